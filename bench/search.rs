@@ -1,6 +1,6 @@
-//! How long the engine takes: `cargo run --release -p memory-bank-core --example bench_search`.
+//! Measures the search engine: `cargo run --release -p memory-bank-core --example bench_search`.
 //!
-//! Texts are made of words whose frequencies fall off as in natural language, always the same.
+//! Texts consist of words with a natural distribution of frequencies, always the same.
 
 #![expect(
     clippy::unwrap_used,

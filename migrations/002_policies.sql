@@ -1,7 +1,7 @@
--- 002: who sees and changes what: forced row-level security on every table, by the role in the current project.
+-- 002: rights: forced row-level security on every table, by the role in the current project.
 --
--- A statement on a project's data runs as app_user in a transaction that says who asks, in which project, with which key
--- and what for:
+-- A statement on a project's data runs as app_user in a transaction whose settings name the user, the project, the key
+-- and the purpose:
 --   SET LOCAL app.current_user_id, app.current_project_id, app.current_key_id, app.current_key_hash (SHA-256 in
 --   hexadecimal, of the key that the request presented), app.current_purpose (read, edit or own), SET LOCAL ROLE app_user.
 --
@@ -13,7 +13,7 @@
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
--- No setting of the role or the database changes what a name means here, or how one is written.
+-- Settings of the role or the database must not change how names are resolved or written here.
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL quote_all_identifiers = off;
 SET LOCAL row_security = on;
@@ -34,7 +34,7 @@ BEGIN
 END
 $$;
 
--- What the policies ask. They take no arguments, so that nobody can ask on behalf of another. Their bodies are parsed
+-- Functions of the policies. They take no arguments, so that a caller cannot ask on behalf of another. Their bodies are parsed
 -- here and now (RETURN), so that no search_path of a session can put another operator under them.
 CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -54,7 +54,7 @@ CREATE OR REPLACE FUNCTION app.current_key_hash() RETURNS bytea
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN pg_catalog.decode(NULLIF(pg_catalog.current_setting('app.current_key_hash', true), ''), 'hex');
 
--- What the transaction is for; a read when nothing is said.
+-- The purpose of the transaction; a read by default.
 CREATE OR REPLACE FUNCTION app.current_purpose() RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN coalesce(NULLIF(pg_catalog.current_setting('app.current_purpose', true), ''), 'read');
@@ -82,7 +82,7 @@ END
 $$;
 
 -- The events and their partitions belong to app_definer, so that the functions of 003 can make and drop partitions while
--- the server's login role can neither. What is done to them here is done as app_definer.
+-- the server's login role can do neither. Changes to them here run as app_definer.
 DO $$
 DECLARE
   lends constant boolean := NOT has_schema_privilege('app_definer', 'public', 'CREATE');
@@ -126,7 +126,7 @@ BEGIN
         EXECUTE format('REVOKE ALL ON %s FROM %I', one.name, stranger);
       END IF;
     END LOOP;
-    -- The list of migrations belongs to whoever migrates and holds nothing of a tenant: it is not forced.
+    -- The list of migrations belongs to the migrating role and contains no tenant data, so row-level security is not forced.
     IF one.name <> 'public.schema_migrations' THEN
       EXECUTE format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', one.name);
     END IF;
@@ -162,7 +162,7 @@ $$;
 
 GRANT SELECT ON public.schema_migrations TO app_server;
 GRANT SELECT ON public.users, public.projects, public.memberships, public.sessions TO app_user;
--- Not the hashes: whoever knows the hash of a key can act as that key here.
+-- Not the hashes: the hash of a key suffices to act as that key here.
 REVOKE ALL ON public.api_keys FROM app_user;
 GRANT SELECT (id, user_id, project_id, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, revoked_at),
   INSERT ON public.api_keys TO app_user;
@@ -182,7 +182,7 @@ GRANT SELECT ON app.stored_bytes TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.stored_bytes TO app_definer;
 GRANT SELECT ON app.audit_log TO app_user;
 GRANT SELECT, INSERT, DELETE ON app.audit_log TO app_definer;
--- Of the events' table, not of its partitions: by their own names nobody but app_definer reaches them.
+-- On the events' table, not on its partitions: only app_definer can use those by name.
 SET LOCAL ROLE app_definer;
 GRANT SELECT ON public.mcp_events TO app_user;
 RESET ROLE;
@@ -195,7 +195,7 @@ GRANT INSERT (id, project_id, path, content, etag, version, created_at, updated_
   UPDATE (id, project_id, path, content, etag, version, created_at, updated_at) ON public.documents TO app_user;
 GRANT SELECT (ctid, id, content, etag, fts), UPDATE (fts) ON public.documents TO app_definer;
 
--- What the caller may do, or NULL. It looks past the policies of keys and memberships, since these ask it.
+-- The rights of the caller, or NULL. It bypasses the policies of keys and memberships, since these call it.
 --
 -- A key that was presented but is void, unknown, or of another user or project than the context says, is an error: so a
 -- revocation counts at once whatever a server still believes, and an identity that a cache made up opens nothing.
@@ -239,7 +239,7 @@ BEGIN
 END
 $$;
 
--- Whether this very transaction restores or imports the project: the audit log says so, in a row that it added.
+-- Whether this transaction restores or imports the project, as shown by an audit row that it added.
 CREATE OR REPLACE FUNCTION app.restores(p_project uuid) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -285,7 +285,7 @@ CREATE OR REPLACE FUNCTION app.writable_project() RETURNS uuid
 LANGUAGE sql STABLE
 RETURN CASE WHEN (app.current_access()).writes THEN app.current_project_id() ELSE app.restored_project() END;
 
--- What may be locked, to be changed or deleted.
+-- Rows that may be locked for a change or deletion.
 CREATE OR REPLACE FUNCTION app.lockable_project() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN CASE WHEN (app.current_access()).writes THEN app.current_project_id() ELSE app.owned_project() END;
@@ -297,7 +297,7 @@ RETURN (app.current_access()).scopes OPERATOR(pg_catalog.=) '{}'::pg_catalog.tex
   OR (p_scopes OPERATOR(pg_catalog.<>) '{}'::pg_catalog.text[]
     AND p_scopes OPERATOR(pg_catalog.<@) (app.current_access()).scopes);
 
--- Refuses a context that opens nothing, for its error: otherwise what may not be seen would look as if it were not there.
+-- Raises the error of an invalid context; otherwise forbidden rows would look like missing ones.
 CREATE OR REPLACE FUNCTION app.expect_access() RETURNS void
 LANGUAGE plpgsql STABLE
 AS $$
@@ -345,7 +345,7 @@ DECLARE
 BEGIN
   FOR one IN
     SELECT * FROM (VALUES
-      -- What says who asks is read and proved in one sub-query: between two of them a statement could change its context.
+      -- The context is read and verified in one sub-query: between two of them a statement could change it.
       ('public.users', 'own_select', 'SELECT',
         'id = (SELECT CASE WHEN app.joined_project() IS NOT NULL THEN app.current_user_id() END)', NULL),
       ('public.users', 'owner_select', 'SELECT',

@@ -4,13 +4,13 @@
 -- The server's role may call those that serve. Where they show or change what belongs to a tenant, they take the hash of
 -- the key that was presented, and do nothing for a tenant whose key it is not. Administration is the schema owner's.
 --
--- They belong to app_definer and look past row-level security by its policies, so that nobody needs to be a superuser.
+-- They belong to app_definer and bypass row-level security by its policies, so that no role needs to be a superuser.
 -- Their errors carry one of three codes: MB400 refused, with a text; MB404 not there and MB409 there already, with the
 -- name as text and its kind (user, project, member, key) as detail.
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
--- No setting of the role or the database changes what a name means here, or how one is written.
+-- Settings of the role or the database must not change how names are resolved or written here.
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL quote_all_identifiers = off;
 SET LOCAL row_security = on;
@@ -377,7 +377,7 @@ BEGIN
 END
 $$;
 
--- How much is kept for clients that come back, and since when: what an operator asks when they do not get it.
+-- The number and age of stored events, for operators whose clients cannot resume.
 CREATE OR REPLACE FUNCTION app.kept_for_replay()
 RETURNS TABLE (events bigint, oldest timestamptz, newest timestamptz, sessions bigint, expired_sessions bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -493,7 +493,7 @@ RETURNS TABLE (id uuid, slug text, name text, created_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT p.id, p.slug, p.name, p.created_at FROM public.projects p ORDER BY p.slug $$;
 
--- How many bytes a project may hold; with NULL, what the server says.
+-- Sets the quota of a project in bytes; NULL means the server's default.
 CREATE OR REPLACE FUNCTION app.set_project_quota(p_slug text, p_bytes bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -507,7 +507,7 @@ BEGIN
 END
 $$;
 
--- What each project holds, and its own quota, if it has one.
+-- The bytes of each project, and its own quota, if it has one.
 CREATE OR REPLACE FUNCTION app.list_stored_bytes()
 RETURNS TABLE (slug text, documents bigint, snapshots bigint, others bigint, quota bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -708,7 +708,7 @@ $$;
 
 -- Keys of the caller: called as app_user, in its context -------------------------------------------------------------------
 
--- The hash under which caches know a key of the caller, for whoever administers.
+-- The hash under which caches store a key of the caller, for administrators.
 CREATE OR REPLACE FUNCTION app.own_key_hash(p_id uuid) RETURNS bytea
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -793,7 +793,7 @@ BEGIN
 END
 $$;
 
--- What rows that come and go add to the bytes of their project, one function a table.
+-- The change of a project's bytes by inserted and deleted rows, one function per table.
 DO $$
 DECLARE
   one record;
@@ -988,8 +988,8 @@ BEGIN
 END
 $$;
 
--- What no trigger sees: told by whoever does it, in the transaction that does it and in the tenant's name. Only what the
--- role may do can be told.
+-- Actions without a trigger are recorded by their caller, in the same transaction and in the tenant's name. Only actions that the
+-- role allows can be recorded.
 CREATE OR REPLACE FUNCTION app.note_audit(p_action text, p_subject text, p_detail jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1047,7 +1047,7 @@ AS $$
   ON CONFLICT DO NOTHING
 $$;
 
--- The log of one project, or of all with what belongs to none, newest first.
+-- The log of one project, or of all projects and rows without a project, newest first.
 CREATE OR REPLACE FUNCTION app.list_audit(p_slug text, p_since timestamptz, p_most bigint)
 RETURNS TABLE (
   id bigint, at timestamptz, action text, project text, user_name text, user_id uuid, key_id uuid, login text,
@@ -1091,7 +1091,7 @@ $$;
 
 -- Vectors ------------------------------------------------------------------------------------------------------------
 --
--- Whoever may read a text may have its vector stored: a search is what makes them. A key that may not read is refused.
+-- A key that may read a text may store its vector, since a search requests vectors. A key without read is refused.
 
 CREATE OR REPLACE FUNCTION app.expect_reader(p_key_hash bytea, p_user uuid, p_project uuid) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1210,7 +1210,7 @@ BEGIN
 END
 $$;
 
--- For an administrator: what is stored, and forgetting it, some thousand vectors at a time.
+-- For administrators: lists stored vectors, and deletes them some thousand at a time.
 CREATE OR REPLACE FUNCTION app.list_vectors()
 RETURNS TABLE (slug text, model bytea, name text, width integer, vectors bigint, is_held boolean, used_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1355,7 +1355,7 @@ $$;
 
 RESET ROLE;
 
--- What a key is stays as it is: whose, in which project, its hash. A revocation is for good, and a term only gets shorter.
+-- Owner, project and hash of a key never change. A revocation is final, and an expiry can only move earlier.
 -- Its scopes grow by no more than the key has that changes them. A superuser may mend by hand.
 CREATE OR REPLACE FUNCTION app.guard_key() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -1450,7 +1450,7 @@ CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.documents REFERENC
 CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.graph_entities REFERENCING OLD TABLE AS gone
   FOR EACH STATEMENT EXECUTE FUNCTION app.audit_deletion('entities.deleted');
 
--- What an edit asks before it writes, as one statement: it enters the caller's context, then locks and reads the documents of
+-- The first statement of an edit: it enters the caller's context, then locks and reads the documents of
 -- the edit. The row after them has no path, and what the project holds: its bytes (see app.stored_bytes) and, unless all of
 -- p_paths are there, how many documents it has and names that another file system may not hold beside new ones. Those have
 -- the letters of p_low and are not the names of p_names, or are in folders with the letters of p_low_folders that are not
@@ -1525,7 +1525,7 @@ RETURNS TABLE (path text, content text, etag text, version bigint, updated_at ti
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 AS $$
 BEGIN
-  -- What may not be seen is refused, also where no row would ask a policy.
+  -- Forbidden rows are refused, also where no row would evaluate a policy.
   PERFORM pg_catalog.set_config('app.current_user_id', p_user, true),
     pg_catalog.set_config('app.current_project_id', p_project, true),
     pg_catalog.set_config('app.current_key_id', p_key, true),
@@ -1542,7 +1542,7 @@ $$;
 REVOKE ALL ON FUNCTION app.read_documents(text, text, text, text, text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION app.read_documents(text, text, text, text, text[]) TO app_server;
 
--- Full-text search: what it takes ---------------------------------------------------------------------------------------
+-- Full-text search: helpers ---------------------------------------------------------------------------------------------
 --
 -- One configuration, whatever default_text_search_config says: `simple`, since a project's texts are of many languages, with
 -- names and code between them; it knows no stop words, so that no word of a query is left out. Extensions such as unaccent
@@ -1604,7 +1604,7 @@ DECLARE
   minus constant text := chr(1);
   query text := replace(p_query, minus, ' ');
 BEGIN
-  -- What is cut into several words is left out as a whole.
+  -- A term that is split into several words is omitted completely.
   query := regexp_replace(query, '(^|\s)-([^\s"-][^\s"]*)', '\1-"\2"', 'g');
   query := app.fts_words(regexp_replace(query, '(^|\s)-', '\1' || minus, 'g'));
   query := replace(regexp_replace(query, minus || '(?=["[:alnum:]])', '-', 'g'), minus, ' ');
@@ -1628,7 +1628,7 @@ DECLARE
   shown text := btrim(regexp_replace(substr(p_content, start, 240), '[[:space:][:cntrl:]]+', ' ', 'g'));
   word text;
 BEGIN
-  -- Longer words first. What is marked is not marked again.
+  -- Longer words first. Marked text is not marked again.
   FOR word IN SELECT w.word FROM unnest(p_words) AS w (word) ORDER BY length(w.word) DESC, w.word LOOP
     shown := regexp_replace(shown, CASE
       WHEN length(word) = 1 AND octet_length(word) > 2 THEN '(' || word || ')'

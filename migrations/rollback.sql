@@ -1,6 +1,6 @@
 -- Takes all of memory-bank-mcp out of this database: its tables with ALL DATA, its type, schema `app` with its
 -- functions and tables, its rights on schema public, and the three roles where nothing else in the cluster uses them.
--- docs/rollback.md says when, and how to keep the data.
+-- docs/rollback.md explains when to use it and how to keep the data.
 --
 -- Not a migration: neither the server nor `memory-bank-mcp migrate` runs it. A container's init folder runs every
 -- *.sql in it, so this one does nothing, and fails nothing, unless the session names the database that is to be emptied:
@@ -27,7 +27,7 @@ BEGIN
       confirmed, current_database();
   END IF;
 
-  -- A server that still runs holds locks only for moments; what holds one longer should be looked at.
+  -- A running server holds locks only briefly; investigate longer ones.
   PERFORM set_config('lock_timeout', '30s', true);
 
   FOREACH name IN ARRAY ARRAY[

@@ -1,5 +1,5 @@
-//! The load: some connections that stay open, each sending the next request when the answer to the last has come. It
-//! speaks just enough HTTP/1.1 to be cheap, since it shares the processors with what it measures.
+//! The load: persistent connections, each of which sends the next request after the last reply. The client supports
+//! only as much HTTP/1.1 as it needs, since it shares the processors with the measured server.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -9,15 +9,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// What one connection sends: its requests in turn, and a text that every answer must hold.
+/// The requests of one connection, in turn, and a text that every reply must contain.
 pub struct Script {
     /// Whole requests, head and body.
     pub requests: Vec<Vec<u8>>,
-    /// What tells a good answer.
+    /// A text that identifies a good reply.
     pub expects: &'static str,
 }
 
-/// What came of it.
+/// The result.
 pub struct Outcome {
     /// Answers a second.
     pub rate: f64,
@@ -70,7 +70,7 @@ async fn drive(
     }
 }
 
-/// A connection that is kept open.
+/// A persistent connection.
 pub struct Connection {
     stream: TcpStream,
     read: Vec<u8>,

@@ -1,5 +1,5 @@
-//! Measures the server over HTTP beside pgbench, in one run and on one machine: what the network, MCP, authentication
-//! and limits leave of what PostgreSQL gives. PostgreSQL, Redis and the binary are started for it and ended with it.
+//! Measures the server over HTTP next to pgbench, in one run on one machine, to show the overhead of network, MCP,
+//! authentication and limits over PostgreSQL. PostgreSQL, Redis and the binary run only for the measurement.
 
 mod load;
 mod mixed;
@@ -38,10 +38,10 @@ struct Arguments {
     /// How many connections.
     #[arg(long, default_value_t = 16)]
     connections: usize,
-    /// In place of the rounds: a mixed load for so many minutes, and what memory the server has meanwhile.
+    /// Instead of rounds: a mixed load for this many minutes, with the memory of the server.
     #[arg(long)]
     mixed: Option<u64>,
-    /// Only what has this in its name.
+    /// Only measurements whose name contains this.
     #[arg(long)]
     only: Option<String>,
     /// The binary; the one beside this program when absent.
@@ -72,7 +72,7 @@ const OTHERS: &str = "\
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    // One thread: the load must not take the processors from what it measures.
+    // One thread: the load must not take the processors from the measured server.
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(&arguments))
 }
 
@@ -136,7 +136,7 @@ fn mebibytes(kibibytes: u64) -> f64 {
     f64::from(u32::try_from(kibibytes).unwrap_or(u32::MAX)) / 1024.0
 }
 
-/// What is measured.
+/// The measurements.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     PgbenchRead,
@@ -181,7 +181,7 @@ impl Kind {
     }
 }
 
-/// What one measurement gave.
+/// The result of one measurement.
 #[derive(Clone, Copy)]
 struct Figures {
     rate: f64,
@@ -338,7 +338,7 @@ impl Bench {
         Ok(())
     }
 
-    /// What pgbench runs: what the server asks, in as many round trips.
+    /// The pgbench script: the server's queries, in the same number of round trips.
     fn write_scripts(&self) -> anyhow::Result<()> {
         let (user, project, key) = (&self.user, &self.project, &self.key_id);
         let presented: PlainKey = self.key.parse()?;
@@ -375,7 +375,7 @@ impl Bench {
         Ok(())
     }
 
-    /// Measures, and tells what processor time a request took: that hardly depends on what else the machine does.
+    /// Measures, and reports the processor time per request, which hardly depends on other load.
     async fn weighed(&self, kind: Kind, length: Duration) -> anyhow::Result<Figures> {
         let worked = || {
             let server = self.streaming.worked()? + self.json.worked()?;

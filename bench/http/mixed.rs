@@ -1,5 +1,5 @@
-//! A mixed load for minutes, as a team of agents makes it: reads, edits, searches and lists of tools in sessions over events;
-//! and how much memory the server has meanwhile.
+//! A mixed load for minutes, like that of a team of agents: reads, edits, searches and lists of tools in sessions with
+//! event streams; reports the memory of the server.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use serde_json::json;
 
 use crate::{Bench, DOCUMENT, calling, document, load, mebibytes, reading, tools};
 
-/// How often the memory is looked at.
+/// The interval at which memory is sampled.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Runs the load and prints what the server has at the end of each minute, and at most.
+/// Runs the load and prints the server's memory each minute, and its maximum.
 pub async fn measure(bench: &Bench, length: Duration) -> anyhow::Result<()> {
     let messages = [
         reading(&json!({"filename": DOCUMENT})),

@@ -82,7 +82,7 @@ impl Postgres {
         worked(pid)
     }
 
-    /// What the server says of itself.
+    /// The server info.
     pub fn version(&self) -> anyhow::Result<String> {
         Ok(self.psql("SHOW server_version")?.trim().to_owned())
     }
@@ -193,7 +193,7 @@ impl Served {
         self.process.id()
     }
 
-    /// Resident memory, in KiB: what belongs to the process alone, and all of it with the pages of the program's file.
+    /// Resident memory in KiB: private, and total with the pages of the program's file.
     pub fn resident(&self) -> anyhow::Result<(u64, u64)> {
         resident(self.process.id())
     }
@@ -219,14 +219,14 @@ impl Drop for Served {
 
 /// The processor time of a process, of its children that live, and of those that it waited for.
 fn worked(process: u32) -> anyhow::Result<Duration> {
-    /// The kernel tells times in hundredths of a second.
+    /// The kernel reports times in hundredths of a second.
     const TICK: Duration = Duration::from_millis(10);
     let mut ticks = 0_u32;
     for entry in fs::read_dir("/proc")?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
             continue;
         };
-        // A process may end while it is looked at.
+        // A process may end while it is inspected.
         let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
         let Some((_, fields)) = stat.rsplit_once(") ") else { continue };
         let fields: Vec<&str> = fields.split(' ').collect();
@@ -242,14 +242,14 @@ fn worked(process: u32) -> anyhow::Result<Duration> {
     Ok(TICK * ticks)
 }
 
-/// Runs one of the operator's commands and returns what it says.
+/// Runs one of the operator's commands and returns its output.
 pub fn operate(binary: &Path, database: &str, arguments: &[&str]) -> anyhow::Result<Value> {
     let mut command = Command::new(binary);
     command.args(arguments).arg("--json").env_clear().envs([("DATABASE_URL", database), ("REDIS_URL", "")]);
     Ok(serde_json::from_str(&output(&mut command)?)?)
 }
 
-/// What a program says, if it succeeds.
+/// The output of a program, if it succeeds.
 pub fn output(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().with_context(|| format!("{:?} cannot be run", command.get_program()))?;
     let told = String::from_utf8_lossy(&output.stderr);

@@ -1,6 +1,6 @@
-//! Measures what the first search of a large project costs it and everybody else: the time until it is answered, what
-//! another tenant's reads and `/health/live` take meanwhile, and the memory of the server. PostgreSQL and the binary are
-//! started for it and ended with it; there is no Redis.
+//! Measures the first search of a large project: the time until its reply, the latency of another tenant's reads and of
+//! `/health/live` meanwhile, and the memory of the server. PostgreSQL and the binary run only for the measurement;
+//! there is no Redis.
 
 #[path = "../http/load.rs"]
 #[allow(dead_code, reason = "shared with another program, which calls the rest")]
@@ -214,7 +214,7 @@ async fn repeat(
     Ok(times)
 }
 
-/// Searches until there is an answer other than that it is too early; says after how long, and what it was if it was no.
+/// Searches until the index is built; returns the time, and the error if it failed.
 async fn search(address: SocketAddr, key: &str) -> anyhow::Result<String> {
     let request = call(address, key, "search_memory_bank", &json!({"query": "consist network"}));
     let began = Instant::now();

@@ -1,5 +1,5 @@
-//! A memory bank as a project has it after a week or a year: made through the server's own tools, session by session, with
-//! a clock that is set. What is made is the same every time. For benchmarks and suites that need a bank that was lived in.
+//! A memory bank like that of a project after a week or a year: made through the server's own tools, session by session,
+//! with a fixed clock. The result is always the same. For benchmarks and suites that need a realistic bank.
 
 mod server;
 mod words;
@@ -18,7 +18,7 @@ use crate::words::Words;
 /// How much happens in a simulated time.
 #[derive(Debug, Clone, Copy)]
 pub struct Life {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
     /// How many days it lasts.
     pub days: usize,
@@ -113,7 +113,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// What is written down once, at the beginning.
+    /// Initial data, written once.
     async fn found(&mut self) -> anyhow::Result<()> {
         let overview = self.words.paragraph(60);
         let patterns: Vec<String> = (0..8)

@@ -33,7 +33,7 @@ pub struct SizedBank {
     pub frequent_question: String,
 }
 
-/// What a bank holds.
+/// The contents of a bank.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// Lines of documents.

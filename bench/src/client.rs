@@ -51,7 +51,7 @@ impl Client {
         self.child.id()
     }
 
-    /// Calls a tool; says how long it took from writing the request to having read the whole reply.
+    /// Calls a tool; returns the time from writing the request to reading the whole reply.
     pub fn call(&mut self, tool: &str, arguments: Value) -> anyhow::Result<Duration> {
         let (took, result) = self.request("tools/call", json!({"name": tool, "arguments": arguments}))?;
         if result["isError"] == json!(true) {

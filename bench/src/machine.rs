@@ -1,4 +1,4 @@
-//! What the results were measured on.
+//! The machine of the measurement.
 
 use std::process::Command;
 

@@ -1,6 +1,6 @@
-//! Measures how the folder store and the binary do at 100, 10,000 and 100,000 items, and prints tables in Markdown.
+//! Measures the folder store and the binary at 100, 10,000 and 100,000 items, and prints tables in Markdown.
 //!
-//! Each row runs all sizes in turn within one run, so its last column, the growth, means something on a noisy machine.
+//! Each row runs all sizes in turn within one run, so its last column, the growth, is meaningful on a noisy machine.
 //! Nothing here fails because a machine is slow.
 
 mod bank;
@@ -28,9 +28,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const SETTLED: Duration = Duration::from_millis(2500);
 /// How many times longer an append may take at the largest size than at the smallest.
 const APPEND_GROWTH: f64 = 2.0;
-/// What a search may take at the largest size.
+/// The target for a search at the largest size.
 const SEARCH: Duration = Duration::from_millis(20);
-/// What a start may take.
+/// The target for a start.
 const START: Duration = Duration::from_millis(50);
 
 /// Measures memory-bank-mcp at scale.
@@ -56,15 +56,15 @@ struct Arguments {
     place: Option<PathBuf>,
 }
 
-/// What is measured, and how often.
+/// The measurements and their repetitions.
 struct Plan {
     server: PathBuf,
     sizes: Vec<usize>,
     /// Titles hold this, in lower case.
     only: String,
-    /// For what is fast.
+    /// For fast operations.
     rounds: usize,
-    /// For what is slow, such as the first call after a start.
+    /// For slow operations, such as the first call after a start.
     few_rounds: usize,
 }
 
@@ -165,7 +165,7 @@ enum Part {
     Start,
 }
 
-/// The edit of a round: what stands there, and what shall.
+/// The edit of a round: old and new text.
 fn edits(round: usize) -> (String, String) {
     (format!("Edited {round} times"), format!("Edited {} times", round + 1))
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// What was measured of one thing, sorted.
+/// The samples of one measurement, sorted.
 pub struct Samples(Vec<Duration>);
 
 impl Samples {
@@ -36,7 +36,7 @@ pub struct Row {
     expected: Option<Expected>,
 }
 
-/// What is expected of the medians.
+/// The targets for the medians.
 #[derive(Clone, Copy)]
 pub enum Expected {
     /// That of the largest size is at most so many times that of the smallest.
@@ -56,7 +56,7 @@ impl Row {
         Self { expected: Some(expected), ..self }
     }
 
-    /// What was expected, what is, and whether it holds, as a row of a Markdown table.
+    /// Target, result and verdict, as a row of a Markdown table.
     pub fn verdict(&self) -> Option<String> {
         let (limit, is, holds) = match self.expected? {
             Expected::Growth(most) => {

@@ -1,4 +1,4 @@
-//! The folder store, called directly: what a tool costs before the protocol.
+//! The folder store, called directly: the cost of a tool without the protocol.
 
 use std::path::Path;
 use std::sync::Arc;

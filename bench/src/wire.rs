@@ -1,4 +1,4 @@
-//! The binary over stdio: what a client waits for.
+//! The latency of the binary over stdio.
 
 use std::io::Write;
 use std::path::Path;
@@ -103,7 +103,7 @@ pub async fn documents(plan: &Plan, place: &Path) -> anyhow::Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Measures what takes from both.
+/// Measures the costs on both sides.
 pub async fn both(plan: &Plan, place: &Path) -> anyhow::Result<Vec<Row>> {
     let mut servers = Served::all(plan, place, Content::Both)?;
     let cells = interleaved(plan.rounds, &mut servers, async |served, round| {
@@ -117,7 +117,7 @@ fn observation(round: usize) -> Value {
     json!({"entity": SizedBank::entity(round), "text": format!("Measured in round {round}")})
 }
 
-/// What the disk takes for the least that an append can do.
+/// The disk time of a minimal append.
 fn append_to_a_file(path: &Path) -> anyhow::Result<Duration> {
     let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
     let began = Instant::now();

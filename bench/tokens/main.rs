@@ -1,5 +1,5 @@
-//! What the replies of the tools cost a model to read, in tokens of o200k: on a bank that was just made, after a simulated
-//! week and after a simulated year. Prints a table in Markdown, and fails where a reply passes its budget.
+//! Measures the replies of the tools in tokens of o200k: on a new bank, after a simulated week and after a simulated
+//! year. Prints a table in Markdown, and fails if a reply exceeds its budget.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,10 @@ use memory_bank_simulation::{Life, Simulation, WEEK, YEAR};
 use serde_json::{Value, json};
 use tiktoken_rs::{CoreBPE, o200k_base};
 
-/// What a digest and a bundle may cost.
+/// The token bounds of a digest and a bundle.
 const BUDGETS: [(&str, usize); 2] = [("get_context_digest", 600), ("get_context_bundle", 6500)];
 
-/// The replies that are measured, what reads first.
+/// The measured replies, reading tools first.
 fn calls() -> Vec<(&'static str, Value)> {
     let decision =
         json!({"title": "Bound the queue", "context": "it grew", "decision": "a thousand entries"});

@@ -1,13 +1,13 @@
--- 001: roles, types and all tables. What goes past the guide's ten is in schema app, so that dropping it takes them along.
+-- 001: roles, types and all tables. Tables other than the guide's ten are in schema app, so that dropping it removes them.
 --
 -- Works on PostgreSQL 15 to 18 and on Supabase; run by psql -f, by a container's init folder, by an SQL editor or by
--- the server. Run it again as often as you like: what is there stays as it is.
+-- the server. It can be run again at any time: existing objects are not changed.
 -- The role that runs it must be allowed to create roles (CREATEROLE is enough) or find the three roles made already, and must
 -- own the database, or be allowed to create schemas in it and tables in schema public, and to grant the latter to others.
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
--- No setting of the role or the database changes what a name means here, or how one is written.
+-- Settings of the role or the database must not change how names are resolved or written here.
 SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL quote_all_identifiers = off;
 SET LOCAL row_security = on;
@@ -74,9 +74,9 @@ END
 $$;
 
 -- Three group roles, none of which can log in:
---   app_user     what every statement on a project's data runs as; sees what the policies of 002 let it see
---   app_server   what the server's login role is a member of: may become app_user and call the functions of 003
---   app_definer  owns those functions; nobody but they act as it
+--   app_user     the role of every statement on a project's data; limited by the policies of 002
+--   app_server   the group of the server's login role: may become app_user and call the functions of 003
+--   app_definer  owns those functions; only they act as it
 DO $$
 DECLARE
   wanted text;
@@ -84,7 +84,7 @@ BEGIN
   FOREACH wanted IN ARRAY ARRAY['app_user', 'app_server', 'app_definer'] LOOP
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = wanted) THEN
       BEGIN
-        -- NOINHERIT: on PostgreSQL 15 this is what keeps members of app_server from having app_user's rights
+        -- NOINHERIT: on PostgreSQL 15 this prevents members of app_server from having app_user's rights
         -- without SET ROLE.
         EXECUTE format('CREATE ROLE %I NOLOGIN NOINHERIT', wanted);
       EXCEPTION WHEN duplicate_object OR unique_violation THEN
@@ -154,7 +154,7 @@ BEGIN
 END
 $$;
 
--- What the caller of a transaction may do: the role in the project, what the purpose of the transaction lets it see, and
+-- The rights of a transaction's caller: the role in the project, the visibility by the purpose of the transaction, and
 -- the rights that role and scopes give, each by itself. Made by app.current_access (002).
 DO $$
 BEGIN
@@ -327,7 +327,7 @@ CREATE TABLE IF NOT EXISTS public.graph_relations (
 CREATE INDEX IF NOT EXISTS graph_relations_from_idx ON public.graph_relations (project_id, from_entity_id);
 CREATE INDEX IF NOT EXISTS graph_relations_to_idx ON public.graph_relations (project_id, to_entity_id);
 
--- metadata: what the handshake said.
+-- metadata: client info of the handshake.
 CREATE TABLE IF NOT EXISTS public.sessions (
   id            uuid NOT NULL,
   user_id       uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
@@ -423,14 +423,14 @@ CREATE TABLE IF NOT EXISTS app.files (
   PRIMARY KEY (project_id, kind, path)
 );
 
--- What changed in a project's graph, in the order of the commits, so that a search index can follow it by difference.
--- Whoever changes the graph of a project holds its row until the commit: that is what makes the order one of commits.
+-- Changes of a project's graph, in commit order, so that a search index can follow by difference.
+-- A change of a project's graph locks its row until the commit, so that the order is that of commits.
 CREATE TABLE IF NOT EXISTS app.graph_versions (
   project_id uuid PRIMARY KEY REFERENCES public.projects (id) ON DELETE CASCADE,
   version    bigint NOT NULL
 );
 
--- The last changes of each project: which row, not what it held.
+-- The last changes of each project: the row, not its contents.
 CREATE TABLE IF NOT EXISTS app.graph_changes (
   project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
   version    bigint NOT NULL,
@@ -441,7 +441,7 @@ CREATE TABLE IF NOT EXISTS app.graph_changes (
 
 -- How many bytes a project holds, for its quota: documents, snapshots, its graph, and files beside them. Triggers keep it.
 -- Each connection adds to a row of its own (slot), so that edits of one project do not wait for each other; the sum counts.
--- A quota of the project's own stands beside them, so that an edit reads both at once; 0 is unlimited.
+-- The project's own quota is stored next to them, so that an edit reads both at once; 0 is unlimited.
 CREATE TABLE IF NOT EXISTS app.stored_bytes (
   project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
   slot       smallint NOT NULL,
@@ -507,7 +507,7 @@ CREATE TABLE IF NOT EXISTS app.vectors (
   FOREIGN KEY (project_id, model) REFERENCES app.vector_sets (project_id, model) ON DELETE CASCADE
 );
 
--- Until 002 says who sees what, nobody but the owner does.
+-- Until 002 has run, only the owner can read.
 DO $$
 DECLARE
   name text;

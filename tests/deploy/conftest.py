@@ -68,7 +68,7 @@ class Engine:
         return "\n".join((self.home / "engine.log").read_text().splitlines()[-15:])
 
     def stop(self):
-        """At once: nothing that it holds is wanted any more, and `run` clears what it leaves."""
+        """Kills the engine at once; `run` removes its leftovers."""
         self.process.kill()
         self.process.wait()
         self.log.close()
@@ -123,7 +123,7 @@ def image(engine, binary, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def stand_ins(engine, image):
-    """What docker-compose.yml names beside our image."""
+    """The images in docker-compose.yml other than ours."""
     engine("import", str(BUILT / "stand-in" / "root.tar"), "stand-in-root")
     engine("tag", "gcr.io/distroless/cc-debian12:nonroot", "stand-in-base")
     context = Path(os.environ["MEMORY_BANK_ENGINE"]).with_suffix(".context")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import IMAGE, ROOT, wait_for
 from mcp import ask, call, initialize
-from story import Shell
+from documented_commands import Shell
 
 PAGE = ROOT / "docs" / "deployment-guide.md"
 EDGE = ("127.0.0.1", 80)
@@ -48,7 +48,7 @@ def shell(engine, stand_ins, checkout):
         return done.stdout + done.stderr
 
     (checkout / ".env").unlink(missing_ok=True)
-    # What cannot be built here is there already.
+    # Images that cannot be built here exist already.
     shell = Shell(checkout, engine.environment | {"DOCKER_PULL_POLICY": "never"}, logs)
     shell.key = None
     yield shell
@@ -62,7 +62,7 @@ def healthy(engine, names=NAMED):
 
 
 def answer(port, path="/", headers=None, seconds=5):
-    """The status of a request to this machine; none while nobody listens."""
+    """The status of a request to this machine; `None` while nothing listens."""
     options = [part for header in headers or [] for part in ("--header", header)]
     done = subprocess.run(["curl", "--silent", "--max-time", str(seconds), "--output", "/dev/null", "--location", *options,
                            "--write-out", "%{http_code}", f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True)
@@ -86,10 +86,10 @@ def of_ours(engine):
     return engine("volume", "ls", "--quiet", "--filter", "name=mbmcp") + engine("ps", "--all", "--quiet")
 
 
-# What can be checked without a stack.
+# Checks without a running stack.
 
 
-def test_each_line_of_the_guide_has_its_test():
+def test_each_line_of_the_guide_has_a_test():
     page = PAGE.read_text()
     table = page[page.index("## Where each line is tested"):page.index("## What each chapter promises")]
     rows = dict(re.findall(r"^\| ``(.+?)`` \| (.+) \|$", table, re.MULTILINE))
@@ -127,7 +127,7 @@ def published(stack, service):
 
 
 def test_each_default_of_the_table_is_true(engine, binary, checkout, tmp_path):
-    """Of the server by its own account, of the stack by what Compose makes of it without any setting."""
+    """Defaults of the server as it reports them, and of the stack as Compose expands them without settings."""
     table = variables()
     assert len(table) == 22
     configured = subprocess.run([binary, "config", "--json"], env={"DATABASE_URL": "postgresql://a:b@c/d"}, cwd=tmp_path,
@@ -179,14 +179,14 @@ def test_a_port_s_variable_takes_effect_without_an_override(engine, checkout, na
     ('"it\'s \\"\\$1\\""', "it's \"$1\""),
     ("p@ss/w%20rd:#x", "p@ss/w%20rd:#x"),
 ])
-def test_a_password_in_env_arrives_as_it_was_typed(engine, checkout, tmp_path, written, password):
+def test_a_password_in_env_is_used_unchanged(engine, checkout, tmp_path, written, password):
     example = (checkout / ".env.example").read_text()
     changed = example.replace("POSTGRES_PASSWORD='mbmcp_secret'", f"POSTGRES_PASSWORD={written}")
     assert changed != example
     settings = tmp_path / "settings"
     settings.write_text(changed)
     services = rendered(checkout, engine, {"COMPOSE_ENV_FILES": str(settings)})["services"]
-    # Compose shows each $ twice, so that what it shows can be read again.
+    # Compose prints each $ twice, so that its output can be parsed again.
     assert services["postgres"]["environment"]["POSTGRES_PASSWORD"].replace("$$", "$") == password
     assert services["migrate"]["environment"]["PGPASSWORD"].replace("$$", "$") == password
 
@@ -204,7 +204,7 @@ def test_acme_email_takes_effect_once_its_lines_are_uncommented(engine, checkout
     assert {one["target"] for one in traefik["volumes"]} >= {"/letsencrypt"}
 
 
-# The story.
+# The commands of the guide, in order.
 
 
 def test_the_stack_starts_in_a_fresh_clone_without_any_settings(engine, shell, checkout):
@@ -229,7 +229,7 @@ def test_the_stack_starts_with_the_example_of_the_settings(engine, shell):
     assert "demo" in call(EDGE, shell.key, initialize(EDGE, shell.key), "list_stores")
 
 
-def test_any_name_and_address_of_the_machine_reaches_the_server_with_a_key_and_nobody_without(engine, shell):
+def test_every_name_and_address_of_the_machine_serves_requests_with_a_key_only(engine, shell):
     # This machine's address in the network of the proxy; ALLOWED_HOSTS is not set.
     address = engine.inspect("mbmcp-traefik")["NetworkSettings"]["Networks"]["mbmcp_edge"]["Gateway"]
     for place, name in [(EDGE, "memory.example.com"), ((address, 80), address), ((address, 80), f"{address}:8888")]:
@@ -261,7 +261,7 @@ def test_the_server_answers_and_the_dashboard_opens(shell):
     assert "Traefik" in shell.run(line("open http://localhost:8080").replace("open", "curl --silent --show-error --fail --location"))
 
 
-def test_postgresql_and_redis_are_on_this_machine_s_ports(engine, shell):
+def test_postgresql_and_redis_listen_on_local_ports(engine, shell):
     psql_there = "PGPASSWORD=mbmcp_secret psql -h 127.0.0.1 -p 5432 -U mbmcp -d memory_bank_mcp -Atc 'SELECT 1'"
     assert shell.run(psql_there) == "1"
     assert "PONG" in shell.run("exec 3<>/dev/tcp/127.0.0.1/6379; printf 'PING\\r\\n' >&3; head -n 1 <&3")
@@ -296,7 +296,7 @@ def test_a_transaction_names_user_and_project_by_set_local(engine):
     assert "<user-uuid><project-uuid>" in said and said.splitlines()[-1] == "t"
 
 
-def test_the_server_s_password_is_generated_kept_and_shown_nowhere(engine, shell):
+def test_the_password_of_the_server_role_is_generated_kept_and_never_shown(engine, shell):
     password = server_password(engine)
     assert re.fullmatch(r"[0-9a-f]{64}", password)
     owner_and_mode = engine("run", "--rm", "--volume", "mbmcp_server-credentials:/credentials", "--entrypoint", "stat", "postgres:17-alpine",
@@ -329,7 +329,7 @@ def test_the_dashboard_asks_for_a_password_after_the_edit(engine, shell, checkou
     assert closed != before and f"# {label}" in closed
     ours = label.replace("$$apr1$$...", hashed.replace("$", "$$"))
     try:
-        # The flag alone: nobody comes in.
+        # The flag alone: no access.
         file.write_text(closed)
         shell.run(UP)
         wait_for("the dashboard asks", lambda: answer(8080) == 401)
@@ -404,14 +404,14 @@ def test_the_rollback_leaves_nothing_in_the_database(engine):
     assert psql(engine, left) == ""
 
 
-def test_the_stack_stops_and_takes_its_volumes_along(engine, shell):
+def test_the_stack_stops_and_removes_its_volumes(engine, shell):
     shell.run(line("docker compose --profile local-db down"))
     assert engine("ps", "--all", "--quiet") == "" and "mbmcp_postgres-data" in engine("volume", "ls", "--quiet")
     shell.run(line(GONE))
     assert of_ours(engine) == ""
 
 
-def test_a_password_of_any_characters_is_enough(engine, shell, checkout):
+def test_a_password_with_any_characters_works(engine, shell, checkout):
     password = 'p$w#@/%:?&= $HOME "x\\ ü'
     example = (checkout / ".env.example").read_text()
     changed = example.replace("'mbmcp_secret'", f"'{password}'")
@@ -449,7 +449,7 @@ def elsewhere(engine, shell):
         shell.run("cp .env.example .env")
 
 
-def test_supabase_starts_by_two_variables_and_its_scripts(engine, shell, checkout, elsewhere):
+def test_supabase_needs_two_variables_and_the_scripts(engine, shell, checkout, elsewhere):
     # It has no certificate: that Supabase's is checked is tested elsewhere.
     url = elsewhere("manager:managing")
     given = commands(the("dotenv", "DB_PROVIDER"))
@@ -486,14 +486,14 @@ def test_supabase_starts_by_two_variables_and_its_scripts(engine, shell, checkou
 
 
 def named_reason(engine):
-    """What the server's log says of the file with its password."""
+    """The log lines of the server about its password file."""
     done = engine.try_("logs", "mbmcp-server")
     said = done.stdout + done.stderr
     return said if "PGPASSWORD_FILE" in said else None
 
 
 def test_the_image_is_removed(engine, shell, checkout, stand_ins):
-    """What Compose builds under the guide's name."""
+    """The image that Compose builds under the guide's name."""
     shell.run(line(GONE))
     shell.run("docker tag diaz3618/memory-bank-mcp:1.8.0-http-pg-redis kept-for-other-tests")
     try:

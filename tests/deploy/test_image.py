@@ -1,4 +1,4 @@
-"""The image on its own: small, without a shell, without rights, and told how it is by the binary itself."""
+"""The image on its own: its size, no shell, no rights, and its health check."""
 
 import json
 import re
@@ -35,25 +35,25 @@ def test_image_and_binary_are_small(engine, image, binary):
     assert engine.inspect(image)["Size"] < 60 * MEGABYTE
 
 
-def test_there_is_no_shell(engine, image):
+def test_the_image_contains_no_shell(engine, image):
     for shell in ["sh", "/bin/sh", "bash", "busybox"]:
         done = engine.try_("run", "--rm", "--entrypoint", shell, image, "-c", "true")
         assert done.returncode == 127, done
 
 
-def test_it_says_by_whom_it_runs_and_how_its_health_is_asked(engine, image):
+def test_the_image_declares_its_user_and_health_check(engine, image):
     config = engine.inspect(image)["Config"]
     assert config["User"] == "65532:65532"
     assert config["Healthcheck"]["Test"] == ["CMD", "memory-bank-mcp", "health", "--live"]
     assert config["ExposedPorts"] == {"3100/tcp": {}}
 
 
-def test_its_label_names_the_version_of_its_binary(engine, image):
+def test_the_label_of_the_image_has_the_version_of_the_binary(engine, image):
     label = engine.inspect(image)["Config"]["Labels"]["org.opencontainers.image.version"]
     assert label == "2.0.0" and label in engine("run", "--rm", image, "--version").split()
 
 
-def test_it_serves_from_a_read_only_root_without_rights_and_ends_well_on_sigterm(engine, container):
+def test_it_serves_from_a_read_only_root_without_capabilities_and_stops_on_sigterm(engine, container):
     name, address, key = container("--read-only")
     status, _, body = ask(address, "GET", "/health")
     assert (status, json.loads(body)["status"]) == (200, "ok")
@@ -83,7 +83,7 @@ def test_the_health_check_fails_when_nothing_answers(engine, container):
     assert '"db"' in engine("exec", name, "memory-bank-mcp", "health")
 
 
-def test_over_standard_input_it_serves_one_client(engine, image):
+def test_the_image_serves_one_client_over_stdio(engine, image):
     message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
         "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}}
     done = engine.try_("run", "--rm", "--interactive", "--read-only", *CONFINED, "--env", "MCP_TRANSPORT=stdio", image,

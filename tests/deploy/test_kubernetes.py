@@ -1,4 +1,4 @@
-"""The manifests: valid by Kubernetes' own schemas, and at one with each other and with the configuration."""
+"""The manifests: valid by the schemas of Kubernetes, and consistent with each other and with the configuration."""
 
 import re
 
@@ -22,19 +22,19 @@ def pods():
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_every_manifest_fits_the_schema(version):
+def test_every_manifest_is_valid(version):
     for name, manifest in MANIFESTS:
         if manifest["kind"] != "Kustomization":
             assert kubernetes_validate.validate(manifest, version, strict=True), name
 
 
-def test_the_kustomization_lists_every_manifest_but_the_example_of_the_secret():
+def test_the_kustomization_lists_every_manifest_except_the_example_secret():
     listed = next(one for _, one in MANIFESTS if one["kind"] == "Kustomization")["resources"]
     there = {name for name, one in MANIFESTS if one["kind"] != "Kustomization"}
     assert set(listed) == there - {"secret.example.yaml"}
 
 
-def test_every_setting_is_one_of_the_server():
+def test_every_setting_exists_in_the_server():
     known = set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "docs" / "configuration.md").read_text(), re.MULTILINE))
     used = set(the("ConfigMap")["data"])
     for pod in pods():
@@ -53,7 +53,7 @@ def test_no_pod_has_rights_that_it_does_not_need():
             assert container["resources"]["limits"]["memory"]
 
 
-def test_service_budget_and_ingress_lead_to_the_servers():
+def test_service_disruption_budget_and_ingress_select_the_servers():
     labels = the("Deployment")["spec"]["template"]["metadata"]["labels"]
     assert the("Service")["spec"]["selector"] == labels
     assert the("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
@@ -63,7 +63,7 @@ def test_service_budget_and_ingress_lead_to_the_servers():
     assert rule["host"] == settings["ALLOWED_HOSTS"] and settings["PUBLIC_URL"] == f"https://{rule['host']}"
 
 
-def test_the_ingress_is_told_what_the_server_wants_of_a_proxy():
+def test_the_ingress_has_the_proxy_settings_of_the_server():
     told = {name.partition("/")[2]: value for name, value in the("Ingress")["metadata"]["annotations"].items()}
     assert told["proxy-buffering"] == "off"
     # A call takes up to 120 s, a body up to 1 MiB, and an idle connection is closed after 180 s.
@@ -81,7 +81,7 @@ def test_only_the_servers_reach_redis():
     assert [port["port"] for port in rule["ports"]] == [the("Service", "redis")["spec"]["ports"][0]["port"]]
 
 
-def test_three_servers_are_probed_and_end_without_haste():
+def test_three_servers_have_probes_and_a_grace_period():
     deployment = the("Deployment")["spec"]
     server = deployment["template"]["spec"]["containers"][0]
     assert deployment["replicas"] == 3 > the("PodDisruptionBudget")["spec"]["minAvailable"]
@@ -90,7 +90,7 @@ def test_three_servers_are_probed_and_end_without_haste():
     assert server["lifecycle"]["preStop"]["sleep"]["seconds"] + 10 < deployment["template"]["spec"]["terminationGracePeriodSeconds"]
 
 
-def test_the_tag_is_that_of_the_compose_settings():
+def test_the_image_tag_equals_the_one_in_compose():
     image = next(one for _, one in MANIFESTS if one["kind"] == "Kustomization")["images"][0]
     example = (ROOT / ".env.example").read_text()
     assert f"DOCKER_IMAGE={image['name']}\n" in example

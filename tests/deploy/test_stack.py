@@ -1,4 +1,4 @@
-"""The stack really run, by the commands of the documentation as they are written there."""
+"""Runs the stack with the commands of the documentation."""
 
 import json
 import re
@@ -9,7 +9,7 @@ import time
 import pytest
 from conftest import wait_for
 from mcp import ask, call, initialize
-from story import Shell, blocks, marked, shown
+from documented_commands import Shell, blocks, marked, shown
 
 EDGE = ("127.0.0.1", 80)
 NAMED = ["mbmcp-traefik", "mbmcp-server", "mbmcp-postgres", "mbmcp-redis"]
@@ -21,7 +21,7 @@ def shell(engine, stand_ins, checkout):
         done = engine.try_("compose", "--profile", "local-db", "logs", "--tail", "15", cwd=checkout)
         return done.stdout + done.stderr
 
-    # What cannot be built here is there already.
+    # Images that cannot be built here exist already.
     shell = Shell(checkout, engine.environment | {"DOCKER_PULL_POLICY": "never"}, logs)
     yield shell
     engine.try_("compose", "--profile", "local-db", "down", "--volumes", cwd=checkout)
@@ -30,7 +30,7 @@ def shell(engine, stand_ins, checkout):
 
 @pytest.fixture(scope="module")
 def quick_start(engine, shell, checkout):
-    """The quick start, all but its end: what each block printed, and the key that it made."""
+    """Runs the quick start without its end; returns the output of each block and the created key."""
     began = time.monotonic()
     said = {}
     for block in blocks(checkout / "docs" / "quick-start.md"):
@@ -71,19 +71,19 @@ def test_the_quick_start_brings_up_the_four_containers(engine, quick_start):
         wait_for(f"{name} is healthy", lambda name=name: engine.health(name) == "healthy", 30)
 
 
-def test_the_quick_start_s_health_check_says_that_all_is_well(quick_start):
+def test_the_health_check_of_the_quick_start_reports_healthy(quick_start):
     said = next(output for block, output in quick_start.items() if "/health" in block)
     health = json.loads(said[said.index("{"):])
     assert (health["status"], health["db"], health["redis"]) == ("ok", "ok", "ok")
 
 
-def test_the_quick_start_s_key_opens_a_session_through_the_proxy(quick_start):
+def test_the_key_of_the_quick_start_opens_a_session_through_the_proxy(quick_start):
     assert re.fullmatch(r"mbmcp_live_[0-9A-Za-z]{32}", quick_start["key"])
     said = next(output for block, output in quick_start.items() if "initialize" in block)
     assert '"serverInfo"' in said and "memory-bank-mcp" in said
 
 
-def test_traefik_passes_on_what_belongs_to_the_server_and_nothing_else(quick_start):
+def test_traefik_routes_only_the_paths_of_the_server(quick_start):
     assert ask(EDGE, "GET", "/health/live")[0] == 200
     assert ask(EDGE, "GET", "/api/keys")[0] == 401
     assert ask(EDGE, "GET", "/api/keys", quick_start["key"])[0] == 200
@@ -101,7 +101,7 @@ def test_the_init_folder_leaves_nothing_for_migrate_to_do(engine, quick_start):
     assert engine.inspect("mbmcp-migrate-1")["State"]["ExitCode"] == 0
 
 
-def test_starting_again_as_for_an_upgrade_applies_what_is_missing(engine, shell, quick_start):
+def test_a_restart_for_an_upgrade_applies_missing_migrations(engine, shell, quick_start):
     last = psql(engine, "SELECT max(version) FROM schema_migrations")
     psql(engine, f"DELETE FROM schema_migrations WHERE version = '{last}'")
     shell.run("docker compose --profile local-db up -d")
@@ -141,7 +141,7 @@ def test_the_server_writes_nothing_outside_the_database(engine, quick_start):
     assert engine("diff", "mbmcp-server") == ""
 
 
-def test_without_redis_the_server_is_degraded_and_serves(engine, quick_start):
+def test_without_redis_the_server_is_degraded_and_still_serves(engine, quick_start):
     engine("stop", "mbmcp-redis")
     try:
         status, _, text = ask(EDGE, "GET", "/health")
@@ -151,7 +151,7 @@ def test_without_redis_the_server_is_degraded_and_serves(engine, quick_start):
         engine("start", "mbmcp-redis")
 
 
-def test_the_quick_start_ends_what_it_began_and_keeps_the_data(engine, shell, checkout, quick_start):
+def test_the_quick_start_stops_the_stack_and_keeps_the_data(engine, shell, checkout, quick_start):
     shell.run(blocks(checkout / "docs" / "quick-start.md")[-1])
     assert engine("ps", "--all", "--quiet") == ""
     assert "mbmcp_postgres-data" in engine("volume", "ls", "--quiet")
@@ -169,7 +169,7 @@ def test_the_page_on_compose_works_as_written(engine, shell, checkout, from_noth
             three_servers_share_the_sessions(engine, key)
         if "pg_dump" in block:
             assert (checkout / "memory-bank.dump").stat().st_size > 1000
-            # What is written after the backup is gone after the restore.
+            # Text written after the backup is gone after the restore.
             assert "later" in shell.run("docker compose run --rm migrate users create later --json")
         if "pg_restore" in block:
             wait_for("the servers on the restored database", lambda: answers(EDGE, "/health"))
@@ -200,8 +200,8 @@ def three_servers_share_the_sessions(engine, key):
     assert "demo" in call(EDGE, key, session, "list_stores")
 
 
-def test_in_production_one_name_is_served_over_tls_and_http_leads_there(shell, from_nothing):
-    # As `.env` would say it.
+def test_in_production_one_name_is_served_over_tls_and_http_redirects_to_it(shell, from_nothing):
+    # As `.env` would set it.
     shell.run("export COMPOSE_FILE=docker-compose.yml:deploy/compose.production.yml DOMAIN=memory.test ACME_EMAIL=a@memory.test")
     try:
         shell.run("docker compose --profile local-db up -d")
@@ -255,7 +255,7 @@ def test_with_supabase_the_stack_has_no_database_of_its_own_and_changes_nothing_
     guide = checkout / "docs" / "compose.md"
     set_up, changed = re.subn(r"postgresql://postgres\.REF\S*?(?=')", address, shown(guide, "secrets/supabase_db_url"))
     assert changed == 1
-    # Supabase's own authority is known; this database has another, which the page says how to add.
+    # Supabase's own authority is built in; this database has another, added as the page describes.
     (added,) = [block for block in marked("yaml", guide) if "DB_SSL_ROOT_CERT" in block]
     (checkout / "deploy" / "compose.certificate.yml").write_text(added)
     shutil.copy(certificate, checkout / "ca.crt")

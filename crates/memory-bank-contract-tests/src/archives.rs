@@ -101,28 +101,28 @@ fn each_once<'m>(text: &str, marks: impl IntoIterator<Item = &'m String>) {
     }
 }
 
-pub async fn a_full_log_goes_on_and_loses_nothing(p: Project) {
+pub async fn a_full_log_is_archived_and_loses_nothing(p: Project) {
     let (text, mut marks) = history(limits::DOCUMENT_BYTES - 100);
     p.write("progress.md", &text).await;
-    p.told.take();
+    p.changes.take();
     let archived = track(p.bank.as_ref(), &p.caller, "<new>", 7000, at(60)).await.unwrap();
     let [one] = archived.as_slice() else { panic!("{archived:?}") };
     assert_eq!((one.document.as_str(), one.archive.as_str()), ("progress.md", "progress-archive-2026-03.md"));
     assert!(one.entries > marks.len() / 3 && one.from <= one.to, "{one:?}");
-    let told: BTreeSet<String> = p.told.take().iter().map(|change| format!("{change:?}")).collect();
+    let changes: BTreeSet<String> = p.changes.take().iter().map(|change| format!("{change:?}")).collect();
     for change in [
         Change::Updated(path("progress.md")),
         Change::Updated(path("progress-archive-2026-03.md")),
         Change::List,
     ] {
-        assert!(told.contains(&format!("{change:?}")), "{change:?} is not in {told:?}");
+        assert!(changes.contains(&format!("{change:?}")), "{change:?} is not in {changes:?}");
     }
     let (rest, old) = (p.text("progress.md").await.unwrap(), p.text(&one.archive).await.unwrap());
     assert!(rest.len() < limits::DOCUMENT_BYTES * 6 / 10, "{}", rest.len());
     let (stay, went) = marks.split_at(marks.len() - one.entries);
     each_once(&rest, stay);
     each_once(&old, went);
-    // The bytes of what moved, in their order.
+    // The moved bytes, in order.
     let moved = text.find(&went[0]).unwrap();
     let moved = &text[text[..moved].rfind('\n').unwrap() + 1..];
     assert!(old.ends_with(moved));
@@ -143,7 +143,7 @@ pub async fn a_full_log_without_entries_is_refused_and_nothing_changes(p: Projec
     assert_eq!(p.text("progress-archive-2026-03.md").await, None);
 }
 
-pub async fn archives_of_many_months_hold_each_entry_once(p: Project) {
+pub async fn archives_of_many_months_contain_each_entry_once(p: Project) {
     let mut marks = Vec::new();
     let mut names = BTreeSet::new();
     let mut ids = BTreeSet::new();
@@ -192,13 +192,13 @@ pub async fn archives_of_many_months_hold_each_entry_once(p: Project) {
     each_once(&progress, &marks);
     let comments: Vec<String> = ids.into_iter().map(|id| format!("!-- ID: {id} --")).collect();
     each_once(&progress, &comments);
-    // A decision stands in its own log, and in a line of progress.
+    // A decision is in its own log and in one line of progress.
     let decided: Vec<String> = (0..40).map(|turn| format!("<decided-{turn}>")).collect();
     each_once(&all(&p, "decision-log").await, &decided);
     each_once(&progress, &decided);
 }
 
-pub async fn the_last_archive_is_found_whatever_its_number(p: Project) {
+pub async fn the_last_archive_is_found_at_any_number(p: Project) {
     let (text, marks) = history(limits::DOCUMENT_BYTES - 100);
     p.write("progress.md", &text).await;
     let full = "f".repeat(limits::DOCUMENT_BYTES - 100);
@@ -224,7 +224,7 @@ pub async fn the_last_archive_is_found_whatever_its_number(p: Project) {
     each_once(&kept, &marks);
 }
 
-pub async fn many_writers_at_the_bound_lose_nothing(p: Project) {
+pub async fn concurrent_writers_at_the_bound_lose_nothing(p: Project) {
     let (text, mut marks) = history(limits::DOCUMENT_BYTES - 100);
     p.write("progress.md", &text).await;
     let (notes, noted) = history(limits::DOCUMENT_BYTES - 100);
@@ -279,7 +279,7 @@ pub async fn many_writers_at_the_bound_lose_nothing(p: Project) {
     each_once(&all(&p, "active-context").await, &notes);
 }
 
-pub async fn a_full_bank_says_so(p: Project) {
+pub async fn a_full_bank_reports_that_it_is_full(p: Project) {
     let series = Series::new("a-2026-03");
     let name = path("a.md");
     p.write("a-2026-03-9999.md", "last").await;
@@ -297,7 +297,7 @@ pub async fn a_full_bank_says_so(p: Project) {
     );
 }
 
-pub async fn an_editor_that_goes_on_asking_is_ended(p: Project) {
+pub async fn an_edit_that_keeps_requesting_archives_is_stopped(p: Project) {
     let name = path("a.md");
     let mut rounds = 0;
     let mut editor = |_: &mut Drafts| {

@@ -12,7 +12,7 @@ async fn remember(p: &Project, name: &str, fact: &str) {
     p.bank.add_observation(&p.caller, &EntityRef(entity.id), fact).await.unwrap();
 }
 
-pub async fn a_backup_brings_documents_and_graph_back(p: Project) {
+pub async fn a_backup_restores_documents_and_graph(p: Project) {
     p.write("a.md", "old").await;
     p.write("Odd..name.json", "{}").await;
     remember(&p, "Kept", "before").await;
@@ -32,7 +32,7 @@ pub async fn a_backup_brings_documents_and_graph_back(p: Project) {
     assert_eq!(p.bank.stats(&p.caller).await.unwrap().entity_count, 2);
 }
 
-pub async fn the_id_that_was_given_is_listed_and_restores(p: Project) {
+pub async fn the_returned_backup_id_is_listed_and_restores(p: Project) {
     p.write("a.md", "old").await;
     let backup = p.bank.create_backup(&p.caller, None).await.unwrap();
     assert!(backup.id.starts_with("memory-bank-backup-") && backup.id.ends_with('Z'), "{}", backup.id);
@@ -44,7 +44,7 @@ pub async fn the_id_that_was_given_is_listed_and_restores(p: Project) {
     }
 }
 
-pub async fn newer_documents_stay_and_are_reported(p: Project) {
+pub async fn a_restore_keeps_and_reports_newer_documents(p: Project) {
     p.write("a.md", "x").await;
     let backup = p.bank.create_backup(&p.caller, None).await.unwrap();
     p.write("later.md", "y").await;
@@ -54,10 +54,10 @@ pub async fn newer_documents_stay_and_are_reported(p: Project) {
     assert_eq!(p.text("later.md").await.as_deref(), Some("y"));
 }
 
-pub async fn documents_in_folders_are_brought_back(p: Project) {
+pub async fn documents_in_folders_are_restored(p: Project) {
     p.write("adr/0001.md", "old").await;
     let backup = p.bank.create_backup(&p.caller, None).await.unwrap();
-    // A backup holds no backups, and what it holds is no document of the bank.
+    // A backup contains no backups, and its files are not documents of the bank.
     let second = p.bank.create_backup(&p.caller, None).await.unwrap();
     let documents = p.bank.list(&p.caller).await.unwrap();
     assert_eq!(documents.iter().filter(|entry| entry.path.is_some()).count(), 1);
@@ -71,7 +71,7 @@ pub async fn documents_in_folders_are_brought_back(p: Project) {
     }
 }
 
-pub async fn a_safety_copy_is_made_first(p: Project) {
+pub async fn a_restore_creates_a_safety_copy_first(p: Project) {
     p.write("a.md", "one").await;
     let backup = p.bank.create_backup(&p.caller, None).await.unwrap();
     p.write("a.md", "two").await;
@@ -94,7 +94,7 @@ pub async fn an_unknown_or_malformed_id_changes_nothing(p: Project) {
     assert_eq!(p.text("a.md").await.as_deref(), Some("x"));
 }
 
-pub async fn two_backups_at_once_have_two_ids(p: Project) {
+pub async fn concurrent_backups_have_different_ids(p: Project) {
     p.write("a.md", "x").await;
     let (one, two, three) = futures::join!(
         p.bank.create_backup(&p.caller, None),

@@ -105,7 +105,7 @@ pub fn every_layout_has_its_digest() {
 ///
 /// # Panics
 /// A digest differs.
-pub async fn a_bank_of_any_layout_has_its_digest_in_the_store(project: Project) {
+pub async fn a_bank_of_any_layout_has_a_digest(project: Project) {
     let mut compared = 0;
     for bank in banks() {
         let paths: Result<Vec<DocumentPath>, _> =

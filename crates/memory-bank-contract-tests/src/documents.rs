@@ -29,7 +29,7 @@ pub async fn names_are_listed_sorted(p: Project) {
     assert!(entries.iter().all(|entry| !entry.name.contains("tmp") && entry.name != ".mbmcp"));
 }
 
-pub async fn reading_keeps_the_order_asked_for(p: Project) {
+pub async fn reading_keeps_the_requested_order(p: Project) {
     p.write("a.md", "A").await;
     p.write("b.md", "B").await;
     let outcomes = p.bank.read(&p.caller, &["b.md", "none.md", "a.md", "b.md"].map(path)).await.unwrap();
@@ -47,14 +47,14 @@ pub async fn reading_keeps_the_order_asked_for(p: Project) {
     assert_eq!(texts, ["B", "-", "A", "B"]);
 }
 
-pub async fn one_name_serves_reading_and_writing(p: Project) {
-    for (asked, stored) in [("README.md", "readme.md"), ("myNotes.md", "my-notes.md")] {
-        let change = p.write(asked, "one").await;
+pub async fn reading_and_writing_use_the_same_canonical_name(p: Project) {
+    for (requested, stored) in [("README.md", "readme.md"), ("myNotes.md", "my-notes.md")] {
+        let change = p.write(requested, "one").await;
         assert_eq!((change.path.as_str(), change.kind), (stored, ChangeKind::Created));
-        assert_eq!(p.text(asked).await.as_deref(), Some("one"));
+        assert_eq!(p.text(requested).await.as_deref(), Some("one"));
         assert_eq!(p.text(stored).await.as_deref(), Some("one"));
         // The etag that reading gave is the one that writing compares.
-        let change = p.write(asked, "two").await;
+        let change = p.write(requested, "two").await;
         assert_eq!((change.path.as_str(), change.kind), (stored, ChangeKind::Modified));
         assert_eq!(change.etag, Some(Etag::of("two")));
     }
@@ -75,7 +75,7 @@ pub async fn an_edit_that_fails_writes_nothing(p: Project) {
     assert_eq!(p.text("b.md").await, None);
 }
 
-pub async fn an_edit_of_several_documents_is_seen_as_a_whole(p: Project) {
+pub async fn an_edit_of_several_documents_is_atomic(p: Project) {
     let names = ["a.md", "b.md"].map(path);
     let write = async |bank: &dyn Bank, text: String| {
         let mut editor = |drafts: &mut Drafts| {
@@ -106,7 +106,7 @@ pub async fn an_edit_of_several_documents_is_seen_as_a_whole(p: Project) {
     futures::join!(writing, reading);
 }
 
-pub async fn an_edit_says_what_it_did_in_the_order_asked_for(p: Project) {
+pub async fn an_edit_reports_its_changes_in_the_requested_order(p: Project) {
     for name in ["same.md", "gone.md", "changed.md"] {
         p.write(name, "x").await;
     }
@@ -140,7 +140,7 @@ pub async fn a_document_is_deleted_and_renamed(p: Project) {
     assert_eq!(p.text("new.md").await, None);
 }
 
-pub async fn two_names_of_one_document_are_not_set_apart(p: Project) {
+pub async fn two_names_of_one_document_are_one_document(p: Project) {
     let names = ["myNotes.md", "my-notes.md"].map(path);
     let mut editor = |drafts: &mut Drafts| {
         drafts.set(&names[0], "one".into())?;
@@ -160,7 +160,7 @@ async fn append(bank: &dyn Bank, caller: &Caller, line: &str) {
     bank.edit(caller, std::slice::from_ref(&name), &mut editor).await.unwrap();
 }
 
-pub async fn ten_appends_at_once_all_stay(p: Project) {
+pub async fn ten_concurrent_appends_are_all_kept(p: Project) {
     let lines: Vec<String> = (0..10).map(|number| format!("entry {number}")).collect();
     join_all(lines.iter().map(|line| append(p.bank.as_ref(), &p.caller, line))).await;
     let text = p.text("progress.md").await.unwrap();
@@ -182,7 +182,7 @@ pub async fn two_instances_lose_no_entry(p: Project) {
     assert_eq!(p.text("progress.md").await.unwrap().lines().count(), 20);
 }
 
-pub async fn of_ten_writes_with_one_etag_exactly_one_wins(p: Project) {
+pub async fn of_ten_writes_with_one_etag_exactly_one_succeeds(p: Project) {
     p.write("a.md", "old").await;
     let expected = Etag::of("old");
     let name = path("a.md");
@@ -221,7 +221,7 @@ pub async fn a_document_over_the_bound_is_refused(p: Project) {
     p.write("a.md", &"x".repeat(limits::DOCUMENT_BYTES)).await;
 }
 
-pub async fn the_text_of_an_earlier_etag_is_still_known(p: Project) {
+pub async fn the_text_of_an_earlier_etag_is_still_available(p: Project) {
     p.write("a.md", "one").await;
     p.text("a.md").await;
     p.write("a.md", "two").await;
@@ -231,17 +231,17 @@ pub async fn the_text_of_an_earlier_etag_is_still_known(p: Project) {
     assert_eq!(p.bank.content_at(&p.caller, &name, &Etag::of("never")).await.unwrap(), None);
 }
 
-pub async fn each_change_is_told_once(p: Project) {
-    p.told.take();
+pub async fn each_change_is_notified_once(p: Project) {
+    p.changes.take();
     p.write("a.md", "one").await;
-    assert_eq!(p.told.take(), [Change::Updated(path("a.md")), Change::List]);
+    assert_eq!(p.changes.take(), [Change::Updated(path("a.md")), Change::List]);
     p.write("a.md", "one").await;
-    assert_eq!(p.told.take(), []);
+    assert_eq!(p.changes.take(), []);
     p.write("a.md", "two").await;
-    assert_eq!(p.told.take(), [Change::Updated(path("a.md"))]);
+    assert_eq!(p.changes.take(), [Change::Updated(path("a.md"))]);
 }
 
-pub async fn hostile_but_valid_names_are_kept(p: Project) {
+pub async fn unusual_valid_names_are_kept(p: Project) {
     for name in [".hidden.md", "%2e%2e%2f.md", "v1..2.md", "größe & maße 日本.md", " .md", "'; drop table.md"]
     {
         let change = p.write(name, name).await;
@@ -250,15 +250,15 @@ pub async fn hostile_but_valid_names_are_kept(p: Project) {
     }
 }
 
-pub async fn an_edit_touches_only_the_documents_it_names(p: Project) {
+pub async fn an_edit_changes_only_the_documents_that_it_names(p: Project) {
     let (named, unnamed) = (path("a.md"), path("b.md"));
     let mut editor = |drafts: &mut Drafts| drafts.set(&unnamed, "x".into());
     assert!(p.bank.edit(&p.caller, &[named], &mut editor).await.is_err());
     assert_eq!(p.text("b.md").await, None);
 }
 
-/// The rules on lists hold on what the store hands them, line endings included.
-pub async fn an_edit_of_a_list_keeps_all_that_is_no_item(p: Project) {
+/// The rules for lists keep the text of the store, including line endings.
+pub async fn an_edit_of_a_list_keeps_all_other_text(p: Project) {
     let before =
         "# A\r\n\r\n## Next Steps\r\nProse.\r\n\r\n- one\r\n\r\n### Sub\r\n- s\r\n\r\n```\r\nopen\r\n";
     p.write("active-context.md", before).await;
@@ -284,16 +284,17 @@ pub async fn an_edit_of_a_list_keeps_all_that_is_no_item(p: Project) {
     assert_eq!(p.text("active-context.md").await.as_deref(), Some(after.as_str()));
 }
 
-/// A bank whose tasks and issues stand in progress.md gets no second list, however often it is edited.
-pub async fn a_list_is_edited_where_the_bank_has_it(p: Project) {
+/// A bank with tasks and issues in progress.md never gets a second list.
+pub async fn a_list_is_edited_in_the_document_that_contains_it(p: Project) {
     let active = "# Active Context\n\n## Current Work Focus\nPayment.\n\n## Recent Changes\n- Stripe\n";
     let progress =
         "# Progress\n\n## What's Left to Build\n- [ ] Refunds\n\n## 3. **Known Issues**:\n- Slow\n";
     p.write("active-context.md", active).await;
     p.write("progress.md", progress).await;
     for name in ["Invoices", "Invoices", "Webhooks"] {
-        let asked = UpdateTasks { add: Some(vec![name.to_owned()]), ..UpdateTasks::default() };
-        let mut editor = |drafts: &mut Drafts| update_tasks(drafts, &asked, Timestamp::UNIX_EPOCH).map(drop);
+        let request = UpdateTasks { add: Some(vec![name.to_owned()]), ..UpdateTasks::default() };
+        let mut editor =
+            |drafts: &mut Drafts| update_tasks(drafts, &request, Timestamp::UNIX_EPOCH).map(drop);
         p.bank.edit(&p.caller, &UpdateTasks::paths(), &mut editor).await.unwrap();
     }
     let issues =
@@ -307,16 +308,16 @@ pub async fn a_list_is_edited_where_the_bank_has_it(p: Project) {
     assert_eq!(text(p.other.as_ref(), &p.caller, "progress.md").await.as_deref(), Some(after.as_str()));
 }
 
-/// A resolved note stays, struck through; what is unclear is refused and changes nothing.
-pub async fn a_note_is_resolved_where_it_stands(p: Project) {
+/// A resolved note stays, struck through; an ambiguous one is refused and changes nothing.
+pub async fn a_note_is_resolved_in_place(p: Project) {
     let note = AddSessionNote { note: "CI is down".into(), category: Some(NoteCategory::Blocker) };
     let mut editor = |drafts: &mut Drafts| add_session_note(drafts, &note, Timestamp::UNIX_EPOCH, "alice");
     p.bank.edit(&p.caller, &AddSessionNote::paths(), &mut editor).await.unwrap();
     let resolve = async |text: &str| {
-        let asked = UpdateTasks { resolve: Some(vec![text.to_owned()]), ..UpdateTasks::default() };
+        let request = UpdateTasks { resolve: Some(vec![text.to_owned()]), ..UpdateTasks::default() };
         let mut resolved = Vec::new();
         let mut editor = |drafts: &mut Drafts| {
-            resolved = update_tasks(drafts, &asked, Timestamp::UNIX_EPOCH)?.resolved;
+            resolved = update_tasks(drafts, &request, Timestamp::UNIX_EPOCH)?.resolved;
             Ok(())
         };
         let outcome = p.other.edit(&p.caller, &UpdateTasks::paths(), &mut editor).await;
@@ -335,12 +336,13 @@ pub async fn a_note_is_resolved_where_it_stands(p: Project) {
 }
 
 /// Edits work on a core document under the name that other servers give it, and make no second one.
-pub async fn an_edit_finds_a_core_document_under_its_name_in_camel_case(p: Project) {
+pub async fn an_edit_finds_a_core_document_by_its_camel_case_name(p: Project) {
     for name in ["activeContext.md", "decisionLog.md"] {
         p.write(name, "# Mine\n").await;
         // A store may only know the name of today; then there is one document, too.
-        let asked = UpdateTasks { add: Some(vec![format!("task of {name}")]), ..UpdateTasks::default() };
-        let mut editor = |drafts: &mut Drafts| update_tasks(drafts, &asked, Timestamp::UNIX_EPOCH).map(drop);
+        let request = UpdateTasks { add: Some(vec![format!("task of {name}")]), ..UpdateTasks::default() };
+        let mut editor =
+            |drafts: &mut Drafts| update_tasks(drafts, &request, Timestamp::UNIX_EPOCH).map(drop);
         p.bank.edit(&p.caller, &UpdateTasks::paths(), &mut editor).await.unwrap();
         let decision: LogDecision =
             serde_json::from_value(serde_json::json!({"title": name, "context": "", "decision": "d"}))
@@ -420,7 +422,7 @@ pub async fn a_document_in_a_folder_is_found_by_search(p: Project) {
     assert_eq!(search(&[]).await, ["notes.md"]);
 }
 
-pub async fn two_compositions_of_a_name_mean_one_document(p: Project) {
+pub async fn unicode_normal_forms_of_a_name_are_one_document(p: Project) {
     let (composed, decomposed) = ("caf\u{e9}/na\u{ef}ve.md", "cafe\u{301}/nai\u{308}ve.md");
     let change = p.write(decomposed, "one").await;
     assert_eq!((change.path.as_str(), change.kind), (composed, ChangeKind::Created));
@@ -439,7 +441,7 @@ pub async fn two_compositions_of_a_name_mean_one_document(p: Project) {
     assert!(matches!(p.bank.edit(&p.caller, &names, &mut editor).await, Err(EditError::Refused(_))));
 }
 
-/// What the store says when this document is made.
+/// The store's result when this document is created.
 async fn refused(p: &Project, name: &str) -> String {
     let name = path(name);
     let mut editor = |drafts: &mut Drafts| drafts.set(&name, "x".to_owned());
@@ -449,8 +451,8 @@ async fn refused(p: &Project, name: &str) -> String {
     }
 }
 
-pub async fn a_name_that_another_system_cannot_hold_is_not_made(p: Project) {
-    for (name, says) in [
+pub async fn a_name_that_other_systems_do_not_allow_is_not_created(p: Project) {
+    for (name, message) in [
         ("con.md", "device"),
         ("docs/aux.json", "device"),
         ("a:b.md", "`:`"),
@@ -463,15 +465,15 @@ pub async fn a_name_that_another_system_cannot_hold_is_not_made(p: Project) {
         (".#notes.md", "sync tools"),
     ] {
         let why = refused(&p, name).await;
-        assert!(why.contains(says), "{name:?}: {why}");
-        // On one line, without what changes its direction.
+        assert!(why.contains(message), "{name:?}: {why}");
+        // On one line, without direction marks.
         assert!(!why.contains(['\n', '\u{202e}']), "{why:?}");
         assert_eq!(p.text(name).await, None);
     }
     assert!(p.bank.list(&p.caller).await.unwrap().is_empty());
 }
 
-pub async fn names_that_differ_by_case_alone_are_not_made_side_by_side(p: Project) {
+pub async fn names_that_differ_only_by_case_are_not_created_together(p: Project) {
     p.write("ADR/0001.md", "x").await;
     for name in ["adr/0002.md", "Adr/0001.md", "adr/deep/er.md"] {
         let why = refused(&p, name).await;

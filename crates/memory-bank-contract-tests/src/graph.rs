@@ -55,7 +55,7 @@ fn session() -> GraphBatch {
     }
 }
 
-pub async fn a_batch_is_carried_out_whole_and_only_once(p: Project) {
+pub async fn a_batch_is_applied_completely_and_only_once(p: Project) {
     let old = p.bank.upsert_entity(&p.caller, draft("Old", "thing", Some(json!({"a": 1})))).await.unwrap();
     entity(&p, "Other", "thing").await;
     let known =
@@ -86,7 +86,7 @@ pub async fn a_batch_is_carried_out_whole_and_only_once(p: Project) {
     assert_eq!(now.attrs.map(Value::Object), Some(json!({"a": 1, "b": 2})));
 }
 
-pub async fn a_batch_that_cannot_be_carried_out_changes_nothing(p: Project) {
+pub async fn a_batch_with_an_invalid_item_changes_nothing(p: Project) {
     entity(&p, "Old", "thing").await;
     entity(&p, "Twin", "a").await;
     entity(&p, "Twin", "b").await;
@@ -115,7 +115,7 @@ pub async fn a_batch_that_cannot_be_carried_out_changes_nothing(p: Project) {
     assert_eq!(p.bank.export(&p.caller).await.unwrap(), before);
 }
 
-pub async fn of_batches_at_once_each_thing_is_made_once(p: Project) {
+pub async fn concurrent_batches_create_each_item_once(p: Project) {
     entity(&p, "Old", "thing").await;
     entity(&p, "Other", "thing").await;
     let calls = (0..12).map(|turn| {
@@ -150,7 +150,7 @@ pub async fn attributes_are_merged(p: Project) {
     assert_eq!(merged.attrs.map(Value::Object), Some(json!({"a": 1, "c": 3})));
 }
 
-pub async fn a_part_of_a_name_is_no_name(p: Project) {
+pub async fn a_part_of_a_name_matches_nothing(p: Project) {
     entity(&p, "Alpha", "t").await;
     for part in ["lph", "   ", "alph", "ent_missing"] {
         let refused = p.bank.delete_entity(&p.caller, &named(part)).await;
@@ -164,7 +164,7 @@ pub async fn a_part_of_a_name_is_no_name(p: Project) {
     assert_eq!(p.bank.stats(&p.caller).await.unwrap().entity_count, 1);
 }
 
-pub async fn a_name_is_one_entity_in_any_case_and_composition(p: Project) {
+pub async fn an_entity_name_matches_in_any_case_and_normal_form(p: Project) {
     let first = entity(&p, "Caf\u{e9}", "place").await.id;
     for name in ["Cafe\u{301}", "CAFE\u{301}", " caf\u{c9} "] {
         assert_eq!(entity(&p, name, "Place").await.id, first, "{name:?}");
@@ -201,7 +201,7 @@ pub async fn thirty_first_upserts_all_succeed(p: Project) {
     assert_eq!(p.other.stats(&p.caller).await.unwrap().entity_count, 30);
 }
 
-pub async fn links_are_made_once_and_taken_away(p: Project) {
+pub async fn links_are_created_once_and_removed(p: Project) {
     entity(&p, "A", "t").await;
     entity(&p, "B", "t").await;
     let first = p.bank.link(&p.caller, &named("A"), "Knows", &named("B")).await.unwrap();
@@ -214,7 +214,7 @@ pub async fn links_are_made_once_and_taken_away(p: Project) {
     assert!(matches!(missing, Err(GraphError::EntityNotFound { .. })), "{missing:?}");
 }
 
-pub async fn deleting_an_entity_takes_its_facts_and_links(p: Project) {
+pub async fn deleting_an_entity_deletes_its_facts_and_links(p: Project) {
     entity(&p, "A", "t").await;
     entity(&p, "B", "t").await;
     p.bank.add_observation(&p.caller, &named("A"), fact("one", None)).await.unwrap();
@@ -255,13 +255,13 @@ pub async fn compaction_keeps_the_state(p: Project) {
     assert_eq!(p.other.export(&p.caller).await.unwrap(), before);
 }
 
-pub async fn what_is_opened_is_loaded_within_its_bytes_the_nearest_and_newest_first(p: Project) {
+pub async fn opened_nodes_are_loaded_within_the_byte_limit_nearest_and_newest_first(p: Project) {
     for number in 0..12 {
         let attrs = Some(json!({"x": "x".repeat(1000)}));
         p.bank.upsert_entity(&p.caller, draft(&format!("spoke {number}"), "t", attrs)).await.unwrap();
     }
     entity(&p, "hub", "t").await;
-    // Another of the name, which nobody means, with a neighbour of its own.
+    // A second entity with the same name and its own neighbour.
     entity(&p, "hub", "other").await;
     entity(&p, "far", "t").await;
     p.bank.link(&p.caller, &named("hub [other]"), "knows", &named("far")).await.unwrap();
@@ -309,7 +309,7 @@ pub async fn an_empty_graph_has_no_summary(p: Project) {
     assert_eq!(p.bank.summary(&p.caller).await.unwrap().unwrap().stats.entity_count, 1);
 }
 
-pub async fn a_summary_names_what_is_connected_and_what_was_touched_last(p: Project) {
+pub async fn a_summary_lists_the_most_connected_and_the_latest_entities(p: Project) {
     for number in 0..12 {
         entity(&p, &format!("E{number}"), "t").await;
     }
@@ -336,7 +336,7 @@ fn sourced(text: &str, kind: SourceKind, reference: Option<&str>) -> Observation
     ObservationDraft { text: text.into(), source: Some(source), timestamp: None }
 }
 
-pub async fn a_fact_given_again_is_the_one_that_was_there(p: Project) {
+pub async fn a_repeated_fact_is_the_existing_one(p: Project) {
     entity(&p, "A", "t").await;
     entity(&p, "B", "t").await;
     let add = async |bank: &std::sync::Arc<dyn memory_bank_core::store::Bank>, to: &str, draft| {
@@ -371,7 +371,7 @@ pub async fn a_fact_given_again_is_the_one_that_was_there(p: Project) {
     assert_eq!(p.bank.export(&p.caller).await.unwrap(), p.other.export(&p.caller).await.unwrap());
 }
 
-pub async fn a_given_time_keeps_both_and_a_deleted_fact_comes_anew(p: Project) {
+pub async fn facts_with_timestamps_are_kept_apart_and_a_deleted_fact_can_be_added_again(p: Project) {
     entity(&p, "A", "t").await;
     let add = |text: &'static str, at: Option<&'static str>| {
         let (bank, caller) = (p.bank.clone(), p.caller.clone());
@@ -397,11 +397,11 @@ pub async fn a_given_time_keeps_both_and_a_deleted_fact_comes_anew(p: Project) {
     assert!(!add("deployed", None).await.existed);
 }
 
-pub async fn of_many_that_add_one_fact_at_once_one_adds_it(p: Project) {
+pub async fn of_many_concurrent_additions_of_a_fact_one_adds_it(p: Project) {
     entity(&p, "A", "t").await;
     let adds = (0..24).map(|number| {
         let bank = if number % 2 == 0 { &p.bank } else { &p.other };
-        // Three sources say it, in the same millisecond perhaps.
+        // Three sources add it, perhaps in the same millisecond.
         let draft = match number % 3 {
             0 => fact("same", None),
             1 => sourced("same", SourceKind::Agent, None),
@@ -421,7 +421,7 @@ pub async fn of_many_that_add_one_fact_at_once_one_adds_it(p: Project) {
     }
 }
 
-pub async fn a_pointer_given_again_changes_nothing(p: Project) {
+pub async fn a_repeated_pointer_changes_nothing(p: Project) {
     entity(&p, "A", "t").await;
     let pointer = |note: &str| PointerDraft {
         path: "notes.md".into(),
@@ -441,8 +441,8 @@ pub async fn a_pointer_given_again_changes_nothing(p: Project) {
     assert!(back.existed && back.entity.attrs == first.entity.attrs);
 }
 
-/// A fact is signed by its caller; the author is no part of what makes two facts the same, and goes through a backup.
-pub async fn a_fact_is_signed_by_the_first_who_gives_it(p: Project) {
+/// A fact is signed by its caller; the author does not distinguish facts and survives a backup.
+pub async fn a_fact_is_signed_by_its_first_author(p: Project) {
     entity(&p, "A", "t").await;
     let as_user = |name: &str| Caller { user_name: name.to_owned(), ..p.caller.clone() };
     let first = p.bank.add_observation(&as_user("alice"), &named("A"), fact("x", None)).await.unwrap();

@@ -1,4 +1,4 @@
-//! What every store must do, said against the store traits only. A store's crate runs it with
+//! The requirements of every store, tested through the store traits only. A store's crate runs them with
 //! [`contract_tests!`](crate::contract_tests), giving a function that makes a fresh [`Project`].
 //!
 //! It must not know of any store: no path, no file, no table.
@@ -33,24 +33,24 @@ pub struct Project {
     pub other: Arc<dyn Bank>,
     /// The state of callers.
     pub state: Arc<dyn StateStore>,
-    /// What the first way has told of changes.
-    pub told: Arc<Told>,
-    /// What must live as long as the project.
+    /// The changes that the first bank reported.
+    pub changes: Arc<RecordedChanges>,
+    /// Resources that must live as long as the project.
     pub keep: Box<dyn Any + Send + Sync>,
 }
 
-/// Keeps the changes that it is told of.
+/// Records the changes that it is notified of.
 #[derive(Debug, Default)]
-pub struct Told(Mutex<Vec<Change>>);
+pub struct RecordedChanges(Mutex<Vec<Change>>);
 
-impl ChangeSink for Told {
+impl ChangeSink for RecordedChanges {
     fn changed(&self, _project: ProjectId, change: Change) {
         self.0.lock().push(change);
     }
 }
 
-impl Told {
-    /// What was told since the last call.
+impl RecordedChanges {
+    /// The changes since the last call.
     pub fn take(&self) -> Vec<Change> {
         std::mem::take(&mut self.0.lock())
     }
@@ -89,45 +89,45 @@ pub async fn text(bank: &dyn Bank, caller: &Caller, name: &str) -> Option<String
 #[macro_export]
 macro_rules! contract_tests {
     ($fresh:path) => {
-        $crate::contract_tests!(@module $fresh, digests: a_bank_of_any_layout_has_its_digest_in_the_store);
+        $crate::contract_tests!(@module $fresh, digests: a_bank_of_any_layout_has_a_digest);
         $crate::contract_tests!(@module $fresh, documents:
-            names_are_listed_sorted, reading_keeps_the_order_asked_for,
-            one_name_serves_reading_and_writing, an_edit_that_fails_writes_nothing,
-            an_edit_of_several_documents_is_seen_as_a_whole, an_edit_says_what_it_did_in_the_order_asked_for,
-            a_document_is_deleted_and_renamed, two_names_of_one_document_are_not_set_apart,
-            ten_appends_at_once_all_stay, of_ten_writes_with_one_etag_exactly_one_wins,
+            names_are_listed_sorted, reading_keeps_the_requested_order,
+            reading_and_writing_use_the_same_canonical_name, an_edit_that_fails_writes_nothing,
+            an_edit_of_several_documents_is_atomic, an_edit_reports_its_changes_in_the_requested_order,
+            a_document_is_deleted_and_renamed, two_names_of_one_document_are_one_document,
+            ten_concurrent_appends_are_all_kept, of_ten_writes_with_one_etag_exactly_one_succeeds,
             two_instances_lose_no_entry, a_document_over_the_bound_is_refused,
-            the_text_of_an_earlier_etag_is_still_known, each_change_is_told_once,
-            hostile_but_valid_names_are_kept, an_edit_touches_only_the_documents_it_names,
-            an_edit_of_a_list_keeps_all_that_is_no_item, a_list_is_edited_where_the_bank_has_it,
-            a_note_is_resolved_where_it_stands, an_edit_finds_a_core_document_under_its_name_in_camel_case,
+            the_text_of_an_earlier_etag_is_still_available, each_change_is_notified_once,
+            unusual_valid_names_are_kept, an_edit_changes_only_the_documents_that_it_names,
+            an_edit_of_a_list_keeps_all_other_text, a_list_is_edited_in_the_document_that_contains_it,
+            a_note_is_resolved_in_place, an_edit_finds_a_core_document_by_its_camel_case_name,
             a_document_in_a_folder_is_a_document,
-            a_document_in_a_folder_is_found_by_search, two_compositions_of_a_name_mean_one_document,
-            a_name_that_another_system_cannot_hold_is_not_made,
-            names_that_differ_by_case_alone_are_not_made_side_by_side);
+            a_document_in_a_folder_is_found_by_search, unicode_normal_forms_of_a_name_are_one_document,
+            a_name_that_other_systems_do_not_allow_is_not_created,
+            names_that_differ_only_by_case_are_not_created_together);
         $crate::contract_tests!(@module $fresh, graph:
-            attributes_are_merged, a_part_of_a_name_is_no_name,
-            a_name_is_one_entity_in_any_case_and_composition, both_instances_see_one_graph,
-            thirty_first_upserts_all_succeed, links_are_made_once_and_taken_away,
-            deleting_an_entity_takes_its_facts_and_links, one_fact_is_stored_once,
-            a_fact_given_again_is_the_one_that_was_there, a_given_time_keeps_both_and_a_deleted_fact_comes_anew,
-            of_many_that_add_one_fact_at_once_one_adds_it, a_pointer_given_again_changes_nothing,
-             a_batch_is_carried_out_whole_and_only_once, a_batch_that_cannot_be_carried_out_changes_nothing,
-             of_batches_at_once_each_thing_is_made_once, a_fact_is_signed_by_the_first_who_gives_it,
+            attributes_are_merged, a_part_of_a_name_matches_nothing,
+            an_entity_name_matches_in_any_case_and_normal_form, both_instances_see_one_graph,
+            thirty_first_upserts_all_succeed, links_are_created_once_and_removed,
+            deleting_an_entity_deletes_its_facts_and_links, one_fact_is_stored_once,
+            a_repeated_fact_is_the_existing_one, facts_with_timestamps_are_kept_apart_and_a_deleted_fact_can_be_added_again,
+            of_many_concurrent_additions_of_a_fact_one_adds_it, a_repeated_pointer_changes_nothing,
+             a_batch_is_applied_completely_and_only_once, a_batch_with_an_invalid_item_changes_nothing,
+             concurrent_batches_create_each_item_once, a_fact_is_signed_by_its_first_author,
              compaction_keeps_the_state, an_empty_graph_has_no_summary,
-             a_summary_names_what_is_connected_and_what_was_touched_last, ids_follow_the_vectors,
-             what_is_opened_is_loaded_within_its_bytes_the_nearest_and_newest_first);
+             a_summary_lists_the_most_connected_and_the_latest_entities, ids_follow_the_vectors,
+             opened_nodes_are_loaded_within_the_byte_limit_nearest_and_newest_first);
         $crate::contract_tests!(@module $fresh, archives:
-            a_full_log_goes_on_and_loses_nothing, a_full_log_without_entries_is_refused_and_nothing_changes,
-            archives_of_many_months_hold_each_entry_once, the_last_archive_is_found_whatever_its_number,
-            many_writers_at_the_bound_lose_nothing, a_full_bank_says_so,
-            an_editor_that_goes_on_asking_is_ended);
+            a_full_log_is_archived_and_loses_nothing, a_full_log_without_entries_is_refused_and_nothing_changes,
+            archives_of_many_months_contain_each_entry_once, the_last_archive_is_found_at_any_number,
+            concurrent_writers_at_the_bound_lose_nothing, a_full_bank_reports_that_it_is_full,
+            an_edit_that_keeps_requesting_archives_is_stopped);
         $crate::contract_tests!(@module $fresh, backups:
-            a_backup_brings_documents_and_graph_back, the_id_that_was_given_is_listed_and_restores,
-            newer_documents_stay_and_are_reported, documents_in_folders_are_brought_back, a_safety_copy_is_made_first,
-            an_unknown_or_malformed_id_changes_nothing, two_backups_at_once_have_two_ids);
+            a_backup_restores_documents_and_graph, the_returned_backup_id_is_listed_and_restores,
+            a_restore_keeps_and_reports_newer_documents, documents_in_folders_are_restored, a_restore_creates_a_safety_copy_first,
+            an_unknown_or_malformed_id_changes_nothing, concurrent_backups_have_different_ids);
         $crate::contract_tests!(@module $fresh, state:
-            state_is_kept_for_each_user_and_project, updates_at_once_all_count);
+            state_is_stored_per_user_and_project, concurrent_updates_all_count);
     };
     (@module $fresh:path, $module:ident: $($name:ident),+ $(,)?) => {
         mod $module {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::Project;
 
-pub async fn state_is_kept_for_each_user_and_project(p: Project) {
+pub async fn state_is_stored_per_user_and_project(p: Project) {
     let before = p.state.load(&p.caller).await.unwrap();
     let mut change = |state: &mut SessionState| state.mode = Mode::Debug;
     assert_eq!(p.state.update(&p.caller, &mut change).await.unwrap().mode, Mode::Debug);
@@ -29,7 +29,7 @@ pub async fn state_is_kept_for_each_user_and_project(p: Project) {
     nothing_of_it(p.state.load(&elsewhere).await);
 }
 
-pub async fn updates_at_once_all_count(p: Project) {
+pub async fn concurrent_updates_all_count(p: Project) {
     let think = || async {
         let thought = Thought { number: 1, total: 1, revises: None, branches_from: None, branch: None };
         let mut change = |state: &mut SessionState| {

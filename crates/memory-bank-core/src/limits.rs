@@ -88,8 +88,12 @@ pub const SEARCH_INDEX_PROJECT_BYTES: u64 = 448 * 1024 * 1024;
 pub const SEARCH_INDEX_WAIT_MS: u64 = 1000;
 /// The same for an index that is expected within a second but is queued behind others.
 pub const SEARCH_TURN_WAIT_MS: u64 = 5000;
-/// How long a search waits for the vector of its query before it searches by words only, in milliseconds.
+/// How long a search waits for the vector of its query from a model in this process before it searches by words only,
+/// in milliseconds.
 pub const QUERY_VECTOR_WAIT_MS: u64 = 150;
+/// The same for a service, which may be far away. After three consecutive late vectors, searches do not wait for some
+/// time.
+pub const SERVICE_VECTOR_WAIT_MS: u64 = 1000;
 /// The most bytes and files of one backup. Without this bound a sparse file, which itself takes no space, would fill
 /// the disk.
 pub const BACKUP_BYTES: u64 = 1024 * 1024 * 1024;

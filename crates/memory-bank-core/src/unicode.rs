@@ -2,6 +2,12 @@
 
 use std::borrow::Cow;
 
+/// Whether a text contains a null character, which PostgreSQL cannot store. Fast, since every edit checks whole documents.
+#[must_use]
+pub fn has_null(text: &str) -> bool {
+    memchr::memchr(0, text.as_bytes()).is_some()
+}
+
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 
 /// The composed form (NFC), in which `é` is one character.

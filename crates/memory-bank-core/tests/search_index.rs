@@ -1,5 +1,5 @@
-//! Properties of the index: after any updates it equals an index that is built from the final state, and it ranks by
-//! the ranking rule, computed unit by unit.
+//! Laws of the index: an index that was updated to a state equals one built from that state, and it ranks like a
+//! reference that scores unit by unit.
 
 #![expect(
     clippy::unwrap_used,
@@ -61,7 +61,7 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    // Long documents are added and removed together.
+    // Long ones are added and removed together.
     let lines =
         prop_oneof![6 => prop::collection::vec(line(), 0..12), 1 => prop::collection::vec(line(), 40..80)];
     lines.prop_map(|lines| lines.join("\n"))
@@ -197,7 +197,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn an_updated_index_equals_a_rebuilt_one(
+    fn an_incrementally_updated_index_equals_a_rebuilt_one(
         steps in prop::collection::vec(step(), 1..40),
         queries in prop::collection::vec(prop::collection::vec(word(), 1..4), 1..4),
     ) {
@@ -218,7 +218,7 @@ proptest! {
     }
 
     #[test]
-    fn each_passage_of_the_texts_as_they_are_has_a_vector_or_is_offered(
+    fn every_current_passage_has_a_vector_or_is_queued(
         steps in prop::collection::vec(step(), 1..40),
     ) {
         let mut world = World::default();
@@ -242,7 +242,7 @@ proptest! {
     }
 
     #[test]
-    fn the_index_ranks_as_the_rule_worked_out_unit_by_unit(
+    fn the_index_ranks_like_a_unit_by_unit_reference(
         documents in prop::collection::btree_map(prop::sample::select(NAMES.to_vec()), text(), 1..4),
         query in prop::collection::vec(word(), 2..4),
     ) {
@@ -258,7 +258,7 @@ proptest! {
         let found = index.search_documents(&wanted);
         for hit in found.hits.iter().filter(|hit| hit.score > 0.0) {
             let rule = expected.get(&(hit.file.clone(), hit.unit.0)).copied().unwrap_or_default();
-            // Rescoring adds at most one half.
+            // A passage that is ranked again gains at most half by its text.
             prop_assert!(hit.score > rule * 0.999_999 && hit.score < rule * 1.550_01 + 1e-9, "{:?}: {}", hit, rule);
         }
     }
@@ -292,8 +292,7 @@ impl Oracle {
         self.documents.push((name.to_owned(), counted.collect()));
     }
 
-    /// The weight of each word of the query in a unit: of the word itself, and of forms with its stem by their common
-    /// letters.
+    /// The weight of each query word in a unit: exact matches, and forms with the same stem by shared letters.
     fn worth(word: &str, corpus: &Corpus, unit: &Counted) -> f64 {
         let stem = |word: &str| Language::English.stem(word).unwrap_or_else(|| word.to_owned());
         let weight = |term: &str| {

@@ -1,5 +1,5 @@
-//! The size that the index reports is the memory that it uses, compared with the resident memory of the process. It
-//! is the only test of its program, so that nothing else allocates memory. `--nocapture` prints the figures.
+//! The reported memory of the index, compared with the memory of the process. It is alone in its program, so that
+//! nothing else allocates meanwhile. `--nocapture` prints the figures.
 
 #![cfg(target_os = "linux")]
 #![expect(
@@ -29,7 +29,7 @@ fn resident() -> u64 {
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// Fourteen words: a few frequent ones, most of them rare.
+/// Fourteen words of which a few are everywhere and most are rare.
 fn sentence(number: usize) -> String {
     let mut text = String::new();
     for place in 0..14 {
@@ -40,17 +40,17 @@ fn sentence(number: usize) -> String {
     text
 }
 
-fn report(what: &str, units: u64, said: u64, taken: u64) -> f64 {
-    let ratio = said as f64 / taken as f64;
+fn report(what: &str, units: u64, reported: u64, taken: u64) -> f64 {
+    let ratio = reported as f64 / taken as f64;
     println!(
-        "{what}: {units} units, {said} bytes said, {taken} taken, {:.0} a unit, {ratio:.2}",
+        "{what}: {units} units, {reported} bytes reported, {taken} taken, {:.0} a unit, {ratio:.2}",
         taken as f64 / units as f64
     );
     ratio
 }
 
 #[test]
-fn the_reported_size_of_the_index_is_close_to_its_memory() {
+fn the_reported_memory_of_the_index_is_about_right() {
     let text = (0..SIZE).fold(String::from("# Log\n\n"), |mut text, number| {
         let _ = writeln!(text, "- {}", sentence(number));
         text

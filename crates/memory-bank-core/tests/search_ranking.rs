@@ -1,4 +1,4 @@
-//! Checks that the ranking reaches its level, and prints the figures: `cargo test -p memory-bank-core --test
+//! Requires a minimum quality of the ranking, and prints the figures: `cargo test -p memory-bank-core --test
 //! search_ranking -- --nocapture`.
 
 #![expect(
@@ -26,7 +26,7 @@ use memory_bank_core::search::{
 use memory_bank_core::store::GraphSearch;
 use suite::{Backend, DOCUMENTS, Found, Recall};
 
-/// The shipped ranking: the index with BM25 in context.
+/// The production index, with BM25 in context.
 struct InContext {
     index: Index,
     graph: GraphState,
@@ -69,7 +69,7 @@ impl Backend for InContext {
                 skip: memory_bank_core::store::Skip::default(),
             },
         );
-        // A reply has two lists; readers see the first results of both.
+        // A reply has two lists; a reader sees the first of each side by side.
         let mut entities = found.entities.into_iter().map(|found| Found::Entity(found.entity.name));
         let mut observations = found
             .observations
@@ -85,7 +85,7 @@ impl Backend for InContext {
     }
 }
 
-/// Every unit by itself, for the two baselines of the measurement.
+/// Every unit by itself, for the two ways that the ranking is measured against.
 struct Plain {
     units: Vec<(Found, Unit, Counted)>,
     substring: bool,
@@ -192,7 +192,7 @@ fn report(name: &str, backend: &dyn Backend) -> Recall {
 }
 
 #[test]
-fn the_suite_is_consistent_and_large_enough() {
+fn the_ranking_suite_is_valid_and_large_enough() {
     let questions = suite::questions();
     assert!(questions.len() >= 60);
     for wanted in questions.iter().flat_map(|question| &question.win) {
@@ -204,7 +204,7 @@ fn the_suite_is_consistent_and_large_enough() {
 }
 
 #[test]
-fn bm25_in_context_finds_the_expected_units() {
+fn bm25_in_context_ranks_expected_answers_first() {
     let substring = report("substring", &Plain::new(true));
     let plain = report("BM25", &Plain::new(false));
     let context = report("BM25 with context", &InContext::new());
@@ -214,7 +214,7 @@ fn bm25_in_context_finds_the_expected_units() {
 }
 
 #[test]
-fn a_misspelt_name_finds_the_entity_that_was_meant() {
+fn a_misspelt_name_finds_the_intended_entity() {
     let backend = InContext::new();
     for question in suite::typos() {
         let found = backend.graph(&question.ask, 4);
@@ -224,7 +224,7 @@ fn a_misspelt_name_finds_the_entity_that_was_meant() {
 }
 
 #[test]
-fn similar_names_are_not_searched_if_the_word_occurs() {
+fn similar_spellings_are_not_searched_when_the_exact_word_exists() {
     let backend = InContext::new();
     for (query, other) in [("console", "Joris"), ("zzzzzz", "Redis")] {
         assert!(!backend.graph(query, 10).contains(&Found::Entity(other.to_owned())), "{query}");

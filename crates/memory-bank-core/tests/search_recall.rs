@@ -25,7 +25,7 @@ fn index(bank: &Bank) -> Index {
     index
 }
 
-/// The share of the answer among the first ten, and the reciprocal rank of its first part.
+/// The share of the answer among the first ten, and one over the place of its first part.
 fn ask(index: &Index, question: &Question) -> (f64, f64) {
     let query = Query::parse(&question.ask).unwrap();
     let wanted = DocumentQuery { query, files: None, limit: 10, case_sensitive: false, days: (None, None) };
@@ -76,12 +76,12 @@ fn measure(bank: &Bank) -> [f64; 2] {
 }
 
 #[test]
-fn answers_in_long_banks_are_among_the_first_ten() {
+fn answers_in_long_banks_rank_in_the_top_ten() {
     let mut sum = [0.0; 2];
     let banks = recall::banks();
     assert!(banks.iter().skip(2).map(|bank| bank.questions.len()).sum::<usize>() >= 300);
-    // Slightly below the measured level, on the questions that are not used for tuning.
-    for (bank, least) in banks.iter().zip([60.0, 60.0, 60.0, 86.0, 97.0]) {
+    // Slightly below the measured value, on the part that was not used for tuning.
+    for (bank, least) in banks.iter().zip([60.0, 60.0, 60.0, 86.0, 97.0, 12.0]) {
         let recall = measure(bank);
         assert!(recall[1] >= least, "{}: {:.1} %", bank.name, recall[1]);
         sum = [sum[0] + recall[0], sum[1] + recall[1]];

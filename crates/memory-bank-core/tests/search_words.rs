@@ -1,4 +1,5 @@
-//! Each query finds its line before all others, in a document of facts in many languages and notations.
+//! Words as people write them: each query finds its line first, in a document of facts in many languages and
+//! notations.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -24,7 +25,7 @@ fn first(index: &Index, query: &str) -> Option<LineHit> {
     search(index, query).hits.into_iter().next()
 }
 
-/// `query|line` pairs; a line with several queries occurs once in the document.
+/// `query|line` pairs; a repeated line appears once in the document.
 const ASKED: &str = include_str!("ranking/words.txt");
 
 #[test]
@@ -53,7 +54,7 @@ fn each_query_finds_its_fact_first() {
 }
 
 #[test]
-fn words_of_a_file_name_do_not_dominate_the_results() {
+fn words_of_a_file_name_do_not_flood_the_results() {
     let progress = "# Progress\n\n## Update History\n\n## Milestones\n\n## Known Issues\n";
     let filler = "something about module number 3, its settings and the reasons that led there. ";
     let notes = format!(
@@ -68,7 +69,7 @@ fn words_of_a_file_name_do_not_dominate_the_results() {
 }
 
 #[test]
-fn the_line_of_an_entry_comes_before_the_name_of_a_document() {
+fn a_line_of_an_entry_ranks_before_a_document_name() {
     let log = "# Decision Log\n\n## Decision\n\n*\n---\n### Decision\n[2026-08-30 10:49:40] - Use hooks for state.\n\n\
         **Rationale:**\nLess code.\n---\n### Decision\n[2026-09-02 09:00:00] - Drop the context provider.\n";
     let index = index(&[
@@ -80,7 +81,7 @@ fn the_line_of_an_entry_comes_before_the_name_of_a_document() {
 }
 
 #[test]
-fn several_korean_words_find_lines_in_which_they_carry_particles() {
+fn korean_words_match_lines_where_they_carry_particles() {
     let facts = "# 사실\n\n- 배포는 금요일 오후에 진행한다\n- 데이터베이스를 PostgreSQL로 옮겼다\n- 캐시는 Redis에 저장된다\n";
     let index = index(&[("facts.md", facts)]);
     for (query, line) in [
@@ -96,7 +97,7 @@ fn several_korean_words_find_lines_in_which_they_carry_particles() {
 }
 
 #[test]
-fn units_with_more_of_the_query_come_first_and_none_without_any_before_one_with_some() {
+fn units_with_more_query_words_rank_first() {
     let mut log = String::from("# Progress\n\n");
     for day in 1..=28 {
         log.push_str(&format!(
@@ -111,7 +112,7 @@ fn units_with_more_of_the_query_come_first_and_none_without_any_before_one_with_
     let both =
         hits.iter().take_while(|hit| hit.content.contains("billing") && hit.content.contains("refunds"));
     assert_eq!(both.count(), 3, "{hits:#?}");
-    // Units that differ only in numbers come later, and units without a word of the query come last.
+    // Entries that differ only in numbers rank lower, and entries without a query word rank last.
     let holds = |hit: &LineHit| hit.content.contains("refunds") || hit.content.contains("billing");
     let last = hits.iter().rposition(holds).unwrap();
     assert!(hits[..last].iter().all(holds), "{hits:#?}");
@@ -128,7 +129,7 @@ fn entries_that_differ_only_in_dates_are_shown_once_and_counted() {
     let found = search(&index, "deploy cluster");
     assert_eq!(found.hits.len(), 2, "{:#?}", found.hits);
     let staging = found.hits.iter().find(|hit| hit.content.contains("staging")).unwrap();
-    // Of equal entries the newest is shown.
+    // Of equals the newest is shown.
     assert_eq!((staging.line, staging.similar), (11, 8));
     assert!(!found.more);
 }
@@ -156,7 +157,7 @@ fn rows_of_a_template_are_never_found() {
 }
 
 #[test]
-fn a_phrase_restricts_and_one_without_occurrence_is_searched_by_words() {
+fn a_phrase_narrows_the_search_and_a_missing_one_falls_back_to_its_words() {
     let index = index(&[("a.md", "- the token bucket is full\n- a bucket of tokens\n- the rate limiter\n")]);
     let found = search(&index, "\"token bucket\"");
     assert_eq!(found.hits.len(), 1);
@@ -164,7 +165,7 @@ fn a_phrase_restricts_and_one_without_occurrence_is_searched_by_words() {
     let found = search(&index, "\"bucket rate\" limiter");
     assert_eq!(found.missing_phrases, ["bucket rate"]);
     assert_eq!(found.hits[0].content, "- the rate limiter");
-    // A phrase with an occurrence still restricts the results.
+    // The phrase that exists still narrows the results.
     let found = search(&index, "\"bucket rate\" \"of tokens\"");
     assert_eq!((found.missing_phrases, found.hits.len()), (vec!["bucket rate".to_owned()], 1));
     let found = search(&index, "\"the\"");
@@ -172,7 +173,7 @@ fn a_phrase_restricts_and_one_without_occurrence_is_searched_by_words() {
 }
 
 #[test]
-fn days_restrict_by_the_date_of_entry_section_or_document() {
+fn date_filters_use_the_date_of_entry_section_or_document() {
     let log = "# Log\n\n- [2026-08-30 10:49] deploy one\n  - detail of deploy one\n- 2026-09-02: deploy two\n\n\
         ### Sep 5, 2026\n\n- deploy three\n";
     let mut index = index(&[("log.md", log)]);
@@ -202,7 +203,7 @@ fn days_restrict_by_the_date_of_entry_section_or_document() {
 }
 
 #[test]
-fn a_date_in_a_query_finds_its_day_in_any_form_and_of_equal_entries_the_newer_comes_first() {
+fn a_date_in_a_query_matches_every_format_and_newer_entries_rank_first() {
     let log = "# Log\n\n- [2026-08-30 10:49] moved the queue\n- on Aug 30, 2026 we moved the mail\n- 30.08.2026 cleaned up\n- 2026-08-31 rested\n";
     let index = index(&[("log.md", log)]);
     let mut found: Vec<usize> = search(&index, "2026-08-30").hits.iter().map(|hit| hit.line).collect();
@@ -221,7 +222,7 @@ fn a_date_in_a_query_finds_its_day_in_any_form_and_of_equal_entries_the_newer_co
 }
 
 #[test]
-fn a_misspelt_word_finds_what_comes_closest_and_the_answer_says_so() {
+fn a_misspelt_word_finds_the_closest_match_and_the_reply_names_it() {
     let index = index(&[(
         "a.md",
         "- the authentification servise is slow\n- the mail service is fast\n- kubernetes nodes\n",
@@ -234,7 +235,7 @@ fn a_misspelt_word_finds_what_comes_closest_and_the_answer_says_so() {
 }
 
 #[test]
-fn the_graph_does_not_change_the_order_of_documents() {
+fn graph_contents_do_not_change_the_ranking_of_documents() {
     use memory_bank_core::graph::Entity;
     let mut index =
         index(&[("a.md", "- queue worker stalls\n- worker of the mail\n- queue queue of the bank\n")]);

@@ -12,19 +12,19 @@
     reason = "a measurement may panic and print, and another program uses the rest"
 )]
 
-#[path = "../tests/suite/asking.rs"]
-mod asking;
 #[path = "../tests/suite/paraphrases.rs"]
 mod paraphrases;
+#[path = "../tests/suite/questions.rs"]
+mod questions;
 #[path = "../../memory-bank-core/tests/ranking/recall.rs"]
 mod recall;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use asking::{index, model, share};
 use memory_bank_core::search::{Index, UnitHash, Vector};
 use memory_bank_embeddings::LocalModel;
+use questions::{index, model, share};
 use recall::Question;
 
 /// Vectors that were made before, since making them takes most of the time.

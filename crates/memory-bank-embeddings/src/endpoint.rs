@@ -12,6 +12,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use memory_bank_core::limits;
 use memory_bank_core::search::{DIMENSIONS, EmbedError, Embedder, ModelId, Vector};
 use serde::Deserialize;
 use serde_json::json;
@@ -27,7 +28,10 @@ const REPLY_BYTES: usize = BATCH * DIMENSIONS * 28 + 64 * 1024;
 /// How many requests are under way at a time, and how many of them may be of passages.
 const REQUESTS: usize = 8;
 const PASSAGE_REQUESTS: usize = 2;
-/// After so many failures in a row the service is left alone, for longer each time.
+/// How long the vector of a query is worth waiting for; a search does so no longer.
+const QUERY_PATIENCE: Duration = Duration::from_millis(limits::SERVICE_VECTOR_WAIT_MS);
+/// After so many failures in a row the service is left alone, for longer each time. Queries that come too late count by themselves:
+/// a service that is slow still gives passages their vectors.
 const FAILURES: u32 = 3;
 const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -66,6 +70,7 @@ pub struct Endpoint {
     passages: Semaphore,
     id: OnceCell<ModelId>,
     breaker: Mutex<Breaker>,
+    slow_queries: Mutex<Breaker>,
 }
 
 /// Counts failures in a row.
@@ -73,6 +78,32 @@ pub struct Endpoint {
 struct Breaker {
     failures: u32,
     closed_until: Option<Instant>,
+}
+
+impl Breaker {
+    /// How long the service is left alone from now on, if it is. After a pause one request tries whether it is well again; the others
+    /// are refused for as long as that may take.
+    fn left(&mut self, trial: Duration) -> Option<Duration> {
+        let until = self.closed_until?;
+        let now = Instant::now();
+        let left = until.checked_duration_since(now).filter(|left| !left.is_zero());
+        if left.is_none() {
+            self.closed_until = now.checked_add(trial);
+        }
+        left
+    }
+
+    fn note(&mut self, worked: bool) {
+        if worked {
+            *self = Self::default();
+            return;
+        }
+        self.failures = self.failures.saturating_add(1);
+        if let Some(more) = self.failures.checked_sub(FAILURES) {
+            let pause = SHORTEST_PAUSE.saturating_mul(1 << more.min(10)).min(LONGEST_PAUSE);
+            self.closed_until = Instant::now().checked_add(pause);
+        }
+    }
 }
 
 impl fmt::Debug for Endpoint {
@@ -134,6 +165,7 @@ impl Endpoint {
             passages: Semaphore::new(PASSAGE_REQUESTS),
             id: OnceCell::new(),
             breaker: Mutex::default(),
+            slow_queries: Mutex::default(),
         })
     }
 
@@ -145,8 +177,9 @@ impl Endpoint {
             Ok(answered) => answered,
             Err(_) => Err(temporary(&format!("did not answer in {} s", PATIENCE.as_secs()))),
         };
-        self.note(answered.is_ok());
-        let vectors = answered?;
+        // A service that refuses a text is well; else one client with such texts would take the meaning from all others.
+        self.breaker.lock().note(answered.is_ok());
+        let vectors = answered??;
         let dimension = vectors.first().map(Vector::dimension).unwrap_or_default();
         let id = self
             .id
@@ -161,7 +194,8 @@ impl Endpoint {
         Ok(vectors)
     }
 
-    async fn ask(&self, texts: &[String]) -> Result<Vec<Vector>, EmbedError> {
+    /// What the service answers. The inner error is about these texts alone.
+    async fn ask(&self, texts: &[String]) -> Result<Result<Vec<Vector>, EmbedError>, EmbedError> {
         let body = json!({"model": self.model, "input": texts, "encoding_format": "float"}).to_string();
         let mut request = Request::builder()
             .method(Method::POST)
@@ -178,7 +212,15 @@ impl Endpoint {
             let text = format!("answers {}", status.as_u16());
             let may_pass = status.is_server_error()
                 || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-            return Err(if may_pass { temporary(&text) } else { permanent(&text) });
+            let is_about_texts = matches!(
+                status,
+                StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY
+            );
+            return match (is_about_texts, may_pass) {
+                (true, _) => Ok(Err(permanent(&text))),
+                (_, true) => Err(temporary(&text)),
+                _ => Err(permanent(&text)),
+            };
         }
         let body = Limited::new(reply.into_body(), REPLY_BYTES).collect().await;
         let body = body.map_err(|_| temporary("broke off, or sent too much"))?.to_bytes();
@@ -190,33 +232,23 @@ impl Endpoint {
         if !is_whole {
             return Err(permanent("answers with another number of embeddings"));
         }
-        data.iter()
-            .map(|one| Vector::of(&one.embedding).map_err(|error| permanent(&format!("gives {error}"))))
-            .collect()
+        let vector =
+            |one: &Embedded| Vector::of(&one.embedding).map_err(|error| permanent(&format!("gives {error}")));
+        Ok(data.iter().map(vector).collect())
     }
 
     fn check_breaker(&self) -> Result<(), EmbedError> {
-        let breaker = self.breaker.lock();
-        match breaker.closed_until.and_then(|until| until.checked_duration_since(Instant::now())) {
-            Some(left) => Err(temporary(&format!(
-                "failed; it is asked again in {} s",
-                left.as_secs().saturating_add(1)
-            ))),
-            None => Ok(()),
-        }
+        refuse_while(self.breaker.lock().left(PATIENCE), "failed")
     }
+}
 
-    fn note(&self, worked: bool) {
-        let mut breaker = self.breaker.lock();
-        if worked {
-            *breaker = Breaker::default();
-            return;
+fn refuse_while(left: Option<Duration>, why: &str) -> Result<(), EmbedError> {
+    match left {
+        Some(left) => {
+            let seconds = left.as_secs().saturating_add(1);
+            Err(temporary(&format!("{why}; it is asked again in {seconds} s")))
         }
-        breaker.failures = breaker.failures.saturating_add(1);
-        if let Some(more) = breaker.failures.checked_sub(FAILURES) {
-            let pause = SHORTEST_PAUSE.saturating_mul(1 << more.min(10)).min(LONGEST_PAUSE);
-            breaker.closed_until = Instant::now().checked_add(pause);
-        }
+        None => Ok(()),
     }
 }
 
@@ -280,8 +312,18 @@ impl Embedder for Endpoint {
     }
 
     async fn query(&self, text: &str) -> Result<Vector, EmbedError> {
-        let mut vectors = self.embed(&[text.to_owned()]).await?;
-        vectors.pop().ok_or_else(|| permanent("gives no vector"))
+        refuse_while(self.slow_queries.lock().left(QUERY_PATIENCE), "is too slow for queries")?;
+        let texts = [text.to_owned()];
+        let embedded = tokio::time::timeout(QUERY_PATIENCE, self.embed(&texts)).await;
+        // What fails at once is counted with all requests.
+        self.slow_queries.lock().note(embedded.is_ok());
+        let late = |_| temporary(&format!("did not answer in {} ms", QUERY_PATIENCE.as_millis()));
+        embedded.map_err(late)??.pop().ok_or_else(|| permanent("gives no vector"))
+    }
+
+    fn query_wait(&self) -> Duration {
+        // A little more, so that it is this service which says that it was late.
+        QUERY_PATIENCE + Duration::from_millis(50)
     }
 }
 
@@ -355,6 +397,62 @@ mod tests {
         let error = endpoint.query("x").await.unwrap_err();
         assert!(error.to_string().contains("asked again in"), "{error}");
         assert!(asked.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn texts_that_are_refused_do_not_take_the_service_away() {
+        let (url, mut asked) = serve("400 Bad Request", "{}").await;
+        let endpoint = endpoint(url);
+        for _ in 0..3 * FAILURES {
+            let error = endpoint.query("x").await.unwrap_err();
+            assert!(!error.is_temporary() && error.to_string().contains("400"), "{error}");
+            asked.recv().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_too_slow_for_queries_is_not_waited_for_and_still_serves_passages() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let is_slow = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let (slow, ordering) = (std::sync::Arc::clone(&is_slow), std::sync::atomic::Ordering::SeqCst);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let slow = std::sync::Arc::clone(&slow);
+                tokio::spawn(async move {
+                    let mut piece = [0; 4096];
+                    let _read = stream.read(&mut piece).await;
+                    if slow.load(ordering) {
+                        tokio::time::sleep(QUERY_PATIENCE + Duration::from_millis(500)).await;
+                    }
+                    let body = r#"{"data": [{"index": 0, "embedding": [1, 0]}]}"#;
+                    let head = format!(
+                        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                        body.len()
+                    );
+                    let _written = stream.write_all(head.as_bytes()).await;
+                });
+            }
+        });
+        let endpoint = endpoint(url);
+        for _ in 0..FAILURES {
+            let error = endpoint.query("x").await.unwrap_err();
+            assert!(error.is_temporary() && error.to_string().contains("in 1000 ms"), "{error}");
+        }
+        let error = endpoint.query("x").await.unwrap_err();
+        assert!(error.to_string().contains("too slow for queries; it is asked again in"), "{error}");
+        endpoint.passages(vec!["a".to_owned()]).await.unwrap();
+        // After the pause one query tries it, and the others do not wait for that.
+        endpoint.slow_queries.lock().closed_until = Some(Instant::now());
+        is_slow.store(true, ordering);
+        let (first, second) = tokio::join!(endpoint.query("x"), endpoint.query("x"));
+        assert!(first.unwrap_err().to_string().contains("in 1000 ms"));
+        assert!(second.unwrap_err().to_string().contains("asked again"));
+        endpoint.slow_queries.lock().closed_until = Some(Instant::now());
+        is_slow.store(false, ordering);
+        for _ in 0..2 {
+            endpoint.query("x").await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,5 @@
-//! Questions that share no word with their answer, with a model and with words alone. What takes minutes is measured by
-//! `cargo run -p memory-bank-embeddings --example recall`. The model is all-MiniLM-L6-v2, which `scripts/setup models` unpacks
+//! Questions that share no word with their answer, with a model and with words alone. `cargo run -p memory-bank-embeddings
+//! --example recall` runs the measurements that take minutes. The model is all-MiniLM-L6-v2, which `scripts/setup models` unpacks
 //! into `target/test-models`; `MEMORY_BANK_TEST_MODEL` names another folder.
 
 #![expect(
@@ -12,20 +12,20 @@
     reason = "a test may panic and print, and another program uses the rest"
 )]
 
-#[path = "suite/asking.rs"]
-mod asking;
 #[path = "suite/paraphrases.rs"]
 mod paraphrases;
+#[path = "suite/questions.rs"]
+mod questions;
 #[path = "../../memory-bank-core/tests/ranking/recall.rs"]
 mod recall;
 
 use std::collections::BTreeMap;
 
-use asking::{ask, index, model, share};
+use questions::{ask, index, model, share};
 use recall::Question;
 
 #[test]
-fn questions_that_share_no_word_with_their_answer_are_answered() {
+fn dense_search_finds_answers_without_a_shared_word() {
     let model = model();
     let bank = paraphrases::bank(BTreeMap::new());
     let mut index = index(&bank);

@@ -6,6 +6,7 @@
 
 mod follow;
 mod memory;
+mod seal;
 mod vector_file;
 mod vectors;
 
@@ -32,6 +33,7 @@ use crate::journal;
 use crate::lock::blocking;
 use follow::Progress;
 pub(crate) use memory::FolderIndexes;
+pub(crate) use seal::SealPlace;
 pub use vectors::VectorStatus;
 
 /// A file that was written shortly before it was read may be written again within the same tick of the file system's

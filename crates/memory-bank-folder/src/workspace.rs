@@ -39,7 +39,7 @@ use crate::lock::blocking;
 use crate::place::{Origin, Place, is_bank, make_project};
 use crate::registry::{REGISTRY_FILE, Registered, Registry};
 use crate::rules::{read_rules, write_missing_rules};
-use crate::search::{FolderIndexes, VectorStatus};
+use crate::search::{FolderIndexes, SealPlace, VectorStatus};
 use crate::state::StateFolder;
 use crate::upwards::{self, Found};
 use crate::watch::Watch;
@@ -144,6 +144,10 @@ impl FolderWorkspace {
                 main_checkout = found.in_main_checkout, "using the memory bank of another folder than the current one"
             );
         }
+        let indexes = Arc::<FolderIndexes>::default();
+        let seal_project = fs_err::canonicalize(&project).unwrap_or_else(|_| project.clone());
+        let _it_is_new =
+            indexes.seal_place.set(SealPlace { state: options.state.clone(), project: seal_project });
         let workspace = Self {
             found,
             registry: Registry::new(&project),
@@ -151,7 +155,7 @@ impl FolderWorkspace {
             origin,
             project,
             deps,
-            indexes: Arc::default(),
+            indexes,
             shows_paths: options.shows_paths,
             banks: Mutex::default(),
             active: RwLock::default(),

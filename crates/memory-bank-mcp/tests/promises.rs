@@ -1,5 +1,5 @@
-//! `docs/security.md` and `docs/deployment-guide.md` name a test for each promise. Each of them is there, and is a test,
-//! so that the pages cannot rot.
+//! `docs/security.md` and `docs/deployment-guide.md` name a test for each claim. This checks that every named test
+//! exists.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -15,16 +15,16 @@ use rstest::rstest;
 
 /// How a table of promises begins.
 const HEADING: &str = "| What holds | Shown by |";
-/// What stands between a test's attribute and its name at most: other attributes, cases of a table.
+/// The maximum number of lines between a test's attribute and its name, such as cases of a table.
 const LINES_BEFORE: usize = 40;
 
-/// A file of the repository: its path, and what is in it.
+/// A file of the repository: its path and its text.
 type Source = (PathBuf, String);
 
 #[rstest]
 #[case("docs/security.md")]
 #[case("docs/deployment-guide.md")]
-fn each_promise_of_a_page_names_a_test_that_exists(#[case] name: &str) {
+fn every_claim_in_the_documentation_names_an_existing_test(#[case] name: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let page = fs::read_to_string(root.join(name)).unwrap();
     let mut sources = Vec::new();
@@ -47,7 +47,7 @@ fn promises(page: &str) -> Vec<&str> {
     rows
 }
 
-/// What is wrong with a row: it names no test, or one that is not there.
+/// The fault of a row: it names no test, or a missing one.
 fn fault(row: &str, sources: &[Source]) -> Option<String> {
     let reference = Regex::new(r"`([\w./-]+\.(?:rs|py|mjs))::([^`]+)`").unwrap();
     let shown = row.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
@@ -84,7 +84,7 @@ fn is_test(path: &str, text: &str, test: &str) -> bool {
     })
 }
 
-/// The sources below a folder, but for what was installed or built there.
+/// The sources below a folder, without installed packages and build results.
 fn collect(folder: &Path, sources: &mut Vec<Source>) {
     let unwanted = BTreeSet::from(["node_modules", ".venv", "target", "__pycache__"]);
     for entry in fs::read_dir(folder).unwrap() {
@@ -101,7 +101,7 @@ fn collect(folder: &Path, sources: &mut Vec<Source>) {
 }
 
 #[test]
-fn a_promise_without_a_test_is_found() {
+fn a_claim_without_a_test_is_reported() {
     let text = "#[test]\nfn it_holds() {\n}\n\nfn helper() {\n}\n".to_owned();
     let sources = [(PathBuf::from("/x/a/one.rs"), text.clone()), (PathBuf::from("/x/b/one.rs"), text)];
     let page = "# Security\n\n| What holds | Shown by |\n|---|---|\n| a | `a/one.rs::it_holds` |\n| b | – |\n\nEnd\n";

@@ -1,7 +1,7 @@
 //! The server that all test processes share.
 //!
-//! `start.lock` is held while the server is looked for, started or stopped; `users.lock` is held, shared, by every test
-//! process for its whole life. A watchdog stops the server once nobody has held the latter for half a minute.
+//! `start.lock` is held while a process finds, starts or stops the server; every test process holds a shared lock on
+//! `users.lock` for its whole life. A watchdog stops the server after the latter was free for half a minute.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -85,7 +85,7 @@ impl Cluster {
         }
     }
 
-    /// Runs one file of `migrations/`, after a statement in the same session; gives what psql says of it.
+    /// Runs one file of `migrations/`, after a statement in the same session; returns psql's output.
     pub(crate) fn psql_file(&self, role: &str, database: &str, before: &str, file: &str) -> Output {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations").join(file);
         let mut command = self.psql_command(role, database);
@@ -110,7 +110,7 @@ impl Cluster {
         psql.wait_with_output()
     }
 
-    /// What must not fail a test: it runs while one may be failing already.
+    /// Cleanup that must not panic, since a test may already be failing.
     pub(crate) fn try_psql(&self, sql: &str) {
         let _ended = self.psql_command("postgres", "postgres").args(["-c", sql]).output();
     }
@@ -173,8 +173,12 @@ fn start_server(programs: &Path, home: &Path, locks: &Path) -> u16 {
     port
 }
 
-/// A port that is free now; that nobody takes it before the server does is what tests of the same user can rely on.
-pub(crate) fn free_port() -> u16 {
+/// A port that is free now; another process could still take it first.
+///
+/// # Panics
+///
+/// When the system has no free port.
+pub fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).and_then(|free| free.local_addr()).expect("a free port").port()
 }
 

@@ -17,11 +17,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::cluster::Cluster;
+pub use crate::cluster::free_port;
 pub use crate::own::OwnServer;
 pub use crate::pgbouncer::PgBouncer;
 pub use crate::redis::TestRedis;
 
-/// The role that migrated the template: it may make roles, and owns the tables, but is no superuser.
+/// The role that migrated the template: it may create roles and owns the tables, but is not a superuser.
 pub const MIGRATOR: &str = "mbmcp_migrator";
 /// The role that a server logs in as: neither superuser nor BYPASSRLS, owner of nothing, member of `app_server`.
 pub const SERVER: &str = "mbmcp_serve";
@@ -40,7 +41,7 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// A migrated database that nobody else uses.
+    /// A migrated database of its own.
     #[must_use]
     pub fn migrated() -> Self {
         let cluster = cluster();
@@ -108,7 +109,7 @@ impl TestDatabase {
         &self.name
     }
 
-    /// Runs SQL as the superuser, past all policies; gives what psql prints, without headings.
+    /// Runs SQL as the superuser, past all policies; returns psql's output without headings.
     pub fn psql(&self, sql: &str) -> String {
         self.cluster.psql("postgres", &self.name, sql)
     }
@@ -126,7 +127,7 @@ impl TestDatabase {
     /// Runs `migrations/rollback.sql` through psql as this role, after a statement in the same session.
     ///
     /// # Errors
-    /// What psql says.
+    /// The output of psql.
     pub fn roll_back_with_psql(&self, role: &str, before: &str) -> Result<(), String> {
         self.file_with_psql(role, before, "rollback.sql")
     }
@@ -134,7 +135,7 @@ impl TestDatabase {
     /// Runs another file through psql as this role, after a statement in the same session.
     ///
     /// # Errors
-    /// What psql says.
+    /// The output of psql.
     pub fn roll_back_with_psql_file(&self, role: &str, before: &str, file: &str) -> Result<(), String> {
         self.file_with_psql(role, before, file)
     }
@@ -142,7 +143,7 @@ impl TestDatabase {
     /// Runs one file of `migrations/` through psql as this role.
     ///
     /// # Errors
-    /// What psql says.
+    /// The output of psql.
     pub fn run_with_psql(&self, role: &str, file: &str) -> Result<(), String> {
         self.file_with_psql(role, "SELECT", file)
     }
@@ -153,7 +154,7 @@ impl TestDatabase {
         if output.status.success() { Ok(()) } else { Err(message) }
     }
 
-    /// The schema and the rights, one fact a line, as the catalogue tells them.
+    /// The schema and the rights from the catalog, one fact per line.
     #[must_use]
     pub fn schema(&self) -> String {
         self.psql(SCHEMA)

@@ -1,5 +1,5 @@
-//! Lends a migrated database and a Redis to tests in other languages: says in one line of JSON how to reach them, and
-//! takes them back when its input ends, however the borrower came to its end.
+//! Lends a migrated database and a Redis to tests in other languages: prints one line of JSON with their addresses, and
+//! removes both when its input ends, even if the borrower was killed.
 
 use std::io::{self, Read, Write};
 

@@ -8,7 +8,7 @@ use crate::{MIGRATOR, SERVER};
 
 /// The one database that is in it.
 const BANK: &str = "bank";
-/// Unlike the shared server's, these settings let what was committed survive a crash of the server's processes.
+/// Unlike the shared server's, these settings let commits survive a crash.
 const SETTINGS: &str = "-c shared_buffers=32MB -c max_connections=100 -c listen_addresses=127.0.0.1 \
     -c log_min_messages=fatal";
 
@@ -82,7 +82,7 @@ impl OwnServer {
         format!("postgres://{role}@127.0.0.1:{}/{BANK}?sslmode=disable", self.port)
     }
 
-    /// Runs SQL in the database as the superuser, past all policies; gives what psql prints, without headings.
+    /// Runs SQL in the database as the superuser, past all policies; returns psql's output without headings.
     pub fn query(&self, sql: &str) -> String {
         self.psql(BANK, sql)
     }

@@ -1,4 +1,4 @@
-//! A TCP proxy that counts round trips, so that a test can say how many a use case costs.
+//! A TCP proxy that counts round trips.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -31,7 +31,7 @@ impl CountingProxy {
                 let answered = Arc::new(AtomicBool::new(true));
                 pass(&client, &server, {
                     let (answered, counted) = (Arc::clone(&answered), Arc::clone(&counted));
-                    // What the client says after an answer begins another trip.
+                    // A message of the client after a reply starts another round trip.
                     move || {
                         if answered.swap(false, Ordering::SeqCst) {
                             counted.fetch_add(1, Ordering::SeqCst);

@@ -1,5 +1,7 @@
 //! The queue of projects, and the task that processes it: one batch of each project in turn.
 
+mod refusals;
+
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use memory_bank_core::search::{EmbedError, Embedder, ModelId, Passage, UnitHash,
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::refusals::Refusals;
 use crate::{Progress, VectorProject};
 
 /// The most projects in the queue.
@@ -17,8 +20,6 @@ const PROJECTS: usize = 1000;
 /// The most passages and bytes of text of a batch.
 const BATCH: usize = 64;
 const BATCH_BYTES: usize = 64 * 1024;
-/// The most passages of a project that are skipped because the model refuses them.
-const SKIPPED: usize = 1000;
 /// After this many consecutive errors of its store, a project is dropped until the next request.
 const ATTEMPTS: u32 = 8;
 /// The longest wait after an error.
@@ -86,6 +87,7 @@ struct State {
     is_running: bool,
     is_stopped: bool,
     usage: VectorUse,
+    refusals: Refusals,
 }
 
 struct Job {
@@ -93,7 +95,6 @@ struct Job {
     /// Whether the project was opened since its last request.
     is_open: bool,
     not_before: Instant,
-    skipped: HashSet<UnitHash>,
     failures: u32,
     waiting: u64,
 }
@@ -144,8 +145,7 @@ impl Maker {
             return;
         }
         let not_before = Instant::now() + self.0.options.delay;
-        let skipped = HashSet::new();
-        let job = Job { project, is_open: false, not_before, skipped, failures: 0, waiting: 0 };
+        let job = Job { project, is_open: false, not_before, failures: 0, waiting: 0 };
         state.jobs.insert(key.to_owned(), job);
         state.queue.push_back(key.to_owned());
         if !std::mem::replace(&mut state.is_running, true) {
@@ -265,8 +265,9 @@ impl Inner {
     async fn process_turn(&self, key: &str) -> Result<Next, EmbedError> {
         let (project, was_open, skipped) = {
             let mut state = self.lock_state();
+            let skipped = state.refusals.of(key, Instant::now());
             let Some(job) = state.jobs.get_mut(key) else { return Ok(Next::Done) };
-            (Arc::clone(&job.project), std::mem::replace(&mut job.is_open, true), job.skipped.clone())
+            (Arc::clone(&job.project), std::mem::replace(&mut job.is_open, true), skipped)
         };
         let model = self.embedder.model().await?;
         match self.advance(key, &*project, &model, was_open, &skipped).await? {
@@ -322,8 +323,13 @@ impl Inner {
             Ok(passages) if passages.is_empty() => return Ok(Ok(Next::Done)),
             Ok(passages) => passages,
         };
-        let made = self.embed(key, passages, model).await?;
+        let (made, is_any_forgotten) = self.embed(key, passages, model).await?;
+        if made.is_empty() && is_any_forgotten {
+            // They would be offered again at once, and for ever.
+            return Ok(Ok(Next::Done));
+        }
         let count = made.len() as u64;
+        self.lock_state().refusals.remove(key, made.iter().map(|(hash, _)| *hash));
         let kept = project.keep(model, made).await.map(next_of);
         self.count(key, project).await;
         let mut state = self.lock_state();
@@ -341,37 +347,37 @@ impl Inner {
         }))
     }
 
-    /// The vectors of these passages. A passage that the model refuses by itself is skipped from now on.
+    /// The vectors of these passages. A passage that the model refuses by itself is skipped for a time. Also returns
+    /// whether there was no room to remember all refused ones.
     async fn embed(
         &self,
         key: &str,
         passages: Vec<Passage>,
         model: &ModelId,
-    ) -> Result<Vec<(UnitHash, Vector)>, EmbedError> {
+    ) -> Result<(Vec<(UnitHash, Vector)>, bool), EmbedError> {
         let texts = passages.iter().map(|passage| passage.text.clone()).collect();
         match self.embed_texts(texts, model).await {
-            Ok(vectors) => return Ok(passages.iter().map(|one| one.hash).zip(vectors).collect()),
+            Ok(vectors) => {
+                return Ok((passages.iter().map(|one| one.hash).zip(vectors).collect(), false));
+            }
             Err(error) if error.is_temporary() => return Err(error),
             // Either the settings are wrong, or the model refuses one of the texts.
             Err(error) => self.embed_texts(vec!["a".to_owned()], model).await.map_err(|_| error)?,
         };
-        let mut made = Vec::new();
+        let (mut made, mut is_any_forgotten) = (Vec::new(), false);
         for Passage { hash, text } in passages {
             match self.embed_texts(vec![text], model).await {
                 Ok(vectors) => made.extend(vectors.into_iter().map(|vector| (hash, vector))),
                 Err(error) if error.is_temporary() => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, "the model refused a passage");
-                    self.lock_state().usage.failed += 1;
-                    self.update_job(key, |job| {
-                        if job.skipped.len() < SKIPPED {
-                            job.skipped.insert(hash);
-                        }
-                    });
+                    let mut state = self.lock_state();
+                    state.usage.failed += 1;
+                    is_any_forgotten |= !state.refusals.add(key, hash, Instant::now());
                 }
             }
         }
-        Ok(made)
+        Ok((made, is_any_forgotten))
     }
 
     async fn embed_texts(&self, texts: Vec<String>, model: &ModelId) -> Result<Vec<Vector>, EmbedError> {

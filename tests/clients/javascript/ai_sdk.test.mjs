@@ -1,4 +1,4 @@
-// The AI SDK: every tool comes through its MCP client, and reaches a model of Google and of OpenAI as it was meant.
+// The AI SDK: its MCP client lists every tool, and models of Google and of OpenAI get each with its parameters.
 
 import assert from "node:assert/strict";
 import test from "node:test";
@@ -21,7 +21,7 @@ async function connected(t) {
   return { client, tools: await client.tools(), listed };
 }
 
-/** What a model is sent when these tools are given to it; it answers with a text. */
+/** The request that a model gets with these tools; it answers with a text. */
 async function sent(make, tools, answer) {
   let body;
   const fetch = async (_, request) => {
@@ -48,7 +48,7 @@ test("the client lists every tool with its schema, and calls one", async (t) => 
   assert.match(refused.content[0].text, /`filename` is required/);
 });
 
-test("zod reads every schema and takes the tool's own arguments by it", async (t) => {
+test("zod reads every schema and accepts the tool's own arguments", async (t) => {
   const { listed } = await connected(t);
   for (const { name, inputSchema } of listed) {
     const schema = z.fromJSONSchema(inputSchema);

@@ -1,4 +1,4 @@
-// A log that is full goes on: its oldest entries move to an archive, in the same call.
+// A full log is archived: its oldest entries move to an archive in the same call.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { freshBank, read, write } from "./lib/project.mjs";
 const BOUND = 1024 * 1024;
 const MONTH = new Date().toISOString().slice(0, 7);
 
-/** What a reply says of archives; a long one says it in words alone. */
+/** The archives that a reply reports; a long reply reports them as text only. */
 function archivedOf(reply) {
   if (reply.structured) return reply.structured.archived;
   const said = /^(\S+) was full: the oldest (\d+) entr\w+(?: \((\S+) to (\S+)\))? moved to (\S+)$/gm;
@@ -50,7 +50,7 @@ async function begin(bank, stem) {
 }
 
 for (const [stem, tool, argumentsOf] of LOGS) {
-  test(`${tool} goes on where ${stem}.md is full, loses nothing and says what moved`, async (t) => {
+  test(`${tool} continues when ${stem}.md is full, loses nothing and lists the archived entries`, async (t) => {
     const { server, bank } = await freshBank(t);
     const seed = await begin(bank, stem);
     const filled = await fill(server, tool, argumentsOf);
@@ -82,7 +82,7 @@ for (const [stem, tool, argumentsOf] of LOGS) {
   });
 }
 
-test("a document without entries to move is refused, and nothing is changed", async (t) => {
+test("a write to a full document without entries to archive is refused, and nothing changes", async (t) => {
   const { server, bank } = await freshBank(t);
   const prose = `# Progress\n\n${"A long story without a date. ".repeat(37000)}\n`;
   await write(join(bank, "progress.md"), prose);
@@ -110,7 +110,7 @@ test("a document with CRLF keeps it, and so does its archive", async (t) => {
   assert.ok(old.includes(`\r\n${lines.slice(-entries).join("\r\n")}\r\n`), "bytes and order stay");
 });
 
-test("subscribers hear of the document, and the archive comes to the list of resources", async (t) => {
+test("subscribers are notified, and the archive appears in the list of resources", async (t) => {
   const { server, bank } = await freshBank(t);
   const line = `- [2026-01-01 10:00:00] [a] - Did: it ${"y".repeat(8000)}\n`;
   await write(join(bank, "progress.md"), `# Progress\n\n## Update History\n${line.repeat(130)}`);
@@ -127,7 +127,7 @@ test("subscribers hear of the document, and the archive comes to the list of res
   assert.ok(contents[0].text.includes(line));
 });
 
-test("a fact that is given again is one observation, and the reply says so", async (t) => {
+test("a repeated fact is stored once, and the reply reports it", async (t) => {
   const { server, bank } = await freshBank(t);
   await server.ok("graph_upsert_entity", { name: "Auth", entityType: "svc" });
   const add = (more) => server.ok("graph_add_observation", { entity: "Auth", text: "uses JWT", ...more });

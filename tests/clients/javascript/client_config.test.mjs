@@ -1,4 +1,4 @@
-// `client-config`: what it writes is what clients read. The Inspector takes its servers from the file.
+// `client-config`: clients can use its files. The Inspector takes its servers from the file.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -35,13 +35,13 @@ async function toolsByFile(project, home) {
   return JSON.parse(stdout).result.tools;
 }
 
-test("the Inspector starts the server that the written file names", async (t) => {
+test("the Inspector starts the server from the generated file", async (t) => {
   const project = await copyOf("original-project", t);
   await clientConfig(project, ["--client", "inspector", "--write"]);
   assert.equal((await toolsByFile(project, await emptyFolder(t))).length, 40);
 });
 
-test("the Inspector reaches a remote server with the key in the written file", async (t) => {
+test("the Inspector reaches a remote server with the key in the generated file", async (t) => {
   const project = await copyOf("original-project", t);
   const server = await HttpServer.start(project);
   t.after(() => server.stop());
@@ -51,7 +51,7 @@ test("the Inspector reaches a remote server with the key in the written file", a
   assert.ok((await toolsByFile(project, await emptyFolder(t))).length > 0);
 });
 
-test("a written file keeps what others have in it", async (t) => {
+test("client-config keeps other entries of an existing file", async (t) => {
   const project = await emptyFolder(t);
   const file = join(project, ".mcp.json");
   await writeFile(file, '{\n  // ours\n  "mcpServers": { "other": { "command": "x" } }\n}\n', { mode: 0o640 });
@@ -65,7 +65,7 @@ test("a written file keeps what others have in it", async (t) => {
   assert.equal(await readFile(file, "utf8"), once);
 });
 
-test("no key is written into a file that is meant to be committed", async (t) => {
+test("no key is written into a file that is usually committed", async (t) => {
   const project = await emptyFolder(t);
   const key = `mbmcp_live_${"k".repeat(32)}`;
   for (const client of ["claude-code", "cursor", "vscode"]) {
@@ -77,7 +77,7 @@ test("no key is written into a file that is meant to be committed", async (t) =>
   }
 });
 
-test("a file that cannot be understood is left alone", async (t) => {
+test("a file that cannot be parsed is not changed", async (t) => {
   const project = await emptyFolder(t);
   const file = join(project, ".mcp.json");
   await writeFile(file, '{ "mcpServers": ');

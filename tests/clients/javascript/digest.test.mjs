@@ -1,4 +1,4 @@
-// The digest of banks that other tools and people have made: what it holds, what it leaves out, and what it costs.
+// The digest of banks made by other tools and people: its contents, its omissions and its size.
 
 import assert from "node:assert/strict";
 import { mkdir, readdir, utimes } from "node:fs/promises";
@@ -29,7 +29,7 @@ async function samples() {
   return Promise.all(names.map(async (name) => [name, Object.fromEntries(parts(await read(SAMPLES, name)))]));
 }
 
-test("the digest of every sample costs at most 600 tokens, and more only where more is asked for", async (t) => {
+test("the digest of every sample has at most 600 tokens unless more is requested", async (t) => {
   for (const [name, files] of await samples()) {
     const { server } = await bankOf(t, files);
     const { text } = await server.ok("get_context_digest");
@@ -38,7 +38,7 @@ test("the digest of every sample costs at most 600 tokens, and more only where m
   }
 });
 
-test("a large bank in any script stays within 600 tokens, and says how much is left out", async (t) => {
+test("a large bank in any script stays within 600 tokens and reports omissions", async (t) => {
   const scripts = {
     Latin: ["Ongoing Tasks", "Rework the onboarding flow of the customer portal, part"],
     Cyrillic: ["Текущие задачи", "Переделать форму регистрации покупателя, часть"],
@@ -83,14 +83,14 @@ test("Cline's names and headings are found", async (t) => {
   assert.match(targeted.digest.text, /Focus: Payment flow\.[^]*Tasks: Refunds[^]*Issues: Slow checkout/);
 });
 
-test("dates decide what is recent, whatever the order of the file", async (t) => {
+test("dates decide which entries are recent, in every order of the file", async (t) => {
   const log = Array.from({ length: 15 }, (_, n) => `- [2026-01-${String(n + 1).padStart(2, "0")} 10:00:00] [a] - Did: step ${n + 1}\n`).join("");
   const { server } = await bankOf(t, { "progress.md": `# Progress\n\n## Update History\n${log}` });
   const digest = await digestOf(server, { maxProgressEntries: 3 });
   assert.deepEqual(digest.recentProgress.map((line) => line.split(": ")[1]), ["step 15", "step 14", "step 13"]);
 });
 
-test("structural headings are no decisions, and Roo's entries are", async (t) => {
+test("structural headings are not decisions, and Roo's entries are", async (t) => {
   const { server } = await bankOf(t, {
     "decision-log.md":
       "# Decision Log\n\nThis file records decisions.\n2026-08-30 - Log of updates made.\n\n*\n\n## Decision\n\n*\n\n## Rationale\n\n*\n\n## Implementation Details\n\n*\n---\n" +
@@ -100,7 +100,7 @@ test("structural headings are no decisions, and Roo's entries are", async (t) =>
   assert.deepEqual(recentDecisions.map(({ title }) => title), ["Drop the context provider.", "Use hooks for state."]);
 });
 
-test("rows of a template are no content in any reply", async (t) => {
+test("rows of a template never count as content", async (t) => {
   const { server } = await freshBank(t);
   const empty = await server.ok("get_context_digest");
   assert.doesNotMatch(empty.text, /\[(Task|Issue|Date|Decision|Note|Next)/);
@@ -114,7 +114,7 @@ test("rows of a template are no content in any reply", async (t) => {
   assert.doesNotMatch(targeted, /\[(Task|Issue|Note|Next step|Date|Decision) ?\d?\]/);
 });
 
-test("the next process is told what changed since the last one", async (t) => {
+test("the next process reports the changes since the last one", async (t) => {
   const options = { env: { MEMORY_BANK_STATE_DIR: await emptyFolder(t) } };
   const { server, project, bank } = await freshBank(t, [], options);
   assert.equal((await digestOf(server)).sinceLastSession, undefined);

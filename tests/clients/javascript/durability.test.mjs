@@ -1,4 +1,4 @@
-// What was acknowledged survives the sudden death of the process, and a damaged log is read around.
+// Acknowledged writes survive a kill, and damaged lines of a log are skipped.
 
 import assert from "node:assert/strict";
 import { appendFile, mkdir, readdir } from "node:fs/promises";
@@ -22,7 +22,7 @@ async function killedWhileWriting(server, milliseconds, call) {
 }
 
 for (const milliseconds of [60, 150, 400]) {
-  test(`after kill -9 at ${milliseconds} ms every acknowledged entry is there, once`, async (t) => {
+  test(`after kill -9 at ${milliseconds} ms every acknowledged entry exists once`, async (t) => {
     const { server, project, bank } = await freshBank(t);
     const acknowledged = await killedWhileWriting(server, milliseconds, (key) =>
       server.tool("track_progress", { action: "did", description: `entry <${key}>` }),
@@ -36,7 +36,7 @@ for (const milliseconds of [60, 150, 400]) {
     assert.ok(!/tmp/.test(left), `temporary files are not listed: ${left}`);
   });
 
-  test(`after kill -9 at ${milliseconds} ms every acknowledged observation is there`, async (t) => {
+  test(`after kill -9 at ${milliseconds} ms every acknowledged observation exists`, async (t) => {
     const { server, project } = await freshBank(t);
     await server.ok("graph_upsert_entity", { name: "Hub", entityType: "thing" });
     const acknowledged = await killedWhileWriting(server, milliseconds, (key) =>
@@ -52,7 +52,7 @@ for (const milliseconds of [60, 150, 400]) {
   });
 }
 
-test("after kill -9 in a compaction nothing acknowledged is gone", async (t) => {
+test("after kill -9 during a compaction nothing acknowledged is lost", async (t) => {
   const { server, project } = await freshBank(t);
   await server.ok("graph_upsert_entity", { name: "Hub", entityType: "thing" });
   for (let n = 0; n < 200; n += 1) await server.ok("graph_add_observation", { entity: "Hub", text: `fact ${n}` });
@@ -66,7 +66,7 @@ test("after kill -9 in a compaction nothing acknowledged is gone", async (t) => 
   assert.equal(stats.observationCount, 200);
 });
 
-test("a torn last line does not swallow the next event", async (t) => {
+test("a torn last line does not hide the next event", async (t) => {
   const project = await copyOf("original-project", t);
   const log = join(project, "memory-bank", "graph", "graph.jsonl");
   await appendFile(log, '{"type":"entity_upsert","entity":{"id":"ent_half');
@@ -89,7 +89,7 @@ test("the log tears while the server runs, and its next event is kept", async (t
   assert.deepEqual(names.sort(), ["One", "Two"]);
 });
 
-test("a log edited by hand is believed over the snapshot", async (t) => {
+test("a log edited by hand takes precedence over the snapshot", async (t) => {
   const project = await copyOf("original-project", t);
   const log = join(project, "memory-bank", "graph", "graph.jsonl");
   await write(log, (await read(log)).replaceAll("Runs PostgreSQL 16", "Runs PostgreSQL 18"));
@@ -98,7 +98,7 @@ test("a log edited by hand is believed over the snapshot", async (t) => {
   assert.ok(observations.some((observation) => observation.text === "Runs PostgreSQL 18"));
 });
 
-test("damaged derived files do no harm", async (t) => {
+test("damaged derived files are ignored", async (t) => {
   const project = await copyOf("original-project", t);
   const graph = join(project, "memory-bank", "graph");
   await write(join(graph, "graph.snapshot.json"), '{"junk":1}');
@@ -110,7 +110,7 @@ test("damaged derived files do no harm", async (t) => {
   assert.equal(JSON.parse(await read(graph, "graph.snapshot.json")).entities.length, 6);
 });
 
-test("a log with a foreign marker is reported as damaged, with its place, and left as it is", async (t) => {
+test("a log with a foreign marker is reported as damaged, with its position, and not changed", async (t) => {
   const project = await copyOf("original-project", t);
   const log = join(project, "memory-bank", "graph", "graph.jsonl");
   const foreign = (await read(log)).replace('"source":"memory-bank-mcp"', '"source":"another-program"');
@@ -129,7 +129,7 @@ test("a log with a foreign marker is reported as damaged, with its place, and le
   assert.equal(await read(log), foreign);
 });
 
-test("an append leaves the bytes before it as they were", async (t) => {
+test("an append keeps all earlier bytes", async (t) => {
   const project = await copyOf("original-project", t);
   const log = join(project, "memory-bank", "graph", "graph.jsonl");
   const before = await read(log);
@@ -140,7 +140,7 @@ test("an append leaves the bytes before it as they were", async (t) => {
   assert.equal(after.slice(before.length).trimEnd().split("\n").length, 1);
 });
 
-test("a write that cannot be made leaves no temporary file and says so", async (t) => {
+test("a failed write leaves no temporary file and is reported", async (t) => {
   const { server, bank } = await freshBank(t);
   await mkdir(join(bank, "blocked.md"));
   await server.fails("write_memory_bank_file", { filename: "blocked.md", content: "x" });
@@ -157,7 +157,7 @@ test("a rules file with an error is kept, and the error reported", async (t) => 
   assert.match(reply.text + server.stderr, /mcprules-debug/);
 });
 
-test("a registry that is not JSON is kept aside, not overwritten in silence", async (t) => {
+test("a registry that is not JSON is set aside before it is replaced", async (t) => {
   const project = await copyOf("original-project", t);
   await write(join(project, "stores.json"), "{ not json");
   const server = await serverOn(project, t);

@@ -1,4 +1,4 @@
-// Changing a document without rewriting it.
+// Editing a document without rewriting it.
 
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
@@ -17,7 +17,7 @@ async function withRunbook(t, text = RUNBOOK) {
   return { server, bank, etag, edit, text: () => read(bank, "runbook.md") };
 }
 
-test("several edits are made in one call; the reply has the new etag and a diff", async (t) => {
+test("several edits are applied in one call; the reply has the new etag and a diff", async (t) => {
   const { server, etag, edit, text } = await withRunbook(t);
   const reply = await edit(
     [
@@ -37,7 +37,7 @@ test("several edits are made in one call; the reply has the new etag and a diff"
   assert.ok(!/[^\r]\n/.test(edited), "a document with CRLF keeps it");
 });
 
-test("all edits are made or none", async (t) => {
+test("edits are applied all or none", async (t) => {
   const { edit, text } = await withRunbook(t);
   for (const second of [
     { op: "replace", old: "not there", new: "x" },
@@ -60,14 +60,14 @@ test("a stale etag is refused, and the error shows what changed meanwhile", asyn
   assert.equal(await text(), outside);
 });
 
-test("dollar signs and backslashes are put in as they are", async (t) => {
+test("dollar signs and backslashes are inserted literally", async (t) => {
   const { edit, text } = await withRunbook(t);
   const odd = "$& $1 \\1 $`";
   assert.ok(!(await edit([{ op: "replace", old: "Call the provider.", new: odd }])).isError);
   assert.equal(await text(), RUNBOOK.replace("Call the provider.", () => odd));
 });
 
-test("a heading inside a code fence is no heading", async (t) => {
+test("a heading inside a code fence is not a heading", async (t) => {
   const fenced = "# A\n\n```\n## Fake\n```\n\n## Real\n\nold\n";
   const { edit, text } = await withRunbook(t, fenced);
   assert.ok((await edit([{ op: "append", heading: "Fake", text: "x" }])).isError);
@@ -75,7 +75,7 @@ test("a heading inside a code fence is no heading", async (t) => {
   assert.equal(await text(), fenced.replace("old", "new"));
 });
 
-test("many edits at once of several calls are all kept", async (t) => {
+test("concurrent edits of several calls are all kept", async (t) => {
   const { edit, text } = await withRunbook(t);
   const replies = await Promise.all(
     Array.from({ length: 20 }, (_, n) => edit([{ op: "append", heading: "Outage", text: `- step <${n}>` }])),

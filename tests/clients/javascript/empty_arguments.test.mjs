@@ -1,4 +1,4 @@
-// Clients in strict mode send every argument, as null, "" or []. None of these is a wish to delete.
+// Clients in strict mode send every argument, as null, "" or []. None of these requests a deletion.
 
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
@@ -31,7 +31,7 @@ Plan: see the wiki.
 - a note
 `;
 
-/** Arguments with which each tool does its work; what is deleted or replaced by them does not exist. */
+/** Arguments with which each tool works; the items that they delete or replace do not exist. */
 function required(backupId) {
   return {
     initialize_memory_bank: { path: "." },
@@ -75,7 +75,7 @@ async function filledBank(t) {
   return { server, project, bank, backupId };
 }
 
-/** Every line of every document, with how often it stands there, and what is in the graph. */
+/** Every line of every document with its count, and the contents of the graph. */
 async function contents(server, bank) {
   const lines = new Map();
   for (const name of (await readdir(bank)).filter((name) => name.endsWith(".md"))) {
@@ -96,7 +96,7 @@ function nothingIsGone(before, after, what) {
   }
 }
 
-test("no tool removes anything for an optional argument that is null, an empty text or an empty list", async (t) => {
+test("no tool removes anything when an optional argument is null, an empty text or an empty list", async (t) => {
   const { server, bank, backupId } = await filledBank(t);
   const { tools } = await server.request("tools/list");
   const bases = required(backupId);
@@ -110,7 +110,7 @@ test("no tool removes anything for an optional argument that is null, an empty t
     before = after;
     calls += 1;
   };
-  // What is restored is what stands there, so nothing may have changed before.
+  // The restored state equals the current one, so nothing may have changed before.
   tools.sort((a, b) => (b.name === "restore_backup") - (a.name === "restore_backup"));
   for (const { name, inputSchema } of tools) {
     const base = bases[name] ?? {};
@@ -161,7 +161,7 @@ test("an empty list of the active context changes nothing; clear empties those t
   assert.match(await server.fails("update_active_context", { clear: true }), /`clear` leaves open which list/);
 });
 
-test("an unclear call to delete is refused, and a clear one shows what went", async (t) => {
+test("an ambiguous deletion is refused, and a clear one lists the removed items", async (t) => {
   const { server, bank } = await filledBank(t);
   for (const observationId of ["", "  "]) {
     const text = await server.fails("graph_delete_entity", { entity: "Alpha", observationId });
@@ -185,7 +185,7 @@ test("an unclear call to delete is refused, and a clear one shows what went", as
   assert.equal(entity.deleted.relationCount, 1);
 });
 
-test("a replaced section names the sub-sections that went", async (t) => {
+test("replacing a section lists the removed sub-sections", async (t) => {
   const { server } = await filledBank(t);
   const edits = [{ op: "replace_section", heading: "Ongoing Tasks", text: "- none", old: "", new: "", match: "" }];
   const reply = await server.ok("edit_memory_bank_file", { filename: "active-context.md", edits });
@@ -193,7 +193,7 @@ test("a replaced section names the sub-sections that went", async (t) => {
   assert.match(reply.json.diff, /-- a task of later/);
 });
 
-test("what is written behind an open fence is seen, in one section", async (t) => {
+test("text written after an open fence is visible, in one section", async (t) => {
   const { server, bank } = await filledBank(t);
   const open = "# A\n\n```js\nconst a = 1\n\n## Ongoing Tasks\n- one\n";
   await write(join(bank, "active-context.md"), open);
@@ -203,7 +203,7 @@ test("what is written behind an open fence is seen, in one section", async (t) =
   assert.equal(await read(bank, "active-context.md"), `${open}\`\`\`\n\n## Ongoing Tasks\n- two\n- three\n- four\n`);
 });
 
-test("a merge conflict is no text: its section refuses edits and names the line, others go on", async (t) => {
+test("a section with a merge conflict refuses edits and names the line; other sections accept them", async (t) => {
   const { server, bank } = await filledBank(t);
   const conflict = "<<<<<<< HEAD\n- mine\n=======\n- theirs\n>>>>>>> feature\n";
   const text = `# A\n\n## Ongoing Tasks\n${conflict}\n## Known Issues\n- i\n`;
@@ -221,7 +221,7 @@ test("a merge conflict is no text: its section refuses edits and names the line,
   await server.ok("update_tasks", { add: ["new"] });
 });
 
-test("a call that gives every member of an edit or of an outcome does what its filled members say", async (t) => {
+test("a call with every member of an edit or outcome uses the members that are not empty", async (t) => {
   const { server, bank } = await filledBank(t);
   const rest = { old: "", new: "", match: "", count: 1 };
   const edits = [

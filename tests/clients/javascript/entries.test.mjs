@@ -1,4 +1,4 @@
-// What the tools write into a bank: where it goes, in what form, and signed by whom.
+// Text that tools write into a bank: its place, its form and its signature.
 
 import assert from "node:assert/strict";
 import { mkdir, unlink } from "node:fs/promises";
@@ -21,7 +21,7 @@ async function bankOf(t, files) {
 
 const headings = (text) => text.split("\n").filter((line) => /^#{1,6} (?!\[\d)/.test(line));
 
-test("numbers, colons, bold and brackets around a title hide no section", async (t) => {
+test("sections are found with numbers, colons, bold and brackets around their titles", async (t) => {
   const text = "# Active\n\n## 1. Ongoing Tasks:\n- one\n\n## **Known Issues**\n- i\n\n## Next Steps (In Priority Order)\n- n\n";
   const { server, bank, tool } = await bankOf(t, { "active-context.md": text });
   for (let round = 0; round < 2; round += 1) {
@@ -34,7 +34,7 @@ test("numbers, colons, bold and brackets around a title hide no section", async 
   );
 });
 
-test("a bank in Cline's layout is edited where its lists stand", async (t) => {
+test("a bank in Cline's layout is edited in its own lists", async (t) => {
   const active = "# Active Context\n\n## Current Work Focus\nPayment flow.\n\n## Recent Changes\n- Added Stripe\n\n## Next Steps\n1. Webhooks\n2. Refunds\n\n## Active Decisions\n- Use idempotency keys\n";
   const progress = "# Progress\n\n## What Works\n- Login\n\n## What's Left to Build\n- [ ] Refunds\n\n## Current Status\nBeta.\n\n## Known Issues\n- Slow checkout\n";
   const { server, bank, tool } = await bankOf(t, { "activeContext.md": active, "progress.md": progress });
@@ -51,7 +51,7 @@ test("a bank in Cline's layout is edited where its lists stand", async (t) => {
   assert.ok(moved.includes("- [ ] Refunds\n- [ ] Invoices\n") && moved.includes("## Known Issues\n- Slow search\n"), moved);
 });
 
-test("a new bank holds nothing that could be taken for content", async (t) => {
+test("a new bank contains nothing that counts as content", async (t) => {
   const project = await emptyFolder(t);
   const bank = join(project, "memory-bank");
   const server = await serverOn(project, t, ["--username", "Alice"]);
@@ -67,7 +67,7 @@ test("a new bank holds nothing that could be taken for content", async (t) => {
   assert.deepEqual(digest.digest.currentContext.tasks, ["Write the parser"]);
 });
 
-test("in an older bank the first real entry takes a placeholder's place", async (t) => {
+test("in an older bank the first real entry replaces the placeholder", async (t) => {
   const row = (number) => `## Decision ${number}\n- **Date:** [Date]\n- **Context:** [Context]\n- **Decision:** [Decision]\n- **Alternatives Considered:** [Alternatives]\n- **Consequences:** [Consequences]\n`;
   const { server, bank, tool } = await bankOf(t, {
     "active-context.md": "# Current Context\n\n## Ongoing Tasks\n- [Task 1]\n- [Task 2]\n\n## Known Issues\n- [Issue 1]\n",
@@ -87,7 +87,7 @@ test("in an older bank the first real entry takes a placeholder's place", async 
   assert.match(await read(bank, "progress.md"), new RegExp(`^# Project Progress\\n\\n## Update History\\n- ${ENTRY}Decision Made: Use nom\\n$`));
 });
 
-test("every tool that writes an entry signs it, in one form", async (t) => {
+test("every tool that writes an entry signs it in the same form", async (t) => {
   const { server, bank, tool } = await bankOf(t, { "progress.md": "# P\n" });
   await server.ok("track_progress", { action: "Did", description: "it" });
   await tool("add_progress_entry", { type: "fix", summary: "s" });
@@ -107,7 +107,7 @@ test("every tool that writes an entry signs it, in one form", async (t) => {
   }
 });
 
-test("a blocker counts until it is resolved, and what is unclear is refused with what may be meant", async (t) => {
+test("a blocker counts until it is resolved, and an ambiguous resolution is refused with candidates", async (t) => {
   const { server, bank, tool } = await bankOf(t, { "active-context.md": "# A\n\n## 3. Session Notes\n- [Nov 22, 2026, 9:30 AM] 🚧 keys are missing\n" });
   await tool("add_session_note", { note: "CI is down", category: "blocker" });
   const issues = async () => (await tool("get_context_digest")).digest.currentContext.issues;
@@ -122,7 +122,7 @@ test("a blocker counts until it is resolved, and what is unclear is refused with
   assert.match(await read(bank, "active-context.md"), /- \[Nov 22, 2026, 9:30 AM\] 🚧 ~~keys are missing~~ \[resolved \d{4}-\d\d-\d\d\]\n/);
 });
 
-test("a task that is not found is named with the near ones, and replace and remove go together", async (t) => {
+test("a missing task is reported with similar ones, and replace and remove can be combined", async (t) => {
   const { tool } = await bankOf(t, { "active-context.md": "# A\n\n## Ongoing Tasks\n- Write the parser\n- Ship it\n" });
   const missed = await tool("update_tasks", { remove: ["write teh parser", "zebra"] });
   assert.equal(missed.changes.removed, 0);
@@ -133,7 +133,7 @@ test("a task that is not found is named with the near ones, and replace and remo
   assert.deepEqual(both.removed.items, ["- Write the parser", "- Ship it"]);
 });
 
-test("a letter or a number that one task holds by chance removes no task", async (t) => {
+test("a single letter or number never selects a task for removal", async (t) => {
   const { tool } = await bankOf(t, { "active-context.md": "# A\n\n## Ongoing Tasks\n- alpha\n- beta\n- port the v1 parser\n" });
   for (const part of ["1", "o", "v1", "pars"]) {
     const missed = await tool("update_tasks", { remove: [part] });
@@ -142,7 +142,7 @@ test("a letter or a number that one task holds by chance removes no task", async
   assert.deepEqual((await tool("update_tasks", { remove: ["the v1 parser"] })).tasks, ["alpha", "beta"]);
 });
 
-test("a log that is kept oldest first goes on so", async (t) => {
+test("a log in the order oldest first keeps that order", async (t) => {
   const log = "# Progress\n\n## Update History\n- [2026-01-01 10:00:00] [a] - Did: step 1\n- [2026-01-02 10:00:00] [a] - Did: step 2\n";
   const { server, bank } = await bankOf(t, { "progress.md": log });
   await server.ok("track_progress", { action: "Did", description: "step 3" });

@@ -34,7 +34,7 @@ test("a document in a folder is written, read, listed, edited, found, renamed an
   assert.ok(!(await readdir(bank)).includes("deep"), "an empty folder does not stay");
 });
 
-test("a document in a folder is a resource, and news tells of it", async (t) => {
+test("a document in a folder is a resource, and changes of it are notified", async (t) => {
   const { server, bank } = await freshBank(t);
   await server.ok("write_memory_bank_file", { filename: "adr/0001 a.md", content: "one" });
   const { resources } = await server.request("resources/list");
@@ -56,7 +56,7 @@ test("a document in a folder is a resource, and news tells of it", async (t) => 
   await notice;
 });
 
-test("names that another system cannot hold are refused with what is wrong, and read where they exist", async (t) => {
+test("names that other systems do not allow are refused with the reason, and readable where they exist", async (t) => {
   const { server, bank } = await freshBank(t);
   for (const [filename, says] of [
     ["con.md", /device/],
@@ -79,7 +79,7 @@ test("names that another system cannot hold are refused with what is wrong, and 
   assert.deepEqual((await readdir(bank)).filter((name) => /patterns/i.test(name)).sort(), ["PATTERNS.md", "system-patterns.md"]);
 });
 
-test("two compositions of a name are one document", async (t) => {
+test("two Unicode normal forms of a name are one document", async (t) => {
   const { server, bank } = await freshBank(t);
   const [composed, decomposed] = ["caf\u00e9.md", "cafe\u0301.md"];
   await write(join(bank, decomposed), "on the disk");
@@ -89,7 +89,7 @@ test("two compositions of a name are one document", async (t) => {
   assert.match((await server.ok("search_memory_bank", { query: "written", files: [composed] })).text, /written/);
 });
 
-test("what tools leave behind is listed as such and not searched", async (t) => {
+test("leftovers of tools are listed as such and not searched", async (t) => {
   const { server, bank } = await freshBank(t);
   await write(join(bank, "notes (conflicted copy).md"), "an albatross");
   await write(join(bank, ".notes.md.swp"), "an albatross");
@@ -106,7 +106,7 @@ test("what tools leave behind is listed as such and not searched", async (t) => 
   }
 });
 
-test("a server that is started below the root of a repository, or in a worktree, finds the bank and says so", async (t) => {
+test("a server started below the root of a repository, or in a worktree, finds the bank and reports it", async (t) => {
   const folder = await emptyFolder(t);
   const [main, worktree] = [join(folder, "main"), join(folder, "worktree")];
   const git = (...args) =>

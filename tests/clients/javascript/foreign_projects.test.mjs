@@ -1,5 +1,5 @@
-// A project that somebody else wrote: its links, its registry and its key file are not trusted. And paths as careless
-// clients give them.
+// A project of somebody else: its links, its registry and its key file are not trusted. Also unusable paths of careless
+// clients.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -33,7 +33,7 @@ async function served(t, project, args = []) {
   return (name, input = {}) => server.tool(name, input);
 }
 
-test("a bank that is a link to the home folder is neither read nor written nor copied", async (t) => {
+test("a bank that links to the home folder is not read, written or copied", async (t) => {
   const { folder, project } = await home(t);
   await symlink("../..", join(project, "memory-bank"));
   const before = await names(folder);
@@ -56,7 +56,7 @@ test("a bank that is a link to the home folder is neither read nor written nor c
   assert.equal(await readFile(join(folder, "settings.json"), "utf8"), '{"mine":true}');
 });
 
-test("only whoever starts the server lets it follow such a link", async (t) => {
+test("only a flag of the server allows such a link", async (t) => {
   const { folder, project } = await home(t);
   await mkdir(join(folder, "shared"));
   await symlink("../../shared", join(project, "memory-bank"));
@@ -91,7 +91,7 @@ test("a registry that came with the project opens no other folder", async (t) =>
   assert.ok(!(await call("select_store", { storeId: "x" })).isError);
 });
 
-test("a path that cannot be meant is refused with what is meant, and makes nothing", async (t) => {
+test("an unusable path is refused with advice and creates nothing", async (t) => {
   const { folder, project } = await home(t);
   const call = await served(t, project);
   const before = await names(folder);
@@ -136,7 +136,7 @@ async function serve(t, project, key, env = {}) {
   return { shown, isLetIn: reply.status === 200 };
 }
 
-/** A file of keys as older versions kept it in the project, and the key. */
+/** A key file in the project, as older versions wrote it, and the key. */
 async function keysOfOldServer(project) {
   const { createHash, randomUUID } = await import("node:crypto");
   const key = `mbmcp_live_${"k".repeat(32)}`;
@@ -150,7 +150,7 @@ async function keysOfOldServer(project) {
   return { key, file };
 }
 
-test("a key file that came with the project lets nobody in", async (t) => {
+test("a key file in the project grants no access", async (t) => {
   const { project } = await home(t);
   const { key, file } = await keysOfOldServer(project);
   await chmod(file, 0o644);
@@ -159,7 +159,7 @@ test("a key file that came with the project lets nobody in", async (t) => {
   assert.match(shown ?? "", /^mbmcp_live_/, "a key of one's own is made");
 });
 
-test("keys of an older version that are ours go on working, out of the project", async (t) => {
+test("keys of an older version keep working, and are moved out of the project", async (t) => {
   const { folder, project } = await home(t);
   const { key, file } = await keysOfOldServer(project);
   await chmod(file, 0o600);

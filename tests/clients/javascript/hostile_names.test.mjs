@@ -1,4 +1,4 @@
-// Names of documents that try to leave the bank, and names that only look as if they did.
+// Names of documents that try to leave the bank, and similar names that are valid.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -39,7 +39,7 @@ async function bankWithSecret(t) {
   return { server, project, bank };
 }
 
-/** A refusal is a tool error that tells nothing of what lies outside. */
+/** A refusal is a tool error that reveals nothing from outside. */
 async function refused(server, name, args) {
   const reply = await server.tool(name, args);
   assert.ok(reply.isError, `${name} ${JSON.stringify(args)} should be refused, but: ${reply.text}`);
@@ -60,7 +60,7 @@ test("reading, writing, editing, deleting and renaming refuse every name outside
   assert.deepEqual(await readdir(project), before);
 });
 
-test("an invalid name is reported as such, not as a missing file", async (t) => {
+test("an invalid name is reported as invalid and not as missing", async (t) => {
   const { server } = await bankWithSecret(t);
   const text = await server.fails("write_memory_bank_file", { filename: "../x.md", content: "x", ifMatchEtag: "aa" });
   assert.ok(!text.includes("FILE_NOT_FOUND"), text);
@@ -93,7 +93,7 @@ test("a resource address cannot leave the bank", async (t) => {
   }
 });
 
-test("a symbolic link out of the bank is neither read nor written nor searched", async (t) => {
+test("a symbolic link out of the bank is not read, written or searched", async (t) => {
   const { server, project, bank } = await bankWithSecret(t);
   await symlink(join(project, "outside.md"), join(bank, "link.md"));
   await refused(server, "read_memory_bank_file", { filename: "link.md" });
@@ -110,7 +110,7 @@ test("a bank's graph folder that is a link elsewhere is refused", async (t) => {
   assert.deepEqual(await readdir(join(project, "elsewhere")), []);
 });
 
-test("a pipe in the place of a document does not stop the server", async (t) => {
+test("a pipe in place of a document does not block the server", async (t) => {
   const { server, bank } = await bankWithSecret(t);
   execFileSync("mkfifo", [join(bank, "pipe.md")]);
   await refused(server, "read_memory_bank_file", { filename: "pipe.md" });
@@ -120,7 +120,7 @@ test("a pipe in the place of a document does not stop the server", async (t) => 
   await server.close();
 });
 
-test("a folder in the place of a document is refused", async (t) => {
+test("a folder in place of a document is refused", async (t) => {
   const { server, bank } = await bankWithSecret(t);
   await mkdir(join(bank, "dir.md"));
   await refused(server, "read_memory_bank_file", { filename: "dir.md" });
@@ -128,7 +128,7 @@ test("a folder in the place of a document is refused", async (t) => {
   assert.deepEqual((await readdir(bank)).filter((name) => name.includes("tmp")), []);
 });
 
-test("a backup goes nowhere but below the project", async (t) => {
+test("backups are written only below the project", async (t) => {
   const { server } = await bankWithSecret(t);
   for (const backupDir of ["../esc", "/proc/nope", "/dev/shm/esc"]) {
     await refused(server, "create_backup", { backupDir });
@@ -138,7 +138,7 @@ test("a backup goes nowhere but below the project", async (t) => {
   }
 });
 
-test("names with blanks, dots, other scripts and escapes are plain names", async (t) => {
+test("names with blanks, dots, other scripts and escapes are ordinary names", async (t) => {
   const { server, bank } = await bankWithSecret(t);
   for (const filename of ["two words.md", ".hidden.md", "v1..2.md", "größe.md", "日本語.md", "%2e%2e%2fx.md", "🚀.md", "a.b.c.json"]) {
     await server.ok("write_memory_bank_file", { filename, content: `content of ${filename}` });
@@ -147,7 +147,7 @@ test("names with blanks, dots, other scripts and escapes are plain names", async
   }
 });
 
-test("one canonical name serves reading, writing and comparing", async (t) => {
+test("reading, writing and comparing use the same canonical name", async (t) => {
   const { server, bank } = await bankWithSecret(t);
   await server.ok("write_memory_bank_file", { filename: "README.md", content: "one" });
   const first = (await server.ok("read_memory_bank_file", { filename: "README.md" })).json;

@@ -1,11 +1,11 @@
-// The protocol's own conformance suite, directly over HTTP: every server scenario of every version, but those that need
-// what only the suite's own test server has.
+// The protocol's own conformance suite, directly over HTTP: every server scenario of every version, except those for the
+// suite's own test server.
 
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { checked, judge } from "./lib/conformance.mjs";
-import { openStages } from "./lib/http_stages.mjs";
+import { openStages } from "./lib/http_deployments.mjs";
 
 const LEFT_OUT = [
   [/^logging-set-level$/, "the server declares no logging"],

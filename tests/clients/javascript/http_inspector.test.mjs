@@ -1,11 +1,11 @@
-// The MCP Inspector's command line over HTTP: each run is a client of its own.
+// The MCP Inspector's command line over HTTP: each run is a separate client.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { openStages } from "./lib/http_stages.mjs";
+import { openStages } from "./lib/http_deployments.mjs";
 import { emptyFolder } from "./lib/project.mjs";
 import { ENVIRONMENT } from "./lib/server.mjs";
 

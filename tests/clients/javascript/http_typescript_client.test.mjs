@@ -1,10 +1,10 @@
-// The official TypeScript client, version 2, over HTTP: with the handshake of 2025-11-25 and without, as 2026-07-28 has it.
+// The official TypeScript client, version 2, over HTTP: with the handshake of 2025-11-25, and without, as in 2026-07-28.
 
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { callEveryTool } from "./lib/every_tool.mjs";
-import { openStages } from "./lib/http_stages.mjs";
+import { openStages } from "./lib/http_deployments.mjs";
 import { until } from "./lib/http_server.mjs";
 
 const stages = await openStages();
@@ -90,7 +90,7 @@ for (const stage of stages) {
     await other.call("track_progress", { action: "Did", description: "it" });
     await other.call("add_session_note", { note: "nobody asked for this one" });
     await other.call("write_memory_bank_file", { filename: "fresh.md", content: "x" });
-    // News are hints, and may come more than once; of what nobody asked for there is none.
+    // Notifications may repeat; without a subscription there are none.
     await until(() => heard.includes("list"), "the news");
     assert.deepEqual([...new Set(heard)], [uri, "list"]);
     await listener.close();
@@ -110,7 +110,7 @@ for (const stage of stages) {
 }
 
 for (const stage of stages.filter(({ database }) => database)) {
-  test(`${stage.name}: a call that its client without a session gives up writes nothing`, async (t) => {
+  test(`${stage.name}: a call cancelled by a client without a session writes nothing`, async (t) => {
     const { client, call } = await withBank(t, stage, MODERN);
     const release = await stage.database.holdDocuments();
     const cancel = new AbortController();

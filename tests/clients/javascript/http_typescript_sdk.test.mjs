@@ -1,4 +1,4 @@
-// The official TypeScript SDK, version 1, over HTTP: sessions as its clients have them.
+// The official TypeScript SDK, version 1, over HTTP, with sessions.
 
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
@@ -11,8 +11,8 @@ import {
   ResourceUpdatedNotificationSchema,
 } from "@modelcontextprotocol/sdk/types.js";
 import { callEveryTool } from "./lib/every_tool.mjs";
-import { cuttable } from "./lib/cuttable.mjs";
-import { openStages } from "./lib/http_stages.mjs";
+import { interruptingProxy } from "./lib/interrupting_proxy.mjs";
+import { openStages } from "./lib/http_deployments.mjs";
 import { until } from "./lib/http_server.mjs";
 
 const stages = await openStages();
@@ -147,7 +147,7 @@ for (const stage of stages) {
     const uri = "memory-bank://progress";
     await client.subscribeResource({ uri });
     const other = await connected(t, otherUrl, key);
-    // The stream of news opens after the handshake; a change before that would pass unheard.
+    // The stream of notifications opens after the handshake; an earlier change would be missed.
     await until(async () => {
       await other.call("track_progress", { action: "Did", description: "it" });
       return heard.includes(uri);
@@ -252,7 +252,7 @@ for (const stage of onDatabase) {
 
   on("a subscription is told on again after the stream of news was cut", async (t) => {
     const { url, key, otherUrl } = await withBank(t, stage);
-    const proxy = await cuttable(t, url);
+    const proxy = await interruptingProxy(t, url);
     const { client } = await connected(t, proxy.url, key);
     const heard = [];
     client.setNotificationHandler(ResourceUpdatedNotificationSchema, ({ params }) => void heard.push(params.uri));
@@ -273,9 +273,9 @@ for (const stage of onDatabase) {
 
 const [events] = stages;
 
-test("an answer whose stream was cut is fetched by the SDK with Last-Event-ID", async (t) => {
+test("the SDK fetches a reply after a cut stream with Last-Event-ID", async (t) => {
   const { url, key } = await withBank(t, events);
-  const proxy = await cuttable(t, url);
+  const proxy = await interruptingProxy(t, url);
   const { call } = await connected(t, proxy.url, key);
   const release = await events.database.holdDocuments();
   const tokens = [];
@@ -288,7 +288,7 @@ test("an answer whose stream was cut is fetched by the SDK with Last-Event-ID", 
   assert.ok(proxy.resumed.includes(tokens[0]), `${proxy.resumed} has ${tokens}`);
 });
 
-test("an answer is fetched by another client from another replica, after the first one was killed", async (t) => {
+test("another client fetches a reply from another replica after the first was killed", async (t) => {
   const first = await events.database.serve();
   const { key } = await events.project(t);
   const { call, client, transport } = await connected(t, first.url, key);

@@ -1,4 +1,4 @@
-// The MCP Inspector's command line: each run is a process of its own that starts the server anew.
+// The MCP Inspector's command line: each run is a process that starts the server.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -26,7 +26,7 @@ async function inspect(project, home, ...args) {
 }
 
 for (const era of ["legacy", "modern"]) {
-  test(`the Inspector lists tools whose schemas travel well, in the ${era} era`, async (t) => {
+  test(`the Inspector lists tools and reads their schemas, in the ${era} era`, async (t) => {
     const project = await copyOf("original-project", t);
     const home = await emptyFolder(t);
     const { tools } = await inspect(project, home, "--protocol-era", era, "--method", "tools/list", "--strict");

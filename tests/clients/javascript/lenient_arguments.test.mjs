@@ -1,5 +1,5 @@
-// Arguments as models send them: what is plainly meant is taken, what is not is refused by a result that says what to
-// send, and nothing that a tool does not know makes it delete or overwrite.
+// Arguments as models send them: unambiguous ones are normalised, others are refused with advice, and an unknown argument
+// never makes a tool delete or overwrite.
 
 import assert from "node:assert/strict";
 import { readdir } from "node:fs/promises";
@@ -81,18 +81,18 @@ for (const [what, before, name, sent, meant] of [
   ["a content that is JSON", [], "write_memory_bank_file", { filename: "n.md", content: '["a"]', ifMatchEtag: null }, { filename: "n.md", content: '["a"]' }],
   ["an empty new text", [["write_memory_bank_file", { filename: "n.md", content: "a b\n" }]], "edit_memory_bank_file", { filename: "n.md", edits: [{ op: "replace", old: " b", new: "" }] }, { filename: "n.md", edits: [{ op: "REPLACE", old: " b", new: "" }] }],
 ]) {
-  test(`${what} is taken: ${name} ${JSON.stringify(sent)}`, async (t) => {
+  test(`${what} is accepted: ${name} ${JSON.stringify(sent)}`, async (t) => {
     assert.deepEqual(await effect(t, [...before, [name, sent]]), await effect(t, [...before, [name, meant]]));
   });
 }
 
-test("a bank in a backup's place or an empty backup folder is the usual place", async (t) => {
+test("a backup folder that is empty or the bank itself means the default", async (t) => {
   const { server } = await freshBank(t);
   await server.ok("create_backup", { backupDir: "" });
   assert.equal((await server.ok("create_backup", { listOnly: "true" })).json.metadata.count, 1);
 });
 
-test("texts are written as they came, whatever they look like", async (t) => {
+test("texts are written unchanged, whatever they contain", async (t) => {
   const { server, bank } = await freshBank(t);
   for (const content of ['{"a":1}', "[]", "true", "5", "null", " ", '"x"', "{ not json", '[["a"]]']) {
     await server.ok("write_memory_bank_file", { filename: "n.md", content });
@@ -102,7 +102,7 @@ test("texts are written as they came, whatever they look like", async (t) => {
   await server.fails("write_memory_bank_file", { filename: "n.md", content: 5 });
 });
 
-test("arguments of a host are left aside and named, in the text and beside it", async (t) => {
+test("extra arguments of a host are ignored and listed in text and structured content", async (t) => {
   const { server, bank } = await freshBank(t);
   for (const [name, args, ignored] of [
     ["track_progress", { action: "a", description: "b", toolCallId: "x1", sessionId: "s" }, ["toolCallId", "sessionId"]],
@@ -124,7 +124,7 @@ test("arguments of a host are left aside and named, in the text and beside it", 
     if (reply.text.startsWith("{")) assert.deepEqual(reply.json.ignoredArguments, ignored);
   }
   assert.match(await read(bank, "progress.md"), /- a: b\n/);
-  // The text of a document stays the text; the note stands in a block of its own.
+  // The text of a document is unchanged; the note is in a separate block.
   const { content } = await server.request("tools/call", {
     name: "read_memory_bank_file", arguments: { filename: "progress.md", includeEtag: false, why: "x" },
   });
@@ -137,7 +137,7 @@ test("arguments of a host are left aside and named, in the text and beside it", 
   assert.match(await server.fails("log_decision", { title: "t", decision: "d", reason: "r" }), /`context` is required[^]*reason/);
 });
 
-test("where something may be lost, an argument that the tool does not know stops the call", async (t) => {
+test("an unknown argument stops every call that may destroy data", async (t) => {
   const { server, bank } = await freshBank(t);
   await write(join(bank, "note.md"), "# Note\n\nkept\n");
   await server.ok("graph_upsert_entity", { name: "Alpha", entityType: "t" });
@@ -191,7 +191,7 @@ test("where something may be lost, an argument that the tool does not know stops
   }
 });
 
-test("what is missing is named, with what it takes and an example", async (t) => {
+test("a missing argument is named with its type and an example", async (t) => {
   const { server } = await freshBank(t);
   for (const [name, args, text] of [
     ["read_memory_bank_file", {}, /^Filename not specified: `filename` is required and is missing; it takes a string, for example \{"filename":"progress\.md"\}/],
@@ -217,7 +217,7 @@ test("what is missing is named, with what it takes and an example", async (t) =>
   }
 });
 
-test("neither a secret nor a huge value comes back", async (t) => {
+test("secrets and huge values are not echoed", async (t) => {
   const { server } = await freshBank(t);
   const secrets = ["mbmcp_live_0123456789abcdef", "sk-ant-0123456789", "my password is hunter2", "x".repeat(900_000)];
   for (const secret of secrets) {

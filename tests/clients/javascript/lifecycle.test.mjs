@@ -1,4 +1,4 @@
-// How the process starts, speaks and ends.
+// Start-up, output and shutdown of the process.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -27,7 +27,7 @@ test("the handshake names the server, its version and instructions", async (t) =
   }
 });
 
-test("the end of input ends the process with 0 after the calls under way", async (t) => {
+test("the end of input ends the process with 0 after the calls in flight", async (t) => {
   const { server, bank } = await freshBank(t);
   const calls = Array.from({ length: 20 }, (_, n) =>
     server.tool("track_progress", { action: "under way", description: `entry ${n}` }),
@@ -47,7 +47,7 @@ test("the end of input before any message ends the process with 0", async (t) =>
 });
 
 for (const signal of ["SIGTERM", "SIGINT"]) {
-  test(`${signal} ends the process with 0, and what it wrote was answered`, async (t) => {
+  test(`${signal} ends the process with 0, and every write was answered`, async (t) => {
     const { server, bank } = await freshBank(t);
     let acknowledged = 0;
     const calls = Array.from({ length: 30 }, (_, n) =>
@@ -71,14 +71,14 @@ test("--help names every flag and ends with 0", async () => {
   }
 });
 
-test("an unknown flag is an error, told on stderr", async () => {
+test("an unknown flag is an error on stderr", async () => {
   const { stdout, stderr, code } = await run("--no-such-flag");
   assert.notEqual(code ?? 0, 0);
   assert.equal(stdout, "");
   assert.match(stderr, /--no-such-flag/);
 });
 
-test("an unknown mode is an error, told with the valid ones", async () => {
+test("an unknown mode is an error that lists the valid ones", async () => {
   const { stderr, code } = await run("--mode", "poet");
   assert.notEqual(code ?? 0, 0);
   assert.match(stderr, /architect.*ask.*code.*debug.*test/s);
@@ -87,7 +87,7 @@ test("an unknown mode is an error, told with the valid ones", async () => {
 test("the transport is chosen by flag and by environment, and an unknown one is refused", async () => {
   const start = (args, variables) =>
     promisify(execFile)(BINARY, args, { env: { ...ENVIRONMENT, ...variables }, timeout: 20_000 }).catch((failure) => failure);
-  // A port that is none ends the start of the HTTP server; over stdio nobody would look at it.
+  // An invalid port stops the start of the HTTP server; over stdio it is not used.
   for (const { stdout, stderr, code } of [
     await start(["--transport", "http"], { MCP_PORT: "none" }),
     await start([], { MCP_TRANSPORT: "http", MCP_PORT: "none" }),
@@ -152,7 +152,7 @@ test("--username signs entries, a GitHub address as a link", async (t) => {
   );
 });
 
-test("stdout carries nothing but protocol and stderr JSON lines, even at the highest log level", async (t) => {
+test("stdout carries only protocol and stderr only JSON lines, also at the highest log level", async (t) => {
   const project = await copyOf("original-project", t);
   const server = await serverOn(project, t, ["--debug"], { env: { RUST_LOG: "trace" } });
   await server.ok("get_context_digest");

@@ -1,5 +1,5 @@
-// Two servers of one database behind nginx and HAProxy, as deploy/proxy/ sets them up: streams arrive as they are sent,
-// servers are restarted one after the other without a failed request, and clients keep their addresses and hosts.
+// Two servers of one database behind nginx and HAProxy, with the files of deploy/proxy/: streams are not buffered, servers
+// restart one after the other without a failed request, and addresses and hosts of clients are forwarded.
 
 import assert from "node:assert/strict";
 import { Agent, createServer, request as send } from "node:http";
@@ -49,7 +49,7 @@ async function bankBehind(t, origin) {
   return { key, ...own };
 }
 
-/** One request over a connection of its own; what comes of the body is in `text` as it comes. */
+/** One request over a connection of its own; `text` has the received body so far. */
 function ask(url, { method = "GET", headers = {}, localAddress, body } = {}) {
   return new Promise((resolve, reject) => {
     headers = { Connection: "keep-alive", ...headers };
@@ -97,10 +97,10 @@ const UPDATED = /"method":"notifications\/resources\/updated"/g;
 const count = (text, pattern) => text.match(pattern)?.length ?? 0;
 const PROGRESS = "memory-bank://progress";
 
-// What holds up the whole database comes first, one at a time.
+// Tests that block the whole database run first, one at a time.
 
 for (const kind of KINDS) {
-  test(`${kind}: a long reply begins before its call is done, and ends with it`, async (t) => {
+  test(`${kind}: a long reply starts before its call is done, and ends with it`, async (t) => {
     const origin = await startProxy(t, kind, replicas);
     const { key, transport } = await bankBehind(t, origin);
     const release = await database.holdDocuments();
@@ -118,7 +118,7 @@ for (const kind of KINDS) {
   });
 }
 
-test("calls under way when their servers are told to end are answered", async (t) => {
+test("calls in flight are answered when their servers shut down", async (t) => {
   const pair = [await replica(), await replica({ MCP_JSON_RESPONSE: "true" })];
   const { key, transport } = await bankBehind(t, pair[0].origin);
   const release = await database.holdDocuments();
@@ -138,7 +138,7 @@ test("calls under way when their servers are told to end are answered", async (t
   for (const end of ended) assert.deepEqual(await end, { code: 0, signal: null });
 });
 
-test("a server that ends says so at /health/ready while it still serves, and keeps no connection", async (t) => {
+test("a server that shuts down fails /health/ready while it still serves, and closes connections", async (t) => {
   const server = await replica({ SHUTDOWN_DRAIN_SECONDS: "4" });
   const { key, transport } = await bankBehind(t, server.origin);
   const before = await ask(`${server.origin}/health/ready`);
@@ -157,7 +157,7 @@ test("a server that ends says so at /health/ready while it still serves, and kee
   assert.ok(Date.now() - began < 10_000, "the end took ten seconds");
 });
 
-test("a request that comes over a connection made before its server stopped listening is answered", async () => {
+test("a request over a connection opened before the server stopped listening is answered", async () => {
   const server = await replica();
   const port = Number(new URL(server.origin).port);
   const socket = connect(port, SERVER_HOST);
@@ -201,9 +201,9 @@ async function relay(t, server) {
 
 describe("behind a proxy", { concurrency: true }, () => {
   for (const kind of [...KINDS, "a proxy such as Traefik"]) {
-    test(`${kind}: a call goes over a connection that was kept idle for longer than headers may take`, async (t) => {
+    test(`${kind}: a call works over a connection that was idle for longer than the header time-out`, async (t) => {
       const seen = await relay(t, replicas[0]);
-      // What Traefik has in common with every proxy that keeps connections: an agent that does.
+      // An agent that keeps connections, like Traefik and other proxies.
       const agent = new Agent({ keepAlive: true, maxSockets: 1 });
       t.after(() => agent.destroy());
       const origin = KINDS.includes(kind) ? await startProxy(t, kind, [seen, seen], { keeps: true }) : seen.origin;
@@ -235,8 +235,8 @@ describe("behind a proxy", { concurrency: true }, () => {
   }
 
   for (const kind of KINDS) {
-    test(`${kind}: no connection to a server is kept for later, where it could end as a request is sent`, async (t) => {
-      // In the servers' place: what a proxy wants of a connection is seen at its other end.
+    test(`${kind}: upstream connections are not reused, since they could close while a request is sent`, async (t) => {
+      // In place of the servers, to see how a proxy uses its connections.
       const asked = [];
       const stand = createServer(({ url, headers }, response) => {
         if (url !== "/health/ready") asked.push(headers.connection);
@@ -284,7 +284,7 @@ describe("behind a proxy", { concurrency: true }, () => {
       await until(() => heard.includes(PROGRESS), "the news");
     });
 
-    test(`${kind}: a silent stream stays open for longer than the proxy lets a connection be idle`, async (t) => {
+    test(`${kind}: a silent stream stays open for longer than the idle time-out of the proxy`, async (t) => {
       const origin = await startProxy(t, kind, replicas, { idleSeconds: 25 });
       const own = await bankBehind(t, origin);
       const stream = await listening(t, origin, own, PROGRESS);
@@ -335,7 +335,7 @@ describe("behind a proxy", { concurrency: true }, () => {
         await more(`edits while server ${n} is away`);
         const began = Date.now();
         pair[n] = await replica({ ...variables, MCP_PORT: port });
-        // Until the proxy knows: the other server is next. What is younger than this moment is the new one.
+        // Until the proxy notices, the other server is next. A process younger than this moment is the new one.
         await until(async () => {
           const health = await fetch(`${origin}/health`);
           return health.ok && (await health.json()).uptime * 1000 <= Date.now() - began;
@@ -355,7 +355,7 @@ describe("behind a proxy", { concurrency: true }, () => {
       }, "news in the session from before the restarts");
     });
 
-    test(`${kind}: requests are counted by the client's address, whatever the client says of it`, async (t) => {
+    test(`${kind}: requests are counted by the real address of the client`, async (t) => {
       const variables = { RATE_LIMIT_IP_PER_MINUTE: "3", REDIS_KEY_PREFIX: `hop-${kind}`, TRUST_PROXY_HOPS: "1" };
       const origin = await startProxy(t, kind, [await replica(variables), await replica(variables)]);
       const from = async (localAddress, forged) => {
@@ -370,7 +370,7 @@ describe("behind a proxy", { concurrency: true }, () => {
       assert.equal(await from("127.0.0.3", "127.0.0.2"), 401);
     });
 
-    test(`${kind}: without a trusted proxy all clients behind it have its address`, async (t) => {
+    test(`${kind}: without a trusted proxy all clients count as the address of the proxy`, async (t) => {
       const variables = { RATE_LIMIT_IP_PER_MINUTE: "3", REDIS_KEY_PREFIX: `none-${kind}`, TRUST_PROXY_HOPS: "0" };
       const origin = await startProxy(t, kind, [await replica(variables), await replica(variables)]);
       const from = async (localAddress) => (await ask(`${origin}/api/keys`, { localAddress })).status;
@@ -378,7 +378,7 @@ describe("behind a proxy", { concurrency: true }, () => {
       await refused((n) => from(`127.0.1.${n}`));
     });
 
-    test(`${kind}: the client's host and origin reach the server, which lets in those of the list`, async (t) => {
+    test(`${kind}: host and origin of the client reach the server, which checks them`, async (t) => {
       const variables = { ALLOWED_HOSTS: "memory.example.com", ALLOWED_ORIGINS: "https://app.example" };
       const origin = await startProxy(t, kind, [await replica(variables), await replica(variables)]);
       const status = async (Host, Origin) => {
@@ -386,7 +386,7 @@ describe("behind a proxy", { concurrency: true }, () => {
         return (await ask(`${origin}/api/keys`, { headers })).status;
       };
       assert.equal(await status("memory.example.com"), 401);
-      // The proxy is reached without TLS here, and says so: its own pages are those of this scheme, host and port.
+      // The proxy is reached without TLS here and forwards that: its own origin has this scheme, host and port.
       assert.equal(await status("memory.example.com", "http://memory.example.com"), 401);
       assert.equal(await status("memory.example.com:8080", "http://memory.example.com:8080"), 401);
       assert.equal(await status("memory.example.com", "https://memory.example.com"), 403);

@@ -1,5 +1,5 @@
-// Calls with random arguments, right and wrong, for every tool: each is answered, none is an
-// internal fault, and the bank stays readable. The seed is fixed; SEED=n tries another one.
+// Calls with random arguments, valid and invalid, for every tool: each is answered without an internal error, and the bank
+// stays readable. The seed is fixed; SEED=n uses another one.
 
 import assert from "node:assert/strict";
 import { appendFile, readdir } from "node:fs/promises";
@@ -97,7 +97,7 @@ async function everyFile(folder) {
   return Object.fromEntries(await Promise.all(paths.map(async (path) => [path, await read(path)])));
 }
 
-test(`no tool that may destroy does anything when it is given an argument that it does not know (seed ${SEED})`, { timeout: 110_000 }, async (t) => {
+test(`no destructive tool does anything when it gets an unknown argument (seed ${SEED})`, { timeout: 110_000 }, async (t) => {
   const project = await copyOf("original-project", t);
   const server = await serverOn(project, t);
   const { tools } = await server.request("tools/list");

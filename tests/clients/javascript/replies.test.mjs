@@ -1,4 +1,4 @@
-// How long replies are: within 25,000 characters unless more is asked for, in parts that can be put together, and in pages.
+// Sizes of replies: at most 25,000 characters unless more is requested, parts that make the whole, and pages.
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
@@ -31,7 +31,7 @@ async function longBank(t) {
   return made;
 }
 
-test("no reply is longer than 25,000 characters unless more is asked for", async (t) => {
+test("no reply is longer than 25,000 characters unless more is requested", async (t) => {
   const { server } = await longBank(t);
   const long = "ö".repeat(60_000);
   const calls = [
@@ -73,7 +73,7 @@ test("no reply is longer than 25,000 characters unless more is asked for", async
   for (const [name, args] of failures) assert.ok(length(await server.fails(name, args)) <= MOST, name);
 });
 
-test("a small document comes as ever, a part without content and etag, and parts are the whole", async (t) => {
+test("a small document is returned whole, a part has no content and etag, and all parts make the whole", async (t) => {
   const { server, bank } = await longBank(t);
   const small = (await server.ok("read_memory_bank_file", { filename: "product-context.md" })).json;
   assert.deepEqual(Object.keys(small), ["content", "etag", "filename"]);
@@ -107,7 +107,7 @@ test("lines, a heading and the tail are read with their line ends", async (t) =>
   assert.match(await server.fails("read_memory_bank_file", { filename: "a.md", fromLine: 99 }), /8 lines/);
 });
 
-test("lists go on at their cursor, and a cursor of another list is refused", async (t) => {
+test("lists continue at their cursor, and a cursor of another list is refused", async (t) => {
   const { server } = await longBank(t);
   const names = [];
   let cursor;
@@ -153,14 +153,14 @@ test("lists go on at their cursor, and a cursor of another list is refused", asy
   }
 });
 
-test("a limit is asking: the whole graph comes to a client that wants 500 nodes", async (t) => {
+test("an explicit limit of 500 nodes returns the whole graph", async (t) => {
   const { server } = await longBank(t);
   const { json, text } = await server.ok("graph_search", { query: "*", limit: 500 });
   assert.equal(json.entities.length, 400);
   assert.ok(length(text) > MOST);
 });
 
-test("a bundle is the digest and what is worth most, within its budget, and names the calls for the rest", async (t) => {
+test("a bundle has the digest and the most useful documents within its budget, and names the calls for the rest", async (t) => {
   const { server, bank } = await longBank(t);
   for (const [args, most] of [[{}, 24_000], [{ maxChars: 8000 }, 8000], [{ maxChars: 60_000 }, 60_000]]) {
     const { text, json } = await server.ok("get_context_bundle", args);
@@ -193,7 +193,7 @@ test("a bundle of a bank in another layout has its documents", async (t) => {
   assert.equal(json.bundle["projectbrief.md"].content, "# Brief\n\nA bakery.\n");
 });
 
-test("a session is recorded by one call, all of it or nothing, and again changes nothing", async (t) => {
+test("one call records a session completely or not at all, and a repeated call changes nothing", async (t) => {
   const { server } = await freshBank(t);
   const session = {
     entities: [{ name: "Api", entityType: "service", attrs: { port: 80 } }, { name: "Store", entityType: "table" }],
@@ -236,7 +236,7 @@ test("a batch with long names is answered within 25,000 characters, with the res
   }
 });
 
-test("attributes that do not fit are left out under another name, and come whole with maxChars", async (t) => {
+test("attributes that do not fit are omitted under another name, and complete with maxChars", async (t) => {
   const { server } = await freshBank(t);
   const attrs = { steps: "v".repeat(60_000) };
   const check = (entity) => assert.ok(entity.attrs === undefined && entity.attrsLeftOut.chars > 60_000, JSON.stringify(entity).slice(0, 200));

@@ -1,4 +1,4 @@
-// The search of documents as a client has it: days, quotes, words that are nowhere.
+// Search of documents by a client: days, quotes, missing words.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ async function bankWithLog(t) {
   return { ...made, search };
 }
 
-test("since and until take days and months, and refuse what is neither", async (t) => {
+test("since and until accept days and months and refuse other values", async (t) => {
   const { server, search } = await bankWithLog(t);
   const found = async (args) => (await search({ query: "gateway", ...args })).results.map(({ line }) => line).sort();
   assert.deepEqual(await found({}), [3, 4, 8]);
@@ -32,7 +32,7 @@ test("since and until take days and months, and refuse what is neither", async (
   }
 });
 
-test("a phrase that is nowhere falls back to its words, and the reply says so", async (t) => {
+test("a missing phrase falls back to its words, and the reply reports it", async (t) => {
   const { search } = await bankWithLog(t);
   const narrow = await search({ query: '"retired the gateway"' });
   assert.deepEqual(narrow.results.map(({ line }) => line), [8]);
@@ -43,7 +43,7 @@ test("a phrase that is nowhere falls back to its words, and the reply says so", 
   assert.match(fallen.metadata.note, /words were searched/);
 });
 
-test("a word that is nowhere is looked for by what comes close, and named", async (t) => {
+test("a missing word is replaced by similar ones, and the reply names them", async (t) => {
   const { search } = await bankWithLog(t);
   const found = await search({ query: "gatewya drained" });
   assert.equal(found.results[0].line, 4);

@@ -1,4 +1,4 @@
-// `resources/subscribe`: a client hears of changes by tools, by an editor, and by another process.
+// `resources/subscribe`: a client is notified of changes by tools, by an editor, and by another process.
 
 import assert from "node:assert/strict";
 import { appendFile, rename, unlink } from "node:fs/promises";
@@ -52,7 +52,7 @@ test("another process that changes the document is noticed", async (t) => {
   await notice;
 });
 
-test("documents that nobody subscribed to make no noise, and an ended subscription neither", async (t) => {
+test("documents without a subscription and ended subscriptions cause no notification", async (t) => {
   const uri = "memory-bank://progress";
   const { server, bank } = await subscribed(t, uri);
   await server.request("resources/unsubscribe", { uri });

@@ -1,11 +1,11 @@
-// What `tools/list` says, and what it costs a model to read it.
+// The contents of `tools/list`, and its size in tokens.
 
 import assert from "node:assert/strict";
 import test from "node:test";
 import { countTokens } from "gpt-tokenizer/encoding/o200k_base";
 import { copyOf, emptyFolder, read, serverOn } from "./lib/project.mjs";
 import { Server } from "./lib/server.mjs";
-import { OLDER_NAMES } from "./lib/older_names.mjs";
+import { OLDER_NAMES } from "./lib/tool_aliases.mjs";
 
 // What a model pays for the list: the name, description and schema of each tool, and the whole JSON as it is often
 // written, with a blank behind each comma and colon.
@@ -71,7 +71,7 @@ const spaced = (value) => {
   return `{${Object.entries(value).map(([key, inner]) => `${JSON.stringify(key)}: ${spaced(inner)}`).join(", ")}}`;
 };
 
-test("the 36 tools, the batch and the three newer ones are listed, and no older name", async (t) => {
+test("the 36 tools, the batch and the three newer ones are listed, and no alias is", async (t) => {
   const { tools } = await listed(t);
   assert.deepEqual(
     tools.map((tool) => tool.name).sort(),
@@ -93,7 +93,7 @@ for (const [toolset, budget] of Object.entries(BUDGETS)) {
   });
 }
 
-test("a toolset shortens the list and nothing else, by flag and by variable", async (t) => {
+test("a toolset shortens only the list, by flag and by variable", async (t) => {
   const names = (tools) => tools.map((tool) => tool.name).sort();
   const { server, tools } = await listed(t, ["--tools", "backups,modes"]);
   assert.deepEqual(names(tools), ["create_backup", "restore_backup", "switch_mode"]);
@@ -108,7 +108,7 @@ test("a toolset shortens the list and nothing else, by flag and by variable", as
   }
 });
 
-test("read-only shows and answers what reads, and refuses every change, also by an older name", async (t) => {
+test("read-only lists and answers reading tools, and refuses every change, also by an alias", async (t) => {
   const project = await copyOf("original-project", t);
   const before = await read(project, "memory-bank", "progress.md");
   for (const [args, env] of [[["--read-only", "--tools", "all"], {}], [[], { MEMORY_BANK_READ_ONLY: "true" }]]) {
@@ -136,7 +136,7 @@ test("read-only shows and answers what reads, and refuses every change, also by 
   assert.equal(await read(project, "memory-bank", "progress.md"), before);
 });
 
-test("a toolset or a setting that is not known ends the start", async (t) => {
+test("an unknown toolset or setting stops the start", async (t) => {
   const folder = await emptyFolder(t);
   for (const [args, env, word] of [
     [["--tools", "kern"], {}, "kern"],
@@ -150,7 +150,7 @@ test("a toolset or a setting that is not known ends the start", async (t) => {
   }
 });
 
-test("no tool promises structured content, which only small replies have", async (t) => {
+test("no tool declares an output schema, since only small replies have structured content", async (t) => {
   const { tools } = await listed(t);
   for (const tool of tools) assert.equal(tool.outputSchema, undefined, tool.name);
 });
@@ -174,7 +174,7 @@ test("every tool has a description and the hints of its behaviour", async (t) =>
   }
 });
 
-test("every input schema is an object whose properties have one type each, and names only what exists", async (t) => {
+test("every input schema is an object whose properties have one type each", async (t) => {
   const { tools } = await listed(t);
   const check = (path, { type, properties, items, required = [], ...rest }, depth) => {
     assert.ok(["object", "array", "string", "integer", "boolean"].includes(type), `${path}: ${JSON.stringify(type)}`);
@@ -213,7 +213,7 @@ test("an observation is deleted without naming an entity: the schema does not as
   assert.ok(!(inputSchema.required ?? []).includes("entity"));
 });
 
-test("get_instructions speaks of parameters that exist", async (t) => {
+test("get_instructions mentions only existing parameters", async (t) => {
   const { server, tools } = await listed(t);
   const { text } = await server.ok("get_instructions");
   assert.match(text, /^# /);

@@ -37,7 +37,7 @@ for (const [mode, version] of [
   });
 }
 
-test("listen delivers the change that an editor makes", async (t) => {
+test("listen delivers a change by an editor", async (t) => {
   const { client, bank } = await connected(t, { pin: "2026-07-28" });
   const heard = new Promise((resolve) => {
     client.setNotificationHandler("notifications/resources/updated", ({ params }) => resolve(params.uri));

@@ -1,4 +1,4 @@
-// The official TypeScript SDK, version 1: a session as its clients have it.
+// The official TypeScript SDK, version 1, over stdio.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -60,7 +60,7 @@ test("a failed tool and wrong arguments are results, an unknown tool throws with
   await assert.rejects(client.callTool({ name: "no_such_tool", arguments: {} }), { code: -32602, message: /Unknown tool/ });
 });
 
-test("the SDK lists and reads resources, and hears of an editor's change", async (t) => {
+test("the SDK lists and reads resources, and is notified of a change by an editor", async (t) => {
   const { client, bank } = await connected(t);
   const { resources } = await client.listResources();
   assert.equal(resources[0].uri, "memory-bank://product-context");

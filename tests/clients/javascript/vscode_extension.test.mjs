@@ -1,5 +1,5 @@
-// The calls of the VS Code extension, in its own way of speaking: handshake 2024-11-05, one JSON
-// message a line, a tool's text parsed as JSON where that works and taken as it is where not.
+// The calls of the VS Code extension: handshake 2024-11-05, one JSON message per line, and text of tools parsed as JSON
+// where possible.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";
@@ -54,7 +54,7 @@ test("status tree", async (t) => {
   assert.equal(new Date(status.lastUpdated).toISOString(), status.lastUpdated);
 });
 
-test("status, files and graph trees without a bank get the errors they look for", async (t) => {
+test("status, files and graph trees without a bank get the expected errors", async (t) => {
   const client = await Extension.on(await emptyFolder(t), t);
   await assert.rejects(client.call("get_memory_bank_status"), /Memory Bank not found/);
   await assert.rejects(client.call("list_memory_bank_files"), /Memory Bank not found/);
@@ -161,7 +161,7 @@ test("delete one observation", async (t) => {
   await assert.rejects(client.call("graph_delete_entity", { observationId: "obs_B2ttSzKE_blm" }), /not found/i);
 });
 
-test("rename: the exact name ranks first, and all its observations come along", async (t) => {
+test("rename: the exact name ranks first, with all its observations", async (t) => {
   const { client } = await extension(t);
   await client.call("graph_upsert_entity", { name: "Order", entityType: "thing" });
   for (let n = 0; n < 8; n += 1) {

@@ -1,4 +1,4 @@
-"""The binary as a server of HTTP, for the time of a test: of a database, with PostgreSQL and Redis lent, or of a folder."""
+"""The binary as an HTTP server for a test, on a database (with PostgreSQL and Redis) or on a folder."""
 
 import json
 import os
@@ -71,7 +71,7 @@ class Database:
         return json.loads(done.stdout)
 
     def project(self, server):
-        """A project that nobody else uses: its owner's key, whose requests nobody counts."""
+        """A project of its own: its owner's key, without a rate limit."""
         self.projects += 1
         made = self.operate("bootstrap", "--user", f"owner-{self.projects}", "--project", f"project-{self.projects}")
         unlimit(server, made["key"]["key"], made["key"]["id"])

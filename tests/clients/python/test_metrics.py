@@ -1,4 +1,4 @@
-"""What Prometheus would read, held against the strict parser of its own Python client."""
+"""The metrics, parsed by the strict parser of the Prometheus Python client."""
 
 import os
 import re
@@ -37,7 +37,7 @@ def read(url, accept):
         return response.headers["Content-Type"], response.read().decode()
 
 
-def test_the_metrics_are_open_metrics_to_the_letter(addresses):
+def test_the_metrics_are_valid_openmetrics(addresses):
     server, metrics = addresses
     for path in ["/health", "/nowhere"]:
         try:
@@ -53,7 +53,7 @@ def test_the_metrics_are_open_metrics_to_the_letter(addresses):
     assert all(family.documentation for family in families.values())
 
 
-def test_a_reader_of_the_older_format_reads_the_same_figures(addresses):
+def test_the_older_text_format_has_the_same_values(addresses):
     _, metrics = addresses
     kind, text = read(f"{metrics}/metrics", "text/plain")
     assert kind.startswith("text/plain")

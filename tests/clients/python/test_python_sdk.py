@@ -46,7 +46,7 @@ async def call(client, name, **arguments):
 
 
 @pytest.mark.parametrize("mode", ERAS)
-async def test_the_sdk_settles_on_the_newest_version_of_its_era(project, mode):
+async def test_the_sdk_negotiates_the_newest_version(project, mode):
     async with connected(project, mode) as client:
         assert client.protocol_version == ERAS[mode]
         assert len((await client.list_tools()).tools) == 40
@@ -60,7 +60,7 @@ async def test_the_handshake_or_discovery_carries_name_and_instructions(project,
 
 
 @pytest.mark.parametrize("mode", ERAS)
-async def test_a_tools_text_and_structured_reply_say_the_same(project, mode):
+async def test_text_and_structured_content_of_a_tool_agree(project, mode):
     async with connected(project, mode) as client:
         for name, arguments in {
             "get_memory_bank_status": {},
@@ -78,7 +78,7 @@ async def test_a_tools_text_and_structured_reply_say_the_same(project, mode):
 
 
 @pytest.mark.parametrize("mode", ERAS)
-async def test_what_a_tool_writes_a_resource_reads(project, mode):
+async def test_a_resource_shows_text_written_by_a_tool(project, mode):
     async with connected(project, mode) as client:
         await call(client, "track_progress", action="Did", description="größer & schöner $& 日本語")
         read = await client.read_resource("memory-bank://progress")
@@ -110,7 +110,7 @@ async def test_prompts_are_filled_and_document_names_completed(project):
         assert len(templates) == 1
 
 
-async def test_an_open_subscription_hears_of_an_editors_change(project):
+async def test_an_open_subscription_is_notified_of_a_change_by_an_editor(project):
     uri = "memory-bank://payments"
     async with connected(project, "2026-07-28") as client:
         async with client.listen(resource_subscriptions=[uri]) as events:
@@ -121,7 +121,7 @@ async def test_an_open_subscription_hears_of_an_editors_change(project):
             assert event.uri == uri
 
 
-async def test_many_calls_at_once_are_all_answered(project):
+async def test_concurrent_calls_are_all_answered(project):
     async with connected(project) as client:
         async with anyio.create_task_group() as tasks:
             for number in range(50):

@@ -14,7 +14,7 @@ from http_server import lent, served, unlimit
 ERAS = {"legacy": "2025-11-25", "auto": "2026-07-28", "2026-07-28": "2026-07-28"}
 UNKNOWN = "mbmcp_live_" + "x" * 32
 
-# `resources/subscribe` is what clients with a handshake have; the SDK calls it deprecated.
+# Clients with a handshake use `resources/subscribe`; the SDK marks it deprecated.
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore:resources/subscribe is removed")]
 
 
@@ -64,7 +64,7 @@ async def call(client, name, /, **arguments):
 
 
 async def work(client):
-    """What every client does: it lists, writes, reads, asks and is refused."""
+    """Typical requests of a client: list, write, read, complete, and a refused call."""
     assert len((await client.list_tools()).tools) == 40
     await call(client, "initialize_memory_bank", path=".")
     await call(client, "track_progress", action="Did", description="größer & schöner $& 日本語")
@@ -110,7 +110,7 @@ async def test_the_sdk_works_on_a_folder(tmp_path, mode, json_response):
             await work(client)
 
 
-async def test_a_listener_without_a_session_hears_what_a_client_with_one_changes(project):
+async def test_a_sessionless_listener_is_notified_of_changes_by_a_session(project):
     uri = "memory-bank://progress"
     async with connected(*project, "legacy") as writer, connected(*project, "2026-07-28") as listener:
         await call(writer, "initialize_memory_bank", path=".")
@@ -121,7 +121,7 @@ async def test_a_listener_without_a_session_hears_what_a_client_with_one_changes
                 assert (await anext(events)).uri == uri
 
 
-async def test_a_subscriber_with_a_session_hears_what_a_client_without_one_changes(project):
+async def test_a_session_subscriber_is_notified_of_changes_by_a_sessionless_client(project):
     uri = "memory-bank://progress"
     heard = anyio.Event()
 
@@ -134,7 +134,7 @@ async def test_a_subscriber_with_a_session_hears_what_a_client_without_one_chang
         async with connected(*project, "legacy", message_handler=note) as subscriber:
             await subscriber.subscribe_resource(uri)
             with anyio.fail_after(30):
-                # The stream of news opens after the handshake; a change before that would pass unheard.
+                # The stream of notifications opens after the handshake; an earlier change would be missed.
                 while not heard.is_set():
                     await call(writer, "track_progress", action="Did", description="it")
                     with anyio.move_on_after(0.2):
@@ -142,7 +142,7 @@ async def test_a_subscriber_with_a_session_hears_what_a_client_without_one_chang
 
 
 @pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
-async def test_without_a_good_key_nobody_is_let_in(project, mode):
+async def test_requests_without_a_valid_key_are_refused(project, mode):
     statuses = []
 
     async def note(response):
@@ -154,7 +154,7 @@ async def test_without_a_good_key_nobody_is_let_in(project, mode):
     assert set(statuses) == {401}, statuses
 
 
-async def test_many_calls_at_once_are_all_answered(project):
+async def test_concurrent_calls_are_all_answered(project):
     async with connected(*project, "legacy") as client:
         await call(client, "initialize_memory_bank", path=".")
         async with anyio.create_task_group() as tasks:

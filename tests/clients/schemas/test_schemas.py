@@ -1,4 +1,4 @@
-"""Every tool's schema goes through what other projects make of it before a model sees it, and none is lost there."""
+"""Converters of other projects accept the schema of every tool."""
 
 import copy
 import json
@@ -43,7 +43,7 @@ async def tools(tmp_path):
 
 
 def without(tools, convert):
-    """The tools that a converter does not take, with what it says."""
+    """The tools that a converter refuses, with its messages."""
     lost = {}
     for tool in tools:
         try:
@@ -70,7 +70,7 @@ def objects(of):
 
 
 def assert_strict(made):
-    """What OpenAI's strict mode asks of every object."""
+    """The requirements of OpenAI's strict mode for every object."""
     for one in objects(made):
         assert one.get("additionalProperties") is False, one
         assert sorted(one.get("required", [])) == sorted(one.get("properties", {})), one
@@ -87,7 +87,7 @@ async def test_google_genai_converts_every_tool(tools):
 
 
 def has_types(of):
-    """Gemini CLI's rule: a tool is left out when one of its schemas has no type and is no union of some that have."""
+    """Gemini CLI's rule: a tool is skipped when one of its schemas has neither a type nor a union of typed schemas."""
     if not isinstance(of, dict):
         return True
     if "type" not in of:
@@ -97,12 +97,12 @@ def has_types(of):
     return all(has_types(one) for one in inner)
 
 
-async def test_gemini_cli_leaves_no_tool_out(tools):
+async def test_gemini_cli_accepts_every_tool(tools):
     assert [tool.name for tool in tools if not has_types(schema(tool))] == []
     assert not has_types({"type": "object", "properties": {"mode": {"enum": ["a"]}}})
 
 
-async def test_openai_s_strict_mode_takes_every_tool(tools):
+async def test_openai_strict_mode_accepts_every_tool(tools):
     server = MCPServerStdio({"command": BINARY})
     made = [MCPUtil.to_function_tool(tool, server, convert_schemas_to_strict=True) for tool in tools]
     assert [one.name for one in made if not one.strict_json_schema] == []
@@ -110,7 +110,7 @@ async def test_openai_s_strict_mode_takes_every_tool(tools):
         assert_strict(one.params_json_schema)
 
 
-async def test_langchain_s_adapters_load_every_tool_and_make_it_strict(tools, tmp_path):
+async def test_langchain_adapters_load_every_tool_in_strict_mode(tools, tmp_path):
     connection = {"transport": "stdio", "command": BINARY, "args": [], "cwd": str(tmp_path), "env": {"RUST_LOG": "warn"}}
     async with create_session(connection) as session:
         await session.initialize()
@@ -127,7 +127,7 @@ async def test_langchain_s_adapters_load_every_tool_and_make_it_strict(tools, tm
     assert without(tools, strict) == {}
 
 
-async def test_pydantic_ai_takes_every_tool_for_openai_and_google(tools, tmp_path):
+async def test_pydantic_ai_accepts_every_tool_for_openai_and_google(tools, tmp_path):
     client = FastClient(StdioTransport(command=BINARY, args=[], cwd=str(tmp_path), env={"RUST_LOG": "warn"}))
     async with MCPToolset(client) as toolset:
         assert [tool.name for tool in await toolset.list_tools()] == [tool.name for tool in tools]

@@ -37,7 +37,7 @@ impl Conflict {
 /// The conflicts of a text, top to bottom. A lone `=======` underlines a heading, and a conflict in a code fence is
 /// an example.
 pub(super) fn find(text: &str) -> Vec<Conflict> {
-    if !text.contains("<<<<<<<") {
+    if !may_have(text) {
         return Vec::new();
     }
     let fences = fences(text);
@@ -74,6 +74,11 @@ pub(super) fn find(text: &str) -> Vec<Conflict> {
         }
     }
     outermost(found)
+}
+
+/// Whether a text may have a conflict. It must be fast, since every edit of a long log calls it.
+pub(super) fn may_have(text: &str) -> bool {
+    memchr::memmem::find(text.as_bytes(), b"<<<<<<<").is_some()
 }
 
 /// The outermost conflicts, with the markers of those nested in them.

@@ -150,8 +150,8 @@ pub(super) fn template_rows<'o>(outline: &'o Outline<'_>, section: &Section<'_>)
 
 /// One line, so that no other text is removed with it.
 fn is_row(outline: &Outline<'_>, title: &str, item: &Item) -> bool {
-    let is_one_line = outline.slice(&item.range).trim_end().lines().count() <= 1;
-    is_one_line && (item.text.is_empty() || is_template_row_of(title, &item.text))
+    let is_one_line = || outline.slice(&item.range).trim_end().lines().count() <= 1;
+    item.is_bare && (item.text.is_empty() || is_template_row_of(title, &item.text)) && is_one_line()
 }
 
 /// Whether every item of the section's own list has a check box; then new items get one.

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
+use crate::document::conflict;
 use crate::document::dialect::front_matter;
 use crate::document::line_bounds::count_lines;
 use crate::document::structure::{Heading, Item, Structure};
@@ -45,15 +46,15 @@ pub(super) fn structure_of(text: &str) -> Arc<Structure> {
 
 /// The structure of a text that is the old one with an insertion at this offset.
 pub(super) fn structure_with_insertion(
-    (old, structure): (&str, &Arc<Structure>),
+    (old, known): (&str, &Arc<Structure>),
     new: &str,
     at: usize,
 ) -> Arc<Structure> {
     if new.len() < MIN_TEXT_BYTES {
         return Arc::new(Structure::of(new));
     }
-    let structure = Arc::new(carry_over(old, structure, new, at).unwrap_or_else(|| Structure::of(new)));
-    keep(new, &structure, Some(old));
+    let structure = Arc::new(carry_over(old, known, new, at).unwrap_or_else(|| Structure::of(new)));
+    keep(new, &structure, Some(known));
     structure
 }
 
@@ -66,15 +67,16 @@ fn find(text: &str) -> Option<Arc<Structure>> {
     Some(structure)
 }
 
-/// Stores a structure; it replaces the one of the previous text, if there is one.
-fn keep(text: &str, structure: &Arc<Structure>, before: Option<&str>) {
+/// Stores a structure; it replaces the previous one, if there is one.
+fn keep(text: &str, structure: &Arc<Structure>, before: Option<&Arc<Structure>>) {
     let bytes = text.len() + bytes_of(structure);
     if bytes > MAX_BYTES / 2 {
         return;
     }
     let entry = Entry { text: text.into(), structure: Arc::clone(structure), bytes };
     let mut cache = CACHE.lock();
-    cache.retain(|other| *other.text != *text && before.is_none_or(|before| *other.text != *before));
+    let is_before = |other: &Entry| before.is_some_and(|before| Arc::ptr_eq(before, &other.structure));
+    cache.retain(|other| !is_before(other) && *other.text != *text);
     cache.push(entry);
     let mut held: usize = cache.iter().map(|entry| entry.bytes).sum();
     let surplus = cache.len().saturating_sub(MAX_TEXTS);
@@ -109,7 +111,7 @@ fn bytes_of(structure: &Structure) -> usize {
 fn carry_over(old: &str, known: &Structure, new: &str, at: usize) -> Option<Structure> {
     let added = new.len().checked_sub(old.len())?;
     let head = front_matter(old);
-    if at < head || !known.conflicts.is_empty() || new.contains("<<<<<<<") || front_matter(new) != head {
+    if at < head || !known.conflicts.is_empty() || conflict::may_have(new) || front_matter(new) != head {
         return None;
     }
     if !is_line_start(old, at) && at < old.len() {

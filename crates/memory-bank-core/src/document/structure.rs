@@ -10,6 +10,7 @@ use pulldown_cmark::{Event, HeadingLevel, Parser, Tag, TagEnd};
 use crate::document::conflict::{self, Conflict};
 use crate::document::dialect::{dialect, front_matter};
 use crate::document::line_bounds::{count_lines, line_end, line_start};
+use crate::document::templates::is_template_row;
 
 /// A heading that opens a section: not one inside a quote or a list item.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,9 @@ pub struct Item {
     pub depth: usize,
     /// The marker.
     pub marker: Marker,
+    /// Whether it has no words, or those of a template row of an earlier version. Computed once, since every edit of a
+    /// log needs it for thousands of items.
+    pub(super) is_bare: bool,
 }
 
 /// The marker of a list item.
@@ -164,7 +168,7 @@ impl Reader<'_> {
         let slot = (!shares_line).then_some(self.items.len());
         if slot.is_some() {
             let depth = self.open_items.len();
-            self.items.push(Item { text: Arc::from(""), range: whole.clone(), depth, marker });
+            self.items.push(Item { text: Arc::from(""), range: whole.clone(), depth, marker, is_bare: true });
         }
         self.open_items.push(OpenItem {
             slot,
@@ -199,6 +203,7 @@ impl Reader<'_> {
                 let words = self.text.get(open.content_start..end).unwrap_or_default();
                 if let Some(item) = open.slot.and_then(|slot| self.items.get_mut(slot)) {
                     item.text = fold(words).into();
+                    item.is_bare = item.text.is_empty() || is_template_row(&item.text);
                 }
             }
             _ => {}

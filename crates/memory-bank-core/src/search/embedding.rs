@@ -1,13 +1,17 @@
 //! Embeddings: a text as a vector, so that texts with similar meaning are near each other. [`Embedder`] computes
 //! them; nothing here knows a model, a file or a network.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::dates::dates_in;
 use super::unit::{Unit, UnitKind};
+use crate::limits;
 
 /// The most values of a vector.
 pub const DIMENSIONS: usize = 4096;
@@ -68,8 +72,11 @@ impl Passage {
         let mut text = String::new();
         let own = usize::from(unit.kind == UnitKind::Heading);
         for heading in unit.path.iter().take(unit.path.len().saturating_sub(own)) {
-            text.push_str(heading);
-            text.push_str(": ");
+            let heading = subject_of(heading);
+            if !heading.is_empty() {
+                text.push_str(&heading);
+                text.push_str(": ");
+            }
         }
         text.push_str(unit.text.trim());
         let mut end = text.len().min(PASSAGE_BYTES);
@@ -78,6 +85,38 @@ impl Passage {
         }
         text.truncate(end);
         Some(Self { hash: UnitHash::of(&text), text })
+    }
+}
+
+/// What a heading says beside its date. The day and number of a session or an entry would make the vectors of all that stands
+/// below it alike; what has no other subject says nothing.
+fn subject_of(heading: &str) -> Cow<'_, str> {
+    let dates = dates_in(heading);
+    if dates.is_empty() {
+        return Cow::Borrowed(heading);
+    }
+    let mut rest = String::new();
+    let mut from = 0;
+    for date in dates {
+        rest.push_str(heading.get(from..date.start).unwrap_or_default());
+        from = date.end;
+        // A date in brackets has them, and the time in them.
+        if let Some(before) = rest.trim_end().strip_suffix('[') {
+            rest.truncate(before.len());
+            let behind = heading.get(from..).unwrap_or_default();
+            from += behind.find(']').map_or(0, |end| end + 1);
+        }
+        rest.push(' ');
+    }
+    rest.push_str(heading.get(from..).unwrap_or_default());
+    let has_digit = |word: &&str| word.bytes().any(|byte| byte.is_ascii_digit());
+    let words: Vec<&str> = rest.split_whitespace().filter(|word| !has_digit(word)).collect();
+    let is_word = |word: &&&str| word.chars().filter(|c| c.is_alphabetic()).nth(2).is_some();
+    let is_wide = |word: &&str| word.chars().any(|c| c.is_alphabetic() && !c.is_ascii() && c > '\u{2E7F}');
+    if words.iter().filter(is_word).nth(1).is_some() || words.iter().any(is_wide) {
+        Cow::Owned(words.join(" "))
+    } else {
+        Cow::Borrowed("")
     }
 }
 
@@ -270,6 +309,11 @@ pub trait Embedder: fmt::Debug + Send + Sync {
 
     /// The vector of a query.
     async fn query(&self, text: &str) -> Result<Vector, EmbedError>;
+
+    /// How long a search waits for the vector of its query before words are searched alone.
+    fn query_wait(&self) -> Duration {
+        Duration::from_millis(limits::QUERY_VECTOR_WAIT_MS)
+    }
 }
 
 fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
@@ -343,6 +387,16 @@ mod tests {
             Some("Shop: Buy: - tea")
         );
         assert_eq!(text(&unit(UnitKind::Heading, "Buy", &["Shop", "Buy"])).as_deref(), Some("Shop: Buy"));
+        // The day of a talk says nothing of what was talked about; an entry's subject does.
+        for (heading, expected) in [
+            ("Session 3: 1:56 pm on 8 May, 2023", "- tea"),
+            ("2026-03-01", "- tea"),
+            ("Chat of 2025-01-12", "- tea"),
+            ("[Jan 3, 2026, 9:30 AM] Feature: billing: retries", "Feature: billing: retries: - tea"),
+            ("Phase 2", "Phase 2: - tea"),
+        ] {
+            assert_eq!(text(&unit(UnitKind::Item, "- tea", &[heading])).as_deref(), Some(expected));
+        }
         assert_eq!(text(&unit(UnitKind::Document, "notes", &[])), None);
         assert_eq!(text(&unit(UnitKind::Paragraph, "---", &["Shop"])), None);
         let long = Passage::of(&unit(UnitKind::Paragraph, &"ä€".repeat(4000), &[])).unwrap();

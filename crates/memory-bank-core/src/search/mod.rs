@@ -31,6 +31,7 @@ pub use embedding::{
 pub use entity::{entity_units, recency};
 pub use index::{
     DenseCount, DocumentHits, DocumentQuery, EntityHit, GraphHits, Index, LineHit, MatchedIn, ObservationHit,
+    VectorGap,
 };
 pub use json::json_units;
 pub use language::{Language, is_function_word};

@@ -6,6 +6,7 @@ use crate::document::{Document, DocumentPath};
 use crate::error::EditError;
 use crate::limits;
 use crate::store::Series;
+use crate::unicode::has_null;
 
 /// The documents of an edit: the stored content of each, and the new one.
 #[derive(Debug, Clone, Default)]
@@ -20,14 +21,21 @@ pub struct Drafts {
 #[derive(Debug, Clone)]
 struct Draft {
     before: Option<Document>,
-    after: Option<String>,
+    after: After,
+}
+
+/// The new text of a document. An unchanged text is not copied, since it may be large.
+#[derive(Debug, Clone)]
+enum After {
+    Unchanged,
+    Text(String),
+    Deleted,
 }
 
 impl Drafts {
     /// Adds a stored document; `requested` is the name by which the editor knows it. For stores.
     pub fn load(&mut self, requested: DocumentPath, stored: Option<Document>) {
-        let after = stored.as_ref().map(|document| document.content.clone());
-        self.drafts.insert(requested, Draft { before: stored, after });
+        self.drafts.insert(requested, Draft { before: stored, after: After::Unchanged });
     }
 
     /// Adds the last member of a series: its number (0 if the series has no member yet), and the document, unless it
@@ -72,7 +80,7 @@ impl Drafts {
     /// The current text, including the changes of this edit so far; `None` without such a document.
     #[must_use]
     pub fn text(&self, path: &DocumentPath) -> Option<&str> {
-        self.drafts.get(path)?.after.as_deref()
+        self.drafts.get(path)?.after()
     }
 
     /// Sets the text, creating the document if need be.
@@ -88,9 +96,7 @@ impl Drafts {
             draft.check_bound(path, &text)?;
         }
         // Databases cannot store it, and a bank must be transferable between stores.
-        if text.contains('\0')
-            && !draft.before.as_ref().is_some_and(|document| document.content.contains('\0'))
-        {
+        if has_null(&text) && !draft.before.as_ref().is_some_and(|document| has_null(&document.content)) {
             return Err(EditError::Refused(format!(
                 "the text for `{path}` contains a null byte; leave it out"
             )));
@@ -99,7 +105,7 @@ impl Drafts {
             let refused = |error| EditError::Refused(format!("`{path}` cannot be made: {error}"));
             path.canonical().check_new().map_err(refused)?;
         }
-        draft.after = Some(text);
+        draft.after = After::Text(text);
         Ok(())
     }
 
@@ -108,13 +114,13 @@ impl Drafts {
     /// # Errors
     /// The path is not part of the call of [`DocumentStore::edit`](crate::store::DocumentStore::edit).
     pub fn delete(&mut self, path: &DocumentPath) -> Result<(), EditError> {
-        self.draft(path)?.after = None;
+        self.draft(path)?.after = After::Deleted;
         Ok(())
     }
 
     /// The changes of the edit: the requested name, the document before, the text after. For stores.
     pub fn changes(&self) -> impl Iterator<Item = (&DocumentPath, Option<&Document>, Option<&str>)> {
-        self.drafts.iter().map(|(path, draft)| (path, draft.before.as_ref(), draft.after.as_deref()))
+        self.drafts.iter().map(|(path, draft)| (path, draft.before.as_ref(), draft.after()))
     }
 
     /// Lets texts exceed the bound until [`Self::check_bounds`] is called: excess text may be removed again.
@@ -129,9 +135,9 @@ impl Drafts {
     pub(crate) fn check_bounds(&mut self) -> Result<(), EditError> {
         self.unbounded = false;
         self.drafts.iter().try_for_each(|(path, draft)| match (&draft.before, &draft.after) {
-            (Some(before), Some(after)) if before.content == *after => Ok(()),
-            (_, Some(after)) => draft.check_bound(path, after),
-            (_, None) => Ok(()),
+            (_, After::Unchanged | After::Deleted) => Ok(()),
+            (Some(before), After::Text(after)) if before.content == *after => Ok(()),
+            (_, After::Text(after)) => draft.check_bound(path, after),
         })
     }
 
@@ -143,6 +149,14 @@ impl Drafts {
 }
 
 impl Draft {
+    fn after(&self) -> Option<&str> {
+        match &self.after {
+            After::Unchanged => self.before.as_ref().map(|document| document.content.as_str()),
+            After::Text(text) => Some(text),
+            After::Deleted => None,
+        }
+    }
+
     /// A document that is already too large may shrink.
     fn check_bound(&self, path: &DocumentPath, text: &str) -> Result<(), EditError> {
         let before = self.before.as_ref().map_or(0, |document| document.content.len());

@@ -108,7 +108,7 @@ pub struct DocumentsFound {
     pub missing_phrases: Vec<String>,
     /// Words that occur nowhere, so similar ones were searched.
     pub unknown_words: Vec<String>,
-    /// How many vectors exist of those that were used; `None` if only words counted.
+    /// How many vectors exist; `None` for a query without a vector, or while no model is set.
     pub meaning: Option<DenseCount>,
 }
 

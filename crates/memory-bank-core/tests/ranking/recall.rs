@@ -1,11 +1,12 @@
-//! Questions on long banks: talks of two people, chats with an assistant, and a project's year with its boilerplate. Banks and
-//! questions are made up; nothing is taken from a public set. A question belongs to the part that weights may be tuned on or to the
-//! part that is only reported, by a sum over its text, once and for all.
+//! Questions on long banks: talks of two people, chats with an assistant, and a project's year with boilerplate. Banks and
+//! questions are synthetic; nothing is taken from a public set. A checksum of its text assigns each question either to the part
+//! that may be used for tuning or to the part that is only reported.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 const EXCHANGES: &str = include_str!("talks/exchanges.txt");
+const LONG: &str = include_str!("talks/long.txt");
 const FILLERS: &str = include_str!("talks/fillers.txt");
 const CHATS: &str = include_str!("talks/chats.txt");
 const ADVICE: &str = include_str!("talks/advice.txt");
@@ -14,7 +15,7 @@ const FACTS: &str = include_str!("talks/facts.txt");
 /// A bank with questions on it.
 #[derive(Debug, Default)]
 pub struct Bank {
-    /// The kind.
+    /// What it is.
     pub name: String,
     /// Its documents, by name.
     pub documents: BTreeMap<String, String>,
@@ -72,7 +73,7 @@ struct Page {
 }
 
 impl Page {
-    /// Adds a line and says its number.
+    /// Adds a line and returns its number.
     fn line(&mut self, text: &str) -> usize {
         self.text.push_str(text);
         self.text.push('\n');
@@ -83,7 +84,7 @@ impl Page {
 
 /// All banks.
 pub fn banks() -> Vec<Bank> {
-    vec![talks(Form::Items), talks(Form::Paragraphs), talks(Form::Lines), chats(), year()]
+    vec![talks(Form::Items), talks(Form::Paragraphs), talks(Form::Lines), chats(), year(), long_talk()]
 }
 
 struct Exchange {
@@ -91,9 +92,9 @@ struct Exchange {
     questions: Vec<(String, Vec<usize>)>,
 }
 
-fn exchanges() -> Vec<Exchange> {
+fn exchanges(text: &str) -> Vec<Exchange> {
     let mut all = Vec::new();
-    for block in EXCHANGES.split("\n\n") {
+    for block in text.split("\n\n") {
         let mut one = Exchange { turns: Vec::new(), questions: Vec::new() };
         for line in block.lines().filter(|line| !line.starts_with('#')) {
             if let Some(question) = line.strip_prefix("? ") {
@@ -116,7 +117,7 @@ pub fn talks(form: Form) -> Bank {
     let fillers: Vec<&str> = FILLERS.lines().collect();
     let mut bank = Bank { name: format!("talks, {form:?}").to_lowercase(), ..Bank::default() };
     for (place, (a, b)) in [("Nora", "Elias"), ("Mateo", "Jule")].into_iter().enumerate() {
-        let mut left: Vec<Exchange> = exchanges()
+        let mut left: Vec<Exchange> = exchanges(EXCHANGES)
             .into_iter()
             .enumerate()
             .filter(|(at, _)| at % 2 == place)
@@ -126,7 +127,7 @@ pub fn talks(form: Form) -> Bank {
         let mut page = Page::default();
         let mut session = 0;
         let whole = format!("{}-and-{}.md", a.to_lowercase(), b.to_lowercase());
-        let mut questions: Vec<(String, Vec<(String, usize)>)> = Vec::new();
+        let mut asked: Vec<(String, Vec<(String, usize)>)> = Vec::new();
         while !left.is_empty() {
             session += 1;
             let when = format!(
@@ -180,7 +181,7 @@ pub fn talks(form: Form) -> Bank {
                 }
                 for (ask, turns) in one.questions {
                     let answers = turns.into_iter().map(|turn| (name.clone(), lines[turn - 1])).collect();
-                    questions.push((names(&ask), answers));
+                    asked.push((names(&ask), answers));
                 }
             }
             if form == Form::Lines {
@@ -188,12 +189,56 @@ pub fn talks(form: Form) -> Bank {
             }
             bank.documents.insert(name, page.text.clone());
         }
-        bank.questions.extend(questions.into_iter().map(|(ask, answers)| Question { ask, answers }));
+        bank.questions.extend(asked.into_iter().map(|(ask, answers)| Question { ask, answers }));
     }
     bank
 }
 
-/// Chats with an assistant: a long line a message. The answers of the assistant are long and say little.
+/// One long talk of two people over a year, a document a session: short turns with names below the day of the session. The exchanges
+/// of the other talks stand between, without their questions, so that much of it is alike.
+pub fn long_talk() -> Bank {
+    let mut random = Random(1913);
+    let fillers: Vec<&str> = FILLERS.lines().collect();
+    let mut others = exchanges(EXCHANGES);
+    let mut bank = Bank { name: "one long talk".to_owned(), ..Bank::default() };
+    let (a, b) = ("Priya", "Tomas");
+    let names = |text: &str| text.replace("{A}", a).replace("{B}", b);
+    let (mut page, mut session, mut name) = (Page::default(), 0, String::new());
+    for (at, one) in exchanges(LONG).into_iter().enumerate() {
+        if at % 2 == 0 {
+            session += 1;
+            let (month, day) = (1 + session / 2, 1 + random.below(28));
+            page = Page::default();
+            name = format!("session-{session:02}.md");
+            page.line(&format!(
+                "# Session {session}, 2025-{month:02}-{day:02} {:02}:{:02}",
+                9 + random.below(12),
+                random.below(60)
+            ));
+            page.line("");
+        }
+        let say = |page: &mut Page, who: char, text: &str| {
+            page.line(&format!("- {}: {}", if who == 'A' { a } else { b }, names(text)))
+        };
+        for who in ['A', 'B'].into_iter().cycle().take(random.below(4)) {
+            say(&mut page, who, fillers[random.below(fillers.len())]);
+        }
+        let lines: Vec<usize> = one.turns.iter().map(|(who, text)| say(&mut page, *who, text)).collect();
+        for (ask, turns) in one.questions {
+            let answers = turns.into_iter().map(|turn| (name.clone(), lines[turn - 1])).collect();
+            bank.questions.push(Question { ask: names(&ask), answers });
+        }
+        if !others.is_empty() {
+            for (who, text) in others.remove(random.below(others.len())).turns {
+                say(&mut page, who, &text);
+            }
+        }
+        bank.documents.insert(name.clone(), page.text.clone());
+    }
+    bank
+}
+
+/// Chats with an assistant: one long line per message. The assistant's answers are long and contain little.
 pub fn chats() -> Bank {
     let mut random = Random(97);
     let advice: Vec<&str> = ADVICE.lines().collect();
@@ -287,7 +332,7 @@ pub fn year() -> Bank {
     progress.line("");
     progress.line("## Update History");
     progress.line("");
-    let mut questions: Vec<(String, String, usize)> = Vec::new();
+    let mut asked: Vec<(String, String, usize)> = Vec::new();
     for day in (0..230).rev() {
         let (month, date) = (1 + day / 20, 1 + day % 20);
         let month_name =
@@ -315,7 +360,7 @@ pub fn year() -> Bank {
                 let line = progress
                     .line(&format!("- [2026-{month:02}-{date:02} {hour:02}:10:00] [alice] - {area}: {work}"));
                 if day % 8 == 3 && entry == 1 {
-                    questions.push((
+                    asked.push((
                         format!("what did we do for {area} on 2026-{month:02}-{date:02}"),
                         "progress.md".to_owned(),
                         line,
@@ -337,7 +382,7 @@ pub fn year() -> Bank {
         let mut last = ("", 0);
         for (at, fact) in facts.iter().filter(|fact| fact[0] == name).enumerate() {
             if last.0 != fact[1] {
-                // Common sentences are in between.
+                // Text that every bank contains is in between.
                 if name == "decisions-en.md" {
                     let area = AREAS[random.below(24)];
                     page.line(&format!("## Decision {at}: {area}"));
@@ -351,7 +396,7 @@ pub fn year() -> Bank {
                     last = (fact[1], page.line(&format!("- {}", fact[1])));
                 }
             }
-            questions.push((fact[2].to_owned(), name.to_owned(), last.1));
+            asked.push((fact[2].to_owned(), name.to_owned(), last.1));
         }
         bank.documents.insert(name.to_owned(), page.text);
     }
@@ -363,9 +408,7 @@ pub fn year() -> Bank {
         );
     }
     bank.documents.insert("system-patterns.md".to_owned(), patterns);
-    bank.questions = questions
-        .into_iter()
-        .map(|(ask, file, line)| Question { ask, answers: vec![(file, line)] })
-        .collect();
+    bank.questions =
+        asked.into_iter().map(|(ask, file, line)| Question { ask, answers: vec![(file, line)] }).collect();
     bank
 }

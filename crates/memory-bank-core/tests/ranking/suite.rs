@@ -1,5 +1,5 @@
-//! The ranking suite: questions as people and models ask them, over a bank of a made-up project, with the units that
-//! should win. It knows nothing of how a backend searches, so every store can be held to it.
+//! The ranking suite: questions of people and models on the bank of a synthetic project, with the expected units. It
+//! does not know how a backend searches, so it applies to every store.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +32,7 @@ pub const DOCUMENTS: [(&str, &str); 10] = [
 pub struct Question {
     /// As it is asked.
     pub ask: String,
-    /// The expected result: `file#text of a line`, `@entity`, or `@entity#text of an observation`.
+    /// The expected hit: `file#text of a line`, `@entity`, or `@entity#text of an observation`.
     pub win: Vec<String>,
     /// `graph`, or documents.
     #[serde(rename = "in", default)]
@@ -77,7 +77,7 @@ pub fn typos() -> Vec<Question> {
     serde_json::from_str(include_str!("typos.json")).unwrap()
 }
 
-/// Asks every question, and says which of them did not find what they should among the first ten.
+/// Asks every question and returns those whose answer is not in the top ten.
 pub fn run(backend: &dyn Backend) -> (Recall, Vec<String>) {
     let questions = questions();
     let (mut at5, mut at10, mut missed) = (0.0, 0.0, Vec::new());

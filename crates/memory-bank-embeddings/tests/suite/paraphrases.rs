@@ -6,13 +6,13 @@ use super::recall::{Bank, Question};
 
 /// Document, line that answers, question.
 const PAIRS: &str = include_str!("paraphrases.txt");
-/// What shares words with the questions and answers none.
+/// Texts that share words with the questions and answer none.
 const DISTRACTORS: &str = include_str!("distractors.txt");
 
-/// The bank: facts among distractors, beside what is given.
+/// The bank: facts among distractors, with the given documents.
 pub fn bank(beside: BTreeMap<String, String>) -> Bank {
     let mut bank = Bank { name: "paraphrases".to_owned(), documents: beside, questions: Vec::new() };
-    // In documents of their own: beside an answer, words would find it through what stands around it.
+    // In separate documents: next to an answer, they would let a search find it by its surroundings.
     for (number, distractor) in DISTRACTORS.lines().enumerate() {
         let page = bank.documents.entry(format!("minutes-{}.md", number % 6)).or_default();
         page.push_str(&format!("- {distractor}\n"));

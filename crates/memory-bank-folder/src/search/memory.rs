@@ -6,10 +6,12 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use memory_bank_core::clock::Entropy;
 use memory_bank_core::search::{DenseCount, IndexBudget, IndexMemory, MemoryShare};
 use memory_bank_vectors::Maker;
 
 use super::Followed;
+use super::seal::{Seal, SealPlace};
 
 /// An index that was searched within this time stays.
 const IN_USE: Duration = Duration::from_secs(60);
@@ -22,6 +24,9 @@ pub(crate) struct FolderIndexes {
     in_use: Duration,
     /// Makes vectors, if that is set.
     pub(crate) maker: OnceLock<Maker>,
+    /// Where the key of stored vectors is, and the key once it was needed.
+    pub(crate) seal_place: OnceLock<SealPlace>,
+    seal: OnceLock<Seal>,
     /// Whether vectors stay in memory: the files beside the banks are read and never written.
     pub(crate) is_read_only: AtomicBool,
 }
@@ -42,8 +47,18 @@ impl Default for FolderIndexes {
 impl FolderIndexes {
     /// Indexes that may take so much, of which those searched within `in_use` stay.
     pub(super) fn new(budget: IndexBudget, in_use: Duration) -> Self {
-        let (banks, maker, is_read_only) = Default::default();
-        Self { memory: IndexMemory::new(budget), banks, in_use, maker, is_read_only }
+        let (banks, maker, seal_place, seal, is_read_only) = Default::default();
+        Self { memory: IndexMemory::new(budget), banks, in_use, maker, seal_place, seal, is_read_only }
+    }
+
+    /// The key that stored vectors are sealed with; one is made with `may_store`. Blocks.
+    pub(super) fn seal(&self, entropy: &dyn Entropy, may_store: bool) -> Option<Seal> {
+        if let Some(seal) = self.seal.get() {
+            return Some(seal.clone());
+        }
+        let nowhere = SealPlace::default();
+        let found = Seal::of_user(self.seal_place.get().unwrap_or(&nowhere), entropy, may_store)?;
+        Some(self.seal.get_or_init(|| found).clone())
     }
 
     /// What the indexes may take.

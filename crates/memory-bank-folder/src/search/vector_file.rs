@@ -1,5 +1,6 @@
 //! The file of vectors: a header that names model and width, then records of one size, each with its checksum. Who holds
-//! the lock appends; who reads takes what its checksum proves. A file that is not ours in every respect is begun anew.
+//! the lock appends; who reads takes what its checksum proves. Checksums need the user's key ([`Seal`]): a file that came with a
+//! repository, or is not ours in another respect, is begun anew.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -7,12 +8,13 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use memory_bank_core::search::{ModelId, UnitHash, Vector};
 use sha2::{Digest, Sha256};
 
+use super::seal::Seal;
 use crate::dir::{BankDir, INTERNAL};
 
 const FILE: &str = "vectors";
 const LOCK: &str = ".mbmcp/vectors.lock";
 const LOCK_NAME: &str = "vectors.lock";
-const MAGIC: &[u8; 8] = b"mbvec\x00\x01\n";
+const MAGIC: &[u8; 8] = b"mbvec\x00\x02\n";
 const HEADER: usize = 64;
 const CHECK: usize = 8;
 /// The largest file that is read or written.
@@ -41,20 +43,12 @@ pub(super) fn is_locked(dir: &BankDir) -> bool {
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
-fn digest<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
-    let mut hasher = Sha256::new();
-    parts.iter().for_each(|part| hasher.update(part));
-    let mut short = [0; N];
-    short.iter_mut().zip(hasher.finalize()).for_each(|(to, from)| *to = from);
-    short
-}
-
-fn header_of(model: &ModelId) -> Vec<u8> {
+fn header_of(seal: &Seal, model: &ModelId) -> Vec<u8> {
     let mut header = MAGIC.to_vec();
-    header.extend(digest::<32>(&[model.to_string().as_bytes()]));
+    header.extend(Sha256::digest(model.to_string()));
     header.extend((model.dimension() as u64).to_le_bytes());
     header.resize(HEADER - CHECK, 0);
-    let check = digest::<CHECK>(&[&header]);
+    let check = seal.digest::<CHECK>(&[&header]);
     header.extend(check);
     header
 }
@@ -63,18 +57,18 @@ fn record_bytes(model: &ModelId) -> usize {
     16 + 4 + model.dimension() + CHECK
 }
 
-fn record_of(header: &[u8], hash: &UnitHash, vector: &Vector) -> Vec<u8> {
+fn record_of(seal: &Seal, header: &[u8], hash: &UnitHash, vector: &Vector) -> Vec<u8> {
     let mut record = hash.as_bytes().to_vec();
     record.extend(vector.to_bytes());
-    let check = digest::<CHECK>(&[header, &record]);
+    let check = seal.digest::<CHECK>(&[header, &record]);
     record.extend(check);
     record
 }
 
 /// What a record says; none if anything of it is not as it was written.
-fn parse(header: &[u8], record: &[u8], model: &ModelId) -> Option<(UnitHash, Vector)> {
+fn parse(seal: &Seal, header: &[u8], record: &[u8], model: &ModelId) -> Option<(UnitHash, Vector)> {
     let (body, check) = record.split_at_checked(record.len().checked_sub(CHECK)?)?;
-    if digest::<CHECK>(&[header, body]) != check {
+    if seal.digest::<CHECK>(&[header, body]) != check {
         return None;
     }
     let (hash, vector) = body.split_first_chunk::<16>()?;
@@ -97,23 +91,24 @@ pub(super) fn size(dir: &BankDir) -> u64 {
     size.map_or(0, |metadata| metadata.len())
 }
 
-/// Whether there is a file that is another model's, or none that can be used.
-pub(super) fn is_foreign(dir: &BankDir, model: &ModelId) -> bool {
-    size(dir) > 0 && open(dir, model, &header_of(model)).is_none()
+/// Whether there is a file that is another model's or another user's, or none that can be used.
+pub(super) fn is_foreign(dir: &BankDir, seal: &Seal, model: &ModelId) -> bool {
+    size(dir) > 0 && open(dir, model, &header_of(seal, model)).is_none()
 }
 
 /// Begins the file anew, without a vector. The caller holds the lock.
-pub(super) fn clear(dir: &BankDir, _lock: &WriteLock, model: &ModelId) -> io::Result<()> {
-    dir.replace_own(&format!("{INTERNAL}/{FILE}"), &header_of(model))
+pub(super) fn clear(dir: &BankDir, _lock: &WriteLock, seal: &Seal, model: &ModelId) -> io::Result<()> {
+    dir.replace_own(&format!("{INTERNAL}/{FILE}"), &header_of(seal, model))
 }
 
 /// Gives each vector of this model to `take`, a thousand at a time, and says how many records there were.
 pub(super) fn read<E: From<io::Error>>(
     dir: &BankDir,
+    seal: &Seal,
     model: &ModelId,
     mut take: impl FnMut(Vec<(UnitHash, Vector)>) -> Result<(), E>,
 ) -> Result<usize, E> {
-    let header = header_of(model);
+    let header = header_of(seal, model);
     let Some(file) = open(dir, model, &header) else { return Ok(0) };
     let size = record_bytes(model);
     let mut file = io::BufReader::with_capacity(1024 * 1024, file);
@@ -121,7 +116,7 @@ pub(super) fn read<E: From<io::Error>>(
     // A record that is not whole is one that is being written, or was when a process ended.
     while file.read_exact(&mut record).is_ok() {
         records += 1;
-        page.extend(parse(&header, &record, model));
+        page.extend(parse(seal, &header, &record, model));
         if page.len() >= 1000 {
             take(std::mem::take(&mut page))?;
         }
@@ -134,10 +129,11 @@ pub(super) fn read<E: From<io::Error>>(
 pub(super) fn append(
     dir: &BankDir,
     _lock: &WriteLock,
+    seal: &Seal,
     model: &ModelId,
     vectors: &[(UnitHash, Vector)],
 ) -> io::Result<bool> {
-    let header = header_of(model);
+    let header = header_of(seal, model);
     if open(dir, model, &header).is_none() {
         // Another model's, a broken one or none: whole or not at all, and never through a link.
         dir.replace_own(&format!("{INTERNAL}/{FILE}"), &header)?;
@@ -153,7 +149,7 @@ pub(super) fn append(
     file.set_len(end)?;
     file.seek(SeekFrom::Start(end))?;
     let records: Vec<u8> =
-        vectors.iter().flat_map(|(hash, vector)| record_of(&header, hash, vector)).collect();
+        vectors.iter().flat_map(|(hash, vector)| record_of(seal, &header, hash, vector)).collect();
     file.write_all(&records)?;
     file.sync_data()?;
     Ok(true)
@@ -163,6 +159,7 @@ pub(super) fn append(
 pub(super) fn compact(
     dir: &BankDir,
     _lock: &WriteLock,
+    seal: &Seal,
     model: &ModelId,
     is_used: impl Fn(&UnitHash) -> bool,
     records: usize,
@@ -172,11 +169,11 @@ pub(super) fn compact(
     if unused < UNUSED || unused < used {
         return Ok(());
     }
-    let header = header_of(model);
+    let header = header_of(seal, model);
     let mut content = header.clone();
-    read::<io::Error>(dir, model, |page| {
+    read::<io::Error>(dir, seal, model, |page| {
         let kept = page.iter().filter(|(hash, _)| is_used(hash));
-        kept.for_each(|(hash, vector)| content.extend(record_of(&header, hash, vector)));
+        kept.for_each(|(hash, vector)| content.extend(record_of(seal, &header, hash, vector)));
         Ok(())
     })?;
     dir.replace_own(&format!("{INTERNAL}/{FILE}"), &content)

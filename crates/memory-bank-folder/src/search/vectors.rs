@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use memory_bank_core::clock::Clock;
+use memory_bank_core::clock::{Clock, Entropy};
 use memory_bank_core::error::StoreError;
-use memory_bank_core::search::{DenseCount, ModelId, Passage, UnitHash, Vector};
+use memory_bank_core::search::{DenseCount, ModelId, Passage, UnitHash, Vector, VectorGap};
 use memory_bank_vectors::{PROJECT_PASSAGES, Progress, VectorProject};
 
 use super::follow::Follower;
+use super::seal::Seal;
 use super::vector_file::{self, WriteLock};
 use super::{FolderSearch, Followed};
 use crate::bank::FolderBank;
@@ -51,12 +52,14 @@ impl FolderBank {
             let mut status = VectorStatus { file_bytes: vector_file::size(dir), ..VectorStatus::default() };
             status.is_being_made = vector_file::is_locked(dir);
             let Some(model) = model else { return Ok(status) };
-            status.is_another_model = vector_file::is_foreign(dir, &model);
+            // Without a key nothing was stored by this user.
+            let seal = home.seal(false).unwrap_or_else(|| Seal::new(&*home.entropy));
+            status.is_another_model = vector_file::is_foreign(dir, &seal, &model);
             if home.prepare(&model) {
-                let _as_far_as_there_is_room = home.load(dir, &model)?;
+                let _as_far_as_there_is_room = home.load(dir, &seal, &model)?;
             }
             let mut stored = 0;
-            vector_file::read(dir, &model, |page| {
+            vector_file::read(dir, &seal, &model, |page| {
                 stored += page.len();
                 Ok::<(), std::io::Error>(())
             })
@@ -75,10 +78,12 @@ impl FolderBank {
     pub(crate) async fn forget_vectors(&self, model: &ModelId) -> Result<bool, StoreError> {
         let model = model.clone();
         self.home()
-            .in_bank(move |_, dir| {
+            .in_bank(move |home, dir| {
                 let failed = || StoreError::io("cannot drop the vectors");
                 let Some(lock) = vector_file::lock(dir).map_err(failed())? else { return Ok(false) };
-                vector_file::clear(dir, &lock, &model).map_err(failed())?;
+                if let Some(seal) = home.seal(true) {
+                    vector_file::clear(dir, &lock, &seal, &model).map_err(failed())?;
+                }
                 Ok(true)
             })
             .await
@@ -90,6 +95,7 @@ impl FolderBank {
             graph: self.graph.clone(),
             root: self.root().clone(),
             clock: Arc::clone(&self.surroundings().clock),
+            entropy: Arc::clone(&self.surroundings().entropy),
             lock: Arc::default(),
         }
     }
@@ -114,6 +120,7 @@ struct Home {
     graph: FolderGraph,
     root: Root,
     clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
     lock: Arc<Mutex<Option<WriteLock>>>,
 }
 
@@ -140,6 +147,11 @@ impl Home {
         Ok(())
     }
 
+    /// The key that stored vectors are sealed with; one is made with `may_store`.
+    fn seal(&self, may_store: bool) -> Option<Seal> {
+        self.search.indexes.seal(&*self.entropy, may_store)
+    }
+
     fn count_now(&self) -> DenseCount {
         self.search.followed.read().index.dense_count()
     }
@@ -153,6 +165,7 @@ impl Home {
         let needed = followed.index.bytes().saturating_add(more);
         let indexes = &self.search.indexes;
         if indexes.budget().check(needed, 0).is_err() || !indexes.account(&mut followed.share, needed) {
+            followed.index.set_vector_gap(Some(VectorGap::NoMemory));
             return false;
         }
         followed.index.put_vectors(model, vectors.iter().map(|(hash, vector)| (*hash, vector)));
@@ -175,17 +188,18 @@ impl Home {
         if !is_small {
             followed.index.set_model(None);
         }
+        followed.index.set_vector_gap((!is_small).then_some(VectorGap::TooManyPassages));
         is_small
     }
 
     /// Loads what is stored; false if there is no memory for it.
-    fn load(&self, dir: &BankDir, model: &ModelId) -> Result<bool, StoreError> {
+    fn load(&self, dir: &BankDir, seal: &Seal, model: &ModelId) -> Result<bool, StoreError> {
         let passages: HashSet<UnitHash> = {
             let followed = self.search.followed.read();
             followed.index.passage_hashes().collect()
         };
         let (mut used, mut fits) = (0, true);
-        let records = vector_file::read(dir, model, |mut page| {
+        let records = vector_file::read(dir, seal, model, |mut page| {
             page.retain(|(hash, _)| passages.contains(hash));
             used += page.len();
             fits = fits && self.put(model, &page);
@@ -194,7 +208,7 @@ impl Home {
         .map_err(StoreError::io("cannot read the vectors"))?;
         if let Some(lock) = &*self.lock.lock()
             && let Err(error) =
-                vector_file::compact(dir, lock, model, |hash| passages.contains(hash), records, used)
+                vector_file::compact(dir, lock, seal, model, |hash| passages.contains(hash), records, used)
         {
             tracing::warn!(%error, "the file of vectors was not compacted");
         }
@@ -229,12 +243,14 @@ impl VectorProject for Home {
                     None => false,
                 }
             };
+            let may_store = !home.search.indexes.is_read_only.load(Ordering::Relaxed);
+            let seal = home.seal(may_store).unwrap_or_else(|| Seal::new(&*home.entropy));
             let count = || {
                 let followed = home.search.followed.read();
                 (followed.has_stored_vectors, followed.index.dense_count())
             };
             let (has_stored, counted) = count();
-            if (!has_stored || counted.vectors < counted.passages) && !home.load(dir, &model)? {
+            if (!has_stored || counted.vectors < counted.passages) && !home.load(dir, &seal, &model)? {
                 return Ok(Progress::Refused("there is no room for its vectors in memory".to_owned()));
             }
             let (_, counted) = count();
@@ -267,7 +283,8 @@ impl VectorProject for Home {
         let model = model.clone();
         self.in_bank(move |home, dir| {
             if let Some(lock) = &*home.lock.lock()
-                && let Err(error) = vector_file::append(dir, lock, &model, &made)
+                && let Some(seal) = home.seal(true)
+                && let Err(error) = vector_file::append(dir, lock, &seal, &model, &made)
             {
                 tracing::warn!(%error, "vectors were not written; they stay in memory");
             }

@@ -1,4 +1,4 @@
-//! The audit log from end to end: what is done over HTTP and by operators, as `audit list` shows it.
+//! The audit log end to end: actions over HTTP and by operators, as `audit list` shows them.
 
 use memory_bank_test_postgres::TestDatabase;
 use serde_json::{Value, json};
@@ -7,8 +7,8 @@ use tempfile::TempDir;
 use crate::client::{JSON, command};
 use crate::database::{key_of, operate, serve};
 
-/// What was told of a project, oldest first.
-fn told(database: &TestDatabase, more: &[&str]) -> Vec<Value> {
+/// The audit entries of a project, oldest first.
+fn audit_log(database: &TestDatabase, more: &[&str]) -> Vec<Value> {
     let mut arguments = vec!["audit", "list", "--project", "atlas"];
     arguments.extend(more);
     let mut entries = operate(database, &arguments).unwrap()["entries"].as_array().unwrap().clone();
@@ -21,11 +21,11 @@ fn actions(entries: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn every_event_is_listed_with_who_did_it_and_to_what() {
+fn the_audit_log_lists_actor_action_and_target_of_every_event() {
     let database = TestDatabase::migrated();
     let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     let mut server = serve(&database, &key_of(&made["key"]));
-    let begun = told(&database, &[]).len();
+    let begun = audit_log(&database, &[]).len();
 
     let fresh = server.send("POST", "/api/keys", &[JSON], "{\"label\":\"second\"}").json();
     let id = fresh["id"].as_str().unwrap();
@@ -48,10 +48,10 @@ fn every_event_is_listed_with_who_did_it_and_to_what() {
         let add = ["members", "add", "--project", "atlas", "--user", "bob", "--role", role];
         operate(&database, &add).unwrap();
     }
-    // Addresses are told in groups, and at the end at the latest.
+    // Addresses are recorded in groups, at the latest on shutdown.
     server.terminate();
 
-    let entries = told(&database, &[]).split_off(begun);
+    let entries = audit_log(&database, &[]).split_off(begun);
     let of = |action: &str| -> Vec<&Value> {
         entries.iter().filter(|entry| entry["action"] == json!(action)).collect()
     };
@@ -80,14 +80,14 @@ fn every_event_is_listed_with_who_did_it_and_to_what() {
 }
 
 #[test]
-fn the_list_is_cut_by_number_time_and_project_and_is_a_table_for_people() {
+fn the_audit_command_filters_by_number_time_and_project_and_prints_a_table() {
     let database = TestDatabase::migrated();
     operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     operate(&database, &["bootstrap", "--user", "bob", "--project", "borealis"]).unwrap();
-    assert_eq!(actions(&told(&database, &[])), ["project.created", "member.added", "key.created"]);
-    assert_eq!(actions(&told(&database, &["--limit", "1"])), ["key.created"]);
-    assert_eq!(told(&database, &["--since", "1h"]).len(), 3);
-    assert_eq!(told(&database, &["--since", "2100-01-01T00:00:00Z"]), [Value::Null; 0]);
+    assert_eq!(actions(&audit_log(&database, &[])), ["project.created", "member.added", "key.created"]);
+    assert_eq!(actions(&audit_log(&database, &["--limit", "1"])), ["key.created"]);
+    assert_eq!(audit_log(&database, &["--since", "1h"]).len(), 3);
+    assert_eq!(audit_log(&database, &["--since", "2100-01-01T00:00:00Z"]), [Value::Null; 0]);
     let all = operate(&database, &["audit", "list"]).unwrap();
     assert_eq!(all["total"], json!(8), "users belong to no project: {all}");
     let unknown = operate(&database, &["audit", "list", "--project", "none"]).unwrap_err();
@@ -104,10 +104,10 @@ fn the_list_is_cut_by_number_time_and_project_and_is_a_table_for_people() {
 }
 
 #[test]
-fn who_serves_cannot_change_the_log_past_its_functions() {
+fn the_server_role_cannot_change_the_audit_log_directly() {
     let database = TestDatabase::migrated();
     operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
-    let before = told(&database, &[]);
+    let before = audit_log(&database, &[]);
     for sql in [
         "INSERT INTO app.audit_log (at, action) VALUES (now(), 'user.created')",
         "UPDATE app.audit_log SET action = 'key.created'",
@@ -123,5 +123,5 @@ fn who_serves_cannot_change_the_log_past_its_functions() {
         );
         database.psql(&tried);
     }
-    assert_eq!(told(&database, &[]), before);
+    assert_eq!(audit_log(&database, &[]), before);
 }

@@ -1,5 +1,4 @@
-//! A server in a folder of its own, and a client that speaks HTTP over a plain socket, so that nothing between a test
-//! and the wire is polite.
+//! A server in its own folder, and an HTTP client on a plain socket, which can send malformed requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -20,7 +19,7 @@ pub(crate) struct Server {
     pub(crate) metrics: Option<String>,
     pub(crate) key: String,
     pub(crate) folder: TempDir,
-    /// Where its keys are kept.
+    /// The folder of its keys.
     pub(crate) state: TempDir,
 }
 
@@ -34,7 +33,7 @@ impl Server {
         Self::start_with(folder, Stdio::null(), variables)
     }
 
-    /// The same folder again, with the keys that were kept.
+    /// The same folder again, with its stored keys.
     pub(crate) fn start_again(folder: TempDir, state: TempDir, variables: &[(&str, &str)]) -> Self {
         Self::start_at(folder, state, Stdio::null(), variables)
     }
@@ -130,12 +129,12 @@ impl Server {
         assert_eq!(self.post(Some(session), &message).message()["result"], json!({}));
     }
 
-    /// Asks in the protocol without sessions.
+    /// Sends a request of the sessionless protocol.
     pub(crate) fn ask(&self, method: &str, name: Option<&str>, params: &Value) -> Reply {
         ask_at(&self.address, &self.key, method, name, params)
     }
 
-    /// Opens the stream of the protocol without sessions, and waits until it stands.
+    /// Opens the stream of the sessionless protocol and waits until it is established.
     pub(crate) fn listen_without_session(&self, uris: &[&str]) -> Listener {
         self.listen_without_session_as(&self.key, uris)
     }
@@ -236,7 +235,7 @@ fn sessionless<'a>(
     (headers, message.to_string())
 }
 
-/// Asks in the protocol without sessions.
+/// Sends a request of the sessionless protocol.
 pub(crate) fn ask_at(address: &str, key: &str, method: &str, name: Option<&str>, params: &Value) -> Reply {
     let (mut headers, body) = sessionless(method, name, params);
     headers.push(("X-API-Key", key));
@@ -246,10 +245,27 @@ pub(crate) fn ask_at(address: &str, key: &str, method: &str, name: Option<&str>,
     read_reply(stream)
 }
 
-/// Waits until something is so.
-pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
+/// The structured result of a tool call; a long reply has it as text only.
+pub(crate) fn structured(reply: &Value) -> Value {
+    match &reply["result"]["structuredContent"] {
+        Value::Null => {
+            let text = reply["result"]["content"][0]["text"].as_str().unwrap();
+            serde_json::from_str(text).unwrap_or_default()
+        }
+        data => data.clone(),
+    }
+}
+
+/// The names in a reply to `tools/list`.
+pub(crate) fn tool_names(listed: &Value) -> Vec<String> {
+    let tools = listed["result"]["tools"].as_array().unwrap();
+    tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Waits until a condition holds.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
-    while !so() {
+    while !holds() {
         assert!(began.elapsed() < PATIENCE, "{what} did not come");
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -337,7 +353,7 @@ impl Read for Chunks {
 
 impl Listener {
     /// Waits for a notification of this method, about this resource if one is named; others are passed over.
-    pub(crate) fn await_news(&mut self, method: &str, uri: Option<&str>) {
+    pub(crate) fn await_notification(&mut self, method: &str, uri: Option<&str>) {
         loop {
             let message = self.next().unwrap_or_else(|| panic!("the stream ended before {method}"));
             let about = message["params"]["uri"].as_str();

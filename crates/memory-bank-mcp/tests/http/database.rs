@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::client::{JSON, Server, call, command};
 
-/// Runs one of the operator's commands and returns what it says.
+/// Runs one of the operator's commands and returns its output.
 pub(crate) fn operate(database: &TestDatabase, arguments: &[&str]) -> Result<Value, String> {
     // Operators own the database; the server's own role may not make users.
     operate_at(&database.url_of(MIGRATOR), arguments)
@@ -43,7 +43,7 @@ pub(crate) fn serve_through(url: &str, key: &str) -> Server {
 }
 
 #[test]
-fn an_empty_database_is_migrated_and_bootstrapped_in_the_shapes_that_programs_read() {
+fn migrate_and_bootstrap_print_json_for_programs() {
     let database = TestDatabase::empty();
     let status = operate(&database, &["migrate", "--status"]).unwrap();
     assert!(status["migrations"].as_array().unwrap().iter().all(|one| one["appliedAt"].is_null()));
@@ -61,7 +61,7 @@ fn an_empty_database_is_migrated_and_bootstrapped_in_the_shapes_that_programs_re
 }
 
 #[test]
-fn every_command_recognises_a_database_from_before_two_and_changes_nothing() {
+fn every_command_refuses_a_database_of_version_1_unchanged() {
     let database = TestDatabase::migrated();
     database.psql("INSERT INTO schema_migrations VALUES ('009_audit_of_restores')");
     let before = database.schema();
@@ -90,7 +90,7 @@ fn every_command_recognises_a_database_from_before_two_and_changes_nothing() {
 }
 
 #[test]
-fn no_key_is_printed_for_a_schema_that_is_not_whole() {
+fn no_key_is_created_on_an_incomplete_schema() {
     let database = TestDatabase::migrated();
     database.psql("DELETE FROM schema_migrations WHERE version = '003_functions'");
     let refused = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap_err();
@@ -149,7 +149,7 @@ fn the_operator_manages_users_projects_members_and_keys() {
 }
 
 #[test]
-fn a_project_is_served_from_the_database_to_its_own_keys_alone() {
+fn a_project_is_served_only_to_its_own_keys() {
     let database = TestDatabase::migrated();
     let alice = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     let bob = operate(&database, &["bootstrap", "--user", "bob", "--project", "borealis"]).unwrap();
@@ -180,7 +180,7 @@ fn a_project_is_served_from_the_database_to_its_own_keys_alone() {
 }
 
 #[test]
-fn a_session_and_its_missed_answers_survive_the_death_of_the_server() {
+fn a_session_and_its_missed_replies_survive_a_server_restart() {
     let database = TestDatabase::migrated();
     let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     let first = serve(&database, &key_of(&made["key"]));
@@ -218,7 +218,7 @@ fn a_viewer_reads_and_does_not_write_or_manage_keys() {
 }
 
 #[test]
-fn keys_are_managed_over_http_and_revoked_at_once() {
+fn keys_managed_over_http_are_revoked_at_once() {
     let database = TestDatabase::migrated();
     let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     let server = serve(&database, &key_of(&made["key"]));
@@ -236,7 +236,7 @@ fn keys_are_managed_over_http_and_revoked_at_once() {
 }
 
 #[test]
-fn an_expired_key_is_told_so() {
+fn an_expired_key_gets_401_with_the_reason() {
     let database = TestDatabase::migrated();
     let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     let expiring = operate(

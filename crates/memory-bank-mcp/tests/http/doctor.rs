@@ -1,4 +1,4 @@
-//! `doctor` on real servers: every finding, and what it says to do. And the poolers, from `serve` to an edit.
+//! `doctor` on real servers: every finding with its advice; and poolers, from `serve` to an edit.
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::client::{Server, command};
 
-/// What the doctor found.
+/// A report of the doctor.
 struct Report {
     code: Option<i32>,
     json: Value,
@@ -29,7 +29,7 @@ impl Report {
     }
 
     #[track_caller]
-    fn says(&self, check: &str, words: &[&str]) {
+    fn expect_finding(&self, check: &str, words: &[&str]) {
         let message = self.of(check);
         for word in words {
             assert!(message.contains(word), "`{word}` is missing from {check}: {message:?}\n{}", self.json);
@@ -48,9 +48,12 @@ fn doctor_in(folder: &TempDir, variables: &[(&str, &str)], key: Option<&str>) ->
     child.stdin.take().unwrap().write_all(key.unwrap_or_default().as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let message = String::from_utf8(output.stdout).unwrap();
-    let told = format!("{message}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(!told.contains("s3cret") && !told.contains("mbmcp_live_xxxx"), "a secret is shown: {told}");
-    let json = serde_json::from_str(&message).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let output_text = format!("{message}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        !output_text.contains("s3cret") && !output_text.contains("mbmcp_live_xxxx"),
+        "a secret is shown: {output_text}"
+    );
+    let json = serde_json::from_str(&message).unwrap_or_else(|error| panic!("{error}: {output_text}"));
     Report { code: output.status.code(), json }
 }
 
@@ -65,27 +68,27 @@ fn of_database(url: &str, more: &[(&str, &str)]) -> Report {
 }
 
 #[test]
-fn a_good_database_and_a_good_redis_are_found_well() {
+fn a_healthy_database_and_redis_pass_every_check() {
     let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
     let (url, redis_url) = (database.url(), redis.url());
     let report = of_database(&url, &[("REDIS_URL", redis_url.as_str())]);
     assert_eq!((report.code, &report.json["status"]), (Some(0), &json!("ok")), "{}", report.json);
-    report.says("database", &["ok: PostgreSQL 1"]);
-    report.says("database.pooler", &["ok"]);
-    report.says("database.role", &["ok", SERVER]);
-    report.says("database.tls", &["ok: the line is not encrypted, in a private network"]);
-    report.says("database.migrations", &["ok: all"]);
-    report.says("database.isolation", &["ok"]);
-    report.says("database.events", &["ok: 0 events"]);
-    report.says("database.connections", &["ok: 20 connections"]);
-    report.says("clock", &["ok"]);
-    report.says("redis", &["ok: Redis"]);
-    report.says("redis.memory", &["ok"]);
-    report.says("address", &["ok"]);
+    report.expect_finding("database", &["ok: PostgreSQL 1"]);
+    report.expect_finding("database.pooler", &["ok"]);
+    report.expect_finding("database.role", &["ok", SERVER]);
+    report.expect_finding("database.tls", &["ok: the line is not encrypted, in a private network"]);
+    report.expect_finding("database.migrations", &["ok: all"]);
+    report.expect_finding("database.isolation", &["ok"]);
+    report.expect_finding("database.events", &["ok: 0 events"]);
+    report.expect_finding("database.connections", &["ok: 20 connections"]);
+    report.expect_finding("clock", &["ok"]);
+    report.expect_finding("redis", &["ok: Redis"]);
+    report.expect_finding("redis.memory", &["ok"]);
+    report.expect_finding("address", &["ok"]);
 }
 
 #[test]
-fn people_get_lines_with_what_to_do_below() {
+fn the_text_report_shows_an_action_below_each_finding() {
     let folder = TempDir::new().unwrap();
     let output = command(&folder, &[("ALLOWED_HOSTS", "*")]).arg("doctor").output().unwrap();
     let message = String::from_utf8(output.stdout).unwrap();
@@ -97,17 +100,17 @@ fn people_get_lines_with_what_to_do_below() {
 }
 
 #[test]
-fn a_variable_that_cannot_be_used_is_the_finding_and_a_misspelt_one_is_named() {
+fn an_invalid_variable_is_reported_and_a_misspelt_one_is_named() {
     let report = doctor(&[("TRUST_PROXY_HOPS", "many"), ("MCP_HOTS", "0.0.0.0")]);
     assert_eq!(report.code, Some(1));
-    report.says(
+    report.expect_finding(
         "configuration",
         &["error: `TRUST_PROXY_HOPS` is `many`", "warning: `MCP_HOTS`", "`MCP_HOST`?"],
     );
 }
 
 #[test]
-fn what_stands_in_the_way_of_the_database_is_told_with_what_to_do() {
+fn each_cause_of_a_failed_database_connection_is_reported_with_an_action() {
     let database = TestDatabase::migrated();
     let good = database.url();
     let port = format!(":{}/", database.port());
@@ -122,14 +125,14 @@ fn what_stands_in_the_way_of_the_database_is_told_with_what_to_do() {
     for (url, advice) in &cases {
         let report = of_database(url, &[]);
         assert_eq!(report.code, Some(1), "{}", report.json);
-        report.says("database", &["error: it cannot be reached", advice]);
+        report.expect_finding("database", &["error: it cannot be reached", advice]);
     }
     let report = of_database(&good.replace("sslmode=disable", "sslmode=sometimes"), &[]);
-    report.says("database", &["error: `DATABASE_URL` cannot be used"]);
+    report.expect_finding("database", &["error: `DATABASE_URL` cannot be used"]);
 }
 
 #[test]
-fn a_server_that_accepts_and_never_answers_costs_seconds() {
+fn a_server_that_never_answers_times_out_within_seconds() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let began = Instant::now();
@@ -137,30 +140,30 @@ fn a_server_that_accepts_and_never_answers_costs_seconds() {
     let report =
         of_database(&format!("postgres://u:s3cret@127.0.0.1:{port}/d"), &[("REDIS_URL", redis.as_str())]);
     assert_eq!(report.code, Some(1));
-    report.says("database", &["error", "nothing answers there"]);
-    report.says("redis", &["error: it does not answer"]);
+    report.expect_finding("database", &["error", "nothing answers there"]);
+    report.expect_finding("redis", &["error: it does not answer"]);
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 
 #[test]
-fn a_certificate_that_is_checked_is_found_well() {
+fn a_verified_certificate_passes() {
     let database = TestDatabase::migrated();
     let url = database.url_of(TLS_ONLY).replace("?sslmode=disable", "");
     let authority = database.authority().to_str().unwrap();
     let report = of_database(&url, &[("DB_SSL_ROOT_CERT", authority)]);
-    report.says(
+    report.expect_finding(
         "database.tls",
         &["ok: the line is encrypted, and the certificate is checked with the host's name"],
     );
 }
 
 #[test]
-fn an_empty_database_lacks_its_schema() {
+fn an_empty_database_is_reported_as_missing_the_schema() {
     let database = TestDatabase::empty();
     let url = database.url_of(MIGRATOR);
     let report = of_database(&url, &[]);
     assert_eq!(report.code, Some(0), "the server applies them: {}", report.json);
-    report.says(
+    report.expect_finding(
         "database.migrations",
         &[
             "warning: the database lacks 001_schema",
@@ -171,47 +174,48 @@ fn an_empty_database_lacks_its_schema() {
     let supabase = [("DB_PROVIDER", "supabase"), ("SUPABASE_DB_URL", url.as_str()), ("REDIS_URL", "")];
     let report = doctor(&supabase);
     assert_eq!(report.code, Some(1));
-    report.says(
+    report.expect_finding(
         "database.migrations",
         &["error", "supabase/setup/001_schema.sql, supabase/setup/002_policies.sql"],
     );
 }
 
 #[test]
-fn a_database_that_does_not_keep_projects_apart_is_an_error() {
+fn a_database_without_tenant_isolation_is_an_error() {
     let database = TestDatabase::migrated();
     database.psql("ALTER TABLE public.documents NO FORCE ROW LEVEL SECURITY");
     let report = of_database(&database.url(), &[]);
     assert_eq!(report.code, Some(1));
-    report.says("database.isolation", &["error", "public.documents", "002_policies.sql"]);
+    report.expect_finding("database.isolation", &["error", "public.documents", "002_policies.sql"]);
 }
 
 #[test]
-fn a_superuser_is_more_than_the_server_needs() {
+fn a_superuser_login_is_a_warning() {
     let database = TestDatabase::migrated();
     let report = of_database(&database.url_of("postgres"), &[]);
     assert_eq!(report.code, Some(0), "{}", report.json);
-    report.says("database.role", &["warning: `postgres` is a superuser", "app_server"]);
+    report.expect_finding("database.role", &["warning: `postgres` is a superuser", "app_server"]);
 }
 
 #[test]
-fn rights_of_strangers_are_an_error() {
+fn rights_granted_to_other_roles_are_an_error() {
     let database = TestDatabase::migrated();
     database.psql("GRANT SELECT ON public.api_keys TO PUBLIC");
     let report = of_database(&database.url(), &[]);
     assert_eq!(report.code, Some(1));
-    report.says("database.rights", &["error: everybody may SELECT on api_keys", "002_policies.sql"]);
+    report
+        .expect_finding("database.rights", &["error: everybody may SELECT on api_keys", "002_policies.sql"]);
 }
 
 #[test]
 fn a_pool_larger_than_the_database_allows_is_a_warning() {
     let database = TestDatabase::migrated();
     let report = of_database(&database.url(), &[("DB_MAX_CONNECTIONS", "1000")]);
-    report.says("database.connections", &["warning: 1000 connections", "DB_MAX_CONNECTIONS"]);
+    report.expect_finding("database.connections", &["warning: 1000 connections", "DB_MAX_CONNECTIONS"]);
 }
 
 #[test]
-fn events_that_nobody_cleaned_up_are_a_warning_with_their_number_and_age() {
+fn expired_events_are_a_warning_with_their_number_and_age() {
     let database = TestDatabase::migrated();
     database.psql(
         "INSERT INTO public.mcp_events (session_id, stream_id, place, user_id, project_id, message, created_at) \
@@ -219,17 +223,19 @@ fn events_that_nobody_cleaned_up_are_a_warning_with_their_number_and_age() {
            now() - make_interval(hours => h) FROM unnest(ARRAY[1, 30]) AS h",
     );
     let report = of_database(&database.url(), &[]);
-    report
-        .says("database.events", &["warning: 2 events", "EVENT_RETENTION_HOURS", "no server has cleaned up"]);
+    report.expect_finding(
+        "database.events",
+        &["warning: 2 events", "EVENT_RETENTION_HOURS", "no server has cleaned up"],
+    );
     let report = of_database(&database.url(), &[("EVENT_RETENTION_HOURS", "48")]);
-    report.says("database.events", &["ok: 2 events"]);
+    report.expect_finding("database.events", &["ok: 2 events"]);
 }
 
 #[test]
-fn redis_that_is_away_or_ill_suited_is_told_with_what_to_do() {
+fn an_unreachable_or_misconfigured_redis_is_reported_with_an_action() {
     let away = doctor(&[("REDIS_URL", "redis://:s3cret@127.0.0.1:1")]);
     assert_eq!(away.code, Some(1));
-    away.says("redis", &["error: it cannot be reached", "start Redis"]);
+    away.expect_finding("redis", &["error: it cannot be reached", "start Redis"]);
 
     let redis = TestRedis::start();
     let url = redis.url();
@@ -244,66 +250,66 @@ fn redis_that_is_away_or_ill_suited_is_told_with_what_to_do() {
     ask("CONFIG SET maxmemory 100mb");
     ask("CONFIG SET maxmemory-policy noeviction");
     doctor(&[("REDIS_URL", &url)])
-        .says("redis.memory", &["warning", "of 100 MiB", "maxmemory-policy allkeys-lru"]);
+        .expect_finding("redis.memory", &["warning", "of 100 MiB", "maxmemory-policy allkeys-lru"]);
     ask("CONFIG SET maxmemory-policy allkeys-lru");
-    doctor(&[("REDIS_URL", &url)]).says("redis.memory", &["ok", "policy allkeys-lru"]);
+    doctor(&[("REDIS_URL", &url)]).expect_finding("redis.memory", &["ok", "policy allkeys-lru"]);
     ask("REPLICAOF 127.0.0.1 1");
-    doctor(&[("REDIS_URL", &url)]).says("redis", &["error: it is a read-only replica", "primary"]);
+    doctor(&[("REDIS_URL", &url)]).expect_finding("redis", &["error: it is a read-only replica", "primary"]);
     ask("REPLICAOF NO ONE");
     ask("CONFIG SET requirepass s3cret");
-    doctor(&[("REDIS_URL", &url)]).says("redis", &["error: it asks for another user or password"]);
+    doctor(&[("REDIS_URL", &url)]).expect_finding("redis", &["error: it asks for another user or password"]);
     let with_password = format!("redis://:s3cret@127.0.0.1:{}", redis.port());
-    doctor(&[("REDIS_URL", &with_password)]).says("redis", &["ok: Redis"]);
+    doctor(&[("REDIS_URL", &with_password)]).expect_finding("redis", &["ok: Redis"]);
     let stopped = Command::new("kill").args(["-STOP", &redis.process().to_string()]).status().unwrap();
     assert!(stopped.success());
-    doctor(&[("REDIS_URL", &with_password)]).says("redis", &["error: it does not answer"]);
+    doctor(&[("REDIS_URL", &with_password)]).expect_finding("redis", &["error: it does not answer"]);
 }
 
 #[test]
-fn a_port_is_free_or_taken_by_a_server_like_this_or_by_another_program() {
+fn the_port_check_distinguishes_free_own_and_foreign() {
     let server = Server::start(&[]);
     let (_, port) = server.address.rsplit_once(':').unwrap();
     let report = doctor(&[("MCP_PORT", port)]);
-    report.says("address", &["ok: memory-bank-mcp already listens", "`ok`"]);
+    report.expect_finding("address", &["ok: memory-bank-mcp already listens", "`ok`"]);
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = other.local_addr().unwrap().port().to_string();
     let report = doctor(&[("MCP_PORT", &port)]);
     assert_eq!(report.code, Some(1));
-    report.says("address", &["error: another program listens", "MCP_PORT"]);
+    report.expect_finding("address", &["error: another program listens", "MCP_PORT"]);
     let report = doctor(&[("MCP_HOST", "192.0.2.1")]);
-    report.says("address", &["error: this machine does not have the address"]);
+    report.expect_finding("address", &["error: this machine does not have the address"]);
 }
 
 #[test]
-fn hosts_and_origins_that_let_everybody_in_are_warnings() {
+fn wildcard_hosts_and_origins_are_warnings() {
     let report = doctor(&[("ALLOWED_HOSTS", "*"), ("ALLOWED_ORIGINS", "*")]);
-    report.says("hosts", &["warning: `ALLOWED_HOSTS` is `*`"]);
-    report.says("origins", &["warning: `ALLOWED_ORIGINS` is `*`"]);
+    report.expect_finding("hosts", &["warning: `ALLOWED_HOSTS` is `*`"]);
+    report.expect_finding("origins", &["warning: `ALLOWED_ORIGINS` is `*`"]);
     let report =
         doctor(&[("MCP_HOST", "0.0.0.0"), ("ALLOWED_HOSTS", "mcp.example"), ("TRUST_PROXY_HOPS", "0")]);
-    report.says("hosts", &["ok: requests for mcp.example"]);
-    report.says("proxy", &["ok: no proxy is trusted"]);
+    report.expect_finding("hosts", &["ok: requests for mcp.example"]);
+    report.expect_finding("proxy", &["ok: no proxy is trusted"]);
     let report = doctor(&[("MCP_HOST", "0.0.0.0")]);
-    report.says("hosts", &["ok: requests for any host are allowed with a valid key"]);
+    report.expect_finding("hosts", &["ok: requests for any host are allowed with a valid key"]);
     let report = doctor(&[("PUBLIC_URL", "https://memory.example.com")]);
-    report.says("hosts", &["ok: requests for localhost and https://memory.example.com"]);
+    report.expect_finding("hosts", &["ok: requests for localhost and https://memory.example.com"]);
 }
 
 #[test]
-fn a_folder_is_looked_at_when_there_is_no_database() {
+fn without_a_database_the_folder_is_checked() {
     let folder = TempDir::new().unwrap();
     let report = doctor_in(&folder, &[], None);
     assert_eq!(report.code, Some(0), "{}", report.json);
-    report.says("folder", &["ok", "can be written"]);
-    report.says("folder.bank", &["ok: there is no bank yet"]);
-    report.says("folder.keys", &["ok: there is no key yet"]);
+    report.expect_finding("folder", &["ok", "can be written"]);
+    report.expect_finding("folder.bank", &["ok: there is no bank yet"]);
+    report.expect_finding("folder.keys", &["ok: there is no key yet"]);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "the doctor left something behind");
     std::fs::write(folder.path().join("memory-bank"), "").unwrap();
-    doctor_in(&folder, &[], None).says("folder.bank", &["error", "is not a folder"]);
+    doctor_in(&folder, &[], None).expect_finding("folder.bank", &["error", "is not a folder"]);
 }
 
 #[test]
-fn why_a_key_is_rejected_is_told_and_the_key_is_not_shown() {
+fn a_rejected_key_is_reported_with_the_reason_and_not_shown() {
     let database = TestDatabase::migrated();
     let folder = TempDir::new().unwrap();
     let operate = |arguments: &[&str]| -> Value {
@@ -318,21 +324,21 @@ fn why_a_key_is_rejected_is_told_and_the_key_is_not_shown() {
     let variables = [("DATABASE_URL", url.as_str()), ("REDIS_URL", ""), ("MCP_HOST", "127.0.0.1")];
     let judged = |key: &str| doctor_in(&folder, &variables, Some(key));
     let good = judged(&format!("{key}\n"));
-    good.says("key", &["ok: it is valid: owner `alice`, 60 requests per minute, does not expire"]);
+    good.expect_finding("key", &["ok: it is valid: owner `alice`, 60 requests per minute, does not expire"]);
     assert!(!good.json.to_string().contains(key));
-    judged("sk-12345").says("key", &["error: this is not a key", "mbmcp_live_"]);
-    judged(&format!("mbmcp_live_{}", "x".repeat(32))).says("key", &["error: it is unknown"]);
+    judged("sk-12345").expect_finding("key", &["error: this is not a key", "mbmcp_live_"]);
+    judged(&format!("mbmcp_live_{}", "x".repeat(32))).expect_finding("key", &["error: it is unknown"]);
     operate(&["keys", "revoke", id]);
     let revoked = judged(key);
     assert_eq!(revoked.code, Some(1));
-    revoked.says("key", &["error: it was revoked at 2", "keys create"]);
+    revoked.expect_finding("key", &["error: it was revoked at 2", "keys create"]);
     let short = operate(&["keys", "create", "--user", "alice", "--project", "atlas", "--expires-days", "1"]);
     database
         .psql("UPDATE public.api_keys SET expires_at = now() - interval '1 minute' WHERE revoked_at IS NULL");
-    judged(short["key"].as_str().unwrap()).says("key", &["error: it expired at 2", "keys rotate"]);
+    judged(short["key"].as_str().unwrap()).expect_finding("key", &["error: it expired at 2", "keys rotate"]);
 }
 
-/// Serves through a pooler, and what `serve` and the doctor say when they refuse.
+/// Serves through a pooler; returns the output of `serve` and the doctor's report.
 fn served_through(pooler: &PgBouncer, database: &TestDatabase, more: &str) -> (Option<i32>, String, Report) {
     let url = format!("{}{more}", pooler.url_of(database, SERVER));
     let folder = TempDir::new().unwrap();
@@ -342,7 +348,7 @@ fn served_through(pooler: &PgBouncer, database: &TestDatabase, more: &str) -> (O
 }
 
 #[test]
-fn a_transaction_pooler_is_refused_at_once_with_the_advice_to_take_the_session_pooler() {
+fn a_transaction_pooler_is_refused_with_advice_to_use_the_session_pooler() {
     let database = TestDatabase::migrated();
     let pooler = PgBouncer::start(&database, "transaction");
     for more in ["", "&pgbouncer=true"] {
@@ -370,7 +376,7 @@ fn through_a_session_pooler_a_project_is_served_and_edited() {
     let mut server = Server::start(&[("DATABASE_URL", &url), ("REDIS_URL", ""), ("MCP_HOST", "127.0.0.1")]);
     made["key"]["key"].as_str().unwrap().clone_into(&mut server.key);
     served_and_edited(&server);
-    of_database(&url, &[]).says("database.pooler", &["ok"]);
+    of_database(&url, &[]).expect_finding("database.pooler", &["ok"]);
 }
 
 #[test]
@@ -407,19 +413,19 @@ fn a_supabase_project_is_set_up_with_its_scripts_served_and_edited() {
     served_and_edited(&server);
     let report = doctor(&variables);
     assert_eq!(report.code, Some(0), "{}", report.json);
-    report.says("database.connections", &["10 connections"]);
-    report.says("database.role", &["ok", SUPABASE]);
+    report.expect_finding("database.connections", &["10 connections"]);
+    report.expect_finding("database.role", &["ok", SUPABASE]);
 }
 
 #[test]
-fn supabase_is_reached_with_a_checked_certificate_unless_tls_is_off() {
+fn the_certificate_of_supabase_is_verified_unless_tls_is_disabled() {
     let database = TestDatabase::migrated();
     let url = database.url_of(TLS_ONLY).replace("?sslmode=disable", "");
     let mut variables =
         vec![("DB_PROVIDER", "supabase"), ("SUPABASE_DB_URL", url.as_str()), ("REDIS_URL", "")];
-    doctor(&variables).says("database", &["error: it cannot be reached", "DB_SSL_ROOT_CERT"]);
+    doctor(&variables).expect_finding("database", &["error: it cannot be reached", "DB_SSL_ROOT_CERT"]);
     variables.push(("DB_SSL_ROOT_CERT", database.authority().to_str().unwrap()));
-    doctor(&variables).says(
+    doctor(&variables).expect_finding(
         "database.tls",
         &["ok: the line is encrypted, and the certificate is checked with the host's name"],
     );

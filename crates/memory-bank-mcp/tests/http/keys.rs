@@ -11,7 +11,7 @@ fn create(server: &Server, body: &Value) -> Value {
 }
 
 #[test]
-fn a_key_is_made_listed_changed_rotated_and_revoked() {
+fn a_key_is_created_listed_changed_rotated_and_revoked() {
     let server = Server::start(&[]);
     let made = create(
         &server,
@@ -50,7 +50,7 @@ fn a_key_is_made_listed_changed_rotated_and_revoked() {
 }
 
 #[test]
-fn only_an_owner_s_key_with_the_scope_admin_lists_and_changes_keys() {
+fn only_an_owner_with_scope_admin_lists_and_changes_keys() {
     let server = Server::start(&[]);
     let reader = create(&server, &json!({"scopes": ["read"]}))["key"].as_str().unwrap().to_owned();
     let named = [("X-API-Key", reader.as_str()), JSON];
@@ -63,7 +63,7 @@ fn only_an_owner_s_key_with_the_scope_admin_lists_and_changes_keys() {
 }
 
 #[test]
-fn a_key_with_the_scope_admin_alone_gets_no_other_scope_by_making_changing_or_rotating_keys() {
+fn scope_admin_alone_cannot_gain_other_scopes_through_keys() {
     let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "0")]);
     let admin = create(&server, &json!({"scopes": ["admin"], "rateLimit": 0}));
     let all = create(&server, &json!({}));
@@ -80,14 +80,14 @@ fn a_key_with_the_scope_admin_alone_gets_no_other_scope_by_making_changing_or_ro
     let [own, other] = paths.map(|path| format!("{path}/rotate"));
     assert_eq!(server.send_bare("POST", &other, &named, "").status, 403, "rotated one with all");
     assert_eq!(server.send_bare("GET", "/api/keys", &named, "").status, 200);
-    let kept = server.send_bare("POST", &own, &named, "");
-    assert_eq!((kept.status, &kept.json()["scopes"]), (201, &json!(["admin"])));
+    let rotated_key = server.send_bare("POST", &own, &named, "");
+    assert_eq!((rotated_key.status, &rotated_key.json()["scopes"]), (201, &json!(["admin"])));
     let still = [("X-API-Key", all["key"].as_str().unwrap())];
     assert_eq!(server.send_bare("GET", "/api/keys", &still, "").status, 200, "a refused rotation revoked");
 }
 
 #[test]
-fn what_cannot_be_used_is_a_400_and_what_is_not_there_a_404() {
+fn invalid_input_is_a_400_and_a_missing_key_a_404() {
     let server = Server::start(&[]);
     for body in [
         "{",
@@ -119,7 +119,7 @@ fn the_routes_are_described() {
 }
 
 #[test]
-fn a_whole_number_counts_however_it_is_written_and_a_key_needs_no_body() {
+fn integers_are_accepted_in_every_json_form_and_a_key_needs_no_body() {
     let server = Server::start(&[]);
     let reply = server.send("POST", "/api/keys", &[JSON], "{\"rateLimit\": 3.0, \"expiresInDays\": 1e1}");
     assert_eq!((reply.status, &reply.json()["rateLimit"]), (201, &json!(3)), "{}", reply.body);

@@ -1,39 +1,35 @@
 //! The binary as a server of HTTP, driven over real sockets.
 
 #[cfg(test)]
-mod as_clients_speak;
-#[cfg(test)]
 mod audit;
+#[cfg(test)]
+mod caller_identity;
 #[cfg(test)]
 mod client;
 #[cfg(test)]
+mod client_compatibility;
+#[cfg(test)]
 mod database;
+#[cfg(test)]
+mod database_outage;
+#[cfg(test)]
+mod dense_search;
+#[cfg(test)]
+mod dependency_failures;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
-mod emptied;
+mod hostile_project_files;
 #[cfg(test)]
-mod faults;
-#[cfg(test)]
-mod hosts;
-#[cfg(test)]
-mod identity;
+mod hosts_and_origins;
 #[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
-mod load;
-#[cfg(test)]
-mod meaning;
-#[cfg(test)]
 mod memory_limit;
 #[cfg(test)]
 mod metrics;
-#[cfg(test)]
-mod outage;
-#[cfg(test)]
-mod planted;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
@@ -51,9 +47,13 @@ mod replica_set;
 #[cfg(test)]
 mod replicas;
 #[cfg(test)]
-mod replies;
+mod reply_size;
+#[cfg(test)]
+mod revoked_keys;
 #[cfg(test)]
 mod round_trips;
+#[cfg(test)]
+mod schema_removed;
 #[cfg(test)]
 mod scopes;
 #[cfg(test)]
@@ -61,13 +61,13 @@ mod server_login;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
-mod shells;
+mod shell_completions;
 #[cfg(test)]
-mod start;
+mod startup_and_shutdown;
 #[cfg(test)]
 mod storage_bounds;
 #[cfg(test)]
-mod supabase_route;
+mod supabase_connection;
 #[cfg(test)]
 mod toolsets;
 #[cfg(test)]
@@ -79,4 +79,4 @@ mod transfer_process;
 #[cfg(test)]
 mod version;
 #[cfg(test)]
-mod void_keys;
+mod write_load;

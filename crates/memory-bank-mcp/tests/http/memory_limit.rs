@@ -1,5 +1,5 @@
-//! The container of the compose files has 1 GiB. A viewer at the default limits makes the heaviest calls there are, all at
-//! once, and takes no reply; meanwhile another tenant works.
+//! The container of the Compose files has 1 GiB. A viewer at the default limits makes the heaviest calls, all at once,
+//! and reads no reply, while another tenant works.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::client::{JSON, MCP_ACCEPT, Server, call, handshake};
 use crate::database::{key_of, operate};
-use crate::replies::{ClosedWindow, MemoryGroup, heavy_graph, memory};
+use crate::reply_size::{ClosedWindow, MemoryGroup, heavy_graph, memory};
 
 /// A project with documents of 20 MB and a hub with neighbours of 36 MB.
 fn heavy_project(documents: usize) -> TempDir {
@@ -26,7 +26,7 @@ fn heavy_project(documents: usize) -> TempDir {
 }
 
 #[test]
-fn a_viewer_s_heaviest_calls_leave_a_server_of_one_gibibyte_alive_and_another_tenant_served() {
+fn the_heaviest_calls_of_a_viewer_leave_a_server_of_one_gibibyte_alive_and_other_tenants_served() {
     let database = TestDatabase::migrated();
     let run = |arguments: &[&str]| operate(&database, arguments).unwrap();
     run(&["bootstrap", "--user", "alice", "--project", "atlas"]);
@@ -66,12 +66,12 @@ fn a_viewer_s_heaviest_calls_leave_a_server_of_one_gibibyte_alive_and_another_te
     let began = Instant::now();
     let (mut answered, mut slowest) = (0, Duration::ZERO);
     while began.elapsed() < Duration::from_secs(20) {
-        let asked = Instant::now();
+        let started = Instant::now();
         let noted = server.call(&session, "add_session_note", &json!({"note": format!("note {answered}")}));
         assert!(noted.contains("ote"), "{noted}");
         let read = server.call(&session, "read_memory_bank_file", &json!({"filename": "active-context.md"}));
         assert!(read.contains(&format!("note {answered}")), "{read}");
-        slowest = slowest.max(asked.elapsed());
+        slowest = slowest.max(started.elapsed());
         answered += 1;
         std::thread::sleep(pause);
     }

@@ -1,4 +1,4 @@
-//! What a server counts, read as Prometheus reads it.
+//! Metrics, read like Prometheus reads them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use crate::database::{key_of, operate};
 
 const ON: (&str, &str) = ("METRICS_ADDR", "127.0.0.1:0");
 
-/// What was read: the series with their values, and the types of their families.
+/// The scraped series with their values, and the types of their families.
 #[derive(Debug, Default)]
 struct Scrape {
     series: BTreeMap<String, f64>,
@@ -98,14 +98,14 @@ fn rises(server: &Server, before: &Scrape, series: &str, by: f64) {
 }
 
 #[test]
-fn without_the_variable_nothing_is_served() {
+fn without_the_variable_no_metrics_are_served() {
     let server = Server::start(&[]);
     assert_eq!(server.metrics, None);
     assert_eq!(server.send("GET", "/metrics", &[], "").status, 404);
 }
 
 #[test]
-fn the_address_of_the_metrics_serves_nothing_else_and_ends_with_the_server() {
+fn the_metrics_listener_serves_only_metrics_and_stops_with_the_server() {
     let mut server = Server::start(&[ON]);
     let address = server.metrics.clone().unwrap();
     assert_eq!(request(&address, "GET", "/mcp", &[], "").status, 404);
@@ -141,7 +141,7 @@ fn requests_are_counted_by_route_method_and_status_and_timed() {
 }
 
 #[test]
-fn calls_are_counted_by_tool_and_outcome_and_older_names_as_the_tool_they_mean() {
+fn calls_are_counted_by_tool_and_outcome_and_aliases_under_their_tool() {
     let server = Server::start(&[ON]);
     let session = server.initialize();
     let before = Scrape::of(&server);
@@ -190,7 +190,7 @@ fn sessions_streams_and_events_are_counted() {
 }
 
 #[test]
-fn limits_are_counted_when_they_are_hit() {
+fn requests_over_a_limit_are_counted() {
     let server = Server::start(&[ON, ("RATE_LIMIT_IP_PER_MINUTE", "3")]);
     let before = Scrape::of(&server);
     let large = "x".repeat(1024 * 1024 + 1);
@@ -251,7 +251,7 @@ fn failed_attempts_are_counted_by_kind() {
 }
 
 #[test]
-fn the_database_redis_the_index_and_the_process_are_shown() {
+fn database_redis_index_and_process_metrics_are_exported() {
     let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
     let server = whole(&database, &redis);
     let session = server.initialize();
@@ -312,7 +312,7 @@ fn a_key_that_cannot_be_looked_up_is_counted_as_unavailable() {
 }
 
 #[test]
-fn events_that_cannot_be_kept_are_counted_as_lost() {
+fn events_that_cannot_be_stored_are_counted_as_lost() {
     let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
     let server = whole(&database, &redis);
     let session = server.initialize();
@@ -336,7 +336,7 @@ fn events_that_cannot_be_kept_are_counted_as_lost() {
 }
 
 #[test]
-fn the_breaker_shows_while_redis_hangs_and_what_was_not_asked_is_counted() {
+fn the_circuit_breaker_and_skipped_requests_are_exported_while_redis_hangs() {
     let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
     let server = whole(&database, &redis);
     server.send("GET", "/api/keys", &[], "");
@@ -358,7 +358,7 @@ fn the_breaker_shows_while_redis_hangs_and_what_was_not_asked_is_counted() {
 }
 
 #[test]
-fn no_label_holds_anything_that_came_from_outside() {
+fn no_label_contains_client_input() {
     let server = Server::start(&[ON, ("RATE_LIMIT_IP_PER_MINUTE", "0")]);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
@@ -468,7 +468,7 @@ fn labels_of(query: &str) -> Vec<(String, String, Option<String>)> {
 }
 
 #[test]
-fn every_label_in_a_query_of_the_dashboard_and_the_alerts_exists_with_the_value_that_is_asked_for() {
+fn every_label_and_value_in_queries_of_the_dashboard_and_the_alerts_exists() {
     let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
     let server = whole(&database, &redis);
     let session = server.initialize();
@@ -516,7 +516,7 @@ fn every_label_in_a_query_of_the_dashboard_and_the_alerts_exists_with_the_value_
 }
 
 #[test]
-fn every_alert_is_whole() {
+fn every_alert_has_all_its_fields() {
     let text = std::fs::read_to_string(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../../deploy/observability/alerts.yml"

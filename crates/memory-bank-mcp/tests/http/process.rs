@@ -1,4 +1,4 @@
-//! Start and end of the process.
+//! Start-up and shutdown of the process.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use tempfile::TempDir;
 use crate::client::{Server, command, handshake};
 
 #[test]
-fn the_first_start_shows_a_key_and_keeps_only_its_hash() {
+fn the_first_start_prints_a_key_and_stores_only_its_hash() {
     let mut server = Server::start(&[]);
     assert!(server.key.starts_with("mbmcp_live_") && server.key.len() == 43);
-    assert_eq!(std::fs::read_dir(server.folder.path()).unwrap().count(), 0, "keys are kept in the project");
-    let kept: Vec<_> = std::fs::read_dir(server.state.path().join("keys")).unwrap().flatten().collect();
-    let kept: Vec<_> = kept.iter().map(|file| std::fs::read_to_string(file.path()).unwrap()).collect();
-    assert!(kept.iter().any(|text| text.contains("mbmcp_live_")), "{kept:?}");
-    assert!(kept.iter().all(|text| !text.contains(&server.key)));
+    assert_eq!(std::fs::read_dir(server.folder.path()).unwrap().count(), 0, "keys are stored in the project");
+    let stored: Vec<_> = std::fs::read_dir(server.state.path().join("keys")).unwrap().flatten().collect();
+    let stored: Vec<_> = stored.iter().map(|file| std::fs::read_to_string(file.path()).unwrap()).collect();
+    assert!(stored.iter().any(|text| text.contains("mbmcp_live_")), "{stored:?}");
+    assert!(stored.iter().all(|text| !text.contains(&server.key)));
     let take = |place: &mut TempDir| std::mem::replace(place, TempDir::new().unwrap());
     let (key, folder, state) = (server.key.clone(), take(&mut server.folder), take(&mut server.state));
     drop(server);
@@ -25,7 +25,7 @@ fn the_first_start_shows_a_key_and_keeps_only_its_hash() {
 }
 
 #[test]
-fn sigterm_ends_the_server_in_good_order_with_streams_open() {
+fn sigterm_stops_the_server_gracefully_with_open_streams() {
     let mut server = Server::start(&[]);
     let session = server.initialize();
     let mut stream = server.listen(&session, None);
@@ -36,7 +36,7 @@ fn sigterm_ends_the_server_in_good_order_with_streams_open() {
 }
 
 #[test]
-fn a_log_that_is_told_to_be_brief_has_the_request_s_id_too() {
+fn a_log_at_level_warn_also_contains_the_request_id() {
     let log = tempfile::NamedTempFile::new().unwrap();
     let variables = [("RUST_LOG", "warn"), ("MAX_SESSIONS_PER_PROJECT", "1")];
     let mut server = Server::start_with(TempDir::new().unwrap(), log.reopen().unwrap().into(), &variables);
@@ -53,7 +53,7 @@ fn a_log_that_is_told_to_be_brief_has_the_request_s_id_too() {
 }
 
 #[test]
-fn a_wrong_variable_ends_the_start_with_its_name_value_and_choices() {
+fn an_invalid_variable_stops_the_start_with_its_name_value_and_choices() {
     let wrong = [
         ("MCP_PORT", "99999"),
         ("DB_PROVIDER", "mysql"),
@@ -76,7 +76,7 @@ fn a_wrong_variable_ends_the_start_with_its_name_value_and_choices() {
 }
 
 #[test]
-fn keys_that_cannot_be_kept_end_the_start_with_where_to_keep_them() {
+fn an_unusable_state_folder_stops_the_start_and_names_the_setting() {
     let folder = TempDir::new().unwrap();
     let elsewhere =
         [("HOME", "/dev/null"), ("XDG_STATE_HOME", "/dev/null"), ("MEMORY_BANK_STATE_DIR", "/dev/null/x")];

@@ -1,4 +1,4 @@
-//! Prompts: what a document says cannot pass for what the server says.
+//! Prompts: text of a document cannot pass for text of the server.
 
 use serde_json::json;
 

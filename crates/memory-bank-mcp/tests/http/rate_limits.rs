@@ -1,4 +1,4 @@
-//! Who is let in, and what every reply has.
+//! Authentication, rate limits, connections, and the headers of every reply.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -49,7 +49,7 @@ fn the_health_of_a_folder_s_server_has_the_guide_s_shape() {
 }
 
 #[test]
-fn each_way_to_come_without_a_good_key_has_its_own_words() {
+fn missing_malformed_and_unknown_keys_have_different_messages() {
     let server = Server::start(&[]);
     let made = server.send("POST", "/api/keys", &[JSON], "{}").json();
     let (id, other) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
@@ -72,7 +72,7 @@ fn each_way_to_come_without_a_good_key_has_its_own_words() {
 }
 
 #[test]
-fn a_page_of_another_origin_and_a_foreign_host_are_kept_out() {
+fn foreign_origins_and_hosts_are_refused() {
     let server = Server::start(&[]);
     let message = handshake("2025-11-25").to_string();
     let ask = |extra: (&str, &str)| server.send("POST", "/mcp", &[JSON, MCP_ACCEPT, extra], &message);
@@ -85,19 +85,22 @@ fn a_page_of_another_origin_and_a_foreign_host_are_kept_out() {
 }
 
 #[test]
-fn a_page_that_is_listed_is_told_what_it_may_send_and_read() {
+fn an_allowed_origin_gets_cors_headers() {
     let server = Server::start(&[("ALLOWED_ORIGINS", "https://app.example")]);
     let asks = |origin| {
         let wanted = ("Access-Control-Request-Headers", "x-api-key,mcp-session-id");
         let method = ("Access-Control-Request-Method", "DELETE");
         server.send_bare("OPTIONS", "/mcp", &[("Origin", origin), method, wanted], "")
     };
-    let told = asks("https://app.example");
-    assert_eq!((told.status, told.header("access-control-allow-origin")), (200, Some("https://app.example")));
-    assert!(told.header("access-control-allow-methods").unwrap().contains("DELETE"));
-    assert_eq!(told.header("access-control-allow-headers"), Some("x-api-key,mcp-session-id"));
-    assert_eq!(told.header("access-control-allow-credentials"), None);
-    assert_eq!(told.header("x-content-type-options"), Some("nosniff"));
+    let preflight_reply = asks("https://app.example");
+    assert_eq!(
+        (preflight_reply.status, preflight_reply.header("access-control-allow-origin")),
+        (200, Some("https://app.example"))
+    );
+    assert!(preflight_reply.header("access-control-allow-methods").unwrap().contains("DELETE"));
+    assert_eq!(preflight_reply.header("access-control-allow-headers"), Some("x-api-key,mcp-session-id"));
+    assert_eq!(preflight_reply.header("access-control-allow-credentials"), None);
+    assert_eq!(preflight_reply.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(asks("https://evil.example").status, 403);
 
     let message = handshake("2025-11-25").to_string();
@@ -107,7 +110,7 @@ fn a_page_that_is_listed_is_told_what_it_may_send_and_read() {
     assert!(reply.header("access-control-expose-headers").unwrap().contains("mcp-session-id"));
     let refused = server.send_bare("POST", "/mcp", &page, &message);
     assert_eq!((refused.status, refused.header("access-control-allow-origin")), (401, Some(page[2].1)));
-    // Whoever is no browser's page is answered as ever.
+    // Requests without an origin are answered as usual.
     assert_eq!(
         server.send("POST", "/mcp", &[JSON, MCP_ACCEPT], &message).header("access-control-allow-origin"),
         None
@@ -115,15 +118,15 @@ fn a_page_that_is_listed_is_told_what_it_may_send_and_read() {
 }
 
 #[test]
-fn where_no_page_is_listed_nobody_is_told_anything_of_pages() {
+fn without_allowed_origins_no_cors_headers_are_sent() {
     let server = Server::start(&[]);
     let own = format!("http://{}", server.address);
-    let asked = server.send_bare("OPTIONS", "/mcp", &[("Origin", &own)], "");
-    assert_eq!((asked.status, asked.header("access-control-allow-origin")), (405, None));
+    let preflight_reply = server.send_bare("OPTIONS", "/mcp", &[("Origin", &own)], "");
+    assert_eq!((preflight_reply.status, preflight_reply.header("access-control-allow-origin")), (405, None));
 }
 
 #[test]
-fn a_key_may_ask_as_often_as_its_limit_and_is_told() {
+fn requests_of_a_key_are_limited_and_the_headers_show_it() {
     let server = Server::start(&[]);
     let made = server.send("POST", "/api/keys", &[JSON], &json!({"rateLimit": 3}).to_string()).json();
     let key = made["key"].as_str().unwrap();
@@ -140,7 +143,7 @@ fn a_key_may_ask_as_often_as_its_limit_and_is_told() {
 }
 
 #[test]
-fn guessing_counts_against_the_address() {
+fn failed_authentication_counts_against_the_address() {
     let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "3")]);
     let guess =
         |address: &str| server.send_bare("GET", "/api/keys", &[("X-Forwarded-For", address)], "").status;
@@ -150,7 +153,7 @@ fn guessing_counts_against_the_address() {
 }
 
 #[test]
-fn keys_of_one_address_have_a_limit_of_their_own_together() {
+fn all_keys_of_an_address_share_a_limit() {
     let limits = [("RATE_LIMIT_IP_PER_MINUTE", "3"), ("RATE_LIMIT_IP_WITH_KEY_PER_MINUTE", "6")];
     let server = Server::start(&limits);
     let from = |address: &str| {
@@ -166,7 +169,7 @@ fn keys_of_one_address_have_a_limit_of_their_own_together() {
 }
 
 #[test]
-fn a_good_key_that_is_new_to_the_server_does_not_count_as_a_guess() {
+fn the_first_use_of_a_valid_key_does_not_count_as_a_failure() {
     let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "3")]);
     let made = || server.send("POST", "/api/keys", &[JSON], "{}").json()["key"].as_str().unwrap().to_owned();
     for key in (0..6).map(|_| made()) {
@@ -178,7 +181,7 @@ fn a_good_key_that_is_new_to_the_server_does_not_count_as_a_guess() {
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
 #[test]
-fn what_is_answered_without_a_key_has_a_limit_of_an_address() {
+fn requests_without_a_key_are_limited_by_address() {
     let server =
         Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "2"), ("ALLOWED_ORIGINS", "https://app.example")]);
     let evil = ("Host", "evil.example");
@@ -212,7 +215,7 @@ fn what_is_answered_without_a_key_has_a_limit_of_an_address() {
 }
 
 #[test]
-fn an_address_may_have_so_many_connections_that_are_in_use() {
+fn connections_of_an_address_are_limited() {
     let server = Server::start(&[("MAX_CONNECTIONS_PER_ADDRESS", "3")]);
     let session = server.initialize();
     let streams: Vec<_> = (0..3).map(|_| server.listen(&session, None)).collect();
@@ -229,7 +232,7 @@ fn an_address_may_have_so_many_connections_that_are_in_use() {
 }
 
 #[test]
-fn a_host_with_many_ipv6_addresses_counts_as_one() {
+fn an_ipv6_prefix_counts_as_one_address() {
     let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "3")]);
     let guess =
         |address: &str| server.send_bare("GET", "/api/keys", &[("X-Forwarded-For", address)], "").status;
@@ -241,7 +244,7 @@ fn a_host_with_many_ipv6_addresses_counts_as_one() {
 }
 
 #[test]
-fn a_client_counts_as_one_whatever_port_and_brackets_a_proxy_writes_beside_its_address() {
+fn ports_and_brackets_in_forwarded_addresses_are_ignored() {
     let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "3")]);
     let guess =
         |address: &str| server.send_bare("GET", "/api/keys", &[("X-Forwarded-For", address)], "").status;
@@ -250,13 +253,13 @@ fn a_client_counts_as_one_whatever_port_and_brackets_a_proxy_writes_beside_its_a
     assert_eq!(guess("203.0.113.8:1"), 401);
     let v6 = ["[2001:db8::1]:1", "[2001:db8::1]", "\"[2001:db8::1]:2\"", "2001:db8::1"].map(guess);
     assert_eq!(v6, [401, 401, 401, 429]);
-    // What is no address counts as the one of the connection, however it is varied.
+    // An invalid address counts as the address of the connection, in all variations.
     let garbage = ["x1", "x2", "1.2.3.4.5", "unknown"].map(guess);
     assert_eq!(garbage, [401, 401, 401, 429]);
 }
 
 #[test]
-fn a_page_of_another_scheme_or_port_is_not_the_server_s_own() {
+fn an_origin_with_another_scheme_or_port_is_foreign() {
     let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "0")]);
     let status = |origin: &str, proto: &str| {
         let headers = [("Origin", origin), ("X-Forwarded-Proto", proto)];
@@ -296,7 +299,7 @@ fn await_closed(connections: impl IntoIterator<Item = TcpStream>) {
 }
 
 #[test]
-fn a_connection_on_which_headers_do_not_come_whole_is_closed() {
+fn a_connection_with_incomplete_headers_is_closed() {
     let server = Server::start(&[]);
     let connect = |sent: &[&[u8]]| {
         let mut connection = server.connect();
@@ -319,7 +322,7 @@ fn a_connection_on_which_headers_do_not_come_whole_is_closed() {
 }
 
 #[test]
-fn a_connection_on_which_nothing_is_asked_is_closed_after_its_time() {
+fn a_connection_without_requests_is_closed_after_the_idle_time_out() {
     let server = Server::start(&[("HTTP_KEEPALIVE_SECONDS", "5")]);
     let sent: [&[u8]; 3] = [b"", PREFACE_AND_SETTINGS, LIVE];
     await_closed(sent.map(|sent| {
@@ -330,7 +333,7 @@ fn a_connection_on_which_nothing_is_asked_is_closed_after_its_time() {
 }
 
 #[test]
-fn a_connection_that_was_idle_for_longer_than_headers_may_take_is_still_good() {
+fn a_connection_idle_for_longer_than_the_header_time_out_still_works() {
     let server = Server::start(&[]);
     let ask = |connection: &mut TcpStream| {
         connection.write_all(LIVE).unwrap();
@@ -353,7 +356,7 @@ fn a_body_over_a_mebibyte_is_refused() {
 }
 
 #[test]
-fn broken_json_batches_and_other_types_are_answered_as_json_rpc() {
+fn malformed_json_batches_and_other_types_get_json_rpc_errors() {
     let server = Server::start(&[]);
     let broken = server.send("POST", "/mcp", &[JSON, MCP_ACCEPT], "{\"jsonrpc\"");
     assert_eq!((broken.status, &broken.json()["error"]["code"]), (400, &json!(-32700)));
@@ -364,7 +367,7 @@ fn broken_json_batches_and_other_types_are_answered_as_json_rpc() {
 }
 
 #[test]
-fn half_a_pair_of_surrogates_becomes_the_replacement_character_as_over_stdio() {
+fn a_lone_surrogate_becomes_the_replacement_character_as_over_stdio() {
     let server = Server::start(&[]);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));

@@ -17,7 +17,7 @@ fn bank(folder: &TempDir, questions: &str) {
 }
 
 #[test]
-fn recall_is_measured_on_documents_and_questions_of_one_s_own() {
+fn the_recall_command_measures_custom_documents_and_questions() {
     let folder = TempDir::new().unwrap();
     bank(
         &folder,
@@ -40,7 +40,7 @@ fn recall_is_measured_on_documents_and_questions_of_one_s_own() {
 }
 
 #[test]
-fn an_answer_that_stands_nowhere_is_an_error_and_not_a_miss() {
+fn an_answer_missing_from_the_documents_is_an_error_and_not_a_miss() {
     let folder = TempDir::new().unwrap();
     bank(&folder, r#"[{"question": "q", "answers": [{"file": "notes.md", "text": "no such text"}]}]"#);
     let output = command(&folder, &[]).args(["bench", "recall", "set"]).output().unwrap();

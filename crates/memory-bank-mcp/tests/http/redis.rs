@@ -1,4 +1,4 @@
-//! What servers share through Redis, and how they do without it. A real Redis, on a port of its own.
+//! State that servers share through Redis, and operation without it. Redis is real, on its own port.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -65,7 +65,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 #[test]
-fn keys_are_cached_as_hashes_for_five_minutes_and_forgotten_when_revoked() {
+fn keys_are_cached_by_hash_for_five_minutes_and_evicted_when_revoked() {
     let redis = Redis::start();
     let server = Server::start(&[("REDIS_URL", &redis.url()), ("REDIS_KEY_PREFIX", "t")]);
     // The first command waits for no connection that is slow to come about.
@@ -92,7 +92,7 @@ fn keys_are_cached_as_hashes_for_five_minutes_and_forgotten_when_revoked() {
 }
 
 #[test]
-fn a_cached_value_that_cannot_be_read_is_a_miss() {
+fn an_unreadable_cache_entry_is_a_miss() {
     let redis = Redis::start();
     let url = redis.url();
     let mut server = Server::start(&[("REDIS_URL", &url)]);
@@ -111,7 +111,7 @@ fn a_cached_value_that_cannot_be_read_is_a_miss() {
 }
 
 #[test]
-fn a_cached_value_without_a_key_makes_nobody_an_operator() {
+fn a_cache_entry_without_a_key_grants_no_operator_rights() {
     let redis = Redis::start();
     let url = redis.url();
     let mut server = Server::start(&[("REDIS_URL", &url)]);
@@ -134,7 +134,7 @@ fn a_cached_value_without_a_key_makes_nobody_an_operator() {
 }
 
 #[test]
-fn a_session_outlives_the_server_that_opened_it() {
+fn a_session_survives_the_server_that_opened_it() {
     let redis = Redis::start();
     let url = redis.url();
     let mut server = Server::start(&[("REDIS_URL", &url)]);
@@ -149,7 +149,7 @@ fn a_session_outlives_the_server_that_opened_it() {
 }
 
 #[test]
-fn the_windows_are_redis_own_and_slide() {
+fn the_sliding_windows_of_the_rate_limiter_are_in_redis() {
     let redis = Redis::start();
     let server = Server::start(&[("REDIS_URL", &redis.url()), ("RATE_LIMIT_IP_PER_MINUTE", "0")]);
     let made = server.send("POST", "/api/keys", &[JSON], &json!({"rateLimit": 3}).to_string()).json();
@@ -167,7 +167,7 @@ fn the_windows_are_redis_own_and_slide() {
 }
 
 #[test]
-fn without_redis_requests_pass_and_it_is_said() {
+fn without_redis_requests_pass_and_a_warning_is_logged() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("redis://127.0.0.1:{free}");
     let server = Server::start(&[("REDIS_URL", &url), ("RATE_LIMIT_IP_PER_MINUTE", "1")]);
@@ -187,7 +187,7 @@ fn without_redis_requests_pass_and_it_is_said() {
 }
 
 #[test]
-fn a_redis_that_hangs_costs_little_and_comes_back() {
+fn a_hanging_redis_delays_requests_little_and_recovers() {
     let redis = Redis::start();
     let server = Server::start(&[("REDIS_URL", &redis.url()), ("RATE_LIMIT_IP_PER_MINUTE", "0")]);
     assert_eq!(server.send("GET", "/api/keys", &[], "").status, 200);

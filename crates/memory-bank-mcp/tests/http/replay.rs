@@ -1,19 +1,19 @@
-//! What is kept of sessions, for how long, and how much of it.
+//! Retention of sessions and of events for replay: duration, limits and cleanup.
 
 use std::thread;
 
 use serde_json::json;
 
 use crate::client::{Server, call, handshake, until};
-use crate::replica_set::{Held, Team};
+use crate::replica_set::{Held, ReplicaSet};
 
 fn status(server: &Server, session: &str) -> u16 {
     server.post(Some(session), &call(2, "get_instructions", &json!({}))).status
 }
 
 #[test]
-fn a_session_s_last_use_is_written_at_most_once_a_minute_and_keeps_it_for_a_day() {
-    let team = Team::new();
+fn the_last_use_of_a_session_is_written_once_a_minute_and_extends_it_by_a_day() {
+    let team = ReplicaSet::new();
     let mut server = team.replica();
     let (fresh, aged) = (server.initialize(), server.initialize());
     drop(server);
@@ -22,12 +22,12 @@ fn a_session_s_last_use_is_written_at_most_once_a_minute_and_keeps_it_for_a_day(
          WHERE id = '{aged}'"
     ));
     let before = team.database.psql(&format!("SELECT xmin FROM public.sessions WHERE id = '{fresh}'"));
-    // What Redis holds of the sessions is from before.
+    // The sessions in Redis are outdated.
     server = team.replica_with(&[("REDIS_KEY_PREFIX", "other")]);
     for _ in 0..5 {
         assert_eq!((status(&server, &fresh), status(&server, &aged)), (200, 200));
     }
-    // The end of the server writes down what was not written yet.
+    // The shutdown writes pending records.
     assert_eq!(server.terminate().0, Some(0));
     let seen = "SELECT last_seen > now() - interval '1 minute', expires_at > last_seen + interval '23 hours 59 minutes'";
     assert_eq!(team.database.psql(&format!("{seen} FROM public.sessions WHERE id = '{aged}'")), "t|t");
@@ -36,8 +36,8 @@ fn a_session_s_last_use_is_written_at_most_once_a_minute_and_keeps_it_for_a_day(
 }
 
 #[test]
-fn two_replicas_write_a_session_s_last_use_once() {
-    let team = Team::new();
+fn two_replicas_write_the_last_use_of_a_session_once() {
+    let team = ReplicaSet::new();
     let opener = team.replica();
     let session = opener.initialize();
     drop(opener);
@@ -57,8 +57,8 @@ fn two_replicas_write_a_session_s_last_use_once() {
 }
 
 #[test]
-fn a_session_that_expired_does_not_exist() {
-    let team = Team::new();
+fn an_expired_session_is_not_found() {
+    let team = ReplicaSet::new();
     let opener = team.replica();
     let session = opener.initialize();
     let lives = "SELECT expires_at = created_at + interval '24 hours' FROM public.sessions";
@@ -71,18 +71,18 @@ fn a_session_that_expired_does_not_exist() {
 }
 
 #[test]
-fn a_project_has_no_more_sessions_than_it_may_have_on_all_replicas_together() {
-    let team = Team::new();
+fn the_session_limit_of_a_project_counts_across_replicas() {
+    let team = ReplicaSet::new();
     let limit = [("MAX_SESSIONS_PER_PROJECT", "3")];
     let replicas = [team.replica_with(&limit), team.replica_with(&limit)];
     let replies: Vec<_> = thread::scope(|scope| {
-        let asked: Vec<_> = (0..8)
+        let requests: Vec<_> = (0..8)
             .map(|number| {
                 let server = &replicas[number % 2];
                 scope.spawn(move || server.post(None, &handshake("2025-11-25")))
             })
             .collect();
-        asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+        requests.into_iter().map(|request| request.join().unwrap()).collect()
     });
     let (opened, refused): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 200);
     assert_eq!((opened.len(), refused.len()), (3, 5));
@@ -97,8 +97,8 @@ fn a_project_has_no_more_sessions_than_it_may_have_on_all_replicas_together() {
 }
 
 #[test]
-fn a_key_has_no_more_streams_than_it_may_have_in_both_protocols() {
-    let team = Team::new();
+fn the_stream_limit_of_a_key_counts_across_both_protocol_versions() {
+    let team = ReplicaSet::new();
     let server = team.replica_with(&[("MAX_STREAMS_PER_KEY", "2")]);
     let session = server.initialize();
     let held = (server.listen(&session, None), server.listen_without_session(&[]));
@@ -129,8 +129,8 @@ fn a_key_has_no_more_streams_than_it_may_have_in_both_protocols() {
     });
 }
 
-/// Ages what two sessions left behind, beside a session and an event that stay.
-fn leave_behind(team: &Team) -> String {
+/// Ages the rows of two sessions; another session and event stay recent.
+fn leave_behind(team: &ReplicaSet) -> String {
     let server = team.replica();
     let (gone, stays) = (server.initialize(), server.initialize());
     drop(server);
@@ -147,8 +147,8 @@ fn leave_behind(team: &Team) -> String {
 }
 
 #[test]
-fn old_events_and_expired_sessions_are_removed_in_small_batches_and_nothing_else() {
-    let team = Team::new();
+fn only_old_events_and_expired_sessions_are_removed_in_small_batches() {
+    let team = ReplicaSet::new();
     let stays = leave_behind(&team);
     // Notes how much each transaction removes.
     team.database.psql(
@@ -162,15 +162,15 @@ fn old_events_and_expired_sessions_are_removed_in_small_batches_and_nothing_else
     let left = "SELECT (SELECT count(*) FROM public.mcp_events), (SELECT count(*) FROM public.sessions)";
     until("the clean-up", || team.database.psql(left) == "1|1");
     drop(replicas);
-    let kept = "SELECT session_id, place FROM public.mcp_events";
-    assert_eq!(team.database.psql(kept), format!("{stays}|5000"));
+    let stored = "SELECT session_id, place FROM public.mcp_events";
+    assert_eq!(team.database.psql(stored), format!("{stays}|5000"));
     let removed = "SELECT max(number) <= 500, sum(number) FROM public.removed";
     assert_eq!(team.database.psql(removed), "t|2401");
 }
 
 #[test]
 fn one_replica_at_a_time_cleans_up() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     leave_behind(&team);
     let purge = "SELECT app.purge(now(), now() - interval '24 hours', 10)";
     let busy = Held::take(

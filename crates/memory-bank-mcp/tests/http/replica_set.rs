@@ -1,4 +1,4 @@
-//! Several replicas of the server on one database and one Redis.
+//! Several replicas of the server on one database and one Redis, as test helpers.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::client::{Server, until};
 use crate::database::{key_of, operate};
 
-/// What the replicas share: a database with a project, and a Redis that a test may kill and start again.
-pub(crate) struct Team {
+/// Shared by the replicas: a database with a project, and a Redis that a test can kill and restart.
+pub(crate) struct ReplicaSet {
     pub(crate) database: TestDatabase,
     pub(crate) redis: Option<TestRedis>,
     redis_port: u16,
@@ -18,7 +18,7 @@ pub(crate) struct Team {
     pub(crate) key: String,
 }
 
-impl Team {
+impl ReplicaSet {
     pub(crate) fn new() -> Self {
         let database = TestDatabase::migrated();
         let redis = TestRedis::start();
@@ -50,7 +50,7 @@ impl Team {
         crate::client::signal(self.redis.as_ref().unwrap().process(), signal);
     }
 
-    /// Holds the documents, so that whoever wants to write one waits until this is dropped.
+    /// Locks the documents, so that writes wait until this is dropped.
     pub(crate) fn hold_documents(&self) -> Held {
         Held::take(&self.database, "LOCK TABLE public.documents IN ACCESS EXCLUSIVE MODE")
     }
@@ -76,17 +76,17 @@ pub(crate) fn replica(database: &str, redis: &str, key: &str, more: &[(&str, &st
     server
 }
 
-/// What `/health` says.
+/// The reply of `/health`.
 pub(crate) fn health(server: &Server) -> serde_json::Value {
     server.send_bare("GET", "/health", &[], "").json()
 }
 
 /// Whether all is well with a replica.
-pub(crate) fn is_well(server: &Server) -> bool {
+pub(crate) fn is_healthy(server: &Server) -> bool {
     health(server)["status"] == json!("ok")
 }
 
-/// A transaction of somebody else that holds a lock until it is dropped.
+/// A foreign transaction that holds a lock until it is dropped.
 pub(crate) struct Held {
     process: Child,
     input: Option<ChildStdin>,

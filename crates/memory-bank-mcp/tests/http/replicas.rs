@@ -1,4 +1,4 @@
-//! Several replicas serve one project: what one knows, the others do.
+//! Several replicas serve one project and share sessions, notifications and revocations.
 
 use std::net::{TcpListener, TcpStream};
 use std::thread;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::{JSON, Server, call, command, until};
-use crate::replica_set::{Team, await_waiting, is_well};
+use crate::replica_set::{ReplicaSet, await_waiting, is_healthy};
 
 const PROGRESS: &str = "memory-bank://progress";
 const UPDATED: &str = "notifications/resources/updated";
@@ -30,8 +30,8 @@ fn status(server: &Server, session: &str) -> u16 {
 }
 
 #[test]
-fn any_replica_takes_over_any_session_also_after_the_death_of_the_one_that_made_it() {
-    let team = Team::new();
+fn any_replica_serves_any_session_also_after_its_creator_died() {
+    let team = ReplicaSet::new();
     let (mut first, second, third) = (team.replica(), team.replica(), team.replica());
     let session = make_bank(&first);
     track(&second, &session, "from the second");
@@ -47,8 +47,8 @@ fn any_replica_takes_over_any_session_also_after_the_death_of_the_one_that_made_
 }
 
 #[test]
-fn a_session_that_is_ended_on_one_replica_is_gone_on_the_others() {
-    let team = Team::new();
+fn a_session_ended_on_one_replica_is_gone_on_the_others() {
+    let team = ReplicaSet::new();
     let (first, second) = (team.replica(), team.replica());
     let session = make_bank(&first);
     assert_eq!(status(&second, &session), 200);
@@ -60,15 +60,15 @@ fn a_session_that_is_ended_on_one_replica_is_gone_on_the_others() {
 }
 
 #[test]
-fn a_session_that_is_ended_while_redis_hangs_is_gone_on_the_others_when_it_answers_again() {
-    let team = Team::new();
+fn a_session_ended_while_redis_hangs_is_gone_on_the_others_after_recovery() {
+    let team = ReplicaSet::new();
     let (first, second) = (team.replica(), team.replica());
     let session = make_bank(&first);
     assert_eq!(status(&second, &session), 200);
     team.signal_redis("-STOP");
     // The first calls that Redis does not answer make the replica stop asking it, so that nothing waits in a socket.
-    until("the news that Redis hangs", || !is_well(&first));
-    until("the news that Redis hangs", || !is_well(&first));
+    until("the news that Redis hangs", || !is_healthy(&first));
+    until("the news that Redis hangs", || !is_healthy(&first));
     let ended = first.send("DELETE", "/mcp", &[("Mcp-Session-Id", &session)], "").status;
     team.signal_redis("-CONT");
     assert_eq!(ended, 204);
@@ -76,8 +76,8 @@ fn a_session_that_is_ended_while_redis_hangs_is_gone_on_the_others_when_it_answe
 }
 
 #[test]
-fn what_was_missed_is_replayed_in_order_on_another_replica_and_then_comes_live() {
-    let team = Team::new();
+fn missed_events_are_replayed_in_order_on_another_replica_before_live_ones() {
+    let team = ReplicaSet::new();
     let (first, second) = (team.replica(), team.replica());
     let session = make_bank(&first);
     let stream = store_answer(&team.database, &session);
@@ -106,8 +106,8 @@ fn store_answer(database: &TestDatabase, session: &str) -> String {
 }
 
 #[test]
-fn an_answer_that_one_replica_still_makes_reaches_its_client_through_another() {
-    let team = Team::new();
+fn a_pending_reply_reaches_its_client_through_another_replica() {
+    let team = ReplicaSet::new();
     let (first, second) = (team.replica(), team.replica());
     let session = make_bank(&first);
     let held = team.hold_documents();
@@ -118,10 +118,10 @@ fn an_answer_that_one_replica_still_makes_reaches_its_client_through_another() {
         crate::client::MCP_ACCEPT,
         ("Mcp-Session-Id", session.as_str()),
     ];
-    let mut asked = first.stand("POST", &headers, &body);
-    let place = asked.event_id();
+    let mut request = first.stand("POST", &headers, &body);
+    let place = request.event_id();
     await_waiting(&team.database, 1);
-    drop(asked);
+    drop(request);
     let mut resumed = second.listen(&session, Some(&place));
     drop(held);
     let answer = resumed.next().unwrap();
@@ -130,45 +130,45 @@ fn an_answer_that_one_replica_still_makes_reaches_its_client_through_another() {
 }
 
 #[test]
-fn a_write_on_one_replica_reaches_the_subscribers_of_a_session_on_another() {
-    let team = Team::new();
+fn a_write_on_one_replica_notifies_session_subscribers_on_another() {
+    let team = ReplicaSet::new();
     let (first, second, third) = (team.replica(), team.replica(), team.replica());
     let (writer, reader) = (make_bank(&first), second.initialize());
     let mut stream = second.listen(&reader, None);
     third.subscribe(&reader, PROGRESS);
     track(&first, &writer, "something");
-    stream.await_news(UPDATED, Some(PROGRESS));
+    stream.await_notification(UPDATED, Some(PROGRESS));
     first.call(&writer, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
-    stream.await_news(LIST_CHANGED, None);
+    stream.await_notification(LIST_CHANGED, None);
 }
 
 #[test]
-fn a_write_on_one_replica_reaches_a_listener_without_session_on_another() {
-    let team = Team::new();
+fn a_write_on_one_replica_notifies_sessionless_listeners_on_another() {
+    let team = ReplicaSet::new();
     let (first, second) = (team.replica(), team.replica());
     let writer = make_bank(&first);
     let mut stream = second.listen_without_session(&[PROGRESS]);
     track(&first, &writer, "something");
-    stream.await_news(UPDATED, Some(PROGRESS));
+    stream.await_notification(UPDATED, Some(PROGRESS));
     let made = json!({"name": "write_memory_bank_file", "arguments": {"filename": "new.md", "content": "x"}});
     assert_eq!(first.ask("tools/call", Some("write_memory_bank_file"), &made).status, 200);
-    stream.await_news(LIST_CHANGED, None);
+    stream.await_notification(LIST_CHANGED, None);
 }
 
 #[test]
-fn a_call_is_cancelled_through_another_replica_and_not_answered() {
-    let team = Team::new();
+fn a_call_can_be_cancelled_through_another_replica() {
+    let team = ReplicaSet::new();
     let (first, second) = (team.replica(), team.replica());
     let session = make_bank(&first);
     let held = team.hold_documents();
     let message = call(42, "track_progress", &json!({"action": "did", "description": "too slow"}));
     let reply = thread::scope(|scope| {
-        let asked = scope.spawn(|| first.post(Some(&session), &message));
+        let request = scope.spawn(|| first.post(Some(&session), &message));
         await_waiting(&team.database, 1);
         let cancel =
             json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 42}});
         assert_eq!(second.post(Some(&session), &cancel).status, 202);
-        asked.join().unwrap()
+        request.join().unwrap()
     });
     assert_eq!(reply.status, 200);
     assert_eq!(reply.events(), [], "a cancelled call was answered");
@@ -177,8 +177,8 @@ fn a_call_is_cancelled_through_another_replica_and_not_answered() {
 }
 
 #[test]
-fn a_key_that_is_revoked_on_one_replica_ends_its_streams_on_the_others() {
-    let team = Team::new();
+fn revoking_a_key_on_one_replica_ends_its_streams_on_the_others() {
+    let team = ReplicaSet::new();
     let (first, mut second) = (team.replica(), team.replica());
     let made = first.send("POST", "/api/keys", &[JSON], "{\"rateLimit\": 100000}").json();
     made["key"].as_str().unwrap().clone_into(&mut second.key);
@@ -193,8 +193,8 @@ fn a_key_that_is_revoked_on_one_replica_ends_its_streams_on_the_others() {
 }
 
 #[test]
-fn a_command_that_revokes_a_key_waits_for_a_redis_that_is_slow_to_take_connections() {
-    let team = Team::new();
+fn the_revoke_command_waits_for_a_redis_that_accepts_connections_slowly() {
+    let team = ReplicaSet::new();
     let (first, mut second) = (team.replica(), team.replica());
     let made = first.send("POST", "/api/keys", &[JSON], "{\"rateLimit\": 100000}").json();
     made["key"].as_str().unwrap().clone_into(&mut second.key);
@@ -228,16 +228,16 @@ fn a_command_that_revokes_a_key_waits_for_a_redis_that_is_slow_to_take_connectio
 }
 
 #[test]
-fn a_key_that_is_revoked_while_redis_hangs_is_refused_everywhere_when_it_answers_again() {
-    let team = Team::new();
+fn a_key_revoked_while_redis_hangs_is_refused_everywhere_after_recovery() {
+    let team = ReplicaSet::new();
     let (first, mut second) = (team.replica(), team.replica());
     let made = first.send("POST", "/api/keys", &[JSON], "{\"rateLimit\": 100000}").json();
     made["key"].as_str().unwrap().clone_into(&mut second.key);
     let session = make_bank(&second);
     let mut streams = [second.listen(&session, None), second.listen_without_session(&[PROGRESS])];
     team.signal_redis("-STOP");
-    until("the news that Redis hangs", || !is_well(&first));
-    until("the news that Redis hangs", || !is_well(&first));
+    until("the news that Redis hangs", || !is_healthy(&first));
+    until("the news that Redis hangs", || !is_healthy(&first));
     let path = format!("/api/keys/{}", made["id"].as_str().unwrap());
     let revoked = first.send("DELETE", &path, &[], "").status;
     team.signal_redis("-CONT");
@@ -249,8 +249,8 @@ fn a_key_that_is_revoked_while_redis_hangs_is_refused_everywhere_when_it_answers
 }
 
 #[test]
-fn subscribers_are_told_to_read_again_after_redis_was_gone() {
-    let mut team = Team::new();
+fn subscribers_are_notified_to_reread_after_redis_restarts() {
+    let mut team = ReplicaSet::new();
     let (first, second) = (team.replica(), team.replica());
     let (writer, reader) = (make_bank(&first), second.initialize());
     second.subscribe(&reader, PROGRESS);
@@ -259,35 +259,35 @@ fn subscribers_are_told_to_read_again_after_redis_was_gone() {
     track(&first, &writer, "unheard of");
     team.start_redis();
     for stream in &mut streams {
-        stream.await_news(UPDATED, Some(PROGRESS));
-        stream.await_news(LIST_CHANGED, None);
+        stream.await_notification(UPDATED, Some(PROGRESS));
+        stream.await_notification(LIST_CHANGED, None);
     }
     // And from then on news comes as before.
-    until("Redis", || is_well(&first) && is_well(&second));
+    until("Redis", || is_healthy(&first) && is_healthy(&second));
     for stream in &mut streams {
         track(&first, &writer, "heard of");
-        stream.await_news(UPDATED, Some(PROGRESS));
+        stream.await_notification(UPDATED, Some(PROGRESS));
     }
 }
 
 #[test]
-fn subscribers_are_told_to_read_again_after_redis_hung() {
-    let team = Team::new();
+fn subscribers_are_notified_to_reread_after_redis_resumes() {
+    let team = ReplicaSet::new();
     let (first, second) = (team.replica(), team.replica());
     let (writer, reader) = (make_bank(&first), second.initialize());
     second.subscribe(&reader, PROGRESS);
     let mut stream = second.listen(&reader, None);
     team.signal_redis("-STOP");
-    until("the news that Redis hangs", || !is_well(&first));
-    until("the news that Redis hangs", || !is_well(&first));
+    until("the news that Redis hangs", || !is_healthy(&first));
+    until("the news that Redis hangs", || !is_healthy(&first));
     track(&first, &writer, "unheard of");
     team.signal_redis("-CONT");
-    stream.await_news(UPDATED, Some(PROGRESS));
+    stream.await_notification(UPDATED, Some(PROGRESS));
 }
 
 #[test]
-fn replicas_that_start_without_redis_join_when_it_comes() {
-    let mut team = Team::new();
+fn replicas_started_without_redis_connect_when_it_becomes_available() {
+    let mut team = ReplicaSet::new();
     team.stop_redis();
     let (first, second) = (team.replica(), team.replica());
     assert_eq!(crate::replica_set::health(&first)["status"], json!("degraded"));
@@ -295,9 +295,9 @@ fn replicas_that_start_without_redis_join_when_it_comes() {
     second.subscribe(&reader, PROGRESS);
     let mut stream = second.listen(&reader, None);
     team.start_redis();
-    // Being told to read again shows that the second has joined.
-    stream.await_news(UPDATED, Some(PROGRESS));
-    until("Redis", || is_well(&first) && is_well(&second));
+    // The notification to read again shows that the second replica has joined.
+    stream.await_notification(UPDATED, Some(PROGRESS));
+    until("Redis", || is_healthy(&first) && is_healthy(&second));
     first.call(&writer, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
-    stream.await_news(LIST_CHANGED, None);
+    stream.await_notification(LIST_CHANGED, None);
 }

@@ -1,5 +1,5 @@
-//! What a request costs behind the server, once it is warm: round trips to PostgreSQL, counted by a proxy, and commands
-//! to Redis, as Redis itself tells them. So that none creeps in.
+//! The cost of a request on a warm server: round trips to PostgreSQL, counted by a proxy, and commands to Redis, as
+//! `MONITOR` reports them. The numbers must not grow unnoticed.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ use crate::redis::Redis;
 /// were used, and that may fall into one of them.
 const TIMES: usize = 7;
 
-/// A server between a database and a Redis that both tell what they are asked.
+/// A server whose database and Redis record their queries.
 struct Watched {
     server: Server,
     proxy: CountingProxy,
@@ -25,7 +25,7 @@ struct Watched {
     _database: TestDatabase,
 }
 
-/// What Redis is asked by its clients, from `MONITOR`. What a script does inside is not among it.
+/// The commands of Redis clients, from `MONITOR`, without those inside scripts.
 struct Monitor(BufReader<TcpStream>);
 
 impl Monitor {
@@ -102,7 +102,7 @@ impl Watched {
         reply.json()
     }
 
-    /// What one call costs most of the times. With `last`, its last command comes after the reply.
+    /// The usual cost of one call. With `last`, its last command comes after the reply.
     fn cost(&mut self, last: Option<&str>, mut work: impl FnMut(&Self, usize)) -> (usize, Vec<String>) {
         let mut costs = Vec::new();
         for round in 0..=TIMES {
@@ -120,7 +120,7 @@ impl Watched {
             let end = format!("end-{round}");
             self.redis.ask(&format!("ECHO {end}"));
             commands.extend(self.monitor.until(&end));
-            // What watches is no part of it.
+            // The watching connection is not counted.
             commands.retain(|command| command != "QUIT");
             costs.push((trips, commands));
         }
@@ -140,7 +140,7 @@ fn succeeded(reply: &Value) {
 }
 
 #[test]
-fn a_read_is_one_round_trip_to_each_and_an_edit_two_to_postgresql() {
+fn a_read_takes_one_round_trip_to_redis_and_postgresql_and_an_edit_two_to_postgresql() {
     let mut watched = Watched::start(false);
     watched.stateless("initialize_memory_bank", &json!({"path": "."}));
     let read = |watched: &Watched, tool: &str, arguments: &Value| {
@@ -164,7 +164,7 @@ fn a_read_is_one_round_trip_to_each_and_an_edit_two_to_postgresql() {
 }
 
 #[test]
-fn a_call_in_a_session_costs_one_more_when_its_answer_is_kept() {
+fn storing_a_reply_for_replay_takes_one_more_round_trip() {
     for (json, trips) in [(true, 1), (false, 2)] {
         let mut watched = Watched::start(json);
         watched.stateless("initialize_memory_bank", &json!({"path": "."}));

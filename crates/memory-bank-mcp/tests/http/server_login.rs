@@ -1,4 +1,4 @@
-//! `migrate --server-password-file`: the role that servers log in as, made with a password that nobody needs to know.
+//! `migrate --server-password-file`: the login role of servers, created with a generated password.
 
 use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
 use serde_json::{Value, json};
@@ -32,7 +32,7 @@ fn verifier(database: &TestDatabase, role: &str) -> String {
 }
 
 #[test]
-fn migrate_makes_the_role_of_the_servers_once_and_keeps_its_password() {
+fn migrate_creates_the_server_role_once_and_keeps_its_password() {
     let (database, folder) = (TestDatabase::empty(), TempDir::new().unwrap());
     let role = role_of(&database);
     let url = format!("postgresql://{role}@localhost:5432");
@@ -60,7 +60,7 @@ fn migrate_makes_the_role_of_the_servers_once_and_keeps_its_password() {
 }
 
 #[test]
-fn a_role_that_may_do_more_than_serve_keeps_its_password() {
+fn the_password_of_a_role_with_more_rights_is_not_changed() {
     let (database, folder) = (TestDatabase::empty(), TempDir::new().unwrap());
     let role = role_of(&database);
     database.psql(&format!("CREATE ROLE \"{role}\" LOGIN BYPASSRLS PASSWORD 'its own'"));
@@ -74,7 +74,7 @@ fn a_role_that_may_do_more_than_serve_keeps_its_password() {
 }
 
 #[test]
-fn what_is_missing_is_named_before_a_password_is_made() {
+fn missing_requirements_are_named_before_a_password_is_generated() {
     let (database, folder) = (TestDatabase::empty(), TempDir::new().unwrap());
     for (url, words) in
         [("", "`SERVER_DATABASE_URL` is not set"), ("postgresql://localhost/x", "names no user")]

@@ -1,4 +1,4 @@
-//! Sessions: opened, used, resumed, subscribed, ended, and nobody else's.
+//! Sessions: opening, use, resuming, subscriptions, end, and isolation.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ fn a_request_of_the_handshake_era_needs_a_session() {
 }
 
 #[test]
-fn replies_are_events_with_ids_or_json_as_told() {
+fn replies_are_events_with_ids_or_json_as_configured() {
     let events = Server::start(&[]);
     let reply = events.post(None, &handshake("2025-06-18"));
     assert_eq!(reply.header("content-type"), Some("text/event-stream"));
@@ -53,7 +53,7 @@ fn replies_are_events_with_ids_or_json_as_told() {
 }
 
 #[test]
-fn an_answer_that_was_missed_can_be_fetched_and_by_its_own_session_alone() {
+fn a_missed_reply_is_replayed_only_to_its_own_session() {
     let server = Server::start(&[]);
     let session = server.initialize();
     let reply = server.post(Some(&session), &call(5, "get_instructions", &json!({})));
@@ -70,7 +70,7 @@ fn an_answer_that_was_missed_can_be_fetched_and_by_its_own_session_alone() {
 }
 
 #[test]
-fn an_answer_is_kept_when_the_client_is_gone_before_it_comes() {
+fn a_reply_is_stored_when_its_client_disconnects_first() {
     let server = Server::start(ROOMY);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
@@ -97,7 +97,7 @@ fn an_answer_is_kept_when_the_client_is_gone_before_it_comes() {
 }
 
 #[test]
-fn subscribers_hear_of_a_write_by_another_session() {
+fn subscribers_are_notified_of_writes_by_other_sessions() {
     let server = Server::start(ROOMY);
     let (reader, writer) = (server.initialize(), server.initialize());
     server.call(&writer, "initialize_memory_bank", &json!({"path": "."}));
@@ -133,7 +133,7 @@ fn a_stream_ends_with_its_session_and_with_its_key() {
 }
 
 #[test]
-fn what_a_client_says_of_itself_is_bounded_since_it_is_kept() {
+fn the_stored_client_info_is_bounded() {
     let server = Server::start(&[]);
     let mut hello = handshake("2025-11-25");
     hello["params"]["capabilities"]["experimental"]["x"] = json!({"y": vec![0; 10_000]});
@@ -143,7 +143,7 @@ fn what_a_client_says_of_itself_is_bounded_since_it_is_kept() {
 }
 
 #[test]
-fn a_stream_resumed_from_the_last_place_there_can_be_goes_on() {
+fn a_stream_resumed_at_the_highest_event_id_continues() {
     let server = Server::start(ROOMY);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
@@ -156,11 +156,11 @@ fn a_stream_resumed_from_the_last_place_there_can_be_goes_on() {
 }
 
 #[test]
-fn a_stream_resumed_at_a_reply_that_was_not_kept_says_so_at_once() {
+fn a_stream_resumed_at_an_unstored_reply_gets_an_error_at_once() {
     let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "0"), ("MAX_REPLY_BYTES", "1048576")]);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
-    // Quotes are escaped twice, in the tool's JSON and in the message, so that this is too long to be kept.
+    // Quotes are escaped twice, in the tool's JSON and in the message, so this is too long to be stored.
     let long = "\"".repeat(400 * 1024);
     std::fs::write(server.folder.path().join("memory-bank/long.md"), long).unwrap();
     let whole = json!({"files": ["long.md"], "maxChars": 1_048_576});
@@ -173,17 +173,17 @@ fn a_stream_resumed_at_a_reply_that_was_not_kept_says_so_at_once() {
     let message = resumed.next().expect("what became of the reply");
     assert_eq!((&message["id"], &message["error"]["code"]), (&json!(31), &json!(-32000)), "{message}");
     assert_eq!(message["error"]["data"]["reason"], json!("replay_gone"));
-    // The stream goes on with what happens from now on.
+    // The stream continues with new events.
     server.call(&session, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
     assert_eq!(resumed.next().unwrap()["method"], json!("notifications/resources/list_changed"));
 }
 
 #[test]
-fn a_stream_resumed_at_a_reply_of_long_ago_says_that_it_is_gone_and_one_that_was_whole_says_nothing() {
+fn a_stream_resumed_at_an_expired_reply_gets_an_error_unless_it_was_complete() {
     let server = Server::start(ROOMY);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
-    // Of the year 2023, as its name says; and a name that no server of ours gave.
+    // A backup named for the year 2023, and a name that this server never creates.
     let old = format!("{:012x}7abc8def0123456789ab", 1_700_000_000_000_u64);
     for stream in [old.as_str(), "0123456789ab4abc8def0123456789ab"] {
         let place = format!("{stream}-2");
@@ -215,7 +215,7 @@ fn the_number_of_streams_and_sessions_is_bounded() {
 }
 
 #[test]
-fn clients_of_the_protocol_without_sessions_are_served_without() {
+fn clients_of_the_sessionless_protocol_are_served_without_a_session() {
     let server = Server::start(&[]);
     let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
@@ -247,7 +247,7 @@ fn clients_of_the_protocol_without_sessions_are_served_without() {
 }
 
 #[test]
-fn a_path_in_an_argument_opens_nothing_on_the_server_s_disk() {
+fn a_path_argument_opens_nothing_on_the_server() {
     let server = Server::start(ROOMY);
     let elsewhere = tempfile::TempDir::new().unwrap();
     std::fs::create_dir(elsewhere.path().join("memory-bank")).unwrap();

@@ -1,11 +1,11 @@
-//! What a key can have stored for it: replies for replay, sessions, documents and snapshots. All of it has a bound.
+//! Bounds of the data that a key can store: replies for replay, sessions, documents and snapshots.
 
 use memory_bank_test_postgres::MIGRATOR;
 use serde_json::{Value, json};
 
 use crate::client::{JSON, MCP_ACCEPT, Server, call, command, handshake, until};
 use crate::database::{key_of, operate};
-use crate::replica_set::Team;
+use crate::replica_set::ReplicaSet;
 
 /// Text of this many bytes that does not compress to much less.
 fn noise(bytes: usize, mut seed: u64) -> String {
@@ -19,14 +19,14 @@ fn noise(bytes: usize, mut seed: u64) -> String {
 }
 
 /// Another member of the project, with a key that is not slowed down.
-fn member(team: &Team, user: &str, role: &str) -> String {
+fn member(team: &ReplicaSet, user: &str, role: &str) -> String {
     operate(&team.database, &["users", "create", user]).unwrap();
     operate(&team.database, &["members", "add", "--project", "atlas", "--user", user, "--role", role])
         .unwrap();
     another_key(team, user)
 }
 
-fn another_key(team: &Team, user: &str) -> String {
+fn another_key(team: &ReplicaSet, user: &str) -> String {
     let arguments = ["keys", "create", "--user", user, "--project", "atlas", "--rate-limit", "1000000"];
     key_of(&operate(&team.database, &arguments).unwrap())
 }
@@ -41,7 +41,7 @@ fn session_of(reply: &crate::client::Reply) -> String {
     reply.header("mcp-session-id").unwrap().to_owned()
 }
 
-fn lives(server: &Server, key: &str, session: &str) -> bool {
+fn session_exists(server: &Server, key: &str, session: &str) -> bool {
     let headers = [("X-API-Key", key), MCP_ACCEPT, JSON, ("Mcp-Session-Id", session)];
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string();
     match server.send_bare("POST", "/mcp", &headers, &ping).status {
@@ -51,7 +51,7 @@ fn lives(server: &Server, key: &str, session: &str) -> bool {
     }
 }
 
-fn age(team: &Team, sessions: &[&String]) {
+fn age(team: &ReplicaSet, sessions: &[&String]) {
     for (number, session) in sessions.iter().enumerate() {
         team.database.psql(&format!(
             "UPDATE public.sessions SET last_seen = now() - interval '10 minutes' + interval '1 second' * {number}
@@ -61,7 +61,7 @@ fn age(team: &Team, sessions: &[&String]) {
 }
 
 #[test]
-fn what_a_client_names_and_the_server_repeats_is_short() {
+fn names_that_the_server_echoes_are_bounded() {
     let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "0")]);
     let session = server.initialize();
     let long = "x".repeat(3000);
@@ -99,7 +99,7 @@ fn what_a_client_names_and_the_server_repeats_is_short() {
     assert!(odd.body.len() < 600, "{}", odd.body);
 }
 
-/// Replies of about 64 KiB, more than may be kept.
+/// Replies of about 64 KiB, more than may be stored.
 fn fill(server: &Server, session: &str, times: u32) {
     server.call(session, "initialize_memory_bank", &json!({"path": "."}));
     let content = noise(64 * 1024, 7);
@@ -115,8 +115,8 @@ fn fill(server: &Server, session: &str, times: u32) {
 }
 
 #[test]
-fn what_is_kept_for_a_session_and_a_project_is_bounded_in_bytes_and_the_oldest_goes_first() {
-    let team = Team::new();
+fn stored_events_are_bounded_in_bytes_per_session_and_project_and_the_oldest_are_dropped_first() {
+    let team = ReplicaSet::new();
     let limits = [("MAX_EVENT_BYTES_PER_SESSION", "1048576"), ("MAX_EVENT_BYTES_PER_PROJECT", "2097152")];
     let server = team.replica_with(&limits);
     let session = server.initialize();
@@ -140,17 +140,17 @@ fn what_is_kept_for_a_session_and_a_project_is_bounded_in_bytes_and_the_oldest_g
 }
 
 #[test]
-fn lists_that_all_clients_get_are_kept_by_reference_and_come_whole_from_any_replica() {
-    let team = Team::new();
+fn shared_lists_are_stored_by_reference_and_replayed_by_any_replica() {
+    let team = ReplicaSet::new();
     let (server, other) = (team.replica(), team.replica_with(&[("REDIS_KEY_PREFIX", "other")]));
     let session = server.initialize();
     for (number, list) in ["tools/list", "prompts/list", "resources/templates/list"].into_iter().enumerate() {
         let request = json!({"jsonrpc": "2.0", "id": format!("list \"{number}\""), "method": list});
         let reply = server.post(Some(&session), &request);
         assert!(reply.message()["result"].is_object(), "{}", reply.body);
-        let kept = "SELECT octet_length(message::text) FROM public.mcp_events ORDER BY id DESC LIMIT 1";
-        let kept: usize = team.database.psql(kept).parse().unwrap();
-        assert!(kept < 512, "{list}: {kept} bytes");
+        let stored = "SELECT octet_length(message::text) FROM public.mcp_events ORDER BY id DESC LIMIT 1";
+        let stored: usize = team.database.psql(stored).parse().unwrap();
+        assert!(stored < 512, "{list}: {stored} bytes");
         let before = reply.events()[0].0.replace("-1", "-0");
         for replica in [&server, &other] {
             let mut stream = replica.listen(&session, Some(&before));
@@ -161,8 +161,8 @@ fn lists_that_all_clients_get_are_kept_by_reference_and_come_whole_from_any_repl
 }
 
 #[test]
-fn a_reference_that_a_replica_cannot_resolve_is_an_error_that_says_to_ask_again() {
-    let team = Team::new();
+fn an_unresolvable_reference_is_an_error_that_asks_for_a_retry() {
+    let team = ReplicaSet::new();
     let server = team.replica();
     let session = server.initialize();
     let reply = server.post(Some(&session), &json!({"jsonrpc": "2.0", "id": 9, "method": "tools/list"}));
@@ -172,14 +172,14 @@ fn a_reference_that_a_replica_cannot_resolve_is_an_error_that_says_to_ask_again(
          WHERE id = (SELECT max(id) FROM public.mcp_events)",
     );
     let before = reply.events()[0].0.replace("-1", "-0");
-    let told = server.listen(&session, Some(&before)).next().unwrap();
-    assert_eq!(told["id"], json!(9), "{told}");
-    assert!(told["error"]["message"].as_str().unwrap().contains("send the request again"), "{told}");
+    let reply = server.listen(&session, Some(&before)).next().unwrap();
+    assert_eq!(reply["id"], json!(9), "{reply}");
+    assert!(reply["error"]["message"].as_str().unwrap().contains("send the request again"), "{reply}");
 }
 
 #[test]
-fn a_key_s_oldest_idle_session_gives_way_and_never_another_key_s() {
-    let team = Team::new();
+fn the_oldest_idle_session_of_the_same_key_is_evicted_and_never_another_key_s() {
+    let team = ReplicaSet::new();
     let bob = member(&team, "bob", "viewer");
     let limits = [("MAX_SESSIONS_PER_KEY", "2")];
     let servers = [team.replica_with(&limits), team.replica_with(&limits)];
@@ -192,19 +192,21 @@ fn a_key_s_oldest_idle_session_gives_way_and_never_another_key_s() {
     assert!(text.contains("2 open sessions") && text.contains("key"), "{text}");
     age(&team, &[&bobs, &second, &first]);
     let third = session_of(&open_as(&servers[1], &team.key));
-    until("the end of the oldest", || servers.iter().all(|server| !lives(server, &team.key, &second)));
+    until("the end of the oldest", || {
+        servers.iter().all(|server| !session_exists(server, &team.key, &second))
+    });
     for server in &servers {
         assert!(
-            lives(server, &team.key, &first)
-                && lives(server, &team.key, &third)
-                && lives(server, &bob, &bobs)
+            session_exists(server, &team.key, &first)
+                && session_exists(server, &team.key, &third)
+                && session_exists(server, &bob, &bobs)
         );
     }
 }
 
 #[test]
-fn a_project_that_others_filled_refuses_and_a_key_s_own_idle_session_makes_room() {
-    let team = Team::new();
+fn a_full_project_refuses_a_new_session_unless_the_key_has_an_idle_one() {
+    let team = ReplicaSet::new();
     let bob = member(&team, "bob", "viewer");
     let server = team.replica_with(&[("MAX_SESSIONS_PER_PROJECT", "2")]);
     let bobs = [0, 1].map(|_| session_of(&open_as(&server, &bob)));
@@ -213,18 +215,18 @@ fn a_project_that_others_filled_refuses_and_a_key_s_own_idle_session_makes_room(
     assert_eq!(refused.status, 503, "{}", refused.body);
     assert!(refused.body.contains("2 open sessions"), "{}", refused.body);
     let third = session_of(&open_as(&server, &bob));
-    assert!(lives(&server, &bob, &third) && lives(&server, &bob, &bobs[1]));
-    assert!(!lives(&server, &bob, &bobs[0]));
+    assert!(session_exists(&server, &bob, &third) && session_exists(&server, &bob, &bobs[1]));
+    assert!(!session_exists(&server, &bob, &bobs[0]));
 }
 
 #[test]
-fn who_is_no_member_any_more_is_told_so_when_it_opens_a_session() {
-    let team = Team::new();
+fn a_removed_member_cannot_open_a_session_and_gets_the_reason() {
+    let team = ReplicaSet::new();
     let bob = member(&team, "bob", "viewer");
     let server = team.replica_with(&[("MAX_SESSIONS_PER_PROJECT", "1")]);
     session_of(&open_as(&server, &bob));
     team.database.psql("DELETE FROM memberships m USING users u WHERE u.id = m.user_id AND u.name = 'bob'");
-    // The key is still known from a moment ago; the database says no.
+    // The key is still cached; the database refuses it.
     let refused = open_as(&server, &bob);
     assert_eq!(refused.status, 403, "{}", refused.body);
     assert!(!refused.body.contains("sessions"), "{}", refused.body);
@@ -232,7 +234,7 @@ fn who_is_no_member_any_more_is_told_so_when_it_opens_a_session() {
 
 #[test]
 fn a_session_counts_against_the_key_that_used_it_last() {
-    let team = Team::new();
+    let team = ReplicaSet::new();
     let server = team.replica();
     let session = session_of(&open_as(&server, &team.key));
     let key_of_session = format!("SELECT key_id FROM public.sessions WHERE id = '{session}'");
@@ -241,15 +243,15 @@ fn a_session_counts_against_the_key_that_used_it_last() {
     age(&team, &[&session]);
     let second = another_key(&team, "alice");
     let mut server = team.replica_with(&[("REDIS_KEY_PREFIX", "other")]);
-    assert!(lives(&server, &second, &session));
+    assert!(session_exists(&server, &second, &session));
     server.terminate();
     let used = team.database.psql(&key_of_session);
     assert!(!opened.is_empty() && !used.is_empty() && opened != used, "{opened} {used}");
 }
 
 #[test]
-fn a_key_over_its_limit_still_ends_its_session_and_strangers_stay_limited() {
-    let team = Team::new();
+fn a_rate_limited_key_can_still_end_its_session() {
+    let team = ReplicaSet::new();
     let slow = key_of(
         &operate(
             &team.database,
@@ -266,7 +268,7 @@ fn a_key_over_its_limit_still_ends_its_session_and_strangers_stay_limited() {
     assert_eq!(statuses.last(), Some(&429), "{statuses:?}");
     let end = [("X-API-Key", slow.as_str()), ("Mcp-Session-Id", session.as_str())];
     assert_eq!(server.send_bare("DELETE", "/mcp", &end, "").status, 204);
-    // That there is no such session is not told for ever.
+    // A missing session is not cached forever.
     let again: Vec<u16> = (0..400).map(|_| server.send_bare("DELETE", "/mcp", &end, "").status).collect();
     assert_eq!((again[0], again.last()), (404, Some(&429)));
     let strangers: Vec<u16> = (0..12)
@@ -285,8 +287,8 @@ fn folder_with(bytes: usize) -> tempfile::TempDir {
 }
 
 #[test]
-fn an_import_that_would_pass_the_quota_is_refused_whole_and_one_that_fits_is_not() {
-    let team = Team::new();
+fn an_import_over_the_quota_is_refused_completely() {
+    let team = ReplicaSet::new();
     let set = ["projects", "set-quota", "--project", "atlas", "--bytes", "400000"];
     operate(&team.database, &set).unwrap();
     let import = |folder: &tempfile::TempDir| {
@@ -300,7 +302,7 @@ fn an_import_that_would_pass_the_quota_is_refused_whole_and_one_that_fits_is_not
     assert_eq!(team.database.psql("SELECT count(*) FROM documents"), "0");
     import(&folder_with(300_000)).unwrap();
     assert_eq!(team.database.psql("SELECT count(*) FROM documents"), "2");
-    // A second one would have to keep the first as a backup, for which there is no room.
+    // A second import would keep the first as a backup, which exceeds the quota.
     let from = folder_with(300_000);
     let again = ["import", "--from", from.path().to_str().unwrap(), "--project", "atlas", "--replace"];
     let refused = operate(&team.database, &again).unwrap_err();
@@ -309,8 +311,8 @@ fn an_import_that_would_pass_the_quota_is_refused_whole_and_one_that_fits_is_not
 }
 
 #[test]
-fn a_project_s_documents_and_snapshots_have_a_quota_that_an_operator_sets() {
-    let team = Team::new();
+fn documents_and_snapshots_of_a_project_have_a_configurable_quota() {
+    let team = ReplicaSet::new();
     let server = team.replica_with(&[("METRICS_ADDR", "127.0.0.1:0")]);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
@@ -338,7 +340,7 @@ fn a_project_s_documents_and_snapshots_have_a_quota_that_an_operator_sets() {
         server.call(&session, "graph_add_observation", &facts)
     };
     assert!((0..8).any(|seed| add(seed).contains("quota")), "the graph has no bound");
-    // What shrinks is let in, over the quota, too.
+    // A change that shrinks a document is allowed over the quota, too.
     let lower = ["projects", "set-quota", "--project", "atlas", "--bytes", "1000000"];
     operate(&team.database, &lower).unwrap();
     assert!(!write("a.md", 500_000).contains("quota"));

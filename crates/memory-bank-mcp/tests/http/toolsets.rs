@@ -1,4 +1,4 @@
-//! Which tools a client is shown over HTTP, and that what is read-only stays so.
+//! Toolsets over HTTP, and read-only mode.
 
 use std::collections::BTreeSet;
 
@@ -60,7 +60,7 @@ fn text(reply: &Reply) -> String {
 }
 
 #[test]
-fn a_request_chooses_what_is_listed_by_its_address_or_a_header_and_is_answered_all_the_same() {
+fn a_request_selects_the_toolset_by_query_or_header_and_unlisted_tools_still_work() {
     for mode in ["true", "false"] {
         let server = Server::start(&[("MCP_JSON_RESPONSE", mode)]);
         let session = session(&server, "");
@@ -86,7 +86,7 @@ fn a_request_chooses_what_is_listed_by_its_address_or_a_header_and_is_answered_a
 }
 
 #[test]
-fn read_only_is_asked_for_by_a_client_or_the_server_and_always_wins() {
+fn read_only_set_by_client_or_server_always_applies() {
     let write = call(3, "write_memory_bank_file", &json!({"filename": "x.md", "content": "x"}));
     let read = call(4, "list_memory_bank_files", &json!({}));
     for (variables, query, refused) in [
@@ -117,7 +117,7 @@ fn read_only_is_asked_for_by_a_client_or_the_server_and_always_wins() {
 }
 
 #[test]
-fn a_session_that_was_opened_read_only_stays_so_at_an_address_that_does_not_say_it() {
+fn a_read_only_session_stays_read_only_at_any_address() {
     for mode in ["true", "false"] {
         let server = Server::start(&[("MCP_JSON_RESPONSE", mode)]);
         let write = call(3, "write_memory_bank_file", &json!({"filename": "x.md", "content": "x"}));
@@ -145,16 +145,16 @@ fn a_session_that_was_opened_read_only_stays_so_at_an_address_that_does_not_say_
 }
 
 #[test]
-fn a_list_that_is_fetched_again_is_the_one_that_was_asked_for() {
+fn a_replayed_list_has_the_requested_toolset() {
     let server = Server::start(&[]);
     let session = session(&server, "");
-    let asked = post(&server, "?tools=core&readonly", &[], Some(&session), &list());
-    let events = asked.events();
+    let listed = post(&server, "?tools=core&readonly", &[], Some(&session), &list());
+    let events = listed.events();
     let (id, answer) = events.last().unwrap();
     let opening = &id.replace("-1", "-0");
     let expected = names(&serde_json::from_str(answer).unwrap());
     assert!(expected.len() < 12 && expected.contains("graph_search"), "{expected:?}");
-    // The stream is resumed at its beginning, with an address that says nothing of tools.
+    // The stream is resumed at its beginning, at an address without a toolset.
     let mut listener = server.listen(&session, Some(opening));
     let replayed = loop {
         let message = listener.next().expect("the reply comes again");

@@ -29,14 +29,14 @@ impl Collector {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let received = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&received);
+        let bodies = Arc::clone(&received);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let kept = Arc::clone(&kept);
+                let bodies = Arc::clone(&bodies);
                 std::thread::spawn(move || {
                     let mut reader = BufReader::new(stream);
                     while let Some(body) = body(&mut reader) {
-                        kept.lock().unwrap().push(body);
+                        bodies.lock().unwrap().push(body);
                         let answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
                         if reader.get_mut().write_all(answer).is_err() {
                             return;
@@ -191,7 +191,7 @@ fn a_call_continues_the_trace_of_its_meta_and_is_linked_to_the_request() {
 }
 
 #[test]
-fn a_trace_context_that_cannot_be_one_is_passed_over() {
+fn an_invalid_trace_context_is_ignored() {
     let collector = Collector::start();
     let server = traced(&collector, &[("MCP_JSON_RESPONSE", "true")]);
     let session = server.initialize();
@@ -207,7 +207,7 @@ fn a_trace_context_that_cannot_be_one_is_passed_over() {
 }
 
 #[test]
-fn no_span_holds_a_key_an_argument_or_a_piece_of_a_document() {
+fn no_span_contains_keys_arguments_or_document_text() {
     let collector = Collector::start();
     let server = traced(&collector, &[("RUST_LOG", "trace")]);
     let session = server.initialize();
@@ -225,7 +225,7 @@ fn no_span_holds_a_key_an_argument_or_a_piece_of_a_document() {
 }
 
 #[test]
-fn what_waits_is_delivered_when_the_server_is_told_to_end() {
+fn pending_spans_are_exported_at_shutdown() {
     let collector = Collector::start();
     let mut server = traced(&collector, &[("OTEL_BSP_SCHEDULE_DELAY", "600000")]);
     server.send("GET", "/api/keys", &[], "");
@@ -235,7 +235,7 @@ fn what_waits_is_delivered_when_the_server_is_told_to_end() {
 }
 
 #[test]
-fn a_collector_that_hangs_or_is_away_holds_up_neither_requests_nor_the_end() {
+fn a_hanging_or_unreachable_collector_delays_neither_requests_nor_shutdown() {
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     let away = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for address in [hanging.local_addr().unwrap(), away] {
@@ -252,7 +252,7 @@ fn a_collector_that_hangs_or_is_away_holds_up_neither_requests_nor_the_end() {
 }
 
 #[test]
-fn the_service_is_named_as_the_standard_s_variable_says() {
+fn the_service_name_comes_from_otel_service_name() {
     for (name, wanted) in [("", "memory-bank-mcp"), ("bank", "bank")] {
         let collector = Collector::start();
         let server = traced(&collector, &[("OTEL_SERVICE_NAME", name)]);

@@ -1,4 +1,4 @@
-//! Projects moved between folders, a real database and backup files, by the binary.
+//! Import, export, backup and restore by the binary, between folders, a real database and backup files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -93,7 +93,7 @@ pub(crate) fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
 /// The backup of [`odd_project`].
 const BACKUP: &str = "memory-bank-backup-2026-11-20T10-00-00-000Z";
 
-/// Where an export puts what is called so in [`odd_project`]: backups go into the bank's own folder for them.
+/// The exported path of a file of [`odd_project`]: backups go into the bank's `backups` folder.
 fn below_bank(name: &str) -> String {
     match name.strip_prefix(BACKUP) {
         Some(inner) => format!("memory-bank/backups/{BACKUP}{inner}"),
@@ -106,7 +106,7 @@ pub(crate) fn exported(root: &Path) -> BTreeMap<String, Vec<u8>> {
     files(root).into_iter().map(|(name, bytes)| (below_bank(&name), bytes)).collect()
 }
 
-/// What a graph's log says: rows by id, and the lines that nobody understands.
+/// The contents of a graph log: rows by id, and unknown lines.
 fn fold(log: &Path) -> (BTreeMap<String, String>, Vec<String>) {
     let (mut rows, mut odd) = (BTreeMap::new(), Vec::new());
     for line in fs::read_to_string(log).unwrap().lines() {
@@ -174,7 +174,7 @@ fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String> {
     for (tool, arguments) in calls {
         let text = loop {
             let text = ask(tool, arguments);
-            // What a client does that is asked to try again.
+            // Repeats a request like a client that is asked to retry.
             if !text.contains("is being built; try again") {
                 break text;
             }
@@ -189,7 +189,7 @@ fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String> {
 }
 
 #[test]
-fn a_project_goes_from_a_folder_to_the_database_and_back_as_it_was() {
+fn a_project_is_imported_and_exported_unchanged() {
     let (database, project) = (atlas(), odd_project(10_000));
     let before = files(project.path());
     let tried = import(&database, &project.path().join("memory-bank"), &["--dry-run"]).unwrap();
@@ -227,7 +227,7 @@ fn a_project_goes_from_a_folder_to_the_database_and_back_as_it_was() {
 }
 
 #[test]
-fn a_project_that_holds_something_is_refused_merged_or_replaced_with_a_snapshot() {
+fn an_import_into_a_project_with_data_is_refused_merged_or_replaces_with_a_snapshot() {
     let (database, first) = (atlas(), odd_project(3));
     import(&database, first.path(), &[]).unwrap();
     let second = TempDir::new().unwrap();
@@ -263,7 +263,7 @@ fn a_project_that_holds_something_is_refused_merged_or_replaced_with_a_snapshot(
 }
 
 #[test]
-fn names_of_folders_and_other_spellings_go_into_the_database_and_back() {
+fn folder_names_and_other_spellings_survive_import_and_export() {
     let (database, project) = (atlas(), TempDir::new().unwrap());
     let put = |name: &str, text: &str| {
         let path = project.path().join("memory-bank").join(name);
@@ -297,7 +297,7 @@ fn names_of_folders_and_other_spellings_go_into_the_database_and_back() {
 }
 
 #[test]
-fn what_the_database_cannot_hold_is_refused_by_name_before_anything_is_written() {
+fn files_that_the_database_cannot_store_are_named_before_anything_is_written() {
     let (database, project) = (atlas(), odd_project(1));
     fs::write(project.path().join("memory-bank/zero.md"), b"a\0b").unwrap();
     let refused = import(&database, project.path(), &[]).unwrap_err();
@@ -314,7 +314,7 @@ fn what_the_database_cannot_hold_is_refused_by_name_before_anything_is_written()
 }
 
 #[test]
-fn an_export_never_overwrites_unasked_and_keeps_what_it_replaces() {
+fn an_export_overwrites_only_on_request_and_keeps_the_replaced_files() {
     let (database, project) = (atlas(), odd_project(1));
     import(&database, project.path(), &["--no-backups"]).unwrap();
     let place = TempDir::new().unwrap();
@@ -334,13 +334,13 @@ fn an_export_never_overwrites_unasked_and_keeps_what_it_replaces() {
     let aside = PathBuf::from(done["movedAside"].as_str().unwrap());
     assert_eq!(fs::read_to_string(aside.join("mine.md")).unwrap(), "mine");
     // The backups of the bank that was there stay with the one that is there now.
-    let kept = "backups/memory-bank-backup-2026-11-20T11-00-00-000Z/mine.md";
-    assert_eq!(fs::read_to_string(bank.join(kept)).unwrap(), "older");
+    let own_file = "backups/memory-bank-backup-2026-11-20T11-00-00-000Z/mine.md";
+    assert_eq!(fs::read_to_string(bank.join(own_file)).unwrap(), "older");
     assert!(over_stdio(place.path(), &[("list_memory_bank_files", json!({}))])[0].contains("latin.md"));
 }
 
 #[test]
-fn what_stands_beside_the_bank_already_is_neither_waited_for_nor_read_to_its_end() {
+fn pipes_and_endless_files_at_the_target_do_not_block_an_export() {
     let (database, project) = (atlas(), odd_project(1));
     import(&database, project.path(), &["--no-backups"]).unwrap();
     for there in ["mkfifo .mcprules-debug", "ln -s /dev/zero .mcprules-debug"] {
@@ -353,7 +353,7 @@ fn what_stands_beside_the_bank_already_is_neither_waited_for_nor_read_to_its_end
 }
 
 #[test]
-fn a_backup_file_brings_a_project_back_and_a_damaged_or_newer_one_changes_nothing() {
+fn a_backup_file_restores_a_project_and_a_damaged_or_newer_one_changes_nothing() {
     use std::os::unix::fs::PermissionsExt;
     let (database, project) = (atlas(), odd_project(20));
     import(&database, project.path(), &[]).unwrap();
@@ -374,7 +374,7 @@ fn a_backup_file_brings_a_project_back_and_a_damaged_or_newer_one_changes_nothin
     for (what, bytes) in [
         ("cut", whole[..whole.len() / 2].to_vec()),
         ("changed", {
-            // In a file's content: a bit of a header may be one that nobody reads.
+            // The changed bit is in the content of a file, since some header bits are never read.
             let mut bytes = whole.clone();
             let name = b"memory-bank/large.md";
             let begin = bytes.windows(name.len()).position(|some| some == name).unwrap() + name.len();
@@ -403,7 +403,7 @@ fn a_backup_file_brings_a_project_back_and_a_damaged_or_newer_one_changes_nothin
 }
 
 #[test]
-fn a_pipe_is_no_backup_file_and_is_not_waited_for() {
+fn a_pipe_is_refused_as_a_backup_file_without_waiting() {
     let (database, place) = (atlas(), TempDir::new().unwrap());
     let pipe = place.path().join("atlas.zip");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -413,7 +413,7 @@ fn a_pipe_is_no_backup_file_and_is_not_waited_for() {
 }
 
 #[test]
-fn a_move_needs_a_member_of_the_right_role() {
+fn a_transfer_requires_a_member_with_the_right_role() {
     let (database, project) = (atlas(), odd_project(1));
     operate(&database, &["users", "create", "bob"]).unwrap();
     assert!(import(&database, project.path(), &["--user", "bob"]).unwrap_err().contains("no member"));
@@ -433,7 +433,7 @@ fn a_move_needs_a_member_of_the_right_role() {
     );
 }
 
-/// What the reference server for memories keeps.
+/// The file of the reference memory server.
 const MEMORY: &str = concat!(
     r#"{"type":"entity","name":"Auth","entityType":"service","observations":["uses JWT","in Rust"]}"#,
     "\n",
@@ -444,14 +444,14 @@ const MEMORY: &str = concat!(
 );
 
 #[test]
-fn the_file_of_a_reference_memory_server_goes_into_a_project() {
+fn a_file_of_the_reference_memory_server_is_imported_into_a_project() {
     let (database, place) = (atlas(), TempDir::new().unwrap());
     let file = place.path().join("memory.json");
     fs::write(&file, MEMORY).unwrap();
     let tried = import(&database, &file, &["--dry-run"]).unwrap();
     assert_eq!((&tried["moved"]["entities"], &tried["moved"]["observations"]), (&json!(2), &json!(3)));
     import(&database, &file, &[]).unwrap();
-    // What is added again is there once.
+    // An item added twice exists once.
     import(&database, &file, &["--merge"]).unwrap();
     let counts =
         "SELECT (SELECT count(*) FROM graph_entities) || ' ' || (SELECT count(*) FROM graph_relations)";
@@ -468,7 +468,7 @@ fn the_file_of_a_reference_memory_server_goes_into_a_project() {
 }
 
 #[test]
-fn the_file_of_a_reference_memory_server_is_offered_and_goes_into_a_folder() {
+fn a_file_of_the_reference_memory_server_is_offered_and_imported_into_a_folder() {
     let place = TempDir::new().unwrap();
     fs::create_dir(place.path().join("memory-bank")).unwrap();
     fs::write(place.path().join("memory-bank/progress.md"), "# Progress\n").unwrap();
@@ -507,14 +507,14 @@ fn the_file_of_a_reference_memory_server_is_offered_and_goes_into_a_folder() {
     // A folder goes into a database alone.
     let (done, text) = run(&["import", "--from", "."]);
     assert!(!done && text.contains("--project"), "{text}");
-    // As the log itself, it is named for what it is.
+    // Like the log, it is named by its kind.
     fs::write(place.path().join("memory-bank/graph/graph.jsonl"), MEMORY).unwrap();
     let text = &search()[1];
     assert!(text.contains("reference memory server") && text.contains("import --from"), "{text}");
 }
 
 #[test]
-fn a_command_that_changes_a_bank_is_refused_when_read_only() {
+fn commands_that_change_a_bank_are_refused_when_read_only() {
     let place = TempDir::new().unwrap();
     fs::create_dir(place.path().join("memory-bank")).unwrap();
     fs::write(place.path().join("memory-bank/progress.md"), "# Progress\n").unwrap();

@@ -1,4 +1,4 @@
-//! What becomes of a move that is watched, killed or heard of: the bar on a terminal, what is left behind, what is told.
+//! Transfers end to end: progress bar, kills, notifications and audit entries.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::client::{command, until};
 use crate::database::operate;
-use crate::replica_set::{Held, Team, await_waiting};
+use crate::replica_set::{Held, ReplicaSet, await_waiting};
 use crate::transfer::{atlas, exported, files, odd_project};
 
 const PROGRESS: &str = "memory-bank://progress";
@@ -21,7 +21,7 @@ fn text_of(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A command of the operator, which may be watched, killed, or told of Redis.
+/// An operator's command that a test can watch, kill, or give a Redis.
 fn operator(database: &TestDatabase, redis: &str, arguments: &[&str]) -> (TempDir, Command) {
     let folder = TempDir::new().unwrap();
     let url = database.url_of(MIGRATOR);
@@ -37,7 +37,7 @@ fn done(mut command: Command) -> Output {
 }
 
 /// Starts a command, waits until the lock that is held stops it, and kills it.
-fn killed_half_way(database: &TestDatabase, lock: &str, arguments: &[&str]) {
+fn killed_midway(database: &TestDatabase, lock: &str, arguments: &[&str]) {
     let held = Held::take(database, lock);
     let (_folder, mut command) = operator(database, "", arguments);
     let mut child: Child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -48,8 +48,8 @@ fn killed_half_way(database: &TestDatabase, lock: &str, arguments: &[&str]) {
 }
 
 #[test]
-fn an_import_and_a_restore_reach_the_subscribers_of_running_servers() {
-    let team = Team::new();
+fn imports_and_restores_notify_subscribers_of_running_servers() {
+    let team = ReplicaSet::new();
     let (first, second) = (team.replica(), team.replica());
     let session = first.initialize();
     let mut stream = first.listen(&session, None);
@@ -64,8 +64,8 @@ fn an_import_and_a_restore_reach_the_subscribers_of_running_servers() {
     for arguments in moves {
         done(operator(&team.database, &redis, arguments).1);
         for stream in [&mut stream, &mut without_session] {
-            stream.await_news(UPDATED, Some(PROGRESS));
-            stream.await_news(LIST_CHANGED, None);
+            stream.await_notification(UPDATED, Some(PROGRESS));
+            stream.await_notification(LIST_CHANGED, None);
         }
         if !file.exists() {
             let backup = ["backup", "--project", "atlas", "--to", text_of(&file)];
@@ -75,27 +75,27 @@ fn an_import_and_a_restore_reach_the_subscribers_of_running_servers() {
 }
 
 #[test]
-fn a_dry_run_tells_subscribers_and_the_audit_log_nothing() {
-    let team = Team::new();
+fn a_dry_run_notifies_nobody_and_is_not_audited() {
+    let team = ReplicaSet::new();
     let server = team.replica();
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
     let mut stream = server.listen(&session, None);
     server.subscribe(&session, PROGRESS);
-    let told = || team.database.psql("SELECT count(*) FROM app.audit_log");
-    let (before, project) = (told(), odd_project(1));
+    let audit_rows = || team.database.psql("SELECT count(*) FROM app.audit_log");
+    let (before, project) = (audit_rows(), odd_project(1));
     let redis = team.redis.as_ref().unwrap().url();
     let arguments =
         ["import", "--project", "atlas", "--from", text_of(project.path()), "--merge", "--dry-run"];
     done(operator(&team.database, &redis, &arguments).1);
-    assert_eq!(told(), before);
+    assert_eq!(audit_rows(), before);
     // The first news is that of the next write.
     server.call(&session, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
     assert_eq!(stream.next().unwrap()["method"], json!(LIST_CHANGED));
 }
 
 #[test]
-fn without_redis_an_import_is_done_and_says_that_servers_were_not_told() {
+fn without_redis_an_import_succeeds_and_reports_that_servers_were_not_notified() {
     let (database, project) = (atlas(), odd_project(1));
     let arguments = ["import", "--project", "atlas", "--from", text_of(project.path())];
     let output = done(operator(&database, "redis://127.0.0.1:1", &arguments).1);
@@ -104,7 +104,7 @@ fn without_redis_an_import_is_done_and_says_that_servers_were_not_told() {
 }
 
 #[test]
-fn what_is_none_of_the_bank_s_is_not_imported_and_named() {
+fn files_that_are_not_part_of_the_bank_are_named_and_not_imported() {
     let (database, project) = (atlas(), odd_project(1));
     let bank = project.path().join("memory-bank");
     for name in [".git/config", ".mbmcp/lock", "sub/.hg/store", ".progress.md.1700000000000.tmp"] {
@@ -117,16 +117,16 @@ fn what_is_none_of_the_bank_s_is_not_imported_and_named() {
     let message = String::from_utf8(done(operator(&database, "", &arguments).1).stdout).unwrap();
     assert!(message.contains(&format!("temporary: {}.", names.join(", "))), "{message}");
     operate(&database, &arguments[..5]).unwrap();
-    let kept =
+    let backups =
         "SELECT count(*) FROM app.files WHERE path LIKE '%.git%' OR path LIKE '%.hg%' OR path LIKE '%.tmp'";
-    assert_eq!(database.psql(kept), "0");
+    assert_eq!(database.psql(backups), "0");
 }
 
 #[test]
-fn an_import_that_is_killed_half_way_leaves_nothing_and_can_be_given_again() {
+fn a_killed_import_leaves_nothing_and_can_be_repeated() {
     let (database, project) = (atlas(), odd_project(50));
     let arguments = ["import", "--project", "atlas", "--from", text_of(project.path())];
-    killed_half_way(&database, "LOCK TABLE public.graph_observations IN ACCESS EXCLUSIVE MODE", &arguments);
+    killed_midway(&database, "LOCK TABLE public.graph_observations IN ACCESS EXCLUSIVE MODE", &arguments);
     let rows = "SELECT (SELECT count(*) FROM documents) + (SELECT count(*) FROM graph_entities) \
         + (SELECT count(*) FROM app.files) + (SELECT count(*) FROM app.backups) \
         + (SELECT count(*) FROM app.audit_log WHERE action = 'bank.imported')";
@@ -135,27 +135,27 @@ fn an_import_that_is_killed_half_way_leaves_nothing_and_can_be_given_again() {
 }
 
 #[test]
-fn an_export_that_is_killed_half_way_puts_nothing_in_place_and_can_be_given_again() {
+fn a_killed_export_leaves_nothing_and_can_be_repeated() {
     let (database, project) = (atlas(), odd_project(5));
     operate(&database, &["import", "--project", "atlas", "--from", text_of(project.path())]).unwrap();
     let place = TempDir::new().unwrap();
     let to = place.path().join("back");
     let arguments = ["export", "--project", "atlas", "--to", text_of(&to)];
-    killed_half_way(&database, "LOCK TABLE app.backup_items IN ACCESS EXCLUSIVE MODE", &arguments);
+    killed_midway(&database, "LOCK TABLE app.backup_items IN ACCESS EXCLUSIVE MODE", &arguments);
     let names = || -> Vec<String> {
         let entries = fs::read_dir(&to).unwrap();
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     };
     assert!(!to.join("memory-bank").exists());
     assert_eq!(names().len(), 1, "nothing stands there but what the export was staged in: {:?}", names());
-    // The same command, without `--replace`, does it, and what the first one left is gone.
+    // The same command, without `--replace`, succeeds and removes the leftovers of the first.
     operate(&database, &arguments).unwrap();
     assert!(to.join("memory-bank/progress.md").exists());
     assert!(names().iter().all(|name| !name.starts_with(".memory-bank-export-")), "{:?}", names());
 }
 
 #[test]
-fn a_bar_shows_how_far_a_move_is_on_a_terminal_and_nowhere_else() {
+fn a_progress_bar_is_shown_on_terminals_only() {
     let (database, project) = (atlas(), odd_project(3000));
     let place = TempDir::new().unwrap();
     let program = env!("CARGO_BIN_EXE_memory-bank-mcp");
@@ -174,7 +174,7 @@ fn a_bar_shows_how_far_a_move_is_on_a_terminal_and_nowhere_else() {
         assert!(shown.contains(what) && shown.contains("/301"), "{shown}");
         assert!(shown.contains("3001 observations"), "{shown}");
     }
-    // Elsewhere nothing is said but the report.
+    // Elsewhere only the report is printed.
     let arguments: Vec<&str> = vec!["import", "--project", "atlas", "--from", from, "--replace"];
     let output = done(operator(&database, "", &arguments).1);
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
@@ -182,7 +182,7 @@ fn a_bar_shows_how_far_a_move_is_on_a_terminal_and_nowhere_else() {
 }
 
 #[test]
-fn a_restore_is_told_in_its_own_transaction_and_once() {
+fn a_restore_is_audited_once_in_its_own_transaction() {
     let (database, project) = (atlas(), odd_project(1));
     operate(&database, &["import", "--project", "atlas", "--from", text_of(project.path())]).unwrap();
     let place = TempDir::new().unwrap();
@@ -190,7 +190,7 @@ fn a_restore_is_told_in_its_own_transaction_and_once() {
     operate(&database, &["backup", "--project", "atlas", "--to", text_of(&file)]).unwrap();
     operate(&database, &["restore", "--project", "atlas", "--from", text_of(&file)]).unwrap();
     let log = operate(&database, &["audit", "list", "--project", "atlas", "--limit", "3"]).unwrap();
-    let told: Vec<(&Value, &Value)> = log["entries"]
+    let audited: Vec<(&Value, &Value)> = log["entries"]
         .as_array()
         .unwrap()
         .iter()
@@ -199,7 +199,7 @@ fn a_restore_is_told_in_its_own_transaction_and_once() {
     let (imported, from) = (json!("bank.imported"), json!(project.path().file_name().unwrap().to_str()));
     let (restored, backed_up, zip) =
         (json!("project.restored"), json!("project.backed_up"), json!("atlas.zip"));
-    assert_eq!(told, [(&restored, &zip), (&backed_up, &zip), (&imported, &from)]);
+    assert_eq!(audited, [(&restored, &zip), (&backed_up, &zip), (&imported, &from)]);
     // Where the log cannot be written, nothing is restored.
     database.psql("ALTER TABLE app.audit_log ADD CHECK (action <> 'project.restored') NOT VALID");
     database.psql("DELETE FROM documents");
@@ -211,7 +211,7 @@ fn a_restore_is_told_in_its_own_transaction_and_once() {
 }
 
 #[test]
-fn a_project_outlives_its_schema_in_a_folder_and_in_a_file() {
+fn a_project_survives_the_removal_of_the_schema_in_a_folder_and_in_a_file() {
     let (database, project) = (atlas(), odd_project(5));
     operate(&database, &["import", "--project", "atlas", "--from", text_of(project.path())]).unwrap();
     let place = TempDir::new().unwrap();

@@ -17,14 +17,14 @@ fn repository(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What the first group of a pattern holds in a text.
+/// The first group of a pattern in a text.
 fn named(text: &str, pattern: &str) -> String {
     let found = Regex::new(pattern).unwrap().captures(text);
     found.unwrap_or_else(|| panic!("nothing matches {pattern}"))[1].to_owned()
 }
 
 #[test]
-fn crates_server_changelog_image_and_openapi_name_one_version() {
+fn crates_server_changelog_image_and_openapi_have_the_same_version() {
     let server = Server::start(&[]);
     let hello = server.post(None, &handshake("2025-11-25")).message();
     let described = server.send_bare("GET", "/api/openapi.json", &[], "").json();
@@ -59,9 +59,9 @@ fn crates_server_changelog_image_and_openapi_name_one_version() {
     }
 }
 
-/// The tag is the guide's: it tells the image of this server from others of the same name.
+/// The tag is the guide's; it distinguishes the image of this server from others of the same name.
 #[test]
-fn the_image_s_tag_stays_the_one_that_the_guide_names() {
+fn the_image_tag_is_the_one_in_the_guide() {
     const TAG: &str = "1.8.0-http-pg-redis";
     assert!(repository("docs/configuration.md").contains(&format!("| `DOCKER_TAG` | `{TAG}` |")));
     assert_eq!(named(&repository("deploy/kubernetes/kustomization.yaml"), r"(?m)^\s*newTag: (\S+)$"), TAG);

@@ -139,25 +139,25 @@ impl Group {
     }
 
     async fn apply(&mut self, database: &Database, member: &Member) -> Option<Applied> {
-        let stored: BTreeMap<String, Document> = names_of(&member.paths)
-            .into_iter()
-            .filter_map(|name| Some((name.clone(), self.documents.get(&name)?.1.clone())))
-            .collect();
+        let stored = |asked: &DocumentPath| {
+            let (_, document) = asked.spellings().iter().find_map(|name| self.documents.get(name))?;
+            Some(document.clone())
+        };
         let similar = self.similar.iter().chain(self.documents.keys()).cloned().collect();
-        let opened = Opened::from_stored(&member.paths, &stored, self.present, similar, self.held);
+        let opened = Opened::from_stored(&member.paths, stored, self.present, similar, self.held);
         let result = match member.apply(opened.drafts).await? {
             Ok(drafts) => Plan::of(&drafts, &opened.stored_names),
             // It needs documents that are not part of the group.
             Err(EditError::Incomplete { .. }) => return Some(Applied::Alone),
             Err(error) => Err(error),
         };
-        let result = result.and_then(|plan| {
+        let mut result = result.and_then(|plan| {
             check_count(self.present, &plan)?;
             check_names(&opened.similar, &plan)?;
             check_quota(database, &self.held, &plan)?;
             Ok(plan)
         });
-        if let Ok(plan) = &result {
+        if let Ok(plan) = &mut result {
             if !plan.deletes.is_empty() || !plan.renamed_from.is_empty() {
                 return Some(Applied::Alone);
             }
@@ -166,17 +166,18 @@ impl Group {
         Some(Applied::Done(result))
     }
 
-    fn take(&mut self, database: &Database, plan: &Plan) {
+    /// Moves the texts of an edit into the group; the plan keeps its changes.
+    fn take(&mut self, database: &Database, plan: &mut Plan) {
         let now = database.deps.clock.now();
         self.present = self.present.map(|present| present + plan.inserts.0.len());
         self.held.documents = self.held.documents.saturating_add(plan.added);
-        for text in plan.updates.0.iter().chain(&plan.inserts.0) {
+        for text in plan.updates.0.drain(..).chain(plan.inserts.0.drain(..)) {
             let before = self.documents.remove(&text.name);
             let version = before.as_ref().map_or(0, |(_, document)| document.version) + 1;
             let document = Document {
-                path: text.path.clone(),
-                content: text.content.clone(),
-                etag: text.etag.clone(),
+                path: text.path,
+                content: text.content,
+                etag: text.etag,
                 version,
                 updated_at: now,
             };

@@ -71,13 +71,13 @@ impl Opened {
     /// From the result of [`OPEN`].
     pub(super) fn of(paths: &[DocumentPath], rows: &[Row]) -> Result<Self, StoreError> {
         let Found { stored, present, similar, held } = Found::of(rows)?;
-        Ok(Self::from_stored(paths, &stored, present, similar, held))
+        Ok(Self::from_stored(paths, |asked| find(&stored, asked).cloned(), present, similar, held))
     }
 
-    /// `stored` has the existing documents of these names; `present` and `held` count the whole project.
+    /// `stored` gives the existing document of a name; `present` and `held` count the whole project.
     pub(super) fn from_stored(
         paths: &[DocumentPath],
-        stored: &BTreeMap<String, Document>,
+        stored: impl Fn(&DocumentPath) -> Option<Document>,
         present: Option<usize>,
         similar: Vec<String>,
         held: StoredBytes,
@@ -85,7 +85,7 @@ impl Opened {
         let mut opened =
             Self { drafts: Drafts::default(), stored_names: BTreeMap::new(), present, similar, held };
         for asked in paths.iter().collect::<BTreeSet<_>>() {
-            let document = find(stored, asked).cloned();
+            let document = stored(asked);
             let name = document.as_ref().map_or_else(|| asked.canonical(), |document| document.path.clone());
             opened.stored_names.insert(asked.clone(), name);
             opened.drafts.load(asked.clone(), document);

@@ -7,6 +7,7 @@ use memory_bank_core::document::{Document, DocumentPath, Etag};
 use memory_bank_core::error::EditError;
 use memory_bank_core::limits;
 use memory_bank_core::store::{Change, ChangeKind, DocumentChange, DraftChanges, DraftWrite, Drafts};
+use memory_bank_core::unicode::has_null;
 
 use crate::connect::Database;
 use crate::quota::StoredBytes;
@@ -77,7 +78,7 @@ impl Plan {
                 deleted.extend(before);
                 continue;
             };
-            if content.contains('\0') {
+            if has_null(content) {
                 return Err(EditError::Refused(format!(
                     "`{path}` would contain a null character, which cannot be kept; leave it out"
                 )));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use memory_bank_core::caller::{Caller, ProjectId, Right};
 use memory_bank_core::error::StoreError;
-use memory_bank_core::search::{DenseCount, Embedder, ModelId, Passage, UnitHash, Vector};
+use memory_bank_core::search::{DenseCount, Embedder, ModelId, Passage, UnitHash, Vector, VectorGap};
 use memory_bank_vectors::{Maker, MakerOptions, PROJECT_PASSAGES, Progress, VectorProject, VectorUse};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -237,6 +237,7 @@ impl Home {
             let needed = contents.bytes().saturating_add(more);
             let most = contents.share.bytes().max(needed);
             if budget.check(needed, 0).is_err() || !project.resize(contents, most) {
+                contents.index.set_vector_gap(Some(VectorGap::NoMemory));
                 return Some(Progress::Refused(
                     "there is no room for its vectors in `SEARCH_INDEX_MEMORY`".to_owned(),
                 ));
@@ -288,6 +289,7 @@ impl VectorProject for Home {
                 if !is_small {
                     contents.index.set_model(None);
                 }
+                contents.index.set_vector_gap((!is_small).then_some(VectorGap::TooManyPassages));
                 is_small
             })
             .await?;

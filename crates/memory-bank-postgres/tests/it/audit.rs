@@ -1,4 +1,4 @@
-//! The audit log: what it tells, that nobody changes it, and how it ages.
+//! The audit log: its entries, its immutability and its retention.
 
 use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::caller::{Caller, Role};
@@ -35,16 +35,16 @@ fn in_name_of(caller: &Caller, sql: &str) -> String {
 }
 
 #[tokio::test]
-async fn accounts_members_and_keys_are_told_with_the_login_role_that_made_them() {
+async fn accounts_members_and_keys_are_audited_with_the_login_role_that_created_them() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;
     bench.member("bob", "demo", Role::Viewer).await;
     bench.owner.set_member("demo", "bob", Role::Viewer).await.unwrap();
     bench.owner.set_member("demo", "bob", Role::Editor).await.unwrap();
     bench.owner.remove_member("demo", "bob").await.unwrap();
-    let told = actions(&bench, "demo").await;
+    let recorded = actions(&bench, "demo").await;
     assert_eq!(
-        told,
+        recorded,
         [
             "project.created",
             "member.added",
@@ -64,7 +64,7 @@ async fn accounts_members_and_keys_are_told_with_the_login_role_that_made_them()
 }
 
 #[tokio::test]
-async fn keys_that_an_owner_makes_changes_rotates_and_revokes_are_told_in_its_name() {
+async fn key_changes_by_an_owner_are_audited_under_its_name() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let (_, key) = new_key();
@@ -77,9 +77,9 @@ async fn keys_that_an_owner_makes_changes_rotates_and_revokes_are_told_in_its_na
     let (_, third) = new_key();
     KeyStore::create(&bench.database, &alice, &third).await.unwrap();
     let entries = log(&bench, "demo").await.split_off(3);
-    let told: Vec<&str> = entries.iter().map(|entry| entry.action.as_str()).collect();
+    let actions: Vec<&str> = entries.iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(
-        told,
+        actions,
         ["key.created", "key.changed", "key.revoked", "key.rotated", "key.revoked", "key.created"]
     );
     assert!(entries.iter().all(|entry| entry.user == Some(alice.user) && entry.key == alice.key));
@@ -89,21 +89,21 @@ async fn keys_that_an_owner_makes_changes_rotates_and_revokes_are_told_in_its_na
 }
 
 #[tokio::test]
-async fn a_rotation_by_an_operator_tells_which_key_was_replaced() {
+async fn a_rotation_by_an_operator_records_the_replaced_key() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let (_, next) = new_key();
     bench.owner.rotate_key(alice.key.unwrap(), &next).await.unwrap();
-    let told = last(&bench, "demo").await;
-    assert_eq!(told.action, "key.rotated");
+    let entry = last(&bench, "demo").await;
+    assert_eq!(entry.action, "key.rotated");
     assert_eq!(
-        (told.subject, &told.detail["replaces"]),
+        (entry.subject, &entry.detail["replaces"]),
         (Some(next.id.0.to_string()), &json!(alice.key.map(|key| key.0)))
     );
 }
 
 #[tokio::test]
-async fn noting_when_keys_were_used_is_no_change_of_a_key() {
+async fn recording_the_use_of_a_key_is_not_audited_as_a_change() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let before = actions(&bench, "demo").await;
@@ -113,7 +113,7 @@ async fn noting_when_keys_were_used_is_no_change_of_a_key() {
 }
 
 #[tokio::test]
-async fn deletions_and_restores_are_told_and_ordinary_writes_are_not() {
+async fn deletions_and_restores_are_audited_and_ordinary_writes_are_not() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let bank = bench.bank();
@@ -129,15 +129,15 @@ async fn deletions_and_restores_are_told_and_ordinary_writes_are_not() {
     let name = path("a.md");
     let mut delete = |drafts: &mut Drafts| drafts.delete(&name);
     bank.edit(&alice, std::slice::from_ref(&name), &mut delete).await.unwrap();
-    let told = last(&bench, "demo").await;
-    assert_eq!((told.action.as_str(), told.subject.as_deref()), ("documents.deleted", Some("a.md")));
-    assert_eq!(told.detail, json!({"count": 1, "names": ["a.md"]}));
-    assert_eq!((told.user, told.key), (Some(alice.user), alice.key));
+    let entry = last(&bench, "demo").await;
+    assert_eq!((entry.action.as_str(), entry.subject.as_deref()), ("documents.deleted", Some("a.md")));
+    assert_eq!(entry.detail, json!({"count": 1, "names": ["a.md"]}));
+    assert_eq!((entry.user, entry.key), (Some(alice.user), alice.key));
     bank.delete_entity(&alice, &EntityRef("thing".into())).await.unwrap();
     assert_eq!(last(&bench, "demo").await.action, "entities.deleted");
     bank.restore_backup(&alice, &backup.id, true).await.unwrap();
-    let told = last(&bench, "demo").await;
-    assert_eq!((told.action.as_str(), told.subject), ("backup.restored", Some(backup.id.clone())));
+    let entry = last(&bench, "demo").await;
+    assert_eq!((entry.action.as_str(), entry.subject), ("backup.restored", Some(backup.id.clone())));
     // A second restore takes the graph away to put it back; that is one event.
     let count = actions(&bench, "demo").await.len();
     bank.restore_backup(&alice, &backup.id, false).await.unwrap();
@@ -145,7 +145,7 @@ async fn deletions_and_restores_are_told_and_ordinary_writes_are_not() {
 }
 
 #[tokio::test]
-async fn what_did_not_happen_is_not_told() {
+async fn a_refused_action_is_not_audited() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;
     let editor = Caller { role: Role::Owner, ..bench.member("edgar", "demo", Role::Editor).await };
@@ -161,7 +161,7 @@ async fn what_did_not_happen_is_not_told() {
 }
 
 #[tokio::test]
-async fn owners_read_their_project_s_log_and_nobody_below_the_owner_of_the_table_changes_it() {
+async fn owners_read_the_audit_log_and_only_the_table_owner_can_change_it() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let bob = bench.tenant("bob", "two").await;
@@ -176,7 +176,7 @@ async fn owners_read_their_project_s_log_and_nobody_below_the_owner_of_the_table
             assert_eq!(bench.test.psql(&may), "f", "{role} may {right}");
         }
     }
-    // The functions' own role, which nobody logs in as: no change at all, and no deletion of what is young.
+    // Even the functions' role, which has no login, cannot change rows or delete recent ones.
     let may = "SELECT has_table_privilege('app_definer', 'app.audit_log', 'UPDATE') \
         OR has_any_column_privilege('app_definer', 'app.audit_log', 'UPDATE')";
     assert_eq!(bench.test.psql(may), "f");
@@ -194,7 +194,7 @@ async fn owners_read_their_project_s_log_and_nobody_below_the_owner_of_the_table
 }
 
 #[tokio::test]
-async fn a_tenant_tells_only_what_its_role_may_do() {
+async fn a_tenant_can_record_only_actions_that_its_role_allows() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let viewer = bench.member("vera", "demo", Role::Viewer).await;
@@ -216,7 +216,7 @@ async fn a_tenant_tells_only_what_its_role_may_do() {
 }
 
 #[tokio::test]
-async fn a_key_is_told_once_at_each_address_and_at_a_bounded_number() {
+async fn the_first_use_of_a_key_at_an_address_is_audited_up_to_a_limit() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let used = |address: String| AddressUse {
@@ -225,15 +225,15 @@ async fn a_key_is_told_once_at_each_address_and_at_a_bounded_number() {
         address: address.parse().unwrap(),
         at: SystemClock.now(),
     };
-    let told = async || {
-        let told = log(&bench, "demo").await;
-        told.into_iter().filter(|entry| entry.action == "key.used_from_new_address").collect::<Vec<_>>()
+    let address_entries = async || {
+        let entries = log(&bench, "demo").await;
+        entries.into_iter().filter(|entry| entry.action == "key.used_from_new_address").collect::<Vec<_>>()
     };
     for _ in 0..2 {
         let uses = [used("192.0.2.1".into()), used("192.0.2.1".into()), used("2001:db8::".into())];
         bench.database.record_addresses(&uses).await.unwrap();
     }
-    let entries = told().await;
+    let entries = address_entries().await;
     let addresses: Vec<&str> = entries.iter().filter_map(|entry| entry.address.as_deref()).collect();
     assert_eq!(addresses.len(), 2);
     assert!(addresses.contains(&"192.0.2.1") && addresses.contains(&"2001:db8::"));
@@ -242,11 +242,11 @@ async fn a_key_is_told_once_at_each_address_and_at_a_bounded_number() {
     for uses in many.chunks(100) {
         bench.database.record_addresses(uses).await.unwrap();
     }
-    assert_eq!(told().await.len(), 200);
+    assert_eq!(address_entries().await.len(), 200);
 }
 
 #[tokio::test]
-async fn old_rows_go_in_batches_and_young_ones_stay_whatever_is_asked() {
+async fn old_audit_rows_are_deleted_in_batches_and_recent_ones_never() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;
     bench.test.psql(
@@ -264,14 +264,14 @@ async fn old_rows_go_in_batches_and_young_ones_stay_whatever_is_asked() {
 }
 
 #[tokio::test]
-async fn an_operator_s_command_tells_of_a_whole_project() {
+async fn an_operator_command_lists_the_log_of_a_project() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;
     let detail = json!({"documents": 3});
     bench.owner.note_audit("demo", OperatorAction::Imported, Some("./bank"), &detail).await.unwrap();
-    let told = last(&bench, "demo").await;
-    assert_eq!((told.action.as_str(), told.subject.as_deref()), ("bank.imported", Some("./bank")));
-    assert_eq!(told.detail, detail);
+    let entry = last(&bench, "demo").await;
+    assert_eq!((entry.action.as_str(), entry.subject.as_deref()), ("bank.imported", Some("./bank")));
+    assert_eq!(entry.detail, detail);
     assert!(bench.owner.note_audit("nowhere", OperatorAction::Exported, None, &detail).await.is_err());
     assert!(bench.owner.audit(Some("nowhere"), None, 1).await.is_err());
     let since = SystemClock.now() + SignedDuration::from_secs(60);

@@ -88,7 +88,7 @@ const RECORD_TRANSACTIONS: &str = "
       FOR EACH ROW EXECUTE FUNCTION record_transaction()";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn edits_that_wait_for_one_document_share_a_transaction_and_keep_their_order() {
+async fn edits_waiting_for_one_document_share_a_transaction_in_order() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();
@@ -110,7 +110,7 @@ async fn edits_that_wait_for_one_document_share_a_transaction_and_keep_their_ord
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_edit_that_is_refused_leaves_the_text_to_the_next_and_a_conflict_is_judged_by_the_text_it_meets() {
+async fn a_refused_edit_does_not_affect_the_next_and_conflicts_are_checked_against_the_current_text() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();
@@ -152,7 +152,7 @@ async fn an_edit_that_is_refused_leaves_the_text_to_the_next_and_a_conflict_is_j
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn documents_that_share_an_edit_are_edited_together_and_made_where_they_are_missing() {
+async fn documents_of_one_edit_are_edited_together_and_created_where_missing() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();
@@ -172,7 +172,7 @@ async fn documents_that_share_an_edit_are_edited_together_and_made_where_they_ar
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_edit_that_deletes_or_renames_among_others_keeps_its_place_and_its_rights() {
+async fn a_delete_or_rename_in_a_group_keeps_its_order_and_rights() {
     let bench = Bench::new().await;
     let owner = bench.tenant("alice", "demo").await;
     let editor = bench.member("bob", "demo", Role::Editor).await;
@@ -204,7 +204,7 @@ async fn an_edit_that_deletes_or_renames_among_others_keeps_its_place_and_its_ri
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_database_refuses_spoils_no_other_edit() {
+async fn an_edit_refused_by_the_database_does_not_fail_the_others() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();
@@ -227,12 +227,12 @@ async fn what_the_database_refuses_spoils_no_other_edit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn edits_of_other_keys_never_run_in_this_ones_context() {
+async fn edits_of_different_keys_never_share_a_context() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let bob = bench.member("bob", "demo", Role::Editor).await;
     let bank = bench.bank();
-    // Every line says whose it is; the trigger holds each new one against the context that writes it.
+    // Every line names its key; the trigger compares each new line with the context that writes it.
     bench.test.psql(
         "CREATE FUNCTION hold_against_context() RETURNS trigger LANGUAGE plpgsql AS $$
          DECLARE
@@ -266,7 +266,7 @@ async fn edits_of_other_keys_never_run_in_this_ones_context() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn clients_that_go_away_hold_nobody_up() {
+async fn disconnected_clients_do_not_block_other_edits() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();
@@ -289,11 +289,11 @@ async fn clients_that_go_away_hold_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn edits_whose_transaction_is_lost_get_an_error_and_no_second_try() {
+async fn edits_of_a_lost_transaction_fail_and_are_not_retried() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();
-    // The connection ends under the write, as when the database's machine stops: nobody knows what was committed.
+    // The connection ends during the write, as when the database host stops: the outcome of the commit is unknown.
     bench.test.psql(
         "CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
          BEGIN

@@ -7,7 +7,7 @@ use memory_bank_core::store::{BackupStore, DocumentStore, Drafts, TextIndex};
 use memory_bank_test_postgres::TestDatabase;
 
 use crate::isolation::two_tenants;
-use crate::support::{Bench, path, write};
+use crate::support::{Bench, path, query_as_login, write};
 
 const FRESH: &str = "SELECT count(*) FROM documents WHERE fts IS NOT NULL";
 
@@ -24,15 +24,8 @@ fn context(user: &Caller, project: &Caller, key: &Caller) -> String {
 
 /// Runs SQL as the login role that serves; gives the rows of the last statement, members apart by `|`.
 async fn as_login(bench: &Bench, sql: &str) -> Result<String, String> {
-    let (client, connection) =
-        tokio_postgres::connect(&bench.test.url(), tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
-    let messages = client.simple_query(sql).await.map_err(|error| {
-        let error = error.as_db_error().unwrap();
-        format!("{} {}", error.code().code(), error.message())
-    })?;
     let mut rows = Vec::new();
-    for message in messages {
+    for message in query_as_login(bench, sql).await? {
         if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
             let members: Vec<&str> = (0..row.len()).map(|at| row.get(at).unwrap_or("null")).collect();
             rows.push(members.join("|"));
@@ -66,7 +59,7 @@ async fn fill(bench: &Bench) {
 }
 
 #[tokio::test]
-async fn a_search_is_right_before_and_after_the_vectors_are_filled_and_after_an_edit() {
+async fn search_is_correct_before_and_after_the_vectors_are_filled_and_after_an_edit() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let bank = bench.bank();
@@ -147,7 +140,7 @@ async fn the_filler_changes_the_vector_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_edit_of_a_stale_document_is_hot_and_one_of_a_filled_document_writes_no_word() {
+async fn an_edit_of_a_stale_document_is_a_hot_update_and_edits_write_no_words() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let bank = bench.bank();
@@ -187,7 +180,7 @@ async fn an_edit_of_a_stale_document_is_hot_and_one_of_a_filled_document_writes_
 }
 
 #[tokio::test]
-async fn the_filler_waits_for_nobody_and_writes_no_vector_of_a_text_that_changed() {
+async fn the_filler_skips_locked_rows_and_writes_no_vector_of_a_changed_text() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let bank = bench.bank();
@@ -223,7 +216,7 @@ async fn the_filler_waits_for_nobody_and_writes_no_vector_of_a_text_that_changed
 }
 
 #[tokio::test]
-async fn no_other_project_is_searched_in_any_context() {
+async fn a_search_never_reaches_another_project_in_any_context() {
     let (bench, alice, bob) = two_tenants().await;
     for filled in [false, true] {
         if filled {
@@ -244,7 +237,7 @@ async fn no_other_project_is_searched_in_any_context() {
         let writer = bench.with_scopes(&alice, vec![Right::Write]).await;
         assert_eq!(search(&bench, &writer, "secret").await.unwrap(), "");
     }
-    // Not even the numbers of the planner depend on what others write.
+    // Even the planner's estimates do not depend on other projects' rows.
     bench.test.psql("ANALYZE documents");
     assert_eq!(
         bench.test.psql(
@@ -256,7 +249,7 @@ async fn no_other_project_is_searched_in_any_context() {
 }
 
 #[tokio::test]
-async fn the_plan_goes_by_the_project_and_not_by_words_of_all_projects() {
+async fn the_plan_filters_by_project_first() {
     let (bench, alice, _) = two_tenants().await;
     bench.test.psql(&format!(
         "INSERT INTO documents (project_id, path, content, etag, fts) SELECT p.id, 'n' || n, 'x', n, to_tsvector('simple', 'x ' || n) \
@@ -273,7 +266,7 @@ async fn the_plan_goes_by_the_project_and_not_by_words_of_all_projects() {
     .await
     .unwrap();
     assert!(plan.contains("documents_project_id_path_key") && !plan.contains("documents_fts_idx"), "{plan}");
-    // What may look past the policies has the GIN index.
+    // A role that bypasses the policies uses the GIN index.
     let plan = bench
         .test
         .psql("SET enable_seqscan = off; EXPLAIN SELECT path FROM documents WHERE fts @@ 'rare'::tsquery");
@@ -281,7 +274,7 @@ async fn the_plan_goes_by_the_project_and_not_by_words_of_all_projects() {
 }
 
 #[tokio::test]
-async fn odd_queries_find_nothing_or_are_refused_with_a_reason() {
+async fn unusual_queries_find_nothing_or_are_refused_with_a_reason() {
     let (bench, alice, _) = two_tenants().await;
     for query in [
         "",
@@ -377,7 +370,7 @@ async fn texts_past_the_limits_of_a_vector_are_indexed_as_far_as_they_go() {
 }
 
 #[tokio::test]
-async fn past_what_is_computed_on_the_fly_a_search_is_refused_instead_of_being_wrong() {
+async fn a_search_over_too_much_unindexed_text_is_refused() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     bench.test.psql(&format!(
@@ -392,7 +385,7 @@ async fn past_what_is_computed_on_the_fly_a_search_is_refused_instead_of_being_w
 }
 
 #[tokio::test]
-async fn a_headline_is_short_and_nothing_in_it_but_the_marks_is_html() {
+async fn a_headline_is_short_and_its_only_html_is_the_marks() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let text = format!(
@@ -410,7 +403,7 @@ async fn a_headline_is_short_and_nothing_in_it_but_the_marks_is_html() {
 }
 
 #[tokio::test]
-async fn no_setting_of_a_session_changes_what_is_found() {
+async fn session_settings_do_not_change_search_results() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     write(&bench.bank(), &alice, "a.md", "the decisions").await.unwrap();
@@ -433,7 +426,7 @@ async fn no_setting_of_a_session_changes_what_is_found() {
 }
 
 #[tokio::test]
-async fn the_filler_sees_of_a_document_no_more_than_it_needs_and_tenants_cannot_write_the_vector() {
+async fn the_filler_has_minimal_rights_and_tenants_cannot_write_vectors() {
     let (bench, alice, _) = two_tenants().await;
     let columns = |role: &str, right: &str| {
         bench.test.psql(&format!(
@@ -464,7 +457,7 @@ async fn the_filler_sees_of_a_document_no_more_than_it_needs_and_tenants_cannot_
 
 /// Ids are unique in a project only, so a project may have a document with the id of another project's.
 #[tokio::test]
-async fn documents_of_two_projects_with_one_id_and_etag_each_get_the_vector_of_their_own_text() {
+async fn documents_with_equal_id_and_etag_get_the_vectors_of_their_own_project() {
     let (bench, alice, bob) = two_tenants().await;
     write(&bench.bank(), &bob, "theirs.md", "the words of bob").await.unwrap();
     let theirs = bench.test.psql("SELECT id || ' ' || etag FROM documents WHERE path = 'theirs.md'");
@@ -482,7 +475,7 @@ async fn documents_of_two_projects_with_one_id_and_etag_each_get_the_vector_of_t
 }
 
 #[tokio::test]
-async fn edits_and_the_filler_beside_each_other_lose_nothing_and_never_fail() {
+async fn concurrent_edits_and_filling_lose_nothing_and_never_fail() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let bank = bench.bank();
@@ -507,7 +500,7 @@ async fn edits_and_the_filler_beside_each_other_lose_nothing_and_never_fail() {
 }
 
 #[test]
-fn a_supabase_project_has_it_too() {
+fn text_search_works_on_supabase() {
     let database = TestDatabase::supabase();
     for script in ["001_schema", "002_policies", "003_functions"] {
         let file = format!("{}/../../supabase/setup/{script}.sql", env!("CARGO_MANIFEST_DIR"));

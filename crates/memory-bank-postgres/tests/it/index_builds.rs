@@ -1,5 +1,5 @@
-//! Building an index is nobody else's business: others are answered meanwhile, memory has a bound, and who may not read
-//! learns nothing of it. A lock on a table that only a build reads is the gate at which a build is held.
+//! Index builds do not affect others: other calls are answered meanwhile, memory is bounded, and callers without read
+//! learn nothing of a build. A lock on a table that only a build reads pauses a build.
 
 use std::time::{Duration, Instant};
 
@@ -102,7 +102,7 @@ fn with_memory(bench: &Bench, total: u64, per_project: u64) -> (Database, Postgr
 }
 
 #[tokio::test]
-async fn others_are_answered_while_an_index_is_built_on_a_runtime_of_one_thread() {
+async fn other_calls_are_answered_while_an_index_is_built_on_one_thread() {
     let bench = Bench::new().await;
     let (alice, bob) = (bench.tenant("alice", "demo").await, bench.tenant("bob", "other").await);
     let bank = bench.bank();
@@ -125,7 +125,7 @@ async fn others_are_answered_while_an_index_is_built_on_a_runtime_of_one_thread(
 }
 
 #[tokio::test]
-async fn a_search_that_waits_too_long_is_told_so_and_the_build_goes_on_without_it() {
+async fn a_search_that_waits_too_long_times_out_and_the_build_continues() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let (database, bank) = (bench.database.clone(), bench.bank());
@@ -146,7 +146,7 @@ async fn a_search_that_waits_too_long_is_told_so_and_the_build_goes_on_without_i
 }
 
 #[tokio::test]
-async fn a_key_that_is_revoked_while_it_waits_gets_nothing_and_learns_nothing() {
+async fn a_key_revoked_while_waiting_for_a_build_gets_nothing() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let bob = bench.member("bob", "demo", Role::Viewer).await;
@@ -162,7 +162,7 @@ async fn a_key_that_is_revoked_while_it_waits_gets_nothing_and_learns_nothing() 
     until("the build", || bench.database.index_use().building == 1).await;
     let waiting = spawn(&bob);
     bench.owner.revoke_key(bob.key.unwrap(), SystemClock.now()).await.unwrap();
-    // Who is turned away is so at once, and not told that anything is being built.
+    // A refused caller is refused at once and does not learn of the build.
     let refused = search(&bank, &bob, "albatross").await;
     assert!(matches!(refused, Err(StoreError::KeyInvalid)), "{refused:?}");
     // Her key, in a project that is not hers.
@@ -179,7 +179,7 @@ async fn a_key_that_is_revoked_while_it_waits_gets_nothing_and_learns_nothing() 
 }
 
 #[tokio::test]
-async fn a_build_that_was_begun_with_a_key_that_is_revoked_is_begun_again_by_those_who_wait() {
+async fn a_build_started_with_a_revoked_key_is_restarted_by_a_waiting_search() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let bob = bench.member("bob", "demo", Role::Viewer).await;
@@ -203,7 +203,7 @@ async fn a_build_that_was_begun_with_a_key_that_is_revoked_is_begun_again_by_tho
 }
 
 #[tokio::test]
-async fn a_project_that_is_too_large_is_refused_with_the_figures_and_not_read() {
+async fn a_project_that_is_too_large_is_refused_with_its_size_and_not_read() {
     let bench = Bench::new().await;
     let (alice, bob) = (bench.tenant("alice", "demo").await, bench.tenant("bob", "other").await);
     let (database, bank) = with_memory(&bench, 64 * MIB, MIB);
@@ -219,7 +219,7 @@ async fn a_project_that_is_too_large_is_refused_with_the_figures_and_not_read() 
     assert_eq!(found(&bank, &bob, "pelican").await, 1);
     let used = database.index_use();
     assert_eq!((used.built, used.refused_too_large, used.building), (1, 2, 0));
-    // A name that is nearly right is still said to be missing.
+    // A name that is almost right is still reported as missing.
     let fact = ObservationDraft { text: "flies".into(), source: None, timestamp: None };
     let missing = bank.add_observation(&alice, &EntityRef("Albatros".into()), fact).await;
     assert!(matches!(missing, Err(GraphError::EntityNotFound { .. })), "{missing:?}");
@@ -229,7 +229,7 @@ async fn a_project_that_is_too_large_is_refused_with_the_figures_and_not_read() 
 }
 
 #[tokio::test]
-async fn a_text_that_takes_more_than_texts_do_is_stopped_at_the_bound() {
+async fn a_build_stops_at_the_memory_bound() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let (database, bank) = with_memory(&bench, 64 * MIB, 4 * MIB);
@@ -251,7 +251,7 @@ async fn a_text_that_takes_more_than_texts_do_is_stopped_at_the_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_projects_that_do_not_fit_together_take_turns_and_do_not_evict_each_other_at_every_search() {
+async fn two_large_projects_do_not_evict_each_other_at_every_search() {
     let bench = Bench::new().await;
     let (alice, bob) = (bench.tenant("alice", "demo").await, bench.tenant("bob", "other").await);
     let (database, bank) = with_memory(&bench, 46 * MIB, 30 * MIB);
@@ -282,7 +282,7 @@ async fn two_projects_that_do_not_fit_together_take_turns_and_do_not_evict_each_
 }
 
 #[tokio::test]
-async fn searches_after_many_small_changes_share_what_is_read() {
+async fn searches_after_many_small_changes_share_one_refresh() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let (writer, bank) = (bench.bank(), PostgresBank::new(bench.another(), "demo".into()));

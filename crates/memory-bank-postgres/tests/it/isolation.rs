@@ -1,4 +1,4 @@
-//! Attempts to break in: what row-level security holds when everything above it was wrong.
+//! Row-level security and the isolation check hold even if every layer above them fails.
 
 use memory_bank_core::caller::{Caller, ProjectId, Role};
 use memory_bank_core::error::{EditError, GraphError, StoreError};
@@ -60,7 +60,7 @@ fn forged(alice: &Caller, bob: &Caller) -> Caller {
 }
 
 #[tokio::test]
-async fn a_forged_project_shows_nothing_and_takes_nothing() {
+async fn a_forged_project_id_reads_and_writes_nothing() {
     let (bench, alice, bob) = two_tenants().await;
     let (bank, thief) = (bench.bank(), forged(&alice, &bob));
     let refused = bank.read(&thief, &[path("secret.md")]).await;
@@ -86,7 +86,7 @@ async fn a_forged_project_shows_nothing_and_takes_nothing() {
 }
 
 #[tokio::test]
-async fn a_search_in_a_forged_project_finds_nothing_also_when_its_owner_has_just_searched() {
+async fn a_search_with_a_forged_project_id_finds_nothing_also_with_a_warm_index() {
     let (bench, alice, bob) = two_tenants().await;
     let (bank, thief) = (bench.bank(), forged(&alice, &bob));
     let wanted = DocumentSearch {
@@ -112,7 +112,7 @@ async fn a_search_in_a_forged_project_finds_nothing_also_when_its_owner_has_just
 }
 
 #[tokio::test]
-async fn not_there_and_not_yours_get_the_same_answer() {
+async fn missing_and_foreign_items_get_the_same_answer() {
     let (bench, alice, bob) = two_tenants().await;
     let bank = bench.bank();
     let nowhere = Caller { project: ProjectId(alice.user.0), ..alice.clone() };
@@ -136,7 +136,7 @@ async fn not_there_and_not_yours_get_the_same_answer() {
 }
 
 #[tokio::test]
-async fn a_viewer_reads_and_cannot_write_though_everything_above_let_it() {
+async fn the_database_refuses_writes_of_a_viewer() {
     let (bench, alice, _) = two_tenants().await;
     let viewer = bench.member("vera", "one", Role::Viewer).await;
     let bank = bench.bank();
@@ -154,7 +154,7 @@ async fn a_viewer_reads_and_cannot_write_though_everything_above_let_it() {
 }
 
 #[tokio::test]
-async fn an_editor_renames_and_unlinks_but_does_not_delete_though_everything_above_let_it() {
+async fn the_database_refuses_deletes_of_an_editor_and_allows_renaming() {
     let (bench, alice, _) = two_tenants().await;
     let editor = bench.member("edgar", "one", Role::Editor).await;
     let posing = Caller { role: Role::Owner, ..editor };
@@ -179,7 +179,7 @@ async fn an_editor_renames_and_unlinks_but_does_not_delete_though_everything_abo
 }
 
 #[tokio::test]
-async fn without_a_context_no_table_shows_or_takes_a_row() {
+async fn without_a_context_no_table_can_be_read_or_written() {
     let (bench, ..) = two_tenants().await;
     for table in TENANT_TABLES {
         let seen =
@@ -199,7 +199,7 @@ async fn without_a_context_no_table_shows_or_takes_a_row() {
 }
 
 #[tokio::test]
-async fn in_a_context_every_table_shows_the_tenant_s_own_rows_alone() {
+async fn in_a_context_every_table_shows_only_the_tenant_s_rows() {
     let (bench, alice, bob) = two_tenants().await;
     for table in TENANT_TABLES {
         let foreign = match table {
@@ -223,7 +223,7 @@ async fn in_a_context_every_table_shows_the_tenant_s_own_rows_alone() {
 /// The statements of a read are pipelined, and the query is sent before the context is known to have succeeded. Here the
 /// login role sees and writes everything but cannot become app_user, so that a leak would show.
 #[tokio::test]
-async fn when_the_context_fails_in_the_middle_of_the_pipeline_nothing_leaks_and_nothing_is_written() {
+async fn a_context_that_fails_within_a_pipeline_leaks_and_writes_nothing() {
     let (bench, alice, bob) = two_tenants().await;
     let role = format!("all_seeing_{}", bench.test.name());
     bench.test.psql(&format!(
@@ -248,7 +248,7 @@ async fn when_the_context_fails_in_the_middle_of_the_pipeline_nothing_leaks_and_
 }
 
 #[tokio::test]
-async fn the_proof_passes_for_a_role_that_is_neither_superuser_nor_exempt() {
+async fn the_isolation_check_passes_for_an_ordinary_role() {
     let bench = Bench::new().await;
     bench.database.prove_isolation().await.unwrap();
     let role = format!("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = '{SERVER}'");
@@ -258,7 +258,7 @@ async fn the_proof_passes_for_a_role_that_is_neither_superuser_nor_exempt() {
 }
 
 #[tokio::test]
-async fn the_proof_says_what_is_wrong() {
+async fn the_isolation_check_names_each_fault() {
     let bench = Bench::new().await;
     let refusal = async || match bench.database.prove_isolation().await {
         Err(IsolationError::NotIsolated(reason)) => reason,
@@ -275,7 +275,7 @@ async fn the_proof_says_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn the_proof_finds_an_open_policy_though_there_is_no_row_yet_and_though_it_is_not_for_reading() {
+async fn the_isolation_check_finds_an_open_policy_without_rows_and_for_writing() {
     let bench = Bench::new().await;
     let refusal = async || match bench.database.prove_isolation().await {
         Err(IsolationError::NotIsolated(reason)) => reason,
@@ -298,7 +298,7 @@ async fn the_proof_finds_an_open_policy_though_there_is_no_row_yet_and_though_it
 }
 
 #[tokio::test]
-async fn the_login_role_by_itself_reads_no_tenant_s_table() {
+async fn the_login_role_itself_reads_no_tenant_table() {
     let (bench, ..) = two_tenants().await;
     for table in TENANT_TABLES {
         let may =

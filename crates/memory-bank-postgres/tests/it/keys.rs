@@ -17,7 +17,7 @@ fn at(text: &str) -> Timestamp {
 }
 
 #[tokio::test]
-async fn a_key_makes_its_caller_and_is_not_stored() {
+async fn a_key_resolves_to_its_caller_and_is_not_stored() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let (plain, key) = new_key();
@@ -32,7 +32,7 @@ async fn a_key_makes_its_caller_and_is_not_stored() {
 }
 
 #[tokio::test]
-async fn unknown_hashes_and_keys_of_former_members_find_nobody() {
+async fn unknown_hashes_and_keys_of_former_members_resolve_to_nobody() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;
     assert_eq!(KeyDirectory::find(&bench.database, &KeyHash::from_bytes([7; 32])).await.unwrap(), None);
@@ -46,7 +46,7 @@ async fn unknown_hashes_and_keys_of_former_members_find_nobody() {
 }
 
 #[tokio::test]
-async fn an_owner_manages_the_keys_that_are_its_own() {
+async fn an_owner_manages_its_own_keys() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let other = bench.member("olga", "demo", Role::Owner).await;
@@ -72,7 +72,7 @@ async fn an_owner_manages_the_keys_that_are_its_own() {
 }
 
 #[tokio::test]
-async fn of_very_many_keys_those_that_are_good_and_the_newest_are_listed() {
+async fn long_key_lists_show_valid_and_newest_keys() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     bench.test.psql(&format!(
@@ -91,7 +91,7 @@ async fn of_very_many_keys_those_that_are_good_and_the_newest_are_listed() {
 }
 
 #[tokio::test]
-async fn only_owners_make_keys_though_everything_above_let_them() {
+async fn the_database_lets_only_owners_create_keys() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;
     let mut editor = bench.member("edgar", "demo", Role::Editor).await;
@@ -102,7 +102,7 @@ async fn only_owners_make_keys_though_everything_above_let_them() {
 }
 
 #[tokio::test]
-async fn rotation_revokes_one_key_and_makes_another_like_it() {
+async fn rotation_revokes_a_key_and_creates_an_equal_one() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let (old, key) = new_key();
@@ -144,7 +144,7 @@ async fn a_later_use_is_never_replaced_by_an_earlier_one() {
 }
 
 #[tokio::test]
-async fn bootstrap_makes_what_is_missing_and_always_a_key() {
+async fn bootstrap_creates_missing_accounts_and_always_a_key() {
     let bench = Bench::new().await;
     let first = bench.tenant("alice", "demo").await;
     let second = bench.tenant("alice", "demo").await;
@@ -156,7 +156,7 @@ async fn bootstrap_makes_what_is_missing_and_always_a_key() {
 }
 
 #[tokio::test]
-async fn administration_says_what_is_missing_taken_or_refused() {
+async fn administration_errors_name_missing_duplicate_and_refused_items() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;
     let user = NewUser { id: UserId(SystemEntropy.id()), name: "alice".into(), email: None };
@@ -189,14 +189,14 @@ async fn administration_says_what_is_missing_taken_or_refused() {
 }
 
 #[tokio::test]
-async fn revoked_and_expired_keys_are_listed_when_all_are_asked_for() {
+async fn revoked_and_expired_keys_are_listed_on_request() {
     let bench = Bench::new().await;
     bench.tenant("alice", "demo").await;
     let (_, key) = new_key();
     let expired = NewKey { expires_at: Some(key.created_at + 1.hour()), ..key };
     bench.owner.create_key("demo", "alice", &expired).await.unwrap();
     let count = async |all| bench.owner.keys("demo", all).await.unwrap().len();
-    // The system's clock stands later than the hour in which this key was good.
+    // The system's clock is later than the hour in which this key was valid.
     let past = bench.test.psql(
         "UPDATE api_keys SET expires_at = now() - interval '1 hour' WHERE expires_at IS NOT NULL RETURNING 1",
     );

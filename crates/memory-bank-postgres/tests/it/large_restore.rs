@@ -1,5 +1,5 @@
-//! Search after a restore that changed tens of thousands of rows with a few statements. Following them with one statement
-//! took longer than a statement may.
+//! Search after a restore that changed tens of thousands of rows with a few statements. Reading these changes with one
+//! statement exceeded the statement time-out.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ fn fill(bench: &Bench, caller: &Caller) {
     ));
 }
 
-/// Searches again while the index is being built, as clients are told to.
+/// Searches again while the index is being built, as the error advises.
 async fn again<T, E: std::fmt::Debug>(
     mut search: impl AsyncFnMut() -> Result<T, E>,
     is_building: impl Fn(&E) -> bool,
@@ -69,7 +69,7 @@ async fn lines(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<String> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn both_searches_answer_after_a_large_restore() {
+async fn document_and_graph_search_work_after_a_large_restore() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();

@@ -130,7 +130,7 @@ async fn reached(string: &str, supabase_root: Option<&str>) -> Result<(), String
 }
 
 #[tokio::test]
-async fn sslmode_ends_as_it_does_for_psql() {
+async fn sslmode_has_the_same_results_as_in_psql() {
     let servers = Servers::start();
     let ways = [
         ("127.0.0.1", "either"),
@@ -156,7 +156,7 @@ async fn sslmode_ends_as_it_does_for_psql() {
 }
 
 #[tokio::test]
-async fn with_supabase_s_names_a_chain_counts_an_expired_certificate_does_not_and_only_disable_lowers_it() {
+async fn supabase_hosts_require_a_valid_certificate_chain_unless_disabled() {
     let servers = Servers::start();
     let root = std::fs::read_to_string(servers.file("root.pem")).unwrap();
     let host = "db.test.supabase.co";
@@ -190,7 +190,7 @@ async fn with_supabase_s_names_a_chain_counts_an_expired_certificate_does_not_an
 }
 
 #[tokio::test]
-async fn an_address_without_a_name_several_hosts_and_odd_passwords_work() {
+async fn urls_with_hostaddr_several_hosts_and_unusual_passwords_work() {
     let servers = Servers::start();
     let port = servers.server.port();
     let root = named(&servers.file("root.pem"));

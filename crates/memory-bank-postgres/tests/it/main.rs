@@ -8,26 +8,26 @@
 )]
 
 mod audit;
+mod connection_loss;
 mod contract;
 mod edit_groups;
-mod faults;
 mod fts;
 mod index_builds;
-mod intruder;
 mod isolation;
+mod key_proof;
 mod keys;
 mod large_restore;
 mod libpq;
+mod migration_scripts;
 mod migrations;
 mod partitions;
-mod proof;
 mod quota;
 mod ranking;
-mod readers;
+mod read_pool;
 mod round_trips;
-mod scale;
-mod scripts;
+mod row_level_security;
 mod search;
+mod search_scale;
 mod sessions;
 mod supabase;
 mod support;

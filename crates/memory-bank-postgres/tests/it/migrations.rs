@@ -11,7 +11,7 @@ use tokio_postgres::NoTls;
 use crate::support::{Bench, read, write};
 
 #[tokio::test]
-async fn psql_and_the_server_bring_the_same_schema_and_again_changes_nothing() {
+async fn psql_and_the_server_create_the_same_schema_and_repeating_changes_nothing() {
     let bench = Bench::new().await;
     let (by_psql, by_server) = (TestDatabase::empty(), TestDatabase::empty());
     by_psql.migrate_with_psql(MIGRATOR);
@@ -26,7 +26,7 @@ async fn psql_and_the_server_bring_the_same_schema_and_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_database_that_an_init_folder_filled_as_superuser_is_recognised() {
+async fn a_database_created_by_the_init_folder_is_recognised() {
     let bench = Bench::new().await;
     let filled = TestDatabase::empty();
     filled.migrate_with_psql("postgres");
@@ -48,7 +48,7 @@ async fn replicas_that_start_together_migrate_once() {
 }
 
 #[tokio::test]
-async fn the_serving_role_sees_what_is_applied() {
+async fn the_server_role_sees_applied_migrations() {
     let bench = Bench::new().await;
     let migrations = bench.database.migrations().await.unwrap();
     assert_eq!(migrations.first().map(|one| one.version), Some("001_schema"));
@@ -59,7 +59,7 @@ async fn the_serving_role_sees_what_is_applied() {
 }
 
 #[tokio::test]
-async fn a_role_that_may_only_serve_is_told_who_must_migrate() {
+async fn migrating_with_the_server_role_names_the_required_role() {
     let bench = Bench::new().await;
     let empty = TestDatabase::empty();
     let refused = bench.open(&empty.url(), 1).migrate().await.unwrap_err();
@@ -67,7 +67,7 @@ async fn a_role_that_may_only_serve_is_told_who_must_migrate() {
     assert!(refused.to_string().contains("memory-bank-mcp migrate"));
 }
 
-/// All that is in a database, whoever made it, one fact a line; roles are the cluster's, and not in it.
+/// Everything in a database, one fact per line; roles belong to the cluster and are not included.
 pub(crate) const CONTENTS: &str = "
     WITH spaces AS (SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'),
     facts (fact) AS (
@@ -113,7 +113,7 @@ COMMIT;
 ";
 
 #[tokio::test]
-async fn the_guide_s_rollback_leaves_nothing_behind_and_the_scripts_run_again() {
+async fn the_guide_s_rollback_removes_everything_and_the_scripts_run_again() {
     for role in [MIGRATOR, "postgres", SUPABASE] {
         let around = Bench::new().await;
         let database = if role == SUPABASE { TestDatabase::supabase() } else { TestDatabase::empty() };
@@ -143,7 +143,7 @@ async fn the_guide_s_rollback_leaves_nothing_behind_and_the_scripts_run_again() 
 }
 
 #[tokio::test]
-async fn the_rollback_script_leaves_nothing_behind_and_the_database_can_be_migrated_again() {
+async fn the_rollback_script_removes_everything_and_the_database_can_be_migrated_again() {
     for role in [MIGRATOR, "postgres"] {
         let bench = Bench::new().await;
         let database = TestDatabase::empty();
@@ -175,7 +175,7 @@ async fn the_rollback_script_changes_nothing_unless_the_session_names_the_databa
     assert_eq!(database.schema(), before);
 }
 
-/// What a version before 2.0 left: its nine rows, or its first three without the tables of today.
+/// The migrations table of a version before 2.0: nine rows, or the first three without today's tables.
 const BEFORE_TWO: [&str; 2] = [
     "INSERT INTO schema_migrations SELECT unnest(ARRAY['004_state_and_backups', '005_graph_changes', '006_audit', \
      '007_files', '008_document_reads', '009_audit_of_restores'])",
@@ -183,7 +183,7 @@ const BEFORE_TWO: [&str; 2] = [
 ];
 
 #[tokio::test]
-async fn a_database_from_before_two_is_recognised_and_nothing_in_it_is_changed() {
+async fn a_database_of_version_1_is_recognised_and_not_changed() {
     let bench = Bench::new().await;
     for made_before in BEFORE_TWO {
         let old = TestDatabase::migrated();
@@ -225,7 +225,7 @@ fn script_names() -> Vec<String> {
 }
 
 #[test]
-fn the_two_folders_hold_the_same_three_scripts_as_files() {
+fn both_script_folders_contain_the_same_three_files() {
     let supabase = scripts("supabase/setup");
     assert_eq!(supabase.keys().cloned().collect::<Vec<_>>(), script_names());
     let mut migrations = scripts("migrations");
@@ -271,7 +271,7 @@ async fn the_rollback_script_names_the_databases_that_still_use_the_roles() {
     let script =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations/rollback.sql"));
     let script = script.unwrap();
-    // A warning is an error here, so that what it says comes back.
+    // A warning is an error here, so that its text is returned.
     let loud = script.replace("RAISE NOTICE 'roles that stay", "RAISE EXCEPTION 'roles that stay");
     assert_ne!(loud, script);
     let file = std::env::temp_dir().join(format!("{}.sql", one.name()));
@@ -285,11 +285,11 @@ async fn the_rollback_script_names_the_databases_that_still_use_the_roles() {
     one.roll_back_with_psql(MIGRATOR, &confirm).unwrap();
 }
 
-/// What depends on a role and belongs to no database, as PostgreSQL sees it while another database is dropped.
+/// A role dependency without a database, as PostgreSQL reports it while another database is dropped.
 const NAMELESS: &str = "FROM pg_shdepend WHERE classid = 'pg_database'::regclass AND objid = 4294967000";
 
 #[tokio::test]
-async fn the_rollback_script_waits_for_a_database_that_is_dropped_at_the_same_moment() {
+async fn the_rollback_script_waits_for_a_database_being_dropped() {
     let bench = Bench::new().await;
     let server = OwnServer::start();
     let url = server.url_of(MIGRATOR);

@@ -1,5 +1,4 @@
-//! The keys that the catalogue has, and the partitions of the events: made ahead, dropped when they are old, closed to whoever
-//! names one.
+//! Keys in the catalog, and partitions of the events: created ahead, dropped when old, and not readable by name.
 
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use memory_bank_core::clock::{Clock, SystemClock};
@@ -10,7 +9,7 @@ use memory_bank_test_postgres::{MIGRATOR, SERVER};
 use crate::isolation::two_tenants;
 use crate::support::Bench;
 
-/// What is known by a key of its own and not by its project: accounts, and the list of projects itself.
+/// Tables whose key does not contain the project: accounts, and the list of projects.
 const GLOBAL: [&str; 2] = ["public.users", "public.projects"];
 /// The one unique constraint of a tenant's table that holds no project: a key is found by its hash.
 const NOT_OF_A_PROJECT: [&str; 1] = ["api_keys_key_hash_key"];
@@ -20,7 +19,7 @@ fn named(tables: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn every_key_of_a_tenant_s_table_holds_the_project() {
+async fn every_key_of_a_tenant_table_contains_the_project() {
     let bench = Bench::new().await;
     let tenant: Vec<&str> = TENANT_TABLES.into_iter().filter(|name| !GLOBAL.contains(name)).collect();
     let (tenant, all, global) = (named(&tenant), named(&TENANT_TABLES), named(&GLOBAL));
@@ -44,7 +43,7 @@ async fn every_key_of_a_tenant_s_table_holds_the_project() {
          WHERE (i.indisunique OR i.indisexclusion) AND {project} <> ALL (i.indkey[0:i.indnkeyatts - 1])"
     );
     assert_eq!(bench.test.psql(&unique), NOT_OF_A_PROJECT.join("\n"), "unique over all projects");
-    // To another tenant's table the project goes with what it refers to, at the same place of both sides.
+    // A foreign key to a tenant table contains the project at the same position on both sides.
     let foreign = format!(
         "SELECT c.conrelid::regclass || ' ' || c.conname FROM unnest(ARRAY[{tenant}]::oid[]) AS t \
          JOIN pg_constraint c ON c.conrelid = t AND c.contype = 'f' WHERE c.confrelid NOT IN ({global}) AND NOT EXISTS ( \
@@ -55,7 +54,7 @@ async fn every_key_of_a_tenant_s_table_holds_the_project() {
 }
 
 #[tokio::test]
-async fn the_check_of_the_keys_finds_a_table_that_forgets_the_project() {
+async fn the_key_check_finds_a_table_without_the_project() {
     let bench = Bench::new().await;
     bench.test.psql("ALTER TABLE documents DROP CONSTRAINT documents_pkey, ADD PRIMARY KEY (id)");
     let unique = "SELECT count(*) FROM pg_index i WHERE i.indrelid = 'documents'::regclass AND i.indisunique AND \
@@ -93,7 +92,7 @@ async fn clean(bench: &Bench) {
 }
 
 #[tokio::test]
-async fn partitions_are_there_ahead_and_the_login_role_needs_no_right_to_make_them() {
+async fn partitions_are_created_ahead_without_rights_of_the_login_role() {
     let bench = Bench::new().await;
     let covers = "SELECT count(*) FROM generate_series(0, 3) AS h WHERE EXISTS (SELECT FROM app.event_partitions() p \
         WHERE p.begins <= now() + h * interval '1 hour' AND p.ends > now() + h * interval '1 hour')";
@@ -120,7 +119,7 @@ async fn partitions_are_there_ahead_and_the_login_role_needs_no_right_to_make_th
 }
 
 #[tokio::test]
-async fn an_event_goes_into_the_partition_of_its_time_and_into_the_default_one_where_there_is_none() {
+async fn events_are_stored_in_the_partition_of_their_time_or_in_the_default_one() {
     let (bench, ..) = two_tenants().await;
     clean(&bench).await;
     let place = "SELECT string_agg(DISTINCT (tableoid::regclass)::text, ' ') FROM mcp_events";
@@ -133,7 +132,7 @@ async fn an_event_goes_into_the_partition_of_its_time_and_into_the_default_one_w
         SELECT id, id, 9, user_id, project_id, '{}' FROM sessions";
     bench.test.psql(event);
     assert_eq!(bench.test.psql(default), "2");
-    // What is in the default one stays there; the hours after it get partitions, and nothing is lost or there twice.
+    // Rows in the default partition stay there; later hours get partitions, and no row is lost or duplicated.
     clean(&bench).await;
     assert_eq!(bench.test.psql(default), "2");
     assert!(partitions(&bench).len() >= 3);
@@ -141,7 +140,7 @@ async fn an_event_goes_into_the_partition_of_its_time_and_into_the_default_one_w
 }
 
 #[tokio::test]
-async fn old_partitions_are_dropped_and_what_is_younger_stays() {
+async fn old_partitions_are_dropped_and_recent_events_stay() {
     let (bench, ..) = two_tenants().await;
     for hours in [3, 20, 27, 40] {
         aged(&bench, hours);
@@ -163,7 +162,7 @@ async fn old_partitions_are_dropped_and_what_is_younger_stays() {
 }
 
 #[tokio::test]
-async fn a_server_whose_clock_is_ahead_drops_nothing_that_the_others_keep() {
+async fn a_server_with_a_fast_clock_drops_no_recent_partition() {
     let (bench, ..) = two_tenants().await;
     for hours in [20, 27] {
         aged(&bench, hours);
@@ -177,7 +176,7 @@ async fn a_server_whose_clock_is_ahead_drops_nothing_that_the_others_keep() {
 }
 
 #[tokio::test]
-async fn a_reader_that_holds_the_events_stops_no_writer_and_the_partition_goes_the_next_time() {
+async fn a_partition_locked_by_a_reader_blocks_no_writer_and_is_dropped_later() {
     let (bench, alice, _) = two_tenants().await;
     aged(&bench, 40);
     let (mut client, connection) =
@@ -206,7 +205,7 @@ async fn a_reader_that_holds_the_events_stops_no_writer_and_the_partition_goes_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replicas_that_clean_up_together_make_and_drop_each_partition_once() {
+async fn concurrent_cleanups_create_and_drop_each_partition_once() {
     let (bench, ..) = two_tenants().await;
     for partition in partitions(&bench) {
         bench.test.psql(&format!("DROP TABLE {partition}"));
@@ -233,7 +232,7 @@ async fn replicas_that_clean_up_together_make_and_drop_each_partition_once() {
 }
 
 #[tokio::test]
-async fn a_partition_shows_nothing_by_its_own_name() {
+async fn a_partition_cannot_be_read_directly() {
     let (bench, ..) = two_tenants().await;
     clean(&bench).await;
     let mut all = partitions(&bench);
@@ -258,7 +257,7 @@ async fn a_partition_shows_nothing_by_its_own_name() {
 }
 
 #[tokio::test]
-async fn the_proof_finds_a_partition_that_is_open() {
+async fn the_isolation_check_finds_a_readable_partition() {
     let bench = Bench::new().await;
     clean(&bench).await;
     let partition = partitions(&bench).remove(0);

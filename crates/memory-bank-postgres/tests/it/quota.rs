@@ -1,11 +1,11 @@
-//! How many bytes a project holds, counted by triggers, and what is refused past its quota.
+//! The bytes of a project, counted by triggers, and writes refused over its quota.
 
 use memory_bank_core::error::EditError;
 use memory_bank_core::store::{BackupError, BackupStore, DocumentStore, Drafts, EntityDraft, GraphStore};
 
 use crate::support::{Bench, path, read, write};
 
-/// What the counters say, and what there is.
+/// The counters and the real sizes.
 const COUNTED: &str = "SELECT \
     (SELECT coalesce(sum(bytes), 0) FROM app.stored_bytes WHERE kind = 'documents') = \
       (SELECT coalesce(sum(octet_length(content)), 0) FROM documents), \
@@ -19,7 +19,7 @@ fn assert_counted(bench: &Bench) {
 }
 
 #[tokio::test]
-async fn every_byte_that_comes_and_goes_is_counted() {
+async fn stored_and_deleted_bytes_are_counted() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let bank = bench.bank();
@@ -48,7 +48,7 @@ async fn every_byte_that_comes_and_goes_is_counted() {
 }
 
 #[tokio::test]
-async fn past_the_quota_nothing_comes_and_all_may_go() {
+async fn over_the_quota_writes_are_refused_and_deletes_allowed() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let bank = bench.bank();
@@ -62,7 +62,7 @@ async fn past_the_quota_nothing_comes_and_all_may_go() {
         "{refused:?}"
     );
     assert_eq!(read(&bank, &alice, "b.md").await, None);
-    // What was read of the document and what the backup holds are more than the quota together.
+    // The document and the backup together exceed the quota.
     let refused = bank.restore_backup(&alice, &backup.id, false).await;
     assert!(matches!(&refused, Err(BackupError::Refused(text)) if text.contains("quota")), "{refused:?}");
     assert_eq!(read(&bank, &alice, "a.md").await.map(|text| text.len()), Some(1000));
@@ -79,7 +79,7 @@ async fn past_the_quota_nothing_comes_and_all_may_go() {
 }
 
 #[tokio::test]
-async fn a_server_s_own_bound_counts_where_a_project_has_none() {
+async fn the_server_default_quota_applies_without_a_project_quota() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let small = memory_bank_postgres::PostgresBank::new(
@@ -93,7 +93,7 @@ async fn a_server_s_own_bound_counts_where_a_project_has_none() {
 }
 
 #[tokio::test]
-async fn edits_of_one_project_count_in_rows_of_their_connections() {
+async fn edits_are_counted_in_one_row_per_connection() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let bank = bench.bank();
@@ -108,7 +108,7 @@ async fn edits_of_one_project_count_in_rows_of_their_connections() {
 }
 
 #[tokio::test]
-async fn documents_that_plain_sql_changes_or_moves_are_counted_in_their_projects() {
+async fn documents_changed_or_moved_by_sql_are_counted_in_their_projects() {
     const OF_PROJECTS: &str = "SELECT bool_and(s.bytes = d.bytes) AND count(*) = 2 FROM \
         (SELECT project_id, sum(bytes) AS bytes FROM app.stored_bytes WHERE kind = 'documents' GROUP BY 1) s JOIN \
         (SELECT project_id, sum(octet_length(content)) AS bytes FROM documents GROUP BY 1) d USING (project_id)";

@@ -19,7 +19,7 @@ fn shown(name: &str, place: &str, score: f64) -> String {
 }
 
 #[tokio::test]
-async fn both_engines_answer_every_question_alike() {
+async fn both_stores_rank_every_question_alike() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();
@@ -42,7 +42,7 @@ async fn both_engines_answer_every_question_alike() {
         };
         bank.add_observation(&caller, &EntityRef(observation.entity_id.clone()), draft).await.unwrap();
     }
-    // What a folder's index holds of the same bank, with the times at which it was written here.
+    // A folder's index of the same bank, with the times of the writes here.
     let (mut index, graph) = (Index::default(), bank_graph(&bank, &caller).await);
     for (name, text) in suite::DOCUMENTS {
         let at = bench.test.psql(&format!(
@@ -52,7 +52,7 @@ async fn both_engines_answer_every_question_alike() {
     }
     index.follow_graph(&graph, None);
     let questions: Vec<_> = suite::questions().into_iter().chain(suite::typos()).collect();
-    let (asked, mut answered) = (questions.len(), 0);
+    let (total, mut answered) = (questions.len(), 0);
     for question in questions {
         let query = Query::parse(&question.ask).unwrap();
         let (theirs, ours) = if question.place == "graph" {
@@ -84,7 +84,7 @@ async fn both_engines_answer_every_question_alike() {
                 case_sensitive: false,
                 days: (None, None),
             };
-            let asked = DocumentSearch {
+            let request = DocumentSearch {
                 query,
                 files: Vec::new(),
                 limit: 10,
@@ -93,13 +93,13 @@ async fn both_engines_answer_every_question_alike() {
             };
             (
                 listed(index.search_documents(&wanted).hits),
-                listed(bank.search_documents(&caller, &asked).await.unwrap().hits),
+                listed(bank.search_documents(&caller, &request).await.unwrap().hits),
             )
         };
         answered += usize::from(!theirs.is_empty());
         assert_eq!(ours, theirs, "{}", question.ask);
     }
-    assert!(answered > 50 && answered * 10 > asked * 9, "{answered} of {asked}");
+    assert!(answered > 50 && answered * 10 > total * 9, "{answered} of {total}");
 }
 
 /// The graph as an export gives it.

@@ -18,7 +18,7 @@ use memory_bank_test_postgres::proxy::CountingProxy;
 
 use crate::support::{Bench, new_key, path, write};
 
-/// The most rounds in which the least round trips are looked for.
+/// The maximum number of rounds to find the minimum.
 const ROUNDS: usize = 16;
 
 /// The least round trips that each use case took, and the right number. A busy machine draws an answer out, and what was
@@ -28,7 +28,7 @@ struct Trips(BTreeMap<&'static str, (usize, usize)>);
 
 impl Trips {
     fn note(&mut self, round: usize, what: &'static str, took: usize, right: usize) {
-        // Statements are prepared once a connection; what counts is every time after that.
+        // Statements are prepared once per connection; later uses are measured.
         if round >= 2 {
             let (least, _) = self.0.entry(what).or_insert((took, right));
             *least = took.min(*least);
@@ -48,7 +48,7 @@ impl Trips {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_costs_one_round_trip_and_an_edit_two() {
+async fn a_read_takes_one_round_trip_and_an_edit_two() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let proxy = CountingProxy::to(bench.test.port());
@@ -119,7 +119,7 @@ async fn a_read_costs_one_round_trip_and_an_edit_two() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_edit_that_archives_costs_three_round_trips_whatever_archives_there_are() {
+async fn an_archiving_edit_takes_three_round_trips() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let proxy = CountingProxy::to(bench.test.port());
@@ -160,7 +160,7 @@ async fn an_edit_that_archives_costs_three_round_trips_whatever_archives_there_a
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fact_given_again_costs_no_further_round_trip_and_is_found_by_an_index() {
+async fn a_repeated_fact_takes_no_more_round_trips_and_uses_an_index() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let proxy = CountingProxy::to(bench.test.port());
@@ -182,7 +182,7 @@ async fn a_fact_given_again_costs_no_further_round_trip_and_is_found_by_an_index
         }
     }
     counted.check();
-    // Under row-level security an index serves only what leaks nothing: the plan is looked at as the role that asks.
+    // Under row-level security an index serves only leakproof conditions, so the plan is checked as the querying role.
     let project = caller.project.0;
     bench.test.psql(&format!(
         "INSERT INTO public.graph_observations (project_id, id, entity_id, content, \"timestamp\", at) \

@@ -1,4 +1,4 @@
-//! Search follows what is committed, whoever commits it, by the folder's ranking.
+//! Search follows every commit, also of other replicas, with the folder's ranking.
 
 use memory_bank_core::caller::Caller;
 use memory_bank_core::graph::Entity;
@@ -45,7 +45,7 @@ async fn put(bank: &PostgresBank, caller: &Caller, name: &str) -> Entity {
 }
 
 #[tokio::test]
-async fn a_search_sees_what_another_replica_has_just_written() {
+async fn a_search_sees_writes_of_another_replica_at_once() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let (here, there) = (bench.bank(), PostgresBank::new(bench.another(), "demo".into()));
@@ -57,7 +57,7 @@ async fn a_search_sees_what_another_replica_has_just_written() {
 }
 
 #[tokio::test]
-async fn the_graph_is_followed_by_its_changes() {
+async fn graph_search_follows_changes() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let (here, there) = (bench.bank(), PostgresBank::new(bench.another(), "demo".into()));
@@ -83,7 +83,7 @@ async fn the_graph_is_followed_by_its_changes() {
 }
 
 #[tokio::test]
-async fn a_restored_backup_is_found_again() {
+async fn search_finds_a_restored_backup() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();

@@ -1,4 +1,4 @@
-//! Sessions and events.
+//! Sessions and events on PostgreSQL.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ fn event(caller: &Caller, session: &SessionRecord, place: u32, message: &str) ->
 }
 
 #[tokio::test]
-async fn any_replica_finds_a_session_and_nobody_but_its_owner_does() {
+async fn only_its_owner_finds_a_session_on_any_replica() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let colleague = bench.member("carol", "one", Role::Owner).await;
@@ -85,7 +85,7 @@ async fn any_replica_finds_a_session_and_nobody_but_its_owner_does() {
 }
 
 #[tokio::test]
-async fn what_a_client_says_of_itself_is_kept_even_with_a_null_character() {
+async fn client_info_is_stored_also_with_a_null_character() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let odd = SessionRecord { client: json!({"na\0me": "a\0b"}), ..session(&alice) };
@@ -95,7 +95,7 @@ async fn what_a_client_says_of_itself_is_kept_even_with_a_null_character() {
 }
 
 #[tokio::test]
-async fn a_project_has_a_bounded_number_of_sessions() {
+async fn the_number_of_sessions_of_a_project_is_limited() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     for _ in 0..2 {
@@ -106,7 +106,7 @@ async fn a_project_has_a_bounded_number_of_sessions() {
 }
 
 #[tokio::test]
-async fn who_is_no_member_any_more_is_told_so_and_not_that_there_is_no_room() {
+async fn a_removed_member_gets_the_reason_and_not_a_limit_error() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let bob = bench.member("bob", "one", Role::Viewer).await;
@@ -125,21 +125,21 @@ async fn who_is_no_member_any_more_is_told_so_and_not_that_there_is_no_room() {
 }
 
 #[tokio::test]
-async fn subscriptions_come_once_and_go() {
+async fn subscriptions_are_stored_once_and_removed() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let opened = session(&alice);
     bench.database.open(&alice, &opened, limits(10)).await.unwrap();
     for _ in 0..2 {
-        let kept = bench.database.subscribe(&alice, opened.id, "u", true).await.unwrap().unwrap();
-        assert_eq!(kept.subscriptions, BTreeSet::from(["u".to_owned()]));
+        let stored = bench.database.subscribe(&alice, opened.id, "u", true).await.unwrap().unwrap();
+        assert_eq!(stored.subscriptions, BTreeSet::from(["u".to_owned()]));
     }
-    let kept = bench.database.subscribe(&alice, opened.id, "u", false).await.unwrap().unwrap();
-    assert!(kept.subscriptions.is_empty());
+    let stored = bench.database.subscribe(&alice, opened.id, "u", false).await.unwrap().unwrap();
+    assert!(stored.subscriptions.is_empty());
 }
 
 #[tokio::test]
-async fn uses_are_noted_and_an_earlier_one_changes_nothing() {
+async fn the_last_use_is_recorded_and_never_moved_back() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let opened = session(&alice);
@@ -159,7 +159,7 @@ async fn uses_are_noted_and_an_earlier_one_changes_nothing() {
 }
 
 #[tokio::test]
-async fn events_are_replayed_in_order_to_their_owner_alone() {
+async fn events_are_replayed_in_order_only_to_their_owner() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let bob = bench.tenant("bob", "two").await;
@@ -178,9 +178,9 @@ async fn events_are_replayed_in_order_to_their_owner_alone() {
     let start = EventId { stream: hers.id.0, place: 0 };
     let replayed = bench.another().after(&alice, hers.id, start, 10).await.unwrap();
     assert_eq!(replayed.iter().map(|event| event.id.place).collect::<Vec<_>>(), [1, 2, 3]);
-    for (kept, sent) in replayed.iter().zip([nul, plain, "{}"]) {
+    for (stored, sent) in replayed.iter().zip([nul, plain, "{}"]) {
         let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
-        assert_eq!(value(&kept.message), value(sent));
+        assert_eq!(value(&stored.message), value(sent));
     }
     assert!(replayed[2].last && !replayed[0].last);
     let second = EventId { place: 1, ..start };
@@ -191,7 +191,7 @@ async fn events_are_replayed_in_order_to_their_owner_alone() {
 }
 
 #[tokio::test]
-async fn an_event_does_not_exist_for_a_key_that_lacks_a_right_which_it_takes() {
+async fn an_event_is_hidden_from_a_key_without_its_required_right() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let hers = session(&alice);
@@ -210,13 +210,13 @@ async fn an_event_does_not_exist_for_a_key_that_lacks_a_right_which_it_takes() {
         (vec![Right::Read, Right::Write], vec![1, 2, 3]),
     ] {
         let key = bench.with_scopes(&alice, scopes.clone()).await;
-        // The database asks the key, whatever a server believes that it may.
+        // The database checks the key, whatever a server has cached.
         for believed in [scopes.clone(), vec![]] {
             let caller = Caller { scopes: believed, ..key.clone() };
             let found = bench.database.after(&caller, hers.id, start, 10).await.unwrap();
             let places: Vec<u32> = found.iter().map(|event| event.id.place).collect();
             assert_eq!(places, seen, "{scopes:?}");
-            assert!(found.iter().zip(&events).all(|(found, kept)| found.needs == kept.needs));
+            assert!(found.iter().zip(&events).all(|(found, stored)| found.needs == stored.needs));
         }
     }
     // Neither does it after the role was taken away which gave the right.
@@ -227,7 +227,7 @@ async fn an_event_does_not_exist_for_a_key_that_lacks_a_right_which_it_takes() {
 }
 
 #[tokio::test]
-async fn events_of_a_session_that_is_gone_or_another_s_are_passed_over() {
+async fn events_of_missing_or_foreign_sessions_are_skipped() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let bob = bench.tenant("bob", "two").await;
@@ -243,7 +243,7 @@ async fn events_of_a_session_that_is_gone_or_another_s_are_passed_over() {
 }
 
 #[tokio::test]
-async fn what_is_old_goes_in_small_batches_and_by_one_replica_at_a_time() {
+async fn old_sessions_and_events_are_removed_in_small_batches_by_one_replica_at_a_time() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
     let live = session(&alice);

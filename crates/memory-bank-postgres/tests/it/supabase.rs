@@ -23,7 +23,7 @@ fn set_up() -> TestDatabase {
 }
 
 #[tokio::test]
-async fn psql_the_sql_editor_and_the_server_bring_a_supabase_project_to_the_same_end() {
+async fn psql_sql_editor_and_server_create_the_same_schema_on_supabase() {
     let (by_psql, by_editor, by_server) =
         (TestDatabase::supabase(), TestDatabase::supabase(), TestDatabase::supabase());
     for script in scripts() {
@@ -41,7 +41,7 @@ async fn psql_the_sql_editor_and_the_server_bring_a_supabase_project_to_the_same
     assert_eq!(server.database.migrate().await.unwrap(), Vec::<&str>::new());
 }
 
-/// Whatever the API's roles may do with what is ours, one right a line.
+/// The rights of the API roles on our objects, one per line.
 const RIGHTS: &str = "
     WITH roles (r) AS (VALUES ('anon'), ('authenticated'), ('service_role')),
     ours AS (SELECT oid FROM pg_namespace WHERE nspname IN ('public', 'app'))
@@ -59,7 +59,7 @@ const RIGHTS: &str = "
     UNION ALL SELECT r || ' uses schema app' FROM roles WHERE has_schema_privilege(r, 'app', 'USAGE')";
 
 #[tokio::test]
-async fn the_roles_of_supabase_s_api_have_no_right_on_anything_of_ours() {
+async fn the_roles_of_the_supabase_api_have_no_rights_on_our_schema() {
     let bench = Bench::on(set_up(), SUPABASE);
     let alice = bench.tenant("alice", "one").await;
     write(&bench.bank(), &alice, "secret.md", "a secret").await.unwrap();
@@ -80,7 +80,7 @@ async fn the_roles_of_supabase_s_api_have_no_right_on_anything_of_ours() {
 }
 
 #[tokio::test]
-async fn a_right_given_back_to_the_api_is_found_and_the_script_takes_it_away() {
+async fn a_right_granted_to_the_api_is_found_and_the_script_revokes_it() {
     let bench = Bench::on(set_up(), SUPABASE);
     bench.test.psql("GRANT SELECT ON public.documents TO anon; GRANT USAGE ON SEQUENCE public.mcp_events_id_seq TO PUBLIC");
     let found = bench.database.diagnose().await.unwrap().foreign_rights.join("; ");
@@ -101,7 +101,7 @@ fn after_the_first_script_alone_the_api_sees_no_row() {
 }
 
 #[tokio::test]
-async fn a_login_role_that_bypasses_row_level_security_still_serves_each_project_its_own() {
+async fn a_login_role_with_bypassrls_still_isolates_projects() {
     let bench = Bench::on(set_up(), SUPABASE);
     let diagnosis = bench.database.diagnose().await.unwrap();
     assert!(diagnosis.bypasses_rls && !diagnosis.superuser && diagnosis.login == SUPABASE);
@@ -129,7 +129,7 @@ async fn tables_of_another_program_are_neither_used_nor_changed() {
 }
 
 #[tokio::test]
-async fn through_a_session_pooler_everything_works() {
+async fn everything_works_through_a_session_pooler() {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "demo").await;
     let pooler = PgBouncer::start(&bench.test, "session");
@@ -148,7 +148,7 @@ async fn a_direct_connection_keeps_its_session() {
 }
 
 #[tokio::test]
-async fn a_transaction_pooler_is_recognised_by_what_it_does() {
+async fn a_transaction_pooler_is_recognised_by_its_behaviour() {
     let bench = Bench::new().await;
     for (mode, sessions) in [("transaction", 20), ("transaction", 1), ("statement", 20)] {
         let pooler = PgBouncer::start_with(&bench.test, mode, sessions);
@@ -162,7 +162,7 @@ async fn a_transaction_pooler_is_recognised_by_what_it_does() {
 }
 
 #[tokio::test]
-async fn a_transaction_pooler_that_others_use_too_is_recognised() {
+async fn a_busy_transaction_pooler_is_recognised() {
     let bench = Bench::new().await;
     let pooler = PgBouncer::start(&bench.test, "transaction");
     let url = pooler.url_of(&bench.test, SERVER);
@@ -182,7 +182,7 @@ async fn a_transaction_pooler_that_others_use_too_is_recognised() {
 }
 
 #[tokio::test]
-async fn what_stands_in_the_way_of_a_database_is_told_apart() {
+async fn causes_of_failed_connections_are_distinguished() {
     let bench = Bench::new().await;
     let cause = async |url: &str| match bench.open(url, 1).ping().await.unwrap_err() {
         ConnectError::Unreachable(unreachable) => unreachable.cause,
@@ -200,7 +200,7 @@ async fn what_stands_in_the_way_of_a_database_is_told_apart() {
 }
 
 #[tokio::test]
-async fn authorities_beside_the_system_s_are_believed() {
+async fn additional_certificate_authorities_are_trusted() {
     let bench = Bench::new().await;
     let trusting = |root: Option<&std::path::Path>, verify: bool| {
         let url = bench.test.url().replace("?sslmode=disable", "");

@@ -1,4 +1,4 @@
-//! What the tests of this crate share: a migrated database, reached as the role that serves, and tenants in it.
+//! Helpers of this crate's tests: a migrated database, reached as the server role, and tenants in it.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use memory_bank_core::identity::{
 use memory_bank_core::store::{ChangeSink, DocumentStore, Drafts, NoSink, ReadOutcome};
 use memory_bank_postgres::{Database, DatabaseOptions, Deps, PostgresBank, TrustOptions};
 use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
+use tokio_postgres::SimpleQueryMessage;
 
 /// A database with a pool on it.
 pub(crate) struct Bench {
@@ -26,7 +27,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn new() -> Self {
-        Self::told(Arc::new(NoSink)).await
+        Self::with_sink(Arc::new(NoSink)).await
     }
 
     /// A migrated database, reached as another role.
@@ -37,7 +38,7 @@ impl Bench {
         Self { owner: database.clone(), database, test, deps }
     }
 
-    pub(crate) async fn told(sink: Arc<dyn ChangeSink>) -> Self {
+    pub(crate) async fn with_sink(sink: Arc<dyn ChangeSink>) -> Self {
         let test = TestDatabase::migrated();
         let deps = Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink };
         let database = open(&test.url(), 8, &deps);
@@ -45,8 +46,8 @@ impl Bench {
         Self { database, owner, test, deps }
     }
 
-    /// What a database needs from outside.
-    pub(crate) fn surroundings(&self) -> Deps {
+    /// The external state that a database needs.
+    pub(crate) fn deps(&self) -> Deps {
         self.deps.clone()
     }
 
@@ -145,4 +146,15 @@ pub(crate) async fn read(bank: &PostgresBank, caller: &Caller, name: &str) -> Op
         ReadOutcome::Missing => None,
         other => panic!("{other:?}"),
     }
+}
+
+/// Runs SQL as the server's login role; an error is its code and message.
+pub(crate) async fn query_as_login(bench: &Bench, sql: &str) -> Result<Vec<SimpleQueryMessage>, String> {
+    let (client, connection) =
+        tokio_postgres::connect(&bench.test.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.simple_query(sql).await.map_err(|error| match error.as_db_error() {
+        Some(message) => format!("{} {}", message.code().code(), message.message()),
+        None => error.to_string(),
+    })
 }

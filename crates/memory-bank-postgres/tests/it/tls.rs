@@ -10,7 +10,7 @@ use memory_bank_test_postgres::TLS_ONLY;
 use crate::support::{Bench, read, write};
 
 #[tokio::test]
-async fn a_database_behind_tls_is_served_and_its_certificate_is_checked_where_that_is_asked_for() {
+async fn a_tls_database_is_served_and_its_certificate_verified_on_request() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let plain = bench.test.url_of(TLS_ONLY);
@@ -39,15 +39,15 @@ async fn reached(bench: &Bench, url: &str, of_supabase: bool, swapped: bool) -> 
     let options = DatabaseOptions { url: url.to_owned(), max_connections: 2, trust };
     let root = std::fs::read_to_string(bench.test.authority()).unwrap();
     let database = if swapped {
-        Database::with_supabase_root(&options, bench.surroundings(), &root)?
+        Database::with_supabase_root(&options, bench.deps(), &root)?
     } else {
-        Database::new(&options, bench.surroundings())?
+        Database::new(&options, bench.deps())?
     };
     database.ping().await
 }
 
 #[tokio::test]
-async fn supabase_s_authority_counts_for_its_own_names_and_for_no_others() {
+async fn the_supabase_authority_is_trusted_only_for_supabase_hosts() {
     let bench = Bench::new().await;
     let (port, name) = (bench.test.port(), bench.test.name());
     let url = |host: &str, more: &str| {
@@ -88,7 +88,7 @@ async fn supabase_s_authority_counts_for_its_own_names_and_for_no_others() {
 }
 
 #[tokio::test]
-async fn the_guide_s_port_of_supabase_leads_to_the_session_pooler() {
+async fn the_supabase_port_in_the_guide_connects_to_the_session_pooler() {
     let bench = Bench::new().await;
     let id = std::process::id();
     let address = format!("127.{}.{}.77", 64 + id % 64, id / 64 % 250);

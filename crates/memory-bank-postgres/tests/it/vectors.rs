@@ -1,11 +1,11 @@
-//! Vectors are made once, stored beside the project, loaded by other replicas, and seen by nobody else.
+//! Vectors are computed once, stored per project, loaded by other replicas, and visible to its readers only.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use memory_bank_core::caller::Caller;
+use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::search::{EmbedError, Embedder, ModelId, Query, Vector};
 use memory_bank_core::store::{DocumentSearch, SearchStore};
 use memory_bank_postgres::{Database, PostgresBank};
@@ -90,7 +90,7 @@ fn text(lines: usize) -> String {
 }
 
 #[tokio::test]
-async fn vectors_are_made_once_and_loaded_by_the_next_replica() {
+async fn vectors_are_computed_once_and_loaded_by_the_next_replica() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     write(&bench.bank(), &caller, "a.md", &text(10)).await.unwrap();
@@ -105,7 +105,7 @@ async fn vectors_are_made_once_and_loaded_by_the_next_replica() {
     search(&second, &caller).await;
     idle(&second).await;
     assert_eq!((model.made(), second.vector_use().unwrap().made), (10, 0), "they are loaded");
-    // A write in a project that is in memory has what is new made, without a search.
+    // A write in a project in memory requests vectors for the new text, without a search.
     let there = PostgresBank::new(second.clone(), "demo".into());
     write(&there, &caller, "b.md", "- a quay\n").await.unwrap();
     idle(&second).await;
@@ -117,7 +117,7 @@ async fn vectors_are_made_once_and_loaded_by_the_next_replica() {
 }
 
 #[tokio::test]
-async fn another_model_makes_its_own_and_those_of_the_old_one_go_in_the_end() {
+async fn another_model_computes_its_own_vectors_and_old_ones_are_removed() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     write(&bench.bank(), &caller, "a.md", &text(5)).await.unwrap();
@@ -142,7 +142,7 @@ async fn another_model_makes_its_own_and_those_of_the_old_one_go_in_the_end() {
 }
 
 #[tokio::test]
-async fn while_one_replica_makes_them_another_waits_and_a_void_key_makes_none() {
+async fn replicas_take_turns_computing_vectors_and_a_revoked_key_computes_none() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     write(&bench.bank(), &caller, "a.md", &text(5)).await.unwrap();
@@ -170,7 +170,7 @@ async fn while_one_replica_makes_them_another_waits_and_a_void_key_makes_none() 
 }
 
 #[tokio::test]
-async fn without_a_model_nothing_is_stored_and_forgetting_takes_all_of_one_project() {
+async fn without_a_model_no_vectors_are_stored_and_clearing_removes_one_project() {
     let bench = Bench::new().await;
     let (alice, bob) = (bench.tenant("alice", "one").await, bench.tenant("bob", "two").await);
     for caller in [&alice, &bob] {
@@ -195,4 +195,114 @@ async fn without_a_model_nothing_is_stored_and_forgetting_takes_all_of_one_proje
     assert_eq!(bench.test.psql(left), "5|1");
     bench.test.psql(&format!("DELETE FROM projects WHERE id = '{}'", bob.project.0));
     assert_eq!(bench.test.psql(left), "0|0", "vectors go with the project");
+}
+
+/// Runs SQL as the server's login with the context of this caller.
+async fn as_caller(bench: &Bench, caller: &Caller, sql: &str) -> Result<(), String> {
+    let (client, connection) =
+        tokio_postgres::connect(&bench.test.url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let context = format!(
+        "SET app.current_user_id = '{}'; SET app.current_project_id = '{}'; SET app.current_key_id = '{}'; \
+         SET app.current_key_hash = '{}'; SET ROLE app_user; ",
+        caller.user.0,
+        caller.project.0,
+        caller.key.unwrap().0,
+        caller.proof.unwrap().to_hex()
+    );
+    client.batch_execute(&format!("{context}{sql}")).await.map_err(|error| {
+        error.as_db_error().map_or_else(|| error.to_string(), |error| error.code().code().to_owned())
+    })
+}
+
+#[tokio::test]
+async fn nobody_writes_a_vector_into_another_project_or_past_the_functions() {
+    let bench = Bench::new().await;
+    let (alice, bob) = (bench.tenant("alice", "one").await, bench.tenant("bob", "two").await);
+    let reader = bench.with_scopes(&alice, vec![Right::Read]).await;
+    write(&bench.bank(), &alice, "a.md", &text(5)).await.unwrap();
+    // The same texts in a project of the attacker's, whose vectors he may make as he likes.
+    write(&bench.bank(), &bob, "a.md", &text(5)).await.unwrap();
+    let model = Letters::new("letters");
+    let database = replica(&bench, &model);
+    search(&database, &bob).await;
+    idle(&database).await;
+    let stored = "SELECT string_agg(v.unit::text || v.vector::text, ' ' ORDER BY v.unit) FROM app.vectors v \
+        JOIN projects p ON p.id = v.project_id WHERE p.slug = 'one'";
+    assert_eq!(bench.test.psql(stored), "", "those of one project are none of another, whatever their hash");
+    search(&database, &alice).await;
+    idle(&database).await;
+    let before = bench.test.psql(stored);
+    assert_eq!((model.made(), before.is_empty()), (10, false), "each project has its own made");
+
+    let a = alice.project.0;
+    for (who, sql) in [
+        (&bob, format!("INSERT INTO app.vectors SELECT '{a}', model, unit, '\\x00' FROM app.vectors")),
+        (&bob, "UPDATE app.vectors SET vector = '\\x00'".to_owned()),
+        (&reader, "UPDATE app.vectors SET vector = '\\x00'".to_owned()),
+        (&reader, "DELETE FROM app.vectors".to_owned()),
+        (&reader, "UPDATE app.vector_sets SET holder = gen_random_uuid()".to_owned()),
+        (
+            &alice,
+            format!(
+                "INSERT INTO app.vectors VALUES ('{a}', '\\x0011223344556677', '\\x8899aabbccddeeff', '\\x00')"
+            ),
+        ),
+    ] {
+        assert_eq!(as_caller(&bench, who, &sql).await, Err("42501".to_owned()), "{sql}");
+    }
+    // With a key of his own and the project of another he gets no claim, stores nothing and removes nothing.
+    let (proof, b_user) = (bob.proof.unwrap().to_hex(), bob.user.0);
+    for user in [b_user, alice.user.0] {
+        for call in [
+            format!(
+                "app.claim_vectors('\\x{proof}', '{user}', '{a}', (SELECT '\\x0011223344556677'::bytea), 'm', 30, gen_random_uuid(), 60)"
+            ),
+            format!(
+                "app.put_vectors('\\x{proof}', '{user}', '{a}', '\\x0011223344556677', gen_random_uuid(), ARRAY['\\x00'::bytea], ARRAY['\\x00'::bytea])"
+            ),
+            format!(
+                "app.prune_vectors('\\x{proof}', '{user}', '{a}', '\\x0011223344556677', gen_random_uuid(), ARRAY['\\x00'::bytea])"
+            ),
+        ] {
+            let sql = format!("SET ROLE app_server; SELECT {call}");
+            let refused = as_caller(&bench, &bob, &sql).await;
+            assert!(
+                matches!(refused.as_ref().map_err(String::as_str), Err("42501" | "MB401")),
+                "{call}: {refused:?}"
+            );
+        }
+    }
+    assert_eq!(bench.test.psql(stored), before);
+}
+
+#[tokio::test]
+async fn a_stored_vector_that_is_none_is_not_used_and_gives_way_to_a_sound_one() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "demo").await;
+    write(&bench.bank(), &caller, "a.md", &text(4)).await.unwrap();
+    let model = Letters::new("letters");
+    let first = replica(&bench, &model);
+    search(&first, &caller).await;
+    idle(&first).await;
+    let sound = "SELECT string_agg(vector::text, ' ' ORDER BY unit) FROM app.vectors";
+    let before = bench.test.psql(sound);
+    // Of another width, with a scale that is not a number, with an infinite one, and with none: what no model gives.
+    let tampered = [
+        "'\\x0102'::bytea",
+        "'\\x0000c07f'::bytea || substr(vector, 5)",
+        "'\\x0000807f'::bytea || substr(vector, 5)",
+        "'\\x00000000'::bytea || substr(vector, 5)",
+    ];
+    for (place, value) in tampered.iter().enumerate() {
+        bench.test.psql(&format!(
+            "UPDATE app.vectors SET vector = {value}, made_at = now() - interval '2 hours' \
+             WHERE unit = (SELECT unit FROM app.vectors ORDER BY unit LIMIT 1 OFFSET {place})"
+        ));
+    }
+    let second = replica(&bench, &model);
+    search(&second, &caller).await;
+    idle(&second).await;
+    assert_eq!((model.made(), second.vectors_in_memory().vectors), (8, 4), "all four are made again");
+    assert_eq!(bench.test.psql(sound), before, "and stored in the place of the others");
 }

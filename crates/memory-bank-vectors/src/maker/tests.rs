@@ -25,7 +25,7 @@ impl Embedder for Lengths {
         if let Some(error) = self.down.lock().clone() {
             return Err(error);
         }
-        if texts.iter().any(|text| text == "bad") {
+        if texts.iter().any(|text| text.starts_with("bad")) {
             return Err(EmbedError::Permanent("refused".to_owned()));
         }
         Ok(texts.iter().map(|text| Vector::of(&[text.len() as f32, 1.0]).unwrap()).collect())
@@ -144,6 +144,37 @@ async fn one_text_that_the_model_refuses_does_not_stop_the_others() {
     until("the end", || maker.usage().projects == 0).await;
     assert_eq!((maker.usage().made, maker.usage().failed), (6, 1));
     assert_eq!(project.left.lock().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_text_is_offered_again_after_a_while_and_not_with_each_search() {
+    let project = Texts::new("one", &["bad".to_owned()], &Arc::default());
+    let embedder = Arc::new(Lengths::default());
+    let maker = Maker::new(embedder.clone(), MakerOptions::default());
+    // Each search asks for what is missing: a hundred in a minute.
+    for _ in 0..100 {
+        maker.request("one", project.clone());
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+    // The batch, the trial of the settings, and the text by itself.
+    assert_eq!((embedder.calls.load(Ordering::SeqCst), maker.usage().failed), (3, 1));
+    tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+    maker.request("one", project.clone());
+    until("the end", || maker.usage().projects == 0).await;
+    assert_eq!(maker.usage().failed, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_refused_texts_than_are_remembered_end_the_work_for_now() {
+    let mut all = texts("bad", 1200);
+    all.extend(texts("t", 6));
+    let project = Texts::new("one", &all, &Arc::default());
+    let embedder = Arc::new(Lengths::default());
+    let maker = Maker::new(embedder.clone(), MakerOptions::default());
+    maker.request("one", project.clone());
+    until("the end", || maker.usage().projects == 0).await;
+    // A batch of four, the trial, and each by itself: no text is offered twice.
+    assert!(embedder.calls.load(Ordering::SeqCst) < 2000, "{embedder:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-// Runs the protocol's own conformance suite against a server, and judges what it found.
+// Runs the protocol's own conformance suite against a server and evaluates its results.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -11,7 +11,7 @@ import { emptyFolder, read } from "./project.mjs";
 const SUITE = fileURLToPath(new URL("../../node_modules/@modelcontextprotocol/conformance/dist/index.js", import.meta.url));
 const WITH_KEY = new URL("with_key.mjs", import.meta.url).href;
 
-/** What the suite checked, by scenario. `chosen` are its own arguments; the key is needed over HTTP only. */
+/** The checks of the suite, by scenario. `chosen` are its own arguments; only HTTP needs the key. */
 export async function checked(t, { url, key, version, chosen }) {
   const output = await emptyFolder(t);
   const args = [SUITE, "server", "--url", url, "--spec-version", version, "-o", output, ...chosen];
@@ -29,7 +29,7 @@ export async function checked(t, { url, key, version, chosen }) {
   return scenarios;
 }
 
-/** No check of a scenario may fail, but those of `waived`; warnings are told. */
+/** No check of a scenario may fail, except those of `waived`; warnings are printed. */
 export function judge(t, checks, waived = []) {
   const counted = checks.filter(({ id }) => !waived.includes(id));
   for (const check of counted.filter(({ status }) => status === "WARNING")) {

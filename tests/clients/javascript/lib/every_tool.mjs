@@ -1,8 +1,8 @@
-// A day's work that calls every listed tool once, with real arguments. How a tool is called is the caller's affair.
+// A day's work that calls every listed tool once, with real arguments. The caller provides the transport.
 
 import assert from "node:assert/strict";
 
-/** Calls every tool through `call(name, args)`, which gives an SDK's result, and checks what comes back. */
+/** Calls every tool through `call(name, args)`, which returns an SDK's result, and checks the results. */
 export async function callEveryTool(call, listed) {
   const called = new Set();
   const run = async (name, args, expected) => {
@@ -78,7 +78,7 @@ export async function callEveryTool(call, listed) {
 
 const SMALL = 2048;
 
-/** JSON in a reply is compact, and stands in it twice only where it is small. */
+/** JSON in a reply is compact, and repeated as structured content only if it is small. */
 export function sentOnce(result, name) {
   const { text } = result.content[0];
   const value = JSON.parse(text);

@@ -110,7 +110,7 @@ export class Database {
     return JSON.parse(stdout);
   }
 
-  /** A project that nobody else uses, and the key of its owner, whose requests nobody counts. */
+  /** A project of its own, and the key of its owner, without a rate limit. */
   async project() {
     this.#projects += 1;
     const name = `project-${this.#projects}`;
@@ -119,7 +119,7 @@ export class Database {
     return { slug: name, user: made.user.name, ...made.key };
   }
 
-  /** Runs SQL as the owner of the tables; gives what psql prints. */
+  /** Runs SQL as the owner of the tables; returns the output of psql. */
   async sql(text) {
     const { stdout } = await promisify(execFile)("psql", [this.operator, "-XqAt", "-v", "ON_ERROR_STOP=1", "-c", text]);
     return stdout.trim();

@@ -58,7 +58,7 @@ const running = new Set();
 // nginx takes its workers along only when it may.
 process.on("exit", () => running.forEach((child) => child.kill("SIGTERM")));
 
-/** A port that nobody listens on at `host`. */
+/** A port that is free at `host`. */
 export async function freePort(host) {
   const server = createServer();
   await new Promise((resolve) => server.listen(0, host, resolve));
@@ -67,7 +67,7 @@ export async function freePort(host) {
   return port;
 }
 
-/** Whether somebody takes connections there. */
+/** Whether a server accepts connections there. */
 export function listens(host, port) {
   return new Promise((resolve) => {
     const socket = connect(port, host);

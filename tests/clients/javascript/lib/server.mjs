@@ -1,4 +1,4 @@
-// The binary as a child process, spoken to in newline-delimited JSON with nothing between.
+// The binary as a child process, with newline-delimited JSON over stdio.
 // Knows the transport and JSON-RPC; knows no tool.
 
 import assert from "node:assert/strict";
@@ -12,7 +12,7 @@ export const BINARY =
   process.env.MEMORY_BANK_MCP ??
   fileURLToPath(new URL("../../../../target/debug/memory-bank-mcp", import.meta.url));
 
-/** Where the servers of this process keep what must not lie in a project; never the host's home. */
+/** The state folder of the servers of this process; never the host's home. */
 export const STATE = mkdtempSync(join(tmpdir(), "memory-bank-state-"));
 process.on("exit", () => rmSync(STATE, { recursive: true, force: true }));
 
@@ -36,7 +36,7 @@ export class ProtocolError extends Error {
   }
 }
 
-/** What a tool answered. */
+/** The reply of a tool. */
 export class ToolReply {
   constructor(result) {
     this.result = result;

@@ -1,4 +1,4 @@
-// Preloaded into programs that cannot be told a key (`node --import`): adds the one in MEMORY_BANK_KEY to every request
+// Preloaded into programs that cannot be given a key (`node --import`): adds the one in MEMORY_BANK_KEY to every request
 // that they make, through `fetch`, `undici` or `http`, and changes nothing else.
 
 import http from "node:http";

@@ -15,6 +15,15 @@ const PIECE: usize = 1024;
 /// The bytes of the entry that finds the row of a passage, with the slack of the table.
 const ROW_BYTES: usize = 64;
 
+/// Why passages of an index stay without a vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VectorGap {
+    /// The project has more passages than are searched by meaning.
+    TooManyPassages,
+    /// The vectors do not fit into the memory for indexes.
+    NoMemory,
+}
+
 /// How many vectors of an index exist.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DenseCount {
@@ -24,6 +33,8 @@ pub struct DenseCount {
     pub vectors: usize,
     /// The memory of both, in bytes.
     pub bytes: u64,
+    /// Why the others stay without one; `None` if they are being computed.
+    pub gap: Option<VectorGap>,
 }
 
 impl DenseCount {
@@ -34,6 +45,7 @@ impl DenseCount {
             passages: self.passages.saturating_add(other.passages),
             vectors: self.vectors.saturating_add(other.vectors),
             bytes: self.bytes.saturating_add(other.bytes),
+            gap: self.gap.or(other.gap),
         }
     }
 }

@@ -80,7 +80,7 @@ pub struct DocumentHits {
     pub missing_phrases: Vec<String>,
     /// Words without an occurrence, so that similar words were searched.
     pub unknown_words: Vec<String>,
-    /// How many vectors exist of those that were used; `None` if only words counted.
+    /// How many vectors exist; `None` for a query without a vector, or while no model is set.
     pub meaning: Option<DenseCount>,
 }
 
@@ -106,8 +106,8 @@ impl Index {
         let query = wanted.query.without_phrases(&missing);
         let matcher = LineMatcher::new(&query, self.weights(&prepared, &scored), wanted.case_sensitive);
         self.rescore(&matcher, candidates.get_mut(..sorted).unwrap_or_default());
-        let meaning = self.mix_meaning(&query, &scored, &mut candidates, accepts).then(|| self.dense_count());
-        let sorted = if meaning.is_some() {
+        let meaning = self.meaning(&query);
+        let sorted = if self.mix_meaning(&query, &scored, &mut candidates, accepts) {
             let sorted = (wanted.limit.saturating_mul(2) + 20).min(candidates.len());
             self.best_first(&mut candidates, sorted);
             sorted

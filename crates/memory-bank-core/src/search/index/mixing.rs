@@ -12,8 +12,8 @@ use crate::search::unit::UnitKind;
 
 /// How many units are added that are near, but hold no word of the query.
 const NEAREST: usize = 200;
-/// The share of the nearness of the nearer of the two neighbours.
-const NEIGHBOUR: f64 = 0.25;
+/// What the nearness of the unit before adds: an answer is near what it answers. That of the unit behind adds nothing.
+const PREVIOUS: f64 = 0.4;
 /// What all words of the query together are worth at least when scores are brought between 0 and 1, as a share of the sum of their
 /// rarities: the best of units that hold little of the query is not as good as one that holds it all.
 const IDEAL: f64 = 1.5;
@@ -33,7 +33,8 @@ impl Index {
             return false;
         }
         let cosines = dense.cosines(meaning);
-        let near = |slot: &Slot| Nearness { index: self, cosines: &cosines }.of(slot);
+        let nearness = Nearness::new(self, &cosines);
+        let near = |slot: &Slot| nearness.of(slot);
         let known: HashSet<u32> = candidates.iter().map(|one| one.slot).collect();
         let mut nearest: Vec<(f64, u32)> = Vec::new();
         let (mut sum, mut count) = (0.0, 0.0_f64);
@@ -73,18 +74,27 @@ impl Index {
     }
 }
 
-/// How near units are, with what stands beside them.
+/// How near units are, with what stands before them.
 struct Nearness<'a> {
     index: &'a Index,
     cosines: &'a [f32],
+    /// How near units are on average.
+    mean: f64,
 }
 
-impl Nearness<'_> {
+impl<'a> Nearness<'a> {
+    fn new(index: &'a Index, cosines: &'a [f32]) -> Self {
+        let known = || cosines.iter().filter(|near| near.is_finite()).map(|near| f64::from(*near));
+        #[expect(clippy::cast_precision_loss, reason = "a count of units")]
+        let count = known().count().max(1) as f64;
+        Self { index, cosines, mean: known().sum::<f64>() / count }
+    }
+
+    /// The first of a section has nothing before it, and is no nearer or farther for that.
     fn of(&self, slot: &Slot) -> Option<f64> {
         let own = self.own(slot)?;
-        let beside = [slot.previous, slot.next].into_iter().flatten();
-        let beside = beside.filter_map(|at| self.own(self.index.slot(at)?)).fold(own, f64::max);
-        Some((1.0 - NEIGHBOUR) * own + NEIGHBOUR * beside)
+        let previous = slot.previous.and_then(|at| self.own(self.index.slot(at)?));
+        Some(own + PREVIOUS * previous.unwrap_or(self.mean))
     }
 
     fn own(&self, slot: &Slot) -> Option<f64> {

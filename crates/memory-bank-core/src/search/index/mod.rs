@@ -38,7 +38,7 @@ use super::words::{TermKind, each_term};
 use crate::document::DocumentPath;
 use crate::graph::{Entity, Observation};
 
-pub use dense::DenseCount;
+pub use dense::{DenseCount, VectorGap};
 pub use documents::{DocumentHits, DocumentQuery, LineHit};
 pub use graph::{EntityHit, GraphHits, MatchedIn, ObservationHit};
 
@@ -65,6 +65,7 @@ pub struct Index {
     held: usize,
     /// The vectors, if a model is set.
     dense: Option<Dense>,
+    vector_gap: Option<VectorGap>,
     scratch: Mutex<Vec<Scratch>>,
 }
 

@@ -1,9 +1,10 @@
 //! The vectors of an index: which model made them, and which are missing.
 
 use super::Index;
-use super::dense::{Dense, DenseCount, NO_ROW, document_units};
+use super::dense::{Dense, DenseCount, NO_ROW, VectorGap, document_units};
 use super::slot::{Body, SourceId};
 use crate::search::embedding::{ModelId, Passage, UnitHash, Vector};
+use crate::search::query::Query;
 use crate::search::unit::Unit;
 
 impl Index {
@@ -92,11 +93,24 @@ impl Index {
     /// How many vectors exist.
     #[must_use]
     pub fn dense_count(&self) -> DenseCount {
-        self.dense.as_ref().map_or_else(DenseCount::default, |dense| DenseCount {
+        let gap = self.vector_gap;
+        self.dense.as_ref().map_or(DenseCount { gap, ..DenseCount::default() }, |dense| DenseCount {
             passages: dense.row_of.len(),
             vectors: dense.vectors,
             bytes: dense.bytes() as u64,
+            gap,
         })
+    }
+
+    /// Sets why passages stay without a vector, for the replies of searches.
+    pub fn set_vector_gap(&mut self, gap: Option<VectorGap>) {
+        self.vector_gap = gap;
+    }
+
+    /// How many vectors exist for a query with a vector; `None` while no model is set.
+    pub(super) fn meaning(&self, query: &Query) -> Option<DenseCount> {
+        let is_known = self.dense.is_some() || self.vector_gap.is_some();
+        query.meaning().filter(|_| is_known).map(|_| self.dense_count())
     }
 }
 

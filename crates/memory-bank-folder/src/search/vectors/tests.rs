@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
-use memory_bank_core::search::{EmbedError, Embedder, Query};
+use memory_bank_core::search::{EmbedError, Embedder, IndexBudget, Query};
 use memory_bank_core::store::{DocumentSearch, NoSink, SearchStore};
 use memory_bank_vectors::{Maker, MakerOptions};
 
 use super::*;
 use crate::bank::Deps;
-use crate::search::FolderIndexes;
+use crate::search::{FolderIndexes, SealPlace};
+use crate::state::StateFolder;
 
 #[derive(Debug, Default)]
 struct Lengths(AtomicU64, &'static str);
@@ -33,6 +34,11 @@ impl Embedder for Lengths {
 
 /// Searches the bank in a process of its own, as it were, and says how many vectors were made.
 async fn made(path: &std::path::Path, model: &'static str) -> u64 {
+    made_by(path, model, "user").await
+}
+
+/// The same as one of several users.
+async fn made_by(path: &std::path::Path, model: &'static str, user: &str) -> u64 {
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
     let deps = Deps { clock, entropy, sink: Arc::new(NoSink) };
     let short = Duration::from_millis(5);
@@ -42,6 +48,8 @@ async fn made(path: &std::path::Path, model: &'static str) -> u64 {
     );
     let indexes = Arc::new(FolderIndexes::default());
     indexes.maker.set(maker.clone()).unwrap();
+    let state = Some(StateFolder::new(path.parent().unwrap().join(user)));
+    indexes.seal_place.set(SealPlace { state, project: path.to_owned() }).unwrap();
     let bank = FolderBank::new(path.to_owned(), path.parent().unwrap().to_owned(), deps).sharing(&indexes);
     let wanted = DocumentSearch {
         query: Query::parse("harbour").unwrap(),
@@ -101,6 +109,23 @@ async fn what_is_torn_or_changed_is_made_again_and_the_rest_is_kept() {
     }
 }
 
+#[tokio::test]
+async fn a_whole_file_that_came_with_the_repository_is_made_anew() {
+    let (_temp, path) = bank();
+    // As another user would make and commit it: whole, with checksums that fit, for these very texts.
+    assert_eq!(made_by(&path, "m", "attacker").await, 10);
+    assert_eq!(made_by(&path, "m", "attacker").await, 0);
+    assert_eq!(made(&path, "m").await, 10, "nothing of it is used");
+    assert_eq!(made(&path, "m").await, 0);
+    // Records of it below a header of ours count for nothing either.
+    let file = path.join(".mbmcp/vectors");
+    let ours = std::fs::read(&file).unwrap();
+    assert_eq!(made_by(&path, "m", "attacker").await, 10);
+    let theirs = std::fs::read(&file).unwrap();
+    std::fs::write(&file, [&ours[..64], &theirs[64..]].concat()).unwrap();
+    assert_eq!(made(&path, "m").await, 10);
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_link_in_the_place_of_the_file_is_replaced_and_never_written_through() {
@@ -119,4 +144,46 @@ async fn two_processes_at_a_time_make_each_vector_once() {
     let (_temp, path) = bank();
     let (one, other) = tokio::join!(made(&path, "m"), made(&path, "m"));
     assert_eq!(one + other, 10);
+}
+
+#[tokio::test]
+async fn vectors_count_against_the_memory_for_indexes_and_a_search_says_that_they_have_no_room() {
+    for (room, gap) in [(64 * 1024 * 1024, None), (96 * 1024, Some(VectorGap::NoMemory))] {
+        let (_temp, path) = bank();
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let deps = Deps { clock, entropy, sink: Arc::new(NoSink) };
+        let short = Duration::from_millis(5);
+        let maker = Maker::new(
+            Arc::new(Lengths(AtomicU64::default(), "m")),
+            MakerOptions { delay: short, retry: short, pause: short },
+        );
+        let budget = IndexBudget { total: room, per_project: room };
+        let indexes = Arc::new(FolderIndexes::new(budget, Duration::from_secs(3600)));
+        let bank = FolderBank::new(path.clone(), path.parent().unwrap().to_owned(), deps).sharing(&indexes);
+        let wanted = DocumentSearch {
+            query: Query::parse("harbour").unwrap().with_meaning(Vector::of(&[1.0, 1.0]).unwrap()),
+            files: Vec::new(),
+            limit: 20,
+            case_sensitive: false,
+            days: (None, None),
+        };
+        let found = bank.search_documents(&Caller::local("me"), &wanted).await.unwrap();
+        assert_eq!((found.hits.len(), found.meaning), (10, None), "no model is set");
+        let before = indexes.taken();
+        indexes.maker.set(maker.clone()).unwrap();
+        bank.request_vectors();
+        for _ in 0..3000 {
+            if maker.usage().projects == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let found = bank.search_documents(&Caller::local("me"), &wanted).await.unwrap();
+        let meaning = found.meaning.unwrap();
+        assert_eq!((found.hits.len(), meaning.gap), (10, gap));
+        assert_eq!(meaning.vectors, if gap.is_some() { 0 } else { 10 });
+        // A piece of memory for a thousand vectors of two values.
+        assert_eq!(indexes.taken() >= before + 2 * 1024, gap.is_none(), "{before} {}", indexes.taken());
+        assert!(indexes.taken() <= room);
+    }
 }

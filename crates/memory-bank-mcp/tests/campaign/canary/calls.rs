@@ -30,7 +30,7 @@ pub(crate) struct Call {
     pub(crate) session: Session,
 }
 
-/// What a call does to sessions.
+/// The effect of a call on sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Session {
     Untouched,

@@ -7,11 +7,11 @@ use memory_bank_test_postgres::TestRedis;
 use serde_json::json;
 
 use super::calls::{Call, Session};
-use super::campaign::Campaign;
-use super::tally::has_succeeded;
+use super::environment::{Environment, add, owner, tool_call};
+use super::outcomes::has_succeeded;
+use super::run::Campaign;
 use super::tenant::{Persona, Place, locked};
-use super::world::{Environment, add, owner, tool_call};
-use super::{poison, world};
+use super::{environment, forged_redis_entries};
 use crate::harness::random::Random;
 use crate::harness::redis;
 use crate::harness::wire::{Answer, Connection, Request};
@@ -29,9 +29,9 @@ pub(crate) const KINDS: [(&str, Fault); 12] = [
     ("a key rotated", |faults| faults.rotate()),
     ("a key narrowed", |faults| faults.narrow()),
     ("an owner made viewer", |faults| faults.demote()),
-    ("a key's entry copied in Redis", poison::copy_key),
-    ("a key's entry widened in Redis", poison::widen_key),
-    ("sessions' entries forged in Redis", poison::forge_sessions),
+    ("a key's entry copied in Redis", forged_redis_entries::copy_key),
+    ("a key's entry widened in Redis", forged_redis_entries::widen_key),
+    ("sessions' entries forged in Redis", forged_redis_entries::forge_sessions),
 ];
 
 /// How many revoked keys remain in use.
@@ -260,7 +260,7 @@ pub(crate) fn read_all(campaign: &Campaign, persona: &Persona, replica: usize) {
             "argument": {"name": "name", "value": ""}}),
         ),
     ] {
-        let call = world::fixed_call(campaign, persona, method, params);
+        let call = environment::fixed_call(campaign, persona, method, params);
         campaign.perform(persona, &call, replica, &mut Connection::default());
     }
     rest(campaign, persona, replica, "GET", "/api/keys", String::new());

@@ -1,25 +1,25 @@
-//! Two projects on several servers under faults: nobody gets a byte of the other, a key without `read` reads nothing of
-//! its own, and a revoked one nothing at all.
+//! Two projects on several servers under faults: no reply contains data of the other project, a key without `read` reads
+//! nothing, and a revoked key gets nothing.
 
 mod arguments;
 mod calls;
-mod campaign;
+mod collected_ids;
+mod environment;
 mod faults;
-mod judge;
-mod learn;
-mod poison;
+mod forged_redis_entries;
+mod leak_check;
 #[cfg(test)]
-mod stub;
-mod tally;
+mod leaking_stub;
+mod outcomes;
+mod run;
 mod tenant;
-mod world;
 
 use std::time::Instant;
 
-use self::campaign::Campaign;
+use self::environment::{Environment, World};
 use self::faults::Faults;
+use self::run::Campaign;
 use self::tenant::{Place, locked};
-use self::world::{Environment, World};
 use crate::harness::number;
 use crate::harness::random::Random;
 
@@ -42,7 +42,7 @@ fn check_logs(campaign: &Campaign, environment: &Environment) {
 }
 
 #[test]
-fn nobody_gets_a_byte_of_another_project_or_more_than_its_key_may_read() {
+fn no_reply_leaks_another_project_or_exceeds_the_rights_of_its_key() {
     let calls = usize::try_from(number("MEMORY_BANK_CAMPAIGN_CALLS", SHORT)).unwrap();
     let seed = number("MEMORY_BANK_CAMPAIGN_SEED", SEED);
     let began = Instant::now();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use memory_bank_test_postgres::{MIGRATOR, OwnServer, SERVER, TestRedis};
 use serde_json::{Value, json};
 
-use super::ledger::{Contents, Counts, Outcome, setup_calls};
+use super::acknowledged_writes::{Contents, Counts, Outcome, setup_calls};
 use super::stdio::outcome;
 use super::writers::Writers;
 use crate::harness::operator::operate;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::ledger::{Contents, Counts, Outcome, setup_calls};
+use super::acknowledged_writes::{Contents, Counts, Outcome, setup_calls};
 use super::stdio::Process;
 use super::writers::Writers;
 use crate::harness::random::Random;
@@ -86,7 +86,7 @@ fn contents(bank: &Path) -> Contents {
         }
     }
     let log = std::fs::read_to_string(bank.join("graph/graph.jsonl")).unwrap();
-    // A torn line is no event.
+    // A torn line is not an event.
     let lines = log.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok());
     contents.insert("graph".to_owned(), lines.collect::<Vec<_>>().join("\n"));
     contents

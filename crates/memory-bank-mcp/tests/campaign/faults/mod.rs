@@ -1,13 +1,13 @@
 //! Kills servers, PostgreSQL and Redis at random moments while writers write to both stores. After each kill every
-//! acknowledged write is there exactly once, and every other one once or not at all, never in part.
+//! acknowledged write exists exactly once, and every other one once or not at all, never in part.
 
+mod acknowledged_writes;
 mod database;
 mod folder;
-mod ledger;
 mod stdio;
 mod writers;
 
-use self::ledger::{Counts, KINDS};
+use self::acknowledged_writes::{Counts, KINDS};
 use crate::harness::number;
 use crate::harness::random::Random;
 
@@ -30,7 +30,7 @@ fn enough(counts: &Counts) {
 }
 
 #[test]
-fn no_write_to_a_folder_is_lost_or_doubled_by_kills() {
+fn kills_neither_lose_nor_duplicate_writes_to_a_folder() {
     let (kills, seed) = half();
     let counts = folder::run(kills, &mut Random::new(seed));
     println!("a folder, {kills} kills, seed {seed}: {counts}");
@@ -38,7 +38,7 @@ fn no_write_to_a_folder_is_lost_or_doubled_by_kills() {
 }
 
 #[test]
-fn no_write_to_postgresql_is_lost_or_doubled_by_kills() {
+fn kills_neither_lose_nor_duplicate_writes_to_postgresql() {
     let (kills, seed) = half();
     let (counts, by_kind) = database::run(kills, &mut Random::new(seed));
     println!("PostgreSQL, {kills} kills {by_kind:?}, seed {seed}: {counts}");

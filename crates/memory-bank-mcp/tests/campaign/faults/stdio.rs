@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::ledger::Outcome;
+use super::acknowledged_writes::Outcome;
 use crate::harness::replica::BINARY;
 
 /// How long an answer may take.
@@ -77,7 +77,7 @@ impl Process {
             return Outcome::Unknown;
         }
         let began = Instant::now();
-        // The channel closes at the end of the output; a torn line is no answer.
+        // The channel closes at the end of the output; a torn line is not a reply.
         while let Ok(line) = self.lines.recv_timeout(TIMEOUT) {
             let Ok(answer) = serde_json::from_str::<Value>(&line) else { return Outcome::Unknown };
             if answer["id"] == json!(self.id) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::ledger::{Ledger, Outcome, Status, next, perform};
+use super::acknowledged_writes::{Ledger, Outcome, Status, next, perform};
 use crate::harness::random::Random;
 
 /// How long to wait for an acknowledged write.

@@ -29,7 +29,7 @@ impl Random {
         &from[self.below(from.len())]
     }
 
-    /// Consonants only, so that the result is no word and no stem.
+    /// Consonants only, so that the result is neither a word nor a stem.
     pub(crate) fn letters(&mut self, number: usize) -> String {
         (0..number).map(|_| char::from(*self.pick(b"bcdfghjkmnpqrtvwxz"))).collect()
     }

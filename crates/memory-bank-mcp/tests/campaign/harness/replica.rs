@@ -2,9 +2,9 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
+use memory_bank_test_postgres::free_port;
 use tempfile::TempDir;
 
 /// The program under test.
@@ -56,7 +56,7 @@ impl Replica {
         panic!("the server did not start again on port {}: {}", self.port, log(&self.folder));
     }
 
-    /// What it has logged, in all its lives.
+    /// The log of all runs of this server.
     pub(crate) fn log(&self) -> String {
         log(&self.folder)
     }
@@ -94,8 +94,4 @@ fn log(folder: &TempDir) -> String {
     fs::read(folder.path().join(LOG))
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         .unwrap_or_default()
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).unwrap().port()
 }

@@ -1,7 +1,6 @@
 //! Search tools: lines of documents, nodes and facts of the graph, and a small pack of both for a question.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -12,8 +11,8 @@ use memory_bank_core::document::{DocumentPath, plain_digest};
 use memory_bank_core::error::GraphError;
 use memory_bank_core::limits;
 use memory_bank_core::search::{
-    DenseCount, MatchedIn, Material, Query, QueryError, TargetedBounds, clip, pack, plan_pointers,
-    whole_if_possible,
+    DenseCount, MatchedIn, Material, Query, QueryError, TargetedBounds, TargetedContext, VectorGap, clip,
+    pack, plan_pointers, whole_if_possible,
 };
 use memory_bank_core::store::{
     Bank, DocumentSearch, EntityFound, GraphFound, GraphSearch, ReadOutcome, Skip,
@@ -31,6 +30,8 @@ use super::room::{LISTING_BYTES, Room, reading_bytes};
 
 /// How many places in documents are considered for a pack of context.
 const PLACES: usize = 40;
+/// The name of the field that names whether the meaning counted, with its marks and line.
+const MEANING_CHARS: usize = 32;
 /// The most characters of a digest inside a pack of context, and its largest share, as a divisor.
 const DIGEST_CHARS: usize = 1500;
 const DIGEST_SHARE: usize = 5;
@@ -175,13 +176,29 @@ enum Meaning {
 impl Meaning {
     /// The text in the reply.
     fn text(&self, made: Option<DenseCount>) -> String {
-        match (self, made) {
-            (Self::Failed(why), _) => format!("not used: {}", clip(why, 0, 200)),
-            (Self::Embedded, None) => "not used: no vectors are made yet".to_owned(),
-            (Self::Embedded, Some(DenseCount { vectors, passages, .. })) if vectors < passages => {
+        if let Self::Failed(why) = self {
+            return format!("not used: {}", clip(why, 0, 200));
+        }
+        let Some(DenseCount { vectors, passages, gap, .. }) = made else {
+            return "not used: no vectors are made yet".to_owned();
+        };
+        match gap {
+            Some(VectorGap::TooManyPassages) => {
+                "not used: the bank has more passages than are searched by meaning".to_owned()
+            }
+            Some(VectorGap::NoMemory) if vectors == 0 => {
+                "not used: the memory for search has no room for vectors".to_owned()
+            }
+            Some(VectorGap::NoMemory) if vectors < passages => {
+                format!(
+                    "used for {vectors} of {passages} passages; the memory for search has no room for the others"
+                )
+            }
+            None if vectors == 0 && passages > 0 => "not used: no vectors are made yet".to_owned(),
+            None if vectors < passages => {
                 format!("used for {vectors} of {passages} passages; the others have no vector yet")
             }
-            (Self::Embedded, Some(_)) => "used".to_owned(),
+            _ => "used".to_owned(),
         }
     }
 }
@@ -189,7 +206,7 @@ impl Meaning {
 /// Computes the vector of a query, if an embedder is set. After a failure or a time-out only words are searched.
 async fn with_meaning(call: &Call, query: Query) -> (Query, Option<Meaning>) {
     let Some(embedder) = &call.services.embedder else { return (query, None) };
-    let wait = Duration::from_millis(limits::QUERY_VECTOR_WAIT_MS);
+    let wait = embedder.query_wait();
     match tokio::time::timeout(wait, embedder.query(query.text())).await {
         Ok(Ok(vector)) => (query.with_meaning(vector), Some(Meaning::Embedded)),
         Ok(Err(error)) => (query, Some(Meaning::Failed(error.to_string()))),
@@ -410,7 +427,7 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
         }
         Err(error) => return Err(failed(error.into())),
     };
-    let (query, _) = with_meaning(&call, query).await;
+    let (query, meaning) = with_meaning(&call, query).await;
     let wanted =
         DocumentSearch { query, files: Vec::new(), limit: PLACES, case_sensitive: false, days: (None, None) };
     let documents =
@@ -440,7 +457,21 @@ pub(crate) async fn get_targeted_context(mut call: Call) -> Result<Reply, Failur
         documents: &documents,
         texts: &texts,
     };
-    Reply::json(&pack(&material, planned, &bounds))
+    let Some(meaning) = meaning.map(|meaning| meaning.text(documents.meaning)) else {
+        return Reply::json(&pack(&material, planned, &bounds));
+    };
+    // The field counts as well.
+    let room = bounds.max_chars.saturating_sub(meaning.chars().count() + MEANING_CHARS);
+    let packed = pack(&material, planned, &TargetedBounds { max_chars: room, ..bounds });
+    Reply::json(&WithMeaning { packed, meaning })
+}
+
+/// A pack that names whether the meaning counted.
+#[derive(Serialize)]
+struct WithMeaning {
+    #[serde(flatten)]
+    packed: TargetedContext,
+    meaning: String,
 }
 
 async fn digest(call: &Call, bank: &dyn Bank, max_chars: usize) -> Result<String, Failure> {
@@ -502,6 +533,26 @@ fn parse(text: &str) -> Result<Query, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reply_names_how_far_the_meaning_counted() {
+        let made = |vectors, passages, gap| Some(DenseCount { vectors, passages, gap, bytes: 0 });
+        let text = |made| Meaning::Embedded.text(made);
+        for none in [None, made(0, 5, None)] {
+            assert_eq!(text(none), "not used: no vectors are made yet");
+        }
+        assert_eq!(text(made(5, 5, None)), "used");
+        assert!(
+            text(made(2, 5, None)).starts_with("used for 2 of 5 passages; the others have no vector yet")
+        );
+        assert!(
+            text(made(0, 0, Some(VectorGap::TooManyPassages))).starts_with("not used: the bank has more")
+        );
+        assert!(text(made(0, 5, Some(VectorGap::NoMemory))).starts_with("not used: the memory"));
+        assert!(text(made(2, 5, Some(VectorGap::NoMemory))).ends_with("no room for the others"));
+        let failed = Meaning::Failed("the service answers 500".to_owned());
+        assert_eq!(failed.text(made(5, 5, None)), "not used: the service answers 500");
+    }
 
     fn shown(since: Option<&str>, until: Option<&str>) -> String {
         match days(since, until) {

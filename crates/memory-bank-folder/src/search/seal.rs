@@ -1,0 +1,149 @@
+//! The seal on stored vectors: a checksum with a key of the user's, so that a file which came with a repository counts for
+//! nothing. The key is in the user's state folder; without one it is valid for this process only.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use memory_bank_core::clock::Entropy;
+use memory_bank_core::limits;
+use sha2::{Digest, Sha256};
+
+use crate::dir::{BankDir, FileRead};
+use crate::lock::wait_for;
+use crate::state::{self, StateFolder};
+
+const FOLDER: &str = "vectors";
+const FILE: &str = "seal.key";
+const KEY: usize = 32;
+
+/// A key that nobody knows but this user.
+#[derive(Clone)]
+pub(crate) struct Seal([u8; KEY]);
+
+impl std::fmt::Debug for Seal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Seal")
+    }
+}
+
+/// Where the key is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SealPlace {
+    /// The user's state folder, if there is one.
+    pub(crate) state: Option<StateFolder>,
+    /// The project: where the state folder lies in it, it may have come with it.
+    pub(crate) project: PathBuf,
+}
+
+impl Seal {
+    /// A key for this process alone.
+    pub(crate) fn new(entropy: &dyn Entropy) -> Self {
+        let mut key = [0; KEY];
+        let random = [entropy.id(), entropy.id(), entropy.id()];
+        let digest = Sha256::digest(random.map(uuid::Uuid::into_bytes).concat());
+        key.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        Self(key)
+    }
+
+    /// The user's key. One is stored with `may_store`; else none is there while nothing was sealed.
+    pub(crate) fn of_user(place: &SealPlace, entropy: &dyn Entropy, may_store: bool) -> Option<Self> {
+        let found = place.stored().and_then(|found| match found {
+            None if may_store => place.store(&Self::new(entropy)),
+            found => Ok(found),
+        });
+        match found {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, "the key of stored vectors cannot be used; vectors of earlier runs are made anew");
+                may_store.then(|| Self::new(entropy))
+            }
+        }
+    }
+
+    /// The checksum of parts that are always as long as now.
+    pub(super) fn digest<const N: usize>(&self, parts: &[&[u8]]) -> [u8; N] {
+        let mut hasher = Sha256::new_with_prefix(self.0);
+        parts.iter().for_each(|part| hasher.update(part));
+        let inner = hasher.finalize();
+        let outer = Sha256::new_with_prefix(self.0).chain_update(inner).finalize();
+        let mut short = [0; N];
+        short.iter_mut().zip(outer).for_each(|(to, from)| *to = from);
+        short
+    }
+}
+
+impl SealPlace {
+    fn stored(&self) -> io::Result<Option<Seal>> {
+        let Some(state) = &self.state else { return Ok(None) };
+        match state.open_existing(FOLDER)? {
+            Some(dir) => self.read(state, &dir),
+            None => Ok(None),
+        }
+    }
+
+    fn read(&self, state: &StateFolder, dir: &BankDir) -> io::Result<Option<Seal>> {
+        let found = dir.read_up_to(FILE, 1024).map_err(|error| io::Error::other(error.to_string()))?;
+        let bytes = match found {
+            FileRead::Missing => return Ok(None),
+            FileRead::Unreadable(why) => return Err(io::Error::other(why)),
+            FileRead::Found(bytes, _) => bytes,
+        };
+        let path = state.path().join(FOLDER).join(FILE);
+        state::check_file(dir, FILE, &path, &self.project).map_err(io::Error::other)?;
+        let key = <[u8; KEY]>::try_from(bytes.as_slice());
+        key.map(|key| Some(Seal(key))).map_err(|_| io::Error::other(format!("`{FILE}` is not a key")))
+    }
+
+    /// Stores this key, unless another process was faster: then that one is it.
+    fn store(&self, seal: &Seal) -> io::Result<Option<Seal>> {
+        let Some(state) = &self.state else { return Ok(Some(seal.clone())) };
+        let dir = state.open(FOLDER)?;
+        let lock = dir.open_lock("seal.lock")?;
+        let deadline = Instant::now() + Duration::from_millis(limits::LOCK_WAIT_MS);
+        wait_for(deadline, || lock.try_lock()).map_err(|error| io::Error::other(error.to_string()))?;
+        if let Some(stored) = self.read(state, &dir)? {
+            return Ok(Some(stored));
+        }
+        dir.replace_beside(FILE, &seal.0)?;
+        Ok(Some(seal.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use memory_bank_core::clock::SystemEntropy;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn digest(seal: &Seal) -> [u8; 8] {
+        seal.digest(&[b"text"])
+    }
+
+    #[test]
+    fn the_user_s_key_is_kept_closed_to_others_and_each_without_one_is_new() {
+        let temp = TempDir::new().unwrap();
+        let state = Some(StateFolder::new(temp.path().join("state")));
+        let place = SealPlace { state, project: temp.path().join("project") };
+        assert!(Seal::of_user(&place, &SystemEntropy, false).is_none());
+        assert!(!temp.path().join("state").exists(), "to look stores nothing");
+        let first = Seal::of_user(&place, &SystemEntropy, true).unwrap();
+        let second = Seal::of_user(&place, &SystemEntropy, false).unwrap();
+        assert_eq!(digest(&first), digest(&second));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let file = temp.path().join("state/vectors/seal.key");
+            let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{mode:o}");
+            // One that others may have written is not trusted.
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+            let other = Seal::of_user(&place, &SystemEntropy, true).unwrap();
+            assert_ne!(digest(&first), digest(&other));
+        }
+        let nowhere = SealPlace::default();
+        let new = || Seal::of_user(&nowhere, &SystemEntropy, true).unwrap();
+        assert_ne!(digest(&new()), digest(&new()));
+    }
+}

@@ -1,0 +1,38 @@
+// A TCP proxy whose connections a test can cut.
+
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
+
+/** A proxy to the address in `url`; notes the `Last-Event-ID` of each request that passes. */
+export async function interruptingProxy(t, url) {
+  const { hostname, port, pathname } = new URL(url);
+  const open = new Set();
+  const resumed = [];
+  const server = createServer((client) => {
+    const upstream = connect(Number(port), hostname);
+    for (const [socket, other] of [[client, upstream], [upstream, client]]) {
+      open.add(socket);
+      socket.on("error", () => {});
+      socket.on("close", () => {
+        open.delete(socket);
+        other.destroy();
+      });
+    }
+    client.on("data", (chunk) => {
+      const named = /^last-event-id: *(\S+)/im.exec(chunk.toString("latin1"));
+      if (named) resumed.push(named[1]);
+    });
+    client.pipe(upstream);
+    upstream.pipe(client);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const cut = () => {
+    for (const socket of open) socket.resetAndDestroy();
+  };
+  t.after(() => {
+    server.close();
+    cut();
+  });
+  return { url: `http://127.0.0.1:${server.address().port}${pathname}`, cut, resumed };
+}
