@@ -40,7 +40,7 @@ impl Connection {
         };
         let deps = Deps { clock: clock.clone(), entropy: entropy.clone(), sink: hub.clone() };
         let workspace = FolderWorkspace::start(options, deps).await.context("the folder cannot be used")?;
-        let state = MemoryStateStore::starting_from(SessionState::default());
+        let state = MemoryStateStore::with_initial(SessionState::default());
         let services = Services {
             workspace: Arc::new(workspace),
             state: Arc::new(state),

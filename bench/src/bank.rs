@@ -8,7 +8,7 @@ use memory_bank_core::graph::event::{Event, MARKER};
 use memory_bank_core::graph::rules::{EntityPlan, ObservationPlan, plan_relation};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::limits;
-use memory_bank_core::store::{EntityDraft, ObservationDraft, Observed};
+use memory_bank_core::store::{EntityDraft, ObservationAdded, ObservationDraft};
 use tempfile::TempDir;
 
 use crate::text::Prose;
@@ -128,7 +128,7 @@ fn write_graph(bank: &Path, sentences: &[String]) -> anyhow::Result<()> {
     for (number, text) in sentences.iter().enumerate() {
         let owner = if number % 4 == 0 { &entities[0] } else { &entities[number % count] };
         let draft = ObservationDraft { text: text.clone(), source: None, timestamp: Some(ts()) };
-        let Observed { observation, .. } = ObservationPlan::new(draft)?.apply(&owner.id, &none, NOW);
+        let ObservationAdded { observation, .. } = ObservationPlan::new(draft)?.apply(&owner.id, &none, NOW);
         Event::ObservationAdd { observation, ts: ts() }.write_line(&mut log)?;
     }
     for (number, entity) in entities.iter().enumerate() {

@@ -7,8 +7,8 @@ use memory_bank_core::error::GraphError;
 use memory_bank_core::graph::Entity;
 use memory_bank_core::graph::{ObservationSource, SourceKind};
 use memory_bank_core::store::{
-    BatchApplied, EntityChange, EntityDraft, EntityRef, GraphBatch, ObservationDraft, ObservationOf,
-    Observed, PointerDraft, RelationDraft,
+    BatchApplied, BatchObservation, EntityChange, EntityDraft, EntityRef, GraphBatch, ObservationAdded,
+    ObservationDraft, PointerDraft, RelationDraft,
 };
 use serde_json::{Map, Value, json};
 
@@ -31,9 +31,9 @@ fn fact(text: &str, timestamp: Option<&str>) -> ObservationDraft {
     ObservationDraft { text: text.into(), source: None, timestamp: timestamp.map(str::to_owned) }
 }
 
-fn about(entity: &str, text: &str, source: Option<SourceKind>) -> ObservationOf {
+fn about(entity: &str, text: &str, source: Option<SourceKind>) -> BatchObservation {
     let source = source.map(|kind| ObservationSource { kind, reference: None });
-    ObservationOf { entity: named(entity), draft: ObservationDraft { source, ..fact(text, None) } }
+    BatchObservation { entity: named(entity), draft: ObservationDraft { source, ..fact(text, None) } }
 }
 
 fn between(from: &str, to: &str) -> RelationDraft {
@@ -346,7 +346,7 @@ pub async fn a_repeated_fact_is_the_existing_one(p: Project) {
     assert!(!first.existed);
     for bank in [&p.bank, &p.other] {
         let again = add(bank, "a", fact("  uses JWT\n", None)).await;
-        assert_eq!(again, Observed { observation: first.observation.clone(), existed: true });
+        assert_eq!(again, ObservationAdded { observation: first.observation.clone(), existed: true });
     }
     // Another letter case, another entity, another source, another reference: other facts.
     let mut others = vec![
@@ -461,7 +461,7 @@ pub async fn a_fact_is_signed_by_its_first_author(p: Project) {
     let pointed = p.bank.add_pointer(&as_user("carol"), &named("A"), pointer).await.unwrap();
     assert_eq!(pointed.observation.author.as_deref(), Some("carol"));
     let batch = GraphBatch {
-        observations: vec![ObservationOf { entity: named("A"), draft: fact("in a batch", None) }],
+        observations: vec![BatchObservation { entity: named("A"), draft: fact("in a batch", None) }],
         ..GraphBatch::default()
     };
     let applied = p.bank.apply_batch(&as_user("dora"), batch).await.unwrap();

@@ -21,7 +21,7 @@ pub async fn state_is_stored_per_user_and_project(p: Project) {
     let nothing_of_it = |loaded: Result<SessionState, StoreError>| match loaded {
         Ok(loaded) => assert_eq!(loaded, before),
         // A store that proves the key does not open another's state for it at all.
-        Err(error) => assert!(matches!(error, StoreError::KeyVoid), "{error}"),
+        Err(error) => assert!(matches!(error, StoreError::KeyInvalid), "{error}"),
     };
     nothing_of_it(p.state.load(&stranger).await);
     let mut elsewhere = p.caller.clone();

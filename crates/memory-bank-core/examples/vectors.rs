@@ -1,5 +1,5 @@
-//! How long an exact search over 100,000 vectors of 384 values takes, and what a vector takes in memory:
-//! `cargo run --release -p memory-bank-core --example vectors`.
+//! Measures an exact search over 100,000 vectors of 384 values, and the memory of a vector: `cargo run --release -p
+//! memory-bank-core --example vectors`.
 
 #![expect(
     clippy::unwrap_used,

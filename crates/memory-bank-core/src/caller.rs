@@ -32,11 +32,11 @@ pub enum Role {
     Owner,
 }
 
-/// One right. A role grants some, the scopes of a key cut them down.
+/// One right. A role grants rights; the scopes of a key restrict them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Right {
-    /// Look at documents, the graph and the state of the bank.
+    /// Read documents, the graph and the state of the bank.
     Read,
     /// Create and change documents and the graph.
     Write,
@@ -59,7 +59,7 @@ impl Right {
     }
 }
 
-/// A set of rights, such as those that it takes to see a reply.
+/// A set of rights, such as those that a caller needs to see a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Rights(u8);
 
@@ -75,13 +75,13 @@ impl Rights {
         Self(self.0 | Self::bit(right))
     }
 
-    /// Whether the right is one of these.
+    /// Whether the set contains the right.
     #[must_use]
     pub const fn contains(self, right: Right) -> bool {
         self.0 & Self::bit(right) != 0
     }
 
-    /// Whether all of these are among the others.
+    /// Whether the other set contains all of these rights.
     #[must_use]
     pub const fn are_within(self, others: Self) -> bool {
         self.0 & !others.0 == 0
@@ -98,7 +98,7 @@ impl Rights {
         self.0
     }
 
-    /// The set that a store keeps as a number; whatever it has beyond the rights that there are is passed over.
+    /// The set of a stored number; unknown bits are ignored.
     #[must_use]
     pub const fn from_bits(bits: u8) -> Self {
         Self(bits & Self::ALL.0)
@@ -131,7 +131,7 @@ impl Role {
     }
 }
 
-/// The identity that a request acts with: one user, in one project, with the rights of a role cut by a key's scopes.
+/// The identity of a request: one user, in one project, with the rights of a role, restricted by a key's scopes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Caller {
     /// The user.
@@ -144,8 +144,8 @@ pub struct Caller {
     pub scopes: Vec<Right>,
     /// The key, when there is one.
     pub key: Option<KeyId>,
-    /// The hash of the key that the request presented, computed from the request itself and from nowhere else: by it a
-    /// store can prove the rest, which may come from a cache.
+    /// The hash of the key that the request presented, always computed from the request. A store uses it to verify
+    /// the other members, which may come from a cache.
     pub proof: Option<KeyHash>,
     /// The name that is written into entries (`[alice]`), as [`author_label`] renders it.
     pub user_name: String,
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scope_cuts_what_the_role_grants_and_never_adds() {
+    fn a_scope_restricts_a_role_and_never_extends_it() {
         let mut caller = Caller::local("alice");
         caller.scopes = vec![Right::Read];
         assert!(caller.may(Right::Read));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_of_rights_holds_what_was_put_in_and_lies_within_larger_ones() {
+    fn a_set_of_rights_contains_its_members_and_is_within_larger_sets() {
         let some: Rights = [Right::Admin, Right::Read].into_iter().collect();
         assert_eq!(some.iter().collect::<Vec<_>>(), [Right::Read, Right::Admin]);
         assert!(some.are_within(Rights::ALL) && Rights::NONE.are_within(some));

@@ -5,9 +5,9 @@ use parking_lot::Mutex;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// Tells the time. The server works in UTC throughout.
+/// The source of the current time, in UTC.
 pub trait Clock: Send + Sync {
-    /// The present moment.
+    /// The current time.
     fn now(&self) -> Timestamp;
 }
 
@@ -44,7 +44,7 @@ impl Entropy for SystemEntropy {
 pub struct FixedClock(Mutex<Timestamp>);
 
 impl FixedClock {
-    /// A clock that shows `at`.
+    /// A clock that is set to `at`.
     #[must_use]
     pub fn new(at: Timestamp) -> Self {
         Self(Mutex::new(at))

@@ -13,9 +13,9 @@ pub enum StoreError {
     /// The caller lacks the right, or the store's own policies refused.
     #[error("this key may not do that")]
     Denied,
-    /// The key that the call came with was revoked, or has expired, since it was let in.
+    /// The key of the call was revoked, or expired, after the call was admitted.
     #[error("this API key has been revoked or has expired")]
-    KeyVoid,
+    KeyInvalid,
     /// Stored data cannot be used; has the error and its place.
     #[error("{what} is damaged: {detail}")]
     Damaged {
@@ -24,7 +24,7 @@ pub enum StoreError {
         /// Where, and what to do.
         detail: String,
     },
-    /// A bound of [`crate::limits`] was passed.
+    /// A bound of [`crate::limits`] was exceeded.
     #[error("{what} is {got} bytes long, at most {limit} are allowed")]
     TooLarge {
         /// The oversized item.
@@ -37,7 +37,7 @@ pub enum StoreError {
     /// The search index is being built, which takes longer than a search waits.
     #[error("the search index of this project is being built; try again in {seconds} s")]
     IndexBuilding {
-        /// When it is expected to be there.
+        /// The seconds until the index is expected to be ready.
         seconds: u64,
     },
     /// The search index would take more memory than an index may.
@@ -56,13 +56,13 @@ pub enum StoreError {
         /// The limit of all indexes.
         total_mib: u64,
     },
-    /// Other indexes, which are in use, take the memory for search indexes; or too many searches wait.
+    /// Other indexes that are in use occupy the memory for search indexes, or too many searches wait.
     #[error("the server is busy with other searches and has no room for this one; try again in {seconds} s")]
     SearchBusy {
-        /// When it is worth while to try again.
+        /// The seconds until a retry is useful.
         seconds: u64,
     },
-    /// The storage below failed. `detail` is for the log and, over stdio, for the user.
+    /// The storage failed. The source is for the log and, over stdio, for the user.
     #[error("{what}: {source}")]
     Io {
         /// The failed operation, without a host path.
@@ -71,15 +71,15 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
-    /// The storage below cannot be reached at the moment, and may be again soon; the detail is for the log.
+    /// The storage cannot be reached at the moment; the detail is for the log.
     #[error("the storage cannot be reached: {0}")]
     Unreachable(String),
-    /// The storage answers, and all connections to it were in use for longer than a request waits.
+    /// The storage is reachable, but no connection to it became free within the time that a request waits.
     #[error(
         "the server is busy: no connection to its database came free in time; try again in a few seconds"
     )]
     Overloaded,
-    /// The storage below answered nonsense, or something inside failed; for the log.
+    /// The storage returned an invalid answer, or an internal operation failed; the text is for the log.
     #[error("the storage is unavailable: {0}")]
     Unavailable(String),
 }
@@ -102,7 +102,7 @@ impl StoreError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EditError {
-    /// The document is not what the caller believes it is.
+    /// The stored document has another etag than the caller expects.
     #[error("`{path}` has changed: expected etag {expected}, the stored one is {current}")]
     EtagMismatch {
         /// The document.
@@ -123,11 +123,11 @@ pub enum EditError {
     /// A rule refused the edit; the text has the remedy.
     #[error("{0}")]
     Refused(String),
-    /// The place of the edit cannot be edited; the text has the conflicting lines and the remedy.
+    /// The text at the place of the edit prevents it; the message has the conflicting lines and the remedy.
     #[error("{0}")]
-    InTheWay(String),
+    Blocked(String),
     /// The edit cannot be made without the last documents of these series. A store loads them under the same lock and
-    /// runs the editor again; a caller never meets it.
+    /// runs the editor again, so that callers never get this error.
     #[error("the edit needs {}, which was not loaded", needed.iter().map(Series::stem).collect::<Vec<_>>().join(", "))]
     Incomplete {
         /// The series.
@@ -143,11 +143,11 @@ pub enum EditError {
 #[non_exhaustive]
 pub enum GraphError {
     /// No entity has this id or exact name.
-    #[error("Entity not found: {asked}")]
+    #[error("Entity not found: {name}")]
     EntityNotFound {
         /// The requested name.
-        asked: String,
-        /// Names that come close, best first, at most five.
+        name: String,
+        /// Similar names, best first, at most five.
         suggestions: Vec<String>,
     },
     /// Some of several requested entities do not exist.
@@ -155,14 +155,14 @@ pub enum GraphError {
     EntitiesNotFound {
         /// The missing ones.
         missing: Vec<String>,
-        /// Names that come close to one of them, at most five.
+        /// Names similar to one of them, at most five.
         suggestions: Vec<String>,
     },
     /// Several entities have the name; the caller must add the type.
-    #[error("several entities are called `{asked}`: {}; give the id or `name [type]`", candidates.join(", "))]
+    #[error("several entities are called `{name}`: {}; give the id or `name [type]`", candidates.join(", "))]
     Ambiguous {
         /// The requested name.
-        asked: String,
+        name: String,
         /// `name [type] (id)` of each.
         candidates: Vec<String>,
     },
@@ -172,7 +172,7 @@ pub enum GraphError {
     /// An argument breaks a rule; the text names it and has the remedy.
     #[error("{0}")]
     Invalid(String),
-    /// An item of a batch cannot be carried out, so that nothing was.
+    /// An item of a batch is invalid; nothing was changed.
     #[error("{at}: {error}")]
     InBatch {
         /// The item: its list and its place in it, from 0.
@@ -185,7 +185,7 @@ pub enum GraphError {
     Store(#[from] StoreError),
 }
 
-/// Why a bank could not be found, opened, made or chosen.
+/// Why a bank could not be found, opened, created or selected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkspaceError {

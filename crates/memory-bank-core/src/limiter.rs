@@ -1,7 +1,7 @@
 //! Rate limits of keys and addresses: sliding windows of one minute.
 //!
-//! [`SlidingWindow`] is the rule; a server keeps the windows in memory, or in Redis, where one script applies the
-//! same.
+//! [`SlidingWindow`] is the rule; a server keeps the windows in memory, or in Redis, where a script applies the same
+//! rule.
 
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
@@ -16,24 +16,24 @@ use crate::caller::KeyId;
 /// The length of a window.
 pub const WINDOW: Duration = Duration::from_secs(60);
 
-/// One request that asks to be let in.
+/// One request that asks for admission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admission {
-    /// The key and its limit a minute, when it has one.
+    /// The key and its requests per minute, if it is limited.
     pub key: Option<(KeyId, u32)>,
-    /// The address and its limit a minute, when it has one.
+    /// The address and its requests per minute, if it is limited.
     pub address: Option<(IpAddr, u32)>,
-    /// In which of the address's windows it counts.
+    /// The window of the address in which the request counts.
     pub origin: Origin,
 }
 
-/// What is known of a request's key. An address has a window for requests with a good key and one for all others, so that
-/// those who guess keys do not keep out those who have one.
+/// The validity of a request's key. An address has one window for requests with a valid key and one for all others,
+/// so that guessing keys does not lock out clients behind the same address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// It is good.
+    /// The key is valid.
     Keyed,
-    /// There is none, or it is not good.
+    /// The key is missing or invalid.
     Unkeyed,
 }
 
@@ -42,29 +42,29 @@ pub enum Origin {
 pub struct WindowState {
     /// The limit.
     pub limit: u32,
-    /// How many requests are left now.
+    /// How many requests are left.
     pub remaining: u32,
-    /// When the oldest request leaves the window, and one more is possible.
+    /// The time until the oldest request leaves the window, so that one more is possible.
     pub reset: Duration,
 }
 
 /// The decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    /// Whether the request may go on. Only then it counts, in both windows.
+    /// Whether the request is admitted. Only admitted requests count, in both windows.
     pub admitted: bool,
-    /// The key's window; none when it has no limit or nothing is known.
+    /// The key's window; `None` without a limit, or if the limiter failed.
     pub key: Option<WindowState>,
     /// The address's window.
     pub address: Option<WindowState>,
 }
 
 impl Verdict {
-    /// Nothing is known, so the request passes.
+    /// The verdict of a limiter that failed: the request is admitted.
     pub const PASS: Self = Self { admitted: true, key: None, address: None };
 
-    /// The window to tell the client about: the one with the least left, of those the one that stays
-    /// closed longest.
+    /// The window that the response headers describe: the one with the fewest requests left; of those, the one that
+    /// resets last.
     #[must_use]
     pub fn tightest(&self) -> Option<WindowState> {
         let least = |a: WindowState, b: WindowState| {
@@ -79,14 +79,14 @@ impl Verdict {
     }
 }
 
-/// Lets requests in, or not. It does not fail: when nothing can be known, all pass.
+/// Admits or rejects requests. It does not fail: if its state cannot be read, it admits all.
 #[async_trait]
 pub trait Limiter: Send + Sync {
-    /// Decides on one request, for key and address together.
+    /// Decides on one request by the windows of its key and its address.
     async fn admit(&self, request: Admission) -> Verdict;
 }
 
-/// The requests of the last minute. Times are measured from any fixed moment.
+/// The requests of the last minute. Times are durations since any fixed moment.
 #[derive(Debug, Default)]
 pub struct SlidingWindow {
     admitted: VecDeque<Duration>,
@@ -113,7 +113,7 @@ impl SlidingWindow {
     }
 }
 
-/// The most keys and addresses that memory keeps windows for; beyond, idle windows are dropped, then all.
+/// The most keys and addresses with a window in memory. When exceeded, idle windows are dropped, then all.
 const WINDOWS: usize = 100_000;
 
 /// Keeps the windows in memory, for a server without Redis that runs alone.
@@ -130,7 +130,7 @@ struct Windows {
 }
 
 impl MemoryLimiter {
-    /// A limiter; `elapsed` tells the time from any fixed moment and never goes back.
+    /// A limiter; `elapsed` returns the time since any fixed moment and never decreases.
     pub fn new(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Self { elapsed: Box::new(elapsed), windows: Mutex::default() }
     }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_without_a_good_key_do_not_keep_out_those_with_one() {
+    fn requests_without_a_valid_key_do_not_block_those_with_one() {
         let limiter = MemoryLimiter::new(|| Duration::from_secs(1));
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let admit = |origin, limit| {

@@ -1,12 +1,12 @@
-//! Every bound of the domain in one place: how large, how many and how long documents, the graph, backups, keys, arguments and
-//! replies may be. Over a bound there is an error that names it.
+//! Every bound of the domain in one place: how large, how many and how long documents, the graph, backups, keys,
+//! arguments and replies may be. An error names the bound that was exceeded.
 //!
 //! Elsewhere, beside the code that they belong to:
 //!
-//! - what an algorithm looks at or tries at the most, and what its caches hold (`document`, `search`, `graph`, `transfer`);
+//! - the work and the caches of an algorithm (`document`, `search`, `graph`, `transfer`);
 //! - bounds of vectors and models: [`crate::search`];
 //! - waits, pools, queues and slices of a store: the store's crate;
-//! - how large a file of the server's own may be that a folder holds: the module that reads it;
+//! - the sizes of the server's own files in a folder: the module that reads the file;
 //! - the ranges of numbers that arguments take: the table of tools; time-outs, connections and the memory of replies: the
 //!   configuration of HTTP, both in the server's crate.
 
@@ -44,17 +44,17 @@ pub const QUERY_BYTES: usize = 4096;
 pub const NEIGHBOURS: usize = 200;
 /// The most relations that one search of the graph returns.
 pub const RELATIONS_FOUND: usize = 2000;
-/// The most bytes of text in one reply, but for a single document that is asked for by name.
+/// The most bytes of text in one reply, except for a single document that is requested by name.
 pub const REPLY_BYTES: usize = 256 * 1024;
-/// The most characters of text in one reply, unless the call asks for more by `limit` or `maxChars`.
+/// The most characters of text in one reply, unless the call requests more by `limit` or `maxChars`.
 pub const REPLY_CHARS: usize = 25_000;
 /// The characters of text in a bundle, unless the call says otherwise.
 pub const BUNDLE_CHARS: usize = 24_000;
-/// A reply whose text is shorter than so many bytes also has its data beside it (`structuredContent`).
+/// A reply whose text has fewer bytes than this also has structured data (`structuredContent`).
 pub const STRUCTURED_BYTES: usize = 2 * 1024;
-/// The most bytes of lines that one search of documents loads: as many as a reply may have by any setting.
+/// The most bytes of lines that one search of documents loads: the largest reply that any setting allows.
 pub const HITS_BYTES: usize = 1024 * 1024;
-/// The most bytes of names in a list that comes beside what was asked for.
+/// The most bytes of names in a list that accompanies the requested data.
 pub const NAMES_BYTES: usize = 16 * 1024;
 /// The most entities, observations and relations, all together, in one batch for the graph.
 pub const GRAPH_BATCH_ITEMS: usize = 500;
@@ -84,16 +84,18 @@ pub const DOCUMENTS: usize = 10_000;
 pub const SEARCH_INDEX_BYTES: u64 = 512 * 1024 * 1024;
 /// The memory that the search index of one project may take, in bytes, unless a setting says otherwise.
 pub const SEARCH_INDEX_PROJECT_BYTES: u64 = 448 * 1024 * 1024;
-/// How long a search waits for its index before it is answered that the index is being built, in milliseconds.
+/// How long a search waits for its index before it fails with "being built", in milliseconds.
 pub const SEARCH_INDEX_WAIT_MS: u64 = 1000;
-/// The same for an index that is expected within a second, but whose turn has not come yet.
+/// The same for an index that is expected within a second but is queued behind others.
 pub const SEARCH_TURN_WAIT_MS: u64 = 5000;
-/// How long a search waits for the vector of its query before words are searched alone, in milliseconds: for a model in this process.
+/// How long a search waits for the vector of its query from a model in this process before it searches by words only,
+/// in milliseconds.
 pub const QUERY_VECTOR_WAIT_MS: u64 = 150;
-/// The same for a service, to which the way may be long. Three that come too late in a row, and it is not waited for some time.
+/// The same for a service, which may be far away. After three consecutive late vectors, searches do not wait for some
+/// time.
 pub const SERVICE_VECTOR_WAIT_MS: u64 = 1000;
-/// The most bytes and files of one backup. More is not what a bank holds: one file with a hole, which takes no room itself,
-/// would fill the disk.
+/// The most bytes and files of one backup. Without this bound a sparse file, which itself takes no space, would fill
+/// the disk.
 pub const BACKUP_BYTES: u64 = 1024 * 1024 * 1024;
 /// See [`BACKUP_BYTES`].
 pub const BACKUP_FILES: usize = 50_000;
@@ -107,16 +109,16 @@ pub const DIFF_CHARS: usize = 4000;
 pub const REMOVED_CHARS: usize = 4000;
 /// The most resources that one session, or one client over stdio, may subscribe to.
 pub const SUBSCRIPTIONS: usize = 1000;
-/// The most bytes of one bank, or one backup of it, that is moved between a folder, a database and a backup file. It is
-/// held in memory, and written in one transaction.
+/// The most bytes of one bank, or one backup of it, in a transfer between a folder, a database and a backup file. The
+/// bank is held in memory and written in one transaction.
 pub const MOVED_BYTES: u64 = 256 * 1024 * 1024;
-/// The longest path of a file, id or name of an entity that a database keeps, in bytes: they stand in indexes.
+/// The longest path of a file, id or name of an entity that a database stores, in bytes: these columns are indexed.
 pub const MOVED_PATH_BYTES: usize = 1024;
-/// The most bytes that a backup file may hold unpacked, all its backups together.
+/// The most unpacked bytes of a backup file, all its backups together.
 pub const ARCHIVE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 /// The most files in a backup file.
 pub const ARCHIVE_FILES: usize = 250_000;
-/// The most backups of one project that are kept; the oldest go.
+/// The most backups that are kept of one project; the oldest are deleted.
 pub const BACKUPS: usize = 50;
 /// How many folders deep a file of a bank, or of a backup of it, may be.
 pub const FILE_LEVELS: usize = 8;
@@ -128,7 +130,7 @@ pub const REGISTERED_STORES: usize = 1000;
 pub const PROJECT_KEYS: usize = 1000;
 /// The most active keys of a folder.
 pub const FOLDER_KEYS: usize = 100;
-/// The most keys of a folder that are kept in all; the revoked ones that are oldest go first.
+/// The most keys that are kept of a folder, revoked ones included; the oldest revoked keys are deleted first.
 pub const FOLDER_KEYS_KEPT: usize = 1000;
-/// The most distinct words of a query that count; the rest of a longer text adds nothing but time.
+/// The most distinct words of a query that count; more words would only cost time.
 pub const QUERY_WORDS: usize = 32;

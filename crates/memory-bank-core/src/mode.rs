@@ -10,14 +10,14 @@ pub use rules::{DEFAULT_UMB_TRIGGER, RULES_PREFIXES, parse_rules, rules_template
 use crate::words::word_enum;
 
 word_enum! {
-    /// A mode. Modes gate nothing; they are a note to the model of what it is doing.
+    /// A mode. Modes restrict nothing; they inform the model about its task.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
     pub enum Mode {
         /// Designs.
         Architect = "architect",
         /// Answers questions.
         Ask = "ask",
-        /// Writes code; the mode when none was chosen.
+        /// Writes code; the default mode.
         #[default]
         Code = "code",
         /// Finds faults.
@@ -33,7 +33,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// An unknown mode. Clients know the text.
+/// An unknown mode. Clients match the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("Invalid mode: {0}. Valid modes are: {words}", words = Mode::WORDS.join(", "))]
 pub struct UnknownMode(pub String);

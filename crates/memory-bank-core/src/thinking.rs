@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits;
 
-/// The thinking sessions of one user in one project, the one used last at the end.
+/// The thinking sessions of one user in one project, the most recently used last.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct ThinkingSessions {
     sessions: Vec<ThinkingSession>,
-    /// The session of calls that name none.
+    /// The session of calls without a session id.
     unnamed: Option<String>,
 }
 
@@ -18,18 +18,18 @@ pub struct ThinkingSessions {
 #[serde(default, rename_all = "camelCase")]
 struct ThinkingSession {
     id: String,
-    /// The numbers of the thoughts, in the order they came.
+    /// The numbers of the thoughts, in the order of the calls.
     thoughts: Vec<u32>,
     /// The names of the branches, in the order they were opened.
     branches: Vec<String>,
 }
 
-/// One thought, as far as anything depends on it.
+/// The counted properties of one thought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thought {
     /// Its number, from 1.
     pub number: u32,
-    /// How many there will be, as far as is known.
+    /// The expected number of thoughts.
     pub total: u32,
     /// The thought that it revises.
     pub revises: Option<u32>,
@@ -44,7 +44,7 @@ pub struct Thought {
 pub struct Counted {
     /// The session.
     pub session: String,
-    /// How many thoughts there will be: at least the number of this one.
+    /// The expected number of thoughts: at least the number of this one.
     pub total: u32,
     /// The branches so far.
     pub branches: Vec<String>,
@@ -76,8 +76,8 @@ pub enum ThinkingError {
 }
 
 impl ThinkingSessions {
-    /// Counts a thought. Without a session id it belongs to the session of such calls, which is opened with the id
-    /// `fresh` if there is none. If there are too many, the least recently used session is removed.
+    /// Counts a thought. Calls without a session id share one session, which gets the id `fresh` if it does not
+    /// exist. If there are too many, the least recently used session is removed.
     ///
     /// # Errors
     /// See [`ThinkingError`].
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revision_of_nothing_is_refused_and_not_counted() {
+    fn a_revision_of_a_missing_thought_is_refused_and_not_counted() {
         let mut sessions = ThinkingSessions::default();
         let revision = Thought { revises: Some(7), ..thought(1) };
         assert!(sessions.count(Some("s"), "f", &revision).is_err());

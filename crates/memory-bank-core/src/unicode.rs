@@ -1,4 +1,4 @@
-//! Spellings of one text: composed or not, in capitals or not. It must not know what the text names.
+//! Spellings of one text: composed or decomposed, upper or lower case. This module must not know what the text names.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ pub fn has_null(text: &str) -> bool {
 
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 
-/// The composed form (NFC), in which `é` is one character however it was put together.
+/// The composed form (NFC), in which `é` is one character.
 #[must_use]
 pub fn nfc(text: &str) -> Cow<'_, str> {
     if text.is_ascii() {
@@ -28,13 +28,22 @@ pub fn nfd(text: &str) -> Cow<'_, str> {
     DecomposingNormalizerBorrowed::new_nfd().normalize(text)
 }
 
-/// A form that two texts share when they differ in letter case or composition alone: a file system that does not tell
-/// capitals from small letters would take them for one name.
+/// A form that two texts share if they differ in letter case or composition only, so that a case-insensitive file
+/// system treats them as one name.
 #[must_use]
 pub fn folded(text: &str) -> String {
-    // By way of capitals, since some small letters share theirs: `ſ` is another `s`.
+    // Via upper case, since some lower-case letters share theirs: `ſ` is another `s`.
     let lower = nfc(text).to_uppercase().to_lowercase();
     nfc(&lower).into_owned()
+}
+
+/// Whether a character is invisible, or changes the direction or the look of the characters around it. Joiners of
+/// scripts and emoji are included, since some file systems drop them.
+pub(crate) fn is_invisible(letter: char) -> bool {
+    matches!(letter,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -202,7 +202,7 @@ impl Plan {
     ) -> Result<Self, EditError> {
         let DraftChanges { changes, writes } = DraftChanges::of(drafts, stored)?;
         let mut plan = Self { changes, ..Self::default() };
-        for DraftWrite { asked, path, before, after } in writes {
+        for DraftWrite { requested: asked, path, before, after } in writes {
             if before.is_none() {
                 plan.creates.push(path.clone());
             }
@@ -311,7 +311,7 @@ fn read_with_bytes(
 /// The name under which a document is, or would be, stored: exactly the one asked for if it is taken, else the
 /// canonical one, or one of the same letters composed otherwise.
 fn stored_name(dir: &BankDir, asked: &DocumentPath) -> DocumentPath {
-    let taken = asked.taken_spelling(|name| dir.exists(name));
+    let taken = asked.existing_spelling(|name| dir.exists(name));
     let taken = taken.and_then(|name| DocumentPath::parse(&name).ok());
     taken.unwrap_or_else(|| spelled_as_there(dir, &asked.canonical()))
 }

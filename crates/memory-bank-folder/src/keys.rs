@@ -261,7 +261,7 @@ impl KeyDirectory for FolderKeys {
         true
     }
 
-    async fn note_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         let uses: HashMap<Uuid, Timestamp> = uses.iter().map(|used| (used.key.0, used.at)).collect();
         self.change(move |keys| {
             let mut changed = None;

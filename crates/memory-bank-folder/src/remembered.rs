@@ -35,7 +35,7 @@ impl RememberedStateStore {
     /// A store in which everyone starts from `initial`. Without a folder visits end with the process.
     #[must_use]
     pub fn new(initial: SessionState, folder: Option<StateFolder>) -> Self {
-        Self { memory: MemoryStateStore::starting_from(initial), folder, recalled: Mutex::default() }
+        Self { memory: MemoryStateStore::with_initial(initial), folder, recalled: Mutex::default() }
     }
 
     /// Takes over what earlier processes kept, once.

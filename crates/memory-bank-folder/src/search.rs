@@ -224,7 +224,7 @@ impl SearchedDocuments for Followed {
 
     fn stored_name(&self, asked: &DocumentPath) -> Option<String> {
         asked
-            .taken_spelling(|name| self.files.contains_key(name))
+            .existing_spelling(|name| self.files.contains_key(name))
             .or_else(|| asked.find(self.names()).map(str::to_owned))
     }
 

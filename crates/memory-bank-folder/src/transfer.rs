@@ -13,7 +13,7 @@ use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::limits;
 use memory_bank_core::mode::{Mode, RULES_PREFIXES};
 use memory_bank_core::store::{BACKUP_PREFIX, GraphStore, SessionState, backup_time, check_backup_id};
-use memory_bank_core::transfer::{BankCopy, FileCopy, NotMovable, ProjectCopy, is_rules_file};
+use memory_bank_core::transfer::{BankCopy, FileCopy, NotTransferable, ProjectCopy, is_rules_file};
 
 use crate::backups::{BELOW, Survey, make_below, survey};
 use crate::bank::{Deps, FolderBank};
@@ -37,7 +37,7 @@ pub enum TransferError {
     Refused(String),
     /// The bank contains data that cannot be transferred.
     #[error(transparent)]
-    NotMovable(#[from] NotMovable),
+    NotTransferable(#[from] NotTransferable),
     /// The disk failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -157,7 +157,7 @@ impl FolderSource {
             let dir = holders.find_map(|holder| holder.open_own_folder(&id).ok());
             let dir = dir.ok_or_else(|| TransferError::Refused(format!("`{id}` cannot be opened")))?;
             read_bank(&dir).map_err(|error| match error {
-                TransferError::NotMovable(why) => TransferError::Refused(format!("in `{id}`: {why}")),
+                TransferError::NotTransferable(why) => TransferError::Refused(format!("in `{id}`: {why}")),
                 other => other,
             })
         })

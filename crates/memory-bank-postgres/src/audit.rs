@@ -116,7 +116,7 @@ impl Database {
 
 #[async_trait]
 impl AuditLog for Database {
-    async fn note_addresses(&self, uses: &[AddressUse]) -> Result<(), StoreError> {
+    async fn record_addresses(&self, uses: &[AddressUse]) -> Result<(), StoreError> {
         if uses.is_empty() {
             return Ok(());
         }

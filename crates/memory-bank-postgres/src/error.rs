@@ -12,7 +12,7 @@ pub(crate) fn store_error(error: &tokio_postgres::Error) -> StoreError {
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE && refuses_the_caller(error) => {
             StoreError::Denied
         }
-        Some(code) if code.code() == KEY_VOID => StoreError::KeyVoid,
+        Some(code) if code.code() == KEY_VOID => StoreError::KeyInvalid,
         Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::QUERY_CANCELED => {
             StoreError::Busy
         }

@@ -63,7 +63,7 @@ impl KeyDirectory for Database {
         }))
     }
 
-    async fn note_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         if uses.is_empty() {
             return Ok(());
         }

@@ -107,7 +107,7 @@ impl SessionStore for Database {
         Ok(first(&rows)?.unwrap_or_default())
     }
 
-    async fn note_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError> {
+    async fn record_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError> {
         if uses.is_empty() {
             return Ok(());
         }

@@ -1,5 +1,5 @@
-//! Makes vectors in the background: which project comes next, how large a batch is, and what happens after an error. It must
-//! not know where vectors are kept, nor what computes them.
+//! Computes missing vectors in the background: the queue of projects, the size of a batch, retries after errors. It
+//! must not know where vectors are stored or what computes them.
 
 mod maker;
 
@@ -11,32 +11,33 @@ use async_trait::async_trait;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::search::{DenseCount, ModelId, Passage, UnitHash, Vector};
 
-/// The most passages that a project may have: past it, it is searched by its words alone.
+/// The most passages of a project with vectors. Larger projects are searched by words only.
 pub const PROJECT_PASSAGES: usize = 100_000;
 
-/// Whether something can go on.
+/// Whether the work on a project can continue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
-    /// It can.
+    /// It can continue.
     Ready,
-    /// Not now: another process makes the vectors of this project, or the index is being built.
+    /// Not now: another process computes the vectors of this project, or the index is being built.
     Later,
-    /// Not at all, until somebody asks again; says why.
+    /// Not until the next request; has the reason.
     Refused(String),
     /// The project is not in memory any more.
     Gone,
 }
 
-/// A project whose vectors are made. No lock may be held between two calls that anybody but another maker waits for.
+/// A project whose vectors are computed. Between two calls it must hold no lock except the right to compute vectors.
 #[async_trait]
 pub trait VectorProject: Send + Sync {
-    /// Brings the index up to date, loads what is stored, and takes the right to make what is missing.
+    /// Updates the index, loads stored vectors, and acquires the right to compute missing ones.
     async fn open(&self, model: &ModelId) -> Result<Progress, StoreError>;
 
-    /// How far the vectors in memory are.
+    /// The number of passages and vectors in memory.
     async fn count(&self) -> DenseCount;
 
-    /// Passages without a vector, in memory or stored: at most so many, with about so many bytes of text.
+    /// Passages without a vector in memory or in storage: at most `most`, with about `bytes` of text, without the
+    /// `skipped` ones.
     async fn missing(
         &self,
         model: &ModelId,
@@ -45,9 +46,9 @@ pub trait VectorProject: Send + Sync {
         skipped: &HashSet<UnitHash>,
     ) -> Result<Vec<Passage>, StoreError>;
 
-    /// Stores vectors and takes them into the index.
+    /// Stores vectors and adds them to the index.
     async fn keep(&self, model: &ModelId, made: Vec<(UnitHash, Vector)>) -> Result<Progress, StoreError>;
 
-    /// Gives the right to make vectors back.
+    /// Releases the right to compute vectors.
     async fn close(&self, model: &ModelId);
 }

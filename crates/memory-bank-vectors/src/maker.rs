@@ -1,4 +1,4 @@
-//! The queue of projects and the one task that works on it, a batch of one project after a batch of another.
+//! The queue of projects, and the task that processes it: one batch of each project in turn.
 
 mod refusals;
 
@@ -20,19 +20,19 @@ const PROJECTS: usize = 1000;
 /// The most passages and bytes of text of a batch.
 const BATCH: usize = 64;
 const BATCH_BYTES: usize = 64 * 1024;
-/// After how many errors of its store in a row a project is given up until somebody asks again.
+/// After this many consecutive errors of its store, a project is dropped until the next request.
 const ATTEMPTS: u32 = 8;
 /// The longest wait after an error.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
 /// The longest that one batch may take.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// When things are done.
+/// Delays of the background task.
 #[derive(Debug, Clone, Copy)]
 pub struct MakerOptions {
-    /// How long after a request the work begins, so that several edits count as one.
+    /// The delay after a request, so that several edits count as one.
     pub delay: Duration,
-    /// How long to wait for another process that makes the same vectors.
+    /// The wait for another process that computes the same vectors.
     pub retry: Duration,
     /// The first wait after an error; it doubles up to five minutes.
     pub pause: Duration,
@@ -48,24 +48,24 @@ impl Default for MakerOptions {
     }
 }
 
-/// What was done since the start, and what is left.
+/// Counters since the start, and the remaining work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VectorUse {
-    /// Vectors that were made.
+    /// Computed vectors.
     pub made: u64,
-    /// Passages of queued projects that have no vector yet, as far as they were counted.
+    /// Passages of queued projects without a vector, as far as counted.
     pub waiting: u64,
     /// Projects in the queue.
     pub projects: usize,
     /// Batches that failed, and passages that the model refused.
     pub failed: u64,
-    /// Projects for which there was no place in the queue.
+    /// Requests that were refused because the queue was full.
     pub refused: u64,
     /// The last error, until a batch succeeds.
     pub last_error: Option<String>,
 }
 
-/// Makes vectors in the background. Clones share one queue.
+/// Computes vectors in the background. Clones share one queue.
 #[derive(Clone)]
 pub struct Maker(Arc<Inner>);
 
@@ -74,9 +74,9 @@ struct Inner {
     options: MakerOptions,
     state: Mutex<State>,
     changed: Notify,
-    /// Wakes the task that waits after an error.
+    /// Wakes the task from the wait after an error.
     stopping: Notify,
-    /// The task has ended.
+    /// Signals that the task ended.
     ended: Notify,
 }
 
@@ -92,7 +92,7 @@ struct State {
 
 struct Job {
     project: Arc<dyn VectorProject>,
-    /// Whether the project was opened since it was last asked for.
+    /// Whether the project was opened since its last request.
     is_open: bool,
     not_before: Instant,
     failures: u32,
@@ -115,22 +115,23 @@ impl std::fmt::Debug for Maker {
 }
 
 impl Maker {
-    /// A maker that uses this embedder. It has no task until a project is asked for.
+    /// A maker that uses this embedder. Its task starts with the first request.
     #[must_use]
     pub fn new(embedder: Arc<dyn Embedder>, options: MakerOptions) -> Self {
         let (state, changed, stopping, ended) = Default::default();
         Self(Arc::new(Inner { embedder, options, state, changed, stopping, ended }))
     }
 
-    /// What computes the vectors.
+    /// The embedder.
     #[must_use]
     pub fn embedder(&self) -> &Arc<dyn Embedder> {
         &self.0.embedder
     }
 
-    /// Has the missing vectors of a project made. A project that is queued already is opened again; the last who asks counts.
+    /// Queues a project, to compute its missing vectors. A project that is queued already is opened again, with the
+    /// `project` of the last request.
     pub fn request(&self, key: &str, project: Arc<dyn VectorProject>) {
-        let mut state = self.0.locked();
+        let mut state = self.0.lock_state();
         if state.is_stopped {
             return;
         }
@@ -155,49 +156,49 @@ impl Maker {
         self.0.changed.notify_one();
     }
 
-    /// Ends the work after the batch that is under way, and gives the rights to make vectors back. Waits for that at most so
-    /// long; what takes longer ends by itself.
+    /// Stops after the current batch, and releases the rights to compute vectors. Waits for this at most `wait`; a
+    /// longer batch ends later.
     pub async fn stop(&self, wait: Duration) {
-        self.0.locked().is_stopped = true;
+        self.0.lock_state().is_stopped = true;
         self.0.changed.notify_one();
         self.0.stopping.notify_one();
         let ended = async {
             loop {
                 let ended = self.0.ended.notified();
-                if !self.0.locked().is_running {
+                if !self.0.lock_state().is_running {
                     return;
                 }
                 ended.await;
             }
         };
         if tokio::time::timeout(wait, ended).await.is_err() {
-            tracing::debug!("vectors are still being made while the process ends");
+            tracing::debug!("a batch of vectors is still running at the end of the process");
         }
     }
 
-    /// What was done and what is left.
+    /// The current counters.
     #[must_use]
     pub fn usage(&self) -> VectorUse {
-        let state = self.0.locked();
+        let state = self.0.lock_state();
         let waiting = state.jobs.values().map(|job| job.waiting).sum();
         VectorUse { waiting, projects: state.jobs.len(), ..state.usage.clone() }
     }
 }
 
 impl Inner {
-    fn locked(&self) -> MutexGuard<'_, State> {
+    fn lock_state(&self) -> MutexGuard<'_, State> {
         self.state.lock()
     }
 
     async fn run(&self) {
-        // How often in a row the embedder failed, whatever the project.
+        // Consecutive failures of the embedder, for any project.
         let mut failures = 0_u32;
         loop {
-            if self.locked().is_stopped {
+            if self.lock_state().is_stopped {
                 self.close_all().await;
             }
             let next = {
-                let mut state = self.locked();
+                let mut state = self.lock_state();
                 if state.queue.is_empty() {
                     state.is_running = false;
                     drop(state);
@@ -222,18 +223,18 @@ impl Inner {
                     continue;
                 }
             };
-            match self.turn(&key).await {
+            match self.process_turn(&key).await {
                 Ok(next) => {
                     if matches!(next, Next::Again) {
                         failures = 0;
                     }
-                    self.put_back(&key, next);
+                    self.requeue(&key, next);
                 }
                 Err(error) => {
                     failures = failures.saturating_add(1);
                     let pause = pause_of(self.options.pause, failures, error.is_temporary());
-                    self.note_failure(&error.to_string(), pause);
-                    self.put_back(&key, Next::After(pause));
+                    self.record_failure(&error.to_string(), pause);
+                    self.requeue(&key, Next::After(pause));
                     tokio::select! {
                         () = tokio::time::sleep(pause) => {}
                         () = self.stopping.notified() => {}
@@ -243,14 +244,14 @@ impl Inner {
         }
     }
 
-    /// Empties the queue, and gives the rights to make vectors back.
+    /// Empties the queue, and releases the rights to compute vectors.
     async fn close_all(&self) {
         let jobs: Vec<Job> = {
-            let mut state = self.locked();
+            let mut state = self.lock_state();
             state.queue.clear();
             state.jobs.drain().map(|(_, job)| job).collect()
         };
-        // Without a model nothing was opened.
+        // Without a model no project was opened.
         if jobs.is_empty() {
             return;
         }
@@ -260,10 +261,10 @@ impl Inner {
         }
     }
 
-    /// Opens the project if that was asked for, and makes one batch of its vectors.
-    async fn turn(&self, key: &str) -> Result<Next, EmbedError> {
+    /// Opens the project if requested, and computes one batch of its vectors.
+    async fn process_turn(&self, key: &str) -> Result<Next, EmbedError> {
         let (project, was_open, skipped) = {
-            let mut state = self.locked();
+            let mut state = self.lock_state();
             let skipped = state.refusals.of(key, Instant::now());
             let Some(job) = state.jobs.get_mut(key) else { return Ok(Next::Done) };
             (Arc::clone(&job.project), std::mem::replace(&mut job.is_open, true), skipped)
@@ -276,10 +277,10 @@ impl Inner {
                 }
                 Ok(next)
             }
-            // Somebody who may, asks again.
-            Err(StoreError::KeyVoid | StoreError::Denied) => Ok(Next::Done),
+            // A caller with a valid key requests it again.
+            Err(StoreError::KeyInvalid | StoreError::Denied) => Ok(Next::Done),
             Err(error) => {
-                tracing::warn!(%error, "the vectors of a project were not stored");
+                tracing::warn!(%error, "storing the vectors of a project failed");
                 project.close(&model).await;
                 Ok(Next::Failed)
             }
@@ -308,7 +309,7 @@ impl Inner {
                 Err(error) => return Ok(Err(error)),
                 Ok(Some(next)) => {
                     if matches!(next, Next::After(_)) {
-                        self.with_job(key, |job| job.is_open = false);
+                        self.update_job(key, |job| job.is_open = false);
                     }
                     return Ok(Ok(next));
                 }
@@ -328,17 +329,17 @@ impl Inner {
             return Ok(Ok(Next::Done));
         }
         let count = made.len() as u64;
-        self.locked().refusals.remove(key, made.iter().map(|(hash, _)| *hash));
+        self.lock_state().refusals.remove(key, made.iter().map(|(hash, _)| *hash));
         let kept = project.keep(model, made).await.map(next_of);
         self.count(key, project).await;
-        let mut state = self.locked();
+        let mut state = self.lock_state();
         state.usage.made += count;
         state.usage.last_error = None;
         drop(state);
-        self.with_job(key, |job| job.failures = 0);
+        self.update_job(key, |job| job.failures = 0);
         Ok(kept.map(|next| match next {
             Some(Next::After(wait)) => {
-                self.with_job(key, |job| job.is_open = false);
+                self.update_job(key, |job| job.is_open = false);
                 Next::After(wait)
             }
             Some(next) => next,
@@ -346,8 +347,8 @@ impl Inner {
         }))
     }
 
-    /// The vectors of these passages. What the model refuses by itself is passed over for a time; says whether there was no room to
-    /// remember all of it.
+    /// The vectors of these passages. A passage that the model refuses by itself is skipped for a time. Also returns
+    /// whether there was no room to remember all refused ones.
     async fn embed(
         &self,
         key: &str,
@@ -360,7 +361,7 @@ impl Inner {
                 return Ok((passages.iter().map(|one| one.hash).zip(vectors).collect(), false));
             }
             Err(error) if error.is_temporary() => return Err(error),
-            // Either nothing works as it is set, or one of the texts is to blame.
+            // Either the settings are wrong, or the model refuses one of the texts.
             Err(error) => self.embed_texts(vec!["a".to_owned()], model).await.map_err(|_| error)?,
         };
         let (mut made, mut is_any_forgotten) = (Vec::new(), false);
@@ -369,8 +370,8 @@ impl Inner {
                 Ok(vectors) => made.extend(vectors.into_iter().map(|vector| (hash, vector))),
                 Err(error) if error.is_temporary() => return Err(error),
                 Err(error) => {
-                    tracing::warn!(%error, "a passage has no vector");
-                    let mut state = self.locked();
+                    tracing::warn!(%error, "the model refused a passage");
+                    let mut state = self.lock_state();
                     state.usage.failed += 1;
                     is_any_forgotten |= !state.refusals.add(key, hash, Instant::now());
                 }
@@ -383,28 +384,28 @@ impl Inner {
         let wanted = texts.len();
         let made = tokio::time::timeout(BATCH_TIMEOUT, self.embedder.passages(texts)).await;
         let vectors =
-            made.map_err(|_| EmbedError::Temporary("the model takes too long for a batch".to_owned()))??;
+            made.map_err(|_| EmbedError::Temporary("the model did not answer a batch in time".to_owned()))??;
         let fits = |vector: &Vector| vector.dimension() == model.dimension();
         if vectors.len() == wanted && vectors.iter().all(fits) {
             return Ok(vectors);
         }
-        Err(EmbedError::Permanent("the model gave other vectors than were asked for".to_owned()))
+        Err(EmbedError::Permanent("the model returned a wrong number or dimension of vectors".to_owned()))
     }
 
     async fn count(&self, key: &str, project: &dyn VectorProject) {
         let count = project.count().await;
         let waiting = count.passages.saturating_sub(count.vectors) as u64;
-        self.with_job(key, |job| job.waiting = waiting);
+        self.update_job(key, |job| job.waiting = waiting);
     }
 
-    fn with_job(&self, key: &str, change: impl FnOnce(&mut Job)) {
-        if let Some(job) = self.locked().jobs.get_mut(key) {
+    fn update_job(&self, key: &str, change: impl FnOnce(&mut Job)) {
+        if let Some(job) = self.lock_state().jobs.get_mut(key) {
             change(job);
         }
     }
 
-    fn put_back(&self, key: &str, next: Next) {
-        let mut state = self.locked();
+    fn requeue(&self, key: &str, next: Next) {
+        let mut state = self.lock_state();
         let Some(job) = state.jobs.get_mut(key) else { return };
         let wait = match next {
             Next::Again => Duration::ZERO,
@@ -418,7 +419,7 @@ impl Inner {
                 }
                 pause_of(self.options.pause, job.failures, true)
             }
-            // Somebody asked again meanwhile.
+            // There was another request meanwhile.
             Next::Done if !job.is_open => self.options.delay,
             Next::Done => {
                 state.jobs.remove(key);
@@ -429,19 +430,19 @@ impl Inner {
         state.queue.push_back(key.to_owned());
     }
 
-    fn note_failure(&self, error: &str, pause: Duration) {
-        let mut state = self.locked();
+    fn record_failure(&self, error: &str, pause: Duration) {
+        let mut state = self.lock_state();
         state.usage.failed += 1;
         let is_new = state.usage.last_error.as_deref() != Some(error);
         state.usage.last_error = Some(error.to_owned());
         drop(state);
         if is_new {
-            tracing::warn!(error, pause_s = pause.as_secs(), "vectors cannot be made; retrying");
+            tracing::warn!(error, pause_s = pause.as_secs(), "computing vectors failed; retrying");
         }
     }
 }
 
-/// What cannot work before the settings change is tried seldom.
+/// The pause after an error. Errors that persist until the settings change are retried rarely.
 fn pause_of(first: Duration, failures: u32, is_temporary: bool) -> Duration {
     let doublings = if is_temporary { failures.saturating_sub(1).min(16) } else { 16 };
     first.saturating_mul(1 << doublings).min(MAX_PAUSE)

@@ -9,19 +9,9 @@ use crate::document::known_section::KnownSection;
 use crate::document::list::replace_items;
 use crate::document::placement::insert_item;
 use crate::document::section::Outline;
-use crate::document::{CoreDocument, DocumentPath, Removed};
+use crate::document::{CoreDocument, DocumentPath, NoteCategory, Removed};
 use crate::error::EditError;
 use crate::store::Drafts;
-use crate::words::word_enum;
-
-/// Titles of the task list: the one that is written, then those that older banks have as well.
-pub(super) const TASKS: [&str; 3] = ["Ongoing Tasks", "Tasks", "Current Tasks"];
-/// Titles of the list of issues.
-pub(super) const ISSUES: [&str; 2] = ["Known Issues", "Issues"];
-/// The title of the list of next steps.
-pub(super) const NEXT_STEPS: [&str; 1] = ["Next Steps"];
-/// Titles of the session notes: the one that is written, then the older one.
-pub(super) const NOTES: [&str; 2] = ["Current Session Notes", "Session Notes"];
 
 /// New lists: arguments of `update_active_context`. An absent or empty list does not change, unless `clear` names it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,13 +26,13 @@ pub struct UpdateActiveContext {
     /// The next steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_steps: Option<Vec<String>>,
-    /// Which lists are emptied: with `true` those that are given as `[]`, otherwise those that it names.
+    /// Which lists are emptied: with `true` those that the call gives as `[]`, otherwise those that it names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clear: Option<Clear>,
 }
 
 impl UpdateActiveContext {
-    /// Whether it leaves every list as it is.
+    /// Whether it changes no list.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let none = |list: &Option<Vec<String>>| {
@@ -62,13 +52,13 @@ impl UpdateActiveContext {
     }
 }
 
-/// The explicit word that empties a list.
+/// The explicit instruction to empty a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Clear {
-    /// Whether to empty what the call leaves no doubt about.
+    /// Whether to empty the lists that the call gives as `[]`.
     Flag(bool),
-    /// The names of the lists, as the arguments are called.
+    /// The names of the lists, which are those of the arguments.
     Lists(Vec<String>),
 }
 
@@ -93,20 +83,23 @@ impl Clear {
 /// # Errors
 /// An item or a list is too long, `clear` is ambiguous, a section has a merge conflict, or the document would become
 /// too large.
-pub fn update_active_context(drafts: &mut Drafts, asked: &UpdateActiveContext) -> Result<Removed, EditError> {
+pub fn update_active_context(
+    drafts: &mut Drafts,
+    request: &UpdateActiveContext,
+) -> Result<Removed, EditError> {
     let lists = [
-        ("tasks", &asked.tasks, KnownSection::Tasks),
-        ("issues", &asked.issues, KnownSection::Issues),
-        ("nextSteps", &asked.next_steps, KnownSection::NextSteps),
+        ("tasks", &request.tasks, KnownSection::Tasks),
+        ("issues", &request.issues, KnownSection::Issues),
+        ("nextSteps", &request.next_steps, KnownSection::NextSteps),
     ];
-    if let Some(Clear::Lists(named)) = &asked.clear
+    if let Some(Clear::Lists(named)) = &request.clear
         && let Some(unknown) = named.iter().find(|name| lists.iter().all(|(list, _, _)| list != name))
     {
         return Err(EditError::Refused(format!(
             "`clear`: there is no list `{unknown}`; name `tasks`, `issues` or `nextSteps`"
         )));
     }
-    let clears = asked.clear == Some(Clear::Flag(true));
+    let clears = request.clear == Some(Clear::Flag(true));
     if clears && lists.iter().all(|(_, items, _)| items.is_none()) {
         return Err(EditError::Refused(
             "`clear` leaves open which list it empties; give that list as []".to_owned(),
@@ -115,9 +108,9 @@ pub fn update_active_context(drafts: &mut Drafts, asked: &UpdateActiveContext) -
     let mut changes = Vec::new();
     for (name, items, part) in lists {
         let given = argument::items(name, items.as_deref().unwrap_or_default())?;
-        // A list of blank texts is a slip, not a wish to empty.
+        // A list of blank texts is a mistake, not a request to empty the list.
         let empties = clears && items.as_ref().is_some_and(Vec::is_empty)
-            || asked.clear.as_ref().is_some_and(|clear| clear.names(name));
+            || request.clear.as_ref().is_some_and(|clear| clear.names(name));
         if !given.is_empty() || empties {
             changes.push((part, given));
         }
@@ -132,46 +125,6 @@ pub fn update_active_context(drafts: &mut Drafts, asked: &UpdateActiveContext) -
     }
     Ok(removed)
 }
-
-word_enum! {
-    /// The kind of a session note.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum NoteCategory {
-        /// Something seen.
-        Observation = "observation",
-        /// Something in the way.
-        Blocker = "blocker",
-        /// Something that is wrong.
-        Issue = "issue",
-        /// Something to find out.
-        Question = "question",
-        /// Something settled.
-        Decision = "decision",
-        /// Something to do.
-        Todo = "todo",
-        /// Anything else.
-        Other = "other",
-    }
-}
-
-impl NoteCategory {
-    /// The kind as it stands in an entry.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Observation => "👀 Observation",
-            Self::Blocker => "🚧 Blocker",
-            Self::Issue => "⚠️ Issue",
-            Self::Question => "❓ Question",
-            Self::Decision => "✅ Decision",
-            Self::Todo => "📋 Todo",
-            Self::Other => UNNAMED_KIND,
-        }
-    }
-}
-
-/// The kind of a note that was given none.
-const UNNAMED_KIND: &str = "📝 Note";
 
 /// A note: arguments of `add_session_note`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,23 +151,23 @@ impl AddSessionNote {
 /// The note is blank or too long, or the document would become too large.
 pub fn add_session_note(
     drafts: &mut Drafts,
-    asked: &AddSessionNote,
+    request: &AddSessionNote,
     at: Timestamp,
     author: &str,
 ) -> Result<(), EditError> {
-    let note = argument::written_line("note", &asked.note)?;
-    let kind = asked.category.map_or(UNNAMED_KIND, NoteCategory::label);
+    let note = argument::written_line("note", &request.note)?;
+    let kind = request.category.unwrap_or(NoteCategory::Other).label();
     add_note_line(drafts, &entry(at, author, kind, &note))
 }
 
-/// Puts an entry among the session notes.
+/// Inserts an entry into the session notes.
 pub(super) fn add_note_line(drafts: &mut Drafts, line: &str) -> Result<(), EditError> {
     CoreDocument::ActiveContext.rewrite(drafts, |text| {
         insert_item(text, |outline| KnownSection::Notes.find(outline), KnownSection::Notes.title(), line)
     })
 }
 
-/// Puts an entry of progress among the session notes, or where active-context.md lists what changed if it has none.
+/// Inserts an entry of progress into the session notes; without them into the recent changes of active-context.md.
 pub(super) fn add_change_line(drafts: &mut Drafts, line: &str) -> Result<(), EditError> {
     CoreDocument::ActiveContext.rewrite(drafts, |text| {
         let find = |outline: &Outline<'_>| {

@@ -4,7 +4,8 @@ use crate::document::roles::is_placeholder;
 use crate::error::EditError;
 use crate::limits;
 
-/// A single line: line breaks and other control characters become blanks, the ends are trimmed. May be empty.
+/// A single line, which may be empty: control characters, line breaks included, become blanks, and the ends are
+/// trimmed.
 ///
 /// # Errors
 /// It is longer than [`limits::LINE_BYTES`].
@@ -27,7 +28,7 @@ pub(super) fn written_line(name: &str, text: &str) -> Result<String, EditError> 
     Ok(line)
 }
 
-/// The lines of a list, blank ones left out.
+/// The lines of a list without blank ones.
 ///
 /// # Errors
 /// There are more than [`limits::LIST_ITEMS`], or one is too long.
@@ -49,15 +50,15 @@ pub(super) fn lines(name: &str, items: &[String]) -> Result<Vec<String>, EditErr
     Ok(kept)
 }
 
-/// The items of a list that is written: as [`lines`], but a placeholder is none.
+/// The items of a list that is written: as [`lines`], but a placeholder is an error.
 ///
 /// # Errors
-/// As [`lines`]; or an item is nothing but a placeholder, which nobody would see again.
+/// As [`lines`]; or an item is only a placeholder, which readers omit.
 pub(super) fn items(name: &str, items: &[String]) -> Result<Vec<String>, EditError> {
     let items = lines(name, items)?;
     match items.iter().find(|item| is_placeholder(item)) {
         Some(item) => Err(EditError::Refused(format!(
-            "`{name}`: `{item}` is a placeholder, which counts as nothing; give the real text, or `clear` to empty a list"
+            "`{name}`: `{item}` is a placeholder, which tools do not show; give the real text, or `clear` to empty a list"
         ))),
         None => Ok(items),
     }
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_passed_is_named_with_its_argument() {
+    fn an_exceeded_bound_is_named_with_its_argument() {
         let error = lines("tasks", &["x".repeat(limits::LINE_BYTES + 1)]).unwrap_err().to_string();
         assert!(error.contains("`tasks[0]`") && error.contains("8192"), "{error}");
         let error = lines("tasks", &vec![String::new(); limits::LIST_ITEMS + 1]).unwrap_err().to_string();

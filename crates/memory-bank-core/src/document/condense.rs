@@ -10,16 +10,16 @@ use crate::document::date::{date_anywhere, date_at_start};
 use crate::document::parts::{Lines, PartBounds, first_that_fit, json_chars};
 use crate::document::section::Outline;
 
-/// The most pieces of one document: each has a frame of its own.
+/// The most pieces of one document, since each has an overhead.
 const PIECES: usize = 12;
-/// The overhead of a part, and of the call that reads the text omitted before it.
+/// The characters of a piece's JSON members, and of the call that reads the text omitted before it.
 const FRAME: usize = 110;
-/// A longer block is taken line by line.
+/// A longer block is selected line by line.
 const BLOCK_CHARS: usize = 1500;
-/// The share of the room that the newest entries have before the other sections are shown.
+/// The share of the room, as a fraction, that the newest entries get before other sections are shown.
 const NEWEST_SHARE: (usize, usize) = (3, 5);
 
-/// Some of a document.
+/// Selected parts of a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Condensed<'t> {
     /// Top to bottom.
@@ -28,18 +28,18 @@ pub struct Condensed<'t> {
     pub left_out: Vec<(usize, usize)>,
 }
 
-/// Some lines of a document.
+/// Consecutive lines of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece<'t> {
     /// The first line, from 1.
     pub from_line: usize,
-    /// How many lines; the last one may be cut where a single line was too long.
+    /// How many lines; the last one may be cut if a single line was too long.
     pub lines: usize,
     /// Their text.
     pub text: &'t str,
 }
 
-/// The most valuable parts, in at most so many characters with their overhead, as JSON.
+/// The most valuable parts, in at most `room` characters of JSON, overhead included.
 #[must_use]
 pub fn condense(text: &str, room: usize) -> Condensed<'_> {
     let blocks = blocks(text);
@@ -48,7 +48,7 @@ pub fn condense(text: &str, room: usize) -> Condensed<'_> {
     choice.take(1);
     let mut dated: Vec<usize> =
         blocks.iter().enumerate().filter(|(_, block)| block.date.is_some()).map(|(at, _)| at).collect();
-    // Of entries with one date, and of the lines of one entry, the order of the document counts.
+    // Entries of one date, and lines of one entry, keep the order of the document.
     dated.sort_by_key(|at| Reverse(blocks.get(*at).and_then(|block| block.date)));
     let (part, whole) = NEWEST_SHARE;
     let newest_room = room.saturating_mul(part) / whole;
@@ -86,7 +86,7 @@ pub fn condense(text: &str, room: usize) -> Condensed<'_> {
 struct Block {
     range: Range<usize>,
     chars: usize,
-    /// The level of the heading that this is.
+    /// The level, if the block is a heading.
     level: Option<u8>,
     /// The positions of the headings above it.
     above: Vec<usize>,
@@ -102,7 +102,7 @@ fn blocks(text: &str) -> Vec<Block> {
     for heading in outline.headings() {
         starts.extend([heading.range.start, heading.range.end]);
     }
-    // A paragraph begins behind a blank line.
+    // A paragraph begins after a blank line.
     let is_blank = |index: usize| {
         text.get(lines.start(index)..lines.start(index + 1)).is_some_and(|line| line.trim().is_empty())
     };
@@ -165,7 +165,7 @@ fn date_below(text: &str) -> Option<DateTime> {
     is_label.then(|| date_at_start(value)).flatten()
 }
 
-/// The blocks that are taken so far.
+/// The blocks that are selected so far.
 struct Choice<'b> {
     blocks: &'b [Block],
     taken: Vec<bool>,
@@ -176,7 +176,7 @@ struct Choice<'b> {
 
 impl<'b> Choice<'b> {
     fn new(blocks: &'b [Block], room: usize) -> Self {
-        // What follows the last piece may be left out, too.
+        // Reserve room for a note about lines that are omitted after the last piece.
         Self { blocks, taken: vec![false; blocks.len()], pieces: 0, used: FRAME, room }
     }
 
@@ -184,7 +184,7 @@ impl<'b> Choice<'b> {
         self.taken.get(at).copied().unwrap_or_default()
     }
 
-    /// Takes a block with the headings above it, if they fit.
+    /// Selects a block with the headings above it, if they fit.
     fn take(&mut self, at: usize) {
         let Some(block) = self.blocks.get(at).filter(|_| !self.has(at)) else { return };
         let mut wanted: Vec<usize> = block.above.iter().copied().filter(|above| !self.has(*above)).collect();
@@ -222,7 +222,7 @@ impl<'b> Choice<'b> {
             }
         }
         if ranges.is_empty() {
-            // Nothing is short enough: the beginning of the first line that says something.
+            // Nothing is short enough: use the beginning of the first line with content.
             let chars = self.room.saturating_sub(2 * FRAME);
             let kept = first_that_fit(text, PartBounds { chars, bytes: usize::MAX });
             if !kept.is_empty() {
@@ -237,7 +237,7 @@ impl<'b> Choice<'b> {
             }
             let text = text.get(range.clone()).unwrap_or_default();
             found.pieces.push(Piece { from_line: from + 1, lines: last + 1 - from, text });
-            // A line that was cut is read again, whole.
+            // A cut line counts as omitted, so that the caller reads all of it.
             let is_cut = range.end < lines.start(last + 1);
             reached = last + usize::from(!is_cut);
         }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 
-use crate::document::section::{dialect, front_matter};
+use crate::document::dialect::{dialect, front_matter};
 
 /// One conflict: `<<<<<<< `, `=======` and `>>>>>>> `, in this order at the beginnings of lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Conflict {
 }
 
 impl Conflict {
-    /// Why an edit does not go on, and what to do.
+    /// The reason why an edit is refused, with the remedy.
     #[must_use]
     pub fn refusal(&self) -> String {
         format!(
@@ -76,12 +76,12 @@ pub(super) fn find(text: &str) -> Vec<Conflict> {
     outermost(found)
 }
 
-/// Whether a text has the sign of a conflict. Fast, since every edit of a long log asks.
+/// Whether a text may have a conflict. It must be fast, since every edit of a long log calls it.
 pub(super) fn may_have(text: &str) -> bool {
     memchr::memmem::find(text.as_bytes(), b"<<<<<<<").is_some()
 }
 
-/// Those that stand in no other one, with the markers of those that stand in them.
+/// The outermost conflicts, with the markers of those nested in them.
 fn outermost(mut found: Vec<Conflict>) -> Vec<Conflict> {
     found.sort_by_key(|conflict| conflict.range.start);
     let mut outer: Vec<Conflict> = Vec::with_capacity(found.len());
@@ -107,8 +107,8 @@ pub(super) fn all_in<'c>(
     conflicts.get(first..).unwrap_or_default().iter().take_while(move |conflict| conflict.range.start < end)
 }
 
-/// These bytes of the text with blanks in the place of every marker, byte for byte, so that no marker makes a heading or
-/// an item.
+/// These bytes of the text with every marker replaced by as many blanks, so that no marker creates a heading or an
+/// item.
 pub(super) fn blanked<'t>(text: &'t str, range: &Range<usize>, conflicts: &[Conflict]) -> Cow<'t, str> {
     let slice = text.get(range.clone()).unwrap_or_default();
     let mut markers = all_in(conflicts, range)

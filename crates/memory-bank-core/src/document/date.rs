@@ -1,14 +1,15 @@
-//! Dates as people and assistants write them at the head of an entry: `2026-11-22 09:30:07`, `Nov 22, 2026, 9:30 AM`,
-//! `22 November 2026`, `26.11.2026`, `26 novembre 2026`, `2026年11月26日`. An ambiguous date (`03/04/2026`) is ignored.
-//! A time with a zone is converted to UTC; others are taken as they are, since entries of one log share a zone.
+//! Parses dates as people and assistants write them at the head of an entry: `2026-11-22 09:30:07`, `Nov 22, 2026,
+//! 9:30 AM`, `22 November 2026`, `26.11.2026`, `26 novembre 2026`, `2026年11月26日`. An ambiguous date (`03/04/2026`) is
+//! ignored. A time with a zone is converted to UTC; others are taken as they are, since entries of one log share a
+//! zone.
 
 use jiff::ToSpan;
 use jiff::civil::{Date, DateTime};
 
-/// How much of a text is scanned.
+/// How many characters of a text are scanned.
 const HEAD_CHARS: usize = 160;
 
-/// The date that a text begins with, marks before it left out. Without a time of day it is midnight.
+/// The date at the beginning of a text, after marks such as bullets. Without a time of day it is midnight.
 pub(super) fn date_at_start(text: &str) -> Option<DateTime> {
     head(text).map(|(date, _)| date)
 }
@@ -22,7 +23,7 @@ pub(super) fn dated(text: &str) -> Option<(DateTime, &str)> {
     Some((date, rest))
 }
 
-/// The date at the head of a text, and the offset behind it.
+/// The date at the head of a text, and the offset after it.
 fn head(text: &str) -> Option<(DateTime, usize)> {
     let marks = |sign: char| {
         sign.is_whitespace() || "[(*_`#~【（>".contains(sign) || !(sign.is_alphanumeric() || sign.is_ascii())
@@ -67,7 +68,7 @@ pub(super) fn date_anywhere(text: &str) -> Option<DateTime> {
     (0..words.len()).find_map(|first| date_in(words.get(first..)?)).map(|(date, _)| date)
 }
 
-/// A run of digits or of letters, and what stands between the one before and it.
+/// A run of digits or of letters, and the text between the previous run and it.
 struct Word<'t> {
     gap: &'t str,
     text: &'t str,
@@ -109,12 +110,12 @@ fn words_of(text: &str) -> Vec<Word<'_>> {
     }
 }
 
-/// The date that these words begin with, and how many of them it takes.
+/// The date at the beginning of these words, and how many words it consists of.
 fn date_in(words: &[Word<'_>]) -> Option<(DateTime, usize)> {
     numbers(words).or_else(|| eastern(words)).or_else(|| with_month_name(words))
 }
 
-/// `2026-11-26`, `2026/11/26`, `26.11.2026`, and `26/11/2026` where it can be no other day.
+/// `2026-11-26`, `2026/11/26`, `26.11.2026`, and `26/11/2026` if it is unambiguous.
 fn numbers(words: &[Word<'_>]) -> Option<(DateTime, usize)> {
     let (first, second, third) = (words.first()?, words.get(1)?, words.get(2)?);
     let sign =
@@ -125,7 +126,7 @@ fn numbers(words: &[Word<'_>]) -> Option<(DateTime, usize)> {
         date(a, b, c)?
     } else if third.text.len() == 4 && first.text.len() <= 2 && second.text.len() <= 2 {
         match sign {
-            // A full stop stands behind the day, everywhere.
+            // A full stop follows the day in every language.
             "." | ". " => date(c, b, a)?,
             _ if a == b || a > 12 => date(c, b, a)?,
             _ if b > 12 => date(c, a, b)?,
@@ -197,8 +198,8 @@ fn date(year: i16, month: i16, day: i16) -> Option<Date> {
     Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()
 }
 
-/// The date at the time of day that these words begin with; midnight if they begin with none. With the number of words
-/// that both take; the date takes `used`.
+/// The date with the time of day at the beginning of these words, or midnight. Returns the number of words of both;
+/// the date has `used` words.
 fn at_time(date: Date, words: &[Word<'_>], used: usize) -> (DateTime, usize) {
     let timed = time_in(words).and_then(|((hour, minute, second), zone, more)| {
         let time = DateTime::new(date.year(), date.month(), date.day(), hour, minute, second, 0).ok()?;
@@ -207,7 +208,7 @@ fn at_time(date: Date, words: &[Word<'_>], used: usize) -> (DateTime, usize) {
     timed.unwrap_or_else(|| (date.to_datetime(jiff::civil::Time::midnight()), used))
 }
 
-/// A time of day, how many minutes its zone is ahead of UTC, and how many words both take.
+/// A time of day, the minutes by which its zone is ahead of UTC, and the number of words of both.
 fn time_in(all: &[Word<'_>]) -> Option<((i8, i8, i8), i64, usize)> {
     let joined = all
         .first()
@@ -229,7 +230,7 @@ fn time_in(all: &[Word<'_>]) -> Option<((i8, i8, i8), i64, usize)> {
     if matches!(half.as_deref(), Some("am" | "pm")) {
         next += 1;
     }
-    // Fractions of a second are told apart by the full stop.
+    // Fractions of a second follow a full stop.
     if words
         .get(next)
         .is_some_and(|word| word.follows(&["."]) && word.text.chars().all(|sign| sign.is_ascii_digit()))
@@ -309,100 +310,92 @@ fn weekday(word: &str) -> bool {
     DAYS.contains(&word.to_lowercase().as_str())
 }
 
-/// The month that a name or the beginning of one means, in the languages whose dates have names.
+/// The names of the months.
+const MONTHS: [&[&str]; 12] = [
+    &[
+        "january",
+        "januar",
+        "jänner",
+        "janvier",
+        "enero",
+        "janeiro",
+        "gennaio",
+        "января",
+        "январь",
+        "янв",
+        "stycznia",
+        "styczeń",
+    ],
+    &[
+        "february",
+        "februar",
+        "février",
+        "fevrier",
+        "febrero",
+        "fevereiro",
+        "febbraio",
+        "февраля",
+        "февраль",
+        "фев",
+        "lutego",
+        "luty",
+    ],
+    &["march", "märz", "maerz", "mars", "marzo", "março", "marco", "марта", "март", "marca", "marzec"],
+    &["april", "avril", "abril", "aprile", "апреля", "апрель", "апр", "kwietnia", "kwiecień"],
+    &["may", "mai", "mayo", "maio", "maggio", "мая", "май", "maja", "maj"],
+    &["june", "juni", "juin", "junio", "junho", "giugno", "июня", "июнь", "czerwca", "czerwiec"],
+    &["july", "juli", "juillet", "julio", "julho", "luglio", "июля", "июль", "lipca", "lipiec"],
+    &["august", "août", "aout", "agosto", "августа", "август", "авг", "sierpnia", "sierpień"],
+    &[
+        "september",
+        "sept",
+        "septembre",
+        "septiembre",
+        "setembro",
+        "settembre",
+        "сентября",
+        "сентябрь",
+        "сен",
+        "września",
+        "wrzesień",
+    ],
+    &[
+        "october",
+        "oktober",
+        "octobre",
+        "octubre",
+        "outubro",
+        "ottobre",
+        "октября",
+        "октябрь",
+        "окт",
+        "października",
+        "październik",
+    ],
+    &["november", "novembre", "noviembre", "novembro", "ноября", "ноябрь", "ноя", "listopada", "listopad"],
+    &[
+        "december",
+        "dezember",
+        "décembre",
+        "decembre",
+        "diciembre",
+        "dezembro",
+        "dicembre",
+        "декабря",
+        "декабрь",
+        "дек",
+        "grudnia",
+        "grudzień",
+    ],
+];
+
+/// The month of a name or an abbreviation, in the languages whose dates have month names.
 fn month_of(word: &str) -> Option<i16> {
-    const MONTHS: [&[&str]; 12] = [
-        &[
-            "january",
-            "januar",
-            "jänner",
-            "janvier",
-            "enero",
-            "janeiro",
-            "gennaio",
-            "января",
-            "январь",
-            "янв",
-            "stycznia",
-            "styczeń",
-        ],
-        &[
-            "february",
-            "februar",
-            "février",
-            "fevrier",
-            "febrero",
-            "fevereiro",
-            "febbraio",
-            "февраля",
-            "февраль",
-            "фев",
-            "lutego",
-            "luty",
-        ],
-        &["march", "märz", "maerz", "mars", "marzo", "março", "marco", "марта", "март", "marca", "marzec"],
-        &["april", "avril", "abril", "aprile", "апреля", "апрель", "апр", "kwietnia", "kwiecień"],
-        &["may", "mai", "mayo", "maio", "maggio", "мая", "май", "maja", "maj"],
-        &["june", "juni", "juin", "junio", "junho", "giugno", "июня", "июнь", "czerwca", "czerwiec"],
-        &["july", "juli", "juillet", "julio", "julho", "luglio", "июля", "июль", "lipca", "lipiec"],
-        &["august", "août", "aout", "agosto", "августа", "август", "авг", "sierpnia", "sierpień"],
-        &[
-            "september",
-            "sept",
-            "septembre",
-            "septiembre",
-            "setembro",
-            "settembre",
-            "сентября",
-            "сентябрь",
-            "сен",
-            "września",
-            "wrzesień",
-        ],
-        &[
-            "october",
-            "oktober",
-            "octobre",
-            "octubre",
-            "outubro",
-            "ottobre",
-            "октября",
-            "октябрь",
-            "окт",
-            "października",
-            "październik",
-        ],
-        &[
-            "november",
-            "novembre",
-            "noviembre",
-            "novembro",
-            "ноября",
-            "ноябрь",
-            "ноя",
-            "listopada",
-            "listopad",
-        ],
-        &[
-            "december",
-            "dezember",
-            "décembre",
-            "decembre",
-            "diciembre",
-            "dezembro",
-            "dicembre",
-            "декабря",
-            "декабрь",
-            "дек",
-            "grudnia",
-            "grudzień",
-        ],
-    ];
     let word = word.to_lowercase();
     if let Some((_, number)) = MONTHS.iter().zip(1..).find(|(names, _)| names.contains(&word.as_str())) {
         return Some(number);
     }
-    // Short forms of three letters or more, where one month only begins with them.
+    // Abbreviations of three letters or more that are the beginning of one month only.
     let mut short = MONTHS
         .iter()
         .zip(1..)
@@ -477,7 +470,7 @@ mod tests {
     #[case("2026-08-30T10:49:40.062Z | Use hooks.", "Use hooks.")]
     #[case("[2026-08-30 10:49 UTC+2] Use hooks.", "Use hooks.")]
     #[case("2026-08-30", "")]
-    fn the_words_behind_a_date(#[case] text: &str, #[case] rest: &str) {
+    fn the_text_after_a_date(#[case] text: &str, #[case] rest: &str) {
         assert_eq!(dated(text).map(|(_, rest)| rest), Some(rest));
     }
 }

@@ -1,4 +1,4 @@
-//! Decision records: each is stored in decision-log.md only, and progress.md has one line that names it.
+//! Decision records. A record is stored in decision-log.md; progress.md gets one line that names it.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock;
 use crate::document::progress::{TrackProgress, track_progress};
 use crate::document::section::{LineEnding, Outline, Section};
-use crate::document::splice::{Gap, append_block, insert_seen};
+use crate::document::splice::{Gap, append_block, insert_visible};
 use crate::document::templates::is_template_decision;
 use crate::document::{CoreDocument, DocumentPath, archive, argument};
 use crate::error::EditError;
@@ -56,18 +56,18 @@ pub struct DecisionLogged {
 /// The title or the decision is blank, an argument is too long, or a document would become too large.
 pub fn log_decision(
     drafts: &mut Drafts,
-    asked: &LogDecision,
+    request: &LogDecision,
     at: Timestamp,
     author: &str,
 ) -> Result<DecisionLogged, EditError> {
-    let title = argument::written_line("title", &asked.title)?;
-    let context = argument::text("context", &asked.context)?;
-    let decision = argument::text("decision", &asked.decision)?;
+    let title = argument::written_line("title", &request.title)?;
+    let context = argument::text("context", &request.context)?;
+    let decision = argument::text("decision", &request.decision)?;
     if decision.trim().is_empty() {
         return Err(EditError::Refused("`decision` is empty; say what was decided".to_owned()));
     }
-    let alternatives = argument::lines("alternatives", &asked.alternatives)?;
-    let consequences = argument::lines("consequences", &asked.consequences)?;
+    let alternatives = argument::lines("alternatives", &request.alternatives)?;
+    let consequences = argument::lines("consequences", &request.consequences)?;
     let record = [
         format!("## {title}"),
         field("Date", &clock::date_time(at)),
@@ -88,16 +88,16 @@ pub fn log_decision(
     Ok(DecisionLogged { title })
 }
 
-/// Puts a record where the newest one of the log stands: at the end, unless the log is kept the other way round.
+/// Inserts a record beside the newest one of the log: at the end, unless the log is sorted newest first.
 fn insert_record(text: &str, record: &str) -> Result<String, EditError> {
     let outline = Outline::of(text);
     match archive::newest_decision_at_top(text) {
-        Some(top) => insert_seen(&outline, top, record, Gap::Blank, Gap::Blank),
+        Some(top) => insert_visible(&outline, top, record, Gap::Blank, Gap::Blank),
         None => append_block(&outline, record),
     }
 }
 
-/// The log without the sections of an earlier version's template, if it holds no others yet.
+/// The log without the sections of an earlier version's template, if it has no other sections.
 fn without_template(text: &str) -> Cow<'_, str> {
     let outline = Outline::of(text);
     let is_unfilled = |section: &Section<'_>| {
@@ -121,7 +121,7 @@ fn without_template(text: &str) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
-/// A labelled bullet. Further lines are indented, so that nothing in them leaves the item.
+/// A labelled bullet. Further lines are indented, so that they stay in the item.
 fn field(label: &str, text: &str) -> String {
     let text = LineEnding::Lf.apply(text);
     let mut lines = text.lines();

@@ -6,7 +6,7 @@ use similar::{Algorithm, TextDiff};
 
 use crate::limits;
 
-/// How long the shortest diff is looked for; after that a correct but longer one has to do.
+/// The time limit for the shortest diff; after it, the diff is correct but may be longer.
 const EFFORT: Duration = Duration::from_millis(100);
 
 /// A unified diff with two lines of context, cut at a line to [`limits::DIFF_CHARS`]; empty if nothing changed.
@@ -31,7 +31,7 @@ fn cut(diff: &str) -> String {
         let length = line.chars().count();
         if chars + length > limits::DIFF_CHARS {
             let room = limits::DIFF_CHARS.saturating_sub(chars);
-            // Show a part of a single line that is longer than the bound, or the diff would be empty.
+            // Show a part of a single line that is longer than the bound; otherwise the diff would be empty.
             if room > limits::DIFF_CHARS / 2 {
                 kept.extend(line.chars().take(room));
                 kept.push_str("…\n");

@@ -1,17 +1,15 @@
 //! Edits of one document without rewriting it: a list of edits, applied in order, all or none.
 
-use std::collections::{HashMap, HashSet};
-use std::ops::Range;
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::document::conflict::Conflict;
 use crate::document::diff::unified_diff;
-use crate::document::section::{Heading, LineEnding, Outline, Section, line_end, line_start, same_title};
-use crate::document::splice::{
-    Gap, blank_lines_at_top, first_lost_heading, insert_closing, insert_lines, replace_body, replace_lines,
-    written_end,
-};
+use crate::document::line_bounds::{line_end, line_start};
+use crate::document::section::{LineEnding, Outline};
+use crate::document::section_edits::{append, checked_visible, prepend, replace_section, section_of};
+use crate::document::splice::{Gap, insert_lines};
 use crate::document::write::check_etag;
 use crate::document::{DocumentPath, Etag};
 use crate::error::EditError;
@@ -33,7 +31,7 @@ pub enum Edit {
         #[serde(default = "once")]
         count: usize,
     },
-    /// Puts lines before the line in which `match` begins, or before a heading.
+    /// Inserts lines before the line in which `match` begins, or before a heading.
     InsertBefore {
         /// A text that occurs exactly once; this or `heading` is given.
         #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +42,7 @@ pub enum Edit {
         /// The lines.
         text: String,
     },
-    /// Puts lines after the line in which `match` ends, or right below a heading.
+    /// Inserts lines after the line in which `match` ends, or directly below a heading.
     InsertAfter {
         /// A text that occurs exactly once; this or `heading` is given.
         #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
@@ -55,14 +53,14 @@ pub enum Edit {
         /// The lines.
         text: String,
     },
-    /// Puts lines at the end of a section, its sub-sections included.
+    /// Inserts lines at the end of a section, its sub-sections included.
     Append {
         /// The heading of the section.
         heading: String,
         /// The lines.
         text: String,
     },
-    /// Puts lines at the beginning of a section.
+    /// Inserts lines at the beginning of a section.
     Prepend {
         /// The heading of the section.
         heading: String,
@@ -73,7 +71,7 @@ pub enum Edit {
     ReplaceSection {
         /// The heading of the section.
         heading: String,
-        /// The new lines; none empties the section.
+        /// The new lines; an empty text empties the section.
         text: String,
     },
 }
@@ -82,7 +80,7 @@ impl Edit {
     /// Whether the edit finds its position by a text of the document instead of a heading, so that its success
     /// reveals content.
     #[must_use]
-    pub fn asks_for_text(&self) -> bool {
+    pub fn matches_text(&self) -> bool {
         match self {
             Self::Replace { .. } => true,
             Self::InsertBefore { matching, .. } | Self::InsertAfter { matching, .. } => matching.is_some(),
@@ -98,9 +96,9 @@ pub struct DocumentEdited {
     pub etag: Etag,
     /// The changes, as a unified diff of at most [`limits::DIFF_CHARS`]; empty without changes.
     pub diff: String,
-    /// How many lines went, or were changed.
+    /// How many lines were removed or changed.
     pub removed_lines: usize,
-    /// The headings of sub-sections that `replace_section` took away.
+    /// The headings of sub-sections that `replace_section` removed.
     pub removed_sections: Vec<String>,
 }
 
@@ -123,7 +121,7 @@ pub fn edit_document(
     let edited = DocumentEdited {
         etag: Etag::of(&new),
         diff: unified_diff(path.as_str(), &old, &new),
-        removed_lines: lines_gone(&old, &new),
+        removed_lines: count_removed_lines(&old, &new),
         removed_sections,
     };
     drafts.set(path, new)?;
@@ -160,7 +158,7 @@ fn apply_all(text: &str, edits: &[Edit]) -> Result<Applied, EditError> {
         let refused =
             |reason: String| EditError::Refused(format!("`edits[{index}]`: {reason}; nothing was changed"));
         text = apply(&text, edit, &mut removed_sections).map_err(refused)?;
-        // A text that grows with every edit must not outgrow memory before the store looks at it.
+        // Bound the text between edits, before the store checks the final length.
         if text.len() > limits::DOCUMENT_BYTES.saturating_mul(2) {
             return Err(refused(format!("the document would be {} bytes long", text.len())));
         }
@@ -170,8 +168,8 @@ fn apply_all(text: &str, edits: &[Edit]) -> Result<Applied, EditError> {
     Ok(Applied { text, removed_sections })
 }
 
-/// How many lines of the old text are not in the new one.
-fn lines_gone(old: &str, new: &str) -> usize {
+/// How many lines of the old text are missing in the new one.
+fn count_removed_lines(old: &str, new: &str) -> usize {
     let mut left: HashMap<&str, usize> = HashMap::new();
     for line in new.lines() {
         *left.entry(line).or_default() += 1;
@@ -192,7 +190,7 @@ fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<
         Edit::Replace { old, new, count } => replace(text, old, new, *count),
         Edit::InsertBefore { matching, heading, text: lines } => match Place::of(matching, heading)? {
             Place::Match(found) => {
-                let found = only_match(text, found)?;
+                let found = unique_match(text, found)?;
                 check_place(text, found.0)?;
                 let at = line_start(text, found.0);
                 Ok(insert_lines(text, at, trimmed(lines)?, Gap::None, Gap::None))
@@ -200,12 +198,17 @@ fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<
             Place::Heading(words) => {
                 let outline = Outline::of(text);
                 let at = section_of(&outline, words)?.heading.range.start;
-                seen(&outline, insert_lines(text, at, trimmed(lines)?, Gap::Blank, Gap::Blank), at..at, lines)
+                checked_visible(
+                    &outline,
+                    insert_lines(text, at, trimmed(lines)?, Gap::Blank, Gap::Blank),
+                    at..at,
+                    lines,
+                )
             }
         },
         Edit::InsertAfter { matching, heading, text: lines } => match Place::of(matching, heading)? {
             Place::Match(found) => {
-                let found = only_match(text, found)?;
+                let found = unique_match(text, found)?;
                 check_place(text, found.0)?;
                 let at = line_end(text, found.1);
                 Ok(insert_lines(text, at, trimmed(lines)?, Gap::None, Gap::None))
@@ -222,44 +225,13 @@ fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<
     }
 }
 
-/// Refuses a place in a section that holds a merge conflict.
+/// Refuses an offset in a section that has a merge conflict.
 fn check_place(text: &str, at: usize) -> Result<(), String> {
     let outline = Outline::of(text);
     match outline.conflict_in(&outline.own_section_at(at)) {
         Some(conflict) => Err(conflict.refusal()),
         None => Ok(()),
     }
-}
-
-/// The new text, unless it hides a heading that was not in these bytes, or one of the lines that were put in.
-fn seen(old: &Outline<'_>, new: String, gone: Range<usize>, lines: &str) -> Result<String, String> {
-    let after = Outline::of(&new);
-    let kept = old
-        .headings()
-        .iter()
-        .filter(|heading| heading.range.start < gone.start || heading.range.start >= gone.end);
-    let lost = first_lost_heading(kept, &after).or_else(|| {
-        let there = titles(&after);
-        let put = Outline::of(lines);
-        let hidden = put.headings().iter().any(|one| !there.contains(&(one.level, &*one.source)));
-        hidden.then_some("")
-    });
-    match lost {
-        None => Ok(new),
-        Some("") => Err(
-            "the headings of `text` would not be seen there; close the block of code, the comment or the \
-                         front matter above, or use `replace`"
-                .to_owned(),
-        ),
-        Some(heading) => Err(format!(
-            "the heading `{heading}` would not be seen any more, since `text` leaves a block of code, a comment or front \
-             matter open; close it, or use `replace`"
-        )),
-    }
-}
-
-fn titles<'o>(outline: &'o Outline<'_>) -> HashSet<(u8, &'o str)> {
-    outline.headings().iter().map(|one| (one.level, &*one.source)).collect()
 }
 
 enum Place<'a> {
@@ -278,10 +250,10 @@ impl<'a> Place<'a> {
 }
 
 fn replace(text: &str, old: &str, new: &str, count: usize) -> Result<String, String> {
-    let old = fitting(text, old)?;
+    let old = with_line_endings_of(text, old)?;
     let found = text.matches(&old).count();
     if found != count || count == 0 {
-        return Err(miscounted(text, &old, found, count));
+        return Err(wrong_count(text, &old, found, count));
     }
     check_occurrences(text, &old)?;
     let new = LineEnding::of(text).apply(new);
@@ -292,7 +264,8 @@ fn replace(text: &str, old: &str, new: &str, count: usize) -> Result<String, Str
     Ok(text.replace(&old, &new))
 }
 
-/// A text that holds a whole merge conflict may be replaced, which is how one is resolved; beside one, nothing is.
+/// Refuses to replace a part of a merge conflict, or text beside one. Replacing a whole conflict resolves it and is
+/// allowed.
 fn check_occurrences(text: &str, old: &str) -> Result<(), String> {
     let outline = Outline::of(text);
     if outline.conflict_in(&(0..text.len())).is_none() {
@@ -327,30 +300,30 @@ fn written_end_of(text: &str, conflict: &Conflict) -> usize {
     conflict.range.start + slice.trim_end_matches(['\r', '\n']).len()
 }
 
-/// Where the text that must occur once begins and ends.
-fn only_match(text: &str, found: &str) -> Result<(usize, usize), String> {
-    let found = fitting(text, found)?;
+/// The byte range of a text that must occur exactly once.
+fn unique_match(text: &str, found: &str) -> Result<(usize, usize), String> {
+    let found = with_line_endings_of(text, found)?;
     let count = text.matches(&found).count();
     match text.find(&found) {
         Some(at) if count == 1 => Ok((at, at + found.len())),
-        _ => Err(miscounted(text, &found, count, 1)),
+        _ => Err(wrong_count(text, &found, count, 1)),
     }
 }
 
-/// The text to look for, with the line endings of the document: a caller may not know of CRLF.
-fn fitting(text: &str, wanted: &str) -> Result<String, String> {
+/// The text to find, with the line endings of the document, since callers may not know of CRLF.
+fn with_line_endings_of(text: &str, wanted: &str) -> Result<String, String> {
     if wanted.is_empty() {
-        return Err("the text to look for is empty".to_owned());
+        return Err("the text to find is empty".to_owned());
     }
     if text.contains(wanted) { Ok(wanted.to_owned()) } else { Ok(LineEnding::of(text).apply(wanted)) }
 }
 
-fn miscounted(text: &str, wanted: &str, found: usize, expected: usize) -> String {
+fn wrong_count(text: &str, wanted: &str, found: usize, expected: usize) -> String {
     const SHOWN: usize = 5;
     let shown: String = wanted.chars().take(60).collect();
     if found == 0 {
         return format!(
-            "`{shown}` was not found; it must match to the byte, so read the document again and copy from it"
+            "`{shown}` was not found; it must match byte for byte; read the document again and copy the text"
         );
     }
     let mut lines: Vec<String> = text
@@ -362,120 +335,9 @@ fn miscounted(text: &str, wanted: &str, found: usize, expected: usize) -> String
         lines.push("…".to_owned());
     }
     format!(
-        "`{shown}` occurs {found} times (lines {}), not {expected}; give more of its surroundings, or say `count`",
+        "`{shown}` occurs {found} times (lines {}), not {expected}; give more of its surroundings, or set `count`",
         lines.join(", ")
     )
-}
-
-/// The one section with this heading.
-fn section_of<'o>(outline: &'o Outline<'_>, words: &str) -> Result<Section<'o>, String> {
-    let words = words.trim();
-    let unmarked = words.trim_start_matches('#');
-    let level = (unmarked.len() < words.len()).then(|| words.len() - unmarked.len());
-    let title = unmarked.trim();
-    let mut found = outline.sections().filter(|section| {
-        let heading = section.heading;
-        level.is_none_or(|level| usize::from(heading.level) == level)
-            && (same_title(&heading.title, title) || same_title(&heading.source, title))
-    });
-    let Some(first) = found.next() else {
-        return Err(format!("there is no heading `{words}`; {}", headings_of(outline)));
-    };
-    let more: Vec<String> = found.map(|section| section.heading.line.to_string()).collect();
-    if more.is_empty() {
-        return match outline.conflict_in(&first.whole()) {
-            Some(conflict) => Err(conflict.refusal()),
-            None => Ok(first),
-        };
-    }
-    Err(format!(
-        "the heading `{words}` stands on lines {} and {}; use `match` or `replace` with a text that occurs once",
-        first.heading.line,
-        more.join(", ")
-    ))
-}
-
-fn headings_of(outline: &Outline<'_>) -> String {
-    const SHOWN: usize = 20;
-    let headings = outline.headings();
-    if headings.is_empty() {
-        return "the document has no headings".to_owned();
-    }
-    let mut shown: Vec<String> = headings
-        .iter()
-        .take(SHOWN)
-        .map(|heading| format!("`{} {}`", "#".repeat(usize::from(heading.level)), heading.source))
-        .collect();
-    if headings.len() > SHOWN {
-        shown.push("…".to_owned());
-    }
-    format!("the document has {}", shown.join(", "))
-}
-
-fn append(text: &str, heading: &str, lines: &str) -> Result<String, String> {
-    let outline = Outline::of(text);
-    let section = section_of(&outline, heading)?;
-    let at = written_end(text, &section.body);
-    let list_goes_on =
-        begins_with_item(lines) && outline.items_in(&section.body).iter().any(|item| item.range.end == at);
-    let before = if list_goes_on || at == section.heading.range.end { Gap::None } else { Gap::Blank };
-    seen(&outline, insert_closing(text, at, lines, before, Gap::Blank), at..at, lines)
-}
-
-fn prepend(text: &str, heading: &str, lines: &str) -> Result<String, String> {
-    let outline = Outline::of(text);
-    let section = section_of(&outline, heading)?;
-    let top = section.heading.range.end;
-    let own = outline.slice(&section.own);
-    let blank = blank_lines_at_top(own);
-    // Blank lines below the heading stay above the new lines, if anything follows them.
-    let at = if blank == own.len() { top } else { top + blank };
-    let list_goes_on = ends_with_item(lines) && outline.items().iter().any(|item| item.range.start == at);
-    let after = if list_goes_on { Gap::None } else { Gap::Blank };
-    seen(&outline, insert_lines(text, at, lines, Gap::None, after), at..at, lines)
-}
-
-/// Callers often repeat the heading at the head of the new text; it is not doubled. Blank lines below it stay. Gives the
-/// headings of sub-sections that are gone, too.
-fn replace_section(text: &str, heading: &str, lines: &str) -> Result<(String, Vec<String>), String> {
-    let outline = Outline::of(text);
-    let section = section_of(&outline, heading)?;
-    let new = Outline::of(lines);
-    let repeated = new.headings().first().filter(|first| {
-        first.level == section.heading.level
-            && same_title(&first.title, &section.heading.title)
-            && lines.get(..first.range.start).is_some_and(|before| before.trim().is_empty())
-    });
-    let body = match repeated {
-        Some(first) => lines.get(first.range.end..).unwrap_or_default(),
-        None => lines,
-    };
-    let body = body.trim_end();
-    let top = section.heading.range.end;
-    let end = written_end(text, &section.body);
-    // Of several with one heading, only as many stay as the new text has.
-    let mut there: HashMap<(u8, String), usize> = HashMap::new();
-    for one in new.headings() {
-        *there.entry((one.level, one.source.to_string())).or_default() += 1;
-    }
-    let mut stays = |one: &Heading| {
-        let left = there.get_mut(&(one.level, one.source.to_string())).filter(|left| **left > 0);
-        left.map(|left| *left -= 1).is_some()
-    };
-    let gone: Vec<String> = outline
-        .headings()
-        .iter()
-        .filter(|one| section.body.contains(&one.range.start) && !stays(one))
-        .map(|one| format!("{} {}", "#".repeat(usize::from(one.level)), one.source))
-        .collect();
-    let blank = blank_lines_at_top(text.get(top..end).unwrap_or_default());
-    let replaced = if blank == 0 || body.is_empty() {
-        replace_body(text, &section, body)
-    } else {
-        let lines = body.get(blank_lines_at_top(body)..).unwrap_or_default();
-        replace_lines(text, &(top + blank..end), lines)
-    };
-    Ok((seen(&outline, replaced, section.body.clone(), body)?, gone))
 }
 
 fn trimmed(lines: &str) -> Result<&str, String> {
@@ -484,14 +346,6 @@ fn trimmed(lines: &str) -> Result<&str, String> {
     }
     let lines = lines.strip_suffix('\n').unwrap_or(lines);
     Ok(lines.strip_suffix('\r').unwrap_or(lines))
-}
-
-fn begins_with_item(lines: &str) -> bool {
-    Outline::of(lines).items().first().is_some_and(|item| item.range.start == 0)
-}
-
-fn ends_with_item(lines: &str) -> bool {
-    Outline::of(lines).items().iter().any(|item| item.range.end == lines.len())
 }
 
 fn once() -> usize {

@@ -18,7 +18,7 @@ pub(super) fn text_of<'t>(line: &'t str, kinds: &[&str]) -> &'t str {
     let mut rest = line.trim();
     if let Some((stamp, after)) = bracketed(rest).filter(|(stamp, _)| is_time(stamp)) {
         rest = after.trim_start();
-        // A time of the twelve-hour clock never had an author behind it.
+        // An author never follows a time of the twelve-hour clock.
         if !stamp.ends_with('M')
             && let Some((_, after)) = bracketed(rest)
         {
@@ -30,7 +30,7 @@ pub(super) fn text_of<'t>(line: &'t str, kinds: &[&str]) -> &'t str {
         let Some(after) = rest.strip_prefix(kind) else { continue };
         match after.strip_prefix(':') {
             Some(text) => return text.trim(),
-            // The sign alone, as before kinds had a word.
+            // The sign alone: in earlier versions, kinds had no word.
             None if !kind.ends_with(char::is_alphanumeric) => return after.trim(),
             None => {}
         }
@@ -42,7 +42,7 @@ fn is_time(stamp: &str) -> bool {
     stamp.contains(':') && stamp.contains(|sign: char| sign.is_ascii_digit())
 }
 
-/// What stands in the brackets at the head of a text, which may hold a link in brackets of its own, and the rest.
+/// The text in the brackets at the head of a text, which may contain a link with brackets of its own, and the rest.
 pub(super) fn bracketed(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix('[')?;
     let mut depth = 1_usize;

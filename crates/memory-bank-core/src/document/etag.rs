@@ -18,7 +18,7 @@ impl Etag {
         Self(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
     }
 
-    /// An etag as a caller gave it; it may be none that any text has.
+    /// An etag from a caller; it may be malformed, so that it equals no stored etag.
     #[must_use]
     pub fn claimed(text: &str) -> Self {
         Self(text.to_owned())
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_contract_s_vectors_hold() {
+    fn the_documented_examples_hold() {
         assert_eq!(Etag::of("").as_str(), "e3b0c44298fc1c14");
         assert_eq!(Etag::of("c").as_str(), "2e7d2c03a9507ae2");
         assert_eq!(Etag::of("a").as_str(), "ca978112ca1bbdca");

@@ -19,7 +19,7 @@ use crate::store::Drafts;
 pub struct FinalizeThinkingSession {
     /// The outcome, in a line.
     pub summary: String,
-    /// A decision that was made.
+    /// A decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<LogDecision>,
     /// Changes of the task list.
@@ -55,37 +55,37 @@ impl FinalizeThinkingSession {
 /// The result of [`finalize_thinking_session`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionFinalized {
-    /// One line for each part, in the order that clients know.
+    /// One line for each part; clients rely on the order.
     pub actions: Vec<String>,
-    /// The tasks that were taken out.
+    /// The removed tasks.
     pub removed: Removed,
-    /// The tasks to take out that are not there.
+    /// The tasks to remove that do not exist.
     pub not_found: Vec<NotFound>,
 }
 
-/// Writes all parts of the outcome, or nothing.
+/// Writes all parts of the outcome or none.
 ///
 /// # Errors
 /// Any part is refused by its rule, or a document would become too large.
 pub fn finalize_thinking_session(
     drafts: &mut Drafts,
-    asked: &FinalizeThinkingSession,
+    request: &FinalizeThinkingSession,
     at: Timestamp,
     author: &str,
 ) -> Result<SessionFinalized, EditError> {
-    let summary = argument::written_line("summary", &asked.summary)?;
-    let session = argument::line("sessionId", asked.session_id.as_deref().unwrap_or_default())?;
+    let summary = argument::written_line("summary", &request.summary)?;
+    let session = argument::line("sessionId", request.session_id.as_deref().unwrap_or_default())?;
     let mut actions = Vec::new();
     let mut removed = Removed::default();
     let mut not_found = Vec::new();
-    if let Some(steps) = &asked.next_steps {
+    if let Some(steps) = &request.next_steps {
         let steps = argument::items("nextSteps", steps)?;
         if !steps.is_empty() {
             let added = add_tasks(drafts, KnownSection::NextSteps, &steps)?;
             actions.push(format!("Next steps updated ({added} items)"));
         }
     }
-    if let Some(tasks) = asked.tasks.as_ref().filter(|tasks| !tasks.is_empty()) {
+    if let Some(tasks) = request.tasks.as_ref().filter(|tasks| !tasks.is_empty()) {
         let updated = update_tasks(drafts, tasks, at)?;
         (removed, not_found) = (updated.removed, updated.not_found);
         actions.push("Tasks updated".to_owned());
@@ -93,11 +93,11 @@ pub fn finalize_thinking_session(
     let note = if session.is_empty() { summary } else { format!("{summary} [session:{session}]") };
     add_note_line(drafts, &entry(at, author, "🧠 Outcome", &note))?;
     actions.push("Session note added to active-context.md".to_owned());
-    if let Some(decision) = &asked.decision {
+    if let Some(decision) = &request.decision {
         let logged = log_decision(drafts, decision, at, author)?;
         actions.push(format!("Decision logged: {}", logged.title));
     }
-    if let Some(progress) = &asked.progress_entry {
+    if let Some(progress) = &request.progress_entry {
         let added = add_progress_entry(drafts, progress, at, author)?;
         actions.push(format!("Progress entry added: {}", added.summary));
     }

@@ -7,11 +7,10 @@
 //! one. `docs/documents.md` documents this for users.
 
 use crate::document::CoreDocument;
-use crate::document::active_context::{ISSUES, NEXT_STEPS, NOTES, TASKS};
 use crate::document::date::date_at_start;
-use crate::document::progress::HISTORY;
 use crate::document::roles::{Role, same_heading};
 use crate::document::section::{Heading, Outline, Section, same_title};
+use crate::document::section_titles::{HISTORY, ISSUES, NEXT_STEPS, NOTES, TASKS};
 use crate::store::Drafts;
 
 /// A list or a log that edits know.
@@ -29,7 +28,7 @@ pub(super) enum KnownSection {
 }
 
 impl KnownSection {
-    /// The exact titles: the one that is written, then those that older banks have as well.
+    /// The exact titles: the one that is written, then those of older banks.
     fn titles(self) -> &'static [&'static str] {
         match self {
             Self::Tasks => &TASKS,
@@ -46,7 +45,7 @@ impl KnownSection {
         self.titles().first().copied().unwrap_or_default()
     }
 
-    /// The documents in which it may stand; in the first of them it is made.
+    /// The documents that may have it; it is created in the first one.
     fn documents(self) -> &'static [CoreDocument] {
         match self {
             Self::Tasks | Self::Issues | Self::NextSteps => {
@@ -67,7 +66,7 @@ impl KnownSection {
         }
     }
 
-    /// The document in which an edit finds it, or makes it.
+    /// The document in which an edit finds or creates it.
     pub(super) fn home(self, drafts: &Drafts) -> CoreDocument {
         let documents = self.documents();
         let has = |document: &&CoreDocument| {
@@ -81,20 +80,20 @@ impl KnownSection {
     pub(super) fn find(self, outline: &Outline<'_>) -> Option<usize> {
         let is_list = |index: usize| {
             let heading = outline.headings().get(index);
-            // Milestones are open work, but no list for tasks: every bank of ours has them in progress.md.
+            // Milestones are open work, but not a list for tasks: every new bank has them in progress.md.
             self != Self::Tasks || heading.is_some_and(|one| !one.title.to_lowercase().contains("milestone"))
         };
         self.ranked(outline).into_iter().map(|(_, index)| index).find(|index| is_list(*index))
     }
 
-    /// The indexes of the headings of all its sections, top to bottom. One within another belongs to that one.
+    /// The indexes of the headings of all its sections, top to bottom, without nested ones.
     pub(super) fn find_all(self, outline: &Outline<'_>) -> Vec<usize> {
         let mut found: Vec<usize> = self.ranked(outline).into_iter().map(|(_, index)| index).collect();
         found.sort_unstable();
         found
     }
 
-    /// The sections of the one list: the one that [`Self::find`] gives, then those that hold a second list under another
+    /// The sections of the list: the one that [`Self::find`] returns, then those with a second list under another
     /// exact title.
     pub(super) fn lists<'o>(self, outline: &'o Outline<'_>) -> Vec<Section<'o>> {
         let ranked = self.ranked(outline);
@@ -105,7 +104,7 @@ impl KnownSection {
         indexes.filter_map(|index| outline.section(index)).collect()
     }
 
-    /// Whether a heading has one of its titles, in whatever dress.
+    /// Whether a heading has one of its titles, in any form.
     pub(super) fn is_titled(self, heading: &Heading) -> bool {
         heading.level >= 2
             && self.titles().iter().any(|title| {
@@ -114,8 +113,8 @@ impl KnownSection {
             })
     }
 
-    /// The headings of its sections with their rank, the best first: the number of the exact title, then titles in another
-    /// dress, then the role.
+    /// The headings of its sections with their rank, the best first: the number of the exact title, then titles in
+    /// another form, then headings by role.
     fn ranked(self, outline: &Outline<'_>) -> Vec<(usize, usize)> {
         let titles = self.titles();
         let mut found: Vec<(usize, u8, usize)> = Vec::new();
@@ -123,14 +122,14 @@ impl KnownSection {
         for (index, section) in outline.sections().enumerate().filter(|(_, one)| one.heading.level >= 2) {
             let title = &section.heading.title;
             let exact = titles.iter().position(|known| same_title(title, known));
-            // What stands in the history is an entry, however many there are, and no section of another kind.
+            // Headings in the history are entries, not sections of another kind.
             if self != Self::History && HISTORY.iter().any(|known| same_title(title, known)) {
                 end = end.max(section.body.end);
                 if exact.is_none() && self != Self::Recent {
                     continue;
                 }
             }
-            // A log may have thousands of entries with a heading of their own, which are no sections.
+            // A log may have thousands of entries with headings; these are not sections.
             let is_entry = || title.starts_with('[') && date_at_start(title).is_some();
             let has_role = || section.heading.range.start >= end && !is_entry() && self.role().is_of(title);
             let rank = match exact {

@@ -3,7 +3,7 @@
 //!
 //! Only generated names are matched: `notes (1).md` may be a user's own.
 
-/// What stands in the brackets, or behind the last dot, hyphen or underscore, of a copy that was in conflict.
+/// The words in brackets, or after the last dot, hyphen or underscore, in the name of a conflicted copy.
 const CONFLICTS: [&str; 8] = [
     "conflicted copy",
     "conflict copy",
@@ -15,7 +15,7 @@ const CONFLICTS: [&str; 8] = [
     "cópia em conflito",
 ];
 
-/// Whether a name, with or without folders, is one that an editor or a sync tool left behind.
+/// Whether a name, with or without folders, is a leftover of an editor or a sync tool.
 #[must_use]
 pub fn is_leftover(name: &str) -> bool {
     let name = name.rsplit_once('/').map_or(name, |(_, file)| file);
@@ -29,7 +29,7 @@ pub fn is_leftover(name: &str) -> bool {
 
 fn is_conflict_copy(lower: &str) -> bool {
     let Some((stem, _)) = lower.rsplit_once('.') else { return false };
-    // `notes (Alice's conflicted copy 2026-01-01).md`, also with a number behind.
+    // `notes (Alice's conflicted copy 2026-01-01).md`, also followed by a number.
     let in_brackets = stem
         .rsplit_once('(')
         .and_then(|(before, rest)| Some((before, rest.split_once(')')?.0)))
@@ -67,7 +67,7 @@ mod tests {
     #[case("notes.sync-conflict-20260101-101010-ABCDEFG.md")]
     #[case("notes_conflict-20260101-101010.md")]
     #[case("notes.md.orig")]
-    fn what_tools_leave_is_recognised(#[case] name: &str) {
+    fn leftovers_of_tools_are_recognised(#[case] name: &str) {
         assert!(is_leftover(name), "{name}");
     }
 
@@ -82,7 +82,7 @@ mod tests {
     #[case("policy_conflict-of-interest.md")]
     #[case(".hidden.md")]
     #[case("temp.md")]
-    fn what_people_name_is_not(#[case] name: &str) {
+    fn names_by_people_are_not_leftovers(#[case] name: &str) {
         assert!(!is_leftover(name), "{name}");
     }
 }

@@ -7,28 +7,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use crate::document::known_section::KnownSection;
+use crate::document::list_rewriter::ListRewriter;
 use crate::document::removed::Removed;
 use crate::document::section::{Item, Outline, Section};
-use crate::document::splice::{append_items, append_section, bullets, check_editable, check_headings, like};
+use crate::document::splice::{
+    append_items, append_section, bullets, check_editable, check_headings, items_like,
+};
 use crate::document::templates::is_template_row_of;
-use crate::document::weave::Weave;
 use crate::error::EditError;
 
 /// A text after its list was edited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct ListEdited {
     pub(super) text: String,
-    /// Items that were not there before.
+    /// The number of new items.
     pub(super) added: usize,
-    /// Items that are gone.
+    /// The removed items.
     pub(super) removed: Removed,
 }
 
-/// Makes these the items of the part's list, in this order; makes the section if there is none. Items that stay keep
-/// their bytes, and their place if the order allows it. Items of sub-sections are none of the list.
+/// Replaces the items of the list by these, in this order; creates the section if it is missing. Items that stay keep
+/// their bytes, and their place if the order allows it. Items of sub-sections do not belong to the list.
 ///
 /// # Errors
-/// A section holds a merge conflict, or an item would not be seen.
+/// A section has a merge conflict, or an item would not be visible.
 pub(super) fn replace_items(
     text: &str,
     part: KnownSection,
@@ -55,38 +57,38 @@ pub(super) fn replace_items(
         .collect();
     present.sort_by_key(|item| item.range.start);
     let mut plan = Plan::of(&outline, &present, &wanted, has_boxes(&outline, home));
-    // Where the list begins, if none of its items stays: with the first one of the section that is written.
+    // If no item stays, the list begins at the first item of the section that is written.
     let top = outline.items_in(&home.own).iter().find(|item| item.depth == 0);
     let below = if top.is_none() && plan.first_fixed.is_none() { plan.runs.remove(&None) } else { None };
-    let mut weave = Weave::of(&outline);
+    let mut rewriter = ListRewriter::of(&outline);
     let mut removed = Removed::default();
     for (index, item) in present.iter().enumerate() {
         let first = plan.first_fixed.map_or(top == Some(*item), |fixed| fixed == index);
         if first && let Some(run) = plan.runs.remove(&None) {
-            weave.put(item.range.start, &written(&outline, item, 0, &run));
+            rewriter.put(item.range.start, &written(&outline, item, 0, &run));
         }
         match plan.fates.get(index) {
             Some(Fate::Stays(None)) | None => {}
             Some(Fate::Stays(Some(mark))) => {
-                if let Some(range) = mark_range(&outline, item) {
-                    weave.swap(&range, mark);
+                if let Some(range) = check_box_range(&outline, item) {
+                    rewriter.swap(&range, mark);
                 }
             }
-            Some(Fate::Moves) => weave.take(item, &strays(&outline, item)),
+            Some(Fate::Moves) => rewriter.take(item, &unindented_lines(&outline, item)),
             Some(Fate::Goes) => {
                 let titles = sections.iter().filter(|section| section.own.contains(&item.range.start));
                 let mut titles = titles.map(|section| &section.heading.title);
                 if !titles.any(|title| is_row(&outline, title, item)) {
                     removed.push(&own_lines(&outline, item));
                 }
-                weave.take(item, &strays(&outline, item));
+                rewriter.take(item, &unindented_lines(&outline, item));
             }
         }
         if let Some(run) = plan.runs.remove(&Some(index)) {
-            weave.put(item.range.end, &written(&outline, item, 1, &run));
+            rewriter.put(item.range.end, &written(&outline, item, 1, &run));
         }
     }
-    let mut new = weave.finish();
+    let mut new = rewriter.finish();
     if let Some(run) = below {
         let lines: Vec<String> = run.into_iter().map(Entry::into_text).collect();
         let outline = Outline::of(&new);
@@ -100,11 +102,10 @@ pub(super) fn replace_items(
     Ok(ListEdited { text: new, added: plan.added, removed })
 }
 
-/// Adds items at the end of the part's list, in the place of rows of a template if there are any; makes the section if
-/// there is none.
+/// Adds items at the end of the list, or replaces rows of a template; creates the section if it is missing.
 ///
 /// # Errors
-/// The section holds a merge conflict, or an item would not be seen.
+/// The section has a merge conflict, or an item would not be visible.
 pub(super) fn add_items(text: &str, part: KnownSection, items: &[String]) -> Result<String, EditError> {
     if items.is_empty() {
         return Ok(text.to_owned());
@@ -121,15 +122,15 @@ pub(super) fn add_items(text: &str, part: KnownSection, items: &[String]) -> Res
     };
     let rows = template_rows(&outline, &home);
     let Some(first) = rows.first() else { return append_items(&outline, &home, &items) };
-    let mut weave = Weave::of(&outline);
+    let mut rewriter = ListRewriter::of(&outline);
     let only_rows = outline.items_in(&home.own).iter().filter(|item| item.depth == 0).count() == rows.len();
     if only_rows {
-        weave.put(first.range.start, &like(&outline, first, 0, &items));
+        rewriter.put(first.range.start, &items_like(&outline, first, 0, &items));
     }
     for row in &rows {
-        weave.take(row, &[]);
+        rewriter.take(row, &[]);
     }
-    let new = weave.finish();
+    let new = rewriter.finish();
     check_headings(&outline, &new)?;
     if only_rows {
         return Ok(new);
@@ -141,19 +142,19 @@ pub(super) fn add_items(text: &str, part: KnownSection, items: &[String]) -> Res
     }
 }
 
-/// The items of a section that are nothing but a row of a template, or a bullet with nothing behind it.
+/// The items of a section that are a row of a template or a bullet without text.
 pub(super) fn template_rows<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Vec<&'o Item> {
     let items = outline.items_in(&section.own).iter();
     items.filter(|item| item.depth == 0 && is_row(outline, &section.heading.title, item)).collect()
 }
 
-/// One line, so that nothing else goes with it.
+/// One line, so that no other text is removed with it.
 fn is_row(outline: &Outline<'_>, title: &str, item: &Item) -> bool {
     let is_one_line = || outline.slice(&item.range).trim_end().lines().count() <= 1;
     item.is_bare && (item.text.is_empty() || is_template_row_of(title, &item.text)) && is_one_line()
 }
 
-/// Whether every item of the section's own list has a check box, so that a new one gets one, too.
+/// Whether every item of the section's own list has a check box; then new items get one.
 fn has_boxes(outline: &Outline<'_>, section: &Section<'_>) -> bool {
     let items = || outline.items_in(&section.own).iter().filter(|item| item.depth == 0);
     items().next().is_some() && items().all(|item| unboxed(&item.text).0.is_some())
@@ -163,35 +164,35 @@ fn boxed(item: &str) -> String {
     if unboxed(item).0.is_some() { item.to_owned() } else { format!("[ ] {item}") }
 }
 
-/// Takes these items out; one that is `whole` goes with the lines below it that are not indented.
+/// Removes these items; with `whole`, including the lines below it that are not indented.
 ///
 /// # Errors
-/// A heading would not be seen any more.
+/// A heading would not be visible any more.
 pub(super) fn take_items(
     outline: &Outline<'_>,
     doomed: &[(&Item, bool)],
 ) -> Result<(String, Removed), EditError> {
     let mut doomed = doomed.to_vec();
     doomed.sort_by_key(|(item, _)| (item.range.start, std::cmp::Reverse(item.range.end)));
-    let mut weave = Weave::of(outline);
+    let mut rewriter = ListRewriter::of(outline);
     let mut removed = Removed::default();
     let mut end = 0;
     for (item, whole) in doomed {
-        // What is nested in an item that goes, goes with it.
+        // Nested items are removed with their item.
         if item.range.start < end {
             continue;
         }
         end = item.range.end;
-        let strays = if whole { Vec::new() } else { strays(outline, item) };
-        removed.push(&without(outline, item, &strays));
-        weave.take(item, &strays);
+        let unindented_lines = if whole { Vec::new() } else { unindented_lines(outline, item) };
+        removed.push(&without(outline, item, &unindented_lines));
+        rewriter.take(item, &unindented_lines);
     }
-    let new = weave.finish();
+    let new = rewriter.finish();
     check_headings(outline, &new)?;
     Ok((new, removed))
 }
 
-/// By what two items are the same: case, how many blanks, and a check box do not count.
+/// The form by which items are compared: case, runs of blanks and a check box are ignored.
 pub(super) fn key(item: &str) -> String {
     unboxed(item).1.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
@@ -202,7 +203,7 @@ pub(super) fn own_words(outline: &Outline<'_>, item: &Item) -> String {
     let depth = indent(slice);
     let mut at = item.range.start;
     let mut stray: Option<Range<usize>> = None;
-    // Only the first lines are looked at, so that deep nesting stays cheap.
+    // Only the first lines are read, so that deep nesting stays cheap.
     for (number, line) in slice.split_inclusive('\n').enumerate() {
         let range = at..at + line.len();
         at = range.end;
@@ -236,7 +237,7 @@ fn distinct(items: &[String]) -> Vec<String> {
     items.iter().filter(|item| seen.insert(key(item))).cloned().collect()
 }
 
-/// The fate of an existing item.
+/// What happens to an existing item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate<'w> {
     /// It stays in its place, perhaps with another check box.
@@ -246,10 +247,10 @@ enum Fate<'w> {
     Goes,
 }
 
-/// An item to put in.
+/// An item to insert.
 enum Entry {
     New(String),
-    /// With its marker, as it stood elsewhere.
+    /// An existing item, with its marker.
     Moved(String),
 }
 
@@ -262,9 +263,9 @@ impl Entry {
 }
 
 struct Plan<'w> {
-    /// One for each item that is there.
+    /// One for each existing item.
     fates: Vec<Fate<'w>>,
-    /// Items to put in, by the item that they follow; none: where the list begins.
+    /// Items to insert, by the item that they follow; `None`: at the beginning of the list.
     runs: BTreeMap<Option<usize>, Vec<Entry>>,
     /// The first item that stays in its place.
     first_fixed: Option<usize>,
@@ -282,13 +283,13 @@ impl<'w> Plan<'w> {
         for (index, (item, fate)) in present.iter().zip(&mut fates).enumerate() {
             let own = || positions.get(&key(&own_words(outline, item)));
             let Some(position) = positions.get(&key(&item.text)).or_else(own) else { continue };
-            *fate = Fate::Stays(new_mark(&item.text, wanted.get(*position)));
+            *fate = Fate::Stays(changed_check_box(&item.text, wanted.get(*position)));
             if !first.contains_key(position) {
                 first.insert(*position, index);
                 met.push(*position);
             }
         }
-        let fixed = longest_rise(&met);
+        let fixed = longest_increasing_subsequence(&met);
         let mut plan = Self { fates, runs: BTreeMap::new(), first_fixed: None, added: 0 };
         let mut after = None;
         for (position, item) in wanted.iter().enumerate() {
@@ -318,36 +319,36 @@ impl<'w> Plan<'w> {
     }
 }
 
-/// The lines of items that are put beside another one.
+/// The lines of items in the form of a neighbouring item.
 fn written(outline: &Outline<'_>, model: &Item, first_step: u64, run: &[Entry]) -> String {
     let lines: Vec<String> = (first_step..)
         .zip(run)
         .map(|(step, entry)| match entry {
-            Entry::New(text) => like(outline, model, step, std::slice::from_ref(text)),
+            Entry::New(text) => items_like(outline, model, step, std::slice::from_ref(text)),
             Entry::Moved(lines) => lines.trim_end_matches(['\r', '\n']).to_owned(),
         })
         .collect();
     lines.join("\n")
 }
 
-/// The check box that an item shall have, if it has another one.
-fn new_mark<'w>(present: &str, wanted: Option<&'w String>) -> Option<&'w str> {
+/// The new check box of an item, if it differs from the present one.
+fn changed_check_box<'w>(present: &str, wanted: Option<&'w String>) -> Option<&'w str> {
     let (old, _) = unboxed(present);
     let (new, _) = unboxed(wanted?);
     let ticked = |mark: &str| mark != "[ ]";
     new.filter(|new| old.is_some_and(|old| ticked(old) != ticked(new)))
 }
 
-/// Where the check box of an item stands.
-fn mark_range(outline: &Outline<'_>, item: &Item) -> Option<Range<usize>> {
+/// The byte range of the check box of an item.
+fn check_box_range(outline: &Outline<'_>, item: &Item) -> Option<Range<usize>> {
     let old = unboxed(&item.text).0?;
     let at = item.range.start + outline.slice(&item.range).find(old)?;
     Some(at..at + old.len())
 }
 
-/// The numbers of the longest sequence that rises.
-fn longest_rise(numbers: &[usize]) -> BTreeSet<usize> {
-    // For every length, the least last number of a sequence of that length, with the one before it.
+/// The longest increasing subsequence of the numbers.
+fn longest_increasing_subsequence(numbers: &[usize]) -> BTreeSet<usize> {
+    // For every length, the smallest last number of an increasing sequence of that length.
     let mut tails: Vec<usize> = Vec::new();
     let mut before: BTreeMap<usize, Option<usize>> = BTreeMap::new();
     for number in numbers {
@@ -367,15 +368,15 @@ fn longest_rise(numbers: &[usize]) -> BTreeSet<usize> {
     rise
 }
 
-/// The lines of an item that go when it goes.
+/// The lines that are removed with an item.
 fn own_lines(outline: &Outline<'_>, item: &Item) -> String {
-    without(outline, item, &strays(outline, item))
+    without(outline, item, &unindented_lines(outline, item))
 }
 
-fn without(outline: &Outline<'_>, item: &Item, strays: &[Range<usize>]) -> String {
+fn without(outline: &Outline<'_>, item: &Item, unindented_lines: &[Range<usize>]) -> String {
     let mut kept = String::new();
     let mut at = item.range.start;
-    for stray in strays {
+    for stray in unindented_lines {
         kept.push_str(outline.slice(&(at..stray.start)));
         at = stray.end;
     }
@@ -383,11 +384,11 @@ fn without(outline: &Outline<'_>, item: &Item, strays: &[Range<usize>]) -> Strin
     kept
 }
 
-/// The lines within an item that are indented no deeper than its marker, each with what goes on with it.
-fn strays(outline: &Outline<'_>, item: &Item) -> Vec<Range<usize>> {
+/// The lines within an item that are not indented deeper than its marker, with their continuation.
+fn unindented_lines(outline: &Outline<'_>, item: &Item) -> Vec<Range<usize>> {
     let slice = outline.slice(&item.range);
     let depth = indent(slice);
-    let mut strays: Vec<Range<usize>> = Vec::new();
+    let mut unindented_lines: Vec<Range<usize>> = Vec::new();
     let mut at = item.range.start;
     let mut open = false;
     for (number, line) in slice.split_inclusive('\n').enumerate() {
@@ -399,13 +400,13 @@ fn strays(outline: &Outline<'_>, item: &Item) -> Vec<Range<usize>> {
             open = true;
         }
         if open {
-            match strays.last_mut().filter(|last| last.end == range.start) {
+            match unindented_lines.last_mut().filter(|last| last.end == range.start) {
                 Some(last) => last.end = range.end,
-                None => strays.push(range),
+                None => unindented_lines.push(range),
             }
         }
     }
-    strays
+    unindented_lines
 }
 
 fn indent(line: &str) -> usize {

@@ -3,15 +3,16 @@
 
 use crate::document::{DocumentPath, NameError, is_leftover};
 use crate::limits;
+use crate::unicode::is_invisible;
 
-/// The usual name of a bank's folder. Models like to put it before the names of documents.
+/// The usual name of a bank's folder, which models often put before the names of documents.
 const BANK_FOLDER: &str = "memory-bank";
 
 impl DocumentPath {
     /// Whether a new document may have this name.
     ///
     /// # Errors
-    /// Says which rule it breaks.
+    /// The rule that the name breaks.
     pub fn check_new(&self) -> Result<(), NameError> {
         let name = self.as_str();
         if name.len() > limits::NAME_BYTES {
@@ -52,16 +53,7 @@ impl DocumentPath {
     }
 }
 
-/// Whether a character is not seen, or changes the direction or the look of what is around it. The joiners of scripts
-/// and emoji are kept out of file names, too: some file systems leave them out.
-pub(super) fn is_invisible(letter: char) -> bool {
-    matches!(letter,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
-        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
-        | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
-/// Whether Windows takes this for a device, with whatever extension.
+/// Whether this is the name of a device on Windows, with any extension.
 fn is_device(part: &str) -> bool {
     let stem = part.split('.').next().unwrap_or(part).trim_end().to_ascii_uppercase();
     if ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"].contains(&stem.as_str()) {
@@ -75,7 +67,7 @@ fn is_device(part: &str) -> bool {
     })
 }
 
-/// Whether this could be the short form of the folders that nobody may write to, as in `git~1`.
+/// Whether this could be the Windows short form of a reserved folder, such as `git~1`.
 fn is_short_form(part: &str) -> bool {
     let Some((stem, rest)) = part.split_once('~') else { return false };
     let is_numbered = rest.starts_with(|letter: char| letter.is_ascii_digit());
@@ -114,7 +106,7 @@ mod tests {
     #[case("x.md/y.md")]
     #[case("memory-bank/progress.md")]
     #[case("notes (conflicted copy).md")]
-    fn names_that_are_read_but_not_made(#[case] name: &str) {
+    fn names_that_only_existing_documents_may_have(#[case] name: &str) {
         DocumentPath::parse(name).unwrap().check_new().unwrap_err();
     }
 
@@ -132,7 +124,7 @@ mod tests {
     #[case("release~2.md")]
     #[case("Sprint (1).md")]
     #[case("adr/0001-use-postgres.md")]
-    fn ordinary_names_are_taken(#[case] name: &str) {
+    fn ordinary_names_are_accepted(#[case] name: &str) {
         DocumentPath::parse(name).unwrap().check_new().unwrap();
     }
 }

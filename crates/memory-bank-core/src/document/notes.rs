@@ -1,4 +1,4 @@
-//! Resolved notes: a note or an issue is struck through in place with a date, so that nothing is lost and it is not
+//! Resolves notes and issues: the text is struck through in place with a date, so that nothing is lost and it is not
 //! open any more.
 //!
 //! `- [2026-11-22 09:30:07 UTC] [alice] - 🚧 Blocker: ~~CI is down~~ [resolved 2026-11-23]`
@@ -8,29 +8,28 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 
-use crate::document::active_context::NoteCategory;
 use crate::document::entry::text_of;
 use crate::document::known_section::KnownSection;
 use crate::document::list::key;
-use crate::document::near::near;
 use crate::document::section::Outline;
+use crate::document::section_items::items_of;
 use crate::document::splice::{check_editable, check_headings};
-use crate::document::tasks::items_of;
-use crate::document::{CoreDocument, clip};
+use crate::document::suggestions::similar_texts;
+use crate::document::{CoreDocument, NoteCategory, clip};
 use crate::error::EditError;
 use crate::store::Drafts;
 
-/// The lists that hold what can be resolved.
+/// The sections whose items can be resolved.
 const PLACES: [(CoreDocument, KnownSection); 3] = [
     (CoreDocument::ActiveContext, KnownSection::Notes),
     (CoreDocument::ActiveContext, KnownSection::Issues),
     (CoreDocument::Progress, KnownSection::Issues),
 ];
 
-/// How much of a note a reply repeats.
+/// How many characters of a note a reply repeats.
 const SHOWN_CHARS: usize = 200;
 
-/// What stands behind a text that is settled, before the date.
+/// The mark after a resolved text, before the date.
 const MARK: &str = "~~ [resolved ";
 
 /// Whether a note or an issue is marked as resolved.
@@ -39,7 +38,7 @@ pub fn is_resolved(item: &str) -> bool {
     item.contains(MARK)
 }
 
-/// Whether a note is a blocker or an issue that is not settled.
+/// Whether a note is a blocker or an issue that is not resolved.
 pub(super) fn is_open_problem(note: &str) -> bool {
     if is_resolved(note) {
         return false;
@@ -51,11 +50,11 @@ pub(super) fn is_open_problem(note: &str) -> bool {
     })
 }
 
-/// Marks notes and issues as settled. Each is named by its whole text, with or without its time, author and kind. One that
-/// is settled already stays as it is. Gives the texts of those that were marked.
+/// Marks notes and issues as resolved. Each is named by its whole text, with or without its time, author and kind. A
+/// resolved one does not change. Returns the texts of those that were marked.
 ///
 /// # Errors
-/// A text fits none or several; the section holds a merge conflict.
+/// A text matches no item or several; the section has a merge conflict.
 pub(super) fn resolve(
     drafts: &mut Drafts,
     wanted: &[String],
@@ -80,7 +79,7 @@ pub(super) fn resolve(
     Ok(marked.into_iter().map(|one| clip(&one.text, SHOWN_CHARS)).collect())
 }
 
-/// An item that may be meant.
+/// An item that a caller may name.
 struct Candidate {
     document: CoreDocument,
     /// The bytes of the item.
@@ -90,7 +89,7 @@ struct Candidate {
     /// Its words without time, author and kind.
     text: String,
     settled: bool,
-    /// By what it is found: the whole, and the text alone.
+    /// The keys by which it is found: of the whole line, and of the text alone.
     keys: [String; 2],
 }
 
@@ -104,7 +103,7 @@ fn candidates(drafts: &Drafts, kinds: &[&str]) -> Vec<Candidate> {
             let settled = is_resolved(&item.text);
             let line = if settled { unmarked(&item.text) } else { item.text.to_string() };
             let text = text_of(&line, kinds).to_owned();
-            // What has no words on its first line could not be struck through there.
+            // An item without words on its first line cannot be struck through.
             let first = outline.slice(&item.range).lines().next().unwrap_or_default();
             if !text.is_empty() && !text_of(content(first.trim_end()), kinds).is_empty() {
                 let keys = [key(&line), key(&text)];
@@ -115,7 +114,7 @@ fn candidates(drafts: &Drafts, kinds: &[&str]) -> Vec<Candidate> {
     found
 }
 
-/// A settled item as it was.
+/// A resolved item without its mark.
 fn unmarked(line: &str) -> String {
     let before = line.split(MARK).next().unwrap_or_default();
     match before.find("~~") {
@@ -124,11 +123,11 @@ fn unmarked(line: &str) -> String {
     }
 }
 
-/// The open items that a text names: one, or several that are alike to the letter; none if what it names is settled.
+/// The open items that a text names: one, or several identical ones; none if the named item is resolved.
 fn find(candidates: &[Candidate], wanted: &str, kinds: &[&str]) -> Result<Vec<usize>, EditError> {
     let wanted_keys = [key(wanted), key(text_of(wanted, kinds))];
     let alike = |settled: bool| -> Vec<(usize, &Candidate)> {
-        // The whole line first: of two notes with one text it names one.
+        // The whole line first: it distinguishes two notes with the same text.
         (0..2)
             .map(|which| {
                 let fits =
@@ -146,12 +145,12 @@ fn find(candidates: &[Candidate], wanted: &str, kinds: &[&str]) -> Result<Vec<us
         Some((_, first)) if found.iter().all(|(_, one)| one.line == first.line) => {
             Ok(found.into_iter().map(|(index, _)| index).collect())
         }
-        Some(_) => Err(refused(wanted, &format!("fits {} notes", found.len()), &one_of(&found))),
+        Some(_) => Err(refused(wanted, &format!("matches {} notes", found.len()), &one_of(&found))),
         None if !alike(true).is_empty() => Ok(Vec::new()),
         None => {
             let open: Vec<String> =
                 candidates.iter().filter(|one| !one.settled).map(|one| one.line.clone()).collect();
-            let closest = near(wanted, &open);
+            let closest = similar_texts(wanted, &open);
             let shown = if closest.is_empty() { open } else { closest };
             Err(refused(wanted, "fits no open note or issue", &shown))
         }
@@ -172,7 +171,7 @@ fn refused(wanted: &str, why: &str, lines: &[String]) -> EditError {
     EditError::Refused(format!("`resolve`: `{}` {why}; {there}", clip(wanted, SHOWN_CHARS)))
 }
 
-/// The words for the kinds of notes, in every form that is or was written.
+/// The labels of the kinds of notes, in all current and earlier forms.
 fn kinds() -> Vec<&'static str> {
     let labels = NoteCategory::ALL.map(NoteCategory::label);
     let word = |label: &'static str| label.split_once(' ').map_or(label, |(_, word)| word);
@@ -185,7 +184,7 @@ fn kinds() -> Vec<&'static str> {
         .collect()
 }
 
-/// Strikes the first lines of these items through and puts the date behind them.
+/// Strikes through the first lines of these items and appends the date.
 fn mark(text: &str, items: &[&Candidate], kinds: &[&str], at: Timestamp) -> Result<String, EditError> {
     let outline = Outline::of(text);
     for (_, part) in PLACES {
@@ -205,7 +204,7 @@ fn mark(text: &str, items: &[&Candidate], kinds: &[&str], at: Timestamp) -> Resu
         let message = text_of(content(line), kinds);
         let end = range.start + line.len();
         new.push_str(text.get(done..end - message.len()).unwrap_or_default());
-        // Three waves would open a block of code.
+        // Three tildes would open a code block.
         let apart = if message.starts_with('~') { " " } else { "" };
         new.push_str(&format!("~~{apart}{message}{MARK}{}]", at.strftime("%Y-%m-%d")));
         done = end;

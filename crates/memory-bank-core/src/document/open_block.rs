@@ -3,9 +3,10 @@
 
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 
-use crate::document::section::{Outline, dialect, front_matter};
+use crate::document::dialect::{dialect, front_matter};
+use crate::document::section::Outline;
 
-/// The line that closes the block in which the text ends; none if it ends in none.
+/// The line that closes the block in which the text ends, if it ends in one.
 pub(super) fn closing_line(text: &str) -> Option<String> {
     let skipped = front_matter(text);
     let mut depth = 0_usize;
@@ -33,8 +34,8 @@ pub(super) fn closing_line(text: &str) -> Option<String> {
     shows_what_follows(&format!("{text}\n{closing}")).then_some(closing)
 }
 
-/// Whether the text begins like front matter that never ends. A line of three dashes further down would end it, and
-/// hide all that stands above.
+/// Whether the text begins with unclosed front matter. An inserted line of three dashes would close it and hide
+/// everything above.
 pub(super) fn front_matter_is_open(text: &str) -> bool {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut lines = text.lines();

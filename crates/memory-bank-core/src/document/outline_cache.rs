@@ -1,25 +1,27 @@
-//! Saves parsing a large text again: the structures of the texts that were parsed last are kept, and that of a text with
-//! a few lines put in is made from the one before.
+//! A cache of parsed structures: large texts are not parsed again, and the structure of a text with a few inserted
+//! lines is derived from the previous one.
 //!
-//! Agents append to logs of hundreds of kilobytes, many times a second. An edit parses the text that the edit before it
-//! has just checked, and then a text that differs from it in a few lines. What is found here is what a parser finds; a
-//! test compares both on random texts.
+//! Agents append to logs of hundreds of kilobytes, many times a second. An edit parses the text that the edit before
+//! it has just checked, and then a text that differs from it in a few lines. A cached structure equals a parsed one;
+//! a test compares both on random texts.
 
 use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use crate::document::conflict;
-use crate::document::section::{Heading, Item, Structure, front_matter};
+use crate::document::dialect::front_matter;
+use crate::document::line_bounds::count_lines;
+use crate::document::structure::{Heading, Item, Structure};
 
 /// Texts below this size are parsed as fast as they are compared.
 const MIN_TEXT_BYTES: usize = 4 * 1024;
-/// The most that texts and structures may take, in bytes, in the whole process.
+/// The most bytes of texts and structures in the whole process.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// The most texts.
 const MAX_TEXTS: usize = 64;
 
-/// The texts, the one used last at the end. The whole text is compared, so that a structure is never taken for another's.
+/// The texts, the most recently used last. The whole text is compared, so that structures are never confused.
 static CACHE: LazyLock<Mutex<Vec<Entry>>> = LazyLock::new(Mutex::default);
 
 #[derive(Debug)]
@@ -42,7 +44,7 @@ pub(super) fn structure_of(text: &str) -> Arc<Structure> {
     structure
 }
 
-/// The structure of a text that is the old one with something put in at this offset.
+/// The structure of a text that is the old one with an insertion at this offset.
 pub(super) fn structure_with_insertion(
     (old, known): (&str, &Arc<Structure>),
     new: &str,
@@ -65,7 +67,7 @@ fn find(text: &str) -> Option<Arc<Structure>> {
     Some(structure)
 }
 
-/// Keeps a structure, in the place of the one before where there is one.
+/// Stores a structure; it replaces the previous one, if there is one.
 fn keep(text: &str, structure: &Arc<Structure>, before: Option<&Arc<Structure>>) {
     let bytes = text.len() + bytes_of(structure);
     if bytes > MAX_BYTES / 2 {
@@ -90,7 +92,7 @@ fn keep(text: &str, structure: &Arc<Structure>, before: Option<&Arc<Structure>>)
 }
 
 fn bytes_of(structure: &Structure) -> usize {
-    // A shared text has two counters in front of it.
+    // A shared text is preceded by two counters.
     let counters = 2 * size_of::<usize>();
     let headings = structure.headings.iter().map(|heading| heading.title.len() + heading.source.len());
     let items = structure.items.iter().map(|item| item.text.len());
@@ -122,8 +124,8 @@ fn carry_over(old: &str, known: &Structure, new: &str, at: usize) -> Option<Stru
         None if head == 0 => 0,
         _ => return None,
     };
-    let bottom = Bottom::find(old, known, at);
-    let old_end = bottom.as_ref().map_or(old.len(), |bottom| bottom.line_end);
+    let sync_point = SyncPoint::find(old, known, at);
+    let old_end = sync_point.as_ref().map_or(old.len(), |sync_point| sync_point.line_end);
     let new_end = old_end + added;
     let (between, changed) = (old.get(top..old_end)?, new.get(top..new_end)?);
     if between.contains("]:") || changed.contains("]:") {
@@ -131,16 +133,16 @@ fn carry_over(old: &str, known: &Structure, new: &str, at: usize) -> Option<Stru
     }
     let first_line = above.map_or(1, |heading| heading.line);
     let part = Structure::of(changed);
-    let start = bottom.as_ref().map_or(old.len(), |bottom| bottom.start);
+    let start = sync_point.as_ref().map_or(old.len(), |sync_point| sync_point.start);
     let limit = start + added;
-    if !bottom.as_ref().is_none_or(|bottom| bottom.is_in(&part, limit - top)) {
+    if !sync_point.as_ref().is_none_or(|sync_point| sync_point.is_in(&part, limit - top)) {
         return None;
     }
     let mut structure = Structure::default();
     let kept = known.headings.partition_point(|heading| heading.range.start < top);
     structure.headings.extend_from_slice(known.headings.get(..kept)?);
     for heading in part.headings.iter().filter(|heading| heading.range.start + top < limit) {
-        // Its words do not depend on the lines between: those of the heading above are known.
+        // The words of the heading above are known; they do not depend on the lines in between.
         let words = match above {
             Some(above) if heading.range.start == 0 => above,
             _ if heading.source.contains('[') => return None,
@@ -182,18 +184,18 @@ fn carry_over(old: &str, known: &Structure, new: &str, at: usize) -> Option<Stru
 }
 
 /// The first line at or below an insertion after which the parser's state is known.
-struct Bottom<'s> {
+struct SyncPoint<'s> {
     start: usize,
     line_end: usize,
-    is: Landmark<'s>,
+    is: SyncElement<'s>,
 }
 
-enum Landmark<'s> {
+enum SyncElement<'s> {
     Heading(&'s Heading),
     Item(&'s Item),
 }
 
-impl<'s> Bottom<'s> {
+impl<'s> SyncPoint<'s> {
     fn find(old: &str, known: &'s Structure, at: usize) -> Option<Self> {
         let headings = known.headings.partition_point(|heading| heading.range.start < at);
         let heading = known
@@ -201,14 +203,14 @@ impl<'s> Bottom<'s> {
             .iter()
             .skip(headings)
             .find(|heading| is_plain_heading(old, &heading.range))
-            .map(|heading| (heading.range.start, Landmark::Heading(heading)));
+            .map(|heading| (heading.range.start, SyncElement::Heading(heading)));
         let items = known.items.partition_point(|item| item.range.start < at);
         let item = known
             .items
             .iter()
             .skip(items)
             .find(|item| item.depth == 0)
-            .map(|item| (item.range.start, Landmark::Item(item)));
+            .map(|item| (item.range.start, SyncElement::Item(item)));
         let (start, is) = [heading, item].into_iter().flatten().min_by_key(|(start, _)| *start)?;
         let rest = old.get(start..)?;
         let line_end = rest.find('\n').map_or(old.len(), |newline| start + newline + 1);
@@ -218,10 +220,10 @@ impl<'s> Bottom<'s> {
     /// Whether the line is the same in a part of the new text, at this offset.
     fn is_in(&self, part: &Structure, at: usize) -> bool {
         match self.is {
-            Landmark::Heading(old) => {
+            SyncElement::Heading(old) => {
                 part.headings.iter().any(|new| new.range.start == at && new.level == old.level)
             }
-            Landmark::Item(old) => part
+            SyncElement::Item(old) => part
                 .items
                 .iter()
                 .any(|new| new.range.start == at && new.depth == 0 && new.marker == old.marker),
@@ -237,10 +239,6 @@ fn is_plain_heading(text: &str, range: &Range<usize>) -> bool {
 
 fn is_line_start(text: &str, at: usize) -> bool {
     at == 0 || text.as_bytes().get(at - 1) == Some(&b'\n')
-}
-
-fn count_lines(text: &str, range: Range<usize>) -> usize {
-    text.get(range).unwrap_or_default().matches('\n').count()
 }
 
 fn shift(range: &Range<usize>, by: usize) -> Range<usize> {
@@ -313,7 +311,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(8000))]
 
         #[test]
-        fn what_is_carried_over_is_what_a_parser_finds(
+        fn a_derived_structure_equals_a_parsed_one(
             old in lines(24),
             put_in in lines(5),
             place in any::<prop::sample::Index>(),

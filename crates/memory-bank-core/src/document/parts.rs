@@ -1,5 +1,5 @@
-//! Parts of a document: some of its lines, a section, its end. A part ends at the end of a line, or, if a single line
-//! is too long, between two characters; its bytes are those of the document. This module only reads.
+//! Parts of a document: lines, a section, the end. A part ends at the end of a line, or between two characters if a
+//! single line is too long; its bytes are those of the document. This module only reads.
 
 use std::ops::Range;
 
@@ -10,10 +10,10 @@ const HEADINGS_NAMED: usize = 20;
 /// How long each of them is shown, in characters.
 const HEADING_CHARS: usize = 80;
 
-/// Which part is wanted. Lines and characters count from 1.
+/// The requested part. Lines and characters count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selection<'a> {
-    /// From a line on, and from a character of it; at most so many lines.
+    /// From a character of a line on; at most `count` lines.
     Lines {
         /// The first line.
         from: usize,
@@ -22,7 +22,7 @@ pub enum Selection<'a> {
         /// How many lines; all that follow when absent.
         count: Option<usize>,
     },
-    /// The section below a heading, with its sub-sections; at most so many lines of it.
+    /// The section below a heading, with its sub-sections; at most `count` lines.
     Heading {
         /// The words of the heading.
         title: &'a str,
@@ -33,7 +33,7 @@ pub enum Selection<'a> {
     Tail(usize),
 }
 
-/// How long a part may be, as text inside a JSON string.
+/// The largest length of a part, as text inside a JSON string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartBounds {
     /// In characters.
@@ -47,9 +47,9 @@ pub struct PartBounds {
 pub struct Part<'t> {
     /// Its text.
     pub text: &'t str,
-    /// The line that it begins with.
+    /// The first line.
     pub from_line: usize,
-    /// The character of that line that it begins with.
+    /// The first character within that line.
     pub from_char: usize,
     /// How many lines it touches.
     pub lines: usize,
@@ -57,12 +57,12 @@ pub struct Part<'t> {
     pub left: Option<LeftOut>,
 }
 
-/// What did not fit.
+/// The omitted rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeftOut {
-    /// The line that it begins with.
+    /// The first line.
     pub from_line: usize,
-    /// The character of that line that it begins with.
+    /// The first character within that line.
     pub from_char: usize,
     /// How many lines it touches.
     pub lines: usize,
@@ -85,7 +85,7 @@ impl Extent {
     }
 }
 
-/// The selected part of a text, as much as fits: the end of a tail, the beginning of everything else.
+/// The selected part of a text, as much as fits: of a tail the end, of other selections the beginning.
 ///
 /// # Errors
 /// The lines or the heading do not exist.
@@ -143,7 +143,7 @@ pub fn part<'t>(text: &'t str, selection: Selection<'_>, bounds: PartBounds) -> 
     let left = (stop < range.end).then(|| {
         let line = lines.at(stop);
         let passed = text.get(lines.start(line)..stop).unwrap_or_default();
-        // Within the line where the part began, what came before it counts, too.
+        // In the line where the part began, the characters before it count, too.
         LeftOut { from_line: line + 1, from_char: passed.chars().count() + 1, lines: end - line }
     });
     let last = lines.at(stop);
@@ -166,7 +166,7 @@ fn json_cost(letter: char) -> (usize, usize) {
     }
 }
 
-/// The first lines that fit; if the first one alone does not, its beginning.
+/// The first lines that fit; if the first line does not fit, its beginning.
 pub(crate) fn first_that_fit(text: &str, bounds: PartBounds) -> &str {
     let (mut chars, mut bytes) = (0, 0);
     let mut line_end = 0;
@@ -185,7 +185,7 @@ pub(crate) fn first_that_fit(text: &str, bounds: PartBounds) -> &str {
     text
 }
 
-/// The last lines that fit; if the last one alone does not, its end.
+/// The last lines that fit; if the last line does not fit, its end.
 fn last_that_fit(text: &str, bounds: PartBounds) -> &str {
     let (mut chars, mut bytes) = (0, 0);
     let mut line_start = text.len();
@@ -204,14 +204,15 @@ fn last_that_fit(text: &str, bounds: PartBounds) -> &str {
     text
 }
 
-/// This place, or the one before it where it would part the two characters of a line end.
+/// This offset, or the one before it if it would split a CRLF.
 fn between(text: &str, at: usize) -> usize {
     let parts = text.get(..at).is_some_and(|before| before.ends_with('\r'))
         && text.get(at..).is_some_and(|after| after.starts_with('\n'));
     if parts && at > 1 { at - 1 } else { at }
 }
 
-/// The bytes of the section that these words name: by its exact heading, else by the only one that holds them.
+/// The byte range of the section that these words name: by the exact heading, else by the only heading that contains
+/// them.
 fn section(text: &str, words: &str) -> Result<Range<usize>, String> {
     let words = words.trim().trim_start_matches('#').trim();
     let outline = Outline::of(text);
@@ -245,7 +246,7 @@ fn section(text: &str, words: &str) -> Result<Range<usize>, String> {
     })
 }
 
-/// Where the lines of a text begin. A line end at the end of the text begins no line.
+/// The offsets at which the lines of a text begin. A line end at the end of the text does not begin a line.
 pub(crate) struct Lines {
     starts: Vec<usize>,
     length: usize,
@@ -262,12 +263,12 @@ impl Lines {
         self.starts.len()
     }
 
-    /// Where the line of this index begins; the end of the text behind the last one.
+    /// The offset of the line with this index; for the index after the last line, the end of the text.
     pub(crate) fn start(&self, index: usize) -> usize {
         self.starts.get(index).copied().unwrap_or(self.length)
     }
 
-    /// The index of the line that holds this byte; the number of lines for the end of the text.
+    /// The index of the line that contains this byte; for the end of the text, the number of lines.
     pub(crate) fn at(&self, byte: usize) -> usize {
         if byte >= self.length {
             return self.count();
@@ -346,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn signs_that_json_escapes_count_as_they_are_sent() {
+    fn escaped_characters_count_with_their_escapes() {
         for text in ["\"a\"\n", "\u{1}\u{7f}€\\", "plain"] {
             assert_eq!(json_chars(text) + 2, serde_json::to_string(text).unwrap().chars().count());
         }

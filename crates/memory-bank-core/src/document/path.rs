@@ -2,39 +2,31 @@
 
 use std::fmt;
 
-use crate::document::CoreDocument;
+use crate::document::core_document::{CORE_DOCUMENTS, CoreDocument};
 use crate::limits;
-use crate::store::BACKUP_PREFIX;
-use crate::unicode::{folded, nfc, nfd};
-
-/// The five core documents, in the order that every list of them has.
-pub const CORE_DOCUMENTS: [&str; 5] =
-    ["product-context.md", "active-context.md", "progress.md", "decision-log.md", "system-patterns.md"];
-
-/// The rank of a document in a list that has the core documents first.
-#[must_use]
-pub fn core_rank(name: &str) -> usize {
-    CORE_DOCUMENTS.iter().position(|core| *core == name).unwrap_or(CORE_DOCUMENTS.len())
-}
+use crate::unicode::{folded, is_invisible, nfc, nfd};
 
 /// The server's own folder in a bank.
 pub const INTERNAL_FOLDER: &str = ".mbmcp";
 
-/// Whether a file or folder of this name is none of the bank's: the server's own folder, and what version control keeps,
-/// where a file put in place could be a program that is run.
+/// Whether a file or folder of this name does not belong to the bank: the server's own folder, and folders of version
+/// control, in which a new file could be executed as a hook.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
     [INTERNAL_FOLDER, ".git", ".hg", ".svn"].iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
 }
+
+/// The prefix of every backup id, followed by the time and sometimes a number.
+pub const BACKUP_PREFIX: &str = "memory-bank-backup-";
 
 /// Folders of the bank that contain no documents: backups, and the graph.
 const OWN_FOLDERS: [&str; 2] = ["backups", "graph"];
 
 /// The name of a document: a path below the bank that ends in `.md` or `.json`, with `/` between its folders.
 ///
-/// It keeps the spelling that was asked for. A store looks for exactly that name first, then for the
-/// [canonical](Self::canonical) one, then for one of the same letters composed otherwise, on reading and on writing alike,
-/// and answers with the name it used.
+/// It keeps the requested spelling. For reads and writes alike, a store first looks for exactly this name, then for
+/// the [canonical](Self::canonical) one, then for the same letters in another composition, and returns the name that
+/// it found.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DocumentPath(String);
 
@@ -50,12 +42,12 @@ pub enum NameError {
         "absolute paths are not allowed; give a name in the memory bank, such as `notes.md` or `adr/0001.md`"
     )]
     Absolute,
-    /// It climbs out of the bank, or stays where it is.
+    /// It contains `.` or `..` as a folder.
     #[error(
         "path traversal is not allowed; give a name in the memory bank, such as `notes.md` or `adr/0001.md`"
     )]
     Traversal,
-    /// It separates folders as Windows does.
+    /// It separates folders by a backslash, as Windows does.
     #[error("folders are separated by `/`; give a name such as `adr/0001.md`")]
     Backslash,
     /// The name of a folder is missing.
@@ -64,9 +56,9 @@ pub enum NameError {
     /// It has more folders than [`limits::FOLDER_LEVELS`].
     #[error("the name has {0} folders, at most {max} are allowed", max = limits::FOLDER_LEVELS)]
     TooDeep(usize),
-    /// It is in a folder of which no document is read or made.
+    /// It is in a folder that must not contain documents.
     #[error(
-        "`{0}` holds no documents: hidden folders, `graph` and `backups` are not for them; choose another folder"
+        "`{0}` holds no documents: hidden folders, `graph` and `backups` are reserved; choose another folder"
     )]
     NoDocuments(String),
     /// It does not end in `.md` or `.json`.
@@ -75,17 +67,17 @@ pub enum NameError {
     /// It is longer than [`limits::NAME_BYTES`].
     #[error("the name is {0} bytes long, at most {max} are allowed", max = limits::NAME_BYTES)]
     TooLong(usize),
-    /// A new name has a control character, which no editor could show.
+    /// A new name has a control character.
     #[error("the name contains a control character")]
     Control,
-    /// A new name has a character that is not seen, or that changes the direction of the text around it.
+    /// A new name has an invisible character, or one that changes the direction of the text around it.
     #[error("the name contains an invisible character ({0}), which makes it look like another one")]
     Invisible(String),
-    /// A new name has a character that other file systems do not take.
-    #[error("`{0}` cannot be in a name on every system; leave it out")]
+    /// A new name has a character that other file systems do not allow.
+    #[error("some systems do not allow `{0}` in a name; leave it out")]
     Character(char),
-    /// A part of a new name ends with what other file systems leave out.
-    #[error("a part of the name ends with a dot or a blank, which some systems leave out")]
+    /// A part of a new name ends with a character that other file systems drop.
+    #[error("a part of the name ends with a dot or a blank, which some systems drop")]
     Ending,
     /// A part of a new name is a device on Windows.
     #[error("`{0}` is the name of a device on Windows; choose another name")]
@@ -97,11 +89,11 @@ pub enum NameError {
     #[error("the folder `{0}` has the name of a document; choose another name")]
     FolderExtension(String),
     /// A new name repeats the bank's own folder.
-    #[error("names begin in the memory bank; leave `{0}/` out")]
+    #[error("names are relative to the memory bank; leave out `{0}/`")]
     OwnFolder(String),
-    /// A new name looks like what an editor or a sync tool leaves behind, and would not be searched.
+    /// A new name looks like a leftover of an editor or a sync tool, which would not be searched.
     #[error(
-        "the name is like those that editors and sync tools leave behind, which are not searched; choose another name"
+        "the name looks like a leftover of an editor or a sync tool, which is not searched; choose another name"
     )]
     Leftover,
 }
@@ -184,8 +176,8 @@ impl DocumentPath {
         })
     }
 
-    /// The names under which a store looks for it, best first. What is made is composed; what came from elsewhere may be
-    /// decomposed.
+    /// The names under which a store looks for it, best first. New documents have the composed form; documents of
+    /// other programs may have the decomposed form.
     #[must_use]
     pub fn spellings(&self) -> Vec<String> {
         let mut names = vec![self.0.clone()];
@@ -199,13 +191,13 @@ impl DocumentPath {
         names
     }
 
-    /// The name under which the document is stored, if it is stored as it was asked for or in its canonical form.
-    pub fn taken_spelling(&self, is_taken: impl Fn(&str) -> bool) -> Option<String> {
+    /// The name under which the document is stored, if that is one of [`Self::spellings`].
+    pub fn existing_spelling(&self, is_taken: impl Fn(&str) -> bool) -> Option<String> {
         self.spellings().into_iter().find(|name| is_taken(name))
     }
 
-    /// Which of these names it means: the one with exactly its letters, else its canonical form, else one of the same
-    /// letters composed otherwise.
+    /// Which of these names it means: the identical one, else the canonical one, else one with the same letters in
+    /// another composition.
     #[must_use]
     pub fn find<'a>(&self, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
         let spellings = self.spellings();
@@ -219,8 +211,8 @@ impl DocumentPath {
         best.map(|(_, name)| name)
     }
 
-    /// Whether another file system could not hold this name beside the other one: somewhere on the way they differ, but in
-    /// letter case or composition alone.
+    /// Whether some file systems could not store this name beside the other one, since the first differing parts
+    /// differ in letter case or composition only.
     #[must_use]
     pub fn clashes_with(&self, other: &str) -> bool {
         let differing = self.0.split('/').zip(other.split('/')).find(|(one, other)| one != other);
@@ -261,9 +253,10 @@ fn check_folder(folder: &str) -> Result<(), NameError> {
     Ok(())
 }
 
-/// A name as a file system sees it that tells neither capitals nor invisible characters, nor dots and blanks at the end.
+/// A name as the least exact file system sees it: without letter case, invisible characters, and dots and blanks at
+/// the end.
 fn plain(part: &str) -> String {
-    let seen: String = part.chars().filter(|letter| !super::new_name::is_invisible(*letter)).collect();
+    let seen: String = part.chars().filter(|letter| !is_invisible(*letter)).collect();
     folded(seen.trim_end_matches(['.', ' ']))
 }
 
@@ -273,11 +266,11 @@ impl From<CoreDocument> for DocumentPath {
     }
 }
 
-/// A name for people and models: what could break the line, or change how it looks, is escaped.
+/// A name for people and models: control characters and invisible characters are escaped.
 impl fmt::Display for DocumentPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for letter in self.0.chars() {
-            if letter.is_control() || super::new_name::is_invisible(letter) {
+            if letter.is_control() || is_invisible(letter) {
                 write!(f, "{}", letter.escape_unicode())?;
             } else {
                 fmt::Write::write_char(f, letter)?;
@@ -348,8 +341,8 @@ mod tests {
 
     #[test]
     fn a_name_is_found_in_its_other_spellings() {
-        let find = |asked: &str, names: &[&'static str]| {
-            DocumentPath::parse(asked).unwrap().find(names.iter().copied())
+        let find = |name: &str, names: &[&'static str]| {
+            DocumentPath::parse(name).unwrap().find(names.iter().copied())
         };
         assert_eq!(find("README.md", &["readme.md", "README.md"]), Some("README.md"));
         assert_eq!(find("README.md", &["readme.md"]), Some("readme.md"));

@@ -11,18 +11,18 @@ use crate::document::date::date_at_start;
 use crate::document::list::{take_items, template_rows};
 use crate::document::section::{Item, Marker, Outline, Section};
 use crate::document::splice::{
-    Gap, append_section, below_comments, blank_lines_at_top, bullet, check_editable, gap_after, insert_seen,
-    like, written_end,
+    Gap, append_section, below_comments, blank_lines_at_top, bullet, check_editable, gap_after,
+    insert_visible, items_like, written_end,
 };
 use crate::error::EditError;
 
-/// How many entries are looked at from either end for one with a date: a long log costs what a short one costs.
-const LOOKED_AT: usize = 64;
+/// How many entries at either end are searched for a date, so that the cost does not grow with the log.
+const MAX_SCANNED_ENTRIES: usize = 64;
 
 /// Adds an entry of one line.
 ///
 /// # Errors
-/// The section holds a merge conflict, or the entry would not be seen.
+/// The section has a merge conflict, or the entry would not be visible.
 pub(super) fn insert_item(
     text: &str,
     find: impl Fn(&Outline<'_>) -> Option<usize>,
@@ -33,30 +33,30 @@ pub(super) fn insert_item(
         let line = bullet(item);
         match newest_at_end(outline, section) {
             Some(Last { end, item: Some(last) }) => {
-                let line = like(outline, last, 1, &[item.to_owned()]);
-                insert_seen(outline, end, &line, Gap::None, gap_after(outline, end))
+                let line = items_like(outline, last, 1, &[item.to_owned()]);
+                insert_visible(outline, end, &line, Gap::None, gap_after(outline, end))
             }
             Some(Last { end, item: None }) => {
-                // Or else the line would be taken for a part of the block.
+                // Otherwise the line would become a part of the block.
                 let closed = outline.rules().iter().any(|rule| rule.end == end);
                 let lines = if closed { line } else { format!("---\n\n{line}") };
-                insert_seen(outline, end, &lines, Gap::Blank, gap_after(outline, end))
+                insert_visible(outline, end, &lines, Gap::Blank, gap_after(outline, end))
             }
             None => {
                 let top = below_comments(outline, section);
                 match first_bullet(outline, section, top) {
                     Some(first) => {
-                        let line = like(outline, first, 0, &[item.to_owned()]);
-                        insert_seen(outline, first.range.start, &line, Gap::None, Gap::None)
+                        let line = items_like(outline, first, 0, &[item.to_owned()]);
+                        insert_visible(outline, first.range.start, &line, Gap::None, Gap::None)
                     }
-                    None => insert_seen(outline, top, &line, Gap::None, Gap::Blank),
+                    None => insert_visible(outline, top, &line, Gap::None, Gap::Blank),
                 }
             }
         }
     })
 }
 
-/// Adds an entry of several lines, which begins with a heading of its own.
+/// Adds an entry of several lines that begins with its own heading.
 ///
 /// # Errors
 /// As [`insert_item`].
@@ -68,17 +68,17 @@ pub(super) fn insert_block(
 ) -> Result<String, EditError> {
     in_section(text, find, new_title, &format!("\n{block}"), |outline, section| {
         match newest_at_end(outline, section) {
-            Some(Last { end, .. }) => insert_seen(outline, end, block, Gap::Blank, Gap::Blank),
+            Some(Last { end, .. }) => insert_visible(outline, end, block, Gap::Blank, Gap::Blank),
             None => {
                 let top = below_comments(outline, section);
-                insert_seen(outline, top, &format!("\n{block}"), Gap::None, Gap::Blank)
+                insert_visible(outline, top, &format!("\n{block}"), Gap::None, Gap::Blank)
             }
         }
     })
 }
 
-/// Runs `insert` on the section that `find` names by the index of its heading, without its template rows; makes the
-/// section with this body if there is none.
+/// Runs `insert` on the section whose heading index `find` returns, without its template rows; creates the section
+/// with this body if it is missing.
 fn in_section(
     text: &str,
     find: impl Fn(&Outline<'_>) -> Option<usize>,
@@ -104,10 +104,10 @@ fn in_section(
     }
 }
 
-/// The last entry of a section whose entries end with the newest.
+/// The last entry of a section that is sorted newest last.
 struct Last<'o> {
     end: usize,
-    /// None if it is a block with a heading.
+    /// `None` if it is a block with a heading.
     item: Option<&'o Item>,
 }
 
@@ -119,21 +119,20 @@ fn newest_at_end<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<
     let blocks = headings.get(from..to).unwrap_or_default();
     let own = outline.items_in(&section.own);
     let date_of = |item: &Item| date_at_start(&item.text).filter(|_| item.depth == 0);
-    let first = own
-        .iter()
-        .take(LOOKED_AT)
-        .find_map(date_of)
-        .or_else(|| blocks.iter().take(LOOKED_AT).find_map(|block| date_at_start(&block.source)))?;
+    let first =
+        own.iter().take(MAX_SCANNED_ENTRIES).find_map(date_of).or_else(|| {
+            blocks.iter().take(MAX_SCANNED_ENTRIES).find_map(|block| date_at_start(&block.source))
+        })?;
     let last_block = blocks
         .iter()
         .rev()
-        .take(LOOKED_AT)
+        .take(MAX_SCANNED_ENTRIES)
         .find_map(|block| Some((date_at_start(&block.source)?, block.range.end)));
-    // Items behind the rule that closes the last block are entries again; those before it are a part of it.
+    // Items after the rule that closes the last block are entries; those before it are a part of the block.
     let (items, closed) = match &last_block {
         Some((_, start)) => {
             let mut rules = outline.rules().iter().filter(|rule| (*start..body.end).contains(&rule.start));
-            // A rule with prose behind it stands within the block.
+            // A rule that is followed by prose is within the block.
             let ends_it = |end: &usize| {
                 let behind = outline.slice(&(*end..body.end));
                 let next = end + blank_lines_at_top(behind);
@@ -149,7 +148,7 @@ fn newest_at_end<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<
         None => (own, None),
     };
     let is_dated = |item: &&Item| date_of(item).is_some();
-    if let Some(item) = items.iter().rev().take(LOOKED_AT).find(is_dated) {
+    if let Some(item) = items.iter().rev().take(MAX_SCANNED_ENTRIES).find(is_dated) {
         return archive::is_later(date_of(item)?, first)
             .then_some(Last { end: item.range.end, item: Some(item) });
     }
@@ -158,7 +157,7 @@ fn newest_at_end<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<
     archive::is_later(date, first).then_some(Last { end, item: None })
 }
 
-/// The item with a bullet at which the section begins.
+/// The bulleted item with which the section begins.
 fn first_bullet<'o>(outline: &'o Outline<'_>, section: &Section<'_>, top: usize) -> Option<&'o Item> {
     let own: Range<usize> = top..section.own.end;
     let blank = blank_lines_at_top(outline.slice(&own));

@@ -1,4 +1,4 @@
-//! Finished work: one line, or a structured entry, in the history of progress.md, the newest first.
+//! Finished work: one line or a structured entry in the history of progress.md, the newest first.
 
 use std::collections::BTreeSet;
 
@@ -17,9 +17,6 @@ use crate::error::EditError;
 use crate::store::Drafts;
 use crate::words::word_enum;
 
-/// The title of the history.
-pub(super) const HISTORY: [&str; 1] = ["Update History"];
-
 /// One line of progress: arguments of `track_progress`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,8 +25,8 @@ pub struct TrackProgress {
     pub action: String,
     /// The work that was done.
     pub description: String,
-    /// Whether the line is also added to the session notes; yes by default.
-    #[serde(default = "yes")]
+    /// Whether the line is also added to the session notes; the default is true.
+    #[serde(default = "default_true")]
     pub update_active_context: bool,
 }
 
@@ -60,17 +57,17 @@ pub struct ProgressTracked {
 /// An argument is blank or too long, or a document would become too large. Nothing was written then.
 pub fn track_progress(
     drafts: &mut Drafts,
-    asked: &TrackProgress,
+    request: &TrackProgress,
     at: Timestamp,
     author: &str,
 ) -> Result<ProgressTracked, EditError> {
-    let action = argument::written_line("action", &asked.action)?;
-    let description = argument::written_line("description", &asked.description)?;
+    let action = argument::written_line("action", &request.action)?;
+    let description = argument::written_line("description", &request.description)?;
     let line = entry(at, author, &action, &description);
     CoreDocument::Progress.rewrite(drafts, |text| {
         insert_item(text, |outline| KnownSection::History.find(outline), KnownSection::History.title(), &line)
     })?;
-    if asked.update_active_context {
+    if request.update_active_context {
         add_change_line(drafts, &line)?;
     }
     Ok(ProgressTracked { action, description })
@@ -82,15 +79,15 @@ word_enum! {
     pub enum EntryType {
         /// Something new.
         Feature = "feature",
-        /// A defect mended.
+        /// A corrected defect.
         Fix = "fix",
-        /// The same behaviour, better built.
+        /// A better structure with the same behaviour.
         Refactor = "refactor",
         /// Documentation.
         Docs = "docs",
         /// Tests.
         Test = "test",
-        /// Upkeep.
+        /// Maintenance.
         Chore = "chore",
         /// Anything else.
         Other = "other",
@@ -126,7 +123,7 @@ pub struct AddProgressEntry {
     /// The files it touched.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<String>,
-    /// Words to find it by.
+    /// Search terms.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
 }
@@ -142,7 +139,7 @@ impl AddProgressEntry {
 /// The text that [`add_progress_entry`] wrote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProgressEntryAdded {
-    /// `p_`, the UTC date, `_`, the milliseconds since 1970 in base 36; unlike every other in the document.
+    /// `p_`, the UTC date, `_`, the milliseconds since 1970 in base 36; unique in the document.
     pub entry_id: String,
     /// The kind.
     pub kind: EntryType,
@@ -156,22 +153,22 @@ pub struct ProgressEntryAdded {
 /// An argument is blank or too long, or the document would become too large.
 pub fn add_progress_entry(
     drafts: &mut Drafts,
-    asked: &AddProgressEntry,
+    request: &AddProgressEntry,
     at: Timestamp,
     author: &str,
 ) -> Result<ProgressEntryAdded, EditError> {
-    let summary = argument::written_line("summary", &asked.summary)?;
-    let details = argument::text("details", asked.details.as_deref().unwrap_or_default())?;
-    let files = argument::lines("files", &asked.files)?;
-    let tags = argument::lines("tags", &asked.tags)?;
+    let summary = argument::written_line("summary", &request.summary)?;
+    let details = argument::text("details", request.details.as_deref().unwrap_or_default())?;
+    let files = argument::lines("files", &request.files)?;
+    let tags = argument::lines("tags", &request.tags)?;
     let mut entry_id = String::new();
     CoreDocument::Progress.rewrite(drafts, |text| {
-        entry_id = free_id(text, at);
+        entry_id = unused_id(text, at);
         let open = front_matter_is_open(text);
-        let heading = entry(at, author, asked.kind.label(), &summary);
+        let heading = entry(at, author, request.kind.label(), &summary);
         let mut block = format!("### {heading}\n<!-- ID: {entry_id} -->\n");
         if !details.is_empty() {
-            // A line of three dashes would end front matter that is open, and hide all above.
+            // A line of three dashes would close open front matter and hide everything above.
             let details = if open && details.lines().any(|line| matches!(line.trim_end(), "---" | "...")) {
                 quoted(&details)
             } else {
@@ -195,23 +192,23 @@ pub fn add_progress_entry(
             &block,
         )
     })?;
-    Ok(ProgressEntryAdded { entry_id, kind: asked.kind, summary })
+    Ok(ProgressEntryAdded { entry_id, kind: request.kind, summary })
 }
 
-/// The id of this moment. Where entries of this moment have taken it, the one behind the last of them: of many, the oldest
-/// may have moved to an archive, and their ids stay theirs.
-fn free_id(text: &str, at: Timestamp) -> String {
-    /// How many milliseconds ahead ids of one moment may run.
-    const AHEAD: u64 = 1_000_000;
+/// The id of this moment. If entries have it already, the next id after the last of them: older entries may have
+/// moved to an archive, and their ids must not be reused.
+fn unused_id(text: &str, at: Timestamp) -> String {
+    /// The most milliseconds by which an id may be ahead of its moment.
+    const MAX_AHEAD_MS: u64 = 1_000_000;
     let used: BTreeSet<&str> =
         text.split("<!-- ID: ").skip(1).filter_map(|rest| rest.split(" -->").next()).collect();
     let date = at.strftime("%Y-%m-%d").to_string();
     let now = u64::try_from(at.as_millisecond()).unwrap_or(0);
     let moments =
         used.iter().filter_map(|id| u64::from_str_radix(id.strip_prefix("p_")?.rsplit('_').next()?, 36).ok());
-    let last = moments.filter(|millis| (now..now.saturating_add(AHEAD)).contains(millis)).max();
+    let last = moments.filter(|millis| (now..now.saturating_add(MAX_AHEAD_MS)).contains(millis)).max();
     let first = last.map_or(now, |last| last + 1);
-    // One more candidate than there are ids in use, so one of them is free.
+    // One more candidate than ids in use, so that one is free.
     let candidates = (first..).take(used.len() + 1).map(|millis| format!("p_{date}_{}", base36(millis)));
     let mut last = String::new();
     for id in candidates {
@@ -235,13 +232,13 @@ fn base36(mut number: u64) -> String {
     }
 }
 
-/// Back-ticked, with as many ticks as it takes.
+/// The text as inline code, with as many backticks as necessary.
 fn code(text: &str) -> String {
     if text.contains('`') { format!("`` {text} ``") } else { format!("`{text}`") }
 }
 
-/// A text that may stand in an entry without opening a section or swallowing what follows; one that would (a heading,
-/// an open code fence or comment) becomes a quote, which ends where the text ends.
+/// A text that can be part of an entry. A text that would open a section or hide the following text (a heading, an
+/// open code fence or comment) becomes a quote, which ends with the text.
 pub(super) fn contained(text: &str) -> String {
     const SENTINEL: &str = "\n\n# .\n";
     let tried = format!("{text}{SENTINEL}");
@@ -255,6 +252,6 @@ fn quoted(text: &str) -> String {
     text.lines().map(|line| format!("> {line}").trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
-fn yes() -> bool {
+fn default_true() -> bool {
     true
 }

@@ -5,30 +5,30 @@ use serde::Serialize;
 use crate::document::{Document, Etag, clip};
 use crate::limits;
 
-/// Texts that an edit took out of a document.
+/// Texts that an edit removed from a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Removed {
-    /// As they stood there, the first ones up to [`limits::REMOVED_CHARS`] together.
+    /// The removed texts, up to [`limits::REMOVED_CHARS`] together.
     pub items: Vec<String>,
-    /// How many more there were.
+    /// How many more were removed.
     #[serde(skip_serializing_if = "is_zero")]
     pub more: usize,
 }
 
 impl Removed {
-    /// Nothing was taken away.
+    /// Whether nothing was removed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.items.is_empty() && self.more == 0
     }
 
-    /// How many texts were taken away.
+    /// How many texts were removed.
     #[must_use]
     pub fn count(&self) -> usize {
         self.items.len() + self.more
     }
 
-    /// Notes another text.
+    /// Adds a removed text.
     pub(super) fn push(&mut self, text: &str) {
         if self.more > 0 {
             self.more += 1;
@@ -43,12 +43,12 @@ impl Removed {
         }
     }
 
-    /// Notes a whole document.
+    /// Adds a whole removed document.
     pub(super) fn push_whole(&mut self, text: &str) {
         self.items.push(clip(text, limits::REMOVED_CHARS));
     }
 
-    /// Notes what another edit took away.
+    /// Adds the texts that another edit removed.
     pub(super) fn extend(&mut self, other: &Self) {
         for item in &other.items {
             self.push(item);

@@ -9,7 +9,7 @@ use crate::document::open_block::closing_line;
 use crate::document::section::{Heading, Item, LineEnding, Marker, Outline, Section};
 use crate::error::EditError;
 
-/// Whether new lines need a blank line between them and what stands there already.
+/// Whether new lines need a blank line between them and the existing text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Gap {
     /// They follow directly.
@@ -18,7 +18,7 @@ pub(super) enum Gap {
     Blank,
 }
 
-/// Puts lines (without a last line ending) before the line that begins at `at`, or at the end of the text.
+/// Inserts lines (without a last line ending) before the line that begins at `at`, or at the end of the text.
 pub(super) fn insert_lines(text: &str, at: usize, lines: &str, before: Gap, after: Gap) -> String {
     let head = text.get(..at).unwrap_or(text);
     let tail = text.get(at..).unwrap_or_default();
@@ -43,7 +43,7 @@ pub(super) fn insert_lines(text: &str, at: usize, lines: &str, before: Gap, afte
     new
 }
 
-/// Takes these bytes out and puts the replacement there, as it is.
+/// Replaces these bytes by the replacement, unchanged.
 pub(super) fn replace_range(text: &str, range: &Range<usize>, replacement: &str) -> String {
     let head = text.get(..range.start).unwrap_or(text);
     let tail = text.get(range.end..).unwrap_or_default();
@@ -67,20 +67,20 @@ pub(super) fn append_items(
     let last = outline.items_in(&section.own).iter().rfind(|item| item.depth == 0);
     match last {
         Some(last) => {
-            let lines = like(outline, last, 1, items);
-            insert_seen(outline, last.range.end, &lines, Gap::None, gap_after(outline, last.range.end))
+            let lines = items_like(outline, last, 1, items);
+            insert_visible(outline, last.range.end, &lines, Gap::None, gap_after(outline, last.range.end))
         }
         None => {
             let at = written_end(text, &section.own);
             let top = section.heading.range.end;
             let directly = at == top || at == below_comments(outline, section);
             let before = if directly { Gap::None } else { Gap::Blank };
-            // Where the text of the section reaches into the next heading (a link's definition right above an underlined
-            // heading), the list goes to the top.
-            insert_seen(outline, at, &bullets(items), before, gap_after(outline, at)).or_else(|refusal| {
+            // If the text of the section runs into the next heading (a link definition directly above an underlined
+            // heading), the list is inserted at the top.
+            insert_visible(outline, at, &bullets(items), before, gap_after(outline, at)).or_else(|refusal| {
                 match at == top {
                     true => Err(refusal),
-                    false => insert_seen(outline, top, &bullets(items), Gap::None, Gap::Blank),
+                    false => insert_visible(outline, top, &bullets(items), Gap::None, Gap::Blank),
                 }
             })
         }
@@ -100,15 +100,15 @@ pub(super) fn append_section(outline: &Outline<'_>, title: &str, body: &str) -> 
 /// # Errors
 /// They would not be visible.
 pub(super) fn append_block(outline: &Outline<'_>, lines: &str) -> Result<String, EditError> {
-    insert_seen(outline, outline.text().len(), lines, Gap::Blank, Gap::None)
+    insert_visible(outline, outline.text().len(), lines, Gap::Blank, Gap::None)
 }
 
-/// [`insert_lines`] for lines that must be seen as what they are. A block that stays open up to the end of the text is
-/// closed before them: that changes no byte, and the block looks as it did.
+/// [`insert_lines`] for lines that must be visible. A block that is open at the end of the text is closed first,
+/// which changes neither existing bytes nor the block.
 ///
 /// # Errors
-/// They would not be seen.
-pub(super) fn insert_seen(
+/// The lines would not be visible.
+pub(super) fn insert_visible(
     outline: &Outline<'_>,
     at: usize,
     lines: &str,
@@ -116,15 +116,15 @@ pub(super) fn insert_seen(
     after: Gap,
 ) -> Result<String, EditError> {
     let new = insert_lines(outline.text(), at, lines, before, after);
-    if check_seen(outline, &new, at, lines).is_ok() {
+    if check_visible(outline, &new, at, lines).is_ok() {
         return Ok(new);
     }
     let new = insert_closing(outline.text(), at, lines, before, after);
-    check_seen(outline, &new, at, lines)?;
+    check_visible(outline, &new, at, lines)?;
     Ok(new)
 }
 
-/// [`insert_lines`], with the line before that closes an open block.
+/// [`insert_lines`], preceded by the line that closes an open block.
 pub(super) fn insert_closing(text: &str, at: usize, lines: &str, before: Gap, after: Gap) -> String {
     let rest = text.get(at..).unwrap_or_default();
     let closing = if rest.trim().is_empty() { text.get(..at).and_then(closing_line) } else { None };
@@ -134,21 +134,21 @@ pub(super) fn insert_closing(text: &str, at: usize, lines: &str, before: Gap, af
     }
 }
 
-/// Refuses a section that holds a merge conflict.
+/// Refuses a section that has a merge conflict.
 ///
 /// # Errors
-/// It does.
+/// The section has one.
 pub(super) fn check_editable(outline: &Outline<'_>, section: &Section<'_>) -> Result<(), EditError> {
     match outline.conflict_in(&section.whole()) {
-        Some(conflict) => Err(EditError::InTheWay(conflict.refusal())),
+        Some(conflict) => Err(EditError::Blocked(conflict.refusal())),
         None => Ok(()),
     }
 }
 
-/// Refuses a new text in which a heading of the old one is none any more.
+/// Refuses a new text in which a heading of the old text is missing.
 ///
 /// # Errors
-/// One is not.
+/// A heading is missing.
 pub(super) fn check_headings(old: &Outline<'_>, new: &str) -> Result<(), EditError> {
     match first_lost_heading(old.headings().iter(), &Outline::of(new)) {
         Some(lost) => hidden(&format!("the heading `{lost}`")),
@@ -157,20 +157,20 @@ pub(super) fn check_headings(old: &Outline<'_>, new: &str) -> Result<(), EditErr
 }
 
 fn hidden(what: &str) -> Result<(), EditError> {
-    Err(EditError::InTheWay(format!(
-        "{what} would not be seen, since a block of code, a comment or front matter is not closed; close it with \
+    Err(EditError::Blocked(format!(
+        "{what} would not be visible, since a block of code, a comment or front matter is not closed; close it with \
          edit_memory_bank_file or write_memory_bank_file first"
     )))
 }
 
-/// Whether the headings and items of the lines stand in the new text, and every heading of the old one.
-fn check_seen(old: &Outline<'_>, new: &str, at: usize, lines: &str) -> Result<(), EditError> {
+/// Whether the new text has the headings and items of the inserted lines, and every heading of the old text.
+fn check_visible(old: &Outline<'_>, new: &str, at: usize, lines: &str) -> Result<(), EditError> {
     let after = old.with_insertion(new, at);
     if let Some(lost) = first_lost_heading(old.headings().iter(), &after) {
         return hidden(&format!("the heading `{lost}`"));
     }
     let alone = Outline::of(lines);
-    // What was put in stands before the old text's rest.
+    // The insertion precedes the rest of the old text.
     let range = at..new.len().saturating_sub(old.text().len().saturating_sub(at));
     let headings = after.headings().iter().filter(|heading| range.contains(&heading.range.start)).count();
     let items = after.items_in(&range).len();
@@ -180,7 +180,7 @@ fn check_seen(old: &Outline<'_>, new: &str, at: usize, lines: &str) -> Result<()
     Ok(())
 }
 
-/// The first of these headings that does not stand in the new text any more, in their order.
+/// The first of these headings that the new text does not have, in their order.
 pub(super) fn first_lost_heading<'h>(
     old: impl Iterator<Item = &'h Heading>,
     new: &Outline<'_>,
@@ -197,7 +197,7 @@ pub(super) fn replace_body(text: &str, section: &Section<'_>, lines: &str) -> St
     replace_lines(text, &(top..written_end(text, &section.body)), lines)
 }
 
-/// Puts lines in the place of those that begin and end at these offsets.
+/// Replaces the lines that begin and end at these offsets.
 pub(super) fn replace_lines(text: &str, range: &Range<usize>, lines: &str) -> String {
     let emptied = replace_range(text, range, "");
     if lines.is_empty() {
@@ -212,18 +212,19 @@ pub(super) fn blank_lines_at_top(text: &str) -> usize {
     text.split_inclusive('\n').take_while(|line| line.trim().is_empty()).map(str::len).sum()
 }
 
-/// One list item in the way that the server writes them. A text of dashes alone would make a rule of the line.
+/// One list item in the server's form. A text of dashes only is escaped, since the line would become a thematic
+/// break.
 pub(super) fn bullet(item: &str) -> String {
     marked(Marker::Bullet('-'), 0, item)
 }
 
-/// Several of them, a line each.
+/// Several list items, one per line.
 pub(super) fn bullets(items: &[String]) -> String {
     items.iter().map(|item| bullet(item)).collect::<Vec<_>>().join("\n")
 }
 
-/// Lines for these items with the indentation and the marker of another one; a number goes on from it by so much.
-pub(super) fn like(outline: &Outline<'_>, model: &Item, first_step: u64, items: &[String]) -> String {
+/// Lines for these items with the indentation and the marker of another item; numbers continue from it.
+pub(super) fn items_like(outline: &Outline<'_>, model: &Item, first_step: u64, items: &[String]) -> String {
     let indent = indent_of(outline.slice(&model.range));
     let lines: Vec<String> = (first_step..)
         .zip(items)
@@ -232,7 +233,7 @@ pub(super) fn like(outline: &Outline<'_>, model: &Item, first_step: u64, items: 
     lines.join("\n")
 }
 
-/// Where what a section holds begins: below its heading and the comments right below that.
+/// The offset at which the content of a section begins: below its heading and the comments directly below it.
 pub(super) fn below_comments(outline: &Outline<'_>, section: &Section<'_>) -> usize {
     let own = outline.slice(&section.own);
     let mut top = section.heading.range.end;
@@ -250,7 +251,7 @@ pub(super) fn below_comments(outline: &Outline<'_>, section: &Section<'_>) -> us
     top
 }
 
-/// The offset after the last line between these offsets that is not blank; the start if there is none.
+/// The offset after the last line in this range that is not blank; the start if there is none.
 pub(super) fn written_end(text: &str, range: &Range<usize>) -> usize {
     let body = text.get(range.clone()).unwrap_or_default();
     let written = body.trim_end().len();
@@ -261,7 +262,7 @@ pub(super) fn written_end(text: &str, range: &Range<usize>) -> usize {
     rest.find('\n').map_or(range.end, |newline| range.start + written + newline + 1)
 }
 
-/// A blank line is needed unless a list goes on, or the text ends.
+/// A blank line is needed unless a list continues or the text ends.
 pub(super) fn gap_after(outline: &Outline<'_>, at: usize) -> Gap {
     let rest = outline.text().get(at..).unwrap_or_default();
     let goes_on = outline.items().iter().any(|item| item.range.start == at);
@@ -281,8 +282,8 @@ fn indent_of(line: &str) -> &str {
     line.get(..line.len() - unindented.len()).unwrap_or_default()
 }
 
-/// Whether these lines end in a list item that an indented text behind them would become a part of, so that it would
-/// go when the item goes. An empty comment keeps them apart.
+/// Whether these lines end in a list item that would absorb the indented text after them, so that it would be removed
+/// with the item. An empty comment separates them.
 fn swallows(lines: &str, tail: &str) -> bool {
     let next = tail.lines().find(|line| !line.trim().is_empty());
     let indented =
@@ -290,7 +291,7 @@ fn swallows(lines: &str, tail: &str) -> bool {
     indented && Outline::of(lines).items().iter().any(|item| item.range.end == lines.len())
 }
 
-/// Nothing but a byte order mark stands before.
+/// Whether the text before is empty or a byte order mark.
 fn is_start(head: &str) -> bool {
     head.is_empty() || head == "\u{feff}"
 }

@@ -8,36 +8,37 @@ use serde::{Deserialize, Serialize};
 use crate::document::active_context::Clear;
 use crate::document::known_section::KnownSection;
 use crate::document::list::{add_items, key, own_words, replace_items, take_items};
-use crate::document::near::NotFound;
-use crate::document::roles::{is_cjk, is_placeholder};
+use crate::document::roles::is_cjk;
 use crate::document::section::{Item, Outline};
+use crate::document::section_items::{items, items_of};
 use crate::document::splice::check_editable;
+use crate::document::suggestions::NotFound;
 use crate::document::{CoreDocument, DocumentPath, Removed, argument, notes};
 use crate::error::EditError;
 use crate::store::Drafts;
 
-/// Changes of the task list: arguments of `update_tasks`. An empty list means nothing of its kind. The order is
-/// `clear` or `replace`, then `remove`, then `add`.
+/// Changes of the task list: arguments of `update_tasks`. An empty list changes nothing. The order is `clear` or
+/// `replace`, then `remove`, then `add`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateTasks {
-    /// Tasks to add at the end, unless they are there.
+    /// Tasks to add at the end, unless they exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub add: Option<Vec<String>>,
-    /// Tasks to take out: the whole text, or some of its words that only one task has.
+    /// Tasks to remove: the whole text, or words of it that only one task has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remove: Option<Vec<String>>,
     /// The whole list, in this order, before `remove` and `add`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replace: Option<Vec<String>>,
-    /// Notes and issues that are settled: the whole text of each.
+    /// Notes and issues to resolve: the whole text of each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolve: Option<Vec<String>>,
     /// Whether the list is emptied first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clear: Option<Clear>,
-    /// Whether `remove` takes whole texts only. A part of a text asks what the list holds: it fits one task, several or
-    /// none, and several are refused.
+    /// Whether `remove` accepts whole texts only. For callers without the right to read: whether a part of a text
+    /// matches would reveal the list.
     #[serde(skip)]
     pub only_whole: bool,
 }
@@ -72,10 +73,10 @@ pub struct TasksUpdated {
     pub tasks: Vec<String>,
     /// The changes.
     pub changes: TaskChanges,
-    /// The tasks that were taken out.
+    /// The removed tasks.
     #[serde(skip_serializing_if = "Removed::is_empty")]
     pub removed: Removed,
-    /// The texts of `remove` that fit no task.
+    /// The texts of `remove` that match no task.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_found: Vec<NotFound>,
     /// The notes and issues that were marked as resolved.
@@ -83,48 +84,48 @@ pub struct TasksUpdated {
     pub resolved: Vec<String>,
 }
 
-/// How many tasks came and went.
+/// How many tasks were added and removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskChanges {
-    /// Tasks that were not there before.
+    /// The number of new tasks.
     pub added: usize,
-    /// Tasks that are gone.
+    /// The number of removed tasks.
     pub removed: usize,
     /// Whether the list was replaced as a whole.
     pub replaced: bool,
 }
 
-/// Edits the task list. There is one list, whatever its section is called; a new section is created only without one.
+/// Edits the task list. All sections of tasks form one list; a new section is created only if there is none.
 ///
 /// # Errors
 /// A text to remove matches several tasks, a text to resolve matches none or several notes, an argument is too long
 /// or a placeholder, a section of tasks has a merge conflict, or a document would become too large.
 pub fn update_tasks(
     drafts: &mut Drafts,
-    asked: &UpdateTasks,
+    request: &UpdateTasks,
     at: Timestamp,
 ) -> Result<TasksUpdated, EditError> {
-    let add = argument::items("add", asked.add.as_deref().unwrap_or_default())?;
-    let remove = argument::lines("remove", asked.remove.as_deref().unwrap_or_default())?;
-    let replace = argument::items("replace", asked.replace.as_deref().unwrap_or_default())?;
-    let resolve = argument::lines("resolve", asked.resolve.as_deref().unwrap_or_default())?;
-    if let Some(Clear::Lists(lists)) = &asked.clear
+    let add = argument::items("add", request.add.as_deref().unwrap_or_default())?;
+    let remove = argument::lines("remove", request.remove.as_deref().unwrap_or_default())?;
+    let replace = argument::items("replace", request.replace.as_deref().unwrap_or_default())?;
+    let resolve = argument::lines("resolve", request.resolve.as_deref().unwrap_or_default())?;
+    if let Some(Clear::Lists(lists)) = &request.clear
         && let Some(unknown) = lists.iter().find(|list| *list != "tasks")
     {
         return Err(EditError::Refused(format!("`clear`: there is no list `{unknown}`; give true")));
     }
-    let replaced = !replace.is_empty() || asked.clears();
+    let replaced = !replace.is_empty() || request.clears();
     let mut changes = TaskChanges { replaced, ..TaskChanges::default() };
     let before = tasks(drafts);
     let mut removed = Removed::default();
-    let mut missed = Vec::new();
+    let mut not_found_texts = Vec::new();
     if replaced {
         let mut wanted = replace;
         for text in &remove {
             let found = Keys::of(wanted.iter().map(|task| key(task))).find(text, false, &wanted)?;
             if found.is_empty() && !before.iter().any(|task| key(task) == key(text)) {
-                missed.push(text.clone());
+                not_found_texts.push(text.clone());
             }
             let mut index = 0;
             wanted.retain(|_| {
@@ -141,14 +142,15 @@ pub fn update_tasks(
         })?;
     } else {
         if !remove.is_empty() {
-            (removed, missed) = remove_tasks(drafts, &remove, asked.only_whole)?;
+            (removed, not_found_texts) = remove_tasks(drafts, &remove, request.only_whole)?;
         }
         if !add.is_empty() {
             changes.added = add_tasks(drafts, KnownSection::Tasks, &add)?;
         }
     }
     changes.removed = removed.count();
-    let not_found = missed.iter().enumerate().map(|(index, text)| NotFound::of(index, text, &before));
+    let not_found =
+        not_found_texts.iter().enumerate().map(|(index, text)| NotFound::of(index, text, &before));
     let not_found = not_found.collect();
     let resolved = notes::resolve(drafts, &resolve, at)?;
     Ok(TasksUpdated { tasks: tasks(drafts), changes, removed, not_found, resolved })
@@ -168,33 +170,10 @@ fn tasks(drafts: &Drafts) -> Vec<String> {
         .collect()
 }
 
-/// The items of the sections of a part, in the order of the document. One that two lists have is given once; rows of a
-/// template are none.
-pub(super) fn items(text: &str, part: KnownSection) -> Vec<String> {
-    let outline = Outline::of(text);
-    let mut seen = BTreeSet::new();
-    items_of(&outline, part)
-        .into_iter()
-        .map(|item| item.text.to_string())
-        .filter(|text| !is_placeholder(text) && seen.insert(key(text)))
-        .collect()
-}
-
-/// The items of the sections of a part with what is nested in them, top to bottom, each once.
-pub(super) fn items_of<'o>(outline: &'o Outline<'_>, part: KnownSection) -> Vec<&'o Item> {
-    let mut end = 0;
-    let mut found = Vec::new();
-    for section in part.find_all(outline).into_iter().filter_map(|index| outline.section(index)) {
-        found.extend(outline.items_in(&(section.body.start.max(end)..section.body.end)));
-        end = end.max(section.body.end);
-    }
-    found
-}
-
-/// Appends the items that no list of the part has yet; says how many those were.
+/// Appends the items that no list of this kind has; returns their number.
 ///
 /// # Errors
-/// The section holds a merge conflict, or an item would not be seen.
+/// The section has a merge conflict, or an item would not be visible.
 pub(super) fn add_tasks(drafts: &mut Drafts, part: KnownSection, add: &[String]) -> Result<usize, EditError> {
     let mut known: BTreeSet<String> = DOCUMENTS
         .iter()
@@ -207,7 +186,7 @@ pub(super) fn add_tasks(drafts: &mut Drafts, part: KnownSection, add: &[String])
     Ok(new.len())
 }
 
-/// Takes tasks out, wherever they stand. Gives what went, and the texts that fit no task.
+/// Removes tasks from all documents. Returns the removed ones, and the texts that match no task.
 fn remove_tasks(
     drafts: &mut Drafts,
     remove: &[String],
@@ -218,21 +197,21 @@ fn remove_tasks(
         .iter()
         .filter_map(|document| Some((*document, Outline::of(document.text(drafts)?))))
         .collect();
-    let mut held: Vec<(CoreDocument, &Outline<'_>, &Item)> = Vec::new();
+    let mut candidates: Vec<(CoreDocument, &Outline<'_>, &Item)> = Vec::new();
     for (document, outline) in &outlines {
         if *document == home {
             check_tasks(outline).map_err(|error| document.named_in(error, drafts))?;
         }
-        held.extend(
+        candidates.extend(
             items_of(outline, KnownSection::Tasks).into_iter().map(|item| (*document, outline, item)),
         );
     }
-    let texts: Vec<String> = held.iter().map(|(_, _, item)| item.text.to_string()).collect();
+    let texts: Vec<String> = candidates.iter().map(|(_, _, item)| item.text.to_string()).collect();
     let whole = Keys::of(texts.iter().map(|task| key(task)));
-    let own = Keys::of(held.iter().map(|(_, outline, item)| key(&own_words(outline, item))));
-    // Whether the lines below a task that are not indented were named, too.
-    let mut doomed: BTreeMap<usize, bool> = BTreeMap::new();
-    let mut missed = Vec::new();
+    let own = Keys::of(candidates.iter().map(|(_, outline, item)| key(&own_words(outline, item))));
+    // By index of the task: whether the lines below it that are not indented were named, too.
+    let mut to_remove: BTreeMap<usize, bool> = BTreeMap::new();
+    let mut not_found_texts = Vec::new();
     for wanted in remove.iter().filter(|wanted| !key(wanted).is_empty()) {
         let mut found = whole.equal(wanted);
         let named = !found.is_empty();
@@ -243,18 +222,18 @@ fn remove_tasks(
             found = whole.find(wanted, only_whole, &texts)?;
         }
         if found.is_empty() {
-            missed.push(wanted.clone());
+            not_found_texts.push(wanted.clone());
         }
         for index in found {
-            *doomed.entry(index).or_default() |= named;
+            *to_remove.entry(index).or_default() |= named;
         }
     }
     let mut removed = Removed::default();
     let mut changed = Vec::new();
     for (document, outline) in &outlines {
-        let here: Vec<(&Item, bool)> = doomed
+        let here: Vec<(&Item, bool)> = to_remove
             .iter()
-            .filter_map(|(index, whole)| Some((held.get(*index)?, *whole)))
+            .filter_map(|(index, whole)| Some((candidates.get(*index)?, *whole)))
             .filter(|((holder, _, _), _)| holder == document)
             .map(|((_, _, item), whole)| (*item, whole))
             .collect();
@@ -269,17 +248,17 @@ fn remove_tasks(
     for (document, new) in changed {
         document.rewrite(drafts, |_| Ok(new))?;
     }
-    Ok((removed, missed))
+    Ok((removed, not_found_texts))
 }
 
-/// Refuses tasks of which a section holds a merge conflict.
+/// Refuses if a section of tasks has a merge conflict.
 fn check_tasks(outline: &Outline<'_>) -> Result<(), EditError> {
     let sections =
         KnownSection::Tasks.find_all(outline).into_iter().filter_map(|index| outline.section(index));
     sections.into_iter().try_for_each(|section| check_editable(outline, &section))
 }
 
-/// The keys of all tasks in one text, a line each, so that one pass over it answers a question about all of them.
+/// The keys of all tasks in one text, one per line, so that one search covers all of them.
 struct Keys {
     lines: String,
     /// Where each line begins.
@@ -297,19 +276,19 @@ impl Keys {
         keys
     }
 
-    /// The tasks that are the same as this one.
+    /// The tasks equal to this one.
     fn equal(&self, wanted: &str) -> BTreeSet<usize> {
         let line = format!("{}\n", key(wanted));
         let whole = |at: &usize| self.starts.binary_search(at).is_ok();
         self.tasks_at(self.lines.match_indices(&line).map(|(at, _)| at).filter(whole))
     }
 
-    /// The tasks in which this text stands.
+    /// The tasks that contain this text.
     fn containing(&self, wanted: &str) -> BTreeSet<usize> {
         self.tasks_at(self.lines.match_indices(&key(wanted)).map(|(at, _)| at))
     }
 
-    /// The task that is the same as this one, or else the only one in which this text stands, if it names it clearly.
+    /// The task equal to this one, else the only one that contains this text, if it names the task clearly.
     fn find(&self, wanted: &str, only_whole: bool, tasks: &[String]) -> Result<BTreeSet<usize>, EditError> {
         let mut found = self.equal(wanted);
         if found.is_empty() && !only_whole && !key(wanted).is_empty() {
@@ -328,8 +307,8 @@ impl Keys {
     }
 }
 
-/// Whether a part of a task leaves no doubt that this task is meant: whole words, more than a short one or a number, and
-/// a good part of the task. A slip of the hand must not take a task that nobody named.
+/// Whether a part of a task names it clearly: whole words, more than a short word or a number, and a large part of
+/// the task. A typing mistake must not remove a task that was not named.
 fn names_clearly(part: &str, task: &str) -> bool {
     const LONG: usize = 12;
     let is_whole_words = |at: usize| {
@@ -354,7 +333,7 @@ fn names_clearly(part: &str, task: &str) -> bool {
     is_name && is_much
 }
 
-/// The words of a text; a sign of a script without blanks is a word.
+/// The words of a text; in scripts without blanks, each character is a word.
 fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     for run in text.split(|sign: char| !sign.is_alphanumeric() && sign != '_').filter(|run| !run.is_empty()) {

@@ -1,99 +1,14 @@
-//! The five core documents: their names and the text of a new bank.
+//! The text of the core documents in a new bank, and the templates of earlier versions.
 //!
-//! A comment below each heading explains its content; a new document contains nothing that could be taken for
+//! A comment below each heading explains its content; a new document contains nothing that could be mistaken for
 //! content. Banks of earlier versions have rows in brackets instead (`- [Task 1]`), which [`is_template_row`]
 //! detects.
 
 use std::ops::RangeInclusive;
 
-use crate::document::DocumentPath;
-use crate::document::write::OLD_NAMES;
-use crate::error::EditError;
-use crate::store::Drafts;
-
-/// One of the five core documents, in the order that every list of them has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum CoreDocument {
-    /// The project.
-    ProductContext,
-    /// Current work.
-    ActiveContext,
-    /// Finished work.
-    Progress,
-    /// Decisions and their reasons.
-    DecisionLog,
-    /// How things are done here.
-    SystemPatterns,
-}
+use crate::document::CoreDocument;
 
 impl CoreDocument {
-    /// All five, in order.
-    pub const ALL: [Self; 5] =
-        [Self::ProductContext, Self::ActiveContext, Self::Progress, Self::DecisionLog, Self::SystemPatterns];
-
-    /// The name under which it is stored.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ProductContext => "product-context.md",
-            Self::ActiveContext => "active-context.md",
-            Self::Progress => "progress.md",
-            Self::DecisionLog => "decision-log.md",
-            Self::SystemPatterns => "system-patterns.md",
-        }
-    }
-
-    /// The name, parsed.
-    #[must_use]
-    pub fn path(self) -> DocumentPath {
-        DocumentPath::from(self)
-    }
-
-    /// The names under which a bank may hold it: today's, and the one in camel case that other servers give it.
-    #[must_use]
-    pub fn paths(self) -> Vec<DocumentPath> {
-        let old = OLD_NAMES.iter().find(|(_, new)| *new == self.name());
-        let old = old.and_then(|(old, _)| DocumentPath::parse(old).ok());
-        std::iter::once(self.path()).chain(old).collect()
-    }
-
-    /// The name by which an edit finds it: the first of [`Self::paths`] that the bank has, or else today's, so that no
-    /// second document is made beside one that is there.
-    pub(super) fn place(self, drafts: &Drafts) -> DocumentPath {
-        let paths = self.paths();
-        let has = |path: &&DocumentPath| drafts.stored(path).is_some() || drafts.text(path).is_some();
-        paths.iter().find(has).cloned().unwrap_or_else(|| self.path())
-    }
-
-    /// The text as it stands in the drafts.
-    pub(super) fn text(self, drafts: &Drafts) -> Option<&str> {
-        drafts.text(&self.place(drafts))
-    }
-
-    /// Changes the text in the drafts by a rule. A missing document starts from its template.
-    ///
-    /// # Errors
-    /// What the rule returned, with the name of the document where its text is in the way, or the new text is too
-    /// large.
-    pub(super) fn rewrite(
-        self,
-        drafts: &mut Drafts,
-        rule: impl FnOnce(&str) -> Result<String, EditError>,
-    ) -> Result<(), EditError> {
-        let path = self.place(drafts);
-        let new = rule(drafts.text(&path).unwrap_or(self.template()))
-            .map_err(|error| self.named_in(error, drafts))?;
-        drafts.set(&path, new)
-    }
-
-    /// The error with the name of the document where its text is in the way.
-    pub(super) fn named_in(self, error: EditError, drafts: &Drafts) -> EditError {
-        match error {
-            EditError::InTheWay(reason) => EditError::InTheWay(format!("`{}`: {reason}", self.place(drafts))),
-            other => other,
-        }
-    }
-
     /// The text that a new bank starts with.
     #[must_use]
     pub fn template(self) -> &'static str {
@@ -174,8 +89,8 @@ const SYSTEM_PATTERNS: &str = "\
 <!-- how things are documented -->
 ";
 
-/// The rows of lists that the templates of earlier versions had: the words that head the section, and the row for each
-/// number up to the last one.
+/// The rows of lists in the templates of earlier versions: a word of the section's heading, the beginning and the end
+/// of the row, and its numbers.
 const OLD_ROWS: [(&str, &str, &str, RangeInclusive<u8>); 8] = [
     ("task", "[Task ", "]", 1..=3),
     ("issue", "[Issue ", "]", 1..=2),
@@ -193,14 +108,14 @@ pub(super) fn is_template_row(item: &str) -> bool {
     is_row_below(item, None)
 }
 
-/// Whether it is, and is in the section in which the template has it. Such a row is taken out when a real entry comes.
+/// Whether an item is a template row in its section of the template. Such a row is replaced by the first real entry.
 #[must_use]
 pub(super) fn is_template_row_of(title: &str, item: &str) -> bool {
     is_row_below(item, Some(title))
 }
 
 fn is_row_below(item: &str, title: Option<&str>) -> bool {
-    // A log has thousands of items, so the section's title is looked at for rows alone.
+    // A log has thousands of items, so the title is compared for template rows only.
     let is_below = |word: &str| title.is_none_or(|title| title.to_lowercase().contains(word));
     let is_row = |(word, start, end, mut numbers): (&str, &str, &str, RangeInclusive<u8>)| {
         let number = item.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
@@ -231,7 +146,6 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::document::CORE_DOCUMENTS;
     use crate::document::section::Outline;
 
     #[test]
@@ -265,12 +179,12 @@ mod tests {
     #[case("[Milestone 1] - 2026-11-22", false)]
     #[case("[2026-11-22] - [Update]", false)]
     #[case("[JIRA 1]", false)]
-    fn only_rows_of_a_template_are_taken_for_such(#[case] item: &str, #[case] expected: bool) {
+    fn only_template_rows_are_recognised(#[case] item: &str, #[case] expected: bool) {
         assert_eq!(is_template_row(item), expected);
     }
 
     #[test]
-    fn a_decision_of_the_template_is_known_until_somebody_writes_into_it() {
+    fn a_template_decision_is_recognised_until_it_is_filled_in() {
         let body = "- **Date:** [Date]\r\n- **Context:** [Context]\r\n- **Decision:** [Decision]\r\n\
                     - **Alternatives Considered:** [Alternatives]\r\n- **Consequences:** [Consequences]\r\n\r\n";
         assert!(is_template_decision("Decision 1", body));
@@ -278,13 +192,5 @@ mod tests {
         assert!(!is_template_decision("Decision 1", &body.replace("[Context]", "load")));
         assert!(!is_template_decision("Decision 1", &format!("{body}More.\n")));
         assert!(!is_template_decision("Decision 1", ""));
-    }
-
-    #[test]
-    fn the_names_agree_with_the_list_of_core_documents() {
-        assert_eq!(CoreDocument::ALL.map(CoreDocument::name), CORE_DOCUMENTS);
-        for document in CoreDocument::ALL {
-            assert_eq!(DocumentPath::parse(document.name()), Ok(document.path()));
-        }
     }
 }

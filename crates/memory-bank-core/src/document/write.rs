@@ -1,7 +1,8 @@
-//! Whole documents: write one, write several, delete, rename, and bring old names up to date.
+//! Whole documents: write one or several, delete, rename, migrate old names.
 
 use serde::{Deserialize, Serialize};
 
+use crate::document::core_document::OLD_NAMES;
 use crate::document::{DocumentPath, Etag, Former, Removed};
 use crate::error::EditError;
 use crate::limits;
@@ -12,7 +13,7 @@ use crate::store::Drafts;
 pub struct DocumentWritten {
     /// The etag of the new text.
     pub etag: Etag,
-    /// The text that it replaced, if that was another one.
+    /// The replaced text, if it differs.
     pub replaced: Option<Former>,
 }
 
@@ -21,7 +22,7 @@ pub struct DocumentWritten {
 pub struct DocumentDeleted {
     /// The deleted content.
     pub former: Former,
-    /// Its text, as far as a reply shows it.
+    /// Its text, as far as a reply repeats it.
     pub removed: Removed,
 }
 
@@ -47,7 +48,7 @@ pub fn write_document(
     Ok(DocumentWritten { etag: Etag::of(content), replaced })
 }
 
-/// An empty etag may mean "whatever is there" or "nothing is there yet".
+/// An empty etag may mean "any version" or "does not exist".
 fn unclear_etag() -> EditError {
     EditError::Refused(
         "`ifMatchEtag` is empty; give the etag that reading the document returned, or leave it out"
@@ -55,7 +56,7 @@ fn unclear_etag() -> EditError {
     )
 }
 
-/// Lets pass when no etag was given, or the stored document has this one.
+/// Accepts a missing etag, and the etag of the stored document.
 ///
 /// # Errors
 /// As [`write_document`].
@@ -78,7 +79,7 @@ pub fn check_etag(drafts: &Drafts, path: &DocumentPath, if_match: Option<&str>) 
     })
 }
 
-/// Deletes a document that is not one of the five.
+/// Deletes a document that is not a core document.
 ///
 /// # Errors
 /// It is a core document, does not exist, or has another etag.
@@ -99,7 +100,7 @@ pub fn delete_document(
     Ok(deleted)
 }
 
-/// Gives a document that is not one of the five another name, which must be free.
+/// Renames a document that is not a core document; the new name must be free.
 ///
 /// # Errors
 /// It is a core document, does not exist, has another etag, or the new name is taken.
@@ -130,20 +131,12 @@ fn refuse_core(path: &DocumentPath, done: &str, instead: &str) -> Result<(), Edi
     Ok(())
 }
 
-/// The core documents that older banks name in camelCase: the old name and the one of today.
-pub const OLD_NAMES: [(&str, &str); 4] = [
-    ("productContext.md", "product-context.md"),
-    ("activeContext.md", "active-context.md"),
-    ("decisionLog.md", "decision-log.md"),
-    ("systemPatterns.md", "system-patterns.md"),
-];
-
 /// The result of [`migrate_file_naming`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NamesMigrated {
     /// The new names of the documents that were renamed.
     pub migrated: Vec<&'static str>,
-    /// The old names of those that stay, since the new name is taken.
+    /// The old names of those that were not renamed, since the new name is taken.
     pub skipped: Vec<&'static str>,
 }
 
@@ -167,7 +160,7 @@ pub fn migrate_file_naming(drafts: &mut Drafts) -> Result<NamesMigrated, EditErr
         let (Ok(old_path), Ok(new_path)) = (DocumentPath::parse(old), DocumentPath::parse(new)) else {
             continue;
         };
-        // Asking for the old name finds the new one when there is no old one: they have one canonical form.
+        // A request for the old name returns the new one if the old one is missing: both have one canonical form.
         let Some(stored) = drafts.stored(&old_path).filter(|stored| stored.path == old_path) else {
             continue;
         };
@@ -192,12 +185,12 @@ pub struct BatchWrite {
     /// Whether the writes after a failed one are skipped.
     #[serde(default)]
     pub stop_on_error: bool,
-    /// Whether one failure means that nothing is written.
+    /// Whether nothing is written if one write fails.
     #[serde(default)]
     pub all_or_nothing: bool,
 }
 
-/// One of them.
+/// One write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FileWrite {
@@ -222,7 +215,7 @@ pub struct FileWritten {
 /// A batch whose names were checked.
 #[derive(Debug)]
 pub struct BatchPlan {
-    asked: BatchWrite,
+    request: BatchWrite,
     paths: Vec<Result<DocumentPath, String>>,
 }
 
@@ -249,7 +242,7 @@ impl BatchWrite {
             if let Ok(path) = &path {
                 if canonical.contains(&path.canonical()) {
                     return Err(EditError::Refused(format!(
-                        "`files` names `{}` twice; put the text that shall stand into one write",
+                        "`files` names `{}` twice; give its final text in one write",
                         file.filename
                     )));
                 }
@@ -257,7 +250,7 @@ impl BatchWrite {
             }
             paths.push(path);
         }
-        Ok(BatchPlan { asked: self, paths })
+        Ok(BatchPlan { request: self, paths })
     }
 }
 
@@ -268,14 +261,14 @@ impl BatchPlan {
         self.paths.iter().filter_map(|path| path.as_ref().ok().cloned()).collect()
     }
 
-    /// Makes the writes, in order, one outcome each.
+    /// Carries out the writes, in order, and returns one outcome each.
     ///
     /// # Errors
-    /// Only when all or nothing was asked for and a write failed; names every failure.
+    /// Only with `all_or_nothing`, if a write failed; names every failure.
     pub fn apply(&self, drafts: &mut Drafts) -> Result<Vec<FileWritten>, EditError> {
-        let mut written: Vec<FileWritten> = Vec::with_capacity(self.asked.files.len());
-        for (file, path) in self.asked.files.iter().zip(&self.paths) {
-            let stopped = self.asked.stop_on_error && written.iter().any(|file| file.result.is_err());
+        let mut written: Vec<FileWritten> = Vec::with_capacity(self.request.files.len());
+        for (file, path) in self.request.files.iter().zip(&self.paths) {
+            let stopped = self.request.stop_on_error && written.iter().any(|file| file.result.is_err());
             let result = match path {
                 _ if stopped => Err("Skipped due to previous error".to_owned()),
                 Ok(path) => write_document(drafts, path, &file.content, file.if_match_etag.as_deref())
@@ -288,7 +281,7 @@ impl BatchPlan {
             .iter()
             .filter_map(|file| Some(format!("`{}`: {}", file.filename, file.result.as_ref().err()?)))
             .collect();
-        if self.asked.all_or_nothing && !failures.is_empty() {
+        if self.request.all_or_nothing && !failures.is_empty() {
             return Err(EditError::Refused(format!("nothing was written; {}", failures.join("; "))));
         }
         Ok(written)

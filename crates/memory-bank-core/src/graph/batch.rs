@@ -1,5 +1,5 @@
-//! Many changes of the graph as one: checked before anything is read, planned in order on the existing graph and the
-//! batch itself. Either all of it is valid, or nothing happens.
+//! Batches of changes of the graph: checked before anything is read, then planned in order on the existing graph and
+//! the batch itself. Either all items are valid, or nothing changes.
 
 use crate::error::GraphError;
 use crate::graph::event::Event;
@@ -9,17 +9,17 @@ use crate::graph::state::GraphState;
 use crate::graph::{Entity, Relation};
 use crate::limits;
 use crate::store::{
-    BatchApplied, EntityChange, EntityRef, GraphBatch, ObservationOf, Observed, RelationDraft,
+    BatchApplied, BatchObservation, EntityChange, EntityRef, GraphBatch, ObservationAdded, RelationDraft,
 };
 
-/// A batch that may be written, as far as that can be known without the graph.
+/// A batch that passed all checks that do not need the graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchPlan {
     /// The entities to create or update.
     pub entities: Vec<EntityPlan>,
-    /// The facts to add, with the entities that they are about.
+    /// The observations to add, with their entities.
     pub observations: Vec<(EntityRef, ObservationPlan)>,
-    /// The relations to make.
+    /// The relations to create.
     pub relations: Vec<RelationDraft>,
 }
 
@@ -27,7 +27,7 @@ impl BatchPlan {
     /// Checks a batch.
     ///
     /// # Errors
-    /// It is empty or passes a bound, or an item breaks a rule; the item is named by its list and place, from 0.
+    /// It is empty or exceeds a bound, or an item breaks a rule; the item is named by its list and index, from 0.
     pub fn new(batch: GraphBatch) -> Result<Self, GraphError> {
         let items = batch.entities.len() + batch.observations.len() + batch.relations.len();
         if items == 0 {
@@ -57,7 +57,7 @@ impl BatchPlan {
         let observations = observations
             .into_iter()
             .enumerate()
-            .map(|(index, ObservationOf { entity, draft })| {
+            .map(|(index, BatchObservation { entity, draft })| {
                 let plan = ObservationPlan::new(draft).map_err(|error| at("observations", index, error))?;
                 Ok((entity, plan))
             })
@@ -69,7 +69,7 @@ impl BatchPlan {
         Ok(Self { entities, observations, relations })
     }
 
-    /// The batch, with its facts signed.
+    /// The batch with an author for its observations.
     #[must_use]
     pub fn signed(mut self, author: &str) -> Self {
         self.observations =
@@ -77,19 +77,20 @@ impl BatchPlan {
         self
     }
 
-    /// What is to be stored, on a graph that holds at least every entity that the batch may mean, what these have of its
-    /// facts, and the relations among them. What is there already stays as it is and is said to have existed.
+    /// The events to store and the result. `known` must contain every entity that the batch may name, with the
+    /// observations of the batch that they have, and the relations among them. Existing items do not change and are
+    /// reported as such.
     ///
     /// # Errors
-    /// An item names an entity that is neither there nor made by the batch, or that is not clear.
+    /// An item names an entity that neither exists nor is created by the batch, or an ambiguous one.
     pub fn apply(&self, known: &GraphState, now: &str) -> Result<(Vec<Event>, BatchApplied), GraphError> {
-        let mut made = Made { known, state: GraphState::default(), events: Vec::new(), now };
+        let mut made = BatchState { known, state: GraphState::default(), events: Vec::new(), now };
         let mut applied = BatchApplied::default();
         for (index, plan) in self.entities.iter().enumerate() {
             let change = made.entity(plan).map_err(|error| at("entities", index, error))?;
             applied.entities.push(change);
         }
-        // One event for each, whatever the batch says of it how often.
+        // One event per entity, however often the batch has it.
         let upserted: Vec<Entity> = made.state.entities().cloned().collect();
         made.events =
             upserted.into_iter().map(|entity| Event::EntityUpsert { entity, ts: now.to_owned() }).collect();
@@ -111,19 +112,19 @@ fn at(list: &str, index: usize, error: GraphError) -> GraphError {
 }
 
 /// The items that the batch creates, beside existing ones.
-struct Made<'a> {
+struct BatchState<'a> {
     known: &'a GraphState,
     state: GraphState,
     events: Vec<Event>,
     now: &'a str,
 }
 
-impl Made<'_> {
+impl BatchState<'_> {
     fn entity(&mut self, plan: &EntityPlan) -> Result<(Entity, EntityChange), GraphError> {
         let existing = self.state.entity(&plan.id).or_else(|| self.known.entity(&plan.id)).cloned();
         let entity = plan.clone().apply(existing.as_ref(), self.now)?;
         let change = match existing {
-            // Another spelling of the name alone is no change: a batch that is sent again changes nothing.
+            // Another spelling of the name is not a change, so that a repeated batch changes nothing.
             Some(existing) if existing.attrs == entity.attrs => return Ok((existing, EntityChange::Existed)),
             Some(_) => EntityChange::Updated,
             None => EntityChange::Created,
@@ -132,7 +133,11 @@ impl Made<'_> {
         Ok((entity, change))
     }
 
-    fn observation(&mut self, entity: &EntityRef, plan: &ObservationPlan) -> Result<Observed, GraphError> {
+    fn observation(
+        &mut self,
+        entity: &EntityRef,
+        plan: &ObservationPlan,
+    ) -> Result<ObservationAdded, GraphError> {
         let id = self.resolve(entity)?;
         let mut now = self.now.to_owned();
         loop {
@@ -145,7 +150,7 @@ impl Made<'_> {
                 return Ok(again);
             }
             if again.observation.timestamp != observed.observation.timestamp {
-                // The batch has the same text from another source at that time; a later one may be taken by what is there.
+                // The batch has the same text from another source at that time; a later time may exist already.
                 now = again.observation.timestamp;
                 continue;
             }
@@ -170,7 +175,7 @@ impl Made<'_> {
         Ok((relation, false))
     }
 
-    /// The id of the entity that is meant: one that the batch makes, or one that is there.
+    /// The id of the named entity, which the batch creates or which exists.
     fn resolve(&self, entity: &EntityRef) -> Result<String, GraphError> {
         let lookup = Lookup::of(entity);
         let mut candidates: Vec<&Entity> = Vec::new();
@@ -184,9 +189,9 @@ impl Made<'_> {
             }
         }
         let chosen = lookup.choose(&candidates).map_err(|error| match error {
-            GraphError::EntityNotFound { asked, .. } => {
-                let suggestions = self.known.suggestions(&asked);
-                GraphError::EntityNotFound { asked, suggestions }
+            GraphError::EntityNotFound { name, .. } => {
+                let suggestions = self.known.suggestions(&name);
+                GraphError::EntityNotFound { name, suggestions }
             }
             other => other,
         })?;
@@ -209,9 +214,9 @@ mod tests {
         EntityDraft { name: name.to_owned(), entity_type: "service".to_owned(), attrs }
     }
 
-    fn fact(entity: &str, text: &str) -> ObservationOf {
+    fn fact(entity: &str, text: &str) -> BatchObservation {
         let draft = ObservationDraft { text: text.to_owned(), source: None, timestamp: None };
-        ObservationOf { entity: EntityRef(entity.to_owned()), draft }
+        BatchObservation { entity: EntityRef(entity.to_owned()), draft }
     }
 
     fn relation(from: &str, to: &str) -> RelationDraft {
@@ -239,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_makes_what_it_names_and_changes_nothing_when_it_is_sent_again() {
+    fn a_batch_creates_its_items_and_a_repeated_batch_changes_nothing() {
         let mut state = GraphState::default();
         let first = apply(&mut state, batch(), NOW);
         assert!(first.entities.iter().all(|(_, change)| *change == EntityChange::Created));
@@ -278,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_words_from_two_sources_in_one_moment_are_two_facts() {
+    fn the_same_text_from_two_sources_is_two_observations() {
         let mut state = GraphState::default();
         let mut sourced = fact("A", "is fast");
         sourced.draft.source = Some(ObservationSource { kind: SourceKind::Tool, reference: None });
@@ -294,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_by_its_place_and_nothing_is_planned() {
+    fn an_invalid_item_is_named_by_its_index_and_nothing_is_planned() {
         let refused = |batch: GraphBatch| match BatchPlan::new(batch) {
             Ok(plan) => plan.apply(&GraphState::default(), NOW).unwrap_err().to_string(),
             Err(error) => error.to_string(),

@@ -1,28 +1,28 @@
 //! Bounds the part of a graph that is loaded for one reply: the first items that fit into a number of bytes, and the
 //! number of the others.
 
-use crate::graph::state::members_bytes;
+use crate::graph::state::size::members_bytes;
 use crate::graph::{Entity, Observation, Relation};
 
 /// Overhead of an item beside its texts, in a reply and in memory.
 const ITEM: usize = 256;
 
-/// The first items that fit into so many bytes, with their order; the others are counted.
+/// The first items that fit into a number of bytes, with their order; the others are counted.
 #[derive(Debug)]
-pub(crate) struct Fitting<T> {
+pub(crate) struct BoundedItems<T> {
     items: Vec<(u64, T)>,
     room: usize,
     is_full: bool,
     left: usize,
 }
 
-impl<T> Fitting<T> {
-    /// Room for so many bytes.
+impl<T> BoundedItems<T> {
+    /// Room for this many bytes.
     pub(crate) fn new(bytes: usize) -> Self {
         Self { items: Vec::new(), room: bytes, is_full: false, left: 0 }
     }
 
-    /// Keeps an item if all before it were kept and it fits.
+    /// Keeps an item if it fits and all items before it were kept.
     pub(crate) fn offer(&mut self, order: u64, item: T, bytes: usize) {
         self.is_full |= bytes > self.room;
         if self.is_full {
@@ -49,46 +49,46 @@ impl<T> Fitting<T> {
         self.room / ITEM + 1
     }
 
-    /// The items by their order, and how many are left. Items of the same order stay as they were offered.
+    /// The items sorted by their order, and the number of omitted ones. The sort is stable.
     pub(crate) fn sorted(mut self) -> (impl Iterator<Item = T>, usize) {
         self.items.sort_by_key(|(order, _)| *order);
         (self.items.into_iter().map(|(_, item)| item), self.left)
     }
 
-    /// The items as they were offered, and how many are left.
+    /// The items as they were offered, and the number of omitted ones.
     pub(crate) fn offered(self) -> (Vec<T>, usize) {
         (self.items.into_iter().map(|(_, item)| item).collect(), self.left)
     }
 }
 
-/// About what an entity takes.
+/// About how many bytes an entity takes.
 pub(crate) fn entity_bytes(entity: &Entity) -> usize {
     let attributes = entity.attrs.as_ref().map_or(0, members_bytes);
     ITEM + entity.id.len() + entity.name.len() + entity.entity_type.len() + attributes
 }
 
-/// About what an observation takes.
+/// About how many bytes an observation takes.
 pub(crate) fn observation_bytes(observation: &Observation) -> usize {
     let reference = observation.source.as_ref().and_then(|source| source.reference.as_ref());
     ITEM + observation.text.len() + reference.map_or(0, String::len)
 }
 
-/// About what a relation takes.
+/// About how many bytes a relation takes.
 pub(crate) fn relation_bytes(relation: &Relation) -> usize {
     ITEM + relation.from_id.len() + relation.to_id.len() + relation.relation_type.len()
 }
 
-/// A set of places in the storage order, a bit each.
+/// A set of positions in the storage order, one bit each.
 #[derive(Debug, Clone)]
-pub(crate) struct Marks(Vec<u64>);
+pub(crate) struct BitSet(Vec<u64>);
 
-impl Marks {
-    /// None of the places below `end`.
+impl BitSet {
+    /// An empty set for positions below `end`.
     pub(crate) fn new(end: u64) -> Self {
         Self(vec![0; usize::try_from(end.div_ceil(64)).unwrap_or_default()])
     }
 
-    /// Adds a place; whether it was new.
+    /// Adds a position; returns whether it was new.
     pub(crate) fn insert(&mut self, place: u64) -> bool {
         let Some(word) = Self::word(place).and_then(|at| self.0.get_mut(at)) else { return false };
         let bit = 1 << (place % 64);
@@ -97,12 +97,12 @@ impl Marks {
         is_new
     }
 
-    /// Whether a place is among them.
+    /// Whether the set contains a position.
     pub(crate) fn has(&self, place: u64) -> bool {
         Self::word(place).and_then(|at| self.0.get(at)).is_some_and(|word| word & (1 << (place % 64)) != 0)
     }
 
-    /// The places in their order.
+    /// The positions in ascending order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u64> {
         (0_u64..).zip(&self.0).filter(|(_, word)| **word != 0).flat_map(|(at, word)| {
             (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| at * 64 + bit)
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_first_items_that_fit_are_kept_and_the_others_counted() {
-        let mut fitting = Fitting::new(10);
+        let mut fitting = BoundedItems::new(10);
         for (order, bytes) in [(3, 6), (1, 4), (2, 1), (0, 0)] {
             fitting.offer(order, bytes, bytes);
         }
@@ -134,7 +134,7 @@ mod tests {
     proptest! {
         #[test]
         fn marks_are_a_set(places in proptest::collection::vec(0_u64..300, 0..40)) {
-            let mut marks = Marks::new(300);
+            let mut marks = BitSet::new(300);
             let mut set = std::collections::BTreeSet::new();
             for place in places {
                 prop_assert_eq!(marks.insert(place), set.insert(place));

@@ -1,13 +1,13 @@
-//! A log with the same state in fewer lines: the state, and every unknown line.
+//! Writes a log with the same state in fewer lines: the state, and every unknown line.
 
 use crate::graph::event::{Event, MARKER};
 use crate::graph::state::GraphState;
 
-/// Where the snapshot stands, relative to the bank; the last line of a compacted log names it.
+/// The path of the snapshot, relative to the bank; the last line of a compacted log names it.
 pub const SNAPSHOT_PATH: &str = "graph/graph.snapshot.json";
 
-/// Writes the compacted log: the marker, the state in storage order, the lines that were not understood as they were
-/// and in their order, and the closing `snapshot_written`. All events get `ts`. Returns the number of lines.
+/// Writes the compacted log: the marker, the state in storage order, the unknown lines unchanged and in their order,
+/// and the closing `snapshot_written`. All events get `ts`. Returns the number of lines.
 ///
 /// # Errors
 /// The writer failed.

@@ -21,28 +21,28 @@ pub const MARKER: &str = r#"{"type":"memory_bank_graph","source":"memory-bank-mc
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum Event {
-    /// The entity is now as given.
+    /// An entity was created or updated.
     EntityUpsert {
-        /// All of it.
+        /// The entity as it is now.
         entity: Entity,
         /// When.
         ts: String,
     },
-    /// There is this fact.
+    /// An observation was added.
     ObservationAdd {
         /// The fact.
         observation: Observation,
-        /// Its timestamp, or the moment of compaction.
+        /// The timestamp of the observation, or the time of the compaction.
         ts: String,
     },
-    /// There is this edge.
+    /// A relation was added.
     RelationAdd {
-        /// The edge.
+        /// The relation.
         relation: Relation,
         /// When.
         ts: String,
     },
-    /// The edge with these ends and this type is gone.
+    /// A relation was removed.
     RelationRemove {
         /// Its source.
         from_id: String,
@@ -53,14 +53,14 @@ pub enum Event {
         /// When.
         ts: String,
     },
-    /// The entity is gone, with its facts and edges.
+    /// An entity was deleted, with its observations and relations.
     EntityDelete {
         /// Which.
         entity_id: String,
         /// When.
         ts: String,
     },
-    /// The fact is gone.
+    /// An observation was deleted.
     ObservationDelete {
         /// The entity that it belonged to.
         entity_id: String,
@@ -71,9 +71,9 @@ pub enum Event {
     },
     /// The end of a compaction; no effect on the state.
     SnapshotWritten {
-        /// Where the snapshot is, relative to the bank.
+        /// The path of the snapshot, relative to the bank.
         snapshot_path: String,
-        /// What it holds.
+        /// Its counts.
         stats: TypeStats,
         /// When.
         ts: String,
@@ -108,11 +108,11 @@ impl Event {
 /// The content of a log's line.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Line {
-    /// Nothing: an empty line.
+    /// An empty line.
     Blank,
-    /// The marker of a log of ours.
+    /// The marker of the server's logs.
     Marker,
-    /// A compaction's last line. It has no effect and is made anew by the next one.
+    /// A compaction's last line. It has no effect; the next compaction writes a new one.
     SnapshotWritten,
     /// An event that changes the state.
     Event(Event),
@@ -215,7 +215,7 @@ fn check_id(member: &str, id: &str, prefix: &str) -> Result<(), String> {
     if id.starts_with(prefix) && id.encode_utf16().count() >= 5 {
         return Ok(());
     }
-    Err(format!("`{member}` is no `{prefix}…` id"))
+    Err(format!("`{member}` is not a `{prefix}…` id"))
 }
 
 fn check_label(member: &str, label: &str) -> Result<(), String> {
@@ -303,7 +303,7 @@ struct StoredObservation {
     #[serde(default, deserialize_with = "present")]
     source: Option<ObservationSource>,
     timestamp: String,
-    /// Another program may mean something else by it.
+    /// Another program may give this member another meaning.
     #[serde(default)]
     author: Option<Value>,
 }
@@ -333,14 +333,14 @@ impl From<StoredObservation> for Observation {
     }
 }
 
-/// A member that is there has a value; `null` is none.
+/// Refuses `null` as the value of a member.
 fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     Option::<T>::deserialize(from)?
         .map(Some)
         .ok_or_else(|| D::Error::custom("null where a value is expected"))
 }
 
-/// The line with escapes of lone surrogates replaced by that of U+FFFD; none if there are none.
+/// The line with escapes of lone surrogates replaced by that of U+FFFD; `None` if it has no such escapes.
 fn without_lone_surrogates(line: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(line).ok()?;
     if !text.contains("\\ud") && !text.contains("\\uD") {
@@ -370,149 +370,16 @@ fn without_lone_surrogates(line: &[u8]) -> Option<Vec<u8>> {
     found.then(|| mended.into_bytes())
 }
 
-/// The code unit of the `\uXXXX` that the text begins with.
+/// The code unit of the `\uXXXX` at the beginning of the text.
 fn unit(text: &str) -> Option<u32> {
     u32::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
-/// The id that a `relation_remove` means; logs do not carry it.
+/// The id of the relation that a `relation_remove` means; logs do not contain it.
 #[must_use]
 pub fn removed_relation_id(from_id: &str, relation_type: &str, to_id: &str) -> String {
     ids::relation_id(from_id, relation_type, to_id)
 }
 
 #[cfg(test)]
-mod tests {
-    use rstest::rstest;
-    use serde_json::json;
-
-    use super::*;
-    use crate::graph::SourceKind;
-
-    const TS: &str = "2026-11-22T09:30:07.062Z";
-
-    fn line(event: &Event) -> String {
-        let mut out = Vec::new();
-        event.write_line(&mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn events_are_written_with_exactly_the_members_of_the_format_in_their_order() {
-        let entity = Entity {
-            id: "ent_uJwUBCqjVyWo".into(),
-            name: "Rust".into(),
-            entity_type: "lang".into(),
-            attrs: json!({"z": 1, "a": [true, null]}).as_object().cloned(),
-            created_at: TS.into(),
-            updated_at: TS.into(),
-        };
-        let observation = Observation {
-            author: None,
-            id: "obs_MKAnkrEEYhsZ".into(),
-            entity_id: entity.id.clone(),
-            text: "a \"fact\"\n<\u{2028}>".into(),
-            source: Some(ObservationSource { kind: SourceKind::Manual, reference: Some("docs".into()) }),
-            timestamp: "2020-01-01".into(),
-        };
-        let relation = Relation {
-            id: "rel_c8-6byqpeOrw".into(),
-            from_id: "ent_LXEBm1nzdFq0".into(),
-            to_id: entity.id.clone(),
-            relation_type: "written-in".into(),
-            created_at: TS.into(),
-        };
-        let (from_id, to_id) = (relation.from_id.clone(), relation.to_id.clone());
-        let events = [
-            Event::EntityUpsert { entity, ts: TS.into() },
-            Event::ObservationAdd { observation, ts: "2020-01-01".into() },
-            Event::RelationAdd { relation, ts: TS.into() },
-            Event::RelationRemove { from_id, to_id, relation_type: "written-in".into(), ts: TS.into() },
-            Event::EntityDelete { entity_id: "ent_uJwUBCqjVyWo".into(), ts: TS.into() },
-            Event::ObservationDelete {
-                entity_id: "ent_uJwUBCqjVyWo".into(),
-                observation_id: "obs_MKAnkrEEYhsZ".into(),
-                ts: TS.into(),
-            },
-        ];
-        let expected = [
-            r#"{"type":"entity_upsert","entity":{"id":"ent_uJwUBCqjVyWo","name":"Rust","entityType":"lang","attrs":{"z":1,"a":[true,null]},"createdAt":"2026-11-22T09:30:07.062Z","updatedAt":"2026-11-22T09:30:07.062Z"},"ts":"2026-11-22T09:30:07.062Z"}"#.to_owned(),
-            format!(r#"{{"type":"observation_add","observation":{{"id":"obs_MKAnkrEEYhsZ","entityId":"ent_uJwUBCqjVyWo","text":"a \"fact\"\n<{}>","source":{{"kind":"manual","ref":"docs"}},"timestamp":"2020-01-01"}},"ts":"2020-01-01"}}"#, '\u{2028}'),
-            r#"{"type":"relation_add","relation":{"id":"rel_c8-6byqpeOrw","fromId":"ent_LXEBm1nzdFq0","toId":"ent_uJwUBCqjVyWo","relationType":"written-in","createdAt":"2026-11-22T09:30:07.062Z"},"ts":"2026-11-22T09:30:07.062Z"}"#.to_owned(),
-            r#"{"type":"relation_remove","fromId":"ent_LXEBm1nzdFq0","toId":"ent_uJwUBCqjVyWo","relationType":"written-in","ts":"2026-11-22T09:30:07.062Z"}"#.to_owned(),
-            r#"{"type":"entity_delete","entityId":"ent_uJwUBCqjVyWo","ts":"2026-11-22T09:30:07.062Z"}"#.to_owned(),
-            r#"{"type":"observation_delete","entityId":"ent_uJwUBCqjVyWo","observationId":"obs_MKAnkrEEYhsZ","ts":"2026-11-22T09:30:07.062Z"}"#.to_owned(),
-        ];
-        for (event, expected) in events.iter().zip(expected) {
-            assert_eq!(line(event), format!("{expected}\n"));
-            assert_eq!(read_line(expected.as_bytes()), Line::Event(event.clone()));
-        }
-    }
-
-    #[test]
-    fn the_marker_is_read_as_what_it_is() {
-        assert_eq!(read_line(MARKER.as_bytes()), Line::Marker);
-        assert_eq!(read_line(b" \r\n"), Line::Blank);
-        assert_eq!(read_line(br#"{"type":"snapshot_written","anything":1}"#), Line::SnapshotWritten);
-    }
-
-    #[rstest]
-    #[case::extra_members(r#"{"ts":"1","entity":{"extra":{"a":1},"id":"ent_1","name":"n","entityType":"t","createdAt":"2020","updatedAt":"March 7, 2021"},"more":5,"type":"entity_upsert"}"#)]
-    #[case::carriage_return("{\"type\":\"entity_delete\",\"entityId\":\"ent_1\",\"ts\":\"2020\"}\r")]
-    #[case::half_a_surrogate_pair(r#"{"type":"observation_add","observation":{"id":"obs_1","entityId":"ent_1","text":"cut \ud83d","timestamp":"2020"},"ts":"2020"}"#)]
-    fn loading_is_lenient(#[case] line: &str) {
-        assert!(matches!(read_line(line.as_bytes()), Line::Event(_)), "{:?}", read_line(line.as_bytes()));
-    }
-
-    #[rstest]
-    #[case::torn(r#"{"type":"entity_upsert","entity":{"id":"ent_"#)]
-    #[case::future(r#"{"type":"future_event","ts":"2020-01-01"}"#)]
-    #[case::short_id(r#"{"type":"entity_delete","entityId":"ent_","ts":"2020"}"#)]
-    #[case::wrong_prefix(r#"{"type":"entity_delete","entityId":"obs_12345","ts":"2020"}"#)]
-    #[case::no_date(r#"{"type":"entity_delete","entityId":"ent_1","ts":"x"}"#)]
-    #[case::null_attrs(r#"{"type":"entity_upsert","entity":{"id":"ent_1","name":"n","entityType":"t","attrs":null,"createdAt":"1","updatedAt":"1"},"ts":"1"}"#)]
-    #[case::empty_name(r#"{"type":"entity_upsert","entity":{"id":"ent_1","name":"","entityType":"t","createdAt":"1","updatedAt":"1"},"ts":"1"}"#)]
-    #[case::odd_source(r#"{"type":"observation_add","observation":{"id":"obs_1","entityId":"ent_1","text":"","source":{"kind":"x"},"timestamp":"1"},"ts":"1"}"#)]
-    #[case::foreign_marker(r#"{"type":"memory_bank_graph","source":"other","version":"1"}"#)]
-    #[case::no_object("[1]")]
-    fn what_is_not_understood_is_said_to_be_so(#[case] line: &str) {
-        assert!(matches!(read_line(line.as_bytes()), Line::Unknown(_)));
-    }
-
-    #[test]
-    fn half_a_surrogate_pair_counts_as_a_replacement_character() {
-        let text = |escaped: &str| {
-            let line = format!(
-                r#"{{"type":"observation_add","observation":{{"id":"obs_1","entityId":"ent_1","text":"{escaped}","timestamp":"1"}},"ts":"1"}}"#
-            );
-            match read_line(line.as_bytes()) {
-                Line::Event(Event::ObservationAdd { observation, .. }) => observation.text,
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(text(r"a\ud83d b"), "a\u{fffd} b");
-        assert_eq!(text(r"\udc00\ud83d\ude00\\ud83d\ud83d"), "\u{fffd}😀\\ud83d\u{fffd}");
-    }
-
-    #[test]
-    fn numbers_in_attributes_are_written_as_they_were_read() {
-        let attrs =
-            r#"{"a":0.1,"b":1.2345678901234567,"c":5e-324,"d":9007199254740993,"e":2.2250738585072014e-308}"#;
-        let line = format!(
-            r#"{{"type":"entity_upsert","entity":{{"id":"ent_1","name":"n","entityType":"t","attrs":{attrs},"createdAt":"1","updatedAt":"1"}},"ts":"1"}}"#
-        );
-        match read_line(line.as_bytes()) {
-            Line::Event(event) => {
-                let mut out = Vec::new();
-                event.write_line(&mut out).unwrap();
-                assert_eq!(String::from_utf8(out).unwrap().trim_end(), line);
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_are_unknown() {
-        assert!(matches!(read_line(b"{\"type\":\"\xff\"}"), Line::Unknown(_)));
-    }
-}
+mod tests;

@@ -32,7 +32,7 @@ pub fn observation_id(entity_id: &str, text: &str, timestamp: &str) -> String {
     derive(OBSERVATION_PREFIX, &[entity_id, trim(text), timestamp])
 }
 
-/// The id of a relation. The type is taken as it is stored, apart from its case.
+/// The id of a relation. The type is used as stored, ignoring case.
 #[must_use]
 pub fn relation_id(from_id: &str, relation_type: &str, to_id: &str) -> String {
     derive(RELATION_PREFIX, &[from_id, &relation_type.to_lowercase(), to_id])

@@ -52,7 +52,7 @@ pub struct Observation {
     pub source: Option<ObservationSource>,
     /// When it was made, exactly as stored.
     pub timestamp: String,
-    /// Who made it; unknown of what earlier versions and other programs wrote.
+    /// Who made it; `None` for observations of earlier versions and other programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
 }
@@ -60,18 +60,18 @@ pub struct Observation {
 /// Where an observation comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservationSource {
-    /// The way in.
+    /// How it was made.
     pub kind: SourceKind,
     /// A free reference.
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
 }
 
-/// The ways an observation comes in.
+/// The kinds of sources of an observation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceKind {
-    /// A person said so.
+    /// A person wrote it.
     Manual,
     /// A tool wrote it.
     Tool,

@@ -17,8 +17,8 @@ const CANDIDATES: usize = 10;
 /// The keys under which a store looks for what an [`EntityRef`] may mean. [`Lookup::choose`] then decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lookup {
-    /// The requested text, unchanged.
-    pub asked: String,
+    /// The name in the request, unchanged.
+    pub requested: String,
     /// Entities with this id. A name that only looks like an id is found as a name.
     pub id: String,
     /// Entities with this normalised name.
@@ -31,20 +31,20 @@ impl Lookup {
     /// The keys to look up.
     #[must_use]
     pub fn of(entity: &EntityRef) -> Self {
-        let asked = entity.0.clone();
-        let typed = trim(&asked)
+        let requested = entity.0.clone();
+        let typed = trim(&requested)
             .strip_suffix(']')
             .and_then(|rest| rest.rsplit_once('['))
             .map(|(name, entity_type)| (normalise(name), normalise_type(entity_type)))
             .filter(|(name, entity_type)| !name.is_empty() && !entity_type.is_empty());
-        Self { id: trim(&asked).to_owned(), name: normalise(&asked), typed, asked }
+        Self { id: trim(&requested).to_owned(), name: normalise(&requested), typed, requested }
     }
 
     /// Chooses among all entities that match any of the keys: the id wins over the name, the name over the name with
     /// type.
     ///
     /// # Errors
-    /// None matches (without suggestions; the store adds them), or several do.
+    /// No entity matches (without suggestions, which the store adds), or several match.
     pub fn choose<'a>(&self, candidates: &[&'a Entity]) -> Result<&'a Entity, GraphError> {
         if let Some(entity) = candidates.iter().find(|entity| entity.id == self.id) {
             return Ok(entity);
@@ -61,7 +61,7 @@ impl Lookup {
                 return Ok(entity);
             }
         }
-        Err(GraphError::EntityNotFound { asked: self.asked.clone(), suggestions: Vec::new() })
+        Err(GraphError::EntityNotFound { name: self.requested.clone(), suggestions: Vec::new() })
     }
 
     fn only<'a>(&self, entities: Vec<&'a Entity>) -> Result<Option<&'a Entity>, GraphError> {
@@ -73,15 +73,15 @@ impl Lookup {
             .take(CANDIDATES)
             .map(|entity| format!("{} [{}] ({})", entity.name, entity.entity_type, entity.id))
             .collect();
-        Err(GraphError::Ambiguous { asked: self.asked.clone(), candidates })
+        Err(GraphError::Ambiguous { name: self.requested.clone(), candidates })
     }
 }
 
 impl GraphState {
-    /// The entity that the caller means.
+    /// The entity that the caller names.
     ///
     /// # Errors
-    /// None has this id or exact name (with suggestions), or several do.
+    /// No entity has this id or exact name (with suggestions), or several have.
     pub fn resolve(&self, entity: &EntityRef) -> Result<&Entity, GraphError> {
         let lookup = Lookup::of(entity);
         let mut candidates: Vec<&Entity> = self.entity(&lookup.id).into_iter().collect();
@@ -92,9 +92,9 @@ impl GraphState {
             candidates.extend(self.named(name));
         }
         lookup.choose(&candidates).map_err(|error| match error {
-            GraphError::EntityNotFound { asked, .. } => {
-                let suggestions = self.suggestions(&asked);
-                GraphError::EntityNotFound { asked, suggestions }
+            GraphError::EntityNotFound { name, .. } => {
+                let suggestions = self.suggestions(&name);
+                GraphError::EntityNotFound { name, suggestions }
             }
             other => other,
         })
@@ -102,32 +102,32 @@ impl GraphState {
 
     /// The most similar names of entities, best first, at most five.
     #[must_use]
-    pub fn suggestions(&self, asked: &str) -> Vec<String> {
-        suggest(&normalise(asked), self.normalised_names())
+    pub fn suggestions(&self, name: &str) -> Vec<String> {
+        suggest(&normalise(name), self.normalised_names())
             .into_iter()
             .filter_map(|name| self.named(name).next().map(|entity| entity.name.clone()))
             .collect()
     }
 }
 
-/// The names that come closest to `asked`, best first, at most five: those that begin with it, contain it or are
-/// contained in it, then those that differ by few letters. All in normal form.
-fn suggest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let length = asked.chars().count();
-    if length == 0 || asked.len() > crate::limits::LABEL_BYTES {
+/// The most similar names, best first, at most five: those that begin with the requested one, contain it or are
+/// contained in it, then those that differ in few letters. All are in normal form.
+fn suggest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let length = wanted.chars().count();
+    if length == 0 || wanted.len() > crate::limits::LABEL_BYTES {
         return Vec::new();
     }
     let tolerance = 1 + length / 4;
     let mut close: Vec<(usize, usize, &str)> = Vec::new();
     for name in names {
-        let kind = if name.starts_with(asked) {
+        let kind = if name.starts_with(wanted) {
             Some((0, name.len()))
-        } else if name.contains(asked) {
+        } else if name.contains(wanted) {
             Some((1, name.len()))
-        } else if name.len() >= 3 && asked.contains(name) {
-            Some((2, asked.len() - name.len()))
+        } else if name.len() >= 3 && wanted.contains(name) {
+            Some((2, wanted.len() - name.len()))
         } else {
-            distance(asked, name, tolerance).map(|distance| (3, distance))
+            distance(wanted, name, tolerance).map(|distance| (3, distance))
         };
         if let Some((kind, rank)) = kind {
             let entry = (kind, rank, name);
@@ -139,7 +139,7 @@ fn suggest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str
     close.into_iter().map(|(_, _, name)| name).collect()
 }
 
-/// How many letters must be changed to make one text the other, if it is at most `bound`.
+/// The edit distance of two texts, if it is at most `bound`.
 fn distance(one: &str, other: &str, bound: usize) -> Option<usize> {
     let other: Vec<char> = other.chars().take(crate::limits::LABEL_BYTES).collect();
     if one.chars().count().abs_diff(other.len()) > bound {
@@ -187,8 +187,8 @@ mod tests {
         state
     }
 
-    fn found(state: &GraphState, asked: &str) -> String {
-        state.resolve(&EntityRef(asked.to_owned())).unwrap().id.clone()
+    fn found(state: &GraphState, name: &str) -> String {
+        state.resolve(&EntityRef(name.to_owned())).unwrap().id.clone()
     }
 
     #[test]
@@ -203,16 +203,16 @@ mod tests {
     #[test]
     fn a_part_of_a_name_and_a_blank_never_resolve() {
         let state = state(&[("Alpha", "t"), ("Alphabet", "t")]);
-        for asked in ["lph", "   ", "", "Alph", "[t]", " [t]"] {
-            let error = state.resolve(&EntityRef(asked.to_owned())).unwrap_err();
-            assert!(matches!(error, GraphError::EntityNotFound { .. }), "{asked:?}: {error}");
+        for name in ["lph", "   ", "", "Alph", "[t]", " [t]"] {
+            let error = state.resolve(&EntityRef(name.to_owned())).unwrap_err();
+            assert!(matches!(error, GraphError::EntityNotFound { .. }), "{name:?}: {error}");
         }
     }
 
     #[test]
-    fn what_is_not_found_comes_with_what_may_be_meant() {
+    fn unmatched_texts_come_with_suggestions() {
         let state = state(&[("Alpha", "t"), ("Beta", "t"), ("Gamma Service", "t")]);
-        let suggestions = |asked: &str| match state.resolve(&EntityRef(asked.to_owned())) {
+        let suggestions = |name: &str| match state.resolve(&EntityRef(name.to_owned())) {
             Err(GraphError::EntityNotFound { suggestions, .. }) => suggestions,
             other => panic!("{other:?}"),
         };

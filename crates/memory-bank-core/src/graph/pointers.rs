@@ -9,13 +9,13 @@ use crate::graph::ids::trim;
 use crate::graph::rules::{ObservationPlan, check_size, label, remark};
 use crate::graph::state::GraphState;
 use crate::graph::{Entity, Observation, ObservationSource, SourceKind};
-use crate::store::{ObservationDraft, Observed, Pointed, PointerDraft};
+use crate::store::{ObservationAdded, ObservationDraft, PointerAdded, PointerDraft};
 
 /// The attribute that holds the list of pointers, oldest first.
 pub const POINTERS_ATTRIBUTE: &str = "docPointers";
 const PATH_ATTRIBUTE: &str = "docPath";
 const HEADING_ATTRIBUTE: &str = "heading";
-/// What the source of a telling observation refers to.
+/// The source reference of an observation that records a pointer.
 const SOURCE_REFERENCE: &str = "graph_add_doc_pointer";
 const TELLING_PREFIX: &str = "DOC: ";
 
@@ -34,7 +34,7 @@ pub struct Pointer {
 #[derive(Debug, Clone, PartialEq)]
 pub struct PointerPlan {
     pointer: Pointer,
-    /// The observation that tells of it.
+    /// The observation that records it.
     pub observation: ObservationPlan,
 }
 
@@ -42,7 +42,7 @@ impl PointerPlan {
     /// Checks a draft.
     ///
     /// # Errors
-    /// Says which argument breaks which rule.
+    /// Names the argument and the rule that it breaks.
     pub fn new(draft: &PointerDraft) -> Result<Self, GraphError> {
         let pointer = Pointer {
             path: label("docPath", &draft.path)?,
@@ -57,26 +57,26 @@ impl PointerPlan {
         Ok(Self { pointer, observation })
     }
 
-    /// The pointer, with an observation that is signed.
+    /// The pointer, with an author for its observation.
     #[must_use]
     pub fn signed(self, author: &str) -> Self {
         Self { observation: self.observation.signed(author), ..self }
     }
 
-    /// What is to be stored, both or none: the entity with its new attributes, and the observation that tells of it. An
-    /// entity that has the pointer already stays as it is, its time of change included.
+    /// The entity with its new attributes and the observation that records the pointer; a store writes both or none.
+    /// An entity that has the pointer does not change, its modification time included.
     ///
     /// # Errors
-    /// The merged attributes pass a bound.
-    pub fn apply(&self, entity: &Entity, known: &GraphState, now: &str) -> Result<Pointed, GraphError> {
+    /// The merged attributes exceed a bound.
+    pub fn apply(&self, entity: &Entity, known: &GraphState, now: &str) -> Result<PointerAdded, GraphError> {
         let attrs = with_pointer(entity, &self.pointer)?;
-        let Observed { observation, existed } = self.observation.apply(&entity.id, known, now);
+        let ObservationAdded { observation, existed } = self.observation.apply(&entity.id, known, now);
         let entity = if entity.attrs.as_ref() == Some(&attrs) {
             entity.clone()
         } else {
             Entity { attrs: Some(attrs), updated_at: now.to_owned(), ..entity.clone() }
         };
-        Ok(Pointed { entity, observation, existed })
+        Ok(PointerAdded { entity, observation, existed })
     }
 }
 
@@ -92,7 +92,7 @@ fn with_pointer(entity: &Entity, pointer: &Pointer) -> Result<Map<String, Value>
         Some(heading) => {
             attrs.insert(HEADING_ATTRIBUTE.to_owned(), Value::String(heading.clone()));
         }
-        // The heading of an earlier pointer says nothing of this document.
+        // The heading of an earlier pointer does not belong to this document.
         None => {
             attrs.shift_remove(HEADING_ATTRIBUTE);
         }
@@ -102,8 +102,8 @@ fn with_pointer(entity: &Entity, pointer: &Pointer) -> Result<Map<String, Value>
     Ok(attrs)
 }
 
-/// The pointers of an entity, the newest in `attrs` first, then those that only its observations tell of, in the order
-/// given; each path and heading once. A path alone says no more than the same path with a heading, and is left out.
+/// The pointers of an entity: those in `attrs`, the newest first, then those that only observations record, in the
+/// given order; each path and heading once. A path without a heading is omitted if the same path has one.
 #[must_use]
 pub fn pointers<'a>(
     entity: &Entity,
@@ -127,7 +127,7 @@ pub fn pointers<'a>(
 }
 
 impl Pointer {
-    /// The text of the observation that tells of the pointer.
+    /// The text of the observation that records the pointer.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!("{TELLING_PREFIX}{}", self.path);
@@ -142,7 +142,7 @@ impl Pointer {
         text
     }
 
-    /// Reads the text of a telling observation: `DOC: <path>[ # <heading>][ — <note>]`.
+    /// Parses the text of an observation that records a pointer: `DOC: <path>[ # <heading>][ — <note>]`.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let rest = trim(text).strip_prefix(TELLING_PREFIX)?;
@@ -173,8 +173,8 @@ impl Pointer {
     }
 }
 
-/// The pointers in attributes, oldest first. The single pointer that an older writer left there, or changed without
-/// knowing of the list, is the newest.
+/// The pointers in attributes, oldest first. A single pointer that an older program wrote or changed, ignoring the
+/// list, is the newest.
 fn in_attributes(attrs: &Map<String, Value>) -> Vec<Pointer> {
     let mut pointers: Vec<Pointer> = attrs
         .get(POINTERS_ATTRIBUTE)
@@ -183,7 +183,7 @@ fn in_attributes(attrs: &Map<String, Value>) -> Vec<Pointer> {
         .unwrap_or_default();
     let first =
         |keys: &[&str]| keys.iter().find_map(|key| attrs.get(*key).and_then(Value::as_str).and_then(filled));
-    // Whoever wrote a list wrote `docPath` and `heading` with it; the other names are from before.
+    // Programs that write a list write `docPath` and `heading`, too; the other names are older.
     let (paths, headings): (&[&str], &[&str]) = if pointers.is_empty() {
         (&[PATH_ATTRIBUTE, "path"], &[HEADING_ATTRIBUTE, "section", "anchor"])
     } else {
@@ -282,14 +282,14 @@ mod tests {
     }
 
     #[test]
-    fn the_pointer_that_an_older_writer_left_is_not_lost() {
+    fn a_pointer_of_an_older_program_is_kept() {
         let old = entity(&json!({"docPath": "a.md", "heading": "H"}));
         let (now, _) = plan_pointer(&old, &draft("b.md", None, None), NOW).unwrap();
         assert_eq!(pointers(&now, []), [pointer("b.md", None, None), pointer("a.md", Some("H"), None)]);
     }
 
     #[test]
-    fn the_telling_observation_reads_back_with_heading_and_note_apart() {
+    fn a_pointer_observation_is_parsed_into_path_heading_and_note() {
         let tells = |heading, note| {
             let (_, observation) =
                 plan_pointer(&entity(&json!({})), &draft("a.md", heading, note), NOW).unwrap();
@@ -324,7 +324,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_told_is_read_back(
+        fn pointers_are_read_back_from_their_observations(
             path in "[a-z]{1,8}\\.(md|json)",
             heading in proptest::option::of("[A-Za-z0-9#]{1,8}( [a-z]{1,5}){0,2}"),
             note in proptest::option::of("[A-Za-z0-9]{1,8}( [a-z#—]{1,5}){0,2}"),

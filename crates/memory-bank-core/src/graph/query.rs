@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::error::GraphError;
-use crate::graph::bounded::{Fitting, Marks, entity_bytes, observation_bytes, relation_bytes};
+use crate::graph::bounded::{BitSet, BoundedItems, entity_bytes, observation_bytes, relation_bytes};
 use crate::graph::ids::normalise;
 use crate::graph::naming::SUGGESTIONS;
 use crate::graph::state::GraphState;
@@ -15,19 +15,19 @@ use crate::store::{EntityRef, GraphSummary, Subgraph};
 const SUMMARY_ITEMS: usize = 5;
 
 impl GraphState {
-    /// The given entities with `depth` rounds of neighbours, in storage order, as far as they fit into so many bytes.
+    /// The given entities with `depth` rounds of neighbours, in storage order, as far as they fit into `bytes`.
     ///
     /// # Errors
-    /// Names and ids that are not there, all listed, with suggestions; or a name that means several entities.
+    /// Unknown names and ids, all listed, with suggestions; or an ambiguous name.
     pub fn open(&self, nodes: &[EntityRef], depth: u32, bytes: usize) -> Result<Subgraph, GraphError> {
         let start = self.resolve_all(nodes)?;
         Ok(self.around(start.into_iter().map(|entity| entity.id.as_str()), depth, bytes))
     }
 
-    /// The entities that the caller means.
+    /// The entities that the caller names.
     ///
     /// # Errors
-    /// Names and ids that are not there, all listed, with suggestions; or a name that means several entities.
+    /// Unknown names and ids, all listed, with suggestions; or an ambiguous name.
     pub fn resolve_all(&self, nodes: &[EntityRef]) -> Result<Vec<&Entity>, GraphError> {
         let mut start = Vec::new();
         let mut missing = Vec::new();
@@ -35,8 +35,8 @@ impl GraphState {
         for node in nodes {
             match self.resolve(node) {
                 Ok(entity) => start.push(entity),
-                Err(GraphError::EntityNotFound { asked, suggestions }) => {
-                    missing.push(asked);
+                Err(GraphError::EntityNotFound { name, suggestions }) => {
+                    missing.push(name);
                     closest.extend(suggestions);
                 }
                 Err(other) => return Err(other),
@@ -52,8 +52,8 @@ impl GraphState {
     }
 
     /// The entities with these ids and `depth` rounds of neighbours over relations in both directions, their
-    /// observations, and the relations among them. Ids of nothing are left out. What is nearest comes first, as far as
-    /// it fits: entities and relations into half of the bytes, observations into as many.
+    /// observations, and the relations among them. Unknown ids are ignored. The nearest come first: entities and
+    /// relations take at most half of `bytes` each, observations at most `bytes`.
     #[must_use]
     pub fn around<'a>(
         &'a self,
@@ -62,13 +62,13 @@ impl GraphState {
         bytes: usize,
     ) -> Subgraph {
         let rounds = self.rounds(ids, depth);
-        // An end that is no entity (an old log may have such) belongs to whoever shows the other end.
+        // An end without an entity (which old logs may have) is shown with the other end.
         let inside =
             |id: &str| self.entity_order(id).is_none_or(|order| rounds.iter().any(|round| round.has(order)));
-        let (mut entities, mut relations) = (Fitting::new(bytes / 2), Fitting::new(bytes / 2));
-        let mut observations = Fitting::new(bytes);
-        let mut seen = Marks::new(self.orders());
-        for order in rounds.iter().flat_map(Marks::iter) {
+        let (mut entities, mut relations) = (BoundedItems::new(bytes / 2), BoundedItems::new(bytes / 2));
+        let mut observations = BoundedItems::new(bytes);
+        let mut seen = BitSet::new(self.orders());
+        for order in rounds.iter().flat_map(BitSet::iter) {
             let Some(entity) = self.entity_at(order) else { continue };
             entities.offer(order, entity, entity_bytes(entity));
             let count = self.observation_count_of(&entity.id);
@@ -105,19 +105,19 @@ impl GraphState {
         }
     }
 
-    /// The places of these entities, then those of each round of neighbours.
-    fn rounds<'a>(&self, ids: impl IntoIterator<Item = &'a str>, depth: u32) -> Vec<Marks> {
-        let mut reached = Marks::new(self.orders());
-        let mut first = Marks::new(self.orders());
+    /// The positions of these entities, then those of each round of neighbours.
+    fn rounds<'a>(&self, ids: impl IntoIterator<Item = &'a str>, depth: u32) -> Vec<BitSet> {
+        let mut reached = BitSet::new(self.orders());
+        let mut first = BitSet::new(self.orders());
         for order in ids.into_iter().filter_map(|id| self.entity_order(id)) {
             reached.insert(order);
             first.insert(order);
         }
         let mut rounds = vec![first];
         for _ in 0..depth {
-            let mut next = Marks::new(self.orders());
+            let mut next = BitSet::new(self.orders());
             let mut is_over = true;
-            let edge = rounds.last().into_iter().flat_map(Marks::iter);
+            let edge = rounds.last().into_iter().flat_map(BitSet::iter);
             for entity in edge.filter_map(|order| self.entity_at(order)) {
                 for relation in self.relations_of(&entity.id) {
                     for end in [&relation.from_id, &relation.to_id] {
@@ -137,7 +137,7 @@ impl GraphState {
         rounds
     }
 
-    /// The whole graph: also observations and relations whose entities are not there.
+    /// The whole graph, including observations and relations without their entities.
     #[must_use]
     pub fn export(&self) -> Subgraph {
         Subgraph {
@@ -178,7 +178,7 @@ impl GraphState {
         }
     }
 
-    /// When an entity was changed, observed or linked last, in milliseconds.
+    /// The time at which an entity was last changed, observed or linked, in milliseconds since 1970.
     fn touched(&self, entity: &Entity) -> i64 {
         let observed = self.observations_of(&entity.id).map(|observation| observation.timestamp.as_str());
         let linked = self.relations_of(&entity.id).map(|relation| relation.created_at.as_str());
@@ -206,7 +206,7 @@ impl GraphState {
     }
 }
 
-/// Puts an entity into a short list, the highest rank first.
+/// Inserts an entity into a short list, the highest rank first.
 fn keep_highest<'s, R: Ord>(list: &mut Vec<(R, &'s Entity)>, rank: R, entity: &'s Entity) {
     let position = list.partition_point(|(known, _)| *known > rank);
     if position < SUMMARY_ITEMS {
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_left_and_counted_and_the_nearest_comes_first() {
+    fn omitted_items_are_counted_and_the_nearest_come_first() {
         let mut state = GraphState::default();
         for number in 0..40 {
             add(&mut state, &format!("spoke {number}"), "x");
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_names_what_was_touched_last_and_not_what_was_there_first() {
+    fn the_summary_names_the_most_recently_changed_entities() {
         let mut state = GraphState::default();
         for number in 0..20 {
             add(&mut state, &format!("E{number}"), "x");

@@ -1,5 +1,5 @@
-//! Turns a request into a change of the graph: validated, normalised, merged with the existing data. Pure functions
-//! of the rows concerned, so that a store with a log and a store with tables follow the same rules.
+//! Turns a request into a change of the graph: validated, normalised, merged with the existing data. These are pure
+//! functions of the affected rows, so that a store with a log and a store with tables follow the same rules.
 
 use serde_json::{Map, Value};
 
@@ -8,12 +8,12 @@ use crate::graph::ids::{entity_id, observation_id, relation_id, trim};
 use crate::graph::state::GraphState;
 use crate::graph::{Entity, Observation, ObservationSource, Relation, SourceKind, timestamp};
 use crate::limits;
-use crate::store::{EntityDraft, ObservationDraft, Observed};
+use crate::store::{EntityDraft, ObservationAdded, ObservationDraft};
 
-/// An entity that may be written: its labels are trimmed and within bounds, its id is known.
+/// A checked entity: its labels are trimmed and within bounds, its id is known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EntityPlan {
-    /// The id of the entity, by which a store finds the one that exists.
+    /// The id of the entity, by which a store finds an existing one.
     pub id: String,
     name: String,
     entity_type: String,
@@ -24,7 +24,7 @@ impl EntityPlan {
     /// Checks a draft.
     ///
     /// # Errors
-    /// Says which argument breaks which rule.
+    /// Names the argument and the rule that it breaks.
     pub fn new(draft: EntityDraft) -> Result<Self, GraphError> {
         let name = label("name", &draft.name)?;
         let entity_type = label("entityType", &draft.entity_type)?;
@@ -37,11 +37,11 @@ impl EntityPlan {
         Ok(Self { id: entity_id(&name, &entity_type), name, entity_type, attrs: draft.attrs })
     }
 
-    /// The entity as it is to be stored: the spelling given now, attributes merged key by key into those that are
-    /// there (`null` deletes a key; without `attrs` all stay), and the time of creation kept.
+    /// The entity to store: the new spelling, attributes merged key by key into the existing ones (`null` deletes a
+    /// key; without `attrs` all stay), and the existing creation time.
     ///
     /// # Errors
-    /// The merged attributes pass [`limits::ATTRIBUTES_BYTES`].
+    /// The merged attributes exceed [`limits::ATTRIBUTES_BYTES`].
     pub fn apply(self, existing: Option<&Entity>, now: &str) -> Result<Entity, GraphError> {
         let old = existing.and_then(|entity| entity.attrs.as_ref());
         let attrs = match self.attrs {
@@ -63,10 +63,10 @@ impl EntityPlan {
     }
 }
 
-/// A fact that may be written: its text is trimmed and within bounds, its time is known if one was given.
+/// A checked observation: its text is trimmed and within bounds, its time is parsed if one was given.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObservationPlan {
-    /// The text as it is stored.
+    /// The text to store.
     pub text: String,
     /// Where it comes from.
     pub source: Option<ObservationSource>,
@@ -78,11 +78,11 @@ impl ObservationPlan {
     /// Checks a draft.
     ///
     /// # Errors
-    /// Says which argument breaks which rule.
+    /// Names the argument and the rule that it breaks.
     pub fn new(draft: ObservationDraft) -> Result<Self, GraphError> {
         let text = trim(&draft.text).to_owned();
         if text.is_empty() {
-            return Err(GraphError::Invalid("text is blank; say the fact".to_owned()));
+            return Err(GraphError::Invalid("text is blank; give the fact".to_owned()));
         }
         within("text", text.len(), limits::OBSERVATION_BYTES)?;
         no_null("text", &text)?;
@@ -97,37 +97,38 @@ impl ObservationPlan {
         Ok(Self { text, source: draft.source, timestamp, author: None })
     }
 
-    /// The fact, signed. Who gives it is no part of what it says: one that is there keeps its own author.
+    /// The observation with an author. The author does not distinguish observations: an existing one keeps its own.
     #[must_use]
     pub fn signed(mut self, author: &str) -> Self {
         self.author = Some(author.to_owned());
         self
     }
 
-    /// The time that was given with it, as it is stored.
+    /// The given time in its stored form.
     #[must_use]
     pub fn timestamp(&self) -> Option<&str> {
         self.timestamp.as_deref()
     }
 
-    /// The fact about this entity: the one that is there, or the one to add. Of facts without a given time, those with the
-    /// same text and source (or none) are one, and the first that was stored is it. With a given time, only the same
-    /// text at the same time is the same fact.
+    /// The observation of this entity: the existing one, or the one to add. Without a given time, an observation with
+    /// the same text and source exists already; the first stored one is returned. With a given time, only one with
+    /// the same text and time is the same.
     #[must_use]
-    pub fn apply(&self, entity_id: &str, known: &GraphState, now: &str) -> Observed {
+    pub fn apply(&self, entity_id: &str, known: &GraphState, now: &str) -> ObservationAdded {
         if self.timestamp.is_none()
             && let Some(observation) = known.same_fact(entity_id, &self.text, self.source.as_ref())
         {
-            return Observed { observation: observation.clone(), existed: true };
+            return ObservationAdded { observation: observation.clone(), existed: true };
         }
         let mut at = self.timestamp.clone().unwrap_or_else(|| now.to_owned());
         loop {
             let id = observation_id(entity_id, &self.text, &at);
             let taken = known.observation(&id);
             if let (Some(observation), Some(_)) = (taken, &self.timestamp) {
-                return Observed { observation: observation.clone(), existed: true };
+                return ObservationAdded { observation: observation.clone(), existed: true };
             }
-            // The same text from another source in the same millisecond is another fact, so it gets the next one.
+            // The same text from another source in the same millisecond is another observation, so it gets the next
+            // millisecond.
             if let (Some(_), Some(later)) = (taken, timestamp::next_millisecond(&at)) {
                 at = later;
                 continue;
@@ -140,12 +141,12 @@ impl ObservationPlan {
                 timestamp: at,
                 author: self.author.clone(),
             };
-            return Observed { existed: taken.is_some(), observation };
+            return ObservationAdded { existed: taken.is_some(), observation };
         }
     }
 }
 
-/// The relation between two entities. If one with its id exists, that one stays as it is, in its spelling.
+/// The relation between two entities. An existing relation with its id does not change.
 ///
 /// # Errors
 /// The type is blank or too long.
@@ -168,7 +169,7 @@ pub fn plan_relation(
 /// Checks that an observation belongs to the entity that the caller named with it.
 ///
 /// # Errors
-/// It belongs to another one; `owner_name` is the name (or id) of that one.
+/// It belongs to another entity; `owner_name` is the name (or id) of that entity.
 pub fn check_owner(observation: &Observation, named: &Entity, owner_name: &str) -> Result<(), GraphError> {
     if observation.entity_id == named.id {
         return Ok(());
@@ -180,11 +181,11 @@ pub fn check_owner(observation: &Observation, named: &Entity, owner_name: &str) 
 }
 
 impl ObservationSource {
-    /// Reads the forms in which a caller may give a source: one of the four words, any other text (which becomes the
-    /// reference of a manual source), or the object that is stored. Blank text and `null` mean none.
+    /// Parses a source in an argument: one of the four words, another text (which becomes the reference of a manual
+    /// source), or the stored object. Blank text and `null` mean no source.
     ///
     /// # Errors
-    /// It is none of these.
+    /// It has another form.
     pub fn from_argument(value: &Value) -> Result<Option<Self>, GraphError> {
         match value {
             Value::Null => Ok(None),
@@ -205,7 +206,7 @@ impl ObservationSource {
         }
     }
 
-    /// Reads a source given as text; see [`Self::from_argument`].
+    /// Parses a source given as text; see [`Self::from_argument`].
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
         let text = trim(text);
@@ -249,7 +250,7 @@ impl SourceKind {
     }
 }
 
-/// A name or type as it is stored: trimmed, not blank, within bounds.
+/// A name or type in its stored form: trimmed, not blank, within bounds.
 pub(super) fn label(argument: &str, text: &str) -> Result<String, GraphError> {
     let text = trim(text);
     if text.is_empty() {
@@ -260,7 +261,7 @@ pub(super) fn label(argument: &str, text: &str) -> Result<String, GraphError> {
     Ok(text.to_owned())
 }
 
-/// One line of free text: trimmed, within bounds, none if blank.
+/// One line of free text: trimmed and within bounds; `None` if blank.
 pub(super) fn remark(argument: &str, text: Option<&str>) -> Result<Option<String>, GraphError> {
     let Some(text) = text.map(trim).filter(|text| !text.is_empty()) else { return Ok(None) };
     within(argument, text.len(), limits::LINE_BYTES)?;
@@ -268,7 +269,7 @@ pub(super) fn remark(argument: &str, text: Option<&str>) -> Result<Option<String
     Ok(Some(text.to_owned()))
 }
 
-/// Checks merged attributes; those that were too large before may shrink.
+/// Checks the size of merged attributes; attributes that were too large before may shrink.
 pub(super) fn check_size(
     merged: &Map<String, Value>,
     old: Option<&Map<String, Value>>,
@@ -332,7 +333,7 @@ fn check_values<'a>(values: impl Iterator<Item = &'a Value>, depth: usize) -> Re
     Ok(())
 }
 
-/// A null character can be kept in a file but not in a database, and no one means it.
+/// Refuses null characters, which databases cannot store.
 fn no_null(argument: &str, text: &str) -> Result<(), GraphError> {
     if text.contains('\0') {
         return Err(GraphError::Invalid(format!("{argument} contains a null character; leave it out")));
@@ -350,153 +351,4 @@ fn within(argument: &str, got: usize, limit: usize) -> Result<(), GraphError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use rstest::rstest;
-    use serde_json::json;
-
-    use super::*;
-
-    const T1: &str = "2026-01-01T00:00:00.000Z";
-    const T2: &str = "2026-01-02T00:00:00.000Z";
-
-    fn upsert(existing: Option<&Entity>, attrs: Value, now: &str) -> Result<Entity, GraphError> {
-        let attrs = match attrs {
-            Value::Object(map) => Some(map),
-            _ => None,
-        };
-        EntityPlan::new(EntityDraft { name: " Rust ".into(), entity_type: " lang ".into(), attrs })?
-            .apply(existing, now)
-    }
-
-    fn observe(draft: ObservationDraft) -> Result<Observation, GraphError> {
-        let plan = ObservationPlan::new(draft)?;
-        Ok(plan.apply("ent_uJwUBCqjVyWo", &GraphState::default(), T1).observation)
-    }
-
-    fn text(text: &str) -> ObservationDraft {
-        ObservationDraft { text: text.to_owned(), source: None, timestamp: None }
-    }
-
-    fn refusal<T: std::fmt::Debug>(result: Result<T, GraphError>) -> String {
-        match result {
-            Err(GraphError::Invalid(text)) => text,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn attributes_are_kept_when_absent_merged_when_present_and_deleted_by_null() {
-        let first = upsert(None, json!({"docPath": "a.md", "n": 1, "deep": {"a": 1}}), T1).unwrap();
-        let second = upsert(Some(&first), Value::Null, T2).unwrap();
-        assert_eq!(second.attrs, first.attrs);
-        assert_eq!((second.created_at.as_str(), second.updated_at.as_str()), (T1, T2));
-        let third =
-            upsert(Some(&second), json!({"n": null, "m": 2, "deep": {"b": 1}, "no": null}), T2).unwrap();
-        assert_eq!(json!(third.attrs), json!({"docPath": "a.md", "deep": {"b": 1}, "m": 2}));
-    }
-
-    #[test]
-    fn labels_are_trimmed_and_the_spelling_given_last_is_kept() {
-        let first = upsert(None, Value::Null, T1).unwrap();
-        assert_eq!((first.name.as_str(), first.entity_type.as_str()), ("Rust", "lang"));
-        let draft = EntityDraft { name: "RUST".into(), entity_type: "Lang".into(), attrs: None };
-        let second = EntityPlan::new(draft).unwrap().apply(Some(&first), T2).unwrap();
-        assert_eq!((second.id.as_str(), second.name.as_str()), (first.id.as_str(), "RUST"));
-    }
-
-    #[rstest]
-    #[case("", "t", "name is blank")]
-    #[case(" \u{feff} ", "t", "name is blank")]
-    #[case("n", "\n", "entityType is blank")]
-    #[case("a\0b", "t", "null character")]
-    fn unusable_labels_are_refused(#[case] name: &str, #[case] entity_type: &str, #[case] reason: &str) {
-        let draft = EntityDraft { name: name.into(), entity_type: entity_type.into(), attrs: None };
-        assert!(refusal(EntityPlan::new(draft)).contains(reason));
-    }
-
-    #[test]
-    fn bounds_are_named() {
-        let long = EntityDraft { name: "n".repeat(513), entity_type: "t".into(), attrs: None };
-        assert!(refusal(EntityPlan::new(long)).contains("at most 512"));
-        assert!(refusal(upsert(None, json!({"k": "v".repeat(65536)}), T1)).contains("at most 65536"));
-        assert!(refusal(observe(text(&"t".repeat(65537)))).contains("at most 65536"));
-        assert!(refusal(plan_relation("ent_a", &"r".repeat(513), "ent_b", T1)).contains("at most 512"));
-    }
-
-    #[test]
-    fn attributes_over_the_bound_may_shrink_but_not_grow() {
-        let mut entity = upsert(None, json!({}), T1).unwrap();
-        entity.attrs = json!({"a": "v".repeat(70_000), "b": "v".repeat(70_000)}).as_object().cloned();
-        assert!(upsert(Some(&entity), json!({"b": null}), T2).is_ok());
-        assert!(upsert(Some(&entity), json!({"c": 1}), T2).is_err());
-    }
-
-    #[test]
-    fn attributes_that_could_not_be_read_back_are_refused() {
-        let mut value = json!(1);
-        for _ in 0..100 {
-            value = json!([value]);
-        }
-        assert!(refusal(upsert(None, json!({"k": value}), T1)).contains("nested"));
-        assert!(refusal(upsert(None, json!({"k": ["a\0"]}), T1)).contains("null character"));
-    }
-
-    #[rstest]
-    #[case(json!("tool"), Some((SourceKind::Tool, None)))]
-    #[case(json!("agent"), Some((SourceKind::Agent, None)))]
-    #[case(json!("docs page"), Some((SourceKind::Manual, Some("docs page"))))]
-    #[case(json!({"kind": "tool"}), Some((SourceKind::Tool, None)))]
-    #[case(json!({"kind": "import", "ref": "x"}), Some((SourceKind::Import, Some("x"))))]
-    #[case(json!(""), None)]
-    #[case(json!("  "), None)]
-    #[case(json!(null), None)]
-    fn a_source_is_a_word_a_text_or_the_stored_object(
-        #[case] given: Value,
-        #[case] expected: Option<(SourceKind, Option<&str>)>,
-    ) {
-        let expected = expected
-            .map(|(kind, reference)| ObservationSource { kind, reference: reference.map(str::to_owned) });
-        assert_eq!(ObservationSource::from_argument(&given).unwrap(), expected);
-    }
-
-    #[rstest]
-    #[case(json!({"kind": "other"}))]
-    #[case(json!({"ref": "x"}))]
-    #[case(json!({"kind": "tool", "ref": 5}))]
-    #[case(json!(7))]
-    #[case(json!(["tool"]))]
-    fn any_other_source_is_refused(#[case] given: Value) {
-        assert!(refusal(ObservationSource::from_argument(&given)).contains("source must be"));
-    }
-
-    #[test]
-    fn an_observation_is_trimmed_and_made_now_unless_it_says_otherwise() {
-        let plain = observe(text("  ts date\n")).unwrap();
-        assert_eq!((plain.text.as_str(), plain.timestamp.as_str()), ("ts date", T1));
-        let dated =
-            observe(ObservationDraft { timestamp: Some("2020-01-01".into()), ..text("ts date") }).unwrap();
-        assert_eq!(dated.id, "obs_MKAnkrEEYhsZ");
-        let blank = observe(ObservationDraft { timestamp: Some(" ".into()), ..text("x") }).unwrap();
-        assert_eq!(blank.timestamp, T1);
-        assert!(observe(ObservationDraft { timestamp: Some("1".into()), ..text("x") }).is_err());
-        assert!(refusal(observe(text(" \n"))).contains("text is blank"));
-    }
-
-    #[test]
-    fn a_relation_type_is_trimmed() {
-        let spaced = plan_relation("ent_a", " r ", "ent_b", T1).unwrap();
-        assert_eq!(spaced, plan_relation("ent_a", "r", "ent_b", T1).unwrap());
-        assert_eq!(spaced.id, plan_relation("ent_a", "R", "ent_b", T1).unwrap().id);
-        assert!(refusal(plan_relation("ent_a", " ", "ent_b", T1)).contains("relationType is blank"));
-    }
-
-    #[test]
-    fn an_observation_of_another_entity_is_not_the_one_meant() {
-        let observation = observe(text("fact")).unwrap();
-        let mut entity = upsert(None, Value::Null, T1).unwrap();
-        assert!(check_owner(&observation, &entity, "Rust").is_ok());
-        entity.id = "ent_other".into();
-        entity.name = "Beta".into();
-        assert!(refusal(check_owner(&observation, &entity, "Rust")).contains("`Rust`, not to `Beta`"));
-    }
-}
+mod tests;

@@ -1,17 +1,21 @@
 //! The state of the graph: the fold of a log's events, in insertion order, with an index for every query.
 //!
-//! Applying an event costs no more than the number of observations and relations that it touches, however large the
-//! graph is. The state knows nothing of files; a store applies the events in their order.
+//! The cost of applying an event depends on the observations and relations that it touches, not on the size of the
+//! graph. The state does not know files; a store applies the events in their order.
 
-use std::borrow::Borrow;
+pub(in crate::graph) mod size;
+mod table;
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 use std::ops::Bound;
 
-use serde_json::{Map, Value};
-
+use self::size::members_bytes;
+use self::table::{Table, index_add, index_remove};
 use crate::graph::event::{Event, TypeStats, removed_relation_id};
 use crate::graph::ids::normalise;
 use crate::graph::timestamp::instant;
@@ -29,22 +33,22 @@ pub struct GraphState {
     relations: Table<Relation>,
     /// Entities by normalised name.
     names: BTreeMap<String, Vec<u64>>,
-    /// Observations by the entity that they are about, whether it exists or not.
-    facts: HashMap<String, Vec<u64>>,
-    /// Observations by a hash of what makes a fact the same: entity, text and source.
-    same: HashMap<u64, Vec<u64>>,
+    /// Observations by entity id, whether the entity exists or not.
+    by_entity: HashMap<String, Vec<u64>>,
+    /// Observations by a hash of entity, text and source.
+    by_fact: HashMap<u64, Vec<u64>>,
     hasher: RandomState,
-    /// Relations by either end, whether it exists or not; a self-link stands once.
-    edges: HashMap<String, Vec<u64>>,
+    /// Relations by either end, whether it exists or not; a self-link is listed once.
+    by_end: HashMap<String, Vec<u64>>,
     next: u64,
     generation: u64,
-    changes: VecDeque<Touched>,
+    changes: VecDeque<ChangedObject>,
 }
 
-/// What an event touched. Whoever follows the graph looks the id up: what is not there (any more) was removed.
+/// The object that an event touched. Followers look up the id: a missing object was removed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Touched {
+pub enum ChangedObject {
     /// The entity with this id.
     Entity(String),
     /// The observation with this id.
@@ -54,7 +58,7 @@ pub enum Touched {
 }
 
 impl GraphState {
-    /// This graph in the place of another one: every cursor into the other is too old for it.
+    /// This graph as the replacement of another one: generations of the other are too old for it.
     #[must_use]
     pub fn following(mut self, previous: &Self) -> Self {
         self.generation = previous.generation + 1;
@@ -83,10 +87,10 @@ impl GraphState {
         }
     }
 
-    /// About how many bytes of memory this takes. Goes through everything that is there.
+    /// About how many bytes of memory this takes. Visits every row.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        /// What a row takes beside its texts: its record, its ids, and its places in the tables by id, name and end.
+        /// The bytes of a row beside its texts: the record, the ids, and the entries in the indexes.
         const ENTITY: usize = 600;
         const OBSERVATION: usize = 440;
         const RELATION: usize = 600;
@@ -149,16 +153,16 @@ impl GraphState {
         self.names.keys().map(String::as_str)
     }
 
-    /// The observations of an entity, in storage order; also when the entity itself is not there.
+    /// The observations of an entity, in storage order, even if the entity is missing.
     pub fn observations_of(&self, entity_id: &str) -> impl DoubleEndedIterator<Item = &Observation> {
-        self.facts.get(entity_id).into_iter().flatten().filter_map(|at| self.observations.rows.get(at))
+        self.by_entity.get(entity_id).into_iter().flatten().filter_map(|at| self.observations.rows.get(at))
     }
 
-    /// The newest observations of an entity, at most so many, newest first; of equally old ones the one stored last
+    /// The newest observations of an entity, at most `most`, newest first; of equally old ones the one stored last
     /// comes first. No more than these are held at a time.
     #[must_use]
     pub fn newest_observations_of(&self, entity_id: &str, most: usize) -> Vec<&Observation> {
-        let places = self.facts.get(entity_id).into_iter().flatten();
+        let places = self.by_entity.get(entity_id).into_iter().flatten();
         let mut newest = BinaryHeap::new();
         for (place, observation) in places.filter_map(|at| Some((*at, self.observations.rows.get(at)?))) {
             newest.push(Reverse((instant(&observation.timestamp), place)));
@@ -178,13 +182,13 @@ impl GraphState {
         text: &str,
         source: Option<&ObservationSource>,
     ) -> Option<&Observation> {
-        let seqs = self.same.get(&self.sameness(entity_id, text, source))?;
+        let seqs = self.by_fact.get(&self.fact_hash(entity_id, text, source))?;
         seqs.iter().filter_map(|at| self.observations.rows.get(at)).find(|known| {
             known.entity_id == entity_id && known.text == text && known.source.as_ref() == source
         })
     }
 
-    fn sameness(&self, entity_id: &str, text: &str, source: Option<&ObservationSource>) -> u64 {
+    fn fact_hash(&self, entity_id: &str, text: &str, source: Option<&ObservationSource>) -> u64 {
         let source = source.map(|source| (source.kind, source.reference.as_deref()));
         self.hasher.hash_one((entity_id, text, source))
     }
@@ -192,42 +196,42 @@ impl GraphState {
     /// How many observations an entity has.
     #[must_use]
     pub fn observation_count_of(&self, entity_id: &str) -> usize {
-        self.facts.get(entity_id).map_or(0, Vec::len)
+        self.by_entity.get(entity_id).map_or(0, Vec::len)
     }
 
-    /// The relations that start from or lead to an entity, in storage order; also when the entity is not there.
+    /// The relations that start from or lead to an entity, in storage order, even if the entity is missing.
     pub fn relations_of(&self, entity_id: &str) -> impl Iterator<Item = &Relation> {
-        self.edges.get(entity_id).into_iter().flatten().filter_map(|at| self.relations.rows.get(at))
+        self.by_end.get(entity_id).into_iter().flatten().filter_map(|at| self.relations.rows.get(at))
     }
 
     /// How many relations touch an entity.
     #[must_use]
     pub fn relation_count_of(&self, entity_id: &str) -> usize {
-        self.edges.get(entity_id).map_or(0, Vec::len)
+        self.by_end.get(entity_id).map_or(0, Vec::len)
     }
 
-    /// Where the entity with this id stands in the storage order.
+    /// The position of an entity in the storage order.
     pub(super) fn entity_order(&self, id: &str) -> Option<u64> {
         self.entities.seq(id)
     }
 
-    /// The entity at this place of the storage order.
+    /// The entity at this position of the storage order.
     pub(super) fn entity_at(&self, order: u64) -> Option<&Entity> {
         self.entities.rows.get(&order)
     }
 
-    /// Where the storage order ends.
+    /// The end of the storage order.
     pub(super) fn orders(&self) -> u64 {
         self.next
     }
 
-    /// The relations that touch an entity, with their places in the storage order.
+    /// The relations that touch an entity, with their positions in the storage order.
     pub(super) fn relations_with_order(&self, entity_id: &str) -> impl Iterator<Item = (u64, &Relation)> {
-        let orders = self.edges.get(entity_id).into_iter().flatten();
+        let orders = self.by_end.get(entity_id).into_iter().flatten();
         orders.filter_map(|order| Some((*order, self.relations.rows.get(order)?)))
     }
 
-    /// The name of an entity, or its id if it is not there.
+    /// The name of an entity, or its id if it is missing.
     #[must_use]
     pub fn name_or_id<'a>(&'a self, entity_id: &'a str) -> &'a str {
         self.entity(entity_id).map_or(entity_id, |entity| &entity.name)
@@ -256,16 +260,16 @@ impl GraphState {
         }
     }
 
-    /// Grows with every change. Equal generations of one store mean equal graphs.
+    /// Increases with every change. Equal generations of one store mean equal graphs.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// What changed since the graph had `generation`, oldest first; an id may come up more than once. `None` if that
-    /// is too long ago ([`REMEMBERED_CHANGES`]), or was another log: then everything must be looked at.
+    /// The changes since `generation`, oldest first; an id may occur more than once. `None` if that was more than
+    /// [`REMEMBERED_CHANGES`] changes ago, or in another log: then followers must read the whole graph.
     #[must_use]
-    pub fn changes_since(&self, generation: u64) -> Option<impl Iterator<Item = &Touched>> {
+    pub fn changes_since(&self, generation: u64) -> Option<impl Iterator<Item = &ChangedObject>> {
         let missed = usize::try_from(self.generation.checked_sub(generation)?).ok()?;
         let skip = self.changes.len().checked_sub(missed)?;
         Some(self.changes.iter().skip(skip))
@@ -278,77 +282,77 @@ impl GraphState {
         if let Some(at) = at {
             let old = self.entities.rows.get(&at).map(|old| normalise(&old.name));
             if let Some(old) = old.filter(|old| *old != name) {
-                self.unname(&old, at);
+                self.remove_name(&old, at);
             }
         }
-        let at = at.unwrap_or_else(|| self.fresh());
+        let at = at.unwrap_or_else(|| self.next_position());
         let same_name = self.names.entry(name).or_default();
         if let Err(position) = same_name.binary_search(&at) {
             same_name.insert(position, at);
         }
         self.entities.put(at, &id, entity);
-        self.touch(Touched::Entity(id));
+        self.record_change(ChangedObject::Entity(id));
     }
 
     fn put_observation(&mut self, observation: Observation) {
         let id = observation.id.clone();
-        let at = self.observations.seq(&id).unwrap_or_else(|| self.fresh());
+        let at = self.observations.seq(&id).unwrap_or_else(|| self.next_position());
         let owner = observation.entity_id.clone();
-        let same = self.sameness(&owner, &observation.text, observation.source.as_ref());
+        let same = self.fact_hash(&owner, &observation.text, observation.source.as_ref());
         if let Some(old) = self.observations.put(at, &id, observation) {
-            index_remove(&mut self.facts, &old.entity_id, at);
-            let old = self.sameness(&old.entity_id, &old.text, old.source.as_ref());
-            index_remove(&mut self.same, &old, at);
+            index_remove(&mut self.by_entity, &old.entity_id, at);
+            let old = self.fact_hash(&old.entity_id, &old.text, old.source.as_ref());
+            index_remove(&mut self.by_fact, &old, at);
         }
-        index_add(&mut self.facts, &owner, at);
-        index_add(&mut self.same, &same, at);
-        self.touch(Touched::Observation(id));
+        index_add(&mut self.by_entity, &owner, at);
+        index_add(&mut self.by_fact, &same, at);
+        self.record_change(ChangedObject::Observation(id));
     }
 
     fn put_relation(&mut self, relation: Relation) {
         let id = relation.id.clone();
-        let at = self.relations.seq(&id).unwrap_or_else(|| self.fresh());
+        let at = self.relations.seq(&id).unwrap_or_else(|| self.next_position());
         let (from, to) = (relation.from_id.clone(), relation.to_id.clone());
         if let Some(old) = self.relations.put(at, &id, relation) {
-            index_remove(&mut self.edges, &old.from_id, at);
-            index_remove(&mut self.edges, &old.to_id, at);
+            index_remove(&mut self.by_end, &old.from_id, at);
+            index_remove(&mut self.by_end, &old.to_id, at);
         }
-        index_add(&mut self.edges, &from, at);
-        index_add(&mut self.edges, &to, at);
-        self.touch(Touched::Relation(id));
+        index_add(&mut self.by_end, &from, at);
+        index_add(&mut self.by_end, &to, at);
+        self.record_change(ChangedObject::Relation(id));
     }
 
     fn remove_entity(&mut self, id: &str) {
-        for at in self.facts.get(id).cloned().unwrap_or_default() {
+        for at in self.by_entity.get(id).cloned().unwrap_or_default() {
             self.remove_observation(at);
         }
-        for at in self.edges.get(id).cloned().unwrap_or_default() {
+        for at in self.by_end.get(id).cloned().unwrap_or_default() {
             self.remove_relation(at);
         }
         if let Some((at, entity)) = self.entities.remove_id(id) {
-            self.unname(&normalise(&entity.name), at);
-            self.touch(Touched::Entity(entity.id));
+            self.remove_name(&normalise(&entity.name), at);
+            self.record_change(ChangedObject::Entity(entity.id));
         }
     }
 
     fn remove_observation(&mut self, at: u64) {
         if let Some(observation) = self.observations.remove(at) {
-            index_remove(&mut self.facts, &observation.entity_id, at);
-            let same = self.sameness(&observation.entity_id, &observation.text, observation.source.as_ref());
-            index_remove(&mut self.same, &same, at);
-            self.touch(Touched::Observation(observation.id));
+            index_remove(&mut self.by_entity, &observation.entity_id, at);
+            let same = self.fact_hash(&observation.entity_id, &observation.text, observation.source.as_ref());
+            index_remove(&mut self.by_fact, &same, at);
+            self.record_change(ChangedObject::Observation(observation.id));
         }
     }
 
     fn remove_relation(&mut self, at: u64) {
         if let Some(relation) = self.relations.remove(at) {
-            index_remove(&mut self.edges, &relation.from_id, at);
-            index_remove(&mut self.edges, &relation.to_id, at);
-            self.touch(Touched::Relation(relation.id));
+            index_remove(&mut self.by_end, &relation.from_id, at);
+            index_remove(&mut self.by_end, &relation.to_id, at);
+            self.record_change(ChangedObject::Relation(relation.id));
         }
     }
 
-    fn unname(&mut self, normalised: &str, at: u64) {
+    fn remove_name(&mut self, normalised: &str, at: u64) {
         if let Some(seqs) = self.names.get_mut(normalised) {
             seqs.retain(|seq| *seq != at);
             if seqs.is_empty() {
@@ -357,12 +361,12 @@ impl GraphState {
         }
     }
 
-    fn fresh(&mut self) -> u64 {
+    fn next_position(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
 
-    fn touch(&mut self, touched: Touched) {
+    fn record_change(&mut self, touched: ChangedObject) {
         self.generation += 1;
         if self.changes.len() == REMEMBERED_CHANGES {
             self.changes.pop_front();
@@ -371,7 +375,7 @@ impl GraphState {
     }
 }
 
-/// Two graphs are equal if they hold the same in the same order, however they came to it.
+/// Two graphs are equal if they have the same rows in the same order; their history does not matter.
 impl PartialEq for GraphState {
     fn eq(&self, other: &Self) -> bool {
         self.entities().eq(other.entities())
@@ -388,306 +392,7 @@ pub fn newest_first(mut observations: Vec<&Observation>) -> Vec<&Observation> {
     observations
 }
 
-/// About what the members of an object take.
-pub(super) fn members_bytes(members: &Map<String, Value>) -> usize {
-    members.iter().map(|(key, value)| member_bytes(key, value)).sum()
-}
-
-/// About what a member of an object takes: its place in the table, its key and its value.
-fn member_bytes(key: &str, value: &Value) -> usize {
-    size_of::<(u64, String, Value)>() + 2 * size_of::<usize>() + key.len() + value_bytes(value)
-}
-
-/// What a value holds beside itself. Attributes have a bound on their depth.
-fn value_bytes(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(|item| size_of::<Value>() + value_bytes(item)).sum(),
-        Value::Object(members) => members_bytes(members),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-    }
-}
-
-/// Rows in insertion order, which an update does not change, found by id.
-#[derive(Debug, Clone)]
-struct Table<T> {
-    rows: BTreeMap<u64, T>,
-    ids: HashMap<String, u64>,
-}
-
-impl<T> Default for Table<T> {
-    fn default() -> Self {
-        Self { rows: BTreeMap::new(), ids: HashMap::new() }
-    }
-}
-
-trait Row {
-    fn id(&self) -> &str;
-}
-
-impl Row for Entity {
-    fn id(&self) -> &str {
-        &self.id
-    }
-}
-
-impl Row for Observation {
-    fn id(&self) -> &str {
-        &self.id
-    }
-}
-
-impl Row for Relation {
-    fn id(&self) -> &str {
-        &self.id
-    }
-}
-
-impl<T: Row> Table<T> {
-    fn seq(&self, id: &str) -> Option<u64> {
-        self.ids.get(id).copied()
-    }
-
-    fn get(&self, id: &str) -> Option<&T> {
-        self.rows.get(self.ids.get(id)?)
-    }
-
-    fn put(&mut self, at: u64, id: &str, row: T) -> Option<T> {
-        if !self.ids.contains_key(id) {
-            self.ids.insert(id.to_owned(), at);
-        }
-        self.rows.insert(at, row)
-    }
-
-    fn remove(&mut self, at: u64) -> Option<T> {
-        let row = self.rows.remove(&at)?;
-        self.ids.remove(row.id());
-        Some(row)
-    }
-
-    fn remove_id(&mut self, id: &str) -> Option<(u64, T)> {
-        let at = self.seq(id)?;
-        Some((at, self.remove(at)?))
-    }
-}
-
-fn index_add<K, Q>(index: &mut HashMap<K, Vec<u64>>, key: &Q, at: u64)
-where
-    K: Borrow<Q> + Hash + Eq,
-    Q: ToOwned<Owned = K> + Hash + Eq + ?Sized,
-{
-    if let Some(seqs) = index.get_mut(key) {
-        if let Err(position) = seqs.binary_search(&at) {
-            seqs.insert(position, at);
-        }
-    } else {
-        index.insert(key.to_owned(), vec![at]);
-    }
-}
-
-fn index_remove<K, Q>(index: &mut HashMap<K, Vec<u64>>, key: &Q, at: u64)
-where
-    K: Borrow<Q> + Hash + Eq,
-    Q: Hash + Eq + ?Sized,
-{
-    let Some(seqs) = index.get_mut(key) else { return };
-    if let Ok(position) = seqs.binary_search(&at) {
-        seqs.remove(position);
-    }
-    if seqs.is_empty() {
-        index.remove(key);
-    }
-}
-
 fn distinct<'a>(labels: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut seen = std::collections::HashSet::new();
     labels.filter(|label| seen.insert(*label)).map(str::to_owned).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::graph::compact::write_compacted;
-    use crate::graph::event::{Line, read_line};
-    use crate::graph::ids::{entity_id, observation_id, relation_id};
-
-    const TS: &str = "2026-01-01T00:00:00.000Z";
-
-    /// Events over few ids, so that they meet; ends and owners need not exist.
-    fn events() -> impl Strategy<Value = Vec<Event>> {
-        let id = |n: u8| entity_id(&format!("e{}", n % 6), "t");
-        let event = (0..6_u8, 0..6_u8, 0..6_u8, 0..4_u8).prop_map(move |(kind, a, b, c)| match kind {
-            0 | 1 => Event::EntityUpsert {
-                entity: Entity {
-                    id: id(a),
-                    name: format!("e{b}"),
-                    entity_type: format!("t{c}"),
-                    attrs: None,
-                    created_at: TS.into(),
-                    updated_at: TS.into(),
-                },
-                ts: TS.into(),
-            },
-            2 => Event::ObservationAdd {
-                observation: Observation {
-                    author: None,
-                    // The owner is not part of this id, as a foreign log may have it.
-                    id: observation_id("", &format!("o{b}"), TS),
-                    entity_id: id(a),
-                    text: format!("o{b}"),
-                    source: None,
-                    timestamp: format!("202{c}"),
-                },
-                ts: TS.into(),
-            },
-            3 => Event::RelationAdd {
-                relation: Relation {
-                    id: relation_id(&id(a), &format!("r{c}"), &id(b)),
-                    from_id: id(a),
-                    to_id: id(b),
-                    relation_type: format!("R{c}"),
-                    created_at: TS.into(),
-                },
-                ts: TS.into(),
-            },
-            4 if c == 0 => Event::EntityDelete { entity_id: id(a), ts: TS.into() },
-            4 => Event::RelationRemove {
-                from_id: id(a),
-                to_id: id(b),
-                relation_type: format!("r{c}"),
-                ts: TS.into(),
-            },
-            _ => Event::ObservationDelete {
-                entity_id: id(a),
-                observation_id: observation_id("", &format!("o{b}"), TS),
-                ts: TS.into(),
-            },
-        });
-        proptest::collection::vec(event, 0..60)
-    }
-
-    fn fold(events: &[Event]) -> GraphState {
-        let mut state = GraphState::default();
-        events.iter().cloned().for_each(|event| state.apply(event));
-        state
-    }
-
-    /// The fold as the format defines it, without any index.
-    fn naive(events: &[Event]) -> (Vec<Entity>, Vec<Observation>, Vec<Relation>) {
-        fn put<T: Row + Clone>(rows: &mut Vec<T>, row: &T) {
-            match rows.iter_mut().find(|old| old.id() == row.id()) {
-                Some(old) => *old = row.clone(),
-                None => rows.push(row.clone()),
-            }
-        }
-        let (mut entities, mut observations, mut relations) = (Vec::new(), Vec::new(), Vec::new());
-        for event in events {
-            match event {
-                Event::EntityUpsert { entity, .. } => put(&mut entities, entity),
-                Event::ObservationAdd { observation, .. } => put(&mut observations, observation),
-                Event::RelationAdd { relation, .. } => put(&mut relations, relation),
-                Event::RelationRemove { from_id, to_id, relation_type, .. } => {
-                    let id = relation_id(from_id, relation_type, to_id);
-                    relations.retain(|one: &Relation| one.id != id);
-                }
-                Event::EntityDelete { entity_id, .. } => {
-                    entities.retain(|one: &Entity| one.id != *entity_id);
-                    observations.retain(|one: &Observation| one.entity_id != *entity_id);
-                    relations.retain(|one: &Relation| one.from_id != *entity_id && one.to_id != *entity_id);
-                }
-                Event::ObservationDelete { observation_id, .. } => {
-                    observations.retain(|one: &Observation| one.id != *observation_id);
-                }
-                Event::SnapshotWritten { .. } => {}
-            }
-        }
-        (entities, observations, relations)
-    }
-
-    proptest! {
-        #[test]
-        fn the_state_is_the_fold_of_the_events(events in events()) {
-            let state = fold(&events);
-            let (entities, observations, relations) = naive(&events);
-            prop_assert!(state.entities().eq(&entities));
-            prop_assert!(state.observations().eq(&observations));
-            prop_assert!(state.relations().eq(&relations));
-            for n in 0..6 {
-                let id = entity_id(&format!("e{n}"), "t");
-                prop_assert!(state.observations_of(&id).eq(observations.iter().filter(|one| one.entity_id == id)));
-                prop_assert!(
-                    state.relations_of(&id).eq(relations.iter().filter(|one| one.from_id == id || one.to_id == id))
-                );
-                let name = format!("e{n}");
-                prop_assert!(state.named(&name).eq(entities.iter().filter(|one| one.name == name)));
-            }
-        }
-
-        #[test]
-        fn compaction_keeps_the_state_and_what_is_not_understood(
-            events in events(),
-            unknown in proptest::collection::vec("\\{\"type\":\"future[a-z]{0,5}\"\\}|[a-z{]{1,9}", 0..5),
-        ) {
-            let state = fold(&events);
-            let mut log = Vec::new();
-            let lines = write_compacted(&state, unknown.iter().map(String::as_bytes), TS, &mut log).unwrap();
-            let text = String::from_utf8(log).unwrap();
-            prop_assert_eq!(text.lines().count(), lines);
-            let mut again = GraphState::default();
-            let mut kept = Vec::new();
-            for line in text.lines() {
-                match read_line(line.as_bytes()) {
-                    Line::Event(event) => again.apply(event),
-                    Line::Unknown(_) => kept.push(line.to_owned()),
-                    Line::Marker | Line::SnapshotWritten | Line::Blank => {}
-                }
-            }
-            prop_assert_eq!(again, state);
-            prop_assert_eq!(kept, unknown);
-        }
-
-        #[test]
-        fn changes_name_all_that_differs(first in events(), then in events()) {
-            let before = fold(&first);
-            let mut after = before.clone();
-            then.into_iter().for_each(|event| after.apply(event));
-            let touched: Vec<&Touched> = after.changes_since(before.generation()).unwrap().collect();
-            for (old, new) in [(&before, &after), (&after, &before)] {
-                for one in old.entities().filter(|one| new.entity(&one.id) != Some(*one)) {
-                    prop_assert!(touched.contains(&&Touched::Entity(one.id.clone())));
-                }
-                for one in old.observations().filter(|one| new.observation(&one.id) != Some(*one)) {
-                    prop_assert!(touched.contains(&&Touched::Observation(one.id.clone())));
-                }
-                for one in old.relations().filter(|one| new.relation(&one.id) != Some(*one)) {
-                    prop_assert!(touched.contains(&&Touched::Relation(one.id.clone())));
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_cursor_that_is_too_old_or_of_another_log_is_told_to_look_at_everything() {
-        let mut state = GraphState::default();
-        for n in 0..=REMEMBERED_CHANGES {
-            let (entity_id, text) = (entity_id("e", "t"), n.to_string());
-            let observation = Observation {
-                id: observation_id(&entity_id, &text, TS),
-                entity_id,
-                text,
-                source: None,
-                timestamp: TS.into(),
-                author: None,
-            };
-            state.apply(Event::ObservationAdd { observation, ts: TS.into() });
-        }
-        assert!(state.changes_since(0).is_none());
-        assert_eq!(state.changes_since(1).unwrap().count(), REMEMBERED_CHANGES);
-        assert_eq!(state.changes_since(state.generation()).unwrap().count(), 0);
-        let reloaded = GraphState::default().following(&state);
-        assert!(reloaded.changes_since(state.generation()).is_none());
-        assert!(state.changes_since(reloaded.generation()).is_none());
-    }
 }

@@ -11,11 +11,11 @@ use crate::clock::iso_millis;
 use crate::error::GraphError;
 use crate::graph::ids::trim;
 
-/// Normalises the timestamp of a new observation: RFC 3339 becomes UTC with milliseconds, a plain date stays as it is
-/// (its id is then the one that existing logs have).
+/// Normalises the timestamp of a new observation: RFC 3339 becomes UTC with milliseconds; a plain date does not
+/// change, so that ids equal those in existing logs.
 ///
 /// # Errors
-/// It is neither.
+/// It has neither form.
 pub fn parse_new(text: &str) -> Result<String, GraphError> {
     let text = trim(text);
     let normal = if is_plain_date(text) {
@@ -30,13 +30,13 @@ pub fn parse_new(text: &str) -> Result<String, GraphError> {
     })
 }
 
-/// The moment that a stored timestamp means, in milliseconds since 1970 UTC; none if it is no date in any sense.
+/// The moment of a stored timestamp, in milliseconds since 1970 UTC; `None` if it cannot be parsed as a date.
 #[must_use]
 pub fn instant(text: &str) -> Option<i64> {
     text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond).or_else(|| Legacy::default().parse(text))
 }
 
-/// The timestamp one millisecond after one that [`iso_millis`] wrote; none after the end of time.
+/// The timestamp one millisecond after one of [`iso_millis`]; `None` after the last representable time.
 pub(super) fn next_millisecond(stamp: &str) -> Option<String> {
     let at: Timestamp = stamp.parse().ok()?;
     at.checked_add(jiff::SignedDuration::from_millis(1)).ok().map(iso_millis)
@@ -50,7 +50,7 @@ fn is_plain_date(text: &str) -> bool {
         })
 }
 
-/// The forgiving parser: numbers, month names and zone words in nearly any order.
+/// The lenient parser: numbers, month names and zone words in nearly any order.
 #[derive(Default)]
 struct Legacy {
     days: Vec<i64>,
@@ -136,7 +136,7 @@ impl Legacy {
             self.time.push(value);
             self.time_open = next == Some('.');
         } else if self.time_open && self.time.len() == 3 {
-            // Only the first three decimals count; fewer are tenths and hundredths.
+            // Only the first three decimals count.
             let decimals: String = digits.chars().chain("00".chars()).take(3).collect();
             self.millis = decimals.parse().unwrap_or(0);
             self.time_open = false;
@@ -163,7 +163,7 @@ impl Legacy {
                 self.zone = Some(hours * 60);
             }
         } else if self.read_number {
-            // Words before the first number (a weekday, a label) say nothing; after it they make it no date.
+            // Words before the first number (a weekday, a label) are ignored; after it they make the date invalid.
             return None;
         }
         Some(())
@@ -219,7 +219,8 @@ impl Legacy {
     }
 }
 
-/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar; a day past the end of its month runs over.
+/// Days from 1970-01-01 to a date of the proleptic Gregorian calendar; a day past the end of its month counts into
+/// the next month.
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -266,7 +267,7 @@ mod tests {
     #[case("2020 or so")]
     #[case("yesterday")]
     #[case("2020-01-01T25:00:00")]
-    fn what_is_no_date_in_any_sense_is_none(#[case] text: &str) {
+    fn texts_that_are_not_dates_have_no_instant(#[case] text: &str) {
         assert_eq!(instant(text), None);
     }
 
@@ -291,14 +292,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_accepted_as_new_can_be_loaded_again(text in "\\PC{0,12}|[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2}))?") {
+        fn accepted_new_timestamps_can_be_loaded(text in "\\PC{0,12}|[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2}))?") {
             if let Ok(stamp) = parse_new(&text) {
                 prop_assert!(instant(&stamp).is_some());
             }
         }
 
         #[test]
-        fn no_text_makes_the_loose_parser_fail(text in "\\PC{0,40}") {
+        fn the_lenient_parser_never_panics(text in "\\PC{0,40}") {
             let _ = instant(&text);
         }
     }

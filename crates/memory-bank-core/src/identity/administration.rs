@@ -1,5 +1,5 @@
-//! Commands of operators, directly on the database: users, projects, members and their keys. There is no caller: the
-//! owner of the database's connection string is the operator.
+//! Commands of operators, directly on the database: users, projects, members and their keys. They have no caller:
+//! possession of the database's connection string authorises the operator.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ pub enum AdminError {
         /// The requested name.
         name: String,
     },
-    /// It exists already.
+    /// The object exists already.
     #[error("the {kind} `{name}` exists already")]
     Exists {
         /// `user` or `project`.
@@ -36,14 +36,14 @@ pub enum AdminError {
     Store(#[from] StoreError),
 }
 
-/// A user to make.
+/// A user to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewUser {
     /// Id to use.
     pub id: UserId,
     /// A unique name.
     pub name: String,
-    /// An address, if wanted.
+    /// An e-mail address.
     pub email: Option<String>,
 }
 
@@ -56,11 +56,11 @@ pub struct UserRecord {
     pub name: String,
     /// The address.
     pub email: Option<String>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
-/// A project to make.
+/// A project to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewProject {
     /// Id to use.
@@ -80,7 +80,7 @@ pub struct ProjectRecord {
     pub slug: String,
     /// The name for people.
     pub name: String,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
 }
 
@@ -100,7 +100,7 @@ pub struct Bootstrapped {
     pub user: UserRecord,
     /// The project.
     pub project: ProjectRecord,
-    /// The key, always a new one.
+    /// The new key.
     pub key: KeyRecord,
 }
 
@@ -115,13 +115,13 @@ pub trait Administration: Send + Sync {
         key: &NewKey,
     ) -> Result<Bootstrapped, AdminError>;
 
-    /// Makes a user.
+    /// Creates a user.
     async fn create_user(&self, user: &NewUser) -> Result<UserRecord, AdminError>;
 
     /// All users, by name.
     async fn users(&self) -> Result<Vec<UserRecord>, AdminError>;
 
-    /// Makes a project, owned by the user of this name.
+    /// Creates a project, owned by the user of this name.
     async fn create_project(&self, project: &NewProject, owner: &str) -> Result<ProjectRecord, AdminError>;
 
     /// All projects, by slug.
@@ -130,7 +130,8 @@ pub trait Administration: Send + Sync {
     /// Makes the user a member with this role, or changes the role. A project keeps at least one owner.
     async fn set_member(&self, project: &str, user: &str, role: Role) -> Result<MemberRecord, AdminError>;
 
-    /// Ends a membership. A project keeps at least one owner. Returns the keys that this made void, for caches.
+    /// Ends a membership. A project keeps at least one owner. Returns the keys that become invalid, for invalidation
+    /// of caches.
     async fn remove_member(&self, project: &str, user: &str) -> Result<Vec<Revoked>, AdminError>;
 
     /// The members of a project, by name.
@@ -142,10 +143,10 @@ pub trait Administration: Send + Sync {
     /// The keys of a project with the names of their users, newest first; with `all`, revoked and expired ones too.
     async fn keys(&self, project: &str, all: bool) -> Result<Vec<(String, KeyRecord)>, AdminError>;
 
-    /// The keys of a member in a project that are not void, for caches.
+    /// The active keys of a member in a project, for invalidation of caches.
     async fn member_keys(&self, project: &str, user: &str) -> Result<Vec<Revoked>, AdminError>;
 
-    /// A key of whatever project.
+    /// A key of any project.
     async fn key(&self, id: KeyId) -> Result<KeyRecord, AdminError>;
 
     /// Revokes a key.

@@ -1,4 +1,4 @@
-//! Stored keys: the look-up by a server, and the management by owners.
+//! Stored keys: look-up by servers, management by owners.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -10,11 +10,11 @@ use crate::identity::{Environment, KeyHash};
 /// The result of looking up a key's hash: everything that a request needs, in one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyIdentity {
-    /// The caller that the key makes: user, project, role, scopes, key and the user's name.
+    /// The caller with this key: user, project, role, scopes, key and the user's name.
     pub caller: Caller,
-    /// Requests a minute; 0 = unlimited.
+    /// Requests per minute; 0 = unlimited.
     pub rate_limit: u32,
-    /// From then on the key is void.
+    /// When the key expires.
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
@@ -27,25 +27,25 @@ pub struct KeyUse {
     pub key: KeyId,
     /// The hash of the presented key.
     pub proof: KeyHash,
-    /// When it was used last.
+    /// When it was last used.
     pub at: Timestamp,
 }
 
-/// Finds keys, across all projects. It takes no caller, since it is what makes one.
+/// Finds keys, across all projects. It takes no caller, since it provides the caller.
 #[async_trait]
 pub trait KeyDirectory: Send + Sync {
-    /// The key of this hash, also if it is revoked or expired; none if there is no such key, or if its user is no
-    /// longer a member of its project.
+    /// The key of this hash, even if revoked or expired; `None` if there is no such key, or if its user is no longer
+    /// a member of its project.
     async fn find(&self, hash: &KeyHash) -> Result<Option<KeyIdentity>, StoreError>;
 
-    /// Whether a look-up costs no more than one in a cache, so that no cache has to be asked and believed before.
+    /// Whether a look-up is as cheap as a cache, so that caches are not used.
     fn is_local(&self) -> bool {
         false
     }
 
-    /// Notes when keys were used last. Called for many at once, now and then; a later time is never replaced by an
-    /// earlier one.
-    async fn note_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError>;
+    /// Records when keys were last used. Called periodically for many keys at once; a later time is never replaced by
+    /// an earlier one.
+    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError>;
 }
 
 /// A key as its owner sees it.
@@ -53,34 +53,34 @@ pub trait KeyDirectory: Send + Sync {
 pub struct KeyRecord {
     /// Its id.
     pub id: KeyId,
-    /// The first 12 characters.
+    /// The first 12 characters of the key.
     pub prefix: String,
     /// A name for it.
     pub label: Option<String>,
     /// Empty = everything that the user's role grants.
     pub scopes: Vec<Right>,
-    /// Requests a minute; 0 = unlimited.
+    /// Requests per minute; 0 = unlimited.
     pub rate_limit: u32,
-    /// When it was used last, within a minute or so.
+    /// When it was last used, accurate to about a minute.
     pub last_used_at: Option<Timestamp>,
-    /// From then on it is void.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
 }
 
 impl KeyRecord {
-    /// The purpose of the key, from its prefix.
+    /// The purpose of the key, by its prefix.
     #[must_use]
     pub fn environment(&self) -> Environment {
         Environment::of_prefix(&self.prefix)
     }
 
-    /// Until when a key that replaces this one at `now` works: a key with a term gets the same term again.
+    /// The expiry of a key that replaces this one at `now`: it gets the same validity period.
     #[must_use]
-    pub fn renewed_until(&self, now: Timestamp) -> Option<Timestamp> {
+    pub fn renewed_expiry(&self, now: Timestamp) -> Option<Timestamp> {
         let term = self.expires_at?.duration_since(self.created_at);
         now.checked_add(term).ok()
     }
@@ -102,30 +102,30 @@ impl KeyRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyStatus {
-    /// It does.
+    /// The section has one.
     Active,
     /// It was revoked.
     Revoked,
-    /// Its time is over.
+    /// It has expired.
     Expired,
 }
 
-/// A key to store. The plain key stays with whoever made it.
+/// A key to store. The plain key stays with its creator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewKey {
     /// Its id.
     pub id: KeyId,
     /// The hash.
     pub hash: KeyHash,
-    /// The first 12 characters.
+    /// The first 12 characters of the key.
     pub prefix: String,
     /// A name for it.
     pub label: Option<String>,
     /// Empty = everything that the user's role grants.
     pub scopes: Vec<Right>,
-    /// Requests a minute; 0 = unlimited.
+    /// Requests per minute; 0 = unlimited.
     pub rate_limit: u32,
-    /// From then on it is void.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
     /// Now.
     pub created_at: Timestamp,
@@ -142,7 +142,7 @@ pub struct KeyChange {
     pub rate_limit: Option<u32>,
 }
 
-/// A key that was changed or revoked, with the hash under which caches know it.
+/// A key that was changed or revoked, with the hash by which caches store it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revoked {
     /// The key as it is now.
@@ -151,11 +151,11 @@ pub struct Revoked {
     pub hash: KeyHash,
 }
 
-/// Why a key was not made or changed.
+/// Why a key was not created or changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// There are as many keys as a project may have.
+    /// The project has the most keys that are allowed.
     #[error("a project may have {0} active keys; revoke one first")]
     TooMany(usize),
     /// The store failed.
@@ -163,11 +163,11 @@ pub enum KeyError {
     Store(#[from] StoreError),
 }
 
-/// Manages the keys of the caller in the caller's project. Whether the caller may, is checked before (admin right for
-/// changes) and, on PostgreSQL, by the policies once more. Another user's or project's key is the same as none.
+/// Manages the keys of the caller in the caller's project. The rights are checked before (admin for changes) and, on
+/// PostgreSQL, by the policies, too. Keys of other users and projects are treated like missing ones.
 #[async_trait]
 pub trait KeyStore: Send + Sync {
-    /// The caller's keys, newest first: all that are good, and of the others the newest, at most 2,000 together.
+    /// The caller's keys, newest first: all active ones, and the newest others, at most 2,000 together.
     async fn list(&self, caller: &Caller, include_revoked: bool) -> Result<Vec<KeyRecord>, StoreError>;
 
     /// Stores a key.
@@ -181,12 +181,12 @@ pub trait KeyStore: Send + Sync {
         change: &KeyChange,
     ) -> Result<Option<Revoked>, StoreError>;
 
-    /// Revokes a key; none if it is unknown, another's, or revoked already.
+    /// Revokes a key; `None` if it is unknown, foreign, or revoked already.
     async fn revoke(&self, caller: &Caller, id: KeyId, now: Timestamp)
     -> Result<Option<Revoked>, StoreError>;
 
-    /// Replaces a key that is not revoked, in one transaction: the old one is revoked at `key.created_at`, and the new
-    /// one takes over its label, scopes and limit (those of `key` do not count; `expires_at` does).
+    /// Replaces a key that is not revoked, in one transaction: the old one is revoked at `key.created_at`, and the
+    /// new one gets its label, scopes and limit (those of `key` are ignored, except `expires_at`).
     async fn rotate(
         &self,
         caller: &Caller,

@@ -1,4 +1,4 @@
-//! The secret of a key: its form, its creation, and its hash, the only stored form.
+//! The secret of a key: its form, its generation, and its hash, which is the only stored form.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,9 +11,9 @@ use crate::clock::Entropy;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// How many random characters follow the prefix: 190 bits.
 const RANDOM_CHARS: usize = 32;
-/// How many characters of a key are kept to recognise it by.
+/// How many characters of a key are stored, to recognise it.
 const PREFIX_CHARS: usize = 12;
-/// The longest text that is taken for a key at all, in bytes.
+/// The longest text that is parsed as a key, in bytes.
 const LONGEST: usize = 128;
 
 /// The purpose of a key. The word is part of the key; nothing else depends on it.
@@ -28,7 +28,7 @@ pub enum Environment {
 }
 
 impl Environment {
-    /// What a key that begins so is meant for.
+    /// The purpose of keys with this prefix.
     #[must_use]
     pub fn of_prefix(prefix: &str) -> Self {
         if prefix.starts_with(Self::Test.prefix()) { Self::Test } else { Self::Live }
@@ -52,14 +52,14 @@ pub struct PlainKey(String);
 pub struct MalformedKey;
 
 impl PlainKey {
-    /// Makes a key of 32 random base62 characters, each equally likely.
+    /// Generates a key of 32 random base62 characters, each equally likely.
     #[must_use]
     pub fn generate(environment: Environment, entropy: &dyn Entropy) -> Self {
         let mut key = environment.prefix().to_owned();
         let whole = key.len() + RANDOM_CHARS;
         while key.len() < whole {
             // The bytes 6 and 8 of a random id hold its version and variant; the others are random. Of 64 values two
-            // are thrown away, so that no character is likelier than another.
+            // are discarded, so that all characters are equally likely.
             let id = entropy.id().into_bytes();
             let random =
                 id.iter().enumerate().filter(|(at, _)| *at != 6 && *at != 8).map(|(_, byte)| byte & 63);
@@ -93,7 +93,7 @@ impl PlainKey {
 impl FromStr for PlainKey {
     type Err = MalformedKey;
 
-    /// Accepts a text in the form of a key; whether the key exists, its hash decides.
+    /// Accepts a text in the form of a key. Whether the key exists is checked by its hash.
     fn from_str(text: &str) -> Result<Self, MalformedKey> {
         let random = [Environment::Live, Environment::Test]
             .into_iter()
@@ -117,13 +117,13 @@ impl fmt::Debug for PlainKey {
 pub struct KeyHash([u8; 32]);
 
 impl KeyHash {
-    /// The hash of anything.
+    /// The hash of these bytes.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// A hash as it is stored.
+    /// A stored hash.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_look_like_a_key_is_refused() {
+    fn malformed_keys_are_refused() {
         for text in ["", "mbmcp_live_", "mbmcp_prod_abc", "live_abc", "mbmcp_live_a b", "mbmcp_live_ä"] {
             assert_eq!(text.parse::<PlainKey>(), Err(MalformedKey), "{text}");
         }
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_survives_its_hexadecimal_form() {
+    fn a_hash_round_trips_through_hexadecimal() {
         let hash = "mbmcp_live_secret".parse::<PlainKey>().unwrap().hash();
         assert_eq!(KeyHash::from_hex(&hash.to_hex()), Some(hash));
         assert_eq!(KeyHash::from_hex("zz"), None);

@@ -1,5 +1,5 @@
-//! The rules files of the modes (`.mcprules-<mode>`): reading them leniently, writing them correctly, and deciding
-//! whether a command starts "Update Memory Bank" (UMB). A store knows where the files are.
+//! The rules files of the modes (`.mcprules-<mode>`): lenient parsing, templates, and whether a command starts
+//! "Update Memory Bank" (UMB). Stores know the location of the files.
 
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
@@ -9,20 +9,20 @@ use crate::limits;
 use crate::mode::Mode;
 use crate::store::ModeRules;
 
-/// How the names of rules files begin; behind it is the mode. The first that exists counts.
+/// The prefixes of the names of rules files, followed by the mode. The first existing file counts.
 pub const RULES_PREFIXES: [&str; 2] = [".mcprules-", ".clinerules-"];
 
-/// What starts UMB where a project has no rules of its own: the words themselves, never a part of another word.
+/// The pattern that starts UMB in projects without rules: whole words only.
 pub const DEFAULT_UMB_TRIGGER: &str = r"\b(umb|update memory bank)\b";
 
-/// The largest compiled trigger, in bytes: a rules file comes from whoever wrote the repository.
+/// The largest compiled trigger, in bytes, since rules files come from untrusted repositories.
 const PATTERN_BYTES: usize = 256 * 1024;
 
-/// The most brackets of a rules file that open: the time to read nested ones grows with the square of their number.
+/// The most opening brackets of a rules file: the time to parse nested ones is quadratic.
 const BRACKETS: usize = 1000;
 
-/// Reads a rules file, YAML or JSON. Nothing is used but the mode, the presence of `instructions.general` and the
-/// trigger of `instructions.umb`, so nothing else is checked.
+/// Parses a rules file, YAML or JSON. It uses and checks only the mode, the presence of `instructions.general` and
+/// the trigger of `instructions.umb`.
 #[must_use]
 pub fn parse_rules(mode: Mode, text: &str) -> ModeRules {
     if text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > BRACKETS {
@@ -43,8 +43,8 @@ pub fn parse_rules(mode: Mode, text: &str) -> ModeRules {
     }
 }
 
-/// Whether this command starts UMB under these rules. Without usable rules the [default](DEFAULT_UMB_TRIGGER) holds;
-/// rules without a trigger start nothing; a trigger that is no expression gives way to the default.
+/// Whether this command starts UMB under these rules. Without valid rules, and with a trigger that is not a valid
+/// expression, the [default](DEFAULT_UMB_TRIGGER) applies; rules without a trigger start nothing.
 #[must_use]
 pub fn starts_umb(rules: &ModeRules, command: &str) -> bool {
     let pattern = match rules {
@@ -55,7 +55,7 @@ pub fn starts_umb(rules: &ModeRules, command: &str) -> bool {
     pattern.or_else(|| compile(DEFAULT_UMB_TRIGGER)).is_some_and(|pattern| pattern.is_match(command))
 }
 
-/// The rules file that a project gets for this mode when it has none.
+/// The rules file for projects that have none for this mode.
 #[must_use]
 pub fn rules_template(mode: Mode) -> String {
     let mut text = format!("mode: {mode}\n\ninstructions:\n  general:\n");
@@ -96,8 +96,8 @@ struct Umb {
     trigger: Option<String>,
 }
 
-/// The original's files have the pattern in double quotes, which turns `\b` into a backspace, and an inline flag that
-/// its own engine refuses.
+/// The TypeScript server's files have the pattern in double quotes, which turns `\b` into a backspace, and an inline
+/// flag that its engine refuses.
 fn repair(trigger: &str) -> String {
     trigger.replace('\u{8}', r"\b").replace("(?i)", "")
 }
@@ -251,7 +251,7 @@ mod tests {
     #[case("", false)]
     fn only_whole_words_start_umb(#[case] command: &str, #[case] starts: bool) {
         assert_eq!(starts_umb(&ModeRules::Absent, command), starts);
-        // The original's file: `\b` in double quotes is a backspace, and `(?i)` stands in front.
+        // The TypeScript server's file: `\b` in double quotes is a backspace, and the pattern begins with `(?i)`.
         assert_eq!(starts_umb(&parse_rules(Mode::Code, ORIGINAL), command), starts);
     }
 
@@ -276,7 +276,7 @@ mod tests {
     #[case("mode: code\ninstructions: {}\n")]
     #[case("mode: code\n")]
     #[case("")]
-    fn a_file_that_cannot_be_used_says_why(#[case] text: &str) {
+    fn an_invalid_file_has_its_error(#[case] text: &str) {
         assert!(
             matches!(parse_rules(Mode::Code, text), ModeRules::Invalid(why) if !why.is_empty()),
             "{text}"
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_made_to_be_expensive_is_read_in_no_time() {
+    fn a_malicious_file_is_parsed_fast() {
         let anchored = format!("x: &x [{}]\n", ["y"; 9_000].join(","));
         let repeated =
             format!("mode: code\n{anchored}instructions:\n  general: [{}]\n", ["*x"; 9_000].join(","));
@@ -299,7 +299,7 @@ mod tests {
     #[case("(")]
     #[case("(?=umb)")]
     #[case("(a{1000}){1000}")]
-    fn a_trigger_that_cannot_be_compiled_gives_way_to_whole_words(#[case] pattern: &str) {
+    fn an_invalid_trigger_is_replaced_by_the_default(#[case] pattern: &str) {
         let rules = ModeRules::Valid { umb_trigger: Some(pattern.to_owned()) };
         assert!(starts_umb(&rules, "do umb"));
         assert!(!starts_umb(&rules, "plumber"));

@@ -1,6 +1,6 @@
 //! Short and long names of the same thing, as software developers write them.
 
-/// Synonyms; each stands for the others of its line.
+/// Synonyms, one group per line.
 const SAME: [&str; 34] = [
     "k8s kubernetes",
     "i18n internationalization internationalisation",
@@ -38,7 +38,7 @@ const SAME: [&str; 34] = [
     "approx approximately",
 ];
 
-/// The other names of a word in lower case.
+/// The synonyms of a word in lower case.
 pub(super) fn aliases_of(word: &str) -> impl Iterator<Item = &'static str> {
     SAME.iter()
         .filter(move |line| line.split(' ').any(|name| name == word))

@@ -4,26 +4,26 @@
 use std::collections::{HashMap, HashSet};
 
 use super::index::{EntityHit, GraphHits, Index, MatchedIn, ObservationHit};
-use crate::graph::bounded::{Fitting, entity_bytes, observation_bytes, relation_bytes};
+use crate::graph::bounded::{BoundedItems, entity_bytes, observation_bytes, relation_bytes};
 use crate::graph::ids::normalise;
 use crate::graph::state::GraphState;
 use crate::graph::{Entity, Observation};
 use crate::limits;
 use crate::store::{EntityFound, GraphFound, GraphSearch, ObservationFound, RelationFound};
 
-/// How many of its newest observations stand with an entity of which none was found.
+/// How many of the newest observations are shown with an entity without matching ones.
 const NEWEST: usize = 5;
 /// The share of a reply's bytes that the observations of one entity may have, as a divisor.
 const ENTITY_SHARE: usize = 4;
-/// What everything scores when everything is asked for.
+/// The score of all results if everything is requested.
 const FULL: f64 = 100.0;
 
-/// Searches a graph that is held in memory; `index` follows it. Entities with their neighbours and relations are loaded
-/// into half of the bytes each, observations into as many; what is left is counted.
+/// Searches a graph that is held in memory; `index` follows it. Entities with their neighbours, and relations, take
+/// at most half of the bytes each, observations at most all; omitted ones are counted.
 #[must_use]
 pub fn search_graph(graph: &GraphState, index: &Index, wanted: &GraphSearch) -> GraphFound {
     let skip = wanted.skip;
-    // Both lists are ranked as far as the page goes that is further on.
+    // Both lists are ranked up to the end of the later page.
     let limit = wanted.limit.saturating_add(skip.entities.max(skip.observations));
     let mut hits = match &wanted.query {
         Some(query) => index.search_graph(query, limit),
@@ -34,7 +34,7 @@ pub fn search_graph(graph: &GraphState, index: &Index, wanted: &GraphSearch) -> 
         || hits.observations.len() > wanted.limit.saturating_add(skip.observations);
     hits.entities = hits.entities.into_iter().skip(skip.entities).take(wanted.limit).collect();
     let mut matching: HashMap<&str, Vec<&Observation>> = HashMap::new();
-    let mut observations = Fitting::new(wanted.bytes);
+    let mut observations = BoundedItems::new(wanted.bytes);
     for (order, (place, hit)) in (0..).zip(hits.observations.iter().enumerate()) {
         let Some(observation) = graph.observation(&hit.id) else { continue };
         if wanted.query.is_some() {
@@ -46,7 +46,7 @@ pub fn search_graph(graph: &GraphState, index: &Index, wanted: &GraphSearch) -> 
         }
     }
     let shown = Shown { graph, index, wanted, matching };
-    let mut entities = Fitting::new(wanted.bytes / 2);
+    let mut entities = BoundedItems::new(wanted.bytes / 2);
     for (order, hit) in (0..).zip(&hits.entities) {
         let Some(entity) = graph.entity(&hit.id) else { continue };
         let observations = shown.observations(entity);
@@ -57,7 +57,7 @@ pub fn search_graph(graph: &GraphState, index: &Index, wanted: &GraphSearch) -> 
     let (entities, entities_left) = entities.offered();
     let taken: usize = entities.iter().map(|(_, facts, entity)| weight(entity, facts)).sum();
     let mut neighbours =
-        Fitting::new(if entities_left > 0 { 0 } else { (wanted.bytes / 2).saturating_sub(taken) });
+        BoundedItems::new(if entities_left > 0 { 0 } else { (wanted.bytes / 2).saturating_sub(taken) });
     for (order, entity) in (0..).zip(near.iter().filter_map(|id| graph.entity(id))) {
         let observations = shown.observations(entity);
         neighbours.offer(order, (observations.items, entity), entity_bytes(entity) + observations.bytes);
@@ -114,26 +114,26 @@ fn weight(entity: &Entity, observations: &[&Observation]) -> usize {
     entity_bytes(entity) + observations.iter().map(|one| observation_bytes(one)).sum::<usize>()
 }
 
-/// Chooses the observations that stand with an entity.
+/// Selects the observations that are shown with an entity.
 struct Shown<'a> {
     graph: &'a GraphState,
     index: &'a Index,
     wanted: &'a GraphSearch,
-    /// Those that were found, by entity, best first.
+    /// The matching observations, by entity, best first.
     matching: HashMap<&'a str, Vec<&'a Observation>>,
 }
 
-/// Observations of one entity, and what they take.
+/// Observations of one entity, and their size in bytes.
 struct Facts<'a> {
     items: Vec<&'a Observation>,
     bytes: usize,
 }
 
 impl<'a> Shown<'a> {
-    /// Those that were found, or else the newest, as far as they fit into a part of the reply: a hub is to come with some of
-    /// its facts rather than not at all.
+    /// The matching observations, else the newest, as far as they fit into a part of the reply, so that an entity
+    /// with many observations is shown with some of them.
     fn observations(&self, entity: &'a Entity) -> Facts<'a> {
-        let mut facts = Fitting::new(self.wanted.bytes / ENTITY_SHARE);
+        let mut facts = BoundedItems::new(self.wanted.bytes / ENTITY_SHARE);
         let is_name = self
             .wanted
             .query
@@ -155,7 +155,7 @@ impl<'a> Shown<'a> {
     }
 }
 
-/// The newest observations of an entity. The index has read all times already; the graph would read them again.
+/// The newest observations of an entity. The index has parsed all timestamps already.
 fn newest<'a>(graph: &'a GraphState, index: &Index, id: &str) -> Vec<&'a Observation> {
     match index.newest_observations(id, NEWEST) {
         Some(ids) => ids.into_iter().filter_map(|id| graph.observation(id)).collect(),
@@ -179,7 +179,7 @@ fn everything(graph: &GraphState, limit: usize) -> GraphHits {
     GraphHits { entities, observations, more: stats.entity_count > limit || stats.observation_count > limit }
 }
 
-/// The entities that are at most `depth` relations away, nearest first; and whether there are more than the bound.
+/// The entities at most `depth` relations away, nearest first; and whether there are more than the bound.
 fn neighbours<'a>(graph: &'a GraphState, found: &[&'a str], depth: u32) -> (Vec<&'a str>, bool) {
     let mut reached: HashSet<&str> = found.iter().copied().collect();
     let mut edge: Vec<&str> = found.to_vec();
@@ -203,8 +203,8 @@ fn neighbours<'a>(graph: &'a GraphState, found: &[&'a str], depth: u32) -> (Vec<
     (near, false)
 }
 
-/// All relations that touch what was found, and those among the neighbours, as far as they fit; how many are left; and
-/// whether there are more than the bound.
+/// All relations that touch the results, and those among the neighbours, as far as they fit; the number of omitted
+/// ones; and whether there are more than the bound.
 fn relations(
     graph: &GraphState,
     found: &[&str],
@@ -217,7 +217,7 @@ fn relations(
         inside.contains(relation.from_id.as_str()) && inside.contains(relation.to_id.as_str())
     });
     let mut seen = HashSet::new();
-    let mut shown = Fitting::new(bytes);
+    let mut shown = BoundedItems::new(bytes);
     let mut more = false;
     for relation in touching.chain(among) {
         if !seen.insert(relation.id.as_str()) {
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted_and_a_hub_comes_with_some_of_its_facts() {
+    fn omitted_items_are_counted_and_a_hub_comes_with_some_observations() {
         let mut state = GraphState::default();
         let facts: Vec<String> =
             (0..50).map(|number| format!("word {number} {}", "x".repeat(1000))).collect();

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 /// A date in a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundDate {
-    /// Where it stands, in bytes.
+    /// Its offset, in bytes.
     pub start: usize,
     /// Where it ends.
     pub end: usize,
@@ -20,9 +20,9 @@ pub struct FoundDate {
     pub month: i8,
     /// The day, if it is named.
     pub day: Option<i8>,
-    /// Month and day if they may also be meant the other way round, as in `11/03/2026`.
+    /// Month and day in the other reading of an ambiguous date such as `11/03/2026`.
     pub other: Option<(i8, i8)>,
-    /// The time of day behind it, in seconds.
+    /// The time of day after it, in seconds.
     pub seconds: u32,
 }
 
@@ -39,7 +39,7 @@ impl FoundDate {
         Some(midnight + i64::from(self.seconds))
     }
 
-    /// The terms under which the date is found: the day, the day of any year, the month.
+    /// The terms of the date: the day, the day of any year, the month.
     pub(super) fn terms(&self) -> Vec<String> {
         let mut terms = Vec::new();
         let mut days = |month: i8, day: i8| match self.year {
@@ -61,7 +61,7 @@ impl FoundDate {
         terms
     }
 
-    /// The terms by which a query for this date finds it, best first.
+    /// The terms that a query for this date searches, best first.
     pub(super) fn wanted(&self) -> Vec<String> {
         let mut terms = Vec::new();
         let mut days = |month: i8, day: i8| {
@@ -84,7 +84,7 @@ impl FoundDate {
     }
 }
 
-/// The names of months and what they begin with, in the languages of [`super::language::Language`].
+/// The names of months and their abbreviations, in the languages of [`super::language::Language`].
 const MONTHS: [&str; 12] = [
     "january jan januar jänner janvier janv enero ene janeiro gennaio gen января январь янв stycznia styczeń",
     "february feb februar février févr fév febrero fevereiro fev febbraio febr февраля февраль фев lutego luty",
@@ -115,9 +115,9 @@ enum Kind {
         digits: usize,
     },
     Month(i8),
-    /// `de`, `of`, `st`: what may stand inside of a date.
+    /// `de`, `of`, `st`: words that may be part of a date.
     Filler,
-    /// A word with a meaning of its own in dates of Chinese, Japanese and Korean.
+    /// The unit of a number in Chinese, Japanese and Korean dates.
     Unit(char),
     Word,
     Sign(char),
@@ -142,7 +142,7 @@ pub fn dates_in(text: &str) -> Vec<FoundDate> {
     let mut at = 0;
     while at < tokens.len() {
         let rest = tokens.get(at..).unwrap_or_default();
-        // A number inside of a longer run of digits and dots is no date: `10.0.0.12`.
+        // A number within a longer run of digits and dots is not a date: `10.0.0.12`.
         let opens = at == 0
             || tokens.get(at - 1).is_none_or(|before| {
                 !matches!(before.kind, Kind::Number { .. } | Kind::Sign('.' | '/' | '-' | '\\') | Kind::Word)
@@ -202,7 +202,7 @@ fn tokens(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// The date that the tokens begin with, and how many of them it takes.
+/// The date at the beginning of the tokens, and its number of tokens.
 fn date_at(tokens: &[Token]) -> Option<(FoundDate, usize)> {
     let first = tokens.first()?;
     let kind = |at: usize| tokens.get(at).map_or(Kind::Word, |token| token.kind);
@@ -210,7 +210,7 @@ fn date_at(tokens: &[Token]) -> Option<(FoundDate, usize)> {
         let end = tokens.get(used - 1)?.end;
         let year = year.map(i16::try_from).transpose().ok()?;
         let (month, day) = (i8::try_from(month).ok()?, day.map(i8::try_from).transpose().ok()?);
-        // Without a year the 29th of February is a day.
+        // Without a year, the 29th of February is valid.
         Date::new(year.unwrap_or(2024), month, day.unwrap_or(1)).ok()?;
         let date = FoundDate { start: first.start, end, year, month, day, other: None, seconds: 0 };
         Some((date, used))
@@ -223,7 +223,7 @@ fn date_at(tokens: &[Token]) -> Option<(FoundDate, usize)> {
                     Kind::Number { value: month, digits: 1..=2 },
                     Kind::Sign(other),
                     Kind::Number { value: day, digits: 1..=2 },
-                ) if one == other && !goes_on(tokens.get(5)) => made(Some(year), month, Some(day), 5),
+                ) if one == other && !continues(tokens.get(5)) => made(Some(year), month, Some(day), 5),
                 (Kind::Unit('年'), ..) => {
                     of_units(tokens, year).and_then(|(m, d, used)| made(Some(year), m, d, used))
                 }
@@ -239,7 +239,7 @@ fn date_at(tokens: &[Token]) -> Option<(FoundDate, usize)> {
             ) = (kind(1), kind(2), kind(3), kind(4))
                 && sign == other
                 && (1900..2200).contains(&year)
-                && !goes_on(tokens.get(5))
+                && !continues(tokens.get(5))
             {
                 let day_first = made(Some(year), two, Some(one), 5);
                 let month_first = made(Some(year), one, Some(two), 5);
@@ -291,12 +291,12 @@ fn date_at(tokens: &[Token]) -> Option<(FoundDate, usize)> {
     }
 }
 
-/// Whether a number goes on, as in a version or an address.
-fn goes_on(next: Option<&Token>) -> bool {
+/// Whether a number continues, as in a version or an address.
+fn continues(next: Option<&Token>) -> bool {
     matches!(next.map(|token| token.kind), Some(Kind::Number { .. }))
 }
 
-/// `年 11月 3日` behind a year: the month, the day, the tokens with the year.
+/// `年 11月 3日` after a year: the month, the day, the number of tokens with the year.
 fn of_units(tokens: &[Token], _year: u32) -> Option<(u32, Option<u32>, usize)> {
     let mut rest = tokens.iter().enumerate().skip(2).filter(|(_, token)| token.kind != Kind::Blank);
     let (_, month) = rest.next()?;
@@ -319,7 +319,8 @@ fn of_units(tokens: &[Token], _year: u32) -> Option<(u32, Option<u32>, usize)> {
     })
 }
 
-/// A year from here on, behind a comma, blanks or `de`; and how many tokens there are up to its end, or up to here.
+/// A year at this position, after a comma, blanks or `de`; and the number of tokens up to its end, or up to this
+/// position.
 fn year_behind(tokens: &[Token], from: usize) -> (Option<u32>, usize) {
     let kind = |at: usize| tokens.get(at).map_or(Kind::Word, |token| token.kind);
     let mut at = from;
@@ -334,7 +335,7 @@ fn year_behind(tokens: &[Token], from: usize) -> (Option<u32>, usize) {
     }
 }
 
-/// The time of day behind a date, in seconds, and how many tokens it takes.
+/// The time of day after a date, in seconds, and its number of tokens.
 fn time_at(tokens: &[Token]) -> Option<(u32, usize)> {
     let kind = |at: usize| tokens.get(at).map_or(Kind::Word, |token| token.kind);
     let mut at = 0;
@@ -400,7 +401,7 @@ mod tests {
     #[case("version 1.38.0")]
     #[case("2026-13-45")]
     #[case("port 5432")]
-    fn what_is_no_day_is_none(#[case] text: &str) {
+    fn invalid_days_are_not_dates(#[case] text: &str) {
         assert_eq!(days(text), [""; 0]);
     }
 

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_vector_is_refused() {
+    fn invalid_vectors_are_refused() {
         assert_eq!(Vector::of(&[]), Err(VectorError::Dimension(0)));
         assert_eq!(Vector::of(&vec![1.0; DIMENSIONS + 1]), Err(VectorError::Dimension(DIMENSIONS + 1)));
         for bad in [[0.0, 0.0], [f32::NAN, 1.0], [f32::INFINITY, 1.0]] {

@@ -42,8 +42,8 @@ pub fn entity_units<'a>(
     units
 }
 
-/// A stored time as milliseconds since 1970, to put the newer one first. Old graphs hold dates of any form; one that
-/// cannot be read counts as the oldest.
+/// A stored time in milliseconds since 1970, to sort by. Old graphs have dates of any form; one that cannot be parsed
+/// counts as the oldest.
 #[must_use]
 pub fn recency(stored: &str) -> i64 {
     instant(stored).unwrap_or(i64::MIN)

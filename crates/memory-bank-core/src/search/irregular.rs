@@ -22,7 +22,7 @@ weep wept|win won|withdraw withdrew withdrawn|write wrote written|\
 child children|foot feet|goose geese|index indices|man men|matrix matrices|mouse mice|tooth teeth|vertex vertices|\
 woman women|wife wives|knife knives|shelf shelves|half halves|schema schemata|criterion criteria";
 
-/// The base form of an irregular one.
+/// The base form of an irregular form.
 pub(super) fn base_of(word: &str) -> Option<&'static str> {
     static BASES: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
         let mut bases = HashMap::new();

@@ -1,11 +1,11 @@
-//! Cuts a JSON document into units: a value with its key, and keys of objects and lists as headings. It reads on where
-//! the text is not quite JSON, since a damaged document must be found as well.
+//! Cuts a JSON document into units: a value with its key, and keys of objects and lists as headings. It tolerates
+//! malformed JSON, since damaged documents must be searchable, too.
 
 use std::sync::Arc;
 
 use super::unit::{Unit, UnitKind, link_neighbours};
 
-/// Keys below this depth are values of what they stand in, so that deep nesting costs no more than wide.
+/// Keys below this depth are values of their parent, so that deep nesting costs no more than wide nesting.
 const PATH_KEYS: usize = 32;
 
 /// The units of a JSON document. `stem` is its name without the extension.
@@ -46,7 +46,7 @@ pub fn json_units(stem: &str, text: &str) -> Vec<Unit> {
 
 struct Scan {
     units: Vec<Unit>,
-    /// The objects and lists that are open: the unit that their values belong to, and the keys down to it.
+    /// The open objects and lists: the unit to which their values belong, and the keys down to it.
     open: Vec<(usize, Arc<[String]>)>,
     key: Option<(String, usize)>,
 }
@@ -97,7 +97,7 @@ impl Scan {
     }
 }
 
-/// The length in bytes of the token that `rest` begins with.
+/// The length in bytes of the token at the beginning of `rest`.
 fn token_length(rest: &str, first: char) -> usize {
     match first {
         '"' => {
@@ -117,7 +117,7 @@ fn token_length(rest: &str, first: char) -> usize {
     }
 }
 
-/// A string without quotes and escapes; everything else as it stands.
+/// A string without quotes and escapes; other tokens unchanged.
 fn plain(token: &str) -> String {
     serde_json::from_str::<String>(token).unwrap_or_else(|_| token.trim_matches('"').to_owned())
 }
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_json_is_still_cut() {
+    fn malformed_json_is_still_cut() {
         let units = json_units("broken", "{ \"a\": oops, unfinished \"text");
         assert_eq!(
             units.iter().map(|unit| unit.text.as_str()).collect::<Vec<_>>(),

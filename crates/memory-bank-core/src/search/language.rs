@@ -8,7 +8,7 @@ use rust_stemmers::{Algorithm, Stemmer};
 
 use super::irregular;
 
-/// A language whose words are known.
+/// A supported language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 #[repr(u8)]
 pub enum Language {
@@ -39,14 +39,14 @@ pub enum Language {
     Arabic,
 }
 
-/// The function words, a language a line; the file names its sources.
+/// The function words, one language per line; the file names its sources.
 const FUNCTION_WORDS: &str = include_str!("function-words.txt");
 
 impl Language {
-    /// How many there are.
+    /// The number of languages.
     pub const COUNT: usize = 12;
 
-    /// All of them, in the order of their numbers.
+    /// All languages, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
         Self::English,
         Self::German,
@@ -83,7 +83,7 @@ impl Language {
         1 << (self as u16)
     }
 
-    /// The stem of a word in lower case, if it is another one than the word itself.
+    /// The stem of a word in lower case, if it differs from the word.
     #[must_use]
     pub fn stem(self, word: &str) -> Option<String> {
         if !word.chars().all(char::is_alphabetic) {
@@ -106,7 +106,7 @@ impl Language {
             Self::Arabic => stemmed(Algorithm::Arabic, word.strip_prefix("ال").unwrap_or(word)),
             Self::Polish => {
                 let stem = polish_stem(word);
-                // `serwer`, `serwerze`: before some endings the sound is another one.
+                // `serwer`, `serwerze`: some endings change the consonant before them.
                 stem.strip_suffix("rz").map_or(Cow::Borrowed(stem), |hard| Cow::Owned(format!("{hard}r")))
             }
             Self::Korean => Cow::Borrowed(without_particle(word)),
@@ -116,14 +116,14 @@ impl Language {
     }
 }
 
-/// Votes of the words of one text or of several for languages.
+/// The languages of the words of one or more texts, counted.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Votes {
+pub(super) struct LanguageCounts {
     words: [u32; Language::COUNT],
     scripts: [u32; Language::COUNT],
 }
 
-impl Votes {
+impl LanguageCounts {
     /// Counts a word in lower case.
     pub(super) fn count(&mut self, word: &str) {
         if let Some(script) = script_of(word) {
@@ -137,7 +137,7 @@ impl Votes {
         }
     }
 
-    /// Adds the votes of another text.
+    /// Adds the counts of another text.
     pub(super) fn add(&mut self, other: &Self) {
         let all = self.words.iter_mut().chain(&mut self.scripts);
         for (mine, theirs) in all.zip(other.words.iter().chain(&other.scripts)) {
@@ -145,10 +145,10 @@ impl Votes {
         }
     }
 
-    /// The language of the script that most words with one of their own are written in.
+    /// The language of the most frequent script, among scripts of one language.
     pub(super) fn script(&self) -> Option<Language> {
         let most = self.scripts.iter().copied().max().filter(|most| *most > 0)?;
-        // Han characters are Japanese where there are kana.
+        // Han characters are Japanese if the text has kana.
         let of = |language: Language| self.scripts.get(language as usize).copied().unwrap_or_default();
         if of(Language::Japanese) > 0 && of(Language::Chinese) == most {
             return Some(Language::Japanese);
@@ -156,7 +156,7 @@ impl Votes {
         Language::ALL.into_iter().find(|language| of(*language) == most)
     }
 
-    /// The language that most function words belong to, with the number of them; of equals the first.
+    /// The language with the most function words, and their number; of equals the first.
     pub(super) fn words(&self) -> (Language, u32) {
         let mut best = (Language::English, 0);
         for (language, count) in Language::ALL.into_iter().zip(self.words) {
@@ -167,12 +167,12 @@ impl Votes {
         best
     }
 
-    /// How many function words of a language there are.
+    /// The number of function words of a language.
     pub(super) fn of(&self, language: Language) -> u32 {
         self.words.get(language as usize).copied().unwrap_or_default()
     }
 
-    /// The language of the text; `otherwise` where its words do not show it.
+    /// The language of the text; `otherwise` if its words do not show it.
     pub(super) fn language(&self, otherwise: Language) -> Language {
         if let Some(script) = self.script() {
             return script;
@@ -188,7 +188,7 @@ fn bump(counts: &mut [u32; Language::COUNT], language: Language) {
     }
 }
 
-/// Whether a word in lower case only holds a sentence of this language together, so that a question does not ask for it.
+/// Whether a word in lower case is a function word of this language, which a query does not search for.
 #[must_use]
 pub fn is_function_word(word: &str, language: Language) -> bool {
     function_languages(word) & language.bit() != 0
@@ -209,7 +209,7 @@ fn function_languages(word: &str) -> u16 {
     WORDS.get(word).copied().unwrap_or_default()
 }
 
-/// The language that a script belongs to; none for Latin letters, digits and signs.
+/// The language of a script; `None` for Latin letters, digits and signs.
 fn script_of(word: &str) -> Option<Language> {
     if word.is_ascii() {
         return None;
@@ -228,7 +228,7 @@ fn stemmed(algorithm: Algorithm, word: &str) -> Cow<'_, str> {
     Stemmer::create(algorithm).stem(word)
 }
 
-/// `ções`, `ões` and `ães` are plurals of `ção` and `ão`, which the Snowball rules do not bring together.
+/// `ções`, `ões` and `ães` are plurals of `ção` and `ão`, which the Snowball rules do not cover.
 fn portuguese_singular(word: &str) -> Cow<'_, str> {
     match word.strip_suffix("ões").or_else(|| word.strip_suffix("ães")) {
         Some(stem) => Cow::Owned(format!("{stem}ão")),
@@ -236,7 +236,7 @@ fn portuguese_singular(word: &str) -> Cow<'_, str> {
     }
 }
 
-/// Takes the ending of a Polish word off, as far as a rule without a dictionary can: the longest that leaves three letters.
+/// Removes the ending of a Polish word, without a dictionary: the longest that leaves three letters.
 fn polish_stem(word: &str) -> &str {
     const ENDINGS: [&str; 64] = [
         "owaniach", "owaniami", "owaniem", "owaniom", "owania", "owaniu", "owanie", "owanych", "owanymi",
@@ -258,82 +258,86 @@ fn polish_stem(word: &str) -> &str {
     cut.filter(|stem| stem.chars().count() >= 3).unwrap_or(word)
 }
 
-/// Takes the particle or the ending of a Korean word off: the longest that leaves a syllable, of verbs two.
+/// Particles and endings of Korean nouns.
+const PARTICLES: [&str; 44] = [
+    "에서부터",
+    "으로부터",
+    "이라는",
+    "에게서",
+    "으로써",
+    "으로서",
+    "까지는",
+    "에서는",
+    "에서도",
+    "이라고",
+    "에는",
+    "에서",
+    "에게",
+    "한테",
+    "부터",
+    "까지",
+    "으로",
+    "라는",
+    "라고",
+    "처럼",
+    "보다",
+    "마다",
+    "조차",
+    "밖에",
+    "이나",
+    "이란",
+    "과는",
+    "와는",
+    "로는",
+    "은",
+    "는",
+    "이",
+    "가",
+    "을",
+    "를",
+    "에",
+    "로",
+    "와",
+    "과",
+    "도",
+    "만",
+    "의",
+    "나",
+    "들",
+];
+
+/// Endings of Korean verbs.
+const VERBS: [&str; 26] = [
+    "하였습니다",
+    "했습니다",
+    "됩니다",
+    "되었다",
+    "됐습니다",
+    "합니다",
+    "하였다",
+    "한다",
+    "했다",
+    "된다",
+    "됐다",
+    "하는",
+    "되는",
+    "하기",
+    "하고",
+    "하면",
+    "해야",
+    "하다",
+    "되다",
+    "했던",
+    "하자",
+    "하세요",
+    "해요",
+    "했어",
+    "된",
+    "할",
+];
+
+/// Removes the particle or the ending of a Korean word: the longest that leaves one syllable, of verbs two.
 fn without_particle(word: &str) -> &str {
-    const PARTICLES: [&str; 44] = [
-        "에서부터",
-        "으로부터",
-        "이라는",
-        "에게서",
-        "으로써",
-        "으로서",
-        "까지는",
-        "에서는",
-        "에서도",
-        "이라고",
-        "에는",
-        "에서",
-        "에게",
-        "한테",
-        "부터",
-        "까지",
-        "으로",
-        "라는",
-        "라고",
-        "처럼",
-        "보다",
-        "마다",
-        "조차",
-        "밖에",
-        "이나",
-        "이란",
-        "과는",
-        "와는",
-        "로는",
-        "은",
-        "는",
-        "이",
-        "가",
-        "을",
-        "를",
-        "에",
-        "로",
-        "와",
-        "과",
-        "도",
-        "만",
-        "의",
-        "나",
-        "들",
-    ];
-    const VERBS: [&str; 26] = [
-        "하였습니다",
-        "했습니다",
-        "됩니다",
-        "되었다",
-        "됐습니다",
-        "합니다",
-        "하였다",
-        "한다",
-        "했다",
-        "된다",
-        "됐다",
-        "하는",
-        "되는",
-        "하기",
-        "하고",
-        "하면",
-        "해야",
-        "하다",
-        "되다",
-        "했던",
-        "하자",
-        "하세요",
-        "해요",
-        "했어",
-        "된",
-        "할",
-    ];
     let strip = |endings: &[&str], least: usize| {
         endings
             .iter()
@@ -385,9 +389,9 @@ mod tests {
     #[case("war crimes", Language::English)]
     #[case("redis queue", Language::English)]
     fn a_text_shows_its_language(#[case] text: &str, #[case] language: Language) {
-        let mut votes = Votes::default();
-        text.to_lowercase().split_whitespace().for_each(|word| votes.count(word));
-        assert_eq!(votes.language(Language::English), language);
+        let mut counts = LanguageCounts::default();
+        text.to_lowercase().split_whitespace().for_each(|word| counts.count(word));
+        assert_eq!(counts.language(Language::English), language);
     }
 
     #[test]

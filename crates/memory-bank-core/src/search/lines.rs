@@ -1,11 +1,11 @@
-//! A document as lines, to find plain text in it and to show a hit.
+//! A document as lines, for plain-text search and for showing hits.
 
 use memchr::memmem::Finder;
 
 use super::query::fold;
 use crate::limits;
 
-/// Marks omitted text.
+/// BitSet omitted text.
 const CUT: char = '…';
 
 /// A text with its lines, and the same lines in lower case.
@@ -26,7 +26,7 @@ impl Lines {
     /// Splits at LF; a carriage return stays with its line.
     #[must_use]
     pub fn of(text: &str) -> Self {
-        // Line by line, since a character may be longer in lower case.
+        // Fold line by line, since a character may have more bytes in lower case.
         let folded = text.split('\n').map(fold).collect::<Vec<_>>().join("\n");
         Self { text: Text::of(text.to_owned()), folded: Text::of(folded) }
     }
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_stay_apart_though_lower_case_may_be_longer() {
+    fn lines_match_even_if_lower_case_is_longer() {
         let lines = Lines::of("İİİİ\nneedle");
         assert_eq!(lines.containing("needle", true), [2]);
     }

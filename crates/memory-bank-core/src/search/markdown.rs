@@ -8,21 +8,21 @@ use pulldown_cmark::{Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use super::unit::{Unit, UnitKind, link_neighbours};
 use crate::document::roles::is_placeholder;
 
-/// Longer code blocks, and longer paragraphs whose lines belong together, are cut into parts of this many lines.
+/// Longer code blocks, and longer paragraphs of wrapped lines, are cut into parts of this many lines.
 const PART_LINES: usize = 8;
-/// Nobody breaks lines of a paragraph so short, in characters: each is one by itself.
+/// Lines of a paragraph that are all shorter than this, in characters, are not wrapped text, so each is a unit.
 const SHORT_LINES: usize = 40;
 /// A line that ends with a colon and is no longer than this, in characters, belongs to the following text.
 const LABEL: usize = 80;
-/// Lines of more words are cut at the ends of sentences.
+/// Lines with more words are cut at the ends of sentences.
 const LONG_LINE: usize = 60;
 /// A longer line, in bytes, is not a row of a template.
 const LONGEST_TEMPLATE_ROW: usize = 400;
-/// A line of so many words may be one without a sign of a form: `- none yet`.
+/// A line of at most this many words may be a placeholder without brackets: `- none yet`.
 const SHORT_ROW: usize = 7;
-/// What is cut off of a long line has at least so many words.
+/// The fewest words of a part of a long line.
 const LEAST_WORDS: usize = 24;
-/// What is cut off of a long line without an end of a sentence has so many words.
+/// The words of a part of a long line without ends of sentences.
 const MOST_WORDS: usize = 64;
 
 /// The units of a markdown document. `stem` is its name without the extension.
@@ -55,7 +55,7 @@ impl<'a> Lines<'a> {
         Self { starts, lines }
     }
 
-    /// The line, from 0, that holds the byte.
+    /// The line, from 0, that contains the byte.
     fn line_of(&self, byte: usize) -> usize {
         self.starts.partition_point(|start| *start <= byte).saturating_sub(1)
     }
@@ -76,13 +76,13 @@ struct Block {
 
 struct Blocks {
     blocks: Vec<Block>,
-    /// For each line the innermost block that holds it.
+    /// For each line, the innermost block that contains it.
     owners: Vec<Option<usize>>,
 }
 
 fn blocks(text: &str, lines: &Lines<'_>) -> Blocks {
     let mut found = Blocks { blocks: Vec::new(), owners: vec![None; lines.lines.len()] };
-    // The parser takes any two rules for the ends of front matter, also those between the entries of a log.
+    // The parser would treat any two rules as the ends of front matter, such as those between entries of a log.
     let front = front_matter(text);
     if front > 0 {
         found.blocks.push(Block { kind: UnitKind::Paragraph, heading: None });
@@ -132,7 +132,7 @@ fn blocks(text: &str, lines: &Lines<'_>) -> Blocks {
     found
 }
 
-/// Where the front matter of a document ends, in bytes; 0 if it has none.
+/// The length of the front matter of a document in bytes; 0 if it has none.
 fn front_matter(text: &str) -> usize {
     let mut at = 0;
     for (place, line) in text.split_inclusive('\n').enumerate() {
@@ -157,7 +157,7 @@ struct Piece {
 }
 
 impl Piece {
-    /// Whether it holds nothing but rows of a template.
+    /// Whether it consists of rows of a template.
     fn is_empty(&self, lines: &Lines<'_>) -> bool {
         matches!(self.kind, UnitKind::Paragraph | UnitKind::Item | UnitKind::Row)
             && (self.first..self.first + self.count).all(|line| is_template_row(lines.get(line)))
@@ -167,7 +167,7 @@ impl Piece {
 /// Whether a line of a document is a row of a template without content. An entry's id is in a comment, and counts as
 /// content.
 pub(super) fn is_template_row(line: &str) -> bool {
-    // Nearly all lines are long and have no sign of a form, which is seen fast.
+    // A fast check, since nearly all lines are long and have no brackets.
     let has_sign = || {
         line.contains(['[', '{', '<', '【', '［', '(', '（'])
             || ["This file ", "This document ", " here", "footnotes"].iter().any(|sign| line.contains(sign))
@@ -183,7 +183,7 @@ fn pieces(found: &Blocks, lines: &Lines<'_>) -> Vec<Piece> {
     let mut width = 0;
     for (line, owner) in found.owners.iter().enumerate() {
         if lines.is_blank(line) {
-            // A blank line inside a list item or a code block does not end it; the next owner decides.
+            // A blank line within a list item or a code block does not end it; the next line decides.
             continue;
         }
         let block = owner.and_then(|owner| found.blocks.get(owner));
@@ -196,7 +196,7 @@ fn pieces(found: &Blocks, lines: &Lines<'_>) -> Vec<Piece> {
             let adjoins = owner.is_some() || line == last.first + last.count;
             let room = length <= PART_LINES || matches!(kind, UnitKind::Heading | UnitKind::Row);
             let flows = !matches!(kind, UnitKind::Paragraph | UnitKind::Item)
-                || goes_on(lines.get(last.first + last.count - 1), lines.get(line), width);
+                || continues_below(lines.get(last.first + last.count - 1), lines.get(line), width);
             if owner_of_last == Some(*owner) && adjoins && room && flows {
                 last.count = length;
                 continue;
@@ -216,12 +216,12 @@ fn widest(found: &Blocks, lines: &Lines<'_>, first: usize) -> usize {
     of_block.map(|line| lines.get(line).trim_end().chars().count()).max().unwrap_or(0)
 }
 
-/// Whether a line of a paragraph continues in the next one: the line was wrapped because there was no room for the
-/// next word. A line that begins like an entry or like a person's words does not continue the previous line, and a
-/// label continues in the text that it names.
-fn goes_on(line: &str, next: &str, width: usize) -> bool {
+/// Whether a line of a paragraph continues in the next one: it was wrapped because the next word did not fit. A line
+/// that begins like an entry or like a speaker's turn does not continue the previous line, and a label continues in
+/// the text that it names.
+fn continues_below(line: &str, next: &str, width: usize) -> bool {
     let (line, next) = (line.trim_end_matches('\r'), next.trim());
-    if line.ends_with("  ") || line.ends_with('\\') || begins_anew(next) {
+    if line.ends_with("  ") || line.ends_with('\\') || begins_entry(next) {
         return false;
     }
     let line = line.trim_end();
@@ -234,7 +234,7 @@ fn goes_on(line: &str, next: &str, width: usize) -> bool {
 }
 
 /// Whether a line begins like an entry: in bold, with a bracket, a date, or a name and a colon.
-fn begins_anew(line: &str) -> bool {
+fn begins_entry(line: &str) -> bool {
     let is_mark =
         line.starts_with("**") || line.starts_with("__") || line.starts_with('[') || line.starts_with("<!--");
     let is_stamp = line.get(..4).is_some_and(|year| year.bytes().all(|byte| byte.is_ascii_digit()));
@@ -245,7 +245,7 @@ fn begins_anew(line: &str) -> bool {
     is_mark || is_stamp || is_name
 }
 
-/// Where a line of a unit is cut, in bytes: the beginnings of its parts. Most lines have one part.
+/// The offsets of the parts of a line, in bytes. Most lines have one part.
 fn parts_of(line: &str) -> Vec<usize> {
     let mut starts = vec![0];
     if weight_between(line) <= LONG_LINE {
@@ -262,20 +262,20 @@ fn parts_of(line: &str) -> Vec<usize> {
             starts.push(at);
             words = 0;
         }
-        // Two characters of a script without blanks weigh about as much as a word.
+        // Two characters of a script without blanks count as one word.
         words += if is_wide(c) { usize::from(at % 2 == 0) } else { usize::from(is_blank) };
         ended = matches!(c, '.' | '!' | '?' | '。' | '！' | '？')
             || (ended && matches!(c, '"' | '”' | ')' | '*'));
         is_blank = false;
     }
-    // A short rest goes with what stands before it.
+    // A short rest belongs to the part before it.
     if starts.len() > 1 && words < LEAST_WORDS {
         starts.pop();
     }
     starts
 }
 
-/// About how many words a text has.
+/// The approximate number of words of a text.
 fn weight_between(text: &str) -> usize {
     let wide = if text.is_ascii() { 0 } else { text.chars().filter(|c| is_wide(*c)).count() };
     text.split_whitespace().count() + wide / 2
@@ -325,7 +325,7 @@ fn units(stem: &str, pieces: &[Piece], lines: &Lines<'_>) -> Vec<Unit> {
                 above.push((*level, units.len(), Arc::clone(&path)));
                 units.push(unit(title.clone(), 0));
             }
-            // It keeps its place, so that every line has a unit, and has no words, so that nothing finds it.
+            // It keeps its position, so that every line has a unit, but has no words, so that it is never found.
             None if piece.is_empty(lines) => units.push(unit(String::new(), 0)),
             None if piece.count == 1 => {
                 let line = lines.get(piece.first);
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_were_broken_for_want_of_room_are_one_unit_and_others_are_not() {
+    fn wrapped_lines_are_one_unit_and_others_are_not() {
         let prose = "The server keeps an index in memory for each project that is searched\non it, and gives it up again when nobody searches.";
         assert_eq!(texts(prose), [prose]);
         let talk = "Anna: Have you been to the new climbing hall near the station already?\nBen: Yes, twice!";
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn front_matter_stands_at_the_beginning_and_nowhere_else() {
+    fn front_matter_is_at_the_beginning_only() {
         let log = "# Log\n---\n### Decision\n[2026-08-30] - Use hooks.\n\n---\n### Decision\n[2026-09-02] - Drop it.\n";
         let kinds: Vec<UnitKind> = markdown_units("log", log).iter().map(|unit| unit.kind).collect();
         assert_eq!(kinds.iter().filter(|kind| **kind == UnitKind::Heading).count(), 3, "{kinds:?}");

@@ -1,5 +1,5 @@
-//! The memory of search indexes: estimates before a build, and the account of all of them. Nothing here builds or
-//! drops an index.
+//! The memory of search indexes: estimates before a build, and the sum of all indexes. Nothing here builds or drops
+//! an index.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::limits;
 /// Memory of an index per byte of a document's text, measured on prose and lists (`bench/README.md`): the text, its
 /// lower-case copy, its units and their postings.
 const PER_DOCUMENT_BYTE: u64 = 7;
-/// The same for each byte of the texts of a graph, which the graph keeps as well.
+/// The same per byte of the texts of a graph, which the graph stores, too.
 const PER_GRAPH_BYTE: u64 = 7;
 /// Memory of a graph row beside its text, in the graph and in the index.
 const PER_ROW: u64 = 700;
@@ -38,7 +38,7 @@ impl TextSize {
         self.document_bytes.saturating_add(self.row_bytes)
     }
 
-    /// About what an index of these texts takes.
+    /// About how many bytes an index of these texts takes.
     #[must_use]
     pub fn index_bytes(&self) -> u64 {
         let documents = self.documents * PER_DOCUMENT + self.document_bytes.saturating_mul(PER_DOCUMENT_BYTE);
@@ -63,7 +63,7 @@ impl Default for IndexBudget {
 }
 
 impl IndexBudget {
-    /// Reserved during a build, beside the index: texts that were read and are not indexed yet.
+    /// The bytes reserved during a build beside the index, for texts that are not indexed yet.
     pub const ASIDE: u64 = 16 * 1024 * 1024;
 
     /// Refuses an index of this size if no eviction could make room for it.
@@ -85,7 +85,7 @@ impl IndexBudget {
     }
 }
 
-/// The account of the memory that indexes take.
+/// The memory of all indexes.
 #[derive(Debug, Default)]
 pub struct IndexMemory {
     budget: IndexBudget,
@@ -94,7 +94,7 @@ pub struct IndexMemory {
 }
 
 impl IndexMemory {
-    /// An account with nothing in it.
+    /// No memory in use.
     #[must_use]
     pub fn new(budget: IndexBudget) -> Arc<Self> {
         Arc::new(Self { budget, taken: Mutex::default(), peak: AtomicU64::default() })
@@ -112,7 +112,7 @@ impl IndexMemory {
         *self.taken.lock()
     }
 
-    /// The most that was ever taken.
+    /// The largest memory that was ever in use.
     #[must_use]
     pub fn peak(&self) -> u64 {
         self.peak.load(Ordering::Relaxed)
@@ -130,7 +130,7 @@ impl IndexMemory {
     }
 }
 
-/// A share of the memory; given back when dropped.
+/// A share of the memory; released on drop.
 #[derive(Debug)]
 pub struct MemoryShare {
     memory: Arc<IndexMemory>,
@@ -144,19 +144,19 @@ impl MemoryShare {
         Self { memory: Arc::clone(memory), bytes: 0 }
     }
 
-    /// The account that it is a share of.
+    /// The memory that it is a share of.
     #[must_use]
     pub fn memory(&self) -> &Arc<IndexMemory> {
         &self.memory
     }
 
-    /// How much it is.
+    /// Its size in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Makes it this large; false, and as before, if the memory does not suffice. Smaller it can always be.
+    /// Resizes the share; returns false and changes nothing if there is not enough memory. Shrinking always succeeds.
     #[must_use]
     pub fn resize(&mut self, bytes: u64) -> bool {
         let done = self.memory.change(self.bytes, bytes);
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_never_exceed_the_total_and_come_back() {
+    fn shares_never_exceed_the_total_and_are_released() {
         let memory = IndexMemory::new(IndexBudget { total: 100, per_project: 80 });
         let (mut first, mut second) = (MemoryShare::none(&memory), MemoryShare::none(&memory));
         assert!(first.resize(70) && !second.resize(40) && second.resize(30));

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::dates::dates_in;
 use super::embedding::Vector;
-use super::language::{Language, Votes, is_function_word};
+use super::language::{Language, LanguageCounts, is_function_word};
 use super::words::{TermKind, each_term, normal};
 use crate::limits;
 
-/// The shortest word, in letters, that a minus before it puts last.
+/// The shortest word, in letters, that a minus before it can exclude.
 const UNWANTED: usize = 3;
 
 /// A parsed query.
@@ -26,11 +26,11 @@ pub struct Query {
 /// One word of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryWord {
-    /// The term, as documents are cut into them.
+    /// The term, in the form of indexed terms.
     pub form: String,
-    /// What it is.
+    /// The kind.
     pub kind: TermKind,
-    /// Other terms that are as good: another form of the same date.
+    /// Equivalent terms: other forms of the same date.
     pub others: Vec<String>,
 }
 
@@ -38,10 +38,10 @@ pub struct QueryWord {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// There is nothing in it.
+    /// It is blank.
     #[error("Search query cannot be empty.")]
     Blank,
-    /// It passes [`limits::QUERY_BYTES`].
+    /// It exceeds [`limits::QUERY_BYTES`].
     #[error("the query is {0} bytes long, at most {max} are allowed", max = limits::QUERY_BYTES)]
     TooLong(usize),
 }
@@ -82,7 +82,7 @@ impl Query {
         &self.text
     }
 
-    /// The query in lower case, blanks around it kept: what a line must contain to be found as plain text.
+    /// The query in lower case, with its surrounding blanks: the text that a plain-text hit contains.
     #[must_use]
     pub fn folded(&self) -> &str {
         &self.folded
@@ -106,7 +106,7 @@ impl Query {
         &self.unwanted
     }
 
-    /// The same query with its vector, so that units of like meaning are found as well.
+    /// The same query with its vector, so that units of similar meaning are found, too.
     #[must_use]
     pub fn with_meaning(mut self, vector: Vector) -> Self {
         self.meaning = Some(Arc::new(vector));
@@ -127,7 +127,7 @@ impl Query {
         rest
     }
 
-    /// Whether a text holds all phrases, ignoring case and the width of blanks.
+    /// Whether a text contains all phrases, ignoring case and the width of blanks.
     #[must_use]
     pub fn admits(&self, text: &str) -> bool {
         if self.phrases.is_empty() {
@@ -144,19 +144,19 @@ impl Query {
     }
 }
 
-/// Lower case by the simple rule, as the original compares: no normalisation.
+/// Lower case without normalisation, as the TypeScript server compares.
 #[must_use]
 pub fn fold(text: &str) -> String {
     text.to_lowercase()
 }
 
-/// A text as phrases are compared: in compatibility form and lower case, with single blanks and straight apostrophes.
+/// The form in which phrases are compared: compatibility form, lower case, single blanks, straight apostrophes.
 pub(super) fn phrase_text(text: &str) -> String {
     let text = fold(&normal(text)).replace('’', "'");
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Takes words with a minus before them out, unless there is nothing else.
+/// Removes words with a minus before them, unless there are no others.
 fn without_unwanted(text: &str) -> (String, Vec<String>) {
     let mut unwanted = Vec::new();
     let mut wanted: Vec<&str> = Vec::new();
@@ -188,7 +188,7 @@ fn words_of(text: &str, phrases: &[String]) -> Vec<QueryWord> {
             quoted.insert(term.text.to_owned());
         });
     }
-    let mut votes = Votes::default();
+    let mut counts = LanguageCounts::default();
     let mut all: Vec<(QueryWord, String)> = Vec::new();
     let mut seen = HashSet::new();
     let mut take = |all: &mut Vec<(QueryWord, String)>, form: &str, spelt: &str, kind, others| {
@@ -201,7 +201,7 @@ fn words_of(text: &str, phrases: &[String]) -> Vec<QueryWord> {
         let until = date.as_ref().map_or(text.len(), |date| date.start);
         each_term(text.get(from..until).unwrap_or_default(), |term| {
             if term.kind != TermKind::Whole {
-                votes.count(term.spelt);
+                counts.count(term.spelt);
             }
             take(&mut all, term.text, term.spelt, term.kind, Vec::new());
         });
@@ -210,14 +210,14 @@ fn words_of(text: &str, phrases: &[String]) -> Vec<QueryWord> {
         if let Some(first) = terms.next() {
             take(&mut all, &first, &first, TermKind::Date, terms.collect());
         }
-        // Who names the month writes it as others do.
+        // Names of months are searched as words, too.
         each_name(text.get(date.start..date.end).unwrap_or_default(), |name| {
             take(&mut all, name, name, TermKind::Word, Vec::new());
         });
         from = date.end;
     }
     measures(&mut all);
-    let lists = languages_of(&votes);
+    let lists = languages_of(&counts);
     let is_function = |word: &QueryWord, spelt: &str| {
         !quoted.contains(&word.form)
             && word.kind != TermKind::Date
@@ -235,7 +235,7 @@ fn each_name(date: &str, mut name: impl FnMut(&str)) {
     names.for_each(|one| name(&one.to_lowercase()));
 }
 
-/// A number and a unit of measure behind it are also looked for as they are written without a blank: `30 s`, `30s`.
+/// A number followed by a unit of measure is also searched without the blank: `30 s`, `30s`.
 fn measures(all: &mut Vec<(QueryWord, String)>) {
     let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
     let is_measure = |word: &str| word.len() <= 3 && word.bytes().all(|byte| byte.is_ascii_lowercase());
@@ -255,22 +255,22 @@ fn measures(all: &mut Vec<(QueryWord, String)>) {
     }));
 }
 
-/// The languages whose function words the query has. A single word of a language other than English proves nothing: `war` and
-/// `die` are English, too.
-fn languages_of(votes: &Votes) -> Vec<Language> {
-    if let Some(script) = votes.script() {
+/// The languages of the query's function words. A single word of a language other than English is not enough: `war`
+/// and `die` are English, too.
+fn languages_of(counts: &LanguageCounts) -> Vec<Language> {
+    if let Some(script) = counts.script() {
         return vec![script, Language::English];
     }
-    let (best, count) = votes.words();
+    let (best, count) = counts.words();
     if best != Language::English && count >= 2 { vec![best] } else { vec![Language::English] }
 }
 
-/// A pair of Hiragana is an ending or a particle nearly always.
+/// A pair of Hiragana is nearly always an ending or a particle.
 fn is_only_kana(word: &str) -> bool {
     !word.is_empty() && word.chars().all(|c| matches!(c, '\u{3041}'..='\u{309F}'))
 }
 
-/// The parts between pairs of double quotes; a quote without its partner is a character like any other.
+/// The parts between pairs of double quotes; an unpaired quote is an ordinary character.
 fn phrases_of(text: &str) -> Vec<String> {
     let parts: Vec<&str> = text.split('"').collect();
     let pairs = parts.len().saturating_sub(1) / 2;

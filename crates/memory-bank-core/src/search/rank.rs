@@ -10,7 +10,7 @@ const PREVIOUS: f64 = 0.5;
 const ASKED: f64 = 1.5;
 /// The share of the next unit's score.
 const NEXT: f64 = 0.3;
-/// What of these shares is left for each unit farther away.
+/// The factor of these shares for each unit farther away.
 const FARTHER_BEFORE: f64 = 0.6;
 const FARTHER_BEHIND: f64 = 0.5;
 /// The share of its score that a unit keeps which asks something: a question is seldom the answer.
@@ -21,11 +21,11 @@ pub(super) const NEIGHBOURS: usize = 3;
 const PARENT: f64 = 0.4;
 /// The share of the score of the name of the document.
 const NAME: f64 = 0.1;
-/// How much of the score depends on the share of the query that the unit holds.
+/// The part of the score that depends on the share of the query that the unit contains.
 const COVERAGE: f64 = 0.5;
-/// What a word that stands in the context alone adds to that share.
+/// The contribution to that share of a word that is only in the context.
 const IN_CONTEXT: f64 = 0.3;
-/// How much less a word counts in the context of a unit that holds it itself.
+/// The factor for a word in the context of a unit that contains it itself.
 const REPEATED: f64 = 0.5;
 /// The share of a dense score, when a store has one.
 const DENSE: f64 = 0.3;
@@ -87,11 +87,11 @@ pub fn above(headings: impl IntoIterator<Item = f64>) -> f64 {
         .sum()
 }
 
-/// The weight of a word in the units before one, the nearest first: the largest counts. `asked` is whether the
+/// The weight of a word in the units before one, the nearest first: the largest counts. `follows_question` is whether the
 /// nearest one is a question.
 #[must_use]
-pub fn before(units: impl IntoIterator<Item = f64>, asked: bool) -> f64 {
-    nearest(units, FARTHER_BEFORE) * if asked { ASKED } else { 1.0 }
+pub fn before(units: impl IntoIterator<Item = f64>, follows_question: bool) -> f64 {
+    nearest(units, FARTHER_BEFORE) * if follows_question { ASKED } else { 1.0 }
 }
 
 /// The weight of a word in the units after one, the nearest first.
@@ -126,7 +126,7 @@ where
 {
     let (mut sum, mut held, mut wanted) = (0.0, 0.0, 0.0);
     let words = words.into_iter().filter(|(rarity, _)| *rarity > 0.0);
-    // With one word there is nothing that the context could add: of two neighbours that both hold it none gains.
+    // With a single word the context adds nothing: two neighbours with the same word must not raise each other.
     let only = words.clone().nth(1).is_none();
     for (rarity, around) in words {
         let context =

@@ -8,11 +8,12 @@ use super::language::Language;
 /// The kind of a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum UnitKind {
-    /// A document by its name; what its top-level units belong to. Found by its exact name only.
+    /// A document by its name; the parent of its top-level units. Found by its exact name only.
     Document,
-    /// A heading, or the key of a JSON object or list; what the units of a section belong to. Its text is its own title alone.
+    /// A heading, or the key of a JSON object or list; the parent of the units of its section. Its text is its own
+    /// title only.
     Heading,
-    /// A paragraph, a line of one that is a list of lines, or some sentences of a long line.
+    /// A paragraph, a line of a paragraph of separate lines, or some sentences of a long line.
     Paragraph,
     /// A list item without the items nested in it.
     Item,
@@ -29,7 +30,7 @@ pub enum UnitKind {
 }
 
 impl UnitKind {
-    /// Whether other units belong to units of this kind, so that it is not a neighbour in the flow of text.
+    /// Whether units of this kind have other units as children, so that they are not neighbours in the flow of text.
     #[must_use]
     pub fn is_container(self) -> bool {
         matches!(self, Self::Document | Self::Heading | Self::Entity)
@@ -53,26 +54,26 @@ pub struct Unit {
     pub line: usize,
     /// The number of lines.
     pub lines: usize,
-    /// How many characters of its first line come before it; several units may share one long line.
+    /// The number of characters before it in its first line; several units may share one long line.
     pub from: usize,
-    /// The plain text of the headings above it, outermost first, and its own if it has one.
+    /// The plain text of the headings above it, outermost first, with its own if it has one.
     pub path: Arc<[String]>,
-    /// Its source.
+    /// The unit to which it belongs: its heading, document or entity.
     pub parent: Option<usize>,
-    /// The unit before it that belongs to the same.
+    /// The unit before it with the same parent.
     pub previous: Option<usize>,
-    /// The unit after it that belongs to the same.
+    /// The unit after it with the same parent.
     pub next: Option<usize>,
 }
 
 impl Unit {
-    /// The heading of its own, if it has one.
+    /// Its own heading, if it has one.
     #[must_use]
     pub fn title(&self) -> Option<&str> {
         if self.kind == UnitKind::Heading { self.path.last().map(String::as_str) } else { None }
     }
 
-    /// A hash of the content. The position of a unit does not count; its language does.
+    /// A hash of the content and the language; the position does not count.
     #[must_use]
     pub fn fingerprint(&self, language: Language) -> u64 {
         let mut hasher = DefaultHasher::new();

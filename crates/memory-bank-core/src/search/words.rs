@@ -1,4 +1,4 @@
-//! Splits a text into terms. Documents, the graph and queries are split alike.
+//! Splits a text into terms. Documents, the graph and queries are split by the same rules.
 
 use std::borrow::Cow;
 
@@ -7,13 +7,13 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use super::dates::dates_in;
 
-/// Compound names longer than this, in bytes, are counted by their parts alone.
+/// Compound names longer than this, in bytes, are counted by their parts only.
 const LONGEST_COMPOUND: usize = 64;
-/// Words longer than this, in bytes, are noise (encoded data) and are counted by their beginning alone.
+/// Words longer than this, in bytes, are noise (encoded data) and are counted by their beginning only.
 const LONGEST_WORD: usize = 64;
-/// A date that begins within so many bytes is the date of an entry.
+/// A date that begins within this many bytes is the date of an entry.
 const BEGINNING: usize = 48;
-/// The most letters of a unit of measure behind a number.
+/// The most letters of a unit of measure after a number.
 const LONGEST_MEASURE: usize = 3;
 
 /// The kind of a term.
@@ -34,11 +34,11 @@ pub enum TermKind {
 /// One term of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Term<'a> {
-    /// As it is counted: in lower case, in compatibility form, without apostrophes.
+    /// The counted form: lower case, compatibility form, without apostrophes.
     pub text: &'a str,
     /// The same with its apostrophes.
     pub spelt: &'a str,
-    /// What it is.
+    /// The kind.
     pub kind: TermKind,
 }
 
@@ -48,7 +48,7 @@ pub struct Term<'a> {
 /// `src/auth/token.rs`, `read-only`, `node.js`) counts as a whole without its separators, as the names it consists of, and as
 /// its parts. A date counts as its day, whatever its form. Scripts without blanks are counted in pairs of characters.
 ///
-/// Gives back the moment that the text begins with, in seconds since 1970, if it begins with a date.
+/// Returns the date at the beginning of the text in seconds since 1970, if it begins with one.
 pub fn each_term(text: &str, mut term: impl FnMut(Term<'_>)) -> Option<i64> {
     let text = normal(text);
     let mut from = 0;
@@ -75,7 +75,7 @@ pub fn each_term(text: &str, mut term: impl FnMut(Term<'_>)) -> Option<i64> {
     moment
 }
 
-/// Calls `word` for each word of the text, without wholes and dates.
+/// Calls `word` for each word of the text, without whole compounds and dates.
 pub fn each_word(text: &str, mut word: impl FnMut(&str)) {
     each_term(text, |term| {
         if !matches!(term.kind, TermKind::Whole | TermKind::Date) {
@@ -93,7 +93,7 @@ pub(super) fn normal(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A word in lower case without its accents, if it has any: as one types it who has no such keys.
+/// A word in lower case without its accents, if it has any.
 pub(super) fn without_accents(word: &str) -> Option<String> {
     if word.is_ascii() {
         return None;
@@ -115,12 +115,12 @@ pub(super) fn without_accents(word: &str) -> Option<String> {
             c => plain.push(c),
         }
     }
-    // Hangul falls apart, and is put together again.
+    // Hangul is decomposed, too, and must be composed again.
     let plain: String = plain.nfc().collect();
     (plain != word).then_some(plain)
 }
 
-/// A word in lower case with `ae` for `ä` and so on, if it has any: as it is written in German without these keys.
+/// A word in lower case with `ae` for `ä` and so on, if it has umlauts.
 pub(super) fn with_umlauts_spelt(word: &str) -> Option<String> {
     if word.is_ascii() || !word.contains(['ä', 'ö', 'ü', 'ß']) {
         return None;
@@ -134,19 +134,19 @@ fn each_run(text: &str, term: &mut impl FnMut(Term<'_>)) {
         rest = rest.get(start..).unwrap_or_default();
         let end = end_of_run(rest);
         let (run, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
-        // Most words are as they are counted.
+        // A fast path, since most words are in their counted form.
         let is_plain = run.len() <= LONGEST_WORD && run.bytes().all(|byte| byte.is_ascii_lowercase());
         if is_plain && !behind.starts_with(['+', '#']) {
             term(Term { text: run, spelt: run, kind: TermKind::Word });
             rest = behind;
             continue;
         }
-        a_run(run.trim_end_matches(is_joint), behind, term);
+        split_run(run.trim_end_matches(is_joint), behind, term);
         rest = behind;
     }
 }
 
-/// Where the run of word characters and joints ends; a comma between groups of digits belongs to it.
+/// The end of the run of word characters and separators within names; a comma between groups of digits belongs to it.
 fn end_of_run(text: &str) -> usize {
     let mut before = ' ';
     for (at, c) in text.char_indices() {
@@ -162,7 +162,7 @@ fn end_of_run(text: &str) -> usize {
     text.len()
 }
 
-fn a_run(run: &str, behind: &str, term: &mut impl FnMut(Term<'_>)) {
+fn split_run(run: &str, behind: &str, term: &mut impl FnMut(Term<'_>)) {
     let names =
         run.split(is_separator).map(|name| name.trim_matches(is_joint)).filter(|name| !name.is_empty());
     let several = names.clone().nth(1).is_some();
@@ -188,18 +188,18 @@ fn a_run(run: &str, behind: &str, term: &mut impl FnMut(Term<'_>)) {
         behind.get(..1).filter(|sign| *sign == "#").unwrap_or("")
     };
     if !signs.is_empty() && last.len() == 1 && last.bytes().all(|byte| byte.is_ascii_alphabetic()) {
-        give(&format!("{}{signs}", last.to_lowercase()), TermKind::Whole, term);
+        emit(&format!("{}{signs}", last.to_lowercase()), TermKind::Whole, term);
     }
 }
 
-/// Numbers with dots or colons: a version or an address as a whole, what it begins with, and its parts; a time as a whole.
+/// Numbers with dots or colons: a version or an address as a whole, its prefixes, and its parts; a time as a whole.
 fn numbers(run: &str, term: &mut impl FnMut(Term<'_>)) {
     if run.contains(':') && !run.contains('.') {
-        give(run, TermKind::Date, term);
+        emit(run, TermKind::Date, term);
         if run.len() > 5
             && let Some(minute) = run.get(..run.rfind(':').unwrap_or(run.len()))
         {
-            give(minute, TermKind::Date, term);
+            emit(minute, TermKind::Date, term);
         }
         return;
     }
@@ -212,13 +212,13 @@ fn dotted(run: &str, term: &mut impl FnMut(Term<'_>)) {
     let dots = run.match_indices('.').map(|(at, _)| at).skip(1).chain([run.len()]);
     if run.contains('.') && run.len() <= LONGEST_COMPOUND {
         for end in dots {
-            give(run.get(..end).unwrap_or_default(), TermKind::Whole, term);
+            emit(run.get(..end).unwrap_or_default(), TermKind::Whole, term);
         }
     }
-    run.split('.').filter(|part| !part.is_empty()).for_each(|part| give(clipped(part), TermKind::Part, term));
+    run.split('.').filter(|part| !part.is_empty()).for_each(|part| emit(clipped(part), TermKind::Part, term));
 }
 
-/// Versions inside of a longer name: `v1.2.3` is found as `1.2.3`, too.
+/// Versions within a longer name: `v1.2.3` is found as `1.2.3`, too.
 fn versions(run: &str, term: &mut impl FnMut(Term<'_>)) {
     for piece in run.split(|c: char| c != '.' && !c.is_alphanumeric()) {
         let Some(start) = piece.find(|c: char| c.is_ascii_digit()) else { continue };
@@ -228,7 +228,7 @@ fn versions(run: &str, term: &mut impl FnMut(Term<'_>)) {
         if is_version && number.len() <= LONGEST_COMPOUND {
             let number = number.trim_end_matches('.');
             for end in number.match_indices('.').map(|(at, _)| at).skip(1).chain([number.len()]) {
-                give(number.get(..end).unwrap_or_default(), TermKind::Whole, term);
+                emit(number.get(..end).unwrap_or_default(), TermKind::Whole, term);
             }
         }
     }
@@ -237,10 +237,10 @@ fn versions(run: &str, term: &mut impl FnMut(Term<'_>)) {
 /// A compound without its separators.
 fn whole(compound: &str, term: &mut impl FnMut(Term<'_>)) {
     let joined: String = compound.chars().filter(|c| !is_joint(*c)).collect();
-    give(&joined.to_lowercase(), TermKind::Whole, term);
+    emit(&joined.to_lowercase(), TermKind::Whole, term);
 }
 
-fn give(text: &str, kind: TermKind, term: &mut impl FnMut(Term<'_>)) {
+fn emit(text: &str, kind: TermKind, term: &mut impl FnMut(Term<'_>)) {
     if !text.is_empty() {
         term(Term { text, spelt: text, kind });
     }
@@ -251,12 +251,12 @@ fn each_word_of_name(name: &str, in_path: bool, term: &mut impl FnMut(Term<'_>))
         if is_without_blanks(section) {
             pairs(section, term);
         } else {
-            a_name(section.trim_matches(is_joint), in_path, term);
+            split_name(section.trim_matches(is_joint), in_path, term);
         }
     }
 }
 
-fn a_name(name: &str, in_path: bool, term: &mut impl FnMut(Term<'_>)) {
+fn split_name(name: &str, in_path: bool, term: &mut impl FnMut(Term<'_>)) {
     let mut parts: Vec<&str> = Vec::new();
     let mut words = 0;
     for piece in name.split(['_', '-']) {
@@ -271,12 +271,12 @@ fn a_name(name: &str, in_path: bool, term: &mut impl FnMut(Term<'_>)) {
     }
     let kind = if is_compound || in_path { TermKind::Part } else { TermKind::Word };
     for part in parts {
-        a_word(part, kind, term);
+        emit_word(part, kind, term);
     }
 }
 
 /// A word: without its apostrophes, without a possessive `'s`, without the article or pronoun before an apostrophe.
-fn a_word(word: &str, kind: TermKind, term: &mut impl FnMut(Term<'_>)) {
+fn emit_word(word: &str, kind: TermKind, term: &mut impl FnMut(Term<'_>)) {
     let mut spelt = clipped(word).to_lowercase();
     if !spelt.is_ascii() {
         spelt = spelt.replace('’', "'");
@@ -330,7 +330,7 @@ fn clipped(word: &str) -> &str {
     word.get(..end).unwrap_or_default()
 }
 
-/// Cuts where a script without blanks begins or ends, and between Han, Hiragana and Katakana.
+/// Splits where a script without blanks begins or ends, and between Han, Hiragana and Katakana.
 fn by_script(text: &str) -> Vec<&str> {
     if text.is_ascii() {
         return vec![text];
@@ -340,7 +340,7 @@ fn by_script(text: &str) -> Vec<&str> {
     let mut last = None;
     for (at, c) in text.char_indices() {
         let class = class(c);
-        // The sign for a long vowel goes with what it stands behind.
+        // The sign for a long vowel belongs to the character before it.
         let goes_on = last.is_none_or(|last| last == class) || c == 'ー' || (c == '々' && last == Some(1));
         if !goes_on {
             pieces.extend(text.get(start..at));
@@ -377,22 +377,22 @@ fn is_without_blanks(text: &str) -> bool {
     text.chars().next().is_some_and(|c| class(c) != 0)
 }
 
-/// Each two characters that stand side by side; one that is alone as it is.
+/// Each pair of adjacent characters; a single character by itself.
 fn pairs(text: &str, term: &mut impl FnMut(Term<'_>)) {
     let starts: Vec<usize> = text.grapheme_indices(true).map(|(at, _)| at).chain([text.len()]).collect();
     if starts.len() == 2 {
-        give(text, TermKind::Pair, term);
+        emit(text, TermKind::Pair, term);
         return;
     }
     for three in starts.windows(3) {
         if let [start, _, end] = three {
-            give(text.get(*start..*end).unwrap_or_default(), TermKind::Pair, term);
+            emit(text.get(*start..*end).unwrap_or_default(), TermKind::Pair, term);
         }
     }
 }
 
-/// Cuts `parseHTMLFile` into `parse`, `HTML` and `File`, and `30s` into `30` and `s`. A lone `'s` goes with its word, other
-/// digits with what they follow.
+/// Splits `parseHTMLFile` into `parse`, `HTML` and `File`, and `30s` into `30` and `s`. A lone `'s` belongs to its
+/// word, other digits to the text before them.
 fn split_case<'a>(word: &'a str, parts: &mut Vec<&'a str>) {
     let digits = word.bytes().take_while(u8::is_ascii_digit).count();
     if digits > 0 && digits < word.len() {
@@ -420,7 +420,8 @@ fn split_case<'a>(word: &'a str, parts: &mut Vec<&'a str>) {
     parts.extend(word.get(start..).filter(|rest| !rest.is_empty()));
 }
 
-/// Characters outside ASCII that are no blank are left to the Unicode rules, which know marks and scripts without blanks.
+/// Characters outside ASCII except blanks are split by the Unicode rules, which cover marks and scripts without
+/// blanks.
 fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || (!c.is_ascii() && !c.is_whitespace())
 }
@@ -486,7 +487,7 @@ mod tests {
     #[case("đăng", Some("dang"))]
     #[case("배포", None)]
     #[case("plain", None)]
-    fn accents_are_taken_off(#[case] word: &str, #[case] plain: Option<&str>) {
+    fn accents_are_removed(#[case] word: &str, #[case] plain: Option<&str>) {
         assert_eq!(without_accents(word).as_deref(), plain);
     }
 }

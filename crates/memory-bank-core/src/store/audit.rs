@@ -25,13 +25,14 @@ pub struct AddressUse {
 /// The audit log. The store itself records its changes, in their transactions.
 #[async_trait]
 pub trait AuditLog: Send + Sync {
-    /// Notes from which addresses keys were used; each pair of key and address is kept once, and a bounded number a key.
+    /// Records the addresses from which keys were used: each pair of key and address once, and a bounded number per
+    /// key.
     ///
     /// # Errors
     /// The log cannot be written.
-    async fn note_addresses(&self, uses: &[AddressUse]) -> Result<(), StoreError>;
+    async fn record_addresses(&self, uses: &[AddressUse]) -> Result<(), StoreError>;
 
-    /// Removes at most `limit` rows from before a moment, and returns how many.
+    /// Removes at most `limit` rows older than a time, and returns their number.
     ///
     /// # Errors
     /// The log cannot be written.

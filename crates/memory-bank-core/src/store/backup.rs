@@ -4,15 +4,13 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::caller::Caller;
+use crate::document::BACKUP_PREFIX;
 use crate::error::StoreError;
 
-/// How the id of every backup begins; behind it is the time, perhaps with a number.
-pub const BACKUP_PREFIX: &str = "memory-bank-backup-";
-
-/// Checks that this can be the id of a backup: then it is one path component, too.
+/// Checks that this has the form of a backup id, which is also a single path component.
 ///
 /// # Errors
-/// It cannot; the text says what to do.
+/// It has another form; the text has the remedy.
 pub fn check_backup_id(id: &str) -> Result<(), BackupError> {
     if id.is_empty() {
         return Err(BackupError::Refused(
@@ -29,8 +27,8 @@ pub fn check_backup_id(id: &str) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// The time in the id of a backup, `memory-bank-backup-2026-11-22T09-30-07-045Z`, perhaps with a number behind; none if it
-/// has none.
+/// The time in the id of a backup, `memory-bank-backup-2026-11-22T09-30-07-045Z`, which may end with a number; `None`
+/// if it has no time.
 #[must_use]
 pub fn backup_time(id: &str) -> Option<Timestamp> {
     let (date, time) = id.strip_prefix(BACKUP_PREFIX)?.split_once('T')?;
@@ -46,7 +44,7 @@ pub fn backup_time(id: &str) -> Option<Timestamp> {
 pub struct Backup {
     /// `memory-bank-backup-2026-11-22T09-30-07-045Z`
     pub id: String,
-    /// When it was made.
+    /// When it was created.
     pub timestamp: Timestamp,
     /// Where it is: an absolute path over stdio, the id over HTTP.
     pub location: String,
@@ -55,15 +53,15 @@ pub struct Backup {
 /// The result of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
-    /// The documents (and graph files) that were put back, sorted.
+    /// The restored documents (and graph files), sorted.
     pub files: Vec<String>,
-    /// Documents that are newer than the backup and were left in place, sorted.
+    /// Documents that are newer than the backup and were not changed, sorted.
     pub kept: Vec<String>,
-    /// The backup that was created beforehand, if requested.
+    /// The backup of the state before the restore, if requested.
     pub safety: Option<Backup>,
 }
 
-/// Why a backup or restore was not made. The bank is as before.
+/// Why a backup or restore failed. The bank did not change.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
@@ -81,8 +79,7 @@ pub enum BackupError {
 /// Backups of one project.
 #[async_trait]
 pub trait BackupStore: Send + Sync {
-    /// Copies documents and graph aside. `directory` names a place below the project over stdio; elsewhere it is a
-    /// label that changes nothing.
+    /// Copies documents and graph. Over stdio, `directory` is a folder below the project; elsewhere it is ignored.
     async fn create_backup(&self, caller: &Caller, directory: Option<&str>) -> Result<Backup, BackupError>;
 
     /// All backups, newest first.
@@ -92,8 +89,8 @@ pub trait BackupStore: Send + Sync {
         directory: Option<&str>,
     ) -> Result<Vec<Backup>, BackupError>;
 
-    /// Puts a backup back: all or nothing, documents and graph. `safety` makes a backup of the present state first
-    /// and refuses to go on if that fails.
+    /// Restores documents and graph from a backup, all or nothing. `safety` backs up the current state first, and
+    /// aborts if that fails.
     async fn restore_backup(&self, caller: &Caller, id: &str, safety: bool) -> Result<Restored, BackupError>;
 }
 

@@ -3,23 +3,23 @@
 use crate::caller::ProjectId;
 use crate::document::DocumentPath;
 
-/// A change: a hint to read again, without the new content.
+/// A change: a hint to read again, without content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
-    /// This document has other content than before.
+    /// The content of this document changed.
     Updated(DocumentPath),
-    /// Documents came into being, went away, or another bank was chosen.
+    /// Documents were created or deleted, or another bank was selected.
     List,
-    /// The project became another as a whole: any document may have other content than before.
+    /// The whole project was replaced: the content of any document may have changed.
     Whole,
-    /// Changes of any project may have been missed: everything may be other than it was.
+    /// Changes of any project may have been missed: everything may have changed.
     Missed,
 }
 
 /// Receives committed changes. Called after the commit, must not block.
 pub trait ChangeSink: Send + Sync {
-    /// Something changed in the project.
+    /// Reports a change in a project.
     fn changed(&self, project: ProjectId, change: Change);
 }
 

@@ -1,15 +1,11 @@
 //! Documents: list, read, and edit, the only way to change them.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 
 use crate::caller::Caller;
 use crate::document::{Document, DocumentEntry, DocumentPath, Etag};
 use crate::error::{EditError, StoreError};
-use crate::limits;
-use crate::store::Series;
-use crate::unicode::has_null;
+use crate::store::Drafts;
 
 /// The result of reading one name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +19,8 @@ pub enum ReadOutcome {
     Unreadable(String),
 }
 
-/// The rule that an edit applies, handed to [`DocumentStore::edit`]. It may run more than once (a database retries a
-/// serialisation failure), so it must be a pure function of the drafts.
+/// The rule of an edit, passed to [`DocumentStore::edit`]. It may run more than once (databases retry serialisation
+/// failures), so it must be a pure function of the drafts.
 pub type Editor<'a> = dyn FnMut(&mut Drafts) -> Result<(), EditError> + Send + 'a;
 
 /// Documents of one project.
@@ -40,10 +36,10 @@ pub trait DocumentStore: Send + Sync {
     /// Reads the named documents under lock, runs the editor on them, and writes what it changed: all or nothing,
     /// also after a crash. Returns one entry for each path, in order.
     ///
-    /// An editor that answers [`EditError::Incomplete`] is run once more, on fresh drafts that hold what it needs, too.
+    /// An editor that returns [`EditError::Incomplete`] is run once more, on fresh drafts that include what it needs.
     ///
     /// # Errors
-    /// What the editor returned, or a bound passed, or a fault of the store. Nothing was written then.
+    /// The error of the editor, an exceeded bound, or an error of the store. Nothing was written in this case.
     async fn edit(
         &self,
         caller: &Caller,
@@ -51,8 +47,7 @@ pub trait DocumentStore: Send + Sync {
         editor: &mut Editor<'_>,
     ) -> Result<Vec<DocumentChange>, EditError>;
 
-    /// The text that a document had when its etag was `etag`, if the store still knows it. Used to show what changed
-    /// meanwhile when an edit meets a conflict.
+    /// The text of a document with this etag, if the store still has it. Used to show the changes in a conflict.
     async fn content_at(
         &self,
         caller: &Caller,
@@ -77,221 +72,10 @@ pub struct DocumentChange {
 pub enum ChangeKind {
     /// It did not exist before.
     Created,
-    /// Its content is another one now.
+    /// Its content changed.
     Modified,
-    /// It is gone.
+    /// It was deleted.
     Deleted,
-    /// As before.
+    /// It did not change.
     Unchanged,
-}
-
-/// The documents an editor works on: the present content of each, and what it shall become.
-#[derive(Debug, Clone, Default)]
-pub struct Drafts {
-    drafts: BTreeMap<DocumentPath, Draft>,
-    /// The number of the last member of each series that was loaded; 0 if it has none.
-    series: BTreeMap<Series, u32>,
-    /// Whether texts may be too large for now: what the edit comes to is checked in the end.
-    unbounded: bool,
-}
-
-#[derive(Debug, Clone)]
-struct Draft {
-    before: Option<Document>,
-    after: After,
-}
-
-/// The text that a document shall have. An untouched one is not copied: it may be large.
-#[derive(Debug, Clone)]
-enum After {
-    Unchanged,
-    Text(String),
-    Deleted,
-}
-
-impl Drafts {
-    /// Adds a document as the store holds it; `asked` is the name by which the editor knows it. For stores.
-    pub fn load(&mut self, asked: DocumentPath, stored: Option<Document>) {
-        self.drafts.insert(asked, Draft { before: stored, after: After::Unchanged });
-    }
-
-    /// Adds the last member of a series: its number (0 if the series has no member yet), and the document, unless it
-    /// cannot be read. For stores.
-    pub fn load_series(&mut self, series: Series, last: u32, stored: Option<Document>) {
-        if let (Some(path), Some(document)) = (series.member(last), stored) {
-            self.load(path, Some(document));
-        }
-        self.series.insert(series, last);
-    }
-
-    /// The number of the last member of a series, 0 if it has none; `None` if the series was not loaded.
-    #[must_use]
-    pub fn last_of(&self, series: &Series) -> Option<u32> {
-        self.series.get(series).copied()
-    }
-
-    /// Makes the next member of a series part of the edit and gives its name.
-    ///
-    /// # Errors
-    /// The series was not loaded, or has [`limits::SERIES`] members.
-    pub fn extend(&mut self, series: &Series) -> Result<DocumentPath, EditError> {
-        let Some(last) = self.series.get_mut(series) else {
-            return Err(EditError::Incomplete { needed: vec![series.clone()] });
-        };
-        let Some(path) = series.member(last.saturating_add(1)) else {
-            return Err(EditError::Refused(format!(
-                "`{series}-{last}.md` is the last archive that a month can have; rename some of them"
-            )));
-        };
-        *last += 1;
-        self.load(path.clone(), None);
-        Ok(path)
-    }
-
-    /// The document as stored before this edit.
-    #[must_use]
-    pub fn stored(&self, path: &DocumentPath) -> Option<&Document> {
-        self.drafts.get(path)?.before.as_ref()
-    }
-
-    /// The current text, including the changes of this edit so far; `None` without such a document.
-    #[must_use]
-    pub fn text(&self, path: &DocumentPath) -> Option<&str> {
-        self.drafts.get(path)?.after()
-    }
-
-    /// Sets the text, creating the document if need be.
-    ///
-    /// # Errors
-    /// The text is larger than [`limits::DOCUMENT_BYTES`] (shrinking a larger one is allowed), brings in a null byte, a
-    /// new document may not be called so, or the path was not named in the call of [`DocumentStore::edit`].
-    pub fn set(&mut self, path: &DocumentPath, text: String) -> Result<(), EditError> {
-        let unbounded = self.unbounded;
-        let draft = self.draft(path)?;
-        if !unbounded {
-            draft.check_bound(path, &text)?;
-        }
-        // Text databases cannot hold it, and a bank must be able to move between stores.
-        if has_null(&text) && !draft.before.as_ref().is_some_and(|document| has_null(&document.content)) {
-            return Err(EditError::Refused(format!(
-                "the text for `{path}` contains a null byte; leave it out"
-            )));
-        }
-        if draft.before.is_none() {
-            let refused = |error| EditError::Refused(format!("`{path}` cannot be made: {error}"));
-            path.canonical().check_new().map_err(refused)?;
-        }
-        draft.after = After::Text(text);
-        Ok(())
-    }
-
-    /// Deletes the document.
-    ///
-    /// # Errors
-    /// The path was not named in the call of [`DocumentStore::edit`].
-    pub fn delete(&mut self, path: &DocumentPath) -> Result<(), EditError> {
-        self.draft(path)?.after = After::Deleted;
-        Ok(())
-    }
-
-    /// The changes of the edit: the requested name, the document before, the text after. For stores.
-    pub fn changes(&self) -> impl Iterator<Item = (&DocumentPath, Option<&Document>, Option<&str>)> {
-        self.drafts.iter().map(|(path, draft)| (path, draft.before.as_ref(), draft.after()))
-    }
-
-    /// Lets texts exceed the bound until [`Self::check_bounds`] is called: excess text may be removed again.
-    pub(crate) fn lift_bounds(&mut self) {
-        self.unbounded = true;
-    }
-
-    /// Refuses a text that is too large, and every later one.
-    ///
-    /// # Errors
-    /// As [`Self::set`].
-    pub(crate) fn check_bounds(&mut self) -> Result<(), EditError> {
-        self.unbounded = false;
-        self.drafts.iter().try_for_each(|(path, draft)| match (&draft.before, &draft.after) {
-            (_, After::Unchanged | After::Deleted) => Ok(()),
-            (Some(before), After::Text(after)) if before.content == *after => Ok(()),
-            (_, After::Text(after)) => draft.check_bound(path, after),
-        })
-    }
-
-    fn draft(&mut self, path: &DocumentPath) -> Result<&mut Draft, EditError> {
-        self.drafts
-            .get_mut(path)
-            .ok_or_else(|| EditError::Refused(format!("`{path}` is not part of this edit")))
-    }
-}
-
-impl Draft {
-    fn after(&self) -> Option<&str> {
-        match &self.after {
-            After::Unchanged => self.before.as_ref().map(|document| document.content.as_str()),
-            After::Text(text) => Some(text),
-            After::Deleted => None,
-        }
-    }
-
-    /// A document that is too large already may shrink.
-    fn check_bound(&self, path: &DocumentPath, text: &str) -> Result<(), EditError> {
-        let before = self.before.as_ref().map_or(0, |document| document.content.len());
-        if text.len() > limits::DOCUMENT_BYTES && text.len() >= before {
-            return Err(EditError::Refused(format!(
-                "`{path}` would be {} bytes long, at most {} are allowed; split the document",
-                text.len(),
-                limits::DOCUMENT_BYTES
-            )));
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn drafts(content: Option<&str>) -> (DocumentPath, Drafts) {
-        let path = DocumentPath::parse("a.md").unwrap();
-        let stored = content.map(|content| Document {
-            path: path.clone(),
-            content: content.to_owned(),
-            etag: Etag::of(content),
-            version: 1,
-            updated_at: jiff::Timestamp::UNIX_EPOCH,
-        });
-        let mut drafts = Drafts::default();
-        drafts.load(path.clone(), stored);
-        (path, drafts)
-    }
-
-    #[test]
-    fn a_text_over_the_bound_is_refused_unless_it_shrinks_what_is_there() {
-        let (path, mut small) = drafts(Some("x"));
-        small.set(&path, "x".repeat(limits::DOCUMENT_BYTES)).unwrap();
-        let error = small.set(&path, "x".repeat(limits::DOCUMENT_BYTES + 1)).unwrap_err().to_string();
-        assert!(error.contains(&limits::DOCUMENT_BYTES.to_string()), "{error}");
-        let (path, mut large) = drafts(Some(&"x".repeat(limits::DOCUMENT_BYTES + 10)));
-        large.set(&path, "x".repeat(limits::DOCUMENT_BYTES + 9)).unwrap();
-    }
-
-    #[test]
-    fn a_null_byte_may_stay_but_not_come_in() {
-        let (path, mut without) = drafts(None);
-        assert!(without.set(&path, "a\0b".into()).is_err());
-        let (path, mut with) = drafts(Some("a\0b"));
-        with.set(&path, "a\0bc".into()).unwrap();
-    }
-
-    #[test]
-    fn a_document_that_is_not_part_of_the_edit_cannot_be_touched() {
-        let (_, mut drafts) = drafts(None);
-        let other = DocumentPath::parse("b.md").unwrap();
-        assert!(drafts.set(&other, String::new()).is_err());
-        assert!(drafts.delete(&other).is_err());
-        assert_eq!(
-            drafts.changes().filter(|(_, before, after)| before.is_some() || after.is_some()).count(),
-            0
-        );
-    }
 }

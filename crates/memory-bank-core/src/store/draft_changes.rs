@@ -1,5 +1,4 @@
-//! What an edit changed: how the drafts differ from the documents as they are stored. Which files or rows that means is
-//! the store's part.
+//! The difference between the drafts of an edit and the stored documents. Stores map it to files or rows.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +6,10 @@ use crate::document::{Document, DocumentPath, Etag};
 use crate::error::EditError;
 use crate::store::{ChangeKind, DocumentChange, Drafts};
 
-/// What an edit changed.
+/// The changes of an edit.
 #[derive(Debug, Default)]
 pub struct DraftChanges<'a> {
-    /// What happened to each document, by the name that was asked for.
+    /// The change of each document, by the requested name.
     pub changes: BTreeMap<DocumentPath, DocumentChange>,
     /// The documents that are written or deleted, each once.
     pub writes: Vec<DraftWrite<'a>>,
@@ -20,29 +19,29 @@ pub struct DraftChanges<'a> {
 #[derive(Debug)]
 pub struct DraftWrite<'a> {
     /// The name by which the edit knows it.
-    pub asked: &'a DocumentPath,
-    /// The name under which it is, or will be, stored.
+    pub requested: &'a DocumentPath,
+    /// The name under which it is or will be stored.
     pub path: &'a DocumentPath,
-    /// The document as it is stored; none if it is new.
+    /// The stored document; `None` if it is new.
     pub before: Option<&'a Document>,
-    /// The text that it shall have, with its etag; none if it is deleted.
+    /// The new text with its etag; `None` if it is deleted.
     pub after: Option<(&'a str, Etag)>,
 }
 
 impl<'a> DraftChanges<'a> {
-    /// Compares the drafts with what they were loaded from. `stored_names` holds the names under which the documents are
-    /// stored, by the names that were asked for.
+    /// Compares the drafts with the documents from which they were loaded. `stored_names` has the names under which
+    /// the documents are stored, by requested name.
     ///
     /// # Errors
-    /// Two names mean one document and ask for different texts.
+    /// Two names mean one document with different new texts.
     pub fn of(
         drafts: &'a Drafts,
         stored_names: &'a BTreeMap<DocumentPath, DocumentPath>,
     ) -> Result<Self, EditError> {
         let mut detected = Self::default();
         let mut touched: BTreeMap<&DocumentPath, Option<&str>> = BTreeMap::new();
-        for (asked, before, after) in drafts.changes() {
-            let path = stored_names.get(asked).unwrap_or(asked);
+        for (requested, before, after) in drafts.changes() {
+            let path = stored_names.get(requested).unwrap_or(requested);
             let kind = match (before, after) {
                 (None, None) => ChangeKind::Unchanged,
                 (None, Some(_)) => ChangeKind::Created,
@@ -55,7 +54,7 @@ impl<'a> DraftChanges<'a> {
                 _ => after.map(Etag::of),
             };
             let change = DocumentChange { path: path.clone(), kind, etag: etag.clone() };
-            detected.changes.insert(asked.clone(), change);
+            detected.changes.insert(requested.clone(), change);
             if kind == ChangeKind::Unchanged {
                 continue;
             }
@@ -68,7 +67,7 @@ impl<'a> DraftChanges<'a> {
                     "two of the names mean the one document `{path}`; name it once"
                 )));
             }
-            detected.writes.push(DraftWrite { asked, path, before, after: after.zip(etag) });
+            detected.writes.push(DraftWrite { requested, path, before, after: after.zip(etag) });
         }
         Ok(detected)
     }
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_change_is_found_and_what_stayed_is_not_written() {
+    fn each_kind_of_change_is_found_and_unchanged_documents_are_not_written() {
         let mut drafts = Drafts::default();
         for name in ["same.md", "changed.md", "gone.md"] {
             drafts.load(path(name), Some(stored(name, "old")));
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn two_names_of_one_document_may_ask_for_one_text_and_not_for_two() {
+    fn two_names_of_one_document_must_have_one_text() {
         let (one, other) = (path("myNotes.md"), path("my-notes.md"));
         let names = BTreeMap::from([(one.clone(), other.clone()), (other.clone(), other.clone())]);
         let drafts = |texts: [&str; 2]| {

@@ -14,13 +14,13 @@ use crate::error::StoreError;
 use crate::identity::KeyHash;
 use crate::store::SessionId;
 
-/// Names an event: the stream it belongs to, and its place there, from 1. Place 0 is the start of the stream, before
-/// anything was sent. Written as `<32 hexadecimal digits>-<number>`.
+/// Identifies an event by its stream and its position there, from 1. Position 0 is the start of the stream. Written
+/// as `<32 hexadecimal digits>-<number>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId {
-    /// The stream: the answer to one request.
+    /// The stream: the reply to one request.
     pub stream: Uuid,
-    /// The place in the stream.
+    /// The position in the stream.
     pub place: u32,
 }
 
@@ -30,7 +30,7 @@ impl fmt::Display for EventId {
     }
 }
 
-/// The text names no event of ours.
+/// The text is not the id of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this is not the id of an event")]
 pub struct NotAnEvent;
@@ -45,31 +45,31 @@ impl FromStr for EventId {
     }
 }
 
-/// An event to keep.
+/// An event to store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// Its name.
     pub id: EventId,
     /// The session it was sent to.
     pub session: SessionId,
-    /// Who may fetch it.
+    /// The user who may fetch it.
     pub user: UserId,
-    /// In which project.
+    /// The project.
     pub project: ProjectId,
     /// The hash of the request's key; `None` in events that were read.
     pub proof: Option<KeyHash>,
-    /// The rights that it takes to see the message: a session is its user's, whose keys may have fewer rights than the
-    /// one that was answered.
+    /// The rights that are needed to see the message: the user of the session may have keys with fewer rights than
+    /// the one of the request.
     pub needs: Rights,
     /// The JSON-RPC message, on one line.
     pub message: String,
     /// Whether it is the last of its stream.
     pub last: bool,
-    /// When it was made.
+    /// When it was created.
     pub at: Timestamp,
 }
 
-/// Whose events are counted together.
+/// The owner of events that are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventOwner {
     /// The user of the session.
@@ -80,15 +80,15 @@ pub struct EventOwner {
     pub session: Option<SessionId>,
 }
 
-/// Keeps events.
+/// Stores events.
 #[async_trait]
 pub trait EventStore: Send + Sync {
-    /// Keeps events of any tenants, all that wait at once, in one statement. An event whose session is gone is passed
-    /// over. It need not survive a crash of the database.
+    /// Stores waiting events of any tenants in one statement. Events of deleted sessions are skipped. Events need not
+    /// survive a crash of the database.
     async fn append(&self, events: &[Event]) -> Result<(), StoreError>;
 
     /// The events of the caller's session that follow `after` in its stream, in order, at most `limit`. Events that
-    /// take rights which the caller lacks do not exist for it.
+    /// need rights which the caller lacks are omitted.
     async fn after(
         &self,
         caller: &Caller,
@@ -97,17 +97,17 @@ pub trait EventStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Event>, StoreError>;
 
-    /// Drops the oldest events of a session or a project until they take at most `most` bytes. `proof` is the hash of a
-    /// key that added some of them. False when another replica is at it.
+    /// Deletes the oldest events of a session or a project until they take at most `most` bytes. `proof` is the hash
+    /// of a key that added some of them. Returns false if another replica does it.
     async fn trim(&self, owner: EventOwner, proof: Option<KeyHash>, most: usize) -> Result<bool, StoreError>;
 }
 
-/// How many bytes of messages the memory keeps in all; the oldest go first.
+/// The most bytes of messages in memory; the oldest are deleted first.
 const KEPT_BYTES: usize = 64 * 1024 * 1024;
 /// Overhead of an event beside its message, in bytes.
 const OVERHEAD: usize = 200;
 
-/// Keeps events in memory, for a server without a database.
+/// Stores events in memory, for a server without a database.
 #[derive(Debug, Default)]
 pub struct MemoryEventStore {
     kept: Mutex<Kept>,
@@ -214,7 +214,7 @@ mod tests {
     use crate::caller::Right;
 
     #[test]
-    fn an_id_survives_its_text_and_foreign_text_is_none() {
+    fn an_id_round_trips_and_other_texts_are_refused() {
         let id = EventId { stream: Uuid::from_u128(7), place: 3 };
         assert_eq!(id.to_string().parse(), Ok(id));
         for text in ["0", "", "x-1", "00000000000000000000000000000007-x"] {
@@ -222,7 +222,7 @@ mod tests {
         }
     }
 
-    /// The memory never waits.
+    /// Runs a future of the memory store, which never waits.
     fn now<T>(future: impl Future<Output = T>) -> T {
         let mut context = Context::from_waker(Waker::noop());
         match pin!(future).poll(&mut context) {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_does_not_exist_for_a_caller_who_lacks_a_right_that_it_takes() {
+    fn an_event_is_hidden_from_callers_without_its_rights() {
         let store = MemoryEventStore::default();
         let mut caller = Caller::local("alice");
         let stream = Uuid::from_u128(1);
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_events_of_one_session_go_and_no_others() {
+    fn trimming_deletes_the_oldest_events_of_one_session_only() {
         let mut kept = Kept::default();
         let event = |session: u128, place| Event {
             id: EventId { stream: Uuid::from_u128(session * 100 + u128::from(place)), place },
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_forgets_the_oldest_events_first() {
+    fn the_oldest_events_in_memory_are_deleted_first() {
         let mut kept = Kept::default();
         let event = |place| Event {
             id: EventId { stream: Uuid::from_u128(u128::from(place)), place },

@@ -32,43 +32,43 @@ pub struct ObservationDraft {
     pub text: String,
     /// Where it comes from.
     pub source: Option<ObservationSource>,
-    /// RFC 3339 or a plain date; now, when absent.
+    /// RFC 3339 or a plain date; the current time if absent.
     pub timestamp: Option<String>,
 }
 
 /// An observation to add in a batch.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ObservationOf {
-    /// The entity that it is about; one that the same batch makes may be meant.
+pub struct BatchObservation {
+    /// Its entity, which the same batch may create.
     pub entity: EntityRef,
     /// The fact.
     pub draft: ObservationDraft,
 }
 
-/// A relation to make in a batch. Its ends may be entities that the same batch makes.
+/// A relation to create in a batch. Its ends may be entities that the same batch creates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelationDraft {
-    /// Where it starts.
+    /// Its source.
     pub from: EntityRef,
     /// Its type; trimmed when stored.
     pub relation_type: String,
-    /// Where it leads.
+    /// Its target.
     pub to: EntityRef,
 }
 
-/// Changes of the graph that happen together or not at all.
+/// Changes of the graph that are made together or not at all.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct GraphBatch {
     /// Entities to create or update.
     pub entities: Vec<EntityDraft>,
     /// Facts to add.
-    pub observations: Vec<ObservationOf>,
+    pub observations: Vec<BatchObservation>,
     /// Relations to make.
     pub relations: Vec<RelationDraft>,
 }
 
 impl GraphBatch {
-    /// How many bytes of text and attributes it has.
+    /// The bytes of its texts and attributes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let attrs = |attrs: &Option<Map<String, Value>>| {
@@ -92,11 +92,11 @@ impl GraphBatch {
 /// The effect of a batch on an entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntityChange {
-    /// It was made.
+    /// It was created.
     Created,
     /// Its attributes changed.
     Updated,
-    /// It was there and stayed as it was.
+    /// It existed and did not change.
     Existed,
 }
 
@@ -106,8 +106,8 @@ pub struct BatchApplied {
     /// The entities as they are now.
     pub entities: Vec<(Entity, EntityChange)>,
     /// The facts.
-    pub observations: Vec<Observed>,
-    /// The relations, and whether they were there already.
+    pub observations: Vec<ObservationAdded>,
+    /// The relations, and whether each existed already.
     pub relations: Vec<(Relation, bool)>,
 }
 
@@ -124,32 +124,32 @@ pub struct PointerDraft {
 
 /// The result of adding an observation.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Observed {
+pub struct ObservationAdded {
     /// The observation as it is stored.
     pub observation: Observation,
-    /// Whether it was there already.
+    /// Whether it existed already.
     pub existed: bool,
 }
 
 /// The result of adding a pointer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pointed {
+pub struct PointerAdded {
     /// The entity, with its attributes as they are now.
     pub entity: Entity,
     /// The observation of the pointer.
     pub observation: Observation,
-    /// Whether that observation was there already.
+    /// Whether that observation existed already.
     pub existed: bool,
 }
 
-/// The answer to an unlink.
+/// The result of removing a relation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unlinked {
+pub struct RelationRemoved {
     /// Id of the source.
     pub from_id: String,
     /// Id of the target.
     pub to_id: String,
-    /// Whether there was such a relation.
+    /// Whether the relation existed.
     pub removed: bool,
 }
 
@@ -173,10 +173,10 @@ pub struct Subgraph {
     pub observations: Vec<Observation>,
     /// In storage order.
     pub relations: Vec<Relation>,
-    /// The names of the entities at the ends of the relations, which may be left out themselves. Empty in an export.
+    /// The names of the entities at the ends of the relations, even if the entities are omitted. Empty in an export.
     #[serde(skip)]
     pub names: HashMap<String, String>,
-    /// How many entities a store omitted because they exceed the requested size together.
+    /// How many entities a store omitted to stay within the requested size.
     #[serde(skip)]
     pub entities_left: usize,
     /// How many observations.
@@ -206,14 +206,14 @@ pub struct GraphSummary {
     pub stats: GraphStats,
     /// Entity types, most frequent first, at most five, with their counts.
     pub types: Vec<(String, usize)>,
-    /// Name, type and number of observations of the entities with the most relations and observations, at most five; of
-    /// equal ones those that were touched last.
+    /// Name, type and number of observations of the entities with the most relations and observations, at most five;
+    /// of equal ones, the most recently changed.
     pub busiest: Vec<(String, String, usize)>,
-    /// The same of the entities that were touched last: changed, observed or linked.
+    /// The same of the entities that were most recently changed, observed or linked.
     pub recent: Vec<(String, String, usize)>,
 }
 
-/// The result of a compaction, in non-blank log lines; a store without a log counts its rows.
+/// The result of a compaction, in log lines that are not blank; a store without a log counts its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Compacted {
     /// Before.
@@ -222,20 +222,21 @@ pub struct Compacted {
     pub after: usize,
 }
 
-/// The graph of one project. An append costs the same however large the graph is.
+/// The graph of one project. The cost of an append does not depend on the size of the graph.
 #[async_trait]
 pub trait GraphStore: Send + Sync {
     /// Creates or updates an entity; its identity is the normalised name with the type.
     async fn upsert_entity(&self, caller: &Caller, draft: EntityDraft) -> Result<Entity, GraphError>;
 
-    /// Adds a fact. Without a timestamp, a text that the entity has from the same source is not added again; with one,
-    /// the same entity, text and timestamp is stored once. Two that add one fact at once add one observation.
+    /// Adds an observation. Without a timestamp, a text that the entity has from the same source is not added again;
+    /// with one, the same entity, text and timestamp is stored once. Concurrent calls with the same observation add
+    /// it once.
     async fn add_observation(
         &self,
         caller: &Caller,
         entity: &EntityRef,
         draft: ObservationDraft,
-    ) -> Result<Observed, GraphError>;
+    ) -> Result<ObservationAdded, GraphError>;
 
     /// Links two entities; an existing relation is returned unchanged.
     async fn link(
@@ -246,8 +247,8 @@ pub trait GraphStore: Send + Sync {
         to: &EntityRef,
     ) -> Result<Relation, GraphError>;
 
-    /// Carries out a batch, all of it or nothing. Facts and relations that are there stay as they are, and so does an entity
-    /// whose attributes would not change; a batch that is sent again changes nothing.
+    /// Applies a batch, all or nothing. Existing observations and relations do not change, and neither does an entity
+    /// whose attributes would not change; a repeated batch changes nothing.
     async fn apply_batch(&self, caller: &Caller, batch: GraphBatch) -> Result<BatchApplied, GraphError>;
 
     /// Removes a relation, if it exists.
@@ -257,7 +258,7 @@ pub trait GraphStore: Send + Sync {
         from: &EntityRef,
         relation_type: &str,
         to: &EntityRef,
-    ) -> Result<Unlinked, GraphError>;
+    ) -> Result<RelationRemoved, GraphError>;
 
     /// Deletes an entity with its observations and relations, and returns their number.
     async fn delete_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<EntityDeleted, GraphError>;
@@ -270,18 +271,18 @@ pub trait GraphStore: Send + Sync {
         owner: Option<&EntityRef>,
     ) -> Result<Observation, GraphError>;
 
-    /// Adds a document pointer: attributes and a telling observation, both or none.
+    /// Adds a document pointer: attributes and the observation that records it, both or none.
     async fn add_pointer(
         &self,
         caller: &Caller,
         entity: &EntityRef,
         pointer: PointerDraft,
-    ) -> Result<Pointed, GraphError>;
+    ) -> Result<PointerAdded, GraphError>;
 
-    /// The given entities with `depth` rounds of neighbours over relations in both directions (0 = none), with
-    /// their observations and the relations among them. Unknown names and ids fail the call, all listed. Entities and
-    /// relations are loaded into half of `bytes` each, observations into as many, the nearest and newest first; what is
-    /// left is counted.
+    /// The given entities with `depth` rounds of neighbours over relations in both directions (0 = none), with their
+    /// observations and the relations among them. Unknown names and ids are an error that lists all of them. Entities
+    /// and relations take at most half of `bytes` each, observations at most `bytes`, the nearest and newest first;
+    /// omitted ones are counted.
     async fn open(
         &self,
         caller: &Caller,
@@ -296,7 +297,7 @@ pub trait GraphStore: Send + Sync {
     /// Counts.
     async fn stats(&self, caller: &Caller) -> Result<GraphStats, GraphError>;
 
-    /// While the graph is empty: how a graph that another program left beside it is brought in, if there is one.
+    /// For an empty graph: how to import a graph that another program stored beside it, if there is one.
     async fn importable(&self, _caller: &Caller) -> Option<String> {
         None
     }
@@ -310,6 +311,6 @@ pub trait GraphStore: Send + Sync {
     /// Rebuilds derived data.
     async fn rebuild(&self, caller: &Caller) -> Result<GraphStats, GraphError>;
 
-    /// Drops history, keeps the state and every line that is not understood.
+    /// Drops the history; keeps the state and every unknown line.
     async fn compact(&self, caller: &Caller) -> Result<Compacted, GraphError>;
 }

@@ -7,6 +7,7 @@ mod backup;
 mod changes;
 mod documents;
 mod draft_changes;
+mod drafts;
 mod events;
 mod graph;
 mod recent_contents;
@@ -18,16 +19,18 @@ mod text_index;
 mod visits;
 mod workspace;
 
+pub use crate::document::BACKUP_PREFIX;
 pub use audit::{AddressUse, AuditLog};
-pub use backup::{BACKUP_PREFIX, Backup, BackupError, BackupStore, Restored, backup_time, check_backup_id};
+pub use backup::{Backup, BackupError, BackupStore, Restored, backup_time, check_backup_id};
 pub use changes::{Change, ChangeSink, NoSink};
-pub use documents::{ChangeKind, DocumentChange, DocumentStore, Drafts, Editor, ReadOutcome};
+pub use documents::{ChangeKind, DocumentChange, DocumentStore, Editor, ReadOutcome};
 pub use draft_changes::{DraftChanges, DraftWrite};
+pub use drafts::Drafts;
 pub use events::{Event, EventId, EventOwner, EventStore, MemoryEventStore, NotAnEvent};
 pub use graph::{
-    BatchApplied, Compacted, EntityChange, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats,
-    GraphStore, GraphSummary, ObservationDraft, ObservationOf, Observed, Pointed, PointerDraft,
-    RelationDraft, Subgraph, Unlinked,
+    BatchApplied, BatchObservation, Compacted, EntityChange, EntityDeleted, EntityDraft, EntityRef,
+    GraphBatch, GraphStats, GraphStore, GraphSummary, ObservationAdded, ObservationDraft, PointerAdded,
+    PointerDraft, RelationDraft, RelationRemoved, Subgraph,
 };
 pub use recent_contents::RecentContents;
 pub use search::{

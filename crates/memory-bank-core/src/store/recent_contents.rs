@@ -1,17 +1,17 @@
-//! The contents that a store read or wrote lately, so that a conflict can show what changed meanwhile. Bounded in bytes. It
-//! knows no document: a store chooses the key, which holds the etag and whatever keeps projects apart.
+//! The contents that a store recently read or wrote, so that a conflict can show the changes. Bounded in bytes. The
+//! store chooses the key, which has the etag and everything that separates projects.
 
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
 
-/// How much is kept, in bytes.
+/// The capacity, in bytes.
 const CAPACITY_BYTES: usize = 16 * 1024 * 1024;
-/// What an entry takes beside its text, about.
+/// The approximate bytes of an entry beside its text.
 const OVERHEAD_BYTES: usize = 200;
 
-/// Remembers texts by key; the oldest go first.
+/// A cache of texts by key; the oldest are evicted first.
 #[derive(Debug)]
 pub struct RecentContents<K> {
     kept: Mutex<Kept<K>>,
@@ -31,7 +31,7 @@ impl<K> Default for RecentContents<K> {
 }
 
 impl<K: Eq + Hash + Clone> RecentContents<K> {
-    /// Keeps a text, unless it is larger than a quarter of all that is kept.
+    /// Stores a text, unless it is larger than a quarter of the capacity.
     pub fn keep(&self, key: &K, text: &str) {
         if text.len() > CAPACITY_BYTES / 4 {
             return;
@@ -51,7 +51,7 @@ impl<K: Eq + Hash + Clone> RecentContents<K> {
         }
     }
 
-    /// The text of this key, if it is still known.
+    /// The text of this key, if it is still cached.
     pub fn find(&self, key: &K) -> Option<String> {
         let kept = self.kept.lock();
         kept.texts.get(key).map(|text| text.to_string())
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_texts_go_when_there_are_too_many_bytes() {
+    fn the_oldest_texts_are_evicted_beyond_the_capacity() {
         let recent = RecentContents::default();
         let texts: Vec<String> = ('a'..='h').map(|c| c.to_string().repeat(CAPACITY_BYTES / 4)).collect();
         for (key, text) in texts.iter().enumerate() {
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_would_push_out_most_others_is_not_kept() {
+    fn a_text_larger_than_a_quarter_of_the_capacity_is_not_kept() {
         let recent = RecentContents::default();
         recent.keep(&1, &"x".repeat(CAPACITY_BYTES / 4 + 1));
         assert_eq!(recent.find(&1), None);

@@ -20,25 +20,25 @@ pub struct DocumentSearch {
     pub files: Vec<String>,
     /// The most hits to return.
     pub limit: usize,
-    /// Whether a hit must hold a word of the query in the same letter case.
+    /// Whether a hit must contain a word of the query in the same letter case.
     pub case_sensitive: bool,
-    /// The first and the last day, in UTC, that a hit may be of: by the date of its entry or section, else by when its document
-    /// was last changed.
+    /// The first and the last day of hits, in UTC, by the date of the entry or section, else by the last change of
+    /// the document.
     pub days: (Option<Date>, Option<Date>),
 }
 
-/// The documents that a store has for a search.
+/// The documents of a store, for a search.
 pub trait SearchedDocuments {
-    /// The names of all that are searched.
+    /// The names of the searched documents.
     fn names(&self) -> impl Iterator<Item = &str>;
 
     /// The name under which this document is stored.
-    fn stored_name(&self, asked: &DocumentPath) -> Option<String>;
+    fn stored_name(&self, requested: &DocumentPath) -> Option<String>;
 
-    /// The documents that are there and cannot be searched, with the reasons.
+    /// The documents that cannot be searched, with the reasons.
     fn unreadable(&self) -> impl Iterator<Item = (&str, &str)>;
 
-    /// Why the document of this very name cannot be searched, if it is one of them.
+    /// The reason if the document of exactly this name cannot be searched.
     fn why_unreadable(&self, name: &str) -> Option<&str>;
 }
 
@@ -51,13 +51,13 @@ impl DocumentSearch {
             searched = documents.names().collect();
             searched.sort_unstable_by_key(|name| (core_rank(name), *name));
         } else {
-            for asked in &self.files {
-                match stored_name(documents, asked) {
+            for requested in &self.files {
+                match stored_name(documents, requested) {
                     Ok(stored) => {
-                        searched.push(asked);
+                        searched.push(requested);
                         files.push(stored);
                     }
-                    Err(reason) => skipped.push((asked, reason)),
+                    Err(reason) => skipped.push((requested, reason)),
                 }
             }
         }
@@ -74,13 +74,13 @@ impl DocumentSearch {
     }
 }
 
-/// The name under which a document is stored, or why it is not searched.
-fn stored_name(documents: &impl SearchedDocuments, asked: &str) -> Result<String, String> {
-    let path = DocumentPath::parse(asked).map_err(|error| error.to_string())?;
+/// The name under which a document is stored, or the reason why it is not searched.
+fn stored_name(documents: &impl SearchedDocuments, requested: &str) -> Result<String, String> {
+    let path = DocumentPath::parse(requested).map_err(|error| error.to_string())?;
     if let Some(name) = documents.stored_name(&path) {
         return Ok(name);
     }
-    if is_leftover(asked) {
+    if is_leftover(requested) {
         return Err("what editors and sync tools leave behind is not searched".to_owned());
     }
     let spellings = path.spellings();
@@ -100,7 +100,7 @@ pub struct DocumentsFound {
     pub searched: Vec<String>,
     /// How many more were searched.
     pub searched_left: usize,
-    /// The names that were not searched; at most as many bytes.
+    /// The names that were not searched, within the same bound.
     pub skipped: Vec<SkippedDocument>,
     /// How many more were not searched.
     pub skipped_left: usize,
@@ -108,12 +108,12 @@ pub struct DocumentsFound {
     pub missing_phrases: Vec<String>,
     /// Words that occur nowhere, so similar ones were searched.
     pub unknown_words: Vec<String>,
-    /// How far the vectors are made that were mixed in; none for a query without a vector, or while no model is set.
+    /// How many vectors exist; `None` for a query without a vector, or while no model is set.
     pub meaning: Option<DenseCount>,
 }
 
 impl DocumentsFound {
-    /// What was found, with the names that are shown of all that were searched, and of those that were not.
+    /// The results with the names of searched and skipped documents, within their bounds.
     pub fn new<'a>(
         found: DocumentHits,
         searched: impl IntoIterator<Item = &'a str>,
@@ -141,9 +141,9 @@ impl DocumentsFound {
     }
 }
 
-/// Subtracts an item from the room; after the first one that does not fit there is no room.
+/// Subtracts an item from the room; returns whether it fits. After the first one that does not fit, no other fits.
 fn takes(room: &mut usize, bytes: usize) -> bool {
-    /// Quotes, indent and the ends of lines.
+    /// The bytes of quotes, indentation and line ends.
     const BESIDE: usize = 16;
     let left = room.checked_sub(bytes + BESIDE);
     *room = left.unwrap_or_default();
@@ -168,13 +168,14 @@ pub struct GraphSearch {
     pub limit: usize,
     /// How many rounds of neighbours to add; 0 = none. At most [`crate::limits::NEIGHBOURS`] of them come.
     pub depth: u32,
-    /// How many bytes are loaded: entities and relations into half of them each, observations into as many.
+    /// The most bytes that are loaded: entities and relations take at most half of them each, observations at most
+    /// all.
     pub bytes: usize,
     /// How many results are skipped.
     pub skip: Skip,
 }
 
-/// How many of what a search of the graph found came in replies before.
+/// How many results of a search of the graph were in earlier replies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Skip {
     /// Entities; neighbours do not count.
@@ -190,9 +191,9 @@ pub struct GraphFound {
     pub entities: Vec<EntityFound>,
     /// Its neighbours, nearest first; with score 0.
     pub neighbours: Vec<EntityFound>,
-    /// The observations that were found, best first.
+    /// The matching observations, best first.
     pub observations: Vec<ObservationFound>,
-    /// The relations that touch what was found, and those among the neighbours; at most
+    /// The relations that touch the results, and those among the neighbours; at most
     /// [`crate::limits::RELATIONS_FOUND`].
     pub relations: Vec<RelationFound>,
     /// Whether there are more entities, observations, neighbours or relations than the limits allowed.
@@ -212,12 +213,12 @@ pub struct GraphFound {
 pub struct EntityFound {
     /// The entity.
     pub entity: Entity,
-    /// From 0 to 100; comparable within one answer only.
+    /// From 0 to 100; comparable within one reply only.
     pub score: f64,
     /// Where it was found.
     pub matched_in: Vec<MatchedIn>,
-    /// Those of its observations that were found, best first; if none was, the newest. All of them, newest first, when
-    /// one entity was asked for by its exact name. At most a quarter of the bytes that are loaded.
+    /// Its matching observations, best first; without matches, the newest. All, newest first, if an entity was
+    /// requested by its exact name. At most a quarter of the loaded bytes.
     pub observations: Vec<Observation>,
     /// How many observations it has.
     pub observation_count: usize,
@@ -230,13 +231,13 @@ pub struct EntityFound {
 pub struct ObservationFound {
     /// The observation.
     pub observation: Observation,
-    /// The name of its entity; the id if the entity is gone.
+    /// The name of its entity, or the id if the entity is missing.
     pub entity_name: String,
     /// From 0 to 100.
     pub score: f64,
 }
 
-/// A relation with the names of its ends; the id where an entity is gone.
+/// A relation with the names of its ends, or the id of a missing entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelationFound {
     /// The relation.
@@ -250,7 +251,7 @@ pub struct RelationFound {
 /// Search of one project.
 #[async_trait]
 pub trait SearchStore: Send + Sync {
-    /// Finds lines in the current documents, whoever wrote them.
+    /// Finds lines in the current documents.
     async fn search_documents(
         &self,
         caller: &Caller,

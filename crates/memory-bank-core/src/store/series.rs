@@ -1,12 +1,12 @@
-//! Numbered documents of one kind: `stem.md`, `stem-2.md`, `stem-3.md`, … An edit that needs the last one of a series
-//! cannot name it before the store was read; the store finds it.
+//! Numbered documents of one kind: `stem.md`, `stem-2.md`, `stem-3.md`, … An edit that needs the last document of a
+//! series does not know its name; the store finds it.
 
 use std::fmt;
 
 use crate::document::DocumentPath;
 use crate::limits;
 
-/// Documents that share a stem and go on with a number.
+/// Documents that share a stem and are numbered.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Series(String);
 
@@ -35,7 +35,7 @@ impl Series {
         DocumentPath::parse(&name).ok()
     }
 
-    /// The number of this document in the series; none if it is not a member.
+    /// The number of this document in the series; `None` if it is not a member.
     #[must_use]
     pub fn number_of(&self, path: &DocumentPath) -> Option<u32> {
         let canonical = path.canonical();

@@ -15,8 +15,7 @@ use crate::caller::{Caller, KeyId, ProjectId, UserId};
 use crate::error::StoreError;
 use crate::identity::KeyHash;
 
-/// Identifies a session. Random (UUID version 4), since it may be used by everybody who knows it and has a key of its
-/// user.
+/// Identifies a session. Random (UUID version 4), since anybody who knows it and has a key of its user may use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SessionId(pub Uuid);
@@ -41,29 +40,29 @@ impl FromStr for SessionId {
 pub struct SessionRecord {
     /// Its id.
     pub id: SessionId,
-    /// Who opened it.
+    /// The user who opened it.
     pub user: UserId,
-    /// In which project.
+    /// The project.
     pub project: ProjectId,
-    /// The protocol version that was agreed upon.
+    /// The negotiated protocol version.
     pub protocol_version: String,
-    /// Name and version of the client, as it gave them.
+    /// The name and version of the client, as sent.
     pub client: Value,
     /// Other data of the handshake (the client's capabilities).
     pub metadata: Value,
-    /// The resources that the session is subscribed to, at most [`crate::limits::SUBSCRIPTIONS`].
+    /// The subscribed resources, at most [`crate::limits::SUBSCRIPTIONS`].
     pub subscriptions: BTreeSet<String>,
     /// When it was opened.
     pub created_at: Timestamp,
-    /// When it was used last, within a minute.
+    /// When it was last used, accurate to a minute.
     pub last_seen: Timestamp,
-    /// From then on it does not exist.
+    /// When it expires.
     pub expires_at: Timestamp,
 }
 
 impl SessionRecord {
-    /// Whether the session is this caller's: same user, same project. For anybody else it does not exist. The one rule of
-    /// ownership; what a store selects in SQL says the same.
+    /// Whether the session belongs to this caller: same user, same project. For others it does not exist. This is the
+    /// only rule of ownership; the SQL of stores implements the same.
     #[must_use]
     pub fn belongs_to(&self, caller: &Caller) -> bool {
         self.user == caller.user && self.project == caller.project
@@ -74,12 +73,12 @@ impl SessionRecord {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// There are as many as a project may have.
+    /// The project has the most sessions that are allowed.
     #[error(
         "the project has {0} open sessions, which is as many as it may have; close one or wait until it expires"
     )]
     TooMany(usize),
-    /// There are as many as a key may have, and none of them is idle.
+    /// The key has the most sessions that are allowed, and none of them is idle.
     #[error(
         "this key has {0} open sessions, which is as many as it may have, and used each of them lately; end one, or wait \
          until one has been idle for a few minutes"
@@ -90,37 +89,37 @@ pub enum SessionError {
     Store(#[from] StoreError),
 }
 
-/// How many sessions there may be.
+/// The most open sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionLimits {
-    /// In a project.
+    /// Per project.
     pub per_project: usize,
-    /// Of a key.
+    /// Per key.
     pub per_key: usize,
-    /// A session that was used last before this is idle: its own key's next one may take its place.
+    /// A session that was last used before this time is idle: it may be replaced by the next session of its key.
     pub idle_before: Timestamp,
 }
 
-/// A session was used.
+/// One use of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SessionUse {
     /// Which.
     pub session: SessionId,
     /// The hash of the key that used it.
     pub proof: Option<KeyHash>,
-    /// The key itself: the session counts against it from now on.
+    /// The key, to whose limit the session counts from now on.
     pub key: Option<KeyId>,
-    /// When it was used last.
+    /// When it was last used.
     pub at: Timestamp,
-    /// Until when it lives now.
+    /// When it expires now.
     pub expires_at: Timestamp,
 }
 
-/// Keeps sessions. For a caller, the sessions of another user or project do not exist, and neither do expired ones.
+/// Stores sessions. For a caller, sessions of other users and projects do not exist, and neither do expired ones.
 #[async_trait]
 pub trait SessionStore: Send + Sync {
-    /// Opens a session of the caller. Past a limit the oldest idle session of the caller's key gives way, never another
-    /// key's; returns which one ended.
+    /// Opens a session of the caller. At a limit, the oldest idle session of the caller's key ends, never one of
+    /// another key; returns the ended session.
     async fn open(
         &self,
         caller: &Caller,
@@ -128,7 +127,7 @@ pub trait SessionStore: Send + Sync {
         limits: SessionLimits,
     ) -> Result<Option<SessionId>, SessionError>;
 
-    /// The caller's session of this id.
+    /// The caller's session with this id.
     async fn find(
         &self,
         caller: &Caller,
@@ -136,7 +135,7 @@ pub trait SessionStore: Send + Sync {
         now: Timestamp,
     ) -> Result<Option<SessionRecord>, StoreError>;
 
-    /// Adds a subscription, or takes one away, and returns the session as it is then. Adding beyond
+    /// Adds or removes a subscription, and returns the new state of the session. Adding beyond
     /// [`crate::limits::SUBSCRIPTIONS`] changes nothing.
     async fn subscribe(
         &self,
@@ -146,14 +145,14 @@ pub trait SessionStore: Send + Sync {
         subscribed: bool,
     ) -> Result<Option<SessionRecord>, StoreError>;
 
-    /// Ends a session of the caller and drops its events; false if there was none.
+    /// Ends a session of the caller and deletes its events; returns false if it does not exist.
     async fn end(&self, caller: &Caller, id: SessionId) -> Result<bool, StoreError>;
 
-    /// Notes that sessions were used, of any tenant, many at once; unknown ones are passed over.
-    async fn note_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError>;
+    /// Records uses of many sessions of any tenant; unknown sessions are skipped.
+    async fn record_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError>;
 
-    /// Drops sessions that expired before `now` with their events, and events stored before `events_before`: at most
-    /// `limit` of each. Returns how many rows went; 0 also when another replica is at it.
+    /// Deletes sessions that expired before `now` with their events, and events stored before `events_before`: at
+    /// most `limit` of each. Returns the number of deleted rows; 0 also if another replica does it.
     async fn clean_up(
         &self,
         now: Timestamp,
@@ -162,13 +161,13 @@ pub trait SessionStore: Send + Sync {
     ) -> Result<usize, StoreError>;
 }
 
-/// Keeps sessions in memory, for a server without a database.
+/// Stores sessions in memory, for a server without a database.
 #[derive(Debug, Default)]
 pub struct MemorySessionStore {
     sessions: Mutex<HashMap<SessionId, Stored>>,
 }
 
-/// A session, and the key that used it last.
+/// A session, and the key that last used it.
 #[derive(Debug)]
 struct Stored {
     session: SessionRecord,
@@ -254,7 +253,7 @@ impl SessionStore for MemorySessionStore {
         }))
     }
 
-    async fn note_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError> {
+    async fn record_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError> {
         self.with(|sessions| {
             for used in uses {
                 if let Some(stored) = sessions.get_mut(&used.session)
@@ -317,7 +316,7 @@ mod tests {
         }
     }
 
-    /// Memory answers at once.
+    /// Runs a future of the memory store, which never waits.
     fn at_once<T>(answer: impl Future<Output = T>) -> T {
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         match std::pin::pin!(answer).poll(&mut context) {
@@ -327,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_idle_session_of_the_same_key_gives_way_and_no_other() {
+    fn only_the_oldest_idle_session_of_the_same_key_is_replaced() {
         let store = MemorySessionStore::default();
         let (one, other) = (caller(1), caller(2));
         let start = Timestamp::UNIX_EPOCH;
@@ -347,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_belongs_to_its_user_in_its_project_alone() {
+    fn a_session_belongs_only_to_its_user_in_its_project() {
         let owner = caller(1);
         let session = session(1, &owner, Timestamp::UNIX_EPOCH);
         assert!(session.belongs_to(&owner) && session.belongs_to(&Caller { key: None, ..owner.clone() }));
@@ -367,7 +366,7 @@ mod tests {
         let at = start + 1.hour();
         let used =
             SessionUse { session: opened.id, proof: None, key: other.key, at, expires_at: at + 24.hours() };
-        at_once(store.note_uses(&[used])).unwrap();
+        at_once(store.record_uses(&[used])).unwrap();
         let refused = at_once(store.open(&other, &session(2, &other, at), limits));
         assert!(matches!(refused, Err(SessionError::TooManyOfKey(1))));
         assert_eq!(at_once(store.open(&one, &session(3, &one, at), limits)).unwrap(), None);

@@ -1,4 +1,4 @@
-//! State that outlives a call, keyed by user and project: the mode, UMB, thinking sessions.
+//! State across calls, keyed by user and project: the mode, UMB, thinking sessions.
 //!
 //! Over stdio the process is the session and memory is enough; over HTTP any replica may get the next call, so the
 //! database stores it.
@@ -30,21 +30,21 @@ pub struct SessionState {
     pub visits: DigestVisits,
 }
 
-/// A change of the state, handed to [`StateStore::update`]; a pure function, since it may run more than once.
+/// A change of the state, passed to [`StateStore::update`]; a pure function, since it may run more than once.
 pub type StateChange<'a> = dyn FnMut(&mut SessionState) + Send + 'a;
 
-/// Keeps [`SessionState`].
+/// Stores [`SessionState`].
 #[async_trait]
 pub trait StateStore: Send + Sync {
-    /// The state now; the default one when nothing was kept.
+    /// The current state, or the default state.
     async fn load(&self, caller: &Caller) -> Result<SessionState, StoreError>;
 
-    /// Reads, changes and keeps the state as one step, and returns what it became.
+    /// Reads, changes and stores the state atomically, and returns the new state.
     async fn update(&self, caller: &Caller, change: &mut StateChange<'_>)
     -> Result<SessionState, StoreError>;
 }
 
-/// Keeps the state in memory.
+/// Stores the state in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStateStore {
     initial: SessionState,
@@ -52,9 +52,9 @@ pub struct MemoryStateStore {
 }
 
 impl MemoryStateStore {
-    /// A store in which everyone starts from `initial`.
+    /// A store in which every caller starts from `initial`.
     #[must_use]
-    pub fn starting_from(initial: SessionState) -> Self {
+    pub fn with_initial(initial: SessionState) -> Self {
         Self { initial, states: Mutex::default() }
     }
 }

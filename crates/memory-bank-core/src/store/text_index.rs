@@ -1,4 +1,4 @@
-//! The text index of a database: computed after the writes, periodically, so that no write waits for it.
+//! The text index of a database, which is updated periodically, so that writes do not wait for it.
 
 use async_trait::async_trait;
 
@@ -7,13 +7,13 @@ use crate::error::StoreError;
 /// Updates the text index.
 #[async_trait]
 pub trait TextIndex: Send + Sync {
-    /// Indexes a bounded number of documents that changed, of any project.
+    /// Indexes a bounded number of changed documents of any project.
     ///
     /// # Errors
     /// The index cannot be written.
     async fn index_some(&self) -> Result<(), StoreError>;
 
-    /// How many documents are not indexed; a store counts no further than it is cheap.
+    /// The number of documents that are not indexed, up to a bound of the store.
     ///
     /// # Errors
     /// The index cannot be read.

@@ -1,11 +1,11 @@
-//! When a caller last read the digest of a bank, so that the next session sees the changes since then.
+//! The times at which a caller last read the digest of a bank, so that the next session sees the changes since then.
 
 use std::collections::BTreeMap;
 
 use jiff::{Span, Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 
-/// Of how many banks a caller's visits are kept.
+/// The most banks whose visits are kept per caller.
 const BANKS: usize = 50;
 
 /// The visits of one caller, by bank.
@@ -16,44 +16,44 @@ pub struct DigestVisits(BTreeMap<String, Visit>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Visit {
-    /// The last look, within a few minutes.
+    /// The last read, accurate to a few minutes.
     seen: Timestamp,
-    /// The last look of the session before.
+    /// The last read of the previous session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<Timestamp>,
 }
 
-/// Looks that are farther apart belong to two sessions.
-fn gap() -> Span {
+/// Reads with a longer pause in between belong to two sessions.
+fn session_gap() -> Span {
     30.minutes()
 }
 
-/// A look is noted again when the last one that was noted is so old.
-fn worth() -> Span {
+/// A read is recorded if the last recorded one is at least this old.
+fn record_interval() -> Span {
     5.minutes()
 }
 
 impl DigestVisits {
-    /// Whether there are none.
+    /// Whether there are no visits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// When the caller looked last, in the session before the one that this look belongs to.
+    /// The last read in the session before that of a read at `now`.
     #[must_use]
     pub fn last_session(&self, bank: &str, now: Timestamp) -> Option<Timestamp> {
         let visit = self.0.get(bank)?;
-        if is_past(visit.seen, gap(), now) { Some(visit.seen) } else { visit.before }
+        if is_past(visit.seen, session_gap(), now) { Some(visit.seen) } else { visit.before }
     }
 
-    /// Whether this look is to be noted. Most are not, so that looking again writes nothing.
+    /// Whether a read at `now` must be recorded. Most need not, so that repeated reads write nothing.
     #[must_use]
-    pub fn is_news(&self, bank: &str, now: Timestamp) -> bool {
-        self.0.get(bank).is_none_or(|visit| is_past(visit.seen, worth(), now) || visit.seen > now)
+    pub fn needs_recording(&self, bank: &str, now: Timestamp) -> bool {
+        self.0.get(bank).is_none_or(|visit| is_past(visit.seen, record_interval(), now) || visit.seen > now)
     }
 
-    /// Records a read. Past the bound the least recently read bank is removed.
+    /// Records a read. Beyond the bound, the least recently read bank is removed.
     pub fn note(&mut self, bank: &str, now: Timestamp) {
         let before = self.last_session(bank, now);
         self.0.insert(bank.to_owned(), Visit { seen: now, before });
@@ -82,10 +82,10 @@ mod tests {
         let mut visits = DigestVisits::default();
         assert_eq!(visits.last_session("a", at(0)), None);
         visits.note("a", at(0));
-        assert!(!visits.is_news("a", at(4)) && visits.is_news("b", at(4)));
+        assert!(!visits.needs_recording("a", at(4)) && visits.needs_recording("b", at(4)));
         visits.note("a", at(10));
         assert_eq!(visits.last_session("a", at(20)), None);
-        // The next session, and another look in it.
+        // The next session, and another read in it.
         assert_eq!(visits.last_session("a", at(500)), Some(at(10)));
         visits.note("a", at(500));
         visits.note("a", at(506));

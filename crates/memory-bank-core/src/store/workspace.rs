@@ -1,4 +1,4 @@
-//! Which bank is meant. Over stdio a process may open several folders; over HTTP the key's project is the bank.
+//! Selection of the bank. Over stdio a process may open several folders; over HTTP the key's project is the bank.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use crate::error::WorkspaceError;
 use crate::mode::Mode;
 use crate::store::Bank;
 
-/// A bank that was made or completed.
+/// A bank that was created or completed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Initialized {
     /// The bank's directory in replies.
     pub location: String,
-    /// Names of the core documents that were missing and are there now.
+    /// Names of the created core documents.
     pub created: Vec<String>,
     /// Files and folders that were created outside of the bank: the project's folder, rules files.
     pub outside: Vec<String>,
-    /// Failures beside the bank itself, such as writing a rules file.
+    /// Failures outside of the bank, such as writing a rules file.
     pub warnings: Vec<String>,
-    /// A notice for the caller about the location, such as another bank above.
+    /// A notice about the location, such as another bank in a parent folder.
     pub notice: Option<String>,
 }
 
@@ -34,7 +34,7 @@ pub struct StoreInfo {
     pub id: String,
     /// The project path, or the project's slug.
     pub path: String,
-    /// Where it lives.
+    /// Its kind.
     pub kind: StoreKind,
     /// Whether it is the bank in use.
     pub is_active: bool,
@@ -46,7 +46,7 @@ pub struct StoreInfo {
     pub last_used_at: String,
 }
 
-/// Where a store lives; the registry keeps the word, nothing depends on it.
+/// The location of a store. The registry stores the word; nothing depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StoreKind {
@@ -95,7 +95,7 @@ pub struct RegisteredStore {
     pub store_id: String,
     /// The absolute project path.
     pub project_path: String,
-    /// Where it lives.
+    /// Its kind.
     pub kind: StoreKind,
     /// ISO 8601.
     pub registered_at: String,
@@ -111,24 +111,24 @@ pub enum ModeRules {
     Absent,
     /// The rules are usable; `umb_trigger` is the pattern that starts UMB, if they have one.
     Valid {
-        /// The pattern, repaired where the original's files are known to be wrong.
+        /// The pattern, repaired if it has a known error of the TypeScript server's files.
         umb_trigger: Option<String>,
     },
-    /// The file exists but is invalid; it is never overwritten. Has the error.
+    /// The file exists but is invalid, with the error; it is never overwritten.
     Invalid(String),
 }
 
-/// Finds, opens, makes and chooses banks. A failed call leaves the active bank as it was.
+/// Finds, opens, creates and selects banks. A failed call does not change the active bank.
 #[async_trait]
 pub trait Workspace: Send + Sync {
-    /// The bank of a registered store, or the active one. Looks for a bank that appeared since.
+    /// The bank of a registered store, or the active one. Without an active bank, it searches for a new one.
     ///
     /// # Errors
     /// [`WorkspaceError::NoBank`], or [`WorkspaceError::UnknownStore`]: never another bank than the one named.
     async fn bank(&self, caller: &Caller, store: Option<&str>) -> Result<Arc<dyn Bank>, WorkspaceError>;
 
-    /// Makes or completes the bank below `path` and activates it. Never overwrites. With `rules`, the bank's project gets
-    /// the rules files of the modes that it lacks, where a bank has a project folder.
+    /// Creates or completes the bank below `path` and activates it. It never overwrites. With `rules`, it also
+    /// creates missing rules files of the modes, if the bank has a project folder.
     async fn initialize(
         &self,
         caller: &Caller,
@@ -137,18 +137,18 @@ pub trait Workspace: Send + Sync {
     ) -> Result<Initialized, WorkspaceError>;
 
     /// Activates an existing bank (its project path or the bank folder itself; `None` = the server's own project
-    /// path) and returns what replies show as its directory. Creates nothing.
+    /// path) and returns its directory for replies. Creates nothing.
     async fn set_path(&self, caller: &Caller, path: Option<&str>) -> Result<String, WorkspaceError>;
 
-    /// Whether a path chooses the bank. Where it does not, the caller's key decides the project.
+    /// Whether paths select banks. If not, the caller's key determines the project.
     fn takes_paths(&self) -> bool {
         true
     }
 
-    /// The known stores, derived from the bank really in use.
+    /// The known stores, with the bank that is in use.
     async fn stores(&self, caller: &Caller) -> Result<StoreList, WorkspaceError>;
 
-    /// Chooses another bank. Creates none.
+    /// Selects another bank. Creates nothing.
     async fn select(&self, caller: &Caller, target: SelectTarget) -> Result<SelectedStore, WorkspaceError>;
 
     /// Adds or updates an entry of the registry.
@@ -166,12 +166,12 @@ pub trait Workspace: Send + Sync {
     /// The rules of a mode.
     async fn mode_rules(&self, caller: &Caller, mode: Mode) -> Result<ModeRules, WorkspaceError>;
 
-    /// A notice for users of the bank if the server was started elsewhere.
+    /// A notice if the server was started outside of the bank's project.
     fn notice(&self, _caller: &Caller) -> Option<String> {
         None
     }
 
-    /// Configuration for `debug_mcp_config`: `projectPath`, `folderName` and what else may be shown. No secret, no
-    /// environment variable's value.
+    /// Configuration for `debug_mcp_config`: `projectPath`, `folderName` and others, without secrets and values of
+    /// environment variables.
     fn configuration(&self, caller: &Caller, verbose: bool) -> Value;
 }

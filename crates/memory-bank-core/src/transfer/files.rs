@@ -1,9 +1,9 @@
-//! A bank as the files of its folder, both ways.
+//! Converts a bank to the files of its folder, and back.
 
 use jiff::Timestamp;
 
 use super::log::{LOG, read_log};
-use super::{BankCopy, DocumentCopy, FileCopy, NotMovable};
+use super::{BankCopy, DocumentCopy, FileCopy, NotTransferable};
 use crate::clock::iso_millis;
 use crate::document::{DocumentPath, is_reserved};
 use crate::graph::compact::write_compacted;
@@ -11,15 +11,15 @@ use crate::limits;
 use crate::mode::{Mode, RULES_PREFIXES};
 use crate::unicode::nfc;
 
-/// Derived from the log; not part of a copy.
+/// Files that are derived from the log and not part of a copy.
 const DERIVED: [&str; 3] = ["graph/graph.snapshot.json", "graph/graph.index.json", "graph/graph.md"];
 
 impl BankCopy {
-    /// The bank that these files are.
+    /// The bank of these files.
     ///
     /// # Errors
-    /// A path is not one of a bank, or is there twice; the graph's log is damaged.
-    pub fn from_files(files: impl IntoIterator<Item = FileCopy>) -> Result<Self, NotMovable> {
+    /// A path is not valid in a bank, or is given twice; or the graph's log is damaged.
+    pub fn from_files(files: impl IntoIterator<Item = FileCopy>) -> Result<Self, NotTransferable> {
         let mut copy = Self::default();
         for file in files {
             safe_path(&file.path)?;
@@ -48,19 +48,20 @@ impl BankCopy {
             })
         });
         match twice {
-            Some(path) if path.is_ascii() => Err(NotMovable(format!("`{path}` is there twice"))),
-            Some(path) => Err(NotMovable(format!(
+            Some(path) if path.is_ascii() => Err(NotTransferable(format!("`{path}` is there twice"))),
+            Some(path) => Err(NotTransferable(format!(
                 "`{path}` is there twice, perhaps with its letters composed in two ways; rename one of the files"
             ))),
             None => Ok(copy),
         }
     }
 
-    /// The files that this bank is, without those that are derived from the graph's log. The log's events carry `now`.
+    /// The files of this bank, without those that are derived from the graph's log. The log's events have the time
+    /// `now`.
     ///
     /// # Errors
-    /// The graph cannot be written as JSON, or a path cannot be one of a bank.
-    pub fn to_files(&self, now: Timestamp) -> Result<Vec<FileCopy>, NotMovable> {
+    /// The graph cannot be written as JSON, or a path is not valid in a bank.
+    pub fn to_files(&self, now: Timestamp) -> Result<Vec<FileCopy>, NotTransferable> {
         let documents = self.documents.iter().map(|document| FileCopy {
             path: document.path.as_str().to_owned(),
             bytes: document.content(),
@@ -70,7 +71,7 @@ impl BankCopy {
         if self.graph.stats() != crate::store::GraphStats::default() || !self.lines.is_empty() {
             let mut bytes = Vec::new();
             write_compacted(&self.graph, self.lines.iter().map(Vec::as_slice), &iso_millis(now), &mut bytes)
-                .map_err(|error| NotMovable(format!("the graph cannot be written as JSON: {error}")))?;
+                .map_err(|error| NotTransferable(format!("the graph cannot be written as JSON: {error}")))?;
             files.push(FileCopy { path: LOG.to_owned(), bytes, modified: now });
         }
         files.iter().try_for_each(|file| safe_path(&file.path))?;
@@ -79,7 +80,7 @@ impl BankCopy {
     }
 }
 
-/// The spelling under which a database keeps a name: `é` is one letter, however it was put together.
+/// The composed spelling of a name, which databases store.
 fn composed(path: DocumentPath) -> DocumentPath {
     DocumentPath::parse(&nfc(path.as_str())).unwrap_or(path)
 }
@@ -95,12 +96,13 @@ fn document(path: DocumentPath, file: FileCopy) -> DocumentCopy {
     DocumentCopy { path, text, bytes, updated_at: file.modified }
 }
 
-/// Checks that a path stays in the bank and means a file of it: it may come from a file that somebody else made.
+/// Checks that a path is within the bank and can be one of its files, since it may come from an untrusted file.
 ///
 /// # Errors
-/// It does not; names the path.
-pub fn safe_path(path: &str) -> Result<(), NotMovable> {
-    let refused = |why: &str| Err(NotMovable(format!("`{}` cannot be moved: {why}", path.escape_debug())));
+/// It is not; the error names the path.
+pub fn safe_path(path: &str) -> Result<(), NotTransferable> {
+    let refused =
+        |why: &str| Err(NotTransferable(format!("`{}` cannot be moved: {why}", path.escape_debug())));
     if path.is_empty() || path.len() > limits::MOVED_PATH_BYTES {
         return refused(&format!("a path takes 1 to {} bytes", limits::MOVED_PATH_BYTES));
     }

@@ -1,18 +1,18 @@
-//! The graph's log as a state and the unknown lines, and times in the form of a database.
+//! Reads the graph's log as a state and unknown lines, and converts times to the form of a database.
 
 use jiff::Timestamp;
 
-use super::NotMovable;
+use super::NotTransferable;
 use crate::clock::iso_millis;
 use crate::graph::event::{Line, MARKER, read_line};
 use crate::graph::state::GraphState;
 use crate::graph::timestamp::instant;
 
-/// Where the log is in a bank.
+/// The path of the log in a bank.
 pub(super) const LOG: &str = "graph/graph.jsonl";
 
-/// Folds a log. A last line without an end counts like any other.
-pub(super) fn read_log(bytes: &[u8]) -> Result<(GraphState, Vec<Vec<u8>>), NotMovable> {
+/// Folds a log. A last line without a line end counts, too.
+pub(super) fn read_log(bytes: &[u8]) -> Result<(GraphState, Vec<Vec<u8>>), NotTransferable> {
     let (mut state, mut unknown, mut marked) = (GraphState::default(), Vec::new(), false);
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let last = bytes.split(|byte| *byte == b'\n').count();
@@ -20,10 +20,10 @@ pub(super) fn read_log(bytes: &[u8]) -> Result<(GraphState, Vec<Vec<u8>>), NotMo
         match read_line(line) {
             Line::Blank => {}
             Line::Marker => marked = true,
-            // The log's first line was being written when the process died.
+            // The process ended while it wrote the first line of the log.
             _ if !marked && at + 1 == last && MARKER.as_bytes().starts_with(line) => {}
             _ if !marked => {
-                return Err(NotMovable(format!(
+                return Err(NotTransferable(format!(
                     "`{LOG}`: line {} should be the marker `{MARKER}`; correct it or move the file away",
                     at + 1
                 )));
@@ -36,7 +36,7 @@ pub(super) fn read_log(bytes: &[u8]) -> Result<(GraphState, Vec<Vec<u8>>), NotMo
     Ok((state, unknown))
 }
 
-/// The moment of a time in the graph as a database keeps it: to the millisecond, between the years 1 and 9999.
+/// A time of the graph as databases store it: in milliseconds, between the years 1 and 9999.
 #[must_use]
 pub fn moment(text: &str) -> Timestamp {
     const FIRST: i64 = -62_135_596_800_000;
@@ -45,7 +45,7 @@ pub fn moment(text: &str) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// The time as a database gives it back.
-pub(super) fn as_kept(text: &str) -> String {
+/// The spelling of a time that was stored in a database.
+pub(super) fn database_spelling(text: &str) -> String {
     iso_millis(moment(text))
 }

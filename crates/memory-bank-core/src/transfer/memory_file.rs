@@ -5,14 +5,14 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{BankCopy, NotMovable};
+use super::{BankCopy, NotTransferable};
 use crate::clock::iso_millis;
 use crate::graph::event::Event;
 use crate::graph::ids::{entity_id, normalise, observation_id, relation_id, trim};
 use crate::graph::state::GraphState;
 use crate::graph::{Entity, Observation, Relation};
 
-/// How such files are called.
+/// The names of such files.
 pub const MEMORY_FILES: [&str; 2] = ["memory.json", "memory.jsonl"];
 /// The type of an entity that only a relation names.
 const UNKNOWN_TYPE: &str = "unknown";
@@ -21,16 +21,16 @@ const UNKNOWN_TYPE: &str = "unknown";
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemoryFile {
     /// The entities, in their order.
-    pub entities: Vec<RememberedEntity>,
+    pub entities: Vec<MemoryFileEntity>,
     /// The relations, in their order.
-    pub relations: Vec<RememberedRelation>,
+    pub relations: Vec<MemoryFileRelation>,
 }
 
 /// An entity with its facts.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RememberedEntity {
-    /// Its name, which is its identity there.
+pub struct MemoryFileEntity {
+    /// Its name, by which the file identifies it.
     pub name: String,
     /// Its type.
     pub entity_type: String,
@@ -42,19 +42,19 @@ pub struct RememberedEntity {
 /// A relation between two entities.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RememberedRelation {
-    /// The name of the one.
+pub struct MemoryFileRelation {
+    /// The name of the source.
     pub from: String,
-    /// The name of the other.
+    /// The name of the target.
     pub to: String,
     /// The type of the relation.
     pub relation_type: String,
 }
 
 impl MemoryFile {
-    /// Whether bytes begin like such a file.
+    /// Whether the bytes begin like such a file.
     #[must_use]
-    pub fn is_begun_by(bytes: &[u8]) -> bool {
+    pub fn is_memory_file(bytes: &[u8]) -> bool {
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
         let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let Ok(Value::Object(members)) = serde_json::from_slice::<Value>(line) else { return false };
@@ -70,8 +70,8 @@ impl MemoryFile {
     /// relation names is created.
     ///
     /// # Errors
-    /// A line is something else.
-    pub fn read(bytes: &[u8]) -> Result<Self, NotMovable> {
+    /// A line is neither.
+    pub fn read(bytes: &[u8]) -> Result<Self, NotTransferable> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let mut file = Self::default();
         for (at, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
@@ -80,7 +80,10 @@ impl MemoryFile {
                 continue;
             }
             let refused = |why: &dyn std::fmt::Display| {
-                NotMovable(format!("line {} is no entity and no relation of a memory file: {why}", at + 1))
+                NotTransferable(format!(
+                    "line {} is no entity and no relation of a memory file: {why}",
+                    at + 1
+                ))
             };
             let value: Value = serde_json::from_slice(line).map_err(|error| refused(&error))?;
             match value.get("type").and_then(Value::as_str) {
@@ -99,7 +102,7 @@ impl MemoryFile {
         let mut known: std::collections::HashSet<String> =
             file.entities.iter().map(|entity| normalise(&entity.name)).collect();
         let missing: Vec<String> = named.filter(|name| known.insert(normalise(name))).cloned().collect();
-        file.entities.extend(missing.into_iter().map(|name| RememberedEntity {
+        file.entities.extend(missing.into_iter().map(|name| MemoryFileEntity {
             name,
             entity_type: UNKNOWN_TYPE.to_owned(),
             observations: Vec::new(),
@@ -107,7 +110,7 @@ impl MemoryFile {
         Ok(file)
     }
 
-    /// A bank of this graph alone, remembered at `now`. A fact that is there twice is there once.
+    /// A bank with this graph only, with the times `now`. Duplicate observations are stored once.
     #[must_use]
     pub fn to_bank(&self, now: Timestamp) -> BankCopy {
         let ts = iso_millis(now);
@@ -139,7 +142,7 @@ impl MemoryFile {
                 graph.apply(Event::ObservationAdd { observation, ts: ts.clone() });
             }
         }
-        for RememberedRelation { from, to, relation_type } in &self.relations {
+        for MemoryFileRelation { from, to, relation_type } in &self.relations {
             let ends = (ids.get(&normalise(from)), ids.get(&normalise(to)));
             let (Some(from_id), Some(to_id)) = ends else { continue };
             let relation_type = trim(relation_type);
@@ -170,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_memory_file_is_recognised_and_read() {
-        assert!(MemoryFile::is_begun_by(FILE.as_bytes()));
+        assert!(MemoryFile::is_memory_file(FILE.as_bytes()));
         let file = MemoryFile::read(FILE.as_bytes()).unwrap();
         let names: Vec<&str> = file.entities.iter().map(|entity| entity.name.as_str()).collect();
         assert_eq!(names, ["Auth", "Caf\u{e9}", "Postgres"]);
@@ -181,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_not_taken_for_one() {
+    fn other_files_are_not_recognised() {
         for text in [
             "",
             "{}",
@@ -193,12 +196,12 @@ mod tests {
             r#"{"type":"relation","from":"a"}"#,
             r#"{"type":"entity_upsert","entity":{}}"#,
         ] {
-            assert!(!MemoryFile::is_begun_by(text.as_bytes()), "{text}");
+            assert!(!MemoryFile::is_memory_file(text.as_bytes()), "{text}");
         }
     }
 
     #[test]
-    fn what_is_not_understood_is_named_by_its_line() {
+    fn unknown_lines_are_named_by_their_number() {
         for line in ["nonsense", "{}", r#"{"type":"entity","name":"A"}"#, r#"{"type":"other"}"#] {
             let why = MemoryFile::read(format!("{FILE}\n{line}").as_bytes()).unwrap_err().to_string();
             assert!(why.starts_with("line 5 "), "{why}");

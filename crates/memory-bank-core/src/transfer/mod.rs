@@ -19,17 +19,17 @@ use crate::store::SessionState;
 
 pub use files::{is_rules_file, safe_path};
 pub use log::moment;
-pub use memory_file::{MEMORY_FILES, MemoryFile, RememberedEntity, RememberedRelation};
+pub use memory_file::{MEMORY_FILES, MemoryFile, MemoryFileEntity, MemoryFileRelation};
 pub use side::{SideFile, SideKind};
 
-/// Everything that one bank holds.
+/// The content of one bank.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct BankCopy {
     /// The documents, by name.
     pub documents: Vec<DocumentCopy>,
     /// The graph, in storage order.
     pub graph: GraphState,
-    /// Lines of the graph's log that were not understood, in their order.
+    /// Unknown lines of the graph's log, in their order.
     pub lines: Vec<Vec<u8>>,
     /// The other files, by path.
     pub files: Vec<FileCopy>,
@@ -42,7 +42,7 @@ pub struct DocumentCopy {
     pub path: DocumentPath,
     /// The text.
     pub text: String,
-    /// The bytes that the text was read from, if they are not UTF-8.
+    /// The bytes from which the text was decoded, if they are not UTF-8.
     pub bytes: Option<Vec<u8>>,
     /// When it was last written.
     pub updated_at: Timestamp,
@@ -70,7 +70,7 @@ pub struct FileCopy {
     pub modified: Timestamp,
 }
 
-/// A bank with what belongs to it beside its folder.
+/// A bank with the data outside of its folder.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ProjectCopy {
     /// The bank.
@@ -81,18 +81,18 @@ pub struct ProjectCopy {
     pub state: Option<SessionState>,
 }
 
-/// The treatment of a project that is not empty. A snapshot of it is created first.
+/// How to treat a target project with content. A backup of it is created first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Onto {
     /// It must be empty.
     Empty,
     /// Merge: documents and entities of the same name are replaced.
     Merge,
-    /// The project becomes what comes.
+    /// The content is replaced.
     Replace,
 }
 
-/// How much there is.
+/// The number of items.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Size {
     /// Documents.
@@ -108,7 +108,7 @@ pub struct Size {
 }
 
 impl Size {
-    /// All of it, for a progress bar.
+    /// The sum, for progress bars.
     #[must_use]
     pub fn items(self) -> usize {
         self.documents + self.entities + self.observations + self.relations + self.files
@@ -116,7 +116,7 @@ impl Size {
 }
 
 impl BankCopy {
-    /// How much there is.
+    /// The number of items.
     #[must_use]
     pub fn size(&self) -> Size {
         let graph = self.graph.stats();
@@ -130,7 +130,7 @@ impl BankCopy {
     }
 }
 
-/// Why something is not moved. Nothing was changed.
+/// Why a transfer is refused. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct NotMovable(pub String);
+pub struct NotTransferable(pub String);

@@ -1,5 +1,5 @@
-//! Data that a database stores beside its rows so that a bank is restored unchanged, and data that it cannot store at
-//! all.
+//! Data that a database stores beside its rows so that a bank is restored unchanged, and checks for data that it
+//! cannot store.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::log::as_kept;
-use super::{BankCopy, FileCopy, NotMovable};
+use super::log::database_spelling;
+use super::{BankCopy, FileCopy, NotTransferable};
 use crate::document::Etag;
 use crate::graph::event::{Event, Line, read_line};
 use crate::graph::ids::normalise;
@@ -37,7 +37,7 @@ pub enum SideKind {
 }
 
 impl SideKind {
-    /// The word by which a database knows it.
+    /// The word in the database.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl SideKind {
         }
     }
 
-    /// The kind of this word.
+    /// Parses the word.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         [Self::File, Self::Bytes, Self::Graph, Self::Rules].into_iter().find(|kind| kind.as_str() == word)
@@ -60,7 +60,7 @@ impl SideKind {
 pub struct SideFile {
     /// The kind.
     pub kind: SideKind,
-    /// Its path, or the name of what it belongs to.
+    /// Its path, or the name of the document or mode to which it belongs.
     pub path: String,
     /// Its content.
     pub bytes: Vec<u8>,
@@ -68,7 +68,7 @@ pub struct SideFile {
     pub modified: Timestamp,
 }
 
-/// Times as they were spelled, where a database gives them back in another spelling: by id.
+/// The original spelling, by id, of times that a database returns in another spelling.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Times {
     entities: BTreeMap<String, [String; 2]>,
@@ -81,7 +81,7 @@ impl BankCopy {
     ///
     /// # Errors
     /// The existing side files cannot be read.
-    pub fn side_files(&self, present: &[SideFile], now: Timestamp) -> Result<Vec<SideFile>, NotMovable> {
+    pub fn side_files(&self, present: &[SideFile], now: Timestamp) -> Result<Vec<SideFile>, NotTransferable> {
         let mut side: Vec<SideFile> = Vec::new();
         for FileCopy { path, bytes, modified } in &self.files {
             side.push(SideFile {
@@ -127,17 +127,17 @@ impl BankCopy {
         };
         times.note(&self.graph);
         if !times.entities.is_empty() || !times.relations.is_empty() {
-            let text = serde_json::to_vec(&times).map_err(|error| NotMovable(error.to_string()))?;
+            let text = serde_json::to_vec(&times).map_err(|error| NotTransferable(error.to_string()))?;
             side.push(graph(TIMES, text));
         }
         Ok(side)
     }
 
-    /// Takes in what a database kept beside the rows that this bank was read from.
+    /// Adds the side files to a bank that was read from rows.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn take_side_files(&mut self, side: Vec<SideFile>) -> Result<(), NotMovable> {
+    pub fn apply_side_files(&mut self, side: Vec<SideFile>) -> Result<(), NotTransferable> {
         let mut bytes: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         for file in side {
             match (file.kind, file.path.as_str()) {
@@ -148,11 +148,11 @@ impl BankCopy {
                     bytes.insert(file.path, file.bytes);
                 }
                 (SideKind::Graph, LINES) => self.take_lines(&file.bytes),
-                (SideKind::Graph, TIMES) => read_times(&file.bytes)?.give_back(&mut self.graph),
+                (SideKind::Graph, TIMES) => read_times(&file.bytes)?.restore_spellings(&mut self.graph),
                 (SideKind::Graph, _) | (SideKind::Rules, _) => {}
             }
         }
-        // A document may have been renamed since: then its text says which bytes are its own.
+        // A document may have been renamed; then its text identifies its bytes.
         let by_text: BTreeMap<Etag, &Vec<u8>> =
             bytes.values().map(|bytes| (Etag::of(&String::from_utf8_lossy(bytes)), bytes)).collect();
         for document in &mut self.documents {
@@ -162,13 +162,14 @@ impl BankCopy {
             let own = bytes.get(document.path.as_str());
             document.bytes = own.or_else(|| by_text.get(&Etag::of(&document.text)).copied()).cloned();
         }
-        self.set_apart_from_documents();
+        self.move_files_to_documents();
         self.files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(())
     }
 
-    /// A file of a sub-folder may have come when such files were no documents, and a document of its name after that.
-    fn set_apart_from_documents(&mut self) {
+    /// Moves files whose name is now a document's: earlier versions stored files of sub-folders as files, not as
+    /// documents.
+    fn move_files_to_documents(&mut self) {
         for file in &mut self.files {
             let is_taken = |path: &str| self.documents.iter().any(|document| document.path.as_str() == path);
             if is_taken(&file.path)
@@ -179,11 +180,11 @@ impl BankCopy {
         }
     }
 
-    /// Data of this bank that a database cannot store, each with the file's name.
+    /// Checks that a database can store this bank.
     ///
     /// # Errors
-    /// The list of them.
-    pub fn check_for_rows(&self) -> Result<(), NotMovable> {
+    /// The list of data that it cannot store, with file names.
+    pub fn check_for_rows(&self) -> Result<(), NotTransferable> {
         let mut problems: Vec<String> = Vec::new();
         for document in &self.documents {
             if document.text.contains('\0') {
@@ -239,14 +240,14 @@ impl BankCopy {
         let more = problems.len().saturating_sub(NAMED);
         problems.truncate(NAMED);
         let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
-        Err(NotMovable(format!(
+        Err(NotTransferable(format!(
             "a database cannot keep this, and nothing was moved: {}{rest}",
             problems.join("; ")
         )))
     }
 
-    /// The facts and edges whose entities are not there, as lines of a log.
-    fn strays(&self) -> Result<Vec<Vec<u8>>, NotMovable> {
+    /// The observations and relations without their entities, as lines of a log.
+    fn strays(&self) -> Result<Vec<Vec<u8>>, NotTransferable> {
         let is_there = |id: &str| self.graph.entity(id).is_some();
         let facts = self.graph.observations().filter(|one| !is_there(&one.entity_id));
         let facts =
@@ -256,7 +257,7 @@ impl BankCopy {
         let mut lines = Vec::new();
         for event in facts.chain(edges) {
             let mut line = Vec::new();
-            event.write_line(&mut line).map_err(|error| NotMovable(error.to_string()))?;
+            event.write_line(&mut line).map_err(|error| NotTransferable(error.to_string()))?;
             line.pop();
             lines.push(line);
         }
@@ -276,24 +277,24 @@ impl BankCopy {
 }
 
 impl Times {
-    /// Notes the spellings that a database would change.
+    /// Records the spellings that a database would change.
     fn note(&mut self, graph: &GraphState) {
         for Entity { id, created_at, updated_at, .. } in graph.entities() {
-            if as_kept(created_at) != *created_at || as_kept(updated_at) != *updated_at {
+            if database_spelling(created_at) != *created_at || database_spelling(updated_at) != *updated_at {
                 self.entities.insert(id.clone(), [created_at.clone(), updated_at.clone()]);
             }
         }
         for Relation { id, created_at, .. } in graph.relations() {
-            if as_kept(created_at) != *created_at {
+            if database_spelling(created_at) != *created_at {
                 self.relations.insert(id.clone(), created_at.clone());
             }
         }
     }
 
-    /// Gives the times their spellings back, unless they changed since.
-    fn give_back(&self, graph: &mut GraphState) {
+    /// Restores the spellings of times that did not change.
+    fn restore_spellings(&self, graph: &mut GraphState) {
         let spelled = |stored: &str, spelling: &str| {
-            if as_kept(spelling) == stored { spelling.to_owned() } else { stored.to_owned() }
+            if database_spelling(spelling) == stored { spelling.to_owned() } else { stored.to_owned() }
         };
         for (id, [created, updated]) in &self.entities {
             if let Some(mut entity) = graph.entity(id).cloned() {
@@ -316,12 +317,12 @@ fn graph_file<'a>(side: &'a [SideFile], name: &str) -> Option<&'a [u8]> {
     Some(&found.bytes)
 }
 
-fn read_times(bytes: &[u8]) -> Result<Times, NotMovable> {
+fn read_times(bytes: &[u8]) -> Result<Times, NotTransferable> {
     serde_json::from_slice(bytes)
-        .map_err(|error| NotMovable(format!("the times kept of the graph are damaged: {error}")))
+        .map_err(|error| NotTransferable(format!("the times kept of the graph are damaged: {error}")))
 }
 
-/// Why an entity cannot be a row. Names and ids are indexed, and indexes take short texts only.
+/// The reason why an entity cannot be a row. Names and ids are indexed, and indexes have a bound on the length.
 fn entity_problem(entity: &Entity) -> Option<&'static str> {
     let attrs = entity.attrs.as_ref();
     if attrs.is_some_and(|attrs| attrs.iter().any(|(key, value)| key.contains('\0') || has_null(value))) {
@@ -330,7 +331,7 @@ fn entity_problem(entity: &Entity) -> Option<&'static str> {
     labels([&entity.id, &normalise(&entity.name), &entity.entity_type], [&entity.name, &entity.created_at])
 }
 
-/// Looks at texts that stand in an index or may, and at others.
+/// Checks indexed texts and others.
 fn labels(short: [&str; 3], long: [&str; 2]) -> Option<&'static str> {
     if short.iter().chain(&long).any(|text| text.contains('\0')) {
         return Some("contains a null character");

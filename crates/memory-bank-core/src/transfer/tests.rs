@@ -12,14 +12,14 @@ fn file(path: &str, bytes: &[u8]) -> FileCopy {
     FileCopy { path: path.to_owned(), bytes: bytes.to_vec(), modified: now() }
 }
 
-/// What a database gives back: rows for what rows can say, and the side files.
+/// A bank after a round trip through rows and side files.
 fn through_a_database(copy: &BankCopy) -> BankCopy {
     let side = copy.side_files(&[], now()).unwrap();
     let mut back = BankCopy::default();
     for document in &copy.documents {
         back.documents.push(DocumentCopy { bytes: None, ..document.clone() });
     }
-    let kept = |text: &str| log::as_kept(text);
+    let kept = |text: &str| log::database_spelling(text);
     for entity in copy.graph.entities() {
         let (created_at, updated_at) = (kept(&entity.created_at), kept(&entity.updated_at));
         let entity = Entity { created_at, updated_at, ..entity.clone() };
@@ -33,7 +33,7 @@ fn through_a_database(copy: &BankCopy) -> BankCopy {
         let relation = Relation { created_at: kept(&relation.created_at), ..relation.clone() };
         back.graph.apply(Event::RelationAdd { relation, ts: String::new() });
     }
-    back.take_side_files(side).unwrap();
+    back.apply_side_files(side).unwrap();
     back
 }
 
@@ -136,7 +136,7 @@ proptest! {
 }
 
 #[test]
-fn an_edit_in_the_database_keeps_the_bytes_that_it_leaves_alone() {
+fn an_edit_in_the_database_keeps_unedited_bytes() {
     let copy = BankCopy::from_files([file("a.md", b"caf\xe9\n- x\n")]).unwrap();
     let mut kept = through_a_database(&copy);
     kept.documents[0].text.push_str("- y\n");
@@ -144,7 +144,7 @@ fn an_edit_in_the_database_keeps_the_bytes_that_it_leaves_alone() {
 }
 
 #[test]
-fn what_a_database_cannot_keep_is_named() {
+fn data_that_a_database_cannot_store_is_named() {
     let mut with_null = log_of(&[entity(1, "2026")], &[]);
     with_null.extend_from_slice(br#"{"type":"observation_add","observation":{"id":"obs_null0","entityId":"ent_0001","text":"a\u0000b","timestamp":"2026"},"ts":"2026"}"#);
     let copy = BankCopy::from_files([

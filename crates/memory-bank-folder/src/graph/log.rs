@@ -244,7 +244,7 @@ impl Reached {
         self.filled += 1;
         if !self.marker && read != Line::Marker {
             let why = match read {
-                _ if MemoryFile::is_begun_by(line) => MEMORY_FILE.to_owned(),
+                _ if MemoryFile::is_memory_file(line) => MEMORY_FILE.to_owned(),
                 Line::Unknown(why) => why,
                 _ => "it is an event, and the marker is missing".to_owned(),
             };
@@ -271,7 +271,7 @@ impl Reached {
             Line::Blank => {}
             _ if self.marker || MARKER.as_bytes().starts_with(&rest) => {}
             _ => {
-                let is_memory = MemoryFile::is_begun_by(&rest);
+                let is_memory = MemoryFile::is_memory_file(&rest);
                 let why = if is_memory { MEMORY_FILE } else { "it is another one" };
                 self.damage = Some(no_marker(self.lines + 1, why));
             }

@@ -36,7 +36,7 @@ use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation, Relation};
 use memory_bank_core::store::{
     BatchApplied, Compacted, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats, GraphStore,
-    GraphSummary, ObservationDraft, Observed, Pointed, PointerDraft, Subgraph, Unlinked,
+    GraphSummary, ObservationAdded, ObservationDraft, PointerAdded, PointerDraft, RelationRemoved, Subgraph,
 };
 use memory_bank_core::transfer::{MEMORY_FILES, MemoryFile};
 
@@ -334,7 +334,7 @@ fn memory_file(root: &Root, project: &Path) -> Option<String> {
             let Ok(mut file) = dir.open_file(name, OpenOptions::new().read(true)) else { continue };
             let mut beginning = Vec::new();
             let read = (&mut file).take(BEGINNING_BYTES).read_to_end(&mut beginning);
-            if read.is_ok() && MemoryFile::is_begun_by(&beginning) {
+            if read.is_ok() && MemoryFile::is_memory_file(&beginning) {
                 return Some(format!(
                     "`{name}` in {place} holds the graph of a reference memory server; `memory-bank-mcp import --from {name}`, \
                      run there, brings it into this one"
@@ -362,7 +362,7 @@ impl GraphStore for FolderBank {
         caller: &Caller,
         entity: &EntityRef,
         draft: ObservationDraft,
-    ) -> Result<Observed, GraphError> {
+    ) -> Result<ObservationAdded, GraphError> {
         let (entity, author) = (entity.clone(), caller.author());
         self.write_graph(move |state, now| {
             let owner = state.resolve(&entity)?;
@@ -405,14 +405,14 @@ impl GraphStore for FolderBank {
         from: &EntityRef,
         relation_type: &str,
         to: &EntityRef,
-    ) -> Result<Unlinked, GraphError> {
+    ) -> Result<RelationRemoved, GraphError> {
         let (from, relation_type, to) = (from.clone(), relation_type.to_owned(), to.clone());
         self.write_graph(move |state, now| {
             let (from, to) = (state.resolve(&from)?, state.resolve(&to)?);
             let Relation { id, from_id, to_id, relation_type, .. } =
                 plan_relation(&from.id, &relation_type, &to.id, now)?;
             let removed = state.relation(&id).is_some();
-            let answer = Unlinked { from_id: from_id.clone(), to_id: to_id.clone(), removed };
+            let answer = RelationRemoved { from_id: from_id.clone(), to_id: to_id.clone(), removed };
             let event = Event::RelationRemove { from_id, to_id, relation_type, ts: now.to_owned() };
             Ok((if removed { vec![event] } else { Vec::new() }, answer))
         })
@@ -461,7 +461,7 @@ impl GraphStore for FolderBank {
         caller: &Caller,
         entity: &EntityRef,
         pointer: PointerDraft,
-    ) -> Result<Pointed, GraphError> {
+    ) -> Result<PointerAdded, GraphError> {
         let (entity, author) = (entity.clone(), caller.author());
         self.write_graph(move |state, now| {
             let entity = state.resolve(&entity)?;

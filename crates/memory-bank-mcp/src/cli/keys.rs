@@ -128,7 +128,7 @@ pub(crate) async fn run(
             let old = database.key(KeyId(*id)).await?;
             let options = KeyOptions { expires_in_days: *expires_days, ..KeyOptions::new(old.environment()) };
             let (plain, mut key) = NewKey::generate(options, SystemClock.now(), &SystemEntropy);
-            key.expires_at = key.expires_at.or_else(|| old.renewed_until(key.created_at));
+            key.expires_at = key.expires_at.or_else(|| old.renewed_expiry(key.created_at));
             let (record, revoked) = database.rotate_key(KeyId(*id), &key).await?;
             forget(settings, &[revoked]).await;
             show_created(&plain, &record, output)

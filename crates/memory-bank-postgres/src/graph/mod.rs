@@ -18,7 +18,7 @@ use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation, Relation};
 use memory_bank_core::store::{
     BatchApplied, Compacted, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats, GraphStore,
-    GraphSummary, ObservationDraft, Observed, Pointed, PointerDraft, Subgraph, Unlinked,
+    GraphSummary, ObservationAdded, ObservationDraft, PointerAdded, PointerDraft, RelationRemoved, Subgraph,
 };
 
 use self::write::{Keys, add, upsert};
@@ -82,7 +82,7 @@ impl GraphStore for PostgresBank {
         caller: &Caller,
         entity: &EntityRef,
         draft: ObservationDraft,
-    ) -> Result<Observed, GraphError> {
+    ) -> Result<ObservationAdded, GraphError> {
         let plan = ObservationPlan::new(draft).map(|plan| plan.signed(&caller.author()));
         let mut keys = Keys::default().lookup(&Lookup::of(entity));
         if let Ok(plan) = &plan {
@@ -142,7 +142,7 @@ impl GraphStore for PostgresBank {
         from: &EntityRef,
         relation_type: &str,
         to: &EntityRef,
-    ) -> Result<Unlinked, GraphError> {
+    ) -> Result<RelationRemoved, GraphError> {
         let keys = Keys::default().lookup(&Lookup::of(from)).lookup(&Lookup::of(to)).relations();
         let unlinked = self
             .write_graph(caller, &keys, |found, now| {
@@ -150,7 +150,7 @@ impl GraphStore for PostgresBank {
                 let Relation { id, from_id, to_id, relation_type, .. } =
                     plan_relation(&from.id, relation_type, &to.id, now)?;
                 let removed = found.state.relation(&id).is_some();
-                let answer = Unlinked { from_id: from_id.clone(), to_id: to_id.clone(), removed };
+                let answer = RelationRemoved { from_id: from_id.clone(), to_id: to_id.clone(), removed };
                 let event = Event::RelationRemove { from_id, to_id, relation_type, ts: now.to_owned() };
                 Ok((if removed { vec![event] } else { Vec::new() }, answer))
             })
@@ -206,7 +206,7 @@ impl GraphStore for PostgresBank {
         caller: &Caller,
         entity: &EntityRef,
         pointer: PointerDraft,
-    ) -> Result<Pointed, GraphError> {
+    ) -> Result<PointerAdded, GraphError> {
         let plan = PointerPlan::new(&pointer).map(|plan| plan.signed(&caller.author()));
         let mut keys = Keys::default().lookup(&Lookup::of(entity));
         if let Ok(plan) = &plan {
@@ -320,15 +320,15 @@ impl PostgresBank {
         result: Result<T, GraphError>,
     ) -> Result<T, GraphError> {
         let (at, asked) = match result {
-            Err(GraphError::EntityNotFound { asked, .. }) => (None, asked),
+            Err(GraphError::EntityNotFound { name: asked, .. }) => (None, asked),
             Err(GraphError::InBatch { at, error }) => match *error {
-                GraphError::EntityNotFound { asked, .. } => (Some(at), asked),
+                GraphError::EntityNotFound { name: asked, .. } => (Some(at), asked),
                 other => return Err(GraphError::InBatch { at, error: Box::new(other) }),
             },
             other => return other,
         };
         let suggestions = self.suggestions(caller, &asked).await?;
-        let error = GraphError::EntityNotFound { asked, suggestions };
+        let error = GraphError::EntityNotFound { name: asked, suggestions };
         Err(match at {
             Some(at) => GraphError::InBatch { at, error: Box::new(error) },
             None => error,

@@ -11,7 +11,7 @@ use memory_bank_core::graph::naming::Lookup;
 use memory_bank_core::graph::rules::ObservationPlan;
 use memory_bank_core::graph::timestamp::instant;
 use memory_bank_core::graph::{Entity, Observation};
-use memory_bank_core::store::{EntityDeleted, Observed};
+use memory_bank_core::store::{EntityDeleted, ObservationAdded};
 
 use super::rows::{Found, graph_of};
 use crate::bank::PostgresBank;
@@ -371,10 +371,10 @@ impl Stored for EntityDeleted {
 
 impl Stored for Observation {}
 impl Stored for memory_bank_core::store::BatchApplied {}
-impl Stored for memory_bank_core::store::Unlinked {}
-impl Stored for memory_bank_core::store::Pointed {}
+impl Stored for memory_bank_core::store::RelationRemoved {}
+impl Stored for memory_bank_core::store::PointerAdded {}
 
-impl Stored for Observed {
+impl Stored for ObservationAdded {
     const STORED: Option<&'static str> = Some(
         "SELECT id, entity_id, content, source::text, \"timestamp\" FROM public.graph_observations \
          WHERE project_id = $1 AND id = $2",

@@ -193,7 +193,7 @@ impl SearchedDocuments for Contents {
     }
 
     fn stored_name(&self, asked: &DocumentPath) -> Option<String> {
-        asked.taken_spelling(|name| self.documents.contains_key(name))
+        asked.existing_spelling(|name| self.documents.contains_key(name))
     }
 
     fn unreadable(&self) -> impl Iterator<Item = (&str, &str)> {

@@ -9,7 +9,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 use memory_bank_core::store::Backup;
 use memory_bank_core::transfer::{
-    BankCopy, NotMovable, Onto, ProjectCopy, SideFile, SideKind, is_rules_file,
+    BankCopy, NotTransferable, Onto, ProjectCopy, SideFile, SideKind, is_rules_file,
 };
 
 use super::read::{FILES, side_files};
@@ -212,7 +212,9 @@ impl Import {
         let mut side = copy.bank.side_files(&self.side, self.now)?;
         for rule in &copy.rules {
             if !is_rules_file(&rule.path) {
-                return Err(NotMovable(format!("`{}` is not the name of a rules file", rule.path)).into());
+                return Err(
+                    NotTransferable(format!("`{}` is not the name of a rules file", rule.path)).into()
+                );
             }
             side.push(SideFile {
                 kind: SideKind::Rules,

@@ -8,7 +8,7 @@ mod read;
 mod write;
 
 use memory_bank_core::error::StoreError;
-use memory_bank_core::transfer::NotMovable;
+use memory_bank_core::transfer::NotTransferable;
 
 use crate::tenant::Failure;
 
@@ -24,7 +24,7 @@ pub enum TransferError {
     Refused(String),
     /// The bank contains data that a database cannot store.
     #[error(transparent)]
-    NotMovable(#[from] NotMovable),
+    NotTransferable(#[from] NotTransferable),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

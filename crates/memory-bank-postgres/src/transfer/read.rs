@@ -142,7 +142,7 @@ impl Export {
                 modified: file.modified,
             })
             .collect();
-        bank.take_side_files(side)?;
+        bank.apply_side_files(side)?;
         read(self.size.items() - self.names.len());
         let own: [Value<'_>; 2] = [&project, &self.caller.user.0];
         let rows = self.transaction.run(&[Query::new(STATE, &own)]).await?;
@@ -181,7 +181,7 @@ impl Export {
             graph: graph_of(answer(&rows, 1), answer(&rows, 2), answer(&rows, 3))?,
             ..BankCopy::default()
         };
-        bank.take_side_files(side_files(answer(&rows, 4))?)?;
+        bank.apply_side_files(side_files(answer(&rows, 4))?)?;
         Ok(bank)
     }
 

@@ -108,7 +108,7 @@ async fn recording_the_use_of_a_key_is_not_audited_as_a_change() {
     let alice = bench.tenant("alice", "demo").await;
     let before = actions(&bench, "demo").await;
     let used = KeyUse { key: alice.key.unwrap(), proof: alice.proof.unwrap(), at: SystemClock.now() };
-    KeyDirectory::note_uses(&bench.database, &[used]).await.unwrap();
+    KeyDirectory::record_uses(&bench.database, &[used]).await.unwrap();
     assert_eq!(actions(&bench, "demo").await, before);
 }
 
@@ -231,7 +231,7 @@ async fn the_first_use_of_a_key_at_an_address_is_audited_up_to_a_limit() {
     };
     for _ in 0..2 {
         let uses = [used("192.0.2.1".into()), used("192.0.2.1".into()), used("2001:db8::".into())];
-        bench.database.note_addresses(&uses).await.unwrap();
+        bench.database.record_addresses(&uses).await.unwrap();
     }
     let entries = address_entries().await;
     let addresses: Vec<&str> = entries.iter().filter_map(|entry| entry.address.as_deref()).collect();
@@ -240,7 +240,7 @@ async fn the_first_use_of_a_key_at_an_address_is_audited_up_to_a_limit() {
     assert!(entries.iter().all(|entry| entry.key == alice.key && entry.user == Some(alice.user)));
     let many: Vec<AddressUse> = (0..500).map(|n| used(format!("10.0.{}.{}", n / 250, n % 250))).collect();
     for uses in many.chunks(100) {
-        bench.database.note_addresses(uses).await.unwrap();
+        bench.database.record_addresses(uses).await.unwrap();
     }
     assert_eq!(address_entries().await.len(), 200);
 }

@@ -164,18 +164,18 @@ async fn a_key_revoked_while_waiting_for_a_build_gets_nothing() {
     bench.owner.revoke_key(bob.key.unwrap(), SystemClock.now()).await.unwrap();
     // A refused caller is refused at once and does not learn of the build.
     let refused = search(&bank, &bob, "albatross").await;
-    assert!(matches!(refused, Err(StoreError::KeyVoid)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::KeyInvalid)), "{refused:?}");
     // Her key, in a project that is not hers.
     let posing = Caller { project: alice.project, ..eve.clone() };
     let refused = search(&bank, &posing, "albatross").await;
-    assert!(matches!(refused, Err(StoreError::KeyVoid | StoreError::Denied)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::KeyInvalid | StoreError::Denied)), "{refused:?}");
     gate.open().await;
     let waited = waiting.await.unwrap();
-    assert!(matches!(waited, Err(StoreError::KeyVoid | StoreError::IndexBuilding { .. })), "{waited:?}");
+    assert!(matches!(waited, Err(StoreError::KeyInvalid | StoreError::IndexBuilding { .. })), "{waited:?}");
     let _built_or_told_to_wait = first.await.unwrap();
     assert_eq!(found(&bank, &alice, "albatross").await, 1);
     let refused = search(&bank, &bob, "albatross").await;
-    assert!(matches!(refused, Err(StoreError::KeyVoid)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::KeyInvalid)), "{refused:?}");
 }
 
 #[tokio::test]
@@ -199,7 +199,7 @@ async fn a_build_started_with_a_revoked_key_is_restarted_by_a_waiting_search() {
     gate.open().await;
     assert_eq!(waiting.await.unwrap(), 1);
     let first = first.await.unwrap();
-    assert!(matches!(first, Err(StoreError::KeyVoid | StoreError::IndexBuilding { .. })), "{first:?}");
+    assert!(matches!(first, Err(StoreError::KeyInvalid | StoreError::IndexBuilding { .. })), "{first:?}");
 }
 
 #[tokio::test]

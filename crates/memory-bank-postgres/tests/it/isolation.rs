@@ -64,21 +64,21 @@ async fn a_forged_project_id_reads_and_writes_nothing() {
     let (bench, alice, bob) = two_tenants().await;
     let (bank, thief) = (bench.bank(), forged(&alice, &bob));
     let refused = bank.read(&thief, &[path("secret.md")]).await;
-    assert!(matches!(refused, Err(StoreError::KeyVoid)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::KeyInvalid)), "{refused:?}");
     let refused = bank.list(&thief).await;
-    assert!(matches!(refused, Err(StoreError::KeyVoid)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::KeyInvalid)), "{refused:?}");
     assert!(bank.export(&thief).await.is_err());
     assert!(bank.list_backups(&thief, None).await.is_err());
     assert!(bench.database.load(&thief).await.is_err());
     assert!(bank.names(&thief, "a", 10).await.is_err());
     assert!(bank.summary(&thief).await.is_err());
     let refused = write(&bank, &thief, "mine.md", "x").await;
-    assert!(matches!(refused, Err(EditError::Store(StoreError::KeyVoid))), "{refused:?}");
+    assert!(matches!(refused, Err(EditError::Store(StoreError::KeyInvalid))), "{refused:?}");
     let draft = EntityDraft { name: "x".into(), entity_type: "t".into(), attrs: None };
     let refused = bank.upsert_entity(&thief, draft).await;
-    assert!(matches!(refused, Err(GraphError::Store(StoreError::KeyVoid))), "{refused:?}");
+    assert!(matches!(refused, Err(GraphError::Store(StoreError::KeyInvalid))), "{refused:?}");
     let refused = bench.database.update(&thief, &mut |state| state.umb_active = true).await;
-    assert!(matches!(refused, Err(StoreError::KeyVoid)), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::KeyInvalid)), "{refused:?}");
     assert!(bank.create_backup(&thief, None).await.is_err());
     let missing = PostgresWorkspace::new(bench.another()).bank(&thief, None).await;
     assert!(missing.is_err());
@@ -98,7 +98,7 @@ async fn a_search_with_a_forged_project_id_finds_nothing_also_with_a_warm_index(
     };
     assert_eq!(bank.search_documents(&bob, &wanted).await.unwrap().hits.len(), 1);
     let found = bank.search_documents(&thief, &wanted).await;
-    assert!(matches!(found, Err(StoreError::KeyVoid)), "{found:?}");
+    assert!(matches!(found, Err(StoreError::KeyInvalid)), "{found:?}");
     let everything = GraphSearch {
         query: None,
         limit: 10,

@@ -137,8 +137,8 @@ async fn a_later_use_is_never_replaced_by_an_earlier_one() {
     let (late, early) = (at("2026-11-23T10:00:00Z"), at("2026-11-23T09:00:00Z"));
     let proof = alice.proof.unwrap();
     let uses = [KeyUse { key, proof, at: late }, KeyUse { key, proof, at: early }];
-    KeyDirectory::note_uses(&bench.database, &uses).await.unwrap();
-    KeyDirectory::note_uses(&bench.database, &uses[1..]).await.unwrap();
+    KeyDirectory::record_uses(&bench.database, &uses).await.unwrap();
+    KeyDirectory::record_uses(&bench.database, &uses[1..]).await.unwrap();
     let listed = KeyStore::list(&bench.database, &alice, false).await.unwrap();
     assert_eq!(listed[0].last_used_at, Some(late));
 }

@@ -203,7 +203,7 @@ async fn a_revoked_key_reads_nothing_on_a_shared_connection() {
     let answers = join_all((0..9).map(|number| try_read(&bank, &callers[number % 3]))).await;
     for (number, answer) in answers.into_iter().enumerate() {
         match number % 3 {
-            0 => assert!(matches!(answer, Err(StoreError::KeyVoid)), "{answer:?}"),
+            0 => assert!(matches!(answer, Err(StoreError::KeyInvalid)), "{answer:?}"),
             other => assert_eq!(answer.unwrap(), Some(own(&callers[other]))),
         }
     }
@@ -218,7 +218,7 @@ async fn removed_members_and_dropped_policies_apply_at_once_to_prepared_statemen
     }
     bench.owner.remove_member("project0", "bob").await.unwrap();
     let removed = try_read(&bank, &member).await;
-    assert!(matches!(removed, Ok(None) | Err(StoreError::KeyVoid)), "{removed:?}");
+    assert!(matches!(removed, Ok(None) | Err(StoreError::KeyInvalid)), "{removed:?}");
     bench.test.psql("DROP POLICY member_select ON documents");
     for caller in &callers {
         assert_eq!(try_read(&bank, caller).await.unwrap(), None, "without a policy there is no row");

@@ -9,8 +9,8 @@ use memory_bank_core::limits;
 use memory_bank_core::limits::REPLY_BYTES;
 use memory_bank_core::search::Query;
 use memory_bank_core::store::{
-    BackupStore, DocumentSearch, DocumentStore, Drafts, EntityDraft, EntityRef, EventStore, GraphBatch,
-    GraphStore, ObservationDraft, ObservationOf, SearchStore, StateStore,
+    BackupStore, BatchObservation, DocumentSearch, DocumentStore, Drafts, EntityDraft, EntityRef, EventStore,
+    GraphBatch, GraphStore, ObservationDraft, SearchStore, StateStore,
 };
 use memory_bank_postgres::PostgresBank;
 use memory_bank_test_postgres::SERVER;
@@ -85,7 +85,7 @@ async fn a_read_takes_one_round_trip_and_an_edit_two() {
         let batch = || GraphBatch {
             entities: (0..20).map(|n| EntityDraft { name: format!("e{n} {round}"), ..draft() }).collect(),
             observations: (0..40)
-                .map(|n| ObservationOf {
+                .map(|n| BatchObservation {
                     entity: EntityRef(format!("e{} {round}", n % 20)),
                     draft: fact(&n.to_string()),
                 })

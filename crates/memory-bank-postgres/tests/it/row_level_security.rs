@@ -295,9 +295,9 @@ async fn a_revoked_or_expired_key_reads_nothing_whatever_the_server_has_cached()
     assert!(read(&bank, &believed, "secret.md").await.is_some());
     let refused = async |why: &str| {
         let reading = bank.read(&believed, &[path("secret.md")]).await;
-        assert!(matches!(reading, Err(StoreError::KeyVoid)), "{why}: {reading:?}");
+        assert!(matches!(reading, Err(StoreError::KeyInvalid)), "{why}: {reading:?}");
         let writing = write(&bank, &believed, "secret.md", "x").await;
-        assert!(matches!(writing, Err(EditError::Store(StoreError::KeyVoid))), "{why}: {writing:?}");
+        assert!(matches!(writing, Err(EditError::Store(StoreError::KeyInvalid))), "{why}: {writing:?}");
         assert!(bank.delete_entity(&believed, &EntityRef("a of alice".into())).await.is_err(), "{why}");
         assert!(bank.create_backup(&believed, None).await.is_err(), "{why}");
         assert!(KeyStore::list(&bench.database, &believed, true).await.is_err(), "{why}");
@@ -342,7 +342,7 @@ async fn a_key_can_replace_itself() {
     let (bench, alice, _) = two_tenants().await;
     let (new, next) = new_key();
     KeyStore::rotate(&bench.database, &alice, alice.key.unwrap(), &next).await.unwrap().unwrap();
-    assert!(matches!(bench.bank().list(&alice).await, Err(StoreError::KeyVoid)));
+    assert!(matches!(bench.bank().list(&alice).await, Err(StoreError::KeyInvalid)));
     let identity = KeyDirectory::find(&bench.database, &new.hash()).await.unwrap().unwrap();
     assert!(bench.bank().list(&identity.caller).await.is_ok());
 }

@@ -65,11 +65,14 @@ async fn only_its_owner_finds_a_session_on_any_replica() {
     let other = bench.another();
     assert_eq!(SessionStore::find(&other, &alice, opened.id, now()).await.unwrap(), Some(opened.clone()));
     let forged = Caller { project: alice.project, ..bob.clone() };
-    assert!(matches!(SessionStore::find(&other, &forged, opened.id, now()).await, Err(StoreError::KeyVoid)));
-    assert!(matches!(other.end(&forged, opened.id).await, Err(StoreError::KeyVoid)));
+    assert!(matches!(
+        SessionStore::find(&other, &forged, opened.id, now()).await,
+        Err(StoreError::KeyInvalid)
+    ));
+    assert!(matches!(other.end(&forged, opened.id).await, Err(StoreError::KeyInvalid)));
     assert!(matches!(
         other.subscribe(&forged, opened.id, "memory-bank://x", true).await,
-        Err(StoreError::KeyVoid)
+        Err(StoreError::KeyInvalid)
     ));
     for stranger in [&colleague, &bob] {
         assert_eq!(SessionStore::find(&other, stranger, opened.id, now()).await.unwrap(), None);
@@ -118,7 +121,7 @@ async fn a_removed_member_gets_the_reason_and_not_a_limit_error() {
     }
     bench.owner.revoke_key(bob.key.unwrap(), now()).await.unwrap();
     let refused = bench.database.open(&bob, &session(&bob), limits(10)).await;
-    assert!(matches!(refused, Err(SessionError::Store(StoreError::KeyVoid))), "{refused:?}");
+    assert!(matches!(refused, Err(SessionError::Store(StoreError::KeyInvalid))), "{refused:?}");
 }
 
 #[tokio::test]
@@ -149,8 +152,8 @@ async fn the_last_use_is_recorded_and_never_moved_back() {
         expires_at: at + 24.hours(),
     };
     let later = opened.last_seen + 1.hour();
-    SessionStore::note_uses(&bench.database, &[used(later)]).await.unwrap();
-    SessionStore::note_uses(&bench.database, &[used(opened.last_seen - 1.hour())]).await.unwrap();
+    SessionStore::record_uses(&bench.database, &[used(later)]).await.unwrap();
+    SessionStore::record_uses(&bench.database, &[used(opened.last_seen - 1.hour())]).await.unwrap();
     let found = SessionStore::find(&bench.database, &alice, opened.id, now()).await.unwrap().unwrap();
     assert_eq!((found.last_seen, found.expires_at), (later, later + 24.hours()));
 }
@@ -184,7 +187,7 @@ async fn events_are_replayed_in_order_only_to_their_owner() {
     assert_eq!(bench.database.after(&alice, hers.id, second, 1).await.unwrap().len(), 1);
     assert!(bench.database.after(&bob, hers.id, start, 10).await.unwrap().is_empty());
     let forged = Caller { project: alice.project, ..bob.clone() };
-    assert!(matches!(bench.database.after(&forged, hers.id, start, 10).await, Err(StoreError::KeyVoid)));
+    assert!(matches!(bench.database.after(&forged, hers.id, start, 10).await, Err(StoreError::KeyInvalid)));
 }
 
 #[tokio::test]

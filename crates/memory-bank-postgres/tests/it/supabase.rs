@@ -113,7 +113,7 @@ async fn a_login_role_with_bypassrls_still_isolates_projects() {
     let forged = Caller { project: alice.project, ..bob.clone() };
     assert_eq!(read(&bank, &bob, "secret.md").await, None);
     assert!(bank.list(&bob).await.unwrap().is_empty());
-    assert!(matches!(bank.list(&forged).await, Err(StoreError::KeyVoid)));
+    assert!(matches!(bank.list(&forged).await, Err(StoreError::KeyInvalid)));
     assert!(write(&bank, &forged, "mine.md", "x").await.is_err());
 }
 

@@ -63,7 +63,7 @@ impl Addresses {
         if uses.is_empty() {
             return;
         }
-        if let Err(error) = log.note_addresses(&uses).await {
+        if let Err(error) = log.record_addresses(&uses).await {
             tracing::warn!(%error, "addresses of keys could not be written; retrying at their next use");
             let mut state = self.state.lock();
             for used in &uses {
@@ -121,7 +121,7 @@ mod tests {
 
     #[async_trait]
     impl AuditLog for Told {
-        async fn note_addresses(&self, uses: &[AddressUse]) -> Result<(), StoreError> {
+        async fn record_addresses(&self, uses: &[AddressUse]) -> Result<(), StoreError> {
             if self.down.load(std::sync::atomic::Ordering::Relaxed) {
                 return Err(StoreError::Busy);
             }

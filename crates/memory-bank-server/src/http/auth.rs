@@ -300,7 +300,7 @@ impl Authenticator {
             uses.drain().map(|(key, (proof, at))| KeyUse { key, proof, at }).collect()
         };
         if !uses.is_empty()
-            && let Err(error) = self.directory.note_uses(&uses).await
+            && let Err(error) = self.directory.record_uses(&uses).await
         {
             tracing::warn!(%error, "the last uses of keys could not be written");
         }

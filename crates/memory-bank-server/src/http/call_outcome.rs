@@ -20,7 +20,7 @@ pub(crate) enum CallOutcome {
     /// A store rejected the caller: the cached identity is outdated.
     Denied,
     /// The key is void.
-    KeyVoid,
+    KeyInvalid,
 }
 
 /// Reports an internal error as status 500, for monitoring; the SDK uses 200. Other JSON-RPC errors are client
@@ -49,7 +49,7 @@ pub(crate) async fn inspect(response: Response) -> (Response, CallOutcome) {
     let denied =
         || text.and_then(Value::as_str).is_some_and(|text| text.ends_with(&StoreError::Denied.to_string()));
     let outcome = match code {
-        Some(code) if code == i64::from(KEY_VOID) => CallOutcome::KeyVoid,
+        Some(code) if code == i64::from(KEY_VOID) => CallOutcome::KeyInvalid,
         None if !is_error => CallOutcome::Success,
         _ if denied() => CallOutcome::Denied,
         _ => CallOutcome::Error,

@@ -89,7 +89,7 @@ impl EventBounds {
                 match store.trim(owner, count.proof, bound - bound / 4).await {
                     Ok(true) => self.settle(scope, count.bytes),
                     // A void key adds nothing more; others restart the counter.
-                    Err(StoreError::KeyVoid) => self.settle(scope, count.bytes),
+                    Err(StoreError::KeyInvalid) => self.settle(scope, count.bytes),
                     Ok(false) => left = true,
                     Err(error) => {
                         tracing::warn!(%error, "old events could not be deleted");

@@ -201,7 +201,7 @@ pub(crate) async fn rotate(
         return response;
     }
     let (plain, mut key) = new_key(&shared, KeyOptions::new(old.environment()));
-    key.expires_at = old.renewed_until(key.created_at);
+    key.expires_at = old.renewed_expiry(key.created_at);
     match shared.keys.rotate(&who.caller, id, &key).await {
         Ok(Some((record, revoked))) => {
             void(&shared, &revoked).await;
@@ -287,7 +287,7 @@ async fn fault(
     RequestId(request): RequestId,
     error: &StoreError,
 ) -> Response {
-    if matches!(error, StoreError::KeyVoid) {
+    if matches!(error, StoreError::KeyInvalid) {
         return admission::unauthorized(&admission::void(shared, who).await);
     }
     if matches!(error, StoreError::Denied) {

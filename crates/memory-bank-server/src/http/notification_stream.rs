@@ -302,7 +302,7 @@ impl NotificationStream {
     async fn subscriptions(&self) -> Result<BTreeSet<String>, Ended> {
         match self.context.shared.sessions.find(&self.context.who.caller, self.session.id).await {
             Ok(Some(session)) => Ok(session.subscriptions.clone()),
-            Ok(None) | Err(StoreError::KeyVoid) => Err(Ended),
+            Ok(None) | Err(StoreError::KeyInvalid) => Err(Ended),
             Err(error) => {
                 tracing::warn!(request.id = %self.context.request, %error, "a session could not be read");
                 Ok(self.session.subscriptions.clone())

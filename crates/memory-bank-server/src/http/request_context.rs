@@ -131,7 +131,7 @@ impl RequestContext {
         if status == StatusCode::OK && is_json(response.headers()) {
             let (response, outcome) = call_outcome::inspect(response).await;
             match outcome {
-                CallOutcome::KeyVoid => {
+                CallOutcome::KeyInvalid => {
                     let error = admission::void(&self.shared, &self.who).await;
                     return self.refused(id, &error);
                 }
@@ -164,7 +164,7 @@ impl RequestContext {
     /// server's fault.
     pub(crate) async fn failed(&self, id: Option<&Value>, error: &StoreError) -> Response {
         match error {
-            StoreError::KeyVoid => self.refused(id, &admission::void(&self.shared, &self.who).await),
+            StoreError::KeyInvalid => self.refused(id, &admission::void(&self.shared, &self.who).await),
             StoreError::Denied => {
                 self.shared.auth.forget_everywhere(&self.who.hash).await;
                 reply::rpc_error(StatusCode::FORBIDDEN, id, INVALID_REQUEST, &error.to_string())

@@ -182,7 +182,7 @@ impl Sessions {
         if uses.is_empty() {
             return;
         }
-        if let Err(error) = self.store.note_uses(&uses).await {
+        if let Err(error) = self.store.record_uses(&uses).await {
             tracing::warn!(%error, "the last uses of sessions could not be written");
             return;
         }

@@ -37,7 +37,7 @@ pub(crate) fn overloaded() -> ErrorData {
 }
 
 pub(crate) fn key_void() -> ErrorData {
-    ErrorData::new(KEY_VOID, StoreError::KeyVoid.to_string(), None)
+    ErrorData::new(KEY_VOID, StoreError::KeyInvalid.to_string(), None)
 }
 
 /// There is no memory for a reply; over HTTP the status shows it, too.
@@ -63,7 +63,7 @@ pub(crate) fn store_fault(error: &StoreError, fault: Uuid) -> ErrorData {
         StoreError::Unavailable(detail) => internal(detail, fault),
         StoreError::Unreachable(detail) => unreachable(detail, fault),
         StoreError::Overloaded => overloaded(),
-        StoreError::KeyVoid => key_void(),
+        StoreError::KeyInvalid => key_void(),
         StoreError::Denied => ErrorData::invalid_request(error.to_string(), None),
         other => ErrorData::internal_error(other.to_string(), None),
     }

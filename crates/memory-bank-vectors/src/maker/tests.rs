@@ -5,7 +5,7 @@ use memory_bank_core::search::DenseCount;
 
 use super::*;
 
-/// Gives a vector by the length of a text. It refuses `bad`, and fails while `down`.
+/// Returns a vector by the length of a text. It refuses `bad`, and fails while `down`.
 #[derive(Debug, Default)]
 struct Lengths {
     down: Mutex<Option<EmbedError>>,
@@ -35,7 +35,7 @@ impl Embedder for Lengths {
     }
 }
 
-/// Passages without vectors, and the order in which projects got theirs.
+/// Passages without vectors, and the order in which projects got vectors.
 struct Texts {
     name: &'static str,
     left: Mutex<Vec<Passage>>,
@@ -99,11 +99,11 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    panic!("{what} did not come");
+    panic!("{what} did not happen");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_project_does_not_keep_a_small_one_waiting() {
+async fn a_large_project_does_not_delay_a_small_one() {
     let order = Arc::default();
     let (large, small) =
         (Texts::new("large", &texts("l", 400), &order), Texts::new("small", &texts("s", 8), &order));
@@ -119,7 +119,7 @@ async fn a_large_project_does_not_keep_a_small_one_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_embedder_that_is_down_is_tried_again_ever_more_seldom_and_nothing_is_lost() {
+async fn a_failing_embedder_is_retried_with_growing_pauses_and_nothing_is_lost() {
     let project = Texts::new("one", &texts("t", 8), &Arc::default());
     let embedder = Arc::new(Lengths::default());
     *embedder.down.lock() = Some(EmbedError::Temporary("down".to_owned()));
@@ -178,7 +178,7 @@ async fn more_refused_texts_than_are_remembered_end_the_work_for_now() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn settings_that_do_not_work_skip_no_text_and_are_tried_seldom() {
+async fn wrong_settings_skip_no_text_and_are_retried_rarely() {
     let project = Texts::new("one", &texts("t", 8), &Arc::default());
     let embedder = Arc::new(Lengths::default());
     *embedder.down.lock() = Some(EmbedError::Permanent("wrong key".to_owned()));
@@ -202,5 +202,5 @@ async fn the_queue_is_bounded_and_a_stop_empties_it() {
     maker.stop(Duration::from_secs(1)).await;
     maker.request("late", project.clone());
     assert_eq!(maker.usage().projects, 0);
-    assert_eq!(project.closed.load(Ordering::SeqCst), PROJECTS, "each right was given back");
+    assert_eq!(project.closed.load(Ordering::SeqCst), PROJECTS, "each right was released");
 }

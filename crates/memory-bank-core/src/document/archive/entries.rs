@@ -51,11 +51,11 @@ impl Log {
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// The bytes of its lines, blank lines after it not.
+    /// The bytes of its lines, without blank lines after it.
     pub(super) range: Range<usize>,
     pub(super) date: Option<DateTime>,
     pub(super) is_item: bool,
-    /// Whether it is a blocker or an issue that nobody has resolved: it goes last, since it still counts.
+    /// Whether it is an unresolved blocker or issue, which is archived last.
     pub(super) is_open: bool,
 }
 
@@ -78,19 +78,19 @@ pub(super) fn entries(log: Log, text: &str) -> Vec<Entry> {
             reached = reached.max(part.end);
         }
         let held = outline.slice(&entry.range);
-        // Text that is not stored as it is would change during the move.
+        // Text that would be changed by the move is not moved.
         entry.range.start >= reached && entry.range.end < open_end && !held.contains(['\0', '\u{fffd}'])
     });
     found
 }
 
-/// Whether an open fence or comment hides text that follows this one.
+/// Whether the text ends in an open fence or comment, which would hide the following text.
 pub(super) fn is_open(text: &str) -> bool {
     let with_end = [text, "\n\n# .\n"].concat();
     Outline::of(&with_end).headings().last().is_none_or(|last| last.range.start < text.len())
 }
 
-/// The entries that have a heading. Parts in which it cannot be told where one ends are added to `unclear`.
+/// The entries with a heading. Ranges in which the end of an entry is ambiguous are added to `unclear`.
 fn blocks(log: Log, outline: &Outline<'_>, unclear: &mut Vec<Range<usize>>) -> Vec<Entry> {
     let headings = headings(outline);
     let length = outline.text().len();
@@ -102,7 +102,7 @@ fn blocks(log: Log, outline: &Outline<'_>, unclear: &mut Vec<Range<usize>>) -> V
         let below = headings.get(index + 1..).unwrap_or_default();
         let own_end = below.first().map_or(length, |next| next.range.start);
         let own = outline.slice(&(heading.range.end..own_end));
-        // A block within a block goes with it.
+        // A block within a block belongs to it.
         if heading.range.start >= end_of_last
             && let Some(date) = date_of_block(log, heading, &above, own)
         {
@@ -125,11 +125,13 @@ fn blocks(log: Log, outline: &Outline<'_>, unclear: &mut Vec<Range<usize>>) -> V
     found
 }
 
-/// Whether the heading begins an entry, and of what date.
+/// The date of the entry that the heading begins; `None` if it begins no entry.
 #[expect(clippy::option_option, reason = "an entry may have no date")]
 fn date_of_block(log: Log, heading: &Heading, above: &[&Heading], own: &str) -> Option<Option<DateTime>> {
     match log {
-        Log::Progress if heading.level >= 2 && !is_ahead(above) => date_at_start(&heading.source).map(Some),
+        Log::Progress if heading.level >= 2 && !is_about_the_future(above) => {
+            date_at_start(&heading.source).map(Some)
+        }
         Log::Notes if above.iter().any(|section| log.is_section(section)) => {
             date_at_start(&heading.source).map(Some)
         }
@@ -190,7 +192,7 @@ fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
             headings.get(next_heading).filter(|next| next.range.start < item.range.start)
         {
             above.retain(|other| other.level < heading.level);
-            // What follows a block that has ended stands in the section that the block stands in.
+            // Text after the end of a block belongs to the section of the block.
             if blocks.binary_search_by_key(&heading.range.start, |block| block.range.start).is_err() {
                 above.push(heading);
             }
@@ -205,7 +207,7 @@ fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
         let date = date_at_start(&item.text);
         let is_entry = match (log, date) {
             (_, None) => directly && !is_template_row(&item.text),
-            (Log::Progress, Some(_)) => !is_ahead(&above),
+            (Log::Progress, Some(_)) => !is_about_the_future(&above),
             (_, Some(_)) => in_log,
         };
         if is_entry && !in_block {
@@ -216,8 +218,8 @@ fn items(log: Log, outline: &Outline<'_>, blocks: &[Entry]) -> Vec<Entry> {
     found
 }
 
-/// The headings, but for the last line of a text with a rule right below it, which underlines it by the letter of
-/// Markdown only.
+/// The headings, except for the last line of a paragraph directly above a rule, which is a heading by Markdown's
+/// syntax only.
 fn headings<'o>(outline: &'o Outline<'_>) -> Vec<&'o Heading> {
     let is_prose = |heading: &Heading| {
         let lines: Vec<&str> = outline.slice(&heading.range).lines().collect();
@@ -227,8 +229,8 @@ fn headings<'o>(outline: &'o Outline<'_>) -> Vec<&'o Heading> {
     outline.headings().iter().filter(|heading| !is_prose(heading)).collect()
 }
 
-/// Whether a section is about the future or the present: its dates are not those of entries.
-fn is_ahead(above: &[&Heading]) -> bool {
+/// Whether a section is about the future or the present, so that its dates are not dates of entries.
+fn is_about_the_future(above: &[&Heading]) -> bool {
     const WORDS: [&str; 14] = [
         "task",
         "todo",

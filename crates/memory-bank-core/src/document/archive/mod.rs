@@ -20,7 +20,7 @@ use crate::error::EditError;
 use crate::limits;
 use crate::store::{Drafts, Series};
 
-/// How often a subset of the entries is tried, where not all of them can go. Each parses the document.
+/// The most subsets that are tried if not all entries can move. Each try parses the document.
 const MAX_TRIES: usize = 24;
 
 /// The entries that moved from a document to an archive.
@@ -40,10 +40,11 @@ pub struct Archived {
     pub to: Option<String>,
 }
 
-/// Runs a rule, and makes room where it filled a log. `at` names the month of the archives.
+/// Runs a rule, and archives entries of a log that became too large. `at` determines the month in the names of
+/// archives.
 ///
 /// # Errors
-/// What the rule returned. [`EditError::Incomplete`] when archives are needed that the store did not load yet. A document
+/// The error of the rule; [`EditError::Incomplete`] if archives are needed that the store did not load; or a document
 /// is too large even without all entries that may be moved.
 pub fn with_archiving<T>(
     drafts: &mut Drafts,
@@ -64,7 +65,7 @@ fn make_room(drafts: &mut Drafts, at: Timestamp) -> Result<Vec<Archived>, EditEr
     for log in Log::ALL {
         let path = log.document().place(drafts);
         let text = drafts.text(&path).unwrap_or_default();
-        // A log that this edit only read stays as it is, however large others have made it.
+        // A log that this edit did not change is not archived, however large it is.
         let changed = drafts.stored(&path).is_none_or(|stored| stored.content != text);
         if text.len() > limits::DOCUMENT_BYTES
             && changed
@@ -85,12 +86,12 @@ fn make_room(drafts: &mut Drafts, at: Timestamp) -> Result<Vec<Archived>, EditEr
     }
     let mut archived = Vec::new();
     for plan in plans {
-        plan.carry_out(drafts, &series_of(&plan), &month, &mut archived)?;
+        plan.apply(drafts, &series_of(&plan), &month, &mut archived)?;
     }
     Ok(archived)
 }
 
-/// Which entries of a full log move.
+/// The entries of a full log that are moved.
 struct Plan {
     log: Log,
     rest: String,
@@ -100,20 +101,20 @@ struct Plan {
     ending: LineEnding,
 }
 
-/// An entry on its way.
+/// A moved entry.
 struct Moved {
     text: String,
     date: Option<DateTime>,
     is_item: bool,
-    /// Where it stood.
+    /// Its position in the log.
     position: usize,
 }
 
 impl Plan {
-    /// None if the document would still be too large, or would not be what it was but for the entries.
+    /// `None` if the document would still be too large, or if anything but the entries would change.
     fn of(log: Log, text: &str) -> Option<Self> {
         let all = entries(log, text);
-        // In a document that people have written into, one kind of entries may be what holds another one in its place.
+        // In a document with text by people, entries of one kind may prevent others from being moved.
         let kinds: [fn(&Entry) -> bool; 3] = [|_| true, |entry| entry.is_item, |entry| !entry.is_item];
         kinds.into_iter().find_map(|kind| Self::of_kind(log, text, &all, kind))
     }
@@ -123,15 +124,15 @@ impl Plan {
         let newest_first = is_newest_first(all).unwrap_or(log.is_newest_first());
         let movable = limits::DOCUMENT_BYTES.saturating_sub(preamble(log, "YYYY-MM", ending).len() + 64);
         let mut order = by_age(all, newest_first);
-        // Whatever happens, the newest entry stays where it is looked for.
+        // The newest entry always stays.
         order.pop();
-        // What is still in the way goes only when all else is gone.
+        // Open problems are moved only after all other entries.
         order.sort_by_key(|index| all.get(*index).is_some_and(|entry| entry.is_open));
         order
             .retain(|index| all.get(*index).is_some_and(|entry| kind(entry) && entry.range.len() <= movable));
         let size = |index: &usize| all.get(*index).map_or(0, |entry| entry.range.len());
         let sum: usize = order.iter().map(size).sum();
-        // Down to half of the bound, so that the next call finds room; of little that can go, half stays.
+        // Shrink to half of the bound, so that the next calls have room; if little can be moved, half of that stays.
         let target = (limits::DOCUMENT_BYTES / 2).max(text.len() - sum / 2).min(limits::DOCUMENT_BYTES);
         let down_to_target = |order: &[usize]| -> Vec<usize> {
             let mut left = text.len();
@@ -143,14 +144,14 @@ impl Plan {
             order.iter().take_while(goes).copied().collect()
         };
         let mut going = down_to_target(&order);
-        if !is_the_rest(log, text, all, &going) {
-            // Something here holds its neighbour in place. What can go without it goes.
+        if !keeps_everything_else(log, text, all, &going) {
+            // A neighbour depends on one of these entries. Move those that can go without it.
             let mut in_place = order.clone();
             in_place.sort_unstable();
-            let sound = sound_part(log, text, all, &in_place, &mut { MAX_TRIES });
+            let sound = movable_subset(log, text, all, &in_place, &mut { MAX_TRIES });
             order.retain(|index| sound.binary_search(index).is_ok());
             going = down_to_target(&order);
-            if !is_the_rest(log, text, all, &going) {
+            if !keeps_everything_else(log, text, all, &going) {
                 going = order;
             }
         }
@@ -170,7 +171,7 @@ impl Plan {
         Some(Self { log, rest, moved, newest_first, ending })
     }
 
-    fn carry_out(
+    fn apply(
         &self,
         drafts: &mut Drafts,
         series: &Series,
@@ -196,7 +197,7 @@ impl Plan {
             let fits = moved
                 .iter()
                 .take_while(|entry| {
-                    // With what may stand between two entries.
+                    // With the separator between two entries.
                     size += entry.text.len() + 16;
                     size <= limits::DOCUMENT_BYTES
                 })
@@ -211,7 +212,7 @@ impl Plan {
         drafts.set(&path, self.rest.clone())
     }
 
-    /// The archive with these entries: at its beginning if new entries come first, else at its end.
+    /// The archive with these entries: at its beginning if it is sorted newest first, else at its end.
     fn put(&self, archive: &str, moved: &[Moved]) -> String {
         let mut moved: Vec<&Moved> = moved.iter().collect();
         moved.sort_by_key(|entry| entry.position);
@@ -251,8 +252,8 @@ pub(super) fn is_later(one: DateTime, other: DateTime) -> bool {
     one.date() > other.date() || one > other && timed(one) && timed(other)
 }
 
-/// Where the first decision of a log begins that has the newest one at its top. A log whose decisions stand below other
-/// headings is none: the new one would tear them from those.
+/// The offset of the first decision in a log that is sorted newest first. `None` if decisions are below other
+/// headings, since a new one would separate them.
 pub(super) fn newest_decision_at_top(text: &str) -> Option<usize> {
     let all = entries(Log::Decisions, text);
     let dated = || all.iter().filter(|entry| entry.date.is_some());
@@ -264,7 +265,7 @@ pub(super) fn newest_decision_at_top(text: &str) -> Option<usize> {
     (falls && heading.level == 2).then_some(start)
 }
 
-/// The order of the dates in the document; none if it cannot be seen.
+/// The order of the dates in the document, if it is clear.
 fn is_newest_first(entries: &[Entry]) -> Option<bool> {
     let dates: Vec<DateTime> = entries.iter().filter_map(|entry| entry.date).collect();
     let (mut falls, mut rises) = (0_usize, 0_usize);
@@ -275,8 +276,8 @@ fn is_newest_first(entries: &[Entry]) -> Option<bool> {
     (falls != rises).then_some(falls > rises)
 }
 
-/// The entries by age, the oldest first. One without a date is as old as its neighbour; of equally old ones the order of
-/// the document decides.
+/// The entries by age, the oldest first. An entry without a date is as old as its neighbour; ties are in the order of
+/// the document.
 fn by_age(entries: &[Entry], newest_first: bool) -> Vec<usize> {
     let mut dates: Vec<Option<DateTime>> = entries.iter().map(|entry| entry.date).collect();
     let mut known = dates.iter().flatten().next().copied();
@@ -293,7 +294,7 @@ fn by_age(entries: &[Entry], newest_first: bool) -> Vec<usize> {
     order
 }
 
-/// The text without these entries. Blank lines behind an entry go with it where one stands before it.
+/// The text without these entries. Blank lines after an entry are removed if a blank line precedes it.
 fn without(text: &str, all: &[Entry], going: &[usize]) -> String {
     let mut going: Vec<&Entry> = going.iter().filter_map(|index| all.get(*index)).collect();
     going.sort_by_key(|entry| entry.range.start);
@@ -313,14 +314,14 @@ fn without(text: &str, all: &[Entry], going: &[usize]) -> String {
     rest
 }
 
-/// Of these entries, in their order, some that can go: all of them, or those of each half that can, as far as the tries
-/// last.
-fn sound_part(log: Log, text: &str, all: &[Entry], going: &[usize], tries: &mut usize) -> Vec<usize> {
+/// A subset of these entries, in their order, that can be moved: all of them, or recursively those of each half,
+/// within the number of tries.
+fn movable_subset(log: Log, text: &str, all: &[Entry], going: &[usize], tries: &mut usize) -> Vec<usize> {
     if going.is_empty() || *tries == 0 {
         return Vec::new();
     }
     *tries -= 1;
-    if is_the_rest(log, text, all, going) {
+    if keeps_everything_else(log, text, all, going) {
         return going.to_vec();
     }
     let Some((first, second)) =
@@ -328,10 +329,10 @@ fn sound_part(log: Log, text: &str, all: &[Entry], going: &[usize], tries: &mut 
     else {
         return Vec::new();
     };
-    let first = sound_part(log, text, all, first, tries);
-    let second = sound_part(log, text, all, second, tries);
+    let first = movable_subset(log, text, all, first, tries);
+    let second = movable_subset(log, text, all, second, tries);
     let both = [first.as_slice(), second.as_slice()].concat();
-    if is_the_rest(log, text, all, &both) {
+    if keeps_everything_else(log, text, all, &both) {
         return both;
     }
     let bytes = |part: &[usize]| -> usize {
@@ -340,9 +341,8 @@ fn sound_part(log: Log, text: &str, all: &[Entry], going: &[usize], tries: &mut 
     if bytes(&first) >= bytes(&second) { first } else { second }
 }
 
-/// Whether the text without these entries still holds every other entry and heading, in their order, and nothing that
-/// it did not hold.
-fn is_the_rest(log: Log, text: &str, all: &[Entry], going: &[usize]) -> bool {
+/// Whether the text without these entries has exactly the other entries and headings, in their order.
+fn keeps_everything_else(log: Log, text: &str, all: &[Entry], going: &[usize]) -> bool {
     let rest = &without(text, all, going);
     let gone: std::collections::BTreeSet<usize> = going.iter().copied().collect();
     let kept = all.iter().enumerate().filter(|(index, _)| !gone.contains(index)).map(|(_, entry)| entry);
@@ -378,7 +378,7 @@ fn preamble(log: Log, month: &str, ending: LineEnding) -> String {
     ending.apply(&format!("# {title} {month}\n\nEntries moved from {from} when it was full.\n{section}"))
 }
 
-/// Where the newest entry of an archive stands; none if that is not to be seen.
+/// The offset of the newest entry of an archive, if it is clear.
 fn top(log: Log, archive: &str) -> Option<usize> {
     let title = match log {
         Log::Progress => "Update History",
@@ -390,11 +390,11 @@ fn top(log: Log, archive: &str) -> Option<usize> {
     let below = archive.get(at..)?;
     let blank: usize =
         below.split_inclusive('\n').take_while(|line| line.trim().is_empty()).map(str::len).sum();
-    // An indented text would become a part of the entry above it.
+    // Indented text would become a part of the entry above it.
     (!below.get(blank..)?.starts_with([' ', '\t'])).then_some(at + blank)
 }
 
-/// Entries one below the other.
+/// Entries joined into one text.
 struct Joined {
     text: String,
     last: Last,
@@ -406,9 +406,9 @@ enum Last {
     Nothing,
     Blank,
     Item,
-    /// A block that a rule closes.
+    /// A block with a closing rule.
     Closed,
-    /// A block that goes on until the next heading.
+    /// A block that continues to the next heading.
     Open,
 }
 
@@ -416,7 +416,7 @@ impl Joined {
     fn push(&mut self, entry: &str, is_item: bool) {
         match (self.last, is_item) {
             (Last::Nothing | Last::Blank, _) | (Last::Item, true) => {}
-            // Or else the line would be taken for a part of the block.
+            // Otherwise the line would become a part of the block.
             (Last::Open, true) => self.lines("\n---\n\n"),
             _ => self.lines("\n"),
         }
@@ -436,7 +436,7 @@ impl Joined {
     }
 }
 
-/// What a text ends with.
+/// The kind of the last element of a text.
 fn last_of(text: &str) -> Last {
     if text.trim().is_empty() {
         return Last::Nothing;

@@ -12,8 +12,8 @@ pub(super) enum Block {
     /// A line that introduces the following ones, like a heading: `**Next steps:**`.
     Label(String),
     /// A list item.
-    Item(Listed),
-    /// A row of a table: each cell with the head of its column.
+    Item(ListItem),
+    /// A row of a table: the head of the column and the cell, in pairs.
     Row(Vec<(String, String)>),
     /// A paragraph, or a line of one that begins with a date or a label.
     Paragraph(String),
@@ -21,7 +21,7 @@ pub(super) enum Block {
 
 /// A list item.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Listed {
+pub(super) struct ListItem {
     pub(super) text: String,
     pub(super) depth: usize,
     pub(super) has_children: bool,
@@ -40,10 +40,10 @@ pub(super) fn blocks(outline: &Outline<'_>, range: &Range<usize>) -> Vec<Block> 
         at += line.len();
         if let Some(item) = items.get(next).filter(|item| item.range.start <= start) {
             reader.flush();
-            reader.found.push(Block::Item(listed(item, items.get(next + 1))));
+            reader.found.push(Block::Item(list_item(item, items.get(next + 1))));
             list_end = list_end.max(item.range.end);
             next += 1;
-            // Items that share the line with the one around them have no place of their own.
+            // Items that share the line of the outer item are skipped.
             while items.get(next).is_some_and(|item| item.range.start <= start) {
                 next += 1;
             }
@@ -55,8 +55,8 @@ pub(super) fn blocks(outline: &Outline<'_>, range: &Range<usize>) -> Vec<Block> 
     label_before_lists(reader.found)
 }
 
-fn listed(item: &Item, following: Option<&Item>) -> Listed {
-    Listed {
+fn list_item(item: &Item, following: Option<&Item>) -> ListItem {
+    ListItem {
         text: item.text.to_string(),
         depth: item.depth,
         has_children: following
@@ -64,7 +64,7 @@ fn listed(item: &Item, following: Option<&Item>) -> Listed {
     }
 }
 
-/// A paragraph that ends with a colon right before a list is its label.
+/// A paragraph that ends with a colon directly before a list is its label.
 fn label_before_lists(mut found: Vec<Block>) -> Vec<Block> {
     for index in 1..found.len() {
         let before_list = matches!(found.get(index), Some(Block::Item(_) | Block::Row(_)));
@@ -86,7 +86,7 @@ struct Reader {
     paragraph: String,
     fence: Option<char>,
     in_comment: bool,
-    /// The heads of the columns of the table that is open; none yet below its first row.
+    /// The heads of the columns of the current table; empty outside of a table.
     columns: Vec<String>,
 }
 
@@ -164,7 +164,7 @@ fn cells(line: &str) -> Vec<String> {
     line.replace("\\|", "\u{1}").split('|').map(|cell| cell.trim().replace('\u{1}', "|")).collect()
 }
 
-/// Whether a line of a paragraph is one of its own: with a date, a label, or a sign for a state before it.
+/// Whether a line of a paragraph is a block of its own: it begins with a date, a label, or a sign for a state.
 fn stands_alone(line: &str) -> bool {
     let label = line.starts_with("**") && line.get(2..).is_some_and(|rest| rest.contains("**"));
     label
@@ -189,11 +189,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blocks_are_told_apart() {
+    fn blocks_are_distinguished() {
         let text = "One\ntwo.\n\n**Next steps:**\n- a\n  - b\n- c\n\n```\n- code\n```\n<!-- no\n- comment\n-->\n| Task | Status |\n|---|---|\n| x \\| y | open |\n\nSee:\n1. d\n\n[2026-08-30] first\n[2026-08-31] second\n";
         let outline = Outline::of(text);
-        let item =
-            |text: &str, depth, has_children| Block::Item(Listed { text: text.into(), depth, has_children });
+        let item = |text: &str, depth, has_children| {
+            Block::Item(ListItem { text: text.into(), depth, has_children })
+        };
         let cell = |head: &str, cell: &str| (head.to_owned(), cell.to_owned());
         assert_eq!(
             blocks(&outline, &(0..text.len())),

@@ -1,7 +1,7 @@
 //! Cuts each list, so that the whole digest stays within a number of tokens.
 
-use super::DecisionSummary;
 use super::tokens::estimated_tokens;
+use super::types::DecisionSummary;
 
 /// Overhead of the members' names and the punctuation between them.
 pub(super) const SKELETON: usize = 75;
@@ -9,13 +9,13 @@ pub(super) const SKELETON: usize = 75;
 /// One list of a digest.
 #[derive(Debug, Default, Clone)]
 pub(super) struct List {
-    /// Its items, the most telling first.
+    /// Its items, the most informative first.
     pub(super) items: Vec<String>,
-    /// Its part of the room, in hundredths; what it leaves goes to the others.
+    /// Its share of the room, in percent; unused room goes to the other lists.
     pub(super) share: usize,
     /// The most items.
     pub(super) most: usize,
-    /// The items that are shown in any case, cut if need be.
+    /// The items that are always shown, cut if necessary.
     pub(super) least: usize,
 }
 
@@ -34,8 +34,8 @@ pub(super) struct Shares {
     pub(super) longest: usize,
 }
 
-/// Takes all of it with longer items if there is room for everything, or else as [`fill`] does.
-pub(super) fn fill_roomily(lists: Vec<List>, shares: Shares) -> Vec<Shown> {
+/// Shows all items, uncut if possible, if there is room for everything; otherwise as [`fill`] does.
+pub(super) fn fill_preferring_whole_items(lists: Vec<List>, shares: Shares) -> Vec<Shown> {
     for times in [4, 2] {
         let longest = shares.longest.saturating_mul(times);
         let shown = fill_with(lists.clone(), Shares { longest, ..shares }, false);
@@ -50,17 +50,17 @@ pub(super) fn fill_roomily(lists: Vec<List>, shares: Shares) -> Vec<Shown> {
     fill(lists, shares)
 }
 
-/// The tokens that one item may have in a digest of so many.
+/// The most tokens of one item in a digest of this many tokens.
 pub(super) fn longest_item(tokens: usize) -> usize {
     (tokens / 12).clamp(20, 400)
 }
 
-/// Takes from each list what its share holds, then goes round with the rest, list by list.
+/// Takes the items that fit into the share of each list, then distributes the unused room to the lists in turn.
 pub(super) fn fill(lists: Vec<List>, shares: Shares) -> Vec<Shown> {
     fill_with(lists, shares, true)
 }
 
-/// The same; with `bound`, no item is longer than the share of its list.
+/// As [`fill`]; with `bound`, no item is longer than the share of its list.
 fn fill_with(lists: Vec<List>, shares: Shares, bound: bool) -> Vec<Shown> {
     let mut left = shares.room;
     let mut shown: Vec<Shown> = Vec::with_capacity(lists.len());
@@ -118,7 +118,7 @@ fn cost(item: &str) -> usize {
     estimated_tokens(item) + escapes + 2
 }
 
-/// The text, cut at a word so that it takes no more tokens than this.
+/// The text, cut at a word to at most this many tokens.
 pub(super) fn cut(text: &str, tokens: usize) -> String {
     if estimated_tokens(text) <= tokens {
         return text.to_owned();
@@ -149,7 +149,7 @@ pub(super) fn cut(text: &str, tokens: usize) -> String {
     kept
 }
 
-/// The decision, cut as its line in the list was.
+/// The decision, cut as its item in the list was cut.
 pub(super) fn cut_decision(decision: DecisionSummary, fitted: &str, longest: usize) -> DecisionSummary {
     if !fitted.ends_with('…') || decision.summary.is_empty() && decision.title.is_empty() {
         return decision;
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_list_leaves_goes_to_the_others_and_the_rest_is_counted() {
+    fn unused_room_goes_to_other_lists_and_omitted_items_are_counted() {
         let shares = Shares { room: 100, longest: 50 };
         let shown = fill(vec![list(1, 50), list(50, 25), list(0, 25)], shares);
         assert_eq!(shown[0].items.len(), 1);

@@ -5,21 +5,25 @@ use std::ops::Range;
 use jiff::civil::DateTime;
 
 use super::block::{Block, blocks};
-use super::kind::Kind;
-use super::line::{content, is_resolved, labelled, plain, read, without_ordinal};
+use super::decision_record::{Record, has_record, is_decision_word};
+use super::display_date::display_date;
+use super::document_kind::DocumentKind;
+use super::line_state::{content, is_resolved, labelled, plain, read, without_ordinal};
 use crate::document::date::{date_anywhere, dated};
 use crate::document::roles::{Role, is_placeholder, is_structural};
 use crate::document::section::{Heading, Outline};
 
+const UNSTATED: &str = "not stated in short; see decision-log.md";
+
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Decided {
+pub(super) struct DecisionEntry {
     pub(super) title: String,
     pub(super) date: Option<DateTime>,
-    /// The date as it is written.
+    /// The date as written.
     pub(super) date_text: String,
     pub(super) summary: String,
-    /// Its place in the document.
+    /// Its position in the document.
     pub(super) order: usize,
     /// The number in its title: `ADR-007`.
     pub(super) number: Option<u64>,
@@ -27,23 +31,63 @@ pub(super) struct Decided {
     pub(super) newest_first: bool,
 }
 
+/// Parts of heads of columns with the title of a decision.
+const TITLE_HEADS: &[&str] = &[
+    "decision",
+    "title",
+    "entscheid",
+    "décision",
+    "decisi",
+    "decis",
+    "решени",
+    "decyzj",
+    "决策",
+    "決策",
+    "決定",
+    "결정",
+    "choice",
+    "what",
+    "topic",
+];
+
+/// Parts of heads of columns with the reasons.
+const REASON_HEADS: &[&str] = &[
+    "rationale",
+    "reason",
+    "why",
+    "begründung",
+    "grund",
+    "raison",
+    "justif",
+    "motiv",
+    "razón",
+    "обоснован",
+    "причин",
+    "uzasadnien",
+    "powód",
+    "理由",
+    "原因",
+    "이유",
+    "근거",
+];
+
 /// The decisions of one document, in its order.
-pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
+pub(super) fn decisions(kind: DocumentKind, outline: &Outline<'_>) -> Vec<DecisionEntry> {
     let headings = outline.headings();
-    let mut walk = Walk { outline, found: Vec::new(), loose: Vec::new() };
-    if kind == Kind::Archive {
+    let mut reader = DecisionReader { outline, found: Vec::new(), undated_intro: Vec::new() };
+    if kind == DocumentKind::Archive {
         return Vec::new();
     }
-    let is_log = kind == Kind::Decisions;
-    if is_log && walk.single_record() {
-        return walk.found;
+    let is_log = kind == DocumentKind::Decisions;
+    if is_log && reader.single_record() {
+        return reader.found;
     }
-    // The decisions above: a heading whose record is being read, by its level.
+    // The level of the heading whose record is being read.
     let mut title: Option<u8> = None;
     let mut lists: Vec<(u8, bool, Option<DateTime>)> = Vec::new();
     let first = headings.first().map_or(outline.text().len(), |heading| heading.range.start);
     if is_log {
-        walk.list(&(0..first), None, Lines::Introduction);
+        reader.list(&(0..first), None, Lines::Introduction);
     }
     for (index, heading) in headings.iter().enumerate() {
         let Some(section) = outline.section(index) else { continue };
@@ -61,7 +105,7 @@ pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
             || (is_log && is_structural(&heading.title) && is_decision_word(&heading.title));
         if names_decisions {
             lists.push((heading.level, true, date.map(|(date, _)| date).or(inherited)));
-            // A section with prose only contains its decisions in the prose.
+            // In a section with prose only, the prose is the decision.
             let is_prose = section.own == section.body && outline.items_in(&section.own).is_empty();
             let lines = if (is_decision_word(&heading.title) || is_prose) && heading.level > 1 {
                 Lines::Prose
@@ -70,51 +114,51 @@ pub(super) fn decisions(kind: Kind, outline: &Outline<'_>) -> Vec<Decided> {
             } else {
                 Lines::Entries
             };
-            walk.list(&section.own, inherited, lines);
+            reader.list(&section.own, inherited, lines);
         } else if !(in_list || is_log && heading.level == 1) {
             lists.push((heading.level, false, None));
         } else if is_structural(&heading.title) {
-            // The rationale of the entry above; it does not contain decisions.
+            // The rationale of the decision above; it does not contain decisions.
             lists.push((heading.level, is_log && above.is_none_or(|(_, is_list, _)| is_list), inherited));
         } else if role.is_some_and(|role| !matches!(role, Role::Done | Role::RecentChange))
             && !has_record(outline, &section.body)
         {
             lists.push((heading.level, false, None));
         } else if date.is_some_and(|(_, rest)| content(rest).is_none()) {
-            // A day with its decisions.
+            // A day with its decisions below.
             lists.push((heading.level, true, date.map(|(date, _)| date)));
-            walk.list(&section.own, date.map(|(date, _)| date), Lines::Prose);
-        } else if (index == 0 && heading.level == 1) || walk.holds_titles(index) {
+            reader.list(&section.own, date.map(|(date, _)| date), Lines::Prose);
+        } else if (index == 0 && heading.level == 1) || reader.holds_titles(index) {
             lists.push((heading.level, true, date.map(|(date, _)| date).or(inherited)));
-            walk.list(&section.own, inherited, Lines::Introduction);
+            reader.list(&section.own, inherited, Lines::Introduction);
         } else {
-            walk.record(heading, &section.body, inherited);
+            reader.record(heading, &section.body, inherited);
             title = Some(heading.level);
         }
     }
-    walk.finish()
+    reader.finish()
 }
 
 /// Which lines of a section are decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lines {
-    /// Those with a date; items only if the document has no others, as they may introduce it.
+    /// Lines with a date; items only if the document has no other decisions, since they may be an introduction.
     Introduction,
-    /// Those with a date, and items.
+    /// Lines with a date, and items.
     Entries,
-    /// A line of prose, too.
+    /// Lines with a date, items, and prose.
     Prose,
 }
 
-struct Walk<'o, 't> {
+struct DecisionReader<'o, 't> {
     outline: &'o Outline<'t>,
-    found: Vec<Decided>,
-    /// Lines without a date at the head of a log, which may introduce it.
-    loose: Vec<Decided>,
+    found: Vec<DecisionEntry>,
+    /// Lines without a date at the head of a log, which may be an introduction.
+    undated_intro: Vec<DecisionEntry>,
 }
 
-impl Walk<'_, '_> {
-    /// Whether the document is one record with its title at the head, which is then read.
+impl DecisionReader<'_, '_> {
+    /// Whether the document is a single record with its title as the heading; reads it in that case.
     fn single_record(&mut self) -> bool {
         let headings = self.outline.headings();
         let Some(first) = headings.first().filter(|first| first.level == 1) else { return false };
@@ -135,7 +179,7 @@ impl Walk<'_, '_> {
         true
     }
 
-    /// Whether the headings right below this one are titles of decisions.
+    /// Whether the headings directly below this one are titles of decisions.
     fn holds_titles(&self, index: usize) -> bool {
         let headings = self.outline.headings();
         let Some(heading) = headings.get(index) else { return false };
@@ -148,7 +192,7 @@ impl Walk<'_, '_> {
         })
     }
 
-    /// A heading with the record of one decision below it.
+    /// Reads a heading with the record of one decision below it.
     fn record(&mut self, heading: &Heading, body: &Range<usize>, above: Option<DateTime>) {
         let text = self.outline.readable(body);
         let record = Record::of(&text);
@@ -163,15 +207,15 @@ impl Walk<'_, '_> {
         {
             return;
         }
-        let summary = if record.is_blank { super::UNSTATED.to_owned() } else { record.summary };
+        let summary = if record.is_blank { UNSTATED.to_owned() } else { record.summary };
         let date_of_heading = date.or_else(|| date_anywhere(&source));
-        self.push(Decided {
+        self.push(DecisionEntry {
             title: words,
             date: record.date.or(date_of_heading).or(above),
             date_text: if record.date.is_some() {
                 record.date_text
             } else {
-                date_of_heading.or(above).map(shown).unwrap_or_default()
+                date_of_heading.or(above).map(display_date).unwrap_or_default()
             },
             summary,
             order: 0,
@@ -180,35 +224,18 @@ impl Walk<'_, '_> {
         });
     }
 
-    /// Entries in a list, a table, or a line each. Where they may be prose, only those with a date count.
+    /// Reads decisions in a list, in a table, or one per line.
     fn list(&mut self, range: &Range<usize>, above: Option<DateTime>, lines: Lines) {
         let only_dated = lines == Lines::Introduction;
         let mut date_above = above;
-        // The part of an entry that the lines belong to; none while they are entries.
+        // The part of a decision to which the lines belong; `None` while they are decisions.
         let mut part: Option<String> = None;
-        // How many decisions there were before the item whose details are read.
+        // The number of decisions before the item whose details are read.
         let mut before_item: Option<usize> = None;
         for block in blocks(self.outline, range) {
             let (line, is_item) = match &block {
                 Block::Label(text) => {
-                    let words = plain(text);
-                    let bare = words.trim_end_matches([':', '：', ' ']);
-                    let under = is_structural(bare) && !is_decision_word(bare);
-                    part = under.then(|| bare.to_owned());
-                    if let Some((date, rest)) = dated(bare) {
-                        date_above = Some(date);
-                        if content(rest).is_some() {
-                            self.entry(rest, Some(date), only_dated);
-                        }
-                    } else if !under
-                        && !is_decision_word(bare)
-                        && Role::of_heading(bare).is_none()
-                        && !only_dated
-                        && text.starts_with("**")
-                    {
-                        self.entry(bare, date_above, only_dated);
-                        part = Some(String::new());
-                    }
+                    self.label(text, only_dated, &mut date_above, &mut part);
                     continue;
                 }
                 Block::Item(item) if item.depth > 0 => {
@@ -235,7 +262,7 @@ impl Walk<'_, '_> {
             if is_part && !is_decision_word(&label) {
                 if let (Some(last), Some((_, rest))) = (self.found.last_mut(), labelled(&line))
                     && last.summary.is_empty()
-                    && Record::states(&label)
+                    && Record::gives_reasons(&label)
                 {
                     last.summary = plain(rest);
                 }
@@ -245,13 +272,7 @@ impl Walk<'_, '_> {
                 part = None;
             }
             if let Some(part) = &part {
-                if let Some(last) = self.found.last_mut()
-                    && last.summary.is_empty()
-                    && (part.is_empty() || Record::states(part))
-                    && let Some(words) = content(&line)
-                {
-                    last.summary = words;
-                }
+                self.summarise_last(part, &line);
                 continue;
             }
             if is_resolved(&line) && line.starts_with("~~") {
@@ -270,20 +291,59 @@ impl Walk<'_, '_> {
         }
     }
 
-    /// What stands within the item of a decision says why, or what was decided.
+    /// Reads a label: a date for the lines below, a decision, or the name of a part of the last decision.
+    fn label(
+        &mut self,
+        text: &str,
+        only_dated: bool,
+        date_above: &mut Option<DateTime>,
+        part: &mut Option<String>,
+    ) {
+        let words = plain(text);
+        let bare = words.trim_end_matches([':', '：', ' ']);
+        let under = is_structural(bare) && !is_decision_word(bare);
+        *part = under.then(|| bare.to_owned());
+        if let Some((date, rest)) = dated(bare) {
+            *date_above = Some(date);
+            if content(rest).is_some() {
+                self.entry(rest, Some(date), only_dated);
+            }
+        } else if !under
+            && !is_decision_word(bare)
+            && Role::of_heading(bare).is_none()
+            && !only_dated
+            && text.starts_with("**")
+        {
+            self.entry(bare, *date_above, only_dated);
+            *part = Some(String::new());
+        }
+    }
+
+    /// Uses a line of a part of the last decision as its summary, if the part gives reasons.
+    fn summarise_last(&mut self, part: &str, line: &str) {
+        if let Some(last) = self.found.last_mut()
+            && last.summary.is_empty()
+            && (part.is_empty() || Record::gives_reasons(part))
+            && let Some(words) = content(line)
+        {
+            last.summary = words;
+        }
+    }
+
+    /// Nested text of a decision's item is its summary.
     fn detail(&mut self, text: &str) {
         let Some(last) = self.found.last_mut().filter(|last| last.summary.is_empty()) else { return };
         let label = labelled(text).map(|(label, rest)| (plain(label), plain(rest)));
         let words = match label {
             Some((label, rest)) if is_structural(&label) => {
-                Some(rest).filter(|_| Record::states(&label) || is_decision_word(&label))
+                Some(rest).filter(|_| Record::gives_reasons(&label) || is_decision_word(&label))
             }
             _ => content(text),
         };
         last.summary = words.filter(|words| !is_placeholder(words)).unwrap_or_default();
     }
 
-    fn entry(&mut self, words: &str, date: Option<DateTime>, loose: bool) {
+    fn entry(&mut self, words: &str, date: Option<DateTime>, undated_intro: bool) {
         let words = without_author(words);
         let words = without_label(words);
         let (title, summary) = split(&words);
@@ -291,16 +351,16 @@ impl Walk<'_, '_> {
             return;
         }
         let number = number_of(&title);
-        let decided = Decided {
+        let decided = DecisionEntry {
             title,
             date,
-            date_text: date.map(shown).unwrap_or_default(),
+            date_text: date.map(display_date).unwrap_or_default(),
             summary,
             order: 0,
             number,
             newest_first: false,
         };
-        if loose && date.is_none() { self.loose.push(decided) } else { self.push(decided) }
+        if undated_intro && date.is_none() { self.undated_intro.push(decided) } else { self.push(decided) }
     }
 
     fn row(&mut self, cells: &[(String, String)], above: Option<DateTime>) {
@@ -310,23 +370,7 @@ impl Walk<'_, '_> {
                 names.iter().any(|name| head.contains(name)).then(|| plain(cell))
             })
         };
-        let title = column(&[
-            "decision",
-            "title",
-            "entscheid",
-            "décision",
-            "decisi",
-            "decis",
-            "решени",
-            "decyzj",
-            "决策",
-            "決策",
-            "決定",
-            "결정",
-            "choice",
-            "what",
-            "topic",
-        ]);
+        let title = column(TITLE_HEADS);
         let title = title.or_else(|| {
             cells
                 .iter()
@@ -335,30 +379,12 @@ impl Walk<'_, '_> {
         });
         let Some(title) = title.filter(|title| content(title).is_some()) else { return };
         let date = cells.iter().find_map(|(_, cell)| dated(cell)).map(|(date, _)| date).or(above);
-        let summary = column(&[
-            "rationale",
-            "reason",
-            "why",
-            "begründung",
-            "grund",
-            "raison",
-            "justif",
-            "motiv",
-            "razón",
-            "обоснован",
-            "причин",
-            "uzasadnien",
-            "powód",
-            "理由",
-            "原因",
-            "이유",
-            "근거",
-        ]);
+        let summary = column(REASON_HEADS);
         let number = number_of(&title);
-        self.push(Decided {
+        self.push(DecisionEntry {
             title,
             date,
-            date_text: date.map(shown).unwrap_or_default(),
+            date_text: date.map(display_date).unwrap_or_default(),
             summary: summary.unwrap_or_default(),
             order: 0,
             number,
@@ -366,7 +392,7 @@ impl Walk<'_, '_> {
         });
     }
 
-    fn push(&mut self, mut decided: Decided) {
+    fn push(&mut self, mut decided: DecisionEntry) {
         decided.order = self.found.len();
         decided.title = without_ordinal(decided.title.trim()).trim_end_matches([':', '：']).to_owned();
         if !decided.title.is_empty() {
@@ -374,13 +400,13 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn finish(mut self) -> Vec<Decided> {
+    fn finish(mut self) -> Vec<DecisionEntry> {
         if self.found.is_empty() {
-            for one in std::mem::take(&mut self.loose) {
+            for one in std::mem::take(&mut self.undated_intro) {
                 self.push(one);
             }
         }
-        let newest_first = falls(&self.found);
+        let newest_first = is_descending(&self.found);
         for one in &mut self.found {
             one.newest_first = newest_first;
         }
@@ -388,8 +414,8 @@ impl Walk<'_, '_> {
     }
 }
 
-/// Whether the dates, or else the numbers, of these go down.
-fn falls(found: &[Decided]) -> bool {
+/// Whether the dates, or else the numbers, are in descending order.
+fn is_descending(found: &[DecisionEntry]) -> bool {
     let dates: Vec<DateTime> = found.iter().filter_map(|one| one.date).collect();
     if let (Some(first), Some(last)) = (dates.first(), dates.last())
         && first != last
@@ -400,145 +426,7 @@ fn falls(found: &[Decided]) -> bool {
     matches!((numbers.first(), numbers.last()), (Some(first), Some(last)) if first > last)
 }
 
-/// Whether a section has the parts of a record.
-fn has_record(outline: &Outline<'_>, body: &Range<usize>) -> bool {
-    let text = outline.readable(body);
-    text.lines().any(|line| labelled(line).is_some_and(|(label, _)| is_decision_word(label)))
-}
-
-/// Whether a heading or label is the word for a decision itself, in any language.
-fn is_decision_word(title: &str) -> bool {
-    let bare = title.trim_end_matches(|sign: char| sign.is_ascii_digit() || sign == ' ');
-    Role::of_heading(bare) == Some(Role::Decision) && is_structural(title)
-}
-
-/// The summary of a record's text.
-struct Record {
-    date: Option<DateTime>,
-    date_text: String,
-    summary: String,
-    /// Whether it has nothing but forms that were not filled in.
-    is_empty: bool,
-    /// Whether there is no text at all.
-    is_blank: bool,
-}
-
-impl Record {
-    /// Whether a part with this name says why, and may stand for the decision in short.
-    fn states(label: &str) -> bool {
-        let lower = label.to_lowercase();
-        [
-            "rationale",
-            "reason",
-            "why",
-            "begründung",
-            "grund",
-            "warum",
-            "raison",
-            "justif",
-            "pourquoi",
-            "motiv",
-            "raz",
-            "por qu",
-            "обоснован",
-            "причин",
-            "почему",
-            "uzasadnien",
-            "pow",
-            "理由",
-            "原因",
-            "依据",
-            "根拠",
-            "이유",
-            "근거",
-        ]
-        .iter()
-        .any(|word| lower.contains(word))
-    }
-
-    fn of(text: &str) -> Self {
-        let outline = Outline::of(text);
-        let mut record = Self {
-            date: None,
-            date_text: String::new(),
-            summary: String::new(),
-            is_empty: true,
-            is_blank: text.trim().is_empty(),
-        };
-        let (mut decision, mut first, mut why) = (None, None, None);
-        let own_end = outline.headings().first().map_or(text.len(), |heading| heading.range.start);
-        let mut parts = vec![(String::new(), 0..own_end)];
-        parts.extend(outline.sections().map(|section| (section.heading.title.to_string(), section.own)));
-        for (title, range) in parts {
-            // The part that the lines belong to: the heading or the label above.
-            let mut part = title;
-            for block in blocks(&outline, &range) {
-                let line = match block {
-                    Block::Label(text) => {
-                        part = plain(&text).trim_end_matches([':', '：', ' ']).to_owned();
-                        continue;
-                    }
-                    Block::Item(item) => item.text,
-                    Block::Paragraph(text) => text,
-                    Block::Row(_) => continue,
-                };
-                let Some(words) = content(&line) else { continue };
-                if let Some((label, rest)) =
-                    labelled(&line).filter(|(label, _)| is_structural(&plain(label)) || is_date_label(label))
-                {
-                    let (label, rest) = (plain(label), plain(rest));
-                    if is_date_label(&label) {
-                        if let Some(date) = date_anywhere(&rest) {
-                            record.date = Some(date);
-                            record.date_text = rest;
-                            record.is_empty = false;
-                        }
-                    } else if content(&rest).is_some() {
-                        record.is_empty = false;
-                        if is_decision_word(&label) {
-                            decision = Some(rest);
-                        } else if Self::states(&label) {
-                            why.get_or_insert(rest);
-                        }
-                    } else {
-                        part = label;
-                    }
-                    continue;
-                }
-                record.is_empty = false;
-                let (date, rest) = match dated(&words) {
-                    Some((date, rest)) => (Some(date), rest.to_owned()),
-                    None => (None, words.clone()),
-                };
-                if record.date.is_none()
-                    && let Some(date) = date
-                {
-                    record.date = Some(date);
-                    record.date_text = shown(date);
-                }
-                if content(&rest).is_none() {
-                    continue;
-                }
-                if is_decision_word(&part) {
-                    decision.get_or_insert(rest);
-                } else if Self::states(&part) {
-                    why.get_or_insert(rest);
-                } else if part.is_empty() || !is_structural(&part) {
-                    first.get_or_insert(rest);
-                }
-            }
-        }
-        record.summary = decision.or(first).or(why).unwrap_or_default();
-        record
-    }
-}
-
-fn is_date_label(label: &str) -> bool {
-    ["date", "datum", "fecha", "data", "дата", "日期", "日付", "날짜", "decided", "decided on"]
-        .contains(&plain(label).to_lowercase().as_str())
-}
-
-/// The words without "Decision:" before them.
+/// The text without a leading "Decision:".
 fn without_label(words: &str) -> String {
     match labelled(words) {
         Some((label, rest)) if is_decision_word(label) && !rest.is_empty() => rest.to_owned(),
@@ -546,7 +434,7 @@ fn without_label(words: &str) -> String {
     }
 }
 
-/// The words without the author in brackets before them.
+/// The text without the author in brackets before it.
 fn without_author(words: &str) -> &str {
     match words.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((_, rest)) if rest.trim_start().starts_with(['-', '–', ':']) => {
@@ -556,7 +444,7 @@ fn without_author(words: &str) -> &str {
     }
 }
 
-/// A title and what is said of it: `Title: words`, `Title — words`.
+/// A title and its explanation: `Title: words`, `Title — words`.
 fn split(words: &str) -> (String, String) {
     const LONGEST: usize = 80;
     for sign in [": ", "：", " — ", " – ", " - ", " → "] {
@@ -596,13 +484,4 @@ fn number_of(title: &str) -> Option<u64> {
     let digits: String =
         rest.trim_start_matches(['-', ' ', '#', '_', ':']).chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()
-}
-
-/// A date as this server writes it.
-pub(super) fn shown(date: DateTime) -> String {
-    if date.time() == jiff::civil::Time::midnight() {
-        date.date().to_string()
-    } else {
-        date.strftime("%Y-%m-%d %H:%M").to_string()
-    }
 }

@@ -1,17 +1,18 @@
 //! An excerpt of a document whose headings have no role: its headings, its beginning, and its latest part.
 
-use super::Excerpt;
 use super::block::{Block, blocks};
 use super::budget::cut;
-use super::line::{content, is_introduction};
+use super::line_state::{content, is_introduction};
+use super::types::Excerpt;
 use crate::document::date::{date_anywhere, dated};
-use crate::document::section::{Outline, front_matter};
+use crate::document::dialect::front_matter;
+use crate::document::section::Outline;
 
-/// How many headings are named, and how many tokens each part may take.
+/// The most headings, and the most tokens of each part of an excerpt.
 const HEADINGS: usize = 8;
 const HEADING_TOKENS: usize = 10;
 const PART_TOKENS: usize = 110;
-/// Of how many sections the beginning is taken.
+/// The number of sections whose text makes up the beginning.
 const PARTS: usize = 6;
 
 /// The excerpt of a document; none if it has no content.
@@ -39,7 +40,7 @@ pub(super) fn excerpt(name: &str, outline: &Outline<'_>) -> Option<Excerpt> {
     })
 }
 
-/// The words of each section, headings left out.
+/// The words of each section, without headings.
 fn parts(outline: &Outline<'_>) -> Vec<String> {
     let text = outline.text();
     let head = outline.headings().first().map_or(text.len(), |heading| heading.range.start);
@@ -61,7 +62,7 @@ fn words(outline: &Outline<'_>, range: &std::ops::Range<usize>) -> String {
     joined(lines)
 }
 
-/// The lines as one; a semicolon parts those that do not end a sentence.
+/// Joins lines; a semicolon follows a line that does not end a sentence.
 pub(super) fn joined(lines: impl Iterator<Item = String>) -> String {
     let mut text = String::new();
     for line in lines.filter(|line| !line.is_empty()) {

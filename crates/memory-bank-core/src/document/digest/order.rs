@@ -2,24 +2,24 @@
 
 use std::cmp::Reverse;
 
-use super::walk::Entry;
+use super::entry::Entry;
 
-/// Entries of one document, the latest first. Those with a date come first; the others follow in the order of their file,
-/// turned round where it ends with the newest.
+/// Entries of one document, the latest first. Dated entries come first; the others follow in the order of the
+/// document, reversed if that is sorted newest last.
 pub(super) fn latest_first(mut entries: Vec<Entry>, ends_with_newest: bool) -> Vec<Entry> {
-    let turned = turned(&entries, ends_with_newest);
+    let newest_last = is_newest_last(&entries, ends_with_newest);
     entries.sort_by_key(|entry| {
         let place = (entry.section, entry.order);
-        let turned = entry.newest_first.map_or(turned, |first| !first);
-        let undated = if turned { (usize::MAX - place.0, usize::MAX - place.1) } else { place };
+        let reversed = entry.newest_first.map_or(newest_last, |first| !first);
+        let undated = if reversed { (usize::MAX - place.0, usize::MAX - place.1) } else { place };
         (Reverse(entry.date), undated)
     });
     entries
 }
 
-/// Whether a file that gives no dates ends with the newest: numbers that count upwards in its headings say so, or that count
-/// down the contrary; else what files of its kind do.
-fn turned(entries: &[Entry], ends_with_newest: bool) -> bool {
+/// Whether a document is sorted newest last: by the order of numbers in its headings, else by the order of dates,
+/// else by the convention for documents of its kind.
+fn is_newest_last(entries: &[Entry], ends_with_newest: bool) -> bool {
     let undated: Vec<&Entry> = entries.iter().filter(|entry| entry.date.is_none()).collect();
     let numbers: Vec<u64> = undated.iter().filter_map(|entry| entry.number).collect();
     if let (Some(first), Some(last)) = (numbers.first(), numbers.last())
@@ -27,7 +27,7 @@ fn turned(entries: &[Entry], ends_with_newest: bool) -> bool {
     {
         return first < last;
     }
-    // Entries with a date tell the order of those without.
+    // Dated entries show the order of the others.
     let dates: Vec<_> = entries.iter().filter_map(|entry| entry.date.filter(|_| entry.own_date)).collect();
     if let (Some(first), Some(last)) = (dates.first(), dates.last())
         && first != last
@@ -37,8 +37,8 @@ fn turned(entries: &[Entry], ends_with_newest: bool) -> bool {
     ends_with_newest
 }
 
-/// Tasks and the like: what has a date first, the newest of these first; lists that this server adds to at the end are
-/// turned round, an item with what stands below it at once. Others keep their order, which is often that of importance.
+/// Sorts tasks: dated ones first, the newest first. Lists to which this server appends are reversed, with nested
+/// items kept below their item. Other lists keep their order, which is often that of importance.
 pub(super) fn newest_tasks_first(entries: Vec<Entry>) -> Vec<Entry> {
     let mut groups: Vec<Vec<Entry>> = Vec::new();
     for entry in entries {

@@ -1,9 +1,9 @@
 //! Estimates tokens from above.
 //!
-//! Without a vocabulary, this counts the most that today's tokenizers produce: words of Latin letters in pieces,
-//! three digits at a time, other scripts letter by letter. The estimate must never be too low.
+//! It needs no vocabulary: it assumes the worst case of current tokenizers, which split words of Latin letters into
+//! pieces, digits into threes and other scripts into letters. The estimate must never be too low.
 
-/// At most so many tokens does the text take.
+/// An upper bound of the tokens of the text.
 #[must_use]
 pub fn estimated_tokens(text: &str) -> usize {
     // In tenths of a token.
@@ -57,7 +57,7 @@ impl Run {
     fn tenths(self, length: usize) -> usize {
         match self {
             Self::None => 0,
-            // One blank goes with the word behind it.
+            // One blank belongs to the next word.
             Self::Blank => (length - 1) * 5,
             Self::Latin => length.div_ceil(7) * 10,
             Self::Capitals if length == 1 => 4,

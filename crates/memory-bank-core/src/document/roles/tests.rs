@@ -1,4 +1,4 @@
-//! The headings and lines of real layouts.
+//! Headings and lines of real layouts.
 
 use rstest::rstest;
 
@@ -6,7 +6,7 @@ use super::Role::{self, Decision, Done, Focus, Issue, NextStep, Note, Question, 
 use super::*;
 
 #[rstest]
-// This server's own
+// Headings of this server
 #[case("Ongoing Tasks", Some(Task))]
 #[case("Known Issues", Some(Issue))]
 #[case("Next Steps", Some(NextStep))]
@@ -52,7 +52,7 @@ use super::*;
 #[case("Active Task", Some(Task))]
 #[case("To Do", Some(Task))]
 #[case("TODO", Some(Task))]
-// People's own
+// Headings written by people
 #[case("Current Focus: Payment flow", Some(Focus))]
 #[case("Immediate Next Steps for Phase 2", Some(NextStep))]
 #[case("Known Bugs and Limitations", Some(Issue))]
@@ -81,7 +81,7 @@ use super::*;
 #[case("Aktuelle Aufgaben | Ongoing Tasks", Some(Task))]
 #[case("下一步 (Next Steps)", Some(NextStep))]
 #[case("Focus actuel — Current focus", Some(Focus))]
-// Not of any
+// Headings without a role
 #[case("Architecture", None)]
 #[case("Overview", None)]
 #[case("Update History Archive", None)]
@@ -306,7 +306,7 @@ fn a_section_of_nothing_but_placeholders_has_no_content() {
 }
 
 #[test]
-fn rows_of_a_template_are_taken_out_of_a_text_but_not_out_of_code() {
+fn template_rows_are_removed_from_text_but_not_from_code() {
     let text = "# [Title]\n- [Task 1]\n- real\n```\n[list]\n```\n- **Date:** [Date]\n{\n";
     assert_eq!(without_template_rows(text), "# [Title]\n- real\n```\n[list]\n```\n{\n");
     assert_eq!(without_template_rows("- a [link](x)\n"), "- a [link](x)\n");
@@ -325,7 +325,7 @@ fn sections_are_found_by_role_and_none_within_another() {
 
 #[test]
 fn every_phrase_of_the_table_is_found() {
-    for (role, text) in table::PHRASES {
+    for (role, text) in phrases::phrases() {
         for phrase in text.split(',').map(str::trim) {
             let found = Role::of_heading(phrase);
             assert!(found.is_some(), "{phrase} ({role:?})");

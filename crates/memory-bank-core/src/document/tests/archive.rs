@@ -1,4 +1,4 @@
-//! Archives: which entries move, and that all else stays.
+//! Archives: which entries are moved, and that everything else stays.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ fn drafts(document: CoreDocument, content: &str) -> Drafts {
     drafts
 }
 
-/// Makes the document a line longer, as a tool would, and makes room.
+/// Appends a line to the document, as a tool does, with archiving.
 fn grow(drafts: &mut Drafts, document: CoreDocument) -> Result<Vec<Archived>, EditError> {
     let done = with_archiving(drafts, at(), |drafts| {
         let new = format!("{}<!-- new -->\n", text(drafts, document));
@@ -35,7 +35,7 @@ fn grow(drafts: &mut Drafts, document: CoreDocument) -> Result<Vec<Archived>, Ed
     done.map(|((), archived)| archived)
 }
 
-/// How often each `<mark>` stands in a text, in one pass.
+/// How often each `<mark>` occurs in a text.
 fn marks(text: &str) -> BTreeMap<&str, usize> {
     let mut found = BTreeMap::new();
     for rest in text.split('<').skip(1) {
@@ -48,7 +48,7 @@ fn archive(drafts: &Drafts, archived: &[Archived]) -> String {
     archived.iter().filter_map(|one| drafts.text(&path(&one.archive))).collect()
 }
 
-/// Fills a document to the bound with entries behind `head` and before `tail`, oldest last: `[old-0]` is the newest.
+/// Fills a document to the bound with entries between `head` and `tail`, oldest last: `[old-0]` is the newest.
 fn full(head: &str, entry: impl Fn(usize, &str) -> String, tail: &str) -> (String, usize) {
     let mut entries = String::new();
     let mut count = 0;
@@ -62,7 +62,7 @@ fn full(head: &str, entry: impl Fn(usize, &str) -> String, tail: &str) -> (Strin
 }
 
 #[test]
-fn without_the_archive_the_rule_asks_for_it_and_below_the_bound_it_does_not() {
+fn a_missing_archive_is_requested_only_above_the_bound() {
     let (content, _) = full(
         "# P\n\n## Update History\n",
         |n, day| format!("- [{day}] - entry {n} {}\n", "x".repeat(200)),
@@ -79,7 +79,7 @@ fn without_the_archive_the_rule_asks_for_it_and_below_the_bound_it_does_not() {
 }
 
 #[test]
-fn blocks_go_with_their_details_and_line_entries_below_them_are_their_own() {
+fn blocks_move_with_their_details_and_line_entries_below_are_separate() {
     let block = |n: usize, day: &str| {
         format!(
             "### [{day}] 🐛 Fix: <block-{n}>\n<!-- ID: p_2026-11-22_{n} -->\n\n- detail\n\n---\n\nmore {}\n\n**Affected \
@@ -149,7 +149,7 @@ fn decisions_move_oldest_first_and_free_text_and_the_template_stay() {
 }
 
 #[test]
-fn the_oldest_by_date_go_whatever_their_order_and_undated_ones_by_their_place() {
+fn the_oldest_entries_move_by_date_and_undated_ones_by_position() {
     let mut content = "# P\n\n## Update History\n".to_owned();
     let mut n = 0;
     while content.len() < limits::DOCUMENT_BYTES {
@@ -212,7 +212,7 @@ fn what_cannot_be_told_apart_is_not_touched(#[case] tail: &str, #[case] stays: &
 }
 
 #[test]
-fn an_archive_that_is_full_or_broken_is_left_and_the_next_one_is_made() {
+fn a_full_or_unreadable_archive_is_followed_by_a_new_one() {
     let (content, _) = full(
         "# P\n\n## Update History\n",
         |n, day| format!("- [{day}] - entry {n} {}\n", "x".repeat(200)),
@@ -226,7 +226,7 @@ fn an_archive_that_is_full_or_broken_is_left_and_the_next_one_is_made() {
         assert_eq!(archived[0].archive, "progress-archive-2026-11-4.md");
         assert_eq!(drafts.text(&path(member)), Some(last.as_str()));
     }
-    // One that has room takes the younger entries above the older ones.
+    // An archive with room gets the newer entries above the older ones.
     let mut drafts = drafts(CoreDocument::Progress, &content);
     let last = "# Mine\n\n## Update History\n\n- [2020-01-01 10:00:00] - older\n";
     drafts.load_series(Series::new(ARCHIVES[0]), 1, Some(stored("progress-archive-2026-11.md", last)));
@@ -262,7 +262,7 @@ fn a_document_far_over_the_bound_fills_several_archives() {
 }
 
 #[test]
-fn ids_of_one_moment_stay_apart_when_the_first_of_them_were_moved() {
+fn ids_of_one_moment_stay_unique_after_archiving() {
     let entry = || AddProgressEntry {
         kind: EntryType::Fix,
         summary: "s".into(),
@@ -286,7 +286,7 @@ fn ids_of_one_moment_stay_apart_when_the_first_of_them_were_moved() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4, ..ProptestConfig::default() })]
 
-    /// Whatever stands in the log, over many archivings every mark stands once, and what is no entry stays.
+    /// For any content of the log: after many archivings every mark exists once, and text that is not an entry stays.
     #[test]
     fn no_entry_is_lost_or_doubled(
         kinds in proptest::collection::vec((0_usize..9, 1_usize..40_000), 8..30),
@@ -307,7 +307,7 @@ proptest! {
                 3 => format!("- {mark} {filler}\n\n  more\n\n"),
                 4 => format!("* [{people}] {mark}\n    - nested {filler}\n"),
                 5 => format!("### Notes {mark}\n\n{filler}\n\n| a |\n|---|\n| 1 |\n\n"),
-                // Without the blank line it would go on with the list item above.
+                // Without the blank line it would continue the list item above.
                 6 => format!("\n{mark} {filler}\n\n"),
                 7 => format!("```\n- [{line}] {mark} {filler}\n```\n\n"),
                 _ => format!("## {line} {mark}\n\n> {filler}\n\n1. one\n\n"),
@@ -328,7 +328,7 @@ proptest! {
                 description: "y".repeat(8000),
                 update_active_context: false,
             };
-            // A few large ones, so that the bound is met.
+            // A few large entries, so that the bound is reached.
             let now = at() + jiff::SignedDuration::from_hours(turn);
             let large = AddProgressEntry {
                 kind: EntryType::Docs, summary: format!("<large-{turn}>"), details: Some("z".repeat(60_000)), files: vec![], tags: vec![],
@@ -350,7 +350,7 @@ proptest! {
         for mark in &marks {
             prop_assert_eq!(found.get(mark.trim_matches(['<', '>'])), Some(&1), "{}", mark);
         }
-        // What follows a block without a rule belongs to the block; what stands before the first block stays.
+        // Text after a block without a rule belongs to the block; text before the first block stays.
         let first = ["### [", "\n## 2"].iter().filter_map(|block| content.find(block)).min().unwrap_or(content.len());
         for mark in fixed.iter().filter(|mark| content.find(mark.as_str()).is_some_and(|at| at < first)) {
             prop_assert!(rest.contains(mark.as_str()));
@@ -362,7 +362,7 @@ proptest! {
 }
 
 #[test]
-fn a_blocker_that_is_open_stays_when_older_and_newer_notes_go() {
+fn an_open_blocker_stays_when_other_notes_are_archived() {
     let (content, _) = full(
         "# A\n\n## Current Session Notes\n",
         |n, day| format!("- [{day} UTC] [a] - 📝 Note: entry {n} {}\n", "x".repeat(200)),

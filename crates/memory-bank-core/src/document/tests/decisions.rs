@@ -25,14 +25,14 @@ fn an_empty_context_is_accepted_and_missing_documents_are_made() {
 #[test]
 fn a_decision_lists_alternatives_and_keeps_further_lines_inside_its_bullets() {
     let mut drafts = bank(&[(DecisionLog, "# D\r\n")]);
-    let asked = LogDecision {
+    let request = LogDecision {
         title: "a\n## b".into(),
         context: "one\n\n## two\n```\nopen".into(),
         decision: "d".into(),
         alternatives: vec!["x".into(), "y\nz".into()],
         consequences: Vec::new(),
     };
-    log_decision(&mut drafts, &asked, at(), "a").unwrap();
+    log_decision(&mut drafts, &request, at(), "a").unwrap();
     let log = text(&drafts, DecisionLog);
     assert!(log.contains("## a ## b\r\n"), "{log}");
     assert!(
@@ -56,14 +56,16 @@ fn dollar_signs_in_a_title_reach_progress_as_they_are() {
 
 #[test]
 fn a_decision_without_words_is_refused() {
-    let asked = LogDecision { decision: " \n".into(), ..decision("t") };
-    assert!(log_decision(&mut bank(&[]), &asked, at(), "a").unwrap_err().to_string().contains("`decision`"));
+    let request = LogDecision { decision: " \n".into(), ..decision("t") };
+    assert!(
+        log_decision(&mut bank(&[]), &request, at(), "a").unwrap_err().to_string().contains("`decision`")
+    );
 }
 
 #[test]
-fn finalising_glues_nothing_onto_a_last_line() {
+fn finalising_begins_new_lines() {
     let mut drafts = bank(&[(DecisionLog, "# Decision Log"), (ActiveContext, "## Next Steps\n- a")]);
-    let asked = FinalizeThinkingSession {
+    let request = FinalizeThinkingSession {
         summary: "done".into(),
         decision: Some(decision("D")),
         tasks: None,
@@ -71,7 +73,7 @@ fn finalising_glues_nothing_onto_a_last_line() {
         progress_entry: None,
         session_id: None,
     };
-    finalize_thinking_session(&mut drafts, &asked, at(), "a").unwrap();
+    finalize_thinking_session(&mut drafts, &request, at(), "a").unwrap();
     assert!(text(&drafts, DecisionLog).starts_with("# Decision Log\n\n## D\n- **Date:**"));
     assert!(text(&drafts, ActiveContext).starts_with("## Next Steps\n- a\n- b\n\n## "));
 }
@@ -80,7 +82,7 @@ fn finalising_glues_nothing_onto_a_last_line() {
 fn finalising_reports_its_parts_in_order_and_uses_the_one_task_list() {
     let active = "## Ongoing Tasks\n- old task\n- other\n\n## Next Steps\n- known step\n";
     let mut drafts = bank(&[(ActiveContext, active)]);
-    let asked: FinalizeThinkingSession = serde_json::from_value(serde_json::json!({
+    let request: FinalizeThinkingSession = serde_json::from_value(serde_json::json!({
         "summary": "sum\nmed up", "sessionId": "s1",
         "decision": {"title": "D", "context": "c", "decision": "d"},
         "tasks": {"add": ["new task"], "remove": ["old task", "no such task"]},
@@ -88,7 +90,7 @@ fn finalising_reports_its_parts_in_order_and_uses_the_one_task_list() {
         "progressEntry": {"type": "docs", "summary": "wrote it"},
     }))
     .unwrap();
-    let done = finalize_thinking_session(&mut drafts, &asked, at(), "a").unwrap();
+    let done = finalize_thinking_session(&mut drafts, &request, at(), "a").unwrap();
     assert_eq!(
         done.actions,
         [
@@ -110,11 +112,11 @@ fn finalising_reports_its_parts_in_order_and_uses_the_one_task_list() {
 }
 
 #[test]
-fn half_a_decision_or_an_empty_entry_is_refused() {
+fn incomplete_decisions_and_empty_entries_are_refused() {
     for part in [r#"{"summary":"s","decision":{"title":"x"}}"#, r#"{"summary":"s","progressEntry":{}}"#] {
         assert!(serde_json::from_str::<FinalizeThinkingSession>(part).is_err(), "{part}");
     }
-    let mut asked: FinalizeThinkingSession = serde_json::from_str(r#"{"summary":"s"}"#).unwrap();
-    asked.decision = Some(decision(" "));
-    assert!(finalize_thinking_session(&mut bank(&[]), &asked, at(), "a").is_err());
+    let mut request: FinalizeThinkingSession = serde_json::from_str(r#"{"summary":"s"}"#).unwrap();
+    request.decision = Some(decision(" "));
+    assert!(finalize_thinking_session(&mut bank(&[]), &request, at(), "a").is_err());
 }

@@ -22,17 +22,17 @@ fn digest(sources: &[DigestSource<'_>], bounds: DigestBounds) -> Digest {
 }
 
 #[test]
-fn decisions_come_newest_first_and_the_title_is_none() {
+fn decisions_come_newest_first_without_the_title() {
     let mut drafts = bank(&[]);
     for number in 1..=7 {
-        let asked = LogDecision {
+        let request = LogDecision {
             title: format!("Nr {number}"),
             context: String::new(),
             decision: format!("dec {number}"),
             alternatives: Vec::new(),
             consequences: Vec::new(),
         };
-        log_decision(&mut drafts, &asked, at(), "a").unwrap();
+        log_decision(&mut drafts, &request, at(), "a").unwrap();
     }
     let log = text(&drafts, DecisionLog);
     let shown = digest(&sources("", "", &log), DigestBounds::default()).recent_decisions;
@@ -76,14 +76,14 @@ fn a_sub_heading_or_a_hash_in_an_item_does_not_cut_a_list() {
 #[test]
 fn the_digest_sees_what_update_tasks_wrote() {
     let mut drafts = bank(&[(ActiveContext, "# Mine\n")]);
-    let asked = UpdateTasks { add: Some(vec!["t".into()]), ..UpdateTasks::default() };
-    update_tasks(&mut drafts, &asked, at()).unwrap();
+    let request = UpdateTasks { add: Some(vec!["t".into()]), ..UpdateTasks::default() };
+    update_tasks(&mut drafts, &request, at()).unwrap();
     let active = text(&drafts, ActiveContext);
     assert_eq!(digest(&sources(&active, "", ""), DigestBounds::default()).current_context.tasks, ["t"]);
 }
 
 #[test]
-fn a_task_that_stands_in_two_parallel_lists_is_shown_once() {
+fn a_task_in_two_parallel_lists_is_shown_once() {
     let active = "## Tasks\n- a\n- b\n\n# Current Context\n\n## Ongoing Tasks\n- A\n- c\n";
     let shown = digest(&sources(active, "", ""), DigestBounds::default());
     assert_eq!(shown.current_context.tasks, ["c", "A", "b"]);
@@ -105,33 +105,33 @@ fn placeholders_are_no_content_and_arrays_are_present_even_if_empty() {
 #[test]
 fn state_and_patterns_are_shown_when_there_are_any() {
     let patterns = "line\n".repeat(30);
-    let asked = [
+    let all = [
         DigestSource { name: "active-context.md", text: "## Current Project State\n\n Going well.\nMore\n" },
         DigestSource { name: "system-patterns.md", text: &patterns },
     ];
     let bounds = DigestBounds { system_patterns: true, ..DigestBounds::default() };
-    let shown = digest(&asked, bounds);
+    let shown = digest(&all, bounds);
     assert_eq!(shown.project_state.as_deref(), Some("Going well. More"));
     assert_eq!(shown.system_patterns.map(|text| text.lines().count()), Some(20));
-    assert_eq!(digest(&asked, DigestBounds::default()).system_patterns, None);
+    assert_eq!(digest(&all, DigestBounds::default()).system_patterns, None);
 }
 
 #[test]
-fn the_plain_digest_has_its_parts_and_keeps_to_its_bound() {
+fn the_plain_digest_has_its_parts_within_its_bound() {
     let active = "## Ongoing Tasks\n- a\n- b\n\n## Next Steps\n- n\n";
     let progress = "- [2026-11-22 09:30:07] [a] - x: y\n";
-    let asked = sources(active, progress, "# L\n\n## T\n- **Decision:** d\n\n## U\n");
+    let all = sources(active, progress, "# L\n\n## T\n- **Decision:** d\n\n## U\n");
     assert_eq!(
-        plain_digest(&asked, 1500),
+        plain_digest(&all, 1500),
         "Tasks: b; a\n\nNext: n\n\nRecent progress:\n- [2026-11-22 09:30:07] [a] - x: y\n\nDecisions:\n- U: not stated in short; see decision-log.md\n- T: d"
     );
-    let cut = plain_digest(&asked, 30);
+    let cut = plain_digest(&all, 30);
     assert_eq!(cut, "Tasks: b; a\n\nNe\n...(truncated)");
     assert_eq!(clip("größe", 3), "grö");
 }
 
 #[test]
-fn blockers_and_issues_count_until_they_are_resolved_whoever_wrote_them() {
+fn blockers_and_issues_of_any_author_count_until_resolved() {
     for author in
         ["alice", "[@octocat](https://github.com/octocat)", "A very long name of a user, with a comma in it"]
     {
@@ -151,7 +151,7 @@ fn blockers_and_issues_count_until_they_are_resolved_whoever_wrote_them() {
         assert_eq!(context.issues.len(), 2, "{context:?}");
         assert!(!issues.contains("octocat") && !issues.contains("UTC"), "{context:?}");
         assert!(context.tasks.iter().any(|task| task.contains("the todo x")), "{context:?}");
-        // As the digest shows them they are resolved.
+        // They are resolved by the text that the digest shows.
         let resolve = UpdateTasks { resolve: Some(context.issues), ..UpdateTasks::default() };
         let updated = update_tasks(&mut drafts, &resolve, at()).unwrap();
         assert_eq!(updated.resolved.len(), 2);

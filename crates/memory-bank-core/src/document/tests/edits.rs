@@ -61,7 +61,7 @@ fn a_replaced_section_keeps_the_blank_lines_below_its_heading(
 #[case(json!({"op": "replace", "old": "nope", "new": "y"}), "was not found")]
 #[case(json!({"op": "replace", "old": "", "new": "y"}), "empty")]
 #[case(json!({"op": "append", "heading": "No", "text": "y"}), "there is no heading `No`; the document has `## D`, `## D`")]
-#[case(json!({"op": "append", "heading": "D", "text": "y"}), "stands on lines 5 and 7")]
+#[case(json!({"op": "append", "heading": "D", "text": "y"}), "occurs on lines 5 and 7")]
 #[case(json!({"op": "insert_after", "text": "y"}), "either `match` or `heading`")]
 #[case(json!({"op": "insert_after", "match": "x", "heading": "D", "text": "y"}), "either `match` or `heading`")]
 fn an_edit_that_does_not_fit_is_named_and_nothing_is_changed(
@@ -79,7 +79,7 @@ fn an_edit_that_does_not_fit_is_named_and_nothing_is_changed(
 }
 
 #[test]
-fn all_or_none_the_second_edit_failing_leaves_the_first_unmade() {
+fn a_failing_edit_undoes_the_edits_before_it() {
     let mut drafts = Drafts::default();
     drafts.load(path("n.md"), Some(stored("n.md", "a\n")));
     let list =
@@ -131,13 +131,13 @@ fn bounds_hold_for_edits_growth_and_diffs() {
 #[case(json!({"op": "explode"}))]
 #[case(json!({"op": "append", "heading": "A", "text": "x", "section": "B"}))]
 #[case(json!({"op": "insert_after", "heading": "A", "text": "x", "section": "B"}))]
-fn an_edit_of_the_wrong_shape_is_no_edit(#[case] edit: serde_json::Value) {
+fn an_edit_of_the_wrong_shape_is_refused(#[case] edit: serde_json::Value) {
     assert!(serde_json::from_value::<Edit>(edit).is_err());
 }
 
 proptest! {
     #[test]
-    fn inserting_lines_leaves_the_rest_as_it_is(
+    fn inserting_lines_changes_nothing_else(
         lines in prop::collection::vec("[a-z#\\- `]{0,6}", 1..12),
         at in 0_usize..12,
         crlf: bool,

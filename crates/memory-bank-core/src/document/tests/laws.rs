@@ -1,4 +1,4 @@
-//! Laws of the rules on documents that other hands have written.
+//! Properties of the rules on documents that people and other programs have written.
 
 use proptest::prelude::*;
 
@@ -9,7 +9,7 @@ use crate::document::{
     Clear, LogDecision, UpdateActiveContext, UpdateTasks, log_decision, update_active_context, update_tasks,
 };
 
-/// An active-context.md with a task list among odd company; no fence stays open.
+/// An active-context.md with a task list among unusual sections; no fence stays open.
 fn active_context() -> impl Strategy<Value = String> {
     let line = prop::sample::select(vec![
         "- a",
@@ -36,9 +36,9 @@ fn active_context() -> impl Strategy<Value = String> {
     )
 }
 
-fn apply(content: &str, asked: &UpdateTasks) -> (String, Vec<String>) {
+fn apply(content: &str, request: &UpdateTasks) -> (String, Vec<String>) {
     let mut drafts = bank(&[(ActiveContext, content)]);
-    let tasks = update_tasks(&mut drafts, asked, at()).unwrap().tasks;
+    let tasks = update_tasks(&mut drafts, request, at()).unwrap().tasks;
     (text(&drafts, ActiveContext), tasks)
 }
 
@@ -46,7 +46,7 @@ fn list(items: &[&str]) -> Option<Vec<String>> {
     Some(items.iter().map(|&item| item.to_owned()).collect())
 }
 
-/// The first words of the items that stand in the task section itself, not in a sub-section; each once.
+/// The first words of the items in the task section itself, without sub-sections and duplicates.
 fn own_items(content: &str) -> Vec<String> {
     let outline = Outline::of(content);
     let mut words = Vec::new();
@@ -66,7 +66,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn removing_what_was_added_gives_the_tasks_back(content in active_context()) {
+    fn removing_added_tasks_restores_the_list(content in active_context()) {
         let before = apply(&content, &UpdateTasks::default());
         prop_assert_eq!(&before.0, &content);
         let added = apply(&content, &UpdateTasks { add: list(&["zzz new"]), ..UpdateTasks::default() });
@@ -79,37 +79,37 @@ proptest! {
 
     #[test]
     fn replacing_the_tasks_makes_them_the_list_and_is_idempotent(content in active_context()) {
-        let asked = UpdateTasks { replace: list(&["x", "a", "y"]), ..UpdateTasks::default() };
-        let once = apply(&content, &asked);
+        let request = UpdateTasks { replace: list(&["x", "a", "y"]), ..UpdateTasks::default() };
+        let once = apply(&content, &request);
         prop_assert_eq!(own_items(&once.0), ["x", "a", "y"], "{:?}", once);
-        prop_assert_eq!(&apply(&once.0, &asked).0, &once.0);
+        prop_assert_eq!(&apply(&once.0, &request).0, &once.0);
         prop_assert!(once.0.ends_with(content.get(content.find("## Next Steps").unwrap()..).unwrap()));
     }
 
     #[test]
-    fn updating_the_lists_touches_those_alone_and_is_idempotent(content in active_context()) {
-        let asked = UpdateActiveContext { tasks: list(&["x", "y"]), next_steps: list(&[]), clear: Some(Clear::Flag(true)), ..UpdateActiveContext::default() };
+    fn updating_the_lists_changes_only_them_and_is_idempotent(content in active_context()) {
+        let request = UpdateActiveContext { tasks: list(&["x", "y"]), next_steps: list(&[]), clear: Some(Clear::Flag(true)), ..UpdateActiveContext::default() };
         let mut drafts = bank(&[(ActiveContext, &content)]);
-        update_active_context(&mut drafts, &asked).unwrap();
+        update_active_context(&mut drafts, &request).unwrap();
         let once = text(&drafts, ActiveContext);
-        update_active_context(&mut drafts, &asked).unwrap();
+        update_active_context(&mut drafts, &request).unwrap();
         prop_assert_eq!(&text(&drafts, ActiveContext), &once);
         let shown = digest_of(ActiveContext, &once);
         prop_assert_eq!(own_items(&once), ["x", "y"]);
-        // Prose is left, and shown where there is no list.
+        // Prose stays, and is shown if there is no list.
         prop_assert!(shown.current_context.next_steps.iter().all(|step| step == "intro"));
         let crlf = LineEnding::of(&content) == LineEnding::CrLf;
         prop_assert_eq!(once.matches('\n').count(), if crlf { once.matches("\r\n").count() } else { once.lines().count() });
     }
 
     #[test]
-    fn whatever_a_decision_says_it_stays_in_its_section(
+    fn the_text_of_a_decision_stays_in_its_section(
         title in "[a-z#$&` *\n-]{0,12}x", context in "(?s)[a-z#`<!\n>\\- ]{0,40}", decision in "(?s)[a-z#`<!\n>\\- ]{0,40}y",
     ) {
         let mut drafts = bank(&[(DecisionLog, "# Decision Log\n"), (Progress, "## Update History\n"), (ActiveContext, "")]);
-        let asked = LogDecision { title, context, decision, alternatives: list(&["# a", "```"]).unwrap(), consequences: Vec::new() };
-        log_decision(&mut drafts, &asked, at(), "a").unwrap();
-        log_decision(&mut drafts, &LogDecision { title: "after".into(), ..asked }, at(), "a").unwrap();
+        let request = LogDecision { title, context, decision, alternatives: list(&["# a", "```"]).unwrap(), consequences: Vec::new() };
+        log_decision(&mut drafts, &request, at(), "a").unwrap();
+        log_decision(&mut drafts, &LogDecision { title: "after".into(), ..request }, at(), "a").unwrap();
         let log = text(&drafts, DecisionLog);
         let outline = Outline::of(&log);
         let levels: Vec<u8> = outline.headings().iter().map(|heading| heading.level).collect();

@@ -25,9 +25,9 @@ fn replace(items: &[&str]) -> UpdateTasks {
     UpdateTasks { replace: Some(strings(items)), ..UpdateTasks::default() }
 }
 
-fn after(content: &str, asked: &UpdateTasks) -> (String, TaskChanges) {
+fn after(content: &str, request: &UpdateTasks) -> (String, TaskChanges) {
     let mut drafts = bank(&[(ActiveContext, content)]);
-    let changes = update_tasks(&mut drafts, asked, at()).unwrap().changes;
+    let changes = update_tasks(&mut drafts, request, at()).unwrap().changes;
     (text(&drafts, ActiveContext), changes)
 }
 
@@ -55,8 +55,8 @@ fn adding_twice_to_the_template_keeps_title_and_list() {
 )]
 #[case("## Current Tasks\n1. a more\n2. b", "## Current Tasks\n2. b\n3. c\n")]
 fn other_bullets_prose_wrapped_lines_and_crlf_survive(#[case] before: &str, #[case] expected: &str) {
-    let asked = UpdateTasks { remove: Some(strings(&["A MORE"])), ..add(&["c"]) };
-    let (new, changes) = after(before, &asked);
+    let request = UpdateTasks { remove: Some(strings(&["A MORE"])), ..add(&["c"]) };
+    let (new, changes) = after(before, &request);
     assert_eq!(new, expected);
     assert_eq!(changes, TaskChanges { added: 1, removed: 1, replaced: false });
 }
@@ -81,7 +81,7 @@ fn an_exact_match_goes_before_a_substring_and_a_substring_must_be_unique() {
     assert!(error.contains("fits 2 tasks (`test`, `test the rest`)"), "{error}");
 }
 
-/// The one task that holds a text by chance is not the one that is meant.
+/// A task that contains a text by coincidence is not the named one.
 #[rstest]
 #[case("1")]
 #[case("o")]
@@ -95,12 +95,12 @@ fn an_exact_match_goes_before_a_substring_and_a_substring_must_be_unique() {
 #[case("2026 07")]
 fn a_part_that_does_not_name_a_task_clearly_removes_none(#[case] part: &str) {
     let content = "## Tasks\n- alpha\n- beta\n- [ ] port the v1 parser\n- due 2026 07\n";
-    for asked in [
+    for request in [
         remove(&[part]),
         UpdateTasks { replace: Some(strings(&["port the v1 parser", "due 2026 07"])), ..remove(&[part]) },
     ] {
         let mut drafts = bank(&[(ActiveContext, content)]);
-        let updated = update_tasks(&mut drafts, &asked, at()).unwrap();
+        let updated = update_tasks(&mut drafts, &request, at()).unwrap();
         assert!(updated.tasks.iter().any(|task| task.ends_with("port the v1 parser")), "{updated:?}");
         assert!(updated.tasks.iter().any(|task| task == "due 2026 07"), "{updated:?}");
         let missed: Vec<_> = updated.not_found.iter().map(|missed| missed.text.as_str()).collect();
@@ -123,7 +123,7 @@ fn words_that_name_one_task_clearly_remove_it(#[case] words: &str, #[case] task:
 }
 
 #[test]
-fn replacing_keeps_what_stays_in_the_order_asked_for() {
+fn replacing_keeps_items_in_the_requested_order() {
     let content = "## Ongoing Tasks\nIntro.\n- a\n  - nested\n- b\n\n### Notes\ntext\n";
     let (new, changes) = after(content, &replace(&["c", "a"]));
     assert_eq!(new, "## Ongoing Tasks\nIntro.\n- c\n- a\n  - nested\n\n### Notes\ntext\n");
@@ -143,13 +143,13 @@ fn tasks_under_an_older_title_belong_to_the_one_list() {
     assert_eq!(updated.tasks, ["b", "c"]);
     assert_eq!(text(&drafts, ActiveContext), "## Tasks\n\n## Ongoing Tasks\n- b\n- c\n");
     let mut drafts = bank(&[(ActiveContext, content)]);
-    let asked = UpdateActiveContext { tasks: Some(strings(&["x"])), ..UpdateActiveContext::default() };
-    update_active_context(&mut drafts, &asked).unwrap();
+    let request = UpdateActiveContext { tasks: Some(strings(&["x"])), ..UpdateActiveContext::default() };
+    update_active_context(&mut drafts, &request).unwrap();
     assert_eq!(text(&drafts, ActiveContext), "## Tasks\n\n## Ongoing Tasks\n- x\n");
 }
 
 #[test]
-fn nothing_asked_creates_nothing() {
+fn an_empty_request_creates_nothing() {
     let mut drafts = bank(&[]);
     update_active_context(&mut drafts, &UpdateActiveContext::default()).unwrap();
     assert_eq!(drafts.text(&ActiveContext.path()), None);
@@ -166,8 +166,8 @@ fn nothing_asked_creates_nothing() {
 #[case("## Current Session Notes\nprose\n", "## Current Session Notes\n{}\n\nprose\n")]
 fn there_is_one_section_of_notes(#[case] before: &str, #[case] expected: &str) {
     let mut drafts = bank(&[(ActiveContext, before)]);
-    let asked = AddSessionNote { note: "see $&\nthis".into(), category: Some(NoteCategory::Observation) };
-    add_session_note(&mut drafts, &asked, at(), "a").unwrap();
+    let request = AddSessionNote { note: "see $&\nthis".into(), category: Some(NoteCategory::Observation) };
+    add_session_note(&mut drafts, &request, at(), "a").unwrap();
     let note = "- [2026-11-22 09:30:07 UTC] [a] - 👀 Observation: see $& this";
     assert_eq!(text(&drafts, ActiveContext), expected.replace("{}", note));
 }
@@ -189,7 +189,7 @@ fn the_time_is_utc_whatever_the_zone_of_the_caller() {
 }
 
 #[test]
-fn a_task_of_signs_alone_is_refused_as_nobody_would_see_it() {
+fn a_task_without_words_is_refused() {
     let refused = update_tasks(&mut bank(&[]), &add(&["--"]), at()).unwrap_err().to_string();
     assert!(refused.contains("`--` is a placeholder"), "{refused}");
 }

@@ -1,20 +1,25 @@
-//! Tests of the rules on documents, each on drafts as a store would hand them over.
+//! Tests of the rules on documents, on drafts as a store provides them.
 
 mod archive;
+mod conflicts;
 mod decisions;
 mod digest;
 mod edits;
+mod entry_order;
 mod laws;
 mod lists;
-mod parts;
 mod preservation;
 mod progress;
 mod section;
+mod section_selection;
 mod write;
 
 use jiff::Timestamp;
 
-use super::{CoreDocument, Digest, DigestBounds, DigestExtras, DigestSource, Document, DocumentPath, Etag};
+use super::{
+    CoreDocument, Digest, DigestBounds, DigestExtras, DigestSource, Document, DocumentPath, Etag,
+    UpdateActiveContext, UpdateTasks,
+};
 use crate::store::Drafts;
 
 /// The digest of one document.
@@ -41,7 +46,7 @@ fn stored(name: &str, content: &str) -> Document {
     }
 }
 
-/// Drafts of all five core documents, of which only these exist.
+/// Drafts of all core documents, of which only these exist.
 fn bank(present: &[(CoreDocument, &str)]) -> Drafts {
     let mut drafts = Drafts::default();
     for document in CoreDocument::ALL {
@@ -53,4 +58,12 @@ fn bank(present: &[(CoreDocument, &str)]) -> Drafts {
 
 fn text(drafts: &Drafts, document: CoreDocument) -> String {
     drafts.text(&document.path()).unwrap_or_default().to_owned()
+}
+
+fn tasks(arguments: serde_json::Value) -> UpdateTasks {
+    serde_json::from_value(arguments).unwrap()
+}
+
+fn context(arguments: serde_json::Value) -> UpdateActiveContext {
+    serde_json::from_value(arguments).unwrap()
 }

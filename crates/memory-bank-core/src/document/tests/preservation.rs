@@ -1,29 +1,21 @@
-//! Nothing is deleted that was not asked for, nothing is written where nobody sees it, and no conflict is taken for text.
+//! Only requested deletions are made, written text is visible, and conflicts are not treated as text.
 
 use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::json;
 
-use super::{at, bank, digest_of, text};
+use super::{at, bank, context, digest_of, tasks, text};
 use crate::document::CoreDocument::{self, ActiveContext, DecisionLog, Progress};
 use crate::document::section::{LineEnding, Outline};
 use crate::document::{
     AddProgressEntry, AddSessionNote, Clear, Edit, FinalizeThinkingSession, LogDecision, Removed,
-    TrackProgress, UpdateActiveContext, UpdateTasks, add_progress_entry, add_session_note, apply_edits,
-    finalize_thinking_session, log_decision, track_progress, update_active_context, update_tasks,
+    TrackProgress, UpdateTasks, add_progress_entry, add_session_note, apply_edits, finalize_thinking_session,
+    log_decision, track_progress, update_active_context, update_tasks,
 };
 use crate::error::EditError;
 use crate::store::Drafts;
 
-fn tasks(arguments: serde_json::Value) -> UpdateTasks {
-    serde_json::from_value(arguments).unwrap()
-}
-
-fn context(arguments: serde_json::Value) -> UpdateActiveContext {
-    serde_json::from_value(arguments).unwrap()
-}
-
-fn edits(list: serde_json::Value) -> Vec<Edit> {
+pub(super) fn edits(list: serde_json::Value) -> Vec<Edit> {
     serde_json::from_value(list).unwrap()
 }
 
@@ -33,7 +25,7 @@ fn after_context(content: &str, arguments: serde_json::Value) -> (String, Remove
     (text(&drafts, ActiveContext), removed)
 }
 
-fn after_tasks(content: &str, arguments: serde_json::Value) -> (String, Removed) {
+pub(super) fn after_tasks(content: &str, arguments: serde_json::Value) -> (String, Removed) {
     let mut drafts = bank(&[(ActiveContext, content)]);
     let updated = update_tasks(&mut drafts, &tasks(arguments), at()).unwrap();
     (text(&drafts, ActiveContext), updated.removed)
@@ -93,12 +85,12 @@ fn clear_is_the_word_that_empties_and_names_what_it_empties() {
 #[test]
 fn the_parts_of_a_finalisation_follow_the_same_rule() {
     let mut drafts = bank(&[(ActiveContext, LISTS)]);
-    let asked: FinalizeThinkingSession = serde_json::from_value(json!({
+    let request: FinalizeThinkingSession = serde_json::from_value(json!({
         "summary": "s", "nextSteps": [],
         "tasks": {"add": ["x"], "remove": [], "replace": [], "clear": false},
     }))
     .unwrap();
-    let done = finalize_thinking_session(&mut drafts, &asked, at(), "a").unwrap();
+    let done = finalize_thinking_session(&mut drafts, &request, at(), "a").unwrap();
     assert!(done.removed.is_empty());
     assert!(text(&drafts, ActiveContext).starts_with(&LISTS.replace("- b\n", "- b\n- x\n")));
     let nothing: FinalizeThinkingSession =
@@ -136,7 +128,7 @@ fn only_the_items_of_the_section_itself_go(
 }
 
 #[test]
-fn clearing_leaves_all_that_is_no_item() {
+fn clearing_keeps_everything_but_items() {
     let before = "## Next Steps\n\nP.\n\n- a\n  - deep\n\n  in a\n- b\nstray\n\n| t |\n|---|\n\n### S\n- s\n";
     let (new, removed) = after_context(before, json!({"nextSteps": [], "clear": true}));
     assert_eq!(new, "## Next Steps\n\nP.\n\nstray\n\n| t |\n|---|\n\n### S\n- s\n");
@@ -156,7 +148,7 @@ fn a_second_list_under_an_older_title_loses_items_and_no_text() {
 }
 
 #[test]
-fn a_task_that_is_named_in_part_takes_no_line_with_it_that_only_follows_it() {
+fn removing_a_task_by_a_part_keeps_the_lines_after_it() {
     let before = "## Tasks\n- write docs\nSee the wiki.\n- b\n";
     assert_eq!(after_tasks(before, json!({"remove": ["write docs"]})).0, "## Tasks\nSee the wiki.\n\n- b\n");
     let whole = json!({"remove": ["write docs See the wiki."]});
@@ -164,14 +156,14 @@ fn a_task_that_is_named_in_part_takes_no_line_with_it_that_only_follows_it() {
 }
 
 #[test]
-fn a_reply_shows_what_went_within_its_bound() {
+fn a_reply_shows_removed_texts_within_its_bound() {
     let items: Vec<String> = (0..500).map(|n| format!("- {n} {}\n", "x".repeat(100))).collect();
     let (_, removed) = after_tasks(&format!("## Tasks\n{}", items.concat()), json!({"clear": true}));
     assert_eq!(removed.count(), 500);
     assert!(removed.items.len() > 20 && removed.items.iter().map(String::len).sum::<usize>() <= 4000);
 }
 
-/// Every tool of the day that writes to the core documents, on a text that stands in each of them.
+/// Every tool that writes to the core documents, each on the same text.
 fn each_call_on(content: &str) -> Vec<(&'static str, CoreDocument, Result<String, EditError>)> {
     let run = |rule: &dyn Fn(&mut Drafts) -> Result<(), EditError>, document: CoreDocument| {
         let mut drafts = bank(&[(ActiveContext, content), (Progress, content), (DecisionLog, content)]);
@@ -270,7 +262,7 @@ fn what_is_written_behind_an_open_block_is_seen(#[case] content: &str) {
 }
 
 #[test]
-fn three_calls_behind_an_open_fence_make_one_section_and_the_digest_has_the_tasks() {
+fn three_calls_after_an_open_fence_create_one_section() {
     let mut drafts = bank(&[(ActiveContext, "# A\n\n```js\nconst a = 1\n\n## Ongoing Tasks\n- one\n")]);
     for task in ["two", "three", "four"] {
         update_tasks(&mut drafts, &tasks(json!({"add": [task]})), at()).unwrap();
@@ -304,11 +296,11 @@ fn edits_by_section_close_an_open_block_and_those_by_match_work_in_it(
 #[case(json!({"op": "insert_after", "heading": "A", "text": "```\nopen"}))]
 fn an_edit_of_a_section_hides_no_other(#[case] edit: serde_json::Value) {
     let error = apply_edits("# T\n\n## A\na\n\n## B\nb\n", &edits(json!([edit]))).unwrap_err().to_string();
-    assert!(error.contains("the heading `B` would not be seen any more"), "{error}");
+    assert!(error.contains("the heading `B` would not be visible any more"), "{error}");
 }
 
 #[test]
-fn a_sub_section_went_also_where_another_one_has_its_heading() {
+fn a_removed_sub_section_is_reported_even_if_another_has_its_heading() {
     let mut drafts = Drafts::default();
     let path = super::path("n.md");
     let content = "## A\n\n### S\none\n\n### S\ntwo\n";
@@ -319,7 +311,7 @@ fn a_sub_section_went_also_where_another_one_has_its_heading() {
 }
 
 #[test]
-fn a_replaced_section_says_which_sub_sections_went() {
+fn a_replaced_section_reports_removed_sub_sections() {
     let mut drafts = Drafts::default();
     let path = super::path("n.md");
     let content = "## A\na\n\n### S\ns\n\n### T\nt\n\n## B\n";
@@ -330,36 +322,7 @@ fn a_replaced_section_says_which_sub_sections_went() {
     assert_eq!(edited.removed_lines, 4);
 }
 
-const CONFLICT: &str = "# A\n\n## Ongoing Tasks\n<<<<<<< HEAD\n- mine\n||||||| base\n- old\n=======\n- theirs\n>>>>>>> feature\n\n## Known Issues\n- i\n";
-
-#[rstest]
-#[case(CONFLICT.to_owned())]
-#[case(CONFLICT.replace('\n', "\r\n"))]
-#[case(CONFLICT.replace("||||||| base\n- old\n", ""))]
-#[case(CONFLICT.replace("- theirs", "```\n- theirs"))]
-fn a_conflict_is_never_taken_for_text(#[case] content: String) {
-    let refused = |error: EditError| {
-        let error = error.to_string();
-        assert!(error.contains("lines 4 to ") && error.contains("merge conflict"), "{error}");
-    };
-    for arguments in [
-        json!({"add": ["new"]}),
-        json!({"remove": ["mine"]}),
-        json!({"replace": ["mine"]}),
-        json!({"clear": true}),
-    ] {
-        let mut drafts = bank(&[(ActiveContext, &content)]);
-        refused(update_tasks(&mut drafts, &tasks(arguments), at()).unwrap_err());
-        assert_eq!(text(&drafts, ActiveContext), content);
-    }
-    let mut drafts = bank(&[(ActiveContext, &content)]);
-    refused(update_active_context(&mut drafts, &context(json!({"tasks": ["x"]}))).unwrap_err());
-    let listed = update_tasks(&mut drafts, &tasks(json!({"add": []})), at()).unwrap();
-    assert_eq!(text(&drafts, ActiveContext), content);
-    assert!(listed.tasks.iter().all(|task| !task.contains(['<', '=', '|', '>'])), "{:?}", listed.tasks);
-    let context_ = digest_of(ActiveContext, &content).current_context;
-    assert!(context_.tasks.iter().all(|task| !task.contains(['<', '=', '|', '>'])), "{:?}", context_.tasks);
-}
+pub(super) const CONFLICT: &str = "# A\n\n## Ongoing Tasks\n<<<<<<< HEAD\n- mine\n||||||| base\n- old\n=======\n- theirs\n>>>>>>> feature\n\n## Known Issues\n- i\n";
 
 #[rstest]
 #[case(json!({"op": "append", "heading": "Ongoing Tasks", "text": "x"}))]
@@ -374,46 +337,6 @@ fn a_conflict_is_never_taken_for_text(#[case] content: String) {
 fn edits_of_a_section_with_a_conflict_are_refused_with_its_line(#[case] edit: serde_json::Value) {
     let error = apply_edits(CONFLICT, &edits(json!([edit]))).unwrap_err().to_string();
     assert!(error.contains("lines 4 to 10"), "{error}");
-}
-
-#[test]
-fn other_sections_of_such_a_document_work_and_a_conflict_can_be_resolved() {
-    let mut drafts = bank(&[(ActiveContext, CONFLICT)]);
-    update_active_context(&mut drafts, &context(json!({"issues": ["j"]}))).unwrap();
-    add_session_note(&mut drafts, &AddSessionNote { note: "n".into(), category: None }, at(), "a").unwrap();
-    let new = text(&drafts, ActiveContext);
-    assert!(new.starts_with(&CONFLICT.replace("- i\n", "- j\n")), "{new}");
-    let whole = CONFLICT.get(CONFLICT.find("<<<").unwrap()..CONFLICT.find("\n\n## Known").unwrap()).unwrap();
-    let resolve = edits(json!([
-        {"op": "replace", "old": "- i", "new": "- j"},
-        {"op": "append", "heading": "Known Issues", "text": "- k"},
-        {"op": "replace", "old": whole, "new": "- both"},
-        {"op": "append", "heading": "Ongoing Tasks", "text": "- new"},
-    ]));
-    assert_eq!(
-        apply_edits(CONFLICT, &resolve).unwrap(),
-        "# A\n\n## Ongoing Tasks\n- both\n- new\n\n## Known Issues\n- j\n- k\n"
-    );
-}
-
-#[rstest]
-#[case("# A\n\n## Ongoing Tasks\n- a\n\nTitle\n=======\n\n## X\n")]
-#[case("# A\n\n## Ongoing Tasks\n- a\n\n```\n<<<<<<< HEAD\n=======\n>>>>>>> x\n```\n")]
-#[case("# A\n\n## Ongoing Tasks\n- a\n\n <<<<<<< HEAD\n =======\n >>>>>>> x\n")]
-#[case("# A\n\n## Ongoing Tasks\n- a\n\n>>>>>>> x\n\n<<<<<<< HEAD\n")]
-fn what_only_looks_like_a_conflict_is_text(#[case] content: &str) {
-    assert!(Outline::of(content).conflict_in(&(0..content.len())).is_none());
-    assert_eq!(after_tasks(content, json!({"add": ["b"]})).0, content.replace("- a\n", "- a\n- b\n"));
-}
-
-#[test]
-fn a_document_of_conflicts_is_read_in_a_time_that_grows_with_its_size() {
-    let unit = "## S\n<<<<<<< a\nx\n=======\ny\n>>>>>>> b\n";
-    let text = unit.repeat(crate::limits::DOCUMENT_BYTES / unit.len());
-    // The same decision again is one.
-    assert_eq!(digest_of(DecisionLog, &text).recent_decisions.len(), 1);
-    let all = 0..text.len();
-    assert_eq!(Outline::of(&text).conflicts_in(&all).count(), text.len() / unit.len());
 }
 
 fn documents() -> impl Strategy<Value = String> {
@@ -462,7 +385,7 @@ fn documents() -> impl Strategy<Value = String> {
     })
 }
 
-/// The lines that say something, without those that belong to what was removed.
+/// The lines with content, without those of the removed items.
 fn remaining(text: &str, removed: &Removed) -> Vec<String> {
     let mut gone: Vec<String> =
         removed.items.iter().flat_map(|item| item.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
@@ -534,13 +457,13 @@ proptest! {
         let shown = match title { "tasks" => shown.tasks, "next" => shown.next_steps, _ => shown.issues };
         for item in &wanted {
             let word = item.trim_start_matches("[ ] ").to_lowercase();
-            // One that is ticked is done.
+            // A ticked item is done.
             prop_assert!(shown.iter().chain(&done).any(|one| one.to_lowercase().contains(&word)), "{:?} is not seen in {:?}", item, new);
         }
     }
 
     #[test]
-    fn every_call_of_the_day_keeps_every_line_and_is_seen(content in documents()) {
+    fn every_edit_keeps_every_line_and_is_visible(content in documents()) {
         for (tool, _, new) in each_call_on(&content) {
             let new = match new {
                 Ok(new) => new,

@@ -67,7 +67,7 @@ fn only_a_real_heading_counts_and_one_at_the_end_is_seen(#[case] before: &str, #
 }
 
 #[test]
-fn an_entry_below_a_heading_at_the_end_lands_below_it() {
+fn an_entry_is_inserted_below_a_heading_at_the_end() {
     let mut drafts = bank(&[(Progress, "# P\r\n\r\n## Update History")]);
     add_progress_entry(&mut drafts, &entry("s"), at(), "a").unwrap();
     assert_eq!(
@@ -77,11 +77,11 @@ fn an_entry_below_a_heading_at_the_end_lands_below_it() {
 }
 
 #[test]
-fn the_notes_are_left_alone_when_not_asked_for() {
+fn the_notes_change_only_on_request() {
     let mut drafts = bank(&[(Progress, "")]);
-    let asked = TrackProgress { update_active_context: false, ..step("x", "y") };
-    assert_eq!(asked.paths(), [Progress.path()]);
-    track_progress(&mut drafts, &asked, at(), "a").unwrap();
+    let request = TrackProgress { update_active_context: false, ..step("x", "y") };
+    assert_eq!(request.paths(), [Progress.path()]);
+    track_progress(&mut drafts, &request, at(), "a").unwrap();
     assert_eq!(drafts.text(&ActiveContext.path()), None);
 }
 
@@ -96,14 +96,14 @@ fn missing_documents_start_from_their_templates() {
 #[test]
 fn an_entry_has_all_its_parts_newest_first() {
     let mut drafts = bank(&[(Progress, "## Update History\n- old\n")]);
-    let asked = AddProgressEntry {
+    let request = AddProgressEntry {
         kind: EntryType::Other,
         summary: "a\n## b".into(),
         details: Some("more\r\n\r\n- list\n".into()),
         files: vec!["src/a.rs".into(), "b`c".into()],
         tags: vec!["x".into(), "y".into()],
     };
-    let added = add_progress_entry(&mut drafts, &asked, at(), "a").unwrap();
+    let added = add_progress_entry(&mut drafts, &request, at(), "a").unwrap();
     assert_eq!(added.summary, "a ## b");
     assert_eq!(
         text(&drafts, Progress),
@@ -122,8 +122,8 @@ fn entries_of_one_millisecond_have_ids_of_their_own() {
 #[test]
 fn details_cannot_open_a_section_or_swallow_what_follows() {
     let mut drafts = bank(&[(Progress, "## Update History\n- old\n")]);
-    let asked = AddProgressEntry { details: Some("## Update History\n```\nopen".into()), ..entry("s") };
-    add_progress_entry(&mut drafts, &asked, at(), "a").unwrap();
+    let request = AddProgressEntry { details: Some("## Update History\n```\nopen".into()), ..entry("s") };
+    add_progress_entry(&mut drafts, &request, at(), "a").unwrap();
     assert!(text(&drafts, Progress).contains("\n> ## Update History\n> ```\n> open\n"));
 }
 
@@ -136,7 +136,7 @@ fn a_blank_argument_is_refused_by_name(#[case] action: &str, #[case] description
 }
 
 #[test]
-fn a_bound_passed_is_named_and_nothing_is_written() {
+fn an_exceeded_bound_is_named_and_nothing_is_written() {
     let mut drafts = bank(&[(Progress, "p")]);
     let error =
         track_progress(&mut drafts, &step("x", &"y".repeat(limits::LINE_BYTES + 1)), at(), "a").unwrap_err();

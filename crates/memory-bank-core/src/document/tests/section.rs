@@ -1,4 +1,4 @@
-//! What is a heading, a section, an item; and that edits leave everything else as it is.
+//! What counts as a heading, a section, an item; and that edits change nothing else.
 
 use proptest::prelude::*;
 use rstest::rstest;
@@ -88,7 +88,7 @@ fn odd_documents_have_their_headings(#[case] text: &str, #[case] titles: &[&str]
 }
 
 #[test]
-fn removing_an_item_leaves_the_list_around_it() {
+fn removing_an_item_keeps_the_rest_of_the_list() {
     let text = "- a\n\n- b\n  more\n\n- c\n\ntext\n";
     let outline = Outline::of(text);
     let b = &outline.items()[1];
@@ -126,7 +126,7 @@ fn a_text_that_would_break_out_of_its_entry_is_quoted() {
     assert_eq!(contained("<!-- open"), "> <!-- open");
 }
 
-/// Documents of odd lines in any order.
+/// Documents of unusual lines in any order.
 fn documents() -> impl Strategy<Value = String> {
     let lines = prop::sample::select(vec![
         "## L",
@@ -161,7 +161,7 @@ fn documents() -> impl Strategy<Value = String> {
     )
 }
 
-/// Whether `new` is `old` with one piece put in (and nothing taken out).
+/// Whether `new` is `old` with one insertion and no deletion.
 fn only_inserts(old: &str, new: &str) -> bool {
     let head = old.bytes().zip(new.bytes()).take_while(|(a, b)| a == b).count();
     let tail = old.bytes().rev().zip(new.bytes().rev()).take_while(|(a, b)| a == b).count();
@@ -202,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn replacing_a_section_leaves_what_is_outside_and_is_idempotent(text in documents()) {
+    fn replacing_a_section_changes_nothing_outside_and_is_idempotent(text in documents()) {
         let outline = Outline::of(&text);
         if let Some(section) = outline.find(&["L"]) {
             let new = replace_body(&text, &section, "\n- one\n- two");

@@ -39,7 +39,7 @@ fn an_empty_etag_is_refused_and_writes_nothing() {
 }
 
 #[test]
-fn an_etag_lets_a_write_pass_only_while_it_is_the_stored_one() {
+fn a_write_with_an_etag_needs_the_stored_etag() {
     let mut drafts = drafts(&[("x.md", Some("c")), ("y.md", None)]);
     assert_eq!(
         write_document(&mut drafts, &path("x.md"), "a", Some("2e7d2c03a9507ae2")).unwrap().etag.as_str(),
@@ -57,7 +57,7 @@ fn an_etag_lets_a_write_pass_only_while_it_is_the_stored_one() {
 }
 
 #[test]
-fn a_batch_answers_each_write_and_stops_if_asked_to() {
+fn a_batch_returns_an_outcome_per_write_and_stops_on_request() {
     let files = serde_json::json!([
         {"filename": "a.md", "content": "a"},
         {"filename": "b.md", "content": "x", "ifMatchEtag": "0"},
@@ -89,7 +89,7 @@ fn a_batch_answers_each_write_and_stops_if_asked_to() {
 #[rstest]
 #[case(serde_json::json!([]), "empty")]
 #[case(serde_json::json!([{"filename": "README.md", "content": ""}, {"filename": "readme.md", "content": ""}]), "twice")]
-fn a_batch_that_makes_no_sense_is_refused_before_anything_is_written(
+fn an_invalid_batch_is_refused_before_anything_is_written(
     #[case] files: serde_json::Value,
     #[case] word: &str,
 ) {
@@ -144,7 +144,7 @@ fn deleting_needs_a_document_and_its_etag() {
 }
 
 #[test]
-fn old_names_are_migrated_and_those_in_the_way_are_named() {
+fn old_names_are_migrated_and_conflicting_ones_are_named() {
     let mut drafts = drafts(&[
         ("productContext.md", Some("p")),
         ("product-context.md", None),
@@ -154,7 +154,7 @@ fn old_names_are_migrated_and_those_in_the_way_are_named() {
         ("system-patterns.md", Some("s")),
         ("decisionLog.md", None),
     ]);
-    // A store that is asked for the old name finds the new one.
+    // A store finds the new name by the old one.
     drafts.load(path("systemPatterns.md"), Some(stored("system-patterns.md", "s")));
     assert_eq!(migration_paths().len(), OLD_NAMES.len() * 2);
     let done = migrate_file_naming(&mut drafts).unwrap();

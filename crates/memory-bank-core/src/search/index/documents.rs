@@ -1,4 +1,4 @@
-//! Finds lines in documents: what the ranking puts first, then every other line that contains the query as plain text.
+//! Finds lines in documents: ranked units first, then every other line that contains the query as plain text.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use super::dense::DenseCount;
-use super::lines_found::LineMatcher;
+use super::line_matcher::LineMatcher;
 use super::rank::{Candidate, Prepared, Scored};
 use super::vocabulary::Scope;
 use super::{Body, Index, Slot, SourceId};
@@ -17,16 +17,16 @@ use crate::search::markdown::is_template_row;
 use crate::search::query::Query;
 use crate::search::unit::UnitKind;
 
-/// How many of the best are looked at a second time, text by text.
-const READ_AGAIN: usize = 60;
-/// How many units are looked at for a phrase before it is looked for in the texts.
+/// How many of the best candidates are rescored by their text.
+const MAX_RESCORED: usize = 60;
+/// How many units are checked for a phrase before whole texts are searched.
 const PHRASE_UNITS: usize = 2000;
-/// How many units that differ in numbers alone stand before all others.
-const ALIKE: usize = 3;
-/// The most units that are shown for what stands beside them.
+/// How many units that differ only in numbers are shown before other units.
+const MAX_SIMILAR_FIRST: usize = 3;
+/// The most units that are shown because of their neighbours.
 const BESIDE: usize = 1000;
 
-/// What to look for in documents.
+/// A search in documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentQuery {
     /// The words and phrases.
@@ -35,9 +35,9 @@ pub struct DocumentQuery {
     pub files: Option<Vec<String>>,
     /// The most hits to return.
     pub limit: usize,
-    /// Whether a hit must hold a word of the query (or the whole of it) in the same letter case.
+    /// Whether a hit must contain a word of the query (or the whole query) in the same letter case.
     pub case_sensitive: bool,
-    /// The first and the last day, in UTC, that a hit may be of.
+    /// The first and the last day of hits, in UTC.
     pub days: (Option<Date>, Option<Date>),
 }
 
@@ -52,13 +52,13 @@ pub struct LineHit {
     pub content: String,
     /// The line before, the line, and the line after it, each cut if it is long.
     pub context: String,
-    /// How well it answers; comparable within one answer only. 0 for what was found as plain text alone.
+    /// The score, comparable within one reply only; 0 for plain-text hits.
     pub score: f64,
     /// The headings above it, outermost first, and its own if it has one.
     pub heading_path: Vec<String>,
     /// The first and the last line of the unit that was found.
     pub unit: (usize, usize),
-    /// How many others that were found say the same but for dates and ids; they are not shown.
+    /// How many other results differ only in dates and ids; they are not shown.
     pub similar: usize,
 }
 
@@ -72,15 +72,15 @@ impl LineHit {
 /// The best hits, best first.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DocumentHits {
-    /// At most as many as were asked for, and as fit into [`limits::HITS_BYTES`].
+    /// At most as many as requested, within [`limits::HITS_BYTES`].
     pub hits: Vec<LineHit>,
     /// Whether there are more.
     pub more: bool,
-    /// Phrases that stand nowhere, so that their words were looked for.
+    /// Phrases without an occurrence, so that their words were searched.
     pub missing_phrases: Vec<String>,
-    /// Words that stand nowhere, so that what comes close to them was looked for.
+    /// Words without an occurrence, so that similar words were searched.
     pub unknown_words: Vec<String>,
-    /// How far the vectors are made that were mixed in; none for a query without a vector, or while no model is set.
+    /// How many vectors exist; `None` for a query without a vector, or while no model is set.
     pub meaning: Option<DenseCount>,
 }
 
@@ -100,12 +100,12 @@ impl Index {
         let prepared = self.prepare(&wanted.query, Scope::Documents);
         let scored = self.scored(&prepared, Scope::Documents);
         let mut candidates = scored.candidates(&wanted.query, &prepared, wanted.limit, accepts);
-        let sorted = (wanted.limit.saturating_mul(2) + 20).max(READ_AGAIN).min(candidates.len());
+        let sorted = (wanted.limit.saturating_mul(2) + 20).max(MAX_RESCORED).min(candidates.len());
         self.best_first(&mut candidates, sorted);
         let missing = self.missing_phrases(&wanted.query, &candidates, &in_files);
         let query = wanted.query.without_phrases(&missing);
         let matcher = LineMatcher::new(&query, self.weights(&prepared, &scored), wanted.case_sensitive);
-        self.read_again(&matcher, candidates.get_mut(..sorted).unwrap_or_default());
+        self.rescore(&matcher, candidates.get_mut(..sorted).unwrap_or_default());
         let meaning = self.meaning(&query);
         let sorted = if self.mix_meaning(&query, &scored, &mut candidates, accepts) {
             let sorted = (wanted.limit.saturating_mul(2) + 20).min(candidates.len());
@@ -114,7 +114,7 @@ impl Index {
         } else {
             sorted
         };
-        let mut answer = Answer {
+        let mut answer = HitCollector {
             index: self,
             limit: wanted.limit,
             cased: wanted.case_sensitive,
@@ -150,7 +150,7 @@ impl Index {
         answer.hits
     }
 
-    /// The phrases that no unit holds that may be shown, nor any line.
+    /// The phrases that no searched unit and no line contains.
     fn missing_phrases(
         &self,
         query: &Query,
@@ -172,9 +172,8 @@ impl Index {
         query.phrases().iter().filter(|phrase| !stands(phrase)).cloned().collect()
     }
 
-    /// Looks at the best a second time: what holds the query as it is written, or its words side by side, goes before what has them
-    /// somewhere.
-    fn read_again(&self, matcher: &LineMatcher, candidates: &mut [Candidate]) {
+    /// Rescores the best candidates: texts with the literal query, or its words side by side, rank higher.
+    fn rescore(&self, matcher: &LineMatcher, candidates: &mut [Candidate]) {
         for candidate in candidates.iter_mut() {
             let Some(slot) = self.slot(candidate.slot) else { continue };
             let Some(lines) = self.lines_of(&slot.source) else { continue };
@@ -183,7 +182,7 @@ impl Index {
         candidates.sort_by(|a, b| self.compare(a, b));
     }
 
-    /// What each term of the query weighs, with the place of its word.
+    /// The weight of each term of the query, with the position of its word.
     fn weights(&self, prepared: &Prepared, scored: &Scored<'_>) -> HashMap<String, (usize, f64)> {
         let mut weights: HashMap<String, (usize, f64)> = HashMap::new();
         for (place, (forms, rarity)) in prepared.words.iter().zip(scored.rarity()).enumerate() {
@@ -215,7 +214,7 @@ impl Index {
     }
 }
 
-/// The days that hits may be of, in seconds since 1970.
+/// The range of days of hits, in seconds since 1970.
 struct Days {
     from: Option<i64>,
     until: Option<i64>,
@@ -238,11 +237,11 @@ impl Days {
 }
 
 impl Slot {
-    /// What it says: its lines, or its part of a long one.
+    /// The text of the unit: its lines, or its part of a long line.
     fn text(&self, lines: &Lines) -> String {
         if self.lines <= 1 {
             let line = lines.get(self.line as usize);
-            // A part of a line ends before the next part does; a little more does no harm.
+            // The next part may be included; the excess does not matter.
             return if self.from == 0 {
                 line.to_owned()
             } else {
@@ -255,28 +254,28 @@ impl Slot {
     }
 }
 
-struct Answer<'a> {
+struct HitCollector<'a> {
     index: &'a Index,
     limit: usize,
     cased: bool,
     query: Query,
     matcher: LineMatcher,
     hits: DocumentHits,
-    /// Lines that were returned: each counts once.
+    /// Lines that were returned already.
     taken: HashSet<(&'a str, usize)>,
-    /// The hits by what they say.
+    /// The hits by likeness.
     likenesses: HashMap<u32, usize>,
-    /// How many hits differ in numbers alone.
+    /// The number of hits that differ only in numbers, by pattern.
     patterns: HashMap<u32, usize>,
-    /// Those that differ from others in numbers alone.
+    /// Candidates that differ from others only in numbers.
     later: Vec<Candidate>,
-    /// Whether a line of a unit holds all phrases.
+    /// Whether a unit contains all phrases.
     admitted: HashMap<(&'a str, u32, u32), bool>,
-    /// How many bytes of hits are still loaded.
+    /// How many more bytes of hits may be loaded.
     room: usize,
 }
 
-impl<'a> Answer<'a> {
+impl<'a> HitCollector<'a> {
     fn is_full(&self) -> bool {
         self.hits.more
     }
@@ -290,7 +289,7 @@ impl<'a> Answer<'a> {
             if slot.pattern != 0 && !candidate.exact {
                 let alike = self.patterns.entry(slot.pattern).or_default();
                 *alike += 1;
-                if *alike > ALIKE {
+                if *alike > MAX_SIMILAR_FIRST {
                     self.later.push(*candidate);
                     continue;
                 }
@@ -319,7 +318,8 @@ impl<'a> Answer<'a> {
         self.push(file, lines, line, candidate.score, Some(slot));
     }
 
-    /// Phrases must stand in the unit; a phrase may run over the end of a line, or of a part of a long one.
+    /// Whether the unit contains the phrases; a phrase may continue on the next line or in the next part of a long
+    /// line.
     fn admits(&mut self, file: &'a str, slot: &Slot, lines: &Lines) -> bool {
         if self.query.phrases().is_empty() {
             return true;
@@ -332,7 +332,7 @@ impl<'a> Answer<'a> {
         })
     }
 
-    /// Lines that contain the query as it is written, such as a part of a word or a run of signs.
+    /// Adds lines that contain the literal query, such as a part of a word or punctuation.
     fn take_plain(&mut self, in_files: &impl Fn(&str) -> bool, days: &Days) {
         let phrase = self.query.phrases().first().cloned();
         let needle = match &phrase {
@@ -401,7 +401,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// Counts what was found and says the same as a hit.
+    /// Counts the results that are similar to a hit.
     fn count_similar(&mut self, candidates: &[Candidate]) {
         let shown = &self.taken;
         for candidate in candidates {
@@ -426,7 +426,7 @@ impl<'a> Answer<'a> {
 }
 
 impl Index {
-    /// The unit that holds a line of a document.
+    /// The unit that contains a line of a document.
     fn slot_at(&self, name: &str, line: usize) -> Option<&Slot> {
         let units = &self.sources.get(&SourceId::Document(name.to_owned()))?.units;
         let after = units.partition_point(|at| self.slot(*at).is_none_or(|slot| slot.line as usize <= line));

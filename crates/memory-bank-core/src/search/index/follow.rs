@@ -1,31 +1,31 @@
-//! Keeps the index in step with a graph. Changes are read from the graph's own list of changes, so that one new
-//! observation costs one unit however many there are.
+//! Updates the index from a graph. Changes come from the graph's list of changes, so that the cost of a new
+//! observation does not depend on their number.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::likeness::languages_of;
 use super::{Body, Index, SourceId};
-use crate::graph::state::{GraphState, Touched};
+use crate::graph::state::{ChangedObject, GraphState};
 use crate::graph::{Entity, Observation};
 use crate::search::entity::recency;
 use crate::search::unit::{Unit, UnitKind};
 
 impl Index {
-    /// Takes over what changed in the graph since it had the generation `since`; everything when that is `None` or too
-    /// long ago.
+    /// Indexes the changes of the graph since the generation `since`, or the whole graph if that is `None` or too
+    /// old.
     pub fn follow_graph(&mut self, graph: &GraphState, since: Option<u64>) {
         match since.and_then(|since| graph.changes_since(since)) {
             Some(changes) => {
-                let changes: Vec<&Touched> = changes.collect();
+                let changes: Vec<&ChangedObject> = changes.collect();
                 self.follow_changes(graph, &changes);
             }
             None => self.follow_all(graph),
         }
     }
 
-    /// Takes these entities over as the graph has them now, those that are gone too: a part of a graph that is too large to
-    /// be taken over at once.
+    /// Indexes these entities in their current state, deleted ones included. For graphs that are too large to be
+    /// indexed at once.
     pub fn follow_entities<'a>(&mut self, graph: &GraphState, ids: impl IntoIterator<Item = &'a str>) {
         for id in ids {
             self.take_entity(graph, id);
@@ -45,22 +45,22 @@ impl Index {
         }
     }
 
-    fn follow_changes(&mut self, graph: &GraphState, changes: &[&Touched]) {
+    fn follow_changes(&mut self, graph: &GraphState, changes: &[&ChangedObject]) {
         let mut whole: BTreeSet<String> = BTreeSet::new();
         let mut fresh: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for change in changes {
             match change {
-                Touched::Entity(id) => {
+                ChangedObject::Entity(id) => {
                     whole.insert(id.clone());
                 }
-                Touched::Observation(id) => {
+                ChangedObject::Observation(id) => {
                     let known = self.owners.get(id);
                     whole.extend(known.cloned());
                     if let Some(observation) = graph.observation(id) {
                         fresh.entry(&observation.entity_id).or_default().insert(&observation.id);
                     }
                 }
-                Touched::Relation(_) => {}
+                ChangedObject::Relation(_) => {}
             }
         }
         for (owner, ids) in fresh {
@@ -76,7 +76,7 @@ impl Index {
         }
     }
 
-    /// Indexes an entity as the graph has it now. Observations whose entity is missing are kept under its id.
+    /// Indexes an entity in its current state. Observations of a missing entity are kept under its id.
     fn take_entity(&mut self, graph: &GraphState, id: &str) {
         let observations = graph.observations_of(id);
         if let Some(entity) = graph.entity(id) {
@@ -96,7 +96,7 @@ impl Index {
         }
     }
 
-    /// Adds an observation behind the others of its entity; says whether the entity is known.
+    /// Adds an observation after the others of its entity; returns whether the entity is known.
     fn append_observation(&mut self, observation: &Observation) -> bool {
         let id = SourceId::Entity(observation.entity_id.clone());
         let Some(entity) = self.sources.get(&id).and_then(|source| source.units.first()).copied() else {

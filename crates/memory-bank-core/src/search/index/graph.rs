@@ -1,5 +1,5 @@
-//! Finds entities and observations. A single word keeps the order that clients know: equal, begins with it, has it as
-//! a word, contains it; everything else follows by BM25 in context.
+//! Finds entities and observations. For a single word, results have the order on which clients rely: equal, begins
+//! with it, has it as a word, contains it; all others follow by BM25 in context.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -17,19 +17,19 @@ use crate::search::query::Query;
 const TYPE_SHARE: f64 = 0.8;
 /// The share of a hit in the attributes of an entity.
 const ATTRS_SHARE: f64 = 0.6;
-/// The most that a hit by BM25 gets where the query is a single word: less than anything that contains it.
+/// The highest score of a BM25 hit for a single word: less than that of a text that contains it.
 const BELOW_CONTAINED: f64 = 20.0;
-/// The most that a hit by BM25 gets otherwise: less than a name that is equal to the query.
+/// The highest score of a BM25 hit otherwise: less than that of a name equal to the query.
 const BELOW_EQUAL: f64 = 99.0;
 
-/// What a word of a name weighs that was meant when another one was typed.
-const MEANT: f64 = 0.5;
-/// What the owner of an observation gets of its score: it comes after what was found by itself.
+/// The weight of a word of a name that replaces a misspelt word.
+const REPLACEMENT: f64 = 0.5;
+/// The share of an observation's score that its entity gets, so that it ranks below direct hits.
 const OWNER: f64 = 0.9;
-/// The same where the query is a single word and what contains it has a score of its own.
+/// The same for a single word, since texts that contain it have a score of their own.
 const OWNER_OF_WORD: f64 = 0.1;
 
-/// What of an entity was found.
+/// The part of an entity that matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MatchedIn {
@@ -68,7 +68,7 @@ pub struct ObservationHit {
 /// The best hits, best first.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct GraphHits {
-    /// Entities that were found themselves or through an observation.
+    /// Entities that matched themselves or by an observation.
     pub entities: Vec<EntityHit>,
     /// Observations.
     pub observations: Vec<ObservationHit>,
@@ -76,7 +76,7 @@ pub struct GraphHits {
     pub more: bool,
 }
 
-/// A map by slot. Slots are small numbers of our own making, so hashing them needs no defence.
+/// A map by slot. Slots are internal small numbers, so they need no hash that resists attacks.
 type BySlot<T> = HashMap<u32, T, BuildHasherDefault<SlotHasher>>;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -98,7 +98,7 @@ impl Hasher for SlotHasher {
     }
 }
 
-/// A unit with its score and its time, for picking the best.
+/// A unit with its score and its time, for selecting the best.
 #[derive(Debug, Clone, Copy)]
 struct Scored {
     slot: u32,
@@ -106,9 +106,9 @@ struct Scored {
     at: i64,
 }
 
-/// What is known of an entity while observations are gone through.
+/// The results of an entity while observations are processed.
 #[derive(Debug, Clone, Copy, Default)]
-struct Gathered {
+struct EntityMatch {
     score: f64,
     itself: bool,
     by_observation: bool,
@@ -119,11 +119,11 @@ impl Index {
     #[must_use]
     pub fn search_graph(&self, query: &Query, limit: usize) -> GraphHits {
         let mut prepared = self.prepare(query, Scope::Graph);
-        let meant = self.meant(query, &prepared);
+        let meant = self.replacements(query, &prepared);
         for (place, words) in &meant {
             let forms = words.iter().filter_map(|word| self.vocabulary.exact(word));
             if let Some(known) = prepared.words.get_mut(*place) {
-                known.extend(forms.map(|form| Form { weight: MEANT, ..form }));
+                known.extend(forms.map(|form| Form { weight: REPLACEMENT, ..form }));
             }
         }
         let scored = self.scored(&prepared, Scope::Graph);
@@ -137,12 +137,12 @@ impl Index {
         let score = |plain: f64, ranked: f64| {
             let share = if top > 0.0 { ranked / top } else { 0.0 };
             let ranked = share * if single { BELOW_CONTAINED } else { BELOW_EQUAL };
-            // A phrase of several words counts as plain text when it is the whole; else the words decide.
+            // A query of several words counts as plain text only if it equals the text; otherwise the words decide.
             if single || plain >= 100.0 { plain.max(ranked) } else { ranked.max(plain * 0.01) }
         };
         let mut plain = if query.phrases().is_empty() { self.find_plain(query) } else { BySlot::default() };
         let mut observations: Vec<Scored> = Vec::new();
-        let mut entities: BySlot<Gathered> = BySlot::default();
+        let mut entities: BySlot<EntityMatch> = BySlot::default();
         let mut take = |at: u32, score: f64| {
             let Some(slot) = self.slot(at) else { return };
             let Some(owner) = slot.parent else {
@@ -192,7 +192,7 @@ impl Index {
     }
 
     /// The ids of the newest observations of an entity, newest first; of equally old ones the one stored last comes
-    /// first. None if the entity is not known.
+    /// first. `None` if the entity is unknown.
     #[must_use]
     pub fn newest_observations(&self, entity_id: &str, count: usize) -> Option<Vec<&str>> {
         let source = self.sources.get(&SourceId::Entity(entity_id.to_owned()))?;
@@ -208,7 +208,7 @@ impl Index {
         Some(newest.into_iter().filter_map(|(_, at)| observations.get(at).map(String::as_str)).collect())
     }
 
-    /// Scores what contains the query as one text, by slot.
+    /// Scores the units that contain the literal query, by slot.
     fn find_plain(&self, query: &Query) -> BySlot<f64> {
         let phrase = query.folded().trim();
         let finder = Finder::new(phrase);
@@ -232,7 +232,7 @@ impl Index {
         found
     }
 
-    /// Keeps the best, in order; among equals the newer.
+    /// Keeps the best, sorted; among equals, newer ones first.
     fn keep_best(&self, found: &mut Vec<Scored>, limit: usize) {
         let order = |a: &Scored, b: &Scored| {
             b.score.total_cmp(&a.score).then_with(|| b.at.cmp(&a.at)).then_with(|| {
@@ -249,9 +249,9 @@ impl Index {
         found.sort_unstable_by(order);
     }
 
-    /// What the words of the query that stand nowhere may have been meant to be: words of names, by the place of the
-    /// word in the query.
-    fn meant(&self, query: &Query, prepared: &Prepared) -> Vec<(usize, Vec<&str>)> {
+    /// Replacements for words of the query without an occurrence: similar words of names, by the position of the word
+    /// in the query.
+    fn replacements(&self, query: &Query, prepared: &Prepared) -> Vec<(usize, Vec<&str>)> {
         let words = query.words().iter().zip(&prepared.words).enumerate();
         let unknown = words.filter(|(_, (_, forms))| forms.is_empty());
         let meant = unknown.map(|(place, (word, _))| (place, self.names.similar(&word.form)));
@@ -261,7 +261,7 @@ impl Index {
     fn entity_hit(
         &self,
         found: &Scored,
-        gathered: Gathered,
+        gathered: EntityMatch,
         query: &Query,
         prepared: &Prepared,
     ) -> Option<EntityHit> {
@@ -305,7 +305,7 @@ impl Index {
     }
 }
 
-/// What a hit counts by the place of the text: name, type, attributes, then observations.
+/// The weight of a hit by the part of the entity: name, type, attributes, then observations.
 fn part_share(place: usize) -> f64 {
     match place {
         1 => TYPE_SHARE,

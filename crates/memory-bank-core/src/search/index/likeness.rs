@@ -1,10 +1,10 @@
-//! What makes two units say the same, and which language a unit is in.
+//! The likeness of units, and the language of a unit.
 
-use crate::search::language::{Language, Votes};
+use crate::search::language::{Language, LanguageCounts};
 use crate::search::unit::Unit;
 use crate::search::words::TermKind;
 
-/// What a unit says without dates and ids, and without numbers at all, as two small sums.
+/// Two hashes of a unit's text: without dates and ids, and without any numbers.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Likeness {
     pub(super) words: u32,
@@ -31,29 +31,29 @@ fn mixed(sum: u32, term: &str) -> u32 {
     step(term.bytes().fold(sum ^ 0x811c_9dc5, step), 0).max(1)
 }
 
-/// The language of each unit: what its own words show, else what those of the whole document show. Observations come one by one,
-/// so that they have nothing but their own.
+/// The language of each unit: by its own words, else by those of the whole document. Observations are indexed one by
+/// one, so only their own words count.
 pub(super) fn languages_of(units: &[Unit]) -> Vec<Language> {
-    let mut whole = Votes::default();
-    let votes: Vec<Votes> = units
+    let mut whole = LanguageCounts::default();
+    let counts: Vec<LanguageCounts> = units
         .iter()
         .map(|unit| {
-            let mut votes = Votes::default();
+            let mut counts = LanguageCounts::default();
             for word in
                 unit.text.split(|c: char| !(c.is_alphanumeric() || c == '\'')).filter(|word| !word.is_empty())
             {
                 if word.is_ascii() && word.bytes().all(|byte| byte.is_ascii_lowercase()) {
-                    votes.count(word);
+                    counts.count(word);
                 } else {
-                    votes.count(&word.to_lowercase());
+                    counts.count(&word.to_lowercase());
                 }
             }
             if !unit.kind.is_in_graph() {
-                whole.add(&votes);
+                whole.add(&counts);
             }
-            votes
+            counts
         })
         .collect();
     let otherwise = whole.language(Language::English);
-    votes.into_iter().map(|votes| votes.language(otherwise)).collect()
+    counts.into_iter().map(|counts| counts.language(otherwise)).collect()
 }

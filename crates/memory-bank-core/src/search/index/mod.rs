@@ -1,16 +1,19 @@
-//! The index in memory: which unit contains which term how often. It is updated by difference, so that a write costs
-//! the units that it changes. It reads no file: its owner provides the texts.
+//! The index in memory: which unit contains which term how often. It is updated incrementally, so that the cost of a
+//! write depends on the units that it changes. It reads no files: its owner provides the texts.
 
-mod close;
 mod dense;
 mod documents;
+mod edit_distance;
 mod follow;
 mod graph;
 mod likeness;
-mod lines_found;
+mod line_matcher;
 mod mixing;
 mod names;
 mod rank;
+mod scratch;
+mod slot;
+mod vectors;
 mod vocabulary;
 
 use parking_lot::Mutex;
@@ -22,14 +25,15 @@ use jiff::Timestamp;
 use self::dense::{Dense, NO_ROW, document_units};
 use self::likeness::{Likeness, languages_of};
 use self::names::NameWords;
-use self::rank::Scratch;
+use self::scratch::Scratch;
+use self::slot::{Body, Slot, Source, SourceId, SourceRef, Texts, UNDATED};
 use self::vocabulary::{Scope, Vocabulary};
 use super::entity::{entity_units, recency};
 use super::language::Language;
 use super::lines::Lines;
 use super::query::fold;
 use super::rank::asks;
-use super::unit::{Unit, UnitKind};
+use super::unit::Unit;
 use super::words::{TermKind, each_term};
 use crate::document::DocumentPath;
 use crate::graph::{Entity, Observation};
@@ -38,14 +42,10 @@ pub use dense::{DenseCount, VectorGap};
 pub use documents::{DocumentHits, DocumentQuery, LineHit};
 pub use graph::{EntityHit, GraphHits, MatchedIn, ObservationHit};
 
-/// What it takes to know the entity of an observation.
+/// The bytes of the entry that maps an observation to its entity.
 const OWNER_BYTES: usize = 128;
-/// What a source takes beside its texts and units.
-const SOURCE_BYTES: usize = 256;
-/// What it takes to name an observation.
-const NAMED_BYTES: usize = 48;
-/// From this many units on, units are added and removed together: each list of postings is then put in order once,
-/// instead of once for each unit.
+/// From this many units on, units are added and removed together, so that each list of postings is sorted once
+/// instead of once per unit.
 const MERGE_AT_LEAST: usize = 32;
 
 /// The units of one project, ready to be searched.
@@ -55,160 +55,19 @@ pub struct Index {
     free_slots: Vec<u32>,
     sources: HashMap<SourceId, Source>,
     vocabulary: Vocabulary,
-    /// The entity of each observation, to know it when the observation is gone.
+    /// The entity of each observation, for when the observation is deleted.
     owners: HashMap<String, String>,
     names: NameWords,
     /// The units of documents and of the graph, and the words in them.
     units: [u64; 2],
     total_length: [u64; 2],
-    /// About how many bytes units, postings and texts take.
+    /// The approximate bytes of units, postings and texts.
     held: usize,
     /// The vectors, if a model is set.
     dense: Option<Dense>,
     vector_gap: Option<VectorGap>,
     scratch: Mutex<Vec<Scratch>>,
 }
-
-/// Where units come from. The order is the order of otherwise equal hits.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum SourceId {
-    /// A document by its stored name.
-    Document(String),
-    /// An entity by its id.
-    Entity(String),
-}
-
-impl SourceId {
-    fn is_core(&self) -> bool {
-        match self {
-            Self::Document(name) => DocumentPath::parse(name).is_ok_and(|path| path.is_core()),
-            Self::Entity(_) => false,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Source {
-    units: Vec<u32>,
-    body: Body,
-}
-
-#[derive(Debug)]
-enum Body {
-    Document(Lines),
-    Entity {
-        texts: Texts,
-        /// The ids of the observations, in the order of their units.
-        observations: Vec<String>,
-    },
-}
-
-/// One indexed unit.
-#[derive(Debug)]
-struct Slot {
-    source: SourceRef,
-    ordinal: u32,
-    is_core: bool,
-    kind: UnitKind,
-    language: Language,
-    fingerprint: u64,
-    /// Alike for units that say the same but for dates and ids; 0 for those that say nothing.
-    likeness: u32,
-    /// The same but for all numbers.
-    pattern: u32,
-    /// When it was last changed, in milliseconds since 1970.
-    at: i64,
-    /// The moment that its text begins with, in seconds since 1970; [`i64::MIN`] if it begins with none.
-    own_date: i64,
-    /// The same, taken over from what it belongs to.
-    date: i64,
-    length: u32,
-    /// Whether it asks something.
-    asks: bool,
-    terms: Box<[u32]>,
-    /// Where its vector is.
-    row: u32,
-    root: u32,
-    parent: Option<u32>,
-    previous: Option<u32>,
-    next: Option<u32>,
-    line: u32,
-    lines: u32,
-    from: u32,
-    path: Arc<[String]>,
-}
-
-/// Without a date.
-const UNDATED: i64 = i64::MIN;
-
-impl Slot {
-    /// What it takes, with its postings and its place among the units of its source.
-    fn bytes(&self) -> usize {
-        size_of::<Option<Self>>() + Vocabulary::bytes_of(self.terms.len()) + 2 * size_of::<u32>()
-    }
-
-    fn scope(&self) -> Scope {
-        if self.kind.is_in_graph() { Scope::Graph } else { Scope::Documents }
-    }
-
-    /// The day and time of what it says, in seconds since 1970: its own date, or when its source was last changed.
-    fn moment(&self) -> i64 {
-        if self.date == UNDATED { self.at.div_euclid(1000) } else { self.date }
-    }
-}
-
-impl Body {
-    fn bytes(&self) -> usize {
-        let own = match self {
-            Self::Document(lines) => lines.bytes(),
-            Self::Entity { texts, observations } => {
-                texts.all.capacity()
-                    + texts.starts.capacity() * size_of::<usize>()
-                    + observations.len() * NAMED_BYTES
-            }
-        };
-        SOURCE_BYTES + own
-    }
-}
-
-/// What an entity and its observations say, in lower case and one behind the other, so that one pass over it tells
-/// whether a text is anywhere in it.
-#[derive(Debug, Default)]
-struct Texts {
-    all: String,
-    /// Where each text begins: name, type, attributes as compact JSON, then the observations. A byte stands between two.
-    starts: Vec<usize>,
-}
-
-impl Texts {
-    /// How many texts there are before the observations.
-    const OF_ENTITY: usize = 3;
-
-    fn push(&mut self, text: &str) {
-        self.starts.push(self.all.len());
-        self.all.push_str(&fold(text));
-        self.all.push('\n');
-    }
-
-    fn get(&self, at: usize) -> &str {
-        let start = self.starts.get(at).copied().unwrap_or(self.all.len());
-        let end = self.starts.get(at + 1).copied().unwrap_or(self.all.len()).saturating_sub(1);
-        self.all.get(start..end).unwrap_or_default()
-    }
-
-    /// The text of a unit of the entity, by its place.
-    fn of_unit(&self, ordinal: u32) -> &str {
-        match (ordinal as usize).checked_sub(1) {
-            None => self
-                .all
-                .get(..self.starts.get(Self::OF_ENTITY).copied().unwrap_or(self.all.len()))
-                .unwrap_or_default(),
-            Some(observation) => self.get(Self::OF_ENTITY + observation),
-        }
-    }
-}
-
-type SourceRef = Arc<SourceId>;
 
 impl Index {
     /// Adds or updates a document.
@@ -234,7 +93,7 @@ impl Index {
     ) {
         let observations: Vec<&Observation> = observations.into_iter().collect();
         let id = SourceId::Entity(entity.id.clone());
-        self.disown(&id);
+        self.remove_owner_entries(&id);
         self.names.add(&fold(&entity.name));
         self.owners.extend(observations.iter().map(|one| (one.id.clone(), entity.id.clone())));
         let units = entity_units(entity, observations.iter().copied());
@@ -259,8 +118,8 @@ impl Index {
         self.remove(&SourceId::Entity(id.to_owned()));
     }
 
-    /// About how many bytes of memory this takes: units, postings, terms, texts and tables, with the slack of lists that
-    /// grow. What a search needs for a moment is not among it.
+    /// About how many bytes of memory this takes: units, postings, terms, texts and tables, with the slack of growing
+    /// lists, without the temporary memory of searches.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let owners = self.owners.len() * OWNER_BYTES;
@@ -269,7 +128,7 @@ impl Index {
             as u64
     }
 
-    /// Gives back what only building needed: the slack of the lists.
+    /// Releases the slack of the lists, which only a build needs.
     pub fn compact(&mut self) {
         self.vocabulary.compact();
         self.slots.shrink_to_fit();
@@ -303,7 +162,7 @@ impl Index {
         })
     }
 
-    /// Replaces the units of a source by difference: a unit whose content was there before keeps its slot.
+    /// Updates the units of a source: a unit whose content existed before keeps its slot.
     fn put(&mut self, id: SourceId, units: &[Unit], times: &[i64], body: Body) {
         let old = self.sources.remove(&id);
         self.held =
@@ -341,7 +200,7 @@ impl Index {
         let mut dates: Vec<i64> = Vec::with_capacity(slots.len());
         for (ordinal, ((unit, time), slot)) in units.iter().zip(times).zip(&slots).enumerate() {
             let Some(slot) = self.slots.get_mut(*slot as usize).and_then(Option::as_mut) else { continue };
-            // Without a date of its own a unit has that of the entry before it in the section, or else of the section.
+            // A unit without a date has that of the entry before it in the section, else that of the section.
             let over =
                 [unit.previous, unit.parent].into_iter().flatten().filter(|_| scope == Scope::Documents);
             let date = over.filter_map(|at| dates.get(at)).find(|date| **date != UNDATED).copied();
@@ -360,7 +219,7 @@ impl Index {
             if let Some(dense) =
                 self.dense.as_mut().filter(|_| scope == Scope::Documents && slot.path != unit.path)
             {
-                // The same text below another heading is another passage. Taken before the old one is let go.
+                // The same text below another heading is another passage. Add it before the old one is freed.
                 let row = dense.add(unit);
                 dense.free(std::mem::replace(&mut slot.row, row));
             }
@@ -370,14 +229,14 @@ impl Index {
     }
 
     fn remove(&mut self, id: &SourceId) {
-        self.disown(id);
+        self.remove_owner_entries(id);
         let Some(source) = self.sources.remove(id) else { return };
         self.held = self.held.saturating_sub(source.body.bytes());
         self.free_all(source.units);
     }
 
-    /// Forgets the name of this source, and whose its observations are.
-    fn disown(&mut self, id: &SourceId) {
+    /// Removes the name of this source, and the owner of its observations.
+    fn remove_owner_entries(&mut self, id: &SourceId) {
         if let Some(Source { body: Body::Entity { observations, texts }, .. }) = self.sources.get(id) {
             for observation in observations {
                 self.owners.remove(observation);
@@ -386,7 +245,7 @@ impl Index {
         }
     }
 
-    /// Adds a unit. Lists that are out of order afterwards are noted in `unordered`; without it none is.
+    /// Adds a unit. Lists that are unsorted afterwards are recorded in `unordered`; without it, all stay sorted.
     fn add(
         &mut self,
         unit: &Unit,
@@ -417,7 +276,7 @@ impl Index {
             kind: unit.kind,
             language,
             fingerprint: unit.fingerprint(language),
-            // A heading stands for what is below it, so that no other one says the same.
+            // A heading represents its section, so it is never similar to another.
             likeness: if unit.kind.is_container() { 0 } else { likeness.words },
             pattern: likeness.pattern,
             at: 0,
@@ -455,12 +314,12 @@ impl Index {
         at
     }
 
-    /// Takes units out. Many are taken out of a list of postings in one pass over it.
+    /// Removes units. Many are removed from a list of postings in one pass.
     fn free_all(&mut self, mut slots: Vec<u32>) {
         slots.sort_unstable();
         let together = slots.len() >= MERGE_AT_LEAST;
         let mut terms: [HashSet<u32>; 2] = Default::default();
-        // From the last to the first, so that they are handed out again from the first to the last.
+        // In descending order, so that they are reused in ascending order.
         for at in slots.iter().rev() {
             let Some(slot) = self.slots.get_mut(*at as usize).and_then(Option::take) else { continue };
             let scope = slot.scope();

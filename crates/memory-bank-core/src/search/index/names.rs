@@ -1,17 +1,17 @@
-//! The words of entities' names by their trigrams, so that a misspelt word is replaced by the most similar name.
-//! Trigrams find the few words that are worth comparing; the number of changed letters decides.
+//! The words of entities' names by trigram, so that a misspelt word is replaced by the most similar name. Trigrams
+//! select the candidates; the edit distance decides.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::close::{changed_letters, tolerance};
+use super::edit_distance::{edit_distance, tolerance};
 use crate::search::words::each_word;
 
-/// The shortest word, in letters, that is taken for a misspelt one.
+/// The shortest word, in letters, that is replaced by similar ones.
 const SHORTEST: usize = 4;
-/// The most words that one is taken for.
+/// The most replacements of a word.
 const MOST: usize = 5;
-/// The most words that are compared letter by letter: those that share the most trigrams.
+/// The most words that are compared letter by letter: those with the most common trigrams.
 const COMPARED: usize = 64;
 
 type Trigram = [char; 3];
@@ -33,7 +33,7 @@ struct Word {
 }
 
 impl NameWords {
-    /// Takes the words of a name in.
+    /// Adds the words of a name.
     pub(super) fn add(&mut self, name: &str) {
         each_word(name, |word| {
             if let Some(known) = self.known(word) {
@@ -44,7 +44,7 @@ impl NameWords {
         });
     }
 
-    /// Takes them out again; the name must be the one that was added.
+    /// Removes the words of a name; the name must be one that was added.
     pub(super) fn remove(&mut self, name: &str) {
         each_word(name, |word| {
             let gone = self.known(word).is_some_and(|known| {
@@ -57,7 +57,7 @@ impl NameWords {
         });
     }
 
-    /// The words that this one may have been meant to be, closest first: those that differ from it by few letters.
+    /// The most similar words, closest first: those that differ in few letters.
     pub(super) fn similar(&self, word: &str) -> Vec<&str> {
         let length = word.chars().count();
         if length < SHORTEST {
@@ -77,10 +77,10 @@ impl NameWords {
         candidates.truncate(COMPARED);
         let mut close: Vec<(usize, &str)> = candidates
             .into_iter()
-            .filter_map(|(_, known)| Some((changed_letters(word, known, tolerance(length))?, known)))
+            .filter_map(|(_, known)| Some((edit_distance(word, known, tolerance(length))?, known)))
             .collect();
         close.sort_unstable();
-        // What is farther than the closest was not meant.
+        // Only the closest words count.
         let least = close.first().map_or(0, |(changed, _)| *changed);
         close
             .into_iter()
@@ -92,7 +92,7 @@ impl NameWords {
 
     /// About how many bytes of memory this takes.
     pub(super) fn bytes(&self) -> usize {
-        // A posting each letter and one more, and the tables with their slack.
+        // One posting per letter and one more, and the tables with their slack.
         self.words.len() * 160 + self.by_trigram.len() * 64
     }
 
@@ -140,7 +140,7 @@ impl NameWords {
     }
 }
 
-/// The distinct trigrams of a word with two blanks before it and one behind it, so that its beginning counts more.
+/// The distinct trigrams of a word with two blanks before it and one after it, so that its beginning counts more.
 fn trigrams(word: &str) -> Vec<Trigram> {
     let letters: Vec<char> = [' ', ' '].into_iter().chain(word.chars()).chain([' ']).collect();
     let mut all: Vec<Trigram> = letters.windows(3).filter_map(|three| three.try_into().ok()).collect();
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_known_as_long_as_a_name_has_it() {
+    fn a_word_exists_while_a_name_has_it() {
         let mut names = names();
         names.remove("Redis");
         assert_eq!(names.similar("redsi"), ["redis"]);
@@ -184,9 +184,9 @@ mod tests {
     }
 
     #[test]
-    fn letters_that_changed_places_count_once() {
-        assert_eq!(changed_letters("redsi", "redis", 2), Some(1));
-        assert_eq!(changed_letters("kitten", "sitting", 3), Some(3));
-        assert_eq!(changed_letters("kitten", "sitting", 2), None);
+    fn swapped_letters_count_once() {
+        assert_eq!(edit_distance("redsi", "redis", 2), Some(1));
+        assert_eq!(edit_distance("kitten", "sitting", 3), Some(3));
+        assert_eq!(edit_distance("kitten", "sitting", 2), None);
     }
 }

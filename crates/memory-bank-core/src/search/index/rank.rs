@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::scratch::Scratch;
 use super::vocabulary::{Form, Scope};
 use super::{Index, Slot, SourceId};
 use crate::search::query::Query;
@@ -17,48 +18,37 @@ pub(super) struct Candidate {
     pub(super) slot: u32,
     /// Whether its name is the query.
     pub(super) exact: bool,
-    /// Whether it holds a word of the query itself, and not only beside it.
+    /// Whether it contains a word of the query itself, not only its neighbours.
     pub(super) itself: bool,
-    /// Whether it holds a word that is unwanted.
+    /// Whether it contains an unwanted word.
     pub(super) unwanted: bool,
     /// The score in context.
     pub(super) score: f64,
 }
 
-/// A query made ready for one index: the terms of each of its words.
+/// A query prepared for one index: the terms of each of its words.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Prepared {
     pub(super) words: Vec<Vec<Form>>,
-    /// The words that stand nowhere, by their place in the query, and were looked for by what comes close to them.
+    /// The words without an occurrence, by their position in the query, for which similar words were searched.
     pub(super) close: Vec<usize>,
     unwanted: Vec<Form>,
 }
 
-/// How many words are looked for by going through the vocabulary.
-const CLOSE: usize = 6;
-/// Up to so many units that hold a word are all scored in context.
-const ALL: usize = 4000;
-/// Of more, so many are by what they hold themselves.
-const STRONG: usize = 1000;
-/// The most units below one of these headings.
-const CHILDREN: usize = 200;
-/// How many queries of an index keep their memory for the next.
-const SCRATCHES: usize = 1;
-/// The most bytes that are kept for the next query.
-const KEPT_BYTES: usize = 4 * 1024 * 1024;
+/// The most words of a query for which the vocabulary is scanned.
+const MAX_SCANNED_WORDS: usize = 6;
+/// Up to this many matching units, all are scored in context.
+const MAX_IN_CONTEXT: usize = 4000;
+/// Of more matching units, this many are, selected by their own words.
+const MAX_STRONG: usize = 1000;
+/// The most units below one heading.
+const MAX_CHILDREN: usize = 200;
+/// How many scratch buffers an index keeps.
+const MAX_KEPT_BUFFERS: usize = 1;
+/// The most bytes of a kept scratch buffer.
+const MAX_KEPT_BYTES: usize = 4 * 1024 * 1024;
 
-/// Memory that queries use one after the other, so that none allocates for all units.
-#[derive(Debug, Default)]
-pub(super) struct Scratch {
-    /// For each unit its row and one more, or 0.
-    row_of: Vec<u32>,
-    /// The unit of each row.
-    rows: Vec<u32>,
-    /// For each row how often it has each word, and then what that is worth.
-    worth: Vec<f32>,
-}
-
-/// The rows of one query, with what its words weigh.
+/// The rows of one query, with the weights of its words.
 pub(super) struct Scored<'a> {
     index: &'a Index,
     scratch: Scratch,
@@ -71,7 +61,7 @@ impl Index {
         let mut prepared = Prepared::default();
         for (place, word) in query.words().iter().enumerate() {
             let mut forms = self.vocabulary.forms(word, scope);
-            if scope == Scope::Documents && prepared.close.len() < CLOSE {
+            if scope == Scope::Documents && prepared.close.len() < MAX_SCANNED_WORDS {
                 if self.vocabulary.is_close_wanted(word, &forms, scope) {
                     prepared.close.push(place);
                     let close = self.vocabulary.close(&word.form, scope);
@@ -91,22 +81,22 @@ impl Index {
         prepared
     }
 
-    /// What all units of a kind of source are.
+    /// The statistics of all units of a kind of source.
     pub(super) fn corpus(&self, scope: Scope) -> Corpus {
         let at = scope as usize;
         let of = |counts: &[u64; 2]| counts.get(at).copied().unwrap_or_default();
         Corpus { units: of(&self.units), words: of(&self.total_length) }
     }
 
-    /// Scores all units that hold a word of the query.
+    /// Scores all units that contain a word of the query.
     pub(super) fn scored(&self, prepared: &Prepared, scope: Scope) -> Scored<'_> {
         let mut scratch = self.borrow_scratch();
         let rarity = scratch.score(self, prepared, scope);
         Scored { index: self, scratch, rarity }
     }
 
-    /// The order of an answer: exact names first, then what holds a word itself, then the score; among equals core documents, then
-    /// the newer ones, then by name and place.
+    /// The order of results: exact names first, then units that contain a word themselves, then by score; among
+    /// equals core documents, then newer ones, then by name and position.
     pub(super) fn compare(&self, a: &Candidate, b: &Candidate) -> Ordering {
         let rank = |one: &Candidate| (one.exact, !one.unwanted, one.itself);
         rank(b).cmp(&rank(a)).then_with(|| b.score.total_cmp(&a.score)).then_with(|| {
@@ -118,7 +108,7 @@ impl Index {
         })
     }
 
-    /// Puts the best `count` candidates first, in order, and leaves the others behind them in none.
+    /// Sorts the best `count` candidates to the front; the order of the others is undefined.
     pub(super) fn best_first(&self, candidates: &mut [Candidate], count: usize) {
         let order = |a: &Candidate, b: &Candidate| self.compare(a, b);
         if count < candidates.len() && count > 0 {
@@ -135,7 +125,7 @@ impl Index {
         scratch
     }
 
-    /// What the memory takes that queries use one after the other.
+    /// The bytes of the kept scratch buffers.
     pub(super) fn scratch_bytes(&self) -> usize {
         self.scratch.lock().iter().map(Scratch::bytes).sum()
     }
@@ -146,7 +136,7 @@ fn forms_lack(forms: &[Form], one: &Form) -> bool {
 }
 
 impl Scored<'_> {
-    /// The units that hold a word of the query and are accepted, in no order.
+    /// The accepted units that contain a word of the query, in no order.
     pub(super) fn candidates(
         &self,
         query: &Query,
@@ -161,8 +151,8 @@ impl Scored<'_> {
             .iter()
             .filter_map(|at| Some((*at, self.index.slot(*at).filter(|slot| accepts(slot))?)))
             .collect();
-        let strong =
-            (accepted.len() > ALL && query.phrases().is_empty()).then(|| self.strong(&accepted, limit));
+        let strong = (accepted.len() > MAX_IN_CONTEXT && query.phrases().is_empty())
+            .then(|| self.strong(&accepted, limit));
         let mut around = vec![Around::default(); self.rarity.len()];
         let mut candidates = Vec::new();
         for (at, slot) in accepted {
@@ -181,15 +171,15 @@ impl Scored<'_> {
         candidates
     }
 
-    /// Of very many units those that are the best by themselves, and what stands around these: nothing else can be among the best
-    /// in context. Equals of the last of the best are all among them, so that the choice depends on what units say alone.
+    /// Of very many units, the best ones by their own words and their neighbours; no others can be the best in
+    /// context. All units that equal the last one are included, so that the selection is deterministic.
     fn strong(&self, accepted: &[(u32, &Slot)], limit: usize) -> HashSet<u32> {
         let own = |at: u32| -> f64 {
             let row = self.row(at).unwrap_or_default();
             row.iter().zip(&self.rarity).map(|(worth, rarity)| f64::from(*worth) * rarity).sum()
         };
         let mut scores: Vec<f64> = accepted.iter().map(|(at, _)| own(*at)).collect();
-        let most = STRONG.max(limit.saturating_mul(2)).min(scores.len().saturating_sub(1));
+        let most = MAX_STRONG.max(limit.saturating_mul(2)).min(scores.len().saturating_sub(1));
         let mut sorted = scores.clone();
         let (_, least, _) = sorted.select_nth_unstable_by(most, |a, b| b.total_cmp(a));
         let least = *least;
@@ -208,13 +198,13 @@ impl Scored<'_> {
                 }
             }
             if slot.kind.is_container() {
-                strong.extend(self.index.children(*at, slot).take(CHILDREN));
+                strong.extend(self.index.children(*at, slot).take(MAX_CHILDREN));
             }
         }
         strong
     }
 
-    /// A unit as a candidate, whatever it holds.
+    /// A unit as a candidate.
     pub(super) fn candidate(&self, at: u32) -> Option<Candidate> {
         let slot = self.index.slot(at)?;
         let mut around = vec![Around::default(); self.rarity.len()];
@@ -223,7 +213,7 @@ impl Scored<'_> {
         Some(Candidate { slot: at, exact: false, itself, unwanted: false, score })
     }
 
-    /// Units that hold no word of the query and stand next to one of these, or belong to one.
+    /// Units without a word of the query that are neighbours or children of these.
     pub(super) fn beside(
         &self,
         candidates: &[Candidate],
@@ -256,10 +246,12 @@ impl Scored<'_> {
         found
     }
 
-    /// How each word stands in a unit and around it; whether one stands in the unit itself.
+    /// Collects the occurrences of each word in a unit and around it; returns whether the unit itself contains a
+    /// word.
     fn gather(&self, at: u32, slot: &Slot, around: &mut [Around]) -> bool {
         let own = self.row(at);
-        let asked = slot.previous.and_then(|at| self.index.slot(at)).is_some_and(|before| before.asks);
+        let follows_question =
+            slot.previous.and_then(|at| self.index.slot(at)).is_some_and(|before| before.asks);
         let (previous, next) = (self.walk(slot, |slot| slot.previous), self.walk(slot, |slot| slot.next));
         let mut headings: [Option<&[f32]>; HEADINGS] = [None; HEADINGS];
         let mut name = None;
@@ -281,7 +273,7 @@ impl Scored<'_> {
         for (word, around) in around.iter_mut().enumerate() {
             *around = Around {
                 own: of(own, word),
-                previous: before(previous.iter().map(|row| of(*row, word)), asked),
+                previous: before(previous.iter().map(|row| of(*row, word)), follows_question),
                 next: behind(next.iter().map(|row| of(*row, word))),
                 above: above(headings.iter().map(|heading| of(*heading, word))),
                 name: of(name, word),
@@ -308,7 +300,7 @@ impl Scored<'_> {
         self.scratch.worth.get(row * words..(row + 1) * words)
     }
 
-    /// The rarity of each word of the query; 0 for one that stands nowhere.
+    /// The rarity of each word of the query; 0 for words without an occurrence.
     pub(super) fn rarity(&self) -> &[f64] {
         &self.rarity
     }
@@ -323,18 +315,18 @@ impl Drop for Scored<'_> {
             }
         }
         scratch.worth.clear();
-        if scratch.worth.capacity() * size_of::<f32>() > KEPT_BYTES {
+        if scratch.worth.capacity() * size_of::<f32>() > MAX_KEPT_BYTES {
             scratch.worth = Vec::new();
         }
         let mut kept = self.index.scratch.lock();
-        if kept.len() < SCRATCHES {
+        if kept.len() < MAX_KEPT_BUFFERS {
             kept.push(scratch);
         }
     }
 }
 
 impl Index {
-    /// Whether a unit holds one of these terms.
+    /// Whether a unit contains one of these terms.
     fn holds(&self, at: u32, slot: &Slot, terms: &[Form]) -> bool {
         let scope = slot.scope();
         terms.iter().any(|form| {
@@ -345,7 +337,7 @@ impl Index {
         })
     }
 
-    /// What belongs to a heading, a document or an entity itself, in order.
+    /// The direct children of a heading, a document or an entity, in order.
     fn children<'a>(&'a self, at: u32, slot: &'a Slot) -> impl Iterator<Item = u32> + 'a {
         let units = self.sources.get(slot.source.as_ref()).map_or(&[][..], |source| source.units.as_slice());
         units
@@ -361,7 +353,7 @@ impl Index {
 }
 
 impl Slot {
-    /// The order of units that are equal in all that matters.
+    /// The order of units of equal rank.
     pub(super) fn compare_place(&self, other: &Self) -> Ordering {
         let by_source = || {
             if Arc::ptr_eq(&self.source, &other.source) {
@@ -387,12 +379,7 @@ impl Slot {
 }
 
 impl Scratch {
-    fn bytes(&self) -> usize {
-        self.worth.capacity() * size_of::<f32>()
-            + (self.row_of.capacity() + self.rows.capacity()) * size_of::<u32>()
-    }
-
-    /// Counts the words in all units that hold one, and weighs the counts; gives back the rarity of each word.
+    /// Counts and weighs the words in all units that contain one; returns the rarity of each word.
     fn score(&mut self, index: &Index, prepared: &Prepared, scope: Scope) -> Vec<f64> {
         let words = prepared.words.len();
         let corpus = index.corpus(scope);
@@ -424,16 +411,5 @@ impl Scratch {
             }
         }
         rarity
-    }
-
-    /// The row of a unit, which it gets if it has none.
-    fn row(&mut self, at: u32, words: usize) -> Option<usize> {
-        let row = self.row_of.get_mut(at as usize)?;
-        if *row == 0 {
-            self.rows.push(at);
-            *row = u32::try_from(self.rows.len()).ok()?;
-            self.worth.resize(self.rows.len() * words, 0.0);
-        }
-        Some(*row as usize - 1)
     }
 }

@@ -50,7 +50,7 @@ fn a_part_of_a_word_is_still_found() {
 }
 
 #[test]
-fn more_says_that_there_is_more_and_not_that_the_limit_was_met() {
+fn more_means_further_results_and_not_a_reached_limit() {
     let index = index(&[("a.md", "- beta one\n- beta two\n")]);
     let mut query = wanted("beta");
     query.limit = 2;
@@ -70,7 +70,7 @@ fn a_long_line_is_cut_around_the_hit() {
 }
 
 #[test]
-fn letter_case_counts_when_asked_for() {
+fn letter_case_counts_on_request() {
     let index = index(&[("a.md", "- redis cache\n- Redis server\n")]);
     let mut query = wanted("Redis");
     query.case_sensitive = true;
@@ -78,7 +78,7 @@ fn letter_case_counts_when_asked_for() {
 }
 
 #[test]
-fn a_quoted_phrase_and_a_list_of_files_narrow() {
+fn a_quoted_phrase_and_a_list_of_files_restrict() {
     let text = "- token bucket limits\n- a bucket of tokens\n";
     let index = index(&[("a.md", text), ("b.md", text)]);
     let mut query = wanted("\"token bucket\"");

@@ -1,53 +1,53 @@
-//! The vocabulary of an index: its terms, where each of them stands, and which of them are forms of one word. Forms are brought
-//! together here and when something is asked for, not where words are counted: a stem costs an entry for each form, and none
-//! for each place.
+//! The vocabulary of an index: its terms, their postings, and which of them are forms of one word. Forms are grouped
+//! per term at query time, not per occurrence, so that a stem needs one entry per form.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::close::{Shape, changed_letters, tolerance};
+use super::edit_distance::{Shape, edit_distance, tolerance};
 use crate::search::aliases::aliases_of;
 use crate::search::language::Language;
 use crate::search::query::QueryWord;
 use crate::search::words::{TermKind, with_umlauts_spelt, without_accents};
 
-/// What a posting takes, in its unit and in its term, with the slack of the list of its term.
+/// The bytes of a posting, in its unit and in its term, with the slack of the term's list.
 const POSTING_BYTES: usize = 20;
-/// What a term takes beside its letters and postings.
+/// The bytes of a term beside its letters and postings.
 const TERM_BYTES: usize = 208;
-/// What it takes to find a term by another form.
+/// The bytes of the entry that finds a term by another form.
 const KEY_BYTES: usize = 72;
 
-/// The weight of a form that differs in accents or letter case alone.
+/// The weight of a form that differs only in accents or letter case.
 const FOLDED: f64 = 0.95;
-/// What other forms keep of their weight beside one that differs in accents alone.
-const LESS: f64 = 0.8;
-/// The least weight of a form with the same stem; the more letters it shares, the more it weighs.
+/// The factor for other forms if there is one that differs only in accents.
+const BESIDE_FOLDED: f64 = 0.8;
+/// The lowest weight of a form with the same stem; it increases with the number of common letters.
 const STEMMED: f64 = 0.5;
-/// The weight of one that shares all letters.
+/// The weight of a form that shares all letters.
 const NEAREST: f64 = 0.8;
 /// The weight of another name of the same thing.
 const ALIAS: f64 = 0.8;
-/// The weight of a longer word that begins with what was asked for, of one that has it inside, of a part of what was asked for.
-const BEGUN: f64 = 0.6;
+/// The weight of a longer word that begins with the query word or contains it, and of a part of the query word.
+const PREFIX: f64 = 0.6;
 const INSIDE: f64 = 0.5;
 const PART: f64 = 0.4;
-/// The weight of a compound where the word itself stands somewhere, too.
+/// The weight of a compound if the word itself occurs, too.
 const COMPOUND: f64 = 0.4;
-/// The weight of a word that was meant when another one was typed.
-const MEANT: f64 = 0.5;
-/// The shortest word that is looked for inside of longer ones, in letters.
+/// The weight of a replacement of a misspelt word.
+const REPLACEMENT: f64 = 0.5;
+/// The shortest word that is searched within longer ones, in letters.
 const SHORTEST_PART: usize = 4;
-/// The shortest word that is looked for at the beginning of longer ones.
+/// The shortest word that is searched at the beginning of longer ones, in letters.
 const SHORTEST_BEGINNING: usize = 3;
-/// The most forms of a word that are found by going through the vocabulary.
-const MOST_CLOSE: usize = 16;
-/// From this length on, a word whose own form stands nowhere is looked for by its letters although it has forms.
+/// The most forms of a word that a scan of the vocabulary returns.
+const MAX_SIMILAR: usize = 16;
+/// From this length on, similar words are searched for a word that does not occur itself, even if other forms of it
+/// occur.
 const LONG_WORD: usize = 8;
 
-/// What of a project is searched: documents, or the graph. They are counted apart, so that what one of them holds does not change
-/// the order of the other.
+/// The searched part of a project: documents or the graph. Their statistics are separate, so that one does not affect
+/// the ranking of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
     Documents,
@@ -65,7 +65,7 @@ struct Entry {
     term: Arc<str>,
     /// In documents and in the graph, sorted by slot.
     postings: [Vec<Posting>; 2],
-    /// In how many units of each language it stands, if it is a word that is inflected.
+    /// The number of units of each language that contain it, if it is an inflected word.
     languages: Vec<(Language, u32)>,
 }
 
@@ -76,14 +76,14 @@ pub(super) struct Vocabulary {
     entries: Vec<Entry>,
     shapes: Vec<Shape>,
     free: Vec<u32>,
-    /// The terms with one stem, or with the same letters without accents.
+    /// The terms by stem, and by letters without accents.
     keys: HashMap<u64, Vec<u32>>,
     /// The units of each language.
     units: [u32; Language::COUNT],
     held: usize,
 }
 
-/// A term that a query word is looked for by.
+/// A term that is searched for a query word.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Form {
     pub(super) term: u32,
@@ -91,17 +91,17 @@ pub(super) struct Form {
 }
 
 impl Vocabulary {
-    /// About how many bytes of memory terms and keys take.
+    /// The approximate bytes of terms and keys.
     pub(super) fn bytes(&self) -> usize {
         self.held + self.keys.len() * KEY_BYTES
     }
 
-    /// What the postings of a unit with so many terms take.
+    /// The bytes of the postings of a unit with this many terms.
     pub(super) fn bytes_of(terms: usize) -> usize {
         terms * POSTING_BYTES
     }
 
-    /// The number of a term, which it gets if it has none.
+    /// The number of a term; adds it if it is missing.
     pub(super) fn intern(&mut self, term: &str) -> u32 {
         if let Some(id) = self.ids.get(term) {
             return *id;
@@ -145,7 +145,7 @@ impl Vocabulary {
             .map_or(&[], Vec::as_slice)
     }
 
-    /// Notes that a unit holds these terms; says of each list that is out of order afterwards.
+    /// Adds postings of these terms for a unit; records lists that are unsorted afterwards.
     pub(super) fn post(
         &mut self,
         slot: u32,
@@ -184,17 +184,18 @@ impl Vocabulary {
         }
     }
 
-    /// Puts the postings of a term in order after several were added at its end.
+    /// Sorts the postings of a term after several were appended.
     pub(super) fn put_in_order(&mut self, term: u32, scope: Scope) {
         let postings =
             self.entries.get_mut(term as usize).and_then(|entry| entry.postings.get_mut(scope as usize));
         if let Some(postings) = postings {
-            // Two runs that are in order each: this merges them.
+            // The list consists of two sorted runs, which this sort merges.
             postings.sort_by_key(|posting| posting.slot);
         }
     }
 
-    /// Forgets that a unit holds these terms. With `together` the postings stay, to be taken out by [`Self::retain`].
+    /// Removes the postings of these terms for a unit. With `together` the postings stay until [`Self::retain`]
+    /// removes them.
     pub(super) fn unpost(
         &mut self,
         slot: u32,
@@ -233,7 +234,7 @@ impl Vocabulary {
         }
     }
 
-    /// Takes the postings of units out of a list; `slots` is sorted.
+    /// Removes the postings of units from a list; `slots` is sorted.
     pub(super) fn retain(&mut self, term: u32, scope: Scope, slots: &[u32]) {
         let postings =
             self.entries.get_mut(term as usize).and_then(|entry| entry.postings.get_mut(scope as usize));
@@ -243,7 +244,7 @@ impl Vocabulary {
         self.forget_if_unused(term);
     }
 
-    /// Gives back the slack of the lists.
+    /// Releases the slack of the lists.
     pub(super) fn compact(&mut self) {
         for entry in &mut self.entries {
             entry.postings.iter_mut().for_each(Vec::shrink_to_fit);
@@ -280,8 +281,8 @@ impl Vocabulary {
         }
     }
 
-    /// The terms by which a word of a query is looked for, each with its weight: the word itself; the same with other accents; other
-    /// forms of it; other names of the same thing.
+    /// The terms that are searched for a word of a query, with their weights: the word itself, with other accents,
+    /// its other forms, and its synonyms.
     pub(super) fn forms(&self, word: &QueryWord, scope: Scope) -> Vec<Form> {
         let mut forms = Forms { vocabulary: self, scope, found: Vec::new() };
         forms.add_word(&word.form, 1.0);
@@ -296,12 +297,12 @@ impl Vocabulary {
         forms.finish()
     }
 
-    /// A term as it is.
+    /// A term in its exact form.
     pub(super) fn exact(&self, term: &str) -> Option<Form> {
         self.ids.get(term).map(|id| Form { term: *id, weight: 1.0 })
     }
 
-    /// Whether a word of a query stands nowhere, in no form.
+    /// Whether similar words are searched for a word of a query, since it does not occur in any form.
     pub(super) fn is_close_wanted(&self, word: &QueryWord, forms: &[Form], scope: Scope) -> bool {
         if !matches!(word.kind, TermKind::Word | TermKind::Part) {
             return false;
@@ -311,8 +312,8 @@ impl Vocabulary {
         forms.is_empty() || (!itself && length >= LONG_WORD)
     }
 
-    /// The terms that come close to a word that stands nowhere: longer ones that begin with it or hold it, shorter ones that it is
-    /// made of, and those that differ by a few letters.
+    /// The terms similar to a word without an occurrence: longer ones that begin with it or contain it, shorter ones
+    /// of which it is composed, and those that differ in a few letters.
     pub(super) fn close(&self, word: &str, scope: Scope) -> Vec<Form> {
         let length = word.chars().count();
         if length < SHORTEST_BEGINNING {
@@ -335,7 +336,7 @@ impl Vocabulary {
             }
             let letters = term.chars().count();
             let weight = if letters > length && term.starts_with(word) {
-                BEGUN
+                PREFIX
             } else if letters > length && length >= SHORTEST_PART && term.contains(word) {
                 INSIDE
             } else if letters > SHORTEST_PART
@@ -344,22 +345,22 @@ impl Vocabulary {
             {
                 PART
             } else {
-                if is_near && let Some(changed) = changed_letters(word, term, bound) {
+                if is_near && let Some(changed) = edit_distance(word, term, bound) {
                     meant.push((changed, id));
                 }
                 continue;
             };
             found.push(Form { term: id, weight });
         }
-        // What is farther than the closest was not meant.
+        // Only the closest words count.
         let least = meant.iter().map(|(changed, _)| *changed).min().unwrap_or_default();
         found.extend(
             meant
                 .iter()
                 .filter(|(changed, _)| *changed == least)
-                .map(|(_, id)| Form { term: *id, weight: MEANT }),
+                .map(|(_, id)| Form { term: *id, weight: REPLACEMENT }),
         );
-        self.best(found, MOST_CLOSE)
+        self.best(found, MAX_SIMILAR)
     }
 
     /// German compounds of a word: terms of German units that begin or end with it.
@@ -380,10 +381,10 @@ impl Vocabulary {
             (is_german && is_compound && !self.postings(id, scope).is_empty())
                 .then_some(Form { term: id, weight: COMPOUND })
         });
-        self.best(found.collect(), MOST_CLOSE)
+        self.best(found.collect(), MAX_SIMILAR)
     }
 
-    /// The best of these, each once, in an order that depends on nothing but the terms.
+    /// The best forms without duplicates, in a deterministic order.
     fn best(&self, mut found: Vec<Form>, most: usize) -> Vec<Form> {
         found.sort_by(|a, b| {
             b.weight.total_cmp(&a.weight).then_with(|| self.term(a.term).cmp(self.term(b.term)))
@@ -446,19 +447,19 @@ impl Forms<'_> {
         }
     }
 
-    /// Each form once, with its greatest weight. Where the same word stands with other accents, other forms of it count less.
+    /// Each form once, with its greatest weight. If the word occurs with other accents, its other forms count less.
     fn finish(mut self) -> Vec<Form> {
         let best = self.found.iter().map(|form| form.weight).fold(0.0, f64::max);
         if (best - FOLDED).abs() < f64::EPSILON {
             let others = self.found.iter_mut().filter(|form| form.weight < FOLDED);
-            others.for_each(|form| form.weight *= LESS);
+            others.for_each(|form| form.weight *= BESIDE_FOLDED);
         }
         let most = self.found.len();
         self.vocabulary.best(self.found, most)
     }
 }
 
-/// The weight of a form with the same stem: the more letters it shares with the beginning of the word, the more.
+/// The weight of a form with the same stem, by the length of the common prefix.
 fn kinship(word: &str, term: &str) -> f64 {
     // `y` becomes `i` before an ending.
     let same = |(a, b): &(char, char)| a == b || matches!((a, b), ('y', 'i') | ('i', 'y'));
@@ -468,7 +469,7 @@ fn kinship(word: &str, term: &str) -> f64 {
     STEMMED + (NEAREST - STEMMED) * share.min(1.0)
 }
 
-/// Marks keys of letters without accents; the others are marked with their language.
+/// The mark of keys of letters without accents; other keys are marked with their language.
 const FOLD: u8 = u8::MAX;
 
 fn key_of(kind: u8, text: &str) -> u64 {

@@ -1,16 +1,16 @@
 //! Selects the part of a document that answers a question.
 
-use super::ContextPointer;
+use super::reply::ContextPointer;
 use crate::document::section::Outline;
 use crate::store::DocumentsFound;
 
-/// How much of the beginning of a document is shown when nothing in it was found.
+/// How many lines of the beginning are shown of a document without hits.
 const FIRST_LINES: usize = 60;
-/// The most places of one document that are shown.
+/// The most hits of one document that are shown.
 const PLACES: usize = 8;
 
-/// The part of the document, and why this part: the section that the pointer names, else what was found in it with a
-/// line around, else the beginning.
+/// The part of the document, and the reason: the section that the pointer names, else the hits with a line around
+/// each, else the beginning.
 pub(super) fn excerpt(text: &str, pointer: &ContextPointer, documents: &DocumentsFound) -> (String, String) {
     if let Some(hint) = &pointer.heading_hint
         && let Some(section) = section(text, hint)
@@ -32,7 +32,7 @@ pub(super) fn excerpt(text: &str, pointer: &ContextPointer, documents: &Document
 }
 
 /// The first section whose heading contains the hint, ignoring case, up to the next heading of the same or a higher
-/// level. A line in a code block is no heading.
+/// level. A line in a code block is not a heading.
 fn section(text: &str, hint: &str) -> Option<String> {
     let outline = Outline::of(text);
     let hint = hint.trim().to_lowercase();
@@ -42,7 +42,7 @@ fn section(text: &str, hint: &str) -> Option<String> {
     Some(outline.slice(&range).trim_end().to_owned())
 }
 
-/// The places with one line before and after each, in the order of the document, joined by `...`.
+/// The hits with one line before and after each, in the order of the document, joined by `...`.
 fn windows(text: &str, mut places: Vec<(usize, usize)>) -> String {
     let lines: Vec<&str> = text.split('\n').collect();
     places.sort_unstable();

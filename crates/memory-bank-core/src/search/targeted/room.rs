@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// Marks cut text.
+/// BitSet cut text.
 const CUT: &str = "\n...(truncated)";
 
 /// The room that is left, in characters.
@@ -18,7 +18,7 @@ impl Room {
         self.0
     }
 
-    /// What must be left when a share of the room is used.
+    /// The room that must be left when a share of it is used.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -38,7 +38,7 @@ impl Room {
         length(item) + 1
     }
 
-    /// Takes the room for an item if at least `floor` is left then.
+    /// Reserves the room for an item if at least `floor` is left afterwards.
     pub(super) fn fits(&mut self, item: &impl Serialize, floor: usize) -> bool {
         let cost = self.cost(item);
         let fits = cost + floor <= self.0;
@@ -49,7 +49,7 @@ impl Room {
     }
 }
 
-/// The characters of a reply as it is sent.
+/// The characters of a reply as JSON.
 pub(super) fn length(reply: &impl Serialize) -> usize {
     serde_json::to_string(reply).map_or(0, |text| text.chars().count())
 }
@@ -59,7 +59,7 @@ pub(super) fn escaped_length(text: &str) -> usize {
     text.chars().map(escaped).sum()
 }
 
-/// As much of the beginning of a text as takes no more than `room` characters inside a JSON string.
+/// The longest beginning of a text that takes at most `room` characters inside a JSON string.
 pub(super) fn escaped_prefix(text: &str, room: usize) -> &str {
     let mut used = 0;
     let end = text.char_indices().find(|(_, letter)| {
@@ -69,7 +69,7 @@ pub(super) fn escaped_prefix(text: &str, room: usize) -> &str {
     end.and_then(|(at, _)| text.get(..at)).unwrap_or(text)
 }
 
-/// The text, cut so that it takes no more than `room` characters inside a JSON string; a cut is marked.
+/// The text, cut to at most `room` characters inside a JSON string; a cut is marked.
 pub(super) fn cut_to(text: &str, room: usize) -> String {
     if escaped_length(text) <= room {
         return text.to_owned();

@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::graph::{Entity, Relation};
-use crate::search::LineHit;
-use crate::store::{ObservationFound, RelationFound};
+use crate::graph::{Entity, Observation, Relation};
+use crate::search::{LineHit, MatchedIn};
+use crate::store::{DocumentsFound, EntityFound, GraphFound, ObservationFound, RelationFound};
 
 fn bounds(max_chars: usize) -> TargetedBounds {
     TargetedBounds { max_chars, max_files: 4, prefer_core: true }
@@ -100,7 +100,7 @@ fn a_pointer_s_section_ends_at_a_heading_and_not_at_a_line_in_a_code_block() {
 }
 
 #[test]
-fn what_was_found_in_a_document_is_shown_with_a_line_around() {
+fn hits_in_a_document_are_shown_with_a_line_around() {
     let text = (1..=30).map(|line| format!("line {line}")).collect::<Vec<_>>().join("\n");
     let documents =
         DocumentsFound { hits: vec![hit("a.md", 10), hit("a.md", 20)], ..DocumentsFound::default() };

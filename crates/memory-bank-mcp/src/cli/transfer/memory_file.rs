@@ -30,7 +30,7 @@ pub(super) fn read(from: &Path) -> anyhow::Result<MemoryFile> {
     }
     let mut bytes = Vec::new();
     fs_err::File::open(from)?.take(BYTES + 1).read_to_end(&mut bytes)?;
-    if !MemoryFile::is_begun_by(&bytes) {
+    if !MemoryFile::is_memory_file(&bytes) {
         bail!(
             "`{}` is not the file of a reference memory server, whose lines are entities and relations; give such a file, or \
              the folder of a memory bank",

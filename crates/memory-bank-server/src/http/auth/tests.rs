@@ -25,7 +25,7 @@ impl KeyDirectory for Counting {
         Ok(known.as_ref().filter(|(key, _)| key == hash).map(|(_, identity)| identity.clone()))
     }
 
-    async fn note_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
+    async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
         self.noted.lock().push(uses.to_vec());
         Ok(())
     }
@@ -272,7 +272,7 @@ impl KeyDirectory for Slow {
         if self.unreachable { Err(StoreError::Unreachable("gone".to_owned())) } else { found }
     }
 
-    async fn note_uses(&self, _: &[KeyUse]) -> Result<(), StoreError> {
+    async fn record_uses(&self, _: &[KeyUse]) -> Result<(), StoreError> {
         Ok(())
     }
 }

@@ -121,8 +121,8 @@ impl SessionStore for RedisSessions {
         Ok(ended)
     }
 
-    async fn note_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError> {
-        self.store.note_uses(uses).await?;
+    async fn record_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError> {
+        self.store.record_uses(uses).await?;
         for used in uses {
             self.forget(used.session).await;
         }

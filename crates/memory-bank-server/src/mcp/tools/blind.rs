@@ -106,7 +106,7 @@ fn hidden(caller: &Caller, tool: &str, failure: Failure) -> Failure {
         | Failure::NoMemory(_)
         | Failure::Unreachable(_)
         | Failure::Overloaded
-        | Failure::KeyVoid
+        | Failure::KeyInvalid
         | Failure::Internal(_)) => own,
     }
 }

@@ -159,7 +159,7 @@ async fn last_session(call: &Call, bank: &dyn Bank, now: Timestamp) -> Option<Ti
             return None;
         }
     };
-    if known.is_news(&place, now) {
+    if known.needs_recording(&place, now) {
         let noted =
             call.services.state.update(&call.caller, &mut |state| state.visits.note(&place, now)).await;
         if let Err(error) = noted {

@@ -67,7 +67,7 @@ pub(crate) enum Failure {
     /// The storage has no free connection.
     Overloaded,
     /// The call's key is void: over HTTP the reply is a 401.
-    KeyVoid,
+    KeyInvalid,
     /// There is no memory for the reply.
     NoMemory(NoMemory),
 }
@@ -107,7 +107,7 @@ impl From<StoreError> for Failure {
             StoreError::Unavailable(detail) => Self::Internal(detail),
             StoreError::Unreachable(detail) => Self::Unreachable(detail),
             StoreError::Overloaded => Self::Overloaded,
-            StoreError::KeyVoid => Self::KeyVoid,
+            StoreError::KeyInvalid => Self::KeyInvalid,
             StoreError::Busy | StoreError::Denied => Self::Own(error.to_string()),
             other => Self::Said(other.to_string()),
         }
@@ -191,7 +191,7 @@ pub(crate) fn into_result(outcome: Result<Reply, Failure>, fault: Uuid) -> Resul
         Err(Failure::Internal(detail)) => Err(internal(&detail, fault)),
         Err(Failure::Unreachable(detail)) => Err(unreachable(&detail, fault)),
         Err(Failure::Overloaded) => Err(overloaded()),
-        Err(Failure::KeyVoid) => Err(key_void()),
+        Err(Failure::KeyInvalid) => Err(key_void()),
         Err(Failure::NoMemory(full)) => Err(no_memory(full)),
     }
 }

@@ -35,7 +35,7 @@ async fn edit_memory_bank_file(mut call: Call) -> Result<Reply, Failure> {
         let edit: Edit = serde_json::from_value(without_foreign_members(edit))
             .map_err(|error| Failure::Malformed(format!("`edits[{index}]`: {error}; {EDIT_TAKES}")))?;
         // Whether a text exists is a question about the document, and enough such questions read all of it.
-        if edit.asks_for_text() {
+        if edit.matches_text() {
             call.must_read("edit by `old` or `match`, since that asks what a document holds")?;
         }
         parsed.push(edit);

@@ -70,7 +70,7 @@ async fn graph_add_doc_pointer(mut call: Call) -> Result<Reply, Failure> {
     let pointed =
         bank.add_pointer(&call.caller, &EntityRef(entity_name_or_id), pointer).await.map_err(|error| {
             match error {
-                GraphError::EntityNotFound { asked, suggestions } => Failure::Hinted {
+                GraphError::EntityNotFound { name: asked, suggestions } => Failure::Hinted {
                     text: format!("Entity \"{asked}\" not found. Create it first with graph_upsert_entity."),
                     hint: did_you_mean(&suggestions),
                 },

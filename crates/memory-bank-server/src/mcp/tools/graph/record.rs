@@ -4,7 +4,7 @@ use memory_bank_core::caller::Right;
 use memory_bank_core::error::GraphError;
 use memory_bank_core::graph::{ObservationSource, SourceKind};
 use memory_bank_core::store::{
-    EntityChange, EntityDraft, EntityRef, GraphBatch, ObservationDraft, ObservationOf, Observed,
+    BatchObservation, EntityChange, EntityDraft, EntityRef, GraphBatch, ObservationAdded, ObservationDraft,
     RelationDraft,
 };
 use serde::Deserialize;
@@ -77,10 +77,10 @@ pub(crate) const GRAPH_ADD_OBSERVATION: ToolSpec = ToolSpec {
 async fn graph_add_observation(mut call: Call) -> Result<Reply, Failure> {
     let AddObservation { entity, text, source, timestamp } = call.parse()?;
     let draft = ObservationDraft { text, source: source.map(parse_source).transpose()?.flatten(), timestamp };
-    let Observed { observation, existed } =
+    let ObservationAdded { observation, existed } =
         call.bank()?.add_observation(&call.caller, &EntityRef(entity), draft).await.map_err(|error| {
             match error {
-                GraphError::EntityNotFound { asked, suggestions } => {
+                GraphError::EntityNotFound { name: asked, suggestions } => {
                     let text =
                         format!("Entity not found: \"{asked}\". Create it first with graph_upsert_entity.");
                     Failure::Hinted { text, hint: did_you_mean(&suggestions) }
@@ -165,7 +165,7 @@ async fn graph_batch(mut call: Call) -> Result<Reply, Failure> {
             other => other,
         })?;
         let draft = ObservationDraft { text, source: source.flatten(), timestamp };
-        Ok(ObservationOf { entity: EntityRef(entity), draft })
+        Ok(BatchObservation { entity: EntityRef(entity), draft })
     });
     let relations = relations.into_iter().map(|NewRelation { from, relation_type, to }| RelationDraft {
         from: EntityRef(from),

@@ -5,11 +5,11 @@ use crate::document::roles::{Role, is_placeholder};
 /// The state that a line declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// It declares none.
-    Unsaid,
+    /// None.
+    Undeclared,
     /// A check box that is not ticked.
     Open,
-    /// Ticked, struck through, or called done or resolved.
+    /// Ticked, struck through, or marked as done or resolved.
     Finished,
 }
 
@@ -42,7 +42,7 @@ pub(super) fn read(line: &str) -> (State, String) {
         let rest = line.strip_prefix(mark)?;
         (!rest.starts_with('(')).then_some((*state, rest))
     });
-    let (state, rest) = found.unwrap_or((State::Unsaid, line));
+    let (state, rest) = found.unwrap_or((State::Undeclared, line));
     let rest = rest.trim_start_matches(['\u{fe0f}', ' ']);
     let state = if is_struck(rest) || ends_finished(rest) { State::Finished } else { state };
     (state, plain(rest))
@@ -57,7 +57,7 @@ pub(super) fn is_resolved(text: &str) -> bool {
             .any(|mark| lower.contains(mark))
 }
 
-/// Whether the words are struck through, but for a date, an author or a mark before them or behind.
+/// Whether the words are struck through, except for a date, an author or a mark before or after them.
 fn is_struck(text: &str) -> bool {
     let Some((before, rest)) = text.split_once("~~") else { return false };
     let Some((struck, behind)) = rest.rsplit_once("~~") else { return false };
@@ -100,7 +100,7 @@ fn ends_finished(text: &str) -> bool {
         .any(|mark| lower.ends_with(mark))
 }
 
-/// The words without emphasis, and of links their text alone.
+/// The words without emphasis; links are replaced by their text.
 pub(super) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -207,7 +207,7 @@ pub(super) fn is_introduction(line: &str) -> bool {
     BEGINNINGS.iter().any(|beginning| bare.starts_with(beginning))
 }
 
-/// The words of a line, if it has any of its own.
+/// The words of a line, unless it is a placeholder.
 pub(super) fn content(line: &str) -> Option<String> {
     let (_, words) = read(line);
     (!is_placeholder(line) && !is_placeholder(&words)).then_some(words)
@@ -225,9 +225,9 @@ mod tests {
     #[case("✅ Login", State::Finished, "Login")]
     #[case("~~Old~~", State::Finished, "Old")]
     #[case("Login ✅", State::Finished, "Login ✅")]
-    #[case("Fix [the bug](https://example.org/1) now", State::Unsaid, "Fix the bug now")]
-    #[case("[api] x", State::Unsaid, "[api] x")]
-    #[case("[x](y.md) is a link", State::Unsaid, "x is a link")]
+    #[case("Fix [the bug](https://example.org/1) now", State::Undeclared, "Fix the bug now")]
+    #[case("[api] x", State::Undeclared, "[api] x")]
+    #[case("[x](y.md) is a link", State::Undeclared, "x is a link")]
     fn lines_are_read(#[case] line: &str, #[case] state: State, #[case] words: &str) {
         assert_eq!(read(line), (state, words.to_owned()));
     }
@@ -246,7 +246,7 @@ mod tests {
     #[case("12) Use nom", "Use nom")]
     #[case("2.5 times faster", "2.5 times faster")]
     #[case("2026. A year", "2026. A year")]
-    fn a_title_is_without_its_number(#[case] text: &str, #[case] title: &str) {
+    fn a_title_loses_its_number(#[case] text: &str, #[case] title: &str) {
         assert_eq!(without_ordinal(text), title);
     }
 

@@ -1,32 +1,24 @@
-//! Edits find the sections that a bank has, whatever their headings and layout, and put entries where the bank keeps them.
+//! Edits find the existing sections of a bank in any layout, and insert entries in the bank's order.
 
 use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::json;
 
-use super::{at, bank, text};
+use super::{at, bank, context, tasks, text};
 use crate::document::CoreDocument::{self, ActiveContext, DecisionLog, Progress};
 use crate::document::section::Outline;
 use crate::document::{
     AddProgressEntry, AddSessionNote, EntryType, FinalizeThinkingSession, LogDecision, TrackProgress,
-    UpdateActiveContext, UpdateTasks, add_progress_entry, add_session_note, finalize_thinking_session,
-    log_decision, track_progress, update_active_context, update_tasks,
+    UpdateTasks, add_progress_entry, add_session_note, finalize_thinking_session, log_decision,
+    track_progress, update_active_context, update_tasks,
 };
 use crate::store::Drafts;
 
-fn tasks(arguments: serde_json::Value) -> UpdateTasks {
-    serde_json::from_value(arguments).unwrap()
-}
-
-fn context(arguments: serde_json::Value) -> UpdateActiveContext {
-    serde_json::from_value(arguments).unwrap()
-}
-
-fn step(description: &str) -> TrackProgress {
+pub(super) fn step(description: &str) -> TrackProgress {
     TrackProgress { action: "Did".into(), description: description.into(), update_active_context: true }
 }
 
-fn entry(summary: &str) -> AddProgressEntry {
+pub(super) fn entry(summary: &str) -> AddProgressEntry {
     serde_json::from_value(json!({"type": EntryType::Fix, "summary": summary})).unwrap()
 }
 
@@ -34,11 +26,11 @@ fn note(text: &str) -> AddSessionNote {
     serde_json::from_value(json!({"note": text, "category": "blocker"})).unwrap()
 }
 
-fn decision(title: &str) -> LogDecision {
+pub(super) fn decision(title: &str) -> LogDecision {
     serde_json::from_value(json!({"title": title, "context": "", "decision": "d"})).unwrap()
 }
 
-/// Every edit of the lists and logs, as a client may make them in a session.
+/// Every edit of the lists and logs, as in a client's session.
 fn all_edits(drafts: &mut Drafts, round: usize) {
     let named = |what: &str| format!("{what} {round}");
     update_tasks(drafts, &tasks(json!({"add": [named("task")]})), at()).unwrap();
@@ -55,7 +47,7 @@ fn all_edits(drafts: &mut Drafts, round: usize) {
     finalize_thinking_session(drafts, &end, at(), "a").unwrap();
 }
 
-/// The headings of sections; those of single entries are none.
+/// The headings of sections, without those of single entries.
 fn headings(drafts: &Drafts, document: CoreDocument) -> Vec<String> {
     let text = text(drafts, document);
     let outline = Outline::of(&text);
@@ -185,7 +177,7 @@ const CLINE_ACTIVE: &str = "# Active Context\n\n## Current Work Focus\nPayment f
 const CLINE_PROGRESS: &str = "# Progress\n\n## What Works\n- Login\n\n## What's Left to Build\n- [ ] Refunds\n\n## Current Status\nBeta.\n\n## Known Issues\n- Slow checkout\n";
 
 #[test]
-fn lists_that_stand_in_progress_are_edited_there() {
+fn lists_in_progress_are_edited_there() {
     let mut drafts = bank(&[(ActiveContext, CLINE_ACTIVE), (Progress, CLINE_PROGRESS)]);
     let updated = update_tasks(&mut drafts, &tasks(json!({"add": ["Invoices", "refunds"]})), at()).unwrap();
     assert_eq!(
@@ -213,7 +205,7 @@ fn lists_that_stand_in_progress_are_edited_there() {
 }
 
 #[test]
-fn of_several_sections_the_exact_title_counts_then_the_title_in_another_dress_then_the_first_by_role() {
+fn exact_titles_precede_other_forms_and_sections_by_role() {
     for (before, after) in [
         ("## Backlog\n- b\n\n## Ongoing Tasks\n- a\n", "## Backlog\n- b\n\n## Ongoing Tasks\n- a\n- x\n"),
         (
@@ -230,7 +222,7 @@ fn of_several_sections_the_exact_title_counts_then_the_title_in_another_dress_th
 }
 
 #[test]
-fn replacing_a_list_leaves_the_other_sections_of_its_role_alone() {
+fn replacing_a_list_keeps_other_sections_of_its_role() {
     let active = "## Ongoing Tasks\n- a\n\n## Backlog\n- b\n";
     let mut drafts = bank(&[(ActiveContext, active), (Progress, CLINE_PROGRESS)]);
     let updated = update_tasks(&mut drafts, &tasks(json!({"replace": ["x"]})), at()).unwrap();
@@ -241,7 +233,7 @@ fn replacing_a_list_leaves_the_other_sections_of_its_role_alone() {
 }
 
 #[test]
-fn a_section_that_says_it_is_finished_is_not_where_open_things_go() {
+fn finished_sections_get_no_open_items() {
     let active = "## Known Issues (resolved)\n- old\n\n## Ongoing Tasks (COMPLETED)\n- done\n";
     let mut drafts = bank(&[(ActiveContext, active)]);
     update_active_context(&mut drafts, &context(json!({"issues": ["i"], "tasks": ["t"]}))).unwrap();
@@ -254,7 +246,7 @@ const ROWS: &str = "# Current Context\n\n## Ongoing Tasks\n- [Task 1]\n- [Task 2
 const DECISION_ROWS: &str = "## Decision 1\n- **Date:** [Date]\n- **Context:** [Context]\n- **Decision:** [Decision]\n- **Alternatives Considered:** [Alternatives]\n- **Consequences:** [Consequences]\n";
 
 #[test]
-fn the_first_real_entry_takes_the_place_of_a_template_row_and_the_reply_does_not_count_it() {
+fn the_first_entry_replaces_a_template_row_which_is_not_counted() {
     let mut drafts = bank(&[
         (ActiveContext, ROWS),
         (
@@ -312,7 +304,7 @@ fn only_a_row_of_a_template_goes(#[case] before: &str, #[case] after: &str) {
 }
 
 #[test]
-fn a_decision_that_somebody_began_to_fill_in_stays() {
+fn a_partly_filled_decision_stays() {
     let begun = DECISION_ROWS.replace("[Context]", "load");
     let log = format!("# D\n\n{begun}\n{DECISION_ROWS}");
     let mut drafts = bank(&[(DecisionLog, &log)]);
@@ -321,7 +313,7 @@ fn a_decision_that_somebody_began_to_fill_in_stays() {
 }
 
 #[test]
-fn a_placeholder_is_refused_where_it_would_be_written_and_never_seen() {
+fn placeholders_are_refused_as_items() {
     for (name, arguments) in [("add", json!({"add": ["[Task 1]"]})), ("replace", json!({"replace": ["TBD"]}))]
     {
         let refused = update_tasks(&mut bank(&[]), &tasks(arguments), at()).unwrap_err().to_string();
@@ -331,104 +323,7 @@ fn a_placeholder_is_refused_where_it_would_be_written_and_never_seen() {
     assert!(refused.to_string().contains("`clear`"), "{refused}");
 }
 
-#[rstest]
-#[case::oldest_first(
-    "## Log\n- [2026-01-01 10:00:00] one\n- [2026-01-02 10:00:00] two\n\n## Z\n",
-    "## Log\n- [2026-01-01 10:00:00] one\n- [2026-01-02 10:00:00] two\n{}\n\n## Z\n"
-)]
-#[case::newest_first(
-    "## Log\n- 2026-01-02: two\n- 2026-01-01: one\n",
-    "## Log\n{}\n- 2026-01-02: two\n- 2026-01-01: one\n"
-)]
-#[case::one_day(
-    "## Log\n- 2026-01-01: two\n- 2026-01-01: one\n",
-    "## Log\n{}\n- 2026-01-01: two\n- 2026-01-01: one\n"
-)]
-#[case::ours_on_top_of_an_old_one(
-    "## Log\n- 2026-05-05: new\n- 2026-01-01: one\n- 2026-01-02: two\n",
-    "## Log\n{}\n- 2026-05-05: new\n- 2026-01-01: one\n- 2026-01-02: two\n"
-)]
-#[case::a_day_without_times(
-    "## Log\n- 2026-01-01: two\n- [2026-01-01 10:00:00] one\n",
-    "## Log\n{}\n- 2026-01-01: two\n- [2026-01-01 10:00:00] one\n"
-)]
-#[case::undated("## Log\n- one\n- two\n", "## Log\n{}\n- one\n- two\n")]
-#[case::stars(
-    "## Log\n* 2026-01-02 two\n* 2026-01-01 one\n",
-    "## Log\n{*}\n* 2026-01-02 two\n* 2026-01-01 one\n"
-)]
-#[case::oldest_first_stars(
-    "## Log\n\n* 2026-01-01 one\n* 2026-01-02 two\n",
-    "## Log\n\n* 2026-01-01 one\n* 2026-01-02 two\n{*}\n"
-)]
-#[case::below_its_comment(
-    "## Log\n<!-- newest first -->\n- 2026-01-01: one\n",
-    "## Log\n<!-- newest first -->\n{}\n- 2026-01-01: one\n"
-)]
-#[case::blocks_oldest_first(
-    "## Log\n\n### 2026-01-01\n- one\n\n### 2026-01-02\n- two\n\n## Z\n",
-    "## Log\n\n### 2026-01-01\n- one\n\n### 2026-01-02\n- two\n\n---\n\n{}\n\n## Z\n"
-)]
-#[case::blocks_newest_first(
-    "## Log\n\n### 2026-01-02\n- two\n\n### 2026-01-01\n- one\n",
-    "## Log\n{}\n\n### 2026-01-02\n- two\n\n### 2026-01-01\n- one\n"
-)]
-fn an_entry_goes_where_the_newest_one_is(#[case] before: &str, #[case] after: &str) {
-    let mut drafts = bank(&[(Progress, before)]);
-    let asked = TrackProgress { update_active_context: false, ..step("x") };
-    track_progress(&mut drafts, &asked, at(), "a").unwrap();
-    let line = "[2026-11-22 09:30:07 UTC] [a] - Did: x";
-    let after = after.replace("{}", &format!("- {line}")).replace("{*}", &format!("* {line}"));
-    assert_eq!(text(&drafts, Progress), after);
-    // A second one goes beside the first, at the same end.
-    let later = at() + jiff::SignedDuration::from_secs(60);
-    track_progress(&mut drafts, &asked, later, "a").unwrap();
-    let now = text(&drafts, Progress);
-    let (first, second) = (now.find(line).unwrap(), now.find("09:31:07 UTC").unwrap());
-    let at_end = after.trim_end_matches("\n\n## Z\n").ends_with("Did: x") || after.ends_with("Did: x\n");
-    assert_eq!(second > first, at_end && !after.ends_with("one\n"), "{now}");
-}
-
-#[test]
-fn a_structured_entry_goes_where_the_newest_one_is_too() {
-    let mut drafts = bank(&[(Progress, "## Log\n- [2026-01-01] one\n- [2026-01-02] two\n")]);
-    add_progress_entry(&mut drafts, &entry("s"), at(), "a").unwrap();
-    let now = text(&drafts, Progress);
-    assert!(now.starts_with("## Log\n- [2026-01-01] one\n- [2026-01-02] two\n\n### [2026-11-22 09:30:07 UTC] [a] - 🐛 Fix: s\n"), "{now}");
-    let later = at() + jiff::SignedDuration::from_secs(60);
-    let asked = TrackProgress { update_active_context: false, ..step("x") };
-    track_progress(&mut drafts, &asked, later, "a").unwrap();
-    let now = text(&drafts, Progress);
-    assert!(now.ends_with("---\n\n- [2026-11-22 09:31:07 UTC] [a] - Did: x\n"), "{now}");
-}
-
-#[rstest]
-#[case::ours("# D\n\n## A\n- **Date:** 2026-01-01\n\n## B\n- **Date:** 2026-01-02\n", false)]
-#[case::newest_first("# D\n\nHow.\n\n## B\n- **Date:** 2026-01-02\n\n## A\n- **Date:** 2026-01-01\n", true)]
-#[case::mixed(
-    "# D\n\n## A\n- **Date:** 2026-01-01 10:00:00\n\n## B\n- **Date:** 2026-01-02\n\n## C\n- **Date:** 2026-01-01\n",
-    false
-)]
-#[case::below_a_section(
-    "# D\n\n## 2026\n\n### B (2026-01-02)\n- **Decision:** b\n\n### A (2026-01-01)\n- **Decision:** a\n",
-    false
-)]
-#[case::undated("# D\n\n## B\n- **Decision:** b\n\n## A\n- **Decision:** a\n", false)]
-fn a_decision_goes_where_the_newest_one_is(#[case] log: &str, #[case] on_top: bool) {
-    let mut drafts = bank(&[(DecisionLog, log)]);
-    log_decision(&mut drafts, &decision("New"), at(), "a").unwrap();
-    let now = text(&drafts, DecisionLog);
-    let (head, rest) = now.split_once("## New\n").unwrap();
-    let (_, tail) = rest.split_once("**Consequences:** None\n").unwrap();
-    assert_eq!(!tail.is_empty(), on_top, "{now}");
-    let without = match tail.strip_prefix('\n') {
-        Some(old) => format!("{head}{old}"),
-        None => head.strip_suffix('\n').unwrap().to_owned(),
-    };
-    assert_eq!(without, log, "{now}");
-}
-
-/// Headings of each role in odd dress.
+/// Headings of each role in unusual forms.
 fn dressed(titles: &'static [&'static str]) -> impl Strategy<Value = String> {
     let dress = prop::sample::select(vec![
         "{}",
@@ -454,7 +349,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn an_edit_made_twice_makes_no_second_section(
+    fn a_repeated_edit_creates_no_second_section(
         task in dressed(&["Ongoing Tasks", "Tasks", "Todo", "In Progress", "Backlog", "Offene Aufgaben", "Tâches", "任务", "タスク", "할 일"]),
         issue in dressed(&["Known Issues", "Blockers", "Bugs", "Bekannte Probleme", "Problèmes connus", "已知问题"]),
         next in dressed(&["Next Steps", "Up Next", "What's Next", "Nächste Schritte", "Следующие шаги", "次のステップ"]),
@@ -487,13 +382,13 @@ proptest! {
 }
 
 #[test]
-fn a_document_under_its_name_in_camel_case_is_edited_and_gets_no_second_one_beside_it() {
+fn a_document_with_a_camel_case_name_is_edited_without_a_second_one() {
     let (old, new) = (super::path("activeContext.md"), ActiveContext.path());
     assert!(UpdateTasks::paths().contains(&old) && AddSessionNote::paths().contains(&old));
     let drafts_of = |old_text: Option<&str>, new_text: Option<&str>| {
         let mut drafts = bank(&[(Progress, "# P\n")]);
         let stored = |name: &str, text: Option<&str>| text.map(|text| super::stored(name, text));
-        // A store that has no document of the old name finds the new one by it.
+        // A store without a document of the old name finds the new one.
         drafts.load(
             old.clone(),
             stored("activeContext.md", old_text).or_else(|| stored("active-context.md", new_text)),

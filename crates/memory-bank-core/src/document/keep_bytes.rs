@@ -3,8 +3,8 @@
 
 use std::collections::{HashMap, VecDeque};
 
-/// The bytes for `after`, the edited text of a file that held `raw`: what both begin and end with, and every line in
-/// between that is there as it was, keeps its bytes. The text of the result is `after`.
+/// The bytes for `after`, the edited text of a file with the content `raw`. The common beginning and end, and every
+/// unchanged line in between, keep their bytes. The text of the result is `after`.
 #[must_use]
 pub fn keep_bytes(raw: &[u8], after: &str) -> Vec<u8> {
     let before = String::from_utf8_lossy(raw);
@@ -17,11 +17,11 @@ pub fn keep_bytes(raw: &[u8], after: &str) -> Vec<u8> {
     let mut kept = raw.get(..start).unwrap_or_default().to_vec();
     keep_lines(raw.get(start..end).unwrap_or_default(), middle, &mut kept);
     kept.extend_from_slice(raw.get(end..).unwrap_or_default());
-    // Two broken halves that came together may be a letter now.
+    // Two invalid halves that became adjacent may form a valid character.
     if String::from_utf8_lossy(&kept) == after { kept } else { after.as_bytes().to_vec() }
 }
 
-/// How many bytes of text two texts have in common, from where the characters begin.
+/// The length in bytes of the common beginning of two character sequences.
 fn shared(a: impl Iterator<Item = char>, b: impl Iterator<Item = char>) -> usize {
     a.zip(b).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum()
 }
@@ -30,7 +30,7 @@ fn from(text: &str, at: usize) -> &str {
     text.get(at..).unwrap_or_default()
 }
 
-/// Where in the file a place in its text is.
+/// The offset in the file of an offset in its text.
 fn raw_offset(raw: &[u8], at: usize) -> usize {
     let (mut text, mut bytes) = (0, 0);
     for chunk in raw.utf8_chunks() {
@@ -50,7 +50,7 @@ fn raw_offset(raw: &[u8], at: usize) -> usize {
 
 fn keep_lines(raw: &[u8], after: &str, kept: &mut Vec<u8>) {
     let mut known: HashMap<String, VecDeque<&[u8]>> = HashMap::new();
-    // Without their ends: the end of the last one may belong to what follows.
+    // Without line ends, since the end of the last line may belong to the following text.
     for line in raw.split(|byte| *byte == b'\n') {
         if let Err(_broken) = std::str::from_utf8(line) {
             known.entry(String::from_utf8_lossy(line).into_owned()).or_default().push_back(line);
@@ -77,7 +77,7 @@ mod tests {
     #[case("- x\n", "- x\n- y\n", b"- x\n", b"- x\n- y\n")]
     #[case("open", "closed", b"open", b"closed")]
     #[case("\u{fffd}\n## B\n", "## B\n", b"\xe8\n## B\n", b"## B\n")]
-    fn what_an_edit_leaves_alone_keeps_its_bytes(
+    fn unedited_parts_keep_their_bytes(
         #[case] old: &str,
         #[case] new: &str,
         #[case] raw_old: &[u8],
@@ -99,7 +99,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_result_says_what_the_edit_said(
+        fn the_result_has_the_edited_text(
             raw in prop::collection::vec(prop::sample::select(vec![b'a', b'\n', 0xff, 0xe2, 0x82, 0xac]), 0..40),
             after in "[a\\n\u{fffd}€]{0,30}",
         ) {

@@ -1,6 +1,6 @@
 //! Similar words: the number of different letters, and a fast check that excludes most words.
 
-/// How many letters of a word this long may be wrong: one, of a long one two, of a very long one three.
+/// The most differing letters for a word of this length: one, for long words two, for very long words three.
 pub(super) fn tolerance(length: usize) -> usize {
     match length {
         0..=5 => 1,
@@ -9,7 +9,7 @@ pub(super) fn tolerance(length: usize) -> usize {
     }
 }
 
-/// Which letters a word has, and how many bytes: enough to see that most words are not in it, and not near it.
+/// The set of letters of a word and its length, which exclude most words from a comparison.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Shape {
     letters: u64,
@@ -22,12 +22,12 @@ impl Shape {
         Self { letters, length: u16::try_from(word.chars().count()).unwrap_or(u16::MAX) }
     }
 
-    /// Whether the word may stand in the other one.
+    /// Whether the other word may contain this one.
     pub(super) fn may_be_in(&self, other: &Self) -> bool {
         self.length <= other.length && self.letters & !other.letters == 0 && self.length > 0
     }
 
-    /// Whether the word may become the other one by so many changes.
+    /// Whether the edit distance to the other word may be at most `bound`.
     pub(super) fn is_near(&self, other: &Self, bound: usize) -> bool {
         let bound = u32::try_from(bound).unwrap_or(u32::MAX);
         u32::from(self.length.abs_diff(other.length)) <= bound
@@ -44,10 +44,9 @@ fn place(c: char) -> u32 {
     }
 }
 
-/// How many letters must be changed, put in, left out or exchanged with their neighbour to make one word the other, if
-/// at most `bound`.
-pub(super) fn changed_letters(one: &str, other: &str, bound: usize) -> Option<usize> {
-    // The lengths rule most words out before anything is compared letter by letter.
+/// The edit distance of two words (changed, inserted, deleted and swapped letters), if at most `bound`.
+pub(super) fn edit_distance(one: &str, other: &str, bound: usize) -> Option<usize> {
+    // The lengths exclude most words before letters are compared.
     if one.chars().count().abs_diff(other.chars().count()) > bound {
         return None;
     }

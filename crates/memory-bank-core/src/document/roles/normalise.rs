@@ -1,17 +1,18 @@
-//! Headings in one form: lower case, without accents, emphasis, numbers, emoji and punctuation.
+//! Normalises headings: lower case, without accents, emphasis, numbers, emoji and punctuation.
 
-use super::{AND, Role};
+use super::role::Role;
+use super::title_words::AND;
 use crate::document::date::date_at_start;
 
-/// A heading, taken apart.
+/// A heading, split into its parts.
 pub(super) struct Title {
-    /// All its words outside of brackets; of languages without blanks between words, the signs alone.
+    /// All words outside of brackets; without blanks in languages that do not use them.
     pub(super) whole: String,
-    /// What slashes, colons, dashes, commas and "and" separate.
+    /// The parts between slashes, colons, dashes, commas and "and".
     pub(super) parts: Vec<String>,
-    /// What stands in brackets.
+    /// The texts in brackets.
     pub(super) inner: Vec<String>,
-    /// What an emoji says.
+    /// The role of an emoji in the heading.
     pub(super) sign: Option<Role>,
 }
 
@@ -34,8 +35,8 @@ impl Title {
     }
 }
 
-/// The words of a text in lower case and without accents, one blank between them; none between those of a language that
-/// does without.
+/// The words of a text in lower case and without accents, separated by one blank; without blanks in languages that do
+/// not use them.
 pub(super) fn words(text: &str) -> String {
     let mut spaced = String::with_capacity(text.len());
     for sign in text.chars().map(half_width) {
@@ -49,7 +50,7 @@ pub(super) fn words(text: &str) -> String {
     }
     let mut text =
         spaced.split_whitespace().map(|word| word.trim_matches('\'')).collect::<Vec<_>>().join(" ");
-    // A number before the words is a number of the section.
+    // A number before the words is the number of the section.
     let bare = text.trim_start_matches(|sign: char| sign.is_ascii_digit() || sign == ' ');
     if !bare.is_empty() && text.starts_with(|sign: char| sign.is_ascii_digit()) && text.contains(' ') {
         text = bare.to_owned();
@@ -62,7 +63,7 @@ pub(super) fn compact(text: &str) -> String {
     text.chars().filter(|sign| !sign.is_whitespace()).collect()
 }
 
-/// Whether this is a sign of Chinese, Japanese or Korean.
+/// Whether this is a Chinese, Japanese or Korean character.
 pub(in crate::document) fn is_cjk(sign: char) -> bool {
     matches!(sign, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}')
 }
@@ -71,7 +72,7 @@ fn parts(outer: &str) -> Vec<String> {
     let mut found = Vec::new();
     let spaced = outer.replace(" - ", " | ").replace(" -- ", " | ");
     let separators = ['/', '|', ':', '–', '—', ',', ';', '&', '+', '・', '、', '·', '•', '→', '-'];
-    // A hyphen within a word is none of them.
+    // A hyphen within a word does not separate parts.
     let pieces = spaced.split(|sign: char| sign != '-' && separators.contains(&sign));
     for piece in pieces {
         let piece = words(piece);
@@ -90,7 +91,7 @@ fn parts(outer: &str) -> Vec<String> {
     found
 }
 
-/// The text outside of brackets, and what stands in each pair of them. A link is its text.
+/// The text outside of brackets, and the text in each pair of brackets. A link is replaced by its text.
 fn without_brackets(text: &str) -> (String, Vec<String>) {
     let mut outer = String::new();
     let mut inner = Vec::new();
@@ -137,7 +138,7 @@ fn without_ordinal(text: &str) -> &str {
     }
 }
 
-/// Full-width forms, dashes, quotes and blanks as ASCII has them.
+/// The ASCII form of full-width characters, dashes, quotes and blanks.
 fn half_width(sign: char) -> char {
     match sign {
         '\u{ff01}'..='\u{ff5e}' => {
@@ -150,7 +151,7 @@ fn half_width(sign: char) -> char {
     }
 }
 
-/// Signs that change the letter or emoji before them, or cannot be seen.
+/// Characters that modify the letter or emoji before them, or are invisible.
 fn is_mark(sign: char) -> bool {
     matches!(sign, '\u{0300}'..='\u{036f}' | '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' | '\u{20e3}' | '\u{feff}' | '*' | '~')
 }
@@ -188,7 +189,7 @@ fn fold(letter: char, into: &mut String) {
     into.push(base);
 }
 
-/// What an emoji says of a section whose words say nothing.
+/// The role of an emoji, for headings whose words have no role.
 fn sign_role(sign: char) -> Option<Role> {
     match sign {
         '✅' | '✔' | '☑' => Some(Role::Done),

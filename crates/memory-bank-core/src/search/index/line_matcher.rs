@@ -1,5 +1,5 @@
-//! Finds the line of a unit that answers best, the place in a line that was found, and how close a text comes to the query as it
-//! is written.
+//! Finds the best line of a unit and the position of the hit in a line, and scores a text by its closeness to the
+//! literal query.
 
 use std::collections::{HashMap, HashSet};
 
@@ -9,25 +9,25 @@ use crate::search::lines::Lines;
 use crate::search::query::{Query, fold, phrase_text};
 use crate::search::words::{TermKind, each_term};
 
-/// What a text gains that holds the query as it is written, and what it gains for the same letter case.
+/// The bonus of a text with the literal query, and the same for equal letter case.
 const LITERAL: f64 = 0.3;
 const LETTER_CASE: f64 = 0.05;
-/// What a text gains in which all words that follow each other in the query stand side by side.
+/// The bonus of a text in which all adjacent words of the query are side by side.
 const SIDE_BY_SIDE: f64 = 0.15;
-/// How many words may stand between two that are side by side.
+/// The most words between two that count as side by side.
 const BETWEEN: usize = 2;
 
 pub(super) struct LineMatcher {
-    /// The place and the weight of each term of the query.
+    /// The position and the weight of each term of the query.
     weights: HashMap<String, (usize, f64)>,
     words: usize,
-    /// The words as they were typed, if their letter case counts.
+    /// The words in their letter case, if that counts.
     cased: Option<Vec<String>>,
     needles: Vec<String>,
-    /// The query as it is written, without and with regard to letter case.
+    /// The literal query, in lower case; below, in its letter case.
     literal: String,
     typed: String,
-    /// Words in capitals.
+    /// Words in upper case.
     capitals: Vec<String>,
 }
 
@@ -58,7 +58,7 @@ impl LineMatcher {
         Self { weights, words, cased, needles, literal, typed: query.text().trim().to_owned(), capitals }
     }
 
-    /// The line that holds the rarest words of the query; none if letter case counts and no line has it.
+    /// The line with the rarest words of the query; `None` if letter case counts and no line matches it.
     pub(super) fn best_line(&self, slot: &Slot, lines: &Lines, candidate: &Candidate) -> Option<usize> {
         let mut best: Option<(f64, usize)> = None;
         for line in slot.line..slot.line + slot.lines.max(1) {
@@ -83,7 +83,7 @@ impl LineMatcher {
                 *known = known.max(*weight);
             }
         });
-        // In the order of the words, so that the sum is the same each time.
+        // Sum in the order of the words, so that rounding is deterministic.
         (0..self.words).filter_map(|word| best.get(&word)).sum()
     }
 
@@ -91,7 +91,7 @@ impl LineMatcher {
         self.cased.as_ref().is_none_or(|words| words.iter().any(|word| text.contains(word.as_str())))
     }
 
-    /// Where the hit begins, in characters; looked for from a place on, and before it only where there is nothing behind.
+    /// The offset of the hit, in characters, preferably from `from` on.
     pub(super) fn position(&self, line: &str, from: usize) -> usize {
         let folded = fold(line);
         let start = folded.char_indices().nth(from).map_or(0, |(at, _)| at);
@@ -101,7 +101,7 @@ impl LineMatcher {
         folded.get(..at).map_or(0, |before| before.chars().count())
     }
 
-    /// By how much a text gains for holding the query as it is written, or its words side by side: at least 1.
+    /// The factor for texts with the literal query, or its words side by side; at least 1.
     pub(super) fn closeness(&self, text: &str) -> f64 {
         let mut gain = 1.0;
         if stands_alone(&phrase_text(text), &self.literal) {
@@ -121,7 +121,7 @@ impl LineMatcher {
         gain
     }
 
-    /// How many words of the query stand close behind the one that is before them in the query.
+    /// How many words of the query closely follow the preceding word of the query.
     fn side_by_side(&self, text: &str) -> usize {
         let mut last: HashMap<usize, usize> = HashMap::new();
         let mut pairs: HashSet<usize> = HashSet::new();
@@ -142,7 +142,7 @@ impl LineMatcher {
     }
 }
 
-/// Whether a text has this in it, and not as a part of a longer word, name or path.
+/// Whether a text contains this, and not as a part of a longer word, name or path.
 fn stands_alone(text: &str, wanted: &str) -> bool {
     let is_word =
         |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '/' | '\\' | '-'));

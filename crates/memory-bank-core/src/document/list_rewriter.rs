@@ -5,28 +5,28 @@ use std::ops::Range;
 
 use crate::document::section::{Item, LineEnding, Outline};
 
-pub(super) struct Weave<'o> {
+pub(super) struct ListRewriter<'o> {
     outline: &'o Outline<'o>,
-    /// How far the items up to each one reach.
+    /// For each item, the end of the items up to it.
     reach: Vec<usize>,
     ending: LineEnding,
     new: String,
-    /// Up to where the old text is done.
+    /// The offset up to which the old text is processed.
     at: usize,
-    /// What the new text ends with, where it is not the old text's own neighbourhood.
+    /// The end of the new text, if the next text was not adjacent to it in the old text.
     joint: Option<Edge>,
 }
 
-/// What stands at one side of a joint.
+/// The kind of text at one side of a joint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Edge {
-    /// Nothing, a blank line, or a heading: nothing runs into it.
+    /// Nothing, a blank line, or a heading: text beside it cannot merge with it.
     Open,
     Item,
     Text,
 }
 
-impl<'o> Weave<'o> {
+impl<'o> ListRewriter<'o> {
     pub(super) fn of(outline: &'o Outline<'o>) -> Self {
         let reach = outline.items().iter().scan(0, |end, item| {
             *end = item.range.end.max(*end);
@@ -42,7 +42,7 @@ impl<'o> Weave<'o> {
         }
     }
 
-    /// Takes an item out, but for these lines of it, and with the blank lines up to the next item of the list.
+    /// Removes an item except for these lines of it, with the blank lines up to the next item of the list.
     pub(super) fn take(&mut self, item: &Item, strays: &[Range<usize>]) {
         self.go_to(item.range.start);
         if self.joint.is_none() {
@@ -65,7 +65,7 @@ impl<'o> Weave<'o> {
         }
     }
 
-    /// Puts lines of items before the line that begins at `at`.
+    /// Inserts lines of items before the line that begins at `at`.
     pub(super) fn put(&mut self, at: usize, lines: &str) {
         self.go_to(at);
         let above = self.joint.unwrap_or_else(|| self.edge_above(at));
@@ -82,7 +82,7 @@ impl<'o> Weave<'o> {
         self.joint = Some(Edge::Item);
     }
 
-    /// Puts words in the place of others within a line.
+    /// Replaces words within a line.
     pub(super) fn swap(&mut self, range: &Range<usize>, words: &str) {
         self.go_to(range.start);
         self.new.push_str(words);
@@ -94,7 +94,7 @@ impl<'o> Weave<'o> {
         self.new
     }
 
-    /// Copies the old text up to there.
+    /// Copies the old text up to this offset.
     fn go_to(&mut self, to: usize) {
         if to <= self.at {
             return;
@@ -106,7 +106,7 @@ impl<'o> Weave<'o> {
         self.at = to;
     }
 
-    /// Keeps what stands above and what comes now from running into each other.
+    /// Separates the text above from the next text, so that they do not merge.
     fn join(&mut self, above: Edge) {
         let rest = self.outline.text().get(self.at..).unwrap_or_default();
         let first = rest.lines().next().unwrap_or_default();
@@ -114,7 +114,7 @@ impl<'o> Weave<'o> {
         if above == Edge::Item && !is_item {
             let next = rest.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
             let indented = next.starts_with("  ") || next.starts_with('\t') || next.starts_with(" \t");
-            // An indented text behind an item would become a part of it, and go when the item goes.
+            // Indented text after an item would become a part of it, and be removed with it.
             if indented && !self.next_is_item() {
                 self.new.push_str(&self.ending.apply("\n<!-- -->\n"));
             }
@@ -133,7 +133,7 @@ impl<'o> Weave<'o> {
         self.outline.items().binary_search_by_key(&at, |item| item.range.start).is_ok()
     }
 
-    /// Whether nothing but blank lines stands before the next item.
+    /// Whether only blank lines precede the next item.
     fn next_is_item(&self) -> bool {
         let next = self.outline.items().partition_point(|item| item.range.start < self.at);
         self.outline
@@ -142,7 +142,7 @@ impl<'o> Weave<'o> {
             .is_some_and(|next| self.outline.slice(&(self.at..next.range.start)).trim().is_empty())
     }
 
-    /// What the line above this place is.
+    /// The kind of the line above this offset.
     fn edge_above(&self, at: usize) -> Edge {
         let above = self.outline.text().get(..at).unwrap_or_default();
         let blank =
@@ -157,7 +157,7 @@ impl<'o> Weave<'o> {
         if reached { Edge::Item } else { Edge::Text }
     }
 
-    /// Where the next item of the list begins, if only blank lines stand before it.
+    /// The offset of the next item of the list, if only blank lines precede it.
     fn gap_end(&self, item: &Item) -> usize {
         let after = self.outline.items().partition_point(|other| other.range.start < item.range.end);
         let next = self.outline.items().get(after).filter(|next| next.depth == item.depth);

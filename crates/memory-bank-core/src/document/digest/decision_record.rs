@@ -1,0 +1,150 @@
+//! The record of a decision: labelled parts, such as rationale and consequences, below one heading.
+
+use std::ops::Range;
+
+use jiff::civil::DateTime;
+
+use super::block::{Block, blocks};
+use super::display_date::display_date;
+use super::line_state::{content, labelled, plain};
+use crate::document::date::{date_anywhere, dated};
+use crate::document::roles::{Role, is_structural};
+use crate::document::section::Outline;
+
+/// The summary of a record's text.
+pub(super) struct Record {
+    pub(super) date: Option<DateTime>,
+    pub(super) date_text: String,
+    pub(super) summary: String,
+    /// Whether it has only unfilled forms.
+    pub(super) is_empty: bool,
+    /// Whether the record has no text.
+    pub(super) is_blank: bool,
+}
+
+impl Record {
+    /// Whether a part with this name gives reasons, so that it can summarise the decision.
+    pub(super) fn gives_reasons(label: &str) -> bool {
+        let lower = label.to_lowercase();
+        [
+            "rationale",
+            "reason",
+            "why",
+            "begründung",
+            "grund",
+            "warum",
+            "raison",
+            "justif",
+            "pourquoi",
+            "motiv",
+            "raz",
+            "por qu",
+            "обоснован",
+            "причин",
+            "почему",
+            "uzasadnien",
+            "pow",
+            "理由",
+            "原因",
+            "依据",
+            "根拠",
+            "이유",
+            "근거",
+        ]
+        .iter()
+        .any(|word| lower.contains(word))
+    }
+
+    pub(super) fn of(text: &str) -> Self {
+        let outline = Outline::of(text);
+        let mut record = Self {
+            date: None,
+            date_text: String::new(),
+            summary: String::new(),
+            is_empty: true,
+            is_blank: text.trim().is_empty(),
+        };
+        let (mut decision, mut first, mut why) = (None, None, None);
+        let own_end = outline.headings().first().map_or(text.len(), |heading| heading.range.start);
+        let mut parts = vec![(String::new(), 0..own_end)];
+        parts.extend(outline.sections().map(|section| (section.heading.title.to_string(), section.own)));
+        for (title, range) in parts {
+            // The part to which the lines belong: the heading or the label above.
+            let mut part = title;
+            for block in blocks(&outline, &range) {
+                let line = match block {
+                    Block::Label(text) => {
+                        part = plain(&text).trim_end_matches([':', '：', ' ']).to_owned();
+                        continue;
+                    }
+                    Block::Item(item) => item.text,
+                    Block::Paragraph(text) => text,
+                    Block::Row(_) => continue,
+                };
+                let Some(words) = content(&line) else { continue };
+                if let Some((label, rest)) =
+                    labelled(&line).filter(|(label, _)| is_structural(&plain(label)) || is_date_label(label))
+                {
+                    let (label, rest) = (plain(label), plain(rest));
+                    if is_date_label(&label) {
+                        if let Some(date) = date_anywhere(&rest) {
+                            record.date = Some(date);
+                            record.date_text = rest;
+                            record.is_empty = false;
+                        }
+                    } else if content(&rest).is_some() {
+                        record.is_empty = false;
+                        if is_decision_word(&label) {
+                            decision = Some(rest);
+                        } else if Self::gives_reasons(&label) {
+                            why.get_or_insert(rest);
+                        }
+                    } else {
+                        part = label;
+                    }
+                    continue;
+                }
+                record.is_empty = false;
+                let (date, rest) = match dated(&words) {
+                    Some((date, rest)) => (Some(date), rest.to_owned()),
+                    None => (None, words.clone()),
+                };
+                if record.date.is_none()
+                    && let Some(date) = date
+                {
+                    record.date = Some(date);
+                    record.date_text = display_date(date);
+                }
+                if content(&rest).is_none() {
+                    continue;
+                }
+                if is_decision_word(&part) {
+                    decision.get_or_insert(rest);
+                } else if Self::gives_reasons(&part) {
+                    why.get_or_insert(rest);
+                } else if part.is_empty() || !is_structural(&part) {
+                    first.get_or_insert(rest);
+                }
+            }
+        }
+        record.summary = decision.or(first).or(why).unwrap_or_default();
+        record
+    }
+}
+
+fn is_date_label(label: &str) -> bool {
+    ["date", "datum", "fecha", "data", "дата", "日期", "日付", "날짜", "decided", "decided on"]
+        .contains(&plain(label).to_lowercase().as_str())
+}
+
+/// Whether a section has the parts of a record.
+pub(super) fn has_record(outline: &Outline<'_>, body: &Range<usize>) -> bool {
+    let text = outline.readable(body);
+    text.lines().any(|line| labelled(line).is_some_and(|(label, _)| is_decision_word(label)))
+}
+
+/// Whether a heading or label is a word for "decision", in any language.
+pub(super) fn is_decision_word(title: &str) -> bool {
+    let bare = title.trim_end_matches(|sign: char| sign.is_ascii_digit() || sign == ' ');
+    Role::of_heading(bare) == Some(Role::Decision) && is_structural(title)
+}

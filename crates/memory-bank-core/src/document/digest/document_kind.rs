@@ -1,0 +1,249 @@
+//! The purpose of a document, by its name, in the layouts of known banks.
+
+/// The purpose of a document, in the order in which documents are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum DocumentKind {
+    /// Current work.
+    Active,
+    /// Finished work.
+    Progress,
+    /// Lists of work.
+    Tasks,
+    /// Decisions.
+    Decisions,
+    /// Anything else.
+    Other,
+    /// The project.
+    Product,
+    /// Conventions of the project.
+    Patterns,
+    /// Records.
+    Archive,
+}
+
+/// Folders of archives and templates.
+const ARCHIVE_FOLDERS: &[&str] =
+    &["archive", "archives", "archived", "old", "templates", "template", "backup"];
+
+/// Beginnings of names of documents on current work.
+const ACTIVE_PREFIXES: &[&str] = &[
+    "activecontext",
+    "currentcontext",
+    "activework",
+    "aktiverkontext",
+    "contexteactif",
+    "contextoactiv",
+    "contextoativo",
+];
+
+/// Names of documents on current work.
+const ACTIVE_NAMES: &[&str] = &[
+    "context",
+    "active",
+    "current",
+    "currenttask",
+    "currentwork",
+    "currentstate",
+    "currentfocus",
+    "currentsession",
+    "session",
+    "handoff",
+    "handover",
+    "nextsession",
+    "kontext",
+    "contexte",
+    "contexto",
+    "contesto",
+    "aktuellerstand",
+    "aktuellerkontext",
+    "projectstate",
+    "projectstatus",
+    "estadoactual",
+    "estadoatual",
+    "étatactuel",
+    "текущеесостояние",
+    "当前任务",
+    "当前状态",
+    "当前工作",
+    "現在のタスク",
+    "контекст",
+    "активныйконтекст",
+    "kontekst",
+    "aktywnykontekst",
+    "当前上下文",
+    "活动上下文",
+    "當前上下文",
+    "アクティブコンテキスト",
+    "現在の状況",
+    "활성컨텍스트",
+    "현재컨텍스트",
+];
+
+/// Beginnings of names of decision logs.
+const DECISION_PREFIXES: &[&str] = &[
+    "decision",
+    "adr",
+    "entscheidung",
+    "décision",
+    "decisao",
+    "decisã",
+    "decisió",
+    "решени",
+    "decyzj",
+    "决策",
+    "決定",
+    "決策",
+    "결정",
+];
+
+/// Folders of decisions.
+const DECISION_FOLDERS: &[&str] = &["adr", "adrs", "decisions", "decision-log", "decision-records"];
+
+/// Beginnings of names of documents on finished work.
+const PROGRESS_PREFIXES: &[&str] = &[
+    "progress",
+    "fortschritt",
+    "progression",
+    "avancement",
+    "progreso",
+    "avance",
+    "progresso",
+    "прогресс",
+    "postęp",
+    "postep",
+    "进度",
+    "進度",
+    "进展",
+    "進捗",
+    "진행",
+];
+
+/// Names of documents on finished work.
+const PROGRESS_NAMES: &[&str] = &[
+    "changelog",
+    "history",
+    "worklog",
+    "devlog",
+    "journal",
+    "log",
+    "status",
+    "sessionlog",
+    "updates",
+    "milestones",
+];
+
+/// Beginnings of names of lists of work.
+const TASK_PREFIXES: &[&str] = &[
+    "task",
+    "todo",
+    "backlog",
+    "aufgaben",
+    "tache",
+    "tâche",
+    "tarea",
+    "tarefa",
+    "attivit",
+    "compiti",
+    "задач",
+    "zadani",
+    "任务",
+    "任務",
+    "タスク",
+    "작업",
+    "할일",
+    "knownissue",
+    "issue",
+    "bugs",
+    "blocker",
+    "nextstep",
+    "roadmap",
+];
+
+/// Folders of lists of work.
+const TASK_FOLDERS: &[&str] = &["tasks", "issues", "todo"];
+
+/// Beginnings of names of documents on the project.
+const PRODUCT_PREFIXES: &[&str] =
+    &["productcontext", "projectbrief", "projectcontext", "projectoverview", "prd", "readme"];
+
+/// Names of documents on the project.
+const PRODUCT_NAMES: &[&str] =
+    &["brief", "product", "project", "overview", "projekt", "produktkontext", "vision", "goals"];
+
+/// Beginnings of names of documents on conventions.
+const PATTERN_PREFIXES: &[&str] =
+    &["systempattern", "techcontext", "architecture", "styleguide", "codingstandard", "tech"];
+
+/// Names of documents on conventions.
+const PATTERN_NAMES: &[&str] =
+    &["patterns", "stack", "conventions", "glossary", "api", "creative", "rules", "projectrules"];
+
+/// Folders of documents on conventions.
+const PATTERN_FOLDERS: &[&str] = &["creative", "reference", "docs"];
+
+impl DocumentKind {
+    /// By the name as stored, with its folders.
+    pub(super) fn of(name: &str) -> Self {
+        let lower = name.to_lowercase();
+        let mut folders: Vec<&str> = lower.split('/').collect();
+        let file = folders.pop().unwrap_or_default();
+        let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+        let bare: String = stem.chars().filter(|sign| sign.is_alphanumeric()).collect();
+        let within = |names: &[&str]| folders.iter().any(|folder| names.contains(folder));
+        let is = |names: &[&str]| names.contains(&bare.as_str());
+        let begins = |names: &[&str]| names.iter().any(|name| bare.starts_with(name));
+        if within(ARCHIVE_FOLDERS) || bare.contains("archive") || bare.contains("template") {
+            Self::Archive
+        } else if begins(ACTIVE_PREFIXES) || is(ACTIVE_NAMES) {
+            Self::Active
+        } else if begins(DECISION_PREFIXES) || within(DECISION_FOLDERS) {
+            Self::Decisions
+        } else if begins(PROGRESS_PREFIXES) || is(PROGRESS_NAMES) {
+            Self::Progress
+        } else if begins(TASK_PREFIXES) || within(TASK_FOLDERS) {
+            Self::Tasks
+        } else if begins(PRODUCT_PREFIXES) || is(PRODUCT_NAMES) {
+            Self::Product
+        } else if begins(PATTERN_PREFIXES) || is(PATTERN_NAMES) || within(PATTERN_FOLDERS) {
+            Self::Patterns
+        } else {
+            Self::Other
+        }
+    }
+
+    /// Whether its focus, status, changes and finished work describe the current state of the project.
+    pub(super) fn is_current(self) -> bool {
+        matches!(self, Self::Active | Self::Progress | Self::Tasks | Self::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("active-context.md", DocumentKind::Active)]
+    #[case("activeContext.md", DocumentKind::Active)]
+    #[case("memory-bank/active_context.md", DocumentKind::Active)]
+    #[case("context.md", DocumentKind::Active)]
+    #[case("currentTask.md", DocumentKind::Active)]
+    #[case("aktueller-stand.md", DocumentKind::Active)]
+    #[case("当前任务.md", DocumentKind::Active)]
+    #[case("progress.md", DocumentKind::Progress)]
+    #[case("decisionLog.md", DocumentKind::Decisions)]
+    #[case("adr/0001-use-nom.md", DocumentKind::Decisions)]
+    #[case("tasks.md", DocumentKind::Tasks)]
+    #[case("tasks/_index.md", DocumentKind::Tasks)]
+    #[case("productContext.md", DocumentKind::Product)]
+    #[case("projectbrief.md", DocumentKind::Product)]
+    #[case("systemPatterns.md", DocumentKind::Patterns)]
+    #[case("creative/creative-auth.md", DocumentKind::Patterns)]
+    #[case("progress-archive-2026-11.md", DocumentKind::Archive)]
+    #[case("archive/old-tasks.md", DocumentKind::Archive)]
+    #[case("notes.md", DocumentKind::Other)]
+    fn a_name_determines_the_kind_of_a_document(#[case] name: &str, #[case] kind: DocumentKind) {
+        assert_eq!(DocumentKind::of(name), kind);
+    }
+}

@@ -1,0 +1,35 @@
+//! Selects the documents that a digest reads.
+
+use jiff::Timestamp;
+
+use super::document_kind::DocumentKind;
+use super::types::DocumentFacts;
+
+/// The most documents, and the most bytes, that are read for a digest.
+const DOCUMENTS: usize = 40;
+
+const DOCUMENT_BYTES: u64 = 2 * 1024 * 1024;
+
+/// The documents that a digest reads, the most informative first. Archives and documents other than Markdown are
+/// excluded.
+#[must_use]
+pub fn digest_documents<'t>(present: &[DocumentFacts<'t>]) -> Vec<&'t str> {
+    let mut wanted: Vec<(DocumentKind, std::cmp::Reverse<Timestamp>, &DocumentFacts<'t>)> = present
+        .iter()
+        .filter(|document| document.name.to_lowercase().ends_with(".md"))
+        .map(|document| (DocumentKind::of(document.name), std::cmp::Reverse(document.updated_at), document))
+        .filter(|(kind, _, _)| *kind != DocumentKind::Archive)
+        .collect();
+    wanted.sort_by(|a, b| (a.0, a.1, a.2.name).cmp(&(b.0, b.1, b.2.name)));
+    let mut bytes: u64 = 0;
+    wanted
+        .into_iter()
+        .filter(|(_, _, document)| {
+            let fits = bytes.saturating_add(document.bytes) <= DOCUMENT_BYTES;
+            bytes = if fits { bytes.saturating_add(document.bytes) } else { bytes };
+            fits
+        })
+        .take(DOCUMENTS)
+        .map(|(_, _, document)| document.name)
+        .collect()
+}
