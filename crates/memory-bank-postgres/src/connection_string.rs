@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use tokio_postgres::Config;
 
-use crate::connect::ConnectError;
+use crate::connect_error::ConnectError;
 use crate::error::describe;
 
 const SCHEMES: [&str; 2] = ["postgresql://", "postgres://"];

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use memory_bank_core::error::StoreError;
 
-use crate::connect::Database;
+use crate::database::Database;
 use crate::tenant::{Query, Value};
 
 const MAKE: &str = "SELECT app.make_event_partition($1)";

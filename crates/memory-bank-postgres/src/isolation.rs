@@ -3,7 +3,7 @@
 use memory_bank_core::error::StoreError;
 
 use crate::column::column;
-use crate::connect::Database;
+use crate::database::Database;
 use crate::error::describe;
 use crate::tenant::Query;
 

@@ -4,7 +4,7 @@
 use memory_bank_core::error::StoreError;
 use tokio_postgres::error::SqlState;
 
-use crate::connect::Database;
+use crate::database::Database;
 use crate::error::describe;
 
 /// The files in the order of their numbers: version and text. The one list of them; a test compares it with `migrations/`,

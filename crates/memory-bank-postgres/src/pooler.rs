@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::connect::{ConnectError, Database};
-use crate::connection_string::ConnectionString;
+use crate::connect_error::ConnectError;
+use crate::database::Database;
 use crate::error::describe;
 use crate::unreachable::Unreachable;
 
@@ -41,7 +41,7 @@ impl Database {
     /// # Errors
     /// The database is unreachable, or this is a transaction pooler.
     pub async fn pooling(&self) -> Result<Pooling, ConnectError> {
-        let client = self.bare_connection().await?;
+        let client = self.pool.bare_connection().await?;
         let session = session(&client).await.map_err(|error| Unreachable::from(&error))?;
         let first = Side { client: &client, session: Some(session) };
         tokio::time::timeout(WAIT, self.compare(first))
@@ -50,7 +50,7 @@ impl Database {
     }
 
     async fn compare(&self, mut first: Side<'_>) -> Result<Pooling, ConnectError> {
-        let client = match self.bare_connection().await {
+        let client = match self.pool.bare_connection().await {
             Ok(second) => second,
             Err(error) => return Ok(Pooling::Unknown(format!("a second connection was refused: {error}"))),
         };
@@ -94,7 +94,7 @@ async fn round(holder: &mut Side<'_>, asked: &mut Side<'_>) -> Result<Pooling, C
     if let Err(error) = holder.client.batch_execute("BEGIN READ ONLY").await {
         let message = describe(&error);
         return if message.contains("statement pooling") {
-            Err(shared("a transaction is refused"))
+            Err(ConnectError::transaction_pooler("a transaction is refused"))
         } else {
             Ok(Pooling::Unknown(message))
         };
@@ -107,14 +107,18 @@ async fn round(holder: &mut Side<'_>, asked: &mut Side<'_>) -> Result<Pooling, C
 }
 
 async fn compare_within(holder: &mut Side<'_>, asked: &mut Side<'_>) -> Result<Pooling, ConnectError> {
-    let another = || Err(shared("a connection got another session of the database between two statements"));
+    let another = || {
+        Err(ConnectError::transaction_pooler(
+            "a connection got another session of the database between two statements",
+        ))
+    };
     let held = match session(holder.client).await {
         Ok(held) => held,
         Err(error) => return Ok(Pooling::Unknown(describe(&error))),
     };
     // If the pooler has only one session, asking the other connection would wait for the transaction to end.
     if asked.session.as_ref() == Some(&held) {
-        return Err(shared("two connections got the same session of the database"));
+        return Err(ConnectError::transaction_pooler("two connections got the same session of the database"));
     }
     if !holder.keeps(&held) {
         return another();
@@ -126,10 +130,6 @@ async fn compare_within(holder: &mut Side<'_>, asked: &mut Side<'_>) -> Result<P
     }
 }
 
-fn shared(evidence: &str) -> ConnectError {
-    ConnectError::TransactionPooler { evidence: evidence.to_owned() }
-}
-
 async fn session(client: &Client) -> Result<String, tokio_postgres::Error> {
     let answer = client.simple_query(SESSION).await?;
     let row = answer.iter().find_map(|message| match message {
@@ -138,29 +138,4 @@ async fn session(client: &Client) -> Result<String, tokio_postgres::Error> {
     });
     let text = |at: usize| row.and_then(|row| row.get(at)).unwrap_or_default().to_owned();
     Ok(format!("{} {}", text(0), text(1)))
-}
-
-/// Refuses a connection string that says itself that it leads to a transaction pooler; takes out what says so.
-pub(crate) fn refuse_by_name(string: &mut ConnectionString) -> Result<(), ConnectError> {
-    let named = string
-        .take("pgbouncer")
-        .is_some_and(|value| ["true", "1", "yes", "on"].contains(&value.to_ascii_lowercase().as_str()));
-    if named { Err(shared("the connection string says `pgbouncer=true`")) } else { Ok(()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_connection_string_that_names_a_transaction_pooler_is_refused_with_advice() {
-        let refuse_by_name = |text: &str| refuse_by_name(&mut ConnectionString::parse(text).unwrap());
-        for text in ["postgres://u:secret@h:6543/d?pgbouncer=true", "host=h password=secret pgbouncer=1"] {
-            let error = refuse_by_name(text).unwrap_err().to_string();
-            assert!(error.contains("session pooler") && !error.contains("secret"), "{error}");
-        }
-        assert!(refuse_by_name("postgres://u@h:6543/d?connect_timeout=3&pgbouncer=false").is_ok());
-        // The guide: the session pooler may have either port.
-        assert!(refuse_by_name("postgres://u@aws-0-eu-west-1.pooler.supabase.com:6543/postgres").is_ok());
-    }
 }

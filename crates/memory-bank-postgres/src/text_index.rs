@@ -6,7 +6,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::store::TextIndex;
 
 use crate::column::column;
-use crate::connect::Database;
+use crate::database::Database;
 use crate::tenant::Query;
 
 /// One step: at most so many documents, bytes of text, and time. An edit of one of them waits for the writing, not for the

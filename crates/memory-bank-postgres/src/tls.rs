@@ -13,9 +13,20 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::connect::{ConnectError, TrustOptions};
+use crate::connect_error::ConnectError;
 use crate::connection_string::ConnectionString;
 use crate::supabase;
+
+/// Whether the database's certificate is verified if the connection string does not decide it, and by which
+/// authorities.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustOptions {
+    /// Require TLS and verify the certificate, unless `sslmode=disable` is given; without this, `sslmode` has its
+    /// standard meaning.
+    pub verify: bool,
+    /// A PEM file with authorities to trust beside the system's. If it is given, certificates are verified.
+    pub root_certificate: Option<PathBuf>,
+}
 
 /// When TLS is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

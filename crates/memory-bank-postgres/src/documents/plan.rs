@@ -9,7 +9,7 @@ use memory_bank_core::limits;
 use memory_bank_core::store::{Change, ChangeKind, DocumentChange, DraftChanges, DraftWrite, Drafts};
 use memory_bank_core::unicode::has_null;
 
-use crate::connect::Database;
+use crate::database::Database;
 use crate::quota::StoredBytes;
 use crate::tenant::{Failure, Query, Transaction, Value};
 
@@ -201,7 +201,7 @@ pub(super) fn notify(database: &Database, caller: &Caller, plan: &Plan) {
     let sink = &database.deps.sink;
     let mut list = false;
     for text in plan.updates.0.iter().chain(&plan.inserts.0) {
-        database.served.keep(&(caller.project, text.etag.clone()), &text.content);
+        database.recent_contents.keep(&(caller.project, text.etag.clone()), &text.content);
     }
     let mut notified = BTreeSet::new();
     for change in plan.changes.values() {

@@ -15,13 +15,13 @@ const WAITING_OF_PROJECT: usize = 64;
 
 /// Queues the work of a project, so that one project's searches do not delay all others.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(crate) struct Lane {
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
 #[derive(Debug)]
-pub(super) struct Workers {
+pub(crate) struct Workers {
     builders: Arc<Semaphore>,
     searchers: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -41,13 +41,13 @@ impl Default for Workers {
 
 impl Workers {
     /// The lane of one project: it uses at most half of the threads.
-    pub(super) fn lane(&self) -> Lane {
+    pub(crate) fn lane(&self) -> Lane {
         let turns = Arc::new(Semaphore::new((self.width / 2).max(1)));
         Lane { turns, waiting: AtomicUsize::default() }
     }
 
     /// Runs one slice of a build. Slices of all builds take turns.
-    pub(super) async fn build<T: Send + 'static>(
+    pub(crate) async fn build<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -62,7 +62,7 @@ impl Workers {
     }
 
     /// Runs one search.
-    pub(super) async fn search<T: Send + 'static>(
+    pub(crate) async fn search<T: Send + 'static>(
         &self,
         lane: &Lane,
         work: impl FnOnce() -> T + Send + 'static,

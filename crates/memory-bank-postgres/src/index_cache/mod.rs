@@ -4,6 +4,9 @@
 //! A new index is kept for ten times its build time, at most two minutes, so that projects which do not fit together
 //! take turns instead of evicting each other at every search.
 
+pub(crate) mod contents;
+pub(crate) mod workers;
+
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,8 +18,8 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::search::{DenseCount, IndexBudget, IndexMemory};
 use tokio::sync::{RwLock, Semaphore, watch};
 
-use super::contents::Contents;
-use super::workers::{Lane, Workers};
+use self::contents::Contents;
+use self::workers::{Lane, Workers};
 
 /// The most projects in memory.
 const PROJECTS: usize = 256;
@@ -69,9 +72,9 @@ pub struct IndexUse {
 #[derive(Debug)]
 pub(crate) struct Indexes {
     projects: Mutex<Projects>,
-    pub(super) memory: Arc<IndexMemory>,
-    pub(super) workers: Workers,
-    pub(super) large: Semaphore,
+    pub(crate) memory: Arc<IndexMemory>,
+    pub(crate) workers: Workers,
+    pub(crate) large: Semaphore,
     speed: AtomicU64,
     built: AtomicU64,
     evicted: AtomicU64,
@@ -106,9 +109,9 @@ struct Refusal {
 
 /// A project's data in memory, and its place in the queues.
 #[derive(Debug)]
-pub(super) struct Project {
-    pub(super) contents: Arc<RwLock<Contents>>,
-    pub(super) lane: Lane,
+pub(crate) struct Project {
+    pub(crate) contents: Arc<RwLock<Contents>>,
+    pub(crate) lane: Lane,
     /// The memory budget that the contents use.
     held: AtomicU64,
     /// How far its vectors were when that was last counted.
@@ -123,7 +126,7 @@ struct Refresh {
 
 /// The progress of a refresh.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     began: Instant,
     total: AtomicU64,
     done: AtomicU64,
@@ -137,7 +140,7 @@ impl Progress {
         Self { began: Instant::now(), total: AtomicU64::new(total), done, wanted }
     }
 
-    pub(super) fn set_total(&self, bytes: u64) {
+    pub(crate) fn set_total(&self, bytes: u64) {
         self.total.store(bytes, Ordering::Relaxed);
     }
 
@@ -152,7 +155,7 @@ impl Progress {
 }
 
 /// The result of requesting a refresh.
-pub(super) enum Joined {
+pub(crate) enum Joined {
     /// A refresh is running; its end is signalled.
     UnderWay(Arc<Progress>, watch::Receiver<bool>),
     /// No refresh is running; the caller must run it.
@@ -161,11 +164,11 @@ pub(super) enum Joined {
 
 /// The duty to run one refresh. Dropping it ends the refresh, whatever its result.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     indexes: Arc<Indexes>,
     id: ProjectId,
-    pub(super) project: Arc<Project>,
-    pub(super) progress: Arc<Progress>,
+    pub(crate) project: Arc<Project>,
+    pub(crate) progress: Arc<Progress>,
     done: watch::Sender<bool>,
 }
 
@@ -180,26 +183,26 @@ impl Drop for Turn {
 
 impl Project {
     /// Sets the reservation of the contents; false without enough memory.
-    pub(super) fn resize(&self, contents: &mut Contents, bytes: u64) -> bool {
+    pub(crate) fn resize(&self, contents: &mut Contents, bytes: u64) -> bool {
         let done = contents.share.resize(bytes);
         self.held.store(contents.share.bytes(), Ordering::Relaxed);
         done
     }
 
     /// Notes how far its vectors are, for those who must not wait for the contents.
-    pub(super) fn note_dense_count(&self, count: DenseCount) {
+    pub(crate) fn note_dense_count(&self, count: DenseCount) {
         *self.dense.lock() = count;
     }
 
     /// How far its vectors were when that was last noted.
-    pub(super) fn dense_count(&self) -> DenseCount {
+    pub(crate) fn dense_count(&self) -> DenseCount {
         *self.dense.lock()
     }
 }
 
 impl Turn {
     /// Records that so many bytes were processed since `began`. An error if nobody waits for the result any more.
-    pub(super) fn advance(&self, bytes: u64, began: Instant) -> Result<(), StoreError> {
+    pub(crate) fn advance(&self, bytes: u64, began: Instant) -> Result<(), StoreError> {
         self.progress.done.fetch_add(bytes, Ordering::Relaxed);
         self.indexes.note_speed(bytes, began.elapsed());
         let patience = ABANDONED + self.indexes.expected(&self.progress) * 2;
@@ -211,7 +214,7 @@ impl Turn {
     }
 
     /// Makes room for the whole to grow to this size: other indexes are evicted, if their time is over.
-    pub(super) async fn make_room(&self, contents: &mut Contents, needed: u64) -> Result<(), StoreError> {
+    pub(crate) async fn make_room(&self, contents: &mut Contents, needed: u64) -> Result<(), StoreError> {
         let deadline = Instant::now() + ROOM_WAIT;
         while !self.resize(contents, needed) {
             let evicted = self.indexes.evict(self.id);
@@ -225,22 +228,22 @@ impl Turn {
     }
 
     /// Sets the reservation of the contents; false without enough memory.
-    pub(super) fn resize(&self, contents: &mut Contents, bytes: u64) -> bool {
+    pub(crate) fn resize(&self, contents: &mut Contents, bytes: u64) -> bool {
         self.project.resize(contents, bytes)
     }
 
     /// Starts again with empty contents.
-    pub(super) fn begin_anew(&self, contents: &mut Contents) {
+    pub(crate) fn begin_anew(&self, contents: &mut Contents) {
         *contents = Contents::empty(&self.indexes.memory);
         self.project.held.store(0, Ordering::Relaxed);
     }
 
-    pub(super) fn indexes(&self) -> &Indexes {
+    pub(crate) fn indexes(&self) -> &Indexes {
         &self.indexes
     }
 
     /// Records that the index was built, and how long it took.
-    pub(super) fn is_built(&self, took: Duration) {
+    pub(crate) fn is_built(&self, took: Duration) {
         self.indexes.built.fetch_add(1, Ordering::Relaxed);
         if let Some(entry) = self.indexes.locked().entries.get_mut(&self.id) {
             entry.stays_until = Instant::now() + (took * STAYS).min(STAYS_AT_MOST);
@@ -248,7 +251,7 @@ impl Turn {
     }
 
     /// Records that the project is too large now.
-    pub(super) fn refuse(&self, document_bytes: u64, needed: u64, texts: u64) {
+    pub(crate) fn refuse(&self, document_bytes: u64, needed: u64, texts: u64) {
         let until = Instant::now() + REFUSED;
         if let Some(entry) = self.indexes.locked().entries.get_mut(&self.id) {
             entry.refused = Some(Refusal { until, document_bytes, needed, texts });
@@ -272,12 +275,12 @@ impl Indexes {
         }
     }
 
-    pub(super) fn budget(&self) -> IndexBudget {
+    pub(crate) fn budget(&self) -> IndexBudget {
         self.memory.budget()
     }
 
     /// A project, which becomes the most recently searched one.
-    pub(super) fn project(&self, id: ProjectId) -> Arc<Project> {
+    pub(crate) fn project(&self, id: ProjectId) -> Arc<Project> {
         let mut projects = self.locked();
         projects.uses += 1;
         let used = projects.uses;
@@ -305,7 +308,7 @@ impl Indexes {
     }
 
     /// A project that is in memory, without counting as a search.
-    pub(super) fn held(&self, id: ProjectId) -> Option<Arc<Project>> {
+    pub(crate) fn held(&self, id: ProjectId) -> Option<Arc<Project>> {
         self.locked().entries.get(&id).map(|entry| Arc::clone(&entry.project))
     }
 
@@ -313,7 +316,7 @@ impl Indexes {
     ///
     /// # Errors
     /// The project is too large, or too many refreshes are queued.
-    pub(super) fn join(self: &Arc<Self>, id: ProjectId, document_bytes: u64) -> Result<Joined, StoreError> {
+    pub(crate) fn join(self: &Arc<Self>, id: ProjectId, document_bytes: u64) -> Result<Joined, StoreError> {
         let project = self.project(id);
         let mut projects = self.locked();
         let under_way = projects.entries.values().filter(|entry| entry.refresh.is_some()).count();
@@ -340,7 +343,7 @@ impl Indexes {
     }
 
     /// The expected remaining time of a refresh.
-    pub(super) fn expected(&self, progress: &Progress) -> Duration {
+    pub(crate) fn expected(&self, progress: &Progress) -> Duration {
         let speed = self.speed.load(Ordering::Relaxed).max(1);
         let sharing = (LARGE_REFRESHES - self.large.available_permits()).max(1) as u64;
         let millis = progress.left().saturating_mul(1000).saturating_mul(sharing) / speed;
@@ -348,7 +351,7 @@ impl Indexes {
     }
 
     /// Counts the refusal of a search.
-    pub(super) fn count(&self, error: &StoreError) {
+    pub(crate) fn count(&self, error: &StoreError) {
         let counter = match error {
             StoreError::IndexBuilding { .. } => &self.answered_building,
             StoreError::IndexTooLarge { .. } => &self.refused_too_large,
@@ -359,7 +362,7 @@ impl Indexes {
     }
 
     /// How far the vectors of all projects are, as they were counted last.
-    pub(super) fn dense_count(&self) -> DenseCount {
+    pub(crate) fn dense_count(&self) -> DenseCount {
         let projects = self.locked();
         let counts = projects.entries.values().map(|entry| entry.project.dense_count());
         counts.fold(DenseCount::default(), DenseCount::plus)
