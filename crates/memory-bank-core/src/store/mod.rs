@@ -9,6 +9,7 @@ mod documents;
 mod draft_changes;
 mod events;
 mod graph;
+mod new_documents;
 mod recent_contents;
 mod search;
 mod series;
@@ -29,6 +30,7 @@ pub use graph::{
     GraphStore, GraphSummary, ObservationDraft, ObservationOf, Observed, Pointed, PointerDraft,
     RelationDraft, Subgraph, Unlinked,
 };
+pub use new_documents::{check_document_count, name_clash};
 pub use recent_contents::RecentContents;
 pub use search::{
     DocumentSearch, DocumentsFound, EntityFound, GraphFound, GraphSearch, ObservationFound, RelationFound,
