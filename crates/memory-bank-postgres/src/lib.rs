@@ -50,7 +50,7 @@ pub use connect_error::ConnectError;
 pub use connection_string::ConnectionString;
 pub use database::{Database, DatabaseOptions, Deps};
 pub use diagnosis::{Diagnosis, Kept};
-pub use index_cache::{IndexUse, SearchOptions};
+pub use index_cache::SearchOptions;
 pub use isolation::{IsolationError, TENANT_TABLES};
 pub use migrate::{MIGRATIONS, MigrateError, Migration};
 pub use pool::PoolUse;

@@ -10,8 +10,8 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 /// How many searches may wait for a thread, in total and per project.
-const WAITING: usize = 256;
-const WAITING_OF_PROJECT: usize = 64;
+const MAX_WAITING: usize = 256;
+const MAX_WAITING_OF_PROJECT: usize = 64;
 
 /// Queues the work of a project, so that one project's searches do not delay all others.
 #[derive(Debug)]
@@ -67,8 +67,8 @@ impl Workers {
         lane: &Lane,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StoreError> {
-        let _of_all = Waiting::enter(&self.waiting, WAITING)?;
-        let _of_project = Waiting::enter(&lane.waiting, WAITING_OF_PROJECT)?;
+        let _of_all = Waiting::enter(&self.waiting, MAX_WAITING)?;
+        let _of_project = Waiting::enter(&lane.waiting, MAX_WAITING_OF_PROJECT)?;
         let own = Arc::clone(&lane.turns).acquire_owned().await.map_err(ended)?;
         let turn = Arc::clone(&self.searchers).acquire_owned().await.map_err(ended)?;
         spawn_blocking(move || {
@@ -123,7 +123,7 @@ mod tests {
             }
         };
         let mut blocked: Vec<_> =
-            (0..WAITING_OF_PROJECT).map(|_| Box::pin(workers.search(&busy, block()))).collect();
+            (0..MAX_WAITING_OF_PROJECT).map(|_| Box::pin(workers.search(&busy, block()))).collect();
         for one in &mut blocked {
             assert!(futures::poll!(one).is_pending());
         }

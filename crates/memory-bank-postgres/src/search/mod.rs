@@ -18,7 +18,7 @@ use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::document::is_leftover;
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::limits;
-use memory_bank_core::search::search_graph;
+use memory_bank_core::search::{IndexUse, search_graph};
 use memory_bank_core::store::{DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep_until, timeout_at};
@@ -28,7 +28,7 @@ use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 use crate::database::Database;
 use crate::index_cache::contents::{Contents, Inventory, Named};
-use crate::index_cache::{IndexUse, Indexes, Joined, Progress, SearchOptions, Turn};
+use crate::index_cache::{Indexes, Joined, Progress, SearchOptions, Turn};
 use crate::tenant::{Query, Value};
 use refresh::Refresher;
 

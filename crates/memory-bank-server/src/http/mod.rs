@@ -44,7 +44,7 @@ mod text_index;
 pub use auth::{CacheAnswer, CacheTime, CachedKey, KeyCache};
 pub use config::HttpConfig;
 pub use keys::DEFAULT_RATE_LIMIT;
-pub use metrics::{IndexState, PoolState, StorageState, VectorState};
+pub use metrics::{PoolState, StorageState, VectorState};
 pub use pinned_workspace::PinnedWorkspace;
 pub use redis::{Redis, RedisError, RedisFacts, RedisFault};
 pub use server::{Parts, Server};

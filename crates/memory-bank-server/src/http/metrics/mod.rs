@@ -23,7 +23,7 @@ use crate::http::origin::Refused;
 use crate::http::redis::RedisState;
 use crate::outcome::Outcome;
 use gauges::Gauges;
-pub use gauges::{IndexState, PoolState, StorageState, VectorState};
+pub use gauges::{PoolState, StorageState, VectorState};
 pub(crate) use names::{method_name, route_name};
 pub(crate) use scrape::serve;
 
