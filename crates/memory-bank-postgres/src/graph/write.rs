@@ -220,7 +220,7 @@ impl From<StoreError> for Refusal {
 
 /// The rows that a change returns. If two callers add the same fact or relation, both get the stored one.
 pub(super) trait Stored: Sized {
-    /// Reads what is stored, by project and id.
+    /// The statement that reads the stored rows, by project and id.
     const STORED: Option<&'static str> = None;
     /// Whether they are read before the change, in the same transaction.
     const BEFORE: bool = false;
