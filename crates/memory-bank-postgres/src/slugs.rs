@@ -1,12 +1,15 @@
 //! The slugs of projects, which never change. This module must not know how a slug is read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use memory_bank_core::caller::ProjectId;
 use quick_cache::sync::Cache;
 
 /// The most slugs. A slug that was not used lately is evicted for another one.
 const CAPACITY: usize = 100_000;
+/// How long a look-up waits for another one of the same project.
+const JOIN_WAIT: Duration = Duration::from_secs(1);
 
 /// The slugs of projects that were used lately.
 pub(crate) struct Slugs(Cache<ProjectId, Arc<str>>);
@@ -30,14 +33,24 @@ impl Slugs {
         self.0.get(&project)
     }
 
-    /// The slug; if it is unknown, one caller loads it and the others wait. An error is the loading caller's own: the
-    /// next one loads again.
+    /// The slug; if it is unknown, one caller loads it and the others wait a moment for that. An error is the loading
+    /// caller's own: the next one loads again. Callers who waited in vain load it themselves, so that look-ups of a database
+    /// that does not answer do not wait one after the other.
     pub(crate) async fn get_or_load<E>(
         &self,
         project: ProjectId,
         load: impl Future<Output = Result<Arc<str>, E>>,
     ) -> Result<Arc<str>, E> {
-        self.0.get_or_insert_async(&project, load).await
+        match tokio::time::timeout(JOIN_WAIT, self.0.get_value_or_guard_async(&project)).await {
+            Ok(Ok(slug)) => Ok(slug),
+            Ok(Err(guard)) => {
+                let slug = load.await?;
+                // Another caller may have added it meanwhile.
+                let _added = guard.insert(Arc::clone(&slug));
+                Ok(slug)
+            }
+            Err(_) => load.await,
+        }
     }
 }
 
@@ -102,5 +115,16 @@ mod tests {
         assert!(futures::poll!(&mut cancelled).is_pending());
         drop(cancelled);
         assert_eq!(admitted.await.as_deref(), Ok("atlas"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_up_does_not_wait_long_for_another_one() {
+        let slugs = Slugs::default();
+        let project = project();
+        let mut stuck = Box::pin(slugs.get_or_load(project, std::future::pending::<Result<_, &str>>()));
+        assert!(futures::poll!(&mut stuck).is_pending());
+        let own = slugs.get_or_load(project, async { Ok::<_, &str>("atlas".into()) });
+        let found = tokio::time::timeout(Duration::from_secs(60), own).await;
+        assert_eq!(found.unwrap().as_deref(), Ok("atlas"));
     }
 }
