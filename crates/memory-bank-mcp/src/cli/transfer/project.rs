@@ -93,7 +93,7 @@ pub(super) async fn notify_servers(project: &OpenedProject) {
     };
     if !published {
         tracing::warn!(
-            "Redis (`REDIS_URL`) does not answer; subscribers of running servers are not notified to read the project again"
+            "Redis (`REDIS_URL`) does not answer; subscribers of running servers are not told to read the project again"
         );
     }
 }
