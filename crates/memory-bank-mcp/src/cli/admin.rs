@@ -249,7 +249,7 @@ async fn bootstrap(database: &Database, user: &str, project: &str, output: Outpu
     let project =
         NewProject { id: ProjectId(SystemEntropy.id()), slug: project.to_owned(), name: project.to_owned() };
     let (plain, key) =
-        keys::new_key(&keys::KeyOptions { label: Some("bootstrap".to_owned()), ..Default::default() });
+        keys::new_key(&keys::NewKeyOptions { label: Some("bootstrap".to_owned()), ..Default::default() });
     let made = database.bootstrap(&user, &project, &key).await?;
     let shown = json!({
         "user": {"id": made.user.id.0, "name": made.user.name},

@@ -27,7 +27,7 @@ pub(crate) enum KeysCommand {
         #[arg(long)]
         project: String,
         #[command(flatten)]
-        options: KeyOptions,
+        options: NewKeyOptions,
     },
     /// List the keys of a project.
     List {
@@ -55,7 +55,7 @@ pub(crate) enum KeysCommand {
 
 /// Properties of a new key.
 #[derive(Debug, Clone, Default, Args)]
-pub(crate) struct KeyOptions {
+pub(crate) struct NewKeyOptions {
     /// A name for it.
     #[arg(long)]
     pub(crate) label: Option<String>,
@@ -129,7 +129,7 @@ pub(crate) async fn run(
                 Environment::Live => KeyEnvironment::Live,
                 Environment::Test => KeyEnvironment::Test,
             };
-            let options = KeyOptions { env, expires_days: *expires_days, ..KeyOptions::default() };
+            let options = NewKeyOptions { env, expires_days: *expires_days, ..NewKeyOptions::default() };
             let (plain, mut key) = new_key(&options);
             key.expires_at = key.expires_at.or_else(|| old.renewed_until(key.created_at));
             let (record, revoked) = database.rotate_key(KeyId(*id), &key).await?;
@@ -140,7 +140,7 @@ pub(crate) async fn run(
 }
 
 /// Creates a key; its stored form does not contain the key.
-pub(crate) fn new_key(options: &KeyOptions) -> (PlainKey, NewKey) {
+pub(crate) fn new_key(options: &NewKeyOptions) -> (PlainKey, NewKey) {
     let environment = match options.env {
         KeyEnvironment::Live => Environment::Live,
         KeyEnvironment::Test => Environment::Test,
