@@ -8,9 +8,9 @@ use async_trait::async_trait;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{Document, DocumentEntry, DocumentPath, Etag, is_leftover, keep_bytes};
 use memory_bank_core::error::{EditError, StoreError};
-use memory_bank_core::limits;
 use memory_bank_core::store::{
     ChangeKind, DocumentChange, DocumentStore, DraftChanges, DraftWrite, Drafts, Editor, ReadOutcome, Series,
+    check_document_count, name_clash,
 };
 
 use memory_bank_core::unicode::nfc;
@@ -343,13 +343,6 @@ fn check_new(dir: &BankDir, plan: &Plan) -> Result<(), EditError> {
     for path in &plan.creates {
         dir.check_folders(path.as_str(), false)
             .map_err(|error| EditError::Refused(format!("`{path}` cannot be made: {}", reason(&error))))?;
-        let clash = |other: &str| {
-            EditError::Refused(format!(
-                "`{path}` differs from `{}` only by letter case, which not every system tells apart; use that name, or \
-                 rename it first",
-                other.escape_debug()
-            ))
-        };
         let mut folder = String::new();
         for part in path.as_str().split('/') {
             let below =
@@ -358,12 +351,12 @@ fn check_new(dir: &BankDir, plan: &Plan) -> Result<(), EditError> {
             let other =
                 names.iter().map(|name| below(name)).find(|name| path.clashes_with(name) && !goes(name));
             if let Some(other) = other {
-                return Err(clash(&other));
+                return Err(name_clash(path, &other));
             }
             folder = below(part);
         }
         if let Some(other) = plan.creates.iter().find(|other| path.clashes_with(other.as_str())) {
-            return Err(clash(other.as_str()));
+            return Err(name_clash(path, other.as_str()));
         }
     }
     Ok(())
@@ -422,11 +415,5 @@ fn last_of(dir: &BankDir, series: Series) -> Result<(Series, u32, Option<Loaded>
 fn check_room(dir: &BankDir, creates: usize) -> Result<(), EditError> {
     let walked = dir.walk().map_err(StoreError::io("cannot list the memory bank"))?;
     let present = walked.iter().filter(|entry| is_document(entry)).count();
-    if present + creates > limits::DOCUMENTS {
-        return Err(EditError::Refused(format!(
-            "the memory bank has {present} documents, at most {} are allowed; delete some first",
-            limits::DOCUMENTS
-        )));
-    }
-    Ok(())
+    check_document_count(present, creates)
 }

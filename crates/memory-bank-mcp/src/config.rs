@@ -1,11 +1,12 @@
 //! Settings from the environment. An invalid value is an error with the variable, its value (never a password) and
 //! the allowed values. The table of variables is in `variables`.
 
+mod error;
 mod login;
+mod read;
 mod variables;
 
 use std::fmt;
-use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,19 +18,19 @@ use memory_bank_server::http::HttpConfig;
 use memory_bank_server::mcp::{ToolOptions, Toolset};
 use tracing_subscriber::filter::EnvFilter;
 
+pub(crate) use error::ConfigError;
+pub(crate) use read::{Read, environment};
+use read::{list, number, secret, set, shape, text_file, truth, value, wrong};
 use variables::{
     ADDRESS_CONNECTIONS, ADDRESS_LIMIT, ALL_REPLY_BYTES, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION,
     CONNECTIONS, DATABASE_URL, DRAIN_DELAY, EMBEDDINGS, EMBEDDINGS_KEY, EMBEDDINGS_MODEL, HOST, INDEX_MEMORY,
-    INDEX_MEMORY_PER_PROJECT, JSON_RESPONSE, KEEP_ALIVE, KEY_REPLY_BYTES, KEYED_ADDRESS_LIMIT, LOG,
-    LOGIN_DATABASE, LOGIN_PASSWORD, LOGIN_USER, METRICS, OTLP_ENDPOINT, PORT, PROJECT_EVENTS, PROVIDER,
-    PROXY_HOPS, PUBLIC_URL, QUOTA, READ_ONLY, REDIS_PREFIX, REDIS_URL, REPLY_BYTES, RETENTION,
-    ROOT_CERTIFICATE, SERVER_DATABASE_URL, SESSION_EVENTS, SESSIONS, SESSIONS_OF_KEY, STATE_DIR, STREAMS,
-    SUPABASE_URL, TOOLS, TRANSPORT,
+    INDEX_MEMORY_PER_PROJECT, JSON_RESPONSE, KEEP_ALIVE, KEY_REPLY_BYTES, KEYED_ADDRESS_LIMIT, LOG, METRICS,
+    OTLP_ENDPOINT, PORT, PROJECT_EVENTS, PROVIDER, PROXY_HOPS, PUBLIC_URL, QUOTA, READ_ONLY, REDIS_PREFIX,
+    REDIS_URL, REPLY_BYTES, RETENTION, ROOT_CERTIFICATE, SERVER_DATABASE_URL, SESSION_EVENTS, SESSIONS,
+    SESSIONS_OF_KEY, STATE_DIR, STREAMS, SUPABASE_URL, TOOLS, TRANSPORT,
 };
 pub(crate) use variables::{VARIABLES, Variable};
 
-/// The largest file with a secret, in bytes.
-const SECRET_BYTES: u64 = 64 * 1024;
 const MIB: u64 = 1024 * 1024;
 /// The default of Redis beside a database.
 const REDIS_BESIDE_DATABASE: &str = "redis://redis:6379";
@@ -103,68 +104,7 @@ impl fmt::Debug for RedisSettings {
     }
 }
 
-/// An invalid variable.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ConfigError {
-    /// The value is wrong.
-    #[error("`{name}` is `{got}`; it takes {takes}")]
-    Wrong {
-        /// The variable.
-        name: &'static str,
-        /// Its value.
-        got: String,
-        /// The allowed values.
-        takes: &'static str,
-    },
-    /// An invalid secret; only a well-known beginning of it is shown.
-    #[error("`{name}` cannot be used (it is {got}; no more of it is shown); it takes {takes}")]
-    WrongSecret {
-        /// The variable.
-        name: String,
-        /// Its form.
-        got: &'static str,
-        /// The allowed values.
-        takes: &'static str,
-    },
-    /// A variable is missing.
-    #[error("`{name}` is not set; it takes {takes}, since {reason}")]
-    Missing {
-        /// The variable.
-        name: &'static str,
-        /// The allowed values.
-        takes: &'static str,
-        /// Why it is needed.
-        reason: &'static str,
-    },
-    /// A value is given twice.
-    #[error("both `{name}` and `{name}_FILE` are set; set one of them")]
-    Twice {
-        /// The variable.
-        name: &'static str,
-    },
-    /// A file that a variable names cannot be read.
-    #[error("`{name}` is `{path}`, which cannot be read: {reason}; it takes {takes}")]
-    File {
-        /// The variable.
-        name: String,
-        /// Its value.
-        path: String,
-        /// The reason.
-        reason: String,
-        /// The allowed values.
-        takes: &'static str,
-    },
-}
-
-/// Reads variables; a parameter, so that tests do not change the environment.
-pub(crate) type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// A variable of this process. Invalid text is converted lossily, and then refused.
-pub(crate) fn environment(name: &str) -> Option<String> {
-    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-}
-
-/// Whether the environment asks for HTTP.
+/// Whether the environment selects HTTP.
 ///
 /// # Errors
 /// `MCP_TRANSPORT` holds another word.
@@ -410,70 +350,6 @@ fn redis(read: Read<'_>, has_database: bool) -> Result<Option<RedisSettings>, Co
     Ok(Some(RedisSettings { url, prefix }))
 }
 
-/// A secret, from its variable or from the file in `…_FILE`, with the name of the variable that was used.
-fn secret(variable: &Variable, read: Read<'_>) -> Result<Option<(String, String)>, ConfigError> {
-    let direct = set(variable, read);
-    let file = variable.file_variable().and_then(|name| {
-        let path = read(&name)?.trim().to_owned();
-        (!path.is_empty()).then_some((name, path))
-    });
-    match (direct, file) {
-        (Some(_), Some(_)) => Err(ConfigError::Twice { name: variable.name }),
-        (direct, None) => Ok(direct.map(|value| (variable.name.to_owned(), value))),
-        (None, Some((name, path))) => {
-            let takes = "the path of a file with the value in it";
-            let text = text_file(&name, Path::new(&path), takes, SECRET_BYTES)?;
-            let text = text.trim().to_owned();
-            if text.is_empty() {
-                let reason = "it is empty".to_owned();
-                return Err(ConfigError::File { name, path, reason, takes });
-            }
-            Ok(Some((name, text)))
-        }
-    }
-}
-
-fn text_file(name: &str, path: &Path, takes: &'static str, most: u64) -> Result<String, ConfigError> {
-    let failed = |reason: String| {
-        let path = path.display().to_string();
-        ConfigError::File { name: name.to_owned(), path, reason, takes }
-    };
-    let mut text = String::new();
-    // Opening a pipe would wait forever.
-    match std::fs::metadata(path) {
-        Err(error) => return Err(failed(error.to_string())),
-        Ok(metadata) if !metadata.is_file() => return Err(failed("it is no file".to_owned())),
-        Ok(_) => {}
-    }
-    let opened = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
-    let length = opened
-        .take(most.saturating_add(1))
-        .read_to_string(&mut text)
-        .map_err(|error| failed(error.to_string()))?;
-    if u64::try_from(length).is_ok_and(|length| length > most) {
-        return Err(failed(format!("it has more than {most} bytes")));
-    }
-    Ok(text)
-}
-
-/// The form of an invalid URL, without anything that may be secret.
-fn shape(url: &str) -> &'static str {
-    const KNOWN: [(&str, &str); 9] = [
-        ("postgres", "`postgres://…`"),
-        ("postgresql", "`postgresql://…`"),
-        ("redis", "`redis://…`"),
-        ("rediss", "`rediss://…`"),
-        ("http", "`http://…`"),
-        ("https", "`https://…`"),
-        ("mysql", "`mysql://…`"),
-        ("tcp", "`tcp://…`"),
-        ("unix", "`unix://…`"),
-    ];
-    let Some((scheme, _)) = url.split_once("://") else { return "a text without `://`" };
-    let known = KNOWN.iter().find(|(word, _)| *word == scheme);
-    known.map_or("a URL of another kind", |(_, shown)| shown)
-}
-
 fn hosts(read: Read<'_>) -> Result<Vec<String>, ConfigError> {
     let hosts = list(&ALLOWED_HOSTS, read);
     if hosts.iter().all(|host| host == "*" || is_host(host)) {
@@ -513,45 +389,6 @@ fn public_url(read: Read<'_>) -> Result<Option<String>, ConfigError> {
     let url = url.trim_end_matches('/').to_ascii_lowercase();
     let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     if host.is_some_and(is_host) { Ok(Some(url)) } else { Err(wrong(&PUBLIC_URL, read)) }
-}
-
-/// A variable that is set and not blank.
-fn set(variable: &Variable, read: Read<'_>) -> Option<String> {
-    read(variable.name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-}
-
-fn value(variable: &Variable, read: Read<'_>) -> String {
-    set(variable, read).unwrap_or_else(|| variable.default.value().to_owned())
-}
-
-fn wrong(variable: &Variable, read: Read<'_>) -> ConfigError {
-    ConfigError::Wrong { name: variable.name, got: value(variable, read), takes: variable.takes }
-}
-
-fn truth(variable: &Variable, read: Read<'_>) -> Result<bool, ConfigError> {
-    match value(variable, read).to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err(wrong(variable, read)),
-    }
-}
-
-fn number<T>(variable: &Variable, read: Read<'_>, least: T, most: T) -> Result<T, ConfigError>
-where
-    T: std::str::FromStr + PartialOrd + Copy,
-{
-    match value(variable, read).parse::<T>() {
-        Ok(number) if number >= least && number <= most => Ok(number),
-        _ => Err(wrong(variable, read)),
-    }
-}
-
-fn list(variable: &Variable, read: Read<'_>) -> Vec<String> {
-    value(variable, read)
-        .split(',')
-        .map(|item| item.trim().to_owned())
-        .filter(|item| !item.is_empty())
-        .collect()
 }
 
 #[cfg(test)]

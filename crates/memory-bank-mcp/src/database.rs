@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use crate::config::{DatabaseSettings, Provider};
 
 /// How long to retry an unreachable database.
-const PATIENCE: Duration = Duration::from_secs(30);
+const RETRY_FOR: Duration = Duration::from_secs(30);
 /// The pause between attempts.
-const PAUSE: Duration = Duration::from_secs(2);
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A database that is not connected yet. Supabase is reached over the internet: its certificate is verified.
 pub(crate) fn open(settings: &DatabaseSettings, sink: Arc<dyn ChangeSink>) -> anyhow::Result<Database> {
@@ -44,11 +44,11 @@ pub(crate) async fn reach(
     let database = open(settings, sink)?;
     let began = Instant::now();
     for attempt in 1u32.. {
-        match answers(&database).await {
+        match check_connection(&database).await {
             Ok(()) => return Ok(database),
-            Err(ConnectError::Unreachable(why)) if why.may_pass() && began.elapsed() < PATIENCE => {
+            Err(ConnectError::Unreachable(why)) if why.may_pass() && began.elapsed() < RETRY_FOR => {
                 tracing::warn!(attempt, error = %why, "waiting for the database");
-                tokio::time::sleep(PAUSE.min(PATIENCE.saturating_sub(began.elapsed()))).await;
+                tokio::time::sleep(RETRY_INTERVAL.min(RETRY_FOR.saturating_sub(began.elapsed()))).await;
             }
             Err(ConnectError::Unreachable(why)) => {
                 let advice = advice(why.cause);
@@ -66,10 +66,10 @@ pub(crate) async fn reach(
     bail!("the database could not be reached")
 }
 
-/// Check for a pooler first: its sessions must not keep our settings for other users.
-async fn answers(database: &Database) -> Result<(), ConnectError> {
+/// Checks for a pooler before the first session gets settings: a pooler's session must not keep them for other users.
+async fn check_connection(database: &Database) -> Result<(), ConnectError> {
     if let Pooling::Unknown(why) = database.pooling().await? {
-        tracing::warn!(why, "whether a pooler keeps sessions could not be found out");
+        tracing::warn!(why, "the check for a transaction pooler failed");
     }
     database.ping().await
 }
@@ -81,16 +81,14 @@ pub(crate) fn advice(cause: Cause) -> &'static str {
         Cause::Refused => {
             "nothing listens there: correct host and port, or start PostgreSQL (`docker compose ps` shows whether it runs)"
         }
-        Cause::Silent => {
-            "nothing answers there: correct host and port, and see what a firewall in between lets through"
-        }
+        Cause::Silent => "nothing answers there: correct host and port, and check the firewalls in between",
         Cause::Authentication => {
             "correct user and password; in a connection string, characters such as @, :, / and % are written %40, %3A, %2F and %25"
         }
         Cause::NotAdmitted => {
             "let this user in from this address, in pg_hba.conf or with GRANT CONNECT ON DATABASE"
         }
-        Cause::TlsNeeded => "the server takes encrypted connections alone: remove `sslmode=disable`",
+        Cause::TlsNeeded => "the server accepts encrypted connections only: remove `sslmode=disable`",
         Cause::TlsMissing => {
             "the server offers no encryption: in a network that you trust, add `?sslmode=disable`"
         }
@@ -101,7 +99,7 @@ pub(crate) fn advice(cause: Cause) -> &'static str {
             "make the database with `createdb`, or correct the name at the end of the connection string"
         }
         Cause::TooManyConnections => "lower `DB_MAX_CONNECTIONS`, or raise `max_connections` of the server",
-        Cause::Starting => "it starts or stops: wait, and look at its log",
+        Cause::Starting => "it is starting or stopping: wait, and check its log",
         Cause::UnknownTenant => {
             "the user is `postgres.` and the project's reference, and the host has the project's region"
         }
@@ -148,7 +146,7 @@ async fn missing(database: &Database) -> anyhow::Result<Vec<&'static str>> {
         }
         Err(error @ MigrateError::BeforeTwo) => Err(error.into()),
         Err(error) => Err(anyhow::Error::from(error)
-            .context("the schema cannot be looked at; `memory-bank-mcp doctor` says what to mend")),
+            .context("the schema cannot be read; `memory-bank-mcp doctor` reports what to fix")),
     }
 }
 
@@ -171,9 +169,9 @@ async fn bring_up_to_date(database: &Database) -> anyhow::Result<()> {
                 tracing::info!(applied = applied.join(", "), "the schema is up to date");
                 return Ok(());
             }
-            Err(error @ MigrateError::Denied { .. }) if began.elapsed() + PAUSE < PATIENCE => {
+            Err(error @ MigrateError::Denied { .. }) if began.elapsed() + RETRY_INTERVAL < RETRY_FOR => {
                 tracing::warn!(%error, "waiting for the schema");
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
             Err(error) => return Err(error.into()),
         }

@@ -18,8 +18,8 @@ use crate::config::{self, EmbeddingSettings};
 /// How long the end of the process waits for a batch of vectors.
 const LAST_BATCH: Duration = Duration::from_millis(500);
 
-/// The embedder that `EMBEDDINGS` asks for, if any. A folder is looked at now; weights are read and services asked at first use.
-/// A folder that cannot be used ends nothing: searches are by words, and their replies say so.
+/// The embedder of `EMBEDDINGS`, if it is set. A folder is checked now; weights are read and services connected at first use. A
+/// folder that cannot be used is no error: searches use words only, and their replies report it.
 ///
 /// # Errors
 /// A variable cannot be used.
@@ -34,7 +34,7 @@ pub(crate) fn embedder() -> anyhow::Result<Option<Arc<dyn Embedder>>> {
     }
 }
 
-/// Has the model read before the first search needs it.
+/// Loads the model before the first search needs it.
 pub(crate) fn warm_up(embedder: Arc<dyn Embedder>) {
     tokio::spawn(async move {
         match embedder.model().await {
@@ -44,7 +44,7 @@ pub(crate) fn warm_up(embedder: Arc<dyn Embedder>) {
     });
 }
 
-/// Why there is no embedder although one is asked for.
+/// Why a configured embedder cannot be used.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The folder cannot be used.
@@ -54,7 +54,7 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// What is wrong.
+    /// The error.
     pub(crate) fn into_error(self) -> anyhow::Error {
         match self {
             Self::Folder(error) | Self::Settings(error) => error,
@@ -62,7 +62,7 @@ impl Failure {
     }
 }
 
-/// The same, with what is wrong with a folder.
+/// Like [`embedder`], but returns an error of the folder.
 ///
 /// # Errors
 /// A variable or the folder cannot be used.
@@ -99,7 +99,7 @@ fn local(_dir: &Path) -> anyhow::Result<Arc<dyn Embedder>> {
     )
 }
 
-/// In the place of a model that cannot be used. Clients may be strangers: they learn nothing of the folder.
+/// Stands in for a model that cannot be used. Clients may be strangers, so its errors do not show the folder.
 #[derive(Debug)]
 struct Unusable;
 
@@ -141,7 +141,7 @@ pub(crate) enum VectorStore {
 }
 
 impl VectorStore {
-    /// What metrics show; none without a model.
+    /// The state for metrics; none without a model.
     pub(crate) fn state(&self) -> Option<VectorState> {
         let (usage, count): (VectorUse, DenseCount) = match self {
             Self::Folder(workspace) => (workspace.vector_use()?, workspace.vectors_in_memory()),
@@ -157,7 +157,7 @@ impl VectorStore {
         })
     }
 
-    /// Makes no more vectors: the process ends.
+    /// Stops making vectors, because the process ends.
     pub(crate) async fn stop(&self) {
         match self {
             Self::Folder(workspace) => workspace.stop_vectors(LAST_BATCH).await,

@@ -1,8 +1,10 @@
 //! `memory-bank-mcp`: an MCP server that gives AI coding assistants a lasting memory of their projects.
 
+mod assembly;
 mod cli;
 mod config;
 mod database;
+mod database_probe;
 mod embedder;
 mod lifecycle;
 mod logging;
@@ -18,7 +20,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let traces = traces(&cli);
-    let logged = logging::start(cli.debug, traces.as_ref().ok().and_then(Option::as_ref));
+    let logged = logging::start(cli.global.debug, traces.as_ref().ok().and_then(Option::as_ref));
     let logged = if serves(&cli) { logged } else { Ok(()) };
     match logged.map_err(Into::into).and(traces).and_then(|traces| lifecycle::run(&cli, traces)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@ use memory_bank_core::identity::{
 use tokio_postgres::Row;
 
 use crate::column::column;
-use crate::connect::Database;
+use crate::database::Database;
 use crate::keys::{NewRow, key, record_of, role};
 use crate::tenant::{CallError, Query, Value};
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::administration::admin_error;
 use crate::column::column;
-use crate::connect::Database;
+use crate::database::Database;
 use crate::tenant::{Query, Value};
 
 /// How many addresses are recorded per key; past this the key is known to be used everywhere.

@@ -212,9 +212,9 @@ impl PostgresBank {
         let put: [Value<'_>; 2] = [&project, &stored];
         let put_documents: [Value<'_>; 3] = [&project, &stored, &now];
         let clear: [Value<'_>; 1] = [&project];
-        let told = serde_json::json!({"safety": safety.as_ref().map(|backup| &backup.id)});
-        let note: [Value<'_>; 3] = [&"backup.restored", &stored, &told];
-        // First: this tells the policies and the audit log the kind of transaction, which needs the right to
+        let detail = serde_json::json!({"safety": safety.as_ref().map(|backup| &backup.id)});
+        let note: [Value<'_>; 3] = [&"backup.restored", &stored, &detail];
+        // First: this sets the kind of transaction for the policies and the audit log, which needs the right to
         // administer alone, and removes the graph to restore it.
         let mut writes = vec![Query::new(crate::audit::NOTE, &note)];
         if let (Some(create), Some(copy)) = (&create, &copy) {

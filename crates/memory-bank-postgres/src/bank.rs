@@ -3,7 +3,7 @@
 
 use memory_bank_core::store::Bank;
 
-use crate::connect::Database;
+use crate::database::Database;
 
 /// The bank of one project. Each store trait is implemented in its module: `documents`, `graph`, `search`, `backups`.
 #[derive(Debug, Clone)]

@@ -15,3 +15,8 @@ pub(crate) fn column<'a, T: FromSql<'a>>(row: &'a Row, at: usize) -> Result<T, S
 pub(crate) fn answer(rows: &[Vec<Row>], at: usize) -> &[Row] {
     rows.get(at).map_or(&[], Vec::as_slice)
 }
+
+/// A number of rows. None is negative.
+pub(crate) fn count(rows: i64) -> usize {
+    usize::try_from(rows).unwrap_or_default()
+}

@@ -1,5 +1,5 @@
-//! Reads connection strings as libpq does: a URL, or `key=value` pairs. It must not know how a connection is made, and its
-//! errors show no value, since any of them may be a part of a password.
+//! Reads connection strings as libpq does: a URL, or `key=value` pairs. Errors show no value, because each may be a part of
+//! a password. This module must not know how a connection is made.
 
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
@@ -7,28 +7,28 @@ use std::str::FromStr;
 
 use tokio_postgres::Config;
 
-use crate::connect::ConnectError;
+use crate::connect_error::ConnectError;
 use crate::error::describe;
 
 const SCHEMES: [&str; 2] = ["postgresql://", "postgres://"];
-const PORT: u16 = 5432;
+const DEFAULT_PORT: u16 = 5432;
 /// Hosts past this many are a mistake.
-const HOSTS: usize = 16;
+const MAX_HOSTS: usize = 16;
 const ENCODE: &str =
     "in a user's name or a password, write @ as %40, : as %3A, / as %2F and % as %25 (percent-encoding)";
 
-/// What a connection string says, one value a key. A key that is given twice has its last value.
+/// The parameters of a connection string. If a key is given twice, the last value counts.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ConnectionString {
     parameters: Vec<(String, String)>,
 }
 
-/// One place to connect to.
+/// One host to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     /// A host's name or address, or a socket's folder, which begins with `/`.
     pub(crate) host: String,
-    /// Where the host is, if that is not looked up.
+    /// The host's address, if it is given.
     pub(crate) address: Option<IpAddr>,
     pub(crate) port: u16,
 }
@@ -57,7 +57,7 @@ impl ConnectionString {
             Some(rest) => string.read_url(rest)?,
             None => string.read_pairs(text)?,
         }
-        // As libpq: what JDBC's users write.
+        // As in libpq: the spelling of JDBC.
         if string.take("ssl").is_some_and(|value| value == "true") {
             string.set("sslmode", "require".to_owned());
         }
@@ -104,12 +104,15 @@ impl ConnectionString {
             [&hosts, &addresses, &ports].map(|list| list.split(',').collect::<Vec<_>>());
         let count = hosts.len().max(addresses.len());
         let fits = |list: &[&str]| list.len() == count || list == [""];
-        if !fits(&hosts) || !fits(&addresses) || !(ports.len() == 1 || ports.len() == count) || count > HOSTS
+        if !fits(&hosts)
+            || !fits(&addresses)
+            || !(ports.len() == 1 || ports.len() == count)
+            || count > MAX_HOSTS
         {
             let (hosts, addresses, ports) = (hosts.len(), addresses.len(), ports.len());
             return Err(malformed(format!(
                 "it has {hosts} hosts, {addresses} values of `hostaddr` and {ports} ports; write one value of each a host, at \
-                 most {HOSTS}"
+                 most {MAX_HOSTS}"
             )));
         }
         (0..count)
@@ -240,13 +243,13 @@ impl ConnectionString {
     }
 }
 
-/// User and password of a URL without its scheme, and what comes behind them.
+/// User and password of a URL without its scheme, and the rest.
 fn split_login(text: &str) -> Option<(&str, &str)> {
     let end = text.find(['@', '/'])?;
     text.get(..end).zip(text.get(end..)?.strip_prefix('@'))
 }
 
-/// A value of a pair, and what comes behind it.
+/// The value of a pair, and the rest.
 fn pair_value(text: &str) -> Result<(String, &str), ConnectError> {
     let quoted = text.strip_prefix('\'');
     let body = quoted.unwrap_or(text);
@@ -272,7 +275,7 @@ fn pair_value(text: &str) -> Result<(String, &str), ConnectError> {
 
 fn port_of(text: &str) -> Result<u16, ConnectError> {
     match text {
-        "" => Ok(PORT),
+        "" => Ok(DEFAULT_PORT),
         _ => text
             .parse()
             .ok()

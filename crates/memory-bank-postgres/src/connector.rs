@@ -1,5 +1,5 @@
-//! Makes one connection: from host to host, with TLS and without, in the order in which libpq tries. It must not know what a
-//! connection is for.
+//! Makes one connection: tries host after host, with TLS and without, in libpq's order. This module must not know the use of
+//! a connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,25 +21,25 @@ use crate::unreachable::{Cause, Unreachable};
 
 type Connected = Result<(Client, JoinHandle<()>), Error>;
 
-/// Connects to one of several places.
+/// Connects to one of several hosts.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    places: Vec<Place>,
+    hosts: Vec<Host>,
     tls: Option<MakeRustlsConnect>,
-    /// How long one place may take, if there is another one to go to.
+    /// The time-out of one host, if another one follows.
     time_each: Duration,
-    /// For places in any order.
+    /// Shuffles the hosts, if configured.
     shuffle: Option<Arc<dyn Entropy>>,
 }
 
 #[derive(Clone)]
-struct Place {
+struct Host {
     config: Config,
     encryption: Encryption,
 }
 
 impl Connector {
-    /// One for these places, of which there is at least one. All of them together get the time.
+    /// A connector for these hosts; at least one. `time` is the time-out for all together.
     pub(crate) fn new(
         base: &Config,
         endpoints: &[Endpoint],
@@ -49,7 +49,7 @@ impl Connector {
         entropy: &Arc<dyn Entropy>,
     ) -> Self {
         let time_each = time / u32::try_from(endpoints.len().max(1)).unwrap_or(1);
-        let places = endpoints
+        let hosts = endpoints
             .iter()
             .map(|endpoint| {
                 let mut config = base.clone();
@@ -57,49 +57,49 @@ impl Connector {
                 if let Some(address) = endpoint.address {
                     config.hostaddr(address);
                 }
-                // As libpq: nobody is on the line of a socket.
+                // As in libpq: a Unix socket needs no TLS.
                 let plain = endpoint.is_socket() && !policy.forced;
-                Place { config, encryption: if plain { Encryption::Never } else { policy.encryption } }
+                Host { config, encryption: if plain { Encryption::Never } else { policy.encryption } }
             })
             .collect();
         let shuffle =
             (base.get_load_balance_hosts() == LoadBalanceHosts::Random).then(|| Arc::clone(entropy));
-        Self { places, tls, time_each, shuffle }
+        Self { hosts, tls, time_each, shuffle }
     }
 
     async fn connect_to_any(&self) -> Connected {
-        let mut places: Vec<&Place> = self.places.iter().collect();
+        let mut hosts: Vec<&Host> = self.hosts.iter().collect();
         if let Some(entropy) = &self.shuffle {
-            places.sort_by_cached_key(|_| entropy.id());
+            hosts.sort_by_cached_key(|_| entropy.id());
         }
-        // The driver says that there is no host.
-        let Some((last, others)) = places.split_last() else {
+        // The driver returns the error about a missing host.
+        let Some((last, others)) = hosts.split_last() else {
             return Config::new().connect(NoTls).await.map(spawned);
         };
-        for place in others {
-            match tokio::time::timeout(self.time_each, self.connect_to(place)).await {
+        for host in others {
+            match tokio::time::timeout(self.time_each, self.connect_to(host)).await {
                 Err(_) => {}
-                Ok(Err(error)) if goes_on(&error) => {}
+                Ok(Err(error)) if tries_next_host(&error) => {}
                 Ok(outcome) => return outcome,
             }
         }
         self.connect_to(last).await
     }
 
-    async fn connect_to(&self, place: &Place) -> Connected {
-        match place.encryption {
-            Encryption::Never => self.try_once(place, SslMode::Disable).await.0,
-            Encryption::Always => self.try_once(place, SslMode::Require).await.0,
-            Encryption::First => match self.try_once(place, SslMode::Prefer).await {
-                // A handshake that failed, or a server that let nobody in over TLS. Of two errors the first one says more.
+    async fn connect_to(&self, host: &Host) -> Connected {
+        match host.encryption {
+            Encryption::Never => self.try_once(host, SslMode::Disable).await.0,
+            Encryption::Required => self.try_once(host, SslMode::Require).await.0,
+            Encryption::Preferred => match self.try_once(host, SslMode::Prefer).await {
+                // The handshake failed, or the server refused over TLS. Of two errors, the first one is more helpful.
                 (Err(error), true) if is_handshake(&error) || is_refusal(&error) => {
-                    self.try_once(place, SslMode::Disable).await.0.map_err(|_| error)
+                    self.try_once(host, SslMode::Disable).await.0.map_err(|_| error)
                 }
                 (outcome, _) => outcome,
             },
-            Encryption::Second => match self.try_once(place, SslMode::Disable).await.0 {
+            Encryption::Fallback => match self.try_once(host, SslMode::Disable).await.0 {
                 Err(first) if is_refusal(&first) => {
-                    let (second, spoke_tls) = self.try_once(place, SslMode::Require).await;
+                    let (second, spoke_tls) = self.try_once(host, SslMode::Require).await;
                     second.map_err(|second| if spoke_tls { second } else { first })
                 }
                 outcome => outcome,
@@ -107,9 +107,9 @@ impl Connector {
         }
     }
 
-    /// One try, and whether the server agreed to TLS.
-    async fn try_once(&self, place: &Place, mode: SslMode) -> (Connected, bool) {
-        let mut config = place.config.clone();
+    /// One attempt, and whether the server agreed to TLS.
+    async fn try_once(&self, host: &Host, mode: SslMode) -> (Connected, bool) {
+        let mut config = host.config.clone();
         config.ssl_mode(mode);
         match &self.tls {
             Some(tls) if mode != SslMode::Disable => {
@@ -144,8 +144,8 @@ where
     (client, task)
 }
 
-/// Whether the next host is tried: not where this one was there and refused, unless it only starts or stops.
-fn goes_on(error: &Error) -> bool {
+/// Whether the next host is tried. Not if this one answered and refused, unless it is starting or stopping.
+fn tries_next_host(error: &Error) -> bool {
     match error.code() {
         Some(code) => *code == SqlState::CANNOT_CONNECT_NOW,
         None => {
@@ -154,7 +154,7 @@ fn goes_on(error: &Error) -> bool {
     }
 }
 
-/// Whether the server said no, and would say so again in a moment.
+/// Whether the server refused, and would refuse again.
 fn is_refusal(error: &Error) -> bool {
     error.code().is_some_and(|code| *code != SqlState::CANNOT_CONNECT_NOW)
 }
@@ -163,7 +163,7 @@ fn is_handshake(error: &Error) -> bool {
     error.to_string().starts_with("error performing TLS handshake")
 }
 
-/// TLS that notes whether the server agreed to it.
+/// TLS that records whether the server agreed to it.
 #[derive(Clone)]
 struct NotedTls {
     inner: MakeRustlsConnect,

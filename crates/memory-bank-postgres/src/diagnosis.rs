@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use memory_bank_core::error::StoreError;
 
 use crate::column::column;
-use crate::connect::Database;
+use crate::database::Database;
 use crate::error::describe;
 
 /// The facts that were read.

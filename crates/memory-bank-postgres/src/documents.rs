@@ -4,6 +4,8 @@ mod group;
 mod opened;
 mod plan;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::document::{DocumentEntry, DocumentPath, Etag, is_leftover};
@@ -14,12 +16,11 @@ use uuid::Uuid;
 
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
-pub(crate) use crate::documents::group::edit_together;
 use crate::documents::opened::{
     COUNT_ALL, Comparison, LOCK_LAST, OPEN, Opened, by_name, find, names_of, pattern,
 };
 use crate::documents::plan::{Plan, check_count, check_names, check_quota, notify, write};
-use crate::edit_groups::{Awaited, EditGroups, Entry};
+use crate::edit_groups::{Awaited, Entry, RunGroup};
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
 
 const LIST: &str = "SELECT path, octet_length(content)::bigint, updated_at FROM public.documents \
@@ -59,7 +60,7 @@ impl DocumentStore for PostgresBank {
         }
         let stored = by_name(&rows)?;
         for document in stored.values() {
-            self.database.served.keep(&(caller.project, document.etag.clone()), &document.content);
+            self.database.recent_contents.keep(&(caller.project, document.etag.clone()), &document.content);
         }
         Ok(paths
             .iter()
@@ -80,7 +81,9 @@ impl DocumentStore for PostgresBank {
             return Err(StoreError::Denied.into());
         }
         // Other edits of this caller may use the same documents. Held until this edit is done.
-        let _permit = match EditGroups::enter(&self.database, caller, paths, &names_of(paths))? {
+        let runner: Arc<dyn RunGroup> = Arc::new(self.database.clone());
+        let groups = &self.database.edit_groups;
+        let _permit = match groups.enter(&runner, caller, paths, &names_of(paths))? {
             Entry::Now(permit) => permit,
             Entry::Wait(waiting) => match waiting.turn(editor).await {
                 Awaited::Alone(permit) => permit,
@@ -110,7 +113,7 @@ impl DocumentStore for PostgresBank {
         _path: &DocumentPath,
         etag: &Etag,
     ) -> Result<Option<String>, StoreError> {
-        Ok(self.database.served.find(&(caller.project, etag.clone())))
+        Ok(self.database.recent_contents.find(&(caller.project, etag.clone())))
     }
 }
 
@@ -189,7 +192,9 @@ impl PostgresBank {
         let Opened { mut drafts, stored_names, present, similar, held } = opened;
         for (_, document, _) in drafts.changes() {
             if let Some(document) = document {
-                self.database.served.keep(&(caller.project, document.etag.clone()), &document.content);
+                self.database
+                    .recent_contents
+                    .keep(&(caller.project, document.etag.clone()), &document.content);
             }
         }
         editor(&mut drafts)?;

@@ -3,20 +3,21 @@
 //!
 //! A caller is a user in a project with one key, so no statement ever runs in another caller's context: edits of
 //! different keys take turns at the row's lock. An editor is a pure function; it runs in its own task, on the text
-//! that the previous edits left. This module must not know what an edit means; [`crate::documents`] writes it.
+//! that the previous edits left. This module must not know what an edit means, or how it is stored: a [`RunGroup`]
+//! writes it.
 
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::store::{DocumentChange, Drafts};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-
-use crate::connect::Database;
 
 /// The most edits in one transaction.
 const MAX_GROUP: usize = 64;
@@ -29,6 +30,13 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 /// How long a group waits for one of its editors. Editors are pure functions of a few milliseconds; only a request
 /// that is not polled any more takes longer.
 const EDITOR_WAIT: Duration = Duration::from_secs(2);
+
+/// Writes the edits of a group.
+#[async_trait]
+pub(crate) trait RunGroup: Send + Sync {
+    /// Runs the edits of one caller in one transaction. Returns those that could not run together, in order.
+    async fn run(&self, caller: &Caller, members: Vec<Member>) -> Vec<Member>;
+}
 
 /// Running and waiting edits, by caller.
 #[derive(Debug, Default)]
@@ -92,13 +100,14 @@ impl EditGroups {
     /// # Errors
     /// Too many edits wait.
     pub(crate) fn enter(
-        database: &Database,
+        self: &Arc<Self>,
+        runner: &Arc<dyn RunGroup>,
         caller: &Caller,
         paths: &[DocumentPath],
         names: &[String],
     ) -> Result<Entry, StoreError> {
         let names: BTreeSet<String> = names.iter().cloned().collect();
-        let mut lanes = database.edit_groups.lanes.lock();
+        let mut lanes = self.lanes.lock();
         let lane = lanes.entry(caller.clone()).or_default();
         let busy = lane.running.iter().map(|(_, names)| names);
         let is_free = busy
@@ -106,7 +115,8 @@ impl EditGroups {
             .all(|other| other.is_disjoint(&names));
         if is_free {
             let id = lane.start(names);
-            let permit = Permit { database: database.clone(), caller: caller.clone(), id };
+            let (groups, runner) = (Arc::clone(self), Arc::clone(runner));
+            let permit = Permit { groups, runner, caller: caller.clone(), id };
             return Ok(Entry::Now(Box::new(permit)));
         }
         if lane.waiting.len() >= MAX_WAITING {
@@ -208,17 +218,23 @@ impl Lane {
 }
 
 /// The right to edit some documents as a caller; dropping it admits the next waiting edits.
-#[derive(Debug)]
 pub(crate) struct Permit {
-    database: Database,
+    groups: Arc<EditGroups>,
+    runner: Arc<dyn RunGroup>,
     caller: Caller,
     id: u64,
+}
+
+impl std::fmt::Debug for Permit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Permit").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 impl Permit {
     /// Puts edits back at the front of the queue, in this order.
     pub(crate) fn put_back(&self, members: Vec<Member>) {
-        let mut lanes = self.database.edit_groups.lanes.lock();
+        let mut lanes = self.groups.lanes.lock();
         let Some(lane) = lanes.get_mut(&self.caller) else { return };
         for member in members.into_iter().rev() {
             lane.waiting.push_front(member);
@@ -229,7 +245,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let groups = {
-            let mut lanes = self.database.edit_groups.lanes.lock();
+            let mut lanes = self.groups.lanes.lock();
             let Some(lane) = lanes.get_mut(&self.caller) else { return };
             lane.running.retain(|(id, _)| *id != self.id);
             let groups = lane.next_groups();
@@ -239,7 +255,8 @@ impl Drop for Permit {
             groups
         };
         for (id, members) in groups {
-            let permit = Self { database: self.database.clone(), caller: self.caller.clone(), id };
+            let (groups, runner) = (Arc::clone(&self.groups), Arc::clone(&self.runner));
+            let permit = Self { groups, runner, caller: self.caller.clone(), id };
             permit.begin(members);
         }
     }
@@ -257,9 +274,8 @@ impl Permit {
         // A separate task: the others do not depend on one of their clients.
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
-                let (database, caller) = (self.database.clone(), self.caller.clone());
-                let again = crate::documents::edit_together(&database, &caller, members).await;
-                self.put_back(again);
+                let rest = self.runner.run(&self.caller, members).await;
+                self.put_back(rest);
             });
         }
     }

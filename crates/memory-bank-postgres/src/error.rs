@@ -21,15 +21,15 @@ pub(crate) fn store_error(error: &tokio_postgres::Error) -> StoreError {
     }
 }
 
-/// Whether a function of ours or a policy refused, for what the caller may do. Else the database refused the server: its
-/// login role is no member of `app_server`, or a right was taken away, of which the caller's key says nothing.
+/// Whether a function of schema `app` or a policy refused the caller. Otherwise the database refused the server: its login
+/// role is not a member of `app_server`, or lost a right.
 fn refuses_the_caller(error: &tokio_postgres::Error) -> bool {
     let routine = error.as_db_error().and_then(|db| db.routine());
     matches!(routine, Some("exec_stmt_raise" | "ExecWithCheckOptions"))
 }
 
-/// Whether the database went away under the statement, does not let in now, or has become a standby that takes no writes:
-/// whatever is asked may be asked again later.
+/// Whether the database closed the connection, admits nobody at the moment, or has become a read-only standby: the same
+/// request may succeed later.
 fn is_unreachable(error: &tokio_postgres::Error) -> bool {
     let broken = || std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
     match error.code() {

@@ -4,37 +4,36 @@
 use jiff::Timestamp;
 use memory_bank_core::error::StoreError;
 
-use crate::connect::Database;
+use crate::database::Database;
 use crate::tenant::{Query, Value};
 
-const MAKE: &str = "SELECT app.make_event_partition($1)";
-/// How long events are kept, before the time of the database's clock: the clocks of servers differ, and one that is ahead
-/// would take from all of them what they keep.
-const DROP: &str = "SELECT app.drop_event_partition(now() - make_interval(secs => $1))";
+const MAKE_PARTITION: &str = "SELECT app.make_event_partition($1)";
+/// The retention is subtracted from the database's clock: the clocks of servers differ, and one that is ahead would drop
+/// events that the others still keep.
+const DROP_PARTITION: &str = "SELECT app.drop_event_partition(now() - make_interval(secs => $1))";
 
 /// How many partitions are made, or dropped, at a time; a day has 24 of an hour.
-const MOST: usize = 64;
+const MAX_PER_ROUND: usize = 64;
 /// How many partitions cover the retention.
-const PARTS: i32 = 24;
+const PARTITIONS_OF_RETENTION: i32 = 24;
 
 impl Database {
     /// Makes the partitions that are needed next, and drops those whose events are all older than the time from `before` to
-    /// `now`. Each is a
-    /// transaction of its own that waits only a moment for a lock, so that nobody waits long behind it; what did not get
-    /// its lock is done the next time.
+    /// `now`. Each is a transaction of its own with a short time-out for its lock, so that it delays no other statement; a
+    /// partition whose lock is held is retried the next time.
     pub(crate) async fn tend_event_partitions(
         &self,
         now: Timestamp,
         before: Timestamp,
     ) -> Result<(), StoreError> {
         let hours = width(now, before);
-        self.repeat(MAKE, &hours).await?;
+        self.repeat(MAKE_PARTITION, &hours).await?;
         let kept = now.duration_since(before).as_secs_f64().max(0.0);
-        self.repeat(DROP, &kept).await
+        self.repeat(DROP_PARTITION, &kept).await
     }
 
     async fn repeat(&self, sql: &'static str, value: Value<'_>) -> Result<(), StoreError> {
-        for _ in 0..MOST {
+        for _ in 0..MAX_PER_ROUND {
             match self.call(Query::new(sql, &[value])).await.map_err(StoreError::from) {
                 Ok(rows) => {
                     let name: Option<String> = rows.first().and_then(|row| row.try_get(0).ok()).flatten();
@@ -55,7 +54,7 @@ impl Database {
 /// The width of a partition in hours, by the retention of events.
 fn width(now: Timestamp, before: Timestamp) -> i32 {
     let kept = i32::try_from(now.duration_since(before).as_hours()).unwrap_or(i32::MAX);
-    kept.max(1).saturating_add(PARTS - 1) / PARTS
+    kept.max(1).saturating_add(PARTITIONS_OF_RETENTION - 1) / PARTITIONS_OF_RETENTION
 }
 
 #[cfg(test)]

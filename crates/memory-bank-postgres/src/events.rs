@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::column::{answer, column};
-use crate::connect::Database;
+use crate::database::Database;
 use crate::tenant::{Query, proof_of};
 
 const APPEND: &str = "SELECT app.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";

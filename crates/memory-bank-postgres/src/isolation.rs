@@ -3,7 +3,7 @@
 use memory_bank_core::error::StoreError;
 
 use crate::column::column;
-use crate::connect::Database;
+use crate::database::Database;
 use crate::error::describe;
 use crate::tenant::Query;
 
@@ -28,8 +28,8 @@ const TABLES: &str = "SELECT t.name, c.oid IS NOT NULL AS there, coalesce(c.relr
     EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid) \
     FROM unnest($1::text[]) AS t (name) LEFT JOIN pg_catalog.pg_class c ON c.oid = to_regclass(t.name)";
 
-/// Every table that holds something of a tenant. The one list of them: the proof and the tests go by it, and a test
-/// compares it with the catalogue.
+/// Every table with data of tenants. The only list of them: the check and the tests are made from it, and a test compares it
+/// with the catalog.
 pub const TENANT_TABLES: [&str; 20] = [
     "public.users",
     "public.projects",

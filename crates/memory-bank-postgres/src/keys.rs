@@ -11,7 +11,7 @@ use memory_bank_core::limits;
 use tokio_postgres::Row;
 
 use crate::column::{answer, column};
-use crate::connect::Database;
+use crate::database::Database;
 use crate::tenant::{Failure, Query, Value};
 
 const AUTHENTICATE: &str = "SELECT key_id, user_id, user_name, project_id, project_slug, role, scopes, rate_limit, \
@@ -42,7 +42,7 @@ impl KeyDirectory for Database {
         let rows = self.call(Query::new(AUTHENTICATE, &[&hash])).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let project = ProjectId(column(row, 3)?);
-        self.slugs.keep(project, column(row, 4)?);
+        self.slugs.insert(project, column(row, 4)?);
         // Expiry is decided by the database's clock; the local clock may be slow.
         let expires_at: Option<Timestamp> = column(row, 8)?;
         let has_expired: Option<bool> = column(row, 10)?;

@@ -4,11 +4,11 @@
 use memory_bank_core::error::StoreError;
 use tokio_postgres::error::SqlState;
 
-use crate::connect::Database;
+use crate::database::Database;
 use crate::error::describe;
 
-/// The files in the order of their numbers: version and text. The one list of them; a test compares it with `migrations/`,
-/// with the copies for Supabase and with what Compose mounts.
+/// The files in the order of their numbers: version and text. The only list of them; a test compares it with `migrations/`,
+/// with the copies for Supabase and with the mounts of Compose.
 pub const MIGRATIONS: [(&str, &str); 3] = [
     ("001_schema", include_str!("../../../migrations/001_schema.sql")),
     ("002_policies", include_str!("../../../migrations/002_policies.sql")),

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-use crate::connect::{ConnectError, Database};
-use crate::connection_string::ConnectionString;
+use crate::connect_error::ConnectError;
+use crate::database::Database;
 use crate::error::describe;
 use crate::unreachable::Unreachable;
 
 /// Time-out of the comparison.
-const WAIT: Duration = Duration::from_secs(8);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// How often the sessions are compared.
 const ROUNDS: usize = 8;
 
 /// The longest pause between two comparisons.
-const PAUSE_MILLISECONDS: u64 = 8;
+const MAX_PAUSE_MS: u64 = 8;
 
 /// Distinguishes sessions of the database: process ids are reused, and two servers may have the same.
 const SESSION: &str =
@@ -41,29 +41,28 @@ impl Database {
     /// # Errors
     /// The database is unreachable, or this is a transaction pooler.
     pub async fn pooling(&self) -> Result<Pooling, ConnectError> {
-        let client = self.bare_connection().await?;
+        let client = self.pool.bare_connection().await?;
         let session = session(&client).await.map_err(|error| Unreachable::from(&error))?;
         let first = Side { client: &client, session: Some(session) };
-        tokio::time::timeout(WAIT, self.compare(first))
-            .await
-            .unwrap_or_else(|_| Ok(Pooling::Unknown(format!("no answer within {} s", WAIT.as_secs()))))
+        tokio::time::timeout(CHECK_TIMEOUT, self.compare(first)).await.unwrap_or_else(|_| {
+            Ok(Pooling::Unknown(format!("no answer within {} s", CHECK_TIMEOUT.as_secs())))
+        })
     }
 
     async fn compare(&self, mut first: Side<'_>) -> Result<Pooling, ConnectError> {
-        let client = match self.bare_connection().await {
+        let client = match self.pool.bare_connection().await {
             Ok(second) => second,
             Err(error) => return Ok(Pooling::Unknown(format!("a second connection was refused: {error}"))),
         };
         let mut second = Side { client: &client, session: None };
-        // Other clients of the pooler may take a session and return it in between, which looks like a session that is
-        // kept; random pauses make it unlikely every time.
-        let (mut holder, mut asked) = (&mut second, &mut first);
+        // Other clients of the pooler may take a session and return it in between, so that it seems to be kept; random pauses make it unlikely every time.
+        let (mut holder, mut other) = (&mut second, &mut first);
         for _ in 0..ROUNDS {
-            let outcome = round(holder, asked).await;
+            let outcome = round(holder, other).await;
             if !matches!(outcome, Ok(Pooling::Kept)) {
                 return outcome;
             }
-            std::mem::swap(&mut holder, &mut asked);
+            std::mem::swap(&mut holder, &mut other);
             tokio::time::sleep(self.pause()).await;
         }
         Ok(Pooling::Kept)
@@ -71,7 +70,7 @@ impl Database {
 
     /// A random pause, or none.
     fn pause(&self) -> Duration {
-        let chance = self.deps.entropy.id().as_u128() % u128::from(PAUSE_MILLISECONDS);
+        let chance = self.deps.entropy.id().as_u128() % u128::from(MAX_PAUSE_MS);
         Duration::from_millis(u64::try_from(chance).unwrap_or_default())
     }
 }
@@ -89,45 +88,45 @@ impl Side<'_> {
     }
 }
 
-/// One of them holds a session in an open transaction; then the other is asked for its own.
-async fn round(holder: &mut Side<'_>, asked: &mut Side<'_>) -> Result<Pooling, ConnectError> {
+/// One connection keeps a session in an open transaction; then the other one queries its own session.
+async fn round(holder: &mut Side<'_>, other: &mut Side<'_>) -> Result<Pooling, ConnectError> {
     if let Err(error) = holder.client.batch_execute("BEGIN READ ONLY").await {
         let message = describe(&error);
         return if message.contains("statement pooling") {
-            Err(shared("a transaction is refused"))
+            Err(ConnectError::transaction_pooler("a transaction is refused"))
         } else {
             Ok(Pooling::Unknown(message))
         };
     }
-    let outcome = compare_within(holder, asked).await;
+    let outcome = compare_within(holder, other).await;
     match holder.client.batch_execute("ROLLBACK").await {
         Ok(()) => outcome,
         Err(error) => outcome.map(|_| Pooling::Unknown(describe(&error))),
     }
 }
 
-async fn compare_within(holder: &mut Side<'_>, asked: &mut Side<'_>) -> Result<Pooling, ConnectError> {
-    let another = || Err(shared("a connection got another session of the database between two statements"));
+async fn compare_within(holder: &mut Side<'_>, other: &mut Side<'_>) -> Result<Pooling, ConnectError> {
+    let another = || {
+        Err(ConnectError::transaction_pooler(
+            "a connection got another session of the database between two statements",
+        ))
+    };
     let held = match session(holder.client).await {
         Ok(held) => held,
         Err(error) => return Ok(Pooling::Unknown(describe(&error))),
     };
-    // If the pooler has only one session, asking the other connection would wait for the transaction to end.
-    if asked.session.as_ref() == Some(&held) {
-        return Err(shared("two connections got the same session of the database"));
+    // If the pooler has only one session, a query on the other connection would wait for the transaction to end.
+    if other.session.as_ref() == Some(&held) {
+        return Err(ConnectError::transaction_pooler("two connections got the same session of the database"));
     }
     if !holder.keeps(&held) {
         return another();
     }
-    match session(asked.client).await {
-        Ok(now) if asked.keeps(&now) => Ok(Pooling::Kept),
+    match session(other.client).await {
+        Ok(now) if other.keeps(&now) => Ok(Pooling::Kept),
         Ok(_) => another(),
         Err(error) => Ok(Pooling::Unknown(describe(&error))),
     }
-}
-
-fn shared(evidence: &str) -> ConnectError {
-    ConnectError::TransactionPooler { evidence: evidence.to_owned() }
 }
 
 async fn session(client: &Client) -> Result<String, tokio_postgres::Error> {
@@ -138,29 +137,4 @@ async fn session(client: &Client) -> Result<String, tokio_postgres::Error> {
     });
     let text = |at: usize| row.and_then(|row| row.get(at)).unwrap_or_default().to_owned();
     Ok(format!("{} {}", text(0), text(1)))
-}
-
-/// Refuses a connection string that says itself that it leads to a transaction pooler; takes out what says so.
-pub(crate) fn refuse_by_name(string: &mut ConnectionString) -> Result<(), ConnectError> {
-    let named = string
-        .take("pgbouncer")
-        .is_some_and(|value| ["true", "1", "yes", "on"].contains(&value.to_ascii_lowercase().as_str()));
-    if named { Err(shared("the connection string says `pgbouncer=true`")) } else { Ok(()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_connection_string_that_names_a_transaction_pooler_is_refused_with_advice() {
-        let refuse_by_name = |text: &str| refuse_by_name(&mut ConnectionString::parse(text).unwrap());
-        for text in ["postgres://u:secret@h:6543/d?pgbouncer=true", "host=h password=secret pgbouncer=1"] {
-            let error = refuse_by_name(text).unwrap_err().to_string();
-            assert!(error.contains("session pooler") && !error.contains("secret"), "{error}");
-        }
-        assert!(refuse_by_name("postgres://u@h:6543/d?connect_timeout=3&pgbouncer=false").is_ok());
-        // The guide: the session pooler may have either port.
-        assert!(refuse_by_name("postgres://u@aws-0-eu-west-1.pooler.supabase.com:6543/postgres").is_ok());
-    }
 }

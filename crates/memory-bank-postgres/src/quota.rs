@@ -7,7 +7,7 @@ use memory_bank_core::error::StoreError;
 use tokio_postgres::Row;
 
 use crate::column::column;
-use crate::connect::Database;
+use crate::database::Database;
 use crate::tenant::{Query, Value};
 
 /// The stored bytes of a project, and its own quota, if it has one. Uncommitted changes of others are not included.

@@ -13,48 +13,50 @@ use memory_bank_core::error::StoreError;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::connect::{Answers, Database, WAIT};
 use crate::error::is_caller_error;
+use crate::pool::{ConnectionPool, Liveness, WAIT_TIMEOUT};
 
 /// The most shared connections.
-const SHARED: usize = 4;
+const MAX_CONNECTIONS: usize = 4;
 /// The most reads in flight on one of them. Further reads use the next one.
 const MAX_IN_FLIGHT: usize = 32;
 /// After how many reads, and after how long, a connection accepts no more reads and returns to the pool, so that
-/// other waiters get a turn. Both are far below the time that a request waits for a connection.
-const TURN: (usize, Duration) = (1024, Duration::from_millis(500));
+/// others that wait for a connection get one. Both are far below the time that a request waits.
+const MAX_READS: usize = 1024;
+const MAX_AGE: Duration = Duration::from_millis(500);
 
 /// The shared connections. They come from the pool, and return when nobody reads.
 #[derive(Debug)]
 pub(crate) struct SharedReadPool {
-    shared: Vec<Mutex<Weak<Reader>>>,
+    shared: Vec<Mutex<Weak<SharedConnection>>>,
     next: AtomicUsize,
 }
 
 impl SharedReadPool {
     /// A read pool beside a pool of this size: it leaves half of the connections to everything else.
     pub(crate) fn beside(connections: usize) -> Self {
-        let places = (connections / 2).clamp(1, SHARED);
+        let places = (connections / 2).clamp(1, MAX_CONNECTIONS);
         Self { shared: (0..places).map(|_| Mutex::default()).collect(), next: AtomicUsize::new(0) }
     }
 
     /// A slot on a shared connection.
-    pub(crate) async fn seat(&self, database: &Database) -> Result<ReadSlot, StoreError> {
+    pub(crate) async fn slot(&self, pool: &ConnectionPool) -> Result<ReadSlot, StoreError> {
         let place = self.next.fetch_add(1, Ordering::Relaxed) % self.shared.len().max(1);
         let found = async {
             let place = self.shared.get(place).ok_or_else(gone)?;
             // Held until there is a connection: reads that arrive meanwhile share it, and open none.
             let mut shared = place.lock().await;
-            if let Some(seat) = shared.upgrade().and_then(Reader::seat) {
-                return Ok(seat);
+            if let Some(slot) = shared.upgrade().and_then(SharedConnection::slot) {
+                return Ok(slot);
             }
-            let reader = Arc::new(Reader::of(database.connection().await?, Arc::clone(&database.answers)));
-            *shared = Arc::downgrade(&reader);
-            reader.seat().ok_or_else(gone)
+            let connection = SharedConnection::new(pool.connection().await?, Arc::clone(&pool.liveness));
+            let connection = Arc::new(connection);
+            *shared = Arc::downgrade(&connection);
+            connection.slot().ok_or_else(gone)
         };
-        match tokio::time::timeout(WAIT, found).await {
-            Ok(seat) => seat,
-            Err(_) => Err(database.no_connection_came_free().await),
+        match tokio::time::timeout(WAIT_TIMEOUT, found).await {
+            Ok(slot) => slot,
+            Err(_) => Err(pool.none_came_free().await),
         }
     }
 }
@@ -63,56 +65,55 @@ fn gone() -> StoreError {
     StoreError::Unreachable("the connection is gone".to_owned())
 }
 
-/// A borrowed connection and its readers.
-struct Reader {
+/// A borrowed connection and its reads.
+struct SharedConnection {
     connection: Option<Object>,
-    since: Instant,
-    together: AtomicUsize,
-    turn: AtomicUsize,
-    broken: AtomicBool,
-    answers: Arc<Answers>,
+    borrowed_at: Instant,
+    in_flight: AtomicUsize,
+    reads: AtomicUsize,
+    is_broken: AtomicBool,
+    liveness: Arc<Liveness>,
 }
 
-impl std::fmt::Debug for Reader {
+impl std::fmt::Debug for SharedConnection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader").field("together", &self.together).finish_non_exhaustive()
+        f.debug_struct("SharedConnection").field("in_flight", &self.in_flight).finish_non_exhaustive()
     }
 }
 
-impl Reader {
-    fn of(connection: Object, answers: Arc<Answers>) -> Self {
+impl SharedConnection {
+    fn new(connection: Object, liveness: Arc<Liveness>) -> Self {
         Self {
             connection: Some(connection),
-            since: Instant::now(),
-            together: AtomicUsize::new(0),
-            turn: AtomicUsize::new(0),
-            broken: AtomicBool::new(false),
-            answers,
+            borrowed_at: Instant::now(),
+            in_flight: AtomicUsize::new(0),
+            reads: AtomicUsize::new(0),
+            is_broken: AtomicBool::new(false),
+            liveness,
         }
     }
 
-    fn seat(self: Arc<Self>) -> Option<ReadSlot> {
+    fn slot(self: Arc<Self>) -> Option<ReadSlot> {
         let closed = self.connection.as_ref().is_none_or(|connection| connection.is_closed());
-        if closed || self.broken.load(Ordering::Relaxed) {
+        if closed || self.is_broken.load(Ordering::Relaxed) {
             return None;
         }
-        let (reads, time) = TURN;
-        let before = self.turn.fetch_add(1, Ordering::Relaxed);
+        let before = self.reads.fetch_add(1, Ordering::Relaxed);
         // The first read always gets a slot, however long the connection took.
-        if before >= reads || (before > 0 && self.since.elapsed() >= time) {
+        if before >= MAX_READS || (before > 0 && self.borrowed_at.elapsed() >= MAX_AGE) {
             return None;
         }
-        let together = self.together.fetch_add(1, Ordering::Relaxed);
-        let seat = ReadSlot { reader: self, asked: AtomicBool::new(false) };
-        (together < MAX_IN_FLIGHT).then_some(seat)
+        let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let slot = ReadSlot { shared: self, is_unanswered: AtomicBool::new(false) };
+        (in_flight < MAX_IN_FLIGHT).then_some(slot)
     }
 }
 
-impl Drop for Reader {
+impl Drop for SharedConnection {
     fn drop(&mut self) {
         // A cancelled read may have left a running statement, and the next user of the connection would wait for it.
-        let left = *self.together.get_mut() > 0;
-        if (left || *self.broken.get_mut())
+        let left = *self.in_flight.get_mut() > 0;
+        if (left || *self.is_broken.get_mut())
             && let Some(connection) = self.connection.take()
         {
             drop(Object::take(connection));
@@ -123,32 +124,33 @@ impl Drop for Reader {
 /// One read's part of a shared connection.
 #[derive(Debug)]
 pub(crate) struct ReadSlot {
-    reader: Arc<Reader>,
-    asked: AtomicBool,
+    shared: Arc<SharedConnection>,
+    /// Whether a statement was sent whose result is not recorded.
+    is_unanswered: AtomicBool,
 }
 
 impl ReadSlot {
     /// The connection, to send a statement.
-    pub(crate) fn ask(&self) -> Result<&Object, StoreError> {
-        self.asked.store(true, Ordering::Relaxed);
-        self.reader.connection.as_ref().ok_or_else(gone)
+    pub(crate) fn connection(&self) -> Result<&Object, StoreError> {
+        self.is_unanswered.store(true, Ordering::Relaxed);
+        self.shared.connection.as_ref().ok_or_else(gone)
     }
 
     /// Records a result. After an error that is not the caller's own, nobody else may read there: the connection may
     /// be closed, or have lost its statements or its transaction.
-    pub(crate) fn answered<T>(&self, answer: &Result<T, tokio_postgres::Error>) {
-        self.asked.store(false, Ordering::Relaxed);
-        if answer.as_ref().is_err_and(|error| !is_caller_error(error)) {
-            self.reader.broken.store(true, Ordering::Relaxed);
-            self.reader.answers.note_lost();
+    pub(crate) fn record<T>(&self, result: &Result<T, tokio_postgres::Error>) {
+        self.is_unanswered.store(false, Ordering::Relaxed);
+        if result.as_ref().is_err_and(|error| !is_caller_error(error)) {
+            self.shared.is_broken.store(true, Ordering::Relaxed);
+            self.shared.liveness.note_loss();
         } else {
-            self.reader.answers.note();
+            self.shared.liveness.note_answer();
         }
     }
 
     /// No further reads: the connection does not answer. It is closed when the last reader has left.
-    pub(crate) fn give_up(&self) {
-        self.reader.broken.store(true, Ordering::Relaxed);
+    pub(crate) fn close(&self) {
+        self.shared.is_broken.store(true, Ordering::Relaxed);
     }
 }
 
@@ -156,8 +158,8 @@ impl Drop for ReadSlot {
     fn drop(&mut self) {
         // A statement that was sent and not answered keeps its slot, so that cancelled reads cannot pile up
         // statements.
-        if !*self.asked.get_mut() {
-            self.reader.together.fetch_sub(1, Ordering::Relaxed);
+        if !*self.is_unanswered.get_mut() {
+            self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Whether the schema still exists while a server runs: a rollback may have removed it, and a migration restored it.
 
 use crate::column::column;
-use crate::connect::{ConnectError, Database};
+use crate::connect_error::ConnectError;
+use crate::database::Database;
 use crate::isolation::TENANT_TABLES;
 use crate::unreachable::Unreachable;
 

@@ -4,8 +4,9 @@
 use memory_bank_core::error::StoreError;
 use postgres_protocol::password::scram_sha_256;
 
-use crate::connect::{ConnectError, Database};
+use crate::connect_error::ConnectError;
 use crate::connection_string::ConnectionString;
+use crate::database::Database;
 use crate::error::describe;
 
 /// Concurrent migrations set the role one after the other. An arbitrary lock number.

@@ -15,7 +15,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::column::{answer, column};
-use crate::connect::Database;
+use crate::database::Database;
 use crate::tenant::{Query, Value, proof_of};
 
 const OPEN: &str =

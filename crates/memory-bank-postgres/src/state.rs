@@ -7,7 +7,7 @@ use memory_bank_core::store::{SessionState, StateChange, StateStore};
 use tokio_postgres::Row;
 
 use crate::column::{answer, column};
-use crate::connect::Database;
+use crate::database::Database;
 use crate::tenant::{Failure, Query, TRIES, Value};
 
 const LOAD: &str = "SELECT state::text FROM app.project_state WHERE project_id = $1 AND user_id = $2";

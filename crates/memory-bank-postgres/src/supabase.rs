@@ -1,5 +1,5 @@
-//! What is known of Supabase by its host names: which authority signs for them, and which port keeps sessions. It must
-//! not know how a connection is made.
+//! Supabase by its host names: the authority that signs their certificates, and the port of the session pooler. This module
+//! must not know how a connection is made.
 
 use crate::connection_string::Endpoint;
 
@@ -19,7 +19,7 @@ pub(crate) fn is_supabase(host: &str) -> bool {
     })
 }
 
-/// Leads connections to Supabase's transaction pooler to its session pooler; gives the hosts that this was needed for.
+/// Replaces the port of Supabase's transaction pooler by that of its session pooler; returns the hosts that were changed.
 pub(crate) fn take_session_pooler(endpoints: &mut [Endpoint]) -> Vec<String> {
     let mut moved = Vec::new();
     for endpoint in endpoints {

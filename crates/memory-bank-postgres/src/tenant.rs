@@ -16,15 +16,16 @@ use memory_bank_core::identity::KeyHash;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
-use crate::connect::{Answers, Database};
+use crate::database::Database;
 use crate::error::{describe, has_ended, is_conflict, spoils_the_connection, store_error};
+use crate::pool::{ConnectionPool, Liveness};
 
 /// Time-out of one round trip. The database's own time-outs end a statement sooner, so this one applies only if
 /// nothing answers at all.
-const ANSWER: Duration = Duration::from_secs(25);
+const ROUND_TRIP_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Time-out of one step of the transfer of a whole project.
-const MOVE: Duration = Duration::from_secs(330);
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(330);
 
 /// `set_config` with `true` is SET LOCAL with parameters: it ends with the transaction. An invalid context is refused
 /// here, also where the queries would match no row and so evaluate no policy.
@@ -135,7 +136,7 @@ impl Database {
         caller: &Caller,
         queries: &[Query<'_>],
     ) -> Result<Vec<Vec<Row>>, StoreError> {
-        let connection = ConnectionGuard::open(self).await?;
+        let connection = ConnectionGuard::open(&self.pool).await?;
         let (context, statements) = connection.prepare(queries).await?;
         let [user, project, key, proof] = context_of(caller);
         let purpose = purpose.name();
@@ -147,7 +148,7 @@ impl Database {
             run(client, &statements, queries),
             client.batch_execute("COMMIT"),
         );
-        let (begun, named, rows, committed) = connection.answered(all).await?;
+        let (begun, named, rows, committed) = connection.answer_of(all).await?;
         // Until here an early return drops the connection, and with it the rows.
         begun.map_err(|error| store_error(&error))?;
         named.map_err(|error| store_error(&error))?;
@@ -187,17 +188,17 @@ impl Database {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, CallError> {
-        let seat = self.read_pool.seat(self).await?;
-        let asked = async {
-            let statement = seat.ask()?.prepare_cached(sql).await;
-            seat.answered(&statement);
+        let slot = self.read_pool.slot(&self.pool).await?;
+        let read = async {
+            let statement = slot.connection()?.prepare_cached(sql).await;
+            slot.record(&statement);
             let statement = statement.map_err(CallError::Database)?;
-            let rows = seat.ask()?.query(&statement, values).await;
-            seat.answered(&rows);
+            let rows = slot.connection()?.query(&statement, values).await;
+            slot.record(&rows);
             rows.map_err(CallError::Database)
         };
-        tokio::time::timeout(ANSWER, asked).await.unwrap_or_else(|_| {
-            seat.give_up();
+        tokio::time::timeout(ROUND_TRIP_TIMEOUT, read).await.unwrap_or_else(|_| {
+            slot.close();
             Err(StoreError::Unreachable("the database does not answer".to_owned()).into())
         })
     }
@@ -225,14 +226,14 @@ impl Database {
         caller: &Caller,
         query: Query<'_>,
     ) -> Result<(Transaction, Vec<Row>), Failure> {
-        let connection = ConnectionGuard::open(self).await?;
+        let connection = ConnectionGuard::open(&self.pool).await?;
         let statement = connection.statement(query.sql).await?;
         let [user, project, key, proof] = context_of(caller);
         let context: [Value<'_>; 4] = [&user, &project, &key, &proof];
         let values: Vec<Value<'_>> = context.iter().chain(query.values).copied().collect();
         let client = connection.client()?;
         let all = join(client.batch_execute("BEGIN"), client.query(&statement, &values));
-        let (begun, rows) = connection.answered(all).await?;
+        let (begun, rows) = connection.answer_of(all).await?;
         // Without a transaction, the context and its locks would end with the statement.
         begun.map_err(|error| Failure::from(&error))?;
         let transaction = Transaction { connection };
@@ -264,7 +265,7 @@ impl Database {
         caller: &Caller,
         queries: &[Query<'_>],
     ) -> Result<(Transaction, Vec<Vec<Row>>), Failure> {
-        let connection = ConnectionGuard::open(self).await?;
+        let connection = ConnectionGuard::open(&self.pool).await?;
         let (context, statements) = connection.prepare(queries).await?;
         let [user, project, key, proof] = context_of(caller);
         let purpose = purpose.name();
@@ -274,7 +275,7 @@ impl Database {
             join(client.batch_execute(begin), client.query(&context, &values)),
             run(client, &statements, queries),
         );
-        let ((begun, named), rows) = connection.answered(all).await?;
+        let ((begun, named), rows) = connection.answer_of(all).await?;
         begun.map_err(|error| Failure::from(&error))?;
         named.map_err(|error| Failure::from(&error))?;
         let transaction = Transaction { connection };
@@ -294,9 +295,9 @@ impl Database {
         otel.kind = "client", db.system.name = "postgresql"
     ))]
     pub(crate) async fn call(&self, query: Query<'_>) -> Result<Vec<Row>, CallError> {
-        let connection = ConnectionGuard::open(self).await?;
+        let connection = ConnectionGuard::open(&self.pool).await?;
         let statement = connection.statement(query.sql).await?;
-        let rows = connection.answered(connection.client()?.query(&statement, query.values)).await?;
+        let rows = connection.answer_of(connection.client()?.query(&statement, query.values)).await?;
         if !spoilt(&rows) {
             connection.release();
         }
@@ -337,12 +338,12 @@ impl Transaction {
     /// Runs statements and continues: for the few transactions that need more than two round trips. A failure ends
     /// the transaction.
     pub(crate) async fn run(&self, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
-        self.run_within(MOVE, queries).await
+        self.run_within(TRANSFER_TIMEOUT, queries).await
     }
 
     /// Reads and locks more, in one round trip, and continues. A failure ends the transaction.
     pub(crate) async fn read(&self, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
-        self.run_within(ANSWER, queries).await
+        self.run_within(ROUND_TRIP_TIMEOUT, queries).await
     }
 
     async fn run_within(&self, most: Duration, queries: &[Query<'_>]) -> Result<Vec<Vec<Row>>, Failure> {
@@ -362,7 +363,7 @@ impl Transaction {
         let statements = connection.statements(queries).await?;
         let client = connection.client()?;
         let all = join(run(client, &statements, queries), client.batch_execute("COMMIT"));
-        let (rows, committed) = connection.answered(all).await?;
+        let (rows, committed) = connection.answer_of(all).await?;
         let rows = rows.into_iter().collect::<Result<Vec<_>, _>>();
         if committed.is_ok() && !spoilt(&rows) {
             connection.release();
@@ -376,7 +377,7 @@ impl Transaction {
     /// Rolls the transaction back.
     pub(crate) async fn roll_back(self) {
         let Ok(client) = self.connection.client() else { return };
-        if matches!(self.connection.answered(client.batch_execute("ROLLBACK")).await, Ok(Ok(()))) {
+        if matches!(self.connection.answer_of(client.batch_execute("ROLLBACK")).await, Ok(Ok(()))) {
             self.connection.release();
         }
     }
@@ -413,12 +414,12 @@ async fn run(
 /// transaction of some tenant.
 struct ConnectionGuard {
     connection: Option<Object>,
-    answers: Arc<Answers>,
+    liveness: Arc<Liveness>,
 }
 
 impl ConnectionGuard {
-    async fn open(database: &Database) -> Result<Self, StoreError> {
-        Ok(Self { connection: Some(database.connection().await?), answers: Arc::clone(&database.answers) })
+    async fn open(pool: &ConnectionPool) -> Result<Self, StoreError> {
+        Ok(Self { connection: Some(pool.connection().await?), liveness: Arc::clone(&pool.liveness) })
     }
 
     fn client(&self) -> Result<&Object, StoreError> {
@@ -441,16 +442,16 @@ impl ConnectionGuard {
     }
 
     async fn statement(&self, sql: &'static str) -> Result<Statement, StoreError> {
-        let prepared = self.answered(self.client()?.prepare_cached(sql)).await?;
+        let prepared = self.answer_of(self.client()?.prepare_cached(sql)).await?;
         prepared.map_err(|error| store_error(&error))
     }
 
-    async fn answered<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {
-        let answer = tokio::time::timeout(ANSWER, work).await;
+    async fn answer_of<T>(&self, work: impl Future<Output = T>) -> Result<T, StoreError> {
+        let answer = tokio::time::timeout(ROUND_TRIP_TIMEOUT, work).await;
         let alive = self.client().is_ok_and(|client| !client.is_closed());
         match &answer {
-            Ok(_) if alive => self.answers.note(),
-            _ => self.answers.note_lost(),
+            Ok(_) if alive => self.liveness.note_answer(),
+            _ => self.liveness.note_loss(),
         }
         answer.map_err(|_| StoreError::Unreachable("the database does not answer".to_owned()))
     }

@@ -1,16 +1,16 @@
-//! The search vectors of documents (`migrations/003_functions.sql`): who has them computed. It knows nothing of their use,
-//! and sees no text.
+//! Starts the computation of search vectors of documents (`migrations/003_functions.sql`). This module must not know their
+//! use, and reads no text.
 
 use async_trait::async_trait;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::store::TextIndex;
 
 use crate::column::column;
-use crate::connect::Database;
+use crate::database::Database;
 use crate::tenant::Query;
 
-/// One step: at most so many documents, bytes of text, and time. An edit of one of them waits for the writing, not for the
-/// computing.
+/// One step: the most documents, bytes of text, and time. An edit of one of them waits for the write, not for the
+/// computation.
 const FILL: &str = "SELECT app.fill_fts(50, 2097152, interval '300 milliseconds')";
 const COUNT: &str = "SELECT app.count_stale_fts()";
 

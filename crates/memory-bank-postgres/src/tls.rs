@@ -1,5 +1,5 @@
-//! When a connection is encrypted, and whose certificate is believed: what `sslmode` and `sslrootcert` mean to libpq, and what
-//! Supabase's names need. It must not know how a connection is made.
+//! When a connection is encrypted, and which certificates are trusted: `sslmode` and `sslrootcert` as in libpq, and the rules
+//! for Supabase's hosts. This module must not know how a connection is made.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,55 +13,66 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::connect::{ConnectError, TrustOptions};
+use crate::connect_error::ConnectError;
 use crate::connection_string::ConnectionString;
 use crate::supabase;
 
-/// When TLS is tried.
+/// Whether the database's certificate is verified if the connection string does not decide it, and by which
+/// authorities.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustOptions {
+    /// Require TLS and verify the certificate, unless `sslmode=disable` is given; without this, `sslmode` has its
+    /// standard meaning.
+    pub verify: bool,
+    /// A PEM file with authorities to trust beside the system's. If it is given, certificates are verified.
+    pub root_certificate: Option<PathBuf>,
+}
+
+/// When TLS is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encryption {
     /// Never: `disable`.
     Never,
-    /// When the server refuses without it: `allow`.
-    Second,
-    /// First, and without it after that: `prefer`.
-    First,
+    /// If the server refuses a connection without it: `allow`.
+    Fallback,
+    /// First; a connection without it is the second attempt: `prefer`.
+    Preferred,
     /// Always.
-    Always,
+    Required,
 }
 
-/// What of a server's certificate is checked before anything is sent.
+/// The check of a server's certificate before anything is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateCheck {
-    /// Nothing that an attacker on the line could not get round.
+    /// No check, or one that an attacker on the network can circumvent.
     Nothing,
-    /// Which authority signed it.
+    /// The authority that signed it.
     Authority,
-    /// Which authority signed it, and that it is for this host.
+    /// The authority that signed it, and the host's name.
     Full,
 }
 
-/// Which authorities are believed.
+/// The trusted authorities.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Authorities {
-    /// The system's, and those in the file.
+    /// The system's, and those of the file.
     System(Option<PathBuf>),
-    /// Those in the file, and no others.
+    /// Only those of the file.
     File(PathBuf),
 }
 
-/// What a connection string and the settings ask for.
+/// The TLS settings of a connection string and the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TlsPolicy {
     pub(crate) encryption: Encryption,
-    /// Whether Supabase's names or the settings ask for it, so that a socket is no exception.
+    /// Whether a Supabase host or the configuration requires it, also on a Unix socket.
     pub(crate) forced: bool,
     check: CertificateCheck,
     authorities: Option<Authorities>,
 }
 
 impl TlsPolicy {
-    /// Takes out of the string what it says of TLS.
+    /// Reads the TLS parameters of the string, and removes them from it.
     pub(crate) fn take(
         string: &mut ConnectionString,
         options: &TrustOptions,
@@ -88,20 +99,20 @@ impl TlsPolicy {
             ));
         }
         let verify = is_supabase || options.root_certificate.is_some();
-        let sure = |check, authorities| (Encryption::Always, check, Some(authorities));
-        // As libpq: a file of authorities is believed in every mode that encrypts, and nobody else.
-        let known = if named.is_some() { CertificateCheck::Authority } else { CertificateCheck::Nothing };
+        let verified = |check, authorities| (Encryption::Required, check, Some(authorities));
+        // As in libpq: a file of authorities is the only trusted one, in every mode that encrypts.
+        let by_file = if named.is_some() { CertificateCheck::Authority } else { CertificateCheck::Nothing };
         let (encryption, check, authorities) = match mode {
             "disable" => (Encryption::Never, CertificateCheck::Nothing, None),
             "allow" | "prefer" | "require" | "verify-full" if verify => {
-                sure(CertificateCheck::Full, named.unwrap_or_else(system))
+                verified(CertificateCheck::Full, named.unwrap_or_else(system))
             }
-            "verify-ca" if is_supabase => sure(CertificateCheck::Full, named.unwrap_or_else(system)),
-            "allow" => (Encryption::Second, known, named),
-            "prefer" => (Encryption::First, known, named),
-            "require" => (Encryption::Always, known, named),
-            "verify-ca" => sure(CertificateCheck::Authority, named.unwrap_or_else(system)),
-            "verify-full" => sure(CertificateCheck::Full, named.unwrap_or_else(system)),
+            "verify-ca" if is_supabase => verified(CertificateCheck::Full, named.unwrap_or_else(system)),
+            "allow" => (Encryption::Fallback, by_file, named),
+            "prefer" => (Encryption::Preferred, by_file, named),
+            "require" => (Encryption::Required, by_file, named),
+            "verify-ca" => verified(CertificateCheck::Authority, named.unwrap_or_else(system)),
+            "verify-full" => verified(CertificateCheck::Full, named.unwrap_or_else(system)),
             _ => {
                 return malformed(
                     "`sslmode` has a value that is not known; it takes disable, allow, prefer, require, verify-ca or verify-full"
@@ -109,7 +120,7 @@ impl TlsPolicy {
                 );
             }
         };
-        if string.get("sslnegotiation") == Some("direct") && encryption != Encryption::Always {
+        if string.get("sslnegotiation") == Some("direct") && encryption != Encryption::Required {
             return malformed(format!(
                 "`sslmode={mode}` is too weak for `sslnegotiation=direct`; write `sslmode=require` or a stronger one"
             ));
@@ -117,12 +128,12 @@ impl TlsPolicy {
         Ok(Self { encryption, forced: verify, check, authorities })
     }
 
-    /// What is checked of every connection; a check that a connection without TLS gets round counts as none.
+    /// The check of every connection; a check that a connection without TLS circumvents counts as none.
     pub(crate) fn certificate_check(&self) -> CertificateCheck {
-        if self.encryption == Encryption::Always { self.check } else { CertificateCheck::Nothing }
+        if self.encryption == Encryption::Required { self.check } else { CertificateCheck::Nothing }
     }
 
-    /// How TLS is spoken, if it ever is.
+    /// The TLS client's configuration, if TLS may be used.
     pub(crate) fn client_config(
         &self,
         supabase_root: &str,
@@ -134,15 +145,14 @@ impl TlsPolicy {
         let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| unusable(&error))?;
-        let verifier: Arc<dyn ServerCertVerifier> = match &self.authorities {
-            None => Arc::new(Unverified(provider)),
-            Some(authorities) => Arc::new(Verifier {
-                authorities: Believed::load(authorities, supabase_root)?,
-                checks_name: self.check == CertificateCheck::Full,
-                provider,
-            }),
+        let load = |authorities| TrustedRoots::load(authorities, supabase_root);
+        let verifier = Verifier {
+            trusted: self.authorities.as_ref().map(load).transpose()?,
+            checks_name: self.check == CertificateCheck::Full,
+            provider,
         };
-        Ok(Some(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+        Ok(Some(builder.with_no_client_auth()))
     }
 }
 
@@ -150,17 +160,17 @@ fn unusable(error: &dyn fmt::Display) -> ConnectError {
     ConnectError::Certificates(error.to_string())
 }
 
-/// The authorities, read.
+/// The certificates of the trusted authorities.
 #[derive(Debug)]
-struct Believed {
+struct TrustedRoots {
     roots: RootCertStore,
-    /// For Supabase's names, in the place of the others.
+    /// For Supabase's hosts, instead of `roots`.
     supabase: Option<RootCertStore>,
-    /// What stands in the operator's file.
+    /// The certificates of the operator's file.
     file: Vec<CertificateDer<'static>>,
 }
 
-impl Believed {
+impl TrustedRoots {
     fn load(authorities: &Authorities, supabase_root: &str) -> Result<Self, ConnectError> {
         let (path, with_system) = match authorities {
             Authorities::System(path) => (path.as_ref(), true),
@@ -175,7 +185,7 @@ impl Believed {
             return Ok(Self { roots, supabase: None, file });
         }
         for certificate in rustls_native_certs::load_native_certs().certs {
-            // The system's list may hold certificates that this library cannot read; the others still count.
+            // The system's list may contain certificates that this library cannot read; the others are used.
             let _unreadable = roots.add(certificate).is_err();
         }
         let root =
@@ -199,10 +209,11 @@ fn certificates_of(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, Conne
     if found.is_empty() { Err(unreadable(&"there is no certificate in it")) } else { Ok(found) }
 }
 
-/// Checks who signed a certificate, and for which host.
+/// Checks the authority of a certificate and its host. The signatures of the handshake are always checked.
 #[derive(Debug)]
 struct Verifier {
-    authorities: Believed,
+    /// `None`: any certificate is accepted.
+    trusted: Option<TrustedRoots>,
     checks_name: bool,
     provider: Arc<CryptoProvider>,
 }
@@ -210,23 +221,22 @@ struct Verifier {
 impl Verifier {
     fn check_signed(
         &self,
+        trusted: &TrustedRoots,
         parsed: &ParsedCertificate<'_>,
         certificate: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
-        let roots = self.authorities.for_name(name);
+        let roots = trusted.for_name(name);
         if roots.is_empty() {
             return Err(CertificateError::UnknownIssuer.into());
         }
         let algorithms = self.provider.signature_verification_algorithms.all;
         match verify_server_cert_signed_by_trust_anchor(parsed, roots, intermediates, now, algorithms) {
-            // PostgreSQL's own manual has such servers: one certificate that signs itself and calls itself an authority. In the
-            // operator's file it vouches for itself, as it does for libpq. The library has looked at its dates before this.
-            Err(error)
-                if is_authority(&error) && self.authorities.file.iter().any(|known| known == certificate) =>
-            {
+            // PostgreSQL's manual describes such servers: one certificate that signs itself and is marked as an authority. If the
+            // operator's file contains it, it is trusted, as by libpq. The library has checked its dates before.
+            Err(error) if is_authority(&error) && trusted.file.iter().any(|known| known == certificate) => {
                 Ok(())
             }
             outcome => outcome,
@@ -234,7 +244,7 @@ impl Verifier {
     }
 }
 
-/// Whether the server's own certificate says that it is an authority's.
+/// Whether the server's own certificate is marked as an authority's.
 fn is_authority(error: &rustls::Error) -> bool {
     let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
     other.to_string() == "CaUsedAsEndEntity"
@@ -249,8 +259,9 @@ impl ServerCertVerifier for Verifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(trusted) = &self.trusted else { return Ok(ServerCertVerified::assertion()) };
         let parsed = ParsedCertificate::try_from(certificate)?;
-        self.check_signed(&parsed, certificate, intermediates, name, now)?;
+        self.check_signed(trusted, &parsed, certificate, intermediates, name, now)?;
         if self.checks_name {
             verify_server_name(&parsed, name)?;
         }
@@ -282,45 +293,6 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// Takes any certificate; signatures are still checked.
-#[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,11 +307,11 @@ mod tests {
         let options = TrustOptions::default();
         for (mode, encryption, without_file, with_file) in [
             ("disable", Encryption::Never, Nothing, Nothing),
-            ("allow", Encryption::Second, Nothing, Authority),
-            ("prefer", Encryption::First, Nothing, Authority),
-            ("require", Encryption::Always, Nothing, Authority),
-            ("verify-ca", Encryption::Always, Authority, Authority),
-            ("verify-full", Encryption::Always, Full, Full),
+            ("allow", Encryption::Fallback, Nothing, Authority),
+            ("prefer", Encryption::Preferred, Nothing, Authority),
+            ("require", Encryption::Required, Nothing, Authority),
+            ("verify-ca", Encryption::Required, Authority, Authority),
+            ("verify-full", Encryption::Required, Full, Full),
         ] {
             for text in [format!("postgres://h/d?sslmode={mode}"), format!("host=h sslmode={mode}")] {
                 let found = policy(&text, &options, false).unwrap();
@@ -349,7 +321,7 @@ mod tests {
                 policy(&format!("host=h sslmode={mode} sslrootcert=/ca.pem"), &options, false).unwrap();
             assert_eq!((found.encryption, found.check), (encryption, with_file), "{mode}");
         }
-        assert_eq!(policy("host=h", &options, false).unwrap().encryption, Encryption::First);
+        assert_eq!(policy("host=h", &options, false).unwrap().encryption, Encryption::Preferred);
         assert!(policy("host=h sslmode=maybe", &options, false).is_err());
     }
 

@@ -6,7 +6,6 @@ use std::io::ErrorKind;
 use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::error::SqlState;
 
-use crate::connect::ConnectError;
 use crate::error::describe;
 
 /// The cause.
@@ -82,12 +81,6 @@ impl From<&PoolError> for Unreachable {
             PoolError::Timeout(_) => Self { cause: Cause::Silent, text: error.to_string() },
             other => Self { cause: Cause::Other, text: other.to_string() },
         }
-    }
-}
-
-impl From<Unreachable> for ConnectError {
-    fn from(unreachable: Unreachable) -> Self {
-        Self::Unreachable(unreachable)
     }
 }
 

@@ -1,11 +1,9 @@
 //! The bank of a caller: always that of its key's project.
 
-use parking_lot::Mutex;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use memory_bank_core::caller::{Caller, ProjectId};
+use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{CoreDocument, DocumentPath};
 use memory_bank_core::error::{EditError, StoreError, WorkspaceError};
@@ -18,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
-use crate::connect::Database;
+use crate::database::Database;
 use crate::tenant::Query;
 
 /// `.mcprules-…` takes precedence over `.clinerules-…`.
@@ -45,23 +43,22 @@ impl PostgresWorkspace {
 
     /// The project's slug; it never changes, so it is read once.
     async fn slug(&self, caller: &Caller) -> Result<String, WorkspaceError> {
-        if let Some(slug) = self.database.slugs.find(caller.project) {
-            return Ok(slug);
-        }
-        let rows = self.database.read_own(caller, &[Query::new(SLUG, &[&caller.project.0])]).await?;
-        let row = answer(&rows, 0).first().ok_or(WorkspaceError::NoBank)?;
-        let slug: String = column(row, 0)?;
-        self.database.slugs.keep(caller.project, slug.clone());
-        Ok(slug)
+        let load = async {
+            let rows = self.database.read_own(caller, &[Query::new(SLUG, &[&caller.project.0])]).await?;
+            let row = answer(&rows, 0).first().ok_or(WorkspaceError::NoBank)?;
+            Ok::<Arc<str>, WorkspaceError>(column::<&str>(row, 0)?.into())
+        };
+        let slug = self.database.slugs.get_or_load(caller.project, load).await?;
+        Ok(slug.to_string())
     }
 
-    fn means(&self, caller: &Caller, slug: &str, word: &str) -> bool {
+    fn matches(&self, caller: &Caller, slug: &str, word: &str) -> bool {
         word == slug || word == caller.project.0.to_string()
     }
 }
 
 /// Why no bank can be selected or registered here.
-fn fixed() -> WorkspaceError {
+fn bank_is_fixed() -> WorkspaceError {
     WorkspaceError::Refused(
         "this server keeps its banks in a database: a key belongs to one project; use another key for another project"
             .to_owned(),
@@ -73,7 +70,7 @@ impl Workspace for PostgresWorkspace {
     async fn bank(&self, caller: &Caller, store: Option<&str>) -> Result<Arc<dyn Bank>, WorkspaceError> {
         let bank = self.open(caller).await?;
         match store {
-            Some(word) if !self.means(caller, &bank.location(), word) => {
+            Some(word) if !self.matches(caller, &bank.location(), word) => {
                 Err(WorkspaceError::UnknownStore(word.to_owned()))
             }
             _ => Ok(Arc::new(bank)),
@@ -115,7 +112,7 @@ impl Workspace for PostgresWorkspace {
     async fn set_path(&self, caller: &Caller, path: Option<&str>) -> Result<String, WorkspaceError> {
         let slug = self.slug(caller).await?;
         match path {
-            Some(path) if !self.means(caller, &slug, path) => Err(fixed()),
+            Some(path) if !self.matches(caller, &slug, path) => Err(bank_is_fixed()),
             _ => Ok(slug),
         }
     }
@@ -146,11 +143,11 @@ impl Workspace for PostgresWorkspace {
     async fn select(&self, caller: &Caller, target: SelectTarget) -> Result<SelectedStore, WorkspaceError> {
         let slug = self.slug(caller).await?;
         match target {
-            SelectTarget::Path(word) | SelectTarget::Store(word) if self.means(caller, &slug, &word) => {
+            SelectTarget::Path(word) | SelectTarget::Store(word) if self.matches(caller, &slug, &word) => {
                 Ok(SelectedStore { id: slug.clone(), path: slug.clone(), location: slug })
             }
             SelectTarget::Store(word) => Err(WorkspaceError::UnknownStore(word)),
-            SelectTarget::Path(_) => Err(fixed()),
+            SelectTarget::Path(_) => Err(bank_is_fixed()),
         }
     }
 
@@ -161,11 +158,11 @@ impl Workspace for PostgresWorkspace {
         _path: &str,
         _kind: StoreKind,
     ) -> Result<RegisteredStore, WorkspaceError> {
-        Err(fixed())
+        Err(bank_is_fixed())
     }
 
     async fn unregister(&self, _caller: &Caller, _id: &str) -> Result<bool, WorkspaceError> {
-        Err(fixed())
+        Err(bank_is_fixed())
     }
 
     /// The rules file that was imported with the project; without one, the default rules of a new folder bank.
@@ -185,9 +182,9 @@ impl Workspace for PostgresWorkspace {
     }
 
     fn configuration(&self, caller: &Caller, _verbose: bool) -> Value {
-        let slug = self.database.slugs.find(caller.project);
+        let slug = self.database.slugs.get(caller.project);
         json!({
-            "projectPath": slug.unwrap_or_else(|| caller.project.0.to_string()),
+            "projectPath": slug.map_or_else(|| caller.project.0.to_string(), |slug| slug.to_string()),
             "folderName": "memory-bank",
             "storage": "postgresql",
         })
@@ -198,27 +195,5 @@ fn store_of(error: memory_bank_core::error::GraphError) -> StoreError {
     match error {
         memory_bank_core::error::GraphError::Store(error) => error,
         other => StoreError::Unavailable(other.to_string()),
-    }
-}
-
-/// The most cached slugs; past this the cache is cleared.
-const SLUGS: usize = 100_000;
-
-/// The slugs of projects, which never change.
-#[derive(Debug, Default)]
-pub(crate) struct Slugs(Mutex<HashMap<ProjectId, String>>);
-
-impl Slugs {
-    /// Caches a slug.
-    pub(crate) fn keep(&self, project: ProjectId, slug: String) {
-        let mut slugs = self.0.lock();
-        if slugs.len() >= SLUGS {
-            slugs.clear();
-        }
-        slugs.insert(project, slug);
-    }
-
-    fn find(&self, project: ProjectId) -> Option<String> {
-        self.0.lock().get(&project).cloned()
     }
 }

@@ -10,6 +10,7 @@ mod dates;
 mod embedding;
 mod entity;
 mod index;
+mod index_use;
 mod irregular;
 mod json;
 mod language;
@@ -33,6 +34,7 @@ pub use index::{
     DenseCount, DocumentHits, DocumentQuery, EntityHit, GraphHits, Index, LineHit, MatchedIn, ObservationHit,
     VectorGap,
 };
+pub use index_use::IndexUse;
 pub use json::json_units;
 pub use language::{Language, is_function_word};
 pub use lines::{Lines, clip};

@@ -10,6 +10,7 @@ mod draft_changes;
 mod drafts;
 mod events;
 mod graph;
+mod new_documents;
 mod recent_contents;
 mod search;
 mod series;
@@ -32,6 +33,7 @@ pub use graph::{
     GraphBatch, GraphStats, GraphStore, GraphSummary, ObservationAdded, ObservationDraft, PointerAdded,
     PointerDraft, RelationDraft, RelationRemoved, Subgraph,
 };
+pub use new_documents::{check_document_count, name_clash};
 pub use recent_contents::RecentContents;
 pub use search::{
     DocumentSearch, DocumentsFound, EntityFound, GraphFound, GraphSearch, ObservationFound, RelationFound,

@@ -28,11 +28,11 @@ pub(crate) async fn run(live: bool) -> anyhow::Result<()> {
     let settings = Settings::read(&config::environment)?;
     let address = reachable(settings.http.listen)?;
     let path = if live { "/health/live" } else { "/health" };
-    let (status, body) = tokio::time::timeout(WAIT, asked(address, path))
+    let (status, body) = tokio::time::timeout(WAIT, request(address, path))
         .await
         .map_err(|_| anyhow::anyhow!("no answer within {} s", WAIT.as_secs()))
         .and_then(|answer| answer)
-        .with_context(|| format!("`http://{address}{path}` cannot be asked"))?;
+        .with_context(|| format!("`http://{address}{path}` cannot be reached"))?;
     if status != StatusCode::OK {
         bail!("`http://{address}{path}` answers {}: {}", status.as_u16(), body.trim());
     }
@@ -44,8 +44,8 @@ pub(crate) async fn run(live: bool) -> anyhow::Result<()> {
 /// # Errors
 /// Nothing answers in time.
 pub(crate) async fn of(listen: SocketAddr) -> anyhow::Result<String> {
-    let asked = tokio::time::timeout(WAIT, asked(reachable(listen)?, "/health")).await;
-    Ok(asked.map_err(|_| anyhow::anyhow!("no answer within {} s", WAIT.as_secs()))??.1)
+    let reply = tokio::time::timeout(WAIT, request(reachable(listen)?, "/health")).await;
+    Ok(reply.map_err(|_| anyhow::anyhow!("no answer within {} s", WAIT.as_secs()))??.1)
 }
 
 /// A server that listens on every address is contacted on the loopback address.
@@ -61,7 +61,7 @@ fn reachable(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     Ok(SocketAddr::new(host, listen.port()))
 }
 
-async fn asked(address: SocketAddr, path: &str) -> anyhow::Result<(StatusCode, String)> {
+async fn request(address: SocketAddr, path: &str) -> anyhow::Result<(StatusCode, String)> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(path)

@@ -1,5 +1,5 @@
-//! `index`: what is there of the vectors of search by meaning, and how they are made anew. The words of the index are in memory
-//! alone and are not managed.
+//! `index`: shows the vectors of search by meaning, and makes them anew. The words of the index are in memory only and are
+//! not managed.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,10 +16,9 @@ use memory_bank_postgres::StoredVectors;
 use memory_bank_vectors::MakerOptions;
 use serde_json::{Value, json};
 
-use crate::cli::Cli;
 use crate::cli::admin::{advised, slug};
+use crate::cli::options::GlobalOptions;
 use crate::cli::output::{Output, Table};
-use crate::cli::serve::{project, state_folder};
 use crate::config::{self, DatabaseSettings, Settings};
 use crate::{database, embedder};
 
@@ -27,8 +26,8 @@ use crate::{database, embedder};
 const MODEL_WAIT: Duration = Duration::from_secs(60);
 /// How long vectors may be made without a step forward.
 const STEP_WAIT: Duration = Duration::from_secs(150);
-/// How often the progress is looked at.
-const GLANCE: Duration = Duration::from_millis(100);
+/// The interval between checks of the progress.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Arguments of `index`.
 #[derive(Debug, Clone, Args)]
@@ -45,10 +44,13 @@ pub(crate) struct IndexArguments {
 }
 
 /// Runs the command.
-pub(crate) async fn run(cli: &Cli, arguments: &IndexArguments, output: Output) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    global: &GlobalOptions,
+    arguments: &IndexArguments,
+    output: Output,
+) -> anyhow::Result<()> {
     let settings = Settings::read(&config::environment)?;
-    let is_read_only =
-        config::tool_options(cli.tools.as_ref(), cli.read_only, &config::environment)?.read_only;
+    let is_read_only = global.tool_options()?.read_only;
     ensure!(
         !(arguments.rebuild && is_read_only),
         "`--read-only` (or `MEMORY_BANK_READ_ONLY`) is set; `--rebuild` writes"
@@ -60,7 +62,7 @@ pub(crate) async fn run(cli: &Cli, arguments: &IndexArguments, output: Output) -
                 arguments.project.is_none(),
                 "`--project` names a project of a database, and `DATABASE_URL` is not set; `--path` names a folder"
             );
-            of_folder(cli, arguments, output).await
+            of_folder(global, arguments, output).await
         }
     }
 }
@@ -112,8 +114,8 @@ async fn of_database(
     output.show(&json!({"projects": stored.iter().map(shown).collect::<Vec<Value>>()}), &text)
 }
 
-async fn of_folder(cli: &Cli, arguments: &IndexArguments, output: Output) -> anyhow::Result<()> {
-    let workspace = workspace(cli).await?;
+async fn of_folder(global: &GlobalOptions, arguments: &IndexArguments, output: Output) -> anyhow::Result<()> {
+    let workspace = workspace(global).await?;
     let embedder = embedder::open().map_err(embedder::Failure::into_error)?;
     if arguments.rebuild {
         let Some(embedder) = embedder else {
@@ -139,22 +141,22 @@ async fn of_folder(cli: &Cli, arguments: &IndexArguments, output: Output) -> any
 }
 
 /// The banks of the folder that the command line names. Nothing is watched.
-async fn workspace(cli: &Cli) -> anyhow::Result<FolderWorkspace> {
-    let place = project(cli)?;
+async fn workspace(global: &GlobalOptions) -> anyhow::Result<FolderWorkspace> {
+    let place = global.project()?;
     ensure!(place.is_dir(), "there is no folder `{}`; name another with `--path`", place.display());
-    open(cli, &place).await
+    open(global, &place).await
 }
 
-async fn open(cli: &Cli, place: &Path) -> anyhow::Result<FolderWorkspace> {
+async fn open(global: &GlobalOptions, place: &Path) -> anyhow::Result<FolderWorkspace> {
     let options = FolderOptions {
         path: Some(place.to_string_lossy().into_owned()),
-        folder: Some(cli.folder.clone()),
+        folder: Some(global.folder.clone()),
         working_directory: std::env::current_dir().context("the current folder cannot be used")?,
         home: std::env::home_dir(),
         watch: false,
         shows_paths: true,
-        follow_links: cli.follow_links,
-        state: state_folder(cli).ok(),
+        follow_links: global.follow_links,
+        state: global.state_folder().ok(),
     };
     let deps =
         Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) };
@@ -172,9 +174,12 @@ async fn status(workspace: &FolderWorkspace, model: Option<&ModelId>) -> anyhow:
     workspace.vector_status(model).await.map_err(no_bank)
 }
 
-/// What is there of the vectors of the folder's bank; none if there is no bank. Nothing is written.
-pub(crate) async fn status_of(cli: &Cli, model: &ModelId) -> anyhow::Result<Option<VectorStatus>> {
-    match workspace(cli).await?.vector_status(Some(model)).await {
+/// The vectors of the folder's bank; none if there is no bank. Writes nothing.
+pub(crate) async fn status_of(
+    global: &GlobalOptions,
+    model: &ModelId,
+) -> anyhow::Result<Option<VectorStatus>> {
+    match workspace(global).await?.vector_status(Some(model)).await {
         Ok(status) => Ok(Some(status)),
         Err(WorkspaceError::NoBank) => Ok(None),
         Err(error) => Err(error.into()),
@@ -212,7 +217,7 @@ async fn rebuild(
             workspace.stop_vectors(Duration::ZERO).await;
             bail!("vectors are not made: {}", why.unwrap_or("the model does not answer"));
         }
-        tokio::time::sleep(GLANCE).await;
+        tokio::time::sleep(PROGRESS_INTERVAL).await;
     }
     Ok(())
 }

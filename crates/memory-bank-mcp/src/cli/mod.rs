@@ -1,4 +1,4 @@
-//! The command line: every flag, and its environment variable.
+//! The command line: the commands, and the options of each.
 
 pub(crate) mod admin;
 mod audit;
@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod health;
 pub(crate) mod index;
 mod keys;
+pub(crate) mod options;
 pub(crate) mod output;
 pub(crate) mod recall;
 pub(crate) mod serve;
@@ -15,18 +16,9 @@ pub(crate) mod shell;
 pub(crate) mod transfer;
 pub(crate) mod variables;
 
-use std::path::PathBuf;
+use clap::{Parser, Subcommand};
 
-use clap::{Parser, Subcommand, ValueEnum};
-use memory_bank_core::caller::UNKNOWN_USER;
-use memory_bank_core::mode::Mode;
-use memory_bank_server::mcp::Toolset;
-
-/// The default name of the bank's folder.
-pub(crate) const DEFAULT_FOLDER: &str = "memory-bank";
-
-/// The help heading of global options, so that a command's own options come first.
-const FOR_ALL: &str = "Options of every command";
+use self::options::GlobalOptions;
 
 /// The help text about settings.
 const SETTINGS: &str =
@@ -42,52 +34,9 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 
-    /// The transport; `MCP_TRANSPORT` when absent, and `stdio` without both.
-    #[arg(short, long, value_enum, global = true, help_heading = FOR_ALL)]
-    pub(crate) transport: Option<Transport>,
-
-    /// The mode at the start.
-    #[arg(short, long, value_parser = parse_mode, default_value_t, global = true, help_heading = FOR_ALL)]
-    pub(crate) mode: Mode,
-
-    /// The project folder, which contains the bank's folder; the current folder when absent.
-    #[arg(short, long, global = true, help_heading = FOR_ALL)]
-    pub(crate) path: Option<String>,
-
-    /// The name of the bank's folder inside the project folder.
-    #[arg(short, long, default_value = DEFAULT_FOLDER, value_parser = parse_folder, global = true, help_heading = FOR_ALL)]
-    pub(crate) folder: String,
-
-    /// Also serve a bank that is reached through a link out of the project folder. By default such a link is refused,
-    /// because a project may come from somebody else.
-    #[arg(long, global = true, help_heading = FOR_ALL)]
-    pub(crate) follow_links: bool,
-
-    /// The folder for state outside of the project, such as API keys; `MEMORY_BANK_STATE_DIR` when absent.
-    #[arg(long, value_name = "DIR", global = true, help_heading = FOR_ALL)]
-    pub(crate) state_dir: Option<PathBuf>,
-
-    /// Your name, written into entries; an address below github.com/ becomes a link to the profile.
-    #[arg(short, long, default_value = UNKNOWN_USER, global = true, help_heading = FOR_ALL)]
-    pub(crate) username: String,
-
-    /// The tools that `tools/list` shows: `all`, `core`, or families separated by commas (workspace, documents,
-    /// progress, context, graph, modes, thinking, backups); `MEMORY_BANK_TOOLS` when absent. Other tools can still be
-    /// called.
-    #[arg(long, value_name = "TOOLSET", global = true, help_heading = FOR_ALL)]
-    pub(crate) tools: Option<Toolset>,
-
-    /// Refuse every tool and command that changes the memory bank, regardless of the client's request.
-    #[arg(long, global = true, help_heading = FOR_ALL)]
-    pub(crate) read_only: bool,
-
-    /// Print the output of commands as JSON.
-    #[arg(long, global = true, help_heading = FOR_ALL)]
-    pub(crate) json: bool,
-
-    /// Log more. `RUST_LOG` sets the level in detail.
-    #[arg(short, long, global = true, help_heading = FOR_ALL)]
-    pub(crate) debug: bool,
+    /// The options of every command.
+    #[command(flatten)]
+    pub(crate) global: GlobalOptions,
 }
 
 /// The commands.
@@ -109,7 +58,7 @@ pub(crate) enum Command {
     Completions(shell::Completions),
     /// Print the manual page, or write the pages of all commands.
     Man(shell::Manual),
-    /// Look at everything that the server needs, and say what to do; exits with 1 when something must be mended.
+    /// Check everything that the server needs, and show what to do; exits with 1 if something must be fixed.
     Doctor(doctor::DoctorArguments),
     /// Show the vectors of search by meaning (`EMBEDDINGS`), or make them anew.
     Index(index::IndexArguments),
@@ -122,24 +71,6 @@ pub(crate) enum Command {
     Transfer(transfer::TransferCommand),
 }
 
-/// The transport.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Transport {
-    /// Standard input and output, for one client that starts this process.
-    Stdio,
-    /// Streamable HTTP.
-    Http,
-}
-
-fn parse_mode(word: &str) -> Result<Mode, String> {
-    word.parse().map_err(|error: memory_bank_core::mode::UnknownMode| error.to_string())
-}
-
-/// The bank's folder must be a single name in the project folder.
-fn parse_folder(name: &str) -> Result<String, String> {
-    memory_bank_folder::check_folder_name(name).map(|()| name.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -149,13 +80,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn a_folder_that_is_no_single_name_is_refused() {
-        for name in ["", ".", "..", "a/b", "/a", "$HOME", "${workspaceFolder}", "~", ".git"] {
-            assert!(parse_folder(name).is_err(), "{name}");
-        }
-        assert_eq!(parse_folder("memory-bank"), Ok("memory-bank".to_owned()));
     }
 }

@@ -13,7 +13,7 @@ use memory_bank_core::document::estimated_tokens;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::DEFAULT_FOLDER;
+use super::options::DEFAULT_FOLDER;
 use super::output::{Output, Table};
 
 /// The file with the questions about a bank.
@@ -21,11 +21,11 @@ const QUESTIONS: &str = "questions.json";
 /// Its largest size in bytes, and the largest number of banks.
 const QUESTIONS_BYTES: u64 = 64 * 1024 * 1024;
 const BANKS: usize = 20_000;
-/// How long an answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long vectors may be made without a step forward.
-const STEP: Duration = Duration::from_secs(180);
-/// The places up to which recall is told.
+/// Time-out of a reply.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest time without progress while vectors are made.
+const STEP_TIMEOUT: Duration = Duration::from_secs(180);
+/// The ranks up to which recall is reported.
 const PLACES: [usize; 4] = [1, 3, 5, 10];
 
 /// Commands for measurements.
@@ -66,7 +66,7 @@ struct Answer {
 }
 
 /// The results of one question.
-struct Asked {
+struct Measured {
     question: String,
     /// For each part of the answer its rank, from 1.
     places: Vec<Option<usize>>,
@@ -80,12 +80,12 @@ struct Asked {
 /// Runs the command.
 pub(crate) fn run(wanted: &RecallArguments, output: Output) -> anyhow::Result<()> {
     let banks = banks(&wanted.dir)?;
-    let mut asked = Vec::new();
+    let mut measured = Vec::new();
     for bank in &banks {
-        ask_all(bank, wanted.results, &mut asked).with_context(|| format!("`{}`", bank.display()))?;
+        ask_all(bank, wanted.results, &mut measured).with_context(|| format!("`{}`", bank.display()))?;
     }
-    ensure!(!asked.is_empty(), "`{}` has no questions", wanted.dir.display());
-    let (data, text) = report(wanted, banks.len(), &mut asked);
+    ensure!(!measured.is_empty(), "`{}` has no questions", wanted.dir.display());
+    let (data, text) = report(wanted, banks.len(), &mut measured);
     output.show(&data, &text)
 }
 
@@ -110,7 +110,7 @@ fn banks(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(banks)
 }
 
-fn ask_all(bank: &Path, results: u16, asked: &mut Vec<Asked>) -> anyhow::Result<()> {
+fn ask_all(bank: &Path, results: u16, measured: &mut Vec<Measured>) -> anyhow::Result<()> {
     let file = bank.join(QUESTIONS);
     ensure!(fs_err::metadata(&file)?.len() <= QUESTIONS_BYTES, "`{QUESTIONS}` is too large");
     let questions: Vec<Question> = serde_json::from_str(&fs_err::read_to_string(&file)?)
@@ -143,7 +143,7 @@ fn ask_all(bank: &Path, results: u16, asked: &mut Vec<Asked>) -> anyhow::Result<
         let meaning = found.pointer("/metadata/meaning").and_then(Value::as_str);
         let is_without_meaning = meaning.is_some_and(|meaning| meaning.starts_with("not used"));
         let question = question.question;
-        asked.push(Asked { question, places, took, characters, tokens, is_without_meaning });
+        measured.push(Measured { question, places, took, characters, tokens, is_without_meaning });
     }
     server.end()
 }
@@ -165,9 +165,9 @@ impl Answer {
     }
 }
 
-fn report(wanted: &RecallArguments, banks: usize, asked: &mut [Asked]) -> (Value, String) {
-    let count = real(asked.len());
-    let mean = |of: &dyn Fn(&Asked) -> f64| asked.iter().map(of).sum::<f64>() / count;
+fn report(wanted: &RecallArguments, banks: usize, measured: &mut [Measured]) -> (Value, String) {
+    let count = real(measured.len());
+    let mean = |of: &dyn Fn(&Measured) -> f64| measured.iter().map(of).sum::<f64>() / count;
     let recall_at = |most: usize| {
         mean(&|one| {
             let found = one.places.iter().flatten().filter(|place| **place <= most).count();
@@ -183,21 +183,23 @@ fn report(wanted: &RecallArguments, banks: usize, asked: &mut [Asked]) -> (Value
     let rank = mean(&|one| one.places.iter().flatten().min().map_or(0.0, |first| 1.0 / real(*first)));
     let characters = mean(&|one| real(one.characters));
     let tokens = mean(&|one| real(one.tokens));
-    let late = asked.iter().filter(|one| one.is_without_meaning).count();
-    let missed: Vec<String> = asked
+    let late = measured.iter().filter(|one| one.is_without_meaning).count();
+    let missed: Vec<String> = measured
         .iter()
         .filter(|one| one.places.iter().any(Option::is_none))
         .map(|one| one.question.clone())
         .collect();
-    asked.sort_by_key(|one| one.took);
+    measured.sort_by_key(|one| one.took);
     let at = |share: usize| {
-        let last = asked.len().saturating_sub(1);
-        asked.get((asked.len() * share / 100).min(last)).map_or(0.0, |one| one.took.as_secs_f64() * 1000.0)
+        let last = measured.len().saturating_sub(1);
+        measured
+            .get((measured.len() * share / 100).min(last))
+            .map_or(0.0, |one| one.took.as_secs_f64() * 1000.0)
     };
     let (median, p95) = (at(50), at(95));
     let mut data = json!({
         "banks": banks,
-        "questions": asked.len(),
+        "questions": measured.len(),
         "recall": recall.iter().map(|(place, share)| (place.to_string(), json!(share))).collect::<serde_json::Map<_, _>>(),
         "mrr": rank,
         "latencyMs": {"median": median, "p95": p95},
@@ -208,7 +210,7 @@ fn report(wanted: &RecallArguments, banks: usize, asked: &mut [Asked]) -> (Value
     let mut table = Table::new(&["MEASURE", "VALUE"]);
     let mut row = |name: String, value: String| table.row(vec![name, value]);
     row("banks".into(), banks.to_string());
-    row("questions".into(), asked.len().to_string());
+    row("questions".into(), measured.len().to_string());
     for (place, share) in &recall {
         row(format!("recall@{place}"), format!("{:.1} %", share * 100.0));
     }
@@ -290,7 +292,7 @@ impl Server {
             if meaning != last {
                 (last, since) = (meaning.to_owned(), Instant::now());
             }
-            ensure!(since.elapsed() < STEP, "search by meaning does not work: {meaning}");
+            ensure!(since.elapsed() < STEP_TIMEOUT, "search by meaning does not work: {meaning}");
             std::thread::sleep(Duration::from_millis(200));
         }
     }
@@ -298,7 +300,7 @@ impl Server {
     fn call(&mut self, method: &str, params: &Value) -> anyhow::Result<Value> {
         self.last += 1;
         self.send(&json!({"jsonrpc": "2.0", "id": self.last, "method": method, "params": params}))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + REPLY_TIMEOUT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = self.replies.recv_timeout(left).context("the server does not answer")??;
@@ -377,7 +379,7 @@ mod tests {
 
     #[test]
     fn the_figures_are_means_over_questions() {
-        let asked = |places: &[Option<usize>], millis| Asked {
+        let measured = |places: &[Option<usize>], millis| Measured {
             question: "q".to_owned(),
             places: places.to_vec(),
             took: Duration::from_millis(millis),
@@ -386,7 +388,7 @@ mod tests {
             is_without_meaning: false,
         };
         let wanted = RecallArguments { dir: PathBuf::new(), results: 10, missed: true };
-        let mut all = [asked(&[Some(1), None], 2), asked(&[Some(4)], 1)];
+        let mut all = [measured(&[Some(1), None], 2), measured(&[Some(4)], 1)];
         let (data, text) = report(&wanted, 1, &mut all);
         assert_eq!(data.pointer("/recall/1").and_then(Value::as_f64), Some(0.25));
         assert_eq!(data.pointer("/recall/10").and_then(Value::as_f64), Some(0.75));

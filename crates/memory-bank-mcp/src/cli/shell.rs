@@ -4,10 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::cli::output::say;
 
 /// The program's name.
@@ -29,9 +28,9 @@ pub(crate) struct Manual {
 }
 
 /// Prints a shell's completions.
-pub(crate) fn completions(wanted: &Completions) -> anyhow::Result<()> {
+pub(crate) fn completions(wanted: &Completions, mut command: Command) -> anyhow::Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(wanted.shell, &mut Cli::command(), PROGRAM, &mut script);
+    clap_complete::generate(wanted.shell, &mut command, PROGRAM, &mut script);
     if wanted.shell == Shell::Bash {
         script = as_looked_up(&String::from_utf8(script)?).into_bytes();
     }
@@ -45,27 +44,27 @@ fn as_looked_up(script: &str) -> String {
 }
 
 /// Prints the main page, or writes all.
-pub(crate) fn manual(wanted: &Manual) -> anyhow::Result<()> {
+pub(crate) fn manual(wanted: &Manual, command: Command) -> anyhow::Result<()> {
     if let Some(folder) = &wanted.dir {
-        return pages(folder);
+        return pages(folder, command);
     }
     let mut page = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+    clap_mangen::Man::new(command).render(&mut page)?;
     print(&page)
 }
 
-fn pages(folder: &Path) -> anyhow::Result<()> {
+fn pages(folder: &Path, command: Command) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)
-        .and_then(|()| place_pages(folder))
+        .and_then(|()| place_pages(folder, command))
         .with_context(|| format!("the pages cannot be written to `{}`", folder.display()))?;
     say(&format!("Manual pages are in {}; read one with `man -l`.", folder.display()))
 }
 
 /// Writes the pages into a temporary folder and renames each: an existing file or link of that name is replaced, and
 /// a link is not followed.
-fn place_pages(folder: &Path) -> std::io::Result<()> {
+fn place_pages(folder: &Path, command: Command) -> std::io::Result<()> {
     let drafts = tempfile::Builder::new().prefix(".memory-bank-mcp-").tempdir_in(folder)?;
-    clap_mangen::generate_to(Cli::command(), drafts.path())?;
+    clap_mangen::generate_to(command, drafts.path())?;
     for page in std::fs::read_dir(drafts.path())? {
         let page = page?;
         std::fs::rename(page.path(), folder.join(page.file_name()))?;

@@ -5,19 +5,20 @@ use std::path::Path;
 
 use memory_bank_postgres::ConnectionString;
 
-use super::{
-    ConfigError, LOGIN_DATABASE, LOGIN_PASSWORD, LOGIN_USER, Read, SECRET_BYTES, Variable, set, text_file,
-};
+use super::error::ConfigError;
+use super::read::{Read, SECRET_BYTES, set, text_file};
+use super::variables::{LOGIN_DATABASE, LOGIN_PASSWORD, LOGIN_USER, Variable};
 
-/// What such a file is, for the error about one that cannot be read: the Compose stack names one that only its own database's step makes.
+/// Describes the file, for the error about one that cannot be read: the Compose stack names a file that only its step `migrate`
+/// makes.
 const PASSWORD_FILE: &str = "the path of a file with the password in it. A password in `DATABASE_URL` counts instead; a database that asks for none needs the variable empty; the file of docker-compose.yml is made by its step `migrate`, with `--profile local-db`";
 
-/// The connection string with what it lacks.
+/// Adds the parameters that the connection string lacks.
 ///
 /// # Errors
 /// The file with the password is needed and cannot be read, or the password is given twice.
 pub(super) fn complete(url: String, read: Read<'_>) -> Result<String, ConfigError> {
-    // What cannot be read is reported when it is used.
+    // An invalid string is reported where it is used.
     let Ok(string) = ConnectionString::parse(&url) else { return Ok(url) };
     let mut added = Vec::new();
     if string.get("user").is_none()

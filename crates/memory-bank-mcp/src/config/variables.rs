@@ -90,17 +90,17 @@ use DefaultValue::{Depends, Is, Nothing};
 
 variables! {
     Plain TRANSPORT "MCP_TRANSPORT" = Is("stdio"), "`stdio` or `http`",
-        "How clients connect, unless a command or `--transport` says so.";
+        "How clients connect, unless a command or `--transport` selects it.";
     Plain TOOLS "MEMORY_BANK_TOOLS" = Is("all"),
         "`all`, `core`, or families separated by commas: workspace, documents, progress, context, graph, modes, thinking, backups",
-        "The tools that `tools/list` shows, unless `--tools` or a client's address or header says so. It only shortens the list: a tool that is called is answered.";
+        "The tools that `tools/list` shows, unless `--tools`, or a client's address or header, selects others. It only shortens the list: every tool can be called.";
     Plain READ_ONLY "MEMORY_BANK_READ_ONLY" = Is("false"), "`true` or `false`",
-        "`true`: every tool that changes the memory bank is refused, whatever a client asks for; `--read-only` does the same.";
+        "`true`: every tool that changes the memory bank is refused, regardless of the client's request; `--read-only` does the same.";
     Plain PORT "MCP_PORT" = Is("3100"), "a port, from 0 to 65535; 0 = any that is free",
         "The port to listen on.";
     Plain HOST "MCP_HOST" = Depends("`0.0.0.0`; `127.0.0.1` while a folder is served"),
         "the IP address to listen on, such as 127.0.0.1, 0.0.0.0 or ::, or `localhost`",
-        "The address to listen on. A folder is not offered to the network unasked.";
+        "The address to listen on. By default a folder is not served to the network.";
     Plain JSON_RESPONSE "MCP_JSON_RESPONSE" = Is("false"), "`true` or `false`",
         "`true`: replies come as JSON; `false`: as streams of events that can be resumed.";
     Plain ALLOWED_HOSTS "ALLOWED_HOSTS" = Nothing,
@@ -108,14 +108,14 @@ variables! {
         "The names under which clients reach the server. When it is set, a request for another host is refused.";
     Plain PUBLIC_URL "PUBLIC_URL" = Nothing,
         "a scheme and a host with or without a port, such as https://memory.example.com",
-        "The address under which clients reach the server: its host is let in as if `ALLOWED_HOSTS` named it, and its pages are the server's own.";
+        "The address under which clients reach the server: its host is allowed as if `ALLOWED_HOSTS` contained it, and its pages count as the server's own.";
     Plain ALLOWED_ORIGINS "ALLOWED_ORIGINS" = Nothing,
         "origins such as https://app.example, separated by commas, or `*`; empty = none",
         "The web pages, beside the server's own, that may send requests.";
     Plain PROXY_HOPS "TRUST_PROXY_HOPS" = Is("1"), "a number from 0 to 16; 0 = the address of the connection counts",
         "How many proxies in front are trusted to name the client's address in `X-Forwarded-For`, and its scheme in `X-Forwarded-Proto`.";
     Plain PROVIDER "DB_PROVIDER" = Is("postgres"), "`postgres` or `supabase`",
-        "Who runs the database. When it is set, a connection string must be, too.";
+        "The provider of the database. If it is set, a connection string must be set, too.";
     Secret DATABASE_URL "DATABASE_URL" = Nothing,
         "a connection string, postgresql://user:password@host:port/database",
         "The database, with `DB_PROVIDER=postgres`. Without it a folder is served.";
@@ -123,79 +123,79 @@ variables! {
         "the connection string of the session pooler, postgresql://postgres.REF:password@host:5432/postgres",
         "The database, with `DB_PROVIDER=supabase`.";
     Plain LOGIN_USER "PGUSER" = Nothing, "a role",
-        "Who logs in, where `DATABASE_URL` does not say.";
+        "The login role, if `DATABASE_URL` has none.";
     Secret LOGIN_PASSWORD "PGPASSWORD" = Nothing, "a password of any characters",
-        "The password, where `DATABASE_URL` has none. Nothing in it needs to be escaped.";
+        "The password, if `DATABASE_URL` has none. No character needs escaping.";
     Plain LOGIN_DATABASE "PGDATABASE" = Nothing, "a name",
-        "The name of the database, where `DATABASE_URL` has none.";
+        "The name of the database, if `DATABASE_URL` has none.";
     Secret SERVER_DATABASE_URL "SERVER_DATABASE_URL" = Nothing,
         "a connection string, postgresql://user@host:port/database",
-        "What servers log in with; `memory-bank-mcp migrate --server-password-file FILE` makes its user.";
+        "The connection string of servers; `memory-bank-mcp migrate --server-password-file FILE` creates its role.";
     Plain CONNECTIONS "DB_MAX_CONNECTIONS" = Depends("`20`; `10` with `DB_PROVIDER=supabase`"), "a number from 1 to 1000",
         "The most connections to the database.";
     Plain ROOT_CERTIFICATE "DB_SSL_ROOT_CERT" = Nothing, "the path of a PEM file with certificates",
-        "Authorities to trust, beside the system's, for the database's certificate; it is then checked, unless the connection string says `sslmode=disable`.";
+        "Authorities to trust, beside the system's, for the database's certificate; the certificate is then verified, unless the connection string has `sslmode=disable`.";
     Secret REDIS_URL "REDIS_URL" = Depends("`redis://redis:6379`; none while a folder is served"),
         "a URL, redis://host:port or rediss://host:port; empty = none",
-        "Redis, which several servers share. Without it, or while it is away, the server goes on with less.";
+        "Redis, which several servers share. Without it, or while it is unreachable, the server works with fewer functions.";
     Plain REDIS_PREFIX "REDIS_KEY_PREFIX" = Is("mbmcp"), "1 to 64 letters, digits, `-`, `_`, `.` or `:`",
-        "What every key in Redis begins with. Servers of one database share it.";
+        "The prefix of every key in Redis. Servers of one database share it.";
     Plain STATE_DIR "MEMORY_BANK_STATE_DIR" = Depends("`memory-bank-mcp` in `XDG_STATE_HOME`, else in `~/.local/state`"),
         "the path of a folder, from `/` on",
-        "Where API keys of a folder that is served, and folders that were registered outside of their project, are kept, unless `--state-dir` says so. Name no folder of a project.";
+        "The folder for API keys of a served folder, and for folders that were registered outside of their project, unless `--state-dir` is given. Do not use a folder of a project.";
     Plain ADDRESS_LIMIT "RATE_LIMIT_IP_PER_MINUTE" = Is("120"), "a number from 0 to 1000000; 0 = unlimited",
-        "Requests without a good key a minute from one address.";
+        "Requests without a valid key per minute from one address.";
     Plain KEYED_ADDRESS_LIMIT "RATE_LIMIT_IP_WITH_KEY_PER_MINUTE" = Depends("`1200`; `RATE_LIMIT_IP_PER_MINUTE` when that is higher or 0"),
         "a number from 0 to 1000000; 0 = unlimited",
-        "Requests with a good key a minute from one address, all its keys together. A key's own limit is kept with the key.";
+        "Requests with a valid key per minute from one address, for all its keys together. A key's own limit is stored with the key.";
     Plain ADDRESS_CONNECTIONS "MAX_CONNECTIONS_PER_ADDRESS" = Depends("`5000`; `256` with `TRUST_PROXY_HOPS=0`"), "a number from 1 to 10000",
-        "How many connections one address may have open, which is the proxy's where there is one.";
+        "The most open connections of one address; behind a proxy, of the proxy.";
     Plain REPLY_BYTES "MAX_REPLY_BYTES" = Is("262144"), "a number from 16384 to 1048576",
-        "How many bytes of text a reply has at most. It counts where a call asks by `limit` or `maxChars` for more than the 25,000 characters that come unasked; what is left out is named.";
+        "The most bytes of text in a reply. It applies if a call requests more than the default of 25,000 characters with `limit` or `maxChars`; the reply names the omitted part.";
     Plain KEY_REPLY_BYTES "MAX_REPLY_BYTES_PER_KEY" = Is("8388608"), "a number from 1048576 to 1073741824",
-        "How many bytes of replies one key may have under way on a server: being made, or not yet read by the client.";
+        "The most bytes of replies of one key on a server that are being made, or that the client has not read.";
     Plain ALL_REPLY_BYTES "MAX_REPLY_BYTES_TOTAL" = Is("67108864"), "a number from 1048576 to 17179869184",
         "The same for all keys of a server together.";
     Plain KEEP_ALIVE "HTTP_KEEPALIVE_SECONDS" = Is("180"), "a number from 5 to 3600",
-        "How many seconds a connection is kept without a request. It must be longer than the time for which a proxy in front keeps connections for later.";
+        "How many seconds a connection stays open without a request. It must be longer than the keep-alive time of a proxy in front.";
     Plain RETENTION "EVENT_RETENTION_HOURS" = Is("24"), "a number from 1 to 720",
-        "How many hours events are kept for clients that come back.";
+        "How many hours events are stored for clients that reconnect.";
     Plain STREAMS "MAX_STREAMS_PER_KEY" = Is("32"), "a number from 1 to 10000",
-        "How many streams one key may have open on a server.";
+        "The most open streams of one key on a server.";
     Plain SESSIONS "MAX_SESSIONS_PER_PROJECT" = Is("1000"), "a number from 1 to 1000000",
-        "How many sessions a project may have open.";
+        "The most open sessions of a project.";
     Plain SESSIONS_OF_KEY "MAX_SESSIONS_PER_KEY" = Is("100"), "a number from 1 to 1000000",
-        "How many sessions a key may have open. Its oldest one that is idle gives way to the next.";
+        "The most open sessions of a key. A new one ends the oldest idle one.";
     Plain SESSION_EVENTS "MAX_EVENT_BYTES_PER_SESSION" = Is("8388608"), "a number from 1048576 to 1073741824",
-        "How many bytes of replies are kept for one session that comes back. The oldest go first.";
+        "The most bytes of stored replies of one session, for a client that reconnects. The oldest are deleted first.";
     Plain PROJECT_EVENTS "MAX_EVENT_BYTES_PER_PROJECT" = Is("67108864"), "a number from 1048576 to 17179869184",
         "The same for all sessions of a project together.";
     Plain QUOTA "MAX_PROJECT_BYTES" = Is("2147483648"), "a number from 0 to 1099511627776; 0 = unlimited",
-        "How many bytes of documents, backups and graph a project in the database may hold, unless `memory-bank-mcp projects set-quota` says otherwise.";
+        "The most bytes of documents, backups and graph of a project in the database, unless `memory-bank-mcp projects set-quota` sets another quota.";
     Plain INDEX_MEMORY "SEARCH_INDEX_MEMORY" = Is("512"), "a number of MiB from 64 to 1048576",
         "The memory that the search indexes of all projects may take on a server. It must fit into the memory of the container, with 256 MiB to spare.";
     Plain INDEX_MEMORY_PER_PROJECT "SEARCH_INDEX_MEMORY_PER_PROJECT" = Is("448"), "a number of MiB from 16 to 1048576",
         "The memory that the search index of one project may take, 16 MiB less than that of all at most. Searches of a larger project are refused with the figures.";
     Plain EMBEDDINGS "EMBEDDINGS" = Nothing,
         "`local:` and the path of a folder with a model, or the URL of a service with OpenAI's interface, http://host:port or https://host; empty = none",
-        "What turns texts into vectors, so that search finds by meaning beside words.";
+        "The model that makes vectors of texts, so that search also finds by meaning.";
     Plain EMBEDDINGS_MODEL "EMBEDDINGS_MODEL" = Nothing, "a name of at most 200 bytes",
-        "The model that a service is asked for.";
+        "The name of a service's model.";
     Secret EMBEDDINGS_KEY "EMBEDDINGS_KEY" = Nothing, "a key",
-        "The key that a service wants, if it wants one.";
+        "The key of a service, if it requires one.";
     Plain DRAIN_DELAY "SHUTDOWN_DRAIN_SECONDS" = Is("0"), "a number from 0 to 4",
-        "How many seconds a server that is told to end still takes requests while `/health/ready` says 503, so that a proxy that asks there turns away from it in time.";
+        "How many seconds a server that received a signal to end still accepts requests while `/health/ready` returns 503, so that a proxy that checks it stops sending requests in time.";
     Plain AUDIT_RETENTION "AUDIT_RETENTION_DAYS" = Is("365"), "a number from 30 to 3650",
-        "How many days the audit log is kept.";
+        "How many days the audit log is stored.";
     Plain METRICS "METRICS_ADDR" = Nothing, "an IP address with a port, such as 127.0.0.1:9464; empty = no metrics",
-        "Where Prometheus reads `/metrics`. No key is asked for there: keep clients away from it.";
+        "The address where Prometheus reads `/metrics`. It needs no key, so keep clients away from it.";
     Plain OTLP_ENDPOINT "OTEL_EXPORTER_OTLP_ENDPOINT" = Nothing,
         "a URL, http://host:4318 or https://host; empty = no traces",
-        "Where traces are sent, as OTLP over HTTP. The other variables of OpenTelemetry for its exporter, its sampler and the name of the service count, too.";
+        "The endpoint for traces, as OTLP over HTTP. The other variables of OpenTelemetry for its exporter, its sampler and the name of the service also apply.";
     Plain LOG "RUST_LOG" = Nothing, "directives such as `info` or `memory_bank_server=debug`",
-        "What is logged on standard error; it wins over `--debug`.";
+        "The log filter of standard error; it takes precedence over `--debug`.";
     Compose NODE_ENV "NODE_ENV" = Is("production"), "anything",
-        "The TypeScript server reads it; this one does nothing with it.";
+        "The TypeScript server reads it; this one ignores it.";
     Compose POSTGRES_DB "POSTGRES_DB" = Is("memory_bank_mcp"), "a name",
         "The database of the local PostgreSQL.";
     Compose POSTGRES_USER "POSTGRES_USER" = Is("mbmcp"), "a name",
@@ -215,9 +215,9 @@ variables! {
     Compose DOCKER_IMAGE "DOCKER_IMAGE" = Is("diaz3618/memory-bank-mcp"), "a name", "The image.";
     Compose DOCKER_TAG "DOCKER_TAG" = Is("1.8.0-http-pg-redis"), "a tag", "The image's tag.";
     Compose DOCKER_PULL_POLICY "DOCKER_PULL_POLICY" = Is("build"), "`build`, `missing`, `always` or `never`",
-        "Whether Compose builds the image from the sources, or takes a published one.";
+        "Whether Compose builds the image from the sources, or pulls a published one.";
     Compose SECRETS_DIR "SECRETS_DIR" = Is("./secrets"), "a folder, seen from docker-compose.yml",
-        "Where the files of compose.secrets.yml and compose.supabase.yml are.";
+        "The folder of the files for compose.secrets.yml and compose.supabase.yml.";
 }
 
 /// The rows of the reference, as markdown.

@@ -2,27 +2,31 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{Document, DocumentPath};
 use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::store::{ChangeKind, DocumentChange};
 use tokio_postgres::Row;
 
-use crate::connect::Database;
+use crate::database::Database;
 use crate::documents::opened::{Comparison, Found, OPEN, Opened, names_of};
 use crate::documents::plan::{Plan, Text, check_count, check_names, check_quota, notify, write};
-use crate::edit_groups::Member;
+use crate::edit_groups::{Member, RunGroup};
 use crate::quota::StoredBytes;
 use crate::tenant::{Failure, Query};
+
+#[async_trait]
+impl RunGroup for Database {
+    async fn run(&self, caller: &Caller, members: Vec<Member>) -> Vec<Member> {
+        edit_together(self, caller, members).await
+    }
+}
 
 /// Runs the edits of one caller in one transaction, one after the other, each on the text that the previous one left.
 /// A refused edit leaves the text unchanged. Returns the edits that could not run together, in order: nothing of them
 /// was written.
-pub(crate) async fn edit_together(
-    database: &Database,
-    caller: &Caller,
-    mut members: Vec<Member>,
-) -> Vec<Member> {
+async fn edit_together(database: &Database, caller: &Caller, mut members: Vec<Member>) -> Vec<Member> {
     let paths: Vec<DocumentPath> = members.iter().flat_map(|member| member.paths.clone()).collect();
     let names = names_of(&paths);
     let compared = Comparison::of(&paths);

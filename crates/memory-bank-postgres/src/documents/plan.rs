@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{Document, DocumentPath, Etag};
 use memory_bank_core::error::EditError;
-use memory_bank_core::limits;
-use memory_bank_core::store::{Change, ChangeKind, DocumentChange, DraftChanges, DraftWrite, Drafts};
+use memory_bank_core::store::{
+    Change, ChangeKind, DocumentChange, DraftChanges, DraftWrite, Drafts, check_document_count, name_clash,
+};
 use memory_bank_core::unicode::has_null;
 
-use crate::connect::Database;
+use crate::database::Database;
 use crate::quota::StoredBytes;
 use crate::tenant::{Failure, Query, Transaction, Value};
 
@@ -136,11 +137,7 @@ pub(super) fn check_names(similar: &[String], plan: &Plan) -> Result<(), EditErr
         let Ok(path) = DocumentPath::parse(name) else { continue };
         let others = similar.iter().chain(new.iter().copied());
         if let Some(other) = others.filter(|other| !goes(other)).find(|other| path.clashes_with(other)) {
-            return Err(EditError::Refused(format!(
-                "`{path}` differs from `{}` only by letter case, which not every system tells apart; use that name, or \
-                 rename it first",
-                other.escape_debug()
-            )));
+            return Err(name_clash(&path, other));
         }
     }
     Ok(())
@@ -150,13 +147,7 @@ pub(super) fn check_names(similar: &[String], plan: &Plan) -> Result<(), EditErr
 /// nevertheless was created concurrently, and the write detects that.
 pub(super) fn check_count(present: Option<usize>, plan: &Plan) -> Result<(), EditError> {
     let Some(present) = present else { return Ok(()) };
-    if !plan.inserts.0.is_empty() && present + plan.inserts.0.len() > limits::DOCUMENTS {
-        return Err(EditError::Refused(format!(
-            "the memory bank has {present} documents, at most {} are allowed; delete some first",
-            limits::DOCUMENTS
-        )));
-    }
-    Ok(())
+    check_document_count(present, plan.inserts.0.len())
 }
 
 pub(super) fn check_quota(database: &Database, held: &StoredBytes, plan: &Plan) -> Result<(), EditError> {
@@ -201,7 +192,7 @@ pub(super) fn notify(database: &Database, caller: &Caller, plan: &Plan) {
     let sink = &database.deps.sink;
     let mut list = false;
     for text in plan.updates.0.iter().chain(&plan.inserts.0) {
-        database.served.keep(&(caller.project, text.etag.clone()), &text.content);
+        database.recent_contents.keep(&(caller.project, text.etag.clone()), &text.content);
     }
     let mut notified = BTreeSet::new();
     for change in plan.changes.values() {

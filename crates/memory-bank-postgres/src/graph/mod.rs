@@ -1,8 +1,10 @@
 //! The graph as rows. Rows are folded into the core's own graph, so that names, plans and sub-graphs follow the same
 //! rules as in the folder store; this module decides only which rows a query needs, and how a change is written.
 
+mod keys;
 mod open;
-mod rows;
+pub(crate) mod rows;
+mod statements;
 mod write;
 
 use async_trait::async_trait;
@@ -21,12 +23,12 @@ use memory_bank_core::store::{
     GraphSummary, ObservationAdded, ObservationDraft, PointerAdded, PointerDraft, RelationRemoved, Subgraph,
 };
 
-use self::write::{Keys, add, upsert};
+use self::keys::Keys;
+use self::rows::graph_of;
+use self::write::{add, upsert};
 use crate::bank::PostgresBank;
-use crate::column::{answer, column};
+use crate::column::{answer, column, count};
 use crate::tenant::{Query, Value};
-
-pub(crate) use self::rows::{entity_of, graph_of, observation_of, relation_of, source_of};
 
 const ALL_ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at \
     FROM public.graph_entities WHERE project_id = $1 ORDER BY seq";
@@ -258,11 +260,11 @@ impl GraphStore for PostgresBank {
         }
         let types = answer(&rows, 1)
             .iter()
-            .map(|row| Ok((column(row, 0)?, whole(column(row, 1)?))))
+            .map(|row| Ok((column(row, 0)?, count(column(row, 1)?))))
             .collect::<Result<_, StoreError>>()?;
         let (mut busiest, mut recent) = (Vec::new(), Vec::new());
         for row in answer(&rows, 2) {
-            let entity: (String, String, usize) = (column(row, 0)?, column(row, 1)?, whole(column(row, 2)?));
+            let entity: (String, String, usize) = (column(row, 0)?, column(row, 1)?, count(column(row, 2)?));
             let (busy, late): (i64, i64) = (column(row, 3)?, column(row, 4)?);
             busiest.push((busy, entity.clone()));
             recent.push((late, entity));
@@ -344,12 +346,8 @@ fn invalid(error: &GraphError) -> GraphError {
 fn counts(rows: &[Vec<tokio_postgres::Row>]) -> Result<GraphStats, StoreError> {
     let Some(row) = answer(rows, 0).first() else { return Ok(GraphStats::default()) };
     Ok(GraphStats {
-        entity_count: whole(column(row, 0)?),
-        observation_count: whole(column(row, 1)?),
-        relation_count: whole(column(row, 2)?),
+        entity_count: count(column(row, 0)?),
+        observation_count: count(column(row, 1)?),
+        relation_count: count(column(row, 2)?),
     })
-}
-
-fn whole(count: i64) -> usize {
-    usize::try_from(count).unwrap_or_default()
 }

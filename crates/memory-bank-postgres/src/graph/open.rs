@@ -13,11 +13,10 @@ use memory_bank_core::graph::{Entity, Observation};
 use memory_bank_core::store::{EntityRef, Subgraph};
 use tokio_postgres::Row;
 
+use super::keys::Keys;
 use super::rows::{entity_of, graph_of, observation_of, relation_of};
-use super::whole;
-use super::write::Keys;
 use crate::bank::PostgresBank;
-use crate::column::{answer, column};
+use crate::column::{answer, column, count};
 use crate::tenant::{Query, Value};
 
 /// The entities that a name may mean: those with the id, and the first of each name. More than one entity of a name
@@ -173,7 +172,7 @@ fn subgraph(rows: &[Vec<Row>]) -> Result<Subgraph, StoreError> {
 
 /// The number of rows from which these were selected.
 fn found(rows: &[Row], place: usize) -> Result<usize, StoreError> {
-    Ok(whole(rows.first().map_or(Ok(0), |row| column(row, place))?))
+    Ok(count(rows.first().map_or(Ok(0), |row| column(row, place))?))
 }
 
 /// Observations in storage order, sorted by entity, newest first.

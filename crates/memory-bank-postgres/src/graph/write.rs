@@ -1,19 +1,16 @@
 //! A change of the graph: the rows that it may concern are read and locked in one round trip, the core decides, and a
 //! second round trip writes and commits.
 
-use jiff::Timestamp;
 use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::error::{GraphError, StoreError};
-use memory_bank_core::graph::event::{Event, removed_relation_id};
-use memory_bank_core::graph::ids::normalise;
-use memory_bank_core::graph::naming::Lookup;
-use memory_bank_core::graph::rules::ObservationPlan;
-use memory_bank_core::graph::timestamp::instant;
+use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::{Entity, Observation};
 use memory_bank_core::store::{EntityDeleted, ObservationAdded};
 
-use super::rows::{Found, graph_of};
+use super::keys::{Fact, Facts, Keys};
+use super::rows::{Found, graph_of, observation_of, relation_of};
+use super::statements::Write;
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 use crate::quota::{StoredBytes, USAGE};
@@ -64,117 +61,6 @@ const SAME_FACTS_OF_MANY: &str = "SELECT f.id, f.entity_id, f.content, f.source,
     AND o.content = wanted.content AND (o.at >= $8 OR o.\"timestamp\" = wanted.at) \
     ORDER BY (o.\"timestamp\" = wanted.at) DESC NULLS LAST, o.at, o.seq LIMIT 64) \
     ) AS f ORDER BY f.seq";
-
-const INSERT_ENTITY: &str = "INSERT INTO public.graph_entities \
-    (project_id, id, name, name_key, entity_type, attrs, created_at, updated_at) \
-    VALUES ($1, $2, $3, $4, $5, $6::text::json, $7, $8)";
-const UPDATE_ENTITY: &str = "WITH changed AS (UPDATE public.graph_entities SET name = $3, name_key = $4, entity_type = $5, \
-    attrs = $6::text::json, created_at = $7, updated_at = $8 WHERE project_id = $1 AND id = $2 RETURNING 1) \
-    SELECT app.must_be((SELECT count(*) FROM changed), 1)";
-const INSERT_OBSERVATION: &str = "INSERT INTO public.graph_observations \
-    (project_id, id, entity_id, content, source, \"timestamp\", at) VALUES ($1, $2, $3, $4, $5::text::json, $6, $7) \
-    ON CONFLICT (project_id, id) DO NOTHING";
-const INSERT_RELATION: &str = "INSERT INTO public.graph_relations \
-    (project_id, id, from_entity_id, to_entity_id, relation_type, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
-    ON CONFLICT (project_id, id) DO NOTHING";
-const DELETE_ENTITY: &str = "WITH changed AS (DELETE FROM public.graph_entities WHERE project_id = $1 AND id = $2 RETURNING 1) \
-    SELECT app.must_be((SELECT count(*) FROM changed), 1)";
-const DELETE_OBSERVATION: &str = "WITH changed AS (DELETE FROM public.graph_observations WHERE project_id = $1 AND id = $2 \
-    RETURNING 1) SELECT app.must_be((SELECT count(*) FROM changed), 1)";
-const DELETE_RELATION: &str = "WITH changed AS (DELETE FROM public.graph_relations WHERE project_id = $1 AND id = $2 \
-    RETURNING 1) SELECT app.must_be((SELECT count(*) FROM changed), 1)";
-
-/// The rows that a change may concern.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Keys {
-    pub(super) ids: Vec<String>,
-    pub(super) names: Vec<String>,
-    observations: Vec<String>,
-    relations: bool,
-    fact: Option<Fact>,
-    facts: Facts,
-}
-
-/// Facts that may exist already, as columns: a row for each key of the entity that a fact may belong to.
-#[derive(Debug, Clone, Default)]
-struct Facts {
-    ids: Vec<Option<String>>,
-    names: Vec<Option<String>>,
-    texts: Vec<String>,
-    kinds: Vec<Option<&'static str>>,
-    references: Vec<Option<String>>,
-    timestamps: Vec<Option<String>>,
-}
-
-/// A fact that may exist already.
-#[derive(Debug, Clone)]
-struct Fact {
-    text: String,
-    kind: Option<&'static str>,
-    reference: Option<String>,
-    timestamp: Option<String>,
-}
-
-impl Keys {
-    /// The entity with this id.
-    pub(super) fn id(mut self, id: &str) -> Self {
-        self.ids.push(id.to_owned());
-        self
-    }
-
-    /// The entities that a word may mean. No name contains a null character, and no statement can contain one.
-    pub(super) fn lookup(mut self, lookup: &Lookup) -> Self {
-        let storable = |text: &&String| !text.is_empty() && !text.contains('\0');
-        self.ids.extend(Some(&lookup.id).filter(storable).cloned());
-        self.names.extend(Some(&lookup.name).filter(storable).cloned());
-        self.names.extend(lookup.typed.iter().map(|(name, _)| name).filter(storable).cloned());
-        self
-    }
-
-    /// This observation, with its entity.
-    pub(super) fn observation(mut self, id: &str) -> Self {
-        if !id.contains('\0') {
-            self.observations.push(id.to_owned());
-        }
-        self
-    }
-
-    /// The entities' observations that may equal this fact.
-    pub(super) fn fact(mut self, plan: &ObservationPlan) -> Self {
-        let source = plan.source.as_ref();
-        self.fact = Some(Fact {
-            text: plan.text.clone(),
-            kind: source.map(|source| source.kind.word()),
-            reference: source.and_then(|source| source.reference.clone()),
-            timestamp: plan.timestamp().map(str::to_owned),
-        });
-        self
-    }
-
-    /// The observations of the entities that a word may mean that may equal this fact; one of many.
-    pub(super) fn fact_of(mut self, lookup: &Lookup, plan: &ObservationPlan) -> Self {
-        let storable = |text: &&String| !text.is_empty() && !text.contains('\0');
-        let names = [Some(&lookup.name), lookup.typed.as_ref().map(|(name, _)| name)];
-        let names = names.into_iter().flatten().filter(storable).map(|name| (None, Some(name.clone())));
-        let ids = Some(&lookup.id).filter(storable).map(|id| (Some(id.clone()), None));
-        let source = plan.source.as_ref();
-        for (id, name) in ids.into_iter().chain(names) {
-            self.facts.ids.push(id);
-            self.facts.names.push(name);
-            self.facts.texts.push(plan.text.clone());
-            self.facts.kinds.push(source.map(|source| source.kind.word()));
-            self.facts.references.push(source.and_then(|source| source.reference.clone()));
-            self.facts.timestamps.push(plan.timestamp().map(str::to_owned));
-        }
-        self
-    }
-
-    /// The relations among the entities, too.
-    pub(super) fn relations(mut self) -> Self {
-        self.relations = true;
-        self
-    }
-}
 
 impl PostgresBank {
     /// Reads and locks the rows of `keys`, lets `decide` compute the change, and writes it. `decide` may run more
@@ -334,7 +220,7 @@ impl From<StoreError> for Refusal {
 
 /// The rows that a change returns. If two callers add the same fact or relation, both get the stored one.
 pub(super) trait Stored: Sized {
-    /// Reads what is stored, by project and id.
+    /// The statement that reads the stored rows, by project and id.
     const STORED: Option<&'static str> = None;
     /// Whether they are read before the change, in the same transaction.
     const BEFORE: bool = false;
@@ -385,7 +271,7 @@ impl Stored for ObservationAdded {
     }
 
     fn of(row: &tokio_postgres::Row, planned: Self) -> Result<Self, StoreError> {
-        Ok(Self { observation: super::rows::observation_of(row)?, ..planned })
+        Ok(Self { observation: observation_of(row)?, ..planned })
     }
 }
 
@@ -400,7 +286,7 @@ impl Stored for memory_bank_core::graph::Relation {
     }
 
     fn of(row: &tokio_postgres::Row, _planned: Self) -> Result<Self, StoreError> {
-        super::rows::relation_of(row)
+        relation_of(row)
     }
 }
 
@@ -412,112 +298,4 @@ pub(super) fn upsert(entity: &Entity, now: &str) -> Event {
 /// The event that adds a fact.
 pub(super) fn add(observation: &Observation) -> Event {
     Event::ObservationAdd { observation: observation.clone(), ts: observation.timestamp.clone() }
-}
-
-/// An event as a statement with its values.
-enum Write {
-    Entity {
-        is_new: bool,
-        entity: Box<Entity>,
-        key: String,
-        attrs: Option<String>,
-        created_at: Timestamp,
-        updated_at: Timestamp,
-    },
-    Observation {
-        observation: Observation,
-        source: Option<String>,
-        at: i64,
-    },
-    Relation {
-        relation: memory_bank_core::graph::Relation,
-        created_at: Timestamp,
-    },
-    Delete {
-        sql: &'static str,
-        id: String,
-    },
-}
-
-impl Write {
-    fn of(event: &Event, found: &Found) -> Result<Self, StoreError> {
-        Ok(match event {
-            Event::EntityUpsert { entity, .. } => Self::Entity {
-                is_new: found.state.entity(&entity.id).is_none(),
-                key: normalise(&entity.name),
-                attrs: json(entity.attrs.as_ref())?,
-                created_at: time(&entity.created_at)?,
-                updated_at: time(&entity.updated_at)?,
-                entity: Box::new(entity.clone()),
-            },
-            Event::ObservationAdd { observation, .. } => Self::Observation {
-                source: super::rows::source_of(observation)?,
-                at: milliseconds(&observation.timestamp),
-                observation: observation.clone(),
-            },
-            Event::RelationAdd { relation, .. } => {
-                Self::Relation { created_at: time(&relation.created_at)?, relation: relation.clone() }
-            }
-            Event::RelationRemove { from_id, to_id, relation_type, .. } => {
-                Self::Delete { sql: DELETE_RELATION, id: removed_relation_id(from_id, relation_type, to_id) }
-            }
-            Event::EntityDelete { entity_id, .. } => {
-                Self::Delete { sql: DELETE_ENTITY, id: entity_id.clone() }
-            }
-            Event::ObservationDelete { observation_id, .. } => {
-                Self::Delete { sql: DELETE_OBSERVATION, id: observation_id.clone() }
-            }
-            other => return Err(StoreError::Unavailable(format!("no rows are known for {other:?}"))),
-        })
-    }
-
-    fn sql(&self) -> &'static str {
-        match self {
-            Self::Entity { is_new: true, .. } => INSERT_ENTITY,
-            Self::Entity { .. } => UPDATE_ENTITY,
-            Self::Observation { .. } => INSERT_OBSERVATION,
-            Self::Relation { .. } => INSERT_RELATION,
-            Self::Delete { sql, .. } => sql,
-        }
-    }
-
-    fn values<'a>(&'a self, project: &'a uuid::Uuid) -> Vec<Value<'a>> {
-        match self {
-            Self::Entity { entity, key, attrs, created_at, updated_at, .. } => {
-                vec![
-                    project,
-                    &entity.id,
-                    &entity.name,
-                    key,
-                    &entity.entity_type,
-                    attrs,
-                    created_at,
-                    updated_at,
-                ]
-            }
-            Self::Observation { observation: o, source, at } => {
-                vec![project, &o.id, &o.entity_id, &o.text, source, &o.timestamp, at]
-            }
-            Self::Relation { relation: r, created_at } => {
-                vec![project, &r.id, &r.from_id, &r.to_id, &r.relation_type, created_at]
-            }
-            Self::Delete { id, .. } => vec![project, id],
-        }
-    }
-}
-
-fn json<T: serde::Serialize>(value: Option<&T>) -> Result<Option<String>, StoreError> {
-    value.map(serde_json::to_string).transpose().map_err(|error| StoreError::Unavailable(error.to_string()))
-}
-
-fn time(stored: &str) -> Result<Timestamp, StoreError> {
-    stored.parse().map_err(|_| StoreError::Damaged {
-        what: "a time in the graph".to_owned(),
-        detail: format!("`{stored}` is none"),
-    })
-}
-
-/// The time of an observation, to sort the newest first.
-fn milliseconds(stored: &str) -> i64 {
-    instant(stored).unwrap_or(i64::MIN)
 }

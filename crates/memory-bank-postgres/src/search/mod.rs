@@ -6,11 +6,8 @@
 //! costs one round trip, and some more after a change. After a wait the caller is checked again. The ranking equals
 //! that of a folder, because it is the same code.
 
-mod cache;
-mod contents;
 mod refresh;
 mod vectors;
-mod workers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,7 +18,7 @@ use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::document::is_leftover;
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::limits;
-use memory_bank_core::search::search_graph;
+use memory_bank_core::search::{IndexUse, search_graph};
 use memory_bank_core::store::{DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{sleep_until, timeout_at};
@@ -29,16 +26,13 @@ use tokio_postgres::Row;
 
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
-use crate::connect::Database;
+use crate::database::Database;
+use crate::index_cache::contents::{Contents, Inventory, Named};
+use crate::index_cache::{Indexes, Joined, Progress, SearchOptions, Turn};
 use crate::tenant::{Query, Value};
-use cache::{Joined, Progress, Turn};
-use contents::{Contents, Inventory, Named};
 use refresh::Refresher;
 
-pub(crate) use cache::Indexes;
-pub use cache::{IndexUse, SearchOptions};
 pub use vectors::StoredVectors;
-pub(crate) use vectors::Vectors;
 
 const WAIT: Duration = Duration::from_millis(limits::SEARCH_INDEX_WAIT_MS);
 const TURN_WAIT: Duration = Duration::from_millis(limits::SEARCH_TURN_WAIT_MS);

@@ -15,11 +15,11 @@ use memory_bank_core::search::{IndexBudget, TextSize};
 use tokio::sync::OwnedRwLockWriteGuard;
 use tokio_postgres::Row;
 
-use super::cache::Turn;
-use super::contents::{Changed, Contents, Inventory};
 use crate::column::{answer, column};
-use crate::connect::Database;
-use crate::graph::{entity_of, observation_of, relation_of};
+use crate::database::Database;
+use crate::graph::rows::{entity_of, observation_of, relation_of};
+use crate::index_cache::Turn;
+use crate::index_cache::contents::{Changed, Contents, Inventory};
 use crate::tenant::{Query, Value};
 
 /// The most documents and bytes of text per slice. A larger document is a slice of its own.

@@ -15,12 +15,13 @@ use memory_bank_vectors::{Maker, MakerOptions, PROJECT_PASSAGES, Progress, Vecto
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::cache::Project;
-use super::contents::Contents;
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
-use crate::connect::Database;
+use crate::database::Database;
+use crate::index_cache::Project;
+use crate::index_cache::contents::Contents;
 use crate::tenant::{Query, Value, proof_of};
+use crate::vector_maker::VectorMaker;
 
 /// How many stored vectors are read at a time, and stored or deleted with one call.
 const PAGE: usize = 1000;
@@ -38,14 +39,6 @@ const STORED: &str =
 const CLAIM: &str = "SELECT app.claim_vectors($1, $2, $3, $4, $5, $6, $7, $8)";
 const PUT: &str = "SELECT app.put_vectors($1, $2, $3, $4, $5, $6, $7)";
 const PRUNE: &str = "SELECT app.prune_vectors($1, $2, $3, $4, $5, $6)";
-
-/// The maker of vectors for all projects of this replica.
-#[derive(Debug, Clone)]
-pub(crate) struct Vectors {
-    maker: Maker,
-    /// The name of this replica in claims.
-    holder: Uuid,
-}
 
 /// The stored vectors of a project and one model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +62,7 @@ impl Database {
     #[must_use]
     pub fn with_embedder(mut self, embedder: Arc<dyn Embedder>, options: MakerOptions) -> Self {
         let holder = self.deps.entropy.id();
-        self.vectors = Some(Vectors { maker: Maker::new(embedder, options), holder });
+        self.vectors = Some(VectorMaker { maker: Maker::new(embedder, options), holder });
         self
     }
 

@@ -6,7 +6,8 @@ use memory_bank_core::store::NoSink;
 use memory_bank_test_postgres::TestDatabase;
 
 use super::*;
-use crate::connect::{DatabaseOptions, Deps, TrustOptions};
+use crate::database::{DatabaseOptions, Deps};
+use crate::tls::TrustOptions;
 
 /// A pool of one connection, so that the next user gets the same connection.
 fn bench() -> (TestDatabase, Database, Caller) {

@@ -12,9 +12,10 @@ use memory_bank_core::transfer::{
     BankCopy, NotTransferable, Onto, ProjectCopy, SideFile, SideKind, is_rules_file,
 };
 
+use super::error::TransferError;
 use super::read::{FILES, side_files};
+use super::timeouts::LONG_TIMEOUTS;
 use super::write::{put_bank, put_files, put_items};
-use super::{PATIENT, TransferError};
 use crate::audit::{NOTE, OperatorAction};
 use crate::backups::{CLEAR_GRAPH, COPY, CREATE, copying, creating};
 use crate::bank::PostgresBank;
@@ -98,7 +99,7 @@ impl PostgresBank {
         let detail = serde_json::json!({ "onto": format!("{onto:?}").to_lowercase() });
         let told: [Value<'_>; 3] = [&action.name(), &subject, &detail];
         let first = [
-            Query::new(PATIENT, &[]),
+            Query::new(LONG_TIMEOUTS, &[]),
             // Record it in the same transaction, and first: the audit log then omits the single deletions of an
             // import.
             Query::new(NOTE, &told),

@@ -9,10 +9,11 @@ use memory_bank_core::store::SessionState;
 use memory_bank_core::transfer::{BankCopy, DocumentCopy, FileCopy, ProjectCopy, SideFile, SideKind, Size};
 use tokio_postgres::Row;
 
-use super::{PATIENT, TransferError};
+use super::error::TransferError;
+use super::timeouts::LONG_TIMEOUTS;
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
-use crate::graph::graph_of;
+use crate::graph::rows::graph_of;
 use crate::tenant::{Query, Transaction, Value};
 
 /// How many documents one statement reads.
@@ -83,7 +84,7 @@ impl PostgresBank {
     pub async fn begin_export(&self, caller: &Caller) -> Result<Export, TransferError> {
         let project: [Value<'_>; 1] = [&caller.project.0];
         let first = [
-            Query::new(PATIENT, &[]),
+            Query::new(LONG_TIMEOUTS, &[]),
             Query::new(SIZES, &project),
             Query::new(COUNTS, &project),
             Query::new(WEIGHT, &project),

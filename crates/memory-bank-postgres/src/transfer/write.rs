@@ -11,8 +11,8 @@ use memory_bank_core::graph::{Entity, Observation, Relation};
 use memory_bank_core::transfer::{BankCopy, DocumentCopy, SideFile, moment};
 use serde_json::{Value as Json, json};
 
-use super::TransferError;
-use crate::graph::source_of;
+use super::error::TransferError;
+use crate::graph::rows::source_of;
 use crate::tenant::{Query, Transaction, Value};
 
 /// The size of one statement: so many rows, or so many bytes and one row.

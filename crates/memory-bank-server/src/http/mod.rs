@@ -53,7 +53,7 @@ mod unavailable;
 pub use auth::{CacheAnswer, CacheTime, CachedKey, KeyCache};
 pub use config::HttpConfig;
 pub use memory_bank_core::identity::DEFAULT_RATE_LIMIT;
-pub use metrics::{IndexState, PoolState, StorageState, VectorState};
+pub use metrics::{PoolState, StorageState, VectorState};
 pub use pinned_workspace::PinnedWorkspace;
 pub use probe::{Absent, Health, Probe};
 pub use redis::{Redis, RedisError, RedisFacts, RedisFault};

@@ -7,7 +7,7 @@ use memory_bank_core::identity::PlainKey;
 use serde_json::{Value, json};
 
 use super::Client;
-use crate::cli::Cli;
+use crate::cli::options::{DEFAULT_FOLDER, GlobalOptions};
 
 /// The variable that clients read the key from, if they can.
 pub(super) const KEY_VARIABLE: &str = "MEMORY_BANK_API_KEY";
@@ -154,7 +154,7 @@ impl Client {
     }
 
     /// The arguments of the program.
-    pub(super) fn arguments(self, cli: &Cli, project: &Path) -> anyhow::Result<Vec<String>> {
+    pub(super) fn arguments(self, cli: &GlobalOptions, project: &Path) -> anyhow::Result<Vec<String>> {
         let mut arguments = Vec::new();
         match self {
             // It starts servers in the project's folder.
@@ -167,7 +167,7 @@ impl Client {
                 arguments.extend(["--path".to_owned(), project.to_owned()]);
             }
         }
-        if cli.folder != crate::cli::DEFAULT_FOLDER {
+        if cli.folder != DEFAULT_FOLDER {
             arguments.extend(["--folder".to_owned(), cli.folder.clone()]);
         }
         if cli.follow_links {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use self::clients::{Place, Server};
 use self::merge::Merged;
-use crate::cli::Cli;
+use crate::cli::options::GlobalOptions;
 use crate::cli::output::{Output, note};
 
 /// The largest configuration file that is read, in bytes. Real ones have a few kilobytes.
@@ -73,7 +73,7 @@ enum Client {
 }
 
 /// Prints the configuration, or merges it into the client's file.
-pub(crate) fn run(wanted: &ClientConfig, cli: &Cli, output: Output) -> anyhow::Result<()> {
+pub(crate) fn run(wanted: &ClientConfig, cli: &GlobalOptions, output: Output) -> anyhow::Result<()> {
     let client = wanted.client;
     let key = if wanted.key_stdin { Some(key_from(std::io::stdin().lock())?) } else { None };
     let project = project_folder(cli)?;
@@ -277,7 +277,7 @@ fn key_from(input: impl Read) -> anyhow::Result<PlainKey> {
 }
 
 /// The project folder as an absolute path.
-fn project_folder(cli: &Cli) -> anyhow::Result<PathBuf> {
+fn project_folder(cli: &GlobalOptions) -> anyhow::Result<PathBuf> {
     let here = std::env::current_dir().context("the current folder cannot be used")?;
     let folder = cli.path.as_ref().map_or_else(|| here.clone(), |path| here.join(path));
     folder

@@ -54,9 +54,9 @@ pub(crate) async fn check(
         }
         Ok(pooling) => findings_of_pooling(pooling, findings),
     }
-    let mut asked = Findings::default();
-    let in_time = tokio::time::timeout(WAIT, ask(&database, wanted, settings, key, model, &mut asked)).await;
-    findings.extend(asked);
+    let mut found = Findings::default();
+    let in_time = tokio::time::timeout(WAIT, ask(&database, wanted, settings, key, model, &mut found)).await;
+    findings.extend(found);
     if in_time.is_err() {
         findings.error(
             "database",
@@ -321,7 +321,7 @@ async fn not_indexed(database: &Database, findings: &mut Findings) {
     }
 }
 
-/// What projects hold, with their quotas.
+/// The stored bytes of projects, with their quotas.
 async fn stored(database: &Database, default_quota: u64, findings: &mut Findings) {
     /// How many projects are listed.
     const NAMED: usize = 20;

@@ -7,7 +7,8 @@ use memory_bank_core::search::{Embedder, ModelId};
 use memory_bank_postgres::{Database, StoredVectors};
 
 use crate::cli::doctor::findings::Findings;
-use crate::cli::{Cli, index};
+use crate::cli::index;
+use crate::cli::options::GlobalOptions;
 use crate::embedder;
 
 /// The longest that a query is waited for.
@@ -61,10 +62,10 @@ async fn speed(embedder: &dyn Embedder, findings: &mut Findings) {
 }
 
 /// Looks at the vectors of the folder's bank.
-pub(crate) async fn of_folder(cli: &Cli, model: &ModelId, findings: &mut Findings) {
-    let status = match index::status_of(cli, model).await {
+pub(crate) async fn of_folder(global: &GlobalOptions, model: &ModelId, findings: &mut Findings) {
+    let status = match index::status_of(global, model).await {
         Ok(Some(status)) => status,
-        // The folder's own check says that there is no bank.
+        // The check of the folder reports a missing bank.
         Ok(None) => return,
         Err(error) => {
             return findings.warning(

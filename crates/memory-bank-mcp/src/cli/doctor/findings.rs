@@ -28,7 +28,7 @@ impl Level {
 struct Finding {
     check: &'static str,
     level: Level,
-    said: String,
+    message: String,
     advice: Option<String>,
 }
 
@@ -38,23 +38,38 @@ pub(crate) struct Findings(Vec<Finding>);
 
 impl Findings {
     /// Adds a finding without a problem.
-    pub(crate) fn ok(&mut self, check: &'static str, said: impl Into<String>) {
-        self.0.push(Finding { check, level: Level::Ok, said: said.into(), advice: None });
+    pub(crate) fn ok(&mut self, check: &'static str, message: impl Into<String>) {
+        self.0.push(Finding { check, level: Level::Ok, message: message.into(), advice: None });
     }
 
     /// Adds a warning.
     pub(crate) fn warning(
         &mut self,
         check: &'static str,
-        said: impl Into<String>,
+        message: impl Into<String>,
         advice: impl Into<String>,
     ) {
-        self.0.push(Finding { check, level: Level::Warning, said: said.into(), advice: Some(advice.into()) });
+        self.0.push(Finding {
+            check,
+            level: Level::Warning,
+            message: message.into(),
+            advice: Some(advice.into()),
+        });
     }
 
     /// Adds an error.
-    pub(crate) fn error(&mut self, check: &'static str, said: impl Into<String>, advice: impl Into<String>) {
-        self.0.push(Finding { check, level: Level::Error, said: said.into(), advice: Some(advice.into()) });
+    pub(crate) fn error(
+        &mut self,
+        check: &'static str,
+        message: impl Into<String>,
+        advice: impl Into<String>,
+    ) {
+        self.0.push(Finding {
+            check,
+            level: Level::Error,
+            message: message.into(),
+            advice: Some(advice.into()),
+        });
     }
 
     pub(crate) fn extend(&mut self, other: Self) {
@@ -69,8 +84,8 @@ impl Findings {
         let list: Vec<Value> = self
             .0
             .iter()
-            .map(|Finding { check, level, said, advice }| {
-                json!({"check": check, "level": level.word(), "message": said, "advice": advice})
+            .map(|Finding { check, level, message, advice }| {
+                json!({"check": check, "level": level.word(), "message": message, "advice": advice})
             })
             .collect();
         let worst = self.0.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
@@ -80,8 +95,8 @@ impl Findings {
     pub(crate) fn text(&self) -> String {
         let width = self.0.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
         let mut text = String::new();
-        for Finding { check, level, said, advice } in &self.0 {
-            text += &format!("{:7}  {check:width$}  {said}\n", level.word());
+        for Finding { check, level, message, advice } in &self.0 {
+            text += &format!("{:7}  {check:width$}  {message}\n", level.word());
             if let Some(advice) = advice {
                 text += &format!("{:7}  {:width$}  -> {advice}\n", "", "");
             }

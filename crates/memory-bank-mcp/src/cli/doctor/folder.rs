@@ -6,23 +6,22 @@ use std::path::Path;
 use memory_bank_folder::FolderKeys;
 use memory_bank_folder::dir::Root;
 
-use crate::cli::Cli;
 use crate::cli::doctor::findings::Findings;
 use crate::cli::doctor::key;
-use crate::cli::serve::{project, state_folder};
+use crate::cli::options::GlobalOptions;
 
 /// Checks the folder, and a key of it.
-pub(crate) async fn check(cli: &Cli, key: Option<&str>, findings: &mut Findings) {
-    let project = match project(cli) {
+pub(crate) async fn check(global: &GlobalOptions, key: Option<&str>, findings: &mut Findings) {
+    let project = match global.project() {
         Ok(project) => project,
         Err(error) => return findings.error("folder", format!("{error:#}"), "correct `--path`"),
     };
     if !writable("folder", &project, findings) {
         return;
     }
-    let bank = project.join(&cli.folder);
+    let bank = project.join(&global.folder);
     let root =
-        if cli.follow_links { Root::anywhere(bank.clone()) } else { Root::within(&project, bank.clone()) };
+        if global.follow_links { Root::anywhere(bank.clone()) } else { Root::within(&project, bank.clone()) };
     match std::fs::metadata(&bank) {
         _ if root.leads_out().is_some() => {
             let to = root.leads_out().unwrap_or_default();
@@ -51,16 +50,16 @@ pub(crate) async fn check(cli: &Cli, key: Option<&str>, findings: &mut Findings)
             );
         }
     }
-    check_keys(cli, &project, key, findings).await;
+    check_keys(global, &project, key, findings).await;
 }
 
 /// Checks that only the owner can read the keys. Nothing is created or moved.
-async fn check_keys(cli: &Cli, project: &Path, key: Option<&str>, findings: &mut Findings) {
-    let state = match state_folder(cli) {
+async fn check_keys(global: &GlobalOptions, project: &Path, key: Option<&str>, findings: &mut Findings) {
+    let state = match global.state_folder() {
         Ok(state) => state,
         Err(error) => return findings.error("folder.keys", format!("{error:#}"), "set a folder for them"),
     };
-    let found = match FolderKeys::check(project, &cli.folder, &cli.username, &state) {
+    let found = match FolderKeys::check(project, &global.folder, &global.username, &state) {
         Ok(found) => found,
         Err(error) => {
             return findings.error("folder.keys", error.to_string(), "repair or remove the file of the keys");

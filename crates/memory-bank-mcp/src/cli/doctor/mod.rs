@@ -13,7 +13,7 @@ mod redis;
 use anyhow::bail;
 use clap::Args;
 
-use crate::cli::Cli;
+use crate::cli::options::GlobalOptions;
 use crate::cli::output::Output;
 use crate::config::{self, Settings};
 use findings::{Findings, Level};
@@ -21,19 +21,23 @@ use findings::{Findings, Level};
 /// Further checks.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DoctorArguments {
-    /// Also say why an API key is rejected; it is read from a file, or with `-` from standard input.
+    /// Also report why an API key is rejected; it is read from a file, or with `-` from standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<String>,
 }
 
 /// Runs all checks; an error if something must be fixed.
-pub(crate) async fn run(cli: &Cli, arguments: &DoctorArguments, output: Output) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    global: &GlobalOptions,
+    arguments: &DoctorArguments,
+    output: Output,
+) -> anyhow::Result<()> {
     let key = arguments.key.as_deref().map(key::read).transpose()?;
     let mut findings = Findings::default();
     configuration::misspelt(std::env::vars_os(), &mut findings);
     match Settings::read(&config::environment) {
         Ok(settings) => {
-            check(cli, &settings, key.as_deref(), &mut findings).await;
+            check(global, &settings, key.as_deref(), &mut findings).await;
         }
         Err(error) => findings.error(
             "configuration",
@@ -49,7 +53,7 @@ pub(crate) async fn run(cli: &Cli, arguments: &DoctorArguments, output: Output) 
     }
 }
 
-async fn check(cli: &Cli, settings: &Settings, key: Option<&str>, findings: &mut Findings) {
+async fn check(global: &GlobalOptions, settings: &Settings, key: Option<&str>, findings: &mut Findings) {
     configuration::served(settings, findings);
     configuration::index_memory(settings, configuration::allowed_memory(), findings);
     let model = embeddings::check(findings).await;
@@ -63,9 +67,9 @@ async fn check(cli: &Cli, settings: &Settings, key: Option<&str>, findings: &mut
                     database::check(database, settings, key, model.as_ref(), &mut of_database).await;
                 }
                 None => {
-                    folder::check(cli, key, &mut of_database).await;
+                    folder::check(global, key, &mut of_database).await;
                     if let Some(model) = &model {
-                        embeddings::of_folder(cli, model, &mut of_database).await;
+                        embeddings::of_folder(global, model, &mut of_database).await;
                     }
                 }
             }

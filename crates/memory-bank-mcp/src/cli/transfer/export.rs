@@ -1,20 +1,23 @@
 //! `export`: from the database into a folder, staged beside its place and renamed.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use memory_bank_core::caller::Right;
-use memory_bank_core::clock::{Clock, SystemClock};
-use memory_bank_folder::{FolderTarget, Published};
+use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy};
+use memory_bank_core::store::NoSink;
+use memory_bank_folder::{Deps, FolderTarget, Published};
+use memory_bank_postgres::OperatorAction;
 use serde_json::json;
 
 use super::progress::Progress;
-use super::{Project, Whose, lines, note, open, size_json, size_text, surroundings};
+use super::project::{OpenedProject, ProjectArguments, open, record_audit};
+use super::report::{lines, size_json, size_text};
 use crate::cli::output::Output;
-use memory_bank_postgres::OperatorAction;
 
 /// Options.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct TransferOptions {
+pub(super) struct ExportOptions {
     pub(super) replace: bool,
     pub(super) backups: bool,
     pub(super) dry_run: bool,
@@ -24,14 +27,14 @@ pub(super) struct TransferOptions {
 pub(super) async fn run(
     to: &Path,
     folder: &str,
-    whose: &Whose,
-    options: TransferOptions,
+    wanted: &ProjectArguments,
+    options: ExportOptions,
     output: Output,
 ) -> anyhow::Result<()> {
     let to = std::path::absolute(to)?;
     let target = FolderTarget::choose(&to, folder, options.replace)?;
-    let opened = open(whose, Right::Read).await?;
-    let Project { bank, caller, .. } = &opened;
+    let opened = open(wanted, Right::Read).await?;
+    let OpenedProject { bank, caller, .. } = &opened;
     let mut export = bank.begin_export(caller).await?;
     let size = export.size();
     let backups = if options.backups { export.backups().await? } else { Vec::new() };
@@ -43,12 +46,12 @@ pub(super) async fn run(
         None
     } else {
         let mut staged = target.stage().await?;
-        staged.write(&copy, surroundings()).await?;
+        staged.write(&copy, folder_deps()).await?;
         for (id, _) in &backups {
             staged.write_backup(id, &export.backup(id).await?, now).await?;
             progress.add(1);
         }
-        note(&opened, whose, OperatorAction::Exported, &to).await?;
+        record_audit(&opened, wanted, OperatorAction::Exported, &to).await?;
         Some(staged.publish(now).await?)
     };
     export.end().await;
@@ -60,7 +63,7 @@ pub(super) async fn run(
     });
     let mode = copy.state.as_ref().map(|state| state.mode);
     let shown = json!({
-        "project": whose.project, "user": caller.user_name, "dryRun": options.dry_run, "moved": size_json(copy.bank.size()),
+        "project": wanted.project, "user": caller.user_name, "dryRun": options.dry_run, "moved": size_json(copy.bank.size()),
         "bank": bank.display().to_string(), "backups": backups.len(),
         "movedAside": moved_aside.as_ref().map(|path| path.display().to_string()),
         "kept": kept, "mode": mode,
@@ -68,7 +71,7 @@ pub(super) async fn run(
     let text = lines([
         Some(format!(
             "{} → {}: {}; {} backups.",
-            whose.project,
+            wanted.project,
             bank.display(),
             size_text(copy.bank.size()),
             backups.len()
@@ -85,4 +88,8 @@ pub(super) async fn run(
         options.dry_run.then(|| "This was a dry run: nothing was written.".to_owned()),
     ]);
     output.show(&shown, &text)
+}
+
+fn folder_deps() -> Deps {
+    Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) }
 }

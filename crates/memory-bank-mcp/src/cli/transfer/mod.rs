@@ -6,28 +6,21 @@ mod archive;
 mod backup;
 mod export;
 mod import;
+mod import_memory_file;
 mod memory_file;
 mod progress;
+mod project;
+mod report;
 mod restore;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Subcommand;
-use memory_bank_core::caller::{Caller, Right, Role};
-use memory_bank_core::clock::{SystemClock, SystemEntropy};
-use memory_bank_core::identity::Administration;
-use memory_bank_core::store::NoSink;
-use memory_bank_core::transfer::Size;
-use memory_bank_postgres::{Database, OperatorAction, PostgresBank};
-use memory_bank_server::http::Redis;
-use serde_json::{Value, json};
 
+use self::project::ProjectArguments;
+use crate::cli::options::GlobalOptions;
 use crate::cli::output::Output;
-use crate::cli::{Cli, admin};
-use crate::config::{self, RedisSettings, Settings};
-use crate::database;
 
 /// A command that transfers a project.
 #[derive(Debug, Clone, Subcommand)]
@@ -62,7 +55,7 @@ pub(crate) enum TransferCommand {
     /// Export a project of the database into a folder, which can be served over standard input and output.
     Export {
         #[command(flatten)]
-        whose: Whose,
+        of: ProjectArguments,
         /// The bank's folder (called `memory-bank`), or a project folder for it: missing or empty.
         #[arg(long, value_name = "DIR")]
         to: PathBuf,
@@ -79,7 +72,7 @@ pub(crate) enum TransferCommand {
     /// Back up a project of the database into one file.
     Backup {
         #[command(flatten)]
-        whose: Whose,
+        of: ProjectArguments,
         /// The file to create, such as `atlas.zip`; it must not exist.
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
@@ -87,7 +80,7 @@ pub(crate) enum TransferCommand {
     /// Restore a project of the database from a file of `backup`; its previous content is saved in a snapshot.
     Restore {
         #[command(flatten)]
-        whose: Whose,
+        of: ProjectArguments,
         /// The file.
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
@@ -109,21 +102,14 @@ impl TransferCommand {
     }
 }
 
-/// The project, and the member.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Whose {
-    /// The project's short name.
-    #[arg(long)]
-    project: String,
-    /// The member for whom this is done; an owner of the project when absent.
-    #[arg(long)]
-    user: Option<String>,
-}
-
 /// Runs one command.
-pub(crate) async fn run(command: &TransferCommand, cli: &Cli, output: Output) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    command: &TransferCommand,
+    global: &GlobalOptions,
+    output: Output,
+) -> anyhow::Result<()> {
     if let Some(name) = command.changes_bank()
-        && config::tool_options(cli.tools.as_ref(), cli.read_only, &config::environment)?.read_only
+        && global.tool_options()?.read_only
     {
         bail!(
             "`{name}` changes a memory bank, and `--read-only` or `MEMORY_BANK_READ_ONLY` forbids that; nothing was done. \
@@ -132,7 +118,7 @@ pub(crate) async fn run(command: &TransferCommand, cli: &Cli, output: Output) ->
     }
     match command {
         TransferCommand::Import { from, project, user, merge, replace, no_backups, dry_run } => {
-            let options = import::TransferOptions {
+            let options = import::ImportOptions {
                 merge: *merge,
                 replace: *replace,
                 backups: !no_backups,
@@ -140,129 +126,18 @@ pub(crate) async fn run(command: &TransferCommand, cli: &Cli, output: Output) ->
             };
             match project {
                 Some(project) => {
-                    let whose = Whose { project: project.clone(), user: user.clone() };
-                    import::run(from, cli, &whose, options, output).await
+                    let wanted = ProjectArguments { project: project.clone(), user: user.clone() };
+                    import::run(from, global, &wanted, options, output).await
                 }
-                None => memory_file::run(from, cli, options, output).await,
+                None => import_memory_file::run(from, global, options, output).await,
             }
         }
-        TransferCommand::Export { whose, to, replace, no_backups, dry_run } => {
+        TransferCommand::Export { of, to, replace, no_backups, dry_run } => {
             let options =
-                export::TransferOptions { replace: *replace, backups: !no_backups, dry_run: *dry_run };
-            export::run(to, &cli.folder, whose, options, output).await
+                export::ExportOptions { replace: *replace, backups: !no_backups, dry_run: *dry_run };
+            export::run(to, &global.folder, of, options, output).await
         }
-        TransferCommand::Backup { whose, to } => backup::run(to, whose, output).await,
-        TransferCommand::Restore { whose, from, dry_run } => {
-            restore::run(from, whose, *dry_run, output).await
-        }
+        TransferCommand::Backup { of, to } => backup::run(to, of, output).await,
+        TransferCommand::Restore { of, from, dry_run } => restore::run(from, of, *dry_run, output).await,
     }
-}
-
-/// A project of the database, opened for a member.
-struct Project {
-    redis: Option<RedisSettings>,
-    database: Database,
-    bank: PostgresBank,
-    caller: Caller,
-}
-
-/// Opens the project.
-async fn open(whose: &Whose, right: Right) -> anyhow::Result<Project> {
-    let settings = Settings::read(&config::environment)?;
-    let Some(wanted) = &settings.database else {
-        bail!("`DATABASE_URL` is not set; this command works on a database");
-    };
-    let database = database::reach(wanted, Arc::new(NoSink)).await?;
-    database::expect_owner(&database, wanted).await?;
-    let caller = member(&database, whose, right).await.map_err(admin::advised)?;
-    let bank = PostgresBank::new(database.clone(), whose.project.clone());
-    Ok(Project { redis: settings.redis, database, bank, caller })
-}
-
-async fn member(database: &Database, whose: &Whose, right: Right) -> anyhow::Result<Caller> {
-    let projects = database.projects().await?;
-    let project = projects.iter().find(|project| project.slug == whose.project).with_context(|| {
-        format!("there is no project `{0}`; `projects create {0} --owner USER` makes it", whose.project)
-    })?;
-    let members = database.members(&whose.project).await?;
-    let member = match &whose.user {
-        Some(name) => members
-            .into_iter()
-            .find(|member| member.user.name == *name)
-            .with_context(|| format!("`{name}` is no member of `{}`", whose.project))?,
-        None => members
-            .into_iter()
-            .find(|member| member.role == Role::Owner)
-            .with_context(|| format!("`{}` has no owner", whose.project))?,
-    };
-    let caller = Caller {
-        user: member.user.id,
-        project: project.id,
-        role: member.role,
-        scopes: Vec::new(),
-        key: None,
-        proof: None,
-        user_name: member.user.name,
-    };
-    if !caller.may(right) {
-        bail!(
-            "`{}` may not do this in `{}`; it takes a member of a higher role",
-            caller.user_name,
-            whose.project
-        );
-    }
-    Ok(caller)
-}
-
-/// Notifies the subscribers of running servers, through Redis, to read the project again.
-async fn notify_servers(project: &Project) {
-    let Some(RedisSettings { url, prefix }) = &project.redis else { return };
-    let message = match Redis::new(url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy)) {
-        Ok(redis) => redis.project_changed(project.caller.project).await,
-        Err(_) => false,
-    };
-    if !message {
-        tracing::warn!(
-            "Redis (`REDIS_URL`) does not answer; subscribers of running servers are not told to read the project again"
-        );
-    }
-}
-
-/// Records the transfer in the audit log, with the name of the folder or file.
-async fn note(project: &Project, whose: &Whose, action: OperatorAction, with: &Path) -> anyhow::Result<()> {
-    let subject = subject(with);
-    let detail = json!({ "inTheNameOf": project.caller.user_name });
-    Ok(project.database.note_audit(&whose.project, action, subject.as_deref(), &detail).await?)
-}
-
-/// The name of a folder or file in the audit log: without its path.
-fn subject(path: &Path) -> Option<String> {
-    path.file_name().map(|name| name.to_string_lossy().into_owned())
-}
-
-fn surroundings() -> memory_bank_folder::Deps {
-    memory_bank_folder::Deps {
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(SystemEntropy),
-        sink: Arc::new(NoSink),
-    }
-}
-
-fn size_json(size: Size) -> Value {
-    json!({
-        "documents": size.documents, "entities": size.entities, "observations": size.observations,
-        "relations": size.relations, "otherFiles": size.files,
-    })
-}
-
-fn size_text(size: Size) -> String {
-    format!(
-        "{} documents, {} other files, {} entities, {} observations, {} relations",
-        size.documents, size.files, size.entities, size.observations, size.relations
-    )
-}
-
-/// The non-empty lines of a report.
-fn lines(lines: impl IntoIterator<Item = Option<String>>) -> String {
-    lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }

@@ -4,23 +4,28 @@ use std::path::Path;
 
 use memory_bank_core::caller::Right;
 use memory_bank_core::transfer::Onto;
-
-use super::archive::Reader;
-use super::import::report;
-use super::progress::Progress;
-use super::{Project, Whose, notify_servers, open, subject};
-use crate::cli::output::Output;
 use memory_bank_postgres::OperatorAction;
 
+use super::archive::Reader;
+use super::progress::Progress;
+use super::project::{OpenedProject, ProjectArguments, notify_servers, open, subject};
+use super::report::report_import;
+use crate::cli::output::Output;
+
 /// Restores the project from the file.
-pub(super) async fn run(from: &Path, whose: &Whose, dry_run: bool, output: Output) -> anyhow::Result<()> {
+pub(super) async fn run(
+    from: &Path,
+    wanted: &ProjectArguments,
+    dry_run: bool,
+    output: Output,
+) -> anyhow::Result<()> {
     // Every byte is checked before the database is used.
     let mut reader = Reader::open(from)?;
     let backups = reader.check()?;
     let copy = reader.project()?;
     copy.bank.check_for_rows()?;
-    let opened = open(whose, Right::Admin).await?;
-    let Project { bank, caller, .. } = &opened;
+    let opened = open(wanted, Right::Admin).await?;
+    let OpenedProject { bank, caller, .. } = &opened;
     let file = subject(from);
     let mut import =
         bank.begin_import(caller, Onto::Replace, OperatorAction::Restored, file.as_deref()).await?;
@@ -36,8 +41,8 @@ pub(super) async fn run(from: &Path, whose: &Whose, dry_run: bool, output: Outpu
     }
     let done = if dry_run { import.forget().await } else { import.commit().await? };
     progress.end();
-    let way = format!("{} (of project {}) → {}", from.display(), reader.of_project(), whose.project);
-    report(&done, size, &[], dry_run, whose, &way, &caller.user_name, output)?;
+    let way = format!("{} (of project {}) → {}", from.display(), reader.of_project(), wanted.project);
+    report_import(&done, size, &[], dry_run, &wanted.project, &way, &caller.user_name, output)?;
     if !dry_run {
         notify_servers(&opened).await;
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use memory_bank_core::search::IndexUse;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
@@ -24,29 +25,6 @@ pub struct PoolState {
     pub idle: usize,
     /// Requests that wait for a connection.
     pub waiting: usize,
-}
-
-/// The search indexes in memory.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct IndexState {
-    /// Projects with an index.
-    pub projects: usize,
-    /// Memory in use, in bytes.
-    pub bytes: u64,
-    /// Memory limit, in bytes.
-    pub max_bytes: u64,
-    /// Indexes that are being built or updated.
-    pub building: usize,
-    /// Indexes that were built.
-    pub built: u64,
-    /// Indexes that were evicted.
-    pub evicted: u64,
-    /// Searches that failed because the index was being built.
-    pub answered_building: u64,
-    /// Searches of projects that are too large.
-    pub refused_too_large: u64,
-    /// Searches without room in memory.
-    pub refused_busy: u64,
 }
 
 /// The vectors of search by meaning.
@@ -72,7 +50,7 @@ pub struct StorageState {
     /// The connections.
     pub pool: Option<PoolState>,
     /// The search index.
-    pub index: Option<IndexState>,
+    pub index: Option<IndexUse>,
     /// The vectors, where a model is set.
     pub vectors: Option<VectorState>,
     /// Changes that were refused, since a project would have passed its quota.

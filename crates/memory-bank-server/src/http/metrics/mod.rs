@@ -23,7 +23,7 @@ use crate::mcp::Observer;
 use crate::outcome::Outcome;
 use gauges::Gauges;
 pub(crate) use gauges::Reading;
-pub use gauges::{IndexState, PoolState, StorageState, VectorState};
+pub use gauges::{PoolState, StorageState, VectorState};
 pub(crate) use scrape::serve;
 
 /// Upper bounds of the buckets of durations, in seconds.

@@ -10,18 +10,18 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 /// How many searches may wait for a thread, in total and per project.
-const WAITING: usize = 256;
-const WAITING_OF_PROJECT: usize = 64;
+const MAX_WAITING: usize = 256;
+const MAX_WAITING_OF_PROJECT: usize = 64;
 
 /// Queues the work of a project, so that one project's searches do not delay all others.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(crate) struct Lane {
     turns: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
 #[derive(Debug)]
-pub(super) struct Workers {
+pub(crate) struct Workers {
     builders: Arc<Semaphore>,
     searchers: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -41,13 +41,13 @@ impl Default for Workers {
 
 impl Workers {
     /// The lane of one project: it uses at most half of the threads.
-    pub(super) fn lane(&self) -> Lane {
+    pub(crate) fn lane(&self) -> Lane {
         let turns = Arc::new(Semaphore::new((self.width / 2).max(1)));
         Lane { turns, waiting: AtomicUsize::default() }
     }
 
     /// Runs one slice of a build. Slices of all builds take turns.
-    pub(super) async fn build<T: Send + 'static>(
+    pub(crate) async fn build<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -62,13 +62,13 @@ impl Workers {
     }
 
     /// Runs one search.
-    pub(super) async fn search<T: Send + 'static>(
+    pub(crate) async fn search<T: Send + 'static>(
         &self,
         lane: &Lane,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, StoreError> {
-        let _of_all = Waiting::enter(&self.waiting, WAITING)?;
-        let _of_project = Waiting::enter(&lane.waiting, WAITING_OF_PROJECT)?;
+        let _of_all = Waiting::enter(&self.waiting, MAX_WAITING)?;
+        let _of_project = Waiting::enter(&lane.waiting, MAX_WAITING_OF_PROJECT)?;
         let own = Arc::clone(&lane.turns).acquire_owned().await.map_err(ended)?;
         let turn = Arc::clone(&self.searchers).acquire_owned().await.map_err(ended)?;
         spawn_blocking(move || {
@@ -123,7 +123,7 @@ mod tests {
             }
         };
         let mut blocked: Vec<_> =
-            (0..WAITING_OF_PROJECT).map(|_| Box::pin(workers.search(&busy, block()))).collect();
+            (0..MAX_WAITING_OF_PROJECT).map(|_| Box::pin(workers.search(&busy, block()))).collect();
         for one in &mut blocked {
             assert!(futures::poll!(one).is_pending());
         }

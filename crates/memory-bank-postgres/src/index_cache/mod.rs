@@ -4,6 +4,9 @@
 //! A new index is kept for ten times its build time, at most two minutes, so that projects which do not fit together
 //! take turns instead of evicting each other at every search.
 
+pub(crate) mod contents;
+pub(crate) mod workers;
+
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,29 +15,29 @@ use std::time::{Duration, Instant};
 
 use memory_bank_core::caller::ProjectId;
 use memory_bank_core::error::StoreError;
-use memory_bank_core::search::{DenseCount, IndexBudget, IndexMemory};
+use memory_bank_core::search::{DenseCount, IndexBudget, IndexMemory, IndexUse};
 use tokio::sync::{RwLock, Semaphore, watch};
 
-use super::contents::Contents;
-use super::workers::{Lane, Workers};
+use self::contents::Contents;
+use self::workers::{Lane, Workers};
 
 /// The most projects in memory.
-const PROJECTS: usize = 256;
+const MAX_PROJECTS: usize = 256;
 /// The most refreshes, running or queued.
-const REFRESHES: usize = 128;
+const MAX_REFRESHES: usize = 128;
 /// The most running refreshes with much text; the others wait in a queue.
-const LARGE_REFRESHES: usize = 4;
+const MAX_LARGE_REFRESHES: usize = 4;
 /// How many times its build time an index is kept, and the longest time.
-const STAYS: u32 = 10;
-const STAYS_AT_MOST: Duration = Duration::from_secs(120);
+const KEEP_FACTOR: u32 = 10;
+const MAX_KEEP: Duration = Duration::from_secs(120);
 /// How long to wait for released memory.
-const ROOM_WAIT: Duration = Duration::from_secs(5);
+const MEMORY_WAIT: Duration = Duration::from_secs(5);
 /// A refresh without waiters for this long, beside its expected duration, is aborted.
-const ABANDONED: Duration = Duration::from_secs(60);
+const ABANDON_AFTER: Duration = Duration::from_secs(60);
 /// For how long a project that is too large is refused without reading it again, unless its documents become smaller.
-const REFUSED: Duration = Duration::from_secs(60);
+const REFUSAL_TTL: Duration = Duration::from_secs(60);
 /// Bytes of text that are indexed per second, before any measurement.
-const FIRST_SPEED: u64 = 4 * 1024 * 1024;
+const INITIAL_SPEED: u64 = 4 * 1024 * 1024;
 
 /// Settings of search; see [`crate::Database::with_search`].
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,35 +46,12 @@ pub struct SearchOptions {
     pub memory: IndexBudget,
 }
 
-/// The use of search indexes, and refusals since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct IndexUse {
-    /// Projects with an index.
-    pub projects: usize,
-    /// The memory in use, and the memory reserved for builds.
-    pub bytes: u64,
-    /// The memory limit.
-    pub max_bytes: u64,
-    /// Indexes that are being built or updated, including queued ones.
-    pub building: usize,
-    /// Indexes that were built.
-    pub built: u64,
-    /// Indexes that were evicted.
-    pub evicted: u64,
-    /// Searches that failed because the index was being built.
-    pub answered_building: u64,
-    /// Searches of projects that are too large.
-    pub refused_too_large: u64,
-    /// Searches without room in memory.
-    pub refused_busy: u64,
-}
-
 #[derive(Debug)]
 pub(crate) struct Indexes {
     projects: Mutex<Projects>,
-    pub(super) memory: Arc<IndexMemory>,
-    pub(super) workers: Workers,
-    pub(super) large: Semaphore,
+    pub(crate) memory: Arc<IndexMemory>,
+    pub(crate) workers: Workers,
+    pub(crate) large: Semaphore,
     speed: AtomicU64,
     built: AtomicU64,
     evicted: AtomicU64,
@@ -90,7 +70,7 @@ struct Projects {
 struct Entry {
     project: Arc<Project>,
     used: u64,
-    stays_until: Instant,
+    keep_until: Instant,
     refresh: Option<Refresh>,
     refused: Option<Refusal>,
 }
@@ -106,9 +86,9 @@ struct Refusal {
 
 /// A project's data in memory, and its place in the queues.
 #[derive(Debug)]
-pub(super) struct Project {
-    pub(super) contents: Arc<RwLock<Contents>>,
-    pub(super) lane: Lane,
+pub(crate) struct Project {
+    pub(crate) contents: Arc<RwLock<Contents>>,
+    pub(crate) lane: Lane,
     /// The memory budget that the contents use.
     held: AtomicU64,
     /// How far its vectors were when that was last counted.
@@ -123,7 +103,7 @@ struct Refresh {
 
 /// The progress of a refresh.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     began: Instant,
     total: AtomicU64,
     done: AtomicU64,
@@ -137,7 +117,7 @@ impl Progress {
         Self { began: Instant::now(), total: AtomicU64::new(total), done, wanted }
     }
 
-    pub(super) fn set_total(&self, bytes: u64) {
+    pub(crate) fn set_total(&self, bytes: u64) {
         self.total.store(bytes, Ordering::Relaxed);
     }
 
@@ -152,7 +132,7 @@ impl Progress {
 }
 
 /// The result of requesting a refresh.
-pub(super) enum Joined {
+pub(crate) enum Joined {
     /// A refresh is running; its end is signalled.
     UnderWay(Arc<Progress>, watch::Receiver<bool>),
     /// No refresh is running; the caller must run it.
@@ -161,11 +141,11 @@ pub(super) enum Joined {
 
 /// The duty to run one refresh. Dropping it ends the refresh, whatever its result.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(crate) struct Turn {
     indexes: Arc<Indexes>,
     id: ProjectId,
-    pub(super) project: Arc<Project>,
-    pub(super) progress: Arc<Progress>,
+    pub(crate) project: Arc<Project>,
+    pub(crate) progress: Arc<Progress>,
     done: watch::Sender<bool>,
 }
 
@@ -180,43 +160,43 @@ impl Drop for Turn {
 
 impl Project {
     /// Sets the reservation of the contents; false without enough memory.
-    pub(super) fn resize(&self, contents: &mut Contents, bytes: u64) -> bool {
+    pub(crate) fn resize(&self, contents: &mut Contents, bytes: u64) -> bool {
         let done = contents.share.resize(bytes);
         self.held.store(contents.share.bytes(), Ordering::Relaxed);
         done
     }
 
     /// Notes how far its vectors are, for those who must not wait for the contents.
-    pub(super) fn note_dense_count(&self, count: DenseCount) {
+    pub(crate) fn note_dense_count(&self, count: DenseCount) {
         *self.dense.lock() = count;
     }
 
     /// How far its vectors were when that was last noted.
-    pub(super) fn dense_count(&self) -> DenseCount {
+    pub(crate) fn dense_count(&self) -> DenseCount {
         *self.dense.lock()
     }
 }
 
 impl Turn {
     /// Records that so many bytes were processed since `began`. An error if nobody waits for the result any more.
-    pub(super) fn advance(&self, bytes: u64, began: Instant) -> Result<(), StoreError> {
+    pub(crate) fn advance(&self, bytes: u64, began: Instant) -> Result<(), StoreError> {
         self.progress.done.fetch_add(bytes, Ordering::Relaxed);
         self.indexes.note_speed(bytes, began.elapsed());
-        let patience = ABANDONED + self.indexes.expected(&self.progress) * 2;
+        let allowed = ABANDON_AFTER + self.indexes.expected(&self.progress) * 2;
         let wanted = Duration::from_millis(self.progress.wanted.load(Ordering::Relaxed));
-        if self.progress.began.elapsed() > wanted + patience {
+        if self.progress.began.elapsed() > wanted + allowed {
             return Err(StoreError::IndexBuilding { seconds: 1 });
         }
         Ok(())
     }
 
     /// Makes room for the whole to grow to this size: other indexes are evicted, if their time is over.
-    pub(super) async fn make_room(&self, contents: &mut Contents, needed: u64) -> Result<(), StoreError> {
-        let deadline = Instant::now() + ROOM_WAIT;
+    pub(crate) async fn make_room(&self, contents: &mut Contents, needed: u64) -> Result<(), StoreError> {
+        let deadline = Instant::now() + MEMORY_WAIT;
         while !self.resize(contents, needed) {
             let evicted = self.indexes.evict(self.id);
             if Instant::now() >= deadline || (!evicted && !self.indexes.is_being_freed()) {
-                return Err(StoreError::SearchBusy { seconds: self.indexes.room_in() });
+                return Err(StoreError::SearchBusy { seconds: self.indexes.seconds_to_eviction() });
             }
             // Evicted indexes are freed by other threads, and after the searches that still use them.
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -225,31 +205,31 @@ impl Turn {
     }
 
     /// Sets the reservation of the contents; false without enough memory.
-    pub(super) fn resize(&self, contents: &mut Contents, bytes: u64) -> bool {
+    pub(crate) fn resize(&self, contents: &mut Contents, bytes: u64) -> bool {
         self.project.resize(contents, bytes)
     }
 
     /// Starts again with empty contents.
-    pub(super) fn begin_anew(&self, contents: &mut Contents) {
+    pub(crate) fn begin_anew(&self, contents: &mut Contents) {
         *contents = Contents::empty(&self.indexes.memory);
         self.project.held.store(0, Ordering::Relaxed);
     }
 
-    pub(super) fn indexes(&self) -> &Indexes {
+    pub(crate) fn indexes(&self) -> &Indexes {
         &self.indexes
     }
 
     /// Records that the index was built, and how long it took.
-    pub(super) fn is_built(&self, took: Duration) {
+    pub(crate) fn is_built(&self, took: Duration) {
         self.indexes.built.fetch_add(1, Ordering::Relaxed);
         if let Some(entry) = self.indexes.locked().entries.get_mut(&self.id) {
-            entry.stays_until = Instant::now() + (took * STAYS).min(STAYS_AT_MOST);
+            entry.keep_until = Instant::now() + (took * KEEP_FACTOR).min(MAX_KEEP);
         }
     }
 
     /// Records that the project is too large now.
-    pub(super) fn refuse(&self, document_bytes: u64, needed: u64, texts: u64) {
-        let until = Instant::now() + REFUSED;
+    pub(crate) fn refuse(&self, document_bytes: u64, needed: u64, texts: u64) {
+        let until = Instant::now() + REFUSAL_TTL;
         if let Some(entry) = self.indexes.locked().entries.get_mut(&self.id) {
             entry.refused = Some(Refusal { until, document_bytes, needed, texts });
         }
@@ -262,8 +242,8 @@ impl Indexes {
             projects: Mutex::default(),
             memory: IndexMemory::new(options.memory),
             workers: Workers::default(),
-            large: Semaphore::new(LARGE_REFRESHES),
-            speed: AtomicU64::new(FIRST_SPEED),
+            large: Semaphore::new(MAX_LARGE_REFRESHES),
+            speed: AtomicU64::new(INITIAL_SPEED),
             built: AtomicU64::default(),
             evicted: AtomicU64::default(),
             answered_building: AtomicU64::default(),
@@ -272,12 +252,12 @@ impl Indexes {
         }
     }
 
-    pub(super) fn budget(&self) -> IndexBudget {
+    pub(crate) fn budget(&self) -> IndexBudget {
         self.memory.budget()
     }
 
     /// A project, which becomes the most recently searched one.
-    pub(super) fn project(&self, id: ProjectId) -> Arc<Project> {
+    pub(crate) fn project(&self, id: ProjectId) -> Arc<Project> {
         let mut projects = self.locked();
         projects.uses += 1;
         let used = projects.uses;
@@ -289,14 +269,14 @@ impl Indexes {
                 dense: Mutex::default(),
             }),
             used,
-            stays_until: Instant::now(),
+            keep_until: Instant::now(),
             refresh: None,
             refused: None,
         };
         let entry = projects.entries.entry(id).or_insert_with(new);
         entry.used = used;
         let project = Arc::clone(&entry.project);
-        while projects.entries.len() > PROJECTS {
+        while projects.entries.len() > MAX_PROJECTS {
             let Some(oldest) = oldest(&projects, id, |_| true) else { break };
             projects.entries.remove(&oldest);
             self.evicted.fetch_add(1, Ordering::Relaxed);
@@ -305,7 +285,7 @@ impl Indexes {
     }
 
     /// A project that is in memory, without counting as a search.
-    pub(super) fn held(&self, id: ProjectId) -> Option<Arc<Project>> {
+    pub(crate) fn held(&self, id: ProjectId) -> Option<Arc<Project>> {
         self.locked().entries.get(&id).map(|entry| Arc::clone(&entry.project))
     }
 
@@ -313,7 +293,7 @@ impl Indexes {
     ///
     /// # Errors
     /// The project is too large, or too many refreshes are queued.
-    pub(super) fn join(self: &Arc<Self>, id: ProjectId, document_bytes: u64) -> Result<Joined, StoreError> {
+    pub(crate) fn join(self: &Arc<Self>, id: ProjectId, document_bytes: u64) -> Result<Joined, StoreError> {
         let project = self.project(id);
         let mut projects = self.locked();
         let under_way = projects.entries.values().filter(|entry| entry.refresh.is_some()).count();
@@ -324,13 +304,13 @@ impl Indexes {
             progress.note_interest();
             return Ok(Joined::UnderWay(progress, done));
         }
-        let stands =
+        let is_valid =
             |refused: &Refusal| refused.until > Instant::now() && document_bytes >= refused.document_bytes;
-        if let Some(refused) = entry.refused.filter(stands) {
+        if let Some(refused) = entry.refused.filter(is_valid) {
             self.budget().check(refused.needed, refused.texts)?;
         }
         entry.refused = None;
-        if under_way >= REFRESHES {
+        if under_way >= MAX_REFRESHES {
             return Err(StoreError::SearchBusy { seconds: 1 });
         }
         let progress = Arc::new(Progress::new(document_bytes));
@@ -340,15 +320,15 @@ impl Indexes {
     }
 
     /// The expected remaining time of a refresh.
-    pub(super) fn expected(&self, progress: &Progress) -> Duration {
+    pub(crate) fn expected(&self, progress: &Progress) -> Duration {
         let speed = self.speed.load(Ordering::Relaxed).max(1);
-        let sharing = (LARGE_REFRESHES - self.large.available_permits()).max(1) as u64;
+        let sharing = (MAX_LARGE_REFRESHES - self.large.available_permits()).max(1) as u64;
         let millis = progress.left().saturating_mul(1000).saturating_mul(sharing) / speed;
         Duration::from_millis(millis.min(3_600_000))
     }
 
     /// Counts the refusal of a search.
-    pub(super) fn count(&self, error: &StoreError) {
+    pub(crate) fn count(&self, error: &StoreError) {
         let counter = match error {
             StoreError::IndexBuilding { .. } => &self.answered_building,
             StoreError::IndexTooLarge { .. } => &self.refused_too_large,
@@ -359,7 +339,7 @@ impl Indexes {
     }
 
     /// How far the vectors of all projects are, as they were counted last.
-    pub(super) fn dense_count(&self) -> DenseCount {
+    pub(crate) fn dense_count(&self) -> DenseCount {
         let projects = self.locked();
         let counts = projects.entries.values().map(|entry| entry.project.dense_count());
         counts.fold(DenseCount::default(), DenseCount::plus)
@@ -396,7 +376,7 @@ impl Indexes {
     fn evict(&self, but: ProjectId) -> bool {
         let mut projects = self.locked();
         let now = Instant::now();
-        let Some(oldest) = oldest(&projects, but, |entry| entry.stays_until <= now) else { return false };
+        let Some(oldest) = oldest(&projects, but, |entry| entry.keep_until <= now) else { return false };
         projects.entries.remove(&oldest);
         self.evicted.fetch_add(1, Ordering::Relaxed);
         true
@@ -410,11 +390,11 @@ impl Indexes {
     }
 
     /// In how many seconds the next index may be evicted.
-    fn room_in(&self) -> u64 {
+    fn seconds_to_eviction(&self) -> u64 {
         let now = Instant::now();
         let projects = self.locked();
         let next =
-            projects.entries.values().map(|entry| entry.stays_until.saturating_duration_since(now)).min();
+            projects.entries.values().map(|entry| entry.keep_until.saturating_duration_since(now)).min();
         next.map_or(1, |next| next.as_secs() + 1)
     }
 

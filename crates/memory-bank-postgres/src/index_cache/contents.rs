@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio_postgres::Row;
 
 use crate::column::{answer, column};
-use crate::graph::{entity_of, observation_of, relation_of};
+use crate::graph::rows::{entity_of, observation_of, relation_of};
 
 /// From this size on an index is dropped on its own thread.
 const HEAVY: u64 = 1024 * 1024;
@@ -25,43 +25,43 @@ const ROW_BYTES: u64 = 700;
 
 /// A document's row in the inventory.
 #[derive(Debug)]
-pub(super) struct Named {
-    pub(super) etag: String,
-    pub(super) bytes: u64,
+pub(crate) struct Named {
+    pub(crate) etag: String,
+    pub(crate) bytes: u64,
 }
 
 /// The current state of a project, as the database reports it to a caller.
 #[derive(Debug)]
-pub(super) struct Inventory {
+pub(crate) struct Inventory {
     /// The time of the query: it includes everything that was committed before.
-    pub(super) at: Instant,
-    pub(super) documents: HashMap<String, Named>,
+    pub(crate) at: Instant,
+    pub(crate) documents: HashMap<String, Named>,
     /// The version of the graph.
-    pub(super) version: i64,
+    pub(crate) version: i64,
 }
 
 /// One project, as far as it was loaded.
 #[derive(Debug)]
-pub(super) struct Contents {
-    pub(super) index: Index,
-    pub(super) graph: GraphState,
+pub(crate) struct Contents {
+    pub(crate) index: Index,
+    pub(crate) graph: GraphState,
     /// The version of the graph that was loaded; none before all of it was.
-    pub(super) version: Option<i64>,
+    pub(crate) version: Option<i64>,
     /// The etags and sizes of the loaded documents, by name.
-    pub(super) documents: HashMap<String, Named>,
+    pub(crate) documents: HashMap<String, Named>,
     /// The average size of a row when the whole graph was loaded.
     row_bytes: u64,
     /// The last inventory that was loaded.
-    pub(super) as_of: Option<Instant>,
+    pub(crate) as_of: Option<Instant>,
     /// Whether a slice began and did not end, so that the contents are unreliable.
-    pub(super) is_torn: bool,
+    pub(crate) is_torn: bool,
     /// Whether the stored vectors were loaded.
-    pub(super) has_stored_vectors: bool,
-    pub(super) share: MemoryShare,
+    pub(crate) has_stored_vectors: bool,
+    pub(crate) share: MemoryShare,
 }
 
 impl Contents {
-    pub(super) fn empty(memory: &Arc<IndexMemory>) -> Self {
+    pub(crate) fn empty(memory: &Arc<IndexMemory>) -> Self {
         Self {
             index: Index::default(),
             graph: GraphState::default(),
@@ -76,13 +76,13 @@ impl Contents {
     }
 
     /// The estimated memory in bytes: postings, tables and texts of the index, and the graph.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         let row = if self.row_bytes == 0 { ROW_BYTES } else { self.row_bytes };
         self.index.bytes() + self.rows() * row
     }
 
     /// How many units and rows there are.
-    pub(super) fn units(&self) -> u64 {
+    pub(crate) fn units(&self) -> u64 {
         self.index.units()
     }
 
@@ -92,12 +92,12 @@ impl Contents {
     }
 
     /// Measures the size of the whole graph again.
-    pub(super) fn weigh_graph(&mut self) {
+    pub(crate) fn weigh_graph(&mut self) {
         self.row_bytes = self.graph.bytes() / self.rows().max(1);
     }
 
     /// Whether the contents match the inventory, or something later.
-    pub(super) fn is_current(&self, inventory: &Inventory) -> bool {
+    pub(crate) fn is_current(&self, inventory: &Inventory) -> bool {
         // A later version was read after this inventory.
         !self.is_torn
             && self.version.is_some_and(|known| known >= inventory.version)
@@ -109,12 +109,12 @@ impl Contents {
     }
 
     /// Whether the contents include everything that was committed before this time.
-    pub(super) fn has_all_before(&self, moment: Instant) -> bool {
+    pub(crate) fn has_all_before(&self, moment: Instant) -> bool {
         !self.is_torn && self.version.is_some() && self.as_of.is_some_and(|as_of| as_of >= moment)
     }
 
     /// Removes missing documents and returns the names of those to read, the core documents first.
-    pub(super) fn differing(&mut self, inventory: &Inventory) -> Vec<(String, u64)> {
+    pub(crate) fn differing(&mut self, inventory: &Inventory) -> Vec<(String, u64)> {
         let gone: Vec<String> =
             self.documents.keys().filter(|name| !inventory.documents.contains_key(*name)).cloned().collect();
         for name in gone {
@@ -133,7 +133,7 @@ impl Contents {
     }
 
     /// Loads rows of `path, content, etag, updated_at`.
-    pub(super) fn put_documents(&mut self, rows: &[Row]) -> Result<(), StoreError> {
+    pub(crate) fn put_documents(&mut self, rows: &[Row]) -> Result<(), StoreError> {
         for row in rows {
             let name: String = column(row, 0)?;
             let Ok(path) = DocumentPath::parse(&name) else { continue };
@@ -145,7 +145,7 @@ impl Contents {
     }
 
     /// Applies changes of the graph: the changed ids, and the rows that exist.
-    pub(super) fn put_changes(&mut self, changed: &Changed, rows: &[Vec<Row>]) -> Result<(), StoreError> {
+    pub(crate) fn put_changes(&mut self, changed: &Changed, rows: &[Vec<Row>]) -> Result<(), StoreError> {
         let generation = self.graph.generation();
         self.forget_missing(changed, rows)?;
         for row in answer(rows, 0) {
@@ -225,8 +225,8 @@ impl Drop for Contents {
 
 /// The ids of changed rows.
 #[derive(Debug, Default)]
-pub(super) struct Changed {
-    pub(super) entities: Vec<String>,
-    pub(super) observations: Vec<String>,
-    pub(super) relations: Vec<String>,
+pub(crate) struct Changed {
+    pub(crate) entities: Vec<String>,
+    pub(crate) observations: Vec<String>,
+    pub(crate) relations: Vec<String>,
 }

@@ -1,0 +1,244 @@
+//! Builds the services and the parts of a server from the settings: on a folder, or on a database. This module must not
+//! know a command.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use memory_bank_core::caller::KeyId;
+use memory_bank_core::clock::{SystemClock, SystemEntropy};
+use memory_bank_core::identity::{Environment, KeyHash, NewKey, PlainKey};
+use memory_bank_core::limiter::{Limiter, MemoryLimiter};
+use memory_bank_core::store::{ChangeSink, MemoryEventStore, MemorySessionStore, SessionState, SessionStore};
+use memory_bank_folder::{Deps, FolderKeys, FolderOptions, FolderWorkspace, RememberedStateStore};
+use memory_bank_postgres::{Database, PoolUse, PostgresWorkspace};
+use memory_bank_server::http::{
+    Absent, DEFAULT_RATE_LIMIT, Parts, PinnedWorkspace, PoolState, ReadStorage, Redis, StorageState,
+};
+use memory_bank_server::hub::Hub;
+use memory_bank_server::services::{Replies, Services};
+use memory_bank_vectors::MakerOptions;
+
+use crate::cli::options::GlobalOptions;
+use crate::cli::output::say;
+use crate::config::{self, DatabaseSettings, RedisSettings, Settings};
+use crate::database;
+use crate::database_probe::DatabaseProbe;
+use crate::embedder::{self, VectorStore};
+
+/// The parts of an HTTP server on the database of the settings, or on the folder of the command line; and the store
+/// whose vectors are made in the background.
+pub(crate) async fn http_parts(
+    global: &GlobalOptions,
+    settings: Settings,
+) -> anyhow::Result<(Parts, VectorStore)> {
+    match settings.database.clone() {
+        Some(database) => database_parts(settings, &database).await,
+        None => folder_parts(global, settings).await,
+    }
+}
+
+/// Services on the local folder that the command line names, and the store whose vectors are made in the background.
+///
+/// With `redis`, other servers are notified of changes, too. With `over_http`, paths of the host are neither shown nor
+/// accepted.
+pub(crate) async fn folder_services(
+    global: &GlobalOptions,
+    redis: Option<&Redis>,
+    over_http: bool,
+) -> anyhow::Result<(Services, VectorStore)> {
+    let hub = Arc::new(Hub::new());
+    let sink = change_sink(&hub, redis);
+    let clock = Arc::new(SystemClock);
+    let entropy = Arc::new(SystemEntropy);
+    let state_folder = config::state_folder(global.state_dir.as_deref(), &config::environment)?;
+    let options = FolderOptions {
+        path: global.path.clone(),
+        folder: Some(global.folder.clone()),
+        working_directory: std::env::current_dir().context("the current folder cannot be used")?,
+        home: std::env::home_dir(),
+        watch: true,
+        // Over HTTP a client may be anywhere.
+        shows_paths: !over_http,
+        follow_links: global.follow_links,
+        state: state_folder.clone(),
+    };
+    let deps = Deps { clock: clock.clone(), entropy: entropy.clone(), sink };
+    let workspace =
+        FolderWorkspace::start(options, deps).await.context("the project folder cannot be used")?;
+    let workspace = Arc::new(workspace);
+    let embedder = embedder::embedder()?;
+    if let Some(embedder) = &embedder {
+        let options = global.tool_options()?;
+        workspace.set_embedder(Arc::clone(embedder), MakerOptions::default(), options.read_only);
+    }
+    let initial = SessionState { mode: global.mode, ..SessionState::default() };
+    let state = RememberedStateStore::new(initial, state_folder);
+    let replies = Replies::default();
+    let services = Services {
+        workspace: workspace.clone(),
+        state: Arc::new(state),
+        hub,
+        clock,
+        entropy,
+        replies,
+        embedder,
+    };
+    Ok((services, VectorStore::Folder(workspace)))
+}
+
+/// A database, with everything in it.
+async fn database_parts(
+    settings: Settings,
+    wanted: &DatabaseSettings,
+) -> anyhow::Result<(Parts, VectorStore)> {
+    let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let redis = settings.redis.as_ref().map(|redis| redis_of(redis, &redis.prefix)).transpose()?;
+    let hub = Arc::new(Hub::new());
+    let sink = change_sink(&hub, redis.as_ref());
+    let database = database::reach(wanted, sink).await?;
+    database::make_ready(&database, wanted.provider).await?;
+    let embedder = embedder::embedder()?;
+    let database = match &embedder {
+        Some(embedder) => {
+            embedder::warm_up(Arc::clone(embedder));
+            database.with_embedder(Arc::clone(embedder), MakerOptions::default())
+        }
+        None => database,
+    };
+    let vectors = VectorStore::Database(database.clone());
+    let store = Arc::new(database.clone());
+    let services = Services {
+        workspace: Arc::new(PostgresWorkspace::new(database.clone())),
+        state: store.clone(),
+        hub,
+        clock,
+        entropy,
+        replies: Replies::default(),
+        embedder,
+    };
+    let parts = Parts {
+        services,
+        config: settings.http,
+        directory: store.clone(),
+        keys: store.clone(),
+        key_cache: redis.as_ref().map(Redis::keys),
+        sessions: cached_sessions(store.clone(), redis.as_ref()),
+        audit: Some(store.clone()),
+        text_index: Some(store.clone()),
+        events: store,
+        limiter: limiter(redis.as_ref()),
+        storage: Some(storage(database.clone(), vectors.clone())),
+        database: Arc::new(DatabaseProbe::new(database)),
+        redis,
+    };
+    Ok((parts, vectors))
+}
+
+/// A folder, with everything else in memory. Redis is used if it is set, under keys of this folder's own.
+async fn folder_parts(global: &GlobalOptions, settings: Settings) -> anyhow::Result<(Parts, VectorStore)> {
+    let project = global.project()?;
+    ensure!(
+        project.is_dir(),
+        "there is no folder `{}`; create it, or set another one with `--path`",
+        project.display()
+    );
+    let state = global.state_folder()?;
+    let redis = match &settings.redis {
+        Some(settings) => {
+            let folder: String =
+                KeyHash::of(project.to_string_lossy().as_bytes()).to_hex().chars().take(16).collect();
+            Some(redis_of(settings, &format!("{}:{folder}", settings.prefix))?)
+        }
+        None => None,
+    };
+    let (services, vectors) = folder_services(global, redis.as_ref(), true).await?;
+    let keys = FolderKeys::open(&project, &global.folder, &global.username, &state)
+        .context("the API keys cannot be used")?;
+    tracing::info!("the API keys are kept in `{}`", keys.path().display());
+    let keys = Arc::new(keys);
+    if keys.is_empty() {
+        first_key(&keys, &services).await?;
+    }
+    let pinned =
+        PinnedWorkspace::new(Arc::clone(&services.workspace), project.to_string_lossy().into_owned());
+    let of_folder = vectors.clone();
+    let parts = Parts {
+        services: Services { workspace: Arc::new(pinned), ..services },
+        config: settings.http,
+        directory: keys.clone(),
+        keys,
+        key_cache: redis.as_ref().map(Redis::keys),
+        sessions: cached_sessions(Arc::new(MemorySessionStore::default()), redis.as_ref()),
+        audit: None,
+        text_index: None,
+        events: Arc::new(MemoryEventStore::default()),
+        limiter: limiter(redis.as_ref()),
+        database: Arc::new(Absent),
+        storage: Some(Box::new(move || StorageState {
+            vectors: of_folder.state(),
+            ..StorageState::default()
+        })),
+        redis,
+    };
+    Ok((parts, vectors))
+}
+
+/// Creates the first key of a folder and prints it once, unless another server was faster.
+async fn first_key(keys: &FolderKeys, services: &Services) -> anyhow::Result<()> {
+    let plain = PlainKey::generate(Environment::Live, &*services.entropy);
+    let key = NewKey {
+        id: KeyId(services.entropy.id()),
+        hash: plain.hash(),
+        prefix: plain.prefix(),
+        label: Some("first".to_owned()),
+        scopes: Vec::new(),
+        rate_limit: DEFAULT_RATE_LIMIT,
+        expires_at: None,
+        created_at: services.clock.now(),
+    };
+    if !keys.create_first(&key).await.context("the first API key cannot be kept")? {
+        return Ok(());
+    }
+    say(&format!("API key (shown this once): {}", plain.expose()))
+}
+
+/// Redis, under keys with this prefix.
+fn redis_of(settings: &RedisSettings, prefix: &str) -> anyhow::Result<Redis> {
+    Ok(Redis::new(&settings.url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy))?)
+}
+
+/// Committed changes go to the hub, and through Redis to other servers.
+fn change_sink(hub: &Arc<Hub>, redis: Option<&Redis>) -> Arc<dyn ChangeSink> {
+    redis.map_or_else(|| hub.clone() as Arc<dyn ChangeSink>, |redis| redis.sink(hub.clone()))
+}
+
+/// Sessions, with Redis as a cache.
+fn cached_sessions(sessions: Arc<dyn SessionStore>, redis: Option<&Redis>) -> Arc<dyn SessionStore> {
+    match redis {
+        Some(redis) => redis.sessions(sessions),
+        None => sessions,
+    }
+}
+
+/// The rate limiter: shared through Redis, or in memory.
+fn limiter(redis: Option<&Redis>) -> Arc<dyn Limiter> {
+    let began = Instant::now();
+    redis.map_or_else(
+        || Arc::new(MemoryLimiter::new(move || began.elapsed())) as Arc<dyn Limiter>,
+        Redis::limiter,
+    )
+}
+
+/// Reads the figures of a database's pool and index.
+fn storage(database: Database, vectors: VectorStore) -> ReadStorage {
+    Box::new(move || {
+        let PoolUse { max, in_use, idle, waiting } = database.pool_use();
+        StorageState {
+            quota_refusals: Some(database.quota_refusals()),
+            vectors: vectors.state(),
+            pool: Some(PoolState { max, in_use, idle, waiting }),
+            index: Some(database.index_use()),
+        }
+    })
+}

@@ -1,0 +1,54 @@
+//! The error of a variable that cannot be used. It shows no secret.
+
+/// An invalid variable.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The value is wrong.
+    #[error("`{name}` is `{got}`; it takes {takes}")]
+    Wrong {
+        /// The variable.
+        name: &'static str,
+        /// Its value.
+        got: String,
+        /// The allowed values.
+        takes: &'static str,
+    },
+    /// An invalid secret; only a well-known beginning of it is shown.
+    #[error("`{name}` cannot be used (it is {got}; no more of it is shown); it takes {takes}")]
+    WrongSecret {
+        /// The variable.
+        name: String,
+        /// Its form.
+        got: &'static str,
+        /// The allowed values.
+        takes: &'static str,
+    },
+    /// A variable is missing.
+    #[error("`{name}` is not set; it takes {takes}, since {reason}")]
+    Missing {
+        /// The variable.
+        name: &'static str,
+        /// The allowed values.
+        takes: &'static str,
+        /// Why it is needed.
+        reason: &'static str,
+    },
+    /// A value is given twice.
+    #[error("both `{name}` and `{name}_FILE` are set; set one of them")]
+    Twice {
+        /// The variable.
+        name: &'static str,
+    },
+    /// A file that a variable names cannot be read.
+    #[error("`{name}` is `{path}`, which cannot be read: {reason}; it takes {takes}")]
+    File {
+        /// The variable.
+        name: String,
+        /// Its value.
+        path: String,
+        /// The reason.
+        reason: String,
+        /// The allowed values.
+        takes: &'static str,
+    },
+}

@@ -1,0 +1,72 @@
+//! The hosts and the TLS policy that a connection string and the settings select. This module must not know how a
+//! connection is made.
+
+use crate::connect_error::ConnectError;
+use crate::connection_string::{ConnectionString, Endpoint};
+use crate::supabase;
+use crate::tls::{TlsPolicy, TrustOptions};
+
+/// Where and how to connect.
+pub(crate) struct Target {
+    pub(crate) config: tokio_postgres::Config,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) policy: TlsPolicy,
+}
+
+impl Target {
+    /// Reads a connection string.
+    ///
+    /// # Errors
+    /// It cannot be parsed, or names a transaction pooler.
+    pub(crate) fn read(url: &str, trust: &TrustOptions) -> Result<Self, ConnectError> {
+        let mut string = ConnectionString::parse(url)?;
+        refuse_transaction_pooler(&mut string)?;
+        let mut endpoints = string.take_endpoints()?;
+        for host in supabase::take_session_pooler(&mut endpoints) {
+            tracing::warn!(
+                host,
+                "port 6543 is Supabase's transaction pooler: port 5432 of the same host is used instead"
+            );
+        }
+        let is_supabase = endpoints.iter().any(|endpoint| supabase::is_supabase(&endpoint.host));
+        let policy = TlsPolicy::take(&mut string, trust, is_supabase)?;
+        Ok(Self { config: string.into_config()?, endpoints, policy })
+    }
+}
+
+/// Refuses a connection string with `pgbouncer=true`, and removes the parameter.
+fn refuse_transaction_pooler(string: &mut ConnectionString) -> Result<(), ConnectError> {
+    let named = string
+        .take("pgbouncer")
+        .is_some_and(|value| ["true", "1", "yes", "on"].contains(&value.to_ascii_lowercase().as_str()));
+    if named {
+        Err(ConnectError::transaction_pooler("the connection string says `pgbouncer=true`"))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_about_the_connection_string_never_show_the_password() {
+        for url in ["postgres://u:secret@h:port/d", "postgres://u:secret@h/d?sslmode=maybe", "secret"] {
+            let Err(error) = Target::read(url, &TrustOptions::default()) else { panic!("{url}") };
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_connection_string_that_names_a_transaction_pooler_is_refused_with_advice() {
+        let refused = |text: &str| refuse_transaction_pooler(&mut ConnectionString::parse(text).unwrap());
+        for text in ["postgres://u:secret@h:6543/d?pgbouncer=true", "host=h password=secret pgbouncer=1"] {
+            let error = refused(text).unwrap_err().to_string();
+            assert!(error.contains("session pooler") && !error.contains("secret"), "{error}");
+        }
+        assert!(refused("postgres://u@h:6543/d?connect_timeout=3&pgbouncer=false").is_ok());
+        // The guide: the session pooler may have either port.
+        assert!(refused("postgres://u@aws-0-eu-west-1.pooler.supabase.com:6543/postgres").is_ok());
+    }
+}
