@@ -79,6 +79,13 @@ async fn perform(cli: &Cli) -> anyhow::Result<()> {
         }
         Command::Config => cli::variables::run(output),
         Command::Health { live } => cli::health::run(*live).await,
+        Command::Setup(wanted) => tokio::select! {
+            done = Box::pin(cli::setup::run(wanted, cli, output)) => done,
+            () = shutdown.cancelled() => {
+                cli::restore_terminal();
+                Err(anyhow::anyhow!("ended by a signal; files that were reported as written stay"))
+            }
+        },
         Command::ClientConfig(wanted) => cli::client_config::run(wanted, cli, output),
         Command::Completions(wanted) => cli::shell::completions(wanted),
         Command::Man(wanted) => cli::shell::manual(wanted),

@@ -4,7 +4,7 @@
 mod configuration;
 mod database;
 mod embeddings;
-mod findings;
+pub(crate) mod findings;
 mod folder;
 mod key;
 mod network;
@@ -47,6 +47,14 @@ pub(crate) async fn run(cli: &Cli, arguments: &DoctorArguments, output: Output) 
         1 => bail!("found one error"),
         errors => bail!("found {errors} errors"),
     }
+}
+
+/// The checks of a process that a client starts: it serves a folder, whatever a server on this machine has.
+pub(crate) async fn findings_of_stdio(cli: &Cli) -> Findings {
+    let mut findings = Findings::default();
+    configuration::misspelt(std::env::vars_os(), &mut findings);
+    folder::check(cli, None, &mut findings).await;
+    findings
 }
 
 async fn check(cli: &Cli, settings: &Settings, key: Option<&str>, findings: &mut Findings) {
