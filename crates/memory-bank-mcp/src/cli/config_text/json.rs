@@ -277,6 +277,9 @@ fn remove_item(text: &str, container: &Container, at: usize) -> String {
                 (true, Some(line_end)) => {
                     edits.push((line_start(text, item.start), comma + 1 + blank + line_end, String::new()));
                 }
+                _ if next == close && !starts_line => {
+                    edits.push((blanks_before(text, item.start), comma + 1, String::new()));
+                }
                 (_, None) => edits.push((item.start, comma + 1 + blank, String::new())),
                 (false, Some(_)) => edits.push((blanks_before(text, item.start), comma + 1, String::new())),
             }
@@ -294,7 +297,8 @@ fn remove_item(text: &str, container: &Container, at: usize) -> String {
             let from = from.max(floor);
             let comma_end = edits.first().map_or(floor, |(_, end, _)| *end);
             let mut end = item.end;
-            if previous.is_none() && text.get(item.end..close).is_some_and(|rest| rest.trim().is_empty()) {
+            let is_blank = |from, to| text.get(from..to).is_some_and(|gap: &str| gap.trim().is_empty());
+            if previous.is_none() && is_blank(floor, item.start) && is_blank(item.end, close) {
                 // Nothing is left in it but blanks.
                 end = close;
             }
