@@ -95,7 +95,7 @@ pub(crate) fn run(wanted: &ClientConfig, cli: &Cli, output: Output) -> anyhow::R
         Format::Json => serde_json::from_str(&snippet)?,
         Format::Toml => json!({ client.row().section: { wanted.name.as_str(): config } }),
     };
-    let notes = client.notes(&server);
+    let notes = client.notes(&server, scope);
     output
         .show(&json!({ "client": client.name(), "file": file, "config": whole, "notes": notes }), &snippet)?;
     if !output.json {
@@ -125,6 +125,7 @@ fn write(
     output: Output,
 ) -> anyhow::Result<()> {
     let client = wanted.client;
+    let scope = wanted.scope.unwrap_or_else(|| client.usual_scope());
     if let Server::Http { key: None, .. } = server
         && !client.finds_the_key()
     {
@@ -146,7 +147,7 @@ fn write(
         Some((_, true)) => "replaced",
     };
     if let Some((text, _)) = merged {
-        let replaced = config_file::replace(&target, &text, before.as_deref(), server.holds_a_key())
+        let replaced = config_file::replace(&target, &text, before.as_deref(), server.readers(scope))
             .with_context(|| format!("`{}` cannot be written", target.display()))?;
         ensure!(
             replaced == Replaced::Yes,
@@ -154,7 +155,7 @@ fn write(
             target.display()
         );
     }
-    let notes = client.notes(server);
+    let notes = client.notes(server, scope);
     output.show(
         &json!({ "client": client.name(), "file": target, "outcome": outcome, "notes": notes }),
         &format!("{}: `{}` {outcome}.", target.display(), wanted.name),

@@ -10,6 +10,17 @@ use anyhow::{Context, ensure};
 /// contains its history, a few megabytes.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// As before; a new file, everybody.
+    Everybody,
+    /// As before; a new file, its owner.
+    AsBefore,
+    /// Its owner, whatever its permissions were, since it contains a key.
+    Owner,
+}
+
 /// Whether a file was replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Replaced {
@@ -83,13 +94,12 @@ pub(crate) fn check_writable(file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Replaces the file atomically, if it still has the text `before`. A file with a key is readable for its owner only,
-/// whatever its permissions were.
+/// Replaces the file atomically, if it still has the text `before`.
 pub(crate) fn replace(
     file: &Path,
     text: &str,
     before: Option<&str>,
-    secret: bool,
+    readers: Readers,
 ) -> anyhow::Result<Replaced> {
     check_writable(file)?;
     let folder = match file.parent() {
@@ -100,7 +110,7 @@ pub(crate) fn replace(
     let mut builder = tempfile::Builder::new();
     builder.prefix(".memory-bank-mcp-");
     #[cfg(unix)]
-    if !secret {
+    if readers == Readers::Everybody {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o644));
     }
@@ -109,7 +119,7 @@ pub(crate) fn replace(
     if before.is_some() {
         let metadata = std::fs::metadata(file)?;
         keep_owner(draft.as_file(), &metadata)?;
-        draft.as_file().set_permissions(permissions(&metadata, secret))?;
+        draft.as_file().set_permissions(permissions(&metadata, readers == Readers::Owner))?;
     }
     draft.as_file().sync_all()?;
     // A running client may write its file, too.
@@ -179,11 +189,14 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("mcp.json");
         let mode = || std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
-        replace(&file, "{}", None, false).unwrap();
+        let own = folder.path().join("own.json");
+        replace(&own, "{}", None, Readers::AsBefore).unwrap();
+        assert_eq!(std::fs::metadata(&own).unwrap().permissions().mode() & 0o777, 0o600);
+        replace(&file, "{}", None, Readers::Everybody).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o664)).unwrap();
-        replace(&file, "{ }", Some("{}"), false).unwrap();
+        replace(&file, "{ }", Some("{}"), Readers::AsBefore).unwrap();
         assert_eq!(mode(), 0o664);
-        replace(&file, "{  }", Some("{ }"), true).unwrap();
+        replace(&file, "{  }", Some("{ }"), Readers::Owner).unwrap();
         assert_eq!(mode(), 0o600);
     }
 
@@ -193,7 +206,7 @@ mod tests {
         let file = folder.path().join("mcp.json");
         std::fs::write(&file, "theirs").unwrap();
         for before in [None, Some("before")] {
-            let outcome = replace(&file, "ours", before, false).unwrap();
+            let outcome = replace(&file, "ours", before, Readers::AsBefore).unwrap();
             assert_eq!(outcome, Replaced::ChangedMeanwhile);
             assert_eq!(std::fs::read_to_string(&file).unwrap(), "theirs");
         }
@@ -229,7 +242,7 @@ mod tests {
         let mut permissions = std::fs::metadata(&file).unwrap().permissions();
         permissions.set_readonly(true);
         std::fs::set_permissions(&file, permissions).unwrap();
-        let error = replace(&file, "{ }", Some("{}"), false).unwrap_err();
+        let error = replace(&file, "{ }", Some("{}"), Readers::AsBefore).unwrap_err();
         assert!(error.to_string().contains("read-only"), "{error}");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "{}");
     }

@@ -3,7 +3,8 @@
 use memory_bank_core::identity::{KeyHash, PlainKey};
 use serde_json::{Map, Value, json};
 
-use super::{Client, KeyReference};
+use super::{Client, KeyReference, Scope};
+use crate::cli::config_file::Readers;
 
 /// The variable that clients read the key of the server `memory-bank` from.
 const KEY_VARIABLE: &str = "MEMORY_BANK_API_KEY";
@@ -52,9 +53,13 @@ fn suffix(name: &str) -> Option<String> {
 }
 
 impl Server {
-    /// Whether the entry contains a key.
-    pub(crate) fn holds_a_key(&self) -> bool {
-        matches!(self, Self::Http { key: Some(_), .. })
+    /// Who may read a file of this scope with the entry.
+    pub(crate) fn readers(&self, scope: Scope) -> Readers {
+        match (self, scope) {
+            (Self::Http { key: Some(_), .. }, _) => Readers::Owner,
+            (_, Scope::User) => Readers::AsBefore,
+            (_, Scope::Project) => Readers::Everybody,
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! The steps that remain for the user after an entry is written.
 
 use super::entry::is_loopback;
-use super::{Client, KeyReference, Server, key_variable};
+use super::{Client, KeyReference, Scope, Server, key_variable};
 
 impl Client {
     /// Remaining steps for the user.
-    pub(crate) fn notes(self, server: &Server) -> Vec<String> {
+    pub(crate) fn notes(self, server: &Server, scope: Scope) -> Vec<String> {
         let mut notes = Vec::new();
         if let Server::Http { url, key, name } = server {
             match key {
@@ -26,6 +26,15 @@ impl Client {
                 notes.push(
                     "Start it with `npx @modelcontextprotocol/inspector --config mcp.json`.".to_owned(),
                 );
+            }
+            Self::Gemini => {
+                notes.push("Gemini CLI starts servers only in folders that you trust.".to_owned());
+            }
+            Self::Codex | Self::Copilot | Self::Zed if scope == Scope::Project => {
+                notes.push("It is read once you trust the folder.".to_owned());
+            }
+            Self::ClaudeCode if scope == Scope::Project => {
+                notes.push("Claude Code asks once whether you trust it.".to_owned());
             }
             Self::ClaudeDesktop => {
                 notes.push("Start Claude Desktop anew to have it read the file.".to_owned());

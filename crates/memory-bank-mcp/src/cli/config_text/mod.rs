@@ -105,11 +105,15 @@ pub(crate) fn take(text: &str, spot: Spot<'_>, emptied: Emptied<'_>) -> anyhow::
     Ok(format!("{mark}{changed}"))
 }
 
-/// Whether nothing but an empty object, or nothing at all, is left.
+/// Whether nothing is left, but the name of the schema, which opencode adds to its file.
 pub(crate) fn is_empty(text: &str, format: Format) -> bool {
     let body = without_mark(text).1;
     match format {
-        Format::Json => body.split_whitespace().collect::<String>() == "{}" || body.trim().is_empty(),
+        // Comments are something, and are no JSON.
+        Format::Json => match serde_json::from_str::<Value>(body) {
+            Ok(Value::Object(members)) => members.keys().all(|name| name == "$schema"),
+            _ => body.trim().is_empty(),
+        },
         Format::Toml => body.trim().is_empty(),
     }
 }

@@ -84,7 +84,7 @@ fn item(run: &Run<'_>, target: &Target, plan: &Plan) -> Item {
     if !matches!(plan.step, Step::Nothing { .. }) {
         let before = plan.before.as_deref().unwrap_or_default();
         item.diff = Some(show::diff(before, &plan.after, &plan.entry));
-        item.notes = target.client.notes(&plan.server);
+        item.notes = target.client.notes(&plan.server, target.scope);
         if target.scope == Scope::User && run.wanted.url.is_some() {
             item.notes.push(
                 "A key acts in one project: this agent has that project's memory in every folder. For one folder only, use `--scope project`."
@@ -165,8 +165,7 @@ fn write(run: &Run<'_>, plan: &Plan, records: &mut Records) -> anyhow::Result<Re
         keep_copy(run, &plan.file, before)?;
     }
     records.put(record.clone())?;
-    let outcome =
-        config_file::replace(&plan.file, &plan.after, plan.before.as_deref(), plan.server.holds_a_key());
+    let outcome = config_file::replace(&plan.file, &plan.after, plan.before.as_deref(), plan.readers);
     if !matches!(outcome, Ok(Replaced::Yes)) {
         restore(records, &record, known)?;
     }

@@ -11,8 +11,9 @@ use super::{Run, TOOLS};
 use crate::cli::clients::{
     Client, Scope, Server, carried_over, is_same_server, launch, server_on_this_machine,
 };
+use crate::cli::config_file::{self, Readers};
 use crate::cli::config_text::{self, Spot};
-use crate::cli::{config_file, server_address};
+use crate::cli::server_address;
 
 /// A file of an agent.
 #[derive(Debug, Clone)]
@@ -43,6 +44,7 @@ pub(super) struct Plan {
     pub(super) step: Step,
     pub(super) server: Server,
     pub(super) entry: Value,
+    pub(super) readers: Readers,
     pub(super) before: Option<String>,
     pub(super) after: String,
     /// The record of what is written.
@@ -96,7 +98,8 @@ pub(super) fn plan(
     let (after, record) =
         write(&step, target, name, known, text, before.is_some(), present.as_ref(), &entry, &server)?;
     let record = Record { file: file.clone(), ..record };
-    Ok(Plan { file, step, server, entry, before, after, record })
+    let readers = server.readers(target.scope);
+    Ok(Plan { file, step, server, entry, readers, before, after, record })
 }
 
 /// The text after the step, and its record.

@@ -125,6 +125,14 @@ impl Records {
     }
 
     fn save(&self) -> anyhow::Result<()> {
+        if self.entries.is_empty() {
+            return match std::fs::remove_file(self.path()) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(error).with_context(|| format!("`{}` cannot be removed", self.path().display()))
+                }
+                _ => Ok(()),
+            };
+        }
         let contents = Contents { version: 1, entries: self.entries.clone() };
         let text = serde_json::to_string_pretty(&contents)?;
         let mut draft = tempfile::Builder::new().prefix(".setup-").tempfile_in(&self.folder)?;

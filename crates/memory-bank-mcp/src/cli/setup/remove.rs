@@ -9,7 +9,7 @@ use super::records::{Record, Records};
 use super::report::{Item, Outcome, Report};
 use super::{Asking, Run, apply, show};
 use crate::cli::clients::{Client, Scope};
-use crate::cli::config_file::{self, Replaced};
+use crate::cli::config_file::{self, Readers, Replaced};
 use crate::cli::config_text::{self, Emptied};
 use crate::cli::output::say;
 
@@ -146,7 +146,7 @@ fn refused(
 
 fn write(file: &Path, before: &str, removal: &Removal) -> anyhow::Result<Replaced> {
     if !removal.deletes {
-        return config_file::replace(file, &removal.text, Some(before), false);
+        return config_file::replace(file, &removal.text, Some(before), Readers::AsBefore);
     }
     config_file::check_writable(file)?;
     if config_file::read(file)?.as_deref() != Some(before) {
