@@ -342,3 +342,21 @@ test("client-config keeps -u and -m, knows every client, and names a variable fo
   assert.match(await config(["--client", "claude-code", "--http", "https://h/mcp"]), /\$\{MEMORY_BANK_API_KEY\}/);
   assert.match(await config(["--client", "codex"]), /^\[mcp_servers\.memory-bank\]\ncommand = "/);
 });
+
+test("in the home folder only agents that need no project are set up", async (t) => {
+  const { home } = await newHome(t);
+  await mkdir(join(home, ".cursor"));
+  await mkdir(join(home, ".codeium/windsurf"), { recursive: true });
+  await mkdir(join(home, ".config/Code/User"), { recursive: true });
+  const { code, stdout } = await setup({ home, project: home }, ["--yes"]);
+  assert.equal(code, 0, stdout);
+  assert.match(await read(join(home, ".cursor/mcp.json")), /memory-bank/);
+  assert.deepEqual(await readdir(join(home, ".codeium/windsurf")), []);
+  assert.ok(!(await readdir(home)).includes(".vscode"));
+  assert.match(stdout, /mcp_config\.json: nothing was changed: it must name a project/);
+  const wanted = await setup({ home, project: home }, ["--yes", "--client", "windsurf"]);
+  assert.equal(wanted.code, 1);
+  const named = await setup({ home, project: home }, ["--yes", "--client", "windsurf", "--path", "shop"]);
+  assert.equal(named.code, 0, named.stdout);
+  assert.match(named.stdout, /memory of .*shop only/);
+});

@@ -28,10 +28,12 @@ async function newHome(t) {
   const project = join(home, "shop");
   await mkdir(join(home, ".gemini"), { recursive: true });
   await mkdir(join(project, ".git"), { recursive: true });
-  // Gemini CLI and Codex start servers in trusted folders.
+  // These three read a project's servers in trusted folders only.
   await writeFile(join(home, ".gemini/trustedFolders.json"), JSON.stringify({ [project]: "TRUST_FOLDER" }));
   await mkdir(join(home, ".codex"));
   await writeFile(join(home, ".codex/config.toml"), `[projects."${project}"]\ntrust_level = "trusted"\n`);
+  await mkdir(join(home, ".copilot"));
+  await writeFile(join(home, ".copilot/config.json"), JSON.stringify({ trusted_folders: [project] }));
   return { home, project };
 }
 
@@ -90,8 +92,8 @@ test("agents reach a remote server with the key in the variable that the project
   const server = await HttpServer.start(machine.project);
   t.after(() => server.stop());
   const variables = { MEMORY_BANK_API_KEY: server.key };
-  // Claude Code and Copilot CLI ask for a project's servers first.
-  const names = ["codex", "gemini", "opencode"];
+  // Claude Code asks for a project's servers first.
+  const names = ["codex", "gemini", "copilot", "opencode"];
   const wanted = [BINARY, "setup", "--yes", "--scope", "project", ...clients(names), "--url", server.url];
   const done = await run(machine, wanted, variables);
   assert.equal(done.code, 0, done.text);

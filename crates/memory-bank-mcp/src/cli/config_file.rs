@@ -82,7 +82,7 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Option<String>> {
     Ok(Some(text))
 }
 
-/// Checks that the file may be replaced. A file that is read-only is left to whoever made it so, such as a package manager.
+/// Checks that the file may be replaced. A read-only file is left alone: another program, such as a package manager, writes it.
 pub(crate) fn check_writable(file: &Path) -> anyhow::Result<()> {
     if let Ok(metadata) = std::fs::metadata(file) {
         ensure!(

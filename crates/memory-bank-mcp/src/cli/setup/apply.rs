@@ -9,7 +9,7 @@ use memory_bank_core::identity::PlainKey;
 use super::plan::{Plan, Step, Target, plan};
 use super::records::{Record, Records, digest};
 use super::report::{Item, Outcome, Report};
-use super::{Asking, Run, show};
+use super::{Confirm, Run, show};
 use crate::cli::clients::Scope;
 use crate::cli::config_file::{self, Replaced};
 use crate::cli::output::say;
@@ -24,7 +24,7 @@ pub(super) fn run(
     key: Option<&PlainKey>,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let mut records = Records::open(&run.state, run.asking != Asking::DryRun)?;
+    let mut records = Records::open(&run.state, run.confirm != Confirm::DryRun)?;
     for target in targets {
         let item = one(run, target, key, &mut records).unwrap_or_else(|error| {
             let message = format!("nothing was changed: {error:#}");
@@ -41,6 +41,12 @@ fn one(
     key: Option<&PlainKey>,
     records: &mut Records,
 ) -> anyhow::Result<Item> {
+    if run.is_in_home() && target.wants_project(run) {
+        let outcome = if run.wanted.clients.is_empty() { Outcome::Skipped } else { Outcome::Failed };
+        let message = "nothing was changed: it must name a project, and this is your home folder; run `setup` in the project, or \
+                       name it with `--path`";
+        return Ok(Item::new(Some(target.client), &target.file, run.name(), outcome, message.to_owned()));
+    }
     for _ in 0..ATTEMPTS {
         let plan = plan(run, target, key, records)?;
         config_file::check_writable(&plan.file)?;
@@ -85,6 +91,12 @@ fn item(run: &Run<'_>, target: &Target, plan: &Plan) -> Item {
         let before = plan.before.as_deref().unwrap_or_default();
         item.diff = Some(show::diff(before, &plan.after, &plan.entry));
         item.notes = target.client.notes(&plan.server, target.scope);
+        if run.wanted.url.is_none() && target.scope == Scope::User && target.wants_project(run) {
+            item.notes.push(format!(
+                "It has the memory of {} only; another project needs another `--name`.",
+                run.project.display()
+            ));
+        }
         if target.scope == Scope::User && run.wanted.url.is_some() {
             item.notes.push(
                 "A key acts in one project: this agent has that project's memory in every folder. For one folder only, use `--scope project`."
@@ -104,24 +116,26 @@ fn refused(run: &Run<'_>, plan: &Plan, item: &mut Item) -> anyhow::Result<Option
         }
         _ => None,
     };
-    let outcome = match (run.asking, &other) {
-        (Asking::DryRun, None) => Some((Outcome::Planned, format!("`{name}` would be {}", done(&plan.step)))),
-        (Asking::DryRun, Some(other)) => {
+    let outcome = match (run.confirm, &other) {
+        (Confirm::DryRun, None) => {
+            Some((Outcome::Planned, format!("`{name}` would be {}", done(&plan.step))))
+        }
+        (Confirm::DryRun, Some(other)) => {
             Some((Outcome::Planned, format!("it has {other}; `--replace` would replace it")))
         }
-        (Asking::Yes, Some(other)) if !run.wanted.replace => Some((
+        (Confirm::Yes, Some(other)) if !run.wanted.replace => Some((
             Outcome::Failed,
             format!(
                 "nothing was changed: it has {other}; replace it with `--replace`, or choose another `--name`"
             ),
         )),
-        (Asking::Yes, _) => None,
-        (Asking::Terminal, Some(other)) => {
-            let yes = ask(&format!("It has {other}. Replace it? [y/N] "), false)?;
+        (Confirm::Yes, _) => None,
+        (Confirm::Prompt, Some(other)) => {
+            let yes = prompt(&format!("It has {other}. Replace it? [y/N] "), false)?;
             (!yes).then(|| (Outcome::Skipped, "skipped".to_owned()))
         }
-        (Asking::Terminal, None) => {
-            (!ask("Write it? [Y/n] ", true)?).then(|| (Outcome::Skipped, "skipped".to_owned()))
+        (Confirm::Prompt, None) => {
+            (!prompt("Write it? [Y/n] ", true)?).then(|| (Outcome::Skipped, "skipped".to_owned()))
         }
     };
     Ok(outcome.map(|(outcome, message)| Item {
@@ -143,7 +157,7 @@ fn done(step: &Step) -> &'static str {
 }
 
 /// Asks on the terminal; the end of the input means no.
-pub(super) fn ask(question: &str, otherwise: bool) -> anyhow::Result<bool> {
+pub(super) fn prompt(question: &str, otherwise: bool) -> anyhow::Result<bool> {
     let mut out = std::io::stdout().lock();
     write!(out, "{question}").and_then(|()| out.flush()).context("standard output is closed")?;
     let mut line = String::new();

@@ -85,7 +85,7 @@ pub(crate) struct CannotAsk;
 
 /// How much is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Asking {
+enum Confirm {
     /// Everything.
     Terminal,
     /// Nothing; everything but what needs `--replace` is done.
@@ -99,7 +99,7 @@ struct Run<'a> {
     wanted: &'a Setup,
     cli: &'a Cli,
     output: Output,
-    asking: Asking,
+    confirm: Confirm,
     project: PathBuf,
     place: Place,
     state: StateFolder,
@@ -108,6 +108,12 @@ struct Run<'a> {
 impl Run<'_> {
     fn name(&self) -> &str {
         self.wanted.name.as_deref().unwrap_or(DEFAULT_NAME)
+    }
+
+    /// Whether the project is the home folder, without `--path`.
+    fn is_in_home(&self) -> bool {
+        let home = self.place.home.as_ref().and_then(|home| home.canonicalize().ok());
+        self.cli.path.is_none() && home.is_some_and(|home| home == self.project)
     }
 }
 
@@ -132,7 +138,7 @@ fn change(wanted: &Setup, cli: &Cli, output: Output) -> anyhow::Result<(Report, 
         wanted,
         cli,
         output,
-        asking: asking(wanted, output)?,
+        confirm: confirm(wanted, output)?,
         project: project_folder(cli)?,
         place: Place::of_this_machine(),
         state: serve::state_folder(cli)?,
@@ -148,16 +154,16 @@ fn change(wanted: &Setup, cli: &Cli, output: Output) -> anyhow::Result<(Report, 
     Ok((report, key))
 }
 
-fn asking(wanted: &Setup, output: Output) -> Result<Asking, CannotAsk> {
+fn confirm(wanted: &Setup, output: Output) -> Result<Confirm, CannotAsk> {
     if wanted.dry_run {
-        Ok(Asking::DryRun)
+        Ok(Confirm::DryRun)
     } else if wanted.yes {
-        Ok(Asking::Yes)
+        Ok(Confirm::Yes)
     } else if std::io::stdin().is_terminal()
         && !output.json
         && wanted.key_file.as_ref().is_none_or(|file| file.as_os_str() != "-")
     {
-        Ok(Asking::Terminal)
+        Ok(Confirm::Prompt)
     } else {
         Err(CannotAsk)
     }
@@ -173,7 +179,7 @@ fn key(run: &Run<'_>) -> anyhow::Result<Option<PlainKey>> {
     if let Some(key) = key_source::from_variable(&variable)? {
         return Ok(Some(key));
     }
-    if run.asking != Asking::Terminal {
+    if run.confirm != Confirm::Prompt {
         return Ok(None);
     }
     note(&format!("The API key for {url} goes into your own files only, which are closed to others then."))?;

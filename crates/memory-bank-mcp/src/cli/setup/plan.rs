@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::records::{Record, Records, digest};
 use super::{Run, TOOLS};
 use crate::cli::clients::{
-    Client, Scope, Server, carried_over, is_same_server, launch, server_on_this_machine,
+    Client, Scope, Server, StartsIn, carried_over, is_same_server, launch, server_on_this_machine,
 };
 use crate::cli::config_file::{self, Readers};
 use crate::cli::config_text::{self, Spot};
@@ -52,6 +52,12 @@ pub(super) struct Plan {
 }
 
 impl Target {
+    /// Whether the file, or the entry in it, is of one project.
+    pub(super) fn wants_project(&self, run: &Run<'_>) -> bool {
+        let names_it = self.client.row().starts_in == StartsIn::Elsewhere && run.wanted.url.is_none();
+        self.scope == Scope::Project || names_it
+    }
+
     pub(super) fn spot<'a>(&self, name: &'a str) -> Spot<'a> {
         spot(self.client, name)
     }

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use super::plan::{digest_of, spot};
 use super::records::{Record, Records};
 use super::report::{Item, Outcome, Report};
-use super::{Asking, Run, apply, show};
+use super::{Confirm, Run, apply, show};
 use crate::cli::clients::{Client, Scope};
 use crate::cli::config_file::{self, Readers, Replaced};
 use crate::cli::config_text::{self, Emptied};
@@ -18,7 +18,7 @@ const ATTEMPTS: usize = 3;
 
 /// Takes away what is recorded, the newest first, so that the files go back the way they came.
 pub(super) fn run(run: &Run<'_>, report: &mut Report) -> anyhow::Result<()> {
-    let mut records = Records::open(&run.state, run.asking != Asking::DryRun)?;
+    let mut records = Records::open(&run.state, run.confirm != Confirm::DryRun)?;
     let wanted: Vec<Record> =
         records.all().iter().rev().filter(|record| is_wanted(run, record)).cloned().collect();
     if wanted.is_empty() {
@@ -79,7 +79,7 @@ fn one(
             None => None,
         };
         let (Some(before), Some(present)) = (before, present) else {
-            if run.asking != Asking::DryRun {
+            if run.confirm != Confirm::DryRun {
                 records.forget(record)?;
             }
             return Ok(item(Outcome::Unchanged, format!("`{}` is gone already", record.name)));
@@ -121,25 +121,25 @@ fn refused(
     changed: Option<String>,
 ) -> anyhow::Result<Option<(Outcome, String)>> {
     let name = &record.name;
-    Ok(match (run.asking, changed) {
-        (Asking::DryRun, None) => Some((Outcome::Planned, format!("`{name}` would be removed"))),
-        (Asking::DryRun, Some(launch)) => Some((
+    Ok(match (run.confirm, changed) {
+        (Confirm::DryRun, None) => Some((Outcome::Planned, format!("`{name}` would be removed"))),
+        (Confirm::DryRun, Some(launch)) => Some((
             Outcome::Planned,
             format!("`{name}` was changed since and starts `{launch}`; `--replace` would remove it"),
         )),
-        (Asking::Yes, Some(launch)) if !run.wanted.replace => Some((
+        (Confirm::Yes, Some(launch)) if !run.wanted.replace => Some((
             Outcome::Failed,
             format!(
                 "nothing was changed: `{name}` was changed since and starts `{launch}`; remove it with `--replace`"
             ),
         )),
-        (Asking::Yes, _) => None,
-        (Asking::Terminal, Some(launch)) => {
+        (Confirm::Yes, _) => None,
+        (Confirm::Prompt, Some(launch)) => {
             let question = format!("`{name}` was changed since and starts `{launch}`. Remove it? [y/N] ");
-            (!apply::ask(&question, false)?).then(|| (Outcome::Skipped, "skipped".to_owned()))
+            (!apply::prompt(&question, false)?).then(|| (Outcome::Skipped, "skipped".to_owned()))
         }
-        (Asking::Terminal, None) => {
-            (!apply::ask("Remove it? [Y/n] ", true)?).then(|| (Outcome::Skipped, "skipped".to_owned()))
+        (Confirm::Prompt, None) => {
+            (!apply::prompt("Remove it? [Y/n] ", true)?).then(|| (Outcome::Skipped, "skipped".to_owned()))
         }
     })
 }
