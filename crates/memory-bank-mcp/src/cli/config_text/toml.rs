@@ -136,7 +136,8 @@ fn tables(table: &Table, spans: &mut Vec<(usize, usize)>) -> Option<()> {
     for (_, item) in table.iter() {
         match item {
             Item::Table(below) if below.is_dotted() => {
-                spans.last_mut()?.1 = spans.last()?.1.max(dotted_end(below))
+                let last = spans.last_mut()?;
+                last.1 = last.1.max(dotted_end(below));
             }
             Item::Table(below) => tables(below, spans)?,
             Item::ArrayOfTables(list) => list.iter().try_for_each(|below| tables(below, spans))?,

@@ -83,14 +83,14 @@ pub(crate) struct Setup {
 )]
 pub(crate) struct CannotAsk;
 
-/// How much is asked.
+/// How a change is confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Confirm {
-    /// Everything.
-    Terminal,
-    /// Nothing; everything but what needs `--replace` is done.
+    /// By an answer on the terminal.
+    Prompt,
+    /// By `--yes`; what needs `--replace` is not.
     Yes,
-    /// Nothing, and nothing is done.
+    /// Not at all: nothing is done.
     DryRun,
 }
 
