@@ -151,4 +151,6 @@ pub(crate) fn without(after: &str, added: &[Range<usize>]) -> Option<String> {
 }
 
 #[cfg(test)]
+mod random_tests;
+#[cfg(test)]
 mod tests;

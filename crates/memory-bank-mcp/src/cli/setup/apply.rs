@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use memory_bank_core::identity::PlainKey;
+use serde_json::json;
 
 use super::plan::{Plan, Step, Target, plan};
 use super::records::{Record, Records, digest};
@@ -89,7 +90,8 @@ fn item(run: &Run<'_>, target: &Target, plan: &Plan) -> Item {
     let mut item = Item::new(Some(target.client), &plan.file, run.name(), Outcome::Unchanged, String::new());
     if !matches!(plan.step, Step::Nothing { .. }) {
         let before = plan.before.as_deref().unwrap_or_default();
-        item.diff = Some(show::diff(before, &plan.after, &plan.entry));
+        let shown = json!([plan.entry, target.client.input(&plan.server)]);
+        item.diff = Some(show::diff(before, &plan.after, &shown));
         item.notes = target.client.notes(&plan.server, target.scope);
         if run.wanted.url.is_none() && target.scope == Scope::User && target.wants_project(run) {
             item.notes.push(format!(

@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use clap::ValueEnum;
+use serde_json::json;
 
 use super::plan::{digest_of, spot};
 use super::records::{Record, Records};
 use super::report::{Item, Outcome, Report};
 use super::{Confirm, Run, apply, show};
-use crate::cli::clients::{Client, Scope};
+use crate::cli::clients::{Client, Scope, launch};
 use crate::cli::config_file::{self, Readers, Replaced};
 use crate::cli::config_text::{self, Emptied};
 use crate::cli::output::say;
@@ -85,7 +86,7 @@ fn one(
             return Ok(item(Outcome::Unchanged, format!("`{}` is gone already", record.name)));
         };
         let removal = removal(known, record, &before)?;
-        let diff = show::diff(&before, &removal.text, &present);
+        let diff = show::diff(&before, &removal.text, &json!(launch(&present)));
         let is_changed = digest_of(&present) != record.launch;
         if !run.output.json {
             say(&format!("\n{} ({})\n{diff}", known.row().title, record.file.display()))?;
@@ -123,19 +124,19 @@ fn refused(
     let name = &record.name;
     Ok(match (run.confirm, changed) {
         (Confirm::DryRun, None) => Some((Outcome::Planned, format!("`{name}` would be removed"))),
-        (Confirm::DryRun, Some(launch)) => Some((
+        (Confirm::DryRun, Some(started)) => Some((
             Outcome::Planned,
-            format!("`{name}` was changed since and starts `{launch}`; `--replace` would remove it"),
+            format!("`{name}` was changed since and starts `{started}`; `--replace` would remove it"),
         )),
-        (Confirm::Yes, Some(launch)) if !run.wanted.replace => Some((
+        (Confirm::Yes, Some(started)) if !run.wanted.replace => Some((
             Outcome::Failed,
             format!(
-                "nothing was changed: `{name}` was changed since and starts `{launch}`; remove it with `--replace`"
+                "nothing was changed: `{name}` was changed since and starts `{started}`; remove it with `--replace`"
             ),
         )),
         (Confirm::Yes, _) => None,
-        (Confirm::Prompt, Some(launch)) => {
-            let question = format!("`{name}` was changed since and starts `{launch}`. Remove it? [y/N] ");
+        (Confirm::Prompt, Some(started)) => {
+            let question = format!("`{name}` was changed since and starts `{started}`. Remove it? [y/N] ");
             (!apply::prompt(&question, false)?).then(|| (Outcome::Skipped, "skipped".to_owned()))
         }
         (Confirm::Prompt, None) => {

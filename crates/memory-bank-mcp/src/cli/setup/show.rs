@@ -11,10 +11,10 @@ const CONTEXT: usize = 2;
 /// Longer lines are cut, in characters.
 const LINE: usize = 160;
 
-/// The change from `before` to `after`; of texts, only names and those of `entry` are shown.
-pub(super) fn diff(before: &str, after: &str, entry: &Value) -> String {
+/// The change from `before` to `after`; of texts, only names and those of `ours` are shown.
+pub(super) fn diff(before: &str, after: &str, ours: &Value) -> String {
     let mut known = HashSet::new();
-    texts(entry, &mut known);
+    texts(ours, &mut known);
     let diff = TextDiff::from_lines(before, after);
     let mut shown = String::new();
     for hunk in diff.unified_diff().context_radius(CONTEXT).iter_hunks() {
@@ -66,7 +66,11 @@ fn masked(line: &str, known: &HashSet<String>) -> String {
         let after = quoted.get(length..).unwrap_or_default();
         let is_name = after.trim_start().starts_with([':', '=', ']', '.']) && !text.contains("mbmcp_");
         let raw = quoted.get(..length).unwrap_or_default();
-        let is_known = serde_json::from_str::<String>(raw).is_ok_and(|text| known.contains(&text));
+        let is_known = match serde_json::from_str::<String>(raw) {
+            Ok(text) => known.contains(&text),
+            // A literal text of TOML.
+            Err(_) => raw.starts_with('\'') && known.contains(text),
+        };
         if is_name && !is_list_end(before, after) || is_known {
             shown += &without_keys(raw);
         } else {
