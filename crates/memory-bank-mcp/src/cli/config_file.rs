@@ -51,7 +51,7 @@ pub(crate) fn target_within(file: &Path, project: &Path) -> anyhow::Result<PathB
     let target = target(file)?;
     ensure!(
         target.starts_with(project),
-        "`{}` is a link that leads out of the project, to `{}`; if that is meant, name it with `--file`",
+        "`{}` is a link that leads out of the project, to `{}`; if that is meant, name it with `client-config --file`",
         file.display(),
         target.display()
     );
@@ -62,7 +62,11 @@ pub(crate) fn target_within(file: &Path, project: &Path) -> anyhow::Result<PathB
 pub(crate) fn read(file: &Path) -> anyhow::Result<Option<String>> {
     // Opening a pipe would wait for a writer.
     if let Ok(metadata) = std::fs::metadata(file) {
-        ensure!(metadata.is_file(), "`{}` is no regular file; name another with `--file`", file.display());
+        ensure!(
+            metadata.is_file(),
+            "`{}` is no regular file; name another with `client-config --file`",
+            file.display()
+        );
     }
     let opened = match std::fs::File::open(file) {
         Ok(opened) => opened,
@@ -76,7 +80,7 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Option<String>> {
         .with_context(|| format!("`{}` cannot be read as text", file.display()))?;
     ensure!(
         u64::try_from(read)? <= MAX_FILE,
-        "`{}` has more than {MAX_FILE} bytes, too many for a configuration; name the right file with `--file`",
+        "`{}` has more than {MAX_FILE} bytes, too many for a configuration; name the right file with `client-config --file`",
         file.display()
     );
     Ok(Some(text))

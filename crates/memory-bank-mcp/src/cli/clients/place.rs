@@ -105,7 +105,13 @@ impl Place {
             return Ok(found);
         }
         let usual = self.candidates(client).into_iter().next();
-        Ok(vec![usual.context("the folder of your settings is not known; name the file with `--file`")?.file])
+        Ok(vec![
+            usual
+                .context(
+                    "the folder of your settings is not known; name the file with `client-config --file`",
+                )?
+                .file,
+        ])
     }
 
     fn found_files(&self, client: Client) -> Vec<Found> {
