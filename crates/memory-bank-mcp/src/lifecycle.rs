@@ -74,7 +74,14 @@ async fn perform(cli: &Cli) -> anyhow::Result<()> {
         }
         Command::Config => cli::variables::run(output),
         Command::Health { live } => cli::health::run(*live).await,
-        Command::ClientConfig(wanted) => cli::client_config::run(wanted, global, output),
+        Command::Setup(options) => tokio::select! {
+            done = Box::pin(cli::setup::run(options, global, output)) => done,
+            () = shutdown.cancelled() => {
+                cli::restore_terminal();
+                Err(anyhow::anyhow!("ended by a signal; files that were reported as written stay"))
+            }
+        },
+        Command::ClientConfig(options) => cli::client_config::run(options, global, output),
         Command::Completions(wanted) => cli::shell::completions(wanted, Cli::command()),
         Command::Man(wanted) => cli::shell::manual(wanted, Cli::command()),
     }

@@ -26,7 +26,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(&cli, &error);
-            ExitCode::FAILURE
+            // As with wrong arguments: the command line lacks something.
+            if error.is::<cli::setup::CannotAsk>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -3,18 +3,26 @@
 pub(crate) mod admin;
 mod audit;
 pub(crate) mod client_config;
+mod clients;
+mod config_file;
+mod config_text;
 pub(crate) mod doctor;
 pub(crate) mod health;
 pub(crate) mod index;
+mod key_source;
 mod keys;
 pub(crate) mod options;
 pub(crate) mod output;
 pub(crate) mod recall;
 pub(crate) mod serve;
+mod server_address;
 mod server_login;
+pub(crate) mod setup;
 pub(crate) mod shell;
 pub(crate) mod transfer;
 pub(crate) mod variables;
+
+pub(crate) use self::key_source::restore_terminal;
 
 use clap::{Parser, Subcommand};
 
@@ -27,7 +35,7 @@ const SETTINGS: &str =
 /// An MCP server that gives AI coding assistants a lasting memory of their projects.
 ///
 /// Without arguments it serves the memory bank of the current folder over standard input and output.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(name = "memory-bank-mcp", version, about, long_about, after_help = SETTINGS)]
 pub(crate) struct Cli {
     /// The command; without one, the server starts with `--transport`.
@@ -52,6 +60,9 @@ pub(crate) enum Command {
         #[arg(long)]
         live: bool,
     },
+    /// Connect the agents on this machine: find them, show the change of each file, ask, write and check it. `--remove` undoes
+    /// it.
+    Setup(setup::Setup),
     /// Print the configuration of an MCP client, or merge it into the client's file.
     ClientConfig(client_config::ClientConfig),
     /// Print shell completions.

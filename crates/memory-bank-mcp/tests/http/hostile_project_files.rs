@@ -336,7 +336,7 @@ fn ran(scene: &Scene, pending: Option<(&str, Plant)>, arguments: &[&str]) -> Res
 /// Everything that can be done in a project, each in a scene of its own.
 fn faults(name: &str, plant: Plant) -> Vec<String> {
     type Act = fn(&Scene, Option<(&str, Plant)>) -> Result<(), String>;
-    let acts: [(&str, Act); 5] = [
+    let acts: [(&str, Act); 6] = [
         ("stdio", session),
         ("serve", served),
         ("doctor", |scene, pending| ran(scene, pending, &["doctor"])),
@@ -344,12 +344,15 @@ fn faults(name: &str, plant: Plant) -> Vec<String> {
         ("client-config", |scene, pending| {
             ran(scene, pending, &["client-config", "--client", "claude-code", "--write"])
         }),
+        ("setup", |scene, pending| {
+            ran(scene, pending, &["setup", "--yes", "--client", "claude-code", "--scope", "project"])
+        }),
     ];
     let mut faults = Vec::new();
     for (act, perform) in acts {
         let is_concerned = match act {
             "man" => name.starts_with("man"),
-            "client-config" => name == ".mcp.json",
+            "client-config" | "setup" => name == ".mcp.json",
             "doctor" => !name.starts_with("man") && !name.contains('/'),
             _ => !name.starts_with("man"),
         };

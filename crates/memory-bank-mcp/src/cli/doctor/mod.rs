@@ -4,7 +4,7 @@
 mod configuration;
 mod database;
 mod embeddings;
-mod findings;
+pub(crate) mod findings;
 mod folder;
 mod key;
 mod network;
@@ -51,6 +51,14 @@ pub(crate) async fn run(
         1 => bail!("found one error"),
         errors => bail!("found {errors} errors"),
     }
+}
+
+/// The checks of a process that a client starts: it serves a folder, whatever a server on this machine has.
+pub(crate) async fn findings_of_stdio(global: &GlobalOptions) -> Findings {
+    let mut findings = Findings::default();
+    configuration::misspelt(std::env::vars_os(), &mut findings);
+    folder::check(global, None, &mut findings).await;
+    findings
 }
 
 async fn check(global: &GlobalOptions, settings: &Settings, key: Option<&str>, findings: &mut Findings) {

@@ -1,0 +1,306 @@
+//! Where each client's files are on this machine, and which clients are there. It must not know what is in the files.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::{Client, Scope};
+
+/// Locations of users' files.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Place {
+    /// The home folder.
+    pub(crate) home: Option<PathBuf>,
+    /// The folder for users' settings of programs.
+    pub(crate) settings: Option<PathBuf>,
+    /// The folder of programs that use `~/.config` on every system.
+    pub(crate) config: Option<PathBuf>,
+    /// The folders of `PATH`.
+    programs: Vec<PathBuf>,
+    /// Folders that variables of clients name.
+    moved: Vec<(Client, PathBuf)>,
+}
+
+/// A file of the user, and what shows that its client is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct UserFile {
+    file: PathBuf,
+    /// A file or folder that the client makes.
+    sign: PathBuf,
+}
+
+/// A client on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) client: Client,
+    /// Its file.
+    pub(crate) file: PathBuf,
+}
+
+/// Variables with which clients move their folder, and the file in it.
+const MOVED_BY: [(Client, &str, &str); 5] = [
+    // https://code.claude.com/docs/en/settings
+    (Client::ClaudeCode, "CLAUDE_CONFIG_DIR", ".claude.json"),
+    // openai/codex, docs/config.md
+    (Client::Codex, "CODEX_HOME", "config.toml"),
+    // google-gemini/gemini-cli, packages/core/src/utils/paths.ts
+    (Client::Gemini, "GEMINI_CLI_HOME", ".gemini/settings.json"),
+    // https://code.visualstudio.com/docs/agents/reference/mcp-configuration
+    (Client::Copilot, "COPILOT_HOME", "mcp-config.json"),
+    // cline/cline: the program without an editor
+    (Client::Cline, "CLINE_DIR", "data/settings/cline_mcp_settings.json"),
+];
+
+/// Editors of the family of VS Code, below the folder of settings.
+const EDITORS: [&str; 3] = ["Code/User", "Code - Insiders/User", "VSCodium/User"];
+/// Further editors that run its extensions.
+const RELATED_EDITORS: [&str; 2] = ["Cursor/User", "Windsurf/User"];
+/// The same on a machine that is edited from afar, below the home folder.
+const REMOTE_EDITORS: [&str; 3] =
+    [".vscode-server/data/User", ".vscode-server-insiders/data/User", ".cursor-server/data/User"];
+
+impl Place {
+    /// `$XDG_CONFIG_HOME` or `~/.config`, `~/Library/Application Support` or `%APPDATA%`, and the home folder.
+    pub(crate) fn of_this_machine() -> Self {
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let path = std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect());
+        Self::new(std::env::home_dir(), &variable, path.unwrap_or_default())
+    }
+
+    fn new(
+        home: Option<PathBuf>,
+        variable: &dyn Fn(&str) -> Option<OsString>,
+        programs: Vec<PathBuf>,
+    ) -> Self {
+        let named = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = home.filter(|home| home.is_absolute());
+        let config = named("XDG_CONFIG_HOME").or_else(|| home.as_ref().map(|home| home.join(".config")));
+        let settings = if cfg!(windows) {
+            named("APPDATA")
+        } else if cfg!(target_os = "macos") {
+            home.as_ref().map(|home| home.join("Library/Application Support"))
+        } else {
+            config.clone()
+        };
+        let moved = MOVED_BY
+            .iter()
+            .filter_map(|(client, name, file)| Some((*client, named(name)?.join(file))))
+            .collect();
+        Self { home, settings, config, programs, moved }
+    }
+
+    /// The clients on this machine, each with the files of the user that its installations read.
+    pub(crate) fn found(&self) -> Vec<Found> {
+        Client::agents().flat_map(|client| self.found_files(client)).collect()
+    }
+
+    /// The user's files of a client: those of installations that are there, or else the usual one.
+    ///
+    /// # Errors
+    /// The home folder is not known.
+    pub(crate) fn user_files(&self, client: Client) -> anyhow::Result<Vec<PathBuf>> {
+        let found: Vec<_> = self.found_files(client).into_iter().map(|found| found.file).collect();
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        let usual = self.candidates(client).into_iter().next();
+        Ok(vec![
+            usual
+                .context(
+                    "the folder of your settings is not known; name the file with `client-config --file`",
+                )?
+                .file,
+        ])
+    }
+
+    fn found_files(&self, client: Client) -> Vec<Found> {
+        let candidates = self.candidates(client);
+        let mut files: Vec<PathBuf> = candidates
+            .iter()
+            .filter(|candidate| candidate.sign.exists())
+            .map(|candidate| candidate.file.clone())
+            .collect();
+        if files.is_empty() && self.has_program(client) {
+            files.extend(candidates.into_iter().next().map(|candidate| candidate.file));
+        }
+        files.dedup();
+        files.into_iter().map(|file| Found { client, file }).collect()
+    }
+
+    fn has_program(&self, client: Client) -> bool {
+        client.row().programs.iter().any(|program| {
+            let names = if cfg!(windows) {
+                vec![format!("{program}.exe"), format!("{program}.cmd")]
+            } else {
+                vec![(*program).to_owned()]
+            };
+            self.programs.iter().any(|folder| names.iter().any(|name| folder.join(name).is_file()))
+        })
+    }
+
+    /// The files that a client may read, the usual one first.
+    fn candidates(&self, client: Client) -> Vec<UserFile> {
+        if let Some((_, file)) = self.moved.iter().find(|(moved, _)| *moved == client) {
+            let sign = file.parent().unwrap_or(file).to_owned();
+            return vec![UserFile { file: file.clone(), sign }];
+        }
+        let at = |base: Option<&PathBuf>, file: &str, sign: &str| {
+            base.map(|base| UserFile { file: base.join(file), sign: base.join(sign) })
+        };
+        let (home, settings, config) = (self.home.as_ref(), self.settings.as_ref(), self.config.as_ref());
+        let files: Vec<Option<UserFile>> = match client {
+            Client::ClaudeCode => {
+                vec![at(home, ".claude.json", ".claude.json"), at(home, ".claude.json", ".claude")]
+            }
+            Client::ClaudeDesktop => vec![at(settings, "Claude/claude_desktop_config.json", "Claude")],
+            Client::Cursor => vec![at(home, ".cursor/mcp.json", ".cursor")],
+            Client::Vscode => self.in_editors(&EDITORS, "mcp.json", ""),
+            Client::Cline => {
+                let extension = "globalStorage/saoudrizwan.claude-dev";
+                let file = format!("{extension}/settings/cline_mcp_settings.json");
+                let mut files = self.in_editors(&EDITORS, &file, extension);
+                files.extend(self.in_related(&file, extension));
+                // cline/cline: the program without an editor
+                files.push(at(home, ".cline/data/settings/cline_mcp_settings.json", ".cline/data"));
+                files
+            }
+            Client::Roo => {
+                let extension = "globalStorage/rooveterinaryinc.roo-cline";
+                let file = format!("{extension}/settings/mcp_settings.json");
+                let mut files = self.in_editors(&EDITORS, &file, extension);
+                files.extend(self.in_related(&file, extension));
+                files
+            }
+            Client::Windsurf => {
+                vec![at(home, ".codeium/windsurf/mcp_config.json", ".codeium/windsurf")]
+            }
+            Client::Codex => vec![at(home, ".codex/config.toml", ".codex")],
+            Client::Gemini => vec![at(home, ".gemini/settings.json", ".gemini")],
+            Client::Copilot => vec![at(home, ".copilot/mcp-config.json", ".copilot")],
+            Client::Opencode => {
+                let commented = at(config, "opencode/opencode.jsonc", "opencode/opencode.jsonc");
+                let plain = at(config, "opencode/opencode.json", "opencode");
+                // Both are read; the one that is there is the user's.
+                match commented.filter(|file| file.file.exists()) {
+                    Some(file) => vec![Some(file)],
+                    None => vec![plain],
+                }
+            }
+            Client::Zed if cfg!(windows) => vec![at(settings, "Zed/settings.json", "Zed")],
+            Client::Zed => vec![at(config, "zed/settings.json", "zed")],
+            Client::Inspector => Vec::new(),
+        };
+        files.into_iter().flatten().collect()
+    }
+
+    fn in_editors(&self, editors: &[&str], file: &str, sign: &str) -> Vec<Option<UserFile>> {
+        let local = editors.iter().map(|editor| (self.settings.as_ref(), *editor));
+        let remote = REMOTE_EDITORS.iter().map(|editor| (self.home.as_ref(), *editor));
+        local.chain(remote).map(|(base, editor)| in_editor(base, editor, file, sign)).collect()
+    }
+
+    fn in_related(&self, file: &str, sign: &str) -> Vec<Option<UserFile>> {
+        RELATED_EDITORS.iter().map(|editor| in_editor(self.settings.as_ref(), editor, file, sign)).collect()
+    }
+}
+
+fn in_editor(base: Option<&PathBuf>, editor: &str, file: &str, sign: &str) -> Option<UserFile> {
+    let folder = base?.join(editor);
+    Some(UserFile { file: folder.join(file), sign: folder.join(sign) })
+}
+
+impl Client {
+    /// The files that it reads in this scope.
+    ///
+    /// # Errors
+    /// It has none.
+    pub(crate) fn files(self, scope: Scope, project: &Path, place: &Place) -> anyhow::Result<Vec<PathBuf>> {
+        match scope {
+            Scope::Project => {
+                let file = self.row().project_file.with_context(|| {
+                    format!("{} has no file in a project; use `--scope user`", self.row().title)
+                })?;
+                // Both forms are read; the one that is there is the project's.
+                let commented = project.join(format!("{file}c"));
+                let has_comments = self == Self::Opencode && commented.exists();
+                Ok(vec![if has_comments { commented } else { project.join(file) }])
+            }
+            Scope::User => place.user_files(self),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::ValueEnum;
+
+    fn place(home: &Path, variables: &[(&str, &str)]) -> Place {
+        let variable = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+        };
+        Place::new(Some(home.to_owned()), &variable, Vec::new())
+    }
+
+    #[test]
+    fn an_empty_home_has_no_clients_and_every_client_a_usual_file_in_it() {
+        let home = tempfile::TempDir::new().unwrap();
+        let place = place(home.path(), &[("APPDATA", home.path().to_str().unwrap())]);
+        assert_eq!(place.found(), Vec::new());
+        for client in Client::value_variants().iter().filter(|client| **client != Client::Inspector) {
+            let files = place.user_files(*client).unwrap();
+            assert!(files.len() == 1 && files[0].starts_with(home.path()), "{client:?}: {files:?}");
+        }
+    }
+
+    #[test]
+    fn each_editor_with_the_extension_is_found() {
+        let home = tempfile::TempDir::new().unwrap();
+        let place = place(home.path(), &[("APPDATA", home.path().to_str().unwrap())]);
+        let settings = place.settings.clone().unwrap();
+        for editor in ["Code/User", "Cursor/User"] {
+            let extension = settings.join(editor).join("globalStorage/rooveterinaryinc.roo-cline");
+            std::fs::create_dir_all(extension).unwrap();
+        }
+        let found: Vec<_> = place.found().into_iter().map(|found| found.client).collect();
+        assert_eq!(found, [Client::Vscode, Client::Roo, Client::Roo]);
+    }
+
+    #[test]
+    fn a_folder_that_a_variable_names_is_used_unless_it_is_relative() {
+        let home = tempfile::TempDir::new().unwrap();
+        let elsewhere = home.path().join("elsewhere");
+        let moved = place(home.path(), &[("CODEX_HOME", elsewhere.to_str().unwrap())]);
+        assert_eq!(moved.user_files(Client::Codex).unwrap(), [elsewhere.join("config.toml")]);
+        let relative = place(home.path(), &[("CODEX_HOME", "elsewhere")]);
+        assert_eq!(relative.user_files(Client::Codex).unwrap(), [home.path().join(".codex/config.toml")]);
+    }
+
+    #[test]
+    fn a_program_on_the_path_shows_that_a_client_is_there() {
+        let home = tempfile::TempDir::new().unwrap();
+        let name = if cfg!(windows) { "gemini.cmd" } else { "gemini" };
+        std::fs::write(home.path().join(name), "").unwrap();
+        let place = Place::new(Some(home.path().to_owned()), &|_| None, vec![home.path().to_owned()]);
+        let file = home.path().join(".gemini/settings.json");
+        assert_eq!(place.found(), [Found { client: Client::Gemini, file }]);
+    }
+
+    #[test]
+    fn a_project_file_lies_in_the_project() {
+        let project = Path::new("/project");
+        for client in Client::value_variants() {
+            match client.files(Scope::Project, project, &Place::default()) {
+                Ok(files) => assert!(files.iter().all(|file| file.starts_with(project)), "{client:?}"),
+                Err(_) => assert!(client.row().project_file.is_none(), "{client:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_home_folder_the_file_must_be_named() {
+        let error = Place::default().user_files(Client::Zed).unwrap_err().to_string();
+        assert!(error.contains("--file"), "{error}");
+    }
+}

@@ -1,0 +1,172 @@
+//! How a client starts this program: the command, and the options of this command line that it keeps.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use memory_bank_core::caller::UNKNOWN_USER;
+use memory_bank_core::mode::Mode;
+
+use super::{Client, Scope, Server, StartsIn};
+use crate::cli::options::GlobalOptions;
+
+/// What packages that contain this program are started by. They run it from a cache, which is emptied at any time, so
+/// that its path must not be in a file.
+const LAUNCHERS: [(&[&str], &[&str]); 2] = [
+    (&["_npx"], &["npx", "-y", "@diazstg/memory-bank-mcp"]),
+    (&["uv", "archive-v0"], &["uvx", "memory-bank-mcp"]),
+];
+
+/// Texts with which clients replace parts of an argument by something else.
+const PLACEHOLDERS: [&str; 3] = ["${", "{env:", "{file:"];
+
+/// This program, as the client starts it; `tools` is the toolset that it shows.
+///
+/// # Errors
+/// The path of the program or of the project cannot be in the file.
+pub(crate) fn server_on_this_machine(
+    client: Client,
+    scope: Scope,
+    global: &GlobalOptions,
+    project: &Path,
+    tools: Option<&str>,
+) -> anyhow::Result<Server> {
+    let program = std::env::current_exe().context("the path of this program is not known")?;
+    let mut words = command(&program, scope == Scope::Project && client.row().is_shared)?;
+    words.extend(arguments(client, scope, global, project, tools)?);
+    let mut words = words.into_iter();
+    let command = words.next().context("the path of this program is not known")?;
+    Ok(Server::Stdio { command, arguments: words.collect() })
+}
+
+/// The words that start this program.
+///
+/// A file that is committed contains the bare name, if that resolves to this program; all others the full path,
+/// since graphical programs seldom have the `PATH` of the shell.
+fn command(program: &Path, is_committed: bool) -> anyhow::Result<Vec<String>> {
+    if let Some(words) = launcher(program) {
+        let shell = if cfg!(windows) { &["cmd", "/c"][..] } else { &[] };
+        return Ok(shell.iter().chain(words).map(|word| (*word).to_owned()).collect());
+    }
+    let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let on_path = std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path)
+            .map(|folder| folder.join(&name))
+            .find(|candidate| candidate.is_file())
+            .and_then(|found| found.canonicalize().ok())
+            .is_some_and(|found| program.canonicalize().is_ok_and(|program| program == found))
+    });
+    if is_committed && on_path {
+        return Ok(vec![name]);
+    }
+    let path = program.to_str().context("the path of this program is not UTF-8")?;
+    Ok(vec![path.to_owned()])
+}
+
+/// The command of the package from whose cache this program runs.
+fn launcher(program: &Path) -> Option<&'static [&'static str]> {
+    let folders: Vec<_> = program.iter().filter_map(|part| part.to_str()).collect();
+    LAUNCHERS
+        .iter()
+        .find(|(cache, _)| folders.windows(cache.len()).any(|part| part == *cache))
+        .map(|(_, words)| *words)
+}
+
+/// The arguments of the program. The project is named where the client does not start it there.
+fn arguments(
+    client: Client,
+    scope: Scope,
+    global: &GlobalOptions,
+    project: &Path,
+    tools: Option<&str>,
+) -> anyhow::Result<Vec<String>> {
+    let mut arguments = Vec::new();
+    let mut option = |name: &str, value: &str| arguments.extend([name.to_owned(), value.to_owned()]);
+    match client.row().starts_in {
+        // VS Code replaces it in the project's file only.
+        _ if scope == Scope::Project && client == Client::Vscode => option("--path", "${workspaceFolder}"),
+        StartsIn::Project if scope == Scope::Project || global.path.is_none() => {}
+        StartsIn::Expands(folder) if scope == Scope::Project || global.path.is_none() => {
+            option("--path", folder);
+        }
+        _ => option("--path", literal(project.to_str().context("the project's path is not UTF-8")?)?),
+    }
+    if global.folder != crate::cli::options::DEFAULT_FOLDER {
+        option("--folder", literal(&global.folder)?);
+    }
+    if global.mode != Mode::default() {
+        option("--mode", global.mode.as_str());
+    }
+    if global.username != UNKNOWN_USER {
+        option("--username", literal(&global.username)?);
+    }
+    if let Some(tools) = tools {
+        option("--tools", tools);
+    }
+    if let Some(state) = &global.state_dir {
+        let state = std::path::absolute(state)?;
+        option("--state-dir", literal(state.to_str().context("the state folder's path is not UTF-8")?)?);
+    }
+    let flags = [
+        (global.follow_links, "--follow-links"),
+        (global.read_only, "--read-only"),
+        (global.debug, "--debug"),
+    ];
+    arguments.extend(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| (*flag).to_owned()));
+    Ok(arguments)
+}
+
+/// The text, if no client replaces a part of it.
+fn literal(text: &str) -> anyhow::Result<&str> {
+    if let Some(placeholder) = PLACEHOLDERS.iter().find(|placeholder| text.contains(**placeholder)) {
+        bail!("clients replace `{placeholder}` in `{text}`; use a name without it");
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn of(client: Client, scope: Scope, words: &[&str]) -> Vec<String> {
+        let global = crate::cli::Cli::parse_from([&["memory-bank-mcp"], words].concat()).global;
+        arguments(client, scope, &global, Path::new("/shop"), None).unwrap()
+    }
+
+    #[test]
+    fn the_project_is_named_where_the_client_does_not_start_the_server_in_it() {
+        assert_eq!(of(Client::ClaudeCode, Scope::User, &[]), [""; 0]);
+        assert_eq!(of(Client::ClaudeCode, Scope::User, &["--path", "/shop"]), ["--path", "/shop"]);
+        assert_eq!(of(Client::ClaudeCode, Scope::Project, &["--path", "/shop"]), [""; 0]);
+        assert_eq!(of(Client::Cursor, Scope::User, &[]), ["--path", "${workspaceFolder}"]);
+        assert_eq!(of(Client::Vscode, Scope::Project, &[]), ["--path", "${workspaceFolder}"]);
+        assert_eq!(of(Client::Vscode, Scope::User, &[]), ["--path", "/shop"]);
+        assert_eq!(of(Client::ClaudeDesktop, Scope::User, &[]), ["--path", "/shop"]);
+    }
+
+    #[test]
+    fn options_of_the_command_line_are_kept() {
+        let words = ["-u", "Jo B", "-m", "architect", "-f", "bank", "--read-only", "--state-dir", "/state"];
+        let kept = of(Client::Codex, Scope::User, &words).join(" ");
+        assert_eq!(kept, "--folder bank --mode architect --username Jo B --state-dir /state --read-only");
+    }
+
+    #[test]
+    fn a_name_that_a_client_would_replace_is_refused() {
+        for name in ["${HOME}", "{env:KEY}", "{file:/etc/passwd}"] {
+            let global = crate::cli::Cli::parse_from(["memory-bank-mcp", "-u", name]).global;
+            let error = arguments(Client::Codex, Scope::User, &global, Path::new("/shop"), None).unwrap_err();
+            assert!(error.to_string().contains("clients replace"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_program_in_a_cache_is_started_by_its_package() {
+        let npx = Path::new("/home/jo/.npm/_npx/1a/node_modules/@diazstg/x/bin/memory-bank-mcp");
+        assert_eq!(launcher(npx), Some(&["npx", "-y", "@diazstg/memory-bank-mcp"][..]));
+        let uvx = Path::new("/home/jo/.cache/uv/archive-v0/ab/bin/memory-bank-mcp");
+        assert_eq!(launcher(uvx), Some(&["uvx", "memory-bank-mcp"][..]));
+        assert_eq!(launcher(Path::new("/usr/local/bin/memory-bank-mcp")), None);
+    }
+}

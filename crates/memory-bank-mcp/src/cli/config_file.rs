@@ -1,0 +1,266 @@
+//! Reads and replaces a client's file: whole or not at all, through links, with its owner and permissions. It must not know
+//! what is in it.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+
+/// The largest configuration file that is read, in bytes. Real ones have a few kilobytes, and Claude Code's, which also
+/// contains its history, a few megabytes.
+const MAX_FILE: u64 = 64 * 1024 * 1024;
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// As before; a new file, everybody.
+    Everybody,
+    /// As before; a new file, its owner.
+    AsBefore,
+    /// Its owner, whatever its permissions were, since it contains a key.
+    Owner,
+}
+
+/// Whether a file was replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    /// It was.
+    Yes,
+    /// Somebody else changed it since it was read, and nothing was done.
+    ChangedMeanwhile,
+}
+
+/// The file to replace: links are followed, also if the file or its folders do not exist yet.
+pub(crate) fn target(file: &Path) -> anyhow::Result<PathBuf> {
+    let file = std::path::absolute(file)?;
+    for (above, folder) in file.ancestors().enumerate() {
+        if folder.symlink_metadata().is_err() {
+            continue;
+        }
+        let found = folder
+            .canonicalize()
+            .with_context(|| format!("`{}` is a link that leads nowhere", folder.display()))?;
+        let rest = file.components().count().saturating_sub(above);
+        return Ok(file.components().skip(rest).fold(found, |path, part| path.join(part)));
+    }
+    Ok(file)
+}
+
+/// As [`target`], for a file in a project: a project, including its links, may come from anybody.
+pub(crate) fn target_within(file: &Path, project: &Path) -> anyhow::Result<PathBuf> {
+    let target = target(file)?;
+    ensure!(
+        target.starts_with(project),
+        "`{}` is a link that leads out of the project, to `{}`; if that is meant, name it with `client-config --file`",
+        file.display(),
+        target.display()
+    );
+    Ok(target)
+}
+
+/// The text of the file, if there is one.
+pub(crate) fn read(file: &Path) -> anyhow::Result<Option<String>> {
+    // Opening a pipe would wait for a writer.
+    if let Ok(metadata) = std::fs::metadata(file) {
+        ensure!(
+            metadata.is_file(),
+            "`{}` is no regular file; name another with `client-config --file`",
+            file.display()
+        );
+    }
+    let opened = match std::fs::File::open(file) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("`{}` cannot be read", file.display())),
+    };
+    let mut text = String::new();
+    let read = opened
+        .take(MAX_FILE + 1)
+        .read_to_string(&mut text)
+        .with_context(|| format!("`{}` cannot be read as text", file.display()))?;
+    ensure!(
+        u64::try_from(read)? <= MAX_FILE,
+        "`{}` has more than {MAX_FILE} bytes, too many for a configuration; name the right file with `client-config --file`",
+        file.display()
+    );
+    Ok(Some(text))
+}
+
+/// Checks that the file may be replaced. A read-only file is left alone: another program, such as a package manager, writes it.
+pub(crate) fn check_writable(file: &Path) -> anyhow::Result<()> {
+    if let Ok(metadata) = std::fs::metadata(file) {
+        ensure!(
+            !metadata.permissions().readonly(),
+            "`{}` is read-only, perhaps because another program writes it; make it writable, or add the entry where it is made",
+            file.display()
+        );
+    }
+    Ok(())
+}
+
+/// Replaces the file atomically, if it still has the text `before`.
+pub(crate) fn replace(
+    file: &Path,
+    text: &str,
+    before: Option<&str>,
+    readers: Readers,
+) -> anyhow::Result<Replaced> {
+    check_writable(file)?;
+    let folder = match file.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(folder)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".memory-bank-mcp-");
+    #[cfg(unix)]
+    if readers == Readers::Everybody {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o644));
+    }
+    let mut draft = builder.tempfile_in(folder)?;
+    draft.write_all(text.as_bytes())?;
+    if before.is_some() {
+        let metadata = std::fs::metadata(file)?;
+        keep_owner(draft.as_file(), &metadata)?;
+        draft.as_file().set_permissions(permissions(&metadata, readers == Readers::Owner))?;
+    }
+    draft.as_file().sync_all()?;
+    // A running client may write its file, too.
+    if read(file)?.as_deref() != before {
+        return Ok(Replaced::ChangedMeanwhile);
+    }
+    if before.is_some() {
+        draft.persist(file)?;
+    } else {
+        match draft.persist_noclobber(file) {
+            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
+                return Ok(Replaced::ChangedMeanwhile);
+            }
+            outcome => outcome?,
+        };
+    }
+    Ok(Replaced::Yes)
+}
+
+/// Gives the draft to the owner of the file: a command that runs as root must not take users' files away from them.
+fn keep_owner(draft: &std::fs::File, metadata: &std::fs::Metadata) -> anyhow::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let own = draft.metadata()?;
+        if own.uid() != metadata.uid() || own.gid() != metadata.gid() {
+            std::os::unix::fs::fchown(draft, Some(metadata.uid()), Some(metadata.gid()))
+                .context("it belongs to another user or group; run this as its owner")?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _inherited_from_the_folder = (draft, metadata);
+    Ok(())
+}
+
+/// The file's permissions, without those of others if it contains a secret.
+fn permissions(metadata: &std::fs::Metadata, secret: bool) -> std::fs::Permissions {
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "only Unix has bits to take away"))]
+    let mut permissions = metadata.permissions();
+    #[cfg(unix)]
+    if secret {
+        use std::os::unix::fs::PermissionsExt;
+        permissions.set_mode(permissions.mode() & 0o7700);
+    }
+    #[cfg(not(unix))]
+    let _all_the_same = secret;
+    permissions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let pipe = folder.path().join("mcp.json");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(read(&pipe).unwrap_err().to_string().contains("no regular file"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_gets_a_key_is_closed_to_others_and_keeps_its_bits_otherwise() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("mcp.json");
+        let mode = || std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+        let own = folder.path().join("own.json");
+        replace(&own, "{}", None, Readers::AsBefore).unwrap();
+        assert_eq!(std::fs::metadata(&own).unwrap().permissions().mode() & 0o777, 0o600);
+        replace(&file, "{}", None, Readers::Everybody).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o664)).unwrap();
+        replace(&file, "{ }", Some("{}"), Readers::AsBefore).unwrap();
+        assert_eq!(mode(), 0o664);
+        replace(&file, "{  }", Some("{ }"), Readers::Owner).unwrap();
+        assert_eq!(mode(), 0o600);
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_meanwhile_is_not_lost() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("mcp.json");
+        std::fs::write(&file, "theirs").unwrap();
+        for before in [None, Some("before")] {
+            let outcome = replace(&file, "ours", before, Readers::AsBefore).unwrap();
+            assert_eq!(outcome, Replaced::ChangedMeanwhile);
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "theirs");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_to_the_file_that_is_meant_also_where_it_is_still_to_be_made() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::TempDir::new().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for name in ["project", "outside"] {
+            std::fs::create_dir(root.join(name)).unwrap();
+        }
+        let (project, outside) = (root.join("project"), root.join("outside"));
+        symlink("../outside", project.join(".cursor")).unwrap();
+        std::fs::write(outside.join("there.json"), "{}").unwrap();
+        symlink("../outside/there.json", project.join(".mcp.json")).unwrap();
+        symlink("../outside/nowhere", project.join(".vscode")).unwrap();
+        assert_eq!(target(&project.join(".cursor/mcp.json")).unwrap(), outside.join("mcp.json"));
+        assert_eq!(target(&project.join(".cursor/a/mcp.json")).unwrap(), outside.join("a/mcp.json"));
+        assert_eq!(target(&project.join(".mcp.json")).unwrap(), outside.join("there.json"));
+        assert_eq!(target(&project.join("new/mcp.json")).unwrap(), project.join("new/mcp.json"));
+        assert!(target(&project.join(".vscode/mcp.json")).is_err());
+    }
+
+    #[test]
+    fn a_read_only_file_is_left_alone() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("mcp.json");
+        std::fs::write(&file, "{}").unwrap();
+        let mut permissions = std::fs::metadata(&file).unwrap().permissions();
+        permissions.set_readonly(true);
+        std::fs::set_permissions(&file, permissions).unwrap();
+        let error = replace(&file, "{ }", Some("{}"), Readers::AsBefore).unwrap_err();
+        assert!(error.to_string().contains("read-only"), "{error}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "{}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_in_a_project_that_leads_out_of_it_is_refused() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let project = root.join("project");
+        std::fs::create_dir(&project).unwrap();
+        std::fs::write(root.join("mine.json"), "{}").unwrap();
+        std::os::unix::fs::symlink("../mine.json", project.join(".mcp.json")).unwrap();
+        let error = target_within(&project.join(".mcp.json"), &project).unwrap_err().to_string();
+        assert!(error.contains("leads out of the project") && error.contains("--file"), "{error}");
+    }
+}

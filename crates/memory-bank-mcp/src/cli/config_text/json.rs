@@ -1,0 +1,333 @@
+//! Entries in JSON with comments. Positions come from a parser, and all text outside of the edited places is copied.
+
+use anyhow::bail;
+use jsonc_parser::ast::{Array, Object, ObjectProp, Value as Node};
+use jsonc_parser::common::Ranged;
+use jsonc_parser::{CollectOptions, ParseOptions, ParseResult, parse_to_ast};
+use serde_json::Value;
+
+use super::json_layout::{
+    Layout, comments_end, first_break, indentation, line_indentation, line_start, one_line, text as quoted,
+};
+
+/// Parses JSON with comments and trailing commas, as most clients do.
+fn parse(text: &str) -> anyhow::Result<ParseResult<'_>> {
+    let options = ParseOptions {
+        allow_loose_object_property_names: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+        ..ParseOptions::default()
+    };
+    parse_to_ast(text, &CollectOptions::default(), &options)
+        .map_err(|error| anyhow::anyhow!("it is no JSON: {error}; mend it first"))
+}
+
+/// The outermost object; none where the text has no value.
+fn root<'a, 'b>(parsed: &'b ParseResult<'a>) -> anyhow::Result<Option<&'b Object<'a>>> {
+    match &parsed.value {
+        None => Ok(None),
+        Some(Node::Object(root)) => Ok(Some(root)),
+        Some(_) => bail!("its outermost value is no object; mend it first"),
+    }
+}
+
+/// The member of this name. A repeated name is ambiguous: clients take the last, parsers the first.
+fn member<'a, 'b>(object: &'b Object<'a>, name: &str) -> anyhow::Result<Option<&'b ObjectProp<'a>>> {
+    let mut found = object.properties.iter().filter(|member| member.name.as_str() == name);
+    let first = found.next();
+    match found.count() {
+        0 => Ok(first),
+        more => bail!("its member `{name}` stands {} times; mend it first", more + 1),
+    }
+}
+
+/// The object that contains servers by name.
+fn section_of<'a, 'b>(root: &'b Object<'a>, section: &str) -> anyhow::Result<Option<&'b Object<'a>>> {
+    match member(root, section)?.map(|member| &member.value) {
+        None => Ok(None),
+        Some(Node::Object(object)) => Ok(Some(object)),
+        Some(_) => bail!("its member `{section}` is no object; mend it first"),
+    }
+}
+
+/// The entry of this name.
+pub(super) fn find(text: &str, section: &str, name: &str) -> anyhow::Result<Option<Value>> {
+    let parsed = parse(text)?;
+    let Some(root) = root(&parsed)? else { return Ok(None) };
+    let Some(servers) = section_of(root, section)? else { return Ok(None) };
+    let Some(entry) = member(servers, name)? else { return Ok(None) };
+    Ok(Some(Value::from(entry.value.clone())))
+}
+
+/// Puts the entry under `section` as `name`.
+pub(super) fn put(text: &str, section: &str, name: &str, entry: &Value) -> anyhow::Result<String> {
+    let parsed = parse(text)?;
+    let Some(root) = root(&parsed)? else {
+        return Ok(new_text(text, &serde_json::json!({ section: { name: entry } })));
+    };
+    let layout = Layout::of(text, root.properties.first().map(|member| member.range.start));
+    let Some(servers) = section_of(root, section)? else {
+        return Ok(insert(text, root, &layout, section, &serde_json::json!({ name: entry })));
+    };
+    match member(servers, name)? {
+        None => Ok(insert(text, servers, &layout, name, entry)),
+        Some(present) => {
+            let range = present.value.range();
+            let indent = line_indentation(text, present.range.start).to_owned();
+            let is_one_line =
+                !present.value.text(text).contains('\n') && indentation(text, present.range.start).is_none();
+            let value = if is_one_line { one_line(entry) } else { layout.lines(entry, &indent) };
+            Ok(splice(text, &[(range.start, range.end, value)]))
+        }
+    }
+}
+
+/// Puts a prompt into the list `inputs`, unless one with its id is there.
+pub(super) fn put_input(text: &str, input: &Value) -> anyhow::Result<String> {
+    let parsed = parse(text)?;
+    let Some(root) = root(&parsed)? else { return Ok(text.to_owned()) };
+    let layout = Layout::of(text, root.properties.first().map(|member| member.range.start));
+    let Some(list) = inputs(root)? else {
+        return Ok(insert(text, root, &layout, "inputs", &serde_json::json!([input])));
+    };
+    let id = input.get("id").and_then(Value::as_str).unwrap_or_default();
+    if list.elements.iter().any(|element| has_id(element, id)) {
+        return Ok(text.to_owned());
+    }
+    let places = list.elements.iter().map(|element| element.range().start..element.range().end).collect();
+    let container = Container { start: list.range.start, end: list.range.end, items: places };
+    Ok(insert_item(text, &container, &layout, &|indent| match indent {
+        Some(indent) => layout.lines(input, indent),
+        None => one_line(input),
+    }))
+}
+
+/// Takes the entry out, and with it the section, if it is left empty and `prune` is set.
+pub(super) fn take(text: &str, section: &str, name: &str, prune: bool) -> anyhow::Result<String> {
+    let without_entry = {
+        let parsed = parse(text)?;
+        let Some(servers) = root(&parsed)?.map(|root| section_of(root, section)).transpose()?.flatten()
+        else {
+            return Ok(text.to_owned());
+        };
+        let places: Vec<_> =
+            servers.properties.iter().map(|member| member.range.start..member.range.end).collect();
+        let Some(at) = servers.properties.iter().position(|member| member.name.as_str() == name) else {
+            return Ok(text.to_owned());
+        };
+        remove_item(
+            text,
+            &Container { start: servers.range.start, end: servers.range.end, items: places },
+            at,
+        )
+    };
+    if prune { prune_member(&without_entry, section) } else { Ok(without_entry) }
+}
+
+/// Takes a prompt out of the list `inputs`, unless something refers to it.
+pub(super) fn take_input(text: &str, id: &str) -> anyhow::Result<String> {
+    if text.contains(&format!("${{input:{id}}}")) {
+        return Ok(text.to_owned());
+    }
+    let without_input = {
+        let parsed = parse(text)?;
+        let Some(list) = root(&parsed)?.map(inputs).transpose()?.flatten() else {
+            return Ok(text.to_owned());
+        };
+        let Some(at) = list.elements.iter().position(|element| has_id(element, id)) else {
+            return Ok(text.to_owned());
+        };
+        let items = list.elements.iter().map(|element| element.range().start..element.range().end).collect();
+        remove_item(text, &Container { start: list.range.start, end: list.range.end, items }, at)
+    };
+    prune_member(&without_input, "inputs")
+}
+
+fn inputs<'a, 'b>(root: &'b Object<'a>) -> anyhow::Result<Option<&'b Array<'a>>> {
+    match member(root, "inputs")?.map(|member| &member.value) {
+        None => Ok(None),
+        Some(Node::Array(list)) => Ok(Some(list)),
+        Some(_) => bail!("its member `inputs` is no list; mend it first"),
+    }
+}
+
+fn has_id(element: &Node<'_>, id: &str) -> bool {
+    let Node::Object(object) = element else { return false };
+    object.get_string("id").is_some_and(|known| known.value == id)
+}
+
+/// Takes out a member whose object or list is empty and has no comments.
+fn prune_member(text: &str, name: &str) -> anyhow::Result<String> {
+    let parsed = parse(text)?;
+    let Some(root) = root(&parsed)? else { return Ok(text.to_owned()) };
+    let Some(at) = root.properties.iter().position(|member| member.name.as_str() == name) else {
+        return Ok(text.to_owned());
+    };
+    let is_bare = root.properties.get(at).is_some_and(|member| {
+        matches!(member.value.text(text).split_whitespace().collect::<String>().as_str(), "{}" | "[]")
+    });
+    if !is_bare {
+        return Ok(text.to_owned());
+    }
+    let items = root.properties.iter().map(|member| member.range.start..member.range.end).collect();
+    Ok(remove_item(text, &Container { start: root.range.start, end: root.range.end, items }, at))
+}
+
+/// A text that has no value gets one, after its comments.
+fn new_text(text: &str, value: &Value) -> String {
+    let layout = Layout::of(text, None);
+    let gap = if text.trim().is_empty() || text.ends_with('\n') { "" } else { layout.newline };
+    let whole = format!("{}{}", layout.lines(value, ""), layout.newline);
+    format!("{text}{gap}{whole}")
+}
+
+/// Adds a member at the end of an object.
+fn insert(text: &str, object: &Object<'_>, layout: &Layout, name: &str, value: &Value) -> String {
+    let items = object.properties.iter().map(|member| member.range.start..member.range.end).collect();
+    let container = Container { start: object.range.start, end: object.range.end, items };
+    insert_item(text, &container, layout, &|indent| match indent {
+        Some(indent) => format!("{}: {}", quoted(name), layout.lines(value, indent)),
+        None => format!("{}: {}", quoted(name), one_line(value)),
+    })
+}
+
+/// An object or a list, with the places of its items.
+struct Container {
+    start: usize,
+    end: usize,
+    items: Vec<std::ops::Range<usize>>,
+}
+
+/// Adds an item at the end; `written` makes its text, with the indentation of its line if it gets one.
+fn insert_item(
+    text: &str,
+    container: &Container,
+    layout: &Layout,
+    written: &dyn Fn(Option<&str>) -> String,
+) -> String {
+    let close = container.end.saturating_sub(1);
+    let outer = line_indentation(text, container.start).to_owned();
+    let Some(last) = container.items.last() else {
+        let indent = format!("{outer}{}", layout.unit);
+        let item = written(Some(&indent));
+        let open = container.start + 1;
+        let at = comments_end(text, open, close);
+        // A line break before the closing bracket is kept for it.
+        let has_break = text.get(at..close).is_some_and(|rest| rest.contains('\n'));
+        let ending = if has_break { String::new() } else { format!("{}{outer}", layout.newline) };
+        return splice(text, &[(at, at, format!("{}{indent}{item}{ending}", layout.newline))]);
+    };
+    let comma = comma_after(text, last.end, close);
+    let (from, trailing) = comma.map_or((last.end, ""), |comma| (comma + 1, ","));
+    let mut edits = Vec::new();
+    if comma.is_none() {
+        edits.push((last.end, last.end, ",".to_owned()));
+    }
+    let indent = indentation(text, last.start).map(str::to_owned);
+    let (has_break, at) = first_break(text, from, close);
+    let is_in_lines = has_break || indent.is_some();
+    let added = if is_in_lines {
+        let indent = indent.unwrap_or_else(|| format!("{outer}{}", layout.unit));
+        format!("{}{indent}{}{trailing}", layout.newline, written(Some(&indent)))
+    } else {
+        format!(" {}{trailing}", written(None))
+    };
+    edits.push((at, at, added));
+    splice(text, &edits)
+}
+
+/// The place of the comma between `from` and `to`, which are separated by blanks, comments and at most one comma.
+fn comma_after(text: &str, from: usize, to: usize) -> Option<usize> {
+    let mut at = from;
+    loop {
+        let rest = text.get(at..to)?;
+        if rest.starts_with(',') {
+            return Some(at);
+        }
+        if rest.starts_with("//") {
+            at += rest.find('\n')?;
+        } else if rest.starts_with("/*") {
+            at += rest.find("*/")? + 2;
+        } else {
+            at += rest.chars().next()?.len_utf8();
+        }
+    }
+}
+
+/// Takes out the item at this position, with the comma and the line that are its own.
+fn remove_item(text: &str, container: &Container, at: usize) -> String {
+    let Some(item) = container.items.get(at) else { return text.to_owned() };
+    let close = container.end.saturating_sub(1);
+    let next = container.items.get(at + 1).map_or(close, |next| next.start);
+    let previous = at.checked_sub(1).and_then(|before| container.items.get(before));
+    let starts_line = indentation(text, item.start).is_some();
+    let mut edits = Vec::new();
+    match (comma_after(text, item.end, next), previous) {
+        (Some(comma), _) => {
+            let rest = text.get(comma + 1..).unwrap_or_default();
+            let blank = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+            let after = rest.get(blank..).unwrap_or_default();
+            let line_end = ["\r\n", "\n"].iter().find(|end| after.starts_with(**end)).map(|end| end.len());
+            match (starts_line, line_end) {
+                (true, Some(line_end)) => {
+                    edits.push((line_start(text, item.start), comma + 1 + blank + line_end, String::new()));
+                }
+                _ if next == close && !starts_line => {
+                    edits.push((blanks_before(text, item.start), comma + 1, String::new()));
+                }
+                (_, None) => edits.push((item.start, comma + 1 + blank, String::new())),
+                (false, Some(_)) => edits.push((blanks_before(text, item.start), comma + 1, String::new())),
+            }
+        }
+        (None, previous) => {
+            if let Some(comma) = previous.and_then(|previous| comma_after(text, previous.end, item.start)) {
+                edits.push((comma, comma + 1, String::new()));
+            }
+            let floor = previous.map_or(container.start + 1, |previous| previous.end);
+            let mut from = blanks_before(text, item.start);
+            if starts_line {
+                from = break_before(text, from);
+            }
+            // The last comma goes by itself.
+            let from = from.max(floor);
+            let comma_end = edits.first().map_or(floor, |(_, end, _)| *end);
+            let mut end = item.end;
+            let is_blank = |from, to| text.get(from..to).is_some_and(|gap: &str| gap.trim().is_empty());
+            if previous.is_none() && is_blank(floor, item.start) && is_blank(item.end, close) {
+                // Nothing is left in it but blanks.
+                end = close;
+            }
+            edits.push((from.max(comma_end), end, String::new()));
+        }
+    }
+    splice(text, &edits)
+}
+
+fn blanks_before(text: &str, at: usize) -> usize {
+    text.get(..at).map_or(at, |before| before.trim_end_matches([' ', '\t']).len())
+}
+
+fn break_before(text: &str, at: usize) -> usize {
+    let before = text.get(..at).unwrap_or_default();
+    let before = before.strip_suffix('\n').map_or(before, |rest| rest.strip_suffix('\r').unwrap_or(rest));
+    before.len()
+}
+
+/// Replaces ranges, which are in order and do not overlap.
+fn splice(text: &str, edits: &[(usize, usize, String)]) -> String {
+    let mut result =
+        String::with_capacity(text.len() + edits.iter().map(|(_, _, new)| new.len()).sum::<usize>());
+    let mut at = 0;
+    for (start, end, new) in edits {
+        result.push_str(text.get(at..*start).unwrap_or_default());
+        result.push_str(new);
+        at = *end;
+    }
+    result.push_str(text.get(at..).unwrap_or_default());
+    result
+}

@@ -1,0 +1,182 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+const JSON: Spot<'_> = Spot { format: Format::Json, section: "mcpServers", name: "memory-bank" };
+const TOML: Spot<'_> = Spot { format: Format::Toml, section: "mcp_servers", name: "memory-bank" };
+const ALL: Emptied<'_> = Emptied { section: true, input: None };
+
+fn entry() -> Value {
+    json!({ "command": "memory-bank-mcp", "args": ["--path", "/a \"b\"\\c"] })
+}
+
+/// Texts in the forms that people and programs write.
+const JSON_TEXTS: [&str; 22] = [
+    "",
+    "\n",
+    "// only a comment",
+    "{}",
+    "{}\n",
+    "{ }",
+    "{\n}\n",
+    "{\n  // nothing yet\n}\n",
+    "{\"a\":1}",
+    "{\"a\": 1, \"b\": [1, 2]}\n",
+    "{\n  \"a\": 1\n}\n",
+    "{\n\n  \"a\": 1,\n\n}\n",
+    "{\n    \"a\": 1 // last\n}\n",
+    "{\n\t\"a\": 1, // last\n\t/* tail\n\t   of two lines */\n}\n",
+    "{\"mcpServers\":{}}",
+    "{\n  \"mcpServers\": {\n  }\n}",
+    "{\n  \"mcpServers\": {\n    // mine\n    \"other\": { \"command\": \"x\" } // keep\n  },\n  \"z\": null\n}\n",
+    "{\n  \"mcpServers\": {\"other\": {\"command\": \"x\"}}\n}\n",
+    "{\n  \"mcpServers\": {\"other\": {\"command\": \"x\"},},\n}\n",
+    "\u{feff}{\r\n\t// mine\r\n\t\"theme\" : \"dark\", /* odd  spaces */\r\n\t\"mcpServers\": {\r\n\t\t\"other\": { \"command\": \"x\", }, // keep\r\n\t},\r\n}\r\n",
+    "{\n  \"mcpServers\": {\n    \"other\": {\n      \"command\": \"x\"\n    }}}\n",
+    "{ \"mcpServers\": { \"other\": { \"command\": \"ü // no comment\" } /* after */ } /* end */ }",
+];
+
+const TOML_TEXTS: [&str; 8] = [
+    "",
+    "model = \"x\"\n",
+    "model = \"x\"",
+    "# mine\n\n[mcp_servers.other]\ncommand = \"x\" # keep\nargs = [\n  \"a\", # one\n]\n\n# the end\n",
+    "[mcp_servers]\nother = { command = \"x\" }\n",
+    "mcp_servers.other.command = \"x\"\n\n[tui]\ntheme = \"dark\"\n",
+    "\u{feff}model = \"x\"\r\n[projects.\"/shop\"]\r\ntrust_level = \"trusted\"\r\n",
+    "text = \"\"\"\n[mcp_servers.memory-bank]\n\"\"\"\n",
+];
+
+fn texts() -> impl Iterator<Item = (Spot<'static>, &'static str)> {
+    JSON_TEXTS.iter().map(|text| (JSON, *text)).chain(TOML_TEXTS.iter().map(|text| (TOML, *text)))
+}
+
+#[test]
+fn an_entry_is_added_and_everything_else_stays_byte_for_byte() {
+    for (spot, before) in texts() {
+        let after = put(before, spot, &entry(), None).unwrap_or_else(|error| panic!("{before:?}: {error:#}"));
+        assert_eq!(find(&after, spot).unwrap(), Some(entry()), "{after:?}");
+        let added =
+            additions(before, &after).unwrap_or_else(|| panic!("something is lost: {before:?} -> {after:?}"));
+        assert_eq!(without(&after, &added).as_deref(), Some(before));
+        if before.contains("\r\n") {
+            assert!(!after.replace("\r\n", "").contains('\n'), "line ends are mixed: {after:?}");
+        }
+    }
+}
+
+#[test]
+fn an_entry_that_is_taken_out_leaves_the_text_as_it_was() {
+    // Where the object was empty, its blanks are not known any more.
+    let exact = |before: &str| {
+        !matches!(before, "" | "\n" | "// only a comment" | "model = \"x\"")
+            && !before.contains("{ }")
+            && !before.contains("{\n}")
+            && !before.contains("{\n  }")
+            && !before.contains("yet")
+            && !before.ends_with("{\"mcpServers\":{}}")
+    };
+    for (spot, before) in texts() {
+        let after = put(before, spot, &entry(), None).unwrap();
+        let again = take(&after, spot, ALL).unwrap_or_else(|error| panic!("{after:?}: {error:#}"));
+        assert_eq!(find(&again, spot).unwrap(), None);
+        if exact(before) {
+            assert_eq!(again, before, "by way of {after:?}");
+        }
+    }
+}
+
+#[test]
+fn an_entry_between_others_is_taken_out_with_its_line() {
+    let before = "{\n  \"mcpServers\": {\n    \"a\": 1, // one\n    \"c\": 3\n  }\n}\n";
+    let after =
+        before.replace("    \"c\"", "    \"memory-bank\": {\n      \"command\": \"m\"\n    },\n    \"c\"");
+    assert_eq!(take(&after, JSON, ALL).unwrap(), before);
+    let before = "[mcp_servers.a]\ncommand = \"a\"\n\n# of c\n[mcp_servers.c]\ncommand = \"c\"\n";
+    let ours = "[mcp_servers.memory-bank]\ncommand = \"m\" # x\nenv.A = \"1\"\n\n[mcp_servers.memory-bank.tools.t]\napproval_mode = \"auto\"\n\n";
+    let after = before.replace("# of c", &format!("{ours}# of c"));
+    assert_eq!(take(&after, TOML, ALL).unwrap(), before);
+}
+
+#[test]
+fn a_comment_before_an_entry_in_toml_stays() {
+    let before = "a = 1\n# mine\n";
+    let after = put(before, TOML, &entry(), None).unwrap();
+    assert_eq!(take(&after, TOML, ALL).unwrap(), before);
+}
+
+#[test]
+fn a_new_file_has_the_entry_and_nothing_else() {
+    let text = put("", JSON, &entry(), None).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&text).unwrap(),
+        json!({ "mcpServers": { "memory-bank": entry() } })
+    );
+    assert!(text.ends_with("}\n"));
+    let text = put("", TOML, &entry(), None).unwrap();
+    assert!(text.starts_with("[mcp_servers.memory-bank]\ncommand = \"memory-bank-mcp\"\n"), "{text}");
+}
+
+#[test]
+fn an_entry_of_the_name_is_replaced() {
+    for (spot, before) in texts() {
+        let once = put(before, spot, &json!({ "command": "old" }), None).unwrap();
+        let twice = put(&once, spot, &entry(), None).unwrap();
+        assert_eq!(find(&twice, spot).unwrap(), Some(entry()), "{twice:?}");
+        assert_eq!(take(&twice, spot, ALL).unwrap(), take(&once, spot, ALL).unwrap());
+    }
+}
+
+#[test]
+fn what_cannot_be_understood_is_refused() {
+    let texts = [
+        "{",
+        "[1]",
+        "{\"mcpServers\": []}",
+        "{\"mcpServers\": {}, \"mcpServers\": {\"x\": 1}}",
+        "{} {}",
+        "{\"a\": 1 \"b\": 2}",
+        "{'a': 1}",
+        "{a: 1}",
+        "{\"mcpServers\": {\"memory-bank\": 1, \"memory-bank\": 2}}",
+    ];
+    for text in texts {
+        assert!(put(text, JSON, &entry(), None).is_err(), "{text}");
+        assert!(find(text, JSON).is_err(), "{text}");
+    }
+    for text in ["a = ", "mcp_servers = 1", "a = 1\na = 2"] {
+        assert!(find(text, TOML).is_err(), "{text}");
+    }
+    let inline = "mcp_servers = { other = { command = \"x\" } }\n";
+    let error = format!("{:#}", put(inline, TOML, &entry(), None).unwrap_err());
+    assert!(error.contains("[mcp_servers.NAME]"), "{error}");
+}
+
+#[test]
+fn an_input_is_added_once_and_taken_out_when_nothing_refers_to_it() {
+    let spot = Spot { format: Format::Json, section: "servers", name: "m" };
+    let input = json!({ "id": "key", "type": "promptString" });
+    let entry = json!({ "headers": { "X-API-Key": "${input:key}" } });
+    for before in ["{\"inputs\": [{\"id\": \"other\"}]}", "{\n  \"servers\": {\n    \"a\": 1\n  }\n}\n"] {
+        let after = put(before, spot, &entry, Some(&input)).unwrap();
+        assert_eq!(put(&after, spot, &entry, Some(&input)).unwrap(), after);
+        let value: Value = serde_json::from_str(&after).unwrap();
+        let inputs = value["inputs"].as_array().unwrap();
+        assert_eq!(inputs.last(), Some(&input));
+        let emptied = Emptied { section: true, input: Some("key") };
+        assert_eq!(take(&after, spot, emptied).unwrap(), before);
+    }
+}
+
+#[test]
+fn additions_are_found_only_where_nothing_was_changed() {
+    let ranges = |before, after| {
+        additions(before, after).map(|added| added.iter().map(|range| (range.start, range.end)).collect())
+    };
+    assert_eq!(ranges("ac", "abc"), Some(vec![(1, 2)]));
+    assert_eq!(ranges("", "abc"), Some(vec![(0, 3)]));
+    assert_eq!(additions("abc", "abc"), Some(Vec::new()));
+    assert_eq!(additions("abc", "ac"), None);
+    let (before, after) = ("{\"a\": 1 /* c */}", "{\"a\": 1, /* c */ \"b\": 2}");
+    assert_eq!(without(after, &additions(before, after).unwrap()).as_deref(), Some(before));
+}

@@ -1,0 +1,157 @@
+//! Entries in TOML. An entry is a table with a header of its own, added at the end; positions come from a parser.
+
+use anyhow::{Context, bail};
+use serde_json::{Map, Value};
+use toml_edit::{Document, Item, Table};
+
+fn parse(text: &str) -> anyhow::Result<Document<&str>> {
+    Document::parse(text)
+        .map_err(|error| anyhow::anyhow!("it is no TOML: {}; mend it first", error.to_string().trim()))
+}
+
+/// The entry of this name.
+pub(super) fn find(text: &str, section: &str, name: &str) -> anyhow::Result<Option<Value>> {
+    let document = parse(text)?;
+    let Some(servers) = document.get(section) else { return Ok(None) };
+    let servers =
+        servers.as_table_like().with_context(|| format!("its `{section}` is no table; mend it first"))?;
+    Ok(servers.get(name).map(as_json))
+}
+
+fn as_json(item: &Item) -> Value {
+    let of_table = |table: &dyn toml_edit::TableLike| {
+        Value::Object(
+            table.iter().map(|(name, item)| (name.to_owned(), as_json(item))).collect::<Map<_, _>>(),
+        )
+    };
+    match item {
+        Item::None => Value::Null,
+        Item::Table(table) => of_table(table),
+        Item::ArrayOfTables(tables) => Value::Array(tables.iter().map(|table| of_table(table)).collect()),
+        Item::Value(value) => match value {
+            toml_edit::Value::String(text) => Value::String(text.value().clone()),
+            toml_edit::Value::Integer(number) => Value::from(*number.value()),
+            toml_edit::Value::Float(number) => Value::from(*number.value()),
+            toml_edit::Value::Boolean(value) => Value::Bool(*value.value()),
+            toml_edit::Value::Datetime(time) => Value::String(time.to_string()),
+            toml_edit::Value::Array(items) => {
+                Value::Array(items.iter().map(|value| as_json(&Item::Value(value.clone()))).collect())
+            }
+            toml_edit::Value::InlineTable(table) => of_table(table),
+        },
+    }
+}
+
+/// Adds the entry at the end. An entry of that name is taken out before.
+pub(super) fn put(text: &str, section: &str, name: &str, entry: &Value) -> anyhow::Result<String> {
+    let mut text =
+        if find(text, section, name)?.is_some() { take(text, section, name)? } else { text.to_owned() };
+    let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    if !text.is_empty() && !text.ends_with('\n') {
+        text += newline;
+    }
+    if !text.is_empty() {
+        text += newline;
+    }
+    for line in lines(section, name, entry)? {
+        text += &line;
+        text += newline;
+    }
+    parse(&text).with_context(|| {
+        format!("`{section}` has a form to which no table can be added; write its servers as `[{section}.NAME]`, then try again")
+    })?;
+    Ok(text)
+}
+
+/// The entry as a table.
+fn lines(section: &str, name: &str, entry: &Value) -> anyhow::Result<Vec<String>> {
+    let mut lines = vec![format!("[{section}.{name}]")];
+    for (member, value) in entry.as_object().context("the entry is no object")? {
+        lines.push(format!("{member} = {}", inline(value)?));
+    }
+    Ok(lines)
+}
+
+fn inline(value: &Value) -> anyhow::Result<String> {
+    Ok(match value {
+        Value::Null => bail!("TOML has no null"),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => toml_edit::Value::from(text.as_str()).to_string(),
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(inline).collect::<anyhow::Result<Vec<_>>>()?.join(", "))
+        }
+        Value::Object(members) => {
+            let members = members
+                .iter()
+                .map(|(name, value)| {
+                    Ok(format!("{} = {}", toml_edit::Key::new(name).display_repr(), inline(value)?))
+                })
+                .collect::<anyhow::Result<Vec<_>>>()?;
+            format!("{{ {} }}", members.join(", "))
+        }
+    })
+}
+
+/// Takes out the table of the entry with those below it.
+pub(super) fn take(text: &str, section: &str, name: &str) -> anyhow::Result<String> {
+    let by_hand = || format!("`{name}` is no table with a header `[{section}.{name}]`; remove it by hand");
+    let document = parse(text)?;
+    let Some(item) =
+        document.get(section).and_then(Item::as_table_like).and_then(|servers| servers.get(name))
+    else {
+        return Ok(text.to_owned());
+    };
+    let table = item.as_table().with_context(by_hand)?;
+    let mut spans = Vec::new();
+    tables(table, &mut spans).with_context(by_hand)?;
+    spans.sort_unstable();
+    let mut result = String::with_capacity(text.len());
+    let mut at = 0;
+    for (start, end) in spans {
+        let start = text.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
+        let end =
+            text.get(end..).and_then(|rest| rest.find('\n')).map_or(text.len(), |newline| end + newline + 1);
+        result.push_str(text.get(at..start).unwrap_or_default());
+        at = end.max(at);
+        // The blank line before it was added with it.
+        let blank = ["\r\n\r\n", "\n\n"].iter().find(|blank| result.ends_with(**blank));
+        if let Some(blank) = blank {
+            result.truncate(result.len() - blank.len() / 2);
+        }
+    }
+    result.push_str(text.get(at..).unwrap_or_default());
+    Ok(result)
+}
+
+/// From the header of each table to the end of its last value.
+fn tables(table: &Table, spans: &mut Vec<(usize, usize)>) -> Option<()> {
+    // A table without a header of its own has the headers of those below it.
+    if !table.is_implicit() {
+        let header = table.span().filter(|_| !table.is_dotted())?;
+        let ends = table.iter().filter_map(|(_, item)| item.as_value()?.span());
+        let end = ends.map(|span| span.end).fold(header.end, usize::max);
+        spans.push((header.start, end));
+    }
+    for (_, item) in table.iter() {
+        match item {
+            Item::Table(below) if below.is_dotted() => {
+                let last = spans.last_mut()?;
+                last.1 = last.1.max(dotted_end(below));
+            }
+            Item::Table(below) => tables(below, spans)?,
+            Item::ArrayOfTables(list) => list.iter().try_for_each(|below| tables(below, spans))?,
+            Item::Value(_) | Item::None => {}
+        }
+    }
+    Some(())
+}
+
+/// The end of the last value of a table that dotted keys make.
+fn dotted_end(table: &Table) -> usize {
+    let ends = table.iter().map(|(_, item)| match item {
+        Item::Table(below) => dotted_end(below),
+        other => other.span().map_or(0, |span| span.end),
+    });
+    ends.max().unwrap_or(0)
+}

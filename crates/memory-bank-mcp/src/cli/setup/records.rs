@@ -1,0 +1,239 @@
+//! What `setup` wrote, in the user's state folder: by this, and not by a mark in their files, its entries are known again.
+//! Clients rewrite their files, and some refuse members that they do not know.
+//!
+//! A record has hashes and positions only, no text of a file and no key.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use memory_bank_folder::StateFolder;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::cli::config_text;
+
+/// The file in the state folder.
+const FILE: &str = "setup.json";
+/// The file that a running `setup` locks.
+const LOCK: &str = "setup.lock";
+/// The largest file of records that is read, in bytes.
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// One entry that was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) client: String,
+    /// The file, links followed.
+    pub(super) file: PathBuf,
+    /// The server's name.
+    pub(super) name: String,
+    /// The hash of what the entry starts or reaches.
+    pub(super) launch: String,
+    /// The hash of the file as it was written.
+    pub(super) after: String,
+    /// The parts of that file that were added to the original; none where more was changed.
+    pub(super) additions: Vec<[usize; 2]>,
+    /// Whether the file was there before.
+    pub(super) existed: bool,
+    /// Whether the member that contains servers was added with it.
+    pub(super) made_section: bool,
+    /// The prompt that was added with it.
+    pub(super) input: Option<String>,
+    /// The folders that were made for the file, the inmost first.
+    pub(super) folders: Vec<PathBuf>,
+}
+
+impl Record {
+    /// The text as it was before, if the file is still as it was written.
+    pub(super) fn original(&self, text: &str) -> Option<String> {
+        if self.additions.is_empty() || digest(text) != self.after {
+            return None;
+        }
+        let added: Vec<Range<usize>> = self.additions.iter().map(|[start, end]| *start..*end).collect();
+        config_text::without(text, &added)
+    }
+}
+
+/// The hash of a text.
+pub(super) fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The file of records.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Contents {
+    version: u32,
+    entries: Vec<Record>,
+}
+
+/// All records, of which this process is the only writer.
+#[derive(Debug)]
+pub(super) struct Records {
+    folder: PathBuf,
+    entries: Vec<Record>,
+    /// Held until the end; none if nothing is to be written.
+    _lock: Option<File>,
+}
+
+impl Records {
+    /// Opens the records; `to_write` if they may change.
+    ///
+    /// # Errors
+    /// They cannot be read, or another `setup` is running.
+    pub(super) fn open(state: &StateFolder, to_write: bool) -> anyhow::Result<Self> {
+        let folder = state.path().to_owned();
+        let lock = if to_write { Some(lock(&folder)?) } else { None };
+        let entries = read(&folder.join(FILE))?;
+        Ok(Self { folder, entries, _lock: lock })
+    }
+
+    /// Where they are.
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.join(FILE)
+    }
+
+    /// All of them, the newest last.
+    pub(super) fn all(&self) -> &[Record] {
+        &self.entries
+    }
+
+    /// The record of an entry.
+    pub(super) fn of(&self, file: &Path, name: &str) -> Option<&Record> {
+        self.entries.iter().find(|record| record.file == file && record.name == name)
+    }
+
+    /// Remembers an entry, in the place of an older record of it.
+    pub(super) fn put(&mut self, record: Record) -> anyhow::Result<()> {
+        self.entries.retain(|known| known.file != record.file || known.name != record.name);
+        self.entries.push(record);
+        self.save()
+    }
+
+    /// Forgets an entry. What was made for it is passed on to another entry of the same file.
+    pub(super) fn forget(&mut self, record: &Record) -> anyhow::Result<()> {
+        self.entries.retain(|known| known.file != record.file || known.name != record.name);
+        if let Some(heir) = self.entries.iter_mut().find(|known| known.file == record.file) {
+            heir.made_section |= record.made_section;
+            heir.existed &= record.existed;
+            heir.folders.extend(record.folders.iter().cloned());
+            heir.folders.dedup();
+        }
+        self.save()
+    }
+
+    fn save(&self) -> anyhow::Result<()> {
+        if self.entries.is_empty() {
+            return match std::fs::remove_file(self.path()) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(error).with_context(|| format!("`{}` cannot be removed", self.path().display()))
+                }
+                _ => Ok(()),
+            };
+        }
+        let contents = Contents { version: 1, entries: self.entries.clone() };
+        let text = serde_json::to_string_pretty(&contents)?;
+        let mut draft = tempfile::Builder::new().prefix(".setup-").tempfile_in(&self.folder)?;
+        draft.write_all(text.as_bytes())?;
+        draft.as_file().sync_all()?;
+        draft
+            .persist(self.path())
+            .with_context(|| format!("`{}` cannot be written", self.path().display()))?;
+        Ok(())
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<Record>> {
+    let shown = file.display();
+    let opened = match std::fs::metadata(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        metadata => {
+            let metadata = metadata.with_context(|| format!("`{shown}` cannot be read"))?;
+            ensure!(metadata.is_file(), "`{shown}` is no regular file; remove it");
+            File::open(file).with_context(|| format!("`{shown}` cannot be read"))?
+        }
+    };
+    let mut text = String::new();
+    opened.take(MAX_BYTES).read_to_string(&mut text).with_context(|| format!("`{shown}` cannot be read"))?;
+    let contents: Contents = serde_json::from_str(&text).with_context(|| {
+        format!("`{shown}` is no list of what `setup` wrote; move it away, then remove the entries by hand")
+    })?;
+    ensure!(contents.version == 1, "`{shown}` was written by a newer version; use that one");
+    Ok(contents.entries)
+}
+
+/// Locks the records, without waiting.
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    let at = || format!("`{}` cannot be used; name another folder with `--state-dir`", folder.display());
+    builder.create(folder).with_context(at)?;
+    let file =
+        File::options().create(true).truncate(false).write(true).open(folder.join(LOCK)).with_context(at)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            anyhow::bail!("another `setup` is running; wait for its end, then try again")
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(error).with_context(at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(file: &str, name: &str) -> Record {
+        Record {
+            client: "cursor".to_owned(),
+            file: PathBuf::from(file),
+            name: name.to_owned(),
+            launch: String::new(),
+            after: digest("a, ours"),
+            additions: vec![[1, 7]],
+            existed: true,
+            made_section: false,
+            input: None,
+            folders: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_original_comes_back_only_while_nothing_else_was_changed() {
+        assert_eq!(record("f", "n").original("a, ours").as_deref(), Some("a"));
+        assert_eq!(record("f", "n").original("b, ours"), None);
+    }
+
+    #[test]
+    fn what_was_made_for_an_entry_is_passed_on() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let state = StateFolder::new(folder.path().join("state"));
+        let mut records = Records::open(&state, true).unwrap();
+        let first = Record { existed: false, made_section: true, ..record("f", "one") };
+        records.put(first.clone()).unwrap();
+        records.put(record("f", "two")).unwrap();
+        records.put(record("g", "two")).unwrap();
+        records.forget(&first).unwrap();
+        drop(records);
+        let records = Records::open(&state, false).unwrap();
+        let heir = records.of(Path::new("f"), "two").unwrap();
+        assert!(!heir.existed && heir.made_section);
+        assert!(records.of(Path::new("g"), "two").unwrap().existed);
+    }
+
+    #[test]
+    fn a_second_setup_does_not_wait() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let state = StateFolder::new(folder.path().to_owned());
+        let _first = Records::open(&state, true).unwrap();
+        assert!(Records::open(&state, true).unwrap_err().to_string().contains("another `setup`"));
+        assert!(Records::open(&state, false).is_ok());
+    }
+}

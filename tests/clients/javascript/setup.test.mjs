@@ -1,0 +1,362 @@
+// `setup`: writes into the files of agents and takes it away again. Each test has a home of its own.
+
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { chmod, lstat, mkdir, readFile, readdir, readlink, stat, symlink, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import test from "node:test";
+import { promisify } from "node:util";
+import { emptyFolder } from "./lib/project.mjs";
+import { BINARY } from "./lib/server.mjs";
+
+const KEY = `mbmcp_live_${"k".repeat(32)}`;
+const OTHER_KEY = `mbmcp_live_${"q".repeat(32)}`;
+
+/** A home with a project in it. */
+async function newHome(t) {
+  const home = await emptyFolder(t);
+  const project = join(home, "shop");
+  await mkdir(project);
+  return { home, project };
+}
+
+/** Runs the command; its standard input is no terminal. */
+async function setup({ home, project }, args, { variables = {}, input = "" } = {}) {
+  const running = promisify(execFile)(BINARY, ["setup", ...args], {
+    cwd: project,
+    env: { HOME: home, PATH: "/usr/bin:/bin", ...variables },
+  });
+  running.child.stdin.end(input);
+  const { code = 0, stdout, stderr } = await running.catch((failure) => failure);
+  return { code, stdout, stderr };
+}
+
+async function place(file, text, mode = 0o644) {
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, text);
+  await chmod(file, mode);
+}
+
+const read = (file) => readFile(file, "utf8");
+const GLOBAL = ".config/Code/User/globalStorage";
+
+/** The files of agents as people and programs write them. */
+const FILES = {
+  "claude-code": [".claude.json", '{\n  "numStartups": 7,\n  "mcpServers": {},\n  "projects": {"/a": {"x": [1,  2]}}\n}'],
+  "claude-desktop": [
+    ".config/Claude/claude_desktop_config.json",
+    '{"mcpServers":{"files":{"command":"npx","args":["-y","files"],"env":{"TOKEN":"secret-of-files"}}}}',
+  ],
+  cursor: [".cursor/mcp.json", '{\r\n\t"mcpServers": {\r\n\t\t"a": { "url": "https://a/mcp" }\r\n\t}\r\n}\r\n'],
+  cline: [`${GLOBAL}/saoudrizwan.claude-dev/settings/cline_mcp_settings.json`, '{\n  "mcpServers": {\n  }\n}\n'],
+  roo: [`${GLOBAL}/rooveterinaryinc.roo-cline/settings/mcp_settings.json`, ""],
+  windsurf: [".codeium/windsurf/mcp_config.json", '\uFEFF{ "mcpServers": { "a": {"command": "a"} } }'],
+  codex: [
+    ".codex/config.toml",
+    '# my settings\nmodel = "m"   # kept\n\n[mcp_servers.other]\ncommand = "x"\nargs = [\n  "a", # one\n]\n\n[projects."/a"]\ntrust_level = "trusted"\n# the end',
+  ],
+  gemini: [".gemini/settings.json", '{\n    "security": {\n        "auth": {}\n    }\n}\n'],
+  copilot: [".copilot/mcp-config.json", '{"mcpServers": {}}\n'],
+  opencode: [".config/opencode/opencode.jsonc", '{\n  // models\n  "model": "m", /* mine */\n}\n'],
+  zed: [".config/zed/settings.json", '// Zed settings\n//\n{\n  "theme": "One Dark",\n  // last\n}\n'],
+};
+
+/** A home with all of them. */
+async function fullHome(t) {
+  const place_ = await newHome(t);
+  for (const [name, text] of Object.values(FILES)) {
+    await place(join(place_.home, name), text);
+  }
+  return place_;
+}
+
+test("every agent that is found is set up, a second time changes nothing, and removal restores each byte", async (t) => {
+  const machine = await fullHome(t);
+  const { code, stdout, stderr } = await setup(machine, ["--yes"]);
+  assert.equal(code, 0, stderr + stdout);
+  assert.doesNotMatch(stdout, /secret-of-files/, "texts of other servers are not shown");
+  const written = {};
+  for (const [client, [name]] of Object.entries(FILES)) {
+    written[client] = await read(join(machine.home, name));
+    assert.match(written[client], /memory-bank-mcp/, client);
+    assert.match(written[client], /"--tools",\s*"core"/, client);
+  }
+  // Its own file cannot name the open folder.
+  assert.match(await read(join(machine.project, ".vscode/mcp.json")), /\$\{workspaceFolder\}/);
+
+  const again = await setup(machine, ["--yes"]);
+  assert.equal(again.code, 0, again.stderr);
+  for (const [client, [name]] of Object.entries(FILES)) {
+    assert.equal(await read(join(machine.home, name)), written[client], client);
+  }
+
+  const removed = await setup(machine, ["--remove", "--yes"]);
+  assert.equal(removed.code, 0, removed.stderr + removed.stdout);
+  for (const [client, [name, before]] of Object.entries(FILES)) {
+    assert.equal(await read(join(machine.home, name)), before, client);
+    assert.equal((await stat(join(machine.home, name))).mode & 0o777, 0o644, client);
+  }
+  assert.deepEqual(await readdir(machine.project), [], "folders that were made are gone");
+});
+
+test("files that are made are closed to others and go with the entry", async (t) => {
+  const machine = await newHome(t);
+  const clients = ["claude-code", "codex", "opencode", "zed", "roo"].flatMap((client) => ["--client", client]);
+  assert.equal((await setup(machine, ["--yes", ...clients])).code, 0);
+  assert.equal((await stat(join(machine.home, ".claude.json"))).mode & 0o777, 0o600);
+  assert.equal((await setup(machine, ["--remove", "--yes"])).code, 0);
+  assert.deepEqual((await readdir(machine.home)).sort(), [".local", "shop"]);
+});
+
+test("an entry is known again in a file that its client has rewritten, and only it goes", async (t) => {
+  const machine = await newHome(t);
+  const file = join(machine.home, ".claude.json");
+  await place(file, '{"a": 1}');
+  await setup(machine, ["--yes", "--client", "claude-code"]);
+  const contents = JSON.parse(await read(file));
+  contents.mcpServers["memory-bank"].env = {};
+  contents.mcpServers["memory-bank"].alwaysAllow = ["search_memory_bank"];
+  contents.mcpServers.other = { command: "x" };
+  await writeFile(file, JSON.stringify(contents, null, 2));
+  const again = await setup(machine, ["--yes", "--client", "claude-code"]);
+  assert.match(again.stdout, /is there already/);
+  const { code, stdout } = await setup(machine, ["--remove", "--yes"]);
+  assert.equal(code, 0, stdout);
+  assert.deepEqual(JSON.parse(await read(file)), { a: 1, mcpServers: { other: { command: "x" } } });
+});
+
+test("other options update an entry and keep the settings that were added to it", async (t) => {
+  const machine = await newHome(t);
+  const file = join(machine.home, ".cursor/mcp.json");
+  await place(file, '{\n  "mcpServers": {\n    "a": {}\n  }\n}\n');
+  await setup(machine, ["--yes", "--client", "cursor"]);
+  await writeFile(file, (await read(file)).replace('"core"]', '"core"],\n      "disabled": true'));
+  const { code, stderr } = await setup(machine, ["--yes", "--client", "cursor", "-u", "Jo", "-m", "architect", "--tools", "all"]);
+  assert.equal(code, 0, stderr);
+  const entry = JSON.parse(await read(file)).mcpServers["memory-bank"];
+  assert.deepEqual(entry.args.slice(2), ["--mode", "architect", "--username", "Jo", "--tools", "all"]);
+  assert.equal(entry.disabled, true);
+});
+
+test("an update of an untouched file is still undone to the byte", async (t) => {
+  const machine = await newHome(t);
+  const file = join(machine.home, ".gemini/settings.json");
+  const before = '{ "a": 1, "mcpServers": {} }';
+  await place(file, before);
+  await setup(machine, ["--yes", "--client", "gemini-cli"]);
+  assert.equal((await setup(machine, ["--yes", "--client", "gemini", "--read-only"])).code, 0);
+  assert.deepEqual(JSON.parse(await read(file)).mcpServers["memory-bank"].args, ["--tools", "core", "--read-only"]);
+  await setup(machine, ["--remove", "--yes"]);
+  assert.equal(await read(file), before);
+});
+
+test("an entry of somebody else is replaced on demand only, and the file is kept", async (t) => {
+  const machine = await newHome(t);
+  const file = join(machine.home, ".cursor/mcp.json");
+  const before = '{"mcpServers": {"memory-bank": {"command": "npx", "args": ["-y", "@diazstg/memory-bank-mcp"]}, "b": {}}}';
+  await place(file, before);
+  const refused = await setup(machine, ["--yes", "--client", "cursor"]);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stdout, /npx -y @diazstg\/memory-bank-mcp.*--replace/);
+  assert.equal(await read(file), before);
+  const { code, stderr } = await setup(machine, ["--yes", "--client", "cursor", "--replace"]);
+  assert.equal(code, 0, stderr);
+  assert.equal(JSON.parse(await read(file)).mcpServers["memory-bank"].args[0], "--path");
+  const kept = join(machine.home, ".local/state/memory-bank-mcp/replaced");
+  const [copy] = await readdir(kept);
+  assert.equal(await read(join(kept, copy)), before);
+  await setup(machine, ["--remove", "--yes"]);
+  assert.deepEqual(JSON.parse(await read(file)), { mcpServers: { b: {} } });
+});
+
+test("an entry that was changed since is left alone without --replace", async (t) => {
+  const machine = await newHome(t);
+  const file = join(machine.home, ".cursor/mcp.json");
+  await setup(machine, ["--yes", "--client", "cursor"]);
+  await writeFile(file, '{"mcpServers": {"memory-bank": {"command": "mine"}}}');
+  const { code, stdout } = await setup(machine, ["--remove", "--yes"]);
+  assert.equal(code, 1);
+  assert.match(stdout, /was changed since and starts `mine`/);
+  assert.equal((await setup(machine, ["--remove", "--yes", "--replace"])).code, 0);
+});
+
+test("what setup did not write stays at removal", async (t) => {
+  const machine = await newHome(t);
+  const file = join(machine.home, ".cursor/mcp.json");
+  await setup(machine, ["--yes", "--client", "cursor"]);
+  const text = await read(file);
+  await setup(machine, ["--remove", "--yes"]);
+  await place(file, text);
+  const again = await setup(machine, ["--yes", "--client", "cursor"]);
+  assert.match(again.stdout, /did not write it/);
+  const { code, stdout } = await setup(machine, ["--remove", "--yes"]);
+  assert.equal(code, 0);
+  assert.match(stdout, /Nothing to remove/);
+  assert.equal(await read(file), text);
+});
+
+test("a file that cannot be understood is left alone, and the others are written", async (t) => {
+  const machine = await newHome(t);
+  const broken = join(machine.home, ".gemini/settings.json");
+  await place(broken, '{ "mcpServers": ');
+  await place(join(machine.home, ".codex/config.toml"), "a = ");
+  await mkdir(join(machine.home, ".cursor"));
+  const { code, stdout } = await setup(machine, ["--yes"]);
+  assert.equal(code, 1);
+  assert.match(stdout, /settings\.json: nothing was changed: it is no JSON.*mend it first/);
+  assert.match(stdout, /config\.toml: nothing was changed: it is no TOML/);
+  assert.equal(await read(broken), '{ "mcpServers": ');
+  assert.match(await read(join(machine.home, ".cursor/mcp.json")), /memory-bank/);
+});
+
+test("a read-only file is left alone", async (t) => {
+  const machine = await newHome(t);
+  const file = join(machine.home, ".cursor/mcp.json");
+  await place(file, "{}", 0o444);
+  const { code, stdout } = await setup(machine, ["--yes", "--client", "cursor"]);
+  assert.equal(code, 1);
+  assert.match(stdout, /is read-only/);
+  assert.equal(await read(file), "{}");
+});
+
+test("a link stays a link, and its file gets the entry and keeps its mode", async (t) => {
+  const machine = await newHome(t);
+  const file = join(machine.home, "dotfiles/cursor.json");
+  await place(file, '{"a": 1}', 0o640);
+  await mkdir(join(machine.home, ".cursor"));
+  await symlink("../dotfiles/cursor.json", join(machine.home, ".cursor/mcp.json"));
+  assert.equal((await setup(machine, ["--yes", "--client", "cursor"])).code, 0);
+  assert.ok((await lstat(join(machine.home, ".cursor/mcp.json"))).isSymbolicLink());
+  assert.equal(await readlink(join(machine.home, ".cursor/mcp.json")), "../dotfiles/cursor.json");
+  assert.match(await read(file), /memory-bank/);
+  assert.equal((await stat(file)).mode & 0o777, 0o640);
+  await setup(machine, ["--remove", "--yes"]);
+  assert.equal(await read(file), '{"a": 1}');
+});
+
+test("a project's link that leads out of it is not followed", async (t) => {
+  const machine = await newHome(t);
+  await place(join(machine.home, "mine.json"), "{}");
+  await symlink("../mine.json", join(machine.project, ".mcp.json"));
+  const { code, stdout } = await setup(machine, ["--yes", "--client", "claude-code", "--scope", "project"]);
+  assert.equal(code, 1);
+  assert.match(stdout, /leads out of the project/);
+  assert.equal(await read(join(machine.home, "mine.json")), "{}");
+});
+
+test("without a terminal and an answer nothing is changed", async (t) => {
+  const machine = await fullHome(t);
+  const { code, stderr } = await setup(machine, []);
+  assert.equal(code, 2);
+  assert.match(stderr, /no terminal.*--dry-run.*--yes/s);
+  const dry = await setup(machine, ["--dry-run"]);
+  assert.equal(dry.code, 0);
+  assert.match(dry.stdout, /would be added/);
+  for (const [client, [name, before]] of Object.entries(FILES)) {
+    assert.equal(await read(join(machine.home, name)), before, client);
+  }
+  assert.ok(!(await readdir(machine.home)).includes(".local"), "no state is made either");
+});
+
+test("without agents the message names those that are known", async (t) => {
+  const machine = await newHome(t);
+  const { code, stderr } = await setup(machine, ["--yes"]);
+  assert.equal(code, 1);
+  assert.match(stderr, /no agent was found.*Claude Code.*Zed.*--client/s);
+});
+
+test("as JSON, each file has an outcome, and no key is shown", async (t) => {
+  const machine = await newHome(t);
+  const wanted = ["--json", "--yes", "--client", "cursor", "--client", "zed", "--url", "http://127.0.0.1:9/mcp", "--key-file", "-"];
+  const { code, stdout, stderr } = await setup(machine, wanted, { input: `${KEY}\n` });
+  assert.equal(code, 1, "nothing listens there");
+  const reply = JSON.parse(stdout);
+  assert.deepEqual(reply.files.map(({ client, outcome }) => [client, outcome]), [["cursor", "written"], ["zed", "written"]]);
+  assert.equal(reply.check.status, "error");
+  assert.doesNotMatch(stdout + stderr, /kkkk/);
+});
+
+test("two projects with two keys have two names and two variables", async (t) => {
+  const machine = await newHome(t);
+  const blog = join(machine.home, "blog");
+  await mkdir(blog);
+  for (const [project, name] of [[machine.project, "shop"], [blog, "blog"]]) {
+    const wanted = ["--yes", "--scope", "project", "--name", name, "--url", "http://127.0.0.1:9/mcp"];
+    for (const client of ["claude-code", "cursor", "codex", "gemini", "copilot", "opencode", "roo", "vscode"]) {
+      wanted.push("--client", client);
+    }
+    await setup({ home: machine.home, project }, wanted, { variables: { [`MEMORY_BANK_API_KEY_${name.toUpperCase()}`]: KEY } });
+    for (const file of [".mcp.json", ".cursor/mcp.json", ".codex/config.toml", ".gemini/settings.json", ".github/mcp.json", "opencode.json", ".roo/mcp.json"]) {
+      const text = await read(join(project, file));
+      assert.match(text, new RegExp(`MEMORY_BANK_API_KEY_${name.toUpperCase()}\\b`), file);
+      assert.doesNotMatch(text, /kkkk/, `${file} is meant to be committed`);
+    }
+    assert.match(await read(join(project, ".vscode/mcp.json")), new RegExp(`input:memory-bank-api-key-${name}`));
+  }
+  assert.equal((await setup(machine, ["--remove", "--yes"])).code, 0);
+  assert.deepEqual(await readdir(blog), []);
+  assert.deepEqual(await readdir(machine.project), []);
+});
+
+test("a user's file holds two keys under two names, closed to others", async (t) => {
+  const machine = await newHome(t);
+  const file = join(machine.home, ".cursor/mcp.json");
+  await place(file, "{}\n");
+  for (const [name, key] of [["shop", KEY], ["blog", OTHER_KEY]]) {
+    const keyFile = join(machine.home, `${name}.key`);
+    await writeFile(keyFile, key);
+    await setup(machine, ["--yes", "--client", "cursor", "--name", name, "--url", "https://127.0.0.1:9/mcp", "--key-file", keyFile]);
+  }
+  const { mcpServers } = JSON.parse(await read(file));
+  assert.equal(mcpServers.shop.headers["X-API-Key"], KEY);
+  assert.equal(mcpServers.blog.headers["X-API-Key"], OTHER_KEY);
+  assert.equal(mcpServers.blog.url, "https://127.0.0.1:9/mcp?tools=core");
+  assert.equal((await stat(file)).mode & 0o777, 0o600);
+  await setup(machine, ["--remove", "--yes", "--name", "shop"]);
+  assert.deepEqual(Object.keys(JSON.parse(await read(file)).mcpServers), ["blog"]);
+  await setup(machine, ["--remove", "--yes"]);
+  assert.equal(await read(file), "{}\n");
+});
+
+test("a key is needed where the client reads it from its file alone", async (t) => {
+  const machine = await newHome(t);
+  const { code, stdout } = await setup(machine, ["--yes", "--client", "zed", "--url", "https://127.0.0.1:9/mcp"]);
+  assert.equal(code, 1);
+  assert.match(stdout, /takes the key from its file alone.*--key-file/);
+});
+
+test("client-config keeps -u and -m, knows every client, and names a variable for each name", async (t) => {
+  const machine = await newHome(t);
+  const config = async (args) => {
+    const { stdout } = await promisify(execFile)(BINARY, ["client-config", ...args], {
+      cwd: machine.project,
+      env: { HOME: machine.home, PATH: "/usr/bin:/bin" },
+    });
+    return stdout;
+  };
+  const clients = [...Object.keys(FILES), "vscode", "inspector"];
+  for (const client of clients) {
+    assert.match(await config(["--client", client, "-u", "Jo", "-m", "ask"]), /"--mode",\s*"ask",\s*"--username",\s*"Jo"/, client);
+  }
+  assert.match(await config(["--client", "claude-code", "--http", "https://h/mcp", "--name", "shop"]), /\$\{MEMORY_BANK_API_KEY_SHOP\}/);
+  assert.match(await config(["--client", "claude-code", "--http", "https://h/mcp"]), /\$\{MEMORY_BANK_API_KEY\}/);
+  assert.match(await config(["--client", "codex"]), /^\[mcp_servers\.memory-bank\]\ncommand = "/);
+});
+
+test("in the home folder only agents that need no project are set up", async (t) => {
+  const { home } = await newHome(t);
+  await mkdir(join(home, ".cursor"));
+  await mkdir(join(home, ".codeium/windsurf"), { recursive: true });
+  await mkdir(join(home, ".config/Code/User"), { recursive: true });
+  const { code, stdout } = await setup({ home, project: home }, ["--yes"]);
+  assert.equal(code, 0, stdout);
+  assert.match(await read(join(home, ".cursor/mcp.json")), /memory-bank/);
+  assert.deepEqual(await readdir(join(home, ".codeium/windsurf")), []);
+  assert.ok(!(await readdir(home)).includes(".vscode"));
+  assert.match(stdout, /mcp_config\.json: nothing was changed: it must name a project/);
+  const wanted = await setup({ home, project: home }, ["--yes", "--client", "windsurf"]);
+  assert.equal(wanted.code, 1);
+  const named = await setup({ home, project: home }, ["--yes", "--client", "windsurf", "--path", "shop"]);
+  assert.equal(named.code, 0, named.stdout);
+  assert.match(named.stdout, /memory of .*shop only/);
+});
