@@ -460,7 +460,7 @@ pub async fn a_name_that_other_systems_do_not_allow_is_not_created(p: Project) {
         ("fdp\u{202e}gpj.md", "invisible character"),
         ("docs./x.md", "dot or a blank"),
         ("docs /x.md", "dot or a blank"),
-        ("memory-bank/progress.md", "leave `memory-bank/` out"),
+        ("memory-bank/progress.md", "leave out `memory-bank/`"),
         ("notes (conflicted copy).md", "sync tools"),
         (".#notes.md", "sync tools"),
     ] {

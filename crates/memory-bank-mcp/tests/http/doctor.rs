@@ -72,7 +72,15 @@ fn a_healthy_database_and_redis_pass_every_check() {
     let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
     let (url, redis_url) = (database.url(), redis.url());
     let report = of_database(&url, &[("REDIS_URL", redis_url.as_str())]);
-    assert_eq!((report.code, &report.json["status"]), (Some(0), &json!("ok")), "{}", report.json);
+    assert_eq!(report.code, Some(0), "{}", report.json);
+    let findings = report.json["findings"].as_array().unwrap();
+    // How fast the answers come is the machine's: other tests may keep it busy.
+    let is_of_server = |finding: &&Value| !finding["check"].as_str().unwrap().ends_with(".latency");
+    let others: Vec<&Value> =
+        findings.iter().filter(is_of_server).filter(|finding| finding["level"] != "ok").collect();
+    assert!(others.is_empty(), "{others:?}");
+    report.expect_finding("database.latency", &["a round trip"]);
+    report.expect_finding("redis.latency", &["per round trip"]);
     report.expect_finding("database", &["ok: PostgreSQL 1"]);
     report.expect_finding("database.pooler", &["ok"]);
     report.expect_finding("database.role", &["ok", SERVER]);
