@@ -2,6 +2,8 @@
 //! paths of another system. Taken for a path, each would make a folder of that name. Looks at the words alone, never at
 //! the disk.
 
+use crate::system;
+
 /// The longest path that is looked at, in bytes.
 const PATH_BYTES: usize = 4096;
 
@@ -46,6 +48,9 @@ pub(crate) fn check(words: &str) -> Result<(), String> {
             Some(path) => format!("is an address; give the plain path, `{}`", path.escape_debug()),
             None => "is an address; give the path of a folder on this machine".to_owned(),
         });
+    }
+    if let Some(why) = system::unusable_form(words) {
+        return refused(why.to_owned());
     }
     if cfg!(not(windows)) && (has_drive(words) || words.contains('\\')) {
         return refused(format!(

@@ -10,6 +10,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use crate::dir::{BankDir, is_reserved};
+use crate::system;
 
 /// The way to a bank's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +63,7 @@ impl Root {
     /// There is none, or it leads out of the project ([`LeadsOut`]).
     pub fn open(&self) -> io::Result<BankDir> {
         let Some((project, inner)) = &self.within else { return BankDir::open(&self.path) };
+        system::check_place(project)?;
         let project = Dir::open_ambient_dir(project, ambient_authority())?;
         let inner = if inner.as_os_str().is_empty() { Path::new(".") } else { inner };
         // A link, also an absolute one, may lead to another place in the project; there it is opened without links.
