@@ -128,7 +128,7 @@ def session(command, project, named):
         expect(any(tool["name"] == "track_progress" for tool in tools), "track_progress is not listed")
         yield f"tools/list: {len(tools)} tools"
 
-        server.call("initialize_memory_bank")
+        server.call("initialize_memory_bank", path=named)
         expect((bank / "progress.md").is_file(), "there is no progress.md")
         yield "initialize_memory_bank"
 
@@ -190,7 +190,7 @@ def session(command, project, named):
                     one.last += 1
                     numbers.append((one, one.last))
                     one.send({"id": one.last, "method": "tools/call", "params": {
-                        "name": "add_progress_entry", "arguments": {"entry": f"{name} tern {number}"},
+                        "name": "add_progress_entry", "arguments": {"type": "feature", "summary": f"{name} tern {number}"},
                     }})
             for one, number in numbers:
                 result = one.reply(number, "add_progress_entry")
