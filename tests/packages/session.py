@@ -139,6 +139,10 @@ def session(command, project, named):
         expect(os.listdir(bank / ".mbmcp/stage") == [], "a replacement left a draft behind")
         yield "write and replace"
 
+        server.call("write_memory_bank_file", filename="adr/0001-STORAGE.MD", content="# Storage\n\nWe chose the shearwater.\n")
+        expect(os.listdir(bank / "adr") == ["0001-storage.md"], f"another letter case made {os.listdir(bank / 'adr')}")
+        yield "a name in another letter case is the same document"
+
         server.call("track_progress", action="Release", description="The puffin has landed")
         for name in ["progress.md", "active-context.md"]:
             expect("puffin" in (bank / name).read_text(encoding="utf-8"), f"{name} has no puffin")

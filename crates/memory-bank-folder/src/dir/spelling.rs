@@ -56,3 +56,41 @@ impl BankDir {
         Ok(())
     }
 }
+
+#[cfg(any(windows, target_os = "macos"))]
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_name_in_another_letter_case_is_the_listed_one() {
+        let temp = TempDir::new().unwrap();
+        let dir = BankDir::open(temp.path()).unwrap();
+        dir.create_folder("adr").unwrap();
+        dir.replace("adr/notes.md", b"text").unwrap();
+        assert_eq!(dir.listed("ADR/Notes.md").as_deref(), Some("adr/notes.md"));
+        dir.check_spelling(Path::new("adr/notes.md")).unwrap();
+        dir.check_spelling(Path::new("adr/new.md")).unwrap();
+        for name in ["adr/NOTES.md", "Adr/notes.md", "Adr/new.md"] {
+            assert!(dir.check_spelling(Path::new(name)).unwrap_err().to_string().contains("lists"), "{name}");
+        }
+        dir.check_folders("Adr/new.md", false).unwrap_err();
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_short_form_is_no_name_of_a_document() {
+        let temp = TempDir::new().unwrap();
+        let dir = BankDir::open(temp.path()).unwrap();
+        dir.replace("a-name-that-is-longer-than-eight.md", b"text").unwrap();
+        dir.prepare_internal().unwrap();
+        for short in ["A-NAME~1.MD", "MBMCP~1/lock", "MBMCP~1"] {
+            assert_eq!(dir.listed(short), None, "{short}");
+            if dir.exists(short) {
+                dir.check_spelling(Path::new(short)).unwrap_err();
+            }
+        }
+    }
+}

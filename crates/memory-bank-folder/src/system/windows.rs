@@ -250,3 +250,141 @@ impl FolderLock {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use rstest::rstest;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::dir::BankDir;
+
+    #[rstest]
+    #[case("con.md")]
+    #[case("Nul .json")]
+    #[case("adr/COM1.md")]
+    #[case("lpt¹.md")]
+    #[case("notes.md:stream.md")]
+    #[case("graph::$INDEX_ALLOCATION/graph.md")]
+    #[case("adr./x.md")]
+    #[case("adr /x.md")]
+    #[case("a?.md")]
+    fn a_name_that_means_something_else_is_neither_read_nor_made(#[case] name: &str) {
+        check_name(Path::new(name)).unwrap_err();
+        let temp = TempDir::new().unwrap();
+        let dir = BankDir::open(temp.path()).unwrap();
+        dir.replace("notes.md", b"text").unwrap();
+        dir.replace(name, b"x").unwrap_err();
+        dir.write_new(name, &mut "x".as_bytes()).unwrap_err();
+        assert!(!matches!(dir.read(name).unwrap(), crate::dir::FileRead::Found(..)));
+        assert_eq!(dir.entries("").unwrap().len(), 1, "nothing was made");
+    }
+
+    #[rstest]
+    #[case("notes.md")]
+    #[case("v1..2.md")]
+    #[case("console.md")]
+    #[case("com10.md")]
+    #[case("größe 日本.md")]
+    #[case(".mbmcp/stage/1-1.tmp")]
+    fn an_ordinary_name_means_itself(#[case] name: &str) {
+        check_name(Path::new(name)).unwrap();
+    }
+
+    /// Opens it as programs do that let nobody else replace it.
+    fn held(path: &Path) -> File {
+        const FILE_SHARE_READ: u32 = 1;
+        std::fs::OpenOptions::new().read(true).share_mode(FILE_SHARE_READ).open(path).unwrap()
+    }
+
+    #[test]
+    fn a_file_that_is_held_for_a_moment_is_replaced_and_removed_afterwards() {
+        let temp = TempDir::new().unwrap();
+        let dir = BankDir::open(temp.path()).unwrap();
+        for change in ["replace", "remove"] {
+            dir.replace("a.md", b"old").unwrap();
+            let (holding, is_held) = mpsc::channel();
+            let path = temp.path().join("a.md");
+            let other = std::thread::spawn(move || {
+                let file = held(&path);
+                holding.send(()).unwrap();
+                std::thread::sleep(Duration::from_millis(300));
+                drop(file);
+            });
+            is_held.recv().unwrap();
+            match change {
+                "replace" => dir.replace("a.md", b"new").unwrap(),
+                _ => dir.remove("a.md").unwrap(),
+            }
+            other.join().unwrap();
+            let left = std::fs::read(temp.path().join("a.md")).ok();
+            assert_eq!(left.as_deref(), (change == "replace").then_some(&b"new"[..]));
+        }
+    }
+
+    #[test]
+    fn a_file_that_stays_held_is_left_as_it_is_after_a_bounded_time() {
+        let temp = TempDir::new().unwrap();
+        let dir = BankDir::open(temp.path()).unwrap();
+        dir.replace("a.md", b"old").unwrap();
+        let file = held(&temp.path().join("a.md"));
+        dir.replace("a.md", b"new").unwrap_err();
+        drop(file);
+        assert_eq!(std::fs::read(temp.path().join("a.md")).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(temp.path().join(".mbmcp/stage")).unwrap().count(), 0, "no draft is left");
+    }
+
+    #[test]
+    fn a_reader_does_not_prevent_a_replacement() {
+        let temp = TempDir::new().unwrap();
+        let dir = BankDir::open(temp.path()).unwrap();
+        dir.replace("a.md", b"old").unwrap();
+        let mut options = OpenOptions::new();
+        let reader = dir.open_file("a.md", options.read(true)).unwrap();
+        dir.replace("a.md", b"new").unwrap();
+        drop(reader);
+        assert_eq!(std::fs::read(temp.path().join("a.md")).unwrap(), b"new");
+    }
+
+    #[test]
+    fn one_holder_at_a_time_has_a_folder_and_leaves_nothing_in_it() {
+        let temp = TempDir::new().unwrap();
+        let first = FolderLock::take(temp.path()).unwrap().unwrap();
+        assert!(FolderLock::take(temp.path()).unwrap().is_none());
+        drop(first);
+        assert_eq!(std::fs::read_dir(temp.path()).unwrap().count(), 0);
+        drop(FolderLock::take(temp.path()).unwrap().unwrap());
+    }
+
+    #[rstest]
+    #[case("\\\\server\\share\\project")]
+    #[case("\\\\wsl$\\Debian\\home")]
+    #[case("\\\\?\\UNC\\server\\share")]
+    fn a_network_folder_is_refused_with_what_to_do(#[case] path: &str) {
+        assert!(check_place(Path::new(path)).unwrap_err().to_string().contains("local drive"));
+    }
+
+    #[test]
+    fn forms_that_depend_on_something_else_are_refused() {
+        assert!(unusable_form("C:project").is_some());
+        assert!(unusable_form("\\\\.\\pipe\\x").is_some());
+        assert!(unusable_form("C:\\project").is_none());
+        assert!(unusable_form("project").is_none());
+    }
+
+    #[test]
+    fn a_path_of_more_than_260_characters_is_read_and_written() {
+        let temp = TempDir::new().unwrap();
+        let deep = temp.path().join(vec!["a-folder-with-a-rather-long-name"; 10].join("\\"));
+        std::fs::create_dir_all(&deep).unwrap();
+        let dir = BankDir::open(&deep).unwrap();
+        dir.create_folder("adr/deeper").unwrap();
+        dir.replace("adr/deeper/notes.md", b"text").unwrap();
+        dir.replace("adr/deeper/notes.md", b"again").unwrap();
+        assert!(matches!(dir.read("adr/deeper/notes.md").unwrap(), crate::dir::FileRead::Found(text, _) if text == b"again"));
+        assert_eq!(dir.walk().unwrap().len(), 3);
+        dir.remove_with_folders("adr/deeper/notes.md").unwrap();
+    }
+}
