@@ -149,7 +149,7 @@ impl Places {
             ));
         }
         let path = Path::new(words);
-        let inner = if path.is_absolute() {
+        let inner = if path.has_root() {
             path.strip_prefix(&self.project)
                 .map_err(|_| refused("it is not below the project; give a folder relative to the project"))?
         } else {

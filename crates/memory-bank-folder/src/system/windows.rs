@@ -32,6 +32,7 @@ const ERROR_INVALID_HANDLE: i32 = 6;
 const ERROR_SHARING_VIOLATION: i32 = 32;
 const ERROR_LOCK_VIOLATION: i32 = 33;
 const ERROR_NOT_SUPPORTED: i32 = 50;
+const ERROR_INVALID_PARAMETER: i32 = 87;
 const ERROR_INVALID_NAME: i32 = 123;
 const ERROR_DELETE_PENDING: i32 = 303;
 const ERROR_USER_MAPPED_FILE: i32 = 1224;
@@ -108,6 +109,7 @@ fn cannot_flush(error: &io::Error) -> bool {
                 | ERROR_INVALID_HANDLE
                 | ERROR_SHARING_VIOLATION
                 | ERROR_NOT_SUPPORTED
+                | ERROR_INVALID_PARAMETER
         )
     )
 }
