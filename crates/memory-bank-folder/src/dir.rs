@@ -99,7 +99,7 @@ impl BankDir {
     /// There is no such directory, or it may not be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
         system::check_place(path)?;
-        Ok(Self { dir: Dir::open_ambient_dir(path, ambient_authority())? })
+        Ok(Self { dir: system::retry_open(|| Dir::open_ambient_dir(path, ambient_authority()))? })
     }
 
     /// Opens the directory, making it first if need be.
@@ -399,7 +399,7 @@ impl BankDir {
     /// # Errors
     /// There is none, or it is a link that leads out.
     pub fn open_folder(&self, name: &str) -> io::Result<Self> {
-        Ok(Self { dir: self.dir.open_dir(name)? })
+        Ok(Self { dir: system::retry_open(|| self.dir.open_dir(name))? })
     }
 
     /// The same for a folder that must not be a link, wherever it leads.
@@ -408,7 +408,7 @@ impl BankDir {
     /// There is none, or it is something else.
     pub(crate) fn open_own_folder(&self, name: &str) -> io::Result<Self> {
         self.check_own_folder(Path::new(name))?;
-        Ok(Self { dir: self.dir.open_dir_nofollow(name)? })
+        Ok(Self { dir: system::retry_open(|| self.dir.open_dir_nofollow(name))? })
     }
 
     /// Makes a folder that must not exist yet.

@@ -89,9 +89,8 @@ pub fn recover(dir: &BankDir) -> Result<(), StoreError> {
             Err(error) => return set_aside(dir, &error.to_string()),
         },
     };
-    let is_ours = |step: &RecordedStep| {
-        step.is_of_a_bank() && dir.check_spelling(Path::new(&step.target)).is_ok()
-    };
+    let is_ours =
+        |step: &RecordedStep| step.is_of_a_bank() && dir.check_spelling(Path::new(&step.target)).is_ok();
     if record.version != VERSION || !record.steps.iter().all(is_ours) {
         return set_aside(dir, "it was not written by this version");
     }

@@ -14,5 +14,8 @@ pub(crate) use self::unix::*;
 #[cfg(windows)]
 pub(crate) use self::windows::*;
 
+/// Whether a path begins with a drive, and `\\` separates folders.
+pub(crate) const PATHS_HAVE_DRIVES: bool = cfg!(windows);
+
 /// Whether one file may be reached by several names: in another letter case, composed otherwise, or by a short form.
 pub(crate) const NAMES_HAVE_ALIASES: bool = cfg!(any(windows, target_os = "macos"));

@@ -113,11 +113,8 @@ impl Folders {
             }
         };
         let is_watched = |entry: &&FolderEntry| entry.is_folder && holds_documents(&entry.name);
-        let mut present: BTreeMap<String, u64> = walked
-            .iter()
-            .filter(is_watched)
-            .map(|entry| (entry.name.clone(), entry.stamp.inode))
-            .collect();
+        let mut present: BTreeMap<String, u64> =
+            walked.iter().filter(is_watched).map(|entry| (entry.name.clone(), entry.stamp.inode)).collect();
         if let Some(first_left) = present.keys().nth(FOLDERS).cloned() {
             tracing::warn!(
                 folders = FOLDERS,

@@ -16,7 +16,6 @@ pub(crate) const WATCHES_ARE_RENEWED: bool = cfg!(target_os = "linux");
 /// Whether nobody else can read a file while it is locked.
 pub(crate) const LOCKED_FILES_ARE_CLOSED: bool = false;
 
-
 /// Whether this user owns it.
 pub(crate) fn is_own(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::geteuid().as_raw()

@@ -32,9 +32,8 @@ fn kept(file: &Path) -> anyhow::Result<String> {
         let folder = file.parent().context("`--server-password-file` takes the path of a file")?;
         let mut builder = tempfile::Builder::new();
         file_system::read_only_for_owner(&mut builder);
-        let mut draft = builder
-            .tempfile_in(folder)
-            .with_context(|| format!("`{}` cannot be made", file.display()))?;
+        let mut draft =
+            builder.tempfile_in(folder).with_context(|| format!("`{}` cannot be made", file.display()))?;
         let password = format!("{}{}\n", SystemEntropy.id().simple(), SystemEntropy.id().simple());
         draft.write_all(password.as_bytes())?;
         draft.as_file().sync_all()?;
