@@ -149,7 +149,7 @@ impl Places {
             ));
         }
         let path = Path::new(words);
-        let inner = if path.is_absolute() {
+        let inner = if path.has_root() {
             path.strip_prefix(&self.project)
                 .map_err(|_| refused("it is not below the project; give a folder relative to the project"))?
         } else {
@@ -224,6 +224,8 @@ impl Places {
                     .map_err(|error| io::Error::other(format!("`{name}`: {}", reason(&error))))?;
             }
             aside.sync_names()?;
+            // A folder that is open cannot be renamed on every system.
+            drop(aside);
             holder.rename_folder(&staging, &id)
         })();
         if let Err(error) = made {
@@ -456,10 +458,10 @@ fn reserve(holder: &BankDir, now: Timestamp) -> io::Result<(String, String)> {
         if holder.exists(&id) {
             continue;
         }
-        match holder.create_new_folder(&staging) {
-            Ok(_) if !holder.exists(&id) => return Ok((id, staging)),
+        match holder.create_new_folder(&staging).map(drop) {
+            Ok(()) if !holder.exists(&id) => return Ok((id, staging)),
             // Another process finished between the two checks.
-            Ok(_) => holder.remove_folder(&staging)?,
+            Ok(()) => holder.remove_folder(&staging)?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }

@@ -6,6 +6,7 @@
 
 mod names;
 mod root;
+mod spelling;
 mod staged;
 
 use std::collections::VecDeque;
@@ -22,10 +23,11 @@ use memory_bank_core::document::{INTERNAL_FOLDER, holds_documents};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 
-use crate::dir::names::{is_foreign_leftover, is_passed_over, not_a_file, private, too_large};
+use crate::dir::names::{is_foreign_leftover, is_passed_over, not_a_file, too_large};
 pub use crate::dir::names::{reason, text_of};
 pub use crate::dir::root::{LeadsOut, Root};
 pub use crate::dir::staged::Staged;
+use crate::system;
 
 /// The hidden folder in which the server keeps its lock, its journal and what it stages. Not part of the bank.
 pub const INTERNAL: &str = INTERNAL_FOLDER;
@@ -96,7 +98,8 @@ impl BankDir {
     /// # Errors
     /// There is no such directory, or it may not be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { dir: Dir::open_ambient_dir(path, ambient_authority())? })
+        system::check_place(path)?;
+        Ok(Self { dir: system::retry_open(|| Dir::open_ambient_dir(path, ambient_authority()))? })
     }
 
     /// Opens the directory, making it first if need be.
@@ -187,7 +190,7 @@ impl BankDir {
             path.ancestors().skip(usize::from(!itself)).filter(|folder| !folder.as_os_str().is_empty())
         {
             match self.dir.symlink_metadata(folder) {
-                Ok(metadata) if metadata.is_dir() => {}
+                Ok(metadata) if metadata.is_dir() => self.check_spelling(folder)?,
                 Ok(_) => {
                     let shown = folder.display();
                     return Err(io::Error::other(format!(
@@ -323,7 +326,8 @@ impl BankDir {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let file = self.dir.open_with(target, options.nonblock(true).follow(FollowSymlinks::No))?;
+        options.nonblock(true).follow(FollowSymlinks::No);
+        let file = system::retry_open(|| self.dir.open_with(target, options))?;
         let metadata = file.metadata()?;
         if metadata.is_file() { Ok(file) } else { Err(io::Error::other(not_a_file(&metadata))) }
     }
@@ -335,27 +339,23 @@ impl BankDir {
     pub(crate) fn open_lock(&self, name: &str) -> io::Result<std::fs::File> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true);
-        private(&mut options);
+        system::private(&mut options);
         self.open_found(Path::new(name), &mut options).map(File::into_std)
     }
 
     /// Takes from others the right to enter the directory.
     pub(crate) fn close_to_others(&self) -> io::Result<()> {
-        #[cfg(unix)]
-        {
-            use cap_std::fs::PermissionsExt;
-            let mut permissions = self.dir.dir_metadata()?.permissions();
-            if permissions.mode() & 0o077 != 0 {
-                permissions.set_mode(0o700);
-                self.dir.set_permissions(".", permissions)?;
-            }
-        }
-        Ok(())
+        system::close_to_others(&self.dir)
     }
 
     /// Metadata of the directory itself.
     pub(crate) fn metadata(&self) -> io::Result<std::fs::Metadata> {
         self.dir.try_clone()?.into_std_file().metadata()
+    }
+
+    /// The number of the directory itself.
+    pub(crate) fn number(&self) -> io::Result<u64> {
+        Ok(self.dir.dir_metadata()?.ino())
     }
 
     /// Makes a folder of the bank, and those above it, if need be.
@@ -366,6 +366,7 @@ impl BankDir {
         if self.dir.metadata(name).is_ok_and(|metadata| metadata.is_dir()) {
             return Ok(());
         }
+        system::check_name(Path::new(name))?;
         let mut folder = PathBuf::new();
         for part in Path::new(name).components() {
             let above = folder.clone();
@@ -398,7 +399,7 @@ impl BankDir {
     /// # Errors
     /// There is none, or it is a link that leads out.
     pub fn open_folder(&self, name: &str) -> io::Result<Self> {
-        Ok(Self { dir: self.dir.open_dir(name)? })
+        Ok(Self { dir: system::retry_open(|| self.dir.open_dir(name))? })
     }
 
     /// The same for a folder that must not be a link, wherever it leads.
@@ -407,7 +408,7 @@ impl BankDir {
     /// There is none, or it is something else.
     pub(crate) fn open_own_folder(&self, name: &str) -> io::Result<Self> {
         self.check_own_folder(Path::new(name))?;
-        Ok(Self { dir: self.dir.open_dir_nofollow(name)? })
+        Ok(Self { dir: system::retry_open(|| self.dir.open_dir_nofollow(name))? })
     }
 
     /// Makes a folder that must not exist yet.
@@ -424,7 +425,7 @@ impl BankDir {
     /// # Errors
     /// The rename failed.
     pub fn rename_folder(&self, from: &str, to: &str) -> io::Result<()> {
-        self.dir.rename(from, &self.dir, to)?;
+        system::retry_change(|| self.dir.rename(from, &self.dir, to))?;
         self.sync(Path::new(""))
     }
 
@@ -433,7 +434,7 @@ impl BankDir {
     /// # Errors
     /// The rename failed.
     pub(crate) fn move_folder(&self, name: &str, to: &Self) -> io::Result<()> {
-        self.dir.rename(name, &to.dir, name)
+        system::retry_change(|| self.dir.rename(name, &to.dir, name))
     }
 
     /// Removes a folder with all that is in it.
@@ -441,7 +442,7 @@ impl BankDir {
     /// # Errors
     /// It cannot be removed.
     pub fn remove_folder(&self, name: &str) -> io::Result<()> {
-        self.dir.remove_dir_all(name)
+        system::retry_change(|| self.dir.remove_dir_all(name))
     }
 
     /// Writes a file that must not exist yet, durably.
@@ -449,6 +450,7 @@ impl BankDir {
     /// # Errors
     /// `AlreadyExists`, or it cannot be written.
     pub fn write_new(&self, name: &str, content: &mut dyn Read) -> io::Result<()> {
+        system::check_name(Path::new(name))?;
         let mut file = self.dir.open_with(name, OpenOptions::new().write(true).create_new(true))?;
         io::copy(content, &mut file)?;
         file.sync_all()
@@ -478,7 +480,7 @@ impl BankDir {
     /// # Errors
     /// It cannot be removed.
     pub fn remove(&self, name: &str) -> io::Result<()> {
-        match self.dir.remove_file(name) {
+        match system::retry_change(|| self.dir.remove_file(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
             Ok(()) => self.sync(Path::new(name).parent().unwrap_or(Path::new(""))),
@@ -558,16 +560,13 @@ impl BankDir {
 
     /// Makes names in a folder durable.
     pub(crate) fn sync(&self, folder: &Path) -> io::Result<()> {
-        if cfg!(not(unix)) {
-            // Other systems cannot flush a directory; the file system journals the rename.
-            return Ok(());
-        }
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        self.dir.open(folder)?.sync_all()
+        system::sync_folder(&self.dir, folder)
     }
 
     /// What a name leads to: the name, or the target of a link; none if there is nothing.
     fn resolve(&self, name: &str) -> io::Result<Option<PathBuf>> {
+        system::check_name(Path::new(name))?;
         match self.dir.symlink_metadata(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -582,9 +581,10 @@ impl BankDir {
             _ => error,
         })?;
         let first = target.components().find(|part| matches!(part, Component::Normal(_)));
-        if first.is_some_and(|part| part.as_os_str() == INTERNAL) {
+        if first.is_some_and(|part| part.as_os_str().eq_ignore_ascii_case(INTERNAL)) {
             return Err(io::Error::other("it is a link into the server's own folder"));
         }
+        self.check_spelling(&target)?;
         Ok(Some(target))
     }
 }

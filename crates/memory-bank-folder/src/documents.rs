@@ -2,6 +2,7 @@
 //! The rules of names and edits are the core's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -292,7 +293,9 @@ fn read_with_bytes(
     asked: &DocumentPath,
 ) -> Result<(ReadOutcome, Option<Vec<u8>>), StoreError> {
     let path = stored_name(dir, asked);
-    if let Err(error) = dir.check_folders(path.as_str(), false) {
+    let checked =
+        dir.check_folders(path.as_str(), false).and_then(|()| dir.check_spelling(Path::new(path.as_str())));
+    if let Err(error) = checked {
         return Ok((ReadOutcome::Unreadable(reason(&error)), None));
     }
     Ok(match dir.read(path.as_str())? {
@@ -311,7 +314,7 @@ fn read_with_bytes(
 /// The name under which a document is, or would be, stored: exactly the one asked for if it is taken, else the
 /// canonical one, or one of the same letters composed otherwise.
 fn stored_name(dir: &BankDir, asked: &DocumentPath) -> DocumentPath {
-    let taken = asked.existing_spelling(|name| dir.exists(name));
+    let taken = asked.existing_spelling(|name| dir.exists(name)).and_then(|name| dir.listed(&name));
     let taken = taken.and_then(|name| DocumentPath::parse(&name).ok());
     taken.unwrap_or_else(|| spelled_as_there(dir, &asked.canonical()))
 }

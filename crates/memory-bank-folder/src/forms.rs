@@ -2,6 +2,8 @@
 //! paths of another system. Taken for a path, each would make a folder of that name. Looks at the words alone, never at
 //! the disk.
 
+use crate::system;
+
 /// The longest path that is looked at, in bytes.
 const PATH_BYTES: usize = 4096;
 
@@ -47,7 +49,10 @@ pub(crate) fn check(words: &str) -> Result<(), String> {
             None => "is an address; give the path of a folder on this machine".to_owned(),
         });
     }
-    if cfg!(not(windows)) && (has_drive(words) || words.contains('\\')) {
+    if let Some(why) = system::unusable_form(words) {
+        return refused(why.to_owned());
+    }
+    if !system::PATHS_HAVE_DRIVES && (has_drive(words) || words.contains('\\')) {
         return refused(format!(
             "is a path for Windows, and this server runs on {}; give the path as it is called there, with `/`",
             std::env::consts::OS
@@ -113,7 +118,10 @@ fn plain_path(words: &str, scheme: &str) -> Option<String> {
         None => rest,
     };
     let path = percent_encoding::percent_decode_str(path).decode_utf8().ok()?;
-    path.starts_with('/').then(|| path.into_owned())
+    let behind = path.strip_prefix('/')?;
+    // `file:///C:/Users/me` is `C:/Users/me`.
+    let is_whole = system::PATHS_HAVE_DRIVES && has_drive(behind);
+    Some(if is_whole { behind.to_owned() } else { path.into_owned() })
 }
 
 fn has_drive(words: &str) -> bool {
@@ -151,6 +159,16 @@ mod tests {
     #[case("null", "`./null`")]
     #[case("[object Object]", "a value is missing")]
     fn what_cannot_be_meant_is_refused_with_what_is_meant(#[case] words: &str, #[case] says: &str) {
+        let why = check(words).unwrap_err();
+        assert!(why.contains(says), "{why}");
+    }
+
+    #[cfg(windows)]
+    #[rstest]
+    #[case("C:project", "current folder of that drive")]
+    #[case("\\\\.\\pipe\\x", "is a device")]
+    #[case("file:///C:/Users/me", "give the plain path, `C:/Users/me`")]
+    fn what_cannot_be_meant_on_windows_is_refused(#[case] words: &str, #[case] says: &str) {
         let why = check(words).unwrap_err();
         assert!(why.contains(says), "{why}");
     }

@@ -6,6 +6,8 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::system;
+
 /// The largest index that is read, in bytes.
 const INDEX_BYTES: u64 = 512 * 1024 * 1024;
 /// What a `.git` file may have.
@@ -92,11 +94,7 @@ fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
     }
     let mut options = std::fs::OpenOptions::new();
     options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0));
-    }
+    system::without_waiting(&mut options);
     let file = options.open(path).map_err(fault)?;
     if !file.metadata().map_err(fault)?.is_file() {
         return Err(format!("`{}` is no regular file", path.display()));

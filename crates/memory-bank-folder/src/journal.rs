@@ -89,7 +89,9 @@ pub fn recover(dir: &BankDir) -> Result<(), StoreError> {
             Err(error) => return set_aside(dir, &error.to_string()),
         },
     };
-    if record.version != VERSION || !record.steps.iter().all(RecordedStep::is_of_a_bank) {
+    let is_ours =
+        |step: &RecordedStep| step.is_of_a_bank() && dir.check_spelling(Path::new(&step.target)).is_ok();
+    if record.version != VERSION || !record.steps.iter().all(is_ours) {
         return set_aside(dir, "it was not written by this version");
     }
     let left: Vec<_> = record.steps.iter().filter(|step| !step.is_done(dir)).collect();

@@ -26,6 +26,7 @@ mod remembered;
 mod rules;
 mod search;
 mod state;
+mod system;
 mod transfer;
 mod upwards;
 mod watch;

@@ -246,7 +246,10 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn two_instances_on_one_folder_exclude_each_other() {
         let temp = TempDir::new().unwrap();
-        let locks = [0, 1].map(|_| Arc::new(BankLock::new(Root::anywhere(temp.path().join("bank")))));
+        let locks = [0, 1].map(|_| {
+            let root = Root::anywhere(temp.path().join("bank"));
+            Arc::new(BankLock::waiting(root, Duration::from_secs(120)))
+        });
         let inside = Arc::new(AtomicU32::new(0));
         let mut tasks = Vec::new();
         for lock in locks.iter().cycle().take(20) {

@@ -3,8 +3,8 @@
 //! It is read for every query and changed under a lock, so several processes agree on it. Unknown members and entries
 //! stay in the file; a file that is not a registry, or has a newer version, is never replaced.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs::TryLockError;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,9 +16,12 @@ use serde_json::{Map, Value, json};
 
 use crate::dir::{BankDir, FileRead, FileStamp, reason};
 use crate::lock::wait_for;
+use crate::system::{self, FolderLock};
 
 /// The registry's file name.
 pub(crate) const REGISTRY_FILE: &str = "stores.json";
+/// Exists while the registry is changed, where a locked file cannot be read.
+const IN_USE: &str = ".stores.json.in-use";
 const REGISTRY_BYTES: u64 = 4 * 1024 * 1024;
 const VERSION: u64 = 1;
 
@@ -155,15 +158,12 @@ impl Registry {
         &self,
         change: impl FnOnce(&mut Registered) -> Result<T, WorkspaceError>,
     ) -> Result<T, WorkspaceError> {
-        let (dir, mut file) = self.lock()?;
-        let mut bytes = Vec::new();
-        (&mut file)
-            .take(REGISTRY_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(StoreError::io("cannot read the registry"))?;
-        if bytes.len() as u64 > REGISTRY_BYTES {
-            return Err(damaged("it is too large").into());
-        }
+        let (dir, _lock) = self.lock()?;
+        let bytes = match dir.read_up_to(REGISTRY_FILE, REGISTRY_BYTES)? {
+            FileRead::Missing => Vec::new(),
+            FileRead::Unreadable(why) => return Err(damaged(&why).into()),
+            FileRead::Found(bytes, _) => bytes,
+        };
         let mut registered = Registered::parse(&bytes).map_err(|why| damaged(&why))?;
         let before = registered.to_text()?;
         let result = change(&mut registered)?;
@@ -177,10 +177,14 @@ impl Registry {
 
     /// Locks the file itself, and checks that it is still the file of that name: a writer replaces it. A repository
     /// may contain a link of this name; as for reading, it must not lead out of the project.
-    fn lock(&self) -> Result<(BankDir, File), StoreError> {
+    fn lock(&self) -> Result<(BankDir, FolderLock), StoreError> {
         let deadline = Instant::now() + Duration::from_millis(limits::LOCK_WAIT_MS);
         let cannot = || StoreError::io("cannot write the registry");
         let dir = BankDir::open(&self.folder).map_err(cannot())?;
+        if system::LOCKED_FILES_ARE_CLOSED {
+            dir.target(REGISTRY_FILE).map_err(|error| damaged(&reason(&error)))?;
+            return Ok((dir, self.lock_beside(deadline)?));
+        }
         loop {
             dir.target(REGISTRY_FILE).map_err(|error| damaged(&reason(&error)))?;
             let mut options = OpenOptions::new();
@@ -192,13 +196,24 @@ impl Registry {
             let file = file.into_std();
             wait_for(deadline, || file.try_lock())?;
             // It may have been replaced during the wait.
-            if cfg!(not(unix)) || dir.stamp(REGISTRY_FILE).is_some_and(|named| named.inode == stamp.inode) {
-                return Ok((dir, file));
+            if dir.stamp(REGISTRY_FILE).is_some_and(|named| named.inode == stamp.inode) {
+                return Ok((dir, FolderLock::of(file)));
             }
             if Instant::now() >= deadline {
                 return Err(StoreError::Busy);
             }
         }
+    }
+
+    /// Where nobody could read a locked file, another one is locked.
+    fn lock_beside(&self, deadline: Instant) -> Result<FolderLock, StoreError> {
+        let path = self.folder.join(IN_USE);
+        let mut lock = None;
+        wait_for(deadline, || {
+            lock = FolderLock::hold(&path).map_err(TryLockError::Error)?;
+            if lock.is_some() { Ok(()) } else { Err(TryLockError::WouldBlock) }
+        })?;
+        lock.ok_or(StoreError::Busy)
     }
 }
 

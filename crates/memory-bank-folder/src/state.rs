@@ -8,6 +8,8 @@ use memory_bank_core::identity::KeyHash;
 
 use crate::dir::{BankDir, reason};
 use crate::git::{Tracked, tracked};
+use crate::system;
+pub(crate) use crate::system::check_owner;
 
 /// The user's state folder of this program. It is created when something is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,11 +38,7 @@ impl StateFolder {
         let path = self.path.join(name);
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true);
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::DirBuilderExt;
-            builder.mode(0o700);
-        }
+        system::private_folders(&mut builder);
         builder.create(&path)?;
         let dir = self.own_folder(name)?;
         check_owner(&dir.metadata()?)?;
@@ -73,25 +71,6 @@ pub(crate) fn name_for(path: &Path) -> String {
     KeyHash::of(path.as_os_str().as_encoded_bytes()).to_hex().chars().take(32).collect()
 }
 
-/// Whether the user that this process runs as owns it.
-pub(crate) fn check_owner(metadata: &std::fs::Metadata) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let user = rustix::process::geteuid().as_raw();
-        if metadata.uid() != user {
-            return Err(io::Error::other(format!(
-                "it belongs to user {}, and this is user {user}; run as that user, or give another folder with \
-                 `--state-dir`",
-                metadata.uid()
-            )));
-        }
-    }
-    #[cfg(not(unix))]
-    let _everybody_has_a_folder_of_their_own = metadata;
-    Ok(())
-}
-
 /// Whether a file in the state folder can be trusted: this user's, closed to others, and, where the state folder lies in
 /// the project, not in its repository.
 ///
@@ -102,7 +81,7 @@ pub(crate) fn check_file(dir: &BankDir, name: &str, path: &Path, project: &Path)
     let file = dir.open_file(name, options.read(true)).map_err(|error| reason(&error))?;
     let metadata = file.into_std().metadata().map_err(|error| reason(&error))?;
     check_owner(&metadata).map_err(|error| error.to_string())?;
-    if is_open_to_others(&metadata) {
+    if system::is_open_to_others(&metadata) {
         return Err("others may read or change it; see what is in it, then `chmod 600` it".to_owned());
     }
     let real = fs_err::canonicalize(path).map_err(|error| reason(&error))?;
@@ -114,18 +93,4 @@ pub(crate) fn check_file(dir: &BankDir, name: &str, path: &Path, project: &Path)
         );
     }
     Ok(())
-}
-
-/// Whether others than the owner may read or change a file.
-fn is_open_to_others(metadata: &std::fs::Metadata) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        metadata.permissions().mode() & 0o077 != 0
-    }
-    #[cfg(not(unix))]
-    {
-        let _there_are_no_such_bits = metadata;
-        false
-    }
 }

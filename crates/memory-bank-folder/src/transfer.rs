@@ -20,6 +20,7 @@ use crate::bank::{Deps, FolderBank};
 use crate::dir::{BankDir, FileRead, Root, reason};
 use crate::lock::{BankLock, blocking};
 use crate::place::{Origin, Place, is_bank, leads_out};
+use crate::system::{self, FolderLock};
 
 /// Where an export notes mode and thinking sessions, in the server's own folder of the bank.
 const STATE: &str = ".mbmcp/state.json";
@@ -248,10 +249,9 @@ impl FolderTarget {
                 .prefix(STAGING)
                 .tempdir_in(&target.place.project)
                 .map_err(cannot())?;
-            let alive = std::fs::File::open(folder.path()).map_err(cannot())?;
-            alive.lock().map_err(cannot())?;
+            let lock = FolderLock::take(folder.path()).map_err(cannot())?.ok_or(StoreError::Busy)?;
             Ok(Staged {
-                alive,
+                lock: Some(lock),
                 made: made.then(|| target.place.project.clone()),
                 target,
                 folder,
@@ -267,10 +267,10 @@ impl FolderTarget {
 #[derive(Debug)]
 pub struct Staged {
     target: FolderTarget,
+    /// Held as long as the export lives. It ends before the folder is removed: a file that is open cannot be, on every
+    /// system.
+    lock: Option<FolderLock>,
     folder: tempfile::TempDir,
-    /// The staging folder, locked as long as the export lives.
-    #[expect(dead_code, reason = "the lock ends with it")]
-    alive: std::fs::File,
     /// Names to put beside the bank.
     beside: Vec<String>,
     /// The project's folder, if it was made for this.
@@ -368,17 +368,17 @@ impl Staged {
                     }
                     continue;
                 }
-                fs_err::rename(this.folder.path().join(name), place.project.join(name)).map_err(cannot())?;
+                rename(&this.folder.path().join(name), &place.project.join(name)).map_err(cannot())?;
             }
             let staged = this.folder.path().join(this.bank_name());
             let mut moved_aside = None;
             if place.bank.symlink_metadata().is_ok() {
                 let is_empty = fs_err::read_dir(&place.bank).map_err(cannot())?.next().is_none();
                 if is_empty {
-                    fs_err::remove_dir(&place.bank).map_err(cannot())?;
+                    system::retry_change(|| fs_err::remove_dir(&place.bank)).map_err(cannot())?;
                 } else if this.target.replace {
                     let aside = free_backup(&place.project, now)?;
-                    fs_err::rename(&place.bank, &aside).map_err(cannot())?;
+                    rename(&place.bank, &aside).map_err(cannot())?;
                     moved_aside = Some(aside);
                 } else {
                     return Err(TransferError::Refused(format!(
@@ -387,9 +387,9 @@ impl Staged {
                     )));
                 }
             }
-            if let Err(error) = fs_err::rename(&staged, &place.bank) {
+            if let Err(error) = rename(&staged, &place.bank) {
                 if let Some(aside) = &moved_aside {
-                    fs_err::rename(aside, &place.bank).map_err(cannot())?;
+                    rename(aside, &place.bank).map_err(cannot())?;
                 }
                 return Err(cannot()(error).into());
             }
@@ -412,6 +412,7 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
+        drop(self.lock.take());
         if self.published {
             return;
         }
@@ -446,13 +447,16 @@ fn sweep(project: &Path) -> std::io::Result<()> {
         if !is_staging || !entry.file_type()?.is_dir() {
             continue;
         }
-        match std::fs::File::open(entry.path())?.try_lock() {
-            Ok(()) => fs_err::remove_dir_all(entry.path())?,
-            Err(std::fs::TryLockError::WouldBlock) => {}
-            Err(std::fs::TryLockError::Error(error)) => return Err(error),
-        }
+        let Some(lock) = FolderLock::take(&entry.path())? else { continue };
+        // A file that is open cannot be removed on every system; nobody else uses a folder that was left behind.
+        drop(lock);
+        fs_err::remove_dir_all(entry.path())?;
     }
     Ok(())
+}
+
+fn rename(from: &Path, to: &Path) -> std::io::Result<()> {
+    system::retry_change(|| fs_err::rename(from, to))
 }
 
 fn free_backup(project: &Path, now: Timestamp) -> Result<PathBuf, TransferError> {

@@ -9,6 +9,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::place::{Origin, Place, is_bank};
+use crate::system::{self, device, is_own};
 
 /// How many folders above the start are looked at.
 const LEVELS: usize = 64;
@@ -74,7 +75,7 @@ impl Repository {
     fn around(start: &Path) -> Option<Self> {
         let device = device(start)?;
         for level in start.ancestors().take(LEVELS) {
-            if !is_own_folder(level) || self::device(level) != Some(device) {
+            if !is_own_folder(level) || system::device(level) != Some(device) {
                 return None;
             }
             let dot_git = level.join(".git");
@@ -135,12 +136,7 @@ fn pointer(path: &Path) -> Option<String> {
     use std::io::Read;
     let mut options = std::fs::OpenOptions::new();
     options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW;
-        options.custom_flags(i32::try_from(flags.bits()).ok()?);
-    }
+    system::without_waiting_or_following(&mut options);
     // Before it is opened, since opening a device may do something.
     if !path.symlink_metadata().ok()?.is_file() {
         return None;
@@ -160,29 +156,6 @@ fn pointer(path: &Path) -> Option<String> {
 /// Whether this is a folder, not a link to one, and this user's own.
 fn is_own_folder(path: &Path) -> bool {
     path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir() && is_own(&metadata))
-}
-
-#[cfg(unix)]
-fn is_own(metadata: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    metadata.uid() == rustix::process::geteuid().as_raw()
-}
-
-#[cfg(unix)]
-fn device(path: &Path) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt;
-    path.symlink_metadata().ok().map(|metadata| metadata.dev())
-}
-
-/// If owners cannot be determined, nothing counts as the user's own, and nothing above is checked.
-#[cfg(not(unix))]
-fn is_own(_metadata: &std::fs::Metadata) -> bool {
-    false
-}
-
-#[cfg(not(unix))]
-fn device(_path: &Path) -> Option<u64> {
-    None
 }
 
 #[cfg(unix)]

@@ -4,7 +4,7 @@
 //! last notified state are notified. So a change of our own is not notified twice. Without a working watcher the
 //! server continues.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +23,7 @@ use crate::bank::FolderBank;
 use crate::dir::{BankDir, FolderEntry, Root};
 use crate::documents::{self, is_document};
 use crate::lock::blocking;
+use crate::system;
 
 /// How long the folder must be quiet before a check.
 const QUIET: Duration = Duration::from_millis(100);
@@ -30,6 +31,8 @@ const QUIET: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a missing folder is checked.
 const RETURN: Duration = Duration::from_secs(2);
+/// How often a watched folder is checked, where the system does not report that it is gone.
+const PRESENCE: Duration = if system::REPORTS_A_REMOVED_FOLDER { Duration::MAX } else { RETURN };
 /// The most watched folders of one bank: each uses a watch of the system.
 const FOLDERS: usize = 1000;
 /// How many reports may wait; beyond that everything is checked.
@@ -80,7 +83,8 @@ impl Attempt {
         let (sender, reports) = mpsc::channel(REPORTS);
         let lost = Arc::new(AtomicBool::new(false));
         let watcher = begin(root.path(), sender, Arc::clone(&lost)).map(|watcher| {
-            let mut folders = Folders { watcher, root: root.clone(), watched: BTreeSet::new() };
+            let number = root.open().and_then(|dir| dir.number()).ok();
+            let mut folders = Folders { watcher, root: root.clone(), number, watched: BTreeMap::new() };
             folders.renew();
             folders
         });
@@ -92,7 +96,10 @@ impl Attempt {
 struct Folders {
     watcher: RecommendedWatcher,
     root: Root,
-    watched: BTreeSet<String>,
+    /// The number of the bank's folder when its watch began.
+    number: Option<u64>,
+    /// Their names and numbers.
+    watched: BTreeMap<String, u64>,
 }
 
 impl Folders {
@@ -106,24 +113,33 @@ impl Folders {
             }
         };
         let is_watched = |entry: &&FolderEntry| entry.is_folder && holds_documents(&entry.name);
-        let mut present: BTreeSet<String> =
-            walked.iter().filter(is_watched).map(|entry| entry.name.clone()).collect();
-        if let Some(first_left) = present.iter().nth(FOLDERS).cloned() {
+        let mut present: BTreeMap<String, u64> =
+            walked.iter().filter(is_watched).map(|entry| (entry.name.clone(), entry.stamp.inode)).collect();
+        if let Some(first_left) = present.keys().nth(FOLDERS).cloned() {
             tracing::warn!(
                 folders = FOLDERS,
                 "not every folder of the memory bank is watched; changes by others in the rest are seen when they are read"
             );
             drop(present.split_off(&first_left));
         }
-        for gone in self.watched.difference(&present) {
+        for gone in self.watched.keys().filter(|name| !present.contains_key(*name)) {
             // The system may have ended it with the folder.
             let _ended = self.watcher.unwatch(&self.root.path().join(gone));
         }
         let mut new = BTreeSet::new();
-        for folder in &present {
+        for (folder, number) in &present {
+            let path = self.root.path().join(folder);
+            if !system::WATCHES_ARE_RENEWED {
+                // The number of a folder is never used again there, and a second watch would add to the first one.
+                match self.watched.get(folder) {
+                    Some(known) if known == number => continue,
+                    Some(_) => drop(self.watcher.unwatch(&path)),
+                    None => {}
+                }
+            }
             // Again for those that are watched: another folder may have the name by now.
-            match self.watcher.watch(&self.root.path().join(folder), RecursiveMode::NonRecursive) {
-                Ok(()) if !self.watched.contains(folder) => {
+            match self.watcher.watch(&path, RecursiveMode::NonRecursive) {
+                Ok(()) if !self.watched.contains_key(folder) => {
                     new.insert(folder.clone());
                 }
                 Ok(()) => {}
@@ -183,7 +199,13 @@ async fn follow(
     lost: &AtomicBool,
 ) {
     loop {
-        let Some(first) = reports.recv().await else { return };
+        let Ok(first) = tokio::time::timeout(PRESENCE, reports.recv()).await else {
+            if is_there(bank, &folders).await {
+                continue;
+            }
+            return;
+        };
+        let Some(first) = first else { return };
         let mut reported = Reported::default();
         reported.note(first);
         let started = tokio::time::Instant::now();
@@ -209,6 +231,13 @@ async fn follow(
         }
         check(bank, project, reported.names, everything).await;
     }
+}
+
+/// Whether the watched folder still has its name.
+async fn is_there(bank: &Arc<FolderBank>, folders: &Folders) -> bool {
+    let (root, number) = (bank.root().clone(), folders.number);
+    let number_now = blocking(move || Ok::<_, StoreError>(root.open().and_then(|dir| dir.number()).ok()));
+    number_now.await.is_ok_and(|now| now == number)
 }
 
 /// The reports while the bank was not quiet.
@@ -286,10 +315,11 @@ fn begin(
     sender: mpsc::Sender<Report>,
     lost: Arc<AtomicBool>,
 ) -> notify::Result<RecommendedWatcher> {
-    let folder = path.to_owned();
+    // Some systems report paths without the links on their way.
+    let folders = [Some(path.to_owned()), fs_err::canonicalize(path).ok()];
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         let reports = match event {
-            Ok(event) => reports_of(&folder, &event),
+            Ok(event) => reports_of(&folders, &event),
             Err(error) => {
                 tracing::debug!(%error, "the watcher lost reports");
                 lost.store(true, Ordering::Relaxed);
@@ -306,12 +336,13 @@ fn begin(
     Ok(watcher)
 }
 
-fn reports_of(folder: &PathBuf, event: &Event) -> Vec<Report> {
+fn reports_of(folders: &[Option<PathBuf>], event: &Event) -> Vec<Report> {
     // Reading a file is an event too; answering it with a read would never end.
     if matches!(event.kind, EventKind::Access(_)) {
         return Vec::new();
     }
     let of_path = |path: &PathBuf| {
+        let folder = folders.iter().flatten().find(|folder| path.starts_with(folder))?;
         if path == folder {
             let gone = matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
             return gone.then_some(Report::Gone);

@@ -6,7 +6,6 @@ use anyhow::Context;
 use clap::CommandFactory;
 use memory_bank_core::caller::Caller;
 use memory_bank_server::mcp::stdio;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::assembly::folder_services;
@@ -14,6 +13,7 @@ use crate::cli::options::{GlobalOptions, Transport};
 use crate::cli::output::Output;
 use crate::cli::{self, Cli, Command};
 use crate::config;
+use crate::signals::end_on_signals;
 use crate::telemetry::Traces;
 
 /// How long busy threads and undelivered traces may delay the end of the process.
@@ -102,18 +102,4 @@ fn wants_http(global: &GlobalOptions) -> anyhow::Result<bool> {
         Some(transport) => Ok(transport == Transport::Http),
         None => Ok(config::wants_http(&config::environment)?),
     }
-}
-
-/// Cancels the token on SIGTERM and SIGINT.
-fn end_on_signals(shutdown: CancellationToken) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be handled")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be handled")?;
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("ending on SIGTERM"),
-            _ = interrupt.recv() => tracing::info!("ending on SIGINT"),
-        }
-        shutdown.cancel();
-    });
-    Ok(())
 }

@@ -6,8 +6,10 @@ mod config;
 mod database;
 mod database_probe;
 mod embedder;
+mod file_system;
 mod lifecycle;
 mod logging;
+mod signals;
 mod telemetry;
 
 use std::process::ExitCode;

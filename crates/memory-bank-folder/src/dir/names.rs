@@ -2,7 +2,7 @@
 
 use std::io;
 
-use cap_std::fs::{Metadata, OpenOptions};
+use cap_std::fs::Metadata;
 
 use crate::dir::INTERNAL;
 
@@ -22,17 +22,6 @@ pub fn reason(error: &io::Error) -> String {
         io::ErrorKind::InvalidFilename => "the file system does not take such a name".to_owned(),
         _ => error.to_string(),
     }
-}
-
-/// New files are readable for their owner only.
-pub(super) fn private(options: &mut OpenOptions) {
-    #[cfg(unix)]
-    {
-        use cap_std::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    #[cfg(not(unix))]
-    let _nothing_to_set = options;
 }
 
 pub(super) fn not_a_file(metadata: &Metadata) -> String {

@@ -10,6 +10,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use crate::dir::{BankDir, is_reserved};
+use crate::system;
 
 /// The way to a bank's directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,12 +63,13 @@ impl Root {
     /// There is none, or it leads out of the project ([`LeadsOut`]).
     pub fn open(&self) -> io::Result<BankDir> {
         let Some((project, inner)) = &self.within else { return BankDir::open(&self.path) };
-        let project = Dir::open_ambient_dir(project, ambient_authority())?;
+        system::check_place(project)?;
+        let project = system::retry_open(|| Dir::open_ambient_dir(project, ambient_authority()))?;
         let inner = if inner.as_os_str().is_empty() { Path::new(".") } else { inner };
         // A link, also an absolute one, may lead to another place in the project; there it is opened without links.
         let is_link = project.symlink_metadata(inner).is_ok_and(|metadata| metadata.is_symlink());
         if !is_link {
-            return Ok(BankDir { dir: project.open_dir_nofollow(inner)? });
+            return Ok(BankDir { dir: system::retry_open(|| project.open_dir_nofollow(inner))? });
         }
         match (self.leads_out(), self.real_inner()) {
             (Some(to), _) => Err(io::Error::other(LeadsOut { to })),
@@ -89,7 +91,8 @@ impl Root {
             ),
         };
         if !name.as_os_str().is_empty() {
-            match Dir::open_ambient_dir(above, ambient_authority())?.create_dir(name) {
+            let above = system::retry_open(|| Dir::open_ambient_dir(above, ambient_authority()))?;
+            match above.create_dir(name) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return self.open().map_err(|_| error);
                 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::fs::{File, OpenOptions};
 
-use crate::dir::names::private;
 use crate::dir::{BankDir, STAGE};
+use crate::system;
 
 /// New content that is on disk but not yet under its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,10 +80,10 @@ impl BankDir {
             {
                 file.set_permissions(metadata.permissions())?;
             }
-            file.sync_all()?;
-            self.publish(&draft, &target)
+            file.sync_all()
         })();
-        written.inspect_err(|_| self.discard(&draft))
+        drop(file);
+        written.and_then(|()| self.publish(&draft, &target)).inspect_err(|_| self.discard(&draft))
     }
 
     /// Writes content durably into the staging folder, with the mode bits of the file it is meant to replace.
@@ -109,6 +109,7 @@ impl BankDir {
             }
             file.sync_all()
         })();
+        drop(file);
         written.inspect_err(|_| self.discard(&staged))?;
         Ok(staged)
     }
@@ -118,7 +119,8 @@ impl BankDir {
     /// # Errors
     /// The rename failed; the target is as before.
     pub fn publish(&self, staged: &Staged, target: &Path) -> io::Result<()> {
-        self.dir.rename(&staged.path, &self.dir, target)?;
+        system::check_name(target)?;
+        system::retry_change(|| self.dir.rename(&staged.path, &self.dir, target))?;
         self.sync(target.parent().unwrap_or(Path::new("")))
     }
 
@@ -130,7 +132,7 @@ impl BankDir {
 
     /// Removes staged content. A leftover does no harm, so a failure is only logged.
     pub fn discard(&self, staged: &Staged) {
-        if let Err(error) = self.dir.remove_file(&staged.path)
+        if let Err(error) = system::retry_change(|| self.dir.remove_file(&staged.path))
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(%error, "a staged file could not be removed");
@@ -161,7 +163,7 @@ impl BankDir {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         if is_private {
-            private(&mut options);
+            system::private(&mut options);
         }
         for _ in 0..1000 {
             let path = name(COUNTER.fetch_add(1, Ordering::Relaxed));

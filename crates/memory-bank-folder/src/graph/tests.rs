@@ -643,7 +643,7 @@ async fn a_process_that_is_killed_while_it_appends_loses_nothing_that_was_acknow
         let enough = |least: usize| {
             std::fs::read_to_string(&acknowledged).is_ok_and(|text| text.lines().count() >= least)
         };
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(120);
         while !enough(20) && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

@@ -12,7 +12,7 @@ use crate::dir::{BankDir, reason};
 use crate::git::{Tracked, tracked};
 use crate::keys::StoredKey;
 use crate::keys::file::{FILE_BYTES, WHAT};
-use crate::state;
+use crate::{state, system};
 
 #[derive(Deserialize)]
 struct Contents {
@@ -156,16 +156,5 @@ fn read_ours(dir: &BankDir, name: &str, path: &Path) -> Result<Vec<u8>, String> 
 fn check(file: &File) -> Result<(), String> {
     let metadata = file.metadata().map_err(|error| reason(&error))?;
     state::check_owner(&metadata).map_err(|error| error.to_string())?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{MetadataExt, PermissionsExt};
-        let mode = metadata.permissions().mode() & 0o7777;
-        if mode != 0o600 {
-            return Err(format!("its mode is {mode:04o}, and this program makes it 0600"));
-        }
-        if metadata.nlink() != 1 {
-            return Err("it has another name, too".to_owned());
-        }
-    }
-    Ok(())
+    system::check_private(&metadata)
 }

@@ -44,14 +44,14 @@ async fn the_bank_folder_can_have_another_name() {
     let root = TempDir::new().unwrap();
     let workspace = start(FolderOptions { folder: Some("notes".into()), ..options(root.path()) }).await;
     workspace.initialize(&caller(), as_text(&root.path().join("p")), false).await.unwrap();
-    assert_eq!(active(&workspace).await, as_text(&root.path().join("p/notes")));
+    assert_eq!(active(&workspace).await, as_text(&root.path().join("p").join("notes")));
 }
 
 #[tokio::test]
 async fn the_path_may_be_the_bank_folder_itself() {
     let root = TempDir::new().unwrap();
     let workspace = start(options(root.path())).await;
-    let bank = root.path().join("p/memory-bank");
+    let bank = root.path().join("p").join("memory-bank");
     let made = workspace.initialize(&caller(), as_text(&bank), false).await.unwrap();
     assert_eq!(made.location, as_text(&bank));
     assert!(!bank.join("memory-bank").exists());
@@ -85,7 +85,7 @@ async fn a_tilde_is_expanded() {
     std::fs::create_dir(root.path().join("home")).unwrap();
     let workspace = start(options(root.path())).await;
     let made = workspace.initialize(&caller(), "~/mb", false).await.unwrap();
-    assert_eq!(made.location, as_text(&root.path().join("home/mb/memory-bank")));
+    assert_eq!(made.location, as_text(&root.path().join("home").join("mb").join("memory-bank")));
     assert!(!root.path().join("~").exists());
 }
 
@@ -134,7 +134,7 @@ async fn a_bank_that_contains_only_folders_is_a_bank() {
         assert!(workspace.bank(&caller(), None).await.is_err(), "{name}");
     }
     std::fs::write(adr.join("0001.md"), "").unwrap();
-    assert_eq!(active(&workspace).await, as_text(&root.path().join("p/memory-bank")));
+    assert_eq!(active(&workspace).await, as_text(&root.path().join("p").join("memory-bank")));
     assert_eq!(workspace.stores(&caller()).await.unwrap().stores[0].file_count, 1);
 }
 
@@ -154,7 +154,7 @@ async fn a_repository_named_memory_bank_is_a_project() {
         assert!(!repository.join("progress.md").exists());
     }
     // A bank that is a repository of its own stays one.
-    let own = root.path().join("p/memory-bank");
+    let own = root.path().join("p").join("memory-bank");
     std::fs::create_dir_all(own.join(".git")).unwrap();
     std::fs::write(own.join("activeContext.md"), "").unwrap();
     for here in [root.path().join("p"), own.clone()] {
@@ -236,6 +236,11 @@ async fn an_unusable_path_is_refused_and_creates_nothing() {
         ("a\nb", "control character"),
         ("~other/x", "another user's home"),
     ] {
+        // On Windows the first are paths, and the last ones get the current drive.
+        let differs = message == "path for Windows" || path.starts_with("file:") || path.starts_with('/');
+        if cfg!(windows) && differs {
+            continue;
+        }
         let why = refused(&workspace, path).await;
         assert!(why.contains(message), "{path}: {why}");
         assert!(workspace.set_path(&caller(), Some(path)).await.is_err(), "{path}");

@@ -2,7 +2,6 @@
 //! servers read. This module must not know how the role is created.
 
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -10,12 +9,10 @@ use fs_err as fs;
 use memory_bank_core::clock::{Entropy, SystemEntropy};
 use memory_bank_postgres::{Database, LoginOutcome, ServerLogin};
 
-use crate::config;
+use crate::{config, file_system};
 
 /// The longest password in a file, in bytes.
 const PASSWORD_BYTES: u64 = 1024;
-/// Readable for the user who runs the servers, writable for nobody.
-const MODE: u32 = 0o400;
 
 /// Creates the role, or sets its password; returns its name.
 pub(crate) async fn set(database: &Database, file: &Path) -> anyhow::Result<(String, LoginOutcome)> {
@@ -33,15 +30,15 @@ pub(crate) async fn set(database: &Database, file: &Path) -> anyhow::Result<(Str
 fn kept(file: &Path) -> anyhow::Result<String> {
     if !fs::exists(file)? {
         let folder = file.parent().context("`--server-password-file` takes the path of a file")?;
-        let mut draft = tempfile::Builder::new()
-            .permissions(std::fs::Permissions::from_mode(MODE))
-            .tempfile_in(folder)
-            .with_context(|| format!("`{}` cannot be made", file.display()))?;
+        let mut builder = tempfile::Builder::new();
+        file_system::read_only_for_owner(&mut builder);
+        let mut draft =
+            builder.tempfile_in(folder).with_context(|| format!("`{}` cannot be made", file.display()))?;
         let password = format!("{}{}\n", SystemEntropy.id().simple(), SystemEntropy.id().simple());
         draft.write_all(password.as_bytes())?;
         draft.as_file().sync_all()?;
         match draft.persist_noclobber(file) {
-            Ok(_) => fs::File::open(folder)?.sync_all()?,
+            Ok(_) => file_system::sync_folder(folder)?,
             Err(lost) if lost.error.kind() == std::io::ErrorKind::AlreadyExists => {}
             Err(lost) => {
                 return Err(lost.error).with_context(|| format!("`{}` cannot be made", file.display()));
@@ -71,7 +68,11 @@ mod tests {
         let made = kept(&file).unwrap();
         assert_eq!(made.len(), 64);
         assert_eq!(kept(&file).unwrap(), made);
-        assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, MODE);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o400);
+        }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_ne!(kept(&folder.path().join("another")).unwrap(), made);
     }

@@ -109,7 +109,7 @@ impl Writer {
             .persist_noclobber(&self.to)
             .with_context(|| format!("`{}` cannot be made", self.to.display()))?;
         if let Some(parent) = self.to.parent() {
-            fs_err::File::open(parent)?.sync_all()?;
+            crate::file_system::sync_folder(parent)?;
         }
         Ok(bytes)
     }

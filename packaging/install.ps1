@@ -1,0 +1,58 @@
+# Installs memory-bank-mcp @VERSION@ for this user: checks the archive against the checksum that this script holds, and puts
+# the program into %LOCALAPPDATA%\Programs\memory-bank-mcp, or where -To says, which is added to the user's PATH.
+#
+#   powershell -ExecutionPolicy Bypass -File install.ps1 [-To FOLDER] [-From ADDRESS] [-NoPath]
+#
+# -From is a mirror: the address of a folder with the archive, instead of the project's releases.
+param(
+    [string] $To = (Join-Path $env:LOCALAPPDATA 'Programs\memory-bank-mcp'),
+    [string] $From = '@REPOSITORY@/releases/download/v@VERSION@',
+    [switch] $NoPath
+)
+
+$ErrorActionPreference = 'Stop'
+Set-StrictMode -Version Latest
+
+$sum = '@SHA256:x86_64-pc-windows-gnu@'
+$folder = 'memory-bank-mcp-@VERSION@-x86_64-pc-windows-gnu'
+
+if (-not [Environment]::Is64BitOperatingSystem) {
+    throw 'There is no build for a 32-bit Windows; build it from its source, see @REPOSITORY@'
+}
+
+$temporary = Join-Path ([IO.Path]::GetTempPath()) ([IO.Path]::GetRandomFileName())
+New-Item -ItemType Directory -Path $temporary | Out-Null
+try {
+    $archive = Join-Path $temporary "$folder.zip"
+    [Net.ServicePointManager]::SecurityProtocol = [Net.ServicePointManager]::SecurityProtocol -bor [Net.SecurityProtocolType]::Tls12
+    $ProgressPreference = 'SilentlyContinue'
+    Invoke-WebRequest -UseBasicParsing -Uri "$From/$folder.zip" -OutFile $archive
+
+    $found = (Get-FileHash -Algorithm SHA256 -Path $archive).Hash
+    if ($found -ne $sum) {
+        throw "The archive is not the one that was released: its checksum is $found, not $sum; nothing was installed"
+    }
+
+    Expand-Archive -Path $archive -DestinationPath $temporary
+    New-Item -ItemType Directory -Force -Path $To | Out-Null
+    $program = Join-Path $To 'memory-bank-mcp.exe'
+    if (Test-Path $program) {
+        # A running program can be renamed, and not replaced.
+        $old = Join-Path $To ('memory-bank-mcp.{0}.old' -f [IO.Path]::GetRandomFileName())
+        Move-Item -Path $program -Destination $old
+        Get-ChildItem -Path $To -Filter 'memory-bank-mcp.*.old' | Remove-Item -Force -ErrorAction SilentlyContinue
+    }
+    Move-Item -Path (Join-Path $temporary "$folder\memory-bank-mcp.exe") -Destination $program
+}
+finally {
+    Remove-Item -Recurse -Force -Path $temporary
+}
+
+if (-not $NoPath) {
+    $path = [Environment]::GetEnvironmentVariable('Path', 'User')
+    if (($path -split ';') -notcontains $To) {
+        [Environment]::SetEnvironmentVariable('Path', (@($path, $To) -ne '') -join ';', 'User')
+        Write-Host "$To was added to PATH; open a new terminal to use it"
+    }
+}
+Write-Host "memory-bank-mcp @VERSION@ is installed as $program"

@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+"""Shows what a program for macOS needs and whether its signature holds: a processor of Apple starts nothing without one.
+
+    tests/packages/macho.py PROGRAM
+
+Checks the ad-hoc signature page by page, as the system does. Needs nothing but Python.
+"""
+
+import hashlib
+import struct
+import sys
+
+LC_LOAD_DYLIB, LC_CODE_SIGNATURE, LC_BUILD_VERSION = 0xC, 0x1D, 0x32
+CPUS = {0x0100000C: "arm64", 0x01000007: "x86_64"}
+
+
+def examine(content):
+    magic, cpu, _, _, count, _, _, _ = struct.unpack_from("<8I", content)
+    if magic != 0xFEEDFACF:
+        raise SystemExit("it is no program for macOS")
+    facts = {"cpu": CPUS.get(cpu, hex(cpu)), "libraries": [], "minimum": None, "signature": "none"}
+    at = 32
+    for _ in range(count):
+        command, size = struct.unpack_from("<2I", content, at)
+        if command == LC_LOAD_DYLIB:
+            name = at + struct.unpack_from("<I", content, at + 8)[0]
+            facts["libraries"].append(content[name : content.index(b"\0", name)].decode())
+        elif command == LC_BUILD_VERSION:
+            minimum = struct.unpack_from("<I", content, at + 12)[0]
+            facts["minimum"] = f"{minimum >> 16}.{minimum >> 8 & 255}"
+        elif command == LC_CODE_SIGNATURE:
+            offset, length = struct.unpack_from("<2I", content, at + 8)
+            facts["signature"] = check_signature(content, content[offset : offset + length])
+        at += size
+    return facts
+
+
+def check_signature(content, signature):
+    """The result of comparing each page with its hash in the code directory."""
+    magic, _, count = struct.unpack_from(">3I", signature)
+    if magic != 0xFADE0CC0:
+        return "not understood"
+    for number in range(count):
+        _, offset = struct.unpack_from(">2I", signature, 12 + 8 * number)
+        if struct.unpack_from(">I", signature, offset)[0] == 0xFADE0C02:
+            return check_pages(content, signature[offset:])
+    return "without pages"
+
+
+def check_pages(content, directory):
+    _, _, _, _, hashes, _, _, slots, limit = struct.unpack_from(">9I", directory)
+    size, kind, _, page = struct.unpack_from(">4B", directory, 36)
+    if (size, kind) != (32, 2):
+        return "of another hash"
+    for number in range(slots):
+        start = number << page
+        digest = hashlib.sha256(content[start : min(start + (1 << page), limit)]).digest()
+        if digest != directory[hashes + 32 * number : hashes + 32 * number + 32]:
+            return f"wrong at page {number}"
+    return "valid"
+
+
+def main():
+    with open(sys.argv[1], "rb") as file:
+        facts = examine(file.read())
+    for name, fact in facts.items():
+        print(f"{name}: {', '.join(fact) if isinstance(fact, list) else fact}")
+    return 0 if facts["signature"] == "valid" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

