@@ -87,7 +87,12 @@ impl DocumentStore for PostgresBank {
             Entry::Now(permit) => permit,
             Entry::Wait(waiting) => match waiting.turn(editor).await {
                 Awaited::Alone(permit) => permit,
-                Awaited::Done(result) => return result,
+                Awaited::Done(result) => {
+                    if result.is_ok() {
+                        self.request_vectors(caller);
+                    }
+                    return result;
+                }
             },
         };
         for _ in 0..TRIES {

@@ -30,6 +30,11 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 /// How long a group waits for one of its editors. Editors are pure functions of a few milliseconds; only a request
 /// that is not polled any more takes longer.
 const EDITOR_WAIT: Duration = Duration::from_secs(2);
+/// From this many edits on, the next group waits for [`GATHER_TIME`].
+const GATHER_FROM: usize = 4;
+/// How long the clients of a group have to send their next edits, so that one large group follows in place of two that
+/// take turns. Few clients at once, and a single one, never wait.
+const GATHER_TIME: Duration = Duration::from_millis(1);
 
 /// Writes the edits of a group.
 #[async_trait]
@@ -116,8 +121,8 @@ impl EditGroups {
         if is_free {
             let id = lane.start(names);
             let (groups, runner) = (Arc::clone(self), Arc::clone(runner));
-            let permit = Permit { groups, runner, caller: caller.clone(), id };
-            return Ok(Entry::Now(Box::new(permit)));
+            let slot = Slot { groups, runner, caller: caller.clone(), id };
+            return Ok(Entry::Now(Box::new(Permit { slot: Some(slot), edits: 1 })));
         }
         if lane.waiting.len() >= MAX_WAITING {
             return Err(StoreError::Busy);
@@ -218,31 +223,75 @@ impl Lane {
 }
 
 /// The right to edit some documents as a caller; dropping it admits the next waiting edits.
+#[derive(Debug)]
 pub(crate) struct Permit {
+    /// Gone when the permit is dropped.
+    slot: Option<Slot>,
+    /// How many edits the permit is for.
+    edits: usize,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot.take() else { return };
+        match Handle::try_current() {
+            Ok(runtime) if self.edits >= GATHER_FROM => {
+                runtime.spawn(async move {
+                    tokio::time::sleep(GATHER_TIME).await;
+                    drop(slot);
+                });
+            }
+            _ => drop(slot),
+        }
+    }
+}
+
+/// A place among the running edits of a caller; dropping it admits the next waiting edits.
+struct Slot {
     groups: Arc<EditGroups>,
     runner: Arc<dyn RunGroup>,
     caller: Caller,
     id: u64,
 }
 
-impl std::fmt::Debug for Permit {
+impl std::fmt::Debug for Slot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Permit").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Slot").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
-impl Permit {
+impl Slot {
     /// Puts edits back at the front of the queue, in this order.
-    pub(crate) fn put_back(&self, members: Vec<Member>) {
+    fn put_back(&self, members: Vec<Member>) {
         let mut lanes = self.groups.lanes.lock();
         let Some(lane) = lanes.get_mut(&self.caller) else { return };
         for member in members.into_iter().rev() {
             lane.waiting.push_front(member);
         }
     }
+
+    fn begin(self, mut members: Vec<Member>) {
+        let edits = members.len();
+        if edits == 1
+            && let Some(only) = members.pop()
+        {
+            // An edit's own task handles what a group does not: renamings, deletions, and retries.
+            let permit = Permit { slot: Some(self), edits };
+            drop(only.turns.try_send(Turn::Alone(Box::new(permit))));
+            return;
+        }
+        // A separate task: the others do not depend on one of their clients.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                let rest = self.runner.run(&self.caller, members).await;
+                self.put_back(rest);
+                drop(Permit { slot: Some(self), edits });
+            });
+        }
+    }
 }
 
-impl Drop for Permit {
+impl Drop for Slot {
     fn drop(&mut self) {
         let groups = {
             let mut lanes = self.groups.lanes.lock();
@@ -256,27 +305,7 @@ impl Drop for Permit {
         };
         for (id, members) in groups {
             let (groups, runner) = (Arc::clone(&self.groups), Arc::clone(&self.runner));
-            let permit = Self { groups, runner, caller: self.caller.clone(), id };
-            permit.begin(members);
-        }
-    }
-}
-
-impl Permit {
-    fn begin(self, mut members: Vec<Member>) {
-        if members.len() == 1
-            && let Some(only) = members.pop()
-        {
-            // An edit's own task handles what a group does not: renamings, deletions, and retries.
-            drop(only.turns.try_send(Turn::Alone(Box::new(self))));
-            return;
-        }
-        // A separate task: the others do not depend on one of their clients.
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                let rest = self.runner.run(&self.caller, members).await;
-                self.put_back(rest);
-            });
+            Self { groups, runner, caller: self.caller.clone(), id }.begin(members);
         }
     }
 }
@@ -299,6 +328,50 @@ mod tests {
 
     fn sizes(groups: &[(u64, Vec<Member>)]) -> Vec<usize> {
         groups.iter().map(|(_, members)| members.len()).collect()
+    }
+
+    /// Completes the edits of each group, and records its size.
+    #[derive(Default)]
+    struct Recorder(Mutex<Vec<usize>>);
+
+    #[async_trait]
+    impl RunGroup for Recorder {
+        async fn run(&self, _: &Caller, members: Vec<Member>) -> Vec<Member> {
+            self.0.lock().push(members.len());
+            members.into_iter().for_each(|member| member.finish(Ok(Vec::new())));
+            Vec::new()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_edits_of_a_group_s_clients_share_a_group_and_few_clients_do_not_wait() {
+        let (recorder, groups) = (Arc::new(Recorder::default()), Arc::new(EditGroups::default()));
+        let runner: Arc<dyn RunGroup> = Arc::clone(&recorder) as Arc<dyn RunGroup>;
+        let caller = Caller::local("alice");
+        let enter = || groups.enter(&runner, &caller, &[], &["a.md".to_owned()]).unwrap();
+        let wait = async |entry| match entry {
+            Entry::Wait(waiting) => matches!(waiting.turn(&mut |_| Ok(())).await, Awaited::Done(Ok(_))),
+            Entry::Now(_) => false,
+        };
+        for count in [GATHER_FROM, 2] {
+            let Entry::Now(first) = enter() else { panic!("the document is in use") };
+            let waiting: Vec<Entry> = (0..count).map(|_| enter()).collect();
+            drop(first);
+            for entry in waiting {
+                assert!(wait(entry).await);
+            }
+            tokio::task::yield_now().await;
+            if count == GATHER_FROM {
+                // Both come before the group's time is over, one after the other.
+                let (one, other) = (enter(), enter());
+                assert!(wait(one).await && wait(other).await);
+                tokio::time::sleep(2 * GATHER_TIME).await;
+            } else {
+                assert!(matches!(enter(), Entry::Now(_)), "a small group is followed at once");
+            }
+        }
+        assert_eq!(*recorder.0.lock(), [GATHER_FROM, 2, 2]);
+        assert!(groups.lanes.lock().is_empty());
     }
 
     #[test]
