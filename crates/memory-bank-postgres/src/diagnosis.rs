@@ -8,6 +8,7 @@ use memory_bank_core::error::StoreError;
 use crate::column::column;
 use crate::database::Database;
 use crate::error::describe;
+use crate::isolation::TENANT_TABLES;
 
 /// The facts that were read.
 #[derive(Debug, Clone)]
@@ -58,15 +59,17 @@ const SERVER: &str = "SELECT current_setting('server_version'), current_setting(
     r.rolname::text, r.rolsuper, r.rolbypassrls, current_setting('max_connections')::bigint \
     FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
 
-/// Supabase's API roles, and PUBLIC, must have no rights on our objects.
+/// Supabase's API roles, and PUBLIC, must have no rights on our objects: schema `app`, the tenant tables and their sequences.
 const FOREIGN: &str = "SELECT format('%s may %s on %s', coalesce(r.rolname, 'everybody'), \
       string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type), c.oid::regclass) \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace, \
       aclexplode(c.relacl) x LEFT JOIN pg_catalog.pg_roles r ON r.oid = x.grantee \
-    WHERE (x.grantee = 0 OR r.rolname IN ('anon', 'authenticated', 'service_role')) AND (n.nspname = 'app' OR ( \
-      n.nspname = 'public' AND c.relname IN ('users', 'projects', 'memberships', 'api_keys', 'documents', \
-      'graph_entities', 'graph_observations', 'graph_relations', 'mcp_events', 'sessions', 'schema_migrations', \
-      'graph_entities_seq_seq', 'graph_observations_seq_seq', 'graph_relations_seq_seq', 'mcp_events_id_seq'))) \
+    WHERE (x.grantee = 0 OR r.rolname IN ('anon', 'authenticated', 'service_role')) AND (n.nspname = 'app' \
+      OR n.nspname || '.' || c.relname = 'public.schema_migrations' OR n.nspname || '.' || c.relname = ANY ($1) \
+      OR EXISTS (SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class t ON t.oid = d.refobjid \
+          JOIN pg_catalog.pg_namespace m ON m.oid = t.relnamespace \
+        WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i') \
+          AND d.refclassid = 'pg_catalog.pg_class'::regclass AND m.nspname || '.' || t.relname = ANY ($1))) \
     GROUP BY r.rolname, c.oid ORDER BY 1 LIMIT 50";
 
 const OWNERSHIP: &str = "SELECT session_user::text, pg_has_role(session_user, c.relowner, 'MEMBER') \
@@ -83,7 +86,7 @@ impl Database {
         let client = self.connection().await?;
         let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
         let server = client.query_one(SERVER, &[]).await.map_err(ask)?;
-        let foreign = client.query(FOREIGN, &[]).await.map_err(ask)?;
+        let foreign = client.query(FOREIGN, &[&TENANT_TABLES.as_slice()]).await.map_err(ask)?;
         let began = Instant::now();
         let clock = client.query_typed("SELECT clock_timestamp()", &[]).await.map_err(ask)?;
         let round_trip = began.elapsed();

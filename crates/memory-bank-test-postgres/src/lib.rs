@@ -27,6 +27,26 @@ pub const MIGRATOR: &str = "mbmcp_migrator";
 /// The role that a server logs in as: neither superuser nor BYPASSRLS, owner of nothing, member of `app_server`.
 pub const SERVER: &str = "mbmcp_serve";
 
+/// The rollback as `docs/deployment-guide.md` has it, word for word.
+pub const GUIDE_ROLLBACK: &str = "
+-- WARNING: Drops ALL Memory Bank data in the database
+BEGIN;
+  DROP TABLE IF EXISTS mcp_events CASCADE;
+  DROP TABLE IF EXISTS sessions CASCADE;
+  DROP TABLE IF EXISTS graph_relations CASCADE;
+  DROP TABLE IF EXISTS graph_observations CASCADE;
+  DROP TABLE IF EXISTS graph_entities CASCADE;
+  DROP TABLE IF EXISTS documents CASCADE;
+  DROP TABLE IF EXISTS api_keys CASCADE;
+  DROP TABLE IF EXISTS memberships CASCADE;
+  DROP TABLE IF EXISTS projects CASCADE;
+  DROP TABLE IF EXISTS users CASCADE;
+  DROP TABLE IF EXISTS schema_migrations CASCADE;
+  DROP TYPE IF EXISTS project_role CASCADE;
+  DROP SCHEMA IF EXISTS app CASCADE;
+COMMIT;
+";
+
 /// A role as Supabase's `postgres` is: CREATEROLE, CREATEDB and BYPASSRLS, no superuser. It owns its database.
 pub const SUPABASE: &str = "mbmcp_supabase_postgres";
 

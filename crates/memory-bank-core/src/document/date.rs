@@ -14,6 +14,12 @@ pub(super) fn date_at_start(text: &str) -> Option<DateTime> {
     head(text).map(|(date, _)| date)
 }
 
+/// Whether one date is later than another. A date without a time does not order entries within its day.
+pub(super) fn is_later(one: DateTime, other: DateTime) -> bool {
+    let timed = |date: DateTime| date.time() != jiff::civil::Time::midnight();
+    one.date() > other.date() || one > other && timed(one) && timed(other)
+}
+
 /// The date at the beginning of a text, and the text after it, without brackets, dashes and colons around it.
 pub(super) fn dated(text: &str) -> Option<(DateTime, &str)> {
     let (date, end) = head(text)?;

@@ -1,13 +1,12 @@
-//! The position of a new entry in a log's section: at the end with the newest entry. The default is the top, below
-//! the section's comment; a log whose newest entry is last continues in that order.
+//! The position of a new entry in a log's section: at the top, below the section's comment, or at the bottom if the
+//! entries are sorted with the newest last. Logs without dates, or of one day without times, get it at the top.
 //!
 //! Rows of an earlier version's template are replaced by the first real entry. This module must not know which
 //! section a log has, nor the content of an entry.
 
 use std::ops::Range;
 
-use crate::document::archive;
-use crate::document::date::date_at_start;
+use crate::document::date::{date_at_start, is_later};
 use crate::document::list::{take_items, template_rows};
 use crate::document::section::{Item, Marker, Outline, Section};
 use crate::document::splice::{
@@ -111,6 +110,7 @@ struct Last<'o> {
     item: Option<&'o Item>,
 }
 
+/// The last entry, if its date is later than that of the first. `None` means that a new entry goes to the top.
 fn newest_at_end<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<Last<'o>> {
     let body = &section.body;
     let headings = outline.headings();
@@ -149,12 +149,11 @@ fn newest_at_end<'o>(outline: &'o Outline<'_>, section: &Section<'_>) -> Option<
     };
     let is_dated = |item: &&Item| date_of(item).is_some();
     if let Some(item) = items.iter().rev().take(MAX_SCANNED_ENTRIES).find(is_dated) {
-        return archive::is_later(date_of(item)?, first)
-            .then_some(Last { end: item.range.end, item: Some(item) });
+        return is_later(date_of(item)?, first).then_some(Last { end: item.range.end, item: Some(item) });
     }
     let (date, _) = last_block?;
     let end = closed.unwrap_or_else(|| written_end(outline.text(), body));
-    archive::is_later(date, first).then_some(Last { end, item: None })
+    is_later(date, first).then_some(Last { end, item: None })
 }
 
 /// The bulleted item with which the section begins.

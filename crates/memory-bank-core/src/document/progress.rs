@@ -1,4 +1,4 @@
-//! Finished work: one line or a structured entry in the history of progress.md, the newest first.
+//! Finished work: one line or a structured entry in the history of progress.md. [`super::placement`] finds its position.
 
 use std::collections::BTreeSet;
 
@@ -51,7 +51,8 @@ pub struct ProgressTracked {
     pub description: String,
 }
 
-/// Writes one line of progress, and mirrors it in the session notes. Missing documents start from their template.
+/// Writes one line of progress, and mirrors it in the session notes, or else in the recent changes. Missing documents
+/// start from their template.
 ///
 /// # Errors
 /// An argument is blank or too long, or a document would become too large. Nothing was written then.

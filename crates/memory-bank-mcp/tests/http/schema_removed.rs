@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
+use memory_bank_test_postgres::{GUIDE_ROLLBACK, MIGRATOR, TestDatabase};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -11,15 +11,6 @@ use crate::client::{Server, until};
 use crate::database::{key_of, operate};
 use crate::replica_set::health;
 use crate::write_load::Load;
-
-/// The deployment guide's way to drop everything, in one transaction.
-const GUIDE: &str = "BEGIN; DROP TABLE IF EXISTS mcp_events CASCADE; DROP TABLE IF EXISTS sessions CASCADE; \
-    DROP TABLE IF EXISTS graph_relations CASCADE; DROP TABLE IF EXISTS graph_observations CASCADE; \
-    DROP TABLE IF EXISTS graph_entities CASCADE; DROP TABLE IF EXISTS documents CASCADE; \
-    DROP TABLE IF EXISTS api_keys CASCADE; DROP TABLE IF EXISTS memberships CASCADE; \
-    DROP TABLE IF EXISTS projects CASCADE; DROP TABLE IF EXISTS users CASCADE; \
-    DROP TABLE IF EXISTS schema_migrations CASCADE; DROP TYPE IF EXISTS project_role CASCADE; \
-    DROP SCHEMA IF EXISTS app CASCADE; COMMIT;\n";
 
 /// Runs a file, again after a deadlock with a running statement.
 fn roll_back(run: impl Fn() -> Result<(), String>) {
@@ -79,7 +70,7 @@ fn emptied_and_filled_again(roll: impl Fn(&TestDatabase) -> Result<(), String>) 
 fn a_server_reports_the_schema_removed_by_the_guide_s_rollback_and_recovers() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("rollback.sql");
-    std::fs::write(&file, GUIDE).unwrap();
+    std::fs::write(&file, GUIDE_ROLLBACK).unwrap();
     emptied_and_filled_again(|database| database.run_with_psql(MIGRATOR, file.to_str().unwrap()));
 }
 

@@ -1,9 +1,9 @@
 //! The three scripts on unusual databases: a schema of another program, settings of a role, the wrong order, and a schema
 //! public of another owner.
 
-use memory_bank_test_postgres::{MIGRATOR, SERVER, TestDatabase};
+use memory_bank_test_postgres::{GUIDE_ROLLBACK, MIGRATOR, SERVER, TestDatabase};
 
-use crate::migrations::{CONTENTS, GUIDE};
+use crate::migrations::CONTENTS;
 
 const SCRIPTS: [&str; 3] = ["001_schema.sql", "002_policies.sql", "003_functions.sql"];
 
@@ -100,7 +100,7 @@ fn the_guide_s_rollback_works_where_a_superuser_owns_schema_public() {
         database.psql(&format!("ALTER SCHEMA public OWNER TO postgres; GRANT {right}"));
         let before = database.psql(CONTENTS);
         database.migrate_with_psql(MIGRATOR);
-        database.psql_as(MIGRATOR, GUIDE);
+        database.psql_as(MIGRATOR, GUIDE_ROLLBACK);
         assert_eq!(database.psql(CONTENTS), before, "{right}");
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use memory_bank_postgres::{MIGRATIONS, MigrateError};
-use memory_bank_test_postgres::{MIGRATOR, OwnServer, SERVER, SUPABASE, TestDatabase};
+use memory_bank_test_postgres::{GUIDE_ROLLBACK, MIGRATOR, OwnServer, SERVER, SUPABASE, TestDatabase};
 use tokio_postgres::NoTls;
 
 use crate::support::{Bench, read, write};
@@ -92,26 +92,6 @@ pub(crate) const CONTENTS: &str = "
     )
     SELECT fact FROM facts ORDER BY fact";
 
-/// The rollback as the deployment guide has it, word for word.
-pub(crate) const GUIDE: &str = "
--- WARNING: Drops ALL Memory Bank data in the database
-BEGIN;
-  DROP TABLE IF EXISTS mcp_events CASCADE;
-  DROP TABLE IF EXISTS sessions CASCADE;
-  DROP TABLE IF EXISTS graph_relations CASCADE;
-  DROP TABLE IF EXISTS graph_observations CASCADE;
-  DROP TABLE IF EXISTS graph_entities CASCADE;
-  DROP TABLE IF EXISTS documents CASCADE;
-  DROP TABLE IF EXISTS api_keys CASCADE;
-  DROP TABLE IF EXISTS memberships CASCADE;
-  DROP TABLE IF EXISTS projects CASCADE;
-  DROP TABLE IF EXISTS users CASCADE;
-  DROP TABLE IF EXISTS schema_migrations CASCADE;
-  DROP TYPE IF EXISTS project_role CASCADE;
-  DROP SCHEMA IF EXISTS app CASCADE;
-COMMIT;
-";
-
 #[tokio::test]
 async fn the_guide_s_rollback_removes_everything_and_the_scripts_run_again() {
     for role in [MIGRATOR, "postgres", SUPABASE] {
@@ -129,11 +109,11 @@ async fn the_guide_s_rollback_removes_everything_and_the_scripts_run_again() {
             let server = around.open(&database.url_of(role), 1);
             server.prove_isolation().await.unwrap();
             drop(server);
-            database.psql_as(role, GUIDE);
+            database.psql_as(role, GUIDE_ROLLBACK);
             assert_eq!(database.psql(CONTENTS), before, "{role}");
         }
         // Nothing is missed when there is nothing.
-        database.psql_as(role, GUIDE);
+        database.psql_as(role, GUIDE_ROLLBACK);
         database.migrate_with_psql(role);
         let bench = Bench::on(database, role);
         let alice = bench.tenant("alice", "one").await;

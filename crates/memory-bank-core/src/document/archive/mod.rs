@@ -14,6 +14,7 @@ use jiff::civil::DateTime;
 use serde::Serialize;
 
 use self::entries::{Entry, Log, entries, is_open};
+use crate::document::date::is_later;
 use crate::document::section::{LineEnding, Outline};
 use crate::document::{DocumentPath, conflict};
 use crate::error::EditError;
@@ -244,12 +245,6 @@ impl Plan {
             to: dates().max().map(day),
         }
     }
-}
-
-/// Whether one date is later than another. A date without a time does not order entries within its day.
-pub(super) fn is_later(one: DateTime, other: DateTime) -> bool {
-    let timed = |date: DateTime| date.time() != jiff::civil::Time::midnight();
-    one.date() > other.date() || one > other && timed(one) && timed(other)
 }
 
 /// The offset of the first decision in a log that is sorted newest first. `None` if decisions are below other
