@@ -292,9 +292,10 @@ describe("behind a proxy", { concurrency: true }, () => {
       await until(() => spoken() >= 1, "the first sign of life");
       await until(() => spoken() >= 2, "the second sign of life");
       assert.ok(!stream.over);
-      assert.equal(count(stream.text, UPDATED), 0);
+      // A server that lost Redis for a moment notifies of every subscription, since it may have missed a change.
+      const before = count(stream.text, UPDATED);
       await own.call("track_progress", { action: "told", description: "after a long silence" });
-      await until(() => count(stream.text, UPDATED) > 0, "the news");
+      await until(() => count(stream.text, UPDATED) > before, "the notification");
     });
 
     test(`${kind}: servers restart one after the other, and no request fails`, async (t) => {
