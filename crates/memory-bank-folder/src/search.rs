@@ -382,28 +382,73 @@ mod tests {
         assert!(entities(&bank, "gateway").await.is_empty());
     }
 
+    /// Keeps the index from being changed until a test opens it. It opens by itself after [`Self::BOUND`], since a build that
+    /// blocks the only thread of a runtime blocks the test, too.
+    struct Gate {
+        opened: std::sync::mpsc::Sender<()>,
+        thread: std::thread::JoinHandle<bool>,
+    }
+
+    impl Gate {
+        const BOUND: Duration = Duration::from_secs(60);
+
+        async fn close(search: &FolderSearch) -> Self {
+            let followed = Arc::clone(&search.followed);
+            let (opened, is_opened) = std::sync::mpsc::channel();
+            let (closed, is_closed) = tokio::sync::oneshot::channel();
+            let thread = std::thread::spawn(move || {
+                let held = followed.read();
+                closed.send(()).unwrap();
+                let in_time = is_opened.recv_timeout(Self::BOUND).is_ok();
+                drop(held);
+                in_time
+            });
+            is_closed.await.unwrap();
+            Self { opened, thread }
+        }
+
+        /// Whether the test opened it, rather than the bound.
+        fn open(self) -> bool {
+            let _the_bound_was_first = self.opened.send(());
+            self.thread.join().unwrap()
+        }
+    }
+
     #[tokio::test]
     async fn others_are_answered_while_the_index_is_built_on_a_runtime_of_one_thread() {
-        let (_temp, bank) = bank();
+        let (_temp, mut bank) = bank();
+        bank.search.wait = Duration::from_secs(3600);
         let log = "- the albatross met the parser of a region far away\n".repeat(8 * 1024);
         for number in 0..4 {
             std::fs::write(bank.path().join(format!("log-{number}.md")), &log).unwrap();
         }
         std::fs::write(bank.path().join("notes.md"), "a pelican\n").unwrap();
         let bank = Arc::new(bank);
+        let notes = DocumentPath::parse("notes.md").unwrap();
+        let read = async || bank.read(&me(), std::slice::from_ref(&notes)).await.unwrap();
+        let mut gate = Gate::close(&bank.search).await;
         let searching = tokio::spawn({
             let bank = Arc::clone(&bank);
             async move { lines(&bank, "albatross").await.len() }
         });
-        let notes = DocumentPath::parse("notes.md").unwrap();
-        let mut answered = 0;
+        let mut held_up = 0;
         while !searching.is_finished() {
-            bank.read(&me(), std::slice::from_ref(&notes)).await.unwrap();
-            answered += 1;
+            // A writer that waits lets no more readers in: then the build is at the gate.
+            if bank.search.followed.try_read().is_some() {
+                read().await;
+                continue;
+            }
+            for _ in 0..3 {
+                read().await;
+            }
+            held_up += 1;
+            assert!(gate.open(), "the build of the index blocked the runtime");
+            gate = Gate::close(&bank.search).await;
         }
+        assert!(gate.open(), "the build of the index blocked the runtime");
+        assert!(held_up > 0, "the build was never at the gate");
         // All lines say the same.
         assert_eq!(searching.await.unwrap(), 1);
-        assert!(answered >= 20, "{answered} reads were answered while the index was built");
     }
 
     #[tokio::test]
