@@ -6,6 +6,7 @@
 
 mod file;
 mod legacy;
+mod stored;
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -14,17 +15,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use memory_bank_core::caller::{Caller, KeyId, Right};
+use memory_bank_core::caller::{Caller, KeyId};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
     KeyChange, KeyDirectory, KeyError, KeyHash, KeyIdentity, KeyRecord, KeyStore, KeyUse, NewKey, Revoked,
 };
 use memory_bank_core::limits;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::dir::FileStamp;
 use crate::keys::file::KeyFile;
+use crate::keys::stored::{Kept, StoredKey};
 use crate::lock::blocking;
 use crate::state::StateFolder;
 
@@ -39,13 +39,6 @@ pub struct FolderKeys {
     kept: Arc<Mutex<Kept>>,
 }
 
-/// The keys as they were read.
-#[derive(Debug, Default)]
-struct Kept {
-    stamp: Option<FileStamp>,
-    keys: Vec<StoredKey>,
-}
-
 /// Facts about the keys, for `doctor`.
 #[derive(Debug)]
 pub struct KeysFound {
@@ -55,21 +48,6 @@ pub struct KeysFound {
     pub keys: Option<FolderKeys>,
     /// What the next start does with a file of keys in the project itself; `None` if there is none.
     pub in_project: Option<String>,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct StoredKey {
-    id: Uuid,
-    hash: String,
-    prefix: String,
-    label: Option<String>,
-    scopes: Vec<Right>,
-    rate_limit: u32,
-    last_used_at: Option<Timestamp>,
-    expires_at: Option<Timestamp>,
-    created_at: Timestamp,
-    revoked_at: Option<Timestamp>,
 }
 
 impl FolderKeys {
@@ -191,45 +169,6 @@ impl FolderKeys {
             Ok(Some(outcome))
         })
         .await
-    }
-}
-
-impl StoredKey {
-    fn record(&self) -> KeyRecord {
-        KeyRecord {
-            id: KeyId(self.id),
-            prefix: self.prefix.clone(),
-            label: self.label.clone(),
-            scopes: self.scopes.clone(),
-            rate_limit: self.rate_limit,
-            last_used_at: self.last_used_at,
-            expires_at: self.expires_at,
-            created_at: self.created_at,
-            revoked_at: self.revoked_at,
-        }
-    }
-
-    fn revoked(&self) -> Result<Revoked, StoreError> {
-        let hash = KeyHash::from_hex(&self.hash).ok_or_else(|| StoreError::Damaged {
-            what: "the file of the API keys".to_owned(),
-            detail: format!("the hash of `{}` is none", self.prefix),
-        })?;
-        Ok(Revoked { record: self.record(), hash })
-    }
-
-    fn new(key: &NewKey) -> Self {
-        Self {
-            id: key.id.0,
-            hash: key.hash.to_hex(),
-            prefix: key.prefix.clone(),
-            label: key.label.clone(),
-            scopes: key.scopes.clone(),
-            rate_limit: key.rate_limit,
-            last_used_at: None,
-            expires_at: key.expires_at,
-            created_at: key.created_at,
-            revoked_at: None,
-        }
     }
 }
 

@@ -6,8 +6,8 @@ use crate::bank::FolderBank;
 use crate::dir::Root;
 use crate::documents;
 use crate::gate::Gate;
+use crate::place::base_name;
 use crate::registry::Registered;
-use crate::workspace::base_name;
 
 /// The active bank first, then the other entries of the registry. Looks at the disk.
 pub(crate) fn list_stores(

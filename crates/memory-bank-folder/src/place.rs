@@ -8,7 +8,6 @@ use memory_bank_core::error::WorkspaceError;
 use crate::dir::{BankDir, FolderEntry, Root, reason};
 use crate::documents::is_document;
 use crate::forms;
-use crate::upwards::{self, Found};
 
 /// The four core documents under the names that the original once gave them.
 pub(crate) const OLD_CORE_NAMES: [&str; 4] =
@@ -62,28 +61,6 @@ impl Origin {
         Ok(tidied(&path))
     }
 
-    /// The project that `--path` means; the working directory when absent, or the folder above it that [`upwards::find`]
-    /// finds: then it says so, too.
-    ///
-    /// # Errors
-    /// As [`Self::absolute`].
-    pub(crate) fn project(&self, path: Option<&str>) -> Result<(PathBuf, Option<Found>), WorkspaceError> {
-        let words = match path {
-            None => self.working_directory.clone(),
-            Some(words) => self.absolute(words)?,
-        };
-        if let Some(place) = self.named(&words) {
-            return Ok((place.project, None));
-        }
-        if path.is_none()
-            && let Some(found) = upwards::find(self)
-        {
-            return Ok((found.project.clone(), Some(found)));
-        }
-        // Documents beside the sources make no bank of them: then the project would be the folder above, with all in it.
-        Ok((self.inside(&words).project, None))
-    }
-
     /// The place that a path means to a server of this project. Looks at the disk.
     #[must_use]
     pub(crate) fn place_for(&self, project: &Path, path: &Path) -> Place {
@@ -92,12 +69,13 @@ impl Origin {
         if is_own { self.inside(path) } else { self.place(path) }
     }
 
-    fn inside(&self, path: &Path) -> Place {
+    /// The place with this project, whatever is on the disk.
+    pub(crate) fn inside(&self, path: &Path) -> Place {
         Place { project: path.to_owned(), bank: path.join(&self.folder) }
     }
 
     /// The place where the path has the bank in it, or the bank's own name.
-    fn named(&self, path: &Path) -> Option<Place> {
+    pub(crate) fn named(&self, path: &Path) -> Option<Place> {
         let inside = self.inside(path);
         if is_bank(&self.root(&inside)) {
             return Some(inside);
@@ -135,6 +113,11 @@ impl Origin {
         }
         Root::within(&place.project, place.bank.clone())
     }
+}
+
+/// What a project is called when nothing else is known of it.
+pub(crate) fn base_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The message for a link that is not followed. Remote clients do not see the path.

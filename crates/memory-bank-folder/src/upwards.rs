@@ -8,6 +8,8 @@
 
 use std::path::{Path, PathBuf};
 
+use memory_bank_core::error::WorkspaceError;
+
 use crate::place::{Origin, Place, is_bank};
 use crate::system::{self, device, is_own};
 
@@ -23,6 +25,30 @@ pub(crate) struct Found {
     pub(crate) project: PathBuf,
     /// Whether it is in the main checkout of the worktree in which the server was started.
     pub(crate) in_main_checkout: bool,
+}
+
+impl Origin {
+    /// The project that `--path` means; the working directory when absent, or the folder above it that [`find`]
+    /// finds: then it says so, too.
+    ///
+    /// # Errors
+    /// As [`Self::absolute`].
+    pub(crate) fn project(&self, path: Option<&str>) -> Result<(PathBuf, Option<Found>), WorkspaceError> {
+        let words = match path {
+            None => self.working_directory.clone(),
+            Some(words) => self.absolute(words)?,
+        };
+        if let Some(place) = self.named(&words) {
+            return Ok((place.project, None));
+        }
+        if path.is_none()
+            && let Some(found) = find(self)
+        {
+            return Ok((found.project.clone(), Some(found)));
+        }
+        // Documents beside the sources make no bank of them: then the project would be the folder above, with all in it.
+        Ok((self.inside(&words).project, None))
+    }
 }
 
 /// Looks for the bank's folder above the folder in which the process was started. Looks at the disk.

@@ -36,7 +36,7 @@ use crate::gate::{Gate, confined};
 use crate::initial::complete;
 use crate::listing::{id_of, list_stores};
 use crate::lock::blocking;
-use crate::place::{Origin, Place, is_bank, make_project};
+use crate::place::{Origin, Place, base_name, is_bank, make_project};
 use crate::registry::{REGISTRY_FILE, Registered, Registry};
 use crate::rules::{read_rules, write_missing_rules};
 use crate::search::{FolderIndexes, SealPlace, VectorStatus};
@@ -637,9 +637,4 @@ impl FolderWorkspace {
         .await?;
         Ok(id)
     }
-}
-
-/// What a project is called when nothing else is known of it.
-pub(crate) fn base_name(path: &Path) -> String {
-    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }

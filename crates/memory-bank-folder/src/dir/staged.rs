@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::fs::{File, OpenOptions};
 
-use crate::dir::{BankDir, STAGE};
+use crate::dir::BankDir;
+use crate::dir::names::STAGE;
 use crate::system;
 
 /// New content that is on disk but not yet under its name.

@@ -10,7 +10,7 @@ use memory_bank_core::limits;
 use serde::{Deserialize, Serialize};
 
 use crate::dir::{BankDir, FileRead, FileStamp};
-use crate::keys::{Kept, StoredKey};
+use crate::keys::stored::{Kept, StoredKey};
 use crate::lock::wait_for;
 use crate::state::{self, StateFolder};
 

@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use crate::dir::{BankDir, reason};
 use crate::git::{Tracked, tracked};
-use crate::keys::StoredKey;
 use crate::keys::file::{FILE_BYTES, WHAT};
+use crate::keys::stored::StoredKey;
 use crate::{state, system};
 
 #[derive(Deserialize)]
