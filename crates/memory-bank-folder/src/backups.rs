@@ -26,6 +26,7 @@ use crate::bank::FolderBank;
 use crate::dir::{BankDir, FileRead, Root, is_reserved, reason};
 use crate::documents;
 use crate::forms;
+use crate::graph::DERIVED;
 use crate::journal::{self, Step};
 use crate::lock::blocking;
 
@@ -36,8 +37,6 @@ const PLACES: &str = ".mbmcp/backup-folders";
 const PLACES_BYTES: u64 = 64 * 1024;
 /// A staging folder this old was left behind by a process that died.
 const STALE: Duration = Duration::from_secs(3600);
-/// Derived from the log, so a restore deletes them: they would belong to another log.
-const DERIVED: [&str; 3] = ["graph/graph.snapshot.json", "graph/graph.index.json", "graph/graph.md"];
 
 #[async_trait]
 impl BackupStore for FolderBank {

@@ -2,108 +2,29 @@
 //! other calls get their turn in between. It continues after the search that requested it was answered.
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use memory_bank_core::document::core_rank;
 use memory_bank_core::error::StoreError;
-use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::search::{IndexBudget, TextSize};
-use tokio::sync::oneshot;
-use tokio::time::timeout_at;
 
-use super::{FolderSearch, Followed, is_searched};
-use crate::bank::FolderBank;
+use super::folder_search::FolderSearch;
+use super::followed::is_searched;
 use crate::dir::{BankDir, FolderEntry, Root};
 use crate::graph::FolderGraph;
 use crate::lock::blocking;
 
-/// How long a search waits for the index. A user's own folder is worth a longer wait than a server's project.
-pub(super) const WAIT: Duration = Duration::from_secs(10);
-/// The most files and bytes that are read and taken in at a time; a larger file comes alone.
+/// The most files and bytes that are read and indexed at a time; a larger file is a slice by itself.
 const SLICE_FILES: usize = 200;
 const SLICE_BYTES: u64 = 1024 * 1024;
-/// The most entities that are taken in at a time.
+/// The most entities that are indexed at a time.
 const SLICE_ENTITIES: usize = 500;
-/// Bytes of text that are indexed per second, before any measurement.
-const FIRST_SPEED: u64 = 4 * 1024 * 1024;
 
-/// How far the index is, in bytes.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    total: AtomicU64,
-    done: AtomicU64,
-    millis: AtomicU64,
-}
-
-impl Progress {
-    fn begin(&self, bytes: u64) {
-        self.total.store(bytes, Ordering::Relaxed);
-        self.done.store(0, Ordering::Relaxed);
-        self.millis.store(0, Ordering::Relaxed);
-    }
-
-    /// How many bytes were to be read the last time.
-    #[cfg(test)]
-    pub(super) fn total(&self) -> u64 {
-        self.total.load(Ordering::Relaxed)
-    }
-
-    fn advance(&self, bytes: u64, took: Duration) {
-        self.done.fetch_add(bytes, Ordering::Relaxed);
-        self.millis.fetch_add(u64::try_from(took.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    /// In how many seconds the whole is expected.
-    fn seconds_left(&self) -> u64 {
-        let done = self.done.load(Ordering::Relaxed);
-        let left = self.total.load(Ordering::Relaxed).saturating_sub(done);
-        let millis = match self.millis.load(Ordering::Relaxed) {
-            0 => left.saturating_mul(1000) / FIRST_SPEED,
-            millis => left.saturating_mul(millis) / done.max(1),
-        };
-        millis / 1000 + 1
-    }
-}
-
-/// What is done in one slice.
+/// The files of one slice.
 type Slice = Vec<FolderEntry>;
 
-impl FolderBank {
-    /// Indexes the changes of files and, if requested, of the graph since the last search.
-    ///
-    /// # Errors
-    /// [`StoreError::IndexBuilding`] if it takes longer than a search waits; it continues then.
-    pub(super) async fn bring_search_up_to_date(&self, with_graph: bool) -> Result<(), StoreError> {
-        let deadline = tokio::time::Instant::now() + self.search.wait;
-        let building = || StoreError::IndexBuilding { seconds: self.search.progress.seconds_left() };
-        let turn = timeout_at(deadline, Arc::clone(&self.search.turn).lock_owned());
-        let turn = turn.await.map_err(|_| building())?;
-        let follower = Follower {
-            search: self.search.clone(),
-            graph: self.graph.clone(),
-            root: self.root().clone(),
-            now: self.surroundings().clock.now(),
-        };
-        self.search.indexes.searched(&self.search.followed);
-        let (report, reported) = oneshot::channel();
-        tokio::spawn(async move {
-            let outcome = follower.run(with_graph).await;
-            drop(turn);
-            let _nobody_waits = report.send(outcome);
-        });
-        match timeout_at(deadline, reported).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => {
-                Err(StoreError::Unavailable("the search index was lost while it was built".to_owned()))
-            }
-            Err(_) => Err(building()),
-        }
-    }
-}
-
+/// Indexes the changes of files and graph for one search.
 #[derive(Clone)]
 pub(super) struct Follower {
     pub(super) search: FolderSearch,
@@ -113,11 +34,15 @@ pub(super) struct Follower {
 }
 
 impl Follower {
+    /// Updates the index, with the graph if requested. The caller has the turn of the search.
+    ///
+    /// # Errors
+    /// The bank or its graph cannot be read, or there is no memory for the graph.
     pub(super) async fn run(&self, with_graph: bool) -> Result<(), StoreError> {
         for slice in self.in_turn(Self::plan).await? {
             let bytes = slice.iter().map(|entry| entry.stamp.bytes).sum();
             let began = Instant::now();
-            self.in_turn(move |follower, dir| follower.take_files(dir, &slice)).await?;
+            self.in_turn(move |follower, dir| follower.index_files(dir, &slice)).await?;
             self.search.progress.advance(bytes, began.elapsed());
         }
         if !with_graph {
@@ -126,7 +51,7 @@ impl Follower {
         if let Some((generation, ids)) = self.in_turn(Self::plan_graph).await? {
             for ids in ids.chunks(SLICE_ENTITIES) {
                 let ids = ids.to_vec();
-                self.in_turn(move |follower, dir| follower.take_entities(dir, &ids)).await?;
+                self.in_turn(move |follower, dir| follower.index_entities(dir, &ids)).await?;
             }
             self.in_turn(move |follower, dir| {
                 follower.graph.with_view(dir, |view| {
@@ -195,7 +120,7 @@ impl Follower {
         Ok(slices)
     }
 
-    fn take_files(&self, dir: &BankDir, slice: &[FolderEntry]) -> Result<(), StoreError> {
+    fn index_files(&self, dir: &BankDir, slice: &[FolderEntry]) -> Result<(), StoreError> {
         let mut followed = self.search.followed.write();
         let budget = self.search.indexes.budget();
         for entry in slice {
@@ -211,15 +136,15 @@ impl Follower {
                     continue;
                 }
             }
-            followed.take(dir, entry, self.now)?;
+            followed.index_file(dir, entry, self.now)?;
         }
         let bytes = followed.index.bytes();
-        // What was taken in is there, whatever was expected of it.
+        // The index has it already, so its real size counts, whatever was expected.
         let _grown = self.search.indexes.account(&mut followed.share, bytes);
         Ok(())
     }
 
-    /// The entities to be taken in when the graph cannot be followed by its changes, and the generation that they have;
+    /// The entities to be indexed when the graph cannot be followed by its changes, and their generation;
     /// none when it can, which is done then.
     fn plan_graph(&self, dir: &BankDir) -> Result<Option<(u64, Vec<String>)>, StoreError> {
         self.graph.with_view(dir, |view| {
@@ -238,11 +163,11 @@ impl Follower {
         })
     }
 
-    fn take_entities(&self, dir: &BankDir, ids: &[String]) -> Result<(), StoreError> {
+    fn index_entities(&self, dir: &BankDir, ids: &[String]) -> Result<(), StoreError> {
         self.graph.with_view(dir, |view| {
             let mut followed = self.search.followed.write();
             let budget = self.search.indexes.budget();
-            let texts = self.search.progress.total.load(Ordering::Relaxed);
+            let texts = self.search.progress.total();
             let bytes = followed.index.bytes();
             budget.check(bytes, texts)?;
             if !self.search.indexes.account(&mut followed.share, bytes) {
@@ -251,32 +176,6 @@ impl Follower {
             followed.index.follow_entities(view.state(), ids.iter().map(String::as_str));
             Ok(())
         })
-    }
-}
-
-impl FolderSearch {
-    /// Takes in what changed in the graph, if that can be told.
-    pub(super) fn follow_graph(&self, graph: &GraphState) {
-        let generation = graph.generation();
-        let known = self.followed.read().graph;
-        if known == Some(generation) {
-            return;
-        }
-        let mut followed = self.followed.write();
-        // Another search may have been here meanwhile, with a later state even.
-        if followed.graph.is_none_or(|known| known < generation) {
-            let since = followed.graph;
-            followed.index.follow_graph(graph, since);
-            followed.graph = Some(generation);
-        }
-    }
-}
-
-impl Followed {
-    fn is_current(&self, entries: &[FolderEntry]) -> bool {
-        self.files.len() + self.skipped.len() == entries.len()
-            && entries.iter().all(|entry| self.knows(entry))
-            && self.skipped.is_empty()
     }
 }
 

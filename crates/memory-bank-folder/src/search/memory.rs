@@ -10,7 +10,7 @@ use memory_bank_core::clock::Entropy;
 use memory_bank_core::search::{DenseCount, IndexBudget, IndexMemory, MemoryShare};
 use memory_bank_vectors::Maker;
 
-use super::Followed;
+use super::followed::Followed;
 use super::seal::{Seal, SealPlace};
 
 /// An index that was searched within this time stays.
@@ -20,7 +20,7 @@ const IN_USE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct FolderIndexes {
     memory: Arc<IndexMemory>,
-    banks: Mutex<Vec<Known>>,
+    banks: Mutex<Vec<SearchedBank>>,
     in_use: Duration,
     /// Makes vectors, if that is set.
     pub(crate) maker: OnceLock<Maker>,
@@ -33,7 +33,7 @@ pub(crate) struct FolderIndexes {
 
 /// One bank whose index may be there.
 #[derive(Debug)]
-struct Known {
+struct SearchedBank {
     followed: Weak<RwLock<Followed>>,
     searched: Instant,
 }
@@ -80,7 +80,7 @@ impl FolderIndexes {
         let searched = Instant::now();
         match banks.iter_mut().find(|known| known.followed.ptr_eq(&own)) {
             Some(known) => known.searched = searched,
-            None => banks.push(Known { followed: own, searched }),
+            None => banks.push(SearchedBank { followed: own, searched }),
         }
     }
 

@@ -12,10 +12,11 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::search::{DenseCount, ModelId, Passage, UnitHash, Vector, VectorGap};
 use memory_bank_vectors::{PROJECT_PASSAGES, Progress, VectorProject};
 
+use super::folder_search::FolderSearch;
 use super::follow::Follower;
+use super::followed::Followed;
 use super::seal::Seal;
 use super::vector_file::{self, WriteLock};
-use super::{FolderSearch, Followed};
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, Root};
 use crate::graph::FolderGraph;
