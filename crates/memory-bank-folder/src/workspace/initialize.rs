@@ -1,0 +1,97 @@
+//! A new bank: its folder, its core documents, and the rules files if they are requested.
+
+use std::sync::Arc;
+
+use memory_bank_core::caller::Caller;
+use memory_bank_core::document::Etag;
+use memory_bank_core::error::{StoreError, WorkspaceError};
+use memory_bank_core::store::{Bank, Change, Initialized, Workspace};
+
+use super::FolderWorkspace;
+use crate::dir::reason;
+use crate::gate::confined;
+use crate::initial::complete;
+use crate::lock::blocking;
+use crate::place::{base_name, is_bank, make_project};
+use crate::rules::write_missing_rules;
+use crate::upwards;
+
+impl FolderWorkspace {
+    /// Makes the missing parts of a bank and selects it.
+    pub(super) async fn initialize_bank(
+        &self,
+        caller: &Caller,
+        path: &str,
+        rules: bool,
+    ) -> Result<Initialized, WorkspaceError> {
+        let _switching = self.switching.lock().await;
+        let is_here = matches!(path.trim(), "" | "." | "./");
+        // "Here" is the bank that the server found above, not a second one below it.
+        let own = self.found.as_ref().filter(|_| is_here).map(|found| found.project.clone());
+        let is_found = own.is_some();
+        let path = own.map_or_else(|| self.given(path), Ok)?;
+        let (origin, project, shows_paths) = (self.origin.clone(), self.project.clone(), self.shows_paths);
+        let (place, made_project, above) = blocking(move || {
+            let place = confined(&origin, &project, &path, shows_paths)?;
+            let is_new = !is_bank(&origin.root(&place));
+            let above = if is_new { upwards::above(&origin, &place.project) } else { None };
+            let made_project = make_project(&place.project).map_err(|why| {
+                let why = if shows_paths { why } else { "the project's folder cannot be made".to_owned() };
+                WorkspaceError::Refused(why)
+            })?;
+            origin.root(&place).create().map_err(|error| {
+                let bank =
+                    if shows_paths { place.bank.display().to_string() } else { base_name(&place.bank) };
+                WorkspaceError::Refused(format!("{bank} cannot be made: {}", reason(&error)))
+            })?;
+            Ok::<_, WorkspaceError>((place, made_project, above))
+        })
+        .await?;
+        let bank = self.open(place);
+        let guard = bank.lock.exclusive().await?;
+        let (notifier, told) = (Arc::clone(&bank.notifier), caller.project);
+        let created = blocking(move || {
+            let created = complete(guard.dir())?;
+            for core in &created {
+                notifier.name(&core.path(), true);
+                notifier.document(told, &core.path(), Some(&Etag::of(core.template())));
+            }
+            drop(guard);
+            Ok::<_, WorkspaceError>(created)
+        })
+        .await?;
+        let mut outside = Vec::new();
+        if made_project && self.shows_paths {
+            outside.push(bank.project().display().to_string());
+        }
+        let mut warnings = Vec::new();
+        if rules {
+            let project = bank.project().to_owned();
+            let (made, failed) = blocking(move || Ok::<_, StoreError>(write_missing_rules(&project))).await?;
+            let shown = |name: String| match self.shows_paths {
+                true => bank.project().join(name).display().to_string(),
+                false => name,
+            };
+            outside.extend(made.into_iter().map(shown));
+            warnings = failed;
+        }
+        self.activate(&bank, caller.project);
+        if !created.is_empty() {
+            self.deps.sink.changed(caller.project, Change::List);
+        }
+        let created = created.into_iter().map(|core| core.name().to_owned()).collect();
+        let notice = match above {
+            _ if is_found => self.notice(caller),
+            Some(above) if self.shows_paths => Some(format!(
+                "there is a memory bank above this one, in {}; this new one is used from now on \
+                 (set_memory_bank_path switches back)",
+                above.display()
+            )),
+            Some(_) => {
+                Some("there is a memory bank above this new one, which is used from now on".to_owned())
+            }
+            None => None,
+        };
+        Ok(Initialized { location: bank.location(), created, outside, warnings, notice })
+    }
+}
