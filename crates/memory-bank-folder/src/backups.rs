@@ -35,7 +35,7 @@ impl BackupStore for FolderBank {
     async fn create_backup(&self, _caller: &Caller, directory: Option<&str>) -> Result<Backup, BackupError> {
         let places = self.places();
         let chosen = self.chosen(&places, directory)?;
-        let now = self.surroundings().clock.now();
+        let now = self.deps().clock.now();
         let guard = self.lock.exclusive().await?;
         let most = self.most_backups(limits::BACKUPS);
         let made = blocking(move || {
@@ -61,10 +61,9 @@ impl BackupStore for FolderBank {
         let places = self.places();
         let id = id.trim().to_owned();
         check_backup_id(&id)?;
-        let now = self.surroundings().clock.now();
+        let now = self.deps().clock.now();
         let guard = self.lock.exclusive().await?;
-        let (notifier, sink, project) =
-            (self.notifier.clone(), self.surroundings().sink.clone(), caller.project);
+        let (notifier, sink, project) = (self.notifier.clone(), self.deps().sink.clone(), caller.project);
         // A safety copy is worth more than a requested one.
         let most = self.most_backups(2 * limits::BACKUPS).filter(|_| safety);
         let mut restored = blocking(move || {
@@ -81,8 +80,8 @@ impl BackupStore for FolderBank {
             for name in &restored.files {
                 let Ok(path) = DocumentPath::parse(name) else { continue };
                 if let Ok(ReadOutcome::Found(document)) = documents::read(dir, &path) {
-                    notifier.name(&document.path, true);
-                    notifier.document(project, &document.path, Some(&document.etag));
+                    notifier.record_name(&document.path, true);
+                    notifier.notify_document(project, &document.path, Some(&document.etag));
                 }
             }
             sink.changed(project, Change::List);
@@ -108,11 +107,11 @@ impl FolderBank {
 
     /// The folder that a user chose. A remote client cannot choose one: its paths mean nothing here.
     fn chosen(&self, places: &Places, directory: Option<&str>) -> Result<Option<PathBuf>, BackupError> {
-        let directory = directory.filter(|words| self.shows_paths() && !words.is_empty());
-        directory.map(|words| places.chosen(words)).transpose()
+        let directory = directory.filter(|text| self.shows_paths() && !text.is_empty());
+        directory.map(|text| places.chosen(text)).transpose()
     }
 
-    /// A backup as it is told.
+    /// A backup as it is shown to the caller.
     fn shown(&self, backup: Backup) -> Backup {
         if self.shows_paths() { backup } else { Backup { location: backup.id.clone(), ..backup } }
     }

@@ -109,7 +109,7 @@ impl FolderBank {
 
     /// Clock, entropy and sink.
     #[must_use]
-    pub fn surroundings(&self) -> &Deps {
+    pub fn deps(&self) -> &Deps {
         &self.deps
     }
 

@@ -50,7 +50,7 @@ pub struct FileStamp {
 }
 
 impl FileStamp {
-    /// When the file was last written; the epoch if the file system says nonsense.
+    /// When the file was last written; the epoch if the time is out of range.
     #[must_use]
     pub fn updated_at(&self) -> Timestamp {
         Timestamp::try_from(self.modified).unwrap_or(Timestamp::UNIX_EPOCH)
@@ -116,7 +116,7 @@ impl BankDir {
         metadata.is_file().then(|| FileStamp::of(&metadata))
     }
 
-    /// Whether the name is taken, by whatever.
+    /// Whether anything has this name.
     #[must_use]
     pub fn exists(&self, name: &str) -> bool {
         self.dir.symlink_metadata(name).is_ok()
@@ -174,7 +174,7 @@ impl BankDir {
         self.open_found(&target, options)
     }
 
-    /// Opens a regular file that is no link. Looks before it opens, since opening a device may do something, and
+    /// Opens a regular file that is not a link. Checks before it opens, since opening a device may do something, and
     /// again afterwards, since another file may have the name by then.
     fn open_found(&self, target: &Path, options: &mut OpenOptions) -> io::Result<File> {
         match self.dir.symlink_metadata(target) {
@@ -254,7 +254,7 @@ impl BankDir {
         self.sync(Path::new(""))
     }
 
-    /// Removes a file (of a link: the link), durably. One that is not there is no error.
+    /// Removes a file (of a link: the link), durably. A missing file is not an error.
     ///
     /// # Errors
     /// It cannot be removed.

@@ -118,7 +118,7 @@ impl BankLock {
         .await
     }
 
-    /// Waits until nobody changes the bank, and keeps it so. Works on a read-only folder. An interrupted change is
+    /// Waits until no process changes the bank, and prevents changes. Works on a read-only folder. An interrupted change is
     /// completed first.
     ///
     /// # Errors

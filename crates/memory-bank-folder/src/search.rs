@@ -1,13 +1,13 @@
 //! Search in a folder: an index in memory that follows all changes of the files and the graph.
 //!
 //! Nothing is read before the first search. Each search compares names, sizes and times of the files with the index
-//! and reads the differences; the graph is followed by its changes. One search at a time does that, in slices, on a
+//! and reads the differences; the graph is indexed by its changes. One search at a time does that, in slices, on a
 //! thread for blocking work; the others wait without a thread. The ranking is the core's.
 
+mod folder_index;
 mod folder_search;
-mod follow;
-mod followed;
-mod memory;
+mod index_memory;
+mod index_update;
 mod progress;
 mod seal;
 mod vector_file;
@@ -27,8 +27,8 @@ use crate::bank::FolderBank;
 use crate::journal;
 use crate::lock::blocking;
 pub(crate) use folder_search::FolderSearch;
-use follow::Follower;
-pub(crate) use memory::FolderIndexes;
+pub(crate) use index_memory::FolderIndexes;
+use index_update::IndexUpdate;
 pub(crate) use seal::SealPlace;
 pub use vectors::VectorStatus;
 
@@ -74,8 +74,8 @@ impl SearchStore for FolderBank {
                 if wanted.query.is_some() {
                     search.follow_graph(view.state());
                 }
-                let followed = search.followed.read();
-                Ok(search_graph(view.state(), &followed.index, &wanted))
+                let indexed = search.indexed.read();
+                Ok(search_graph(view.state(), &indexed.index, &wanted))
             });
             drop(thread);
             found
@@ -94,16 +94,16 @@ impl FolderBank {
         let building = || StoreError::IndexBuilding { seconds: self.search.progress.seconds_left() };
         let turn = timeout_at(deadline, Arc::clone(&self.search.turn).lock_owned());
         let turn = turn.await.map_err(|_| building())?;
-        let follower = Follower {
+        let update = IndexUpdate {
             search: self.search.clone(),
             graph: self.graph.clone(),
             root: self.root().clone(),
-            now: self.surroundings().clock.now(),
+            now: self.deps().clock.now(),
         };
-        self.search.indexes.searched(&self.search.followed);
+        self.search.indexes.searched(&self.search.indexed);
         let (report, reported) = oneshot::channel();
         tokio::spawn(async move {
-            let outcome = follower.run(with_graph).await;
+            let outcome = update.run(with_graph).await;
             drop(turn);
             let _nobody_waits = report.send(outcome);
         });

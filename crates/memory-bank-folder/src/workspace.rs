@@ -29,16 +29,16 @@ use memory_bank_core::store::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::approved::Approved;
+use crate::access::{RegistryAccess, confined};
+use crate::approved_folders::ApprovedFolders;
 use crate::bank::{Deps, FolderBank};
-use crate::gate::{Gate, confined};
-use crate::listing::list_stores;
+use crate::discovery::Found;
 use crate::lock::blocking;
 use crate::place::{Origin, Place, base_name, is_bank};
 use crate::registry::{REGISTRY_FILE, Registered, Registry};
-use crate::rules::read_rules;
+use crate::rules_files::read_rules;
 use crate::search::{FolderIndexes, SealPlace};
-use crate::upwards::Found;
+use crate::store_list::list_stores;
 use crate::watch::Watch;
 pub use options::{FolderOptions, check_folder_name, project_of};
 
@@ -50,21 +50,21 @@ pub struct FolderWorkspace {
     /// How the project was found, if it is not the folder in which the server was started.
     found: Option<Found>,
     registry: Registry,
-    approved: Approved,
+    approved: ApprovedFolders,
     deps: Deps,
     indexes: Arc<FolderIndexes>,
     shows_paths: bool,
     /// By canonical directory.
     banks: Mutex<HashMap<PathBuf, Arc<FolderBank>>>,
     active: RwLock<Option<Arc<FolderBank>>>,
-    /// Watches the active bank, if that is wanted.
+    /// Watches the active bank, if watching is enabled.
     watch: Option<Mutex<Option<Watch>>>,
     /// One change of the active bank at a time.
     switching: tokio::sync::Mutex<()>,
 }
 
 impl FolderWorkspace {
-    /// A workspace that has looked for its bank.
+    /// A workspace that has searched for its bank.
     ///
     /// # Errors
     /// `--path` or `--folder` is not usable.
@@ -91,7 +91,7 @@ impl FolderWorkspace {
         let workspace = Self {
             found,
             registry: Registry::new(&project),
-            approved: Approved::new(&project, options.state),
+            approved: ApprovedFolders::new(&project, options.state),
             origin,
             project,
             deps,
@@ -174,8 +174,12 @@ impl FolderWorkspace {
         if Path::new(words) == self.project { Ok(self.project.clone()) } else { self.origin.absolute(words) }
     }
 
-    fn gate(&self) -> Gate {
-        Gate { origin: self.origin.clone(), project: self.project.clone(), approved: self.approved.clone() }
+    fn access(&self) -> RegistryAccess {
+        RegistryAccess {
+            origin: self.origin.clone(),
+            project: self.project.clone(),
+            approved: self.approved.clone(),
+        }
     }
 
     fn now(&self) -> String {
@@ -228,8 +232,8 @@ impl Workspace for FolderWorkspace {
             }
             Err(error) => return Err(error.into()),
         };
-        let (gate, now) = (self.gate(), self.now());
-        blocking(move || Ok(list_stores(&gate, active.as_deref(), &registered, &now))).await
+        let (access, now) = (self.access(), self.now());
+        blocking(move || Ok(list_stores(&access, active.as_deref(), &registered, &now))).await
     }
 
     async fn select(&self, caller: &Caller, target: SelectTarget) -> Result<SelectedStore, WorkspaceError> {

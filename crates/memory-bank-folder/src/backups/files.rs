@@ -44,7 +44,7 @@ pub(crate) struct Survey {
     pub(crate) reserved: Vec<String>,
 }
 
-/// The same, and the names of what is no file of the bank.
+/// All files of a bank or a backup, and the names that are left out.
 pub(crate) fn survey(dir: &BankDir, depth: usize) -> io::Result<Survey> {
     let mut found = Survey::default();
     let mut folders = vec![(String::new(), depth)];

@@ -15,7 +15,7 @@ use memory_bank_core::store::{BACKUP_PREFIX, Backup, BackupError, backup_time, c
 
 use super::files::{BELOW, check_bounds, files_of, is_hidden};
 use crate::dir::{BankDir, FileRead, Root, reason, text_of};
-use crate::forms;
+use crate::path_check;
 
 /// Records, in the bank's internal folder, where else backups were created: one path in the project per line.
 const PLACES: &str = ".mbmcp/backup-folders";
@@ -34,17 +34,17 @@ pub(super) struct Places {
 
 impl Places {
     /// The place that a user chose, as a path in the project.
-    pub(super) fn chosen(&self, words: &str) -> Result<PathBuf, BackupError> {
-        let refused = |why: &str| BackupError::Refused(format!("`{words}` cannot hold backups: {why}"));
-        if !words.is_empty() {
-            forms::check(words).map_err(BackupError::Refused)?;
+    pub(super) fn chosen(&self, text: &str) -> Result<PathBuf, BackupError> {
+        let refused = |why: &str| BackupError::Refused(format!("`{text}` cannot hold backups: {why}"));
+        if !text.is_empty() {
+            path_check::check(text).map_err(BackupError::Refused)?;
         }
-        if words == "~" || words.starts_with("~/") {
+        if text == "~" || text.starts_with("~/") {
             return Err(refused(
                 "`~` is not expanded here; give a folder below the project, such as `backups`",
             ));
         }
-        let path = Path::new(words);
+        let path = Path::new(text);
         let inner = if path.has_root() {
             path.strip_prefix(&self.project)
                 .map_err(|_| refused("it is not below the project; give a folder relative to the project"))?
@@ -82,8 +82,8 @@ impl Places {
             return Ok(());
         }
         Err(BackupError::Refused(format!(
-            "there are {there} backups already, at most {most} are made over HTTP, so nothing was done; whoever serves the \
-             folder can remove some of the folders `{BACKUP_PREFIX}…` in its `backups`, or beside the memory bank"
+            "there are {there} backups already, at most {most} are made over HTTP, so nothing was done; the person who serves \
+             the folder can remove some of the folders `{BACKUP_PREFIX}…` in its `backups`, or beside the memory bank"
         )))
     }
 
@@ -275,7 +275,7 @@ fn remember(bank: &BankDir, place: &str) -> Result<(), StoreError> {
     }
     places.push(place.to_owned());
     let text = places.join("\n") + "\n";
-    bank.replace_own(PLACES, text.as_bytes()).map_err(StoreError::io("cannot note where the backup is"))
+    bank.replace_own(PLACES, text.as_bytes()).map_err(StoreError::io("cannot record where the backup is"))
 }
 
 #[cfg(test)]
@@ -286,8 +286,8 @@ mod tests {
     fn a_backup_folder_stays_below_the_project() {
         let bank = Root::anywhere("/p/memory-bank".into());
         let places = Places { bank, project: "/p".into(), beside: "/p".into() };
-        for words in ["../esc", "/proc/nope", "/etc", "a/../../b", "memory-bank", "./memory-bank/x", "a\0b"] {
-            places.chosen(words).unwrap_err();
+        for text in ["../esc", "/proc/nope", "/etc", "a/../../b", "memory-bank", "./memory-bank/x", "a\0b"] {
+            places.chosen(text).unwrap_err();
         }
         assert_eq!(places.chosen("./backups/old").unwrap(), Path::new("backups/old"));
         assert_eq!(places.chosen("").unwrap(), Path::new(""));
@@ -302,10 +302,10 @@ mod tests {
     #[case("C:\\backups", "path for Windows")]
     #[case("~", "below the project")]
     #[case("~/backups", "below the project")]
-    fn a_backup_folder_that_cannot_be_meant_makes_no_folder(#[case] words: &str, #[case] says: &str) {
+    fn a_backup_folder_that_cannot_be_meant_makes_no_folder(#[case] text: &str, #[case] says: &str) {
         let bank = Root::anywhere("/p/memory-bank".into());
         let places = Places { bank, project: "/p".into(), beside: "/p".into() };
-        let why = places.chosen(words).unwrap_err().to_string();
+        let why = places.chosen(text).unwrap_err().to_string();
         assert!(why.contains(says), "{why}");
     }
 }

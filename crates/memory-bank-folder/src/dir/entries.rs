@@ -56,7 +56,7 @@ impl BankDir {
 
     /// What is directly in the bank, and below it in the folders that may hold documents, sorted; the names have their
     /// folders. A folder that is a link is not entered, and one that cannot be read is left out. After
-    /// [`limits::WALKED_NAMES`] names nothing more is looked at; what is nearer to the bank comes first.
+    /// [`limits::WALKED_NAMES`] names the walk ends; what is nearer to the bank comes first.
     ///
     /// # Errors
     /// The bank itself cannot be read.
@@ -118,7 +118,7 @@ impl BankDir {
         Ok(names)
     }
 
-    /// The names in the bank itself, in no order, without a look at what they name.
+    /// The names in the bank itself, in no order, without checking what they name.
     ///
     /// # Errors
     /// The folder cannot be read.

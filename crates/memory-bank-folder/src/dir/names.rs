@@ -17,7 +17,7 @@ pub fn text_of(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// What went wrong, in words that show no path of the host.
+/// The reason of an error, without a path of the host.
 #[must_use]
 pub fn reason(error: &io::Error) -> String {
     match error.kind() {

@@ -37,7 +37,7 @@ impl fmt::Display for LeadsOut {
 impl std::error::Error for LeadsOut {}
 
 impl Root {
-    /// The directory `path`, with all links: the user who starts the server vouches for it.
+    /// The directory `path`, with all links: the user who starts the server chose it.
     #[must_use]
     pub fn anywhere(path: PathBuf) -> Self {
         Self { path, within: None }

@@ -115,7 +115,10 @@ impl FolderGraph {
             .map_err(unwritable)?;
         // History will be dropped, so read its replacement first.
         if fold(&content) != *view.state() {
-            return Err(StoreError::Unavailable("the compacted log does not say the same".to_owned()).into());
+            return Err(StoreError::Unavailable(
+                "the compacted log does not lead to the same graph".to_owned(),
+            )
+            .into());
         }
         dir.replace(LOG, &content).map_err(StoreError::io(format!("cannot replace `{LOG}`")))?;
         view.follow(dir)?;
@@ -154,7 +157,7 @@ impl FolderGraph {
         if !lock.path().join(LOG).exists() {
             return Ok(());
         }
-        // A large graph takes its time, in which nobody is kept from writing documents.
+        // Rendering a large graph takes long; documents can be written meanwhile.
         let graph = self.clone();
         let rendered = blocking(move || Rendered::of(&graph.view.read(), &bank)).await?;
         let guard = lock.exclusive().await?;

@@ -56,7 +56,7 @@ impl FolderBank {
 
     fn info(&self) -> BankInfo {
         let name = self.path().file_name().map(|name| name.to_string_lossy().into_owned());
-        BankInfo { store_id: name.unwrap_or_default(), clock: Arc::clone(&self.surroundings().clock) }
+        BankInfo { store_id: name.unwrap_or_default(), clock: Arc::clone(&self.deps().clock) }
     }
 
     async fn read_graph<T: Send + 'static>(
@@ -88,7 +88,7 @@ impl FolderBank {
     ) -> Result<T, GraphError> {
         let guard = self.lock.exclusive().await?;
         let graph = self.graph.clone();
-        let now = iso_millis(self.surroundings().clock.now());
+        let now = iso_millis(self.deps().clock.now());
         let (changed, answer) = blocking(move || {
             let result = graph.change(guard.dir(), |state| plan(state, &now));
             drop(guard);

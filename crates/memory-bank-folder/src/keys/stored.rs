@@ -11,7 +11,7 @@ use crate::dir::FileStamp;
 
 /// The keys as they were read.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct CachedKeys {
     /// The version of the file that they are from; none while there is no file.
     pub(super) stamp: Option<FileStamp>,
     pub(super) keys: Vec<StoredKey>,

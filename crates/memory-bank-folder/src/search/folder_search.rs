@@ -11,8 +11,8 @@ use memory_bank_core::store::{DocumentSearch, DocumentsFound};
 use parking_lot::RwLock;
 use tokio::sync::{Mutex, Semaphore};
 
-use super::followed::Followed;
-use super::memory::FolderIndexes;
+use super::folder_index::FolderIndex;
+use super::index_memory::FolderIndexes;
 use super::progress::Progress;
 
 /// How long a search waits for the index. A user's own folder is worth a longer wait than a server's project.
@@ -22,7 +22,7 @@ pub(super) const WAIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(crate) struct FolderSearch {
     /// The index; empty until the first search.
-    pub(super) followed: Arc<RwLock<Followed>>,
+    pub(super) indexed: Arc<RwLock<FolderIndex>>,
     /// Held by the search that updates the index.
     pub(super) turn: Arc<Mutex<()>>,
     /// How many searches may use a thread at a time.
@@ -39,7 +39,7 @@ impl Default for FolderSearch {
     fn default() -> Self {
         let threads = available_parallelism().map_or(1, usize::from).max(2);
         Self {
-            followed: Arc::default(),
+            indexed: Arc::default(),
             turn: Arc::default(),
             threads: Arc::new(Semaphore::new(threads)),
             progress: Arc::default(),
@@ -57,23 +57,23 @@ impl FolderSearch {
 
     /// Searches the index as it is.
     pub(super) fn documents(&self, wanted: &DocumentSearch) -> DocumentsFound {
-        let followed = self.followed.read();
-        wanted.run(&followed.index, &*followed)
+        let indexed = self.indexed.read();
+        wanted.run(&indexed.index, &*indexed)
     }
 
     /// Indexes the changes of the graph.
     pub(super) fn follow_graph(&self, graph: &GraphState) {
         let generation = graph.generation();
-        let known = self.followed.read().graph;
+        let known = self.indexed.read().graph;
         if known == Some(generation) {
             return;
         }
-        let mut followed = self.followed.write();
+        let mut indexed = self.indexed.write();
         // Another search may have indexed a later state meanwhile.
-        if followed.graph.is_none_or(|known| known < generation) {
-            let since = followed.graph;
-            followed.index.follow_graph(graph, since);
-            followed.graph = Some(generation);
+        if indexed.graph.is_none_or(|known| known < generation) {
+            let since = indexed.graph;
+            indexed.index.follow_graph(graph, since);
+            indexed.graph = Some(generation);
         }
     }
 }

@@ -143,11 +143,11 @@ impl Gate {
     const BOUND: Duration = Duration::from_secs(60);
 
     async fn close(search: &FolderSearch) -> Self {
-        let followed = Arc::clone(&search.followed);
+        let indexed = Arc::clone(&search.indexed);
         let (opened, is_opened) = std::sync::mpsc::channel();
         let (closed, is_closed) = oneshot::channel();
         let thread = std::thread::spawn(move || {
-            let held = followed.read();
+            let held = indexed.read();
             closed.send(()).unwrap();
             let in_time = is_opened.recv_timeout(Self::BOUND).is_ok();
             drop(held);
@@ -184,7 +184,7 @@ async fn others_are_answered_while_the_index_is_built_on_a_runtime_of_one_thread
     let mut held_up = 0;
     while !searching.is_finished() {
         // A writer that waits lets no more readers in: then the build is at the gate.
-        if bank.search.followed.try_read().is_some() {
+        if bank.search.indexed.try_read().is_some() {
             read().await;
             continue;
         }

@@ -12,9 +12,9 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::search::{DenseCount, ModelId, Passage, UnitHash, Vector, VectorGap};
 use memory_bank_vectors::{PROJECT_PASSAGES, Progress, VectorProject};
 
+use super::folder_index::FolderIndex;
 use super::folder_search::FolderSearch;
-use super::follow::Follower;
-use super::followed::Followed;
+use super::index_update::IndexUpdate;
 use super::seal::Seal;
 use super::vector_file::{self, WriteLock};
 use crate::bank::FolderBank;
@@ -25,10 +25,10 @@ use crate::lock::blocking;
 /// What a vector takes beside its values.
 const VECTOR_BYTES: u64 = 96;
 
-/// What is there of a bank's vectors.
+/// The state of a bank's vectors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct VectorStatus {
-    /// Passages of the documents, and those of them that have a vector; none without a model, which says what a passage's is.
+    /// Passages of the documents, and those of them that have a vector; none without a model, since passages depend on it.
     pub count: DenseCount,
     /// The bytes of the file.
     pub file_bytes: u64,
@@ -41,7 +41,7 @@ pub struct VectorStatus {
 }
 
 impl FolderBank {
-    /// What is there of the vectors: of this model, if one is named. Reads all documents, and writes nothing.
+    /// The state of the vectors: of this model, if one is named. Reads all documents, and writes nothing.
     ///
     /// # Errors
     /// The bank cannot be read.
@@ -95,15 +95,15 @@ impl FolderBank {
             search: self.search.clone(),
             graph: self.graph.clone(),
             root: self.root().clone(),
-            clock: Arc::clone(&self.surroundings().clock),
-            entropy: Arc::clone(&self.surroundings().entropy),
+            clock: Arc::clone(&self.deps().clock),
+            entropy: Arc::clone(&self.deps().entropy),
             lock: Arc::default(),
         }
     }
 
     /// Has the missing vectors of the bank made, if a model is set and the bank is in memory.
     pub(crate) fn request_vectors(&self) {
-        if !self.search.followed.read().files.is_empty() {
+        if !self.search.indexed.read().files.is_empty() {
             self.prepare_vectors();
         }
     }
@@ -143,7 +143,7 @@ impl Home {
         let turn = Arc::clone(&self.search.turn).lock_owned().await;
         let now = self.clock.now();
         let (search, graph, root) = (self.search.clone(), self.graph.clone(), self.root.clone());
-        Follower { search, graph, root, now }.run(false).await?;
+        IndexUpdate { search, graph, root, now }.run(false).await?;
         drop(turn);
         Ok(())
     }
@@ -154,50 +154,50 @@ impl Home {
     }
 
     fn count_now(&self) -> DenseCount {
-        self.search.followed.read().index.dense_count()
+        self.search.indexed.read().index.dense_count()
     }
 
-    /// Takes vectors into the index; false if there is no memory for them.
+    /// Puts vectors into the index; false if there is no memory for them.
     fn put(&self, model: &ModelId, vectors: &[(UnitHash, Vector)]) -> bool {
-        let mut followed = self.search.followed.write();
-        let followed: &mut Followed = &mut followed;
+        let mut indexed = self.search.indexed.write();
+        let indexed: &mut FolderIndex = &mut indexed;
         // Vectors are kept a thousand to a piece of memory.
         let more = (model.dimension() as u64 + VECTOR_BYTES) * (vectors.len() as u64 + 1024);
-        let needed = followed.index.bytes().saturating_add(more);
+        let needed = indexed.index.bytes().saturating_add(more);
         let indexes = &self.search.indexes;
-        if indexes.budget().check(needed, 0).is_err() || !indexes.account(&mut followed.share, needed) {
-            followed.index.set_vector_gap(Some(VectorGap::NoMemory));
+        if indexes.budget().check(needed, 0).is_err() || !indexes.account(&mut indexed.share, needed) {
+            indexed.index.set_vector_gap(Some(VectorGap::NoMemory));
             return false;
         }
-        followed.index.put_vectors(model, vectors.iter().map(|(hash, vector)| (*hash, vector)));
-        let bytes = followed.index.bytes();
-        let _less_than_before = indexes.account(&mut followed.share, bytes);
+        indexed.index.put_vectors(model, vectors.iter().map(|(hash, vector)| (*hash, vector)));
+        let bytes = indexed.index.bytes();
+        let _less_than_before = indexes.account(&mut indexed.share, bytes);
         true
     }
 
     /// Sets the model, if the bank is small enough for it.
     fn prepare(&self, model: &ModelId) -> bool {
-        let mut followed = self.search.followed.write();
-        if followed.index.model() != Some(model) {
-            followed.has_stored_vectors = false;
-            if followed.index.units() <= PROJECT_PASSAGES as u64 {
-                followed.index.set_model(Some(model));
+        let mut indexed = self.search.indexed.write();
+        if indexed.index.model() != Some(model) {
+            indexed.has_stored_vectors = false;
+            if indexed.index.units() <= PROJECT_PASSAGES as u64 {
+                indexed.index.set_model(Some(model));
             }
         }
         let is_small =
-            followed.index.model().is_some() && followed.index.dense_count().passages <= PROJECT_PASSAGES;
+            indexed.index.model().is_some() && indexed.index.dense_count().passages <= PROJECT_PASSAGES;
         if !is_small {
-            followed.index.set_model(None);
+            indexed.index.set_model(None);
         }
-        followed.index.set_vector_gap((!is_small).then_some(VectorGap::TooManyPassages));
+        indexed.index.set_vector_gap((!is_small).then_some(VectorGap::TooManyPassages));
         is_small
     }
 
     /// Loads what is stored; false if there is no memory for it.
     fn load(&self, dir: &BankDir, seal: &Seal, model: &ModelId) -> Result<bool, StoreError> {
         let passages: HashSet<UnitHash> = {
-            let followed = self.search.followed.read();
-            followed.index.passage_hashes().collect()
+            let indexed = self.search.indexed.read();
+            indexed.index.passage_hashes().collect()
         };
         let (mut used, mut fits) = (0, true);
         let records = vector_file::read(dir, seal, model, |mut page| {
@@ -213,7 +213,7 @@ impl Home {
         {
             tracing::warn!(%error, "the file of vectors was not compacted");
         }
-        self.search.followed.write().has_stored_vectors = fits;
+        self.search.indexed.write().has_stored_vectors = fits;
         Ok(fits)
     }
 }
@@ -247,8 +247,8 @@ impl VectorProject for Home {
             let may_store = !home.search.indexes.is_read_only.load(Ordering::Relaxed);
             let seal = home.seal(may_store).unwrap_or_else(|| Seal::new(&*home.entropy));
             let count = || {
-                let followed = home.search.followed.read();
-                (followed.has_stored_vectors, followed.index.dense_count())
+                let indexed = home.search.indexed.read();
+                (indexed.has_stored_vectors, indexed.index.dense_count())
             };
             let (has_stored, counted) = count();
             if (!has_stored || counted.vectors < counted.passages) && !home.load(dir, &seal, &model)? {
@@ -274,8 +274,8 @@ impl VectorProject for Home {
     ) -> Result<Vec<Passage>, StoreError> {
         let (search, skipped) = (self.search.clone(), skipped.clone());
         blocking(move || {
-            let followed = search.followed.read();
-            Ok(followed.index.without_vector(most, bytes, |hash| skipped.contains(&hash)))
+            let indexed = search.indexed.read();
+            Ok(indexed.index.without_vector(most, bytes, |hash| skipped.contains(&hash)))
         })
         .await
     }

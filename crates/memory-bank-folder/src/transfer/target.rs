@@ -55,7 +55,7 @@ impl FolderTarget {
         if path.symlink_metadata().is_ok() {
             let entries = fs_err::read_dir(path).map_err(|error| {
                 TransferError::Refused(format!(
-                    "`{}` is no folder that can be used: {}",
+                    "`{}` is not a usable folder: {}",
                     path.display(),
                     reason(&error)
                 ))
@@ -150,7 +150,7 @@ impl Staged {
             if let Some(state) = state {
                 dir.prepare_internal()
                     .and_then(|()| dir.replace_own(STATE, &state))
-                    .map_err(StoreError::io("cannot note the mode"))?;
+                    .map_err(StoreError::io("cannot store the mode"))?;
             }
             let beside = BankDir::open(&folder).map_err(StoreError::io("cannot open the staging folder"))?;
             if let Some(file) = rules.iter().find(|file| !is_rules_file(&file.path)) {
@@ -229,7 +229,7 @@ impl Staged {
                     moved_aside = Some(aside);
                 } else {
                     return Err(TransferError::Refused(format!(
-                        "`{}` came into being meanwhile; nothing was replaced",
+                        "`{}` was created meanwhile; nothing was replaced",
                         place.bank.display()
                     )));
                 }
@@ -295,7 +295,7 @@ fn sweep(project: &Path) -> std::io::Result<()> {
             continue;
         }
         let Some(lock) = FolderLock::take(&entry.path())? else { continue };
-        // A file that is open cannot be removed on every system; nobody else uses a folder that was left behind.
+        // An open file cannot be removed on every system; a folder that was left behind has no other user.
         drop(lock);
         fs_err::remove_dir_all(entry.path())?;
     }
@@ -336,8 +336,8 @@ fn write_files(dir: &BankDir, files: &[FileCopy]) -> Result<(), TransferError> {
     Ok(())
 }
 
-/// Whether both folders have the same small file of this name. What is there may be anybody's, so a pipe, a device and a
-/// link that leads out are looked at, and not read.
+/// Whether both folders have the same small file of this name. The file there may come from anywhere, so a pipe, a device
+/// and a link that leads out are not read.
 fn is_same_file(one: &BankDir, other: &BankDir, name: &str) -> Result<bool, StoreError> {
     let read = |dir: &BankDir| dir.read_up_to(name, limits::RULES_BYTES);
     Ok(match (read(one)?, read(other)?) {

@@ -8,13 +8,13 @@ use memory_bank_core::error::{StoreError, WorkspaceError};
 use memory_bank_core::store::{Bank, Change, Initialized, Workspace};
 
 use super::FolderWorkspace;
+use crate::access::confined;
 use crate::dir::reason;
-use crate::gate::confined;
-use crate::initial::complete;
+use crate::discovery;
 use crate::lock::blocking;
+use crate::new_bank::write_missing_core_documents;
 use crate::place::{base_name, is_bank, make_project};
-use crate::rules::write_missing_rules;
-use crate::upwards;
+use crate::rules_files::write_missing_rules;
 
 impl FolderWorkspace {
     /// Makes the missing parts of a bank and selects it.
@@ -34,7 +34,7 @@ impl FolderWorkspace {
         let (place, made_project, above) = blocking(move || {
             let place = confined(&origin, &project, &path, shows_paths)?;
             let is_new = !is_bank(&origin.root(&place));
-            let above = if is_new { upwards::above(&origin, &place.project) } else { None };
+            let above = if is_new { discovery::above(&origin, &place.project) } else { None };
             let made_project = make_project(&place.project).map_err(|why| {
                 let why = if shows_paths { why } else { "the project's folder cannot be made".to_owned() };
                 WorkspaceError::Refused(why)
@@ -49,12 +49,12 @@ impl FolderWorkspace {
         .await?;
         let bank = self.open(place);
         let guard = bank.lock.exclusive().await?;
-        let (notifier, told) = (Arc::clone(&bank.notifier), caller.project);
+        let (notifier, project) = (Arc::clone(&bank.notifier), caller.project);
         let created = blocking(move || {
-            let created = complete(guard.dir())?;
+            let created = write_missing_core_documents(guard.dir())?;
             for core in &created {
-                notifier.name(&core.path(), true);
-                notifier.document(told, &core.path(), Some(&Etag::of(core.template())));
+                notifier.record_name(&core.path(), true);
+                notifier.notify_document(project, &core.path(), Some(&Etag::of(core.template())));
             }
             drop(guard);
             Ok::<_, WorkspaceError>(created)

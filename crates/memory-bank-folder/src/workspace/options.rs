@@ -1,13 +1,13 @@
-//! How a server of folders is started, and the checks of that.
+//! How a server of folders is started, and the checks of its options.
 
 use std::path::{Path, PathBuf};
 
 use memory_bank_core::error::WorkspaceError;
 
 use crate::dir::is_reserved;
-use crate::forms;
+use crate::path_check;
 use crate::place::Origin;
-use crate::state::StateFolder;
+use crate::state_folder::StateFolder;
 
 /// How a server was started.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub struct FolderOptions {
     pub folder: Option<String>,
     /// The directory in which the process was started.
     pub working_directory: PathBuf,
-    /// What `~` stands for.
+    /// The directory that replaces `~`.
     pub home: Option<PathBuf>,
     /// Whether to watch the active bank for changes by others.
     pub watch: bool,
@@ -53,9 +53,9 @@ pub fn project_of(
 /// Whether a bank's folder may be called so: one name below the project.
 ///
 /// # Errors
-/// It may not; the text says why.
+/// It may not; the message has the reason.
 pub fn check_folder_name(name: &str) -> Result<(), String> {
-    forms::check(name)?;
+    path_check::check(name)?;
     if name.contains(['/', '\\']) || matches!(name, "." | ".." | "~") {
         return Err(format!("`{name}` is not one name; give the name of one folder, without `/`"));
     }

@@ -8,26 +8,26 @@ use memory_bank_core::limits;
 use memory_bank_core::store::{RegisteredStore, StoreKind};
 
 use super::FolderWorkspace;
+use crate::access::confined;
 use crate::bank::FolderBank;
-use crate::gate::confined;
-use crate::listing::id_of;
 use crate::lock::blocking;
 use crate::place::base_name;
 use crate::registry::{REGISTRY_FILE, Registered};
+use crate::store_list::id_of;
 
 impl FolderWorkspace {
     /// Whether an entry of the registry may be used: the registry may have come with the project, and must not lead
     /// out of it by itself.
     async fn check_entry(&self, store: &RegisteredStore) -> Result<(), WorkspaceError> {
-        let gate = self.gate();
+        let access = self.access();
         let (id, path) = (store.store_id.clone(), store.project_path.clone());
         blocking(move || {
-            if gate.lets_in(&path) {
+            if access.allows(&path) {
                 return Ok(());
             }
             Err(WorkspaceError::Refused(format!(
                 "store \"{id}\" leads out of the project, to {path}, and was not registered on this machine: the file \
-                 {REGISTRY_FILE} may be somebody else's. If it is yours, register it again (select_store with action \
+                 {REGISTRY_FILE} may be another person's. If it is yours, register it again (select_store with action \
                  register), or start the server with `--follow-links`"
             )))
         })
@@ -78,8 +78,8 @@ impl FolderWorkspace {
         let id = match wanted {
             Some(id) => id.to_owned(),
             None => {
-                let (gate, bank) = (self.gate(), Arc::clone(bank));
-                blocking(move || Ok::<_, StoreError>(id_of(&gate, &bank, &registered))).await?
+                let (access, bank) = (self.access(), Arc::clone(bank));
+                blocking(move || Ok::<_, StoreError>(id_of(&access, &bank, &registered))).await?
             }
         };
         if !self.registry.exists() {
@@ -127,10 +127,10 @@ impl FolderWorkspace {
             }
         };
         let (now, registry, store_id) = (self.now(), self.registry.clone(), id.to_owned());
-        let gate = self.gate();
+        let access = self.access();
         blocking(move || {
-            if kind == StoreKind::Local && !gate.lets_in(&project_path) {
-                gate.approved.add(&project_path);
+            if kind == StoreKind::Local && !access.allows(&project_path) {
+                access.approved.add(&project_path);
             }
             registry.change(|all| {
                 let registered_at =

@@ -1,4 +1,4 @@
-//! Vectors of the banks of a workspace: their maker, and what there is of them.
+//! Vectors of the banks of a workspace: their maker, and their state.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,8 +12,9 @@ use super::FolderWorkspace;
 use crate::search::VectorStatus;
 
 impl FolderWorkspace {
-    /// Has vectors made with this embedder: for the bank in use at once, so that the first search has them, and for others when
-    /// they are searched. The first embedder counts. With `is_read_only`, what is made stays in memory, and nothing is written beside a bank.
+    /// Makes vectors with this embedder from now on: for the bank in use at once, so that the first search has them, and
+    /// for others when they are searched. Only the first call sets an embedder. With `is_read_only`, vectors stay in memory,
+    /// and nothing is written beside a bank.
     pub fn set_embedder(&self, embedder: Arc<dyn Embedder>, options: MakerOptions, is_read_only: bool) {
         self.indexes.is_read_only.store(is_read_only, Ordering::Relaxed);
         let _the_first_one = self.indexes.maker.set(Maker::new(embedder, options));
@@ -22,7 +23,7 @@ impl FolderWorkspace {
         }
     }
 
-    /// What is there of the vectors of the bank in use.
+    /// The state of the vectors of the bank in use.
     ///
     /// # Errors
     /// There is no bank, or it cannot be read.

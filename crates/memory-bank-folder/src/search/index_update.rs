@@ -9,8 +9,8 @@ use memory_bank_core::document::core_rank;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::search::{IndexBudget, TextSize};
 
+use super::folder_index::is_searched;
 use super::folder_search::FolderSearch;
-use super::followed::is_searched;
 use crate::dir::{BankDir, FolderEntry, Root};
 use crate::graph::FolderGraph;
 use crate::lock::blocking;
@@ -26,14 +26,14 @@ type Slice = Vec<FolderEntry>;
 
 /// Indexes the changes of files and graph for one search.
 #[derive(Clone)]
-pub(super) struct Follower {
+pub(super) struct IndexUpdate {
     pub(super) search: FolderSearch,
     pub(super) graph: FolderGraph,
     pub(super) root: Root,
     pub(super) now: Timestamp,
 }
 
-impl Follower {
+impl IndexUpdate {
     /// Updates the index, with the graph if requested. The caller has the turn of the search.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl Follower {
         for slice in self.in_turn(Self::plan).await? {
             let bytes = slice.iter().map(|entry| entry.stamp.bytes).sum();
             let began = Instant::now();
-            self.in_turn(move |follower, dir| follower.index_files(dir, &slice)).await?;
+            self.in_turn(move |update, dir| update.index_files(dir, &slice)).await?;
             self.search.progress.advance(bytes, began.elapsed());
         }
         if !with_graph {
@@ -51,14 +51,14 @@ impl Follower {
         if let Some((generation, ids)) = self.in_turn(Self::plan_graph).await? {
             for ids in ids.chunks(SLICE_ENTITIES) {
                 let ids = ids.to_vec();
-                self.in_turn(move |follower, dir| follower.index_entities(dir, &ids)).await?;
+                self.in_turn(move |update, dir| update.index_entities(dir, &ids)).await?;
             }
-            self.in_turn(move |follower, dir| {
-                follower.graph.with_view(dir, |view| {
-                    let mut followed = follower.search.followed.write();
-                    followed.index.follow_graph(view.state(), Some(generation));
-                    followed.graph = Some(view.state().generation());
-                    followed.index.compact();
+            self.in_turn(move |update, dir| {
+                update.graph.with_view(dir, |view| {
+                    let mut indexed = update.search.indexed.write();
+                    indexed.index.follow_graph(view.state(), Some(generation));
+                    indexed.graph = Some(view.state().generation());
+                    indexed.index.compact();
                     Ok(())
                 })
             })
@@ -71,10 +71,10 @@ impl Follower {
         &self,
         work: impl FnOnce(&Self, &BankDir) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let follower = self.clone();
+        let update = self.clone();
         blocking(move || {
-            let dir = follower.root.open().map_err(StoreError::io("cannot open the memory bank"))?;
-            work(&follower, &dir)
+            let dir = update.root.open().map_err(StoreError::io("cannot open the memory bank"))?;
+            work(&update, &dir)
         })
         .await
     }
@@ -84,17 +84,17 @@ impl Follower {
     fn plan(&self, dir: &BankDir) -> Result<Vec<Slice>, StoreError> {
         let entries = dir.walk().map_err(StoreError::io("cannot list the memory bank"))?;
         let mut entries: Vec<FolderEntry> = entries.into_iter().filter(is_searched).collect();
-        if self.search.followed.read().is_current(&entries) {
+        if self.search.indexed.read().is_current(&entries) {
             return Ok(Vec::new());
         }
-        let mut followed = self.search.followed.write();
+        let mut indexed = self.search.indexed.write();
         let present: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
         let gone: Vec<String> =
-            followed.files.keys().filter(|name| !present.contains(name.as_str())).cloned().collect();
+            indexed.files.keys().filter(|name| !present.contains(name.as_str())).cloned().collect();
         for name in gone {
-            followed.forget(&name);
+            indexed.forget(&name);
         }
-        followed.skipped.clear();
+        indexed.skipped.clear();
         entries.sort_by_cached_key(|entry| (core_rank(&entry.name), entry.name.clone()));
         let budget = self.search.indexes.budget();
         let mut size = TextSize::default();
@@ -103,8 +103,8 @@ impl Follower {
             size.documents += 1;
             size.document_bytes = size.document_bytes.saturating_add(entry.stamp.bytes);
             if size.index_bytes() > budget.per_project {
-                followed.skip(entry.name, too_large(budget));
-            } else if !followed.knows(&entry) {
+                indexed.skip(entry.name, too_large(budget));
+            } else if !indexed.knows(&entry) {
                 let is_full = slice.len() == SLICE_FILES || bytes + entry.stamp.bytes > SLICE_BYTES;
                 if is_full && !slice.is_empty() {
                     slices.push(std::mem::take(&mut slice));
@@ -121,59 +121,59 @@ impl Follower {
     }
 
     fn index_files(&self, dir: &BankDir, slice: &[FolderEntry]) -> Result<(), StoreError> {
-        let mut followed = self.search.followed.write();
+        let mut indexed = self.search.indexed.write();
         let budget = self.search.indexes.budget();
         for entry in slice {
             // What is in the index already only changes there.
-            if !followed.files.contains_key(&entry.name) {
-                let expected = followed.index.bytes().saturating_add(expected_bytes(entry));
-                if followed.index.bytes() > budget.per_project {
-                    followed.skip(entry.name.clone(), too_large(budget));
+            if !indexed.files.contains_key(&entry.name) {
+                let expected = indexed.index.bytes().saturating_add(expected_bytes(entry));
+                if indexed.index.bytes() > budget.per_project {
+                    indexed.skip(entry.name.clone(), too_large(budget));
                     continue;
                 }
-                if !self.search.indexes.account(&mut followed.share, expected) {
-                    followed.skip(entry.name.clone(), no_room(budget));
+                if !self.search.indexes.account(&mut indexed.share, expected) {
+                    indexed.skip(entry.name.clone(), no_room(budget));
                     continue;
                 }
             }
-            followed.index_file(dir, entry, self.now)?;
+            indexed.index_file(dir, entry, self.now)?;
         }
-        let bytes = followed.index.bytes();
+        let bytes = indexed.index.bytes();
         // The index has it already, so its real size counts, whatever was expected.
-        let _grown = self.search.indexes.account(&mut followed.share, bytes);
+        let _grown = self.search.indexes.account(&mut indexed.share, bytes);
         Ok(())
     }
 
-    /// The entities to be indexed when the graph cannot be followed by its changes, and their generation;
+    /// The entities to be indexed when the graph cannot be indexed by its changes, and their generation;
     /// none when it can, which is done then.
     fn plan_graph(&self, dir: &BankDir) -> Result<Option<(u64, Vec<String>)>, StoreError> {
         self.graph.with_view(dir, |view| {
             let graph = view.state();
             let generation = graph.generation();
-            let known = self.search.followed.read().graph;
+            let known = self.search.indexed.read().graph;
             if known.is_some_and(|known| graph.changes_since(known).is_some()) {
                 self.search.follow_graph(graph);
                 return Ok(None);
             }
-            let followed = self.search.followed.read();
+            let indexed = self.search.indexed.read();
             let mut ids: HashSet<&str> = graph.entities().map(|entity| entity.id.as_str()).collect();
             ids.extend(graph.observations().map(|observation| observation.entity_id.as_str()));
-            ids.extend(followed.index.entities());
+            ids.extend(indexed.index.entities());
             Ok(Some((generation, ids.into_iter().map(str::to_owned).collect())))
         })
     }
 
     fn index_entities(&self, dir: &BankDir, ids: &[String]) -> Result<(), StoreError> {
         self.graph.with_view(dir, |view| {
-            let mut followed = self.search.followed.write();
+            let mut indexed = self.search.indexed.write();
             let budget = self.search.indexes.budget();
             let texts = self.search.progress.total();
-            let bytes = followed.index.bytes();
+            let bytes = indexed.index.bytes();
             budget.check(bytes, texts)?;
-            if !self.search.indexes.account(&mut followed.share, bytes) {
+            if !self.search.indexes.account(&mut indexed.share, bytes) {
                 return Err(StoreError::SearchBusy { seconds: 60 });
             }
-            followed.index.follow_entities(view.state(), ids.iter().map(String::as_str));
+            indexed.index.follow_entities(view.state(), ids.iter().map(String::as_str));
             Ok(())
         })
     }

@@ -17,7 +17,7 @@ const TICK: Duration = Duration::from_secs(2);
 
 /// The index, and the versions that it contains.
 #[derive(Debug, Default)]
-pub(super) struct Followed {
+pub(super) struct FolderIndex {
     pub(super) index: Index,
     /// The indexed files, by name.
     pub(super) files: HashMap<String, IndexedFile>,
@@ -40,7 +40,7 @@ pub(super) struct IndexedFile {
     pub(super) settled: bool,
 }
 
-impl Followed {
+impl FolderIndex {
     /// Whether these files, and no others, are indexed as they are now.
     pub(super) fn is_current(&self, entries: &[FolderEntry]) -> bool {
         self.files.len() + self.skipped.len() == entries.len()
@@ -103,15 +103,15 @@ impl Followed {
     }
 }
 
-impl SearchedDocuments for Followed {
+impl SearchedDocuments for FolderIndex {
     fn names(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
     }
 
-    fn stored_name(&self, asked: &DocumentPath) -> Option<String> {
-        asked
+    fn stored_name(&self, requested: &DocumentPath) -> Option<String> {
+        requested
             .existing_spelling(|name| self.files.contains_key(name))
-            .or_else(|| asked.find(self.names()).map(str::to_owned))
+            .or_else(|| requested.find(self.names()).map(str::to_owned))
     }
 
     fn unreadable(&self) -> impl Iterator<Item = (&str, &str)> {
