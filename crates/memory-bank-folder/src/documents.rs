@@ -46,7 +46,7 @@ impl DocumentStore for FolderBank {
         };
         for outcome in &outcomes {
             if let ReadOutcome::Found(document) = outcome {
-                self.served.keep(&document.etag, &document.content);
+                self.recent_contents.keep(&document.etag, &document.content);
                 self.notifier.record_served(&document.path, &document.etag);
             }
         }
@@ -69,9 +69,9 @@ impl DocumentStore for FolderBank {
         let mut opened = Opened::default();
         for loaded in found {
             if let Some(document) = &loaded.document {
-                self.served.keep(&document.etag, &document.content);
+                self.recent_contents.keep(&document.etag, &document.content);
             }
-            opened.take(loaded);
+            opened.add(loaded);
         }
         let mut drafts = opened.drafts.clone();
         match editor(&mut drafts) {
@@ -109,7 +109,7 @@ impl DocumentStore for FolderBank {
         _path: &DocumentPath,
         etag: &Etag,
     ) -> Result<Option<String>, StoreError> {
-        Ok(self.served.find(etag))
+        Ok(self.recent_contents.find(etag))
     }
 }
 
@@ -153,7 +153,7 @@ impl FolderBank {
             return Ok(());
         }
         for (etag, text) in &plan.texts {
-            self.served.keep(etag, text);
+            self.recent_contents.keep(etag, text);
         }
         let (notifier, project) = (Arc::clone(&self.notifier), caller.project);
         blocking(move || {
@@ -229,7 +229,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn take(&mut self, loaded: Loaded) {
+    fn add(&mut self, loaded: Loaded) {
         let Loaded { requested, stored_as, document, broken } = loaded;
         if let Some(broken) = broken {
             self.raw.insert(requested.clone(), broken);
@@ -287,7 +287,7 @@ pub(crate) fn read(dir: &BankDir, requested: &DocumentPath) -> Result<ReadOutcom
     Ok(read_with_bytes(dir, requested)?.0)
 }
 
-/// The same, with the bytes of the file if they are not UTF-8.
+/// Reads as [`read`] does, and returns the bytes of the file too if they are not UTF-8.
 fn read_with_bytes(
     dir: &BankDir,
     requested: &DocumentPath,
@@ -316,11 +316,11 @@ fn read_with_bytes(
 fn stored_name(dir: &BankDir, requested: &DocumentPath) -> DocumentPath {
     let taken = requested.existing_spelling(|name| dir.exists(name)).and_then(|name| dir.listed(&name));
     let taken = taken.and_then(|name| DocumentPath::parse(&name).ok());
-    taken.unwrap_or_else(|| spelled_as_there(dir, &requested.canonical()))
+    taken.unwrap_or_else(|| in_existing_spelling(dir, &requested.canonical()))
 }
 
-/// The name with the spelling of those of its parts that are there, composed in whatever way.
-fn spelled_as_there(dir: &BankDir, path: &DocumentPath) -> DocumentPath {
+/// The name in the spelling of its existing parts, which may be composed in another way.
+fn in_existing_spelling(dir: &BankDir, path: &DocumentPath) -> DocumentPath {
     // Letters of ASCII have one form.
     if path.as_str().is_ascii() {
         return path.clone();
@@ -338,9 +338,9 @@ fn spelled_as_there(dir: &BankDir, path: &DocumentPath) -> DocumentPath {
     DocumentPath::parse(&there).unwrap_or_else(|_| path.clone())
 }
 
-/// Refuses new names beside which another file system could not hold what is there, and folders that are links.
+/// Refuses new names that another file system could not store beside the existing ones, and folders that are links.
 fn check_new(dir: &BankDir, plan: &Plan) -> Result<(), EditError> {
-    let goes = |name: &str| {
+    let is_removed = |name: &str| {
         plan.steps.iter().any(|step| matches!(step, Step::Remove { name: removed } if removed == name))
     };
     for path in &plan.creates {
@@ -351,8 +351,10 @@ fn check_new(dir: &BankDir, plan: &Plan) -> Result<(), EditError> {
             let below =
                 |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
             let names = dir.names_in(&folder);
-            let other =
-                names.iter().map(|name| below(name)).find(|name| path.clashes_with(name) && !goes(name));
+            let other = names
+                .iter()
+                .map(|name| below(name))
+                .find(|name| path.clashes_with(name) && !is_removed(name));
             if let Some(other) = other {
                 return Err(name_clash(path, &other));
             }
@@ -384,7 +386,7 @@ fn load(dir: &BankDir, requested: BTreeSet<DocumentPath>) -> Result<Vec<Loaded>,
                 loaded.push(Loaded { requested: path, stored_as, document: Some(document), broken });
             }
             ReadOutcome::Missing => {
-                let stored_as = spelled_as_there(dir, &path.canonical());
+                let stored_as = in_existing_spelling(dir, &path.canonical());
                 loaded.push(Loaded { requested: path, stored_as, document: None, broken: None });
             }
             ReadOutcome::Unreadable(why) => {
@@ -398,8 +400,8 @@ fn load(dir: &BankDir, requested: BTreeSet<DocumentPath>) -> Result<Vec<Loaded>,
     Ok(loaded)
 }
 
-/// The number of the last member of a series, and that member if it can be read. Whatever has the name of a member takes
-/// its number.
+/// The number of the last member of a series, and that member if it can be read. Any file with the name of a
+/// member uses up its number.
 fn last_of(dir: &BankDir, series: Series) -> Result<(Series, u32, Option<Loaded>), StoreError> {
     let names = dir.names().map_err(StoreError::io("cannot list the memory bank"))?;
     let numbers = names.filter_map(|name| series.number_of(&DocumentPath::parse(&name).ok()?));

@@ -1,7 +1,7 @@
 //! Search in a folder: an index in memory that follows all changes of the files and the graph.
 //!
 //! Nothing is read before the first search. Each search compares names, sizes and times of the files with the index
-//! and reads the differences; the graph is indexed by its changes. One search at a time does that, in slices, on a
+//! and reads the differences; the graph is indexed change by change. One search at a time does that, in slices, on a
 //! thread for blocking work; the others wait without a thread. The ranking is the core's.
 
 mod folder_index;
@@ -37,7 +37,7 @@ impl SearchStore for FolderBank {
     async fn search_documents(
         &self,
         _caller: &Caller,
-        wanted: &DocumentSearch,
+        request: &DocumentSearch,
     ) -> Result<DocumentsFound, StoreError> {
         self.finish_changes().await?;
         // The rarity of a word depends on the graph too. An unreadable graph must not hide the documents.
@@ -49,10 +49,10 @@ impl SearchStore for FolderBank {
                 self.bring_search_up_to_date(false).await?;
             }
         }
-        let (search, wanted) = (self.search.clone(), wanted.clone());
+        let (search, request) = (self.search.clone(), request.clone());
         let thread = Arc::clone(&self.search.threads).acquire_owned().await;
         blocking(move || {
-            let found = search.documents(&wanted);
+            let found = search.documents(&request);
             drop(thread);
             Ok(found)
         })
@@ -60,22 +60,22 @@ impl SearchStore for FolderBank {
         .inspect(|_| self.request_vectors())
     }
 
-    async fn search_graph(&self, _caller: &Caller, wanted: &GraphSearch) -> Result<GraphFound, GraphError> {
+    async fn search_graph(&self, _caller: &Caller, request: &GraphSearch) -> Result<GraphFound, GraphError> {
         self.finish_changes().await?;
-        if wanted.query.is_some() {
+        if request.query.is_some() {
             self.bring_search_up_to_date(true).await?;
         }
-        let (search, graph, wanted) = (self.search.clone(), self.graph.clone(), wanted.clone());
+        let (search, graph, request) = (self.search.clone(), self.graph.clone(), request.clone());
         let root = self.root().clone();
         let thread = Arc::clone(&self.search.threads).acquire_owned().await;
         blocking(move || {
             let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
             let found = graph.with_view(&dir, |view| {
-                if wanted.query.is_some() {
+                if request.query.is_some() {
                     search.follow_graph(view.state());
                 }
                 let indexed = search.indexed.read();
-                Ok(search_graph(view.state(), &indexed.index, &wanted))
+                Ok(search_graph(view.state(), &indexed.index, &request))
             });
             drop(thread);
             found

@@ -13,7 +13,7 @@ use memory_bank_core::transfer::NotTransferable;
 pub use source::FolderSource;
 pub use target::{FolderTarget, Published, Staged};
 
-/// Where an export notes mode and thinking sessions, in the server's own folder of the bank.
+/// Where an export stores mode and thinking sessions, in the server's own folder of the bank.
 const STATE: &str = ".mbmcp/state.json";
 
 /// Why a transfer of a folder failed. The previous content is unchanged.

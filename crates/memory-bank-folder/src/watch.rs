@@ -72,7 +72,7 @@ impl Watch {
     }
 }
 
-/// A watcher of the system, if there is one, and what comes from it.
+/// A watcher of the system, or why there is none, and its reports.
 struct Attempt {
     watcher: notify::Result<Folders>,
     reports: mpsc::Receiver<Report>,
@@ -93,7 +93,7 @@ impl Attempt {
     }
 }
 
-/// The folders with documents that are watched beside the bank itself, each by itself: what the server keeps there is not.
+/// The folders with documents that are watched beside the bank itself, each by itself, so that the server's own folder is not watched.
 struct Folders {
     watcher: RecommendedWatcher,
     root: Root,

@@ -151,7 +151,7 @@ impl FolderWorkspace {
         let bank = banks.entry(key).or_insert_with(|| {
             let bank = FolderBank::new(place.bank, place.project, self.deps.clone()).sharing(&self.indexes);
             let bank = if self.origin.follow_links { bank.following_links() } else { bank };
-            Arc::new(if self.shows_paths { bank } else { bank.for_strangers() })
+            Arc::new(if self.shows_paths { bank } else { bank.for_remote_clients() })
         });
         Arc::clone(bank)
     }

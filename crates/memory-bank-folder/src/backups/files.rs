@@ -24,7 +24,7 @@ pub(super) fn is_hidden(name: &str) -> bool {
     name.split('/').any(|part| part.starts_with('.'))
 }
 
-/// Whether this is a backup in the bank's own folder for them, or belongs to that folder.
+/// Whether this is in the bank's own folder for backups, and belongs there.
 fn is_backup(name: &str) -> bool {
     let Some((folder, name)) = name.split_once('/') else { return false };
     let is_ours = name == ".gitignore"
@@ -33,12 +33,12 @@ fn is_backup(name: &str) -> bool {
     folder.eq_ignore_ascii_case(BELOW) && is_ours
 }
 
-/// What is in a bank.
+/// The content of a bank's folder.
 #[derive(Debug, Default)]
 pub(crate) struct Survey {
     /// Its files.
     pub(crate) files: Vec<String>,
-    /// What cannot belong to a bank.
+    /// Names that cannot belong to a bank.
     pub(crate) left_out: Vec<String>,
     /// Names that do not belong to the bank: its internal folder, version control, and temporary files.
     pub(crate) reserved: Vec<String>,

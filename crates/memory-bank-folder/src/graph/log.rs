@@ -1,4 +1,4 @@
-//! The graph's log on disk, followed: appends of this process, of another one or of an editor are read once and
+//! The graph's log on disk, and how a state in memory follows it: appends of this process, of another one or of an editor are read once and
 //! applied to the state in memory. The log is the only source; nothing else is read at start-up.
 //!
 //! A stat shows whether the log changed. If the file only grew, the new lines are read; if it was replaced (a
@@ -122,7 +122,7 @@ impl View {
         };
         let stamp = FileStamp::of(&file.metadata()?);
         if stamp.bytes > limits::GRAPH_LOG_BYTES {
-            // A hole takes no room in an archive that somebody else packed, and hours to read.
+            // A hole takes no room in an archive, and hours to read.
             let damage = Some(too_large(stamp.bytes));
             self.replace_by(
                 GraphState::default(),

@@ -56,9 +56,9 @@ impl FolderSearch {
     }
 
     /// Searches the index as it is.
-    pub(super) fn documents(&self, wanted: &DocumentSearch) -> DocumentsFound {
+    pub(super) fn documents(&self, request: &DocumentSearch) -> DocumentsFound {
         let indexed = self.indexed.read();
-        wanted.run(&indexed.index, &*indexed)
+        request.run(&indexed.index, &*indexed)
     }
 
     /// Indexes the changes of the graph.

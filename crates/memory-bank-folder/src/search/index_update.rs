@@ -144,8 +144,8 @@ impl IndexUpdate {
         Ok(())
     }
 
-    /// The entities to be indexed when the graph cannot be indexed by its changes, and their generation;
-    /// none when it can, which is done then.
+    /// The entities to be indexed when the graph cannot be indexed change by change, and their generation;
+    /// none when it can, and then the changes are indexed here.
     fn plan_graph(&self, dir: &BankDir) -> Result<Option<(u64, Vec<String>)>, StoreError> {
         self.graph.with_view(dir, |view| {
             let graph = view.state();

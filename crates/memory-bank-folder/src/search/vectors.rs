@@ -46,30 +46,32 @@ impl FolderBank {
     /// # Errors
     /// The bank cannot be read.
     pub(crate) async fn vector_status(&self, model: Option<&ModelId>) -> Result<VectorStatus, StoreError> {
-        let home = self.home();
-        home.follow().await?;
+        let vectors = self.folder_vectors();
+        vectors.update_index().await?;
         let model = model.cloned();
-        home.in_bank(move |home, dir| {
-            let mut status = VectorStatus { file_bytes: vector_file::size(dir), ..VectorStatus::default() };
-            status.is_being_made = vector_file::is_locked(dir);
-            let Some(model) = model else { return Ok(status) };
-            // Without a key nothing was stored by this user.
-            let seal = home.seal(false).unwrap_or_else(|| Seal::new(&*home.entropy));
-            status.is_another_model = vector_file::is_foreign(dir, &seal, &model);
-            if home.prepare(&model) {
-                let _as_far_as_there_is_room = home.load(dir, &seal, &model)?;
-            }
-            let mut stored = 0;
-            vector_file::read(dir, &seal, &model, |page| {
-                stored += page.len();
-                Ok::<(), std::io::Error>(())
+        vectors
+            .in_bank(move |vectors, dir| {
+                let mut status =
+                    VectorStatus { file_bytes: vector_file::size(dir), ..VectorStatus::default() };
+                status.is_being_made = vector_file::is_locked(dir);
+                let Some(model) = model else { return Ok(status) };
+                // Without a key nothing was stored by this user.
+                let seal = vectors.seal(false).unwrap_or_else(|| Seal::new(&*vectors.entropy));
+                status.is_another_model = vector_file::is_foreign(dir, &seal, &model);
+                if vectors.prepare(&model) {
+                    let _as_far_as_there_is_room = vectors.load(dir, &seal, &model)?;
+                }
+                let mut stored = 0;
+                vector_file::read(dir, &seal, &model, |page| {
+                    stored += page.len();
+                    Ok::<(), std::io::Error>(())
+                })
+                .map_err(StoreError::io("cannot read the vectors"))?;
+                status.count = vectors.count_now();
+                status.stale = stored.saturating_sub(status.count.vectors);
+                Ok(status)
             })
-            .map_err(StoreError::io("cannot read the vectors"))?;
-            status.count = home.count_now();
-            status.stale = stored.saturating_sub(status.count.vectors);
-            Ok(status)
-        })
-        .await
+            .await
     }
 
     /// Drops the stored vectors, so that all are made again; false while another process makes them.
@@ -78,11 +80,11 @@ impl FolderBank {
     /// The file cannot be written.
     pub(crate) async fn forget_vectors(&self, model: &ModelId) -> Result<bool, StoreError> {
         let model = model.clone();
-        self.home()
-            .in_bank(move |home, dir| {
+        self.folder_vectors()
+            .in_bank(move |vectors, dir| {
                 let failed = || StoreError::io("cannot drop the vectors");
                 let Some(lock) = vector_file::lock(dir).map_err(failed())? else { return Ok(false) };
-                if let Some(seal) = home.seal(true) {
+                if let Some(seal) = vectors.seal(true) {
                     vector_file::clear(dir, &lock, &seal, &model).map_err(failed())?;
                 }
                 Ok(true)
@@ -90,8 +92,8 @@ impl FolderBank {
             .await
     }
 
-    fn home(&self) -> Home {
-        Home {
+    fn folder_vectors(&self) -> FolderVectors {
+        FolderVectors {
             search: self.search.clone(),
             graph: self.graph.clone(),
             root: self.root().clone(),
@@ -111,12 +113,12 @@ impl FolderBank {
     /// Reads the bank and its vectors into memory and has the missing ones made, if a model is set.
     pub(crate) fn prepare_vectors(&self) {
         let Some(maker) = self.search.indexes.maker.get() else { return };
-        maker.request(&self.path().to_string_lossy(), Arc::new(self.home()));
+        maker.request(&self.path().to_string_lossy(), Arc::new(self.folder_vectors()));
     }
 }
 
 #[derive(Clone)]
-struct Home {
+struct FolderVectors {
     search: FolderSearch,
     graph: FolderGraph,
     root: Root,
@@ -125,21 +127,21 @@ struct Home {
     lock: Arc<Mutex<Option<WriteLock>>>,
 }
 
-impl Home {
+impl FolderVectors {
     async fn in_bank<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self, &BankDir) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let home = self.clone();
+        let vectors = self.clone();
         blocking(move || {
-            let dir = home.root.open().map_err(StoreError::io("cannot open the memory bank"))?;
-            work(&home, &dir)
+            let dir = vectors.root.open().map_err(StoreError::io("cannot open the memory bank"))?;
+            work(&vectors, &dir)
         })
         .await
     }
 
     /// Brings the index up to date.
-    async fn follow(&self) -> Result<(), StoreError> {
+    async fn update_index(&self) -> Result<(), StoreError> {
         let turn = Arc::clone(&self.search.turn).lock_owned().await;
         let now = self.clock.now();
         let (search, graph, root) = (self.search.clone(), self.graph.clone(), self.root.clone());
@@ -219,17 +221,17 @@ impl Home {
 }
 
 #[async_trait]
-impl VectorProject for Home {
+impl VectorProject for FolderVectors {
     async fn open(&self, model: &ModelId) -> Result<Progress, StoreError> {
-        self.follow().await?;
+        self.update_index().await?;
         let model = model.clone();
-        self.in_bank(move |home, dir| {
-            if !home.prepare(&model) {
+        self.in_bank(move |vectors, dir| {
+            if !vectors.prepare(&model) {
                 return Ok(Progress::Refused(format!("it has more than {PROJECT_PASSAGES} passages")));
             }
             let is_another_s = {
-                let mut lock = home.lock.lock();
-                let may_write = !home.search.indexes.is_read_only.load(Ordering::Relaxed);
+                let mut lock = vectors.lock.lock();
+                let may_write = !vectors.search.indexes.is_read_only.load(Ordering::Relaxed);
                 match (lock.is_none() && may_write).then(|| vector_file::lock(dir)) {
                     Some(Ok(Some(taken))) => {
                         *lock = Some(taken);
@@ -244,14 +246,14 @@ impl VectorProject for Home {
                     None => false,
                 }
             };
-            let may_store = !home.search.indexes.is_read_only.load(Ordering::Relaxed);
-            let seal = home.seal(may_store).unwrap_or_else(|| Seal::new(&*home.entropy));
+            let may_store = !vectors.search.indexes.is_read_only.load(Ordering::Relaxed);
+            let seal = vectors.seal(may_store).unwrap_or_else(|| Seal::new(&*vectors.entropy));
             let count = || {
-                let indexed = home.search.indexed.read();
+                let indexed = vectors.search.indexed.read();
                 (indexed.has_stored_vectors, indexed.index.dense_count())
             };
             let (has_stored, counted) = count();
-            if (!has_stored || counted.vectors < counted.passages) && !home.load(dir, &seal, &model)? {
+            if (!has_stored || counted.vectors < counted.passages) && !vectors.load(dir, &seal, &model)? {
                 return Ok(Progress::Refused("there is no room for its vectors in memory".to_owned()));
             }
             let (_, counted) = count();
@@ -282,14 +284,14 @@ impl VectorProject for Home {
 
     async fn keep(&self, model: &ModelId, made: Vec<(UnitHash, Vector)>) -> Result<Progress, StoreError> {
         let model = model.clone();
-        self.in_bank(move |home, dir| {
-            if let Some(lock) = &*home.lock.lock()
-                && let Some(seal) = home.seal(true)
+        self.in_bank(move |vectors, dir| {
+            if let Some(lock) = &*vectors.lock.lock()
+                && let Some(seal) = vectors.seal(true)
                 && let Err(error) = vector_file::append(dir, lock, &seal, &model, &made)
             {
                 tracing::warn!(%error, "vectors were not written; they stay in memory");
             }
-            Ok(match home.put(&model, &made) {
+            Ok(match vectors.put(&model, &made) {
                 true => Progress::Ready,
                 false => Progress::Refused("there is no room for its vectors in memory".to_owned()),
             })

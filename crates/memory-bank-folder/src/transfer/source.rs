@@ -58,7 +58,7 @@ impl FolderSource {
         &self.place.bank
     }
 
-    /// Reads the bank under its lock, the rules files, and what an export noted of the mode.
+    /// Reads the bank under its lock, the rules files, and the mode that an export stored.
     ///
     /// # Errors
     /// Something cannot be read or moved, with its name; nothing is left out silently.
@@ -97,7 +97,7 @@ impl FolderSource {
         .await
     }
 
-    /// The backups in the bank's folder for them and beside the bank, newest first.
+    /// The backups in the bank's folder for backups and beside the bank, newest first.
     ///
     /// # Errors
     /// The project's folder cannot be read.
@@ -121,7 +121,7 @@ impl FolderSource {
         .await
     }
 
-    /// Reads one of them.
+    /// Reads one backup.
     ///
     /// # Errors
     /// As [`Self::project`].

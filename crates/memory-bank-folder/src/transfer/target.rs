@@ -43,7 +43,7 @@ impl FolderTarget {
     /// The place that `path` means: the bank's folder if it is called `folder`, else the project's folder.
     ///
     /// # Errors
-    /// There is something already, and `replace` does not allow it; or it is no folder.
+    /// The place is taken, and `replace` does not allow it; or it is not a folder.
     pub fn choose(path: &Path, folder: &str, replace: bool) -> Result<Self, TransferError> {
         let is_bank_folder = path.file_name().is_some_and(|name| name == folder);
         let place = if is_bank_folder {
@@ -172,7 +172,7 @@ impl Staged {
         Ok(())
     }
 
-    /// Writes a backup into the bank's folder for them.
+    /// Writes a backup into the bank's folder for backups.
     ///
     /// # Errors
     /// As [`Self::write`].
@@ -241,7 +241,7 @@ impl Staged {
                 return Err(cannot()(error).into());
             }
             if let Some(aside) = &moved_aside {
-                // The backups of the bank that was there go on being listed.
+                // Backups of the previous bank stay listed.
                 keep_backups(aside, &place.bank).map_err(cannot())?;
             }
             project.sync_names().map_err(cannot())?;
@@ -271,7 +271,7 @@ impl Drop for Staged {
     }
 }
 
-/// Moves the backups of a bank to another one, but those that it has already.
+/// Moves the backups of a bank to another one, except those that it has already.
 fn keep_backups(from: &Path, to: &Path) -> std::io::Result<()> {
     let (from, to) = (BankDir::open(from)?, BankDir::open(to)?);
     let Ok(old) = from.open_own_folder(BELOW) else { return Ok(()) };
