@@ -9,7 +9,6 @@ mod backups;
 mod bank;
 mod change_notifier;
 pub mod dir;
-mod discovery;
 mod documents;
 mod git;
 #[cfg(all(unix, test))]
@@ -29,6 +28,7 @@ mod state_store;
 mod store_list;
 mod system;
 mod transfer;
+mod upwards;
 mod watch;
 mod workspace;
 

@@ -32,13 +32,13 @@ use uuid::Uuid;
 use crate::access::{RegistryAccess, confined};
 use crate::approved_folders::ApprovedFolders;
 use crate::bank::{Deps, FolderBank};
-use crate::discovery::Found;
 use crate::lock::blocking;
 use crate::place::{Origin, Place, base_name, is_bank};
 use crate::registry::{REGISTRY_FILE, Registered, Registry};
 use crate::rules_files::read_rules;
 use crate::search::{FolderIndexes, SealPlace};
 use crate::store_list::list_stores;
+use crate::upwards::Found;
 use crate::watch::Watch;
 pub use options::{FolderOptions, check_folder_name, project_of};
 

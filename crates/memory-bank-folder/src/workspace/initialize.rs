@@ -12,11 +12,11 @@ use super::FolderWorkspace;
 use crate::access::confined;
 use crate::bank::FolderBank;
 use crate::dir::reason;
-use crate::discovery;
 use crate::lock::blocking;
 use crate::new_bank::write_missing_core_documents;
 use crate::place::{Place, base_name, is_bank, make_project};
 use crate::rules_files::write_missing_rules;
+use crate::upwards;
 
 /// The folders of a bank, which exist now.
 struct Prepared {
@@ -74,7 +74,7 @@ impl FolderWorkspace {
         blocking(move || {
             let place = confined(&origin, &project, &path, shows_paths)?;
             let is_new = !is_bank(&origin.root(&place));
-            let above = if is_new { discovery::above(&origin, &place.project) } else { None };
+            let above = if is_new { upwards::above(&origin, &place.project) } else { None };
             let made_project = make_project(&place.project).map_err(|why| {
                 let why = if shows_paths { why } else { "the project's folder cannot be made".to_owned() };
                 WorkspaceError::Refused(why)
