@@ -461,8 +461,8 @@ pub async fn a_name_that_other_systems_do_not_allow_is_not_created(p: Project) {
         ("docs./x.md", "dot or a blank"),
         ("docs /x.md", "dot or a blank"),
         ("memory-bank/progress.md", "leave out `memory-bank/`"),
-        ("notes (conflicted copy).md", "sync tools"),
-        (".#notes.md", "sync tools"),
+        ("notes (conflicted copy).md", "a sync tool"),
+        (".#notes.md", "a sync tool"),
     ] {
         let why = refused(&p, name).await;
         assert!(why.contains(message), "{name:?}: {why}");

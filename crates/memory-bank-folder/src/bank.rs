@@ -43,8 +43,8 @@ pub struct FolderBank {
     deps: Deps,
     /// The last notified state of each document.
     pub(crate) notifier: Arc<ChangeNotifier>,
-    /// Contents that were served lately.
-    pub(crate) served: RecentContents<Etag>,
+    /// Contents that were served recently.
+    pub(crate) recent_contents: RecentContents<Etag>,
     /// The graph, as far as it was read.
     pub(crate) graph: FolderGraph,
     /// The index of documents and graph; empty until the first search.
@@ -63,7 +63,7 @@ impl FolderBank {
             lock: BankLock::new(Root::within(&project, path)),
             deps,
             notifier,
-            served: RecentContents::default(),
+            recent_contents: RecentContents::default(),
             graph: FolderGraph::default(),
             search: FolderSearch::default(),
             project,
@@ -86,7 +86,7 @@ impl FolderBank {
 
     /// Shows and accepts no path of the host: for clients on other machines.
     #[must_use]
-    pub fn for_strangers(self) -> Self {
+    pub fn for_remote_clients(self) -> Self {
         Self { shows_paths: false, ..self }
     }
 
@@ -109,7 +109,7 @@ impl FolderBank {
 
     /// Clock, entropy and sink.
     #[must_use]
-    pub fn surroundings(&self) -> &Deps {
+    pub fn deps(&self) -> &Deps {
         &self.deps
     }
 

@@ -4,34 +4,32 @@
 //! resolution, not in a check with a race. Links that stay inside are followed, for reading and writing. This module
 //! knows files and bytes; it must not know documents, graphs or locks.
 
+mod entries;
+mod folders;
+mod internal;
 mod names;
 mod root;
 mod spelling;
 mod staged;
 
-use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
-use cap_fs_ext::{DirExt, FollowSymlinks, MetadataExt, OpenOptionsFollowExt, OpenOptionsSyncExt};
+use cap_fs_ext::{FollowSymlinks, MetadataExt, OpenOptionsFollowExt, OpenOptionsSyncExt};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, Metadata, OpenOptions};
 use jiff::Timestamp;
 pub use memory_bank_core::document::is_reserved;
-use memory_bank_core::document::{INTERNAL_FOLDER, holds_documents};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 
-use crate::dir::names::{is_foreign_leftover, is_passed_over, not_a_file, too_large};
-pub use crate::dir::names::{reason, text_of};
+pub use crate::dir::entries::FolderEntry;
+pub use crate::dir::names::{INTERNAL, reason, text_of};
+use crate::dir::names::{not_a_file, too_large};
 pub use crate::dir::root::{LeadsOut, Root};
 pub use crate::dir::staged::Staged;
 use crate::system;
-
-/// The hidden folder in which the server keeps its lock, its journal and what it stages. Not part of the bank.
-pub const INTERNAL: &str = INTERNAL_FOLDER;
-const STAGE: &str = ".mbmcp/stage";
 
 /// A bank's directory, opened. Keep it for one operation only: after a folder was deleted and created again (as a
 /// change of branch does), an old handle would write into the deleted one.
@@ -52,7 +50,7 @@ pub struct FileStamp {
 }
 
 impl FileStamp {
-    /// When the file was last written; the epoch if the file system says nonsense.
+    /// When the file was last written; the epoch if the time is out of range.
     #[must_use]
     pub fn updated_at(&self) -> Timestamp {
         Timestamp::try_from(self.modified).unwrap_or(Timestamp::UNIX_EPOCH)
@@ -79,19 +77,6 @@ pub enum FileRead {
     Unreadable(String),
 }
 
-/// One name in a folder of the bank.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FolderEntry {
-    /// The name; what is not valid Unicode in it became U+FFFD.
-    pub name: String,
-    /// Whether a regular file is there (links inside the bank followed).
-    pub is_file: bool,
-    /// Whether a folder is there, itself and not a link to one.
-    pub is_folder: bool,
-    /// Size and time.
-    pub stamp: FileStamp,
-}
-
 impl BankDir {
     /// Opens the directory. The path itself is the user's choice and may be a link.
     ///
@@ -109,135 +94,6 @@ impl BankDir {
     pub fn create(path: &Path) -> io::Result<Self> {
         Dir::create_ambient_dir_all(path, ambient_authority())?;
         Self::open(path)
-    }
-
-    /// The names in a folder of the bank (`""` is the bank itself), sorted, without the server's own folder and
-    /// without leftovers of interrupted writes.
-    ///
-    /// # Errors
-    /// The folder cannot be read; `NotFound` if there is none.
-    pub fn entries(&self, folder: &str) -> io::Result<Vec<FolderEntry>> {
-        let base = if folder.is_empty() { Path::new(".") } else { Path::new(folder) };
-        let mut entries = Vec::new();
-        for entry in self.dir.read_dir(base)? {
-            let entry = entry?;
-            let raw = entry.file_name();
-            let name = raw.to_string_lossy().into_owned();
-            if is_passed_over(folder, &name) {
-                continue;
-            }
-            // A link is described by what it leads to; one that leads out or nowhere, by itself.
-            let path = base.join(&raw);
-            let Ok(itself) = self.dir.symlink_metadata(&path) else { continue };
-            let metadata = self.dir.metadata(&path).unwrap_or_else(|_| itself.clone());
-            entries.push(FolderEntry {
-                name,
-                is_file: metadata.is_file(),
-                is_folder: itself.is_dir(),
-                stamp: FileStamp::of(&metadata),
-            });
-        }
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
-    }
-
-    /// What is directly in the bank, and below it in the folders that may hold documents, sorted; the names have their
-    /// folders. A folder that is a link is not entered, and one that cannot be read is left out. After
-    /// [`limits::WALKED_NAMES`] names nothing more is looked at; what is nearer to the bank comes first.
-    ///
-    /// # Errors
-    /// The bank itself cannot be read.
-    pub fn walk(&self) -> io::Result<Vec<FolderEntry>> {
-        let mut found = self.entries("")?;
-        let is_entered = |entry: &FolderEntry| entry.is_folder && holds_documents(&entry.name);
-        let names = |entries: &[FolderEntry]| -> VecDeque<String> {
-            entries.iter().filter(|entry| is_entered(entry)).map(|entry| entry.name.clone()).collect()
-        };
-        let mut folders = names(&found);
-        while let Some(folder) = folders.pop_front() {
-            let entries = match self.check_folders(&folder, true).and_then(|()| self.entries(&folder)) {
-                Ok(entries) => entries,
-                Err(error) => {
-                    tracing::debug!(folder, %error, "a folder of the memory bank cannot be read");
-                    continue;
-                }
-            };
-            let mut below: Vec<FolderEntry> = entries
-                .into_iter()
-                .map(|entry| FolderEntry { name: format!("{folder}/{}", entry.name), ..entry })
-                .collect();
-            let room = limits::WALKED_NAMES.saturating_sub(found.len());
-            if below.len() > room {
-                tracing::warn!(folder, "the memory bank has too many names; the others are ignored");
-                below.truncate(room);
-                folders.clear();
-            }
-            folders.extend(names(&below));
-            found.extend(below);
-        }
-        found.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(found)
-    }
-
-    /// Refuses a name that is reached through a link: each of its folders, and with `itself` the name too, must be a
-    /// folder of the bank or not exist.
-    ///
-    /// # Errors
-    /// One of them is something else; the text names it.
-    pub fn check_folders(&self, name: &str, itself: bool) -> io::Result<()> {
-        let path = Path::new(name);
-        for folder in
-            path.ancestors().skip(usize::from(!itself)).filter(|folder| !folder.as_os_str().is_empty())
-        {
-            match self.dir.symlink_metadata(folder) {
-                Ok(metadata) if metadata.is_dir() => self.check_spelling(folder)?,
-                Ok(_) => {
-                    let shown = folder.display();
-                    return Err(io::Error::other(format!(
-                        "`{shown}` is not a folder of the memory bank's own"
-                    )));
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// The names in a folder of the bank, in no order; none if there is no such folder.
-    #[must_use]
-    pub fn names_in(&self, folder: &str) -> Vec<String> {
-        let base = if folder.is_empty() { Path::new(".") } else { Path::new(folder) };
-        let Ok(entries) = self.dir.read_dir(base) else { return Vec::new() };
-        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        names.take(limits::WALKED_NAMES).collect()
-    }
-
-    /// The names in a folder that [`Self::entries`] passes over.
-    ///
-    /// # Errors
-    /// The folder cannot be read.
-    pub fn passed_over(&self, folder: &str) -> io::Result<Vec<String>> {
-        let base = if folder.is_empty() { Path::new(".") } else { Path::new(folder) };
-        let mut names = Vec::new();
-        for entry in self.dir.read_dir(base)? {
-            let name = entry?.file_name().to_string_lossy().into_owned();
-            if is_passed_over(folder, &name) {
-                names.push(name);
-            }
-        }
-        names.sort();
-        Ok(names)
-    }
-
-    /// The names in the bank itself, in no order, without a look at what they name.
-    ///
-    /// # Errors
-    /// The folder cannot be read.
-    pub fn names(&self) -> io::Result<impl Iterator<Item = String>> {
-        let names =
-            self.dir.entries()?.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        Ok(names.filter(|name| name != INTERNAL && !is_foreign_leftover(name)))
     }
 
     /// Size, time and number of a regular file; none if there is none or it cannot be reached.
@@ -260,7 +116,7 @@ impl BankDir {
         metadata.is_file().then(|| FileStamp::of(&metadata))
     }
 
-    /// Whether the name is taken, by whatever.
+    /// Whether anything has this name.
     #[must_use]
     pub fn exists(&self, name: &str) -> bool {
         self.dir.symlink_metadata(name).is_ok()
@@ -318,7 +174,7 @@ impl BankDir {
         self.open_found(&target, options)
     }
 
-    /// Opens a regular file that is no link. Looks before it opens, since opening a device may do something, and
+    /// Opens a regular file that is not a link. Checks before it opens, since opening a device may do something, and
     /// again afterwards, since another file may have the name by then.
     fn open_found(&self, target: &Path, options: &mut OpenOptions) -> io::Result<File> {
         match self.dir.symlink_metadata(target) {
@@ -358,32 +214,6 @@ impl BankDir {
         Ok(self.dir.dir_metadata()?.ino())
     }
 
-    /// Makes a folder of the bank, and those above it, if need be.
-    ///
-    /// # Errors
-    /// The folder cannot be made.
-    pub fn create_folder(&self, name: &str) -> io::Result<()> {
-        if self.dir.metadata(name).is_ok_and(|metadata| metadata.is_dir()) {
-            return Ok(());
-        }
-        system::check_name(Path::new(name))?;
-        let mut folder = PathBuf::new();
-        for part in Path::new(name).components() {
-            let above = folder.clone();
-            folder.push(part);
-            match self.dir.create_dir(&folder) {
-                // Each name must be on the disk before a file in it counts as written.
-                Ok(()) => self.sync(&above)?,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-        if self.dir.metadata(name)?.is_dir() {
-            return Ok(());
-        }
-        Err(io::Error::other(format!("`{name}` is not a folder")))
-    }
-
     /// The target of a write to `name`: the name itself, or the target of a link.
     ///
     /// # Errors
@@ -392,57 +222,6 @@ impl BankDir {
         let Some(target) = self.resolve(name)? else { return Ok(PathBuf::from(name)) };
         let metadata = self.dir.metadata(&target)?;
         if metadata.is_file() { Ok(target) } else { Err(io::Error::other(not_a_file(&metadata))) }
-    }
-
-    /// Opens a folder in this one, as a directory of its own.
-    ///
-    /// # Errors
-    /// There is none, or it is a link that leads out.
-    pub fn open_folder(&self, name: &str) -> io::Result<Self> {
-        Ok(Self { dir: system::retry_open(|| self.dir.open_dir(name))? })
-    }
-
-    /// The same for a folder that must not be a link, wherever it leads.
-    ///
-    /// # Errors
-    /// There is none, or it is something else.
-    pub(crate) fn open_own_folder(&self, name: &str) -> io::Result<Self> {
-        self.check_own_folder(Path::new(name))?;
-        Ok(Self { dir: system::retry_open(|| self.dir.open_dir_nofollow(name))? })
-    }
-
-    /// Makes a folder that must not exist yet.
-    ///
-    /// # Errors
-    /// `AlreadyExists`, or it cannot be made.
-    pub fn create_new_folder(&self, name: &str) -> io::Result<Self> {
-        self.dir.create_dir(name)?;
-        self.open_folder(name)
-    }
-
-    /// Gives a folder another name in this one, durably.
-    ///
-    /// # Errors
-    /// The rename failed.
-    pub fn rename_folder(&self, from: &str, to: &str) -> io::Result<()> {
-        system::retry_change(|| self.dir.rename(from, &self.dir, to))?;
-        self.sync(Path::new(""))
-    }
-
-    /// Moves a folder into another directory, under the same name.
-    ///
-    /// # Errors
-    /// The rename failed.
-    pub(crate) fn move_folder(&self, name: &str, to: &Self) -> io::Result<()> {
-        system::retry_change(|| self.dir.rename(name, &to.dir, name))
-    }
-
-    /// Removes a folder with all that is in it.
-    ///
-    /// # Errors
-    /// It cannot be removed.
-    pub fn remove_folder(&self, name: &str) -> io::Result<()> {
-        system::retry_change(|| self.dir.remove_dir_all(name))
     }
 
     /// Writes a file that must not exist yet, durably.
@@ -475,7 +254,7 @@ impl BankDir {
         self.sync(Path::new(""))
     }
 
-    /// Removes a file (of a link: the link), durably. One that is not there is no error.
+    /// Removes a file (of a link: the link), durably. A missing file is not an error.
     ///
     /// # Errors
     /// It cannot be removed.
@@ -501,61 +280,6 @@ impl BankDir {
             self.sync(folder.parent().unwrap_or(Path::new("")))?;
         }
         Ok(())
-    }
-
-    /// Makes the server's own folder, with a note to git to leave it alone.
-    ///
-    /// # Errors
-    /// The bank is read-only, or something else has the folder's name: a link there is never followed.
-    pub fn prepare_internal(&self) -> io::Result<()> {
-        if self.dir.symlink_metadata(STAGE).is_err() {
-            if self.dir.symlink_metadata(INTERNAL).is_ok() {
-                self.check_own_folder(Path::new(INTERNAL))?;
-            }
-            self.dir.create_dir_all(STAGE)?;
-            match self.write_new(&format!("{INTERNAL}/.gitignore"), &mut "*\n".as_bytes()) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                written => written?,
-            }
-        }
-        self.check_internal()
-    }
-
-    fn check_internal(&self) -> io::Result<()> {
-        self.check_own_folder(Path::new(INTERNAL))?;
-        self.check_own_folder(Path::new(STAGE))
-    }
-
-    fn check_own_folder(&self, folder: &Path) -> io::Result<()> {
-        if self.dir.symlink_metadata(folder)?.is_dir() {
-            return Ok(());
-        }
-        Err(io::Error::other(format!("`{}` is not a folder; remove it", folder.display())))
-    }
-
-    /// Opens a regular file of the server's own folder, making it if `create`. Follows no link and never blocks.
-    ///
-    /// # Errors
-    /// It cannot be opened, or is something else.
-    pub fn open_internal(&self, name: &str, create: bool) -> io::Result<std::fs::File> {
-        let path = Path::new(INTERNAL).join(name);
-        let mut options = OpenOptions::new();
-        options.read(true);
-        if create {
-            options.write(true).create(true);
-        }
-        if self.dir.symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
-            return Err(io::Error::other(format!("`{name}` in it is not a regular file; remove it")));
-        }
-        self.open_found(&path, &mut options).map(File::into_std)
-    }
-
-    /// Whether this is the very directory that `root` leads to now.
-    #[must_use]
-    pub fn is_at(&self, root: &Root) -> bool {
-        let here = self.dir.dir_metadata();
-        let there = root.open().and_then(|there| there.dir.dir_metadata());
-        matches!((here, there), (Ok(a), Ok(b)) if a.ino() == b.ino() && a.dev() == b.dev())
     }
 
     /// Makes names in a folder durable.

@@ -46,8 +46,8 @@ impl DocumentStore for FolderBank {
         };
         for outcome in &outcomes {
             if let ReadOutcome::Found(document) = outcome {
-                self.served.keep(&document.etag, &document.content);
-                self.notifier.served(&document.path, &document.etag);
+                self.recent_contents.keep(&document.etag, &document.content);
+                self.notifier.record_served(&document.path, &document.etag);
             }
         }
         Ok(outcomes)
@@ -60,18 +60,18 @@ impl DocumentStore for FolderBank {
         editor: &mut Editor<'_>,
     ) -> Result<Vec<DocumentChange>, EditError> {
         let guard = self.lock.exclusive().await?;
-        let asked: BTreeSet<DocumentPath> = paths.iter().cloned().collect();
+        let requested: BTreeSet<DocumentPath> = paths.iter().cloned().collect();
         let (mut guard, found) = blocking(move || {
-            let found = load(guard.dir(), asked)?;
+            let found = load(guard.dir(), requested)?;
             Ok::<_, EditError>((guard, found))
         })
         .await?;
         let mut opened = Opened::default();
         for loaded in found {
             if let Some(document) = &loaded.document {
-                self.served.keep(&document.etag, &document.content);
+                self.recent_contents.keep(&document.etag, &document.content);
             }
-            opened.take(loaded);
+            opened.add(loaded);
         }
         let mut drafts = opened.drafts.clone();
         match editor(&mut drafts) {
@@ -109,17 +109,17 @@ impl DocumentStore for FolderBank {
         _path: &DocumentPath,
         etag: &Etag,
     ) -> Result<Option<String>, StoreError> {
-        Ok(self.served.find(etag))
+        Ok(self.recent_contents.find(etag))
     }
 }
 
 impl FolderBank {
     /// A single file is replaced atomically, so reading it needs no lock.
     async fn read_one(&self, path: &DocumentPath) -> Result<Vec<ReadOutcome>, StoreError> {
-        let (root, asked) = (self.root().clone(), path.clone());
+        let (root, requested) = (self.root().clone(), path.clone());
         let outcome = blocking(move || {
             let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
-            if journal::is_pending(&dir) { Ok(None) } else { read(&dir, &asked).map(Some) }
+            if journal::is_pending(&dir) { Ok(None) } else { read(&dir, &requested).map(Some) }
         })
         .await?;
         match outcome {
@@ -153,7 +153,7 @@ impl FolderBank {
             return Ok(());
         }
         for (etag, text) in &plan.texts {
-            self.served.keep(etag, text);
+            self.recent_contents.keep(etag, text);
         }
         let (notifier, project) = (Arc::clone(&self.notifier), caller.project);
         blocking(move || {
@@ -169,14 +169,14 @@ impl FolderBank {
                     ChangeKind::Unchanged => continue,
                     ChangeKind::Created | ChangeKind::Deleted => {
                         list = true;
-                        notifier.name(&change.path, change.kind == ChangeKind::Created);
+                        notifier.record_name(&change.path, change.kind == ChangeKind::Created);
                     }
                     ChangeKind::Modified => {}
                 }
-                notifier.document(project, &change.path, change.etag.as_ref());
+                notifier.notify_document(project, &change.path, change.etag.as_ref());
             }
             if list {
-                notifier.list(project);
+                notifier.notify_list(project);
             }
             drop(guard);
             Ok(())
@@ -203,14 +203,14 @@ impl Plan {
     ) -> Result<Self, EditError> {
         let DraftChanges { changes, writes } = DraftChanges::of(drafts, stored)?;
         let mut plan = Self { changes, ..Self::default() };
-        for DraftWrite { requested: asked, path, before, after } in writes {
+        for DraftWrite { requested, path, before, after } in writes {
             if before.is_none() {
                 plan.creates.push(path.clone());
             }
             let name = path.as_str().to_owned();
             match after {
                 Some((text, etag)) => {
-                    plan.steps.push(Step::Write { name, content: bytes_of(drafts, raw, asked, text) });
+                    plan.steps.push(Step::Write { name, content: bytes_of(drafts, raw, requested, text) });
                     plan.texts.push((etag, text.to_owned()));
                 }
                 None => plan.steps.push(Step::Remove { name }),
@@ -229,13 +229,13 @@ struct Opened {
 }
 
 impl Opened {
-    fn take(&mut self, loaded: Loaded) {
-        let Loaded { asked, stored_as, document, broken } = loaded;
+    fn add(&mut self, loaded: Loaded) {
+        let Loaded { requested, stored_as, document, broken } = loaded;
         if let Some(broken) = broken {
-            self.raw.insert(asked.clone(), broken);
+            self.raw.insert(requested.clone(), broken);
         }
-        self.stored_names.insert(asked.clone(), stored_as);
-        self.drafts.load(asked, document);
+        self.stored_names.insert(requested.clone(), stored_as);
+        self.drafts.load(requested, document);
     }
 }
 
@@ -244,12 +244,12 @@ type RawBytes = BTreeMap<DocumentPath, Vec<u8>>;
 
 /// The bytes to write for this text: unchanged parts of the file, or of the file that it is moved from, keep their
 /// bytes.
-fn bytes_of(drafts: &Drafts, raw: &RawBytes, asked: &DocumentPath, text: &str) -> Vec<u8> {
+fn bytes_of(drafts: &Drafts, raw: &RawBytes, requested: &DocumentPath, text: &str) -> Vec<u8> {
     let moved = || {
         let is_same = |path: &DocumentPath| drafts.stored(path).is_some_and(|stored| stored.content == text);
         raw.iter().find(|(path, _)| is_same(path)).map(|(_, bytes)| bytes.clone())
     };
-    match raw.get(asked) {
+    match raw.get(requested) {
         Some(bytes) => keep_bytes(bytes, text),
         None => moved().unwrap_or_else(|| text.as_bytes().to_vec()),
     }
@@ -283,16 +283,16 @@ pub(crate) fn is_document(entry: &FolderEntry) -> bool {
 }
 
 /// Reads the document that a name means.
-pub(crate) fn read(dir: &BankDir, asked: &DocumentPath) -> Result<ReadOutcome, StoreError> {
-    Ok(read_with_bytes(dir, asked)?.0)
+pub(crate) fn read(dir: &BankDir, requested: &DocumentPath) -> Result<ReadOutcome, StoreError> {
+    Ok(read_with_bytes(dir, requested)?.0)
 }
 
-/// The same, with the bytes of the file if they are not UTF-8.
+/// Reads as [`read`] does, and returns the bytes of the file too if they are not UTF-8.
 fn read_with_bytes(
     dir: &BankDir,
-    asked: &DocumentPath,
+    requested: &DocumentPath,
 ) -> Result<(ReadOutcome, Option<Vec<u8>>), StoreError> {
-    let path = stored_name(dir, asked);
+    let path = stored_name(dir, requested);
     let checked =
         dir.check_folders(path.as_str(), false).and_then(|()| dir.check_spelling(Path::new(path.as_str())));
     if let Err(error) = checked {
@@ -311,16 +311,16 @@ fn read_with_bytes(
     })
 }
 
-/// The name under which a document is, or would be, stored: exactly the one asked for if it is taken, else the
+/// The name under which a document is, or would be, stored: exactly the one requested if it is taken, else the
 /// canonical one, or one of the same letters composed otherwise.
-fn stored_name(dir: &BankDir, asked: &DocumentPath) -> DocumentPath {
-    let taken = asked.existing_spelling(|name| dir.exists(name)).and_then(|name| dir.listed(&name));
+fn stored_name(dir: &BankDir, requested: &DocumentPath) -> DocumentPath {
+    let taken = requested.existing_spelling(|name| dir.exists(name)).and_then(|name| dir.listed(&name));
     let taken = taken.and_then(|name| DocumentPath::parse(&name).ok());
-    taken.unwrap_or_else(|| spelled_as_there(dir, &asked.canonical()))
+    taken.unwrap_or_else(|| in_existing_spelling(dir, &requested.canonical()))
 }
 
-/// The name with the spelling of those of its parts that are there, composed in whatever way.
-fn spelled_as_there(dir: &BankDir, path: &DocumentPath) -> DocumentPath {
+/// The name in the spelling of its existing parts, which may be composed in another way.
+fn in_existing_spelling(dir: &BankDir, path: &DocumentPath) -> DocumentPath {
     // Letters of ASCII have one form.
     if path.as_str().is_ascii() {
         return path.clone();
@@ -338,9 +338,9 @@ fn spelled_as_there(dir: &BankDir, path: &DocumentPath) -> DocumentPath {
     DocumentPath::parse(&there).unwrap_or_else(|_| path.clone())
 }
 
-/// Refuses new names beside which another file system could not hold what is there, and folders that are links.
+/// Refuses new names that another file system could not store beside the existing ones, and folders that are links.
 fn check_new(dir: &BankDir, plan: &Plan) -> Result<(), EditError> {
-    let goes = |name: &str| {
+    let is_removed = |name: &str| {
         plan.steps.iter().any(|step| matches!(step, Step::Remove { name: removed } if removed == name))
     };
     for path in &plan.creates {
@@ -351,8 +351,10 @@ fn check_new(dir: &BankDir, plan: &Plan) -> Result<(), EditError> {
             let below =
                 |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
             let names = dir.names_in(&folder);
-            let other =
-                names.iter().map(|name| below(name)).find(|name| path.clashes_with(name) && !goes(name));
+            let other = names
+                .iter()
+                .map(|name| below(name))
+                .find(|name| path.clashes_with(name) && !is_removed(name));
             if let Some(other) = other {
                 return Err(name_clash(path, &other));
             }
@@ -367,25 +369,25 @@ fn check_new(dir: &BankDir, plan: &Plan) -> Result<(), EditError> {
 
 /// A document of an edit.
 struct Loaded {
-    asked: DocumentPath,
+    requested: DocumentPath,
     stored_as: DocumentPath,
     document: Option<Document>,
     /// Its bytes, if they are not UTF-8.
     broken: Option<Vec<u8>>,
 }
 
-fn load(dir: &BankDir, asked: BTreeSet<DocumentPath>) -> Result<Vec<Loaded>, EditError> {
-    let mut loaded = Vec::with_capacity(asked.len());
-    for path in asked {
+fn load(dir: &BankDir, requested: BTreeSet<DocumentPath>) -> Result<Vec<Loaded>, EditError> {
+    let mut loaded = Vec::with_capacity(requested.len());
+    for path in requested {
         let (outcome, broken) = read_with_bytes(dir, &path)?;
         match outcome {
             ReadOutcome::Found(document) => {
                 let stored_as = document.path.clone();
-                loaded.push(Loaded { asked: path, stored_as, document: Some(document), broken });
+                loaded.push(Loaded { requested: path, stored_as, document: Some(document), broken });
             }
             ReadOutcome::Missing => {
-                let stored_as = spelled_as_there(dir, &path.canonical());
-                loaded.push(Loaded { asked: path, stored_as, document: None, broken: None });
+                let stored_as = in_existing_spelling(dir, &path.canonical());
+                loaded.push(Loaded { requested: path, stored_as, document: None, broken: None });
             }
             ReadOutcome::Unreadable(why) => {
                 return Err(EditError::Refused(format!("`{path}` cannot be changed: {why}")));
@@ -398,8 +400,8 @@ fn load(dir: &BankDir, asked: BTreeSet<DocumentPath>) -> Result<Vec<Loaded>, Edi
     Ok(loaded)
 }
 
-/// The number of the last member of a series, and that member if it can be read. Whatever has the name of a member takes
-/// its number.
+/// The number of the last member of a series, and that member if it can be read. Any file with the name of a
+/// member uses up its number.
 fn last_of(dir: &BankDir, series: Series) -> Result<(Series, u32, Option<Loaded>), StoreError> {
     let names = dir.names().map_err(StoreError::io("cannot list the memory bank"))?;
     let numbers = names.filter_map(|name| series.number_of(&DocumentPath::parse(&name).ok()?));
@@ -408,7 +410,7 @@ fn last_of(dir: &BankDir, series: Series) -> Result<(Series, u32, Option<Loaded>
     let (outcome, broken) = read_with_bytes(dir, &path)?;
     let loaded = match outcome {
         ReadOutcome::Found(document) => {
-            Some(Loaded { asked: path.clone(), stored_as: path, document: Some(document), broken })
+            Some(Loaded { requested: path.clone(), stored_as: path, document: Some(document), broken })
         }
         _ => None,
     };

@@ -10,7 +10,7 @@ use crate::system;
 
 /// The largest index that is read, in bytes.
 const INDEX_BYTES: u64 = 512 * 1024 * 1024;
-/// What a `.git` file may have.
+/// The largest `.git` file that is read, in bytes.
 const POINTER_BYTES: u64 = 64 * 1024;
 /// Folders of other version control systems. They may track the file, too.
 const OTHERS: [&str; 8] = [".hg", ".svn", ".jj", ".bzr", ".sl", ".pijul", ".fslckout", "_FOSSIL_"];
@@ -56,8 +56,8 @@ pub(crate) fn tracked(file: &Path) -> Tracked {
 fn lists(dot_git: &Path, inner: &Path) -> Result<bool, String> {
     let folder = git_folder(dot_git)?;
     // Names that differ in case are one file on some systems.
-    let wanted = inner.components().map(|part| part.as_os_str().to_string_lossy().to_lowercase());
-    let wanted = wanted.collect::<Vec<_>>().join("/");
+    let searched = inner.components().map(|part| part.as_os_str().to_string_lossy().to_lowercase());
+    let searched = searched.collect::<Vec<_>>().join("/");
     let Some(bytes) = read(&folder.join("index"), INDEX_BYTES)? else { return Ok(false) };
     // Whether hashes are SHA-1 or SHA-256 is not in the index; only one of them makes sense of it to the end.
     let entries = entries(&bytes, 20).or_else(|| entries(&bytes, 32));
@@ -65,7 +65,7 @@ fn lists(dot_git: &Path, inner: &Path) -> Result<bool, String> {
         entries.ok_or("its index cannot be understood (a split or damaged one, or of a newer git)")?;
     Ok(entries.iter().any(|entry| {
         let path = String::from_utf8_lossy(&entry.path).to_lowercase();
-        if entry.mode & TYPE_BITS == FOLDER { wanted.starts_with(&path) } else { path == wanted }
+        if entry.mode & TYPE_BITS == FOLDER { searched.starts_with(&path) } else { path == searched }
     }))
 }
 

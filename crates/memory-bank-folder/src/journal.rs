@@ -5,7 +5,7 @@
 //! recorded change, unless one of the files was changed meanwhile: the new content was never seen by the change, and
 //! is worth more than an unacknowledged change.
 //!
-//! A record may also come with a repository that somebody else wrote. So it must contain the size and time of every
+//! A record may also come with a repository that another person wrote. So it must contain the size and time of every
 //! file, which a repository cannot know of files that it does not contain. This module must not know what the files
 //! mean.
 

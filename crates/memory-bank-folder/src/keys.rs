@@ -6,6 +6,7 @@
 
 mod file;
 mod legacy;
+mod stored;
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -14,36 +15,28 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use memory_bank_core::caller::{Caller, KeyId, Right};
+use memory_bank_core::caller::{Caller, KeyId};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
     KeyChange, KeyDirectory, KeyError, KeyHash, KeyIdentity, KeyRecord, KeyStore, KeyUse, NewKey, Revoked,
 };
 use memory_bank_core::limits;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::dir::FileStamp;
 use crate::keys::file::KeyFile;
+use crate::keys::stored::{CachedKeys, StoredKey};
 use crate::lock::blocking;
-use crate::state::StateFolder;
+use crate::state_folder::StateFolder;
 
-/// How much newer a use must be to be written down.
-const USED_EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// How much newer a use must be to be stored.
+const LAST_USED_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
 /// The keys of one folder.
 #[derive(Debug)]
 pub struct FolderKeys {
     file: KeyFile,
     user_name: String,
-    kept: Arc<Mutex<Kept>>,
-}
-
-/// The keys as they were read.
-#[derive(Debug, Default)]
-struct Kept {
-    stamp: Option<FileStamp>,
-    keys: Vec<StoredKey>,
+    cached: Arc<Mutex<CachedKeys>>,
 }
 
 /// Facts about the keys, for `doctor`.
@@ -57,24 +50,10 @@ pub struct KeysFound {
     pub in_project: Option<String>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct StoredKey {
-    id: Uuid,
-    hash: String,
-    prefix: String,
-    label: Option<String>,
-    scopes: Vec<Right>,
-    rate_limit: u32,
-    last_used_at: Option<Timestamp>,
-    expires_at: Option<Timestamp>,
-    created_at: Timestamp,
-    revoked_at: Option<Timestamp>,
-}
-
 impl FolderKeys {
     /// The keys of the bank in the folder `folder` of `project`; none when there is no file yet. `user_name` is written
-    /// into entries that are made with them. Keys that an older version kept in the project are moved, if they are ours.
+    /// into entries that are made with them. Keys that an older version stored in the project are moved if they are the
+    /// user's own.
     ///
     /// # Errors
     /// The file is there and cannot be used, or the state folder cannot.
@@ -85,24 +64,24 @@ impl FolderKeys {
         state: &StateFolder,
     ) -> Result<Self, StoreError> {
         let file = KeyFile::of(project, folder, state)?;
-        let kept = {
+        let cached = {
             let held = file.lock()?;
             match held.read()? {
-                Some(kept) => {
-                    legacy::clear(project, folder, &kept.keys);
-                    kept
+                Some(cached) => {
+                    legacy::clear(project, folder, &cached.keys);
+                    cached
                 }
-                None => match legacy::take(project, folder)? {
+                None => match legacy::read(project, folder)? {
                     Some(taken) => {
                         held.write(&taken.keys)?;
                         taken.remove(file.path());
                         held.read()?.unwrap_or_default()
                     }
-                    None => Kept::default(),
+                    None => CachedKeys::default(),
                 },
             }
         };
-        Ok(Self { file, user_name: user_name.to_owned(), kept: Arc::new(Mutex::new(kept)) })
+        Ok(Self { file, user_name: user_name.to_owned(), cached: Arc::new(Mutex::new(cached)) })
     }
 
     /// The facts, without changing anything.
@@ -116,24 +95,27 @@ impl FolderKeys {
         state: &StateFolder,
     ) -> Result<KeysFound, StoreError> {
         let file = KeyFile::of(project, folder, state)?;
-        let kept = file.read()?;
-        let in_project = legacy::describe(project, folder, kept.is_some());
+        let cached = file.read()?;
+        let in_project = legacy::describe(project, folder, cached.is_some());
         let path = file.path().to_owned();
-        let keys =
-            kept.map(|kept| Self { file, user_name: user_name.to_owned(), kept: Arc::new(Mutex::new(kept)) });
+        let keys = cached.map(|cached| Self {
+            file,
+            user_name: user_name.to_owned(),
+            cached: Arc::new(Mutex::new(cached)),
+        });
         Ok(KeysFound { file: path, keys, in_project })
     }
 
-    /// Where the keys are kept.
+    /// The file of the keys.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.file.path()
     }
 
-    /// Whether there is no key at all, not even a void one.
+    /// Whether there is no key at all, not even a revoked one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.kept.lock().keys.is_empty()
+        self.cached.lock().keys.is_empty()
     }
 
     /// Stores the first key; returns false if another server created one meanwhile.
@@ -154,18 +136,18 @@ impl FolderKeys {
         Ok(made.is_some())
     }
 
-    /// Looks at the keys as they are now, also when another process has changed them.
+    /// Reads the keys, and reads the file again if another process changed it.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&[StoredKey]) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (file, kept) = (self.file.clone(), Arc::clone(&self.kept));
+        let (file, cached) = (self.file.clone(), Arc::clone(&self.cached));
         blocking(move || {
-            let mut kept = kept.lock();
-            if file.stamp()? != kept.stamp {
-                *kept = file.read()?.unwrap_or_default();
+            let mut cached = cached.lock();
+            if file.stamp()? != cached.stamp {
+                *cached = file.read()?.unwrap_or_default();
             }
-            Ok(work(&kept.keys))
+            Ok(work(&cached.keys))
         })
         .await
     }
@@ -175,61 +157,22 @@ impl FolderKeys {
         &self,
         work: impl FnOnce(&mut Vec<StoredKey>) -> Result<Option<T>, E> + Send + 'static,
     ) -> Result<Option<T>, E> {
-        let (file, kept) = (self.file.clone(), Arc::clone(&self.kept));
+        let (file, cached) = (self.file.clone(), Arc::clone(&self.cached));
         blocking(move || {
             let held = file.lock()?;
-            let mut kept = kept.lock();
-            *kept = held.read()?.unwrap_or_default();
-            let mut changed = kept.keys.clone();
+            let mut cached = cached.lock();
+            *cached = held.read()?.unwrap_or_default();
+            let mut changed = cached.keys.clone();
             let Some(outcome) = work(&mut changed)? else { return Ok(None) };
             while changed.len() > limits::FOLDER_KEYS_KEPT {
                 let Some(at) = changed.iter().position(|key| key.revoked_at.is_some()) else { break };
                 changed.remove(at);
             }
             held.write(&changed)?;
-            *kept = Kept { stamp: file.stamp()?, keys: changed };
+            *cached = CachedKeys { stamp: file.stamp()?, keys: changed };
             Ok(Some(outcome))
         })
         .await
-    }
-}
-
-impl StoredKey {
-    fn record(&self) -> KeyRecord {
-        KeyRecord {
-            id: KeyId(self.id),
-            prefix: self.prefix.clone(),
-            label: self.label.clone(),
-            scopes: self.scopes.clone(),
-            rate_limit: self.rate_limit,
-            last_used_at: self.last_used_at,
-            expires_at: self.expires_at,
-            created_at: self.created_at,
-            revoked_at: self.revoked_at,
-        }
-    }
-
-    fn revoked(&self) -> Result<Revoked, StoreError> {
-        let hash = KeyHash::from_hex(&self.hash).ok_or_else(|| StoreError::Damaged {
-            what: "the file of the API keys".to_owned(),
-            detail: format!("the hash of `{}` is none", self.prefix),
-        })?;
-        Ok(Revoked { record: self.record(), hash })
-    }
-
-    fn new(key: &NewKey) -> Self {
-        Self {
-            id: key.id.0,
-            hash: key.hash.to_hex(),
-            prefix: key.prefix.clone(),
-            label: key.label.clone(),
-            scopes: key.scopes.clone(),
-            rate_limit: key.rate_limit,
-            last_used_at: None,
-            expires_at: key.expires_at,
-            created_at: key.created_at,
-            revoked_at: None,
-        }
     }
 }
 
@@ -267,7 +210,7 @@ impl KeyDirectory for FolderKeys {
             let mut changed = None;
             for key in keys {
                 let Some(at) = uses.get(&key.id) else { continue };
-                if key.last_used_at.is_none_or(|last| at.duration_since(last) > USED_EVERY) {
+                if key.last_used_at.is_none_or(|last| at.duration_since(last) > LAST_USED_INTERVAL) {
                     key.last_used_at = Some(*at);
                     changed = Some(());
                 }

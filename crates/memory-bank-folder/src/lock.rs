@@ -2,7 +2,7 @@
 //!
 //! Inside the process it is a fair queue; between processes it is an operating system lock on a file in the bank's
 //! internal folder, which the system releases when a process dies. Both waits are bounded. This module must not know
-//! what is guarded.
+//! what the lock guards.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -24,7 +24,7 @@ const LOCK_FILE: &str = "lock";
 #[derive(Debug, Clone)]
 pub struct BankLock {
     root: Root,
-    gate: Arc<RwLock<()>>,
+    queue: Arc<RwLock<()>>,
     wait: Duration,
     swept: Arc<AtomicBool>,
 }
@@ -34,17 +34,17 @@ pub struct BankLock {
 pub struct WriteGuard {
     dir: BankDir,
     _file: File,
-    _gate: OwnedRwLockWriteGuard<()>,
+    _queue: OwnedRwLockWriteGuard<()>,
 }
 
-/// Nobody changes the bank while this exists.
+/// No process changes the bank while this exists.
 #[derive(Debug)]
 pub struct ReadGuard {
     dir: BankDir,
     file: Option<File>,
     /// The lock file is replaced by something that cannot be locked; then there is nothing to wait for.
     cannot_lock: bool,
-    _gate: OwnedRwLockReadGuard<()>,
+    _queue: OwnedRwLockReadGuard<()>,
 }
 
 impl WriteGuard {
@@ -77,10 +77,10 @@ impl BankLock {
         Self::waiting(root, Duration::from_millis(limits::LOCK_WAIT_MS))
     }
 
-    /// The same with another bound on waiting.
+    /// The lock with another bound on waiting.
     #[must_use]
     pub fn waiting(root: Root, wait: Duration) -> Self {
-        Self { root, gate: Arc::default(), wait, swept: Arc::default() }
+        Self { root, queue: Arc::default(), wait, swept: Arc::default() }
     }
 
     /// The bank's directory on the host.
@@ -101,7 +101,7 @@ impl BankLock {
     /// [`StoreError::Busy`] after the bound, or the folder cannot be written.
     pub async fn exclusive(&self) -> Result<WriteGuard, StoreError> {
         let deadline = Instant::now() + self.wait;
-        let gate = tokio::time::timeout(self.wait, Arc::clone(&self.gate).write_owned())
+        let queue = tokio::time::timeout(self.wait, Arc::clone(&self.queue).write_owned())
             .await
             .map_err(|_| StoreError::Busy)?;
         let (root, swept) = (self.root.clone(), Arc::clone(&self.swept));
@@ -113,12 +113,12 @@ impl BankLock {
                 // Leftovers of a process that died before its commit.
                 dir.discard_all_staged();
             }
-            Ok(WriteGuard { dir, _file: file, _gate: gate })
+            Ok(WriteGuard { dir, _file: file, _queue: queue })
         })
         .await
     }
 
-    /// Waits until nobody changes the bank, and keeps it so. Works on a read-only folder. An interrupted change is
+    /// Waits until no process changes the bank, and prevents changes. Works on a read-only folder. An interrupted change is
     /// completed first.
     ///
     /// # Errors
@@ -138,7 +138,7 @@ impl BankLock {
 
     async fn shared_as_is(&self) -> Result<ReadGuard, StoreError> {
         let deadline = Instant::now() + self.wait;
-        let gate = tokio::time::timeout(self.wait, Arc::clone(&self.gate).read_owned())
+        let queue = tokio::time::timeout(self.wait, Arc::clone(&self.queue).read_owned())
             .await
             .map_err(|_| StoreError::Busy)?;
         let root = self.root.clone();
@@ -155,7 +155,7 @@ impl BankLock {
                     (None, true)
                 }
             };
-            Ok(ReadGuard { dir, file, cannot_lock, _gate: gate })
+            Ok(ReadGuard { dir, file, cannot_lock, _queue: queue })
         })
         .await
     }

@@ -7,8 +7,7 @@ use memory_bank_core::error::WorkspaceError;
 
 use crate::dir::{BankDir, FolderEntry, Root, reason};
 use crate::documents::is_document;
-use crate::forms;
-use crate::upwards::{self, Found};
+use crate::path_check;
 
 /// The four core documents under the names that the original once gave them.
 pub(crate) const OLD_CORE_NAMES: [&str; 4] =
@@ -28,7 +27,7 @@ pub(crate) struct Place {
 pub(crate) struct Origin {
     /// Relative paths start here.
     pub(crate) working_directory: PathBuf,
-    /// What `~` stands for.
+    /// The directory that replaces `~`.
     pub(crate) home: Option<PathBuf>,
     /// The name of a bank's folder in its project.
     pub(crate) folder: String,
@@ -37,54 +36,32 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The absolute path that a user's words mean.
+    /// The absolute path that a user's text means.
     ///
     /// # Errors
-    /// It has a form that cannot be meant ([`forms`]), or starts with a `~` that stands for nothing.
-    pub(crate) fn absolute(&self, words: &str) -> Result<PathBuf, WorkspaceError> {
-        forms::check(words).map_err(WorkspaceError::Refused)?;
-        let path = match words.strip_prefix('~') {
-            None => self.working_directory.join(words),
+    /// It has a form that cannot be meant ([`path_check`]), or starts with a `~` without a home directory.
+    pub(crate) fn absolute(&self, text: &str) -> Result<PathBuf, WorkspaceError> {
+        path_check::check(text).map_err(WorkspaceError::Refused)?;
+        let path = match text.strip_prefix('~') {
+            None => self.working_directory.join(text),
             Some(rest) if rest.is_empty() || rest.starts_with(['/', '\\']) => {
                 let home = self.home.as_ref().ok_or_else(|| {
                     WorkspaceError::Refused(format!(
-                        "`{words}`: there is no home directory; give an absolute path"
+                        "`{text}`: there is no home directory; give an absolute path"
                     ))
                 })?;
                 home.join(rest.trim_start_matches(['/', '\\']))
             }
             Some(_) => {
                 return Err(WorkspaceError::Refused(format!(
-                    "`{words}`: another user's home is not looked up; give an absolute path, or `./{words}`"
+                    "`{text}`: another user's home is not looked up; give an absolute path, or `./{text}`"
                 )));
             }
         };
         Ok(tidied(&path))
     }
 
-    /// The project that `--path` means; the working directory when absent, or the folder above it that [`upwards::find`]
-    /// finds: then it says so, too.
-    ///
-    /// # Errors
-    /// As [`Self::absolute`].
-    pub(crate) fn project(&self, path: Option<&str>) -> Result<(PathBuf, Option<Found>), WorkspaceError> {
-        let words = match path {
-            None => self.working_directory.clone(),
-            Some(words) => self.absolute(words)?,
-        };
-        if let Some(place) = self.named(&words) {
-            return Ok((place.project, None));
-        }
-        if path.is_none()
-            && let Some(found) = upwards::find(self)
-        {
-            return Ok((found.project.clone(), Some(found)));
-        }
-        // Documents beside the sources make no bank of them: then the project would be the folder above, with all in it.
-        Ok((self.inside(&words).project, None))
-    }
-
-    /// The place that a path means to a server of this project. Looks at the disk.
+    /// The place that a path means to a server of this project. Reads the disk.
     #[must_use]
     pub(crate) fn place_for(&self, project: &Path, path: &Path) -> Place {
         let is_own = path == project
@@ -92,12 +69,13 @@ impl Origin {
         if is_own { self.inside(path) } else { self.place(path) }
     }
 
-    fn inside(&self, path: &Path) -> Place {
+    /// The place with this project, whatever is on the disk.
+    pub(crate) fn inside(&self, path: &Path) -> Place {
         Place { project: path.to_owned(), bank: path.join(&self.folder) }
     }
 
     /// The place where the path has the bank in it, or the bank's own name.
-    fn named(&self, path: &Path) -> Option<Place> {
+    pub(crate) fn named(&self, path: &Path) -> Option<Place> {
         let inside = self.inside(path);
         if is_bank(&self.root(&inside)) {
             return Some(inside);
@@ -109,7 +87,7 @@ impl Origin {
         Some(Place { project: parent.to_owned(), bank: path.to_owned() })
     }
 
-    /// The place that a project path, or the path of the bank folder itself, means. Looks at the disk.
+    /// The place that a project path, or the path of the bank folder itself, means. Reads the disk.
     #[must_use]
     pub(crate) fn place(&self, path: &Path) -> Place {
         if let Some(place) = self.named(path) {
@@ -137,6 +115,11 @@ impl Origin {
     }
 }
 
+/// The name of a project that has no registered id.
+pub(crate) fn base_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
 /// The message for a link that is not followed. Remote clients do not see the path.
 pub(crate) fn leads_out(link: &Path, to: &Path, shows_paths: bool) -> String {
     const ADVICE: &str =
@@ -149,7 +132,7 @@ pub(crate) fn leads_out(link: &Path, to: &Path, shows_paths: bool) -> String {
 }
 
 /// The real location of a path below `project`, if it differs: a part of it may be a link.
-pub(crate) fn strays(project: &Path, path: &Path) -> Option<PathBuf> {
+pub(crate) fn real_place_outside(project: &Path, path: &Path) -> Option<PathBuf> {
     if !path.starts_with(project) {
         return None;
     }
@@ -184,13 +167,13 @@ pub(crate) fn make_project(project: &Path) -> Result<bool, String> {
 }
 
 /// Whether this is a bank: a folder with at least one `*.md`, in it or in a folder below. A repository of that name is one
-/// only if it holds a document that every bank has: others hold sources and what is written about them.
+/// only if it holds a document that every bank has: others contain sources and their documentation.
 #[must_use]
 pub(crate) fn is_bank(root: &Root) -> bool {
     let Ok(dir) = root.open() else { return false };
     let is_document =
         |entry: &FolderEntry| is_document(entry) && entry.name.to_ascii_lowercase().ends_with(".md");
-    // The bank itself is looked at first, since that is where most banks have documents.
+    // The bank itself is checked first, since that is where most banks have documents.
     let holds_one = || {
         dir.entries("").is_ok_and(|entries| entries.iter().any(is_document))
             || dir.walk().is_ok_and(|entries| entries.iter().any(is_document))

@@ -50,7 +50,7 @@ impl Registered {
         self.members.get("selectedStoreId").and_then(Value::as_str)
     }
 
-    /// Notes what is selected; `None` when that bank is not registered.
+    /// Records the selected id; `None` when that bank is not registered.
     pub(crate) fn select(&mut self, id: Option<&str>) {
         self.members.insert("selectedStoreId".to_owned(), json!(id));
     }
@@ -75,7 +75,7 @@ impl Registered {
         Ok(())
     }
 
-    /// Removes an entry; says whether there was one.
+    /// Removes an entry; false if there was none.
     pub(crate) fn remove(&mut self, id: &str) -> bool {
         let before = self.entries.len();
         self.entries.retain(|entry| !has_id(entry, id));
@@ -205,7 +205,7 @@ impl Registry {
         }
     }
 
-    /// Where nobody could read a locked file, another one is locked.
+    /// Where a locked file cannot be read, another one is locked.
     fn lock_beside(&self, deadline: Instant) -> Result<FolderLock, StoreError> {
         let path = self.folder.join(IN_USE);
         let mut lock = None;

@@ -1,104 +1,43 @@
 //! Search in a folder: an index in memory that follows all changes of the files and the graph.
 //!
 //! Nothing is read before the first search. Each search compares names, sizes and times of the files with the index
-//! and reads the differences; the graph is followed by its changes. One search at a time does that, in slices, on a
+//! and reads the differences; the graph is indexed change by change. One search at a time does that, in slices, on a
 //! thread for blocking work; the others wait without a thread. The ranking is the core's.
 
-mod follow;
-mod memory;
+mod folder_index;
+mod folder_search;
+mod index_memory;
+mod index_update;
+mod progress;
 mod seal;
 mod vector_file;
 mod vectors;
 
-use parking_lot::RwLock;
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::thread::available_parallelism;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
-use memory_bank_core::document::{DocumentPath, Etag, is_leftover};
 use memory_bank_core::error::{GraphError, StoreError};
-use memory_bank_core::search::{Index, MemoryShare, search_graph};
-use memory_bank_core::store::{
-    DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore, SearchedDocuments,
-};
-use tokio::sync::{Mutex, Semaphore};
+use memory_bank_core::search::search_graph;
+use memory_bank_core::store::{DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore};
+use tokio::sync::oneshot;
+use tokio::time::timeout_at;
 
 use crate::bank::FolderBank;
-use crate::dir::{BankDir, FileRead, FileStamp, FolderEntry, text_of};
 use crate::journal;
 use crate::lock::blocking;
-use follow::Progress;
-pub(crate) use memory::FolderIndexes;
+pub(crate) use folder_search::FolderSearch;
+pub(crate) use index_memory::FolderIndexes;
+use index_update::IndexUpdate;
 pub(crate) use seal::SealPlace;
 pub use vectors::VectorStatus;
-
-/// A file that was written shortly before it was read may be written again within the same tick of the file system's
-/// clock, so its time does not prove that it is unchanged.
-const TICK: Duration = Duration::from_secs(2);
-
-/// The search's part of a [`FolderBank`].
-#[derive(Debug, Clone)]
-pub(crate) struct FolderSearch {
-    followed: Arc<RwLock<Followed>>,
-    /// Held by the search that updates the index.
-    turn: Arc<Mutex<()>>,
-    /// How many searches may use a thread at a time.
-    threads: Arc<Semaphore>,
-    progress: Arc<Progress>,
-    /// The memory for this index and those of the other banks.
-    indexes: Arc<FolderIndexes>,
-    /// How long a search waits for the index.
-    wait: Duration,
-}
-
-impl Default for FolderSearch {
-    fn default() -> Self {
-        let threads = available_parallelism().map_or(1, usize::from).max(2);
-        Self {
-            followed: Arc::default(),
-            turn: Arc::default(),
-            threads: Arc::new(Semaphore::new(threads)),
-            progress: Arc::default(),
-            indexes: Arc::default(),
-            wait: follow::WAIT,
-        }
-    }
-}
-
-/// The index, and what it has taken in.
-#[derive(Debug, Default)]
-struct Followed {
-    index: Index,
-    files: HashMap<String, Known>,
-    /// What is there and cannot be searched, and why.
-    skipped: BTreeMap<String, String>,
-    /// The generation of the graph that was taken in.
-    graph: Option<u64>,
-    /// What of the memory for indexes it takes.
-    share: Option<MemoryShare>,
-    /// Whether the vectors that are stored were loaded.
-    has_stored_vectors: bool,
-}
-
-/// A file as it was taken in.
-#[derive(Debug)]
-struct Known {
-    stamp: FileStamp,
-    etag: Etag,
-    /// Whether an equal stamp proves an equal content.
-    settled: bool,
-}
 
 #[async_trait]
 impl SearchStore for FolderBank {
     async fn search_documents(
         &self,
         _caller: &Caller,
-        wanted: &DocumentSearch,
+        request: &DocumentSearch,
     ) -> Result<DocumentsFound, StoreError> {
         self.finish_changes().await?;
         // The rarity of a word depends on the graph too. An unreadable graph must not hide the documents.
@@ -110,10 +49,10 @@ impl SearchStore for FolderBank {
                 self.bring_search_up_to_date(false).await?;
             }
         }
-        let (search, wanted) = (self.search.clone(), wanted.clone());
+        let (search, request) = (self.search.clone(), request.clone());
         let thread = Arc::clone(&self.search.threads).acquire_owned().await;
         blocking(move || {
-            let found = search.documents(&wanted);
+            let found = search.documents(&request);
             drop(thread);
             Ok(found)
         })
@@ -121,22 +60,22 @@ impl SearchStore for FolderBank {
         .inspect(|_| self.request_vectors())
     }
 
-    async fn search_graph(&self, _caller: &Caller, wanted: &GraphSearch) -> Result<GraphFound, GraphError> {
+    async fn search_graph(&self, _caller: &Caller, request: &GraphSearch) -> Result<GraphFound, GraphError> {
         self.finish_changes().await?;
-        if wanted.query.is_some() {
+        if request.query.is_some() {
             self.bring_search_up_to_date(true).await?;
         }
-        let (search, graph, wanted) = (self.search.clone(), self.graph.clone(), wanted.clone());
+        let (search, graph, request) = (self.search.clone(), self.graph.clone(), request.clone());
         let root = self.root().clone();
         let thread = Arc::clone(&self.search.threads).acquire_owned().await;
         blocking(move || {
             let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
             let found = graph.with_view(&dir, |view| {
-                if wanted.query.is_some() {
+                if request.query.is_some() {
                     search.follow_graph(view.state());
                 }
-                let followed = search.followed.read();
-                Ok(search_graph(view.state(), &followed.index, &wanted))
+                let indexed = search.indexed.read();
+                Ok(search_graph(view.state(), &indexed.index, &request))
             });
             drop(thread);
             found
@@ -146,6 +85,37 @@ impl SearchStore for FolderBank {
 }
 
 impl FolderBank {
+    /// Indexes the changes of files and, if requested, of the graph since the last search.
+    ///
+    /// # Errors
+    /// [`StoreError::IndexBuilding`] if it takes longer than a search waits; it continues then.
+    async fn bring_search_up_to_date(&self, with_graph: bool) -> Result<(), StoreError> {
+        let deadline = tokio::time::Instant::now() + self.search.wait;
+        let building = || StoreError::IndexBuilding { seconds: self.search.progress.seconds_left() };
+        let turn = timeout_at(deadline, Arc::clone(&self.search.turn).lock_owned());
+        let turn = turn.await.map_err(|_| building())?;
+        let update = IndexUpdate {
+            search: self.search.clone(),
+            graph: self.graph.clone(),
+            root: self.root().clone(),
+            now: self.deps().clock.now(),
+        };
+        self.search.indexes.searched(&self.search.indexed);
+        let (report, reported) = oneshot::channel();
+        tokio::spawn(async move {
+            let outcome = update.run(with_graph).await;
+            drop(turn);
+            let _nobody_waits = report.send(outcome);
+        });
+        match timeout_at(deadline, reported).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => {
+                Err(StoreError::Unavailable("the search index was lost while it was built".to_owned()))
+            }
+            Err(_) => Err(building()),
+        }
+    }
+
     /// An interrupted change of several files is completed before a search.
     async fn finish_changes(&self) -> Result<(), StoreError> {
         let root = self.root().clone();
@@ -161,379 +131,5 @@ impl FolderBank {
     }
 }
 
-impl FolderSearch {
-    /// The same, with the memory for indexes that other banks have, too.
-    pub(crate) fn sharing(self, indexes: Arc<FolderIndexes>) -> Self {
-        Self { indexes, ..self }
-    }
-
-    fn documents(&self, wanted: &DocumentSearch) -> DocumentsFound {
-        let followed = self.followed.read();
-        wanted.run(&followed.index, &*followed)
-    }
-}
-
-impl Followed {
-    fn knows(&self, entry: &FolderEntry) -> bool {
-        self.files.get(&entry.name).is_some_and(|known| known.settled && known.stamp == entry.stamp)
-    }
-
-    fn take(&mut self, dir: &BankDir, entry: &FolderEntry, now: Timestamp) -> Result<(), StoreError> {
-        let path = match DocumentPath::parse(&entry.name) {
-            Ok(path) => path,
-            Err(error) => {
-                self.skip(entry.name.clone(), error.to_string());
-                return Ok(());
-            }
-        };
-        match dir.read(&entry.name)? {
-            FileRead::Missing => self.forget(&entry.name),
-            FileRead::Unreadable(why) => self.skip(entry.name.clone(), why),
-            FileRead::Found(bytes, stamp) => {
-                let text = text_of(bytes);
-                let etag = Etag::of(&text);
-                let settled = stamp.updated_at() + TICK <= now;
-                let known = self.files.get(&entry.name);
-                let same =
-                    known.is_some_and(|known| known.etag == etag && known.stamp.modified == stamp.modified);
-                if !same {
-                    self.index.put_document(&path, &text, stamp.updated_at());
-                }
-                self.files.insert(entry.name.clone(), Known { stamp, etag, settled });
-            }
-        }
-        Ok(())
-    }
-
-    fn skip(&mut self, name: String, why: String) {
-        self.forget(&name);
-        self.skipped.insert(name, why);
-    }
-
-    fn forget(&mut self, name: &str) {
-        if self.files.remove(name).is_some() {
-            self.index.remove_document(name);
-        }
-    }
-}
-
-impl SearchedDocuments for Followed {
-    fn names(&self) -> impl Iterator<Item = &str> {
-        self.files.keys().map(String::as_str)
-    }
-
-    fn stored_name(&self, asked: &DocumentPath) -> Option<String> {
-        asked
-            .existing_spelling(|name| self.files.contains_key(name))
-            .or_else(|| asked.find(self.names()).map(str::to_owned))
-    }
-
-    fn unreadable(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.skipped.iter().map(|(name, reason)| (name.as_str(), reason.as_str()))
-    }
-
-    fn why_unreadable(&self, name: &str) -> Option<&str> {
-        self.skipped.get(name).map(String::as_str)
-    }
-}
-
-/// Whether the name belongs to a document, readable or not. Leftovers of editors and sync tools do not count.
-fn is_searched(entry: &FolderEntry) -> bool {
-    let name = entry.name.to_ascii_lowercase();
-    let is_named_so = [".md", ".json"].iter().any(|extension| name.ends_with(extension));
-    is_named_so && !is_leftover(&name) && (entry.is_file || !name.contains('/'))
-}
-
 #[cfg(test)]
-mod tests {
-    use memory_bank_core::clock::{SystemClock, SystemEntropy};
-    use memory_bank_core::limits;
-    use memory_bank_core::search::{IndexBudget, Query};
-    use memory_bank_core::store::{
-        DocumentStore, EntityDraft, EntityRef, GraphStore, NoSink, ObservationDraft,
-    };
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::bank::Deps;
-
-    fn bank() -> (TempDir, FolderBank) {
-        let temp = TempDir::new().unwrap();
-        let path = temp.path().join("memory-bank");
-        std::fs::create_dir_all(&path).unwrap();
-        let deps =
-            Deps { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), sink: Arc::new(NoSink) };
-        let bank = FolderBank::new(path, temp.path().to_owned(), deps);
-        (temp, bank)
-    }
-
-    fn me() -> Caller {
-        Caller::local("me")
-    }
-
-    fn wanted(query: &str) -> DocumentSearch {
-        DocumentSearch {
-            query: Query::parse(query).unwrap(),
-            files: Vec::new(),
-            limit: 20,
-            case_sensitive: false,
-            days: (None, None),
-        }
-    }
-
-    async fn lines(bank: &FolderBank, query: &str) -> Vec<(String, usize)> {
-        let found = bank.search_documents(&me(), &wanted(query)).await.unwrap();
-        found.hits.into_iter().map(|hit| (hit.file, hit.line)).collect()
-    }
-
-    async fn entities(bank: &FolderBank, query: &str) -> Vec<String> {
-        let query = Some(Query::parse(query).unwrap());
-        let found = bank
-            .search_graph(
-                &me(),
-                &GraphSearch {
-                    query,
-                    limit: 10,
-                    depth: 0,
-                    bytes: limits::REPLY_BYTES,
-                    skip: memory_bank_core::store::Skip::default(),
-                },
-            )
-            .await
-            .unwrap();
-        found.entities.into_iter().map(|found| found.entity.name).collect()
-    }
-
-    #[tokio::test]
-    async fn the_index_follows_what_an_editor_does_to_the_files() {
-        let (_temp, bank) = bank();
-        let file = bank.path().join("notes.md");
-        std::fs::write(&file, "alpha one\n").unwrap();
-        assert_eq!(lines(&bank, "alpha").await, [("notes.md".to_owned(), 1)]);
-        // The same size within the same tick of the clock.
-        std::fs::write(&file, "beta two!\n").unwrap();
-        assert_eq!(lines(&bank, "alpha").await, []);
-        assert_eq!(lines(&bank, "beta").await, [("notes.md".to_owned(), 1)]);
-        std::fs::rename(&file, bank.path().join("other.md")).unwrap();
-        assert_eq!(lines(&bank, "beta").await, [("other.md".to_owned(), 1)]);
-        std::fs::remove_file(bank.path().join("other.md")).unwrap();
-        assert_eq!(lines(&bank, "beta").await, []);
-    }
-
-    #[tokio::test]
-    async fn a_write_through_the_store_is_found_at_once() {
-        let (_temp, bank) = bank();
-        let path = DocumentPath::parse("notes.md").unwrap();
-        for word in ["first", "second"] {
-            let paths = [path.clone()];
-            bank.edit(&me(), &paths, &mut |drafts| drafts.set(&path, format!("{word} thing\n")))
-                .await
-                .unwrap();
-            assert_eq!(lines(&bank, word).await, [("notes.md".to_owned(), 1)]);
-        }
-        assert_eq!(lines(&bank, "first").await, []);
-    }
-
-    #[tokio::test]
-    async fn every_document_is_searched_and_what_cannot_be_is_named() {
-        let (_temp, bank) = bank();
-        std::fs::write(bank.path().join("progress.md"), "- beta one\n").unwrap();
-        std::fs::write(bank.path().join("Extra Notes.md"), "- beta two\n").unwrap();
-        std::fs::write(bank.path().join("data.json"), "{\"beta\": \"here\"}\n").unwrap();
-        std::fs::create_dir(bank.path().join("folder.md")).unwrap();
-        let found = bank.search_documents(&me(), &wanted("beta")).await.unwrap();
-        assert_eq!(found.searched, ["progress.md", "Extra Notes.md", "data.json"]);
-        assert_eq!(found.hits.len(), 3);
-        assert_eq!(found.hits[0].file, "progress.md");
-        assert_eq!(found.skipped.len(), 1);
-        assert_eq!(found.skipped[0].file, "folder.md");
-    }
-
-    #[tokio::test]
-    async fn names_that_are_refused_or_missing_are_skipped() {
-        let (_temp, bank) = bank();
-        std::fs::write(bank.path().join("my-notes.md"), "- beta here\n").unwrap();
-        let files = ["myNotes.md", "../x.md", "gone.md"].map(str::to_owned).to_vec();
-        let found = bank.search_documents(&me(), &DocumentSearch { files, ..wanted("beta") }).await.unwrap();
-        assert_eq!(found.searched, ["myNotes.md"]);
-        assert_eq!(found.hits[0].file, "my-notes.md");
-        let skipped: Vec<&str> = found.skipped.iter().map(|skipped| skipped.file.as_str()).collect();
-        assert_eq!(skipped, ["../x.md", "gone.md"]);
-    }
-
-    #[tokio::test]
-    async fn the_index_follows_the_graph() {
-        let (_temp, bank) = bank();
-        std::fs::write(bank.path().join("progress.md"), "# Progress\n").unwrap();
-        let draft = |name: &str| EntityDraft {
-            name: name.to_owned(),
-            entity_type: "service".to_owned(),
-            attrs: None,
-        };
-        bank.upsert_entity(&me(), draft("Gateway")).await.unwrap();
-        assert_eq!(entities(&bank, "gateway").await, ["Gateway"]);
-        let fact = ObservationDraft { text: "routes are cached".to_owned(), source: None, timestamp: None };
-        let gateway = EntityRef("Gateway".to_owned());
-        let fact = bank.add_observation(&me(), &gateway, fact).await.unwrap().observation;
-        assert_eq!(entities(&bank, "are routes cached").await, ["Gateway"]);
-        bank.delete_observation(&me(), &fact.id, None).await.unwrap();
-        assert!(entities(&bank, "are routes cached").await.is_empty());
-        bank.delete_entity(&me(), &gateway).await.unwrap();
-        assert!(entities(&bank, "gateway").await.is_empty());
-    }
-
-    #[tokio::test]
-    async fn others_are_answered_while_the_index_is_built_on_a_runtime_of_one_thread() {
-        let (_temp, bank) = bank();
-        let log = "- the albatross met the parser of a region far away\n".repeat(8 * 1024);
-        for number in 0..4 {
-            std::fs::write(bank.path().join(format!("log-{number}.md")), &log).unwrap();
-        }
-        std::fs::write(bank.path().join("notes.md"), "a pelican\n").unwrap();
-        let bank = Arc::new(bank);
-        let searching = tokio::spawn({
-            let bank = Arc::clone(&bank);
-            async move { lines(&bank, "albatross").await.len() }
-        });
-        let notes = DocumentPath::parse("notes.md").unwrap();
-        let mut answered = 0;
-        while !searching.is_finished() {
-            bank.read(&me(), std::slice::from_ref(&notes)).await.unwrap();
-            answered += 1;
-        }
-        // All lines say the same.
-        assert_eq!(searching.await.unwrap(), 1);
-        assert!(answered >= 20, "{answered} reads were answered while the index was built");
-    }
-
-    #[tokio::test]
-    async fn a_search_that_waits_too_long_says_that_the_index_is_being_built() {
-        let (_temp, mut bank) = bank();
-        bank.search.wait = Duration::from_millis(50);
-        std::fs::write(bank.path().join("notes.md"), "alpha\n").unwrap();
-        let building = Arc::clone(&bank.search.turn).lock_owned().await;
-        let refused = bank.search_documents(&me(), &wanted("alpha")).await;
-        let Err(error @ StoreError::IndexBuilding { seconds: 1 }) = refused else { panic!("{refused:?}") };
-        assert!(error.to_string().ends_with("try again in 1 s"), "{error}");
-        drop(building);
-        bank.search.wait = follow::WAIT;
-        assert_eq!(lines(&bank, "alpha").await.len(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_graph_of_many_entities_is_taken_in_by_parts_and_followed_after_that() {
-        let (_temp, bank) = bank();
-        std::fs::create_dir(bank.path().join("graph")).unwrap();
-        let time = "2026-01-01T00:00:00.000Z";
-        let first =
-            "{\"type\":\"memory_bank_graph\",\"source\":\"memory-bank-mcp\",\"version\":\"1\"}\n".to_owned();
-        let log = (0..1200).fold(first, |log, number| {
-            let entity = format!(
-                "{{\"id\":\"ent_{number}\",\"name\":\"Service {number}\",\"entityType\":\"service\",\
-                 \"createdAt\":\"{time}\",\"updatedAt\":\"{time}\"}}"
-            );
-            log + &format!("{{\"type\":\"entity_upsert\",\"entity\":{entity},\"ts\":\"{time}\"}}\n")
-        });
-        std::fs::write(bank.path().join("graph/graph.jsonl"), log).unwrap();
-        for number in [0, 499, 500, 1199] {
-            let name = format!("Service {number}");
-            assert_eq!(entities(&bank, &name).await.first(), Some(&name));
-        }
-        let draft =
-            EntityDraft { name: "Station 7".to_owned(), entity_type: "place".to_owned(), attrs: None };
-        bank.upsert_entity(&me(), draft).await.unwrap();
-        assert_eq!(entities(&bank, "station").await, ["Station 7"]);
-    }
-
-    const MIB: u64 = 1024 * 1024;
-
-    /// A bank with so many documents of a quarter of a mebibyte, and a small one that counts for the core.
-    fn large_bank(documents: usize, indexes: &Arc<FolderIndexes>) -> (TempDir, FolderBank) {
-        let (temp, bank) = bank();
-        let log = "- the albatross met the parser of a region far away\n".repeat(5 * 1024);
-        let logs = (0..documents).map(|number| (format!("log-{number}.md"), log.as_str()));
-        for (name, text) in logs.chain([("progress.md".to_owned(), "- a pelican\n")]) {
-            let path = bank.path().join(name);
-            std::fs::write(&path, text).unwrap();
-            // Files of a moment ago would be read again.
-            let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-            std::fs::File::options().append(true).open(&path).unwrap().set_modified(long_ago).unwrap();
-        }
-        (temp, bank.sharing(indexes))
-    }
-
-    #[tokio::test]
-    async fn a_bank_that_is_too_large_is_searched_as_far_as_it_fits_and_is_not_read_again() {
-        let budget = IndexBudget { total: 64 * MIB, per_project: 4 * MIB };
-        let indexes = Arc::new(FolderIndexes::new(budget, Duration::from_secs(3600)));
-        let (_temp, bank) = large_bank(8, &indexes);
-        for round in 0..2 {
-            let found = bank.search_documents(&me(), &wanted("albatross pelican")).await.unwrap();
-            assert!(found.searched.contains(&"progress.md".to_owned()), "{:?}", found.searched);
-            assert!((2..8).contains(&found.searched.len()), "{:?}", found.searched);
-            assert_eq!(found.searched.len() + found.skipped.len(), 9);
-            for skipped in &found.skipped {
-                assert!(skipped.reason.contains("may take 4 MiB"), "{skipped:?}");
-            }
-            assert!(indexes.taken() <= 4 * MIB + 3 * MIB, "{}", indexes.taken());
-            // What was left out is not read, and what was taken in is not read again.
-            let read = bank.search.progress.total();
-            assert_eq!(read == 0, round == 1, "{read} bytes were read in round {round}");
-        }
-        // Once it is smaller, all of it is searched.
-        for number in 1..8 {
-            std::fs::remove_file(bank.path().join(format!("log-{number}.md"))).unwrap();
-        }
-        let found = bank.search_documents(&me(), &wanted("albatross")).await.unwrap();
-        assert_eq!((found.searched.len(), found.skipped.len()), (2, 0));
-    }
-
-    #[tokio::test]
-    async fn a_core_document_that_changes_in_a_bank_at_the_bound_stays_in_the_index() {
-        let budget = IndexBudget { total: 64 * MIB, per_project: 4 * MIB };
-        let indexes = Arc::new(FolderIndexes::new(budget, Duration::from_secs(3600)));
-        let (_temp, bank) = large_bank(8, &indexes);
-        let found = bank.search_documents(&me(), &wanted("pelican")).await.unwrap();
-        assert_eq!((found.hits.len(), found.skipped.is_empty()), (1, false));
-        for word in ["heron", "crane"] {
-            std::fs::write(bank.path().join("progress.md"), format!("- a {word}\n")).unwrap();
-            assert_eq!(lines(&bank, word).await, [("progress.md".to_owned(), 1)]);
-        }
-    }
-
-    #[tokio::test]
-    async fn the_banks_of_a_process_share_the_memory_and_one_in_use_is_not_evicted() {
-        let budget = IndexBudget { total: 12 * MIB, per_project: 12 * MIB };
-        let in_use = Arc::new(FolderIndexes::new(budget, Duration::from_secs(3600)));
-        let ((_one, first), (_two, second)) = (large_bank(4, &in_use), large_bank(4, &in_use));
-        let searched = async |bank: &FolderBank| {
-            bank.search_documents(&me(), &wanted("albatross pelican")).await.unwrap()
-        };
-        assert_eq!(searched(&first).await.searched.len(), 5);
-        let refused = searched(&second).await;
-        assert!(
-            refused.skipped.iter().any(|one| one.reason.contains("together they may take 12 MiB")),
-            "{refused:?}"
-        );
-        assert!(in_use.taken() <= 12 * MIB, "{}", in_use.taken());
-        assert_eq!(searched(&first).await.searched.len(), 5);
-
-        // One that nobody has searched lately gives way.
-        let idle = Arc::new(FolderIndexes::new(budget, Duration::ZERO));
-        let ((_one, first), (_two, second)) = (large_bank(4, &idle), large_bank(4, &idle));
-        for bank in [&first, &second, &first] {
-            let found = searched(bank).await;
-            assert_eq!((found.searched.len(), found.skipped.len()), (5, 0));
-            assert!(idle.taken() <= 12 * MIB, "{}", idle.taken());
-        }
-    }
-
-    #[tokio::test]
-    async fn a_damaged_graph_does_not_hide_the_documents() {
-        let (_temp, bank) = bank();
-        std::fs::write(bank.path().join("progress.md"), "- beta here\n").unwrap();
-        std::fs::create_dir(bank.path().join("graph")).unwrap();
-        std::fs::write(bank.path().join("graph/graph.jsonl"), "{\"type\":\"foreign\"}\n").unwrap();
-        assert_eq!(lines(&bank, "beta").await, [("progress.md".to_owned(), 1)]);
-    }
-}
+mod tests;

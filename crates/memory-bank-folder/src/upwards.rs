@@ -8,12 +8,14 @@
 
 use std::path::{Path, PathBuf};
 
+use memory_bank_core::error::WorkspaceError;
+
 use crate::place::{Origin, Place, is_bank};
 use crate::system::{self, device, is_own};
 
-/// How many folders above the start are looked at.
+/// How many folders above the start are checked.
 const LEVELS: usize = 64;
-/// What one of git's files that hold a path may have, in bytes.
+/// The largest of git's files that contain a path, in bytes.
 const POINTER_BYTES: u64 = 16 * 1024;
 
 /// A project that was found, and how.
@@ -25,7 +27,31 @@ pub(crate) struct Found {
     pub(crate) in_main_checkout: bool,
 }
 
-/// Looks for the bank's folder above the folder in which the process was started. Looks at the disk.
+impl Origin {
+    /// The project that `--path` means. Without it: the working directory, or the folder above it that [`find`] finds,
+    /// which is returned, too.
+    ///
+    /// # Errors
+    /// As [`Self::absolute`].
+    pub(crate) fn project(&self, path: Option<&str>) -> Result<(PathBuf, Option<Found>), WorkspaceError> {
+        let start = match path {
+            None => self.working_directory.clone(),
+            Some(path) => self.absolute(path)?,
+        };
+        if let Some(place) = self.named(&start) {
+            return Ok((place.project, None));
+        }
+        if path.is_none()
+            && let Some(found) = find(self)
+        {
+            return Ok((found.project.clone(), Some(found)));
+        }
+        // Documents beside the sources make no bank of them: then the project would be the folder above, with all in it.
+        Ok((self.inside(&start).project, None))
+    }
+}
+
+/// Searches for the bank's folder above the folder in which the process was started. Reads the disk.
 pub(crate) fn find(origin: &Origin) -> Option<Found> {
     let start = fs_err::canonicalize(&origin.working_directory).ok()?;
     let repository = Repository::around(&start)?;
@@ -40,7 +66,7 @@ pub(crate) fn find(origin: &Origin) -> Option<Found> {
     Some(Found { project, in_main_checkout: true })
 }
 
-/// The project above this one, in the same repository, that has a bank. Looks at the disk.
+/// The project above this one, in the same repository, that has a bank. Reads the disk.
 pub(crate) fn above(origin: &Origin, project: &Path) -> Option<PathBuf> {
     let is_root = |real: PathBuf| Repository::around(&real).is_some_and(|repository| repository.root == real);
     if fs_err::canonicalize(project).is_ok_and(is_root) {
@@ -81,12 +107,12 @@ impl Repository {
             let dot_git = level.join(".git");
             match dot_git.symlink_metadata() {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                // A folder that is only called so is no repository; the real one may be further up.
+                // A folder that only has this name is not a repository; the real one may be further up.
                 Ok(metadata) if is_own(&metadata) && metadata.is_dir() && !has_head(&dot_git) => {}
                 Ok(metadata) if is_own(&metadata) && (metadata.is_dir() || metadata.is_file()) => {
                     return Some(Self { root: level.to_owned(), is_linked: metadata.is_file() });
                 }
-                // A link, or somebody else's: what it would mean is not known.
+                // A link, or another user's: its meaning is unknown.
                 _ => return None,
             }
         }

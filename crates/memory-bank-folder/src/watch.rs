@@ -26,18 +26,19 @@ use crate::lock::blocking;
 use crate::system;
 
 /// How long the folder must be quiet before a check.
-const QUIET: Duration = Duration::from_millis(100);
+const QUIET_TIME: Duration = Duration::from_millis(100);
 /// The longest delay of a check if the folder is never quiet.
-const PATIENCE: Duration = Duration::from_secs(1);
+const LONGEST_DELAY: Duration = Duration::from_secs(1);
 /// How often a missing folder is checked.
-const RETURN: Duration = Duration::from_secs(2);
+const MISSING_INTERVAL: Duration = Duration::from_secs(2);
 /// How often a watched folder is checked, where the system does not report that it is gone.
-const PRESENCE: Duration = if system::REPORTS_A_REMOVED_FOLDER { Duration::MAX } else { RETURN };
+const PRESENCE_INTERVAL: Duration =
+    if system::REPORTS_A_REMOVED_FOLDER { Duration::MAX } else { MISSING_INTERVAL };
 /// The most watched folders of one bank: each uses a watch of the system.
-const FOLDERS: usize = 1000;
+const WATCHED_FOLDERS: usize = 1000;
 /// How many reports may wait; beyond that everything is checked.
-const REPORTS: usize = 256;
-const TRIES: usize = 3;
+const WAITING_REPORTS: usize = 256;
+const ATTEMPTS: usize = 3;
 
 /// A running watch; ends when dropped.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl Watch {
             .and_then(|dir| present(&dir))
         {
             Ok(names) => {
-                bank.notifier.names(project, &names);
+                bank.notifier.compare_names(project, &names);
             }
             Err(error) => tracing::debug!(%error, "the names in the memory bank could not be read yet"),
         }
@@ -71,7 +72,7 @@ impl Watch {
     }
 }
 
-/// A watcher of the system, if there is one, and what comes from it.
+/// A watcher of the system, or why there is none, and its reports.
 struct Attempt {
     watcher: notify::Result<Folders>,
     reports: mpsc::Receiver<Report>,
@@ -80,7 +81,7 @@ struct Attempt {
 
 impl Attempt {
     fn new(root: &Root) -> Self {
-        let (sender, reports) = mpsc::channel(REPORTS);
+        let (sender, reports) = mpsc::channel(WAITING_REPORTS);
         let lost = Arc::new(AtomicBool::new(false));
         let watcher = begin(root.path(), sender, Arc::clone(&lost)).map(|watcher| {
             let number = root.open().and_then(|dir| dir.number()).ok();
@@ -92,7 +93,7 @@ impl Attempt {
     }
 }
 
-/// The folders with documents that are watched beside the bank itself, each by itself: what the server keeps there is not.
+/// The folders with documents that are watched beside the bank itself, each by itself, so that the server's own folder is not watched.
 struct Folders {
     watcher: RecommendedWatcher,
     root: Root,
@@ -115,9 +116,9 @@ impl Folders {
         let is_watched = |entry: &&FolderEntry| entry.is_folder && holds_documents(&entry.name);
         let mut present: BTreeMap<String, u64> =
             walked.iter().filter(is_watched).map(|entry| (entry.name.clone(), entry.stamp.inode)).collect();
-        if let Some(first_left) = present.keys().nth(FOLDERS).cloned() {
+        if let Some(first_left) = present.keys().nth(WATCHED_FOLDERS).cloned() {
             tracing::warn!(
-                folders = FOLDERS,
+                folders = WATCHED_FOLDERS,
                 "not every folder of the memory bank is watched; changes by others in the rest are seen when they are read"
             );
             drop(present.split_off(&first_left));
@@ -178,7 +179,7 @@ async fn run(bank: Arc<FolderBank>, project: ProjectId, mut attempt: Attempt) {
             }
             Err(_) => {}
         }
-        tokio::time::sleep(RETURN).await;
+        tokio::time::sleep(MISSING_INTERVAL).await;
         let root = bank.root().clone();
         attempt = match blocking(move || Ok::<_, StoreError>(Attempt::new(&root))).await {
             Ok(attempt) => attempt,
@@ -199,7 +200,7 @@ async fn follow(
     lost: &AtomicBool,
 ) {
     loop {
-        let Ok(first) = tokio::time::timeout(PRESENCE, reports.recv()).await else {
+        let Ok(first) = tokio::time::timeout(PRESENCE_INTERVAL, reports.recv()).await else {
             if is_there(bank, &folders).await {
                 continue;
             }
@@ -209,8 +210,8 @@ async fn follow(
         let mut reported = Reported::default();
         reported.note(first);
         let started = tokio::time::Instant::now();
-        while !reported.gone && started.elapsed() < PATIENCE {
-            match tokio::time::timeout(QUIET, reports.recv()).await {
+        while !reported.gone && started.elapsed() < LONGEST_DELAY {
+            match tokio::time::timeout(QUIET_TIME, reports.recv()).await {
                 Err(_) => break,
                 Ok(None) => return,
                 Ok(Some(report)) => reported.note(report),
@@ -262,7 +263,7 @@ impl Reported {
 
 /// Reads the changed names and notifies of differences. With `everything`, checks all names that were ever notified.
 async fn check(bank: &Arc<FolderBank>, project: ProjectId, names: BTreeSet<String>, everything: bool) {
-    for _ in 0..TRIES {
+    for _ in 0..ATTEMPTS {
         match check_once(bank, project, names.clone(), everything).await {
             Ok(()) => return,
             Err(StoreError::Busy) => {}
@@ -272,7 +273,9 @@ async fn check(bank: &Arc<FolderBank>, project: ProjectId, names: BTreeSet<Strin
             }
         }
     }
-    tracing::warn!("the memory bank was locked too long; a change by others was not told");
+    tracing::warn!(
+        "the memory bank was locked too long; subscribers were not notified of a change by others"
+    );
 }
 
 async fn check_once(
@@ -287,15 +290,15 @@ async fn check_once(
     blocking(move || {
         let present = present(guard.dir())?;
         if everything {
-            names.extend(notifier.known());
+            names.extend(notifier.known_documents());
         }
-        names.extend(notifier.names(project, &present));
+        names.extend(notifier.compare_names(project, &present));
         for name in names {
             let Ok(path) = DocumentPath::parse(&name) else { continue };
             if !present.contains(&name) {
-                notifier.document(project, &path, None);
+                notifier.notify_document(project, &path, None);
             } else if let ReadOutcome::Found(document) = documents::read(guard.dir(), &path)? {
-                notifier.document(project, &document.path, Some(&document.etag));
+                notifier.notify_document(project, &document.path, Some(&document.etag));
             }
         }
         drop(guard);
@@ -353,7 +356,7 @@ fn reports_of(folders: &[Option<PathBuf>], event: &Event) -> Vec<Report> {
         if DocumentPath::parse(&name).is_ok() {
             return Some(Report::Name(name));
         }
-        // What is written to is no folder.
+        // A name that is written to is not a folder.
         let is_written =
             matches!(event.kind, EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_)));
         (!is_written && holds_documents(&name)).then_some(Report::Folder)

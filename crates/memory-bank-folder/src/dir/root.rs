@@ -5,11 +5,12 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cap_fs_ext::DirExt;
+use cap_fs_ext::{DirExt, MetadataExt};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
+use memory_bank_core::document::is_reserved;
 
-use crate::dir::{BankDir, is_reserved};
+use crate::dir::BankDir;
 use crate::system;
 
 /// The way to a bank's directory.
@@ -36,7 +37,7 @@ impl fmt::Display for LeadsOut {
 impl std::error::Error for LeadsOut {}
 
 impl Root {
-    /// The directory `path`, with all links: the user who starts the server vouches for it.
+    /// The directory `path`, with all links: the user who starts the server chose it.
     #[must_use]
     pub fn anywhere(path: PathBuf) -> Self {
         Self { path, within: None }
@@ -126,5 +127,15 @@ impl Root {
             return None;
         }
         Some(if inner.as_os_str().is_empty() { PathBuf::from(".") } else { inner.to_owned() })
+    }
+}
+
+impl BankDir {
+    /// Whether this is the very directory that `root` leads to now.
+    #[must_use]
+    pub fn is_at(&self, root: &Root) -> bool {
+        let here = self.dir.dir_metadata();
+        let there = root.open().and_then(|there| there.dir.dir_metadata());
+        matches!((here, there), (Ok(a), Ok(b)) if a.ino() == b.ino() && a.dev() == b.dev())
     }
 }

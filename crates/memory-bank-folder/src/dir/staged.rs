@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cap_std::fs::{File, OpenOptions};
 
-use crate::dir::{BankDir, STAGE};
+use crate::dir::BankDir;
+use crate::dir::names::STAGE;
 use crate::system;
 
 /// New content that is on disk but not yet under its name.
@@ -46,11 +47,11 @@ impl BankDir {
         self.publish(&staged, &target).inspect_err(|_| self.discard(&staged))
     }
 
-    /// The same for a file that only the server writes: a link in its place is replaced and never written through. A
+    /// Replaces a file that only the server writes: a link in its place is replaced and never written through. A
     /// repository may bring links along, and one of them could lead to a document.
     ///
     /// # Errors
-    /// As [`Self::replace`], or its folder is no folder of the bank's own.
+    /// As [`Self::replace`], or its folder is not a folder of the bank itself.
     pub fn replace_own(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let target = Path::new(name);
         if let Some(parent) = target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -94,7 +95,7 @@ impl BankDir {
         self.stage_from(target, &mut io::Cursor::new(content))
     }
 
-    /// The same with content that need not be in memory.
+    /// Stages content that need not be in memory.
     ///
     /// # Errors
     /// The source cannot be read, the disk is full, or the folder is read-only.

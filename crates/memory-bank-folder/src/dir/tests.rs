@@ -3,6 +3,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use tempfile::TempDir;
 
 use super::*;
+use crate::dir::names::STAGE;
 
 fn bank() -> (TempDir, BankDir) {
     let temp = TempDir::new().unwrap();

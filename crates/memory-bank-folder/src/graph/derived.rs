@@ -19,13 +19,13 @@ use serde_json::{Map, Value};
 /// The files, by their names in the bank, in the order in which they are to be written.
 pub(crate) const DERIVED: [&str; 3] = [SNAPSHOT_PATH, "graph/graph.index.json", "graph/graph.md"];
 
-/// How many observations the page tells as recent activity, and how much of each.
+/// How many observations the page shows as recent activity, and how much of each.
 const RECENT: usize = 10;
 const RECENT_CHARS: usize = 80;
-/// How many observations the page tells of an entity, and how much of each.
+/// How many observations the page shows of an entity, and how much of each.
 const FACTS: usize = 3;
 const FACT_CHARS: usize = 100;
-/// How many relations the page tells of an entity, in each direction.
+/// How many relations the page shows of an entity, in each direction.
 const EDGES: usize = 20;
 
 /// Values of the files besides the state.

@@ -1,9 +1,9 @@
-//! The graph's log on disk, followed: appends of this process, of another one or of an editor are read once and
+//! The graph's log on disk, and how a state in memory follows it: appends of this process, of another one or of an editor are read once and
 //! applied to the state in memory. The log is the only source; nothing else is read at start-up.
 //!
 //! A stat shows whether the log changed. If the file only grew, the new lines are read; if it was replaced (a
 //! compaction, a restored backup, an editor), it is read again. A few bytes before the known end are compared each
-//! time, so that a file that changed elsewhere and happens to be longer is not taken for one that grew.
+//! time, so that a file that changed elsewhere and happens to be longer is not mistaken for one that grew.
 //!
 //! The caller holds the bank's lock for [`append`]; reading needs none. This module must not know how an event is
 //! planned.
@@ -122,7 +122,7 @@ impl View {
         };
         let stamp = FileStamp::of(&file.metadata()?);
         if stamp.bytes > limits::GRAPH_LOG_BYTES {
-            // A hole takes no room in an archive that somebody else packed, and hours to read.
+            // A hole takes no room in an archive, and hours to read.
             let damage = Some(too_large(stamp.bytes));
             self.replace_by(
                 GraphState::default(),
@@ -156,7 +156,7 @@ impl View {
             && known.stamp.is_some_and(|before| before.inode == now.inode && before.bytes < now.bytes)
     }
 
-    /// Reads what was appended; says no if the file turns out to be another one.
+    /// Reads the appended lines; false if the file turns out to be another one.
     fn read_on(&mut self, file: &mut std::fs::File, stamp: FileStamp) -> io::Result<bool> {
         let known = &self.reached;
         let start = known.offset - known.overlap.len() as u64;
@@ -194,7 +194,7 @@ impl View {
         }
     }
 
-    /// What must stand before the next line: the marker or what is missing of it, or the end of a torn line.
+    /// What must be written before the next line: the marker or what is missing of it, or the end of a torn line.
     fn heal(&self) -> Vec<u8> {
         let rest = &self.reached.rest;
         let missing = MARKER.as_bytes().strip_prefix(rest.as_slice());

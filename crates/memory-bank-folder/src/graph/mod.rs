@@ -5,31 +5,26 @@
 //! changed.
 //!
 //! Snapshot, index and the page for people are never read here. They are written by `rebuild` and `compact`, and
-//! otherwise after a period without graph writes ([`IDLE`]) if the last time is long ago (see [`pause_after`]), never
-//! during an append. If a process ends before that, the next one that writes updates them.
+//! otherwise after a period without graph writes if the last time is long ago (`IDLE` and `pause_after` in
+//! [`folder_graph`]), never during an append. If a process ends before that, the next one that writes updates them.
 //!
 //! The core decides what an entity is, what may be written and how names resolve; this module must not know it.
 
 mod derived;
+mod folder_graph;
 mod log;
+mod memory_file;
 #[cfg(test)]
 mod tests;
 
-use parking_lot::{Mutex, RwLock};
-use std::io::Read;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use cap_std::fs::OpenOptions;
 use memory_bank_core::caller::Caller;
-use memory_bank_core::clock::{Clock, iso_millis};
+use memory_bank_core::clock::iso_millis;
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::batch::BatchPlan;
-use memory_bank_core::graph::compact::write_compacted;
-use memory_bank_core::graph::event::{Event, Line, read_line};
+use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::pointers::PointerPlan;
 use memory_bank_core::graph::rules::{EntityPlan, ObservationPlan, check_owner, plan_relation};
 use memory_bank_core::graph::state::GraphState;
@@ -38,213 +33,16 @@ use memory_bank_core::store::{
     BatchApplied, Compacted, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats, GraphStore,
     GraphSummary, ObservationAdded, ObservationDraft, PointerAdded, PointerDraft, RelationRemoved, Subgraph,
 };
-use memory_bank_core::transfer::{MEMORY_FILES, MemoryFile};
 
 use crate::bank::FolderBank;
-use crate::dir::{BankDir, Root};
+use crate::dir::BankDir;
 use crate::journal;
-use crate::lock::{BankLock, blocking};
-use derived::{About, DERIVED};
-use log::{LOG, View};
-
-/// How long no write must have come before the derived files are refreshed.
-const IDLE: Duration = Duration::from_secs(2);
-/// The least time between two refreshes.
-const PAUSE: Duration = Duration::from_secs(30);
-
-/// The graph's part of a [`FolderBank`].
-#[derive(Debug, Clone, Default)]
-pub(crate) struct FolderGraph {
-    view: Arc<RwLock<View>>,
-    refresh: Arc<Refresh>,
-}
-
-/// When the derived files were, and are to be, refreshed.
-#[derive(Debug, Default)]
-struct Refresh {
-    scheduled: AtomicBool,
-    last: Mutex<Option<Done>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Done {
-    at: Instant,
-    took: Duration,
-}
-
-impl FolderGraph {
-    /// Reads the graph of the current log. Blocks on the disk.
-    ///
-    /// # Errors
-    /// The log cannot be read or is damaged, or the error of `look`.
-    pub(crate) fn with_view<T, E: From<StoreError>>(
-        &self,
-        dir: &BankDir,
-        read: impl FnOnce(&View) -> Result<T, E>,
-    ) -> Result<T, E> {
-        {
-            let view = self.view.read();
-            if view.is_current(dir) {
-                return read(&view);
-            }
-        }
-        let mut view = self.locked();
-        view.follow(dir)?;
-        read(&view)
-    }
-
-    /// Plans on the graph as it is now and appends what was planned. The caller holds the bank's lock. Blocks on the
-    /// disk.
-    fn change<T>(
-        &self,
-        dir: &BankDir,
-        plan: impl FnOnce(&GraphState) -> Result<(Vec<Event>, T), GraphError>,
-    ) -> Result<(bool, T), GraphError> {
-        let (healing, events, answer) = {
-            let mut view = self.locked();
-            view.follow(dir)?;
-            let (events, answer) = plan(view.state())?;
-            (log::healing(&view), events, answer)
-        };
-        if events.is_empty() {
-            return Ok((false, answer));
-        }
-        // Readers continue while the disk is busy.
-        log::append(dir, healing, &events)?;
-        // Read our own events from the file like those of others, so that memory cannot differ from the log.
-        if let Err(error) = self.locked().follow(dir) {
-            tracing::warn!(%error, "the graph log was written, but cannot be read back");
-        }
-        Ok((true, answer))
-    }
-
-    fn rebuild(&self, dir: &BankDir, about: &Bank) -> Result<GraphStats, GraphError> {
-        let mut view = self.locked();
-        view.reload(dir)?;
-        if view.has_log() {
-            self.write_derived(dir, Rendered::of(&view, about)?)?;
-        }
-        Ok(view.state().stats())
-    }
-
-    fn compact(&self, dir: &BankDir, about: &Bank) -> Result<Compacted, GraphError> {
-        let mut view = self.locked();
-        view.reload(dir)?;
-        if !view.has_log() {
-            return Ok(Compacted { before: 0, after: 0 });
-        }
-        let (unknown, before) = log::unknown_lines(dir)?;
-        let mut content = Vec::new();
-        let ts = iso_millis(about.clock.now());
-        let after = write_compacted(view.state(), unknown.iter().map(Vec::as_slice), &ts, &mut content)
-            .map_err(unwritable)?;
-        // History will be dropped, so read its replacement first.
-        if fold(&content) != *view.state() {
-            return Err(StoreError::Unavailable("the compacted log does not say the same".to_owned()).into());
-        }
-        dir.replace(LOG, &content).map_err(StoreError::io(format!("cannot replace `{LOG}`")))?;
-        view.follow(dir)?;
-        self.write_derived(dir, Rendered::of(&view, about)?)?;
-        Ok(Compacted { before, after })
-    }
-
-    /// Replaces the derived files. The caller holds the bank's lock, so that they belong together.
-    fn write_derived(&self, dir: &BankDir, rendered: Rendered) -> Result<(), StoreError> {
-        let begun = Instant::now();
-        for (name, content) in DERIVED.iter().zip(rendered.contents) {
-            dir.replace_own(name, &content).map_err(StoreError::io(format!("cannot write `{name}`")))?;
-        }
-        let done = Done { at: Instant::now(), took: begun.elapsed() + rendered.took };
-        *self.refresh.last.lock() = Some(done);
-        Ok(())
-    }
-
-    /// Schedules a refresh of the derived files for when the graph is idle.
-    fn refresh_when_idle(&self, lock: &BankLock, about: Bank) {
-        if self.refresh.scheduled.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let (graph, lock) = (self.clone(), lock.clone());
-        tokio::spawn(async move {
-            graph.wait_until_idle().await;
-            graph.refresh.scheduled.store(false, Ordering::Release);
-            if let Err(error) = graph.refresh_derived(&lock, about).await {
-                tracing::warn!(%error, "the derived graph files could not be refreshed");
-            }
-        });
-    }
-
-    async fn refresh_derived(&self, lock: &BankLock, about: Bank) -> Result<(), StoreError> {
-        // The bank may have been deleted; taking its lock would create it again.
-        if !lock.path().join(LOG).exists() {
-            return Ok(());
-        }
-        // A large graph takes its time, in which nobody is kept from writing documents.
-        let graph = self.clone();
-        let rendered = blocking(move || Rendered::of(&graph.view.read(), &about)).await?;
-        let guard = lock.exclusive().await?;
-        let graph = self.clone();
-        blocking(move || {
-            graph.locked().follow(guard.dir())?;
-            let generation = graph.view.read().state().generation();
-            if generation == rendered.generation {
-                graph.write_derived(guard.dir(), rendered)?;
-            }
-            // Otherwise another write came meanwhile, and schedules the refresh.
-            drop(guard);
-            Ok(())
-        })
-        .await
-    }
-
-    async fn wait_until_idle(&self) {
-        let last = *self.refresh.last.lock();
-        let pause =
-            last.map_or(Duration::ZERO, |done| pause_after(done.took).saturating_sub(done.at.elapsed()));
-        tokio::time::sleep(pause).await;
-        let generation = || self.view.read().state().generation();
-        let mut before = generation();
-        loop {
-            tokio::time::sleep(IDLE).await;
-            let now = generation();
-            if now == before {
-                return;
-            }
-            before = now;
-        }
-    }
-
-    fn locked(&self) -> parking_lot::RwLockWriteGuard<'_, View> {
-        self.view.write()
-    }
-}
-
-/// How long to wait after a refresh that took so long: a large graph is written less often.
-fn pause_after(took: Duration) -> Duration {
-    PAUSE.max(took.saturating_mul(50))
-}
-
-/// The contents of the derived files, and the graph that they show.
-struct Rendered {
-    contents: [Vec<u8>; 3],
-    generation: u64,
-    took: Duration,
-}
-
-impl Rendered {
-    fn of(view: &View, bank: &Bank) -> Result<Self, StoreError> {
-        let begun = Instant::now();
-        let about = About { store_id: &bank.store_id, now: bank.clock.now(), lines: view.line_count() };
-        let contents = derived::render(view.state(), &about).map_err(unwritable)?;
-        Ok(Self { contents, generation: view.state().generation(), took: begun.elapsed() })
-    }
-}
-
-/// What the derived files need to know of the bank.
-struct Bank {
-    store_id: String,
-    clock: Arc<dyn Clock>,
-}
+use crate::lock::blocking;
+pub(crate) use derived::DERIVED;
+use folder_graph::BankInfo;
+pub(crate) use folder_graph::FolderGraph;
+use log::View;
+use memory_file::memory_file;
 
 impl FolderBank {
     /// Reads the graph as it is now, for those who follow it (see [`GraphState::changes_since`]). Blocks on the disk.
@@ -256,9 +54,9 @@ impl FolderBank {
         self.graph.with_view(&dir, |view| Ok(read(view.state())))
     }
 
-    fn about(&self) -> Bank {
+    fn info(&self) -> BankInfo {
         let name = self.path().file_name().map(|name| name.to_string_lossy().into_owned());
-        Bank { store_id: name.unwrap_or_default(), clock: Arc::clone(&self.surroundings().clock) }
+        BankInfo { store_id: name.unwrap_or_default(), clock: Arc::clone(&self.deps().clock) }
     }
 
     async fn read_graph<T: Send + 'static>(
@@ -290,7 +88,7 @@ impl FolderBank {
     ) -> Result<T, GraphError> {
         let guard = self.lock.exclusive().await?;
         let graph = self.graph.clone();
-        let now = iso_millis(self.surroundings().clock.now());
+        let now = iso_millis(self.deps().clock.now());
         let (changed, answer) = blocking(move || {
             let result = graph.change(guard.dir(), |state| plan(state, &now));
             drop(guard);
@@ -298,51 +96,24 @@ impl FolderBank {
         })
         .await?;
         if changed {
-            self.graph.refresh_when_idle(&self.lock, self.about());
+            self.graph.refresh_when_idle(&self.lock, self.info());
         }
         Ok(answer)
     }
 
     async fn maintain<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&FolderGraph, &BankDir, &Bank) -> Result<T, GraphError> + Send + 'static,
+        work: impl FnOnce(&FolderGraph, &BankDir, &BankInfo) -> Result<T, GraphError> + Send + 'static,
     ) -> Result<T, GraphError> {
         let guard = self.lock.exclusive().await?;
-        let (graph, about) = (self.graph.clone(), self.about());
+        let (graph, info) = (self.graph.clone(), self.info());
         blocking(move || {
-            let result = work(&graph, guard.dir(), &about);
+            let result = work(&graph, guard.dir(), &info);
             drop(guard);
             result
         })
         .await
     }
-}
-
-/// What is looked at of a file to tell what it is.
-const BEGINNING_BYTES: u64 = 64 * 1024;
-
-/// How a file of the reference memory server in the bank or its project is brought in, if there is one.
-fn memory_file(root: &Root, project: &Path) -> Option<String> {
-    let places =
-        [(root.open().ok(), "the memory bank"), (BankDir::open(project).ok(), "the project's folder")];
-    for (dir, place) in places {
-        let Some(dir) = dir else { continue };
-        for name in MEMORY_FILES {
-            if dir.stamp_own(name).is_none() {
-                continue;
-            }
-            let Ok(mut file) = dir.open_file(name, OpenOptions::new().read(true)) else { continue };
-            let mut beginning = Vec::new();
-            let read = (&mut file).take(BEGINNING_BYTES).read_to_end(&mut beginning);
-            if read.is_ok() && MemoryFile::is_memory_file(&beginning) {
-                return Some(format!(
-                    "`{name}` in {place} holds the graph of a reference memory server; `memory-bank-mcp import --from {name}`, \
-                     run there, brings it into this one"
-                ));
-            }
-        }
-    }
-    None
 }
 
 #[async_trait]
@@ -515,11 +286,11 @@ impl GraphStore for FolderBank {
     }
 
     async fn rebuild(&self, _caller: &Caller) -> Result<GraphStats, GraphError> {
-        self.maintain(|graph, dir, bank| graph.rebuild(dir, bank)).await
+        self.maintain(|graph, dir, info| graph.rebuild(dir, info)).await
     }
 
     async fn compact(&self, _caller: &Caller) -> Result<Compacted, GraphError> {
-        self.maintain(|graph, dir, bank| graph.compact(dir, bank)).await
+        self.maintain(|graph, dir, info| graph.compact(dir, info)).await
     }
 }
 
@@ -529,20 +300,4 @@ fn upsert(entity: &Entity, now: &str) -> Event {
 
 fn add(observation: &Observation) -> Event {
     Event::ObservationAdd { observation: observation.clone(), ts: observation.timestamp.clone() }
-}
-
-/// The state that a log says.
-fn fold(log: &[u8]) -> GraphState {
-    let mut state = GraphState::default();
-    for line in log.split(|byte| *byte == b'\n') {
-        if let Line::Event(event) = read_line(line) {
-            state.apply(event);
-        }
-    }
-    state
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "used as the function of `map_err`")]
-fn unwritable(error: serde_json::Error) -> StoreError {
-    StoreError::Unavailable(format!("the graph cannot be written as JSON: {error}"))
 }

@@ -1,7 +1,9 @@
-//! The graph on disk, driven through the store's trait: what stands in the log, and what is there afterwards.
+//! The graph on disk, changed through the trait of the store: the lines of the log, and the state that follows.
+
+mod log_file;
+mod processes;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -145,42 +147,6 @@ async fn an_upsert_without_attributes_keeps_them() {
     let entity = afresh(&bank).await.entities.remove(0);
     assert_eq!(json!(entity.attrs), json!({"a": 1, "c": 3}));
     assert_eq!((entity.name.as_str(), entity.created_at), ("RUST", created));
-}
-
-#[tokio::test]
-async fn a_torn_last_line_loses_nothing_else_and_the_next_append_survives() {
-    let (_temp, bank) = bank();
-    upsert(&bank, "Before").await;
-    append_raw(&bank, TORN);
-    assert_eq!(names(&bank).await, ["Before"]);
-    upsert(&bank, "After").await;
-    assert_eq!(names(&bank).await, ["Before", "After"]);
-    assert_eq!(afresh(&bank).await.entities.len(), 2);
-    assert!(text(&bank).contains(&format!("{TORN}\n")));
-}
-
-#[tokio::test]
-async fn a_log_cut_at_any_byte_keeps_its_whole_lines_and_takes_the_next_event() {
-    let (_temp, whole) = bank();
-    upsert(&whole, "A").await;
-    upsert(&whole, "B").await;
-    let log = text(&whole);
-    let ends: Vec<usize> = log.match_indices('\n').map(|(at, _)| at).collect();
-    for cut in 0..=log.len() {
-        let (_temp, bank) = bank();
-        write_log(&bank, &log.as_bytes()[..cut]);
-        // A line counts as soon as all of it is there, with or without its line feed.
-        let expected: Vec<&str> = [(1, "A"), (2, "B")]
-            .into_iter()
-            .filter(|(line, _)| cut >= ends[*line])
-            .map(|(_, name)| name)
-            .collect();
-        assert_eq!(names(&bank).await, expected, "cut at {cut}");
-        upsert(&bank, "New").await;
-        assert_eq!(names(&bank).await, [&expected[..], &["New"]].concat(), "after an append, cut at {cut}");
-        assert_eq!(names(&open(bank.path())).await, names(&bank).await, "read anew, cut at {cut}");
-        assert_eq!(text(&bank).lines().next(), Some(MARKER), "cut at {cut}");
-    }
 }
 
 #[tokio::test]
@@ -341,171 +307,6 @@ async fn a_pointer_goes_to_the_node_that_is_meant() {
 }
 
 #[tokio::test]
-async fn an_edited_log_is_believed_and_damaged_derived_files_are_not_even_read() {
-    let (_temp, bank) = bank();
-    upsert(&bank, "Rust").await;
-    bank.rebuild(&me()).await.unwrap();
-    std::fs::write(bank.path().join("graph/graph.snapshot.json"), r#"{"junk":1}"#).unwrap();
-    let edited = text(&bank).replace(r#""name":"Rust""#, r#""name":"Dust""#);
-    std::thread::sleep(Duration::from_millis(20));
-    write_log(&bank, &edited);
-    assert_eq!(names(&bank).await, ["Dust"]);
-    assert_eq!(afresh(&bank).await.entities[0].name, "Dust");
-    bank.rebuild(&me()).await.unwrap();
-    let snapshot = std::fs::read_to_string(bank.path().join("graph/graph.snapshot.json")).unwrap();
-    assert!(snapshot.contains(r#""name": "Dust""#));
-}
-
-#[tokio::test]
-async fn a_foreign_or_missing_marker_is_damage_at_a_line_and_the_file_is_left_alone() {
-    let event = r#"{"type":"entity_upsert","entity":{"id":"ent_1","name":"n","entityType":"t","createdAt":"1","updatedAt":"1"},"ts":"1"}"#;
-    let foreign = r#"{"type":"memory_bank_graph","source":"other","version":"1"}"#;
-    let newer = MARKER.replace(r#""1""#, r#""2""#);
-    for (log, line) in [
-        (format!("{foreign}\n{event}\n"), "line 1"),
-        (format!("\n\n{newer}\n"), "line 3"),
-        (format!("{event}\n"), "line 1"),
-        ("half a".to_owned(), "line 1"),
-    ] {
-        let (_temp, bank) = bank();
-        write_log(&bank, &log);
-        let is_told = |error: GraphError| match error {
-            GraphError::Store(StoreError::Damaged { what, detail }) => {
-                what == "graph/graph.jsonl" && detail.starts_with(line)
-            }
-            _ => false,
-        };
-        assert!(is_told(bank.stats(&me()).await.unwrap_err()));
-        assert!(is_told(bank.upsert_entity(&me(), draft("N", &Value::Null)).await.unwrap_err()));
-        assert!(is_told(bank.compact(&me()).await.unwrap_err()));
-        assert!(is_told(bank.rebuild(&me()).await.unwrap_err()));
-        assert_eq!(text(&bank), log);
-        write_log(&bank, format!("{MARKER}\n{event}\n"));
-        assert_eq!(names(&bank).await, ["n"]);
-    }
-}
-
-#[tokio::test]
-async fn a_marker_that_turns_foreign_under_a_running_server_is_noticed() {
-    let (_temp, bank) = bank();
-    upsert(&bank, "A").await;
-    let log = text(&bank);
-    write_log(&bank, log.replace("memory-bank-mcp", "another"));
-    assert!(bank.stats(&me()).await.is_err());
-    write_log(&bank, &log);
-    assert_eq!(names(&bank).await, ["A"]);
-}
-
-#[tokio::test]
-async fn an_append_neither_reads_nor_writes_what_is_there_already() {
-    let (_temp, bank) = bank();
-    let id = upsert(&bank, "A").await;
-    let line = |n: usize| {
-        format!(
-            r#"{{"type":"observation_add","observation":{{"id":"obs_{n:08}","entityId":"{id}","text":"fact {n}","timestamp":"2026"}},"ts":"2026"}}"#
-        )
-    };
-    let many: Vec<String> = (0..20_000).map(line).collect();
-    append_raw(&bank, &(many.join("\n") + "\n"));
-    assert_eq!(bank.stats(&me()).await.unwrap().observation_count, 20_000);
-    // Were the log read or written again, this line in its middle would be noticed.
-    let size = std::fs::metadata(log_of(&bank)).unwrap().len();
-    spoil(&log_of(&bank), size / 2);
-    let before = Instant::now();
-    for n in 0..20 {
-        bank.add_observation(&me(), &named("A"), fact(&format!("new {n}"))).await.unwrap();
-    }
-    assert!(before.elapsed() < Duration::from_secs(10));
-    assert_eq!(bank.stats(&me()).await.unwrap().observation_count, 20_020);
-    let grown = std::fs::metadata(log_of(&bank)).unwrap().len() - size;
-    assert!(grown < 20 * 400, "{grown} bytes for twenty facts");
-    assert!(!bank.path().join("graph/graph.snapshot.json").exists());
-    assert!(open(bank.path()).stats(&me()).await.unwrap().observation_count < 20_020);
-}
-
-/// Overwrites a byte and puts the file's time back.
-fn spoil(path: &Path, at: u64) {
-    use std::io::{Seek, SeekFrom, Write};
-    let mut file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
-    let modified = file.metadata().unwrap().modified().unwrap();
-    file.seek(SeekFrom::Start(at)).unwrap();
-    file.write_all(b"\n{\n").unwrap();
-    file.set_modified(modified).unwrap();
-}
-
-#[tokio::test]
-async fn what_another_instance_writes_is_seen_and_built_upon() {
-    let (_temp, bank) = bank();
-    let other = open(bank.path());
-    upsert(&bank, "A").await;
-    upsert(&other, "B").await;
-    assert_eq!(names(&bank).await, ["A", "B"]);
-    other.link(&me(), &named("A"), "r", &named("B")).await.unwrap();
-    bank.compact(&me()).await.unwrap();
-    upsert(&other, "C").await;
-    assert_eq!(names(&bank).await, ["A", "B", "C"]);
-    assert_eq!(bank.stats(&me()).await.unwrap().relation_count, 1);
-    std::fs::remove_dir_all(bank.path().join("graph")).unwrap();
-    assert_eq!(other.stats(&me()).await.unwrap(), GraphStats::default());
-    assert_eq!(bank.summary(&me()).await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn those_who_follow_the_graph_learn_what_changed() {
-    let (_temp, bank) = bank();
-    upsert(&bank, "A").await;
-    let cursor = bank.with_graph(|state| state.generation()).unwrap();
-    open(bank.path()).add_observation(&me(), &named("A"), fact("one")).await.unwrap();
-    let touched = bank.with_graph(|state| state.changes_since(cursor).unwrap().count()).unwrap();
-    assert_eq!(touched, 1);
-    write_log(&bank, format!("{MARKER}\n"));
-    assert!(bank.with_graph(|state| state.changes_since(cursor).is_none()).unwrap());
-}
-
-#[tokio::test]
-async fn logs_of_editors_are_read_whatever_their_line_ends() {
-    let (_temp, bank) = bank();
-    upsert(&bank, "A").await;
-    upsert(&bank, "B").await;
-    let log = text(&bank);
-    for form in [
-        log.replace('\n', "\r\n"),
-        log.trim_end().to_owned(),
-        format!("\u{feff}{log}"),
-        log.replace('\n', "\n\n"),
-        format!("\n{MARKER}\n{log}"),
-    ] {
-        write_log(&bank, &form);
-        assert_eq!(names(&bank).await, ["A", "B"], "{form:?}");
-        upsert(&bank, "C").await;
-        assert_eq!(names(&bank).await, ["A", "B", "C"], "{form:?}");
-        assert_eq!(afresh(&bank).await.entities.len(), 3, "{form:?}");
-        assert!(text(&bank).starts_with(form.trim_end()), "{form:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_log_that_an_editor_made_longer_elsewhere_is_read_anew() {
-    let (_temp, bank) = bank();
-    upsert(&bank, "Rust").await;
-    upsert(&bank, "Axum").await;
-    let edited = text(&bank).replace(r#""name":"Rust""#, r#""name":"Rust, the language""#);
-    write_log(&bank, &edited);
-    assert_eq!(names(&bank).await, ["Rust, the language", "Axum"]);
-}
-
-#[tokio::test]
-async fn a_line_that_went_on_after_it_was_taken_for_whole_is_not_believed() {
-    let (_temp, bank) = bank();
-    upsert(&bank, "A").await;
-    let whole = text(&bank);
-    write_log(&bank, whole.trim_end());
-    assert_eq!(names(&bank).await, ["A"]);
-    append_raw(&bank, "glued\n");
-    assert!(names(&bank).await.is_empty());
-}
-
-#[tokio::test]
 async fn the_derived_files_are_refreshed_when_the_graph_is_left_alone() {
     let (_temp, bank) = bank();
     upsert(&bank, "Rust").await;
@@ -527,23 +328,8 @@ async fn a_bank_that_was_deleted_is_not_made_anew_by_a_refresh() {
     let (_temp, bank) = bank();
     upsert(&bank, "Rust").await;
     std::fs::remove_dir_all(bank.path()).unwrap();
-    tokio::time::sleep(super::IDLE + Duration::from_millis(500)).await;
+    tokio::time::sleep(super::folder_graph::IDLE + Duration::from_millis(500)).await;
     assert!(!bank.path().exists());
-}
-
-#[tokio::test]
-async fn a_log_of_the_original_is_read_and_compacted_without_loss() {
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/fixtures/original-project/memory-bank/graph/graph.jsonl");
-    let (_temp, bank) = bank();
-    write_log(&bank, std::fs::read(fixture).unwrap());
-    let before = bank.export(&me()).await.unwrap();
-    assert_eq!((before.entities.len(), before.relations.len()), (6, 2));
-    let orphan = before.observations.iter().any(|one| before.entities.iter().all(|e| e.id != one.entity_id));
-    assert!(orphan);
-    assert!(before.observations.iter().any(|one| one.timestamp == "March 7, 2021"));
-    bank.compact(&me()).await.unwrap();
-    assert_eq!(afresh(&bank).await, before);
 }
 
 proptest! {
@@ -580,82 +366,6 @@ proptest! {
 fn append_raw_if_there(bank: &FolderBank, line: &str) {
     if log_of(bank).exists() {
         append_raw(bank, &format!("{line}\n"));
-    }
-}
-
-/// What the two tests below run in processes of their own: adds facts until it is killed or done, and writes down each
-/// one that was acknowledged.
-#[tokio::test]
-#[ignore = "runs in a child process of other tests"]
-async fn child_that_adds_facts() {
-    use std::io::Write;
-    let Ok(path) = std::env::var("GRAPH_TEST_BANK") else { return };
-    let who = std::env::var("GRAPH_TEST_WHO").unwrap();
-    let count: usize = std::env::var("GRAPH_TEST_COUNT").unwrap().parse().unwrap();
-    let bank = open(Path::new(&path));
-    let mut acknowledged = std::fs::File::create(acknowledgements(Path::new(&path), &who)).unwrap();
-    upsert(&bank, "Shared").await;
-    for n in 0..count {
-        let text = format!("{who} {n}");
-        bank.add_observation(&me(), &named("Shared"), fact(&text)).await.unwrap();
-        writeln!(acknowledged, "{text}").unwrap();
-    }
-}
-
-fn acknowledgements(bank: &Path, who: &str) -> PathBuf {
-    bank.parent().unwrap().join(format!("acknowledged-{who}"))
-}
-
-fn child(bank: &FolderBank, who: &str, count: usize) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "graph::tests::child_that_adds_facts"])
-        .env("GRAPH_TEST_BANK", bank.path())
-        .env("GRAPH_TEST_WHO", who)
-        .env("GRAPH_TEST_COUNT", count.to_string())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-#[tokio::test]
-async fn two_processes_that_append_at_once_lose_nothing_and_see_each_other() {
-    let (_temp, bank) = bank();
-    let mut children = [child(&bank, "one", 40), child(&bank, "two", 40)];
-    for n in 0..10 {
-        upsert(&bank, &format!("mine {n}")).await;
-    }
-    for child in &mut children {
-        assert!(child.wait().unwrap().success());
-    }
-    assert_eq!(texts(&bank).await.len(), 80);
-    assert_eq!(names(&bank).await.len(), 11);
-    assert_eq!(afresh(&bank).await, bank.export(&me()).await.unwrap());
-    assert_eq!(text(&bank).matches(MARKER).count(), 1);
-}
-
-#[tokio::test]
-async fn a_process_that_is_killed_while_it_appends_loses_nothing_that_was_acknowledged() {
-    let (_temp, bank) = bank();
-    for round in ["first", "second", "third"] {
-        let mut child = child(&bank, round, 100_000);
-        let acknowledged = acknowledgements(bank.path(), round);
-        let enough = |least: usize| {
-            std::fs::read_to_string(&acknowledged).is_ok_and(|text| text.lines().count() >= least)
-        };
-        let deadline = Instant::now() + Duration::from_secs(120);
-        while !enough(20) && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(enough(20));
-        let stored = texts(&bank).await;
-        for text in std::fs::read_to_string(&acknowledged).unwrap().lines() {
-            assert!(stored.iter().any(|one| one == text), "{text} is lost");
-        }
-        upsert(&bank, round).await;
-        assert!(names(&bank).await.contains(&round.to_owned()));
     }
 }
 

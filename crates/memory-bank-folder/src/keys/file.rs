@@ -10,9 +10,9 @@ use memory_bank_core::limits;
 use serde::{Deserialize, Serialize};
 
 use crate::dir::{BankDir, FileRead, FileStamp};
-use crate::keys::{Kept, StoredKey};
+use crate::keys::stored::{CachedKeys, StoredKey};
 use crate::lock::wait_for;
-use crate::state::{self, StateFolder};
+use crate::state_folder::{self, StateFolder};
 
 /// The folder of the keys in the state folder.
 const FOLDER: &str = "keys";
@@ -43,7 +43,7 @@ struct Contents {
 }
 
 /// The file, while no other server changes it.
-pub(super) struct Held<'a> {
+pub(super) struct LockedKeyFile<'a> {
     file: &'a KeyFile,
     dir: BankDir,
     _lock: File,
@@ -53,7 +53,7 @@ impl KeyFile {
     pub(super) fn of(project: &Path, folder: &str, state: &StateFolder) -> Result<Self, StoreError> {
         let project = fs_err::canonicalize(project).map_err(StoreError::io("cannot open the project"))?;
         let bank = project.join(folder);
-        let name = state::name_for(&bank);
+        let name = state_folder::name_for(&bank);
         let path = state.path().join(FOLDER).join(format!("{name}.json"));
         Ok(Self { state: state.clone(), name, bank: bank.display().to_string(), project, path })
     }
@@ -62,14 +62,14 @@ impl KeyFile {
         &self.path
     }
 
-    /// What tells whether the file changed; none if there is none.
+    /// The version of the file; none if there is none.
     pub(super) fn stamp(&self) -> Result<Option<FileStamp>, StoreError> {
         let dir = self.state.open_existing(FOLDER).map_err(self.cannot("read"))?;
         Ok(dir.and_then(|dir| dir.stamp_own(&self.file_name())))
     }
 
     /// The keys as they are; none if there is no file.
-    pub(super) fn read(&self) -> Result<Option<Kept>, StoreError> {
+    pub(super) fn read(&self) -> Result<Option<CachedKeys>, StoreError> {
         match self.state.open_existing(FOLDER).map_err(self.cannot("read"))? {
             Some(dir) => self.read_in(&dir),
             None => Ok(None),
@@ -77,15 +77,15 @@ impl KeyFile {
     }
 
     /// Waits until no other server changes the file.
-    pub(super) fn lock(&self) -> Result<Held<'_>, StoreError> {
+    pub(super) fn lock(&self) -> Result<LockedKeyFile<'_>, StoreError> {
         let deadline = Instant::now() + Duration::from_millis(limits::LOCK_WAIT_MS);
         let dir = self.state.open(FOLDER).map_err(self.cannot("keep"))?;
         let lock = dir.open_lock(&format!("{}.lock", self.name)).map_err(self.cannot("keep"))?;
         wait_for(deadline, || lock.try_lock())?;
-        Ok(Held { file: self, dir, _lock: lock })
+        Ok(LockedKeyFile { file: self, dir, _lock: lock })
     }
 
-    fn read_in(&self, dir: &BankDir) -> Result<Option<Kept>, StoreError> {
+    fn read_in(&self, dir: &BankDir) -> Result<Option<CachedKeys>, StoreError> {
         let name = self.file_name();
         if !dir.exists(&name) {
             return Ok(None);
@@ -95,14 +95,14 @@ impl KeyFile {
         if dir.stamp_own(&name).is_none() {
             return Err(damaged(format!("`{shown}` is not a regular file; remove it")));
         }
-        state::check_file(dir, &name, &self.path, &self.project)
+        state_folder::check_file(dir, &name, &self.path, &self.project)
             .map_err(|why| damaged(format!("`{shown}`: {why}")))?;
         match dir.read_up_to(&name, FILE_BYTES)? {
             FileRead::Missing => Ok(None),
             FileRead::Unreadable(why) => Err(damaged(format!("`{shown}`: {why}"))),
             FileRead::Found(bytes, stamp) => {
                 let contents: Contents = serde_json::from_slice(&bytes).map_err(|error| {
-                    damaged(format!("`{shown}`: {error}; mend it, or remove it to begin with a new key"))
+                    damaged(format!("`{shown}`: {error}; correct it, or remove it to begin with a new key"))
                 })?;
                 if contents.version != VERSION {
                     return Err(damaged(format!(
@@ -117,7 +117,7 @@ impl KeyFile {
                         self.bank
                     )));
                 }
-                Ok(Some(Kept { stamp: Some(stamp), keys: contents.keys }))
+                Ok(Some(CachedKeys { stamp: Some(stamp), keys: contents.keys }))
             }
         }
     }
@@ -136,9 +136,9 @@ impl KeyFile {
     }
 }
 
-impl Held<'_> {
+impl LockedKeyFile<'_> {
     /// The keys as they are; none if there is no file.
-    pub(super) fn read(&self) -> Result<Option<Kept>, StoreError> {
+    pub(super) fn read(&self) -> Result<Option<CachedKeys>, StoreError> {
         self.file.read_in(&self.dir)
     }
 

@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use crate::dir::{BankDir, reason};
 use crate::git::{Tracked, tracked};
-use crate::keys::StoredKey;
 use crate::keys::file::{FILE_BYTES, WHAT};
-use crate::{state, system};
+use crate::keys::stored::StoredKey;
+use crate::{state_folder, system};
 
 #[derive(Deserialize)]
 struct Contents {
@@ -20,15 +20,15 @@ struct Contents {
     keys: Vec<StoredKey>,
 }
 
-/// Keys that are to be kept elsewhere from now on.
-pub(super) struct Taken {
+/// Keys in the project's file, which are to be stored elsewhere from now on.
+pub(super) struct LegacyKeys {
     pub(super) keys: Vec<StoredKey>,
     dir: BankDir,
     name: String,
     path: PathBuf,
 }
 
-impl Taken {
+impl LegacyKeys {
     /// Deletes the file, since its keys are stored in `now`: a key that is revoked there must not stay valid here.
     pub(super) fn remove(self, now: &Path) {
         let labels: Vec<&str> =
@@ -49,14 +49,14 @@ impl Taken {
 ///
 /// # Errors
 /// The file is the user's, and damaged.
-pub(super) fn take(project: &Path, folder: &str) -> Result<Option<Taken>, StoreError> {
+pub(super) fn read(project: &Path, folder: &str) -> Result<Option<LegacyKeys>, StoreError> {
     let Some((dir, name, path)) = find(project, folder) else { return Ok(None) };
     match read_ours(&dir, &name, &path) {
         Ok(contents) => {
             let damaged = |detail: String| StoreError::Damaged {
                 what: WHAT.to_owned(),
                 detail: format!(
-                    "`{}`: {detail}; mend it, or remove it to begin with a new key",
+                    "`{}`: {detail}; correct it, or remove it to begin with a new key",
                     path.display()
                 ),
             };
@@ -64,11 +64,11 @@ pub(super) fn take(project: &Path, folder: &str) -> Result<Option<Taken>, StoreE
                 serde_json::from_slice(&contents).map_err(|error| damaged(error.to_string()))?;
             if contents.version != 1 {
                 return Err(damaged(format!(
-                    "it has version {}, and only version 1 was kept there",
+                    "it has version {}, and only version 1 was stored there",
                     contents.version
                 )));
             }
-            Ok(Some(Taken { keys: contents.keys, dir, name, path }))
+            Ok(Some(LegacyKeys { keys: contents.keys, dir, name, path }))
         }
         Err(why) => {
             tracing::warn!("{}", refusal(&path, &why));
@@ -77,7 +77,7 @@ pub(super) fn take(project: &Path, folder: &str) -> Result<Option<Taken>, StoreE
     }
 }
 
-/// Removes the project's file when its keys are kept already: the process that moved them did not come to that.
+/// Removes the project's file when its keys are stored already: the process that moved them ended before it removed it.
 pub(super) fn clear(project: &Path, folder: &str, kept: &[StoredKey]) {
     let Some((dir, name, path)) = find(project, folder) else { return };
     let is_moved = read_ours(&dir, &name, &path).is_ok_and(|bytes| {
@@ -105,12 +105,12 @@ pub(super) fn describe(project: &Path, folder: &str, has_keys: bool) -> Option<S
 }
 
 fn unused(path: &Path) -> String {
-    format!("`{}` is not used, since the API keys are kept in the state folder; remove it", path.display())
+    format!("`{}` is not used, since the API keys are stored in the state folder; remove it", path.display())
 }
 
 fn refusal(path: &Path, why: &str) -> String {
     format!(
-        "the API keys in `{}` are not used: {why}. If they are yours, see to that before the first start with new keys; \
+        "the API keys in `{}` are not used: {why}. If they are yours, correct that before the first start with new keys; \
          else remove the file",
         path.display()
     )
@@ -137,7 +137,7 @@ fn read_ours(dir: &BankDir, name: &str, path: &Path) -> Result<Vec<u8>, String> 
         Tracked::No => {}
         Tracked::By(repository) => {
             return Err(format!(
-                "the git repository `{}` holds it, so it may be somebody else\'s (`git rm --cached` takes it out)",
+                "the git repository `{}` tracks it, so it may be another person's (`git rm --cached` removes it there)",
                 repository.display()
             ));
         }
@@ -155,6 +155,6 @@ fn read_ours(dir: &BankDir, name: &str, path: &Path) -> Result<Vec<u8>, String> 
 
 fn check(file: &File) -> Result<(), String> {
     let metadata = file.metadata().map_err(|error| reason(&error))?;
-    state::check_owner(&metadata).map_err(|error| error.to_string())?;
+    state_folder::check_owner(&metadata).map_err(|error| error.to_string())?;
     system::check_private(&metadata)
 }

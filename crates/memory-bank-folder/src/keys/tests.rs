@@ -1,3 +1,4 @@
+use memory_bank_core::caller::Right;
 use memory_bank_core::clock::{Entropy, SystemEntropy};
 use memory_bank_core::identity::{Environment, PlainKey};
 use tempfile::TempDir;

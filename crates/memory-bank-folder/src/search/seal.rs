@@ -11,13 +11,13 @@ use sha2::{Digest, Sha256};
 
 use crate::dir::{BankDir, FileRead};
 use crate::lock::wait_for;
-use crate::state::{self, StateFolder};
+use crate::state_folder::{self, StateFolder};
 
 const FOLDER: &str = "vectors";
 const FILE: &str = "seal.key";
 const KEY: usize = 32;
 
-/// A key that nobody knows but this user.
+/// A key that only this user knows.
 #[derive(Clone)]
 pub(crate) struct Seal([u8; KEY]);
 
@@ -90,7 +90,7 @@ impl SealPlace {
             FileRead::Found(bytes, _) => bytes,
         };
         let path = state.path().join(FOLDER).join(FILE);
-        state::check_file(dir, FILE, &path, &self.project).map_err(io::Error::other)?;
+        state_folder::check_file(dir, FILE, &path, &self.project).map_err(io::Error::other)?;
         let key = <[u8; KEY]>::try_from(bytes.as_slice());
         key.map(|key| Some(Seal(key))).map_err(|_| io::Error::other(format!("`{FILE}` is not a key")))
     }

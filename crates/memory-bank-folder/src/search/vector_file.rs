@@ -65,7 +65,7 @@ fn record_of(seal: &Seal, header: &[u8], hash: &UnitHash, vector: &Vector) -> Ve
     record
 }
 
-/// What a record says; none if anything of it is not as it was written.
+/// The content of a record; none if any part of it was changed.
 fn parse(seal: &Seal, header: &[u8], record: &[u8], model: &ModelId) -> Option<(UnitHash, Vector)> {
     let (body, check) = record.split_at_checked(record.len().checked_sub(CHECK)?)?;
     if seal.digest::<CHECK>(&[header, body]) != check {
@@ -101,7 +101,7 @@ pub(super) fn clear(dir: &BankDir, _lock: &WriteLock, seal: &Seal, model: &Model
     dir.replace_own(&format!("{INTERNAL}/{FILE}"), &header_of(seal, model))
 }
 
-/// Gives each vector of this model to `take`, a thousand at a time, and says how many records there were.
+/// Gives each vector of this model to `take`, a thousand at a time, and returns the number of records.
 pub(super) fn read<E: From<io::Error>>(
     dir: &BankDir,
     seal: &Seal,

@@ -12,10 +12,11 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::search::{DenseCount, ModelId, Passage, UnitHash, Vector, VectorGap};
 use memory_bank_vectors::{PROJECT_PASSAGES, Progress, VectorProject};
 
-use super::follow::Follower;
+use super::folder_index::FolderIndex;
+use super::folder_search::FolderSearch;
+use super::index_update::IndexUpdate;
 use super::seal::Seal;
 use super::vector_file::{self, WriteLock};
-use super::{FolderSearch, Followed};
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, Root};
 use crate::graph::FolderGraph;
@@ -24,10 +25,10 @@ use crate::lock::blocking;
 /// What a vector takes beside its values.
 const VECTOR_BYTES: u64 = 96;
 
-/// What is there of a bank's vectors.
+/// The state of a bank's vectors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct VectorStatus {
-    /// Passages of the documents, and those of them that have a vector; none without a model, which says what a passage's is.
+    /// Passages of the documents, and those of them that have a vector; none without a model, since passages depend on it.
     pub count: DenseCount,
     /// The bytes of the file.
     pub file_bytes: u64,
@@ -40,35 +41,37 @@ pub struct VectorStatus {
 }
 
 impl FolderBank {
-    /// What is there of the vectors: of this model, if one is named. Reads all documents, and writes nothing.
+    /// The state of the vectors: of this model, if one is named. Reads all documents, and writes nothing.
     ///
     /// # Errors
     /// The bank cannot be read.
     pub(crate) async fn vector_status(&self, model: Option<&ModelId>) -> Result<VectorStatus, StoreError> {
-        let home = self.home();
-        home.follow().await?;
+        let vectors = self.folder_vectors();
+        vectors.update_index().await?;
         let model = model.cloned();
-        home.in_bank(move |home, dir| {
-            let mut status = VectorStatus { file_bytes: vector_file::size(dir), ..VectorStatus::default() };
-            status.is_being_made = vector_file::is_locked(dir);
-            let Some(model) = model else { return Ok(status) };
-            // Without a key nothing was stored by this user.
-            let seal = home.seal(false).unwrap_or_else(|| Seal::new(&*home.entropy));
-            status.is_another_model = vector_file::is_foreign(dir, &seal, &model);
-            if home.prepare(&model) {
-                let _as_far_as_there_is_room = home.load(dir, &seal, &model)?;
-            }
-            let mut stored = 0;
-            vector_file::read(dir, &seal, &model, |page| {
-                stored += page.len();
-                Ok::<(), std::io::Error>(())
+        vectors
+            .in_bank(move |vectors, dir| {
+                let mut status =
+                    VectorStatus { file_bytes: vector_file::size(dir), ..VectorStatus::default() };
+                status.is_being_made = vector_file::is_locked(dir);
+                let Some(model) = model else { return Ok(status) };
+                // Without a key nothing was stored by this user.
+                let seal = vectors.seal(false).unwrap_or_else(|| Seal::new(&*vectors.entropy));
+                status.is_another_model = vector_file::is_foreign(dir, &seal, &model);
+                if vectors.prepare(&model) {
+                    let _as_far_as_there_is_room = vectors.load(dir, &seal, &model)?;
+                }
+                let mut stored = 0;
+                vector_file::read(dir, &seal, &model, |page| {
+                    stored += page.len();
+                    Ok::<(), std::io::Error>(())
+                })
+                .map_err(StoreError::io("cannot read the vectors"))?;
+                status.count = vectors.count_now();
+                status.stale = stored.saturating_sub(status.count.vectors);
+                Ok(status)
             })
-            .map_err(StoreError::io("cannot read the vectors"))?;
-            status.count = home.count_now();
-            status.stale = stored.saturating_sub(status.count.vectors);
-            Ok(status)
-        })
-        .await
+            .await
     }
 
     /// Drops the stored vectors, so that all are made again; false while another process makes them.
@@ -77,11 +80,11 @@ impl FolderBank {
     /// The file cannot be written.
     pub(crate) async fn forget_vectors(&self, model: &ModelId) -> Result<bool, StoreError> {
         let model = model.clone();
-        self.home()
-            .in_bank(move |home, dir| {
+        self.folder_vectors()
+            .in_bank(move |vectors, dir| {
                 let failed = || StoreError::io("cannot drop the vectors");
                 let Some(lock) = vector_file::lock(dir).map_err(failed())? else { return Ok(false) };
-                if let Some(seal) = home.seal(true) {
+                if let Some(seal) = vectors.seal(true) {
                     vector_file::clear(dir, &lock, &seal, &model).map_err(failed())?;
                 }
                 Ok(true)
@@ -89,20 +92,20 @@ impl FolderBank {
             .await
     }
 
-    fn home(&self) -> Home {
-        Home {
+    fn folder_vectors(&self) -> FolderVectors {
+        FolderVectors {
             search: self.search.clone(),
             graph: self.graph.clone(),
             root: self.root().clone(),
-            clock: Arc::clone(&self.surroundings().clock),
-            entropy: Arc::clone(&self.surroundings().entropy),
+            clock: Arc::clone(&self.deps().clock),
+            entropy: Arc::clone(&self.deps().entropy),
             lock: Arc::default(),
         }
     }
 
     /// Has the missing vectors of the bank made, if a model is set and the bank is in memory.
     pub(crate) fn request_vectors(&self) {
-        if !self.search.followed.read().files.is_empty() {
+        if !self.search.indexed.read().files.is_empty() {
             self.prepare_vectors();
         }
     }
@@ -110,12 +113,12 @@ impl FolderBank {
     /// Reads the bank and its vectors into memory and has the missing ones made, if a model is set.
     pub(crate) fn prepare_vectors(&self) {
         let Some(maker) = self.search.indexes.maker.get() else { return };
-        maker.request(&self.path().to_string_lossy(), Arc::new(self.home()));
+        maker.request(&self.path().to_string_lossy(), Arc::new(self.folder_vectors()));
     }
 }
 
 #[derive(Clone)]
-struct Home {
+struct FolderVectors {
     search: FolderSearch,
     graph: FolderGraph,
     root: Root,
@@ -124,25 +127,25 @@ struct Home {
     lock: Arc<Mutex<Option<WriteLock>>>,
 }
 
-impl Home {
+impl FolderVectors {
     async fn in_bank<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self, &BankDir) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let home = self.clone();
+        let vectors = self.clone();
         blocking(move || {
-            let dir = home.root.open().map_err(StoreError::io("cannot open the memory bank"))?;
-            work(&home, &dir)
+            let dir = vectors.root.open().map_err(StoreError::io("cannot open the memory bank"))?;
+            work(&vectors, &dir)
         })
         .await
     }
 
     /// Brings the index up to date.
-    async fn follow(&self) -> Result<(), StoreError> {
+    async fn update_index(&self) -> Result<(), StoreError> {
         let turn = Arc::clone(&self.search.turn).lock_owned().await;
         let now = self.clock.now();
         let (search, graph, root) = (self.search.clone(), self.graph.clone(), self.root.clone());
-        Follower { search, graph, root, now }.run(false).await?;
+        IndexUpdate { search, graph, root, now }.run(false).await?;
         drop(turn);
         Ok(())
     }
@@ -153,50 +156,50 @@ impl Home {
     }
 
     fn count_now(&self) -> DenseCount {
-        self.search.followed.read().index.dense_count()
+        self.search.indexed.read().index.dense_count()
     }
 
-    /// Takes vectors into the index; false if there is no memory for them.
+    /// Puts vectors into the index; false if there is no memory for them.
     fn put(&self, model: &ModelId, vectors: &[(UnitHash, Vector)]) -> bool {
-        let mut followed = self.search.followed.write();
-        let followed: &mut Followed = &mut followed;
+        let mut indexed = self.search.indexed.write();
+        let indexed: &mut FolderIndex = &mut indexed;
         // Vectors are kept a thousand to a piece of memory.
         let more = (model.dimension() as u64 + VECTOR_BYTES) * (vectors.len() as u64 + 1024);
-        let needed = followed.index.bytes().saturating_add(more);
+        let needed = indexed.index.bytes().saturating_add(more);
         let indexes = &self.search.indexes;
-        if indexes.budget().check(needed, 0).is_err() || !indexes.account(&mut followed.share, needed) {
-            followed.index.set_vector_gap(Some(VectorGap::NoMemory));
+        if indexes.budget().check(needed, 0).is_err() || !indexes.account(&mut indexed.share, needed) {
+            indexed.index.set_vector_gap(Some(VectorGap::NoMemory));
             return false;
         }
-        followed.index.put_vectors(model, vectors.iter().map(|(hash, vector)| (*hash, vector)));
-        let bytes = followed.index.bytes();
-        let _less_than_before = indexes.account(&mut followed.share, bytes);
+        indexed.index.put_vectors(model, vectors.iter().map(|(hash, vector)| (*hash, vector)));
+        let bytes = indexed.index.bytes();
+        let _less_than_before = indexes.account(&mut indexed.share, bytes);
         true
     }
 
     /// Sets the model, if the bank is small enough for it.
     fn prepare(&self, model: &ModelId) -> bool {
-        let mut followed = self.search.followed.write();
-        if followed.index.model() != Some(model) {
-            followed.has_stored_vectors = false;
-            if followed.index.units() <= PROJECT_PASSAGES as u64 {
-                followed.index.set_model(Some(model));
+        let mut indexed = self.search.indexed.write();
+        if indexed.index.model() != Some(model) {
+            indexed.has_stored_vectors = false;
+            if indexed.index.units() <= PROJECT_PASSAGES as u64 {
+                indexed.index.set_model(Some(model));
             }
         }
         let is_small =
-            followed.index.model().is_some() && followed.index.dense_count().passages <= PROJECT_PASSAGES;
+            indexed.index.model().is_some() && indexed.index.dense_count().passages <= PROJECT_PASSAGES;
         if !is_small {
-            followed.index.set_model(None);
+            indexed.index.set_model(None);
         }
-        followed.index.set_vector_gap((!is_small).then_some(VectorGap::TooManyPassages));
+        indexed.index.set_vector_gap((!is_small).then_some(VectorGap::TooManyPassages));
         is_small
     }
 
     /// Loads what is stored; false if there is no memory for it.
     fn load(&self, dir: &BankDir, seal: &Seal, model: &ModelId) -> Result<bool, StoreError> {
         let passages: HashSet<UnitHash> = {
-            let followed = self.search.followed.read();
-            followed.index.passage_hashes().collect()
+            let indexed = self.search.indexed.read();
+            indexed.index.passage_hashes().collect()
         };
         let (mut used, mut fits) = (0, true);
         let records = vector_file::read(dir, seal, model, |mut page| {
@@ -212,23 +215,23 @@ impl Home {
         {
             tracing::warn!(%error, "the file of vectors was not compacted");
         }
-        self.search.followed.write().has_stored_vectors = fits;
+        self.search.indexed.write().has_stored_vectors = fits;
         Ok(fits)
     }
 }
 
 #[async_trait]
-impl VectorProject for Home {
+impl VectorProject for FolderVectors {
     async fn open(&self, model: &ModelId) -> Result<Progress, StoreError> {
-        self.follow().await?;
+        self.update_index().await?;
         let model = model.clone();
-        self.in_bank(move |home, dir| {
-            if !home.prepare(&model) {
+        self.in_bank(move |vectors, dir| {
+            if !vectors.prepare(&model) {
                 return Ok(Progress::Refused(format!("it has more than {PROJECT_PASSAGES} passages")));
             }
             let is_another_s = {
-                let mut lock = home.lock.lock();
-                let may_write = !home.search.indexes.is_read_only.load(Ordering::Relaxed);
+                let mut lock = vectors.lock.lock();
+                let may_write = !vectors.search.indexes.is_read_only.load(Ordering::Relaxed);
                 match (lock.is_none() && may_write).then(|| vector_file::lock(dir)) {
                     Some(Ok(Some(taken))) => {
                         *lock = Some(taken);
@@ -243,14 +246,14 @@ impl VectorProject for Home {
                     None => false,
                 }
             };
-            let may_store = !home.search.indexes.is_read_only.load(Ordering::Relaxed);
-            let seal = home.seal(may_store).unwrap_or_else(|| Seal::new(&*home.entropy));
+            let may_store = !vectors.search.indexes.is_read_only.load(Ordering::Relaxed);
+            let seal = vectors.seal(may_store).unwrap_or_else(|| Seal::new(&*vectors.entropy));
             let count = || {
-                let followed = home.search.followed.read();
-                (followed.has_stored_vectors, followed.index.dense_count())
+                let indexed = vectors.search.indexed.read();
+                (indexed.has_stored_vectors, indexed.index.dense_count())
             };
             let (has_stored, counted) = count();
-            if (!has_stored || counted.vectors < counted.passages) && !home.load(dir, &seal, &model)? {
+            if (!has_stored || counted.vectors < counted.passages) && !vectors.load(dir, &seal, &model)? {
                 return Ok(Progress::Refused("there is no room for its vectors in memory".to_owned()));
             }
             let (_, counted) = count();
@@ -273,22 +276,22 @@ impl VectorProject for Home {
     ) -> Result<Vec<Passage>, StoreError> {
         let (search, skipped) = (self.search.clone(), skipped.clone());
         blocking(move || {
-            let followed = search.followed.read();
-            Ok(followed.index.without_vector(most, bytes, |hash| skipped.contains(&hash)))
+            let indexed = search.indexed.read();
+            Ok(indexed.index.without_vector(most, bytes, |hash| skipped.contains(&hash)))
         })
         .await
     }
 
     async fn keep(&self, model: &ModelId, made: Vec<(UnitHash, Vector)>) -> Result<Progress, StoreError> {
         let model = model.clone();
-        self.in_bank(move |home, dir| {
-            if let Some(lock) = &*home.lock.lock()
-                && let Some(seal) = home.seal(true)
+        self.in_bank(move |vectors, dir| {
+            if let Some(lock) = &*vectors.lock.lock()
+                && let Some(seal) = vectors.seal(true)
                 && let Err(error) = vector_file::append(dir, lock, &seal, &model, &made)
             {
                 tracing::warn!(%error, "vectors were not written; they stay in memory");
             }
-            Ok(match home.put(&model, &made) {
+            Ok(match vectors.put(&model, &made) {
                 true => Progress::Ready,
                 false => Progress::Refused("there is no room for its vectors in memory".to_owned()),
             })

@@ -13,7 +13,7 @@ pub(crate) const REPORTS_A_REMOVED_FOLDER: bool = cfg!(target_os = "linux");
 /// Whether a second watch of a path takes the place of the first one.
 pub(crate) const WATCHES_ARE_RENEWED: bool = cfg!(target_os = "linux");
 
-/// Whether nobody else can read a file while it is locked.
+/// Whether others cannot read a file while it is locked.
 pub(crate) const LOCKED_FILES_ARE_CLOSED: bool = false;
 
 /// Whether this user owns it.

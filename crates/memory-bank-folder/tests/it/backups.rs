@@ -150,7 +150,7 @@ async fn a_sparse_file_does_not_fill_the_disk_with_backups() {
 #[tokio::test]
 async fn backups_over_http_are_limited_in_number_and_none_is_deleted_for_another() {
     let Fixture { root, bank } = fixture();
-    let f = Fixture { root, bank: bank.for_strangers() };
+    let f = Fixture { root, bank: bank.for_remote_clients() };
     f.write("a.md", "old").await.unwrap();
     let oldest = f.bank.create_backup(&caller(), None).await.unwrap();
     for number in 1..memory_bank_core::limits::BACKUPS {

@@ -10,7 +10,7 @@ use memory_bank_vectors::{Maker, MakerOptions};
 use super::*;
 use crate::bank::Deps;
 use crate::search::{FolderIndexes, SealPlace};
-use crate::state::StateFolder;
+use crate::state_folder::StateFolder;
 
 #[derive(Debug, Default)]
 struct Lengths(AtomicU64, &'static str);
@@ -61,7 +61,7 @@ async fn made_by(path: &std::path::Path, model: &'static str, user: &str) -> u64
     bank.search_documents(&Caller::local("me"), &wanted).await.unwrap();
     for _ in 0..3000 {
         if maker.usage().projects == 0 {
-            let count = bank.search.followed.read().index.dense_count();
+            let count = bank.search.indexed.read().index.dense_count();
             assert_eq!((count.passages, count.vectors), (10, 10));
             return maker.usage().made;
         }

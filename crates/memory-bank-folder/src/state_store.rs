@@ -12,7 +12,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::store::{DigestVisits, MemoryStateStore, SessionState, StateChange, StateStore};
 
 use crate::dir::{BankDir, FileRead};
-use crate::state::StateFolder;
+use crate::state_folder::StateFolder;
 
 const FOLDER: &str = "sessions";
 const FILE: &str = "visits.json";
@@ -38,7 +38,7 @@ impl RememberedStateStore {
         Self { memory: MemoryStateStore::with_initial(initial), folder, recalled: Mutex::default() }
     }
 
-    /// Takes over what earlier processes kept, once.
+    /// Loads the visits that earlier processes stored, once.
     async fn recall(&self, caller: &Caller) -> Result<(), StoreError> {
         let Some(folder) = self.folder.clone() else { return Ok(()) };
         let key = key(caller);
@@ -53,7 +53,7 @@ impl RememberedStateStore {
         let visits = match kept {
             Ok(visits) => visits.unwrap_or_default(),
             Err(error) => {
-                tracing::warn!(%error, "when the digest was looked at last cannot be read");
+                tracing::warn!(%error, "the times of digest reads cannot be loaded");
                 return Ok(());
             }
         };
@@ -73,12 +73,12 @@ impl RememberedStateStore {
             dir.replace_beside(FILE, serde_json::to_string(&all)?.as_bytes())
         });
         if let Err(error) = kept.await {
-            tracing::warn!(%error, "when the digest was looked at last cannot be kept");
+            tracing::warn!(%error, "the times of digest reads cannot be stored");
         }
     }
 }
 
-/// What is kept; nothing where the file is none of this version, which is then written anew.
+/// The stored visits; none if the file is not of this version, and then it is replaced.
 fn read(dir: &BankDir) -> Visits {
     match dir.read_up_to(FILE, FILE_BYTES) {
         Ok(FileRead::Found(bytes, _)) => serde_json::from_slice(&bytes).unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! The user's state folder, for data that must not be in a project, since a project may come from somebody else: API
+//! The user's state folder, for data that must not be in a project, since a project may come from another person: API
 //! keys, and registered folders outside of the project. This module must not know the data.
 
 use std::io;
@@ -46,7 +46,7 @@ impl StateFolder {
         Ok(dir)
     }
 
-    /// The same, but none if there is none, and nothing is changed.
+    /// Opens a folder as [`Self::open`] does, but changes nothing; none if there is none.
     ///
     /// # Errors
     /// It cannot be opened, or belongs to somebody else.
@@ -59,7 +59,7 @@ impl StateFolder {
         Ok(Some(dir))
     }
 
-    /// A folder in it that is no link: where the state folder lies in a project, a link there would have files made, and
+    /// A folder in it that is not a link: where the state folder lies in a project, a link there would have files made, and
     /// rights taken, wherever it leads.
     fn own_folder(&self, name: &str) -> io::Result<BankDir> {
         BankDir::open(&self.path)?.open_own_folder(name)
@@ -75,19 +75,19 @@ pub(crate) fn name_for(path: &Path) -> String {
 /// the project, not in its repository.
 ///
 /// # Errors
-/// It cannot; the text says why and what to do.
+/// It cannot; the message has the reason and the remedy.
 pub(crate) fn check_file(dir: &BankDir, name: &str, path: &Path, project: &Path) -> Result<(), String> {
     let mut options = cap_std::fs::OpenOptions::new();
     let file = dir.open_file(name, options.read(true)).map_err(|error| reason(&error))?;
     let metadata = file.into_std().metadata().map_err(|error| reason(&error))?;
     check_owner(&metadata).map_err(|error| error.to_string())?;
     if system::is_open_to_others(&metadata) {
-        return Err("others may read or change it; see what is in it, then `chmod 600` it".to_owned());
+        return Err("others may read or change it; check its content, then `chmod 600` it".to_owned());
     }
     let real = fs_err::canonicalize(path).map_err(|error| reason(&error))?;
     if real.starts_with(project) && tracked(&real) != Tracked::No {
         return Err(
-            "it lies in the project's repository, and may be somebody else's; name a folder elsewhere with \
+            "it lies in the project's repository, and may be another person's; name a folder elsewhere with \
                     `--state-dir`"
                 .to_owned(),
         );

@@ -1,58 +1,58 @@
-//! Forms of a path that cannot be meant as they are: clients hand on variables that nobody has expanded, addresses, and
-//! paths of another system. Taken for a path, each would make a folder of that name. Looks at the words alone, never at
-//! the disk.
+//! Refuses texts that cannot be meant as a path: clients send variables that were not expanded, addresses, and paths of
+//! another system. Used as a path, each would create a folder of that name. Checks the text alone and never reads the
+//! disk.
 
 use crate::system;
 
-/// The longest path that is looked at, in bytes.
+/// The longest accepted path, in bytes.
 const PATH_BYTES: usize = 4096;
 
-/// What becomes of a value that is missing when it is made a text.
+/// Texts that programs write for a missing value.
 const NO_VALUES: [&str; 5] = ["undefined", "null", "None", "nil", "[object Object]"];
 
-/// Whether these words can be a path on this system.
+/// Whether this text can be a path on this system.
 ///
 /// # Errors
-/// They cannot; the text says what is meant and what to give.
-pub(crate) fn check(words: &str) -> Result<(), String> {
-    let shown = || words.chars().take(200).collect::<String>().escape_debug().to_string();
+/// It cannot; the message has the reason and what to give instead.
+pub(crate) fn check(text: &str) -> Result<(), String> {
+    let shown = || text.chars().take(200).collect::<String>().escape_debug().to_string();
     let refused = |why: String| Err(format!("`{}` {why}", shown()));
-    if words.trim().is_empty() || words.contains('\0') {
+    if text.trim().is_empty() || text.contains('\0') {
         return refused("is not a path".to_owned());
     }
-    if words.len() > PATH_BYTES {
+    if text.len() > PATH_BYTES {
         return refused(format!(
-            "… is no path: it has {} bytes, at most {PATH_BYTES} are taken",
-            words.len()
+            "… is not a path: it has {} bytes, at most {PATH_BYTES} are taken",
+            text.len()
         ));
     }
-    if words.chars().any(char::is_control) {
+    if text.chars().any(char::is_control) {
         return refused("is not a path: it has a line break or another control character".to_owned());
     }
-    if words.trim() != words || is_quoted(words) {
-        let plain = words.trim_matches(|letter: char| letter.is_whitespace() || "'\"`".contains(letter));
+    if text.trim() != text || is_quoted(text) {
+        let plain = text.trim_matches(|letter: char| letter.is_whitespace() || "'\"`".contains(letter));
         return refused(format!("has blanks or quotes around the path; give the path alone, `{plain}`"));
     }
-    if NO_VALUES.contains(&words) {
+    if NO_VALUES.contains(&text) {
         return refused(format!(
-            "is what programs write where a value is missing; give the path itself, or `./{words}` for a folder of that name"
+            "is printed by programs where a value is missing; give the path itself, or `./{text}` for a folder of that name"
         ));
     }
-    if let Some(variable) = variable(words) {
+    if let Some(variable) = variable(text) {
         return refused(format!(
             "holds `{variable}`, which nobody has replaced by its value; give the path itself, such as /home/me/project"
         ));
     }
-    if let Some(scheme) = scheme(words) {
-        return refused(match plain_path(words, scheme) {
+    if let Some(scheme) = scheme(text) {
+        return refused(match plain_path(text, scheme) {
             Some(path) => format!("is an address; give the plain path, `{}`", path.escape_debug()),
             None => "is an address; give the path of a folder on this machine".to_owned(),
         });
     }
-    if let Some(why) = system::unusable_form(words) {
+    if let Some(why) = system::unusable_form(text) {
         return refused(why.to_owned());
     }
-    if !system::PATHS_HAVE_DRIVES && (has_drive(words) || words.contains('\\')) {
+    if !system::PATHS_HAVE_DRIVES && (has_drive(text) || text.contains('\\')) {
         return refused(format!(
             "is a path for Windows, and this server runs on {}; give the path as it is called there, with `/`",
             std::env::consts::OS
@@ -61,21 +61,19 @@ pub(crate) fn check(words: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn is_quoted(words: &str) -> bool {
-    ['"', '\'', '`']
-        .iter()
-        .any(|quote| words.len() > 1 && words.starts_with(*quote) && words.ends_with(*quote))
+fn is_quoted(text: &str) -> bool {
+    ['"', '\'', '`'].iter().any(|quote| text.len() > 1 && text.starts_with(*quote) && text.ends_with(*quote))
 }
 
-/// What stands for something else: `${x}`, `$x`, `$env:x`, `$(x)`, `%x%`, `{{x}}`, `<x>`.
-fn variable(words: &str) -> Option<String> {
+/// The placeholder in a text, if there is one: `${x}`, `$x`, `$env:x`, `$(x)`, `%x%`, `{{x}}`, `<x>`.
+fn variable(text: &str) -> Option<String> {
     for (opening, closing) in [("${", "}"), ("$(", ")"), ("{{", "}}")] {
-        if let Some((_, rest)) = words.split_once(opening) {
+        if let Some((_, rest)) = text.split_once(opening) {
             let name = rest.split_once(closing).map_or(rest, |(name, _)| name);
             return Some(format!("{opening}{name}{closing}"));
         }
     }
-    for part in words.split(['/', '\\']) {
+    for part in text.split(['/', '\\']) {
         let is_name = part.strip_prefix('$').is_some_and(|name| name.starts_with(is_name_start));
         let is_blank_to_fill = part.len() > 2 && part.starts_with('<') && part.ends_with('>');
         if is_name || is_blank_to_fill {
@@ -86,7 +84,7 @@ fn variable(words: &str) -> Option<String> {
             && name.starts_with(is_name_start)
             && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_()".contains(letter))
             // `%20` is the blank of an address; an address is named as such.
-            && scheme(words).is_none()
+            && scheme(text).is_none()
         {
             return Some(format!("%{name}%"));
         }
@@ -99,8 +97,8 @@ fn is_name_start(letter: char) -> bool {
 }
 
 /// The scheme of an address: `file:` in any form, others before `//`.
-fn scheme(words: &str) -> Option<&str> {
-    let (scheme, rest) = words.split_once(':')?;
+fn scheme(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once(':')?;
     let is_one = scheme.len() > 1
         && scheme.starts_with(|letter: char| letter.is_ascii_alphabetic())
         && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter));
@@ -108,11 +106,11 @@ fn scheme(words: &str) -> Option<&str> {
 }
 
 /// The path that a `file:` address of this machine means.
-fn plain_path(words: &str, scheme: &str) -> Option<String> {
+fn plain_path(text: &str, scheme: &str) -> Option<String> {
     if !scheme.eq_ignore_ascii_case("file") {
         return None;
     }
-    let rest = words.get(scheme.len() + 1..)?;
+    let rest = text.get(scheme.len() + 1..)?;
     let path = match rest.strip_prefix("//") {
         Some(rest) => rest.strip_prefix("localhost").unwrap_or(rest),
         None => rest,
@@ -124,8 +122,8 @@ fn plain_path(words: &str, scheme: &str) -> Option<String> {
     Some(if is_whole { behind.to_owned() } else { path.into_owned() })
 }
 
-fn has_drive(words: &str) -> bool {
-    let mut letters = words.chars();
+fn has_drive(text: &str) -> bool {
+    let mut letters = text.chars();
     letters.next().is_some_and(|letter| letter.is_ascii_alphabetic()) && letters.next() == Some(':')
 }
 
@@ -158,8 +156,8 @@ mod tests {
     #[case("undefined", "`./undefined`")]
     #[case("null", "`./null`")]
     #[case("[object Object]", "a value is missing")]
-    fn what_cannot_be_meant_is_refused_with_what_is_meant(#[case] words: &str, #[case] says: &str) {
-        let why = check(words).unwrap_err();
+    fn what_cannot_be_meant_is_refused_with_what_is_meant(#[case] text: &str, #[case] says: &str) {
+        let why = check(text).unwrap_err();
         assert!(why.contains(says), "{why}");
     }
 
@@ -168,8 +166,8 @@ mod tests {
     #[case("C:project", "current folder of that drive")]
     #[case("\\\\.\\pipe\\x", "is a device")]
     #[case("file:///C:/Users/me", "give the plain path, `C:/Users/me`")]
-    fn what_cannot_be_meant_on_windows_is_refused(#[case] words: &str, #[case] says: &str) {
-        let why = check(words).unwrap_err();
+    fn what_cannot_be_meant_on_windows_is_refused(#[case] text: &str, #[case] says: &str) {
+        let why = check(text).unwrap_err();
         assert!(why.contains(says), "{why}");
     }
 
@@ -180,8 +178,8 @@ mod tests {
     #[case("D:")]
     #[case("\\\\server\\share")]
     #[case("src\\app")]
-    fn a_path_for_windows_is_refused_elsewhere(#[case] words: &str) {
-        assert!(check(words).unwrap_err().contains("path for Windows"));
+    fn a_path_for_windows_is_refused_elsewhere(#[case] text: &str) {
+        assert!(check(text).unwrap_err().contains("path for Windows"));
     }
 
     #[rstest]
@@ -195,7 +193,7 @@ mod tests {
     #[case("/srv/null")]
     #[case("../[id]/#1/{a}")]
     #[case("/srv/été/日本")]
-    fn an_ordinary_path_is_taken(#[case] words: &str) {
-        check(words).unwrap();
+    fn an_ordinary_path_is_taken(#[case] text: &str) {
+        check(text).unwrap();
     }
 }

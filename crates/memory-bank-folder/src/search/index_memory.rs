@@ -10,7 +10,7 @@ use memory_bank_core::clock::Entropy;
 use memory_bank_core::search::{DenseCount, IndexBudget, IndexMemory, MemoryShare};
 use memory_bank_vectors::Maker;
 
-use super::Followed;
+use super::folder_index::FolderIndex;
 use super::seal::{Seal, SealPlace};
 
 /// An index that was searched within this time stays.
@@ -20,7 +20,7 @@ const IN_USE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct FolderIndexes {
     memory: Arc<IndexMemory>,
-    banks: Mutex<Vec<Known>>,
+    banks: Mutex<Vec<SearchedBank>>,
     in_use: Duration,
     /// Makes vectors, if that is set.
     pub(crate) maker: OnceLock<Maker>,
@@ -33,8 +33,8 @@ pub(crate) struct FolderIndexes {
 
 /// One bank whose index may be there.
 #[derive(Debug)]
-struct Known {
-    followed: Weak<RwLock<Followed>>,
+struct SearchedBank {
+    indexed: Weak<RwLock<FolderIndex>>,
     searched: Instant,
 }
 
@@ -73,14 +73,14 @@ impl FolderIndexes {
     }
 
     /// Notes that a bank is searched.
-    pub(super) fn searched(&self, followed: &Arc<RwLock<Followed>>) {
+    pub(super) fn searched(&self, indexed: &Arc<RwLock<FolderIndex>>) {
         let mut banks = self.banks.lock();
-        banks.retain(|known| known.followed.strong_count() > 0);
-        let own = Arc::downgrade(followed);
+        banks.retain(|known| known.indexed.strong_count() > 0);
+        let own = Arc::downgrade(indexed);
         let searched = Instant::now();
-        match banks.iter_mut().find(|known| known.followed.ptr_eq(&own)) {
+        match banks.iter_mut().find(|known| known.indexed.ptr_eq(&own)) {
             Some(known) => known.searched = searched,
-            None => banks.push(Known { followed: own, searched }),
+            None => banks.push(SearchedBank { indexed: own, searched }),
         }
     }
 
@@ -88,7 +88,7 @@ impl FolderIndexes {
     pub(crate) fn dense_count(&self) -> DenseCount {
         let banks: Vec<_> = {
             let banks = self.banks.lock();
-            banks.iter().filter_map(|known| known.followed.upgrade()).collect()
+            banks.iter().filter_map(|known| known.indexed.upgrade()).collect()
         };
         let counts = banks.iter().map(|bank| bank.read().index.dense_count());
         counts.fold(DenseCount::default(), DenseCount::plus)
@@ -107,18 +107,18 @@ impl FolderIndexes {
 
     /// Drops the index that was searched longest ago, unless it is in use.
     fn evict(&self) -> bool {
-        let mut idle: Vec<(Instant, Arc<RwLock<Followed>>)> = {
+        let mut idle: Vec<(Instant, Arc<RwLock<FolderIndex>>)> = {
             let banks = self.banks.lock();
             let idle = banks.iter().filter(|known| known.searched.elapsed() >= self.in_use);
-            idle.filter_map(|known| Some((known.searched, known.followed.upgrade()?))).collect()
+            idle.filter_map(|known| Some((known.searched, known.indexed.upgrade()?))).collect()
         };
         idle.sort_by_key(|(searched, _)| *searched);
-        idle.iter().any(|(_, followed)| {
+        idle.iter().any(|(_, indexed)| {
             // One that is being built or searched, the asking bank's own among them, is in use.
-            let Some(mut followed) = followed.try_write() else { return false };
-            let is_there = followed.share.as_ref().is_some_and(|share| share.bytes() > 0);
+            let Some(mut indexed) = indexed.try_write() else { return false };
+            let is_there = indexed.share.as_ref().is_some_and(|share| share.bytes() > 0);
             if is_there {
-                *followed = Followed::default();
+                *indexed = FolderIndex::default();
             }
             is_there
         })

@@ -13,17 +13,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::dir::{BankDir, FileRead};
 use crate::lock::wait_for;
-use crate::state::{self, StateFolder};
+use crate::state_folder::{self, StateFolder};
 
 const FOLDER: &str = "stores";
 const FILE_BYTES: u64 = 4 * 1024 * 1024;
 const VERSION: u32 = 1;
 /// The most stored folders; the registry has the same bound.
-const KEPT: usize = 1000;
+const MAX_FOLDERS: usize = 1000;
 
 /// The folders that were registered from one project.
 #[derive(Debug, Clone)]
-pub(crate) struct Approved {
+pub(crate) struct ApprovedFolders {
     state: Option<StateFolder>,
     project: PathBuf,
     /// The folders that this process registered, also if they could not be stored.
@@ -37,7 +37,7 @@ struct Contents {
     paths: BTreeSet<String>,
 }
 
-impl Approved {
+impl ApprovedFolders {
     pub(crate) fn new(project: &Path, state: Option<StateFolder>) -> Self {
         let project = fs_err::canonicalize(project).unwrap_or_else(|_| project.to_owned());
         Self { state, project, here: Arc::default() }
@@ -80,21 +80,21 @@ impl Approved {
         if self.holds(path) { self.change(|paths| paths.remove(path)) } else { Ok(()) }
     }
 
-    /// Changes what is kept, if the change says that it is one.
+    /// Changes the stored folders; `change` returns whether it changed anything.
     fn change(&self, change: impl FnOnce(&mut BTreeSet<String>) -> bool) -> Result<(), StoreError> {
         let Some(state) = &self.state else { return Ok(()) };
         let cannot = || StoreError::io("cannot keep what was registered");
         let deadline = Instant::now() + Duration::from_millis(limits::LOCK_WAIT_MS);
         let dir = state.open(FOLDER).map_err(cannot())?;
-        let name = state::name_for(&self.project);
+        let name = state_folder::name_for(&self.project);
         let lock = dir.open_lock(&format!("{name}.lock")).map_err(cannot())?;
         wait_for(deadline, || lock.try_lock())?;
         let mut paths = self.read(&dir)?;
         if !change(&mut paths) {
             return Ok(());
         }
-        if paths.len() > KEPT {
-            return Err(StoreError::Unavailable(format!("{KEPT} folders are registered already")));
+        if paths.len() > MAX_FOLDERS {
+            return Err(StoreError::Unavailable(format!("{MAX_FOLDERS} folders are registered already")));
         }
         let contents = Contents { version: VERSION, project: self.project.display().to_string(), paths };
         let bytes = serde_json::to_vec_pretty(&contents)
@@ -103,13 +103,13 @@ impl Approved {
     }
 
     fn read(&self, dir: &BankDir) -> Result<BTreeSet<String>, StoreError> {
-        let name = format!("{}.json", state::name_for(&self.project));
+        let name = format!("{}.json", state_folder::name_for(&self.project));
         let damaged = |detail: String| StoreError::Damaged { what: format!("`{FOLDER}/{name}`"), detail };
         if dir.exists(&name)
             && let Some(state) = &self.state
         {
             let path = state.path().join(FOLDER).join(&name);
-            state::check_file(dir, &name, &path, &self.project).map_err(damaged)?;
+            state_folder::check_file(dir, &name, &path, &self.project).map_err(damaged)?;
         }
         match dir.read_up_to(&name, FILE_BYTES)? {
             FileRead::Missing => Ok(BTreeSet::new()),

@@ -10,7 +10,7 @@ use crate::place::OLD_CORE_NAMES;
 
 /// Writes the missing core documents, all or none, and returns them. A document with its older name is not missing:
 /// `migrate_file_naming` renames it.
-pub(crate) fn complete(dir: &BankDir) -> Result<Vec<CoreDocument>, WorkspaceError> {
+pub(crate) fn write_missing_core_documents(dir: &BankDir) -> Result<Vec<CoreDocument>, WorkspaceError> {
     let mut created = Vec::new();
     let mut steps = Vec::new();
     let names = dir.names_in("");

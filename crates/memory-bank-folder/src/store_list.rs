@@ -2,21 +2,21 @@
 
 use memory_bank_core::store::{RegisteredStore, StoreInfo, StoreKind, StoreList};
 
+use crate::access::RegistryAccess;
 use crate::bank::FolderBank;
 use crate::dir::Root;
 use crate::documents;
-use crate::gate::Gate;
+use crate::place::base_name;
 use crate::registry::Registered;
-use crate::workspace::base_name;
 
-/// The active bank first, then the other entries of the registry. Looks at the disk.
+/// The active bank first, then the other entries of the registry. Reads the disk.
 pub(crate) fn list_stores(
-    gate: &Gate,
+    access: &RegistryAccess,
     active: Option<&FolderBank>,
     registered: &Registered,
     now: &str,
 ) -> StoreList {
-    let selected = active.map(|bank| id_of(gate, bank, registered));
+    let selected = active.map(|bank| id_of(access, bank, registered));
     let mut stores = Vec::new();
     if let (Some(bank), Some(id)) = (active, &selected) {
         let (file_count, has_graph) = describe(bank.root());
@@ -31,12 +31,12 @@ pub(crate) fn list_stores(
         });
     }
     for store in registered.stores().filter(|store| Some(&store.store_id) != selected.as_ref()) {
-        let (file_count, has_graph) = match gate.place(&store) {
-            Some(place) => describe(&gate.origin.root(&place)),
+        let (file_count, has_graph) = match access.place(&store) {
+            Some(place) => describe(&access.origin.root(&place)),
             None => (0, false),
         };
         stores.push(StoreInfo {
-            is_active: active.is_some_and(|bank| is_at(gate, bank, &store)),
+            is_active: active.is_some_and(|bank| is_at(access, bank, &store)),
             id: store.store_id,
             path: store.project_path,
             kind: store.kind,
@@ -56,17 +56,17 @@ fn describe(root: &Root) -> (usize, bool) {
     (count, dir.stamp("graph/graph.jsonl").is_some())
 }
 
-/// The id under which a bank is listed. Looks at the disk.
-pub(crate) fn id_of(gate: &Gate, bank: &FolderBank, registered: &Registered) -> String {
-    let here = registered.stores().filter(|store| is_at(gate, bank, store));
+/// The id under which a bank is listed. Reads the disk.
+pub(crate) fn id_of(access: &RegistryAccess, bank: &FolderBank, registered: &Registered) -> String {
+    let here = registered.stores().filter(|store| is_at(access, bank, store));
     let ids: Vec<_> = here.map(|store| store.store_id).collect();
     let selected = registered.selected().filter(|selected| ids.iter().any(|id| id == selected));
     selected.map(str::to_owned).or_else(|| ids.first().cloned()).unwrap_or_else(|| base_name(bank.project()))
 }
 
-/// Whether an entry means this bank. Looks at the disk.
-fn is_at(gate: &Gate, bank: &FolderBank, store: &RegisteredStore) -> bool {
-    let Some(place) = gate.place(store) else { return false };
+/// Whether an entry means this bank. Reads the disk.
+fn is_at(access: &RegistryAccess, bank: &FolderBank, store: &RegisteredStore) -> bool {
+    let Some(place) = access.place(store) else { return false };
     let real = (fs_err::canonicalize(&place.bank), fs_err::canonicalize(bank.path()));
     place.bank == bank.path() || matches!(real, (Ok(a), Ok(b)) if a == b)
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use memory_bank_core::error::WorkspaceError;
 use memory_bank_core::store::{RegisteredStore, StoreKind};
 
-use crate::approved::Approved;
-use crate::place::{Origin, Place, leads_out, strays};
+use crate::approved_folders::ApprovedFolders;
+use crate::place::{Origin, Place, leads_out, real_place_outside};
 
 /// The place that `path` means.
 ///
@@ -23,7 +23,7 @@ pub(crate) fn confined(
     // A repository may be called like the folder; then it is the bank, and its links lead out of it.
     for folder in [project, &project.join(&origin.folder)] {
         if !origin.follow_links
-            && let Some(to) = strays(folder, path)
+            && let Some(to) = real_place_outside(folder, path)
         {
             return Err(refused(path, &to));
         }
@@ -37,23 +37,25 @@ pub(crate) fn confined(
 
 /// Which entries of the registry are used.
 #[derive(Clone)]
-pub(crate) struct Gate {
+pub(crate) struct RegistryAccess {
     pub(crate) origin: Origin,
-    /// The server's own.
+    /// The server's own project.
     pub(crate) project: PathBuf,
-    pub(crate) approved: Approved,
+    pub(crate) approved: ApprovedFolders,
 }
 
-impl Gate {
+impl RegistryAccess {
     /// Whether a path is in the server's project, or was registered by the user. Blocks.
-    pub(crate) fn lets_in(&self, path: &str) -> bool {
+    pub(crate) fn allows(&self, path: &str) -> bool {
         let there = Path::new(path);
         let is_inside = || {
             let project = fs_err::canonicalize(&self.project).unwrap_or_else(|_| self.project.clone());
             let real = fs_err::canonicalize(there);
             match real {
                 Ok(real) => real.starts_with(project),
-                Err(_) => there.starts_with(&self.project) && strays(&self.project, there).is_none(),
+                Err(_) => {
+                    there.starts_with(&self.project) && real_place_outside(&self.project, there).is_none()
+                }
             }
         };
         self.origin.follow_links || self.approved.holds(path) || is_inside()
@@ -61,7 +63,7 @@ impl Gate {
 
     /// The place of an entry; none if it is not on this machine, or not to be used. Blocks.
     pub(crate) fn place(&self, store: &RegisteredStore) -> Option<Place> {
-        let is_used = store.kind == StoreKind::Local && self.lets_in(&store.project_path);
+        let is_used = store.kind == StoreKind::Local && self.allows(&store.project_path);
         is_used.then(|| self.origin.place_for(&self.project, Path::new(&store.project_path)))
     }
 }

@@ -1,0 +1,51 @@
+//! The server's own folder in the bank ([`INTERNAL`]). Another program may have put anything there, so no link is followed.
+
+use std::io;
+use std::path::Path;
+
+use cap_std::fs::{File, OpenOptions};
+
+use crate::dir::BankDir;
+use crate::dir::names::{INTERNAL, STAGE};
+
+impl BankDir {
+    /// Makes the server's own folder, with a note to git to leave it alone.
+    ///
+    /// # Errors
+    /// The bank is read-only, or something else has the folder's name: a link there is never followed.
+    pub fn prepare_internal(&self) -> io::Result<()> {
+        if self.dir.symlink_metadata(STAGE).is_err() {
+            if self.dir.symlink_metadata(INTERNAL).is_ok() {
+                self.check_own_folder(Path::new(INTERNAL))?;
+            }
+            self.dir.create_dir_all(STAGE)?;
+            match self.write_new(&format!("{INTERNAL}/.gitignore"), &mut "*\n".as_bytes()) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                written => written?,
+            }
+        }
+        self.check_internal()
+    }
+
+    pub(super) fn check_internal(&self) -> io::Result<()> {
+        self.check_own_folder(Path::new(INTERNAL))?;
+        self.check_own_folder(Path::new(STAGE))
+    }
+
+    /// Opens a regular file of the server's own folder, making it if `create`. Follows no link and never blocks.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is something else.
+    pub fn open_internal(&self, name: &str, create: bool) -> io::Result<std::fs::File> {
+        let path = Path::new(INTERNAL).join(name);
+        let mut options = OpenOptions::new();
+        options.read(true);
+        if create {
+            options.write(true).create(true);
+        }
+        if self.dir.symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(io::Error::other(format!("`{name}` in it is not a regular file; remove it")));
+        }
+        self.open_found(&path, &mut options).map(File::into_std)
+    }
+}
