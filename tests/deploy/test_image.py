@@ -1,6 +1,7 @@
 """The image on its own: its size, no shell, no rights, and its health check."""
 
 import json
+import os
 import re
 import time
 
@@ -30,6 +31,7 @@ def container(engine, image):
         engine("rm", "--force", "--volumes", name)
 
 
+@pytest.mark.skipif("MEMORY_BANK_IMAGE_SHIPPED" not in os.environ, reason="`scripts/test shipped` builds the program of a release")
 def test_image_and_binary_are_small(engine, image, binary):
     assert binary.stat().st_size < 20 * MEGABYTE
     assert engine.inspect(image)["Size"] < 60 * MEGABYTE
