@@ -94,6 +94,16 @@ pub(crate) fn check_writable(file: &Path) -> anyhow::Result<()> {
             "`{}` is read-only, perhaps because another program writes it; make it writable, or add the entry where it is made",
             file.display()
         );
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            // Replacing it would leave the old text under its other name, such as that in a repository of settings.
+            ensure!(
+                metadata.nlink() == 1,
+                "`{}` has another name (a hard link), which would keep the old text; make it a file of its own or a symbolic link",
+                file.display()
+            );
+        }
     }
     Ok(())
 }
@@ -249,6 +259,18 @@ mod tests {
         let error = replace(&file, "{ }", Some("{}"), Readers::AsBefore).unwrap_err();
         assert!(error.to_string().contains("read-only"), "{error}");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "{}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_with_another_name_is_left_alone() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (file, other) = (folder.path().join("mcp.json"), folder.path().join("dotfile.json"));
+        std::fs::write(&file, "{}").unwrap();
+        std::fs::hard_link(&file, &other).unwrap();
+        let error = replace(&file, "{ }", Some("{}"), Readers::AsBefore).unwrap_err().to_string();
+        assert!(error.contains("hard link"), "{error}");
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), std::fs::read_to_string(&file).unwrap());
     }
 
     #[cfg(unix)]

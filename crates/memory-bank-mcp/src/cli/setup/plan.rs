@@ -148,8 +148,10 @@ fn write(
         Step::Update if original.is_some() => config_text::additions(base, &after),
         _ => None,
     };
-    let section = format!("\"{}\"", target.client.row().section);
-    let made_section = known.map_or_else(|| !text.contains(&section), |known| known.made_section);
+    let made_section = match known {
+        Some(known) => known.made_section,
+        None => !config_text::has_section(text, spot)?,
+    };
     let record = Record {
         client: target.client.name(),
         file: PathBuf::new(),
