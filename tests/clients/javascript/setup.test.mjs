@@ -297,6 +297,19 @@ test("nothing that others wrote into a file is printed, and nothing that moves t
   }
 });
 
+test("variables that a project brings for an entry like ours are named", async (t) => {
+  const machine = await newHome(t);
+  const file = join(machine.project, ".mcp.json");
+  const args = ["--yes", "--client", "claude-code", "--scope", "project"];
+  await setup(machine, args);
+  const config = JSON.parse(await read(file));
+  Object.assign(config.mcpServers["memory-bank"], { env: { LD_PRELOAD: "./sk-evil.so" }, cwd: "/sk" });
+  await place(file, JSON.stringify(config));
+  const { stdout } = await setup(machine, args);
+  assert.match(stdout, /is there already, with `env` \(`LD_PRELOAD`\), `cwd`/);
+  assert.doesNotMatch(stdout, /sk/);
+});
+
 test("without a terminal and an answer nothing is changed", async (t) => {
   const machine = await fullHome(t);
   const { code, stderr } = await setup(machine, []);

@@ -32,6 +32,7 @@ pub(crate) fn server_on_this_machine(
 ) -> anyhow::Result<Server> {
     let program = std::env::current_exe().context("the path of this program is not known")?;
     let mut words = command(&program, scope == Scope::Project && client.row().is_shared)?;
+    words.iter().try_for_each(|word| literal(client, word).map(|_| ()))?;
     words.extend(arguments(client, scope, global, project, tools)?);
     let mut words = words.into_iter();
     let command = words.next().context("the path of this program is not known")?;
@@ -88,23 +89,26 @@ fn arguments(
         StartsIn::Expands(folder) if scope == Scope::Project || global.path.is_none() => {
             option("--path", folder);
         }
-        _ => option("--path", literal(project.to_str().context("the project's path is not UTF-8")?)?),
+        _ => option("--path", literal(client, project.to_str().context("the project's path is not UTF-8")?)?),
     }
     if global.folder != crate::cli::options::DEFAULT_FOLDER {
-        option("--folder", literal(&global.folder)?);
+        option("--folder", literal(client, &global.folder)?);
     }
     if global.mode != Mode::default() {
         option("--mode", global.mode.as_str());
     }
     if global.username != UNKNOWN_USER {
-        option("--username", literal(&global.username)?);
+        option("--username", literal(client, &global.username)?);
     }
     if let Some(tools) = tools {
         option("--tools", tools);
     }
     if let Some(state) = &global.state_dir {
         let state = std::path::absolute(state)?;
-        option("--state-dir", literal(state.to_str().context("the state folder's path is not UTF-8")?)?);
+        option(
+            "--state-dir",
+            literal(client, state.to_str().context("the state folder's path is not UTF-8")?)?,
+        );
     }
     let flags = [
         (global.follow_links, "--follow-links"),
@@ -115,8 +119,14 @@ fn arguments(
     Ok(arguments)
 }
 
-/// The text, if no client replaces a part of it.
-fn literal(text: &str) -> anyhow::Result<&str> {
+/// The text, if the client replaces no part of it.
+fn literal(client: Client, text: &str) -> anyhow::Result<&str> {
+    // google-gemini/gemini-cli, envVarResolver.ts: also a variable without brackets.
+    let is_name =
+        |rest: &str| rest.starts_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '_');
+    if client == Client::Gemini && text.split('$').skip(1).any(is_name) {
+        bail!("Gemini CLI replaces the variable after `$` in `{text}`; use a name without it");
+    }
     if let Some(placeholder) = PLACEHOLDERS.iter().find(|placeholder| text.contains(**placeholder)) {
         bail!("clients replace `{placeholder}` in `{text}`; use a name without it");
     }
@@ -159,6 +169,14 @@ mod tests {
             let error = arguments(Client::Codex, Scope::User, &global, Path::new("/shop"), None).unwrap_err();
             assert!(error.to_string().contains("clients replace"), "{error}");
         }
+        let in_folder = |client, folder| {
+            let global = crate::cli::Cli::parse_from(["memory-bank-mcp", "--path", folder]).global;
+            arguments(client, Scope::User, &global, Path::new(folder), None)
+        };
+        assert!(
+            in_folder(Client::Gemini, "/a$HOME/b").unwrap_err().to_string().contains("Gemini CLI replaces")
+        );
+        assert!(in_folder(Client::Gemini, "/a$/b").is_ok() && in_folder(Client::Codex, "/a$HOME/b").is_ok());
     }
 
     #[test]

@@ -52,9 +52,13 @@ fn one(
         let plan = plan(run, target, key, records)?;
         config_file::check_writable(&plan.file)?;
         let mut item = item(run, target, &plan);
-        if let Step::Nothing { ours } = plan.step {
-            let whose = if ours { "" } else { "; `setup` did not write it, so that `--remove` leaves it" };
-            item.message = format!("`{}` is there already{whose}", run.name());
+        if let Step::Nothing { ours, surroundings } = &plan.step {
+            let whose = if *ours { "" } else { "; `setup` did not write it, so that `--remove` leaves it" };
+            let beside = match surroundings.join(", ") {
+                beside if beside.is_empty() => beside,
+                beside => format!(", with {beside}, which `setup` did not write"),
+            };
+            item.message = format!("`{}` is there already{beside}{whose}", run.name());
             return Ok(item);
         }
         if !run.output.json {
