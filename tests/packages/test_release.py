@@ -1,22 +1,20 @@
 """What belongs to a release beside the packages: one version, checksums, installers, the registry's entry, the unit."""
 
 import fnmatch
-import functools
 import hashlib
-import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
 import tarfile
-import threading
 import zipfile
 
 import jsonschema
 import pytest
 import tree_sitter_powershell
 from conftest import MACHINE, ROOT, TARGETS, run
+from servers import files
 from tree_sitter import Language, Parser
 
 SERVER_NAME = "io.github.diaz3618/memory-bank-mcp"
@@ -62,8 +60,8 @@ def test_the_launcher_the_packages_and_the_script_know_the_same_systems(dist, ve
 
 def test_the_checksums_are_those_of_the_files(dist):
     listed = sums(dist)
-    files = {path.name for path in dist.iterdir() if path.is_file()} - {"SHA256SUMS", "server.json"}
-    assert set(listed) == files
+    released = {path.name for path in dist.iterdir() if path.is_file()} - {"SHA256SUMS", "server.json"}
+    assert set(listed) == released
     for name, sum in listed.items():
         assert hashlib.sha256((dist / name).read_bytes()).hexdigest() == sum, name
 
@@ -109,14 +107,8 @@ def mirror(dist, tmp_path):
     # Links, not copies: a test that changes a file puts another in its place.
     shutil.copytree(dist, folder, copy_function=os.link)
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with files(folder) as address:
+        yield folder, address
 
 
 def test_the_installer_installs_what_was_released_and_nothing_else(mirror, tmp_path, version):
