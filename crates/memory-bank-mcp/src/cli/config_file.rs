@@ -140,16 +140,48 @@ pub(crate) fn replace(
     if read(file)?.as_deref() != before {
         return Ok(Replaced::ChangedMeanwhile);
     }
-    if before.is_some() {
-        draft.persist(file)?;
-    } else {
-        match draft.persist_noclobber(file) {
-            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Ok(Replaced::ChangedMeanwhile);
-            }
-            outcome => outcome?,
-        };
+    if let Some(before) = before {
+        return exchange(draft, file, before);
     }
+    match draft.persist_noclobber(file) {
+        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Ok(Replaced::ChangedMeanwhile)
+        }
+        outcome => outcome.map(|_| Replaced::Yes).map_err(Into::into),
+    }
+}
+
+/// Puts the draft in the place of the file. Where the system can exchange two files, the one that was there is looked at
+/// once more: a client may have written it between the last look and the exchange.
+fn exchange(draft: tempfile::NamedTempFile, file: &Path, before: &str) -> anyhow::Result<Replaced> {
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        let swap = || renameat_with(CWD, draft.path(), CWD, file, RenameFlags::EXCHANGE);
+        let ours = read(draft.path())?;
+        if swap().is_ok() {
+            // What cannot be read is not what was read before.
+            if read(draft.path()).is_ok_and(|found| found.as_deref() == Some(before)) {
+                return Ok(Replaced::Yes);
+            }
+            let kept = draft.path().display().to_string();
+            let returned = swap().and_then(|()| {
+                // Written once more meanwhile: the newest stays.
+                let is_ours = read(draft.path()).is_ok_and(|found| found == ours);
+                if is_ours { Ok(()) } else { swap() }
+            });
+            if let Err(error) = returned {
+                draft.keep()?;
+                anyhow::bail!(
+                    "somebody else changed it at the same moment, and what they wrote is in `{kept}` now ({error}); put it back"
+                );
+            }
+            return Ok(Replaced::ChangedMeanwhile);
+        }
+    }
+    // Not every system and file system can.
+    let _unused_elsewhere = before;
+    draft.persist(file)?;
     Ok(Replaced::Yes)
 }
 
@@ -224,6 +256,28 @@ mod tests {
             assert_eq!(outcome, Replaced::ChangedMeanwhile);
             assert_eq!(std::fs::read_to_string(&file).unwrap(), "theirs");
         }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    #[test]
+    fn what_is_written_after_the_last_look_is_not_lost() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("mcp.json");
+        let draft = || {
+            let mut draft = tempfile::Builder::new().tempfile_in(folder.path()).unwrap();
+            draft.write_all(b"ours").unwrap();
+            draft
+        };
+        // As a client leaves it that writes between the last look and the exchange.
+        for theirs in [&b"theirs"[..], b"\xff no text"] {
+            std::fs::write(&file, theirs).unwrap();
+            assert_eq!(exchange(draft(), &file, "before").unwrap(), Replaced::ChangedMeanwhile);
+            assert_eq!(std::fs::read(&file).unwrap(), theirs);
+        }
+        std::fs::write(&file, "before").unwrap();
+        assert_eq!(exchange(draft(), &file, "before").unwrap(), Replaced::Yes);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "ours");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
     }
 
