@@ -59,7 +59,7 @@ def ways(dist, registry, address, folder):
     npx = "exec npx -y @diazstg/memory-bank-mcp"
     return [
         ("`npx -y @diazstg/memory-bank-mcp`", npx, npx, npm_environment(registry, folder)),
-        ("`uvx memory-bank-mcp`", f"exec {UVX} memory-bank-mcp", f"exec {UVX} memory-bank-mcp", plain | uv),
+        ("`uvx memory-bank-mcp`, with the index of this machine alone", f"exec {UVX} memory-bank-mcp", f"exec {UVX} memory-bank-mcp", plain | uv),
         ("`install.sh`, fetched, and the program", f"{installer} && exec {to}/memory-bank-mcp", f"exec {to}/memory-bank-mcp", plain),
         ("the bundle, fetched and unpacked", f"{fetch} && exec {bundled}", f"exec {bundled}", plain),
     ]

@@ -9,12 +9,12 @@ use memory_bank_core::mode::Mode;
 use super::{Client, Scope, Server, StartsIn};
 use crate::cli::options::GlobalOptions;
 
-/// What packages that contain this program are started by. They run it from a cache, which is emptied at any time, so
-/// that its path must not be in a file.
-const LAUNCHERS: [(&[&str], &[&str]); 2] = [
-    (&["_npx"], &["npx", "-y", "@diazstg/memory-bank-mcp"]),
-    (&["uv", "archive-v0"], &["uvx", "memory-bank-mcp"]),
-];
+/// The npm package that contains this program runs it from a cache, which is emptied at any time, so that its path must not
+/// be in a file.
+const NPX_CACHE: &str = "_npx";
+const NPX: [&str; 3] = ["npx", "-y", "@diazstg/memory-bank-mcp"];
+/// So does `uvx`, in these folders.
+const UV_CACHE: [&str; 2] = ["uv", "archive-v0"];
 
 /// Texts with which clients replace parts of an argument by something else.
 const PLACEHOLDERS: [&str; 3] = ["${", "{env:", "{file:"];
@@ -44,9 +44,16 @@ pub(crate) fn server_on_this_machine(
 /// A file that is committed contains the bare name, if that resolves to this program; all others the full path,
 /// since graphical programs seldom have the `PATH` of the shell.
 fn command(program: &Path, is_committed: bool) -> anyhow::Result<Vec<String>> {
-    if let Some(words) = launcher(program) {
+    if is_in_cache(program, &[NPX_CACHE]) {
         let shell = if cfg!(windows) { &["cmd", "/c"][..] } else { &[] };
-        return Ok(shell.iter().chain(words).map(|word| (*word).to_owned()).collect());
+        return Ok(shell.iter().chain(&NPX).map(|word| (*word).to_owned()).collect());
+    }
+    if is_in_cache(program, &UV_CACHE) {
+        // Another project has the name on PyPI: with `uvx memory-bank-mcp` in its file, an agent would start that one.
+        bail!(
+            "this program runs from the cache of uv, which is emptied at any time; install it first, such as with \
+             `uv tool install --no-index --find-links FOLDER memory-bank-mcp`, and run that one"
+        );
     }
     let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let on_path = std::env::var_os("PATH").is_some_and(|path| {
@@ -63,13 +70,10 @@ fn command(program: &Path, is_committed: bool) -> anyhow::Result<Vec<String>> {
     Ok(vec![path.to_owned()])
 }
 
-/// The command of the package from whose cache this program runs.
-fn launcher(program: &Path) -> Option<&'static [&'static str]> {
+/// Whether the program is in a cache with these folders, one in the other.
+fn is_in_cache(program: &Path, cache: &[&str]) -> bool {
     let folders: Vec<_> = program.iter().filter_map(|part| part.to_str()).collect();
-    LAUNCHERS
-        .iter()
-        .find(|(cache, _)| folders.windows(cache.len()).any(|part| part == *cache))
-        .map(|(_, words)| *words)
+    folders.windows(cache.len()).any(|part| part == cache)
 }
 
 /// The arguments of the program. The project is named where the client does not start it there.
@@ -180,11 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn a_program_in_a_cache_is_started_by_its_package() {
+    fn a_program_in_a_cache_is_started_by_its_package_or_not_at_all() {
         let npx = Path::new("/home/jo/.npm/_npx/1a/node_modules/@diazstg/x/bin/memory-bank-mcp");
-        assert_eq!(launcher(npx), Some(&["npx", "-y", "@diazstg/memory-bank-mcp"][..]));
+        let words = command(npx, false).unwrap();
+        assert!(words.ends_with(&NPX.map(str::to_owned)), "{words:?}");
+        // Another project has the name on PyPI.
         let uvx = Path::new("/home/jo/.cache/uv/archive-v0/ab/bin/memory-bank-mcp");
-        assert_eq!(launcher(uvx), Some(&["uvx", "memory-bank-mcp"][..]));
-        assert_eq!(launcher(Path::new("/usr/local/bin/memory-bank-mcp")), None);
+        assert!(command(uvx, false).unwrap_err().to_string().contains("uv tool install"));
+        assert_eq!(command(Path::new("/opt/x/memory-bank-mcp"), false).unwrap(), ["/opt/x/memory-bank-mcp"]);
     }
 }
