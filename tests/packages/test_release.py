@@ -90,7 +90,8 @@ def test_the_entry_of_the_registry_is_valid_and_names_what_is_shipped(dist):
             jsonschema.Draft7Validator(schema).validate({**entry, **broken})
     assert entry["name"] == SERVER_NAME
     kinds = [package["registryType"] for package in entry["packages"]]
-    assert {"npm", "pypi", "oci", "mcpb"} == set(kinds) and kinds.count("mcpb") == 5
+    # Not PyPI: another project has the name there, and the registry would lead to that one.
+    assert {"npm", "oci", "mcpb"} == set(kinds) and kinds.count("mcpb") == 5
     for package in entry["packages"]:
         if package["registryType"] == "mcpb":
             assert sums(dist)[package["identifier"].rsplit("/", 1)[1]] == package["fileSha256"]
@@ -305,6 +306,12 @@ def test_workflows_put_nothing_into_shell_and_may_do_little():
         assert "pull_request_target" not in text and "write-all" not in text, path.name
         checkouts = text.count("uses: actions/checkout@")
         assert text.count("persist-credentials: false") == checkouts, path.name
+
+
+def test_nothing_is_uploaded_under_the_name_that_another_project_has():
+    text = (ROOT / ".github/workflows/release.yml").read_text()
+    assert "pypi-publish" not in text and "twine" not in text
+    assert "find dist dist/pypi -maxdepth 1" in text, "the wheels are files of the release"
 
 
 def test_every_file_of_a_release_is_attested(dist):
