@@ -35,9 +35,9 @@ def expect(condition, text):
 class Server:
     """A server process, spoken to in lines of JSON."""
 
-    def __init__(self, command, folder):
+    def __init__(self, command, folder, **options):
         self.process = subprocess.Popen(
-            [*command, "--path", folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8",
+            [*command, "--path", folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", **options,
         )
         self.replies, self.notifications, self.last = {}, queue.Queue(), 0
         self.changed = threading.Condition()

@@ -1,80 +1,27 @@
 """The npm packages, from a registry on this machine, as a user installs them."""
 
-import base64
-import hashlib
-import http.server
-import io
 import json
 import os
 import signal
 import subprocess
-import tarfile
-import threading
-import urllib.parse
 
 import pytest
 from conftest import run
+from servers import npm_environment, npm_registry
 
 NAME = "@diazstg/memory-bank-mcp"
 
 
 @pytest.fixture(scope="session")
 def registry(dist):
-    """Serves the packed files as the registry does, and nothing else."""
-    packages, files = {}, {}
-    for path in sorted((dist / "npm").iterdir()):
-        content = path.read_bytes()
-        with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-            manifest = json.load(archive.extractfile("package/package.json"))
-        files[path.name] = content
-        packages[manifest["name"]] = (manifest, path.name, content)
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            name = urllib.parse.unquote(self.path.lstrip("/"))
-            if name in files:
-                return self.answer(files[name], "application/octet-stream")
-            if name not in packages:
-                return self.send_error(404)
-            manifest, file, content = packages[name]
-            digest = base64.b64encode(hashlib.sha512(content).digest()).decode()
-            address = f"http://127.0.0.1:{self.server.server_port}/{file}"
-            entry = {**manifest, "dist": {"tarball": address, "integrity": f"sha512-{digest}"}}
-            version = manifest["version"]
-            packument = {"name": name, "dist-tags": {"latest": version}, "versions": {version: entry}}
-            return self.answer(json.dumps(packument).encode(), "application/json")
-
-        def answer(self, content, kind):
-            self.send_response(200)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
+    with npm_registry(dist) as address:
+        yield address
 
 
 @pytest.fixture
 def npm(registry, tmp_path):
     """The environment of an npm that knows this registry alone, with a cache and a home of its own."""
-    kept = {name: value for name, value in os.environ.items() if not name.lower().startswith("npm_config_")}
-    return {
-        **kept,
-        "HOME": str(tmp_path / "home"),
-        "npm_config_registry": registry,
-        "npm_config_cache": str(tmp_path / "cache"),
-        "npm_config_userconfig": str(tmp_path / "npmrc"),
-        "npm_config_globalconfig": str(tmp_path / "globalrc"),
-        "npm_config_fund": "false",
-        "npm_config_audit": "false",
-        "npm_config_update_notifier": "false",
-    }
+    return npm_environment(registry, tmp_path)
 
 
 def package(dist, version):

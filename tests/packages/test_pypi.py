@@ -1,10 +1,14 @@
 """The wheels."""
 
+import base64
+import csv
+import hashlib
 import platform
 import sys
 import zipfile
 
 from conftest import ROOT, run
+from packaging.metadata import Metadata
 from packaging.tags import sys_tags
 from packaging.utils import parse_wheel_filename
 
@@ -32,6 +36,27 @@ def test_the_names_and_tags_are_valid_and_one_is_for_this_machine(dist, version)
         assert "mcp-name: io.github.diaz3618/memory-bank-mcp" in metadata
         fitting += [wheel] if tags & supported else []
     assert fitting == [of_this_machine(dist)]
+
+
+def test_each_file_is_recorded_and_the_metadata_is_valid(dist):
+    for wheel in (dist / "pypi").iterdir():
+        with zipfile.ZipFile(wheel) as archive:
+            names = archive.namelist()
+            info = next(name for name in names if name.endswith("/RECORD")).removesuffix("/RECORD")
+            recorded = {}
+            for name, digest, size in csv.reader(archive.read(f"{info}/RECORD").decode().splitlines()):
+                recorded[name] = (digest, size)
+            assert sorted(names) == sorted(recorded), wheel.name
+            assert recorded.pop(f"{info}/RECORD") == ("", "")
+            for name, (digest, size) in recorded.items():
+                content = archive.read(name)
+                found = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+                assert (digest, size) == (f"sha256={found}", str(len(content))), name
+            metadata = Metadata.from_email(archive.read(f"{info}/METADATA"), validate=True)
+            # What is named as a licence is there, and the program may be run.
+            assert {f"{info}/licenses/{name}" for name in metadata.license_files} <= set(names)
+            program = next(entry for entry in archive.infolist() if "/scripts/" in entry.filename)
+            assert program.external_attr >> 16 & 0o111 == 0o111
 
 
 def test_pip_installs_the_program_which_serves_a_session(dist, tmp_path, version, session):

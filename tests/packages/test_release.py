@@ -1,21 +1,20 @@
 """What belongs to a release beside the packages: one version, checksums, installers, the registry's entry, the unit."""
 
-import functools
+import fnmatch
 import hashlib
-import http.server
 import json
 import os
 import re
 import shutil
 import subprocess
 import tarfile
-import threading
 import zipfile
 
 import jsonschema
 import pytest
 import tree_sitter_powershell
 from conftest import MACHINE, ROOT, TARGETS, run
+from servers import files
 from tree_sitter import Language, Parser
 
 SERVER_NAME = "io.github.diaz3618/memory-bank-mcp"
@@ -61,8 +60,8 @@ def test_the_launcher_the_packages_and_the_script_know_the_same_systems(dist, ve
 
 def test_the_checksums_are_those_of_the_files(dist):
     listed = sums(dist)
-    files = {path.name for path in dist.iterdir() if path.is_file()} - {"SHA256SUMS", "server.json"}
-    assert set(listed) == files
+    released = {path.name for path in dist.iterdir() if path.is_file()} - {"SHA256SUMS", "server.json"}
+    assert set(listed) == released
     for name, sum in listed.items():
         assert hashlib.sha256((dist / name).read_bytes()).hexdigest() == sum, name
 
@@ -91,7 +90,8 @@ def test_the_entry_of_the_registry_is_valid_and_names_what_is_shipped(dist):
             jsonschema.Draft7Validator(schema).validate({**entry, **broken})
     assert entry["name"] == SERVER_NAME
     kinds = [package["registryType"] for package in entry["packages"]]
-    assert {"npm", "pypi", "oci", "mcpb"} == set(kinds) and kinds.count("mcpb") == 5
+    # Not PyPI: another project has the name there, and the registry would lead to that one.
+    assert {"npm", "oci", "mcpb"} == set(kinds) and kinds.count("mcpb") == 5
     for package in entry["packages"]:
         if package["registryType"] == "mcpb":
             assert sums(dist)[package["identifier"].rsplit("/", 1)[1]] == package["fileSha256"]
@@ -105,16 +105,11 @@ def test_the_entry_of_the_registry_is_valid_and_names_what_is_shipped(dist):
 def mirror(dist, tmp_path):
     """A file server with the release, in a folder that a test may change."""
     folder = tmp_path / "mirror"
-    shutil.copytree(dist, folder)
+    # Links, not copies: a test that changes a file puts another in its place.
+    shutil.copytree(dist, folder, copy_function=os.link)
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield folder, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    with files(folder) as address:
+        yield folder, address
 
 
 def test_the_installer_installs_what_was_released_and_nothing_else(mirror, tmp_path, version):
@@ -133,6 +128,7 @@ def test_the_installer_installs_what_was_released_and_nothing_else(mirror, tmp_p
     archive = folder / f"memory-bank-mcp-{version}-{MACHINE}.tar.gz"
     content = bytearray(archive.read_bytes())
     content[len(content) // 2] ^= 1
+    archive.unlink()
     archive.write_bytes(content)
     program.write_text("the old one")
     done = run(*command, check=False)
@@ -142,6 +138,89 @@ def test_the_installer_installs_what_was_released_and_nothing_else(mirror, tmp_p
     done = run(*command, check=False)
     assert done.returncode == 1 and "cannot be fetched" in done.stdout, done.stdout
     assert os.listdir(to) == ["memory-bank-mcp"], "nothing is left behind"
+
+
+def tools(folder, *names, uname=None):
+    """A PATH with these programs alone, and a `uname` that claims another machine."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).symlink_to(shutil.which(name))
+    if uname:
+        (folder / "uname").write_text(f'#!/bin/sh\n[ "$1" = -s ] && echo {uname[0]} || echo {uname[1]}\n')
+        (folder / "uname").chmod(0o755)
+    return {"PATH": str(folder), "HOME": str(folder.parent / "home")}
+
+
+USUAL = ["sh", "mktemp", "rm", "tar", "gzip", "mkdir", "cp", "chmod", "mv"]
+
+
+@pytest.mark.parametrize(
+    "uname, target",
+    [
+        (("Linux", "x86_64"), "x86_64-unknown-linux-musl"),
+        (("Linux", "aarch64"), "aarch64-unknown-linux-musl"),
+        (("Linux", "arm64"), "aarch64-unknown-linux-musl"),
+        (("Darwin", "arm64"), "aarch64-apple-darwin"),
+        (("Darwin", "x86_64"), "x86_64-apple-darwin"),
+        (("FreeBSD", "amd64"), None),
+        (("Linux", "armv7l"), None),
+    ],
+)
+def test_the_installer_takes_the_build_of_the_machine(mirror, tmp_path, version, uname, target):
+    folder, address = mirror
+    environment = tools(tmp_path / "tools", *USUAL, "curl", "sha256sum", uname=uname)
+    done = run("sh", folder / "install.sh", "--from", address, env=environment, check=False)
+    program = tmp_path / "home/.local/bin/memory-bank-mcp"
+    if target is None:
+        assert done.returncode == 1 and f"no build for {uname[0]} on {uname[1]}" in done.stdout, done.stdout
+        assert not program.exists()
+        return
+    assert done.returncode == 0, done.stdout
+    with tarfile.open(folder / f"memory-bank-mcp-{version}-{target}.tar.gz") as archive:
+        released = archive.extractfile(f"memory-bank-mcp-{version}-{target}/memory-bank-mcp").read()
+    assert program.read_bytes() == released
+
+
+@pytest.mark.parametrize("names", [["wget", "sha256sum"], ["curl", "shasum", "perl"]])
+def test_the_installer_works_with_other_tools(mirror, tmp_path, version, names):
+    if any(shutil.which(name) is None for name in names):
+        pytest.skip(f"this machine does not have each of {names}")
+    folder, address = mirror
+    environment = tools(tmp_path / "tools", *USUAL, "uname", *names)
+    run("sh", folder / "install.sh", "--from", address, env=environment)
+    assert version in run(tmp_path / "home/.local/bin/memory-bank-mcp", "--version").stdout
+
+
+def test_the_installer_needs_a_way_to_check_the_archive(mirror, tmp_path):
+    folder, address = mirror
+    environment = tools(tmp_path / "tools", *USUAL, "uname", "curl")
+    done = run("sh", folder / "install.sh", "--from", address, env=environment, check=False)
+    assert done.returncode == 1 and "is needed to check" in done.stdout
+    assert not (tmp_path / "home").exists()
+
+
+def test_an_installer_that_breaks_off_does_nothing(mirror, tmp_path):
+    """As with `curl … | sh`, when the line is cut: at no place does the first part do anything."""
+    folder, address = mirror
+    lines = (folder / "install.sh").read_text().splitlines(keepends=True)
+    for count in range(1, len(lines)):
+        to = tmp_path / f"to {count}"
+        run("sh", "-s", "--", "--from", address, "--to", to, input="".join(lines[:count]), check=False)
+        assert not to.exists(), lines[count - 1]
+
+
+def test_a_failed_installation_leaves_the_program_and_nothing_else(mirror, tmp_path):
+    folder, address = mirror
+    to = tmp_path / "to"
+    to.mkdir()
+    (to / "memory-bank-mcp").write_text("the old one")
+    environment = tools(tmp_path / "tools", *USUAL, "uname", "curl", "sha256sum")
+    # The disk is full halfway through the copy.
+    (tmp_path / "tools/cp").unlink()
+    (tmp_path / "tools/cp").write_text('#!/bin/sh\nfor to; do :; done\nprintf half >"$to"\nexit 1\n')
+    (tmp_path / "tools/cp").chmod(0o755)
+    assert run("sh", folder / "install.sh", "--from", address, "--to", to, env=environment, check=False).returncode == 1
+    assert os.listdir(to) == ["memory-bank-mcp"] and (to / "memory-bank-mcp").read_text() == "the old one"
 
 
 @pytest.mark.parametrize("words", [["--to"], ["--nonsense", "x"]])
@@ -197,6 +276,50 @@ def test_the_workflows_are_valid(tmp_path):
     broken = tmp_path / "broken.yml"
     broken.write_text(workflows[0].read_text().replace("needs: try", "needs: nothing", 1))
     assert run(*check, broken, check=False).returncode == 1
+
+
+def run_blocks(text):
+    """The shell of each `run:`, by indentation."""
+    block, indent = [], None
+    for line in [*text.splitlines(), "end"]:
+        depth = len(line) - len(line.lstrip())
+        if indent is not None and (depth > indent or not line.strip()):
+            block.append(line)
+            continue
+        if block:
+            yield "\n".join(block)
+        block, indent = [], None
+        started = re.match(r"( *)(- )?run: (.*)", line)
+        if started:
+            block, indent = [started[3]], len(started[1] + (started[2] or ""))
+
+
+def test_workflows_put_nothing_into_shell_and_may_do_little():
+    workflows = sorted((ROOT / ".github/workflows").glob("*.yml"))
+    assert len([block for path in workflows for block in run_blocks(path.read_text())]) > 5
+    for path in workflows:
+        text = path.read_text()
+        for block in run_blocks(text):
+            # A name of a branch or a tag can hold shell: it comes by a variable.
+            assert "${{" not in block, f"{path.name}: {block}"
+        assert "\npermissions:\n  contents: read\n" in text, path.name
+        assert "pull_request_target" not in text and "write-all" not in text, path.name
+        checkouts = text.count("uses: actions/checkout@")
+        assert text.count("persist-credentials: false") == checkouts, path.name
+
+
+def test_nothing_is_uploaded_under_the_name_that_another_project_has():
+    text = (ROOT / ".github/workflows/release.yml").read_text()
+    assert "pypi-publish" not in text and "twine" not in text
+    assert "find dist dist/pypi -maxdepth 1" in text, "the wheels are files of the release"
+
+
+def test_every_file_of_a_release_is_attested(dist):
+    text = (ROOT / ".github/workflows/release.yml").read_text()
+    patterns = text.split("subject-path: |\n", 1)[1].split("      - uses", 1)[0].split()
+    for path in dist.rglob("*"):
+        name = f"target/dist/{path.relative_to(dist)}"
+        assert path.is_dir() or any(fnmatch.fnmatch(name, pattern) for pattern in patterns), name
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not on this machine")

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { chmod, lstat, mkdir, readFile, readdir, readlink, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, lstat, mkdir, readFile, readdir, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import test from "node:test";
 import { promisify } from "node:util";
@@ -242,6 +242,72 @@ test("a project's link that leads out of it is not followed", async (t) => {
   assert.equal(code, 1);
   assert.match(stdout, /leads out of the project/);
   assert.equal(await read(join(machine.home, "mine.json")), "{}");
+});
+
+test("a link that came after setup is not followed at removal", async (t) => {
+  const machine = await newHome(t);
+  const { home, project } = machine;
+  await setup(machine, ["--yes", "--client", "claude-code", "--scope", "project"]);
+  // A pull of the project brings a link to a file that `setup` did not write, but that has the same entry.
+  const own = JSON.stringify({ ...JSON.parse(await read(join(project, ".mcp.json"))), oauth: "private" });
+  await place(join(home, ".claude.json"), own);
+  await rm(join(project, ".mcp.json"));
+  await symlink("../.claude.json", join(project, ".mcp.json"));
+  const { code, stdout } = await setup(machine, ["--remove", "--yes", "--replace"]);
+  assert.equal(code, 1, stdout);
+  assert.match(stdout, /link/);
+  assert.equal(await read(join(home, ".claude.json")), own);
+  assert.ok((await lstat(join(project, ".mcp.json"))).isSymbolicLink(), "nothing private is put into the project");
+});
+
+test("the member that contains servers goes with the last entry, though projects in the file have it, too", async (t) => {
+  const machine = await newHome(t);
+  const file = join(machine.home, ".claude.json");
+  const before = { projects: { "/a": { mcpServers: {} } } };
+  await place(file, JSON.stringify(before, null, 2));
+  await setup(machine, ["--yes", "--client", "claude-code"]);
+  await place(file, JSON.stringify({ ...JSON.parse(await read(file)), numStartups: 8 }, null, 2));
+  assert.equal((await setup(machine, ["--remove", "--yes"])).code, 0);
+  assert.deepEqual(JSON.parse(await read(file)), { ...before, numStartups: 8 });
+});
+
+test("nothing that others wrote into a file is printed, and nothing that moves the cursor", async (t) => {
+  const machine = await newHome(t);
+  const { home, project } = machine;
+  await place(join(home, ".codex/config.toml"), '[env]\nTOKEN = """\nsk-lines\n"""\nPIN = 4711\n# sk-comment\n');
+  const other = {
+    command: "node\u001b[2J",
+    args: ["--api-key", "sk-argument", "--header=Authorization: Bearer sk-header", "TOKEN=sk-variable"],
+  };
+  await place(join(home, ".cursor/mcp.json"), `{ // sk-comment\n"mcpServers": {"memory-bank": ${JSON.stringify(other)}}}`);
+  await place(
+    join(project, ".mcp.json"),
+    '{ // \u001b[2J sk-comment\n"mcpServers": {"memory-bank": {"url": "https://me:sk-pass@h/mcp?key=sk-query"}}}',
+  );
+  await place(join(home, ".config/opencode/opencode.json"), '{"mcp": {}, "key": "sk-open\n}');
+  await place(join(project, ".codex/config.toml"), 'TOKEN = "sk-open\n');
+  const user = ["codex", "cursor", "opencode"].flatMap((client) => ["--client", client]);
+  const shared = ["--scope", "project", "--client", "claude-code", "--client", "codex"];
+  for (const clients of [user, shared]) {
+    for (const how of [["--dry-run"], ["--dry-run", "--json"], ["--yes"], ["--yes", "--json"], ["--remove", "--yes"]]) {
+      const { stdout, stderr } = await setup(machine, [...how, ...(how[0] === "--remove" ? [] : clients)]);
+      assert.doesNotMatch(stdout + stderr, /sk-|4711/, how.join(" "));
+      assert.doesNotMatch(stdout + stderr, /\u001b/, how.join(" "));
+    }
+  }
+});
+
+test("variables that a project brings for an entry like ours are named", async (t) => {
+  const machine = await newHome(t);
+  const file = join(machine.project, ".mcp.json");
+  const args = ["--yes", "--client", "claude-code", "--scope", "project"];
+  await setup(machine, args);
+  const config = JSON.parse(await read(file));
+  Object.assign(config.mcpServers["memory-bank"], { env: { LD_PRELOAD: "./sk-evil.so" }, cwd: "/sk" });
+  await place(file, JSON.stringify(config));
+  const { stdout } = await setup(machine, args);
+  assert.match(stdout, /is there already, with `env` \(`LD_PRELOAD`\), `cwd`/);
+  assert.doesNotMatch(stdout, /sk/);
 });
 
 test("without a terminal and an answer nothing is changed", async (t) => {

@@ -94,6 +94,16 @@ pub(crate) fn check_writable(file: &Path) -> anyhow::Result<()> {
             "`{}` is read-only, perhaps because another program writes it; make it writable, or add the entry where it is made",
             file.display()
         );
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            // Replacing it would leave the old text under its other name, such as that in a repository of settings.
+            ensure!(
+                metadata.nlink() == 1,
+                "`{}` has another name (a hard link), which would keep the old text; make it a file of its own or a symbolic link",
+                file.display()
+            );
+        }
     }
     Ok(())
 }
@@ -130,16 +140,48 @@ pub(crate) fn replace(
     if read(file)?.as_deref() != before {
         return Ok(Replaced::ChangedMeanwhile);
     }
-    if before.is_some() {
-        draft.persist(file)?;
-    } else {
-        match draft.persist_noclobber(file) {
-            Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
-                return Ok(Replaced::ChangedMeanwhile);
-            }
-            outcome => outcome?,
-        };
+    if let Some(before) = before {
+        return exchange(draft, file, before);
     }
+    match draft.persist_noclobber(file) {
+        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
+            Ok(Replaced::ChangedMeanwhile)
+        }
+        outcome => outcome.map(|_| Replaced::Yes).map_err(Into::into),
+    }
+}
+
+/// Puts the draft in the place of the file. Where the system can exchange two files, the one that was there is looked at
+/// once more: a client may have written it between the last look and the exchange.
+fn exchange(draft: tempfile::NamedTempFile, file: &Path, before: &str) -> anyhow::Result<Replaced> {
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        let swap = || renameat_with(CWD, draft.path(), CWD, file, RenameFlags::EXCHANGE);
+        let ours = read(draft.path())?;
+        if swap().is_ok() {
+            // What cannot be read is not what was read before.
+            if read(draft.path()).is_ok_and(|found| found.as_deref() == Some(before)) {
+                return Ok(Replaced::Yes);
+            }
+            let kept = draft.path().display().to_string();
+            let returned = swap().and_then(|()| {
+                // Written once more meanwhile: the newest stays.
+                let is_ours = read(draft.path()).is_ok_and(|found| found == ours);
+                if is_ours { Ok(()) } else { swap() }
+            });
+            if let Err(error) = returned {
+                draft.keep()?;
+                anyhow::bail!(
+                    "somebody else changed it at the same moment, and what they wrote is in `{kept}` now ({error}); put it back"
+                );
+            }
+            return Ok(Replaced::ChangedMeanwhile);
+        }
+    }
+    // Not every system and file system can.
+    let _unused_elsewhere = before;
+    draft.persist(file)?;
     Ok(Replaced::Yes)
 }
 
@@ -217,6 +259,28 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
     }
 
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    #[test]
+    fn what_is_written_after_the_last_look_is_not_lost() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("mcp.json");
+        let draft = || {
+            let mut draft = tempfile::Builder::new().tempfile_in(folder.path()).unwrap();
+            draft.write_all(b"ours").unwrap();
+            draft
+        };
+        // As a client leaves it that writes between the last look and the exchange.
+        for theirs in [&b"theirs"[..], b"\xff no text"] {
+            std::fs::write(&file, theirs).unwrap();
+            assert_eq!(exchange(draft(), &file, "before").unwrap(), Replaced::ChangedMeanwhile);
+            assert_eq!(std::fs::read(&file).unwrap(), theirs);
+        }
+        std::fs::write(&file, "before").unwrap();
+        assert_eq!(exchange(draft(), &file, "before").unwrap(), Replaced::Yes);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "ours");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
+    }
+
     #[cfg(unix)]
     #[test]
     fn links_are_followed_to_the_file_that_is_meant_also_where_it_is_still_to_be_made() {
@@ -249,6 +313,18 @@ mod tests {
         let error = replace(&file, "{ }", Some("{}"), Readers::AsBefore).unwrap_err();
         assert!(error.to_string().contains("read-only"), "{error}");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "{}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_with_another_name_is_left_alone() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let (file, other) = (folder.path().join("mcp.json"), folder.path().join("dotfile.json"));
+        std::fs::write(&file, "{}").unwrap();
+        std::fs::hard_link(&file, &other).unwrap();
+        let error = replace(&file, "{ }", Some("{}"), Readers::AsBefore).unwrap_err().to_string();
+        assert!(error.contains("hard link"), "{error}");
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), std::fs::read_to_string(&file).unwrap());
     }
 
     #[cfg(unix)]

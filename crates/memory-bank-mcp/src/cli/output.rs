@@ -29,6 +29,11 @@ pub(crate) fn say(text: &str) -> anyhow::Result<()> {
     writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()).context("standard output is closed")
 }
 
+/// Prints a text of several lines, parts of which may come from anybody.
+pub(crate) fn say_lines(text: &str) -> anyhow::Result<()> {
+    say(&lines(text))
+}
+
 /// Prints a line to standard error.
 pub(crate) fn note(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stderr().lock();
@@ -70,7 +75,7 @@ impl fmt::Display for Table {
 
 /// Text of several lines without other control characters: files that commands read, and errors about them, may come
 /// from anybody.
-fn lines(text: &str) -> String {
+pub(crate) fn lines(text: &str) -> String {
     text.split('\n').map(harmless).collect::<Vec<_>>().join("\n")
 }
 

@@ -221,6 +221,25 @@ pub(crate) fn is_same_server(present: &Value, ours: &Value) -> bool {
     })
 }
 
+/// Members of an entry that change how its program runs, beside its command, with the names of variables: `env` (`A`).
+///
+/// A project's file may come from anybody, and a variable is enough to run another program.
+pub(crate) fn surroundings(present: &Value, ours: &Value) -> Vec<String> {
+    let members = ["env", "environment", "envFile", "env_vars", "cwd"];
+    let added = members.iter().filter(|name| ours.get(**name).is_none()).filter_map(|name| {
+        match present.get(*name)? {
+            Value::Null => None,
+            Value::Object(members) if members.is_empty() => None,
+            Value::Object(members) => {
+                let names: Vec<_> = members.keys().map(|name| format!("`{name}`")).collect();
+                Some(format!("`{name}` ({})", names.join(", ")))
+            }
+            _ => Some(format!("`{name}`")),
+        }
+    });
+    added.collect()
+}
+
 /// `ours` with the settings that the user or the client added to a present entry.
 pub(crate) fn carried_over(present: &Value, ours: &Value) -> Value {
     let (Some(present), Some(wanted)) = (present.as_object(), ours.as_object()) else { return ours.clone() };

@@ -10,7 +10,9 @@ mod program;
 
 use clap::ValueEnum;
 
-pub(crate) use self::entry::{DEFAULT_NAME, Server, carried_over, is_same_server, key_variable, launch};
+pub(crate) use self::entry::{
+    DEFAULT_NAME, Server, carried_over, is_same_server, key_variable, launch, surroundings,
+};
 pub(crate) use self::place::Place;
 pub(crate) use self::program::server_on_this_machine;
 

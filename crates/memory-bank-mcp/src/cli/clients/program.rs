@@ -9,12 +9,12 @@ use memory_bank_core::mode::Mode;
 use super::{Client, Scope, Server, StartsIn};
 use crate::cli::options::GlobalOptions;
 
-/// What packages that contain this program are started by. They run it from a cache, which is emptied at any time, so
-/// that its path must not be in a file.
-const LAUNCHERS: [(&[&str], &[&str]); 2] = [
-    (&["_npx"], &["npx", "-y", "@diazstg/memory-bank-mcp"]),
-    (&["uv", "archive-v0"], &["uvx", "memory-bank-mcp"]),
-];
+/// The npm package that contains this program runs it from a cache, which is emptied at any time, so that its path must not
+/// be in a file.
+const NPX_CACHE: &str = "_npx";
+const NPX: [&str; 3] = ["npx", "-y", "@diazstg/memory-bank-mcp"];
+/// So does `uvx`, in these folders.
+const UV_CACHE: [&str; 2] = ["uv", "archive-v0"];
 
 /// Texts with which clients replace parts of an argument by something else.
 const PLACEHOLDERS: [&str; 3] = ["${", "{env:", "{file:"];
@@ -32,6 +32,7 @@ pub(crate) fn server_on_this_machine(
 ) -> anyhow::Result<Server> {
     let program = std::env::current_exe().context("the path of this program is not known")?;
     let mut words = command(&program, scope == Scope::Project && client.row().is_shared)?;
+    words.iter().try_for_each(|word| literal(client, word).map(|_| ()))?;
     words.extend(arguments(client, scope, global, project, tools)?);
     let mut words = words.into_iter();
     let command = words.next().context("the path of this program is not known")?;
@@ -43,9 +44,16 @@ pub(crate) fn server_on_this_machine(
 /// A file that is committed contains the bare name, if that resolves to this program; all others the full path,
 /// since graphical programs seldom have the `PATH` of the shell.
 fn command(program: &Path, is_committed: bool) -> anyhow::Result<Vec<String>> {
-    if let Some(words) = launcher(program) {
+    if is_in_cache(program, &[NPX_CACHE]) {
         let shell = if cfg!(windows) { &["cmd", "/c"][..] } else { &[] };
-        return Ok(shell.iter().chain(words).map(|word| (*word).to_owned()).collect());
+        return Ok(shell.iter().chain(&NPX).map(|word| (*word).to_owned()).collect());
+    }
+    if is_in_cache(program, &UV_CACHE) {
+        // Another project has the name on PyPI: with `uvx memory-bank-mcp` in its file, an agent would start that one.
+        bail!(
+            "this program runs from the cache of uv, which is emptied at any time; install it first, such as with \
+             `uv tool install --no-index --find-links FOLDER memory-bank-mcp`, and run that one"
+        );
     }
     let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let on_path = std::env::var_os("PATH").is_some_and(|path| {
@@ -62,13 +70,10 @@ fn command(program: &Path, is_committed: bool) -> anyhow::Result<Vec<String>> {
     Ok(vec![path.to_owned()])
 }
 
-/// The command of the package from whose cache this program runs.
-fn launcher(program: &Path) -> Option<&'static [&'static str]> {
+/// Whether the program is in a cache with these folders, one in the other.
+fn is_in_cache(program: &Path, cache: &[&str]) -> bool {
     let folders: Vec<_> = program.iter().filter_map(|part| part.to_str()).collect();
-    LAUNCHERS
-        .iter()
-        .find(|(cache, _)| folders.windows(cache.len()).any(|part| part == *cache))
-        .map(|(_, words)| *words)
+    folders.windows(cache.len()).any(|part| part == cache)
 }
 
 /// The arguments of the program. The project is named where the client does not start it there.
@@ -88,23 +93,26 @@ fn arguments(
         StartsIn::Expands(folder) if scope == Scope::Project || global.path.is_none() => {
             option("--path", folder);
         }
-        _ => option("--path", literal(project.to_str().context("the project's path is not UTF-8")?)?),
+        _ => option("--path", literal(client, project.to_str().context("the project's path is not UTF-8")?)?),
     }
     if global.folder != crate::cli::options::DEFAULT_FOLDER {
-        option("--folder", literal(&global.folder)?);
+        option("--folder", literal(client, &global.folder)?);
     }
     if global.mode != Mode::default() {
         option("--mode", global.mode.as_str());
     }
     if global.username != UNKNOWN_USER {
-        option("--username", literal(&global.username)?);
+        option("--username", literal(client, &global.username)?);
     }
     if let Some(tools) = tools {
         option("--tools", tools);
     }
     if let Some(state) = &global.state_dir {
         let state = std::path::absolute(state)?;
-        option("--state-dir", literal(state.to_str().context("the state folder's path is not UTF-8")?)?);
+        option(
+            "--state-dir",
+            literal(client, state.to_str().context("the state folder's path is not UTF-8")?)?,
+        );
     }
     let flags = [
         (global.follow_links, "--follow-links"),
@@ -115,8 +123,14 @@ fn arguments(
     Ok(arguments)
 }
 
-/// The text, if no client replaces a part of it.
-fn literal(text: &str) -> anyhow::Result<&str> {
+/// The text, if the client replaces no part of it.
+fn literal(client: Client, text: &str) -> anyhow::Result<&str> {
+    // google-gemini/gemini-cli, envVarResolver.ts: also a variable without brackets.
+    let is_name =
+        |rest: &str| rest.starts_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '_');
+    if client == Client::Gemini && text.split('$').skip(1).any(is_name) {
+        bail!("Gemini CLI replaces the variable after `$` in `{text}`; use a name without it");
+    }
     if let Some(placeholder) = PLACEHOLDERS.iter().find(|placeholder| text.contains(**placeholder)) {
         bail!("clients replace `{placeholder}` in `{text}`; use a name without it");
     }
@@ -159,14 +173,24 @@ mod tests {
             let error = arguments(Client::Codex, Scope::User, &global, Path::new("/shop"), None).unwrap_err();
             assert!(error.to_string().contains("clients replace"), "{error}");
         }
+        let in_folder = |client, folder| {
+            let global = crate::cli::Cli::parse_from(["memory-bank-mcp", "--path", folder]).global;
+            arguments(client, Scope::User, &global, Path::new(folder), None)
+        };
+        assert!(
+            in_folder(Client::Gemini, "/a$HOME/b").unwrap_err().to_string().contains("Gemini CLI replaces")
+        );
+        assert!(in_folder(Client::Gemini, "/a$/b").is_ok() && in_folder(Client::Codex, "/a$HOME/b").is_ok());
     }
 
     #[test]
-    fn a_program_in_a_cache_is_started_by_its_package() {
+    fn a_program_in_a_cache_is_started_by_its_package_or_not_at_all() {
         let npx = Path::new("/home/jo/.npm/_npx/1a/node_modules/@diazstg/x/bin/memory-bank-mcp");
-        assert_eq!(launcher(npx), Some(&["npx", "-y", "@diazstg/memory-bank-mcp"][..]));
+        let words = command(npx, false).unwrap();
+        assert!(words.ends_with(&NPX.map(str::to_owned)), "{words:?}");
+        // Another project has the name on PyPI.
         let uvx = Path::new("/home/jo/.cache/uv/archive-v0/ab/bin/memory-bank-mcp");
-        assert_eq!(launcher(uvx), Some(&["uvx", "memory-bank-mcp"][..]));
-        assert_eq!(launcher(Path::new("/usr/local/bin/memory-bank-mcp")), None);
+        assert!(command(uvx, false).unwrap_err().to_string().contains("uv tool install"));
+        assert_eq!(command(Path::new("/opt/x/memory-bank-mcp"), false).unwrap(), ["/opt/x/memory-bank-mcp"]);
     }
 }

@@ -64,6 +64,14 @@ pub(super) fn find(text: &str, section: &str, name: &str) -> anyhow::Result<Opti
     Ok(Some(Value::from(entry.value.clone())))
 }
 
+/// Whether the text has the member that contains servers. The name alone proves nothing: Claude Code's file has it in
+/// each project, too.
+pub(super) fn has_section(text: &str, section: &str) -> anyhow::Result<bool> {
+    let parsed = parse(text)?;
+    let Some(root) = root(&parsed)? else { return Ok(false) };
+    Ok(section_of(root, section)?.is_some())
+}
+
 /// Puts the entry under `section` as `name`.
 pub(super) fn put(text: &str, section: &str, name: &str, entry: &Value) -> anyhow::Result<String> {
     let parsed = parse(text)?;

@@ -55,6 +55,19 @@ pub(crate) fn find(text: &str, spot: Spot<'_>) -> anyhow::Result<Option<Value>> 
     }
 }
 
+/// Whether the file has the member that contains servers.
+///
+/// # Errors
+/// As with [`find`].
+pub(crate) fn has_section(text: &str, spot: Spot<'_>) -> anyhow::Result<bool> {
+    let body = without_mark(text).1;
+    match spot.format {
+        Format::Json => json::has_section(body, spot.section),
+        // A table of servers has no text of its own that could be left.
+        Format::Toml => Ok(true),
+    }
+}
+
 /// The text with the entry, and with `input` in its list `inputs`. An entry of that name is replaced.
 ///
 /// # Errors

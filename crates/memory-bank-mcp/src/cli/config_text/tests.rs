@@ -153,6 +153,32 @@ fn what_cannot_be_understood_is_refused() {
 }
 
 #[test]
+fn an_error_does_not_repeat_the_text() {
+    for (text, spot) in [
+        ("a = 1\nTOKEN = \"sk-secret\nb = 1\n", TOML),
+        ("{\"TOKEN\": \"sk-secret\n}", JSON),
+        ("{\"a\": sk-secret}", JSON),
+    ] {
+        let error = format!("{:#}", find(text, spot).unwrap_err());
+        assert!(!error.contains("secret") && error.contains("line "), "{error}");
+    }
+}
+
+#[test]
+fn settings_with_any_name_are_written_as_toml() {
+    let entry = json!({ "command": "m", "my setting": { "a b": 1, "c.d": [true] }, "e.f": 1.5 });
+    let after = put("", TOML, &entry, None).unwrap();
+    assert_eq!(find(&after, TOML).unwrap(), Some(entry));
+}
+
+#[test]
+fn a_section_is_the_member_of_the_outermost_object() {
+    let has = |text| has_section(text, JSON).unwrap();
+    assert!(has("{\"mcpServers\": {}}"));
+    assert!(!has("{\"projects\": {\"/a\": {\"mcpServers\": {}}}}") && !has("") && !has("// \"mcpServers\""));
+}
+
+#[test]
 fn an_input_is_added_once_and_taken_out_when_nothing_refers_to_it() {
     let spot = Spot { format: Format::Json, section: "servers", name: "m" };
     let input = json!({ "id": "key", "type": "promptString" });

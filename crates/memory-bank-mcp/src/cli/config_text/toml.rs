@@ -5,8 +5,14 @@ use serde_json::{Map, Value};
 use toml_edit::{Document, Item, Table};
 
 fn parse(text: &str) -> anyhow::Result<Document<&str>> {
-    Document::parse(text)
-        .map_err(|error| anyhow::anyhow!("it is no TOML: {}; mend it first", error.to_string().trim()))
+    // The error's own text quotes the line, which may hold a secret.
+    Document::parse(text).map_err(|error| {
+        let at = error
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .map_or(1, |before| before.matches('\n').count() + 1);
+        anyhow::anyhow!("it is no TOML: line {at}: {}; mend it first", error.message().trim())
+    })
 }
 
 /// The entry of this name.
@@ -67,7 +73,7 @@ pub(super) fn put(text: &str, section: &str, name: &str, entry: &Value) -> anyho
 fn lines(section: &str, name: &str, entry: &Value) -> anyhow::Result<Vec<String>> {
     let mut lines = vec![format!("[{section}.{name}]")];
     for (member, value) in entry.as_object().context("the entry is no object")? {
-        lines.push(format!("{member} = {}", inline(value)?));
+        lines.push(format!("{} = {}", toml_edit::Key::new(member).display_repr(), inline(value)?));
     }
     Ok(lines)
 }

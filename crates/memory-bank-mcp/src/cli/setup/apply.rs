@@ -13,7 +13,7 @@ use super::report::{Item, Outcome, Report};
 use super::{Confirm, Run, show};
 use crate::cli::clients::Scope;
 use crate::cli::config_file::{self, Replaced};
-use crate::cli::output::say;
+use crate::cli::output::{lines, say_lines};
 
 /// How often a file is planned anew, because somebody else changes it.
 const ATTEMPTS: usize = 3;
@@ -52,13 +52,17 @@ fn one(
         let plan = plan(run, target, key, records)?;
         config_file::check_writable(&plan.file)?;
         let mut item = item(run, target, &plan);
-        if let Step::Nothing { ours } = plan.step {
-            let whose = if ours { "" } else { "; `setup` did not write it, so that `--remove` leaves it" };
-            item.message = format!("`{}` is there already{whose}", run.name());
+        if let Step::Nothing { ours, surroundings } = &plan.step {
+            let whose = if *ours { "" } else { "; `setup` did not write it, so that `--remove` leaves it" };
+            let beside = match surroundings.join(", ") {
+                beside if beside.is_empty() => beside,
+                beside => format!(", with {beside}, which `setup` did not write"),
+            };
+            item.message = format!("`{}` is there already{beside}{whose}", run.name());
             return Ok(item);
         }
         if !run.output.json {
-            say(&format!(
+            say_lines(&format!(
                 "\n{} ({})\n{}",
                 target.client.row().title,
                 item.file,
@@ -76,7 +80,7 @@ fn one(
             }
             Replaced::ChangedMeanwhile if run.output.json => {}
             Replaced::ChangedMeanwhile => {
-                say(&format!(
+                say_lines(&format!(
                     "{}: somebody else changed it meanwhile; here is the change again.",
                     item.file
                 ))?;
@@ -91,7 +95,7 @@ fn item(run: &Run<'_>, target: &Target, plan: &Plan) -> Item {
     if !matches!(plan.step, Step::Nothing { .. }) {
         let before = plan.before.as_deref().unwrap_or_default();
         let shown = json!([plan.entry, target.client.input(&plan.server)]);
-        item.diff = Some(show::diff(before, &plan.after, &shown));
+        item.diff = Some(show::diff(before, &plan.after, target.client.row().format, &shown));
         item.notes = target.client.notes(&plan.server, target.scope);
         if run.wanted.url.is_none() && target.scope == Scope::User && target.wants_project(run) {
             item.notes.push(format!(
@@ -161,7 +165,7 @@ fn done(step: &Step) -> &'static str {
 /// Asks on the terminal; the end of the input means no.
 pub(super) fn prompt(question: &str, otherwise: bool) -> anyhow::Result<bool> {
     let mut out = std::io::stdout().lock();
-    write!(out, "{question}").and_then(|()| out.flush()).context("standard output is closed")?;
+    write!(out, "{}", lines(question)).and_then(|()| out.flush()).context("standard output is closed")?;
     let mut line = String::new();
     if std::io::stdin().lock().read_line(&mut line).context("the answer cannot be read")? == 0 {
         return Ok(false);
@@ -213,7 +217,7 @@ fn keep_copy(run: &Run<'_>, file: &Path, text: &str) -> anyhow::Result<()> {
     draft.as_file().sync_all()?;
     draft.persist(&copy).with_context(|| format!("`{}` cannot be written", copy.display()))?;
     if !run.output.json {
-        say(&format!("The file as it was is kept as {}.", copy.display()))?;
+        say_lines(&format!("The file as it was is kept as {}.", copy.display()))?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 
 mod apply;
 mod check;
+mod masks;
 mod plan;
 mod records;
 mod remove;

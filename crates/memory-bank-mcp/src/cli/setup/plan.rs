@@ -10,6 +10,7 @@ use super::records::{Record, Records, digest};
 use super::{Run, TOOLS};
 use crate::cli::clients::{
     Client, Scope, Server, StartsIn, carried_over, is_same_server, launch, server_on_this_machine,
+    surroundings,
 };
 use crate::cli::config_file::{self, Readers};
 use crate::cli::config_text::{self, Spot};
@@ -26,8 +27,8 @@ pub(super) struct Target {
 /// What is to be done with a file.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// The entry is there; `ours` if `setup` wrote it.
-    Nothing { ours: bool },
+    /// The entry is there; `ours` if `setup` wrote it. It also sets what `surroundings` names.
+    Nothing { ours: bool, surroundings: Vec<String> },
     /// The entry is new.
     Add,
     /// An entry that `setup` wrote gets other options.
@@ -97,7 +98,9 @@ pub(super) fn plan(
     let known = records.of(&file, name);
     let step = match &present {
         None => Step::Add,
-        Some(present) if is_same_server(present, &entry) => Step::Nothing { ours: known.is_some() },
+        Some(present) if is_same_server(present, &entry) => {
+            Step::Nothing { ours: known.is_some(), surroundings: surroundings(present, &entry) }
+        }
         Some(present) if known.is_some_and(|known| known.launch == digest_of(present)) => Step::Update,
         Some(present) => Step::Replace { present: present.clone() },
     };
@@ -148,8 +151,10 @@ fn write(
         Step::Update if original.is_some() => config_text::additions(base, &after),
         _ => None,
     };
-    let section = format!("\"{}\"", target.client.row().section);
-    let made_section = known.map_or_else(|| !text.contains(&section), |known| known.made_section);
+    let made_section = match known {
+        Some(known) => known.made_section,
+        None => !config_text::has_section(text, spot)?,
+    };
     let record = Record {
         client: target.client.name(),
         file: PathBuf::new(),

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::ensure;
 use clap::ValueEnum;
 use serde_json::json;
 
@@ -12,7 +13,7 @@ use super::{Confirm, Run, apply, show};
 use crate::cli::clients::{Client, Scope, launch};
 use crate::cli::config_file::{self, Readers, Replaced};
 use crate::cli::config_text::{self, Emptied};
-use crate::cli::output::say;
+use crate::cli::output::say_lines;
 
 /// How often a file is planned anew, because somebody else changes it.
 const ATTEMPTS: usize = 3;
@@ -73,6 +74,15 @@ fn one(
         )
     };
     for _ in 0..ATTEMPTS {
+        // The record has the file with links followed. A link that came since, such as with a project, leads to a file
+        // that `setup` did not write, and whose text would be put in the link's place.
+        let found = config_file::target(&record.file)?;
+        ensure!(
+            found == record.file,
+            "`{}` is reached through a link now, which leads to `{}`; put the file back, or remove the entry by hand",
+            record.file.display(),
+            found.display()
+        );
         let before = config_file::read(&record.file)?;
         let spot = spot(known, &record.name);
         let present = match &before {
@@ -86,10 +96,10 @@ fn one(
             return Ok(item(Outcome::Unchanged, format!("`{}` is gone already", record.name)));
         };
         let removal = removal(known, record, &before)?;
-        let diff = show::diff(&before, &removal.text, &json!(launch(&present)));
+        let diff = show::diff(&before, &removal.text, known.row().format, &json!(launch(&present)));
         let is_changed = digest_of(&present) != record.launch;
         if !run.output.json {
-            say(&format!("\n{} ({})\n{diff}", known.row().title, record.file.display()))?;
+            say_lines(&format!("\n{} ({})\n{diff}", known.row().title, record.file.display()))?;
         }
         if let Some((outcome, message)) = refused(run, record, is_changed.then(|| show::launch(&present)))? {
             return Ok(Item { diff: Some(diff), ..item(outcome, message) });

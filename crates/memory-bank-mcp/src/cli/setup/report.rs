@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::clients::Client;
 use crate::cli::doctor::findings::{Findings, Level};
-use crate::cli::output::{Output, say};
+use crate::cli::output::{Output, say, say_lines};
 
 /// What became of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,9 +78,9 @@ impl Report {
     /// Adds a file, and prints what became of it.
     pub(super) fn add(&mut self, output: Output, item: Item) -> anyhow::Result<()> {
         if !output.json {
-            say(&format!("{}: {}", item.file, item.message))?;
+            say_lines(&format!("{}: {}", item.file, item.message))?;
             if matches!(item.outcome, Outcome::Written | Outcome::Planned) {
-                item.notes.iter().try_for_each(|note| say(&format!("  {note}")))?;
+                item.notes.iter().try_for_each(|note| say_lines(&format!("  {note}")))?;
             }
         }
         self.items.push(item);
@@ -105,7 +105,7 @@ impl Report {
             say(&json!({ "files": files, "check": check, "message": self.message }).to_string())?;
         } else {
             if let Some(message) = &self.message {
-                say(message)?;
+                say_lines(message)?;
             }
             if let Some(findings) = &self.findings {
                 output.show(&Value::Null, &format!("\n{}", findings.text()))?;
