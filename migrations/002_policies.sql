@@ -8,7 +8,7 @@
 -- Nothing of this is believed: the hash must be that of the key, and the key one of this user in this project. Without a
 -- key only a session of the schema's owner has a role in a project. A viewer reads; an editor also writes; an owner also
 -- deletes and administers; the scopes of a key cut this right by right. `read` shows documents and graph to keys that may
--- read, `edit` also to those that may write or administer, since whoever changes a document must see it, and `own` to
+-- read, `edit` also to those that may write or administer, since an edit reads the document first, and `own` to
 -- nobody: it is for what belongs to the user (sessions, state).
 
 BEGIN;

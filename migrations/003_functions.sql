@@ -225,7 +225,7 @@ $$;
 
 -- Of the events of one session, or of all sessions of a project, the newest stay, p_most bytes of them; the others go. Counts
 -- what a message takes in the table. Gives the number of events that went, or none when another replica is at it. By the key
--- of whoever stores them, and never less than half a megabyte stays.
+-- that stores them, and never less than half a megabyte stays.
 CREATE OR REPLACE FUNCTION app.trim_events(
   p_key_hash bytea, p_user uuid, p_project uuid, p_session uuid, p_most bigint
 ) RETURNS bigint
@@ -1230,7 +1230,7 @@ BEGIN
     SELECT o.model, o.unit FROM app.vectors o WHERE o.project_id = project LIMIT 5000
   );
   GET DIAGNOSTICS removed = ROW_COUNT;
-  -- Whoever makes vectors at this moment loses the right to, and begins anew.
+  -- A server that computes vectors at this moment loses its claim, and starts again.
   IF removed = 0 THEN
     DELETE FROM app.vector_sets s WHERE s.project_id = project;
   END IF;
@@ -1305,7 +1305,7 @@ AS $$ SELECT count(*) FROM (SELECT d.id FROM public.documents d WHERE d.fts IS N
 ALTER FUNCTION app.purge(timestamptz, timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
 ALTER FUNCTION app.purge_audit(timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
 
--- Who may call what. Trigger functions are for whoever makes the triggers, and for nobody else: on a table of its own a
+-- Who may call what. Trigger functions are for the owner of the triggers alone: on a table of its own a
 -- role could have them write whatever it likes. What has no grantee is called by functions of app_definer alone.
 DO $$
 DECLARE
@@ -1517,7 +1517,7 @@ GRANT EXECUTE ON FUNCTION app.open_documents(text, text, text, text, text[], tex
 -- The commonest call of all, reading documents, as one statement and so one message of the protocol: it enters the
 -- caller's context, as 002 describes it, and reads what the policies let the caller see.
 --
--- It runs with the rights of whoever calls it (SECURITY INVOKER), and so may do no more than the statements that it
+-- It runs with the rights of its caller (SECURITY INVOKER), and so may do no more than the statements that it
 -- replaces. Context and role are local to the transaction, which is the statement itself. When the context is refused,
 -- nothing is read. No name in it is looked for on the session's search_path, operators included.
 CREATE OR REPLACE FUNCTION app.read_documents(p_user text, p_project text, p_key text, p_key_hash text, p_paths text[])
@@ -1642,7 +1642,7 @@ $$;
 
 -- The documents of the current project that a query in the syntax of web search engines finds ("a phrase", or, -without),
 -- best first; at most max_results, and never more than 100. Called as app_user in a context (002), it sees what the policies
--- let the caller see; without a context nothing, whoever calls.
+-- let the caller see; without a context nothing.
 --
 -- Row-level security keeps the planner from the GIN index, since `@@` is not leakproof: the rows of the project are found by
 -- (project_id, path), and their vectors compared. So neither plan nor time depends on other projects' rows. What has no

@@ -95,7 +95,7 @@ BEGIN
 END
 $$;
 
--- Whoever runs this serves, too, unless another login role is made a member of app_server; and it must be able to
+-- The role that runs this serves, too, unless another login role is made a member of app_server; and it must be able to
 -- make functions that belong to app_definer. A superuser needs no grant. From 16 on a role that may create roles is
 -- not a member of what it creates, so it is granted what SET LOCAL ROLE needs, and no more.
 DO $$
@@ -127,7 +127,7 @@ BEGIN
   END IF;
   IF NOT superuser THEN
     FOREACH wanted IN ARRAY ARRAY['app_user', 'app_server', 'app_definer'] LOOP
-      -- Whoever does not own schema public drops the table of app_definer in it as that table's owner.
+      -- A role that does not own schema public drops the table of app_definer in it as that table's owner.
       full_member := wanted = 'app_server' OR wanted = 'app_definer' AND NOT owns_public;
       IF NOT pg_has_role(current_user, wanted, CASE WHEN modern THEN 'SET' ELSE 'MEMBER' END)
         OR (full_member AND NOT pg_has_role(current_user, wanted, 'USAGE')) THEN
@@ -237,7 +237,7 @@ CREATE INDEX IF NOT EXISTS api_keys_project_idx ON public.api_keys (project_id, 
 CREATE TABLE IF NOT EXISTS public.documents (
   id         uuid NOT NULL DEFAULT gen_random_uuid(),
   project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
-  -- Names are parsed by the server; this is what must hold whoever writes: a plain path below the bank, with `/` between
+  -- Names are parsed by the server; the database holds for every writer: a plain path below the bank, with `/` between
   -- its folders, and no backslash. Each edit parses the condition, so it is short.
   path       text COLLATE "C" NOT NULL CHECK (octet_length(path) <= 255 AND path !~ E'(^|/)[.]{0,2}(/|$)|\\\\'),
   content    text NOT NULL DEFAULT '' CHECK (octet_length(content) <= 16777216),

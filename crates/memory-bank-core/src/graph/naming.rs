@@ -139,7 +139,8 @@ fn suggest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a st
     close.into_iter().map(|(_, _, name)| name).collect()
 }
 
-/// The edit distance of two texts, if it is at most `bound`.
+/// The edit distance of two texts, if it is at most `bound`. `strsim` has none that stops at a bound, and a project may have
+/// many thousand names.
 fn distance(one: &str, other: &str, bound: usize) -> Option<usize> {
     let other: Vec<char> = other.chars().take(crate::limits::LABEL_BYTES).collect();
     if one.chars().count().abs_diff(other.len()) > bound {

@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_names_two_hosts_names_none() {
+    fn a_request_that_names_two_hosts_is_refused() {
         let request = Request::builder().uri("/mcp").header(HOST, "localhost").header(HOST, "evil.example");
         assert_eq!(policy(&[], &[]).check(&request.body(Body::empty()).unwrap()), Err(Refused::Host));
     }

@@ -106,10 +106,10 @@ const PROMPTS: [PromptSpec; 4] = [
         description: "Leave the bank so that someone else can go on",
         arguments: &[about("to", "Who goes on", None)],
         shows: &[CoreDocument::ActiveContext, CoreDocument::Progress],
-        task: "Prepare a hand-over. Whoever goes on knows nothing of this conversation. Compare it with the documents \
+        task: "Prepare a hand-over. The next assistant knows nothing of this conversation. Compare it with the documents \
                below, then call finalize_thinking_session with a summary, the tasks that changed, the next steps in \
                the order they should be done, and a progress entry for what was finished; log decisions that are \
-               missing. Then write me the hand-over: what was done, what is half done and where it stands, what comes \
+               missing. Then write me the hand-over: what was done, what is half done and its state, what comes \
                next, what to beware of.",
     },
 ];

@@ -62,7 +62,7 @@ async fn an_id_that_is_too_long_is_refused_and_not_repeated() {
 #[tokio::test]
 async fn an_id_may_be_used_again_as_soon_as_its_answer_can_be_read() {
     let ping = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n";
-    // Whoever reads takes a byte at a time, so that the answer is still being written when the next call comes.
+    // The reader takes a byte at a time, so that the answer is still being written when the next call comes.
     let (ours, _theirs) = duplex(1);
     let input = io::Cursor::new(ping.repeat(2).into_bytes());
     let mut transport = LineTransport::new(input, ours, CancellationToken::new());
