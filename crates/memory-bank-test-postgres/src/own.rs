@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cluster::{Place, free_port, programs, server_user, succeeded};
+use crate::cluster::{Place, data_root, free_port, programs, server_user, succeeded};
 use crate::{MIGRATOR, SERVER};
 
 /// The one database that is in it.
@@ -25,7 +25,7 @@ impl OwnServer {
     #[must_use]
     pub fn start() -> Self {
         let port = free_port();
-        let home = std::env::temp_dir().join(format!("memory-bank-own-{}-{port}", std::process::id()));
+        let home = data_root().join(format!("memory-bank-own-{}-{port}", std::process::id()));
         let server = Self { programs: programs(), home, port };
         server.place().make();
         server.start_again();

@@ -66,7 +66,7 @@ test("names that other systems do not allow are refused with the reason, and rea
     ["notes./x.md", /dot or a blank/],
     ["adr\\0001.md", /separated by `\/`/],
     ["memory-bank/progress.md", /leave out `memory-bank\/`/],
-    ["Progress (conflicted copy).md", /sync tools/],
+    ["Progress (conflicted copy).md", /a sync tool/],
   ]) {
     const text = await server.fails("write_memory_bank_file", { filename, content: "x" });
     assert.match(text, says, filename);

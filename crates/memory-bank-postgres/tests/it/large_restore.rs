@@ -28,7 +28,12 @@ fn fill(bench: &Bench, caller: &Caller) {
     ));
 }
 
-/// Searches again while the index is being built, as the error advises.
+/// Whether a search shall be repeated: the index is being built, or others keep the workers busy.
+fn asks_to_try_again(error: &StoreError) -> bool {
+    matches!(error, StoreError::IndexBuilding { .. } | StoreError::SearchBusy { .. })
+}
+
+/// Searches again while the error advises it.
 async fn again<T, E: std::fmt::Debug>(
     mut search: impl AsyncFnMut() -> Result<T, E>,
     is_building: impl Fn(&E) -> bool,
@@ -54,7 +59,7 @@ async fn entities(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<Strin
         skip: memory_bank_core::store::Skip::default(),
     };
     let is_building =
-        |error: &GraphError| matches!(error, GraphError::Store(StoreError::IndexBuilding { .. }));
+        |error: &GraphError| matches!(error, GraphError::Store(error) if asks_to_try_again(error));
     let found = again(async || bank.search_graph(caller, &wanted).await, is_building).await;
     found.entities.into_iter().map(|found| found.entity.name).collect()
 }
@@ -63,7 +68,7 @@ async fn lines(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<String> 
     let query = Query::parse(text).unwrap();
     let wanted =
         DocumentSearch { query, files: Vec::new(), limit: 3, case_sensitive: false, days: (None, None) };
-    let is_building = |error: &StoreError| matches!(error, StoreError::IndexBuilding { .. });
+    let is_building = |error: &StoreError| asks_to_try_again(error);
     let found = again(async || bank.search_documents(caller, &wanted).await, is_building).await;
     found.hits.into_iter().map(|hit| hit.content).collect()
 }
