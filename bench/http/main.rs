@@ -1,6 +1,7 @@
 //! Measures the server over HTTP next to pgbench, in one run on one machine, to show the overhead of network, MCP,
 //! authentication and limits over PostgreSQL. PostgreSQL, Redis and the binary run only for the measurement.
 
+mod figures;
 mod load;
 mod mixed;
 mod servers;
@@ -17,6 +18,7 @@ use clap::Parser;
 use memory_bank_core::identity::PlainKey;
 use serde_json::{Value, json};
 
+use crate::figures::{Figures, Kind, ratios, table};
 use crate::load::{Connection, Outcome, Script};
 use crate::servers::{Postgres, Redis, Served, operate};
 
@@ -134,137 +136,6 @@ fn document(first: &str) -> String {
 
 fn mebibytes(kibibytes: u64) -> f64 {
     f64::from(u32::try_from(kibibytes).unwrap_or(u32::MAX)) / 1024.0
-}
-
-/// The measurements.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    PgbenchRead,
-    PgbenchFunction,
-    Stateless,
-    SessionEvents,
-    SessionJson,
-    SessionTools,
-    PgbenchEdit,
-    Edit,
-    AppendTogether,
-    AppendSpread,
-}
-
-impl Kind {
-    const ALL: [Self; 10] = [
-        Self::PgbenchRead,
-        Self::PgbenchFunction,
-        Self::Stateless,
-        Self::SessionEvents,
-        Self::SessionJson,
-        Self::SessionTools,
-        Self::PgbenchEdit,
-        Self::Edit,
-        Self::AppendTogether,
-        Self::AppendSpread,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::PgbenchRead => "pgbench, the read as a pipelined transaction",
-            Self::PgbenchFunction => "pgbench, the read as one statement",
-            Self::Stateless => "read, 2026-07-28 without a session",
-            Self::SessionEvents => "read, session, SSE with stored events",
-            Self::SessionJson => "read, session, JSON",
-            Self::SessionTools => "tools/list, session, SSE",
-            Self::PgbenchEdit => "pgbench, the edit in two pipelines",
-            Self::Edit => "edit, 2026-07-28 without a session",
-            Self::AppendTogether => "track_progress, all on one project",
-            Self::AppendSpread => "track_progress, each on a project of its own",
-        }
-    }
-}
-
-/// The result of one measurement.
-#[derive(Clone, Copy)]
-struct Figures {
-    rate: f64,
-    half: Duration,
-    most: Duration,
-    /// Processor time a request: of PostgreSQL, of Redis and of the server.
-    work: [Duration; 3],
-}
-
-impl Figures {
-    fn of(outcome: &Outcome) -> Self {
-        let at = |percent: usize| {
-            outcome.times.get((outcome.times.len() - 1) * percent / 100).copied().unwrap_or_default()
-        };
-        Self { rate: outcome.rate, half: at(50), most: at(99), work: [Duration::ZERO; 3] }
-    }
-
-    /// The median of each figure over the rounds.
-    fn median(rounds: &[Self]) -> Self {
-        let middle = |mut values: Vec<f64>| {
-            values.sort_unstable_by(f64::total_cmp);
-            values.get((values.len() - 1) / 2).copied().unwrap_or_default()
-        };
-        let time = |of: fn(&Self) -> Duration| {
-            Duration::from_secs_f64(middle(rounds.iter().map(|one| of(one).as_secs_f64()).collect()))
-        };
-        Self {
-            rate: middle(rounds.iter().map(|one| one.rate).collect()),
-            half: time(|one| one.half),
-            most: time(|one| one.most),
-            work: [time(|one| one.work[0]), time(|one| one.work[1]), time(|one| one.work[2])],
-        }
-    }
-}
-
-fn table(found: &[(Kind, Figures)]) -> String {
-    let mut out = String::from(
-        "| | a second | p50 | p99 | PostgreSQL | Redis | server |\n|---|---:|---:|---:|---:|---:|---:|\n",
-    );
-    for (kind, figures) in found {
-        let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-        let (half, most) = (milliseconds(figures.half), milliseconds(figures.most));
-        let [postgres, redis, server] = figures.work.map(|work| work.as_secs_f64() * 1e6);
-        let _ = writeln!(
-            out,
-            "| {} | {:.0} | {half:.2} ms | {most:.2} ms | {postgres:.0} µs | {redis:.0} µs | {server:.0} µs |",
-            kind.name(),
-            figures.rate
-        );
-    }
-    out
-}
-
-/// The ratios that are expected, each the median of the ratios within a round.
-fn ratios(kinds: &[Kind], results: &[Vec<Figures>]) -> String {
-    let of = |wanted: Kind| kinds.iter().position(|kind| *kind == wanted).and_then(|at| results.get(at));
-    let mut out =
-        String::from("| ratio | expected | measured (lowest to highest round) | |\n|---|---:|---:|---|\n");
-    let wanted = [
-        (Kind::Stateless, Kind::PgbenchRead, Some(0.5)),
-        (Kind::Stateless, Kind::PgbenchFunction, None),
-        (Kind::SessionEvents, Kind::Stateless, Some(0.6)),
-        (Kind::SessionJson, Kind::Stateless, None),
-        (Kind::Edit, Kind::PgbenchEdit, None),
-        (Kind::AppendTogether, Kind::AppendSpread, None),
-    ];
-    for (kind, base, least) in wanted {
-        let (Some(ours), Some(theirs)) = (of(kind), of(base)) else { continue };
-        let mut ratios: Vec<f64> =
-            ours.iter().zip(theirs).map(|(ours, theirs)| ours.rate / theirs.rate).collect();
-        ratios.sort_unstable_by(f64::total_cmp);
-        let at = |place: usize| ratios.get(place).copied().unwrap_or_default();
-        let (low, middle, high) = (at(0), at((ratios.len() - 1) / 2), at(ratios.len() - 1));
-        let verdict = least.map_or("", |least| if middle >= least { "holds" } else { "**does not hold**" });
-        let least = least.map_or_else(|| "–".to_owned(), |least| format!("{least:.1}"));
-        let _ = writeln!(
-            out,
-            "| {} to {} | {least} | {middle:.2} ({low:.2} to {high:.2}) | {verdict} |",
-            kind.name(),
-            base.name()
-        );
-    }
-    out
 }
 
 /// Everything that runs.

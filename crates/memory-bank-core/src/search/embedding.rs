@@ -63,7 +63,8 @@ pub struct Passage {
 }
 
 impl Passage {
-    /// What is embedded of a unit: its text below the headings above it. None for a unit that says nothing by itself.
+    /// The text of a unit that a model embeds: the headings above it and its own words. `None` for a unit without words of its
+    /// own.
     #[must_use]
     pub fn of(unit: &Unit) -> Option<Self> {
         if unit.kind == UnitKind::Document || !unit.text.chars().any(char::is_alphanumeric) {

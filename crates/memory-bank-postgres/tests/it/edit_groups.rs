@@ -13,16 +13,16 @@ use tokio::task::JoinHandle;
 
 use crate::support::{Bench, path, read, write};
 
-type Edited = Result<Vec<DocumentChange>, EditError>;
+pub(crate) type Edited = Result<Vec<DocumentChange>, EditError>;
 
-/// An edit that holds the locks of its documents until it is released.
-struct Holder {
+/// An edit that holds the locks of its documents until it is released. It adds a line, or is refused.
+pub(crate) struct Holder {
     release: std::sync::mpsc::Sender<()>,
     task: JoinHandle<Edited>,
 }
 
 impl Holder {
-    async fn of(bank: &PostgresBank, caller: &Caller, names: &[&str]) -> Self {
+    pub(crate) async fn of(bank: &PostgresBank, caller: &Caller, names: &[&str], writes: bool) -> Self {
         let (bank, caller) = (bank.clone(), caller.clone());
         let names: Vec<DocumentPath> = names.iter().map(|name| path(name)).collect();
         let (begun, holds) = oneshot::channel();
@@ -34,6 +34,9 @@ impl Holder {
                 begun.take().map(|begun| begun.send(()));
                 let wait = || released.lock().unwrap().recv_timeout(Duration::from_secs(20));
                 tokio::task::block_in_place(wait).unwrap();
+                if !writes {
+                    return Err(EditError::Refused("no".to_owned()));
+                }
                 append(drafts, &path("log.md"), "first")
             };
             bank.edit(&caller, &names, &mut editor).await
@@ -42,7 +45,7 @@ impl Holder {
         Self { release, task }
     }
 
-    async fn release(self) -> Edited {
+    pub(crate) async fn release(self) -> Edited {
         self.release.send(()).unwrap();
         self.task.await.unwrap()
     }
@@ -67,7 +70,11 @@ fn begun<'a>(
 }
 
 /// Begins an edit that adds a line.
-fn appended<'a>(bank: &'a PostgresBank, caller: &'a Caller, line: &'a str) -> BoxFuture<'a, Edited> {
+pub(crate) fn appended<'a>(
+    bank: &'a PostgresBank,
+    caller: &'a Caller,
+    line: &'a str,
+) -> BoxFuture<'a, Edited> {
     begun(bank, caller, &["log.md"], move |drafts| append(drafts, &path("log.md"), line))
 }
 
@@ -93,7 +100,7 @@ async fn edits_waiting_for_one_document_share_a_transaction_in_order() {
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();
     bench.test.psql(RECORD_TRANSACTIONS);
-    let holder = Holder::of(&bank, &caller, &["log.md"]).await;
+    let holder = Holder::of(&bank, &caller, &["log.md"], true).await;
     let lines: Vec<String> = (0..20).map(|number| format!("line {number}")).collect();
     let edits: Vec<_> = lines.iter().map(|line| appended(&bank, &caller, line)).collect();
     let (first, edits) = tokio::join!(holder.release(), join_all(edits));
@@ -114,7 +121,7 @@ async fn a_refused_edit_does_not_affect_the_next_and_conflicts_are_checked_again
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();
-    let holder = Holder::of(&bank, &caller, &["log.md"]).await;
+    let holder = Holder::of(&bank, &caller, &["log.md"], true).await;
     let refuse = |drafts: &mut Drafts| {
         append(drafts, &path("log.md"), "refused")?;
         Err(EditError::Refused("no".to_owned()))
@@ -156,7 +163,7 @@ async fn documents_of_one_edit_are_edited_together_and_created_where_missing() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();
-    let holder = Holder::of(&bank, &caller, &["log.md"]).await;
+    let holder = Holder::of(&bank, &caller, &["log.md"], true).await;
     let both = |line: &'static str| {
         begun(&bank, &caller, &["log.md", "notes.md"], move |drafts| {
             append(drafts, &path("log.md"), line)?;
@@ -179,7 +186,7 @@ async fn a_delete_or_rename_in_a_group_keeps_its_order_and_rights() {
     let bank = bench.bank();
     for (caller, deletes) in [(&owner, true), (&editor, false)] {
         write(&bank, caller, "old.md", "to be renamed").await.unwrap();
-        let holder = Holder::of(&bank, caller, &["log.md", "old.md"]).await;
+        let holder = Holder::of(&bank, caller, &["log.md", "old.md"], true).await;
         let rename = |drafts: &mut Drafts| {
             let text = drafts.text(&path("old.md")).unwrap().to_owned();
             drafts.delete(&path("old.md"))?;
@@ -216,7 +223,7 @@ async fn an_edit_refused_by_the_database_does_not_fail_the_others() {
          END $$;
          CREATE TRIGGER poison BEFORE INSERT OR UPDATE ON documents FOR EACH ROW EXECUTE FUNCTION refuse_poison()",
     );
-    let holder = Holder::of(&bank, &caller, &["log.md"]).await;
+    let holder = Holder::of(&bank, &caller, &["log.md"], true).await;
     let lines = ["a", "poison", "b", "c"];
     let edits: Vec<_> = lines.iter().map(|line| appended(&bank, &caller, line)).collect();
     let (_, edits) = tokio::join!(holder.release(), join_all(edits));
@@ -270,7 +277,7 @@ async fn disconnected_clients_do_not_block_other_edits() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     let bank = bench.bank();
-    let holder = Holder::of(&bank, &caller, &["log.md"]).await;
+    let holder = Holder::of(&bank, &caller, &["log.md"], true).await;
     let mut edits: Vec<_> = ["a", "gone", "b"].iter().map(|line| appended(&bank, &caller, line)).collect();
     drop(edits.remove(1));
     let (first, edits) = tokio::join!(holder.release(), join_all(edits));
@@ -278,7 +285,7 @@ async fn disconnected_clients_do_not_block_other_edits() {
     assert_eq!(read(&bank, &caller, "log.md").await.as_deref(), Some("first\na\nb\n"));
 
     // The one that all wait for goes away itself.
-    let holder = Holder::of(&bank, &caller, &["log.md"]).await;
+    let holder = Holder::of(&bank, &caller, &["log.md"], true).await;
     let edits: Vec<_> = ["c", "d"].iter().map(|line| appended(&bank, &caller, line)).collect();
     holder.task.abort();
     holder.release.send(()).unwrap();
@@ -302,7 +309,7 @@ async fn edits_of_a_lost_transaction_fail_and_are_not_retried() {
          END $$;
          CREATE TRIGGER stop BEFORE UPDATE ON documents FOR EACH ROW EXECUTE FUNCTION stop()",
     );
-    let holder = Holder::of(&bank, &caller, &["log.md"]).await;
+    let holder = Holder::of(&bank, &caller, &["log.md"], true).await;
     let edits: Vec<_> = ["a", "stop", "b"].iter().map(|line| appended(&bank, &caller, line)).collect();
     let (_, edits) = tokio::join!(holder.release(), join_all(edits));
     for edit in &edits {

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::search::{EmbedError, Embedder, ModelId, Query, Vector};
 use memory_bank_core::store::{DocumentSearch, SearchStore};
 use memory_bank_postgres::{Database, PostgresBank};
 use memory_bank_vectors::MakerOptions;
 
+use crate::edit_groups::{Holder, appended};
 use crate::support::{Bench, write};
 
 /// A model whose vectors depend on the letters of a text alone.
@@ -114,6 +116,31 @@ async fn vectors_are_computed_once_and_loaded_by_the_next_replica() {
     search(&first, &caller).await;
     idle(&first).await;
     assert_eq!(model.made(), 11);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grouped_edits_request_vectors_without_a_search() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "demo").await;
+    write(&bench.bank(), &caller, "log.md", "- a harbour\n").await.unwrap();
+    let model = Letters::new("letters");
+    let database = replica(&bench, &model);
+    search(&database, &caller).await;
+    idle(&database).await;
+    let bank = PostgresBank::new(database.clone(), "demo".into());
+    // The edit that the group waits for is refused: it requests nothing itself.
+    let holder = Holder::of(&bank, &caller, &["log.md"], false).await;
+    let edits = ["- a quay", "- a pier"].map(|line| appended(&bank, &caller, line));
+    let (held, edits) = tokio::join!(holder.release(), join_all(edits));
+    assert!(held.is_err());
+    assert!(edits.iter().all(Result::is_ok), "{edits:?}");
+    for _ in 0..3000 {
+        if model.made() == 3 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{} vectors were made", model.made());
 }
 
 #[tokio::test]
