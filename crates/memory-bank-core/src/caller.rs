@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::identity::KeyHash;
+use crate::words::word_enum;
 
 /// Identifies a user account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -20,42 +21,29 @@ pub struct ProjectId(pub Uuid);
 #[serde(transparent)]
 pub struct KeyId(pub Uuid);
 
-/// The role of a member in a project, in the order of rights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Reads.
-    Viewer,
-    /// Reads and writes.
-    Editor,
-    /// Also deletes, restores and manages keys.
-    Owner,
+word_enum! {
+    /// The role of a member in a project, in the order of rights.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Role {
+        /// Reads.
+        Viewer = "viewer",
+        /// Reads and writes.
+        Editor = "editor",
+        /// Also deletes, restores and manages keys.
+        Owner = "owner",
+    }
 }
 
-/// One right. A role grants rights; the scopes of a key restrict them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Right {
-    /// Read documents, the graph and the state of the bank.
-    Read,
-    /// Create and change documents and the graph.
-    Write,
-    /// Delete, restore, manage keys.
-    Admin,
-}
-
-impl Right {
-    /// All rights.
-    pub const ALL: [Self; 3] = [Self::Read, Self::Write, Self::Admin];
-
-    /// The right as a scope is written.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Admin => "admin",
-        }
+word_enum! {
+    /// One right. A role grants rights; the scopes of a key restrict them.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Right {
+        /// Read documents, the graph and the state of the bank.
+        Read = "read",
+        /// Create and change documents and the graph.
+        Write = "write",
+        /// Delete, restore, manage keys.
+        Admin = "admin",
     }
 }
 

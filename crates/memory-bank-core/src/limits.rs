@@ -132,5 +132,15 @@ pub const PROJECT_KEYS: usize = 1000;
 pub const FOLDER_KEYS: usize = 100;
 /// The most keys that are kept of a folder, revoked ones included; the oldest revoked keys are deleted first.
 pub const FOLDER_KEYS_KEPT: usize = 1000;
+/// The longest label of a key, in characters.
+pub const KEY_LABEL_CHARS: usize = 200;
+/// The highest rate limit of a key, in requests per minute; 0 = unlimited.
+pub const KEY_RATE_LIMIT_MAX: u32 = 1_000_000;
+/// The longest lifetime of a key, in days.
+pub const KEY_LIFETIME_DAYS_MAX: u32 = 3650;
+/// The longest name of a user, in characters.
+pub const USER_NAME_CHARS: usize = 200;
+/// The longest slug of a project, in characters.
+pub const PROJECT_SLUG_CHARS: usize = 100;
 /// The most distinct words of a query that count; more words would only cost time.
 pub const QUERY_WORDS: usize = 32;
