@@ -409,7 +409,7 @@ fn a_pipe_is_refused_as_a_backup_file_without_waiting() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let refused =
         operate(&database, &["restore", "--project", "atlas", "--from", pipe.to_str().unwrap()]).unwrap_err();
-    assert!(refused.contains("is no file of at most"), "{refused}");
+    assert!(refused.contains("is not a file of at most"), "{refused}");
 }
 
 #[test]
