@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn since_is_a_time_or_a_period_until_now() {
+    fn a_time_is_a_timestamp_or_a_span_before_now() {
         assert_eq!(parse_since("2026-11-22T09:30:00Z").unwrap().to_string(), "2026-11-22T09:30:00Z");
         let day = SystemClock.now().duration_since(parse_since("1d").unwrap());
         assert!((86_390..86_410).contains(&day.as_secs()), "{day:?}");

@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_different_entry_is_replaced_on_demand_only() {
+    fn a_different_entry_is_replaced_on_request_only() {
         let text = "{\"mcpServers\": {\"memory-bank\": {\"command\": \"old\"}, \"b\": 1}}";
         assert!(merge(text, &options(&[]), &local()).unwrap_err().to_string().contains("--force"));
         let (after, replaced) = merge(text, &options(&["--write", "--force"]), &local()).unwrap().unwrap();

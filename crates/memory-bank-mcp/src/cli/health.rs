@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_on_every_address_is_reached_on_the_loopback_address() {
+    fn a_server_on_every_address_is_queried_on_loopback() {
         let address = |listen: &str| client_address(listen.parse().unwrap()).unwrap().to_string();
         assert_eq!(address("0.0.0.0:3100"), "127.0.0.1:3100");
         assert_eq!(address("[::]:3100"), "[::1]:3100");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_the_system_chooses_is_not_known() {
+    fn a_port_chosen_by_the_system_cannot_be_queried() {
         assert!(client_address("0.0.0.0:0".parse().unwrap()).unwrap_err().to_string().contains("MCP_PORT"));
     }
 }

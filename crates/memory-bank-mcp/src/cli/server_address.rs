@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_without_a_path_is_refused_with_the_full_address() {
+    fn an_address_without_a_path_is_refused_with_the_right_one() {
         for url in ["https://memory.example.com", "https://memory.example.com/"] {
             assert!(parse(url).unwrap_err().ends_with("such as https://memory.example.com/mcp"), "{url}");
         }

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_generated_once_and_readable_for_its_owner_only() {
+    fn a_password_is_generated_once_and_readable_by_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("password");
         let password = read_or_create(&file).unwrap();

@@ -75,7 +75,7 @@ mod tests {
     #[case(" p$w#@/%:?&='\"\\ \u{e9}")]
     #[case("$HOME ${HOME} $$ `id` #")]
     #[case("host")]
-    fn a_password_may_hold_any_character(#[case] password: &str) {
+    fn a_password_may_contain_any_character(#[case] password: &str) {
         let url = completed(
             "postgresql://postgres:5432",
             &[("PGUSER", "m/b"), ("PGPASSWORD", password), ("PGDATABASE", "d b")],

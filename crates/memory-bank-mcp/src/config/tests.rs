@@ -63,7 +63,7 @@ fn with_a_database_the_defaults_of_the_deployment_guide_apply() {
 #[case("SHUTDOWN_DRAIN_SECONDS", "5")]
 #[case("MEMORY_BANK_TOOLS", "core,some")]
 #[case("MEMORY_BANK_READ_ONLY", "perhaps")]
-fn an_invalid_value_is_reported_with_the_allowed_values(#[case] name: &'static str, #[case] value: &str) {
+fn an_invalid_value_is_named_with_the_accepted_ones(#[case] name: &'static str, #[case] value: &str) {
     let variable = VARIABLES.iter().find(|variable| variable.name == name).unwrap();
     let error = read(&[(name, value)]).unwrap_err();
     assert_eq!(error, ConfigError::Invalid { name, value: value.to_owned(), takes: variable.takes });
@@ -83,7 +83,7 @@ fn the_memory_of_search_indexes_is_given_in_mebibytes() {
 }
 
 #[test]
-fn the_command_line_selects_the_tools_and_read_only_cannot_be_unset() {
+fn the_command_line_selects_the_tools_and_read_only_stays() {
     let read = |name: &str| match name {
         "MEMORY_BANK_TOOLS" => Some("core".to_owned()),
         "MEMORY_BANK_READ_ONLY" => Some("true".to_owned()),
@@ -176,7 +176,7 @@ fn a_file_that_cannot_be_read_is_named_with_its_variable(#[case] path: &str) {
 }
 
 #[test]
-fn an_invalid_secret_in_a_file_is_not_shown_and_an_empty_file_is_an_error() {
+fn a_wrong_secret_in_a_file_is_not_shown_and_an_empty_file_is_refused() {
     let wrong = file("secret");
     let error = read(&[("DATABASE_URL_FILE", wrong.path().to_str().unwrap())]).unwrap_err().to_string();
     assert!(error.contains("DATABASE_URL_FILE") && !error.contains("secret`"), "{error}");
@@ -187,28 +187,28 @@ fn an_invalid_secret_in_a_file_is_not_shown_and_an_empty_file_is_an_error() {
 
 #[test]
 fn every_variable_that_is_read_is_in_the_table_and_every_one_of_the_server_is_read() {
-    let read_names = std::cell::RefCell::new(BTreeSet::new());
+    let requested = std::cell::RefCell::new(BTreeSet::new());
     for provider in [None, Some("supabase")] {
         let _outcome = Settings::read(&|name| {
-            read_names.borrow_mut().insert(name.to_owned());
+            requested.borrow_mut().insert(name.to_owned());
             (name == "DB_PROVIDER").then(|| provider.map(str::to_owned)).flatten()
         });
     }
     let url = |name: &str| (name == "DATABASE_URL").then(|| "postgresql://h".to_owned());
     let _outcome = Settings::read(&|name| {
-        read_names.borrow_mut().insert(name.to_owned());
+        requested.borrow_mut().insert(name.to_owned());
         url(name)
     });
     let _outcome = server_database_url(&|name| {
-        read_names.borrow_mut().insert(name.to_owned());
+        requested.borrow_mut().insert(name.to_owned());
         None
     });
     let _outcome = log_filter(&|name| {
-        read_names.borrow_mut().insert(name.to_owned());
+        requested.borrow_mut().insert(name.to_owned());
         None
     });
     let _outcome = embeddings(&|name| {
-        read_names.borrow_mut().insert(name.to_owned());
+        requested.borrow_mut().insert(name.to_owned());
         (name == "EMBEDDINGS").then(|| "https://h/v1".to_owned())
     });
     let of_server = VARIABLES.iter().filter(|variable| variable.is_read_by_server());
@@ -216,7 +216,7 @@ fn every_variable_that_is_read_is_in_the_table_and_every_one_of_the_server_is_re
         .flat_map(|variable| [Some(variable.name.to_owned()), variable.file_variable()])
         .flatten()
         .collect();
-    assert_eq!(read_names.into_inner(), listed);
+    assert_eq!(requested.into_inner(), listed);
 }
 
 /// The reference; `UPDATE_DOCS=1` writes it again.
@@ -271,7 +271,7 @@ fn of_the_table() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_example_of_the_compose_settings_holds_every_variable_with_its_default() {
+fn the_example_of_the_compose_settings_contains_every_variable_with_its_default() {
     let example = example();
     assert_eq!(example.keys().cloned().collect::<BTreeSet<_>>(), of_the_table());
     for variable in VARIABLES.iter().filter(|variable| example.contains_key(variable.name)) {

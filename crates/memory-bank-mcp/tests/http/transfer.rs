@@ -416,7 +416,7 @@ fn a_pipe_is_refused_as_a_backup_file_without_waiting() {
 fn a_transfer_requires_a_member_with_the_right_role() {
     let (database, project) = (atlas(), odd_project(1));
     operate(&database, &["users", "create", "bob"]).unwrap();
-    assert!(import(&database, project.path(), &["--user", "bob"]).unwrap_err().contains("no member"));
+    assert!(import(&database, project.path(), &["--user", "bob"]).unwrap_err().contains("not a member"));
     operate(&database, &["members", "add", "--project", "atlas", "--user", "bob", "--role", "viewer"])
         .unwrap();
     assert!(import(&database, project.path(), &["--user", "bob"]).unwrap_err().contains("higher role"));

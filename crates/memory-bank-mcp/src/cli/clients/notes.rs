@@ -11,7 +11,7 @@ impl Client {
             match key {
                 None => notes.push(format!("The key: {}.", self.key_advice(name))),
                 Some(_) => {
-                    notes.push("The file contains the key: keep it out of version control.".to_owned())
+                    notes.push("The file contains the key: keep it out of version control.".to_owned());
                 }
             }
             if self == Self::ClaudeDesktop {

@@ -87,7 +87,7 @@ fn value_of(text: &str) -> Option<Value> {
 
 proptest! {
     #[test]
-    fn an_entry_is_added_to_any_text_and_removed_again(
+    fn an_entry_is_added_to_and_removed_from_any_text(
         numbers in prop::collection::vec(any::<u8>(), 0..200),
         before in 0_usize..3,
         has_section in any::<bool>(),

@@ -54,7 +54,7 @@ fn texts() -> impl Iterator<Item = (EntryLocation<'static>, &'static str)> {
 }
 
 #[test]
-fn adding_an_entry_keeps_everything_else_byte_for_byte() {
+fn an_entry_is_added_and_all_else_stays_byte_for_byte() {
     for (location, before) in texts() {
         let after =
             put(before, location, &entry(), None).unwrap_or_else(|error| panic!("{before:?}: {error:#}"));
@@ -69,7 +69,7 @@ fn adding_an_entry_keeps_everything_else_byte_for_byte() {
 }
 
 #[test]
-fn removing_an_added_entry_restores_the_text() {
+fn removing_an_entry_restores_the_text() {
     // The blanks of an empty object cannot be restored.
     let exact = |before: &str| {
         !matches!(before, "" | "\n" | "// only a comment" | "model = \"x\"")
@@ -131,7 +131,7 @@ fn an_entry_of_the_name_is_replaced() {
 }
 
 #[test]
-fn invalid_and_ambiguous_texts_are_refused() {
+fn malformed_text_is_refused() {
     let texts = [
         "{",
         "[1]",

@@ -84,7 +84,7 @@ mod tests {
     use crate::cli::doctor::findings::Level;
 
     #[test]
-    fn an_index_memory_above_the_limit_of_the_process_is_a_warning() {
+    fn indexes_that_may_exceed_the_memory_of_the_process_are_a_warning() {
         let url = |name: &str| (name == "DATABASE_URL").then(|| "postgresql://h/d".to_owned());
         let settings = Settings::read(&url).unwrap();
         for (allowed, warnings) in [(None, 0), (Some(1 << 30), 0), (Some(512 << 20), 1)] {
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_variable_is_reported_and_other_variables_are_not() {
+    fn a_misspelt_variable_is_named_and_others_are_not() {
         let given = ["MCP_PROT", "DATABASE_URI", "ALLOWED_HOST", "MCP_PORT", "PATH", "HOME_PORT", "PG_PORT"];
         let mut findings = Findings::default();
         check_spelling(given.iter().map(|name| (OsString::from(name), OsString::new())), &mut findings);

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_proxy_is_reported_in_the_singular() {
+    fn a_single_proxy_is_named_in_the_singular() {
         assert!(trusted_proxies(0, true).starts_with("no proxy is trusted"));
         assert_eq!(
             trusted_proxies(1, true),

@@ -202,13 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn the_original_is_known_only_while_nothing_else_was_changed() {
+    fn the_original_is_restored_only_if_nothing_else_was_changed() {
         assert_eq!(record("f", "n").original("a, ours").as_deref(), Some("a"));
         assert_eq!(record("f", "n").original("b, ours"), None);
     }
 
     #[test]
-    fn another_entry_of_the_file_inherits_its_section_and_creation() {
+    fn a_record_of_created_parts_passes_to_the_next_entry_of_its_file() {
         let folder = tempfile::TempDir::new().unwrap();
         let state = StateFolder::new(folder.path().join("state"));
         let mut records = Records::open(&state, true).unwrap();
