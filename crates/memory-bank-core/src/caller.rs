@@ -160,6 +160,12 @@ impl Caller {
         self.role.grants(right) && (self.scopes.is_empty() || self.scopes.contains(&right))
     }
 
+    /// Whether data of this user in this project belongs to the caller; for others it does not exist.
+    #[must_use]
+    pub fn owns(&self, user: UserId, project: ProjectId) -> bool {
+        self.user == user && self.project == project
+    }
+
     /// All rights of this caller.
     #[must_use]
     pub fn rights(&self) -> Rights {
@@ -198,6 +204,20 @@ pub fn author_label(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_role_and_a_right_have_one_word_everywhere() {
+        for role in Role::ALL {
+            assert_eq!(Role::from_word(role.as_str()), Some(role));
+            assert_eq!(serde_json::to_value(role).unwrap(), role.as_str());
+        }
+        for right in Right::ALL {
+            assert_eq!(Right::from_word(right.as_str()), Some(right));
+            assert_eq!(serde_json::to_value(right).unwrap(), right.as_str());
+        }
+        assert_eq!((Role::WORDS, Right::WORDS), (["viewer", "editor", "owner"], ["read", "write", "admin"]));
+        assert_eq!((Role::from_word("Owner"), Right::from_word("")), (None, None));
+    }
 
     #[test]
     fn a_scope_restricts_a_role_and_never_extends_it() {

@@ -278,8 +278,8 @@ impl Reader {
             *sum = sum.saturating_add(entry.bytes);
         }
         for (folder, bytes) in &folders {
-            if *bytes > limits::MOVED_BYTES {
-                bail!("`{folder}` has {bytes} bytes unpacked; at most {} are read", limits::MOVED_BYTES);
+            if *bytes > limits::TRANSFER_BYTES {
+                bail!("`{folder}` has {bytes} bytes unpacked; at most {} are read", limits::TRANSFER_BYTES);
             }
         }
         let total = folders.values().copied().fold(0, u64::saturating_add);
