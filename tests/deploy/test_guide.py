@@ -319,7 +319,7 @@ def test_the_password_of_the_server_role_is_generated_kept_and_never_shown(engin
     wait_for("the server with its new password", lambda: answer(80, "/health") == 200)
 
 
-def test_the_dashboard_asks_for_a_password_after_the_edit(engine, shell, checkout):
+def test_the_dashboard_requires_a_password_after_the_edit(engine, shell, checkout):
     file = checkout / "docker-compose.yml"
     before = file.read_text()
     assert answer(8080, "/api/rawdata") == 200

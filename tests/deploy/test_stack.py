@@ -249,7 +249,7 @@ def supabase(engine, stand_ins, tmp_path):
         engine("rm", "--force", "--volumes", name)
 
 
-def test_with_supabase_the_stack_has_no_database_of_its_own_and_changes_nothing_unasked(
+def test_with_supabase_the_stack_has_no_database_and_changes_the_schema_only_on_request(
         engine, shell, checkout, from_nothing, supabase):
     address, certificate, sql = supabase
     guide = checkout / "docs" / "compose.md"

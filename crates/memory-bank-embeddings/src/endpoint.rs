@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn passages_come_back_in_their_order_and_the_key_is_sent() {
+    async fn passages_are_returned_in_order_and_the_key_is_sent() {
         let body = r#"{"data": [{"index": 1, "embedding": [0, 1]}, {"index": 0, "embedding": [1, 0]}]}"#;
         let (url, mut asked) = serve("200 OK", body).await;
         let endpoint = endpoint(url);
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_that_fails_again_and_again_is_left_alone() {
+    async fn a_service_that_fails_repeatedly_gets_no_requests_for_a_while() {
         let (url, mut asked) = serve("503 Service Unavailable", "{}").await;
         let endpoint = endpoint(url);
         for _ in 0..FAILURES {
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn texts_that_are_refused_do_not_take_the_service_away() {
+    async fn refused_texts_do_not_disable_the_service() {
         let (url, mut asked) = serve("400 Bad Request", "{}").await;
         let endpoint = endpoint(url);
         for _ in 0..3 * FAILURES {
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_that_is_too_slow_for_queries_is_not_waited_for_and_still_serves_passages() {
+    async fn queries_do_not_wait_for_a_slow_service_that_still_serves_passages() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let is_slow = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));

@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn models_differ_by_what_makes_their_vectors() {
+    fn models_differ_by_the_settings_that_change_their_vectors() {
         let model = |name: &str, dimension, settings: &[&[u8]]| {
             ModelId::new(name, dimension, settings).unwrap().to_string()
         };

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_user_s_key_is_kept_closed_to_others_and_each_without_one_is_new() {
+    fn the_seal_of_a_user_is_stored_closed_to_others_and_is_new_without_a_state_folder() {
         let temp = TempDir::new().unwrap();
         let state = Some(StateFolder::new(temp.path().join("state")));
         let place = SealPlace { state, project: temp.path().join("project") };

@@ -60,7 +60,7 @@ async fn entities(bank: &FolderBank, query: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_index_follows_what_an_editor_does_to_the_files() {
+async fn the_index_follows_changes_by_an_editor() {
     let (_temp, bank) = bank();
     let file = bank.path().join("notes.md");
     std::fs::write(&file, "alpha one\n").unwrap();
@@ -88,7 +88,7 @@ async fn a_write_through_the_store_is_found_at_once() {
 }
 
 #[tokio::test]
-async fn every_document_is_searched_and_what_cannot_be_is_named() {
+async fn every_document_is_searched_and_unsearchable_ones_are_named() {
     let (_temp, bank) = bank();
     std::fs::write(bank.path().join("progress.md"), "- beta one\n").unwrap();
     std::fs::write(bank.path().join("Extra Notes.md"), "- beta two\n").unwrap();
@@ -165,7 +165,7 @@ impl Gate {
 }
 
 #[tokio::test]
-async fn others_are_answered_while_the_index_is_built_on_a_runtime_of_one_thread() {
+async fn other_calls_are_answered_while_the_index_is_built_on_one_thread() {
     let (_temp, mut bank) = bank();
     bank.search.wait = Duration::from_secs(3600);
     let log = "- the albatross met the parser of a region far away\n".repeat(8 * 1024);
@@ -202,7 +202,7 @@ async fn others_are_answered_while_the_index_is_built_on_a_runtime_of_one_thread
 }
 
 #[tokio::test]
-async fn a_search_that_waits_too_long_says_that_the_index_is_being_built() {
+async fn a_search_that_waits_too_long_reports_that_the_index_is_being_built() {
     let (_temp, mut bank) = bank();
     bank.search.wait = Duration::from_millis(50);
     std::fs::write(bank.path().join("notes.md"), "alpha\n").unwrap();
@@ -216,7 +216,7 @@ async fn a_search_that_waits_too_long_says_that_the_index_is_being_built() {
 }
 
 #[tokio::test]
-async fn a_graph_of_many_entities_is_taken_in_by_parts_and_followed_after_that() {
+async fn a_large_graph_is_indexed_in_parts_and_followed_afterwards() {
     let (_temp, bank) = bank();
     std::fs::create_dir(bank.path().join("graph")).unwrap();
     let time = "2026-01-01T00:00:00.000Z";

@@ -387,7 +387,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_database_refuses_names_the_doctor() {
+    fn an_error_of_the_database_names_the_doctor() {
         let refused = || StoreError::Unavailable("schema \"app\" does not exist (3F000)".to_owned());
         let failures: [anyhow::Error; 3] =
             [refused().into(), AdminError::Store(refused()).into(), MigrateError::Store(refused()).into()];
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operator_got_wrong_is_told_as_it_is() {
+    fn a_mistake_of_the_operator_is_reported_without_the_doctor() {
         let unknown = AdminError::NotFound { kind: "user", name: "zoe".to_owned() };
         assert_eq!(format!("{:#}", advised(unknown.into())), "there is no user `zoe`");
     }

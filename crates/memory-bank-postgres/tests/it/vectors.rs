@@ -304,7 +304,7 @@ async fn nobody_writes_a_vector_into_another_project_or_past_the_functions() {
 }
 
 #[tokio::test]
-async fn a_stored_vector_that_is_none_is_not_used_and_gives_way_to_a_sound_one() {
+async fn an_invalid_stored_vector_is_not_used_and_is_replaced_by_a_valid_one() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     write(&bench.bank(), &caller, "a.md", &text(4)).await.unwrap();

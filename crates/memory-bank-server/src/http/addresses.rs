@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_is_told_once_at_each_address_and_an_ipv6_network_is_one() {
+    async fn a_key_is_recorded_once_per_address_and_an_ipv6_network_counts_as_one() {
         let log = Arc::new(Told::default());
         let addresses = Addresses::new(Some(log.clone()), Arc::new(SystemClock));
         for text in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"] {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_could_not_be_told_is_told_when_it_is_used_again() {
+    async fn a_failed_record_is_repeated_at_the_next_use() {
         let log = Arc::new(Told::default());
         let addresses = Addresses::new(Some(log.clone()), Arc::new(SystemClock));
         log.down.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_than_a_bounded_number_waits() {
+    async fn the_number_of_waiting_records_is_bounded() {
         let log = Arc::new(Told::default());
         let addresses = Addresses::new(Some(log.clone()), Arc::new(SystemClock));
         for number in 0..2 * WAITING as u128 {

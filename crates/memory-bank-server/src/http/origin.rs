@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn by_default_only_this_machine_and_its_own_pages_are_let_in() {
+    fn by_default_only_this_machine_and_its_own_pages_are_admitted() {
         let policy = policy(&[], &[]);
         assert_eq!(asked(&policy, "localhost:3100", None), Ok(Admitted::Known));
         assert_eq!(asked(&policy, "[::1]:3100", None), Ok(Admitted::Known));
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_the_server_s_own_if_scheme_host_and_port_are() {
+    fn a_page_is_the_server_s_own_if_scheme_host_and_port_match() {
         let policy = policy(&["localhost", "mcp.example", "[::1]", "mcp.example."], &[]);
         for (host, proto, origin, own) in [
             ("localhost:3100", "http", "http://localhost:3100", true),
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_with_a_user_or_a_port_that_there_is_not_is_none() {
+    fn a_host_with_a_user_or_an_invalid_port_is_invalid() {
         let policy = policy(&[], &[]);
         for host in
             ["localhost@evil.example", "evil@localhost", "localhost:99999", "localhost:x", "localhost:", ""]
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_that_is_listed_is_let_in_however_its_port_is_written_and_not_under_another_scheme() {
+    fn a_listed_origin_is_admitted_in_every_spelling_of_its_port_and_only_in_its_scheme() {
         let policy =
             policy(&[], &["https://app.example:443", "http://local.example/", "vscode-webview://abc"]);
         for origin in
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_in_the_list_counts() {
+    fn a_listed_port_must_match() {
         let policy = policy(&["mcp.example:8443"], &["https://app.example"]);
         assert_eq!(asked(&policy, "mcp.example:8443", Some("https://app.example")), Ok(Admitted::Known));
         assert_eq!(asked(&policy, "mcp.example", None), Err(Refused::Host));
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_only_a_key_lets_in_is_no_ground_for_addresses_and_cookies() {
+    fn a_host_admitted_by_a_key_alone_is_not_used_for_addresses_and_cookies() {
         let open = |hosts: &[&str], public: Option<&str>, listen: &str| {
             let mut policy = policy(hosts, &[]);
             policy.key_opens_any_host =

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_thousand_requests_at_once_cause_one_check_a_second() {
+    async fn a_thousand_concurrent_requests_cause_one_check_a_second() {
         let part = Arc::new(Counted::default());
         let probe = SharedProbe::new(part.clone());
         let all = join_all((0..1000).map(|_| probe.health())).await;

@@ -191,7 +191,7 @@ fn the_oldest_entries_move_by_date_and_undated_ones_by_position() {
 )]
 #[case::quote("> - [2019-01-01] quoted\n", "> - [2019-01-01] quoted\n")]
 #[case::broken_bytes("- [2019-01-01 10:00:00] - \u{fffd}\n", "\u{fffd}")]
-fn what_cannot_be_told_apart_is_not_touched(#[case] tail: &str, #[case] stays: &str) {
+fn text_that_cannot_be_divided_into_entries_is_not_archived(#[case] tail: &str, #[case] stays: &str) {
     let mut content = "# P\n\n## Update History\n".to_owned();
     let mut n = 0;
     while content.len() < limits::DOCUMENT_BYTES {

@@ -9,7 +9,7 @@ fn decision(title: &str) -> LogDecision {
 }
 
 #[test]
-fn an_empty_context_is_accepted_and_missing_documents_are_made() {
+fn an_empty_context_is_accepted_and_missing_documents_are_created() {
     let mut drafts = bank(&[(DecisionLog, "# Decision Log")]);
     log_decision(&mut drafts, &decision("Use PG"), at(), "alice").unwrap();
     assert_eq!(

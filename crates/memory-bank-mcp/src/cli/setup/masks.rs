@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_as_many_lines_as_the_text_has() {
+    fn hiding_secrets_keeps_the_number_of_lines() {
         for text in
             ["", "\n", "a = \"\"\"\nb\n", "[\n\"x\"]\n", "/*\n\n", "\"\n\n", "[\"", "é\n'", "[a\n[\"b\"]\r\n"]
         {
