@@ -56,7 +56,7 @@ test("register_store and unregister_store keep the registry", async (t) => {
   assert.match(await server.fails("register_store", { path: "x" }), /^`storeId` is required/);
 });
 
-test("reset_sequential_thinking tells whether there was something to forget", async (t) => {
+test("reset_sequential_thinking reports whether there was a session to end", async (t) => {
   const { server } = await withBank(t);
   const thought = { thought: "a", nextThoughtNeeded: true, thoughtNumber: 1, totalThoughts: 2 };
   await server.ok("sequential_thinking", { ...thought, sessionId: "s1" });
