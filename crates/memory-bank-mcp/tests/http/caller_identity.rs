@@ -44,9 +44,9 @@ fn a_copied_cache_entry_gives_no_access_and_creates_no_key() {
     let hers = redis.keys("apikey").pop().unwrap();
     let (prefix, _) = hers.rsplit_once(':').unwrap();
     let forged = format!("{prefix}:{}", MADE_UP.parse::<PlainKey>().unwrap().hash().to_hex());
-    assert!(redis.ask(&format!("COPY {hers} stolen")).contains(":1"));
+    assert!(redis.run(&format!("COPY {hers} stolen")).contains(":1"));
     // A server that has not seen the made-up key asks Redis first.
-    let poison = || assert!(redis.ask(&format!("COPY stolen {forged} REPLACE")).contains(":1"));
+    let poison = || assert!(redis.run(&format!("COPY stolen {forged} REPLACE")).contains(":1"));
     server.key = MADE_UP.to_owned();
     let in_session =
         [JSON, ("Mcp-Session-Id", session.as_str()), ("Accept", "application/json, text/event-stream")];
@@ -92,7 +92,7 @@ fn a_copied_cache_entry_gives_no_access_and_creates_no_key() {
         );
         // The forged entry is evicted, so the next request queries the database.
         assert_eq!(server.send("GET", "/api/keys", &[], "").status, 401, "after {method} {path} {body}");
-        redis.ask(&format!("DEL {forged}"));
+        redis.run(&format!("DEL {forged}"));
     }
     assert_eq!(database.psql("SELECT count(*) FROM api_keys"), "1");
     assert_eq!(database.psql("SELECT count(*) FROM sessions"), "1");
@@ -109,7 +109,7 @@ fn a_copied_cache_entry_gives_no_access_to_a_folder() {
     let own = redis.keys("apikey").pop().unwrap();
     let (prefix, _) = own.rsplit_once(':').unwrap();
     let forged = format!("{prefix}:{}", MADE_UP.parse::<PlainKey>().unwrap().hash().to_hex());
-    assert!(redis.ask(&format!("COPY {own} {forged} REPLACE")).contains(":1"));
+    assert!(redis.run(&format!("COPY {own} {forged} REPLACE")).contains(":1"));
     server.key = MADE_UP.to_owned();
     assert_eq!(server.send("POST", "/api/keys", &[JSON], "{}").status, 401);
     assert_eq!(server.send("POST", "/mcp", &[JSON], &handshake("2025-11-25").to_string()).status, 401);

@@ -119,7 +119,7 @@ impl Server {
         if let Some(last) = last_event {
             headers.push(("Last-Event-ID", last));
         }
-        self.stand("GET", &headers, "")
+        self.open_stream("GET", &headers, "")
     }
 
     /// Subscribes a session to a resource.
@@ -130,8 +130,8 @@ impl Server {
     }
 
     /// Sends a request of the sessionless protocol.
-    pub(crate) fn ask(&self, method: &str, name: Option<&str>, params: &Value) -> Reply {
-        ask_at(&self.address, &self.key, method, name, params)
+    pub(crate) fn send_sessionless(&self, method: &str, name: Option<&str>, params: &Value) -> Reply {
+        send_sessionless_to(&self.address, &self.key, method, name, params)
     }
 
     /// Opens the stream of the sessionless protocol and waits until it is established.
@@ -144,14 +144,14 @@ impl Server {
         let wanted = json!({"notifications": {"resourcesListChanged": true, "resourceSubscriptions": uris}});
         let (mut headers, body) = sessionless("subscriptions/listen", None, &wanted);
         headers.push(("X-API-Key", key));
-        let mut listener = self.stand("POST", &headers, &body);
+        let mut listener = self.open_stream("POST", &headers, &body);
         let first = listener.next().expect("an acknowledgement");
         assert_eq!(first["method"], json!("notifications/subscriptions/acknowledged"), "{first}");
         listener
     }
 
     /// Opens a stream.
-    pub(crate) fn stand(&self, method: &str, headers: &[(&str, &str)], body: &str) -> Listener {
+    pub(crate) fn open_stream(&self, method: &str, headers: &[(&str, &str)], body: &str) -> Listener {
         let mut stream = self.connect();
         write_request(&mut stream, &self.address, method, "/mcp", headers, body);
         let mut lines = BufReader::new(stream);
@@ -236,7 +236,13 @@ fn sessionless<'a>(
 }
 
 /// Sends a request of the sessionless protocol.
-pub(crate) fn ask_at(address: &str, key: &str, method: &str, name: Option<&str>, params: &Value) -> Reply {
+pub(crate) fn send_sessionless_to(
+    address: &str,
+    key: &str,
+    method: &str,
+    name: Option<&str>,
+    params: &Value,
+) -> Reply {
     let (mut headers, body) = sessionless(method, name, params);
     headers.push(("X-API-Key", key));
     let mut stream = TcpStream::connect(address).unwrap();

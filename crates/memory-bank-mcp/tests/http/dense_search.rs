@@ -58,7 +58,7 @@ impl Client {
         let output = BufReader::new(process.stdout.take().unwrap());
         let mut server = Self { process, input, output, last: 0 };
         let client = json!({"name": "t", "version": "1"});
-        server.ask(
+        server.send_sessionless(
             "initialize",
             &json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}),
         );
@@ -67,7 +67,7 @@ impl Client {
         server
     }
 
-    fn ask(&mut self, method: &str, params: &Value) -> Value {
+    fn request(&mut self, method: &str, params: &Value) -> Value {
         self.last += 1;
         let message = json!({"jsonrpc": "2.0", "id": self.last, "method": method, "params": params});
         writeln!(self.input, "{message}").unwrap();
@@ -82,7 +82,7 @@ impl Client {
     }
 
     fn call(&mut self, tool: &str, arguments: &Value) -> String {
-        let reply = self.ask("tools/call", &json!({"name": tool, "arguments": arguments}));
+        let reply = self.request("tools/call", &json!({"name": tool, "arguments": arguments}));
         reply["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{reply}")).to_owned()
     }
 

@@ -279,7 +279,7 @@ fn session(scene: &Scene, pending: Option<(&str, Plant)>) -> Result<(), String> 
     ];
     let mut running = Running::start(scene.command(pending, &[]));
     let mut stdin = running.child.stdin.take().unwrap();
-    let mut ask = |id: usize, method: &str, params: Value| -> Result<(), String> {
+    let mut send = |id: usize, method: &str, params: Value| -> Result<(), String> {
         let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         if writeln!(stdin, "{message}").is_err() {
             return Ok(());
@@ -297,15 +297,15 @@ fn session(scene: &Scene, pending: Option<(&str, Plant)>) -> Result<(), String> 
             }
         }
     };
-    ask(
+    send(
         0,
         "initialize",
         json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}),
     )?;
     for (at, (name, arguments)) in calls.iter().enumerate() {
-        ask(at + 1, "tools/call", json!({"name": name, "arguments": arguments}))?;
+        send(at + 1, "tools/call", json!({"name": name, "arguments": arguments}))?;
     }
-    ask(100, "resources/list", json!({}))?;
+    send(100, "resources/list", json!({}))?;
     drop(stdin);
     running.ends()
 }

@@ -107,7 +107,7 @@ impl Watched {
         let mut costs = Vec::new();
         for round in 0..=TIMES {
             let begin = format!("begin-{round}");
-            self.redis.ask(&format!("ECHO {begin}"));
+            self.redis.run(&format!("ECHO {begin}"));
             self.monitor.until(&begin);
             self.proxy.take();
             work(self, round);
@@ -118,7 +118,7 @@ impl Watched {
                 commands.push(last.to_owned());
             }
             let end = format!("end-{round}");
-            self.redis.ask(&format!("ECHO {end}"));
+            self.redis.run(&format!("ECHO {end}"));
             commands.extend(self.monitor.until(&end));
             // The watching connection is not counted.
             commands.retain(|command| command != "QUIT");

@@ -220,7 +220,7 @@ fn clients_of_the_sessionless_protocol_are_served_without_a_session() {
     let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
         "io.modelcontextprotocol/clientCapabilities": {}});
-    let ask = |method: &str, name: Option<&str>, mut params: Value| {
+    let send = |method: &str, name: Option<&str>, mut params: Value| {
         params["_meta"] = meta.clone();
         let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
         let mut headers =
@@ -228,9 +228,9 @@ fn clients_of_the_sessionless_protocol_are_served_without_a_session() {
         headers.extend(name.map(|name| ("Mcp-Name", name)));
         server.send("POST", "/mcp", &headers, &message.to_string())
     };
-    let discovered = ask("server/discover", None, json!({}));
+    let discovered = send("server/discover", None, json!({}));
     assert_eq!(discovered.status, 200, "{}", discovered.body);
-    let made = ask(
+    let made = send(
         "tools/call",
         Some("initialize_memory_bank"),
         json!({"name": "initialize_memory_bank", "arguments": {"path": "."}}),
@@ -241,7 +241,7 @@ fn clients_of_the_sessionless_protocol_are_served_without_a_session() {
     assert_eq!(server.send("GET", "/mcp", &[("MCP-Protocol-Version", "2026-07-28")], "").status, 405);
     for removed in ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"]
     {
-        let gone = ask(removed, None, json!({}));
+        let gone = send(removed, None, json!({}));
         assert_eq!((gone.status, &gone.json()["error"]["code"]), (404, &json!(-32601)), "{removed}");
     }
 }

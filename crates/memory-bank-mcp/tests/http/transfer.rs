@@ -159,7 +159,7 @@ fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String> {
     writeln!(input, "{}", json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).unwrap();
     let mut texts = Vec::new();
     let mut ids = 1_u32..;
-    let mut ask = |tool: &str, arguments: &Value| {
+    let mut send = |tool: &str, arguments: &Value| {
         let id = ids.next().unwrap();
         writeln!(input, "{}", call(id, tool, arguments)).unwrap();
         // The server may send notifications in between.
@@ -173,7 +173,7 @@ fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String> {
     let deadline = Instant::now() + INDEX_PATIENCE;
     for (tool, arguments) in calls {
         let text = loop {
-            let text = ask(tool, arguments);
+            let text = send(tool, arguments);
             // Repeats a request like a client that is asked to retry.
             if !text.contains("is being built; try again") {
                 break text;

@@ -49,45 +49,45 @@ fn killed_midway(database: &TestDatabase, lock: &str, arguments: &[&str]) {
 
 #[test]
 fn imports_and_restores_notify_subscribers_of_running_servers() {
-    let team = ReplicaSet::new();
-    let (first, second) = (team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (first, second) = (replicas.replica(), replicas.replica());
     let session = first.initialize();
     let mut stream = first.listen(&session, None);
     first.subscribe(&session, PROGRESS);
     let mut without_session = second.listen_without_session(&[PROGRESS]);
     let (project, place) = (odd_project(3), TempDir::new().unwrap());
-    let (redis, file) = (team.redis.as_ref().unwrap().url(), place.path().join("atlas.zip"));
+    let (redis, file) = (replicas.redis.as_ref().unwrap().url(), place.path().join("atlas.zip"));
     let moves: [&[&str]; 2] = [
         &["import", "--project", "atlas", "--from", text_of(project.path())],
         &["restore", "--project", "atlas", "--from", text_of(&file)],
     ];
     for arguments in moves {
-        done(operator(&team.database, &redis, arguments).1);
+        done(operator(&replicas.database, &redis, arguments).1);
         for stream in [&mut stream, &mut without_session] {
             stream.await_notification(UPDATED, Some(PROGRESS));
             stream.await_notification(LIST_CHANGED, None);
         }
         if !file.exists() {
             let backup = ["backup", "--project", "atlas", "--to", text_of(&file)];
-            operate(&team.database, &backup).unwrap();
+            operate(&replicas.database, &backup).unwrap();
         }
     }
 }
 
 #[test]
 fn a_dry_run_notifies_nobody_and_is_not_audited() {
-    let team = ReplicaSet::new();
-    let server = team.replica();
+    let replicas = ReplicaSet::new();
+    let server = replicas.replica();
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
     let mut stream = server.listen(&session, None);
     server.subscribe(&session, PROGRESS);
-    let audit_rows = || team.database.psql("SELECT count(*) FROM app.audit_log");
+    let audit_rows = || replicas.database.psql("SELECT count(*) FROM app.audit_log");
     let (before, project) = (audit_rows(), odd_project(1));
-    let redis = team.redis.as_ref().unwrap().url();
+    let redis = replicas.redis.as_ref().unwrap().url();
     let arguments =
         ["import", "--project", "atlas", "--from", text_of(project.path()), "--merge", "--dry-run"];
-    done(operator(&team.database, &redis, &arguments).1);
+    done(operator(&replicas.database, &redis, &arguments).1);
     assert_eq!(audit_rows(), before);
     // The first news is that of the next write.
     server.call(&session, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));

@@ -28,7 +28,7 @@ fn crates_server_changelog_image_and_openapi_have_the_same_version() {
     let server = Server::start(&[]);
     let hello = server.post(None, &handshake("2025-11-25")).message();
     let described = server.send_bare("GET", "/api/openapi.json", &[], "").json();
-    let discovered = server.ask("server/discover", None, &json!({})).message();
+    let discovered = server.send_sessionless("server/discover", None, &json!({})).message();
     let printed = command(&server.folder, &[]).arg("--version").output().unwrap().stdout;
     let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned();
     let manifest = repository("Cargo.toml");

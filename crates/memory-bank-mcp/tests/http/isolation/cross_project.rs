@@ -31,7 +31,7 @@ fn no_data_of_a_project_reaches_members_of_another() {
         .iter()
         .map(|person| {
             for uri in ["memory-bank://notes", "memory-bank://progress", "memory-bank://marker"] {
-                let subscribed = person.ask("resources/subscribe", &json!({"uri": uri}));
+                let subscribed = person.request("resources/subscribe", &json!({"uri": uri}));
                 assert_eq!(subscribed["result"], json!({}), "{subscribed}");
             }
             person.listen(None)
@@ -77,13 +77,13 @@ fn no_data_of_a_project_reaches_members_of_another() {
                 person.call(tool, &arguments);
                 if arguments.to_string().contains("alpha") {
                     let params = json!({"name": tool, "arguments": arguments});
-                    person.ask_without_session("tools/call", params);
+                    person.request_without_session("tools/call", params);
                 }
             }
         }
         for (method, params) in reads(person, &ids.entity) {
-            person.ask(method, &params);
-            person.ask_without_session(method, params);
+            person.request(method, &params);
+            person.request_without_session(method, params);
         }
         changed_by.insert(person.name, anna.view());
     }

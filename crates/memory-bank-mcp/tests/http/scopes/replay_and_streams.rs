@@ -100,7 +100,7 @@ fn a_stream_ends_at_once_when_the_scopes_of_its_key_change() {
         plant(&owner);
         let reader = Client::with(&world.server, &["read"]);
         assert_eq!(
-            reader.ask("resources/subscribe", &json!({"uri": "memory-bank://notes"}))["result"],
+            reader.request("resources/subscribe", &json!({"uri": "memory-bank://notes"}))["result"],
             json!({})
         );
         let mut stream = reader.listen(None);
@@ -120,20 +120,20 @@ fn a_stream_ends_at_once_when_the_scopes_of_its_key_change() {
 
 #[test]
 fn a_key_can_cancel_only_its_own_calls_also_when_ids_are_equal() {
-    let team = ReplicaSet::new();
-    let (first, second) = (team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (first, second) = (replicas.replica(), replicas.replica());
     let owner = Client::with(&first, &["read", "write", "admin"]);
     owner.data("initialize_memory_bank", &json!({"path": "."}));
     for canceller in [&first, &second] {
         let made = Client::with(&first, &["read"]).in_session_of(&owner);
         let reader = Client { server: canceller, ..made };
-        let held = team.hold_documents();
+        let held = replicas.hold_documents();
         let message = call(42, "track_progress", &json!({"action": "did", "description": "slow"}));
         let cancel =
             json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 42}});
         let reply = thread::scope(|scope| {
             let request = scope.spawn(|| owner.post(&message));
-            await_waiting(&team.database, 1);
+            await_waiting(&replicas.database, 1);
             // A call of another key with the same id, which ends before the first one.
             let other = reader.post(&call(42, "get_instructions", &json!({})));
             assert_eq!(other.status, 200);
@@ -143,13 +143,13 @@ fn a_key_can_cancel_only_its_own_calls_also_when_ids_are_equal() {
         });
         assert_eq!(reply.message()["id"], json!(42), "another key cancelled the call: {}", reply.body);
     }
-    let held = team.hold_documents();
+    let held = replicas.hold_documents();
     let message = call(43, "track_progress", &json!({"action": "did", "description": "slow"}));
     let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 43}});
     let reader = Client::with(&first, &["read"]).in_session_of(&owner);
     let reply = thread::scope(|scope| {
         let request = scope.spawn(|| owner.post(&message));
-        await_waiting(&team.database, 1);
+        await_waiting(&replicas.database, 1);
         reader.post(&call(43, "get_instructions", &json!({})));
         assert_eq!(owner.post(&cancel).status, 202);
         request.join().unwrap()
@@ -161,16 +161,16 @@ fn a_key_can_cancel_only_its_own_calls_also_when_ids_are_equal() {
 
 #[test]
 fn a_reply_is_withheld_from_a_key_that_lost_the_right_during_the_call() {
-    let team = ReplicaSet::new();
-    let server = team.replica();
+    let replicas = ReplicaSet::new();
+    let server = replicas.replica();
     let owner = Client::with(&server, &["read", "write", "admin"]);
     plant(&owner);
     let lowered = Client::with(&server, &["read", "write"]);
-    let held = team.hold_documents();
+    let held = replicas.hold_documents();
     let read = call(51, "read_memory_bank_file", &json!({"filename": "notes.md"}));
     let reply = thread::scope(|scope| {
         let request = scope.spawn(|| lowered.post(&read));
-        await_waiting(&team.database, 1);
+        await_waiting(&replicas.database, 1);
         lowered.change_scopes(&["write"]);
         drop(held);
         request.join().unwrap()
