@@ -1,5 +1,5 @@
 //! Logs that are full: their oldest entries move to an archive, in the same edit.
-#![expect(missing_docs, reason = "each function is one rule, and its name says it")]
+#![expect(missing_docs, reason = "the name of each function is its rule")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -202,7 +202,7 @@ pub async fn the_last_archive_is_found_at_any_number(p: Project) {
     let (text, marks) = history(limits::DOCUMENT_BYTES - 100);
     p.write("progress.md", &text).await;
     let full = "f".repeat(limits::DOCUMENT_BYTES - 100);
-    // Without the ninth, and with names that only look like members.
+    // Without the ninth, and with names that only resemble members.
     for name in
         ["progress-archive-2026-03.md", "progress-archive-2026-03-2.md", "progress-archive-2026-03-10.md"]
     {

@@ -1,5 +1,5 @@
 //! Backups.
-#![expect(missing_docs, reason = "each function is one rule, and its name says it")]
+#![expect(missing_docs, reason = "the name of each function is its rule")]
 
 use memory_bank_core::store::{BackupError, EntityDraft, EntityRef, ObservationDraft};
 

@@ -1,5 +1,5 @@
 //! Documents and edits.
-#![expect(missing_docs, reason = "each function is one rule, and its name says it")]
+#![expect(missing_docs, reason = "the name of each function is its rule")]
 
 use std::sync::Arc;
 

@@ -328,7 +328,7 @@ fn watch(programs: &Path, home: &Path, locks: &Path, user: Option<&str>) {
     drop(watchdog.expect("a watchdog for the test server"));
 }
 
-/// Runs psql again while the script asks for it, since roles are the cluster's and another test may grant the same ones,
+/// Runs psql again while the script requests a retry, since roles are the cluster's and another test may grant the same ones,
 /// and while the server starts or recovers from a kill of a test's own.
 fn run_again(run: impl Fn() -> std::io::Result<Output>) -> Output {
     const ATTEMPTS: usize = 60;

@@ -27,7 +27,7 @@ pub const MIGRATOR: &str = "mbmcp_migrator";
 /// The role that a server logs in as: neither superuser nor BYPASSRLS, owner of nothing, member of `app_server`.
 pub const SERVER: &str = "mbmcp_serve";
 
-/// The rollback as `docs/deployment-guide.md` has it, word for word.
+/// The rollback of `docs/deployment-guide.md`, verbatim.
 pub const GUIDE_ROLLBACK: &str = "
 -- WARNING: Drops ALL Memory Bank data in the database
 BEGIN;

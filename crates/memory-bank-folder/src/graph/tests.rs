@@ -126,9 +126,9 @@ async fn concurrent_first_calls_all_succeed() {
 async fn deleting_by_a_part_of_a_name_or_a_blank_deletes_nothing() {
     let (_temp, bank) = bank();
     let id = upsert(&bank, "Alpha").await;
-    for asked in ["lph", "   ", "Alph"] {
+    for name in ["lph", "   ", "Alph"] {
         assert!(matches!(
-            bank.delete_entity(&me(), &named(asked)).await,
+            bank.delete_entity(&me(), &named(name)).await,
             Err(GraphError::EntityNotFound { .. })
         ));
     }
@@ -286,7 +286,7 @@ async fn an_observation_is_deleted_only_for_its_owner() {
     assert_eq!(bank.delete_observation(&me(), &id, None).await.unwrap().text, "one");
     assert!(matches!(
         bank.delete_observation(&me(), &id, None).await,
-        Err(GraphError::ObservationNotFound(asked)) if asked == id
+        Err(GraphError::ObservationNotFound(missing)) if missing == id
     ));
 }
 

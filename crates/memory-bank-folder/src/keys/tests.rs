@@ -171,8 +171,8 @@ async fn a_file_writable_by_others_is_refused_and_a_folder_open_to_others_is_clo
 async fn keys_of_an_older_version_move_out_of_the_project_and_keep_working() {
     let scene = Scene::new();
     let plain = scene.older(0o600);
-    let looked = FolderKeys::check(&scene.project(), "memory-bank", "alice", &scene.state).unwrap();
-    assert!(looked.keys.is_none() && looked.in_project.unwrap().contains("moves the keys"));
+    let checked = FolderKeys::check(&scene.project(), "memory-bank", "alice", &scene.state).unwrap();
+    assert!(checked.keys.is_none() && checked.in_project.unwrap().contains("moves the keys"));
     assert!(scene.in_project().exists() && !scene.state.path().exists(), "looking changes nothing");
     for _ in 0..2 {
         let keys = scene.open().unwrap();
@@ -234,9 +234,9 @@ async fn a_key_file_that_may_belong_to_the_repository_grants_no_access() {
         let scene = Scene::new();
         let plain = scene.older(0o600);
         spoil(&scene);
-        let told = FolderKeys::check(&scene.project(), "memory-bank", "alice", &scene.state).unwrap();
-        let told = told.in_project.unwrap();
-        assert!(told.contains(why), "{told}");
+        let notice = FolderKeys::check(&scene.project(), "memory-bank", "alice", &scene.state).unwrap();
+        let notice = notice.in_project.unwrap();
+        assert!(notice.contains(why), "{notice}");
         let keys = scene.open().unwrap();
         assert!(keys.is_empty() && keys.find(&plain.hash()).await.unwrap().is_none(), "{why}");
         assert!(keys.create_first(&made().1).await.unwrap());

@@ -197,7 +197,7 @@ async fn other_calls_are_answered_while_the_index_is_built_on_one_thread() {
     }
     assert!(gate.open(), "the build of the index blocked the runtime");
     assert!(held_up > 0, "the build was never at the gate");
-    // All lines say the same.
+    // All lines have the same text.
     assert_eq!(searching.await.unwrap(), 1);
 }
 
@@ -311,7 +311,7 @@ async fn the_banks_of_a_process_share_the_memory_and_one_in_use_is_not_evicted()
     assert!(in_use.taken() <= 12 * MIB, "{}", in_use.taken());
     assert_eq!(searched(&first).await.searched.len(), 5);
 
-    // One that nobody has searched lately gives way.
+    // A bank without recent searches is evicted.
     let idle = Arc::new(FolderIndexes::new(budget, Duration::ZERO));
     let ((_one, first), (_two, second)) = (large_bank(4, &idle), large_bank(4, &idle));
     for bank in [&first, &second, &first] {

@@ -187,28 +187,28 @@ fn a_wrong_secret_in_a_file_is_not_shown_and_an_empty_file_is_refused() {
 
 #[test]
 fn every_variable_that_is_read_is_in_the_table_and_every_one_of_the_server_is_read() {
-    let asked = std::cell::RefCell::new(BTreeSet::new());
+    let requested = std::cell::RefCell::new(BTreeSet::new());
     for provider in [None, Some("supabase")] {
         let _outcome = Settings::read(&|name| {
-            asked.borrow_mut().insert(name.to_owned());
+            requested.borrow_mut().insert(name.to_owned());
             (name == "DB_PROVIDER").then(|| provider.map(str::to_owned)).flatten()
         });
     }
     let url = |name: &str| (name == "DATABASE_URL").then(|| "postgresql://h".to_owned());
     let _outcome = Settings::read(&|name| {
-        asked.borrow_mut().insert(name.to_owned());
+        requested.borrow_mut().insert(name.to_owned());
         url(name)
     });
     let _outcome = server_database_url(&|name| {
-        asked.borrow_mut().insert(name.to_owned());
+        requested.borrow_mut().insert(name.to_owned());
         None
     });
     let _outcome = log_filter(&|name| {
-        asked.borrow_mut().insert(name.to_owned());
+        requested.borrow_mut().insert(name.to_owned());
         None
     });
     let _outcome = embeddings(&|name| {
-        asked.borrow_mut().insert(name.to_owned());
+        requested.borrow_mut().insert(name.to_owned());
         (name == "EMBEDDINGS").then(|| "https://h/v1".to_owned())
     });
     let of_server = VARIABLES.iter().filter(|variable| variable.is_read_by_server());
@@ -216,7 +216,7 @@ fn every_variable_that_is_read_is_in_the_table_and_every_one_of_the_server_is_re
         .flat_map(|variable| [Some(variable.name.to_owned()), variable.file_variable()])
         .flatten()
         .collect();
-    assert_eq!(asked.into_inner(), listed);
+    assert_eq!(requested.into_inner(), listed);
 }
 
 /// The reference; `UPDATE_DOCS=1` writes it again.

@@ -45,7 +45,7 @@ fn a_copied_cache_entry_gives_no_access_and_creates_no_key() {
     let (prefix, _) = hers.rsplit_once(':').unwrap();
     let forged = format!("{prefix}:{}", MADE_UP.parse::<PlainKey>().unwrap().hash().to_hex());
     assert!(redis.run(&format!("COPY {hers} stolen")).contains(":1"));
-    // A server that has not seen the made-up key asks Redis first.
+    // A server that has not seen the made-up key queries Redis first.
     let poison = || assert!(redis.run(&format!("COPY stolen {forged} REPLACE")).contains(":1"));
     server.key = MADE_UP.to_owned();
     let in_session =
@@ -146,7 +146,7 @@ fn a_demotion_from_owner_to_viewer_applies_at_once() {
             database.psql("UPDATE memberships SET role = 'viewer' WHERE user_id = (SELECT id FROM users WHERE name = 'bob')");
             let refused = server.send("POST", "/api/keys", &[JSON], "{}");
             assert_eq!(refused.status, 403, "{}", refused.body);
-            assert!(!tools().contains("restore_backup"), "the role was believed on");
+            assert!(!tools().contains("restore_backup"), "the cached role was still used");
             database.psql("UPDATE memberships SET role = 'owner' WHERE user_id = (SELECT id FROM users WHERE name = 'bob')");
             operate_with_redis(&database, &redis.url(), &member("owner"));
             crate::client::until("the role is known", || tools().contains("restore_backup"));
@@ -159,7 +159,7 @@ fn a_demotion_from_owner_to_viewer_applies_at_once() {
                 "{}",
                 refused.body
             );
-            assert!(!tools().contains("restore_backup"), "the role was believed on");
+            assert!(!tools().contains("restore_backup"), "the cached role was still used");
         }
     }
     assert_eq!(database.psql("SELECT count(*) FROM api_keys"), "2");

@@ -1,4 +1,4 @@
-//! PostgreSQL is down: every MCP request fails with a 500 that asks to retry, none with a false 401, and the server
+//! PostgreSQL is down: every MCP request fails with a 500 that requests a retry, none with a false 401, and the server
 //! recovers by itself.
 
 use std::io::{Read, Write};
@@ -218,7 +218,7 @@ fn a_hanging_database_is_a_500_within_the_time_out_and_recovers() {
         );
         // That the database hangs is known when a probe has had no answer.
         if message["method"] == json!("ping") && reply.status == 200 {
-            until("the news that the database hangs", || {
+            until("the report that the database hangs", || {
                 server.send_bare("GET", "/health", &[], "").status == 503
             });
             reply = server.post(Some(&session), &message);

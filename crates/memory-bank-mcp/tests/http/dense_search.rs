@@ -315,7 +315,7 @@ fn the_index_command_counts_and_rebuilds_the_vectors_of_a_folder() {
     assert_eq!((code, &without["model"], &without["fileBytes"]), (Some(0), &Value::Null, &json!(0)));
     let (code, none, _) = run(&folder, &with, &["index", "--status"]);
     assert_eq!((code, &none["passages"], &none["vectors"]), (Some(0), &json!(6), &json!(0)));
-    assert!(!folder.path().join("memory-bank/.mbmcp/vectors").exists(), "to look writes nothing");
+    assert!(!folder.path().join("memory-bank/.mbmcp/vectors").exists(), "reading the state writes nothing");
     let (code, _, why) = run(&folder, &with, &["index", "--rebuild", "--read-only"]);
     assert_eq!(code, Some(1), "{why}");
 

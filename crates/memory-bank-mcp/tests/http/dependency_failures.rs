@@ -27,7 +27,7 @@ fn no_write_fails_while_redis_is_killed_and_restarted() {
         replicas.stop_redis();
         load.await_more();
         for server in [&first, &second] {
-            until("the news that Redis is gone", || health(server)["redis"] == json!("error"));
+            until("the report that Redis is gone", || health(server)["redis"] == json!("error"));
             assert_eq!(server.send_bare("GET", "/health", &[], "").status, 200);
             assert_eq!(server.send_bare("GET", "/health/ready", &[], "").status, 200);
         }
@@ -50,7 +50,7 @@ fn no_write_fails_while_redis_hangs_and_resumes() {
         replicas.signal_redis("-STOP");
         load.await_more();
         for server in [&first, &second] {
-            until("the news that Redis hangs", || health(server)["redis"] == json!("error"));
+            until("the report that Redis hangs", || health(server)["redis"] == json!("error"));
         }
         replicas.signal_redis("-CONT");
         until("Redis", || is_healthy(&first) && is_healthy(&second));
@@ -80,7 +80,7 @@ fn acknowledged_writes_survive_a_crash_of_postgresql_and_servers_recover() {
         database.crash();
         load.await_refusals();
         for server in [&first, &second] {
-            until("the news that PostgreSQL is gone", || {
+            until("the report that PostgreSQL is gone", || {
                 let reply = server.send_bare("GET", "/health", &[], "");
                 reply.status == 503 && reply.json()["db"] == json!("error")
             });
@@ -97,7 +97,7 @@ fn acknowledged_writes_survive_a_crash_of_postgresql_and_servers_recover() {
     });
     assert_eq!(load.broken.load(Ordering::SeqCst), 0, "a connection broke");
     load.check(&second, &session);
-    // The stream that stood through all of it still brings news.
+    // The stream that was open all the time still delivers notifications.
     first.call(&session, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
     stream.await_notification("notifications/resources/list_changed", None);
 }

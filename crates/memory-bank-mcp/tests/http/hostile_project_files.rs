@@ -290,7 +290,7 @@ fn session(scene: &Scene, pending: Option<(&str, Plant)>) -> Result<(), String> 
             };
             if holds_secret(line.as_bytes()) {
                 // The error may repeat the requested name, never text from outside.
-                return Err(format!("{params} tells what is outside: {line}"));
+                return Err(format!("{params} reveals text from outside: {line}"));
             }
             if serde_json::from_str::<Value>(&line).is_ok_and(|reply| reply["id"] == json!(id)) {
                 return Ok(());
@@ -327,7 +327,7 @@ fn ran(scene: &Scene, pending: Option<(&str, Plant)>, arguments: &[&str]) -> Res
     let running = Running::start(scene.command(pending, arguments));
     while let Some(line) = running.line()? {
         if holds_secret(line.as_bytes()) {
-            return Err(format!("{arguments:?} tells what is outside: {line}"));
+            return Err(format!("{arguments:?} reveals text from outside: {line}"));
         }
     }
     running.ends()

@@ -61,7 +61,7 @@ fn the_heaviest_calls_of_a_viewer_leave_a_server_of_one_gibibyte_alive_and_other
         let (tool, arguments) = &heavy[number as usize % heavy.len()];
         client.post(2 * number + 1, &server, &viewer, &own, &call(number, tool, arguments));
     }
-    // Not more than an address may ask in a minute.
+    // Not more than the limit of the address allows in a minute.
     let pause = Duration::from_millis(60);
     let began = Instant::now();
     let (mut answered, mut slowest) = (0, Duration::ZERO);

@@ -443,7 +443,7 @@ fn every_metric_of_the_dashboard_the_alerts_and_the_documentation_exists() {
     assert!(missing.is_empty(), "the documentation lacks {missing:?}");
 }
 
-/// The labels that a query asks of each metric that it names: those of its selector with their values, and those by
+/// The labels that a query uses of each metric that it names: those of its selector with their values, and those by
 /// which it is summed.
 fn labels_of(query: &str) -> Vec<(String, String, Option<String>)> {
     let mut found = Vec::new();

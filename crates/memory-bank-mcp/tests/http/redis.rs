@@ -182,7 +182,7 @@ fn without_redis_requests_pass_and_a_warning_is_logged() {
     let redis = Redis::start_on(free);
     until("Redis", || health(&server)["redis"] == json!("ok"));
     drop(redis);
-    until("the news that Redis is gone", || health(&server)["redis"] == json!("error"));
+    until("the report that Redis is gone", || health(&server)["redis"] == json!("error"));
     assert_eq!(server.send("GET", "/api/keys", &[], "").status, 200);
 }
 

@@ -67,8 +67,8 @@ fn a_session_ended_while_redis_hangs_is_gone_on_the_others_after_recovery() {
     assert_eq!(status(&second, &session), 200);
     replicas.signal_redis("-STOP");
     // The first calls that Redis does not answer make the replica stop asking it, so that nothing waits in a socket.
-    until("the news that Redis hangs", || !is_healthy(&first));
-    until("the news that Redis hangs", || !is_healthy(&first));
+    until("the report that Redis hangs", || !is_healthy(&first));
+    until("the report that Redis hangs", || !is_healthy(&first));
     let ended = first.send("DELETE", "/mcp", &[("Mcp-Session-Id", &session)], "").status;
     replicas.signal_redis("-CONT");
     assert_eq!(ended, 204);
@@ -88,8 +88,8 @@ fn missed_events_are_replayed_in_order_on_another_replica_before_live_ones() {
             (from..5).map(|_| resumed.next().unwrap()["params"]["data"].clone()).collect();
         assert_eq!(places, (from + 1..=5).map(|place| json!(place)).collect::<Vec<_>>());
         track(&first, &session, "something new");
-        let news = resumed.next().unwrap();
-        assert_eq!((&news["method"], &news["params"]["uri"]), (&json!(UPDATED), &json!(PROGRESS)));
+        let replayed = resumed.next().unwrap();
+        assert_eq!((&replayed["method"], &replayed["params"]["uri"]), (&json!(UPDATED), &json!(PROGRESS)));
     }
 }
 
@@ -189,7 +189,7 @@ fn revoking_a_key_on_one_replica_ends_its_streams_on_the_others() {
     for stream in &mut streams {
         stream.await_end();
     }
-    until("the news of the revocation", || status(&second, &session) == 401);
+    until("the end of the revoked key", || status(&second, &session) == 401);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn the_revoke_command_waits_for_a_redis_that_accepts_connections_slowly() {
     let message = String::from_utf8_lossy(&revoked.stderr);
     assert!(revoked.status.success() && !message.contains("Redis does not answer"), "{message}");
     stream.await_end();
-    until("the news of the revocation", || status(&second, &session) == 401);
+    until("the end of the revoked key", || status(&second, &session) == 401);
 }
 
 #[test]
@@ -236,13 +236,13 @@ fn a_key_revoked_while_redis_hangs_is_refused_everywhere_after_recovery() {
     let session = make_bank(&second);
     let mut streams = [second.listen(&session, None), second.listen_without_session(&[PROGRESS])];
     replicas.signal_redis("-STOP");
-    until("the news that Redis hangs", || !is_healthy(&first));
-    until("the news that Redis hangs", || !is_healthy(&first));
+    until("the report that Redis hangs", || !is_healthy(&first));
+    until("the report that Redis hangs", || !is_healthy(&first));
     let path = format!("/api/keys/{}", made["id"].as_str().unwrap());
     let revoked = first.send("DELETE", &path, &[], "").status;
     replicas.signal_redis("-CONT");
     assert_eq!(revoked, 200);
-    until("the news of the revocation", || status(&second, &session) == 401);
+    until("the end of the revoked key", || status(&second, &session) == 401);
     for stream in &mut streams {
         stream.await_end();
     }
@@ -262,7 +262,7 @@ fn subscribers_are_notified_to_reread_after_redis_restarts() {
         stream.await_notification(UPDATED, Some(PROGRESS));
         stream.await_notification(LIST_CHANGED, None);
     }
-    // And from then on news comes as before.
+    // Afterwards notifications arrive as before.
     until("Redis", || is_healthy(&first) && is_healthy(&second));
     for stream in &mut streams {
         track(&first, &writer, "heard of");
@@ -278,8 +278,8 @@ fn subscribers_are_notified_to_reread_after_redis_resumes() {
     second.subscribe(&reader, PROGRESS);
     let mut stream = second.listen(&reader, None);
     replicas.signal_redis("-STOP");
-    until("the news that Redis hangs", || !is_healthy(&first));
-    until("the news that Redis hangs", || !is_healthy(&first));
+    until("the report that Redis hangs", || !is_healthy(&first));
+    until("the report that Redis hangs", || !is_healthy(&first));
     track(&first, &writer, "unheard of");
     replicas.signal_redis("-CONT");
     stream.await_notification(UPDATED, Some(PROGRESS));

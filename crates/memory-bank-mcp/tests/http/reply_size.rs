@@ -286,7 +286,7 @@ fn pipelined_requests_with_unread_replies_use_little_memory_and_the_connection_c
     while !streams.is_empty() {
         assert!(began.elapsed() < Duration::from_secs(100), "a client that reads nothing is kept");
         assert_eq!(read_huge(&server, &server.key, &session).status, 200);
-        // Less often than the key may ask in a minute.
+        // Less often than the limit of the key allows.
         std::thread::sleep(Duration::from_secs(2));
         streams.retain_mut(|stream| !matches!(stream.write(b"\r\n"), Err(error) if !is_full(&error)));
     }
@@ -392,7 +392,7 @@ fn unread_replies_count_against_their_own_key_only() {
                 connection.post(2 * number + 1, &server, &greedy, &own, &message);
             }
         }
-        // The key's memory is used up, which it hears, and others do not feel it.
+        // The memory of the key is exhausted: its request is refused, and other keys are not affected.
         let mut refused = None;
         until("a refusal", || {
             let reply = read_huge(&server, &greedy, &own);

@@ -68,7 +68,7 @@ fn is_refused(what: &str, reply: &Reply, text: &str) {
     assert_eq!(reply.json(), json!({"error": text}), "{what}");
 }
 
-/// Uses the key until every cache contains it, revokes it by SQL, and returns the server that still caches it.
+/// Gives the server a new key of the user; the handshake, whose session is returned, caches it.
 fn with_cached_key(replicas: &ReplicaSet, server: &mut Server, user: &str) -> String {
     server.key = key_for(replicas, user);
     server.initialize()
@@ -151,7 +151,7 @@ fn a_key_found_revoked_by_one_replica_is_evicted_on_the_others() {
     let mut stream = second.listen(&session, None);
     revoke_all(&replicas);
     assert_eq!(first.post(Some(&session), &data_calls()[0].1).status, 401);
-    until("the news of the revocation", || ping(&second) == 401);
+    until("the end of the revoked key", || ping(&second) == 401);
     stream.await_end();
 }
 

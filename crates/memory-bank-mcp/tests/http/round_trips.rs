@@ -45,7 +45,7 @@ impl Monitor {
         let mut commands = Vec::new();
         loop {
             let mut line = String::new();
-            self.0.read_line(&mut line).expect("Redis tells no more");
+            self.0.read_line(&mut line).expect("Redis closed the monitor");
             // +1700000000.000000 [0 127.0.0.1:50000] "GET" "key"
             let Some((from, command)) = line.split_once("] ") else { continue };
             if command.contains(word) {

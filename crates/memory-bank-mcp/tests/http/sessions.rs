@@ -107,9 +107,9 @@ fn subscribers_are_notified_of_writes_by_other_sessions() {
     let mut stream = server.listen(&reader, None);
     let began = Instant::now();
     server.call(&writer, "track_progress", &json!({"action": "did", "description": "something"}));
-    let news = stream.next().unwrap();
-    assert_eq!(news["method"], json!("notifications/resources/updated"));
-    assert_eq!(news["params"]["uri"], json!("memory-bank://progress"));
+    let notification = stream.next().unwrap();
+    assert_eq!(notification["method"], json!("notifications/resources/updated"));
+    assert_eq!(notification["params"]["uri"], json!("memory-bank://progress"));
     assert!(began.elapsed() < Duration::from_secs(2));
     let bad = json!({"jsonrpc": "2.0", "id": 4, "method": "resources/subscribe", "params": {"uri": "file:///etc/passwd"}});
     assert_eq!(server.post(Some(&reader), &bad).message()["error"]["code"], json!(-32602));

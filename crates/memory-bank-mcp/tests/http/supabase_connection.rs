@@ -151,7 +151,7 @@ fn doctor_decides_by_host_and_not_by_provider() {
         (at("sslmode=require"), true, checked),
         (at("sslmode=verify-ca"), true, checked),
         (at(&format!("sslmode=verify-ca sslrootcert={authority}")), false, checked),
-        // In a URL's password the words of a mode are none.
+        // In the password of a URL, the name of a mode is ordinary text.
         (
             format!(
                 "postgres://{TLS_ONLY}:sslmode=verify-full@127.0.0.1:{}/{}?sslmode=require",

@@ -174,7 +174,7 @@ fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String> {
     for (tool, arguments) in calls {
         let text = loop {
             let text = send(tool, arguments);
-            // Repeats a request like a client that is asked to retry.
+            // Repeats a request like a client that has to retry.
             if !text.contains("is being built; try again") {
                 break text;
             }

@@ -89,7 +89,7 @@ fn a_dry_run_notifies_nobody_and_is_not_audited() {
         ["import", "--project", "atlas", "--from", text_of(project.path()), "--merge", "--dry-run"];
     done(operator(&replicas.database, &redis, &arguments).1);
     assert_eq!(audit_rows(), before);
-    // The first news is that of the next write.
+    // The first notification is of the next write.
     server.call(&session, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
     assert_eq!(stream.next().unwrap()["method"], json!(LIST_CHANGED));
 }
@@ -147,7 +147,7 @@ fn a_killed_export_leaves_nothing_and_can_be_repeated() {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     };
     assert!(!to.join("memory-bank").exists());
-    assert_eq!(names().len(), 1, "nothing stands there but what the export was staged in: {:?}", names());
+    assert_eq!(names().len(), 1, "only the staging folder of the export is left: {:?}", names());
     // The same command, without `--replace`, succeeds and removes the leftovers of the first.
     operate(&database, &arguments).unwrap();
     assert!(to.join("memory-bank/progress.md").exists());

@@ -105,7 +105,7 @@ impl Load {
         for (status, body) in self.refused.lock().iter() {
             let message = body["error"]["message"].as_str().or(body["error"].as_str());
             let message = message.or(body["result"]["content"][0]["text"].as_str());
-            let message = message.unwrap_or_else(|| panic!("{status} {body} says nothing"));
+            let message = message.unwrap_or_else(|| panic!("{status} {body} has no message"));
             assert!(matches!(status, 200 | 500 | 503), "{status} {body}");
             for inside in ["postgres", "127.0.0.1", "panicked", "src/"] {
                 assert!(!message.contains(inside), "{message}");

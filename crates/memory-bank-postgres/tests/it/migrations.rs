@@ -193,7 +193,7 @@ fn scripts(folder: &str) -> BTreeMap<String, Vec<u8>> {
     entries
         .map(|entry| {
             let name = entry.file_name().into_string().unwrap();
-            assert!(entry.file_type().unwrap().is_file(), "{name} is no file of its own");
+            assert!(entry.file_type().unwrap().is_file(), "{name} is not a regular file");
             (name, std::fs::read(entry.path()).unwrap())
         })
         .collect()

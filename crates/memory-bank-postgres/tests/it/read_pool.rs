@@ -120,7 +120,7 @@ async fn reads_on_a_terminated_shared_connection_are_retried_on_another() {
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let deadline = tokio::time::Instant::now() + SOON;
     while holder.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) < 2 {
-        // A transaction sees the activity as it was when it first looked.
+        // A transaction sees the activity as of its first query.
         holder.batch_execute("SELECT pg_stat_clear_snapshot()").await.unwrap();
         assert!(tokio::time::Instant::now() < deadline, "the reads wait for the table");
         tokio::time::sleep(Duration::from_millis(5)).await;

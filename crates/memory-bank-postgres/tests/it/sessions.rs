@@ -211,8 +211,8 @@ async fn an_event_is_hidden_from_a_key_without_its_required_right() {
     ] {
         let key = bench.with_scopes(&alice, scopes.clone()).await;
         // The database checks the key, whatever a server has cached.
-        for believed in [scopes.clone(), vec![]] {
-            let caller = Caller { scopes: believed, ..key.clone() };
+        for cached in [scopes.clone(), vec![]] {
+            let caller = Caller { scopes: cached, ..key.clone() };
             let found = bench.database.after(&caller, hers.id, start, 10).await.unwrap();
             let places: Vec<u32> = found.iter().map(|event| event.id.place).collect();
             assert_eq!(places, seen, "{scopes:?}");

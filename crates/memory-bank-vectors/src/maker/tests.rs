@@ -151,7 +151,7 @@ async fn a_refused_text_is_offered_again_after_a_while_and_not_with_each_search(
     let project = Texts::new("one", &["bad".to_owned()], &Arc::default());
     let embedder = Arc::new(Lengths::default());
     let maker = Maker::new(embedder.clone(), MakerOptions::default());
-    // Each search asks for what is missing: a hundred in a minute.
+    // Each search requests missing vectors: a hundred in a minute.
     for _ in 0..100 {
         maker.request("one", project.clone());
         tokio::time::sleep(Duration::from_millis(600)).await;

@@ -69,10 +69,10 @@ fn a_missing_archive_is_requested_only_above_the_bound() {
         "",
     );
     let mut unloaded = bank(&[(CoreDocument::Progress, &content)]);
-    let asks = grow(&mut unloaded, CoreDocument::Progress);
+    let outcome = grow(&mut unloaded, CoreDocument::Progress);
     assert!(
-        matches!(&asks, Err(EditError::Incomplete { needed }) if needed == &[Series::new(ARCHIVES[0])]),
-        "{asks:?}"
+        matches!(&outcome, Err(EditError::Incomplete { needed }) if needed == &[Series::new(ARCHIVES[0])]),
+        "{outcome:?}"
     );
     let mut small = bank(&[(CoreDocument::Progress, "# P\n")]);
     assert_eq!(grow(&mut small, CoreDocument::Progress).unwrap(), []);

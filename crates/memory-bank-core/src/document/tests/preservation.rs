@@ -65,7 +65,7 @@ fn only_clear_empties_a_list_and_the_reply_names_the_removed_items() {
     assert_eq!(new, LISTS.replace("- a\n- b\n", "- x\n"));
     let prose = "## Tasks\n\nP.\n\n- a\n\n### S\n";
     let (new_prose, _) = after_tasks(prose, json!({"clear": true, "add": ["x"]}));
-    assert_eq!(new_prose, prose.replace("- a", "- x"), "what comes stands where the list stood");
+    assert_eq!(new_prose, prose.replace("- a", "- x"), "the new list is in the place of the old one");
     let (new, _) = after_tasks(LISTS, json!({"replace": ["r"], "add": ["x"]}));
     assert_eq!(new, LISTS.replace("- a\n- b\n", "- r\n- x\n"), "an added task is never dropped");
 

@@ -32,7 +32,7 @@ impl Embedder for Lengths {
     }
 }
 
-/// Searches the bank in a process of its own, as it were, and says how many vectors were made.
+/// Searches the bank as a new process would, and returns the number of computed vectors.
 async fn made(path: &std::path::Path, model: &'static str) -> u64 {
     made_by(path, model, "user").await
 }

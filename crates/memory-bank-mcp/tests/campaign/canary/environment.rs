@@ -14,7 +14,7 @@ use crate::harness::random::Random;
 use crate::harness::replica::Replica;
 use crate::harness::wire::{Answer, Connection};
 
-/// The projects. Their slugs hold no canary, so that each can ask for the other.
+/// The projects. Their slugs hold no canary, so that each can name the other.
 const PROJECTS: [&str; 2] = ["alpha", "beta"];
 /// The personas that may do everything: owners with keys without scopes.
 const OWNERS: [&str; 2] = ["ana, all", "ben, all"];

@@ -58,14 +58,19 @@ fn no_data_of_a_project_reaches_members_of_another() {
         }
     }
 
-    // Of all that happened in alpha no stream has heard: the first news are those of the project's own write.
+    // No stream was notified of changes in alpha: the first notification is of the project's own write.
     let marker = json!({"filename": "marker.md", "content": "common again"});
     for writer in writers {
         writer.data("write_memory_bank_file", &marker);
     }
     for (person, stream) in outsiders.iter().zip(&mut streams) {
-        let news = stream.next().expect("news");
-        assert_eq!(news["params"]["uri"], json!("memory-bank://marker"), "{} heard {news}", person.name);
+        let notification = stream.next().expect("a notification");
+        assert_eq!(
+            notification["params"]["uri"],
+            json!("memory-bank://marker"),
+            "{} got {notification}",
+            person.name
+        );
     }
 
     // They also try every call with ids of alpha, in both protocol versions.

@@ -182,7 +182,7 @@ fn foreign_items_are_answered_like_missing_ones() {
 /// The maximum number of tries of one question. A real difference appears in all of them.
 const TRIES: usize = 24;
 
-/// Wall time depends on the machine. What the server asks its database does not: an answer for another's thing takes
+/// Wall time depends on the machine. The queries of the server do not: a reply for another's thing takes
 /// as many round trips as one for nothing. Chores of the server only ever add some, so the least of a few tries counts.
 #[test]
 fn foreign_items_cost_as_much_as_missing_ones() {

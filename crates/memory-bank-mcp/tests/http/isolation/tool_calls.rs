@@ -120,7 +120,7 @@ pub(super) fn cases(tool: &str, word: &str, ids: &Ids, own: bool) -> Vec<Value> 
             vec![json!({"entityNameOrId": entity, "docPath": "notes.md", "heading": word, "note": word})]
         }
         other => panic!(
-            "`{other}` is a new tool: say in `cases` with what it could show or change another project"
+            "`{other}` is a new tool: add the calls to `cases` that could show or change another project"
         ),
     }
 }

@@ -180,7 +180,7 @@ fn adding_a_fact_does_not_reveal_to_a_key_without_read_whether_it_exists() {
                 ("graph_link_entities", link("stored"), link(&new)),
             ] {
                 let replies = [there, not_there].map(|arguments| blind.data(tool, &arguments));
-                assert_eq!(replies[0], replies[1], "{tool} tells what was there");
+                assert_eq!(replies[0], replies[1], "{tool} reveals stored text");
             }
         }
     }

@@ -13,14 +13,14 @@ use super::*;
 #[derive(Default)]
 struct Counting {
     known: Mutex<Option<(KeyHash, KeyIdentity)>>,
-    asked: Mutex<usize>,
+    lookups: Mutex<usize>,
     noted: Mutex<Vec<Vec<KeyUse>>>,
 }
 
 #[async_trait]
 impl KeyDirectory for Counting {
     async fn find(&self, hash: &KeyHash) -> Result<Option<KeyIdentity>, StoreError> {
-        *self.asked.lock() += 1;
+        *self.lookups.lock() += 1;
         let known = self.known.lock();
         Ok(known.as_ref().filter(|(key, _)| key == hash).map(|(_, identity)| identity.clone()))
     }
@@ -62,10 +62,10 @@ async fn a_repeated_guess_does_not_reach_the_directory_again() {
     assert!(authenticator.known(&guess).is_none());
     assert!(matches!(authenticator.look_up(&guess).await, Err(AuthError::Unknown)));
     assert!(matches!(authenticator.known(&guess), Some(Err(AuthError::Unknown))));
-    assert_eq!(*directory.asked.lock(), 1);
+    assert_eq!(*directory.lookups.lock(), 1);
 }
 
-/// A shared cache in which somebody changed the name of the key's user.
+/// A shared cache in which an attacker changed the name of the key's user.
 struct Forged(KeyIdentity);
 
 #[async_trait]
@@ -135,9 +135,9 @@ async fn an_entry_of_the_directory_is_used_for_five_minutes_at_most_by_any_cache
 #[tokio::test(start_paused = true)]
 async fn a_late_answer_of_the_directory_does_not_extend_its_entry() {
     let (authenticator, _, hash, _) = bench(None);
-    let asked = Instant::now();
+    let looked_up_at = Instant::now();
     authenticator.look_up(&hash).await.unwrap();
-    assert_eq!(authenticator.cache.until(&hash), Some(asked + CACHE_TTL));
+    assert_eq!(authenticator.cache.until(&hash), Some(looked_up_at + CACHE_TTL));
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn a_shared_cache_that_never_evicts_makes_no_void_key_valid() {
     let who = authenticator.look_up(&hash).await.unwrap();
     directory.known.lock().as_mut().unwrap().1.revoked_at = Some(now());
     assert!(matches!(authenticator.why_void(&who).await, AuthError::Revoked));
-    assert!(matches!(authenticator.known(&hash), Some(Err(AuthError::Revoked))), "it is asked again");
+    assert!(matches!(authenticator.known(&hash), Some(Err(AuthError::Revoked))), "it is looked up again");
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn user_names_are_never_taken_from_a_shared_cache() {
         authenticator.forget_all();
         assert_eq!(authenticator.look_up(&hash).await.unwrap().caller.user_name, "alice");
     }
-    assert_eq!(*directory.asked.lock(), 1, "once for a user, then the cache serves");
+    assert_eq!(*directory.lookups.lock(), 1, "once for a user, then the cache serves");
 }
 
 #[tokio::test]
@@ -216,16 +216,12 @@ async fn the_key_of_a_stream_is_valid_while_the_directory_gives_it_the_same_righ
     let opened = authenticator.look_up(&hash).await.unwrap();
     assert_eq!(authenticator.unchanged(&opened).await, Some(true));
     clock.set(now() + 1.hour());
-    assert_eq!(authenticator.unchanged(&opened).await, Some(false), "an expired key was believed");
+    assert_eq!(authenticator.unchanged(&opened).await, Some(false), "an expired key was accepted");
     clock.set(now());
     directory.known.lock().as_mut().unwrap().1.caller.scopes = vec![Right::Admin];
-    assert_eq!(
-        authenticator.unchanged(&opened).await,
-        Some(false),
-        "a key that may not read any more was believed"
-    );
+    assert_eq!(authenticator.unchanged(&opened).await, Some(false), "a key without `read` was accepted");
     *directory.known.lock() = None;
-    assert_eq!(authenticator.unchanged(&opened).await, Some(false), "a key of nobody was believed");
+    assert_eq!(authenticator.unchanged(&opened).await, Some(false), "a deleted key was accepted");
     assert!(authenticator.known(&hash).is_none(), "a void key was remembered");
 }
 
@@ -235,15 +231,15 @@ async fn guesses_evict_no_key_and_keys_evict_no_key_in_use() {
     authenticator.look_up(&hash).await.unwrap();
     for number in 0..CACHE_CAPACITY * 3 / 2 {
         let guess = KeyHash::of(&number.to_le_bytes());
-        let (before, asked) = (authenticator.cache.evictions(), Instant::now());
-        authenticator.learn(guess, None, before, asked, ENTRY_LIFE).unwrap_err();
+        let (before, looked_up_at) = (authenticator.cache.evictions(), Instant::now());
+        authenticator.learn(guess, None, before, looked_up_at, ENTRY_LIFE).unwrap_err();
     }
     assert!(matches!(authenticator.known(&hash), Some(Ok(_))), "guesses evicted a key");
     let identity = directory.known.lock().clone().unwrap().1;
     for number in 0..CACHE_CAPACITY * 3 / 2 {
         let other = KeyHash::of(format!("key {number}").as_bytes());
-        let (before, asked) = (authenticator.cache.evictions(), Instant::now());
-        authenticator.learn(other, Some(identity.clone()), before, asked, ENTRY_LIFE).unwrap();
+        let (before, looked_up_at) = (authenticator.cache.evictions(), Instant::now());
+        authenticator.learn(other, Some(identity.clone()), before, looked_up_at, ENTRY_LIFE).unwrap();
         if number % 64 == 0 {
             assert!(
                 matches!(authenticator.known(&hash), Some(Ok(_))),
@@ -258,7 +254,7 @@ async fn guesses_evict_no_key_and_keys_evict_no_key_in_use() {
 /// A directory that answers on request, with its state at the query.
 struct Slow {
     directory: Arc<Counting>,
-    asked: tokio::sync::Semaphore,
+    started: tokio::sync::Semaphore,
     answers: tokio::sync::Semaphore,
     unreachable: bool,
 }
@@ -267,7 +263,7 @@ struct Slow {
 impl KeyDirectory for Slow {
     async fn find(&self, hash: &KeyHash) -> Result<Option<KeyIdentity>, StoreError> {
         let found = self.directory.find(hash).await;
-        self.asked.add_permits(1);
+        self.started.add_permits(1);
         self.answers.acquire().await.unwrap().forget();
         if self.unreachable { Err(StoreError::Unreachable("gone".to_owned())) } else { found }
     }
@@ -280,7 +276,7 @@ impl KeyDirectory for Slow {
 fn slow(unreachable: bool) -> (Arc<Authenticator>, Arc<Slow>, KeyHash) {
     let (_, directory, hash, clock) = bench(None);
     let none = || tokio::sync::Semaphore::new(0);
-    let slow = Arc::new(Slow { directory, asked: none(), answers: none(), unreachable });
+    let slow = Arc::new(Slow { directory, started: none(), answers: none(), unreachable });
     (Arc::new(Authenticator::new(slow.clone(), None, clock)), slow, hash)
 }
 
@@ -290,7 +286,7 @@ async fn concurrent_look_ups_of_a_key_share_one_query_and_its_failure() {
         let (authenticator, slow, hash) = slow(unreachable);
         let all = join_all((0..100).map(|_| authenticator.look_up(&hash)));
         let answer = async {
-            slow.asked.acquire().await.unwrap().forget();
+            slow.started.acquire().await.unwrap().forget();
             slow.answers.add_permits(1);
         };
         let (verdicts, ()) = tokio::join!(all, answer);
@@ -298,7 +294,7 @@ async fn concurrent_look_ups_of_a_key_share_one_query_and_its_failure() {
             Ok(_) => !unreachable,
             Err(error) => unreachable && matches!(error, AuthError::Unavailable(StoreError::Unreachable(_))),
         }));
-        assert_eq!(*slow.directory.asked.lock(), 1);
+        assert_eq!(*slow.directory.lookups.lock(), 1);
     }
 }
 
@@ -306,7 +302,7 @@ async fn concurrent_look_ups_of_a_key_share_one_query_and_its_failure() {
 async fn a_key_that_is_revoked_during_its_look_up_is_not_cached() {
     let (authenticator, slow, hash) = slow(false);
     let revoke = async {
-        slow.asked.acquire().await.unwrap().forget();
+        slow.started.acquire().await.unwrap().forget();
         authenticator.forget(&hash);
         slow.answers.add_permits(1);
     };

@@ -127,7 +127,7 @@ fn two_spellings_of_one_argument_may_not_have_two_values() {
         json!({"limit": 5, "LIMIT": "5"}),
         json!({"dry_run": true, "dry-run": false}),
         json!({"title": "y"}),
-        // Where an empty text says something, it is a value.
+        // Where an empty text has a meaning, it is a value.
         json!({"factId": "", "fact_id": "f1"}),
         json!({"factId": "f1", "fact_id": ""}),
         json!({"one": {"id": "x", "ID": "y"}}),
