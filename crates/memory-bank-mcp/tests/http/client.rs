@@ -459,3 +459,10 @@ pub(crate) fn read_reply(stream: TcpStream) -> Reply {
     }
     Reply { status, headers, body: String::from_utf8(body).unwrap() }
 }
+
+/// A figure of a process, in bytes.
+pub(crate) fn memory(server: &Server, figure: &str) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with(figure)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+}

@@ -8,9 +8,10 @@ use memory_bank_test_postgres::TestDatabase;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::client::{JSON, MCP_ACCEPT, Server, call, handshake};
+use crate::client::{JSON, MCP_ACCEPT, Server, call, handshake, memory};
 use crate::database::{key_of, operate};
-use crate::reply_size::{ClosedWindow, MemoryGroup, heavy_graph, memory};
+use crate::reply_size::heavy_graph;
+use crate::unread_replies::{ClosedWindow, MemoryGroup};
 
 /// A project with documents of 20 MB and a hub with neighbours of 36 MB.
 fn heavy_project(documents: usize) -> TempDir {
