@@ -333,7 +333,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
-    /// A server that gives this answer to each request; what it was asked comes back.
+    /// A server that gives this answer to each request, and returns the requests.
     async fn serve(
         status: &'static str,
         body: &'static str,
@@ -343,11 +343,11 @@ mod tests {
         let (sender, receiver) = tokio::sync::mpsc::channel(16);
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let (mut asked, mut piece) = (String::new(), [0; 4096]);
+                let (mut request, mut piece) = (String::new(), [0; 4096]);
                 loop {
                     let read = stream.read(&mut piece).await.unwrap();
-                    asked.push_str(&String::from_utf8_lossy(&piece[..read]));
-                    if read == 0 || asked.trim_end().ends_with('}') {
+                    request.push_str(&String::from_utf8_lossy(&piece[..read]));
+                    if read == 0 || request.trim_end().ends_with('}') {
                         break;
                     }
                 }
@@ -357,7 +357,7 @@ mod tests {
                 );
                 stream.write_all(head.as_bytes()).await.unwrap();
                 stream.write_all(body.as_bytes()).await.unwrap();
-                let _full = sender.try_send(asked);
+                let _full = sender.try_send(request);
             }
         });
         (format!("http://{address}"), receiver)
@@ -371,11 +371,11 @@ mod tests {
     #[tokio::test]
     async fn passages_are_returned_in_order_and_the_key_is_sent() {
         let body = r#"{"data": [{"index": 1, "embedding": [0, 1]}, {"index": 0, "embedding": [1, 0]}]}"#;
-        let (url, mut asked) = serve("200 OK", body).await;
+        let (url, mut requests) = serve("200 OK", body).await;
         let endpoint = endpoint(url);
         let vectors = endpoint.passages(vec!["a".to_owned(), "b".to_owned()]).await.unwrap();
         assert!(vectors[0].cosine(&Vector::of(&[1.0, 0.0]).unwrap()) > 0.9);
-        let request = asked.recv().await.unwrap();
+        let request = requests.recv().await.unwrap();
         assert!(
             request.starts_with("POST /v1/embeddings ") && request.contains("Bearer k-1234"),
             "{request}"
@@ -387,26 +387,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_that_fails_repeatedly_gets_no_requests_for_a_while() {
-        let (url, mut asked) = serve("503 Service Unavailable", "{}").await;
+        let (url, mut requests) = serve("503 Service Unavailable", "{}").await;
         let endpoint = endpoint(url);
         for _ in 0..FAILURES {
             let error = endpoint.query("x").await.unwrap_err();
             assert!(error.is_temporary() && error.to_string().contains("503"), "{error}");
-            asked.recv().await.unwrap();
+            requests.recv().await.unwrap();
         }
         let error = endpoint.query("x").await.unwrap_err();
         assert!(error.to_string().contains("asked again in"), "{error}");
-        assert!(asked.try_recv().is_err());
+        assert!(requests.try_recv().is_err());
     }
 
     #[tokio::test]
     async fn refused_texts_do_not_disable_the_service() {
-        let (url, mut asked) = serve("400 Bad Request", "{}").await;
+        let (url, mut requests) = serve("400 Bad Request", "{}").await;
         let endpoint = endpoint(url);
         for _ in 0..3 * FAILURES {
             let error = endpoint.query("x").await.unwrap_err();
             assert!(!error.is_temporary() && error.to_string().contains("400"), "{error}");
-            asked.recv().await.unwrap();
+            requests.recv().await.unwrap();
         }
     }
 

@@ -381,7 +381,7 @@ mod tests {
         assert_eq!(scene.found("large"), None);
     }
 
-    /// Only root can give a folder to somebody else.
+    /// Only root can give a folder to another user.
     #[test]
     fn folders_of_another_user_are_not_opened() {
         if !rustix::process::geteuid().is_root() {

@@ -104,7 +104,8 @@ fn collect(folder: &Path, sources: &mut Vec<Source>) {
 fn a_claim_without_a_test_is_reported() {
     let text = "#[test]\nfn it_holds() {\n}\n\nfn helper() {\n}\n".to_owned();
     let sources = [(PathBuf::from("/x/a/one.rs"), text.clone()), (PathBuf::from("/x/b/one.rs"), text)];
-    let page = "# Security\n\n| Guarantee | Test |\n|---|---|\n| a | `a/one.rs::it_holds` |\n| b | – |\n\nEnd\n";
+    let page =
+        "# Security\n\n| Guarantee | Test |\n|---|---|\n| a | `a/one.rs::it_holds` |\n| b | – |\n\nEnd\n";
     let rows = promises(page);
     assert_eq!(rows.len(), 2);
     assert_eq!(fault(rows[0], &sources), None);

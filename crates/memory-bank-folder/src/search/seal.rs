@@ -127,7 +127,7 @@ mod tests {
         let state = Some(StateFolder::new(temp.path().join("state")));
         let place = SealPlace { state, project: temp.path().join("project") };
         assert!(Seal::of_user(&place, &SystemEntropy, false).is_none());
-        assert!(!temp.path().join("state").exists(), "to look stores nothing");
+        assert!(!temp.path().join("state").exists(), "reading stores nothing");
         let first = Seal::of_user(&place, &SystemEntropy, true).unwrap();
         let second = Seal::of_user(&place, &SystemEntropy, false).unwrap();
         assert_eq!(digest(&first), digest(&second));

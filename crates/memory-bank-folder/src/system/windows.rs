@@ -294,7 +294,7 @@ mod tests {
         check_name(Path::new(name)).unwrap();
     }
 
-    /// Opens it as programs do that let nobody else replace it.
+    /// Opens the file like programs that prevent its replacement.
     fn held(path: &Path) -> File {
         const FILE_SHARE_READ: u32 = 1;
         std::fs::OpenOptions::new().read(true).share_mode(FILE_SHARE_READ).open(path).unwrap()

@@ -392,8 +392,8 @@ mod tests {
         let failures: [anyhow::Error; 3] =
             [refused().into(), AdminError::Store(refused()).into(), MigrateError::Store(refused()).into()];
         for failure in failures {
-            let told = format!("{:#}", advised(failure));
-            assert!(told.contains("memory-bank-mcp doctor") && told.contains("3F000"), "{told}");
+            let message = format!("{:#}", advised(failure));
+            assert!(message.contains("memory-bank-mcp doctor") && message.contains("3F000"), "{message}");
         }
     }
 

@@ -269,7 +269,7 @@ mod tests {
             draft.write_all(b"ours").unwrap();
             draft
         };
-        // As a client leaves it that writes between the last look and the exchange.
+        // The file after a client wrote it between the last check and the exchange.
         for theirs in [&b"theirs"[..], b"\xff no text"] {
             std::fs::write(&file, theirs).unwrap();
             assert_eq!(exchange(draft(), &file, "before").unwrap(), Replaced::ChangedMeanwhile);

@@ -94,10 +94,10 @@ mod tests {
 
     #[test]
     fn a_server_on_every_address_is_queried_on_loopback() {
-        let asked = |listen: &str| reachable(listen.parse().unwrap()).unwrap().to_string();
-        assert_eq!(asked("0.0.0.0:3100"), "127.0.0.1:3100");
-        assert_eq!(asked("[::]:3100"), "[::1]:3100");
-        assert_eq!(asked("10.0.0.7:80"), "10.0.0.7:80");
+        let address = |listen: &str| reachable(listen.parse().unwrap()).unwrap().to_string();
+        assert_eq!(address("0.0.0.0:3100"), "127.0.0.1:3100");
+        assert_eq!(address("[::]:3100"), "[::1]:3100");
+        assert_eq!(address("10.0.0.7:80"), "10.0.0.7:80");
     }
 
     #[test]

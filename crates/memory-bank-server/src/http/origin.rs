@@ -295,7 +295,7 @@ mod tests {
         })
     }
 
-    fn asked(policy: &OriginPolicy, host: &str, origin: Option<&str>) -> Result<Admitted, Refused> {
+    fn outcome(policy: &OriginPolicy, host: &str, origin: Option<&str>) -> Result<Admitted, Refused> {
         let mut request = Request::builder().uri("/mcp").header(HOST, host);
         if let Some(origin) = origin {
             request = request.header(ORIGIN, origin);
@@ -306,13 +306,13 @@ mod tests {
     #[test]
     fn by_default_only_this_machine_and_its_own_pages_are_admitted() {
         let policy = policy(&[], &[]);
-        assert_eq!(asked(&policy, "localhost:3100", None), Ok(Admitted::Known));
-        assert_eq!(asked(&policy, "[::1]:3100", None), Ok(Admitted::Known));
-        assert_eq!(asked(&policy, "evil.example", None), Err(Refused::Host));
-        assert_eq!(asked(&policy, "localhost:3100", Some("http://localhost:3100")), Ok(Admitted::Known));
-        assert_eq!(asked(&policy, "localhost:3100", Some("http://localhost:5173")), Err(Refused::Origin));
-        assert_eq!(asked(&policy, "localhost:3100", Some("https://evil.example")), Err(Refused::Origin));
-        assert_eq!(asked(&policy, "localhost:3100", Some("null")), Err(Refused::Origin));
+        assert_eq!(outcome(&policy, "localhost:3100", None), Ok(Admitted::Known));
+        assert_eq!(outcome(&policy, "[::1]:3100", None), Ok(Admitted::Known));
+        assert_eq!(outcome(&policy, "evil.example", None), Err(Refused::Host));
+        assert_eq!(outcome(&policy, "localhost:3100", Some("http://localhost:3100")), Ok(Admitted::Known));
+        assert_eq!(outcome(&policy, "localhost:3100", Some("http://localhost:5173")), Err(Refused::Origin));
+        assert_eq!(outcome(&policy, "localhost:3100", Some("https://evil.example")), Err(Refused::Origin));
+        assert_eq!(outcome(&policy, "localhost:3100", Some("null")), Err(Refused::Origin));
     }
 
     #[test]
@@ -364,7 +364,7 @@ mod tests {
         for host in
             ["localhost@evil.example", "evil@localhost", "localhost:99999", "localhost:x", "localhost:", ""]
         {
-            assert_eq!(asked(&policy, host, None), Err(Refused::Host), "{host}");
+            assert_eq!(outcome(&policy, host, None), Err(Refused::Host), "{host}");
         }
     }
 
@@ -375,12 +375,12 @@ mod tests {
         for origin in
             ["https://app.example", "https://app.example:443", "http://local.example", "vscode-webview://abc"]
         {
-            assert_eq!(asked(&policy, "localhost", Some(origin)), Ok(Admitted::Known), "{origin}");
+            assert_eq!(outcome(&policy, "localhost", Some(origin)), Ok(Admitted::Known), "{origin}");
         }
         for origin in
             ["http://app.example", "https://local.example", "https://app.example:444", "vscode-webview://b"]
         {
-            assert_eq!(asked(&policy, "localhost", Some(origin)), Err(Refused::Origin), "{origin}");
+            assert_eq!(outcome(&policy, "localhost", Some(origin)), Err(Refused::Origin), "{origin}");
         }
         let twice = Request::builder().header(HOST, "localhost").header(ORIGIN, "http://local.example");
         let twice = twice.header(ORIGIN, "http://evil.example").body(Body::empty()).unwrap();
@@ -396,9 +396,12 @@ mod tests {
     #[test]
     fn a_listed_port_must_match() {
         let policy = policy(&["mcp.example:8443"], &["https://app.example"]);
-        assert_eq!(asked(&policy, "mcp.example:8443", Some("https://app.example")), Ok(Admitted::Known));
-        assert_eq!(asked(&policy, "mcp.example", None), Err(Refused::Host));
-        assert_eq!(asked(&policy, "mcp.example:8443", Some("https://app.example:444")), Err(Refused::Origin));
+        assert_eq!(outcome(&policy, "mcp.example:8443", Some("https://app.example")), Ok(Admitted::Known));
+        assert_eq!(outcome(&policy, "mcp.example", None), Err(Refused::Host));
+        assert_eq!(
+            outcome(&policy, "mcp.example:8443", Some("https://app.example:444")),
+            Err(Refused::Origin)
+        );
     }
 
     #[test]
@@ -416,7 +419,7 @@ mod tests {
         };
         let is = |origin: &str| Place::parse(origin);
         let reachable = open(&[], None, "0.0.0.0");
-        assert_eq!(asked(&reachable, "evil.example", None), Ok(Admitted::WithKey));
+        assert_eq!(outcome(&reachable, "evil.example", None), Ok(Admitted::WithKey));
         assert_eq!(own(&reachable, "evil.example"), None);
         assert_eq!(own(&reachable, "localhost:3100"), is("http://localhost:3100"));
         assert_eq!(own(&open(&["mcp.example"], None, "0.0.0.0"), "mcp.example"), is("http://mcp.example"));

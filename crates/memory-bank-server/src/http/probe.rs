@@ -132,8 +132,8 @@ mod tests {
         tokio::time::advance(REUSE_FOR).await;
         // No requester waits for the result, and not each of them causes a check.
         for _ in 0..100 {
-            let gone = tokio::time::timeout(Duration::from_millis(5), probe.health()).await;
-            assert!(gone.is_err());
+            let cancelled = tokio::time::timeout(Duration::from_millis(5), probe.health()).await;
+            assert!(cancelled.is_err());
         }
         assert_eq!(part.0.load(Ordering::Relaxed), 2);
         // A dependency that does not answer is unhealthy, and is checked again afterwards.

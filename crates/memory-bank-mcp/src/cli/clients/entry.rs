@@ -316,10 +316,12 @@ mod tests {
 
     #[test]
     fn only_an_unencrypted_address_of_another_machine_needs_consent() {
-        let asks = |url| bridge(url, "k").to_string().contains("--allow-http");
-        assert!(asks("http://memory.lan:3100/mcp"));
+        let allows_http = |url| bridge(url, "k").to_string().contains("--allow-http");
+        assert!(allows_http("http://memory.lan:3100/mcp"));
         assert!(
-            !asks("http://127.0.0.1:3100/mcp") && !asks("http://[::1]:3100/mcp") && !asks("https://host/mcp")
+            !allows_http("http://127.0.0.1:3100/mcp")
+                && !allows_http("http://[::1]:3100/mcp")
+                && !allows_http("https://host/mcp")
         );
         assert!(bridge("https://h/mcp", "k").to_string().contains(&format!("${{{KEY_VARIABLE}}}")));
     }
