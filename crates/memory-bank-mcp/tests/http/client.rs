@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// How long anything may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running server; it is killed when dropped.
 pub(crate) struct Server {
@@ -80,7 +80,7 @@ impl Server {
 
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream
     }
 
@@ -203,7 +203,7 @@ pub(crate) fn request(
     body: &str,
 ) -> Reply {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     write_request(&mut stream, address, method, path, headers, body);
     read_reply(stream)
 }
@@ -246,7 +246,7 @@ pub(crate) fn send_sessionless_to(
     let (mut headers, body) = sessionless(method, name, params);
     headers.push(("X-API-Key", key));
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     write_request(&mut stream, address, "POST", "/mcp", &headers, &body);
     read_reply(stream)
 }
@@ -272,7 +272,7 @@ pub(crate) fn tool_names(listed: &Value) -> Vec<String> {
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
-        assert!(began.elapsed() < PATIENCE, "{what} did not come");
+        assert!(began.elapsed() < TIMEOUT, "{what} did not come");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -15,7 +15,7 @@ use crate::client::{Server, command, request};
 use crate::database::{key_of, operate};
 
 /// How long vectors may take. A build for tests computes slowly, and other tests run beside it.
-const PATIENCE: Duration = Duration::from_secs(150);
+const TIMEOUT: Duration = Duration::from_secs(150);
 const NOTES: &str = "# Yard\n\n- The automobile is parked behind the warehouse\n- Invoices are settled within thirty days\n\
     - The physician recommends eight hours of sleep\n- Rain leaked through the roof in March\n";
 /// Shares no word with the line that answers it.
@@ -106,7 +106,7 @@ fn by_meaning(mut search: impl FnMut() -> Value) -> Value {
         if reply["metadata"]["meaning"] == "used" {
             return reply;
         }
-        assert!(began.elapsed() < PATIENCE, "no vectors came: {}", reply["metadata"]);
+        assert!(began.elapsed() < TIMEOUT, "no vectors came: {}", reply["metadata"]);
         // A key has some hundred requests a minute.
         std::thread::sleep(Duration::from_secs(1));
     }
@@ -185,7 +185,7 @@ fn found_by_words(folder: &TempDir, variables: &[(&str, &str)], held: &str) {
         if meaning.contains(held) {
             return;
         }
-        assert!(began.elapsed() < PATIENCE, "{meaning} does not contain {held}");
+        assert!(began.elapsed() < TIMEOUT, "{meaning} does not contain {held}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }

@@ -14,7 +14,7 @@ use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::client::PATIENCE;
+use crate::client::TIMEOUT;
 use crate::database::operate;
 
 /// Text outside of the project that must stay unchanged and unseen.
@@ -224,7 +224,7 @@ impl Running {
 
     /// The next line; an error when there is none in time.
     fn line(&self) -> Result<Option<String>, String> {
-        match self.lines.recv_timeout(PATIENCE) {
+        match self.lines.recv_timeout(TIMEOUT) {
             Ok(line) => Ok(Some(line)),
             Err(mpsc::RecvTimeoutError::Disconnected) => Ok(None),
             Err(mpsc::RecvTimeoutError::Timeout) => Err("it hangs".to_owned()),
@@ -233,7 +233,7 @@ impl Running {
 
     fn ends(mut self) -> Result<(), String> {
         drop(self.child.stdin.take());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while self.child.try_wait().unwrap().is_none() {
             if Instant::now() > deadline {
                 return Err("it does not end".to_owned());

@@ -7,7 +7,7 @@ use std::time::Instant;
 use memory_bank_test_postgres::{TestDatabase, TestRedis};
 use serde_json::json;
 
-use crate::client::{JSON, PATIENCE, Server, call, request, signal, until};
+use crate::client::{JSON, Server, TIMEOUT, call, request, signal, until};
 use crate::database::{key_of, operate};
 
 const ON: (&str, &str) = ("METRICS_ADDR", "127.0.0.1:0");
@@ -92,7 +92,7 @@ fn rises(server: &Server, before: &Scrape, series: &str, by: f64) {
         if (risen - by).abs() < 1e-9 {
             return;
         }
-        assert!(began.elapsed() < PATIENCE, "{series} rose by {risen}, not by {by}");
+        assert!(began.elapsed() < TIMEOUT, "{series} rose by {risen}, not by {by}");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
@@ -295,7 +295,7 @@ fn database_redis_index_and_process_metrics_are_exported() {
         if now.value("redis_up") == 0.0 && now.value("redis_calls_total{result=\"failed\"}") > 0.0 {
             break;
         }
-        assert!(began.elapsed() < PATIENCE, "{now:?}");
+        assert!(began.elapsed() < TIMEOUT, "{now:?}");
     }
 }
 
@@ -331,7 +331,7 @@ fn events_that_cannot_be_stored_are_counted_as_lost() {
             assert_eq!(risen("events_stored_total"), 0.0);
             break;
         }
-        assert!(began.elapsed() < PATIENCE, "no event was counted as lost");
+        assert!(began.elapsed() < TIMEOUT, "no event was counted as lost");
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::client::{JSON, MCP_ACCEPT, PATIENCE, Server, call, handshake};
+use crate::client::{JSON, MCP_ACCEPT, Server, TIMEOUT, call, handshake};
 
 const FIVE: [(&str, &str); 5] = [
     ("x-content-type-options", "nosniff"),
@@ -291,7 +291,7 @@ fn read_live(connection: &mut TcpStream) {
 /// Waits until the server has closed each of these connections.
 fn await_closed(connections: impl IntoIterator<Item = TcpStream>) {
     for (number, mut connection) in connections.into_iter().enumerate() {
-        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        connection.set_read_timeout(Some(TIMEOUT)).unwrap();
         let ended = connection.read_to_end(&mut Vec::new());
         let reset = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
         assert!(ended.is_ok() || ended.as_ref().is_err_and(reset), "{number}: {ended:?}");

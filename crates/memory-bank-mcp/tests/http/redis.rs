@@ -9,7 +9,7 @@ use memory_bank_test_postgres::TestRedis;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::client::{JSON, PATIENCE, Server, call};
+use crate::client::{JSON, Server, TIMEOUT, call};
 
 /// A Redis that a test sends commands and signals to.
 pub(crate) struct Redis(pub(crate) TestRedis);
@@ -59,7 +59,7 @@ fn health(server: &Server) -> serde_json::Value {
 fn until(what: &str, mut done: impl FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
-        assert!(began.elapsed() < PATIENCE, "{what} did not come");
+        assert!(began.elapsed() < TIMEOUT, "{what} did not come");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

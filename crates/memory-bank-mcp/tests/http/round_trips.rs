@@ -8,7 +8,7 @@ use memory_bank_test_postgres::proxy::CountingProxy;
 use memory_bank_test_postgres::{SERVER, TestDatabase};
 use serde_json::{Value, json};
 
-use crate::client::{JSON, MCP_ACCEPT, PATIENCE, Server, call};
+use crate::client::{JSON, MCP_ACCEPT, Server, TIMEOUT, call};
 use crate::database::{key_of, operate};
 use crate::redis::Redis;
 
@@ -31,7 +31,7 @@ struct Monitor(BufReader<TcpStream>);
 impl Monitor {
     fn of(redis: &Redis) -> Self {
         let mut stream = TcpStream::connect(("127.0.0.1", redis.0.port())).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(b"MONITOR\r\n").unwrap();
         let mut lines = BufReader::new(stream);
         let mut ok = String::new();

@@ -15,7 +15,7 @@ use crate::client::{call, command};
 use crate::database::operate;
 
 /// The most that the index of a large project is waited for.
-const INDEX_PATIENCE: Duration = Duration::from_secs(120);
+const INDEX_TIMEOUT: Duration = Duration::from_secs(120);
 
 const MARKER: &str = r#"{"type":"memory_bank_graph","source":"memory-bank-mcp","version":"1"}"#;
 
@@ -170,7 +170,7 @@ pub(crate) fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String>
             .unwrap();
         reply["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned()
     };
-    let deadline = Instant::now() + INDEX_PATIENCE;
+    let deadline = Instant::now() + INDEX_TIMEOUT;
     for (tool, arguments) in calls {
         let text = loop {
             let text = send(tool, arguments);

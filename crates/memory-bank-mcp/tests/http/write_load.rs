@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::client::{JSON, MCP_ACCEPT, PATIENCE, Server, call, until, write_request};
+use crate::client::{JSON, MCP_ACCEPT, Server, TIMEOUT, call, until, write_request};
 
 /// How many write at a time.
 const WRITERS: usize = 4;
 /// The most that one of them writes.
-const MOST: usize = 400;
+const MAX_EDITS: usize = 400;
 
 /// The outcomes of the writes.
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl Load {
     }
 
     fn write(&self, writer: usize, places: &[(String, String)], session: &str) {
-        for number in 0..MOST {
+        for number in 0..MAX_EDITS {
             if self.over.load(Ordering::SeqCst) {
                 return;
             }
@@ -117,7 +117,7 @@ impl Load {
 /// Writes once; an error means a broken connection and an unknown outcome.
 fn attempt(address: &str, key: &str, session: &str, what: &str) -> io::Result<(u16, Value)> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE + PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT + TIMEOUT))?;
     let message =
         call(7, "track_progress", &json!({"action": "did", "description": format!("entry-{what}.")}))
             .to_string();

@@ -13,7 +13,7 @@ const LENDER =
   process.env.MEMORY_BANK_TEST_POSTGRES ??
   fileURLToPath(new URL("../../../../target/debug/memory-bank-test-postgres", import.meta.url));
 const BASE = { PATH: process.env.PATH, HOME: "/nonexistent", RUST_LOG: "warn", MEMORY_BANK_STATE_DIR: STATE };
-const PATIENCE = 60_000;
+const TIMEOUT = 60_000;
 
 // A test file that is ended before its time leaves nothing running.
 const running = new Set();
@@ -24,7 +24,7 @@ process.once("SIGTERM", () => process.exit(143));
 async function lineMatching(child, wanted) {
   let stderr = "";
   child.stderr.setEncoding("utf8").on("data", (text) => (stderr += text));
-  const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE);
+  const timer = setTimeout(() => child.kill("SIGKILL"), TIMEOUT);
   for await (const line of createInterface({ input: child.stdout })) {
     const found = wanted(line);
     if (found !== undefined) {
@@ -38,7 +38,7 @@ async function lineMatching(child, wanted) {
 
 /** Waits until `holds` gives true; fails after a generous while. */
 export async function until(holds, what) {
-  const end = Date.now() + PATIENCE / 2;
+  const end = Date.now() + TIMEOUT / 2;
   while (!(await holds())) {
     assert.ok(Date.now() < end, `${what} did not come`);
     await pause(50);

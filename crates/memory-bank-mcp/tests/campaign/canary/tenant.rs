@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::harness::random::Random;
 
-/// How many letters all canaries of a project share.
+/// The number of letters that all canaries of a project share.
 pub(crate) const MARK: usize = 12;
-/// How many ids of a kind are remembered: the first ones, and the newest up to the second number.
-const FIRST: usize = 12;
-const REMEMBERED: usize = 64;
+/// The ids of a kind that are kept: the oldest, and the newest up to `MAX_IDS` in all.
+const OLDEST_IDS: usize = 12;
+const MAX_IDS: usize = 64;
 
 /// The kind of place that a canary is planted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,8 +85,8 @@ impl Tenant {
         if known.iter().any(|other| other == thing) {
             return;
         }
-        if known.len() == REMEMBERED {
-            known.remove(FIRST);
+        if known.len() == MAX_IDS {
+            known.remove(OLDEST_IDS);
         }
         known.push_back(thing.to_owned());
     }
