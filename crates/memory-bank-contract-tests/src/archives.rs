@@ -18,7 +18,7 @@ use crate::{Project, path};
 
 const DAY: i64 = 86_400;
 
-/// The moment so many seconds after the beginning of March 2026.
+/// A number of seconds after the beginning of March 2026.
 fn at(seconds: i64) -> Timestamp {
     let begin: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
     Timestamp::from_second(begin.as_second() + seconds).unwrap()
@@ -63,7 +63,7 @@ async fn track(
         .await
 }
 
-/// A history of about so many bytes, newest first, of entries that are `old-0`, `old-1`, …; `old-0` is the newest.
+/// A history of about this size, newest first; its entries are `old-0`, `old-1`, …; `old-0` is the newest.
 fn history(bytes: usize) -> (String, Vec<String>) {
     let mut text = "# Progress\n\nWhat this is.\n\n## Update History\n".to_owned();
     let mut marks = Vec::new();

@@ -57,7 +57,7 @@ pub fn banks() -> Vec<SampleBank> {
         .collect()
 }
 
-/// A budget in which nothing is cut.
+/// A budget without cuts.
 fn unbounded() -> DigestBounds {
     DigestBounds { tokens: 20_000, ..DigestBounds::default() }
 }

@@ -53,7 +53,7 @@ pub const SUPABASE: &str = "mbmcp_supabase_postgres";
 /// A role like [`SERVER`] that may come in with TLS only.
 pub const TLS_ONLY: &str = "mbmcp_tls";
 
-/// A database of one test. Dropped, it is gone.
+/// A database of one test; dropping the value drops it.
 #[derive(Debug)]
 pub struct TestDatabase {
     cluster: &'static Cluster,
@@ -61,7 +61,7 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// A migrated database of its own.
+    /// A new migrated database.
     #[must_use]
     pub fn migrated() -> Self {
         let cluster = cluster();
@@ -75,7 +75,7 @@ impl TestDatabase {
     }
 
     /// A database without any table of ours, as Supabase sets one up: owned by [`SUPABASE`], with the API's roles `anon`,
-    /// `authenticated` and `service_role`, who get rights on all that is new in schema public.
+    /// `authenticated` and `service_role`, which get rights on all new objects in schema public.
     #[must_use]
     pub fn supabase() -> Self {
         let database = Self::made(cluster(), "TEMPLATE template0");

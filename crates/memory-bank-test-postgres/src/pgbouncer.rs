@@ -13,7 +13,7 @@ use crate::{MIGRATOR, SERVER, TestDatabase};
 /// How long it may take to start.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A pooler. Dropped, it is gone.
+/// A pooler; dropping the value stops it.
 #[derive(Debug)]
 pub struct PgBouncer {
     process: Child,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// How long an answer is held back, so that everything a client sends without waiting for it counts as one trip.
+/// The delay of an answer, so that all messages that a client sends without waiting for it count as one trip.
 const DELAY: Duration = Duration::from_millis(30);
 
 /// A proxy on a free port of 127.0.0.1.
@@ -18,7 +18,7 @@ pub struct CountingProxy {
 }
 
 impl CountingProxy {
-    /// Passes everything on to this port of 127.0.0.1.
+    /// Forwards to this port of 127.0.0.1.
     #[must_use]
     pub fn to(target: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");

@@ -1,4 +1,4 @@
-//! A real Redis for tests, one process each, on a port of its own.
+//! A real Redis for tests, each a process with its own port.
 
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// How long it may take to start.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A Redis that keeps nothing on the disk. Dropped, it is gone.
+/// A Redis without files; dropping the value stops it.
 #[derive(Debug)]
 pub struct TestRedis {
     process: Child,
@@ -48,7 +48,7 @@ impl TestRedis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// The port that it listens on, at 127.0.0.1.
+    /// Its port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port

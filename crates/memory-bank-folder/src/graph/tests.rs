@@ -85,7 +85,7 @@ async fn texts(bank: &FolderBank) -> Vec<String> {
     bank.export(&me()).await.unwrap().observations.into_iter().map(|one| one.text).collect()
 }
 
-/// What a process that starts now would see.
+/// The state that a new process reads.
 async fn afresh(bank: &FolderBank) -> Subgraph {
     open(bank.path()).export(&me()).await.unwrap()
 }
@@ -344,7 +344,7 @@ proptest! {
             for (position, (kind, a, b)) in calls.into_iter().enumerate() {
                 let bank = if position % 2 == 0 { &bank } else { &other };
                 let (one, two) = (named(&format!("e{a}")), named(&format!("e{b}")));
-                // Many calls fail, since what they name is not there: then nothing may change.
+                // Many calls fail, because they name missing items; they must change nothing.
                 match kind {
                     0 | 1 => drop(bank.upsert_entity(&me(), draft(&one.0, &json!({"k": b}))).await),
                     2 | 3 => drop(bank.add_observation(&me(), &one, fact(&format!("f{b}"))).await),
@@ -432,7 +432,7 @@ fn a_sparse_log_is_refused_without_reading_it() {
     assert!(matches!(read, Err(StoreError::Damaged { detail, .. }) if detail.contains("at most 1073741824")));
     assert_eq!(std::fs::metadata(log_of(&bank)).unwrap().len(), 1 << 40, "it was left as it is");
 
-    // What is written stays below what can be read.
+    // Written lines are shorter than the longest readable line.
     file.set_len(memory_bank_core::limits::GRAPH_LOG_BYTES).unwrap();
     let dir = crate::dir::BankDir::open(bank.path()).unwrap();
     super::log::append(&dir, b"\n".to_vec(), &[]).unwrap_err();

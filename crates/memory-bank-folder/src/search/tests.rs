@@ -241,7 +241,7 @@ async fn a_large_graph_is_indexed_in_parts_and_followed_afterwards() {
 
 const MIB: u64 = 1024 * 1024;
 
-/// A bank with so many documents of a quarter of a mebibyte, and a small one that counts for the core.
+/// A bank with a number of documents of a quarter of a mebibyte, and a small core document.
 fn large_bank(documents: usize, indexes: &Arc<FolderIndexes>) -> (TempDir, FolderBank) {
     let (temp, bank) = bank();
     let log = "- the albatross met the parser of a region far away\n".repeat(5 * 1024);
@@ -249,7 +249,7 @@ fn large_bank(documents: usize, indexes: &Arc<FolderIndexes>) -> (TempDir, Folde
     for (name, text) in logs.chain([("progress.md".to_owned(), "- a pelican\n")]) {
         let path = bank.path().join(name);
         std::fs::write(&path, text).unwrap();
-        // Files of a moment ago would be read again.
+        // Files that were written just before would be read again.
         let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         std::fs::File::options().append(true).open(&path).unwrap().set_modified(long_ago).unwrap();
     }
@@ -270,7 +270,7 @@ async fn a_bank_that_is_too_large_is_searched_as_far_as_it_fits_and_is_not_read_
             assert!(skipped.reason.contains("may take 4 MiB"), "{skipped:?}");
         }
         assert!(indexes.taken() <= 4 * MIB + 3 * MIB, "{}", indexes.taken());
-        // What was left out is not read, and what was taken in is not read again.
+        // Omitted documents are not read, and indexed ones are not read again.
         let read = bank.search.progress.total();
         assert_eq!(read == 0, round == 1, "{read} bytes were read in round {round}");
     }

@@ -165,7 +165,7 @@ fn a_demotion_from_owner_to_viewer_applies_at_once() {
     assert_eq!(database.psql("SELECT count(*) FROM api_keys"), "2");
 }
 
-/// A key that may only write adds to a document that is there, and sees nothing of it.
+/// A write-only key appends to an existing document, and sees none of it.
 fn appends_blindly(server: &mut Server, owner: &str, writer: &str) {
     owner.clone_into(&mut server.key);
     let session = server.initialize();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// How long anything may take.
+/// The time-out of every wait.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running server; it is killed when dropped.
@@ -38,7 +38,7 @@ impl Server {
         Self::start_at(folder, state, Stdio::null(), variables)
     }
 
-    /// A server whose log goes to `log`.
+    /// A server that logs to `log`.
     pub(crate) fn start_with(folder: TempDir, log: Stdio, variables: &[(&str, &str)]) -> Self {
         Self::start_at(folder, TempDir::new().unwrap(), log, variables)
     }
@@ -165,7 +165,7 @@ impl Server {
         Listener { lines: BufReader::new(Chunks { stream: lines, left: 0 }) }
     }
 
-    /// Asks the process to end, and waits for that.
+    /// Sends SIGTERM, and waits for the end of the process.
     pub(crate) fn terminate(&mut self) -> (Option<i32>, Duration) {
         let began = Instant::now();
         let pid = self.process.id().to_string();
@@ -182,7 +182,7 @@ impl Drop for Server {
     }
 }
 
-/// The binary, in a folder, with these variables and no others of its own.
+/// The binary in a folder, with only these variables.
 pub(crate) fn command(folder: &TempDir, variables: &[(&str, &str)]) -> Command {
     // Another build can be measured, such as an earlier one.
     let program = std::env::var_os("MEMORY_BANK_MCP");

@@ -98,7 +98,7 @@ impl Drop for Client {
     }
 }
 
-/// Searches until the meaning of the query counts on all passages, and gives that reply.
+/// Searches until the meaning of the query counts on all passages, and returns that reply.
 fn by_meaning(mut search: impl FnMut() -> Value) -> Value {
     let began = Instant::now();
     loop {
@@ -149,7 +149,7 @@ fn a_paraphrase_ranks_first_over_stdio_and_vectors_survive_a_kill() {
     is_answered(&by_meaning(|| second.search(QUESTION)));
     assert_eq!(std::fs::read(&file).unwrap(), made, "they are loaded, and none is made again");
 
-    // A text that changes gets its vector, and the old one answers nothing.
+    // A changed text gets a new vector, and the old one is not used.
     let changed = NOTES.replace("automobile is parked behind", "ladder leans against");
     second.call("write_memory_bank_file", &json!({"filename": "yard.md", "content": changed}));
     let reply = by_meaning(|| second.search("steps used for climbing"));
@@ -256,7 +256,7 @@ fn a_paraphrase_ranks_first_over_http_only_for_its_own_tenant() {
     assert!((metric(&server, "search_vectors_in_memory") - 5.0).abs() < 0.1);
     assert!(metric(&server, "search_vectors_bytes") > 5.0 * 384.0);
 
-    // Another tenant with a text of its own that is less near.
+    // Another tenant with a less similar text.
     of_bob.clone_into(&mut server.key);
     let session_of_bob = server.initialize();
     let other = json!({"filename": "garden.md", "content": "# Garden\n\n- Tomatoes want much sun\n"});

@@ -398,7 +398,7 @@ fn a_supabase_project_is_set_up_with_its_scripts_served_and_edited() {
         ("REDIS_URL", ""),
         ("MCP_HOST", "127.0.0.1"),
     ];
-    // Nothing is set up unasked.
+    // The doctor creates nothing.
     let refused = command(&folder, &variables).arg("serve").output().unwrap();
     let message = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(1));

@@ -108,7 +108,7 @@ impl Scene {
         self.root.path().join("outside")
     }
 
-    /// Puts something under a name, as a process of this number would find it.
+    /// Plants an entry under a name.
     fn plant(&self, name: &str, plant: Plant) {
         let path = self.project().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -333,7 +333,7 @@ fn ran(scene: &Scene, pending: Option<(&str, Plant)>, arguments: &[&str]) -> Res
     running.ends()
 }
 
-/// Everything that can be done in a project, each in a scene of its own.
+/// All operations on a project, each in a separate scene.
 fn faults(name: &str, plant: Plant) -> Vec<String> {
     type Act = fn(&Scene, Option<(&str, Plant)>) -> Result<(), String>;
     let acts: [(&str, Act); 6] = [

@@ -79,7 +79,7 @@ fn a_file_of_the_reference_memory_server_is_offered_and_imported_into_a_folder()
     assert!(done && text.contains("0 observations (3 were there already)"), "{text}");
     let found = search();
     assert!(found[1].contains("uses JWT") && !found[1].contains("import --from"), "{}", found[1]);
-    // A folder goes into a database alone.
+    // A folder can be imported into a database only.
     let (done, text) = run(&["import", "--from", "."]);
     assert!(!done && text.contains("--project"), "{text}");
     // Like the log, it is named by its kind.

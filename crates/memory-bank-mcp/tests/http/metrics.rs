@@ -30,7 +30,7 @@ impl Scrape {
         Self::parse(&reply.body)
     }
 
-    /// Reads OpenMetrics strictly: every sample belongs to a family that was announced, nothing comes twice.
+    /// Reads OpenMetrics strictly: every sample belongs to an announced family, and no sample is repeated.
     fn parse(text: &str) -> Self {
         let mut scrape = Self::default();
         let mut lines = text.lines();
@@ -219,7 +219,7 @@ pub(crate) fn with_database_and_redis(database: &TestDatabase, redis: &TestRedis
         ("REDIS_URL", &redis.url()),
         ("MCP_HOST", "127.0.0.1"),
         ("RATE_LIMIT_IP_PER_MINUTE", "0"),
-        // Metrics of vectors are there with a model; nothing here makes one.
+        // Metrics of vectors exist only with a model; this server has none.
         ("EMBEDDINGS", "http://127.0.0.1:9/v1"),
         ("EMBEDDINGS_MODEL", "none"),
     ]);

@@ -66,7 +66,7 @@ fn a_session_ended_while_redis_hangs_is_gone_on_the_others_after_recovery() {
     let session = make_bank(&first);
     assert_eq!(status(&second, &session), 200);
     replicas.signal_redis("-STOP");
-    // The first calls that Redis does not answer make the replica stop asking it, so that nothing waits in a socket.
+    // After the first unanswered calls the replica stops calling Redis, so no command waits in a socket.
     until("the report that Redis hangs", || !is_healthy(&first));
     until("the report that Redis hangs", || !is_healthy(&first));
     let ended = first.send("DELETE", "/mcp", &[("Mcp-Session-Id", &session)], "").status;

@@ -216,7 +216,7 @@ fn a_hub_with_large_neighbours_is_not_loaded_whole() {
     assert!(most.saturating_sub(before) < 40 << 20, "{} MiB", most.saturating_sub(before) >> 20);
 }
 
-/// The log of a graph in which a hub is linked to so many entities, each with an attribute of so many bytes and a fact.
+/// The log of a graph whose hub is linked to `spokes` entities, each with an attribute of `bytes` bytes and a fact.
 pub(crate) fn heavy_graph(spokes: usize, bytes: usize) -> String {
     let at = "2026-01-01T00:00:00.000Z";
     let mut log =

@@ -12,8 +12,8 @@ use crate::client::{JSON, MCP_ACCEPT, Server, TIMEOUT, call};
 use crate::database::{key_of, operate};
 use crate::redis::Redis;
 
-/// How often each thing is counted. What counts is what most of the times cost: now and then the server notes when keys
-/// were used, and that may fall into one of them.
+/// The number of measurements of each case; the most frequent result counts, since the server records uses of keys now
+/// and then, which may add to one measurement.
 const TIMES: usize = 7;
 
 /// A server whose database and Redis record their queries.

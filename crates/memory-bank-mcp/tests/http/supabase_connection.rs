@@ -45,7 +45,7 @@ fn url(role: &str, database: &TestDatabase, more: &str) -> String {
     format!("postgresql://{role}:{PASSWORD}@{HOST}:6543/{}{more}", database.name())
 }
 
-/// Runs a command to its end; whether it ended well, and all that it wrote.
+/// Runs a command to its end; returns whether it succeeded, and its output.
 fn run(variables: &[(&str, &str)], arguments: &[&str]) -> (bool, String) {
     let folder = TempDir::new().unwrap();
     finished(command(&folder, variables).args(arguments))
@@ -121,7 +121,7 @@ fn a_supabase_host_is_resolved_and_its_certificate_verified() {
             vec![("DB_PROVIDER", "supabase"), ("SUPABASE_DB_URL", url.as_str()), ("REDIS_URL", "")];
         variables.extend(more.map(|file| ("DB_SSL_ROOT_CERT", file)));
         let inner = command(&folder, &variables);
-        // Names have other addresses in a view of the file system of its own.
+        // A separate mount namespace gives the names other addresses.
         let mut outer = Command::new("unshare");
         let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
         outer.args(["--map-root-user", "--mount", "sh", "-c", script]).arg(&hosts);

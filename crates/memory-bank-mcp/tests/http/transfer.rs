@@ -14,12 +14,12 @@ use tempfile::TempDir;
 use crate::client::{call, command};
 use crate::database::operate;
 
-/// The most that the index of a large project is waited for.
+/// The longest wait for the index of a large project.
 const INDEX_TIMEOUT: Duration = Duration::from_secs(120);
 
 const MARKER: &str = r#"{"type":"memory_bank_graph","source":"memory-bank-mcp","version":"1"}"#;
 
-/// A project with everything that is odd.
+/// A project with unusual files, names and texts.
 pub(crate) fn odd_project(facts: usize) -> TempDir {
     let project = TempDir::new().unwrap();
     let put = |name: &str, bytes: &[u8]| {
@@ -67,7 +67,7 @@ pub(crate) fn odd_project(facts: usize) -> TempDir {
     project
 }
 
-/// All files below a folder, but for what the server derives or keeps for itself.
+/// All files below a folder, without derived and internal ones.
 pub(crate) fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
@@ -140,7 +140,7 @@ fn export(database: &TestDatabase, to: &Path, more: &[&str]) -> Result<Value, St
     operate(database, &arguments)
 }
 
-/// Calls tools over stdio in this project, and gives the texts of the replies.
+/// Calls tools over stdio in this project, and returns the texts of the replies.
 pub(crate) fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String> {
     let folder = TempDir::new().unwrap();
     let mut server = command(&folder, &[])
@@ -290,7 +290,7 @@ fn folder_names_and_other_spellings_survive_import_and_export() {
     assert_eq!(text("README.md"), "in capitals");
     assert_eq!(text("con.md"), "a device");
     assert_eq!(text("backups/memory-bank-backup-2026-11-20T11-00-00-000Z/adr/0001.md"), "older");
-    // Two files that are one name to a database are named before anything is written.
+    // Two files with one name in a database are reported before anything is written.
     put("caf\u{e9}/na\u{ef}ve.md", "composed");
     let refused = import(&database, project.path(), &["--replace"]).unwrap_err();
     assert!(refused.contains("is there twice"), "{refused}");
@@ -304,7 +304,7 @@ fn files_that_the_database_cannot_store_are_named_before_anything_is_written() {
     assert!(refused.contains("zero.md") && refused.contains("null byte"), "{refused}");
     assert_eq!(database.psql("SELECT count(*) FROM documents"), "0");
     fs::remove_file(project.path().join("memory-bank/zero.md")).unwrap();
-    // A backup that cannot be held takes the whole import back.
+    // A backup that cannot be stored rolls the whole import back.
     fs::write(project.path().join("memory-bank-backup-2026-11-20T10-00-00-000Z/zero.md"), b"a\0b").unwrap();
     let refused = import(&database, project.path(), &[]).unwrap_err();
     assert!(refused.contains("zero.md") && refused.contains("memory-bank-backup-"), "{refused}");
@@ -333,7 +333,7 @@ fn an_export_overwrites_only_on_request_and_keeps_the_replaced_files() {
     assert_eq!(fs::read_to_string(place.path().join(".mcprules-debug")).unwrap(), "theirs");
     let aside = PathBuf::from(done["movedAside"].as_str().unwrap());
     assert_eq!(fs::read_to_string(aside.join("mine.md")).unwrap(), "mine");
-    // The backups of the bank that was there stay with the one that is there now.
+    // The backups of the previous bank stay with the new one.
     let own_file = "backups/memory-bank-backup-2026-11-20T11-00-00-000Z/mine.md";
     assert_eq!(fs::read_to_string(bank.join(own_file)).unwrap(), "older");
     assert!(over_stdio(place.path(), &[("list_memory_bank_files", json!({}))])[0].contains("latin.md"));

@@ -36,7 +36,7 @@ fn done(mut command: Command) -> Output {
     output
 }
 
-/// Starts a command, waits until the lock that is held stops it, and kills it.
+/// Starts a command, waits until a held lock stops it, and kills it.
 fn killed_midway(database: &TestDatabase, lock: &str, arguments: &[&str]) {
     let held = Held::take(database, lock);
     let (_folder, mut command) = operator(database, "", arguments);
@@ -200,7 +200,7 @@ fn a_restore_is_audited_once_in_its_own_transaction() {
     let (restored, backed_up, zip) =
         (json!("project.restored"), json!("project.backed_up"), json!("atlas.zip"));
     assert_eq!(audited, [(&restored, &zip), (&backed_up, &zip), (&imported, &from)]);
-    // Where the log cannot be written, nothing is restored.
+    // If the log cannot be written, nothing is restored.
     database.psql("ALTER TABLE app.audit_log ADD CHECK (action <> 'project.restored') NOT VALID");
     database.psql("DELETE FROM documents");
     operate(&database, &["restore", "--project", "atlas", "--from", text_of(&file)]).unwrap_err();

@@ -17,7 +17,7 @@ fn pipelined_requests_with_unread_replies_use_little_memory_and_the_connection_c
     put(&server, "huge.md", 800 * 1024);
     let body =
         call(1, "read_memory_bank_file", &json!({"filename": "huge.md", "maxChars": 1_048_576})).to_string();
-    // Each with a key of its own: those of one key would wait for each other's memory.
+    // Each with a separate key: requests of one key would wait for each other's memory.
     let requests: Vec<String> = (0..4)
         .map(|_| {
             let key = new_key(&server);
@@ -69,7 +69,7 @@ fn is_full(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut)
 }
 
-/// A client of HTTP/2 that takes nothing: its windows are closed.
+/// A client of HTTP/2 that reads nothing: its windows are closed.
 pub(crate) struct ClosedWindow(TcpStream);
 
 impl ClosedWindow {

@@ -1,4 +1,4 @@
-//! Everything that names the server's version names the same one.
+//! All places with the server's version have the same one.
 
 use std::fs;
 use std::path::Path;

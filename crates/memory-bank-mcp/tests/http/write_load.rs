@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use crate::client::{JSON, MCP_ACCEPT, Server, TIMEOUT, call, until, write_request};
 
-/// How many write at a time.
+/// The number of concurrent writers.
 const WRITERS: usize = 4;
-/// The most that one of them writes.
+/// The largest number of edits of one writer.
 const MAX_EDITS: usize = 400;
 
 /// The outcomes of the writes.
@@ -29,7 +29,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Writes to the servers in turn, in one session, while `meanwhile` goes on.
+    /// Writes to the servers in turn, in one session, while `meanwhile` runs.
     pub(crate) fn run(servers: &[&Server], session: &str, meanwhile: impl FnOnce(&Self)) -> Self {
         let load = Self::default();
         let places: Vec<(String, String)> =
@@ -88,8 +88,8 @@ impl Load {
         until("refused writes", || count() >= before + 2);
     }
 
-    /// Checks that each acknowledged write is there once, that no other is there twice, and that whatever was refused
-    /// was refused properly.
+    /// Checks that each acknowledged write exists once, that no other exists twice, and that each refusal
+    /// has the right form.
     pub(crate) fn check(&self, server: &Server, session: &str) {
         let progress = server.call(session, "read_memory_bank_file", &json!({"filename": "progress.md"}));
         let mut found: BTreeMap<&str, usize> = BTreeMap::new();

@@ -21,7 +21,7 @@ pub(crate) fn context(user: &Caller, project: &Caller, key: &Caller) -> String {
     )
 }
 
-/// Runs SQL as the login role that serves; gives the rows of the last statement, members apart by `|`.
+/// Runs SQL as the login role of servers; returns the rows of the last statement, their columns separated by `|`.
 pub(crate) async fn as_login(bench: &Bench, sql: &str) -> Result<String, String> {
     let mut rows = Vec::new();
     for message in query_as_login(bench, sql).await? {
@@ -118,7 +118,7 @@ async fn a_search_never_reaches_another_project_in_any_context() {
         assert_eq!(search(&bench, &alice, "secret").await.unwrap(), "secret.md|the <b>secret</b> of alice");
         assert_eq!(search(&bench, &alice, "bob").await.unwrap(), "");
         let query = "SELECT count(*) FROM app.search_documents('secret', 10)";
-        // Without a context, also for who sees everything.
+        // Without a context, also for roles that see all rows.
         assert_eq!(as_login(&bench, &format!("BEGIN; SET LOCAL ROLE app_user; {query}")).await.unwrap(), "0");
         assert_eq!(bench.test.psql(query), "0");
         for forged in

@@ -22,7 +22,7 @@ async fn the_filler_changes_the_vector_and_nothing_else() {
     assert_eq!(bench.database.count_stale().await.unwrap(), 2);
     fill(&bench).await;
     assert_eq!((bench.test.psql(FRESH), state()), ("2".into(), before));
-    // A backup takes none of it along, and its restore leaves nothing that is not computed anew.
+    // A backup contains no vectors, and all are computed again after its restore.
     let bank = bench.bank();
     let backup = bank.create_backup(&alice, None).await.unwrap();
     let items = bench
@@ -47,7 +47,7 @@ async fn an_edit_of_a_stale_document_is_a_hot_update_and_edits_write_no_words() 
     let (client, connection) =
         tokio_postgres::connect(&bench.test.url_of("postgres"), tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
-    // In one session, whose own statistics are there at once.
+    // In one session, which sees its own statistics at once.
     let count = "SELECT pg_stat_get_xact_tuples_hot_updated('documents'::regclass) || ' of ' || \
         pg_stat_get_xact_tuples_updated('documents'::regclass)";
     client.batch_execute("BEGIN").await.unwrap();

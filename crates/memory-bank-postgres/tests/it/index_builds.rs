@@ -17,9 +17,9 @@ use tokio_postgres::{Client, NoTls};
 use crate::support::{Bench, read, write};
 
 const MIB: u64 = 1024 * 1024;
-/// The most that a condition is waited for.
+/// The longest wait for a condition.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// The most that a turn is waited for: the longest that an index stays, and the build after it.
+/// The longest wait for a turn: the longest time that an index stays, and the build after it.
 const TURN_TIMEOUT: Duration = Duration::from_secs(240);
 
 fn wanted(text: &str) -> DocumentSearch {

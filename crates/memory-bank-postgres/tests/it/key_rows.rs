@@ -36,7 +36,7 @@ async fn key_identity_is_immutable_and_revocation_final() {
     let hash =
         as_login(&bench, &format!("{own} SET ROLE app_user; SELECT key_hash FROM public.api_keys")).await;
     assert!(hash.as_ref().is_err_and(|why| why.starts_with("42501")), "{hash:?}");
-    // A key that administers alone gives itself no more, in no way.
+    // An admin-only key cannot give itself more rights.
     let admin = bench.with_scopes(&alice, vec![Right::Admin]).await;
     let own = context(&admin, true, &shown(&admin));
     for sql in [

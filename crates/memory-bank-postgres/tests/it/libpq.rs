@@ -216,7 +216,7 @@ async fn urls_with_hostaddr_several_hosts_and_unusual_passwords_work() {
     ] {
         assert_eq!(reached(&string, None).await, Ok(()), "{string}");
     }
-    // Who is there and refuses is not passed over for the next.
+    // A host that answers with a refusal is not skipped.
     let refused = format!("host=127.0.0.1,127.0.0.1 port={port} user=nobody_here dbname=bank");
     let error = reached(&refused, None).await.unwrap_err();
     assert!(error.contains("nobody_here"), "{error}");

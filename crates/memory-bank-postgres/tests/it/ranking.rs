@@ -102,7 +102,7 @@ async fn both_stores_rank_every_question_alike() {
     assert!(answered > 50 && answered * 10 > total * 9, "{answered} of {total}");
 }
 
-/// The graph as an export gives it.
+/// The graph of an export.
 async fn bank_graph(
     bank: &memory_bank_postgres::PostgresBank,
     caller: &memory_bank_core::caller::Caller,

@@ -18,7 +18,7 @@ use crate::support::{Bench, path, read, write};
 /// The bound of a wait that should end soon, on a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A bank on a pool of so many connections, and owners who each have a project with one document that holds its name.
+/// A bank on a pool of this size, and owners who each have a project with one document that contains its name.
 async fn bench_with(connections: usize, tenants: usize) -> (Bench, PostgresBank, Vec<Caller>) {
     let bench = Bench::new().await;
     let database = bench.open(&bench.test.url(), connections);
@@ -63,7 +63,7 @@ async fn each_tenant_reads_only_its_own_rows_during_connection_losses_and_cancel
             let mut wait = 0;
             while !over.load(Ordering::Relaxed) {
                 if hasty {
-                    // Goes away at ever another moment of a read.
+                    // Is cancelled at different times of a read.
                     wait = (wait + 137) % 2500;
                 }
                 let time_out = if hasty { Duration::from_micros(wait) } else { TIMEOUT };

@@ -1,4 +1,4 @@
-//! Archives: which entries are moved, and that everything else stays.
+//! Archives move entries and keep all other text.
 
 use std::collections::BTreeMap;
 

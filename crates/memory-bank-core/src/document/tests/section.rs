@@ -1,4 +1,4 @@
-//! What counts as a heading, a section, an item; and that edits change nothing else.
+//! Headings, sections and items, and edits that change nothing else.
 
 use proptest::prelude::*;
 use rstest::rstest;

@@ -24,7 +24,7 @@ async fn a_log_cut_at_any_byte_keeps_its_whole_lines_and_takes_the_next_event() 
     for cut in 0..=log.len() {
         let (_temp, bank) = bank();
         write_log(&bank, &log.as_bytes()[..cut]);
-        // A line counts as soon as all of it is there, with or without its line feed.
+        // A complete line counts, with or without its line feed.
         let expected: Vec<&str> = [(1, "A"), (2, "B")]
             .into_iter()
             .filter(|(line, _)| cut >= ends[*line])

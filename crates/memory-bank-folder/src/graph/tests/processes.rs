@@ -33,7 +33,7 @@ async fn followers_of_the_graph_are_notified_of_its_changes() {
     assert!(bank.with_graph(|state| state.changes_since(cursor).is_none()).unwrap());
 }
 
-/// What the two tests below run in processes of their own: adds facts until it is killed or done, and writes down each
+/// The child process of the two tests below: adds facts until it is killed or done, and prints each
 /// one that was acknowledged.
 #[tokio::test]
 #[ignore = "runs in a child process of other tests"]

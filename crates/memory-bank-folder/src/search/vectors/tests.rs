@@ -117,7 +117,7 @@ async fn a_vector_file_from_the_repository_is_replaced() {
     assert_eq!(made_by(&path, "m", "attacker").await, 0);
     assert_eq!(made(&path, "m").await, 10, "nothing of it is used");
     assert_eq!(made(&path, "m").await, 0);
-    // Records of it below a header of ours count for nothing either.
+    // Its records below a valid header are not used either.
     let file = path.join(".mbmcp/vectors");
     let ours = std::fs::read(&file).unwrap();
     assert_eq!(made_by(&path, "m", "attacker").await, 10);

@@ -38,7 +38,7 @@ pub(crate) enum Session {
     Ends(String),
 }
 
-/// Everything that a random call depends on.
+/// The inputs of a random call.
 pub(crate) struct Calls<'a> {
     pub(crate) persona: &'a Persona,
     pub(crate) own: &'a Tenant,

@@ -91,7 +91,7 @@ impl Tenant {
         known.push_back(thing.to_owned());
     }
 
-    /// An id or a name by chance. The other project gets none with a canary in it: a canary that it sends itself would
+    /// A random id or name. The other project gets none with a canary in it: a canary that it sends itself would
     /// be mistaken for a leak.
     pub(crate) fn thing(&self, kind: Kind, outside: bool, random: &mut Random) -> Option<String> {
         let things = locked(&self.things);
@@ -115,7 +115,7 @@ impl Tenant {
     }
 }
 
-/// The rights of a key at one moment.
+/// The rights of a key at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Access {
     pub(crate) reads: bool,
@@ -132,7 +132,7 @@ pub(crate) struct Persona {
     pub(crate) tenant: usize,
     pub(crate) key: String,
     pub(crate) key_id: String,
-    /// Whether it may do everything in the project.
+    /// Whether it has all rights in the project.
     pub(crate) is_owner: bool,
     /// Whether the scopes allow `admin`, with which labels of keys may be seen.
     pub(crate) administers: bool,
@@ -142,7 +142,7 @@ pub(crate) struct Persona {
     sessions: Mutex<VecDeque<String>>,
 }
 
-/// How many sessions a key keeps.
+/// The number of sessions of a key.
 const SESSIONS: usize = 3;
 
 impl Persona {

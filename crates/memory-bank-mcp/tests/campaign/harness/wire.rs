@@ -9,7 +9,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to listen to an endless stream, and how long it may be silent.
 const STREAM_READ_TIME: Duration = Duration::from_millis(900);
 const READ_TIMEOUT: Duration = Duration::from_millis(250);
-/// The most bytes that are read of one answer, and that it may have when decompressed.
+/// The largest answer that is read, and its largest size when decompressed.
 const MAX_REPLY_BYTES: u64 = 32 * 1024 * 1024;
 const MAX_UNPACKED_BYTES: u64 = 128 * 1024 * 1024;
 
@@ -20,7 +20,7 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: String,
-    /// Whether the answer may be an endless stream, which is read for a moment.
+    /// Whether the answer may be an endless stream, which is read briefly.
     pub(crate) stream: bool,
 }
 
@@ -156,7 +156,7 @@ fn receive(stream: &mut BufReader<TcpStream>, answer: &mut Answer, endless: bool
     Ok(true)
 }
 
-/// Reads an endless stream for a moment.
+/// Reads an endless stream briefly.
 fn listen(stream: &mut BufReader<TcpStream>, answer: &mut Answer) {
     let began = Instant::now();
     while began.elapsed() < STREAM_READ_TIME && matches!(chunk(stream, &mut answer.body), Ok(true)) {}

@@ -40,7 +40,7 @@ fn no_data_of_a_project_reaches_members_of_another() {
 
     let ids = plant(&anna);
     let planted = anna.view();
-    // The words are where they were planted; otherwise the test would prove nothing.
+    // The planted words exist; otherwise the test would prove nothing.
     for (place, what) in [
         ("list_memory_bank_files {}", "the name of a document"),
         ("get_context_bundle {}", "documents"),

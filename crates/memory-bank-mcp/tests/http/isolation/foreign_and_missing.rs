@@ -182,8 +182,8 @@ fn foreign_items_are_answered_like_missing_ones() {
 /// The maximum number of tries of one question. A real difference appears in all of them.
 const TRIES: usize = 24;
 
-/// Wall time depends on the machine. The queries of the server do not: a reply for another's thing takes
-/// as many round trips as one for nothing. Chores of the server only ever add some, so the least of a few tries counts.
+/// Wall time depends on the machine. The queries of the server do not: a reply about a foreign item takes
+/// as many round trips as one about a missing item. Background tasks of the server add some, so the lowest of a few tries counts.
 #[test]
 fn foreign_items_cost_as_much_as_missing_ones() {
     let world = world();

@@ -75,7 +75,7 @@ fn plant_what_goes(owner: &Client<'_>) -> Value {
     json!({"observationId": observed["observation"]["id"], "ifMatchEtag": former["etag"]})
 }
 
-/// Arguments with the members that are null taken from what was planted.
+/// Arguments; members that are null are replaced by planted values.
 fn filled(arguments: &Value, planted: &Value) -> Value {
     match arguments {
         Value::Object(members) => {

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use crate::client::{JSON, Listener, MCP_ACCEPT, Reply, Server, handshake, structured, tool_names};
 use crate::database::{key_of, operate, serve};
 
-/// Stands in every text of the bank, and in no call of the keys that may not read.
+/// A word in every text of the bank, and in no call of keys without `read`.
 pub(super) const CANARY: &str = "zwetschgenmus";
 
-/// A server, and the database that it may have.
+/// A server, and its database if it has one.
 pub(super) struct World {
     pub(super) server: Server,
     _database: Option<TestDatabase>,
@@ -43,7 +43,7 @@ pub(super) struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    /// A new key of the server's user with these scopes, in a session of its own.
+    /// A new key of the server's user with these scopes, in a separate session.
     pub(super) fn with(server: &'a Server, scopes: &[&str]) -> Self {
         let made = made(server, &json!({"scopes": scopes, "rateLimit": 0}));
         let text = |name: &str| made[name].as_str().unwrap().to_owned();

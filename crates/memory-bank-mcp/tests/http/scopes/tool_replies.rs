@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::scoped_client::{CANARY, Client, assert_silent, plant, worlds};
 
-/// Calls of a key that may not read: some that succeed, and some that a tool refuses. A tool without a case fails the
+/// Calls of a key without `read`: some that succeed, and some that a tool refuses. A tool without a case fails the
 /// test: add the calls here that could show the bank.
 fn calls(tool: &str, ids: &Value) -> (Vec<Value>, Vec<Value>) {
     let wrong = "\"0000000000000000000000000000000000000000000000000000000000000000\"";

@@ -27,7 +27,7 @@ fn accepted(given: &Value, unknown: Unknown) -> Result<(Value, Vec<String>), Str
     Ok((Value::Object(given), ignored_names))
 }
 
-/// What is left of arguments beside the two that are needed.
+/// The accepted arguments without the two required ones.
 fn checked(more: &Value) -> Result<Value, String> {
     let mut given = json!({"name": "x", "context": ""});
     given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -231,7 +231,7 @@ mod laws {
 
     use super::*;
 
-    /// Texts that are something in disguise.
+    /// Texts that look like other values.
     const TEXTS: [&str; 26] = [
         "",
         " ",
@@ -295,7 +295,7 @@ mod laws {
         })
     }
 
-    /// Names of arguments, as they are and otherwise spelled, and of nothing.
+    /// Names of arguments in their own and other spellings, and unknown names.
     fn names() -> impl Strategy<Value = String> {
         let mut known: Vec<String> = Vec::new();
         for (_, arguments) in every_list() {
@@ -330,7 +330,7 @@ mod laws {
         })
     }
 
-    /// Whether there is a name, at any level that has members of its own, that no argument answers to.
+    /// Whether there is an unknown name at any level with described members.
     fn has_unknown(known: &[Argument], given: &Map<String, Value>) -> bool {
         given.iter().any(|(name, value)| {
             let Some(argument) = meant_by(known, name) else { return true };
