@@ -1,5 +1,5 @@
 """The deployment guide, in its order: its commands and queries are taken from the page and run as they are written there.
-The stack of one test is that of the next, up to the guide's own end."""
+The stack of one test is that of the next, up to the end of the guide."""
 
 import json
 import re
@@ -437,7 +437,7 @@ def named_reason(engine):
 
 
 def test_the_image_is_removed(engine, shell, checkout, stand_ins):
-    """The image that Compose builds under the guide's name."""
+    """The image that Compose builds under the name of the guide."""
     shell.run(line(GONE))
     shell.run("docker tag diaz3618/memory-bank-mcp:1.8.0-http-pg-redis kept-for-other-tests")
     try:

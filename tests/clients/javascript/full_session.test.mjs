@@ -1,4 +1,4 @@
-// One working session with every tool, on a folder of the original server. The steps build on each other; at the end every
+// One working session with every tool, on a folder of the TypeScript server. The steps build on each other; at the end every
 // listed tool was called, and files that the session did not change are identical byte for byte.
 
 import assert from "node:assert/strict";
@@ -18,7 +18,7 @@ ${text}`);
   return lines.slice(start + 1, end < 0 ? undefined : end).filter((line) => line.startsWith("- ")).map((line) => line.slice(2));
 }
 
-test("a session with every tool on the original's folder", async (t) => {
+test("a session with every tool on a folder of the TypeScript server", async (t) => {
   const project = await copyOf("original-project", t);
   const bank = join(project, "memory-bank");
   const before = Object.fromEntries(

@@ -34,7 +34,7 @@ test("process_umb_command and complete_umb start and end the update", async (t) 
   await server.fails("process_umb_command", { command: "plumber" });
 });
 
-test("list_backups lists backups of the original server, with a valid time", async (t) => {
+test("list_backups lists backups of the TypeScript server, with a valid time", async (t) => {
   const { server } = await withBank(t);
   const { backups, metadata } = (await server.ok("list_backups")).json;
   assert.equal(metadata.count, 1);

@@ -24,7 +24,7 @@ fn without_a_database_a_folder_is_served_to_this_machine() {
 }
 
 #[test]
-fn with_a_database_the_guide_s_defaults_hold() {
+fn with_a_database_the_defaults_of_the_deployment_guide_apply() {
     let settings = read(&[("DATABASE_URL", "postgresql://a:b@c/d")]).unwrap();
     assert_eq!(settings.http.listen.to_string(), "0.0.0.0:3100");
     assert_eq!(settings.database.map(|database| database.connections), Some(20));

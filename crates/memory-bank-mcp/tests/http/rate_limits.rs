@@ -39,7 +39,7 @@ fn every_reply_has_the_five_headers_and_an_id_and_errors_are_json() {
 }
 
 #[test]
-fn the_health_of_a_folder_s_server_has_the_guide_s_shape() {
+fn the_health_of_a_folder_s_server_has_the_shape_of_the_deployment_guide() {
     let server = Server::start(&[]);
     let health = server.send_bare("GET", "/health", &[], "").json();
     assert_eq!((&health["status"], &health["db"]), (&json!("ok"), &json!("not configured")));

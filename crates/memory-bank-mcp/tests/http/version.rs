@@ -59,9 +59,9 @@ fn crates_server_changelog_image_and_openapi_have_the_same_version() {
     }
 }
 
-/// The tag is the guide's; it distinguishes the image of this server from others of the same name.
+/// The tag is the one of docs/deployment-guide.md; it distinguishes the image of this server from others of the same name.
 #[test]
-fn the_image_tag_is_the_one_in_the_guide() {
+fn the_image_tag_is_the_one_in_the_deployment_guide() {
     const TAG: &str = "1.8.0-http-pg-redis";
     assert!(repository("docs/configuration.md").contains(&format!("| `DOCKER_TAG` | `{TAG}` |")));
     assert_eq!(named(&repository("deploy/kubernetes/kustomization.yaml"), r"(?m)^\s*newTag: (\S+)$"), TAG);

@@ -93,7 +93,7 @@ pub(crate) const CONTENTS: &str = "
     SELECT fact FROM facts ORDER BY fact";
 
 #[tokio::test]
-async fn the_guide_s_rollback_removes_everything_and_the_scripts_run_again() {
+async fn the_deployment_guide_s_rollback_removes_everything_and_the_scripts_run_again() {
     for role in [MIGRATOR, "postgres", SUPABASE] {
         let around = Bench::new().await;
         let database = if role == SUPABASE { TestDatabase::supabase() } else { TestDatabase::empty() };

@@ -114,7 +114,7 @@ async fn partitions_are_created_ahead_without_rights_of_the_login_role() {
     assert_eq!(
         bench.test.psql("SELECT count(*) FROM mcp_events"),
         "0",
-        "the guide's query reads the partitioned table"
+        "the query of the deployment guide reads the partitioned table"
     );
 }
 

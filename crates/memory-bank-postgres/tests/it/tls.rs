@@ -88,7 +88,7 @@ async fn the_supabase_authority_is_trusted_only_for_supabase_hosts() {
 }
 
 #[tokio::test]
-async fn the_supabase_port_in_the_guide_connects_to_the_session_pooler() {
+async fn the_supabase_port_in_the_deployment_guide_connects_to_the_session_pooler() {
     let bench = Bench::new().await;
     let id = std::process::id();
     let address = format!("127.{}.{}.77", 64 + id % 64, id / 64 % 250);
