@@ -58,7 +58,7 @@ impl Client {
         let output = BufReader::new(process.stdout.take().unwrap());
         let mut server = Self { process, input, output, last: 0 };
         let client = json!({"name": "t", "version": "1"});
-        server.send_sessionless(
+        server.request(
             "initialize",
             &json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}),
         );

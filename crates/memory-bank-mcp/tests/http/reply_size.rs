@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read;
 
 use serde_json::{Value, json};
 
-use crate::client::{JSON, Server, call, memory, until};
+use crate::client::{Server, memory, until};
 
 /// Bytes of a reply other than its text: a name, an etag, brackets.
 const BUDGET: usize = 256 * 1024 + 64 * 1024;
