@@ -6,7 +6,7 @@ use memory_bank_core::store::TextIndex;
 use memory_bank_test_postgres::TestDatabase;
 
 use crate::isolation::two_tenants;
-use crate::support::{Bench, path, query_as_login, write};
+use crate::support::{Bench, query_as_login, write};
 
 pub(crate) const FRESH: &str = "SELECT count(*) FROM documents WHERE fts IS NOT NULL";
 

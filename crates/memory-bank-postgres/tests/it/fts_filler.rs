@@ -3,7 +3,7 @@
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::store::{BackupStore, DocumentStore, Drafts, TextIndex};
 
-use crate::fts::{FRESH, as_login, context, fill, paths, search};
+use crate::fts::{FRESH, as_login, context, fill, paths};
 use crate::isolation::two_tenants;
 use crate::support::{Bench, path, write};
 
