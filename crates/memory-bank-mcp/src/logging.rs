@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_of_the_sdk_about_requests_and_refusals_are_not_logged() {
+    fn what_the_sdk_says_of_requests_and_refusals_is_not_logged() {
         for level in [Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE] {
             assert!(!is_free_of_contents("rmcp::service", level), "{level}");
         }

@@ -21,7 +21,7 @@ const ARGUMENT_BYTES: usize = 100 * 1024;
 /// The least room in memory for the data of the servers, in bytes. All tests together take less than half of it.
 const MIN_ROOM: u64 = 6 * 1024 * 1024 * 1024;
 
-/// The settings of the server: fast, since no data has to survive.
+/// How the server runs: fast, since nothing it keeps has to survive.
 const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=128MB \
     -c listen_addresses=127.0.0.1 -c log_min_messages=fatal";
 
@@ -38,7 +38,7 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Finds the server, or starts it, and creates the template if it is missing.
+    /// Finds the server, or starts it, and makes sure that the template is there.
     pub(crate) fn joined() -> Self {
         let programs = programs();
         let home = home(&programs);
@@ -56,7 +56,7 @@ impl Cluster {
         cluster
     }
 
-    /// Creates the roles and the template if they are missing.
+    /// Makes the roles and the template, unless they are there.
     fn prepare(&self) {
         for (role, options) in [(MIGRATOR, "LOGIN CREATEROLE"), (SERVER, "LOGIN"), (TLS_ONLY, "LOGIN")] {
             let exists = self.psql(
@@ -99,7 +99,7 @@ impl Cluster {
         succeeded(sql, run_again(|| self.batch(role, database, sql)))
     }
 
-    /// Sends SQL as one batch. SQL that is too long for an argument goes through the standard input: psql executes a result of
+    /// Sends SQL as one batch. What is too long for an argument goes through the standard input: psql executes a result of
     /// a query as a whole, too.
     fn batch(&self, role: &str, database: &str, sql: &str) -> std::io::Result<Output> {
         let mut command = self.psql_command(role, database);
@@ -242,7 +242,7 @@ impl Place<'_> {
         assert!(started.success(), "{}", log());
     }
 
-    /// Ends the server like a crash: nothing is finished, nothing is written.
+    /// Ends the server as a crash would: nothing is finished, nothing is written.
     pub(crate) fn crash(&self) {
         let mut command = self.command("pg_ctl");
         command.args(["stop", "-m", "immediate", "-D"]).arg(self.data());
@@ -265,7 +265,7 @@ impl Place<'_> {
     }
 }
 
-/// Gives the server a certificate of an authority made for it, and creates a role that requires TLS.
+/// Gives the server a certificate of an authority made for it, and a role that may not come without TLS.
 fn encrypt(home: &Path, data: &Path, user: Option<&str>) {
     const SCRIPT: &str = r#"
         set -e
@@ -328,7 +328,7 @@ fn watch(programs: &Path, home: &Path, locks: &Path, user: Option<&str>) {
     drop(watchdog.expect("a watchdog for the test server"));
 }
 
-/// Runs psql again while the script requests a retry, since roles are the cluster's and another test may grant the same ones,
+/// Runs psql again while the script asks for it, since roles are the cluster's and another test may grant the same ones,
 /// and while the server starts or recovers from a kill of a test's own.
 fn run_again(run: impl Fn() -> std::io::Result<Output>) -> Output {
     const ATTEMPTS: usize = 60;
@@ -358,7 +358,7 @@ pub(crate) fn server_user() -> Option<String> {
     })
 }
 
-/// The numbered files of `migrations/`, in order; `rollback.sql` is not one of them.
+/// The numbered files of `migrations/`, in order; the script that takes everything away again is none of them.
 fn migrations() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
     let mut files: Vec<PathBuf> = fs::read_dir(folder)

@@ -27,7 +27,7 @@ pub const MIGRATOR: &str = "mbmcp_migrator";
 /// The role that a server logs in as: neither superuser nor BYPASSRLS, owner of nothing, member of `app_server`.
 pub const SERVER: &str = "mbmcp_serve";
 
-/// The rollback of `docs/deployment-guide.md`, verbatim.
+/// The rollback as `docs/deployment-guide.md` has it, word for word.
 pub const GUIDE_ROLLBACK: &str = "
 -- WARNING: Drops ALL Memory Bank data in the database
 BEGIN;
@@ -53,7 +53,7 @@ pub const SUPABASE: &str = "mbmcp_supabase_postgres";
 /// A role like [`SERVER`] that may come in with TLS only.
 pub const TLS_ONLY: &str = "mbmcp_tls";
 
-/// A database of one test; dropping the value drops it.
+/// A database of one test. Dropped, it is gone.
 #[derive(Debug)]
 pub struct TestDatabase {
     cluster: &'static Cluster,
@@ -61,7 +61,7 @@ pub struct TestDatabase {
 }
 
 impl TestDatabase {
-    /// A new migrated database.
+    /// A migrated database of its own.
     #[must_use]
     pub fn migrated() -> Self {
         let cluster = cluster();
@@ -75,7 +75,7 @@ impl TestDatabase {
     }
 
     /// A database without any table of ours, as Supabase sets one up: owned by [`SUPABASE`], with the API's roles `anon`,
-    /// `authenticated` and `service_role`, which get rights on all new objects in schema public.
+    /// `authenticated` and `service_role`, who get rights on all that is new in schema public.
     #[must_use]
     pub fn supabase() -> Self {
         let database = Self::made(cluster(), "TEMPLATE template0");

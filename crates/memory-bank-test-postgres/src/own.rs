@@ -12,7 +12,7 @@ const BANK: &str = "bank";
 const SETTINGS: &str = "-c shared_buffers=32MB -c max_connections=100 -c listen_addresses=127.0.0.1 \
     -c log_min_messages=fatal";
 
-/// A server with an empty database that belongs to [`MIGRATOR`]. Dropping the value stops it.
+/// A server with an empty database that belongs to [`MIGRATOR`]. Dropped, it is gone.
 #[derive(Debug)]
 pub struct OwnServer {
     programs: PathBuf,
@@ -35,7 +35,7 @@ impl OwnServer {
         server
     }
 
-    /// Admits the login role of servers, after the schema was created.
+    /// Lets the role that serves in, once the schema is there.
     pub fn admit_server(&self) {
         self.psql(BANK, &format!("GRANT app_server TO {SERVER}"));
     }
@@ -64,13 +64,13 @@ impl OwnServer {
         self.start_again();
     }
 
-    /// Its folder.
+    /// The folder that it lives in.
     #[must_use]
     pub fn home(&self) -> &Path {
         &self.home
     }
 
-    /// Its port on 127.0.0.1.
+    /// The port that it listens on, at 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port

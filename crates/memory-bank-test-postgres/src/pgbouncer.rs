@@ -11,9 +11,9 @@ use crate::cluster::server_user;
 use crate::{MIGRATOR, SERVER, TestDatabase};
 
 /// How long it may take to start.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A pooler; dropping the value stops it.
+/// A pooler. Dropped, it is gone.
 #[derive(Debug)]
 pub struct PgBouncer {
     process: Child,
@@ -69,7 +69,7 @@ impl PgBouncer {
         let pooler = Self { process, port, folder };
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < TIMEOUT, "PgBouncer did not start: run scripts/setup");
+            assert!(began.elapsed() < PATIENCE, "PgBouncer did not start: run scripts/setup");
             std::thread::sleep(Duration::from_millis(20));
         }
         pooler

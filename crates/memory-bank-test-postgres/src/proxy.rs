@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// The delay of an answer, so that all messages that a client sends without waiting for it count as one trip.
+/// How long an answer is held back, so that everything a client sends without waiting for it counts as one trip.
 const DELAY: Duration = Duration::from_millis(30);
 
 /// A proxy on a free port of 127.0.0.1.
@@ -18,7 +18,7 @@ pub struct CountingProxy {
 }
 
 impl CountingProxy {
-    /// Forwards to this port of 127.0.0.1.
+    /// Passes everything on to this port of 127.0.0.1.
     #[must_use]
     pub fn to(target: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
@@ -73,7 +73,7 @@ fn pass(from: &TcpStream, to: &TcpStream, before: impl Fn() + Send + 'static) {
                 break;
             }
         }
-        // Also end the other direction, so that both ends of a broken connection are notified.
+        // The other direction ends as well: the ends of a broken connection must both hear of it.
         let _closed = to.shutdown(Shutdown::Both);
     });
 }

@@ -1,13 +1,13 @@
-//! A real Redis for tests, each a process with its own port.
+//! A real Redis for tests, one process each, on a port of its own.
 
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long it may take to start.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A Redis without files; dropping the value stops it.
+/// A Redis that keeps nothing on the disk. Dropped, it is gone.
 #[derive(Debug)]
 pub struct TestRedis {
     process: Child,
@@ -36,7 +36,7 @@ impl TestRedis {
         let redis = Self { process, port };
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < TIMEOUT, "Redis did not start");
+            assert!(began.elapsed() < PATIENCE, "Redis did not start");
             std::thread::sleep(Duration::from_millis(20));
         }
         redis
@@ -48,7 +48,7 @@ impl TestRedis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Its port on 127.0.0.1.
+    /// The port that it listens on, at 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port

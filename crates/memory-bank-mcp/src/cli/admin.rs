@@ -387,18 +387,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_of_the_database_names_the_doctor() {
+    fn what_the_database_refuses_names_the_doctor() {
         let refused = || StoreError::Unavailable("schema \"app\" does not exist (3F000)".to_owned());
         let failures: [anyhow::Error; 3] =
             [refused().into(), AdminError::Store(refused()).into(), MigrateError::Store(refused()).into()];
         for failure in failures {
-            let message = format!("{:#}", advised(failure));
-            assert!(message.contains("memory-bank-mcp doctor") && message.contains("3F000"), "{message}");
+            let told = format!("{:#}", advised(failure));
+            assert!(told.contains("memory-bank-mcp doctor") && told.contains("3F000"), "{told}");
         }
     }
 
     #[test]
-    fn a_mistake_of_the_operator_is_reported_without_the_doctor() {
+    fn what_the_operator_got_wrong_is_told_as_it_is() {
         let unknown = AdminError::NotFound { kind: "user", name: "zoe".to_owned() };
         assert_eq!(format!("{:#}", advised(unknown.into())), "there is no user `zoe`");
     }

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_a_timestamp_or_a_span_before_now() {
+    fn a_moment_is_a_time_or_a_span_up_to_now() {
         assert_eq!(moment("2026-11-22T09:30:00Z").unwrap().to_string(), "2026-11-22T09:30:00Z");
         let day = SystemClock.now().duration_since(moment("1d").unwrap());
         assert!((86_390..86_410).contains(&day.as_secs()), "{day:?}");

@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_different_entry_is_replaced_on_request_only() {
+    fn an_entry_that_says_something_else_is_replaced_on_demand_only() {
         let text = "{\"mcpServers\": {\"memory-bank\": {\"command\": \"old\"}, \"b\": 1}}";
         assert!(merge(text, &wanted(&[]), &local()).unwrap_err().to_string().contains("--force"));
         let (after, replaced) = merge(text, &wanted(&["--write", "--force"]), &local()).unwrap().unwrap();

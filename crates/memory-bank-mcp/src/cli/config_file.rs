@@ -221,7 +221,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_pipe_is_refused_without_waiting() {
+    fn a_pipe_is_refused_and_not_waited_for() {
         let folder = tempfile::TempDir::new().unwrap();
         let pipe = folder.path().join("mcp.json");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_concurrent_write_of_another_program_is_not_lost() {
+    fn what_somebody_else_wrote_meanwhile_is_not_lost() {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("mcp.json");
         std::fs::write(&file, "theirs").unwrap();
@@ -261,7 +261,7 @@ mod tests {
 
     #[cfg(any(target_os = "linux", target_vendor = "apple"))]
     #[test]
-    fn a_write_after_the_last_check_is_not_lost() {
+    fn what_is_written_after_the_last_look_is_not_lost() {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("mcp.json");
         let draft = || {
@@ -269,7 +269,7 @@ mod tests {
             draft.write_all(b"ours").unwrap();
             draft
         };
-        // The file after a client wrote it between the last check and the exchange.
+        // As a client leaves it that writes between the last look and the exchange.
         for theirs in [&b"theirs"[..], b"\xff no text"] {
             std::fs::write(&file, theirs).unwrap();
             assert_eq!(exchange(draft(), &file, "before").unwrap(), Replaced::ChangedMeanwhile);
@@ -283,7 +283,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_are_followed_also_to_a_missing_file() {
+    fn links_are_followed_to_the_file_that_is_meant_also_where_it_is_still_to_be_made() {
         use std::os::unix::fs::symlink;
         let folder = tempfile::TempDir::new().unwrap();
         let root = folder.path().canonicalize().unwrap();
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_read_only_file_is_not_changed() {
+    fn a_read_only_file_is_left_alone() {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("mcp.json");
         std::fs::write(&file, "{}").unwrap();
@@ -317,7 +317,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_file_with_another_name_is_not_changed() {
+    fn a_file_with_another_name_is_left_alone() {
         let folder = tempfile::TempDir::new().unwrap();
         let (file, other) = (folder.path().join("mcp.json"), folder.path().join("dotfile.json"));
         std::fs::write(&file, "{}").unwrap();

@@ -93,15 +93,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_on_every_address_is_queried_on_loopback() {
-        let address = |listen: &str| reachable(listen.parse().unwrap()).unwrap().to_string();
-        assert_eq!(address("0.0.0.0:3100"), "127.0.0.1:3100");
-        assert_eq!(address("[::]:3100"), "[::1]:3100");
-        assert_eq!(address("10.0.0.7:80"), "10.0.0.7:80");
+    fn a_server_on_every_address_is_asked_on_this_machine() {
+        let asked = |listen: &str| reachable(listen.parse().unwrap()).unwrap().to_string();
+        assert_eq!(asked("0.0.0.0:3100"), "127.0.0.1:3100");
+        assert_eq!(asked("[::]:3100"), "[::1]:3100");
+        assert_eq!(asked("10.0.0.7:80"), "10.0.0.7:80");
     }
 
     #[test]
-    fn a_port_chosen_by_the_system_cannot_be_queried() {
+    fn a_port_that_the_system_chooses_cannot_be_asked() {
         assert!(reachable("0.0.0.0:0".parse().unwrap()).unwrap_err().to_string().contains("MCP_PORT"));
     }
 }

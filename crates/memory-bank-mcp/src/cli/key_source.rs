@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_key_is_refused_without_repeating_it() {
+    fn what_is_no_key_is_refused_without_repeating_it() {
         let error = from_text("hunter2-the-password\n".as_bytes(), "it").unwrap_err();
         assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
     }

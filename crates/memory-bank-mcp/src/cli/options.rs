@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_of_more_than_one_name_is_refused() {
+    fn a_folder_that_is_no_single_name_is_refused() {
         for name in ["", ".", "..", "a/b", "/a", "$HOME", "${workspaceFolder}", "~", ".git"] {
             assert!(parse_folder(name).is_err(), "{name}");
         }

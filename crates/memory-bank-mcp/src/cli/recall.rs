@@ -349,7 +349,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn questions_are_found_in_the_folder_and_one_level_below() {
+    fn questions_are_looked_for_here_and_one_folder_below() {
         let temp = tempfile::tempdir().unwrap();
         assert!(banks(temp.path()).unwrap_err().to_string().contains("questions.json"));
         for name in ["b", "a", "empty"] {
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_a_line_or_a_text_that_must_occur() {
+    fn an_answer_is_a_line_or_a_text_and_must_stand_there() {
         let temp = tempfile::tempdir().unwrap();
         fs_err::create_dir(temp.path().join(DEFAULT_FOLDER)).unwrap();
         fs_err::write(temp.path().join(DEFAULT_FOLDER).join("a.md"), "# A\n\n- one fact\n- one fact\n")

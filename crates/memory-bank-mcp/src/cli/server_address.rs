@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_without_a_path_is_refused_with_the_right_one() {
+    fn an_address_without_a_path_is_refused_with_the_one_that_is_meant() {
         for url in ["https://memory.example.com", "https://memory.example.com/"] {
             assert!(parse(url).unwrap_err().ends_with("such as https://memory.example.com/mcp"), "{url}");
         }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn options_are_added_to_the_address_unless_it_has_them() {
+    fn options_go_into_the_address_unless_they_are_in_it() {
         let with = |url: &str, words: &[&str], tools| {
             let global = crate::cli::Cli::parse_from([&["memory-bank-mcp"], words].concat()).global;
             with_options(url, &global, tools).map_err(|error| error.to_string())

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_generated_once_and_readable_by_its_owner_only() {
+    fn a_password_is_made_once_and_read_by_its_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("password");
         let made = kept(&file).unwrap();

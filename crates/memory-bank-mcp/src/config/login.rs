@@ -79,7 +79,7 @@ mod tests {
     #[case(" p$w#@/%:?&='\"\\ \u{e9}")]
     #[case("$HOME ${HOME} $$ `id` #")]
     #[case("host")]
-    fn a_password_may_contain_any_character(#[case] wanted: &str) {
+    fn a_password_may_hold_any_character(#[case] wanted: &str) {
         let url = completed(
             "postgresql://postgres:5432",
             &[("PGUSER", "m/b"), ("PGPASSWORD", wanted), ("PGDATABASE", "d b")],
@@ -108,7 +108,7 @@ mod tests {
     #[case("postgresql://a:b@h:5432/d")]
     #[case("postgresql://h/d?user=a&password=b")]
     #[case("postgresql://h?user=a&password=b&dbname=d&sslmode=disable")]
-    fn the_connection_string_takes_precedence(#[case] url: &str) {
+    fn what_the_connection_string_says_counts(#[case] url: &str) {
         // The file is not opened.
         let given = [("PGUSER", "x"), ("PGPASSWORD_FILE", "/there/is/none"), ("PGDATABASE", "y")];
         assert_eq!(completed(url, &given), Ok(url.to_owned()));

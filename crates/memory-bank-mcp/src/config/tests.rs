@@ -24,7 +24,7 @@ fn without_a_database_a_folder_is_served_to_this_machine() {
 }
 
 #[test]
-fn with_a_database_the_defaults_of_the_deployment_guide_apply() {
+fn with_a_database_the_guide_s_defaults_hold() {
     let settings = read(&[("DATABASE_URL", "postgresql://a:b@c/d")]).unwrap();
     assert_eq!(settings.http.listen.to_string(), "0.0.0.0:3100");
     assert_eq!(settings.database.map(|database| database.connections), Some(20));
@@ -63,7 +63,7 @@ fn with_a_database_the_defaults_of_the_deployment_guide_apply() {
 #[case("SHUTDOWN_DRAIN_SECONDS", "5")]
 #[case("MEMORY_BANK_TOOLS", "core,some")]
 #[case("MEMORY_BANK_READ_ONLY", "perhaps")]
-fn an_invalid_value_is_named_with_the_accepted_ones(#[case] name: &'static str, #[case] value: &str) {
+fn a_wrong_value_is_named_with_what_it_takes(#[case] name: &'static str, #[case] value: &str) {
     let variable = VARIABLES.iter().find(|variable| variable.name == name).unwrap();
     let error = read(&[(name, value)]).unwrap_err();
     assert_eq!(error, ConfigError::Wrong { name, got: value.to_owned(), takes: variable.takes });
@@ -83,7 +83,7 @@ fn the_memory_of_search_indexes_is_given_in_mebibytes() {
 }
 
 #[test]
-fn the_command_line_selects_the_tools_and_read_only_stays() {
+fn the_command_line_says_what_is_shown_and_read_only_stays() {
     let read = |name: &str| match name {
         "MEMORY_BANK_TOOLS" => Some("core".to_owned()),
         "MEMORY_BANK_READ_ONLY" => Some("true".to_owned()),
@@ -176,7 +176,7 @@ fn a_file_that_cannot_be_read_is_named_with_its_variable(#[case] path: &str) {
 }
 
 #[test]
-fn a_wrong_secret_in_a_file_is_not_shown_and_an_empty_file_is_refused() {
+fn a_wrong_secret_in_a_file_is_not_shown_and_an_empty_file_is_no_secret() {
     let wrong = file("secret");
     let error = read(&[("DATABASE_URL_FILE", wrong.path().to_str().unwrap())]).unwrap_err().to_string();
     assert!(error.contains("DATABASE_URL_FILE") && !error.contains("secret`"), "{error}");
@@ -187,28 +187,28 @@ fn a_wrong_secret_in_a_file_is_not_shown_and_an_empty_file_is_refused() {
 
 #[test]
 fn every_variable_that_is_read_is_in_the_table_and_every_one_of_the_server_is_read() {
-    let requested = std::cell::RefCell::new(BTreeSet::new());
+    let asked = std::cell::RefCell::new(BTreeSet::new());
     for provider in [None, Some("supabase")] {
         let _outcome = Settings::read(&|name| {
-            requested.borrow_mut().insert(name.to_owned());
+            asked.borrow_mut().insert(name.to_owned());
             (name == "DB_PROVIDER").then(|| provider.map(str::to_owned)).flatten()
         });
     }
     let url = |name: &str| (name == "DATABASE_URL").then(|| "postgresql://h".to_owned());
     let _outcome = Settings::read(&|name| {
-        requested.borrow_mut().insert(name.to_owned());
+        asked.borrow_mut().insert(name.to_owned());
         url(name)
     });
     let _outcome = server_database_url(&|name| {
-        requested.borrow_mut().insert(name.to_owned());
+        asked.borrow_mut().insert(name.to_owned());
         None
     });
     let _outcome = log_filter(&|name| {
-        requested.borrow_mut().insert(name.to_owned());
+        asked.borrow_mut().insert(name.to_owned());
         None
     });
     let _outcome = embeddings(&|name| {
-        requested.borrow_mut().insert(name.to_owned());
+        asked.borrow_mut().insert(name.to_owned());
         (name == "EMBEDDINGS").then(|| "https://h/v1".to_owned())
     });
     let of_server = VARIABLES.iter().filter(|variable| variable.is_read_by_server());
@@ -216,7 +216,7 @@ fn every_variable_that_is_read_is_in_the_table_and_every_one_of_the_server_is_re
         .flat_map(|variable| [Some(variable.name.to_owned()), variable.file_variable()])
         .flatten()
         .collect();
-    assert_eq!(requested.into_inner(), listed);
+    assert_eq!(asked.into_inner(), listed);
 }
 
 /// The reference; `UPDATE_DOCS=1` writes it again.
@@ -271,7 +271,7 @@ fn of_the_table() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_example_of_the_compose_settings_contains_every_variable_with_its_default() {
+fn the_example_of_the_compose_settings_holds_every_variable_with_its_default() {
     let example = example();
     assert_eq!(example.keys().cloned().collect::<BTreeSet<_>>(), of_the_table());
     for variable in VARIABLES.iter().filter(|variable| example.contains_key(variable.name)) {

@@ -140,7 +140,7 @@ fn export(database: &TestDatabase, to: &Path, more: &[&str]) -> Result<Value, St
     operate(database, &arguments)
 }
 
-/// Calls tools over stdio in this project, and returns the texts of the replies.
+/// Calls tools over stdio in this project, and gives the texts of the replies.
 pub(crate) fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String> {
     let folder = TempDir::new().unwrap();
     let mut server = command(&folder, &[])

@@ -207,8 +207,8 @@ mod tests {
 
         let fifth = registry.take(A, LONG);
         assert!(fifth.is_ok());
-        let closed = slots.iter().map(|slot| slot.gives_way.is_cancelled()).collect::<Vec<_>>();
-        assert_eq!(closed, [false, true, false, false]);
+        let gone = slots.iter().map(|slot| slot.gives_way.is_cancelled()).collect::<Vec<_>>();
+        assert_eq!(gone, [false, true, false, false]);
         assert_eq!(registry.open(), 4);
         drop(busy);
     }
@@ -216,13 +216,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_requests_is_closed_before_one_with_requests() {
         let registry = ConnectionRegistry::new(2, 2);
-        let with_request = registry.take(A, LONG).unwrap();
-        drop(with_request.watch.begin());
+        let asked = registry.take(A, LONG).unwrap();
+        drop(asked.watch.begin());
         tokio::time::advance(Duration::from_secs(60)).await;
         let silent = registry.take(A, LONG).unwrap();
         tokio::time::advance(Duration::from_secs(3)).await;
         assert!(registry.take(A, LONG).is_ok());
-        assert!(silent.gives_way.is_cancelled() && !with_request.gives_way.is_cancelled());
+        assert!(silent.gives_way.is_cancelled() && !asked.gives_way.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]

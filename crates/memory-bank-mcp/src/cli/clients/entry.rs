@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_given_key_is_written_into_every_entry() {
+    fn a_key_that_is_given_stands_in_every_entry() {
         for client in Client::value_variants() {
             let text = client.entry(&remote(Some(KEY), DEFAULT_NAME)).to_string();
             assert!(text.contains(KEY), "{client:?}: {text}");
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn two_names_never_share_a_variable() {
+    fn two_names_never_have_one_variable() {
         let names =
             ["memory-bank", "a-b", "a_b", "A-b", "a--b", "shop", "Shop", "memory-bank-shop", "memory_bank"];
         let variables: std::collections::BTreeSet<_> = names.iter().map(|name| key_variable(name)).collect();
@@ -315,19 +315,17 @@ mod tests {
     }
 
     #[test]
-    fn only_an_unencrypted_address_of_another_machine_needs_consent() {
-        let allows_http = |url| bridge(url, "k").to_string().contains("--allow-http");
-        assert!(allows_http("http://memory.lan:3100/mcp"));
+    fn only_a_plain_address_of_another_machine_needs_leave() {
+        let asks = |url| bridge(url, "k").to_string().contains("--allow-http");
+        assert!(asks("http://memory.lan:3100/mcp"));
         assert!(
-            !allows_http("http://127.0.0.1:3100/mcp")
-                && !allows_http("http://[::1]:3100/mcp")
-                && !allows_http("https://host/mcp")
+            !asks("http://127.0.0.1:3100/mcp") && !asks("http://[::1]:3100/mcp") && !asks("https://host/mcp")
         );
         assert!(bridge("https://h/mcp", "k").to_string().contains(&format!("${{{KEY_VARIABLE}}}")));
     }
 
     #[test]
-    fn settings_that_a_client_adds_do_not_make_it_another_server() {
+    fn settings_that_a_client_adds_leave_the_server_the_same() {
         let ours = json!({ "command": "m", "args": ["--tools", "core"], "disabled": false });
         let present = json!({ "type": "stdio", "command": "m", "args": ["--tools", "core"], "env": {},
             "disabled": true, "alwaysAllow": ["search_memory_bank"] });
@@ -350,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_of_an_entry_is_read_in_each_form() {
+    fn what_an_entry_starts_is_read_in_each_form() {
         for client in Client::value_variants().iter().filter(|client| **client != Client::ClaudeDesktop) {
             let started = Server::Stdio { command: "m".to_owned(), arguments: vec!["-a".to_owned()] };
             assert_eq!(launch(&client.entry(&started)), ["m", "-a"], "{client:?}");

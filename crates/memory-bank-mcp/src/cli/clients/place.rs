@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_home_has_no_clients_but_a_usual_file_for_each() {
+    fn an_empty_home_has_no_clients_and_every_client_a_usual_file_in_it() {
         let home = tempfile::TempDir::new().unwrap();
         let place = place(home.path(), &[("APPDATA", home.path().to_str().unwrap())]);
         assert_eq!(place.found(), Vec::new());
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_on_the_path_shows_that_a_client_is_installed() {
+    fn a_program_on_the_path_shows_that_a_client_is_there() {
         let home = tempfile::TempDir::new().unwrap();
         let name = if cfg!(windows) { "gemini.cmd" } else { "gemini" };
         std::fs::write(home.path().join(name), "").unwrap();
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_project_file_is_in_the_project() {
+    fn a_project_file_lies_in_the_project() {
         let project = Path::new("/project");
         for client in Client::value_variants() {
             match client.files(Scope::Project, project, &Place::default()) {

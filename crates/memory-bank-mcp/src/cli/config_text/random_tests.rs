@@ -86,7 +86,7 @@ fn value_of(text: &str) -> Option<Value> {
 
 proptest! {
     #[test]
-    fn an_entry_is_added_to_and_removed_from_any_text(
+    fn an_entry_is_added_and_taken_out_of_any_text(
         numbers in prop::collection::vec(any::<u8>(), 0..200),
         before in 0_usize..3,
         has_section in any::<bool>(),

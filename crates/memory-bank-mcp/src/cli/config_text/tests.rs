@@ -52,7 +52,7 @@ fn texts() -> impl Iterator<Item = (Spot<'static>, &'static str)> {
 }
 
 #[test]
-fn an_entry_is_added_and_all_else_stays_byte_for_byte() {
+fn an_entry_is_added_and_everything_else_stays_byte_for_byte() {
     for (spot, before) in texts() {
         let after = put(before, spot, &entry(), None).unwrap_or_else(|error| panic!("{before:?}: {error:#}"));
         assert_eq!(find(&after, spot).unwrap(), Some(entry()), "{after:?}");
@@ -66,7 +66,7 @@ fn an_entry_is_added_and_all_else_stays_byte_for_byte() {
 }
 
 #[test]
-fn removing_an_entry_restores_the_text() {
+fn an_entry_that_is_taken_out_leaves_the_text_as_it_was() {
     // Where the object was empty, its blanks are not known any more.
     let exact = |before: &str| {
         !matches!(before, "" | "\n" | "// only a comment" | "model = \"x\"")
@@ -87,7 +87,7 @@ fn removing_an_entry_restores_the_text() {
 }
 
 #[test]
-fn an_entry_between_others_is_removed_with_its_line() {
+fn an_entry_between_others_is_taken_out_with_its_line() {
     let before = "{\n  \"mcpServers\": {\n    \"a\": 1, // one\n    \"c\": 3\n  }\n}\n";
     let after =
         before.replace("    \"c\"", "    \"memory-bank\": {\n      \"command\": \"m\"\n    },\n    \"c\"");
@@ -128,7 +128,7 @@ fn an_entry_of_the_name_is_replaced() {
 }
 
 #[test]
-fn malformed_text_is_refused() {
+fn what_cannot_be_understood_is_refused() {
     let texts = [
         "{",
         "[1]",
@@ -179,7 +179,7 @@ fn a_section_is_the_member_of_the_outermost_object() {
 }
 
 #[test]
-fn an_input_is_added_once_and_removed_when_nothing_refers_to_it() {
+fn an_input_is_added_once_and_taken_out_when_nothing_refers_to_it() {
     let spot = Spot { format: Format::Json, section: "servers", name: "m" };
     let input = json!({ "id": "key", "type": "promptString" });
     let entry = json!({ "headers": { "X-API-Key": "${input:key}" } });

@@ -81,7 +81,7 @@ mod tests {
     use crate::cli::doctor::findings::Level;
 
     #[test]
-    fn indexes_that_may_exceed_the_memory_of_the_process_are_a_warning() {
+    fn indexes_that_may_take_more_than_the_process_has_are_warned_of() {
         let url = |name: &str| (name == "DATABASE_URL").then(|| "postgresql://h/d".to_owned());
         let settings = Settings::read(&url).unwrap();
         for (allowed, warnings) in [(None, 0), (Some(1 << 30), 0), (Some(512 << 20), 1)] {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_variable_is_named_and_others_are_not() {
+    fn a_variable_that_is_nearly_ours_is_named_and_others_are_not() {
         let given = ["MCP_PROT", "DATABASE_URI", "ALLOWED_HOST", "MCP_PORT", "PATH", "HOME_PORT", "PG_PORT"];
         let mut findings = Findings::default();
         misspelt(given.iter().map(|name| (OsString::from(name), OsString::new())), &mut findings);

@@ -433,14 +433,14 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_clock_is_a_warning_and_a_very_wrong_one_an_error() {
+    fn a_clock_that_is_off_is_a_warning_and_one_that_is_far_off_an_error() {
         assert_eq!(found(&well(), &wanted()).count(Level::Ok), 6);
         one(Level::Warning, "30.0 s apart", &Diagnosis { clock_ahead: -30_000, ..well() });
         one(Level::Error, "90.5 s apart", &Diagnosis { clock_ahead: 90_500, ..well() });
     }
 
     #[test]
-    fn untested_versions_and_long_round_trips_are_reported() {
+    fn versions_that_are_not_tested_and_long_ways_are_told() {
         let old = Diagnosis { version: "14.9".to_owned(), version_number: 140_009, ..well() };
         one(Level::Error, "PostgreSQL 14.9 is too old", &old);
         let new = Diagnosis { version: "19beta1".to_owned(), version_number: 190_000, ..well() };
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_a_private_network_missing_encryption_or_verification_is_a_warning() {
+    fn outside_a_private_network_the_line_is_to_be_encrypted_and_the_certificate_checked() {
         one(Level::Warning, "any server that answers is trusted", &Diagnosis { private: false, ..well() });
         one(Level::Warning, "not encrypted", &Diagnosis { private: false, encrypted: false, ..well() });
         let public = Diagnosis { private: false, ..well() };

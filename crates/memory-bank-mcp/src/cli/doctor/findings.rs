@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_finding_is_the_status_and_advice_follows_its_finding() {
+    fn the_worst_finding_is_the_status_and_advice_stands_below_its_finding() {
         let mut findings = Findings::default();
         assert_eq!(findings.json()["status"], "ok");
         findings.ok("a", "is well");

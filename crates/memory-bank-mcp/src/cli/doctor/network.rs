@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_single_proxy_is_named_in_the_singular() {
+    fn one_proxy_is_told_of_as_one() {
         assert!(proxies(0, true).starts_with("no proxy is trusted"));
         assert_eq!(
             proxies(1, true),

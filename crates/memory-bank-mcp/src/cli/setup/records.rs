@@ -206,13 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn the_original_is_restored_only_if_nothing_else_was_changed() {
+    fn the_original_comes_back_only_while_nothing_else_was_changed() {
         assert_eq!(record("f", "n").original("a, ours").as_deref(), Some("a"));
         assert_eq!(record("f", "n").original("b, ours"), None);
     }
 
     #[test]
-    fn a_record_of_created_parts_passes_to_the_next_entry_of_its_file() {
+    fn what_was_made_for_an_entry_is_passed_on() {
         let folder = tempfile::TempDir::new().unwrap();
         let state = StateFolder::new(folder.path().join("state"));
         let mut records = Records::open(&state, true).unwrap();

@@ -231,15 +231,15 @@ async fn guesses_evict_no_key_and_keys_evict_no_key_in_use() {
     authenticator.look_up(&hash).await.unwrap();
     for number in 0..CACHE_CAPACITY * 3 / 2 {
         let guess = KeyHash::of(&number.to_le_bytes());
-        let (before, looked_up_at) = (authenticator.cache.evictions(), Instant::now());
-        authenticator.learn(guess, None, before, looked_up_at, ENTRY_LIFE).unwrap_err();
+        let (before, asked) = (authenticator.cache.evictions(), Instant::now());
+        authenticator.learn(guess, None, before, asked, ENTRY_LIFE).unwrap_err();
     }
     assert!(matches!(authenticator.known(&hash), Some(Ok(_))), "guesses evicted a key");
     let identity = directory.known.lock().clone().unwrap().1;
     for number in 0..CACHE_CAPACITY * 3 / 2 {
         let other = KeyHash::of(format!("key {number}").as_bytes());
-        let (before, looked_up_at) = (authenticator.cache.evictions(), Instant::now());
-        authenticator.learn(other, Some(identity.clone()), before, looked_up_at, ENTRY_LIFE).unwrap();
+        let (before, asked) = (authenticator.cache.evictions(), Instant::now());
+        authenticator.learn(other, Some(identity.clone()), before, asked, ENTRY_LIFE).unwrap();
         if number % 64 == 0 {
             assert!(
                 matches!(authenticator.known(&hash), Some(Ok(_))),
