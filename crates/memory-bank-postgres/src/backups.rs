@@ -18,6 +18,7 @@ use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 use crate::quota::{StoredBytes, USAGE};
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
+use crate::transfer::timeouts::LONG_TIMEOUTS;
 
 const BACKUPS: &str =
     "SELECT id, created_at FROM app.backups WHERE project_id = $1 ORDER BY created_at DESC, id DESC";
@@ -245,6 +246,7 @@ impl PostgresBank {
         project: &[Value<'_>],
         mut writes: Vec<Query<'_>>,
     ) -> Result<Option<String>, Failure> {
+        writes.insert(0, Query::new(LONG_TIMEOUTS, &[]));
         writes.push(Query::new(USAGE, project));
         let rows = transaction.run(&writes).await?;
         let after = StoredBytes::of(rows.last().map(Vec::as_slice).unwrap_or_default())?;

@@ -99,6 +99,18 @@ impl Cluster {
         succeeded(sql, run_again(|| self.batch(role, database, sql)))
     }
 
+    /// Runs statements that must not share a transaction, as the superuser.
+    pub(crate) fn psql_each(&self, statements: &[&str]) {
+        let run = || {
+            let mut command = self.psql_command("postgres", "postgres");
+            for statement in statements {
+                command.args(["-c", statement]);
+            }
+            command.output()
+        };
+        succeeded(&statements.join("; "), run_again(run));
+    }
+
     /// Sends SQL as one batch. What is too long for an argument goes through the standard input: psql executes a result of
     /// a query as a whole, too.
     fn batch(&self, role: &str, database: &str, sql: &str) -> std::io::Result<Output> {
@@ -123,13 +135,19 @@ impl Cluster {
         let port = self.port.to_string();
         command.args(["-h", "127.0.0.1", "-p", &port, "-U", role, "-d", database]);
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]).stdin(Stdio::null());
+        // A TLS handshake for each statement is time that no test needs.
+        command.env("PGSSLMODE", "disable");
         command
     }
 
     /// A program beside the server, or the one on PATH.
     fn program(&self, name: &str) -> PathBuf {
         let beside = self.programs.join(name);
-        if beside.exists() { beside } else { PathBuf::from(name) }
+        if beside.exists() {
+            beside
+        } else {
+            installed().map_or_else(|| PathBuf::from(name), |folder| folder.join(name))
+        }
     }
 }
 
@@ -138,13 +156,17 @@ pub(crate) fn programs() -> PathBuf {
     if let Some(chosen) = std::env::var_os("MEMORY_BANK_TEST_POSTGRES_BIN") {
         return PathBuf::from(chosen);
     }
+    installed().expect("PostgreSQL is not installed: run scripts/setup, or set MEMORY_BANK_TEST_POSTGRES_BIN")
+}
+
+/// The programs of the newest installed PostgreSQL. What Debian has on PATH is a Perl script that looks for these at each call.
+fn installed() -> Option<PathBuf> {
     let version = |path: &PathBuf| path.parent()?.file_name()?.to_str()?.parse::<u32>().ok();
-    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let newest = installed
+    let folders = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    folders
         .map(|entry| entry.path().join("bin"))
         .filter(|path| path.join("initdb").exists())
-        .max_by_key(version);
-    newest.expect("PostgreSQL is not installed: run scripts/setup, or set MEMORY_BANK_TEST_POSTGRES_BIN")
+        .max_by_key(version)
 }
 
 /// One folder for each set of programs.

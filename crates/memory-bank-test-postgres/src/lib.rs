@@ -65,7 +65,7 @@ impl TestDatabase {
     #[must_use]
     pub fn migrated() -> Self {
         let cluster = cluster();
-        Self::made(cluster, &format!("TEMPLATE {}", cluster.template))
+        Self::made(cluster, &format!("TEMPLATE {} STRATEGY file_copy", cluster.template))
     }
 
     /// A database without any table, owned by [`MIGRATOR`].
@@ -94,8 +94,8 @@ impl TestDatabase {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let name = format!("test_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         // A process that was killed may have had this id, and left its database.
-        cluster.try_psql(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
-        cluster.psql("postgres", "postgres", &format!("CREATE DATABASE {name} OWNER {MIGRATOR} {from}"));
+        let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+        cluster.psql_each(&[&drop, &format!("CREATE DATABASE {name} OWNER {MIGRATOR} {from}")]);
         Self { cluster, name }
     }
 

@@ -94,6 +94,7 @@ impl OwnServer {
         let output = Command::new(program)
             .args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-d", database, "-X", "-q", "-A", "-t"])
             .args(["-v", "ON_ERROR_STOP=1", "-c", sql])
+            .env("PGSSLMODE", "disable")
             .output()
             .expect("psql");
         succeeded(sql, output)

@@ -191,17 +191,20 @@ test("a foreign log is reported as damaged", async (t) => {
 
 test("an upsert takes as long with 1,500 entities as with 100", async (t) => {
   const { server } = await freshBank(t);
-  const batch = async (from, count) => {
-    const began = performance.now();
+  // The fastest of many: on a busy machine the others tell more of the neighbours.
+  const fastest = async (from, count) => {
+    const times = [];
     for (let n = from; n < from + count; n += 1) {
+      const began = performance.now();
       await server.ok("graph_upsert_entity", { name: `Entity ${n}`, entityType: "t" });
+      times.push(performance.now() - began);
     }
-    return (performance.now() - began) / count;
+    return Math.min(...times);
   };
-  await batch(0, 100);
-  const early = await batch(100, 100);
+  await fastest(0, 100);
+  const early = await fastest(100, 100);
   await Promise.all(Array.from({ length: 1300 }, (_, n) => server.ok("graph_upsert_entity", { name: `More ${n}`, entityType: "t" })));
-  const late = await batch(1500, 100);
+  const late = await fastest(1500, 100);
   t.diagnostic(`note: an upsert took ${early.toFixed(1)} ms at 100 entities, ${late.toFixed(1)} ms at 1,500`);
   assert.ok(late < early * 4 + 5, `${early} ms, then ${late} ms`);
 });

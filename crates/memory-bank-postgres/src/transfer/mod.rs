@@ -6,7 +6,7 @@
 mod error;
 mod import;
 mod read;
-mod timeouts;
+pub(crate) mod timeouts;
 mod write;
 
 pub use error::TransferError;

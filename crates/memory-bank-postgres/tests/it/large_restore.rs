@@ -88,3 +88,21 @@ async fn document_and_graph_search_work_after_a_large_restore() {
     assert_eq!(entities(&bank, &caller, "Service 29999").await.first().unwrap(), "Service 29999");
     assert_eq!(lines(&bank, &caller, "albatross").await, ["an albatross"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_of_a_backup_or_a_restore_may_take_longer_than_one_of_a_call() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "demo").await;
+    let bank = bench.bank();
+    write(&bank, &caller, "notes.md", "an albatross\n").await.unwrap();
+    // The time-out of a call's statements is 20 s.
+    bench.test.psql(
+        "CREATE FUNCTION public.wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(21); RETURN NULL; END';
+         CREATE TRIGGER slow_backup AFTER INSERT ON app.backups FOR EACH STATEMENT EXECUTE FUNCTION public.wait();
+         CREATE TRIGGER slow_restore AFTER INSERT ON public.graph_relations FOR EACH STATEMENT EXECUTE FUNCTION public.wait()",
+    );
+    let backup = bank.create_backup(&caller, None).await.unwrap();
+    write(&bank, &caller, "notes.md", "nothing\n").await.unwrap();
+    bank.restore_backup(&caller, &backup.id, false).await.unwrap();
+    assert_eq!(lines(&bank, &caller, "albatross").await, ["an albatross"]);
+}

@@ -52,23 +52,25 @@ impl Addresses {
         state.waiting.insert(pair, (*proof, self.clock.now()));
     }
 
-    /// Writes new pairs to the log; called periodically.
+    /// Writes new pairs to the log; called periodically. A pair stays queued until it is written, so that the next call
+    /// repeats what an error or a cancelled call left.
     pub(crate) async fn write_to_audit(&self) {
         let Some(log) = &self.log else { return };
         let uses: Vec<AddressUse> = {
-            let mut state = self.state.lock();
-            let waiting = state.waiting.drain();
-            waiting.map(|((key, address), (proof, at))| AddressUse { key, proof, address, at }).collect()
+            let state = self.state.lock();
+            let waiting = state.waiting.iter();
+            waiting.map(|(&(key, address), &(proof, at))| AddressUse { key, proof, address, at }).collect()
         };
         if uses.is_empty() {
             return;
         }
         if let Err(error) = log.record_addresses(&uses).await {
-            tracing::warn!(%error, "addresses of keys could not be written; retrying at their next use");
-            let mut state = self.state.lock();
-            for used in &uses {
-                state.seen.remove(&(used.key, used.address));
-            }
+            tracing::warn!(%error, "addresses of keys could not be written; retrying");
+            return;
+        }
+        let mut state = self.state.lock();
+        for used in &uses {
+            state.waiting.remove(&(used.key, used.address));
         }
     }
 
@@ -107,6 +109,7 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
+    use futures::FutureExt;
     use memory_bank_core::clock::SystemClock;
     use memory_bank_core::error::StoreError;
     use uuid::Uuid;
@@ -114,18 +117,28 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Told {
+    struct Recorded {
         uses: Mutex<Vec<AddressUse>>,
-        down: std::sync::atomic::AtomicBool,
+        answer: Mutex<Answer>,
+    }
+
+    #[derive(Default, Clone, Copy)]
+    enum Answer {
+        #[default]
+        Done,
+        Fails,
+        Never,
     }
 
     #[async_trait]
-    impl AuditLog for Told {
+    impl AuditLog for Recorded {
         async fn record_addresses(&self, uses: &[AddressUse]) -> Result<(), StoreError> {
-            if self.down.load(std::sync::atomic::Ordering::Relaxed) {
-                return Err(StoreError::Busy);
+            let answer = *self.answer.lock();
+            match answer {
+                Answer::Done => self.uses.lock().extend_from_slice(uses),
+                Answer::Fails => return Err(StoreError::Busy),
+                Answer::Never => std::future::pending().await,
             }
-            self.uses.lock().extend_from_slice(uses);
             Ok(())
         }
 
@@ -148,7 +161,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_key_is_recorded_once_per_address_and_an_ipv6_network_counts_as_one() {
-        let log = Arc::new(Told::default());
+        let log = Arc::new(Recorded::default());
         let addresses = Addresses::new(Some(log.clone()), Arc::new(SystemClock));
         for text in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"] {
             addresses.used(key(1), &shown(), address(text));
@@ -160,21 +173,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_record_is_repeated_at_the_next_use() {
-        let log = Arc::new(Told::default());
+    async fn an_address_stays_queued_when_its_write_fails_or_is_cancelled() {
+        let log = Arc::new(Recorded::default());
         let addresses = Addresses::new(Some(log.clone()), Arc::new(SystemClock));
-        log.down.store(true, std::sync::atomic::Ordering::Relaxed);
         addresses.used(key(1), &shown(), address("192.0.2.1"));
+        *log.answer.lock() = Answer::Fails;
         addresses.write_to_audit().await;
-        log.down.store(false, std::sync::atomic::Ordering::Relaxed);
-        addresses.used(key(1), &shown(), address("192.0.2.1"));
+        *log.answer.lock() = Answer::Never;
+        assert!(addresses.write_to_audit().now_or_never().is_none());
+        *log.answer.lock() = Answer::Done;
+        addresses.write_to_audit().await;
         addresses.write_to_audit().await;
         assert_eq!(log.uses.lock().len(), 1);
     }
 
     #[tokio::test]
     async fn the_number_of_waiting_records_is_bounded() {
-        let log = Arc::new(Told::default());
+        let log = Arc::new(Recorded::default());
         let addresses = Addresses::new(Some(log.clone()), Arc::new(SystemClock));
         for number in 0..2 * WAITING as u128 {
             addresses.used(key(number), &shown(), address("192.0.2.1"));

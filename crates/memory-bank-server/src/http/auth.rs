@@ -29,6 +29,9 @@ use self::turns::Turns;
 /// How long a directory entry is valid in any cache, counted from the query.
 pub(crate) const ENTRY_LIFE: Duration = Duration::from_secs(300);
 
+/// How many uses of keys may wait to be written. Further ones are queued at the key's next request.
+const MAX_WAITING: usize = 20_000;
+
 /// An admitted key.
 #[derive(Debug, Clone)]
 pub(crate) struct Authenticated {
@@ -293,16 +296,25 @@ impl Authenticator {
         self.cache.clear();
     }
 
-    /// Writes the last uses of keys; called periodically.
+    /// Writes the last uses of keys; called periodically. A use stays queued until it is written, so that the next call
+    /// repeats what an error or a cancelled call left.
     pub(crate) async fn write_uses(&self) {
         let uses: Vec<KeyUse> = {
-            let mut uses = self.uses.lock();
-            uses.drain().map(|(key, (proof, at))| KeyUse { key, proof, at }).collect()
+            let uses = self.uses.lock();
+            uses.iter().map(|(&key, &(proof, at))| KeyUse { key, proof, at }).collect()
         };
-        if !uses.is_empty()
-            && let Err(error) = self.directory.record_uses(&uses).await
-        {
-            tracing::warn!(%error, "the last uses of keys could not be written");
+        if uses.is_empty() {
+            return;
+        }
+        if let Err(error) = self.directory.record_uses(&uses).await {
+            tracing::warn!(%error, "the last uses of keys could not be written; retrying");
+            return;
+        }
+        let mut waiting = self.uses.lock();
+        for used in &uses {
+            if waiting.get(&used.key) == Some(&(used.proof, used.at)) {
+                waiting.remove(&used.key);
+            }
         }
     }
 
@@ -322,7 +334,10 @@ impl Authenticator {
     fn note_use(&self, caller: &Caller) {
         if let Some((key, proof)) = caller.key.zip(caller.proof) {
             let used = (proof, self.clock.now());
-            self.uses.lock().insert(key, used);
+            let mut uses = self.uses.lock();
+            if uses.len() < MAX_WAITING || uses.contains_key(&key) {
+                uses.insert(key, used);
+            }
         }
     }
 }

@@ -31,6 +31,8 @@ const EXPECTED: usize = 256;
 const IDLE_AFTER: SignedDuration = SignedDuration::from_secs(240);
 /// How old `last_seen` may become before it is written again.
 const SEEN_EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// How many uses may wait to be written. Further ones are queued at the session's next request.
+const MAX_WAITING: usize = 20_000;
 /// The member of a session's metadata that keeps it read-only, on every replica.
 const READ_ONLY: &str = "memory-bank/readOnly";
 
@@ -132,7 +134,10 @@ impl Sessions {
                 at: now,
                 expires_at: lives_until(now),
             };
-            self.uses.lock().insert(id, used);
+            let mut uses = self.uses.lock();
+            if uses.len() < MAX_WAITING || uses.contains_key(&id) {
+                uses.insert(id, used);
+            }
         }
         Ok(Some(record))
     }
@@ -176,17 +181,22 @@ impl Sessions {
         self.cache.len()
     }
 
-    /// Writes the sessions that were used since the last time; called periodically.
+    /// Writes the sessions that were used since the last time; called periodically. A use stays queued until it is
+    /// written, so that the next call repeats what an error or a cancelled call left.
     pub(crate) async fn write_uses(&self) {
-        let uses: Vec<SessionUse> = self.uses.lock().drain().map(|(_, used)| used).collect();
+        let uses: Vec<SessionUse> = self.uses.lock().values().copied().collect();
         if uses.is_empty() {
             return;
         }
         if let Err(error) = self.store.record_uses(&uses).await {
-            tracing::warn!(%error, "the last uses of sessions could not be written");
+            tracing::warn!(%error, "the last uses of sessions could not be written; retrying");
             return;
         }
-        for used in uses {
+        let mut waiting = self.uses.lock();
+        for used in &uses {
+            if waiting.get(&used.session) == Some(used) {
+                waiting.remove(&used.session);
+            }
             self.forget(used.session);
         }
     }
@@ -242,10 +252,101 @@ fn lives_until(now: Timestamp) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use memory_bank_core::clock::{SystemClock, SystemEntropy};
+    use async_trait::async_trait;
+    use futures::FutureExt;
+    use jiff::ToSpan;
+    use memory_bank_core::clock::{FixedClock, SystemClock, SystemEntropy};
     use memory_bank_core::store::MemorySessionStore;
 
     use super::*;
+
+    /// The outcome of a write.
+    #[derive(Default, Clone, Copy)]
+    enum Writes {
+        #[default]
+        Succeed,
+        Fail,
+        NeverEnd,
+    }
+
+    /// A store whose writes of uses may fail or never end.
+    #[derive(Default)]
+    struct Unreliable {
+        store: MemorySessionStore,
+        writes: Mutex<Writes>,
+        written: Mutex<Vec<Vec<SessionUse>>>,
+    }
+
+    #[async_trait]
+    impl SessionStore for Unreliable {
+        async fn open(
+            &self,
+            caller: &Caller,
+            session: &SessionRecord,
+            limits: SessionLimits,
+        ) -> Result<Option<SessionId>, SessionError> {
+            self.store.open(caller, session, limits).await
+        }
+
+        async fn find(
+            &self,
+            caller: &Caller,
+            id: SessionId,
+            now: Timestamp,
+        ) -> Result<Option<SessionRecord>, StoreError> {
+            self.store.find(caller, id, now).await
+        }
+
+        async fn subscribe(
+            &self,
+            caller: &Caller,
+            id: SessionId,
+            uri: &str,
+            subscribed: bool,
+        ) -> Result<Option<SessionRecord>, StoreError> {
+            self.store.subscribe(caller, id, uri, subscribed).await
+        }
+
+        async fn end(&self, caller: &Caller, id: SessionId) -> Result<bool, StoreError> {
+            self.store.end(caller, id).await
+        }
+
+        async fn record_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError> {
+            let writes = *self.writes.lock();
+            match writes {
+                Writes::Succeed => self.written.lock().push(uses.to_vec()),
+                Writes::Fail => return Err(StoreError::Busy),
+                Writes::NeverEnd => std::future::pending().await,
+            }
+            self.store.record_uses(uses).await
+        }
+
+        async fn clean_up(&self, _: Timestamp, _: Timestamp, _: usize) -> Result<usize, StoreError> {
+            Ok(0)
+        }
+    }
+
+    #[tokio::test]
+    async fn the_use_of_a_session_stays_queued_when_its_write_fails_or_is_cancelled() {
+        let store = Arc::new(Unreliable::default());
+        let clock = Arc::new(FixedClock::new("2026-11-22T09:30:07Z".parse().unwrap()));
+        let bus = Arc::new(InvalidationBus::new(None));
+        let sessions = Sessions::new(store.clone(), bus, clock.clone(), Arc::new(SystemEntropy), 9, 9);
+        let caller = Caller::local("alice");
+        let id = sessions.open(&caller, &json!({}), "2025-11-25", false).await.unwrap();
+        clock.set(clock.now() + 2.minutes());
+        sessions.find(&caller, id).await.unwrap().unwrap();
+        *store.writes.lock() = Writes::Fail;
+        sessions.write_uses().await;
+        *store.writes.lock() = Writes::NeverEnd;
+        assert!(sessions.write_uses().now_or_never().is_none());
+        *store.writes.lock() = Writes::Succeed;
+        sessions.write_uses().await;
+        sessions.write_uses().await;
+        assert_eq!(store.written.lock().len(), 1);
+        let record = sessions.find(&caller, id).await.unwrap().unwrap();
+        assert_eq!(record.last_seen, clock.now());
+    }
 
     #[tokio::test]
     async fn a_read_only_session_stays_read_only_on_another_replica() {

@@ -1,4 +1,5 @@
 use async_trait::async_trait;
+use futures::FutureExt;
 use futures::future::join_all;
 use jiff::ToSpan;
 use memory_bank_core::caller::{ProjectId, Right, Role};
@@ -15,6 +16,16 @@ struct Counting {
     known: Mutex<Option<(KeyHash, KeyIdentity)>>,
     lookups: Mutex<usize>,
     noted: Mutex<Vec<Vec<KeyUse>>>,
+    writes: Mutex<Writes>,
+}
+
+/// The outcome of a write.
+#[derive(Default, Clone, Copy)]
+enum Writes {
+    #[default]
+    Succeed,
+    Fail,
+    NeverEnd,
 }
 
 #[async_trait]
@@ -26,7 +37,12 @@ impl KeyDirectory for Counting {
     }
 
     async fn record_uses(&self, uses: &[KeyUse]) -> Result<(), StoreError> {
-        self.noted.lock().push(uses.to_vec());
+        let writes = *self.writes.lock();
+        match writes {
+            Writes::Succeed => self.noted.lock().push(uses.to_vec()),
+            Writes::Fail => return Err(StoreError::Busy),
+            Writes::NeverEnd => std::future::pending().await,
+        }
         Ok(())
     }
 }
@@ -191,6 +207,20 @@ async fn the_uses_of_a_key_are_recorded_once_for_many_requests() {
     authenticator.write_uses().await;
     let noted = directory.noted.lock();
     assert_eq!((noted.len(), noted[0].len(), noted[0][0].at), (1, 1, now()));
+}
+
+#[tokio::test]
+async fn the_use_of_a_key_stays_queued_when_its_write_fails_or_is_cancelled() {
+    let (authenticator, directory, hash, _) = bench(None);
+    authenticator.look_up(&hash).await.unwrap();
+    *directory.writes.lock() = Writes::Fail;
+    authenticator.write_uses().await;
+    *directory.writes.lock() = Writes::NeverEnd;
+    assert!(authenticator.write_uses().now_or_never().is_none());
+    *directory.writes.lock() = Writes::Succeed;
+    authenticator.write_uses().await;
+    authenticator.write_uses().await;
+    assert_eq!(directory.noted.lock().len(), 1);
 }
 
 #[tokio::test]
