@@ -1,9 +1,10 @@
--- 001: roles, types and all tables. Tables other than the guide's ten are in schema app, so that dropping it removes them.
+-- 001: roles, types and all tables. The ten tables of docs/deployment-guide.md are in schema public, all others in schema app,
+-- so that dropping it removes them.
 --
 -- Works on PostgreSQL 15 to 18 and on Supabase; run by psql -f, by a container's init folder, by an SQL editor or by
 -- the server. It can be run again at any time: existing objects are not changed.
--- The role that runs it must be allowed to create roles (CREATEROLE is enough) or find the three roles made already, and must
--- own the database, or be allowed to create schemas in it and tables in schema public, and to grant the latter to others.
+-- The role that runs it must be allowed to create roles (CREATEROLE is enough), unless the three roles exist. It must also own
+-- the database, or be allowed to create schemas in it and tables in schema public, and to grant the latter to others.
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
@@ -31,7 +32,7 @@ BEGIN
     RAISE EXCEPTION 'schema public holds tables of another program: %', others
       USING HINT = 'give memory-bank-mcp a database (on Supabase: a project) of its own';
   END IF;
-  -- The same of schema app and of the type: 002 takes rights on all that is in the schema, and a rollback drops it.
+  -- The same applies to schema app and the type: 002 revokes rights on all objects of the schema, and a rollback drops it.
   IF NOT ours THEN
     SELECT string_agg(o.name, ', ') INTO others FROM (
       SELECT 'table ' || c.oid::regclass AS name FROM pg_catalog.pg_class c
@@ -49,7 +50,7 @@ BEGIN
         USING HINT = 'give memory-bank-mcp a database (on Supabase: a project) of its own; if nobody needs what is left, '
           'DROP SCHEMA IF EXISTS app CASCADE and DROP TYPE IF EXISTS public.project_role, then apply this script once more';
     END IF;
-    -- Who owns a schema may drop and shadow all that is in it.
+    -- The owner of a schema may drop and shadow all objects in it.
     SELECT n.nspowner INTO owner FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid = n.nspowner
     WHERE n.nspname = 'app' AND NOT r.rolsuper AND r.rolname NOT IN (current_user, 'pg_database_owner')
       AND r.oid <> (SELECT d.datdba FROM pg_catalog.pg_database d WHERE d.datname = current_database());
@@ -58,8 +59,8 @@ BEGIN
         USING ERRCODE = 'insufficient_privilege', HINT = 'DROP SCHEMA app, or ALTER SCHEMA app OWNER TO the role that runs this';
     END IF;
   END IF;
-  -- Nothing of a database that a version before 2.0 made is changed. Its scripts were nine, and the first three
-  -- had the names of today's.
+  -- A database of a version before 2.0 is not changed. That version had nine scripts, and the first three had the names
+  -- of these.
   IF ours THEN
     EXECUTE 'SELECT EXISTS (SELECT FROM public.schema_migrations WHERE version::text ~ ''^00[4-9]_'')' INTO ancient;
   END IF;
@@ -95,9 +96,9 @@ BEGIN
 END
 $$;
 
--- The role that runs this serves, too, unless another login role is made a member of app_server; and it must be able to
--- make functions that belong to app_definer. A superuser needs no grant. From 16 on a role that may create roles is
--- not a member of what it creates, so it is granted what SET LOCAL ROLE needs, and no more.
+-- The role that runs this also serves, unless another login role becomes a member of app_server; and it must be able to
+-- create functions that belong to app_definer. A superuser needs no grant. Since 16 a role that may create roles is not a
+-- member of the roles that it creates, so it is granted the membership that SET LOCAL ROLE needs, and no more.
 DO $$
 DECLARE
   modern constant boolean := current_setting('server_version_num')::integer >= 160000;
@@ -108,7 +109,7 @@ DECLARE
   wanted text;
   full_member boolean;
 BEGIN
-  -- A table's owner must be allowed to make tables in its schema at the moment in which it gets it (002).
+  -- A new owner of a table must be allowed to create tables in its schema while the ownership changes (002).
   IF NOT superuser AND NOT owns_public AND NOT has_schema_privilege('app_definer', 'public', 'CREATE')
     AND NOT has_schema_privilege(current_user, 'public', 'CREATE WITH GRANT OPTION') THEN
     RAISE EXCEPTION 'role % does not own schema public, and cannot give others the right to create tables in it', current_user
@@ -155,7 +156,7 @@ END
 $$;
 
 -- The rights of a transaction's caller: the role in the project, the visibility by the purpose of the transaction, and
--- the rights that role and scopes give, each by itself. Made by app.current_access (002).
+-- each right that role and scopes give. app.current_access (002) returns it.
 DO $$
 BEGIN
   IF NOT EXISTS (
@@ -168,13 +169,12 @@ BEGIN
 END
 $$;
 
--- Every table of a tenant has project_id in its primary key, in each unique constraint and in each foreign key to another
--- table of a tenant, so that projects can be spread over several machines by project_id (as Citus does it). The exceptions:
+-- Every tenant table has project_id in its primary key, in each unique constraint and in each foreign key to another tenant
+-- table, so that projects can be distributed over several machines by project_id (as Citus does). The exceptions:
 --   users                      belong to no project; id, name and email are unique over all of them
 --   projects                   their id is the project_id of all others; slug is unique over all of them
---   api_keys (key_hash)        by which a key is found before its project is known
--- A foreign key to users or projects holds what those are known by. A test reads the catalogue, so that a new table does
--- not forget it.
+--   api_keys (key_hash)        a key is found by it before its project is known
+-- A foreign key to users or projects contains their id only. A test reads the catalog and checks this for every table.
 CREATE TABLE IF NOT EXISTS public.schema_migrations (
   version    text PRIMARY KEY,
   applied_at timestamptz NOT NULL DEFAULT now()
@@ -208,7 +208,7 @@ CREATE TABLE IF NOT EXISTS public.memberships (
 );
 CREATE INDEX IF NOT EXISTS memberships_project_idx ON public.memberships (project_id);
 
--- Of a key only its SHA-256 and its beginning are kept. No scopes = everything that the user's role grants.
+-- The table stores the SHA-256 and the beginning of a key, not the key. No scopes: all rights of the user's role.
 CREATE TABLE IF NOT EXISTS public.api_keys (
   id           uuid NOT NULL DEFAULT gen_random_uuid(),
   user_id      uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
@@ -223,8 +223,8 @@ CREATE TABLE IF NOT EXISTS public.api_keys (
   created_at   timestamptz NOT NULL DEFAULT now(),
   revoked_at   timestamptz,
   PRIMARY KEY (project_id, id),
-  -- A moment that no clock shows ('infinity') could not be read again, and nobody would see the project's keys. A key that does
-  -- not expire has none.
+  -- The server cannot read 'infinity', and such a value would hide all keys of the project. A key that does not expire has
+  -- NULL.
   CONSTRAINT api_keys_moments CHECK (
     least(last_used_at, expires_at, created_at, revoked_at) >= '0001-01-01 00:00+00'
     AND greatest(last_used_at, expires_at, created_at, revoked_at) < '9999-01-01 00:00+00')
@@ -237,8 +237,8 @@ CREATE INDEX IF NOT EXISTS api_keys_project_idx ON public.api_keys (project_id, 
 CREATE TABLE IF NOT EXISTS public.documents (
   id         uuid NOT NULL DEFAULT gen_random_uuid(),
   project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
-  -- Names are parsed by the server; the database holds for every writer: a plain path below the bank, with `/` between
-  -- its folders, and no backslash. Each edit parses the condition, so it is short.
+  -- The server parses names; the database checks them for every writer: a plain path below the bank, with `/` between
+  -- its folders, and without backslashes. Each edit parses the condition, so it is short.
   path       text COLLATE "C" NOT NULL CHECK (octet_length(path) <= 255 AND path !~ E'(^|/)[.]{0,2}(/|$)|\\\\'),
   content    text NOT NULL DEFAULT '' CHECK (octet_length(content) <= 16777216),
   etag       text COLLATE "C" NOT NULL,
@@ -246,7 +246,7 @@ CREATE TABLE IF NOT EXISTS public.documents (
   created_at timestamptz NOT NULL DEFAULT now(),
   updated_at timestamptz NOT NULL DEFAULT now(),
   -- The words of content, by app.document_fts (003). NULL: not computed yet. A write never computes it: the trigger
-  -- mark_fts_stale sets it to NULL, and app.fill_fts fills it later. So a vector that is there is that of the content.
+  -- mark_fts_stale sets it to NULL, and app.fill_fts fills it later. So a vector always matches the content.
   fts        tsvector,
   PRIMARY KEY (project_id, id),
   UNIQUE (project_id, path)
@@ -255,11 +255,11 @@ CREATE TABLE IF NOT EXISTS public.documents (
 -- a document that is stale already changes no indexed column, so it stays a HOT update.
 CREATE INDEX IF NOT EXISTS documents_fts_idx ON public.documents USING gin (fts) WHERE fts IS NOT NULL;
 CREATE INDEX IF NOT EXISTS documents_stale_idx ON public.documents (id) WHERE fts IS NULL;
--- Statistics of words would be those of all projects, and the planner's estimates show them to any of them.
+-- Statistics of words would cover all projects, and the planner's estimates would reveal them to each project.
 ALTER TABLE public.documents ALTER COLUMN fts SET STATISTICS 0;
 
--- An edit compresses a text anew: with lz4 at a sixteenth of what the default method takes. Where PostgreSQL was built
--- without lz4, that method stays.
+-- An edit compresses the text again; lz4 takes a sixteenth of the time of the default method. PostgreSQL without lz4 keeps
+-- the default method.
 DO $$
 BEGIN
   IF EXISTS (
@@ -273,8 +273,8 @@ EXCEPTION WHEN feature_not_supported THEN
 END
 $$;
 
--- Ids are derived from names (`ent_…`), so that two projects may have the same; seq is the order of storage. attrs is
--- json, not jsonb: an export gives back the members in the order in which they came.
+-- Ids are derived from names (`ent_…`), so two projects may have the same id; seq is the order of storage. attrs is
+-- json, not jsonb: an export has the members in their original order.
 CREATE TABLE IF NOT EXISTS public.graph_entities (
   project_id  uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
   id          text COLLATE "C" NOT NULL,
@@ -290,7 +290,7 @@ CREATE TABLE IF NOT EXISTS public.graph_entities (
 CREATE INDEX IF NOT EXISTS graph_entities_name_idx ON public.graph_entities (project_id, name_key);
 CREATE INDEX IF NOT EXISTS graph_entities_seq_idx ON public.graph_entities (project_id, seq);
 
--- timestamp is the text that came in, since ids are derived from it; at is the same moment in milliseconds since 1970.
+-- timestamp is the original text, since ids are derived from it; at is the same time in milliseconds since 1970.
 CREATE TABLE IF NOT EXISTS public.graph_observations (
   project_id  uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
   id          text COLLATE "C" NOT NULL,
@@ -301,8 +301,8 @@ CREATE TABLE IF NOT EXISTS public.graph_observations (
   "timestamp" text NOT NULL,
   at          bigint NOT NULL,
   created_at  timestamptz NOT NULL DEFAULT now(),
-  -- By which a fact that is given again is found: a text may be too long for an index, and under row-level security an
-  -- index on an expression would not be used.
+  -- Finds a repeated fact: a text may be too long for an index, and row-level security prevents the use of an index on an
+  -- expression.
   content_hash bigint GENERATED ALWAYS AS (hashtextextended(content, 0)) STORED,
   PRIMARY KEY (project_id, id),
   FOREIGN KEY (project_id, entity_id) REFERENCES public.graph_entities (project_id, id) ON DELETE CASCADE
@@ -334,7 +334,7 @@ CREATE TABLE IF NOT EXISTS public.sessions (
   project_id    uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
   metadata      jsonb NOT NULL DEFAULT '{}',
   subscriptions text[] NOT NULL DEFAULT '{}',
-  -- The key that used it last, against whose number of sessions it counts. A key that is gone is only an id here.
+  -- The key that used the session last; the session counts against that key. The id of a deleted key may remain.
   key_id        uuid,
   created_at    timestamptz NOT NULL DEFAULT now(),
   last_seen     timestamptz NOT NULL DEFAULT now(),
@@ -346,12 +346,12 @@ CREATE INDEX IF NOT EXISTS sessions_expires_idx ON public.sessions (expires_at);
 CREATE INDEX IF NOT EXISTS sessions_user_idx ON public.sessions (user_id);
 
 -- An event belongs to the session that it was sent in, and so to that session's user and project. A stream is the
--- answer to one request; place counts its events from 1. It takes the rights in needs to see one, as the sum of 1 = read,
--- 2 = write, 4 = admin: the keys of a session's user need not have the same.
+-- reply to one request; place counts its events from 1. needs are the rights that a key must have to see the event, the
+-- sum of 1 = read, 2 = write, 4 = admin: the keys of a session's user may have different rights.
 --
--- Partitions are ranges of time, in schema app. Functions of 003 make them ahead and drop them when they are old, for
--- which the table belongs to app_definer (002). What no partition is there for goes into the default one, so that an
--- insert never fails. created_at is in the key since PostgreSQL wants it there; a stream's event comes with its own time.
+-- Partitions are ranges of time, in schema app. Functions of 003 create them ahead and drop old ones, so the table belongs
+-- to app_definer (002). Events without a partition go into the default one, so an insert never fails. created_at is in the
+-- key because PostgreSQL requires it; the server gives each event its time.
 DO $$
 BEGIN
   IF to_regclass('public.mcp_events') IS NULL THEN
@@ -377,8 +377,8 @@ BEGIN
 END
 $$;
 
--- Mode, "Update Memory Bank" and thinking sessions of one user in one project. json, since jsonb cannot hold every
--- string that JSON can.
+-- Mode, "Update Memory Bank" and thinking sessions of one user in one project. json, since jsonb cannot store every
+-- string of JSON.
 CREATE TABLE IF NOT EXISTS app.project_state (
   user_id    uuid NOT NULL,
   project_id uuid NOT NULL,
@@ -398,7 +398,7 @@ CREATE TABLE IF NOT EXISTS app.backups (
   PRIMARY KEY (project_id, id)
 );
 
--- The rows of a backup as they were, one object each.
+-- The rows of a backup, one object each.
 CREATE TABLE IF NOT EXISTS app.backup_items (
   project_id uuid NOT NULL,
   backup_id  text COLLATE "C" NOT NULL,
@@ -409,9 +409,9 @@ CREATE TABLE IF NOT EXISTS app.backup_items (
   FOREIGN KEY (project_id, backup_id) REFERENCES app.backups (project_id, id) ON DELETE CASCADE
 );
 
--- What a folder's bank holds beside documents and a graph of rows, so that it can go back as it came: files that are no
--- documents, the bytes of documents that are not UTF-8, lines of the graph's log that rows cannot say, and the rules files
--- of the modes.
+-- The parts of a folder's bank other than documents and graph rows, so that an export restores them exactly: files that are
+-- not documents, the bytes of documents that are not UTF-8, lines of the graph's log that rows cannot express, and the rules
+-- files of the modes.
 -- kind: `file` (path in the bank), `bytes` (of the document with this name), `graph` (`lines` and `times`), `rules`
 -- (name of the rules file).
 CREATE TABLE IF NOT EXISTS app.files (
@@ -439,9 +439,9 @@ CREATE TABLE IF NOT EXISTS app.graph_changes (
   PRIMARY KEY (project_id, version, kind, id)
 );
 
--- How many bytes a project holds, for its quota: documents, snapshots, its graph, and files beside them. Triggers keep it.
--- Each connection adds to a row of its own (slot), so that edits of one project do not wait for each other; the sum counts.
--- The project's own quota is stored next to them, so that an edit reads both at once; 0 is unlimited.
+-- The stored bytes of a project, for its quota: documents, snapshots, graph, and other files. Triggers update it. Each
+-- connection adds to its own row (slot), so that edits of one project do not wait for each other; the sum counts.
+-- The project's own quota is stored in the same table, so that an edit reads both at once; 0 is unlimited.
 CREATE TABLE IF NOT EXISTS app.stored_bytes (
   project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
   slot       smallint NOT NULL,
@@ -450,17 +450,17 @@ CREATE TABLE IF NOT EXISTS app.stored_bytes (
   PRIMARY KEY (project_id, slot, kind)
 ) WITH (fillfactor = 50);
 
--- The audit log: who made, changed, deleted or used what. Triggers add its rows in the transaction that does it; nobody
--- changes them, and they go when they are old.
+-- The audit log: which actor created, changed, deleted or used which object. Triggers add its rows in the same transaction;
+-- rows are never changed, and old ones are deleted.
 --
--- user_id and key_id say who acted in a project's name, as the key that was shown proves; login says who acted on the
--- database itself. xact is the transaction that added the row: by it a restore is known in the transaction that does it. What is told of
--- outlives what it tells of: there are no foreign keys. subject is an id or a name, detail a few words more; never a
--- document's content, a key or a hash.
+-- user_id and key_id are the actor in a project, proved by the presented key; login is the database role of an operator.
+-- xact is the transaction that added the row: by it app.restores recognises a restore within its own transaction. Rows
+-- outlive their subjects, so there are no foreign keys. subject is an id or a name, detail has a few words more; neither
+-- contains the content of a document, a key or a hash.
 CREATE TABLE IF NOT EXISTS app.audit_log (
   id         bigint GENERATED ALWAYS AS IDENTITY,
   at         timestamptz NOT NULL DEFAULT now(),
-  -- Zeros where it is about no project.
+  -- Zeros for a row without a project.
   project_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
   action     text COLLATE "C" NOT NULL CHECK (action IN (
     'user.created', 'project.created', 'member.added', 'member.role_changed', 'member.removed',
@@ -482,9 +482,9 @@ CREATE INDEX IF NOT EXISTS audit_log_at_idx ON app.audit_log (at);
 CREATE UNIQUE INDEX IF NOT EXISTS audit_log_address_idx ON app.audit_log (key_id, address, project_id)
   WHERE action = 'key.used_from_new_address';
 
--- Vectors of what units of text mean, for search with EMBEDDINGS: derived, kept so that they are not made again. A vector
--- gives its text away, so it is as secret as the text. It belongs to the hash of a text and to a model: `model` is a digest
--- of what the model is, `name` is for people. While `held_until` has not passed, one replica (`holder`) makes what is missing.
+-- Vectors of the meaning of text units, for search with EMBEDDINGS: derived data, stored to avoid computing it again. A vector
+-- reveals its text, so it is as secret as the text. It belongs to the hash of a text and to a model: `model` is a digest of
+-- the model's properties, `name` is for people. Until `held_until`, one replica (`holder`) computes the missing vectors.
 CREATE TABLE IF NOT EXISTS app.vector_sets (
   project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
   model      bytea NOT NULL CHECK (octet_length(model) BETWEEN 8 AND 32),

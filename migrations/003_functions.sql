@@ -1,11 +1,11 @@
--- 003: the few functions that serve many tenants at once, those that an administrator calls, and the triggers. Each does
--- one thing, takes typed arguments and gives back no more than its caller needs.
+-- 003: the few functions that serve many tenants, those that an administrator calls, and the triggers. Each does one
+-- thing, takes typed arguments and returns only what its caller needs.
 --
--- The server's role may call those that serve. Where they show or change what belongs to a tenant, they take the hash of
--- the key that was presented, and do nothing for a tenant whose key it is not. Administration is the schema owner's.
+-- The server's role may call the serving functions. Those that read or change rows of a tenant take the hash of the
+-- presented key, and do nothing for other tenants. Only the owner of the schema may call the functions of administration.
 --
 -- They belong to app_definer and bypass row-level security by its policies, so that no role needs to be a superuser.
--- Their errors carry one of three codes: MB400 refused, with a text; MB404 not there and MB409 there already, with the
+-- Their errors have one of three codes: MB400 refused, with a text; MB404 not found and MB409 exists already, with the
 -- name as text and its kind (user, project, member, key) as detail.
 
 BEGIN;
@@ -15,7 +15,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL quote_all_identifiers = off;
 SET LOCAL row_security = on;
 
--- Nothing of a database that a version before 2.0 made is changed.
+-- A database of a version before 2.0 is not changed.
 DO $$
 DECLARE
   applied text[] := '{}';
@@ -33,7 +33,7 @@ BEGIN
 END
 $$;
 
--- A write that the policies let nothing of through fails as a whole, instead of changing less than it was to change.
+-- A write fails completely if the policies filter some of its rows, instead of changing only the others.
 CREATE OR REPLACE FUNCTION app.must_be(got bigint, wanted bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -48,8 +48,8 @@ GRANT EXECUTE ON FUNCTION app.must_be(bigint, bigint) TO app_user;
 
 SET LOCAL ROLE app_definer;
 
--- Who a key stands for. A key whose user is no member of its project (any more) stands for nobody. Revoked and expired
--- keys are told apart from unknown ones by the caller.
+-- The identity of a key. A key whose user is not a member of its project has none. The caller distinguishes revoked and
+-- expired keys from unknown ones.
 CREATE OR REPLACE FUNCTION app.authenticate(p_key_hash bytea)
 RETURNS TABLE (
   key_id uuid, user_id uuid, user_name text, project_id uuid, project_slug text, role text, scopes text[],
@@ -65,7 +65,7 @@ AS $$
   WHERE k.key_hash = p_key_hash
 $$;
 
--- Refuses a key that is not this user's in this project, or is void. May the key read?
+-- Refuses a key that is void or does not belong to this user in this project. Returns whether the key may read.
 CREATE OR REPLACE FUNCTION app.proven(p_key_hash bytea, p_user uuid, p_project uuid) RETURNS boolean
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -83,19 +83,19 @@ BEGIN
 END
 $$;
 
--- Notes when keys were last used, many at once.
+-- Records the last use of many keys.
 CREATE OR REPLACE FUNCTION app.touch_keys(p_key_hashes bytea[], p_at timestamptz[]) RETURNS void
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
   UPDATE public.api_keys k SET last_used_at = greatest(k.last_used_at, used.at)
   FROM (SELECT u.hash, max(u.at) AS at FROM unnest(p_key_hashes, p_at) AS u (hash, at) GROUP BY u.hash) AS used
-  -- A moment that no clock shows could not be read again.
+  -- The server cannot read a time beyond these years.
   WHERE k.key_hash = used.hash AND used.at BETWEEN '2000-01-01' AND now() + interval '1 day'
 $$;
 
--- Opens a session and says `opened`. A key has at most p_most_of_key, a project p_most: past either, the oldest session of the
--- same key that was not used since p_idle_before gives way, with its events, and is named as `ended`; another key's never
--- does. Without one: `key_full` or `project_full`, and nothing is opened.
+-- Opens a session and returns `opened`. A key has at most p_most_of_key sessions, a project p_most. Past either bound, the
+-- oldest session of the same key that was not used since p_idle_before is ended with its events and returned as `ended`;
+-- sessions of other keys are never ended. Without such a session: `key_full` or `project_full`, and nothing is opened.
 CREATE OR REPLACE FUNCTION app.open_session(
   p_key_hash bytea, p_id uuid, p_user uuid, p_project uuid, p_metadata jsonb, p_subscriptions text[],
   p_created_at timestamptz, p_expires_at timestamptz, p_most bigint, p_most_of_key bigint, p_idle_before timestamptz,
@@ -117,7 +117,7 @@ BEGIN
     RAISE EXCEPTION 'the user is no member of the project' USING ERRCODE = 'insufficient_privilege';
   END IF;
   PERFORM app.proven(p_key_hash, p_user, p_project);
-  -- One at a time in a project, so that those who come together do not pass the bound together.
+  -- One call at a time in a project, so that concurrent calls do not exceed the bound.
   PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp sessions of ' || p_project, 0));
   SELECT count(*), count(*) FILTER (WHERE s.key_id = key) INTO of_project, of_key
   FROM public.sessions s WHERE s.project_id = p_project AND s.expires_at > p_created_at;
@@ -140,8 +140,8 @@ BEGIN
 END
 $$;
 
--- Adds a subscription to a session of this user in this project, or takes one away. Past p_most nothing is added. To
--- hear of changes is to read.
+-- Adds a subscription to a session of this user in this project, or removes one. Past p_most nothing is added. A
+-- subscription requires the right to read.
 CREATE OR REPLACE FUNCTION app.subscribe_session(
   p_key_hash bytea, p_id uuid, p_user uuid, p_project uuid, p_uri text, p_subscribed boolean, p_most integer
 ) RETURNS SETOF public.sessions
@@ -162,8 +162,8 @@ BEGIN
 END
 $$;
 
--- Notes when sessions were last seen and until when they live, many at once, each with the key that used it. However many
--- replicas say so, a session's row is written at most once a minute.
+-- Records the last use, the expiry and the last key of many sessions. The row of a session is written at most once a
+-- minute, however many replicas call this.
 CREATE OR REPLACE FUNCTION app.touch_sessions(
   p_key_hashes bytea[], p_sessions uuid[], p_at timestamptz[], p_expires_at timestamptz[]
 ) RETURNS void
@@ -181,7 +181,7 @@ AS $$
     AND s.last_seen <= seen.at - interval '1 minute'
 $$;
 
--- Ends a session of this user in this project, with its events; says whether there was one.
+-- Ends a session of this user in this project, with its events; returns whether it existed.
 CREATE OR REPLACE FUNCTION app.close_session(p_key_hash bytea, p_id uuid, p_user uuid, p_project uuid) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -196,10 +196,10 @@ BEGIN
 END
 $$;
 
--- Stores events of many sessions with one statement. They are for replay only: losing the last of them in a crash of
--- the database's machine is no loss of data, so the commit does not wait for the disk. An event whose session is gone, or
--- is another user's or project's than that of the key it comes with, is passed over; so is one that is stored already.
--- A message that jsonb cannot hold (it has an escaped null character) is stored as a JSON string.
+-- Stores events of many sessions with one statement. They are for replay only: a crash of the database's machine may lose
+-- the last of them without losing data, so the commit does not wait for the disk. An event is skipped if its session does
+-- not exist or does not belong to the user and project of its key, or if it is stored already. A message that jsonb cannot
+-- store (it has an escaped null character) is stored as a JSON string.
 CREATE OR REPLACE FUNCTION app.append_events(
   p_key_hashes bytea[], p_sessions uuid[], p_streams uuid[], p_places bigint[], p_last boolean[], p_users uuid[],
   p_projects uuid[], p_messages text[], p_at timestamptz[], p_needs smallint[]
@@ -223,9 +223,9 @@ BEGIN
 END
 $$;
 
--- Of the events of one session, or of all sessions of a project, the newest stay, p_most bytes of them; the others go. Counts
--- what a message takes in the table. Gives the number of events that went, or none when another replica is at it. By the key
--- that stores them, and never less than half a megabyte stays.
+-- Keeps the newest events of one session, or of all sessions of a project, up to p_most bytes, and deletes the others.
+-- Counts the size of a message in the table. Returns the number of deleted events, or NULL while another replica does this.
+-- Requires the key that stores the events, and keeps at least half a megabyte.
 CREATE OR REPLACE FUNCTION app.trim_events(
   p_key_hash bytea, p_user uuid, p_project uuid, p_session uuid, p_most bigint
 ) RETURNS bigint
@@ -254,7 +254,7 @@ BEGIN
 END
 $$;
 
--- The partitions of the events but the default one, as PostgreSQL itself describes them.
+-- The partitions of the events except the default one, from the catalog.
 CREATE OR REPLACE FUNCTION app.event_partitions() RETURNS TABLE (tab regclass, begins timestamptz, ends timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
 AS $$
@@ -265,10 +265,10 @@ AS $$
   ) AS b WHERE b.bounds IS NOT NULL
 $$;
 
--- Makes the next partition of the events that is missing, p_hours wide (1 to 48), and gives its name; NULL when those of the
--- next three widths are there, or another replica is at it. One a call, which waits no longer than a moment for a lock, so
--- that nobody waits long behind it: where it does not get the lock it fails, and is called again some minutes later.
--- A range of which the default partition holds events already stays there.
+-- Creates the next missing partition of the events, p_hours wide (1 to 48), and returns its name; NULL if the partitions of
+-- the next three widths exist, or while another replica does this. It creates one per call and waits only briefly for a lock,
+-- so that no statement waits long behind it: without the lock it fails, and is called again some minutes later.
+-- A range with events in the default partition stays there.
 CREATE OR REPLACE FUNCTION app.make_event_partition(p_hours integer) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' SET lock_timeout = '100ms'
@@ -291,7 +291,7 @@ BEGIN
       IF to_regclass('app.' || named) IS NULL AND NOT EXISTS (
         SELECT FROM app.mcp_events_default e WHERE e.created_at >= since AND e.created_at < until
       ) THEN
-        -- ATTACH PARTITION lets others write meanwhile, PARTITION OF would not.
+        -- ATTACH PARTITION allows concurrent writes, PARTITION OF does not.
         EXECUTE format('CREATE TABLE app.%I (LIKE public.mcp_events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', named);
         EXECUTE format('ALTER TABLE app.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', named);
         EXECUTE format('ALTER TABLE public.mcp_events ATTACH PARTITION app.%I FOR VALUES FROM (%L) TO (%L)',
@@ -305,9 +305,9 @@ BEGIN
 END
 $$;
 
--- Drops the oldest partition that ended before p_before, and gives its name; NULL when there is none, or another replica is
--- at it. One a call, with the locks of the function above. By the database's clock no event goes before its first hour is
--- over, whatever is asked for.
+-- Drops the oldest partition that ended before p_before, and returns its name; NULL if there is none, or while another
+-- replica does this. It drops one per call, with the locks of the function above. No event is deleted within its first hour
+-- by the database's clock, whatever the arguments are.
 CREATE OR REPLACE FUNCTION app.drop_event_partition(p_before timestamptz) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' SET lock_timeout = '100ms'
@@ -318,7 +318,7 @@ BEGIN
   IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp event partitions', 0)) THEN
     RETURN NULL;
   END IF;
-  -- As text, since a table that is gone has no name any more.
+  -- As text, since a dropped table has no name.
   SELECT p.tab::text INTO old FROM app.event_partitions() p
   WHERE p.ends <= p_before AND p.ends <= now() - interval '1 hour' ORDER BY p.ends LIMIT 1;
   IF old IS NOT NULL THEN
@@ -328,10 +328,10 @@ BEGIN
 END
 $$;
 
--- Removes sessions that expired before p_now with their events, and events stored before p_events_before that no partition
--- was there for; those in a partition go with it. At most p_most rows of each, and one replica at a time. Gives the number of
--- rows; 0 when another replica is at it. By the database's clock: nothing goes that has not expired, and no event before its
--- first hour is over, whatever is asked for.
+-- Deletes sessions that expired before p_now with their events, and events of the default partition stored before
+-- p_events_before; other events are dropped with their partition. Deletes at most p_most rows of each; one replica at a time.
+-- Returns the number of rows; 0 while another replica does this. By the database's clock, nothing is deleted that has not
+-- expired, and no event within its first hour, whatever the arguments are.
 CREATE OR REPLACE FUNCTION app.purge(p_now timestamptz, p_events_before timestamptz, p_most bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -367,7 +367,7 @@ BEGIN
     AND e.created_at = old.created_at;
   GET DIAGNOSTICS more = ROW_COUNT;
   removed := removed + more;
-  -- A session goes once its events have gone, so that no call deletes more than a bounded number.
+  -- A session is deleted after its events, so that each call deletes a bounded number of rows.
   DELETE FROM public.sessions s USING unnest(projects, expired) AS x (project_id, id)
   WHERE s.project_id = x.project_id AND s.id = x.id AND NOT EXISTS (
     SELECT FROM public.mcp_events e WHERE e.session_id = x.id AND e.project_id = x.project_id
@@ -390,8 +390,8 @@ AS $$
     (SELECT count(*) FROM (SELECT FROM public.sessions s WHERE s.expires_at <= now() LIMIT 1000000) AS s)
 $$;
 
--- Whether this session has a role in a project by naming one of its members, without the key of any: what the server looks
--- for before it listens. NULL when there is no member yet.
+-- Whether this session gets a role in a project by naming one of its members, without a key: the server checks this before
+-- it listens. NULL if no project has a member.
 CREATE OR REPLACE FUNCTION app.opens_without_key() RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -407,7 +407,7 @@ BEGIN
   PERFORM set_config('app.current_user_id', usr::text, true), set_config('app.current_project_id', project::text, true),
     set_config('app.current_key_id', '', true), set_config('app.current_key_hash', '', true);
   opens := app.current_project_role() IS NOT NULL;
-  -- Who they are is not for the session to know.
+  -- The session must not learn their names.
   PERFORM set_config('app.current_user_id', '', true), set_config('app.current_project_id', '', true);
   RETURN opens;
 END
@@ -507,7 +507,7 @@ BEGIN
 END
 $$;
 
--- The bytes of each project, and its own quota, if it has one.
+-- The stored bytes of each project, and its own quota, if it has one.
 CREATE OR REPLACE FUNCTION app.list_stored_bytes()
 RETURNS TABLE (slug text, documents bigint, snapshots bigint, others bigint, quota bigint)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -520,7 +520,7 @@ AS $$
   FROM public.projects p LEFT JOIN app.stored_bytes s ON s.project_id = p.id GROUP BY p.id ORDER BY p.slug
 $$;
 
--- A project keeps an owner: the last one can be neither removed nor made less.
+-- A project always has an owner: the last one can be neither removed nor demoted.
 CREATE OR REPLACE FUNCTION app.keeps_an_owner(p_project uuid, p_leaving uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -568,7 +568,7 @@ BEGIN
 END
 $$;
 
--- Removes a member and revokes the keys that it has in the project; gives those that were not void before.
+-- Removes a member and revokes its keys in the project; returns those that were valid before.
 CREATE OR REPLACE FUNCTION app.remove_member(p_slug text, p_user text) RETURNS SETOF public.api_keys
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -610,7 +610,7 @@ BEGIN
 END
 $$;
 
--- The first user, project and owner's key, as far as they are missing; the key is always a new one. All or nothing.
+-- Creates the first user and project if they do not exist, and always a new key of the owner. All or nothing.
 CREATE OR REPLACE FUNCTION app.bootstrap(
   p_user_id uuid, p_user text, p_email text, p_project_id uuid, p_slug text, p_name text,
   p_key_id uuid, p_key_hash bytea, p_key_prefix text, p_label text, p_scopes text[], p_rate_limit integer,
@@ -622,7 +622,7 @@ CREATE OR REPLACE FUNCTION app.bootstrap(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  -- Two at once would both find nothing there.
+  -- Two concurrent calls would both find nothing.
   PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp bootstrap', 0));
   IF NOT EXISTS (SELECT FROM public.users u WHERE u.name = p_user) THEN
     PERFORM app.create_user(p_user_id, p_user, p_email);
@@ -683,7 +683,7 @@ BEGIN
 END
 $$;
 
--- Revokes a key and makes one like it. The first row is the new key, the second the old one.
+-- Revokes a key and creates an equal one. The first row is the new key, the second the old one.
 CREATE OR REPLACE FUNCTION app.rotate_key(
   p_id uuid, p_new_id uuid, p_key_hash bytea, p_key_prefix text, p_expires_at timestamptz, p_now timestamptz
 ) RETURNS SETOF public.api_keys
@@ -723,8 +723,8 @@ BEGIN
 END
 $$;
 
--- Revokes a key of the caller and makes one like it, in one step: the key that is replaced may be the one that asks, and a
--- void key can do nothing more. False when there is no such key that is not void.
+-- Revokes a key of the caller and creates an equal one in one step: the replaced key may be the key of this call, and a void
+-- key can do nothing more. False if no such valid key exists.
 CREATE OR REPLACE FUNCTION app.replace_own_key(
   p_id uuid, p_new_id uuid, p_key_hash bytea, p_key_prefix text, p_expires_at timestamptz, p_now timestamptz
 ) RETURNS boolean
@@ -755,7 +755,7 @@ $$;
 
 -- Backups and the graph ----------------------------------------------------------------------------------------------
 
--- Keeps the newest p_most backups of the current project. An editor may make room so, but not delete a backup.
+-- Keeps the newest p_most backups of the current project. So an editor may make room, but not delete a chosen backup.
 CREATE OR REPLACE FUNCTION app.prune_backups(p_most integer) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -768,7 +768,7 @@ BEGIN
   );
 END
 $$;
--- The rows of one statement get one version.
+-- All rows of one statement get the same version.
 CREATE OR REPLACE FUNCTION app.note_graph_change() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -781,7 +781,7 @@ BEGIN
     SELECT one.project_id, 1 WHERE EXISTS (SELECT FROM public.projects p WHERE p.id = one.project_id)
     ON CONFLICT (project_id) DO UPDATE SET version = v.version + 1
     RETURNING v.version INTO now_at;
-    -- The project itself is going.
+    -- The project itself is being deleted.
     CONTINUE WHEN now_at IS NULL;
     INSERT INTO app.graph_changes (project_id, version, kind, id)
     SELECT one.project_id, now_at, TG_ARGV[0], i.id FROM unnest(one.ids) AS i (id) ON CONFLICT DO NOTHING;
@@ -833,8 +833,8 @@ BEGIN
 END
 $$;
 
--- The same for a changed document, row by row: an edit changes one or two, and tables of what a statement changed would
--- hold their texts, old and new. The row of this connection is there but for the first edit.
+-- The same for a changed document, row by row: an edit changes one or two, and transition tables would contain their old and
+-- new texts. The row of this connection exists after its first edit.
 CREATE OR REPLACE FUNCTION app.count_documents_update() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -864,8 +864,8 @@ $$;
 
 -- The audit log --------------------------------------------------------------------------------------------------------
 
--- Adds a row. In whose name, the key says that was presented; an operator acts as its login role, and may name a member.
--- Others act with a key of the project: what a statement does that takes its key back on the way does not happen.
+-- Adds a row. The presented key determines the actor; an operator acts as its login role, and may name a member. All others
+-- act with a key of the project: a statement that changes its key setting while it runs has no effect.
 CREATE OR REPLACE FUNCTION app.audit(p_action text, p_project uuid, p_subject text, p_detail jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -923,8 +923,8 @@ BEGIN
 END
 $$;
 
--- A key that is made in the transaction that revoked another one of the same user in the same project takes its place; the
--- log itself says so, in the rows that this transaction added.
+-- A key that is created in the transaction that revoked another key of the same user in the same project replaces it; the
+-- rows that this transaction added to the log show it.
 CREATE OR REPLACE FUNCTION app.audit_key() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -957,8 +957,8 @@ BEGIN
 END
 $$;
 
--- The rows of one statement are one row of the log, with the first of their names. A restore takes the graph away to put
--- it back; it tells of itself.
+-- The rows of one statement are one row of the log, with the first of their names. A restore deletes the graph before it
+-- writes it, and has its own row.
 CREATE OR REPLACE FUNCTION app.audit_deletion() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -988,8 +988,8 @@ BEGIN
 END
 $$;
 
--- Actions without a trigger are recorded by their caller, in the same transaction and in the tenant's name. Only actions that the
--- role allows can be recorded.
+-- The caller records actions without a trigger, in the same transaction and as the tenant. Only actions that the role allows
+-- can be recorded.
 CREATE OR REPLACE FUNCTION app.note_audit(p_action text, p_subject text, p_detail jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1020,7 +1020,7 @@ BEGIN
 END
 $$;
 
--- Notes that keys were used from addresses, many at once: each pair once, at most p_most addresses a key.
+-- Records the addresses that keys were used from, many at once: each pair once, at most p_most addresses per key.
 CREATE OR REPLACE FUNCTION app.note_key_addresses(
   p_key_hashes bytea[], p_addresses text[], p_at timestamptz[], p_most integer
 ) RETURNS void
@@ -1069,8 +1069,8 @@ BEGIN
 END
 $$;
 
--- Removes at most p_most rows from before p_before, and none that is younger than the policy lets go. One replica at a
--- time; gives the number of rows.
+-- Deletes at most p_most rows from before p_before, and none that is too young for the policy. One replica at a time;
+-- returns the number of rows.
 CREATE OR REPLACE FUNCTION app.purge_audit(p_before timestamptz, p_most bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1091,7 +1091,7 @@ $$;
 
 -- Vectors ------------------------------------------------------------------------------------------------------------
 --
--- A key that may read a text may store its vector, since a search requests vectors. A key without read is refused.
+-- A key that may read a text may store its vector, since a search requests vectors. A key without `read` is refused.
 
 CREATE OR REPLACE FUNCTION app.expect_reader(p_key_hash bytea, p_user uuid, p_project uuid) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1103,9 +1103,9 @@ BEGIN
 END
 $$;
 
--- Takes the right to make a project's vectors with a model, for at most two minutes, or extends it; with p_seconds <= 0 gives
--- it back. False when another replica has it, when the model is known with another width, or when the project has
--- vectors of four other models, of which the oldest goes by app.prune_vectors first.
+-- Claims the vectors of a project and a model for at most two minutes, or extends the claim; p_seconds <= 0 releases it.
+-- False if another replica has the claim, if the model is stored with another width, or if the project has vectors of four
+-- other models, the oldest of which app.prune_vectors must delete first.
 CREATE OR REPLACE FUNCTION app.claim_vectors(
   p_key_hash bytea, p_user uuid, p_project uuid, p_model bytea, p_name text, p_width integer, p_holder uuid, p_seconds integer
 ) RETURNS boolean
@@ -1134,9 +1134,9 @@ BEGIN
 END
 $$;
 
--- Stores vectors, at most a thousand at a time and 150,000 in a set; who has the right to make them keeps it for another two
--- minutes. Gives how many were added, or none when the right is another's by now. They can be made again, so the commit
--- does not wait for the disk.
+-- Stores vectors, at most a thousand at a time and 150,000 in a set, and extends the claim by two minutes. Returns the number
+-- of added vectors, or NULL if another replica has the claim. They can be computed again, so the commit does not wait for
+-- the disk.
 CREATE OR REPLACE FUNCTION app.put_vectors(
   p_key_hash bytea, p_user uuid, p_project uuid, p_model bytea, p_holder uuid, p_units bytea[], p_vectors bytea[]
 ) RETURNS bigint
@@ -1168,9 +1168,9 @@ BEGIN
 END
 $$;
 
--- Removes vectors of these units, which no text has any more, and of models that nobody used for an hour: at most a
--- thousand of each. What was made within the last hour stays: another replica may know its text. Gives how many went, or none
--- when the right to make them is another's.
+-- Deletes vectors of these units, which no text has any more, and of models that were not used for an hour: at most a
+-- thousand of each. Vectors of the last hour stay: another replica may have their text. Returns the number of deleted
+-- vectors, or NULL if another replica has the claim.
 CREATE OR REPLACE FUNCTION app.prune_vectors(
   p_key_hash bytea, p_user uuid, p_project uuid, p_model bytea, p_holder uuid, p_units bytea[]
 ) RETURNS bigint
@@ -1210,7 +1210,7 @@ BEGIN
 END
 $$;
 
--- For administrators: lists stored vectors, and deletes them some thousand at a time.
+-- For administrators: list stored vectors, and delete them some thousand at a time.
 CREATE OR REPLACE FUNCTION app.list_vectors()
 RETURNS TABLE (slug text, model bytea, name text, width integer, vectors bigint, is_held boolean, used_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1230,7 +1230,7 @@ BEGIN
     SELECT o.model, o.unit FROM app.vectors o WHERE o.project_id = project LIMIT 5000
   );
   GET DIAGNOSTICS removed = ROW_COUNT;
-  -- A server that computes vectors at this moment loses its claim, and starts again.
+  -- A server that is computing vectors loses its claim, and starts again.
   IF removed = 0 THEN
     DELETE FROM app.vector_sets s WHERE s.project_id = project;
   END IF;
@@ -1240,14 +1240,14 @@ $$;
 
 -- Full-text search: the filler -----------------------------------------------------------------------------------------
 
--- Computes search vectors that are not there yet, of any project: at most p_rows documents (100), p_bytes of text (16 MiB, or
--- one document) and p_time (2 s, or the document that it is at). Gives nothing back, and sees of a document its id, content,
--- etag and vector alone.
+-- Computes missing search vectors of any project: at most p_rows documents (100), p_bytes of text (16 MiB, or one document)
+-- and p_time (2 s, or until the current document is done). Returns nothing, and sees only the id, content, etag and vector of
+-- a document.
 --
--- Vectors are computed before any row is locked, so that no edit waits for that. A document that somebody has locked is left
--- for another time, as is one that was changed meanwhile: a row is known by where it is, since ids are unique in a project
--- only, and whose a document is the filler does not see. It begins anywhere, so that no project's documents come last
--- always. The vector can be computed again, so the commit does not wait for the disk.
+-- Vectors are computed before any row is locked, so that no edit waits for that. A document that is locked or was changed
+-- meanwhile is left for a later call. A row is identified by its position, since ids are unique in a project only, and the
+-- filler does not see the project of a document. It starts at a random position, so that no project is always last. The
+-- vector can be computed again, so the commit does not wait for the disk.
 CREATE OR REPLACE FUNCTION app.fill_fts(p_rows integer, p_bytes bigint, p_time interval) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1284,7 +1284,7 @@ BEGIN
       SELECT app.document_fts(d.content) FROM public.documents d
       WHERE d.ctid = one.place AND d.id = one.id AND d.etag = one.etag AND d.fts IS NULL));
   END LOOP;
-  -- One by one, by where each is: whatever the planner believes of how many are stale, it reads no other row.
+  -- One by one, by position: whatever the planner estimates about stale rows, it reads no other row.
   FOR number IN 1 .. cardinality(places) LOOP
     PERFORM FROM public.documents d
     WHERE d.ctid = places[number] AND d.id = ids[number] AND d.etag = etags[number] AND d.fts IS NULL
@@ -1296,17 +1296,17 @@ BEGIN
 END
 $$;
 
--- How many documents have no search vector yet, of all projects together; counts no further than 10,000.
+-- The number of documents without a search vector in all projects; counts up to 10,000.
 CREATE OR REPLACE FUNCTION app.count_stale_fts() RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT count(*) FROM (SELECT d.id FROM public.documents d WHERE d.fts IS NULL LIMIT 10000) AS o $$;
 
--- The server has its statements planned once, whatever their values. How much these two remove is worth a plan of its own.
+-- The server plans its statements once for all values. The number of rows that these two delete justifies a custom plan.
 ALTER FUNCTION app.purge(timestamptz, timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
 ALTER FUNCTION app.purge_audit(timestamptz, bigint) SET plan_cache_mode = force_custom_plan;
 
--- Who may call what. Trigger functions are for the owner of the triggers alone: on a table of its own a
--- role could have them write whatever it likes. What has no grantee is called by functions of app_definer alone.
+-- The grants. Trigger functions are for the owner of the triggers only: on its own table, another role could make them write
+-- arbitrary rows. Functions without a grantee are called only by functions of app_definer.
 DO $$
 DECLARE
   owner constant text := (
@@ -1342,21 +1342,21 @@ BEGIN
 END
 $$;
 
--- The first partitions; the server's clean-up makes the others. Without them events go into the default one.
+-- The first partitions; the server's clean-up creates the others. Without them events go into the default one.
 DO $$
 BEGIN
   FOR number IN 1..4 LOOP
     EXIT WHEN app.make_event_partition(1) IS NULL;
   END LOOP;
 EXCEPTION WHEN lock_not_available THEN
-  NULL; -- Servers are at work: one of them will make what is missing.
+  NULL; -- Servers are running: one of them will create the missing partitions.
 END
 $$;
 
 RESET ROLE;
 
--- Owner, project and hash of a key never change. A revocation is final, and an expiry can only move earlier.
--- Its scopes grow by no more than the key has that changes them. A superuser may mend by hand.
+-- Owner, project and hash of a key never change. A revocation is final, and an expiry can only move earlier. A key can add
+-- only its own scopes to another key. A superuser may correct rows by hand.
 CREATE OR REPLACE FUNCTION app.guard_key() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1439,7 +1439,7 @@ CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE ON public.memberships
 CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.memberships
   FOR EACH ROW EXECUTE FUNCTION app.audit_membership();
 CREATE OR REPLACE TRIGGER audit_insert AFTER INSERT ON public.api_keys FOR EACH ROW EXECUTE FUNCTION app.audit_key();
--- Not for last_used_at, which is written all the time.
+-- Not for last_used_at, which is written often.
 CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE ON public.api_keys
   FOR EACH ROW WHEN (
     (OLD.revoked_at, OLD.label, OLD.scopes, OLD.rate_limit, OLD.expires_at)
@@ -1450,13 +1450,13 @@ CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.documents REFERENC
 CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.graph_entities REFERENCING OLD TABLE AS gone
   FOR EACH STATEMENT EXECUTE FUNCTION app.audit_deletion('entities.deleted');
 
--- The first statement of an edit: it enters the caller's context, then locks and reads the documents of
--- the edit. The row after them has no path, and what the project holds: its bytes (see app.stored_bytes) and, unless all of
--- p_paths are there, how many documents it has and names that another file system may not hold beside new ones. Those have
--- the letters of p_low and are not the names of p_names, or are in folders with the letters of p_low_folders that are not
--- spelled as in p_folders. Letters beyond ASCII are as they are: a new name has small ones.
+-- The first statement of an edit: it enters the caller's context, then locks and reads the documents of the edit. The row
+-- after them has no path, but the totals of the project: its bytes (see app.stored_bytes) and, unless all of p_paths exist,
+-- the number of its documents and the names that some file systems cannot store beside the new ones. These names equal p_low
+-- in lower case and are not in p_names, or are in folders that equal p_low_folders in lower case and are not spelled as in
+-- p_folders. Only ASCII letters are compared in lower case: a new name has no other capitals.
 --
--- The rules of app.read_documents hold. Each statement in it asks the policies by itself.
+-- The rules of app.read_documents apply. The policies check each statement in it.
 CREATE OR REPLACE FUNCTION app.open_documents(
   p_user text, p_project text, p_key text, p_key_hash text,
   p_paths text[], p_low text[], p_names text[], p_low_folders text[], p_folders text[]
@@ -1483,12 +1483,12 @@ BEGIN
     WHERE d.project_id OPERATOR(pg_catalog.=) project AND d.path OPERATOR(pg_catalog.=) ANY (p_paths)
     ORDER BY d.path FOR UPDATE;
   GET DIAGNOSTICS found_documents = ROW_COUNT;
-  -- A context that opens nothing is refused, also where no row asked a policy. One that a row was locked in has been proved
-  -- by the policies. A void key is refused by them, too.
+  -- A context without access is refused, also if no row evaluated a policy. If a row was locked, the policies have verified
+  -- the context. They also refuse a void key.
   IF found_documents OPERATOR(pg_catalog.=) 0 THEN
     PERFORM app.expect_access();
   END IF;
-  -- Counting takes long where there are many, and is needed for new documents alone.
+  -- Counting many documents takes long, and is needed for new documents only.
   IF found_documents OPERATOR(pg_catalog.<) pg_catalog.cardinality(p_paths) THEN
     present := (
       SELECT pg_catalog.count(*) FROM public.documents d WHERE d.project_id OPERATOR(pg_catalog.=) project);
@@ -1514,18 +1514,18 @@ $$;
 REVOKE ALL ON FUNCTION app.open_documents(text, text, text, text, text[], text[], text[], text[], text[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION app.open_documents(text, text, text, text, text[], text[], text[], text[], text[]) TO app_server;
 
--- The commonest call of all, reading documents, as one statement and so one message of the protocol: it enters the
--- caller's context, as 002 describes it, and reads what the policies let the caller see.
+-- Reads documents, the most frequent call, as one statement and so one message of the protocol: it enters the caller's
+-- context, as 002 describes it, and reads the documents that the policies show to the caller.
 --
 -- It runs with the rights of its caller (SECURITY INVOKER), and so may do no more than the statements that it
 -- replaces. Context and role are local to the transaction, which is the statement itself. When the context is refused,
--- nothing is read. No name in it is looked for on the session's search_path, operators included.
+-- nothing is read. No name is resolved by the search_path of the session, operators included.
 CREATE OR REPLACE FUNCTION app.read_documents(p_user text, p_project text, p_key text, p_key_hash text, p_paths text[])
 RETURNS TABLE (path text, content text, etag text, version bigint, updated_at timestamptz, project_id uuid)
 LANGUAGE plpgsql VOLATILE SECURITY INVOKER
 AS $$
 BEGIN
-  -- Forbidden rows are refused, also where no row would evaluate a policy.
+  -- Forbidden rows are refused, also if no row evaluates a policy.
   PERFORM pg_catalog.set_config('app.current_user_id', p_user, true),
     pg_catalog.set_config('app.current_project_id', p_project, true),
     pg_catalog.set_config('app.current_key_id', p_key, true),
@@ -1544,14 +1544,14 @@ GRANT EXECUTE ON FUNCTION app.read_documents(text, text, text, text, text[]) TO 
 
 -- Full-text search: helpers ---------------------------------------------------------------------------------------------
 --
--- One configuration, whatever default_text_search_config says: `simple`, since a project's texts are of many languages, with
--- names and code between them; it knows no stop words, so that no word of a query is left out. Extensions such as unaccent
--- are not there everywhere, and not to be had without a superuser.
+-- The configuration is always `simple`, whatever default_text_search_config is: the texts of a project are in many languages,
+-- with names and code between them, and `simple` has no stop words, so that no word of a query is omitted. Extensions such as
+-- unaccent are not available everywhere, and need a superuser.
 
--- A text as the parser of PostgreSQL gets it. The parser takes time that grows with the square of a text's length where
--- it looks for addresses, paths and tags (60 kB of `a_` take 16 s), and would know `progress.md` under that name alone. So
--- the signs that these are made of are blanks: what is left are words. Scripts that are written without blanks become one
--- word a character. Data in base64 or hexadecimal is no text.
+-- The text for the parser of PostgreSQL. The parser takes quadratic time where it searches for addresses, paths and tags
+-- (60 kB of `a_` take 16 s), and would find `progress.md` under that name only. So the characters of these are replaced by
+-- blanks, and words remain. In scripts without blanks each character becomes a word. Searches need not find data in
+-- base64 or hexadecimal.
 CREATE OR REPLACE FUNCTION app.fts_words(p_text text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1565,8 +1565,8 @@ BEGIN
 END
 $$;
 
--- The search vector of a document: of its first 4 Mi characters as many words as a tsvector holds (1 MiB). Words of more than
--- 2 kB are left out; past 16,383 words a tsvector knows that a word is there, and no longer where. Never fails.
+-- The search vector of a document: as many words of its first 4 Mi characters as fit into a tsvector (1 MiB). Words of more
+-- than 2 kB are omitted; past 16,383 words a tsvector has no positions. Never fails.
 CREATE OR REPLACE FUNCTION app.document_fts(p_content text) RETURNS tsvector
 LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $$
@@ -1581,7 +1581,7 @@ BEGIN
   END IF;
   WHILE rest <> '' AND size >= 1024 LOOP
     piece := left(rest, size);
-    -- Not in the middle of a word, where there is an end of one.
+    -- Not in the middle of a word, if the text contains an end of a word.
     IF length(rest) > size THEN
       piece := coalesce(substring(piece FROM '^.*\s'), piece);
     END IF;
@@ -1596,7 +1596,7 @@ BEGIN
 END
 $$;
 
--- A query as websearch_to_tsquery gets it: as fts_words, but for what is syntax there, quotes and a minus before a word.
+-- The query for websearch_to_tsquery: like fts_words, except for its syntax, quotes and a minus before a word.
 CREATE OR REPLACE FUNCTION app.fts_query(p_query text) RETURNS tsquery
 LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $$
@@ -1610,12 +1610,12 @@ BEGIN
   query := replace(regexp_replace(query, minus || '(?=["[:alnum:]])', '-', 'g'), minus, ' ');
   RETURN websearch_to_tsquery('pg_catalog.simple', query);
 EXCEPTION WHEN internal_error THEN
-  -- More than 32 signs of nothing left out (`-"" -"" …`).
+  -- More than 32 empty exclusions (`-"" -"" …`).
   RAISE EXCEPTION 'the query cannot be read; ask for words, "phrases", or, and -words' USING ERRCODE = 'MB400';
 END
 $$;
 
--- Where the words stand in a text: 240 characters of it around the first, as HTML in which all but the `<b>` around the
+-- The context of the words in a text: 240 characters around the first, as HTML in which all but the `<b>` around the
 -- words is escaped.
 CREATE OR REPLACE FUNCTION app.fts_headline(p_content text, p_words text[]) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT SET search_path = pg_catalog, pg_temp
@@ -1641,13 +1641,13 @@ END
 $$;
 
 -- The documents of the current project that a query in the syntax of web search engines finds ("a phrase", or, -without),
--- best first; at most max_results, and never more than 100. Called as app_user in a context (002), it sees what the policies
--- let the caller see; without a context nothing.
+-- best first; at most max_results, and never more than 100. Called as app_user in a context (002), it sees the rows that the
+-- policies show to the caller; without a context it sees none.
 --
--- Row-level security keeps the planner from the GIN index, since `@@` is not leakproof: the rows of the project are found by
--- (project_id, path), and their vectors compared. So neither plan nor time depends on other projects' rows. What has no
--- vector yet is computed here; past 32 MiB of it the answer would take too long and is refused, since one that leaves
--- documents out would be wrong.
+-- Row-level security prevents the use of the GIN index, since `@@` is not leakproof: the planner finds the rows of the project
+-- by (project_id, path) and compares their vectors. So neither plan nor time depends on rows of other projects. Missing
+-- vectors are computed here; past 32 MiB of text this would take too long, and the search is refused, since an incomplete
+-- result would be wrong.
 CREATE OR REPLACE FUNCTION app.search_documents(query text, max_results integer DEFAULT 10)
 RETURNS TABLE (path text, rank real, headline text)
 LANGUAGE plpgsql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
@@ -1684,8 +1684,8 @@ BEGIN
 END
 $$;
 
--- A document whose text or name changes has no vector until it is computed again. A name is no part of it; but a change of
--- an indexed column with the vector in place would write every word of it to the GIN index anew.
+-- A document whose text or name changes has no vector until it is computed again. The name is not part of the vector, but a
+-- change of an indexed column beside a vector would write all its words to the GIN index again.
 CREATE OR REPLACE FUNCTION app.mark_fts_stale() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

@@ -1,4 +1,4 @@
--- Takes all of memory-bank-mcp out of this database: its tables with ALL DATA, its type, schema `app` with its
+-- Removes all of memory-bank-mcp from this database: its tables with ALL DATA, its type, schema `app` with its
 -- functions and tables, its rights on schema public, and the three roles where nothing else in the cluster uses them.
 -- docs/rollback.md explains when to use it and how to keep the data.
 --
@@ -56,11 +56,11 @@ BEGIN
               AND s.refobjid = (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname = name));
           EXIT;
         WHEN undefined_object THEN
-          -- The rollback of another database has dropped it meanwhile.
+          -- The rollback of another database dropped it meanwhile.
           EXIT;
         WHEN internal_error THEN
-          -- A database that uses the role is dropped at this moment, and PostgreSQL no longer finds its name for the
-          -- message ("cache lookup failed"), or another session drops the role. A moment later it is one or the other.
+          -- A database that uses the role is being dropped, and PostgreSQL no longer finds its name for the message
+          -- ("cache lookup failed"), or another session drops the role. A retry finds out which.
           IF attempt = attempts THEN
             RAISE;
           END IF;

@@ -12,7 +12,7 @@ use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 /// How long a server may take to start.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A PostgreSQL as a package sets it up: every commit is flushed to the disk.
 pub struct Postgres {
@@ -130,7 +130,7 @@ impl Redis {
         let redis = Self { process, port };
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            ensure!(began.elapsed() < PATIENCE, "Redis does not answer");
+            ensure!(began.elapsed() < TIMEOUT, "Redis does not answer");
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(redis)

@@ -55,7 +55,7 @@ struct Arguments {
 
 const ROLE: &str = "bench_server";
 /// How long a search is tried.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -222,7 +222,7 @@ async fn search(address: SocketAddr, key: &str) -> anyhow::Result<String> {
     loop {
         let mut connection = Connection::open(address).await?;
         let answer = String::from_utf8_lossy(connection.ask(&request).await?).into_owned();
-        ensure!(began.elapsed() < PATIENCE, "no answer but: {answer}");
+        ensure!(began.elapsed() < TIMEOUT, "no answer but: {answer}");
         let took = format!("{:.1} s", began.elapsed().as_secs_f64());
         if answer.contains("is being built") {
             early += 1;

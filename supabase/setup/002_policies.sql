@@ -5,11 +5,11 @@
 --   SET LOCAL app.current_user_id, app.current_project_id, app.current_key_id, app.current_key_hash (SHA-256 in
 --   hexadecimal, of the key that the request presented), app.current_purpose (read, edit or own), SET LOCAL ROLE app_user.
 --
--- Nothing of this is believed: the hash must be that of the key, and the key one of this user in this project. Without a
--- key only a session of the schema's owner has a role in a project. A viewer reads; an editor also writes; an owner also
--- deletes and administers; the scopes of a key cut this right by right. `read` shows documents and graph to keys that may
--- read, `edit` also to those that may write or administer, since an edit reads the document first, and `own` to
--- nobody: it is for what belongs to the user (sessions, state).
+-- The policies verify all of this: the hash must be that of the key, and the key must belong to this user in this project.
+-- Without a key only a session of the schema's owner has a role in a project. A viewer reads; an editor also writes; an owner
+-- also deletes and administers; the scopes of a key limit these rights one by one. `read` shows documents and graph to keys
+-- that may read, `edit` also to keys that may write or administer, since an edit reads the document first. `own` shows them
+-- to no key: it is for rows that belong to the user (sessions, state).
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
@@ -18,7 +18,7 @@ SET LOCAL search_path = pg_catalog, pg_temp;
 SET LOCAL quote_all_identifiers = off;
 SET LOCAL row_security = on;
 
--- Nothing of a database that a version before 2.0 made is changed.
+-- A database of a version before 2.0 is not changed.
 DO $$
 DECLARE
   applied text[] := '{}';
@@ -34,8 +34,8 @@ BEGIN
 END
 $$;
 
--- Functions of the policies. They take no arguments, so that a caller cannot ask on behalf of another. Their bodies are parsed
--- here and now (RETURN), so that no search_path of a session can put another operator under them.
+-- Functions of the policies. They take no arguments, so a caller cannot query the rights of another. Their bodies are parsed
+-- when they are created (RETURN), so the search_path of a session cannot replace their operators.
 CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN NULLIF(pg_catalog.current_setting('app.current_user_id', true), '')::pg_catalog.uuid;
@@ -44,7 +44,7 @@ CREATE OR REPLACE FUNCTION app.current_project_id() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN NULLIF(pg_catalog.current_setting('app.current_project_id', true), '')::pg_catalog.uuid;
 
--- The key that the call came with; none for an operator's command.
+-- The key of the call; NULL for an operator's command.
 CREATE OR REPLACE FUNCTION app.current_key_id() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN NULLIF(pg_catalog.current_setting('app.current_key_id', true), '')::pg_catalog.uuid;
@@ -59,7 +59,7 @@ CREATE OR REPLACE FUNCTION app.current_purpose() RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN coalesce(NULLIF(pg_catalog.current_setting('app.current_purpose', true), ''), 'read');
 
--- Whether the session is one of the schema's owner, or of a superuser: of who could do everything anyway.
+-- Whether the session is one of the schema's owner or of a superuser, both of which have all rights anyway.
 CREATE OR REPLACE FUNCTION app.is_operator() RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN pg_catalog.pg_has_role(
@@ -67,8 +67,8 @@ RETURN pg_catalog.pg_has_role(
 
 GRANT USAGE, CREATE ON SCHEMA app TO app_definer;
 GRANT USAGE ON SCHEMA app TO app_user, app_server;
--- Everybody has it in a new database. It is granted where it was taken away, and nowhere else: a grant on schema public
--- would stay when the schema of this server is dropped.
+-- Every role has this right in a new database. It is granted only if it was revoked, since a grant on schema public would
+-- remain after the schema of this server is dropped.
 DO $$
 DECLARE
   wanted text;
@@ -81,7 +81,7 @@ BEGIN
 END
 $$;
 
--- The events and their partitions belong to app_definer, so that the functions of 003 can make and drop partitions while
+-- The events and their partitions belong to app_definer, so that the functions of 003 can create and drop partitions while
 -- the server's login role can do neither. Changes to them here run as app_definer.
 DO $$
 DECLARE
@@ -89,7 +89,7 @@ DECLARE
 BEGIN
   IF (SELECT c.relowner FROM pg_catalog.pg_class c WHERE c.oid = 'public.mcp_events'::regclass)
     <> 'app_definer'::regrole THEN
-    -- A table's owner must be allowed to make tables in its schema at the moment in which it gets it.
+    -- A new owner of a table must be allowed to create tables in its schema while the ownership changes.
     IF lends THEN
       GRANT CREATE ON SCHEMA public TO app_definer;
     END IF;
@@ -102,8 +102,8 @@ BEGIN
 END
 $$;
 
--- Nobody has rights on the tables and their sequences but those named here. Supabase grants its API roles rights on all
--- that is new in schema public.
+-- Only the roles named here have rights on the tables and their sequences. Supabase grants its API roles rights on all new
+-- objects in schema public.
 DO $$
 DECLARE
   one record;
@@ -162,7 +162,7 @@ $$;
 
 GRANT SELECT ON public.schema_migrations TO app_server;
 GRANT SELECT ON public.users, public.projects, public.memberships, public.sessions TO app_user;
--- Not the hashes: the hash of a key suffices to act as that key here.
+-- Without the hashes: the hash of a key suffices to act as that key here.
 REVOKE ALL ON public.api_keys FROM app_user;
 GRANT SELECT (id, user_id, project_id, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, revoked_at),
   INSERT ON public.api_keys TO app_user;
@@ -182,14 +182,14 @@ GRANT SELECT ON app.stored_bytes TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.stored_bytes TO app_definer;
 GRANT SELECT ON app.audit_log TO app_user;
 GRANT SELECT, INSERT, DELETE ON app.audit_log TO app_definer;
--- On the events' table, not on its partitions: only app_definer can use those by name.
+-- On the table of events, not on its partitions: only app_definer can use them by name.
 SET LOCAL ROLE app_definer;
 GRANT SELECT ON public.mcp_events TO app_user;
 RESET ROLE;
--- Only functions of 003 write vectors: they check who holds the set, widths and numbers.
+-- Only functions of 003 write vectors: they check the holder of the set, the width and the number.
 GRANT SELECT ON app.vector_sets, app.vectors TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.vector_sets, app.vectors TO app_definer;
--- The search vector is written by app.fill_fts (003) alone, which sees no more than it needs: not whose a document is.
+-- Only app.fill_fts (003) writes the search vector. It sees only the columns that it needs, not the project of a document.
 REVOKE INSERT, UPDATE ON public.documents FROM app_user;
 GRANT INSERT (id, project_id, path, content, etag, version, created_at, updated_at),
   UPDATE (id, project_id, path, content, etag, version, created_at, updated_at) ON public.documents TO app_user;
@@ -197,8 +197,8 @@ GRANT SELECT (ctid, id, content, etag, fts), UPDATE (fts) ON public.documents TO
 
 -- The rights of the caller, or NULL. It bypasses the policies of keys and memberships, since these call it.
 --
--- A key that was presented but is void, unknown, or of another user or project than the context says, is an error: so a
--- revocation counts at once whatever a server still believes, and an identity that a cache made up opens nothing.
+-- A presented key that is void, unknown, or of another user or project than the context is an error: so a revocation takes
+-- effect at once, whatever a server has cached, and a forged cache entry grants no access.
 SET LOCAL ROLE app_definer;
 
 CREATE OR REPLACE FUNCTION app.current_access() RETURNS app.access
@@ -250,7 +250,7 @@ AS $$
   )
 $$;
 
--- The project, where an owner whose key may administer but not write puts a backup back.
+-- The project, if an owner whose key may administer but not write restores a backup.
 CREATE OR REPLACE FUNCTION app.restored_project() RETURNS uuid
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -268,7 +268,7 @@ CREATE OR REPLACE FUNCTION app.current_project_role() RETURNS public.project_rol
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN (app.current_access()).role;
 
--- The same as one project each. They run once a statement, since the policies wrap them in (SELECT …).
+-- The same as project ids. Each runs once per statement, since the policies wrap it in (SELECT …).
 CREATE OR REPLACE FUNCTION app.joined_project() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN CASE WHEN (app.current_access()).role IS NOT NULL THEN app.current_project_id() END;
@@ -290,21 +290,21 @@ CREATE OR REPLACE FUNCTION app.lockable_project() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN CASE WHEN (app.current_access()).writes THEN app.current_project_id() ELSE app.owned_project() END;
 
--- Whether the key may give these scopes to another key: no more than it has.
+-- Whether the key may give these scopes to another key: only scopes that it has.
 CREATE OR REPLACE FUNCTION app.may_give(p_scopes text[]) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN (app.current_access()).scopes OPERATOR(pg_catalog.=) '{}'::pg_catalog.text[]
   OR (p_scopes OPERATOR(pg_catalog.<>) '{}'::pg_catalog.text[]
     AND p_scopes OPERATOR(pg_catalog.<@) (app.current_access()).scopes);
 
--- Raises the error of an invalid context; otherwise forbidden rows would look like missing ones.
+-- Raises the error of an invalid context; without it forbidden rows would look like missing ones.
 CREATE OR REPLACE FUNCTION app.expect_access() RETURNS void
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
   may constant app.access := app.current_access();
 BEGIN
-  -- No name in it is looked for on the session's search_path, operators included.
+  -- No name is resolved by the search_path of the session, operators included.
   IF may.role IS NULL OR (app.current_purpose() OPERATOR(pg_catalog.=) 'read' AND NOT may.reads) THEN
     RAISE EXCEPTION 'the caller may not read this project' USING ERRCODE = 'insufficient_privilege';
   END IF;
@@ -337,7 +337,7 @@ BEGIN
 END
 $$;
 
--- One policy a table and right. Policies of the same name are replaced, so that this file can be run again.
+-- One policy per table and right. Policies of the same name are replaced, so that this file can be run again.
 DO $$
 DECLARE
   one record;
@@ -395,7 +395,7 @@ BEGIN
       ('editor_insert', 'INSERT', NULL, 'project_id = (SELECT app.writable_project())'),
       ('editor_update', 'UPDATE', 'project_id = (SELECT app.lockable_project())',
         'project_id = (SELECT app.writable_project())'),
-      -- To undo a link is to write; to lose a document, an entity or an observation is the owner's to decide.
+      -- Removing a link is a write; only an owner may delete a document, an entity or an observation.
       ('delete', 'DELETE', CASE WHEN tab = 'public.graph_relations' THEN 'project_id = (SELECT app.writable_project())'
         ELSE 'project_id = (SELECT app.owned_project())' END, NULL)
     ) AS rights (policy, cmd, using_expr, check_expr)
@@ -423,15 +423,15 @@ BEGIN
     EXECUTE format('CREATE POLICY functions ON %s TO app_definer USING (true) WITH CHECK (true)', served);
     RESET ROLE;
   END LOOP;
-  -- Of the audit log they read and add; no one has a policy to change a row. What is younger than thirty days cannot be
-  -- removed by any function, either.
+  -- The functions read the audit log and add rows; no role has a policy to change a row. No function can delete a row that is
+  -- younger than thirty days.
   DROP POLICY IF EXISTS functions_select ON app.audit_log;
   CREATE POLICY functions_select ON app.audit_log FOR SELECT TO app_definer USING (true);
   DROP POLICY IF EXISTS functions_insert ON app.audit_log;
   CREATE POLICY functions_insert ON app.audit_log FOR INSERT TO app_definer WITH CHECK (true);
   DROP POLICY IF EXISTS functions_delete ON app.audit_log;
   CREATE POLICY functions_delete ON app.audit_log FOR DELETE TO app_definer USING (at < now() - interval '30 days');
-  -- Of the documents app.fill_fts sees those columns that it is granted, and writes the search vector.
+  -- app.fill_fts sees the granted columns of documents, and writes the search vector.
   DROP POLICY IF EXISTS functions_select ON public.documents;
   CREATE POLICY functions_select ON public.documents FOR SELECT TO app_definer USING (true);
   DROP POLICY IF EXISTS functions_update ON public.documents;

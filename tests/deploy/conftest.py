@@ -56,15 +56,15 @@ class Engine:
             stdout=self.log, stderr=self.log, env=self.environment)
 
         def answers():
-            assert self.process.poll() is None, self.said()
+            assert self.process.poll() is None, self.last_log_lines()
             return self.try_("version").returncode == 0
 
         try:
             wait_for("the engine answers", answers, 30)
         except AssertionError as error:
-            raise AssertionError(f"no engine can be started here ({error}):\n{self.said()}") from error
+            raise AssertionError(f"no engine can be started here ({error}):\n{self.last_log_lines()}") from error
 
-    def said(self):
+    def last_log_lines(self):
         return "\n".join((self.home / "engine.log").read_text().splitlines()[-15:])
 
     def stop(self):

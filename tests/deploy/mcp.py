@@ -4,7 +4,7 @@ import http.client
 import json
 
 
-def ask(address, method, path, key=None, body=None, session=None, name="localhost"):
+def send(address, method, path, key=None, body=None, session=None, name="localhost"):
     """Status, headers and body of one request on a connection of its own, addressed to a host of that name."""
     host, port = address
     connection = http.client.HTTPConnection(host, port, timeout=30)
@@ -25,7 +25,7 @@ def ask(address, method, path, key=None, body=None, session=None, name="localhos
 
 def initialize(address, key, name="localhost"):
     """The id of a new session."""
-    status, headers, text = ask(address, "POST", "/mcp", key, name=name, body={
+    status, headers, text = send(address, "POST", "/mcp", key, name=name, body={
         "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
             "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}})
     assert status == 200, text
@@ -34,7 +34,7 @@ def initialize(address, key, name="localhost"):
 
 def call(address, key, session, tool, **arguments):
     """The text of a tool's answer."""
-    status, _, text = ask(address, "POST", "/mcp", key, session=session, body={
+    status, _, text = send(address, "POST", "/mcp", key, session=session, body={
         "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": tool, "arguments": arguments}})
     assert status == 200, text
     data = [line[5:].strip() for line in text.splitlines() if line.startswith("data:")]

@@ -1,7 +1,6 @@
 """The deployment guide, in its order: its commands and queries are taken from the page and run as they are written there.
-The stack of one test is that of the next, up to the guide's own end."""
+The stack of one test is that of the next, up to the end of the guide."""
 
-import base64
 import json
 import re
 import shlex
@@ -10,35 +9,10 @@ import subprocess
 import pytest
 import yaml
 from conftest import IMAGE, ROOT, wait_for
-from mcp import ask, call, initialize
 from documented_commands import Shell
-
-PAGE = ROOT / "docs" / "deployment-guide.md"
-EDGE = ("127.0.0.1", 80)
-NAMED = ["mbmcp-traefik", "mbmcp-server", "mbmcp-postgres", "mbmcp-redis"]
-UP = "docker compose --profile local-db up -d"
-GONE = "docker compose --profile local-db down -v"
-
-
-def code():
-    """The blocks of the page: kind and text."""
-    return re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-
-
-def the(kind, beginning):
-    """The only block of a kind that begins so."""
-    (block,) = [text for one, text in code() if one == kind and text.startswith(beginning)]
-    return block
-
-
-def line(text):
-    """A line that the page has, as a command of its own."""
-    assert any(text in commands(block) for kind, block in code() if kind in ("bash", "sh")), f"not in the guide: {text}"
-    return text
-
-
-def commands(block):
-    return [one.strip() for one in re.sub(r"\\\n\s*", "", block).splitlines() if one.strip()]
+from guide_page import (EDGE, GONE, NAMED, PAGE, UP, answer, code, commands, healthy, line, login, of_ours, psql, server_password,
+                        the)
+from mcp import call, initialize, send
 
 
 @pytest.fixture(scope="module")
@@ -56,42 +30,12 @@ def shell(engine, stand_ins, checkout):
     shell.close()
 
 
-def healthy(engine, names=NAMED):
-    for name in names:
-        wait_for(f"{name} is healthy", lambda name=name: engine.health(name) == "healthy")
-
-
-def answer(port, path="/", headers=None, seconds=5):
-    """The status of a request to this machine; `None` while nothing listens."""
-    options = [part for header in headers or [] for part in ("--header", header)]
-    done = subprocess.run(["curl", "--silent", "--max-time", str(seconds), "--output", "/dev/null", "--location", *options,
-                           "--write-out", "%{http_code}", f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True)
-    return int(done.stdout or 0)
-
-
-def login(user, password):
-    return ["Authorization: Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()]
-
-
-def psql(engine, query):
-    return engine("exec", "mbmcp-postgres", "psql", "-U", "mbmcp", "-d", "memory_bank_mcp", "-v", "ON_ERROR_STOP=1", "-Atc", query)
-
-
-def server_password(engine):
-    return engine("run", "--rm", "--volume", "mbmcp_server-credentials:/credentials", "--entrypoint", "cat", "postgres:17-alpine",
-                  "/credentials/server_password").strip()
-
-
-def of_ours(engine):
-    return engine("volume", "ls", "--quiet", "--filter", "name=mbmcp") + engine("ps", "--all", "--quiet")
-
-
 # Checks without a running stack.
 
 
 def test_each_line_of_the_guide_has_a_test():
     page = PAGE.read_text()
-    table = page[page.index("## Where each line is tested"):page.index("## What each chapter promises")]
+    table = page[page.index("## Tests of each line"):page.index("## Tests of each chapter")]
     rows = dict(re.findall(r"^\| ``(.+?)`` \| (.+) \|$", table, re.MULTILINE))
     tests = "\n".join((ROOT / "tests" / "deploy" / name).read_text() for name in ["test_guide.py", "test_image.py"])
     lines = set()
@@ -149,9 +93,9 @@ def test_each_default_of_the_table_is_true(engine, binary, checkout, tmp_path):
     empty.touch()
     stack = rendered(checkout, engine, {"COMPOSE_ENV_FILES": str(empty)})
     services = stack["services"]
-    says = services["mbmcp-server"]["environment"]
+    environment = services["mbmcp-server"]["environment"]
     for name in ["MCP_PORT", "MCP_HOST", "MCP_JSON_RESPONSE", "DB_PROVIDER", "REDIS_URL", "REDIS_KEY_PREFIX", "NODE_ENV"]:
-        assert table[name] == f"`{says[name]}`", name
+        assert table[name] == f"`{environment[name]}`", name
     for name in ["POSTGRES_DB", "POSTGRES_USER", "POSTGRES_PASSWORD"]:
         assert table[name] == f"`{services['postgres']['environment'][name]}`", name
     assert published(stack, "postgres") == {f"127.0.0.1:{table['POSTGRES_PORT'].strip('`')}": 5432}
@@ -224,8 +168,8 @@ def test_the_stack_starts_with_the_example_of_the_settings(engine, shell):
     assert the("text", "mbmcp-traefik").split() == NAMED
     for name in NAMED:
         assert any(one.startswith(name) and "healthy" in one for one in listed.splitlines()), listed
-    said = shell.run(line("docker compose run --rm migrate bootstrap --user alice --project demo"))
-    shell.key = re.search(r"mbmcp_live_[0-9A-Za-z]{32}", said).group()
+    output = shell.run(line("docker compose run --rm migrate bootstrap --user alice --project demo"))
+    shell.key = re.search(r"mbmcp_live_[0-9A-Za-z]{32}", output).group()
     assert "demo" in call(EDGE, shell.key, initialize(EDGE, shell.key), "list_stores")
 
 
@@ -234,11 +178,11 @@ def test_every_name_and_address_of_the_machine_serves_requests_with_a_key_only(e
     address = engine.inspect("mbmcp-traefik")["NetworkSettings"]["Networks"]["mbmcp_edge"]["Gateway"]
     for place, name in [(EDGE, "memory.example.com"), ((address, 80), address), ((address, 80), f"{address}:8888")]:
         session = initialize(place, shell.key, name)
-        assert ask(place, "DELETE", "/mcp", shell.key, session=session, name=name)[0] in (200, 204), name
-        assert ask(place, "GET", "/api/keys", shell.key, name=name)[0] == 200, name
-        assert ask(place, "GET", "/health", name=name)[0] == 200, name
-        assert ask(place, "POST", "/mcp", body={}, name=name)[0] in (401, 403), name
-        assert ask(place, "GET", "/api/keys", name=name)[0] in (401, 403), name
+        assert send(place, "DELETE", "/mcp", shell.key, session=session, name=name)[0] in (200, 204), name
+        assert send(place, "GET", "/api/keys", shell.key, name=name)[0] == 200, name
+        assert send(place, "GET", "/health", name=name)[0] == 200, name
+        assert send(place, "POST", "/mcp", body={}, name=name)[0] in (401, 403), name
+        assert send(place, "GET", "/api/keys", name=name)[0] in (401, 403), name
 
 
 def test_the_database_has_the_ten_tables_and_their_text_search(engine):
@@ -270,15 +214,15 @@ def test_postgresql_and_redis_listen_on_local_ports(engine, shell):
 def test_each_command_of_the_trouble_shooting_works(engine, shell):
     page = PAGE.read_text()
     chapter = page[page.index("## Troubleshooting"):page.index("## Rollback Plan")]
-    said = {}
+    outputs = {}
     for block in re.findall(r"^```bash\n(.*?)^```$", chapter, re.MULTILINE | re.DOTALL):
         for command in commands(block):
-            said[command] = shell.run(command)
+            outputs[command] = shell.run(command)
     wanted = {"logs mbmcp-server": "listening", "curl -v": '"status":"ok"', "logs postgres": "ready to accept connections",
               "redis-cli ping": "PONG", "api_keys": "mbmcp_live_", "schema_migrations;": "003_functions",
               "001_schema.sql": "", "mcp_events": "(1 row)", "echo": "mbmcp_test_"}
     for part, shown in wanted.items():
-        (output,) = [output for command, output in said.items() if part in command]
+        (output,) = [output for command, output in outputs.items() if part in command]
         assert shown in output and "ERROR" not in output, f"{part}: {output}"
     assert psql(engine, "SELECT count(*) FROM schema_migrations") == "3"
     assert '"status"' in shell.run("docker compose exec mbmcp-server memory-bank-mcp doctor --json")
@@ -291,9 +235,9 @@ def test_a_transaction_names_user_and_project_by_set_local(engine):
     assert engine("exec", "--interactive", "mbmcp-postgres", "psql", "-U", "mbmcp", "-d", "memory_bank_mcp", "-v", "ON_ERROR_STOP=1", "-qAt",
                   input=undone) == "t"
     inside = block.replace("COMMIT;", "SELECT current_setting('app.current_user_id') || current_setting('app.current_project_id'); COMMIT;")
-    said = engine("exec", "--interactive", "mbmcp-postgres", "psql", "-U", "mbmcp", "-d", "memory_bank_mcp", "-v", "ON_ERROR_STOP=1", "-At",
+    output = engine("exec", "--interactive", "mbmcp-postgres", "psql", "-U", "mbmcp", "-d", "memory_bank_mcp", "-v", "ON_ERROR_STOP=1", "-At",
                   input=inside + "SELECT current_setting('app.current_user_id', true) = '';")
-    assert "<user-uuid><project-uuid>" in said and said.splitlines()[-1] == "t"
+    assert "<user-uuid><project-uuid>" in output and output.splitlines()[-1] == "t"
 
 
 def test_the_password_of_the_server_role_is_generated_kept_and_never_shown(engine, shell):
@@ -319,7 +263,7 @@ def test_the_password_of_the_server_role_is_generated_kept_and_never_shown(engin
     wait_for("the server with its new password", lambda: answer(80, "/health") == 200)
 
 
-def test_the_dashboard_asks_for_a_password_after_the_edit(engine, shell, checkout):
+def test_the_dashboard_requires_a_password_after_the_edit(engine, shell, checkout):
     file = checkout / "docker-compose.yml"
     before = file.read_text()
     assert answer(8080, "/api/rawdata") == 200
@@ -332,7 +276,7 @@ def test_the_dashboard_asks_for_a_password_after_the_edit(engine, shell, checkou
         # The flag alone: no access.
         file.write_text(closed)
         shell.run(UP)
-        wait_for("the dashboard asks", lambda: answer(8080) == 401)
+        wait_for("the dashboard requires a password", lambda: answer(8080) == 401)
         assert answer(8080, "/api/rawdata", login("admin", "open sesame")) == 401
         assert answer(8080, "/api/rawdata", login("nobody", "")) == answer(8080, "/api/rawdata", login("nobody", "*")) == 401
         file.write_text(closed.replace(f"# {label}", ours))
@@ -383,7 +327,7 @@ def test_without_the_server_traefik_answers_502_or_503(engine):
            "--entrypoint", "sleep", "postgres:17-alpine", "600")
     try:
         assert answer(80, "/health", seconds=30) in (502, 503)
-        assert ask(EDGE, "POST", "/mcp", body={})[0] in (502, 503)
+        assert send(EDGE, "POST", "/mcp", body={})[0] in (502, 503)
     finally:
         engine("rm", "--force", "--volumes", "away")
 
@@ -468,32 +412,32 @@ def test_supabase_needs_two_variables_and_the_scripts(engine, shell, checkout, e
     healthy(engine, ["mbmcp-traefik", "mbmcp-server", "mbmcp-redis"])
     assert "mbmcp-postgres" not in engine("ps", "--all", "--format", "{{.Names}}")
     wait_for("the edge", lambda: answer(80, "/health") == 200)
-    assert json.loads(ask(EDGE, "GET", "/health")[2])["db"] == "ok"
+    assert json.loads(send(EDGE, "GET", "/health")[2])["db"] == "ok"
 
     # The same database as one that asks for no password, with the server as a role that may only serve.
     engine("exec", "elsewhere", "psql", "-c", "GRANT app_server TO trusted", "postgresql://postgres:secret@127.0.0.1/postgres")
     settings = f"DATABASE_URL={elsewhere('trusted')}\n"
     (checkout / ".env").write_text(settings)
     shell.run("docker compose up -d || true")
-    said = wait_for("the reason in the log", lambda: named_reason(engine))
+    reason = wait_for("the reason in the log", lambda: named_reason(engine))
     for way in ["`/credentials/server_password`", "`DATABASE_URL`", "variable empty", "`--profile local-db`"]:
-        assert way in said, said
+        assert way in reason, reason
     (checkout / ".env").write_text(settings + "PGPASSWORD_FILE=\n")
     shell.run("docker compose up -d")
     healthy(engine, ["mbmcp-traefik", "mbmcp-server"])
     wait_for("the edge", lambda: answer(80, "/health") == 200)
-    assert json.loads(ask(EDGE, "GET", "/health")[2])["db"] == "ok"
+    assert json.loads(send(EDGE, "GET", "/health")[2])["db"] == "ok"
 
 
 def named_reason(engine):
     """The log lines of the server about its password file."""
     done = engine.try_("logs", "mbmcp-server")
-    said = done.stdout + done.stderr
-    return said if "PGPASSWORD_FILE" in said else None
+    output = done.stdout + done.stderr
+    return output if "PGPASSWORD_FILE" in output else None
 
 
 def test_the_image_is_removed(engine, shell, checkout, stand_ins):
-    """The image that Compose builds under the guide's name."""
+    """The image that Compose builds under the name of the guide."""
     shell.run(line(GONE))
     shell.run("docker tag diaz3618/memory-bank-mcp:1.8.0-http-pg-redis kept-for-other-tests")
     try:

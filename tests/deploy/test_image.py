@@ -7,7 +7,7 @@ import time
 
 import pytest
 from conftest import wait_for
-from mcp import ask, call, initialize
+from mcp import call, initialize, send
 
 CONFINED = ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", "65532:65532"]
 MEGABYTE = 1_000_000
@@ -57,9 +57,9 @@ def test_the_label_of_the_image_has_the_version_of_the_binary(engine, image):
 
 def test_it_serves_from_a_read_only_root_without_capabilities_and_stops_on_sigterm(engine, container):
     name, address, key = container("--read-only")
-    status, _, body = ask(address, "GET", "/health")
+    status, _, body = send(address, "GET", "/health")
     assert (status, json.loads(body)["status"]) == (200, "ok")
-    assert ask(address, "POST", "/mcp", body={})[0] == 401
+    assert send(address, "POST", "/mcp", body={})[0] == 401
     session = initialize(address, key)
     call(address, key, session, "initialize_memory_bank", path=".")
     assert "product-context.md" in call(address, key, session, "list_memory_bank_files")
@@ -79,9 +79,9 @@ def test_nothing_is_written_outside_the_volume(engine, container):
 
 def test_the_health_check_fails_when_nothing_answers(engine, container):
     name, _, _ = container()
-    asked = engine.try_("exec", "--env", "MCP_PORT=3999", name, "memory-bank-mcp", "health", "--live")
-    assert asked.returncode == 1
-    assert "3999" in asked.stderr
+    probe = engine.try_("exec", "--env", "MCP_PORT=3999", name, "memory-bank-mcp", "health", "--live")
+    assert probe.returncode == 1
+    assert "3999" in probe.stderr
     assert '"db"' in engine("exec", name, "memory-bank-mcp", "health")
 
 

@@ -64,12 +64,12 @@ def test_service_disruption_budget_and_ingress_select_the_servers():
 
 
 def test_the_ingress_has_the_proxy_settings_of_the_server():
-    told = {name.partition("/")[2]: value for name, value in the("Ingress")["metadata"]["annotations"].items()}
-    assert told["proxy-buffering"] == "off"
+    annotations = {name.partition("/")[2]: value for name, value in the("Ingress")["metadata"]["annotations"].items()}
+    assert annotations["proxy-buffering"] == "off"
     # A call takes up to 120 s, a body up to 1 MiB, and an idle connection is closed after 180 s.
-    assert int(told["proxy-read-timeout"]) > 120
-    assert told["proxy-body-size"] == "2m"
-    assert told["connection-proxy-header"] == "close"
+    assert int(annotations["proxy-read-timeout"]) > 120
+    assert annotations["proxy-body-size"] == "2m"
+    assert annotations["connection-proxy-header"] == "close"
 
 
 def test_only_the_servers_reach_redis():

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from conftest import wait_for
-from mcp import ask, call, initialize
+from mcp import call, initialize, send
 from documented_commands import Shell, blocks, marked, shown
 
 EDGE = ("127.0.0.1", 80)
@@ -32,22 +32,22 @@ def shell(engine, stand_ins, checkout):
 def quick_start(engine, shell, checkout):
     """Runs the quick start without its end; returns the output of each block and the created key."""
     began = time.monotonic()
-    said = {}
+    outputs = {}
     for block in blocks(checkout / "docs" / "quick-start.md"):
         if " down" in block:
             break
-        said[block.splitlines()[-1] if "curl" not in block else block] = shell.run(block)
+        outputs[block.splitlines()[-1] if "curl" not in block else block] = shell.run(block)
         if " up " in block:
-            said["seconds"] = time.monotonic() - began
-    said["key"] = shell.run("echo $KEY")
-    print(f"the stack was up after {said['seconds']:.0f} s")
-    return said
+            outputs["seconds"] = time.monotonic() - began
+    outputs["key"] = shell.run("echo $KEY")
+    print(f"the stack was up after {outputs['seconds']:.0f} s")
+    return outputs
 
 
 def answers(address, path):
     """Whether there is a good answer yet; the port may be open before anybody listens behind it."""
     try:
-        return ask(address, "GET", path)[0] == 200
+        return send(address, "GET", path)[0] == 200
     except OSError:
         return False
 
@@ -72,22 +72,22 @@ def test_the_quick_start_brings_up_the_four_containers(engine, quick_start):
 
 
 def test_the_health_check_of_the_quick_start_reports_healthy(quick_start):
-    said = next(output for block, output in quick_start.items() if "/health" in block)
-    health = json.loads(said[said.index("{"):])
+    output = next(output for block, output in quick_start.items() if "/health" in block)
+    health = json.loads(output[output.index("{"):])
     assert (health["status"], health["db"], health["redis"]) == ("ok", "ok", "ok")
 
 
 def test_the_key_of_the_quick_start_opens_a_session_through_the_proxy(quick_start):
     assert re.fullmatch(r"mbmcp_live_[0-9A-Za-z]{32}", quick_start["key"])
-    said = next(output for block, output in quick_start.items() if "initialize" in block)
-    assert '"serverInfo"' in said and "memory-bank-mcp" in said
+    output = next(output for block, output in quick_start.items() if "initialize" in block)
+    assert '"serverInfo"' in output and "memory-bank-mcp" in output
 
 
 def test_traefik_routes_only_the_paths_of_the_server(quick_start):
-    assert ask(EDGE, "GET", "/health/live")[0] == 200
-    assert ask(EDGE, "GET", "/api/keys")[0] == 401
-    assert ask(EDGE, "GET", "/api/keys", quick_start["key"])[0] == 200
-    status, _, text = ask(EDGE, "GET", "/metrics")
+    assert send(EDGE, "GET", "/health/live")[0] == 200
+    assert send(EDGE, "GET", "/api/keys")[0] == 401
+    assert send(EDGE, "GET", "/api/keys", quick_start["key"])[0] == 200
+    status, _, text = send(EDGE, "GET", "/metrics")
     assert (status, text.strip()) == (404, "404 page not found")
 
 
@@ -144,7 +144,7 @@ def test_the_server_writes_nothing_outside_the_database(engine, quick_start):
 def test_without_redis_the_server_is_degraded_and_still_serves(engine, quick_start):
     engine("stop", "mbmcp-redis")
     try:
-        status, _, text = ask(EDGE, "GET", "/health")
+        status, _, text = send(EDGE, "GET", "/health")
         assert (status, json.loads(text)["status"]) == (200, "degraded")
         initialize(EDGE, quick_start["key"])
     finally:
@@ -160,11 +160,11 @@ def test_the_quick_start_stops_the_stack_and_keeps_the_data(engine, shell, check
 def test_the_page_on_compose_works_as_written(engine, shell, checkout, from_nothing):
     key = None
     for block in blocks(checkout / "docs" / "compose.md"):
-        said = shell.run(block)
+        output = shell.run(block)
         if "schema_migrations" in block:
-            assert "001_schema" in said
+            assert "001_schema" in output
         if "bootstrap" in block:
-            key = re.search(r"mbmcp_live_[0-9A-Za-z]{32}", said).group()
+            key = re.search(r"mbmcp_live_[0-9A-Za-z]{32}", output).group()
         if "--scale" in block:
             three_servers_share_the_sessions(engine, key)
         if "pg_dump" in block:
@@ -249,7 +249,7 @@ def supabase(engine, stand_ins, tmp_path):
         engine("rm", "--force", "--volumes", name)
 
 
-def test_with_supabase_the_stack_has_no_database_of_its_own_and_changes_nothing_unasked(
+def test_with_supabase_the_stack_has_no_database_and_changes_the_schema_only_on_request(
         engine, shell, checkout, from_nothing, supabase):
     address, certificate, sql = supabase
     guide = checkout / "docs" / "compose.md"
@@ -265,9 +265,9 @@ def test_with_supabase_the_stack_has_no_database_of_its_own_and_changes_nothing_
     assert "supabase/setup/001_schema.sql, supabase/setup/002_policies.sql" in refused and "ended with 1" in refused, refused
     assert sql("SELECT to_regclass('public.documents') IS NULL") == "t"
 
-    said = shell.run(shown(guide, "mbmcp-server bootstrap"))
+    output = shell.run(shown(guide, "mbmcp-server bootstrap"))
     wait_for("the server with a database elsewhere", lambda: answers(EDGE, "/health"))
-    assert json.loads(ask(EDGE, "GET", "/health")[2])["db"] == "ok"
+    assert json.loads(send(EDGE, "GET", "/health")[2])["db"] == "ok"
     services = engine("ps", "--format", '{{.Label "com.docker.compose.service"}}').split()
     assert sorted(services) == ["mbmcp-server", "redis", "traefik"]
     assert "managing" not in " ".join(engine.inspect("mbmcp-server")["Config"]["Env"])

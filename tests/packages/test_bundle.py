@@ -17,7 +17,7 @@ def unpacked(dist, tmp_path, system):
 
 
 @pytest.mark.parametrize("system", ["linux-x64", "linux-arm64", "win32-x64", "darwin-arm64", "darwin-x64"])
-def test_the_manifest_is_valid_and_asks_for_the_project_s_folder(dist, tmp_path, system, version):
+def test_the_manifest_is_valid_and_requests_the_project_s_folder(dist, tmp_path, system, version):
     folder = unpacked(dist, tmp_path, system)
     run(MCPB, "validate", folder / "manifest.json")
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -28,7 +28,7 @@ def test_the_manifest_is_valid_and_asks_for_the_project_s_folder(dist, tmp_path,
     assert project["type"] == "directory" and project["required"] is True
 
 
-def test_the_program_in_it_serves_a_session_as_the_client_starts_it(dist, tmp_path, session):
+def test_the_bundled_program_serves_a_session(dist, tmp_path, session):
     machine = {"x86_64": "x64", "aarch64": "arm64"}[platform.machine()]
     folder = unpacked(dist, tmp_path, f"linux-{machine}")
     started = json.loads((folder / "manifest.json").read_text())["server"]["mcp_config"]

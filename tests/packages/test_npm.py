@@ -45,7 +45,7 @@ def test_the_packed_file_is_installed_into_an_empty_folder_and_serves_a_session(
     assert "end" in session("npx", "--no-install", "--prefix", folder, "memory-bank-mcp", env=npm)
 
 
-def test_a_missing_package_of_the_system_is_named_with_what_to_do(npm, tmp_path, dist, version):
+def test_a_missing_package_of_the_system_is_named_with_advice(npm, tmp_path, dist, version):
     run("npm", "install", "--omit=optional", package(dist, version), cwd=tmp_path, env=npm)
     done = run(tmp_path / "node_modules/.bin/memory-bank-mcp", "--version", check=False, env=npm)
     assert done.returncode == 1
@@ -71,7 +71,7 @@ def test_the_exit_code_and_signals_are_the_program_s(npm, tmp_path, dist, versio
         assert not os.path.exists(f"/proc/{inner}"), "the program goes on"
 
 
-def test_a_program_that_is_killed_kills_the_launcher_in_the_same_way(npm, tmp_path, dist, version):
+def test_a_killed_program_ends_the_launcher_with_the_same_signal(npm, tmp_path, dist, version):
     run("npm", "install", package(dist, version), cwd=tmp_path, env=npm)
     child = subprocess.Popen([tmp_path / "node_modules/.bin/memory-bank-mcp"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}

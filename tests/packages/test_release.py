@@ -81,7 +81,7 @@ def test_the_archives_hold_the_program_and_the_licences(dist, version):
         assert set(names) == {f"{folder}/{name}" for name in [program, "LICENSE-MIT", "LICENSE-APACHE", "README.md"]}
 
 
-def test_the_entry_of_the_registry_is_valid_and_names_what_is_shipped(dist):
+def test_the_entry_of_the_registry_is_valid_and_names_the_released_files(dist):
     schema = json.loads((ROOT / "tests/packages/server_json.schema.json").read_text())
     entry = json.loads((dist / "server.json").read_text())
     jsonschema.Draft7Validator(schema).validate(entry)
@@ -112,7 +112,7 @@ def mirror(dist, tmp_path):
         yield folder, address
 
 
-def test_the_installer_installs_what_was_released_and_nothing_else(mirror, tmp_path, version):
+def test_the_installer_installs_the_released_program_and_nothing_else(mirror, tmp_path, version):
     folder, address = mirror
     to = tmp_path / "a folder/bin"
     command = ["sh", folder / "install.sh", "--from", address, "--to", to]
@@ -199,7 +199,7 @@ def test_the_installer_needs_a_way_to_check_the_archive(mirror, tmp_path):
     assert not (tmp_path / "home").exists()
 
 
-def test_an_installer_that_breaks_off_does_nothing(mirror, tmp_path):
+def test_a_truncated_installer_does_nothing(mirror, tmp_path):
     """As with `curl … | sh`, when the line is cut: at no place does the first part do anything."""
     folder, address = mirror
     lines = (folder / "install.sh").read_text().splitlines(keepends=True)
@@ -294,7 +294,7 @@ def run_blocks(text):
             block, indent = [started[3]], len(started[1] + (started[2] or ""))
 
 
-def test_workflows_put_nothing_into_shell_and_may_do_little():
+def test_workflows_insert_nothing_into_shell_and_have_few_permissions():
     workflows = sorted((ROOT / ".github/workflows").glob("*.yml"))
     assert len([block for path in workflows for block in run_blocks(path.read_text())]) > 5
     for path in workflows:
@@ -323,7 +323,7 @@ def test_every_file_of_a_release_is_attested(dist):
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not on this machine")
-def test_the_unit_is_valid_and_well_shut(tmp_path, program):
+def test_the_unit_is_valid_and_hardened(tmp_path, program):
     unit = tmp_path / "memory-bank-mcp.service"
     text = (ROOT / "packaging/systemd/memory-bank-mcp.service").read_text()
     unit.write_text(text.replace("/usr/local/bin/memory-bank-mcp", str(program)))

@@ -6,7 +6,7 @@ import sys
 from conftest import ROOT, run
 
 
-def test_each_way_reaches_the_first_call(dist):
+def test_each_installation_reaches_the_first_call(dist):
     printed = run(sys.executable, ROOT / "tests/packages/stopwatch.py", dist, "--runs", "1").stdout
     rows = re.findall(r"^\| (.+) \| (\d+\.\d\d) s \| (\d+\.\d\d) s \|$", printed, re.M)
     assert [name.split()[0].strip("`,") for name, _, _ in rows] == ["npx", "uvx", "install.sh", "the"], printed

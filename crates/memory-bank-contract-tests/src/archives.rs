@@ -1,5 +1,5 @@
 //! Logs that are full: their oldest entries move to an archive, in the same edit.
-#![expect(missing_docs, reason = "each function is one rule, and its name says it")]
+#![expect(missing_docs, reason = "the name of each function is its rule")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ use crate::{Project, path};
 
 const DAY: i64 = 86_400;
 
-/// The moment so many seconds after the beginning of March 2026.
+/// A number of seconds after the beginning of March 2026.
 fn at(seconds: i64) -> Timestamp {
     let begin: Timestamp = "2026-03-01T00:00:00Z".parse().unwrap();
     Timestamp::from_second(begin.as_second() + seconds).unwrap()
@@ -63,7 +63,7 @@ async fn track(
         .await
 }
 
-/// A history of about so many bytes, newest first, of entries that are `old-0`, `old-1`, …; `old-0` is the newest.
+/// A history of about this size, newest first; its entries are `old-0`, `old-1`, …; `old-0` is the newest.
 fn history(bytes: usize) -> (String, Vec<String>) {
     let mut text = "# Progress\n\nWhat this is.\n\n## Update History\n".to_owned();
     let mut marks = Vec::new();
@@ -202,7 +202,7 @@ pub async fn the_last_archive_is_found_at_any_number(p: Project) {
     let (text, marks) = history(limits::DOCUMENT_BYTES - 100);
     p.write("progress.md", &text).await;
     let full = "f".repeat(limits::DOCUMENT_BYTES - 100);
-    // Without the ninth, and with names that only look like members.
+    // Without the ninth, and with names that only resemble members.
     for name in
         ["progress-archive-2026-03.md", "progress-archive-2026-03-2.md", "progress-archive-2026-03-10.md"]
     {

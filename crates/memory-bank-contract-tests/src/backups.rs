@@ -1,5 +1,5 @@
 //! Backups.
-#![expect(missing_docs, reason = "each function is one rule, and its name says it")]
+#![expect(missing_docs, reason = "the name of each function is its rule")]
 
 use memory_bank_core::store::{BackupError, EntityDraft, EntityRef, ObservationDraft};
 
@@ -27,7 +27,7 @@ pub async fn a_backup_restores_documents_and_graph(p: Project) {
     assert_eq!(p.text("odd..name.json").await.as_deref(), Some("{}"));
     assert_eq!(p.bank.export(&p.caller).await.unwrap(), graph);
     assert_eq!(p.other.export(&p.caller).await.unwrap(), graph);
-    // And the graph goes on from there.
+    // The graph can be changed afterwards.
     remember(&p, "Later", "again").await;
     assert_eq!(p.bank.stats(&p.caller).await.unwrap().entity_count, 2);
 }

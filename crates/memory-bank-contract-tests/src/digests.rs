@@ -57,7 +57,7 @@ pub fn banks() -> Vec<SampleBank> {
         .collect()
 }
 
-/// A budget in which nothing is cut.
+/// A budget without cuts.
 fn unbounded() -> DigestBounds {
     DigestBounds { tokens: 20_000, ..DigestBounds::default() }
 }
@@ -68,7 +68,7 @@ fn digest_of(sources: &[(String, String)], bounds: DigestBounds) -> Digest {
     digest(&sources, &DigestExtras::default(), bounds)
 }
 
-/// Every bank has the digest that is right for it, which fits into the budget that holds unless more is asked for.
+/// Every bank has the expected digest, which fits into the default budget.
 ///
 /// # Panics
 /// A digest differs.

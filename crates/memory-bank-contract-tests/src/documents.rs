@@ -1,5 +1,5 @@
 //! Documents and edits.
-#![expect(missing_docs, reason = "each function is one rule, and its name says it")]
+#![expect(missing_docs, reason = "the name of each function is its rule")]
 
 use std::sync::Arc;
 
@@ -335,7 +335,7 @@ pub async fn a_note_is_resolved_in_place(p: Project) {
     assert_eq!(p.text("active-context.md").await.unwrap(), now);
 }
 
-/// Edits work on a core document under the name that other servers give it, and make no second one.
+/// Edits find a core document by its name on other servers, and create no second one.
 pub async fn an_edit_finds_a_core_document_by_its_camel_case_name(p: Project) {
     for name in ["activeContext.md", "decisionLog.md"] {
         p.write(name, "# Mine\n").await;
@@ -393,7 +393,7 @@ pub async fn a_document_in_a_folder_is_a_document(p: Project) {
         let mut delete = |drafts: &mut Drafts| drafts.delete(&name);
         p.bank.edit(&p.caller, std::slice::from_ref(&name), &mut delete).await.unwrap();
     }
-    // Nothing is left of the folders, so that one of another spelling can be made.
+    // The empty folders are removed, so a folder with another spelling can be created.
     assert!(p.bank.list(&p.caller).await.unwrap().is_empty());
     p.write("ADR/0001.md", "x").await;
 }

@@ -1,5 +1,5 @@
 //! The graph.
-#![expect(missing_docs, reason = "each function is one rule, and its name says it")]
+#![expect(missing_docs, reason = "the name of each function is its rule")]
 
 use futures::future::join_all;
 use memory_bank_core::caller::Caller;

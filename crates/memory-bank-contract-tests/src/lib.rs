@@ -23,7 +23,7 @@ use memory_bank_core::store::{
 /// An empty project (no document, no graph), reached in two ways that share nothing but the storage: as two processes
 /// on one folder, or two replicas on one database.
 pub struct Project {
-    /// Who asks.
+    /// The caller.
     pub caller: Caller,
     /// The first way in.
     pub workspace: Arc<dyn Workspace>,

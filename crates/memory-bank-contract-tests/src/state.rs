@@ -1,5 +1,5 @@
 //! State that outlives a call.
-#![expect(missing_docs, reason = "each function is one rule, and its name says it")]
+#![expect(missing_docs, reason = "the name of each function is its rule")]
 
 use futures::future::join_all;
 use memory_bank_core::caller::{ProjectId, UserId};
@@ -20,7 +20,7 @@ pub async fn state_is_stored_per_user_and_project(p: Project) {
     stranger.user = UserId(Uuid::from_u128(7));
     let nothing_of_it = |loaded: Result<SessionState, StoreError>| match loaded {
         Ok(loaded) => assert_eq!(loaded, before),
-        // A store that proves the key does not open another's state for it at all.
+        // A store that verifies the key does not return the state of another user.
         Err(error) => assert!(matches!(error, StoreError::KeyInvalid), "{error}"),
     };
     nothing_of_it(p.state.load(&stranger).await);

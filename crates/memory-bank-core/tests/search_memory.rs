@@ -6,7 +6,7 @@
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::cast_precision_loss,
-    reason = "a test may panic and tell"
+    reason = "a test may panic and print"
 )]
 
 use std::fmt::Write as _;

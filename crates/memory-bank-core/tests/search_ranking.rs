@@ -7,7 +7,7 @@
     clippy::indexing_slicing,
     clippy::print_stdout,
     unreachable_pub,
-    reason = "a test may panic and tell"
+    reason = "a test may panic and print"
 )]
 
 #[path = "ranking/suite.rs"]

@@ -6,7 +6,7 @@
     clippy::print_stdout,
     clippy::cast_precision_loss,
     unreachable_pub,
-    reason = "a test may panic and tell"
+    reason = "a test may panic and print"
 )]
 
 #[path = "ranking/recall.rs"]

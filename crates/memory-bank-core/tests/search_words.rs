@@ -26,11 +26,11 @@ fn first(index: &Index, query: &str) -> Option<LineHit> {
 }
 
 /// `query|line` pairs; a repeated line appears once in the document.
-const ASKED: &str = include_str!("ranking/words.txt");
+const QUERIES: &str = include_str!("ranking/words.txt");
 
 #[test]
 fn each_query_finds_its_fact_first() {
-    let pairs: Vec<(&str, &str)> = ASKED
+    let pairs: Vec<(&str, &str)> = QUERIES
         .lines()
         .filter(|line| !line.starts_with("//"))
         .map(|line| line.split_once(" => ").unwrap_or_else(|| panic!("{line}")))

@@ -336,7 +336,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
-    /// A server that gives this answer to each request; what it was asked comes back.
+    /// A server that gives this answer to each request, and returns the requests.
     async fn serve(
         status: &'static str,
         body: &'static str,
@@ -346,11 +346,11 @@ mod tests {
         let (sender, receiver) = tokio::sync::mpsc::channel(16);
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let (mut asked, mut piece) = (String::new(), [0; 4096]);
+                let (mut request, mut piece) = (String::new(), [0; 4096]);
                 loop {
                     let read = stream.read(&mut piece).await.unwrap();
-                    asked.push_str(&String::from_utf8_lossy(&piece[..read]));
-                    if read == 0 || asked.trim_end().ends_with('}') {
+                    request.push_str(&String::from_utf8_lossy(&piece[..read]));
+                    if read == 0 || request.trim_end().ends_with('}') {
                         break;
                     }
                 }
@@ -360,7 +360,7 @@ mod tests {
                 );
                 stream.write_all(head.as_bytes()).await.unwrap();
                 stream.write_all(body.as_bytes()).await.unwrap();
-                let _full = sender.try_send(asked);
+                let _full = sender.try_send(request);
             }
         });
         (format!("http://{address}"), receiver)
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn passages_come_back_in_their_order_and_the_key_is_sent() {
+    async fn passages_are_returned_in_order_and_the_key_is_sent() {
         let body = r#"{"data": [{"index": 1, "embedding": [0, 1]}, {"index": 0, "embedding": [1, 0]}]}"#;
         let (url, mut asked) = serve("200 OK", body).await;
         let endpoint = endpoint(url);
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_that_fails_again_and_again_is_left_alone() {
+    async fn a_service_that_fails_repeatedly_gets_no_requests_for_a_while() {
         let (url, mut asked) = serve("503 Service Unavailable", "{}").await;
         let endpoint = endpoint(url);
         for _ in 0..FAILURES_TO_OPEN {
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn texts_that_are_refused_do_not_take_the_service_away() {
+    async fn refused_texts_do_not_disable_the_service() {
         let (url, mut asked) = serve("400 Bad Request", "{}").await;
         let endpoint = endpoint(url);
         for _ in 0..3 * FAILURES_TO_OPEN {
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_that_is_too_slow_for_queries_is_not_waited_for_and_still_serves_passages() {
+    async fn queries_do_not_wait_for_a_slow_service_that_still_serves_passages() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let is_slow = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));

@@ -243,14 +243,14 @@ mod tests {
     }
 
     #[test]
-    fn the_repository_around_is_asked_too() {
+    fn the_enclosing_repository_is_checked_too() {
         let (_temp, root) = repository(&[]);
         std::fs::create_dir(root.join("a/b/.git")).unwrap();
         assert_eq!(tracked(&root.join("a/b/tracked")), Tracked::By(root));
     }
 
     #[test]
-    fn what_cannot_be_understood_is_unknown() {
+    fn an_index_that_cannot_be_read_is_unknown() {
         let (_temp, root) = repository(&[]);
         git(&root, &["update-index", "--split-index"]);
         assert!(matches!(tracked(&root.join("zz")), Tracked::Unknown(..)));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn other_version_control_is_not_asked_and_not_trusted() {
+    fn other_version_control_is_neither_queried_nor_trusted() {
         for name in OTHER_SYSTEMS {
             let temp = TempDir::new().unwrap();
             std::fs::create_dir_all(temp.path().join("a")).unwrap();

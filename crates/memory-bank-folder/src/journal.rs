@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recorded_change_is_carried_out_to_its_end_by_the_next_one() {
+    fn a_recorded_change_is_completed_by_the_next_one() {
         let (temp, dir) = bank();
         std::fs::write(temp.path().join("gone.md"), "x").unwrap();
         // As a process leaves it that dies after the first rename: `a.md` is published, the rest is not.
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_not_ours_is_set_aside_and_never_obeyed() {
+    fn a_foreign_record_is_set_aside_and_never_applied() {
         for text in [
             "{",
             r#"{"version":2,"steps":[{"target":"../x.md","staged":null,"before":null}]}"#,
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_planted_record_neither_removes_nor_moves_nor_replaces_a_document_nor_writes_for_git() {
+    fn a_planted_record_changes_no_document_and_no_file_of_git() {
         for step in [
             r#"{"target":"notes.md","staged":null}"#,
             r#"{"target":"notes.md","staged":null,"before":null}"#,
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_wrote_after_the_interruption_is_kept() {
+    fn text_written_after_the_interruption_is_kept() {
         let (temp, dir) = bank();
         commit(&dir, &[write("old.md", "text"), write("b.md", "1")]).unwrap();
         // A rename whose process died after the record, or after its first step.
@@ -400,7 +400,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_record_that_is_no_file_does_not_stop_the_bank() {
+    fn a_record_that_is_not_a_file_does_not_disable_the_bank() {
         for planted in ["folder", "link"] {
             let (temp, dir) = bank();
             dir.prepare_internal().unwrap();

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_that_vanished_is_made_anew() {
+    async fn a_deleted_folder_is_created_again() {
         let temp = TempDir::new().unwrap();
         let path = temp.path().join("bank");
         let lock = BankLock::new(Root::anywhere(path.clone()));

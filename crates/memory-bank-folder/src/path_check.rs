@@ -156,9 +156,9 @@ mod tests {
     #[case("undefined", "`./undefined`")]
     #[case("null", "`./null`")]
     #[case("[object Object]", "a value is missing")]
-    fn what_cannot_be_meant_is_refused_with_what_is_meant(#[case] text: &str, #[case] says: &str) {
+    fn a_malformed_path_is_refused_with_the_right_form(#[case] text: &str, #[case] expected: &str) {
         let why = check(text).unwrap_err();
-        assert!(why.contains(says), "{why}");
+        assert!(why.contains(expected), "{why}");
     }
 
     #[cfg(windows)]
@@ -166,9 +166,9 @@ mod tests {
     #[case("C:project", "current folder of that drive")]
     #[case("\\\\.\\pipe\\x", "is a device")]
     #[case("file:///C:/Users/me", "give the plain path, `C:/Users/me`")]
-    fn what_cannot_be_meant_on_windows_is_refused(#[case] text: &str, #[case] says: &str) {
+    fn a_path_that_is_malformed_on_windows_is_refused(#[case] text: &str, #[case] expected: &str) {
         let why = check(text).unwrap_err();
-        assert!(why.contains(says), "{why}");
+        assert!(why.contains(expected), "{why}");
     }
 
     #[cfg(not(windows))]
@@ -193,7 +193,7 @@ mod tests {
     #[case("/srv/null")]
     #[case("../[id]/#1/{a}")]
     #[case("/srv/été/日本")]
-    fn an_ordinary_path_is_taken(#[case] text: &str) {
+    fn an_ordinary_path_is_accepted(#[case] text: &str) {
         check(text).unwrap();
     }
 }

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn registrations_from_several_places_all_stay() {
+    fn concurrent_registrations_are_all_kept() {
         let temp = TempDir::new().unwrap();
         std::thread::scope(|scope| {
             for number in 0..8 {
@@ -283,7 +283,7 @@ mod tests {
     #[case(r#"{"version":2,"stores":[]}"#)]
     #[case(r#"{"books":["a"]}"#)]
     #[case("[]")]
-    fn a_file_that_is_no_registry_is_kept_and_reported(#[case] text: &str) {
+    fn a_file_that_is_not_a_registry_is_kept_and_reported(#[case] text: &str) {
         let temp = TempDir::new().unwrap();
         std::fs::write(temp.path().join(REGISTRY_FILE), text).unwrap();
         let registry = Registry::new(temp.path());
@@ -294,7 +294,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_planted_link_makes_and_changes_no_file_outside_the_project() {
+    fn a_planted_link_creates_and_changes_no_file_outside_the_project() {
         for present in [None, Some(""), Some(r#"{"version":1,"stores":[]}"#)] {
             let (project, outside) = (TempDir::new().unwrap(), TempDir::new().unwrap());
             let target = outside.path().join("settings.json");
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_stays_in_the_file() {
+    fn unknown_members_stay_in_the_file() {
         let temp = TempDir::new().unwrap();
         let text =
             r#"{"version":1,"selectedStoreId":null,"stores":[{"storeId":"x","kind":"cloud"}],"extra":1}"#;

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_next_process_knows_when_the_digest_was_looked_at_and_starts_in_its_own_mode() {
+    async fn the_next_process_knows_the_last_digest_read_and_starts_in_its_own_mode() {
         let temp = tempfile::tempdir().unwrap();
         let folder = StateFolder::new(temp.path().join("state"));
         let caller = Caller::local("me");
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_cannot_be_understood_or_kept_stops_nothing() {
+    async fn a_state_file_that_cannot_be_read_or_written_stops_nothing() {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("state");
         std::fs::create_dir_all(path.join(FOLDER)).unwrap();

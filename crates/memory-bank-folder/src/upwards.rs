@@ -256,14 +256,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_repository_nothing_above_is_looked_at() {
+    fn without_a_repository_no_folder_above_is_searched() {
         let scene = Scene::new();
         scene.bank("p");
         assert_eq!(scene.found("p/a"), None);
     }
 
     #[test]
-    fn a_folder_that_is_only_called_like_git_s_is_no_repository() {
+    fn a_folder_that_is_only_named_like_git_s_is_not_a_repository() {
         let scene = Scene::new();
         let root = scene.bank("p");
         let dot_git = scene.folder("p/.git");
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_submodule_is_a_project_of_its_own() {
+    fn a_submodule_is_a_separate_project() {
         let scene = Scene::new();
         let inner = scene.repository("inner");
         let outer = scene.repository("outer");
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_or_a_large_file_does_not_hold_it_up() {
+    fn a_pipe_or_a_large_file_does_not_block_the_search() {
         let scene = Scene::new();
         let main = scene.repository("r");
         git(&main, &["worktree", "add", "-q", "../w"]);
@@ -382,9 +382,9 @@ mod tests {
         assert_eq!(scene.found("large"), None);
     }
 
-    /// Only root can give a folder to somebody else.
+    /// Only root can give a folder to another user.
     #[test]
-    fn what_belongs_to_somebody_else_is_not_opened() {
+    fn folders_of_another_user_are_not_opened() {
         if !rustix::process::geteuid().is_root() {
             return;
         }

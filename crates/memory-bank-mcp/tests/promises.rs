@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 use rstest::rstest;
 
-/// How a table of promises begins.
-const HEADING: &str = "| What holds | Shown by |";
+/// The first line of a table of guarantees.
+const HEADING: &str = "| Guarantee | Test |";
 /// The maximum number of lines between a test's attribute and its name, such as cases of a table.
 const LINES_BEFORE: usize = 40;
 
@@ -104,7 +104,8 @@ fn collect(folder: &Path, sources: &mut Vec<Source>) {
 fn a_claim_without_a_test_is_reported() {
     let text = "#[test]\nfn it_holds() {\n}\n\nfn helper() {\n}\n".to_owned();
     let sources = [(PathBuf::from("/x/a/one.rs"), text.clone()), (PathBuf::from("/x/b/one.rs"), text)];
-    let page = "# Security\n\n| What holds | Shown by |\n|---|---|\n| a | `a/one.rs::it_holds` |\n| b | – |\n\nEnd\n";
+    let page =
+        "# Security\n\n| Guarantee | Test |\n|---|---|\n| a | `a/one.rs::it_holds` |\n| b | – |\n\nEnd\n";
     let rows = promises(page);
     assert_eq!(rows.len(), 2);
     assert_eq!(fault(rows[0], &sources), None);

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_and_pairs_say_the_same() {
+    fn a_url_and_pairs_have_the_same_meaning() {
         let url =
             read("postgresql://u%40x:p%20'w@h.example.com:6000/d?sslmode=verify-ca&application_name=a%3Db");
         let pairs = read(
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_be_encoded_is_refused_with_advice_and_without_the_password() {
+    fn unencoded_characters_are_refused_with_advice_and_without_the_password() {
         for url in [
             "postgres://u:sec/ret@h/d",
             "postgres://u:12/secret@h/d",
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_takes_the_string_s_own_form() {
+    fn additions_have_the_form_of_the_string() {
         let odd = " p$w#@/%:?&='\"\\ \u{e9}";
         for text in
             ["postgres://u@h/d", "postgres://u:a?b@h", "postgres://h?dbname=d", "host=h user=u ", "host='h'"]

@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn edits_that_share_a_document_go_together_and_others_beside_them() {
+    fn edits_that_share_a_document_form_a_group_and_others_run_beside_it() {
         let (mut lane, _receivers) = lane(&[&["a.md"], &["b.md"], &["a.md", "c.md"], &["c.md"], &["d.md"]]);
         assert_eq!(sizes(&lane.next_groups()), [3, 1, 1]);
         assert!(lane.waiting.is_empty());
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_that_must_be_alone_is() {
+    fn an_edit_that_must_be_alone_shares_no_group() {
         let (mut lane, _receivers) = lane(&[&["a.md"], &["a.md"], &["a.md"]]);
         lane.waiting[1].alone = true;
         let first = lane.next_groups();
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn the_edit_of_a_client_that_went_away_is_left_out() {
+    fn the_edit_of_a_disconnected_client_is_skipped() {
         let (mut lane, mut receivers) = lane(&[&["a.md"], &["a.md"]]);
         receivers.remove(0);
         assert_eq!(sizes(&lane.next_groups()), [1]);

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_partition_holds_a_twenty_fourth_of_what_is_kept_and_no_less_than_an_hour() {
+    fn a_partition_spans_a_twenty_fourth_of_the_retention_and_at_least_an_hour() {
         let now: Timestamp = "2026-11-22T09:30:07Z".parse().unwrap();
         for (kept, wide) in [(1, 1), (24, 1), (25, 2), (48, 2), (720, 30), (0, 1)] {
             assert_eq!(width(now, now - kept.hours()), wide, "{kept}");

@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_adds_is_refused_past_the_quota_and_what_takes_away_never() {
+    fn additions_are_refused_past_the_quota_and_removals_never() {
         let holds = StoredBytes { documents: 50, snapshots: 40, others: 5, quota: None };
         assert!(holds.admit(5, 100).is_ok() && holds.admit(1000, 0).is_ok());
         let refused = holds.admit(6, 100).unwrap_err();

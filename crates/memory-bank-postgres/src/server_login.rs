@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_string_tells_role_and_password_and_never_shows_it() {
+    fn role_and_password_are_read_from_a_connection_string_that_never_shows_them() {
         let login = ServerLogin::of("postgresql://mbmcp_server:a%40%2Fb@postgres:5432/d").unwrap();
         assert_eq!((login.role.as_str(), login.password.as_deref()), ("mbmcp_server", Some("a@/b")));
         assert!(!format!("{login:?}").contains("a@/b"));

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_or_cancelled_look_up_is_not_another_caller_s() {
+    async fn a_failed_or_cancelled_look_up_does_not_affect_another_caller() {
         let (slugs, go) = (Slugs::default(), Notify::new());
         let project = project();
         let mut refused = Box::pin(slugs.get_or_load(project, async {

@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_checked_when_that_is_asked_for_unless_tls_is_off() {
+    fn certificates_are_verified_on_request_unless_tls_is_off() {
         let verify = TrustOptions { verify: true, root_certificate: None };
         let roots = TrustOptions { verify: false, root_certificate: Some(PathBuf::from("/ca.pem")) };
         for (options, is_supabase) in [(&verify, false), (&roots, false), (&TrustOptions::default(), true)] {

@@ -11,8 +11,8 @@ const MONTH = new Date().toISOString().slice(0, 7);
 /** The archives that a reply reports; a long reply reports them as text only. */
 function archivedOf(reply) {
   if (reply.structured) return reply.structured.archived;
-  const said = /^(\S+) was full: the oldest (\d+) entr\w+(?: \((\S+) to (\S+)\))? moved to (\S+)$/gm;
-  const found = [...reply.text.matchAll(said)];
+  const notice = /^(\S+) was full: the oldest (\d+) entr\w+(?: \((\S+) to (\S+)\))? moved to (\S+)$/gm;
+  const found = [...reply.text.matchAll(notice)];
   const shape = ([, document, entries, from, to, archive]) => ({ document, archive, entries: Number(entries), from, to });
   return found.length > 0 ? found.map(shape) : undefined;
 }
@@ -68,7 +68,7 @@ for (const [stem, tool, argumentsOf] of LOGS) {
     const shown = tool === "log_decision" ? (mark) => `## ${mark}\n` : (mark) => mark;
     for (const mark of marks) {
       const times = `${rest}${old}`.split(shown(mark)).length - 1;
-      assert.equal(times, 1, `${mark} stands ${times} times`);
+      assert.equal(times, 1, `${mark} occurs ${times} times`);
     }
     assert.ok(rest.includes(marks.at(-1)) && old.includes(marks[0]), "the oldest go");
     assert.ok((await server.ok("list_memory_bank_files")).text.includes(name));

@@ -45,7 +45,7 @@ test("different tools on the same two documents lose nothing", async (t) => {
   for (let p = 0; p < PROCESSES; p += 1) {
     for (let n = 0; n < EACH; n += 1) assert.ok(text.includes(`mark <${p}-${n}>`), `${p}-${n}`);
   }
-  assert.equal(count(text, "# Current Context\n"), 1, "the title stands once");
+  assert.equal(count(text, "# Current Context\n"), 1, "the title occurs once");
 });
 
 test("of many writes with one etag exactly one succeeds across all processes", async (t) => {

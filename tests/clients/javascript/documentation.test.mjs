@@ -121,7 +121,7 @@ test("the tools answer as in the transcript of the README", async (t) => {
     if (who === "assistant" && call) {
       reply = (await server.ok(call[1], JSON.parse(call[2]))).text;
     } else if (who === "memory") {
-      // Omissions are marked; what is there stands in the reply, in this order.
+      // Omissions are marked; the remaining text is in the reply, in this order.
       let from = 0;
       for (const part of text.split("…").map((one) => one.trim()).filter(Boolean)) {
         const at = reply.indexOf(part, from);

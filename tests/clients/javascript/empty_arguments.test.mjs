@@ -137,7 +137,7 @@ test("no tool removes anything when an optional argument is null, an empty text 
   assert.ok(calls > 200, `${calls} calls`);
 });
 
-test("an empty list of tasks means nothing of this kind; clear is the word that empties", async (t) => {
+test("an empty list of tasks changes nothing; only clear empties a list", async (t) => {
   const { server, bank } = await filledBank(t);
   const added = (await server.ok("update_tasks", { add: ["Write docs"], remove: [], replace: [] })).json;
   assert.deepEqual(added.changes, { added: 1, removed: 0, replaced: false });

@@ -58,7 +58,7 @@ test("a document in a folder is a resource, and changes of it are notified", asy
 
 test("names that other systems do not allow are refused with the reason, and readable where they exist", async (t) => {
   const { server, bank } = await freshBank(t);
-  for (const [filename, says] of [
+  for (const [filename, expected] of [
     ["con.md", /device/],
     ["notes/aux.md", /device/],
     ["a:b.md", /some systems do not allow `:`/],
@@ -69,7 +69,7 @@ test("names that other systems do not allow are refused with the reason, and rea
     ["Progress (conflicted copy).md", /a sync tool/],
   ]) {
     const text = await server.fails("write_memory_bank_file", { filename, content: "x" });
-    assert.match(text, says, filename);
+    assert.match(text, expected, filename);
   }
   await write(join(bank, "con.md"), "exists");
   assert.equal((await server.ok("read_memory_bank_file", { filename: "con.md" })).json.content, "exists");
@@ -119,15 +119,15 @@ test("a server started below the root of a repository, or in a worktree, finds t
   git("worktree", "add", "-q", worktree);
   await mkdir(join(main, "memory-bank"));
   await write(join(main, "memory-bank/progress.md"), "# Progress\n");
-  for (const [start, says] of [
+  for (const [start, expected] of [
     [join(main, "src/deep"), /folder below/],
     [worktree, /worktree/],
   ]) {
     const server = await serverOn(start, t);
     const status = (await server.ok("get_memory_bank_status")).json;
     assert.equal(status.path, join(main, "memory-bank"));
-    assert.match(status.notice, says);
-    assert.match(server.handshake.instructions, says);
+    assert.match(status.notice, expected);
+    assert.match(server.handshake.instructions, expected);
     await server.close();
   }
   // A worktree that the main checkout does not know is none.

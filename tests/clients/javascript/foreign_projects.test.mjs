@@ -1,4 +1,4 @@
-// A project of somebody else: its links, its registry and its key file are not trusted. Also unusable paths of careless
+// A foreign project: its links, its registry and its key file are not trusted. Also unusable paths of careless
 // clients.
 
 import assert from "node:assert/strict";

@@ -1,4 +1,4 @@
-// One working session with every tool, on a folder of the original server. The steps build on each other; at the end every
+// One working session with every tool, on a folder of the TypeScript server. The steps build on each other; at the end every
 // listed tool was called, and files that the session did not change are identical byte for byte.
 
 import assert from "node:assert/strict";
@@ -12,12 +12,13 @@ import { copyOf, CORE_FILES, emptyFolder, read, serverOn, write } from "./lib/pr
 function bullets(text, heading) {
   const lines = text.split("\n");
   const start = lines.indexOf(`## ${heading}`);
-  assert.notEqual(start, -1, `## ${heading} stands in:\n${text}`);
+  assert.notEqual(start, -1, `## ${heading} is in:
+${text}`);
   const end = lines.findIndex((line, n) => n > start && /^#{1,2} /.test(line));
   return lines.slice(start + 1, end < 0 ? undefined : end).filter((line) => line.startsWith("- ")).map((line) => line.slice(2));
 }
 
-test("a session with every tool on the original's folder", async (t) => {
+test("a session with every tool on a folder of the TypeScript server", async (t) => {
   const project = await copyOf("original-project", t);
   const bank = join(project, "memory-bank");
   const before = Object.fromEntries(
@@ -36,13 +37,13 @@ test("a session with every tool on the original's folder", async (t) => {
   };
   const step = async (name, body) => assert.ok((await t.test(name, body)) === undefined);
 
-  await step("it finds its way", async () => {
+  await step("it selects the bank", async () => {
     assert.match((await call("get_instructions")).text, /^# /);
     assert.equal((await json("get_memory_bank_status")).isComplete, true);
     assert.match((await call("list_memory_bank_files")).text, /^Files in Memory Bank:\n/);
     const debug = (await call("debug_mcp_config", { verbose: true })).text;
     assert.match(debug, /^MCP Configuration Debug Information:\n/);
-    assert.ok(!debug.includes(process.env.PATH), "no value of the environment is told");
+    assert.ok(!debug.includes(process.env.PATH), "no value of the environment is shown");
     const config = JSON.parse(debug.slice(debug.indexOf("\n")));
     assert.equal(config.memoryBank.directory, bank);
     assert.equal(config.mode.name, "code");
@@ -61,7 +62,7 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.deepEqual(Object.keys(results), ["payments.md", "größe & maße.md", "none.md"]);
     assert.ok(results["größe & maße.md"].content.startsWith("\ufeff# Größen"), "a byte order mark is kept");
     const bare = await call("read_memory_bank_file", { filename: "payments.md", includeEtag: false });
-    assert.equal(bare.text, await read(bank, "payments.md"), "only the content comes, as asked");
+    assert.equal(bare.text, await read(bank, "payments.md"), "only the content is returned, as requested");
   });
 
   await step("it searches", async () => {
@@ -75,7 +76,7 @@ test("a session with every tool on the original's folder", async (t) => {
     const all = await json("search_memory_bank", { query: "Milestone", files: ["progress.md"], maxResults: 100 });
     assert.equal(all.metadata.truncated, false);
     const exact = await json("search_memory_bank", { query: "Milestone", files: ["progress.md"], maxResults: all.results.length });
-    assert.equal(exact.metadata.truncated, false, "as many as asked for is not more than asked for");
+    assert.equal(exact.metadata.truncated, false, "a result of exactly the limit is not truncated");
   });
 
   await step("it writes with etags", async () => {
@@ -119,7 +120,7 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.ok((await readdir(bank)).includes("progress.md"));
   });
 
-  await step("it records progress and notes, in the sections that are there", async () => {
+  await step("it records progress and notes in existing sections", async () => {
     const progress = await read(bank, "progress.md");
     assert.equal(
       (await call("track_progress", { action: "Did", description: "the runbook" })).text,
@@ -145,7 +146,7 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.match(notes, / UTC\] \[Alice\] - 🚧 Blocker: keys arrived\n/);
   });
 
-  await step("it keeps the task list without losing a line of the others", async () => {
+  await step("it edits the task list without losing other lines", async () => {
     const old = await read(bank, "active-context.md");
     const first = await json("update_tasks", { add: ["Test the vouchers", "let the checkout accept vouchers"] });
     assert.deepEqual([first.changes.added, first.changes.removed, first.changes.replaced], [1, 0, false]);
@@ -163,7 +164,7 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.deepEqual(bullets(changed, "Next Steps"), [], "a list is emptied by an explicit word");
   });
 
-  await step("it decides and thinks", async () => {
+  await step("it records decisions and thoughts", async () => {
     const log = await read(bank, "decision-log.md");
     const reply = await call("log_decision", {
       title: "Vouchers are single use", context: "Fraud", decision: "One order each", alternatives: ["Many"], consequences: [],
@@ -197,7 +198,7 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.ok((await read(bank, "active-context.md")).includes("- Print vouchers\n"));
   });
 
-  await step("it switches modes and updates the bank, with the trigger that the original wrote", async () => {
+  await step("it switches modes and updates the bank, with the trigger of the TypeScript server", async () => {
     assert.equal((await call("switch_mode", { mode: "ask" })).text, "Successfully switched to mode ask.");
     await server.fails("switch_mode", { umb: true, umbCommand: "plumber" });
     assert.match((await call("switch_mode", { umb: true, umbCommand: "update memory bank" })).text, /^\[MEMORY BANK: UPDATING\] UMB mode activated/);
@@ -205,7 +206,7 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.match((await call("switch_mode", { umb: false })).text, /^\[MEMORY BANK: ACTIVE\] UMB mode deactivated/);
   });
 
-  await step("it reads the graph of the original, odd times and all", async () => {
+  await step("it reads the graph of the TypeScript server, unusual timestamps included", async () => {
     const { stats } = await json("graph_maintain", { operation: "stats" });
     assert.deepEqual([stats.entityCount, stats.observationCount, stats.relationCount], [6, 7, 2]);
     const opened = await json("graph_open_nodes", { nodes: ["Order Database"] });
@@ -222,7 +223,7 @@ test("a session with every tool on the original's folder", async (t) => {
     await server.fails("graph_search", { query: "*", storeId: "nobody" });
   });
 
-  await step("it extends and prunes the graph", async () => {
+  await step("it adds to the graph and deletes from it", async () => {
     const { entity } = await json("graph_upsert_entity", { name: "Rust", entityType: "lang", attrs: { since: 2015 } });
     assert.equal(entity.id, "ent_uJwUBCqjVyWo");
     await json("graph_upsert_entity", { name: "Axum", entityType: "lib" });
@@ -246,7 +247,7 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.match((await json("graph_delete_entity", { entity: "Axum" })).message, /Axum/);
   });
 
-  await step("it ties documents to nodes and finds them by a question", async () => {
+  await step("it links documents to nodes and finds them by a query", async () => {
     await write(join(bank, "payments.md"), "# Payments\n\n## Provider\n\nA webhook is retried for three days.\n\n## Refunds\n\nBy hand.\n");
     const pointer = await json("graph_add_doc_pointer", {
       entityNameOrId: "Payment Gateway", docPath: "payments.md", heading: "Refunds", note: "who makes them",
@@ -261,7 +262,7 @@ test("a session with every tool on the original's folder", async (t) => {
     await server.fails("graph_add_doc_pointer", { entityNameOrId: "Payment Gateway", docPath: "none.md" });
   });
 
-  await step("it backs up and restores everything, the graph too", async () => {
+  await step("it backs up and restores everything, including the graph", async () => {
     const made = await json("create_backup");
     assert.match(made.backupPath, /memory-bank-backup-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z/);
     const { backups } = await json("create_backup", { listOnly: true });
@@ -284,7 +285,7 @@ test("a session with every tool on the original's folder", async (t) => {
     await server.fails("restore_backup", { backupId: "memory-bank-backup-2020-01-01T00-00-00-000Z" });
   });
 
-  await step("it works with several stores, each by its own", async () => {
+  await step("it works with several stores separately", async () => {
     const other = join(await emptyFolder(t), "other");
     await mkdir(other);
     await call("initialize_memory_bank", { path: other });
@@ -310,7 +311,7 @@ test("a session with every tool on the original's folder", async (t) => {
     assert.equal((await json("get_memory_bank_status")).path, bank, "a failed switch changes nothing");
   });
 
-  await step("it brings old names up to date, and tells what it left", async () => {
+  await step("it migrates old names, and reports what it left", async () => {
     const old = await copyOf("original-old-names", t);
     await call("set_memory_bank_path", { path: old });
     const { text } = await call("migrate_file_naming");
@@ -322,7 +323,7 @@ test("a session with every tool on the original's folder", async (t) => {
     ]);
   });
 
-  await step("it has called every tool, and left alone what it did not touch", async () => {
+  await step("it has called every tool, and all other text is unchanged", async () => {
     const { tools } = await server.request("tools/list");
     assert.deepEqual(tools.map(({ name }) => name).filter((name) => !called.has(name)), []);
     for (const [file, text] of Object.entries(before)) assert.equal(await read(bank, file), text, file);

@@ -68,7 +68,7 @@ for (const stage of stages) {
     assert.deepEqual(completion.values, ["architect", "ask"]);
   });
 
-  on("mode and thoughts outlive a call, also on another server, though there is no session", async (t) => {
+  on("mode and thoughts are kept after a call without a session, also on another server", async (t) => {
     const { call, otherUrl, key } = await withBank(t, stage, MODERN);
     const other = await connected(t, otherUrl, key, MODERN);
     await call("switch_mode", { mode: "debug" });
@@ -79,7 +79,7 @@ for (const stage of stages) {
     assert.equal((await other.call("sequential_thinking", second)).structuredContent.thoughtHistoryLength, 2);
   });
 
-  on("a listener without a session hears what a client with one changes", async (t) => {
+  on("a listener without a session is notified of changes by a client with one", async (t) => {
     const { client, key, otherUrl } = await withBank(t, stage, MODERN);
     const heard = [];
     client.setNotificationHandler("notifications/resources/updated", ({ params }) => void heard.push(params.uri));
@@ -88,7 +88,7 @@ for (const stage of stages) {
     const listener = await client.listen({ resourceSubscriptions: [uri], resourcesListChanged: true });
     const other = await connected(t, otherUrl, key, "legacy");
     await other.call("track_progress", { action: "Did", description: "it" });
-    await other.call("add_session_note", { note: "nobody asked for this one" });
+    await other.call("add_session_note", { note: "a note without a subscriber" });
     await other.call("write_memory_bank_file", { filename: "fresh.md", content: "x" });
     // Notifications may repeat; without a subscription there are none.
     await until(() => heard.includes("list"), "the news");
@@ -97,7 +97,7 @@ for (const stage of stages) {
     assert.equal((await client.listResources()).resources.length, 6);
   });
 
-  on("without a good key the client is told 401", async (t) => {
+  on("without a valid key the client gets 401", async (t) => {
     const { url } = await stage.project(t);
     for (const mode of ["legacy", MODERN]) {
       const key = `mbmcp_live_${"x".repeat(32)}`;

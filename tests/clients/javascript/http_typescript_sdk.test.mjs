@@ -139,7 +139,7 @@ for (const stage of stages) {
     assert.deepEqual(await complete("entity", "check"), ["Checkout Service"]);
   });
 
-  on("a subscriber hears what another client changes, and nothing after it has unsubscribed", async (t) => {
+  on("a subscriber is notified of changes by another client until it unsubscribes", async (t) => {
     const { client, key, otherUrl } = await withBank(t, stage);
     const heard = [];
     client.setNotificationHandler(ResourceUpdatedNotificationSchema, ({ params }) => void heard.push(params.uri));
@@ -163,7 +163,7 @@ for (const stage of stages) {
     assert.deepEqual(heard.filter((item) => item !== "list"), []);
   });
 
-  on("thirty calls at once in one session are all answered, each with its own", async (t) => {
+  on("thirty concurrent calls in one session each get their own reply", async (t) => {
     const { client, call } = await withBank(t, stage);
     const numbers = Array.from({ length: 30 }, (_, number) => number);
     const results = await Promise.all(
@@ -174,14 +174,14 @@ for (const stage of stages) {
     for (const number of numbers) assert.equal(contents[0].text.split(`number <${number}>`).length, 2);
   });
 
-  on("asking for progress changes nothing about the answer", async (t) => {
+  on("a progress token does not change the reply", async (t) => {
     const { call } = await withBank(t, stage);
     const onprogress = () => {};
     const result = await call("get_context_bundle", {}, { onprogress, resetTimeoutOnProgress: true });
     assert.equal(JSON.parse(result.content[0].text).metadata.filesLoaded, 5);
   });
 
-  on("a session that its client has ended is gone, and the SDK says 404", async (t) => {
+  on("a session that its client ended is gone, and the SDK reports 404", async (t) => {
     const { transport, client, url, key } = await withBank(t, stage);
     const { sessionId } = transport;
     await transport.terminateSession();
@@ -195,7 +195,7 @@ for (const stage of stages) {
     await assert.rejects(client.ping(), { code: 400 });
   });
 
-  on("without a good key nobody is let in, and the SDK shows the server's words", async (t) => {
+  on("requests without a valid key are refused, and the SDK shows the server's message", async (t) => {
     const { url, key, server } = await stage.project(t);
     const made = await server.fetch("/api/keys", key, { method: "POST" });
     const second = await made.json();
@@ -228,7 +228,7 @@ for (const stage of onDatabase) {
     await assert.rejects(foreign.terminateSession(), { code: 404 });
   });
 
-  on("a call that is cancelled while it waits writes nothing, and the session goes on", async (t) => {
+  on("a call that is cancelled while it waits writes nothing, and the session continues", async (t) => {
     const { url, key, client } = await withBank(t, stage);
     let arrived = false;
     const noting = async (input, init) => {
@@ -250,7 +250,7 @@ for (const stage of onDatabase) {
     assert.ok(!resources.some(({ uri }) => uri === "memory-bank://cancelled"));
   });
 
-  on("a subscription is told on again after the stream of news was cut", async (t) => {
+  on("a subscription continues after the stream of notifications was cut", async (t) => {
     const { url, key, otherUrl } = await withBank(t, stage);
     const proxy = await interruptingProxy(t, url);
     const { client } = await connected(t, proxy.url, key);

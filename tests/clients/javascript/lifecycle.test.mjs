@@ -19,7 +19,7 @@ test("the handshake names the server, its version and instructions", async (t) =
   const { stdout } = await run("--version");
   const { serverInfo, instructions, capabilities } = server.handshake;
   assert.match(serverInfo.version, /^\d+\.\d+\.\d+/);
-  assert.ok(stdout.includes(serverInfo.version), `--version says ${stdout}`);
+  assert.ok(stdout.includes(serverInfo.version), `--version prints ${stdout}`);
   assert.ok(serverInfo.name.includes("memory-bank-mcp"), serverInfo.name);
   assert.match(instructions, /memory/i);
   for (const part of ["tools", "resources", "prompts", "completions"]) {
@@ -169,7 +169,7 @@ test("logs hold neither arguments nor documents", async (t) => {
   await server.ok("write_memory_bank_file", { filename: "a.md", content: "the vault's code is 7341" });
   await server.ok("search_memory_bank", { query: "7341" });
   await server.close();
-  assert.ok(!server.stderr.includes("7341"), "an argument stands in the log");
+  assert.ok(!server.stderr.includes("7341"), "an argument is in the log");
 });
 
 test("the start-up time is measured", async (t) => {

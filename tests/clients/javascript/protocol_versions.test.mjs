@@ -15,7 +15,7 @@ const meta = (version = MODERN) => ({
   "io.modelcontextprotocol/clientCapabilities": {},
 });
 
-/** A server that has not seen a handshake, on a copy of the original's project. */
+/** A server that has not seen a handshake, on a copy of a project of the TypeScript server. */
 async function modernServer(t) {
   const server = new Server(await copyOf("original-project", t));
   t.after(() => server.kill());

@@ -50,7 +50,7 @@ async function bankBehind(t, origin) {
 }
 
 /** One request over a connection of its own; `text` has the received body so far. */
-function ask(url, { method = "GET", headers = {}, localAddress, body } = {}) {
+function exchange(url, { method = "GET", headers = {}, localAddress, body } = {}) {
   return new Promise((resolve, reject) => {
     headers = { Connection: "keep-alive", ...headers };
     const request = send(url, { method, headers, localAddress, agent: false });
@@ -80,14 +80,14 @@ function mcpHeaders(key, session) {
 
 function callTool(origin, key, session, name, args) {
   const body = rpc(1, "tools/call", { name, arguments: args });
-  return ask(`${origin}/mcp`, { method: "POST", headers: mcpHeaders(key, session), body });
+  return exchange(`${origin}/mcp`, { method: "POST", headers: mcpHeaders(key, session), body });
 }
 
 /** The stream of a session that hears of one document. */
 async function listening(t, origin, { client, transport, key }, uri) {
   await client.subscribeResource({ uri });
   const headers = mcpHeaders(key, transport.sessionId);
-  const stream = await ask(`${origin}/mcp`, { headers: { ...headers, Accept: "text/event-stream" } });
+  const stream = await exchange(`${origin}/mcp`, { headers: { ...headers, Accept: "text/event-stream" } });
   t.after(stream.cut);
   assert.equal(stream.status, 200);
   return stream;
@@ -141,12 +141,12 @@ test("calls in flight are answered when their servers shut down", async (t) => {
 test("a server that shuts down fails /health/ready while it still serves, and closes connections", async (t) => {
   const server = await replica({ SHUTDOWN_DRAIN_SECONDS: "4" });
   const { key, transport } = await bankBehind(t, server.origin);
-  const before = await ask(`${server.origin}/health/ready`);
+  const before = await exchange(`${server.origin}/health/ready`);
   assert.equal(before.status, 200);
   assert.notEqual(before.headers.connection, "close");
   const began = Date.now();
   const ended = server.stop();
-  await until(async () => (await ask(`${server.origin}/health/ready`)).status === 503, "503");
+  await until(async () => (await exchange(`${server.origin}/health/ready`)).status === 503, "503");
   const args = { action: "added", description: "while the server ends" };
   const reply = await callTool(server.origin, key, transport.sessionId, "track_progress", args);
   await until(() => reply.over, "the end of the reply");
@@ -188,14 +188,14 @@ async function refused(request) {
 async function relay(t, server) {
   const { hostname, port } = new URL(server.origin);
   const seen = { calls: 0, origin: "" };
-  const stand = createRelay((near) => {
+  const listener = createRelay((near) => {
     const far = connect(port, hostname);
     near.once("data", (first) => (seen.calls += first.includes("/mcp") ? 1 : 0));
     for (const [from, to] of [[near, far], [far, near]]) from.pipe(to).on("error", () => {}) && from.on("error", () => {});
   });
-  await new Promise((resolve) => stand.listen(0, SERVER_HOST, resolve));
-  t.after(() => stand.close());
-  seen.origin = `http://${SERVER_HOST}:${stand.address().port}`;
+  await new Promise((resolve) => listener.listen(0, SERVER_HOST, resolve));
+  t.after(() => listener.close());
+  seen.origin = `http://${SERVER_HOST}:${listener.address().port}`;
   return seen;
 }
 
@@ -237,16 +237,16 @@ describe("behind a proxy", { concurrency: true }, () => {
   for (const kind of KINDS) {
     test(`${kind}: upstream connections are not reused, since they could close while a request is sent`, async (t) => {
       // In place of the servers, to see how a proxy uses its connections.
-      const asked = [];
-      const stand = createServer(({ url, headers }, response) => {
-        if (url !== "/health/ready") asked.push(headers.connection);
+      const connections = [];
+      const upstream = createServer(({ url, headers }, response) => {
+        if (url !== "/health/ready") connections.push(headers.connection);
         response.end();
       });
-      stand.keepAliveTimeout = 0;
-      await new Promise((resolve) => stand.listen(0, SERVER_HOST, resolve));
-      t.after(() => stand.close() && stand.closeAllConnections());
-      const there = { origin: `http://${SERVER_HOST}:${stand.address().port}` };
-      const origin = await startProxy(t, kind, [there, there]);
+      upstream.keepAliveTimeout = 0;
+      await new Promise((resolve) => upstream.listen(0, SERVER_HOST, resolve));
+      t.after(() => upstream.close() && upstream.closeAllConnections());
+      const server = { origin: `http://${SERVER_HOST}:${upstream.address().port}` };
+      const origin = await startProxy(t, kind, [server, server]);
       const agent = new Agent({ keepAlive: true, maxSockets: 1 });
       t.after(() => agent.destroy());
       for (let n = 0; n < 4; n += 1) {
@@ -255,9 +255,9 @@ describe("behind a proxy", { concurrency: true }, () => {
           send(origin, { agent }, answered).once("error", reject).end();
         });
       }
-      assert.deepEqual(asked, Array(4).fill("close"));
-      const kept = () => new Promise((resolve) => stand.getConnections((_, number) => resolve(number)));
-      await until(async () => (await kept()) === 0, "the end of the connections");
+      assert.deepEqual(connections, Array(4).fill("close"));
+      const openConnections = () => new Promise((resolve) => upstream.getConnections((_, number) => resolve(number)));
+      await until(async () => (await openConnections()) === 0, "the end of the connections");
     });
 
     test(`${kind}: changes made on either server arrive on an open stream`, async (t) => {
@@ -361,7 +361,7 @@ describe("behind a proxy", { concurrency: true }, () => {
       const origin = await startProxy(t, kind, [await replica(variables), await replica(variables)]);
       const from = async (localAddress, forged) => {
         const headers = forged ? { "X-Forwarded-For": forged } : {};
-        return (await ask(`${origin}/api/keys`, { localAddress, headers })).status;
+        return (await exchange(`${origin}/api/keys`, { localAddress, headers })).status;
       };
       // Another forged address each time: if one of them counted, none would be refused.
       await refused((n) => from("127.0.0.2", `203.0.113.${n}`));
@@ -374,7 +374,7 @@ describe("behind a proxy", { concurrency: true }, () => {
     test(`${kind}: without a trusted proxy all clients count as the address of the proxy`, async (t) => {
       const variables = { RATE_LIMIT_IP_PER_MINUTE: "3", REDIS_KEY_PREFIX: `none-${kind}`, TRUST_PROXY_HOPS: "0" };
       const origin = await startProxy(t, kind, [await replica(variables), await replica(variables)]);
-      const from = async (localAddress) => (await ask(`${origin}/api/keys`, { localAddress })).status;
+      const from = async (localAddress) => (await exchange(`${origin}/api/keys`, { localAddress })).status;
       // From each address once: if these counted, none would be refused.
       await refused((n) => from(`127.0.1.${n}`));
     });
@@ -384,7 +384,7 @@ describe("behind a proxy", { concurrency: true }, () => {
       const origin = await startProxy(t, kind, [await replica(variables), await replica(variables)]);
       const status = async (Host, Origin) => {
         const headers = Origin ? { Host, Origin } : { Host };
-        return (await ask(`${origin}/api/keys`, { headers })).status;
+        return (await exchange(`${origin}/api/keys`, { headers })).status;
       };
       assert.equal(await status("memory.example.com"), 401);
       // The proxy is reached without TLS here and forwards that: its own origin has this scheme, host and port.

@@ -103,7 +103,7 @@ test(`no destructive tool does anything when it gets an unknown argument (seed $
   const { tools } = await server.request("tools/list");
   const { pick, object } = generator(randomNumbers(SEED));
   const strange = ["__proto__", "constructor", "etag", "ifMatchEtagg", "observatonId", "dryRun", "toolCallId", "", "x".repeat(300)];
-  // Reading files for search or a first look may make some.
+  // Reading files for search or a first read may create some.
   await server.ok("graph_maintain", { operation: "rebuild" });
   const before = await everyFile(project);
   const destructive = tools.filter(({ annotations }) => annotations.destructiveHint);

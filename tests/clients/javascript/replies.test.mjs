@@ -92,8 +92,8 @@ test("a small document is returned whole, a part has no content and etag, and al
     }
     assert.equal(joined, whole);
   }
-  const asked = (await server.ok("read_memory_bank_file", { filename: "progress.md", maxChars: 250_000 })).json;
-  assert.equal(asked.content, await read(bank, "progress.md"), "more comes when it is asked for");
+  const requested = (await server.ok("read_memory_bank_file", { filename: "progress.md", maxChars: 250_000 })).json;
+  assert.equal(requested.content, await read(bank, "progress.md"), "more is returned on request");
 });
 
 test("lines, a heading and the tail are read with their line ends", async (t) => {

@@ -99,7 +99,7 @@ test("every agent that is found is set up, a second time changes nothing, and re
   assert.deepEqual(await readdir(machine.project), [], "folders that were made are gone");
 });
 
-test("files that are made are closed to others and go with the entry", async (t) => {
+test("created files are closed to others and removed with the entry", async (t) => {
   const machine = await newHome(t);
   const clients = ["claude-code", "codex", "opencode", "zed", "roo"].flatMap((client) => ["--client", client]);
   assert.equal((await setup(machine, ["--yes", ...clients])).code, 0);
@@ -108,7 +108,7 @@ test("files that are made are closed to others and go with the entry", async (t)
   assert.deepEqual((await readdir(machine.home)).sort(), [".local", "shop"]);
 });
 
-test("an entry is known again in a file that its client has rewritten, and only it goes", async (t) => {
+test("an entry is recognised in a file that its client has rewritten, and only it is removed", async (t) => {
   const machine = await newHome(t);
   const file = join(machine.home, ".claude.json");
   await place(file, '{"a": 1}');
@@ -150,7 +150,7 @@ test("an update of an untouched file is still undone to the byte", async (t) => 
   assert.equal(await read(file), before);
 });
 
-test("an entry of somebody else is replaced on demand only, and the file is kept", async (t) => {
+test("a foreign entry is replaced on request only, and the file is kept", async (t) => {
   const machine = await newHome(t);
   const file = join(machine.home, ".cursor/mcp.json");
   const before = '{"mcpServers": {"memory-bank": {"command": "npx", "args": ["-y", "@diazstg/memory-bank-mcp"]}, "b": {}}}';
@@ -169,7 +169,7 @@ test("an entry of somebody else is replaced on demand only, and the file is kept
   assert.deepEqual(JSON.parse(await read(file)), { mcpServers: { b: {} } });
 });
 
-test("an entry that was changed since is left alone without --replace", async (t) => {
+test("an entry that was changed since is not changed without --replace", async (t) => {
   const machine = await newHome(t);
   const file = join(machine.home, ".cursor/mcp.json");
   await setup(machine, ["--yes", "--client", "cursor"]);
@@ -180,7 +180,7 @@ test("an entry that was changed since is left alone without --replace", async (t
   assert.equal((await setup(machine, ["--remove", "--yes", "--replace"])).code, 0);
 });
 
-test("what setup did not write stays at removal", async (t) => {
+test("parts that setup did not write stay at removal", async (t) => {
   const machine = await newHome(t);
   const file = join(machine.home, ".cursor/mcp.json");
   await setup(machine, ["--yes", "--client", "cursor"]);
@@ -195,7 +195,7 @@ test("what setup did not write stays at removal", async (t) => {
   assert.equal(await read(file), text);
 });
 
-test("a file that cannot be understood is left alone, and the others are written", async (t) => {
+test("a malformed file is not changed, and the others are written", async (t) => {
   const machine = await newHome(t);
   const broken = join(machine.home, ".gemini/settings.json");
   await place(broken, '{ "mcpServers": ');
@@ -209,7 +209,7 @@ test("a file that cannot be understood is left alone, and the others are written
   assert.match(await read(join(machine.home, ".cursor/mcp.json")), /memory-bank/);
 });
 
-test("a read-only file is left alone", async (t) => {
+test("a read-only file is not changed", async (t) => {
   const machine = await newHome(t);
   const file = join(machine.home, ".cursor/mcp.json");
   await place(file, "{}", 0o444);
@@ -244,7 +244,7 @@ test("a project's link that leads out of it is not followed", async (t) => {
   assert.equal(await read(join(machine.home, "mine.json")), "{}");
 });
 
-test("a link that came after setup is not followed at removal", async (t) => {
+test("a link created after setup is not followed at removal", async (t) => {
   const machine = await newHome(t);
   const { home, project } = machine;
   await setup(machine, ["--yes", "--client", "claude-code", "--scope", "project"]);
@@ -260,7 +260,7 @@ test("a link that came after setup is not followed at removal", async (t) => {
   assert.ok((await lstat(join(project, ".mcp.json"))).isSymbolicLink(), "nothing private is put into the project");
 });
 
-test("the member that contains servers goes with the last entry, though projects in the file have it, too", async (t) => {
+test("the member that contains servers is removed with the last entry, even if projects in the file have one, too", async (t) => {
   const machine = await newHome(t);
   const file = join(machine.home, ".claude.json");
   const before = { projects: { "/a": { mcpServers: {} } } };
@@ -271,7 +271,7 @@ test("the member that contains servers goes with the last entry, though projects
   assert.deepEqual(JSON.parse(await read(file)), { ...before, numStartups: 8 });
 });
 
-test("nothing that others wrote into a file is printed, and nothing that moves the cursor", async (t) => {
+test("neither texts of others nor characters that move the cursor are printed", async (t) => {
   const machine = await newHome(t);
   const { home, project } = machine;
   await place(join(home, ".codex/config.toml"), '[env]\nTOKEN = """\nsk-lines\n"""\nPIN = 4711\n# sk-comment\n');

@@ -34,7 +34,7 @@ test("process_umb_command and complete_umb start and end the update", async (t) 
   await server.fails("process_umb_command", { command: "plumber" });
 });
 
-test("list_backups lists backups of the original server, with a valid time", async (t) => {
+test("list_backups lists backups of the TypeScript server, with a valid time", async (t) => {
   const { server } = await withBank(t);
   const { backups, metadata } = (await server.ok("list_backups")).json;
   assert.equal(metadata.count, 1);
@@ -56,7 +56,7 @@ test("register_store and unregister_store keep the registry", async (t) => {
   assert.match(await server.fails("register_store", { path: "x" }), /^`storeId` is required/);
 });
 
-test("reset_sequential_thinking tells whether there was something to forget", async (t) => {
+test("reset_sequential_thinking reports whether there was a session to end", async (t) => {
   const { server } = await withBank(t);
   const thought = { thought: "a", nextThoughtNeeded: true, thoughtNumber: 1, totalThoughts: 2 };
   await server.ok("sequential_thinking", { ...thought, sessionId: "s1" });

@@ -207,7 +207,7 @@ test("closed sets of values are enums, and numbers have bounds", async (t) => {
   assert.match(text("get_targeted_context", "maxFiles"), /"maximum":10/);
 });
 
-test("an observation is deleted without naming an entity: the schema does not ask for one", async (t) => {
+test("an observation is deleted without naming an entity: the schema does not require one", async (t) => {
   const { tools } = await listed(t);
   const { inputSchema } = tools.find((tool) => tool.name === "graph_delete_entity");
   assert.ok(!(inputSchema.required ?? []).includes("entity"));

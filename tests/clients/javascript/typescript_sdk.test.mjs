@@ -92,7 +92,7 @@ test("the SDK gets every prompt, filled with the state of the bank", async (t) =
   await assert.rejects(client.getPrompt({ name: "no-such-prompt" }), { code: -32602 });
 });
 
-test("the SDK completes modes and names of entities for the prompts that ask for one", async (t) => {
+test("the SDK completes modes and names of entities for the prompts that take one", async (t) => {
   const { client } = await connected(t);
   const { prompts } = await client.listPrompts();
   const complete = async (argument, value) => {

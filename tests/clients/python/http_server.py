@@ -29,7 +29,7 @@ class Served:
     def origin(self):
         return self.url.removesuffix("/mcp")
 
-    def ask(self, method, path, key, body=None):
+    def send(self, method, path, key, body=None):
         """A request to one of the other routes; gives the JSON of the reply."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"X-API-Key": key, "Content-Type": "application/json"}
@@ -80,7 +80,7 @@ class Database:
 
 def unlimit(server, key, key_id):
     """Takes the limit off a key, so that tests may ask as often as they like."""
-    server.ask("PATCH", f"/api/keys/{key_id}", key, {"rateLimit": 0})
+    server.send("PATCH", f"/api/keys/{key_id}", key, {"rateLimit": 0})
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The official Python SDK, in both eras of the protocol, on a folder that the original server has written."""
+"""The official Python SDK, in both eras of the protocol, on a folder that the TypeScript server wrote."""
 
 import json
 import os

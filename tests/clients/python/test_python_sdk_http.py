@@ -32,7 +32,7 @@ def database():
 @contextmanager
 def folder_server(folder, json_response):
     with served(folder, MCP_JSON_RESPONSE=json_response) as server:
-        unlimit(server, server.key, server.ask("GET", "/api/keys", server.key)["keys"][0]["id"])
+        unlimit(server, server.key, server.send("GET", "/api/keys", server.key)["keys"][0]["id"])
         yield server, server.key
 
 

@@ -61,7 +61,7 @@ class Terminal:
         return code
 
 
-def test_each_file_is_asked_for_and_no_changes_nothing(tmp_path):
+def test_each_file_is_confirmed_and_no_changes_nothing(tmp_path):
     cursor = tmp_path / ".cursor" / "mcp.json"
     zed = tmp_path / ".config" / "zed" / "settings.json"
     for file in (cursor, zed):
@@ -79,7 +79,7 @@ def test_each_file_is_asked_for_and_no_changes_nothing(tmp_path):
     assert "3 checked" in terminal.shown, "doctor has run"
 
 
-def test_an_entry_of_somebody_else_is_replaced_after_a_yes_only(tmp_path):
+def test_a_foreign_entry_is_replaced_only_after_a_yes(tmp_path):
     cursor = tmp_path / ".cursor" / "mcp.json"
     cursor.parent.mkdir()
     before = '{"mcpServers": {"memory-bank": {"command": "npx", "args": ["-y", "@diazstg/memory-bank-mcp"]}}}'
@@ -129,7 +129,7 @@ def test_a_key_is_typed_without_being_shown(tmp_path):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_at_a_question_and_the_terminal_shows_again_what_is_typed(tmp_path, sent):
+def test_a_signal_at_a_question_ends_it_and_the_terminal_echoes_again(tmp_path, sent):
     terminal = Terminal(tmp_path, ["--client", "cursor", "--url", "http://127.0.0.1:9/mcp"])
     terminal.until("API key (hidden")
     deadline = time.monotonic() + WAIT
@@ -145,7 +145,7 @@ def test_a_signal_ends_it_at_a_question_and_the_terminal_shows_again_what_is_typ
     os.close(kept)
 
 
-def test_removal_asks_too(tmp_path):
+def test_removal_requires_confirmation(tmp_path):
     cursor = tmp_path / ".cursor" / "mcp.json"
     cursor.parent.mkdir()
     cursor.write_text("{ }")

@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_shows_its_beginning_and_its_newest_entries_wherever_they_stand() {
+    fn a_log_shows_its_beginning_and_its_newest_entries_in_any_order() {
         let entry = |day: usize| {
             format!("- [2026-{:02}-{:02} 10:00:00] [eve] - did: thing {day}\n", 1 + day / 28, 1 + day % 28)
         };
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn prose_without_dates_shows_what_its_sections_are() {
+    fn prose_without_dates_shows_the_beginning_of_each_section() {
         let section =
             |n: usize| format!("## Part {n}\n\nfirst of {n}\n\n{}\n\n", "and on and on ".repeat(60));
         let text = format!("# Patterns\n\n{}", (0..8).map(section).collect::<String>());
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_without_end_is_cut() {
+    fn a_very_long_line_is_cut() {
         let text = "x".repeat(100_000);
         let got = condense(&text, 2000);
         assert_eq!(got.pieces.len(), 1);

@@ -458,7 +458,7 @@ mod tests {
     #[case("12 things in May 2026", None)]
     #[case("10.0.0.1 is down", None)]
     #[case("", None)]
-    fn dates_at_the_head(#[case] text: &str, #[case] expected: Option<&str>) {
+    fn a_date_at_the_start_of_a_text_is_found(#[case] text: &str, #[case] expected: Option<&str>) {
         assert_eq!(date_at_start(text).map(|date| date.to_string()).as_deref(), expected);
     }
 
@@ -476,7 +476,7 @@ mod tests {
     #[case("2026-08-30T10:49:40.062Z | Use hooks.", "Use hooks.")]
     #[case("[2026-08-30 10:49 UTC+2] Use hooks.", "Use hooks.")]
     #[case("2026-08-30", "")]
-    fn the_text_after_a_date(#[case] text: &str, #[case] rest: &str) {
+    fn a_leading_date_is_separated_from_its_text(#[case] text: &str, #[case] rest: &str) {
         assert_eq!(dated(text).map(|(_, rest)| rest), Some(rest));
     }
 }

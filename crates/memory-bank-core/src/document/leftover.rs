@@ -82,7 +82,7 @@ mod tests {
     #[case("policy_conflict-of-interest.md")]
     #[case(".hidden.md")]
     #[case("temp.md")]
-    fn names_by_people_are_not_leftovers(#[case] name: &str) {
+    fn names_chosen_by_people_are_not_leftovers(#[case] name: &str) {
         assert!(!is_leftover(name), "{name}");
     }
 }

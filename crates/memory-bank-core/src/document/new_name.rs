@@ -106,7 +106,7 @@ mod tests {
     #[case("x.md/y.md")]
     #[case("memory-bank/progress.md")]
     #[case("notes (conflicted copy).md")]
-    fn names_that_only_existing_documents_may_have(#[case] name: &str) {
+    fn some_names_are_allowed_for_existing_documents_only(#[case] name: &str) {
         DocumentPath::parse(name).unwrap().check_new().unwrap_err();
     }
 

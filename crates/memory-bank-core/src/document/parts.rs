@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tail_keeps_the_last_lines_and_names_those_before() {
+    fn the_tail_keeps_the_last_lines_and_names_the_lines_before() {
         let got = part(TEXT, Selection::Tail(2), WIDE).unwrap();
         assert_eq!((got.text, got.from_line, got.lines), ("## Next Steps\n- go\n", 12, 2));
         let got = part("a\nbb\ncc\n", Selection::Tail(3), chars(9)).unwrap();
@@ -385,7 +385,7 @@ mod tests {
         }
 
         #[test]
-        fn the_tail_and_what_it_names_before_are_the_document(
+        fn the_tail_and_the_lines_before_it_are_the_document(
             text in "([a-cä€]{0,9}(\r\n|\n)){0,30}",
             most in 24_usize..60,
             count in 0_usize..40,

@@ -315,7 +315,7 @@ mod tests {
     #[case("x", NameError::Extension)]
     #[case("", NameError::Extension)]
     #[case("a\0.md", NameError::NullByte)]
-    fn names_that_are_refused(#[case] name: &str, #[case] reason: NameError) {
+    fn invalid_names_are_refused(#[case] name: &str, #[case] reason: NameError) {
         assert_eq!(DocumentPath::parse(name), Err(reason));
     }
 
@@ -359,7 +359,7 @@ mod tests {
     #[case("adr/0002.md", "adr/0001.md", false)]
     #[case("a.md", "a.md", false)]
     #[case("my-notes.md", "myNotes.md", false)]
-    fn a_clash_is_seen_on_every_level(#[case] name: &str, #[case] other: &str, #[case] clashes: bool) {
+    fn a_clash_is_found_on_every_level(#[case] name: &str, #[case] other: &str, #[case] clashes: bool) {
         assert_eq!(DocumentPath::parse(name).unwrap().clashes_with(other), clashes);
     }
 

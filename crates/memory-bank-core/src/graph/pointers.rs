@@ -290,14 +290,14 @@ mod tests {
 
     #[test]
     fn a_pointer_observation_is_parsed_into_path_heading_and_note() {
-        let tells = |heading, note| {
+        let text_of = |heading, note| {
             let (_, observation) =
                 plan_pointer(&entity(&json!({})), &draft("a.md", heading, note), NOW).unwrap();
             assert_eq!(observation.source.as_ref().unwrap().kind, SourceKind::Tool);
             observation.text
         };
-        assert_eq!(tells(Some("Head"), Some("note")), "DOC: a.md # Head — note");
-        assert_eq!(tells(None, Some("note")), "DOC: a.md — note");
+        assert_eq!(text_of(Some("Head"), Some("note")), "DOC: a.md # Head — note");
+        assert_eq!(text_of(None, Some("note")), "DOC: a.md — note");
         assert_eq!(
             Pointer::read("DOC: a.md # Head — note").unwrap(),
             pointer("a.md", Some("Head"), Some("note"))

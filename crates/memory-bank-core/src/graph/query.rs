@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_come_close_to_unknown_ones_are_suggested_once_each() {
+    fn names_similar_to_unknown_ones_are_suggested_once_each() {
         let mut state = GraphState::default();
         for name in ["Payment service", "Ledger"] {
             add(&mut state, name, "x");
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn observations_of_an_opened_entity_come_newest_first() {
+    fn observations_of_an_opened_entity_are_newest_first() {
         let mut state = chain();
         observe(&mut state, "A", "middle", "2026-02-01");
         observe(&mut state, "A", "oldest", "March 7, 2021");
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn omitted_items_are_counted_and_the_nearest_come_first() {
+    fn omitted_items_are_counted_and_the_nearest_are_first() {
         let mut state = GraphState::default();
         for number in 0..40 {
             add(&mut state, &format!("spoke {number}"), "x");

@@ -256,7 +256,7 @@ mod tests {
     #[case("11/22/2026", "2026-11-22T00:00:00Z")]
     #[case("Nov 22, 2026, 9:30 PM", "2026-11-22T21:30:00Z")]
     #[case("x 7 March 99", "1999-03-07T00:00:00Z")]
-    fn what_a_javascript_runtime_takes_for_a_date_is_one(#[case] text: &str, #[case] moment: &str) {
+    fn texts_that_javascript_parses_as_dates_are_dates(#[case] text: &str, #[case] moment: &str) {
         assert_eq!(instant(text), Some(millis(moment)));
     }
 

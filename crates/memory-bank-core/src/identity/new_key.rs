@@ -68,7 +68,7 @@ mod tests {
     use crate::clock::SystemEntropy;
 
     #[test]
-    fn a_key_has_its_defaults_each_right_once_and_ends_after_its_days() {
+    fn a_new_key_has_defaults_unique_rights_and_an_expiry() {
         let now: Timestamp = "2026-11-22T09:30:07Z".parse().unwrap();
         let (plain, key) = NewKey::generate(KeyOptions::new(Environment::Live), now, &SystemEntropy);
         assert_eq!((key.rate_limit, key.expires_at, key.created_at), (DEFAULT_RATE_LIMIT, None, now));

@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn the_original_s_trigger_is_repaired() {
+    fn the_trigger_of_the_typescript_server_is_repaired() {
         assert_eq!(
             parse_rules(Mode::Code, ORIGINAL),
             ModeRules::Valid { umb_trigger: Some(r"\b(Update Memory Bank|UMB)\b".to_owned()) }

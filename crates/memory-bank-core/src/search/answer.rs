@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_comes_in_storage_order() {
+    fn nodes_are_returned_in_storage_order() {
         let mut state = GraphState::default();
         for name in ["zeta", "alpha", "beta"] {
             add(&mut state, name, &["fact"]);
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_one_after_the_other_are_the_whole_and_nothing_comes_twice() {
+    fn consecutive_pages_contain_each_node_exactly_once() {
         let mut state = GraphState::default();
         for number in 0..25 {
             add(&mut state, &format!("word {number}"), &["a fact about word", "another"]);
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_name_asked_for_alone_comes_with_all_its_observations() {
+    fn a_query_of_one_exact_name_returns_all_its_observations() {
         let mut state = GraphState::default();
         let facts: Vec<String> = (0..20).map(|number| format!("fact {number} about auth")).collect();
         let facts: Vec<&str> = facts.iter().map(String::as_str).collect();
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn omitted_items_are_counted_and_a_hub_comes_with_some_observations() {
+    fn omitted_items_are_counted_and_a_hub_keeps_some_observations() {
         let mut state = GraphState::default();
         let facts: Vec<String> =
             (0..50).map(|number| format!("word {number} {}", "x".repeat(1000))).collect();

@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn models_differ_by_what_makes_their_vectors() {
+    fn models_differ_by_the_settings_that_change_their_vectors() {
         let model = |name: &str, dimension, settings: &[&[u8]]| {
             ModelId::new(name, dimension, settings).unwrap().to_string()
         };
@@ -388,7 +388,7 @@ mod tests {
             Some("Shop: Buy: - tea")
         );
         assert_eq!(text(&unit(UnitKind::Heading, "Buy", &["Shop", "Buy"])).as_deref(), Some("Shop: Buy"));
-        // The day of a talk says nothing of what was talked about; an entry's subject does.
+        // The day of a talk does not describe its subject; the heading of an entry does.
         for (heading, expected) in [
             ("Session 3: 1:56 pm on 8 May, 2023", "- tea"),
             ("2026-03-01", "- tea"),

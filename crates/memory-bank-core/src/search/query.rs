@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minus_makes_a_word_unwanted_unless_there_is_nothing_else() {
+    fn a_minus_excludes_a_word_unless_the_query_has_no_other() {
         let query = Query::parse("cluster -staging").unwrap();
         assert_eq!(
             (forms("cluster -staging"), query.excluded()),

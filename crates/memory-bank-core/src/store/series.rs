@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_series_ends() {
+    fn a_series_has_a_last_member() {
         let series = Series::new("a");
         assert!(series.member(limits::SERIES).is_some() && series.member(limits::SERIES + 1).is_none());
         assert!(series.member(0).is_none());

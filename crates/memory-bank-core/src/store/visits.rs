@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_shown_what_changed_since_the_one_before() {
+    fn a_session_is_shown_the_changes_since_the_previous_one() {
         let mut visits = DigestVisits::default();
         assert_eq!(visits.last_session("a", at(0)), None);
         visits.note("a", at(0));

@@ -15,7 +15,7 @@ const FACTS: &str = include_str!("talks/facts.txt");
 /// A bank with questions on it.
 #[derive(Debug, Default)]
 pub struct Bank {
-    /// What it is.
+    /// Its kind.
     pub name: String,
     /// Its documents, by name.
     pub documents: BTreeMap<String, String>,
@@ -26,7 +26,7 @@ pub struct Bank {
 /// A question with the lines that answer it.
 #[derive(Debug, Clone)]
 pub struct Question {
-    /// As it is asked.
+    /// Its text.
     pub ask: String,
     /// Document and line, from 1, of each part of the answer.
     pub answers: Vec<(String, usize)>,

@@ -10,7 +10,7 @@ use memory_bank_core::graph::{Entity, Observation};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// When everything in the suite's graph was made.
+/// The time of all facts in the suite's graph.
 pub const MADE: &str = "2026-11-01T00:00:00.000Z";
 
 /// The documents of the bank, by name.
@@ -30,7 +30,7 @@ pub const DOCUMENTS: [(&str, &str); 10] = [
 /// One question.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Question {
-    /// As it is asked.
+    /// Its text.
     pub ask: String,
     /// The expected hit: `file#text of a line`, `@entity`, or `@entity#text of an observation`.
     pub win: Vec<String>,
@@ -39,7 +39,7 @@ pub struct Question {
     pub place: String,
 }
 
-/// Something that was found.
+/// A result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// Lines of a document, from the first to the last.

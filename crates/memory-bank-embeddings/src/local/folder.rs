@@ -327,7 +327,7 @@ mod tests {
     const WHOLE: [(&str, &str); 2] = [("tokenizer.json", "{}"), ("model.safetensors", "x")];
 
     #[test]
-    fn what_is_missing_or_of_another_family_is_named() {
+    fn missing_files_and_other_model_families_are_named() {
         assert!(refusal(&[]).contains("`config.json` cannot be read"));
         assert!(refusal(&[("config.json", CONFIG)]).contains("`tokenizer.json`"));
         assert!(refusal(&[("config.json", CONFIG), WHOLE[0]]).contains("`model.safetensors`"));

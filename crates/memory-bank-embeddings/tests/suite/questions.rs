@@ -28,7 +28,7 @@ pub fn index(bank: &Bank) -> Index {
     index
 }
 
-/// The share of the answer among the first so many.
+/// The share of the answer among the first results.
 pub fn ask(index: &Index, question: &Question, model: Option<&LocalModel>, limit: usize) -> f64 {
     let mut query = Query::parse(&question.ask).unwrap();
     if let Some(model) = model {

@@ -303,10 +303,10 @@ mod tests {
     #[case("C:\\backups", "path for Windows")]
     #[case("~", "below the project")]
     #[case("~/backups", "below the project")]
-    fn a_backup_folder_that_cannot_be_meant_makes_no_folder(#[case] text: &str, #[case] says: &str) {
+    fn a_malformed_backup_folder_creates_no_folder(#[case] text: &str, #[case] expected: &str) {
         let bank = Root::anywhere("/p/memory-bank".into());
         let places = Places { bank, project: "/p".into(), beside: "/p".into() };
         let why = places.chosen(text).unwrap_err().to_string();
-        assert!(why.contains(says), "{why}");
+        assert!(why.contains(expected), "{why}");
     }
 }

@@ -81,7 +81,7 @@ mod tests {
 
     #[cfg(windows)]
     #[test]
-    fn a_short_form_is_no_name_of_a_document() {
+    fn a_short_form_is_not_the_name_of_a_document() {
         let temp = TempDir::new().unwrap();
         let dir = BankDir::open(temp.path()).unwrap();
         dir.replace("a-name-that-is-longer-than-eight.md", b"text").unwrap();

@@ -45,7 +45,7 @@ fn a_link_inside_the_bank_is_written_through() {
 }
 
 #[test]
-fn a_planted_link_for_the_staging_folder_does_not_get_documents_swept() {
+fn a_planted_link_for_the_staging_folder_deletes_no_documents() {
     for (link, target) in [(".mbmcp/stage", ".."), (".mbmcp", "graph")] {
         let (temp, dir) = bank();
         let path = temp.path().join("memory-bank");
@@ -129,7 +129,7 @@ fn a_failed_replacement_leaves_no_temporary_file() {
 }
 
 #[test]
-fn the_list_hides_the_server_s_folder_and_leftovers_of_the_original() {
+fn the_list_hides_the_server_s_folder_and_leftovers_of_the_typescript_server() {
     let (temp, dir) = bank();
     dir.replace("b.md", b"").unwrap();
     dir.replace("a.md", b"").unwrap();

@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_shows_what_is_there_on_one_line_each() {
+    fn the_page_shows_each_item_on_one_line() {
         let [_, _, page] = rendered();
         for part in [
             "| Entities | 2 |",

@@ -85,13 +85,13 @@ async fn texts(bank: &FolderBank) -> Vec<String> {
     bank.export(&me()).await.unwrap().observations.into_iter().map(|one| one.text).collect()
 }
 
-/// What a process that starts now would see.
+/// The state that a new process reads.
 async fn afresh(bank: &FolderBank) -> Subgraph {
     open(bank.path()).export(&me()).await.unwrap()
 }
 
 #[tokio::test]
-async fn the_first_write_makes_the_log_with_its_marker_and_one_line_an_event() {
+async fn the_first_write_creates_the_log_with_its_marker_and_one_line_per_event() {
     let (_temp, bank) = bank();
     assert_eq!(bank.summary(&me()).await.unwrap(), None);
     assert!(!log_of(&bank).exists());
@@ -126,9 +126,9 @@ async fn concurrent_first_calls_all_succeed() {
 async fn deleting_by_a_part_of_a_name_or_a_blank_deletes_nothing() {
     let (_temp, bank) = bank();
     let id = upsert(&bank, "Alpha").await;
-    for asked in ["lph", "   ", "Alph"] {
+    for name in ["lph", "   ", "Alph"] {
         assert!(matches!(
-            bank.delete_entity(&me(), &named(asked)).await,
+            bank.delete_entity(&me(), &named(name)).await,
             Err(GraphError::EntityNotFound { .. })
         ));
     }
@@ -192,7 +192,7 @@ async fn compaction_beside_document_pointers_of_another_instance_loses_none() {
 }
 
 #[tokio::test]
-async fn a_node_whose_name_looks_like_an_id_can_be_opened_and_unknown_ids_are_told() {
+async fn a_node_whose_name_looks_like_an_id_can_be_opened_and_unknown_ids_are_reported() {
     let (_temp, bank) = bank();
     upsert(&bank, "ent_fake").await;
     let opened = bank.open(&me(), &[named("ent_fake")], 1, REPLY_BYTES).await.unwrap();
@@ -204,7 +204,7 @@ async fn a_node_whose_name_looks_like_an_id_can_be_opened_and_unknown_ids_are_to
 }
 
 #[tokio::test]
-async fn unlinking_trims_the_type_and_tells_whether_there_was_a_relation() {
+async fn unlinking_trims_the_type_and_reports_whether_a_relation_existed() {
     let (_temp, bank) = bank();
     upsert(&bank, "A").await;
     upsert(&bank, "B").await;
@@ -286,12 +286,12 @@ async fn an_observation_is_deleted_only_for_its_owner() {
     assert_eq!(bank.delete_observation(&me(), &id, None).await.unwrap().text, "one");
     assert!(matches!(
         bank.delete_observation(&me(), &id, None).await,
-        Err(GraphError::ObservationNotFound(asked)) if asked == id
+        Err(GraphError::ObservationNotFound(missing)) if missing == id
     ));
 }
 
 #[tokio::test]
-async fn a_pointer_goes_to_the_node_that_is_meant() {
+async fn a_pointer_is_added_to_the_named_node() {
     let (_temp, bank) = bank();
     upsert(&bank, "Auth").await;
     let library = EntityDraft { name: "Auth".into(), entity_type: "library".into(), attrs: None };
@@ -307,7 +307,7 @@ async fn a_pointer_goes_to_the_node_that_is_meant() {
 }
 
 #[tokio::test]
-async fn the_derived_files_are_refreshed_when_the_graph_is_left_alone() {
+async fn the_derived_files_are_refreshed_when_the_graph_is_idle() {
     let (_temp, bank) = bank();
     upsert(&bank, "Rust").await;
     let page = bank.path().join("graph/graph.md");
@@ -324,7 +324,7 @@ async fn the_derived_files_are_refreshed_when_the_graph_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_bank_that_was_deleted_is_not_made_anew_by_a_refresh() {
+async fn a_refresh_does_not_recreate_a_deleted_bank() {
     let (_temp, bank) = bank();
     upsert(&bank, "Rust").await;
     std::fs::remove_dir_all(bank.path()).unwrap();
@@ -344,7 +344,7 @@ proptest! {
             for (position, (kind, a, b)) in calls.into_iter().enumerate() {
                 let bank = if position % 2 == 0 { &bank } else { &other };
                 let (one, two) = (named(&format!("e{a}")), named(&format!("e{b}")));
-                // Many calls fail, since what they name is not there: then nothing may change.
+                // Many calls fail, because they name missing items; they must change nothing.
                 match kind {
                     0 | 1 => drop(bank.upsert_entity(&me(), draft(&one.0, &json!({"k": b}))).await),
                     2 | 3 => drop(bank.add_observation(&me(), &one, fact(&format!("f{b}"))).await),
@@ -416,7 +416,7 @@ async fn figures() {
 }
 
 #[test]
-fn a_log_with_a_hole_is_refused_and_not_read_for_hours() {
+fn a_sparse_log_is_refused_without_reading_it() {
     let (_temp, bank) = bank();
     write_log(&bank, format!("{MARKER}\n"));
     let file = std::fs::OpenOptions::new().write(true).open(log_of(&bank)).unwrap();
@@ -432,7 +432,7 @@ fn a_log_with_a_hole_is_refused_and_not_read_for_hours() {
     assert!(matches!(read, Err(StoreError::Damaged { detail, .. }) if detail.contains("at most 1073741824")));
     assert_eq!(std::fs::metadata(log_of(&bank)).unwrap().len(), 1 << 40, "it was left as it is");
 
-    // What is written stays below what can be read.
+    // Written lines are shorter than the longest readable line.
     file.set_len(memory_bank_core::limits::GRAPH_LOG_BYTES).unwrap();
     let dir = crate::dir::BankDir::open(bank.path()).unwrap();
     super::log::append(&dir, b"\n".to_vec(), &[]).unwrap_err();
@@ -441,7 +441,7 @@ fn a_log_with_a_hole_is_refused_and_not_read_for_hours() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_graph_that_cannot_be_reached_is_not_shown_as_an_empty_one() {
+async fn an_unreachable_graph_is_not_shown_as_empty() {
     let (temp, bank) = bank();
     std::fs::create_dir(temp.path().join("outside")).unwrap();
     std::os::unix::fs::symlink("../outside", bank.path().join("graph")).unwrap();

@@ -92,7 +92,7 @@ async fn a_key_is_found_again_after_a_restart_and_nothing_of_it_is_in_the_projec
 }
 
 #[tokio::test]
-async fn rotation_voids_the_old_key_and_keeps_what_it_was() {
+async fn rotation_voids_the_old_key_and_keeps_its_properties() {
     let scene = Scene::new();
     let caller = Caller::local("alice");
     let (old, key) = made();
@@ -107,7 +107,7 @@ async fn rotation_voids_the_old_key_and_keeps_what_it_was() {
 }
 
 #[tokio::test]
-async fn a_key_that_one_server_makes_or_revokes_counts_for_another_at_once() {
+async fn a_key_created_or_revoked_by_one_server_is_known_to_another_at_once() {
     let scene = Scene::new();
     let caller = Caller::local("alice");
     let (one, other) = (scene.open().unwrap(), scene.open().unwrap());
@@ -124,7 +124,7 @@ async fn a_key_that_one_server_makes_or_revokes_counts_for_another_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_many_servers_that_start_at_once_one_makes_the_first_key() {
+async fn of_many_servers_that_start_together_one_creates_the_first_key() {
     let scene = Scene::new();
     let all: Vec<_> = (0..8).map(|_| Arc::new(scene.open().unwrap())).collect();
     let tasks: Vec<_> = all
@@ -140,7 +140,7 @@ async fn of_many_servers_that_start_at_once_one_makes_the_first_key() {
 }
 
 #[test]
-fn a_damaged_file_is_an_error_and_stays() {
+fn a_damaged_file_is_an_error_and_is_kept() {
     let scene = Scene::new();
     let path = scene.open().unwrap().path().to_owned();
     for text in
@@ -155,7 +155,7 @@ fn a_damaged_file_is_an_error_and_stays() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_file_that_others_may_change_is_refused_and_a_folder_that_they_may_enter_is_closed() {
+async fn a_file_writable_by_others_is_refused_and_a_folder_open_to_others_is_closed() {
     let scene = Scene::new();
     let keys = scene.open().unwrap();
     keys.create(&Caller::local("alice"), &made().1).await.unwrap();
@@ -168,11 +168,11 @@ async fn a_file_that_others_may_change_is_refused_and_a_folder_that_they_may_ent
 }
 
 #[tokio::test]
-async fn keys_of_an_older_version_move_out_of_the_project_and_go_on_working() {
+async fn keys_of_an_older_version_move_out_of_the_project_and_keep_working() {
     let scene = Scene::new();
     let plain = scene.older(0o600);
-    let looked = FolderKeys::check(&scene.project(), "memory-bank", "alice", &scene.state).unwrap();
-    assert!(looked.keys.is_none() && looked.in_project.unwrap().contains("moves the keys"));
+    let checked = FolderKeys::check(&scene.project(), "memory-bank", "alice", &scene.state).unwrap();
+    assert!(checked.keys.is_none() && checked.in_project.unwrap().contains("moves the keys"));
     assert!(scene.in_project().exists() && !scene.state.path().exists(), "looking changes nothing");
     for _ in 0..2 {
         let keys = scene.open().unwrap();
@@ -182,7 +182,7 @@ async fn keys_of_an_older_version_move_out_of_the_project_and_go_on_working() {
 }
 
 #[tokio::test]
-async fn a_move_that_was_interrupted_is_finished_and_revokes_nothing_anew() {
+async fn an_interrupted_move_is_finished_and_revokes_nothing_again() {
     let scene = Scene::new();
     let plain = scene.older(0o600);
     let text = std::fs::read(scene.in_project()).unwrap();
@@ -198,7 +198,7 @@ async fn a_move_that_was_interrupted_is_finished_and_revokes_nothing_anew() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_file_of_keys_that_may_have_come_with_the_project_opens_nothing() {
+async fn a_key_file_that_may_belong_to_the_repository_grants_no_access() {
     use std::os::unix::fs::symlink;
 
     let git = |scene: &Scene, arguments: &[&str]| {
@@ -234,9 +234,9 @@ async fn a_file_of_keys_that_may_have_come_with_the_project_opens_nothing() {
         let scene = Scene::new();
         let plain = scene.older(0o600);
         spoil(&scene);
-        let told = FolderKeys::check(&scene.project(), "memory-bank", "alice", &scene.state).unwrap();
-        let told = told.in_project.unwrap();
-        assert!(told.contains(why), "{told}");
+        let notice = FolderKeys::check(&scene.project(), "memory-bank", "alice", &scene.state).unwrap();
+        let notice = notice.in_project.unwrap();
+        assert!(notice.contains(why), "{notice}");
         let keys = scene.open().unwrap();
         assert!(keys.is_empty() && keys.find(&plain.hash()).await.unwrap().is_none(), "{why}");
         assert!(keys.create_first(&made().1).await.unwrap());
@@ -245,7 +245,7 @@ async fn a_file_of_keys_that_may_have_come_with_the_project_opens_nothing() {
 }
 
 #[tokio::test]
-async fn an_untracked_file_in_a_repository_is_ours() {
+async fn an_untracked_key_file_in_a_repository_grants_access() {
     let scene = Scene::new();
     let plain = scene.older(0o600);
     let done = std::process::Command::new("git").args(["init", "-q"]).current_dir(scene.project()).status();
@@ -255,7 +255,7 @@ async fn an_untracked_file_in_a_repository_is_ours() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_state_folder_that_came_with_the_project_opens_nothing() {
+async fn a_state_folder_in_the_repository_grants_no_access() {
     let temp = TempDir::new().unwrap();
     let state = StateFolder::new(temp.path().join(".local/state/memory-bank-mcp"));
     let open = || FolderKeys::open(temp.path(), "memory-bank", "alice", &state);
@@ -273,7 +273,7 @@ async fn a_state_folder_that_came_with_the_project_opens_nothing() {
 
 #[cfg(unix)]
 #[test]
-fn a_link_in_a_state_folder_makes_nothing_where_it_leads() {
+fn a_link_in_a_state_folder_creates_nothing_at_its_target() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let scene = Scene::new();
     let outside = scene.temp.path().join("outside");

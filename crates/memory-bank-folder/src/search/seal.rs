@@ -122,12 +122,12 @@ mod tests {
     }
 
     #[test]
-    fn the_user_s_key_is_kept_closed_to_others_and_each_without_one_is_new() {
+    fn the_seal_of_a_user_is_stored_closed_to_others_and_is_new_without_a_state_folder() {
         let temp = TempDir::new().unwrap();
         let state = Some(StateFolder::new(temp.path().join("state")));
         let place = SealPlace { state, project: temp.path().join("project") };
         assert!(Seal::of_user(&place, &SystemEntropy, false).is_none());
-        assert!(!temp.path().join("state").exists(), "to look stores nothing");
+        assert!(!temp.path().join("state").exists(), "reading stores nothing");
         let first = Seal::of_user(&place, &SystemEntropy, true).unwrap();
         let second = Seal::of_user(&place, &SystemEntropy, false).unwrap();
         assert_eq!(digest(&first), digest(&second));

@@ -60,7 +60,7 @@ async fn entities(bank: &FolderBank, query: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_index_follows_what_an_editor_does_to_the_files() {
+async fn the_index_follows_changes_by_an_editor() {
     let (_temp, bank) = bank();
     let file = bank.path().join("notes.md");
     std::fs::write(&file, "alpha one\n").unwrap();
@@ -88,7 +88,7 @@ async fn a_write_through_the_store_is_found_at_once() {
 }
 
 #[tokio::test]
-async fn every_document_is_searched_and_what_cannot_be_is_named() {
+async fn every_document_is_searched_and_unsearchable_ones_are_named() {
     let (_temp, bank) = bank();
     std::fs::write(bank.path().join("progress.md"), "- beta one\n").unwrap();
     std::fs::write(bank.path().join("Extra Notes.md"), "- beta two\n").unwrap();
@@ -165,7 +165,7 @@ impl Gate {
 }
 
 #[tokio::test]
-async fn others_are_answered_while_the_index_is_built_on_a_runtime_of_one_thread() {
+async fn other_calls_are_answered_while_the_index_is_built_on_one_thread() {
     let (_temp, mut bank) = bank();
     bank.search.wait = Duration::from_secs(3600);
     let log = "- the albatross met the parser of a region far away\n".repeat(8 * 1024);
@@ -197,12 +197,12 @@ async fn others_are_answered_while_the_index_is_built_on_a_runtime_of_one_thread
     }
     assert!(gate.open(), "the build of the index blocked the runtime");
     assert!(held_up > 0, "the build was never at the gate");
-    // All lines say the same.
+    // All lines have the same text.
     assert_eq!(searching.await.unwrap(), 1);
 }
 
 #[tokio::test]
-async fn a_search_that_waits_too_long_says_that_the_index_is_being_built() {
+async fn a_search_that_waits_too_long_reports_that_the_index_is_being_built() {
     let (_temp, mut bank) = bank();
     bank.search.wait = Duration::from_millis(50);
     std::fs::write(bank.path().join("notes.md"), "alpha\n").unwrap();
@@ -216,7 +216,7 @@ async fn a_search_that_waits_too_long_says_that_the_index_is_being_built() {
 }
 
 #[tokio::test]
-async fn a_graph_of_many_entities_is_taken_in_by_parts_and_followed_after_that() {
+async fn a_large_graph_is_indexed_in_parts_and_followed_afterwards() {
     let (_temp, bank) = bank();
     std::fs::create_dir(bank.path().join("graph")).unwrap();
     let time = "2026-01-01T00:00:00.000Z";
@@ -241,7 +241,7 @@ async fn a_graph_of_many_entities_is_taken_in_by_parts_and_followed_after_that()
 
 const MIB: u64 = 1024 * 1024;
 
-/// A bank with so many documents of a quarter of a mebibyte, and a small one that counts for the core.
+/// A bank with a number of documents of a quarter of a mebibyte, and a small core document.
 fn large_bank(documents: usize, indexes: &Arc<FolderIndexes>) -> (TempDir, FolderBank) {
     let (temp, bank) = bank();
     let log = "- the albatross met the parser of a region far away\n".repeat(5 * 1024);
@@ -249,7 +249,7 @@ fn large_bank(documents: usize, indexes: &Arc<FolderIndexes>) -> (TempDir, Folde
     for (name, text) in logs.chain([("progress.md".to_owned(), "- a pelican\n")]) {
         let path = bank.path().join(name);
         std::fs::write(&path, text).unwrap();
-        // Files of a moment ago would be read again.
+        // Files that were written just before would be read again.
         let long_ago = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         std::fs::File::options().append(true).open(&path).unwrap().set_modified(long_ago).unwrap();
     }
@@ -270,7 +270,7 @@ async fn a_bank_that_is_too_large_is_searched_as_far_as_it_fits_and_is_not_read_
             assert!(skipped.reason.contains("may take 4 MiB"), "{skipped:?}");
         }
         assert!(indexes.taken() <= 4 * MIB + 3 * MIB, "{}", indexes.taken());
-        // What was left out is not read, and what was taken in is not read again.
+        // Omitted documents are not read, and indexed ones are not read again.
         let read = bank.search.progress.total();
         assert_eq!(read == 0, round == 1, "{read} bytes were read in round {round}");
     }
@@ -311,7 +311,7 @@ async fn the_banks_of_a_process_share_the_memory_and_one_in_use_is_not_evicted()
     assert!(in_use.taken() <= 12 * MIB, "{}", in_use.taken());
     assert_eq!(searched(&first).await.searched.len(), 5);
 
-    // One that nobody has searched lately gives way.
+    // A bank without recent searches is evicted.
     let idle = Arc::new(FolderIndexes::new(budget, Duration::ZERO));
     let ((_one, first), (_two, second)) = (large_bank(4, &idle), large_bank(4, &idle));
     for bank in [&first, &second, &first] {

@@ -272,7 +272,7 @@ mod tests {
     #[case("adr./x.md")]
     #[case("adr /x.md")]
     #[case("a?.md")]
-    fn a_name_that_means_something_else_is_neither_read_nor_made(#[case] name: &str) {
+    fn a_name_with_another_meaning_is_neither_read_nor_created(#[case] name: &str) {
         check_name(Path::new(name)).unwrap_err();
         let temp = TempDir::new().unwrap();
         let dir = BankDir::open(temp.path()).unwrap();
@@ -294,14 +294,14 @@ mod tests {
         check_name(Path::new(name)).unwrap();
     }
 
-    /// Opens it as programs do that let nobody else replace it.
+    /// Opens the file like programs that prevent its replacement.
     fn held(path: &Path) -> File {
         const FILE_SHARE_READ: u32 = 1;
         std::fs::OpenOptions::new().read(true).share_mode(FILE_SHARE_READ).open(path).unwrap()
     }
 
     #[test]
-    fn a_file_that_is_held_for_a_moment_is_replaced_and_removed_afterwards() {
+    fn a_briefly_held_file_is_replaced_and_removed_afterwards() {
         let temp = TempDir::new().unwrap();
         let dir = BankDir::open(temp.path()).unwrap();
         for change in ["replace", "remove"] {
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_stays_held_is_left_as_it_is_after_a_bounded_time() {
+    fn a_file_that_stays_held_is_not_changed_after_a_bounded_time() {
         let temp = TempDir::new().unwrap();
         let dir = BankDir::open(temp.path()).unwrap();
         dir.replace("a.md", b"old").unwrap();
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn one_holder_at_a_time_has_a_folder_and_leaves_nothing_in_it() {
+    fn a_folder_has_one_holder_at_a_time_which_leaves_nothing_in_it() {
         let temp = TempDir::new().unwrap();
         let first = FolderLock::take(temp.path()).unwrap().unwrap();
         assert!(FolderLock::take(temp.path()).unwrap().is_none());
@@ -368,12 +368,12 @@ mod tests {
     #[case("\\\\server\\share\\project")]
     #[case("\\\\wsl$\\Debian\\home")]
     #[case("\\\\?\\UNC\\server\\share")]
-    fn a_network_folder_is_refused_with_what_to_do(#[case] path: &str) {
+    fn a_network_folder_is_refused_with_advice(#[case] path: &str) {
         assert!(check_place(Path::new(path)).unwrap_err().to_string().contains("local drive"));
     }
 
     #[test]
-    fn forms_that_depend_on_something_else_are_refused() {
+    fn paths_relative_to_a_drive_and_device_paths_are_refused() {
         assert!(unusable_form("C:project").is_some());
         assert!(unusable_form("\\\\.\\pipe\\x").is_some());
         assert!(unusable_form("C:\\project").is_none());

@@ -88,7 +88,7 @@ async fn a_backup_outside_the_project_or_inside_the_bank_is_refused(#[case] dire
 }
 
 #[tokio::test]
-async fn a_backup_of_the_original_without_z_and_without_graph_is_restored() {
+async fn a_backup_of_the_typescript_server_without_z_and_without_graph_is_restored() {
     let f = fixture();
     f.write("a.md", "new").await.unwrap();
     std::fs::create_dir(f.file("graph")).unwrap();

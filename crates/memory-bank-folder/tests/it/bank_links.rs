@@ -128,7 +128,7 @@ async fn a_link_between_the_project_and_a_path_in_it_is_refused() {
         assert!(workspace.set_path(&caller(), Some(path)).await.is_err(), "{path}");
     }
     assert_eq!(names_below(root.path()), before);
-    // The same folder by its own path is meant as it is.
+    // The same folder by its own path is accepted.
     workspace.set_path(&caller(), Some(as_text(&elsewhere))).await.unwrap();
 }
 

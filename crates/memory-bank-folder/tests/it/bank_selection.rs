@@ -153,7 +153,7 @@ async fn a_repository_named_memory_bank_is_a_project() {
         assert_eq!(made.location, as_text(&repository.join("memory-bank")));
         assert!(!repository.join("progress.md").exists());
     }
-    // A bank that is a repository of its own stays one.
+    // A bank that is a separate repository stays one.
     let own = root.path().join("p").join("memory-bank");
     std::fs::create_dir_all(own.join(".git")).unwrap();
     std::fs::write(own.join("activeContext.md"), "").unwrap();

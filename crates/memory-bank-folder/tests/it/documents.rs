@@ -124,7 +124,7 @@ async fn a_name_is_found_in_every_unicode_normal_form() {
         assert_eq!(f.names().await, expected);
         assert_eq!(std::fs::read_to_string(f.file(&format!("{there}.md"))).unwrap(), "written");
     }
-    // Where both are there, each is itself.
+    // If both exist, each name means its own document.
     let f = fixture();
     for name in [composed, decomposed] {
         std::fs::write(f.file(&format!("{name}.md")), name).unwrap();

@@ -24,7 +24,7 @@ async fn a_link_that_leads_out_is_not_followed(#[case] target: &str) {
     assert!(matches!(&outcome, ReadOutcome::Unreadable(why) if !why.contains('/')), "{outcome:?}");
     assert!(matches!(f.write("link.md", "x").await, Err(EditError::Refused(_))));
     assert_eq!(std::fs::read_to_string(f.root.path().join("secret.md")).unwrap(), "secret");
-    // The link is shown, and stops nothing else.
+    // The link is listed, and other documents are not affected.
     assert_eq!(f.names().await, ["link.md"]);
     f.write("a.md", "x").await.unwrap();
 }

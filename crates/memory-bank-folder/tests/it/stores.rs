@@ -88,7 +88,7 @@ async fn list_stores_shows_the_bank_in_use() {
     assert_eq!((first.id.as_str(), first.path.as_str(), first.file_count), ("B", as_text(&b), 2));
     let shown: Vec<_> = list.stores.iter().map(|store| (store.id.as_str(), store.is_active)).collect();
     assert_eq!(shown, [("B", true), ("B-again", true), ("A", false)]);
-    // After a restart the file's choice is not taken for the bank in use.
+    // After a restart the selection in the file is not reported as the bank in use.
     let restarted = start(options(&a)).await;
     assert_eq!(restarted.stores(&caller()).await.unwrap().selected_store_id.as_deref(), Some("A"));
 }

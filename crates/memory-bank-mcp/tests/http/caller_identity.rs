@@ -44,9 +44,9 @@ fn a_copied_cache_entry_gives_no_access_and_creates_no_key() {
     let hers = redis.keys("apikey").pop().unwrap();
     let (prefix, _) = hers.rsplit_once(':').unwrap();
     let forged = format!("{prefix}:{}", MADE_UP.parse::<PlainKey>().unwrap().hash().to_hex());
-    assert!(redis.ask(&format!("COPY {hers} stolen")).contains(":1"));
-    // A server that has not seen the made-up key asks Redis first.
-    let poison = || assert!(redis.ask(&format!("COPY stolen {forged} REPLACE")).contains(":1"));
+    assert!(redis.run(&format!("COPY {hers} stolen")).contains(":1"));
+    // A server that has not seen the made-up key queries Redis first.
+    let poison = || assert!(redis.run(&format!("COPY stolen {forged} REPLACE")).contains(":1"));
     server.key = MADE_UP.to_owned();
     let in_session =
         [JSON, ("Mcp-Session-Id", session.as_str()), ("Accept", "application/json, text/event-stream")];
@@ -92,7 +92,7 @@ fn a_copied_cache_entry_gives_no_access_and_creates_no_key() {
         );
         // The forged entry is evicted, so the next request queries the database.
         assert_eq!(server.send("GET", "/api/keys", &[], "").status, 401, "after {method} {path} {body}");
-        redis.ask(&format!("DEL {forged}"));
+        redis.run(&format!("DEL {forged}"));
     }
     assert_eq!(database.psql("SELECT count(*) FROM api_keys"), "1");
     assert_eq!(database.psql("SELECT count(*) FROM sessions"), "1");
@@ -109,7 +109,7 @@ fn a_copied_cache_entry_gives_no_access_to_a_folder() {
     let own = redis.keys("apikey").pop().unwrap();
     let (prefix, _) = own.rsplit_once(':').unwrap();
     let forged = format!("{prefix}:{}", MADE_UP.parse::<PlainKey>().unwrap().hash().to_hex());
-    assert!(redis.ask(&format!("COPY {own} {forged} REPLACE")).contains(":1"));
+    assert!(redis.run(&format!("COPY {own} {forged} REPLACE")).contains(":1"));
     server.key = MADE_UP.to_owned();
     assert_eq!(server.send("POST", "/api/keys", &[JSON], "{}").status, 401);
     assert_eq!(server.send("POST", "/mcp", &[JSON], &handshake("2025-11-25").to_string()).status, 401);
@@ -146,7 +146,7 @@ fn a_demotion_from_owner_to_viewer_applies_at_once() {
             database.psql("UPDATE memberships SET role = 'viewer' WHERE user_id = (SELECT id FROM users WHERE name = 'bob')");
             let refused = server.send("POST", "/api/keys", &[JSON], "{}");
             assert_eq!(refused.status, 403, "{}", refused.body);
-            assert!(!tools().contains("restore_backup"), "the role was believed on");
+            assert!(!tools().contains("restore_backup"), "the cached role was still used");
             database.psql("UPDATE memberships SET role = 'owner' WHERE user_id = (SELECT id FROM users WHERE name = 'bob')");
             operate_with_redis(&database, &redis.url(), &member("owner"));
             crate::client::until("the role is known", || tools().contains("restore_backup"));
@@ -159,13 +159,13 @@ fn a_demotion_from_owner_to_viewer_applies_at_once() {
                 "{}",
                 refused.body
             );
-            assert!(!tools().contains("restore_backup"), "the role was believed on");
+            assert!(!tools().contains("restore_backup"), "the cached role was still used");
         }
     }
     assert_eq!(database.psql("SELECT count(*) FROM api_keys"), "2");
 }
 
-/// A key that may only write adds to a document that is there, and sees nothing of it.
+/// A write-only key appends to an existing document, and sees none of it.
 fn appends_blindly(server: &mut Server, owner: &str, writer: &str) {
     owner.clone_into(&mut server.key);
     let session = server.initialize();

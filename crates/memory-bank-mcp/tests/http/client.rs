@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// How long anything may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// The time-out of every wait.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running server; it is killed when dropped.
 pub(crate) struct Server {
@@ -38,7 +38,7 @@ impl Server {
         Self::start_at(folder, state, Stdio::null(), variables)
     }
 
-    /// A server whose log goes to `log`.
+    /// A server that logs to `log`.
     pub(crate) fn start_with(folder: TempDir, log: Stdio, variables: &[(&str, &str)]) -> Self {
         Self::start_at(folder, TempDir::new().unwrap(), log, variables)
     }
@@ -80,7 +80,7 @@ impl Server {
 
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream
     }
 
@@ -119,7 +119,7 @@ impl Server {
         if let Some(last) = last_event {
             headers.push(("Last-Event-ID", last));
         }
-        self.stand("GET", &headers, "")
+        self.open_stream("GET", &headers, "")
     }
 
     /// Subscribes a session to a resource.
@@ -130,8 +130,8 @@ impl Server {
     }
 
     /// Sends a request of the sessionless protocol.
-    pub(crate) fn ask(&self, method: &str, name: Option<&str>, params: &Value) -> Reply {
-        ask_at(&self.address, &self.key, method, name, params)
+    pub(crate) fn send_sessionless(&self, method: &str, name: Option<&str>, params: &Value) -> Reply {
+        send_sessionless_to(&self.address, &self.key, method, name, params)
     }
 
     /// Opens the stream of the sessionless protocol and waits until it is established.
@@ -144,14 +144,14 @@ impl Server {
         let wanted = json!({"notifications": {"resourcesListChanged": true, "resourceSubscriptions": uris}});
         let (mut headers, body) = sessionless("subscriptions/listen", None, &wanted);
         headers.push(("X-API-Key", key));
-        let mut listener = self.stand("POST", &headers, &body);
+        let mut listener = self.open_stream("POST", &headers, &body);
         let first = listener.next().expect("an acknowledgement");
         assert_eq!(first["method"], json!("notifications/subscriptions/acknowledged"), "{first}");
         listener
     }
 
     /// Opens a stream.
-    pub(crate) fn stand(&self, method: &str, headers: &[(&str, &str)], body: &str) -> Listener {
+    pub(crate) fn open_stream(&self, method: &str, headers: &[(&str, &str)], body: &str) -> Listener {
         let mut stream = self.connect();
         write_request(&mut stream, &self.address, method, "/mcp", headers, body);
         let mut lines = BufReader::new(stream);
@@ -165,7 +165,7 @@ impl Server {
         Listener { lines: BufReader::new(Chunks { stream: lines, left: 0 }) }
     }
 
-    /// Asks the process to end, and waits for that.
+    /// Sends SIGTERM, and waits for the end of the process.
     pub(crate) fn terminate(&mut self) -> (Option<i32>, Duration) {
         let began = Instant::now();
         let pid = self.process.id().to_string();
@@ -182,7 +182,7 @@ impl Drop for Server {
     }
 }
 
-/// The binary, in a folder, with these variables and no others of its own.
+/// The binary in a folder, with only these variables.
 pub(crate) fn command(folder: &TempDir, variables: &[(&str, &str)]) -> Command {
     // Another build can be measured, such as an earlier one.
     let program = std::env::var_os("MEMORY_BANK_MCP");
@@ -203,7 +203,7 @@ pub(crate) fn request(
     body: &str,
 ) -> Reply {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     write_request(&mut stream, address, method, path, headers, body);
     read_reply(stream)
 }
@@ -236,11 +236,17 @@ fn sessionless<'a>(
 }
 
 /// Sends a request of the sessionless protocol.
-pub(crate) fn ask_at(address: &str, key: &str, method: &str, name: Option<&str>, params: &Value) -> Reply {
+pub(crate) fn send_sessionless_to(
+    address: &str,
+    key: &str,
+    method: &str,
+    name: Option<&str>,
+    params: &Value,
+) -> Reply {
     let (mut headers, body) = sessionless(method, name, params);
     headers.push(("X-API-Key", key));
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     write_request(&mut stream, address, "POST", "/mcp", &headers, &body);
     read_reply(stream)
 }
@@ -266,7 +272,7 @@ pub(crate) fn tool_names(listed: &Value) -> Vec<String> {
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
-        assert!(began.elapsed() < PATIENCE, "{what} did not come");
+        assert!(began.elapsed() < TIMEOUT, "{what} did not come");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -452,4 +458,11 @@ pub(crate) fn read_reply(stream: TcpStream) -> Reply {
         let _ = reader.read_to_end(&mut body);
     }
     Reply { status, headers, body: String::from_utf8(body).unwrap() }
+}
+
+/// A figure of a process, in bytes.
+pub(crate) fn memory(server: &Server, figure: &str) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.process.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with(figure)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
 }

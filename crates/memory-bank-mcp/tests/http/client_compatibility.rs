@@ -101,7 +101,7 @@ fn the_accept_header_also_counts_without_a_session() {
     let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
         "io.modelcontextprotocol/clientCapabilities": {}});
-    let ask = |method: &str, accept: Option<&str>, params: Value| {
+    let send = |method: &str, accept: Option<&str>, params: Value| {
         let mut params = params;
         params["_meta"] = meta.clone();
         let mut headers = vec![("MCP-Protocol-Version", "2026-07-28"), ("Mcp-Method", method)];
@@ -120,12 +120,12 @@ fn the_accept_header_also_counts_without_a_session() {
         (Some("application/json, text/event-stream"), false),
         (Some("text/event-stream"), true),
     ] {
-        let reply = ask(LIST, accept, json!({}));
+        let reply = send(LIST, accept, json!({}));
         assert_eq!((reply.status, is_events(&reply)), (200, events), "{accept:?}: {}", reply.body);
         assert!(reply.message()["result"]["tools"].is_array(), "{accept:?}");
     }
-    assert_eq!(ask(LIST, Some("text/html"), json!({})).status, 406);
-    let listen = ask("subscriptions/listen", Some("application/json"), json!({"notifications": {}}));
+    assert_eq!(send(LIST, Some("text/html"), json!({})).status, 406);
+    let listen = send("subscriptions/listen", Some("application/json"), json!({"notifications": {}}));
     assert_eq!(listen.status, 406, "{}", listen.body);
 }
 

@@ -1,4 +1,4 @@
-//! PostgreSQL is down: every MCP request fails with a 500 that asks to retry, none with a false 401, and the server
+//! PostgreSQL is down: every MCP request fails with a 500 that requests a retry, none with a false 401, and the server
 //! recovers by itself.
 
 use std::io::{Read, Write};
@@ -88,8 +88,8 @@ fn all_are_refused(place: &mut Place, key: &str) {
     let mut hello = handshake("2025-11-25");
     hello["id"] = json!(4711);
     is_away("initialize", &server.post(None, &hello), &json!(4711));
-    is_away("discover", &server.ask("server/discover", None, &json!({})), &json!(1));
-    is_away("sessionless list", &server.ask("tools/list", None, &json!({})), &json!(1));
+    is_away("discover", &server.send_sessionless("server/discover", None, &json!({})), &json!(1));
+    is_away("sessionless list", &server.send_sessionless("tools/list", None, &json!({})), &json!(1));
     let headers = [("Mcp-Session-Id", session), ("Accept", "text/event-stream")];
     for method in ["GET", "DELETE"] {
         is_away(method, &server.send(method, "/mcp", &headers, ""), &Value::Null);
@@ -198,17 +198,17 @@ impl Valve {
 
 #[test]
 fn a_hanging_database_is_a_500_within_the_time_out_and_recovers() {
-    let team = ReplicaSet::new();
-    let valve = Valve::to(team.database.port());
+    let replicas = ReplicaSet::new();
+    let valve = Valve::to(replicas.database.port());
     let url =
-        format!("postgres://{SERVER}@127.0.0.1:{}/{}?sslmode=disable", valve.port, team.database.name());
-    let server = replica(&url, "", &team.key, &[]);
+        format!("postgres://{SERVER}@127.0.0.1:{}/{}?sslmode=disable", valve.port, replicas.database.name());
+    let server = replica(&url, "", &replicas.key, &[]);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
     valve.shut.store(true, Ordering::SeqCst);
-    let unknown = crate::replica_set::key(&team.database);
+    let unknown = crate::replica_set::key(&replicas.database);
     // Each within the time that the client waits for a reply.
-    let ask = |key: &str, message: Value| {
+    let send = |key: &str, message: Value| {
         let mut reply = crate::client::request(
             &server.address,
             "POST",
@@ -218,7 +218,7 @@ fn a_hanging_database_is_a_500_within_the_time_out_and_recovers() {
         );
         // That the database hangs is known when a probe has had no answer.
         if message["method"] == json!("ping") && reply.status == 200 {
-            until("the news that the database hangs", || {
+            until("the report that the database hangs", || {
                 server.send_bare("GET", "/health", &[], "").status == 503
             });
             reply = server.post(Some(&session), &message);
@@ -230,10 +230,10 @@ fn a_hanging_database_is_a_500_within_the_time_out_and_recovers() {
         let edit = call(2, "track_progress", &json!({"action": "did", "description": "x"}));
         let ping = json!({"jsonrpc": "2.0", "id": 3, "method": "ping"});
         for (key, message) in
-            [(&team.key, read.clone()), (&team.key, edit), (&team.key, ping), (&unknown, read)]
+            [(&replicas.key, read.clone()), (&replicas.key, edit), (&replicas.key, ping), (&unknown, read)]
         {
-            let ask = &ask;
-            scope.spawn(move || ask(key, message));
+            let send = &send;
+            scope.spawn(move || send(key, message));
         }
     });
     valve.shut.store(false, Ordering::SeqCst);
@@ -244,15 +244,15 @@ fn a_hanging_database_is_a_500_within_the_time_out_and_recovers() {
 
 #[test]
 fn an_exhausted_pool_is_a_503_with_retry_after() {
-    let team = ReplicaSet::new();
-    let server = team.replica_with(&[("DB_MAX_CONNECTIONS", "1")]);
+    let replicas = ReplicaSet::new();
+    let server = replicas.replica_with(&[("DB_MAX_CONNECTIONS", "1")]);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
-    let held: Held = team.hold_documents();
+    let held: Held = replicas.hold_documents();
     let edit = |id: u32| call(id, "track_progress", &json!({"action": "did", "description": "x"}));
     thread::scope(|scope| {
         let first = scope.spawn(|| server.post(Some(&session), &edit(1)));
-        await_waiting(&team.database, 1);
+        await_waiting(&replicas.database, 1);
         // The only connection waits for a lock, which the database answers in the end.
         let busy = server.post(Some(&session), &call(2, "get_current_mode", &json!({})));
         assert_eq!(busy.status, 503, "{}", busy.body);

@@ -15,7 +15,7 @@ use crate::client::{Server, command, request};
 use crate::database::{key_of, operate};
 
 /// How long vectors may take. A build for tests computes slowly, and other tests run beside it.
-const PATIENCE: Duration = Duration::from_secs(150);
+const TIMEOUT: Duration = Duration::from_secs(150);
 const NOTES: &str = "# Yard\n\n- The automobile is parked behind the warehouse\n- Invoices are settled within thirty days\n\
     - The physician recommends eight hours of sleep\n- Rain leaked through the roof in March\n";
 /// Shares no word with the line that answers it.
@@ -58,7 +58,7 @@ impl Client {
         let output = BufReader::new(process.stdout.take().unwrap());
         let mut server = Self { process, input, output, last: 0 };
         let client = json!({"name": "t", "version": "1"});
-        server.ask(
+        server.request(
             "initialize",
             &json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}),
         );
@@ -67,7 +67,7 @@ impl Client {
         server
     }
 
-    fn ask(&mut self, method: &str, params: &Value) -> Value {
+    fn request(&mut self, method: &str, params: &Value) -> Value {
         self.last += 1;
         let message = json!({"jsonrpc": "2.0", "id": self.last, "method": method, "params": params});
         writeln!(self.input, "{message}").unwrap();
@@ -82,7 +82,7 @@ impl Client {
     }
 
     fn call(&mut self, tool: &str, arguments: &Value) -> String {
-        let reply = self.ask("tools/call", &json!({"name": tool, "arguments": arguments}));
+        let reply = self.request("tools/call", &json!({"name": tool, "arguments": arguments}));
         reply["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{reply}")).to_owned()
     }
 
@@ -98,7 +98,7 @@ impl Drop for Client {
     }
 }
 
-/// Searches until the meaning of the query counts on all passages, and gives that reply.
+/// Searches until the meaning of the query counts on all passages, and returns that reply.
 fn by_meaning(mut search: impl FnMut() -> Value) -> Value {
     let began = Instant::now();
     loop {
@@ -106,7 +106,7 @@ fn by_meaning(mut search: impl FnMut() -> Value) -> Value {
         if reply["metadata"]["meaning"] == "used" {
             return reply;
         }
-        assert!(began.elapsed() < PATIENCE, "no vectors came: {}", reply["metadata"]);
+        assert!(began.elapsed() < TIMEOUT, "no vectors came: {}", reply["metadata"]);
         // A key has some hundred requests a minute.
         std::thread::sleep(Duration::from_secs(1));
     }
@@ -149,7 +149,7 @@ fn a_paraphrase_ranks_first_over_stdio_and_vectors_survive_a_kill() {
     is_answered(&by_meaning(|| second.search(QUESTION)));
     assert_eq!(std::fs::read(&file).unwrap(), made, "they are loaded, and none is made again");
 
-    // A text that changes gets its vector, and the old one answers nothing.
+    // A changed text gets a new vector, and the old one is not used.
     let changed = NOTES.replace("automobile is parked behind", "ladder leans against");
     second.call("write_memory_bank_file", &json!({"filename": "yard.md", "content": changed}));
     let reply = by_meaning(|| second.search("steps used for climbing"));
@@ -185,7 +185,7 @@ fn found_by_words(folder: &TempDir, variables: &[(&str, &str)], held: &str) {
         if meaning.contains(held) {
             return;
         }
-        assert!(began.elapsed() < PATIENCE, "{meaning} does not contain {held}");
+        assert!(began.elapsed() < TIMEOUT, "{meaning} does not contain {held}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -256,7 +256,7 @@ fn a_paraphrase_ranks_first_over_http_only_for_its_own_tenant() {
     assert!((metric(&server, "search_vectors_in_memory") - 5.0).abs() < 0.1);
     assert!(metric(&server, "search_vectors_bytes") > 5.0 * 384.0);
 
-    // Another tenant with a text of its own that is less near.
+    // Another tenant with a less similar text.
     of_bob.clone_into(&mut server.key);
     let session_of_bob = server.initialize();
     let other = json!({"filename": "garden.md", "content": "# Garden\n\n- Tomatoes want much sun\n"});
@@ -315,7 +315,7 @@ fn the_index_command_counts_and_rebuilds_the_vectors_of_a_folder() {
     assert_eq!((code, &without["model"], &without["fileBytes"]), (Some(0), &Value::Null, &json!(0)));
     let (code, none, _) = run(&folder, &with, &["index", "--status"]);
     assert_eq!((code, &none["passages"], &none["vectors"]), (Some(0), &json!(6), &json!(0)));
-    assert!(!folder.path().join("memory-bank/.mbmcp/vectors").exists(), "to look writes nothing");
+    assert!(!folder.path().join("memory-bank/.mbmcp/vectors").exists(), "reading the state writes nothing");
     let (code, _, why) = run(&folder, &with, &["index", "--rebuild", "--read-only"]);
     assert_eq!(code, Some(1), "{why}");
 

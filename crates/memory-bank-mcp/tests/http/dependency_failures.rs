@@ -19,19 +19,19 @@ fn make_bank(server: &Server) -> String {
 
 #[test]
 fn no_write_fails_while_redis_is_killed_and_restarted() {
-    let mut team = ReplicaSet::new();
-    let (first, second) = (team.replica(), team.replica());
+    let mut replicas = ReplicaSet::new();
+    let (first, second) = (replicas.replica(), replicas.replica());
     let session = make_bank(&first);
     let load = Load::run(&[&first, &second], &session, |load| {
         load.await_more();
-        team.stop_redis();
+        replicas.stop_redis();
         load.await_more();
         for server in [&first, &second] {
-            until("the news that Redis is gone", || health(server)["redis"] == json!("error"));
+            until("the report that Redis is gone", || health(server)["redis"] == json!("error"));
             assert_eq!(server.send_bare("GET", "/health", &[], "").status, 200);
             assert_eq!(server.send_bare("GET", "/health/ready", &[], "").status, 200);
         }
-        team.start_redis();
+        replicas.start_redis();
         until("Redis", || is_healthy(&first) && is_healthy(&second));
         load.await_more();
     });
@@ -42,17 +42,17 @@ fn no_write_fails_while_redis_is_killed_and_restarted() {
 
 #[test]
 fn no_write_fails_while_redis_hangs_and_resumes() {
-    let team = ReplicaSet::new();
-    let (first, second) = (team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (first, second) = (replicas.replica(), replicas.replica());
     let session = make_bank(&first);
     let load = Load::run(&[&first, &second], &session, |load| {
         load.await_more();
-        team.signal_redis("-STOP");
+        replicas.signal_redis("-STOP");
         load.await_more();
         for server in [&first, &second] {
-            until("the news that Redis hangs", || health(server)["redis"] == json!("error"));
+            until("the report that Redis hangs", || health(server)["redis"] == json!("error"));
         }
-        team.signal_redis("-CONT");
+        replicas.signal_redis("-CONT");
         until("Redis", || is_healthy(&first) && is_healthy(&second));
         load.await_more();
     });
@@ -80,7 +80,7 @@ fn acknowledged_writes_survive_a_crash_of_postgresql_and_servers_recover() {
         database.crash();
         load.await_refusals();
         for server in [&first, &second] {
-            until("the news that PostgreSQL is gone", || {
+            until("the report that PostgreSQL is gone", || {
                 let reply = server.send_bare("GET", "/health", &[], "");
                 reply.status == 503 && reply.json()["db"] == json!("error")
             });
@@ -97,15 +97,15 @@ fn acknowledged_writes_survive_a_crash_of_postgresql_and_servers_recover() {
     });
     assert_eq!(load.broken.load(Ordering::SeqCst), 0, "a connection broke");
     load.check(&second, &session);
-    // The stream that stood through all of it still brings news.
+    // The stream that was open all the time still delivers notifications.
     first.call(&session, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
     stream.await_notification("notifications/resources/list_changed", None);
 }
 
 #[test]
 fn sessions_of_a_killed_replica_continue_on_the_others() {
-    let team = ReplicaSet::new();
-    let (mut first, second, third) = (team.replica(), team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (mut first, second, third) = (replicas.replica(), replicas.replica(), replicas.replica());
     let session = make_bank(&first);
     let (process, places) = (first.process.id(), [&first, &second, &third]);
     let load = Load::run(&places, &session, |load| {

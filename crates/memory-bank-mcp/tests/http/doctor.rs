@@ -247,7 +247,7 @@ fn an_unreachable_or_misconfigured_redis_is_reported_with_an_action() {
 
     let redis = TestRedis::start();
     let url = redis.url();
-    let ask = |words: &str| {
+    let send_command = |words: &str| {
         use std::io::Read;
         let mut stream = std::net::TcpStream::connect(("127.0.0.1", redis.port())).unwrap();
         stream.write_all(format!("{words}\r\nQUIT\r\n").as_bytes()).unwrap();
@@ -255,16 +255,16 @@ fn an_unreachable_or_misconfigured_redis_is_reported_with_an_action() {
         stream.read_to_string(&mut reply).unwrap();
         assert!(!reply.starts_with('-'), "{words}: {reply}");
     };
-    ask("CONFIG SET maxmemory 100mb");
-    ask("CONFIG SET maxmemory-policy noeviction");
+    send_command("CONFIG SET maxmemory 100mb");
+    send_command("CONFIG SET maxmemory-policy noeviction");
     doctor(&[("REDIS_URL", &url)])
         .expect_finding("redis.memory", &["warning", "of 100 MiB", "maxmemory-policy allkeys-lru"]);
-    ask("CONFIG SET maxmemory-policy allkeys-lru");
+    send_command("CONFIG SET maxmemory-policy allkeys-lru");
     doctor(&[("REDIS_URL", &url)]).expect_finding("redis.memory", &["ok", "policy allkeys-lru"]);
-    ask("REPLICAOF 127.0.0.1 1");
+    send_command("REPLICAOF 127.0.0.1 1");
     doctor(&[("REDIS_URL", &url)]).expect_finding("redis", &["error: it is a read-only replica", "primary"]);
-    ask("REPLICAOF NO ONE");
-    ask("CONFIG SET requirepass s3cret");
+    send_command("REPLICAOF NO ONE");
+    send_command("CONFIG SET requirepass s3cret");
     doctor(&[("REDIS_URL", &url)]).expect_finding("redis", &["error: it asks for another user or password"]);
     let with_password = format!("redis://:s3cret@127.0.0.1:{}", redis.port());
     doctor(&[("REDIS_URL", &with_password)]).expect_finding("redis", &["ok: Redis"]);
@@ -398,7 +398,7 @@ fn a_supabase_project_is_set_up_with_its_scripts_served_and_edited() {
         ("REDIS_URL", ""),
         ("MCP_HOST", "127.0.0.1"),
     ];
-    // Nothing is set up unasked.
+    // The doctor creates nothing.
     let refused = command(&folder, &variables).arg("serve").output().unwrap();
     let message = String::from_utf8(refused.stderr).unwrap();
     assert_eq!(refused.status.code(), Some(1));

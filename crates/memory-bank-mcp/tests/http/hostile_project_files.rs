@@ -14,7 +14,7 @@ use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::client::PATIENCE;
+use crate::client::TIMEOUT;
 use crate::database::operate;
 
 /// Text outside of the project that must stay unchanged and unseen.
@@ -108,7 +108,7 @@ impl Scene {
         self.root.path().join("outside")
     }
 
-    /// Puts something under a name, as a process of this number would find it.
+    /// Plants an entry under a name.
     fn plant(&self, name: &str, plant: Plant) {
         let path = self.project().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -224,7 +224,7 @@ impl Running {
 
     /// The next line; an error when there is none in time.
     fn line(&self) -> Result<Option<String>, String> {
-        match self.lines.recv_timeout(PATIENCE) {
+        match self.lines.recv_timeout(TIMEOUT) {
             Ok(line) => Ok(Some(line)),
             Err(mpsc::RecvTimeoutError::Disconnected) => Ok(None),
             Err(mpsc::RecvTimeoutError::Timeout) => Err("it hangs".to_owned()),
@@ -233,7 +233,7 @@ impl Running {
 
     fn ends(mut self) -> Result<(), String> {
         drop(self.child.stdin.take());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while self.child.try_wait().unwrap().is_none() {
             if Instant::now() > deadline {
                 return Err("it does not end".to_owned());
@@ -279,7 +279,7 @@ fn session(scene: &Scene, pending: Option<(&str, Plant)>) -> Result<(), String> 
     ];
     let mut running = Running::start(scene.command(pending, &[]));
     let mut stdin = running.child.stdin.take().unwrap();
-    let mut ask = |id: usize, method: &str, params: Value| -> Result<(), String> {
+    let mut send = |id: usize, method: &str, params: Value| -> Result<(), String> {
         let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         if writeln!(stdin, "{message}").is_err() {
             return Ok(());
@@ -290,22 +290,22 @@ fn session(scene: &Scene, pending: Option<(&str, Plant)>) -> Result<(), String> 
             };
             if holds_secret(line.as_bytes()) {
                 // The error may repeat the requested name, never text from outside.
-                return Err(format!("{params} tells what is outside: {line}"));
+                return Err(format!("{params} reveals text from outside: {line}"));
             }
             if serde_json::from_str::<Value>(&line).is_ok_and(|reply| reply["id"] == json!(id)) {
                 return Ok(());
             }
         }
     };
-    ask(
+    send(
         0,
         "initialize",
         json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}),
     )?;
     for (at, (name, arguments)) in calls.iter().enumerate() {
-        ask(at + 1, "tools/call", json!({"name": name, "arguments": arguments}))?;
+        send(at + 1, "tools/call", json!({"name": name, "arguments": arguments}))?;
     }
-    ask(100, "resources/list", json!({}))?;
+    send(100, "resources/list", json!({}))?;
     drop(stdin);
     running.ends()
 }
@@ -327,13 +327,13 @@ fn ran(scene: &Scene, pending: Option<(&str, Plant)>, arguments: &[&str]) -> Res
     let running = Running::start(scene.command(pending, arguments));
     while let Some(line) = running.line()? {
         if holds_secret(line.as_bytes()) {
-            return Err(format!("{arguments:?} tells what is outside: {line}"));
+            return Err(format!("{arguments:?} reveals text from outside: {line}"));
         }
     }
     running.ends()
 }
 
-/// Everything that can be done in a project, each in a scene of its own.
+/// All operations on a project, each in a separate scene.
 fn faults(name: &str, plant: Plant) -> Vec<String> {
     type Act = fn(&Scene, Option<(&str, Plant)>) -> Result<(), String>;
     let acts: [(&str, Act); 6] = [

@@ -22,7 +22,7 @@ fn initialize(server: &Server, headers: Headers<'_>) -> Reply {
     server.send("POST", "/mcp", &all, &handshake("2025-11-25").to_string())
 }
 
-/// Sends a request as it is written.
+/// Sends a request verbatim.
 fn raw(server: &Server, request: &str) -> Reply {
     let mut stream = server.connect();
     stream.write_all(request.as_bytes()).unwrap();
@@ -183,7 +183,7 @@ fn a_request_with_two_hosts_or_a_malformed_one_is_refused() {
         }
         let same = "GET http://localhost/api/keys HTTP/1.1\r\nHost: LOCALHOST:80\r\n";
         assert_eq!(raw(&server, &format!("{same}{tail}")).status, 200, "{listen}");
-        // Nothing that a browser sends: its requests name a host.
+        // A browser does not send this: its requests name a host.
         let nameless = raw(&server, &format!("GET /api/keys HTTP/1.0\r\n{tail}")).status;
         assert_eq!(nameless, if listen == "0.0.0.0" { 200 } else { 403 });
     }

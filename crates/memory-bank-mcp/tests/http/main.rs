@@ -9,6 +9,8 @@ mod client;
 #[cfg(test)]
 mod client_compatibility;
 #[cfg(test)]
+mod dashboard_and_alerts;
+#[cfg(test)]
 mod database;
 #[cfg(test)]
 mod database_outage;
@@ -26,6 +28,8 @@ mod hosts_and_origins;
 mod isolation;
 #[cfg(test)]
 mod keys;
+#[cfg(test)]
+mod memory_file;
 #[cfg(test)]
 mod memory_limit;
 #[cfg(test)]
@@ -76,6 +80,8 @@ mod traces;
 mod transfer;
 #[cfg(test)]
 mod transfer_process;
+#[cfg(test)]
+mod unread_replies;
 #[cfg(test)]
 mod version;
 #[cfg(test)]

@@ -8,9 +8,10 @@ use memory_bank_test_postgres::TestDatabase;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::client::{JSON, MCP_ACCEPT, Server, call, handshake};
+use crate::client::{JSON, MCP_ACCEPT, Server, call, handshake, memory};
 use crate::database::{key_of, operate};
-use crate::reply_size::{ClosedWindow, MemoryGroup, heavy_graph, memory};
+use crate::reply_size::heavy_graph;
+use crate::unread_replies::{ClosedWindow, MemoryGroup};
 
 /// A project with documents of 20 MB and a hub with neighbours of 36 MB.
 fn heavy_project(documents: usize) -> TempDir {
@@ -61,7 +62,7 @@ fn the_heaviest_calls_of_a_viewer_leave_a_server_of_one_gibibyte_alive_and_other
         let (tool, arguments) = &heavy[number as usize % heavy.len()];
         client.post(2 * number + 1, &server, &viewer, &own, &call(number, tool, arguments));
     }
-    // Not more than an address may ask in a minute.
+    // Not more than the limit of the address allows in a minute.
     let pause = Duration::from_millis(60);
     let began = Instant::now();
     let (mut answered, mut slowest) = (0, Duration::ZERO);

@@ -5,22 +5,22 @@ use std::net::TcpStream;
 use std::time::Instant;
 
 use memory_bank_test_postgres::{TestDatabase, TestRedis};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::client::{JSON, PATIENCE, Server, call, request, signal, until};
+use crate::client::{JSON, Server, TIMEOUT, call, request, signal, until};
 use crate::database::{key_of, operate};
 
 const ON: (&str, &str) = ("METRICS_ADDR", "127.0.0.1:0");
 
 /// The scraped series with their values, and the types of their families.
 #[derive(Debug, Default)]
-struct Scrape {
-    series: BTreeMap<String, f64>,
-    types: BTreeMap<String, String>,
+pub(crate) struct Scrape {
+    pub(crate) series: BTreeMap<String, f64>,
+    pub(crate) types: BTreeMap<String, String>,
 }
 
 impl Scrape {
-    fn of(server: &Server) -> Self {
+    pub(crate) fn of(server: &Server) -> Self {
         let address = server.metrics.as_deref().unwrap();
         let reply = request(address, "GET", "/metrics", &[("Accept", "application/openmetrics-text")], "");
         assert_eq!(reply.status, 200, "{}", reply.body);
@@ -30,7 +30,7 @@ impl Scrape {
         Self::parse(&reply.body)
     }
 
-    /// Reads OpenMetrics strictly: every sample belongs to a family that was announced, nothing comes twice.
+    /// Reads OpenMetrics strictly: every sample belongs to an announced family, and no sample is repeated.
     fn parse(text: &str) -> Self {
         let mut scrape = Self::default();
         let mut lines = text.lines();
@@ -92,7 +92,7 @@ fn rises(server: &Server, before: &Scrape, series: &str, by: f64) {
         if (risen - by).abs() < 1e-9 {
             return;
         }
-        assert!(began.elapsed() < PATIENCE, "{series} rose by {risen}, not by {by}");
+        assert!(began.elapsed() < TIMEOUT, "{series} rose by {risen}, not by {by}");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
@@ -211,7 +211,7 @@ fn requests_over_a_limit_are_counted() {
 }
 
 /// A server of a database beside Redis, which has every figure there is.
-fn whole(database: &TestDatabase, redis: &TestRedis) -> Server {
+pub(crate) fn with_database_and_redis(database: &TestDatabase, redis: &TestRedis) -> Server {
     let made = operate(database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
     let mut server = Server::start(&[
         ON,
@@ -219,7 +219,7 @@ fn whole(database: &TestDatabase, redis: &TestRedis) -> Server {
         ("REDIS_URL", &redis.url()),
         ("MCP_HOST", "127.0.0.1"),
         ("RATE_LIMIT_IP_PER_MINUTE", "0"),
-        // Metrics of vectors are there with a model; nothing here makes one.
+        // Metrics of vectors exist only with a model; this server has none.
         ("EMBEDDINGS", "http://127.0.0.1:9/v1"),
         ("EMBEDDINGS_MODEL", "none"),
     ]);
@@ -230,7 +230,7 @@ fn whole(database: &TestDatabase, redis: &TestRedis) -> Server {
 #[test]
 fn failed_attempts_are_counted_by_kind() {
     let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
-    let server = whole(&database, &redis);
+    let server = with_database_and_redis(&database, &redis);
     let fresh = || server.send("POST", "/api/keys", &[JSON], "{}").json();
     let (revoked, expired) = (fresh(), fresh());
     server.send("DELETE", &format!("/api/keys/{}", revoked["id"].as_str().unwrap()), &[], "");
@@ -253,7 +253,7 @@ fn failed_attempts_are_counted_by_kind() {
 #[test]
 fn database_redis_index_and_process_metrics_are_exported() {
     let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
-    let server = whole(&database, &redis);
+    let server = with_database_and_redis(&database, &redis);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
     server.call(&session, "search_memory_bank", &json!({"query": "progress"}));
@@ -295,14 +295,14 @@ fn database_redis_index_and_process_metrics_are_exported() {
         if now.value("redis_up") == 0.0 && now.value("redis_calls_total{result=\"failed\"}") > 0.0 {
             break;
         }
-        assert!(began.elapsed() < PATIENCE, "{now:?}");
+        assert!(began.elapsed() < TIMEOUT, "{now:?}");
     }
 }
 
 #[test]
 fn a_key_that_cannot_be_looked_up_is_counted_as_unavailable() {
     let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
-    let server = whole(&database, &redis);
+    let server = with_database_and_redis(&database, &redis);
     let before = Scrape::of(&server);
     database.psql("REVOKE EXECUTE ON FUNCTION app.authenticate(bytea) FROM app_server");
     let key = format!("mbmcp_live_{}", "u".repeat(32));
@@ -314,7 +314,7 @@ fn a_key_that_cannot_be_looked_up_is_counted_as_unavailable() {
 #[test]
 fn events_that_cannot_be_stored_are_counted_as_lost() {
     let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
-    let server = whole(&database, &redis);
+    let server = with_database_and_redis(&database, &redis);
     let session = server.initialize();
     let before = Scrape::of(&server);
     database.psql(
@@ -331,14 +331,14 @@ fn events_that_cannot_be_stored_are_counted_as_lost() {
             assert_eq!(risen("events_stored_total"), 0.0);
             break;
         }
-        assert!(began.elapsed() < PATIENCE, "no event was counted as lost");
+        assert!(began.elapsed() < TIMEOUT, "no event was counted as lost");
     }
 }
 
 #[test]
 fn the_circuit_breaker_and_skipped_requests_are_exported_while_redis_hangs() {
     let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
-    let server = whole(&database, &redis);
+    let server = with_database_and_redis(&database, &redis);
     server.send("GET", "/api/keys", &[], "");
     assert_eq!(Scrape::of(&server).value("redis_breaker_open"), 0.0);
     signal(redis.process(), "-STOP");
@@ -392,149 +392,4 @@ fn no_label_contains_client_input() {
         assert!(fits, "{name}={value}");
         assert!(!value.to_lowercase().contains("canary"), "{name}={value}");
     }
-}
-
-/// The names of metrics in a text.
-fn named(text: &str) -> BTreeSet<String> {
-    let is_name = |one: char| one.is_ascii_lowercase() || one == '_' || one.is_ascii_digit();
-    text.split("memory_bank_")
-        .skip(1)
-        .map(|rest| rest.chars().take_while(|one| is_name(*one)).collect::<String>())
-        .map(|name| format!("memory_bank_{name}"))
-        .collect()
-}
-
-#[test]
-fn every_metric_of_the_dashboard_the_alerts_and_the_documentation_exists() {
-    let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
-    let server = whole(&database, &redis);
-    let session = server.initialize();
-    server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
-    let mut exists = BTreeSet::new();
-    for (family, kind) in Scrape::of(&server).types {
-        let suffixes: &[&str] = match kind.as_str() {
-            "counter" => &["_total"],
-            "histogram" => &["_bucket", "_sum", "_count", ""],
-            _ => &[""],
-        };
-        exists.extend(suffixes.iter().map(|suffix| format!("{family}{suffix}")));
-    }
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
-    let read = |path: &str| std::fs::read_to_string(format!("{root}{path}")).unwrap();
-    let dashboard = read("deploy/observability/grafana-dashboard.json");
-    let parsed: Value = serde_json::from_str(&dashboard).unwrap();
-    let panels = parsed["panels"].as_array().unwrap();
-    let ids: BTreeSet<String> = panels.iter().map(|panel| panel["id"].to_string()).collect();
-    assert_eq!(ids.len(), panels.len(), "panels share an id");
-    let documented = read("docs/observability.md");
-    for (file, text) in [
-        ("the dashboard", &dashboard),
-        ("the alerts", &read("deploy/observability/alerts.yml")),
-        ("the documentation", &documented),
-    ] {
-        let unknown: Vec<String> = named(text).difference(&exists).cloned().collect();
-        assert!(unknown.is_empty(), "{file} names {unknown:?}");
-    }
-    let missing: Vec<&String> = exists
-        .iter()
-        .filter(|name| !name.ends_with("_bucket") && !name.ends_with("_sum") && !name.ends_with("_count"))
-        .filter(|name| !documented.contains(&format!("`{name}`")))
-        .collect();
-    assert!(missing.is_empty(), "the documentation lacks {missing:?}");
-}
-
-/// The labels that a query asks of each metric that it names: those of its selector with their values, and those by
-/// which it is summed.
-fn labels_of(query: &str) -> Vec<(String, String, Option<String>)> {
-    let mut found = Vec::new();
-    let pieces: Vec<&str> = query.split("memory_bank_").collect();
-    for (place, rest) in pieces.iter().enumerate().skip(1) {
-        let is_name = |one: &char| one.is_ascii_lowercase() || *one == '_';
-        let bare: String = rest.chars().take_while(is_name).collect();
-        let name = format!("memory_bank_{bare}");
-        let selector = rest.strip_prefix(bare.as_str()).and_then(|rest| rest.strip_prefix('{'));
-        for pair in selector.and_then(|rest| rest.split('}').next()).unwrap_or_default().split(',') {
-            let Some((label, value)) = pair.split_once(['=', '!']) else { continue };
-            let value = value.trim_start_matches(['=', '~']).trim_matches('"');
-            found.push((name.clone(), label.trim().to_owned(), Some(value.to_owned())));
-        }
-        let before = pieces.iter().take(place).copied().collect::<String>();
-        let grouped = before.rsplit_once(" by (").and_then(|(_, rest)| rest.split(')').next());
-        for label in grouped.unwrap_or_default().split(',').map(str::trim).filter(|label| !label.is_empty()) {
-            found.push((name.clone(), label.to_owned(), None));
-        }
-    }
-    found
-}
-
-#[test]
-fn every_label_and_value_in_queries_of_the_dashboard_and_the_alerts_exists() {
-    let (database, redis) = (TestDatabase::migrated(), TestRedis::start());
-    let server = whole(&database, &redis);
-    let session = server.initialize();
-    server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
-    let scrape = Scrape::of(&server);
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
-    let read = |path: &str| std::fs::read_to_string(format!("{root}{path}")).unwrap();
-    let documented = read("docs/observability.md");
-    let dashboard: Value =
-        serde_json::from_str(&read("deploy/observability/grafana-dashboard.json")).unwrap();
-    let alerts: Value = serde_norway::from_str(&read("deploy/observability/alerts.yml")).unwrap();
-    let mut queries: Vec<String> = Vec::new();
-    for panel in dashboard["panels"].as_array().unwrap() {
-        for target in panel["targets"].as_array().into_iter().flatten() {
-            queries.push(target["expr"].as_str().unwrap().to_owned());
-        }
-    }
-    for rule in alerts["groups"][0]["rules"].as_array().unwrap() {
-        queries.push(rule["expr"].as_str().unwrap().to_owned());
-    }
-    let mut looked_at = 0;
-    for query in &queries {
-        for (name, label, value) in labels_of(query) {
-            // Prometheus itself adds these.
-            if label == "instance" || label == "job" {
-                continue;
-            }
-            looked_at += 1;
-            let of_metric =
-                |series: &&String| series.strip_prefix(&name).is_some_and(|rest| rest.starts_with('{'));
-            let series: Vec<&String> = scrape.series.keys().filter(of_metric).collect();
-            assert!(
-                series.iter().any(|series| series.contains(&format!("{label}=\""))),
-                "`{label}` in {query}: {series:?}"
-            );
-            let Some(value) = value.filter(|value| !value.contains(['.', '*'])) else { continue };
-            let row = documented.lines().find(|line| line.contains(&format!("`{name}`"))).unwrap_or_default();
-            for value in value.split('|') {
-                let shown = series.iter().any(|series| series.contains(&format!("{label}=\"{value}\"")));
-                assert!(shown || row.contains(&format!("`{value}`")), "`{label}={value}` in {query}");
-            }
-        }
-    }
-    assert!(looked_at >= 20, "{looked_at}");
-}
-
-#[test]
-fn every_alert_has_all_its_fields() {
-    let text = std::fs::read_to_string(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../deploy/observability/alerts.yml"
-    ))
-    .unwrap();
-    let file: Value = serde_norway::from_str(&text).unwrap();
-    let mut names = BTreeSet::new();
-    for rule in file["groups"][0]["rules"].as_array().unwrap() {
-        let message = |path: &str| {
-            rule.pointer(path).and_then(Value::as_str).unwrap_or_else(|| panic!("{path}: {rule}"))
-        };
-        assert!(names.insert(message("/alert")), "{rule}");
-        assert!(matches!(message("/labels/severity"), "critical" | "warning" | "info"), "{rule}");
-        assert!(
-            !message("/annotations/summary").is_empty() && !message("/annotations/description").is_empty()
-        );
-        let count = |one: char| message("/expr").chars().filter(|other| *other == one).count();
-        assert!(count('(') == count(')') && count('{') == count('}') && count('"') % 2 == 0, "{rule}");
-    }
-    assert!(names.len() >= 10);
 }

@@ -24,7 +24,7 @@ fn a_document_cannot_end_its_frame_in_a_prompt_or_open_another() {
         server.call(&session, "write_memory_bank_file", &json!({"filename": "evil.md", "content": content}));
         let text = prompt();
         let word = text.split("`<data-").nth(1).unwrap().split(' ').next().unwrap();
-        // Three core documents, the one that was asked for, and the entity.
+        // Three core documents, the requested one, and the entity.
         assert_eq!(text.matches(&format!("\n<data-{word} ")).count(), 5, "{text}");
         assert_eq!(text.matches(&format!("\n</data-{word}>\n")).count(), 5, "{text}");
         let framed = text.split(&format!("\n<data-{word} document=\"evil.md\"")).nth(1).unwrap();

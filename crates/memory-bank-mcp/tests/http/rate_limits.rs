@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::client::{JSON, MCP_ACCEPT, PATIENCE, Server, call, handshake};
+use crate::client::{JSON, MCP_ACCEPT, Server, TIMEOUT, call, handshake};
 
 const FIVE: [(&str, &str); 5] = [
     ("x-content-type-options", "nosniff"),
@@ -39,7 +39,7 @@ fn every_reply_has_the_five_headers_and_an_id_and_errors_are_json() {
 }
 
 #[test]
-fn the_health_of_a_folder_s_server_has_the_guide_s_shape() {
+fn the_health_of_a_folder_s_server_has_the_shape_of_the_deployment_guide() {
     let server = Server::start(&[]);
     let health = server.send_bare("GET", "/health", &[], "").json();
     assert_eq!((&health["status"], &health["db"]), (&json!("ok"), &json!("not configured")));
@@ -75,24 +75,24 @@ fn missing_malformed_and_unknown_keys_have_different_messages() {
 fn foreign_origins_and_hosts_are_refused() {
     let server = Server::start(&[]);
     let message = handshake("2025-11-25").to_string();
-    let ask = |extra: (&str, &str)| server.send("POST", "/mcp", &[JSON, MCP_ACCEPT, extra], &message);
-    let foreign = ask(("Origin", "https://evil.example"));
+    let send = |extra: (&str, &str)| server.send("POST", "/mcp", &[JSON, MCP_ACCEPT, extra], &message);
+    let foreign = send(("Origin", "https://evil.example"));
     assert_eq!((foreign.status, foreign.json()), (403, json!({"error": "Origin not allowed"})));
-    let rebound = ask(("Host", "evil.example"));
+    let rebound = send(("Host", "evil.example"));
     assert_eq!((rebound.status, rebound.json()), (403, json!({"error": "Host not allowed"})));
     let own = format!("http://{}", server.address);
-    assert_eq!(ask(("Origin", &own)).status, 200);
+    assert_eq!(send(("Origin", &own)).status, 200);
 }
 
 #[test]
 fn an_allowed_origin_gets_cors_headers() {
     let server = Server::start(&[("ALLOWED_ORIGINS", "https://app.example")]);
-    let asks = |origin| {
+    let preflight = |origin| {
         let wanted = ("Access-Control-Request-Headers", "x-api-key,mcp-session-id");
         let method = ("Access-Control-Request-Method", "DELETE");
         server.send_bare("OPTIONS", "/mcp", &[("Origin", origin), method, wanted], "")
     };
-    let preflight_reply = asks("https://app.example");
+    let preflight_reply = preflight("https://app.example");
     assert_eq!(
         (preflight_reply.status, preflight_reply.header("access-control-allow-origin")),
         (200, Some("https://app.example"))
@@ -101,7 +101,7 @@ fn an_allowed_origin_gets_cors_headers() {
     assert_eq!(preflight_reply.header("access-control-allow-headers"), Some("x-api-key,mcp-session-id"));
     assert_eq!(preflight_reply.header("access-control-allow-credentials"), None);
     assert_eq!(preflight_reply.header("x-content-type-options"), Some("nosniff"));
-    assert_eq!(asks("https://evil.example").status, 403);
+    assert_eq!(preflight("https://evil.example").status, 403);
 
     let message = handshake("2025-11-25").to_string();
     let page = [JSON, MCP_ACCEPT, ("Origin", "https://app.example")];
@@ -130,8 +130,8 @@ fn requests_of_a_key_are_limited_and_the_headers_show_it() {
     let server = Server::start(&[]);
     let made = server.send("POST", "/api/keys", &[JSON], &json!({"rateLimit": 3}).to_string()).json();
     let key = made["key"].as_str().unwrap();
-    let ask = || server.send_bare("GET", "/api/keys", &[("X-API-Key", key)], "");
-    let replies: Vec<_> = (0..4).map(|_| ask()).collect();
+    let send = || server.send_bare("GET", "/api/keys", &[("X-API-Key", key)], "");
+    let replies: Vec<_> = (0..4).map(|_| send()).collect();
     assert_eq!(replies.iter().map(|reply| reply.status).collect::<Vec<_>>(), [200, 200, 200, 429]);
     let left: Vec<_> = replies.iter().map(|reply| reply.header("x-ratelimit-remaining").unwrap()).collect();
     assert_eq!(left, ["2", "1", "0", "0"]);
@@ -196,13 +196,13 @@ fn requests_without_a_key_are_limited_by_address() {
     ];
     for (number, (method, path, headers, status)) in cases.into_iter().enumerate() {
         let address = format!("203.0.113.{number}");
-        let ask = || {
+        let send = || {
             let mut headers = headers.to_vec();
             headers.push(("X-Forwarded-For", &address));
             server.send_bare(method, path, &headers, "")
         };
-        assert_eq!([ask().status, ask().status], [status; 2], "{method} {path}");
-        let refused = ask();
+        assert_eq!([send().status, send().status], [status; 2], "{method} {path}");
+        let refused = send();
         assert_eq!(refused.status, 429, "{method} {path}");
         assert!(refused.header("retry-after").is_some());
         for _ in 0..5 {
@@ -291,7 +291,7 @@ fn read_live(connection: &mut TcpStream) {
 /// Waits until the server has closed each of these connections.
 fn await_closed(connections: impl IntoIterator<Item = TcpStream>) {
     for (number, mut connection) in connections.into_iter().enumerate() {
-        connection.set_read_timeout(Some(PATIENCE)).unwrap();
+        connection.set_read_timeout(Some(TIMEOUT)).unwrap();
         let ended = connection.read_to_end(&mut Vec::new());
         let reset = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
         assert!(ended.is_ok() || ended.as_ref().is_err_and(reset), "{number}: {ended:?}");
@@ -335,16 +335,16 @@ fn a_connection_without_requests_is_closed_after_the_idle_time_out() {
 #[test]
 fn a_connection_idle_for_longer_than_the_header_time_out_still_works() {
     let server = Server::start(&[]);
-    let ask = |connection: &mut TcpStream| {
+    let send = |connection: &mut TcpStream| {
         connection.write_all(LIVE).unwrap();
         read_live(connection);
     };
     // One over which a request came, and one that a proxy opened and did not need yet.
     let (mut used, mut fresh) = (server.connect(), server.connect());
-    ask(&mut used);
+    send(&mut used);
     std::thread::sleep(Duration::from_secs(22));
-    ask(&mut used);
-    ask(&mut fresh);
+    send(&mut used);
+    send(&mut fresh);
 }
 
 #[test]

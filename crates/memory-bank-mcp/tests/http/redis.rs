@@ -9,9 +9,9 @@ use memory_bank_test_postgres::TestRedis;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::client::{JSON, PATIENCE, Server, call};
+use crate::client::{JSON, Server, TIMEOUT, call};
 
-/// A Redis that a test asks and signals.
+/// A Redis that a test sends commands and signals to.
 pub(crate) struct Redis(pub(crate) TestRedis);
 
 impl Redis {
@@ -28,7 +28,7 @@ impl Redis {
     }
 
     /// Sends a command and returns the raw reply.
-    pub(crate) fn ask(&self, command: &str) -> String {
+    pub(crate) fn run(&self, command: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.0.port())).unwrap();
         stream.write_all(format!("{command}\r\nQUIT\r\n").as_bytes()).unwrap();
         let mut reply = String::new();
@@ -38,7 +38,7 @@ impl Redis {
 
     /// The keys that hold this word.
     pub(crate) fn keys(&self, word: &str) -> Vec<String> {
-        self.ask(&format!("KEYS *{word}*"))
+        self.run(&format!("KEYS *{word}*"))
             .lines()
             .filter(|line| line.contains(word))
             .map(str::to_owned)
@@ -59,7 +59,7 @@ fn health(server: &Server) -> serde_json::Value {
 fn until(what: &str, mut done: impl FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
-        assert!(began.elapsed() < PATIENCE, "{what} did not come");
+        assert!(began.elapsed() < TIMEOUT, "{what} did not come");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -78,7 +78,7 @@ fn keys_are_cached_by_hash_for_five_minutes_and_evicted_when_revoked() {
     assert_eq!(cached.len(), 2, "{cached:?}");
     assert!(cached.iter().all(|name| name.starts_with("t:") && !name.contains("mbmcp_")));
     let left: i64 = redis
-        .ask(&format!("TTL {}", cached[0]))
+        .run(&format!("TTL {}", cached[0]))
         .lines()
         .next()
         .unwrap()
@@ -98,7 +98,7 @@ fn an_unreadable_cache_entry_is_a_miss() {
     let mut server = Server::start(&[("REDIS_URL", &url)]);
     assert_eq!(server.send("GET", "/api/keys", &[], "").status, 200);
     let name = redis.keys("apikey").pop().unwrap();
-    redis.ask(&format!("SET {name} nonsense"));
+    redis.run(&format!("SET {name} nonsense"));
     let take = |place: &mut TempDir| std::mem::replace(place, TempDir::new().unwrap());
     let (key, folder, state) = (server.key.clone(), take(&mut server.folder), take(&mut server.state));
     drop(server);
@@ -107,7 +107,7 @@ fn an_unreadable_cache_entry_is_a_miss() {
     // The first command waits for no connection that is slow to come about.
     until("Redis", || health(&again)["redis"] == json!("ok"));
     assert_eq!(again.send("GET", "/api/keys", &[], "").status, 200);
-    until("the end of what cannot be read", || !redis.ask(&format!("GET {name}")).contains("nonsense"));
+    until("the end of what cannot be read", || !redis.run(&format!("GET {name}")).contains("nonsense"));
 }
 
 #[test]
@@ -117,15 +117,15 @@ fn a_cache_entry_without_a_key_grants_no_operator_rights() {
     let mut server = Server::start(&[("REDIS_URL", &url)]);
     let made = server.send("POST", "/api/keys", &[JSON], &json!({"scopes": ["read"]}).to_string()).json();
     let reader = [("X-API-Key", made["key"].as_str().unwrap()), JSON];
-    redis.ask("FLUSHALL");
+    redis.run("FLUSHALL");
     assert_eq!(server.send_bare("POST", "/api/keys", &reader, "{}").status, 403);
     let name = redis.keys("apikey").pop().unwrap();
-    let reply = redis.ask(&format!("GET {name}"));
+    let reply = redis.run(&format!("GET {name}"));
     let cached = reply.lines().find(|line| line.starts_with('{')).unwrap();
     let mut cached: serde_json::Value = serde_json::from_str(cached).unwrap();
     cached["identity"]["key"] = json!(null);
     cached["identity"]["scopes"] = json!([]);
-    assert!(redis.ask(&format!("SET {name} '{cached}'")).starts_with("+OK"));
+    assert!(redis.run(&format!("SET {name} '{cached}'")).starts_with("+OK"));
     let take = |place: &mut TempDir| std::mem::replace(place, TempDir::new().unwrap());
     let (folder, state) = (take(&mut server.folder), take(&mut server.state));
     drop(server);
@@ -154,15 +154,15 @@ fn the_sliding_windows_of_the_rate_limiter_are_in_redis() {
     let server = Server::start(&[("REDIS_URL", &redis.url()), ("RATE_LIMIT_IP_PER_MINUTE", "0")]);
     let made = server.send("POST", "/api/keys", &[JSON], &json!({"rateLimit": 3}).to_string()).json();
     let key = made["key"].as_str().unwrap();
-    let ask = || server.send_bare("GET", "/api/keys", &[("X-API-Key", key)], "");
-    let replies: Vec<_> = (0..5).map(|_| ask()).collect();
+    let send = || server.send_bare("GET", "/api/keys", &[("X-API-Key", key)], "");
+    let replies: Vec<_> = (0..5).map(|_| send()).collect();
     assert_eq!(replies.iter().map(|reply| reply.status).collect::<Vec<_>>(), [200, 200, 200, 429, 429]);
     assert_eq!(replies[4].header("x-ratelimit-remaining"), Some("0"));
     let wait: u64 = replies[4].header("retry-after").unwrap().parse().unwrap();
     assert!((50..=60).contains(&wait), "{wait}");
     let window =
         redis.keys("ratelimit:key").into_iter().find(|name| name.contains(made["id"].as_str().unwrap()));
-    let count = redis.ask(&format!("ZCARD {}", window.unwrap()));
+    let count = redis.run(&format!("ZCARD {}", window.unwrap()));
     assert!(count.starts_with(":3"), "a refused request was counted: {count}");
 }
 
@@ -182,7 +182,7 @@ fn without_redis_requests_pass_and_a_warning_is_logged() {
     let redis = Redis::start_on(free);
     until("Redis", || health(&server)["redis"] == json!("ok"));
     drop(redis);
-    until("the news that Redis is gone", || health(&server)["redis"] == json!("error"));
+    until("the report that Redis is gone", || health(&server)["redis"] == json!("error"));
     assert_eq!(server.send("GET", "/api/keys", &[], "").status, 200);
 }
 

@@ -13,72 +13,72 @@ fn status(server: &Server, session: &str) -> u16 {
 
 #[test]
 fn the_last_use_of_a_session_is_written_once_a_minute_and_extends_it_by_a_day() {
-    let team = ReplicaSet::new();
-    let mut server = team.replica();
+    let replicas = ReplicaSet::new();
+    let mut server = replicas.replica();
     let (fresh, aged) = (server.initialize(), server.initialize());
     drop(server);
-    team.database.psql(&format!(
+    replicas.database.psql(&format!(
         "UPDATE public.sessions SET last_seen = now() - interval '2 minutes', expires_at = now() + interval '1 hour'
          WHERE id = '{aged}'"
     ));
-    let before = team.database.psql(&format!("SELECT xmin FROM public.sessions WHERE id = '{fresh}'"));
+    let before = replicas.database.psql(&format!("SELECT xmin FROM public.sessions WHERE id = '{fresh}'"));
     // The sessions in Redis are outdated.
-    server = team.replica_with(&[("REDIS_KEY_PREFIX", "other")]);
+    server = replicas.replica_with(&[("REDIS_KEY_PREFIX", "other")]);
     for _ in 0..5 {
         assert_eq!((status(&server, &fresh), status(&server, &aged)), (200, 200));
     }
     // The shutdown writes pending records.
     assert_eq!(server.terminate().0, Some(0));
     let seen = "SELECT last_seen > now() - interval '1 minute', expires_at > last_seen + interval '23 hours 59 minutes'";
-    assert_eq!(team.database.psql(&format!("{seen} FROM public.sessions WHERE id = '{aged}'")), "t|t");
-    let after = team.database.psql(&format!("SELECT xmin FROM public.sessions WHERE id = '{fresh}'"));
+    assert_eq!(replicas.database.psql(&format!("{seen} FROM public.sessions WHERE id = '{aged}'")), "t|t");
+    let after = replicas.database.psql(&format!("SELECT xmin FROM public.sessions WHERE id = '{fresh}'"));
     assert_eq!(before, after, "a use within the minute was written");
 }
 
 #[test]
 fn two_replicas_write_the_last_use_of_a_session_once() {
-    let team = ReplicaSet::new();
-    let opener = team.replica();
+    let replicas = ReplicaSet::new();
+    let opener = replicas.replica();
     let session = opener.initialize();
     drop(opener);
-    team.database.psql(&format!(
+    replicas.database.psql(&format!(
         "UPDATE public.sessions SET last_seen = now() - interval '2 minutes' WHERE id = '{session}'"
     ));
     let (mut first, mut second) = (
-        team.replica_with(&[("REDIS_KEY_PREFIX", "one")]),
-        team.replica_with(&[("REDIS_KEY_PREFIX", "two")]),
+        replicas.replica_with(&[("REDIS_KEY_PREFIX", "one")]),
+        replicas.replica_with(&[("REDIS_KEY_PREFIX", "two")]),
     );
     let version = format!("SELECT xmin FROM public.sessions WHERE id = '{session}'");
     assert_eq!((status(&first, &session), status(&second, &session)), (200, 200));
     assert_eq!(first.terminate().0, Some(0));
-    let once = team.database.psql(&version);
+    let once = replicas.database.psql(&version);
     assert_eq!(second.terminate().0, Some(0));
-    assert_eq!(team.database.psql(&version), once, "written twice within a minute");
+    assert_eq!(replicas.database.psql(&version), once, "written twice within a minute");
 }
 
 #[test]
 fn an_expired_session_is_not_found() {
-    let team = ReplicaSet::new();
-    let opener = team.replica();
+    let replicas = ReplicaSet::new();
+    let opener = replicas.replica();
     let session = opener.initialize();
     let lives = "SELECT expires_at = created_at + interval '24 hours' FROM public.sessions";
-    assert_eq!(team.database.psql(lives), "t");
+    assert_eq!(replicas.database.psql(lives), "t");
     drop(opener);
-    team.database.psql("UPDATE public.sessions SET expires_at = now() - interval '1 second'");
-    let server = team.replica_with(&[("REDIS_KEY_PREFIX", "other")]);
+    replicas.database.psql("UPDATE public.sessions SET expires_at = now() - interval '1 second'");
+    let server = replicas.replica_with(&[("REDIS_KEY_PREFIX", "other")]);
     assert_eq!(status(&server, &session), 404);
     assert_eq!(server.send("DELETE", "/mcp", &[("Mcp-Session-Id", &session)], "").status, 404);
 }
 
 #[test]
 fn the_session_limit_of_a_project_counts_across_replicas() {
-    let team = ReplicaSet::new();
+    let replicas = ReplicaSet::new();
     let limit = [("MAX_SESSIONS_PER_PROJECT", "3")];
-    let replicas = [team.replica_with(&limit), team.replica_with(&limit)];
+    let servers = [replicas.replica_with(&limit), replicas.replica_with(&limit)];
     let replies: Vec<_> = thread::scope(|scope| {
         let requests: Vec<_> = (0..8)
             .map(|number| {
-                let server = &replicas[number % 2];
+                let server = &servers[number % 2];
                 scope.spawn(move || server.post(None, &handshake("2025-11-25")))
             })
             .collect();
@@ -92,20 +92,22 @@ fn the_session_limit_of_a_project_counts_across_replicas() {
         assert!(message.contains("3 open sessions"), "{message}");
     }
     let session = opened[0].header("mcp-session-id").unwrap();
-    assert_eq!(replicas[1].send("DELETE", "/mcp", &[("Mcp-Session-Id", session)], "").status, 204);
-    replicas[0].initialize();
+    assert_eq!(servers[1].send("DELETE", "/mcp", &[("Mcp-Session-Id", session)], "").status, 204);
+    servers[0].initialize();
 }
 
 #[test]
 fn the_stream_limit_of_a_key_counts_across_both_protocol_versions() {
-    let team = ReplicaSet::new();
-    let server = team.replica_with(&[("MAX_STREAMS_PER_KEY", "2")]);
+    let replicas = ReplicaSet::new();
+    let server = replicas.replica_with(&[("MAX_STREAMS_PER_KEY", "2")]);
     let session = server.initialize();
     let held = (server.listen(&session, None), server.listen_without_session(&[]));
     let headers = [("Accept", "text/event-stream"), ("Mcp-Session-Id", session.as_str())];
     let wanted = json!({"notifications": {"resourcesListChanged": true}});
-    let refused =
-        [server.send("GET", "/mcp", &headers, ""), server.ask("subscriptions/listen", None, &wanted)];
+    let refused = [
+        server.send("GET", "/mcp", &headers, ""),
+        server.send_sessionless("subscriptions/listen", None, &wanted),
+    ];
     for reply in refused {
         assert_eq!(reply.status, 429, "{}", reply.body);
         assert!(reply.json()["error"]["message"].as_str().unwrap().contains("open streams"));
@@ -130,11 +132,11 @@ fn the_stream_limit_of_a_key_counts_across_both_protocol_versions() {
 }
 
 /// Ages the rows of two sessions; another session and event stay recent.
-fn leave_behind(team: &ReplicaSet) -> String {
-    let server = team.replica();
+fn leave_behind(replicas: &ReplicaSet) -> String {
+    let server = replicas.replica();
     let (gone, stays) = (server.initialize(), server.initialize());
     drop(server);
-    team.database.psql(&format!(
+    replicas.database.psql(&format!(
         "DELETE FROM public.mcp_events;
          INSERT INTO public.mcp_events (session_id, stream_id, place, user_id, project_id, message, created_at)
          SELECT s.id, s.id, n, s.user_id, s.project_id, '{{}}', now() - interval '25 hours'
@@ -148,36 +150,36 @@ fn leave_behind(team: &ReplicaSet) -> String {
 
 #[test]
 fn only_old_events_and_expired_sessions_are_removed_in_small_batches() {
-    let team = ReplicaSet::new();
-    let stays = leave_behind(&team);
+    let replicas = ReplicaSet::new();
+    let stays = leave_behind(&replicas);
     // Notes how much each transaction removes.
-    team.database.psql(
+    replicas.database.psql(
         "CREATE TABLE public.removed (number bigint);
          CREATE FUNCTION public.note_removed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
            $$ BEGIN INSERT INTO public.removed SELECT count(*) FROM gone; RETURN NULL; END $$;
          CREATE TRIGGER note_removed AFTER DELETE ON public.mcp_events REFERENCING OLD TABLE AS gone
            FOR EACH STATEMENT EXECUTE FUNCTION public.note_removed()",
     );
-    let replicas = [team.replica(), team.replica()];
+    let servers = [replicas.replica(), replicas.replica()];
     let left = "SELECT (SELECT count(*) FROM public.mcp_events), (SELECT count(*) FROM public.sessions)";
-    until("the clean-up", || team.database.psql(left) == "1|1");
-    drop(replicas);
+    until("the clean-up", || replicas.database.psql(left) == "1|1");
+    drop(servers);
     let stored = "SELECT session_id, place FROM public.mcp_events";
-    assert_eq!(team.database.psql(stored), format!("{stays}|5000"));
+    assert_eq!(replicas.database.psql(stored), format!("{stays}|5000"));
     let removed = "SELECT max(number) <= 500, sum(number) FROM public.removed";
-    assert_eq!(team.database.psql(removed), "t|2401");
+    assert_eq!(replicas.database.psql(removed), "t|2401");
 }
 
 #[test]
 fn one_replica_at_a_time_cleans_up() {
-    let team = ReplicaSet::new();
-    leave_behind(&team);
+    let replicas = ReplicaSet::new();
+    leave_behind(&replicas);
     let purge = "SELECT app.purge(now(), now() - interval '24 hours', 10)";
     let busy = Held::take(
-        &team.database,
+        &replicas.database,
         "SELECT FROM (SELECT pg_advisory_xact_lock(hashtextextended('memory-bank-mcp purge', 0))) AS held",
     );
-    assert_eq!(team.database.psql(purge), "0");
+    assert_eq!(replicas.database.psql(purge), "0");
     drop(busy);
-    assert_ne!(team.database.psql(purge), "0");
+    assert_ne!(replicas.database.psql(purge), "0");
 }

@@ -112,7 +112,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // At the end of its input psql goes, and the transaction with it.
+        // At the end of its input psql exits, which ends the transaction.
         drop(self.input.take());
         let _ = self.process.wait();
     }

@@ -31,8 +31,8 @@ fn status(server: &Server, session: &str) -> u16 {
 
 #[test]
 fn any_replica_serves_any_session_also_after_its_creator_died() {
-    let team = ReplicaSet::new();
-    let (mut first, second, third) = (team.replica(), team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (mut first, second, third) = (replicas.replica(), replicas.replica(), replicas.replica());
     let session = make_bank(&first);
     track(&second, &session, "from the second");
     track(&third, &session, "from the third");
@@ -48,8 +48,8 @@ fn any_replica_serves_any_session_also_after_its_creator_died() {
 
 #[test]
 fn a_session_ended_on_one_replica_is_gone_on_the_others() {
-    let team = ReplicaSet::new();
-    let (first, second) = (team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (first, second) = (replicas.replica(), replicas.replica());
     let session = make_bank(&first);
     assert_eq!(status(&second, &session), 200);
     let mut stream = second.listen(&session, None);
@@ -61,26 +61,26 @@ fn a_session_ended_on_one_replica_is_gone_on_the_others() {
 
 #[test]
 fn a_session_ended_while_redis_hangs_is_gone_on_the_others_after_recovery() {
-    let team = ReplicaSet::new();
-    let (first, second) = (team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (first, second) = (replicas.replica(), replicas.replica());
     let session = make_bank(&first);
     assert_eq!(status(&second, &session), 200);
-    team.signal_redis("-STOP");
-    // The first calls that Redis does not answer make the replica stop asking it, so that nothing waits in a socket.
-    until("the news that Redis hangs", || !is_healthy(&first));
-    until("the news that Redis hangs", || !is_healthy(&first));
+    replicas.signal_redis("-STOP");
+    // After the first unanswered calls the replica stops calling Redis, so no command waits in a socket.
+    until("the report that Redis hangs", || !is_healthy(&first));
+    until("the report that Redis hangs", || !is_healthy(&first));
     let ended = first.send("DELETE", "/mcp", &[("Mcp-Session-Id", &session)], "").status;
-    team.signal_redis("-CONT");
+    replicas.signal_redis("-CONT");
     assert_eq!(ended, 204);
     until("the end of the session", || status(&second, &session) == 404);
 }
 
 #[test]
 fn missed_events_are_replayed_in_order_on_another_replica_before_live_ones() {
-    let team = ReplicaSet::new();
-    let (first, second) = (team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (first, second) = (replicas.replica(), replicas.replica());
     let session = make_bank(&first);
-    let stream = store_answer(&team.database, &session);
+    let stream = store_answer(&replicas.database, &session);
     first.subscribe(&session, PROGRESS);
     for from in [0, 2] {
         let mut resumed = second.listen(&session, Some(&format!("{stream}-{from}")));
@@ -88,8 +88,8 @@ fn missed_events_are_replayed_in_order_on_another_replica_before_live_ones() {
             (from..5).map(|_| resumed.next().unwrap()["params"]["data"].clone()).collect();
         assert_eq!(places, (from + 1..=5).map(|place| json!(place)).collect::<Vec<_>>());
         track(&first, &session, "something new");
-        let news = resumed.next().unwrap();
-        assert_eq!((&news["method"], &news["params"]["uri"]), (&json!(UPDATED), &json!(PROGRESS)));
+        let replayed = resumed.next().unwrap();
+        assert_eq!((&replayed["method"], &replayed["params"]["uri"]), (&json!(UPDATED), &json!(PROGRESS)));
     }
 }
 
@@ -107,20 +107,20 @@ fn store_answer(database: &TestDatabase, session: &str) -> String {
 
 #[test]
 fn a_pending_reply_reaches_its_client_through_another_replica() {
-    let team = ReplicaSet::new();
-    let (first, second) = (team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (first, second) = (replicas.replica(), replicas.replica());
     let session = make_bank(&first);
-    let held = team.hold_documents();
+    let held = replicas.hold_documents();
     let body = call(9, "track_progress", &json!({"action": "did", "description": "slow"})).to_string();
     let headers = [
-        ("X-API-Key", team.key.as_str()),
+        ("X-API-Key", replicas.key.as_str()),
         JSON,
         crate::client::MCP_ACCEPT,
         ("Mcp-Session-Id", session.as_str()),
     ];
-    let mut request = first.stand("POST", &headers, &body);
+    let mut request = first.open_stream("POST", &headers, &body);
     let place = request.event_id();
-    await_waiting(&team.database, 1);
+    await_waiting(&replicas.database, 1);
     drop(request);
     let mut resumed = second.listen(&session, Some(&place));
     drop(held);
@@ -131,8 +131,8 @@ fn a_pending_reply_reaches_its_client_through_another_replica() {
 
 #[test]
 fn a_write_on_one_replica_notifies_session_subscribers_on_another() {
-    let team = ReplicaSet::new();
-    let (first, second, third) = (team.replica(), team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (first, second, third) = (replicas.replica(), replicas.replica(), replicas.replica());
     let (writer, reader) = (make_bank(&first), second.initialize());
     let mut stream = second.listen(&reader, None);
     third.subscribe(&reader, PROGRESS);
@@ -144,27 +144,27 @@ fn a_write_on_one_replica_notifies_session_subscribers_on_another() {
 
 #[test]
 fn a_write_on_one_replica_notifies_sessionless_listeners_on_another() {
-    let team = ReplicaSet::new();
-    let (first, second) = (team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (first, second) = (replicas.replica(), replicas.replica());
     let writer = make_bank(&first);
     let mut stream = second.listen_without_session(&[PROGRESS]);
     track(&first, &writer, "something");
     stream.await_notification(UPDATED, Some(PROGRESS));
     let made = json!({"name": "write_memory_bank_file", "arguments": {"filename": "new.md", "content": "x"}});
-    assert_eq!(first.ask("tools/call", Some("write_memory_bank_file"), &made).status, 200);
+    assert_eq!(first.send_sessionless("tools/call", Some("write_memory_bank_file"), &made).status, 200);
     stream.await_notification(LIST_CHANGED, None);
 }
 
 #[test]
 fn a_call_can_be_cancelled_through_another_replica() {
-    let team = ReplicaSet::new();
-    let (first, second) = (team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (first, second) = (replicas.replica(), replicas.replica());
     let session = make_bank(&first);
-    let held = team.hold_documents();
+    let held = replicas.hold_documents();
     let message = call(42, "track_progress", &json!({"action": "did", "description": "too slow"}));
     let reply = thread::scope(|scope| {
         let request = scope.spawn(|| first.post(Some(&session), &message));
-        await_waiting(&team.database, 1);
+        await_waiting(&replicas.database, 1);
         let cancel =
             json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 42}});
         assert_eq!(second.post(Some(&session), &cancel).status, 202);
@@ -178,8 +178,8 @@ fn a_call_can_be_cancelled_through_another_replica() {
 
 #[test]
 fn revoking_a_key_on_one_replica_ends_its_streams_on_the_others() {
-    let team = ReplicaSet::new();
-    let (first, mut second) = (team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (first, mut second) = (replicas.replica(), replicas.replica());
     let made = first.send("POST", "/api/keys", &[JSON], "{\"rateLimit\": 100000}").json();
     made["key"].as_str().unwrap().clone_into(&mut second.key);
     let session = make_bank(&second);
@@ -189,23 +189,23 @@ fn revoking_a_key_on_one_replica_ends_its_streams_on_the_others() {
     for stream in &mut streams {
         stream.await_end();
     }
-    until("the news of the revocation", || status(&second, &session) == 401);
+    until("the end of the revoked key", || status(&second, &session) == 401);
 }
 
 #[test]
 fn the_revoke_command_waits_for_a_redis_that_accepts_connections_slowly() {
-    let team = ReplicaSet::new();
-    let (first, mut second) = (team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (first, mut second) = (replicas.replica(), replicas.replica());
     let made = first.send("POST", "/api/keys", &[JSON], "{\"rateLimit\": 100000}").json();
     made["key"].as_str().unwrap().clone_into(&mut second.key);
     let session = make_bank(&second);
     let mut stream = second.listen(&session, None);
 
-    let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    let slow = format!("redis://{}", door.local_addr().unwrap());
-    let redis = ("127.0.0.1", team.redis.as_ref().unwrap().port());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let slow = format!("redis://{}", listener.local_addr().unwrap());
+    let redis = ("127.0.0.1", replicas.redis.as_ref().unwrap().port());
     thread::spawn(move || {
-        for client in door.incoming().map_while(Result::ok) {
+        for client in listener.incoming().map_while(Result::ok) {
             thread::spawn(move || {
                 thread::sleep(Duration::from_millis(200));
                 let server = TcpStream::connect(redis).unwrap();
@@ -216,7 +216,7 @@ fn the_revoke_command_waits_for_a_redis_that_accepts_connections_slowly() {
         }
     });
     let folder = TempDir::new().unwrap();
-    let url = team.database.url_of(MIGRATOR);
+    let url = replicas.database.url_of(MIGRATOR);
     let revoked = command(&folder, &[("DATABASE_URL", &url), ("REDIS_URL", &slow)])
         .args(["keys", "revoke", made["id"].as_str().unwrap()])
         .output()
@@ -224,25 +224,25 @@ fn the_revoke_command_waits_for_a_redis_that_accepts_connections_slowly() {
     let message = String::from_utf8_lossy(&revoked.stderr);
     assert!(revoked.status.success() && !message.contains("Redis does not answer"), "{message}");
     stream.await_end();
-    until("the news of the revocation", || status(&second, &session) == 401);
+    until("the end of the revoked key", || status(&second, &session) == 401);
 }
 
 #[test]
 fn a_key_revoked_while_redis_hangs_is_refused_everywhere_after_recovery() {
-    let team = ReplicaSet::new();
-    let (first, mut second) = (team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (first, mut second) = (replicas.replica(), replicas.replica());
     let made = first.send("POST", "/api/keys", &[JSON], "{\"rateLimit\": 100000}").json();
     made["key"].as_str().unwrap().clone_into(&mut second.key);
     let session = make_bank(&second);
     let mut streams = [second.listen(&session, None), second.listen_without_session(&[PROGRESS])];
-    team.signal_redis("-STOP");
-    until("the news that Redis hangs", || !is_healthy(&first));
-    until("the news that Redis hangs", || !is_healthy(&first));
+    replicas.signal_redis("-STOP");
+    until("the report that Redis hangs", || !is_healthy(&first));
+    until("the report that Redis hangs", || !is_healthy(&first));
     let path = format!("/api/keys/{}", made["id"].as_str().unwrap());
     let revoked = first.send("DELETE", &path, &[], "").status;
-    team.signal_redis("-CONT");
+    replicas.signal_redis("-CONT");
     assert_eq!(revoked, 200);
-    until("the news of the revocation", || status(&second, &session) == 401);
+    until("the end of the revoked key", || status(&second, &session) == 401);
     for stream in &mut streams {
         stream.await_end();
     }
@@ -250,19 +250,19 @@ fn a_key_revoked_while_redis_hangs_is_refused_everywhere_after_recovery() {
 
 #[test]
 fn subscribers_are_notified_to_reread_after_redis_restarts() {
-    let mut team = ReplicaSet::new();
-    let (first, second) = (team.replica(), team.replica());
+    let mut replicas = ReplicaSet::new();
+    let (first, second) = (replicas.replica(), replicas.replica());
     let (writer, reader) = (make_bank(&first), second.initialize());
     second.subscribe(&reader, PROGRESS);
     let mut streams = [second.listen(&reader, None), second.listen_without_session(&[PROGRESS])];
-    team.stop_redis();
+    replicas.stop_redis();
     track(&first, &writer, "unheard of");
-    team.start_redis();
+    replicas.start_redis();
     for stream in &mut streams {
         stream.await_notification(UPDATED, Some(PROGRESS));
         stream.await_notification(LIST_CHANGED, None);
     }
-    // And from then on news comes as before.
+    // Afterwards notifications arrive as before.
     until("Redis", || is_healthy(&first) && is_healthy(&second));
     for stream in &mut streams {
         track(&first, &writer, "heard of");
@@ -272,29 +272,29 @@ fn subscribers_are_notified_to_reread_after_redis_restarts() {
 
 #[test]
 fn subscribers_are_notified_to_reread_after_redis_resumes() {
-    let team = ReplicaSet::new();
-    let (first, second) = (team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (first, second) = (replicas.replica(), replicas.replica());
     let (writer, reader) = (make_bank(&first), second.initialize());
     second.subscribe(&reader, PROGRESS);
     let mut stream = second.listen(&reader, None);
-    team.signal_redis("-STOP");
-    until("the news that Redis hangs", || !is_healthy(&first));
-    until("the news that Redis hangs", || !is_healthy(&first));
+    replicas.signal_redis("-STOP");
+    until("the report that Redis hangs", || !is_healthy(&first));
+    until("the report that Redis hangs", || !is_healthy(&first));
     track(&first, &writer, "unheard of");
-    team.signal_redis("-CONT");
+    replicas.signal_redis("-CONT");
     stream.await_notification(UPDATED, Some(PROGRESS));
 }
 
 #[test]
 fn replicas_started_without_redis_connect_when_it_becomes_available() {
-    let mut team = ReplicaSet::new();
-    team.stop_redis();
-    let (first, second) = (team.replica(), team.replica());
+    let mut replicas = ReplicaSet::new();
+    replicas.stop_redis();
+    let (first, second) = (replicas.replica(), replicas.replica());
     assert_eq!(crate::replica_set::health(&first)["status"], json!("degraded"));
     let (writer, reader) = (make_bank(&first), second.initialize());
     second.subscribe(&reader, PROGRESS);
     let mut stream = second.listen(&reader, None);
-    team.start_redis();
+    replicas.start_redis();
     // The notification to read again shows that the second replica has joined.
     stream.await_notification(UPDATED, Some(PROGRESS));
     until("Redis", || is_healthy(&first) && is_healthy(&second));

@@ -42,20 +42,23 @@ fn data_calls() -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn key_for(team: &ReplicaSet, user: &str) -> String {
+fn key_for(replicas: &ReplicaSet, user: &str) -> String {
     let arguments = ["keys", "create", "--user", user, "--project", "atlas", "--rate-limit", "1000000"];
-    key_of(&operate(&team.database, &arguments).unwrap())
+    key_of(&operate(&replicas.database, &arguments).unwrap())
 }
 
-fn team() -> ReplicaSet {
-    let team = ReplicaSet::new();
-    let server = team.replica();
+fn replica_set() -> ReplicaSet {
+    let replicas = ReplicaSet::new();
+    let server = replicas.replica();
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
-    operate(&team.database, &["users", "create", "bob"]).unwrap();
-    operate(&team.database, &["members", "add", "--project", "atlas", "--user", "bob", "--role", "editor"])
-        .unwrap();
-    team
+    operate(&replicas.database, &["users", "create", "bob"]).unwrap();
+    operate(
+        &replicas.database,
+        &["members", "add", "--project", "atlas", "--user", "bob", "--role", "editor"],
+    )
+    .unwrap();
+    replicas
 }
 
 fn is_refused(what: &str, reply: &Reply, text: &str) {
@@ -65,24 +68,24 @@ fn is_refused(what: &str, reply: &Reply, text: &str) {
     assert_eq!(reply.json(), json!({"error": text}), "{what}");
 }
 
-/// Uses the key until every cache contains it, revokes it by SQL, and returns the server that still caches it.
-fn believed(team: &ReplicaSet, server: &mut Server, user: &str) -> String {
-    server.key = key_for(team, user);
+/// Gives the server a new key of the user; the handshake, whose session is returned, caches it.
+fn with_cached_key(replicas: &ReplicaSet, server: &mut Server, user: &str) -> String {
+    server.key = key_for(replicas, user);
     server.initialize()
 }
 
-fn revoke_all(team: &ReplicaSet) {
-    team.database.psql("UPDATE api_keys SET revoked_at = now() WHERE revoked_at IS NULL");
+fn revoke_all(replicas: &ReplicaSet) {
+    replicas.database.psql("UPDATE api_keys SET revoked_at = now() WHERE revoked_at IS NULL");
 }
 
 #[test]
 fn a_revoked_key_is_a_401_for_every_call_in_json_and_in_streams() {
-    let team = team();
+    let replicas = replica_set();
     for json_replies in ["true", "false"] {
-        let mut server = team.replica_with(&[("MCP_JSON_RESPONSE", json_replies)]);
+        let mut server = replicas.replica_with(&[("MCP_JSON_RESPONSE", json_replies)]);
         for (what, message) in data_calls() {
-            let session = believed(&team, &mut server, "bob");
-            revoke_all(&team);
+            let session = with_cached_key(&replicas, &mut server, "bob");
+            revoke_all(&replicas);
             let what = format!("{what}, JSON replies: {json_replies}");
             is_refused(&what, &server.post(Some(&session), &message), "API key has been revoked");
             // The result also applies to requests that do not query the database.
@@ -92,75 +95,81 @@ fn a_revoked_key_is_a_401_for_every_call_in_json_and_in_streams() {
             }
         }
         for method in ["GET", "DELETE"] {
-            let session = believed(&team, &mut server, "bob");
-            revoke_all(&team);
+            let session = with_cached_key(&replicas, &mut server, "bob");
+            revoke_all(&replicas);
             let headers = [("Mcp-Session-Id", session.as_str()), ("Accept", "text/event-stream")];
             is_refused(method, &server.send(method, "/mcp", &headers, ""), "API key has been revoked");
         }
-        believed(&team, &mut server, "bob");
-        revoke_all(&team);
+        with_cached_key(&replicas, &mut server, "bob");
+        revoke_all(&replicas);
         is_refused("initialize", &server.post(None, &handshake("2025-11-25")), "API key has been revoked");
-        believed(&team, &mut server, "bob");
-        revoke_all(&team);
+        with_cached_key(&replicas, &mut server, "bob");
+        revoke_all(&replicas);
         let params = json!({"name": "read_memory_bank_file", "arguments": {"filename": "progress.md"}});
-        let reply = server.ask("tools/call", Some("read_memory_bank_file"), &params);
+        let reply = server.send_sessionless("tools/call", Some("read_memory_bank_file"), &params);
         is_refused("without session", &reply, "API key has been revoked");
     }
-    assert_eq!(team.database.psql("SELECT count(*) FROM documents WHERE content LIKE '%did: x%'"), "0");
+    assert_eq!(replicas.database.psql("SELECT count(*) FROM documents WHERE content LIKE '%did: x%'"), "0");
 }
 
 #[test]
 fn expired_keys_removed_members_and_deleted_users_get_401_with_the_reason() {
-    let team = team();
-    let mut server = team.replica();
+    let replicas = replica_set();
+    let mut server = replicas.replica();
     let message = &data_calls()[0].1;
-    let session = believed(&team, &mut server, "bob");
-    team.database
+    let session = with_cached_key(&replicas, &mut server, "bob");
+    replicas
+        .database
         .psql("UPDATE api_keys SET expires_at = now() - interval '1 second' WHERE revoked_at IS NULL");
     is_refused("expired", &server.post(Some(&session), message), "API key has expired");
     is_refused("ping", &server.post(Some(&session), &request("ping", &json!({}))), "API key has expired");
 
-    let session = believed(&team, &mut server, "bob");
-    team.database.psql("DELETE FROM memberships WHERE user_id = (SELECT id FROM users WHERE name = 'bob')");
+    let session = with_cached_key(&replicas, &mut server, "bob");
+    replicas
+        .database
+        .psql("DELETE FROM memberships WHERE user_id = (SELECT id FROM users WHERE name = 'bob')");
     is_refused("removed", &server.post(Some(&session), message), "Invalid API key");
     is_refused("ping", &server.post(Some(&session), &request("ping", &json!({}))), "Invalid API key");
-    operate(&team.database, &["members", "add", "--project", "atlas", "--user", "bob", "--role", "editor"])
-        .unwrap();
-    let session = believed(&team, &mut server, "bob");
-    team.database.psql("DELETE FROM users WHERE name = 'bob'");
+    operate(
+        &replicas.database,
+        &["members", "add", "--project", "atlas", "--user", "bob", "--role", "editor"],
+    )
+    .unwrap();
+    let session = with_cached_key(&replicas, &mut server, "bob");
+    replicas.database.psql("DELETE FROM users WHERE name = 'bob'");
     is_refused("deleted", &server.post(Some(&session), message), "Invalid API key");
 }
 
 #[test]
 fn a_key_found_revoked_by_one_replica_is_evicted_on_the_others() {
-    let team = team();
-    let (mut first, mut second) = (team.replica(), team.replica());
-    let session = believed(&team, &mut first, "bob");
+    let replicas = replica_set();
+    let (mut first, mut second) = (replicas.replica(), replicas.replica());
+    let session = with_cached_key(&replicas, &mut first, "bob");
     first.key.clone_into(&mut second.key);
     let ping = |server: &Server| server.post(Some(&session), &request("ping", &json!({}))).status;
     assert_eq!([ping(&first), ping(&second)], [200, 200]);
     let mut stream = second.listen(&session, None);
-    revoke_all(&team);
+    revoke_all(&replicas);
     assert_eq!(first.post(Some(&session), &data_calls()[0].1).status, 401);
-    until("the news of the revocation", || ping(&second) == 401);
+    until("the end of the revoked key", || ping(&second) == 401);
     stream.await_end();
 }
 
 /// The database answers late: it is the call's first answer that decides on the status, not a timer.
 #[test]
 fn the_stream_of_a_slow_call_starts_after_the_database_verified_the_key() {
-    let team = team();
-    let mut server = team.replica();
-    let session = believed(&team, &mut server, "bob");
-    let held = team.hold_documents();
+    let replicas = replica_set();
+    let mut server = replicas.replica();
+    let session = with_cached_key(&replicas, &mut server, "bob");
+    let held = replicas.hold_documents();
     let body = call(9, "track_progress", &json!({"action": "slow", "description": "x"})).to_string();
     let headers =
         [("X-API-Key", server.key.as_str()), JSON, MCP_ACCEPT, ("Mcp-Session-Id", session.as_str())];
     // A good key: the headers come while the call waits for a lock.
-    let mut stream = server.stand("POST", &headers, &body);
-    await_waiting(&team.database, 1);
+    let mut stream = server.open_stream("POST", &headers, &body);
+    await_waiting(&replicas.database, 1);
     // One that was taken back meanwhile: no header of a success is sent.
-    revoke_all(&team);
+    revoke_all(&replicas);
     let refused = server
         .post(Some(&session), &call(10, "track_progress", &json!({"action": "late", "description": "x"})));
     is_refused("slow", &refused, "API key has been revoked");
@@ -172,7 +181,7 @@ fn the_stream_of_a_slow_call_starts_after_the_database_verified_the_key() {
 
 /// Milliseconds since 1970 by the clock of Redis.
 fn redis_now(redis: &crate::redis::Redis) -> i64 {
-    let reply = redis.ask("TIME");
+    let reply = redis.run("TIME");
     let numbers: Vec<i64> = reply.lines().filter_map(|line| line.parse().ok()).collect();
     numbers[0] * 1000 + numbers[1] / 1000
 }
@@ -182,16 +191,16 @@ fn a_cache_entry_is_valid_for_five_minutes_after_the_database_lookup() {
     let database = memory_bank_test_postgres::TestDatabase::migrated();
     let redis = crate::redis::Redis::start();
     operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
-    let [known, believed] = [(); 2].map(|()| crate::replica_set::key(&database));
-    let first = crate::replica_set::replica(&database.url(), &redis.url(), &believed, &[]);
+    let [known, cached] = [(); 2].map(|()| crate::replica_set::key(&database));
+    let first = crate::replica_set::replica(&database.url(), &redis.url(), &cached, &[]);
     let mut second = crate::replica_set::replica(&database.url(), &redis.url(), &known, &[]);
     // The second server learns the user's name by another key, and finds this one in Redis.
     second.initialize();
-    redis.ask("FLUSHALL");
+    redis.run("FLUSHALL");
     let session = first.initialize();
     let name = redis.keys("apikey").pop().unwrap();
     let aged = |age_ms: i64| {
-        let reply = redis.ask(&format!("GET {name}"));
+        let reply = redis.run(&format!("GET {name}"));
         let entry = reply.lines().find(|line| line.starts_with('{')).unwrap();
         let mut entry: Value = serde_json::from_str(entry).unwrap();
         let now = redis_now(&redis);
@@ -199,13 +208,13 @@ fn a_cache_entry_is_valid_for_five_minutes_after_the_database_lookup() {
         assert!((0..20_000).contains(&(now - read_at)), "{read_at} is not Redis's time {now}");
         entry["readAt"] = json!(now - age_ms);
         // Without an expiry: the entry contains its own age.
-        assert!(redis.ask(&format!("SET {name} '{entry}'")).starts_with("+OK"));
+        assert!(redis.run(&format!("SET {name} '{entry}'")).starts_with("+OK"));
     };
     let left: i64 =
-        redis.ask(&format!("PTTL {name}")).lines().next().unwrap().trim_start_matches(':').parse().unwrap();
+        redis.run(&format!("PTTL {name}")).lines().next().unwrap().trim_start_matches(':').parse().unwrap();
     assert!((1..=300_000).contains(&left), "{left}");
     aged(296_000);
-    second.key = believed;
+    second.key = cached;
     let ping = || second.post(Some(&session), &request("ping", &json!({}))).status;
     assert_eq!(ping(), 200);
     let began = std::time::Instant::now();
@@ -225,7 +234,7 @@ fn a_read_only_redis_does_not_revive_a_revoked_key() {
     let session = server.initialize();
     assert!(redis.keys("apikey").len() == 1);
     // As a replica, or a master that lost its replicas: it answers, and refuses to delete.
-    assert!(redis.ask("CONFIG SET min-replicas-to-write 1").starts_with("+OK"));
+    assert!(redis.run("CONFIG SET min-replicas-to-write 1").starts_with("+OK"));
     revoke_all_in(&database);
     let call = call(7, "list_memory_bank_files", &json!({}));
     is_refused("read", &server.post(Some(&session), &call), "API key has been revoked");

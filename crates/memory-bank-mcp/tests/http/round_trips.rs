@@ -8,12 +8,12 @@ use memory_bank_test_postgres::proxy::CountingProxy;
 use memory_bank_test_postgres::{SERVER, TestDatabase};
 use serde_json::{Value, json};
 
-use crate::client::{JSON, MCP_ACCEPT, PATIENCE, Server, call};
+use crate::client::{JSON, MCP_ACCEPT, Server, TIMEOUT, call};
 use crate::database::{key_of, operate};
 use crate::redis::Redis;
 
-/// How often each thing is counted. What counts is what most of the times cost: now and then the server notes when keys
-/// were used, and that may fall into one of them.
+/// The number of measurements of each case; the most frequent result counts, since the server records uses of keys now
+/// and then, which may add to one measurement.
 const TIMES: usize = 7;
 
 /// A server whose database and Redis record their queries.
@@ -31,7 +31,7 @@ struct Monitor(BufReader<TcpStream>);
 impl Monitor {
     fn of(redis: &Redis) -> Self {
         let mut stream = TcpStream::connect(("127.0.0.1", redis.0.port())).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(b"MONITOR\r\n").unwrap();
         let mut lines = BufReader::new(stream);
         let mut ok = String::new();
@@ -45,7 +45,7 @@ impl Monitor {
         let mut commands = Vec::new();
         loop {
             let mut line = String::new();
-            self.0.read_line(&mut line).expect("Redis tells no more");
+            self.0.read_line(&mut line).expect("Redis closed the monitor");
             // +1700000000.000000 [0 127.0.0.1:50000] "GET" "key"
             let Some((from, command)) = line.split_once("] ") else { continue };
             if command.contains(word) {
@@ -107,7 +107,7 @@ impl Watched {
         let mut costs = Vec::new();
         for round in 0..=TIMES {
             let begin = format!("begin-{round}");
-            self.redis.ask(&format!("ECHO {begin}"));
+            self.redis.run(&format!("ECHO {begin}"));
             self.monitor.until(&begin);
             self.proxy.take();
             work(self, round);
@@ -118,7 +118,7 @@ impl Watched {
                 commands.push(last.to_owned());
             }
             let end = format!("end-{round}");
-            self.redis.ask(&format!("ECHO {end}"));
+            self.redis.run(&format!("ECHO {end}"));
             commands.extend(self.monitor.until(&end));
             // The watching connection is not counted.
             commands.retain(|command| command != "QUIT");

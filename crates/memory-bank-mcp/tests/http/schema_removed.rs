@@ -67,7 +67,7 @@ fn emptied_and_filled_again(roll: impl Fn(&TestDatabase) -> Result<(), String>) 
 }
 
 #[test]
-fn a_server_reports_the_schema_removed_by_the_guide_s_rollback_and_recovers() {
+fn a_server_reports_the_schema_removed_by_the_deployment_guide_s_rollback_and_recovers() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("rollback.sql");
     std::fs::write(&file, GUIDE_ROLLBACK).unwrap();

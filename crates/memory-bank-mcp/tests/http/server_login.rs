@@ -51,7 +51,7 @@ fn migrate_creates_the_server_role_once_and_keeps_its_password() {
     assert_eq!(again, json!({"applied": [], "serverLogin": {"role": role, "outcome": "updated"}}));
     assert_eq!(std::fs::read_to_string(folder.path().join("password")).unwrap(), password);
 
-    // A password that is given counts, and the file is left as it is.
+    // A given password takes precedence, and the file is not changed.
     let before = verifier(&database, &role);
     migrate(&database, &format!("postgresql://{role}:a%40b@localhost:5432"), &folder).unwrap();
     assert_ne!(verifier(&database, &role), before);

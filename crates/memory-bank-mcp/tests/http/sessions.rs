@@ -107,9 +107,9 @@ fn subscribers_are_notified_of_writes_by_other_sessions() {
     let mut stream = server.listen(&reader, None);
     let began = Instant::now();
     server.call(&writer, "track_progress", &json!({"action": "did", "description": "something"}));
-    let news = stream.next().unwrap();
-    assert_eq!(news["method"], json!("notifications/resources/updated"));
-    assert_eq!(news["params"]["uri"], json!("memory-bank://progress"));
+    let notification = stream.next().unwrap();
+    assert_eq!(notification["method"], json!("notifications/resources/updated"));
+    assert_eq!(notification["params"]["uri"], json!("memory-bank://progress"));
     assert!(began.elapsed() < Duration::from_secs(2));
     let bad = json!({"jsonrpc": "2.0", "id": 4, "method": "resources/subscribe", "params": {"uri": "file:///etc/passwd"}});
     assert_eq!(server.post(Some(&reader), &bad).message()["error"]["code"], json!(-32602));
@@ -220,7 +220,7 @@ fn clients_of_the_sessionless_protocol_are_served_without_a_session() {
     let meta = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
         "io.modelcontextprotocol/clientCapabilities": {}});
-    let ask = |method: &str, name: Option<&str>, mut params: Value| {
+    let send = |method: &str, name: Option<&str>, mut params: Value| {
         params["_meta"] = meta.clone();
         let message = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
         let mut headers =
@@ -228,9 +228,9 @@ fn clients_of_the_sessionless_protocol_are_served_without_a_session() {
         headers.extend(name.map(|name| ("Mcp-Name", name)));
         server.send("POST", "/mcp", &headers, &message.to_string())
     };
-    let discovered = ask("server/discover", None, json!({}));
+    let discovered = send("server/discover", None, json!({}));
     assert_eq!(discovered.status, 200, "{}", discovered.body);
-    let made = ask(
+    let made = send(
         "tools/call",
         Some("initialize_memory_bank"),
         json!({"name": "initialize_memory_bank", "arguments": {"path": "."}}),
@@ -241,7 +241,7 @@ fn clients_of_the_sessionless_protocol_are_served_without_a_session() {
     assert_eq!(server.send("GET", "/mcp", &[("MCP-Protocol-Version", "2026-07-28")], "").status, 405);
     for removed in ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"]
     {
-        let gone = ask(removed, None, json!({}));
+        let gone = send(removed, None, json!({}));
         assert_eq!((gone.status, &gone.json()["error"]["code"]), (404, &json!(-32601)), "{removed}");
     }
 }

@@ -116,17 +116,17 @@ fn a_server_waiting_for_its_database_stops_on_sigterm() {
 
 #[test]
 fn shutdown_answers_calls_in_flight_and_ends_streams() {
-    let team = ReplicaSet::new();
-    let mut server = team.replica();
+    let replicas = ReplicaSet::new();
+    let mut server = replicas.replica();
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
     let mut streams = [server.listen(&session, None), server.listen_without_session(&[])];
     let (address, key) = (server.address.clone(), server.key.clone());
-    let held = team.hold_documents();
+    let held = replicas.hold_documents();
     let arguments = json!({"action": "did", "description": "the last thing"});
     let in_session = call(9, "track_progress", &arguments).to_string();
     let headers = [("X-API-Key", key.as_str()), JSON, MCP_ACCEPT, ("Mcp-Session-Id", session.as_str())];
-    let mut pending = server.stand("POST", &headers, &in_session);
+    let mut pending = server.open_stream("POST", &headers, &in_session);
     let process = server.process.id();
     let began = Instant::now();
     let (alone, code) = thread::scope(|scope| {
@@ -136,10 +136,16 @@ fn shutdown_answers_calls_in_flight_and_ends_streams() {
         let alone = {
             let (address, key, params) = (address.clone(), key.clone(), params);
             scope.spawn(move || {
-                crate::client::ask_at(&address, &key, "tools/call", Some("write_memory_bank_file"), &params)
+                crate::client::send_sessionless_to(
+                    &address,
+                    &key,
+                    "tools/call",
+                    Some("write_memory_bank_file"),
+                    &params,
+                )
             })
         };
-        await_waiting(&team.database, 2);
+        await_waiting(&replicas.database, 2);
         signal(process, "-TERM");
         for stream in &mut streams {
             stream.await_end();
@@ -153,7 +159,7 @@ fn shutdown_answers_calls_in_flight_and_ends_streams() {
     let answer = pending.next().unwrap();
     assert!(answer["id"] == json!(9) && answer["result"]["isError"] != json!(true), "{answer}");
     assert_eq!(alone.status, 200, "{}", alone.body);
-    let other = team.replica();
+    let other = replicas.replica();
     let progress = other.call(&session, "read_memory_bank_file", &json!({"filename": "progress.md"}));
     assert!(progress.contains("the last thing"), "{progress}");
     let written = other.call(&session, "read_memory_bank_file", &json!({"filename": "other.md"}));
@@ -162,16 +168,16 @@ fn shutdown_answers_calls_in_flight_and_ends_streams() {
 
 #[test]
 fn a_stuck_call_does_not_delay_shutdown_by_ten_seconds() {
-    let team = ReplicaSet::new();
-    let mut server = team.replica();
+    let replicas = ReplicaSet::new();
+    let mut server = replicas.replica();
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
-    let _held = team.hold_documents();
+    let _held = replicas.hold_documents();
     let message = call(9, "track_progress", &json!({"action": "did", "description": "x"})).to_string();
     let key = server.key.clone();
     let headers = [("X-API-Key", key.as_str()), JSON, MCP_ACCEPT, ("Mcp-Session-Id", session.as_str())];
-    let _asked = server.stand("POST", &headers, &message);
-    await_waiting(&team.database, 1);
+    let _asked = server.open_stream("POST", &headers, &message);
+    await_waiting(&replicas.database, 1);
     let (code, took) = server.terminate();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_secs(10), "{took:?}");

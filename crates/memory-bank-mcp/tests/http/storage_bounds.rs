@@ -19,16 +19,16 @@ fn noise(bytes: usize, mut seed: u64) -> String {
 }
 
 /// Another member of the project, with a key that is not slowed down.
-fn member(team: &ReplicaSet, user: &str, role: &str) -> String {
-    operate(&team.database, &["users", "create", user]).unwrap();
-    operate(&team.database, &["members", "add", "--project", "atlas", "--user", user, "--role", role])
+fn member(replicas: &ReplicaSet, user: &str, role: &str) -> String {
+    operate(&replicas.database, &["users", "create", user]).unwrap();
+    operate(&replicas.database, &["members", "add", "--project", "atlas", "--user", user, "--role", role])
         .unwrap();
-    another_key(team, user)
+    another_key(replicas, user)
 }
 
-fn another_key(team: &ReplicaSet, user: &str) -> String {
+fn another_key(replicas: &ReplicaSet, user: &str) -> String {
     let arguments = ["keys", "create", "--user", user, "--project", "atlas", "--rate-limit", "1000000"];
-    key_of(&operate(&team.database, &arguments).unwrap())
+    key_of(&operate(&replicas.database, &arguments).unwrap())
 }
 
 fn open_as(server: &Server, key: &str) -> crate::client::Reply {
@@ -51,9 +51,9 @@ fn session_exists(server: &Server, key: &str, session: &str) -> bool {
     }
 }
 
-fn age(team: &ReplicaSet, sessions: &[&String]) {
+fn age(replicas: &ReplicaSet, sessions: &[&String]) {
     for (number, session) in sessions.iter().enumerate() {
-        team.database.psql(&format!(
+        replicas.database.psql(&format!(
             "UPDATE public.sessions SET last_seen = now() - interval '10 minutes' + interval '1 second' * {number}
              WHERE id = '{session}'"
         ));
@@ -116,15 +116,15 @@ fn fill(server: &Server, session: &str, times: u32) {
 
 #[test]
 fn stored_events_are_bounded_in_bytes_per_session_and_project_and_the_oldest_are_dropped_first() {
-    let team = ReplicaSet::new();
+    let replicas = ReplicaSet::new();
     let limits = [("MAX_EVENT_BYTES_PER_SESSION", "1048576"), ("MAX_EVENT_BYTES_PER_PROJECT", "2097152")];
-    let server = team.replica_with(&limits);
+    let server = replicas.replica_with(&limits);
     let session = server.initialize();
     fill(&server, &session, 60);
     let bytes = "SELECT coalesce(sum(pg_column_size(message)), 0) <= 1048576, count(*) > 4, \
                  max(id) = (SELECT max(id) FROM public.mcp_events) FROM public.mcp_events";
     until("the bound of a session", || {
-        team.database.psql(&format!("{bytes} WHERE session_id = '{session}'")) == "t|t|t"
+        replicas.database.psql(&format!("{bytes} WHERE session_id = '{session}'")) == "t|t|t"
     });
     let others: Vec<String> = (0..4).map(|_| server.initialize()).collect();
     for other in &others {
@@ -133,7 +133,7 @@ fn stored_events_are_bounded_in_bytes_per_session_and_project_and_the_oldest_are
         }
     }
     let all = "SELECT coalesce(sum(pg_column_size(message)), 0) <= 2097152 FROM public.mcp_events";
-    until("the bound of a project", || team.database.psql(all) == "t");
+    until("the bound of a project", || replicas.database.psql(all) == "t");
     let last = server.post(Some(others.last().unwrap()), &call(5, "get_instructions", &json!({})));
     let before = last.events()[0].0.replace("-1", "-0");
     assert_eq!(server.listen(others.last().unwrap(), Some(&before)).next().unwrap(), last.message());
@@ -141,15 +141,15 @@ fn stored_events_are_bounded_in_bytes_per_session_and_project_and_the_oldest_are
 
 #[test]
 fn shared_lists_are_stored_by_reference_and_replayed_by_any_replica() {
-    let team = ReplicaSet::new();
-    let (server, other) = (team.replica(), team.replica_with(&[("REDIS_KEY_PREFIX", "other")]));
+    let replicas = ReplicaSet::new();
+    let (server, other) = (replicas.replica(), replicas.replica_with(&[("REDIS_KEY_PREFIX", "other")]));
     let session = server.initialize();
     for (number, list) in ["tools/list", "prompts/list", "resources/templates/list"].into_iter().enumerate() {
         let request = json!({"jsonrpc": "2.0", "id": format!("list \"{number}\""), "method": list});
         let reply = server.post(Some(&session), &request);
         assert!(reply.message()["result"].is_object(), "{}", reply.body);
         let stored = "SELECT octet_length(message::text) FROM public.mcp_events ORDER BY id DESC LIMIT 1";
-        let stored: usize = team.database.psql(stored).parse().unwrap();
+        let stored: usize = replicas.database.psql(stored).parse().unwrap();
         assert!(stored < 512, "{list}: {stored} bytes");
         let before = reply.events()[0].0.replace("-1", "-0");
         for replica in [&server, &other] {
@@ -162,12 +162,12 @@ fn shared_lists_are_stored_by_reference_and_replayed_by_any_replica() {
 
 #[test]
 fn an_unresolvable_reference_is_an_error_that_asks_for_a_retry() {
-    let team = ReplicaSet::new();
-    let server = team.replica();
+    let replicas = ReplicaSet::new();
+    let server = replicas.replica();
     let session = server.initialize();
     let reply = server.post(Some(&session), &json!({"jsonrpc": "2.0", "id": 9, "method": "tools/list"}));
     // As a newer version might write it.
-    team.database.psql(
+    replicas.database.psql(
         "UPDATE public.mcp_events SET message = '{\"listOf\": \"futures/list\", \"id\": 9}'
          WHERE id = (SELECT max(id) FROM public.mcp_events)",
     );
@@ -179,26 +179,26 @@ fn an_unresolvable_reference_is_an_error_that_asks_for_a_retry() {
 
 #[test]
 fn the_oldest_idle_session_of_the_same_key_is_evicted_and_never_another_key_s() {
-    let team = ReplicaSet::new();
-    let bob = member(&team, "bob", "viewer");
+    let replicas = ReplicaSet::new();
+    let bob = member(&replicas, "bob", "viewer");
     let limits = [("MAX_SESSIONS_PER_KEY", "2")];
-    let servers = [team.replica_with(&limits), team.replica_with(&limits)];
+    let servers = [replicas.replica_with(&limits), replicas.replica_with(&limits)];
     let bobs = session_of(&open_as(&servers[0], &bob));
-    let [first, second] = [0, 1].map(|_| session_of(&open_as(&servers[0], &team.key)));
+    let [first, second] = [0, 1].map(|_| session_of(&open_as(&servers[0], &replicas.key)));
     // None of them is idle.
-    let refused = open_as(&servers[1], &team.key);
+    let refused = open_as(&servers[1], &replicas.key);
     assert_eq!(refused.status, 429, "{}", refused.body);
     let text = refused.json()["error"]["message"].as_str().unwrap().to_owned();
     assert!(text.contains("2 open sessions") && text.contains("key"), "{text}");
-    age(&team, &[&bobs, &second, &first]);
-    let third = session_of(&open_as(&servers[1], &team.key));
+    age(&replicas, &[&bobs, &second, &first]);
+    let third = session_of(&open_as(&servers[1], &replicas.key));
     until("the end of the oldest", || {
-        servers.iter().all(|server| !session_exists(server, &team.key, &second))
+        servers.iter().all(|server| !session_exists(server, &replicas.key, &second))
     });
     for server in &servers {
         assert!(
-            session_exists(server, &team.key, &first)
-                && session_exists(server, &team.key, &third)
+            session_exists(server, &replicas.key, &first)
+                && session_exists(server, &replicas.key, &third)
                 && session_exists(server, &bob, &bobs)
         );
     }
@@ -206,12 +206,12 @@ fn the_oldest_idle_session_of_the_same_key_is_evicted_and_never_another_key_s() 
 
 #[test]
 fn a_full_project_refuses_a_new_session_unless_the_key_has_an_idle_one() {
-    let team = ReplicaSet::new();
-    let bob = member(&team, "bob", "viewer");
-    let server = team.replica_with(&[("MAX_SESSIONS_PER_PROJECT", "2")]);
+    let replicas = ReplicaSet::new();
+    let bob = member(&replicas, "bob", "viewer");
+    let server = replicas.replica_with(&[("MAX_SESSIONS_PER_PROJECT", "2")]);
     let bobs = [0, 1].map(|_| session_of(&open_as(&server, &bob)));
-    age(&team, &[&bobs[0], &bobs[1]]);
-    let refused = open_as(&server, &team.key);
+    age(&replicas, &[&bobs[0], &bobs[1]]);
+    let refused = open_as(&server, &replicas.key);
     assert_eq!(refused.status, 503, "{}", refused.body);
     assert!(refused.body.contains("2 open sessions"), "{}", refused.body);
     let third = session_of(&open_as(&server, &bob));
@@ -221,11 +221,13 @@ fn a_full_project_refuses_a_new_session_unless_the_key_has_an_idle_one() {
 
 #[test]
 fn a_removed_member_cannot_open_a_session_and_gets_the_reason() {
-    let team = ReplicaSet::new();
-    let bob = member(&team, "bob", "viewer");
-    let server = team.replica_with(&[("MAX_SESSIONS_PER_PROJECT", "1")]);
+    let replicas = ReplicaSet::new();
+    let bob = member(&replicas, "bob", "viewer");
+    let server = replicas.replica_with(&[("MAX_SESSIONS_PER_PROJECT", "1")]);
     session_of(&open_as(&server, &bob));
-    team.database.psql("DELETE FROM memberships m USING users u WHERE u.id = m.user_id AND u.name = 'bob'");
+    replicas
+        .database
+        .psql("DELETE FROM memberships m USING users u WHERE u.id = m.user_id AND u.name = 'bob'");
     // The key is still cached; the database refuses it.
     let refused = open_as(&server, &bob);
     assert_eq!(refused.status, 403, "{}", refused.body);
@@ -234,32 +236,32 @@ fn a_removed_member_cannot_open_a_session_and_gets_the_reason() {
 
 #[test]
 fn a_session_counts_against_the_key_that_used_it_last() {
-    let team = ReplicaSet::new();
-    let server = team.replica();
-    let session = session_of(&open_as(&server, &team.key));
+    let replicas = ReplicaSet::new();
+    let server = replicas.replica();
+    let session = session_of(&open_as(&server, &replicas.key));
     let key_of_session = format!("SELECT key_id FROM public.sessions WHERE id = '{session}'");
-    let opened = team.database.psql(&key_of_session);
+    let opened = replicas.database.psql(&key_of_session);
     drop(server);
-    age(&team, &[&session]);
-    let second = another_key(&team, "alice");
-    let mut server = team.replica_with(&[("REDIS_KEY_PREFIX", "other")]);
+    age(&replicas, &[&session]);
+    let second = another_key(&replicas, "alice");
+    let mut server = replicas.replica_with(&[("REDIS_KEY_PREFIX", "other")]);
     assert!(session_exists(&server, &second, &session));
     server.terminate();
-    let used = team.database.psql(&key_of_session);
+    let used = replicas.database.psql(&key_of_session);
     assert!(!opened.is_empty() && !used.is_empty() && opened != used, "{opened} {used}");
 }
 
 #[test]
 fn a_rate_limited_key_can_still_end_its_session() {
-    let team = ReplicaSet::new();
+    let replicas = ReplicaSet::new();
     let slow = key_of(
         &operate(
-            &team.database,
+            &replicas.database,
             &["keys", "create", "--user", "alice", "--project", "atlas", "--rate-limit", "2"],
         )
         .unwrap(),
     );
-    let server = team.replica_with(&[("RATE_LIMIT_IP_PER_MINUTE", "10")]);
+    let server = replicas.replica_with(&[("RATE_LIMIT_IP_PER_MINUTE", "10")]);
     let session = session_of(&open_as(&server, &slow));
     let headers = [("X-API-Key", slow.as_str()), MCP_ACCEPT, JSON, ("Mcp-Session-Id", session.as_str())];
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"}).to_string();
@@ -288,36 +290,36 @@ fn folder_with(bytes: usize) -> tempfile::TempDir {
 
 #[test]
 fn an_import_over_the_quota_is_refused_completely() {
-    let team = ReplicaSet::new();
+    let replicas = ReplicaSet::new();
     let set = ["projects", "set-quota", "--project", "atlas", "--bytes", "400000"];
-    operate(&team.database, &set).unwrap();
+    operate(&replicas.database, &set).unwrap();
     let import = |folder: &tempfile::TempDir| {
         let from = folder.path().to_str().unwrap().to_owned();
-        operate(&team.database, &["import", "--from", &from, "--project", "atlas"])
+        operate(&replicas.database, &["import", "--from", &from, "--project", "atlas"])
     };
     let refused = import(&folder_with(500_000)).unwrap_err();
     for words in ["quota is 400000 bytes", "nothing was written", "set-quota"] {
         assert!(refused.contains(words), "{refused}");
     }
-    assert_eq!(team.database.psql("SELECT count(*) FROM documents"), "0");
+    assert_eq!(replicas.database.psql("SELECT count(*) FROM documents"), "0");
     import(&folder_with(300_000)).unwrap();
-    assert_eq!(team.database.psql("SELECT count(*) FROM documents"), "2");
+    assert_eq!(replicas.database.psql("SELECT count(*) FROM documents"), "2");
     // A second import would keep the first as a backup, which exceeds the quota.
     let from = folder_with(300_000);
     let again = ["import", "--from", from.path().to_str().unwrap(), "--project", "atlas", "--replace"];
-    let refused = operate(&team.database, &again).unwrap_err();
+    let refused = operate(&replicas.database, &again).unwrap_err();
     assert!(refused.contains("quota"), "{refused}");
-    assert_eq!(team.database.psql("SELECT count(*) FROM app.backups"), "0");
+    assert_eq!(replicas.database.psql("SELECT count(*) FROM app.backups"), "0");
 }
 
 #[test]
 fn documents_and_snapshots_of_a_project_have_a_configurable_quota() {
-    let team = ReplicaSet::new();
-    let server = team.replica_with(&[("METRICS_ADDR", "127.0.0.1:0")]);
+    let replicas = ReplicaSet::new();
+    let server = replicas.replica_with(&[("METRICS_ADDR", "127.0.0.1:0")]);
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
     let set = ["projects", "set-quota", "--project", "atlas", "--bytes", "1500000"];
-    assert_eq!(operate(&team.database, &set).unwrap()["quotaBytes"], json!(1_500_000));
+    assert_eq!(operate(&replicas.database, &set).unwrap()["quotaBytes"], json!(1_500_000));
     let write = |name: &str, bytes: usize| {
         let content = noise(bytes, 3);
         server.call(&session, "write_memory_bank_file", &json!({"filename": name, "content": content}))
@@ -342,16 +344,16 @@ fn documents_and_snapshots_of_a_project_have_a_configurable_quota() {
     assert!((0..8).any(|seed| add(seed).contains("quota")), "the graph has no bound");
     // A change that shrinks a document is allowed over the quota, too.
     let lower = ["projects", "set-quota", "--project", "atlas", "--bytes", "1000000"];
-    operate(&team.database, &lower).unwrap();
+    operate(&replicas.database, &lower).unwrap();
     assert!(!write("a.md", 500_000).contains("quota"));
     let deleted = server.call(&session, "delete_memory_bank_file", &json!({"filename": "b.md"}));
     assert!(!deleted.contains("quota"), "{deleted}");
     let folder = tempfile::TempDir::new().unwrap();
-    let url = team.database.url_of(MIGRATOR);
+    let url = replicas.database.url_of(MIGRATOR);
     let variables = [("DATABASE_URL", url.as_str()), ("REDIS_URL", "")];
     let doctor = command(&folder, &variables).arg("doctor").output().unwrap();
     let text = String::from_utf8([doctor.stdout, doctor.stderr].concat()).unwrap();
     assert!(text.contains("atlas") && text.contains("1000000"), "{text}");
-    assert!(operate(&team.database, &["projects", "set-quota", "--project", "atlas", "--default"]).unwrap()["quotaBytes"].is_null());
+    assert!(operate(&replicas.database, &["projects", "set-quota", "--project", "atlas", "--default"]).unwrap()["quotaBytes"].is_null());
     assert!(!write("c.md", 600_000).contains("quota"));
 }

@@ -45,7 +45,7 @@ fn url(role: &str, database: &TestDatabase, more: &str) -> String {
     format!("postgresql://{role}:{PASSWORD}@{HOST}:6543/{}{more}", database.name())
 }
 
-/// Runs a command to its end; whether it ended well, and all that it wrote.
+/// Runs a command to its end; returns whether it succeeded, and its output.
 fn run(variables: &[(&str, &str)], arguments: &[&str]) -> (bool, String) {
     let folder = TempDir::new().unwrap();
     finished(command(&folder, variables).args(arguments))
@@ -121,7 +121,7 @@ fn a_supabase_host_is_resolved_and_its_certificate_verified() {
             vec![("DB_PROVIDER", "supabase"), ("SUPABASE_DB_URL", url.as_str()), ("REDIS_URL", "")];
         variables.extend(more.map(|file| ("DB_SSL_ROOT_CERT", file)));
         let inner = command(&folder, &variables);
-        // Names have other addresses in a view of the file system of its own.
+        // A separate mount namespace gives the names other addresses.
         let mut outer = Command::new("unshare");
         let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
         outer.args(["--map-root-user", "--mount", "sh", "-c", script]).arg(&hosts);
@@ -151,7 +151,7 @@ fn doctor_decides_by_host_and_not_by_provider() {
         (at("sslmode=require"), true, checked),
         (at("sslmode=verify-ca"), true, checked),
         (at(&format!("sslmode=verify-ca sslrootcert={authority}")), false, checked),
-        // In a URL's password the words of a mode are none.
+        // In the password of a URL, the name of a mode is ordinary text.
         (
             format!(
                 "postgres://{TLS_ONLY}:sslmode=verify-full@127.0.0.1:{}/{}?sslmode=require",

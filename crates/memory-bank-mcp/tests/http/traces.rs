@@ -12,7 +12,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use serde_json::json;
 
-use crate::client::{JSON, MCP_ACCEPT, PATIENCE, Server, call};
+use crate::client::{JSON, MCP_ACCEPT, Server, TIMEOUT, call};
 use crate::database::{key_of, operate};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -66,7 +66,7 @@ impl Collector {
             if let Some(span) = spans.iter().find(|span| fits(span)) {
                 return span.clone();
             }
-            assert!(began.elapsed() < PATIENCE, "no span {what} among {spans:#?}");
+            assert!(began.elapsed() < TIMEOUT, "no span {what} among {spans:#?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -14,12 +14,12 @@ use tempfile::TempDir;
 use crate::client::{call, command};
 use crate::database::operate;
 
-/// The most that the index of a large project is waited for.
-const INDEX_PATIENCE: Duration = Duration::from_secs(120);
+/// The longest wait for the index of a large project.
+const INDEX_TIMEOUT: Duration = Duration::from_secs(120);
 
 const MARKER: &str = r#"{"type":"memory_bank_graph","source":"memory-bank-mcp","version":"1"}"#;
 
-/// A project with everything that is odd.
+/// A project with unusual files, names and texts.
 pub(crate) fn odd_project(facts: usize) -> TempDir {
     let project = TempDir::new().unwrap();
     let put = |name: &str, bytes: &[u8]| {
@@ -67,7 +67,7 @@ pub(crate) fn odd_project(facts: usize) -> TempDir {
     project
 }
 
-/// All files below a folder, but for what the server derives or keeps for itself.
+/// All files below a folder, without derived and internal ones.
 pub(crate) fn files(root: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root.to_owned()];
@@ -128,7 +128,7 @@ pub(crate) fn atlas() -> TestDatabase {
     database
 }
 
-fn import(database: &TestDatabase, from: &Path, more: &[&str]) -> Result<Value, String> {
+pub(crate) fn import(database: &TestDatabase, from: &Path, more: &[&str]) -> Result<Value, String> {
     let mut arguments = vec!["import", "--from", from.to_str().unwrap(), "--project", "atlas"];
     arguments.extend(more);
     operate(database, &arguments)
@@ -141,7 +141,7 @@ fn export(database: &TestDatabase, to: &Path, more: &[&str]) -> Result<Value, St
 }
 
 /// Calls tools over stdio in this project, and gives the texts of the replies.
-fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String> {
+pub(crate) fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String> {
     let folder = TempDir::new().unwrap();
     let mut server = command(&folder, &[])
         .args(["--path", project.to_str().unwrap()])
@@ -159,7 +159,7 @@ fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String> {
     writeln!(input, "{}", json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).unwrap();
     let mut texts = Vec::new();
     let mut ids = 1_u32..;
-    let mut ask = |tool: &str, arguments: &Value| {
+    let mut send = |tool: &str, arguments: &Value| {
         let id = ids.next().unwrap();
         writeln!(input, "{}", call(id, tool, arguments)).unwrap();
         // The server may send notifications in between.
@@ -170,11 +170,11 @@ fn over_stdio(project: &Path, calls: &[(&str, Value)]) -> Vec<String> {
             .unwrap();
         reply["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned()
     };
-    let deadline = Instant::now() + INDEX_PATIENCE;
+    let deadline = Instant::now() + INDEX_TIMEOUT;
     for (tool, arguments) in calls {
         let text = loop {
-            let text = ask(tool, arguments);
-            // Repeats a request like a client that is asked to retry.
+            let text = send(tool, arguments);
+            // Repeats a request like a client that has to retry.
             if !text.contains("is being built; try again") {
                 break text;
             }
@@ -290,7 +290,7 @@ fn folder_names_and_other_spellings_survive_import_and_export() {
     assert_eq!(text("README.md"), "in capitals");
     assert_eq!(text("con.md"), "a device");
     assert_eq!(text("backups/memory-bank-backup-2026-11-20T11-00-00-000Z/adr/0001.md"), "older");
-    // Two files that are one name to a database are named before anything is written.
+    // Two files with one name in a database are reported before anything is written.
     put("caf\u{e9}/na\u{ef}ve.md", "composed");
     let refused = import(&database, project.path(), &["--replace"]).unwrap_err();
     assert!(refused.contains("is there twice"), "{refused}");
@@ -304,7 +304,7 @@ fn files_that_the_database_cannot_store_are_named_before_anything_is_written() {
     assert!(refused.contains("zero.md") && refused.contains("null byte"), "{refused}");
     assert_eq!(database.psql("SELECT count(*) FROM documents"), "0");
     fs::remove_file(project.path().join("memory-bank/zero.md")).unwrap();
-    // A backup that cannot be held takes the whole import back.
+    // A backup that cannot be stored rolls the whole import back.
     fs::write(project.path().join("memory-bank-backup-2026-11-20T10-00-00-000Z/zero.md"), b"a\0b").unwrap();
     let refused = import(&database, project.path(), &[]).unwrap_err();
     assert!(refused.contains("zero.md") && refused.contains("memory-bank-backup-"), "{refused}");
@@ -333,7 +333,7 @@ fn an_export_overwrites_only_on_request_and_keeps_the_replaced_files() {
     assert_eq!(fs::read_to_string(place.path().join(".mcprules-debug")).unwrap(), "theirs");
     let aside = PathBuf::from(done["movedAside"].as_str().unwrap());
     assert_eq!(fs::read_to_string(aside.join("mine.md")).unwrap(), "mine");
-    // The backups of the bank that was there stay with the one that is there now.
+    // The backups of the previous bank stay with the new one.
     let own_file = "backups/memory-bank-backup-2026-11-20T11-00-00-000Z/mine.md";
     assert_eq!(fs::read_to_string(bank.join(own_file)).unwrap(), "older");
     assert!(over_stdio(place.path(), &[("list_memory_bank_files", json!({}))])[0].contains("latin.md"));
@@ -431,117 +431,4 @@ fn a_transfer_requires_a_member_with_the_right_role() {
     assert!(
         operate(&database, &["export", "--project", "none", "--to", "x"]).unwrap_err().contains("no project")
     );
-}
-
-/// The file of the reference memory server.
-const MEMORY: &str = concat!(
-    r#"{"type":"entity","name":"Auth","entityType":"service","observations":["uses JWT","in Rust"]}"#,
-    "\n",
-    r#"{"type":"entity","name":"Postgres","entityType":"database","observations":["version 18"]}"#,
-    "\n",
-    r#"{"type":"relation","from":"Auth","to":"Postgres","relationType":"reads from"}"#,
-    "\n"
-);
-
-#[test]
-fn a_file_of_the_reference_memory_server_is_imported_into_a_project() {
-    let (database, place) = (atlas(), TempDir::new().unwrap());
-    let file = place.path().join("memory.json");
-    fs::write(&file, MEMORY).unwrap();
-    let tried = import(&database, &file, &["--dry-run"]).unwrap();
-    assert_eq!((&tried["moved"]["entities"], &tried["moved"]["observations"]), (&json!(2), &json!(3)));
-    import(&database, &file, &[]).unwrap();
-    // An item added twice exists once.
-    import(&database, &file, &["--merge"]).unwrap();
-    let counts =
-        "SELECT (SELECT count(*) FROM graph_entities) || ' ' || (SELECT count(*) FROM graph_relations)";
-    assert_eq!(database.psql(counts), "2 1");
-    fs::write(&file, format!("{MEMORY}nonsense\n")).unwrap();
-    let refused = import(&database, &file, &["--replace"]).unwrap_err();
-    assert!(refused.contains("line 4"), "{refused}");
-    for text in ["", "{}", "# Notes\n"] {
-        fs::write(&file, text).unwrap();
-        let refused = import(&database, &file, &["--replace"]).unwrap_err();
-        assert!(refused.contains("reference memory server"), "{refused}");
-    }
-    assert_eq!(database.psql(counts), "2 1");
-}
-
-#[test]
-fn a_file_of_the_reference_memory_server_is_offered_and_imported_into_a_folder() {
-    let place = TempDir::new().unwrap();
-    fs::create_dir(place.path().join("memory-bank")).unwrap();
-    fs::write(place.path().join("memory-bank/progress.md"), "# Progress\n").unwrap();
-    let search = || {
-        let calls =
-            [("graph_search", json!({"query": "Auth"})), ("graph_open_nodes", json!({"nodes": ["Auth"]}))];
-        over_stdio(place.path(), &calls)
-    };
-    assert!(search().iter().all(|text| !text.contains("import --from")));
-    fs::write(place.path().join("memory.json"), MEMORY).unwrap();
-    for text in search() {
-        assert!(text.contains("import --from memory.json"), "{text}");
-    }
-    let run = |arguments: &[&str]| {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_memory-bank-mcp"))
-            .args(arguments)
-            .current_dir(place.path())
-            .env_clear()
-            .env("HOME", place.path().join("home"))
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        (output.status.success(), text + &String::from_utf8_lossy(&output.stderr))
-    };
-    let (done, text) = run(&["import", "--from", "memory.json", "--dry-run"]);
-    assert!(done && text.contains("dry run") && !place.path().join("memory-bank/graph").exists(), "{text}");
-    let (done, text) = run(&["import", "--from", "memory.json"]);
-    assert!(
-        done && text.contains("2 entities, 3 observations (0 were there already), 1 relations"),
-        "{text}"
-    );
-    let (done, text) = run(&["import", "--from", "memory.json"]);
-    assert!(done && text.contains("0 observations (3 were there already)"), "{text}");
-    let found = search();
-    assert!(found[1].contains("uses JWT") && !found[1].contains("import --from"), "{}", found[1]);
-    // A folder goes into a database alone.
-    let (done, text) = run(&["import", "--from", "."]);
-    assert!(!done && text.contains("--project"), "{text}");
-    // Like the log, it is named by its kind.
-    fs::write(place.path().join("memory-bank/graph/graph.jsonl"), MEMORY).unwrap();
-    let text = &search()[1];
-    assert!(text.contains("reference memory server") && text.contains("import --from"), "{text}");
-}
-
-#[test]
-fn commands_that_change_a_bank_are_refused_when_read_only() {
-    let place = TempDir::new().unwrap();
-    fs::create_dir(place.path().join("memory-bank")).unwrap();
-    fs::write(place.path().join("memory-bank/progress.md"), "# Progress\n").unwrap();
-    fs::write(place.path().join("memory.json"), MEMORY).unwrap();
-    let run = |arguments: &[&str], variables: &[(&str, &str)]| {
-        let output = command(&place, variables).args(arguments).output().unwrap();
-        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
-    };
-    let before = files(place.path());
-    for (flag, variables) in [(&["--read-only"][..], &[][..]), (&[], &[("MEMORY_BANK_READ_ONLY", "1")])] {
-        for arguments in [
-            &["import", "--from", "memory.json"][..],
-            &["import", "--from", "memory.json", "--project", "atlas"],
-            &["restore", "--project", "atlas", "--from", "x.zip"],
-            &["export", "--project", "atlas", "--to", ".", "--replace"],
-        ] {
-            let (done, text) = run(&[flag, arguments].concat(), variables);
-            assert!(
-                !done && text.contains("read-only") && text.contains(arguments[0]),
-                "{arguments:?}: {text}"
-            );
-        }
-        assert_eq!(files(place.path()), before);
-        let dry = ["import", "--from", "memory.json", "--dry-run"];
-        assert!(run(&[flag, &dry[..]].concat(), variables).0);
-    }
-    assert!(!place.path().join("memory-bank/graph").exists());
-    assert!(run(&["import", "--from", "memory.json"], &[]).0);
-    assert!(place.path().join("memory-bank/graph").exists());
 }

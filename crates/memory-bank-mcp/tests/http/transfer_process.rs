@@ -36,7 +36,7 @@ fn done(mut command: Command) -> Output {
     output
 }
 
-/// Starts a command, waits until the lock that is held stops it, and kills it.
+/// Starts a command, waits until a held lock stops it, and kills it.
 fn killed_midway(database: &TestDatabase, lock: &str, arguments: &[&str]) {
     let held = Held::take(database, lock);
     let (_folder, mut command) = operator(database, "", arguments);
@@ -49,47 +49,47 @@ fn killed_midway(database: &TestDatabase, lock: &str, arguments: &[&str]) {
 
 #[test]
 fn imports_and_restores_notify_subscribers_of_running_servers() {
-    let team = ReplicaSet::new();
-    let (first, second) = (team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (first, second) = (replicas.replica(), replicas.replica());
     let session = first.initialize();
     let mut stream = first.listen(&session, None);
     first.subscribe(&session, PROGRESS);
     let mut without_session = second.listen_without_session(&[PROGRESS]);
     let (project, place) = (odd_project(3), TempDir::new().unwrap());
-    let (redis, file) = (team.redis.as_ref().unwrap().url(), place.path().join("atlas.zip"));
+    let (redis, file) = (replicas.redis.as_ref().unwrap().url(), place.path().join("atlas.zip"));
     let moves: [&[&str]; 2] = [
         &["import", "--project", "atlas", "--from", text_of(project.path())],
         &["restore", "--project", "atlas", "--from", text_of(&file)],
     ];
     for arguments in moves {
-        done(operator(&team.database, &redis, arguments).1);
+        done(operator(&replicas.database, &redis, arguments).1);
         for stream in [&mut stream, &mut without_session] {
             stream.await_notification(UPDATED, Some(PROGRESS));
             stream.await_notification(LIST_CHANGED, None);
         }
         if !file.exists() {
             let backup = ["backup", "--project", "atlas", "--to", text_of(&file)];
-            operate(&team.database, &backup).unwrap();
+            operate(&replicas.database, &backup).unwrap();
         }
     }
 }
 
 #[test]
 fn a_dry_run_notifies_nobody_and_is_not_audited() {
-    let team = ReplicaSet::new();
-    let server = team.replica();
+    let replicas = ReplicaSet::new();
+    let server = replicas.replica();
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
     let mut stream = server.listen(&session, None);
     server.subscribe(&session, PROGRESS);
-    let audit_rows = || team.database.psql("SELECT count(*) FROM app.audit_log");
+    let audit_rows = || replicas.database.psql("SELECT count(*) FROM app.audit_log");
     let (before, project) = (audit_rows(), odd_project(1));
-    let redis = team.redis.as_ref().unwrap().url();
+    let redis = replicas.redis.as_ref().unwrap().url();
     let arguments =
         ["import", "--project", "atlas", "--from", text_of(project.path()), "--merge", "--dry-run"];
-    done(operator(&team.database, &redis, &arguments).1);
+    done(operator(&replicas.database, &redis, &arguments).1);
     assert_eq!(audit_rows(), before);
-    // The first news is that of the next write.
+    // The first notification is of the next write.
     server.call(&session, "write_memory_bank_file", &json!({"filename": "new.md", "content": "x"}));
     assert_eq!(stream.next().unwrap()["method"], json!(LIST_CHANGED));
 }
@@ -147,7 +147,7 @@ fn a_killed_export_leaves_nothing_and_can_be_repeated() {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     };
     assert!(!to.join("memory-bank").exists());
-    assert_eq!(names().len(), 1, "nothing stands there but what the export was staged in: {:?}", names());
+    assert_eq!(names().len(), 1, "only the staging folder of the export is left: {:?}", names());
     // The same command, without `--replace`, succeeds and removes the leftovers of the first.
     operate(&database, &arguments).unwrap();
     assert!(to.join("memory-bank/progress.md").exists());
@@ -200,7 +200,7 @@ fn a_restore_is_audited_once_in_its_own_transaction() {
     let (restored, backed_up, zip) =
         (json!("project.restored"), json!("project.backed_up"), json!("atlas.zip"));
     assert_eq!(audited, [(&restored, &zip), (&backed_up, &zip), (&imported, &from)]);
-    // Where the log cannot be written, nothing is restored.
+    // If the log cannot be written, nothing is restored.
     database.psql("ALTER TABLE app.audit_log ADD CHECK (action <> 'project.restored') NOT VALID");
     database.psql("DELETE FROM documents");
     operate(&database, &["restore", "--project", "atlas", "--from", text_of(&file)]).unwrap_err();

@@ -1,4 +1,4 @@
-//! Everything that names the server's version names the same one.
+//! All places with the server's version have the same one.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn crates_server_changelog_image_and_openapi_have_the_same_version() {
     let server = Server::start(&[]);
     let hello = server.post(None, &handshake("2025-11-25")).message();
     let described = server.send_bare("GET", "/api/openapi.json", &[], "").json();
-    let discovered = server.ask("server/discover", None, &json!({})).message();
+    let discovered = server.send_sessionless("server/discover", None, &json!({})).message();
     let printed = command(&server.folder, &[]).arg("--version").output().unwrap().stdout;
     let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned();
     let manifest = repository("Cargo.toml");
@@ -59,9 +59,9 @@ fn crates_server_changelog_image_and_openapi_have_the_same_version() {
     }
 }
 
-/// The tag is the guide's; it distinguishes the image of this server from others of the same name.
+/// The tag is the one of docs/deployment-guide.md; it distinguishes the image of this server from others of the same name.
 #[test]
-fn the_image_tag_is_the_one_in_the_guide() {
+fn the_image_tag_is_the_one_in_the_deployment_guide() {
     const TAG: &str = "1.8.0-http-pg-redis";
     assert!(repository("docs/configuration.md").contains(&format!("| `DOCKER_TAG` | `{TAG}` |")));
     assert_eq!(named(&repository("deploy/kubernetes/kustomization.yaml"), r"(?m)^\s*newTag: (\S+)$"), TAG);

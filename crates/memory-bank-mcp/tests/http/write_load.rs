@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::client::{JSON, MCP_ACCEPT, PATIENCE, Server, call, until, write_request};
+use crate::client::{JSON, MCP_ACCEPT, Server, TIMEOUT, call, until, write_request};
 
-/// How many write at a time.
+/// The number of concurrent writers.
 const WRITERS: usize = 4;
-/// The most that one of them writes.
-const MOST: usize = 400;
+/// The largest number of edits of one writer.
+const MAX_EDITS: usize = 400;
 
 /// The outcomes of the writes.
 #[derive(Default)]
@@ -29,7 +29,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Writes to the servers in turn, in one session, while `meanwhile` goes on.
+    /// Writes to the servers in turn, in one session, while `meanwhile` runs.
     pub(crate) fn run(servers: &[&Server], session: &str, meanwhile: impl FnOnce(&Self)) -> Self {
         let load = Self::default();
         let places: Vec<(String, String)> =
@@ -50,7 +50,7 @@ impl Load {
     }
 
     fn write(&self, writer: usize, places: &[(String, String)], session: &str) {
-        for number in 0..MOST {
+        for number in 0..MAX_EDITS {
             if self.over.load(Ordering::SeqCst) {
                 return;
             }
@@ -88,8 +88,8 @@ impl Load {
         until("refused writes", || count() >= before + 2);
     }
 
-    /// Checks that each acknowledged write is there once, that no other is there twice, and that whatever was refused
-    /// was refused properly.
+    /// Checks that each acknowledged write exists once, that no other exists twice, and that each refusal
+    /// has the right form.
     pub(crate) fn check(&self, server: &Server, session: &str) {
         let progress = server.call(session, "read_memory_bank_file", &json!({"filename": "progress.md"}));
         let mut found: BTreeMap<&str, usize> = BTreeMap::new();
@@ -105,7 +105,7 @@ impl Load {
         for (status, body) in self.refused.lock().iter() {
             let message = body["error"]["message"].as_str().or(body["error"].as_str());
             let message = message.or(body["result"]["content"][0]["text"].as_str());
-            let message = message.unwrap_or_else(|| panic!("{status} {body} says nothing"));
+            let message = message.unwrap_or_else(|| panic!("{status} {body} has no message"));
             assert!(matches!(status, 200 | 500 | 503), "{status} {body}");
             for inside in ["postgres", "127.0.0.1", "panicked", "src/"] {
                 assert!(!message.contains(inside), "{message}");
@@ -117,7 +117,7 @@ impl Load {
 /// Writes once; an error means a broken connection and an unknown outcome.
 fn attempt(address: &str, key: &str, session: &str, what: &str) -> io::Result<(u16, Value)> {
     let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(PATIENCE + PATIENCE))?;
+    stream.set_read_timeout(Some(TIMEOUT + TIMEOUT))?;
     let message =
         call(7, "track_progress", &json!({"action": "did", "description": format!("entry-{what}.")}))
             .to_string();

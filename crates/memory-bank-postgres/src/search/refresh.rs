@@ -483,7 +483,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slices_are_bounded_in_number_and_bytes_and_hold_everything() {
+    fn slices_are_bounded_in_number_and_bytes_and_contain_everything() {
         let names =
             |sizes: &[u64]| sizes.iter().map(|size| (format!("d{size}.md"), *size)).collect::<Vec<_>>();
         let lengths =

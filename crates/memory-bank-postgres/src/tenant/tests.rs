@@ -107,7 +107,7 @@ async fn a_read_by_function_leaves_no_role_and_no_tenant_however_it_ends() {
 }
 
 #[tokio::test]
-async fn who_comes_and_goes_keeps_a_place_so_that_the_next_one_finds_another_connection() {
+async fn cancelled_reads_keep_their_slots_so_that_the_next_read_uses_another_connection() {
     let (_test, database, caller) = bench_of(2);
     let paths = vec!["notes.md"];
     let read = "SELECT path FROM app.read_documents($1, $2, $3, $4, $5)";
@@ -153,7 +153,7 @@ async fn a_connection_that_lost_its_statements_or_its_transaction_is_used_once_m
 }
 
 #[tokio::test]
-async fn a_table_that_was_altered_under_planned_statements_spoils_no_connection_for_good() {
+async fn an_altered_table_breaks_no_connection_with_planned_statements_for_good() {
     let (test, database, caller) = bench();
     let read = [Query::new("SELECT * FROM public.documents", &[])];
     database.read(&caller, &read).await.unwrap();
@@ -168,7 +168,7 @@ async fn a_table_that_was_altered_under_planned_statements_spoils_no_connection_
 }
 
 #[tokio::test]
-async fn when_begin_fails_the_read_is_thrown_away_and_the_write_never_sent() {
+async fn when_begin_fails_the_read_is_discarded_and_the_write_never_sent() {
     let (test, database, caller) = bench();
     for left_open in ["BEGIN; SELECT 1", "BEGIN; SELECT 1 / 0"] {
         let query = [Query::new("SELECT 42", &[])];

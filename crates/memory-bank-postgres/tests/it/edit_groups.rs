@@ -78,7 +78,7 @@ pub(crate) fn appended<'a>(
     begun(bank, caller, &["log.md"], move |drafts| append(drafts, &path("log.md"), line))
 }
 
-/// How many transactions changed the document.
+/// The number of transactions that changed the document.
 fn transactions(bench: &Bench) -> String {
     bench.test.psql("SELECT count(*) FROM transactions")
 }
@@ -284,7 +284,7 @@ async fn disconnected_clients_do_not_block_other_edits() {
     assert!(first.is_ok() && edits.iter().all(Result::is_ok));
     assert_eq!(read(&bank, &caller, "log.md").await.as_deref(), Some("first\na\nb\n"));
 
-    // The one that all wait for goes away itself.
+    // The client that all wait for disconnects, too.
     let holder = Holder::of(&bank, &caller, &["log.md"], true).await;
     let edits: Vec<_> = ["c", "d"].iter().map(|line| appended(&bank, &caller, line)).collect();
     holder.task.abort();

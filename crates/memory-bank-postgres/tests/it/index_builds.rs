@@ -17,10 +17,10 @@ use tokio_postgres::{Client, NoTls};
 use crate::support::{Bench, read, write};
 
 const MIB: u64 = 1024 * 1024;
-/// The most that a condition is waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// The most that a turn is waited for: the longest that an index stays, and the build after it.
-const TURN_PATIENCE: Duration = Duration::from_secs(240);
+/// The longest wait for a condition.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// The longest wait for a turn: the longest time that an index stays, and the build after it.
+const TURN_TIMEOUT: Duration = Duration::from_secs(240);
 
 fn wanted(text: &str) -> DocumentSearch {
     DocumentSearch {
@@ -38,7 +38,7 @@ async fn search(bank: &PostgresBank, caller: &Caller, text: &str) -> Result<Docu
 
 /// Searches until it is neither too early nor too busy.
 async fn found(bank: &PostgresBank, caller: &Caller, text: &str) -> usize {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         match search(bank, caller, text).await {
             Ok(found) => return found.hits.len(),
@@ -53,7 +53,7 @@ async fn found(bank: &PostgresBank, caller: &Caller, text: &str) -> usize {
 }
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !holds() {
         assert!(Instant::now() < deadline, "{what} never happened");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -238,7 +238,7 @@ async fn a_build_stops_at_the_memory_bound() {
         write(&bank, &alice, &format!("{number}.md"), &"- a\n".repeat(32 * 1024)).await.unwrap();
     }
     for _ in 0..2 {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let refused = loop {
             match search(&bank, &alice, "a").await {
                 Err(StoreError::IndexBuilding { .. }) if Instant::now() < deadline => {}
@@ -269,7 +269,7 @@ async fn two_large_projects_do_not_evict_each_other_at_every_search() {
     assert_eq!(evicted(&database), 0);
     assert_eq!(search(&bank, &alice, "albatross").await.unwrap().hits.len(), 10);
     // Its time comes, though the first is searched on.
-    let deadline = Instant::now() + TURN_PATIENCE;
+    let deadline = Instant::now() + TURN_TIMEOUT;
     while search(&bank, &bob, "albatross").await.is_err() {
         assert!(Instant::now() < deadline, "the second project is never searched");
         let used = database.index_use();

@@ -13,7 +13,7 @@ use memory_bank_test_postgres::{MIGRATOR, SERVER};
 
 use crate::support::{Bench, path, read, write};
 
-/// A bench with two projects that hold something in every table, and their owners.
+/// A bench with two projects that have rows in every table, and their owners.
 pub(crate) async fn two_tenants() -> (Bench, Caller, Caller) {
     let bench = Bench::new().await;
     let alice = bench.tenant("alice", "one").await;
@@ -221,7 +221,7 @@ async fn in_a_context_every_table_shows_only_the_tenant_s_rows() {
 }
 
 /// The statements of a read are pipelined, and the query is sent before the context is known to have succeeded. Here the
-/// login role sees and writes everything but cannot become app_user, so that a leak would show.
+/// login role sees and writes all rows but cannot become app_user, so that a leak would show.
 #[tokio::test]
 async fn a_context_that_fails_within_a_pipeline_leaks_and_writes_nothing() {
     let (bench, alice, bob) = two_tenants().await;

@@ -64,11 +64,11 @@ impl Servers {
 
     /// How psql gets in: `tls`, `plain`, or not at all.
     fn by_psql(&self, string: &str) -> &'static str {
-        let ask = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+        let query = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
         let mut command = Command::new("psql");
         // It must not find authorities of the user who runs the test.
         command.env("HOME", self.server.home()).env_remove("PGSSLROOTCERT").env_remove("PGSSLMODE");
-        let output = command.args(["-X", "-A", "-t", "-c", ask, "-d", string]).output().unwrap();
+        let output = command.args(["-X", "-A", "-t", "-c", query, "-d", string]).output().unwrap();
         match String::from_utf8_lossy(&output.stdout).trim() {
             "t" => "tls",
             "f" => "plain",
@@ -216,7 +216,7 @@ async fn urls_with_hostaddr_several_hosts_and_unusual_passwords_work() {
     ] {
         assert_eq!(reached(&string, None).await, Ok(()), "{string}");
     }
-    // Who is there and refuses is not passed over for the next.
+    // A host that answers with a refusal is not skipped.
     let refused = format!("host=127.0.0.1,127.0.0.1 port={port} user=nobody_here dbname=bank");
     let error = reached(&refused, None).await.unwrap_err();
     assert!(error.contains("nobody_here"), "{error}");

@@ -90,7 +90,7 @@ fn role_settings_do_not_change_the_created_schema() {
 }
 
 #[test]
-fn the_guide_s_rollback_works_where_a_superuser_owns_schema_public() {
+fn the_deployment_guide_s_rollback_works_where_a_superuser_owns_schema_public() {
     // As it is in every database that came from a PostgreSQL before 15, and where a right to create is granted by hand.
     for right in [
         "CREATE ON SCHEMA public TO PUBLIC",

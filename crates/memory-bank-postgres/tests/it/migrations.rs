@@ -1,4 +1,4 @@
-//! The schema comes to the same end each way, and running it again changes nothing.
+//! Every way creates the same schema, and running it again changes nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -67,7 +67,7 @@ async fn migrating_with_the_server_role_names_the_required_role() {
     assert!(refused.to_string().contains("memory-bank-mcp migrate"));
 }
 
-/// Everything in a database, one fact per line; roles belong to the cluster and are not included.
+/// All objects of a database, one per line; roles belong to the cluster and are not included.
 pub(crate) const CONTENTS: &str = "
     WITH spaces AS (SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^pg_(toast|temp)'),
     facts (fact) AS (
@@ -93,7 +93,7 @@ pub(crate) const CONTENTS: &str = "
     SELECT fact FROM facts ORDER BY fact";
 
 #[tokio::test]
-async fn the_guide_s_rollback_removes_everything_and_the_scripts_run_again() {
+async fn the_deployment_guide_s_rollback_removes_everything_and_the_scripts_run_again() {
     for role in [MIGRATOR, "postgres", SUPABASE] {
         let around = Bench::new().await;
         let database = if role == SUPABASE { TestDatabase::supabase() } else { TestDatabase::empty() };
@@ -112,7 +112,7 @@ async fn the_guide_s_rollback_removes_everything_and_the_scripts_run_again() {
             database.psql_as(role, GUIDE_ROLLBACK);
             assert_eq!(database.psql(CONTENTS), before, "{role}");
         }
-        // Nothing is missed when there is nothing.
+        // In an empty database no object is missing.
         database.psql_as(role, GUIDE_ROLLBACK);
         database.migrate_with_psql(role);
         let bench = Bench::on(database, role);
@@ -136,7 +136,7 @@ async fn the_rollback_script_removes_everything_and_the_database_can_be_migrated
         let server = bench.open(&database.url_of(role), 1);
         assert!(!server.migrate().await.unwrap().is_empty());
         server.prove_isolation().await.unwrap();
-        // Other databases of this cluster use the roles, so they are there still and their members with them.
+        // Other databases of this cluster use the roles, so the roles and their members still exist.
         bench.database.prove_isolation().await.unwrap();
         bench.open(&database.url(), 1).prove_isolation().await.unwrap();
     }
@@ -193,7 +193,7 @@ fn scripts(folder: &str) -> BTreeMap<String, Vec<u8>> {
     entries
         .map(|entry| {
             let name = entry.file_name().into_string().unwrap();
-            assert!(entry.file_type().unwrap().is_file(), "{name} is no file of its own");
+            assert!(entry.file_type().unwrap().is_file(), "{name} is not a regular file");
             (name, std::fs::read(entry.path()).unwrap())
         })
         .collect()

@@ -114,7 +114,7 @@ async fn partitions_are_created_ahead_without_rights_of_the_login_role() {
     assert_eq!(
         bench.test.psql("SELECT count(*) FROM mcp_events"),
         "0",
-        "the guide's query reads the partitioned table"
+        "the query of the deployment guide reads the partitioned table"
     );
 }
 
@@ -150,7 +150,7 @@ async fn old_partitions_are_dropped_and_recent_events_stay() {
         bench.test.psql("SELECT string_agg(DISTINCT place::text, ' ' ORDER BY place::text) FROM mcp_events");
     assert_eq!(left, "1 20 3");
     assert!(!partitions(&bench).iter().any(|name| name.ends_with("aged27") || name.ends_with("aged40")));
-    // By the database's clock: nothing is dropped before its hour is over, whatever the login role asks for.
+    // By the database's clock: nothing is dropped before its hour is over, whatever the login role requests.
     let client = bench.open(&bench.test.url_of(SERVER), 1);
     client
         .clean_up(now() + SignedDuration::from_hours(9999), now() + SignedDuration::from_hours(9999), 1)

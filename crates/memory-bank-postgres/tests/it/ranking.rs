@@ -1,4 +1,4 @@
-//! The ranking suite of the core, asked of PostgreSQL: hit by hit the answers of the engine that folders use.
+//! Runs the ranking suite of the core on PostgreSQL: each hit equals the one of the engine that folders use.
 
 #[expect(unreachable_pub, dead_code, reason = "the suite is the core's, and this takes a part of it")]
 #[path = "../../../memory-bank-core/tests/ranking/suite.rs"]
@@ -102,7 +102,7 @@ async fn both_stores_rank_every_question_alike() {
     assert!(answered > 50 && answered * 10 > total * 9, "{answered} of {total}");
 }
 
-/// The graph as an export gives it.
+/// The graph of an export.
 async fn bank_graph(
     bank: &memory_bank_postgres::PostgresBank,
     caller: &memory_bank_core::caller::Caller,

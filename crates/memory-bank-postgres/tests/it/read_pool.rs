@@ -16,9 +16,9 @@ use tokio_postgres::NoTls;
 use crate::support::{Bench, path, read, write};
 
 /// The bound of a wait that should end soon, on a slow machine.
-const SOON: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A bank on a pool of so many connections, and owners who each have a project with one document that holds its name.
+/// A bank on a pool of this size, and owners who each have a project with one document that contains its name.
 async fn bench_with(connections: usize, tenants: usize) -> (Bench, PostgresBank, Vec<Caller>) {
     let bench = Bench::new().await;
     let database = bench.open(&bench.test.url(), connections);
@@ -63,11 +63,11 @@ async fn each_tenant_reads_only_its_own_rows_during_connection_losses_and_cancel
             let mut wait = 0;
             while !over.load(Ordering::Relaxed) {
                 if hasty {
-                    // Goes away at ever another moment of a read.
+                    // Is cancelled at different times of a read.
                     wait = (wait + 137) % 2500;
                 }
-                let patience = if hasty { Duration::from_micros(wait) } else { SOON };
-                let answer = tokio::time::timeout(patience, try_read(&bank, &caller)).await;
+                let time_out = if hasty { Duration::from_micros(wait) } else { TIMEOUT };
+                let answer = tokio::time::timeout(time_out, try_read(&bank, &caller)).await;
                 match answer {
                     Ok(Ok(text)) => {
                         assert_eq!(text, Some(own(&caller)), "a read brings the caller's document");
@@ -92,7 +92,7 @@ async fn each_tenant_reads_only_its_own_rows_during_connection_losses_and_cancel
     });
     let _test = killing.await.unwrap();
     let before = reads.load(Ordering::Relaxed);
-    let deadline = tokio::time::Instant::now() + SOON;
+    let deadline = tokio::time::Instant::now() + TIMEOUT;
     while reads.load(Ordering::Relaxed) < before + 500 {
         assert!(tokio::time::Instant::now() < deadline, "reads go on when nobody ends connections any more");
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -118,15 +118,15 @@ async fn reads_on_a_terminated_shared_connection_are_retried_on_another() {
         async move { join_all(callers.iter().map(|caller| try_read(&bank, caller))).await }
     });
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let deadline = tokio::time::Instant::now() + SOON;
+    let deadline = tokio::time::Instant::now() + TIMEOUT;
     while holder.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) < 2 {
-        // A transaction sees the activity as it was when it first looked.
+        // A transaction sees the activity as of its first query.
         holder.batch_execute("SELECT pg_stat_clear_snapshot()").await.unwrap();
         assert!(tokio::time::Instant::now() < deadline, "the reads wait for the table");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     holder.batch_execute(&format!("{END_ALL}; COMMIT")).await.unwrap();
-    let answers = tokio::time::timeout(SOON, reading).await.unwrap().unwrap();
+    let answers = tokio::time::timeout(TIMEOUT, reading).await.unwrap().unwrap();
     for (answer, caller) in answers.into_iter().zip(&callers) {
         assert_eq!(answer.unwrap(), Some(own(caller)));
     }

@@ -1,4 +1,4 @@
-//! How many round trips a use case costs, counted by a proxy between the store and the database.
+//! The number of round trips of each use case, counted by a proxy between the store and the database.
 
 use std::collections::BTreeMap;
 
@@ -21,8 +21,8 @@ use crate::support::{Bench, new_key, path, write};
 /// The maximum number of rounds to find the minimum.
 const ROUNDS: usize = 16;
 
-/// The least round trips that each use case took, and the right number. A busy machine draws an answer out, and what was
-/// sent without waiting for it then counts twice: it only ever adds some.
+/// The lowest number of round trips of each use case, and the expected number. On a busy machine an answer may come in
+/// pieces, and messages sent between them count as another trip: this only adds to the number.
 #[derive(Default)]
 struct Trips(BTreeMap<&'static str, (usize, usize)>);
 

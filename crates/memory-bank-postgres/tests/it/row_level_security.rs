@@ -291,28 +291,25 @@ async fn a_revoked_or_expired_key_reads_nothing_whatever_the_server_has_cached()
     )
     .await
     .unwrap();
-    let believed = bench.authenticated(&plain).await;
-    assert!(read(&bank, &believed, "secret.md").await.is_some());
+    let cached = bench.authenticated(&plain).await;
+    assert!(read(&bank, &cached, "secret.md").await.is_some());
     let refused = async |why: &str| {
-        let reading = bank.read(&believed, &[path("secret.md")]).await;
+        let reading = bank.read(&cached, &[path("secret.md")]).await;
         assert!(matches!(reading, Err(StoreError::KeyInvalid)), "{why}: {reading:?}");
-        let writing = write(&bank, &believed, "secret.md", "x").await;
+        let writing = write(&bank, &cached, "secret.md", "x").await;
         assert!(matches!(writing, Err(EditError::Store(StoreError::KeyInvalid))), "{why}: {writing:?}");
-        assert!(bank.delete_entity(&believed, &EntityRef("a of alice".into())).await.is_err(), "{why}");
-        assert!(bank.create_backup(&believed, None).await.is_err(), "{why}");
-        assert!(KeyStore::list(&bench.database, &believed, true).await.is_err(), "{why}");
+        assert!(bank.delete_entity(&cached, &EntityRef("a of alice".into())).await.is_err(), "{why}");
+        assert!(bank.create_backup(&cached, None).await.is_err(), "{why}");
+        assert!(KeyStore::list(&bench.database, &cached, true).await.is_err(), "{why}");
     };
-    let id = believed.key.unwrap().0;
+    let id = cached.key.unwrap().0;
     bench
         .test
         .psql(&format!("UPDATE api_keys SET expires_at = now() - interval '1 second' WHERE id = '{id}'"));
     refused("expired").await;
     bench.test.psql(&format!("UPDATE api_keys SET expires_at = NULL WHERE id = '{id}'"));
-    assert!(read(&bank, &believed, "secret.md").await.is_some());
-    KeyStore::revoke(&bench.database, &alice, believed.key.unwrap(), SystemClock.now())
-        .await
-        .unwrap()
-        .unwrap();
+    assert!(read(&bank, &cached, "secret.md").await.is_some());
+    KeyStore::revoke(&bench.database, &alice, cached.key.unwrap(), SystemClock.now()).await.unwrap().unwrap();
     refused("revoked").await;
     assert_eq!(read(&bank, &alice, "secret.md").await.as_deref(), Some("the secret of alice"));
 }

@@ -30,7 +30,7 @@ fn log(document: usize, items: usize) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "tells figures and takes long; run it by hand"]
+#[ignore = "prints figures and takes long; run it by hand"]
 async fn a_hundred_thousand_units_are_searched_in_milliseconds() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;

@@ -113,7 +113,7 @@ async fn a_removed_member_gets_the_reason_and_not_a_limit_error() {
     bench.database.open(&alice, &session(&alice), limits(1)).await.unwrap();
     let full = bench.database.open(&bob, &session(&bob), limits(1)).await;
     assert!(matches!(full, Err(SessionError::TooMany(1))), "{full:?}");
-    // Only the membership goes; the commands revoke the keys with it.
+    // Only the membership is deleted; the commands also revoke the keys.
     bench.test.psql(&format!("DELETE FROM memberships WHERE user_id = '{}'", bob.user.0));
     for most in [1, 10] {
         let refused = bench.database.open(&bob, &session(&bob), limits(most)).await;
@@ -211,15 +211,15 @@ async fn an_event_is_hidden_from_a_key_without_its_required_right() {
     ] {
         let key = bench.with_scopes(&alice, scopes.clone()).await;
         // The database checks the key, whatever a server has cached.
-        for believed in [scopes.clone(), vec![]] {
-            let caller = Caller { scopes: believed, ..key.clone() };
+        for cached in [scopes.clone(), vec![]] {
+            let caller = Caller { scopes: cached, ..key.clone() };
             let found = bench.database.after(&caller, hers.id, start, 10).await.unwrap();
             let places: Vec<u32> = found.iter().map(|event| event.id.place).collect();
             assert_eq!(places, seen, "{scopes:?}");
             assert!(found.iter().zip(&events).all(|(found, stored)| found.needs == stored.needs));
         }
     }
-    // Neither does it after the role was taken away which gave the right.
+    // The same applies after the role with the right was revoked.
     bench.member("carol", "one", Role::Owner).await;
     bench.owner.set_member("one", "alice", Role::Viewer).await.unwrap();
     let found = bench.database.after(&alice, hers.id, start, 10).await.unwrap();

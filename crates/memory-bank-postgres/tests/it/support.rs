@@ -19,7 +19,7 @@ use tokio_postgres::SimpleQueryMessage;
 pub(crate) struct Bench {
     /// As the role that serves.
     pub(crate) database: Database,
-    /// As the schema's owner, who administers.
+    /// As the owner of the schema, for administration.
     pub(crate) owner: Database,
     pub(crate) test: TestDatabase,
     deps: Deps,

@@ -33,7 +33,7 @@ async fn a_tls_database_is_served_and_its_certificate_verified_on_request() {
     assert!(unknown.contains("certificate") || unknown.contains("UnknownIssuer"), "{unknown}");
 }
 
-/// Reaches the test server under another name, with the tests' authority in the place of Supabase's or without.
+/// Reaches the test server under another name, with or without the authority of the tests instead of Supabase's.
 async fn reached(bench: &Bench, url: &str, of_supabase: bool, swapped: bool) -> Result<(), ConnectError> {
     let trust = TrustOptions { verify: of_supabase, root_certificate: None };
     let options = DatabaseOptions { url: url.to_owned(), max_connections: 2, trust };
@@ -58,7 +58,7 @@ async fn the_supabase_authority_is_trusted_only_for_supabase_hosts() {
             for of_supabase in [true, false] {
                 let known = reached(&bench, &url(host, more), of_supabase, true).await;
                 assert!(known.is_ok(), "{host}{more}: {known:?}");
-                // The real root signed nothing of this server's.
+                // The real root did not sign the certificate of this server.
                 let foreign = reached(&bench, &url(host, more), of_supabase, false).await;
                 let message = foreign.unwrap_err().to_string();
                 assert!(message.contains("certificate"), "{host}{more}: {message}");
@@ -88,7 +88,7 @@ async fn the_supabase_authority_is_trusted_only_for_supabase_hosts() {
 }
 
 #[tokio::test]
-async fn the_supabase_port_in_the_guide_connects_to_the_session_pooler() {
+async fn the_supabase_port_in_the_deployment_guide_connects_to_the_session_pooler() {
     let bench = Bench::new().await;
     let id = std::process::id();
     let address = format!("127.{}.{}.77", 64 + id % 64, id / 64 % 250);

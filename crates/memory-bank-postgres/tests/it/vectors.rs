@@ -278,7 +278,7 @@ async fn nobody_writes_a_vector_into_another_project_or_past_the_functions() {
     ] {
         assert_eq!(as_caller(&bench, who, &sql).await, Err("42501".to_owned()), "{sql}");
     }
-    // With a key of his own and the project of another he gets no claim, stores nothing and removes nothing.
+    // With his key and a foreign project he gets no claim, stores nothing and removes nothing.
     let (proof, b_user) = (bob.proof.unwrap().to_hex(), bob.user.0);
     for user in [b_user, alice.user.0] {
         for call in [
@@ -304,7 +304,7 @@ async fn nobody_writes_a_vector_into_another_project_or_past_the_functions() {
 }
 
 #[tokio::test]
-async fn a_stored_vector_that_is_none_is_not_used_and_gives_way_to_a_sound_one() {
+async fn an_invalid_stored_vector_is_not_used_and_is_replaced_by_a_valid_one() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
     write(&bench.bank(), &caller, "a.md", &text(4)).await.unwrap();
@@ -314,7 +314,7 @@ async fn a_stored_vector_that_is_none_is_not_used_and_gives_way_to_a_sound_one()
     idle(&first).await;
     let sound = "SELECT string_agg(vector::text, ' ' ORDER BY unit) FROM app.vectors";
     let before = bench.test.psql(sound);
-    // Of another width, with a scale that is not a number, with an infinite one, and with none: what no model gives.
+    // Of another width, with a scale that is not a number, with an infinite one, and without a scale: no model returns these.
     let tampered = [
         "'\\x0102'::bytea",
         "'\\x0000c07f'::bytea || substr(vector, 5)",

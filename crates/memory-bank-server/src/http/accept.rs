@@ -116,7 +116,7 @@ mod tests {
     #[case::no_weight(&["application/json;q=abc"])]
     #[case::quoted(&["text/plain;x=\"a,text/event-stream,b\", application/json"])]
     #[case::upper_case(&["APPLICATION/JSON"])]
-    fn json_is_sent_unless_events_are_wanted(#[case] values: &[&str]) {
+    fn json_is_sent_unless_events_are_preferred(#[case] values: &[&str]) {
         let accepted = accepted(values).unwrap();
         assert!(accepted.json && !accepted.wants_events(false) && !accepted.wants_events(true));
     }
@@ -132,7 +132,7 @@ mod tests {
     #[case(&["Text/Event-Stream;q=0.1"], true)]
     #[case(&["text/*"], true)]
     #[case(&["application/json;q=0, */*"], true)]
-    fn events_are_sent_where_they_are_wanted(#[case] values: &[&str], #[case] alone: bool) {
+    fn events_are_sent_where_they_are_preferred(#[case] values: &[&str], #[case] alone: bool) {
         let accepted = accepted(values).unwrap();
         assert!(accepted.wants_events(false));
         assert_eq!(
@@ -150,7 +150,7 @@ mod tests {
     #[case(&["application/json;q=0, text/event-stream;q=0.000"])]
     #[case(&["json"])]
     #[case(&["application/jsonl"])]
-    fn who_takes_neither_gets_neither(#[case] values: &[&str]) {
+    fn a_client_that_accepts_neither_gets_neither(#[case] values: &[&str]) {
         assert_eq!(accepted(values), None);
     }
 }

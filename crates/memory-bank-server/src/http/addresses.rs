@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_than_a_bounded_number_waits() {
+    async fn the_number_of_waiting_records_is_bounded() {
         let log = Arc::new(Recorded::default());
         let addresses = Addresses::new(Some(log.clone()), Arc::new(SystemClock));
         for number in 0..2 * MAX_QUEUED as u128 {

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_is_the_one_that_the_outermost_trusted_proxy_saw() {
+    fn the_client_address_is_the_one_seen_by_the_outermost_trusted_proxy() {
         assert_eq!(address(&["1.1.1.1, 2.2.2.2"], 1).as_deref(), Some("2.2.2.2"));
         assert_eq!(address(&["1.1.1.1", "2.2.2.2"], 2).as_deref(), Some("1.1.1.1"));
         assert_eq!(address(&["1.1.1.1"], 0).as_deref(), Some("10.0.0.9"));

@@ -177,7 +177,7 @@ mod tests {
     const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
     #[tokio::test(start_paused = true)]
-    async fn an_address_has_so_many_connections_and_its_own_idle_ones_give_way() {
+    async fn connections_of_an_address_are_bounded_and_its_own_idle_ones_close_first() {
         let registry = ConnectionRegistry::new(100, 2);
         let other = registry.take(B, LONG).unwrap();
         tokio::time::advance(Duration::from_secs(60)).await;
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_longest_idle_connection_gives_way_and_one_in_use_never() {
+    async fn the_longest_idle_connection_is_closed_and_one_in_use_never() {
         let registry = ConnectionRegistry::new(4, 4);
         let slots: Vec<ConnectionSlot> = (0..4).filter_map(|_| registry.take(A, LONG).ok()).collect();
         assert_eq!(slots.len(), 4);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_never_asked_gives_way_before_one_that_did() {
+    async fn a_connection_without_requests_is_closed_before_one_with_requests() {
         let registry = ConnectionRegistry::new(2, 2);
         let asked = registry.take(A, LONG).unwrap();
         drop(asked.watch.begin());
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_all_are_in_use_or_just_came_there_is_no_room() {
+    async fn a_new_connection_closes_none_that_is_in_use_or_new() {
         let registry = ConnectionRegistry::new(2, 2);
         let slots: Vec<ConnectionSlot> = (0..2).filter_map(|_| registry.take(A, LONG).ok()).collect();
         assert!(registry.take(A, LONG).is_err());

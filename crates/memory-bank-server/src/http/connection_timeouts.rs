@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_without_a_request_is_kept_for_its_time_and_no_longer() {
+    async fn a_connection_without_a_request_is_closed_after_its_time_out() {
         let watch = Watch::new(KEEP_ALIVE);
         assert_eq!(outcome(&watch, KEEP_ALIVE.checked_sub(CHECK_INTERVAL).unwrap()).await, None);
         assert_eq!(outcome(&watch, 2 * CHECK_INTERVAL).await, Some(TimedOut::Idle));
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn headers_have_their_time_from_their_first_byte() {
+    async fn the_time_for_headers_starts_at_their_first_byte() {
         let watch = Watch::new(KEEP_ALIVE);
         drop(watch.begin());
         assert_eq!(outcome(&watch, 3 * HEADER_TIMEOUT).await, None);
@@ -389,14 +389,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_empty_line_begins_no_request() {
+    async fn an_empty_line_does_not_start_a_request() {
         let watch = Watch::new(KEEP_ALIVE);
         let _stream = received(&watch, &[b"\r\n"]).await;
         assert_eq!(outcome(&watch, 3 * HEADER_TIMEOUT).await, None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn half_a_preface_has_the_time_of_headers_and_a_whole_one_that_of_an_idle_connection() {
+    async fn a_partial_preface_has_the_time_for_headers_and_a_complete_one_the_idle_time() {
         let half = Watch::new(KEEP_ALIVE);
         let _stream = received(&half, &[b"PRI * HT", b"TP/2.0\r\n\r"]).await;
         assert_eq!(outcome(&half, HEADER_TIMEOUT + CHECK_INTERVAL).await, Some(TimedOut::SlowHeaders));
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_waits_for_the_server_may_wait_and_one_that_does_not_take_its_reply_may_not() {
+    async fn a_client_that_waits_stays_connected_and_one_that_does_not_read_its_reply_is_disconnected() {
         let watch = Watch::new(2 * Duration::from_secs(3600));
         let silent = Body::from_stream(futures::stream::pending::<io::Result<Bytes>>());
         let mut silent = WatchedBody::new(silent, watch.begin());
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reply_that_is_never_begun_or_taken_drop_by_drop_is_given_up() {
+    async fn a_reply_that_is_read_not_at_all_or_too_slowly_is_abandoned() {
         let watch = Watch::new(KEEP_ALIVE);
         let untouched = WatchedBody::new(Body::from("a"), watch.begin());
         assert_eq!(outcome(&watch, PIECE_READ_TIMEOUT + CHECK_INTERVAL).await, Some(TimedOut::ReplyNotRead));
@@ -444,7 +444,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_comes_whole_in_pieces_and_says_its_length() {
+    async fn a_body_is_sent_completely_in_pieces_with_its_length() {
         let text: Vec<u8> = (0..=255).cycle().take(3 * PIECE_BYTES + 7).collect();
         let body = WatchedBody::new(Body::from(text.clone()), Watch::new(KEEP_ALIVE).begin());
         assert_eq!(body.size_hint().exact(), Some(text.len() as u64));

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_past_a_bound_until_the_store_has_dropped_something() {
+    fn no_event_is_admitted_past_a_bound_until_the_store_drops_events() {
         let bounds = EventBounds::new(4000, 6000);
         let admitted =
             |session, times: u32| (0..times).filter(|n| bounds.admit(&event(session, *n, 1000))).count();

@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_event_that_is_alone_does_not_wait() {
+    async fn a_single_event_does_not_wait() {
         let (log, groups) = log();
         let began = tokio::time::Instant::now();
         let _coming = log.expect();
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_of_many_waits_until_half_of_them_are_there() {
+    async fn the_first_of_many_events_waits_for_half_of_them() {
         let (log, groups) = log();
         let expected: Vec<ExpectedEvent> = (0..8).map(|_| log.expect()).collect();
         let others = async {
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_long_for_calls_that_take_their_time() {
+    async fn no_event_waits_long_for_slow_calls() {
         let (log, groups) = log();
         let expected: Vec<ExpectedEvent> = (0..8).map(|_| log.expect()).collect();
         let began = tokio::time::Instant::now();
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_that_is_too_long_to_keep_is_not_kept() {
+    async fn a_message_that_is_too_long_is_not_stored() {
         let (log, _) = log();
         let long = |bytes| Event { message: "x".repeat(bytes), ..event() };
         assert!(log.append(long(MAX_BYTES)).await);

@@ -116,7 +116,7 @@ mod tests {
     #[case("[::ffff:1.2.3.4]:80", "1.2.3.4")]
     #[case("fe80::1%eth0", "fe80::1")]
     #[case("[fe80::1%25eth0]:443", "fe80::1")]
-    fn an_address_is_read_in_every_form_in_which_proxies_write_it(#[case] text: &str, #[case] is: &str) {
+    fn an_address_is_read_in_every_form_that_proxies_write(#[case] text: &str, #[case] is: &str) {
         let found = address(&headers("x-forwarded-for", &["9.9.9.9", text]), 1);
         assert_eq!(found.map(|found| found.to_string()).as_deref(), Some(is));
     }
@@ -137,7 +137,7 @@ mod tests {
     #[case("\"1.2.3.4")]
     #[case("host.example:80")]
     #[case("01.2.3.4")]
-    fn what_is_no_address_is_none(#[case] text: &str) {
+    fn an_invalid_address_is_ignored(#[case] text: &str) {
         assert_eq!(address(&headers("x-forwarded-for", &["9.9.9.9", text]), 1), None);
     }
 
@@ -150,7 +150,7 @@ mod tests {
     #[case(&["https", "http", "http"], 2, Scheme::Http)]
     #[case(&["wss"], 1, Scheme::Http)]
     #[case(&[], 1, Scheme::Http)]
-    fn the_scheme_is_the_one_that_the_outermost_trusted_proxy_saw(
+    fn the_scheme_is_the_one_seen_by_the_outermost_trusted_proxy(
         #[case] values: &[&str],
         #[case] hops: usize,
         #[case] is: Scheme,

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_description_is_the_same_bytes_for_all_and_not_sent_to_who_has_it() {
+    async fn the_description_has_the_same_bytes_for_all_clients_and_is_not_sent_again() {
         let first = describe(HeaderMap::new()).await;
         let etag = first.headers()[ETAG].clone();
         let body =

@@ -295,7 +295,7 @@ mod tests {
         })
     }
 
-    fn asked(policy: &OriginPolicy, host: &str, origin: Option<&str>) -> Result<Admitted, Refused> {
+    fn outcome(policy: &OriginPolicy, host: &str, origin: Option<&str>) -> Result<Admitted, Refused> {
         let mut request = Request::builder().uri("/mcp").header(HOST, host);
         if let Some(origin) = origin {
             request = request.header(ORIGIN, origin);
@@ -304,19 +304,19 @@ mod tests {
     }
 
     #[test]
-    fn by_default_only_this_machine_and_its_own_pages_are_let_in() {
+    fn by_default_only_this_machine_and_its_own_pages_are_admitted() {
         let policy = policy(&[], &[]);
-        assert_eq!(asked(&policy, "localhost:3100", None), Ok(Admitted::Known));
-        assert_eq!(asked(&policy, "[::1]:3100", None), Ok(Admitted::Known));
-        assert_eq!(asked(&policy, "evil.example", None), Err(Refused::Host));
-        assert_eq!(asked(&policy, "localhost:3100", Some("http://localhost:3100")), Ok(Admitted::Known));
-        assert_eq!(asked(&policy, "localhost:3100", Some("http://localhost:5173")), Err(Refused::Origin));
-        assert_eq!(asked(&policy, "localhost:3100", Some("https://evil.example")), Err(Refused::Origin));
-        assert_eq!(asked(&policy, "localhost:3100", Some("null")), Err(Refused::Origin));
+        assert_eq!(outcome(&policy, "localhost:3100", None), Ok(Admitted::Known));
+        assert_eq!(outcome(&policy, "[::1]:3100", None), Ok(Admitted::Known));
+        assert_eq!(outcome(&policy, "evil.example", None), Err(Refused::Host));
+        assert_eq!(outcome(&policy, "localhost:3100", Some("http://localhost:3100")), Ok(Admitted::Known));
+        assert_eq!(outcome(&policy, "localhost:3100", Some("http://localhost:5173")), Err(Refused::Origin));
+        assert_eq!(outcome(&policy, "localhost:3100", Some("https://evil.example")), Err(Refused::Origin));
+        assert_eq!(outcome(&policy, "localhost:3100", Some("null")), Err(Refused::Origin));
     }
 
     #[test]
-    fn a_page_is_the_server_s_own_if_scheme_host_and_port_are() {
+    fn a_page_is_the_server_s_own_if_scheme_host_and_port_match() {
         let policy = policy(&["localhost", "mcp.example", "[::1]", "mcp.example."], &[]);
         for (host, proto, origin, own) in [
             ("localhost:3100", "http", "http://localhost:3100", true),
@@ -359,28 +359,28 @@ mod tests {
     }
 
     #[test]
-    fn a_host_with_a_user_or_a_port_that_there_is_not_is_none() {
+    fn a_host_with_a_user_or_an_invalid_port_is_invalid() {
         let policy = policy(&[], &[]);
         for host in
             ["localhost@evil.example", "evil@localhost", "localhost:99999", "localhost:x", "localhost:", ""]
         {
-            assert_eq!(asked(&policy, host, None), Err(Refused::Host), "{host}");
+            assert_eq!(outcome(&policy, host, None), Err(Refused::Host), "{host}");
         }
     }
 
     #[test]
-    fn an_origin_that_is_listed_is_let_in_however_its_port_is_written_and_not_under_another_scheme() {
+    fn a_listed_origin_is_admitted_in_every_spelling_of_its_port_and_only_in_its_scheme() {
         let policy =
             policy(&[], &["https://app.example:443", "http://local.example/", "vscode-webview://abc"]);
         for origin in
             ["https://app.example", "https://app.example:443", "http://local.example", "vscode-webview://abc"]
         {
-            assert_eq!(asked(&policy, "localhost", Some(origin)), Ok(Admitted::Known), "{origin}");
+            assert_eq!(outcome(&policy, "localhost", Some(origin)), Ok(Admitted::Known), "{origin}");
         }
         for origin in
             ["http://app.example", "https://local.example", "https://app.example:444", "vscode-webview://b"]
         {
-            assert_eq!(asked(&policy, "localhost", Some(origin)), Err(Refused::Origin), "{origin}");
+            assert_eq!(outcome(&policy, "localhost", Some(origin)), Err(Refused::Origin), "{origin}");
         }
         let twice = Request::builder().header(HOST, "localhost").header(ORIGIN, "http://local.example");
         let twice = twice.header(ORIGIN, "http://evil.example").body(Body::empty()).unwrap();
@@ -394,15 +394,18 @@ mod tests {
     }
 
     #[test]
-    fn a_port_in_the_list_counts() {
+    fn a_listed_port_must_match() {
         let policy = policy(&["mcp.example:8443"], &["https://app.example"]);
-        assert_eq!(asked(&policy, "mcp.example:8443", Some("https://app.example")), Ok(Admitted::Known));
-        assert_eq!(asked(&policy, "mcp.example", None), Err(Refused::Host));
-        assert_eq!(asked(&policy, "mcp.example:8443", Some("https://app.example:444")), Err(Refused::Origin));
+        assert_eq!(outcome(&policy, "mcp.example:8443", Some("https://app.example")), Ok(Admitted::Known));
+        assert_eq!(outcome(&policy, "mcp.example", None), Err(Refused::Host));
+        assert_eq!(
+            outcome(&policy, "mcp.example:8443", Some("https://app.example:444")),
+            Err(Refused::Origin)
+        );
     }
 
     #[test]
-    fn a_host_that_only_a_key_lets_in_is_no_ground_for_addresses_and_cookies() {
+    fn a_host_admitted_by_a_key_alone_is_not_used_for_addresses_and_cookies() {
         let open = |hosts: &[&str], public: Option<&str>, listen: &str| {
             let mut policy = policy(hosts, &[]);
             policy.key_opens_any_host =
@@ -416,7 +419,7 @@ mod tests {
         };
         let is = |origin: &str| Place::parse(origin);
         let reachable = open(&[], None, "0.0.0.0");
-        assert_eq!(asked(&reachable, "evil.example", None), Ok(Admitted::WithKey));
+        assert_eq!(outcome(&reachable, "evil.example", None), Ok(Admitted::WithKey));
         assert_eq!(own(&reachable, "evil.example"), None);
         assert_eq!(own(&reachable, "localhost:3100"), is("http://localhost:3100"));
         assert_eq!(own(&open(&["mcp.example"], None, "0.0.0.0"), "mcp.example"), is("http://mcp.example"));

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_has_its_share_whatever_keys_it_carries() {
+    async fn a_connection_has_one_share_for_all_keys_on_it() {
         let budget = ReplyBudget::new(1000, 50);
         let held = [
             budget.reserve(over(key(1), 7), 50).await.unwrap(),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_key_has_its_share_and_all_have_the_whole() {
+    async fn a_key_has_its_share_and_all_keys_share_the_whole() {
         let budget = ReplyBudget::new(100, 60);
         let first = budget.reserve(key(1), 50).await.unwrap();
         assert_eq!(budget.reserve(key(1), 20).await.unwrap_err(), NoMemory::Key);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_waits_a_moment_for_one_before_it() {
+    async fn a_request_waits_briefly_for_an_earlier_one() {
         let budget = ReplyBudget::new(100, 100);
         let first = budget.reserve(key(1), 100).await.unwrap();
         let end = async {
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_are_accounted_for_until_their_last_piece_is_gone() {
+    async fn bytes_stay_reserved_until_their_last_piece_is_dropped() {
         let budget = ReplyBudget::new(100, 100);
         let reservation = budget.reserve(key(1), 40).await.unwrap();
         let mut bytes = accounted(vec![7; 40], &reservation);

@@ -101,7 +101,7 @@ mod tests {
     #[case("?readonlyx&x-readonly", &[], ("all", false))]
     #[case("", &[("X-MCP-Read-Only", "true")], ("all", true))]
     #[case("", &[("X-MCP-Readonly", "false"), ("X-MCP-Read-Only", "1")], ("all", true))]
-    fn a_request_chooses_what_it_is_shown_and_may_give_up_rights(
+    fn a_request_selects_its_tools_and_may_give_up_rights(
         #[case] query: &str,
         #[case] headers: &[(&'static str, &str)],
         #[case] (toolset, read_only): (&str, bool),
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_read_only_stays_so_whatever_a_request_says() {
+    fn a_read_only_server_stays_read_only_for_every_request() {
         let server = ToolOptions { toolset: "core".parse().unwrap(), read_only: true };
         for query in ["?readonly=false", "?tools=all&readonly=0", ""] {
             assert!(options(&server, query, &[("x-mcp-readonly", "false")]).unwrap().1, "{query}");
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused() {
+    fn an_unknown_option_is_refused() {
         let server = ToolOptions::default();
         assert!(options(&server, "?tools=kern", &[]).unwrap_err().contains("`kern`"));
         assert!(options(&server, "?readonly=maybe", &[]).unwrap_err().contains("`maybe`"));

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_name_is_called_other() {
+    fn an_unknown_name_is_counted_as_other() {
         assert_eq!(route_name(Some("/mcp")), "/mcp");
         assert_eq!(route_name(Some("/mcp/")), "/mcp");
         assert_eq!(route_name(Some("/api/keys/{id}")), "/api/keys/{id}");

@@ -343,7 +343,7 @@ mod tests {
     use crate::http::metrics::Reading;
 
     #[tokio::test]
-    async fn a_connection_without_room_is_refused_and_counted() {
+    async fn a_connection_over_the_bound_is_refused_and_counted() {
         let (registry, metrics) = (ConnectionRegistry::new(1, 1), Metrics::new());
         let (kept, address) = (Duration::from_secs(180), SocketAddr::from(([127, 0, 0, 1], 1)));
         let held = slot(&registry, address, kept, &metrics);

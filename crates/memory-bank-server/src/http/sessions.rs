@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_that_is_opened_read_only_stays_so_for_another_replica() {
+    async fn a_read_only_session_stays_read_only_on_another_replica() {
         let store = Arc::new(MemorySessionStore::default());
         let replica = || {
             let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));

@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_becomes_a_reference_and_nothing_else_does() {
+    fn only_a_long_list_becomes_a_reference() {
         let long = "x".repeat(2000);
         let request = |method: &str| json!({"jsonrpc": "2.0", "id": "a\"b", "method": method});
         for list in LISTS {
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_is_no_reference_whatever_it_says() {
+    fn a_reply_is_never_read_as_a_reference() {
         for reply in [
             r#"{"jsonrpc":"2.0","id":1,"result":{"listOf":"tools/list","id":1}}"#,
             r#"{"jsonrpc":"2.0","id":1,"listOf":"tools/list"}"#,

@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_has_a_bounded_number_of_streams_and_gets_them_back() {
+    fn a_key_has_a_bounded_number_of_streams_and_closed_ones_are_free_again() {
         let slots = StreamSlots::new(2);
         let key = Some(KeyId(Uuid::nil()));
         let first = slots.take(key);

@@ -106,10 +106,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_round_indexes_what_waits_and_ends_where_there_is_no_progress() {
+    async fn a_round_indexes_waiting_documents_and_ends_without_progress() {
         assert_eq!(round(0, 50).await, (0, Some(0)));
         assert_eq!(round(120, 50).await, (3, Some(0)));
-        assert_eq!(round(25_000, 1000).await, (25, Some(0)), "past what is counted it goes on");
+        assert_eq!(round(25_000, 1000).await, (25, Some(0)), "past the counted number it continues");
         assert_eq!(round(120, 0).await, (4, Some(120)), "another server is at it");
         TextIndexing::new(None).run_round().await;
     }

@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_read_from_json_text_and_an_empty_list_is_none() {
+    fn arguments_are_read_from_json_text_and_an_empty_list_means_none() {
         let object = json!({"a": 1}).as_object().cloned();
         assert_eq!(arguments(&json!("{\"a\":1}")), Ok(object));
         for none in [json!(null), json!([]), json!(""), json!(" "), json!("null"), json!("[]")] {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn other_requests_are_left_alone() {
+    fn other_requests_are_not_changed() {
         for (method, params) in [
             ("tools/list", json!({"name": "x", "arguments": []})),
             ("tools/call", json!({"name": 7, "arguments": []})),

@@ -127,7 +127,7 @@ mod tests {
     ];
 
     #[test]
-    fn a_text_that_holds_the_marks_of_an_earlier_prompt_closes_nothing() {
+    fn a_text_with_the_marks_of_an_earlier_prompt_closes_no_frame() {
         let mut content = "x".to_owned();
         for _ in 0..5 {
             content = framed(&[document("a.md", &content), document("b.md", "other")]);
@@ -136,20 +136,20 @@ mod tests {
     }
 
     #[test]
-    fn the_word_grows_until_no_text_holds_it() {
+    fn the_mark_grows_until_no_text_contains_it() {
         let text = "ab abxab";
         assert_eq!(grown("ab", |word| text.contains(word)), "abxabxabxab");
         assert_eq!(grown("cd", |word| text.contains(word)), "cd");
     }
 
     #[test]
-    fn nothing_is_said_of_an_empty_bank() {
+    fn an_empty_bank_has_no_frame() {
         assert_eq!(framed(&[]), "");
     }
 
     proptest! {
         #[test]
-        fn whatever_texts_hold_exactly_they_are_found_in_their_frames(
+        fn texts_of_any_content_are_found_exactly_in_their_frames(
             names in prop::collection::vec("[^\\p{Cc}\u{2028}\u{2029}]{0,12}", 4),
             parts in prop::collection::vec((any::<String>(), prop::sample::select(HOSTILE), any::<String>()), 1..4),
         ) {

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reply_takes_the_rights_of_its_call_and_read_if_it_may_hold_something() {
+    fn a_reply_requires_the_rights_of_its_call_and_read_if_it_may_contain_data() {
         let call = |name: &str| json!({"method": "tools/call", "params": {"name": name}});
         let mut caller = Caller::local("alice");
         let read = Rights::NONE.with(Right::Read);

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_that_nobody_waits_for_is_stopped() {
+    async fn an_abandoned_call_is_stopped() {
         let unwanted = CancellationToken::new();
         let observed = ObservedHandler::new((), Arc::new(Unobserved), Span::none());
         let call =

@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_is_given_twice_is_named_at_any_level() {
+    fn a_duplicate_member_is_named_at_any_level() {
         let argument = |name: &str| Some(Repeated::Argument(name.to_owned()));
         let member = |name: &str| Some(Repeated::Member(name.to_owned()));
         for (params, repeated) in [
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_parsed_as_serde_json_does_and_refused_with_the_same_words() {
+    fn a_message_is_parsed_like_serde_json_and_refused_with_the_same_text() {
         for text in [
             r#"{"a":[1,-2,1.5,1e400,"\u00e4\ud83d\ude00",null,true,{"b":{}}],"params":{"arguments":{"a":[{"x":[]}]}}}"#,
             r#"{"n":18446744073709551615,"m":-9223372036854775808,"f":0.1,"z":-0.0}"#,
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_marked_names_the_argument_again() {
+    fn a_marked_message_still_names_the_duplicate_argument() {
         for name in ["description", "a \"quoted\" \\ name", ""] {
             let mut message = json!({"params": {"name": "x", "arguments": {name: 1}}});
             mark_repeated(&mut message, name);

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_bounded_is_found_in_a_text_as_in_a_value() {
+    fn bounded_members_are_found_in_a_text_as_in_a_value() {
         let long = "x".repeat(limits::URI_BYTES);
         for message in [
             json!({"id": long, "method": "ping"}),

@@ -216,7 +216,7 @@ mod tests {
     #[case("memory-bank://.mbmcp/x")]
     #[case("Memory-Bank://progress")]
     #[case("file:///etc/passwd")]
-    fn what_is_no_document_uri_is_refused_as_bad_parameters(#[case] uri: &str) {
+    fn a_uri_of_another_kind_is_refused_as_invalid_parameters(#[case] uri: &str) {
         assert_eq!(parse(uri).unwrap_err().code, ErrorCode::INVALID_PARAMS);
     }
 

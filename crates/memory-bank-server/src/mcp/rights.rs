@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caller_without_a_right_learns_which() {
+    fn a_refusal_names_the_missing_right() {
         let mut caller = Caller::local("alice");
         caller.scopes = vec![Right::Write];
         let error = require(&caller, Right::Read, "resources/read").unwrap_err();

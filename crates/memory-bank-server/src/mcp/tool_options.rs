@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn every_family_has_a_word_and_every_core_tool_exists() {
+    fn every_family_has_a_name_and_every_core_tool_exists() {
         for tool in TOOLS {
             assert!(FAMILIES.iter().any(|(_, family)| *family == tool.family), "{}", tool.name);
         }
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toolset_is_named_with_what_there_is() {
+    fn an_unknown_toolset_is_named_with_the_known_ones() {
         for (text, named) in [("", "``"), (" , ", "` , `"), ("core,x y", "`x y`"), ("Kern\n", "`Kern`")] {
             let error = text.parse::<Toolset>().unwrap_err().to_string();
             assert!(
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_toolset_written_and_read_again_is_the_same() {
+    fn a_toolset_round_trips() {
         for text in ["all", "core", "graph", "core,documents,graph"] {
             assert_eq!(text.parse::<Toolset>().unwrap().to_string(), text);
         }

@@ -151,7 +151,7 @@ async fn a_refused_text_is_offered_again_after_a_while_and_not_with_each_search(
     let project = Texts::new("one", &["bad".to_owned()], &Arc::default());
     let embedder = Arc::new(Lengths::default());
     let maker = Maker::new(embedder.clone(), MakerOptions::default());
-    // Each search asks for what is missing: a hundred in a minute.
+    // Each search requests missing vectors: a hundred in a minute.
     for _ in 0..100 {
         maker.request("one", project.clone());
         tokio::time::sleep(Duration::from_millis(600)).await;
@@ -165,7 +165,7 @@ async fn a_refused_text_is_offered_again_after_a_while_and_not_with_each_search(
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_refused_texts_than_are_remembered_end_the_work_for_now() {
+async fn too_many_refused_texts_end_the_work_for_now() {
     let mut all = texts("bad", 1200);
     all.extend(texts("t", 6));
     let project = Texts::new("one", &all, &Arc::default());

@@ -35,7 +35,7 @@ export function judge(t, checks, waived = []) {
   for (const check of counted.filter(({ status }) => status === "WARNING")) {
     t.diagnostic(`note: ${t.name} warns: ${check.id}: ${check.errorMessage}`);
   }
-  const told = (check) => `${check.id}: ${check.errorMessage} ${JSON.stringify(check.details ?? {}).slice(0, 1500)}`;
-  assert.deepEqual(counted.filter(({ status }) => status === "FAILURE").map(told), []);
+  const described = (check) => `${check.id}: ${check.errorMessage} ${JSON.stringify(check.details ?? {}).slice(0, 1500)}`;
+  assert.deepEqual(counted.filter(({ status }) => status === "FAILURE").map(described), []);
   assert.ok(counted.some(({ status }) => status === "SUCCESS"));
 }

@@ -11,7 +11,7 @@ export async function callEveryTool(call, listed) {
     const text = result.content[0].text;
     assert.notEqual(result.isError ?? result.is_error, true, `${name}: ${text}`);
     assert.match(text, expected, name);
-    // Where a tool answers in JSON, the structured content of a small reply says the same; elsewhere it may say more than
+    // Where a tool answers in JSON, the structured content of a small reply is the same; elsewhere it may contain more than
     // the text. A long reply is sent once.
     const json = parsed(text);
     if (json !== undefined) sentOnce(result, name);

@@ -13,7 +13,7 @@ const LENDER =
   process.env.MEMORY_BANK_TEST_POSTGRES ??
   fileURLToPath(new URL("../../../../target/debug/memory-bank-test-postgres", import.meta.url));
 const BASE = { PATH: process.env.PATH, HOME: "/nonexistent", RUST_LOG: "warn", MEMORY_BANK_STATE_DIR: STATE };
-const PATIENCE = 60_000;
+const TIMEOUT = 60_000;
 
 // A test file that is ended before its time leaves nothing running.
 const running = new Set();
@@ -21,10 +21,10 @@ process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 process.once("SIGTERM", () => process.exit(143));
 
 /** The first line of a process's output that `wanted` makes something of. */
-async function said(child, wanted) {
+async function lineMatching(child, wanted) {
   let stderr = "";
   child.stderr.setEncoding("utf8").on("data", (text) => (stderr += text));
-  const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE);
+  const timer = setTimeout(() => child.kill("SIGKILL"), TIMEOUT);
   for await (const line of createInterface({ input: child.stdout })) {
     const found = wanted(line);
     if (found !== undefined) {
@@ -38,7 +38,7 @@ async function said(child, wanted) {
 
 /** Waits until `holds` gives true; fails after a generous while. */
 export async function until(holds, what) {
-  const end = Date.now() + PATIENCE / 2;
+  const end = Date.now() + TIMEOUT / 2;
   while (!(await holds())) {
     assert.ok(Date.now() < end, `${what} did not come`);
     await pause(50);
@@ -55,7 +55,7 @@ export class HttpServer {
     running.add(server.child);
     server.child.once("close", () => running.delete(server.child));
     server.exited = new Promise((resolve) => server.child.once("close", (code, signal) => resolve({ code, signal })));
-    server.url = await said(server.child, (line) => {
+    server.url = await lineMatching(server.child, (line) => {
       server.key = line.match(/^API key \(shown this once\): (\S+)/)?.[1] ?? server.key;
       return line.match(/^Listening on (http:\S+)/)?.[1];
     });
@@ -69,7 +69,7 @@ export class HttpServer {
     return fetch(this.origin + path, { ...init, headers: { ...own, ...headers } });
   }
 
-  /** Takes the limit off the key, so that tests may ask as often as they like. */
+  /** Takes the limit off the key, so that tests may send any number of requests. */
   async unlimited({ id, key }) {
     const headers = { "Content-Type": "application/json" };
     const body = JSON.stringify({ rateLimit: 0 });
@@ -92,7 +92,7 @@ export class Database {
   static async lent() {
     const database = new Database();
     database.#lender = spawn(LENDER, { stdio: ["pipe", "pipe", "pipe"] });
-    Object.assign(database, await said(database.#lender, JSON.parse));
+    Object.assign(database, await lineMatching(database.#lender, JSON.parse));
     return database;
   }
 
@@ -129,7 +129,7 @@ export class Database {
   async holdDocuments() {
     const psql = spawn("psql", [this.operator, "-XqAt", "-v", "ON_ERROR_STOP=1"], { stdio: ["pipe", "pipe", "pipe"] });
     psql.stdin.write("BEGIN; LOCK TABLE documents; SELECT 'held';\n");
-    await said(psql, (line) => (line === "held" ? true : undefined));
+    await lineMatching(psql, (line) => (line === "held" ? true : undefined));
     const closed = new Promise((resolve) => psql.once("close", resolve));
     return async () => {
       if (!psql.stdin.writableEnded) psql.stdin.end("COMMIT;\n");

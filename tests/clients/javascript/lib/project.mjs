@@ -1,4 +1,4 @@
-// Project folders for tests: empty, fresh, or a copy of a folder that the original server has written.
+// Project folders for tests: empty, fresh, or a copy of a folder that the TypeScript server wrote.
 
 import { cp, mkdir, mkdtemp, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -104,8 +104,8 @@ export async function startProxy(t, kind, servers, options = {}) {
   const env = { PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
   const child = spawn(program, args, { env, stdio: ["ignore", "ignore", "pipe"] });
   running.add(child);
-  let said = "";
-  child.stderr.setEncoding("utf8").on("data", (text) => (said += text));
+  let errors = "";
+  child.stderr.setEncoding("utf8").on("data", (text) => (errors += text));
   const ended = new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("close", resolve);
@@ -117,7 +117,7 @@ export async function startProxy(t, kind, servers, options = {}) {
     await rm(folder, { recursive: true });
   });
   await until(async () => {
-    assert.equal(child.exitCode, null, `${program} ended: ${said}`);
+    assert.equal(child.exitCode, null, `${program} ended: ${errors}`);
     return listens(PROXY_HOST, port);
   }, program);
   return `http://${PROXY_HOST}:${port}`;

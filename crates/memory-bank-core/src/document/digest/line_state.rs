@@ -228,7 +228,7 @@ mod tests {
     #[case("Fix [the bug](https://example.org/1) now", State::Undeclared, "Fix the bug now")]
     #[case("[api] x", State::Undeclared, "[api] x")]
     #[case("[x](y.md) is a link", State::Undeclared, "x is a link")]
-    fn lines_are_read(#[case] line: &str, #[case] state: State, #[case] words: &str) {
+    fn a_line_has_a_state(#[case] line: &str, #[case] state: State, #[case] words: &str) {
         assert_eq!(read(line), (state, words.to_owned()));
     }
 

@@ -193,7 +193,7 @@ fn headings_of_other_languages_have_a_role(#[case] title: &str, #[case] role: Ro
 #[case("理由")]
 #[case("決定事項")]
 #[case("구현 세부 사항")]
-fn parts_of_a_record_are_no_titles(#[case] title: &str) {
+fn parts_of_a_record_are_not_titles(#[case] title: &str) {
     assert!(is_structural(title), "{title}");
 }
 
@@ -202,7 +202,7 @@ fn parts_of_a_record_are_no_titles(#[case] title: &str) {
 #[case("Decision: Use nom")]
 #[case("ADR-001: Context propagation")]
 #[case("Drop the context provider")]
-fn titles_of_decisions_are_no_parts(#[case] title: &str) {
+fn titles_of_decisions_are_not_parts(#[case] title: &str) {
     assert!(!is_structural(title), "{title}");
 }
 
@@ -295,7 +295,7 @@ fn rows_without_content_are_placeholders(#[case] line: &str) {
 #[case("- (Add pagination to the list)")]
 #[case("- Owner: [Bob]")]
 #[case("- [修复登录]")]
-fn rows_with_content_are_none(#[case] line: &str) {
+fn rows_with_content_are_not_placeholders(#[case] line: &str) {
     assert!(!is_placeholder(line), "{line}");
 }
 

@@ -1,4 +1,4 @@
-//! Archives: which entries are moved, and that everything else stays.
+//! Archives move entries and keep all other text.
 
 use std::collections::BTreeMap;
 
@@ -69,10 +69,10 @@ fn a_missing_archive_is_requested_only_above_the_bound() {
         "",
     );
     let mut unloaded = bank(&[(CoreDocument::Progress, &content)]);
-    let asks = grow(&mut unloaded, CoreDocument::Progress);
+    let outcome = grow(&mut unloaded, CoreDocument::Progress);
     assert!(
-        matches!(&asks, Err(EditError::Incomplete { needed }) if needed == &[Series::new(ARCHIVES[0])]),
-        "{asks:?}"
+        matches!(&outcome, Err(EditError::Incomplete { needed }) if needed == &[Series::new(ARCHIVES[0])]),
+        "{outcome:?}"
     );
     let mut small = bank(&[(CoreDocument::Progress, "# P\n")]);
     assert_eq!(grow(&mut small, CoreDocument::Progress).unwrap(), []);
@@ -191,7 +191,7 @@ fn the_oldest_entries_move_by_date_and_undated_ones_by_position() {
 )]
 #[case::quote("> - [2019-01-01] quoted\n", "> - [2019-01-01] quoted\n")]
 #[case::broken_bytes("- [2019-01-01 10:00:00] - \u{fffd}\n", "\u{fffd}")]
-fn what_cannot_be_told_apart_is_not_touched(#[case] tail: &str, #[case] stays: &str) {
+fn text_that_cannot_be_divided_into_entries_is_not_archived(#[case] tail: &str, #[case] stays: &str) {
     let mut content = "# P\n\n## Update History\n".to_owned();
     let mut n = 0;
     while content.len() < limits::DOCUMENT_BYTES {

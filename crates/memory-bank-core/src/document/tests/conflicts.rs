@@ -70,7 +70,7 @@ fn text_that_resembles_a_conflict_is_text(#[case] content: &str) {
 }
 
 #[test]
-fn a_document_of_conflicts_is_read_in_a_time_that_grows_with_its_size() {
+fn a_document_of_conflicts_is_read_in_linear_time() {
     let unit = "## S\n<<<<<<< a\nx\n=======\ny\n>>>>>>> b\n";
     let text = unit.repeat(crate::limits::DOCUMENT_BYTES / unit.len());
     // The same decision twice is shown once.

@@ -9,7 +9,7 @@ fn decision(title: &str) -> LogDecision {
 }
 
 #[test]
-fn an_empty_context_is_accepted_and_missing_documents_are_made() {
+fn an_empty_context_is_accepted_and_missing_documents_are_created() {
     let mut drafts = bank(&[(DecisionLog, "# Decision Log")]);
     log_decision(&mut drafts, &decision("Use PG"), at(), "alice").unwrap();
     assert_eq!(
@@ -19,7 +19,7 @@ fn an_empty_context_is_accepted_and_missing_documents_are_made() {
     assert!(
         text(&drafts, Progress).contains("- [2026-11-22 09:30:07 UTC] [alice] - Decision Made: Use PG\n")
     );
-    assert_eq!(drafts.text(&ActiveContext.path()), None, "a decision is told in one place");
+    assert_eq!(drafts.text(&ActiveContext.path()), None, "a decision is recorded in one place");
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn a_sub_heading_or_a_hash_in_an_item_does_not_cut_a_list() {
 }
 
 #[test]
-fn the_digest_sees_what_update_tasks_wrote() {
+fn the_digest_shows_tasks_written_by_update_tasks() {
     let mut drafts = bank(&[(ActiveContext, "# Mine\n")]);
     let request = UpdateTasks { add: Some(vec!["t".into()]), ..UpdateTasks::default() };
     update_tasks(&mut drafts, &request, at()).unwrap();
@@ -90,7 +90,7 @@ fn a_task_in_two_parallel_lists_is_shown_once() {
 }
 
 #[test]
-fn placeholders_are_no_content_and_arrays_are_present_even_if_empty() {
+fn placeholders_are_not_content_and_arrays_are_present_even_if_empty() {
     let shown = digest(
         &sources(ActiveContext.template(), Progress.template(), DecisionLog.template()),
         DigestBounds::default(),

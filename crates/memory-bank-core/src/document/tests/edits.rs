@@ -26,7 +26,7 @@ fn edits(list: serde_json::Value) -> Vec<Edit> {
 #[case(json!({"op": "prepend", "heading": "S", "text": "p"}), "# T\n\none\n\n## A\n- a\n\n### S\np\n\ns\n\n## B\n")]
 #[case(json!({"op": "replace_section", "heading": "A", "text": "## A\nnew\n"}), "# T\n\none\n\n## A\nnew\n\n## B\n")]
 #[case(json!({"op": "replace_section", "heading": "A", "text": ""}), "# T\n\none\n\n## A\n\n## B\n")]
-fn each_edit_does_what_it_says(#[case] edit: serde_json::Value, #[case] expected: &str) {
+fn each_kind_of_edit_has_its_result(#[case] edit: serde_json::Value, #[case] expected: &str) {
     let text = "# T\n\none\n\n## A\n- a\n\n### S\ns\n\n## B\n";
     assert_eq!(apply_edits(text, &edits(json!([edit]))).unwrap(), expected);
 }
@@ -105,7 +105,7 @@ fn the_outcome_has_the_etag_and_a_diff() {
 }
 
 #[test]
-fn a_missing_document_is_not_made() {
+fn a_missing_document_is_not_created() {
     let mut drafts = Drafts::default();
     drafts.load(path("n.md"), None);
     let list = edits(json!([{"op": "replace", "old": "a", "new": "b"}]));

@@ -49,7 +49,7 @@ use crate::document::{TrackProgress, add_progress_entry, log_decision, track_pro
     "## Log\n\n### 2026-01-02\n- two\n\n### 2026-01-01\n- one\n",
     "## Log\n{}\n\n### 2026-01-02\n- two\n\n### 2026-01-01\n- one\n"
 )]
-fn an_entry_goes_where_the_newest_one_is(#[case] before: &str, #[case] after: &str) {
+fn an_entry_is_inserted_beside_the_newest_one(#[case] before: &str, #[case] after: &str) {
     let mut drafts = bank(&[(Progress, before)]);
     let request = TrackProgress { update_active_context: false, ..step("x") };
     track_progress(&mut drafts, &request, at(), "a").unwrap();
@@ -66,7 +66,7 @@ fn an_entry_goes_where_the_newest_one_is(#[case] before: &str, #[case] after: &s
 }
 
 #[test]
-fn a_structured_entry_goes_where_the_newest_one_is_too() {
+fn a_structured_entry_is_inserted_beside_the_newest_one() {
     let mut drafts = bank(&[(Progress, "## Log\n- [2026-01-01] one\n- [2026-01-02] two\n")]);
     add_progress_entry(&mut drafts, &entry("s"), at(), "a").unwrap();
     let now = text(&drafts, Progress);
@@ -90,7 +90,7 @@ fn a_structured_entry_goes_where_the_newest_one_is_too() {
     false
 )]
 #[case::undated("# D\n\n## B\n- **Decision:** b\n\n## A\n- **Decision:** a\n", false)]
-fn a_decision_goes_where_the_newest_one_is(#[case] log: &str, #[case] on_top: bool) {
+fn a_decision_is_inserted_beside_the_newest_one(#[case] log: &str, #[case] on_top: bool) {
     let mut drafts = bank(&[(DecisionLog, log)]);
     log_decision(&mut drafts, &decision("New"), at(), "a").unwrap();
     let now = text(&drafts, DecisionLog);

@@ -93,7 +93,7 @@ fn an_exact_match_goes_before_a_substring_and_a_substring_must_be_unique() {
 #[case("lph")]
 #[case("port the v1 pars")]
 #[case("2026 07")]
-fn a_part_that_does_not_name_a_task_clearly_removes_none(#[case] part: &str) {
+fn an_ambiguous_part_of_a_task_removes_nothing(#[case] part: &str) {
     let content = "## Tasks\n- alpha\n- beta\n- [ ] port the v1 parser\n- due 2026 07\n";
     for request in [
         remove(&[part]),
@@ -116,7 +116,7 @@ fn a_part_that_does_not_name_a_task_clearly_removes_none(#[case] part: &str) {
 #[case("invoices", "- Invoices for customers")]
 #[case("解析器", "重写解析器模块")]
 #[case("internationalisation", "do the internationalisation of each and every page that we have")]
-fn words_that_name_one_task_clearly_remove_it(#[case] words: &str, #[case] task: &str) {
+fn an_unambiguous_part_of_a_task_removes_it(#[case] words: &str, #[case] task: &str) {
     let task = task.trim_start_matches("- ");
     let content = format!("## Tasks\n- other\n- [ ] {task}\n");
     assert_eq!(after(&content, &remove(&[words])).0, "## Tasks\n- other\n");

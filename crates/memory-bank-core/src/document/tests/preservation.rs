@@ -39,7 +39,7 @@ const LISTS: &str =
 #[case(json!({"add": [""], "remove": ["  "], "replace": ["", "\n"]}))]
 #[case(json!({"clear": false}))]
 #[case(json!({"clear": [], "replace": []}))]
-fn an_empty_list_of_tasks_means_nothing_of_this_kind(#[case] arguments: serde_json::Value) {
+fn an_empty_list_of_tasks_changes_nothing(#[case] arguments: serde_json::Value) {
     assert_eq!(after_tasks(LISTS, arguments.clone()), (LISTS.to_owned(), Removed::default()));
     let mut with_one = arguments;
     with_one["add"] = json!(["x"]);
@@ -52,12 +52,12 @@ fn an_empty_list_of_tasks_means_nothing_of_this_kind(#[case] arguments: serde_js
 #[case(json!({"tasks": [""], "clear": true}))]
 #[case(json!({"tasks": [], "clear": false}))]
 #[case(json!({"tasks": [], "clear": []}))]
-fn an_empty_list_of_the_context_means_nothing_of_this_kind(#[case] arguments: serde_json::Value) {
+fn an_empty_list_of_the_context_changes_nothing(#[case] arguments: serde_json::Value) {
     assert_eq!(after_context(LISTS, arguments), (LISTS.to_owned(), Removed::default()));
 }
 
 #[test]
-fn clear_is_the_word_that_empties_and_names_what_it_empties() {
+fn only_clear_empties_a_list_and_the_reply_names_the_removed_items() {
     let (new, removed) = after_tasks(LISTS, json!({"clear": true}));
     assert_eq!(new, LISTS.replace("- a\n- b\n", ""));
     assert_eq!(removed.items, ["- a", "- b"]);
@@ -65,7 +65,7 @@ fn clear_is_the_word_that_empties_and_names_what_it_empties() {
     assert_eq!(new, LISTS.replace("- a\n- b\n", "- x\n"));
     let prose = "## Tasks\n\nP.\n\n- a\n\n### S\n";
     let (new_prose, _) = after_tasks(prose, json!({"clear": true, "add": ["x"]}));
-    assert_eq!(new_prose, prose.replace("- a", "- x"), "what comes stands where the list stood");
+    assert_eq!(new_prose, prose.replace("- a", "- x"), "the new list is in the place of the old one");
     let (new, _) = after_tasks(LISTS, json!({"replace": ["r"], "add": ["x"]}));
     assert_eq!(new, LISTS.replace("- a\n- b\n", "- r\n- x\n"), "an added task is never dropped");
 
@@ -115,7 +115,7 @@ fn the_parts_of_a_finalisation_follow_the_same_rule() {
 #[case::another_order_moves_as_few_as_can_be("## Next Steps\n- a\n- b\n  more\n- c\n", &["c", "a", "b more"], "## Next Steps\n- c\n- a\n- b\n  more\n")]
 #[case::a_links_definition_above_an_underlined_heading("## Next Steps\n[link]: x\n    code\n===\n", &["x"], "## Next Steps\n- x\n\n[link]: x\n    code\n===\n")]
 #[case::a_section_without_a_list("## Next Steps\nText.\n\n## B\n", &["x"], "## Next Steps\nText.\n\n- x\n\n## B\n")]
-fn only_the_items_of_the_section_itself_go(
+fn only_items_of_the_section_itself_are_removed(
     #[case] before: &str,
     #[case] wanted: &[&str],
     #[case] expected: &str,
@@ -236,7 +236,7 @@ fn is_seen(text: &str) -> bool {
 #[case("## Known Issues\n\n<!-- [Describe] \n- [ ] x\n")]
 #[case("# A\r\n\r\n```\r\ncode\r\n")]
 #[case("`````\n```\n")]
-fn what_is_written_behind_an_open_block_is_seen(#[case] content: &str) {
+fn text_written_after_an_open_block_is_visible(#[case] content: &str) {
     for (tool, document, new) in each_call_on(content) {
         let new = new.unwrap_or_else(|error| panic!("{tool} on {content:?}: {error}"));
         assert!(is_seen(&new), "{tool}: {new:?}");

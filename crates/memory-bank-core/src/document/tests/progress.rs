@@ -22,7 +22,7 @@ fn entry(summary: &str) -> AddProgressEntry {
 }
 
 #[test]
-fn a_line_goes_on_top_of_the_history_and_of_the_notes_with_the_utc_date() {
+fn a_line_is_inserted_on_top_of_history_and_notes_with_the_utc_date() {
     let history = "## Update History\n- [Date] - [Update]\n- [Date] - [Update]\n";
     let mut drafts = bank(&[(Progress, history), (ActiveContext, "# C\n\n## Session Notes\n\n- old\n")]);
     track_progress(&mut drafts, &step("Did", "thing"), at(), "alice").unwrap();
@@ -60,7 +60,7 @@ fn dollar_signs_are_taken_literally(#[case] sign: &str) {
     "see ## Update History\n\n```\n## Update History\n```\n\n## Update History\r\n- [2026-11-22 09:30:07 UTC] [a] - x: y\n"
 )]
 #[case("", "## Update History\n- [2026-11-22 09:30:07 UTC] [a] - x: y\n")]
-fn only_a_real_heading_counts_and_one_at_the_end_is_seen(#[case] before: &str, #[case] after: &str) {
+fn only_a_real_heading_counts_and_one_at_the_end_is_found(#[case] before: &str, #[case] after: &str) {
     let mut drafts = bank(&[(Progress, before)]);
     track_progress(&mut drafts, &step("x", "y"), at(), "a").unwrap();
     assert_eq!(text(&drafts, Progress), after);
@@ -112,7 +112,7 @@ fn an_entry_has_all_its_parts_newest_first() {
 }
 
 #[test]
-fn entries_of_one_millisecond_have_ids_of_their_own() {
+fn entries_of_one_millisecond_have_different_ids() {
     let mut drafts = bank(&[]);
     let ids: Vec<String> =
         (0..3).map(|_| add_progress_entry(&mut drafts, &entry("s"), at(), "a").unwrap().entry_id).collect();
@@ -120,7 +120,7 @@ fn entries_of_one_millisecond_have_ids_of_their_own() {
 }
 
 #[test]
-fn details_cannot_open_a_section_or_swallow_what_follows() {
+fn details_cannot_open_a_section_or_hide_later_text() {
     let mut drafts = bank(&[(Progress, "## Update History\n- old\n")]);
     let request = AddProgressEntry { details: Some("## Update History\n```\nopen".into()), ..entry("s") };
     add_progress_entry(&mut drafts, &request, at(), "a").unwrap();

@@ -1,4 +1,4 @@
-//! What counts as a heading, a section, an item; and that edits change nothing else.
+//! Headings, sections and items, and edits that change nothing else.
 
 use proptest::prelude::*;
 use rstest::rstest;
@@ -247,7 +247,7 @@ proptest! {
 #[case("1. - * ")]
 #[case("<!-- ")]
 #[case("  - a\n- ")]
-fn reading_a_document_of_one_thing_grows_with_its_size_and_not_with_the_square(#[case] unit: &str) {
+fn reading_a_repetitive_document_takes_linear_time(#[case] unit: &str) {
     let best = |bytes: usize| {
         let once = |round: usize| {
             // A text that was parsed before is not parsed again.

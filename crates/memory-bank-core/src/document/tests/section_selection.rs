@@ -143,7 +143,7 @@ fn headings(drafts: &Drafts, document: CoreDocument) -> Vec<String> {
     "## 更新履歴"
 )]
 #[case::korean("## 진행 중인 작업", "## 알려진 문제", "## 다음 단계", "## 세션 노트", "## 업데이트 내역")]
-fn no_edit_makes_a_second_section_beside_one_that_is_there(
+fn no_edit_creates_a_second_section_beside_an_existing_one(
     #[case] task: &str,
     #[case] issue: &str,
     #[case] next: &str,
@@ -297,7 +297,7 @@ fn the_first_entry_replaces_a_template_row_which_is_not_counted() {
 )]
 #[case::real_ones_in_brackets("- [Fix login]\n- [Issue #12]\n", "- [Fix login]\n- [Issue #12]\n- x\n")]
 #[case::an_empty_bullet("*\n", "* x\n")]
-fn only_a_row_of_a_template_goes(#[case] before: &str, #[case] after: &str) {
+fn only_a_template_row_is_replaced(#[case] before: &str, #[case] after: &str) {
     let mut drafts = bank(&[(ActiveContext, &format!("## Ongoing Tasks\n{before}"))]);
     update_tasks(&mut drafts, &tasks(json!({"add": ["x"]})), at()).unwrap();
     assert_eq!(text(&drafts, ActiveContext), format!("## Ongoing Tasks\n{after}"));

@@ -90,7 +90,7 @@ fn loading_is_lenient(#[case] line: &str) {
 #[case::odd_source(r#"{"type":"observation_add","observation":{"id":"obs_1","entityId":"ent_1","text":"","source":{"kind":"x"},"timestamp":"1"},"ts":"1"}"#)]
 #[case::foreign_marker(r#"{"type":"memory_bank_graph","source":"other","version":"1"}"#)]
 #[case::no_object("[1]")]
-fn what_is_not_understood_is_said_to_be_so(#[case] line: &str) {
+fn a_line_that_is_not_understood_is_read_as_unknown(#[case] line: &str) {
     assert!(matches!(read_line(line.as_bytes()), Line::Unknown(_)));
 }
 

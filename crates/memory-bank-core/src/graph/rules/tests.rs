@@ -137,7 +137,7 @@ fn a_relation_type_is_trimmed() {
 }
 
 #[test]
-fn an_observation_of_another_entity_is_not_the_one_meant() {
+fn an_observation_of_another_entity_is_not_found() {
     let observation = observe(text("fact")).unwrap();
     let mut entity = upsert(None, Value::Null, T1).unwrap();
     assert!(check_owner(&observation, &entity, "Rust").is_ok());

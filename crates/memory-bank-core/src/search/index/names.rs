@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_word_means_the_name_that_comes_closest() {
+    fn a_misspelt_word_matches_the_closest_name() {
         let names = names();
         assert_eq!(names.similar("postgers"), ["postgres"]);
         assert_eq!(names.similar("redsi"), ["redis"]);

@@ -50,7 +50,7 @@ fn a_part_of_a_word_is_still_found() {
 }
 
 #[test]
-fn more_means_further_results_and_not_a_reached_limit() {
+fn more_is_set_by_further_results_and_not_by_a_reached_limit() {
     let index = index(&[("a.md", "- beta one\n- beta two\n")]);
     let mut query = wanted("beta");
     query.limit = 2;
@@ -149,7 +149,7 @@ fn observation(id: &str, owner: &str, text: &str) -> Observation {
 }
 
 #[test]
-fn a_single_word_keeps_the_order_that_clients_know() {
+fn results_for_a_single_word_keep_the_order_that_clients_expect() {
     let mut index = Index::default();
     let none = serde_json::Value::Null;
     index.put_entity(&entity("ent_1", "reauth", "x", &none), []);
@@ -167,7 +167,7 @@ fn a_single_word_keeps_the_order_that_clients_know() {
 }
 
 #[test]
-fn the_owner_of_an_observation_that_is_found_is_found_too() {
+fn the_owner_of_a_matched_observation_is_a_result_too() {
     let mut index = Index::default();
     let login = observation("obs_1", "ent_1", "login is slow because of many queries");
     index.put_entity(&entity("ent_1", "Auth", "service", &serde_json::Value::Null), [&login]);

@@ -116,7 +116,7 @@ fn without_any_hit_the_core_documents_are_shown() {
 }
 
 #[test]
-fn neighbours_and_observations_are_cut_before_excerpts_and_the_budget_says_so() {
+fn neighbours_and_observations_are_cut_before_excerpts_and_the_budget_reports_it() {
     let text = "## Tokens\n".to_owned() + &"a long line of text about tokens\n".repeat(40);
     let context = packed(
         &graph(6, "a fact that is rather long, as facts are"),
@@ -133,7 +133,7 @@ fn neighbours_and_observations_are_cut_before_excerpts_and_the_budget_says_so() 
 }
 
 #[test]
-fn the_budget_says_that_attributes_were_left_out_texts_were_cut_and_the_graph_has_more() {
+fn the_budget_reports_omitted_attributes_cut_texts_and_further_nodes() {
     let mut graph = graph(1, "fact");
     graph.more = true;
     graph.entities[0].entity.attrs =
@@ -153,7 +153,7 @@ fn the_budget_says_that_attributes_were_left_out_texts_were_cut_and_the_graph_ha
 
 proptest! {
     #[test]
-    fn the_ceiling_holds_for_the_reply_as_it_is_sent(
+    fn the_ceiling_applies_to_the_reply_as_sent(
         max in 500_usize..9000,
         size in 0_usize..20,
         fact in "[a-z \"\\\\\n\u{1}é日]{0,400}",

@@ -24,7 +24,7 @@ async fn a_log_cut_at_any_byte_keeps_its_whole_lines_and_takes_the_next_event() 
     for cut in 0..=log.len() {
         let (_temp, bank) = bank();
         write_log(&bank, &log.as_bytes()[..cut]);
-        // A line counts as soon as all of it is there, with or without its line feed.
+        // A complete line counts, with or without its line feed.
         let expected: Vec<&str> = [(1, "A"), (2, "B")]
             .into_iter()
             .filter(|(line, _)| cut >= ends[*line])
@@ -39,7 +39,7 @@ async fn a_log_cut_at_any_byte_keeps_its_whole_lines_and_takes_the_next_event() 
 }
 
 #[tokio::test]
-async fn a_log_of_the_original_is_read_and_compacted_without_loss() {
+async fn a_log_of_the_typescript_server_is_read_and_compacted_without_loss() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../tests/fixtures/original-project/memory-bank/graph/graph.jsonl");
     let (_temp, bank) = bank();
@@ -54,7 +54,7 @@ async fn a_log_of_the_original_is_read_and_compacted_without_loss() {
 }
 
 #[tokio::test]
-async fn an_edited_log_is_believed_and_damaged_derived_files_are_not_even_read() {
+async fn an_edited_log_takes_precedence_and_damaged_derived_files_are_not_read() {
     let (_temp, bank) = bank();
     upsert(&bank, "Rust").await;
     bank.rebuild(&me()).await.unwrap();
@@ -70,7 +70,7 @@ async fn an_edited_log_is_believed_and_damaged_derived_files_are_not_even_read()
 }
 
 #[tokio::test]
-async fn a_foreign_or_missing_marker_is_damage_at_a_line_and_the_file_is_left_alone() {
+async fn a_foreign_or_missing_marker_is_reported_with_its_line_and_the_file_is_not_changed() {
     let event = r#"{"type":"entity_upsert","entity":{"id":"ent_1","name":"n","entityType":"t","createdAt":"1","updatedAt":"1"},"ts":"1"}"#;
     let foreign = r#"{"type":"memory_bank_graph","source":"other","version":"1"}"#;
     let newer = MARKER.replace(r#""1""#, r#""2""#);
@@ -99,7 +99,7 @@ async fn a_foreign_or_missing_marker_is_damage_at_a_line_and_the_file_is_left_al
 }
 
 #[tokio::test]
-async fn a_marker_that_turns_foreign_under_a_running_server_is_noticed() {
+async fn a_running_server_detects_a_marker_that_became_foreign() {
     let (_temp, bank) = bank();
     upsert(&bank, "A").await;
     let log = text(&bank);
@@ -110,7 +110,7 @@ async fn a_marker_that_turns_foreign_under_a_running_server_is_noticed() {
 }
 
 #[tokio::test]
-async fn an_append_neither_reads_nor_writes_what_is_there_already() {
+async fn an_append_neither_reads_nor_writes_existing_lines() {
     let (_temp, bank) = bank();
     let id = upsert(&bank, "A").await;
     let line = |n: usize| {
@@ -167,7 +167,7 @@ async fn logs_of_editors_are_read_whatever_their_line_ends() {
 }
 
 #[tokio::test]
-async fn a_log_that_an_editor_made_longer_elsewhere_is_read_anew() {
+async fn a_log_that_an_editor_extended_elsewhere_is_read_again() {
     let (_temp, bank) = bank();
     upsert(&bank, "Rust").await;
     upsert(&bank, "Axum").await;
@@ -177,7 +177,7 @@ async fn a_log_that_an_editor_made_longer_elsewhere_is_read_anew() {
 }
 
 #[tokio::test]
-async fn a_line_that_went_on_after_it_was_taken_for_whole_is_not_believed() {
+async fn a_line_that_grew_after_it_was_read_as_complete_is_not_accepted() {
     let (_temp, bank) = bank();
     upsert(&bank, "A").await;
     let whole = text(&bank);

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use super::*;
 
 #[tokio::test]
-async fn what_another_instance_writes_is_seen_and_built_upon() {
+async fn writes_of_another_instance_are_visible_and_extended() {
     let (_temp, bank) = bank();
     let other = open(bank.path());
     upsert(&bank, "A").await;
@@ -22,7 +22,7 @@ async fn what_another_instance_writes_is_seen_and_built_upon() {
 }
 
 #[tokio::test]
-async fn those_who_follow_the_graph_learn_what_changed() {
+async fn followers_of_the_graph_are_notified_of_its_changes() {
     let (_temp, bank) = bank();
     upsert(&bank, "A").await;
     let cursor = bank.with_graph(|state| state.generation()).unwrap();
@@ -33,7 +33,7 @@ async fn those_who_follow_the_graph_learn_what_changed() {
     assert!(bank.with_graph(|state| state.changes_since(cursor).is_none()).unwrap());
 }
 
-/// What the two tests below run in processes of their own: adds facts until it is killed or done, and writes down each
+/// The child process of the two tests below: adds facts until it is killed or done, and prints each
 /// one that was acknowledged.
 #[tokio::test]
 #[ignore = "runs in a child process of other tests"]

@@ -32,7 +32,7 @@ impl Embedder for Lengths {
     }
 }
 
-/// Searches the bank in a process of its own, as it were, and says how many vectors were made.
+/// Searches the bank as a new process would, and returns the number of computed vectors.
 async fn made(path: &std::path::Path, model: &'static str) -> u64 {
     made_by(path, model, "user").await
 }
@@ -80,7 +80,7 @@ fn bank() -> (tempfile::TempDir, std::path::PathBuf) {
 }
 
 #[tokio::test]
-async fn vectors_are_made_once_and_loaded_by_the_next_process() {
+async fn vectors_are_computed_once_and_loaded_by_the_next_process() {
     let (_temp, path) = bank();
     assert_eq!(made(&path, "m").await, 10);
     assert_eq!(made(&path, "m").await, 0);
@@ -90,7 +90,7 @@ async fn vectors_are_made_once_and_loaded_by_the_next_process() {
 }
 
 #[tokio::test]
-async fn what_is_torn_or_changed_is_made_again_and_the_rest_is_kept() {
+async fn torn_or_changed_vectors_are_computed_again_and_the_others_kept() {
     let (_temp, path) = bank();
     assert_eq!(made(&path, "m").await, 10);
     let file = path.join(".mbmcp/vectors");
@@ -110,14 +110,14 @@ async fn what_is_torn_or_changed_is_made_again_and_the_rest_is_kept() {
 }
 
 #[tokio::test]
-async fn a_whole_file_that_came_with_the_repository_is_made_anew() {
+async fn a_vector_file_from_the_repository_is_replaced() {
     let (_temp, path) = bank();
     // As another user would make and commit it: whole, with checksums that fit, for these very texts.
     assert_eq!(made_by(&path, "m", "attacker").await, 10);
     assert_eq!(made_by(&path, "m", "attacker").await, 0);
     assert_eq!(made(&path, "m").await, 10, "nothing of it is used");
     assert_eq!(made(&path, "m").await, 0);
-    // Records of it below a header of ours count for nothing either.
+    // Its records below a valid header are not used either.
     let file = path.join(".mbmcp/vectors");
     let ours = std::fs::read(&file).unwrap();
     assert_eq!(made_by(&path, "m", "attacker").await, 10);
@@ -128,7 +128,7 @@ async fn a_whole_file_that_came_with_the_repository_is_made_anew() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_link_in_the_place_of_the_file_is_replaced_and_never_written_through() {
+async fn a_link_in_place_of_the_vector_file_is_replaced_and_never_written_through() {
     let (temp, path) = bank();
     let other = temp.path().join("other");
     std::fs::write(&other, "precious").unwrap();
@@ -140,14 +140,14 @@ async fn a_link_in_the_place_of_the_file_is_replaced_and_never_written_through()
 }
 
 #[tokio::test]
-async fn two_processes_at_a_time_make_each_vector_once() {
+async fn two_concurrent_processes_compute_each_vector_once() {
     let (_temp, path) = bank();
     let (one, other) = tokio::join!(made(&path, "m"), made(&path, "m"));
     assert_eq!(one + other, 10);
 }
 
 #[tokio::test]
-async fn vectors_count_against_the_memory_for_indexes_and_a_search_says_that_they_have_no_room() {
+async fn vectors_count_against_the_memory_for_indexes_and_a_search_reports_missing_room() {
     for (room, gap) in [(64 * 1024 * 1024, None), (96 * 1024, Some(VectorGap::NoMemory))] {
         let (_temp, path) = bank();
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));

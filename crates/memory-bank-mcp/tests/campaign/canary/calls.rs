@@ -38,7 +38,7 @@ pub(crate) enum Session {
     Ends(String),
 }
 
-/// Everything that a random call depends on.
+/// The inputs of a random call.
 pub(crate) struct Calls<'a> {
     pub(crate) persona: &'a Persona,
     pub(crate) own: &'a Tenant,
@@ -302,10 +302,10 @@ fn prompt_arguments(maker: &mut Maker<'_>) -> Value {
 fn completion(maker: &mut Maker<'_>) -> Value {
     let begun: String = maker.named.mark.chars().take(2).collect();
     let value = *maker.random.pick(&["", "p", "c", COMMON[1], &begun]);
-    let (asked, argument) = match maker.random.below(3) {
+    let (reference, argument) = match maker.random.below(3) {
         0 => (json!({"type": "ref/resource", "uri": "memory-bank://{name}"}), "name"),
         1 => (json!({"type": "ref/prompt", "name": "start_session"}), "document"),
         _ => (json!({"type": "ref/prompt", "name": "start_session"}), "entity"),
     };
-    json!({"ref": asked, "argument": {"name": argument, "value": value}})
+    json!({"ref": reference, "argument": {"name": argument, "value": value}})
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::tenant::{Kind, Tenant};
 use crate::harness::wire::{Answer, Request};
 
-/// How many bytes of an answer are searched.
+/// The number of bytes of an answer that are searched.
 const SEARCHED: usize = 64 * 1024;
 
 /// The pattern of each kind of id.

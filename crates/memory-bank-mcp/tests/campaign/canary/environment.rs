@@ -14,9 +14,9 @@ use crate::harness::random::Random;
 use crate::harness::replica::Replica;
 use crate::harness::wire::{Answer, Connection};
 
-/// The projects. Their slugs hold no canary, so that each can ask for the other.
+/// The projects. Their slugs hold no canary, so that each can name the other.
 const PROJECTS: [&str; 2] = ["alpha", "beta"];
-/// The personas that may do everything: owners with keys without scopes.
+/// The personas with all rights: owners with keys without scopes.
 const OWNERS: [&str; 2] = ["ana, all", "ben, all"];
 /// User, project, role, and the scopes of each key; none = all rights of the role.
 const MEMBERS: [(&str, usize, &str, &[&str]); 8] = [
@@ -83,7 +83,7 @@ impl World {
     }
 }
 
-/// The owner of a project, with the key that may do everything.
+/// The owner of a project, with a key that has all rights.
 pub(crate) fn owner(campaign: &Campaign, tenant: usize) -> Arc<Persona> {
     let personas = campaign.personas.read();
     Arc::clone(personas.iter().find(|persona| persona.name == OWNERS[tenant]).expect("an owner"))

@@ -34,7 +34,7 @@ pub(crate) const KINDS: [(&str, Fault); 12] = [
     ("sessions' entries forged in Redis", forged_redis_entries::forge_sessions),
 ];
 
-/// How many revoked keys remain in use.
+/// The number of revoked keys that remain in use.
 const VOID: usize = 10;
 
 pub(crate) struct Faults<'a> {

@@ -1,6 +1,6 @@
 //! Checks every byte of an answer for canaries.
 //!
-//! No answer holds a canary of the other project, plain or in base64. A key without `read` gets no canary of its own
+//! No answer contains a canary of the other project, plain or in base64. A key without `read` gets no canary of its own
 //! project either, except those that the request itself sent, labels of keys if it may administer keys, and, in replayed
 //! answers, canaries that the key sent before. A revoked key gets no canary and no success.
 
@@ -72,7 +72,7 @@ fn check_without_read(request: &Request, seen: &[u8], rules: &Rules<'_>) -> Resu
     Ok(())
 }
 
-/// Calls that need no data may still succeed for some seconds where the notice of a revocation was lost; others may not.
+/// Calls that need no data may still succeed for some seconds if the notification of a revocation was lost; others may not.
 fn check_void(request: &Request, answer: &Answer, seen: &[u8], rules: &Rules<'_>) -> Result<(), String> {
     let sent = request.text().to_ascii_lowercase();
     if let Some((at, _)) =
@@ -162,7 +162,7 @@ mod tests {
         for answer in &found {
             bench.judge("", answer).expect_err("a leak");
         }
-        // Sending it excuses nothing.
+        // A leak stays a leak if the key sent the text itself.
         bench.judge(&canary, &answer(&canary)).expect_err("a leak");
     }
 

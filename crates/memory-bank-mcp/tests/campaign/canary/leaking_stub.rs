@@ -24,7 +24,7 @@ fn serve(text: String) -> String {
     address
 }
 
-/// Answers until the client goes.
+/// Answers until the client disconnects.
 fn answer(stream: &TcpStream, text: &str) -> Option<()> {
     let mut lines = BufReader::new(stream);
     loop {

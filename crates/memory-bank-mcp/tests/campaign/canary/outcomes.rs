@@ -75,6 +75,6 @@ impl fmt::Display for Tally {
         }
         line(to, "all", self.total())?;
         writeln!(to, "faults: {:?}", self.faults)?;
-        write!(to, "{} MiB looked through", self.bytes / 1024 / 1024)
+        write!(to, "{} MiB searched", self.bytes / 1024 / 1024)
     }
 }

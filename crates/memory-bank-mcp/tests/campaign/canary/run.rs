@@ -17,9 +17,9 @@ use super::tenant::{Access, Kind, Persona, Tenant, locked};
 use crate::harness::random::Random;
 use crate::harness::wire::{Answer, Connection};
 
-/// How many workers call at the same time.
+/// The number of concurrent workers.
 pub(crate) const WORKERS: u64 = 10;
-/// How many kinds of leaks are reported. The run continues after a leak, so that one run shows all kinds.
+/// The number of kinds of leaks that are reported. The run continues after a leak, so that one run shows all kinds.
 const REPORTED: usize = 200;
 /// The average time of a call beyond which the run is given up as stuck.
 const TIMEOUT: Duration = Duration::from_millis(100);
@@ -70,7 +70,7 @@ impl Campaign {
         });
     }
 
-    /// How many calls have begun.
+    /// The number of calls that have begun.
     pub(crate) fn begun(&self) -> usize {
         self.done.load(Ordering::SeqCst)
     }
@@ -88,7 +88,7 @@ impl Campaign {
     fn work(&self, worker: u64) {
         let mut random = Random::new(self.seed ^ (worker + 1).wrapping_mul(0x5851_f42d_4c95_7f2d));
         let mut connections: Vec<Connection> = self.addresses.iter().map(|_| Connection::default()).collect();
-        // Each worker calls all tools in turn, in an order of its own.
+        // Each worker calls all tools in turn, in its own order.
         let mut tools = self.tools.clone();
         random.shuffle(&mut tools);
         for turn in 0.. {
@@ -125,7 +125,7 @@ impl Campaign {
         (0..tools.len()).min_by_key(|at| succeeded(&tools[*at])).unwrap_or_default()
     }
 
-    /// A persona by chance. Owners are picked more often, since they alone may do everything.
+    /// A random persona. Owners are picked more often, since only they have all rights.
     fn pick_persona(&self, random: &mut Random, owner: bool) -> Arc<Persona> {
         let personas = self.personas.read();
         let owners: Vec<_> = personas.iter().filter(|persona| persona.is_owner).collect();

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::harness::random::Random;
 
-/// How many letters all canaries of a project share.
+/// The number of letters that all canaries of a project share.
 pub(crate) const MARK: usize = 12;
-/// How many ids of a kind are remembered: the first ones, and the newest up to the second number.
-const FIRST: usize = 12;
-const REMEMBERED: usize = 64;
+/// The ids of a kind that are kept: the oldest, and the newest up to `MAX_IDS` in all.
+const OLDEST_IDS: usize = 12;
+const MAX_IDS: usize = 64;
 
 /// The kind of place that a canary is planted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,13 +85,13 @@ impl Tenant {
         if known.iter().any(|other| other == thing) {
             return;
         }
-        if known.len() == REMEMBERED {
-            known.remove(FIRST);
+        if known.len() == MAX_IDS {
+            known.remove(OLDEST_IDS);
         }
         known.push_back(thing.to_owned());
     }
 
-    /// An id or a name by chance. The other project gets none with a canary in it: a canary that it sends itself would
+    /// A random id or name. The other project gets none with a canary in it: a canary that it sends itself would
     /// be mistaken for a leak.
     pub(crate) fn thing(&self, kind: Kind, outside: bool, random: &mut Random) -> Option<String> {
         let things = locked(&self.things);
@@ -115,7 +115,7 @@ impl Tenant {
     }
 }
 
-/// The rights of a key at one moment.
+/// The rights of a key at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Access {
     pub(crate) reads: bool,
@@ -132,7 +132,7 @@ pub(crate) struct Persona {
     pub(crate) tenant: usize,
     pub(crate) key: String,
     pub(crate) key_id: String,
-    /// Whether it may do everything in the project.
+    /// Whether it has all rights in the project.
     pub(crate) is_owner: bool,
     /// Whether the scopes allow `admin`, with which labels of keys may be seen.
     pub(crate) administers: bool,
@@ -142,7 +142,7 @@ pub(crate) struct Persona {
     sessions: Mutex<VecDeque<String>>,
 }
 
-/// How many sessions a key keeps.
+/// The number of sessions of a key.
 const SESSIONS: usize = 3;
 
 impl Persona {

@@ -97,13 +97,13 @@ pub(crate) struct Ledger {
     writes: BTreeMap<String, (Kind, Status)>,
 }
 
-/// How many writes there were.
+/// The number of writes.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Counts {
     pub(crate) acknowledged: BTreeMap<Kind, usize>,
     pub(crate) conflicts: usize,
     pub(crate) unknown: usize,
-    /// Unknown writes that are there.
+    /// Writes with an unknown outcome that exist.
     pub(crate) kept: usize,
 }
 
@@ -181,7 +181,7 @@ fn markers(contents: &Contents) -> BTreeMap<String, Vec<&str>> {
     found
 }
 
-/// How often a whole write is there.
+/// The number of complete copies of a write.
 fn occurrences(kind: Kind, marker: &str, places: &[&str]) -> Result<usize, String> {
     let at = |begins: &str| places.iter().filter(|place| place.starts_with(begins)).count();
     let parts = match kind {

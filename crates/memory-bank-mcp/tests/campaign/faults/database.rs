@@ -16,9 +16,9 @@ use crate::harness::replica::Replica;
 use crate::harness::wire::{Connection, Request};
 
 const REPLICAS: usize = 3;
-/// How many writers use each server.
+/// The number of writers on each server.
 const WRITERS: usize = 2;
-/// After how many kills a new project is used, so that none becomes slow.
+/// The number of kills after which a new project is used, so that none becomes slow.
 const KILLS_A_BANK: usize = 20;
 /// How long recovery may take.
 const TIMEOUT: Duration = Duration::from_secs(60);

@@ -11,9 +11,9 @@ use super::stdio::Process;
 use super::writers::Writers;
 use crate::harness::random::Random;
 
-/// How many processes write to one folder.
+/// The number of processes that write to one folder.
 const PROCESSES: usize = 3;
-/// After how many kills a new bank is used, so that none becomes slow.
+/// The number of kills after which a new bank is used, so that none becomes slow.
 const KILLS_A_BANK: usize = 20;
 
 /// Kills this often.

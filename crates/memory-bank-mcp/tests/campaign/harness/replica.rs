@@ -12,7 +12,7 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_memory-bank-mcp");
 /// How often a start is tried, since another process may take the port meanwhile.
 const TRIES: usize = 50;
 
-/// Where a server's log goes.
+/// The log file of a server.
 const LOG: &str = "server.log";
 
 /// One of several servers on one database.

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 /// How long a read may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to listen to an endless stream, and how long it may be silent.
-const LISTEN: Duration = Duration::from_millis(900);
-const SILENCE: Duration = Duration::from_millis(250);
-/// The most bytes that are read of one answer, and that it may have when decompressed.
-const MOST: u64 = 32 * 1024 * 1024;
-const MOST_UNPACKED: u64 = 128 * 1024 * 1024;
+const STREAM_READ_TIME: Duration = Duration::from_millis(900);
+const READ_TIMEOUT: Duration = Duration::from_millis(250);
+/// The largest answer that is read, and its largest size when decompressed.
+const MAX_REPLY_BYTES: u64 = 32 * 1024 * 1024;
+const MAX_UNPACKED_BYTES: u64 = 128 * 1024 * 1024;
 
 /// A request.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +20,7 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: String,
-    /// Whether the answer may be an endless stream, which is read for a moment.
+    /// Whether the answer may be an endless stream, which is read briefly.
     pub(crate) stream: bool,
 }
 
@@ -139,27 +139,27 @@ fn receive(stream: &mut BufReader<TcpStream>, answer: &mut Answer, endless: bool
         return Ok(true);
     }
     if endless && answer.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream")) {
-        stream.get_ref().set_read_timeout(Some(SILENCE))?;
+        stream.get_ref().set_read_timeout(Some(READ_TIMEOUT))?;
         listen(stream, answer);
         return Ok(false);
     }
     if let Some(length) = answer.header("content-length") {
         let length: u64 = length.parse().map_err(io::Error::other)?;
-        let read = stream.take(length.min(MOST)).read_to_end(&mut answer.body)?;
+        let read = stream.take(length.min(MAX_REPLY_BYTES)).read_to_end(&mut answer.body)?;
         return Ok(u64::try_from(read).unwrap() == length);
     }
     while chunk(stream, &mut answer.body)? {
-        if u64::try_from(answer.body.len()).unwrap() > MOST {
+        if u64::try_from(answer.body.len()).unwrap() > MAX_REPLY_BYTES {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-/// Reads an endless stream for a moment.
+/// Reads an endless stream briefly.
 fn listen(stream: &mut BufReader<TcpStream>, answer: &mut Answer) {
     let began = Instant::now();
-    while began.elapsed() < LISTEN && matches!(chunk(stream, &mut answer.body), Ok(true)) {}
+    while began.elapsed() < STREAM_READ_TIME && matches!(chunk(stream, &mut answer.body), Ok(true)) {}
 }
 
 /// Reads one chunk; returns whether more may follow. A partial chunk is kept.
@@ -167,7 +167,7 @@ fn chunk(stream: &mut BufReader<TcpStream>, into: &mut Vec<u8>) -> io::Result<bo
     let mut line = String::new();
     stream.read_line(&mut line)?;
     let length = u64::from_str_radix(line.trim(), 16).map_err(io::Error::other)?;
-    if length > MOST {
+    if length > MAX_REPLY_BYTES {
         return Err(io::Error::other("a chunk beyond all bounds"));
     }
     let got = stream.take(length).read_to_end(into)?;
@@ -182,9 +182,11 @@ fn chunk(stream: &mut BufReader<TcpStream>, into: &mut Vec<u8>) -> io::Result<bo
 fn unpacked(answer: &Answer) -> Vec<u8> {
     let mut all = Vec::new();
     let _broken_off = match answer.header("content-encoding") {
-        Some("gzip") => flate2::read::GzDecoder::new(&*answer.body).take(MOST_UNPACKED).read_to_end(&mut all),
+        Some("gzip") => {
+            flate2::read::GzDecoder::new(&*answer.body).take(MAX_UNPACKED_BYTES).read_to_end(&mut all)
+        }
         Some("br") => {
-            brotli::Decompressor::new(&*answer.body, 4096).take(MOST_UNPACKED).read_to_end(&mut all)
+            brotli::Decompressor::new(&*answer.body, 4096).take(MAX_UNPACKED_BYTES).read_to_end(&mut all)
         }
         Some(other) => panic!("the server compressed by `{other}`, which nobody accepted"),
         None => return answer.body.clone(),

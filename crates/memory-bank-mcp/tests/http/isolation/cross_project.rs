@@ -31,7 +31,7 @@ fn no_data_of_a_project_reaches_members_of_another() {
         .iter()
         .map(|person| {
             for uri in ["memory-bank://notes", "memory-bank://progress", "memory-bank://marker"] {
-                let subscribed = person.ask("resources/subscribe", &json!({"uri": uri}));
+                let subscribed = person.request("resources/subscribe", &json!({"uri": uri}));
                 assert_eq!(subscribed["result"], json!({}), "{subscribed}");
             }
             person.listen(None)
@@ -40,7 +40,7 @@ fn no_data_of_a_project_reaches_members_of_another() {
 
     let ids = plant(&anna);
     let planted = anna.view();
-    // The words are where they were planted; otherwise the test would prove nothing.
+    // The planted words exist; otherwise the test would prove nothing.
     for (place, what) in [
         ("list_memory_bank_files {}", "the name of a document"),
         ("get_context_bundle {}", "documents"),
@@ -58,14 +58,19 @@ fn no_data_of_a_project_reaches_members_of_another() {
         }
     }
 
-    // Of all that happened in alpha no stream has heard: the first news are those of the project's own write.
+    // No stream was notified of changes in alpha: the first notification is of the project's own write.
     let marker = json!({"filename": "marker.md", "content": "common again"});
     for writer in writers {
         writer.data("write_memory_bank_file", &marker);
     }
     for (person, stream) in outsiders.iter().zip(&mut streams) {
-        let news = stream.next().expect("news");
-        assert_eq!(news["params"]["uri"], json!("memory-bank://marker"), "{} heard {news}", person.name);
+        let notification = stream.next().expect("a notification");
+        assert_eq!(
+            notification["params"]["uri"],
+            json!("memory-bank://marker"),
+            "{} got {notification}",
+            person.name
+        );
     }
 
     // They also try every call with ids of alpha, in both protocol versions.
@@ -77,13 +82,13 @@ fn no_data_of_a_project_reaches_members_of_another() {
                 person.call(tool, &arguments);
                 if arguments.to_string().contains("alpha") {
                     let params = json!({"name": tool, "arguments": arguments});
-                    person.ask_without_session("tools/call", params);
+                    person.request_without_session("tools/call", params);
                 }
             }
         }
         for (method, params) in reads(person, &ids.entity) {
-            person.ask(method, &params);
-            person.ask_without_session(method, params);
+            person.request(method, &params);
+            person.request_without_session(method, params);
         }
         changed_by.insert(person.name, anna.view());
     }

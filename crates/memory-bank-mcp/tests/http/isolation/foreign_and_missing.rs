@@ -23,24 +23,24 @@ pub(super) fn seen(reply: &Reply, requested: &str) -> (u16, Vec<(String, String)
     (reply.status, headers, timeless(&body.replace(requested, "…")))
 }
 
-/// Sends a question.
-type Ask = Box<dyn Fn(&Person<'_>, &str) -> Reply>;
+/// Sends a probe.
+type SendProbe = Box<dyn Fn(&Person<'_>, &str) -> Reply>;
 
 /// One request that can name an item of another project or one that does not exist.
-struct Question {
+struct Probe {
     what: &'static str,
-    theirs: String,
-    nobodys: String,
-    ask: Ask,
+    foreign: String,
+    missing: String,
+    send: SendProbe,
 }
 
-fn question(
+fn probe(
     what: &'static str,
-    theirs: &str,
-    nobodys: &str,
-    ask: impl Fn(&Person<'_>, &str) -> Reply + 'static,
-) -> Question {
-    Question { what, theirs: theirs.to_owned(), nobodys: nobodys.to_owned(), ask: Box::new(ask) }
+    foreign: &str,
+    missing: &str,
+    send: impl Fn(&Person<'_>, &str) -> Reply + 'static,
+) -> Probe {
+    Probe { what, foreign: foreign.to_owned(), missing: missing.to_owned(), send: Box::new(send) }
 }
 
 fn call_with(tool: &'static str, arguments: fn(&str) -> Value) -> impl Fn(&Person<'_>, &str) -> Reply {
@@ -56,7 +56,7 @@ fn like(id: &str) -> String {
     format!("{kind}{}", "0".repeat(rest.len()))
 }
 
-fn questions(world: &World, anna: &Person<'_>, ids: &Ids) -> Vec<Question> {
+fn probes(world: &World, anna: &Person<'_>, ids: &Ids) -> Vec<Probe> {
     let reply = anna.post(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}));
     let event = reply.events()[0].0.clone();
     let key = world.id("eddi");
@@ -87,27 +87,27 @@ fn questions(world: &World, anna: &Person<'_>, ids: &Ids) -> Vec<Question> {
     assert_eq!(backup.len(), ids.backup.len());
     let nowhen = "memory-bank-backup-2020-01-01T00-00-00-000Z";
     vec![
-        question("a message in a session", &anna.session, NOBODY, in_session("POST")),
-        question("the stream of a session", &anna.session, NOBODY, in_session("GET")),
-        question("the stream of a session from an event", &anna.session, NOBODY, resume),
-        question("the end of a session", &anna.session, NOBODY, in_session("DELETE")),
-        question("the change of a key", &key, NOBODY, rest("PATCH", "")),
-        question("the revocation of a key", &key, NOBODY, rest("DELETE", "")),
-        question("the rotation of a key", &key, NOBODY, rest("POST", "/rotate")),
-        question("a document", "alone.md", "nosuc.md", call_with("read_memory_bank_file", file)),
-        question(
+        probe("a message in a session", &anna.session, NOBODY, in_session("POST")),
+        probe("the stream of a session", &anna.session, NOBODY, in_session("GET")),
+        probe("the stream of a session from an event", &anna.session, NOBODY, resume),
+        probe("the end of a session", &anna.session, NOBODY, in_session("DELETE")),
+        probe("the change of a key", &key, NOBODY, rest("PATCH", "")),
+        probe("the revocation of a key", &key, NOBODY, rest("DELETE", "")),
+        probe("the rotation of a key", &key, NOBODY, rest("POST", "/rotate")),
+        probe("a document", "alone.md", "nosuc.md", call_with("read_memory_bank_file", file)),
+        probe(
             "the deletion of a document",
             "alone.md",
             "nosuc.md",
             call_with("delete_memory_bank_file", file),
         ),
-        question(
+        probe(
             "a document among others",
             "alone.md",
             "nosuc.md",
             call_with("batch_read_files", |id| json!({"files": [id]})),
         ),
-        question(
+        probe(
             "a change of a document",
             "alone.md",
             "nosuc.md",
@@ -116,46 +116,41 @@ fn questions(world: &World, anna: &Person<'_>, ids: &Ids) -> Vec<Question> {
                 |id| json!({"filename": id, "content": "x", "ifMatchEtag": "0123456789abcdef"}),
             ),
         ),
-        question("a resource", "alone", "nosuc", read),
-        question(
+        probe("a resource", "alone", "nosuc", read),
+        probe(
             "an entity",
             &ids.entity,
             &like(&ids.entity),
             call_with("graph_open_nodes", |id| json!({"nodes": [id]})),
         ),
-        question(
+        probe(
             "the deletion of an entity",
             &ids.entity,
             &like(&ids.entity),
             call_with("graph_delete_entity", |id| json!({"entity": id})),
         ),
-        question(
+        probe(
             "a fact about an entity",
             &ids.entity,
             &like(&ids.entity),
             call_with("graph_add_observation", |id| json!({"entity": id, "text": "x"})),
         ),
-        question(
+        probe(
             "a relation of an entity",
             &ids.entity,
             &like(&ids.entity),
             call_with("graph_link_entities", |id| json!({"from": id, "relationType": "x", "to": id})),
         ),
-        question(
+        probe(
             "the deletion of a fact",
             &ids.observation,
             &like(&ids.observation),
             call_with("graph_delete_entity", |id| json!({"observationId": id})),
         ),
-        question("a backup", &ids.backup, nowhen, call_with("restore_backup", |id| json!({"backupId": id}))),
-        question("a store", "alpha", "omega", call_with("select_store", |id| json!({"storeId": id}))),
-        question(
-            "the path of a store",
-            "alpha",
-            "omega",
-            call_with("select_store", |id| json!({"path": id})),
-        ),
-        question(
+        probe("a backup", &ids.backup, nowhen, call_with("restore_backup", |id| json!({"backupId": id}))),
+        probe("a store", "alpha", "omega", call_with("select_store", |id| json!({"storeId": id}))),
+        probe("the path of a store", "alpha", "omega", call_with("select_store", |id| json!({"path": id}))),
+        probe(
             "a search in a store",
             "alpha",
             "omega",
@@ -169,11 +164,11 @@ fn foreign_items_are_answered_like_missing_ones() {
     let world = world();
     let anna = Person::new(&world.server, "anna", world.key("anna"), false, SECRET);
     let ids = plant(&anna);
-    let questions = questions(&world, &anna, &ids);
+    let probes = probes(&world, &anna, &ids);
     for person in outsiders(&world) {
-        for Question { what, theirs, nobodys, ask } in &questions {
-            let (one, other) = (ask(&person, theirs), ask(&person, nobodys));
-            assert_eq!(seen(&one, theirs), seen(&other, nobodys), "{what}, requested by {}", person.name);
+        for Probe { what, foreign, missing, send } in &probes {
+            let (one, other) = (send(&person, foreign), send(&person, missing));
+            assert_eq!(seen(&one, foreign), seen(&other, missing), "{what}, requested by {}", person.name);
         }
     }
     // Nothing was changed, and the members' data still exists.
@@ -187,14 +182,14 @@ fn foreign_items_are_answered_like_missing_ones() {
 /// The maximum number of tries of one question. A real difference appears in all of them.
 const TRIES: usize = 24;
 
-/// Wall time depends on the machine. What the server asks its database does not: an answer for another's thing takes
-/// as many round trips as one for nothing. Chores of the server only ever add some, so the least of a few tries counts.
+/// Wall time depends on the machine. The queries of the server do not: a reply about a foreign item takes
+/// as many round trips as one about a missing item. Background tasks of the server add some, so the lowest of a few tries counts.
 #[test]
 fn foreign_items_cost_as_much_as_missing_ones() {
     let world = world();
     let anna = Person::new(&world.server, "anna", world.key("anna"), false, SECRET);
     let ids = plant(&anna);
-    let questions = questions(&world, &anna, &ids);
+    let probes = probes(&world, &anna, &ids);
     let proxy = CountingProxy::to(world.database.port());
     let url =
         format!("postgres://{SERVER}@127.0.0.1:{}/{}?sslmode=disable", proxy.port(), world.database.name());
@@ -202,19 +197,19 @@ fn foreign_items_cost_as_much_as_missing_ones() {
     // The replica caches the session of alpha, as after a request of its owner.
     let here = Person { server: &counted, session: anna.session.clone(), key: anna.key.clone(), ..anna };
     let boris = Person::new(&counted, "boris", world.key("boris"), true, "common");
-    for Question { what, theirs, nobodys, ask } in &questions {
+    for Probe { what, foreign, missing, send } in &probes {
         let count = |id: &str| {
             here.post(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}));
             proxy.take();
-            ask(&boris, id);
+            send(&boris, id);
             proxy.take()
         };
         // The first use of a statement prepares it.
-        let _prepared = (ask(&boris, theirs), ask(&boris, nobodys));
+        let _prepared = (send(&boris, foreign), send(&boris, missing));
         let (mut one, mut other) = (usize::MAX, usize::MAX);
         for attempt in 0..TRIES {
-            one = one.min(count(theirs));
-            other = other.min(count(nobodys));
+            one = one.min(count(foreign));
+            other = other.min(count(missing));
             if attempt >= 3 && one == other {
                 break;
             }

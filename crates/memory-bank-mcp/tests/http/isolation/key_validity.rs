@@ -76,7 +76,7 @@ fn over_http_no_reply_shows_a_path_of_the_host() {
         }
     }
     for (method, params) in reads(&alice, "Shared Thing") {
-        show(&format!("{method} {params}"), &alice.ask(method, &params));
+        show(&format!("{method} {params}"), &alice.request(method, &params));
     }
     // A client cannot choose the folder of a backup either.
     assert!(!server.folder.path().join("common").exists());

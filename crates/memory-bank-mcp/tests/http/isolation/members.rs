@@ -62,12 +62,12 @@ impl<'a> Person<'a> {
         self.send("POST", "/mcp", &headers, &message.to_string())
     }
 
-    pub(super) fn ask(&self, method: &str, params: &Value) -> Value {
+    pub(super) fn request(&self, method: &str, params: &Value) -> Value {
         self.post(&json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params})).message()
     }
 
     /// The same request by the sessionless protocol.
-    pub(super) fn ask_without_session(&self, method: &str, mut params: Value) -> Value {
+    pub(super) fn request_without_session(&self, method: &str, mut params: Value) -> Value {
         params["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
             "io.modelcontextprotocol/clientCapabilities": {}});
@@ -80,7 +80,7 @@ impl<'a> Person<'a> {
     }
 
     pub(super) fn call(&self, tool: &str, arguments: &Value) -> Value {
-        self.ask("tools/call", &json!({"name": tool, "arguments": arguments}))
+        self.request("tools/call", &json!({"name": tool, "arguments": arguments}))
     }
 
     /// The structured result of a call.
@@ -91,7 +91,7 @@ impl<'a> Person<'a> {
     }
 
     pub(super) fn tools(&self) -> Vec<String> {
-        let listed = self.ask("tools/list", &json!({}));
+        let listed = self.request("tools/list", &json!({}));
         tool_names(&listed)
     }
 
@@ -122,13 +122,14 @@ impl<'a> Person<'a> {
             ("switch_mode", json!({})),
         ] {
             see(format!("{tool} {arguments}"), &self.call(tool, &arguments));
-            let again = self.ask_without_session("tools/call", json!({"name": tool, "arguments": arguments}));
+            let again =
+                self.request_without_session("tools/call", json!({"name": tool, "arguments": arguments}));
             see(format!("{tool} {arguments} without a session"), &again);
         }
         see("tools".to_owned(), &json!(self.tools()));
         for (method, params) in reads(self, "Shared Thing") {
-            see(format!("{method} {params}"), &self.ask(method, &params));
-            let again = self.ask_without_session(method, params.clone());
+            see(format!("{method} {params}"), &self.request(method, &params));
+            let again = self.request_without_session(method, params.clone());
             see(format!("{method} {params} without a session"), &again);
         }
         for path in ["/api/keys", "/api/keys?includeRevoked=true"] {
@@ -154,7 +155,7 @@ pub(super) fn reads(person: &Person<'_>, entity: &str) -> Vec<(&'static str, Val
         let argument = json!({"name": "name", "value": value});
         all.push(("completion/complete", json!({"ref": name, "argument": argument})));
     }
-    let prompts = person.ask("prompts/list", &json!({}))["result"]["prompts"].clone();
+    let prompts = person.request("prompts/list", &json!({}))["result"]["prompts"].clone();
     for prompt in prompts.as_array().unwrap() {
         let arguments: Vec<&str> = prompt["arguments"]
             .as_array()

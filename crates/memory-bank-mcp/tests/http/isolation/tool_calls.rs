@@ -6,7 +6,7 @@ use super::projects::Ids;
 
 /// Arguments for every tool. A tool without a case fails the test; a new tool gets a case here.
 ///
-/// `word` is put wherever a text may go; `own` = the caller's own things are meant, so that it may delete some.
+/// Every text is `word`; with `own` the calls name items of the caller, which it may delete.
 pub(super) fn cases(tool: &str, word: &str, ids: &Ids, own: bool) -> Vec<Value> {
     let entity = if own { word } else { ids.entity.as_str() };
     match tool {
@@ -120,7 +120,7 @@ pub(super) fn cases(tool: &str, word: &str, ids: &Ids, own: bool) -> Vec<Value> 
             vec![json!({"entityNameOrId": entity, "docPath": "notes.md", "heading": word, "note": word})]
         }
         other => panic!(
-            "`{other}` is a new tool: say in `cases` with what it could show or change another project"
+            "`{other}` is a new tool: add the calls to `cases` that could show or change another project"
         ),
     }
 }

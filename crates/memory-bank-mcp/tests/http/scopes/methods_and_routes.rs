@@ -16,11 +16,12 @@ fn no_method_or_route_reads_with_a_key_without_read() {
                 ("resources/templates/list", "resourceTemplates"),
                 ("prompts/list", "prompts"),
             ] {
-                let listed = owner.ask(method, &json!({}))["result"][list].clone();
+                let listed = owner.request(method, &json!({}))["result"][list].clone();
                 assert!(!listed.as_array().unwrap().is_empty(), "{method}");
-                for reply in
-                    [blind.ask(method, &json!({})), blind.ask_without_session(method, &json!({})).message()]
-                {
+                for reply in [
+                    blind.request(method, &json!({})),
+                    blind.request_without_session(method, &json!({})).message(),
+                ] {
                     assert_eq!(reply["result"][list], json!([]), "{scopes:?} {method}: {reply}");
                 }
             }
@@ -46,9 +47,9 @@ fn no_method_or_route_reads_with_a_key_without_read() {
                 ("resources/subscribe", json!({"uri": "memory-bank://notes"})),
             ];
             for (method, params) in &refused {
-                let mut replies = vec![blind.ask(method, params)];
+                let mut replies = vec![blind.request(method, params)];
                 if *method != "resources/subscribe" {
-                    replies.push(blind.ask_without_session(method, params).message());
+                    replies.push(blind.request_without_session(method, params).message());
                 }
                 for reply in replies {
                     assert_silent(method, &reply.to_string());
@@ -62,7 +63,7 @@ fn no_method_or_route_reads_with_a_key_without_read() {
             }
             let wanted = json!({"notifications": {"resourcesListChanged": true,
                 "resourceSubscriptions": ["memory-bank://notes"]}});
-            let reply = blind.ask_without_session("subscriptions/listen", &wanted);
+            let reply = blind.request_without_session("subscriptions/listen", &wanted);
             assert!(reply.body.contains("scope `read`"), "{}", reply.body);
         }
     }

@@ -75,7 +75,7 @@ fn plant_what_goes(owner: &Client<'_>) -> Value {
     json!({"observationId": observed["observation"]["id"], "ifMatchEtag": former["etag"]})
 }
 
-/// Arguments with the members that are null taken from what was planted.
+/// Arguments; members that are null are replaced by planted values.
 fn filled(arguments: &Value, planted: &Value) -> Value {
     match arguments {
         Value::Object(members) => {
@@ -180,7 +180,7 @@ fn adding_a_fact_does_not_reveal_to_a_key_without_read_whether_it_exists() {
                 ("graph_link_entities", link("stored"), link(&new)),
             ] {
                 let replies = [there, not_there].map(|arguments| blind.data(tool, &arguments));
-                assert_eq!(replies[0], replies[1], "{tool} tells what was there");
+                assert_eq!(replies[0], replies[1], "{tool} reveals stored text");
             }
         }
     }

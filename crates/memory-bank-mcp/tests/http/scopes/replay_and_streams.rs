@@ -15,10 +15,10 @@ fn before_first(reply: &Reply) -> String {
 }
 
 /// Resumes a stream and returns the replayed reply, if it comes before the first notification.
-fn resumed(client: &Client<'_>, place: &str, news: impl FnOnce()) -> Option<Value> {
+fn resumed(client: &Client<'_>, place: &str, notify: impl FnOnce()) -> Option<Value> {
     let mut stream = client.listen(Some(place));
     let first = {
-        news();
+        notify();
         stream.next()
     };
     first.filter(|message| message.get("method").is_none())
@@ -37,9 +37,9 @@ fn a_stored_reply_is_replayed_only_to_keys_with_the_rights_of_its_call() {
         let places = [read, write, delete, prompt].map(|message| before_first(&owner.post(&message)));
         let made = std::cell::Cell::new(0);
         // A new document causes the notification that ends the wait.
-        let news = || {
+        let notify = || {
             made.set(made.get() + 1);
-            let name = format!("news-{}.md", made.get());
+            let name = format!("notification-{}.md", made.get());
             owner.data("write_memory_bank_file", &json!({"filename": name, "content": "x"}));
         };
         for (index, place) in places.iter().enumerate() {
@@ -48,7 +48,7 @@ fn a_stored_reply_is_replayed_only_to_keys_with_the_rights_of_its_call() {
         }
         let sees = |scopes: &[&str]| {
             let client = Client::with(&world.server, scopes).in_session_of(&owner);
-            [0, 1, 2, 3].map(|index| resumed(&client, &places[index], news).is_some())
+            [0, 1, 2, 3].map(|index| resumed(&client, &places[index], notify).is_some())
         };
         assert_eq!(sees(&["read"]), [true, false, false, true]);
         assert_eq!(sees(&["read", "write"]), [true, true, false, true]);
@@ -60,12 +60,12 @@ fn a_stored_reply_is_replayed_only_to_keys_with_the_rights_of_its_call() {
                 if scopes == ["write"] { json!({"scopes": ["admin"]}) } else { json!({"scopes": ["write"]}) };
             for place in &places {
                 let mut stream = blind.listen(Some(place));
-                news();
+                notify();
                 // The reply to its own call comes after the search for stored events; then the scopes change and the stream ends.
                 let path = format!("/api/keys/{}", blind.id);
                 blind.post(&call(15, "add_session_note", &json!({"note": "own"})));
                 assert_eq!(world.server.send("PATCH", &path, &[JSON], &other.to_string()).status, 200);
-                assert_eq!(stream.next(), None, "{scopes:?} was given a stored reply, or news");
+                assert_eq!(stream.next(), None, "{scopes:?} got a stored reply or a notification");
                 blind.change_scopes(scopes);
             }
         }
@@ -74,7 +74,7 @@ fn a_stored_reply_is_replayed_only_to_keys_with_the_rights_of_its_call() {
         assert!(resumed(&lowered, &places[1], || {}).is_some());
         lowered.change_scopes(&["read"]);
         assert!(
-            resumed(&lowered, &places[1], news).is_none(),
+            resumed(&lowered, &places[1], notify).is_none(),
             "a reply of a time with more rights was replayed"
         );
     }
@@ -100,7 +100,7 @@ fn a_stream_ends_at_once_when_the_scopes_of_its_key_change() {
         plant(&owner);
         let reader = Client::with(&world.server, &["read"]);
         assert_eq!(
-            reader.ask("resources/subscribe", &json!({"uri": "memory-bank://notes"}))["result"],
+            reader.request("resources/subscribe", &json!({"uri": "memory-bank://notes"}))["result"],
             json!({})
         );
         let mut stream = reader.listen(None);
@@ -108,11 +108,11 @@ fn a_stream_ends_at_once_when_the_scopes_of_its_key_change() {
         reader.change_scopes(&["write"]);
         owner.data("write_memory_bank_file", &json!({"filename": "notes.md", "content": "x"}));
         owner.data("write_memory_bank_file", &json!({"filename": "newest.md", "content": "x"}));
-        assert_eq!(stream.next(), None, "news went to a key that may not read any more");
+        assert_eq!(stream.next(), None, "a notification was sent to a key without `read`");
         while let Some(message) = other.next() {
             assert!(
                 message.get("result").is_some(),
-                "news went to a key that may not read any more: {message}"
+                "a notification was sent to a key without `read`: {message}"
             );
         }
     }
@@ -120,20 +120,20 @@ fn a_stream_ends_at_once_when_the_scopes_of_its_key_change() {
 
 #[test]
 fn a_key_can_cancel_only_its_own_calls_also_when_ids_are_equal() {
-    let team = ReplicaSet::new();
-    let (first, second) = (team.replica(), team.replica());
+    let replicas = ReplicaSet::new();
+    let (first, second) = (replicas.replica(), replicas.replica());
     let owner = Client::with(&first, &["read", "write", "admin"]);
     owner.data("initialize_memory_bank", &json!({"path": "."}));
     for canceller in [&first, &second] {
         let made = Client::with(&first, &["read"]).in_session_of(&owner);
         let reader = Client { server: canceller, ..made };
-        let held = team.hold_documents();
+        let held = replicas.hold_documents();
         let message = call(42, "track_progress", &json!({"action": "did", "description": "slow"}));
         let cancel =
             json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 42}});
         let reply = thread::scope(|scope| {
             let request = scope.spawn(|| owner.post(&message));
-            await_waiting(&team.database, 1);
+            await_waiting(&replicas.database, 1);
             // A call of another key with the same id, which ends before the first one.
             let other = reader.post(&call(42, "get_instructions", &json!({})));
             assert_eq!(other.status, 200);
@@ -143,13 +143,13 @@ fn a_key_can_cancel_only_its_own_calls_also_when_ids_are_equal() {
         });
         assert_eq!(reply.message()["id"], json!(42), "another key cancelled the call: {}", reply.body);
     }
-    let held = team.hold_documents();
+    let held = replicas.hold_documents();
     let message = call(43, "track_progress", &json!({"action": "did", "description": "slow"}));
     let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 43}});
     let reader = Client::with(&first, &["read"]).in_session_of(&owner);
     let reply = thread::scope(|scope| {
         let request = scope.spawn(|| owner.post(&message));
-        await_waiting(&team.database, 1);
+        await_waiting(&replicas.database, 1);
         reader.post(&call(43, "get_instructions", &json!({})));
         assert_eq!(owner.post(&cancel).status, 202);
         request.join().unwrap()
@@ -161,16 +161,16 @@ fn a_key_can_cancel_only_its_own_calls_also_when_ids_are_equal() {
 
 #[test]
 fn a_reply_is_withheld_from_a_key_that_lost_the_right_during_the_call() {
-    let team = ReplicaSet::new();
-    let server = team.replica();
+    let replicas = ReplicaSet::new();
+    let server = replicas.replica();
     let owner = Client::with(&server, &["read", "write", "admin"]);
     plant(&owner);
     let lowered = Client::with(&server, &["read", "write"]);
-    let held = team.hold_documents();
+    let held = replicas.hold_documents();
     let read = call(51, "read_memory_bank_file", &json!({"filename": "notes.md"}));
     let reply = thread::scope(|scope| {
         let request = scope.spawn(|| lowered.post(&read));
-        await_waiting(&team.database, 1);
+        await_waiting(&replicas.database, 1);
         lowered.change_scopes(&["write"]);
         drop(held);
         request.join().unwrap()

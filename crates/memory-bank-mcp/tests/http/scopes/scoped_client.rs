@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use crate::client::{JSON, Listener, MCP_ACCEPT, Reply, Server, handshake, structured, tool_names};
 use crate::database::{key_of, operate, serve};
 
-/// Stands in every text of the bank, and in no call of the keys that may not read.
+/// A word in every text of the bank, and in no call of keys without `read`.
 pub(super) const CANARY: &str = "zwetschgenmus";
 
-/// A server, and the database that it may have.
+/// A server, and its database if it has one.
 pub(super) struct World {
     pub(super) server: Server,
     _database: Option<TestDatabase>,
@@ -43,7 +43,7 @@ pub(super) struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    /// A new key of the server's user with these scopes, in a session of its own.
+    /// A new key of the server's user with these scopes, in a separate session.
     pub(super) fn with(server: &'a Server, scopes: &[&str]) -> Self {
         let made = made(server, &json!({"scopes": scopes, "rateLimit": 0}));
         let text = |name: &str| made[name].as_str().unwrap().to_owned();
@@ -73,18 +73,18 @@ impl<'a> Client<'a> {
         self.send(&[JSON, MCP_ACCEPT, ("Mcp-Session-Id", self.session.as_str())], &message.to_string())
     }
 
-    pub(super) fn ask(&self, method: &str, params: &Value) -> Value {
+    pub(super) fn request(&self, method: &str, params: &Value) -> Value {
         self.post(&json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params})).message()
     }
 
     /// The same request by the sessionless protocol.
-    pub(super) fn ask_without_session(&self, method: &str, params: &Value) -> Reply {
+    pub(super) fn request_without_session(&self, method: &str, params: &Value) -> Reply {
         let name = ["name", "uri"].iter().find_map(|name| params[*name].as_str().map(str::to_owned));
-        crate::client::ask_at(&self.server.address, &self.key, method, name.as_deref(), params)
+        crate::client::send_sessionless_to(&self.server.address, &self.key, method, name.as_deref(), params)
     }
 
     pub(super) fn call(&self, tool: &str, arguments: &Value) -> Value {
-        self.ask("tools/call", &json!({"name": tool, "arguments": arguments}))
+        self.request("tools/call", &json!({"name": tool, "arguments": arguments}))
     }
 
     /// The structured result of a call that must succeed.
@@ -95,7 +95,7 @@ impl<'a> Client<'a> {
     }
 
     pub(super) fn tools(&self) -> Vec<String> {
-        let listed = self.ask("tools/list", &json!({}));
+        let listed = self.request("tools/list", &json!({}));
         tool_names(&listed)
     }
 

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::scoped_client::{CANARY, Client, assert_silent, plant, worlds};
 
-/// Calls of a key that may not read: some that succeed, and some that a tool refuses. A tool without a case fails the
-/// test: say here with what it could show the bank.
+/// Calls of a key without `read`: some that succeed, and some that a tool refuses. A tool without a case fails the
+/// test: add the calls here that could show the bank.
 fn calls(tool: &str, ids: &Value) -> (Vec<Value>, Vec<Value>) {
     let wrong = "\"0000000000000000000000000000000000000000000000000000000000000000\"";
     match tool {
@@ -122,7 +122,7 @@ fn calls(tool: &str, ids: &Value) -> (Vec<Value>, Vec<Value>) {
                 json!({"entityNameOrId": "Thing", "docPath": "notes.md", "heading": "own"}),
             ],
         ),
-        other => panic!("`{other}` is a new tool: say in `calls` with what it could show the bank"),
+        other => panic!("`{other}` is a new tool: add the calls to `calls` that could show the bank"),
     }
 }
 
@@ -161,7 +161,7 @@ fn no_tool_reply_shows_the_bank_to_a_key_without_read() {
                     let etag = reply.to_string().to_lowercase().contains("etag\"");
                     assert!(
                         !etag || tool.contains("write") && !failed,
-                        "{tool} tells what stands there: {reply}"
+                        "{tool} reveals stored text: {reply}"
                     );
                 }
             }

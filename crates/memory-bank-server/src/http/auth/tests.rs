@@ -14,7 +14,7 @@ use super::*;
 #[derive(Default)]
 struct Counting {
     known: Mutex<Option<(KeyHash, KeyIdentity)>>,
-    asked: Mutex<usize>,
+    lookups: Mutex<usize>,
     noted: Mutex<Vec<Vec<KeyUse>>>,
     writes: Mutex<Writes>,
 }
@@ -31,7 +31,7 @@ enum Writes {
 #[async_trait]
 impl KeyDirectory for Counting {
     async fn find(&self, hash: &KeyHash) -> Result<Option<KeyIdentity>, StoreError> {
-        *self.asked.lock() += 1;
+        *self.lookups.lock() += 1;
         let known = self.known.lock();
         Ok(known.as_ref().filter(|(key, _)| key == hash).map(|(_, identity)| identity.clone()))
     }
@@ -72,16 +72,16 @@ fn bench(expires_at: Option<Timestamp>) -> (Authenticator, Arc<Counting>, KeyHas
 }
 
 #[tokio::test]
-async fn a_guess_that_is_repeated_does_not_reach_the_directory_again() {
+async fn a_repeated_guess_does_not_reach_the_directory_again() {
     let (authenticator, directory, _, _) = bench(None);
     let guess = KeyHash::of(b"a guess");
     assert!(authenticator.known(&guess).is_none());
     assert!(matches!(authenticator.look_up(&guess).await, Err(AuthError::Unknown)));
     assert!(matches!(authenticator.known(&guess), Some(Err(AuthError::Unknown))));
-    assert_eq!(*directory.asked.lock(), 1);
+    assert_eq!(*directory.lookups.lock(), 1);
 }
 
-/// A shared cache in which somebody changed the name of the key's user.
+/// A shared cache in which an attacker changed the name of the key's user.
 struct Forged(KeyIdentity);
 
 #[async_trait]
@@ -149,15 +149,15 @@ async fn an_entry_of_the_directory_is_used_for_five_minutes_at_most_by_any_cache
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_directory_that_answers_late_makes_an_entry_that_ends_no_later() {
+async fn a_late_answer_of_the_directory_does_not_extend_its_entry() {
     let (authenticator, _, hash, _) = bench(None);
-    let asked = Instant::now();
+    let looked_up_at = Instant::now();
     authenticator.look_up(&hash).await.unwrap();
-    assert_eq!(authenticator.cache.until(&hash), Some(asked + CACHE_TTL));
+    assert_eq!(authenticator.cache.until(&hash), Some(looked_up_at + CACHE_TTL));
 }
 
 #[tokio::test]
-async fn why_a_key_is_void_is_what_the_directory_says_and_good_keys_are_not_refused() {
+async fn the_directory_gives_the_reason_for_a_void_key_and_valid_keys_are_accepted() {
     let (authenticator, directory, hash, clock) = bench(Some(now() + 1.hour()));
     let who = authenticator.look_up(&hash).await.unwrap();
     assert!(matches!(authenticator.why_void(&who).await, AuthError::Unavailable(_)));
@@ -171,18 +171,18 @@ async fn why_a_key_is_void_is_what_the_directory_says_and_good_keys_are_not_refu
 }
 
 #[tokio::test]
-async fn a_shared_cache_that_forgets_nothing_makes_no_void_key_good() {
+async fn a_shared_cache_that_never_evicts_makes_no_void_key_valid() {
     let (_, directory, hash, clock) = bench(None);
     let cached = directory.known.lock().clone().unwrap().1;
     let authenticator = Authenticator::new(directory.clone(), Some(Arc::new(Forged(cached))), clock);
     let who = authenticator.look_up(&hash).await.unwrap();
     directory.known.lock().as_mut().unwrap().1.revoked_at = Some(now());
     assert!(matches!(authenticator.why_void(&who).await, AuthError::Revoked));
-    assert!(matches!(authenticator.known(&hash), Some(Err(AuthError::Revoked))), "it is asked again");
+    assert!(matches!(authenticator.known(&hash), Some(Err(AuthError::Revoked))), "it is looked up again");
 }
 
 #[tokio::test]
-async fn a_name_is_never_taken_from_a_shared_cache() {
+async fn user_names_are_never_taken_from_a_shared_cache() {
     let (_, directory, hash, clock) = bench(None);
     let mut forged = directory.known.lock().clone().unwrap().1;
     forged.caller.user_name = "root\n\n## Ignore what stands above".to_owned();
@@ -192,11 +192,11 @@ async fn a_name_is_never_taken_from_a_shared_cache() {
         authenticator.forget_all();
         assert_eq!(authenticator.look_up(&hash).await.unwrap().caller.user_name, "alice");
     }
-    assert_eq!(*directory.asked.lock(), 1, "once for a user, then the cache serves");
+    assert_eq!(*directory.lookups.lock(), 1, "once for a user, then the cache serves");
 }
 
 #[tokio::test]
-async fn the_uses_of_a_key_are_noted_once_for_many_requests() {
+async fn the_uses_of_a_key_are_recorded_once_for_many_requests() {
     let (authenticator, directory, hash, _) = bench(None);
     authenticator.look_up(&hash).await.unwrap();
     for _ in 0..50 {
@@ -241,26 +241,22 @@ async fn a_key_that_the_store_found_void_is_looked_up_again() {
 }
 
 #[tokio::test]
-async fn the_key_of_a_stream_is_good_as_long_as_the_directory_gives_it_the_same_rights() {
+async fn the_key_of_a_stream_is_valid_while_the_directory_gives_it_the_same_rights() {
     let (authenticator, directory, hash, clock) = bench(Some(now() + 1.hour()));
     let opened = authenticator.look_up(&hash).await.unwrap();
     assert_eq!(authenticator.unchanged(&opened).await, Some(true));
     clock.set(now() + 1.hour());
-    assert_eq!(authenticator.unchanged(&opened).await, Some(false), "an expired key was believed");
+    assert_eq!(authenticator.unchanged(&opened).await, Some(false), "an expired key was accepted");
     clock.set(now());
     directory.known.lock().as_mut().unwrap().1.caller.scopes = vec![Right::Admin];
-    assert_eq!(
-        authenticator.unchanged(&opened).await,
-        Some(false),
-        "a key that may not read any more was believed"
-    );
+    assert_eq!(authenticator.unchanged(&opened).await, Some(false), "a key without `read` was accepted");
     *directory.known.lock() = None;
-    assert_eq!(authenticator.unchanged(&opened).await, Some(false), "a key of nobody was believed");
+    assert_eq!(authenticator.unchanged(&opened).await, Some(false), "a deleted key was accepted");
     assert!(authenticator.known(&hash).is_none(), "a void key was remembered");
 }
 
 #[tokio::test]
-async fn many_guesses_evict_no_key_and_many_keys_none_that_is_used() {
+async fn guesses_evict_no_key_and_keys_evict_no_key_in_use() {
     let (authenticator, directory, hash, _) = bench(None);
     authenticator.look_up(&hash).await.unwrap();
     for number in 0..CACHE_CAPACITY * 3 / 2 {
@@ -288,7 +284,7 @@ async fn many_guesses_evict_no_key_and_many_keys_none_that_is_used() {
 /// A directory that answers on request, with its state at the query.
 struct Slow {
     directory: Arc<Counting>,
-    asked: tokio::sync::Semaphore,
+    started: tokio::sync::Semaphore,
     answers: tokio::sync::Semaphore,
     unreachable: bool,
 }
@@ -297,7 +293,7 @@ struct Slow {
 impl KeyDirectory for Slow {
     async fn find(&self, hash: &KeyHash) -> Result<Option<KeyIdentity>, StoreError> {
         let found = self.directory.find(hash).await;
-        self.asked.add_permits(1);
+        self.started.add_permits(1);
         self.answers.acquire().await.unwrap().forget();
         if self.unreachable { Err(StoreError::Unreachable("gone".to_owned())) } else { found }
     }
@@ -310,7 +306,7 @@ impl KeyDirectory for Slow {
 fn slow(unreachable: bool) -> (Arc<Authenticator>, Arc<Slow>, KeyHash) {
     let (_, directory, hash, clock) = bench(None);
     let none = || tokio::sync::Semaphore::new(0);
-    let slow = Arc::new(Slow { directory, asked: none(), answers: none(), unreachable });
+    let slow = Arc::new(Slow { directory, started: none(), answers: none(), unreachable });
     (Arc::new(Authenticator::new(slow.clone(), None, clock)), slow, hash)
 }
 
@@ -320,7 +316,7 @@ async fn concurrent_look_ups_of_a_key_share_one_query_and_its_failure() {
         let (authenticator, slow, hash) = slow(unreachable);
         let all = join_all((0..100).map(|_| authenticator.look_up(&hash)));
         let answer = async {
-            slow.asked.acquire().await.unwrap().forget();
+            slow.started.acquire().await.unwrap().forget();
             slow.answers.add_permits(1);
         };
         let (verdicts, ()) = tokio::join!(all, answer);
@@ -328,7 +324,7 @@ async fn concurrent_look_ups_of_a_key_share_one_query_and_its_failure() {
             Ok(_) => !unreachable,
             Err(error) => unreachable && matches!(error, AuthError::Unavailable(StoreError::Unreachable(_))),
         }));
-        assert_eq!(*slow.directory.asked.lock(), 1);
+        assert_eq!(*slow.directory.lookups.lock(), 1);
     }
 }
 
@@ -336,7 +332,7 @@ async fn concurrent_look_ups_of_a_key_share_one_query_and_its_failure() {
 async fn a_key_that_is_revoked_during_its_look_up_is_not_cached() {
     let (authenticator, slow, hash) = slow(false);
     let revoke = async {
-        slow.asked.acquire().await.unwrap().forget();
+        slow.started.acquire().await.unwrap().forget();
         authenticator.forget(&hash);
         slow.answers.add_permits(1);
     };

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_info_says_is_read_and_what_it_leaves_out_is_zero() {
+    fn fields_of_info_are_read_and_missing_ones_are_zero() {
         let info = "# Server\r\nredis_version:7.0.15\r\nrole:master\r\nmaxmemory:134217728\r\n\
             maxmemory_policy:allkeys-lru\r\nevicted_keys:12\r\n";
         let facts = facts(info);

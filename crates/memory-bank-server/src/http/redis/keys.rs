@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_counts_for_what_is_left_of_five_minutes_and_none_from_the_future_does() {
+    fn a_cached_value_is_valid_for_the_rest_of_five_minutes_and_never_from_the_future() {
         let now = CacheTime(1_800_000_000_000);
         let read = |age: i64, is_key| remaining_ttl(now.0 - age, is_key, now);
         assert_eq!(read(0, true), Some(Duration::from_secs(300)));

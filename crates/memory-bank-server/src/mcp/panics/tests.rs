@@ -19,7 +19,7 @@ use crate::mcp::{ToolOptions, stdio};
 use crate::services::{Replies, Services};
 
 #[tokio::test]
-async fn a_panic_becomes_an_error_that_names_the_line_of_the_log_and_not_the_cause() {
+async fn a_panic_becomes_an_error_that_names_its_log_line_and_not_the_cause() {
     let panics = async { panic!("secret") };
     let error = caught::<()>("resources/read", &SystemEntropy, panics).await.unwrap_err();
     assert!(error.message.starts_with("internal error; see the server log for the id "), "{error:?}");

@@ -22,7 +22,7 @@ async fn answer(theirs: &mut DuplexStream) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_read_answers_has_to_wait() {
+async fn a_client_that_does_not_read_replies_has_to_wait() {
     let lines: String = (0..=MAX_IN_FLIGHT)
         .map(|id| format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"ping\"}}\n"))
         .collect();
@@ -60,7 +60,7 @@ async fn an_id_that_is_too_long_is_refused_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn an_id_may_be_used_again_as_soon_as_its_answer_can_be_read() {
+async fn an_id_may_be_reused_as_soon_as_its_reply_can_be_read() {
     let ping = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n";
     // The reader takes a byte at a time, so that the answer is still being written when the next call comes.
     let (ours, _theirs) = duplex(1);
@@ -76,7 +76,7 @@ async fn an_id_may_be_used_again_as_soon_as_its_answer_can_be_read() {
 }
 
 #[tokio::test]
-async fn subscriptions_that_stand_open_have_a_bound() {
+async fn the_number_of_open_subscriptions_is_bounded() {
     let lines: String = (0..=MAX_SUBSCRIPTIONS)
         .map(|id| {
             format!(
@@ -102,7 +102,11 @@ async fn subscriptions_that_stand_open_have_a_bound() {
 #[case(b"[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}]\n", ErrorCode::INVALID_REQUEST, json!(null))]
 #[case(b"{\"id\":7,\"method\":5}\n", ErrorCode::INVALID_REQUEST, json!(7))]
 #[tokio::test]
-async fn what_is_no_message_is_answered(#[case] line: &[u8], #[case] code: ErrorCode, #[case] id: Value) {
+async fn a_line_that_is_not_a_message_is_answered(
+    #[case] line: &[u8],
+    #[case] code: ErrorCode,
+    #[case] id: Value,
+) {
     let (mut transport, mut theirs) = transport(line);
     assert!(transport.receive().await.is_none());
     let answer = answer(&mut theirs).await;
@@ -120,7 +124,7 @@ async fn a_line_that_is_too_long_is_answered_and_the_next_one_is_read() {
 }
 
 #[tokio::test]
-async fn the_last_line_needs_no_newline_and_the_end_waits_for_the_answer() {
+async fn the_last_line_needs_no_newline_and_the_end_waits_for_the_reply() {
     let (mut transport, _theirs) = transport(b"{\"jsonrpc\":\"2.0\",\"id\":\"a\",\"method\":\"ping\"}");
     assert!(transport.receive().await.is_some());
     let pending = tokio::time::timeout(Duration::from_millis(50), transport.receive()).await;

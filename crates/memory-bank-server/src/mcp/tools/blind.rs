@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_has_a_reply_for_those_who_may_not_read_unless_it_takes_that_right() {
+    fn every_tool_has_a_reply_for_callers_without_read_unless_it_requires_read() {
         for ToolSpec { name, right, without_read, .. } in TOOLS {
             let refuses = matches!(without_read, WithoutRead::Refused);
             assert_eq!(refuses, *right == Right::Read, "{name}");
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_reply_nothing_is_seen_but_the_members_that_are_named() {
+    fn a_reply_without_read_shows_only_the_named_members() {
         let data = json!({"id": 1, "text": "secret", "made": {"id": 2, "text": "secret"},
             "each": {"a": {"ok": true, "text": "secret"}, "b": "secret"}});
         let named = WithoutRead::Members(&["id", "made/id", "each/*/ok", "nowhere/x"]);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_failure_nothing_is_seen_that_may_quote_the_bank() {
+    fn a_failure_without_read_quotes_nothing_of_the_bank() {
         for failure in [
             Failure::Message("secret".to_owned()),
             Failure::Hinted { text: "no such entity".to_owned(), hint: " Did you mean: secret?".to_owned() },

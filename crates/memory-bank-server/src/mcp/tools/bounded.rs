@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_come_whole_or_not_at_all() {
+    fn attributes_are_complete_or_omitted() {
         let small = json!({"a": "b"});
         for attrs in [
             json!({"steps": "v".repeat(40_000)}),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_write_takes_back_is_cut_under_another_name() {
+    fn values_that_a_write_accepts_are_cut_under_another_name() {
         let data =
             json!({"observations": [{"id": "o", "text": "x".repeat(60_000)}], "tasks": ["y".repeat(30_000)]});
         let reply = bounded(Reply::json(&data)).unwrap().structured;
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_reply_is_shortened_and_says_so() {
+    fn a_long_reply_is_shortened_and_reports_it() {
         for data in [
             json!({"success": true, "observation": {"id": "obs_1", "text": "ö\"".repeat(60_000)}}),
             json!({"success": true, "tasks": vec!["a task"; 9000], "changes": {"added": 1}}),
@@ -225,13 +225,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_short_stays() {
+    fn a_short_reply_is_not_changed() {
         let data = json!({"a": "ö".repeat(limits::REPLY_CHARS - 100)});
         assert_eq!(bounded(Reply::json(&data)).unwrap().structured, data);
     }
 
     #[test]
-    fn a_document_that_is_shown_in_part_cannot_be_taken_for_the_whole() {
+    fn a_partial_document_cannot_be_mistaken_for_the_whole() {
         let data = json!({"content": "x".repeat(90_000), "etag": "0123456789abcdef"});
         let reply = bounded(Reply::json(&data)).unwrap();
         assert!(reply.structured.get("content").is_none() && reply.structured.get("etag").is_none());
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_asks_for_more_by_a_value() {
+    fn only_a_value_requests_a_longer_reply() {
         let arguments = |value: Value| value.as_object().cloned().unwrap();
         assert!(requests_longer_reply(&arguments(json!({"maxChars": 90_000}))));
         assert!(!requests_longer_reply(&arguments(json!({"limit": null, "query": "limit"}))));

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_leads_into_its_own_list_and_nowhere_else() {
+    fn a_cursor_opens_only_its_own_list() {
         let listing = Listing::new("graph_search", "bank", &json!({"query": "a"}));
         let cursor = listing.cursor((3_usize, 4_usize)).unwrap();
         assert_eq!(listing.place::<(usize, usize)>(Some(&cursor)).unwrap(), (3, 4));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_may_be_a_name() {
+    fn a_position_in_a_list_may_be_a_name() {
         let listing = Listing::new("list_memory_bank_files", "bank", &json!({}));
         let cursor = listing.cursor("größe.md").unwrap();
         assert_eq!(listing.place::<String>(Some(&cursor)).unwrap(), "größe.md");

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_long_or_may_be_a_secret_is_not_repeated() {
+    fn long_values_and_possible_secrets_are_not_repeated() {
         assert_eq!(shown(&json!("bugfix")), "the string \"bugfix\"");
         assert_eq!(shown(&json!("a\n\"b\"")), r#"the string "a\n\"b\"""#);
         assert_eq!(shown(&json!(0.5)), "0.5");

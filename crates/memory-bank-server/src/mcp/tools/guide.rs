@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_topic_picks_its_lines_and_an_unknown_one_nothing() {
+    fn a_topic_selects_its_lines_and_an_unknown_topic_selects_none() {
         let text = "# Title\n\n- `create_backup`: Back up\n- `graph_search`: Find\n";
         assert_eq!(
             lines_about(text, "BACKUP x1").as_deref(),

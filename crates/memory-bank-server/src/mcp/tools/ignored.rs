@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_stand_in_the_data_and_in_a_text_that_is_no_document() {
+    fn ignored_names_are_in_the_data_and_in_a_text_that_is_not_a_document() {
         let names = ["toolCallId".to_owned(), "x".to_owned()];
         let reply = noted(Reply::json(&json!({"a": 1})), &names).unwrap();
         let data = json!({"a": 1, "ignoredArguments": ["toolCallId", "x"]});

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_as_text_stays_text() {
+    fn an_argument_of_type_text_stays_text() {
         for text in [r#"{"a":1}"#, "[1,2]", "true", "5", "null", ""] {
             assert_eq!(coerced(Kind::Text, json!(text)), json!(text));
         }
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_flags_and_words_are_read_from_text_where_that_is_plain() {
+    fn numbers_flags_and_words_are_read_from_unambiguous_text() {
         for (text, number) in
             [("5", json!(5)), (" 5 ", json!(5)), ("-1", json!(-1)), ("3.0", json!(3.0)), ("1e3", json!(1e3))]
         {
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn json_text_in_which_a_member_is_given_twice_is_not_read() {
+    fn json_text_with_a_duplicate_member_is_not_parsed() {
         for text in [r#"{"a":1,"a":1}"#, r#"{"a":{"b":1,"b":2}}"#, r#"{"a":1,"\u0061":2}"#] {
             assert_eq!(coerced(Kind::Free, json!(text)), json!(text));
             assert!(why_not_json(text).unwrap().contains("given twice"));

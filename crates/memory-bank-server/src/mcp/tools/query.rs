@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reply_names_how_far_the_meaning_counted() {
+    fn the_reply_reports_how_many_passages_have_vectors() {
         let made = |vectors, passages, gap| Some(DenseCount { vectors, passages, gap, bytes: 0 });
         let text = |made| Meaning::Embedded.text(made);
         for none in [None, made(0, 5, None)] {

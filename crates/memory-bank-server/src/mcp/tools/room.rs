@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_cut_where_it_does_not_fit_and_the_rest_is_counted() {
+    fn a_list_is_cut_if_it_does_not_fit_and_the_rest_is_counted() {
         let mut room = Room { chars: 100, bytes: 100 };
         let (kept, left) = room.cut(["a", "b", "c"], 1).unwrap();
         assert_eq!((kept.len(), left), (3, 0));
@@ -243,13 +243,13 @@ mod tests {
     }
 
     #[test]
-    fn the_length_in_json_is_right() {
+    fn the_length_in_json_is_computed_exactly() {
         let text = "a \"b\" \\ \n\r\t \u{1} \u{fc}";
         assert_eq!(escaped(text) + 2, serde_json::to_string(text).unwrap().len());
     }
 
     #[test]
-    fn a_call_that_asks_gets_as_many_characters_as_it_wants_within_the_bytes_of_a_reply() {
+    fn a_call_may_request_more_characters_within_the_bytes_of_a_reply() {
         let replies = Replies { bytes: 100_000, memory: None };
         let chars = |given| Room::of(&replies, given, &Value::Null).bounds().chars;
         assert!((limits::REPLY_CHARS - 1000..limits::REPLY_CHARS).contains(&chars(None)));

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn every_tool_s_schema_is_one_that_every_client_takes() {
+    fn every_tool_schema_is_accepted_by_every_client() {
         let whole = TOOLS.iter().map(|tool| (tool.name, Value::Object(object_schema(tool.arguments))));
         let shown = TOOLS.iter().map(|tool| {
             (tool.name, Value::Object(super::super::listing::describe(tool).input_schema.as_ref().clone()))
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_some_client_does_not_take_is_found() {
+    fn a_schema_that_a_client_does_not_accept_is_found() {
         for schema in [
             json!({"enum": ["a"]}),
             json!({"type": ["string", "object"]}),

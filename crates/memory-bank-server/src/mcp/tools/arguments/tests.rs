@@ -27,7 +27,7 @@ fn accepted(given: &Value, unknown: Unknown) -> Result<(Value, Vec<String>), Str
     Ok((Value::Object(given), ignored_names))
 }
 
-/// What is left of arguments beside the two that are needed.
+/// The accepted arguments without the two required ones.
 fn checked(more: &Value) -> Result<Value, String> {
     let mut given = json!({"name": "x", "context": ""});
     given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -46,7 +46,7 @@ fn checked(more: &Value) -> Result<Value, String> {
 #[case(json!({}), "Name not specified: `name` is required and is missing; it takes a string, `context` is required")]
 #[case(json!({"name": "x", "context": "", "items": [{}]}), "`items[0].id` is required and is missing")]
 #[case(json!({"name": "x", "context": "", "one": {"maxAge": 1}}), "`one.id` is required and is missing")]
-fn what_is_missing_is_named_with_what_it_takes(#[case] given: Value, #[case] text: &str) {
+fn a_missing_argument_is_named_with_its_form(#[case] given: Value, #[case] text: &str) {
     let error = accepted(&given, Unknown::Ignored).unwrap_err();
     assert!(error.starts_with(text), "{error}");
 }
@@ -73,7 +73,7 @@ fn what_is_missing_is_named_with_what_it_takes(#[case] given: Value, #[case] tex
 #[case("attrs", json!("lang=rust"), "`attrs` must be an object, got the string \"lang=rust\"")]
 #[case("factId", json!(5), "`factId` must be a string, got 5")]
 #[case("factId", json!({"a": 1}), "`factId` must be a string, got an object of 1 members")]
-fn what_does_not_fit_is_named_with_what_came_and_an_example(
+fn an_invalid_argument_is_named_with_its_value_and_an_example(
     #[case] name: &str,
     #[case] value: Value,
     #[case] text: &str,
@@ -108,12 +108,12 @@ fn what_does_not_fit_is_named_with_what_came_and_an_example(
 #[case(json!({"one": {"id": "", "maxAge": null}}), json!({}))]
 #[case(json!({"factId": ""}), json!({"factId": ""}))]
 #[case(json!({"fact_id": ""}), json!({"factId": ""}))]
-fn what_is_plainly_meant_is_taken(#[case] given: Value, #[case] taken: Value) {
+fn unambiguous_forms_are_accepted(#[case] given: Value, #[case] taken: Value) {
     assert_eq!(checked(&given), Ok(taken), "{given}");
 }
 
 #[test]
-fn a_text_stays_as_it_is() {
+fn a_text_is_not_changed() {
     for text in [" ", "{\"a\":1}", "[\"a\"]", "true", "5", "null", "\"x\"", "A", " a "] {
         let given = json!({"name": text, "context": text});
         assert_eq!(accepted(&given, Unknown::Refused), Ok((given.clone(), Vec::new())));
@@ -121,13 +121,13 @@ fn a_text_stays_as_it_is() {
 }
 
 #[test]
-fn two_names_of_one_argument_may_not_have_two_values() {
+fn two_spellings_of_one_argument_may_not_have_two_values() {
     for given in [
         json!({"limit": 5, "Limit": 6}),
         json!({"limit": 5, "LIMIT": "5"}),
         json!({"dry_run": true, "dry-run": false}),
         json!({"title": "y"}),
-        // Where an empty text says something, it is a value.
+        // Where an empty text has a meaning, it is a value.
         json!({"factId": "", "fact_id": "f1"}),
         json!({"factId": "f1", "fact_id": ""}),
         json!({"one": {"id": "x", "ID": "y"}}),
@@ -149,7 +149,7 @@ fn two_names_of_one_argument_may_not_have_two_values() {
 }
 
 #[test]
-fn what_is_unknown_is_left_aside_and_named_or_refused() {
+fn unknown_arguments_are_ignored_and_named_or_refused() {
     let given = json!({"name": "x", "context": "", "toolCallId": "1", "__proto__": {"a": 1}, "_meta": null,
         "items": [{"id": "i", "more": 1}], "one": {"id": "i", "constructor": {}}});
     let (value, ignored_names) = accepted(&given, Unknown::Ignored).unwrap();
@@ -194,7 +194,7 @@ fn every_list() -> Vec<(String, &'static [Argument])> {
 }
 
 #[test]
-fn no_two_arguments_of_a_tool_answer_to_one_name() {
+fn no_two_arguments_of_a_tool_share_a_spelling() {
     for (path, arguments) in every_list() {
         let mut names: Vec<String> = Vec::new();
         for argument in arguments {
@@ -212,7 +212,7 @@ fn no_two_arguments_of_a_tool_answer_to_one_name() {
 }
 
 #[test]
-fn every_example_is_what_its_tool_takes() {
+fn every_example_is_accepted_by_its_tool() {
     for (path, arguments) in every_list() {
         for argument in arguments {
             let mut example = examples::of([argument]);
@@ -231,7 +231,7 @@ mod laws {
 
     use super::*;
 
-    /// Texts that are something in disguise.
+    /// Texts that look like other values.
     const TEXTS: [&str; 26] = [
         "",
         " ",
@@ -295,7 +295,7 @@ mod laws {
         })
     }
 
-    /// Names of arguments, as they are and otherwise spelled, and of nothing.
+    /// Names of arguments in their own and other spellings, and unknown names.
     fn names() -> impl Strategy<Value = String> {
         let mut known: Vec<String> = Vec::new();
         for (_, arguments) in every_list() {
@@ -330,7 +330,7 @@ mod laws {
         })
     }
 
-    /// Whether there is a name, at any level that has members of its own, that no argument answers to.
+    /// Whether there is an unknown name at any level with described members.
     fn has_unknown(known: &[Argument], given: &Map<String, Value>) -> bool {
         given.iter().any(|(name, value)| {
             let Some(argument) = meant_by(known, name) else { return true };
@@ -348,7 +348,7 @@ mod laws {
         #![proptest_config(ProptestConfig::with_cases(3000))]
 
         #[test]
-        fn what_is_accepted_is_accepted_again_as_it_is((tool, mut given) in arguments()) {
+        fn accepted_arguments_are_accepted_again_unchanged((tool, mut given) in arguments()) {
             let spec = &TOOLS[tool];
             let accepted = prepare(spec.arguments, &mut given, Unknown::Ignored)
                 .and_then(|_| check(spec.arguments, &mut given));
@@ -361,7 +361,7 @@ mod laws {
         }
 
         #[test]
-        fn no_unknown_argument_passes_where_something_may_be_lost((tool, mut given) in arguments()) {
+        fn no_tool_that_may_lose_data_accepts_an_unknown_argument((tool, mut given) in arguments()) {
             let spec = &TOOLS[tool];
             if spec.hints.may_destroy && has_unknown(spec.arguments, &given) {
                 prop_assert!(prepare(spec.arguments, &mut given, spec.unknown()).is_err(), "{} {:?}", spec.name, given);

@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_with_long_names_are_counted_where_they_do_not_fit() {
+    fn results_with_long_names_are_counted_if_they_do_not_fit() {
         let one = |n: usize| {
             (format!("{n}{}", "x".repeat(300)), json!({"success": false, "error": "y".repeat(900)}))
         };

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_hides_something_is_shown_as_json() {
+    fn a_name_with_invisible_characters_is_shown_as_json() {
         for name in ["bidi\u{202e}.md", "a\nprogress.md", "x\u{7f}\u{85}.md", "q\"\u{200b}.md"] {
             let shown = visible(name);
             assert!(

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn days_months_years_and_moments_are_taken() {
+    fn days_months_years_and_timestamps_are_accepted() {
         assert_eq!(shown(Some("2026-08-30"), None), "Some(2026-08-30) None");
         assert_eq!(shown(Some("2026-02"), Some("2026-02")), "Some(2026-02-01) Some(2026-02-28)");
         assert_eq!(shown(Some("2025"), Some("2025")), "Some(2025-01-01) Some(2025-12-31)");
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_day_is_refused_with_an_example() {
+    fn an_invalid_date_is_refused_with_an_example() {
         for text in ["yesterday", "2026-13-01", "2026-99", "30.08.2026", "20260830x"] {
             let why = shown(Some(text), None);
             assert!(why.contains(&format!("`since`: `{text}`")) && why.contains("2026-08-30"), "{why}");

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn facts_in_the_shape_of_the_reference_server_are_taken() {
+    fn facts_in_the_shape_of_the_reference_server_are_accepted() {
         let given = json!({
             "entities": [{"name": "Ada", "entityType": "person", "observations": ["likes tea", "is here"]}],
             "observations": [
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_plain_stays_as_it_came() {
+    fn ambiguous_facts_are_not_changed() {
         for given in [
             json!({"entities": [{"name": "Ada", "entityType": "p", "observations": [1]}]}),
             json!({"observations": 5}),
