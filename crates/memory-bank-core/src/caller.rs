@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::identity::KeyHash;
+use crate::words::word_enum;
 
 /// Identifies a user account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -20,42 +21,29 @@ pub struct ProjectId(pub Uuid);
 #[serde(transparent)]
 pub struct KeyId(pub Uuid);
 
-/// The role of a member in a project, in the order of rights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Reads.
-    Viewer,
-    /// Reads and writes.
-    Editor,
-    /// Also deletes, restores and manages keys.
-    Owner,
+word_enum! {
+    /// The role of a member in a project, in the order of rights.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Role {
+        /// Reads.
+        Viewer = "viewer",
+        /// Reads and writes.
+        Editor = "editor",
+        /// Also deletes, restores and manages keys.
+        Owner = "owner",
+    }
 }
 
-/// One right. A role grants rights; the scopes of a key restrict them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Right {
-    /// Read documents, the graph and the state of the bank.
-    Read,
-    /// Create and change documents and the graph.
-    Write,
-    /// Delete, restore, manage keys.
-    Admin,
-}
-
-impl Right {
-    /// All rights.
-    pub const ALL: [Self; 3] = [Self::Read, Self::Write, Self::Admin];
-
-    /// The right as a scope is written.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Admin => "admin",
-        }
+word_enum! {
+    /// One right. A role grants rights; the scopes of a key restrict them.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Right {
+        /// Read documents, the graph and the state of the bank.
+        Read = "read",
+        /// Create and change documents and the graph.
+        Write = "write",
+        /// Delete, restore, manage keys.
+        Admin = "admin",
     }
 }
 
@@ -172,6 +160,12 @@ impl Caller {
         self.role.grants(right) && (self.scopes.is_empty() || self.scopes.contains(&right))
     }
 
+    /// Whether data of this user in this project belongs to the caller; for others it does not exist.
+    #[must_use]
+    pub fn owns(&self, user: UserId, project: ProjectId) -> bool {
+        self.user == user && self.project == project
+    }
+
     /// All rights of this caller.
     #[must_use]
     pub fn rights(&self) -> Rights {
@@ -210,6 +204,20 @@ pub fn author_label(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_role_and_a_right_have_one_word_everywhere() {
+        for role in Role::ALL {
+            assert_eq!(Role::from_word(role.as_str()), Some(role));
+            assert_eq!(serde_json::to_value(role).unwrap(), role.as_str());
+        }
+        for right in Right::ALL {
+            assert_eq!(Right::from_word(right.as_str()), Some(right));
+            assert_eq!(serde_json::to_value(right).unwrap(), right.as_str());
+        }
+        assert_eq!((Role::WORDS, Right::WORDS), (["viewer", "editor", "owner"], ["read", "write", "admin"]));
+        assert_eq!((Role::from_word("Owner"), Right::from_word("")), (None, None));
+    }
 
     #[test]
     fn a_scope_restricts_a_role_and_never_extends_it() {

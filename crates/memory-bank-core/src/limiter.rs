@@ -114,7 +114,7 @@ impl SlidingWindow {
 }
 
 /// The most keys and addresses with a window in memory. When exceeded, idle windows are dropped, then all.
-const WINDOWS: usize = 100_000;
+const MAX_WINDOWS: usize = 100_000;
 
 /// Keeps the windows in memory, for a server without Redis that runs alone.
 pub struct MemoryLimiter {
@@ -163,12 +163,12 @@ fn check<K: Hash + Eq>(
     now: Duration,
     limit: u32,
 ) -> WindowState {
-    if windows.len() >= WINDOWS && !windows.contains_key(&key) {
+    if windows.len() >= MAX_WINDOWS && !windows.contains_key(&key) {
         windows.retain(|_, window| {
             window.at(now, 0);
             !window.is_empty()
         });
-        if windows.len() >= WINDOWS {
+        if windows.len() >= MAX_WINDOWS {
             windows.clear();
         }
     }

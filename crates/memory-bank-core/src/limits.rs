@@ -48,7 +48,7 @@ pub const RELATIONS_FOUND: usize = 2000;
 pub const REPLY_BYTES: usize = 256 * 1024;
 /// The most characters of text in one reply, unless the call requests more by `limit` or `maxChars`.
 pub const REPLY_CHARS: usize = 25_000;
-/// The characters of text in a bundle, unless the call says otherwise.
+/// The characters of text in a bundle, unless the call gives another number.
 pub const BUNDLE_CHARS: usize = 24_000;
 /// A reply whose text has fewer bytes than this also has structured data (`structuredContent`).
 pub const STRUCTURED_BYTES: usize = 2 * 1024;
@@ -80,9 +80,9 @@ pub const THINKING_SESSIONS: usize = 100;
 pub const RESOURCE_PAGE: usize = 100;
 /// The most documents that one bank may hold.
 pub const DOCUMENTS: usize = 10_000;
-/// The memory that all search indexes of a process may take, in bytes, unless a setting says otherwise.
+/// The memory that all search indexes of a process may take, in bytes, unless a setting changes it.
 pub const SEARCH_INDEX_BYTES: u64 = 512 * 1024 * 1024;
-/// The memory that the search index of one project may take, in bytes, unless a setting says otherwise.
+/// The memory that the search index of one project may take, in bytes, unless a setting changes it.
 pub const SEARCH_INDEX_PROJECT_BYTES: u64 = 448 * 1024 * 1024;
 /// How long a search waits for its index before it fails with "being built", in milliseconds.
 pub const SEARCH_INDEX_WAIT_MS: u64 = 1000;
@@ -111,9 +111,9 @@ pub const REMOVED_CHARS: usize = 4000;
 pub const SUBSCRIPTIONS: usize = 1000;
 /// The most bytes of one bank, or one backup of it, in a transfer between a folder, a database and a backup file. The
 /// bank is held in memory and written in one transaction.
-pub const MOVED_BYTES: u64 = 256 * 1024 * 1024;
+pub const TRANSFER_BYTES: u64 = 256 * 1024 * 1024;
 /// The longest path of a file, id or name of an entity that a database stores, in bytes: these columns are indexed.
-pub const MOVED_PATH_BYTES: usize = 1024;
+pub const TRANSFER_PATH_BYTES: usize = 1024;
 /// The most unpacked bytes of a backup file, all its backups together.
 pub const ARCHIVE_BYTES: u64 = 4 * 1024 * 1024 * 1024;
 /// The most files in a backup file.
@@ -132,5 +132,15 @@ pub const PROJECT_KEYS: usize = 1000;
 pub const FOLDER_KEYS: usize = 100;
 /// The most keys that are kept of a folder, revoked ones included; the oldest revoked keys are deleted first.
 pub const FOLDER_KEYS_KEPT: usize = 1000;
+/// The longest label of a key, in characters.
+pub const KEY_LABEL_CHARS: usize = 200;
+/// The highest rate limit of a key, in requests per minute; 0 = unlimited.
+pub const KEY_RATE_LIMIT_MAX: u32 = 1_000_000;
+/// The longest lifetime of a key, in days.
+pub const KEY_LIFETIME_DAYS_MAX: u32 = 3650;
+/// The longest name of a user, in characters.
+pub const USER_NAME_CHARS: usize = 200;
+/// The longest slug of a project, in characters.
+pub const PROJECT_SLUG_CHARS: usize = 100;
 /// The most distinct words of a query that count; more words would only cost time.
 pub const QUERY_WORDS: usize = 32;

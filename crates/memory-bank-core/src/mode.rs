@@ -42,6 +42,6 @@ impl FromStr for Mode {
     type Err = UnknownMode;
 
     fn from_str(word: &str) -> Result<Self, UnknownMode> {
-        Self::ALL.into_iter().find(|mode| mode.as_str() == word).ok_or_else(|| UnknownMode(word.to_owned()))
+        Self::from_word(word).ok_or_else(|| UnknownMode(word.to_owned()))
     }
 }

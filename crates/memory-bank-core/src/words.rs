@@ -1,6 +1,6 @@
-//! Enums that arguments and replies write as words: the word is written once, beside its variant.
+//! Enums that arguments, replies and stores write as words: the word is written once, beside its variant.
 
-/// Defines an enum with a word for each variant: `ALL`, `WORDS` and `as_str`, and the same words in serde.
+/// Defines an enum with a word for each variant: `ALL`, `WORDS`, `as_str` and `from_word`, and the same words in serde.
 macro_rules! word_enum {
     (
         $(#[$meta:meta])*
@@ -20,12 +20,18 @@ macro_rules! word_enum {
             /// The word of each, in the same order.
             pub const WORDS: [&'static str; [$($word),+].len()] = [$($word),+];
 
-            /// The word in arguments and replies.
+            /// The word in arguments, replies and stores.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)+
                 }
+            }
+
+            /// Finds the variant of a word.
+            #[must_use]
+            pub fn from_word(word: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|variant| variant.as_str() == word)
             }
         }
     };

@@ -17,8 +17,8 @@ use memory_bank_core::graph::ids::{entity_id, observation_id};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation};
 use memory_bank_core::search::{
-    Around, Corpus, DocumentQuery, Index, Language, ModelId, Query, TermKind, Unit, UnitKind, Vector, above,
-    asks, before, behind, each_term, markdown_units, score,
+    Corpus, DocumentQuery, Index, Language, ModelId, Occurrences, Query, TermKind, Unit, UnitKind, Vector,
+    above, before, behind, each_term, is_question, markdown_units, score,
 };
 use proptest::prelude::*;
 
@@ -327,7 +327,7 @@ impl Oracle {
             for (at, (unit, _)) in
                 units.iter().enumerate().filter(|(_, (unit, _))| unit.kind != UnitKind::Document)
             {
-                let around = |word: usize| {
+                let occurrences = |word: usize| {
                     let of = |at: Option<usize>| at.map_or(0.0, |at| worth(word, &units[at].1));
                     let along = |step: fn(&Unit) -> Option<usize>| {
                         let first = step(unit);
@@ -339,7 +339,7 @@ impl Oracle {
                         headings.push(of(Some(at)));
                         parent = units[at].0.parent;
                     }
-                    Around {
+                    Occurrences {
                         own: of(Some(at)),
                         previous: before(
                             along(|unit| unit.previous).into_iter().map(|at| of(Some(at))),
@@ -350,9 +350,9 @@ impl Oracle {
                         name: of(Some(0)),
                     }
                 };
-                let words: Vec<(f64, Around)> =
-                    rarity.iter().enumerate().map(|(word, rarity)| (*rarity, around(word))).collect();
-                scores.insert((name.clone(), unit.line), score(words, asks(&unit.text)));
+                let words: Vec<(f64, Occurrences)> =
+                    rarity.iter().enumerate().map(|(word, rarity)| (*rarity, occurrences(word))).collect();
+                scores.insert((name.clone(), unit.line), score(words, is_question(&unit.text)));
             }
         }
         scores

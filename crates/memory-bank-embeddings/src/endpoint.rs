@@ -1,4 +1,4 @@
-//! A service with OpenAI's interface for embeddings: bounded in time and bytes, and left alone for a while after it failed.
+//! A service with OpenAI's interface for embeddings: bounded in time and bytes, behind a circuit breaker.
 
 use parking_lot::Mutex;
 use std::fmt;
@@ -20,23 +20,23 @@ use thiserror::Error;
 use tokio::sync::{OnceCell, Semaphore};
 
 /// The most passages of one request.
-const BATCH: usize = 32;
+const MAX_BATCH: usize = 32;
 /// How long a request may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most bytes of a reply: a batch of the longest vectors, as decimal figures.
-const REPLY_BYTES: usize = BATCH * DIMENSIONS * 28 + 64 * 1024;
-/// How many requests are under way at a time, and how many of them may be of passages.
-const REQUESTS: usize = 8;
-const PASSAGE_REQUESTS: usize = 2;
-/// How long the vector of a query is worth waiting for; a search does so no longer.
-const QUERY_PATIENCE: Duration = Duration::from_millis(limits::SERVICE_VECTOR_WAIT_MS);
-/// After so many failures in a row the service is left alone, for longer each time. Queries that come too late count by themselves:
-/// a service that is slow still gives passages their vectors.
-const FAILURES: u32 = 3;
-const SHORTEST_PAUSE: Duration = Duration::from_secs(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const MAX_REPLY_BYTES: usize = MAX_BATCH * DIMENSIONS * 28 + 64 * 1024;
+/// The most requests in flight, and the most of them with passages.
+const MAX_REQUESTS: usize = 8;
+const MAX_PASSAGE_REQUESTS: usize = 2;
+/// Time-out of the vector of a query, since a search waits for it.
+const QUERY_TIMEOUT: Duration = Duration::from_millis(limits::SERVICE_VECTOR_WAIT_MS);
+/// Failures in a row after which the breaker opens, each time for longer. Late queries have a breaker of their own: a slow
+/// service still makes vectors of passages.
+const FAILURES_TO_OPEN: u32 = 3;
+const MIN_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_secs(300);
 
-/// Where the service is and how it is asked.
+/// The address of the service, and its settings.
 pub struct EndpointOptions {
     /// Its address, with or without `/v1/embeddings`.
     pub url: String,
@@ -49,10 +49,10 @@ pub struct EndpointOptions {
 /// Why a service cannot be used as it is set. No text holds the address or the key.
 #[derive(Debug, Error)]
 pub enum EndpointError {
-    /// The address is none.
+    /// The address is invalid.
     #[error("the address of the service is not `http://host…` or `https://host…` without user and password")]
     Address,
-    /// The key is none.
+    /// The key is invalid.
     #[error("the key has characters that no header may hold")]
     Key,
     /// The authorities of the system cannot be read.
@@ -77,31 +77,31 @@ pub struct Endpoint {
 #[derive(Default)]
 struct Breaker {
     failures: u32,
-    closed_until: Option<Instant>,
+    open_until: Option<Instant>,
 }
 
 impl Breaker {
-    /// How long the service is left alone from now on, if it is. After a pause one request tries whether it is well again; the others
-    /// are refused for as long as that may take.
-    fn left(&mut self, trial: Duration) -> Option<Duration> {
-        let until = self.closed_until?;
+    /// For how long the breaker stays open, if it is. Afterwards one request tries the service; the others are refused for
+    /// `trial`.
+    fn open_for(&mut self, trial: Duration) -> Option<Duration> {
+        let until = self.open_until?;
         let now = Instant::now();
-        let left = until.checked_duration_since(now).filter(|left| !left.is_zero());
-        if left.is_none() {
-            self.closed_until = now.checked_add(trial);
+        let open_for = until.checked_duration_since(now).filter(|open_for| !open_for.is_zero());
+        if open_for.is_none() {
+            self.open_until = now.checked_add(trial);
         }
-        left
+        open_for
     }
 
-    fn note(&mut self, worked: bool) {
+    fn record(&mut self, worked: bool) {
         if worked {
             *self = Self::default();
             return;
         }
         self.failures = self.failures.saturating_add(1);
-        if let Some(more) = self.failures.checked_sub(FAILURES) {
-            let pause = SHORTEST_PAUSE.saturating_mul(1 << more.min(10)).min(LONGEST_PAUSE);
-            self.closed_until = Instant::now().checked_add(pause);
+        if let Some(more) = self.failures.checked_sub(FAILURES_TO_OPEN) {
+            let pause = MIN_PAUSE.saturating_mul(1 << more.min(10)).min(MAX_PAUSE);
+            self.open_until = Instant::now().checked_add(pause);
         }
     }
 }
@@ -124,7 +124,7 @@ struct Embedded {
 }
 
 impl Endpoint {
-    /// A service that is asked when it is first needed.
+    /// A service; the first request is sent when it is first needed.
     ///
     /// # Errors
     /// [`EndpointError`] if the address or the key cannot be used.
@@ -161,8 +161,8 @@ impl Endpoint {
             model: options.model,
             authorization,
             client: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(4).build(connector),
-            requests: Semaphore::new(REQUESTS),
-            passages: Semaphore::new(PASSAGE_REQUESTS),
+            requests: Semaphore::new(MAX_REQUESTS),
+            passages: Semaphore::new(MAX_PASSAGE_REQUESTS),
             id: OnceCell::new(),
             breaker: Mutex::default(),
             slow_queries: Mutex::default(),
@@ -173,12 +173,13 @@ impl Endpoint {
         self.check_breaker()?;
         let closed = |_| EmbedError::Permanent("the service was closed".to_owned());
         let _turn = self.requests.acquire().await.map_err(closed)?;
-        let answered = match tokio::time::timeout(PATIENCE, self.ask(texts)).await {
+        let answered = match tokio::time::timeout(REQUEST_TIMEOUT, self.request_vectors(texts)).await {
             Ok(answered) => answered,
-            Err(_) => Err(temporary(&format!("did not answer in {} s", PATIENCE.as_secs()))),
+            Err(_) => Err(temporary(&format!("did not answer in {} s", REQUEST_TIMEOUT.as_secs()))),
         };
-        // A service that refuses a text is well; else one client with such texts would take the meaning from all others.
-        self.breaker.lock().note(answered.is_ok());
+        // A refused text is not a failure of the service; otherwise one client with such texts would disable search by meaning
+        // for all others.
+        self.breaker.lock().record(answered.is_ok());
         let vectors = answered??;
         let dimension = vectors.first().map(Vector::dimension).unwrap_or_default();
         let id = self
@@ -194,8 +195,8 @@ impl Endpoint {
         Ok(vectors)
     }
 
-    /// What the service answers. The inner error is about these texts alone.
-    async fn ask(&self, texts: &[String]) -> Result<Result<Vec<Vector>, EmbedError>, EmbedError> {
+    /// Requests vectors from the service. The inner error concerns these texts only.
+    async fn request_vectors(&self, texts: &[String]) -> Result<Result<Vec<Vector>, EmbedError>, EmbedError> {
         let body = json!({"model": self.model, "input": texts, "encoding_format": "float"}).to_string();
         let mut request = Request::builder()
             .method(Method::POST)
@@ -205,7 +206,9 @@ impl Endpoint {
         if let Some(value) = &self.authorization {
             request = request.header(header::AUTHORIZATION, value.clone());
         }
-        let request = request.body(Full::new(Bytes::from(body))).map_err(|_| permanent("cannot be asked"))?;
+        let request = request
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|_| permanent("cannot be reached with these settings"))?;
         let reply = self.client.request(request).await.map_err(|_| temporary("cannot be reached"))?;
         let status = reply.status();
         if !status.is_success() {
@@ -222,10 +225,10 @@ impl Endpoint {
                 _ => Err(permanent(&text)),
             };
         }
-        let body = Limited::new(reply.into_body(), REPLY_BYTES).collect().await;
+        let body = Limited::new(reply.into_body(), MAX_REPLY_BYTES).collect().await;
         let body = body.map_err(|_| temporary("broke off, or sent too much"))?.to_bytes();
         let reply: Reply =
-            serde_json::from_slice(&body).map_err(|_| permanent("answers with what are no embeddings"))?;
+            serde_json::from_slice(&body).map_err(|_| permanent("answers without embeddings"))?;
         let mut data = reply.data;
         data.sort_by_key(|one| one.index);
         let is_whole = data.len() == texts.len() && data.iter().enumerate().all(|(at, one)| at == one.index);
@@ -238,15 +241,15 @@ impl Endpoint {
     }
 
     fn check_breaker(&self) -> Result<(), EmbedError> {
-        refuse_while(self.breaker.lock().left(PATIENCE), "failed")
+        refuse_while(self.breaker.lock().open_for(REQUEST_TIMEOUT), "failed")
     }
 }
 
-fn refuse_while(left: Option<Duration>, why: &str) -> Result<(), EmbedError> {
-    match left {
-        Some(left) => {
-            let seconds = left.as_secs().saturating_add(1);
-            Err(temporary(&format!("{why}; it is asked again in {seconds} s")))
+fn refuse_while(open_for: Option<Duration>, why: &str) -> Result<(), EmbedError> {
+    match open_for {
+        Some(open_for) => {
+            let seconds = open_for.as_secs().saturating_add(1);
+            Err(temporary(&format!("{why}; it is tried again in {seconds} s")))
         }
         None => Ok(()),
     }
@@ -292,19 +295,19 @@ impl Embedder for Endpoint {
         if self.id.get().is_none() {
             self.embed(&["dimension".to_owned()]).await?;
         }
-        self.id.get().cloned().ok_or_else(|| permanent("was not asked"))
+        self.id.get().cloned().ok_or_else(|| permanent("was not reached yet"))
     }
 
     fn batch(&self) -> usize {
-        BATCH
+        MAX_BATCH
     }
 
     async fn passages(&self, texts: Vec<String>) -> Result<Vec<Vector>, EmbedError> {
         if texts.is_empty() {
             return Ok(Vec::new());
         }
-        if texts.len() > BATCH {
-            return Err(permanent(&format!("takes {BATCH} passages in one call")));
+        if texts.len() > MAX_BATCH {
+            return Err(permanent(&format!("takes {MAX_BATCH} passages in one call")));
         }
         let closed = |_| permanent("was closed");
         let _turn = self.passages.acquire().await.map_err(closed)?;
@@ -312,18 +315,18 @@ impl Embedder for Endpoint {
     }
 
     async fn query(&self, text: &str) -> Result<Vector, EmbedError> {
-        refuse_while(self.slow_queries.lock().left(QUERY_PATIENCE), "is too slow for queries")?;
+        refuse_while(self.slow_queries.lock().open_for(QUERY_TIMEOUT), "is too slow for queries")?;
         let texts = [text.to_owned()];
-        let embedded = tokio::time::timeout(QUERY_PATIENCE, self.embed(&texts)).await;
-        // What fails at once is counted with all requests.
-        self.slow_queries.lock().note(embedded.is_ok());
-        let late = |_| temporary(&format!("did not answer in {} ms", QUERY_PATIENCE.as_millis()));
+        let embedded = tokio::time::timeout(QUERY_TIMEOUT, self.embed(&texts)).await;
+        // Immediate failures are counted with all requests.
+        self.slow_queries.lock().record(embedded.is_ok());
+        let late = |_| temporary(&format!("did not answer in {} ms", QUERY_TIMEOUT.as_millis()));
         embedded.map_err(late)??.pop().ok_or_else(|| permanent("gives no vector"))
     }
 
     fn query_wait(&self) -> Duration {
-        // A little more, so that it is this service which says that it was late.
-        QUERY_PATIENCE + Duration::from_millis(50)
+        // A little more, so that this time-out comes first and its error is reported.
+        QUERY_TIMEOUT + Duration::from_millis(50)
     }
 }
 
@@ -389,13 +392,13 @@ mod tests {
     async fn a_service_that_fails_repeatedly_gets_no_requests_for_a_while() {
         let (url, mut asked) = serve("503 Service Unavailable", "{}").await;
         let endpoint = endpoint(url);
-        for _ in 0..FAILURES {
+        for _ in 0..FAILURES_TO_OPEN {
             let error = endpoint.query("x").await.unwrap_err();
             assert!(error.is_temporary() && error.to_string().contains("503"), "{error}");
             asked.recv().await.unwrap();
         }
         let error = endpoint.query("x").await.unwrap_err();
-        assert!(error.to_string().contains("asked again in"), "{error}");
+        assert!(error.to_string().contains("tried again in"), "{error}");
         assert!(asked.try_recv().is_err());
     }
 
@@ -403,7 +406,7 @@ mod tests {
     async fn refused_texts_do_not_disable_the_service() {
         let (url, mut asked) = serve("400 Bad Request", "{}").await;
         let endpoint = endpoint(url);
-        for _ in 0..3 * FAILURES {
+        for _ in 0..3 * FAILURES_TO_OPEN {
             let error = endpoint.query("x").await.unwrap_err();
             assert!(!error.is_temporary() && error.to_string().contains("400"), "{error}");
             asked.recv().await.unwrap();
@@ -423,7 +426,7 @@ mod tests {
                     let mut piece = [0; 4096];
                     let _read = stream.read(&mut piece).await;
                     if slow.load(ordering) {
-                        tokio::time::sleep(QUERY_PATIENCE + Duration::from_millis(500)).await;
+                        tokio::time::sleep(QUERY_TIMEOUT + Duration::from_millis(500)).await;
                     }
                     let body = r#"{"data": [{"index": 0, "embedding": [1, 0]}]}"#;
                     let head = format!(
@@ -435,20 +438,20 @@ mod tests {
             }
         });
         let endpoint = endpoint(url);
-        for _ in 0..FAILURES {
+        for _ in 0..FAILURES_TO_OPEN {
             let error = endpoint.query("x").await.unwrap_err();
             assert!(error.is_temporary() && error.to_string().contains("in 1000 ms"), "{error}");
         }
         let error = endpoint.query("x").await.unwrap_err();
-        assert!(error.to_string().contains("too slow for queries; it is asked again in"), "{error}");
+        assert!(error.to_string().contains("too slow for queries; it is tried again in"), "{error}");
         endpoint.passages(vec!["a".to_owned()]).await.unwrap();
         // After the pause one query tries it, and the others do not wait for that.
-        endpoint.slow_queries.lock().closed_until = Some(Instant::now());
+        endpoint.slow_queries.lock().open_until = Some(Instant::now());
         is_slow.store(true, ordering);
         let (first, second) = tokio::join!(endpoint.query("x"), endpoint.query("x"));
         assert!(first.unwrap_err().to_string().contains("in 1000 ms"));
-        assert!(second.unwrap_err().to_string().contains("asked again"));
-        endpoint.slow_queries.lock().closed_until = Some(Instant::now());
+        assert!(second.unwrap_err().to_string().contains("tried again"));
+        endpoint.slow_queries.lock().open_until = Some(Instant::now());
         is_slow.store(false, ordering);
         for _ in 0..2 {
             endpoint.query("x").await.unwrap();
@@ -459,7 +462,7 @@ mod tests {
     async fn a_wrong_key_or_reply_is_permanent() {
         for (status, body, why) in [
             ("401 Unauthorized", "{}", "401"),
-            ("200 OK", "[]", "no embeddings"),
+            ("200 OK", "[]", "without embeddings"),
             ("200 OK", r#"{"data": []}"#, "another number"),
             ("200 OK", r#"{"data": [{"index": 0, "embedding": []}]}"#, "gives a vector has"),
         ] {

@@ -1,4 +1,4 @@
-//! What turns texts into vectors: a sentence-transformer from a folder, run here, or a service with OpenAI's interface.
+//! Turns texts into vectors: a sentence-transformer from a folder, run here, or a service with OpenAI's interface.
 //!
 //! Nothing is ever downloaded. Computing happens on threads of its own, never on those that answer requests.
 

@@ -51,7 +51,7 @@ impl ApprovedFolders {
         let kept = self.state.as_ref().map(|state| match state.open_existing(FOLDER) {
             Ok(Some(dir)) => self.read(&dir),
             Ok(None) => Ok(BTreeSet::new()),
-            Err(error) => Err(StoreError::io("cannot read what was registered")(error)),
+            Err(error) => Err(StoreError::io("cannot read the registered folders")(error)),
         });
         match kept {
             Some(Ok(paths)) => paths.contains(path),
@@ -83,7 +83,7 @@ impl ApprovedFolders {
     /// Changes the stored folders; `change` returns whether it changed anything.
     fn change(&self, change: impl FnOnce(&mut BTreeSet<String>) -> bool) -> Result<(), StoreError> {
         let Some(state) = &self.state else { return Ok(()) };
-        let cannot = || StoreError::io("cannot keep what was registered");
+        let cannot = || StoreError::io("cannot store the registered folders");
         let deadline = Instant::now() + Duration::from_millis(limits::LOCK_WAIT_MS);
         let dir = state.open(FOLDER).map_err(cannot())?;
         let name = state_folder::name_for(&self.project);

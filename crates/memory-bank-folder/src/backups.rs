@@ -22,10 +22,10 @@ use memory_bank_core::store::{
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, reason};
 use crate::documents;
-use crate::graph::DERIVED;
+use crate::graph::DERIVED_FILES;
 use crate::journal::{self, Step};
 use crate::lock::blocking;
-pub(crate) use files::{BELOW, Survey, survey};
+pub(crate) use files::{BACKUPS_FOLDER, Survey, survey};
 use files::{check_bounds, files_of};
 use places::Places;
 pub(crate) use places::make_below;
@@ -121,7 +121,8 @@ impl FolderBank {
 fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
     let read = || StoreError::io("cannot read the backup");
     let names = files_of(backup, limits::FILE_LEVELS).map_err(read())?;
-    let files: Vec<String> = names.into_iter().filter(|name| !DERIVED.contains(&name.as_str())).collect();
+    let files: Vec<String> =
+        names.into_iter().filter(|name| !DERIVED_FILES.contains(&name.as_str())).collect();
     if files.is_empty() {
         return Err(BackupError::Refused("the backup is empty; nothing was restored".to_owned()));
     }
@@ -144,7 +145,7 @@ fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
         .collect();
     let committed = staged.and_then(|mut steps| {
         if files.iter().any(|name| name.starts_with("graph/")) {
-            let derived = DERIVED.iter().filter(|name| bank.exists(name));
+            let derived = DERIVED_FILES.iter().filter(|name| bank.exists(name));
             steps.extend(derived.map(|name| Step::Remove { name: (*name).to_owned() }));
         }
         journal::commit(bank, &steps)
@@ -157,7 +158,7 @@ fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
     }
     let kept = present
         .into_iter()
-        .filter(|name| !files.contains(name) && !DERIVED.contains(&name.as_str()))
+        .filter(|name| !files.contains(name) && !DERIVED_FILES.contains(&name.as_str()))
         .collect();
     Ok(Restored { files, kept, safety: None })
 }

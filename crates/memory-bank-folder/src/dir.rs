@@ -103,7 +103,7 @@ impl BankDir {
         metadata.is_file().then(|| FileStamp::of(&metadata))
     }
 
-    /// Size, time and number of what has this name itself, a link not followed; none if there is nothing.
+    /// Size, time and number of the file with this name, without following a link; none if there is none.
     #[must_use]
     pub fn stamp_itself(&self, name: &str) -> Option<FileStamp> {
         self.dir.symlink_metadata(name).ok().map(|metadata| FileStamp::of(&metadata))
@@ -288,7 +288,7 @@ impl BankDir {
         system::sync_folder(&self.dir, folder)
     }
 
-    /// What a name leads to: the name, or the target of a link; none if there is nothing.
+    /// The target of a name: the name itself, or the target of a link; none if there is none.
     fn resolve(&self, name: &str) -> io::Result<Option<PathBuf>> {
         system::check_name(Path::new(name))?;
         match self.dir.symlink_metadata(name) {

@@ -292,7 +292,7 @@ fn read_with_bytes(
     dir: &BankDir,
     requested: &DocumentPath,
 ) -> Result<(ReadOutcome, Option<Vec<u8>>), StoreError> {
-    let path = stored_name(dir, requested);
+    let path = name_on_disk(dir, requested);
     let checked =
         dir.check_folders(path.as_str(), false).and_then(|()| dir.check_spelling(Path::new(path.as_str())));
     if let Err(error) = checked {
@@ -313,7 +313,7 @@ fn read_with_bytes(
 
 /// The name under which a document is, or would be, stored: exactly the one requested if it is taken, else the
 /// canonical one, or one of the same letters composed otherwise.
-fn stored_name(dir: &BankDir, requested: &DocumentPath) -> DocumentPath {
+fn name_on_disk(dir: &BankDir, requested: &DocumentPath) -> DocumentPath {
     let taken = requested.existing_spelling(|name| dir.exists(name)).and_then(|name| dir.listed(&name));
     let taken = taken.and_then(|name| DocumentPath::parse(&name).ok());
     taken.unwrap_or_else(|| in_existing_spelling(dir, &requested.canonical()))

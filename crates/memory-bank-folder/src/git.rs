@@ -9,15 +9,15 @@ use std::path::{Path, PathBuf};
 use crate::system;
 
 /// The largest index that is read, in bytes.
-const INDEX_BYTES: u64 = 512 * 1024 * 1024;
+const MAX_INDEX_BYTES: u64 = 512 * 1024 * 1024;
 /// The largest `.git` file that is read, in bytes.
-const POINTER_BYTES: u64 = 64 * 1024;
+const MAX_POINTER_BYTES: u64 = 64 * 1024;
 /// Folders of other version control systems. They may track the file, too.
-const OTHERS: [&str; 8] = [".hg", ".svn", ".jj", ".bzr", ".sl", ".pijul", ".fslckout", "_FOSSIL_"];
+const OTHER_SYSTEMS: [&str; 8] = [".hg", ".svn", ".jj", ".bzr", ".sl", ".pijul", ".fslckout", "_FOSSIL_"];
 /// Type bits of an entry's mode.
 const TYPE_BITS: u32 = 0o170_000;
 /// A folder that a sparse index does not list in detail.
-const FOLDER: u32 = 0o040_000;
+const FOLDER_MODE: u32 = 0o040_000;
 
 /// The state of a file in git.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(crate) enum Tracked {
 /// Checks every repository that contains the file. The path is canonical.
 pub(crate) fn tracked(file: &Path) -> Tracked {
     for above in file.ancestors().skip(1) {
-        if let Some(other) = OTHERS.iter().find(|name| above.join(name).symlink_metadata().is_ok()) {
+        if let Some(other) = OTHER_SYSTEMS.iter().find(|name| above.join(name).symlink_metadata().is_ok()) {
             return Tracked::Unknown(
                 above.to_owned(),
                 format!("`{other}` is not git's, and is not understood here"),
@@ -58,14 +58,14 @@ fn lists(dot_git: &Path, inner: &Path) -> Result<bool, String> {
     // Names that differ in case are one file on some systems.
     let searched = inner.components().map(|part| part.as_os_str().to_string_lossy().to_lowercase());
     let searched = searched.collect::<Vec<_>>().join("/");
-    let Some(bytes) = read(&folder.join("index"), INDEX_BYTES)? else { return Ok(false) };
+    let Some(bytes) = read(&folder.join("index"), MAX_INDEX_BYTES)? else { return Ok(false) };
     // Whether hashes are SHA-1 or SHA-256 is not in the index; only one of them makes sense of it to the end.
     let entries = entries(&bytes, 20).or_else(|| entries(&bytes, 32));
     let entries =
         entries.ok_or("its index cannot be understood (a split or damaged one, or of a newer git)")?;
     Ok(entries.iter().any(|entry| {
         let path = String::from_utf8_lossy(&entry.path).to_lowercase();
-        if entry.mode & TYPE_BITS == FOLDER { searched.starts_with(&path) } else { path == searched }
+        if entry.mode & TYPE_BITS == FOLDER_MODE { searched.starts_with(&path) } else { path == searched }
     }))
 }
 
@@ -74,8 +74,8 @@ fn git_folder(dot_git: &Path) -> Result<PathBuf, String> {
     if dot_git.is_dir() {
         return Ok(dot_git.to_owned());
     }
-    let text = read(dot_git, POINTER_BYTES)?.ok_or("its `.git` leads nowhere")?;
-    let text = String::from_utf8(text).map_err(|_| "its `.git` is no text")?;
+    let text = read(dot_git, MAX_POINTER_BYTES)?.ok_or("its `.git` leads nowhere")?;
+    let text = String::from_utf8(text).map_err(|_| "its `.git` is not text")?;
     let to = text.strip_prefix("gitdir:").ok_or("its `.git` names no folder")?.trim();
     let folder = dot_git.parent().unwrap_or(dot_git).join(to);
     if folder.is_dir() { Ok(folder) } else { Err("its `.git` names a folder that is not there".to_owned()) }
@@ -88,7 +88,7 @@ fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => return Ok(None),
         Err(error) => return Err(fault(error)),
         Ok(metadata) if !metadata.is_file() || metadata.len() > limit => {
-            return Err(format!("`{}` is no file of at most {limit} bytes", path.display()));
+            return Err(format!("`{}` is not a file of at most {limit} bytes", path.display()));
         }
         Ok(_) => {}
     }
@@ -97,7 +97,7 @@ fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
     system::without_waiting(&mut options);
     let file = options.open(path).map_err(fault)?;
     if !file.metadata().map_err(fault)?.is_file() {
-        return Err(format!("`{}` is no regular file", path.display()));
+        return Err(format!("`{}` is not a regular file", path.display()));
     }
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(fault)?;
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn other_version_control_is_neither_queried_nor_trusted() {
-        for name in OTHERS {
+        for name in OTHER_SYSTEMS {
             let temp = TempDir::new().unwrap();
             std::fs::create_dir_all(temp.path().join("a")).unwrap();
             assert_eq!(tracked(&temp.path().join("a/new")), Tracked::No);

@@ -22,7 +22,7 @@ const RECORD: &str = ".mbmcp/commit.json";
 const RECORD_BYTES: u64 = 16 * 1024 * 1024;
 const VERSION: u32 = 2;
 /// How many invalid records are kept.
-const RECORDS_SET_ASIDE: u32 = 100;
+const MAX_RECORDS_SET_ASIDE: u32 = 100;
 
 /// One step of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -249,7 +249,7 @@ fn is_one_name(name: &str) -> bool {
 
 fn set_aside(dir: &BankDir, why: &str) -> Result<(), StoreError> {
     tracing::warn!(why, "the journal of the memory bank is invalid and was renamed");
-    let names = (0..RECORDS_SET_ASIDE).map(|number| format!("{INTERNAL}/commit.damaged-{number}.json"));
+    let names = (0..MAX_RECORDS_SET_ASIDE).map(|number| format!("{INTERNAL}/commit.damaged-{number}.json"));
     let free = names.into_iter().find(|name| !dir.exists(name));
     let free =
         free.ok_or_else(|| damaged("too many records were set aside; remove `commit.damaged-*.json` there"))?;

@@ -46,7 +46,7 @@ pub struct KeysFound {
     pub file: PathBuf,
     /// The keys in it; none if there is no file yet.
     pub keys: Option<FolderKeys>,
-    /// What the next start does with a file of keys in the project itself; `None` if there is none.
+    /// How the next start treats a file of keys in the project itself; `None` if there is none.
     pub in_project: Option<String>,
 }
 

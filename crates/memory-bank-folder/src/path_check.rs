@@ -5,10 +5,10 @@
 use crate::system;
 
 /// The longest accepted path, in bytes.
-const PATH_BYTES: usize = 4096;
+const MAX_PATH_BYTES: usize = 4096;
 
 /// Texts that programs write for a missing value.
-const NO_VALUES: [&str; 5] = ["undefined", "null", "None", "nil", "[object Object]"];
+const MISSING_VALUES: [&str; 5] = ["undefined", "null", "None", "nil", "[object Object]"];
 
 /// Whether this text can be a path on this system.
 ///
@@ -20,9 +20,9 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
     if text.trim().is_empty() || text.contains('\0') {
         return refused("is not a path".to_owned());
     }
-    if text.len() > PATH_BYTES {
+    if text.len() > MAX_PATH_BYTES {
         return refused(format!(
-            "… is not a path: it has {} bytes, at most {PATH_BYTES} are taken",
+            "… is not a path: it has {} bytes, at most {MAX_PATH_BYTES} are taken",
             text.len()
         ));
     }
@@ -33,7 +33,7 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
         let plain = text.trim_matches(|letter: char| letter.is_whitespace() || "'\"`".contains(letter));
         return refused(format!("has blanks or quotes around the path; give the path alone, `{plain}`"));
     }
-    if NO_VALUES.contains(&text) {
+    if MISSING_VALUES.contains(&text) {
         return refused(format!(
             "is printed by programs where a value is missing; give the path itself, or `./{text}` for a folder of that name"
         ));

@@ -58,7 +58,7 @@ impl Origin {
                 )));
             }
         };
-        Ok(tidied(&path))
+        Ok(normalised(&path))
     }
 
     /// The place that a path means to a server of this project. Reads the disk.
@@ -190,7 +190,7 @@ fn has_core(dir: &BankDir) -> bool {
 }
 
 /// Without `.` parts, and with `..` taken back where that changes nothing but the spelling.
-fn tidied(path: &Path) -> PathBuf {
+fn normalised(path: &Path) -> PathBuf {
     let mut tidy = PathBuf::new();
     for part in path.components() {
         match part {

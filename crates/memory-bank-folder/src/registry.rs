@@ -21,7 +21,7 @@ use crate::system::{self, FolderLock};
 /// The registry's file name.
 pub(crate) const REGISTRY_FILE: &str = "stores.json";
 /// Exists while the registry is changed, where a locked file cannot be read.
-const IN_USE: &str = ".stores.json.in-use";
+const IN_USE_FILE: &str = ".stores.json.in-use";
 const REGISTRY_BYTES: u64 = 4 * 1024 * 1024;
 const VERSION: u64 = 1;
 
@@ -207,7 +207,7 @@ impl Registry {
 
     /// Where a locked file cannot be read, another one is locked.
     fn lock_beside(&self, deadline: Instant) -> Result<FolderLock, StoreError> {
-        let path = self.folder.join(IN_USE);
+        let path = self.folder.join(IN_USE_FILE);
         let mut lock = None;
         wait_for(deadline, || {
             lock = FolderLock::hold(&path).map_err(TryLockError::Error)?;

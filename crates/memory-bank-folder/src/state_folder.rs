@@ -66,7 +66,7 @@ impl StateFolder {
     }
 }
 
-/// A file name for what belongs to the folder at this canonical path.
+/// A file name for data of the folder at this canonical path.
 pub(crate) fn name_for(path: &Path) -> String {
     KeyHash::of(path.as_os_str().as_encoded_bytes()).to_hex().chars().take(32).collect()
 }

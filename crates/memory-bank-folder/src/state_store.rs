@@ -18,7 +18,7 @@ const FOLDER: &str = "sessions";
 const FILE: &str = "visits.json";
 const FILE_BYTES: u64 = 256 * 1024;
 /// The most callers whose times are stored.
-const CALLERS: usize = 50;
+const MAX_CALLERS: usize = 50;
 
 type Visits = BTreeMap<String, DigestVisits>;
 
@@ -39,7 +39,7 @@ impl RememberedStateStore {
     }
 
     /// Loads the visits that earlier processes stored, once.
-    async fn recall(&self, caller: &Caller) -> Result<(), StoreError> {
+    async fn load_stored(&self, caller: &Caller) -> Result<(), StoreError> {
         let Some(folder) = self.folder.clone() else { return Ok(()) };
         let key = key(caller);
         if !self.recalled.lock().insert(key.clone()) {
@@ -67,7 +67,7 @@ impl RememberedStateStore {
             let dir = folder.open(FOLDER)?;
             let mut all = read(&dir);
             all.insert(key, visits);
-            while all.len() > CALLERS {
+            while all.len() > MAX_CALLERS {
                 all.pop_first();
             }
             dir.replace_beside(FILE, serde_json::to_string(&all)?.as_bytes())
@@ -97,7 +97,7 @@ fn key(caller: &Caller) -> String {
 #[async_trait]
 impl StateStore for RememberedStateStore {
     async fn load(&self, caller: &Caller) -> Result<SessionState, StoreError> {
-        self.recall(caller).await?;
+        self.load_stored(caller).await?;
         self.memory.load(caller).await
     }
 
@@ -106,7 +106,7 @@ impl StateStore for RememberedStateStore {
         caller: &Caller,
         change: &mut StateChange<'_>,
     ) -> Result<SessionState, StoreError> {
-        self.recall(caller).await?;
+        self.load_stored(caller).await?;
         let before = self.memory.load(caller).await?.visits;
         let after = self.memory.update(caller, change).await?;
         if after.visits != before {

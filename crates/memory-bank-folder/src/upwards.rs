@@ -14,9 +14,9 @@ use crate::place::{Origin, Place, is_bank};
 use crate::system::{self, device, is_own};
 
 /// How many folders above the start are checked.
-const LEVELS: usize = 64;
+const MAX_LEVELS: usize = 64;
 /// The largest of git's files that contain a path, in bytes.
-const POINTER_BYTES: u64 = 16 * 1024;
+const MAX_POINTER_BYTES: u64 = 16 * 1024;
 
 /// A project that was found, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Origin {
 /// Searches for the bank's folder above the folder in which the process was started. Reads the disk.
 pub(crate) fn find(origin: &Origin) -> Option<Found> {
     let start = fs_err::canonicalize(&origin.working_directory).ok()?;
-    let repository = Repository::around(&start)?;
+    let repository = Repository::containing(&start)?;
     let levels = || start.ancestors().take_while(|level| level.starts_with(&repository.root));
     if let Some(level) = levels().find(|level| has_bank(origin, level)) {
         return Some(Found { project: level.to_owned(), in_main_checkout: false });
@@ -68,7 +68,8 @@ pub(crate) fn find(origin: &Origin) -> Option<Found> {
 
 /// The project above this one, in the same repository, that has a bank. Reads the disk.
 pub(crate) fn above(origin: &Origin, project: &Path) -> Option<PathBuf> {
-    let is_root = |real: PathBuf| Repository::around(&real).is_some_and(|repository| repository.root == real);
+    let is_root =
+        |real: PathBuf| Repository::containing(&real).is_some_and(|repository| repository.root == real);
     if fs_err::canonicalize(project).is_ok_and(is_root) {
         return None;
     }
@@ -98,9 +99,9 @@ struct Repository {
 
 impl Repository {
     /// The innermost working copy around a folder, if all the way up to it is this user's own.
-    fn around(start: &Path) -> Option<Self> {
+    fn containing(start: &Path) -> Option<Self> {
         let device = device(start)?;
-        for level in start.ancestors().take(LEVELS) {
+        for level in start.ancestors().take(MAX_LEVELS) {
             if !is_own_folder(level) || system::device(level) != Some(device) {
                 return None;
             }
@@ -119,7 +120,7 @@ impl Repository {
         None
     }
 
-    /// The main checkout of which this is a linked worktree, if both say so. A submodule has none.
+    /// The main checkout of which this is a linked worktree, if both confirm it. A submodule has none.
     fn main_checkout(&self) -> Option<PathBuf> {
         if !self.is_linked {
             return None;
@@ -173,9 +174,9 @@ fn pointer(path: &Path) -> Option<String> {
         return None;
     }
     let mut text = String::new();
-    file.take(POINTER_BYTES + 1).read_to_string(&mut text).ok()?;
+    file.take(MAX_POINTER_BYTES + 1).read_to_string(&mut text).ok()?;
     let line = text.trim_end_matches(['\n', '\r']);
-    let is_one = text.len() as u64 <= POINTER_BYTES && !line.is_empty() && !line.contains(['\n', '\0']);
+    let is_one = text.len() as u64 <= MAX_POINTER_BYTES && !line.is_empty() && !line.contains(['\n', '\0']);
     is_one.then(|| line.to_owned())
 }
 

@@ -28,17 +28,17 @@ use crate::system;
 /// How long the folder must be quiet before a check.
 const QUIET_TIME: Duration = Duration::from_millis(100);
 /// The longest delay of a check if the folder is never quiet.
-const LONGEST_DELAY: Duration = Duration::from_secs(1);
+const MAX_DELAY: Duration = Duration::from_secs(1);
 /// How often a missing folder is checked.
 const MISSING_INTERVAL: Duration = Duration::from_secs(2);
 /// How often a watched folder is checked, where the system does not report that it is gone.
 const PRESENCE_INTERVAL: Duration =
     if system::REPORTS_A_REMOVED_FOLDER { Duration::MAX } else { MISSING_INTERVAL };
 /// The most watched folders of one bank: each uses a watch of the system.
-const WATCHED_FOLDERS: usize = 1000;
+const MAX_WATCHED_FOLDERS: usize = 1000;
 /// How many reports may wait; beyond that everything is checked.
-const WAITING_REPORTS: usize = 256;
-const ATTEMPTS: usize = 3;
+const MAX_QUEUED_REPORTS: usize = 256;
+const MAX_ATTEMPTS: usize = 3;
 
 /// A running watch; ends when dropped.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ struct Attempt {
 
 impl Attempt {
     fn new(root: &Root) -> Self {
-        let (sender, reports) = mpsc::channel(WAITING_REPORTS);
+        let (sender, reports) = mpsc::channel(MAX_QUEUED_REPORTS);
         let lost = Arc::new(AtomicBool::new(false));
         let watcher = begin(root.path(), sender, Arc::clone(&lost)).map(|watcher| {
             let number = root.open().and_then(|dir| dir.number()).ok();
@@ -116,9 +116,9 @@ impl Folders {
         let is_watched = |entry: &&FolderEntry| entry.is_folder && holds_documents(&entry.name);
         let mut present: BTreeMap<String, u64> =
             walked.iter().filter(is_watched).map(|entry| (entry.name.clone(), entry.stamp.inode)).collect();
-        if let Some(first_left) = present.keys().nth(WATCHED_FOLDERS).cloned() {
+        if let Some(first_left) = present.keys().nth(MAX_WATCHED_FOLDERS).cloned() {
             tracing::warn!(
-                folders = WATCHED_FOLDERS,
+                folders = MAX_WATCHED_FOLDERS,
                 "not every folder of the memory bank is watched; changes by others in the rest are seen when they are read"
             );
             drop(present.split_off(&first_left));
@@ -201,7 +201,7 @@ async fn follow(
 ) {
     loop {
         let Ok(first) = tokio::time::timeout(PRESENCE_INTERVAL, reports.recv()).await else {
-            if is_there(bank, &folders).await {
+            if folder_exists(bank, &folders).await {
                 continue;
             }
             return;
@@ -210,7 +210,7 @@ async fn follow(
         let mut reported = Reported::default();
         reported.note(first);
         let started = tokio::time::Instant::now();
-        while !reported.gone && started.elapsed() < LONGEST_DELAY {
+        while !reported.gone && started.elapsed() < MAX_DELAY {
             match tokio::time::timeout(QUIET_TIME, reports.recv()).await {
                 Err(_) => break,
                 Ok(None) => return,
@@ -235,7 +235,7 @@ async fn follow(
 }
 
 /// Whether the watched folder still has its name.
-async fn is_there(bank: &Arc<FolderBank>, folders: &Folders) -> bool {
+async fn folder_exists(bank: &Arc<FolderBank>, folders: &Folders) -> bool {
     let (root, number) = (bank.root().clone(), folders.number);
     let number_now = blocking(move || Ok::<_, StoreError>(root.open().and_then(|dir| dir.number()).ok()));
     number_now.await.is_ok_and(|now| now == number)
@@ -263,7 +263,7 @@ impl Reported {
 
 /// Reads the changed names and notifies of differences. With `everything`, checks all names that were ever notified.
 async fn check(bank: &Arc<FolderBank>, project: ProjectId, names: BTreeSet<String>, everything: bool) {
-    for _ in 0..ATTEMPTS {
+    for _ in 0..MAX_ATTEMPTS {
         match check_once(bank, project, names.clone(), everything).await {
             Ok(()) => return,
             Err(StoreError::Busy) => {}

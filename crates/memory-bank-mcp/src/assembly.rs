@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use memory_bank_core::caller::KeyId;
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
-use memory_bank_core::identity::{Environment, KeyHash, NewKey, PlainKey};
+use memory_bank_core::identity::{Environment, NewKey, PlainKey};
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use memory_bank_core::store::{ChangeSink, MemoryEventStore, MemorySessionStore, SessionState, SessionStore};
 use memory_bank_folder::{Deps, FolderKeys, FolderOptions, FolderWorkspace, RememberedStateStore};
@@ -20,11 +20,12 @@ use memory_bank_server::services::{Replies, Services};
 use memory_bank_vectors::MakerOptions;
 
 use crate::cli::options::GlobalOptions;
-use crate::cli::output::say;
+use crate::cli::output::print_line;
 use crate::config::{self, DatabaseSettings, RedisSettings, Settings};
 use crate::database;
 use crate::database_probe::DatabaseProbe;
 use crate::embedder::{self, VectorStore};
+use crate::sha256::sha256_hex;
 
 /// The parts of an HTTP server on the database of the settings, or on the folder of the command line; and the store
 /// whose vectors are made in the background.
@@ -67,7 +68,7 @@ pub(crate) async fn folder_services(
     let workspace =
         FolderWorkspace::start(options, deps).await.context("the project folder cannot be used")?;
     let workspace = Arc::new(workspace);
-    let embedder = embedder::embedder()?;
+    let embedder = embedder::for_server()?;
     if let Some(embedder) = &embedder {
         let options = global.tool_options()?;
         workspace.set_embedder(Arc::clone(embedder), MakerOptions::default(), options.read_only);
@@ -87,18 +88,18 @@ pub(crate) async fn folder_services(
     Ok((services, VectorStore::Folder(workspace)))
 }
 
-/// A database, with everything in it.
+/// A server on a database, which stores everything.
 async fn database_parts(
     settings: Settings,
-    wanted: &DatabaseSettings,
+    database_settings: &DatabaseSettings,
 ) -> anyhow::Result<(Parts, VectorStore)> {
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
-    let redis = settings.redis.as_ref().map(|redis| redis_of(redis, &redis.prefix)).transpose()?;
+    let redis = settings.redis.as_ref().map(|redis| open_redis(redis, &redis.prefix)).transpose()?;
     let hub = Arc::new(Hub::new());
     let sink = change_sink(&hub, redis.as_ref());
-    let database = database::reach(wanted, sink).await?;
-    database::make_ready(&database, wanted.provider).await?;
-    let embedder = embedder::embedder()?;
+    let database = database::connect(database_settings, sink).await?;
+    database::prepare(&database, database_settings.provider).await?;
+    let embedder = embedder::for_server()?;
     let database = match &embedder {
         Some(embedder) => {
             embedder::warm_up(Arc::clone(embedder));
@@ -128,14 +129,14 @@ async fn database_parts(
         text_index: Some(store.clone()),
         events: store,
         limiter: limiter(redis.as_ref()),
-        storage: Some(storage(database.clone(), vectors.clone())),
+        storage: Some(storage_reader(database.clone(), vectors.clone())),
         database: Arc::new(DatabaseProbe::new(database)),
         redis,
     };
     Ok((parts, vectors))
 }
 
-/// A folder, with everything else in memory. Redis is used if it is set, under keys of this folder's own.
+/// A server on a folder, with everything else in memory. Redis is used if it is set, with a key prefix for this folder.
 async fn folder_parts(global: &GlobalOptions, settings: Settings) -> anyhow::Result<(Parts, VectorStore)> {
     let project = global.project()?;
     ensure!(
@@ -146,23 +147,22 @@ async fn folder_parts(global: &GlobalOptions, settings: Settings) -> anyhow::Res
     let state = global.state_folder()?;
     let redis = match &settings.redis {
         Some(settings) => {
-            let folder: String =
-                KeyHash::of(project.to_string_lossy().as_bytes()).to_hex().chars().take(16).collect();
-            Some(redis_of(settings, &format!("{}:{folder}", settings.prefix))?)
+            let folder: String = sha256_hex(project.to_string_lossy().as_bytes()).chars().take(16).collect();
+            Some(open_redis(settings, &format!("{}:{folder}", settings.prefix))?)
         }
         None => None,
     };
     let (services, vectors) = folder_services(global, redis.as_ref(), true).await?;
     let keys = FolderKeys::open(&project, &global.folder, &global.username, &state)
         .context("the API keys cannot be used")?;
-    tracing::info!("the API keys are kept in `{}`", keys.path().display());
+    tracing::info!("the API keys are stored in `{}`", keys.path().display());
     let keys = Arc::new(keys);
     if keys.is_empty() {
-        first_key(&keys, &services).await?;
+        create_first_key(&keys, &services).await?;
     }
     let pinned =
         PinnedWorkspace::new(Arc::clone(&services.workspace), project.to_string_lossy().into_owned());
-    let of_folder = vectors.clone();
+    let folder_vectors = vectors.clone();
     let parts = Parts {
         services: Services { workspace: Arc::new(pinned), ..services },
         config: settings.http,
@@ -176,7 +176,7 @@ async fn folder_parts(global: &GlobalOptions, settings: Settings) -> anyhow::Res
         limiter: limiter(redis.as_ref()),
         database: Arc::new(Absent),
         storage: Some(Box::new(move || StorageState {
-            vectors: of_folder.state(),
+            vectors: folder_vectors.state(),
             ..StorageState::default()
         })),
         redis,
@@ -184,8 +184,8 @@ async fn folder_parts(global: &GlobalOptions, settings: Settings) -> anyhow::Res
     Ok((parts, vectors))
 }
 
-/// Creates the first key of a folder and prints it once, unless another server was faster.
-async fn first_key(keys: &FolderKeys, services: &Services) -> anyhow::Result<()> {
+/// Creates the first key of a folder and prints it once, unless another server has created one.
+async fn create_first_key(keys: &FolderKeys, services: &Services) -> anyhow::Result<()> {
     let plain = PlainKey::generate(Environment::Live, &*services.entropy);
     let key = NewKey {
         id: KeyId(services.entropy.id()),
@@ -197,18 +197,18 @@ async fn first_key(keys: &FolderKeys, services: &Services) -> anyhow::Result<()>
         expires_at: None,
         created_at: services.clock.now(),
     };
-    if !keys.create_first(&key).await.context("the first API key cannot be kept")? {
+    if !keys.create_first(&key).await.context("the first API key cannot be stored")? {
         return Ok(());
     }
-    say(&format!("API key (shown this once): {}", plain.expose()))
+    print_line(&format!("API key (shown this once): {}", plain.expose()))
 }
 
-/// Redis, under keys with this prefix.
-fn redis_of(settings: &RedisSettings, prefix: &str) -> anyhow::Result<Redis> {
+/// Redis, with this prefix of all keys.
+fn open_redis(settings: &RedisSettings, prefix: &str) -> anyhow::Result<Redis> {
     Ok(Redis::new(&settings.url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy))?)
 }
 
-/// Committed changes go to the hub, and through Redis to other servers.
+/// The receiver of committed changes: the hub, and through Redis the other servers.
 fn change_sink(hub: &Arc<Hub>, redis: Option<&Redis>) -> Arc<dyn ChangeSink> {
     redis.map_or_else(|| hub.clone() as Arc<dyn ChangeSink>, |redis| redis.sink(hub.clone()))
 }
@@ -223,15 +223,15 @@ fn cached_sessions(sessions: Arc<dyn SessionStore>, redis: Option<&Redis>) -> Ar
 
 /// The rate limiter: shared through Redis, or in memory.
 fn limiter(redis: Option<&Redis>) -> Arc<dyn Limiter> {
-    let began = Instant::now();
+    let started = Instant::now();
     redis.map_or_else(
-        || Arc::new(MemoryLimiter::new(move || began.elapsed())) as Arc<dyn Limiter>,
+        || Arc::new(MemoryLimiter::new(move || started.elapsed())) as Arc<dyn Limiter>,
         Redis::limiter,
     )
 }
 
-/// Reads the figures of a database's pool and index.
-fn storage(database: Database, vectors: VectorStore) -> ReadStorage {
+/// A reader of the figures of a database's pool and index.
+fn storage_reader(database: Database, vectors: VectorStore) -> ReadStorage {
     Box::new(move || {
         let PoolUse { max, in_use, idle, waiting } = database.pool_use();
         StorageState {

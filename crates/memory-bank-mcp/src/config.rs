@@ -20,7 +20,7 @@ use tracing_subscriber::filter::EnvFilter;
 
 pub(crate) use error::ConfigError;
 pub(crate) use read::{Read, environment};
-use read::{list, number, secret, set, shape, text_file, truth, value, wrong};
+use read::{boolean, invalid, list, non_blank, number, secret, text_file, url_kind, value};
 use variables::{
     ADDRESS_CONNECTIONS, ADDRESS_LIMIT, ALL_REPLY_BYTES, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION,
     CONNECTIONS, DATABASE_URL, DRAIN_DELAY, EMBEDDINGS, EMBEDDINGS_KEY, EMBEDDINGS_MODEL, HOST, INDEX_MEMORY,
@@ -32,11 +32,12 @@ use variables::{
 pub(crate) use variables::{VARIABLES, Variable};
 
 const MIB: u64 = 1024 * 1024;
-/// The default of Redis beside a database.
-const REDIS_BESIDE_DATABASE: &str = "redis://redis:6379";
-/// The default addresses with a database, and with a folder.
-const EVERYWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
-const THIS_MACHINE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+/// The default of `REDIS_URL` with a database.
+const DEFAULT_REDIS_URL: &str = "redis://redis:6379";
+/// The default address with a database.
+const ALL_ADDRESSES: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+/// The default address with a folder.
+const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 /// The settings of an HTTP server.
 #[derive(Debug, Clone)]
@@ -107,12 +108,12 @@ impl fmt::Debug for RedisSettings {
 /// Whether the environment selects HTTP.
 ///
 /// # Errors
-/// `MCP_TRANSPORT` holds another word.
-pub(crate) fn wants_http(read: Read<'_>) -> Result<bool, ConfigError> {
+/// `MCP_TRANSPORT` has another value.
+pub(crate) fn selects_http(read: Read<'_>) -> Result<bool, ConfigError> {
     match value(&TRANSPORT, read).to_ascii_lowercase().as_str() {
         "stdio" => Ok(false),
         "http" => Ok(true),
-        _ => Err(wrong(&TRANSPORT, read)),
+        _ => Err(invalid(&TRANSPORT, read)),
     }
 }
 
@@ -123,14 +124,14 @@ pub(crate) fn wants_http(read: Read<'_>) -> Result<bool, ConfigError> {
 /// The path is not absolute: another start would use another folder.
 pub(crate) fn state_folder(flag: Option<&Path>, read: Read<'_>) -> Result<Option<StateFolder>, ConfigError> {
     if let Some(path) = flag {
-        // It was given relative to the current folder.
+        // A path on the command line is relative to the current folder.
         return Ok(std::path::absolute(path).ok().map(StateFolder::new));
     }
-    if let Some(path) = set(&STATE_DIR, read).map(PathBuf::from) {
+    if let Some(path) = non_blank(&STATE_DIR, read).map(PathBuf::from) {
         return if path.is_absolute() {
             Ok(Some(StateFolder::new(path)))
         } else {
-            Err(wrong(&STATE_DIR, read))
+            Err(invalid(&STATE_DIR, read))
         };
     }
     let Ok(places) = etcetera::base_strategy::choose_native_strategy() else { return Ok(None) };
@@ -147,9 +148,9 @@ pub(crate) fn tool_options(
     read_only: bool,
     read: Read<'_>,
 ) -> Result<ToolOptions, ConfigError> {
-    let of_environment = value(&TOOLS, read).parse().map_err(|_| wrong(&TOOLS, read))?;
-    let read_only = truth(&READ_ONLY, read)? || read_only;
-    Ok(ToolOptions { toolset: toolset.cloned().unwrap_or(of_environment), read_only })
+    let default_toolset = value(&TOOLS, read).parse().map_err(|_| invalid(&TOOLS, read))?;
+    let read_only = boolean(&READ_ONLY, read)? || read_only;
+    Ok(ToolOptions { toolset: toolset.cloned().unwrap_or(default_toolset), read_only })
 }
 
 /// The endpoint for traces, if any.
@@ -157,12 +158,12 @@ pub(crate) fn tool_options(
 /// # Errors
 /// The variable is not a URL.
 pub(crate) fn traces(read: Read<'_>) -> Result<Option<String>, ConfigError> {
-    let Some(url) = set(&OTLP_ENDPOINT, read) else { return Ok(None) };
+    let Some(url) = non_blank(&OTLP_ENDPOINT, read) else { return Ok(None) };
     let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     if host.is_some_and(|host| !host.is_empty() && url.parse::<http::Uri>().is_ok()) {
         Ok(Some(url))
     } else {
-        Err(wrong(&OTLP_ENDPOINT, read))
+        Err(invalid(&OTLP_ENDPOINT, read))
     }
 }
 
@@ -171,8 +172,8 @@ pub(crate) fn traces(read: Read<'_>) -> Result<Option<String>, ConfigError> {
 /// # Errors
 /// `RUST_LOG` is invalid.
 pub(crate) fn log_filter(read: Read<'_>) -> Result<Option<EnvFilter>, ConfigError> {
-    let Some(text) = set(&LOG, read) else { return Ok(None) };
-    EnvFilter::try_new(text).map(Some).map_err(|_| wrong(&LOG, read))
+    let Some(text) = non_blank(&LOG, read) else { return Ok(None) };
+    EnvFilter::try_new(text).map(Some).map_err(|_| invalid(&LOG, read))
 }
 
 /// The connection string of servers, for the command that creates their role.
@@ -180,7 +181,7 @@ pub(crate) fn log_filter(read: Read<'_>) -> Result<Option<EnvFilter>, ConfigErro
 /// # Errors
 /// The variable is invalid or missing.
 pub(crate) fn server_database_url(read: Read<'_>) -> Result<String, ConfigError> {
-    let reason = "`--server-password-file` makes the role that it names";
+    let reason = "`--server-password-file` creates the role that it names";
     let missing =
         ConfigError::Missing { name: SERVER_DATABASE_URL.name, takes: SERVER_DATABASE_URL.takes, reason };
     let (_, url) = secret(&SERVER_DATABASE_URL, read)?.ok_or(missing)?;
@@ -202,15 +203,19 @@ pub(crate) struct EmbeddingSettings {
 /// # Errors
 /// A variable is invalid.
 pub(crate) fn embeddings(read: Read<'_>) -> Result<Option<EmbeddingSettings>, ConfigError> {
-    let Some(place) = set(&EMBEDDINGS, read) else { return Ok(None) };
+    let Some(place) = non_blank(&EMBEDDINGS, read) else { return Ok(None) };
     let is_folder = place.strip_prefix("local:").is_some_and(|dir| !dir.is_empty());
     if !is_folder && !place.starts_with("http://") && !place.starts_with("https://") {
         let takes = EMBEDDINGS.takes;
-        return Err(ConfigError::WrongSecret { name: EMBEDDINGS.name.to_owned(), got: shape(&place), takes });
+        return Err(ConfigError::InvalidSecret {
+            name: EMBEDDINGS.name.to_owned(),
+            kind: url_kind(&place),
+            takes,
+        });
     }
-    let model = set(&EMBEDDINGS_MODEL, read);
+    let model = non_blank(&EMBEDDINGS_MODEL, read);
     if model.as_ref().is_some_and(|model| model.len() > 200) {
-        return Err(wrong(&EMBEDDINGS_MODEL, read));
+        return Err(invalid(&EMBEDDINGS_MODEL, read));
     }
     let key = secret(&EMBEDDINGS_KEY, read)?.map(|(_, key)| key);
     Ok(Some(EmbeddingSettings { place, model, key }))
@@ -222,33 +227,33 @@ impl Settings {
     /// # Errors
     /// The first invalid one.
     pub(crate) fn read(read: Read<'_>) -> Result<Self, ConfigError> {
-        wants_http(read)?;
+        selects_http(read)?;
         traces(read)?;
         state_folder(None, read)?;
         let database = database(read)?;
         let redis = redis(read, database.is_some())?;
-        let host: IpAddr = match (set(&HOST, read).as_deref(), &database) {
-            // A folder is private: it is not offered to the network by default.
-            (None, None) | (Some("localhost"), _) => THIS_MACHINE,
-            (None, Some(_)) => EVERYWHERE,
-            (Some(text), _) => text.parse().map_err(|_| wrong(&HOST, read))?,
+        let host: IpAddr = match (non_blank(&HOST, read).as_deref(), &database) {
+            // By default a folder is not served to the network.
+            (None, None) | (Some("localhost"), _) => LOOPBACK,
+            (None, Some(_)) => ALL_ADDRESSES,
+            (Some(text), _) => text.parse().map_err(|_| invalid(&HOST, read))?,
         };
         let hops = number(&PROXY_HOPS, read, 0, 16)?;
         let address_limit: u32 = number(&ADDRESS_LIMIT, read, 0, 1_000_000)?;
-        let keyed_address_limit = match set(&KEYED_ADDRESS_LIMIT, read) {
+        let keyed_address_limit = match non_blank(&KEYED_ADDRESS_LIMIT, read) {
             Some(_) => number(&KEYED_ADDRESS_LIMIT, read, 0, 1_000_000)?,
             None if address_limit == 0 => 0,
             None => address_limit.max(1200),
         };
-        let connections_per_address = match set(&ADDRESS_CONNECTIONS, read) {
+        let connections_per_address = match non_blank(&ADDRESS_CONNECTIONS, read) {
             Some(_) => number(&ADDRESS_CONNECTIONS, read, 1, 10_000)?,
             None if hops == 0 => 256,
             None => 5000,
         };
-        let port: u16 = value(&PORT, read).parse().map_err(|_| wrong(&PORT, read))?;
+        let port: u16 = value(&PORT, read).parse().map_err(|_| invalid(&PORT, read))?;
         let http = HttpConfig {
             listen: SocketAddr::new(host, port),
-            json_response: truth(&JSON_RESPONSE, read)?,
+            json_response: boolean(&JSON_RESPONSE, read)?,
             allowed_hosts: hosts(read)?,
             allowed_origins: origins(read)?,
             public_url: public_url(read)?,
@@ -267,8 +272,8 @@ impl Settings {
             event_bytes_per_project: number(&PROJECT_EVENTS, read, 1_048_576, 17_179_869_184)?,
             drain_delay: Duration::from_secs(number(&DRAIN_DELAY, read, 0, 4)?),
             audit_retention: Duration::from_secs(86_400 * number::<u64>(&AUDIT_RETENTION, read, 30, 3650)?),
-            metrics: set(&METRICS, read)
-                .map(|address| address.parse().map_err(|_| wrong(&METRICS, read)))
+            metrics: non_blank(&METRICS, read)
+                .map(|address| address.parse().map_err(|_| invalid(&METRICS, read)))
                 .transpose()?,
             tools: tool_options(None, false, read)?,
             event_retention: Duration::from_secs(3600 * number::<u64>(&RETENTION, read, 1, 720)?),
@@ -281,13 +286,13 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
     let provider = match value(&PROVIDER, read).to_ascii_lowercase().as_str() {
         "postgres" => Provider::Postgres,
         "supabase" => Provider::Supabase,
-        _ => return Err(wrong(&PROVIDER, read)),
+        _ => return Err(invalid(&PROVIDER, read)),
     };
     let variable = match provider {
         Provider::Postgres => &DATABASE_URL,
         Provider::Supabase => &SUPABASE_URL,
     };
-    let connections = match set(&CONNECTIONS, read) {
+    let connections = match non_blank(&CONNECTIONS, read) {
         Some(_) => number(&CONNECTIONS, read, 1, 1000)?,
         None if provider == Provider::Supabase => 10,
         None => 20,
@@ -297,23 +302,23 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
         per_project: MIB * number::<u64>(&INDEX_MEMORY_PER_PROJECT, read, 16, 1_048_576)?,
     };
     let Some((name, url)) = secret(variable, read)? else {
-        let reason = "`DB_PROVIDER` asks for a database";
-        if set(&PROVIDER, read).is_some() {
+        let reason = "`DB_PROVIDER` is set";
+        if non_blank(&PROVIDER, read).is_some() {
             return Err(ConfigError::Missing { name: variable.name, takes: variable.takes, reason });
         }
         if secret(&SUPABASE_URL, read)?.is_some() {
-            let reason = "`SUPABASE_DB_URL` counts with `DB_PROVIDER=supabase` alone";
+            let reason = "`SUPABASE_DB_URL` is used only with `DB_PROVIDER=supabase`";
             return Err(ConfigError::Missing { name: PROVIDER.name, takes: PROVIDER.takes, reason });
         }
         return Ok(None);
     };
-    // As psql takes it: a URL, or a list of `key=value` pairs.
+    // libpq accepts a URL, or a list of `key=value` pairs.
     let is_list = !url.contains("://") && url.contains('=');
     if !(url.starts_with("postgres://") || url.starts_with("postgresql://") || is_list) {
-        return Err(ConfigError::WrongSecret { name, got: shape(&url), takes: variable.takes });
+        return Err(ConfigError::InvalidSecret { name, kind: url_kind(&url), takes: variable.takes });
     }
     let url = if provider == Provider::Postgres { login::complete(url, read)? } else { url };
-    let root_certificate = set(&ROOT_CERTIFICATE, read).map(PathBuf::from);
+    let root_certificate = non_blank(&ROOT_CERTIFICATE, read).map(PathBuf::from);
     if let Some(path) = &root_certificate {
         text_file(ROOT_CERTIFICATE.name, path, ROOT_CERTIFICATE.takes, u64::MAX)?;
     }
@@ -333,19 +338,19 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
 /// With a database, Redis is used unless the variable is empty; with a folder only if it is set.
 fn redis(read: Read<'_>, has_database: bool) -> Result<Option<RedisSettings>, ConfigError> {
     let prefix = value(&REDIS_PREFIX, read);
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-    if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(fits) {
-        return Err(wrong(&REDIS_PREFIX, read));
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    if prefix.is_empty() || prefix.len() > 64 || !prefix.bytes().all(is_allowed) {
+        return Err(invalid(&REDIS_PREFIX, read));
     }
     let (name, url) = match secret(&REDIS_URL, read)? {
-        Some(given) => given,
+        Some(named) => named,
         None if has_database && read(REDIS_URL.name).is_none() => {
-            (REDIS_URL.name.to_owned(), REDIS_BESIDE_DATABASE.to_owned())
+            (REDIS_URL.name.to_owned(), DEFAULT_REDIS_URL.to_owned())
         }
         None => return Ok(None),
     };
     if !(url.starts_with("redis://") || url.starts_with("rediss://")) {
-        return Err(ConfigError::WrongSecret { name, got: shape(&url), takes: REDIS_URL.takes });
+        return Err(ConfigError::InvalidSecret { name, kind: url_kind(&url), takes: REDIS_URL.takes });
     }
     Ok(Some(RedisSettings { url, prefix }))
 }
@@ -355,7 +360,7 @@ fn hosts(read: Read<'_>) -> Result<Vec<String>, ConfigError> {
     if hosts.iter().all(|host| host == "*" || is_host(host)) {
         Ok(hosts)
     } else {
-        Err(wrong(&ALLOWED_HOSTS, read))
+        Err(invalid(&ALLOWED_HOSTS, read))
     }
 }
 
@@ -377,18 +382,18 @@ fn is_host(text: &str) -> bool {
 
 fn origins(read: Read<'_>) -> Result<Vec<String>, ConfigError> {
     let origins = list(&ALLOWED_ORIGINS, read);
-    let fits = |origin: &String| {
+    let is_valid = |origin: &String| {
         let authority = origin.split_once("://").map(|(_, authority)| authority.trim_end_matches('/'));
         origin == "*" || authority.is_some_and(|authority| !authority.is_empty() && !authority.contains('/'))
     };
-    if origins.iter().all(fits) { Ok(origins) } else { Err(wrong(&ALLOWED_ORIGINS, read)) }
+    if origins.iter().all(is_valid) { Ok(origins) } else { Err(invalid(&ALLOWED_ORIGINS, read)) }
 }
 
 fn public_url(read: Read<'_>) -> Result<Option<String>, ConfigError> {
-    let Some(url) = set(&PUBLIC_URL, read) else { return Ok(None) };
+    let Some(url) = non_blank(&PUBLIC_URL, read) else { return Ok(None) };
     let url = url.trim_end_matches('/').to_ascii_lowercase();
     let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    if host.is_some_and(is_host) { Ok(Some(url)) } else { Err(wrong(&PUBLIC_URL, read)) }
+    if host.is_some_and(is_host) { Ok(Some(url)) } else { Err(invalid(&PUBLIC_URL, read)) }
 }
 
 #[cfg(test)]

@@ -36,23 +36,23 @@ pub(crate) fn open(settings: &DatabaseSettings, sink: Arc<dyn ChangeSink>) -> an
         .with_default_quota(settings.default_quota))
 }
 
-/// Opens a database, and waits for it to answer.
-pub(crate) async fn reach(
+/// Opens a database, and waits until it answers.
+pub(crate) async fn connect(
     settings: &DatabaseSettings,
     sink: Arc<dyn ChangeSink>,
 ) -> anyhow::Result<Database> {
     let database = open(settings, sink)?;
-    let began = Instant::now();
+    let started = Instant::now();
     for attempt in 1u32.. {
         match check_connection(&database).await {
             Ok(()) => return Ok(database),
-            Err(ConnectError::Unreachable(why)) if why.may_pass() && began.elapsed() < RETRY_FOR => {
+            Err(ConnectError::Unreachable(why)) if why.may_pass() && started.elapsed() < RETRY_FOR => {
                 tracing::warn!(attempt, error = %why, "waiting for the database");
-                tokio::time::sleep(RETRY_INTERVAL.min(RETRY_FOR.saturating_sub(began.elapsed()))).await;
+                tokio::time::sleep(RETRY_INTERVAL.min(RETRY_FOR.saturating_sub(started.elapsed()))).await;
             }
             Err(ConnectError::Unreachable(why)) => {
                 let advice = advice(why.cause);
-                let waited = began.elapsed().as_secs();
+                let waited = started.elapsed().as_secs();
                 bail!(
                     "the database of `{}` could not be reached in {waited} s: {why}; {advice}",
                     settings.variable
@@ -66,7 +66,7 @@ pub(crate) async fn reach(
     bail!("the database could not be reached")
 }
 
-/// Checks for a pooler before the first session gets settings: a pooler's session must not keep them for other users.
+/// Checks for a pooler before the first session gets settings: a pooler would keep them for sessions of other users.
 async fn check_connection(database: &Database) -> Result<(), ConnectError> {
     if let Pooling::Unknown(why) = database.pooling().await? {
         tracing::warn!(why, "the check for a transaction pooler failed");
@@ -86,7 +86,7 @@ pub(crate) fn advice(cause: Cause) -> &'static str {
             "correct user and password; in a connection string, characters such as @, :, / and % are written %40, %3A, %2F and %25"
         }
         Cause::NotAdmitted => {
-            "let this user in from this address, in pg_hba.conf or with GRANT CONNECT ON DATABASE"
+            "allow this user from this address, in pg_hba.conf or with GRANT CONNECT ON DATABASE"
         }
         Cause::TlsNeeded => "the server accepts encrypted connections only: remove `sslmode=disable`",
         Cause::TlsMissing => {
@@ -96,80 +96,82 @@ pub(crate) fn advice(cause: Cause) -> &'static str {
             "set `DB_SSL_ROOT_CERT` to the file of the authority that signed the server's certificate (Supabase's own is built in, for hosts below supabase.co and supabase.com), and use the host's name as the certificate has it"
         }
         Cause::NoDatabase => {
-            "make the database with `createdb`, or correct the name at the end of the connection string"
+            "create the database with `createdb`, or correct the name at the end of the connection string"
         }
         Cause::TooManyConnections => "lower `DB_MAX_CONNECTIONS`, or raise `max_connections` of the server",
         Cause::Starting => "it is starting or stopping: wait, and check its log",
         Cause::UnknownTenant => {
-            "the user is `postgres.` and the project's reference, and the host has the project's region"
+            "correct user and host: the user is `postgres.` and the project's reference, and the host has the project's region"
         }
         _ => "check the database's log",
     }
 }
 
 /// Checks that the schema exists and isolates tenants. Supabase's schema is never changed automatically.
-pub(crate) async fn make_ready(database: &Database, provider: Provider) -> anyhow::Result<()> {
-    let missing = missing(database).await?;
+pub(crate) async fn prepare(database: &Database, provider: Provider) -> anyhow::Result<()> {
+    let missing = missing_migrations(database).await?;
     if !missing.is_empty() && provider == Provider::Supabase {
-        return Err(lacks(&missing));
+        return Err(missing_error(&missing));
     }
     if !missing.is_empty() {
-        bring_up_to_date(database).await?;
+        migrate(database).await?;
     }
     database
         .prove_isolation()
         .await
-        .context("the database does not keep tenants apart; the server does not start")
+        .context("the database does not isolate tenants; the server does not start")
 }
 
 /// Checks that the schema is known, for a command of the owner. Missing migrations are not applied: use `migrate`.
-pub(crate) async fn expect_owner(database: &Database, settings: &DatabaseSettings) -> anyhow::Result<()> {
-    let missing = missing(database).await?;
+pub(crate) async fn require_owner(database: &Database, settings: &DatabaseSettings) -> anyhow::Result<()> {
+    let missing = missing_migrations(database).await?;
     if !missing.is_empty() {
-        return Err(lacks(&missing));
+        return Err(missing_error(&missing));
     }
-    let (login, owner) = database.ownership().await?;
-    if !owner {
+    let (login, is_owner) = database.ownership().await?;
+    if !is_owner {
         bail!(
-            "this takes the connection string of the schema's owner, the role that ran `memory-bank-mcp migrate`; the one in \
-             `{}` logs in as `{login}`, which may only serve",
+            "this command needs the connection string of the schema's owner, the role that ran `memory-bank-mcp migrate`; the \
+             one in `{}` logs in as `{login}`, which may only serve",
             settings.variable
         );
     }
     Ok(())
 }
 
-async fn missing(database: &Database) -> anyhow::Result<Vec<&'static str>> {
+async fn missing_migrations(database: &Database) -> anyhow::Result<Vec<&'static str>> {
     match database.migrations().await {
-        Ok(migrations) => {
-            Ok(migrations.iter().filter(|one| one.applied_at.is_none()).map(|one| one.version).collect())
-        }
+        Ok(migrations) => Ok(migrations
+            .iter()
+            .filter(|migration| migration.applied_at.is_none())
+            .map(|migration| migration.version)
+            .collect()),
         Err(error @ MigrateError::BeforeTwo) => Err(error.into()),
         Err(error) => Err(anyhow::Error::from(error)
             .context("the schema cannot be read; `memory-bank-mcp doctor` reports what to fix")),
     }
 }
 
-fn lacks(missing: &[&str]) -> anyhow::Error {
-    anyhow!("{}; {}", lacking(missing), how_to_set_up(missing))
+fn missing_error(missing: &[&str]) -> anyhow::Error {
+    anyhow!("{}; {}", missing_message(missing), migration_advice(missing))
 }
 
 /// The message about missing migrations.
-pub(crate) fn lacking(missing: &[&str]) -> String {
+pub(crate) fn missing_message(missing: &[&str]) -> String {
     format!("the database lacks {}", missing.join(", "))
 }
 
-/// Applies missing migrations. A login role that may only serve waits a while until another process does it: a
-/// container beside it, or a job of the cluster.
-async fn bring_up_to_date(database: &Database) -> anyhow::Result<()> {
-    let began = Instant::now();
+/// Applies missing migrations. With a login role that may only serve, it waits for some time until another process
+/// applies them, such as another container or a job of the cluster.
+async fn migrate(database: &Database) -> anyhow::Result<()> {
+    let started = Instant::now();
     loop {
         match database.migrate().await {
             Ok(applied) => {
                 tracing::info!(applied = applied.join(", "), "the schema is up to date");
                 return Ok(());
             }
-            Err(error @ MigrateError::Denied { .. }) if began.elapsed() + RETRY_INTERVAL < RETRY_FOR => {
+            Err(error @ MigrateError::Denied { .. }) if started.elapsed() + RETRY_INTERVAL < RETRY_FOR => {
                 tracing::warn!(%error, "waiting for the schema");
                 tokio::time::sleep(RETRY_INTERVAL).await;
             }
@@ -178,8 +180,8 @@ async fn bring_up_to_date(database: &Database) -> anyhow::Result<()> {
     }
 }
 
-/// How to bring a schema up to date.
-pub(crate) fn how_to_set_up(missing: &[&str]) -> String {
+/// How to apply missing migrations.
+pub(crate) fn migration_advice(missing: &[&str]) -> String {
     let files: Vec<String> = missing.iter().map(|version| format!("supabase/setup/{version}.sql")).collect();
     format!(
         "run {} in this order, in the SQL editor or with `psql -f`; or run `memory-bank-mcp migrate`",

@@ -16,17 +16,17 @@ use memory_bank_vectors::VectorUse;
 use crate::config::{self, EmbeddingSettings};
 
 /// How long the end of the process waits for a batch of vectors.
-const LAST_BATCH: Duration = Duration::from_millis(500);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The embedder of `EMBEDDINGS`, if it is set. A folder is checked now; weights are read and services connected at first use. A
-/// folder that cannot be used is no error: searches use words only, and their replies report it.
+/// folder that cannot be used is not an error: searches use words only, and their replies report it.
 ///
 /// # Errors
 /// A variable cannot be used.
-pub(crate) fn embedder() -> anyhow::Result<Option<Arc<dyn Embedder>>> {
+pub(crate) fn for_server() -> anyhow::Result<Option<Arc<dyn Embedder>>> {
     match open() {
         Err(Failure::Folder(error)) => {
-            tracing::error!("there is no search by meaning: {error:#}");
+            tracing::error!("search by meaning is off: {error:#}");
             Ok(Some(Arc::new(Unusable)))
         }
         Err(Failure::Settings(error)) => Err(error),
@@ -38,8 +38,8 @@ pub(crate) fn embedder() -> anyhow::Result<Option<Arc<dyn Embedder>>> {
 pub(crate) fn warm_up(embedder: Arc<dyn Embedder>) {
     tokio::spawn(async move {
         match embedder.model().await {
-            Ok(model) => tracing::info!(model = model.name(), "search is by meaning as well"),
-            Err(error) => tracing::warn!(%error, "there is no search by meaning at the moment"),
+            Ok(model) => tracing::info!(model = model.name(), "search by meaning is on"),
+            Err(error) => tracing::warn!(%error, "search by meaning does not work at the moment"),
         }
     });
 }
@@ -62,7 +62,7 @@ impl Failure {
     }
 }
 
-/// Like [`embedder`], but returns an error of the folder.
+/// Like [`for_server`], but returns an error of the folder.
 ///
 /// # Errors
 /// A variable or the folder cannot be used.
@@ -99,7 +99,7 @@ fn local(_dir: &Path) -> anyhow::Result<Arc<dyn Embedder>> {
     )
 }
 
-/// Stands in for a model that cannot be used. Clients may be strangers, so its errors do not show the folder.
+/// Replaces a model that cannot be used. Any client may read its errors, so they do not show the folder.
 #[derive(Debug)]
 struct Unusable;
 
@@ -160,8 +160,8 @@ impl VectorStore {
     /// Stops making vectors, because the process ends.
     pub(crate) async fn stop(&self) {
         match self {
-            Self::Folder(workspace) => workspace.stop_vectors(LAST_BATCH).await,
-            Self::Database(database) => database.stop_vectors(LAST_BATCH).await,
+            Self::Folder(workspace) => workspace.stop_vectors(SHUTDOWN_TIMEOUT).await,
+            Self::Database(database) => database.stop_vectors(SHUTDOWN_TIMEOUT).await,
         }
     }
 }

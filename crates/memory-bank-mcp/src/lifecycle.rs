@@ -17,30 +17,30 @@ use crate::signals::end_on_signals;
 use crate::telemetry::Traces;
 
 /// How long busy threads and undelivered traces may delay the end of the process.
-const LAST_WAIT: Duration = Duration::from_secs(1);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Runs the command line: serves until the client is gone or a signal arrives, or runs a command.
+/// Runs the command line: serves until the client disconnects or a signal arrives, or runs a command.
 pub(crate) fn run(cli: &Cli, traces: Option<Traces>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("the process cannot start its threads")?;
-    let outcome = runtime.block_on(perform(cli));
-    let delivery = traces.map(|traces| std::thread::spawn(move || traces.end(LAST_WAIT)));
-    runtime.shutdown_timeout(LAST_WAIT);
+    let outcome = runtime.block_on(run_command(cli));
+    let delivery = traces.map(|traces| std::thread::spawn(move || traces.end(SHUTDOWN_TIMEOUT)));
+    runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     if delivery.is_some_and(|delivery| delivery.join().is_err()) {
         tracing::warn!("the last traces were lost");
     }
     outcome
 }
 
-async fn perform(cli: &Cli) -> anyhow::Result<()> {
+async fn run_command(cli: &Cli) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     end_on_signals(shutdown.clone())?;
     let global = &cli.global;
     let output = Output { json: global.json };
     let Some(command) = &cli.command else {
-        return if wants_http(global)? {
+        return if selects_http(global)? {
             cli::serve::run(global, shutdown).await
         } else {
             serve_stdio(global, shutdown).await
@@ -49,41 +49,41 @@ async fn perform(cli: &Cli) -> anyhow::Result<()> {
     match command {
         Command::Serve => cli::serve::run(global, shutdown).await,
         Command::Admin(command) => tokio::select! {
-            done = cli::admin::run(command, output) => done,
+            outcome = cli::admin::run(command, output) => outcome,
             () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
         },
         Command::Transfer(command) => tokio::select! {
-            done = Box::pin(cli::transfer::run(command, global, output)) => done,
+            outcome = Box::pin(cli::transfer::run(command, global, output)) => outcome,
             () = shutdown.cancelled() => Err(anyhow::anyhow!("interrupted; nothing was changed unless success was reported above")),
         },
-        Command::Doctor(wanted) => tokio::select! {
-            done = cli::doctor::run(global, wanted, output) => done,
+        Command::Doctor(arguments) => tokio::select! {
+            outcome = cli::doctor::run(global, arguments, output) => outcome,
             () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
         },
-        Command::Index(wanted) => tokio::select! {
-            done = cli::index::run(global, wanted, output) => done,
-            () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal; vectors that were made stay")),
+        Command::Index(arguments) => tokio::select! {
+            outcome = cli::index::run(global, arguments, output) => outcome,
+            () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal; completed vectors are kept")),
         },
-        Command::Bench(cli::recall::BenchCommand::Recall(wanted)) => {
-            let wanted = wanted.clone();
-            let measured = tokio::task::spawn_blocking(move || cli::recall::run(&wanted, output));
+        Command::Bench(cli::recall::BenchCommand::Recall(arguments)) => {
+            let arguments = arguments.clone();
+            let measurement = tokio::task::spawn_blocking(move || cli::recall::run(&arguments, output));
             tokio::select! {
-                done = measured => done.context("the measurement was lost")?,
+                outcome = measurement => outcome.context("the measurement ended unexpectedly")?,
                 () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
             }
         }
         Command::Config => cli::variables::run(output),
         Command::Health { live } => cli::health::run(*live).await,
         Command::Setup(options) => tokio::select! {
-            done = Box::pin(cli::setup::run(options, global, output)) => done,
+            outcome = Box::pin(cli::setup::run(options, global, output)) => outcome,
             () = shutdown.cancelled() => {
                 cli::restore_terminal();
-                Err(anyhow::anyhow!("ended by a signal; files that were reported as written stay"))
+                Err(anyhow::anyhow!("ended by a signal; files that were reported as written are kept"))
             }
         },
         Command::ClientConfig(options) => cli::client_config::run(options, global, output),
-        Command::Completions(wanted) => cli::shell::completions(wanted, Cli::command()),
-        Command::Man(wanted) => cli::shell::manual(wanted, Cli::command()),
+        Command::Completions(arguments) => cli::shell::completions(arguments, Cli::command()),
+        Command::Man(arguments) => cli::shell::manual(arguments, Cli::command()),
     }
 }
 
@@ -91,15 +91,15 @@ async fn serve_stdio(global: &GlobalOptions, shutdown: CancellationToken) -> any
     let (services, vectors) = folder_services(global, None, false).await?;
     let caller = Caller::local(global.username.clone());
     let options = global.tool_options()?;
-    let served = stdio::serve(services, caller, options, shutdown).await.context("the server stopped");
+    let outcome = stdio::serve(services, caller, options, shutdown).await.context("the server stopped");
     vectors.stop().await;
-    served
+    outcome
 }
 
-/// Without a command, the flag decides, then the environment.
-fn wants_http(global: &GlobalOptions) -> anyhow::Result<bool> {
+/// Without a command, the flag selects the transport, or else the environment.
+fn selects_http(global: &GlobalOptions) -> anyhow::Result<bool> {
     match global.transport {
         Some(transport) => Ok(transport == Transport::Http),
-        None => Ok(config::wants_http(&config::environment)?),
+        None => Ok(config::selects_http(&config::environment)?),
     }
 }

@@ -12,9 +12,9 @@ use crate::config::{self, ConfigError};
 use crate::telemetry::Traces;
 
 /// The default log filter.
-const USUALLY: &str = "warn,memory_bank_mcp=info,memory_bank_server=info,memory_bank_folder=info";
+const DEFAULT_FILTER: &str = "warn,memory_bank_mcp=info,memory_bank_server=info,memory_bank_folder=info";
 /// The log filter of `--debug`.
-const DEBUGGING: &str = "info,memory_bank_mcp=debug,memory_bank_server=debug,memory_bank_folder=debug";
+const DEBUG_FILTER: &str = "info,memory_bank_mcp=debug,memory_bank_server=debug,memory_bank_folder=debug";
 
 /// Starts logging, and tracing if there are traces. `RUST_LOG` takes precedence over `debug`, and does not affect
 /// traces.
@@ -22,21 +22,21 @@ const DEBUGGING: &str = "info,memory_bank_mcp=debug,memory_bank_server=debug,mem
 /// # Errors
 /// `RUST_LOG` is invalid; the default is used.
 pub(crate) fn start(debug: bool, traces: Option<&Traces>) -> Result<(), ConfigError> {
-    let usual = || EnvFilter::new(if debug { DEBUGGING } else { USUALLY });
+    let default = || EnvFilter::new(if debug { DEBUG_FILTER } else { DEFAULT_FILTER });
     let (filter, outcome) = match config::log_filter(&config::environment) {
-        Ok(filter) => (filter.unwrap_or_else(usual), Ok(())),
-        Err(error) => (usual(), Err(error)),
+        Ok(filter) => (filter.unwrap_or_else(default), Ok(())),
+        Err(error) => (default(), Err(error)),
     };
     // The SDK logs whole requests at its finer levels, and a warning with the request's data for each error reply;
     // users' documents must never be logged.
     let no_contents = FilterFn::new(|metadata| is_free_of_contents(metadata.target(), *metadata.level()));
-    let lines = if io::stderr().is_terminal() {
+    let layer = if io::stderr().is_terminal() {
         fmt::layer().with_writer(io::stderr).boxed()
     } else {
         fmt::layer().json().with_writer(io::stderr).boxed()
     };
-    let lines = lines.with_filter(no_contents.and(filter));
-    tracing_subscriber::registry().with(lines).with(traces.map(Traces::layer)).init();
+    let layer = layer.with_filter(no_contents.and(filter));
+    tracing_subscriber::registry().with(layer).with(traces.map(Traces::layer)).init();
     outcome
 }
 
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_sdk_says_of_requests_and_refusals_is_not_logged() {
+    fn messages_of_the_sdk_about_requests_and_refusals_are_not_logged() {
         for level in [Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE] {
             assert!(!is_free_of_contents("rmcp::service", level), "{level}");
         }

@@ -9,6 +9,7 @@ mod embedder;
 mod file_system;
 mod lifecycle;
 mod logging;
+mod sha256;
 mod signals;
 mod telemetry;
 
@@ -22,33 +23,33 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let traces = traces(&cli);
-    let logged = logging::start(cli.global.debug, traces.as_ref().ok().and_then(Option::as_ref));
-    let logged = if serves(&cli) { logged } else { Ok(()) };
-    match logged.map_err(Into::into).and(traces).and_then(|traces| lifecycle::run(&cli, traces)) {
+    let logging = logging::start(cli.global.debug, traces.as_ref().ok().and_then(Option::as_ref));
+    let logging = if is_server(&cli) { logging } else { Ok(()) };
+    match logging.map_err(Into::into).and(traces).and_then(|traces| lifecycle::run(&cli, traces)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report(&cli, &error);
-            // As with wrong arguments: the command line lacks something.
-            if error.is::<cli::setup::CannotAsk>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            report_error(&cli, &error);
+            // The exit code of invalid arguments: the command line lacks an option.
+            if error.is::<cli::setup::NoTerminal>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
 
 /// A server logs its failure; a command prints it.
-fn report(cli: &cli::Cli, error: &anyhow::Error) {
-    if serves(cli) || cli::output::note(&format!("error: {error:#}")).is_err() {
+fn report_error(cli: &cli::Cli, error: &anyhow::Error) {
+    if is_server(cli) || cli::output::print_stderr(&format!("error: {error:#}")).is_err() {
         tracing::error!("{error:#}");
     }
 }
 
-/// Traces, if they are configured and something is served.
+/// Starts traces, if they are configured and the process is a server.
 fn traces(cli: &cli::Cli) -> anyhow::Result<Option<telemetry::Traces>> {
-    if !serves(cli) {
+    if !is_server(cli) {
         return Ok(None);
     }
     config::traces(&config::environment)?.map(|_| telemetry::Traces::start()).transpose()
 }
 
-fn serves(cli: &cli::Cli) -> bool {
+fn is_server(cli: &cli::Cli) -> bool {
     matches!(cli.command, None | Some(cli::Command::Serve))
 }

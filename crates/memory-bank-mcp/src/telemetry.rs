@@ -1,7 +1,6 @@
 //! Sends traces to a collector, as OTLP over HTTP, from a bounded queue and a separate thread. An unreachable
 //! collector costs spans, never a request.
 
-use parking_lot::Mutex;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,10 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+
 use memory_bank_core::clock::{Entropy, SystemEntropy};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider;
@@ -23,6 +19,7 @@ use opentelemetry_otlp::{SpanExporter, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tracing::{Metadata, Subscriber};
 use tracing_subscriber::Layer;
@@ -30,8 +27,10 @@ use tracing_subscriber::filter::{DynFilterFn, LevelFilter};
 use tracing_subscriber::layer::Context as LayerContext;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::cli::http_client;
+
 /// Time-out of one delivery.
-const DELIVERY: Duration = Duration::from_secs(5);
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest reply of a collector that is read, in bytes.
 const REPLY_BYTES: usize = 64 * 1024;
 
@@ -79,10 +78,10 @@ impl Traces {
             .with_target(false)
             .with_tracked_inactivity(false)
             .with_level(false)
-            .with_filter(DynFilterFn::new(belongs).with_max_level_hint(LevelFilter::DEBUG))
+            .with_filter(DynFilterFn::new(is_traced).with_max_level_hint(LevelFilter::DEBUG))
     }
 
-    /// Sends waiting spans, within a bound.
+    /// Sends queued spans, within this time.
     pub(crate) fn end(self, within: Duration) {
         if let Err(error) = self.provider.shutdown_with_timeout(within) {
             tracing::debug!(%error, "the last traces were not delivered");
@@ -90,23 +89,23 @@ impl Traces {
     }
 }
 
-/// Spans of our own crates; those of databases only below a request, so that periodic tasks create no traces.
-fn belongs<S>(metadata: &Metadata<'_>, context: &LayerContext<'_, S>) -> bool
+/// Selects spans of our own crates; those of databases only below a request, so that periodic tasks create no traces.
+fn is_traced<S>(metadata: &Metadata<'_>, context: &LayerContext<'_, S>) -> bool
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
     if !metadata.is_span() || !metadata.target().starts_with("memory_bank") {
         return false;
     }
-    let begins = matches!(metadata.name(), "request" | "tool");
-    begins || context.lookup_current().is_some()
+    let is_root = matches!(metadata.name(), "request" | "tool");
+    is_root || context.lookup_current().is_some()
 }
 
 /// Delivers to a collector. The delivery thread has no tokio runtime, so this creates its own.
 struct Collector {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: http_client::HttpClient,
     runtime: Mutex<Runtime>,
-    away: AtomicBool,
+    is_unreachable: AtomicBool,
 }
 
 impl fmt::Debug for Collector {
@@ -117,22 +116,11 @@ impl fmt::Debug for Collector {
 
 impl Collector {
     fn new() -> anyhow::Result<Self> {
-        let mut roots = rustls::RootCertStore::empty();
-        // Missing certificates are no error while the collector is reached without TLS.
-        let (_added, _unreadable) =
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            client: http_client::new()?,
             runtime: Mutex::new(runtime),
-            away: AtomicBool::new(false),
+            is_unreachable: AtomicBool::new(false),
         })
     }
 
@@ -148,15 +136,15 @@ impl Collector {
     }
 
     /// Logs once when the collector becomes unreachable, and once when it is back.
-    fn note(&self, outcome: &Result<Response<Bytes>, HttpError>) {
+    fn log_outcome(&self, outcome: &Result<Response<Bytes>, HttpError>) {
         match outcome {
             Ok(_) => {
-                if self.away.swap(false, Ordering::Relaxed) {
+                if self.is_unreachable.swap(false, Ordering::Relaxed) {
                     tracing::info!("traces are delivered again");
                 }
             }
             Err(error) => {
-                if !self.away.swap(true, Ordering::Relaxed) {
+                if !self.is_unreachable.swap(true, Ordering::Relaxed) {
                     tracing::warn!(%error, "traces cannot be delivered; they are dropped until the collector is back");
                 }
             }
@@ -170,13 +158,13 @@ impl HttpClient for Collector {
         let outcome = {
             let runtime = self.runtime.lock();
             runtime.block_on(async {
-                match tokio::time::timeout(DELIVERY, self.deliver(request)).await {
+                match tokio::time::timeout(DELIVERY_TIMEOUT, self.deliver(request)).await {
                     Ok(outcome) => outcome,
                     Err(_) => Err("the collector did not answer in time".into()),
                 }
             })
         };
-        self.note(&outcome);
+        self.log_outcome(&outcome);
         outcome
     }
 }

@@ -75,12 +75,8 @@ impl Administration for Database {
 
     async fn set_member(&self, project: &str, user: &str, role: Role) -> Result<MemberRecord, AdminError> {
         const SQL: &str = "SELECT id, name, email, created_at, role FROM app.put_member($1, $2, $3)";
-        let word = match role {
-            Role::Owner => "owner",
-            Role::Editor => "editor",
-            Role::Viewer => "viewer",
-        };
-        let rows = self.call(Query::new(SQL, &[&project, &user, &word])).await.map_err(admin_error)?;
+        let rows =
+            self.call(Query::new(SQL, &[&project, &user, &role.as_str()])).await.map_err(admin_error)?;
         Ok(member_record(only(&rows)?)?)
     }
 

@@ -17,17 +17,17 @@ use crate::database::Database;
 use crate::tenant::{Query, Value};
 
 /// How many addresses are recorded per key; past this the key is known to be used everywhere.
-const ADDRESSES: i32 = 200;
+const MAX_ADDRESSES: i32 = 200;
 
-const NOTE_ADDRESSES: &str = "SELECT app.note_key_addresses($1, $2, $3, $4)";
-const NOTE_AS_OPERATOR: &str = "SELECT app.note_operator_audit($1, $2, $3, $4)";
+const RECORD_ADDRESSES: &str = "SELECT app.note_key_addresses($1, $2, $3, $4)";
+const RECORD_AS_OPERATOR: &str = "SELECT app.note_operator_audit($1, $2, $3, $4)";
 const LIST: &str = "SELECT id, at, action, project, user_name, user_id, key_id, login, subject, address, detail \
     FROM app.list_audit($1, $2, $3)";
 const PURGE: &str = "SELECT app.purge_audit($1, $2)";
 
 /// Records, in a transaction of a tenant, an action that no trigger sees. Its values are the action's name (one that
 /// `app.note_audit` knows), the subject and details as JSON.
-pub(crate) const NOTE: &str = "SELECT app.note_audit($1, $2, $3)";
+pub(crate) const RECORD_ACTION: &str = "SELECT app.note_audit($1, $2, $3)";
 
 /// An operator's action on a whole project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl Database {
         detail: &Json,
     ) -> Result<(), AdminError> {
         let values: [Value<'_>; 4] = [&project, &action.name(), &subject, detail];
-        self.call(Query::new(NOTE_AS_OPERATOR, &values)).await.map_err(admin_error)?;
+        self.call(Query::new(RECORD_AS_OPERATOR, &values)).await.map_err(admin_error)?;
         Ok(())
     }
 }
@@ -123,15 +123,15 @@ impl AuditLog for Database {
         let keys: Vec<&[u8]> = uses.iter().map(|used| used.proof.as_bytes().as_slice()).collect();
         let addresses: Vec<String> = uses.iter().map(|used| used.address.to_string()).collect();
         let at: Vec<Timestamp> = uses.iter().map(|used| used.at).collect();
-        self.call(Query::new(NOTE_ADDRESSES, &[&keys, &addresses, &at, &ADDRESSES])).await?;
+        self.call(Query::new(RECORD_ADDRESSES, &[&keys, &addresses, &at, &MAX_ADDRESSES])).await?;
         Ok(())
     }
 
     async fn forget_before(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = self.call(Query::new(PURGE, &[&before, &most])).await?;
-        let gone: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?;
-        Ok(usize::try_from(gone.unwrap_or_default()).unwrap_or_default())
+        let deleted: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?;
+        Ok(usize::try_from(deleted.unwrap_or_default()).unwrap_or_default())
     }
 }
 

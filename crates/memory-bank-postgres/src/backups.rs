@@ -23,9 +23,9 @@ use crate::transfer::timeouts::LONG_TIMEOUTS;
 const BACKUPS: &str =
     "SELECT id, created_at FROM app.backups WHERE project_id = $1 ORDER BY created_at DESC, id DESC";
 const FIND: &str = "SELECT id FROM app.backups WHERE project_id = $1 AND id = ANY ($2)";
-const CONTENTS: &str = "SELECT key FROM app.backup_items WHERE project_id = $1 AND backup_id = ANY ($2) AND kind = 'document' \
+const DOCUMENTS: &str = "SELECT key FROM app.backup_items WHERE project_id = $1 AND backup_id = ANY ($2) AND kind = 'document' \
     ORDER BY key";
-const ANYTHING: &str =
+const HAS_CONTENT: &str =
     "SELECT EXISTS (SELECT FROM app.backup_items WHERE project_id = $1 AND backup_id = ANY ($2))";
 const LOCK: &str = "SELECT path, etag FROM public.documents WHERE project_id = $1 ORDER BY path FOR UPDATE";
 pub(crate) const CREATE: &str =
@@ -187,9 +187,9 @@ impl PostgresBank {
                 caller,
                 &[
                     Query::new(FIND, &named),
-                    Query::new(CONTENTS, &named),
+                    Query::new(DOCUMENTS, &named),
                     Query::new(LOCK, &[&project]),
-                    Query::new(ANYTHING, &named),
+                    Query::new(HAS_CONTENT, &named),
                     Query::new(USAGE, &[&project]),
                 ],
             )
@@ -217,7 +217,7 @@ impl PostgresBank {
         let note: [Value<'_>; 3] = [&"backup.restored", &stored, &detail];
         // First: this sets the kind of transaction for the policies and the audit log, which needs the right to
         // administer alone, and removes the graph to restore it.
-        let mut writes = vec![Query::new(crate::audit::NOTE, &note)];
+        let mut writes = vec![Query::new(crate::audit::RECORD_ACTION, &note)];
         if let (Some(create), Some(copy)) = (&create, &copy) {
             writes.extend([Query::new(CREATE, create), Query::new(COPY, copy)]);
         }

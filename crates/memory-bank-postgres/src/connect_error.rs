@@ -17,7 +17,7 @@ pub enum ConnectError {
     Unreachable(Unreachable),
     /// A pooler that gives each transaction another session.
     #[error(
-        "{evidence}, so this is a transaction pooler: between two transactions it forgets what a connection was told; \
+        "{evidence}, so this is a transaction pooler: between two transactions it forgets the settings of a session; \
         take the session pooler (Supabase: port 5432 of the pooler, without `pgbouncer=true`; PgBouncer: \
         `pool_mode = session`), or connect to the database itself"
     )]

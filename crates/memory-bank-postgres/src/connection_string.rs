@@ -124,13 +124,12 @@ impl ConnectionString {
                 if host.get(1..).is_some_and(|rest| rest.contains('@')) && !host.starts_with('/') {
                     return Err(malformed(format!("a host has an `@`; {ENCODE}")));
                 }
-                let address =
-                    match address.as_str() {
-                        "" => None,
-                        text => Some(text.parse::<IpAddr>().map_err(|_| {
-                            malformed("`hostaddr` is no IP address; write one, or use `host`")
-                        })?),
-                    };
+                let address = match address.as_str() {
+                    "" => None,
+                    text => Some(text.parse::<IpAddr>().map_err(|_| {
+                        malformed("`hostaddr` is not an IP address; write one, or use `host`")
+                    })?),
+                };
                 let host = match (host.as_str(), address) {
                     ("", Some(address)) => address.to_string(),
                     ("", None) => {

@@ -120,7 +120,7 @@ impl Database {
         Self { default_quota: bytes, ..self }
     }
 
-    /// What is checked of the database's certificate on every connection.
+    /// Which checks the database's certificate must pass on every connection.
     #[must_use]
     pub fn certificate_check(&self) -> CertificateCheck {
         self.certificate_check

@@ -39,7 +39,7 @@ pub struct Diagnosis {
 
 /// Events and sessions that are stored for replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kept {
+pub struct ReplayStorage {
     /// Events, up to a million.
     pub events: i64,
     /// When the oldest was stored.
@@ -60,7 +60,7 @@ const SERVER: &str = "SELECT current_setting('server_version'), current_setting(
     FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
 
 /// Supabase's API roles, and PUBLIC, must have no rights on our objects: schema `app`, the tenant tables and their sequences.
-const FOREIGN: &str = "SELECT format('%s may %s on %s', coalesce(r.rolname, 'everybody'), \
+const FOREIGN_RIGHTS: &str = "SELECT format('%s may %s on %s', coalesce(r.rolname, 'everybody'), \
       string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type), c.oid::regclass) \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace, \
       aclexplode(c.relacl) x LEFT JOIN pg_catalog.pg_roles r ON r.oid = x.grantee \
@@ -75,7 +75,8 @@ const FOREIGN: &str = "SELECT format('%s may %s on %s', coalesce(r.rolname, 'eve
 const OWNERSHIP: &str = "SELECT session_user::text, pg_has_role(session_user, c.relowner, 'MEMBER') \
     FROM pg_catalog.pg_class c WHERE c.oid = 'public.projects'::regclass";
 
-const KEPT: &str = "SELECT events, oldest, newest, sessions, expired_sessions FROM app.kept_for_replay()";
+const REPLAY_STORAGE: &str =
+    "SELECT events, oldest, newest, sessions, expired_sessions FROM app.kept_for_replay()";
 
 impl Database {
     /// Reads the facts of server, login role and clock.
@@ -84,11 +85,11 @@ impl Database {
     /// A query fails.
     pub async fn diagnose(&self) -> Result<Diagnosis, StoreError> {
         let client = self.connection().await?;
-        let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
-        let server = client.query_one(SERVER, &[]).await.map_err(ask)?;
-        let foreign = client.query(FOREIGN, &[&TENANT_TABLES.as_slice()]).await.map_err(ask)?;
+        let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+        let server = client.query_one(SERVER, &[]).await.map_err(failed)?;
+        let foreign = client.query(FOREIGN_RIGHTS, &[&TENANT_TABLES.as_slice()]).await.map_err(failed)?;
         let began = Instant::now();
-        let clock = client.query_typed("SELECT clock_timestamp()", &[]).await.map_err(ask)?;
+        let clock = client.query_typed("SELECT clock_timestamp()", &[]).await.map_err(failed)?;
         let round_trip = began.elapsed();
         let here = self.deps.clock.now();
         let there: Timestamp = match clock.first() {
@@ -118,8 +119,8 @@ impl Database {
     /// The query fails, or there is no schema.
     pub async fn ownership(&self) -> Result<(String, bool), StoreError> {
         let client = self.connection().await?;
-        let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
-        let row = client.query_one(OWNERSHIP, &[]).await.map_err(ask)?;
+        let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+        let row = client.query_one(OWNERSHIP, &[]).await.map_err(failed)?;
         Ok((column(&row, 0)?, column(&row, 1)?))
     }
 
@@ -127,11 +128,11 @@ impl Database {
     ///
     /// # Errors
     /// The query fails, or the schema is older.
-    pub async fn kept_for_replay(&self) -> Result<Kept, StoreError> {
+    pub async fn kept_for_replay(&self) -> Result<ReplayStorage, StoreError> {
         let client = self.connection().await?;
-        let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
-        let row = client.query_one(KEPT, &[]).await.map_err(ask)?;
-        Ok(Kept {
+        let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+        let row = client.query_one(REPLAY_STORAGE, &[]).await.map_err(failed)?;
+        Ok(ReplayStorage {
             events: column(&row, 0)?,
             oldest: column(&row, 1)?,
             newest: column(&row, 2)?,

@@ -26,10 +26,10 @@ const MAX_NAMES: usize = 16;
 /// The most waiting edits of one caller.
 const MAX_WAITING: usize = 256;
 /// How long an edit waits for its turn: longer than the statements before it may take.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+const TURN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a group waits for one of its editors. Editors are pure functions of a few milliseconds; only a request
 /// that is not polled any more takes longer.
-const EDITOR_WAIT: Duration = Duration::from_secs(2);
+const EDITOR_TIMEOUT: Duration = Duration::from_secs(2);
 /// From this many edits on, the next group waits for [`GATHER_TIME`].
 const GATHER_FROM: usize = 4;
 /// How long the clients of a group have to send their next edits, so that one large group follows in place of two that
@@ -141,7 +141,7 @@ impl Waiting {
     ) -> Awaited {
         let mut applied = false;
         loop {
-            match tokio::time::timeout(MAX_WAIT, self.turns.recv()).await {
+            match tokio::time::timeout(TURN_TIMEOUT, self.turns.recv()).await {
                 Err(_) if !applied => return Awaited::Done(Err(StoreError::Busy.into())),
                 Ok(Some(Turn::Apply(mut drafts, answer))) => {
                     applied = true;
@@ -164,7 +164,7 @@ impl Member {
     pub(crate) async fn apply(&self, drafts: Drafts) -> Option<Result<Drafts, EditError>> {
         let (answer, answered) = oneshot::channel();
         self.turns.try_send(Turn::Apply(drafts, answer)).ok()?;
-        tokio::time::timeout(EDITOR_WAIT, answered).await.ok()?.ok()
+        tokio::time::timeout(EDITOR_TIMEOUT, answered).await.ok()?.ok()
     }
 
     /// Completes the edit.

@@ -64,7 +64,7 @@ pub(crate) fn is_caller_error(error: &tokio_postgres::Error) -> bool {
 
 /// Whether the connection is unusable after this error: it is closed, or its prepared statements are invalid
 /// (`DISCARD ALL`, or an altered table).
-pub(crate) fn spoils_the_connection(error: &tokio_postgres::Error) -> bool {
+pub(crate) fn breaks_connection(error: &tokio_postgres::Error) -> bool {
     error.is_closed()
         || error.code().is_some_and(|code| {
             [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::FEATURE_NOT_SUPPORTED].contains(code)
@@ -72,7 +72,7 @@ pub(crate) fn spoils_the_connection(error: &tokio_postgres::Error) -> bool {
 }
 
 /// Whether the connection was closed during the statement.
-pub(crate) fn has_ended(error: &tokio_postgres::Error) -> bool {
+pub(crate) fn is_connection_closed(error: &tokio_postgres::Error) -> bool {
     error.is_closed()
         || error.code().is_some_and(|code| {
             [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::IDLE_SESSION_TIMEOUT]

@@ -21,7 +21,7 @@ impl Database {
     /// Makes the partitions that are needed next, and drops those whose events are all older than the time from `before` to
     /// `now`. Each is a transaction of its own with a short time-out for its lock, so that it delays no other statement; a
     /// partition whose lock is held is retried the next time.
-    pub(crate) async fn tend_event_partitions(
+    pub(crate) async fn maintain_event_partitions(
         &self,
         now: Timestamp,
         before: Timestamp,

@@ -65,7 +65,7 @@ const PARTITIONS: &str = "SELECT c.oid::regclass::text, c.relrowsecurity AND c.r
 
 /// Policies that give app_user, or a role that it is a member of, access to rows of any project: permissive ones that
 /// do not ask for the caller's role in its project. An empty table would not reveal them.
-const OPEN: &str = "SELECT p.polname::text, p.polrelid::regclass::text FROM pg_catalog.pg_policy p \
+const OPEN_POLICIES: &str = "SELECT p.polname::text, p.polrelid::regclass::text FROM pg_catalog.pg_policy p \
     JOIN unnest($1::text[]) AS t (name) ON p.polrelid = to_regclass(t.name) \
     WHERE p.polpermissive AND EXISTS (SELECT FROM unnest(p.polroles) AS r (id) \
         WHERE CASE WHEN r.id = 0 THEN true ELSE pg_has_role('app_user', r.id, 'MEMBER') END) \
@@ -79,14 +79,14 @@ const KEYLESS: &str = "SELECT pg_has_role(session_user, c.relowner, 'MEMBER'), a
     FROM pg_catalog.pg_class c WHERE c.oid = 'public.projects'::regclass";
 
 /// Functions that bypass row-level security and that the login role may call, beside those that serve requests.
-const BEYOND: &str = "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p \
+const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p \
     WHERE p.pronamespace = 'app'::regnamespace AND p.prosecdef AND p.proname <> ALL ($1::text[]) \
     AND (has_function_privilege(session_user, p.oid, 'EXECUTE') OR has_function_privilege('app_server', p.oid, 'EXECUTE') \
       OR has_function_privilege('app_user', p.oid, 'EXECUTE')) ORDER BY 1 LIMIT 1";
 
 /// The functions that the server needs: each takes the hash of a presented key, or reads and changes nothing of a
 /// tenant.
-const SERVING: [&str; 26] = [
+const SERVING_FUNCTIONS: [&str; 26] = [
     "append_events",
     "authenticate",
     "claim_vectors",
@@ -116,7 +116,7 @@ const SERVING: [&str; 26] = [
 ];
 
 /// Whether a tenant's statements can read the hashes of keys, which would prove each of those keys.
-const HASHES: &str = "SELECT has_column_privilege('app_user', 'public.api_keys', 'key_hash', 'SELECT') \
+const READABLE_HASHES: &str = "SELECT has_column_privilege('app_user', 'public.api_keys', 'key_hash', 'SELECT') \
     OR has_column_privilege(session_user, 'public.api_keys', 'key_hash', 'SELECT')";
 
 impl Database {
@@ -146,7 +146,7 @@ impl Database {
         }
         self.prove_partitions().await?;
         self.prove_role().await?;
-        let open = self.call(Query::new(OPEN, &[&names])).await.map_err(StoreError::from)?;
+        let open = self.call(Query::new(OPEN_POLICIES, &[&names])).await.map_err(StoreError::from)?;
         if let Some(row) = open.first() {
             let (policy, table): (String, String) = (column(row, 0)?, column(row, 1)?);
             return Err(refused(format!(
@@ -181,7 +181,7 @@ impl Database {
                 "a project opens without a key; run migrations/002_policies.sql again".to_owned(),
             ));
         }
-        let hashes = self.call(Query::new(HASHES, &[])).await.map_err(StoreError::from)?;
+        let hashes = self.call(Query::new(READABLE_HASHES, &[])).await.map_err(StoreError::from)?;
         if hashes.first().map(|row| column(row, 0)).transpose()?.unwrap_or(true) {
             return Err(refused(
                 "the login role or app_user may read the hashes of keys; take that right from them, or run \
@@ -189,8 +189,9 @@ impl Database {
                     .to_owned(),
             ));
         }
-        let serving: Vec<&str> = SERVING.to_vec();
-        let beyond = self.call(Query::new(BEYOND, &[&serving])).await.map_err(StoreError::from)?;
+        let serving: Vec<&str> = SERVING_FUNCTIONS.to_vec();
+        let beyond =
+            self.call(Query::new(BYPASSING_FUNCTIONS, &[&serving])).await.map_err(StoreError::from)?;
         if let Some(row) = beyond.first() {
             let function: String = column(row, 0)?;
             return Err(refused(format!(

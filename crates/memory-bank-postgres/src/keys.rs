@@ -255,38 +255,26 @@ fn record(row: &Row, id: usize, rest: usize) -> Result<KeyRecord, StoreError> {
 }
 
 fn words(scopes: &[Right]) -> Vec<&'static str> {
-    scopes
-        .iter()
-        .map(|right| match right {
-            Right::Read => "read",
-            Right::Write => "write",
-            Right::Admin => "admin",
-        })
-        .collect()
+    scopes.iter().map(|right| right.as_str()).collect()
 }
 
 fn scopes(words: &[String]) -> Result<Vec<Right>, StoreError> {
     words
         .iter()
-        .map(|word| match word.as_str() {
-            "read" => Ok(Right::Read),
-            "write" => Ok(Right::Write),
-            "admin" => Ok(Right::Admin),
-            other => Err(StoreError::Damaged {
+        .map(|word| {
+            Right::from_word(word).ok_or_else(|| StoreError::Damaged {
                 what: "a key's scopes".to_owned(),
-                detail: format!("`{other}` is none"),
-            }),
+                detail: format!("`{word}` is not a scope"),
+            })
         })
         .collect()
 }
 
 pub(crate) fn role(word: &str) -> Result<Role, StoreError> {
-    match word {
-        "owner" => Ok(Role::Owner),
-        "editor" => Ok(Role::Editor),
-        "viewer" => Ok(Role::Viewer),
-        other => Err(StoreError::Damaged { what: "a role".to_owned(), detail: format!("`{other}` is none") }),
-    }
+    Role::from_word(word).ok_or_else(|| StoreError::Damaged {
+        what: "a role".to_owned(),
+        detail: format!("`{word}` is not a role"),
+    })
 }
 
 fn limit(rate_limit: u32) -> Result<i32, StoreError> {

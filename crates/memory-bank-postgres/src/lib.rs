@@ -49,7 +49,7 @@ pub use bank::PostgresBank;
 pub use connect_error::ConnectError;
 pub use connection_string::ConnectionString;
 pub use database::{Database, DatabaseOptions, Deps};
-pub use diagnosis::{Diagnosis, Kept};
+pub use diagnosis::{Diagnosis, ReplayStorage};
 pub use index_cache::SearchOptions;
 pub use isolation::{IsolationError, TENANT_TABLES};
 pub use migrate::{MIGRATIONS, MigrateError, Migration};

@@ -83,10 +83,10 @@ impl Database {
     pub async fn migrate(&self) -> Result<Vec<&'static str>, MigrateError> {
         // The connection is closed afterwards, which releases the lock in any case.
         let client = deadpool_postgres::Object::take(self.connection().await?);
-        let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+        let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
         // Other migrations may take long, and so may an index on much data.
-        client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await.map_err(ask)?;
-        client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(ask)?;
+        client.batch_execute("SET statement_timeout = 0; SET lock_timeout = 0").await.map_err(failed)?;
+        client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(failed)?;
         let mut applied = Vec::new();
         for migration in status(&client).await? {
             let Some((version, sql)) = MIGRATIONS
@@ -111,25 +111,25 @@ impl Database {
 }
 
 async fn status(client: &tokio_postgres::Client) -> Result<Vec<Migration>, MigrateError> {
-    let ask = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
+    let failed = |error: tokio_postgres::Error| StoreError::Unavailable(describe(&error));
     let table = client
         .query_one("SELECT to_regclass('public.schema_migrations') IS NOT NULL", &[])
         .await
-        .map_err(ask)?;
-    let rows = if table.try_get::<_, bool>(0).map_err(ask)? {
-        let before_two = client.query_one(BEFORE_TWO, &[]).await.map_err(ask)?;
-        if before_two.try_get::<_, bool>(0).map_err(ask)? {
+        .map_err(failed)?;
+    let rows = if table.try_get::<_, bool>(0).map_err(failed)? {
+        let before_two = client.query_one(BEFORE_TWO, &[]).await.map_err(failed)?;
+        if before_two.try_get::<_, bool>(0).map_err(failed)? {
             return Err(MigrateError::BeforeTwo);
         }
-        client.query("SELECT version, applied_at FROM public.schema_migrations", &[]).await.map_err(ask)?
+        client.query("SELECT version, applied_at FROM public.schema_migrations", &[]).await.map_err(failed)?
     } else {
         Vec::new()
     };
     let mut known = std::collections::HashMap::new();
     for row in rows {
         known.insert(
-            row.try_get::<_, String>(0).map_err(ask)?,
-            row.try_get::<_, jiff::Timestamp>(1).map_err(ask)?,
+            row.try_get::<_, String>(0).map_err(failed)?,
+            row.try_get::<_, jiff::Timestamp>(1).map_err(failed)?,
         );
     }
     Ok(MIGRATIONS

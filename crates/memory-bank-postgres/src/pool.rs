@@ -110,8 +110,8 @@ impl ConnectionPool {
     pub(crate) async fn ping(&self) -> Result<(), ConnectError> {
         let client = self.pool.get().await.map_err(|error| Unreachable::from(&error))?;
         let reply = tokio::time::timeout(WAIT_TIMEOUT, client.batch_execute("")).await;
-        reply.map_err(|_| Unreachable::silent())?.map_err(|error| Unreachable::from(&error))?;
-        self.liveness.note_answer();
+        reply.map_err(|_| Unreachable::no_answer())?.map_err(|error| Unreachable::from(&error))?;
+        self.liveness.record_answer();
         Ok(())
     }
 
@@ -161,21 +161,21 @@ impl ConnectionPool {
     pub(crate) async fn connection(&self) -> Result<Object, StoreError> {
         match self.pool.get().await {
             Ok(connection) => Ok(connection),
-            Err(PoolError::Timeout(TimeoutType::Wait)) => Err(self.none_came_free().await),
+            Err(PoolError::Timeout(TimeoutType::Wait)) => Err(self.no_free_connection().await),
             Err(error) => {
-                self.liveness.note_loss();
+                self.liveness.record_loss();
                 Err(StoreError::Unreachable(Unreachable::from(&error).to_string()))
             }
         }
     }
 
     /// All connections were in use for longer than a request waits: the database is busy if it answers at all.
-    pub(crate) async fn none_came_free(&self) -> StoreError {
+    pub(crate) async fn no_free_connection(&self) -> StoreError {
         let beside = tokio::time::timeout(BARE_TIMEOUT, self.bare_connection());
         if self.liveness.has_answered_within(WAIT_TIMEOUT) || matches!(beside.await, Ok(Ok(_))) {
             return StoreError::Overloaded;
         }
-        self.liveness.note_loss();
+        self.liveness.record_loss();
         StoreError::Unreachable("no connection came free, and the database answers nobody".to_owned())
     }
 }
@@ -201,11 +201,11 @@ impl Default for Liveness {
 }
 
 impl Liveness {
-    pub(crate) fn note_answer(&self) {
+    pub(crate) fn record_answer(&self) {
         self.last_answer.store(self.now(), Ordering::Relaxed);
     }
 
-    pub(crate) fn note_loss(&self) {
+    pub(crate) fn record_loss(&self) {
         self.has_lost.store(true, Ordering::Relaxed);
     }
 

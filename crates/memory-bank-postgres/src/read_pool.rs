@@ -43,7 +43,7 @@ impl SharedReadPool {
     pub(crate) async fn slot(&self, pool: &ConnectionPool) -> Result<ReadSlot, StoreError> {
         let place = self.next.fetch_add(1, Ordering::Relaxed) % self.shared.len().max(1);
         let found = async {
-            let place = self.shared.get(place).ok_or_else(gone)?;
+            let place = self.shared.get(place).ok_or_else(closed)?;
             // Held until there is a connection: reads that arrive meanwhile share it, and open none.
             let mut shared = place.lock().await;
             if let Some(slot) = shared.upgrade().and_then(SharedConnection::slot) {
@@ -52,16 +52,16 @@ impl SharedReadPool {
             let connection = SharedConnection::new(pool.connection().await?, Arc::clone(&pool.liveness));
             let connection = Arc::new(connection);
             *shared = Arc::downgrade(&connection);
-            connection.slot().ok_or_else(gone)
+            connection.slot().ok_or_else(closed)
         };
         match tokio::time::timeout(WAIT_TIMEOUT, found).await {
             Ok(slot) => slot,
-            Err(_) => Err(pool.none_came_free().await),
+            Err(_) => Err(pool.no_free_connection().await),
         }
     }
 }
 
-fn gone() -> StoreError {
+fn closed() -> StoreError {
     StoreError::Unreachable("the connection is gone".to_owned())
 }
 
@@ -133,7 +133,7 @@ impl ReadSlot {
     /// The connection, to send a statement.
     pub(crate) fn connection(&self) -> Result<&Object, StoreError> {
         self.is_unanswered.store(true, Ordering::Relaxed);
-        self.shared.connection.as_ref().ok_or_else(gone)
+        self.shared.connection.as_ref().ok_or_else(closed)
     }
 
     /// Records a result. After an error that is not the caller's own, nobody else may read there: the connection may
@@ -142,9 +142,9 @@ impl ReadSlot {
         self.is_unanswered.store(false, Ordering::Relaxed);
         if result.as_ref().is_err_and(|error| !is_caller_error(error)) {
             self.shared.is_broken.store(true, Ordering::Relaxed);
-            self.shared.liveness.note_loss();
+            self.shared.liveness.record_loss();
         } else {
-            self.shared.liveness.note_answer();
+            self.shared.liveness.record_answer();
         }
     }
 

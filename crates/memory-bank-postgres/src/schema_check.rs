@@ -13,7 +13,7 @@ pub enum SchemaState {
     Whole,
     /// This table or function is missing.
     Missing(String),
-    /// The login role may not use it: the roles were created anew.
+    /// The login role may not use it: the roles were created again.
     Denied,
 }
 
@@ -36,7 +36,7 @@ impl Database {
     /// The database does not answer; [`ConnectError::Unreachable`] has the reason.
     pub async fn schema_state(&self) -> Result<SchemaState, ConnectError> {
         self.ping().await?;
-        let client = self.connection().await.map_err(|_| Unreachable::silent())?;
+        let client = self.connection().await.map_err(|_| Unreachable::no_answer())?;
         let names: Vec<&str> = TENANT_TABLES.to_vec();
         let row = client.query_one(CHECK, &[&names]).await.map_err(|error| Unreachable::from(&error))?;
         let read = || {
@@ -47,6 +47,6 @@ impl Database {
                 None => SchemaState::Denied,
             })
         };
-        Ok(read().map_err(|_| Unreachable::silent())?)
+        Ok(read().map_err(|_| Unreachable::no_answer())?)
     }
 }

@@ -125,7 +125,7 @@ impl SessionStore for Database {
         events_before: Timestamp,
         limit: usize,
     ) -> Result<usize, StoreError> {
-        self.tend_event_partitions(now, events_before).await?;
+        self.maintain_event_partitions(now, events_before).await?;
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = self.call(Query::new(PURGE, &[&now, &events_before, &most])).await?;
         Ok(usize::try_from(first::<i64>(&rows)?.unwrap_or_default()).unwrap_or_default())

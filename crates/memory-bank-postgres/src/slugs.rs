@@ -9,7 +9,7 @@ use quick_cache::sync::Cache;
 /// The most slugs. A slug that was not used lately is evicted for another one.
 const CAPACITY: usize = 100_000;
 /// How long a look-up waits for another one of the same project.
-const JOIN_WAIT: Duration = Duration::from_secs(1);
+const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The slugs of projects that were used lately.
 pub(crate) struct Slugs(Cache<ProjectId, Arc<str>>);
@@ -41,7 +41,7 @@ impl Slugs {
         project: ProjectId,
         load: impl Future<Output = Result<Arc<str>, E>>,
     ) -> Result<Arc<str>, E> {
-        match tokio::time::timeout(JOIN_WAIT, self.0.get_value_or_guard_async(&project)).await {
+        match tokio::time::timeout(JOIN_TIMEOUT, self.0.get_value_or_guard_async(&project)).await {
             Ok(Ok(slug)) => Ok(slug),
             Ok(Err(guard)) => {
                 let slug = load.await?;

@@ -17,7 +17,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
 use crate::database::Database;
-use crate::error::{describe, has_ended, is_conflict, spoils_the_connection, store_error};
+use crate::error::{breaks_connection, describe, is_conflict, is_connection_closed, store_error};
 use crate::pool::{ConnectionPool, Liveness};
 
 /// Time-out of one round trip. The database's own time-outs end a statement sooner, so this one applies only if
@@ -153,7 +153,7 @@ impl Database {
         begun.map_err(|error| store_error(&error))?;
         named.map_err(|error| store_error(&error))?;
         let rows = rows.into_iter().collect::<Result<Vec<_>, _>>();
-        if committed.is_ok() && !spoilt(&rows) {
+        if committed.is_ok() && !is_connection_broken(&rows) {
             connection.release();
         }
         rows.map_err(|error| store_error(&error))
@@ -176,8 +176,10 @@ impl Database {
         let mut tries = 1;
         loop {
             match self.read_on_a_shared_connection(query.sql, &values).await {
-                // A closed connection with many readers is no fault of this read, which may use another one.
-                Err(CallError::Database(error)) if has_ended(&error) && tries < READ_TRIES => tries += 1,
+                // A closed connection with many readers is not a fault of this read, which may use another one.
+                Err(CallError::Database(error)) if is_connection_closed(&error) && tries < READ_TRIES => {
+                    tries += 1;
+                }
                 answer => return answer.map_err(StoreError::from),
             }
         }
@@ -240,7 +242,7 @@ impl Database {
         match rows {
             Ok(rows) => Ok((transaction, rows)),
             Err(error) => {
-                if !spoils_the_connection(&error) {
+                if !breaks_connection(&error) {
                     transaction.roll_back().await;
                 }
                 Err(Failure::from(&error))
@@ -282,7 +284,7 @@ impl Database {
         match rows.into_iter().collect::<Result<Vec<_>, _>>() {
             Ok(rows) => Ok((transaction, rows)),
             Err(error) => {
-                if !spoils_the_connection(&error) {
+                if !breaks_connection(&error) {
                     transaction.roll_back().await;
                 }
                 Err(Failure::from(&error))
@@ -298,7 +300,7 @@ impl Database {
         let connection = ConnectionGuard::open(&self.pool).await?;
         let statement = connection.statement(query.sql).await?;
         let rows = connection.answer_of(connection.client()?.query(&statement, query.values)).await?;
-        if !spoilt(&rows) {
+        if !is_connection_broken(&rows) {
             connection.release();
         }
         rows.map_err(CallError::Database)
@@ -365,7 +367,7 @@ impl Transaction {
         let all = join(run(client, &statements, queries), client.batch_execute("COMMIT"));
         let (rows, committed) = connection.answer_of(all).await?;
         let rows = rows.into_iter().collect::<Result<Vec<_>, _>>();
-        if committed.is_ok() && !spoilt(&rows) {
+        if committed.is_ok() && !is_connection_broken(&rows) {
             connection.release();
         }
         // COMMIT after a failed statement rolls back and succeeds, so check the statements first.
@@ -395,8 +397,8 @@ pub(crate) fn proof_of(proof: Option<&KeyHash>) -> &[u8] {
     proof.map(|proof| proof.as_bytes().as_slice()).unwrap_or_default()
 }
 
-fn spoilt<T>(rows: &Result<T, tokio_postgres::Error>) -> bool {
-    rows.as_ref().is_err_and(spoils_the_connection)
+fn is_connection_broken<T>(rows: &Result<T, tokio_postgres::Error>) -> bool {
+    rows.as_ref().is_err_and(breaks_connection)
 }
 
 /// Sends all statements before the first is answered.
@@ -450,8 +452,8 @@ impl ConnectionGuard {
         let answer = tokio::time::timeout(ROUND_TRIP_TIMEOUT, work).await;
         let alive = self.client().is_ok_and(|client| !client.is_closed());
         match &answer {
-            Ok(_) if alive => self.liveness.note_answer(),
-            _ => self.liveness.note_loss(),
+            Ok(_) if alive => self.liveness.record_answer(),
+            _ => self.liveness.record_loss(),
         }
         answer.map_err(|_| StoreError::Unreachable("the database does not answer".to_owned()))
     }

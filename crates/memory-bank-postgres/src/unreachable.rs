@@ -50,7 +50,7 @@ pub struct Unreachable {
 
 impl Unreachable {
     /// A server that accepts the connection and does not answer.
-    pub(crate) fn silent() -> Self {
+    pub(crate) fn no_answer() -> Self {
         Self { cause: Cause::Silent, text: "it does not answer".to_owned() }
     }
 

@@ -17,18 +17,18 @@ use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// Whether spans are exported.
-static ON: AtomicBool = AtomicBool::new(false);
+static ENABLED: AtomicBool = AtomicBool::new(false);
 
 /// The longest `traceparent` or `tracestate` that is read, in bytes; the standard asks for 512.
-const LONGEST: usize = 512;
+const MAX_HEADER_BYTES: usize = 512;
 
 /// Enables spans; the binary calls it once, before it serves.
 pub fn enable() {
-    ON.store(true, Ordering::Relaxed);
+    ENABLED.store(true, Ordering::Relaxed);
 }
 
 fn is_on() -> bool {
-    ON.load(Ordering::Relaxed)
+    ENABLED.load(Ordering::Relaxed)
 }
 
 /// Continues the trace of an HTTP request, and names its span.
@@ -101,7 +101,7 @@ struct Headers<'a>(&'a HeaderMap);
 
 impl Extractor for Headers<'_> {
     fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key).and_then(|value| value.to_str().ok()).filter(|value| value.len() <= LONGEST)
+        self.0.get(key).and_then(|value| value.to_str().ok()).filter(|value| value.len() <= MAX_HEADER_BYTES)
     }
 
     fn keys(&self) -> Vec<&str> {
@@ -118,7 +118,7 @@ impl Extractor for Meta<'_> {
             "tracestate" => self.0.get_tracestate(),
             _ => None,
         };
-        value.filter(|value| value.len() <= LONGEST)
+        value.filter(|value| value.len() <= MAX_HEADER_BYTES)
     }
 
     fn keys(&self) -> Vec<&str> {

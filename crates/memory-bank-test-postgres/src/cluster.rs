@@ -16,12 +16,12 @@ use std::time::Duration;
 use crate::{MIGRATOR, SERVER, TLS_ONLY};
 
 /// An argument of a program may have 128 KiB on Linux.
-const ARGUMENT_BYTES: usize = 100 * 1024;
+const MAX_ARGUMENT_BYTES: usize = 100 * 1024;
 
-/// The least room in memory for the data of the servers, in bytes. All tests together take less than half of it.
-const MIN_ROOM: u64 = 6 * 1024 * 1024 * 1024;
+/// The least free memory for the data of the servers, in bytes. All tests together take less than half of it.
+const MIN_FREE_BYTES: u64 = 6 * 1024 * 1024 * 1024;
 
-/// How the server runs: fast, since nothing it keeps has to survive.
+/// How the server runs: fast, since its data need not survive.
 const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=128MB \
     -c listen_addresses=127.0.0.1 -c log_min_messages=fatal";
 
@@ -111,11 +111,11 @@ impl Cluster {
         succeeded(&statements.join("; "), run_again(run));
     }
 
-    /// Sends SQL as one batch. What is too long for an argument goes through the standard input: psql executes a result of
+    /// Sends SQL as one batch. A long text is sent through the standard input: psql executes a result of
     /// a query as a whole, too.
     fn batch(&self, role: &str, database: &str, sql: &str) -> std::io::Result<Output> {
         let mut command = self.psql_command(role, database);
-        if sql.len() < ARGUMENT_BYTES {
+        if sql.len() < MAX_ARGUMENT_BYTES {
             return command.args(["-c", sql]).output();
         }
         let mut psql = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -177,13 +177,13 @@ fn home(programs: &Path) -> PathBuf {
     data_root().join(format!("memory-bank-postgres-{user}-3-{:08x}", hasher.finish() >> 32))
 }
 
-/// Where servers keep their data: in memory where that has room, else in the folder for temporary files. PostgreSQL makes and
+/// The folder for the data of servers: in memory where that has room, else in the folder for temporary files. PostgreSQL makes and
 /// removes hundreds of files for each database; on ext4 that took half of the processor time of the tests.
 pub(crate) fn data_root() -> PathBuf {
     let memory = Path::new("/dev/shm");
     let room =
         rustix::fs::statvfs(memory).map_or(0, |volume| volume.f_bavail.saturating_mul(volume.f_frsize));
-    if room >= MIN_ROOM { memory.to_owned() } else { std::env::temp_dir() }
+    if room >= MIN_FREE_BYTES { memory.to_owned() } else { std::env::temp_dir() }
 }
 
 fn open(path: &Path) -> File {
@@ -220,7 +220,7 @@ pub fn free_port() -> u16 {
 pub(crate) struct Place<'a> {
     pub(crate) programs: &'a Path,
     pub(crate) home: &'a Path,
-    /// Whom to run as, when tests run as root.
+    /// The user to run as, when tests run as root.
     pub(crate) user: Option<String>,
 }
 
@@ -246,7 +246,7 @@ impl Place<'_> {
         succeeded("initdb", initdb);
     }
 
-    /// Starts the server and waits until it lets in.
+    /// Starts the server and waits until it accepts connections.
     pub(crate) fn launch(&self, port: u16, settings: &str) {
         let options = format!("-p {port} -k {} {settings}", self.home.display());
         let started = self
@@ -264,7 +264,7 @@ impl Place<'_> {
         assert!(started.success(), "{}", log());
     }
 
-    /// Ends the server as a crash would: nothing is finished, nothing is written.
+    /// Ends the server as a crash would, without a flush.
     pub(crate) fn crash(&self) {
         let mut command = self.command("pg_ctl");
         command.args(["stop", "-m", "immediate", "-D"]).arg(self.data());
@@ -287,7 +287,7 @@ impl Place<'_> {
     }
 }
 
-/// Gives the server a certificate of an authority made for it, and a role that may not come without TLS.
+/// Gives the server a certificate of an authority made for it, and a role that may connect with TLS only.
 fn encrypt(home: &Path, data: &Path, user: Option<&str>) {
     const SCRIPT: &str = r#"
         set -e
@@ -350,27 +350,27 @@ fn watch(programs: &Path, home: &Path, locks: &Path, user: Option<&str>) {
     drop(watchdog.expect("a watchdog for the test server"));
 }
 
-/// Runs psql again while the script asks for it, since roles are the cluster's and another test may grant the same ones,
+/// Retries psql while the script requests it, since roles are the cluster's and another test may grant the same ones,
 /// and while the server starts or recovers from a kill of a test's own.
 fn run_again(run: impl Fn() -> std::io::Result<Output>) -> Output {
-    const ATTEMPTS: usize = 60;
-    const PAUSE: Duration = Duration::from_millis(250);
+    const MAX_ATTEMPTS: usize = 60;
+    const RETRY_INTERVAL: Duration = Duration::from_millis(250);
     let passes = |output: &Output| {
         let text = String::from_utf8_lossy(&output.stderr);
         text.contains("run this again") || text.contains("FATAL:  the database system is ")
     };
     let mut output = run().expect("psql");
-    for _ in 1..ATTEMPTS {
+    for _ in 1..MAX_ATTEMPTS {
         if output.status.success() || !passes(&output) {
             break;
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(RETRY_INTERVAL);
         output = run().expect("psql");
     }
     output
 }
 
-/// Whom to run the server as, when tests run as root.
+/// The user to run the server as, when tests run as root.
 pub(crate) fn server_user() -> Option<String> {
     let id = Command::new("id").arg("-u").output().expect("id");
     (String::from_utf8_lossy(&id.stdout).trim() == "0").then(|| {
@@ -380,7 +380,7 @@ pub(crate) fn server_user() -> Option<String> {
     })
 }
 
-/// The numbered files of `migrations/`, in order; the script that takes everything away again is none of them.
+/// The numbered files of `migrations/`, in order; the rollback script is not one of them.
 fn migrations() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../migrations");
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
@@ -393,7 +393,7 @@ fn migrations() -> Vec<PathBuf> {
     files
 }
 
-/// Tells templates of different migrations apart.
+/// Distinguishes templates of different migrations.
 fn fingerprint() -> u64 {
     let mut hasher = DefaultHasher::new();
     for file in migrations() {

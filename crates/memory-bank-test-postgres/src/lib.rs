@@ -27,7 +27,7 @@ pub const MIGRATOR: &str = "mbmcp_migrator";
 /// The role that a server logs in as: neither superuser nor BYPASSRLS, owner of nothing, member of `app_server`.
 pub const SERVER: &str = "mbmcp_serve";
 
-/// The rollback as `docs/deployment-guide.md` has it, word for word.
+/// The rollback of `docs/deployment-guide.md`, word for word.
 pub const GUIDE_ROLLBACK: &str = "
 -- WARNING: Drops ALL Memory Bank data in the database
 BEGIN;
@@ -50,7 +50,7 @@ COMMIT;
 /// A role as Supabase's `postgres` is: CREATEROLE, CREATEDB and BYPASSRLS, no superuser. It owns its database.
 pub const SUPABASE: &str = "mbmcp_supabase_postgres";
 
-/// A role like [`SERVER`] that may come in with TLS only.
+/// A role like [`SERVER`] that may connect with TLS only.
 pub const TLS_ONLY: &str = "mbmcp_tls";
 
 /// A database of one test. Dropped, it is gone.
@@ -91,8 +91,8 @@ impl TestDatabase {
     }
 
     fn made(cluster: &'static Cluster, from: &str) -> Self {
-        static MADE: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("test_{}_{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        static COUNTER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("test_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         // A process that was killed may have had this id, and left its database.
         let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
         cluster.psql_each(&[&drop, &format!("CREATE DATABASE {name} OWNER {MIGRATOR} {from}")]);

@@ -7,7 +7,7 @@ use crate::cluster::{Place, data_root, free_port, programs, server_user, succeed
 use crate::{MIGRATOR, SERVER};
 
 /// The one database that is in it.
-const BANK: &str = "bank";
+const DATABASE: &str = "bank";
 /// Unlike the shared server's, these settings let commits survive a crash.
 const SETTINGS: &str = "-c shared_buffers=32MB -c max_connections=100 -c listen_addresses=127.0.0.1 \
     -c log_min_messages=fatal";
@@ -31,13 +31,13 @@ impl OwnServer {
         server.start_again();
         server.psql("postgres", &format!("CREATE ROLE {MIGRATOR} LOGIN CREATEROLE"));
         server.psql("postgres", &format!("CREATE ROLE {SERVER} LOGIN"));
-        server.psql("postgres", &format!("CREATE DATABASE {BANK} OWNER {MIGRATOR}"));
+        server.psql("postgres", &format!("CREATE DATABASE {DATABASE} OWNER {MIGRATOR}"));
         server
     }
 
-    /// Lets the role that serves in, once the schema is there.
+    /// Admits the role of servers, once the schema exists.
     pub fn admit_server(&self) {
-        self.psql(BANK, &format!("GRANT app_server TO {SERVER}"));
+        self.psql(DATABASE, &format!("GRANT app_server TO {SERVER}"));
     }
 
     /// Ends the server as a crash would.
@@ -79,12 +79,12 @@ impl OwnServer {
     /// The connection string of a role.
     #[must_use]
     pub fn url_of(&self, role: &str) -> String {
-        format!("postgres://{role}@127.0.0.1:{}/{BANK}?sslmode=disable", self.port)
+        format!("postgres://{role}@127.0.0.1:{}/{DATABASE}?sslmode=disable", self.port)
     }
 
     /// Runs SQL in the database as the superuser, past all policies; returns psql's output without headings.
     pub fn query(&self, sql: &str) -> String {
-        self.psql(BANK, sql)
+        self.psql(DATABASE, sql)
     }
 
     fn psql(&self, database: &str, sql: &str) -> String {

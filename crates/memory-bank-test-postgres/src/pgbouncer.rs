@@ -11,7 +11,7 @@ use crate::cluster::server_user;
 use crate::{MIGRATOR, SERVER, TestDatabase};
 
 /// How long it may take to start.
-const PATIENCE: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A pooler. Dropped, it is gone.
 #[derive(Debug)]
@@ -31,8 +31,8 @@ impl PgBouncer {
     /// The same with a limit of sessions of the database.
     #[must_use]
     pub fn start_with(database: &TestDatabase, mode: &str, sessions: usize) -> Self {
-        static MADE: AtomicUsize = AtomicUsize::new(0);
-        let made = MADE.fetch_add(1, Ordering::Relaxed);
+        static COUNTER: AtomicUsize = AtomicUsize::new(0);
+        let made = COUNTER.fetch_add(1, Ordering::Relaxed);
         let folder =
             std::env::temp_dir().join(format!("memory-bank-pgbouncer-{}-{made}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder for PgBouncer");
@@ -69,7 +69,7 @@ impl PgBouncer {
         let pooler = Self { process, port, folder };
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < PATIENCE, "PgBouncer did not start: run scripts/setup");
+            assert!(began.elapsed() < START_TIMEOUT, "PgBouncer did not start: run scripts/setup");
             std::thread::sleep(Duration::from_millis(20));
         }
         pooler

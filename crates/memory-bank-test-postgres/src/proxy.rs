@@ -73,7 +73,7 @@ fn pass(from: &TcpStream, to: &TcpStream, before: impl Fn() + Send + 'static) {
                 break;
             }
         }
-        // The other direction ends as well: the ends of a broken connection must both hear of it.
+        // The other direction ends as well: the ends of a broken connection must both be notified.
         let _closed = to.shutdown(Shutdown::Both);
     });
 }

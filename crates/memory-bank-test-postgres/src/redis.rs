@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long it may take to start.
-const PATIENCE: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A Redis that keeps nothing on the disk. Dropped, it is gone.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl TestRedis {
         let redis = Self { process, port };
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < PATIENCE, "Redis did not start");
+            assert!(began.elapsed() < START_TIMEOUT, "Redis did not start");
             std::thread::sleep(Duration::from_millis(20));
         }
         redis

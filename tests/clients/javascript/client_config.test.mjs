@@ -83,6 +83,6 @@ test("a file that cannot be parsed is not changed", async (t) => {
   await writeFile(file, '{ "mcpServers": ');
   const { code, stderr } = await clientConfig(project, ["--client", "claude-code", "--write"]);
   assert.equal(code, 1);
-  assert.match(stderr, /is not changed: it is no JSON/);
+  assert.match(stderr, /is not changed: it is not valid JSON/);
   assert.equal(await readFile(file, "utf8"), '{ "mcpServers": ');
 });

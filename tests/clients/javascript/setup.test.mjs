@@ -20,7 +20,7 @@ async function newHome(t) {
   return { home, project };
 }
 
-/** Runs the command; its standard input is no terminal. */
+/** Runs the command; its standard input is not a terminal. */
 async function setup({ home, project }, args, { variables = {}, input = "" } = {}) {
   const running = promisify(execFile)(BINARY, ["setup", ...args], {
     cwd: project,
@@ -203,8 +203,8 @@ test("a malformed file is not changed, and the others are written", async (t) =>
   await mkdir(join(machine.home, ".cursor"));
   const { code, stdout } = await setup(machine, ["--yes"]);
   assert.equal(code, 1);
-  assert.match(stdout, /settings\.json: nothing was changed: it is no JSON.*mend it first/);
-  assert.match(stdout, /config\.toml: nothing was changed: it is no TOML/);
+  assert.match(stdout, /settings\.json: nothing was changed: it is not valid JSON.*fix it first/);
+  assert.match(stdout, /config\.toml: nothing was changed: it is not valid TOML/);
   assert.equal(await read(broken), '{ "mcpServers": ');
   assert.match(await read(join(machine.home, ".cursor/mcp.json")), /memory-bank/);
 });
@@ -314,7 +314,7 @@ test("without a terminal and an answer nothing is changed", async (t) => {
   const machine = await fullHome(t);
   const { code, stderr } = await setup(machine, []);
   assert.equal(code, 2);
-  assert.match(stderr, /no terminal.*--dry-run.*--yes/s);
+  assert.match(stderr, /not a terminal.*--dry-run.*--yes/s);
   const dry = await setup(machine, ["--dry-run"]);
   assert.equal(dry.code, 0);
   assert.match(dry.stdout, /would be added/);
@@ -388,7 +388,7 @@ test("a key is needed where the client reads it from its file alone", async (t) 
   const machine = await newHome(t);
   const { code, stdout } = await setup(machine, ["--yes", "--client", "zed", "--url", "https://127.0.0.1:9/mcp"]);
   assert.equal(code, 1);
-  assert.match(stdout, /takes the key from its file alone.*--key-file/);
+  assert.match(stdout, /reads the key only from its file.*--key-file/);
 });
 
 test("client-config keeps -u and -m, knows every client, and names a variable for each name", async (t) => {

@@ -11,11 +11,11 @@ use crate::document::parts::{Lines, PartBounds, first_that_fit, json_chars};
 use crate::document::section::Outline;
 
 /// The most pieces of one document, since each has an overhead.
-const PIECES: usize = 12;
+const MAX_PIECES: usize = 12;
 /// The characters of a piece's JSON members, and of the call that reads the text omitted before it.
-const FRAME: usize = 110;
+const PIECE_OVERHEAD_CHARS: usize = 110;
 /// A longer block is selected line by line.
-const BLOCK_CHARS: usize = 1500;
+const MAX_BLOCK_CHARS: usize = 1500;
 /// The share of the room, as a fraction, that the newest entries get before other sections are shown.
 const NEWEST_SHARE: (usize, usize) = (3, 5);
 
@@ -96,25 +96,7 @@ struct Block {
 fn blocks(text: &str) -> Vec<Block> {
     let outline = Outline::of(text);
     let lines = Lines::of(text);
-    let line_start = |at: usize| lines.start(lines.at(at));
-    let mut starts: Vec<usize> =
-        outline.items().iter().filter(|item| item.depth == 0).map(|item| item.range.start).collect();
-    for heading in outline.headings() {
-        starts.extend([heading.range.start, heading.range.end]);
-    }
-    // A paragraph begins after a blank line.
-    let is_blank = |index: usize| {
-        text.get(lines.start(index)..lines.start(index + 1)).is_some_and(|line| line.trim().is_empty())
-    };
-    starts.extend(
-        (1..lines.count())
-            .filter(|index| is_blank(index - 1) && !is_blank(*index))
-            .map(|index| lines.start(index)),
-    );
-    let mut starts: Vec<usize> =
-        starts.into_iter().map(line_start).chain([0]).filter(|at| *at < text.len()).collect();
-    starts.sort_unstable();
-    starts.dedup();
+    let starts = block_starts(text, &outline, &lines);
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
     let ranges: Vec<Range<usize>> = starts.iter().copied().zip(ends).map(|(start, end)| start..end).collect();
     let mut blocks: Vec<Block> = Vec::with_capacity(ranges.len());
@@ -141,7 +123,7 @@ fn blocks(text: &str) -> Vec<Block> {
             above.push((level, blocks.len(), if level == 1 { None } else { date }));
         }
         let chars = json_chars(own);
-        if chars <= BLOCK_CHARS {
+        if chars <= MAX_BLOCK_CHARS {
             blocks.push(Block { range, chars, level, above: parents, date });
             continue;
         }
@@ -154,6 +136,30 @@ fn blocks(text: &str) -> Vec<Block> {
         }
     }
     blocks
+}
+
+/// Where headings, items and paragraphs begin, and where the text below a heading does.
+fn block_starts(text: &str, outline: &Outline<'_>, lines: &Lines) -> Vec<usize> {
+    let line_start = |at: usize| lines.start(lines.at(at));
+    let mut starts: Vec<usize> =
+        outline.items().iter().filter(|item| item.depth == 0).map(|item| item.range.start).collect();
+    for heading in outline.headings() {
+        starts.extend([heading.range.start, heading.range.end]);
+    }
+    // A paragraph begins after a blank line.
+    let is_blank = |index: usize| {
+        text.get(lines.start(index)..lines.start(index + 1)).is_some_and(|line| line.trim().is_empty())
+    };
+    starts.extend(
+        (1..lines.count())
+            .filter(|index| is_blank(index - 1) && !is_blank(*index))
+            .map(|index| lines.start(index)),
+    );
+    let mut starts: Vec<usize> =
+        starts.into_iter().map(line_start).chain([0]).filter(|at| *at < text.len()).collect();
+    starts.sort_unstable();
+    starts.dedup();
+    starts
 }
 
 /// The date on a line of its own below a heading, as in decisions (`- **Date:** 2026-11-22`).
@@ -177,7 +183,7 @@ struct Choice<'b> {
 impl<'b> Choice<'b> {
     fn new(blocks: &'b [Block], room: usize) -> Self {
         // Reserve room for a note about lines that are omitted after the last piece.
-        Self { blocks, taken: vec![false; blocks.len()], pieces: 0, used: FRAME, room }
+        Self { blocks, taken: vec![false; blocks.len()], pieces: 0, used: PIECE_OVERHEAD_CHARS, room }
     }
 
     fn has(&self, at: usize) -> bool {
@@ -200,8 +206,9 @@ impl<'b> Choice<'b> {
                 *taken = true;
             }
         }
-        self.used = (self.used + self.pieces * FRAME).saturating_sub(before * FRAME);
-        if self.used > self.room || self.pieces > PIECES {
+        self.used =
+            (self.used + self.pieces * PIECE_OVERHEAD_CHARS).saturating_sub(before * PIECE_OVERHEAD_CHARS);
+        if self.used > self.room || self.pieces > MAX_PIECES {
             for at in wanted {
                 if let Some(taken) = self.taken.get_mut(at) {
                     *taken = false;
@@ -223,7 +230,7 @@ impl<'b> Choice<'b> {
         }
         if ranges.is_empty() {
             // Nothing is short enough: use the beginning of the first line with content.
-            let chars = self.room.saturating_sub(2 * FRAME);
+            let chars = self.room.saturating_sub(2 * PIECE_OVERHEAD_CHARS);
             let kept = first_that_fit(text, PartBounds { chars, bytes: usize::MAX });
             if !kept.is_empty() {
                 ranges.push(0..kept.len());

@@ -7,7 +7,7 @@ use jiff::ToSpan;
 use jiff::civil::{Date, DateTime};
 
 /// How many characters of a text are scanned.
-const HEAD_CHARS: usize = 160;
+const MAX_SCANNED_CHARS: usize = 160;
 
 /// The date at the beginning of a text, after marks such as bullets. Without a time of day it is midnight.
 pub(super) fn date_at_start(text: &str) -> Option<DateTime> {
@@ -39,7 +39,7 @@ fn head(text: &str) -> Option<(DateTime, usize)> {
         .iter()
         .find_map(|ticked| bare.strip_prefix(ticked))
         .map_or(bare, |rest| rest.trim_start_matches(marks));
-    // "Date: 2026-11-26", "Session of 2026-11-26": the word before the date is no part of it.
+    // "Date: 2026-11-26", "Session of 2026-11-26": the word before the date is not part of it.
     let words = words_of(bare);
     let labels = [
         "date",
@@ -98,7 +98,7 @@ impl Word<'_> {
 }
 
 fn words_of(text: &str) -> Vec<Word<'_>> {
-    let end = text.char_indices().nth(HEAD_CHARS).map_or(text.len(), |(at, _)| at);
+    let end = text.char_indices().nth(MAX_SCANNED_CHARS).map_or(text.len(), |(at, _)| at);
     let mut rest = text.get(..end).unwrap_or_default();
     let mut words = Vec::new();
     let mut at = 0;

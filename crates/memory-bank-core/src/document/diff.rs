@@ -7,7 +7,7 @@ use similar::{Algorithm, TextDiff};
 use crate::limits;
 
 /// The time limit for the shortest diff; after it, the diff is correct but may be longer.
-const EFFORT: Duration = Duration::from_millis(100);
+const TIME_LIMIT: Duration = Duration::from_millis(100);
 
 /// A unified diff with two lines of context, cut at a line to [`limits::DIFF_CHARS`]; empty if nothing changed.
 #[must_use]
@@ -15,7 +15,7 @@ pub fn unified_diff(name: &str, old: &str, new: &str) -> String {
     if old == new {
         return String::new();
     }
-    let diff = TextDiff::configure().algorithm(Algorithm::Myers).timeout(EFFORT).diff_lines(old, new);
+    let diff = TextDiff::configure().algorithm(Algorithm::Myers).timeout(TIME_LIMIT).diff_lines(old, new);
     let whole = diff.unified_diff().context_radius(2).header(name, name).to_string();
     cut(&whole)
 }

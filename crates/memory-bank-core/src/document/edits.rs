@@ -319,7 +319,7 @@ fn with_line_endings_of(text: &str, wanted: &str) -> Result<String, String> {
 }
 
 fn wrong_count(text: &str, wanted: &str, found: usize, expected: usize) -> String {
-    const SHOWN: usize = 5;
+    const MAX_SHOWN: usize = 5;
     let shown: String = wanted.chars().take(60).collect();
     if found == 0 {
         return format!(
@@ -328,10 +328,10 @@ fn wrong_count(text: &str, wanted: &str, found: usize, expected: usize) -> Strin
     }
     let mut lines: Vec<String> = text
         .match_indices(wanted)
-        .take(SHOWN)
+        .take(MAX_SHOWN)
         .map(|(at, _)| (text.get(..at).unwrap_or_default().matches('\n').count() + 1).to_string())
         .collect();
-    if found > SHOWN {
+    if found > MAX_SHOWN {
         lines.push("…".to_owned());
     }
     format!(

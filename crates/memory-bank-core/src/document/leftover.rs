@@ -4,7 +4,7 @@
 //! Only generated names are matched: `notes (1).md` may be a user's own.
 
 /// The words in brackets, or after the last dot, hyphen or underscore, in the name of a conflicted copy.
-const CONFLICTS: [&str; 8] = [
+const CONFLICT_WORDS: [&str; 8] = [
     "conflicted copy",
     "conflict copy",
     "case conflict",
@@ -34,7 +34,7 @@ fn is_conflict_copy(lower: &str) -> bool {
         .rsplit_once('(')
         .and_then(|(before, rest)| Some((before, rest.split_once(')')?.0)))
         .is_some_and(|(before, words)| {
-            !before.trim().is_empty() && CONFLICTS.iter().any(|conflict| words.contains(conflict))
+            !before.trim().is_empty() && CONFLICT_WORDS.iter().any(|conflict| words.contains(conflict))
         });
     // `notes.sync-conflict-20260101-101010-ABCDEFG.md` and `notes_conflict-20260101-101010.md`.
     let has_stamp = |mark: &str| {

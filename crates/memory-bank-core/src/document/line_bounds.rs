@@ -7,7 +7,7 @@ pub(super) fn line_start(text: &str, at: usize) -> usize {
     text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1)
 }
 
-/// The offset just after the line ending of the line in which the byte before `at` stands.
+/// The offset just after the line ending of the line that contains the byte before `at`.
 pub(super) fn line_end(text: &str, at: usize) -> usize {
     if at > 0 && text.as_bytes().get(at - 1) == Some(&b'\n') {
         return at;

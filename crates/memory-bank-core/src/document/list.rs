@@ -43,19 +43,13 @@ pub(super) fn replace_items(
     }
     let wanted = distinct(wanted);
     let Some(home) = sections.first() else {
-        let text = if wanted.is_empty() {
-            text.to_owned()
-        } else {
-            append_section(&outline, part.title(), &bullets(&wanted))?
+        let text = match wanted.is_empty() {
+            true => text.to_owned(),
+            false => append_section(&outline, part.title(), &bullets(&wanted))?,
         };
         return Ok(ListEdited { text, added: wanted.len(), removed: Removed::default() });
     };
-    let mut present: Vec<&Item> = sections
-        .iter()
-        .flat_map(|section| outline.items_in(&section.own))
-        .filter(|item| item.depth == 0)
-        .collect();
-    present.sort_by_key(|item| item.range.start);
+    let present = top_items(&outline, &sections);
     let mut plan = Plan::of(&outline, &present, &wanted, has_boxes(&outline, home));
     // If no item stays, the list begins at the first item of the section that is written.
     let top = outline.items_in(&home.own).iter().find(|item| item.depth == 0);
@@ -67,15 +61,15 @@ pub(super) fn replace_items(
         if first && let Some(run) = plan.runs.remove(&None) {
             rewriter.put(item.range.start, &written(&outline, item, 0, &run));
         }
-        match plan.fates.get(index) {
-            Some(Fate::Stays(None)) | None => {}
-            Some(Fate::Stays(Some(mark))) => {
+        match plan.changes.get(index) {
+            Some(ItemChange::Stays(None)) | None => {}
+            Some(ItemChange::Stays(Some(mark))) => {
                 if let Some(range) = check_box_range(&outline, item) {
                     rewriter.swap(&range, mark);
                 }
             }
-            Some(Fate::Moves) => rewriter.take(item, &unindented_lines(&outline, item)),
-            Some(Fate::Goes) => {
+            Some(ItemChange::Moves) => rewriter.take(item, &unindented_lines(&outline, item)),
+            Some(ItemChange::Removed) => {
                 let titles = sections.iter().filter(|section| section.own.contains(&item.range.start));
                 let mut titles = titles.map(|section| &section.heading.title);
                 if !titles.any(|title| is_row(&outline, title, item)) {
@@ -90,16 +84,28 @@ pub(super) fn replace_items(
     }
     let mut new = rewriter.finish();
     if let Some(run) = below {
-        let lines: Vec<String> = run.into_iter().map(Entry::into_text).collect();
-        let outline = Outline::of(&new);
-        let home = part.find(&outline).and_then(|index| outline.section(index));
-        new = match home {
-            Some(home) => append_items(&outline, &home, &lines)?,
-            None => append_section(&outline, part.title(), &bullets(&lines))?,
-        };
+        new = append_to_section(&new, part, run)?;
     }
     check_headings(&outline, &new)?;
     Ok(ListEdited { text: new, added: plan.added, removed })
+}
+
+/// The items of these sections that are not nested, in the order of the text.
+fn top_items<'o>(outline: &'o Outline<'_>, sections: &[Section<'_>]) -> Vec<&'o Item> {
+    let items = sections.iter().flat_map(|section| outline.items_in(&section.own));
+    let mut items: Vec<&Item> = items.filter(|item| item.depth == 0).collect();
+    items.sort_by_key(|item| item.range.start);
+    items
+}
+
+/// Adds the items at the end of the section; creates it if it is missing.
+fn append_to_section(text: &str, part: KnownSection, run: Vec<Entry>) -> Result<String, EditError> {
+    let lines: Vec<String> = run.into_iter().map(Entry::into_text).collect();
+    let outline = Outline::of(text);
+    match part.find(&outline).and_then(|index| outline.section(index)) {
+        Some(home) => append_items(&outline, &home, &lines),
+        None => append_section(&outline, part.title(), &bullets(&lines)),
+    }
 }
 
 /// Adds items at the end of the list, or replaces rows of a template; creates the section if it is missing.
@@ -170,14 +176,14 @@ fn boxed(item: &str) -> String {
 /// A heading would not be visible any more.
 pub(super) fn take_items(
     outline: &Outline<'_>,
-    doomed: &[(&Item, bool)],
+    items_to_take: &[(&Item, bool)],
 ) -> Result<(String, Removed), EditError> {
-    let mut doomed = doomed.to_vec();
-    doomed.sort_by_key(|(item, _)| (item.range.start, std::cmp::Reverse(item.range.end)));
+    let mut items_to_take = items_to_take.to_vec();
+    items_to_take.sort_by_key(|(item, _)| (item.range.start, std::cmp::Reverse(item.range.end)));
     let mut rewriter = ListRewriter::of(outline);
     let mut removed = Removed::default();
     let mut end = 0;
-    for (item, whole) in doomed {
+    for (item, whole) in items_to_take {
         // Nested items are removed with their item.
         if item.range.start < end {
             continue;
@@ -239,12 +245,12 @@ fn distinct(items: &[String]) -> Vec<String> {
 
 /// What happens to an existing item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate<'w> {
+enum ItemChange<'w> {
     /// It stays in its place, perhaps with another check box.
     Stays(Option<&'w str>),
     /// It stays, but in another place.
     Moves,
-    Goes,
+    Removed,
 }
 
 /// An item to insert.
@@ -264,7 +270,7 @@ impl Entry {
 
 struct Plan<'w> {
     /// One for each existing item.
-    fates: Vec<Fate<'w>>,
+    changes: Vec<ItemChange<'w>>,
     /// Items to insert, by the item that they follow; `None`: at the beginning of the list.
     runs: BTreeMap<Option<usize>, Vec<Entry>>,
     /// The first item that stays in its place.
@@ -278,19 +284,19 @@ impl<'w> Plan<'w> {
         let positions: BTreeMap<String, usize> =
             wanted.iter().enumerate().map(|(position, item)| (key(item), position)).collect();
         let mut first: BTreeMap<usize, usize> = BTreeMap::new();
-        let mut fates = vec![Fate::Goes; present.len()];
+        let mut changes = vec![ItemChange::Removed; present.len()];
         let mut met = Vec::new();
-        for (index, (item, fate)) in present.iter().zip(&mut fates).enumerate() {
+        for (index, (item, change)) in present.iter().zip(&mut changes).enumerate() {
             let own = || positions.get(&key(&own_words(outline, item)));
             let Some(position) = positions.get(&key(&item.text)).or_else(own) else { continue };
-            *fate = Fate::Stays(changed_check_box(&item.text, wanted.get(*position)));
+            *change = ItemChange::Stays(changed_check_box(&item.text, wanted.get(*position)));
             if !first.contains_key(position) {
                 first.insert(*position, index);
                 met.push(*position);
             }
         }
         let fixed = longest_increasing_subsequence(&met);
-        let mut plan = Self { fates, runs: BTreeMap::new(), first_fixed: None, added: 0 };
+        let mut plan = Self { changes, runs: BTreeMap::new(), first_fixed: None, added: 0 };
         let mut after = None;
         for (position, item) in wanted.iter().enumerate() {
             let there = first.get(&position).and_then(|index| Some((*index, *present.get(*index)?)));
@@ -302,9 +308,12 @@ impl<'w> Plan<'w> {
                 }
                 Some((index, moved)) => {
                     let lines = own_lines(outline, moved);
-                    let fate = plan.fates.get_mut(index).map(|fate| std::mem::replace(fate, Fate::Moves));
-                    Entry::Moved(match (fate, unboxed(&moved.text).0) {
-                        (Some(Fate::Stays(Some(new))), Some(old)) => lines.replacen(old, new, 1),
+                    let change = plan
+                        .changes
+                        .get_mut(index)
+                        .map(|change| std::mem::replace(change, ItemChange::Moves));
+                    Entry::Moved(match (change, unboxed(&moved.text).0) {
+                        (Some(ItemChange::Stays(Some(new))), Some(old)) => lines.replacen(old, new, 1),
                         _ => lines,
                     })
                 }

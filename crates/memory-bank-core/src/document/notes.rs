@@ -20,22 +20,22 @@ use crate::error::EditError;
 use crate::store::Drafts;
 
 /// The sections whose items can be resolved.
-const PLACES: [(CoreDocument, KnownSection); 3] = [
+const RESOLVABLE_SECTIONS: [(CoreDocument, KnownSection); 3] = [
     (CoreDocument::ActiveContext, KnownSection::Notes),
     (CoreDocument::ActiveContext, KnownSection::Issues),
     (CoreDocument::Progress, KnownSection::Issues),
 ];
 
 /// How many characters of a note a reply repeats.
-const SHOWN_CHARS: usize = 200;
+const MAX_SHOWN_CHARS: usize = 200;
 
 /// The mark after a resolved text, before the date.
-const MARK: &str = "~~ [resolved ";
+const RESOLVED_MARK: &str = "~~ [resolved ";
 
 /// Whether a note or an issue is marked as resolved.
 #[must_use]
 pub fn is_resolved(item: &str) -> bool {
-    item.contains(MARK)
+    item.contains(RESOLVED_MARK)
 }
 
 /// Whether a note is a blocker or an issue that is not resolved.
@@ -70,13 +70,13 @@ pub(super) fn resolve(
         marked.extend(find(&candidates, text, &kinds)?);
     }
     let marked: Vec<&Candidate> = marked.into_iter().filter_map(|index| candidates.get(index)).collect();
-    for (document, _) in PLACES.iter().skip(1) {
+    for (document, _) in RESOLVABLE_SECTIONS.iter().skip(1) {
         let here: Vec<&Candidate> = marked.iter().copied().filter(|one| one.document == *document).collect();
         if !here.is_empty() {
             document.rewrite(drafts, |text| mark(text, &here, &kinds, at))?;
         }
     }
-    Ok(marked.into_iter().map(|one| clip(&one.text, SHOWN_CHARS)).collect())
+    Ok(marked.into_iter().map(|one| clip(&one.text, MAX_SHOWN_CHARS)).collect())
 }
 
 /// An item that a caller may name.
@@ -96,7 +96,7 @@ struct Candidate {
 /// Notes that can be resolved, and resolved ones, document by document from top to bottom.
 fn candidates(drafts: &Drafts, kinds: &[&str]) -> Vec<Candidate> {
     let mut found: Vec<Candidate> = Vec::new();
-    for (document, part) in PLACES {
+    for (document, part) in RESOLVABLE_SECTIONS {
         let Some(text) = document.text(drafts) else { continue };
         let outline = Outline::of(text);
         for item in items_of(&outline, part) {
@@ -116,7 +116,7 @@ fn candidates(drafts: &Drafts, kinds: &[&str]) -> Vec<Candidate> {
 
 /// A resolved item without its mark.
 fn unmarked(line: &str) -> String {
-    let before = line.split(MARK).next().unwrap_or_default();
+    let before = line.split(RESOLVED_MARK).next().unwrap_or_default();
     match before.find("~~") {
         Some(at) => [before.get(..at), before.get(at + 2..)].into_iter().flatten().collect(),
         None => before.to_owned(),
@@ -158,17 +158,17 @@ fn find(candidates: &[Candidate], wanted: &str, kinds: &[&str]) -> Result<Vec<us
 }
 
 fn refused(wanted: &str, why: &str, lines: &[String]) -> EditError {
-    const SHOWN: usize = 5;
+    const MAX_SHOWN: usize = 5;
     let mut shown: Vec<String> =
-        lines.iter().take(SHOWN).map(|line| format!("`{}`", clip(line, SHOWN_CHARS))).collect();
-    if lines.len() > SHOWN {
+        lines.iter().take(MAX_SHOWN).map(|line| format!("`{}`", clip(line, MAX_SHOWN_CHARS))).collect();
+    if lines.len() > MAX_SHOWN {
         shown.push("…".to_owned());
     }
     let there = match shown.as_slice() {
         [] => "there is none".to_owned(),
         shown => format!("give the whole text of one of {}", shown.join(", ")),
     };
-    EditError::Refused(format!("`resolve`: `{}` {why}; {there}", clip(wanted, SHOWN_CHARS)))
+    EditError::Refused(format!("`resolve`: `{}` {why}; {there}", clip(wanted, MAX_SHOWN_CHARS)))
 }
 
 /// The labels of the kinds of notes, in all current and earlier forms.
@@ -187,7 +187,7 @@ fn kinds() -> Vec<&'static str> {
 /// Strikes through the first lines of these items and appends the date.
 fn mark(text: &str, items: &[&Candidate], kinds: &[&str], at: Timestamp) -> Result<String, EditError> {
     let outline = Outline::of(text);
-    for (_, part) in PLACES {
+    for (_, part) in RESOLVABLE_SECTIONS {
         let sections = part.find_all(&outline).into_iter().filter_map(|index| outline.section(index));
         for section in sections {
             if items.iter().any(|item| section.body.contains(&item.range.start)) {
@@ -206,7 +206,7 @@ fn mark(text: &str, items: &[&Candidate], kinds: &[&str], at: Timestamp) -> Resu
         new.push_str(text.get(done..end - message.len()).unwrap_or_default());
         // Three tildes would open a code block.
         let apart = if message.starts_with('~') { " " } else { "" };
-        new.push_str(&format!("~~{apart}{message}{MARK}{}]", at.strftime("%Y-%m-%d")));
+        new.push_str(&format!("~~{apart}{message}{RESOLVED_MARK}{}]", at.strftime("%Y-%m-%d")));
         done = end;
     }
     new.push_str(text.get(done..).unwrap_or_default());

@@ -138,49 +138,77 @@ fn carry_over(old: &str, known: &Structure, new: &str, at: usize) -> Option<Stru
     if !sync_point.as_ref().is_none_or(|sync_point| sync_point.is_in(&part, limit - top)) {
         return None;
     }
-    let mut structure = Structure::default();
-    let kept = known.headings.partition_point(|heading| heading.range.start < top);
-    structure.headings.extend_from_slice(known.headings.get(..kept)?);
-    for heading in part.headings.iter().filter(|heading| heading.range.start + top < limit) {
-        // The words of the heading above are known; they do not depend on the lines in between.
-        let words = match above {
-            Some(above) if heading.range.start == 0 => above,
-            _ if heading.source.contains('[') => return None,
-            _ => heading,
+    let change = Change { top, start, limit, added, first_line, added_lines: added_lines(between, changed) };
+    change.apply(known, &part, above)
+}
+
+fn added_lines(between: &str, changed: &str) -> usize {
+    count_lines(changed, 0..changed.len()) - count_lines(between, 0..between.len())
+}
+
+/// The part of a text that was parsed again.
+struct Change {
+    /// Where it begins.
+    top: usize,
+    /// Where it ends in the old text, and in the new one.
+    start: usize,
+    limit: usize,
+    /// How many bytes and lines longer it is.
+    added: usize,
+    added_lines: usize,
+    /// The number of its first line.
+    first_line: usize,
+}
+
+impl Change {
+    /// The known structure above, the parsed structure of the part, and the known structure below.
+    fn apply(&self, known: &Structure, part: &Structure, above: Option<&Heading>) -> Option<Structure> {
+        let mut structure =
+            Structure { headings: self.headings(known, part, above)?, ..Structure::default() };
+        let items = |range: Range<usize>| {
+            let from = known.items.partition_point(|item| item.range.start < range.start);
+            let to = known.items.partition_point(|item| item.range.start < range.end);
+            known.items.get(from..to).unwrap_or_default()
         };
-        structure.headings.push(Heading {
-            range: shift(&heading.range, top),
-            line: heading.line + first_line - 1,
-            ..words.clone()
-        });
+        let moved = |item: &Item, by| Item { range: shift(&item.range, by), ..item.clone() };
+        let of_part = |at: usize| at + self.top < self.limit;
+        structure.items.reserve(known.items.len() + part.items.len());
+        structure.items.extend_from_slice(items(0..self.top));
+        let parsed = part.items.iter().filter(|item| of_part(item.range.start));
+        structure.items.extend(parsed.map(|item| moved(item, self.top)));
+        structure.items.extend(items(self.start..usize::MAX).iter().map(|item| moved(item, self.added)));
+        structure.rules.extend(known.rules.iter().filter(|rule| rule.start < self.top).cloned());
+        let parsed = part.rules.iter().filter(|rule| of_part(rule.start));
+        structure.rules.extend(parsed.map(|rule| shift(rule, self.top)));
+        let below = known.rules.iter().filter(|rule| rule.start >= self.start);
+        structure.rules.extend(below.map(|rule| shift(rule, self.added)));
+        Some(structure)
     }
-    let added_lines = count_lines(changed, 0..changed.len()) - count_lines(between, 0..between.len());
-    let below = known.headings.partition_point(|heading| heading.range.start < start);
-    structure.headings.extend(known.headings.iter().skip(below).map(|heading| Heading {
-        range: shift(&heading.range, added),
-        line: heading.line + added_lines,
-        ..heading.clone()
-    }));
-    let items = |range: Range<usize>| {
-        let from = known.items.partition_point(|item| item.range.start < range.start);
-        let to = known.items.partition_point(|item| item.range.start < range.end);
-        known.items.get(from..to).unwrap_or_default()
-    };
-    structure.items.reserve(known.items.len() + part.items.len());
-    structure.items.extend_from_slice(items(0..top));
-    let moved = |item: &Item, by| Item { range: shift(&item.range, by), ..item.clone() };
-    structure
-        .items
-        .extend(part.items.iter().filter(|item| item.range.start + top < limit).map(|item| moved(item, top)));
-    structure.items.extend(items(start..usize::MAX).iter().map(|item| moved(item, added)));
-    structure.rules.extend(known.rules.iter().filter(|rule| rule.start < top).cloned());
-    structure
-        .rules
-        .extend(part.rules.iter().filter(|rule| rule.start + top < limit).map(|rule| shift(rule, top)));
-    structure
-        .rules
-        .extend(known.rules.iter().filter(|rule| rule.start >= start).map(|rule| shift(rule, added)));
-    Some(structure)
+
+    fn headings(&self, known: &Structure, part: &Structure, above: Option<&Heading>) -> Option<Vec<Heading>> {
+        let kept = known.headings.partition_point(|heading| heading.range.start < self.top);
+        let mut headings = known.headings.get(..kept)?.to_vec();
+        for heading in part.headings.iter().filter(|heading| heading.range.start + self.top < self.limit) {
+            // The words of the heading above are known; they do not depend on the lines in between.
+            let words = match above {
+                Some(above) if heading.range.start == 0 => above,
+                _ if heading.source.contains('[') => return None,
+                _ => heading,
+            };
+            headings.push(Heading {
+                range: shift(&heading.range, self.top),
+                line: heading.line + self.first_line - 1,
+                ..words.clone()
+            });
+        }
+        let below = known.headings.partition_point(|heading| heading.range.start < self.start);
+        headings.extend(known.headings.iter().skip(below).map(|heading| Heading {
+            range: shift(&heading.range, self.added),
+            line: heading.line + self.added_lines,
+            ..heading.clone()
+        }));
+        Some(headings)
+    }
 }
 
 /// The first line at or below an insertion after which the parser's state is known.

@@ -6,9 +6,9 @@ use std::ops::Range;
 use crate::document::section::{Outline, same_title};
 
 /// How many headings an error lists.
-const HEADINGS_NAMED: usize = 20;
+const MAX_NAMED_HEADINGS: usize = 20;
 /// How long each of them is shown, in characters.
-const HEADING_CHARS: usize = 80;
+const MAX_HEADING_CHARS: usize = 80;
 
 /// The requested part. Lines and characters count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,22 +122,10 @@ pub fn part<'t>(text: &'t str, selection: Selection<'_>, bounds: PartBounds) -> 
         range.start += at;
         from_char = wanted;
     }
-    let selected = text.get(range.clone()).unwrap_or_default();
     if let Selection::Tail(_) = selection {
-        let kept = last_that_fit(selected, bounds);
-        let start = range.start + (selected.len() - kept.len());
-        let from_line = lines.at(start);
-        let begins_inside = start > lines.start(from_line);
-        let line_start = lines.start(from_line);
-        let from_char = text.get(line_start..start).unwrap_or_default().chars().count() + 1;
-        let left = (start > range.start).then(|| LeftOut {
-            from_line: first + 1,
-            from_char: 1,
-            lines: (from_line - first) + usize::from(begins_inside),
-        });
-        let part = Part { text: kept, from_line: from_line + 1, from_char, lines: end - from_line, left };
-        return Ok(part);
+        return Ok(tail(text, &lines, first, end, bounds));
     }
+    let selected = text.get(range.clone()).unwrap_or_default();
     let kept = first_that_fit(selected, bounds);
     let stop = range.start + kept.len();
     let left = (stop < range.end).then(|| {
@@ -149,6 +137,23 @@ pub fn part<'t>(text: &'t str, selection: Selection<'_>, bounds: PartBounds) -> 
     let last = lines.at(stop);
     let touched = (last - first) + usize::from(stop > lines.start(last) && last < all);
     Ok(Part { text: kept, from_line: first + 1, from_char, lines: touched, left })
+}
+
+/// As many of the last lines from `first` to `end` as fit.
+fn tail<'t>(text: &'t str, lines: &Lines, first: usize, end: usize, bounds: PartBounds) -> Part<'t> {
+    let range = lines.start(first)..lines.start(end);
+    let selected = text.get(range.clone()).unwrap_or_default();
+    let kept = last_that_fit(selected, bounds);
+    let start = range.start + (selected.len() - kept.len());
+    let from_line = lines.at(start);
+    let line_start = lines.start(from_line);
+    let from_char = text.get(line_start..start).unwrap_or_default().chars().count() + 1;
+    let left = (start > range.start).then(|| LeftOut {
+        from_line: first + 1,
+        from_char: 1,
+        lines: (from_line - first) + usize::from(start > line_start),
+    });
+    Part { text: kept, from_line: from_line + 1, from_char, lines: end - from_line, left }
 }
 
 /// How many characters a text takes inside a JSON string.
@@ -227,14 +232,14 @@ fn section(text: &str, words: &str) -> Result<Range<usize>, String> {
     if let [section] = near.as_slice() {
         return Ok(section.whole());
     }
-    let short = |title: &str| title.chars().take(HEADING_CHARS).collect::<String>();
+    let short = |title: &str| title.chars().take(MAX_HEADING_CHARS).collect::<String>();
     let named = if near.is_empty() { sections.iter().collect() } else { near };
     let list: Vec<String> = named
         .iter()
-        .take(HEADINGS_NAMED)
+        .take(MAX_NAMED_HEADINGS)
         .map(|section| format!("`{}` (line {})", short(&section.heading.title), section.heading.line))
         .collect();
-    let more = named.len().saturating_sub(HEADINGS_NAMED);
+    let more = named.len().saturating_sub(MAX_NAMED_HEADINGS);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     Err(if list.is_empty() {
         format!(

@@ -38,17 +38,17 @@ pub(super) fn section_of<'o>(outline: &'o Outline<'_>, words: &str) -> Result<Se
 }
 
 fn headings_of(outline: &Outline<'_>) -> String {
-    const SHOWN: usize = 20;
+    const MAX_NAMED_HEADINGS: usize = 20;
     let headings = outline.headings();
     if headings.is_empty() {
         return "the document has no headings".to_owned();
     }
     let mut shown: Vec<String> = headings
         .iter()
-        .take(SHOWN)
+        .take(MAX_NAMED_HEADINGS)
         .map(|heading| format!("`{} {}`", "#".repeat(usize::from(heading.level)), heading.source))
         .collect();
-    if headings.len() > SHOWN {
+    if headings.len() > MAX_NAMED_HEADINGS {
         shown.push("…".to_owned());
     }
     format!("the document has {}", shown.join(", "))
@@ -58,9 +58,9 @@ pub(super) fn append(text: &str, heading: &str, lines: &str) -> Result<String, S
     let outline = Outline::of(text);
     let section = section_of(&outline, heading)?;
     let at = written_end(text, &section.body);
-    let list_goes_on =
+    let list_continues =
         begins_with_item(lines) && outline.items_in(&section.body).iter().any(|item| item.range.end == at);
-    let before = if list_goes_on || at == section.heading.range.end { Gap::None } else { Gap::Blank };
+    let before = if list_continues || at == section.heading.range.end { Gap::None } else { Gap::Blank };
     checked_visible(&outline, insert_closing(text, at, lines, before, Gap::Blank), at..at, lines)
 }
 
@@ -72,8 +72,8 @@ pub(super) fn prepend(text: &str, heading: &str, lines: &str) -> Result<String, 
     let blank = blank_lines_at_top(own);
     // Blank lines below the heading stay above the new lines, if anything follows them.
     let at = if blank == own.len() { top } else { top + blank };
-    let list_goes_on = ends_with_item(lines) && outline.items().iter().any(|item| item.range.start == at);
-    let after = if list_goes_on { Gap::None } else { Gap::Blank };
+    let list_continues = ends_with_item(lines) && outline.items().iter().any(|item| item.range.start == at);
+    let after = if list_continues { Gap::None } else { Gap::Blank };
     checked_visible(&outline, insert_lines(text, at, lines, Gap::None, after), at..at, lines)
 }
 
@@ -108,7 +108,7 @@ pub(super) fn replace_section(
         let left = there.get_mut(&(one.level, one.source.to_string())).filter(|left| **left > 0);
         left.map(|left| *left -= 1).is_some()
     };
-    let gone: Vec<String> = outline
+    let lost: Vec<String> = outline
         .headings()
         .iter()
         .filter(|one| section.body.contains(&one.range.start) && !stays(one))
@@ -121,7 +121,7 @@ pub(super) fn replace_section(
         let lines = body.get(blank_lines_at_top(body)..).unwrap_or_default();
         replace_lines(text, &(top + blank..end), lines)
     };
-    Ok((checked_visible(&outline, replaced, section.body.clone(), body)?, gone))
+    Ok((checked_visible(&outline, replaced, section.body.clone(), body)?, lost))
 }
 
 fn begins_with_item(lines: &str) -> bool {
@@ -136,14 +136,14 @@ fn ends_with_item(lines: &str) -> bool {
 pub(super) fn checked_visible(
     old: &Outline<'_>,
     new: String,
-    gone: Range<usize>,
+    lost: Range<usize>,
     lines: &str,
 ) -> Result<String, String> {
     let after = Outline::of(&new);
     let kept = old
         .headings()
         .iter()
-        .filter(|heading| heading.range.start < gone.start || heading.range.start >= gone.end);
+        .filter(|heading| heading.range.start < lost.start || heading.range.start >= lost.end);
     let lost = first_lost_heading(kept, &after).or_else(|| {
         let there = titles(&after);
         let put = Outline::of(lines);

@@ -265,8 +265,8 @@ pub(super) fn written_end(text: &str, range: &Range<usize>) -> usize {
 /// A blank line is needed unless a list continues or the text ends.
 pub(super) fn gap_after(outline: &Outline<'_>, at: usize) -> Gap {
     let rest = outline.text().get(at..).unwrap_or_default();
-    let goes_on = outline.items().iter().any(|item| item.range.start == at);
-    if rest.is_empty() || goes_on { Gap::None } else { Gap::Blank }
+    let continues = outline.items().iter().any(|item| item.range.start == at);
+    if rest.is_empty() || continues { Gap::None } else { Gap::Blank }
 }
 
 fn marked(marker: Marker, step: u64, item: &str) -> String {

@@ -20,14 +20,14 @@ pub struct NotFound {
 const MAX_EXPLAINED: usize = 10;
 /// How many existing texts are compared.
 const MAX_COMPARED: usize = 2000;
-const SHOWN: usize = 3;
-const SHOWN_CHARS: usize = 200;
+const MAX_SUGGESTIONS: usize = 3;
+const MAX_SUGGESTION_CHARS: usize = 200;
 
 impl NotFound {
     /// A text without a match; the first ones of a call get suggestions.
     pub(super) fn of(index: usize, text: &str, existing: &[String]) -> Self {
         let near = if index < MAX_EXPLAINED { similar_texts(text, existing) } else { Vec::new() };
-        Self { text: clip(text, SHOWN_CHARS), near }
+        Self { text: clip(text, MAX_SUGGESTION_CHARS), near }
     }
 }
 
@@ -48,14 +48,14 @@ pub(super) fn similar_texts(text: &str, existing: &[String]) -> Vec<String> {
         })
         .collect();
     found.sort_by_key(|(similarity, index, _)| (std::cmp::Reverse(*similarity), *index));
-    found.into_iter().take(SHOWN).map(|(_, _, other)| clip(other, SHOWN_CHARS)).collect()
+    found.into_iter().take(MAX_SUGGESTIONS).map(|(_, _, other)| clip(other, MAX_SUGGESTION_CHARS)).collect()
 }
 
 /// The pairs of adjacent letters at the head of a text, without case and punctuation.
 fn pairs(text: &str) -> HashSet<(char, char)> {
     let letters: Vec<char> = text
         .chars()
-        .take(SHOWN_CHARS)
+        .take(MAX_SUGGESTION_CHARS)
         .flat_map(char::to_lowercase)
         .map(|sign| if sign.is_alphanumeric() { sign } else { ' ' })
         .collect();

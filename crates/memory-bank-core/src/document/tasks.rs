@@ -57,7 +57,7 @@ impl UpdateTasks {
     /// The documents that the edit needs.
     #[must_use]
     pub fn paths() -> Vec<DocumentPath> {
-        DOCUMENTS.into_iter().flat_map(CoreDocument::paths).collect()
+        TASK_DOCUMENTS.into_iter().flat_map(CoreDocument::paths).collect()
     }
 
     fn clears(&self) -> bool {
@@ -157,12 +157,12 @@ pub fn update_tasks(
 }
 
 /// The documents that hold tasks, in the order in which they are listed.
-const DOCUMENTS: [CoreDocument; 2] = [CoreDocument::ActiveContext, CoreDocument::Progress];
+const TASK_DOCUMENTS: [CoreDocument; 2] = [CoreDocument::ActiveContext, CoreDocument::Progress];
 
 /// All tasks, without duplicates.
 fn tasks(drafts: &Drafts) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    DOCUMENTS
+    TASK_DOCUMENTS
         .iter()
         .filter_map(|document| document.text(drafts))
         .flat_map(|text| items(text, KnownSection::Tasks))
@@ -175,7 +175,7 @@ fn tasks(drafts: &Drafts) -> Vec<String> {
 /// # Errors
 /// The section has a merge conflict, or an item would not be visible.
 pub(super) fn add_tasks(drafts: &mut Drafts, part: KnownSection, add: &[String]) -> Result<usize, EditError> {
-    let mut known: BTreeSet<String> = DOCUMENTS
+    let mut known: BTreeSet<String> = TASK_DOCUMENTS
         .iter()
         .filter_map(|document| document.text(drafts))
         .flat_map(|text| items(text, part))
@@ -193,7 +193,7 @@ fn remove_tasks(
     only_whole: bool,
 ) -> Result<(Removed, Vec<String>), EditError> {
     let home = KnownSection::Tasks.home(drafts);
-    let outlines: Vec<(CoreDocument, Outline<'_>)> = DOCUMENTS
+    let outlines: Vec<(CoreDocument, Outline<'_>)> = TASK_DOCUMENTS
         .iter()
         .filter_map(|document| Some((*document, Outline::of(document.text(drafts)?))))
         .collect();
@@ -206,28 +206,7 @@ fn remove_tasks(
             items_of(outline, KnownSection::Tasks).into_iter().map(|item| (*document, outline, item)),
         );
     }
-    let texts: Vec<String> = candidates.iter().map(|(_, _, item)| item.text.to_string()).collect();
-    let whole = Keys::of(texts.iter().map(|task| key(task)));
-    let own = Keys::of(candidates.iter().map(|(_, outline, item)| key(&own_words(outline, item))));
-    // By index of the task: whether the lines below it that are not indented were named, too.
-    let mut to_remove: BTreeMap<usize, bool> = BTreeMap::new();
-    let mut not_found_texts = Vec::new();
-    for wanted in remove.iter().filter(|wanted| !key(wanted).is_empty()) {
-        let mut found = whole.equal(wanted);
-        let named = !found.is_empty();
-        if found.is_empty() {
-            found = own.equal(wanted);
-        }
-        if found.is_empty() {
-            found = whole.find(wanted, only_whole, &texts)?;
-        }
-        if found.is_empty() {
-            not_found_texts.push(wanted.clone());
-        }
-        for index in found {
-            *to_remove.entry(index).or_default() |= named;
-        }
-    }
+    let (to_remove, not_found_texts) = named_tasks(&candidates, remove, only_whole)?;
     let mut removed = Removed::default();
     let mut changed = Vec::new();
     for (document, outline) in &outlines {
@@ -249,6 +228,37 @@ fn remove_tasks(
         document.rewrite(drafts, |_| Ok(new))?;
     }
     Ok((removed, not_found_texts))
+}
+
+/// The tasks that these texts name, by their index, and whether the lines below each that are not indented were named,
+/// too; and the texts that name none.
+fn named_tasks(
+    candidates: &[(CoreDocument, &Outline<'_>, &Item)],
+    remove: &[String],
+    only_whole: bool,
+) -> Result<(BTreeMap<usize, bool>, Vec<String>), EditError> {
+    let texts: Vec<String> = candidates.iter().map(|(_, _, item)| item.text.to_string()).collect();
+    let whole = Keys::of(texts.iter().map(|task| key(task)));
+    let own = Keys::of(candidates.iter().map(|(_, outline, item)| key(&own_words(outline, item))));
+    let mut named: BTreeMap<usize, bool> = BTreeMap::new();
+    let mut not_found = Vec::new();
+    for wanted in remove.iter().filter(|wanted| !key(wanted).is_empty()) {
+        let mut found = whole.equal(wanted);
+        let with_lines_below = !found.is_empty();
+        if found.is_empty() {
+            found = own.equal(wanted);
+        }
+        if found.is_empty() {
+            found = whole.find(wanted, only_whole, &texts)?;
+        }
+        if found.is_empty() {
+            not_found.push(wanted.clone());
+        }
+        for index in found {
+            *named.entry(index).or_default() |= with_lines_below;
+        }
+    }
+    Ok((named, not_found))
 }
 
 /// Refuses if a section of tasks has a merge conflict.

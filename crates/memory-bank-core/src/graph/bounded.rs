@@ -5,7 +5,7 @@ use crate::graph::state::size::members_bytes;
 use crate::graph::{Entity, Observation, Relation};
 
 /// Overhead of an item beside its texts, in a reply and in memory.
-const ITEM: usize = 256;
+const ITEM_OVERHEAD_BYTES: usize = 256;
 
 /// The first items that fit into a number of bytes, with their order; the others are counted.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl<T> BoundedItems<T> {
 
     /// How many of the smallest items may still fit.
     pub(crate) fn most(&self) -> usize {
-        self.room / ITEM + 1
+        self.room / ITEM_OVERHEAD_BYTES + 1
     }
 
     /// The items sorted by their order, and the number of omitted ones. The sort is stable.
@@ -64,18 +64,18 @@ impl<T> BoundedItems<T> {
 /// About how many bytes an entity takes.
 pub(crate) fn entity_bytes(entity: &Entity) -> usize {
     let attributes = entity.attrs.as_ref().map_or(0, members_bytes);
-    ITEM + entity.id.len() + entity.name.len() + entity.entity_type.len() + attributes
+    ITEM_OVERHEAD_BYTES + entity.id.len() + entity.name.len() + entity.entity_type.len() + attributes
 }
 
 /// About how many bytes an observation takes.
 pub(crate) fn observation_bytes(observation: &Observation) -> usize {
     let reference = observation.source.as_ref().and_then(|source| source.reference.as_ref());
-    ITEM + observation.text.len() + reference.map_or(0, String::len)
+    ITEM_OVERHEAD_BYTES + observation.text.len() + reference.map_or(0, String::len)
 }
 
 /// About how many bytes a relation takes.
 pub(crate) fn relation_bytes(relation: &Relation) -> usize {
-    ITEM + relation.from_id.len() + relation.to_id.len() + relation.relation_type.len()
+    ITEM_OVERHEAD_BYTES + relation.from_id.len() + relation.to_id.len() + relation.relation_type.len()
 }
 
 /// A set of positions in the storage order, one bit each.

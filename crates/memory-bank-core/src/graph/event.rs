@@ -188,18 +188,22 @@ fn parse(line: &[u8]) -> Result<Line, String> {
         }
         "snapshot_written" => return Ok(Line::SnapshotWritten),
         "memory_bank_graph" => {
-            let Marker { source, version } = typed(line)?;
-            if source != "memory-bank-mcp" {
-                return Err(format!("the marker names another program (`source` is `{}`)", shown(&source)));
-            }
-            if version != "1" {
-                return Err(format!("the marker names another version (`version` is `{}`)", shown(&version)));
-            }
+            check_marker(&typed(line)?)?;
             return Ok(Line::Marker);
         }
         other => return Err(format!("unknown event type `{}`", shown(other))),
     };
     Ok(Line::Event(event))
+}
+
+fn check_marker(Marker { source, version }: &Marker) -> Result<(), String> {
+    if source != "memory-bank-mcp" {
+        return Err(format!("the marker names another program (`source` is `{}`)", shown(source)));
+    }
+    if version != "1" {
+        return Err(format!("the marker names another version (`version` is `{}`)", shown(version)));
+    }
+    Ok(())
 }
 
 fn typed<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
@@ -223,7 +227,7 @@ fn check_label(member: &str, label: &str) -> Result<(), String> {
 }
 
 fn check_time(member: &str, text: &str) -> Result<(), String> {
-    instant(text).map(|_| ()).ok_or_else(|| format!("`{member}` is no date"))
+    instant(text).map(|_| ()).ok_or_else(|| format!("`{member}` is not a date"))
 }
 
 #[derive(Deserialize)]

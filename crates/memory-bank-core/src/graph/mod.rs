@@ -18,6 +18,8 @@ pub mod timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::words::word_enum;
+
 /// A node, identified by its normalised name and type (docs/file-format.md).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -67,18 +69,19 @@ pub struct ObservationSource {
     pub reference: Option<String>,
 }
 
-/// The kinds of sources of an observation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SourceKind {
-    /// A person wrote it.
-    Manual,
-    /// A tool wrote it.
-    Tool,
-    /// It was imported.
-    Import,
-    /// An agent wrote it.
-    Agent,
+word_enum! {
+    /// The kinds of sources of an observation.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum SourceKind {
+        /// A person wrote it.
+        Manual = "manual",
+        /// A tool wrote it.
+        Tool = "tool",
+        /// It was imported.
+        Import = "import",
+        /// An agent wrote it.
+        Agent = "agent",
+    }
 }
 
 /// A directed edge.

@@ -10,9 +10,9 @@ use crate::graph::state::GraphState;
 use crate::store::EntityRef;
 
 /// The most names that an error suggests.
-pub(crate) const SUGGESTIONS: usize = 5;
+pub(crate) const MAX_SUGGESTIONS: usize = 5;
 /// The most candidates that an error lists.
-const CANDIDATES: usize = 10;
+const MAX_CANDIDATES: usize = 10;
 
 /// The keys under which a store looks for what an [`EntityRef`] may mean. [`Lookup::choose`] then decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ impl Lookup {
         }
         let candidates = entities
             .iter()
-            .take(CANDIDATES)
+            .take(MAX_CANDIDATES)
             .map(|entity| format!("{} [{}] ({})", entity.name, entity.entity_type, entity.id))
             .collect();
         Err(GraphError::Ambiguous { name: self.requested.clone(), candidates })
@@ -127,21 +127,22 @@ fn suggest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a st
         } else if name.len() >= 3 && wanted.contains(name) {
             Some((2, wanted.len() - name.len()))
         } else {
-            distance(wanted, name, tolerance).map(|distance| (3, distance))
+            bounded_distance(wanted, name, tolerance).map(|distance| (3, distance))
         };
         if let Some((kind, rank)) = kind {
             let entry = (kind, rank, name);
             let position = close.partition_point(|known| *known <= entry);
             close.insert(position, entry);
-            close.truncate(SUGGESTIONS);
+            close.truncate(MAX_SUGGESTIONS);
         }
     }
     close.into_iter().map(|(_, _, name)| name).collect()
 }
 
-/// The edit distance of two texts, if it is at most `bound`. `strsim` has none that stops at a bound, and a project may have
-/// many thousand names.
-fn distance(one: &str, other: &str, bound: usize) -> Option<usize> {
+/// The edit distance of two texts, if it is at most `bound`. It is not `strsim`'s, which computes the whole table: this one stops
+/// at the first row above the bound. A project may have many thousand names of up to [`crate::limits::LABEL_BYTES`] each, and all
+/// of them are compared with a name that was not found.
+fn bounded_distance(one: &str, other: &str, bound: usize) -> Option<usize> {
     let other: Vec<char> = other.chars().take(crate::limits::LABEL_BYTES).collect();
     if one.chars().count().abs_diff(other.len()) > bound {
         return None;

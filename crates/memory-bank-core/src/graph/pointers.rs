@@ -17,7 +17,7 @@ const PATH_ATTRIBUTE: &str = "docPath";
 const HEADING_ATTRIBUTE: &str = "heading";
 /// The source reference of an observation that records a pointer.
 const SOURCE_REFERENCE: &str = "graph_add_doc_pointer";
-const TELLING_PREFIX: &str = "DOC: ";
+const TEXT_PREFIX: &str = "DOC: ";
 
 /// A pointer from an entity to a document.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -117,9 +117,9 @@ pub fn pointers<'a>(
         let known = kept
             .iter()
             .any(|other| other.path == pointer.path && same_heading(&other.heading, &pointer.heading));
-        let said_better = pointer.heading.is_none()
+        let is_less_exact = pointer.heading.is_none()
             && all.iter().any(|other| other.path == pointer.path && other.heading.is_some());
-        if !known && !said_better {
+        if !known && !is_less_exact {
             kept.push(pointer.clone());
         }
     }
@@ -130,7 +130,7 @@ impl Pointer {
     /// The text of the observation that records the pointer.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let mut text = format!("{TELLING_PREFIX}{}", self.path);
+        let mut text = format!("{TEXT_PREFIX}{}", self.path);
         if let Some(heading) = &self.heading {
             text.push_str(" # ");
             text.push_str(heading);
@@ -145,7 +145,7 @@ impl Pointer {
     /// Parses the text of an observation that records a pointer: `DOC: <path>[ # <heading>][ — <note>]`.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
-        let rest = trim(text).strip_prefix(TELLING_PREFIX)?;
+        let rest = trim(text).strip_prefix(TEXT_PREFIX)?;
         // The path ends at a file extension, since a name may itself contain ` # ` or ` — `.
         let (path, rest) = path_end(rest).and_then(|end| rest.split_at_checked(end))?;
         let (rest, note) = match rest.split_once(" — ") {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::error::GraphError;
 use crate::graph::bounded::{BitSet, BoundedItems, entity_bytes, observation_bytes, relation_bytes};
 use crate::graph::ids::normalise;
-use crate::graph::naming::SUGGESTIONS;
+use crate::graph::naming::MAX_SUGGESTIONS;
 use crate::graph::state::GraphState;
 use crate::graph::timestamp::instant;
 use crate::graph::{Entity, Relation};
@@ -21,7 +21,7 @@ impl GraphState {
     /// Unknown names and ids, all listed, with suggestions; or an ambiguous name.
     pub fn open(&self, nodes: &[EntityRef], depth: u32, bytes: usize) -> Result<Subgraph, GraphError> {
         let start = self.resolve_all(nodes)?;
-        Ok(self.around(start.into_iter().map(|entity| entity.id.as_str()), depth, bytes))
+        Ok(self.neighbourhood(start.into_iter().map(|entity| entity.id.as_str()), depth, bytes))
     }
 
     /// The entities that the caller names.
@@ -45,7 +45,7 @@ impl GraphState {
         if !missing.is_empty() {
             let mut seen = HashSet::new();
             closest.retain(|name| seen.insert(name.clone()));
-            closest.truncate(SUGGESTIONS);
+            closest.truncate(MAX_SUGGESTIONS);
             return Err(GraphError::EntitiesNotFound { missing, suggestions: closest });
         }
         Ok(start)
@@ -55,7 +55,7 @@ impl GraphState {
     /// observations, and the relations among them. Unknown ids are ignored. The nearest come first: entities and
     /// relations take at most half of `bytes` each, observations at most `bytes`.
     #[must_use]
-    pub fn around<'a>(
+    pub fn neighbourhood<'a>(
         &'a self,
         ids: impl IntoIterator<Item = &'a str>,
         depth: u32,

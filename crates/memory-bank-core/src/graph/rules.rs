@@ -227,29 +227,6 @@ impl ObservationSource {
     }
 }
 
-impl SourceKind {
-    /// The word in arguments and in storage.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Manual => "manual",
-            Self::Tool => "tool",
-            Self::Import => "import",
-            Self::Agent => "agent",
-        }
-    }
-
-    fn from_word(word: &str) -> Option<Self> {
-        match word {
-            "manual" => Some(Self::Manual),
-            "tool" => Some(Self::Tool),
-            "import" => Some(Self::Import),
-            "agent" => Some(Self::Agent),
-            _ => None,
-        }
-    }
-}
-
 /// A name or type in its stored form: trimmed, not blank, within bounds.
 pub(super) fn label(argument: &str, text: &str) -> Result<String, GraphError> {
     let text = trim(text);

@@ -23,7 +23,7 @@ use crate::graph::{Entity, Observation, ObservationSource, Relation};
 use crate::store::GraphStats;
 
 /// The most changes that [`GraphState::changes_since`] remembers.
-pub const REMEMBERED_CHANGES: usize = 4096;
+pub const MAX_RECENT_CHANGES: usize = 4096;
 
 /// All entities, observations and relations of one graph.
 #[derive(Debug, Clone, Default)]
@@ -91,14 +91,16 @@ impl GraphState {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         /// The bytes of a row beside its texts: the record, the ids, and the entries in the indexes.
-        const ENTITY: usize = 600;
-        const OBSERVATION: usize = 440;
-        const RELATION: usize = 600;
+        const ENTITY_ROW_BYTES: usize = 600;
+        const OBSERVATION_ROW_BYTES: usize = 440;
+        const RELATION_ROW_BYTES: usize = 600;
         let entities = self
             .entities()
-            .map(|one| ENTITY + 2 * one.name.len() + one.attrs.as_ref().map_or(0, members_bytes));
-        let observations = self.observations().map(|one| OBSERVATION + one.text.len());
-        (entities.sum::<usize>() + observations.sum::<usize>() + self.relations().count() * RELATION) as u64
+            .map(|one| ENTITY_ROW_BYTES + 2 * one.name.len() + one.attrs.as_ref().map_or(0, members_bytes));
+        let observations = self.observations().map(|one| OBSERVATION_ROW_BYTES + one.text.len());
+        (entities.sum::<usize>()
+            + observations.sum::<usize>()
+            + self.relations().count() * RELATION_ROW_BYTES) as u64
     }
 
     /// The entity with this id.
@@ -267,7 +269,7 @@ impl GraphState {
     }
 
     /// The changes since `generation`, oldest first; an id may occur more than once. `None` if that was more than
-    /// [`REMEMBERED_CHANGES`] changes ago, or in another log: then followers must read the whole graph.
+    /// [`MAX_RECENT_CHANGES`] changes ago, or in another log: then followers must read the whole graph.
     #[must_use]
     pub fn changes_since(&self, generation: u64) -> Option<impl Iterator<Item = &ChangedObject>> {
         let missed = usize::try_from(self.generation.checked_sub(generation)?).ok()?;
@@ -368,7 +370,7 @@ impl GraphState {
 
     fn record_change(&mut self, touched: ChangedObject) {
         self.generation += 1;
-        if self.changes.len() == REMEMBERED_CHANGES {
+        if self.changes.len() == MAX_RECENT_CHANGES {
             self.changes.pop_front();
         }
         self.changes.push_back(touched);

@@ -1,6 +1,6 @@
 //! Timestamps: strict for new ones, lenient for those in a log.
 //!
-//! Logs contain whatever the date parser of a JavaScript runtime accepted (`2020`, `March 7, 2021`, `1`). A line is
+//! Logs contain everything that the date parser of a JavaScript runtime accepted (`2020`, `March 7, 2021`, `1`). A line is
 //! only refused if that parser would have refused it, so the lenient half follows its rules; a date without a zone is
 //! UTC.
 

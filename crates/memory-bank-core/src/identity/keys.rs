@@ -102,7 +102,7 @@ impl KeyRecord {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyStatus {
-    /// The section has one.
+    /// It works.
     Active,
     /// It was revoked.
     Revoked,

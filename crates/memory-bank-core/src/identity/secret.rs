@@ -14,7 +14,7 @@ const RANDOM_CHARS: usize = 32;
 /// How many characters of a key are stored, to recognise it.
 const PREFIX_CHARS: usize = 12;
 /// The longest text that is parsed as a key, in bytes.
-const LONGEST: usize = 128;
+const MAX_KEY_BYTES: usize = 128;
 
 /// The purpose of a key. The word is part of the key; nothing else depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -100,7 +100,7 @@ impl FromStr for PlainKey {
             .find_map(|environment| text.strip_prefix(environment.prefix()))
             .ok_or(MalformedKey)?;
         let fits = !random.is_empty()
-            && text.len() <= LONGEST
+            && text.len() <= MAX_KEY_BYTES
             && random.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
         if fits { Ok(Self(text.to_owned())) } else { Err(MalformedKey) }
     }

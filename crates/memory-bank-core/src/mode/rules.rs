@@ -16,24 +16,24 @@ pub const RULES_PREFIXES: [&str; 2] = [".mcprules-", ".clinerules-"];
 pub const DEFAULT_UMB_TRIGGER: &str = r"\b(umb|update memory bank)\b";
 
 /// The largest compiled trigger, in bytes, since rules files come from untrusted repositories.
-const PATTERN_BYTES: usize = 256 * 1024;
+const MAX_PATTERN_BYTES: usize = 256 * 1024;
 
 /// The most opening brackets of a rules file: the time to parse nested ones is quadratic.
-const BRACKETS: usize = 1000;
+const MAX_BRACKETS: usize = 1000;
 
 /// Parses a rules file, YAML or JSON. It uses and checks only the mode, the presence of `instructions.general` and
 /// the trigger of `instructions.umb`.
 #[must_use]
 pub fn parse_rules(mode: Mode, text: &str) -> ModeRules {
-    if text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > BRACKETS {
-        return ModeRules::Invalid(format!("it has more than {BRACKETS} opening brackets"));
+    if text.bytes().filter(|byte| matches!(byte, b'[' | b'{')).count() > MAX_BRACKETS {
+        return ModeRules::Invalid(format!("it has more than {MAX_BRACKETS} opening brackets"));
     }
     let file: RulesFile = match serde_norway::from_str(text.trim_start_matches('\u{feff}')) {
         Ok(file) => file,
         Err(error) => return ModeRules::Invalid(error.to_string()),
     };
     if file.mode != mode.as_str() {
-        return ModeRules::Invalid(format!("it says `mode: {}` where `mode: {mode}` belongs", file.mode));
+        return ModeRules::Invalid(format!("it has `mode: {}` where `mode: {mode}` is expected", file.mode));
     }
     match file.instructions.umb.and_then(|umb| umb.trigger) {
         Some(trigger) if trigger.len() > limits::LINE_BYTES => {
@@ -63,7 +63,7 @@ pub fn rules_template(mode: Mode) -> String {
         text.push_str(&format!("    - \"{line}\"\n"));
     }
     text.push_str(&format!("  umb:\n    trigger: '{DEFAULT_UMB_TRIGGER}'\n    instructions:\n"));
-    for line in UMB {
+    for line in UMB_INSTRUCTIONS {
         text.push_str(&format!("      - \"{line}\"\n"));
     }
     text.push_str("    override_file_restrictions: true\n  memory_bank: {}\n\nmode_triggers:\n");
@@ -105,14 +105,14 @@ fn repair(trigger: &str) -> String {
 fn compile(pattern: &str) -> Option<Regex> {
     RegexBuilder::new(pattern)
         .case_insensitive(true)
-        .size_limit(PATTERN_BYTES)
-        .dfa_size_limit(PATTERN_BYTES)
+        .size_limit(MAX_PATTERN_BYTES)
+        .dfa_size_limit(MAX_PATTERN_BYTES)
         .nest_limit(50)
         .build()
         .ok()
 }
 
-const UMB: [&str; 4] = [
+const UMB_INSTRUCTIONS: [&str; 4] = [
     "Stop the task at hand and go through the whole session, not only its last message.",
     "Bring active-context.md up to date: tasks, known issues, next steps.",
     "Record every decision with log_decision and what was done with track_progress.",

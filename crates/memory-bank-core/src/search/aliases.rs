@@ -1,7 +1,7 @@
 //! Short and long names of the same thing, as software developers write them.
 
 /// Synonyms, one group per line.
-const SAME: [&str; 34] = [
+const SYNONYMS: [&str; 34] = [
     "k8s kubernetes",
     "i18n internationalization internationalisation",
     "l10n localization localisation",
@@ -40,7 +40,8 @@ const SAME: [&str; 34] = [
 
 /// The synonyms of a word in lower case.
 pub(super) fn aliases_of(word: &str) -> impl Iterator<Item = &'static str> {
-    SAME.iter()
+    SYNONYMS
+        .iter()
         .filter(move |line| line.split(' ').any(|name| name == word))
         .flat_map(|line| line.split(' '))
         .filter(move |name| *name != word)

@@ -12,11 +12,11 @@ use crate::limits;
 use crate::store::{EntityFound, GraphFound, GraphSearch, ObservationFound, RelationFound};
 
 /// How many of the newest observations are shown with an entity without matching ones.
-const NEWEST: usize = 5;
+const NEWEST_OBSERVATIONS: usize = 5;
 /// The share of a reply's bytes that the observations of one entity may have, as a divisor.
-const ENTITY_SHARE: usize = 4;
+const ENTITY_SHARE_DIVISOR: usize = 4;
 /// The score of all results if everything is requested.
-const FULL: f64 = 100.0;
+const FULL_SCORE: f64 = 100.0;
 
 /// Searches a graph that is held in memory; `index` follows it. Entities with their neighbours, and relations, take
 /// at most half of the bytes each, observations at most all; omitted ones are counted.
@@ -46,44 +46,28 @@ pub fn search_graph(graph: &GraphState, index: &Index, wanted: &GraphSearch) -> 
         }
     }
     let shown = Shown { graph, index, wanted, matching };
-    let mut entities = BoundedItems::new(wanted.bytes / 2);
-    for (order, hit) in (0..).zip(&hits.entities) {
-        let Some(entity) = graph.entity(&hit.id) else { continue };
-        let observations = shown.observations(entity);
-        entities.offer(order, (hit, observations.items, entity), entity_bytes(entity) + observations.bytes);
-    }
     let found: Vec<&str> = hits.entities.iter().map(|hit| hit.id.as_str()).collect();
     let (near, more_near) = neighbours(graph, &found, wanted.depth);
-    let (entities, entities_left) = entities.offered();
+    let entities = hits.entities.iter().filter_map(|hit| Some((hit, graph.entity(&hit.id)?)));
+    let (entities, entities_left) = shown.with_facts(entities, wanted.bytes / 2);
     let taken: usize = entities.iter().map(|(_, facts, entity)| weight(entity, facts)).sum();
-    let mut neighbours =
-        BoundedItems::new(if entities_left > 0 { 0 } else { (wanted.bytes / 2).saturating_sub(taken) });
-    for (order, entity) in (0..).zip(near.iter().filter_map(|id| graph.entity(id))) {
-        let observations = shown.observations(entity);
-        neighbours.offer(order, (observations.items, entity), entity_bytes(entity) + observations.bytes);
-    }
-    let (neighbours, neighbours_left) = neighbours.offered();
+    let room = if entities_left > 0 { 0 } else { (wanted.bytes / 2).saturating_sub(taken) };
+    let neighbours = near.iter().filter_map(|id| Some(((), graph.entity(id)?)));
+    let (neighbours, neighbours_left) = shown.with_facts(neighbours, room);
     let (observations, observations_left) = observations.offered();
     let (relations, relations_left, more_relations) = relations(graph, &found, &near, wanted.bytes / 2);
+    let entities = entities
+        .into_iter()
+        .map(|(hit, facts, entity)| entity_found(graph, entity, hit.score, hit.matched_in.clone(), &facts));
+    let neighbours = neighbours
+        .into_iter()
+        .map(|((), facts, entity)| entity_found(graph, entity, 0.0, Vec::new(), &facts));
+    let observations =
+        observations.into_iter().map(|(observation, score)| observation_found(graph, observation, score));
     GraphFound {
-        entities: entities
-            .into_iter()
-            .map(|(hit, facts, entity)| {
-                entity_found(graph, entity, hit.score, hit.matched_in.clone(), &facts)
-            })
-            .collect(),
-        neighbours: neighbours
-            .into_iter()
-            .map(|(facts, entity)| entity_found(graph, entity, 0.0, Vec::new(), &facts))
-            .collect(),
-        observations: observations
-            .into_iter()
-            .map(|(observation, score)| ObservationFound {
-                observation: observation.clone(),
-                entity_name: graph.name_or_id(&observation.entity_id).to_owned(),
-                score,
-            })
-            .collect(),
+        entities: entities.collect(),
+        neighbours: neighbours.collect(),
+        observations: observations.collect(),
         relations,
         more: more_hits || more_near || more_relations,
         more_hits,
@@ -110,6 +94,14 @@ fn entity_found(
     }
 }
 
+fn observation_found(graph: &GraphState, observation: &Observation, score: f64) -> ObservationFound {
+    ObservationFound {
+        observation: observation.clone(),
+        entity_name: graph.name_or_id(&observation.entity_id).to_owned(),
+        score,
+    }
+}
+
 fn weight(entity: &Entity, observations: &[&Observation]) -> usize {
     entity_bytes(entity) + observations.iter().map(|one| observation_bytes(one)).sum::<usize>()
 }
@@ -123,6 +115,9 @@ struct Shown<'a> {
     matching: HashMap<&'a str, Vec<&'a Observation>>,
 }
 
+/// A hit, the observations that are shown with it, and its entity.
+type WithFacts<'a, T> = (T, Vec<&'a Observation>, &'a Entity);
+
 /// Observations of one entity, and their size in bytes.
 struct Facts<'a> {
     items: Vec<&'a Observation>,
@@ -130,10 +125,24 @@ struct Facts<'a> {
 }
 
 impl<'a> Shown<'a> {
+    /// The first entities that fit with their observations, and the number of the others.
+    fn with_facts<T>(
+        &self,
+        entities: impl Iterator<Item = (T, &'a Entity)>,
+        bytes: usize,
+    ) -> (Vec<WithFacts<'a, T>>, usize) {
+        let mut items = BoundedItems::new(bytes);
+        for (hit, entity) in entities {
+            let facts = self.observations(entity);
+            items.offer(0, (hit, facts.items, entity), entity_bytes(entity) + facts.bytes);
+        }
+        items.offered()
+    }
+
     /// The matching observations, else the newest, as far as they fit into a part of the reply, so that an entity
     /// with many observations is shown with some of them.
     fn observations(&self, entity: &'a Entity) -> Facts<'a> {
-        let mut facts = BoundedItems::new(self.wanted.bytes / ENTITY_SHARE);
+        let mut facts = BoundedItems::new(self.wanted.bytes / ENTITY_SHARE_DIVISOR);
         let is_name = self
             .wanted
             .query
@@ -157,9 +166,9 @@ impl<'a> Shown<'a> {
 
 /// The newest observations of an entity. The index has parsed all timestamps already.
 fn newest<'a>(graph: &'a GraphState, index: &Index, id: &str) -> Vec<&'a Observation> {
-    match index.newest_observations(id, NEWEST) {
+    match index.newest_observations(id, NEWEST_OBSERVATIONS) {
         Some(ids) => ids.into_iter().filter_map(|id| graph.observation(id)).collect(),
-        None => graph.newest_observations_of(id, NEWEST),
+        None => graph.newest_observations_of(id, NEWEST_OBSERVATIONS),
     }
 }
 
@@ -168,12 +177,12 @@ fn everything(graph: &GraphState, limit: usize) -> GraphHits {
     let entities: Vec<EntityHit> = graph
         .entities()
         .take(limit)
-        .map(|entity| EntityHit { id: entity.id.clone(), score: FULL, matched_in: Vec::new() })
+        .map(|entity| EntityHit { id: entity.id.clone(), score: FULL_SCORE, matched_in: Vec::new() })
         .collect();
     let observations = graph
         .observations()
         .take(limit)
-        .map(|one| ObservationHit { id: one.id.clone(), entity_id: one.entity_id.clone(), score: FULL })
+        .map(|one| ObservationHit { id: one.id.clone(), entity_id: one.entity_id.clone(), score: FULL_SCORE })
         .collect();
     let stats = graph.stats();
     GraphHits { entities, observations, more: stats.entity_count > limit || stats.observation_count > limit }

@@ -204,91 +204,120 @@ fn tokens(text: &str) -> Vec<Token> {
 
 /// The date at the beginning of the tokens, and its number of tokens.
 fn date_at(tokens: &[Token]) -> Option<(FoundDate, usize)> {
-    let first = tokens.first()?;
-    let kind = |at: usize| tokens.get(at).map_or(Kind::Word, |token| token.kind);
-    let made = |year: Option<u32>, month: u32, day: Option<u32>, used: usize| {
-        let end = tokens.get(used - 1)?.end;
-        let year = year.map(i16::try_from).transpose().ok()?;
-        let (month, day) = (i8::try_from(month).ok()?, day.map(i8::try_from).transpose().ok()?);
-        // Without a year, the 29th of February is valid.
-        Date::new(year.unwrap_or(2024), month, day.unwrap_or(1)).ok()?;
-        let date = FoundDate { start: first.start, end, year, month, day, other: None, seconds: 0 };
-        Some((date, used))
-    };
-    match first.kind {
-        Kind::Number { value: year, digits: 4 } if (1900..2200).contains(&year) => {
-            match (kind(1), kind(2), kind(3), kind(4)) {
-                (
-                    Kind::Sign(one @ ('-' | '/' | '.')),
-                    Kind::Number { value: month, digits: 1..=2 },
-                    Kind::Sign(other),
-                    Kind::Number { value: day, digits: 1..=2 },
-                ) if one == other && !continues(tokens.get(5)) => made(Some(year), month, Some(day), 5),
-                (Kind::Unit('年'), ..) => {
-                    of_units(tokens, year).and_then(|(m, d, used)| made(Some(year), m, d, used))
-                }
-                _ => None,
-            }
+    match tokens.first()?.kind {
+        Kind::Number { value: year, digits: 4 } if is_year(year) => year_first(tokens, year),
+        Kind::Number { value: number, digits: 1..=2 } => {
+            in_numbers(tokens, number).unwrap_or_else(|| day_before_month(tokens, number))
         }
-        Kind::Number { value: one, digits: 1..=2 } => {
-            if let (
-                Kind::Sign(sign @ ('/' | '.' | '-')),
-                Kind::Number { value: two, digits: 1..=2 },
-                Kind::Sign(other),
-                Kind::Number { value: year, digits: 4 },
-            ) = (kind(1), kind(2), kind(3), kind(4))
-                && sign == other
-                && (1900..2200).contains(&year)
-                && !continues(tokens.get(5))
-            {
-                let day_first = made(Some(year), two, Some(one), 5);
-                let month_first = made(Some(year), one, Some(two), 5);
-                return match (sign, day_first, month_first) {
-                    ('/', Some((day_first, _)), Some((mut date, used))) => {
-                        let differs = day_first.month != date.month;
-                        date.other = differs.then_some((day_first.month, day_first.day.unwrap_or(1)));
-                        Some((date, used))
-                    }
-                    (_, Some(found), _) | (_, None, Some(found)) => Some(found),
-                    _ => None,
-                };
-            }
-            let mut at = 1;
-            while at < 5 && matches!(kind(at), Kind::Filler | Kind::Blank | Kind::Sign('.')) {
-                at += 1;
-            }
-            let Kind::Month(month) = kind(at) else { return None };
-            let (year, used) = year_behind(tokens, at + 1);
-            made(year, u32::try_from(month).ok()?, Some(one), used)
-        }
-        Kind::Month(month) => {
-            let month = u32::try_from(month).ok()?;
-            let mut at = 1;
-            while at < 4 && matches!(kind(at), Kind::Blank | Kind::Sign('.')) {
-                at += 1;
-            }
-            match kind(at) {
-                Kind::Number { value: day, digits: 1..=2 } if at > 1 => {
-                    let mut behind = at + 1;
-                    if matches!(kind(behind), Kind::Filler) {
-                        behind += 1;
-                    }
-                    let (year, used) = year_behind(tokens, behind);
-                    // `May 10:30` is a time.
-                    if year.is_none() && matches!(kind(behind), Kind::Sign(':')) {
-                        None
-                    } else {
-                        made(year, month, Some(day), used)
-                    }
-                }
-                _ => {
-                    let (year, used) = year_behind(tokens, 1);
-                    year.and_then(|year| made(Some(year), month, None, used))
-                }
-            }
-        }
+        Kind::Month(month) => month_first(tokens, u32::try_from(month).ok()?),
         _ => None,
     }
+}
+
+fn is_year(number: u32) -> bool {
+    (1900..2200).contains(&number)
+}
+
+fn kind_at(tokens: &[Token], at: usize) -> Kind {
+    tokens.get(at).map_or(Kind::Word, |token| token.kind)
+}
+
+/// The date of the first `used` tokens, if it is valid.
+fn found_date(
+    tokens: &[Token],
+    year: Option<u32>,
+    month: u32,
+    day: Option<u32>,
+    used: usize,
+) -> Option<(FoundDate, usize)> {
+    let (start, end) = (tokens.first()?.start, tokens.get(used - 1)?.end);
+    let year = year.map(i16::try_from).transpose().ok()?;
+    let (month, day) = (i8::try_from(month).ok()?, day.map(i8::try_from).transpose().ok()?);
+    // Without a year, the 29th of February is valid.
+    Date::new(year.unwrap_or(2024), month, day.unwrap_or(1)).ok()?;
+    Some((FoundDate { start, end, year, month, day, other: None, seconds: 0 }, used))
+}
+
+/// `2026-11-03`, `2026年11月3日`
+fn year_first(tokens: &[Token], year: u32) -> Option<(FoundDate, usize)> {
+    let kind = |at| kind_at(tokens, at);
+    match (kind(1), kind(2), kind(3), kind(4)) {
+        (
+            Kind::Sign(one @ ('-' | '/' | '.')),
+            Kind::Number { value: month, digits: 1..=2 },
+            Kind::Sign(other),
+            Kind::Number { value: day, digits: 1..=2 },
+        ) if one == other && !continues(tokens.get(5)) => found_date(tokens, Some(year), month, Some(day), 5),
+        (Kind::Unit('年'), ..) => of_units(tokens, year)
+            .and_then(|(month, day, used)| found_date(tokens, Some(year), month, day, used)),
+        _ => None,
+    }
+}
+
+/// `3.11.2026`, `11/3/2026`: `None` if the tokens have another form, `Some(None)` if the date is invalid.
+#[expect(clippy::option_option, reason = "another form is not an invalid date")]
+fn in_numbers(tokens: &[Token], one: u32) -> Option<Option<(FoundDate, usize)>> {
+    let kind = |at| kind_at(tokens, at);
+    let (
+        Kind::Sign(sign @ ('/' | '.' | '-')),
+        Kind::Number { value: two, digits: 1..=2 },
+        Kind::Sign(other),
+        Kind::Number { value: year, digits: 4 },
+    ) = (kind(1), kind(2), kind(3), kind(4))
+    else {
+        return None;
+    };
+    if sign != other || !is_year(year) || continues(tokens.get(5)) {
+        return None;
+    }
+    let day_first = found_date(tokens, Some(year), two, Some(one), 5);
+    let month_first = found_date(tokens, Some(year), one, Some(two), 5);
+    Some(match (sign, day_first, month_first) {
+        ('/', Some((day_first, _)), Some((mut date, used))) => {
+            let differs = day_first.month != date.month;
+            date.other = differs.then_some((day_first.month, day_first.day.unwrap_or(1)));
+            Some((date, used))
+        }
+        (_, Some(found), _) | (_, None, Some(found)) => Some(found),
+        _ => None,
+    })
+}
+
+/// `3 November 2026`, `3rd of November`
+fn day_before_month(tokens: &[Token], day: u32) -> Option<(FoundDate, usize)> {
+    let mut at = 1;
+    while at < 5 && matches!(kind_at(tokens, at), Kind::Filler | Kind::Blank | Kind::Sign('.')) {
+        at += 1;
+    }
+    let Kind::Month(month) = kind_at(tokens, at) else { return None };
+    let (year, used) = year_behind(tokens, at + 1);
+    found_date(tokens, year, u32::try_from(month).ok()?, Some(day), used)
+}
+
+/// `November 3, 2026`, `November 2026`
+fn month_first(tokens: &[Token], month: u32) -> Option<(FoundDate, usize)> {
+    let kind = |at| kind_at(tokens, at);
+    let mut at = 1;
+    while at < 4 && matches!(kind(at), Kind::Blank | Kind::Sign('.')) {
+        at += 1;
+    }
+    let day = match kind(at) {
+        Kind::Number { value: day, digits: 1..=2 } if at > 1 => day,
+        _ => {
+            let (year, used) = year_behind(tokens, 1);
+            return found_date(tokens, Some(year?), month, None, used);
+        }
+    };
+    let mut behind = at + 1;
+    if matches!(kind(behind), Kind::Filler) {
+        behind += 1;
+    }
+    let (year, used) = year_behind(tokens, behind);
+    // `May 10:30` is a time.
+    if year.is_none() && matches!(kind(behind), Kind::Sign(':')) {
+        return None;
+    }
+    found_date(tokens, year, month, Some(day), used)
 }
 
 /// Whether a number continues, as in a version or an address.

@@ -89,8 +89,8 @@ impl Passage {
     }
 }
 
-/// What a heading says beside its date. The day and number of a session or an entry would make the vectors of all that stands
-/// below it alike; what has no other subject says nothing.
+/// The words of a heading without its date. The day and the number of a session or an entry would make the vectors of all
+/// passages below it similar; a heading with no other words has no subject.
 fn subject_of(heading: &str) -> Cow<'_, str> {
     let dates = dates_in(heading);
     if dates.is_empty() {
@@ -235,8 +235,8 @@ pub struct ModelId {
 }
 
 impl ModelId {
-    /// A model by its name, the dimension of its vectors, and whatever else makes its vectors what they are: weights, pooling,
-    /// prefixes, the address of the service.
+    /// A model by its name, the dimension of its vectors, and everything else that determines its vectors: weights,
+    /// pooling, prefixes, the address of the service.
     ///
     /// # Errors
     /// [`VectorError::Dimension`] if no vector has this dimension.

@@ -11,18 +11,7 @@ const PATH_KEYS: usize = 32;
 /// The units of a JSON document. `stem` is its name without the extension.
 #[must_use]
 pub fn json_units(stem: &str, text: &str) -> Vec<Unit> {
-    let root = Unit {
-        kind: UnitKind::Document,
-        text: stem.to_owned(),
-        line: 1,
-        lines: 1,
-        from: 0,
-        path: Arc::from([]),
-        parent: None,
-        previous: None,
-        next: None,
-    };
-    let mut scan = Scan { units: vec![root], open: vec![(0, Arc::from([]))], key: None };
+    let mut scan = Scan { units: vec![Unit::of_document(stem)], open: vec![(0, Arc::from([]))], key: None };
     let mut line = 1;
     let mut rest = text;
     while let Some(first) = rest.chars().next() {

@@ -5,8 +5,8 @@ use memchr::memmem::Finder;
 use super::query::fold;
 use crate::limits;
 
-/// BitSet omitted text.
-const CUT: char = '…';
+/// Marks omitted text.
+const ELLIPSIS: char = '…';
 
 /// A text with its lines, and the same lines in lower case.
 #[derive(Debug, Clone)]
@@ -107,8 +107,8 @@ pub fn clip(text: &str, hit: usize, room: usize) -> String {
     let skip = start + usize::from(cut_before);
     let keep = room.saturating_sub(usize::from(cut_before) + usize::from(cut_after));
     let middle = text.chars().skip(skip).take(keep);
-    let before = cut_before.then_some(CUT);
-    let after = cut_after.then_some(CUT);
+    let before = cut_before.then_some(ELLIPSIS);
+    let after = cut_after.then_some(ELLIPSIS);
     before.into_iter().chain(middle).chain(after).collect()
 }
 
@@ -140,7 +140,7 @@ mod tests {
             if text.chars().count() <= room {
                 prop_assert_eq!(clipped, text);
             } else {
-                let inner = clipped.trim_matches(CUT).to_owned();
+                let inner = clipped.trim_matches(ELLIPSIS).to_owned();
                 prop_assert!(text.contains(&inner));
                 if let Some(at) = text.chars().nth(hit) {
                     prop_assert!(inner.contains(at));

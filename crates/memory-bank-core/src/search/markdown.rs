@@ -286,17 +286,7 @@ fn is_wide(c: char) -> bool {
 }
 
 fn units(stem: &str, pieces: &[Piece], lines: &Lines<'_>) -> Vec<Unit> {
-    let mut units = vec![Unit {
-        kind: UnitKind::Document,
-        text: stem.to_owned(),
-        line: 1,
-        lines: 1,
-        from: 0,
-        path: Arc::from([]),
-        parent: None,
-        previous: None,
-        next: None,
-    }];
+    let mut units = vec![Unit::of_document(stem)];
     // The headings above the current line: level, position of the unit, path down to it.
     let mut above: Vec<(HeadingLevel, usize, Arc<[String]>)> = Vec::new();
     let none: Arc<[String]> = Arc::from([]);

@@ -10,13 +10,13 @@ use crate::limits;
 
 /// Memory of an index per byte of a document's text, measured on prose and lists (`bench/README.md`): the text, its
 /// lower-case copy, its units and their postings.
-const PER_DOCUMENT_BYTE: u64 = 7;
+const INDEX_BYTES_PER_DOCUMENT_BYTE: u64 = 7;
 /// The same per byte of the texts of a graph, which the graph stores, too.
-const PER_GRAPH_BYTE: u64 = 7;
+const INDEX_BYTES_PER_GRAPH_BYTE: u64 = 7;
 /// Memory of a graph row beside its text, in the graph and in the index.
-const PER_ROW: u64 = 700;
+const INDEX_BYTES_PER_ROW: u64 = 700;
 /// Memory of a document beside its text.
-const PER_DOCUMENT: u64 = 1024;
+const INDEX_BYTES_PER_DOCUMENT: u64 = 1024;
 
 /// How much text a project has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,8 +41,10 @@ impl TextSize {
     /// About how many bytes an index of these texts takes.
     #[must_use]
     pub fn index_bytes(&self) -> u64 {
-        let documents = self.documents * PER_DOCUMENT + self.document_bytes.saturating_mul(PER_DOCUMENT_BYTE);
-        let graph = self.rows * PER_ROW + self.row_bytes.saturating_mul(PER_GRAPH_BYTE);
+        let documents = self.documents * INDEX_BYTES_PER_DOCUMENT
+            + self.document_bytes.saturating_mul(INDEX_BYTES_PER_DOCUMENT_BYTE);
+        let graph =
+            self.rows * INDEX_BYTES_PER_ROW + self.row_bytes.saturating_mul(INDEX_BYTES_PER_GRAPH_BYTE);
         documents.saturating_add(graph)
     }
 }
@@ -64,14 +66,14 @@ impl Default for IndexBudget {
 
 impl IndexBudget {
     /// The bytes reserved during a build beside the index, for texts that are not indexed yet.
-    pub const ASIDE: u64 = 16 * 1024 * 1024;
+    pub const BUILD_RESERVE_BYTES: u64 = 16 * 1024 * 1024;
 
     /// Refuses an index of this size if no eviction could make room for it.
     ///
     /// # Errors
     /// [`StoreError::IndexTooLarge`] with the figures.
     pub fn check(&self, needed: u64, texts: u64) -> Result<(), StoreError> {
-        let allowed = self.per_project.min(self.total.saturating_sub(Self::ASIDE));
+        let allowed = self.per_project.min(self.total.saturating_sub(Self::BUILD_RESERVE_BYTES));
         if needed <= allowed {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use super::words::{TermKind, each_term, normal};
 use crate::limits;
 
 /// The shortest word, in letters, that a minus before it can exclude.
-const UNWANTED: usize = 3;
+const MIN_EXCLUDED_CHARS: usize = 3;
 
 /// A parsed query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Query {
     folded: String,
     words: Vec<QueryWord>,
     phrases: Vec<String>,
-    unwanted: Vec<String>,
+    excluded: Vec<String>,
     meaning: Option<Arc<Vector>>,
 }
 
@@ -64,14 +64,14 @@ impl Query {
             .chars()
             .map(|c| if matches!(c, '“' | '”' | '„' | '«' | '»') { '"' } else { c })
             .collect();
-        let (wanted, unwanted) = without_unwanted(&plain);
+        let (wanted, excluded) = split_excluded(&plain);
         let phrases = phrases_of(&wanted);
         Ok(Self {
             text: text.to_owned(),
             folded: fold(text),
             words: words_of(&wanted, &phrases),
             phrases,
-            unwanted,
+            excluded,
             meaning: None,
         })
     }
@@ -102,8 +102,8 @@ impl Query {
 
     /// The terms that are unwanted.
     #[must_use]
-    pub fn unwanted(&self) -> &[String] {
-        &self.unwanted
+    pub fn excluded(&self) -> &[String] {
+        &self.excluded
     }
 
     /// The same query with its vector, so that units of similar meaning are found, too.
@@ -157,17 +157,19 @@ pub(super) fn phrase_text(text: &str) -> String {
 }
 
 /// Removes words with a minus before them, unless there are no others.
-fn without_unwanted(text: &str) -> (String, Vec<String>) {
-    let mut unwanted = Vec::new();
+fn split_excluded(text: &str) -> (String, Vec<String>) {
+    let mut excluded = Vec::new();
     let mut wanted: Vec<&str> = Vec::new();
     let mut in_quotes = false;
     for piece in text.split(' ') {
         let word = piece.strip_prefix('-').filter(|word| {
-            !in_quotes && word.chars().count() >= UNWANTED && word.chars().all(char::is_alphanumeric)
+            !in_quotes
+                && word.chars().count() >= MIN_EXCLUDED_CHARS
+                && word.chars().all(char::is_alphanumeric)
         });
         match word {
             Some(word) => {
-                each_term(word, |term| unwanted.push(term.text.to_owned()));
+                each_term(word, |term| excluded.push(term.text.to_owned()));
             }
             // Operators of other search engines.
             None if !in_quotes && matches!(piece, "AND" | "OR" | "&&" | "||") => {}
@@ -178,7 +180,7 @@ fn without_unwanted(text: &str) -> (String, Vec<String>) {
         }
     }
     let wanted = wanted.join(" ");
-    if wanted.chars().any(char::is_alphanumeric) { (wanted, unwanted) } else { (text.to_owned(), Vec::new()) }
+    if wanted.chars().any(char::is_alphanumeric) { (wanted, excluded) } else { (text.to_owned(), Vec::new()) }
 }
 
 fn words_of(text: &str, phrases: &[String]) -> Vec<QueryWord> {
@@ -327,12 +329,12 @@ mod tests {
     fn a_minus_excludes_a_word_unless_the_query_has_no_other() {
         let query = Query::parse("cluster -staging").unwrap();
         assert_eq!(
-            (forms("cluster -staging"), query.unwanted()),
+            (forms("cluster -staging"), query.excluded()),
             (vec!["cluster".to_owned()], &["staging".to_owned()][..])
         );
         assert_eq!(forms("-MongoDB"), ["mongodb", "mongo", "db"]);
         assert_eq!(forms("tar -xf a.tar"), ["tar", "xf", "atar"]);
-        assert!(Query::parse("--dry-run flag").unwrap().unwanted().is_empty());
+        assert!(Query::parse("--dry-run flag").unwrap().excluded().is_empty());
     }
 
     #[test]

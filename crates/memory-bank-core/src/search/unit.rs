@@ -67,6 +67,21 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// The unit of a whole document. `stem` is its name without the extension.
+    pub(super) fn of_document(stem: &str) -> Self {
+        Self {
+            kind: UnitKind::Document,
+            text: stem.to_owned(),
+            line: 1,
+            lines: 1,
+            from: 0,
+            path: Arc::from([]),
+            parent: None,
+            previous: None,
+            next: None,
+        }
+    }
+
     /// Its own heading, if it has one.
     #[must_use]
     pub fn title(&self) -> Option<&str> {

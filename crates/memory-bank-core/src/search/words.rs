@@ -8,13 +8,13 @@ use unicode_segmentation::UnicodeSegmentation;
 use super::dates::dates_in;
 
 /// Compound names longer than this, in bytes, are counted by their parts only.
-const LONGEST_COMPOUND: usize = 64;
+const MAX_COMPOUND_BYTES: usize = 64;
 /// Words longer than this, in bytes, are noise (encoded data) and are counted by their beginning only.
-const LONGEST_WORD: usize = 64;
+const MAX_WORD_BYTES: usize = 64;
 /// A date that begins within this many bytes is the date of an entry.
-const BEGINNING: usize = 48;
+const ENTRY_DATE_BYTES: usize = 48;
 /// The most letters of a unit of measure after a number.
-const LONGEST_MEASURE: usize = 3;
+const MAX_MEASURE_CHARS: usize = 3;
 
 /// The kind of a term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub fn each_term(text: &str, mut term: impl FnMut(Term<'_>)) -> Option<i64> {
     let mut from = 0;
     let mut moment = None;
     for date in dates_in(&text) {
-        if date.start <= BEGINNING && moment.is_none() {
+        if date.start <= ENTRY_DATE_BYTES && moment.is_none() {
             moment = date.seconds_since_1970();
         }
         each_run(text.get(from..date.start).unwrap_or_default(), &mut term);
@@ -135,7 +135,7 @@ fn each_run(text: &str, term: &mut impl FnMut(Term<'_>)) {
         let end = end_of_run(rest);
         let (run, behind) = rest.split_at_checked(end).unwrap_or((rest, ""));
         // A fast path, since most words are in their counted form.
-        let is_plain = run.len() <= LONGEST_WORD && run.bytes().all(|byte| byte.is_ascii_lowercase());
+        let is_plain = run.len() <= MAX_WORD_BYTES && run.bytes().all(|byte| byte.is_ascii_lowercase());
         if is_plain && !behind.starts_with(['+', '#']) {
             term(Term { text: run, spelt: run, kind: TermKind::Word });
             rest = behind;
@@ -170,7 +170,7 @@ fn split_run(run: &str, behind: &str, term: &mut impl FnMut(Term<'_>)) {
         numbers(run, term);
         return;
     }
-    if several && run.len() <= LONGEST_COMPOUND {
+    if several && run.len() <= MAX_COMPOUND_BYTES {
         whole(run, term);
     }
     if several && run.contains('.') {
@@ -210,7 +210,7 @@ fn numbers(run: &str, term: &mut impl FnMut(Term<'_>)) {
 
 fn dotted(run: &str, term: &mut impl FnMut(Term<'_>)) {
     let dots = run.match_indices('.').map(|(at, _)| at).skip(1).chain([run.len()]);
-    if run.contains('.') && run.len() <= LONGEST_COMPOUND {
+    if run.contains('.') && run.len() <= MAX_COMPOUND_BYTES {
         for end in dots {
             emit(run.get(..end).unwrap_or_default(), TermKind::Whole, term);
         }
@@ -225,7 +225,7 @@ fn versions(run: &str, term: &mut impl FnMut(Term<'_>)) {
         let number = piece.get(start..).unwrap_or_default();
         let is_version =
             number.contains('.') && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-        if is_version && number.len() <= LONGEST_COMPOUND {
+        if is_version && number.len() <= MAX_COMPOUND_BYTES {
             let number = number.trim_end_matches('.');
             for end in number.match_indices('.').map(|(at, _)| at).skip(1).chain([number.len()]) {
                 emit(number.get(..end).unwrap_or_default(), TermKind::Whole, term);
@@ -266,7 +266,7 @@ fn split_name(name: &str, in_path: bool, term: &mut impl FnMut(Term<'_>)) {
         }
     }
     let is_compound = parts.len() > 1 && (name.contains(['_', '-']) || parts.len() > words);
-    if is_compound && name.len() <= LONGEST_COMPOUND {
+    if is_compound && name.len() <= MAX_COMPOUND_BYTES {
         whole(name, term);
     }
     let kind = if is_compound || in_path { TermKind::Part } else { TermKind::Word };
@@ -318,13 +318,13 @@ fn emit_word(word: &str, kind: TermKind, term: &mut impl FnMut(Term<'_>)) {
 
 /// The beginning of a very long word.
 fn clipped(word: &str) -> &str {
-    if word.len() <= LONGEST_WORD {
+    if word.len() <= MAX_WORD_BYTES {
         return word;
     }
     let end = word
         .char_indices()
         .map(|(at, c)| at + c.len_utf8())
-        .take_while(|end| *end <= LONGEST_WORD)
+        .take_while(|end| *end <= MAX_WORD_BYTES)
         .last()
         .unwrap_or_default();
     word.get(..end).unwrap_or_default()
@@ -341,8 +341,8 @@ fn by_script(text: &str) -> Vec<&str> {
     for (at, c) in text.char_indices() {
         let class = class(c);
         // The sign for a long vowel belongs to the character before it.
-        let goes_on = last.is_none_or(|last| last == class) || c == 'ー' || (c == '々' && last == Some(1));
-        if !goes_on {
+        let continues = last.is_none_or(|last| last == class) || c == 'ー' || (c == '々' && last == Some(1));
+        if !continues {
             pieces.extend(text.get(start..at));
             start = at;
         }
@@ -397,7 +397,7 @@ fn split_case<'a>(word: &'a str, parts: &mut Vec<&'a str>) {
     let digits = word.bytes().take_while(u8::is_ascii_digit).count();
     if digits > 0 && digits < word.len() {
         let measure = word.get(digits..).unwrap_or_default();
-        if measure.len() <= LONGEST_MEASURE && measure.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+        if measure.len() <= MAX_MEASURE_CHARS && measure.bytes().all(|byte| byte.is_ascii_alphabetic()) {
             parts.extend([word.get(..digits).unwrap_or_default(), measure]);
             return;
         }

@@ -103,29 +103,29 @@ pub trait EventStore: Send + Sync {
 }
 
 /// The most bytes of messages in memory; the oldest are deleted first.
-const KEPT_BYTES: usize = 64 * 1024 * 1024;
+const CAPACITY_BYTES: usize = 64 * 1024 * 1024;
 /// Overhead of an event beside its message, in bytes.
-const OVERHEAD: usize = 200;
+const OVERHEAD_BYTES: usize = 200;
 
 /// Stores events in memory, for a server without a database.
 #[derive(Debug, Default)]
 pub struct MemoryEventStore {
-    kept: Mutex<Kept>,
+    kept: Mutex<StoredEvents>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct StoredEvents {
     streams: HashMap<Uuid, Vec<Event>>,
     oldest_first: VecDeque<EventId>,
     bytes: usize,
 }
 
-impl Kept {
+impl StoredEvents {
     fn keep(&mut self, event: &Event) {
-        self.bytes += event.message.len() + OVERHEAD;
+        self.bytes += event.message.len() + OVERHEAD_BYTES;
         self.oldest_first.push_back(event.id);
         self.streams.entry(event.id.stream).or_default().push(event.clone());
-        while self.bytes > KEPT_BYTES {
+        while self.bytes > CAPACITY_BYTES {
             let Some(oldest) = self.oldest_first.pop_front() else { return };
             self.drop_event(oldest);
         }
@@ -134,7 +134,7 @@ impl Kept {
     fn drop_event(&mut self, id: EventId) {
         let Some(stream) = self.streams.get_mut(&id.stream) else { return };
         if let Some(at) = stream.iter().position(|event| event.id == id) {
-            self.bytes -= stream.remove(at).message.len() + OVERHEAD;
+            self.bytes -= stream.remove(at).message.len() + OVERHEAD_BYTES;
         }
         if stream.is_empty() {
             self.streams.remove(&id.stream);
@@ -143,7 +143,7 @@ impl Kept {
 
     fn trim(&mut self, owner: EventOwner, most: usize) {
         let mut bytes = 0;
-        let mut gone = HashSet::new();
+        let mut dropped = HashSet::new();
         for id in self.oldest_first.iter().rev() {
             let event =
                 self.streams.get(&id.stream).and_then(|stream| stream.iter().find(|event| event.id == *id));
@@ -151,14 +151,14 @@ impl Kept {
                 event.project == owner.project && owner.session.is_none_or(|session| event.session == session)
             };
             if let Some(event) = event.filter(counts) {
-                bytes += event.message.len() + OVERHEAD;
+                bytes += event.message.len() + OVERHEAD_BYTES;
                 if bytes > most {
-                    gone.insert(*id);
+                    dropped.insert(*id);
                 }
             }
         }
-        self.oldest_first.retain(|id| !gone.contains(id));
-        for id in gone {
+        self.oldest_first.retain(|id| !dropped.contains(id));
+        for id in dropped {
             self.drop_event(id);
         }
     }
@@ -186,8 +186,7 @@ impl EventStore for MemoryEventStore {
         let stream = kept.streams.get(&after.stream).map(Vec::as_slice).unwrap_or_default();
         let wanted = |event: &&Event| {
             event.session == session
-                && event.user == caller.user
-                && event.project == caller.project
+                && caller.owns(event.user, event.project)
                 && event.needs.are_within(rights)
                 && event.id.place > after.place
         };
@@ -271,7 +270,7 @@ mod tests {
 
     #[test]
     fn trimming_deletes_the_oldest_events_of_one_session_only() {
-        let mut kept = Kept::default();
+        let mut kept = StoredEvents::default();
         let event = |session: u128, place| Event {
             id: EventId { stream: Uuid::from_u128(session * 100 + u128::from(place)), place },
             session: SessionId(Uuid::from_u128(session)),
@@ -292,7 +291,7 @@ mod tests {
             project: ProjectId(Uuid::nil()),
             session: Some(SessionId(Uuid::from_u128(1))),
         };
-        kept.trim(owner, 3 * (1000 + OVERHEAD));
+        kept.trim(owner, 3 * (1000 + OVERHEAD_BYTES));
         let left = |session: u128| {
             (1..=10u32)
                 .filter(|place| {
@@ -301,14 +300,17 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!((left(1), left(2).len()), (vec![8, 9, 10], 10));
-        assert_eq!(kept.bytes, 13 * (1000 + OVERHEAD));
-        kept.trim(EventOwner { session: None, ..owner }, 4 * (1000 + OVERHEAD));
-        assert_eq!((kept.streams.len(), kept.oldest_first.len(), kept.bytes), (4, 4, 4 * (1000 + OVERHEAD)));
+        assert_eq!(kept.bytes, 13 * (1000 + OVERHEAD_BYTES));
+        kept.trim(EventOwner { session: None, ..owner }, 4 * (1000 + OVERHEAD_BYTES));
+        assert_eq!(
+            (kept.streams.len(), kept.oldest_first.len(), kept.bytes),
+            (4, 4, 4 * (1000 + OVERHEAD_BYTES))
+        );
     }
 
     #[test]
     fn the_oldest_events_in_memory_are_deleted_first() {
-        let mut kept = Kept::default();
+        let mut kept = StoredEvents::default();
         let event = |place| Event {
             id: EventId { stream: Uuid::from_u128(u128::from(place)), place },
             session: SessionId(Uuid::nil()),
@@ -316,14 +318,14 @@ mod tests {
             project: ProjectId(Uuid::nil()),
             proof: None,
             needs: Rights::NONE,
-            message: "x".repeat(KEPT_BYTES / 4),
+            message: "x".repeat(CAPACITY_BYTES / 4),
             last: true,
             at: Timestamp::UNIX_EPOCH,
         };
         for place in 1..=5 {
             kept.keep(&event(place));
         }
-        assert!(kept.bytes <= KEPT_BYTES);
+        assert!(kept.bytes <= CAPACITY_BYTES);
         assert!(!kept.streams.contains_key(&Uuid::from_u128(1)));
         assert!(kept.streams.contains_key(&Uuid::from_u128(5)));
     }

@@ -22,7 +22,7 @@ pub fn check_document_count(present: usize, new: usize) -> Result<(), EditError>
 #[must_use]
 pub fn name_clash(path: &DocumentPath, other: &str) -> EditError {
     EditError::Refused(format!(
-        "`{path}` differs from `{}` only by letter case, which not every system tells apart; use that name, or \
+        "`{path}` differs from `{}` only by letter case, which some systems do not distinguish; use that name, or \
          rename it first",
         other.escape_debug()
     ))

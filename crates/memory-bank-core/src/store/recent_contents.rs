@@ -14,11 +14,11 @@ const OVERHEAD_BYTES: usize = 200;
 /// A cache of texts by key; the oldest are evicted first.
 #[derive(Debug)]
 pub struct RecentContents<K> {
-    kept: Mutex<Kept<K>>,
+    entries: Mutex<Entries<K>>,
 }
 
 #[derive(Debug)]
-struct Kept<K> {
+struct Entries<K> {
     texts: HashMap<K, Arc<str>>,
     oldest_first: VecDeque<K>,
     bytes: usize,
@@ -26,7 +26,9 @@ struct Kept<K> {
 
 impl<K> Default for RecentContents<K> {
     fn default() -> Self {
-        Self { kept: Mutex::new(Kept { texts: HashMap::new(), oldest_first: VecDeque::new(), bytes: 0 }) }
+        Self {
+            entries: Mutex::new(Entries { texts: HashMap::new(), oldest_first: VecDeque::new(), bytes: 0 }),
+        }
     }
 }
 
@@ -36,25 +38,25 @@ impl<K: Eq + Hash + Clone> RecentContents<K> {
         if text.len() > CAPACITY_BYTES / 4 {
             return;
         }
-        let mut kept = self.kept.lock();
-        if kept.texts.contains_key(key) {
+        let mut entries = self.entries.lock();
+        if entries.texts.contains_key(key) {
             return;
         }
-        kept.bytes += text.len() + OVERHEAD_BYTES;
-        kept.texts.insert(key.clone(), text.into());
-        kept.oldest_first.push_back(key.clone());
-        while kept.bytes > CAPACITY_BYTES {
-            let Some(oldest) = kept.oldest_first.pop_front() else { return };
-            if let Some(text) = kept.texts.remove(&oldest) {
-                kept.bytes -= text.len() + OVERHEAD_BYTES;
+        entries.bytes += text.len() + OVERHEAD_BYTES;
+        entries.texts.insert(key.clone(), text.into());
+        entries.oldest_first.push_back(key.clone());
+        while entries.bytes > CAPACITY_BYTES {
+            let Some(oldest) = entries.oldest_first.pop_front() else { return };
+            if let Some(text) = entries.texts.remove(&oldest) {
+                entries.bytes -= text.len() + OVERHEAD_BYTES;
             }
         }
     }
 
     /// The text of this key, if it is still cached.
     pub fn find(&self, key: &K) -> Option<String> {
-        let kept = self.kept.lock();
-        kept.texts.get(key).map(|text| text.to_string())
+        let entries = self.entries.lock();
+        entries.texts.get(key).map(|text| text.to_string())
     }
 }
 
@@ -82,7 +84,7 @@ mod tests {
         }
         assert_eq!(recent.find(&0), None);
         assert_eq!(recent.find(&most).as_deref(), Some(""));
-        assert_eq!(recent.kept.lock().texts.len(), most);
+        assert_eq!(recent.entries.lock().texts.len(), most);
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub trait SearchedDocuments {
     /// The names of the searched documents.
     fn names(&self) -> impl Iterator<Item = &str>;
 
-    /// The name under which this document is stored.
-    fn stored_name(&self, requested: &DocumentPath) -> Option<String>;
+    /// Whether there is a searched document of exactly this name.
+    fn contains(&self, name: &str) -> bool;
 
     /// The documents that cannot be searched, with the reasons.
     fn unreadable(&self) -> impl Iterator<Item = (&str, &str)>;
@@ -77,7 +77,8 @@ impl DocumentSearch {
 /// The name under which a document is stored, or the reason why it is not searched.
 fn stored_name(documents: &impl SearchedDocuments, requested: &str) -> Result<String, String> {
     let path = DocumentPath::parse(requested).map_err(|error| error.to_string())?;
-    if let Some(name) = documents.stored_name(&path) {
+    let spelling = path.existing_spelling(|name| documents.contains(name));
+    if let Some(name) = spelling.or_else(|| path.find(documents.names()).map(str::to_owned)) {
         return Ok(name);
     }
     if is_leftover(requested) {
@@ -144,8 +145,8 @@ impl DocumentsFound {
 /// Subtracts an item from the room; returns whether it fits. After the first one that does not fit, no other fits.
 fn takes(room: &mut usize, bytes: usize) -> bool {
     /// The bytes of quotes, indentation and line ends.
-    const BESIDE: usize = 16;
-    let left = room.checked_sub(bytes + BESIDE);
+    const OVERHEAD_BYTES: usize = 16;
+    let left = room.checked_sub(bytes + OVERHEAD_BYTES);
     *room = left.unwrap_or_default();
     left.is_some()
 }

@@ -61,11 +61,11 @@ pub struct SessionRecord {
 }
 
 impl SessionRecord {
-    /// Whether the session belongs to this caller: same user, same project. For others it does not exist. This is the
-    /// only rule of ownership; the SQL of stores implements the same.
+    /// Whether the session belongs to this caller: same user, same project. For others it does not exist. The SQL of stores
+    /// implements the same rule.
     #[must_use]
     pub fn belongs_to(&self, caller: &Caller) -> bool {
-        self.user == caller.user && self.project == caller.project
+        caller.owns(self.user, self.project)
     }
 }
 

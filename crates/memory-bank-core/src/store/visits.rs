@@ -6,7 +6,7 @@ use jiff::{Span, Timestamp, ToSpan};
 use serde::{Deserialize, Serialize};
 
 /// The most banks whose visits are kept per caller.
-const BANKS: usize = 50;
+const MAX_BANKS: usize = 50;
 
 /// The visits of one caller, by bank.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ impl DigestVisits {
     pub fn note(&mut self, bank: &str, now: Timestamp) {
         let before = self.last_session(bank, now);
         self.0.insert(bank.to_owned(), Visit { seen: now, before });
-        while self.0.len() > BANKS {
+        while self.0.len() > MAX_BANKS {
             let oldest = self.0.iter().min_by_key(|(_, visit)| visit.seen).map(|(bank, _)| bank.clone());
             let Some(oldest) = oldest else { return };
             self.0.remove(&oldest);
@@ -99,7 +99,7 @@ mod tests {
         for number in 0..200 {
             visits.note(&number.to_string(), at(number));
         }
-        assert_eq!(visits.0.len(), BANKS);
+        assert_eq!(visits.0.len(), MAX_BANKS);
         assert!(visits.0.contains_key("199"));
     }
 }

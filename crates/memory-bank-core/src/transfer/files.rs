@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::log::{LOG, read_log};
+use super::log::{LOG_PATH, read_log};
 use super::{BankCopy, DocumentCopy, FileCopy, NotTransferable};
 use crate::clock::iso_millis;
 use crate::document::{DocumentPath, is_reserved};
@@ -12,7 +12,7 @@ use crate::mode::{Mode, RULES_PREFIXES};
 use crate::unicode::nfc;
 
 /// Files that are derived from the log and not part of a copy.
-const DERIVED: [&str; 3] = ["graph/graph.snapshot.json", "graph/graph.index.json", "graph/graph.md"];
+const DERIVED_FILES: [&str; 3] = ["graph/graph.snapshot.json", "graph/graph.index.json", "graph/graph.md"];
 
 impl BankCopy {
     /// The bank of these files.
@@ -23,10 +23,10 @@ impl BankCopy {
         let mut copy = Self::default();
         for file in files {
             safe_path(&file.path)?;
-            if DERIVED.contains(&file.path.as_str()) {
+            if DERIVED_FILES.contains(&file.path.as_str()) {
                 continue;
             }
-            if file.path == LOG {
+            if file.path == LOG_PATH {
                 (copy.graph, copy.lines) = read_log(&file.bytes)?;
                 continue;
             }
@@ -72,7 +72,7 @@ impl BankCopy {
             let mut bytes = Vec::new();
             write_compacted(&self.graph, self.lines.iter().map(Vec::as_slice), &iso_millis(now), &mut bytes)
                 .map_err(|error| NotTransferable(format!("the graph cannot be written as JSON: {error}")))?;
-            files.push(FileCopy { path: LOG.to_owned(), bytes, modified: now });
+            files.push(FileCopy { path: LOG_PATH.to_owned(), bytes, modified: now });
         }
         files.iter().try_for_each(|file| safe_path(&file.path))?;
         files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -103,15 +103,15 @@ fn document(path: DocumentPath, file: FileCopy) -> DocumentCopy {
 pub fn safe_path(path: &str) -> Result<(), NotTransferable> {
     let refused =
         |why: &str| Err(NotTransferable(format!("`{}` cannot be moved: {why}", path.escape_debug())));
-    if path.is_empty() || path.len() > limits::MOVED_PATH_BYTES {
-        return refused(&format!("a path takes 1 to {} bytes", limits::MOVED_PATH_BYTES));
+    if path.is_empty() || path.len() > limits::TRANSFER_PATH_BYTES {
+        return refused(&format!("a path takes 1 to {} bytes", limits::TRANSFER_PATH_BYTES));
     }
     let parts: Vec<&str> = path.split('/').collect();
     if parts.len() > limits::FILE_LEVELS + 1 {
         return refused("its folders are too deep");
     }
     if path.contains(['\\', '\0']) || parts.iter().any(|part| matches!(*part, "" | "." | "..")) {
-        return refused("it is no plain path below the bank");
+        return refused("it is not a plain path below the bank");
     }
     if parts.iter().any(|part| is_reserved(part)) {
         return refused("the name belongs to the server or to version control");

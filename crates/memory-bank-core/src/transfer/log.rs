@@ -9,7 +9,7 @@ use crate::graph::state::GraphState;
 use crate::graph::timestamp::instant;
 
 /// The path of the log in a bank.
-pub(super) const LOG: &str = "graph/graph.jsonl";
+pub(super) const LOG_PATH: &str = "graph/graph.jsonl";
 
 /// Folds a log. A last line without a line end counts, too.
 pub(super) fn read_log(bytes: &[u8]) -> Result<(GraphState, Vec<Vec<u8>>), NotTransferable> {
@@ -24,7 +24,7 @@ pub(super) fn read_log(bytes: &[u8]) -> Result<(GraphState, Vec<Vec<u8>>), NotTr
             _ if !marked && at + 1 == last && MARKER.as_bytes().starts_with(line) => {}
             _ if !marked => {
                 return Err(NotTransferable(format!(
-                    "`{LOG}`: line {} should be the marker `{MARKER}`; correct it or move the file away",
+                    "`{LOG_PATH}`: line {} should be the marker `{MARKER}`; correct it or move the file away",
                     at + 1
                 )));
             }
@@ -39,9 +39,9 @@ pub(super) fn read_log(bytes: &[u8]) -> Result<(GraphState, Vec<Vec<u8>>), NotTr
 /// A time of the graph as databases store it: in milliseconds, between the years 1 and 9999.
 #[must_use]
 pub fn moment(text: &str) -> Timestamp {
-    const FIRST: i64 = -62_135_596_800_000;
-    const LAST: i64 = 253_402_207_200_000;
-    let millis = instant(text).unwrap_or_default().clamp(FIRST, LAST);
+    const FIRST_MILLIS: i64 = -62_135_596_800_000;
+    const LAST_MILLIS: i64 = 253_402_207_200_000;
+    let millis = instant(text).unwrap_or_default().clamp(FIRST_MILLIS, LAST_MILLIS);
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 

@@ -81,7 +81,7 @@ impl MemoryFile {
             }
             let refused = |why: &dyn std::fmt::Display| {
                 NotTransferable(format!(
-                    "line {} is no entity and no relation of a memory file: {why}",
+                    "line {} is neither an entity nor a relation of a memory file: {why}",
                     at + 1
                 ))
             };

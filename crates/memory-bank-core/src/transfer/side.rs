@@ -15,43 +15,27 @@ use crate::graph::ids::normalise;
 use crate::graph::state::GraphState;
 use crate::graph::{Entity, Relation};
 use crate::limits;
+use crate::words::word_enum;
 
 /// The names of the two graph files.
-const LINES: &str = "lines";
-const TIMES: &str = "times";
+const LINES_FILE: &str = "lines";
+const TIMES_FILE: &str = "times";
 
 /// The most problems that one refusal names.
-const NAMED: usize = 20;
+const MAX_NAMED_PROBLEMS: usize = 20;
 
-/// The kind of a side file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum SideKind {
-    /// A file other than a document.
-    File,
-    /// The bytes of a document that is not UTF-8.
-    Bytes,
-    /// Graph data that rows cannot express.
-    Graph,
-    /// The rules file of a mode.
-    Rules,
-}
-
-impl SideKind {
-    /// The word in the database.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Bytes => "bytes",
-            Self::Graph => "graph",
-            Self::Rules => "rules",
-        }
-    }
-
-    /// Parses the word.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::File, Self::Bytes, Self::Graph, Self::Rules].into_iter().find(|kind| kind.as_str() == word)
+word_enum! {
+    /// The kind of a side file.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum SideKind {
+        /// A file other than a document.
+        File = "file",
+        /// The bytes of a document that is not UTF-8.
+        Bytes = "bytes",
+        /// Graph data that rows cannot express.
+        Graph = "graph",
+        /// The rules file of a mode.
+        Rules = "rules",
     }
 }
 
@@ -108,7 +92,7 @@ impl BankCopy {
             modified: now,
         };
         let mut lines: Vec<Vec<u8>> = Vec::new();
-        if let Some(known) = graph_file(present, LINES) {
+        if let Some(known) = graph_file(present, LINES_FILE) {
             lines.extend(
                 known.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec),
             );
@@ -119,16 +103,16 @@ impl BankCopy {
             }
         }
         if !lines.is_empty() {
-            side.push(graph(LINES, lines.join(&b'\n')));
+            side.push(graph(LINES_FILE, lines.join(&b'\n')));
         }
-        let mut times = match graph_file(present, TIMES) {
+        let mut times = match graph_file(present, TIMES_FILE) {
             Some(known) => read_times(known)?,
             None => Times::default(),
         };
         times.note(&self.graph);
         if !times.entities.is_empty() || !times.relations.is_empty() {
             let text = serde_json::to_vec(&times).map_err(|error| NotTransferable(error.to_string()))?;
-            side.push(graph(TIMES, text));
+            side.push(graph(TIMES_FILE, text));
         }
         Ok(side)
     }
@@ -147,8 +131,8 @@ impl BankCopy {
                 (SideKind::Bytes, _) => {
                     bytes.insert(file.path, file.bytes);
                 }
-                (SideKind::Graph, LINES) => self.take_lines(&file.bytes),
-                (SideKind::Graph, TIMES) => read_times(&file.bytes)?.restore_spellings(&mut self.graph),
+                (SideKind::Graph, LINES_FILE) => self.take_lines(&file.bytes),
+                (SideKind::Graph, TIMES_FILE) => read_times(&file.bytes)?.restore_spellings(&mut self.graph),
                 (SideKind::Graph, _) | (SideKind::Rules, _) => {}
             }
         }
@@ -209,6 +193,22 @@ impl BankCopy {
                 ));
             }
         }
+        problems.extend(self.graph_problems());
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let more = problems.len().saturating_sub(MAX_NAMED_PROBLEMS);
+        problems.truncate(MAX_NAMED_PROBLEMS);
+        let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
+        Err(NotTransferable(format!(
+            "a database cannot keep this, and nothing was moved: {}{rest}",
+            problems.join("; ")
+        )))
+    }
+
+    /// The data of the graph that a database cannot store.
+    fn graph_problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
         let mut graph = |what: &str, id: &str, why: Option<&str>| {
             if let Some(why) = why {
                 problems.push(format!("graph/graph.jsonl: the {what} `{}` {why}", id.escape_debug()));
@@ -234,16 +234,7 @@ impl BankCopy {
                 labels([&one.id, &one.from_id, &one.to_id], [&one.relation_type, &one.created_at]),
             );
         }
-        if problems.is_empty() {
-            return Ok(());
-        }
-        let more = problems.len().saturating_sub(NAMED);
-        problems.truncate(NAMED);
-        let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
-        Err(NotTransferable(format!(
-            "a database cannot keep this, and nothing was moved: {}{rest}",
-            problems.join("; ")
-        )))
+        problems
     }
 
     /// The observations and relations without their entities, as lines of a log.
@@ -336,7 +327,7 @@ fn labels(short: [&str; 3], long: [&str; 2]) -> Option<&'static str> {
     if short.iter().chain(&long).any(|text| text.contains('\0')) {
         return Some("contains a null character");
     }
-    let most = limits::MOVED_PATH_BYTES;
+    let most = limits::TRANSFER_PATH_BYTES;
     short.iter().any(|text| text.len() > most).then_some("has an id, name or type of more than 1024 bytes")
 }
 

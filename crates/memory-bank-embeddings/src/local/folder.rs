@@ -1,4 +1,4 @@
-//! The files of a sentence-transformer: what kind of model it is, how its vectors are pooled, and what is put before texts.
+//! The files of a sentence-transformer: the kind of model, the pooling of its vectors, and the prefixes of texts.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 /// The largest file of settings, of a tokenizer, and of weights, in bytes.
-const SETTINGS_BYTES: u64 = 1024 * 1024;
-const TOKENIZER_BYTES: u64 = 64 * 1024 * 1024;
-const WEIGHTS_BYTES: u64 = 1536 * 1024 * 1024;
-/// The most tokens of a text, whatever a model could take: time grows faster than length.
-const TOKENS: usize = 512;
+const MAX_SETTINGS_BYTES: u64 = 1024 * 1024;
+const MAX_TOKENIZER_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_WEIGHTS_BYTES: u64 = 1536 * 1024 * 1024;
+/// The most tokens of a text, even if a model accepts more: time grows faster than length.
+const MAX_TOKENS: usize = 512;
 /// The longest prefix, in bytes.
-const PREFIX_BYTES: usize = 1024;
+const MAX_PREFIX_BYTES: usize = 1024;
 
 /// Why a folder cannot be used as a model.
 #[derive(Debug, Error)]
@@ -27,7 +27,7 @@ pub enum ModelError {
     /// A file is too large.
     #[error("`{0}` has more than {1} bytes")]
     TooLarge(String, u64),
-    /// A file is not what it should be.
+    /// A file is invalid.
     #[error("`{0}` cannot be used: {1}")]
     Unusable(String, String),
     /// A kind of model that is not supported.
@@ -111,7 +111,7 @@ impl Config {
     }
 }
 
-/// What a folder says of its model; the weights are not read yet.
+/// The settings of a model; the weights are not read yet.
 #[derive(Debug, Clone)]
 pub(super) struct ModelFolder {
     path: PathBuf,
@@ -163,11 +163,13 @@ impl ModelFolder {
     pub(super) fn open(path: &Path) -> Result<Self, ModelError> {
         let config: Config = required(path, "config.json")?;
         config.check()?;
-        for (name, most) in [("tokenizer.json", TOKENIZER_BYTES), ("model.safetensors", WEIGHTS_BYTES)] {
+        for (name, most) in
+            [("tokenizer.json", MAX_TOKENIZER_BYTES), ("model.safetensors", MAX_WEIGHTS_BYTES)]
+        {
             let held = fs_err::metadata(path.join(name));
             let held = held.map_err(|error| ModelError::File(name.to_owned(), error.kind().to_string()))?;
             if !held.is_file() {
-                return Err(ModelError::File(name.to_owned(), "it is no file".to_owned()));
+                return Err(ModelError::File(name.to_owned(), "it is not a file".to_owned()));
             }
             if held.len() > most {
                 return Err(ModelError::TooLarge(name.to_owned(), most));
@@ -178,7 +180,7 @@ impl ModelFolder {
         let (query_prefix, passage_prefix) = prefixes(path, &name)?;
         let length: MaxLength = optional(path, "sentence_bert_config.json")?.unwrap_or_default();
         let positions = config.max_position_embeddings.saturating_sub(config.first_position());
-        let tokens = length.max_seq_length.unwrap_or(TOKENS).clamp(8, TOKENS).min(positions);
+        let tokens = length.max_seq_length.unwrap_or(MAX_TOKENS).clamp(8, MAX_TOKENS).min(positions);
         Ok(Self { path: path.to_owned(), config, pooling, query_prefix, passage_prefix, tokens })
     }
 
@@ -186,21 +188,21 @@ impl ModelFolder {
         &self.path
     }
 
-    /// What the model is called: as its folder.
+    /// The name of the model: that of its folder.
     pub(super) fn name(&self) -> String {
         self.path.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
     }
 
     pub(super) fn tokenizer(&self) -> Result<Vec<u8>, ModelError> {
-        bytes(&self.path, "tokenizer.json", TOKENIZER_BYTES)
+        bytes(&self.path, "tokenizer.json", MAX_TOKENIZER_BYTES)
     }
 
     pub(super) fn weights(&self) -> Result<Vec<u8>, ModelError> {
-        bytes(&self.path, "model.safetensors", WEIGHTS_BYTES)
+        bytes(&self.path, "model.safetensors", MAX_WEIGHTS_BYTES)
     }
 }
 
-/// How vectors are pooled, as the list of the model's modules says; the mean if there is no list.
+/// The pooling of vectors by the list of the model's modules; the mean if there is no list.
 fn pooling(path: &Path) -> Result<Pooling, ModelError> {
     let Some(modules) = optional::<Vec<Module>>(path, "modules.json")? else { return Ok(Pooling::Mean) };
     let mut pooling = None;
@@ -224,7 +226,7 @@ fn pooling(path: &Path) -> Result<Pooling, ModelError> {
                         (true, false, false) => Pooling::Mean,
                         (false, true, false) => Pooling::First,
                         _ => {
-                            let why = "it asks for another pooling than mean or cls".to_owned();
+                            let why = "it requires another pooling than mean or cls".to_owned();
                             return Err(ModelError::Unusable(name, why));
                         }
                     });
@@ -235,7 +237,7 @@ fn pooling(path: &Path) -> Result<Pooling, ModelError> {
     Ok(pooling.unwrap_or(Pooling::Mean))
 }
 
-/// What is put before queries and passages: what the folder says, else what the family is known to need, by the folder's name.
+/// The prefixes of queries and passages: those of the folder, else those of the family, which the folder's name shows.
 fn prefixes(path: &Path, name: &str) -> Result<(String, String), ModelError> {
     let file = "config_sentence_transformers.json";
     let prompts = optional::<Prompts>(path, file)?.unwrap_or_default().prompts.unwrap_or_default();
@@ -251,10 +253,10 @@ fn prefixes(path: &Path, name: &str) -> Result<(String, String), ModelError> {
         let (query, passage) = known_prefixes(name);
         (query.to_owned(), passage.to_owned())
     };
-    if query.len() > PREFIX_BYTES || passage.len() > PREFIX_BYTES {
+    if query.len() > MAX_PREFIX_BYTES || passage.len() > MAX_PREFIX_BYTES {
         return Err(ModelError::Unusable(
             file.to_owned(),
-            format!("a prompt has more than {PREFIX_BYTES} bytes"),
+            format!("a prompt has more than {MAX_PREFIX_BYTES} bytes"),
         ));
     }
     Ok((query, passage))
@@ -278,7 +280,7 @@ fn known_prefixes(name: &str) -> (&'static str, &'static str) {
 }
 
 fn required<T: DeserializeOwned>(path: &Path, name: &str) -> Result<T, ModelError> {
-    let bytes = bytes(path, name, SETTINGS_BYTES)?;
+    let bytes = bytes(path, name, MAX_SETTINGS_BYTES)?;
     serde_json::from_slice(&bytes).map_err(|error| ModelError::Unusable(name.to_owned(), error.to_string()))
 }
 
@@ -289,10 +291,10 @@ fn optional<T: DeserializeOwned>(path: &Path, name: &str) -> Result<Option<T>, M
 fn bytes(path: &Path, name: &str, most: u64) -> Result<Vec<u8>, ModelError> {
     let failed = |error: std::io::Error| ModelError::File(name.to_owned(), error.kind().to_string());
     let path = path.join(name);
-    // A pipe would be waited for, without end.
+    // Opening a pipe would wait without end.
     let length = match fs_err::metadata(&path).map_err(failed)? {
         held if held.is_file() => held.len(),
-        _ => return Err(ModelError::File(name.to_owned(), "it is no file".to_owned())),
+        _ => return Err(ModelError::File(name.to_owned(), "it is not a file".to_owned())),
     };
     let mut bytes = Vec::with_capacity(usize::try_from(length.min(most)).unwrap_or_default());
     let file = fs_err::File::open(&path).map_err(failed)?;

@@ -17,11 +17,11 @@ use folder::ModelFolder;
 pub use model::LocalModel;
 
 /// The most passages of one call.
-const BATCH: usize = 32;
+const MAX_BATCH: usize = 32;
 /// How many queries may wait.
-const QUERIES: usize = 64;
+const MAX_QUERIES: usize = 64;
 /// How much lower than usual the priority of the thread for passages is.
-const NICE: i32 = 10;
+const NICENESS: i32 = 10;
 
 type Loaded = Option<Result<Arc<LocalModel>, EmbedError>>;
 
@@ -43,7 +43,7 @@ impl std::fmt::Debug for LocalEmbedder {
 }
 
 impl LocalEmbedder {
-    /// Looks at the model in this folder: all its files but the weights are read.
+    /// Checks the model in this folder: reads all its files but the weights.
     ///
     /// # Errors
     /// [`ModelError`] if a file is missing, too large or of a kind that is not supported.
@@ -57,14 +57,14 @@ impl LocalEmbedder {
             folder,
             queries: pool("embed-query").build().map_err(failed)?,
             passages: pool("embed-passage").start_handler(|_| lower_priority()).build().map_err(failed)?,
-            waiting: Semaphore::new(QUERIES),
+            waiting: Semaphore::new(MAX_QUERIES),
             batches: Semaphore::new(1),
             load: Once::new(),
             loaded: watch::Sender::new(None),
         })
     }
 
-    /// The model, once it is read. Waiting may be given up at any time; reading goes on.
+    /// The model, once it is read. Waiting may be cancelled at any time; reading continues.
     async fn loaded(&self) -> Result<Arc<LocalModel>, EmbedError> {
         self.load.call_once(|| {
             let (folder, sender) = (self.folder.clone(), self.loaded.clone());
@@ -95,12 +95,12 @@ async fn run<T: Send + 'static>(
     receiver.await.map_err(|_| EmbedError::Permanent("the model failed".to_owned()))?
 }
 
-/// Threads have a priority of their own on Linux; elsewhere this would be the process's, which is left alone.
+/// Threads have a priority of their own on Linux; elsewhere this would change the whole process.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     {
         // Without it passages only compete as equals.
-        let _unchanged = rustix::process::setpriority_process(None, NICE);
+        let _unchanged = rustix::process::setpriority_process(None, NICENESS);
     }
 }
 
@@ -111,13 +111,13 @@ impl Embedder for LocalEmbedder {
     }
 
     fn batch(&self) -> usize {
-        BATCH
+        MAX_BATCH
     }
 
     async fn passages(&self, texts: Vec<String>) -> Result<Vec<Vector>, EmbedError> {
-        if texts.len() > BATCH {
+        if texts.len() > MAX_BATCH {
             return Err(EmbedError::Permanent(format!(
-                "{} passages in one call; it takes {BATCH}",
+                "{} passages in one call; it takes {MAX_BATCH}",
                 texts.len()
             )));
         }

@@ -48,7 +48,7 @@ impl LocalModel {
             .map_err(|error| unusable("tokenizer.json", error.to_string()))?
             .with_padding(None);
         if tokenizer.get_vocab_size(true) > folder.config.vocab_size {
-            let why = "it has more tokens than `config.json` says the model knows".to_owned();
+            let why = "it has more tokens than the vocabulary in `config.json`".to_owned();
             return Err(unusable("tokenizer.json", why));
         }
         let weights = folder.weights()?;
@@ -119,7 +119,7 @@ impl LocalModel {
     }
 }
 
-/// As much of a text as is read; a model reads less.
+/// The beginning of a text that is read; a model reads less.
 fn bounded(text: &str) -> &str {
     let mut end = text.len().min(PASSAGE_BYTES);
     while !text.is_char_boundary(end) {

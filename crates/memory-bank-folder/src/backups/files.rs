@@ -8,7 +8,7 @@ use memory_bank_core::store::{BACKUP_PREFIX, BackupError, check_backup_id};
 use crate::dir::{BankDir, is_reserved};
 
 /// The folder of the bank that holds its backups.
-pub(crate) const BELOW: &str = "backups";
+pub(crate) const BACKUPS_FOLDER: &str = "backups";
 
 /// All files of a bank or a backup, sorted, as paths with `/`. What cannot belong to a bank (a pipe, a link that
 /// leads out, a name that is not Unicode, what version control keeps) is left out.
@@ -30,7 +30,7 @@ fn is_backup(name: &str) -> bool {
     let is_ours = name == ".gitignore"
         || check_backup_id(name).is_ok()
         || (name.starts_with(&format!(".{BACKUP_PREFIX}")) && name.ends_with(".tmp"));
-    folder.eq_ignore_ascii_case(BELOW) && is_ours
+    folder.eq_ignore_ascii_case(BACKUPS_FOLDER) && is_ours
 }
 
 /// The content of a bank's folder.

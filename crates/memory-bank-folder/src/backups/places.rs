@@ -13,15 +13,15 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 use memory_bank_core::store::{BACKUP_PREFIX, Backup, BackupError, backup_time, check_backup_id};
 
-use super::files::{BELOW, check_bounds, files_of, is_hidden};
+use super::files::{BACKUPS_FOLDER, check_bounds, files_of, is_hidden};
 use crate::dir::{BankDir, FileRead, Root, reason, text_of};
 use crate::path_check;
 
 /// Records, in the bank's internal folder, where else backups were created: one path in the project per line.
-const PLACES: &str = ".mbmcp/backup-folders";
+const PLACES_FILE: &str = ".mbmcp/backup-folders";
 const PLACES_BYTES: u64 = 64 * 1024;
 /// A staging folder this old was left behind by a process that died.
-const STALE: Duration = Duration::from_secs(3600);
+const STALE_AFTER: Duration = Duration::from_secs(3600);
 
 /// Folders of one bank's backups.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Places {
 
     /// The default folder.
     fn below(&self) -> PathBuf {
-        self.bank.path().join(BELOW)
+        self.bank.path().join(BACKUPS_FOLDER)
     }
 
     /// Refuses a backup beyond the bound. None is deleted: they are files of the folder's owner. The caller holds the
@@ -136,7 +136,7 @@ impl Places {
             return Err(fault()(error).into());
         }
         if let Some(chosen) = chosen.filter(is_elsewhere).and_then(Path::to_str) {
-            remember(bank, chosen)?;
+            record_place(bank, chosen)?;
         }
         let location = location.join(&id).display().to_string();
         Ok(Backup { timestamp: backup_time(&id).unwrap_or(now), id, location })
@@ -154,7 +154,7 @@ impl Places {
     pub(super) fn open(&self, backup: &Backup) -> io::Result<BankDir> {
         let path = Path::new(&backup.location);
         if path.parent() == Some(self.below().as_path()) {
-            return self.bank.open()?.open_own_folder(BELOW)?.open_own_folder(&backup.id);
+            return self.bank.open()?.open_own_folder(BACKUPS_FOLDER)?.open_own_folder(&backup.id);
         }
         match path.strip_prefix(&self.project).ok().and_then(Path::to_str) {
             Some(inner) => BankDir::open(&self.project)?.open_folder(inner),
@@ -166,7 +166,7 @@ impl Places {
     pub(super) fn list(&self, chosen: Option<&Path>) -> Result<Vec<Backup>, BackupError> {
         let mut folders: BTreeSet<PathBuf> = BTreeSet::from([self.beside.clone()]);
         let bank = self.bank.open().map_err(StoreError::io("cannot open the memory bank"))?;
-        for line in remembered(&bank)? {
+        for line in recorded_places(&bank)? {
             if let Ok(inner) = self.chosen(&line) {
                 folders.insert(self.project.join(inner));
             }
@@ -177,7 +177,7 @@ impl Places {
         folders.insert(self.below());
         for folder in folders {
             let opened = if folder == self.below() {
-                bank.open_own_folder(BELOW)
+                bank.open_own_folder(BACKUPS_FOLDER)
             } else {
                 self.open_place(&project, &folder)
             };
@@ -199,8 +199,8 @@ impl Places {
 
 /// Opens the bank's own folder for backups, making it if need be, with a note to git to leave it alone.
 pub(crate) fn make_below(bank: &BankDir) -> io::Result<BankDir> {
-    bank.create_folder(BELOW)?;
-    let folder = bank.open_own_folder(BELOW)?;
+    bank.create_folder(BACKUPS_FOLDER)?;
+    let folder = bank.open_own_folder(BACKUPS_FOLDER)?;
     match folder.write_new(".gitignore", &mut "*\n".as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(folder),
@@ -245,7 +245,7 @@ fn remove_stale(holder: &BankDir, now: Timestamp) {
     let now = SystemTime::from(now);
     for entry in entries {
         let is_staging = entry.name.starts_with(&format!(".{BACKUP_PREFIX}")) && entry.name.ends_with(".tmp");
-        let is_old = now.duration_since(entry.stamp.modified).is_ok_and(|age| age > STALE);
+        let is_old = now.duration_since(entry.stamp.modified).is_ok_and(|age| age > STALE_AFTER);
         if is_staging
             && entry.is_folder
             && is_old
@@ -256,15 +256,15 @@ fn remove_stale(holder: &BankDir, now: Timestamp) {
     }
 }
 
-fn remembered(bank: &BankDir) -> Result<Vec<String>, StoreError> {
-    Ok(match bank.read_up_to(PLACES, PLACES_BYTES)? {
+fn recorded_places(bank: &BankDir) -> Result<Vec<String>, StoreError> {
+    Ok(match bank.read_up_to(PLACES_FILE, PLACES_BYTES)? {
         FileRead::Found(bytes, _) => text_of(bytes).lines().map(str::to_owned).collect(),
         FileRead::Missing | FileRead::Unreadable(_) => Vec::new(),
     })
 }
 
-fn remember(bank: &BankDir, place: &str) -> Result<(), StoreError> {
-    let mut places = remembered(bank)?;
+fn record_place(bank: &BankDir, place: &str) -> Result<(), StoreError> {
+    let mut places = recorded_places(bank)?;
     let mut size: usize = places.iter().map(|place| place.len() + 1).sum();
     if place.is_empty() || places.iter().any(|known| known == place) {
         return Ok(());
@@ -275,7 +275,8 @@ fn remember(bank: &BankDir, place: &str) -> Result<(), StoreError> {
     }
     places.push(place.to_owned());
     let text = places.join("\n") + "\n";
-    bank.replace_own(PLACES, text.as_bytes()).map_err(StoreError::io("cannot record where the backup is"))
+    bank.replace_own(PLACES_FILE, text.as_bytes())
+        .map_err(StoreError::io("cannot record where the backup is"))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::dir::{BankDir, FileStamp};
 /// One name in a folder of the bank.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FolderEntry {
-    /// The name; what is not valid Unicode in it became U+FFFD.
+    /// The name; invalid Unicode in it became U+FFFD.
     pub name: String,
     /// Whether a regular file is there (links inside the bank followed).
     pub is_file: bool,
@@ -39,7 +39,7 @@ impl BankDir {
             if is_passed_over(folder, &name) {
                 continue;
             }
-            // A link is described by what it leads to; one that leads out or nowhere, by itself.
+            // A link is described by its target; one that leads out or nowhere, by itself.
             let path = base.join(&raw);
             let Ok(itself) = self.dir.symlink_metadata(&path) else { continue };
             let metadata = self.dir.metadata(&path).unwrap_or_else(|_| itself.clone());
@@ -54,7 +54,7 @@ impl BankDir {
         Ok(entries)
     }
 
-    /// What is directly in the bank, and below it in the folders that may hold documents, sorted; the names have their
+    /// The entries of the bank, and below it in the folders that may hold documents, sorted; the names have their
     /// folders. A folder that is a link is not entered, and one that cannot be read is left out. After
     /// [`limits::WALKED_NAMES`] names the walk ends; what is nearer to the bank comes first.
     ///

@@ -111,7 +111,7 @@ impl BankDir {
         system::retry_change(|| self.dir.remove_dir_all(name))
     }
 
-    /// Refuses what is no folder itself, a link to one included.
+    /// Refuses everything but a folder; a link to one is refused as well.
     pub(super) fn check_own_folder(&self, folder: &Path) -> io::Result<()> {
         if self.dir.symlink_metadata(folder)?.is_dir() {
             return Ok(());

@@ -5,13 +5,13 @@ use std::io;
 use cap_std::fs::Metadata;
 use memory_bank_core::document::INTERNAL_FOLDER;
 
-/// The hidden folder in which the server keeps its lock, its journal and what it stages. Not part of the bank.
+/// The hidden folder in which the server keeps its lock, its journal and staged files. Not part of the bank.
 pub const INTERNAL: &str = INTERNAL_FOLDER;
 
 /// The folder in it for files that are staged.
 pub(super) const STAGE: &str = ".mbmcp/stage";
 
-/// The text of a file: what is not UTF-8 becomes U+FFFD, a byte order mark is kept.
+/// The text of a file: invalid UTF-8 becomes U+FFFD, a byte order mark is kept.
 #[must_use]
 pub fn text_of(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())

@@ -79,7 +79,7 @@ impl Root {
         }
     }
 
-    /// Opens the directory, making it first if need be. What it is in must be there.
+    /// Opens the directory, and creates it if it is missing. Its parent must exist.
     ///
     /// # Errors
     /// It cannot be made, or as [`Self::open`].

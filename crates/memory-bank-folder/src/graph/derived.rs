@@ -17,16 +17,16 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The files, by their names in the bank, in the order in which they are to be written.
-pub(crate) const DERIVED: [&str; 3] = [SNAPSHOT_PATH, "graph/graph.index.json", "graph/graph.md"];
+pub(crate) const DERIVED_FILES: [&str; 3] = [SNAPSHOT_PATH, "graph/graph.index.json", "graph/graph.md"];
 
 /// How many observations the page shows as recent activity, and how much of each.
-const RECENT: usize = 10;
-const RECENT_CHARS: usize = 80;
+const MAX_RECENT: usize = 10;
+const MAX_RECENT_CHARS: usize = 80;
 /// How many observations the page shows of an entity, and how much of each.
-const FACTS: usize = 3;
-const FACT_CHARS: usize = 100;
+const MAX_FACTS: usize = 3;
+const MAX_FACT_CHARS: usize = 100;
 /// How many relations the page shows of an entity, in each direction.
-const EDGES: usize = 20;
+const MAX_EDGES: usize = 20;
 
 /// Values of the files besides the state.
 pub(crate) struct About<'a> {
@@ -38,7 +38,7 @@ pub(crate) struct About<'a> {
     pub(crate) lines: usize,
 }
 
-/// The contents of [`DERIVED`].
+/// The contents of [`DERIVED_FILES`].
 pub(crate) fn render(state: &GraphState, about: &About<'_>) -> Result<[Vec<u8>; 3], serde_json::Error> {
     Ok([snapshot(state, about)?, index(state, about)?, page(state, about).into_bytes()])
 }
@@ -104,7 +104,7 @@ fn page(state: &GraphState, about: &About<'_>) -> String {
     let mut page = String::new();
     let stats = state.type_stats();
     let _ = writeln!(page, "# Knowledge Graph\n");
-    let _ = writeln!(page, "> Store: {}", one_line(about.store_id, FACT_CHARS));
+    let _ = writeln!(page, "> Store: {}", one_line(about.store_id, MAX_FACT_CHARS));
     let _ = writeln!(page, "> Generated: {}", iso_millis(about.now));
     let _ = writeln!(page, "> Version: 1\n");
     let _ = writeln!(page, "## Statistics\n\n| Metric | Count |\n|---|---|");
@@ -113,7 +113,7 @@ fn page(state: &GraphState, about: &About<'_>) -> String {
     let _ = writeln!(page, "| Relations | {} |\n", stats.relation_count);
     for (title, types) in [("Entity types", &stats.entity_types), ("Relation types", &stats.relation_types)] {
         if !types.is_empty() {
-            let types: Vec<String> = types.iter().map(|name| one_line(name, FACT_CHARS)).collect();
+            let types: Vec<String> = types.iter().map(|name| one_line(name, MAX_FACT_CHARS)).collect();
             let _ = writeln!(page, "**{title}:** {}\n", types.join(", "));
         }
     }
@@ -129,13 +129,13 @@ fn recent(page: &mut String, state: &GraphState, about: &About<'_>) {
         return;
     }
     let _ = writeln!(page, "## Recent Activity\n");
-    for observation in newest.into_iter().take(RECENT) {
+    for observation in newest.into_iter().take(MAX_RECENT) {
         let _ = writeln!(
             page,
             "- **{}** ({}): {}",
-            one_line(state.name_or_id(&observation.entity_id), FACT_CHARS),
+            one_line(state.name_or_id(&observation.entity_id), MAX_FACT_CHARS),
             age(&observation.timestamp, about.now),
-            one_line(&observation.text, RECENT_CHARS)
+            one_line(&observation.text, MAX_RECENT_CHARS)
         );
     }
     page.push('\n');
@@ -151,7 +151,7 @@ fn entities(page: &mut String, state: &GraphState, about: &About<'_>) {
     }
     let _ = writeln!(page, "## Entities\n");
     for (entity_type, entities) in by_type {
-        let _ = writeln!(page, "### {} ({})\n", one_line(entity_type, FACT_CHARS), entities.len());
+        let _ = writeln!(page, "### {} ({})\n", one_line(entity_type, MAX_FACT_CHARS), entities.len());
         for entity in entities {
             write_entity(page, state, entity, about);
         }
@@ -159,12 +159,12 @@ fn entities(page: &mut String, state: &GraphState, about: &About<'_>) {
 }
 
 fn write_entity(page: &mut String, state: &GraphState, entity: &Entity, about: &About<'_>) {
-    let _ = writeln!(page, "#### {}\n", one_line(&entity.name, FACT_CHARS));
-    let _ = writeln!(page, "- ID: `{}`", one_line(&entity.id, FACT_CHARS));
+    let _ = writeln!(page, "#### {}\n", one_line(&entity.name, MAX_FACT_CHARS));
+    let _ = writeln!(page, "- ID: `{}`", one_line(&entity.id, MAX_FACT_CHARS));
     let _ = writeln!(page, "- Updated: {}", age(&entity.updated_at, about.now));
     for (key, value) in entity.attrs.iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let _ = writeln!(page, "- {}: {}", one_line(key, FACT_CHARS), one_line(&value, FACT_CHARS));
+        let _ = writeln!(page, "- {}: {}", one_line(key, MAX_FACT_CHARS), one_line(&value, MAX_FACT_CHARS));
     }
     let outgoing = state.relations_of(&entity.id).filter(|one| one.from_id == entity.id);
     write_edges(
@@ -176,12 +176,12 @@ fn write_entity(page: &mut String, state: &GraphState, entity: &Entity, about: &
         page,
         incoming.map(|one| format!("← {} ← {}", one.relation_type, state.name_or_id(&one.from_id))),
     );
-    for fact in state.newest_observations_of(&entity.id, FACTS) {
-        let _ = writeln!(page, "- {}", one_line(&fact.text, FACT_CHARS));
+    for fact in state.newest_observations_of(&entity.id, MAX_FACTS) {
+        let _ = writeln!(page, "- {}", one_line(&fact.text, MAX_FACT_CHARS));
     }
     let count = state.observation_count_of(&entity.id);
-    if count > FACTS {
-        let _ = writeln!(page, "- … and {} more", count - FACTS);
+    if count > MAX_FACTS {
+        let _ = writeln!(page, "- … and {} more", count - MAX_FACTS);
     }
     page.push('\n');
 }
@@ -189,8 +189,8 @@ fn write_entity(page: &mut String, state: &GraphState, entity: &Entity, about: &
 fn write_edges(page: &mut String, edges: impl Iterator<Item = String>) {
     let mut left_out = 0_usize;
     for (number, edge) in edges.enumerate() {
-        if number < EDGES {
-            let _ = writeln!(page, "- {}", one_line(&edge, 3 * FACT_CHARS));
+        if number < MAX_EDGES {
+            let _ = writeln!(page, "- {}", one_line(&edge, 3 * MAX_FACT_CHARS));
         } else {
             left_out += 1;
         }
@@ -210,11 +210,15 @@ fn relations(page: &mut String, state: &GraphState) {
     }
     let _ = writeln!(page, "## Relations\n");
     for (relation_type, relations) in by_type {
-        let _ =
-            writeln!(page, "### {} ({})\n\n```text", one_line(relation_type, FACT_CHARS), relations.len());
+        let _ = writeln!(
+            page,
+            "### {} ({})\n\n```text",
+            one_line(relation_type, MAX_FACT_CHARS),
+            relations.len()
+        );
         for relation in relations {
             let (from, to) = (state.name_or_id(&relation.from_id), state.name_or_id(&relation.to_id));
-            let line = format!("{} -> {}", one_line(from, FACT_CHARS), one_line(to, FACT_CHARS));
+            let line = format!("{} -> {}", one_line(from, MAX_FACT_CHARS), one_line(to, MAX_FACT_CHARS));
             let _ = writeln!(page, "{}", line.replace("```", "'''"));
         }
         let _ = writeln!(page, "```\n");
@@ -233,7 +237,7 @@ fn one_line(text: &str, chars: usize) -> String {
 
 /// How long ago a stored timestamp is, in the largest unit that fits.
 fn age(timestamp: &str, now: Timestamp) -> String {
-    let Some(then) = instant(timestamp) else { return one_line(timestamp, RECENT_CHARS) };
+    let Some(then) = instant(timestamp) else { return one_line(timestamp, MAX_RECENT_CHARS) };
     let passed = SignedDuration::from_millis(now.as_millisecond().saturating_sub(then));
     let units = [
         (passed.as_hours() / (24 * 365), "year"),

@@ -15,15 +15,15 @@ use memory_bank_core::graph::event::{Event, Line, read_line};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::store::{Compacted, GraphStats};
 
-use super::derived::{self, About, DERIVED};
+use super::derived::{self, About, DERIVED_FILES};
 use super::log::{self, LOG, View};
 use crate::dir::BankDir;
 use crate::lock::{BankLock, blocking};
 
 /// How long no write must have come before the derived files are refreshed.
-pub(super) const IDLE: Duration = Duration::from_secs(2);
+pub(super) const QUIET_TIME: Duration = Duration::from_secs(2);
 /// The least time between two refreshes.
-const PAUSE: Duration = Duration::from_secs(30);
+const MIN_PAUSE: Duration = Duration::from_secs(30);
 
 /// The graph's part of a bank.
 #[derive(Debug, Clone, Default)]
@@ -73,17 +73,17 @@ impl FolderGraph {
         dir: &BankDir,
         plan: impl FnOnce(&GraphState) -> Result<(Vec<Event>, T), GraphError>,
     ) -> Result<(bool, T), GraphError> {
-        let (healing, events, answer) = {
+        let (repair, events, answer) = {
             let mut view = self.locked();
             view.follow(dir)?;
             let (events, answer) = plan(view.state())?;
-            (log::healing(&view), events, answer)
+            (log::repair_of(&view), events, answer)
         };
         if events.is_empty() {
             return Ok((false, answer));
         }
         // Readers continue while the disk is busy.
-        log::append(dir, healing, &events)?;
+        log::append(dir, repair, &events)?;
         // Read our own events from the file like those of others, so that memory cannot differ from the log.
         if let Err(error) = self.locked().follow(dir) {
             tracing::warn!(%error, "the graph log was written, but cannot be read back");
@@ -91,7 +91,7 @@ impl FolderGraph {
         Ok((true, answer))
     }
 
-    /// Reads the log anew and writes the derived files. The caller holds the bank's lock.
+    /// Reads the log again and writes the derived files. The caller holds the bank's lock.
     pub(super) fn rebuild(&self, dir: &BankDir, bank: &BankInfo) -> Result<GraphStats, GraphError> {
         let mut view = self.locked();
         view.reload(dir)?;
@@ -129,7 +129,7 @@ impl FolderGraph {
     /// Replaces the derived files. The caller holds the bank's lock, so that they belong together.
     fn write_derived(&self, dir: &BankDir, rendered: Rendered) -> Result<(), StoreError> {
         let begun = Instant::now();
-        for (name, content) in DERIVED.iter().zip(rendered.contents) {
+        for (name, content) in DERIVED_FILES.iter().zip(rendered.contents) {
             dir.replace_own(name, &content).map_err(StoreError::io(format!("cannot write `{name}`")))?;
         }
         let done = Done { at: Instant::now(), took: begun.elapsed() + rendered.took };
@@ -183,7 +183,7 @@ impl FolderGraph {
         let generation = || self.view.read().state().generation();
         let mut before = generation();
         loop {
-            tokio::time::sleep(IDLE).await;
+            tokio::time::sleep(QUIET_TIME).await;
             let now = generation();
             if now == before {
                 return;
@@ -199,7 +199,7 @@ impl FolderGraph {
 
 /// How long to wait after a refresh that took so long: a large graph is written less often.
 fn pause_after(took: Duration) -> Duration {
-    PAUSE.max(took.saturating_mul(50))
+    MIN_PAUSE.max(took.saturating_mul(50))
 }
 
 /// The contents of the derived files, and the graph that they show.

@@ -26,7 +26,7 @@ pub(crate) const GRAPH_FOLDER: &str = "graph";
 pub(crate) const LOG: &str = "graph/graph.jsonl";
 
 /// The longest line that is taken into memory, in bytes; a longer one is not understood.
-const LINE_BYTES: u64 = 16 * 1024 * 1024;
+const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 /// How much before the known end is compared, in bytes.
 const OVERLAP_BYTES: usize = 256;
 
@@ -195,7 +195,7 @@ impl View {
     }
 
     /// What must be written before the next line: the marker or what is missing of it, or the end of a torn line.
-    fn heal(&self) -> Vec<u8> {
+    fn repair(&self) -> Vec<u8> {
         let rest = &self.reached.rest;
         let missing = MARKER.as_bytes().strip_prefix(rest.as_slice());
         match missing {
@@ -236,7 +236,7 @@ impl Reached {
                 if self.filled == 0 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
             read_line(line)
         } else {
-            Line::Unknown(format!("it is longer than {LINE_BYTES} bytes"))
+            Line::Unknown(format!("it is longer than {MAX_LINE_BYTES} bytes"))
         };
         if read == Line::Blank {
             return;
@@ -281,7 +281,7 @@ impl Reached {
 
     fn remember(&mut self, line: &[u8], whole: bool) {
         if !whole {
-            // Its end is not at hand; what comes after it will be compared.
+            // Its end is unknown; the text after it will be compared.
             self.overlap.clear();
             return;
         }
@@ -295,8 +295,8 @@ impl Reached {
 ///
 /// # Errors
 /// The disk failed; the partial write was undone.
-pub(crate) fn append(dir: &BankDir, heal: Vec<u8>, events: &[Event]) -> Result<(), StoreError> {
-    let mut bytes = heal;
+pub(crate) fn append(dir: &BankDir, repair: Vec<u8>, events: &[Event]) -> Result<(), StoreError> {
+    let mut bytes = repair;
     for event in events {
         event.write_line(&mut bytes).map_err(|error| StoreError::Unavailable(error.to_string()))?;
     }
@@ -304,8 +304,8 @@ pub(crate) fn append(dir: &BankDir, heal: Vec<u8>, events: &[Event]) -> Result<(
 }
 
 /// What [`append`] has to write before its events.
-pub(crate) fn healing(view: &View) -> Vec<u8> {
-    view.heal()
+pub(crate) fn repair_of(view: &View) -> Vec<u8> {
+    view.repair()
 }
 
 /// The lines that are not understood, as they are, in their order, and the number of lines that are not blank.
@@ -370,12 +370,12 @@ struct Taken {
 
 fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<Taken>> {
     line.clear();
-    let mut bytes = reader.by_ref().take(LINE_BYTES).read_until(b'\n', line)? as u64;
+    let mut bytes = reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', line)? as u64;
     if bytes == 0 {
         return Ok(None);
     }
     let mut ended = line.last() == Some(&b'\n');
-    if bytes == LINE_BYTES {
+    if bytes == MAX_LINE_BYTES {
         while !ended {
             let buffer = reader.fill_buf()?;
             if buffer.is_empty() {
@@ -399,7 +399,7 @@ fn too_large(bytes: u64) -> String {
 }
 
 fn too_long(line: usize) -> String {
-    format!("line {line} is longer than {LINE_BYTES} bytes; shorten or remove it")
+    format!("line {line} is longer than {MAX_LINE_BYTES} bytes; shorten or remove it")
 }
 
 /// The message about a file that is not a log, but can be imported.

@@ -5,7 +5,7 @@
 //! changed.
 //!
 //! Snapshot, index and the page for people are never read here. They are written by `rebuild` and `compact`, and
-//! otherwise after a period without graph writes if the last time is long ago (`IDLE` and `pause_after` in
+//! otherwise after a period without graph writes if the last time is long ago (`QUIET_TIME` and `pause_after` in
 //! [`folder_graph`]), never during an append. If a process ends before that, the next one that writes updates them.
 //!
 //! The core decides what an entity is, what may be written and how names resolve; this module must not know it.
@@ -38,7 +38,7 @@ use crate::bank::FolderBank;
 use crate::dir::BankDir;
 use crate::journal;
 use crate::lock::blocking;
-pub(crate) use derived::DERIVED;
+pub(crate) use derived::DERIVED_FILES;
 use folder_graph::BankInfo;
 pub(crate) use folder_graph::FolderGraph;
 use log::View;

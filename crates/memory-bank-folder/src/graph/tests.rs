@@ -328,7 +328,7 @@ async fn a_refresh_does_not_recreate_a_deleted_bank() {
     let (_temp, bank) = bank();
     upsert(&bank, "Rust").await;
     std::fs::remove_dir_all(bank.path()).unwrap();
-    tokio::time::sleep(super::folder_graph::IDLE + Duration::from_millis(500)).await;
+    tokio::time::sleep(super::folder_graph::QUIET_TIME + Duration::from_millis(500)).await;
     assert!(!bank.path().exists());
 }
 

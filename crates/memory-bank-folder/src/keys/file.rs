@@ -19,7 +19,7 @@ const FOLDER: &str = "keys";
 /// The largest file that is read, in bytes.
 pub(super) const FILE_BYTES: u64 = 4 * 1024 * 1024;
 const VERSION: u32 = 2;
-pub(super) const WHAT: &str = "the file of the API keys";
+pub(super) const KEYS_FILE: &str = "the file of the API keys";
 
 /// Where the keys of one bank are.
 #[derive(Debug, Clone)]
@@ -91,7 +91,7 @@ impl KeyFile {
             return Ok(None);
         }
         let shown = self.path.display();
-        let damaged = |detail: String| StoreError::Damaged { what: WHAT.to_owned(), detail };
+        let damaged = |detail: String| StoreError::Damaged { what: KEYS_FILE.to_owned(), detail };
         if dir.stamp_own(&name).is_none() {
             return Err(damaged(format!("`{shown}` is not a regular file; remove it")));
         }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::dir::{BankDir, reason};
 use crate::git::{Tracked, tracked};
-use crate::keys::file::{FILE_BYTES, WHAT};
+use crate::keys::file::{FILE_BYTES, KEYS_FILE};
 use crate::keys::stored::StoredKey;
 use crate::{state_folder, system};
 
@@ -54,7 +54,7 @@ pub(super) fn read(project: &Path, folder: &str) -> Result<Option<LegacyKeys>, S
     match read_ours(&dir, &name, &path) {
         Ok(contents) => {
             let damaged = |detail: String| StoreError::Damaged {
-                what: WHAT.to_owned(),
+                what: KEYS_FILE.to_owned(),
                 detail: format!(
                     "`{}`: {detail}; correct it, or remove it to begin with a new key",
                     path.display()
@@ -92,7 +92,7 @@ pub(super) fn clear(project: &Path, folder: &str, kept: &[StoredKey]) {
     }
 }
 
-/// What happens to the project's file at the next start; `None` if there is none.
+/// How the next start treats the project's file; `None` if there is none.
 pub(super) fn describe(project: &Path, folder: &str, has_keys: bool) -> Option<String> {
     let (dir, name, path) = find(project, folder)?;
     Some(match read_ours(&dir, &name, &path) {

@@ -13,7 +13,7 @@ use crate::dir::{BankDir, FileRead, FileStamp, FolderEntry, text_of};
 
 /// A file that was written shortly before it was read may be written again within the same tick of the file system's
 /// clock, so its time does not prove that it is unchanged.
-const TICK: Duration = Duration::from_secs(2);
+const CLOCK_TICK: Duration = Duration::from_secs(2);
 
 /// The index, and the versions that it contains.
 #[derive(Debug, Default)]
@@ -76,7 +76,7 @@ impl FolderIndex {
             FileRead::Found(bytes, stamp) => {
                 let text = text_of(bytes);
                 let etag = Etag::of(&text);
-                let settled = stamp.updated_at() + TICK <= now;
+                let settled = stamp.updated_at() + CLOCK_TICK <= now;
                 let known = self.files.get(&entry.name);
                 let same =
                     known.is_some_and(|known| known.etag == etag && known.stamp.modified == stamp.modified);
@@ -108,10 +108,8 @@ impl SearchedDocuments for FolderIndex {
         self.files.keys().map(String::as_str)
     }
 
-    fn stored_name(&self, requested: &DocumentPath) -> Option<String> {
-        requested
-            .existing_spelling(|name| self.files.contains_key(name))
-            .or_else(|| requested.find(self.names()).map(str::to_owned))
+    fn contains(&self, name: &str) -> bool {
+        self.files.contains_key(name)
     }
 
     fn unreadable(&self) -> impl Iterator<Item = (&str, &str)> {

@@ -16,7 +16,7 @@ use super::index_memory::FolderIndexes;
 use super::progress::Progress;
 
 /// How long a search waits for the index. A user's own folder is worth a longer wait than a server's project.
-pub(super) const WAIT: Duration = Duration::from_secs(10);
+pub(super) const INDEX_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The search's part of a bank.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl Default for FolderSearch {
             threads: Arc::new(Semaphore::new(threads)),
             progress: Arc::default(),
             indexes: Arc::default(),
-            wait: WAIT,
+            wait: INDEX_TIMEOUT,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::folder_index::FolderIndex;
 use super::seal::{Seal, SealPlace};
 
 /// An index that was searched within this time stays.
-const IN_USE: Duration = Duration::from_secs(60);
+const IN_USE_FOR: Duration = Duration::from_secs(60);
 
 /// The indexes of the banks of one process.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ struct SearchedBank {
 
 impl Default for FolderIndexes {
     fn default() -> Self {
-        Self::new(IndexBudget::default(), IN_USE)
+        Self::new(IndexBudget::default(), IN_USE_FOR)
     }
 }
 
@@ -61,7 +61,7 @@ impl FolderIndexes {
         Some(self.seal.get_or_init(|| found).clone())
     }
 
-    /// What the indexes may take.
+    /// The memory that the indexes may take.
     pub(super) fn budget(&self) -> IndexBudget {
         self.memory.budget()
     }

@@ -79,7 +79,7 @@ impl IndexUpdate {
         .await
     }
 
-    /// Forgets what is gone, and names the files to be read, the core documents first. What does not fit in is left out
+    /// Removes files that are gone, and lists the files to read, the core documents first. Files that do not fit are omitted
     /// from the end.
     fn plan(&self, dir: &BankDir) -> Result<Vec<Slice>, StoreError> {
         let entries = dir.walk().map_err(StoreError::io("cannot list the memory bank"))?;
@@ -124,7 +124,7 @@ impl IndexUpdate {
         let mut indexed = self.search.indexed.write();
         let budget = self.search.indexes.budget();
         for entry in slice {
-            // What is in the index already only changes there.
+            // A file that is in the index already is only updated.
             if !indexed.files.contains_key(&entry.name) {
                 let expected = indexed.index.bytes().saturating_add(expected_bytes(entry));
                 if indexed.index.bytes() > budget.per_project {
@@ -179,7 +179,7 @@ impl IndexUpdate {
     }
 }
 
-/// About what a file will take in the index.
+/// The approximate memory of a file in the index.
 fn expected_bytes(entry: &FolderEntry) -> u64 {
     TextSize { documents: 1, document_bytes: entry.stamp.bytes, ..TextSize::default() }.index_bytes()
 }

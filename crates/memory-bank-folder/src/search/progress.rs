@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Bytes of text that are indexed per second, before any measurement.
-const FIRST_SPEED: u64 = 4 * 1024 * 1024;
+const INITIAL_SPEED: u64 = 4 * 1024 * 1024;
 
 /// How far the index is, in bytes.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl Progress {
         let done = self.done.load(Ordering::Relaxed);
         let left = self.total.load(Ordering::Relaxed).saturating_sub(done);
         let millis = match self.millis.load(Ordering::Relaxed) {
-            0 => left.saturating_mul(1000) / FIRST_SPEED,
+            0 => left.saturating_mul(1000) / INITIAL_SPEED,
             millis => left.saturating_mul(millis) / done.max(1),
         };
         millis / 1000 + 1

@@ -15,11 +15,11 @@ use crate::state_folder::{self, StateFolder};
 
 const FOLDER: &str = "vectors";
 const FILE: &str = "seal.key";
-const KEY: usize = 32;
+const KEY_BYTES: usize = 32;
 
 /// A key that only this user knows.
 #[derive(Clone)]
-pub(crate) struct Seal([u8; KEY]);
+pub(crate) struct Seal([u8; KEY_BYTES]);
 
 impl std::fmt::Debug for Seal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -39,7 +39,7 @@ pub(crate) struct SealPlace {
 impl Seal {
     /// A key for this process alone.
     pub(crate) fn new(entropy: &dyn Entropy) -> Self {
-        let mut key = [0; KEY];
+        let mut key = [0; KEY_BYTES];
         let random = [entropy.id(), entropy.id(), entropy.id()];
         let digest = Sha256::digest(random.map(uuid::Uuid::into_bytes).concat());
         key.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
@@ -55,7 +55,7 @@ impl Seal {
         match found {
             Ok(found) => found,
             Err(error) => {
-                tracing::warn!(%error, "the key of stored vectors cannot be used; vectors of earlier runs are made anew");
+                tracing::warn!(%error, "the key of stored vectors cannot be used; vectors of earlier runs are made again");
                 may_store.then(|| Self::new(entropy))
             }
         }
@@ -91,7 +91,7 @@ impl SealPlace {
         };
         let path = state.path().join(FOLDER).join(FILE);
         state_folder::check_file(dir, FILE, &path, &self.project).map_err(io::Error::other)?;
-        let key = <[u8; KEY]>::try_from(bytes.as_slice());
+        let key = <[u8; KEY_BYTES]>::try_from(bytes.as_slice());
         key.map(|key| Some(Seal(key))).map_err(|_| io::Error::other(format!("`{FILE}` is not a key")))
     }
 

@@ -211,7 +211,7 @@ async fn a_search_that_waits_too_long_reports_that_the_index_is_being_built() {
     let Err(error @ StoreError::IndexBuilding { seconds: 1 }) = refused else { panic!("{refused:?}") };
     assert!(error.to_string().ends_with("try again in 1 s"), "{error}");
     drop(building);
-    bank.search.wait = folder_search::WAIT;
+    bank.search.wait = folder_search::INDEX_TIMEOUT;
     assert_eq!(lines(&bank, "alpha").await.len(), 1);
 }
 

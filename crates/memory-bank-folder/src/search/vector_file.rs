@@ -1,6 +1,6 @@
 //! The file of vectors: a header that names model and width, then records of one size, each with its checksum. Who holds
 //! the lock appends; who reads takes what its checksum proves. Checksums need the user's key ([`Seal`]): a file that came with a
-//! repository, or is not ours in another respect, is begun anew.
+//! repository, or is not ours in another respect, is replaced by an empty one.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -15,12 +15,12 @@ const FILE: &str = "vectors";
 const LOCK: &str = ".mbmcp/vectors.lock";
 const LOCK_NAME: &str = "vectors.lock";
 const MAGIC: &[u8; 8] = b"mbvec\x00\x02\n";
-const HEADER: usize = 64;
-const CHECK: usize = 8;
+const HEADER_BYTES: usize = 64;
+const CHECKSUM_BYTES: usize = 8;
 /// The largest file that is read or written.
 const MAX_BYTES: u64 = 512 * 1024 * 1024;
-/// From this many records of texts that are gone on, if they are the half, the file is written anew.
-const UNUSED: usize = 1000;
+/// From this many records of texts that are gone on, if they are at least half, the file is rewritten.
+const MIN_UNUSED: usize = 1000;
 
 /// The right to write the file, until it is dropped.
 #[derive(Debug)]
@@ -47,28 +47,28 @@ fn header_of(seal: &Seal, model: &ModelId) -> Vec<u8> {
     let mut header = MAGIC.to_vec();
     header.extend(Sha256::digest(model.to_string()));
     header.extend((model.dimension() as u64).to_le_bytes());
-    header.resize(HEADER - CHECK, 0);
-    let check = seal.digest::<CHECK>(&[&header]);
+    header.resize(HEADER_BYTES - CHECKSUM_BYTES, 0);
+    let check = seal.digest::<CHECKSUM_BYTES>(&[&header]);
     header.extend(check);
     header
 }
 
 fn record_bytes(model: &ModelId) -> usize {
-    16 + 4 + model.dimension() + CHECK
+    16 + 4 + model.dimension() + CHECKSUM_BYTES
 }
 
 fn record_of(seal: &Seal, header: &[u8], hash: &UnitHash, vector: &Vector) -> Vec<u8> {
     let mut record = hash.as_bytes().to_vec();
     record.extend(vector.to_bytes());
-    let check = seal.digest::<CHECK>(&[header, &record]);
+    let check = seal.digest::<CHECKSUM_BYTES>(&[header, &record]);
     record.extend(check);
     record
 }
 
 /// The content of a record; none if any part of it was changed.
 fn parse(seal: &Seal, header: &[u8], record: &[u8], model: &ModelId) -> Option<(UnitHash, Vector)> {
-    let (body, check) = record.split_at_checked(record.len().checked_sub(CHECK)?)?;
-    if seal.digest::<CHECK>(&[header, body]) != check {
+    let (body, check) = record.split_at_checked(record.len().checked_sub(CHECKSUM_BYTES)?)?;
+    if seal.digest::<CHECKSUM_BYTES>(&[header, body]) != check {
         return None;
     }
     let (hash, vector) = body.split_first_chunk::<16>()?;
@@ -79,7 +79,7 @@ fn parse(seal: &Seal, header: &[u8], record: &[u8], model: &ModelId) -> Option<(
 /// The file, behind its header; none if it is not one of this model, or too large.
 fn open(dir: &BankDir, model: &ModelId, header: &[u8]) -> Option<File> {
     let mut file = dir.open_internal(FILE, false).ok()?;
-    let mut found = vec![0; HEADER];
+    let mut found = vec![0; HEADER_BYTES];
     file.read_exact(&mut found).ok()?;
     let is_ours = found == header && file.metadata().ok()?.len() <= MAX_BYTES;
     (is_ours && model.dimension() > 0).then_some(file)
@@ -96,7 +96,7 @@ pub(super) fn is_foreign(dir: &BankDir, seal: &Seal, model: &ModelId) -> bool {
     size(dir) > 0 && open(dir, model, &header_of(seal, model)).is_none()
 }
 
-/// Begins the file anew, without a vector. The caller holds the lock.
+/// Replaces the file by one without a vector. The caller holds the lock.
 pub(super) fn clear(dir: &BankDir, _lock: &WriteLock, seal: &Seal, model: &ModelId) -> io::Result<()> {
     dir.replace_own(&format!("{INTERNAL}/{FILE}"), &header_of(seal, model))
 }
@@ -141,8 +141,8 @@ pub(super) fn append(
     let mut file = dir.open_internal(FILE, true)?;
     let size = record_bytes(model) as u64;
     let length = file.metadata()?.len();
-    // Behind what a process left half-written the records would not be found.
-    let end = length - (length.saturating_sub(HEADER as u64)) % size;
+    // Records after a half-written one would not be found.
+    let end = length - (length.saturating_sub(HEADER_BYTES as u64)) % size;
     if end + size * vectors.len() as u64 > MAX_BYTES {
         return Ok(false);
     }
@@ -155,7 +155,7 @@ pub(super) fn append(
     Ok(true)
 }
 
-/// Writes the file anew without what no text has any more, if that is much of it. The caller holds the lock.
+/// Rewrites the file without the vectors of texts that do not exist any more, if they are many. The caller holds the lock.
 pub(super) fn compact(
     dir: &BankDir,
     _lock: &WriteLock,
@@ -166,7 +166,7 @@ pub(super) fn compact(
     used: usize,
 ) -> io::Result<()> {
     let unused = records.saturating_sub(used);
-    if unused < UNUSED || unused < used {
+    if unused < MIN_UNUSED || unused < used {
         return Ok(());
     }
     let header = header_of(seal, model);

@@ -22,8 +22,8 @@ use crate::dir::{BankDir, Root};
 use crate::graph::FolderGraph;
 use crate::lock::blocking;
 
-/// What a vector takes beside its values.
-const VECTOR_BYTES: u64 = 96;
+/// The bytes of a vector beside its values.
+const VECTOR_OVERHEAD_BYTES: u64 = 96;
 
 /// The state of a bank's vectors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct VectorStatus {
     pub file_bytes: u64,
     /// Vectors in the file of texts that are gone.
     pub stale: usize,
-    /// Whether the file is another model's, so that it is made anew.
+    /// Whether the file is another model's, so that it is replaced.
     pub is_another_model: bool,
     /// Whether another process makes vectors at this moment.
     pub is_being_made: bool,
@@ -164,7 +164,7 @@ impl FolderVectors {
         let mut indexed = self.search.indexed.write();
         let indexed: &mut FolderIndex = &mut indexed;
         // Vectors are kept a thousand to a piece of memory.
-        let more = (model.dimension() as u64 + VECTOR_BYTES) * (vectors.len() as u64 + 1024);
+        let more = (model.dimension() as u64 + VECTOR_OVERHEAD_BYTES) * (vectors.len() as u64 + 1024);
         let needed = indexed.index.bytes().saturating_add(more);
         let indexes = &self.search.indexes;
         if indexes.budget().check(needed, 0).is_err() || !indexes.account(&mut indexed.share, needed) {
@@ -195,7 +195,7 @@ impl FolderVectors {
         is_small
     }
 
-    /// Loads what is stored; false if there is no memory for it.
+    /// Loads the stored vectors; false if there is no memory for them.
     fn load(&self, dir: &BankDir, seal: &Seal, model: &ModelId) -> Result<bool, StoreError> {
         let passages: HashSet<UnitHash> = {
             let indexed = self.search.indexed.read();
@@ -238,7 +238,7 @@ impl VectorProject for FolderVectors {
                         false
                     }
                     Some(Ok(None)) => true,
-                    // It cannot be written: what is made stays in memory.
+                    // It cannot be written: new vectors stay in memory.
                     Some(Err(error)) => {
                         tracing::debug!(%error, "vectors are stored in memory only");
                         false

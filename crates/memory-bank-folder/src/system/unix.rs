@@ -26,7 +26,7 @@ pub(crate) fn device(path: &Path) -> Option<u64> {
     path.symlink_metadata().ok().map(|metadata| metadata.dev())
 }
 
-/// Refuses what another user owns.
+/// Refuses a file or folder of another user.
 pub(crate) fn check_owner(metadata: &Metadata) -> io::Result<()> {
     if is_own(metadata) {
         return Ok(());
@@ -119,7 +119,7 @@ pub(crate) fn check_place(_path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The forms of a path that this system cannot mean are no matter of this system alone.
+/// This system refuses no form of a path by itself.
 pub(crate) fn unusable_form(_words: &str) -> Option<&'static str> {
     None
 }

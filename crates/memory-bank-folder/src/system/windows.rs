@@ -1,7 +1,7 @@
 //! Windows.
 //!
 //! Files are opened so that others may rename and remove them meanwhile, but other programs (editors, virus scanners,
-//! indexers) are not as kind: what they prevent is tried again for a bounded time.
+//! indexers) may prevent it; it is tried again for a bounded time.
 
 use std::fs::{DirBuilder, File, Metadata};
 use std::io;
@@ -21,9 +21,9 @@ pub(crate) const WATCHES_ARE_RENEWED: bool = false;
 pub(crate) const LOCKED_FILES_ARE_CLOSED: bool = true;
 
 /// How long other programs may prevent something.
-const PATIENCE: Duration = Duration::from_secs(2);
+const RETRY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+const MAX_PAUSE: Duration = Duration::from_millis(50);
 
 const ERROR_INVALID_FUNCTION: i32 = 1;
 const ERROR_ACCESS_DENIED: i32 = 5;
@@ -82,7 +82,7 @@ pub(crate) fn close_to_others(_dir: &Dir) -> io::Result<()> {
 /// Pipes have no names in the file system.
 pub(crate) fn without_waiting(_options: &mut std::fs::OpenOptions) {}
 
-/// A link is opened itself, and then it is no regular file.
+/// A link itself is opened, which is not a regular file.
 pub(crate) fn without_waiting_or_following(options: &mut std::fs::OpenOptions) {
     options.custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
 }
@@ -134,13 +134,13 @@ pub(crate) fn retry_change<T>(attempt: impl FnMut() -> io::Result<T>) -> io::Res
 }
 
 fn retry<T>(mut attempt: impl FnMut() -> io::Result<T>, is_busy: impl Fn(i32) -> bool) -> io::Result<T> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + RETRY_TIMEOUT;
     let mut pause = Duration::from_millis(1);
     loop {
         match attempt() {
             Err(error) if error.raw_os_error().is_some_and(&is_busy) && Instant::now() < deadline => {
                 std::thread::sleep(pause);
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                pause = (pause * 2).min(MAX_PAUSE);
             }
             result => return result,
         }

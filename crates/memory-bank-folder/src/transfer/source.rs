@@ -10,7 +10,7 @@ use memory_bank_core::store::{SessionState, backup_time, check_backup_id};
 use memory_bank_core::transfer::{BankCopy, FileCopy, ProjectCopy};
 
 use super::{STATE, TransferError};
-use crate::backups::{BELOW, Survey, survey};
+use crate::backups::{BACKUPS_FOLDER, Survey, survey};
 use crate::dir::{BankDir, FileRead, Root};
 use crate::lock::{BankLock, blocking};
 use crate::place::{Origin, Place, is_bank, leads_out};
@@ -143,7 +143,7 @@ impl FolderSource {
     fn holders(&self) -> Result<Vec<BankDir>, StoreError> {
         let cannot = || StoreError::io("cannot list the backups");
         let beside = self.place.bank.parent().unwrap_or(&self.place.bank);
-        let below = self.root.open().map_err(cannot())?.open_own_folder(BELOW);
+        let below = self.root.open().map_err(cannot())?.open_own_folder(BACKUPS_FOLDER);
         Ok(below.into_iter().chain([BankDir::open(beside).map_err(cannot())?]).collect())
     }
 }
@@ -169,14 +169,14 @@ fn read_bank(dir: &BankDir) -> Result<BankCopy, TransferError> {
     }
     let total =
         names.iter().filter_map(|name| dir.stamp(name)).map(|stamp| stamp.bytes).fold(0, u64::saturating_add);
-    if total > limits::MOVED_BYTES {
+    if total > limits::TRANSFER_BYTES {
         return Err(TransferError::Refused(format!(
             "the bank has {total} bytes, at most {} are moved",
-            limits::MOVED_BYTES
+            limits::TRANSFER_BYTES
         )));
     }
     let mut files = Vec::with_capacity(names.len());
-    let mut room = limits::MOVED_BYTES;
+    let mut room = limits::TRANSFER_BYTES;
     for path in names {
         match dir.read_up_to(&path, room)? {
             FileRead::Found(bytes, stamp) => {

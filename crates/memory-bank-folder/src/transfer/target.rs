@@ -11,7 +11,7 @@ use memory_bank_core::store::{BACKUP_PREFIX, GraphStore, check_backup_id};
 use memory_bank_core::transfer::{BankCopy, FileCopy, ProjectCopy, is_rules_file};
 
 use super::{STATE, TransferError};
-use crate::backups::{BELOW, make_below};
+use crate::backups::{BACKUPS_FOLDER, make_below};
 use crate::bank::{Deps, FolderBank};
 use crate::dir::{BankDir, FileRead, reason};
 use crate::lock::blocking;
@@ -91,7 +91,7 @@ impl FolderTarget {
             let cannot = || StoreError::io(format!("cannot write to `{}`", target.place.project.display()));
             let made = !target.place.project.exists();
             fs_err::create_dir_all(&target.place.project).map_err(cannot())?;
-            sweep(&target.place.project).map_err(cannot())?;
+            remove_stale_stages(&target.place.project).map_err(cannot())?;
             let folder = tempfile::Builder::new()
                 .prefix(STAGING)
                 .tempdir_in(&target.place.project)
@@ -274,7 +274,7 @@ impl Drop for Staged {
 /// Moves the backups of a bank to another one, except those that it has already.
 fn keep_backups(from: &Path, to: &Path) -> std::io::Result<()> {
     let (from, to) = (BankDir::open(from)?, BankDir::open(to)?);
-    let Ok(old) = from.open_own_folder(BELOW) else { return Ok(()) };
+    let Ok(old) = from.open_own_folder(BACKUPS_FOLDER) else { return Ok(()) };
     let new = make_below(&to)?;
     for entry in
         old.entries("")?.into_iter().filter(|entry| entry.is_folder && check_backup_id(&entry.name).is_ok())
@@ -287,7 +287,7 @@ fn keep_backups(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 /// Removes what exports that were killed left in a project's folder. One that still runs holds a lock on its own.
-fn sweep(project: &Path) -> std::io::Result<()> {
+fn remove_stale_stages(project: &Path) -> std::io::Result<()> {
     for entry in fs_err::read_dir(project)? {
         let entry = entry?;
         let is_staging = entry.file_name().to_string_lossy().starts_with(STAGING);

@@ -53,7 +53,7 @@ impl FolderWorkspace {
         self.indexes.dense_count()
     }
 
-    /// What was done for vectors since the start; none without a model.
+    /// The work on vectors since the start; none without a model.
     #[must_use]
     pub fn vector_use(&self) -> Option<VectorUse> {
         self.indexes.maker.get().map(Maker::usage)

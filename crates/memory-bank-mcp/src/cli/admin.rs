@@ -11,6 +11,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
     AdminError, Administration, MemberRecord, NewProject, NewUser, ProjectRecord, UserRecord,
 };
+use memory_bank_core::limits::{PROJECT_SLUG_CHARS, USER_NAME_CHARS};
 use memory_bank_core::store::NoSink;
 use memory_bank_postgres::{Database, LoginOutcome, MigrateError};
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ pub(crate) enum AdminCommand {
         #[arg(long)]
         user: String,
         /// The project's short name.
-        #[arg(long, value_parser = slug)]
+        #[arg(long, value_parser = parse_slug)]
         project: String,
     },
     /// Manage users.
@@ -81,7 +82,7 @@ pub(crate) enum ProjectsCommand {
     /// Create a project.
     Create {
         /// A unique short name: lower-case letters, digits and hyphens.
-        #[arg(value_parser = slug)]
+        #[arg(value_parser = parse_slug)]
         slug: String,
         /// The name of the user who owns it.
         #[arg(long)]
@@ -162,14 +163,14 @@ impl From<RoleName> for Role {
 /// Runs one command.
 pub(crate) async fn run(command: &AdminCommand, output: Output) -> anyhow::Result<()> {
     let settings = Settings::read(&config::environment)?;
-    let Some(wanted) = &settings.database else {
-        bail!("`DATABASE_URL` is not set; this command works on a database");
+    let Some(database_settings) = &settings.database else {
+        bail!("`DATABASE_URL` is not set; this command needs a database");
     };
-    let database = database::reach(wanted, Arc::new(NoSink)).await?;
+    let database = database::connect(database_settings, Arc::new(NoSink)).await?;
     if !matches!(command, AdminCommand::Migrate { .. }) {
-        database::expect_owner(&database, wanted).await?;
+        database::require_owner(&database, database_settings).await?;
     }
-    let done = match command {
+    let outcome = match command {
         AdminCommand::Migrate { status: true, .. } => migration_status(&database, output).await,
         AdminCommand::Migrate { server_password_file, .. } => {
             migrate(&database, server_password_file.as_deref(), output).await
@@ -181,17 +182,16 @@ pub(crate) async fn run(command: &AdminCommand, output: Output) -> anyhow::Resul
         AdminCommand::Keys(command) => keys::run(&database, &settings, command, output).await,
         AdminCommand::Audit(command) => audit::run(&database, command, output).await,
     };
-    done.map_err(advised)
+    outcome.map_err(with_advice)
 }
 
-/// A refusal of the database alone is hard to understand (a missing schema, a missing right), so it gets an
-/// explanation.
-pub(crate) fn advised(error: anyhow::Error) -> anyhow::Error {
-    let of_the_database = error.is::<StoreError>()
+/// Adds advice to an error of the database, which alone is hard to understand (a missing schema, a missing right).
+pub(crate) fn with_advice(error: anyhow::Error) -> anyhow::Error {
+    let is_of_database = error.is::<StoreError>()
         || matches!(error.downcast_ref::<AdminError>(), Some(AdminError::Store(_)))
         || matches!(error.downcast_ref::<MigrateError>(), Some(MigrateError::Store(_)));
-    if of_the_database {
-        error.context("the database could not do it; `memory-bank-mcp doctor` says what to mend")
+    if is_of_database {
+        error.context("the database could not do it; `memory-bank-mcp doctor` reports what to fix")
     } else {
         error
     }
@@ -201,11 +201,14 @@ async fn migration_status(database: &Database, output: Output) -> anyhow::Result
     let migrations = database.migrations().await?;
     let list: Vec<Value> = migrations
         .iter()
-        .map(|one| json!({"version": one.version, "appliedAt": one.applied_at.map(iso_millis)}))
+        .map(|migration| {
+            json!({"version": migration.version, "appliedAt": migration.applied_at.map(iso_millis)})
+        })
         .collect();
     let mut table = Table::new(&["MIGRATION", "APPLIED"]);
-    for one in &migrations {
-        table.row(vec![one.version.to_owned(), one.applied_at.map_or_else(|| "-".to_owned(), iso_millis)]);
+    for migration in &migrations {
+        let applied = migration.applied_at.map_or_else(|| "-".to_owned(), iso_millis);
+        table.row(vec![migration.version.to_owned(), applied]);
     }
     output.show(&json!({"migrations": list}), &table.to_string())
 }
@@ -226,15 +229,15 @@ async fn migrate(
         let (role, outcome) = server_login::set(database, file).await?;
         let (word, sentence) = match outcome {
             LoginOutcome::Created => {
-                ("created", format!("The role `{role}`, as which servers log in, was made."))
+                ("created", format!("The login role of servers, `{role}`, was created."))
             }
             LoginOutcome::Updated => {
-                ("updated", format!("The role `{role}`, as which servers log in, has its password."))
+                ("updated", format!("The password of the login role of servers, `{role}`, was set."))
             }
             LoginOutcome::LeftAlone => (
                 "leftAlone",
                 format!(
-                    "The role `{role}` may do more than serve; it was left as it is. Let servers log in as a role of their own."
+                    "The role `{role}` may do more than serve; it was left as it is. Let servers log in with a role of their own."
                 ),
             ),
         };
@@ -245,33 +248,34 @@ async fn migrate(
 }
 
 async fn bootstrap(database: &Database, user: &str, project: &str, output: Output) -> anyhow::Result<()> {
-    let user = NewUser { id: UserId(SystemEntropy.id()), name: named(user)?, email: None };
+    let user = NewUser { id: UserId(SystemEntropy.id()), name: parse_user_name(user)?, email: None };
     let project =
         NewProject { id: ProjectId(SystemEntropy.id()), slug: project.to_owned(), name: project.to_owned() };
     let (plain, key) =
         keys::new_key(&keys::NewKeyOptions { label: Some("bootstrap".to_owned()), ..Default::default() });
-    let made = database.bootstrap(&user, &project, &key).await?;
+    let created = database.bootstrap(&user, &project, &key).await?;
     let shown = json!({
-        "user": {"id": made.user.id.0, "name": made.user.name},
-        "project": {"id": made.project.id.0, "slug": made.project.slug},
-        "key": keys::created(&plain, &made.key),
+        "user": {"id": created.user.id.0, "name": created.user.name},
+        "project": {"id": created.project.id.0, "slug": created.project.slug},
+        "key": keys::created_json(&plain, &created.key),
     });
     let text = format!(
         "User     {} ({})\nProject  {} ({})\nAPI key  {}\n\n{}",
-        made.user.name,
-        made.user.id.0,
-        made.project.slug,
-        made.project.id.0,
+        created.user.name,
+        created.user.id.0,
+        created.project.slug,
+        created.project.id.0,
         plain.expose(),
-        output::SHOWN_ONCE
+        output::KEY_SHOWN_ONCE
     );
     output.show(&shown, &text)
 }
 
 async fn users(database: &Database, command: &UsersCommand, output: Output) -> anyhow::Result<()> {
-    let (users, one) = match command {
+    let (users, is_single) = match command {
         UsersCommand::Create { name, email } => {
-            let user = NewUser { id: UserId(SystemEntropy.id()), name: named(name)?, email: email.clone() };
+            let name = parse_user_name(name)?;
+            let user = NewUser { id: UserId(SystemEntropy.id()), name, email: email.clone() };
             (vec![database.create_user(&user).await?], true)
         }
         UsersCommand::List => (database.users().await?, false),
@@ -282,11 +286,11 @@ async fn users(database: &Database, command: &UsersCommand, output: Output) -> a
         table.row(vec![user.id.0.to_string(), user.name.clone(), email, iso_millis(user.created_at)]);
     }
     let list: Vec<Value> = users.iter().map(user_json).collect();
-    output.show(&one_or_all(one, "users", list), &table.to_string())
+    output.show(&record_or_list(is_single, "users", list), &table.to_string())
 }
 
 async fn projects(database: &Database, command: &ProjectsCommand, output: Output) -> anyhow::Result<()> {
-    let (projects, one) = match command {
+    let (projects, is_single) = match command {
         ProjectsCommand::Create { slug, owner, name } => {
             let name = name.clone().unwrap_or_else(|| slug.clone());
             let project = NewProject { id: ProjectId(SystemEntropy.id()), slug: slug.clone(), name };
@@ -296,9 +300,9 @@ async fn projects(database: &Database, command: &ProjectsCommand, output: Output
         ProjectsCommand::SetQuota { project, bytes, .. } => {
             database.set_quota(project, *bytes).await?;
             let text = match bytes {
-                Some(0) => format!("{project} may hold any number of bytes."),
-                Some(bytes) => format!("{project} may hold {bytes} bytes."),
-                None => format!("{project} may hold as many bytes as `MAX_PROJECT_BYTES` says."),
+                Some(0) => format!("{project} has no quota."),
+                Some(bytes) => format!("{project} has a quota of {bytes} bytes."),
+                None => format!("{project} has the quota of `MAX_PROJECT_BYTES`."),
             };
             return output.show(&json!({"project": project, "quotaBytes": bytes}), &text);
         }
@@ -309,7 +313,7 @@ async fn projects(database: &Database, command: &ProjectsCommand, output: Output
         table.row(vec![project.id.0.to_string(), project.slug.clone(), project.name.clone(), created]);
     }
     let list: Vec<Value> = projects.iter().map(project_json).collect();
-    output.show(&one_or_all(one, "projects", list), &table.to_string())
+    output.show(&record_or_list(is_single, "projects", list), &table.to_string())
 }
 
 async fn members(
@@ -318,16 +322,16 @@ async fn members(
     command: &MembersCommand,
     output: Output,
 ) -> anyhow::Result<()> {
-    let (members, one) = match command {
+    let (members, is_single) = match command {
         MembersCommand::Add { project, user, role } => {
             let member = database.set_member(project, user, (*role).into()).await?;
             // Running servers may have cached the member's old role.
-            keys::changed(settings, &database.member_keys(project, user).await?).await;
+            keys::notify_changed(settings, &database.member_keys(project, user).await?).await;
             (vec![member], true)
         }
         MembersCommand::Remove { project, user } => {
-            let void = database.remove_member(project, user).await?;
-            keys::forget(settings, &void).await;
+            let revoked = database.remove_member(project, user).await?;
+            keys::notify_revoked(settings, &revoked).await;
             let shown = json!({"message": "member removed", "user": user, "project": project});
             return output.show(&shown, &format!("{user} is no longer a member of {project}."));
         }
@@ -335,17 +339,14 @@ async fn members(
     };
     let mut table = Table::new(&["USER", "ROLE"]);
     for member in &members {
-        table.row(vec![member.user.name.clone(), role_name(member.role).to_owned()]);
+        table.row(vec![member.user.name.clone(), member.role.as_str().to_owned()]);
     }
     let list: Vec<Value> = members.iter().map(member_json).collect();
-    output.show(&one_or_all(one, "members", list), &table.to_string())
+    output.show(&record_or_list(is_single, "members", list), &table.to_string())
 }
 
-fn one_or_all(one: bool, name: &str, list: Vec<Value>) -> Value {
-    match list.into_iter().collect::<Vec<_>>() {
-        list if one => list.into_iter().next().unwrap_or_default(),
-        list => json!({name: list}),
-    }
+fn record_or_list(is_single: bool, name: &str, list: Vec<Value>) -> Value {
+    if is_single { list.into_iter().next().unwrap_or_default() } else { json!({name: list}) }
 }
 
 fn user_json(user: &UserRecord) -> Value {
@@ -358,28 +359,27 @@ fn project_json(project: &ProjectRecord) -> Value {
 }
 
 fn member_json(member: &MemberRecord) -> Value {
-    json!({"user": {"id": member.user.id.0, "name": member.user.name}, "role": role_name(member.role)})
+    json!({"user": {"id": member.user.id.0, "name": member.user.name}, "role": member.role})
 }
 
-fn role_name(role: Role) -> &'static str {
-    match role {
-        Role::Owner => "owner",
-        Role::Editor => "editor",
-        Role::Viewer => "viewer",
-    }
-}
-
-fn named(name: &str) -> anyhow::Result<String> {
+fn parse_user_name(name: &str) -> anyhow::Result<String> {
     let name = name.trim();
-    let fits = !name.is_empty() && name.chars().count() <= 200 && !name.chars().any(char::is_control);
-    fits.then(|| name.to_owned()).context("a user's name takes 1 to 200 characters on one line")
+    let is_valid =
+        !name.is_empty() && name.chars().count() <= USER_NAME_CHARS && !name.chars().any(char::is_control);
+    is_valid
+        .then(|| name.to_owned())
+        .with_context(|| format!("a user's name takes 1 to {USER_NAME_CHARS} characters on one line"))
 }
 
 /// Lower-case letters, digits and hyphens.
-pub(crate) fn slug(text: &str) -> Result<String, String> {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let ok = !text.is_empty() && text.len() <= 100 && text.bytes().all(fits) && !text.starts_with('-');
-    ok.then(|| text.to_owned()).ok_or_else(|| "give lower-case letters, digits and hyphens".to_owned())
+pub(crate) fn parse_slug(text: &str) -> Result<String, String> {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_valid = (1..=PROJECT_SLUG_CHARS).contains(&text.len())
+        && text.bytes().all(is_allowed)
+        && !text.starts_with('-');
+    is_valid.then(|| text.to_owned()).ok_or_else(|| {
+        format!("use up to {PROJECT_SLUG_CHARS} lower-case letters, digits and hyphens, not beginning with a hyphen")
+    })
 }
 
 #[cfg(test)]
@@ -387,19 +387,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_database_refuses_names_the_doctor() {
+    fn an_error_of_the_database_names_the_doctor() {
         let refused = || StoreError::Unavailable("schema \"app\" does not exist (3F000)".to_owned());
         let failures: [anyhow::Error; 3] =
             [refused().into(), AdminError::Store(refused()).into(), MigrateError::Store(refused()).into()];
         for failure in failures {
-            let told = format!("{:#}", advised(failure));
-            assert!(told.contains("memory-bank-mcp doctor") && told.contains("3F000"), "{told}");
+            let message = format!("{:#}", with_advice(failure));
+            assert!(message.contains("memory-bank-mcp doctor") && message.contains("3F000"), "{message}");
         }
     }
 
     #[test]
-    fn what_the_operator_got_wrong_is_told_as_it_is() {
+    fn a_mistake_of_the_operator_is_reported_without_the_doctor() {
         let unknown = AdminError::NotFound { kind: "user", name: "zoe".to_owned() };
-        assert_eq!(format!("{:#}", advised(unknown.into())), "there is no user `zoe`");
+        assert_eq!(format!("{:#}", with_advice(unknown.into())), "there is no user `zoe`");
     }
 }

@@ -18,7 +18,7 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         project: Option<String>,
         /// Only rows since a time (2026-11-22T09:30:00Z), or since a period ago (90m, 24h, 7d).
-        #[arg(long, value_parser = moment)]
+        #[arg(long, value_parser = parse_since)]
         since: Option<Timestamp>,
         /// The largest number of rows.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -41,16 +41,16 @@ pub(crate) async fn run(database: &Database, command: &AuditCommand, output: Out
             iso_millis(entry.at),
             entry.action.clone(),
             or_none(entry.project.as_ref()),
-            by(entry),
+            actor(entry),
             or_none(entry.subject.as_ref()),
             detail,
         ]);
     }
-    let list: Vec<Value> = entries.iter().map(shown).collect();
+    let list: Vec<Value> = entries.iter().map(entry_json).collect();
     output.show(&json!({"total": list.len(), "entries": list}), &table.to_string())
 }
 
-fn shown(entry: &AuditEntry) -> Value {
+fn entry_json(entry: &AuditEntry) -> Value {
     json!({
         "id": entry.id,
         "at": iso_millis(entry.at),
@@ -65,8 +65,8 @@ fn shown(entry: &AuditEntry) -> Value {
     })
 }
 
-/// The user in whose name it was done, or the login role.
-fn by(entry: &AuditEntry) -> String {
+/// The user who did it, or the login role.
+fn actor(entry: &AuditEntry) -> String {
     match (&entry.user_name, entry.user, &entry.login) {
         (Some(name), ..) => one_line(name),
         (None, Some(user), _) => user.0.to_string(),
@@ -77,14 +77,15 @@ fn by(entry: &AuditEntry) -> String {
 
 /// A name that a user chose, without control characters.
 fn one_line(text: &str) -> String {
-    text.chars().map(|one| if one.is_control() { '\u{fffd}' } else { one }).collect()
+    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 
-fn moment(text: &str) -> anyhow::Result<Timestamp> {
+/// A time, or a period until now.
+fn parse_since(text: &str) -> anyhow::Result<Timestamp> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
     }
-    let advice = "give a time such as 2026-11-22T09:30:00Z, or a span such as 90m, 24h or 7d";
+    let advice = "use a time such as 2026-11-22T09:30:00Z, or a period such as 90m, 24h or 7d";
     let number = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
     let count: u32 = number.parse().context(advice)?;
     let seconds = match text.trim_start_matches(number) {
@@ -93,8 +94,8 @@ fn moment(text: &str) -> anyhow::Result<Timestamp> {
         "d" => 86_400,
         _ => bail!(advice),
     };
-    let span = SignedDuration::from_secs(i64::from(count) * seconds);
-    SystemClock.now().checked_sub(span).context(advice)
+    let period = SignedDuration::from_secs(i64::from(count) * seconds);
+    SystemClock.now().checked_sub(period).context(advice)
 }
 
 #[cfg(test)]
@@ -102,12 +103,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_a_time_or_a_span_up_to_now() {
-        assert_eq!(moment("2026-11-22T09:30:00Z").unwrap().to_string(), "2026-11-22T09:30:00Z");
-        let day = SystemClock.now().duration_since(moment("1d").unwrap());
+    fn a_time_is_a_timestamp_or_a_span_before_now() {
+        assert_eq!(parse_since("2026-11-22T09:30:00Z").unwrap().to_string(), "2026-11-22T09:30:00Z");
+        let day = SystemClock.now().duration_since(parse_since("1d").unwrap());
         assert!((86_390..86_410).contains(&day.as_secs()), "{day:?}");
         for text in ["", "d", "yesterday", "-1d", "7w", "4294967295d"] {
-            assert!(moment(text).is_err(), "{text}");
+            assert!(parse_since(text).is_err(), "{text}");
         }
     }
 

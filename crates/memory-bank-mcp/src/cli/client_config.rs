@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 use crate::cli::clients::{
     Client, DEFAULT_NAME, Place, Scope, Server, is_same_server, server_on_this_machine,
 };
-use crate::cli::config_file::{self, Replaced};
-use crate::cli::config_text::{self, Format, Spot};
+use crate::cli::config_file::{self, ReplaceOutcome};
+use crate::cli::config_text::{self, Format};
 use crate::cli::key_source;
 use crate::cli::options::GlobalOptions;
-use crate::cli::output::{Output, note};
+use crate::cli::output::{Output, print_stderr};
 use crate::cli::server_address;
 
-/// The configuration of a client.
+/// Options of `client-config`.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct ClientConfig {
+pub(crate) struct ClientConfigOptions {
     /// The client.
     #[arg(long, value_enum)]
     client: Client,
@@ -27,8 +27,8 @@ pub(crate) struct ClientConfig {
     #[arg(long, value_name = "URL", value_parser = server_address::parse)]
     http: Option<String>,
 
-    /// Read an API key from standard input and put it into the configuration, for clients that can read it from
-    /// nowhere else.
+    /// Read an API key from standard input and put it into the configuration, for clients that can read it only from
+    /// there.
     #[arg(long, requires = "http")]
     key_stdin: bool,
 
@@ -36,15 +36,15 @@ pub(crate) struct ClientConfig {
     #[arg(long, default_value = DEFAULT_NAME, value_parser = parse_name)]
     name: String,
 
-    /// The user's or the project's file; the usual one of the client when absent.
+    /// The user's or the project's file; the client's default when absent.
     #[arg(long, value_enum)]
     scope: Option<Scope>,
 
-    /// Merge it into the client's file; everything else in it stays unchanged.
+    /// Merge it into the client's file; everything else in the file is kept.
     #[arg(long)]
     write: bool,
 
-    /// Another file than the client's usual one.
+    /// Another file than the client's default.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 
@@ -54,83 +54,96 @@ pub(crate) struct ClientConfig {
 }
 
 /// Prints the configuration, or merges it into the client's file.
-pub(crate) fn run(wanted: &ClientConfig, global: &GlobalOptions, output: Output) -> anyhow::Result<()> {
-    let client = wanted.client;
-    let scope = wanted.scope.unwrap_or_else(|| client.usual_scope());
-    let key = if wanted.key_stdin { Some(key_source::from_stdin()?) } else { None };
+pub(crate) fn run(
+    options: &ClientConfigOptions,
+    global: &GlobalOptions,
+    output: Output,
+) -> anyhow::Result<()> {
+    let client = options.client;
+    let scope = options.scope.unwrap_or_else(|| client.default_scope());
+    let key = if options.key_stdin { Some(key_source::from_stdin()?) } else { None };
     let project = project_folder(global)?;
-    let file = match &wanted.file {
+    let file = match &options.file {
         Some(file) => file.clone(),
         None => {
             let files = client.files(scope, &project, &Place::of_this_machine())?;
             files.into_iter().next().context("the client has no file; name one with `--file`")?
         }
     };
-    if wanted.file.is_none() && scope == Scope::Project && client.row().is_shared {
+    if options.file.is_none() && scope == Scope::Project && client.row().is_shared {
         ensure!(
             key.is_none(),
-            "`{}` is meant to be committed, so no key is put into it: {}; leave out `--key-stdin`",
+            "`{}` is meant to be committed, so no key is written into it: {}; omit `--key-stdin`",
             file.display(),
-            client.key_advice(&wanted.name)
+            client.key_advice(&options.name)
         );
     }
-    let server = match &wanted.http {
+    let server = match &options.http {
         Some(url) => Server::Http {
             url: server_address::with_options(url, global, None)?,
             key,
-            name: wanted.name.clone(),
+            name: options.name.clone(),
         },
         None => {
             let tools = global.tools.as_ref().map(ToString::to_string);
             server_on_this_machine(client, scope, global, &project, tools.as_deref())?
         }
     };
-    if wanted.write {
-        let within = (wanted.file.is_none() && scope == Scope::Project).then_some(project.as_path());
-        return write(wanted, &server, &file, within, output);
+    if options.write {
+        let within = (options.file.is_none() && scope == Scope::Project).then_some(project.as_path());
+        return write(options, &server, &file, within, output);
     }
-    let snippet = snippet(client, &wanted.name, &server)?;
-    let config = config_text::find(&snippet, spot(client, &wanted.name))?.unwrap_or_default();
-    let whole = match client.row().format {
+    print(options, &server, &file, scope, output)
+}
+
+/// Prints the configuration for the file.
+fn print(
+    options: &ClientConfigOptions,
+    server: &Server,
+    file: &Path,
+    scope: Scope,
+    output: Output,
+) -> anyhow::Result<()> {
+    let client = options.client;
+    let snippet = snippet(client, &options.name, server)?;
+    let entry = config_text::find(&snippet, client.location(&options.name))?.unwrap_or_default();
+    let config = match client.row().format {
         Format::Json => serde_json::from_str(&snippet)?,
-        Format::Toml => json!({ client.row().section: { wanted.name.as_str(): config } }),
+        Format::Toml => json!({ client.row().section: { options.name.as_str(): entry } }),
     };
-    let notes = client.notes(&server, scope);
-    output
-        .show(&json!({ "client": client.name(), "file": file, "config": whole, "notes": notes }), &snippet)?;
+    let notes = client.notes(server, scope);
+    output.show(
+        &json!({ "client": client.name(), "file": file, "config": config, "notes": notes }),
+        &snippet,
+    )?;
     if !output.json {
-        note(&format!("This goes into {}; `--write` merges it into the file.", file.display()))?;
-        for line in notes {
-            note(&line)?;
-        }
+        let destination = file.display();
+        print_stderr(&format!("Put this into {destination}, or use `--write` to merge it into the file."))?;
+        notes.iter().try_for_each(|note| print_stderr(note))?;
     }
     Ok(())
 }
 
-fn spot(client: Client, name: &str) -> Spot<'_> {
-    Spot { format: client.row().format, section: client.row().section, name }
-}
-
 /// The content of a new file.
 fn snippet(client: Client, name: &str, server: &Server) -> anyhow::Result<String> {
-    config_text::put("", spot(client, name), &client.entry(server), client.input(server).as_ref())
+    config_text::put("", client.location(name), &client.entry(server), client.input(server).as_ref())
 }
 
-/// Merges it into the file, which must be `within` that folder if one is given.
+/// Merges it into the file. With `within`, the file must be in that folder.
 fn write(
-    wanted: &ClientConfig,
+    options: &ClientConfigOptions,
     server: &Server,
     file: &Path,
     within: Option<&Path>,
     output: Output,
 ) -> anyhow::Result<()> {
-    let client = wanted.client;
-    let scope = wanted.scope.unwrap_or_else(|| client.usual_scope());
+    let client = options.client;
+    let scope = options.scope.unwrap_or_else(|| client.default_scope());
     if let Server::Http { key: None, .. } = server
-        && !client.finds_the_key()
+        && !client.can_reference_key()
     {
         bail!(
-            "`{}` takes the key from its file alone: give it with `--key-stdin`, for example `--key-stdin < key.txt`",
+            "`{}` reads the key only from its file; give the key with `--key-stdin`, for example `--key-stdin < key.txt`",
             client.name()
         );
     }
@@ -139,7 +152,7 @@ fn write(
         None => config_file::target(file)?,
     };
     let before = config_file::read(&target)?;
-    let merged = merge(before.as_deref().unwrap_or_default(), wanted, server)
+    let merged = merge(before.as_deref().unwrap_or_default(), options, server)
         .with_context(|| format!("`{}` is not changed", target.display()))?;
     let outcome = match &merged {
         None => "unchanged",
@@ -147,41 +160,43 @@ fn write(
         Some((_, true)) => "replaced",
     };
     if let Some((text, _)) = merged {
-        let replaced = config_file::replace(&target, &text, before.as_deref(), server.readers(scope))
+        let replaced = config_file::replace(&target, &text, before.as_deref(), server.file_access(scope))
             .with_context(|| format!("`{}` cannot be written", target.display()))?;
         ensure!(
-            replaced == Replaced::Yes,
-            "`{}` cannot be written: somebody else changed it at the same moment, and nothing was lost; try again",
+            replaced == ReplaceOutcome::Replaced,
+            "`{}` was not written, because another program changed it at the same time; try again",
             target.display()
         );
     }
     let notes = client.notes(server, scope);
     output.show(
         &json!({ "client": client.name(), "file": target, "outcome": outcome, "notes": notes }),
-        &format!("{}: `{}` {outcome}.", target.display(), wanted.name),
+        &format!("{}: `{}` {outcome}.", target.display(), options.name),
     )?;
     if !output.json {
-        for line in notes {
-            note(&line)?;
-        }
+        notes.iter().try_for_each(|note| print_stderr(note))?;
     }
     Ok(())
 }
 
-/// The text with the entry, and whether another was replaced; none if nothing is to be changed.
-fn merge(text: &str, wanted: &ClientConfig, server: &Server) -> anyhow::Result<Option<(String, bool)>> {
-    let spot = spot(wanted.client, &wanted.name);
-    let entry = wanted.client.entry(server);
-    let present: Option<Value> = config_text::find(text, spot)?;
+/// The text with the entry, and whether it replaces another one; `None` if the entry is there already.
+fn merge(
+    text: &str,
+    options: &ClientConfigOptions,
+    server: &Server,
+) -> anyhow::Result<Option<(String, bool)>> {
+    let location = options.client.location(&options.name);
+    let entry = options.client.entry(server);
+    let present: Option<Value> = config_text::find(text, location)?;
     match &present {
         Some(present) if is_same_server(present, &entry) => return Ok(None),
-        Some(_) if !wanted.force => bail!(
-            "it has an entry `{}` that says something else; give the new one another `--name`, or replace it with `--force`",
-            wanted.name
+        Some(_) if !options.force => bail!(
+            "it has a different entry `{}`; give the new one another `--name`, or replace the present one with `--force`",
+            options.name
         ),
         _ => {}
     }
-    let text = config_text::put(text, spot, &entry, wanted.client.input(server).as_ref())?;
+    let text = config_text::put(text, location, &entry, options.client.input(server).as_ref())?;
     Ok(Some((text, present.is_some())))
 }
 
@@ -191,15 +206,15 @@ pub(crate) fn project_folder(global: &GlobalOptions) -> anyhow::Result<PathBuf> 
     let folder = global.path.as_ref().map_or_else(|| here.clone(), |path| here.join(path));
     folder
         .canonicalize()
-        .with_context(|| format!("`{}` is no folder; name the project with `--path`", folder.display()))
+        .with_context(|| format!("`{}` is not a folder; name the project with `--path`", folder.display()))
 }
 
-/// A name that every client and file format takes.
+/// Checks a name: every client and file format accepts these characters.
 pub(crate) fn parse_name(text: &str) -> Result<String, String> {
-    let fits = !text.is_empty()
+    let is_valid = !text.is_empty()
         && text.len() <= 64
         && text.chars().all(|character| character.is_ascii_alphanumeric() || matches!(character, '-' | '_'));
-    if fits { Ok(text.to_owned()) } else { Err("use up to 64 letters, digits, `-` and `_`".to_owned()) }
+    if is_valid { Ok(text.to_owned()) } else { Err("use up to 64 letters, digits, `-` and `_`".to_owned()) }
 }
 
 #[cfg(test)]
@@ -209,12 +224,12 @@ mod tests {
     use super::*;
     use crate::cli::Command;
 
-    fn wanted(words: &[&str]) -> ClientConfig {
+    fn options(words: &[&str]) -> ClientConfigOptions {
         let cli = crate::cli::Cli::parse_from(
             [&["memory-bank-mcp", "client-config", "--client", "claude-code"], words].concat(),
         );
-        let Some(Command::ClientConfig(wanted)) = cli.command else { panic!("another command") };
-        wanted
+        let Some(Command::ClientConfig(options)) = cli.command else { panic!("another command") };
+        options
     }
 
     fn local() -> Server {
@@ -223,16 +238,16 @@ mod tests {
 
     #[test]
     fn a_second_merge_changes_nothing() {
-        let (text, replaced) = merge("{ \"a\": 1 }", &wanted(&[]), &local()).unwrap().unwrap();
+        let (text, replaced) = merge("{ \"a\": 1 }", &options(&[]), &local()).unwrap().unwrap();
         assert!(!replaced);
-        assert_eq!(merge(&text, &wanted(&[]), &local()).unwrap(), None);
+        assert_eq!(merge(&text, &options(&[]), &local()).unwrap(), None);
     }
 
     #[test]
-    fn an_entry_that_says_something_else_is_replaced_on_demand_only() {
+    fn a_different_entry_is_replaced_on_request_only() {
         let text = "{\"mcpServers\": {\"memory-bank\": {\"command\": \"old\"}, \"b\": 1}}";
-        assert!(merge(text, &wanted(&[]), &local()).unwrap_err().to_string().contains("--force"));
-        let (after, replaced) = merge(text, &wanted(&["--write", "--force"]), &local()).unwrap().unwrap();
+        assert!(merge(text, &options(&[]), &local()).unwrap_err().to_string().contains("--force"));
+        let (after, replaced) = merge(text, &options(&["--write", "--force"]), &local()).unwrap().unwrap();
         assert!(replaced);
         let value: Value = serde_json::from_str(&after).unwrap();
         let entry = Client::ClaudeCode.entry(&local());

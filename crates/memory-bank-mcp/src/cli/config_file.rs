@@ -1,32 +1,32 @@
-//! Reads and replaces a client's file: whole or not at all, through links, with its owner and permissions. It must not know
-//! what is in it.
+//! Reads and replaces a client's file atomically, through links, and keeps its owner and permissions. It must not know its
+//! content.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
 
-/// The largest configuration file that is read, in bytes. Real ones have a few kilobytes, and Claude Code's, which also
-/// contains its history, a few megabytes.
-const MAX_FILE: u64 = 64 * 1024 * 1024;
+/// The largest configuration file that is read, in bytes. Most have a few kilobytes. That of Claude Code, which also
+/// contains its history, has a few megabytes.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Who may read a file.
+/// Who may read a file after it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Readers {
-    /// As before; a new file, everybody.
-    Everybody,
-    /// As before; a new file, its owner.
-    AsBefore,
-    /// Its owner, whatever its permissions were, since it contains a key.
-    Owner,
+pub(crate) enum FileAccess {
+    /// A new file is readable for everybody; an existing one keeps its permissions.
+    PublicIfNew,
+    /// A new file is readable for its owner only; an existing one keeps its permissions.
+    PrivateIfNew,
+    /// The file is readable for its owner only, since it contains a key.
+    OwnerOnly,
 }
 
-/// Whether a file was replaced.
+/// The outcome of [`replace`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Replaced {
-    /// It was.
-    Yes,
-    /// Somebody else changed it since it was read, and nothing was done.
+pub(crate) enum ReplaceOutcome {
+    /// The file was replaced.
+    Replaced,
+    /// Another process changed the file since it was read. Nothing was done.
     ChangedMeanwhile,
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn target(file: &Path) -> anyhow::Result<PathBuf> {
         }
         let found = folder
             .canonicalize()
-            .with_context(|| format!("`{}` is a link that leads nowhere", folder.display()))?;
+            .with_context(|| format!("`{}` is a link to a missing file or folder", folder.display()))?;
         let rest = file.components().count().saturating_sub(above);
         return Ok(file.components().skip(rest).fold(found, |path, part| path.join(part)));
     }
@@ -64,7 +64,7 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Option<String>> {
     if let Ok(metadata) = std::fs::metadata(file) {
         ensure!(
             metadata.is_file(),
-            "`{}` is no regular file; name another with `client-config --file`",
+            "`{}` is not a regular file; name another with `client-config --file`",
             file.display()
         );
     }
@@ -75,29 +75,29 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Option<String>> {
     };
     let mut text = String::new();
     let read = opened
-        .take(MAX_FILE + 1)
+        .take(MAX_BYTES + 1)
         .read_to_string(&mut text)
         .with_context(|| format!("`{}` cannot be read as text", file.display()))?;
     ensure!(
-        u64::try_from(read)? <= MAX_FILE,
-        "`{}` has more than {MAX_FILE} bytes, too many for a configuration; name the right file with `client-config --file`",
+        u64::try_from(read)? <= MAX_BYTES,
+        "`{}` has more than {MAX_BYTES} bytes, too many for a configuration; name the right file with `client-config --file`",
         file.display()
     );
     Ok(Some(text))
 }
 
-/// Checks that the file may be replaced. A read-only file is left alone: another program, such as a package manager, writes it.
+/// Checks that the file may be replaced. A read-only file is left alone: another program writes it, such as a package manager.
 pub(crate) fn check_writable(file: &Path) -> anyhow::Result<()> {
     if let Ok(metadata) = std::fs::metadata(file) {
         ensure!(
             !metadata.permissions().readonly(),
-            "`{}` is read-only, perhaps because another program writes it; make it writable, or add the entry where it is made",
+            "`{}` is read-only, perhaps because another program writes it; make it writable, or add the entry to its source",
             file.display()
         );
         #[cfg(unix)]
         {
             use std::os::unix::fs::MetadataExt;
-            // Replacing it would leave the old text under its other name, such as that in a repository of settings.
+            // Replacing it would leave the old text under its other name, for example in a repository of settings.
             ensure!(
                 metadata.nlink() == 1,
                 "`{}` has another name (a hard link), which would keep the old text; make it a file of its own or a symbolic link",
@@ -113,8 +113,8 @@ pub(crate) fn replace(
     file: &Path,
     text: &str,
     before: Option<&str>,
-    readers: Readers,
-) -> anyhow::Result<Replaced> {
+    access: FileAccess,
+) -> anyhow::Result<ReplaceOutcome> {
     check_writable(file)?;
     let folder = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -124,7 +124,7 @@ pub(crate) fn replace(
     let mut builder = tempfile::Builder::new();
     builder.prefix(".memory-bank-mcp-");
     #[cfg(unix)]
-    if readers == Readers::Everybody {
+    if access == FileAccess::PublicIfNew {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o644));
     }
@@ -133,56 +133,56 @@ pub(crate) fn replace(
     if before.is_some() {
         let metadata = std::fs::metadata(file)?;
         keep_owner(draft.as_file(), &metadata)?;
-        draft.as_file().set_permissions(permissions(&metadata, readers == Readers::Owner))?;
+        draft.as_file().set_permissions(permissions(&metadata, access == FileAccess::OwnerOnly))?;
     }
     draft.as_file().sync_all()?;
-    // A running client may write its file, too.
+    // A running client also writes its file.
     if read(file)?.as_deref() != before {
-        return Ok(Replaced::ChangedMeanwhile);
+        return Ok(ReplaceOutcome::ChangedMeanwhile);
     }
     if let Some(before) = before {
         return exchange(draft, file, before);
     }
     match draft.persist_noclobber(file) {
         Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => {
-            Ok(Replaced::ChangedMeanwhile)
+            Ok(ReplaceOutcome::ChangedMeanwhile)
         }
-        outcome => outcome.map(|_| Replaced::Yes).map_err(Into::into),
+        outcome => outcome.map(|_| ReplaceOutcome::Replaced).map_err(Into::into),
     }
 }
 
-/// Puts the draft in the place of the file. Where the system can exchange two files, the one that was there is looked at
-/// once more: a client may have written it between the last look and the exchange.
-fn exchange(draft: tempfile::NamedTempFile, file: &Path, before: &str) -> anyhow::Result<Replaced> {
+/// Replaces the file by the draft. Where the system can exchange two files, the replaced file is checked once more: a
+/// client may have written it between the last check and the exchange.
+fn exchange(draft: tempfile::NamedTempFile, file: &Path, before: &str) -> anyhow::Result<ReplaceOutcome> {
     #[cfg(any(target_os = "linux", target_vendor = "apple"))]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         let swap = || renameat_with(CWD, draft.path(), CWD, file, RenameFlags::EXCHANGE);
         let ours = read(draft.path())?;
         if swap().is_ok() {
-            // What cannot be read is not what was read before.
+            // A file that cannot be read has changed.
             if read(draft.path()).is_ok_and(|found| found.as_deref() == Some(before)) {
-                return Ok(Replaced::Yes);
+                return Ok(ReplaceOutcome::Replaced);
             }
-            let kept = draft.path().display().to_string();
-            let returned = swap().and_then(|()| {
-                // Written once more meanwhile: the newest stays.
+            let draft_path = draft.path().display().to_string();
+            let restored = swap().and_then(|()| {
+                // If the file was written again meanwhile, the newest text stays.
                 let is_ours = read(draft.path()).is_ok_and(|found| found == ours);
                 if is_ours { Ok(()) } else { swap() }
             });
-            if let Err(error) = returned {
+            if let Err(error) = restored {
                 draft.keep()?;
                 anyhow::bail!(
-                    "somebody else changed it at the same moment, and what they wrote is in `{kept}` now ({error}); put it back"
+                    "another program changed it at the same time; its text is now in `{draft_path}` ({error}); move that file back"
                 );
             }
-            return Ok(Replaced::ChangedMeanwhile);
+            return Ok(ReplaceOutcome::ChangedMeanwhile);
         }
     }
-    // Not every system and file system can.
+    // Other systems, and some file systems, cannot exchange files.
     let _unused_elsewhere = before;
     draft.persist(file)?;
-    Ok(Replaced::Yes)
+    Ok(ReplaceOutcome::Replaced)
 }
 
 /// Gives the draft to the owner of the file: a command that runs as root must not take users' files away from them.
@@ -221,11 +221,11 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_pipe_is_refused_and_not_waited_for() {
+    fn a_pipe_is_refused_without_waiting() {
         let folder = tempfile::TempDir::new().unwrap();
         let pipe = folder.path().join("mcp.json");
         assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-        assert!(read(&pipe).unwrap_err().to_string().contains("no regular file"));
+        assert!(read(&pipe).unwrap_err().to_string().contains("not a regular file"));
     }
 
     #[cfg(unix)]
@@ -236,24 +236,24 @@ mod tests {
         let file = folder.path().join("mcp.json");
         let mode = || std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
         let own = folder.path().join("own.json");
-        replace(&own, "{}", None, Readers::AsBefore).unwrap();
+        replace(&own, "{}", None, FileAccess::PrivateIfNew).unwrap();
         assert_eq!(std::fs::metadata(&own).unwrap().permissions().mode() & 0o777, 0o600);
-        replace(&file, "{}", None, Readers::Everybody).unwrap();
+        replace(&file, "{}", None, FileAccess::PublicIfNew).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o664)).unwrap();
-        replace(&file, "{ }", Some("{}"), Readers::AsBefore).unwrap();
+        replace(&file, "{ }", Some("{}"), FileAccess::PrivateIfNew).unwrap();
         assert_eq!(mode(), 0o664);
-        replace(&file, "{  }", Some("{ }"), Readers::Owner).unwrap();
+        replace(&file, "{  }", Some("{ }"), FileAccess::OwnerOnly).unwrap();
         assert_eq!(mode(), 0o600);
     }
 
     #[test]
-    fn what_somebody_else_wrote_meanwhile_is_not_lost() {
+    fn a_concurrent_write_of_another_program_is_not_lost() {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("mcp.json");
         std::fs::write(&file, "theirs").unwrap();
         for before in [None, Some("before")] {
-            let outcome = replace(&file, "ours", before, Readers::AsBefore).unwrap();
-            assert_eq!(outcome, Replaced::ChangedMeanwhile);
+            let outcome = replace(&file, "ours", before, FileAccess::PrivateIfNew).unwrap();
+            assert_eq!(outcome, ReplaceOutcome::ChangedMeanwhile);
             assert_eq!(std::fs::read_to_string(&file).unwrap(), "theirs");
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
@@ -261,7 +261,7 @@ mod tests {
 
     #[cfg(any(target_os = "linux", target_vendor = "apple"))]
     #[test]
-    fn what_is_written_after_the_last_look_is_not_lost() {
+    fn a_write_after_the_last_check_is_not_lost() {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("mcp.json");
         let draft = || {
@@ -269,21 +269,21 @@ mod tests {
             draft.write_all(b"ours").unwrap();
             draft
         };
-        // As a client leaves it that writes between the last look and the exchange.
+        // The file after a client wrote it between the last check and the exchange.
         for theirs in [&b"theirs"[..], b"\xff no text"] {
             std::fs::write(&file, theirs).unwrap();
-            assert_eq!(exchange(draft(), &file, "before").unwrap(), Replaced::ChangedMeanwhile);
+            assert_eq!(exchange(draft(), &file, "before").unwrap(), ReplaceOutcome::ChangedMeanwhile);
             assert_eq!(std::fs::read(&file).unwrap(), theirs);
         }
         std::fs::write(&file, "before").unwrap();
-        assert_eq!(exchange(draft(), &file, "before").unwrap(), Replaced::Yes);
+        assert_eq!(exchange(draft(), &file, "before").unwrap(), ReplaceOutcome::Replaced);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "ours");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
     }
 
     #[cfg(unix)]
     #[test]
-    fn links_are_followed_to_the_file_that_is_meant_also_where_it_is_still_to_be_made() {
+    fn links_are_followed_also_to_a_missing_file() {
         use std::os::unix::fs::symlink;
         let folder = tempfile::TempDir::new().unwrap();
         let root = folder.path().canonicalize().unwrap();
@@ -303,26 +303,26 @@ mod tests {
     }
 
     #[test]
-    fn a_read_only_file_is_left_alone() {
+    fn a_read_only_file_is_not_changed() {
         let folder = tempfile::TempDir::new().unwrap();
         let file = folder.path().join("mcp.json");
         std::fs::write(&file, "{}").unwrap();
         let mut permissions = std::fs::metadata(&file).unwrap().permissions();
         permissions.set_readonly(true);
         std::fs::set_permissions(&file, permissions).unwrap();
-        let error = replace(&file, "{ }", Some("{}"), Readers::AsBefore).unwrap_err();
+        let error = replace(&file, "{ }", Some("{}"), FileAccess::PrivateIfNew).unwrap_err();
         assert!(error.to_string().contains("read-only"), "{error}");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "{}");
     }
 
     #[cfg(unix)]
     #[test]
-    fn a_file_with_another_name_is_left_alone() {
+    fn a_file_with_another_name_is_not_changed() {
         let folder = tempfile::TempDir::new().unwrap();
         let (file, other) = (folder.path().join("mcp.json"), folder.path().join("dotfile.json"));
         std::fs::write(&file, "{}").unwrap();
         std::fs::hard_link(&file, &other).unwrap();
-        let error = replace(&file, "{ }", Some("{}"), Readers::AsBefore).unwrap_err().to_string();
+        let error = replace(&file, "{ }", Some("{}"), FileAccess::PrivateIfNew).unwrap_err().to_string();
         assert!(error.contains("hard link"), "{error}");
         assert_eq!(std::fs::read_to_string(&other).unwrap(), std::fs::read_to_string(&file).unwrap());
     }

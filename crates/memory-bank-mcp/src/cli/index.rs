@@ -1,7 +1,6 @@
-//! `index`: shows the vectors of search by meaning, and makes them anew. The words of the index are in memory only and are
-//! not managed.
+//! `index`: shows the vectors of search by meaning, and makes them again. The word index is in memory only and needs no
+//! command.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,16 +15,16 @@ use memory_bank_postgres::StoredVectors;
 use memory_bank_vectors::MakerOptions;
 use serde_json::{Value, json};
 
-use crate::cli::admin::{advised, slug};
+use crate::cli::admin::{parse_slug, with_advice};
 use crate::cli::options::GlobalOptions;
 use crate::cli::output::{Output, Table};
 use crate::config::{self, DatabaseSettings, Settings};
 use crate::{database, embedder};
 
-/// How long a model may take to be read, or a service to answer.
-const MODEL_WAIT: Duration = Duration::from_secs(60);
-/// How long vectors may be made without a step forward.
-const STEP_WAIT: Duration = Duration::from_secs(150);
+/// Time-out of loading a model, or of the reply of a service.
+const MODEL_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest time without progress while vectors are made.
+const STALL_TIMEOUT: Duration = Duration::from_secs(150);
 /// The interval between checks of the progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -35,11 +34,11 @@ pub(crate) struct IndexArguments {
     /// Show how many vectors there are: of the folder's bank, or of each project of the database.
     #[arg(long, required_unless_present = "rebuild", conflicts_with = "rebuild")]
     status: bool,
-    /// Drop the vectors and make them anew: at once for a folder; for a project of the database when it is searched next.
+    /// Drop the vectors and make them again: at once for a folder; for a project of the database when it is searched next.
     #[arg(long)]
     rebuild: bool,
     /// The project of the database, by its short name.
-    #[arg(long, value_parser = slug)]
+    #[arg(long, value_parser = parse_slug)]
     project: Option<String>,
 }
 
@@ -56,77 +55,81 @@ pub(crate) async fn run(
         "`--read-only` (or `MEMORY_BANK_READ_ONLY`) is set; `--rebuild` writes"
     );
     match &settings.database {
-        Some(wanted) => of_database(wanted, arguments, output).await.map_err(advised),
+        Some(database) => run_on_database(database, arguments, output).await.map_err(with_advice),
         None => {
             ensure!(
                 arguments.project.is_none(),
-                "`--project` names a project of a database, and `DATABASE_URL` is not set; `--path` names a folder"
+                "`--project` names a project of a database, but `DATABASE_URL` is not set; name a folder with `--path`"
             );
-            of_folder(global, arguments, output).await
+            run_on_folder(global, arguments, output).await
         }
     }
 }
 
-async fn of_database(
-    wanted: &DatabaseSettings,
+async fn run_on_database(
+    settings: &DatabaseSettings,
     arguments: &IndexArguments,
     output: Output,
 ) -> anyhow::Result<()> {
-    let database = database::reach(wanted, Arc::new(NoSink)).await?;
-    database::expect_owner(&database, wanted).await?;
+    let database = database::connect(settings, Arc::new(NoSink)).await?;
+    database::require_owner(&database, settings).await?;
     if arguments.rebuild {
         let Some(slug) = &arguments.project else {
-            bail!("`--rebuild` takes the project of the database as `--project SLUG`")
+            bail!("`--rebuild` needs the project of the database; name it with `--project SLUG`")
         };
         let forgotten = database.forget_vectors(slug).await?;
         return output.show(
             &json!({"project": slug, "forgotten": forgotten}),
             &format!(
-                "{forgotten} vectors of `{slug}` are forgotten. The next search in it makes them anew; a server that has it in memory \
-                 keeps what it holds until it is restarted."
+                "{forgotten} vectors of `{slug}` were deleted. The next search in the project makes them again; a server that has \
+                 them in memory keeps them until it is restarted."
             ),
         );
     }
     let mut stored = database.stored_vectors().await?;
     if let Some(slug) = &arguments.project {
-        stored.retain(|one| one.slug == *slug);
+        stored.retain(|row| row.slug == *slug);
     }
-    let shown = |one: &StoredVectors| {
+    let row_json = |row: &StoredVectors| {
         json!({
-            "project": one.slug,
-            "model": one.model,
-            "vectors": one.vectors,
-            "bytes": one.vectors.saturating_mul(i64::from(one.width)),
-            "isBeingMade": one.is_being_made,
+            "project": row.slug,
+            "model": row.model,
+            "vectors": row.vectors,
+            "bytes": row.vectors.saturating_mul(i64::from(row.width)),
+            "isBeingMade": row.is_being_made,
         })
     };
     let mut table = Table::new(&["PROJECT", "MODEL", "VECTORS", "BYTES", "BEING MADE"]);
-    for one in &stored {
+    for row in &stored {
         table.row(vec![
-            one.slug.clone(),
-            one.model.clone(),
-            one.vectors.to_string(),
-            one.vectors.saturating_mul(i64::from(one.width)).to_string(),
-            if one.is_being_made { "yes" } else { "no" }.to_owned(),
+            row.slug.clone(),
+            row.model.clone(),
+            row.vectors.to_string(),
+            row.vectors.saturating_mul(i64::from(row.width)).to_string(),
+            if row.is_being_made { "yes" } else { "no" }.to_owned(),
         ]);
     }
     let text = if stored.is_empty() { "No vectors are stored.".to_owned() } else { table.to_string() };
-    output.show(&json!({"projects": stored.iter().map(shown).collect::<Vec<Value>>()}), &text)
+    output.show(&json!({"projects": stored.iter().map(row_json).collect::<Vec<Value>>()}), &text)
 }
 
-async fn of_folder(global: &GlobalOptions, arguments: &IndexArguments, output: Output) -> anyhow::Result<()> {
+async fn run_on_folder(
+    global: &GlobalOptions,
+    arguments: &IndexArguments,
+    output: Output,
+) -> anyhow::Result<()> {
     let workspace = workspace(global).await?;
     let embedder = embedder::open().map_err(embedder::Failure::into_error)?;
     if arguments.rebuild {
         let Some(embedder) = embedder else {
-            bail!("`EMBEDDINGS` is not set: search is by words, and there are no vectors to make")
+            bail!("`EMBEDDINGS` is not set; without it, search is by words, and there are no vectors to make")
         };
         let model = model(&*embedder).await?;
         rebuild(&workspace, embedder, &model).await?;
         let status = status(&workspace, Some(&model)).await?;
         ensure!(
             status.count.vectors == status.count.passages,
-            "{} of {} passages have a vector; the others were refused by the model or have no room in memory",
+            "{} of {} passages have a vector; the model refused the others, or they do not fit into memory",
             status.count.vectors,
             status.count.passages
         );
@@ -142,14 +145,10 @@ async fn of_folder(global: &GlobalOptions, arguments: &IndexArguments, output: O
 
 /// The banks of the folder that the command line names. Nothing is watched.
 async fn workspace(global: &GlobalOptions) -> anyhow::Result<FolderWorkspace> {
-    let place = global.project()?;
-    ensure!(place.is_dir(), "there is no folder `{}`; name another with `--path`", place.display());
-    open(global, &place).await
-}
-
-async fn open(global: &GlobalOptions, place: &Path) -> anyhow::Result<FolderWorkspace> {
+    let project = global.project()?;
+    ensure!(project.is_dir(), "there is no folder `{}`; name another with `--path`", project.display());
     let options = FolderOptions {
-        path: Some(place.to_string_lossy().into_owned()),
+        path: Some(project.to_string_lossy().into_owned()),
         folder: Some(global.folder.clone()),
         working_directory: std::env::current_dir().context("the current folder cannot be used")?,
         home: std::env::home_dir(),
@@ -163,10 +162,11 @@ async fn open(global: &GlobalOptions, place: &Path) -> anyhow::Result<FolderWork
     FolderWorkspace::start(options, deps).await.context("the project folder cannot be used")
 }
 
-/// Which model the embedder has.
+/// The model of the embedder.
 pub(crate) async fn model(embedder: &dyn Embedder) -> anyhow::Result<ModelId> {
-    let model = tokio::time::timeout(MODEL_WAIT, embedder.model()).await;
-    let model = model.with_context(|| format!("the model did not answer in {} s", MODEL_WAIT.as_secs()))?;
+    let model = tokio::time::timeout(MODEL_TIMEOUT, embedder.model()).await;
+    let model =
+        model.with_context(|| format!("the model did not answer within {} s", MODEL_TIMEOUT.as_secs()))?;
     model.context("the model of `EMBEDDINGS` cannot be used")
 }
 
@@ -174,8 +174,8 @@ async fn status(workspace: &FolderWorkspace, model: Option<&ModelId>) -> anyhow:
     workspace.vector_status(model).await.map_err(no_bank)
 }
 
-/// The vectors of the folder's bank; none if there is no bank. Writes nothing.
-pub(crate) async fn status_of(
+/// The vectors of the folder's bank; `None` if there is no bank. It writes nothing.
+pub(crate) async fn folder_status(
     global: &GlobalOptions,
     model: &ModelId,
 ) -> anyhow::Result<Option<VectorStatus>> {
@@ -195,7 +195,7 @@ fn no_bank(error: WorkspaceError) -> anyhow::Error {
     }
 }
 
-/// Makes all vectors anew, and waits for the last.
+/// Makes all vectors again, and waits for the last.
 async fn rebuild(
     workspace: &FolderWorkspace,
     embedder: Arc<dyn Embedder>,
@@ -203,19 +203,20 @@ async fn rebuild(
 ) -> anyhow::Result<()> {
     ensure!(
         workspace.forget_vectors(model).await.map_err(no_bank)?,
-        "another process makes vectors of this bank at this moment; try again when it is done"
+        "another process is making vectors of this bank; try again later"
     );
-    let at_once = MakerOptions { delay: Duration::ZERO, ..MakerOptions::default() };
-    workspace.set_embedder(embedder, at_once, false);
-    let (mut made, mut since) = (0, Instant::now());
+    let without_delay = MakerOptions { delay: Duration::ZERO, ..MakerOptions::default() };
+    workspace.set_embedder(embedder, without_delay, false);
+    let (mut made, mut last_progress) = (0, Instant::now());
     while let Some(usage) = workspace.vector_use().filter(|usage| usage.projects > 0) {
         if usage.made > made {
-            (made, since) = (usage.made, Instant::now());
+            (made, last_progress) = (usage.made, Instant::now());
         }
-        let why = usage.last_error.as_deref();
-        if since.elapsed() > STEP_WAIT || why.is_some() && since.elapsed() > MODEL_WAIT {
+        let error = usage.last_error.as_deref();
+        let stalled_for = last_progress.elapsed();
+        if stalled_for > STALL_TIMEOUT || error.is_some() && stalled_for > MODEL_TIMEOUT {
             workspace.stop_vectors(Duration::ZERO).await;
-            bail!("vectors are not made: {}", why.unwrap_or("the model does not answer"));
+            bail!("vectors are not made: {}", error.unwrap_or("the model does not answer"));
         }
         tokio::time::sleep(PROGRESS_INTERVAL).await;
     }
@@ -224,17 +225,17 @@ async fn rebuild(
 
 fn show(status: &VectorStatus, model: Option<&ModelId>, output: Output) -> anyhow::Result<()> {
     let VectorStatus { count, file_bytes, stale, is_another_model, is_being_made } = status;
-    let mut table = Table::new(&["WHAT", "VALUE"]);
+    let mut table = Table::new(&["FIGURE", "VALUE"]);
     let mut row = |name: &str, value: String| table.row(vec![name.to_owned(), value]);
     row(
         "model",
-        model.map_or_else(|| "none (`EMBEDDINGS` is not set)".to_owned(), |one| one.name().to_owned()),
+        model.map_or_else(|| "none (`EMBEDDINGS` is not set)".to_owned(), |model| model.name().to_owned()),
     );
     if let Some(model) = model {
         row("values of a vector", model.dimension().to_string());
         row("passages", count.passages.to_string());
         row("with a vector", count.vectors.to_string());
-        row("vectors of texts that are gone", stale.to_string());
+        row("vectors of deleted texts", stale.to_string());
         row("file of another model", if *is_another_model { "yes" } else { "no" }.to_owned());
     }
     row("bytes of the file", file_bytes.to_string());

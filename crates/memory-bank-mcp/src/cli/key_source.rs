@@ -1,4 +1,4 @@
-//! Where an API key comes from: a file, standard input, a variable or a prompt; never the command line, which the list of
+//! Reads an API key from a file, standard input, a variable or a prompt; never from the command line, which the list of
 //! processes shows.
 
 use std::io::Read;
@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::Context;
 use memory_bank_core::identity::PlainKey;
 
-/// A key has 43 characters; a much longer text is not a key.
-const MAX_KEY_TEXT: u64 = 1024;
+/// The most bytes that are read. A key has 43 characters.
+const INPUT_BYTES: u64 = 1024;
 
 /// The key on standard input.
 pub(crate) fn from_stdin() -> anyhow::Result<PlainKey> {
@@ -33,17 +33,17 @@ pub(crate) fn from_variable(name: &str) -> anyhow::Result<Option<PlainKey>> {
     }
 }
 
-/// The key that is typed, without showing it; none if nothing is typed.
+/// The key that the user types, without echo; `None` if the input is empty.
 pub(crate) fn from_prompt(question: &str) -> anyhow::Result<Option<PlainKey>> {
-    let _echo = echo::remember();
+    let _saved = echo::save();
     let typed = rpassword::prompt_password(question).context("the key cannot be read from the terminal")?;
     if typed.trim().is_empty() {
         return Ok(None);
     }
-    from_text(typed.as_bytes(), "what was typed").map(Some)
+    from_text(typed.as_bytes(), "the input").map(Some)
 }
 
-/// Shows again what is typed, if a signal ends the process while a key is asked for.
+/// Turns the echo of the terminal on again, if a signal ends the process during a prompt for a key.
 pub(crate) fn restore_terminal() {
     echo::restore();
 }
@@ -53,46 +53,46 @@ mod echo {
     use parking_lot::Mutex;
     use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
-    /// The terminal as it was before it hid what is typed.
-    static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+    /// The settings of the terminal before the prompt turned the echo off.
+    static SAVED: Mutex<Option<Termios>> = Mutex::new(None);
 
-    /// Forgets the terminal's state at the end of the question.
-    pub(super) struct Remembered;
+    /// Clears the saved settings at the end of the prompt.
+    pub(super) struct SavedSettings;
 
-    impl Drop for Remembered {
+    impl Drop for SavedSettings {
         fn drop(&mut self) {
-            *BEFORE.lock() = None;
+            *SAVED.lock() = None;
         }
     }
 
-    pub(super) fn remember() -> Remembered {
-        *BEFORE.lock() = tcgetattr(std::io::stdin()).ok();
-        Remembered
+    pub(super) fn save() -> SavedSettings {
+        *SAVED.lock() = tcgetattr(std::io::stdin()).ok();
+        SavedSettings
     }
 
     pub(super) fn restore() {
-        if let Some(before) = BEFORE.lock().as_ref()
-            && let Err(error) = tcsetattr(std::io::stdin(), OptionalActions::Now, before)
+        if let Some(settings) = SAVED.lock().as_ref()
+            && let Err(error) = tcsetattr(std::io::stdin(), OptionalActions::Now, settings)
         {
-            tracing::warn!("the terminal hides what is typed; run `stty echo`: {error}");
+            tracing::warn!("the terminal does not show typed text; run `stty echo`: {error}");
         }
     }
 }
 
-/// On Windows the console belongs to the program that asks, and shows everything again after its end.
+/// On Windows, the console restores its settings at the end of the program.
 #[cfg(not(unix))]
 mod echo {
-    pub(super) fn remember() {}
+    pub(super) fn save() {}
     pub(super) fn restore() {}
 }
 
-fn from_text(input: impl Read, place: &str) -> anyhow::Result<PlainKey> {
+fn from_text(input: impl Read, source: &str) -> anyhow::Result<PlainKey> {
     let mut line = String::new();
-    input.take(MAX_KEY_TEXT).read_to_string(&mut line).with_context(|| format!("{place} is not text"))?;
+    input.take(INPUT_BYTES).read_to_string(&mut line).with_context(|| format!("{source} is not text"))?;
     // The line may be another secret, so the error does not repeat it.
     line.trim().parse().with_context(|| {
         format!(
-            "{place} holds no API key; one begins with `mbmcp_live_` or `mbmcp_test_` and has 43 characters"
+            "{source} does not contain an API key; a key begins with `mbmcp_live_` or `mbmcp_test_` and has 43 characters"
         )
     })
 }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused_without_repeating_it() {
+    fn an_invalid_key_is_refused_without_repeating_it() {
         let error = from_text("hunter2-the-password\n".as_bytes(), "it").unwrap_err();
         assert!(!format!("{error:#}").contains("hunter2"), "{error:#}");
     }

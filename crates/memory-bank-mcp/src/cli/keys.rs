@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use clap::builder::RangedI64ValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use memory_bank_core::caller::{KeyId, Right};
 use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy, iso_millis};
 use memory_bank_core::identity::{
     Administration, Environment, KeyOptions, KeyRecord, NewKey, PlainKey, Revoked,
 };
+use memory_bank_core::limits::{KEY_LABEL_CHARS, KEY_LIFETIME_DAYS_MAX, KEY_RATE_LIMIT_MAX};
 use memory_bank_postgres::Database;
 use memory_bank_server::http::Redis;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::cli::output::{Output, SHOWN_ONCE, Table};
+use crate::cli::output::{KEY_SHOWN_ONCE, Output, Table};
 use crate::config::{RedisSettings, Settings};
 
 /// Commands for keys.
@@ -49,7 +51,7 @@ pub(crate) enum KeysCommand {
         /// The key's id.
         id: Uuid,
         /// Days until the new key expires; the old key's lifetime when absent.
-        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
+        #[arg(long, value_parser = lifetime_days())]
         expires_days: Option<u32>,
     },
 }
@@ -57,8 +59,8 @@ pub(crate) enum KeysCommand {
 /// Properties of a new key.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct NewKeyOptions {
-    /// A name for it.
-    #[arg(long)]
+    /// A name for it, of at most 200 characters.
+    #[arg(long, value_parser = parse_label)]
     pub(crate) label: Option<String>,
     /// Its purpose.
     #[arg(long, value_enum, default_value_t)]
@@ -67,11 +69,22 @@ pub(crate) struct NewKeyOptions {
     #[arg(long, value_enum, value_delimiter = ',')]
     pub(crate) scopes: Vec<Scope>,
     /// Requests per minute; 60 when absent, 0 = unlimited.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(..=i64::from(KEY_RATE_LIMIT_MAX)))]
     pub(crate) rate_limit: Option<u32>,
     /// Days until it expires; never when absent.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    #[arg(long, value_parser = lifetime_days())]
     pub(crate) expires_days: Option<u32>,
+}
+
+fn lifetime_days() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(KEY_LIFETIME_DAYS_MAX))
+}
+
+fn parse_label(text: &str) -> Result<String, String> {
+    if text.chars().count() > KEY_LABEL_CHARS {
+        return Err(format!("use at most {KEY_LABEL_CHARS} characters"));
+    }
+    Ok(text.to_owned())
 }
 
 /// The purpose of a key.
@@ -118,10 +131,10 @@ pub(crate) async fn run(
             let record = database.create_key(project, user, &key).await?;
             show_created(&plain, &record, output)
         }
-        KeysCommand::List { project, all } => list(&database.keys(project, *all).await?, output),
+        KeysCommand::List { project, all } => show_list(&database.keys(project, *all).await?, output),
         KeysCommand::Revoke { id } => {
             let revoked = database.revoke_key(KeyId(*id), SystemClock.now()).await?;
-            forget(settings, &[revoked]).await;
+            notify_revoked(settings, &[revoked]).await;
             output.show(&json!({"message": "API key revoked", "id": id}), &format!("API key {id} revoked."))
         }
         KeysCommand::Rotate { id, expires_days } => {
@@ -130,7 +143,7 @@ pub(crate) async fn run(
             let (plain, mut key) = NewKey::generate(options, SystemClock.now(), &SystemEntropy);
             key.expires_at = key.expires_at.or_else(|| old.renewed_expiry(key.created_at));
             let (record, revoked) = database.rotate_key(KeyId(*id), &key).await?;
-            forget(settings, &[revoked]).await;
+            notify_revoked(settings, &[revoked]).await;
             show_created(&plain, &record, output)
         }
     }
@@ -145,7 +158,7 @@ impl From<KeyEnvironment> for Environment {
     }
 }
 
-/// Creates a key; its stored form does not contain the key.
+/// Generates a key; its stored form does not contain the key.
 pub(crate) fn new_key(options: &NewKeyOptions) -> (PlainKey, NewKey) {
     let options = KeyOptions {
         environment: options.env.into(),
@@ -157,8 +170,8 @@ pub(crate) fn new_key(options: &NewKeyOptions) -> (PlainKey, NewKey) {
     NewKey::generate(options, SystemClock.now(), &SystemEntropy)
 }
 
-/// A new key, with the key itself.
-pub(crate) fn created(plain: &PlainKey, record: &KeyRecord) -> Value {
+/// A new key as JSON, with the key itself.
+pub(crate) fn created_json(plain: &PlainKey, record: &KeyRecord) -> Value {
     json!({
         "id": record.id.0,
         "key": plain.expose(),
@@ -172,11 +185,11 @@ pub(crate) fn created(plain: &PlainKey, record: &KeyRecord) -> Value {
 }
 
 fn show_created(plain: &PlainKey, record: &KeyRecord, output: Output) -> anyhow::Result<()> {
-    let text = format!("API key  {}\nId       {}\n\n{SHOWN_ONCE}", plain.expose(), record.id.0);
-    output.show(&created(plain, record), &text)
+    let text = format!("API key  {}\nId       {}\n\n{KEY_SHOWN_ONCE}", plain.expose(), record.id.0);
+    output.show(&created_json(plain, record), &text)
 }
 
-fn list(keys: &[(String, KeyRecord)], output: Output) -> anyhow::Result<()> {
+fn show_list(keys: &[(String, KeyRecord)], output: Output) -> anyhow::Result<()> {
     let now = SystemClock.now();
     let mut table =
         Table::new(&["ID", "PREFIX", "USER", "LABEL", "SCOPES", "LIMIT", "LAST USED", "EXPIRES", "STATUS"]);
@@ -185,7 +198,7 @@ fn list(keys: &[(String, KeyRecord)], output: Output) -> anyhow::Result<()> {
         let scopes = serde_json::to_value(&key.scopes)?;
         let status = serde_json::to_value(key.status(now))?;
         let words: Vec<&str> = scopes.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let when = |at: Option<jiff::Timestamp>| at.map_or_else(|| "-".to_owned(), iso_millis);
+        let time_or_dash = |at: Option<jiff::Timestamp>| at.map_or_else(|| "-".to_owned(), iso_millis);
         table.row(vec![
             key.id.0.to_string(),
             key.prefix.clone(),
@@ -193,8 +206,8 @@ fn list(keys: &[(String, KeyRecord)], output: Output) -> anyhow::Result<()> {
             key.label.clone().unwrap_or_else(|| "-".to_owned()),
             if words.is_empty() { "all".to_owned() } else { words.join(",") },
             key.rate_limit.to_string(),
-            when(key.last_used_at),
-            when(key.expires_at),
+            time_or_dash(key.last_used_at),
+            time_or_dash(key.expires_at),
             status.as_str().unwrap_or_default().to_owned(),
         ]);
         shown.push(json!({
@@ -214,30 +227,60 @@ fn list(keys: &[(String, KeyRecord)], output: Output) -> anyhow::Result<()> {
     output.show(&json!({"total": shown.len(), "keys": shown}), &table.to_string())
 }
 
-/// Notifies running servers that cached keys are outdated; without Redis they find out at their next look-up.
-pub(crate) async fn changed(settings: &Settings, keys: &[Revoked]) {
-    let Some(RedisSettings { url, prefix }) = &settings.redis else { return };
-    let Ok(redis) = Redis::new(url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy)) else { return };
+/// Notifies running servers that cached keys are outdated. Without Redis, servers notice it when they read the key again.
+pub(crate) async fn notify_changed(settings: &Settings, keys: &[Revoked]) {
+    let Some(redis) = redis(settings) else { return };
     for key in keys {
         if !redis.key_changed(&key.hash).await {
             tracing::warn!(
-                "Redis does not answer; running servers may show a member's former role for up to five minutes"
+                "Redis does not answer; running servers may show a member's old role for up to five minutes"
             );
             return;
         }
     }
 }
 
-/// Notifies running servers that keys are void; without Redis they find out at their next look-up.
-pub(crate) async fn forget(settings: &Settings, void: &[Revoked]) {
-    let Some(RedisSettings { url, prefix }) = &settings.redis else { return };
-    let Ok(redis) = Redis::new(url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy)) else { return };
-    for revoked in void {
-        if !redis.key_revoked(&revoked.hash, revoked.record.id).await {
+/// Notifies running servers of revoked keys. Without Redis, servers notice it when they read the key again.
+pub(crate) async fn notify_revoked(settings: &Settings, keys: &[Revoked]) {
+    let Some(redis) = redis(settings) else { return };
+    for key in keys {
+        if !redis.key_revoked(&key.hash, key.record.id).await {
             tracing::warn!(
-                "Redis does not answer; running servers may believe the key for up to five minutes"
+                "Redis does not answer; running servers may accept the key for up to five minutes"
             );
             return;
+        }
+    }
+}
+
+fn redis(settings: &Settings) -> Option<Redis> {
+    let RedisSettings { url, prefix } = settings.redis.as_ref()?;
+    Redis::new(url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::cli::Cli;
+
+    fn create(option: &str, value: &str) -> Result<Cli, clap::Error> {
+        let words = ["memory-bank-mcp", "keys", "create", "--user", "u", "--project", "p", option, value];
+        Cli::try_parse_from(words)
+    }
+
+    #[test]
+    fn options_of_a_key_have_the_bounds_of_the_rest_api() {
+        for (option, valid, invalid) in [
+            ("--label", "é".repeat(200), "é".repeat(201)),
+            ("--rate-limit", "1000000".to_owned(), "1000001".to_owned()),
+            ("--rate-limit", "0".to_owned(), "x".to_owned()),
+            ("--expires-days", "3650".to_owned(), "3651".to_owned()),
+            ("--expires-days", "1".to_owned(), "0".to_owned()),
+        ] {
+            assert!(create(option, &valid).is_ok(), "{option} {valid}");
+            let error = create(option, &invalid).unwrap_err().to_string();
+            assert!(error.contains(option), "{error}");
         }
     }
 }

@@ -8,6 +8,7 @@ mod config_file;
 mod config_text;
 pub(crate) mod doctor;
 pub(crate) mod health;
+pub(crate) mod http_client;
 pub(crate) mod index;
 mod key_source;
 mod keys;
@@ -62,16 +63,16 @@ pub(crate) enum Command {
     },
     /// Connect the agents on this machine: find them, show the change of each file, ask, write and check it. `--remove` undoes
     /// it.
-    Setup(setup::Setup),
+    Setup(setup::SetupOptions),
     /// Print the configuration of an MCP client, or merge it into the client's file.
-    ClientConfig(client_config::ClientConfig),
+    ClientConfig(client_config::ClientConfigOptions),
     /// Print shell completions.
     Completions(shell::Completions),
     /// Print the manual page, or write the pages of all commands.
     Man(shell::Manual),
     /// Check everything that the server needs, and show what to do; exits with 1 if something must be fixed.
     Doctor(doctor::DoctorArguments),
-    /// Show the vectors of search by meaning (`EMBEDDINGS`), or make them anew.
+    /// Show the vectors of search by meaning (`EMBEDDINGS`), or make them again.
     Index(index::IndexArguments),
     /// Measure this program on documents and questions of your own.
     #[command(subcommand)]

@@ -88,7 +88,7 @@ impl GlobalOptions {
     /// The folder for state outside of the project.
     pub(crate) fn state_folder(&self) -> anyhow::Result<StateFolder> {
         config::state_folder(self.state_dir.as_deref(), &config::environment)?.context(
-            "there is no home folder to keep the API keys in; set `HOME`, or name a folder with `--state-dir` or \
+            "there is no home folder for the API keys; set `HOME`, or name a folder with `--state-dir` or \
              `MEMORY_BANK_STATE_DIR`",
         )
     }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_is_no_single_name_is_refused() {
+    fn a_folder_of_more_than_one_name_is_refused() {
         for name in ["", ".", "..", "a/b", "/a", "$HOME", "${workspaceFolder}", "~", ".git"] {
             assert!(parse_folder(name).is_err(), "{name}");
         }

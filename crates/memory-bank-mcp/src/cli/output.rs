@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde_json::Value;
 
 /// The notice that is shown with a key.
-pub(crate) const SHOWN_ONCE: &str = "Keep the key now: it is not stored and cannot be shown again.";
+pub(crate) const KEY_SHOWN_ONCE: &str = "Keep the key now: it is not stored and cannot be shown again.";
 
 /// The form of the output.
 #[derive(Debug, Clone, Copy)]
@@ -19,25 +19,25 @@ pub(crate) struct Output {
 impl Output {
     /// Prints the data, or the text for people.
     pub(crate) fn show(self, data: &Value, text: &str) -> anyhow::Result<()> {
-        if self.json { say(&data.to_string()) } else { say(&lines(text)) }
+        if self.json { print_line(&data.to_string()) } else { print_text(text) }
     }
 }
 
 /// Prints a line to standard output, which is free if no client speaks MCP over it.
-pub(crate) fn say(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print_line(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()).context("standard output is closed")
 }
 
-/// Prints a text of several lines, parts of which may come from anybody.
-pub(crate) fn say_lines(text: &str) -> anyhow::Result<()> {
-    say(&lines(text))
+/// Prints a text of several lines to standard output. Parts of it may come from anybody, so it is escaped.
+pub(crate) fn print_text(text: &str) -> anyhow::Result<()> {
+    print_line(&escaped_text(text))
 }
 
-/// Prints a line to standard error.
-pub(crate) fn note(text: &str) -> anyhow::Result<()> {
+/// Prints a text of several lines to standard error, escaped as by [`print_text`].
+pub(crate) fn print_stderr(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stderr().lock();
-    writeln!(out, "{}", lines(text)).context("standard error is closed")
+    writeln!(out, "{}", escaped_text(text)).context("standard error is closed")
 }
 
 /// A table.
@@ -52,9 +52,9 @@ impl Table {
     }
 
     /// Adds a row. Labels and names come from users, so characters that move the cursor, start a line or change the
-    /// direction of text are removed.
+    /// direction of text are escaped.
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells.into_iter().map(|cell| harmless(&cell)).collect());
+        self.rows.push(cells.into_iter().map(|cell| escaped_line(&cell)).collect());
     }
 }
 
@@ -73,23 +73,23 @@ impl fmt::Display for Table {
     }
 }
 
-/// Text of several lines without other control characters: files that commands read, and errors about them, may come
+/// The text with all control characters but line ends escaped: files that commands read, and errors about them, may come
 /// from anybody.
-pub(crate) fn lines(text: &str) -> String {
-    text.split('\n').map(harmless).collect::<Vec<_>>().join("\n")
+pub(crate) fn escaped_text(text: &str) -> String {
+    text.split('\n').map(escaped_line).collect::<Vec<_>>().join("\n")
 }
 
-fn harmless(cell: &str) -> String {
-    let turns = |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let mut shown = String::with_capacity(cell.len());
-    for letter in cell.chars() {
-        if letter.is_control() || turns(letter) {
-            shown.extend(letter.escape_unicode());
+fn escaped_line(line: &str) -> String {
+    let changes_direction = |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut escaped = String::with_capacity(line.len());
+    for letter in line.chars() {
+        if letter.is_control() || changes_direction(letter) {
+            escaped.extend(letter.escape_unicode());
         } else {
-            shown.push(letter);
+            escaped.push(letter);
         }
     }
-    shown
+    escaped
 }
 
 #[cfg(test)]
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_text_keeps_its_lines_and_nothing_else_that_moves_the_cursor() {
-        assert_eq!(lines("one\ntwo \u{1b}]0;x\u{7}\n"), "one\ntwo \\u{1b}]0;x\\u{7}\n");
+        assert_eq!(escaped_text("one\ntwo \u{1b}]0;x\u{7}\n"), "one\ntwo \\u{1b}]0;x\\u{7}\n");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `serve`: MCP over Streamable HTTP, of a folder or of a database.
+//! `serve`: serves a folder or a database as MCP over Streamable HTTP.
 
 use anyhow::Context;
 use memory_bank_server::http::Server;
@@ -6,14 +6,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::assembly;
 use crate::cli::options::GlobalOptions;
-use crate::cli::output::say;
+use crate::cli::output::print_line;
 use crate::config::{self, Settings};
 
 /// Serves until the process gets a signal to end.
 pub(crate) async fn run(global: &GlobalOptions, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut settings = Settings::read(&config::environment)?;
     settings.http.tools = global.tool_options()?;
-    // A start that waits for its database must not outlast the signal to end.
+    // A signal must end the start, too, which may wait for the database.
     let (parts, vectors) = tokio::select! {
         parts = assembly::http_parts(global, settings) => parts?,
         () = shutdown.cancelled() => return Ok(()),
@@ -21,12 +21,12 @@ pub(crate) async fn run(global: &GlobalOptions, shutdown: CancellationToken) -> 
     let server = Server::bind(parts, shutdown)
         .await
         .context("the server cannot listen (`MCP_HOST`, `MCP_PORT`, `METRICS_ADDR`)")?;
-    let address = server.address().context("the server does not know where it listens")?;
-    if let Some(address) = server.metrics_address().context("the server does not know where it listens")? {
-        say(&format!("Metrics on http://{address}/metrics"))?;
+    let address = server.address().context("the address of the server is not known")?;
+    if let Some(address) = server.metrics_address().context("the address of the metrics is not known")? {
+        print_line(&format!("Metrics on http://{address}/metrics"))?;
     }
     tracing::info!(http.address = %address, "listening");
-    say(&format!("Listening on http://{address}/mcp"))?;
+    print_line(&format!("Listening on http://{address}/mcp"))?;
     server.serve().await;
     vectors.stop().await;
     Ok(())

@@ -1,33 +1,36 @@
-//! The address of a server, as an option.
+//! The address of a server as an option of a command.
 
 use crate::cli::options::GlobalOptions;
 
 /// Checks an address that is given as an option.
 pub(crate) fn parse(text: &str) -> Result<String, String> {
-    let url = url::Url::parse(text)
-        .map_err(|error| format!("{error}; give an address such as https://host/mcp"))?;
+    let url =
+        url::Url::parse(text).map_err(|error| format!("{error}; use an address such as https://host/mcp"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err("give an address that begins with http:// or https://".to_owned());
+        return Err("use an address that begins with http:// or https://".to_owned());
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err("leave user and password out of the address; the key goes into a header".to_owned());
+        return Err("remove user and password from the address; the key is sent in a header".to_owned());
     }
     if text.contains("mbmcp_") {
-        return Err("leave the key out of the address, which is logged; it goes into a header".to_owned());
+        return Err(
+            "remove the key from the address, because addresses are logged; the key is sent in a header"
+                .to_owned(),
+        );
     }
     if matches!(url.path(), "" | "/") {
         return Err(format!(
-            "MCP is not served at the root; give the whole address, such as {}/mcp",
+            "MCP is not served at the root; use the whole address, such as {}/mcp",
             text.trim_end_matches('/')
         ));
     }
     Ok(text.to_owned())
 }
 
-/// The address with the toolset and the read-only mode of the command line; `tools` is the toolset without `--tools`.
+/// The address with the toolset and the read-only mode of the command line; `tools` is the default of `--tools`.
 ///
 /// # Errors
-/// An option is given that a server over HTTP does not take from a client.
+/// An option is given that has no effect on a server over HTTP.
 pub(crate) fn with_options(
     address: &str,
     global: &GlobalOptions,
@@ -43,7 +46,7 @@ pub(crate) fn with_options(
         (global.folder != crate::cli::options::DEFAULT_FOLDER, "--folder", "the key names the project"),
     ];
     if let Some((_, flag, reason)) = refused.iter().find(|(given, _, _)| *given) {
-        anyhow::bail!("`{flag}` has no effect on a server over HTTP, since {reason}; leave it out");
+        anyhow::bail!("`{flag}` has no effect on a server over HTTP, because {reason}; omit it");
     }
     let mut url = url::Url::parse(address)?;
     let has =
@@ -80,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_without_a_path_is_refused_with_the_one_that_is_meant() {
+    fn an_address_without_a_path_is_refused_with_the_right_one() {
         for url in ["https://memory.example.com", "https://memory.example.com/"] {
             assert!(parse(url).unwrap_err().ends_with("such as https://memory.example.com/mcp"), "{url}");
         }
@@ -88,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn options_go_into_the_address_unless_they_are_in_it() {
+    fn options_are_added_to_the_address_unless_it_has_them() {
         let with = |url: &str, words: &[&str], tools| {
             let global = crate::cli::Cli::parse_from([&["memory-bank-mcp"], words].concat()).global;
             with_options(url, &global, tools).map_err(|error| error.to_string())

@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::cli::output::say;
+use crate::cli::output::print_line;
 
 /// The program's name.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
@@ -28,36 +28,36 @@ pub(crate) struct Manual {
 }
 
 /// Prints a shell's completions.
-pub(crate) fn completions(wanted: &Completions, mut command: Command) -> anyhow::Result<()> {
+pub(crate) fn completions(arguments: &Completions, mut command: Command) -> anyhow::Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(wanted.shell, &mut command, PROGRAM, &mut script);
-    if wanted.shell == Shell::Bash {
-        script = as_looked_up(&String::from_utf8(script)?).into_bytes();
+    clap_complete::generate(arguments.shell, &mut command, PROGRAM, &mut script);
+    if arguments.shell == Shell::Bash {
+        script = fix_bash_script(&String::from_utf8(script)?).into_bytes();
     }
     print(&script)
 }
 
-/// In the script for bash, `clap_complete` 4.6 names the cases of a hyphenated program's commands with `__subcmd__` for
-/// each hyphen, but looks them up with `__`: the options of no command would be completed.
-fn as_looked_up(script: &str) -> String {
+/// Works around an error of `clap_complete` 4.6: for a program with a hyphen in its name, the bash script names the cases
+/// of commands with `__subcmd__` for each hyphen but searches them with `__`, so it completes no options of commands.
+fn fix_bash_script(script: &str) -> String {
     script.replace(&PROGRAM.replace('-', "__subcmd__"), &PROGRAM.replace('-', "__"))
 }
 
 /// Prints the main page, or writes all.
-pub(crate) fn manual(wanted: &Manual, command: Command) -> anyhow::Result<()> {
-    if let Some(folder) = &wanted.dir {
-        return pages(folder, command);
+pub(crate) fn manual(arguments: &Manual, command: Command) -> anyhow::Result<()> {
+    if let Some(folder) = &arguments.dir {
+        return write_pages(folder, command);
     }
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;
     print(&page)
 }
 
-fn pages(folder: &Path, command: Command) -> anyhow::Result<()> {
+fn write_pages(folder: &Path, command: Command) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder)
         .and_then(|()| place_pages(folder, command))
         .with_context(|| format!("the pages cannot be written to `{}`", folder.display()))?;
-    say(&format!("Manual pages are in {}; read one with `man -l`.", folder.display()))
+    print_line(&format!("Manual pages are in {}; read one with `man -l`.", folder.display()))
 }
 
 /// Writes the pages into a temporary folder and renames each: an existing file or link of that name is replaced, and
@@ -72,7 +72,7 @@ fn place_pages(folder: &Path, command: Command) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Prints bytes unchanged. A closed pipe, as after `head`, is not an error.
+/// Prints bytes unchanged. A closed pipe is not an error: the reader, such as `head`, has read enough.
 fn print(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {

@@ -3,23 +3,23 @@
 /// An invalid variable.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ConfigError {
-    /// The value is wrong.
-    #[error("`{name}` is `{got}`; it takes {takes}")]
-    Wrong {
+    /// An invalid value.
+    #[error("`{name}` is `{value}`; it takes {takes}")]
+    Invalid {
         /// The variable.
         name: &'static str,
         /// Its value.
-        got: String,
+        value: String,
         /// The allowed values.
         takes: &'static str,
     },
     /// An invalid secret; only a well-known beginning of it is shown.
-    #[error("`{name}` cannot be used (it is {got}; no more of it is shown); it takes {takes}")]
-    WrongSecret {
+    #[error("`{name}` cannot be used (it is {kind}; no more of it is shown); it takes {takes}")]
+    InvalidSecret {
         /// The variable.
         name: String,
-        /// Its form.
-        got: &'static str,
+        /// The kind of its value.
+        kind: &'static str,
         /// The allowed values.
         takes: &'static str,
     },
@@ -35,7 +35,7 @@ pub(crate) enum ConfigError {
     },
     /// A value is given twice.
     #[error("both `{name}` and `{name}_FILE` are set; set one of them")]
-    Twice {
+    SetTwice {
         /// The variable.
         name: &'static str,
     },

@@ -1,4 +1,4 @@
-//! libpq's variables: user, password and database, if the connection string lacks them. So a password of any
+//! libpq's variables: user, password and database, if the connection string lacks them. With them, a password of any
 //! characters needs no escaping. This module must not know the provider.
 
 use std::path::Path;
@@ -6,12 +6,12 @@ use std::path::Path;
 use memory_bank_postgres::ConnectionString;
 
 use super::error::ConfigError;
-use super::read::{Read, SECRET_BYTES, set, text_file};
+use super::read::{Read, SECRET_BYTES, non_blank, secret_file, text_file};
 use super::variables::{LOGIN_DATABASE, LOGIN_PASSWORD, LOGIN_USER, Variable};
 
 /// Describes the file, for the error about one that cannot be read: the Compose stack names a file that only its step `migrate`
-/// makes.
-const PASSWORD_FILE: &str = "the path of a file with the password in it. A password in `DATABASE_URL` counts instead; a database that asks for none needs the variable empty; the file of docker-compose.yml is made by its step `migrate`, with `--profile local-db`";
+/// creates.
+const PASSWORD_FILE: &str = "the path of a file with the password in it. A password in `DATABASE_URL` takes precedence; for a database without a password, set the variable empty; the step `migrate` of docker-compose.yml creates its file, with `--profile local-db`";
 
 /// Adds the parameters that the connection string lacks.
 ///
@@ -22,7 +22,7 @@ pub(super) fn complete(url: String, read: Read<'_>) -> Result<String, ConfigErro
     let Ok(string) = ConnectionString::parse(&url) else { return Ok(url) };
     let mut added = Vec::new();
     if string.get("user").is_none()
-        && let Some(user) = set(&LOGIN_USER, read)
+        && let Some(user) = non_blank(&LOGIN_USER, read)
     {
         added.push(("user", user));
     }
@@ -32,7 +32,7 @@ pub(super) fn complete(url: String, read: Read<'_>) -> Result<String, ConfigErro
         added.push(("password", password));
     }
     if string.get("dbname").is_none()
-        && let Some(database) = set(&LOGIN_DATABASE, read)
+        && let Some(database) = non_blank(&LOGIN_DATABASE, read)
     {
         added.push(("dbname", database));
     }
@@ -42,12 +42,8 @@ pub(super) fn complete(url: String, read: Read<'_>) -> Result<String, ConfigErro
 /// A password as it was given: white space is significant, except for the line end of a file.
 fn password(variable: &Variable, read: Read<'_>) -> Result<Option<String>, ConfigError> {
     let direct = read(variable.name).filter(|value| !value.is_empty());
-    let file = variable.file_variable().and_then(|name| {
-        let path = read(&name)?.trim().to_owned();
-        (!path.is_empty()).then_some((name, path))
-    });
-    match (direct, file) {
-        (Some(_), Some(_)) => Err(ConfigError::Twice { name: variable.name }),
+    match (direct, secret_file(variable, read)) {
+        (Some(_), Some(_)) => Err(ConfigError::SetTwice { name: variable.name }),
         (direct, None) => Ok(direct),
         (None, Some((name, path))) => {
             let takes = PASSWORD_FILE;
@@ -79,16 +75,16 @@ mod tests {
     #[case(" p$w#@/%:?&='\"\\ \u{e9}")]
     #[case("$HOME ${HOME} $$ `id` #")]
     #[case("host")]
-    fn a_password_may_hold_any_character(#[case] wanted: &str) {
+    fn a_password_may_contain_any_character(#[case] password: &str) {
         let url = completed(
             "postgresql://postgres:5432",
-            &[("PGUSER", "m/b"), ("PGPASSWORD", wanted), ("PGDATABASE", "d b")],
+            &[("PGUSER", "m/b"), ("PGPASSWORD", password), ("PGDATABASE", "d b")],
         )
         .unwrap();
         assert!(url.starts_with("postgresql://postgres:5432?user=m%2Fb&password="), "{url}");
         assert!(url.ends_with("&dbname=d%20b"), "{url}");
         let login = ServerLogin::of(&url).unwrap();
-        assert_eq!((login.role.as_str(), login.password.as_deref()), ("m/b", Some(wanted)));
+        assert_eq!((login.role.as_str(), login.password.as_deref()), ("m/b", Some(password)));
     }
 
     #[test]
@@ -108,7 +104,7 @@ mod tests {
     #[case("postgresql://a:b@h:5432/d")]
     #[case("postgresql://h/d?user=a&password=b")]
     #[case("postgresql://h?user=a&password=b&dbname=d&sslmode=disable")]
-    fn what_the_connection_string_says_counts(#[case] url: &str) {
+    fn the_connection_string_takes_precedence(#[case] url: &str) {
         // The file is not opened.
         let given = [("PGUSER", "x"), ("PGPASSWORD_FILE", "/there/is/none"), ("PGDATABASE", "y")];
         assert_eq!(completed(url, &given), Ok(url.to_owned()));
@@ -127,8 +123,8 @@ mod tests {
         let given = [("PGPASSWORD_FILE", file.to_str().unwrap())];
         let missing = completed("postgresql://a@h/d", &given).unwrap_err().to_string();
         assert!(missing.starts_with("`PGPASSWORD_FILE` is `"), "{missing}");
-        for way in ["`DATABASE_URL`", "the variable empty", "`--profile local-db`"] {
-            assert!(missing.contains(way), "{missing}");
+        for remedy in ["`DATABASE_URL`", "the variable empty", "`--profile local-db`"] {
+            assert!(missing.contains(remedy), "{missing}");
         }
         std::fs::write(&file, " s \n").unwrap();
         assert_eq!(

@@ -14,7 +14,7 @@ fn read(pairs: &[(&str, &str)]) -> Result<Settings, ConfigError> {
 }
 
 #[test]
-fn without_a_database_a_folder_is_served_to_this_machine() {
+fn without_a_database_a_folder_is_served_on_the_loopback_address() {
     let settings = read(&[]).unwrap();
     assert_eq!(settings.http.listen.to_string(), "127.0.0.1:3100");
     assert!(settings.database.is_none() && settings.redis.is_none());
@@ -24,7 +24,7 @@ fn without_a_database_a_folder_is_served_to_this_machine() {
 }
 
 #[test]
-fn with_a_database_the_guide_s_defaults_hold() {
+fn with_a_database_the_defaults_of_the_deployment_guide_apply() {
     let settings = read(&[("DATABASE_URL", "postgresql://a:b@c/d")]).unwrap();
     assert_eq!(settings.http.listen.to_string(), "0.0.0.0:3100");
     assert_eq!(settings.database.map(|database| database.connections), Some(20));
@@ -63,10 +63,10 @@ fn with_a_database_the_guide_s_defaults_hold() {
 #[case("SHUTDOWN_DRAIN_SECONDS", "5")]
 #[case("MEMORY_BANK_TOOLS", "core,some")]
 #[case("MEMORY_BANK_READ_ONLY", "perhaps")]
-fn a_wrong_value_is_named_with_what_it_takes(#[case] name: &'static str, #[case] value: &str) {
+fn an_invalid_value_is_named_with_the_accepted_ones(#[case] name: &'static str, #[case] value: &str) {
     let variable = VARIABLES.iter().find(|variable| variable.name == name).unwrap();
     let error = read(&[(name, value)]).unwrap_err();
-    assert_eq!(error, ConfigError::Wrong { name, got: value.to_owned(), takes: variable.takes });
+    assert_eq!(error, ConfigError::Invalid { name, value: value.to_owned(), takes: variable.takes });
     assert!(error.to_string().contains(name) && error.to_string().contains(value));
 }
 
@@ -83,7 +83,7 @@ fn the_memory_of_search_indexes_is_given_in_mebibytes() {
 }
 
 #[test]
-fn the_command_line_says_what_is_shown_and_read_only_stays() {
+fn the_command_line_selects_the_tools_and_read_only_stays() {
     let read = |name: &str| match name {
         "MEMORY_BANK_TOOLS" => Some("core".to_owned()),
         "MEMORY_BANK_READ_ONLY" => Some("true".to_owned()),
@@ -118,13 +118,13 @@ fn a_connection_string_is_never_shown() {
 
 #[test]
 fn the_transport_is_one_of_two_words() {
-    assert_eq!(wants_http(&|_| None), Ok(false));
-    assert_eq!(wants_http(&|_| Some("http".to_owned())), Ok(true));
-    assert!(wants_http(&|_| Some("sse".to_owned())).unwrap_err().to_string().contains("MCP_TRANSPORT"));
+    assert_eq!(selects_http(&|_| None), Ok(false));
+    assert_eq!(selects_http(&|_| Some("http".to_owned())), Ok(true));
+    assert!(selects_http(&|_| Some("sse".to_owned())).unwrap_err().to_string().contains("MCP_TRANSPORT"));
 }
 
 #[test]
-fn a_supabase_url_without_its_provider_is_an_error_and_no_folder_is_served_instead() {
+fn a_supabase_url_without_its_provider_is_an_error() {
     let error = read(&[("SUPABASE_DB_URL", "postgresql://a:b@c/d")]).unwrap_err();
     assert!(matches!(error, ConfigError::Missing { name: "DB_PROVIDER", .. }), "{error}");
 }
@@ -157,7 +157,7 @@ fn a_secret_is_given_once() {
     let path = secret.path().to_str().unwrap();
     let error =
         read(&[("DATABASE_URL", "postgresql://u:secret@h/e"), ("DATABASE_URL_FILE", path)]).unwrap_err();
-    assert_eq!(error, ConfigError::Twice { name: "DATABASE_URL" });
+    assert_eq!(error, ConfigError::SetTwice { name: "DATABASE_URL" });
     // The compose file passes unset variables as empty ones.
     assert!(read(&[("DATABASE_URL", ""), ("DATABASE_URL_FILE", path)]).is_ok());
 }
@@ -176,7 +176,7 @@ fn a_file_that_cannot_be_read_is_named_with_its_variable(#[case] path: &str) {
 }
 
 #[test]
-fn a_wrong_secret_in_a_file_is_not_shown_and_an_empty_file_is_no_secret() {
+fn a_wrong_secret_in_a_file_is_not_shown_and_an_empty_file_is_refused() {
     let wrong = file("secret");
     let error = read(&[("DATABASE_URL_FILE", wrong.path().to_str().unwrap())]).unwrap_err().to_string();
     assert!(error.contains("DATABASE_URL_FILE") && !error.contains("secret`"), "{error}");
@@ -187,28 +187,28 @@ fn a_wrong_secret_in_a_file_is_not_shown_and_an_empty_file_is_no_secret() {
 
 #[test]
 fn every_variable_that_is_read_is_in_the_table_and_every_one_of_the_server_is_read() {
-    let asked = std::cell::RefCell::new(BTreeSet::new());
+    let requested = std::cell::RefCell::new(BTreeSet::new());
     for provider in [None, Some("supabase")] {
         let _outcome = Settings::read(&|name| {
-            asked.borrow_mut().insert(name.to_owned());
+            requested.borrow_mut().insert(name.to_owned());
             (name == "DB_PROVIDER").then(|| provider.map(str::to_owned)).flatten()
         });
     }
     let url = |name: &str| (name == "DATABASE_URL").then(|| "postgresql://h".to_owned());
     let _outcome = Settings::read(&|name| {
-        asked.borrow_mut().insert(name.to_owned());
+        requested.borrow_mut().insert(name.to_owned());
         url(name)
     });
     let _outcome = server_database_url(&|name| {
-        asked.borrow_mut().insert(name.to_owned());
+        requested.borrow_mut().insert(name.to_owned());
         None
     });
     let _outcome = log_filter(&|name| {
-        asked.borrow_mut().insert(name.to_owned());
+        requested.borrow_mut().insert(name.to_owned());
         None
     });
     let _outcome = embeddings(&|name| {
-        asked.borrow_mut().insert(name.to_owned());
+        requested.borrow_mut().insert(name.to_owned());
         (name == "EMBEDDINGS").then(|| "https://h/v1".to_owned())
     });
     let of_server = VARIABLES.iter().filter(|variable| variable.is_read_by_server());
@@ -216,7 +216,7 @@ fn every_variable_that_is_read_is_in_the_table_and_every_one_of_the_server_is_re
         .flat_map(|variable| [Some(variable.name.to_owned()), variable.file_variable()])
         .flatten()
         .collect();
-    assert_eq!(asked.into_inner(), listed);
+    assert_eq!(requested.into_inner(), listed);
 }
 
 /// The reference; `UPDATE_DOCS=1` writes it again.
@@ -230,12 +230,12 @@ fn the_reference_in_the_documentation_is_the_table(#[case] part: &str, #[case] o
     let text = std::fs::read_to_string(REFERENCE).unwrap();
     let (before, rest) = text.split_once(&begin).unwrap();
     let (shown, after) = rest.split_once(&end).unwrap();
-    let wanted = variables::reference(of);
-    if std::env::var_os("UPDATE_DOCS").is_some() && shown != wanted {
-        std::fs::write(REFERENCE, format!("{before}{begin}{wanted}{end}{after}")).unwrap();
+    let generated = variables::reference(of);
+    if std::env::var_os("UPDATE_DOCS").is_some() && shown != generated {
+        std::fs::write(REFERENCE, format!("{before}{begin}{generated}{end}{after}")).unwrap();
         return;
     }
-    assert_eq!(shown, wanted, "run this test with UPDATE_DOCS=1");
+    assert_eq!(shown, generated, "run this test with UPDATE_DOCS=1");
 }
 
 /// The variables that the compose files set from others, for single steps.
@@ -271,7 +271,7 @@ fn of_the_table() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_example_of_the_compose_settings_holds_every_variable_with_its_default() {
+fn the_example_of_the_compose_settings_contains_every_variable_with_its_default() {
     let example = example();
     assert_eq!(example.keys().cloned().collect::<BTreeSet<_>>(), of_the_table());
     for variable in VARIABLES.iter().filter(|variable| example.contains_key(variable.name)) {
@@ -287,9 +287,9 @@ fn the_example_of_the_compose_settings_holds_every_variable_with_its_default() {
 fn the_compose_files_use_every_variable_and_pass_on_all_that_the_server_reads() {
     let stack = deployed("docker-compose.yml");
     let files =
-        ["production", "secrets", "supabase"].map(|one| deployed(&format!("deploy/compose.{one}.yml")));
+        ["production", "secrets", "supabase"].map(|name| deployed(&format!("deploy/compose.{name}.yml")));
     let all = format!("{stack}{}", files.concat());
-    // This one is passed unchanged, or not at all.
+    // This variable is passed unchanged, or not at all.
     assert!(stack.contains("\n      RUST_LOG:\n"));
     let used: BTreeSet<String> = all
         .split("${")
@@ -301,7 +301,9 @@ fn the_compose_files_use_every_variable_and_pass_on_all_that_the_server_reads() 
     let (_, server) = stack.split_once("\n  mbmcp-server:\n").unwrap();
     let (server, _) = server.split_once("\n  migrate:\n").unwrap();
     let of_table = of_the_table();
-    for variable in VARIABLES.iter().filter(|one| one.is_read_by_server() && of_table.contains(one.name)) {
+    for variable in
+        VARIABLES.iter().filter(|variable| variable.is_read_by_server() && of_table.contains(variable.name))
+    {
         assert!(server.contains(&format!("\n      {}:", variable.name)), "{}", variable.name);
     }
 }

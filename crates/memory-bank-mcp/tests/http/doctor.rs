@@ -79,12 +79,12 @@ fn a_healthy_database_and_redis_pass_every_check() {
     let others: Vec<&Value> =
         findings.iter().filter(is_of_server).filter(|finding| finding["level"] != "ok").collect();
     assert!(others.is_empty(), "{others:?}");
-    report.expect_finding("database.latency", &["a round trip"]);
+    report.expect_finding("database.latency", &["per round trip"]);
     report.expect_finding("redis.latency", &["per round trip"]);
     report.expect_finding("database", &["ok: PostgreSQL 1"]);
     report.expect_finding("database.pooler", &["ok"]);
     report.expect_finding("database.role", &["ok", SERVER]);
-    report.expect_finding("database.tls", &["ok: the line is not encrypted, in a private network"]);
+    report.expect_finding("database.tls", &["ok: the connection is not encrypted, in a private network"]);
     report.expect_finding("database.migrations", &["ok: all"]);
     report.expect_finding("database.isolation", &["ok"]);
     report.expect_finding("database.events", &["ok: 0 events"]);
@@ -161,7 +161,7 @@ fn a_verified_certificate_passes() {
     let report = of_database(&url, &[("DB_SSL_ROOT_CERT", authority)]);
     report.expect_finding(
         "database.tls",
-        &["ok: the line is encrypted, and the certificate is checked with the host's name"],
+        &["ok: the connection is encrypted, and the certificate is checked with the host's name"],
     );
 }
 
@@ -435,7 +435,7 @@ fn the_certificate_of_supabase_is_verified_unless_tls_is_disabled() {
     variables.push(("DB_SSL_ROOT_CERT", database.authority().to_str().unwrap()));
     doctor(&variables).expect_finding(
         "database.tls",
-        &["ok: the line is encrypted, and the certificate is checked with the host's name"],
+        &["ok: the connection is encrypted, and the certificate is checked with the host's name"],
     );
 }
 

@@ -45,5 +45,5 @@ fn an_answer_missing_from_the_documents_is_an_error_and_not_a_miss() {
     bank(&folder, r#"[{"question": "q", "answers": [{"file": "notes.md", "text": "no such text"}]}]"#);
     let output = command(&folder, &[]).args(["bench", "recall", "set"]).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && error.contains("no line of `notes.md` holds the text"), "{error}");
+    assert!(!output.status.success() && error.contains("no line of `notes.md` contains the text"), "{error}");
 }

@@ -159,7 +159,7 @@ fn doctor_decides_by_host_and_not_by_provider() {
                 database.name()
             ),
             false,
-            "the line is encrypted, in a private network",
+            "the connection is encrypted, in a private network",
         ),
         (
             at(&format!("sslmode=verify-ca sslrootcert={authority}"))

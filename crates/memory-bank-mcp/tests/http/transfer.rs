@@ -409,14 +409,14 @@ fn a_pipe_is_refused_as_a_backup_file_without_waiting() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let refused =
         operate(&database, &["restore", "--project", "atlas", "--from", pipe.to_str().unwrap()]).unwrap_err();
-    assert!(refused.contains("is no file of at most"), "{refused}");
+    assert!(refused.contains("is not a file of at most"), "{refused}");
 }
 
 #[test]
 fn a_transfer_requires_a_member_with_the_right_role() {
     let (database, project) = (atlas(), odd_project(1));
     operate(&database, &["users", "create", "bob"]).unwrap();
-    assert!(import(&database, project.path(), &["--user", "bob"]).unwrap_err().contains("no member"));
+    assert!(import(&database, project.path(), &["--user", "bob"]).unwrap_err().contains("not a member"));
     operate(&database, &["members", "add", "--project", "atlas", "--user", "bob", "--role", "viewer"])
         .unwrap();
     assert!(import(&database, project.path(), &["--user", "bob"]).unwrap_err().contains("higher role"));

@@ -100,7 +100,7 @@ fn without_redis_an_import_succeeds_and_reports_that_servers_were_not_notified()
     let arguments = ["import", "--project", "atlas", "--from", text_of(project.path())];
     let output = done(operator(&database, "redis://127.0.0.1:1", &arguments).1);
     let message = String::from_utf8(output.stderr).unwrap();
-    assert!(message.contains("REDIS_URL") && message.contains("not told"), "{message}");
+    assert!(message.contains("REDIS_URL") && message.contains("not notified"), "{message}");
 }
 
 #[test]

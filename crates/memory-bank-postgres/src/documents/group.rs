@@ -143,8 +143,8 @@ impl Group {
     }
 
     async fn apply(&mut self, database: &Database, member: &Member) -> Option<Applied> {
-        let stored = |asked: &DocumentPath| {
-            let (_, document) = asked.spellings().iter().find_map(|name| self.documents.get(name))?;
+        let stored = |requested: &DocumentPath| {
+            let (_, document) = requested.spellings().iter().find_map(|name| self.documents.get(name))?;
             Some(document.clone())
         };
         let similar = self.similar.iter().chain(self.documents.keys()).cloned().collect();

@@ -71,7 +71,7 @@ impl Opened {
     /// From the result of [`OPEN`].
     pub(super) fn of(paths: &[DocumentPath], rows: &[Row]) -> Result<Self, StoreError> {
         let Found { stored, present, similar, held } = Found::of(rows)?;
-        Ok(Self::from_stored(paths, |asked| find(&stored, asked).cloned(), present, similar, held))
+        Ok(Self::from_stored(paths, |requested| find(&stored, requested).cloned(), present, similar, held))
     }
 
     /// `stored` gives the existing document of a name; `present` and `held` count the whole project.
@@ -84,11 +84,12 @@ impl Opened {
     ) -> Self {
         let mut opened =
             Self { drafts: Drafts::default(), stored_names: BTreeMap::new(), present, similar, held };
-        for asked in paths.iter().collect::<BTreeSet<_>>() {
-            let document = stored(asked);
-            let name = document.as_ref().map_or_else(|| asked.canonical(), |document| document.path.clone());
-            opened.stored_names.insert(asked.clone(), name);
-            opened.drafts.load(asked.clone(), document);
+        for requested in paths.iter().collect::<BTreeSet<_>>() {
+            let document = stored(requested);
+            let name =
+                document.as_ref().map_or_else(|| requested.canonical(), |document| document.path.clone());
+            opened.stored_names.insert(requested.clone(), name);
+            opened.drafts.load(requested.clone(), document);
         }
         opened
     }
@@ -154,8 +155,11 @@ pub(super) fn names_of(paths: &[DocumentPath]) -> Vec<String> {
     names.into_iter().collect()
 }
 
-pub(super) fn find<'a>(stored: &'a BTreeMap<String, Document>, asked: &DocumentPath) -> Option<&'a Document> {
-    asked.spellings().iter().find_map(|name| stored.get(name))
+pub(super) fn find<'a>(
+    stored: &'a BTreeMap<String, Document>,
+    requested: &DocumentPath,
+) -> Option<&'a Document> {
+    requested.spellings().iter().find_map(|name| stored.get(name))
 }
 
 pub(super) fn by_name(rows: &[Row]) -> Result<BTreeMap<String, Document>, StoreError> {

@@ -132,11 +132,12 @@ impl Plan {
 pub(super) fn check_names(similar: &[String], plan: &Plan) -> Result<(), EditError> {
     let new = plan.inserts.0.iter().map(|text| &text.name).chain(&plan.renamed_to);
     let new: Vec<&String> = new.collect();
-    let goes = |name: &String| plan.deletes.contains(name) || plan.renamed_from.contains(name);
+    let is_removed = |name: &String| plan.deletes.contains(name) || plan.renamed_from.contains(name);
     for name in &new {
         let Ok(path) = DocumentPath::parse(name) else { continue };
         let others = similar.iter().chain(new.iter().copied());
-        if let Some(other) = others.filter(|other| !goes(other)).find(|other| path.clashes_with(other)) {
+        if let Some(other) = others.filter(|other| !is_removed(other)).find(|other| path.clashes_with(other))
+        {
             return Err(name_clash(&path, other));
         }
     }

@@ -63,7 +63,7 @@ impl Keys {
         let source = plan.source.as_ref();
         self.fact = Some(Fact {
             text: plan.text.clone(),
-            kind: source.map(|source| source.kind.word()),
+            kind: source.map(|source| source.kind.as_str()),
             reference: source.and_then(|source| source.reference.clone()),
             timestamp: plan.timestamp().map(str::to_owned),
         });
@@ -81,7 +81,7 @@ impl Keys {
             self.facts.ids.push(id);
             self.facts.names.push(name);
             self.facts.texts.push(plan.text.clone());
-            self.facts.kinds.push(source.map(|source| source.kind.word()));
+            self.facts.kinds.push(source.map(|source| source.kind.as_str()));
             self.facts.references.push(source.and_then(|source| source.reference.clone()));
             self.facts.timestamps.push(plan.timestamp().map(str::to_owned));
         }

@@ -321,16 +321,16 @@ impl PostgresBank {
         caller: &Caller,
         result: Result<T, GraphError>,
     ) -> Result<T, GraphError> {
-        let (at, asked) = match result {
-            Err(GraphError::EntityNotFound { name: asked, .. }) => (None, asked),
+        let (at, requested) = match result {
+            Err(GraphError::EntityNotFound { name: requested, .. }) => (None, requested),
             Err(GraphError::InBatch { at, error }) => match *error {
-                GraphError::EntityNotFound { name: asked, .. } => (Some(at), asked),
+                GraphError::EntityNotFound { name: requested, .. } => (Some(at), requested),
                 other => return Err(GraphError::InBatch { at, error: Box::new(other) }),
             },
             other => return other,
         };
-        let suggestions = self.suggestions(caller, &asked).await?;
-        let error = GraphError::EntityNotFound { name: asked, suggestions };
+        let suggestions = self.suggestions(caller, &requested).await?;
+        let error = GraphError::EntityNotFound { name: requested, suggestions };
         Err(match at {
             Some(at) => GraphError::InBatch { at, error: Box::new(error) },
             None => error,

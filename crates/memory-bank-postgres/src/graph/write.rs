@@ -7,6 +7,7 @@ use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::{Entity, Observation};
 use memory_bank_core::store::{EntityDeleted, ObservationAdded};
+use uuid::Uuid;
 
 use super::keys::{Fact, Facts, Keys};
 use super::rows::{Found, graph_of, observation_of, relation_of};
@@ -14,7 +15,7 @@ use super::statements::Write;
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 use crate::quota::{StoredBytes, USAGE};
-use crate::tenant::{Failure, Query, TRIES, Value};
+use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
 
 const LOCK_ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at \
     FROM public.graph_entities e WHERE project_id = $1 AND (id = ANY ($2) OR name_key = ANY ($3) OR id IN ( \
@@ -136,7 +137,7 @@ impl PostgresBank {
                 let found = Found { state };
                 decide(&found, &now).map(|decision| (found, decision))
             });
-        let (found, (events, mut answer_)) = match decided {
+        let (found, (events, decided)) = match decided {
             Ok(decided) => decided,
             Err(error) => {
                 transaction.roll_back().await;
@@ -145,7 +146,7 @@ impl PostgresBank {
         };
         if events.is_empty() {
             transaction.roll_back().await;
-            return Ok(answer_);
+            return Ok(decided);
         }
         let added = events.iter().map(|event| bytes_added(event, &found)).sum();
         let held = StoredBytes::of(answer(&rows, usage_at))?;
@@ -153,34 +154,45 @@ impl PostgresBank {
             transaction.roll_back().await;
             return Err(Refusal::Graph(GraphError::Invalid(full)));
         }
-        let writes: Vec<Write> =
-            events.iter().map(|event| Write::of(event, &found)).collect::<Result<_, _>>()?;
-        let values: Vec<Vec<Value<'_>>> = writes.iter().map(|write| write.values(&project)).collect();
-        let mut queries: Vec<Query<'_>> =
-            writes.iter().zip(&values).map(|(write, values)| Query::new(write.sql(), values)).collect();
-        let id = answer_.id().map(str::to_owned);
-        let stored: [Value<'_>; 2] = [&project, &id];
-        let place = if T::BEFORE { 0 } else { queries.len() };
-        if let Some(sql) = T::STORED {
-            queries.insert(place, Query::new(sql, &stored));
-        }
-        let rows = transaction.commit(&queries).await?;
-        if T::STORED.is_some()
-            && let Some(row) = rows.get(place).and_then(|rows| rows.first())
-        {
-            answer_ = T::of(row, answer_)?;
-        }
-        Ok(answer_)
+        commit_events(transaction, project, &found, &events, decided).await
     }
+}
+
+/// Writes the events and commits. If the stored rows are the answer, returns them.
+async fn commit_events<T: Stored + Send>(
+    transaction: Transaction,
+    project: Uuid,
+    found: &Found,
+    events: &[Event],
+    decided: T,
+) -> Result<T, Refusal> {
+    let writes: Vec<Write> = events.iter().map(|event| Write::of(event, found)).collect::<Result<_, _>>()?;
+    let values: Vec<Vec<Value<'_>>> = writes.iter().map(|write| write.values(&project)).collect();
+    let mut queries: Vec<Query<'_>> =
+        writes.iter().zip(&values).map(|(write, values)| Query::new(write.sql(), values)).collect();
+    let id = decided.id().map(str::to_owned);
+    let stored: [Value<'_>; 2] = [&project, &id];
+    let place = if T::BEFORE { 0 } else { queries.len() };
+    if let Some(sql) = T::STORED {
+        queries.insert(place, Query::new(sql, &stored));
+    }
+    let rows = transaction.commit(&queries).await?;
+    if T::STORED.is_some()
+        && let Some(row) = rows.get(place).and_then(|rows| rows.first())
+    {
+        return Ok(T::of(row, decided)?);
+    }
+    Ok(decided)
 }
 
 /// Estimates the bytes that a change adds, as the triggers count them.
 fn bytes_added(event: &Event, found: &Found) -> i64 {
     /// The overhead of a row.
-    const ROW: usize = 200;
+    const ROW_OVERHEAD_BYTES: usize = 200;
     let json = |value: Option<usize>| value.unwrap_or_default();
     let entity = |entity: &Entity| {
-        ROW + 2 * entity.name.len()
+        ROW_OVERHEAD_BYTES
+            + 2 * entity.name.len()
             + json(
                 entity
                     .attrs
@@ -193,8 +205,8 @@ fn bytes_added(event: &Event, found: &Found) -> i64 {
         Event::EntityUpsert { entity: new, .. } => {
             (entity(new), found.state.entity(&new.id).map(entity).unwrap_or_default())
         }
-        Event::ObservationAdd { observation, .. } => (ROW + observation.text.len(), 0),
-        Event::RelationAdd { relation, .. } => (ROW + relation.relation_type.len(), 0),
+        Event::ObservationAdd { observation, .. } => (ROW_OVERHEAD_BYTES + observation.text.len(), 0),
+        Event::RelationAdd { relation, .. } => (ROW_OVERHEAD_BYTES + relation.relation_type.len(), 0),
         _ => (0, 0),
     };
     i64::try_from(after).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX)

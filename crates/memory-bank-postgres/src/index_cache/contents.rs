@@ -19,13 +19,13 @@ use crate::column::{answer, column};
 use crate::graph::rows::{entity_of, observation_of, relation_of};
 
 /// From this size on an index is dropped on its own thread.
-const HEAVY: u64 = 1024 * 1024;
+const MIN_SLOW_DROP_BYTES: u64 = 1024 * 1024;
 /// The assumed size of a row of a graph that was empty when it was read.
-const ROW_BYTES: u64 = 700;
+const DEFAULT_ROW_BYTES: u64 = 700;
 
 /// A document's row in the inventory.
 #[derive(Debug)]
-pub(crate) struct Named {
+pub(crate) struct DocumentVersion {
     pub(crate) etag: String,
     pub(crate) bytes: u64,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Named {
 pub(crate) struct Inventory {
     /// The time of the query: it includes everything that was committed before.
     pub(crate) at: Instant,
-    pub(crate) documents: HashMap<String, Named>,
+    pub(crate) documents: HashMap<String, DocumentVersion>,
     /// The version of the graph.
     pub(crate) version: i64,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Contents {
     /// The version of the graph that was loaded; none before all of it was.
     pub(crate) version: Option<i64>,
     /// The etags and sizes of the loaded documents, by name.
-    pub(crate) documents: HashMap<String, Named>,
+    pub(crate) documents: HashMap<String, DocumentVersion>,
     /// The average size of a row when the whole graph was loaded.
     row_bytes: u64,
     /// The last inventory that was loaded.
@@ -77,7 +77,7 @@ impl Contents {
 
     /// The estimated memory in bytes: postings, tables and texts of the index, and the graph.
     pub(crate) fn bytes(&self) -> u64 {
-        let row = if self.row_bytes == 0 { ROW_BYTES } else { self.row_bytes };
+        let row = if self.row_bytes == 0 { DEFAULT_ROW_BYTES } else { self.row_bytes };
         self.index.bytes() + self.rows() * row
     }
 
@@ -115,9 +115,9 @@ impl Contents {
 
     /// Removes missing documents and returns the names of those to read, the core documents first.
     pub(crate) fn differing(&mut self, inventory: &Inventory) -> Vec<(String, u64)> {
-        let gone: Vec<String> =
+        let removed: Vec<String> =
             self.documents.keys().filter(|name| !inventory.documents.contains_key(*name)).cloned().collect();
-        for name in gone {
+        for name in removed {
             self.index.remove_document(&name);
             self.documents.remove(&name);
         }
@@ -139,7 +139,7 @@ impl Contents {
             let Ok(path) = DocumentPath::parse(&name) else { continue };
             let (text, etag): (&str, String) = (column(row, 1)?, column(row, 2)?);
             self.index.put_document(&path, text, column::<Timestamp>(row, 3)?);
-            self.documents.insert(name, Named { etag, bytes: text.len() as u64 });
+            self.documents.insert(name, DocumentVersion { etag, bytes: text.len() as u64 });
         }
         Ok(())
     }
@@ -192,8 +192,8 @@ impl SearchedDocuments for Contents {
         self.documents.keys().map(String::as_str)
     }
 
-    fn stored_name(&self, asked: &DocumentPath) -> Option<String> {
-        asked.existing_spelling(|name| self.documents.contains_key(name))
+    fn contains(&self, name: &str) -> bool {
+        self.documents.contains_key(name)
     }
 
     fn unreadable(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -211,7 +211,7 @@ impl Drop for Contents {
         let (index, graph) = (std::mem::take(&mut self.index), std::mem::take(&mut self.graph));
         let nothing = MemoryShare::none(self.share.memory());
         let share = std::mem::replace(&mut self.share, nothing);
-        if share.bytes() < HEAVY {
+        if share.bytes() < MIN_SLOW_DROP_BYTES {
             return;
         }
         if let Ok(runtime) = Handle::try_current() {

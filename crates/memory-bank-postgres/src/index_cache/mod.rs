@@ -31,7 +31,7 @@ const MAX_LARGE_REFRESHES: usize = 4;
 const KEEP_FACTOR: u32 = 10;
 const MAX_KEEP: Duration = Duration::from_secs(120);
 /// How long to wait for released memory.
-const MEMORY_WAIT: Duration = Duration::from_secs(5);
+const MEMORY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A refresh without waiters for this long, beside its expected duration, is aborted.
 const ABANDON_AFTER: Duration = Duration::from_secs(60);
 /// For how long a project that is too large is refused without reading it again, unless its documents become smaller.
@@ -134,9 +134,9 @@ impl Progress {
 /// The result of requesting a refresh.
 pub(crate) enum Joined {
     /// A refresh is running; its end is signalled.
-    UnderWay(Arc<Progress>, watch::Receiver<bool>),
+    Running(Arc<Progress>, watch::Receiver<bool>),
     /// No refresh is running; the caller must run it.
-    Ours(Turn),
+    Started(Turn),
 }
 
 /// The duty to run one refresh. Dropping it ends the refresh, whatever its result.
@@ -192,7 +192,7 @@ impl Turn {
 
     /// Makes room for the whole to grow to this size: other indexes are evicted, if their time is over.
     pub(crate) async fn make_room(&self, contents: &mut Contents, needed: u64) -> Result<(), StoreError> {
-        let deadline = Instant::now() + MEMORY_WAIT;
+        let deadline = Instant::now() + MEMORY_TIMEOUT;
         while !self.resize(contents, needed) {
             let evicted = self.indexes.evict(self.id);
             if Instant::now() >= deadline || (!evicted && !self.indexes.is_being_freed()) {
@@ -210,7 +210,7 @@ impl Turn {
     }
 
     /// Starts again with empty contents.
-    pub(crate) fn begin_anew(&self, contents: &mut Contents) {
+    pub(crate) fn start_over(&self, contents: &mut Contents) {
         *contents = Contents::empty(&self.indexes.memory);
         self.project.held.store(0, Ordering::Relaxed);
     }
@@ -296,13 +296,13 @@ impl Indexes {
     pub(crate) fn join(self: &Arc<Self>, id: ProjectId, document_bytes: u64) -> Result<Joined, StoreError> {
         let project = self.project(id);
         let mut projects = self.locked();
-        let under_way = projects.entries.values().filter(|entry| entry.refresh.is_some()).count();
+        let running = projects.entries.values().filter(|entry| entry.refresh.is_some()).count();
         let Some(entry) = projects.entries.get_mut(&id) else {
             return Err(StoreError::SearchBusy { seconds: 1 });
         };
         if let Some(Refresh { progress, done }) = entry.refresh.clone() {
             progress.note_interest();
-            return Ok(Joined::UnderWay(progress, done));
+            return Ok(Joined::Running(progress, done));
         }
         let is_valid =
             |refused: &Refusal| refused.until > Instant::now() && document_bytes >= refused.document_bytes;
@@ -310,13 +310,13 @@ impl Indexes {
             self.budget().check(refused.needed, refused.texts)?;
         }
         entry.refused = None;
-        if under_way >= MAX_REFRESHES {
+        if running >= MAX_REFRESHES {
             return Err(StoreError::SearchBusy { seconds: 1 });
         }
         let progress = Arc::new(Progress::new(document_bytes));
         let (done, over) = watch::channel(false);
         entry.refresh = Some(Refresh { progress: Arc::clone(&progress), done: over });
-        Ok(Joined::Ours(Turn { indexes: Arc::clone(self), id, project, progress, done }))
+        Ok(Joined::Started(Turn { indexes: Arc::clone(self), id, project, progress, done }))
     }
 
     /// The expected remaining time of a refresh.
@@ -404,8 +404,8 @@ impl Indexes {
 }
 
 /// The least recently searched project that is not being refreshed.
-fn oldest(projects: &Projects, but: ProjectId, may_go: impl Fn(&Entry) -> bool) -> Option<ProjectId> {
+fn oldest(projects: &Projects, but: ProjectId, may_evict: impl Fn(&Entry) -> bool) -> Option<ProjectId> {
     let entries = projects.entries.iter();
-    let free = entries.filter(|(id, entry)| **id != but && entry.refresh.is_none() && may_go(entry));
+    let free = entries.filter(|(id, entry)| **id != but && entry.refresh.is_none() && may_evict(entry));
     free.min_by_key(|(_, entry)| entry.used).map(|(id, _)| *id)
 }

@@ -27,17 +27,17 @@ use tokio_postgres::Row;
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 use crate::database::Database;
-use crate::index_cache::contents::{Contents, Inventory, Named};
+use crate::index_cache::contents::{Contents, DocumentVersion, Inventory};
 use crate::index_cache::{Indexes, Joined, Progress, SearchOptions, Turn};
 use crate::tenant::{Query, Value};
 use refresh::Refresher;
 
 pub use vectors::StoredVectors;
 
-const WAIT: Duration = Duration::from_millis(limits::SEARCH_INDEX_WAIT_MS);
-const TURN_WAIT: Duration = Duration::from_millis(limits::SEARCH_TURN_WAIT_MS);
+const INDEX_TIMEOUT: Duration = Duration::from_millis(limits::SEARCH_INDEX_WAIT_MS);
+const TURN_TIMEOUT: Duration = Duration::from_millis(limits::SEARCH_TURN_WAIT_MS);
 
-const READABLE: &str = "SELECT app.readable_project() IS NOT NULL, \
+const GRAPH_VERSION: &str = "SELECT app.readable_project() IS NOT NULL, \
     coalesce((SELECT version FROM app.graph_versions WHERE project_id = $1), 0)";
 const ETAGS: &str =
     "SELECT path, etag, octet_length(content)::bigint FROM public.documents WHERE project_id = $1";
@@ -64,13 +64,17 @@ impl SearchStore for PostgresBank {
 impl PostgresBank {
     /// The entity names that are most similar, as in a folder's graph. Empty without an index: the entity is reported
     /// as missing all the same.
-    pub(crate) async fn suggestions(&self, caller: &Caller, asked: &str) -> Result<Vec<String>, StoreError> {
+    pub(crate) async fn suggestions(
+        &self,
+        caller: &Caller,
+        requested: &str,
+    ) -> Result<Vec<String>, StoreError> {
         // A key that may only write learns that the entity does not exist, and not which ones do.
         if !caller.may(Right::Read) {
             return Ok(Vec::new());
         }
-        let asked = asked.to_owned();
-        match self.searched(caller, move |contents| contents.graph.suggestions(&asked)).await {
+        let requested = requested.to_owned();
+        match self.searched(caller, move |contents| contents.graph.suggestions(&requested)).await {
             Ok(found) => Ok(found.unwrap_or_default()),
             Err(error) if error.is_about_the_index() => Ok(Vec::new()),
             Err(error) => Err(error),
@@ -99,8 +103,8 @@ impl PostgresBank {
         search: Arc<impl Fn(&Contents) -> T + Send + Sync + 'static>,
     ) -> Result<Option<T>, StoreError> {
         let indexes = &self.database.indexes;
-        let came = Instant::now();
-        while came.elapsed() < TURN_WAIT {
+        let started = Instant::now();
+        while started.elapsed() < TURN_TIMEOUT {
             // Query again after every wait: the key may be revoked meanwhile.
             let Some(inventory) = self.inventory(caller).await? else { return Ok(None) };
             let project = indexes.project(caller.project);
@@ -109,7 +113,7 @@ impl PostgresBank {
                 Ok(contents) => {
                     let search = Arc::clone(&search);
                     let found = indexes.workers.search(&project.lane, move || {
-                        let usable = contents.has_all_before(came) || contents.is_current(&inventory);
+                        let usable = contents.has_all_before(started) || contents.is_current(&inventory);
                         if usable { Ok(search(&contents)) } else { Err(inventory) }
                     });
                     match found.await? {
@@ -121,10 +125,12 @@ impl PostgresBank {
                 Err(_) => None,
             };
             match (indexes.join(caller.project, document_bytes)?, inventory) {
-                (Joined::UnderWay(progress, over), _) => self.wait(came, &progress, over).await?,
-                (Joined::Ours(turn), Some(inventory)) => self.refresh(caller, came, turn, inventory).await?,
+                (Joined::Running(progress, over), _) => self.wait(started, &progress, over).await?,
+                (Joined::Started(turn), Some(inventory)) => {
+                    self.refresh(caller, started, turn, inventory).await?;
+                }
                 // It was refreshed just now.
-                (Joined::Ours(turn), None) => drop(turn),
+                (Joined::Started(turn), None) => drop(turn),
             }
         }
         // It was updated, and evicted again before this search had its turn.
@@ -137,7 +143,7 @@ impl PostgresBank {
         let project: [Value<'_>; 1] = [&caller.project.0];
         let rows = self
             .database
-            .read(caller, &[Query::new(READABLE, &project), Query::new(ETAGS, &project)])
+            .read(caller, &[Query::new(GRAPH_VERSION, &project), Query::new(ETAGS, &project)])
             .await?;
         let Some(first) = answer(&rows, 0).first() else { return Ok(None) };
         if !column::<bool>(first, 0)? {
@@ -150,7 +156,7 @@ impl PostgresBank {
     async fn refresh(
         &self,
         caller: &Caller,
-        came: Instant,
+        started: Instant,
         turn: Turn,
         inventory: Inventory,
     ) -> Result<(), StoreError> {
@@ -166,7 +172,7 @@ impl PostgresBank {
             // The turn ends here, when the result is known.
             drop(refresher);
         });
-        match self.within(came, &progress, reported).await? {
+        match self.within(started, &progress, reported).await? {
             Ok(outcome) => outcome,
             Err(_) => Err(StoreError::Unavailable("a search index was lost while it was built".to_owned())),
         }
@@ -175,18 +181,18 @@ impl PostgresBank {
     /// Waits for a refresh that another search started.
     async fn wait(
         &self,
-        came: Instant,
+        started: Instant,
         progress: &Progress,
         mut over: watch::Receiver<bool>,
     ) -> Result<(), StoreError> {
-        self.within(came, progress, over.wait_for(|over| *over)).await.map(drop)
+        self.within(started, progress, over.wait_for(|over| *over)).await.map(drop)
     }
 
     /// Waits for a refresh for at most a second from the start of the search, or longer if it is expected to finish
     /// soon and only waits for its turn.
     async fn within<T>(
         &self,
-        came: Instant,
+        started: Instant,
         progress: &Progress,
         over: impl Future<Output = T>,
     ) -> Result<T, StoreError> {
@@ -195,11 +201,11 @@ impl PostgresBank {
         tokio::select! {
             biased;
             done = &mut over => return Ok(done),
-            () = sleep_until((came + WAIT).into()) => {}
+            () = sleep_until((started + INDEX_TIMEOUT).into()) => {}
         }
         let expected = indexes.expected(progress);
-        if expected < WAIT
-            && let Ok(done) = timeout_at((came + TURN_WAIT).into(), over).await
+        if expected < INDEX_TIMEOUT
+            && let Ok(done) = timeout_at((started + TURN_TIMEOUT).into(), over).await
         {
             return Ok(done);
         }
@@ -207,14 +213,14 @@ impl PostgresBank {
     }
 }
 
-fn named(rows: &[Row]) -> Result<HashMap<String, Named>, StoreError> {
+fn named(rows: &[Row]) -> Result<HashMap<String, DocumentVersion>, StoreError> {
     let mut documents = HashMap::with_capacity(rows.len());
     for row in rows {
         let name: String = column(row, 0)?;
         // Leftovers of editors and sync tools may come with an import; they are not searched.
         if !is_leftover(&name) {
             let bytes = u64::try_from(column::<i64>(row, 2)?).unwrap_or_default();
-            documents.insert(name, Named { etag: column(row, 1)?, bytes });
+            documents.insert(name, DocumentVersion { etag: column(row, 1)?, bytes });
         }
     }
     Ok(documents)

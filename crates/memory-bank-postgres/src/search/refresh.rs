@@ -30,15 +30,15 @@ const SLICE_CHANGES: usize = 500;
 /// The most entities that are indexed at a time.
 const SLICE_ENTITIES: usize = 500;
 /// The most changed rows that are followed; past them, and past a quarter of all units, the project is read again.
-const FOLLOWED_ROWS: i64 = 20_000;
-const FOLLOWED_SHARE: u64 = 4;
-const FOLLOWED_ALWAYS: u64 = 1000;
+const MAX_FOLLOWED_ROWS: i64 = 20_000;
+const MAX_FOLLOWED_SHARE: u64 = 4;
+const MIN_FOLLOWED_ROWS: u64 = 1000;
 /// The most versions that are followed: changes before the last two thousand are not stored.
-const FOLLOWED_VERSIONS: i64 = 1500;
-/// The memory for reading and cutting a slice beside the index, per byte of text, at most [`IndexBudget::ASIDE`].
+const MAX_FOLLOWED_VERSIONS: i64 = 1500;
+/// The memory for reading and cutting a slice beside the index, per byte of text, at most [`IndexBudget::BUILD_RESERVE_BYTES`].
 const SLICE_MEMORY_PER_BYTE: u64 = 16;
 /// From this much text on a refresh queues with the large ones.
-const LARGE: u64 = 256 * 1024;
+const LARGE_BYTES: u64 = 256 * 1024;
 
 const TEXTS: &str =
     "SELECT path, content, etag, updated_at FROM public.documents WHERE project_id = $1 AND path = ANY ($2)";
@@ -108,7 +108,7 @@ impl Refresher {
         let inventory = Arc::new(inventory);
         let mut guard = Arc::clone(&self.turn.project.contents).write_owned().await;
         if guard.is_torn {
-            self.turn.begin_anew(&mut guard);
+            self.turn.start_over(&mut guard);
         }
         let mut held = Some(guard);
         let outcome = self.steps(&mut held, &inventory).await;
@@ -124,7 +124,7 @@ impl Refresher {
                     matches!(error, StoreError::IndexTooLarge { .. } | StoreError::SearchBusy { .. });
                 // Contents that were complete can be followed further; a partial build is useless.
                 if has_no_room || guard.is_torn || guard.version.is_none() {
-                    self.turn.begin_anew(&mut guard);
+                    self.turn.start_over(&mut guard);
                 }
             }
         }
@@ -135,7 +135,7 @@ impl Refresher {
         if let Some(since) = contents(held)?.version {
             let changes = self.changes(since, inventory).await?;
             let contents = contents(held)?;
-            let most = (contents.units() / FOLLOWED_SHARE).max(FOLLOWED_ALWAYS);
+            let most = (contents.units() / MAX_FOLLOWED_SHARE).max(MIN_FOLLOWED_ROWS);
             if let Some(changes) = changes.filter(|changes| changes.count <= most) {
                 let differing = self.differing(held, inventory).await?;
                 let bytes = differing.iter().map(|(_, bytes)| bytes).sum();
@@ -148,7 +148,7 @@ impl Refresher {
                 self.follow(held, changes, inventory).await?;
                 return self.settle(held).await;
             }
-            self.turn.begin_anew(contents);
+            self.turn.start_over(contents);
         }
         self.build(held, inventory).await
     }
@@ -197,7 +197,7 @@ impl Refresher {
 
     /// A place among the large refreshes, if this is one.
     async fn turn_of(&self, bytes: u64) -> Result<Option<tokio::sync::SemaphorePermit<'_>>, StoreError> {
-        if bytes < LARGE {
+        if bytes < LARGE_BYTES {
             return Ok(None);
         }
         let turn = self.turn.indexes().large.acquire().await;
@@ -300,13 +300,13 @@ impl Refresher {
     /// The changes of the graph since a version; `None` if they are too many to follow.
     async fn changes(&self, since: i64, inventory: &Inventory) -> Result<Option<Changes>, StoreError> {
         let project = self.caller.project.0;
-        let most = FOLLOWED_ROWS + 1;
+        let most = MAX_FOLLOWED_ROWS + 1;
         let (count, of): ([Value<'_>; 3], [Value<'_>; 1]) = ([&project, &since, &most], [&project]);
         let rows = self.read(&[Query::new(VERSION, &of), Query::new(CHANGED_ROWS, &count)]).await?;
         let version = version_of(&rows)?;
         let count: i64 = answer(&rows, 1).first().map_or(Ok(0), |row| column(row, 0))?;
-        let is_known = version >= since.max(inventory.version) && version - since <= FOLLOWED_VERSIONS;
-        if !is_known || count > FOLLOWED_ROWS {
+        let is_known = version >= since.max(inventory.version) && version - since <= MAX_FOLLOWED_VERSIONS;
+        if !is_known || count > MAX_FOLLOWED_ROWS {
             return Ok(None);
         }
         let count = u64::try_from(count).unwrap_or_default();
@@ -435,7 +435,7 @@ fn lost() -> StoreError {
 }
 
 fn slice_memory(bytes: u64) -> u64 {
-    bytes.saturating_mul(SLICE_MEMORY_PER_BYTE).min(IndexBudget::ASIDE)
+    bytes.saturating_mul(SLICE_MEMORY_PER_BYTE).min(IndexBudget::BUILD_RESERVE_BYTES)
 }
 
 /// Splits names with their sizes into parts that are bounded in number and bytes.

@@ -24,13 +24,13 @@ use crate::tenant::{Query, Value, proof_of};
 use crate::vector_maker::VectorMaker;
 
 /// How many stored vectors are read at a time, and stored or deleted with one call.
-const PAGE: usize = 1000;
+const PAGE_VECTORS: usize = 1000;
 /// The most vectors of removed texts that are deleted after one load.
-const PRUNED: usize = 10_000;
+const MAX_PRUNED: usize = 10_000;
 /// For how many seconds a claim is valid.
 const CLAIM_SECONDS: i32 = 120;
 /// The overhead of a vector.
-const VECTOR_BYTES: u64 = 96;
+const VECTOR_OVERHEAD_BYTES: u64 = 96;
 
 const STORED_PAGE: &str = "SELECT unit, vector FROM app.vectors WHERE project_id = $1 AND model = $2 AND unit > $3 \
     ORDER BY unit LIMIT 1000";
@@ -200,7 +200,7 @@ impl Home {
             for row in answer(&rows, 0) {
                 match stored_vector(row, model)? {
                     Some((hash, vector)) if passages.contains(&hash) => known.push((hash, vector)),
-                    _ if unused.len() < PRUNED => unused.push(column(row, 0)?),
+                    _ if unused.len() < MAX_PRUNED => unused.push(column(row, 0)?),
                     _ => {}
                 }
             }
@@ -224,7 +224,7 @@ impl Home {
         }
         let (model, budget) = (model.clone(), self.database().indexes.budget());
         self.change(project, move |project, contents| {
-            let each = model.dimension() as u64 + VECTOR_BYTES;
+            let each = model.dimension() as u64 + VECTOR_OVERHEAD_BYTES;
             // Vectors are allocated by the thousand.
             let more = each * (vectors.len() as u64 + 1024);
             let needed = contents.bytes().saturating_add(more);
@@ -247,7 +247,7 @@ impl Home {
         let (user, project) = (self.caller.user.0, self.caller.project.0);
         let (proof, key) = (proof_of(self.caller.proof.as_ref()), key_of(model));
         let none: &[Vec<u8>] = &[];
-        for units in unused.chunks(PAGE).chain(std::iter::once(none)) {
+        for units in unused.chunks(PAGE_VECTORS).chain(std::iter::once(none)) {
             let values: [Value<'_>; 6] = [&proof, &user, &project, &key, &self.holder, &units];
             self.database().call(Query::new(PRUNE, &values)).await.map_err(StoreError::from)?;
         }

@@ -9,14 +9,14 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 use memory_bank_core::store::Backup;
 use memory_bank_core::transfer::{
-    BankCopy, NotTransferable, Onto, ProjectCopy, SideFile, SideKind, is_rules_file,
+    BankCopy, FileCopy, NotTransferable, Onto, ProjectCopy, SideFile, SideKind, is_rules_file,
 };
 
 use super::error::TransferError;
 use super::read::{FILES, side_files};
 use super::timeouts::LONG_TIMEOUTS;
 use super::write::{put_bank, put_files, put_items};
-use crate::audit::{NOTE, OperatorAction};
+use crate::audit::{OperatorAction, RECORD_ACTION};
 use crate::backups::{CLEAR_GRAPH, COPY, CREATE, copying, creating};
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
@@ -24,9 +24,9 @@ use crate::quota::{StoredBytes, USAGE};
 use crate::tenant::{Query, Transaction, Value};
 
 /// One import into a project at a time: the second waits for the first.
-const ALONE: &str =
+const LOCK_PROJECT: &str =
     "SELECT pg_advisory_xact_lock(hashtextextended('memory-bank-mcp move ' || $1::uuid::text, 0))";
-const PRESENT: &str =
+const PRESENT_DOCUMENTS: &str =
     "SELECT path, etag FROM public.documents WHERE project_id = $1 ORDER BY path FOR UPDATE";
 const GRAPH: &str = "SELECT count(*) FROM public.graph_entities WHERE project_id = $1";
 const BACKUPS: &str = "SELECT id FROM app.backups WHERE project_id = $1";
@@ -97,14 +97,14 @@ impl PostgresBank {
         }
         let project: [Value<'_>; 1] = [&caller.project.0];
         let detail = serde_json::json!({ "onto": format!("{onto:?}").to_lowercase() });
-        let told: [Value<'_>; 3] = [&action.name(), &subject, &detail];
+        let values: [Value<'_>; 3] = [&action.name(), &subject, &detail];
         let first = [
             Query::new(LONG_TIMEOUTS, &[]),
             // Record it in the same transaction, and first: the audit log then omits the single deletions of an
             // import.
-            Query::new(NOTE, &told),
-            Query::new(ALONE, &project),
-            Query::new(PRESENT, &project),
+            Query::new(RECORD_ACTION, &values),
+            Query::new(LOCK_PROJECT, &project),
+            Query::new(PRESENT_DOCUMENTS, &project),
             Query::new(GRAPH, &project),
             Query::new(FILES, &project),
             Query::new(BACKUPS, &project),
@@ -124,11 +124,7 @@ impl PostgresBank {
         let is_empty = present.is_empty() && entities == 0 && side.is_empty();
         if !is_empty && onto == Onto::Empty {
             transaction.roll_back().await;
-            return Err(TransferError::Refused(format!(
-                "the project holds {} documents and {entities} entities already, and nothing was changed; give --merge to add to \
-                 them, or --replace to put what comes in their place: what is there is kept in a snapshot",
-                present.len()
-            )));
+            return Err(not_empty(present.len(), entities));
         }
         let mut import = Import {
             transaction,
@@ -147,6 +143,13 @@ impl PostgresBank {
         }
         Ok(import)
     }
+}
+
+fn not_empty(documents: usize, entities: i64) -> TransferError {
+    TransferError::Refused(format!(
+        "the project holds {documents} documents and {entities} entities already, and nothing was changed; give --merge to add to \
+         them, or --replace to replace them; the present data is kept in a snapshot"
+    ))
 }
 
 impl Import {
@@ -186,19 +189,7 @@ impl Import {
             }
         }
         if self.onto == Onto::Replace {
-            let gone: Vec<&str> =
-                self.present.keys().map(String::as_str).filter(|path| !coming.contains_key(path)).collect();
-            self.done.removed = gone.len();
-            let files = i64::try_from(self.side.len()).unwrap_or(i64::MAX);
-            let (one, remove, clear): ([Value<'_>; 1], [Value<'_>; 2], [Value<'_>; 2]) =
-                ([&project], [&project, &gone], [&project, &files]);
-            let clearing = [
-                Query::new(CLEAR_GRAPH, &one),
-                Query::new(REMOVE_DOCUMENTS, &remove),
-                Query::new(REMOVE_FILES, &clear),
-            ];
-            self.transaction.run(&clearing).await?;
-            self.side.clear();
+            self.remove_all_but(&coming).await?;
         }
         let stay = if self.onto == Onto::Replace { 0 } else { self.present.len() };
         let after =
@@ -212,17 +203,7 @@ impl Import {
         put_bank(&self.transaction, &self.caller, &copy.bank, wrote).await?;
         let mut side = copy.bank.side_files(&self.side, self.now)?;
         for rule in &copy.rules {
-            if !is_rules_file(&rule.path) {
-                return Err(
-                    NotTransferable(format!("`{}` is not the name of a rules file", rule.path)).into()
-                );
-            }
-            side.push(SideFile {
-                kind: SideKind::Rules,
-                path: rule.path.clone(),
-                bytes: rule.bytes.clone(),
-                modified: rule.modified,
-            });
+            side.push(rules_file(rule)?);
         }
         put_files(&self.transaction, &self.caller, &side).await?;
         wrote(copy.bank.files.len());
@@ -235,6 +216,25 @@ impl Import {
                 self.transaction.run(&[Query::new(PUT_STATE, &values)]).await?;
             }
         }
+        Ok(())
+    }
+
+    /// Removes the graph, the files, and the documents that the source does not contain.
+    async fn remove_all_but(&mut self, coming: &BTreeMap<&str, &str>) -> Result<(), TransferError> {
+        let project = self.caller.project.0;
+        let removed: Vec<&str> =
+            self.present.keys().map(String::as_str).filter(|path| !coming.contains_key(path)).collect();
+        self.done.removed = removed.len();
+        let files = i64::try_from(self.side.len()).unwrap_or(i64::MAX);
+        let (one, remove, clear): ([Value<'_>; 1], [Value<'_>; 2], [Value<'_>; 2]) =
+            ([&project], [&project, &removed], [&project, &files]);
+        let clearing = [
+            Query::new(CLEAR_GRAPH, &one),
+            Query::new(REMOVE_DOCUMENTS, &remove),
+            Query::new(REMOVE_FILES, &clear),
+        ];
+        self.transaction.run(&clearing).await?;
+        self.side.clear();
         Ok(())
     }
 
@@ -288,4 +288,17 @@ impl Import {
         self.transaction.roll_back().await;
         self.done
     }
+}
+
+/// A rules file of a mode as a file beside the rows.
+fn rules_file(file: &FileCopy) -> Result<SideFile, NotTransferable> {
+    if !is_rules_file(&file.path) {
+        return Err(NotTransferable(format!("`{}` is not the name of a rules file", file.path)));
+    }
+    Ok(SideFile {
+        kind: SideKind::Rules,
+        path: file.path.clone(),
+        bytes: file.bytes.clone(),
+        modified: file.modified,
+    })
 }

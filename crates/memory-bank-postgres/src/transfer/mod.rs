@@ -1,6 +1,6 @@
 //! Exports and imports whole projects for one of their members: each is one transaction under row-level security.
 //!
-//! An import holds its data in memory (`limits::MOVED_BYTES` for the bank and for each backup) and is all or nothing;
+//! An import holds its data in memory (`limits::TRANSFER_BYTES` for the bank and for each backup) and is all or nothing;
 //! an export sees one snapshot. Data that rows cannot express goes to `app.files`; the core decides which.
 
 mod error;

@@ -17,7 +17,7 @@ use crate::graph::rows::graph_of;
 use crate::tenant::{Query, Transaction, Value};
 
 /// How many documents one statement reads.
-const BATCH: usize = 100;
+const BATCH_DOCUMENTS: usize = 100;
 
 const SIZES: &str =
     "SELECT path, octet_length(content)::bigint FROM public.documents WHERE project_id = $1 ORDER BY path";
@@ -124,7 +124,7 @@ impl Export {
     ) -> Result<ProjectCopy, TransferError> {
         let project = self.caller.project.0;
         let mut bank = BankCopy::default();
-        for names in self.names.chunks(BATCH) {
+        for names in self.names.chunks(BATCH_DOCUMENTS) {
             let values: [Value<'_>; 2] = [&project, &names];
             let rows = self.transaction.run(&[Query::new(DOCUMENTS, &values)]).await?;
             bank.documents.extend(documents(answer(&rows, 0))?);
@@ -198,10 +198,10 @@ fn check_weight(rows: &[Row], what: &str) -> Result<(), TransferError> {
         None => 0,
     };
     // A backup's rows are JSON, in which bytes take twice their size.
-    if weight.unsigned_abs() > 2 * limits::MOVED_BYTES {
+    if weight.unsigned_abs() > 2 * limits::TRANSFER_BYTES {
         return Err(TransferError::Refused(format!(
             "{what} has {weight} bytes, more than the {} that are moved at once",
-            limits::MOVED_BYTES
+            limits::TRANSFER_BYTES
         )));
     }
     Ok(())
@@ -226,7 +226,7 @@ pub(super) fn side_files(rows: &[Row]) -> Result<Vec<SideFile>, StoreError> {
     rows.iter()
         .map(|row| {
             let word: &str = column(row, 0)?;
-            let kind = SideKind::parse(word).ok_or_else(|| StoreError::Damaged {
+            let kind = SideKind::from_word(word).ok_or_else(|| StoreError::Damaged {
                 what: "the kind of a file".to_owned(),
                 detail: format!("`{word}` is none"),
             })?;

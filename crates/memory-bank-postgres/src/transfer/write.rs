@@ -10,14 +10,15 @@ use memory_bank_core::graph::timestamp::instant;
 use memory_bank_core::graph::{Entity, Observation, Relation};
 use memory_bank_core::transfer::{BankCopy, DocumentCopy, SideFile, moment};
 use serde_json::{Value as Json, json};
+use uuid::Uuid;
 
 use super::error::TransferError;
 use crate::graph::rows::source_of;
 use crate::tenant::{Query, Transaction, Value};
 
 /// The size of one statement: so many rows, or so many bytes and one row.
-const ROWS: usize = 1000;
-const BYTES: usize = 4 * 1024 * 1024;
+const STATEMENT_ROWS: usize = 1000;
+const STATEMENT_BYTES: usize = 4 * 1024 * 1024;
 
 const PUT_DOCUMENTS: &str = "INSERT INTO public.documents AS d (project_id, path, content, etag, created_at, updated_at) \
     SELECT $1, u.path, u.content, u.etag, u.at, u.at \
@@ -72,6 +73,15 @@ pub(super) async fn put_bank(
         transaction.run(&[Query::new(PUT_DOCUMENTS, &values)]).await?;
         wrote(chunk.len());
     }
+    put_graph(transaction, project, bank, wrote).await
+}
+
+async fn put_graph(
+    transaction: &Transaction,
+    project: Uuid,
+    bank: &BankCopy,
+    wrote: &(dyn Fn(usize) + Send + Sync),
+) -> Result<(), TransferError> {
     let entities: Vec<&Entity> = bank.graph.entities().collect();
     for chunk in chunks(&entities, |one| one.name.len() + 512) {
         let attrs = chunk.iter().map(|one| text_of(one.attrs.as_ref())).collect::<Result<Vec<_>, _>>()?;
@@ -251,10 +261,10 @@ fn chunks<T>(rows: &[T], weight: impl Fn(&T) -> usize) -> Vec<&[T]> {
         let mut bytes = 0;
         let fitting = rest
             .iter()
-            .take(ROWS)
+            .take(STATEMENT_ROWS)
             .take_while(|row| {
                 bytes += weight(row);
-                bytes <= BYTES
+                bytes <= STATEMENT_BYTES
             })
             .count();
         let (chunk, left) = rest.split_at(fitting.clamp(1, rest.len()));

@@ -14,9 +14,9 @@ use memory_bank_core::identity::KeyHash;
 use memory_bank_core::store::{AddressUse, AuditLog};
 
 /// How many pairs of key and address this process caches; past this it clears the cache.
-const SEEN: usize = 20_000;
+const CACHE_CAPACITY: usize = 20_000;
 /// How many new pairs may wait to be written. Further pairs are seen again at their next request.
-const WAITING: usize = 1000;
+const MAX_QUEUED: usize = 1000;
 
 type Pair = (KeyId, IpAddr);
 
@@ -42,10 +42,10 @@ impl Addresses {
         let (Some(key), Some(address), true) = (key, address, self.log.is_some()) else { return };
         let pair = (key, network(address));
         let mut state = self.state.lock();
-        if state.seen.contains(&pair) || state.waiting.len() >= WAITING {
+        if state.seen.contains(&pair) || state.waiting.len() >= MAX_QUEUED {
             return;
         }
-        if state.seen.len() >= SEEN {
+        if state.seen.len() >= CACHE_CAPACITY {
             state.seen.clear();
         }
         state.seen.insert(pair);
@@ -191,10 +191,10 @@ mod tests {
     async fn the_number_of_waiting_records_is_bounded() {
         let log = Arc::new(Recorded::default());
         let addresses = Addresses::new(Some(log.clone()), Arc::new(SystemClock));
-        for number in 0..2 * WAITING as u128 {
+        for number in 0..2 * MAX_QUEUED as u128 {
             addresses.used(key(number), &shown(), address("192.0.2.1"));
         }
         addresses.write_to_audit().await;
-        assert_eq!(log.uses.lock().len(), WAITING);
+        assert_eq!(log.uses.lock().len(), MAX_QUEUED);
     }
 }

@@ -121,10 +121,10 @@ pub(crate) async fn has_good_key(shared: &Shared, presented: Presented, address:
 /// Counts a look-up of a key, in this process only.
 async fn count_look_up(shared: &Shared, network: Option<IpAddr>) -> Verdict {
     /// The bound if requests with a valid key have none and others do.
-    const LOOK_UPS: u32 = 1200;
+    const DEFAULT_LOOK_UPS: u32 = 1200;
     let config = &shared.config;
     let unbounded = config.keyed_address_limit == 0 && config.address_limit > 0;
-    let most = if unbounded { LOOK_UPS } else { config.keyed_address_limit };
+    let most = if unbounded { DEFAULT_LOOK_UPS } else { config.keyed_address_limit };
     let Some(address) = network.zip(limit(most)) else { return Verdict::PASS };
     shared.guests.admit(Admission { key: None, address: Some(address), origin: Origin::Keyed }).await
 }

@@ -27,7 +27,7 @@ pub use self::key_cache::{CacheAnswer, CacheTime, CachedKey, KeyCache};
 use self::turns::Turns;
 
 /// How long a directory entry is valid in any cache, counted from the query.
-pub(crate) const ENTRY_LIFE: Duration = Duration::from_secs(300);
+pub(crate) const KEY_CACHE_TTL: Duration = Duration::from_secs(300);
 
 /// How many uses of keys may wait to be written. Further ones are queued at the key's next request.
 const MAX_WAITING: usize = 20_000;
@@ -100,7 +100,7 @@ impl Authenticator {
     /// The entry in this process; `None` = no entry.
     pub(crate) fn known(&self, hash: &KeyHash) -> Option<Result<Authenticated, AuthError>> {
         let verdict = match self.cache.get(hash)? {
-            Some(known) => judge(*hash, &known.caller, &known.identity, self.clock.now()),
+            Some(known) => check_validity(*hash, &known.caller, &known.identity, self.clock.now()),
             None => Err(AuthError::Unknown),
         };
         if let Ok(Authenticated { caller, .. }) = &verdict {
@@ -121,11 +121,11 @@ impl Authenticator {
         if let Some(Failed { at, error }) = &*failed
             && *at >= began
         {
-            return Err(AuthError::Unavailable(same(error)));
+            return Err(AuthError::Unavailable(copy_of(error)));
         }
         let verdict = self.query(hash).await;
         if let Err(AuthError::Unavailable(error)) = &verdict {
-            *failed = Some(Failed { at: Instant::now(), error: same(error) });
+            *failed = Some(Failed { at: Instant::now(), error: copy_of(error) });
         }
         verdict
     }
@@ -155,7 +155,7 @@ impl Authenticator {
                 if let Some((shared, read_at)) = self.shared.as_ref().zip(read_at) {
                     shared.put(hash, found.as_ref(), read_at, now).await;
                 }
-                CachedKey { identity: found, valid_for: ENTRY_LIFE }
+                CachedKey { identity: found, valid_for: KEY_CACHE_TTL }
             }
         };
         let verdict = self.learn(*hash, identity, before, queried_at, valid_for);
@@ -165,7 +165,7 @@ impl Authenticator {
         verdict
     }
 
-    /// Judges the entry of the directory or of a cache, and caches it.
+    /// Checks the entry of the directory or of a cache, and caches it.
     fn learn(
         &self,
         hash: KeyHash,
@@ -180,7 +180,7 @@ impl Authenticator {
             (Arc::new(identity.caller.clone()), identity)
         });
         let verdict = match &found {
-            Some((caller, identity)) => judge(hash, caller, identity, self.clock.now()),
+            Some((caller, identity)) => check_validity(hash, caller, identity, self.clock.now()),
             None => Err(AuthError::Unknown),
         };
         self.cache.put(hash, found, before, queried_at, valid_for);
@@ -201,7 +201,7 @@ impl Authenticator {
             let caller = Arc::new(identity.caller.clone());
             let same = caller.key == opened.caller.key && caller.project == opened.caller.project;
             let rights = caller.rights() == opened.caller.rights();
-            same && rights && judge(opened.hash, &caller, &identity, self.clock.now()).is_ok()
+            same && rights && check_validity(opened.hash, &caller, &identity, self.clock.now()).is_ok()
         });
         if !unchanged {
             self.forget_everywhere(&opened.hash).await;
@@ -238,7 +238,7 @@ impl Authenticator {
             Ok(found) => found,
             Err(error) => return AuthError::Unavailable(error),
         };
-        match self.learn(who.hash, found, before, queried_at, ENTRY_LIFE) {
+        match self.learn(who.hash, found, before, queried_at, KEY_CACHE_TTL) {
             // The refusal was for a forged entry of a cache, or for a state that has passed.
             Ok(_) => AuthError::Unavailable(StoreError::Busy),
             Err(error) => error,
@@ -268,7 +268,7 @@ impl Authenticator {
         let (found, known) = (&identity.caller, &who.caller);
         let same = found.key == known.key && found.user == known.user && found.project == known.project;
         let caller = Arc::new(found.clone());
-        Ok(same && judge(who.hash, &caller, &identity, self.clock.now()).is_ok())
+        Ok(same && check_validity(who.hash, &caller, &identity, self.clock.now()).is_ok())
     }
 
     /// Evicts a key from this process.
@@ -342,7 +342,7 @@ impl Authenticator {
     }
 }
 
-fn judge(
+fn check_validity(
     hash: KeyHash,
     caller: &Arc<Caller>,
     identity: &KeyIdentity,
@@ -358,7 +358,7 @@ fn judge(
 }
 
 /// The same error, for another request that waited for it.
-fn same(error: &StoreError) -> StoreError {
+fn copy_of(error: &StoreError) -> StoreError {
     match error {
         StoreError::Unreachable(detail) => StoreError::Unreachable(detail.clone()),
         StoreError::Overloaded => StoreError::Overloaded,

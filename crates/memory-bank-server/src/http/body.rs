@@ -7,13 +7,13 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
-use crate::http::config::{BODY_BYTES, BODY_WAIT};
+use crate::http::config::{BODY_BYTES, BODY_TIMEOUT};
 use crate::http::content_type::is_json;
 use crate::http::reply;
 
 /// Reads a body.
 pub(crate) async fn read(body: Body) -> Result<Bytes, Response> {
-    match tokio::time::timeout(BODY_WAIT, Limited::new(body, BODY_BYTES).collect()).await {
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let text = format!("the body is longer than {BODY_BYTES} bytes");

@@ -27,8 +27,8 @@ pub(crate) enum CallOutcome {
 /// errors. Also reports whether a store rejected the caller: then the cached identity is outdated.
 pub(crate) async fn inspect(response: Response) -> (Response, CallOutcome) {
     /// Internal errors are short; longer replies are not parsed.
-    const SHORT: u64 = 2048;
-    if response.body().size_hint().upper().is_none_or(|length| length > SHORT) {
+    const MAX_INSPECTED_BYTES: u64 = 2048;
+    if response.body().size_hint().upper().is_none_or(|length| length > MAX_INSPECTED_BYTES) {
         return (response, CallOutcome::Success);
     }
     let (mut parts, body) = response.into_parts();

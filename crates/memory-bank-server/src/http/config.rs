@@ -61,13 +61,13 @@ pub struct HttpConfig {
 /// The largest body of a request, in bytes.
 pub(crate) const BODY_BYTES: usize = 1024 * 1024;
 /// Time-out of the headers of a request, from their first byte.
-pub(crate) const HEADER_WAIT: Duration = Duration::from_secs(15);
+pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a connection that is closed for being idle may take to end, or to show that a request was in transit.
 pub(crate) const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// How long a client may leave a piece of a reply unread.
-pub(crate) const TAKE_WAIT: Duration = Duration::from_secs(60);
+pub(crate) const PIECE_READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a client may lag behind the available part of a reply, however slowly it reads.
-pub(crate) const BEHIND_WAIT: Duration = Duration::from_secs(300);
+pub(crate) const REPLY_READ_TIMEOUT: Duration = Duration::from_secs(300);
 /// Memory of a call at its start, beside that for its body.
 pub(crate) const CALL_BYTES: usize = 64 * 1024;
 /// Least memory of a call that reads from the bank.
@@ -75,26 +75,26 @@ pub(crate) const READING_CALL_BYTES: usize = 512 * 1024;
 /// Buffer of an HTTP/1 connection, each way, or of an HTTP/2 stream, in bytes.
 pub(crate) const BUFFER_BYTES: usize = 64 * 1024;
 /// Send buffer of the operating system, in bytes; the kernel doubles the value.
-pub(crate) const SOCKET_BYTES: u32 = 128 * 1024;
+pub(crate) const SEND_BUFFER_BYTES: u32 = 128 * 1024;
 /// How many replies are compressed at a time; others are sent uncompressed. A compressor uses up to a megabyte.
-pub(crate) const ENCODERS: usize = 64;
+pub(crate) const MAX_ENCODERS: usize = 64;
 /// Concurrent requests of one HTTP/2 connection.
-pub(crate) const REQUESTS_AT_ONCE: u32 = 100;
+pub(crate) const MAX_CONCURRENT_REQUESTS: u32 = 100;
 /// The largest client description in a handshake, in bytes.
 pub(crate) const HANDSHAKE_BYTES: usize = 16 * 1024;
 /// Time-out of the body of a request.
-pub(crate) const BODY_WAIT: Duration = Duration::from_secs(30);
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time-out of a call.
-pub(crate) const CALL_WAIT: Duration = Duration::from_secs(120);
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often a silent stream sends a comment.
-pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(15);
+pub(crate) const STREAM_KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a session lives after its last use.
-pub(crate) const SESSION_LIFE: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const SESSION_TTL: Duration = Duration::from_secs(24 * 3600);
 /// How long a connection that exists when the server stops listening may take to send its first request.
-pub(crate) const FIRST_REQUEST: Duration = Duration::from_secs(2);
+pub(crate) const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time from the signal to end until the last request in flight is aborted.
-pub(crate) const DRAIN: Duration = Duration::from_secs(6);
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long the last writes of uses may take at the end.
-pub(crate) const LAST_NOTES: Duration = Duration::from_secs(1);
+pub(crate) const FINAL_WRITE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most connections.
-pub(crate) const CONNECTIONS: usize = 10_000;
+pub(crate) const MAX_CONNECTIONS: usize = 10_000;

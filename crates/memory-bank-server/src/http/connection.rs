@@ -18,9 +18,9 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::http::admission::PeerAddress;
-use crate::http::config::{BUFFER_BYTES, CLOSE_GRACE, FIRST_REQUEST, REQUESTS_AT_ONCE};
+use crate::http::config::{BUFFER_BYTES, CLOSE_GRACE, FIRST_REQUEST_TIMEOUT, MAX_CONCURRENT_REQUESTS};
 use crate::http::connection_registry::ConnectionSlot;
-use crate::http::connection_timeouts::{GivenUp, Watch, Watched, WatchedStream};
+use crate::http::connection_timeouts::{TimedOut, Watch, WatchedBody, WatchedStream};
 use crate::http::reply_budget::ConnectionId;
 
 /// All connections of a server.
@@ -67,64 +67,64 @@ async fn serve(
     slot: &ConnectionSlot,
     closing: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let first = CancellationToken::new();
-    let begun = first.clone();
+    let first_request = CancellationToken::new();
+    let first_request_begun = first_request.clone();
     let watch = &slot.watch;
     let watched = Arc::clone(watch);
     let connection = ConnectionId(slot.number());
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-        begun.cancel();
+        first_request_begun.cancel();
         let mut request: Request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(PeerAddress(address));
         request.extensions_mut().insert(connection);
-        let under_way = watched.begin();
+        let in_flight = watched.begin();
         let answering = router.clone().oneshot(request);
         async move {
             let response = answering.await?;
-            Ok::<_, Infallible>(response.map(|body| Watched::new(body, under_way)))
+            Ok::<_, Infallible>(response.map(|body| WatchedBody::new(body, in_flight)))
         }
     });
     let mut builder = Builder::new(TokioExecutor::new());
     // The library's own time-out also closes idle connections.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(BUFFER_BYTES);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(60));
-    builder.http2().max_concurrent_streams(REQUESTS_AT_ONCE).max_send_buf_size(BUFFER_BYTES);
+    builder.http2().max_concurrent_streams(MAX_CONCURRENT_REQUESTS).max_send_buf_size(BUFFER_BYTES);
     let stream = TokioIo::new(WatchedStream::new(stream, Arc::clone(watch)));
     let mut connection = pin!(builder.serve_connection(stream, service));
     // The first request of a new connection is in transit, and its client cannot know whether it was processed:
     // closing now would fail it.
-    let told = async {
+    let closing_for_shutdown = async {
         closing.cancelled().await;
         tokio::select! {
-            () = first.cancelled() => {}
-            () = tokio::time::sleep(FIRST_REQUEST) => {}
+            () = first_request.cancelled() => {}
+            () = tokio::time::sleep(FIRST_REQUEST_TIMEOUT) => {}
         }
     };
-    let mut impatient = pin!(watch.given_up());
+    let mut client_timed_out = pin!(watch.timed_out());
     // A request may be in transit on an idle connection: close gracefully, so that it is answered.
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        why = impatient.as_mut() => match why {
-            GivenUp::Idle => tracing::debug!("closing an idle connection"),
-            GivenUp::SlowHeaders | GivenUp::NotTaken => return given_up(why),
+        why = client_timed_out.as_mut() => match why {
+            TimedOut::Idle => tracing::debug!("closing an idle connection"),
+            TimedOut::SlowHeaders | TimedOut::ReplyNotRead => return timed_out(why),
         },
-        () = slot.gives_way.cancelled() => tracing::debug!("closing a connection to make room"),
-        () = told => {}
+        () = slot.evicted.cancelled() => tracing::debug!("closing a connection to make room"),
+        () = closing_for_shutdown => {}
     }
     connection.as_mut().graceful_shutdown();
     tokio::select! {
         ended = connection => ended,
-        why = not_taken(watch) => given_up(why),
+        why = reply_timed_out(watch) => timed_out(why),
         () = unused(watch) => Ok(()),
     }
 }
 
 /// Waits until a time-out of the client: a reply was not read, or headers do not arrive.
-async fn not_taken(watch: &Watch) -> GivenUp {
+async fn reply_timed_out(watch: &Watch) -> TimedOut {
     loop {
-        match watch.given_up().await {
+        match watch.timed_out().await {
             // The connection is closed already.
-            GivenUp::Idle => tokio::time::sleep(CLOSE_GRACE).await,
+            TimedOut::Idle => tokio::time::sleep(CLOSE_GRACE).await,
             why => return why,
         }
     }
@@ -140,7 +140,7 @@ async fn unused(watch: &Watch) {
     }
 }
 
-fn given_up(why: GivenUp) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+fn timed_out(why: TimedOut) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     tracing::debug!(?why, "closed a connection after a time-out");
     Ok(())
 }

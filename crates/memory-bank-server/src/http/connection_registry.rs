@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http::connection_timeouts::Watch;
 
 /// A younger connection is not closed: its first request may be in transit.
-const SETTLED: Duration = Duration::from_secs(2);
+const MIN_AGE: Duration = Duration::from_secs(2);
 /// How long an unsuccessful search for idle connections is valid, so that a flood does not cause a search per
 /// arrival.
 const SEARCH_PAUSE: Duration = Duration::from_millis(100);
@@ -31,14 +31,14 @@ struct State {
     next: u64,
     open: HashMap<u64, Entry>,
     of_address: HashMap<IpAddr, BTreeSet<u64>>,
-    found_none: Option<Instant>,
+    none_idle_since: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Entry {
     address: IpAddr,
     watch: Arc<Watch>,
-    gives_way: CancellationToken,
+    evicted: CancellationToken,
 }
 
 /// The slot of one connection; dropping it releases the slot.
@@ -49,7 +49,7 @@ pub(crate) struct ConnectionSlot {
     /// How the client uses the connection.
     pub(crate) watch: Arc<Watch>,
     /// Cancelled when the connection must close for others.
-    pub(crate) gives_way: CancellationToken,
+    pub(crate) evicted: CancellationToken,
 }
 
 /// Why a connection is refused.
@@ -95,11 +95,11 @@ impl ConnectionRegistry {
         }
         state.next += 1;
         let number = state.next;
-        let (watch, gives_way) = (Watch::new(keep_alive), CancellationToken::new());
-        let entry = Entry { address, watch: Arc::clone(&watch), gives_way: gives_way.clone() };
+        let (watch, evicted) = (Watch::new(keep_alive), CancellationToken::new());
+        let entry = Entry { address, watch: Arc::clone(&watch), evicted: evicted.clone() };
         state.open.insert(number, entry);
         state.of_address.entry(address).or_default().insert(number);
-        Ok(ConnectionSlot { registry: Arc::clone(self), number, watch, gives_way })
+        Ok(ConnectionSlot { registry: Arc::clone(self), number, watch, evicted })
     }
 }
 
@@ -114,15 +114,15 @@ impl State {
     /// Closes up to so many idle connections: first those without any request, then the longest idle ones. They end
     /// shortly, so they are not counted any more.
     fn make_room(&mut self, wanted: usize, now: Instant) {
-        if self.found_none.is_some_and(|at| now.duration_since(at) < SEARCH_PAUSE) {
+        if self.none_idle_since.is_some_and(|at| now.duration_since(at) < SEARCH_PAUSE) {
             return;
         }
         let mut idle: Vec<(bool, Instant, u64)> =
             self.open.iter().filter_map(|(number, entry)| entry.idle(*number, now)).collect();
-        self.found_none = idle.is_empty().then_some(now);
+        self.none_idle_since = idle.is_empty().then_some(now);
         idle.sort_unstable();
         for (_, _, number) in idle.into_iter().take(wanted) {
-            self.let_go(number);
+            self.evict(number);
         }
     }
 
@@ -131,13 +131,13 @@ impl State {
         let of_address = self.of_address.get(&address).into_iter().flatten();
         let longest = of_address.filter_map(|number| self.open.get(number)?.idle(*number, now)).min();
         if let Some((_, _, number)) = longest {
-            self.let_go(number);
+            self.evict(number);
         }
     }
 
-    fn let_go(&mut self, number: u64) {
+    fn evict(&mut self, number: u64) {
         if let Some(entry) = self.remove(number) {
-            entry.gives_way.cancel();
+            entry.evicted.cancel();
         }
     }
 
@@ -157,7 +157,7 @@ impl Entry {
     /// The order of closing: whether it was ever used, and since when it is idle; `None` while it is in use or new.
     fn idle(&self, number: u64, now: Instant) -> Option<(bool, Instant, u64)> {
         let (used, since) = self.watch.idle()?;
-        (now.duration_since(since) >= SETTLED).then_some((used, since, number))
+        (now.duration_since(since) >= MIN_AGE).then_some((used, since, number))
     }
 }
 
@@ -187,8 +187,8 @@ mod tests {
         let busy = first.watch.begin();
         tokio::time::advance(Duration::from_secs(3)).await;
         let third = registry.take(A, LONG).unwrap();
-        assert!(second.gives_way.is_cancelled());
-        assert!(!first.gives_way.is_cancelled() && !other.gives_way.is_cancelled());
+        assert!(second.evicted.is_cancelled());
+        assert!(!first.evicted.is_cancelled() && !other.evicted.is_cancelled());
         drop((busy, first, second, third));
         assert!([registry.take(A, LONG), registry.take(A, LONG)].iter().all(Result::is_ok));
     }
@@ -207,7 +207,7 @@ mod tests {
 
         let fifth = registry.take(A, LONG);
         assert!(fifth.is_ok());
-        let gone = slots.iter().map(|slot| slot.gives_way.is_cancelled()).collect::<Vec<_>>();
+        let gone = slots.iter().map(|slot| slot.evicted.is_cancelled()).collect::<Vec<_>>();
         assert_eq!(gone, [false, true, false, false]);
         assert_eq!(registry.open(), 4);
         drop(busy);
@@ -222,7 +222,7 @@ mod tests {
         let silent = registry.take(A, LONG).unwrap();
         tokio::time::advance(Duration::from_secs(3)).await;
         assert!(registry.take(A, LONG).is_ok());
-        assert!(silent.gives_way.is_cancelled() && !asked.gives_way.is_cancelled());
+        assert!(silent.evicted.is_cancelled() && !asked.evicted.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,13 +16,13 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use crate::http::config::{BEHIND_WAIT, HEADER_WAIT, TAKE_WAIT};
+use crate::http::config::{HEADER_TIMEOUT, PIECE_READ_TIMEOUT, REPLY_READ_TIMEOUT};
 
 /// The size of the pieces of a body. HTTP/2 buffers a piece until the client makes room for it, so a client that does
 /// not read holds no more than this per request, until its time-out.
-const PIECE: usize = 16 * 1024;
+const PIECE_BYTES: usize = 16 * 1024;
 /// How often a connection is checked.
-const CHECK: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// The first bytes of an HTTP/2 connection.
 const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -42,118 +42,127 @@ struct State {
     /// When the first byte of a request arrived whose headers are incomplete.
     headers_since: Option<Instant>,
     /// The requests in flight, each with the state of its reply, if any.
-    under_way: Vec<(u64, Option<Debt>)>,
+    in_flight: Vec<(u64, Option<UnreadReply>)>,
     next: u64,
 }
 
-/// The state of a reply that the client reads.
+/// A reply that the client has not read to its end.
 #[derive(Debug, Clone, Copy)]
-struct Debt {
+struct UnreadReply {
     /// When the last piece was handed out.
-    piece: Instant,
+    piece_since: Instant,
     /// Since when more was always available.
-    all: Instant,
+    reply_since: Instant,
 }
 
 /// A request in flight; dropping it unregisters the request.
 #[derive(Debug)]
-pub(crate) struct UnderWay {
+pub(crate) struct RequestGuard {
     watch: Arc<Watch>,
     number: u64,
 }
 
 /// Why a connection is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum GivenUp {
+pub(crate) enum TimedOut {
     /// No request arrived within the idle time-out.
     Idle,
     /// The headers of a request did not arrive in time.
     SlowHeaders,
     /// A reply was not read in time.
-    NotTaken,
+    ReplyNotRead,
 }
 
 impl Watch {
     /// Watches a new connection, with its idle time-out.
     pub(crate) fn new(keep_alive: Duration) -> Arc<Self> {
         let state =
-            State { used: false, last: Instant::now(), headers_since: None, under_way: Vec::new(), next: 0 };
+            State { used: false, last: Instant::now(), headers_since: None, in_flight: Vec::new(), next: 0 };
         Arc::new(Self { keep_alive, state: Mutex::new(state) })
     }
 
     /// Records a request.
-    pub(crate) fn begin(self: &Arc<Self>) -> UnderWay {
+    pub(crate) fn begin(self: &Arc<Self>) -> RequestGuard {
         let mut state = self.state.lock();
         state.used = true;
         state.last = Instant::now();
         state.headers_since = None;
         state.next += 1;
         let number = state.next;
-        state.under_way.push((number, None));
-        UnderWay { watch: Arc::clone(self), number }
+        state.in_flight.push((number, None));
+        RequestGuard { watch: Arc::clone(self), number }
     }
 
     /// Whether there was any request, and since when the connection is idle; `None` while a request is in flight.
     pub(crate) fn idle(&self) -> Option<(bool, Instant)> {
         let state = self.state.lock();
-        state.under_way.is_empty().then_some((state.used, state.last))
+        state.in_flight.is_empty().then_some((state.used, state.last))
     }
 
-    /// Waits until a time-out of the client.
-    pub(crate) async fn given_up(&self) -> GivenUp {
-        let mut checks = tokio::time::interval(CHECK);
+    /// Waits until the client exceeds a time-out.
+    pub(crate) async fn timed_out(&self) -> TimedOut {
+        let mut checks = tokio::time::interval(CHECK_INTERVAL);
         loop {
             let now = checks.tick().await;
-            if let Some(why) = self.judge(now) {
+            if let Some(why) = self.check(now) {
                 return why;
             }
         }
     }
 
-    fn judge(&self, now: Instant) -> Option<GivenUp> {
+    fn check(&self, now: Instant) -> Option<TimedOut> {
         let state = self.state.lock();
-        if state.under_way.is_empty() {
-            if state.headers_since.is_some_and(|since| now.duration_since(since) >= HEADER_WAIT) {
-                return Some(GivenUp::SlowHeaders);
+        if state.in_flight.is_empty() {
+            if state.headers_since.is_some_and(|since| now.duration_since(since) >= HEADER_TIMEOUT) {
+                return Some(TimedOut::SlowHeaders);
             }
-            return (now.duration_since(state.last) >= self.keep_alive).then_some(GivenUp::Idle);
+            return (now.duration_since(state.last) >= self.keep_alive).then_some(TimedOut::Idle);
         }
-        let late = |debt: &Debt| {
-            now.duration_since(debt.piece) >= TAKE_WAIT || now.duration_since(debt.all) >= BEHIND_WAIT
+        let late = |unread: &UnreadReply| {
+            now.duration_since(unread.piece_since) >= PIECE_READ_TIMEOUT
+                || now.duration_since(unread.reply_since) >= REPLY_READ_TIMEOUT
         };
-        state.under_way.iter().filter_map(|(_, debt)| debt.as_ref()).any(late).then_some(GivenUp::NotTaken)
+        state
+            .in_flight
+            .iter()
+            .filter_map(|(_, unread)| unread.as_ref())
+            .any(late)
+            .then_some(TimedOut::ReplyNotRead)
     }
 
     /// Records received bytes. While a request is in flight they belong to it, or to the next one, whose headers are
     /// complete or late by the time that matters.
     fn received(&self) {
         let mut state = self.state.lock();
-        if state.under_way.is_empty() && state.headers_since.is_none() {
+        if state.in_flight.is_empty() && state.headers_since.is_none() {
             state.headers_since = Some(Instant::now());
         }
     }
 
     /// Records that no request has begun after all.
-    fn none_begun(&self) {
+    fn clear_headers(&self) {
         self.state.lock().headers_since = None;
     }
 }
 
-impl UnderWay {
-    /// The client got a piece and must read the next one; or the server must produce one.
-    fn handed(&self, handed: bool) {
+impl RequestGuard {
+    /// Records whether the client has a piece to read, or the server must produce one.
+    fn set_unread(&self, has_unread: bool) {
         let mut state = self.watch.state.lock();
-        if let Some((_, debt)) = state.under_way.iter_mut().find(|(number, _)| *number == self.number) {
+        if let Some((_, unread)) = state.in_flight.iter_mut().find(|(number, _)| *number == self.number) {
             let now = Instant::now();
-            *debt = handed.then(|| Debt { piece: now, all: debt.map_or(now, |debt| debt.all) });
+            *unread = has_unread.then(|| UnreadReply {
+                piece_since: now,
+                reply_since: unread.map_or(now, |unread| unread.reply_since),
+            });
         }
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         let mut state = self.watch.state.lock();
-        state.under_way.retain(|(number, _)| *number != self.number);
+        state.in_flight.retain(|(number, _)| *number != self.number);
         state.last = Instant::now();
     }
 }
@@ -184,7 +193,7 @@ impl<S> WatchedStream<S> {
         if let Protocol::Open(known) = self.protocol {
             let rest = HTTP2_PREFACE.get(known..).unwrap_or_default();
             self.protocol = if bytes.starts_with(rest) {
-                self.watch.none_begun();
+                self.watch.clear_headers();
                 Protocol::Http2
             } else if rest.starts_with(bytes) {
                 Protocol::Open(known.saturating_add(bytes.len()))
@@ -246,26 +255,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
 
 /// A body that is handed out in pieces, with time-outs.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub(crate) struct WatchedBody {
     inner: Body,
     rest: Bytes,
-    under_way: UnderWay,
+    in_flight: RequestGuard,
 }
 
-impl Watched {
+impl WatchedBody {
     /// The time-out starts with the reply: it also covers a client that does not let it begin.
-    pub(crate) fn new(inner: Body, under_way: UnderWay) -> Self {
-        under_way.handed(true);
-        Self { inner, rest: Bytes::new(), under_way }
+    pub(crate) fn new(inner: Body, in_flight: RequestGuard) -> Self {
+        in_flight.set_unread(true);
+        Self { inner, rest: Bytes::new(), in_flight }
     }
 
     fn piece(&mut self) -> Frame<Bytes> {
-        self.under_way.handed(true);
-        Frame::data(self.rest.split_to(self.rest.len().min(PIECE)))
+        self.in_flight.set_unread(true);
+        Frame::data(self.rest.split_to(self.rest.len().min(PIECE_BYTES)))
     }
 }
 
-impl HttpBody for Watched {
+impl HttpBody for WatchedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -286,7 +295,7 @@ impl HttpBody for Watched {
                 Err(trailers) => Poll::Ready(Some(Ok(trailers))),
             },
             other => {
-                self.under_way.handed(false);
+                self.in_flight.set_unread(false);
                 other
             }
         }
@@ -315,10 +324,10 @@ mod tests {
 
     use super::*;
 
-    const KEPT: Duration = Duration::from_secs(180);
+    const KEEP_ALIVE: Duration = Duration::from_secs(180);
 
-    async fn outcome(watch: &Watch, wait: Duration) -> Option<GivenUp> {
-        tokio::time::timeout(wait, watch.given_up()).await.ok()
+    async fn outcome(watch: &Watch, wait: Duration) -> Option<TimedOut> {
+        tokio::time::timeout(wait, watch.timed_out()).await.ok()
     }
 
     /// A connection that receives exactly these pieces, one after the other.
@@ -359,88 +368,88 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_a_request_is_closed_after_its_time_out() {
-        let watch = Watch::new(KEPT);
-        assert_eq!(outcome(&watch, KEPT.checked_sub(CHECK).unwrap()).await, None);
-        assert_eq!(outcome(&watch, 2 * CHECK).await, Some(GivenUp::Idle));
+        let watch = Watch::new(KEEP_ALIVE);
+        assert_eq!(outcome(&watch, KEEP_ALIVE.checked_sub(CHECK_INTERVAL).unwrap()).await, None);
+        assert_eq!(outcome(&watch, 2 * CHECK_INTERVAL).await, Some(TimedOut::Idle));
         drop(watch.begin());
-        assert_eq!(outcome(&watch, KEPT.checked_sub(CHECK).unwrap()).await, None);
-        assert_eq!(outcome(&watch, 2 * CHECK).await, Some(GivenUp::Idle));
+        assert_eq!(outcome(&watch, KEEP_ALIVE.checked_sub(CHECK_INTERVAL).unwrap()).await, None);
+        assert_eq!(outcome(&watch, 2 * CHECK_INTERVAL).await, Some(TimedOut::Idle));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_time_for_headers_starts_at_their_first_byte() {
-        let watch = Watch::new(KEPT);
+        let watch = Watch::new(KEEP_ALIVE);
         drop(watch.begin());
-        assert_eq!(outcome(&watch, 3 * HEADER_WAIT).await, None);
+        assert_eq!(outcome(&watch, 3 * HEADER_TIMEOUT).await, None);
         let _stream = received(&watch, &[b"\r\n", b"G"]).await;
-        assert_eq!(outcome(&watch, HEADER_WAIT.checked_sub(CHECK).unwrap()).await, None);
-        assert_eq!(outcome(&watch, 2 * CHECK).await, Some(GivenUp::SlowHeaders));
+        assert_eq!(outcome(&watch, HEADER_TIMEOUT.checked_sub(CHECK_INTERVAL).unwrap()).await, None);
+        assert_eq!(outcome(&watch, 2 * CHECK_INTERVAL).await, Some(TimedOut::SlowHeaders));
         drop(watch.begin());
-        assert_eq!(outcome(&watch, 3 * HEADER_WAIT).await, None);
+        assert_eq!(outcome(&watch, 3 * HEADER_TIMEOUT).await, None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_empty_line_does_not_start_a_request() {
-        let watch = Watch::new(KEPT);
+        let watch = Watch::new(KEEP_ALIVE);
         let _stream = received(&watch, &[b"\r\n"]).await;
-        assert_eq!(outcome(&watch, 3 * HEADER_WAIT).await, None);
+        assert_eq!(outcome(&watch, 3 * HEADER_TIMEOUT).await, None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_partial_preface_has_the_time_for_headers_and_a_complete_one_the_idle_time() {
-        let half = Watch::new(KEPT);
+        let half = Watch::new(KEEP_ALIVE);
         let _stream = received(&half, &[b"PRI * HT", b"TP/2.0\r\n\r"]).await;
-        assert_eq!(outcome(&half, HEADER_WAIT + CHECK).await, Some(GivenUp::SlowHeaders));
-        let whole = Watch::new(KEPT);
+        assert_eq!(outcome(&half, HEADER_TIMEOUT + CHECK_INTERVAL).await, Some(TimedOut::SlowHeaders));
+        let whole = Watch::new(KEEP_ALIVE);
         let _stream = received(&whole, &[b"PRI * HT", b"TP/2.0\r\n\r\nSM\r\n\r\n\0\0", b"\0\x04"]).await;
-        assert_eq!(outcome(&whole, KEPT.checked_sub(CHECK).unwrap()).await, None);
-        assert_eq!(outcome(&whole, 2 * CHECK).await, Some(GivenUp::Idle));
+        assert_eq!(outcome(&whole, KEEP_ALIVE.checked_sub(CHECK_INTERVAL).unwrap()).await, None);
+        assert_eq!(outcome(&whole, 2 * CHECK_INTERVAL).await, Some(TimedOut::Idle));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_waits_stays_connected_and_one_that_does_not_read_its_reply_is_disconnected() {
         let watch = Watch::new(2 * Duration::from_secs(3600));
         let silent = Body::from_stream(futures::stream::pending::<io::Result<Bytes>>());
-        let mut silent = Watched::new(silent, watch.begin());
+        let mut silent = WatchedBody::new(silent, watch.begin());
         let hour = Duration::from_secs(3600);
         let taking = tokio::time::timeout(hour, silent.frame());
         assert_eq!(tokio::join!(outcome(&watch, hour), taking).0, None);
 
-        let mut large = Watched::new(Body::from(vec![0; 10 * PIECE]), watch.begin());
+        let mut large = WatchedBody::new(Body::from(vec![0; 10 * PIECE_BYTES]), watch.begin());
         assert!(large.frame().await.is_some());
-        assert_eq!(outcome(&watch, TAKE_WAIT + CHECK).await, Some(GivenUp::NotTaken));
+        assert_eq!(outcome(&watch, PIECE_READ_TIMEOUT + CHECK_INTERVAL).await, Some(TimedOut::ReplyNotRead));
         drop(large);
         assert_eq!(outcome(&watch, hour).await, None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_reply_that_is_read_not_at_all_or_too_slowly_is_abandoned() {
-        let watch = Watch::new(KEPT);
-        let untouched = Watched::new(Body::from("a"), watch.begin());
-        assert_eq!(outcome(&watch, TAKE_WAIT + CHECK).await, Some(GivenUp::NotTaken));
+        let watch = Watch::new(KEEP_ALIVE);
+        let untouched = WatchedBody::new(Body::from("a"), watch.begin());
+        assert_eq!(outcome(&watch, PIECE_READ_TIMEOUT + CHECK_INTERVAL).await, Some(TimedOut::ReplyNotRead));
         drop(untouched);
 
-        let mut large = Watched::new(Body::from(vec![0; 100 * PIECE]), watch.begin());
+        let mut large = WatchedBody::new(Body::from(vec![0; 100 * PIECE_BYTES]), watch.begin());
         let began = Instant::now();
         let slowly = async {
             while large.frame().await.is_some() {
-                tokio::time::sleep(TAKE_WAIT / 2).await;
+                tokio::time::sleep(PIECE_READ_TIMEOUT / 2).await;
             }
         };
         tokio::select! {
-            why = watch.given_up() => assert_eq!(why, GivenUp::NotTaken),
+            why = watch.timed_out() => assert_eq!(why, TimedOut::ReplyNotRead),
             () = slowly => panic!("all was taken"),
         }
-        assert!(began.elapsed() <= BEHIND_WAIT + CHECK, "{:?}", began.elapsed());
+        assert!(began.elapsed() <= REPLY_READ_TIMEOUT + CHECK_INTERVAL, "{:?}", began.elapsed());
     }
 
     #[tokio::test]
     async fn a_body_is_sent_completely_in_pieces_with_its_length() {
-        let text: Vec<u8> = (0..=255).cycle().take(3 * PIECE + 7).collect();
-        let body = Watched::new(Body::from(text.clone()), Watch::new(KEPT).begin());
+        let text: Vec<u8> = (0..=255).cycle().take(3 * PIECE_BYTES + 7).collect();
+        let body = WatchedBody::new(Body::from(text.clone()), Watch::new(KEEP_ALIVE).begin());
         assert_eq!(body.size_hint().exact(), Some(text.len() as u64));
         let pieces: Vec<Bytes> = Body::new(body).into_data_stream().map(Result::unwrap).collect().await;
-        assert!(pieces.len() == 4 && pieces.iter().all(|piece| piece.len() <= PIECE));
+        assert!(pieces.len() == 4 && pieces.iter().all(|piece| piece.len() <= PIECE_BYTES));
         assert_eq!(pieces.concat(), text);
     }
 }

@@ -14,13 +14,13 @@ use memory_bank_core::store::{Event, EventOwner, EventStore, SessionId};
 use tokio::sync::Notify;
 
 /// Overhead of an event beside its message, in bytes.
-const OVERHEAD: usize = 200;
+const EVENT_OVERHEAD_BYTES: usize = 200;
 /// The largest event that reports a reply that was not stored, with the longest request id.
-const NOTE: usize = 768;
+const LOSS_REPORT_BYTES: usize = 768;
 /// How many sessions and projects are counted at a time. If there are more, all counters restart.
-const COUNTED: usize = 50_000;
+const MAX_COUNTERS: usize = 50_000;
 /// When the store is tried again, after it was busy or failed.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(crate) struct EventBounds {
     per_session: usize,
@@ -48,11 +48,11 @@ impl EventBounds {
 
     /// Counts an event; false if it must not be stored, because too many bytes are not trimmed yet.
     pub(crate) fn admit(&self, event: &Event) -> bool {
-        let bytes = event.message.len() + OVERHEAD;
+        let bytes = event.message.len() + EVENT_OVERHEAD_BYTES;
         let mut counts = self.counts.lock();
         let scopes = [(event.project, Some(event.session)), (event.project, None)];
         // An event that reports a missing reply has a little more room.
-        let more = if bytes <= NOTE { 8 } else { usize::MAX };
+        let more = if bytes <= LOSS_REPORT_BYTES { 8 } else { usize::MAX };
         let full = |scope: &Scope| {
             let bound = self.bound(scope);
             let bound = bound.saturating_add(bound / more);
@@ -62,7 +62,7 @@ impl EventBounds {
             self.due.notify_one();
             return false;
         }
-        if counts.len() >= COUNTED {
+        if counts.len() >= MAX_COUNTERS {
             counts.clear();
         }
         let mut due = false;
@@ -83,13 +83,13 @@ impl EventBounds {
         loop {
             self.due.notified().await;
             let mut left = false;
-            for (scope, count) in self.overdue() {
+            for (scope, count) in self.scopes_to_trim() {
                 let bound = self.bound(&scope);
                 let owner = EventOwner { user: count.user, project: scope.0, session: scope.1 };
                 match store.trim(owner, count.proof, bound - bound / 4).await {
-                    Ok(true) => self.settle(scope, count.bytes),
+                    Ok(true) => self.subtract(scope, count.bytes),
                     // A void key adds nothing more; others restart the counter.
-                    Err(StoreError::KeyInvalid) => self.settle(scope, count.bytes),
+                    Err(StoreError::KeyInvalid) => self.subtract(scope, count.bytes),
                     Ok(false) => left = true,
                     Err(error) => {
                         tracing::warn!(%error, "old events could not be deleted");
@@ -98,19 +98,19 @@ impl EventBounds {
                 }
             }
             if left {
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(RETRY_INTERVAL).await;
                 self.due.notify_one();
             }
         }
     }
 
-    fn overdue(&self) -> Vec<(Scope, Count)> {
+    fn scopes_to_trim(&self) -> Vec<(Scope, Count)> {
         let counts = self.counts.lock();
         let overdue = counts.iter().filter(|(scope, count)| count.bytes >= self.bound(scope) / 4);
         overdue.map(|(scope, count)| (*scope, *count)).collect()
     }
 
-    fn settle(&self, scope: Scope, trimmed: usize) {
+    fn subtract(&self, scope: Scope, trimmed: usize) {
         let mut counts = self.counts.lock();
         if let Some(count) = counts.get_mut(&scope) {
             count.bytes = count.bytes.saturating_sub(trimmed);
@@ -142,7 +142,7 @@ mod tests {
             project: ProjectId(Uuid::nil()),
             needs: Rights::NONE,
             proof: None,
-            message: "x".repeat(bytes - OVERHEAD),
+            message: "x".repeat(bytes - EVENT_OVERHEAD_BYTES),
             last: true,
             at: Timestamp::UNIX_EPOCH,
         }
@@ -154,8 +154,8 @@ mod tests {
         let admitted =
             |session, times: u32| (0..times).filter(|n| bounds.admit(&event(session, *n, 1000))).count();
         assert_eq!((admitted(1, 9), admitted(2, 9), admitted(3, 9)), (4, 2, 0));
-        for (scope, count) in bounds.overdue() {
-            bounds.settle(scope, count.bytes);
+        for (scope, count) in bounds.scopes_to_trim() {
+            bounds.subtract(scope, count.bytes);
         }
         assert_eq!(admitted(3, 9), 4);
     }

@@ -15,27 +15,27 @@ use crate::http::event_bounds::EventBounds;
 use crate::http::metrics::Metrics;
 
 /// How many events may wait to be written.
-const WAITING: usize = 4096;
+const QUEUE_CAPACITY: usize = 4096;
 /// How many events one write stores.
-const GROUP: usize = 256;
+const MAX_GROUP: usize = 256;
 /// How long the first event of a group waits for others. The runtime's clock has no finer step.
 const GROUP_WAIT: Duration = Duration::from_millis(1);
 /// The longest message that is stored, in bytes. A longer one was read from the bank, and can be read again.
 const MAX_BYTES: usize = 1024 * 1024;
 /// The most events of one replay.
-const REPLAYED: usize = 1000;
+const MAX_REPLAYED: usize = 1000;
 
 /// The log of events.
 #[derive(Clone)]
 pub(crate) struct EventLog {
     store: Arc<dyn EventStore>,
-    queue: mpsc::Sender<Waiting>,
+    queue: mpsc::Sender<QueuedEvent>,
     expected: Arc<AtomicUsize>,
     bounds: Arc<EventBounds>,
 }
 
 /// An event, and the sender that waits for the result.
-type Waiting = (Event, oneshot::Sender<bool>);
+type QueuedEvent = (Event, oneshot::Sender<bool>);
 
 /// Announces an event, until it is dropped.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Drop for ExpectedEvent {
 impl EventLog {
     /// Creates a log over a store; starts the writing task.
     pub(crate) fn start(store: Arc<dyn EventStore>, bounds: EventBounds, metrics: Arc<Metrics>) -> Self {
-        let (queue, waiting) = mpsc::channel(WAITING);
+        let (queue, waiting) = mpsc::channel(QUEUE_CAPACITY);
         let expected = Arc::new(AtomicUsize::new(0));
         let bounds = Arc::new(bounds);
         tokio::spawn(write(Arc::clone(&store), waiting, Arc::clone(&expected), metrics));
@@ -66,17 +66,17 @@ impl EventLog {
 
     /// How many events wait to be written.
     pub(crate) fn waiting(&self) -> usize {
-        WAITING.saturating_sub(self.queue.capacity())
+        QUEUE_CAPACITY.saturating_sub(self.queue.capacity())
     }
 
     /// Stores an event; false if that failed, if it is too long or if too much is stored, so that the client cannot
     /// resume from it.
-    pub(crate) async fn keep(&self, event: Event) -> bool {
+    pub(crate) async fn append(&self, event: Event) -> bool {
         if event.message.len() > MAX_BYTES || !self.bounds.admit(&event) {
             return false;
         }
-        let (kept, outcome) = oneshot::channel();
-        self.queue.send((event, kept)).await.is_ok() && outcome.await.unwrap_or(false)
+        let (stored, outcome) = oneshot::channel();
+        self.queue.send((event, stored)).await.is_ok() && outcome.await.unwrap_or(false)
     }
 
     /// The events after a given one in its stream.
@@ -86,45 +86,50 @@ impl EventLog {
         session: SessionId,
         id: EventId,
     ) -> Result<Vec<Event>, StoreError> {
-        self.store.after(caller, session, id, REPLAYED).await
+        self.store.after(caller, session, id, MAX_REPLAYED).await
     }
 }
 
 async fn write(
     store: Arc<dyn EventStore>,
-    mut waiting: mpsc::Receiver<Waiting>,
+    mut waiting: mpsc::Receiver<QueuedEvent>,
     expected: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
 ) {
-    let mut group = Vec::with_capacity(GROUP);
-    while waiting.recv_many(&mut group, GROUP).await > 0 {
+    let mut group = Vec::with_capacity(MAX_GROUP);
+    while waiting.recv_many(&mut group, MAX_GROUP).await > 0 {
         gather(&mut group, &mut waiting, &expected).await;
-        let (events, askers): (Vec<Event>, Vec<oneshot::Sender<bool>>) = group.drain(..).unzip();
-        let kept = match store.append(&events).await {
+        let (events, waiters): (Vec<Event>, Vec<oneshot::Sender<bool>>) = group.drain(..).unzip();
+        let stored = match store.append(&events).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(%error, count = events.len(), "events could not be stored and cannot be replayed");
                 false
             }
         };
-        metrics.events_stored_or_lost(events.len(), kept);
-        for asker in askers {
+        metrics.events_stored_or_lost(events.len(), stored);
+        for waiter in waiters {
             // The sender may be gone.
-            let _ = asker.send(kept);
+            let _ = waiter.send(stored);
         }
     }
 }
 
 /// Waits briefly until half of the announced events have arrived: the other half arrives while they are written. A
 /// single event does not wait.
-async fn gather(group: &mut Vec<Waiting>, waiting: &mut mpsc::Receiver<Waiting>, expected: &AtomicUsize) {
-    let enough = |here: usize| here.saturating_mul(2) >= expected.load(Ordering::Relaxed) || here >= GROUP;
+async fn gather(
+    group: &mut Vec<QueuedEvent>,
+    waiting: &mut mpsc::Receiver<QueuedEvent>,
+    expected: &AtomicUsize,
+) {
+    let enough =
+        |here: usize| here.saturating_mul(2) >= expected.load(Ordering::Relaxed) || here >= MAX_GROUP;
     if enough(group.len()) {
         return;
     }
     let end = tokio::time::Instant::now() + GROUP_WAIT;
     while !enough(group.len()) {
-        let room = GROUP.saturating_sub(group.len());
+        let room = MAX_GROUP.saturating_sub(group.len());
         match tokio::time::timeout_at(end, waiting.recv_many(group, room)).await {
             Ok(1..) => {}
             // No sender is left, or those in flight take longer.
@@ -207,7 +212,7 @@ mod tests {
         let (log, groups) = log();
         let began = tokio::time::Instant::now();
         let _coming = log.expect();
-        assert!(log.keep(event()).await);
+        assert!(log.append(event()).await);
         assert_eq!((began.elapsed(), written(&groups)), (Duration::ZERO, vec![1]));
     }
 
@@ -217,10 +222,10 @@ mod tests {
         let expected: Vec<ExpectedEvent> = (0..8).map(|_| log.expect()).collect();
         let others = async {
             tokio::time::sleep(GROUP_WAIT / 2).await;
-            futures::future::join_all((0..3).map(|_| log.keep(event()))).await
+            futures::future::join_all((0..3).map(|_| log.append(event()))).await
         };
-        let (first, others) = tokio::join!(log.keep(event()), others);
-        assert!(first && others.iter().all(|kept| *kept));
+        let (first, others) = tokio::join!(log.append(event()), others);
+        assert!(first && others.iter().all(|stored| *stored));
         assert_eq!(written(&groups), [4]);
         drop(expected);
     }
@@ -230,18 +235,18 @@ mod tests {
         let (log, groups) = log();
         let expected: Vec<ExpectedEvent> = (0..8).map(|_| log.expect()).collect();
         let began = tokio::time::Instant::now();
-        assert!(log.keep(event()).await);
+        assert!(log.append(event()).await);
         assert!(began.elapsed() <= GROUP_WAIT * 2, "{:?}", began.elapsed());
         assert_eq!(written(&groups), [1]);
         drop(expected);
-        assert!(log.keep(event()).await);
+        assert!(log.append(event()).await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_message_that_is_too_long_is_not_stored() {
         let (log, _) = log();
         let long = |bytes| Event { message: "x".repeat(bytes), ..event() };
-        assert!(log.keep(long(MAX_BYTES)).await);
-        assert!(!log.keep(long(MAX_BYTES + 1)).await);
+        assert!(log.append(long(MAX_BYTES)).await);
+        assert!(!log.append(long(MAX_BYTES + 1)).await);
     }
 }

@@ -9,21 +9,21 @@ use memory_bank_core::caller::KeyId;
 use memory_bank_core::store::SessionId;
 use tokio_util::sync::CancellationToken;
 
-/// A request id is unique per session and key: two keys of a user may choose the same one.
-type Name = (SessionId, Option<KeyId>, String);
-type UnderWay = HashMap<Name, Vec<(u64, CancellationToken)>>;
+/// The id of a request is unique per session and key: two keys of a user may choose the same one.
+type CallId = (SessionId, Option<KeyId>, String);
+type CallsById = HashMap<CallId, Vec<(u64, CancellationToken)>>;
 
 /// The calls in flight.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Calls {
-    under_way: Arc<Mutex<UnderWay>>,
-    begun: Arc<AtomicU64>,
+    in_flight: Arc<Mutex<CallsById>>,
+    started: Arc<AtomicU64>,
 }
 
 /// A call in flight; dropping it unregisters the call.
 #[derive(Debug)]
 pub(crate) struct Call {
-    name: Name,
+    id: CallId,
     number: u64,
     pub(crate) cancelled: CancellationToken,
     calls: Calls,
@@ -33,17 +33,17 @@ impl Calls {
     /// Registers a call of a key. `request` is the id of the request as JSON.
     pub(crate) fn begin(&self, session: SessionId, key: Option<KeyId>, request: String) -> Call {
         let cancelled = CancellationToken::new();
-        let number = self.begun.fetch_add(1, Ordering::Relaxed);
-        let name = (session, key, request);
-        let mut under_way = self.under_way.lock();
-        under_way.entry(name.clone()).or_default().push((number, cancelled.clone()));
-        Call { name, number, cancelled, calls: self.clone() }
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let id = (session, key, request);
+        let mut in_flight = self.in_flight.lock();
+        in_flight.entry(id.clone()).or_default().push((number, cancelled.clone()));
+        Call { id, number, cancelled, calls: self.clone() }
     }
 
     /// Cancels the calls of this key with this id, if any are in flight here.
     pub(crate) fn cancel(&self, session: SessionId, key: Option<KeyId>, request: &str) {
-        let under_way = self.under_way.lock();
-        for (_, cancelled) in under_way.get(&(session, key, request.to_owned())).into_iter().flatten() {
+        let in_flight = self.in_flight.lock();
+        for (_, cancelled) in in_flight.get(&(session, key, request.to_owned())).into_iter().flatten() {
             cancelled.cancel();
         }
     }
@@ -51,11 +51,11 @@ impl Calls {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        let mut under_way = self.calls.under_way.lock();
-        if let Some(calls) = under_way.get_mut(&self.name) {
+        let mut in_flight = self.calls.in_flight.lock();
+        if let Some(calls) = in_flight.get_mut(&self.id) {
             calls.retain(|(number, _)| *number != self.number);
             if calls.is_empty() {
-                under_way.remove(&self.name);
+                in_flight.remove(&self.id);
             }
         }
     }
@@ -82,6 +82,6 @@ mod tests {
         calls.cancel(session, key(1), "1");
         assert!(own.cancelled.is_cancelled() && !other.cancelled.is_cancelled());
         drop((own, other));
-        assert!(calls.under_way.lock().is_empty());
+        assert!(calls.in_flight.lock().is_empty());
     }
 }

@@ -40,11 +40,11 @@ pub(crate) fn parse(body: Bytes) -> Result<Incoming, Box<Response>> {
     if message.get("jsonrpc").and_then(Value::as_str) != Some("2.0")
         || !(is_response || method(&message).is_some())
     {
-        let text = "the body is no JSON-RPC 2.0 message: it needs `jsonrpc`: \"2.0\" and a `method`";
+        let text = "the body is not a JSON-RPC 2.0 message: it needs `jsonrpc`: \"2.0\" and a `method`";
         return Err(refused(repeatable_id(&message), INVALID_REQUEST, text));
     }
     if !is_response && message.get("id").is_some_and(|id| !request_bounds::is_id(id)) {
-        return Err(refused(None, INVALID_REQUEST, request_bounds::NO_ID));
+        return Err(refused(None, INVALID_REQUEST, request_bounds::INVALID_ID));
     }
     if let Err(TooLong { text, id }) = request_bounds::check(&message) {
         return Err(refused(id, INVALID_REQUEST, &text));

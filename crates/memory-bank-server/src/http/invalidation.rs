@@ -32,7 +32,8 @@ pub(crate) enum Invalidation {
         ended: bool,
     },
     /// Messages were lost; caches are cleared, and streams verify their session and key.
-    NewsMissed,
+    #[serde(rename = "newsMissed")]
+    MessagesMissed,
     /// A client cancels a call.
     CallCancelled {
         /// The session.
@@ -56,7 +57,7 @@ impl Invalidation {
 #[async_trait]
 pub(crate) trait Peers: Send + Sync {
     /// Notifies them, within a bounded time. If that fails, they are informed later that they missed something.
-    async fn notify(&self, signal: Invalidation);
+    async fn notify(&self, invalidation: Invalidation);
 }
 
 /// Distributes invalidations. One that is sent here reaches all receivers of this process and the other replicas;
@@ -73,22 +74,22 @@ impl InvalidationBus {
 
     /// Notifies this process, then the peers. They are notified when this returns, so that the next request may go to
     /// any replica.
-    pub(crate) async fn send(&self, signal: Invalidation) {
-        self.arrived(signal.clone());
+    pub(crate) async fn send(&self, invalidation: Invalidation) {
+        self.arrived(invalidation.clone());
         if let Some(peers) = &self.peers {
-            peers.notify(signal).await;
+            peers.notify(invalidation).await;
         }
     }
 
     /// Passes on an invalidation of a peer.
-    pub(crate) fn arrived(&self, signal: Invalidation) {
+    pub(crate) fn arrived(&self, invalidation: Invalidation) {
         // Fails only without receivers.
-        let _ = self.all.send(signal);
+        let _ = self.all.send(invalidation);
     }
 
     /// Informs this process that it may have missed invalidations of peers.
     pub(crate) fn missed(&self) {
-        self.arrived(Invalidation::NewsMissed);
+        self.arrived(Invalidation::MessagesMissed);
     }
 
     /// Receives everything, from here and from peers.

@@ -14,6 +14,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
     KeyChange, KeyError, KeyOptions, KeyRecord, NewKey, PlainKey, Revoked, sorted_rights,
 };
+use memory_bank_core::limits;
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -29,10 +30,6 @@ use crate::http::reply;
 use crate::http::request_id::RequestId;
 use crate::http::shared::Shared;
 use crate::mcp::errors::UNREACHABLE_RETRY;
-
-const MAX_RATE_LIMIT: u32 = 1_000_000;
-const LABEL_CHARS: usize = 200;
-const MAX_DAYS: u32 = 3650;
 
 /// Lists the caller's keys of the project, newest first.
 #[utoipa::path(get, path = "/api/keys", tag = "keys",
@@ -90,8 +87,9 @@ pub(crate) async fn create(
     ) {
         return response;
     }
-    if options.expires_in_days.is_some_and(|days| days == 0 || days > MAX_DAYS) {
-        return reply::error(StatusCode::BAD_REQUEST, "`expiresInDays` takes 1 to 3650");
+    if options.expires_in_days.is_some_and(|days| days == 0 || days > limits::KEY_LIFETIME_DAYS_MAX) {
+        let text = format!("`expiresInDays` takes 1 to {}", limits::KEY_LIFETIME_DAYS_MAX);
+        return reply::error(StatusCode::BAD_REQUEST, &text);
     }
     let key_options = KeyOptions {
         environment: options.environment.unwrap_or_default().into(),
@@ -229,16 +227,18 @@ fn refused(
     scopes: Option<&[Scope]>,
     limit: Option<u32>,
 ) -> Option<Response> {
-    if label.is_some_and(|label| label.chars().count() > LABEL_CHARS) {
-        return Some(reply::error(StatusCode::BAD_REQUEST, "`label` takes at most 200 characters"));
+    if label.is_some_and(|label| label.chars().count() > limits::KEY_LABEL_CHARS) {
+        let text = format!("`label` takes at most {} characters", limits::KEY_LABEL_CHARS);
+        return Some(reply::error(StatusCode::BAD_REQUEST, &text));
     }
-    if limit.is_some_and(|limit| limit > MAX_RATE_LIMIT) {
-        return Some(reply::error(StatusCode::BAD_REQUEST, "`rateLimit` takes 0 to 1000000"));
+    if limit.is_some_and(|limit| limit > limits::KEY_RATE_LIMIT_MAX) {
+        let text = format!("`rateLimit` takes 0 to {}", limits::KEY_RATE_LIMIT_MAX);
+        return Some(reply::error(StatusCode::BAD_REQUEST, &text));
     }
-    let more = |scopes: &[Scope]| {
+    let exceed_the_caller = |scopes: &[Scope]| {
         scopes.is_empty() || scopes.iter().any(|scope| !caller.scopes.contains(&(*scope).into()))
     };
-    if !caller.scopes.is_empty() && scopes.is_some_and(more) {
+    if !caller.scopes.is_empty() && scopes.is_some_and(exceed_the_caller) {
         return Some(reply::error(StatusCode::FORBIDDEN, "a key cannot give more scopes than it has itself"));
     }
     None

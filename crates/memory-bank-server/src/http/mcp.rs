@@ -58,26 +58,11 @@ pub(crate) async fn post(
         Ok(tools) => tools,
         Err(text) => return reply::rpc_error(StatusCode::BAD_REQUEST, None, INVALID_REQUEST, &text),
     };
-    let mut context = RequestContext { shared, who, request, memory: Some(Arc::clone(&memory)), tools };
-    if !is_json(&parts.headers) {
-        let text = "send `Content-Type: application/json`";
-        return reply::rpc_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, TRANSPORT_ERROR, text);
-    }
-    let body = match body::read(body).await {
-        Ok(body) => body,
+    let mut context = RequestContext { shared, who, request, memory: Some(memory), tools };
+    let Incoming { message, body, is_response } = match context.receive(&parts.headers, body, needed).await {
+        Ok(incoming) => incoming,
         Err(response) => return response,
     };
-    let Incoming { message, body, is_response } = match incoming::parse(body) {
-        Ok(incoming) => incoming,
-        Err(response) => return *response,
-    };
-    if reads_from_bank(&message)
-        && let Err(full) = memory.need(needed.saturating_add(READING_CALL_BYTES)).await
-    {
-        context.shared.metrics.limit_reached(Limit::Replies);
-        return reply_budget::refusal(full, message.get("id"));
-    }
-    drop(memory);
     let accepted = Accepted::of(&parts.headers);
     // Notifications and responses have no reply, so the accepted form does not matter.
     let Some(accepted) =
@@ -90,18 +75,6 @@ pub(crate) async fn post(
         return reply::unreachable(message.get("id"), context.request);
     }
     if is_sessionless(&parts.headers, &message) {
-        if let Some(removed) = method(&message).filter(|method| REMOVED_METHODS.contains(method)) {
-            let text = format!("`{removed}` is no method of {SESSIONLESS}");
-            return reply::rpc_error(StatusCode::NOT_FOUND, message.get("id"), METHOD_NOT_FOUND, &text);
-        }
-        // A session id has no effect here, except that the session may be read-only.
-        if parts.headers.contains_key(SESSION) {
-            context.tools.read_only |= match context.session(&parts.headers).await {
-                Ok(session) => sessions::is_read_only(&session),
-                Err(response) if response.status() == StatusCode::NOT_FOUND => false,
-                Err(response) => return response,
-            };
-        }
         return context.without_session(parts, body, &message, accepted).await;
     }
     let as_events = accepted.wants_events(context.shared.config.json_response);
@@ -177,13 +150,43 @@ pub(crate) async fn delete(
 }
 
 impl RequestContext {
+    /// Reads and checks a message; one that reads from the bank gets more memory.
+    async fn receive(&self, headers: &HeaderMap, body: Body, reserved: usize) -> Result<Incoming, Response> {
+        if !is_json(headers) {
+            let text = "send `Content-Type: application/json`";
+            return Err(reply::rpc_error(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, TRANSPORT_ERROR, text));
+        }
+        let incoming = incoming::parse(body::read(body).await?).map_err(|response| *response)?;
+        if reads_from_bank(&incoming.message)
+            && let Some(memory) = &self.memory
+            && let Err(full) = memory.need(reserved.saturating_add(READING_CALL_BYTES)).await
+        {
+            self.shared.metrics.limit_reached(Limit::Replies);
+            return Err(reply_budget::refusal(full, incoming.message.get("id")));
+        }
+        Ok(incoming)
+    }
+
+    /// A request of the protocol without sessions.
     async fn without_session(
-        &self,
+        &mut self,
         parts: Parts,
         body: Bytes,
         message: &Value,
         accepted: Accepted,
     ) -> Response {
+        if let Some(removed) = method(message).filter(|method| REMOVED_METHODS.contains(method)) {
+            let text = format!("`{removed}` is not a method of {SESSIONLESS}");
+            return reply::rpc_error(StatusCode::NOT_FOUND, message.get("id"), METHOD_NOT_FOUND, &text);
+        }
+        // A session id has no effect here, except that the session may be read-only.
+        if parts.headers.contains_key(SESSION) {
+            self.tools.read_only |= match self.session(&parts.headers).await {
+                Ok(session) => sessions::is_read_only(&session),
+                Err(response) if response.status() == StatusCode::NOT_FOUND => false,
+                Err(response) => return response,
+            };
+        }
         if method(message) == Some("subscriptions/listen") && !accepted.events {
             return not_acceptable(message.get("id"), EVENTS);
         }

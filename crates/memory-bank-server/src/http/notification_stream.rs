@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::http::auth::Authenticated;
-use crate::http::config::{CALL_WAIT, KEEP_ALIVE};
+use crate::http::config::{CALL_TIMEOUT, STREAM_KEEP_ALIVE};
 use crate::http::invalidation::Invalidation;
 use crate::http::metrics::Limit;
 use crate::http::protocol::accepts_empty_events;
@@ -28,7 +28,7 @@ use crate::http::reply_budget::{ConnectionId, Holder, accounted};
 use crate::http::request_context::RequestContext;
 use crate::http::shared::Shared;
 use crate::http::shared_lists;
-use crate::http::sse::{ALIVE, Slot, frame, opening};
+use crate::http::sse::{KEEP_ALIVE_COMMENT, Slot, frame, opening};
 use crate::http::sse_reply::{event_stream, own_stream};
 use crate::mcp::subscriptions;
 
@@ -102,7 +102,7 @@ fn time_left(id: EventId, now: Timestamp) -> Duration {
     let Some((seconds, nanoseconds)) = began else { return Duration::ZERO };
     let began = Duration::new(seconds, nanoseconds);
     let now = u64::try_from(now.as_millisecond()).map_or(Duration::ZERO, Duration::from_millis);
-    (CALL_WAIT + SKEW).saturating_sub(now.saturating_sub(began)).min(CALL_WAIT + SKEW)
+    (CALL_TIMEOUT + SKEW).saturating_sub(now.saturating_sub(began)).min(CALL_TIMEOUT + SKEW)
 }
 
 /// The message for a client that resumes a reply whose rest is gone. Clients take it for the reply that they wait
@@ -147,7 +147,7 @@ impl NotificationStream {
         let begun = if understands && replay.is_none() {
             self.send(opening(self.own)).await
         } else {
-            self.send(ALIVE.to_owned()).await
+            self.send(KEEP_ALIVE_COMMENT.to_owned()).await
         };
         // Stored events are subject to the key's current rights, whatever this process caches.
         if begun.is_err() || replay.is_some() && self.still_authorized().await.is_err() {
@@ -166,7 +166,7 @@ impl NotificationStream {
         if self.check_again(&mut replay).await.is_err() {
             return Ended;
         }
-        let mut alive = tokio::time::interval(KEEP_ALIVE);
+        let mut alive = tokio::time::interval(STREAM_KEEP_ALIVE);
         alive.reset();
         let mut verify = tokio::time::interval(VERIFY_EVERY);
         verify.reset();
@@ -175,10 +175,10 @@ impl NotificationStream {
             // Keep the order: process a subscription before the notification that it is for.
             let outcome = tokio::select! {
                 biased;
-                signal = invalidations.recv() => self.on_invalidation(&signal).await,
+                invalidation = invalidations.recv() => self.on_invalidation(&invalidation).await,
                 () = tokio::time::sleep_until(next_poll), if replay.is_some() => self.check_again(&mut replay).await,
                 item = changes.recv() => self.on_change(item).await,
-                _ = alive.tick() => self.send(ALIVE.to_owned()).await,
+                _ = alive.tick() => self.send(KEEP_ALIVE_COMMENT.to_owned()).await,
                 _ = verify.tick() => self.still_authorized().await,
             };
             if let Err(ended) = outcome {
@@ -263,18 +263,18 @@ impl NotificationStream {
         }
     }
 
-    async fn on_invalidation(&self, signal: &Result<Invalidation, RecvError>) -> Result<(), Ended> {
-        match signal {
+    async fn on_invalidation(&self, invalidation: &Result<Invalidation, RecvError>) -> Result<(), Ended> {
+        match invalidation {
             Ok(Invalidation::SessionChanged { session, ended }) if *session == self.session.id => {
                 self.context.shared.sessions.forget(*session);
                 if *ended { Err(Ended) } else { Ok(()) }
             }
-            signal => {
-                if matches!(signal, Ok(Invalidation::NewsMissed) | Err(RecvError::Lagged(_))) {
+            invalidation => {
+                if matches!(invalidation, Ok(Invalidation::MessagesMissed) | Err(RecvError::Lagged(_))) {
                     self.context.shared.sessions.forget(self.session.id);
                     self.subscriptions().await?;
                 }
-                let stays = still_authorized(&self.context.shared, &self.context.who, signal).await;
+                let stays = still_authorized(&self.context.shared, &self.context.who, invalidation).await;
                 if stays { Ok(()) } else { Err(Ended) }
             }
         }
@@ -353,14 +353,14 @@ pub(crate) fn while_authorized(
             let (shared, who) = (Arc::clone(&shared), who.clone());
             async move {
                 loop {
-                    let signal = tokio::select! {
+                    let invalidation = tokio::select! {
                         biased;
-                        signal = invalidations.recv() => signal,
-                        _ = verify.tick() => Ok(Invalidation::NewsMissed),
+                        invalidation = invalidations.recv() => invalidation,
+                        _ = verify.tick() => Ok(Invalidation::MessagesMissed),
                         () = shared.closing.cancelled(), if with_server => return None,
                         chunk = body.next() => return Some((chunk?, (invalidations, verify, body))),
                     };
-                    if !still_authorized(&shared, &who, &signal).await {
+                    if !still_authorized(&shared, &who, &invalidation).await {
                         return None;
                     }
                 }
@@ -374,9 +374,9 @@ pub(crate) fn while_authorized(
 async fn still_authorized(
     shared: &Shared,
     who: &Authenticated,
-    signal: &Result<Invalidation, RecvError>,
+    invalidation: &Result<Invalidation, RecvError>,
 ) -> bool {
-    match signal {
+    match invalidation {
         Ok(Invalidation::KeyChanged { hash, revoked }) => {
             let own = who.caller.key.map(|key| key.0);
             if revoked.is_some() && *revoked == own {
@@ -384,7 +384,7 @@ async fn still_authorized(
             }
             *hash != who.hash.to_hex() || shared.auth.unchanged(who).await == Some(true)
         }
-        Ok(Invalidation::NewsMissed) | Err(RecvError::Lagged(_)) => {
+        Ok(Invalidation::MessagesMissed) | Err(RecvError::Lagged(_)) => {
             shared.auth.forget(&who.hash);
             shared.auth.unchanged(who).await != Some(false)
         }

@@ -81,6 +81,26 @@ pub(crate) async fn describe(headers: HeaderMap) -> Response {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_description_has_the_bounds_of_the_core() {
+        use memory_bank_core::limits;
+        use serde_json::{Value, json};
+
+        let (text, _) = DESCRIPTION.as_ref().unwrap();
+        let description: Value = serde_json::from_slice(text).unwrap();
+        for body in ["CreateKey", "UpdateKey"] {
+            let bound = |member: &str, name: &str| {
+                description
+                    .pointer(&format!("/components/schemas/{body}/properties/{member}/{name}"))
+                    .cloned()
+            };
+            assert_eq!(bound("label", "maxLength"), Some(json!(limits::KEY_LABEL_CHARS)), "{body}");
+            assert_eq!(bound("rateLimit", "maximum"), Some(json!(limits::KEY_RATE_LIMIT_MAX)), "{body}");
+        }
+        let days = "/components/schemas/CreateKey/properties/expiresInDays/maximum";
+        assert_eq!(description.pointer(days), Some(&json!(limits::KEY_LIFETIME_DAYS_MAX)));
+    }
+
     #[tokio::test]
     async fn the_description_has_the_same_bytes_for_all_clients_and_is_not_sent_again() {
         let first = describe(HeaderMap::new()).await;

@@ -17,7 +17,7 @@ use crate::http::config::HttpConfig;
 use crate::http::forwarded::{self, Scheme};
 
 /// Reply headers that a page may read.
-const READABLE: [&str; 8] = [
+const EXPOSED_HEADERS: [&str; 8] = [
     "mcp-session-id",
     "mcp-protocol-version",
     "x-ratelimit-limit",
@@ -255,7 +255,7 @@ impl OriginPolicy {
             .allow_origin(listed)
             .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
             .allow_headers(AllowHeaders::mirror_request())
-            .expose_headers(READABLE.map(HeaderName::from_static))
+            .expose_headers(EXPOSED_HEADERS.map(HeaderName::from_static))
             .max_age(PREFLIGHT_MAX_AGE);
         Some(layer)
     }

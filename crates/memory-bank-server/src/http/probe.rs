@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// How long a check may take.
-const PROBE_WAIT: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a result is reused.
 const REUSE_FOR: Duration = Duration::from_secs(1);
 
@@ -85,7 +85,7 @@ impl SharedProbe {
         let probe = Arc::clone(&self.probe);
         // The check continues without its requester, so that disconnects cause no further checks.
         let check = tokio::spawn(async move {
-            let health = tokio::time::timeout(PROBE_WAIT, probe.health()).await.unwrap_or(Health::Error);
+            let health = tokio::time::timeout(PROBE_TIMEOUT, probe.health()).await.unwrap_or(Health::Error);
             *last = Some((Instant::now(), health));
             health
         });

@@ -23,7 +23,7 @@ use crate::http::reply::{self, SERVER_BUSY};
 use crate::services::{NoMemory, ReplyMemory};
 
 /// How long a request waits for memory before it is refused.
-const RESERVE_WAIT: Duration = Duration::from_secs(5);
+const RESERVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The memory of all replies.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ impl Reservation {
 #[async_trait]
 impl ReplyMemory for Reservation {
     async fn need(&self, bytes: usize) -> Result<(), NoMemory> {
-        let deadline = Instant::now() + RESERVE_WAIT;
+        let deadline = Instant::now() + RESERVE_TIMEOUT;
         loop {
             let mut freed = pin!(self.budget.freed.notified());
             freed.as_mut().enable();
@@ -263,7 +263,7 @@ mod tests {
         let budget = ReplyBudget::new(100, 100);
         let first = budget.reserve(key(1), 100).await.unwrap();
         let end = async {
-            tokio::time::sleep(RESERVE_WAIT / 2).await;
+            tokio::time::sleep(RESERVE_TIMEOUT / 2).await;
             first.settle(10);
         };
         let (second, ()) = tokio::join!(budget.reserve(key(1), 90), end);

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::http::auth::{AuthError, Authenticated, KeyState};
 use crate::http::call_outcome::{self, CallOutcome};
-use crate::http::config::{BODY_BYTES, CALL_WAIT};
+use crate::http::config::{BODY_BYTES, CALL_TIMEOUT};
 use crate::http::content_type::{is_event_stream, is_json};
 use crate::http::metrics::Limit;
 use crate::http::probe::Health;
@@ -71,11 +71,11 @@ impl RequestContext {
         let request = Request::from_parts(parts, Full::new(body));
         let needs = message::rights_of_reply(&self.who.caller, message);
         let answered = tokio::select! {
-            answered = tokio::time::timeout(CALL_WAIT, service.handle(request)) => answered,
+            answered = tokio::time::timeout(CALL_TIMEOUT, service.handle(request)) => answered,
             () = self.storage_lost() => return reply::unreachable(id, self.request),
         };
         let Ok(response) = answered else {
-            let text = format!("the call took longer than {} s and was stopped", CALL_WAIT.as_secs());
+            let text = format!("the call took longer than {} s and was stopped", CALL_TIMEOUT.as_secs());
             return reply::rpc_error(StatusCode::OK, id, INTERNAL_ERROR, &text);
         };
         match self.shared.auth.state_after_call(&self.who, needs).await {

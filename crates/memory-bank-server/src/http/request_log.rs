@@ -9,9 +9,10 @@ use axum::response::Response;
 use http::header::{
     CACHE_CONTROL, CONNECTION, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use tracing::Instrument;
 use tracing::field::Empty;
+use uuid::Uuid;
 
 use crate::http::auth::presented;
 use crate::http::origin::{Admitted, Refused};
@@ -43,12 +44,10 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     let refused = match check_host(&shared, &request, route) {
         HostCheck::Passed => None,
         HostCheck::Failed(refused) => Some(refused),
-        HostCheck::NeedsKey
-            if admission::has_good_key(&shared, presented(request.headers()), address).await =>
-        {
-            None
+        HostCheck::NeedsKey => {
+            let has_key = admission::has_good_key(&shared, presented(request.headers()), address).await;
+            (!has_key).then_some(Refused::Host)
         }
-        HostCheck::NeedsKey => Some(Refused::Host),
     };
     // Use the highest level, so that the id is logged at every log level.
     let span = tracing::error_span!("request", request.id = %id, otel.name = Empty, otel.kind = Empty);
@@ -83,19 +82,22 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
             tracing::debug!(http.method = %method, http.path = path, http.status = status, milliseconds, "answered");
         }
     });
+    set_headers(response.headers_mut(), id);
     // Proxies and clients reuse connections; one to an ending server is useless.
-    let last = has_connections && shared.shutdown.is_cancelled();
-    let headers = response.headers_mut();
+    if has_connections && shared.shutdown.is_cancelled() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Sets the headers of every reply.
+fn set_headers(headers: &mut HeaderMap, id: Uuid) {
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(X_REQUEST_ID, id);
     }
     for (name, value) in FIXED_HEADERS {
         headers.insert(name, value);
     }
-    if last {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
 }
 
 enum HostCheck {

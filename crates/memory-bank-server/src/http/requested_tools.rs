@@ -21,7 +21,7 @@ pub(crate) fn of(server: &ToolOptions, uri: &Uri, headers: &HeaderMap) -> Result
         read_only |= is_on(value.to_str().unwrap_or("?"))?;
     }
     for value in headers.get_all(TOOLS_HEADER) {
-        let value = value.to_str().map_err(|_| format!("the header `{TOOLS_HEADER}` is no text"))?;
+        let value = value.to_str().map_err(|_| format!("the header `{TOOLS_HEADER}` is not text"))?;
         named = Some(value.to_owned());
     }
     for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {

@@ -23,7 +23,7 @@ use crate::http::shared::Shared;
 use crate::http::{admission, health, keys, mcp, openapi, reply, request_log};
 
 /// Smaller replies are not compressed.
-const WORTH_COMPRESSING: u64 = 2048;
+const MIN_COMPRESSED_BYTES: u64 = 2048;
 
 /// Marks a reply for which no compressor is available.
 #[derive(Clone, Copy)]
@@ -38,7 +38,7 @@ fn may_be_compressed(_: StatusCode, _: Version, _: &HeaderMap, extensions: &Exte
 async fn one_encoder(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let wanted = request.headers().contains_key(ACCEPT_ENCODING);
     let mut response = next.run(request).await;
-    let small = response.body().size_hint().exact().is_some_and(|length| length <= WORTH_COMPRESSING);
+    let small = response.body().size_hint().exact().is_some_and(|length| length <= MIN_COMPRESSED_BYTES);
     if !wanted || small || is_event_stream(&response) {
         return response;
     }
@@ -75,9 +75,9 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/keys/{id}", patch(keys::update).delete(keys::revoke))
         .route("/api/keys/{id}/rotate", post(keys::rotate))
         .route_layer(from_fn_with_state(Arc::clone(&shared), admission::layer));
-    let compression = CompressionLayer::new()
-        .quality(CompressionLevel::Fastest)
-        .compress_when(DefaultPredicate::new().and(SizeAbove::new(WORTH_COMPRESSING)).and(may_be_compressed));
+    let compression = CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(
+        DefaultPredicate::new().and(SizeAbove::new(MIN_COMPRESSED_BYTES)).and(may_be_compressed),
+    );
     Router::new()
         .merge(admitted)
         .route("/health", get(health::health))

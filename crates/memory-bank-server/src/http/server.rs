@@ -20,7 +20,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::http::addresses::{Addresses, network};
 use crate::http::auth::{Authenticator, KeyCache};
-use crate::http::config::{CONNECTIONS, DRAIN, ENCODERS, HttpConfig, LAST_NOTES, SOCKET_BYTES};
+use crate::http::config::{
+    DRAIN_TIMEOUT, FINAL_WRITE_TIMEOUT, HttpConfig, MAX_CONNECTIONS, MAX_ENCODERS, SEND_BUFFER_BYTES,
+};
 use crate::http::connection::Connections;
 use crate::http::connection_registry::{ConnectionRegistry, ConnectionSlot, Full};
 use crate::http::event_bounds::EventBounds;
@@ -40,9 +42,9 @@ use crate::http::text_index::TextIndexing;
 use crate::services::Services;
 
 /// How often uses of keys and sessions are written.
-const WRITE_USES: Duration = Duration::from_secs(10);
+const WRITE_USES_INTERVAL: Duration = Duration::from_secs(10);
 /// How often expired rows are removed.
-const CLEAN_UP: Duration = Duration::from_secs(300);
+const CLEAN_UP_INTERVAL: Duration = Duration::from_secs(300);
 
 /// The parts of the server.
 pub struct Parts {
@@ -132,8 +134,8 @@ impl Server {
             storage: parts.storage,
             redis_state: parts.redis.clone().map(|redis| Box::new(move || redis.state()) as ReadRedis),
             replies: ReplyBudget::new(parts.config.reply_bytes_total, parts.config.reply_bytes_per_key),
-            encoders: Arc::new(Semaphore::new(ENCODERS)),
-            connections: ConnectionRegistry::new(CONNECTIONS, parts.config.connections_per_address),
+            encoders: Arc::new(Semaphore::new(MAX_ENCODERS)),
+            connections: ConnectionRegistry::new(MAX_CONNECTIONS, parts.config.connections_per_address),
             started,
             services,
             config: parts.config,
@@ -171,9 +173,9 @@ impl Server {
     /// Serves until the shutdown token is cancelled and the drain delay is over; then stops listening and lets
     /// requests in flight finish, within a bound.
     pub async fn serve(self) {
-        let chores = tokio::spawn(chores(Arc::clone(&self.shared)));
+        let periodic = tokio::spawn(run_periodic_tasks(Arc::clone(&self.shared)));
         let indexing = tokio::spawn(index_texts(Arc::clone(&self.shared)));
-        let listener = tokio::spawn(heed(Arc::clone(&self.shared)));
+        let listener = tokio::spawn(apply_invalidations(Arc::clone(&self.shared)));
         let watched =
             self.watched.map(|watched| tokio::spawn(metrics::serve(watched, Arc::clone(&self.shared))));
         let connections = Connections::new(self.router, self.shared.closing.clone());
@@ -199,10 +201,11 @@ impl Server {
         let running = &self.shared.running;
         running.close();
         let finished = async { tokio::join!(connections.ended(), running.wait()) };
-        if tokio::time::timeout(DRAIN.saturating_sub(drain_delay), finished).await.is_err() {
-            tracing::warn!("requests in flight did not finish in {} s", DRAIN.as_secs());
+        if tokio::time::timeout(DRAIN_TIMEOUT.saturating_sub(drain_delay), finished).await.is_err() {
+            tracing::warn!("requests in flight did not finish in {} s", DRAIN_TIMEOUT.as_secs());
         }
-        for task in [Some(chores), Some(indexing), Some(listener), watched, self.bus].into_iter().flatten() {
+        for task in [Some(periodic), Some(indexing), Some(listener), watched, self.bus].into_iter().flatten()
+        {
             task.abort();
         }
         let notes = async {
@@ -212,7 +215,7 @@ impl Server {
                 self.shared.addresses.write_to_audit()
             )
         };
-        if tokio::time::timeout(LAST_NOTES, notes).await.is_err() {
+        if tokio::time::timeout(FINAL_WRITE_TIMEOUT, notes).await.is_err() {
             tracing::warn!("the last uses of keys and sessions could not be written in time");
         }
     }
@@ -222,12 +225,12 @@ impl Server {
 /// inherit the listener's bound.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     /// Length of the accept queue.
-    const WAITING: u32 = 1024;
+    const ACCEPT_QUEUE: u32 = 1024;
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
-    socket.set_send_buffer_size(SOCKET_BYTES)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
     socket.bind(address)?;
-    socket.listen(WAITING)
+    socket.listen(ACCEPT_QUEUE)
 }
 
 /// A slot for one more connection, if there is one.
@@ -240,7 +243,7 @@ fn slot(
     match registry.take(network(address.ip()), keep_alive) {
         Ok(slot) => return Some(slot),
         Err(Full::Server) => {
-            tracing::warn!(connections = CONNECTIONS, "refused a connection: too many connections");
+            tracing::warn!(connections = MAX_CONNECTIONS, "refused a connection: too many connections");
         }
         // Not a warning: a client could flood the log.
         Err(Full::Address) => tracing::debug!("refused a connection: too many connections of its address"),
@@ -281,9 +284,9 @@ fn stop_listening(listener: TcpListener, admit: impl Fn(TcpStream, SocketAddr)) 
 }
 
 /// Periodic tasks.
-async fn chores(shared: Arc<Shared>) {
-    let mut uses = tokio::time::interval(WRITE_USES);
-    let mut clean = tokio::time::interval(CLEAN_UP);
+async fn run_periodic_tasks(shared: Arc<Shared>) {
+    let mut uses = tokio::time::interval(WRITE_USES_INTERVAL);
+    let mut clean = tokio::time::interval(CLEAN_UP_INTERVAL);
     loop {
         tokio::select! {
             _ = uses.tick() => {
@@ -303,7 +306,7 @@ async fn chores(shared: Arc<Shared>) {
 
 /// Indexes changed texts. Separate from the other periodic tasks, because a round may take a minute.
 async fn index_texts(shared: Arc<Shared>) {
-    let mut due = tokio::time::interval(CLEAN_UP);
+    let mut due = tokio::time::interval(CLEAN_UP_INTERVAL);
     due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         due.tick().await;
@@ -312,7 +315,7 @@ async fn index_texts(shared: Arc<Shared>) {
 }
 
 /// Applies invalidations to the whole server.
-async fn heed(shared: Arc<Shared>) {
+async fn apply_invalidations(shared: Arc<Shared>) {
     let mut invalidations = shared.invalidations.subscribe();
     loop {
         match invalidations.recv().await {
@@ -325,7 +328,7 @@ async fn heed(shared: Arc<Shared>) {
             Ok(Invalidation::CallCancelled { session, key, request }) => {
                 shared.calls.cancel(session, key.map(KeyId), &request);
             }
-            Ok(Invalidation::NewsMissed) | Err(RecvError::Lagged(_)) => {
+            Ok(Invalidation::MessagesMissed) | Err(RecvError::Lagged(_)) => {
                 shared.auth.forget_all();
                 shared.sessions.forget_all();
             }

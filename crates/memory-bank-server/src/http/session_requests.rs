@@ -68,28 +68,7 @@ impl RequestContext {
         let opened = self.shared.sessions.open(&self.who.caller, params, version, self.tools.read_only).await;
         let session = match opened {
             Ok(session) => session,
-            Err(error @ SessionError::TooMany(_)) => {
-                self.shared.metrics.limit_reached(Limit::Sessions);
-                let text = error.to_string();
-                return reply::rpc_error(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    message.get("id"),
-                    TRANSPORT_ERROR,
-                    &text,
-                );
-            }
-            Err(error @ SessionError::TooManyOfKey(_)) => {
-                self.shared.metrics.limit_reached(Limit::SessionsOfKey);
-                let text = error.to_string();
-                return reply::rpc_error(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    message.get("id"),
-                    TRANSPORT_ERROR,
-                    &text,
-                );
-            }
-            Err(SessionError::Store(error)) => return self.failed(message.get("id"), &error).await,
-            Err(error) => return self.fault(message.get("id"), &error.to_string()),
+            Err(error) => return self.not_opened(message.get("id"), &error).await,
         };
         self.shared.metrics.session_opened();
         let mut response = if as_events {
@@ -101,6 +80,18 @@ impl RequestContext {
             response.headers_mut().insert(SESSION, id);
         }
         response
+    }
+
+    /// The reply when a session could not be opened.
+    async fn not_opened(&self, id: Option<&Value>, error: &SessionError) -> Response {
+        let (limit, status) = match error {
+            SessionError::TooMany(_) => (Limit::Sessions, StatusCode::SERVICE_UNAVAILABLE),
+            SessionError::TooManyOfKey(_) => (Limit::SessionsOfKey, StatusCode::TOO_MANY_REQUESTS),
+            SessionError::Store(error) => return self.failed(id, error).await,
+            _ => return self.fault(id, &error.to_string()),
+        };
+        self.shared.metrics.limit_reached(limit);
+        reply::rpc_error(status, id, TRANSPORT_ERROR, &error.to_string())
     }
 
     pub(crate) async fn in_session(

@@ -17,7 +17,7 @@ use quick_cache::UnitWeighter;
 use quick_cache::sync::Cache;
 use serde_json::{Value, json};
 
-use crate::http::config::SESSION_LIFE;
+use crate::http::config::SESSION_TTL;
 use crate::http::invalidation::{Invalidation, InvalidationBus};
 
 /// How long this process caches a session, in case an invalidation is lost.
@@ -25,12 +25,12 @@ const CACHE_TTL: Duration = Duration::from_secs(10);
 /// How many sessions this process caches.
 const CACHE_CAPACITY: u64 = 20_000;
 /// For how many sessions memory is reserved at once.
-const EXPECTED: usize = 256;
+const INITIAL_CAPACITY: usize = 256;
 /// A session that was not used for this long is idle. Longer than a call, and than the time within which an open
 /// stream updates `last_seen`, on any replica.
 const IDLE_AFTER: SignedDuration = SignedDuration::from_secs(240);
 /// How old `last_seen` may become before it is written again.
-const SEEN_EVERY: SignedDuration = SignedDuration::from_secs(60);
+const LAST_SEEN_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 /// How many uses may wait to be written. Further ones are queued at the session's next request.
 const MAX_WAITING: usize = 20_000;
 /// The member of a session's metadata that keeps it read-only, on every replica.
@@ -63,7 +63,7 @@ impl Sessions {
             entropy,
             per_project,
             per_key,
-            cache: Cache::with_weighter(EXPECTED, CACHE_CAPACITY, UnitWeighter),
+            cache: Cache::with_weighter(INITIAL_CAPACITY, CACHE_CAPACITY, UnitWeighter),
             uses: Mutex::default(),
         }
     }
@@ -126,7 +126,7 @@ impl Sessions {
         if !record.belongs_to(caller) || record.expires_at <= now {
             return Ok(None);
         }
-        if now.duration_since(record.last_seen) > SEEN_EVERY {
+        if now.duration_since(record.last_seen) > LAST_SEEN_INTERVAL {
             let used = SessionUse {
                 session: id,
                 proof: caller.proof,
@@ -247,7 +247,7 @@ pub(crate) fn is_read_only(session: &SessionRecord) -> bool {
 }
 
 fn lives_until(now: Timestamp) -> Timestamp {
-    SignedDuration::try_from(SESSION_LIFE).map_or(now, |life| now + life)
+    SignedDuration::try_from(SESSION_TTL).map_or(now, |life| now + life)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::mcp::{ToolOptions, Toolset};
 /// The lists that do not depend on a project.
 const LISTS: [&str; 3] = ["tools/list", "prompts/list", "resources/templates/list"];
 /// A shorter reply is stored as it is.
-const SHORT: usize = 512;
+const MIN_STORED_BYTES: usize = 512;
 /// A longer text is not a reference.
 const REFERENCE_BYTES: usize = 1024;
 
@@ -36,36 +36,36 @@ pub(crate) fn reference(request: &Value, reply: &str, tools: &ToolOptions) -> Op
     let list = request.get("method")?.as_str().filter(|method| LISTS.contains(method))?;
     let id = request.get("id")?;
     let pages = request.pointer("/params/cursor").is_some();
-    if pages || reply.len() <= SHORT {
+    if pages || reply.len() <= MIN_STORED_BYTES {
         return None;
     }
-    let mut kept = json!({"listOf": list, "id": id});
-    if let Some(kept) = kept.as_object_mut() {
+    let mut stored = json!({"listOf": list, "id": id});
+    if let Some(stored) = stored.as_object_mut() {
         if !tools.toolset.is_all() {
-            kept.insert("tools".into(), json!(tools.toolset.to_string()));
+            stored.insert("tools".into(), json!(tools.toolset.to_string()));
         }
         if tools.read_only {
-            kept.insert("readOnly".into(), json!(true));
+            stored.insert("readOnly".into(), json!(true));
         }
     }
-    Some(kept.to_string())
+    Some(stored.to_string())
 }
 
 /// Parses a stored reference; a JSON-RPC message is never one.
-pub(crate) fn parse(kept: &str) -> Option<Reference> {
-    if kept.len() > REFERENCE_BYTES || !kept.contains("listOf") {
+pub(crate) fn parse(stored: &str) -> Option<Reference> {
+    if stored.len() > REFERENCE_BYTES || !stored.contains("listOf") {
         return None;
     }
-    let kept: Value = serde_json::from_str(kept).ok()?;
-    let list = kept.get("listOf")?.as_str()?.to_owned();
-    let id = kept.get("id").cloned()?;
-    let toolset = match kept.get("tools") {
+    let stored: Value = serde_json::from_str(stored).ok()?;
+    let list = stored.get("listOf")?.as_str()?.to_owned();
+    let id = stored.get("id").cloned()?;
+    let toolset = match stored.get("tools") {
         Some(named) => named.as_str()?.parse().ok()?,
         None => Toolset::default(),
     };
-    let read_only = kept.get("readOnly") == Some(&json!(true));
+    let read_only = stored.get("readOnly") == Some(&json!(true));
     let tools = ToolOptions { toolset, read_only };
-    kept.get("jsonrpc").is_none().then_some(Reference { list, id, tools })
+    stored.get("jsonrpc").is_none().then_some(Reference { list, id, tools })
 }
 
 /// Makes the reply again.
@@ -128,8 +128,11 @@ mod tests {
         let request = |method: &str| json!({"jsonrpc": "2.0", "id": "a\"b", "method": method});
         for list in LISTS {
             for tools in [ToolOptions::default(), core_read_only()] {
-                let kept = reference(&request(list), &long, &tools).unwrap();
-                assert_eq!(parse(&kept), Some(Reference { list: list.to_owned(), id: json!("a\"b"), tools }));
+                let stored = reference(&request(list), &long, &tools).unwrap();
+                assert_eq!(
+                    parse(&stored),
+                    Some(Reference { list: list.to_owned(), id: json!("a\"b"), tools })
+                );
             }
         }
         assert_eq!(reference(&request("tools/list"), "short", &ToolOptions::default()), None);

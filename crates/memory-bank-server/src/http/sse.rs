@@ -69,7 +69,7 @@ pub(crate) fn opening(id: EventId) -> String {
 }
 
 /// A comment, which prevents proxies from closing a silent stream.
-pub(crate) const ALIVE: &str = ": alive\n\n";
+pub(crate) const KEEP_ALIVE_COMMENT: &str = ": alive\n\n";
 
 #[cfg(test)]
 mod tests {

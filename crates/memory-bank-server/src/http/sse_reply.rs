@@ -23,7 +23,7 @@ use uuid::{Builder, Uuid};
 
 use crate::http::admission;
 use crate::http::auth::AuthError;
-use crate::http::config::KEEP_ALIVE;
+use crate::http::config::STREAM_KEEP_ALIVE;
 use crate::http::content_type::is_event_stream;
 use crate::http::in_flight::Call;
 use crate::http::protocol::accepts_empty_events;
@@ -31,12 +31,12 @@ use crate::http::reply;
 use crate::http::reply_budget::{accounted, bytes_while_sent};
 use crate::http::request_context::RequestContext;
 use crate::http::shared_lists;
-use crate::http::sse::{ALIVE, frame, opening};
+use crate::http::sse::{KEEP_ALIVE_COMMENT, frame, opening};
 use crate::mcp::message;
 
 /// How long to wait for a reply before the key is verified and the stream begins without it. Most replies are ready
 /// at once, are sent in one piece, and need no verification.
-const WHOLE_REPLY_WAIT: Duration = Duration::from_millis(500);
+const WHOLE_REPLY_TIMEOUT: Duration = Duration::from_millis(500);
 /// The event stream that answers one request.
 struct ReplyStream {
     context: RequestContext,
@@ -83,12 +83,12 @@ impl ReplyStream {
         if let Some(memory) = &self.context.memory {
             memory.settle(bytes_while_sent(copies));
         }
-        let mut kept = self.context.shared.events.keep(event).await;
-        if !kept && last {
-            // A client that resumes learns at once that the reply is gone.
-            kept = self.context.shared.events.keep(self.event(reply_not_stored(&text), last)).await;
+        let mut stored = self.context.shared.events.append(event).await;
+        if !stored && last {
+            // Report at once to a client that resumes that the reply is gone.
+            stored = self.context.shared.events.append(self.event(reply_not_stored(&text), last)).await;
         }
-        let frame = frame(kept.then_some(id), &text);
+        let frame = frame(stored.then_some(id), &text);
         if let Some(memory) = &self.context.memory {
             memory.settle(bytes_while_sent(frame.len()));
         }
@@ -154,7 +154,7 @@ pub(crate) async fn as_events(
     let running = answer.context.shared.running.clone();
     running.spawn(run(answer, parts, body, message, call, sender).in_current_span());
     let mut ready = start;
-    let first = match tokio::time::timeout(WHOLE_REPLY_WAIT, receiver.recv()).await {
+    let first = match tokio::time::timeout(WHOLE_REPLY_TIMEOUT, receiver.recv()).await {
         Ok(part) => Some(part),
         // The status depends on the key, so wait until the database has verified it.
         Err(_) => tokio::select! {
@@ -178,13 +178,13 @@ pub(crate) async fn as_events(
     }
     let rest = futures::stream::unfold(Some((receiver, id)), async |state| {
         let (mut receiver, id) = state?;
-        match tokio::time::timeout(KEEP_ALIVE, receiver.recv()).await {
+        match tokio::time::timeout(STREAM_KEEP_ALIVE, receiver.recv()).await {
             Ok(Some(Part::More(text))) => Some((text, Some((receiver, id)))),
             Ok(Some(Part::Last(text))) => Some((text, None)),
             // Headers are already sent; report the error as an event.
             Ok(Some(Part::Refused { text, .. })) => Some((frame(None, &as_message(&id, text)), None)),
             Ok(None) => None,
-            Err(_) => Some((ALIVE.to_owned(), Some((receiver, id)))),
+            Err(_) => Some((KEEP_ALIVE_COMMENT.to_owned(), Some((receiver, id)))),
         }
     });
     let texts = futures::stream::once(async move { ready }).chain(rest);

@@ -8,7 +8,7 @@ use memory_bank_core::store::TextIndex;
 use tokio::time::Instant;
 
 /// The longest round; the rest waits for the next one.
-const ROUND: Duration = Duration::from_secs(60);
+const ROUND_TIMEOUT: Duration = Duration::from_secs(60);
 /// A round without progress ends: another server indexes, or the rest is locked.
 const STEPS_WITHOUT_PROGRESS: u32 = 3;
 
@@ -32,7 +32,7 @@ impl TextIndexing {
     /// processor at most.
     pub(crate) async fn run_round(&self) {
         let Some(index) = &self.index else { return };
-        let ends = Instant::now() + ROUND;
+        let end = Instant::now() + ROUND_TIMEOUT;
         let mut idle_steps = 0;
         let mut left = u64::MAX;
         loop {
@@ -46,9 +46,9 @@ impl TextIndexing {
             };
             self.stale.store(now_left, Ordering::Relaxed);
             // The count is capped, and beyond the cap it shows no progress.
-            idle_steps = if now_left < left || now_left >= COUNTED { 0 } else { idle_steps + 1 };
+            idle_steps = if now_left < left || now_left >= MAX_COUNT { 0 } else { idle_steps + 1 };
             left = now_left;
-            if left == 0 || idle_steps >= STEPS_WITHOUT_PROGRESS || Instant::now() >= ends {
+            if left == 0 || idle_steps >= STEPS_WITHOUT_PROGRESS || Instant::now() >= end {
                 return;
             }
             tokio::time::sleep(began.elapsed()).await;
@@ -57,7 +57,7 @@ impl TextIndexing {
 }
 
 /// The cap of the store's count.
-const COUNTED: u64 = 10_000;
+const MAX_COUNT: u64 = 10_000;
 
 async fn step(index: &dyn TextIndex) -> Result<u64, memory_bank_core::error::StoreError> {
     if index.count_stale().await? == 0 {
@@ -93,7 +93,7 @@ mod tests {
         }
 
         async fn count_stale(&self) -> Result<u64, StoreError> {
-            Ok((*self.waiting.lock()).min(COUNTED))
+            Ok((*self.waiting.lock()).min(MAX_COUNT))
         }
     }
 

@@ -62,7 +62,7 @@ const SHORT: &[(&[&str], &str)] = &[
 pub(crate) fn full(caller: &Caller, tools: &[ToolSpec]) -> String {
     let mut text = String::from(INTRODUCTION);
     text.push_str("\n## Core documents\n\n");
-    for (name, holds) in CORE_DOCUMENTS.iter().zip(CORE_HOLDS) {
+    for (name, holds) in CORE_DOCUMENTS.iter().zip(CORE_CONTENTS) {
         text.push_str(&format!("- `{name}`: {holds}\n"));
     }
     text.push_str("\nAny other `.md` or `.json` document may stand beside them.\n\n## Tools\n");
@@ -127,7 +127,7 @@ conflict the error shows what changed meanwhile.
 date, then `switch_mode` with `umb: false`.
 ";
 
-const CORE_HOLDS: [&str; 5] = [
+const CORE_CONTENTS: [&str; 5] = [
     "what the project is, its objectives, technologies and structure",
     "ongoing tasks, known issues, next steps, session notes",
     "milestones and the history of what was done",

@@ -16,13 +16,13 @@ use crate::mcp::tools::reading_bytes;
 use crate::services::Services;
 
 /// Characters of one document in a prompt; a model can read the rest.
-const DOCUMENT_CHARS: usize = 20_000;
+const MAX_DOCUMENT_CHARS: usize = 20_000;
 
 /// How many entities, observations and relations of the graph go into a prompt.
-const PARTS: usize = 200;
+const MAX_GRAPH_ITEMS: usize = 200;
 
 /// How much of the graph is loaded for a prompt, in bytes.
-const GRAPH_BYTES: usize = 4 * DOCUMENT_CHARS;
+const GRAPH_BYTES: usize = 4 * MAX_DOCUMENT_CHARS;
 
 /// The completion of an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,7 +220,7 @@ async fn present_state(
                 let whole = document.content.trim_end();
                 let written = without_template_rows(whole);
                 let content = if has_content(&written) {
-                    clip(written.trim_end(), DOCUMENT_CHARS)
+                    clip(written.trim_end(), MAX_DOCUMENT_CHARS)
                 } else {
                     "(nothing was written here yet)".to_owned()
                 };
@@ -240,12 +240,12 @@ async fn present_state(
     if let Some(name) = entity {
         let content = match bank.open(caller, &[EntityRef(name.clone())], 1, GRAPH_BYTES).await {
             Ok(mut part) => {
-                part.entities.truncate(PARTS);
-                part.observations.truncate(PARTS);
-                part.relations.truncate(PARTS);
+                part.entities.truncate(MAX_GRAPH_ITEMS);
+                part.observations.truncate(MAX_GRAPH_ITEMS);
+                part.relations.truncate(MAX_GRAPH_ITEMS);
                 let part: Value = serde_json::to_value(&part)
                     .map_err(|error| internal(&error.to_string(), services.entropy.id()))?;
-                clip(&format!("{part:#}"), DOCUMENT_CHARS)
+                clip(&format!("{part:#}"), MAX_DOCUMENT_CHARS)
             }
             Err(GraphError::Store(error)) => return Err(store_fault(&error, services.entropy.id())),
             Err(error) => format!("(the graph cannot show it: {error})"),

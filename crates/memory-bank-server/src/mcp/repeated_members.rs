@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value, json};
 
 /// How many characters of a name are shown.
-const SHOWN: usize = 60;
+const MAX_NAME_CHARS: usize = 60;
 
 /// A repeated member.
 #[derive(Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl<'de, const BUILD: bool> Visitor<'de> for Visit<'_, BUILD> {
                     Place::Message | Place::Params => &mut self.found.member,
                 };
                 first.get_or_insert_with(|| {
-                    name.chars().filter(|letter| !letter.is_control()).take(SHOWN).collect()
+                    name.chars().filter(|letter| !letter.is_control()).take(MAX_NAME_CHARS).collect()
                 });
             }
             let value = match inner {

@@ -18,7 +18,7 @@ pub(crate) struct TooLong<'a> {
 }
 
 /// The error for a request with an invalid id.
-pub(crate) const NO_ID: &str =
+pub(crate) const INVALID_ID: &str =
     "the `id` of a request must be a string or a whole number; send a notification without `id`";
 
 /// Whether a value can be the id of a request, and be repeated in its reply.
@@ -27,7 +27,7 @@ pub(crate) fn is_id(id: &Value) -> bool {
 }
 
 /// The members of a message that have a bound, as pointers, and their bounds in bytes of JSON.
-const BOUNDED: [(&str, &str, usize); 6] = [
+const BOUNDED_MEMBERS: [(&str, &str, usize); 6] = [
     ("/params/_meta/progressToken", "the progress token", limits::REQUEST_ID_BYTES),
     ("/method", "the method", limits::REQUEST_ID_BYTES),
     ("/params/name", "`params.name`", limits::REQUEST_ID_BYTES),
@@ -46,7 +46,7 @@ pub(crate) fn check(message: &Value) -> Result<(), TooLong<'_>> {
             return Err(TooLong { text, id: None });
         }
     }
-    for (pointer, name, most) in BOUNDED {
+    for (pointer, name, most) in BOUNDED_MEMBERS {
         let bytes = message.pointer(pointer).map(length).unwrap_or_default();
         if bytes > most {
             return Err(TooLong { text: too_long(name, bytes, most), id: id.filter(|id| is_id(id)) });

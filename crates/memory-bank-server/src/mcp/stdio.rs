@@ -32,16 +32,16 @@ use crate::mcp::{MemoryBankHandler, ToolOptions};
 use crate::services::Services;
 
 /// The longest line that is read, in bytes; a longer one is answered with an error and skipped.
-pub const LINE_BYTES: usize = 16 * 1024 * 1024;
+pub const MESSAGE_BYTES: usize = 16 * 1024 * 1024;
 /// The most calls in flight; the next one is read when one of them was answered. A client that does not read the
 /// replies has to wait, and does not fill the memory.
 const MAX_IN_FLIGHT: usize = 128;
 /// The most open `subscriptions/listen` requests; each can name many resources.
 const MAX_SUBSCRIPTIONS: usize = 64;
 /// How long calls in flight may take to finish after the end of input or a shutdown.
-const DRAIN: Duration = Duration::from_secs(30);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long subscriptions may take to end after that.
-const SUBSCRIPTION_DRAIN: Duration = Duration::from_secs(1);
+const SUBSCRIPTION_DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serves one client over the process's standard streams until its input ends or `shutdown` is cancelled.
 ///
@@ -130,7 +130,7 @@ where
             }
             let newline = available.iter().position(|byte| *byte == b'\n');
             let taken = newline.map_or(available.len(), |at| at + 1);
-            let too_long = self.line.len() + taken > LINE_BYTES;
+            let too_long = self.line.len() + taken > MESSAGE_BYTES;
             if !self.skipping && !too_long {
                 self.line.extend(available.iter().take(taken));
             }
@@ -223,7 +223,7 @@ where
                 Line::TooLong => Err(Rejection {
                     id: None,
                     code: ErrorCode::INVALID_REQUEST,
-                    message: format!("the message is longer than {LINE_BYTES} bytes; send less at a time"),
+                    message: format!("the message is longer than {MESSAGE_BYTES} bytes; send less at a time"),
                 }),
                 Line::Whole | Line::Last => {
                     self.ended = matches!(line, Line::Last);
@@ -254,12 +254,12 @@ where
 /// Waits, within a bound, until every call in flight was answered, and then until the subscriptions have ended. A
 /// subscription that was just requested is answered by the protocol's loop, which stops when the input has ended.
 async fn drain(in_flight: &InFlight, ending: &CancellationToken) {
-    if tokio::time::timeout(DRAIN, in_flight.none_left()).await.is_err() {
-        tracing::warn!("calls in flight did not finish in {} s", DRAIN.as_secs());
+    if tokio::time::timeout(DRAIN_TIMEOUT, in_flight.none_left()).await.is_err() {
+        tracing::warn!("calls in flight did not finish in {} s", DRAIN_TIMEOUT.as_secs());
     }
     ending.cancel();
-    if tokio::time::timeout(SUBSCRIPTION_DRAIN, in_flight.no_subscriptions()).await.is_err() {
-        tracing::warn!("subscriptions did not finish in {} s", SUBSCRIPTION_DRAIN.as_secs());
+    if tokio::time::timeout(SUBSCRIPTION_DRAIN_TIMEOUT, in_flight.no_subscriptions()).await.is_err() {
+        tracing::warn!("subscriptions did not finish in {} s", SUBSCRIPTION_DRAIN_TIMEOUT.as_secs());
     }
 }
 
@@ -326,7 +326,7 @@ fn parse(line: &[u8]) -> Result<Option<ClientJsonRpcMessage>, Rejection> {
     let message = if is_batch {
         "batches are not supported; send one message a line"
     } else if has_no_id {
-        request_bounds::NO_ID
+        request_bounds::INVALID_ID
     } else {
         "the message is not a JSON-RPC 2.0 request: it needs `jsonrpc`: \"2.0\", an `id` and a `method`, and `params` \
          that is an object"
@@ -375,7 +375,7 @@ struct InFlight {
 #[derive(Default)]
 struct Calls {
     /// By id, whether the end waits for it.
-    asked: HashMap<RequestId, bool>,
+    unanswered: HashMap<RequestId, bool>,
     /// Replies that are being written.
     writing: usize,
 }
@@ -396,10 +396,10 @@ impl InFlight {
     /// Registers a message that begins or cancels a call. An id that is in use is refused, since two calls of one id
     /// could not be distinguished.
     fn start(&self, message: ClientJsonRpcMessage) -> Result<ClientJsonRpcMessage, Rejection> {
-        let calls = &mut self.lock().asked;
+        let calls = &mut self.lock().unanswered;
         match &message {
             JsonRpcMessage::Request(request) => {
-                let waited_for = !matches!(request.request, ClientRequest::SubscriptionsListenRequest(_));
+                let delays_end = !matches!(request.request, ClientRequest::SubscriptionsListenRequest(_));
                 if calls.contains_key(&request.id) {
                     return Err(Rejection {
                         id: None,
@@ -407,8 +407,8 @@ impl InFlight {
                         message: format!("a request with the id {} is under way already", request.id),
                     });
                 }
-                let standing = calls.values().filter(|waited| !**waited).count();
-                if !waited_for && standing >= MAX_SUBSCRIPTIONS {
+                let open_subscriptions = calls.values().filter(|delays_end| !**delays_end).count();
+                if !delays_end && open_subscriptions >= MAX_SUBSCRIPTIONS {
                     return Err(Rejection {
                         id: Some(request.id.clone()),
                         code: ErrorCode::INVALID_REQUEST,
@@ -417,7 +417,7 @@ impl InFlight {
                         ),
                     });
                 }
-                calls.insert(request.id.clone(), waited_for);
+                calls.insert(request.id.clone(), delays_end);
             }
             JsonRpcMessage::Notification(notification) => {
                 if let ClientNotification::CancelledNotification(cancelled) = &notification.notification
@@ -435,7 +435,7 @@ impl InFlight {
     /// A call was answered: its id may be reused, and the reply counts until it is written.
     fn answer(&self, id: &RequestId) -> Writing<'_> {
         let mut calls = self.lock();
-        calls.asked.remove(id);
+        calls.unanswered.remove(id);
         calls.writing += 1;
         Writing(self)
     }
@@ -450,13 +450,15 @@ impl InFlight {
 
     /// Waits until no more than so many calls are in flight.
     async fn at_most(&self, count: usize) {
-        self.until(|calls| calls.asked.values().filter(|waited| **waited).count() + calls.writing <= count)
-            .await;
+        self.until(|calls| {
+            calls.unanswered.values().filter(|delays_end| **delays_end).count() + calls.writing <= count
+        })
+        .await;
     }
 
     /// Waits until the subscriptions have ended too.
     async fn no_subscriptions(&self) {
-        self.until(|calls| calls.asked.is_empty() && calls.writing == 0).await;
+        self.until(|calls| calls.unanswered.is_empty() && calls.writing == 0).await;
     }
 
     async fn until(&self, reached: impl Fn(&Calls) -> bool) {

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use memory_bank_core::caller::{Caller, ProjectId, Right};
 use memory_bank_core::document::DocumentPath;
+use memory_bank_core::limits;
 use memory_bank_core::store::Change;
 use rmcp::RoleServer;
 use rmcp::model::{ErrorData, ResourceUpdatedNotificationParam, SubscriptionFilter};
@@ -16,9 +17,6 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::mcp::resources;
 use crate::services::Services;
-
-/// The most resources that one client may subscribe to.
-const SUBSCRIPTIONS: usize = 1000;
 
 /// The URIs that one client with a handshake is subscribed to.
 #[derive(Debug, Default)]
@@ -32,9 +30,11 @@ impl Subscriptions {
     pub(crate) fn add(&self, uri: &str) -> Result<(), ErrorData> {
         resources::parse(uri)?;
         let mut uris = self.uris.lock();
-        if uris.len() >= SUBSCRIPTIONS && !uris.contains(uri) {
-            let message =
-                format!("at most {SUBSCRIPTIONS} subscriptions are allowed; unsubscribe from some first");
+        if uris.len() >= limits::SUBSCRIPTIONS && !uris.contains(uri) {
+            let message = format!(
+                "at most {} subscriptions are allowed; unsubscribe from some first",
+                limits::SUBSCRIPTIONS
+            );
             return Err(ErrorData::invalid_request(message, None));
         }
         uris.insert(uri.to_owned());
@@ -90,7 +90,7 @@ pub(crate) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
     let mut accepted = SubscriptionFilter::default();
     accepted.resources_list_changed = requested.resources_list_changed;
     accepted.resource_subscriptions = requested.resource_subscriptions.as_ref().map(|uris| {
-        uris.iter().filter(|uri| resources::parse(uri).is_ok()).take(SUBSCRIPTIONS).cloned().collect()
+        uris.iter().filter(|uri| resources::parse(uri).is_ok()).take(limits::SUBSCRIPTIONS).cloned().collect()
     });
     accepted
 }

@@ -79,7 +79,7 @@ impl fmt::Display for UnknownToolset {
         let families: Vec<&str> = FAMILIES.iter().map(|(word, _)| *word).collect();
         write!(
             f,
-            "`{}` is no toolset; give `all`, `core`, or families separated by commas: {}",
+            "`{}` is not a toolset; give `all`, `core`, or families separated by commas: {}",
             self.0,
             families.join(", ")
         )

@@ -137,30 +137,30 @@ impl Plan {
         let target = (limits::DOCUMENT_BYTES / 2).max(text.len() - sum / 2).min(limits::DOCUMENT_BYTES);
         let down_to_target = |order: &[usize]| -> Vec<usize> {
             let mut left = text.len();
-            let goes = |index: &&usize| {
-                let goes = left > target;
-                left -= if goes { size(index) } else { 0 };
-                goes
+            let moves = |index: &&usize| {
+                let moves = left > target;
+                left -= if moves { size(index) } else { 0 };
+                moves
             };
-            order.iter().take_while(goes).copied().collect()
+            order.iter().take_while(moves).copied().collect()
         };
-        let mut going = down_to_target(&order);
-        if !keeps_everything_else(log, text, all, &going) {
+        let mut moving = down_to_target(&order);
+        if !keeps_everything_else(log, text, all, &moving) {
             // A neighbour depends on one of these entries. Move those that can go without it.
             let mut in_place = order.clone();
             in_place.sort_unstable();
             let sound = movable_subset(log, text, all, &in_place, &mut { MAX_TRIES });
             order.retain(|index| sound.binary_search(index).is_ok());
-            going = down_to_target(&order);
-            if !keeps_everything_else(log, text, all, &going) {
-                going = order;
+            moving = down_to_target(&order);
+            if !keeps_everything_else(log, text, all, &moving) {
+                moving = order;
             }
         }
-        let left = text.len() - going.iter().map(size).sum::<usize>();
-        if left > limits::DOCUMENT_BYTES || going.is_empty() {
+        let left = text.len() - moving.iter().map(size).sum::<usize>();
+        if left > limits::DOCUMENT_BYTES || moving.is_empty() {
             return None;
         }
-        let moved = going
+        let moved = moving
             .iter()
             .filter_map(|index| {
                 let entry = all.get(*index)?;
@@ -168,7 +168,7 @@ impl Plan {
                 Some(Moved { text: held, date: entry.date, is_item: entry.is_item, position: *index })
             })
             .collect();
-        let rest = without(text, all, &going);
+        let rest = without(text, all, &moving);
         Some(Self { log, rest, moved, newest_first, ending })
     }
 
@@ -290,12 +290,12 @@ fn by_age(entries: &[Entry], newest_first: bool) -> Vec<usize> {
 }
 
 /// The text without these entries. Blank lines after an entry are removed if a blank line precedes it.
-fn without(text: &str, all: &[Entry], going: &[usize]) -> String {
-    let mut going: Vec<&Entry> = going.iter().filter_map(|index| all.get(*index)).collect();
-    going.sort_by_key(|entry| entry.range.start);
+fn without(text: &str, all: &[Entry], moving: &[usize]) -> String {
+    let mut moving: Vec<&Entry> = moving.iter().filter_map(|index| all.get(*index)).collect();
+    moving.sort_by_key(|entry| entry.range.start);
     let mut rest = String::with_capacity(text.len());
     let mut at = 0;
-    for entry in going {
+    for entry in moving {
         rest.push_str(text.get(at..entry.range.start).unwrap_or_default());
         at = entry.range.end;
         let behind = text.get(at..).unwrap_or_default();
@@ -311,16 +311,16 @@ fn without(text: &str, all: &[Entry], going: &[usize]) -> String {
 
 /// A subset of these entries, in their order, that can be moved: all of them, or recursively those of each half,
 /// within the number of tries.
-fn movable_subset(log: Log, text: &str, all: &[Entry], going: &[usize], tries: &mut usize) -> Vec<usize> {
-    if going.is_empty() || *tries == 0 {
+fn movable_subset(log: Log, text: &str, all: &[Entry], moving: &[usize], tries: &mut usize) -> Vec<usize> {
+    if moving.is_empty() || *tries == 0 {
         return Vec::new();
     }
     *tries -= 1;
-    if keeps_everything_else(log, text, all, going) {
-        return going.to_vec();
+    if keeps_everything_else(log, text, all, moving) {
+        return moving.to_vec();
     }
     let Some((first, second)) =
-        going.split_at_checked(going.len() / 2).filter(|(first, _)| !first.is_empty())
+        moving.split_at_checked(moving.len() / 2).filter(|(first, _)| !first.is_empty())
     else {
         return Vec::new();
     };
@@ -337,9 +337,9 @@ fn movable_subset(log: Log, text: &str, all: &[Entry], going: &[usize], tries: &
 }
 
 /// Whether the text without these entries has exactly the other entries and headings, in their order.
-fn keeps_everything_else(log: Log, text: &str, all: &[Entry], going: &[usize]) -> bool {
-    let rest = &without(text, all, going);
-    let gone: std::collections::BTreeSet<usize> = going.iter().copied().collect();
+fn keeps_everything_else(log: Log, text: &str, all: &[Entry], moving: &[usize]) -> bool {
+    let rest = &without(text, all, moving);
+    let gone: std::collections::BTreeSet<usize> = moving.iter().copied().collect();
     let kept = all.iter().enumerate().filter(|(index, _)| !gone.contains(index)).map(|(_, entry)| entry);
     let now = entries(log, rest);
     let same = |before: &Entry, after: &Entry| {
@@ -349,7 +349,7 @@ fn keeps_everything_else(log: Log, text: &str, all: &[Entry], going: &[usize]) -
     if kept.count() != now.len() || !pairs.all(|(before, after)| same(before, after)) {
         return false;
     }
-    let mut taken: Vec<&Entry> = going.iter().filter_map(|index| all.get(*index)).collect();
+    let mut taken: Vec<&Entry> = moving.iter().filter_map(|index| all.get(*index)).collect();
     taken.sort_by_key(|entry| entry.range.start);
     let (before, after) = (Outline::of(text), Outline::of(rest));
     let stays = |at: usize| {

@@ -124,7 +124,7 @@ impl Reader {
             self.flush();
             return;
         }
-        if stands_alone(bare) {
+        if is_own_block(bare) {
             self.flush();
         }
         if !self.paragraph.is_empty() {
@@ -165,7 +165,7 @@ fn cells(line: &str) -> Vec<String> {
 }
 
 /// Whether a line of a paragraph is a block of its own: it begins with a date, a label, or a sign for a state.
-fn stands_alone(line: &str) -> bool {
+fn is_own_block(line: &str) -> bool {
     let label = line.starts_with("**") && line.get(2..).is_some_and(|rest| rest.contains("**"));
     label
         || line.starts_with("~~")

@@ -4,7 +4,7 @@ use super::tokens::estimated_tokens;
 use super::types::DecisionSummary;
 
 /// Overhead of the members' names and the punctuation between them.
-pub(super) const SKELETON: usize = 75;
+pub(super) const MEMBERS_OVERHEAD_TOKENS: usize = 75;
 
 /// One list of a digest.
 #[derive(Debug, Default, Clone)]

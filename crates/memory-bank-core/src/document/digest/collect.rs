@@ -83,9 +83,9 @@ pub(super) fn collect(
 impl Collected {
     /// Whether so little is known that the project's description is the most informative text.
     pub(super) fn has_little(&self) -> bool {
-        const LITTLE: usize = 4;
+        const FEW_ENTRIES: usize = 4;
         let lines = self.tasks.len() + self.issues.len() + self.next_steps.len() + self.progress.len();
-        self.focus.is_empty() && self.state.is_empty() && lines <= LITTLE
+        self.focus.is_empty() && self.state.is_empty() && lines <= FEW_ENTRIES
     }
 
     /// Adds the lines of progress, except those that only name one of these decisions.

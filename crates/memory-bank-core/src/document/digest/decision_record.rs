@@ -64,7 +64,7 @@ impl Record {
             is_empty: true,
             is_blank: text.trim().is_empty(),
         };
-        let (mut decision, mut first, mut why) = (None, None, None);
+        let mut summary = Summary::default();
         let own_end = outline.headings().first().map_or(text.len(), |heading| heading.range.start);
         let mut parts = vec![(String::new(), 0..own_end)];
         parts.extend(outline.sections().map(|section| (section.heading.title.to_string(), section.own)));
@@ -85,51 +85,74 @@ impl Record {
                 if let Some((label, rest)) =
                     labelled(&line).filter(|(label, _)| is_structural(&plain(label)) || is_date_label(label))
                 {
-                    let (label, rest) = (plain(label), plain(rest));
-                    if is_date_label(&label) {
-                        if let Some(date) = date_anywhere(&rest) {
-                            record.date = Some(date);
-                            record.date_text = rest;
-                            record.is_empty = false;
-                        }
-                    } else if content(&rest).is_some() {
-                        record.is_empty = false;
-                        if is_decision_word(&label) {
-                            decision = Some(rest);
-                        } else if Self::gives_reasons(&label) {
-                            why.get_or_insert(rest);
-                        }
-                    } else {
+                    let label = plain(label);
+                    if !record.read_labelled(&label, plain(rest), &mut summary) {
                         part = label;
                     }
                     continue;
                 }
-                record.is_empty = false;
-                let (date, rest) = match dated(&words) {
-                    Some((date, rest)) => (Some(date), rest.to_owned()),
-                    None => (None, words.clone()),
-                };
-                if record.date.is_none()
-                    && let Some(date) = date
-                {
-                    record.date = Some(date);
-                    record.date_text = display_date(date);
-                }
-                if content(&rest).is_none() {
-                    continue;
-                }
-                if is_decision_word(&part) {
-                    decision.get_or_insert(rest);
-                } else if Self::gives_reasons(&part) {
-                    why.get_or_insert(rest);
-                } else if part.is_empty() || !is_structural(&part) {
-                    first.get_or_insert(rest);
-                }
+                record.read_line(&words, &part, &mut summary);
             }
         }
-        record.summary = decision.or(first).or(why).unwrap_or_default();
+        record.summary = summary.decision.or(summary.first).or(summary.reason).unwrap_or_default();
         record
     }
+
+    /// Reads a labelled line; false if it only has the label, to which the next lines belong.
+    fn read_labelled(&mut self, label: &str, rest: String, summary: &mut Summary) -> bool {
+        if is_date_label(label) {
+            if let Some(date) = date_anywhere(&rest) {
+                self.date = Some(date);
+                self.date_text = rest;
+                self.is_empty = false;
+            }
+            return true;
+        }
+        if content(&rest).is_none() {
+            return false;
+        }
+        self.is_empty = false;
+        if is_decision_word(label) {
+            summary.decision = Some(rest);
+        } else if Self::gives_reasons(label) {
+            summary.reason.get_or_insert(rest);
+        }
+        true
+    }
+
+    /// Reads another line below the heading or label `part`.
+    fn read_line(&mut self, words: &str, part: &str, summary: &mut Summary) {
+        self.is_empty = false;
+        let (date, rest) = match dated(words) {
+            Some((date, rest)) => (Some(date), rest.to_owned()),
+            None => (None, words.to_owned()),
+        };
+        if self.date.is_none()
+            && let Some(date) = date
+        {
+            self.date = Some(date);
+            self.date_text = display_date(date);
+        }
+        if content(&rest).is_none() {
+            return;
+        }
+        if is_decision_word(part) {
+            summary.decision.get_or_insert(rest);
+        } else if Self::gives_reasons(part) {
+            summary.reason.get_or_insert(rest);
+        } else if part.is_empty() || !is_structural(part) {
+            summary.first.get_or_insert(rest);
+        }
+    }
+}
+
+/// The lines of a record that may be its summary.
+#[derive(Default)]
+struct Summary {
+    decision: Option<String>,
+    /// The first line of no known part.
+    first: Option<String>,
+    reason: Option<String>,
 }
 
 fn is_date_label(label: &str) -> bool {

@@ -11,9 +11,9 @@ use super::document_kind::DocumentKind;
 use super::line_state::{content, is_resolved, labelled, plain, read, without_ordinal};
 use crate::document::date::{date_anywhere, dated};
 use crate::document::roles::{Role, is_placeholder, is_structural};
-use crate::document::section::{Heading, Outline};
+use crate::document::section::{Heading, Outline, Section};
 
-const UNSTATED: &str = "not stated in short; see decision-log.md";
+const NO_REASON: &str = "not stated in short; see decision-log.md";
 
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,16 +105,7 @@ pub(super) fn decisions(kind: DocumentKind, outline: &Outline<'_>) -> Vec<Decisi
             || (is_log && is_structural(&heading.title) && is_decision_word(&heading.title));
         if names_decisions {
             lists.push((heading.level, true, date.map(|(date, _)| date).or(inherited)));
-            // In a section with prose only, the prose is the decision.
-            let is_prose = section.own == section.body && outline.items_in(&section.own).is_empty();
-            let lines = if (is_decision_word(&heading.title) || is_prose) && heading.level > 1 {
-                Lines::Prose
-            } else if heading.level == 1 {
-                Lines::Introduction
-            } else {
-                Lines::Entries
-            };
-            reader.list(&section.own, inherited, lines);
+            reader.list(&section.own, inherited, Lines::of(outline, &section));
         } else if !(in_list || is_log && heading.level == 1) {
             lists.push((heading.level, false, None));
         } else if is_structural(&heading.title) {
@@ -148,6 +139,22 @@ enum Lines {
     Entries,
     /// Lines with a date, items, and prose.
     Prose,
+}
+
+impl Lines {
+    /// Which lines of a section with decisions are decisions.
+    fn of(outline: &Outline<'_>, section: &Section<'_>) -> Self {
+        let heading = section.heading;
+        // In a section with prose only, the prose is the decision.
+        let is_prose = section.own == section.body && outline.items_in(&section.own).is_empty();
+        if (is_decision_word(&heading.title) || is_prose) && heading.level > 1 {
+            Self::Prose
+        } else if heading.level == 1 {
+            Self::Introduction
+        } else {
+            Self::Entries
+        }
+    }
 }
 
 struct DecisionReader<'o, 't> {
@@ -207,7 +214,7 @@ impl DecisionReader<'_, '_> {
         {
             return;
         }
-        let summary = if record.is_blank { UNSTATED.to_owned() } else { record.summary };
+        let summary = if record.is_blank { NO_REASON.to_owned() } else { record.summary };
         let date_of_heading = date.or_else(|| date_anywhere(&source));
         self.push(DecisionEntry {
             title: words,
@@ -260,12 +267,7 @@ impl DecisionReader<'_, '_> {
             // "Rationale: …" below an entry belongs to it.
             let is_part = !label.is_empty() && is_structural(&label);
             if is_part && !is_decision_word(&label) {
-                if let (Some(last), Some((_, rest))) = (self.found.last_mut(), labelled(&line))
-                    && last.summary.is_empty()
-                    && Record::gives_reasons(&label)
-                {
-                    last.summary = plain(rest);
-                }
+                self.add_reason(&label, &line);
                 continue;
             }
             if has_date {
@@ -288,6 +290,16 @@ impl DecisionReader<'_, '_> {
             {
                 self.entry(&words, date_above, only_dated);
             }
+        }
+    }
+
+    /// Reads a line with a label below the last decision: its reasons, if it has none yet.
+    fn add_reason(&mut self, label: &str, line: &str) {
+        if let (Some(last), Some((_, rest))) = (self.found.last_mut(), labelled(line))
+            && last.summary.is_empty()
+            && Record::gives_reasons(label)
+        {
+            last.summary = plain(rest);
         }
     }
 
@@ -446,10 +458,10 @@ fn without_author(words: &str) -> &str {
 
 /// A title and its explanation: `Title: words`, `Title — words`.
 fn split(words: &str) -> (String, String) {
-    const LONGEST: usize = 80;
+    const MAX_TITLE_CHARS: usize = 80;
     for sign in [": ", "：", " — ", " – ", " - ", " → "] {
         if let Some((title, rest)) = words.split_once(sign)
-            && title.chars().count() <= LONGEST
+            && title.chars().count() <= MAX_TITLE_CHARS
             && title.chars().count() >= 2
             && content(rest).is_some()
             && !title.contains("://")

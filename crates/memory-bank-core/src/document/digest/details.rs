@@ -8,7 +8,7 @@ use crate::document::roles::Role;
 /// The number of blocks after an item that are its details, and the first of them in one line. Items with check boxes
 /// are tasks of their own.
 pub(super) fn details_of(item: &ListItem, behind: &[Block]) -> (usize, String) {
-    const LONGEST_TITLE: usize = 60;
+    const MAX_TITLE_CHARS: usize = 60;
     if !item.has_children {
         return (0, String::new());
     }
@@ -28,17 +28,17 @@ pub(super) fn details_of(item: &ListItem, behind: &[Block]) -> (usize, String) {
     }
     let own = children.iter().filter(|child| child.depth == item.depth + 1);
     let words: Vec<String> = own.filter_map(|child| content(&child.text)).collect();
-    let is_title = plain(&item.text).chars().count() <= LONGEST_TITLE;
+    let is_title = plain(&item.text).chars().count() <= MAX_TITLE_CHARS;
     let detail = join_in_one_line(words.iter().map(String::as_str).filter(|_| is_title));
     (children.len(), detail)
 }
 
 /// The first parts, separated by semicolons.
 pub(super) fn join_in_one_line<'t>(parts: impl Iterator<Item = &'t str>) -> String {
-    const LONGEST: usize = 200;
+    const MAX_DETAIL_CHARS: usize = 200;
     let mut line = String::new();
     for part in parts {
-        if line.chars().count() > LONGEST {
+        if line.chars().count() > MAX_DETAIL_CHARS {
             break;
         }
         if !line.is_empty() {

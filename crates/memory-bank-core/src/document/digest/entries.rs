@@ -49,6 +49,17 @@ pub(super) fn entries(kind: DocumentKind, outline: &Outline<'_>) -> Vec<Entry> {
     reader.finish()
 }
 
+/// Where a paragraph is below its heading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Position {
+    /// It is the first, and no entry is before it.
+    First,
+    /// Entries of the section are before it.
+    AfterEntries,
+    /// Only paragraphs that are no entries are before it.
+    AfterProse,
+}
+
 struct EntryReader {
     kind: DocumentKind,
     section: usize,
@@ -64,19 +75,8 @@ impl EntryReader {
         let Some(role) = place.role else { return };
         let text = named_heading(heading).map_or_else(|| plain(&heading.source), |(_, name)| name);
         let words = dated(&text).map_or(text.as_str(), |(_, rest)| rest).to_owned();
-        self.push(Entry {
-            role,
-            text: words,
-            source: text,
-            date: place.date,
-            own_date: named_heading(heading).is_none(),
-            section: self.section,
-            order: 0,
-            depth: 0,
-            newest_first: place.newest_first,
-            unticked: false,
-            number: place.number,
-        });
+        let own_date = named_heading(heading).is_none();
+        self.push(Entry { own_date, ..self.entry(role, words, text, 0, place) });
     }
 
     /// Appends the parts of finished work to the entry that its heading made.
@@ -151,29 +151,17 @@ impl EntryReader {
 
     /// Prose with a colon before the list of a focus section: it names the focus.
     fn introduction(&mut self, label: &str, order: usize, place: &LineContext) {
-        const SHORTEST: usize = 3;
+        const MAX_TITLE_WORDS: usize = 3;
         let words = plain(label);
         let bare = words.trim_end_matches([':', '：', ' ']);
-        let is_prose =
-            bare.split(' ').count() > SHORTEST || bare.chars().filter(|sign| is_cjk(*sign)).count() > 6;
+        let is_prose = bare.split(' ').count() > MAX_TITLE_WORDS
+            || bare.chars().filter(|sign| is_cjk(*sign)).count() > 6;
         if is_prose
             && place.role == Some(Role::Focus)
             && Role::of_heading(bare).is_none()
             && content(bare).is_some()
         {
-            self.push(Entry {
-                role: Role::Focus,
-                text: format!("{bare}:"),
-                source: words.clone(),
-                date: place.date,
-                own_date: false,
-                section: self.section,
-                order,
-                depth: 0,
-                newest_first: place.newest_first,
-                unticked: false,
-                number: place.number,
-            });
+            self.push(self.entry(Role::Focus, format!("{bare}:"), words.clone(), order, place));
         }
     }
 
@@ -243,15 +231,9 @@ impl EntryReader {
         self.push(Entry {
             date: date.or_else(|| date_within(role, &words)).or(place.date),
             own_date: date.is_some() || date_within(role, &words).is_some(),
-            role,
-            text,
-            source: words,
-            section: self.section,
-            order,
             depth: item.depth,
-            newest_first: place.newest_first,
             unticked: state == State::Open,
-            number: place.number,
+            ..self.entry(role, text, words, order, place)
         });
     }
 
@@ -332,19 +314,7 @@ impl EntryReader {
             Some(status) if !is_placeholder(&status) => format!("{} ({status})", row.words),
             _ => row.words,
         };
-        self.push(Entry {
-            role,
-            source: text.clone(),
-            text,
-            date,
-            own_date: false,
-            section: self.section,
-            order,
-            depth: 0,
-            newest_first: place.newest_first,
-            unticked: false,
-            number: place.number,
-        });
+        self.push(Entry { date, ..self.entry(role, text.clone(), text, order, place) });
     }
 
     fn paragraph(&mut self, text: &str, order: usize, place: &LineContext, number: usize, before: usize) {
@@ -362,9 +332,43 @@ impl EntryReader {
         if place.role.is_some() && is_metadata(text) && !self.is_project_status(text) {
             return;
         }
+        let position = match number {
+            _ if self.found.len() > before => Position::AfterEntries,
+            0 => Position::First,
+            _ => Position::AfterProse,
+        };
+        let found = self.role_of_paragraph(text, rest, state, date, place, position);
+        let Some((role, text)) = found else {
+            self.keep_prose(text, &words, order, place);
+            return;
+        };
+        if place.is_earlier_session
+            && state != State::Open
+            && !matches!(role, Role::RecentChange | Role::Done)
+        {
+            return;
+        }
+        self.push(Entry {
+            date: date.or(place.date),
+            own_date: date.is_some(),
+            unticked: state == State::Open,
+            ..self.entry(role, text, words, order, place)
+        });
+    }
+
+    /// The role of a paragraph and its text, if it is an entry.
+    fn role_of_paragraph(
+        &self,
+        text: &str,
+        rest: String,
+        state: State,
+        date: Option<DateTime>,
+        place: &LineContext,
+        position: Position,
+    ) -> Option<(Role, String)> {
         let label = self.role_by_label(text);
         let role = place.role.filter(|role| self.kind.is_current() || is_lasting(*role));
-        let found = match (role, state) {
+        match (role, state) {
             (Some(Role::Note), _) if date.is_some() => {
                 note_role(text, &rest).map(|role| (role, without_author(&rest)))
             }
@@ -382,46 +386,23 @@ impl EntryReader {
             },
             // Prose below the heading of a list is an entry if there is no list; before a list it is an introduction.
             (Some(role @ (Role::Task | Role::Issue | Role::NextStep | Role::Question)), _) => {
-                let is_first = number == 0 && self.found.len() == before;
-                let has_title = text.starts_with("**") && self.found.len() > before;
-                ((is_first || has_title) && !place.by_title && !rest.ends_with([':', '：']))
-                    .then_some((role, rest))
+                let has_title = text.starts_with("**") && position == Position::AfterEntries;
+                ((position == Position::First || has_title)
+                    && !place.by_title
+                    && !rest.ends_with([':', '：']))
+                .then_some((role, rest))
             }
-            (Some(Role::RecentChange | Role::Done), _) => {
-                (number == 0 && self.found.len() == before && !rest.ends_with([':', '：']))
-                    .then_some((role.unwrap_or(Role::Done), rest))
-            }
+            (Some(Role::RecentChange | Role::Done), _) => (position == Position::First
+                && !rest.ends_with([':', '：']))
+            .then_some((role.unwrap_or(Role::Done), rest)),
             _ => None,
-        };
-        let Some((role, text)) = found else {
-            self.keep_prose(text, &words, order, place);
-            return;
-        };
-        if place.is_earlier_session
-            && state != State::Open
-            && !matches!(role, Role::RecentChange | Role::Done)
-        {
-            return;
         }
-        self.push(Entry {
-            role,
-            text,
-            source: words,
-            date: date.or(place.date),
-            own_date: date.is_some(),
-            section: self.section,
-            order,
-            depth: 0,
-            newest_first: place.newest_first,
-            unticked: state == State::Open,
-            number: place.number,
-        });
     }
 
     /// The entries. If a document on current work names no focus and no status, its first prose is the focus; if a
     /// document on progress has no entries, its first prose is the progress.
     fn finish(mut self) -> Vec<Entry> {
-        const PARAGRAPHS: usize = 2;
+        const MAX_PARAGRAPHS: usize = 2;
         let is_current = |entry: &&mut Entry| Some(entry.section) == self.current && entry.role == Role::Task;
         if self.kind == DocumentKind::Active
             && !self.found.iter().any(|entry| entry.role == Role::Focus)
@@ -439,28 +420,40 @@ impl EntryReader {
             _ => !self.found.iter().any(|entry| matches!(entry.role, Role::RecentChange | Role::Done)),
         };
         if missing {
-            self.found.extend(self.prose.into_iter().take(PARAGRAPHS));
+            self.found.extend(self.prose.into_iter().take(MAX_PARAGRAPHS));
         }
         self.found
     }
 
     /// Keeps prose without a role of a document on current work or progress, in case there is nothing else.
     fn keep_prose(&mut self, source: &str, words: &str, order: usize, place: &LineContext) {
-        const SHORTEST: usize = 30;
+        const MIN_PROSE_CHARS: usize = 30;
         let wanted = matches!(self.kind, DocumentKind::Active | DocumentKind::Progress)
             && (place.role.is_none() || place.by_title)
             && !place.is_earlier_session;
         if !wanted
             || is_metadata(source)
             || is_introduction(source)
-            || words.chars().count() < SHORTEST && !words.chars().any(is_cjk)
+            || words.chars().count() < MIN_PROSE_CHARS && !words.chars().any(is_cjk)
         {
             return;
         }
-        self.prose.push(Entry {
-            role: if self.kind == DocumentKind::Active { Role::Focus } else { Role::RecentChange },
-            text: words.to_owned(),
-            source: words.to_owned(),
+        let role = if self.kind == DocumentKind::Active { Role::Focus } else { Role::RecentChange };
+        self.prose.push(self.entry(role, words.to_owned(), words.to_owned(), order, place));
+    }
+
+    /// Whether a line is the status of the project, and none was found before.
+    fn is_project_status(&self, text: &str) -> bool {
+        let label = labelled(text).map(|(label, _)| Role::of_heading(label));
+        label == Some(Some(Role::Status)) && !self.found.iter().any(|entry| entry.role == Role::Status)
+    }
+
+    /// An entry with the date of the heading above.
+    fn entry(&self, role: Role, text: String, source: String, order: usize, place: &LineContext) -> Entry {
+        Entry {
+            role,
+            text,
+            source,
             date: place.date,
             own_date: false,
             section: self.section,
@@ -469,13 +462,7 @@ impl EntryReader {
             newest_first: place.newest_first,
             unticked: false,
             number: place.number,
-        });
-    }
-
-    /// Whether a line is the status of the project, and none was found before.
-    fn is_project_status(&self, text: &str) -> bool {
-        let label = labelled(text).map(|(label, _)| Role::of_heading(label));
-        label == Some(Some(Role::Status)) && !self.found.iter().any(|entry| entry.role == Role::Status)
+        }
     }
 
     fn push(&mut self, entry: Entry) {

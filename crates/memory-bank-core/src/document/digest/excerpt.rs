@@ -9,28 +9,28 @@ use crate::document::dialect::front_matter;
 use crate::document::section::Outline;
 
 /// The most headings, and the most tokens of each part of an excerpt.
-const HEADINGS: usize = 8;
-const HEADING_TOKENS: usize = 10;
-const PART_TOKENS: usize = 110;
+const MAX_HEADINGS: usize = 8;
+const MAX_HEADING_TOKENS: usize = 10;
+const MAX_PART_TOKENS: usize = 110;
 /// The number of sections whose text makes up the beginning.
-const PARTS: usize = 6;
+const MAX_SECTIONS: usize = 6;
 
 /// The excerpt of a document; none if it has no content.
 pub(super) fn excerpt(name: &str, outline: &Outline<'_>) -> Option<Excerpt> {
     let text = outline.text();
     let parts: Vec<String> = parts(outline);
     let first = parts.iter().position(|part| !part.is_empty())?;
-    let beginning = cut(&joined(parts.iter().skip(first).take(PARTS).cloned()), PART_TOKENS);
+    let beginning = cut(&joined(parts.iter().skip(first).take(MAX_SECTIONS).cloned()), MAX_PART_TOKENS);
     let headings: Vec<String> = outline
         .headings()
         .iter()
         .filter(|heading| heading.level > 1 || outline.headings().len() == 1)
-        .take(HEADINGS)
-        .map(|heading| cut(&heading.title, HEADING_TOKENS))
+        .take(MAX_HEADINGS)
+        .map(|heading| cut(&heading.title, MAX_HEADING_TOKENS))
         .collect();
     let latest = latest_part(outline)
         .unwrap_or_else(|| parts.iter().rfind(|part| !part.is_empty()).cloned().unwrap_or_default());
-    let latest = cut(&latest, PART_TOKENS);
+    let latest = cut(&latest, MAX_PART_TOKENS);
     let repeated = beginning.contains(latest.trim_end_matches('…')) || text.is_empty();
     Some(Excerpt {
         document: name.to_owned(),

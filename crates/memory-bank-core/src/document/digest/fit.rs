@@ -9,7 +9,7 @@ use super::tokens::estimated_tokens;
 use super::types::{CurrentContext, DecisionSummary, Digest, DigestBounds, DigestExtras, Excerpt};
 
 /// The most lines of the focus.
-const FOCUS: usize = 5;
+const MAX_FOCUS_LINES: usize = 5;
 
 /// Fits the collected entries into the budget.
 pub(super) fn fit(
@@ -27,7 +27,7 @@ pub(super) fn fit(
             .flatten()
             .map(estimated_tokens)
             .sum::<usize>();
-    let room = bounds.tokens.saturating_sub(budget::SKELETON).saturating_sub(fixed);
+    let room = bounds.tokens.saturating_sub(budget::MEMBERS_OVERHEAD_TOKENS).saturating_sub(fixed);
     let longest = budget::longest_item(bounds.tokens);
     let (lists, decisions) = lists(found, extras, bounds);
     let mut shown = fill_preferring_whole_items(lists, Shares { room, longest }).into_iter();
@@ -77,7 +77,7 @@ fn lists(found: Collected, extras: &DigestExtras, bounds: DigestBounds) -> (Vec<
         found.state.first().filter(|state| found.focus.first().is_none_or(|focus| key(focus) != key(state)));
     let decisions: Vec<String> =
         found.decisions.iter().map(|one| serde_json::to_string(one).unwrap_or_default()).collect();
-    let focus: Vec<String> = found.focus.iter().take(FOCUS).cloned().collect();
+    let focus: Vec<String> = found.focus.iter().take(MAX_FOCUS_LINES).cloned().collect();
     // Without a focus, the status describes the current work: it gets the room of both.
     let (states, state_share) = if focus.is_empty() { (3, 18) } else { (1, 6) };
     let state: Vec<String> = state
@@ -87,7 +87,7 @@ fn lists(found: Collected, extras: &DigestExtras, bounds: DigestBounds) -> (Vec<
         .cloned()
         .collect();
     let lists = vec![
-        List { items: focus, share: 12, most: FOCUS, least: 1 },
+        List { items: focus, share: 12, most: MAX_FOCUS_LINES, least: 1 },
         List { items: state, share: state_share, most: states, least: 0 },
         List { items: found.tasks, share: 18, most: usize::MAX, least: 2 },
         List { items: found.issues, share: 13, most: usize::MAX, least: 1 },

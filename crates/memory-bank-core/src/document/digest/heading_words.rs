@@ -136,7 +136,7 @@ pub(super) fn is_version(words: &str) -> bool {
 
 /// The number of a numbered heading: of a session, phase, sprint, day or version.
 pub(super) fn number_in(title: &str) -> Option<u64> {
-    const COUNTED: &[&str] = &[
+    const NUMBERED_WORDS: &[&str] = &[
         "session",
         "phase",
         "sprint",
@@ -178,7 +178,7 @@ pub(super) fn number_in(title: &str) -> Option<u64> {
         lower.split(|sign: char| !sign.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     words.windows(2).find_map(|pair| {
         let (word, number) = (pair.first()?, pair.get(1)?);
-        if COUNTED.contains(word) { number.parse().ok() } else { None }
+        if NUMBERED_WORDS.contains(word) { number.parse().ok() } else { None }
     })
 }
 

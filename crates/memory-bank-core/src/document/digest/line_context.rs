@@ -65,13 +65,7 @@ impl LineContext {
             place.role = None;
         }
         if own.is_some() {
-            place.newest_first = if is_one_of(&heading.title, &HISTORY) || is_one_of(&heading.title, &NOTES) {
-                Some(true)
-            } else if is_one_of(&heading.title, &TASKS) {
-                Some(false)
-            } else {
-                None
-            };
+            place.newest_first = is_newest_first(&heading.title);
         }
         if is_session(&heading.title) && own.is_none() && date.is_none() && kind.is_current() {
             place.role = place.role.or(Some(Role::RecentChange));
@@ -118,6 +112,17 @@ impl LineContext {
     }
 }
 
+/// Whether new entries of a section with this title come first, if that is known.
+fn is_newest_first(title: &str) -> Option<bool> {
+    if is_one_of(title, &HISTORY) || is_one_of(title, &NOTES) {
+        Some(true)
+    } else if is_one_of(title, &TASKS) {
+        Some(false)
+    } else {
+        None
+    }
+}
+
 /// The role and the name in a heading with a colon: `Current Task: Offline mode`.
 pub(super) fn named_heading(heading: &Heading) -> Option<(Role, String)> {
     let (label, rest) = labelled(&heading.title)?;
@@ -127,6 +132,6 @@ pub(super) fn named_heading(heading: &Heading) -> Option<(Role, String)> {
     // "Phase 2: Next steps" and "To do: backlog" have no name.
     let is_name = !is_placeholder(rest) && Role::of_heading(rest).is_none() && dated(rest).is_none();
     // "Overall progress: 65%" needs its label.
-    let says_itself = rest.chars().filter(|sign| sign.is_alphabetic()).count() > 2;
-    (counts && is_name).then(|| (role, plain(if says_itself { rest } else { &heading.title })))
+    let has_own_words = rest.chars().filter(|sign| sign.is_alphabetic()).count() > 2;
+    (counts && is_name).then(|| (role, plain(if has_own_words { rest } else { &heading.title })))
 }

@@ -132,12 +132,12 @@ pub(super) fn plain(text: &str) -> String {
 
 /// The label at the head of a line and the text after its colon: `**Blockers:** none`.
 pub(super) fn labelled(text: &str) -> Option<(&str, &str)> {
-    const LONGEST: usize = 48;
+    const MAX_LABEL_CHARS: usize = 48;
     let bare = text.trim_start_matches(['*', '_', ' ', '-']);
     let at = bare.find([':', '：'])?;
     let (label, rest) = bare.split_at(at);
     let rest = rest.trim_start_matches([':', '：', '*', '_', ' ']);
-    (label.chars().count() <= LONGEST).then(|| (label.trim_end_matches(['*', '_', ' ']), rest))
+    (label.chars().count() <= MAX_LABEL_CHARS).then(|| (label.trim_end_matches(['*', '_', ' ']), rest))
 }
 
 /// Whether the value of a status means that the work is finished.
@@ -156,18 +156,18 @@ pub(super) fn is_finished(status: &str) -> bool {
 
 /// A title without the number of a list before it: "2. Use nom".
 pub(super) fn without_ordinal(text: &str) -> &str {
-    const DIGITS: usize = 2;
+    const MAX_DIGITS: usize = 2;
     let rest = text.trim_start_matches(|sign: char| sign.is_ascii_digit());
     let digits = text.len() - rest.len();
     match rest.strip_prefix(". ").or_else(|| rest.strip_prefix(") ")) {
-        Some(title) if (1..=DIGITS).contains(&digits) && !title.trim().is_empty() => title.trim_start(),
+        Some(title) if (1..=MAX_DIGITS).contains(&digits) && !title.trim().is_empty() => title.trim_start(),
         _ => text,
     }
 }
 
 /// Whether a line explains the purpose of its document, as templates do below the title.
 pub(super) fn is_introduction(line: &str) -> bool {
-    const BEGINNINGS: &[&str] = &[
+    const INTRODUCTIONS: &[&str] = &[
         "this file",
         "this document",
         "this is the foundation document",
@@ -204,7 +204,7 @@ pub(super) fn is_introduction(line: &str) -> bool {
     ];
     let bare = plain(line).to_lowercase();
     let bare = bare.trim_start_matches(|sign: char| !sign.is_alphanumeric());
-    BEGINNINGS.iter().any(|beginning| bare.starts_with(beginning))
+    INTRODUCTIONS.iter().any(|beginning| bare.starts_with(beginning))
 }
 
 /// The words of a line, unless it is a placeholder.

@@ -44,7 +44,7 @@ pub use self::types::{
 use crate::document::roles::Role;
 use crate::document::section::Outline;
 
-const PATTERN_LINES: usize = 20;
+const MAX_PATTERN_LINES: usize = 20;
 
 /// Builds the digest from the documents.
 #[must_use]
@@ -65,20 +65,20 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
     }
     let found = collect(&all, &decided, bounds);
     // Whether nothing was recognised in the document on current work, or the one that replaces it.
-    let silent = all.first().is_none_or(|(_, _, entries)| {
+    let nothing_recognised = all.first().is_none_or(|(_, _, entries)| {
         !entries.iter().any(|entry| !matches!(entry.role, Role::Note | Role::Done | Role::Decision))
     });
     // Do not repeat items that are shown above.
     let shown = |index: usize| {
-        let says = |entry: &Entry| entry.role != Role::Note;
-        all.iter().any(|(_, at, entries)| *at == index && entries.iter().any(says))
+        let is_content = |entry: &Entry| entry.role != Role::Note;
+        all.iter().any(|(_, at, entries)| *at == index && entries.iter().any(is_content))
             || decided.iter().any(|(_, at, found)| *at == index && !found.is_empty())
     };
     let excerpt = read
         .iter()
         .zip(&outlines)
         .enumerate()
-        .filter(|(index, _)| silent && found.focus.is_empty() && !shown(*index))
+        .filter(|(index, _)| nothing_recognised && found.focus.is_empty() && !shown(*index))
         .find_map(|(_, ((_, source), outline))| excerpt::excerpt(source.name, outline));
     let excerpt = excerpt.or_else(|| {
         let product = read
@@ -91,7 +91,7 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
         .iter()
         .find(|(kind, _)| *kind == DocumentKind::Patterns)
         .filter(|(_, source)| bounds.system_patterns && !source.text.trim().is_empty())
-        .map(|(_, source)| source.text.lines().take(PATTERN_LINES).collect::<Vec<_>>().join("\n"));
+        .map(|(_, source)| source.text.lines().take(MAX_PATTERN_LINES).collect::<Vec<_>>().join("\n"));
     fit(found, excerpt, patterns, extras, bounds)
 }
 

@@ -7,7 +7,7 @@ use crate::document::clip;
 /// The digest as plain text of at most `max_chars` characters: parts separated by blank lines, without empty ones.
 #[must_use]
 pub fn plain_digest(sources: &[DigestSource<'_>], max_chars: usize) -> String {
-    const LISTED: usize = 8;
+    const MAX_LISTED: usize = 8;
     let bounds =
         DigestBounds { progress_entries: 5, decisions: 3, system_patterns: false, tokens: DIGEST_TOKENS };
     let digest = digest(sources, &DigestExtras::default(), bounds);
@@ -22,7 +22,7 @@ pub fn plain_digest(sources: &[DigestSource<'_>], max_chars: usize) -> String {
         ("Questions", &context.questions),
     ] {
         if !items.is_empty() {
-            let shown: Vec<&str> = items.iter().take(LISTED).map(String::as_str).collect();
+            let shown: Vec<&str> = items.iter().take(MAX_LISTED).map(String::as_str).collect();
             parts.push(format!("{label}: {}", shown.join("; ")));
         }
     }

@@ -6,9 +6,9 @@ use super::document_kind::DocumentKind;
 use super::types::DocumentFacts;
 
 /// The most documents, and the most bytes, that are read for a digest.
-const DOCUMENTS: usize = 40;
+const MAX_SOURCES: usize = 40;
 
-const DOCUMENT_BYTES: u64 = 2 * 1024 * 1024;
+const MAX_SOURCE_BYTES: u64 = 2 * 1024 * 1024;
 
 /// The documents that a digest reads, the most informative first. Archives and documents other than Markdown are
 /// excluded.
@@ -25,11 +25,11 @@ pub fn digest_documents<'t>(present: &[DocumentFacts<'t>]) -> Vec<&'t str> {
     wanted
         .into_iter()
         .filter(|(_, _, document)| {
-            let fits = bytes.saturating_add(document.bytes) <= DOCUMENT_BYTES;
+            let fits = bytes.saturating_add(document.bytes) <= MAX_SOURCE_BYTES;
             bytes = if fits { bytes.saturating_add(document.bytes) } else { bytes };
             fits
         })
-        .take(DOCUMENTS)
+        .take(MAX_SOURCES)
         .map(|(_, _, document)| document.name)
         .collect()
 }

@@ -173,14 +173,14 @@ impl Vocabulary {
 
     /// The role by the main noun of the title.
     fn by_main_noun(&self, title: &str) -> Option<Role> {
-        const LONGEST: usize = 6;
+        const MAX_WORDS: usize = 6;
         if title.chars().any(is_cjk) {
             let finished = ["完成", "完了", "완료"].iter().any(|word| title.contains(word))
                 && !["未", "待", "미"].iter().any(|word| title.contains(word));
             let role = self.phrases.iter().find_map(|(phrase, role)| {
                 let is_head = matches!(role, Role::Task | Role::Issue | Role::Decision | Role::Question)
                     && phrase.chars().count() == 2
-                    && title.chars().count() <= 2 + LONGEST
+                    && title.chars().count() <= 2 + MAX_WORDS
                     && phrase.chars().all(is_cjk)
                     && title.ends_with(phrase.as_str());
                 is_head.then_some(*role)
@@ -188,7 +188,7 @@ impl Vocabulary {
             return Some(if finished { Role::Done } else { role });
         }
         let words: Vec<&str> = title.split(' ').collect();
-        if words.len() > LONGEST || words.iter().any(|word| self.excluding.contains(*word)) {
+        if words.len() > MAX_WORDS || words.iter().any(|word| self.excluding.contains(*word)) {
             return None;
         }
         let (first, last) = (words.first()?, words.last()?);

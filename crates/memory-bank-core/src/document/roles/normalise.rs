@@ -19,8 +19,8 @@ pub(super) struct Title {
 impl Title {
     pub(super) fn of(raw: &str) -> Self {
         /// Longer headings are sentences.
-        const LONGEST: usize = 200;
-        let plain: String = raw.chars().take(LONGEST).map(half_width).collect();
+        const MAX_HEADING_CHARS: usize = 200;
+        let plain: String = raw.chars().take(MAX_HEADING_CHARS).map(half_width).collect();
         let (mut outer, inner) = without_brackets(&plain);
         if !outer.chars().any(char::is_alphanumeric) {
             outer = inner.join(" ");

@@ -233,9 +233,11 @@ fn is_template_wording(inner: &str) -> bool {
 
 /// Whether the text is a request: "Add your tasks here".
 fn is_request(plain: &str) -> bool {
-    const HERE: &[&str] = &[" here", " hier", " ici", " aqui", " qui"];
+    const WORDS_FOR_HERE: &[&str] = &[" here", " hier", " ici", " aqui", " qui"];
     let first = plain.split(' ').next().unwrap_or_default();
-    REQUEST_VERBS.contains(&first) && HERE.iter().any(|here| plain.ends_with(here)) && plain.len() <= 160
+    REQUEST_VERBS.contains(&first)
+        && WORDS_FOR_HERE.iter().any(|here| plain.ends_with(here))
+        && plain.len() <= 160
 }
 
 /// Whether the text is a form for a date: `YYYY-MM-DD HH:MM:SS`.

@@ -164,7 +164,7 @@ proptest! {
 #[test]
 fn an_old_or_foreign_generation_requires_reading_the_whole_graph() {
     let mut state = GraphState::default();
-    for n in 0..=REMEMBERED_CHANGES {
+    for n in 0..=MAX_RECENT_CHANGES {
         let (entity_id, text) = (entity_id("e", "t"), n.to_string());
         let observation = Observation {
             id: observation_id(&entity_id, &text, TS),
@@ -177,7 +177,7 @@ fn an_old_or_foreign_generation_requires_reading_the_whole_graph() {
         state.apply(Event::ObservationAdd { observation, ts: TS.into() });
     }
     assert!(state.changes_since(0).is_none());
-    assert_eq!(state.changes_since(1).unwrap().count(), REMEMBERED_CHANGES);
+    assert_eq!(state.changes_since(1).unwrap().count(), MAX_RECENT_CHANGES);
     assert_eq!(state.changes_since(state.generation()).unwrap().count(), 0);
     let reloaded = GraphState::default().following(&state);
     assert!(reloaded.changes_since(state.generation()).is_none());

@@ -11,7 +11,7 @@ use crate::search::unit::Unit;
 /// The row of units without a row.
 pub(super) const NO_ROW: u32 = u32::MAX;
 /// How many vectors one piece of memory holds.
-const PIECE: usize = 1024;
+const CHUNK_VECTORS: usize = 1024;
 /// The bytes of the entry that finds the row of a passage, with the slack of the table.
 const ROW_BYTES: usize = 64;
 
@@ -121,12 +121,12 @@ impl Dense {
             return false;
         }
         let Some(at) = self.row_of.get(&hash).map(|at| *at as usize) else { return false };
-        let (piece, place) = (at / PIECE, at % PIECE);
+        let (piece, place) = (at / CHUNK_VECTORS, at % CHUNK_VECTORS);
         if self.pieces.len() <= piece {
             self.pieces.resize_with(piece + 1, || None);
         }
         let Some(piece) = self.pieces.get_mut(piece) else { return false };
-        let values = piece.get_or_insert_with(|| vec![0; PIECE * dimension].into_boxed_slice());
+        let values = piece.get_or_insert_with(|| vec![0; CHUNK_VECTORS * dimension].into_boxed_slice());
         let (Some(values), Some(row)) =
             (values.get_mut(place * dimension..(place + 1) * dimension), self.rows.get_mut(at))
         else {
@@ -151,7 +151,7 @@ impl Dense {
         if query.dimension() != dimension {
             return cosines;
         }
-        let rows = self.rows.chunks(PIECE).zip(cosines.chunks_mut(PIECE));
+        let rows = self.rows.chunks(CHUNK_VECTORS).zip(cosines.chunks_mut(CHUNK_VECTORS));
         for (piece, (rows, cosines)) in self.pieces.iter().zip(rows) {
             let Some(values) = piece else { continue };
             for ((row, values), near) in rows.iter().zip(values.chunks_exact(dimension)).zip(cosines) {

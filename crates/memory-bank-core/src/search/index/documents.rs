@@ -20,11 +20,11 @@ use crate::search::unit::UnitKind;
 /// How many of the best candidates are rescored by their text.
 const MAX_RESCORED: usize = 60;
 /// How many units are checked for a phrase before whole texts are searched.
-const PHRASE_UNITS: usize = 2000;
+const MAX_PHRASE_UNITS: usize = 2000;
 /// How many units that differ only in numbers are shown before other units.
 const MAX_SIMILAR_FIRST: usize = 3;
 /// The most units that are shown because of their neighbours.
-const BESIDE: usize = 1000;
+const MAX_ADJACENT: usize = 1000;
 
 /// A search in documents.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,14 +139,13 @@ impl Index {
             answer.take_plain(&in_files, &days);
         }
         if !answer.is_full() && !wanted.query.is_single() {
-            let mut beside = scored.beside(&candidates, BESIDE, accepts);
-            self.best_first(&mut beside, BESIDE);
-            answer.take(&beside);
+            let mut adjacent = scored.adjacent(&candidates, MAX_ADJACENT, accepts);
+            self.best_first(&mut adjacent, MAX_ADJACENT);
+            answer.take(&adjacent);
             answer.take_later();
         }
         answer.count_similar(&candidates);
-        let unknown = prepared.close.iter().filter_map(|place| wanted.query.words().get(*place));
-        answer.hits.unknown_words = unknown.map(|word| word.form.clone()).collect();
+        answer.hits.unknown_words = prepared.unknown_words(&wanted.query);
         answer.hits
     }
 
@@ -157,11 +156,11 @@ impl Index {
         candidates: &[Candidate],
         in_files: &impl Fn(&str) -> bool,
     ) -> Vec<String> {
-        let stands = |phrase: &String| {
+        let occurs = |phrase: &String| {
             let only = query.without_phrases(
                 &query.phrases().iter().filter(|other| *other != phrase).cloned().collect::<Vec<_>>(),
             );
-            candidates.iter().take(PHRASE_UNITS).any(|candidate| {
+            candidates.iter().take(MAX_PHRASE_UNITS).any(|candidate| {
                 let slot = self.slot(candidate.slot);
                 let lines = slot.and_then(|slot| Some((slot, self.lines_of(&slot.source)?)));
                 lines.is_some_and(|(slot, lines)| only.admits(&slot.text(lines)))
@@ -169,7 +168,7 @@ impl Index {
                 .texts()
                 .any(|(name, lines)| in_files(name) && !lines.containing(phrase, true).is_empty())
         };
-        query.phrases().iter().filter(|phrase| !stands(phrase)).cloned().collect()
+        query.phrases().iter().filter(|phrase| !occurs(phrase)).cloned().collect()
     }
 
     /// Rescores the best candidates: texts with the literal query, or its words side by side, rank higher.

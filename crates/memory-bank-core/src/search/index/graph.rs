@@ -8,7 +8,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use memchr::memmem::Finder;
 use serde::Serialize;
 
-use super::rank::Prepared;
+use super::rank::{Candidate, Prepared};
 use super::vocabulary::{Form, Scope};
 use super::{Body, Index, SourceId, Texts};
 use crate::search::query::Query;
@@ -18,16 +18,16 @@ const TYPE_SHARE: f64 = 0.8;
 /// The share of a hit in the attributes of an entity.
 const ATTRS_SHARE: f64 = 0.6;
 /// The highest score of a BM25 hit for a single word: less than that of a text that contains it.
-const BELOW_CONTAINED: f64 = 20.0;
+const MAX_WORD_SCORE: f64 = 20.0;
 /// The highest score of a BM25 hit otherwise: less than that of a name equal to the query.
-const BELOW_EQUAL: f64 = 99.0;
+const MAX_RANKED_SCORE: f64 = 99.0;
 
 /// The weight of a word of a name that replaces a misspelt word.
-const REPLACEMENT: f64 = 0.5;
+const REPLACEMENT_WEIGHT: f64 = 0.5;
 /// The share of an observation's score that its entity gets, so that it ranks below direct hits.
-const OWNER: f64 = 0.9;
+const ENTITY_SHARE: f64 = 0.9;
 /// The same for a single word, since texts that contain it have a score of their own.
-const OWNER_OF_WORD: f64 = 0.1;
+const ENTITY_SHARE_OF_WORD: f64 = 0.1;
 
 /// The part of an entity that matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -110,8 +110,15 @@ struct Scored {
 #[derive(Debug, Clone, Copy, Default)]
 struct EntityMatch {
     score: f64,
-    itself: bool,
+    has_own_hit: bool,
     by_observation: bool,
+}
+
+/// What matches a query in the graph.
+#[derive(Debug, Default)]
+struct GraphMatches {
+    entities: BySlot<EntityMatch>,
+    observations: Vec<Scored>,
 }
 
 impl Index {
@@ -123,52 +130,16 @@ impl Index {
         for (place, words) in &meant {
             let forms = words.iter().filter_map(|word| self.vocabulary.exact(word));
             if let Some(known) = prepared.words.get_mut(*place) {
-                known.extend(forms.map(|form| Form { weight: REPLACEMENT, ..form }));
+                known.extend(forms.map(|form| Form { weight: REPLACEMENT_WEIGHT, ..form }));
             }
         }
         let scored = self.scored(&prepared, Scope::Graph);
         let mut candidates = scored.candidates(query, &prepared, limit, |_| true);
         if !query.is_single() {
-            let beside = scored.beside(&candidates, usize::MAX, |_| true);
-            candidates.extend(beside);
+            let adjacent = scored.adjacent(&candidates, usize::MAX, |_| true);
+            candidates.extend(adjacent);
         }
-        let top = candidates.iter().map(|candidate| candidate.score).fold(0.0, f64::max);
-        let single = query.is_single();
-        let score = |plain: f64, ranked: f64| {
-            let share = if top > 0.0 { ranked / top } else { 0.0 };
-            let ranked = share * if single { BELOW_CONTAINED } else { BELOW_EQUAL };
-            // A query of several words counts as plain text only if it equals the text; otherwise the words decide.
-            if single || plain >= 100.0 { plain.max(ranked) } else { ranked.max(plain * 0.01) }
-        };
-        let mut plain = if query.phrases().is_empty() { self.find_plain(query) } else { BySlot::default() };
-        let mut observations: Vec<Scored> = Vec::new();
-        let mut entities: BySlot<EntityMatch> = BySlot::default();
-        let mut take = |at: u32, score: f64| {
-            let Some(slot) = self.slot(at) else { return };
-            let Some(owner) = slot.parent else {
-                let entity = entities.entry(at).or_default();
-                entity.score = entity.score.max(score);
-                entity.itself = true;
-                return;
-            };
-            observations.push(Scored { slot: at, score, at: slot.at });
-            let entity = entities.entry(owner).or_default();
-            entity.score = entity.score.max(score * if single { OWNER_OF_WORD } else { OWNER });
-            entity.by_observation = true;
-        };
-        for candidate in &candidates {
-            if query.phrases().is_empty()
-                || self.graph_text(candidate.slot).is_some_and(|text| query.admits(text))
-            {
-                take(
-                    candidate.slot,
-                    score(plain.remove(&candidate.slot).unwrap_or_default(), candidate.score),
-                );
-            }
-        }
-        for (at, plain) in plain {
-            take(at, score(plain, 0.0));
-        }
+        let GraphMatches { entities, mut observations } = self.graph_matches(query, &candidates);
         let more = entities.len() > limit || observations.len() > limit;
         let mut found: Vec<Scored> = entities
             .iter()
@@ -189,6 +160,45 @@ impl Index {
             observations: observations.iter().filter_map(|found| self.observation_hit(found)).collect(),
             more,
         }
+    }
+
+    /// The entities and observations that match, each with its score.
+    fn graph_matches(&self, query: &Query, candidates: &[Candidate]) -> GraphMatches {
+        let top = candidates.iter().map(|candidate| candidate.score).fold(0.0, f64::max);
+        let single = query.is_single();
+        let score = |plain: f64, ranked: f64| {
+            let share = if top > 0.0 { ranked / top } else { 0.0 };
+            let ranked = share * if single { MAX_WORD_SCORE } else { MAX_RANKED_SCORE };
+            // A query of several words counts as plain text only if it equals the text; otherwise the words decide.
+            if single || plain >= 100.0 { plain.max(ranked) } else { ranked.max(plain * 0.01) }
+        };
+        let mut plain = if query.phrases().is_empty() { self.find_plain(query) } else { BySlot::default() };
+        let mut matches = GraphMatches::default();
+        let mut take = |at: u32, score: f64| {
+            let Some(slot) = self.slot(at) else { return };
+            let Some(owner) = slot.parent else {
+                let entity = matches.entities.entry(at).or_default();
+                entity.score = entity.score.max(score);
+                entity.has_own_hit = true;
+                return;
+            };
+            matches.observations.push(Scored { slot: at, score, at: slot.at });
+            let entity = matches.entities.entry(owner).or_default();
+            entity.score = entity.score.max(score * if single { ENTITY_SHARE_OF_WORD } else { ENTITY_SHARE });
+            entity.by_observation = true;
+        };
+        for candidate in candidates {
+            if query.phrases().is_empty()
+                || self.graph_text(candidate.slot).is_some_and(|text| query.admits(text))
+            {
+                let plain = plain.remove(&candidate.slot).unwrap_or_default();
+                take(candidate.slot, score(plain, candidate.score));
+            }
+        }
+        for (at, plain) in plain {
+            take(at, score(plain, 0.0));
+        }
+        matches
     }
 
     /// The ids of the newest observations of an entity, newest first; of equally old ones the one stored last comes
@@ -277,7 +287,7 @@ impl Index {
         };
         let parts = [MatchedIn::Name, MatchedIn::Type, MatchedIn::Attrs];
         let own =
-            parts.into_iter().enumerate().filter(|(at, _)| gathered.itself && has_words(texts.get(*at)));
+            parts.into_iter().enumerate().filter(|(at, _)| gathered.has_own_hit && has_words(texts.get(*at)));
         let mut matched_in: Vec<MatchedIn> = own.map(|(_, part)| part).collect();
         matched_in.extend(gathered.by_observation.then_some(MatchedIn::Observations));
         Some(EntityHit { id: id.clone(), score: rounded(found.score), matched_in })
@@ -326,8 +336,8 @@ fn plain_score(text: &str, phrase: &str, finder: &Finder<'_>) -> f64 {
         at.and_then(|at| bytes.get(at)).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
     };
     let is_boundary = |at: usize| is_word(at.checked_sub(1)) != is_word(Some(at));
-    let stands_alone = |at: usize| is_boundary(at) && is_boundary(at + phrase.len());
-    if finder.find_iter(bytes).any(stands_alone) { 60.0 } else { 40.0 }
+    let is_whole_word = |at: usize| is_boundary(at) && is_boundary(at + phrase.len());
+    if finder.find_iter(bytes).any(is_whole_word) { 60.0 } else { 40.0 }
 }
 
 fn rounded(score: f64) -> f64 {

@@ -10,12 +10,12 @@ use crate::search::query::{Query, fold, phrase_text};
 use crate::search::words::{TermKind, each_term};
 
 /// The bonus of a text with the literal query, and the same for equal letter case.
-const LITERAL: f64 = 0.3;
-const LETTER_CASE: f64 = 0.05;
+const LITERAL_BONUS: f64 = 0.3;
+const LETTER_CASE_BONUS: f64 = 0.05;
 /// The bonus of a text in which all adjacent words of the query are side by side.
-const SIDE_BY_SIDE: f64 = 0.15;
+const ADJACENT_BONUS: f64 = 0.15;
 /// The most words between two that count as side by side.
-const BETWEEN: usize = 2;
+const MAX_WORDS_BETWEEN: usize = 2;
 
 pub(super) struct LineMatcher {
     /// The position and the weight of each term of the query.
@@ -66,7 +66,7 @@ impl LineMatcher {
             if text.trim().is_empty() || !self.is_cased(text) {
                 continue;
             }
-            let weight = if candidate.itself && slot.lines > 1 { self.weight(text) } else { 0.0 };
+            let weight = if candidate.has_own_hit && slot.lines > 1 { self.weight(text) } else { 0.0 };
             if best.is_none_or(|(most, _)| weight > most) {
                 best = Some((weight, line as usize));
             }
@@ -104,19 +104,19 @@ impl LineMatcher {
     /// The factor for texts with the literal query, or its words side by side; at least 1.
     pub(super) fn closeness(&self, text: &str) -> f64 {
         let mut gain = 1.0;
-        if stands_alone(&phrase_text(text), &self.literal) {
-            gain += LITERAL;
+        if contains_whole(&phrase_text(text), &self.literal) {
+            gain += LITERAL_BONUS;
             if text.contains(&self.typed) {
-                gain += LETTER_CASE;
+                gain += LETTER_CASE_BONUS;
             }
         }
-        if self.capitals.iter().any(|word| stands_alone(text, word)) {
-            gain += LETTER_CASE;
+        if self.capitals.iter().any(|word| contains_whole(text, word)) {
+            gain += LETTER_CASE_BONUS;
         }
         if self.words > 1 {
             let pairs = f64::from(u32::try_from(self.words - 1).unwrap_or(u32::MAX));
             let side_by_side = f64::from(u32::try_from(self.side_by_side(text)).unwrap_or(0));
-            gain += SIDE_BY_SIDE * side_by_side / pairs;
+            gain += ADJACENT_BONUS * side_by_side / pairs;
         }
         gain
     }
@@ -132,7 +132,7 @@ impl LineMatcher {
             }
             if let Some((word, _)) = self.weights.get(term.text) {
                 let before = word.checked_sub(1).and_then(|before| last.get(&before));
-                if before.is_some_and(|before| at - before <= BETWEEN + 1) {
+                if before.is_some_and(|before| at - before <= MAX_WORDS_BETWEEN + 1) {
                     pairs.insert(*word);
                 }
                 last.insert(*word, at);
@@ -143,7 +143,7 @@ impl LineMatcher {
 }
 
 /// Whether a text contains this, and not as a part of a longer word, name or path.
-fn stands_alone(text: &str, wanted: &str) -> bool {
+fn contains_whole(text: &str, wanted: &str) -> bool {
     let is_word =
         |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '/' | '\\' | '-'));
     !wanted.is_empty()

@@ -11,16 +11,16 @@ use crate::search::rank::mix;
 use crate::search::unit::UnitKind;
 
 /// How many units are added that are near, but hold no word of the query.
-const NEAREST: usize = 200;
-/// What the nearness of the unit before adds: an answer is near what it answers. That of the unit behind adds nothing.
-const PREVIOUS: f64 = 0.4;
-/// What all words of the query together are worth at least when scores are brought between 0 and 1, as a share of the sum of their
-/// rarities: the best of units that hold little of the query is not as good as one that holds it all.
-const IDEAL: f64 = 1.5;
+const MAX_NEAREST: usize = 200;
+/// The share of the previous unit's nearness: an answer follows its question. That of the next unit adds nothing.
+const PREVIOUS_SHARE: f64 = 0.4;
+/// The least score that counts as 1, as a share of the sum of the rarities of the query's words: the best of several units
+/// that contain little of the query is worth less than one that contains all of it.
+const IDEAL_SHARE: f64 = 1.5;
 
 impl Index {
-    /// Mixes the vectors in, if the query has one and the index has some; says whether it did. Scores are on the scale of words
-    /// afterwards.
+    /// Mixes the vectors into the scores, if the query has one and the index has some; returns whether it did. Scores stay on
+    /// the scale of words.
     pub(super) fn mix_meaning(
         &self,
         query: &Query,
@@ -48,33 +48,33 @@ impl Index {
                 nearest.push((near, at));
             }
         }
-        // A query for one name finds what contains it; what is like it comes only where nothing does.
+        // A query for one name finds the units that contain it; similar ones are added only if there are none.
         if query.is_single() && !candidates.is_empty() {
             nearest.clear();
         }
-        if nearest.len() > NEAREST {
-            nearest.select_nth_unstable_by(NEAREST, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-            nearest.truncate(NEAREST);
+        if nearest.len() > MAX_NEAREST {
+            nearest.select_nth_unstable_by(MAX_NEAREST, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            nearest.truncate(MAX_NEAREST);
         }
         candidates.extend(nearest.into_iter().filter_map(|(_, at)| scored.candidate(at)));
         let nears: Vec<Option<f64>> =
             candidates.iter().map(|one| self.slot(one.slot).and_then(near)).collect();
         let best = nears.iter().flatten().fold(0.0_f64, |best, near| best.max(*near));
-        // Unrelated texts are not at right angles: what all are near on average counts for nothing.
+        // Vectors of unrelated texts are not at right angles, so the average nearness does not count.
         let mean = (sum / count.max(1.0)).min(best);
         let spread = (best - mean).max(0.05);
-        let ideal = IDEAL * scored.rarity().iter().sum::<f64>();
+        let ideal = IDEAL_SHARE * scored.rarity().iter().sum::<f64>();
         let scale = candidates.iter().fold(ideal, |most, one| most.max(one.score)).max(f64::MIN_POSITIVE);
         for (candidate, near) in candidates.iter_mut().zip(nears) {
             let near = near.map_or(0.0, |near| ((near - mean) / spread).clamp(0.0, 1.0));
             candidate.score = scale * mix(candidate.score / scale, Some(near));
-            candidate.itself = true;
+            candidate.has_own_hit = true;
         }
         true
     }
 }
 
-/// How near units are, with what stands before them.
+/// How near units are, with the unit before each.
 struct Nearness<'a> {
     index: &'a Index,
     cosines: &'a [f32],
@@ -90,11 +90,11 @@ impl<'a> Nearness<'a> {
         Self { index, cosines, mean: known().sum::<f64>() / count }
     }
 
-    /// The first of a section has nothing before it, and is no nearer or farther for that.
+    /// The first unit of a section has none before it; the average takes its place.
     fn of(&self, slot: &Slot) -> Option<f64> {
         let own = self.own(slot)?;
         let previous = slot.previous.and_then(|at| self.own(self.index.slot(at)?));
-        Some(own + PREVIOUS * previous.unwrap_or(self.mean))
+        Some(own + PREVIOUS_SHARE * previous.unwrap_or(self.mean))
     }
 
     fn own(&self, slot: &Slot) -> Option<f64> {

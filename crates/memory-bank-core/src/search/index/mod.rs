@@ -32,7 +32,7 @@ use super::entity::{entity_units, recency};
 use super::language::Language;
 use super::lines::Lines;
 use super::query::fold;
-use super::rank::asks;
+use super::rank::is_question;
 use super::unit::Unit;
 use super::words::{TermKind, each_term};
 use crate::document::DocumentPath;
@@ -195,10 +195,23 @@ impl Index {
         for term in unordered.into_iter().flatten() {
             self.vocabulary.put_in_order(term, scope);
         }
+        self.place_units(units, times, &slots, &source, scope);
+        self.sources.insert(id, Source { units: slots, body });
+    }
+
+    /// Sets the places and times of the units of a source, and how they are linked.
+    fn place_units(
+        &mut self,
+        units: &[Unit],
+        times: &[i64],
+        slots: &[u32],
+        source: &SourceRef,
+        scope: Scope,
+    ) {
         let at = |position: Option<usize>| position.and_then(|at| slots.get(at)).copied();
         let root = slots.first().copied().unwrap_or_default();
         let mut dates: Vec<i64> = Vec::with_capacity(slots.len());
-        for (ordinal, ((unit, time), slot)) in units.iter().zip(times).zip(&slots).enumerate() {
+        for (ordinal, ((unit, time), slot)) in units.iter().zip(times).zip(slots).enumerate() {
             let Some(slot) = self.slots.get_mut(*slot as usize).and_then(Option::as_mut) else { continue };
             // A unit without a date has that of the entry before it in the section, else that of the section.
             let over =
@@ -207,7 +220,7 @@ impl Index {
             slot.date = if slot.own_date == UNDATED { date.unwrap_or(UNDATED) } else { slot.own_date };
             dates.push(slot.date);
             slot.root = root;
-            slot.source = Arc::clone(&source);
+            slot.source = Arc::clone(source);
             slot.ordinal = u32::try_from(ordinal).unwrap_or(u32::MAX);
             slot.at = *time;
             slot.parent = at(unit.parent);
@@ -225,7 +238,6 @@ impl Index {
             }
             slot.path = Arc::clone(&unit.path);
         }
-        self.sources.insert(id, Source { units: slots, body });
     }
 
     fn remove(&mut self, id: &SourceId) {
@@ -283,7 +295,7 @@ impl Index {
             own_date: own_date.unwrap_or(UNDATED),
             date: own_date.unwrap_or(UNDATED),
             length,
-            asks: asks(&unit.text),
+            is_question: is_question(&unit.text),
             terms: counts.iter().map(|(term, _)| *term).collect(),
             row: self
                 .dense
@@ -303,6 +315,12 @@ impl Index {
         count_up(&mut self.units, scope, 1);
         count_up(&mut self.total_length, scope, u64::from(length));
         self.held += slot.bytes();
+        let at = self.occupy_slot(slot);
+        self.vocabulary.post(at, scope, language, &counts, unordered);
+        at
+    }
+
+    fn occupy_slot(&mut self, slot: Slot) -> u32 {
         let at = self.free_slots.pop().unwrap_or_else(|| {
             self.slots.push(None);
             small(self.slots.len() - 1)
@@ -310,7 +328,6 @@ impl Index {
         if let Some(place) = self.slots.get_mut(at as usize) {
             *place = Some(slot);
         }
-        self.vocabulary.post(at, scope, language, &counts, unordered);
         at
     }
 

@@ -8,11 +8,11 @@ use super::edit_distance::{edit_distance, tolerance};
 use crate::search::words::each_word;
 
 /// The shortest word, in letters, that is replaced by similar ones.
-const SHORTEST: usize = 4;
+const MIN_WORD_CHARS: usize = 4;
 /// The most replacements of a word.
-const MOST: usize = 5;
+const MAX_REPLACEMENTS: usize = 5;
 /// The most words that are compared letter by letter: those with the most common trigrams.
-const COMPARED: usize = 64;
+const MAX_COMPARED: usize = 64;
 
 type Trigram = [char; 3];
 
@@ -60,7 +60,7 @@ impl NameWords {
     /// The most similar words, closest first: those that differ in few letters.
     pub(super) fn similar(&self, word: &str) -> Vec<&str> {
         let length = word.chars().count();
-        if length < SHORTEST {
+        if length < MIN_WORD_CHARS {
             return Vec::new();
         }
         let mut shared: HashMap<u32, usize> = HashMap::new();
@@ -74,7 +74,7 @@ impl NameWords {
             .filter_map(|(id, shared)| Some((shared, self.words.get(id as usize)?.as_ref()?.text.as_ref())))
             .collect();
         candidates.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(b.1)));
-        candidates.truncate(COMPARED);
+        candidates.truncate(MAX_COMPARED);
         let mut close: Vec<(usize, &str)> = candidates
             .into_iter()
             .filter_map(|(_, known)| Some((edit_distance(word, known, tolerance(length))?, known)))
@@ -85,7 +85,7 @@ impl NameWords {
         close
             .into_iter()
             .take_while(|(changed, _)| *changed == least)
-            .take(MOST)
+            .take(MAX_REPLACEMENTS)
             .map(|(_, word)| word)
             .collect()
     }

@@ -8,7 +8,9 @@ use super::scratch::Scratch;
 use super::vocabulary::{Form, Scope};
 use super::{Index, Slot, SourceId};
 use crate::search::query::Query;
-use crate::search::rank::{Around, Corpus, HEADINGS, NEIGHBOURS, above, before, behind, score};
+use crate::search::rank::{
+    ADJACENT_UNITS, Corpus, Occurrences, PARENT_HEADINGS, above, before, behind, score,
+};
 use crate::search::unit::UnitKind;
 
 /// A unit that a query found, before it is shown.
@@ -18,10 +20,10 @@ pub(super) struct Candidate {
     pub(super) slot: u32,
     /// Whether its name is the query.
     pub(super) exact: bool,
-    /// Whether it contains a word of the query itself, not only its neighbours.
-    pub(super) itself: bool,
+    /// Whether the unit, and not only its neighbours, contains a word of the query.
+    pub(super) has_own_hit: bool,
     /// Whether it contains an unwanted word.
-    pub(super) unwanted: bool,
+    pub(super) excluded: bool,
     /// The score in context.
     pub(super) score: f64,
 }
@@ -32,7 +34,15 @@ pub(super) struct Prepared {
     pub(super) words: Vec<Vec<Form>>,
     /// The words without an occurrence, by their position in the query, for which similar words were searched.
     pub(super) close: Vec<usize>,
-    unwanted: Vec<Form>,
+    excluded: Vec<Form>,
+}
+
+impl Prepared {
+    /// The words of the query without an occurrence, for which similar words were searched.
+    pub(super) fn unknown_words(&self, query: &Query) -> Vec<String> {
+        let unknown = self.close.iter().filter_map(|place| query.words().get(*place));
+        unknown.map(|word| word.form.clone()).collect()
+    }
 }
 
 /// The most words of a query for which the vocabulary is scanned.
@@ -75,8 +85,8 @@ impl Index {
             }
             prepared.words.push(forms);
         }
-        for term in query.unwanted() {
-            prepared.unwanted.extend(self.vocabulary.exact(term));
+        for term in query.excluded() {
+            prepared.excluded.extend(self.vocabulary.exact(term));
         }
         prepared
     }
@@ -98,7 +108,7 @@ impl Index {
     /// The order of results: exact names first, then units that contain a word themselves, then by score; among
     /// equals core documents, then newer ones, then by name and position.
     pub(super) fn compare(&self, a: &Candidate, b: &Candidate) -> Ordering {
-        let rank = |one: &Candidate| (one.exact, !one.unwanted, one.itself);
+        let rank = |one: &Candidate| (one.exact, !one.excluded, one.has_own_hit);
         rank(b).cmp(&rank(a)).then_with(|| b.score.total_cmp(&a.score)).then_with(|| {
             let (Some(a), Some(b)) = (self.slot(a.slot), self.slot(b.slot)) else { return Ordering::Equal };
             b.is_core
@@ -153,7 +163,7 @@ impl Scored<'_> {
             .collect();
         let strong = (accepted.len() > MAX_IN_CONTEXT && query.phrases().is_empty())
             .then(|| self.strong(&accepted, limit));
-        let mut around = vec![Around::default(); self.rarity.len()];
+        let mut occurrences = vec![Occurrences::default(); self.rarity.len()];
         let mut candidates = Vec::new();
         for (at, slot) in accepted {
             if strong.as_ref().is_some_and(|strong| !strong.contains(&at)) {
@@ -163,10 +173,10 @@ impl Scored<'_> {
             if slot.kind == UnitKind::Document && !exact {
                 continue;
             }
-            let itself = self.gather(at, slot, &mut around);
-            let unwanted = !prepared.unwanted.is_empty() && self.index.holds(at, slot, &prepared.unwanted);
-            let score = score(self.rarity.iter().copied().zip(around.iter().copied()), slot.asks);
-            candidates.push(Candidate { slot: at, exact, itself, unwanted, score });
+            let has_own_hit = self.gather(at, slot, &mut occurrences);
+            let excluded = !prepared.excluded.is_empty() && self.index.holds(at, slot, &prepared.excluded);
+            let score = score(self.rarity.iter().copied().zip(occurrences.iter().copied()), slot.is_question);
+            candidates.push(Candidate { slot: at, exact, has_own_hit, excluded, score });
         }
         candidates
     }
@@ -191,7 +201,7 @@ impl Scored<'_> {
             strong.insert(*at);
             for step in [|slot: &Slot| slot.previous, |slot: &Slot| slot.next] {
                 let mut next = step(slot);
-                for _ in 0..NEIGHBOURS {
+                for _ in 0..ADJACENT_UNITS {
                     let Some(here) = next else { break };
                     strong.insert(here);
                     next = self.index.slot(here).and_then(step);
@@ -207,21 +217,21 @@ impl Scored<'_> {
     /// A unit as a candidate.
     pub(super) fn candidate(&self, at: u32) -> Option<Candidate> {
         let slot = self.index.slot(at)?;
-        let mut around = vec![Around::default(); self.rarity.len()];
-        let itself = self.gather(at, slot, &mut around);
-        let score = score(self.rarity.iter().copied().zip(around.iter().copied()), slot.asks);
-        Some(Candidate { slot: at, exact: false, itself, unwanted: false, score })
+        let mut occurrences = vec![Occurrences::default(); self.rarity.len()];
+        let has_own_hit = self.gather(at, slot, &mut occurrences);
+        let score = score(self.rarity.iter().copied().zip(occurrences.iter().copied()), slot.is_question);
+        Some(Candidate { slot: at, exact: false, has_own_hit, excluded: false, score })
     }
 
     /// Units without a word of the query that are neighbours or children of these.
-    pub(super) fn beside(
+    pub(super) fn adjacent(
         &self,
         candidates: &[Candidate],
         most: usize,
         accepts: impl Fn(&Slot) -> bool,
     ) -> Vec<Candidate> {
         let mut seen = HashSet::new();
-        let mut around = vec![Around::default(); self.rarity.len()];
+        let mut occurrences = vec![Occurrences::default(); self.rarity.len()];
         let mut found = Vec::new();
         for candidate in candidates {
             let Some(slot) = self.index.slot(candidate.slot) else { continue };
@@ -238,9 +248,10 @@ impl Scored<'_> {
                 if slot.kind == UnitKind::Document || slot.length == 0 {
                     continue;
                 }
-                self.gather(at, slot, &mut around);
-                let score = score(self.rarity.iter().copied().zip(around.iter().copied()), slot.asks);
-                found.push(Candidate { slot: at, exact: false, itself: false, unwanted: false, score });
+                self.gather(at, slot, &mut occurrences);
+                let score =
+                    score(self.rarity.iter().copied().zip(occurrences.iter().copied()), slot.is_question);
+                found.push(Candidate { slot: at, exact: false, has_own_hit: false, excluded: false, score });
             }
         }
         found
@@ -248,12 +259,12 @@ impl Scored<'_> {
 
     /// Collects the occurrences of each word in a unit and around it; returns whether the unit itself contains a
     /// word.
-    fn gather(&self, at: u32, slot: &Slot, around: &mut [Around]) -> bool {
+    fn gather(&self, at: u32, slot: &Slot, occurrences: &mut [Occurrences]) -> bool {
         let own = self.row(at);
         let follows_question =
-            slot.previous.and_then(|at| self.index.slot(at)).is_some_and(|before| before.asks);
+            slot.previous.and_then(|at| self.index.slot(at)).is_some_and(|before| before.is_question);
         let (previous, next) = (self.walk(slot, |slot| slot.previous), self.walk(slot, |slot| slot.next));
-        let mut headings: [Option<&[f32]>; HEADINGS] = [None; HEADINGS];
+        let mut headings: [Option<&[f32]>; PARENT_HEADINGS] = [None; PARENT_HEADINGS];
         let mut name = None;
         let mut parent = slot.parent;
         for heading in &mut headings {
@@ -270,8 +281,8 @@ impl Scored<'_> {
         let of = |row: Option<&[f32]>, word: usize| {
             row.and_then(|row| row.get(word)).copied().map_or(0.0, f64::from)
         };
-        for (word, around) in around.iter_mut().enumerate() {
-            *around = Around {
+        for (word, occurrences) in occurrences.iter_mut().enumerate() {
+            *occurrences = Occurrences {
                 own: of(own, word),
                 previous: before(previous.iter().map(|row| of(*row, word)), follows_question),
                 next: behind(next.iter().map(|row| of(*row, word))),
@@ -283,8 +294,8 @@ impl Scored<'_> {
     }
 
     /// The rows of the nearest units in one direction.
-    fn walk(&self, slot: &Slot, step: impl Fn(&Slot) -> Option<u32>) -> [Option<&[f32]>; NEIGHBOURS] {
-        let mut rows = [None; NEIGHBOURS];
+    fn walk(&self, slot: &Slot, step: impl Fn(&Slot) -> Option<u32>) -> [Option<&[f32]>; ADJACENT_UNITS] {
+        let mut rows = [None; ADJACENT_UNITS];
         let mut at = step(slot);
         for row in &mut rows {
             let Some(here) = at else { break };

@@ -126,8 +126,8 @@ pub(super) struct Slot {
     /// Its own date, or that of its entry or section.
     pub(super) date: i64,
     pub(super) length: u32,
-    /// Whether it asks something.
-    pub(super) asks: bool,
+    /// Whether it is a question.
+    pub(super) is_question: bool,
     pub(super) terms: Box<[u32]>,
     /// The row of its vector.
     pub(super) row: u32,

@@ -19,32 +19,32 @@ const TERM_BYTES: usize = 208;
 const KEY_BYTES: usize = 72;
 
 /// The weight of a form that differs only in accents or letter case.
-const FOLDED: f64 = 0.95;
+const FOLDED_WEIGHT: f64 = 0.95;
 /// The factor for other forms if there is one that differs only in accents.
-const BESIDE_FOLDED: f64 = 0.8;
+const WITH_FOLDED_FACTOR: f64 = 0.8;
 /// The lowest weight of a form with the same stem; it increases with the number of common letters.
-const STEMMED: f64 = 0.5;
+const MIN_STEMMED_WEIGHT: f64 = 0.5;
 /// The weight of a form that shares all letters.
-const NEAREST: f64 = 0.8;
+const MAX_STEMMED_WEIGHT: f64 = 0.8;
 /// The weight of another name of the same thing.
-const ALIAS: f64 = 0.8;
+const ALIAS_WEIGHT: f64 = 0.8;
 /// The weight of a longer word that begins with the query word or contains it, and of a part of the query word.
-const PREFIX: f64 = 0.6;
-const INSIDE: f64 = 0.5;
-const PART: f64 = 0.4;
+const PREFIX_WEIGHT: f64 = 0.6;
+const INSIDE_WEIGHT: f64 = 0.5;
+const PART_WEIGHT: f64 = 0.4;
 /// The weight of a compound if the word itself occurs, too.
-const COMPOUND: f64 = 0.4;
+const COMPOUND_WEIGHT: f64 = 0.4;
 /// The weight of a replacement of a misspelt word.
-const REPLACEMENT: f64 = 0.5;
+const REPLACEMENT_WEIGHT: f64 = 0.5;
 /// The shortest word that is searched within longer ones, in letters.
-const SHORTEST_PART: usize = 4;
+const MIN_PART_CHARS: usize = 4;
 /// The shortest word that is searched at the beginning of longer ones, in letters.
-const SHORTEST_BEGINNING: usize = 3;
+const MIN_PREFIX_CHARS: usize = 3;
 /// The most forms of a word that a scan of the vocabulary returns.
 const MAX_SIMILAR: usize = 16;
 /// From this length on, similar words are searched for a word that does not occur itself, even if other forms of it
 /// occur.
-const LONG_WORD: usize = 8;
+const LONG_WORD_CHARS: usize = 8;
 
 /// The searched part of a project: documents or the graph. Their statistics are separate, so that one does not affect
 /// the ranking of the other.
@@ -291,7 +291,7 @@ impl Vocabulary {
         }
         if matches!(word.kind, TermKind::Word | TermKind::Part) {
             for alias in aliases_of(&word.form) {
-                forms.add_word(alias, ALIAS);
+                forms.add_word(alias, ALIAS_WEIGHT);
             }
         }
         forms.finish()
@@ -307,25 +307,25 @@ impl Vocabulary {
         if !matches!(word.kind, TermKind::Word | TermKind::Part) {
             return false;
         }
-        let itself = self.ids.get(word.form.as_str()).is_some_and(|id| !self.postings(*id, scope).is_empty());
+        let occurs = self.ids.get(word.form.as_str()).is_some_and(|id| !self.postings(*id, scope).is_empty());
         let length = word.form.chars().count();
-        forms.is_empty() || (!itself && length >= LONG_WORD)
+        forms.is_empty() || (!occurs && length >= LONG_WORD_CHARS)
     }
 
     /// The terms similar to a word without an occurrence: longer ones that begin with it or contain it, shorter ones
     /// of which it is composed, and those that differ in a few letters.
     pub(super) fn close(&self, word: &str, scope: Scope) -> Vec<Form> {
         let length = word.chars().count();
-        if length < SHORTEST_BEGINNING {
+        if length < MIN_PREFIX_CHARS {
             return Vec::new();
         }
         let wanted = Shape::of(word);
-        let bound = if length < SHORTEST_PART { 0 } else { tolerance(length) };
+        let bound = if length < MIN_PART_CHARS { 0 } else { tolerance(length) };
         let mut found: Vec<Form> = Vec::new();
         let mut meant: Vec<(usize, u32)> = Vec::new();
         for (id, shape) in (0_u32..).zip(&self.shapes) {
             let holds = wanted.may_be_in(shape);
-            let is_part = length >= 2 * SHORTEST_PART && shape.may_be_in(&wanted);
+            let is_part = length >= 2 * MIN_PART_CHARS && shape.may_be_in(&wanted);
             let is_near = bound > 0 && wanted.is_near(shape, bound);
             if !(holds || is_part || is_near) || self.postings(id, scope).is_empty() {
                 continue;
@@ -336,14 +336,14 @@ impl Vocabulary {
             }
             let letters = term.chars().count();
             let weight = if letters > length && term.starts_with(word) {
-                PREFIX
-            } else if letters > length && length >= SHORTEST_PART && term.contains(word) {
-                INSIDE
-            } else if letters > SHORTEST_PART
+                PREFIX_WEIGHT
+            } else if letters > length && length >= MIN_PART_CHARS && term.contains(word) {
+                INSIDE_WEIGHT
+            } else if letters > MIN_PART_CHARS
                 && letters < length
                 && (word.starts_with(term) || word.ends_with(term))
             {
-                PART
+                PART_WEIGHT
             } else {
                 if is_near && let Some(changed) = edit_distance(word, term, bound) {
                     meant.push((changed, id));
@@ -358,7 +358,7 @@ impl Vocabulary {
             meant
                 .iter()
                 .filter(|(changed, _)| *changed == least)
-                .map(|(_, id)| Form { term: *id, weight: REPLACEMENT }),
+                .map(|(_, id)| Form { term: *id, weight: REPLACEMENT_WEIGHT }),
         );
         self.best(found, MAX_SIMILAR)
     }
@@ -367,7 +367,7 @@ impl Vocabulary {
     pub(super) fn compounds(&self, word: &QueryWord, scope: Scope) -> Vec<Form> {
         let has_german = self.units.get(Language::German as usize).is_some_and(|units| *units > 0);
         let length = word.form.chars().count();
-        if !has_german || word.kind != TermKind::Word || length <= SHORTEST_PART {
+        if !has_german || word.kind != TermKind::Word || length <= MIN_PART_CHARS {
             return Vec::new();
         }
         let wanted = Shape::of(&word.form);
@@ -375,11 +375,11 @@ impl Vocabulary {
         let found = candidates.filter_map(|(id, _)| {
             let entry = self.entries.get(id as usize)?;
             let is_german = entry.languages.iter().any(|(language, _)| *language == Language::German);
-            let longer = entry.term.chars().count() >= length + SHORTEST_PART;
+            let longer = entry.term.chars().count() >= length + MIN_PART_CHARS;
             let is_compound = longer
                 && (entry.term.starts_with(word.form.as_str()) || entry.term.ends_with(word.form.as_str()));
             (is_german && is_compound && !self.postings(id, scope).is_empty())
-                .then_some(Form { term: id, weight: COMPOUND })
+                .then_some(Form { term: id, weight: COMPOUND_WEIGHT })
         });
         self.best(found.collect(), MAX_SIMILAR)
     }
@@ -426,10 +426,10 @@ impl Forms<'_> {
     fn add_word(&mut self, word: &str, share: f64) {
         self.add(word, share);
         for plain in without_accents(word).into_iter().chain(with_umlauts_spelt(word)) {
-            self.add(&plain, FOLDED * share);
-            self.add_key(key_of(FOLD, &plain), |_| FOLDED * share);
+            self.add(&plain, FOLDED_WEIGHT * share);
+            self.add_key(key_of(FOLD, &plain), |_| FOLDED_WEIGHT * share);
         }
-        self.add_key(key_of(FOLD, word), |_| FOLDED * share);
+        self.add_key(key_of(FOLD, word), |_| FOLDED_WEIGHT * share);
         if !is_inflected(word) {
             return;
         }
@@ -450,9 +450,9 @@ impl Forms<'_> {
     /// Each form once, with its greatest weight. If the word occurs with other accents, its other forms count less.
     fn finish(mut self) -> Vec<Form> {
         let best = self.found.iter().map(|form| form.weight).fold(0.0, f64::max);
-        if (best - FOLDED).abs() < f64::EPSILON {
-            let others = self.found.iter_mut().filter(|form| form.weight < FOLDED);
-            others.for_each(|form| form.weight *= BESIDE_FOLDED);
+        if (best - FOLDED_WEIGHT).abs() < f64::EPSILON {
+            let others = self.found.iter_mut().filter(|form| form.weight < FOLDED_WEIGHT);
+            others.for_each(|form| form.weight *= WITH_FOLDED_FACTOR);
         }
         let most = self.found.len();
         self.vocabulary.best(self.found, most)
@@ -466,7 +466,7 @@ fn kinship(word: &str, term: &str) -> f64 {
     let shared = word.chars().zip(term.chars()).take_while(same).count();
     let all = word.chars().count().max(1);
     let share = f64::from(u32::try_from(shared).unwrap_or(0)) / f64::from(u32::try_from(all).unwrap_or(1));
-    STEMMED + (NEAREST - STEMMED) * share.min(1.0)
+    MIN_STEMMED_WEIGHT + (MAX_STEMMED_WEIGHT - MIN_STEMMED_WEIGHT) * share.min(1.0)
 }
 
 /// The mark of keys of letters without accents; other keys are marked with their language.

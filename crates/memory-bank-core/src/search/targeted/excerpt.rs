@@ -7,7 +7,7 @@ use crate::store::DocumentsFound;
 /// How many lines of the beginning are shown of a document without hits.
 const FIRST_LINES: usize = 60;
 /// The most hits of one document that are shown.
-const PLACES: usize = 8;
+const MAX_PLACES: usize = 8;
 
 /// The part of the document, and the reason: the section that the pointer names, else the hits with a line around
 /// each, else the beginning.
@@ -22,7 +22,7 @@ pub(super) fn excerpt(text: &str, pointer: &ContextPointer, documents: &Document
         .iter()
         .filter(|hit| hit.file == pointer.path)
         .map(|hit| hit.unit)
-        .take(PLACES)
+        .take(MAX_PLACES)
         .collect();
     if places.is_empty() {
         let lines: Vec<&str> = text.split('\n').take(FIRST_LINES).collect();

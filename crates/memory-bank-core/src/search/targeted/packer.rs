@@ -13,19 +13,19 @@ use crate::search::lines::clip;
 use crate::store::{EntityFound, GraphFound};
 
 /// The shortest useful excerpt.
-const SMALLEST_EXCERPT: usize = 50;
+const MIN_EXCERPT_CHARS: usize = 50;
 
 /// The length of a shortened observation.
-const SHORT_OBSERVATION: usize = 200;
+const SHORT_OBSERVATION_CHARS: usize = 200;
 
 /// How many of its newest observations are shown with each hit.
-const NEWEST: usize = 5;
+const NEWEST_OBSERVATIONS: usize = 5;
 
 /// The room below which no excerpt fits.
-const SMALL_ROOM: usize = 300;
+const MIN_EXCERPT_ROOM: usize = 300;
 
 /// Room for the note about omissions.
-const LEFT_OUT: usize = 100;
+const OMISSIONS_CHARS: usize = 100;
 
 /// Assembles the pack: at most `max_chars` characters as JSON.
 #[must_use]
@@ -59,7 +59,8 @@ impl<'a> Details<'a> {
     fn of(graph: &'a GraphFound) -> Self {
         let mut seen = HashSet::new();
         let matching = graph.observations.iter().map(|found| &found.observation);
-        let newest = graph.entities.iter().flat_map(|found| found.observations.iter().take(NEWEST));
+        let newest =
+            graph.entities.iter().flat_map(|found| found.observations.iter().take(NEWEST_OBSERVATIONS));
         let observations = matching.chain(newest).filter(|one| seen.insert(one.id.as_str())).collect();
         let relations = graph.relations.iter().map(|found| OpenedRelation {
             from_id: found.relation.from_id.clone(),
@@ -97,7 +98,7 @@ impl<'a> Packer<'a> {
                 max_chars: bounds.max_chars,
                 used_chars: bounds.max_chars,
                 truncated: false,
-                left_out: Some("x".repeat(LEFT_OUT)),
+                left_out: Some("x".repeat(OMISSIONS_CHARS)),
             },
         };
         // A query of characters that JSON escapes by six characters each may still be too long.
@@ -122,7 +123,7 @@ impl<'a> Packer<'a> {
     fn digest(&mut self) {
         let left = self.room.left();
         // A very small pack consists of the digest only.
-        let room = if left < SMALL_ROOM { left.saturating_sub(6) } else { left / 2 };
+        let room = if left < MIN_EXCERPT_ROOM { left.saturating_sub(6) } else { left / 2 };
         let text = escaped_prefix(self.material.digest, room);
         self.texts_cut += usize::from(text.len() < self.material.digest.len());
         self.room.take(room::escaped_length(text) + 6);
@@ -213,7 +214,7 @@ impl<'a> Packer<'a> {
                 opened.push(whole);
                 continue;
             }
-            let short = OpenedObservation { text: clip(&one.text, 0, SHORT_OBSERVATION), ..whole };
+            let short = OpenedObservation { text: clip(&one.text, 0, SHORT_OBSERVATION_CHARS), ..whole };
             if short.text.len() < one.text.len() && self.room.fits(&short, floor) {
                 self.texts_cut += 1;
                 opened.push(short);
@@ -236,7 +237,7 @@ impl<'a> Packer<'a> {
             if text.trim().is_empty() {
                 continue;
             }
-            if text.chars().count() < SMALLEST_EXCERPT.min(whole.chars().count()) {
+            if text.chars().count() < MIN_EXCERPT_CHARS.min(whole.chars().count()) {
                 self.excerpts_left_out += 1;
                 continue;
             }
@@ -265,12 +266,12 @@ impl<'a> Packer<'a> {
     /// Adds the omissions and the size of the whole.
     fn describe(&mut self, details: &Details<'_>) {
         let opened = &self.context.graph.opened;
-        let gone = |all: usize, given: usize| all.saturating_sub(given);
+        let omitted = |all: usize, given: usize| all.saturating_sub(given);
         let counts = [
             (self.hits_left_out, "hits"),
-            (gone(details.entities.len(), opened.entities.len()), "entities"),
-            (gone(details.observations.len(), opened.observations.len()), "observations"),
-            (gone(details.relations.len(), opened.relations.len()), "relations"),
+            (omitted(details.entities.len(), opened.entities.len()), "entities"),
+            (omitted(details.observations.len(), opened.observations.len()), "observations"),
+            (omitted(details.relations.len(), opened.relations.len()), "relations"),
             (self.pointers_left_out, "pointers"),
             (self.excerpts_left_out, "excerpts"),
             (self.attrs_left_out, "attrs"),

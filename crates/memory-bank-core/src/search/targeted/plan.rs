@@ -18,7 +18,7 @@ pub fn plan_pointers(
     bounds: &TargetedBounds,
 ) -> Vec<ContextPointer> {
     let is_core = |path: &str| DocumentPath::parse(path).is_ok_and(|path| path.is_core());
-    let mut told: Vec<(f64, ContextPointer)> = Vec::new();
+    let mut of_graph: Vec<(f64, ContextPointer)> = Vec::new();
     for found in &graph.entities {
         let entity = &found.entity;
         for pointer in pointers(entity, &found.observations) {
@@ -29,22 +29,22 @@ pub fn plan_pointers(
                 reason,
                 entity_id: Some(entity.id.clone()),
             };
-            told.push((found.score, pointer));
+            of_graph.push((found.score, pointer));
         }
     }
-    told.sort_by(|(a_score, a), (b_score, b)| {
+    of_graph.sort_by(|(a_score, a), (b_score, b)| {
         let rank = |pointer: &ContextPointer| {
             (pointer.heading_hint.is_none(), Reverse(bounds.prefer_core && is_core(&pointer.path)))
         };
         b_score.total_cmp(a_score).then_with(|| rank(a).cmp(&rank(b))).then_with(|| a.path.cmp(&b.path))
     });
     let found =
-        documents.hits.iter().map(|hit| (hit.file.clone(), "the question's words stand here".to_owned()));
+        documents.hits.iter().map(|hit| (hit.file.clone(), "the question's words are here".to_owned()));
     let mut core: Vec<&str> = CORE_DOCUMENTS.to_vec();
     if bounds.prefer_core {
         core.sort_by_key(|name| *name != "active-context.md");
     }
-    let nothing = told.is_empty() && documents.hits.is_empty();
+    let nothing = of_graph.is_empty() && documents.hits.is_empty();
     let core =
         core.into_iter().filter(|_| nothing).map(|name| (name.to_owned(), "a core document".to_owned()));
     let others = found.chain(core).map(|(path, reason)| ContextPointer {
@@ -54,7 +54,8 @@ pub fn plan_pointers(
         entity_id: None,
     });
     let mut seen = HashSet::new();
-    told.into_iter()
+    of_graph
+        .into_iter()
         .map(|(_, pointer)| pointer)
         .chain(others)
         .filter(|pointer| seen.insert(pointer.path.clone()))

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-/// BitSet cut text.
-const CUT: &str = "\n...(truncated)";
+/// Marks cut text.
+const TRUNCATION_NOTE: &str = "\n...(truncated)";
 
 /// The room that is left, in characters.
 #[derive(Debug, Clone, Copy)]
@@ -74,8 +74,8 @@ pub(super) fn cut_to(text: &str, room: usize) -> String {
     if escaped_length(text) <= room {
         return text.to_owned();
     }
-    let kept = escaped_prefix(text, room.saturating_sub(escaped_length(CUT)));
-    if kept.trim().is_empty() { String::new() } else { format!("{kept}{CUT}") }
+    let kept = escaped_prefix(text, room.saturating_sub(escaped_length(TRUNCATION_NOTE)));
+    if kept.trim().is_empty() { String::new() } else { format!("{kept}{TRUNCATION_NOTE}") }
 }
 
 fn escaped(letter: char) -> usize {

@@ -1,19 +1,20 @@
 //! The entry of this server in each client's form, and what makes two entries the same server. It must not know files.
 
-use memory_bank_core::identity::{KeyHash, PlainKey};
+use memory_bank_core::identity::PlainKey;
 use serde_json::{Map, Value, json};
 
 use super::{Client, KeyReference, Scope};
-use crate::cli::config_file::Readers;
+use crate::cli::config_file::FileAccess;
+use crate::sha256::sha256_hex;
 
 /// The variable that clients read the key of the server `memory-bank` from.
 const KEY_VARIABLE: &str = "MEMORY_BANK_API_KEY";
 /// VS Code's input for it.
 const KEY_INPUT: &str = "memory-bank-api-key";
-/// The server's usual name.
+/// The server's default name.
 pub(crate) const DEFAULT_NAME: &str = "memory-bank";
-/// In the place of a key that a client can read from its file only.
-const NO_KEY: &str = "YOUR_API_KEY";
+/// The placeholder of a key that a client can read from its file only.
+const KEY_PLACEHOLDER: &str = "YOUR_API_KEY";
 
 /// How the client reaches the server.
 #[derive(Debug, Clone)]
@@ -24,8 +25,8 @@ pub(crate) enum Server {
     Http { url: String, key: Option<PlainKey>, name: String },
 }
 
-/// The variable for the key of the server that the client calls `name`. A key acts in one project, so that two names
-/// have two variables.
+/// The variable for the key of the server that the client calls `name`. A key acts in one project, so each name has its
+/// own variable.
 pub(crate) fn key_variable(name: &str) -> String {
     match suffix(name) {
         Some(suffix) => format!("{KEY_VARIABLE}_{}", suffix.to_ascii_uppercase().replace('-', "_")),
@@ -37,8 +38,8 @@ fn key_input(name: &str) -> String {
     suffix(name).map_or_else(|| KEY_INPUT.to_owned(), |suffix| format!("{KEY_INPUT}-{suffix}"))
 }
 
-/// What distinguishes the variable of a name; none for the usual name. Names that differ in letter case, or in `-` and `_`,
-/// would have one variable, so that such names get a part of their hash.
+/// The suffix of the variable for a name; none for the default name. Names that differ only in letter case, or in `-` and
+/// `_`, would share a variable, so such names get a part of their hash.
 fn suffix(name: &str) -> Option<String> {
     let is_plain =
         name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-');
@@ -46,26 +47,26 @@ fn suffix(name: &str) -> Option<String> {
         DEFAULT_NAME => None,
         name if is_plain => Some(name.to_owned()),
         name => {
-            let hash: String = KeyHash::of(name.as_bytes()).to_hex().chars().take(6).collect();
+            let hash: String = sha256_hex(name.as_bytes()).chars().take(6).collect();
             Some(format!("{}-{hash}", name.to_ascii_lowercase().replace('_', "-")))
         }
     }
 }
 
 impl Server {
-    /// Who may read a file of this scope with the entry.
-    pub(crate) fn readers(&self, scope: Scope) -> Readers {
+    /// The access to a file of this scope with the entry.
+    pub(crate) fn file_access(&self, scope: Scope) -> FileAccess {
         match (self, scope) {
-            (Self::Http { key: Some(_), .. }, _) => Readers::Owner,
-            (_, Scope::User) => Readers::AsBefore,
-            (_, Scope::Project) => Readers::Everybody,
+            (Self::Http { key: Some(_), .. }, _) => FileAccess::OwnerOnly,
+            (_, Scope::User) => FileAccess::PrivateIfNew,
+            (_, Scope::Project) => FileAccess::PublicIfNew,
         }
     }
 }
 
 impl Client {
-    /// Whether the client can read the key from elsewhere than its file.
-    pub(crate) fn finds_the_key(self) -> bool {
+    /// Whether the client can read the key from outside its file.
+    pub(crate) fn can_reference_key(self) -> bool {
         self.row().key_reference != KeyReference::None
     }
 
@@ -142,7 +143,7 @@ impl Client {
             KeyReference::Variable(before, after) => format!("{before}{}{after}", key_variable(name)),
             KeyReference::VariableName => key_variable(name),
             KeyReference::Input => format!("${{input:{}}}", key_input(name)),
-            KeyReference::None => NO_KEY.to_owned(),
+            KeyReference::None => KEY_PLACEHOLDER.to_owned(),
         }
     }
 }
@@ -182,10 +183,10 @@ const CONNECTION: [&str; 10] = [
     "env",
 ];
 
-/// What an entry starts or reaches, in any client's form: a program with its arguments, or an address.
+/// The program with its arguments that an entry starts, or the address that it uses, in any client's form.
 ///
-/// By this `setup` knows its own entries again: clients rewrite their files and add members, and some refuse members that
-/// they do not know, so that an entry cannot carry a mark.
+/// `setup` recognises its own entries by it: clients rewrite their files and add members, and some refuse unknown members,
+/// so an entry cannot carry a marker.
 pub(crate) fn launch(entry: &Value) -> Vec<String> {
     let text = |name: &str| entry.get(name).and_then(Value::as_str);
     let list = |name: &str| {
@@ -207,13 +208,14 @@ pub(crate) fn launch(entry: &Value) -> Vec<String> {
     }
 }
 
-/// Whether a present entry reaches the server as `ours` does: settings that the user or the client added do not matter.
+/// Whether a present entry connects to the server in the same way as `ours`. Settings that the user or the client added do
+/// not matter.
 pub(crate) fn is_same_server(present: &Value, ours: &Value) -> bool {
     let empty = Map::new();
     let ours = ours.as_object().unwrap_or(&empty);
     CONNECTION.iter().all(|name| match (ours.get(*name), present.get(*name)) {
-        (Some(wanted), present) => present == Some(wanted),
-        // Clients write an empty one, and fill in the transport that they assume.
+        (Some(expected), present) => present == Some(expected),
+        // Clients add empty members, and the transport that they assume.
         (None, Some(present)) => {
             *name == "type" || present.as_object().is_some_and(Map::is_empty) || *name == "env"
         }
@@ -221,10 +223,10 @@ pub(crate) fn is_same_server(present: &Value, ours: &Value) -> bool {
     })
 }
 
-/// Members of an entry that change how its program runs, beside its command, with the names of variables: `env` (`A`).
+/// Members that only the present entry has and that change how its program runs, with the names of variables: `env` (`A`).
 ///
 /// A project's file may come from anybody, and a variable is enough to run another program.
-pub(crate) fn surroundings(present: &Value, ours: &Value) -> Vec<String> {
+pub(crate) fn added_environment(present: &Value, ours: &Value) -> Vec<String> {
     let members = ["env", "environment", "envFile", "env_vars", "cwd"];
     let added = members.iter().filter(|name| ours.get(**name).is_none()).filter_map(|name| {
         match present.get(*name)? {
@@ -241,10 +243,10 @@ pub(crate) fn surroundings(present: &Value, ours: &Value) -> Vec<String> {
 }
 
 /// `ours` with the settings that the user or the client added to a present entry.
-pub(crate) fn carried_over(present: &Value, ours: &Value) -> Value {
-    let (Some(present), Some(wanted)) = (present.as_object(), ours.as_object()) else { return ours.clone() };
-    let mut entry = wanted.clone();
-    let is_setting = |name: &str| !CONNECTION.contains(&name) || name == "env" && !wanted.contains_key(name);
+pub(crate) fn with_present_settings(present: &Value, ours: &Value) -> Value {
+    let (Some(present), Some(own)) = (present.as_object(), ours.as_object()) else { return ours.clone() };
+    let mut entry = own.clone();
+    let is_setting = |name: &str| !CONNECTION.contains(&name) || name == "env" && !own.contains_key(name);
     for (name, value) in present.iter().filter(|(name, _)| is_setting(name)) {
         entry.insert(name.clone(), value.clone());
     }
@@ -265,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_given_stands_in_every_entry() {
+    fn a_given_key_is_written_into_every_entry() {
         for client in Client::value_variants() {
             let text = client.entry(&remote(Some(KEY), DEFAULT_NAME)).to_string();
             assert!(text.contains(KEY), "{client:?}: {text}");
@@ -282,7 +284,7 @@ mod tests {
                 let server = remote(None, name);
                 let text = client.entry(&server).to_string();
                 match client.row().key_reference {
-                    KeyReference::None => assert!(text.contains(NO_KEY), "{client:?}: {text}"),
+                    KeyReference::None => assert!(text.contains(KEY_PLACEHOLDER), "{client:?}: {text}"),
                     KeyReference::Input => {
                         assert!(text.contains(input), "{client:?}: {text}");
                         let id = client.input(&server).unwrap()["id"].as_str().unwrap().to_owned();
@@ -303,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn two_names_never_have_one_variable() {
+    fn two_names_never_share_a_variable() {
         let names =
             ["memory-bank", "a-b", "a_b", "A-b", "a--b", "shop", "Shop", "memory-bank-shop", "memory_bank"];
         let variables: std::collections::BTreeSet<_> = names.iter().map(|name| key_variable(name)).collect();
@@ -315,17 +317,19 @@ mod tests {
     }
 
     #[test]
-    fn only_a_plain_address_of_another_machine_needs_leave() {
-        let asks = |url| bridge(url, "k").to_string().contains("--allow-http");
-        assert!(asks("http://memory.lan:3100/mcp"));
+    fn only_an_unencrypted_address_of_another_machine_needs_consent() {
+        let allows_http = |url| bridge(url, "k").to_string().contains("--allow-http");
+        assert!(allows_http("http://memory.lan:3100/mcp"));
         assert!(
-            !asks("http://127.0.0.1:3100/mcp") && !asks("http://[::1]:3100/mcp") && !asks("https://host/mcp")
+            !allows_http("http://127.0.0.1:3100/mcp")
+                && !allows_http("http://[::1]:3100/mcp")
+                && !allows_http("https://host/mcp")
         );
         assert!(bridge("https://h/mcp", "k").to_string().contains(&format!("${{{KEY_VARIABLE}}}")));
     }
 
     #[test]
-    fn settings_that_a_client_adds_leave_the_server_the_same() {
+    fn settings_that_a_client_adds_do_not_make_it_another_server() {
         let ours = json!({ "command": "m", "args": ["--tools", "core"], "disabled": false });
         let present = json!({ "type": "stdio", "command": "m", "args": ["--tools", "core"], "env": {},
             "disabled": true, "alwaysAllow": ["search_memory_bank"] });
@@ -335,7 +339,7 @@ mod tests {
         assert!(!is_same_server(&other, &ours));
         let newer = json!({ "command": "n", "args": [], "disabled": false });
         assert_eq!(
-            carried_over(&present, &newer),
+            with_present_settings(&present, &newer),
             json!({ "command": "n", "args": [], "disabled": true, "env": {}, "alwaysAllow": ["search_memory_bank"] })
         );
     }
@@ -348,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_entry_starts_is_read_in_each_form() {
+    fn the_command_of_an_entry_is_read_in_each_form() {
         for client in Client::value_variants().iter().filter(|client| **client != Client::ClaudeDesktop) {
             let started = Server::Stdio { command: "m".to_owned(), arguments: vec!["-a".to_owned()] };
             assert_eq!(launch(&client.entry(&started)), ["m", "-a"], "{client:?}");

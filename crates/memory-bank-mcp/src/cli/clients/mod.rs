@@ -11,12 +11,12 @@ mod program;
 use clap::ValueEnum;
 
 pub(crate) use self::entry::{
-    DEFAULT_NAME, Server, carried_over, is_same_server, key_variable, launch, surroundings,
+    DEFAULT_NAME, Server, added_environment, is_same_server, key_variable, launch, with_present_settings,
 };
 pub(crate) use self::place::Place;
 pub(crate) use self::program::server_on_this_machine;
 
-use crate::cli::config_text::Format;
+use crate::cli::config_text::{EntryLocation, Format};
 
 /// An MCP client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, ValueEnum)]
@@ -54,7 +54,7 @@ pub(crate) enum Client {
     Inspector,
 }
 
-/// Whose file it is.
+/// The owner of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scope {
     /// The user's own file: the client has the server in every folder.
@@ -68,9 +68,9 @@ pub(crate) enum Scope {
 pub(crate) enum StartsIn {
     /// The project that is open.
     Project,
-    /// Another folder; the text stands for the project that is open.
+    /// Another folder. The client replaces this placeholder by the path of the open project.
     Expands(&'static str),
-    /// Another folder, and nothing stands for the project: its path must be in the file.
+    /// Another folder, and there is no placeholder: the file must contain the path of the project.
     Elsewhere,
 }
 
@@ -81,13 +81,13 @@ pub(crate) enum KeyReference {
     Variable(&'static str, &'static str),
     /// The variable's name, in a member of its own.
     VariableName,
-    /// The client asks for it once.
+    /// The client prompts for it once.
     Input,
-    /// It cannot.
+    /// The client cannot refer to a secret.
     None,
 }
 
-/// What is known of a client.
+/// The properties of a client.
 #[derive(Debug)]
 pub(crate) struct Row {
     client: Client,
@@ -171,7 +171,7 @@ static TABLE: [Row; 13] = [
         key_reference: KeyReference::None,
         programs: &["cline"],
     },
-    // RooCodeInc/Roo-Code, src/services/mcp/McpHub.ts: `type` is wanted beside `url`, the working folder is that of the
+    // RooCodeInc/Roo-Code, src/services/mcp/McpHub.ts: `url` also needs `type`, the working folder is that of the
     // workspace, and `${env:VAR}` is replaced.
     Row {
         client: Client::Roo,
@@ -274,31 +274,36 @@ static TABLE: [Row; 13] = [
 ];
 
 impl Client {
-    /// What is known of it.
+    /// Its properties.
     pub(crate) fn row(self) -> &'static Row {
         let [first, ..] = &TABLE;
         TABLE.iter().find(|row| row.client == self).unwrap_or(first)
     }
 
-    /// As on the command line.
+    /// Its name on the command line.
     pub(crate) fn name(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
-    /// The agents that `setup` looks for. The Inspector is started by hand, with a file that is named then.
+    /// The agents that `setup` searches. The Inspector is excluded: users start it by hand and name its file.
     pub(crate) fn agents() -> impl Iterator<Item = Self> {
         TABLE.iter().map(|row| row.client).filter(|client| *client != Self::Inspector)
     }
 
+    /// The location of the server's entry in the client's files.
+    pub(crate) fn location(self, name: &str) -> EntryLocation<'_> {
+        EntryLocation { format: self.row().format, section: self.row().section, name }
+    }
+
     /// The file that `client-config` writes without `--scope`.
-    pub(crate) fn usual_scope(self) -> Scope {
+    pub(crate) fn default_scope(self) -> Scope {
         match self {
             Self::ClaudeCode | Self::Cursor | Self::Vscode | Self::Inspector => Scope::Project,
             _ => Scope::User,
         }
     }
 
-    /// The file that `setup` writes without `--scope`: the user's, unless servers in it cannot know which project is open.
+    /// The file that `setup` writes without `--scope`: the user's, unless servers in it cannot know the open project.
     pub(crate) fn setup_scope(self) -> Scope {
         let row = self.row();
         if row.starts_in == StartsIn::Elsewhere && row.project_file.is_some() {

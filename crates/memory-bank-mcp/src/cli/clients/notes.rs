@@ -10,15 +10,19 @@ impl Client {
         if let Server::Http { url, key, name } = server {
             match key {
                 None => notes.push(format!("The key: {}.", self.key_advice(name))),
-                Some(_) => notes.push("The file holds the key: keep it out of version control.".to_owned()),
+                Some(_) => {
+                    notes.push("The file contains the key: keep it out of version control.".to_owned());
+                }
             }
             if self == Self::ClaudeDesktop {
                 notes.push(
-                    "Claude Desktop reaches it through `npx mcp-remote`, which needs Node.js.".to_owned(),
+                    "Claude Desktop connects to it through `npx mcp-remote`, which needs Node.js.".to_owned(),
                 );
             }
             if url.starts_with("http://") && !is_loopback(url) {
-                notes.push("Over http:// everybody on the way can read the key: use https://.".to_owned());
+                notes.push(
+                    "Over http:// anybody on the network path can read the key: use https://.".to_owned(),
+                );
             }
         }
         match self {
@@ -31,29 +35,27 @@ impl Client {
                 notes.push("Gemini CLI starts servers only in folders that you trust.".to_owned());
             }
             Self::Codex | Self::Copilot | Self::Zed if scope == Scope::Project => {
-                notes.push("It is read once you trust the folder.".to_owned());
+                notes.push("The client reads it after you trust the folder.".to_owned());
             }
             Self::ClaudeCode if scope == Scope::Project => {
-                notes.push("Claude Code asks once whether you trust it.".to_owned());
+                notes.push("Claude Code asks once whether you trust the server.".to_owned());
             }
             Self::ClaudeDesktop => {
-                notes.push("Start Claude Desktop anew to have it read the file.".to_owned());
+                notes.push("Restart Claude Desktop so that it reads the file.".to_owned());
             }
             _ => {}
         }
         notes
     }
 
-    /// The source of the key.
+    /// How the client gets the key.
     pub(crate) fn key_advice(self, name: &str) -> String {
         match self.row().key_reference {
-            KeyReference::Input => "VS Code asks for it once and keeps it".to_owned(),
+            KeyReference::Input => "VS Code asks for it once and stores it".to_owned(),
             KeyReference::Variable(..) | KeyReference::VariableName => {
-                format!("set the variable {} where the client is started", key_variable(name))
+                format!("set the variable {} in the environment of the client", key_variable(name))
             }
-            KeyReference::None => {
-                "put it in the place of YOUR_API_KEY, or give it with `--key-stdin`".to_owned()
-            }
+            KeyReference::None => "replace YOUR_API_KEY by it, or give it with `--key-stdin`".to_owned(),
         }
     }
 }

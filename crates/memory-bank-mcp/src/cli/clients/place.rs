@@ -1,4 +1,4 @@
-//! Where each client's files are on this machine, and which clients are there. It must not know what is in the files.
+//! Finds each client's files on this machine, and the installed clients. It must not know the content of the files.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,28 +18,28 @@ pub(crate) struct Place {
     pub(crate) config: Option<PathBuf>,
     /// The folders of `PATH`.
     programs: Vec<PathBuf>,
-    /// Folders that variables of clients name.
-    moved: Vec<(Client, PathBuf)>,
+    /// Files in folders that variables of clients name.
+    overrides: Vec<(Client, PathBuf)>,
 }
 
-/// A file of the user, and what shows that its client is there.
+/// A file of the user, and the evidence that its client is installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct UserFile {
     file: PathBuf,
-    /// A file or folder that the client makes.
-    sign: PathBuf,
+    /// A file or folder that the client creates.
+    evidence: PathBuf,
 }
 
 /// A client on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct FoundClient {
     pub(crate) client: Client,
     /// Its file.
     pub(crate) file: PathBuf,
 }
 
-/// Variables with which clients move their folder, and the file in it.
-const MOVED_BY: [(Client, &str, &str); 5] = [
+/// Variables that name the folders of clients, and the file in the folder.
+const FOLDER_VARIABLES: [(Client, &str, &str); 5] = [
     // https://code.claude.com/docs/en/settings
     (Client::ClaudeCode, "CLAUDE_CONFIG_DIR", ".claude.json"),
     // openai/codex, docs/config.md
@@ -56,7 +56,7 @@ const MOVED_BY: [(Client, &str, &str); 5] = [
 const EDITORS: [&str; 3] = ["Code/User", "Code - Insiders/User", "VSCodium/User"];
 /// Further editors that run its extensions.
 const RELATED_EDITORS: [&str; 2] = ["Cursor/User", "Windsurf/User"];
-/// The same on a machine that is edited from afar, below the home folder.
+/// The same on a machine that is edited remotely, below the home folder.
 const REMOTE_EDITORS: [&str; 3] =
     [".vscode-server/data/User", ".vscode-server-insiders/data/User", ".cursor-server/data/User"];
 
@@ -83,19 +83,19 @@ impl Place {
         } else {
             config.clone()
         };
-        let moved = MOVED_BY
+        let overrides = FOLDER_VARIABLES
             .iter()
             .filter_map(|(client, name, file)| Some((*client, named(name)?.join(file))))
             .collect();
-        Self { home, settings, config, programs, moved }
+        Self { home, settings, config, programs, overrides }
     }
 
     /// The clients on this machine, each with the files of the user that its installations read.
-    pub(crate) fn found(&self) -> Vec<Found> {
+    pub(crate) fn found(&self) -> Vec<FoundClient> {
         Client::agents().flat_map(|client| self.found_files(client)).collect()
     }
 
-    /// The user's files of a client: those of installations that are there, or else the usual one.
+    /// The user's files of a client: those of its installations, or else the default.
     ///
     /// # Errors
     /// The home folder is not known.
@@ -104,9 +104,9 @@ impl Place {
         if !found.is_empty() {
             return Ok(found);
         }
-        let usual = self.candidates(client).into_iter().next();
+        let default = self.candidates(client).into_iter().next();
         Ok(vec![
-            usual
+            default
                 .context(
                     "the folder of your settings is not known; name the file with `client-config --file`",
                 )?
@@ -114,18 +114,18 @@ impl Place {
         ])
     }
 
-    fn found_files(&self, client: Client) -> Vec<Found> {
+    fn found_files(&self, client: Client) -> Vec<FoundClient> {
         let candidates = self.candidates(client);
         let mut files: Vec<PathBuf> = candidates
             .iter()
-            .filter(|candidate| candidate.sign.exists())
+            .filter(|candidate| candidate.evidence.exists())
             .map(|candidate| candidate.file.clone())
             .collect();
         if files.is_empty() && self.has_program(client) {
             files.extend(candidates.into_iter().next().map(|candidate| candidate.file));
         }
         files.dedup();
-        files.into_iter().map(|file| Found { client, file }).collect()
+        files.into_iter().map(|file| FoundClient { client, file }).collect()
     }
 
     fn has_program(&self, client: Client) -> bool {
@@ -139,14 +139,14 @@ impl Place {
         })
     }
 
-    /// The files that a client may read, the usual one first.
+    /// The files that a client may read, the default first.
     fn candidates(&self, client: Client) -> Vec<UserFile> {
-        if let Some((_, file)) = self.moved.iter().find(|(moved, _)| *moved == client) {
-            let sign = file.parent().unwrap_or(file).to_owned();
-            return vec![UserFile { file: file.clone(), sign }];
+        if let Some((_, file)) = self.overrides.iter().find(|(overridden, _)| *overridden == client) {
+            let evidence = file.parent().unwrap_or(file).to_owned();
+            return vec![UserFile { file: file.clone(), evidence }];
         }
-        let at = |base: Option<&PathBuf>, file: &str, sign: &str| {
-            base.map(|base| UserFile { file: base.join(file), sign: base.join(sign) })
+        let at = |base: Option<&PathBuf>, file: &str, evidence: &str| {
+            base.map(|base| UserFile { file: base.join(file), evidence: base.join(evidence) })
         };
         let (home, settings, config) = (self.home.as_ref(), self.settings.as_ref(), self.config.as_ref());
         let files: Vec<Option<UserFile>> = match client {
@@ -181,7 +181,7 @@ impl Place {
             Client::Opencode => {
                 let commented = at(config, "opencode/opencode.jsonc", "opencode/opencode.jsonc");
                 let plain = at(config, "opencode/opencode.json", "opencode");
-                // Both are read; the one that is there is the user's.
+                // The client reads both; use the one that exists.
                 match commented.filter(|file| file.file.exists()) {
                     Some(file) => vec![Some(file)],
                     None => vec![plain],
@@ -194,34 +194,37 @@ impl Place {
         files.into_iter().flatten().collect()
     }
 
-    fn in_editors(&self, editors: &[&str], file: &str, sign: &str) -> Vec<Option<UserFile>> {
+    fn in_editors(&self, editors: &[&str], file: &str, evidence: &str) -> Vec<Option<UserFile>> {
         let local = editors.iter().map(|editor| (self.settings.as_ref(), *editor));
         let remote = REMOTE_EDITORS.iter().map(|editor| (self.home.as_ref(), *editor));
-        local.chain(remote).map(|(base, editor)| in_editor(base, editor, file, sign)).collect()
+        local.chain(remote).map(|(base, editor)| in_editor(base, editor, file, evidence)).collect()
     }
 
-    fn in_related(&self, file: &str, sign: &str) -> Vec<Option<UserFile>> {
-        RELATED_EDITORS.iter().map(|editor| in_editor(self.settings.as_ref(), editor, file, sign)).collect()
+    fn in_related(&self, file: &str, evidence: &str) -> Vec<Option<UserFile>> {
+        RELATED_EDITORS
+            .iter()
+            .map(|editor| in_editor(self.settings.as_ref(), editor, file, evidence))
+            .collect()
     }
 }
 
-fn in_editor(base: Option<&PathBuf>, editor: &str, file: &str, sign: &str) -> Option<UserFile> {
+fn in_editor(base: Option<&PathBuf>, editor: &str, file: &str, evidence: &str) -> Option<UserFile> {
     let folder = base?.join(editor);
-    Some(UserFile { file: folder.join(file), sign: folder.join(sign) })
+    Some(UserFile { file: folder.join(file), evidence: folder.join(evidence) })
 }
 
 impl Client {
     /// The files that it reads in this scope.
     ///
     /// # Errors
-    /// It has none.
+    /// The client has no such file.
     pub(crate) fn files(self, scope: Scope, project: &Path, place: &Place) -> anyhow::Result<Vec<PathBuf>> {
         match scope {
             Scope::Project => {
                 let file = self.row().project_file.with_context(|| {
                     format!("{} has no file in a project; use `--scope user`", self.row().title)
                 })?;
-                // Both forms are read; the one that is there is the project's.
+                // The client reads both forms; use the one that exists.
                 let commented = project.join(format!("{file}c"));
                 let has_comments = self == Self::Opencode && commented.exists();
                 Ok(vec![if has_comments { commented } else { project.join(file) }])
@@ -244,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_home_has_no_clients_and_every_client_a_usual_file_in_it() {
+    fn an_empty_home_has_no_clients_but_a_usual_file_for_each() {
         let home = tempfile::TempDir::new().unwrap();
         let place = place(home.path(), &[("APPDATA", home.path().to_str().unwrap())]);
         assert_eq!(place.found(), Vec::new());
@@ -271,24 +274,24 @@ mod tests {
     fn a_folder_that_a_variable_names_is_used_unless_it_is_relative() {
         let home = tempfile::TempDir::new().unwrap();
         let elsewhere = home.path().join("elsewhere");
-        let moved = place(home.path(), &[("CODEX_HOME", elsewhere.to_str().unwrap())]);
-        assert_eq!(moved.user_files(Client::Codex).unwrap(), [elsewhere.join("config.toml")]);
+        let absolute = place(home.path(), &[("CODEX_HOME", elsewhere.to_str().unwrap())]);
+        assert_eq!(absolute.user_files(Client::Codex).unwrap(), [elsewhere.join("config.toml")]);
         let relative = place(home.path(), &[("CODEX_HOME", "elsewhere")]);
         assert_eq!(relative.user_files(Client::Codex).unwrap(), [home.path().join(".codex/config.toml")]);
     }
 
     #[test]
-    fn a_program_on_the_path_shows_that_a_client_is_there() {
+    fn a_program_on_the_path_shows_that_a_client_is_installed() {
         let home = tempfile::TempDir::new().unwrap();
         let name = if cfg!(windows) { "gemini.cmd" } else { "gemini" };
         std::fs::write(home.path().join(name), "").unwrap();
         let place = Place::new(Some(home.path().to_owned()), &|_| None, vec![home.path().to_owned()]);
         let file = home.path().join(".gemini/settings.json");
-        assert_eq!(place.found(), [Found { client: Client::Gemini, file }]);
+        assert_eq!(place.found(), [FoundClient { client: Client::Gemini, file }]);
     }
 
     #[test]
-    fn a_project_file_lies_in_the_project() {
+    fn a_project_file_is_in_the_project() {
         let project = Path::new("/project");
         for client in Client::value_variants() {
             match client.files(Scope::Project, project, &Place::default()) {

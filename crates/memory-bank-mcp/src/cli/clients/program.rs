@@ -1,4 +1,4 @@
-//! How a client starts this program: the command, and the options of this command line that it keeps.
+//! How a client starts this program: the command, and the options that are taken over from this command line.
 
 use std::path::Path;
 
@@ -9,20 +9,20 @@ use memory_bank_core::mode::Mode;
 use super::{Client, Scope, Server, StartsIn};
 use crate::cli::options::GlobalOptions;
 
-/// The npm package that contains this program runs it from a cache, which is emptied at any time, so that its path must not
-/// be in a file.
+/// A folder of the cache from which the npm package runs this program. The cache may be emptied at any time, so a path in
+/// it must not be in a file.
 const NPX_CACHE: &str = "_npx";
-const NPX: [&str; 3] = ["npx", "-y", "@diazstg/memory-bank-mcp"];
-/// So does `uvx`, in these folders.
+const NPX_COMMAND: [&str; 3] = ["npx", "-y", "@diazstg/memory-bank-mcp"];
+/// The same for `uvx`.
 const UV_CACHE: [&str; 2] = ["uv", "archive-v0"];
 
-/// Texts with which clients replace parts of an argument by something else.
+/// Beginnings of placeholders that clients replace in arguments.
 const PLACEHOLDERS: [&str; 3] = ["${", "{env:", "{file:"];
 
-/// This program, as the client starts it; `tools` is the toolset that it shows.
+/// This program as a server that the client starts, with the toolset `tools`.
 ///
 /// # Errors
-/// The path of the program or of the project cannot be in the file.
+/// The path of the program or of the project cannot be written into the file.
 pub(crate) fn server_on_this_machine(
     client: Client,
     scope: Scope,
@@ -46,13 +46,13 @@ pub(crate) fn server_on_this_machine(
 fn command(program: &Path, is_committed: bool) -> anyhow::Result<Vec<String>> {
     if is_in_cache(program, &[NPX_CACHE]) {
         let shell = if cfg!(windows) { &["cmd", "/c"][..] } else { &[] };
-        return Ok(shell.iter().chain(&NPX).map(|word| (*word).to_owned()).collect());
+        return Ok(shell.iter().chain(&NPX_COMMAND).map(|word| (*word).to_owned()).collect());
     }
     if is_in_cache(program, &UV_CACHE) {
         // Another project has the name on PyPI: with `uvx memory-bank-mcp` in its file, an agent would start that one.
         bail!(
-            "this program runs from the cache of uv, which is emptied at any time; install it first, such as with \
-             `uv tool install --no-index --find-links FOLDER memory-bank-mcp`, and run that one"
+            "this program runs from the cache of uv, which may be emptied at any time; install it first, such as with \
+             `uv tool install --no-index --find-links FOLDER memory-bank-mcp`, and run the installed program"
         );
     }
     let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -70,13 +70,13 @@ fn command(program: &Path, is_committed: bool) -> anyhow::Result<Vec<String>> {
     Ok(vec![path.to_owned()])
 }
 
-/// Whether the program is in a cache with these folders, one in the other.
+/// Whether the program is in a cache with these nested folders.
 fn is_in_cache(program: &Path, cache: &[&str]) -> bool {
     let folders: Vec<_> = program.iter().filter_map(|part| part.to_str()).collect();
     folders.windows(cache.len()).any(|part| part == cache)
 }
 
-/// The arguments of the program. The project is named where the client does not start it there.
+/// The arguments of the program. They name the project unless the client starts the program in it.
 fn arguments(
     client: Client,
     scope: Scope,
@@ -87,7 +87,7 @@ fn arguments(
     let mut arguments = Vec::new();
     let mut option = |name: &str, value: &str| arguments.extend([name.to_owned(), value.to_owned()]);
     match client.row().starts_in {
-        // VS Code replaces it in the project's file only.
+        // VS Code replaces the placeholder in the project's file only.
         _ if scope == Scope::Project && client == Client::Vscode => option("--path", "${workspaceFolder}"),
         StartsIn::Project if scope == Scope::Project || global.path.is_none() => {}
         StartsIn::Expands(folder) if scope == Scope::Project || global.path.is_none() => {
@@ -123,9 +123,9 @@ fn arguments(
     Ok(arguments)
 }
 
-/// The text, if the client replaces no part of it.
+/// The text, unless the client would replace a part of it.
 fn literal(client: Client, text: &str) -> anyhow::Result<&str> {
-    // google-gemini/gemini-cli, envVarResolver.ts: also a variable without brackets.
+    // google-gemini/gemini-cli, envVarResolver.ts: it also replaces variables without brackets.
     let is_name =
         |rest: &str| rest.starts_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '_');
     if client == Client::Gemini && text.split('$').skip(1).any(is_name) {
@@ -160,10 +160,13 @@ mod tests {
     }
 
     #[test]
-    fn options_of_the_command_line_are_kept() {
+    fn options_of_the_command_line_are_taken_over() {
         let words = ["-u", "Jo B", "-m", "architect", "-f", "bank", "--read-only", "--state-dir", "/state"];
-        let kept = of(Client::Codex, Scope::User, &words).join(" ");
-        assert_eq!(kept, "--folder bank --mode architect --username Jo B --state-dir /state --read-only");
+        let arguments = of(Client::Codex, Scope::User, &words).join(" ");
+        assert_eq!(
+            arguments,
+            "--folder bank --mode architect --username Jo B --state-dir /state --read-only"
+        );
     }
 
     #[test]
@@ -187,7 +190,7 @@ mod tests {
     fn a_program_in_a_cache_is_started_by_its_package_or_not_at_all() {
         let npx = Path::new("/home/jo/.npm/_npx/1a/node_modules/@diazstg/x/bin/memory-bank-mcp");
         let words = command(npx, false).unwrap();
-        assert!(words.ends_with(&NPX.map(str::to_owned)), "{words:?}");
+        assert!(words.ends_with(&NPX_COMMAND.map(str::to_owned)), "{words:?}");
         // Another project has the name on PyPI.
         let uvx = Path::new("/home/jo/.cache/uv/archive-v0/ab/bin/memory-bank-mcp");
         assert!(command(uvx, false).unwrap_err().to_string().contains("uv tool install"));

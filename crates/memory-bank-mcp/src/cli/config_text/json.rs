@@ -1,4 +1,4 @@
-//! Entries in JSON with comments. Positions come from a parser, and all text outside of the edited places is copied.
+//! Entries in JSON with comments. Positions come from a parser, and all text outside of the edited ranges is copied.
 
 use anyhow::bail;
 use jsonc_parser::ast::{Array, Object, ObjectProp, Value as Node};
@@ -24,15 +24,15 @@ fn parse(text: &str) -> anyhow::Result<ParseResult<'_>> {
         ..ParseOptions::default()
     };
     parse_to_ast(text, &CollectOptions::default(), &options)
-        .map_err(|error| anyhow::anyhow!("it is no JSON: {error}; mend it first"))
+        .map_err(|error| anyhow::anyhow!("it is not valid JSON: {error}; fix it first"))
 }
 
-/// The outermost object; none where the text has no value.
+/// The outermost object; `None` if the text has no value.
 fn root<'a, 'b>(parsed: &'b ParseResult<'a>) -> anyhow::Result<Option<&'b Object<'a>>> {
     match &parsed.value {
         None => Ok(None),
         Some(Node::Object(root)) => Ok(Some(root)),
-        Some(_) => bail!("its outermost value is no object; mend it first"),
+        Some(_) => bail!("its outermost value is not an object; fix it first"),
     }
 }
 
@@ -42,7 +42,7 @@ fn member<'a, 'b>(object: &'b Object<'a>, name: &str) -> anyhow::Result<Option<&
     let first = found.next();
     match found.count() {
         0 => Ok(first),
-        more => bail!("its member `{name}` stands {} times; mend it first", more + 1),
+        more => bail!("its member `{name}` occurs {} times; fix it first", more + 1),
     }
 }
 
@@ -51,7 +51,7 @@ fn section_of<'a, 'b>(root: &'b Object<'a>, section: &str) -> anyhow::Result<Opt
     match member(root, section)?.map(|member| &member.value) {
         None => Ok(None),
         Some(Node::Object(object)) => Ok(Some(object)),
-        Some(_) => bail!("its member `{section}` is no object; mend it first"),
+        Some(_) => bail!("its member `{section}` is not an object; fix it first"),
     }
 }
 
@@ -64,8 +64,7 @@ pub(super) fn find(text: &str, section: &str, name: &str) -> anyhow::Result<Opti
     Ok(Some(Value::from(entry.value.clone())))
 }
 
-/// Whether the text has the member that contains servers. The name alone proves nothing: Claude Code's file has it in
-/// each project, too.
+/// Whether the outermost object has the member that contains servers. Claude Code's file also has it in each project.
 pub(super) fn has_section(text: &str, section: &str) -> anyhow::Result<bool> {
     let parsed = parse(text)?;
     let Some(root) = root(&parsed)? else { return Ok(false) };
@@ -107,38 +106,38 @@ pub(super) fn put_input(text: &str, input: &Value) -> anyhow::Result<String> {
     if list.elements.iter().any(|element| has_id(element, id)) {
         return Ok(text.to_owned());
     }
-    let places = list.elements.iter().map(|element| element.range().start..element.range().end).collect();
-    let container = Container { start: list.range.start, end: list.range.end, items: places };
+    let ranges = list.elements.iter().map(|element| element.range().start..element.range().end).collect();
+    let container = Container { start: list.range.start, end: list.range.end, items: ranges };
     Ok(insert_item(text, &container, &layout, &|indent| match indent {
         Some(indent) => layout.lines(input, indent),
         None => one_line(input),
     }))
 }
 
-/// Takes the entry out, and with it the section, if it is left empty and `prune` is set.
-pub(super) fn take(text: &str, section: &str, name: &str, prune: bool) -> anyhow::Result<String> {
+/// Removes the entry; with `prune`, also a section that becomes empty.
+pub(super) fn remove(text: &str, section: &str, name: &str, prune: bool) -> anyhow::Result<String> {
     let without_entry = {
         let parsed = parse(text)?;
         let Some(servers) = root(&parsed)?.map(|root| section_of(root, section)).transpose()?.flatten()
         else {
             return Ok(text.to_owned());
         };
-        let places: Vec<_> =
+        let ranges: Vec<_> =
             servers.properties.iter().map(|member| member.range.start..member.range.end).collect();
         let Some(at) = servers.properties.iter().position(|member| member.name.as_str() == name) else {
             return Ok(text.to_owned());
         };
         remove_item(
             text,
-            &Container { start: servers.range.start, end: servers.range.end, items: places },
+            &Container { start: servers.range.start, end: servers.range.end, items: ranges },
             at,
         )
     };
     if prune { prune_member(&without_entry, section) } else { Ok(without_entry) }
 }
 
-/// Takes a prompt out of the list `inputs`, unless something refers to it.
-pub(super) fn take_input(text: &str, id: &str) -> anyhow::Result<String> {
+/// Removes a prompt from the list `inputs`, unless an entry refers to it.
+pub(super) fn remove_input(text: &str, id: &str) -> anyhow::Result<String> {
     if text.contains(&format!("${{input:{id}}}")) {
         return Ok(text.to_owned());
     }
@@ -160,7 +159,7 @@ fn inputs<'a, 'b>(root: &'b Object<'a>) -> anyhow::Result<Option<&'b Array<'a>>>
     match member(root, "inputs")?.map(|member| &member.value) {
         None => Ok(None),
         Some(Node::Array(list)) => Ok(Some(list)),
-        Some(_) => bail!("its member `inputs` is no list; mend it first"),
+        Some(_) => bail!("its member `inputs` is not a list; fix it first"),
     }
 }
 
@@ -169,7 +168,7 @@ fn has_id(element: &Node<'_>, id: &str) -> bool {
     object.get_string("id").is_some_and(|known| known.value == id)
 }
 
-/// Takes out a member whose object or list is empty and has no comments.
+/// Removes a member whose object or list is empty and has no comments.
 fn prune_member(text: &str, name: &str) -> anyhow::Result<String> {
     let parsed = parse(text)?;
     let Some(root) = root(&parsed)? else { return Ok(text.to_owned()) };
@@ -186,7 +185,7 @@ fn prune_member(text: &str, name: &str) -> anyhow::Result<String> {
     Ok(remove_item(text, &Container { start: root.range.start, end: root.range.end, items }, at))
 }
 
-/// A text that has no value gets one, after its comments.
+/// Adds the value to a text without one, after its comments.
 fn new_text(text: &str, value: &Value) -> String {
     let layout = Layout::of(text, None);
     let gap = if text.trim().is_empty() || text.ends_with('\n') { "" } else { layout.newline };
@@ -204,14 +203,14 @@ fn insert(text: &str, object: &Object<'_>, layout: &Layout, name: &str, value: &
     })
 }
 
-/// An object or a list, with the places of its items.
+/// An object or a list, with the ranges of its items.
 struct Container {
     start: usize,
     end: usize,
     items: Vec<std::ops::Range<usize>>,
 }
 
-/// Adds an item at the end; `written` makes its text, with the indentation of its line if it gets one.
+/// Adds an item at the end. `written` returns its text, for the indentation of its line if it gets a line of its own.
 fn insert_item(
     text: &str,
     container: &Container,
@@ -225,7 +224,7 @@ fn insert_item(
         let item = written(Some(&indent));
         let open = container.start + 1;
         let at = comments_end(text, open, close);
-        // A line break before the closing bracket is kept for it.
+        // A line break before the closing bracket is reused.
         let has_break = text.get(at..close).is_some_and(|rest| rest.contains('\n'));
         let ending = if has_break { String::new() } else { format!("{}{outer}", layout.newline) };
         return splice(text, &[(at, at, format!("{}{indent}{item}{ending}", layout.newline))]);
@@ -249,7 +248,7 @@ fn insert_item(
     splice(text, &edits)
 }
 
-/// The place of the comma between `from` and `to`, which are separated by blanks, comments and at most one comma.
+/// The position of the comma between `from` and `to`, which are separated by blanks, comments and at most one comma.
 fn comma_after(text: &str, from: usize, to: usize) -> Option<usize> {
     let mut at = from;
     loop {
@@ -267,7 +266,7 @@ fn comma_after(text: &str, from: usize, to: usize) -> Option<usize> {
     }
 }
 
-/// Takes out the item at this position, with the comma and the line that are its own.
+/// Removes the item at this position, with its comma and its line.
 fn remove_item(text: &str, container: &Container, at: usize) -> String {
     let Some(item) = container.items.get(at) else { return text.to_owned() };
     let close = container.end.saturating_sub(1);
@@ -301,13 +300,13 @@ fn remove_item(text: &str, container: &Container, at: usize) -> String {
             if starts_line {
                 from = break_before(text, from);
             }
-            // The last comma goes by itself.
+            // The comma before the last item is a separate edit.
             let from = from.max(floor);
             let comma_end = edits.first().map_or(floor, |(_, end, _)| *end);
             let mut end = item.end;
             let is_blank = |from, to| text.get(from..to).is_some_and(|gap: &str| gap.trim().is_empty());
             if previous.is_none() && is_blank(floor, item.start) && is_blank(item.end, close) {
-                // Nothing is left in it but blanks.
+                // Only blanks are left in the container.
                 end = close;
             }
             edits.push((from.max(comma_end), end, String::new()));

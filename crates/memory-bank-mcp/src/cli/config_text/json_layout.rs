@@ -1,4 +1,4 @@
-//! How a JSON file is laid out: line ends, indentation, and a value written in that way.
+//! The layout of a JSON file: line ends, indentation, and values in this layout.
 
 use serde_json::Value;
 
@@ -67,26 +67,26 @@ pub(super) fn text(text: &str) -> String {
     Value::String(text.to_owned()).to_string()
 }
 
-/// The blanks before `at` on its line, if nothing else is before it there.
+/// The blanks before `at` on its line, if only blanks precede it.
 pub(super) fn indentation(text: &str, at: usize) -> Option<&str> {
     let line = line_start(text, at);
     let before = text.get(line..at)?;
     before.chars().all(|letter| matches!(letter, ' ' | '\t')).then_some(before)
 }
 
-/// The blanks at the begin of the line that contains `at`.
+/// The blanks at the beginning of the line that contains `at`.
 pub(super) fn line_indentation(text: &str, at: usize) -> &str {
     let line = text.get(line_start(text, at)..).unwrap_or_default();
     let blanks = line.len() - line.trim_start_matches([' ', '\t']).len();
     line.get(..blanks).unwrap_or_default()
 }
 
-/// The begin of the line that contains `at`.
+/// The beginning of the line that contains `at`.
 pub(super) fn line_start(text: &str, at: usize) -> usize {
     text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1)
 }
 
-/// What a gap between two tokens consists of.
+/// A piece of a gap between two tokens.
 enum Piece {
     Break,
     Comment,
@@ -104,7 +104,7 @@ fn pieces(text: &str, from: usize, to: usize) -> impl Iterator<Item = (Piece, us
             (Piece::Break, 1)
         } else if rest.starts_with("//") {
             let line = rest.find('\n').map_or(rest, |end| rest.get(..end).unwrap_or(rest));
-            // The line end belongs to the line, not to the comment.
+            // The line end is not part of the comment.
             (Piece::Comment, line.strip_suffix('\r').unwrap_or(line).len())
         } else if rest.starts_with("/*") {
             (Piece::Comment, rest.find("*/").map_or(rest.len(), |end| end + 2))
@@ -116,7 +116,7 @@ fn pieces(text: &str, from: usize, to: usize) -> impl Iterator<Item = (Piece, us
     })
 }
 
-/// Whether a gap has a line break outside of comments, and where the last comment before it ends.
+/// Whether a gap has a line break outside of comments, and the end of the last comment before it.
 pub(super) fn first_break(text: &str, from: usize, to: usize) -> (bool, usize) {
     let mut end = from;
     for (piece, at) in pieces(text, from, to) {
@@ -129,7 +129,7 @@ pub(super) fn first_break(text: &str, from: usize, to: usize) -> (bool, usize) {
     (false, end)
 }
 
-/// Where the last comment of a gap ends.
+/// The end of the last comment of a gap.
 pub(super) fn comments_end(text: &str, from: usize, to: usize) -> usize {
     let comments = pieces(text, from, to).filter(|(piece, _)| matches!(piece, Piece::Comment));
     comments.last().map_or(from, |(_, end)| end)

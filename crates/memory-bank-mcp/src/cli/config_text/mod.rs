@@ -1,5 +1,5 @@
-//! Puts one entry into the text of a client's file, and takes it out again; everything else stays, byte for byte. Text
-//! only: it must not know files or clients.
+//! Puts one entry into the text of a client's file, and removes it again; all other text is kept byte for byte. It must not
+//! know files or clients.
 
 mod json;
 mod json_layout;
@@ -19,9 +19,9 @@ pub(crate) enum Format {
     Toml,
 }
 
-/// Where an entry is in a file.
+/// The location of an entry in a file.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Spot<'a> {
+pub(crate) struct EntryLocation<'a> {
     pub(crate) format: Format,
     /// The member that contains servers by name.
     pub(crate) section: &'a str,
@@ -29,29 +29,29 @@ pub(crate) struct Spot<'a> {
     pub(crate) name: &'a str,
 }
 
-/// What is taken out beside an entry.
+/// What to remove together with an entry.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Emptied<'a> {
-    /// The section, if nothing is left in it.
-    pub(crate) section: bool,
-    /// The prompt of this id, if nothing refers to it.
-    pub(crate) input: Option<&'a str>,
+pub(crate) struct PruneOptions<'a> {
+    /// Whether to remove the section if it is empty.
+    pub(crate) empty_section: bool,
+    /// The id of a prompt to remove if nothing refers to it.
+    pub(crate) unused_input: Option<&'a str>,
 }
 
-/// The byte order mark that programs on Windows write, and the text after it.
-fn without_mark(text: &str) -> (&str, &str) {
+/// Splits the text after the byte order mark that programs on Windows write.
+fn split_byte_order_mark(text: &str) -> (&str, &str) {
     text.strip_prefix('\u{feff}').map_or(("", text), |rest| ("\u{feff}", rest))
 }
 
-/// The entry that the file has, if it has one.
+/// The entry, if the file has it.
 ///
 /// # Errors
-/// The text cannot be parsed, or what contains servers is something else.
-pub(crate) fn find(text: &str, spot: Spot<'_>) -> anyhow::Result<Option<Value>> {
-    let body = without_mark(text).1;
-    match spot.format {
-        Format::Json => json::find(body, spot.section, spot.name),
-        Format::Toml => toml::find(body, spot.section, spot.name),
+/// The text cannot be parsed, or the section of servers is not an object.
+pub(crate) fn find(text: &str, location: EntryLocation<'_>) -> anyhow::Result<Option<Value>> {
+    let body = split_byte_order_mark(text).1;
+    match location.format {
+        Format::Json => json::find(body, location.section, location.name),
+        Format::Toml => toml::find(body, location.section, location.name),
     }
 }
 
@@ -59,11 +59,11 @@ pub(crate) fn find(text: &str, spot: Spot<'_>) -> anyhow::Result<Option<Value>> 
 ///
 /// # Errors
 /// As with [`find`].
-pub(crate) fn has_section(text: &str, spot: Spot<'_>) -> anyhow::Result<bool> {
-    let body = without_mark(text).1;
-    match spot.format {
-        Format::Json => json::has_section(body, spot.section),
-        // A table of servers has no text of its own that could be left.
+pub(crate) fn has_section(text: &str, location: EntryLocation<'_>) -> anyhow::Result<bool> {
+    let body = split_byte_order_mark(text).1;
+    match location.format {
+        Format::Json => json::has_section(body, location.section),
+        // In TOML, a table of servers without entries has no text.
         Format::Toml => Ok(true),
     }
 }
@@ -71,26 +71,26 @@ pub(crate) fn has_section(text: &str, spot: Spot<'_>) -> anyhow::Result<bool> {
 /// The text with the entry, and with `input` in its list `inputs`. An entry of that name is replaced.
 ///
 /// # Errors
-/// As with [`find`]; or the text has a form to which nothing can be added.
+/// As with [`find`]; or the entry cannot be added to the text.
 pub(crate) fn put(
     text: &str,
-    spot: Spot<'_>,
+    location: EntryLocation<'_>,
     entry: &Value,
     input: Option<&Value>,
 ) -> anyhow::Result<String> {
-    let (mark, body) = without_mark(text);
-    let changed = match spot.format {
+    let (mark, body) = split_byte_order_mark(text);
+    let changed = match location.format {
         Format::Json => {
-            let body = json::put(body, spot.section, spot.name, entry)?;
+            let body = json::put(body, location.section, location.name, entry)?;
             match input {
                 Some(input) => json::put_input(&body, input)?,
                 None => body,
             }
         }
-        Format::Toml => toml::put(body, spot.section, spot.name, entry)?,
+        Format::Toml => toml::put(body, location.section, location.name, entry)?,
     };
-    // What clients will read is checked, not only how it was made.
-    if find(&changed, spot)?.as_ref() != Some(entry) {
+    // Check the entry as clients read it.
+    if find(&changed, location)?.as_ref() != Some(entry) {
         bail!("the entry cannot be added to it; add it by hand, as `client-config` prints it");
     }
     Ok(format!("{mark}{changed}"))
@@ -99,30 +99,34 @@ pub(crate) fn put(
 /// The text without the entry.
 ///
 /// # Errors
-/// As with [`find`]; or the entry is written in a form that cannot be taken out.
-pub(crate) fn take(text: &str, spot: Spot<'_>, emptied: Emptied<'_>) -> anyhow::Result<String> {
-    let (mark, body) = without_mark(text);
-    let changed = match spot.format {
+/// As with [`find`]; or the entry has a form that cannot be removed.
+pub(crate) fn remove(
+    text: &str,
+    location: EntryLocation<'_>,
+    prune: PruneOptions<'_>,
+) -> anyhow::Result<String> {
+    let (mark, body) = split_byte_order_mark(text);
+    let changed = match location.format {
         Format::Json => {
-            let body = json::take(body, spot.section, spot.name, emptied.section)?;
-            match emptied.input {
-                Some(id) => json::take_input(&body, id)?,
+            let body = json::remove(body, location.section, location.name, prune.empty_section)?;
+            match prune.unused_input {
+                Some(id) => json::remove_input(&body, id)?,
                 None => body,
             }
         }
-        Format::Toml => toml::take(body, spot.section, spot.name)?,
+        Format::Toml => toml::remove(body, location.section, location.name)?,
     };
-    if find(&changed, spot)?.is_some() {
-        bail!("the entry cannot be taken out of it; remove it by hand");
+    if find(&changed, location)?.is_some() {
+        bail!("the entry cannot be removed from it; remove it by hand");
     }
     Ok(format!("{mark}{changed}"))
 }
 
-/// Whether nothing is left, but the name of the schema, which opencode adds to its file.
+/// Whether the text has no content, apart from the name of the schema that opencode adds to its file.
 pub(crate) fn is_empty(text: &str, format: Format) -> bool {
-    let body = without_mark(text).1;
+    let body = split_byte_order_mark(text).1;
     match format {
-        // Comments are something, and are no JSON.
+        // Comments count as content: with them, the text is not JSON.
         Format::Json => match serde_json::from_str::<Value>(body) {
             Ok(Value::Object(members)) => members.keys().all(|name| name == "$schema"),
             _ => body.trim().is_empty(),
@@ -131,17 +135,16 @@ pub(crate) fn is_empty(text: &str, format: Format) -> bool {
     }
 }
 
-/// The parts of `after` without which it is `before`; none if more than additions separate them.
-///
-/// With them the original comes back byte for byte.
+/// The ranges of `after` that were added to `before`; `None` if anything else was changed. [`without_ranges`] restores the
+/// original byte for byte.
 pub(crate) fn additions(before: &str, after: &str) -> Option<Vec<Range<usize>>> {
     let (old, new) = (before.as_bytes(), after.as_bytes());
-    let tail = old.iter().rev().zip(new.iter().rev()).take_while(|(one, other)| one == other).count();
+    let tail = old.iter().rev().zip(new.iter().rev()).take_while(|(left, right)| left == right).count();
     let end = new.len().checked_sub(tail)?;
     let mut rest = old.iter().take(old.len().saturating_sub(tail)).peekable();
     let mut added: Vec<Range<usize>> = Vec::new();
     for (at, byte) in new.iter().enumerate().take(end) {
-        if rest.next_if(|wanted| *wanted == byte).is_some() {
+        if rest.next_if(|old_byte| *old_byte == byte).is_some() {
             continue;
         }
         match added.last_mut() {
@@ -152,15 +155,15 @@ pub(crate) fn additions(before: &str, after: &str) -> Option<Vec<Range<usize>>> 
     rest.next().is_none().then_some(added)
 }
 
-/// `after` without these parts.
-pub(crate) fn without(after: &str, added: &[Range<usize>]) -> Option<String> {
-    let kept: Vec<u8> = after
+/// The text without these ranges.
+pub(crate) fn without_ranges(text: &str, ranges: &[Range<usize>]) -> Option<String> {
+    let rest: Vec<u8> = text
         .bytes()
         .enumerate()
-        .filter(|(at, _)| !added.iter().any(|range| range.contains(at)))
+        .filter(|(at, _)| !ranges.iter().any(|range| range.contains(at)))
         .map(|(_, byte)| byte)
         .collect();
-    String::from_utf8(kept).ok()
+    String::from_utf8(rest).ok()
 }
 
 #[cfg(test)]

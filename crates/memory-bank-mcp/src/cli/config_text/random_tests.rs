@@ -1,4 +1,4 @@
-//! The laws of an entry in JSON, on texts with blanks, comments and commas in every place where they may be.
+//! Properties of adding and removing an entry in JSON, on texts with blanks, comments and commas at all allowed positions.
 
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use proptest::prelude::*;
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const SPOT: Spot<'_> = Spot { format: Format::Json, section: "mcpServers", name: "memory-bank" };
+const LOCATION: EntryLocation<'_> =
+    EntryLocation { format: Format::Json, section: "mcpServers", name: "memory-bank" };
 
 /// Makes texts from random numbers.
 struct Writer {
@@ -15,7 +16,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// A number below `bound`; nought at the end of the numbers, which ends every list.
+    /// A number below `bound`; zero when the numbers are used up, which ends every list.
     fn below(&mut self, bound: u8) -> u8 {
         self.numbers.next().unwrap_or(0) % bound
     }
@@ -86,7 +87,7 @@ fn value_of(text: &str) -> Option<Value> {
 
 proptest! {
     #[test]
-    fn an_entry_is_added_and_taken_out_of_any_text(
+    fn an_entry_is_added_to_and_removed_from_any_text(
         numbers in prop::collection::vec(any::<u8>(), 0..200),
         before in 0_usize..3,
         has_section in any::<bool>(),
@@ -100,17 +101,17 @@ proptest! {
         let text = format!("{}{}{}", writer.gap(), writer.object(0, names), writer.gap());
 
         let entry = json!({ "command": "m", "args": ["a"], "env": { "A": "1" } });
-        let after = put(&text, SPOT, &entry, None).unwrap();
-        prop_assert_eq!(find(&after, SPOT).unwrap(), Some(entry));
+        let after = put(&text, LOCATION, &entry, None).unwrap();
+        prop_assert_eq!(find(&after, LOCATION).unwrap(), Some(entry));
         let added = additions(&text, &after);
         prop_assert!(added.is_some(), "something is lost: {:?} -> {:?}", text, after);
-        prop_assert_eq!(without(&after, &added.unwrap()), Some(text.clone()));
+        prop_assert_eq!(without_ranges(&after, &added.unwrap()), Some(text.clone()));
 
-        let emptied = Emptied { section: !has_section, input: None };
-        let again = take(&after, SPOT, emptied).unwrap();
+        let prune = PruneOptions { empty_section: !has_section, unused_input: None };
+        let again = remove(&after, LOCATION, prune).unwrap();
         prop_assert_eq!(value_of(&again), value_of(&text), "{:?} -> {:?} -> {:?}", text, after, again);
 
-        let replaced = put(&after, SPOT, &json!({ "url": "u" }), None).unwrap();
-        prop_assert_eq!(value_of(&take(&replaced, SPOT, emptied).unwrap()), value_of(&text));
+        let replaced = put(&after, LOCATION, &json!({ "url": "u" }), None).unwrap();
+        prop_assert_eq!(value_of(&remove(&replaced, LOCATION, prune).unwrap()), value_of(&text));
     }
 }

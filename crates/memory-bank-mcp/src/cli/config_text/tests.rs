@@ -2,9 +2,11 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const JSON: Spot<'_> = Spot { format: Format::Json, section: "mcpServers", name: "memory-bank" };
-const TOML: Spot<'_> = Spot { format: Format::Toml, section: "mcp_servers", name: "memory-bank" };
-const ALL: Emptied<'_> = Emptied { section: true, input: None };
+const JSON: EntryLocation<'_> =
+    EntryLocation { format: Format::Json, section: "mcpServers", name: "memory-bank" };
+const TOML: EntryLocation<'_> =
+    EntryLocation { format: Format::Toml, section: "mcp_servers", name: "memory-bank" };
+const ALL: PruneOptions<'_> = PruneOptions { empty_section: true, unused_input: None };
 
 fn entry() -> Value {
     json!({ "command": "memory-bank-mcp", "args": ["--path", "/a \"b\"\\c"] })
@@ -47,18 +49,19 @@ const TOML_TEXTS: [&str; 8] = [
     "text = \"\"\"\n[mcp_servers.memory-bank]\n\"\"\"\n",
 ];
 
-fn texts() -> impl Iterator<Item = (Spot<'static>, &'static str)> {
+fn texts() -> impl Iterator<Item = (EntryLocation<'static>, &'static str)> {
     JSON_TEXTS.iter().map(|text| (JSON, *text)).chain(TOML_TEXTS.iter().map(|text| (TOML, *text)))
 }
 
 #[test]
-fn an_entry_is_added_and_everything_else_stays_byte_for_byte() {
-    for (spot, before) in texts() {
-        let after = put(before, spot, &entry(), None).unwrap_or_else(|error| panic!("{before:?}: {error:#}"));
-        assert_eq!(find(&after, spot).unwrap(), Some(entry()), "{after:?}");
+fn an_entry_is_added_and_all_else_stays_byte_for_byte() {
+    for (location, before) in texts() {
+        let after =
+            put(before, location, &entry(), None).unwrap_or_else(|error| panic!("{before:?}: {error:#}"));
+        assert_eq!(find(&after, location).unwrap(), Some(entry()), "{after:?}");
         let added =
             additions(before, &after).unwrap_or_else(|| panic!("something is lost: {before:?} -> {after:?}"));
-        assert_eq!(without(&after, &added).as_deref(), Some(before));
+        assert_eq!(without_ranges(&after, &added).as_deref(), Some(before));
         if before.contains("\r\n") {
             assert!(!after.replace("\r\n", "").contains('\n'), "line ends are mixed: {after:?}");
         }
@@ -66,8 +69,8 @@ fn an_entry_is_added_and_everything_else_stays_byte_for_byte() {
 }
 
 #[test]
-fn an_entry_that_is_taken_out_leaves_the_text_as_it_was() {
-    // Where the object was empty, its blanks are not known any more.
+fn removing_an_entry_restores_the_text() {
+    // The blanks of an empty object cannot be restored.
     let exact = |before: &str| {
         !matches!(before, "" | "\n" | "// only a comment" | "model = \"x\"")
             && !before.contains("{ }")
@@ -76,10 +79,10 @@ fn an_entry_that_is_taken_out_leaves_the_text_as_it_was() {
             && !before.contains("yet")
             && !before.ends_with("{\"mcpServers\":{}}")
     };
-    for (spot, before) in texts() {
-        let after = put(before, spot, &entry(), None).unwrap();
-        let again = take(&after, spot, ALL).unwrap_or_else(|error| panic!("{after:?}: {error:#}"));
-        assert_eq!(find(&again, spot).unwrap(), None);
+    for (location, before) in texts() {
+        let after = put(before, location, &entry(), None).unwrap();
+        let again = remove(&after, location, ALL).unwrap_or_else(|error| panic!("{after:?}: {error:#}"));
+        assert_eq!(find(&again, location).unwrap(), None);
         if exact(before) {
             assert_eq!(again, before, "by way of {after:?}");
         }
@@ -87,22 +90,22 @@ fn an_entry_that_is_taken_out_leaves_the_text_as_it_was() {
 }
 
 #[test]
-fn an_entry_between_others_is_taken_out_with_its_line() {
+fn an_entry_between_others_is_removed_with_its_line() {
     let before = "{\n  \"mcpServers\": {\n    \"a\": 1, // one\n    \"c\": 3\n  }\n}\n";
     let after =
         before.replace("    \"c\"", "    \"memory-bank\": {\n      \"command\": \"m\"\n    },\n    \"c\"");
-    assert_eq!(take(&after, JSON, ALL).unwrap(), before);
+    assert_eq!(remove(&after, JSON, ALL).unwrap(), before);
     let before = "[mcp_servers.a]\ncommand = \"a\"\n\n# of c\n[mcp_servers.c]\ncommand = \"c\"\n";
     let ours = "[mcp_servers.memory-bank]\ncommand = \"m\" # x\nenv.A = \"1\"\n\n[mcp_servers.memory-bank.tools.t]\napproval_mode = \"auto\"\n\n";
     let after = before.replace("# of c", &format!("{ours}# of c"));
-    assert_eq!(take(&after, TOML, ALL).unwrap(), before);
+    assert_eq!(remove(&after, TOML, ALL).unwrap(), before);
 }
 
 #[test]
 fn a_comment_before_an_entry_in_toml_stays() {
     let before = "a = 1\n# mine\n";
     let after = put(before, TOML, &entry(), None).unwrap();
-    assert_eq!(take(&after, TOML, ALL).unwrap(), before);
+    assert_eq!(remove(&after, TOML, ALL).unwrap(), before);
 }
 
 #[test]
@@ -119,16 +122,16 @@ fn a_new_file_has_the_entry_and_nothing_else() {
 
 #[test]
 fn an_entry_of_the_name_is_replaced() {
-    for (spot, before) in texts() {
-        let once = put(before, spot, &json!({ "command": "old" }), None).unwrap();
-        let twice = put(&once, spot, &entry(), None).unwrap();
-        assert_eq!(find(&twice, spot).unwrap(), Some(entry()), "{twice:?}");
-        assert_eq!(take(&twice, spot, ALL).unwrap(), take(&once, spot, ALL).unwrap());
+    for (location, before) in texts() {
+        let once = put(before, location, &json!({ "command": "old" }), None).unwrap();
+        let twice = put(&once, location, &entry(), None).unwrap();
+        assert_eq!(find(&twice, location).unwrap(), Some(entry()), "{twice:?}");
+        assert_eq!(remove(&twice, location, ALL).unwrap(), remove(&once, location, ALL).unwrap());
     }
 }
 
 #[test]
-fn what_cannot_be_understood_is_refused() {
+fn malformed_text_is_refused() {
     let texts = [
         "{",
         "[1]",
@@ -154,12 +157,12 @@ fn what_cannot_be_understood_is_refused() {
 
 #[test]
 fn an_error_does_not_repeat_the_text() {
-    for (text, spot) in [
+    for (text, location) in [
         ("a = 1\nTOKEN = \"sk-secret\nb = 1\n", TOML),
         ("{\"TOKEN\": \"sk-secret\n}", JSON),
         ("{\"a\": sk-secret}", JSON),
     ] {
-        let error = format!("{:#}", find(text, spot).unwrap_err());
+        let error = format!("{:#}", find(text, location).unwrap_err());
         assert!(!error.contains("secret") && error.contains("line "), "{error}");
     }
 }
@@ -179,18 +182,18 @@ fn a_section_is_the_member_of_the_outermost_object() {
 }
 
 #[test]
-fn an_input_is_added_once_and_taken_out_when_nothing_refers_to_it() {
-    let spot = Spot { format: Format::Json, section: "servers", name: "m" };
+fn an_input_is_added_once_and_removed_when_nothing_refers_to_it() {
+    let location = EntryLocation { format: Format::Json, section: "servers", name: "m" };
     let input = json!({ "id": "key", "type": "promptString" });
     let entry = json!({ "headers": { "X-API-Key": "${input:key}" } });
     for before in ["{\"inputs\": [{\"id\": \"other\"}]}", "{\n  \"servers\": {\n    \"a\": 1\n  }\n}\n"] {
-        let after = put(before, spot, &entry, Some(&input)).unwrap();
-        assert_eq!(put(&after, spot, &entry, Some(&input)).unwrap(), after);
+        let after = put(before, location, &entry, Some(&input)).unwrap();
+        assert_eq!(put(&after, location, &entry, Some(&input)).unwrap(), after);
         let value: Value = serde_json::from_str(&after).unwrap();
         let inputs = value["inputs"].as_array().unwrap();
         assert_eq!(inputs.last(), Some(&input));
-        let emptied = Emptied { section: true, input: Some("key") };
-        assert_eq!(take(&after, spot, emptied).unwrap(), before);
+        let prune = PruneOptions { empty_section: true, unused_input: Some("key") };
+        assert_eq!(remove(&after, location, prune).unwrap(), before);
     }
 }
 
@@ -204,5 +207,5 @@ fn additions_are_found_only_where_nothing_was_changed() {
     assert_eq!(additions("abc", "abc"), Some(Vec::new()));
     assert_eq!(additions("abc", "ac"), None);
     let (before, after) = ("{\"a\": 1 /* c */}", "{\"a\": 1, /* c */ \"b\": 2}");
-    assert_eq!(without(after, &additions(before, after).unwrap()).as_deref(), Some(before));
+    assert_eq!(without_ranges(after, &additions(before, after).unwrap()).as_deref(), Some(before));
 }

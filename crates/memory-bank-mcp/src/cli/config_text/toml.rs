@@ -5,13 +5,13 @@ use serde_json::{Map, Value};
 use toml_edit::{Document, Item, Table};
 
 fn parse(text: &str) -> anyhow::Result<Document<&str>> {
-    // The error's own text quotes the line, which may hold a secret.
+    // The error's own text quotes the line, which may contain a secret.
     Document::parse(text).map_err(|error| {
         let at = error
             .span()
             .and_then(|span| text.get(..span.start))
             .map_or(1, |before| before.matches('\n').count() + 1);
-        anyhow::anyhow!("it is no TOML: line {at}: {}; mend it first", error.message().trim())
+        anyhow::anyhow!("it is not valid TOML: line {at}: {}; fix it first", error.message().trim())
     })
 }
 
@@ -20,7 +20,7 @@ pub(super) fn find(text: &str, section: &str, name: &str) -> anyhow::Result<Opti
     let document = parse(text)?;
     let Some(servers) = document.get(section) else { return Ok(None) };
     let servers =
-        servers.as_table_like().with_context(|| format!("its `{section}` is no table; mend it first"))?;
+        servers.as_table_like().with_context(|| format!("its `{section}` is not a table; fix it first"))?;
     Ok(servers.get(name).map(as_json))
 }
 
@@ -48,10 +48,10 @@ fn as_json(item: &Item) -> Value {
     }
 }
 
-/// Adds the entry at the end. An entry of that name is taken out before.
+/// Adds the entry at the end, after removing an entry of that name.
 pub(super) fn put(text: &str, section: &str, name: &str, entry: &Value) -> anyhow::Result<String> {
     let mut text =
-        if find(text, section, name)?.is_some() { take(text, section, name)? } else { text.to_owned() };
+        if find(text, section, name)?.is_some() { remove(text, section, name)? } else { text.to_owned() };
     let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
     if !text.is_empty() && !text.ends_with('\n') {
         text += newline;
@@ -64,7 +64,7 @@ pub(super) fn put(text: &str, section: &str, name: &str, entry: &Value) -> anyho
         text += newline;
     }
     parse(&text).with_context(|| {
-        format!("`{section}` has a form to which no table can be added; write its servers as `[{section}.NAME]`, then try again")
+        format!("no table can be added to `{section}` in its present form; write its servers as `[{section}.NAME]`, then try again")
     })?;
     Ok(text)
 }
@@ -72,7 +72,7 @@ pub(super) fn put(text: &str, section: &str, name: &str, entry: &Value) -> anyho
 /// The entry as a table.
 fn lines(section: &str, name: &str, entry: &Value) -> anyhow::Result<Vec<String>> {
     let mut lines = vec![format!("[{section}.{name}]")];
-    for (member, value) in entry.as_object().context("the entry is no object")? {
+    for (member, value) in entry.as_object().context("the entry is not an object")? {
         lines.push(format!("{} = {}", toml_edit::Key::new(member).display_repr(), inline(value)?));
     }
     Ok(lines)
@@ -99,9 +99,10 @@ fn inline(value: &Value) -> anyhow::Result<String> {
     })
 }
 
-/// Takes out the table of the entry with those below it.
-pub(super) fn take(text: &str, section: &str, name: &str) -> anyhow::Result<String> {
-    let by_hand = || format!("`{name}` is no table with a header `[{section}.{name}]`; remove it by hand");
+/// Removes the table of the entry, with its subtables.
+pub(super) fn remove(text: &str, section: &str, name: &str) -> anyhow::Result<String> {
+    let by_hand =
+        || format!("`{name}` is not a table with the header `[{section}.{name}]`; remove it by hand");
     let document = parse(text)?;
     let Some(item) =
         document.get(section).and_then(Item::as_table_like).and_then(|servers| servers.get(name))
@@ -110,7 +111,7 @@ pub(super) fn take(text: &str, section: &str, name: &str) -> anyhow::Result<Stri
     };
     let table = item.as_table().with_context(by_hand)?;
     let mut spans = Vec::new();
-    tables(table, &mut spans).with_context(by_hand)?;
+    table_spans(table, &mut spans).with_context(by_hand)?;
     spans.sort_unstable();
     let mut result = String::with_capacity(text.len());
     let mut at = 0;
@@ -130,9 +131,9 @@ pub(super) fn take(text: &str, section: &str, name: &str) -> anyhow::Result<Stri
     Ok(result)
 }
 
-/// From the header of each table to the end of its last value.
-fn tables(table: &Table, spans: &mut Vec<(usize, usize)>) -> Option<()> {
-    // A table without a header of its own has the headers of those below it.
+/// The spans of a table and its subtables, each from its header to the end of its last value.
+fn table_spans(table: &Table, spans: &mut Vec<(usize, usize)>) -> Option<()> {
+    // An implicit table has no header; its subtables have one each.
     if !table.is_implicit() {
         let header = table.span().filter(|_| !table.is_dotted())?;
         let ends = table.iter().filter_map(|(_, item)| item.as_value()?.span());
@@ -145,15 +146,15 @@ fn tables(table: &Table, spans: &mut Vec<(usize, usize)>) -> Option<()> {
                 let last = spans.last_mut()?;
                 last.1 = last.1.max(dotted_end(below));
             }
-            Item::Table(below) => tables(below, spans)?,
-            Item::ArrayOfTables(list) => list.iter().try_for_each(|below| tables(below, spans))?,
+            Item::Table(below) => table_spans(below, spans)?,
+            Item::ArrayOfTables(list) => list.iter().try_for_each(|below| table_spans(below, spans))?,
             Item::Value(_) | Item::None => {}
         }
     }
     Some(())
 }
 
-/// The end of the last value of a table that dotted keys make.
+/// The end of the last value of a table of dotted keys.
 fn dotted_end(table: &Table) -> usize {
     let ends = table.iter().map(|(_, item)| match item {
         Item::Table(below) => dotted_end(below),

@@ -1,4 +1,4 @@
-//! Search by meaning: the model is there and answers, and how far the vectors are.
+//! Checks search by meaning: whether the model answers, and how many passages have a vector.
 
 use std::time::{Duration, Instant};
 
@@ -11,16 +11,17 @@ use crate::cli::index;
 use crate::cli::options::GlobalOptions;
 use crate::embedder;
 
-/// The longest that a query is waited for.
-const QUERY_WAIT: Duration = Duration::from_secs(10);
+/// Time-out of the query that measures the speed of the model.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Looks at the model; gives it if it can be used.
+/// Checks the model, and returns it if it can be used.
 pub(crate) async fn check(findings: &mut Findings) -> Option<ModelId> {
     let embedder = match embedder::open() {
         Ok(None) => return None,
         Ok(Some(embedder)) => embedder,
         Err(error) => {
-            let advice = "correct the variable, or put the model's files there (docs/embeddings.md)";
+            let advice =
+                "correct the variable, or put the model's files into that folder (docs/embeddings.md)";
             findings.error("embeddings", format!("{:#}", error.into_error()), advice);
             return None;
         }
@@ -31,24 +32,24 @@ pub(crate) async fn check(findings: &mut Findings) -> Option<ModelId> {
             findings.error(
                 "embeddings",
                 format!("{error:#}"),
-                "see whether the service runs, its model and key; or take another folder. Until then search is by words",
+                "check that the service runs, and its model and key; or use another folder. Until then, search is by words only",
             );
             return None;
         }
     };
     findings.ok("embeddings", format!("`{}` answers, with {} values", model.name(), model.dimension()));
-    speed(&*embedder, findings).await;
+    check_speed(&*embedder, findings).await;
     Some(model)
 }
 
-async fn speed(embedder: &dyn Embedder, findings: &mut Findings) {
-    let began = Instant::now();
-    let answer = tokio::time::timeout(QUERY_WAIT, embedder.query("how fast is it")).await;
-    let took = began.elapsed();
-    // A vector that takes longer comes too late for its search.
+async fn check_speed(embedder: &dyn Embedder, findings: &mut Findings) {
+    let started = Instant::now();
+    let reply = tokio::time::timeout(QUERY_TIMEOUT, embedder.query("how fast is it")).await;
+    let took = started.elapsed();
+    // A search does not wait longer for its vector.
     let wait = embedder.query_wait();
-    let advice = "take a smaller model or a nearer service: searches go on by words alone";
-    match answer {
+    let advice = "use a smaller model or a nearer service; until then, search is by words only";
+    match reply {
         Ok(Ok(_)) if took <= wait => {
             findings.ok("embeddings.speed", format!("a query took {} ms", took.as_millis()));
         }
@@ -61,9 +62,9 @@ async fn speed(embedder: &dyn Embedder, findings: &mut Findings) {
     }
 }
 
-/// Looks at the vectors of the folder's bank.
-pub(crate) async fn of_folder(global: &GlobalOptions, model: &ModelId, findings: &mut Findings) {
-    let status = match index::status_of(global, model).await {
+/// Checks the vectors of the folder's bank.
+pub(crate) async fn check_folder_vectors(global: &GlobalOptions, model: &ModelId, findings: &mut Findings) {
+    let status = match index::folder_status(global, model).await {
         Ok(Some(status)) => status,
         // The check of the folder reports a missing bank.
         Ok(None) => return,
@@ -78,23 +79,23 @@ pub(crate) async fn of_folder(global: &GlobalOptions, model: &ModelId, findings:
     let (made, all) = (status.count.vectors, status.count.passages);
     let mut message = format!("{made} of {all} passages have a vector");
     if status.is_another_model {
-        message += "; the file is another model's, and is made anew";
+        message += "; the file has the vectors of another model, which are replaced";
     }
     if status.stale > 0 {
-        message += &format!("; {} vectors are of texts that are gone", status.stale);
+        message += &format!("; {} vectors are of deleted texts", status.stale);
     }
     match made == all {
         true => findings.ok("embeddings.vectors", message),
         false => findings.warning(
             "embeddings.vectors",
             message,
-            "the server makes the others once the bank is searched; `memory-bank-mcp index --rebuild` makes all now",
+            "the server makes the missing vectors when the bank is searched; `memory-bank-mcp index --rebuild` makes all of them now",
         ),
     }
 }
 
-/// Looks at the vectors of the database, if its login may.
-pub(crate) async fn of_database(database: &Database, model: &ModelId, findings: &mut Findings) {
+/// Checks the vectors of the database, if the login role may count them.
+pub(crate) async fn check_database_vectors(database: &Database, model: &ModelId, findings: &mut Findings) {
     let stored = match database.stored_vectors().await {
         Ok(stored) => stored,
         Err(StoreError::Denied) => {
@@ -111,15 +112,15 @@ pub(crate) async fn of_database(database: &Database, model: &ModelId, findings: 
             );
         }
     };
-    let is_current = |one: &&StoredVectors| Database::model_key(model) == one.model_key;
-    let sum = |current: bool| {
-        let of = stored.iter().filter(|one| is_current(one) == current);
-        of.fold((0_usize, 0_i64), |(projects, all), one| (projects + 1, all + one.vectors))
+    let is_current = |row: &&StoredVectors| Database::model_key(model) == row.model_key;
+    let count = |current: bool| {
+        let rows = stored.iter().filter(|row| is_current(row) == current);
+        rows.fold((0_usize, 0_i64), |(projects, vectors), row| (projects + 1, vectors + row.vectors))
     };
-    let ((projects, made), (_, stale)) = (sum(true), sum(false));
+    let ((projects, made), (_, stale)) = (count(true), count(false));
     let mut message = format!("{made} vectors of {projects} projects");
     if stale > 0 {
-        message += &format!("; {stale} of other models, which go when they were not used for a time");
+        message += &format!("; {stale} of other models, which are deleted after a time without use");
     }
     findings.ok("embeddings.vectors", message);
 }

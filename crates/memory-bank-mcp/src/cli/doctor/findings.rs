@@ -117,16 +117,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_finding_is_the_status_and_advice_stands_below_its_finding() {
+    fn the_worst_finding_is_the_status_and_advice_follows_its_finding() {
         let mut findings = Findings::default();
         assert_eq!(findings.json()["status"], "ok");
         findings.ok("a", "is well");
-        findings.error("long", "is broken", "mend it");
-        findings.warning("b", "is odd", "look at it");
+        findings.error("long", "is broken", "fix it");
+        findings.warning("b", "is odd", "check it");
         assert_eq!(findings.json()["status"], "error");
-        assert_eq!(findings.json()["findings"][2]["advice"], "look at it");
+        assert_eq!(findings.json()["findings"][2]["advice"], "check it");
         let text = findings.text();
         assert!(text.ends_with("3 checked, 1 warning, 1 error"), "{text}");
-        assert!(text.contains("error    long  is broken\n               -> mend it\n"), "{text}");
+        assert!(text.contains("error    long  is broken\n               -> fix it\n"), "{text}");
     }
 }

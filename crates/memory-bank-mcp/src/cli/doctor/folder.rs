@@ -16,7 +16,7 @@ pub(crate) async fn check(global: &GlobalOptions, key: Option<&str>, findings: &
         Ok(project) => project,
         Err(error) => return findings.error("folder", format!("{error:#}"), "correct `--path`"),
     };
-    if !writable("folder", &project, findings) {
+    if !check_writable("folder", &project, findings) {
         return;
     }
     let bank = project.join(&global.folder);
@@ -32,7 +32,7 @@ pub(crate) async fn check(global: &GlobalOptions, key: Option<&str>, findings: &
             );
         }
         Ok(metadata) if metadata.is_dir() => {
-            writable("folder.bank", &bank, findings);
+            check_writable("folder.bank", &bank, findings);
         }
         Ok(_) => findings.error(
             "folder.bank",
@@ -59,31 +59,31 @@ async fn check_keys(global: &GlobalOptions, project: &Path, key: Option<&str>, f
         Ok(state) => state,
         Err(error) => return findings.error("folder.keys", format!("{error:#}"), "set a folder for them"),
     };
-    let found = match FolderKeys::check(project, &global.folder, &global.username, &state) {
-        Ok(found) => found,
+    let status = match FolderKeys::check(project, &global.folder, &global.username, &state) {
+        Ok(status) => status,
         Err(error) => {
             return findings.error("folder.keys", error.to_string(), "repair or remove the file of the keys");
         }
     };
-    if let Some(what) = found.in_project {
-        findings.warning("folder.keys", what, "check these keys: a project may come from somebody else");
+    if let Some(message) = status.in_project {
+        findings.warning("folder.keys", message, "check these keys: a project may come from somebody else");
     }
-    match &found.keys {
+    match &status.keys {
         Some(keys) => {
             findings.ok(
                 "folder.keys",
-                format!("only the owner can read the keys, in `{}`", found.file.display()),
+                format!("only the owner can read the keys, in `{}`", status.file.display()),
             );
             if let Some(key) = key {
-                key::judge(keys, key, findings).await;
+                key::check(keys, key, findings).await;
             }
         }
         None => findings.ok("folder.keys", "there is no key yet; the first start creates and prints one"),
     }
 }
 
-/// Tries to write, and removes the probe.
-fn writable(check: &'static str, folder: &Path, findings: &mut Findings) -> bool {
+/// Writes a temporary file into the folder, and removes it.
+fn check_writable(check: &'static str, folder: &Path, findings: &mut Findings) -> bool {
     let shown = folder.display();
     let probe = folder.join(format!(".memory-bank-doctor-{}", std::process::id()));
     let written = std::fs::File::options().write(true).create_new(true).open(&probe);

@@ -3,6 +3,7 @@
 
 mod configuration;
 mod database;
+mod diagnosis;
 mod embeddings;
 pub(crate) mod findings;
 mod folder;
@@ -34,7 +35,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let key = arguments.key.as_deref().map(key::read).transpose()?;
     let mut findings = Findings::default();
-    configuration::misspelt(std::env::vars_os(), &mut findings);
+    configuration::check_spelling(std::env::vars_os(), &mut findings);
     match Settings::read(&config::environment) {
         Ok(settings) => {
             check(global, &settings, key.as_deref(), &mut findings).await;
@@ -53,31 +54,31 @@ pub(crate) async fn run(
     }
 }
 
-/// The checks of a process that a client starts: it serves a folder, whatever a server on this machine has.
+/// The checks for a process that a client starts. It serves a folder, even if the environment names a database.
 pub(crate) async fn findings_of_stdio(global: &GlobalOptions) -> Findings {
     let mut findings = Findings::default();
-    configuration::misspelt(std::env::vars_os(), &mut findings);
+    configuration::check_spelling(std::env::vars_os(), &mut findings);
     folder::check(global, None, &mut findings).await;
     findings
 }
 
 async fn check(global: &GlobalOptions, settings: &Settings, key: Option<&str>, findings: &mut Findings) {
-    configuration::served(settings, findings);
-    configuration::index_memory(settings, configuration::allowed_memory(), findings);
+    configuration::report_backend(settings, findings);
+    configuration::check_index_memory(settings, configuration::allowed_memory(), findings);
     let model = embeddings::check(findings).await;
-    // The slow parts wait side by side; their findings are listed in order.
-    let (mut of_database, mut of_redis, mut of_network) =
+    // The slow checks run concurrently; their findings are listed in order.
+    let (mut of_storage, mut of_redis, mut of_network) =
         (Findings::default(), Findings::default(), Findings::default());
     tokio::join!(
         async {
             match &settings.database {
                 Some(database) => {
-                    database::check(database, settings, key, model.as_ref(), &mut of_database).await;
+                    database::check(database, settings, key, model.as_ref(), &mut of_storage).await;
                 }
                 None => {
-                    folder::check(global, key, &mut of_database).await;
+                    folder::check(global, key, &mut of_storage).await;
                     if let Some(model) = &model {
-                        embeddings::of_folder(global, model, &mut of_database).await;
+                        embeddings::check_folder_vectors(global, model, &mut of_storage).await;
                     }
                 }
             }
@@ -85,7 +86,7 @@ async fn check(global: &GlobalOptions, settings: &Settings, key: Option<&str>, f
         redis::check(settings, &mut of_redis),
         network::check(&settings.http, &mut of_network),
     );
-    findings.extend(of_database);
+    findings.extend(of_storage);
     findings.extend(of_redis);
     findings.extend(of_network);
 }

@@ -10,8 +10,8 @@ use crate::cli::health;
 
 /// Checks the address, the hosts and the origins.
 pub(crate) async fn check(config: &HttpConfig, findings: &mut Findings) {
-    port(config.listen, findings).await;
-    hosts(config, findings);
+    check_port(config.listen, findings).await;
+    check_hosts(config, findings);
     if config.allowed_origins.iter().any(|origin| origin == "*") {
         findings.warning(
             "origins",
@@ -29,12 +29,12 @@ pub(crate) async fn check(config: &HttpConfig, findings: &mut Findings) {
     }
 }
 
-async fn port(listen: SocketAddr, findings: &mut Findings) {
-    let Err(message) = TcpListener::bind(listen).await else {
+async fn check_port(listen: SocketAddr, findings: &mut Findings) {
+    let Err(error) = TcpListener::bind(listen).await else {
         return findings.ok("address", format!("{listen} is free to listen on"));
     };
-    match message.kind() {
-        std::io::ErrorKind::AddrInUse => match status(listen).await {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => match server_status(listen).await {
             Some(status) => {
                 findings.ok(
                     "address",
@@ -57,51 +57,51 @@ async fn port(listen: SocketAddr, findings: &mut Findings) {
             format!("this machine does not have the address of {listen}"),
             "set `MCP_HOST` to 0.0.0.0, or to an address of this machine",
         ),
-        _ => findings.error("address", format!("{listen}: {message}"), "correct `MCP_HOST` and `MCP_PORT`"),
+        _ => findings.error("address", format!("{listen}: {error}"), "correct `MCP_HOST` and `MCP_PORT`"),
     }
 }
 
-/// Whether the program on this address is a server like this one.
-async fn status(listen: SocketAddr) -> Option<String> {
-    let body = health::of(listen).await.ok()?;
+/// The health status of the program at this address, if it is a memory-bank-mcp server.
+async fn server_status(listen: SocketAddr) -> Option<String> {
+    let body = health::body(listen).await.ok()?;
     let health: serde_json::Value = serde_json::from_str(&body).ok()?;
     health.get("uptime")?;
     Some(health.get("status")?.as_str()?.to_owned())
 }
 
-fn hosts(config: &HttpConfig, findings: &mut Findings) {
-    let open = !config.listen.ip().is_loopback();
+fn check_hosts(config: &HttpConfig, findings: &mut Findings) {
+    let is_public = !config.listen.ip().is_loopback();
     if config.allowed_hosts.iter().any(|host| host == "*") {
         findings.warning(
             "hosts",
             "`ALLOWED_HOSTS` is `*`: requests for any host are allowed, without protection against DNS rebinding",
             "list the host names that clients use",
         );
-    } else if config.allowed_hosts.is_empty() && open {
+    } else if config.allowed_hosts.is_empty() && is_public {
         findings.ok(
             "hosts",
             "requests for any host are allowed with a valid key (`ALLOWED_HOSTS` restricts them)",
         );
     } else {
-        let public = config.public_url.as_ref().map(|url| format!(" and {url}")).unwrap_or_default();
+        let and_url = config.public_url.as_ref().map(|url| format!(" and {url}")).unwrap_or_default();
         findings.ok(
             "hosts",
             match config.allowed_hosts.as_slice() {
-                [] => format!("requests for localhost{public} are allowed"),
-                some => format!("requests for {}{public} are allowed", some.join(", ")),
+                [] => format!("requests for localhost{and_url} are allowed"),
+                some => format!("requests for {}{and_url} are allowed", some.join(", ")),
             },
         );
     }
-    findings.ok("proxy", proxies(config.trust_proxy_hops, open));
+    findings.ok("proxy", trusted_proxies(config.trust_proxy_hops, is_public));
 }
 
-fn proxies(hops: usize, open: bool) -> String {
+fn trusted_proxies(hops: usize, is_public: bool) -> String {
     let trusted = match hops {
         0 => return "no proxy is trusted: the client's address is that of the connection".to_owned(),
         1 => "one proxy is trusted to name the client".to_owned(),
         _ => format!("{hops} proxies are trusted to name the client"),
     };
-    if open { format!("{trusted}: block all other access to the port") } else { trusted }
+    if is_public { format!("{trusted}: block all other access to the port") } else { trusted }
 }
 
 #[cfg(test)]
@@ -109,12 +109,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_proxy_is_told_of_as_one() {
-        assert!(proxies(0, true).starts_with("no proxy is trusted"));
+    fn a_single_proxy_is_named_in_the_singular() {
+        assert!(trusted_proxies(0, true).starts_with("no proxy is trusted"));
         assert_eq!(
-            proxies(1, true),
+            trusted_proxies(1, true),
             "one proxy is trusted to name the client: block all other access to the port"
         );
-        assert_eq!(proxies(2, false), "2 proxies are trusted to name the client");
+        assert_eq!(trusted_proxies(2, false), "2 proxies are trusted to name the client");
     }
 }

@@ -9,8 +9,8 @@ use memory_bank_server::http::{Redis, RedisFacts, RedisFault};
 use crate::cli::doctor::findings::Findings;
 use crate::config::{RedisSettings, Settings};
 
-/// The server's time-out for a command is 50 ms.
-const SLOW: Duration = Duration::from_millis(20);
+/// A longer round trip is a warning: the server's time-out for a command is 50 ms.
+const SLOW_ROUND_TRIP: Duration = Duration::from_millis(20);
 
 /// Checks Redis, if it is configured.
 pub(crate) async fn check(settings: &Settings, findings: &mut Findings) {
@@ -18,7 +18,7 @@ pub(crate) async fn check(settings: &Settings, findings: &mut Findings) {
         if settings.database.is_some() {
             findings.warning(
                 "redis",
-                "not configured: each server counts limits by itself, and learns of changes and revoked keys late",
+                "not configured: each server counts limits on its own, and notices changes and revoked keys late",
                 "set `REDIS_URL` if more than one server runs",
             );
         }
@@ -52,7 +52,7 @@ pub(crate) async fn check(settings: &Settings, findings: &mut Findings) {
 fn report_facts(facts: &RedisFacts, findings: &mut Findings) {
     let version = if facts.version.is_empty() { "without a version" } else { &facts.version };
     if facts.major != 0 && facts.major < 6 {
-        findings.warning("redis", format!("Redis {version} answers, and is old"), "use Redis 7 or later");
+        findings.warning("redis", format!("Redis {version} is old"), "use Redis 7 or later");
     } else {
         findings.ok("redis", format!("Redis {version} answers"));
     }
@@ -60,19 +60,15 @@ fn report_facts(facts: &RedisFacts, findings: &mut Findings) {
         findings.error("redis", "it is a read-only replica", "set `REDIS_URL` to the primary");
     }
     let median = format!("{:.1} ms per round trip", facts.round_trip.as_secs_f64() * 1000.0);
-    if facts.round_trip > SLOW {
-        findings.warning(
-            "redis.latency",
-            median,
-            "run Redis near the server, which waits 50 ms for an answer",
-        );
+    if facts.round_trip > SLOW_ROUND_TRIP {
+        findings.warning("redis.latency", median, "run Redis near the server, which waits 50 ms for a reply");
     } else {
         findings.ok("redis.latency", median);
     }
-    memory(facts, findings);
+    check_memory(facts, findings);
 }
 
-fn memory(facts: &RedisFacts, findings: &mut Findings) {
+fn check_memory(facts: &RedisFacts, findings: &mut Findings) {
     let mib = |bytes: u64| bytes / (1024 * 1024);
     let RedisFacts { policy, evicted_keys, .. } = facts;
     if facts.max_memory == 0 {
@@ -86,7 +82,7 @@ fn memory(facts: &RedisFacts, findings: &mut Findings) {
     if policy == "noeviction" {
         findings.warning(
             "redis.memory",
-            format!("{message}: when it is full, it refuses writes and limits are not counted"),
+            format!("{message}: full, it refuses writes, and limits are not counted"),
             "CONFIG SET maxmemory-policy allkeys-lru",
         );
     } else if *evicted_keys > 0 {

@@ -1,6 +1,6 @@
-//! Shows each change, asks, and writes it.
+//! Shows each change, confirms it, and writes it.
 
-use std::io::{BufRead, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -8,15 +8,14 @@ use memory_bank_core::identity::PlainKey;
 use serde_json::json;
 
 use super::plan::{Plan, Step, Target, plan};
-use super::records::{Record, Records, digest};
+use super::records::{Record, Records};
 use super::report::{Item, Outcome, Report};
-use super::{Confirm, Run, show};
+use super::run::{ATTEMPTS, Confirm, Run, prompt};
+use super::show;
 use crate::cli::clients::Scope;
-use crate::cli::config_file::{self, Replaced};
-use crate::cli::output::{lines, say_lines};
-
-/// How often a file is planned anew, because somebody else changes it.
-const ATTEMPTS: usize = 3;
+use crate::cli::config_file::{self, ReplaceOutcome};
+use crate::cli::output::print_text;
+use crate::sha256::sha256_hex;
 
 /// Writes the targets.
 pub(super) fn run(
@@ -27,7 +26,7 @@ pub(super) fn run(
 ) -> anyhow::Result<()> {
     let mut records = Records::open(&run.state, run.confirm != Confirm::DryRun)?;
     for target in targets {
-        let item = one(run, target, key, &mut records).unwrap_or_else(|error| {
+        let item = apply_target(run, target, key, &mut records).unwrap_or_else(|error| {
             let message = format!("nothing was changed: {error:#}");
             Item::new(Some(target.client), &target.file, run.name(), Outcome::Failed, message)
         });
@@ -36,76 +35,81 @@ pub(super) fn run(
     Ok(())
 }
 
-fn one(
+fn apply_target(
     run: &Run<'_>,
     target: &Target,
     key: Option<&PlainKey>,
     records: &mut Records,
 ) -> anyhow::Result<Item> {
-    if run.is_in_home() && target.wants_project(run) {
-        let outcome = if run.wanted.clients.is_empty() { Outcome::Skipped } else { Outcome::Failed };
+    if run.is_in_home() && target.names_project(run) {
+        let outcome = if run.options.clients.is_empty() { Outcome::Skipped } else { Outcome::Failed };
         let message = "nothing was changed: it must name a project, and this is your home folder; run `setup` in the project, or \
-                       name it with `--path`";
+                       name the project with `--path`";
         return Ok(Item::new(Some(target.client), &target.file, run.name(), outcome, message.to_owned()));
     }
     for _ in 0..ATTEMPTS {
         let plan = plan(run, target, key, records)?;
         config_file::check_writable(&plan.file)?;
-        let mut item = item(run, target, &plan);
-        if let Step::Nothing { ours, surroundings } = &plan.step {
-            let whose = if *ours { "" } else { "; `setup` did not write it, so that `--remove` leaves it" };
-            let beside = match surroundings.join(", ") {
-                beside if beside.is_empty() => beside,
-                beside => format!(", with {beside}, which `setup` did not write"),
-            };
-            item.message = format!("`{}` is there already{beside}{whose}", run.name());
+        let mut item = new_item(run, target, &plan);
+        if let Step::Nothing { is_ours, added_environment } = &plan.step {
+            item.message = unchanged_message(run.name(), *is_ours, added_environment);
             return Ok(item);
         }
         if !run.output.json {
-            say_lines(&format!(
+            print_text(&format!(
                 "\n{} ({})\n{}",
                 target.client.row().title,
                 item.file,
                 item.diff.clone().unwrap_or_default()
             ))?;
         }
-        if let Some(refused) = refused(run, &plan, &mut item)? {
-            return Ok(refused);
+        if let Some((outcome, message)) = confirm_write(run, &plan)? {
+            return Ok(Item { outcome, message, ..item });
         }
         match write(run, &plan, records)? {
-            Replaced::Yes => {
+            ReplaceOutcome::Replaced => {
                 item.outcome = Outcome::Written;
-                item.message = format!("`{}` {}", run.name(), done(&plan.step));
+                item.message = format!("`{}` {}", run.name(), step_word(&plan.step));
                 return Ok(item);
             }
-            Replaced::ChangedMeanwhile if run.output.json => {}
-            Replaced::ChangedMeanwhile => {
-                say_lines(&format!(
-                    "{}: somebody else changed it meanwhile; here is the change again.",
+            ReplaceOutcome::ChangedMeanwhile if run.output.json => {}
+            ReplaceOutcome::ChangedMeanwhile => {
+                print_text(&format!(
+                    "{}: another program changed it meanwhile; here is the change again.",
                     item.file
                 ))?;
             }
         }
     }
-    anyhow::bail!("somebody else changes it all the time; close the agent, then try again")
+    anyhow::bail!("another program changes it repeatedly; close the agent, then try again")
 }
 
-fn item(run: &Run<'_>, target: &Target, plan: &Plan) -> Item {
+fn unchanged_message(name: &str, is_ours: bool, added_environment: &[String]) -> String {
+    let environment = if added_environment.is_empty() {
+        String::new()
+    } else {
+        format!(", with {}, which `setup` did not write", added_environment.join(", "))
+    };
+    let origin = if is_ours { "" } else { "; `setup` did not write it, so `--remove` does not remove it" };
+    format!("`{name}` is there already{environment}{origin}")
+}
+
+fn new_item(run: &Run<'_>, target: &Target, plan: &Plan) -> Item {
     let mut item = Item::new(Some(target.client), &plan.file, run.name(), Outcome::Unchanged, String::new());
     if !matches!(plan.step, Step::Nothing { .. }) {
         let before = plan.before.as_deref().unwrap_or_default();
-        let shown = json!([plan.entry, target.client.input(&plan.server)]);
-        item.diff = Some(show::diff(before, &plan.after, target.client.row().format, &shown));
+        let shown_texts = json!([plan.entry, target.client.input(&plan.server)]);
+        item.diff = Some(show::diff(before, &plan.after, target.client.row().format, &shown_texts));
         item.notes = target.client.notes(&plan.server, target.scope);
-        if run.wanted.url.is_none() && target.scope == Scope::User && target.wants_project(run) {
+        if run.options.url.is_none() && target.scope == Scope::User && target.names_project(run) {
             item.notes.push(format!(
-                "It has the memory of {} only; another project needs another `--name`.",
+                "It uses the memory of {} only; for another project, use another `--name`.",
                 run.project.display()
             ));
         }
-        if target.scope == Scope::User && run.wanted.url.is_some() {
+        if target.scope == Scope::User && run.options.url.is_some() {
             item.notes.push(
-                "A key acts in one project: this agent has that project's memory in every folder. For one folder only, use `--scope project`."
+                "A key acts in apply_target project: this agent has that project's memory in every folder. For apply_target folder only, use `--scope project`."
                     .to_owned(),
             );
         }
@@ -113,8 +117,8 @@ fn item(run: &Run<'_>, target: &Target, plan: &Plan) -> Item {
     item
 }
 
-/// The item, if the change is not to be made.
-fn refused(run: &Run<'_>, plan: &Plan, item: &mut Item) -> anyhow::Result<Option<Item>> {
+/// Confirms the change; returns an outcome with its message if nothing is to be written.
+fn confirm_write(run: &Run<'_>, plan: &Plan) -> anyhow::Result<Option<(Outcome, String)>> {
     let name = run.name();
     let other = match &plan.step {
         Step::Replace { present } => {
@@ -122,14 +126,14 @@ fn refused(run: &Run<'_>, plan: &Plan, item: &mut Item) -> anyhow::Result<Option
         }
         _ => None,
     };
-    let outcome = match (run.confirm, &other) {
+    Ok(match (run.confirm, &other) {
         (Confirm::DryRun, None) => {
-            Some((Outcome::Planned, format!("`{name}` would be {}", done(&plan.step))))
+            Some((Outcome::Planned, format!("`{name}` would be {}", step_word(&plan.step))))
         }
         (Confirm::DryRun, Some(other)) => {
             Some((Outcome::Planned, format!("it has {other}; `--replace` would replace it")))
         }
-        (Confirm::Yes, Some(other)) if !run.wanted.replace => Some((
+        (Confirm::Yes, Some(other)) if !run.options.replace => Some((
             Outcome::Failed,
             format!(
                 "nothing was changed: it has {other}; replace it with `--replace`, or choose another `--name`"
@@ -143,17 +147,10 @@ fn refused(run: &Run<'_>, plan: &Plan, item: &mut Item) -> anyhow::Result<Option
         (Confirm::Prompt, None) => {
             (!prompt("Write it? [Y/n] ", true)?).then(|| (Outcome::Skipped, "skipped".to_owned()))
         }
-    };
-    Ok(outcome.map(|(outcome, message)| Item {
-        outcome,
-        message,
-        diff: item.diff.take(),
-        notes: std::mem::take(&mut item.notes),
-        ..Item::new(item.client, &plan.file, name, outcome, String::new())
-    }))
+    })
 }
 
-fn done(step: &Step) -> &'static str {
+fn step_word(step: &Step) -> &'static str {
     match step {
         Step::Nothing { .. } => "unchanged",
         Step::Add => "added",
@@ -162,62 +159,48 @@ fn done(step: &Step) -> &'static str {
     }
 }
 
-/// Asks on the terminal; the end of the input means no.
-pub(super) fn prompt(question: &str, otherwise: bool) -> anyhow::Result<bool> {
-    let mut out = std::io::stdout().lock();
-    write!(out, "{}", lines(question)).and_then(|()| out.flush()).context("standard output is closed")?;
-    let mut line = String::new();
-    if std::io::stdin().lock().read_line(&mut line).context("the answer cannot be read")? == 0 {
-        return Ok(false);
-    }
-    Ok(match line.trim().to_ascii_lowercase().as_str() {
-        "" => otherwise,
-        answer => matches!(answer, "y" | "yes"),
-    })
-}
-
-/// Writes the file. The record is first: an entry without one would stay at `--remove`.
-fn write(run: &Run<'_>, plan: &Plan, records: &mut Records) -> anyhow::Result<Replaced> {
+/// Writes the record, then the file: `--remove` would not remove an entry without a record.
+fn write(run: &Run<'_>, plan: &Plan, records: &mut Records) -> anyhow::Result<ReplaceOutcome> {
     let known = records.of(&plan.file, run.name()).cloned();
     let mut record = plan.record.clone();
     record.folders.extend(missing_folders(&plan.file));
     if let (Step::Replace { .. }, Some(before)) = (&plan.step, &plan.before) {
-        keep_copy(run, &plan.file, before)?;
+        save_copy(run, &plan.file, before)?;
     }
     records.put(record.clone())?;
-    let outcome = config_file::replace(&plan.file, &plan.after, plan.before.as_deref(), plan.readers);
-    if !matches!(outcome, Ok(Replaced::Yes)) {
-        restore(records, &record, known)?;
+    let outcome = config_file::replace(&plan.file, &plan.after, plan.before.as_deref(), plan.access);
+    if !matches!(outcome, Ok(ReplaceOutcome::Replaced)) {
+        restore_record(records, &record, known)?;
     }
     outcome
 }
 
-fn restore(records: &mut Records, written: &Record, known: Option<Record>) -> anyhow::Result<()> {
+fn restore_record(records: &mut Records, written: &Record, known: Option<Record>) -> anyhow::Result<()> {
     match known {
         Some(known) => records.put(known),
         None => records.forget(written),
     }
 }
 
-/// The folders that will be made for a file, the inmost first.
+/// The folders that will be created for a file, the innermost first.
 fn missing_folders(file: &Path) -> Vec<PathBuf> {
     file.ancestors().skip(1).take_while(|folder| !folder.exists()).map(Path::to_owned).collect()
 }
 
-/// Keeps a file that loses an entry of somebody else. The copy is in the state folder, closed to others, not beside the
-/// file, where it could be committed or read by the agent.
-fn keep_copy(run: &Run<'_>, file: &Path, text: &str) -> anyhow::Result<()> {
+/// Saves a copy of a file that loses an entry of somebody else. The copy is in the state folder, readable for its owner only,
+/// not beside the file, where it could be committed or read by the agent.
+fn save_copy(run: &Run<'_>, file: &Path, text: &str) -> anyhow::Result<()> {
     let folder = run.state.path().join("replaced");
     std::fs::create_dir_all(&folder)?;
     let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let hash: String = digest(text).chars().take(12).collect();
+    let hash: String = sha256_hex(text.as_bytes()).chars().take(12).collect();
     let copy = folder.join(format!("{hash}-{name}"));
     let mut draft = tempfile::Builder::new().prefix(".setup-").tempfile_in(&folder)?;
     draft.write_all(text.as_bytes())?;
     draft.as_file().sync_all()?;
     draft.persist(&copy).with_context(|| format!("`{}` cannot be written", copy.display()))?;
     if !run.output.json {
-        say_lines(&format!("The file as it was is kept as {}.", copy.display()))?;
+        print_text(&format!("The previous file was saved as {}.", copy.display()))?;
     }
     Ok(())
 }

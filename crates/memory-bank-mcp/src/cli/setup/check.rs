@@ -3,29 +3,27 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+
 use memory_bank_core::identity::PlainKey;
 use serde_json::json;
 
 use crate::cli::doctor::findings::Findings;
+use crate::cli::http_client;
 
 /// Time-out of the request.
-const WAIT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest reply that is read, in bytes.
-const REPLY: usize = 64 * 1024;
+const REPLY_BYTES: usize = 64 * 1024;
 
-/// Opens a session as an agent does.
-pub(super) async fn server(url: &str, key: Option<&PlainKey>) -> Findings {
+/// Opens a session, like an agent.
+pub(super) async fn check_server(url: &str, key: Option<&PlainKey>) -> Findings {
     let mut findings = Findings::default();
     let check = "server";
-    let reply = match tokio::time::timeout(WAIT, initialize(url, key)).await {
+    let reply = match tokio::time::timeout(REQUEST_TIMEOUT, initialize(url, key)).await {
         Ok(reply) => reply,
-        Err(_) => Err(anyhow::anyhow!("no reply within {} s", WAIT.as_secs())),
+        Err(_) => Err(anyhow::anyhow!("no reply within {} s", REQUEST_TIMEOUT.as_secs())),
     };
     match reply {
         Err(error) => findings.error(
@@ -35,37 +33,33 @@ pub(super) async fn server(url: &str, key: Option<&PlainKey>) -> Findings {
         ),
         Ok((StatusCode::OK, _)) => findings.ok(check, format!("`{url}` opens a session")),
         Ok((StatusCode::UNAUTHORIZED, _)) if key.is_none() => {
-            findings
-                .ok(check, format!("`{url}` answers, and wants a key, which the agents read from elsewhere"));
+            findings.ok(
+                check,
+                format!(
+                    "`{url}` answers and requires a key, which the agents read from a variable or a prompt"
+                ),
+            );
         }
         Ok((StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, body)) => findings.error(
             check,
-            format!("`{url}` refuses the key: {}", shortened(&body)),
+            format!("`{url}` refuses the key: {}", excerpt(&body)),
             "check the key with `memory-bank-mcp doctor --key FILE` where the server runs",
         ),
         Ok((status, body)) => findings.error(
             check,
-            format!("`{url}` answers {}: {}", status.as_u16(), shortened(&body)),
-            "check that it is the address of MCP, which ends in `/mcp` by default",
+            format!("`{url}` answers {}: {}", status.as_u16(), excerpt(&body)),
+            "check that this is the address of MCP, which ends in `/mcp` by default",
         ),
     }
     findings
 }
 
-fn shortened(body: &str) -> String {
+fn excerpt(body: &str) -> String {
     body.chars().filter(|letter| !letter.is_control()).take(200).collect()
 }
 
 async fn initialize(url: &str, key: Option<&PlainKey>) -> anyhow::Result<(StatusCode, String)> {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
-    let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(connector);
+    let client = http_client::new()?;
     let body = json!({
         "jsonrpc": "2.0",
         "id": 1,
@@ -85,8 +79,8 @@ async fn initialize(url: &str, key: Option<&PlainKey>) -> anyhow::Result<(Status
     let response = client.request(request.body(Full::from(body.to_string()))?).await?;
     let status = response.status();
     let session = response.headers().get("mcp-session-id").cloned();
-    let body = Limited::new(response.into_body(), REPLY).collect().await;
-    let body = body.map_err(|error| anyhow::anyhow!("the reply breaks off: {error}"))?.to_bytes();
+    let body = Limited::new(response.into_body(), REPLY_BYTES).collect().await;
+    let body = body.map_err(|error| anyhow::anyhow!("the reply was cut off: {error}"))?.to_bytes();
     if let Some(session) = session {
         let mut end = Request::delete(url).header("mcp-session-id", session);
         if let Some(key) = key {

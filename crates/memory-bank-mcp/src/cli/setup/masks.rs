@@ -1,38 +1,38 @@
-//! What may be shown of a file that others have written, too: names and what `setup` itself writes. It must not know
-//! agents.
+//! Masks the text of a file that other programs also write: only names, and the text that `setup` itself writes, are shown.
+//! It must not know agents.
 //!
-//! Files of agents hold keys of other servers, in texts, numbers, comments and arguments; what is printed goes into logs of
-//! builds and into chats.
+//! Files of agents contain keys of other servers, in strings, numbers, comments and arguments, and printed text gets into
+//! build logs and chats.
 
 use std::collections::HashSet;
 
 use crate::cli::config_text::Format;
 
-/// In the place of what is not shown.
+/// The placeholder of hidden text.
 const HIDDEN: &str = "…";
-/// From this length on, letters with digits are taken for a secret.
-const OPAQUE: usize = 20;
-/// From this length on, everything that is no path is.
-const LONG: usize = 40;
-/// What names of secrets contain, in lower case.
-const SECRETS: [&str; 9] =
+/// From this length on, a word of letters and digits is taken for a secret.
+const MIXED_SECRET_LENGTH: usize = 20;
+/// From this length on, every word that is not a path is taken for a secret.
+const ANY_SECRET_LENGTH: usize = 40;
+/// Parts of names of secrets, in lower case.
+const SECRET_NAMES: [&str; 9] =
     ["key", "token", "secret", "pass", "auth", "credential", "header", "bearer", "cookie"];
 
-/// The lines of a text in which only names, and texts that are `known`, are left. There are as many as the text has.
-pub(super) fn lines(text: &str, format: Format, known: &HashSet<String>) -> Vec<String> {
+/// The lines of the text, with all but names and `known` strings hidden. Their number is that of the text.
+pub(super) fn masked_lines(text: &str, format: Format, known: &HashSet<String>) -> Vec<String> {
     let mut masked =
         Masked { text, format, known, at: 0, depth: 0, shown: String::with_capacity(text.len()) };
     while masked.step() {}
     masked.shown.split('\n').map(|line| line.trim_end_matches('\r').to_owned()).collect()
 }
 
-/// A text, read from its begin to its end.
+/// Reads a text token by token.
 struct Masked<'a> {
     text: &'a str,
     format: Format,
     known: &'a HashSet<String>,
     at: usize,
-    /// Brackets that are open.
+    /// The number of open brackets.
     depth: usize,
     shown: String,
 }
@@ -42,7 +42,7 @@ impl<'a> Masked<'a> {
         self.text.get(self.at..).unwrap_or_default()
     }
 
-    /// Reads one token; whether there was one.
+    /// Reads one token; returns whether there was one.
     fn step(&mut self) -> bool {
         let rest = self.rest();
         let Some(first) = rest.chars().next() else { return false };
@@ -77,13 +77,13 @@ impl<'a> Masked<'a> {
         true
     }
 
-    /// Whether only blanks are before this on its line.
+    /// Whether only blanks precede this position on its line.
     fn starts_line(&self) -> bool {
         let before = self.text.get(..self.at).unwrap_or_default();
         before.rsplit('\n').next().is_none_or(|line| line.trim().is_empty())
     }
 
-    /// Shows something else for the next bytes, and their line breaks.
+    /// Replaces the next bytes by `shown` and their line breaks.
     fn hide(&mut self, length: usize, shown: &str) {
         let hidden = self.rest().get(..length).unwrap_or_default();
         self.shown += shown;
@@ -127,7 +127,7 @@ impl<'a> Masked<'a> {
         }
     }
 
-    /// Whether something is a name, by what follows it.
+    /// Whether a token is a name, according to the text after it.
     fn is_name(&self, after: &str) -> bool {
         match self.format {
             Format::Json => after.trim_start().starts_with(':'),
@@ -136,7 +136,7 @@ impl<'a> Masked<'a> {
     }
 }
 
-/// The length of a header of TOML, such as `[mcp_servers."a b"]`.
+/// The length of a TOML header, such as `[mcp_servers."a b"]`.
 fn header_end(rest: &str) -> Option<usize> {
     let open = rest.len() - rest.trim_start_matches('[').len();
     let mut at = open;
@@ -151,7 +151,7 @@ fn header_end(rest: &str) -> Option<usize> {
     }
 }
 
-/// The text in the quotation marks at the begin, and the length with them.
+/// The text between the quotation marks at the beginning, and the length including them.
 fn quoted_text(quoted: &str, format: Format) -> Option<(&str, usize)> {
     let mark = quoted.get(..1)?;
     let triple = mark.repeat(3);
@@ -160,7 +160,7 @@ fn quoted_text(quoted: &str, format: Format) -> Option<(&str, usize)> {
         loop {
             let rest = quoted.get(at..)?;
             if rest.starts_with(&triple) {
-                // Up to two marks may end the text itself.
+                // The text itself may end with up to two marks.
                 let more = rest
                     .bytes()
                     .skip(3)
@@ -185,15 +185,15 @@ fn quoted_text(quoted: &str, format: Format) -> Option<(&str, usize)> {
     None
 }
 
-/// The words that an entry starts, without what looks like a secret in its arguments.
-pub(super) fn words(words: &[String]) -> String {
+/// The command line of an entry, without arguments that look like secrets.
+pub(super) fn masked_words(words: &[String]) -> String {
     let mut shown = Vec::new();
     let mut is_secret = false;
     for (at, word) in words.iter().enumerate() {
         shown.push(match word {
             _ if is_secret && !word.starts_with('-') => HIDDEN.to_owned(),
-            word if at == 0 && url(word).is_none() => without_keys(word),
-            word => argument(word),
+            word if at == 0 && masked_url(word).is_none() => without_keys(word),
+            word => masked_argument(word),
         });
         is_secret = word == "-H" || word.starts_with('-') && names_a_secret(word);
     }
@@ -202,11 +202,11 @@ pub(super) fn words(words: &[String]) -> String {
 
 fn names_a_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    SECRETS.iter().any(|part| name.contains(part))
+    SECRET_NAMES.iter().any(|part| name.contains(part))
 }
 
-fn argument(word: &str) -> String {
-    if let Some(shown) = url(word) {
+fn masked_argument(word: &str) -> String {
+    if let Some(shown) = masked_url(word) {
         return shown;
     }
     let is_name = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
@@ -218,14 +218,14 @@ fn argument(word: &str) -> String {
         return format!("{name}{}{HIDDEN}", after.get(..1).unwrap_or_default());
     }
     if word.trim().contains(char::is_whitespace) {
-        // A command line in one word.
-        return words(&word.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        // The argument is a command line itself.
+        return masked_words(&word.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
     }
     if is_opaque(word) { HIDDEN.to_owned() } else { without_keys(word) }
 }
 
-/// An address without user, password and query.
-fn url(word: &str) -> Option<String> {
+/// An address without user, password, query and secrets in its path.
+fn masked_url(word: &str) -> Option<String> {
     let url = url::Url::parse(word).ok().filter(|_| word.contains("://"))?;
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     let path: Vec<_> =
@@ -240,7 +240,9 @@ fn is_opaque(word: &str) -> bool {
     let is_path = word.contains(['/', '\\', '@']);
     let has = |kind: fn(&char) -> bool| word.chars().any(|letter| kind(&letter));
     let is_mixed = has(char::is_ascii_digit) && has(char::is_ascii_alphabetic) && !word.contains('.');
-    !is_path && !word.starts_with('-') && (word.len() >= OPAQUE && is_mixed || word.len() >= LONG)
+    !is_path
+        && !word.starts_with('-')
+        && (word.len() >= MIXED_SECRET_LENGTH && is_mixed || word.len() >= ANY_SECRET_LENGTH)
 }
 
 /// The text with API keys of this server shortened.
@@ -251,8 +253,8 @@ fn without_keys(text: &str) -> String {
         let (before, key) = rest.split_at(start);
         let end =
             key.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(key.len());
-        let kept: String = key.chars().take(11).collect();
-        shown += &format!("{before}{kept}…");
+        let prefix: String = key.chars().take(11).collect();
+        shown += &format!("{before}{prefix}…");
         rest = key.get(end..).unwrap_or_default();
     }
     shown + rest
@@ -263,7 +265,7 @@ mod tests {
     use super::*;
 
     fn shown(text: &str, format: Format) -> String {
-        lines(text, format, &HashSet::from(["ours".to_owned()])).join("\n")
+        masked_lines(text, format, &HashSet::from(["ours".to_owned()])).join("\n")
     }
 
     #[test]
@@ -290,14 +292,19 @@ mod tests {
             ["", "\n", "a = \"\"\"\nb\n", "[\n\"x\"]\n", "/*\n\n", "\"\n\n", "[\"", "é\n'", "[a\n[\"b\"]\r\n"]
         {
             for format in [Format::Json, Format::Toml] {
-                assert_eq!(lines(text, format, &HashSet::new()).len(), text.split('\n').count(), "{text:?}");
+                assert_eq!(
+                    masked_lines(text, format, &HashSet::new()).len(),
+                    text.split('\n').count(),
+                    "{text:?}"
+                );
             }
         }
     }
 
     #[test]
     fn secrets_among_arguments_are_hidden() {
-        let shown = |line: &[&str]| words(&line.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        let shown =
+            |line: &[&str]| masked_words(&line.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         assert_eq!(
             shown(&["npx", "-y", "@diazstg/memory-bank-mcp", "--path", "/a b"]),
             "npx -y @diazstg/memory-bank-mcp --path /a b"

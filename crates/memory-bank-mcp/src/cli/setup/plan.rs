@@ -1,4 +1,4 @@
-//! What is to be done with one file. Nothing is changed here.
+//! Plans the change of one file. Nothing is changed here.
 
 use std::path::{Path, PathBuf};
 
@@ -6,15 +6,16 @@ use anyhow::bail;
 use memory_bank_core::identity::PlainKey;
 use serde_json::Value;
 
-use super::records::{Record, Records, digest};
-use super::{Run, TOOLS};
+use super::records::{Record, Records};
+use super::run::{Run, TOOLS};
 use crate::cli::clients::{
-    Client, Scope, Server, StartsIn, carried_over, is_same_server, launch, server_on_this_machine,
-    surroundings,
+    Client, Scope, Server, StartsIn, added_environment, is_same_server, launch, server_on_this_machine,
+    with_present_settings,
 };
-use crate::cli::config_file::{self, Readers};
-use crate::cli::config_text::{self, Spot};
+use crate::cli::config_file::{self, FileAccess};
+use crate::cli::config_text;
 use crate::cli::server_address;
+use crate::sha256::sha256_hex;
 
 /// A file of an agent.
 #[derive(Debug, Clone)]
@@ -24,20 +25,20 @@ pub(super) struct Target {
     pub(super) file: PathBuf,
 }
 
-/// What is to be done with a file.
+/// The change of a file.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// The entry is there; `ours` if `setup` wrote it. It also sets what `surroundings` names.
-    Nothing { ours: bool, surroundings: Vec<String> },
-    /// The entry is new.
+    /// None: the entry is there. `is_ours` if `setup` wrote it; `added_environment` has members that others added.
+    Nothing { is_ours: bool, added_environment: Vec<String> },
+    /// The entry is added.
     Add,
     /// An entry that `setup` wrote gets other options.
     Update,
-    /// Another entry has the name.
+    /// A different entry of this name is replaced.
     Replace { present: Value },
 }
 
-/// A change of a file.
+/// A planned change of a file.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// The file, links followed.
@@ -45,31 +46,22 @@ pub(super) struct Plan {
     pub(super) step: Step,
     pub(super) server: Server,
     pub(super) entry: Value,
-    pub(super) readers: Readers,
+    pub(super) access: FileAccess,
     pub(super) before: Option<String>,
     pub(super) after: String,
-    /// The record of what is written.
+    /// The record of the entry.
     pub(super) record: Record,
 }
 
 impl Target {
-    /// Whether the file, or the entry in it, is of one project.
-    pub(super) fn wants_project(&self, run: &Run<'_>) -> bool {
-        let names_it = self.client.row().starts_in == StartsIn::Elsewhere && run.wanted.url.is_none();
-        self.scope == Scope::Project || names_it
-    }
-
-    pub(super) fn spot<'a>(&self, name: &'a str) -> Spot<'a> {
-        spot(self.client, name)
+    /// Whether the file, or the entry in it, is for one project.
+    pub(super) fn names_project(&self, run: &Run<'_>) -> bool {
+        let has_path = self.client.row().starts_in == StartsIn::Elsewhere && run.options.url.is_none();
+        self.scope == Scope::Project || has_path
     }
 }
 
-/// Where a client has the entry of this name.
-pub(super) fn spot(client: Client, name: &str) -> Spot<'_> {
-    Spot { format: client.row().format, section: client.row().section, name }
-}
-
-/// The file of a target, links followed. A link of a project may not lead out of it.
+/// The file of a target, links followed. A link in a project must not lead out of it.
 pub(super) fn resolve(scope: Scope, file: &Path, project: &Path) -> anyhow::Result<PathBuf> {
     match scope {
         Scope::Project => config_file::target_within(file, project),
@@ -80,7 +72,7 @@ pub(super) fn resolve(scope: Scope, file: &Path, project: &Path) -> anyhow::Resu
 /// The plan for a target as its file is now.
 ///
 /// # Errors
-/// The file cannot be read or understood, or the agent cannot be connected in that way.
+/// The file cannot be read or parsed, or the agent does not support this kind of connection.
 pub(super) fn plan(
     run: &Run<'_>,
     target: &Target,
@@ -90,33 +82,31 @@ pub(super) fn plan(
     let name = run.name();
     let server = server(run, target, key)?;
     let entry = target.client.entry(&server);
-    let spot = target.spot(name);
+    let location = target.client.location(name);
     let file = resolve(target.scope, &target.file, &run.project)?;
     let before = config_file::read(&file)?;
     let text = before.as_deref().unwrap_or_default();
-    let present = config_text::find(text, spot)?;
+    let present = config_text::find(text, location)?;
     let known = records.of(&file, name);
     let step = match &present {
         None => Step::Add,
         Some(present) if is_same_server(present, &entry) => {
-            Step::Nothing { ours: known.is_some(), surroundings: surroundings(present, &entry) }
+            let added_environment = added_environment(present, &entry);
+            Step::Nothing { is_ours: known.is_some(), added_environment }
         }
-        Some(present) if known.is_some_and(|known| known.launch == digest_of(present)) => Step::Update,
+        Some(present) if known.is_some_and(|known| known.launch == launch_hash(present)) => Step::Update,
         Some(present) => Step::Replace { present: present.clone() },
     };
     let (after, record) =
-        write(&step, target, name, known, text, before.is_some(), present.as_ref(), &entry, &server)?;
+        result(&step, target, name, known, text, before.is_some(), present.as_ref(), &entry, &server)?;
     let record = Record { file: file.clone(), ..record };
-    let readers = server.readers(target.scope);
-    Ok(Plan { file, step, server, entry, readers, before, after, record })
+    let access = server.file_access(target.scope);
+    Ok(Plan { file, step, server, entry, access, before, after, record })
 }
 
 /// The text after the step, and its record.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the parts of one plan, which has no sense without any of them"
-)]
-fn write(
+#[expect(clippy::too_many_arguments, reason = "the parts of one plan")]
+fn result(
     step: &Step,
     target: &Target,
     name: &str,
@@ -127,23 +117,23 @@ fn write(
     entry: &Value,
     server: &Server,
 ) -> anyhow::Result<(String, Record)> {
-    let spot = target.spot(name);
+    let location = target.client.location(name);
     let input = target.client.input(server);
-    // Where nothing else was changed since, it is as if it had not been written: the original can still come back.
+    // If nothing else was changed since, the update starts from the original, which `--remove` can restore.
     let original = known.and_then(|known| known.original(text));
     let base = match (step, &original) {
         (Step::Update, Some(original)) => original.as_str(),
         _ => text,
     };
     let written = match (step, present) {
-        (Step::Update, Some(present)) => carried_over(present, entry),
+        (Step::Update, Some(present)) => with_present_settings(present, entry),
         _ => entry.clone(),
     };
     let after = match step {
         Step::Nothing { .. } => text.to_owned(),
-        _ => config_text::put(base, spot, &written, input.as_ref())?,
+        _ => config_text::put(base, location, &written, input.as_ref())?,
     };
-    // A record of an entry that is gone says nothing of the file as it is now.
+    // The record of a removed entry does not describe the present file.
     let known = known.filter(|_| !matches!(step, Step::Add));
     let existed = known.map_or(exists, |known| known.existed);
     let additions = match step {
@@ -153,14 +143,14 @@ fn write(
     };
     let made_section = match known {
         Some(known) => known.made_section,
-        None => !config_text::has_section(text, spot)?,
+        None => !config_text::has_section(text, location)?,
     };
     let record = Record {
         client: target.client.name(),
         file: PathBuf::new(),
         name: name.to_owned(),
-        launch: digest_of(entry),
-        after: digest(&after),
+        launch: launch_hash(entry),
+        after: sha256_hex(after.as_bytes()),
         additions: additions.unwrap_or_default().into_iter().map(|range| [range.start, range.end]).collect(),
         existed,
         made_section,
@@ -170,24 +160,24 @@ fn write(
     Ok((after, record))
 }
 
-/// By what an entry is recognised.
-pub(super) fn digest_of(entry: &Value) -> String {
-    digest(&launch(entry).join("\0"))
+/// The hash by which `setup` recognises an entry.
+pub(super) fn launch_hash(entry: &Value) -> String {
+    sha256_hex(launch(entry).join("\0").as_bytes())
 }
 
-/// How the agent reaches the server.
+/// How the agent connects to the server.
 fn server(run: &Run<'_>, target: &Target, key: Option<&PlainKey>) -> anyhow::Result<Server> {
-    let Some(url) = &run.wanted.url else {
+    let Some(url) = &run.options.url else {
         let tools = run.global.tools.as_ref().map_or_else(|| TOOLS.to_owned(), ToString::to_string);
         return server_on_this_machine(target.client, target.scope, run.global, &run.project, Some(&tools));
     };
     let key = key.filter(|_| target.scope == Scope::User || !target.client.row().is_shared).cloned();
-    if key.is_none() && !target.client.finds_the_key() {
+    if key.is_none() && !target.client.can_reference_key() {
         match target.scope {
             Scope::Project => bail!(
-                "it takes the key from its file alone, and the project's file is meant to be committed; use `--scope user`"
+                "it reads the key only from its file, and the project's file is meant to be committed; use `--scope user`"
             ),
-            Scope::User => bail!("it takes the key from its file alone; give it with `--key-file`"),
+            Scope::User => bail!("it reads the key only from its file; give the key with `--key-file`"),
         }
     }
     let url = server_address::with_options(url, run.global, Some(TOOLS))?;

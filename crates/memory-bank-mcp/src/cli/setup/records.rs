@@ -1,5 +1,5 @@
-//! What `setup` wrote, in the user's state folder: by this, and not by a mark in their files, its entries are known again.
-//! Clients rewrite their files, and some refuse members that they do not know.
+//! Records of the entries that `setup` wrote, in the user's state folder. `setup` recognises its entries by them, not by a
+//! marker in the files: clients rewrite their files, and some refuse unknown members.
 //!
 //! A record has hashes and positions only, no text of a file and no key.
 
@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use memory_bank_folder::StateFolder;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::cli::config_text;
+use crate::sha256::sha256_hex;
 
 /// The file in the state folder.
 const FILE: &str = "setup.json";
@@ -30,36 +30,31 @@ pub(super) struct Record {
     pub(super) file: PathBuf,
     /// The server's name.
     pub(super) name: String,
-    /// The hash of what the entry starts or reaches.
+    /// The hash of the program with its arguments that the entry starts, or of the address that it uses.
     pub(super) launch: String,
     /// The hash of the file as it was written.
     pub(super) after: String,
-    /// The parts of that file that were added to the original; none where more was changed.
+    /// The parts of that file that were added to the original; empty if other parts were changed.
     pub(super) additions: Vec<[usize; 2]>,
-    /// Whether the file was there before.
+    /// Whether the file existed before.
     pub(super) existed: bool,
     /// Whether the member that contains servers was added with it.
     pub(super) made_section: bool,
     /// The prompt that was added with it.
     pub(super) input: Option<String>,
-    /// The folders that were made for the file, the inmost first.
+    /// The folders that were created for the file, the innermost first.
     pub(super) folders: Vec<PathBuf>,
 }
 
 impl Record {
-    /// The text as it was before, if the file is still as it was written.
+    /// The text before the entry was written, if the file has not changed since.
     pub(super) fn original(&self, text: &str) -> Option<String> {
-        if self.additions.is_empty() || digest(text) != self.after {
+        if self.additions.is_empty() || sha256_hex(text.as_bytes()) != self.after {
             return None;
         }
         let added: Vec<Range<usize>> = self.additions.iter().map(|[start, end]| *start..*end).collect();
-        config_text::without(text, &added)
+        config_text::without_ranges(text, &added)
     }
-}
-
-/// The hash of a text.
-pub(super) fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The file of records.
@@ -74,12 +69,12 @@ struct Contents {
 pub(super) struct Records {
     folder: PathBuf,
     entries: Vec<Record>,
-    /// Held until the end; none if nothing is to be written.
+    /// Held until the end; `None` if the records are only read.
     _lock: Option<File>,
 }
 
 impl Records {
-    /// Opens the records; `to_write` if they may change.
+    /// Opens the records; with `to_write`, for changes.
     ///
     /// # Errors
     /// They cannot be read, or another `setup` is running.
@@ -90,7 +85,7 @@ impl Records {
         Ok(Self { folder, entries, _lock: lock })
     }
 
-    /// Where they are.
+    /// The file of the records.
     pub(super) fn path(&self) -> PathBuf {
         self.folder.join(FILE)
     }
@@ -105,21 +100,22 @@ impl Records {
         self.entries.iter().find(|record| record.file == file && record.name == name)
     }
 
-    /// Remembers an entry, in the place of an older record of it.
+    /// Stores the record of an entry, and replaces an older one.
     pub(super) fn put(&mut self, record: Record) -> anyhow::Result<()> {
         self.entries.retain(|known| known.file != record.file || known.name != record.name);
         self.entries.push(record);
         self.save()
     }
 
-    /// Forgets an entry. What was made for it is passed on to another entry of the same file.
+    /// Deletes the record of an entry. The next record of the same file inherits the section, file and folders that were
+    /// created for it.
     pub(super) fn forget(&mut self, record: &Record) -> anyhow::Result<()> {
         self.entries.retain(|known| known.file != record.file || known.name != record.name);
-        if let Some(heir) = self.entries.iter_mut().find(|known| known.file == record.file) {
-            heir.made_section |= record.made_section;
-            heir.existed &= record.existed;
-            heir.folders.extend(record.folders.iter().cloned());
-            heir.folders.dedup();
+        if let Some(next) = self.entries.iter_mut().find(|known| known.file == record.file) {
+            next.made_section |= record.made_section;
+            next.existed &= record.existed;
+            next.folders.extend(record.folders.iter().cloned());
+            next.folders.dedup();
         }
         self.save()
     }
@@ -151,14 +147,14 @@ fn read(file: &Path) -> anyhow::Result<Vec<Record>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         metadata => {
             let metadata = metadata.with_context(|| format!("`{shown}` cannot be read"))?;
-            ensure!(metadata.is_file(), "`{shown}` is no regular file; remove it");
+            ensure!(metadata.is_file(), "`{shown}` is not a regular file; remove it");
             File::open(file).with_context(|| format!("`{shown}` cannot be read"))?
         }
     };
     let mut text = String::new();
     opened.take(MAX_BYTES).read_to_string(&mut text).with_context(|| format!("`{shown}` cannot be read"))?;
     let contents: Contents = serde_json::from_str(&text).with_context(|| {
-        format!("`{shown}` is no list of what `setup` wrote; move it away, then remove the entries by hand")
+        format!("`{shown}` is not a valid list of records of `setup`; move it away, then remove the entries by hand")
     })?;
     ensure!(contents.version == 1, "`{shown}` was written by a newer version; use that one");
     Ok(contents.entries)
@@ -180,7 +176,7 @@ fn lock(folder: &Path) -> anyhow::Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => {
-            anyhow::bail!("another `setup` is running; wait for its end, then try again")
+            anyhow::bail!("another `setup` is running; wait until it ends, then try again")
         }
         Err(std::fs::TryLockError::Error(error)) => Err(error).with_context(at),
     }
@@ -196,7 +192,7 @@ mod tests {
             file: PathBuf::from(file),
             name: name.to_owned(),
             launch: String::new(),
-            after: digest("a, ours"),
+            after: sha256_hex(b"a, ours"),
             additions: vec![[1, 7]],
             existed: true,
             made_section: false,
@@ -206,13 +202,13 @@ mod tests {
     }
 
     #[test]
-    fn the_original_comes_back_only_while_nothing_else_was_changed() {
+    fn the_original_is_restored_only_if_nothing_else_was_changed() {
         assert_eq!(record("f", "n").original("a, ours").as_deref(), Some("a"));
         assert_eq!(record("f", "n").original("b, ours"), None);
     }
 
     #[test]
-    fn what_was_made_for_an_entry_is_passed_on() {
+    fn a_record_of_created_parts_passes_to_the_next_entry_of_its_file() {
         let folder = tempfile::TempDir::new().unwrap();
         let state = StateFolder::new(folder.path().join("state"));
         let mut records = Records::open(&state, true).unwrap();
@@ -223,8 +219,8 @@ mod tests {
         records.forget(&first).unwrap();
         drop(records);
         let records = Records::open(&state, false).unwrap();
-        let heir = records.of(Path::new("f"), "two").unwrap();
-        assert!(!heir.existed && heir.made_section);
+        let second = records.of(Path::new("f"), "two").unwrap();
+        assert!(!second.existed && second.made_section);
         assert!(records.of(Path::new("g"), "two").unwrap().existed);
     }
 

@@ -1,4 +1,4 @@
-//! What became of each file, for people and for programs.
+//! The outcome for each file, for people and for programs.
 
 use std::path::Path;
 
@@ -7,22 +7,22 @@ use serde_json::{Value, json};
 
 use crate::cli::clients::Client;
 use crate::cli::doctor::findings::{Findings, Level};
-use crate::cli::output::{Output, say, say_lines};
+use crate::cli::output::{Output, print_line, print_text};
 
-/// What became of a file.
+/// The outcome for a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It was written.
+    /// The entry was written.
     Written,
     /// The entry was there already.
     Unchanged,
-    /// The entry was taken away.
+    /// The entry was removed.
     Removed,
-    /// It would be written or removed.
+    /// The entry would be written or removed.
     Planned,
-    /// The user did not want it.
+    /// The user answered no.
     Skipped,
-    /// It was left alone, since something must be decided or mended first.
+    /// Nothing was changed, because the user must decide or fix something first.
     Failed,
 }
 
@@ -68,44 +68,44 @@ impl Item {
 #[derive(Debug, Default)]
 pub(super) struct Report {
     items: Vec<Item>,
-    /// The check of what was written.
+    /// The check of the written entries.
     pub(super) findings: Option<Findings>,
     /// A message about the whole.
     pub(super) message: Option<String>,
 }
 
 impl Report {
-    /// Adds a file, and prints what became of it.
+    /// Adds a file, and prints its outcome.
     pub(super) fn add(&mut self, output: Output, item: Item) -> anyhow::Result<()> {
         if !output.json {
-            say_lines(&format!("{}: {}", item.file, item.message))?;
+            print_text(&format!("{}: {}", item.file, item.message))?;
             if matches!(item.outcome, Outcome::Written | Outcome::Planned) {
-                item.notes.iter().try_for_each(|note| say_lines(&format!("  {note}")))?;
+                item.notes.iter().try_for_each(|note| print_text(&format!("  {note}")))?;
             }
         }
         self.items.push(item);
         Ok(())
     }
 
-    /// Whether a server is set up now.
+    /// Whether an agent is connected now.
     pub(super) fn has_written_or_found(&self) -> bool {
         self.items.iter().any(|item| matches!(item.outcome, Outcome::Written | Outcome::Unchanged))
     }
 
-    /// Prints the check, or all as JSON.
+    /// Prints the check, or everything as JSON.
     ///
     /// # Errors
-    /// Something was left undone, or the check found an error.
+    /// A file failed, or the check found an error.
     pub(super) fn show(&self, output: Output) -> anyhow::Result<()> {
         let failed = self.items.iter().filter(|item| item.outcome == Outcome::Failed).count();
         let errors = self.findings.as_ref().map_or(0, |findings| findings.count(Level::Error));
         if output.json {
             let files: Vec<_> = self.items.iter().map(Item::json).collect();
             let check = self.findings.as_ref().map_or(Value::Null, Findings::json);
-            say(&json!({ "files": files, "check": check, "message": self.message }).to_string())?;
+            print_line(&json!({ "files": files, "check": check, "message": self.message }).to_string())?;
         } else {
             if let Some(message) = &self.message {
-                say_lines(message)?;
+                print_text(message)?;
             }
             if let Some(findings) = &self.findings {
                 output.show(&Value::Null, &format!("\n{}", findings.text()))?;
@@ -114,11 +114,7 @@ impl Report {
         match (failed, errors) {
             (0, 0) => Ok(()),
             (0, errors) => bail!("the check found {errors} error{}", plural(errors)),
-            (failed, _) => bail!(
-                "{failed} file{} left as {} was",
-                plural(failed),
-                if failed == 1 { "it" } else { "each" }
-            ),
+            (failed, _) => bail!("{failed} file{} not changed", if failed == 1 { " was" } else { "s were" }),
         }
     }
 }

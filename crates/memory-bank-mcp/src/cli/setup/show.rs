@@ -1,5 +1,5 @@
-//! Shows a change as a diff, with nothing secret in it: users' files contain keys of other servers, and terminals and logs of
-//! builds are read by others.
+//! Shows a change as a diff without secrets: users' files contain keys of other servers, and other people read terminals and
+//! build logs.
 
 use std::collections::HashSet;
 
@@ -10,20 +10,21 @@ use super::masks;
 use crate::cli::config_text::Format;
 
 /// Unchanged lines around a change.
-const CONTEXT: usize = 2;
-/// Longer lines are cut, in characters.
-const LINE: usize = 160;
+const CONTEXT_LINES: usize = 2;
+/// The longest line in characters; longer ones are cut.
+const LINE_CHARS: usize = 160;
 
-/// The change from `before` to `after`; of texts, only names and those of `ours` are shown.
+/// The change from `before` to `after`. Only names, and the strings in `ours`, are shown.
 pub(super) fn diff(before: &str, after: &str, format: Format, ours: &Value) -> String {
     let mut known = HashSet::new();
-    texts(ours, &mut known);
-    let (old, new) = (masks::lines(before, format, &known), masks::lines(after, format, &known));
+    collect_strings(ours, &mut known);
+    let (old, new) =
+        (masks::masked_lines(before, format, &known), masks::masked_lines(after, format, &known));
     let (before, after): (Vec<_>, Vec<_>) =
         (before.split_inclusive('\n').collect(), after.split_inclusive('\n').collect());
     let diff = TextDiff::from_slices(&before, &after);
     let mut shown = String::new();
-    for hunk in diff.unified_diff().context_radius(CONTEXT).iter_hunks() {
+    for hunk in diff.unified_diff().context_radius(CONTEXT_LINES).iter_hunks() {
         shown += &format!("{}\n", hunk.header());
         for change in hunk.iter_changes() {
             let line = match (change.new_index(), change.old_index()) {
@@ -31,7 +32,7 @@ pub(super) fn diff(before: &str, after: &str, format: Format, ours: &Value) -> S
                 (None, at) => at.and_then(|at| old.get(at)),
             };
             let mut letters = line.map_or("", String::as_str).chars();
-            let cut: String = letters.by_ref().take(LINE).collect();
+            let cut: String = letters.by_ref().take(LINE_CHARS).collect();
             let rest = if letters.next().is_some() { " …" } else { "" };
             shown += &format!("{}{cut}{rest}\n", change.tag());
         }
@@ -39,21 +40,21 @@ pub(super) fn diff(before: &str, after: &str, format: Format, ours: &Value) -> S
     shown
 }
 
-/// What an entry starts or reaches, for a question about it.
+/// The command line or the address of an entry, for a prompt.
 pub(super) fn launch(entry: &Value) -> String {
-    match masks::words(&crate::cli::clients::launch(entry)) {
+    match masks::masked_words(&crate::cli::clients::launch(entry)) {
         line if line.is_empty() => "nothing".to_owned(),
-        line => line.chars().take(LINE).collect(),
+        line => line.chars().take(LINE_CHARS).collect(),
     }
 }
 
-fn texts(value: &Value, known: &mut HashSet<String>) {
+fn collect_strings(value: &Value, known: &mut HashSet<String>) {
     match value {
         Value::String(text) => {
             known.insert(text.clone());
         }
-        Value::Array(items) => items.iter().for_each(|item| texts(item, known)),
-        Value::Object(members) => members.values().for_each(|value| texts(value, known)),
+        Value::Array(items) => items.iter().for_each(|item| collect_strings(item, known)),
+        Value::Object(members) => members.values().for_each(|value| collect_strings(value, known)),
         _ => {}
     }
 }

@@ -14,17 +14,19 @@ use memory_bank_core::limits;
 use memory_bank_core::store::{BACKUP_PREFIX, backup_time, check_backup_id};
 use memory_bank_core::transfer::{BankCopy, FileCopy, ProjectCopy, is_rules_file, safe_path};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
+use crate::sha256::sha256_hex;
+
 const FORMAT: &str = "memory-bank-mcp backup";
 const VERSION: u32 = 1;
-const MANIFEST: &str = "manifest.json";
+const MANIFEST_FILE: &str = "manifest.json";
+/// The largest manifest that is read, in bytes.
 const MANIFEST_BYTES: u64 = 128 * 1024 * 1024;
-const BANK: &str = "memory-bank";
-const STATE: &str = "state.json";
+const BANK_FOLDER: &str = "memory-bank";
+const STATE_FILE: &str = "state.json";
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -34,29 +36,29 @@ struct Manifest {
     project: String,
     created_at: Timestamp,
     server: String,
-    files: Vec<Listed>,
+    files: Vec<ManifestEntry>,
 }
 
 /// The members of every manifest, of any version.
 #[derive(Deserialize)]
-struct Heading {
+struct ManifestVersion {
     format: String,
     version: u32,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Listed {
+struct ManifestEntry {
     path: String,
     bytes: u64,
     sha256: String,
     modified: Timestamp,
 }
 
-/// A file that is being written. Dropped unfinished, it is removed.
+/// A backup file that is being written. If it is dropped unfinished, the file is removed.
 pub(super) struct Writer {
     zip: ZipWriter<BufWriter<NamedTempFile>>,
     to: PathBuf,
-    files: Vec<Listed>,
+    files: Vec<ManifestEntry>,
 }
 
 impl Writer {
@@ -75,12 +77,12 @@ impl Writer {
 
     /// Adds the bank, its rules files and the state.
     pub(super) fn project(&mut self, copy: &ProjectCopy, now: Timestamp) -> anyhow::Result<()> {
-        self.bank(BANK, &copy.bank, now)?;
+        self.bank(BANK_FOLDER, &copy.bank, now)?;
         for rule in &copy.rules {
             self.add(rule.path.clone(), &rule.bytes, rule.modified)?;
         }
         if let Some(state) = &copy.state {
-            self.add(STATE.to_owned(), &serde_json::to_vec(state)?, now)?;
+            self.add(STATE_FILE.to_owned(), &serde_json::to_vec(state)?, now)?;
         }
         Ok(())
     }
@@ -100,14 +102,14 @@ impl Writer {
             server: env!("CARGO_PKG_VERSION").to_owned(),
             files: std::mem::take(&mut self.files),
         };
-        self.zip.start_file(MANIFEST, options())?;
+        self.zip.start_file(MANIFEST_FILE, options())?;
         self.zip.write_all(&serde_json::to_vec_pretty(&manifest)?)?;
         let draft = self.zip.finish()?.into_inner().map_err(|error| error.into_error())?;
         draft.as_file().sync_all()?;
         let bytes = draft.as_file().metadata()?.len();
         draft
             .persist_noclobber(&self.to)
-            .with_context(|| format!("`{}` cannot be made", self.to.display()))?;
+            .with_context(|| format!("`{}` cannot be created", self.to.display()))?;
         if let Some(parent) = self.to.parent() {
             crate::file_system::sync_folder(parent)?;
         }
@@ -124,7 +126,12 @@ impl Writer {
     fn add(&mut self, path: String, bytes: &[u8], modified: Timestamp) -> anyhow::Result<()> {
         self.zip.start_file(path.as_str(), options())?;
         self.zip.write_all(bytes)?;
-        self.files.push(Listed { path, bytes: bytes.len() as u64, sha256: digest(bytes), modified });
+        self.files.push(ManifestEntry {
+            path,
+            bytes: bytes.len() as u64,
+            sha256: sha256_hex(bytes),
+            modified,
+        });
         Ok(())
     }
 }
@@ -133,16 +140,12 @@ fn options() -> SimpleFileOptions {
     SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).unix_permissions(0o600)
 }
 
-fn digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A file that is being read.
+/// A backup file that is being read.
 pub(super) struct Reader {
     zip: ZipArchive<BufReader<fs_err::File>>,
     project: String,
     created_at: Timestamp,
-    files: BTreeMap<String, Listed>,
+    files: BTreeMap<String, ManifestEntry>,
 }
 
 impl Reader {
@@ -151,34 +154,34 @@ impl Reader {
         // Check the type first: opening a pipe waits for a writer.
         let metadata = fs_err::metadata(from)?;
         if !metadata.is_file() || metadata.len() > limits::ARCHIVE_BYTES {
-            bail!("`{}` is no file of at most {} bytes", from.display(), limits::ARCHIVE_BYTES);
+            bail!("`{}` is not a file of at most {} bytes", from.display(), limits::ARCHIVE_BYTES);
         }
         let file = fs_err::File::open(from)?;
         let damaged =
-            || format!("`{}` is no backup file, or it is damaged; nothing was changed", from.display());
+            || format!("`{}` is not a backup file, or it is damaged; nothing was changed", from.display());
         let mut zip = ZipArchive::new(BufReader::new(file)).with_context(damaged)?;
         if zip.len() > limits::ARCHIVE_FILES + 1 {
-            bail!("`{}` has {} files, at most {} are read", from.display(), zip.len(), limits::ARCHIVE_FILES);
+            bail!("`{}` has {} files; at most {} are read", from.display(), zip.len(), limits::ARCHIVE_FILES);
         }
-        let text = read_entry(&mut zip, MANIFEST, MANIFEST_BYTES).with_context(damaged)?;
-        let heading: Heading = serde_json::from_slice(&text).with_context(damaged)?;
-        if heading.format != FORMAT {
-            bail!("`{}` is another program's file (`{}`)", from.display(), heading.format.escape_debug());
+        let text = read_entry(&mut zip, MANIFEST_FILE, MANIFEST_BYTES).with_context(damaged)?;
+        let version: ManifestVersion = serde_json::from_slice(&text).with_context(damaged)?;
+        if version.format != FORMAT {
+            bail!("`{}` is another program's file (`{}`)", from.display(), version.format.escape_debug());
         }
-        if heading.version > VERSION {
+        if version.version > VERSION {
             bail!(
                 "`{}` was made by a newer version of this program (format {}, this one reads up to {VERSION}); update \
                  this program and try again; nothing was changed",
                 from.display(),
-                heading.version
+                version.version
             );
         }
         let manifest: Manifest = serde_json::from_slice(&text).with_context(damaged)?;
         let mut files = BTreeMap::new();
-        for listed in manifest.files {
-            check_name(&listed.path).with_context(damaged)?;
-            if let Some(twice) = files.insert(listed.path.clone(), listed) {
-                bail!("{}: `{}` is listed twice", damaged(), twice.path.escape_debug());
+        for entry in manifest.files {
+            check_name(&entry.path).with_context(damaged)?;
+            if let Some(duplicate) = files.insert(entry.path.clone(), entry) {
+                bail!("{}: `{}` is listed twice", damaged(), duplicate.path.escape_debug());
             }
         }
         let reader = Self { zip, project: manifest.project, created_at: manifest.created_at, files };
@@ -193,12 +196,12 @@ impl Reader {
 
     /// Reads everything once and compares it with the manifest; returns the backups in the file, newest first.
     pub(super) fn check(&mut self) -> anyhow::Result<Vec<(String, Timestamp)>> {
-        let held: BTreeSet<String> =
+        let names: BTreeSet<String> =
             self.zip.file_names().map(|name| name.map(|name| name.into_owned())).collect::<Result<_, _>>()?;
-        let strange = held.iter().find(|name| *name != MANIFEST && !self.files.contains_key(*name));
-        if let Some(name) = strange {
+        let unlisted = names.iter().find(|name| *name != MANIFEST_FILE && !self.files.contains_key(*name));
+        if let Some(name) = unlisted {
             bail!(
-                "the backup file holds `{}`, which its manifest does not list; nothing was changed",
+                "the backup file contains `{}`, which its manifest does not list; nothing was changed",
                 name.escape_debug()
             );
         }
@@ -222,12 +225,12 @@ impl Reader {
 
     /// The bank with its rules files and the state.
     pub(super) fn project(&mut self) -> anyhow::Result<ProjectCopy> {
-        let bank = self.bank(BANK)?;
+        let bank = self.bank(BANK_FOLDER)?;
         let names: Vec<String> = self.files.keys().filter(|path| is_rules_file(path)).cloned().collect();
         let rules = names.iter().map(|name| self.file(name)).collect::<Result<_, _>>()?;
-        let state = if self.files.contains_key(STATE) {
+        let state = if self.files.contains_key(STATE_FILE) {
             Some(
-                serde_json::from_slice(&self.file(STATE)?.bytes)
+                serde_json::from_slice(&self.file(STATE_FILE)?.bytes)
                     .context("`state.json` in the backup file is damaged")?,
             )
         } else {
@@ -258,57 +261,57 @@ impl Reader {
     fn file(&mut self, path: &str) -> anyhow::Result<FileCopy> {
         let damaged =
             || format!("`{}` in the backup file is damaged; nothing was changed", path.escape_debug());
-        let listed = self.files.get(path).with_context(damaged)?.clone();
-        let bytes = read_entry(&mut self.zip, path, listed.bytes).with_context(damaged)?;
-        if bytes.len() as u64 != listed.bytes || digest(&bytes) != listed.sha256 {
-            bail!("{}: it is not what the manifest says", damaged());
+        let entry = self.files.get(path).with_context(damaged)?.clone();
+        let bytes = read_entry(&mut self.zip, path, entry.bytes).with_context(damaged)?;
+        if bytes.len() as u64 != entry.bytes || sha256_hex(&bytes) != entry.sha256 {
+            bail!("{}: it differs from the manifest", damaged());
         }
-        Ok(FileCopy { path: listed.path, bytes, modified: listed.modified })
+        Ok(FileCopy { path: entry.path, bytes, modified: entry.modified })
     }
 
-    /// The manifest's total must not exceed the bound of a transfer.
+    /// Checks that the sizes in the manifest do not exceed the bounds of a transfer.
     fn check_sizes(&self) -> anyhow::Result<()> {
         let mut folders: BTreeMap<&str, u64> = BTreeMap::new();
-        for listed in self.files.values() {
-            let top = listed.path.split('/').next().unwrap_or_default();
+        for entry in self.files.values() {
+            let top = entry.path.split('/').next().unwrap_or_default();
             let sum = folders.entry(top).or_default();
-            *sum = sum.saturating_add(listed.bytes);
+            *sum = sum.saturating_add(entry.bytes);
         }
         for (folder, bytes) in &folders {
-            if *bytes > limits::MOVED_BYTES {
-                bail!("`{folder}` has {bytes} bytes unpacked, at most {} are read", limits::MOVED_BYTES);
+            if *bytes > limits::TRANSFER_BYTES {
+                bail!("`{folder}` has {bytes} bytes unpacked; at most {} are read", limits::TRANSFER_BYTES);
             }
         }
-        let all = folders.values().copied().fold(0, u64::saturating_add);
-        if all > limits::ARCHIVE_BYTES {
-            bail!("it has {all} bytes unpacked, at most {} are read", limits::ARCHIVE_BYTES);
+        let total = folders.values().copied().fold(0, u64::saturating_add);
+        if total > limits::ARCHIVE_BYTES {
+            bail!("it has {total} bytes unpacked; at most {} are read", limits::ARCHIVE_BYTES);
         }
         Ok(())
     }
 }
 
-/// A file belongs to the bank, to a backup, to the rules files or is the state; its name must not lead elsewhere.
+/// Checks the name of a file: it is in the bank or in a backup, is a rules file or the state, and leads nowhere else.
 fn check_name(path: &str) -> anyhow::Result<()> {
     match path.split_once('/') {
-        None if is_rules_file(path) || path == STATE => Ok(()),
-        Some((top, rest)) if top == BANK || check_backup_id(top).is_ok() => Ok(safe_path(rest)?),
-        _ => bail!("`{}` does not belong into a backup file", path.escape_debug()),
+        None if is_rules_file(path) || path == STATE_FILE => Ok(()),
+        Some((top, rest)) if top == BANK_FOLDER || check_backup_id(top).is_ok() => Ok(safe_path(rest)?),
+        _ => bail!("`{}` is not a name in a backup file", path.escape_debug()),
     }
 }
 
 fn read_entry(
     zip: &mut ZipArchive<BufReader<fs_err::File>>,
     name: &str,
-    most: u64,
+    max_bytes: u64,
 ) -> anyhow::Result<Vec<u8>> {
     let entry = zip.by_name(name)?;
     if !entry.is_file() {
         bail!("`{}` is not a plain file", name.escape_debug());
     }
     let mut bytes = Vec::new();
-    entry.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        bail!("`{}` is longer than {most} bytes", name.escape_debug());
+    entry.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max_bytes {
+        bail!("`{}` is longer than {max_bytes} bytes", name.escape_debug());
     }
     Ok(bytes)
 }

@@ -14,15 +14,15 @@ use super::report::{size_json, size_text};
 use crate::cli::output::Output;
 
 /// Writes the project into the file, which appears when it is complete.
-pub(super) async fn run(to: &Path, wanted: &ProjectArguments, output: Output) -> anyhow::Result<()> {
+pub(super) async fn run(to: &Path, arguments: &ProjectArguments, output: Output) -> anyhow::Result<()> {
     let to = std::path::absolute(to)?;
     let now = SystemClock.now();
     let mut writer = Writer::create(&to)?;
-    let opened = open(wanted, Right::Read).await?;
+    let opened = open(arguments, Right::Read).await?;
     let OpenedProject { bank, caller, .. } = &opened;
     let mut export = bank.begin_export(caller).await?;
     let backups = export.backups().await?;
-    let progress = Progress::of(export.size().items() + backups.len(), "backing up");
+    let progress = Progress::new(export.size().items() + backups.len(), "backing up");
     let copy = export.project(&|items| progress.add(items)).await?;
     writer.project(&copy, now)?;
     for (id, _) in &backups {
@@ -30,16 +30,16 @@ pub(super) async fn run(to: &Path, wanted: &ProjectArguments, output: Output) ->
         progress.add(1);
     }
     export.end().await;
-    record_audit(&opened, wanted, OperatorAction::BackedUp, &to).await?;
-    let bytes = writer.finish(&wanted.project, now)?;
+    record_audit(&opened, arguments, OperatorAction::BackedUp, &to).await?;
+    let bytes = writer.finish(&arguments.project, now)?;
     progress.end();
     let shown = json!({
-        "project": wanted.project, "user": caller.user_name, "file": to.display().to_string(), "bytes": bytes,
+        "project": arguments.project, "user": caller.user_name, "file": to.display().to_string(), "bytes": bytes,
         "moved": size_json(copy.bank.size()), "backups": backups.len(),
     });
     let text = format!(
         "{} → {} ({bytes} bytes): {}; {} backups. API keys and members are not in it.",
-        wanted.project,
+        arguments.project,
         to.display(),
         size_text(copy.bank.size()),
         backups.len()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use memory_bank_core::caller::Right;
 use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy};
 use memory_bank_core::store::NoSink;
+use memory_bank_core::transfer::ProjectCopy;
 use memory_bank_folder::{Deps, FolderTarget, Published};
 use memory_bank_postgres::OperatorAction;
 use serde_json::json;
@@ -27,18 +28,18 @@ pub(super) struct ExportOptions {
 pub(super) async fn run(
     to: &Path,
     folder: &str,
-    wanted: &ProjectArguments,
+    arguments: &ProjectArguments,
     options: ExportOptions,
     output: Output,
 ) -> anyhow::Result<()> {
     let to = std::path::absolute(to)?;
     let target = FolderTarget::choose(&to, folder, options.replace)?;
-    let opened = open(wanted, Right::Read).await?;
+    let opened = open(arguments, Right::Read).await?;
     let OpenedProject { bank, caller, .. } = &opened;
     let mut export = bank.begin_export(caller).await?;
     let size = export.size();
     let backups = if options.backups { export.backups().await? } else { Vec::new() };
-    let progress = Progress::of(size.items() + backups.len(), "exporting");
+    let progress = Progress::new(size.items() + backups.len(), "exporting");
     let copy = export.project(&|items| progress.add(items)).await?;
     let now = SystemClock.now();
     let published = if options.dry_run {
@@ -51,41 +52,55 @@ pub(super) async fn run(
             staged.write_backup(id, &export.backup(id).await?, now).await?;
             progress.add(1);
         }
-        record_audit(&opened, wanted, OperatorAction::Exported, &to).await?;
+        record_audit(&opened, arguments, OperatorAction::Exported, &to).await?;
         Some(staged.publish(now).await?)
     };
     export.end().await;
     progress.end();
-    let Published { moved_aside, kept, bank } = published.unwrap_or_else(|| Published {
+    let published = published.unwrap_or_else(|| Published {
         bank: target.bank().to_owned(),
         moved_aside: None,
         kept: Vec::new(),
     });
+    report_export(
+        &copy,
+        backups.len(),
+        published,
+        options.dry_run,
+        &arguments.project,
+        &caller.user_name,
+        output,
+    )
+}
+
+/// Prints the result.
+fn report_export(
+    copy: &ProjectCopy,
+    backups: usize,
+    published: Published,
+    dry_run: bool,
+    project: &str,
+    user: &str,
+    output: Output,
+) -> anyhow::Result<()> {
+    let Published { moved_aside, kept, bank } = published;
     let mode = copy.state.as_ref().map(|state| state.mode);
     let shown = json!({
-        "project": wanted.project, "user": caller.user_name, "dryRun": options.dry_run, "moved": size_json(copy.bank.size()),
-        "bank": bank.display().to_string(), "backups": backups.len(),
+        "project": project, "user": user, "dryRun": dry_run, "moved": size_json(copy.bank.size()),
+        "bank": bank.display().to_string(), "backups": backups,
         "movedAside": moved_aside.as_ref().map(|path| path.display().to_string()),
         "kept": kept, "mode": mode,
     });
     let text = lines([
-        Some(format!(
-            "{} → {}: {}; {} backups.",
-            wanted.project,
-            bank.display(),
-            size_text(copy.bank.size()),
-            backups.len()
-        )),
-        moved_aside.map(|path| format!("The bank that was there is now {}.", path.display())),
-        (!kept.is_empty())
-            .then(|| format!("There already beside the bank, and left as they were: {}.", kept.join(", "))),
-        mode.map(|mode| {
-            format!(
-                "{} was in mode `{mode}`: start the server with `--mode {mode}` to go on in it.",
-                caller.user_name
-            )
+        Some(format!("{project} → {}: {}; {backups} backups.", bank.display(), size_text(copy.bank.size()),)),
+        moved_aside.map(|path| format!("The previous bank was moved to {}.", path.display())),
+        (!kept.is_empty()).then(|| {
+            format!("These files beside the bank exist already and were not changed: {}.", kept.join(", "))
         }),
-        options.dry_run.then(|| "This was a dry run: nothing was written.".to_owned()),
+        mode.map(|mode| {
+            format!("{user} was in mode `{mode}`; to continue in it, start the server with `--mode {mode}`.")
+        }),
+        dry_run.then(|| "This was a dry run: nothing was written.".to_owned()),
     ]);
     output.show(&shown, &text)
 }

@@ -11,7 +11,7 @@ use memory_bank_postgres::OperatorAction;
 use super::memory_file;
 use super::progress::Progress;
 use super::project::{OpenedProject, ProjectArguments, notify_servers, open, subject};
-use super::report::report_import;
+use super::report::ImportReport;
 use crate::cli::options::GlobalOptions;
 use crate::cli::output::Output;
 
@@ -29,24 +29,13 @@ pub(super) struct ImportOptions {
 pub(super) async fn run(
     from: &Path,
     global: &GlobalOptions,
-    wanted: &ProjectArguments,
+    arguments: &ProjectArguments,
     options: ImportOptions,
     output: Output,
 ) -> anyhow::Result<()> {
     let from = std::path::absolute(from)?;
     // Everything is read and checked before the database is used.
-    let source = if from.is_file() {
-        None
-    } else {
-        Some(FolderSource::open(&from, &global.folder, global.follow_links)?)
-    };
-    let (copy, left_out) = match &source {
-        Some(source) => (source.project().await?, source.left_out().await?),
-        None => {
-            let bank = memory_file::read(&from)?.to_bank(SystemClock.now());
-            (ProjectCopy { bank, ..ProjectCopy::default() }, Vec::new())
-        }
-    };
+    let Input { source, copy, left_out } = read(&from, global).await?;
     copy.bank.check_for_rows()?;
     let onto = match options {
         ImportOptions { replace: true, .. } => Onto::Replace,
@@ -58,12 +47,12 @@ pub(super) async fn run(
         _ => Vec::new(),
     };
     let right = if onto == Onto::Replace { Right::Admin } else { Right::Write };
-    let opened = open(wanted, right).await?;
+    let opened = open(arguments, right).await?;
     let OpenedProject { bank, caller, .. } = &opened;
     let mut import =
         bank.begin_import(caller, onto, OperatorAction::Imported, subject(&from).as_deref()).await?;
     let size = copy.bank.size();
-    let progress = Progress::of(size.items() + backups.len(), "importing");
+    let progress = Progress::new(size.items() + backups.len(), "importing");
     import.put(&copy, &|items| progress.add(items)).await?;
     drop(copy);
     for (id, made_at) in &backups {
@@ -74,13 +63,42 @@ pub(super) async fn run(
         }
         progress.add(1);
     }
-    let done = if options.dry_run { import.forget().await } else { import.commit().await? };
+    let imported = if options.dry_run { import.forget().await } else { import.commit().await? };
     progress.end();
     let shown = source.as_ref().map_or(from.as_path(), FolderSource::bank);
-    let way = format!("{} → {}", shown.display(), wanted.project);
-    report_import(&done, size, &left_out, options.dry_run, &wanted.project, &way, &caller.user_name, output)?;
+    let route = format!("{} → {}", shown.display(), arguments.project);
+    let report = ImportReport {
+        imported: &imported,
+        size,
+        left_out: &left_out,
+        dry_run: options.dry_run,
+        project: &arguments.project,
+        route: &route,
+        user: &caller.user_name,
+    };
+    report.show(output)?;
     if !options.dry_run {
         notify_servers(&opened).await;
     }
     Ok(())
+}
+
+/// The content to import.
+struct Input {
+    /// The folder, unless a file is imported.
+    source: Option<FolderSource>,
+    copy: ProjectCopy,
+    /// The files that are not imported.
+    left_out: Vec<String>,
+}
+
+async fn read(from: &Path, global: &GlobalOptions) -> anyhow::Result<Input> {
+    if from.is_file() {
+        let bank = memory_file::read(from)?.to_bank(SystemClock.now());
+        let copy = ProjectCopy { bank, ..ProjectCopy::default() };
+        return Ok(Input { source: None, copy, left_out: Vec::new() });
+    }
+    let source = FolderSource::open(from, &global.folder, global.follow_links)?;
+    let (copy, left_out) = (source.project().await?, source.left_out().await?);
+    Ok(Input { source: Some(source), copy, left_out })
 }

@@ -126,8 +126,8 @@ pub(crate) async fn run(
             };
             match project {
                 Some(project) => {
-                    let wanted = ProjectArguments { project: project.clone(), user: user.clone() };
-                    import::run(from, global, &wanted, options, output).await
+                    let arguments = ProjectArguments { project: project.clone(), user: user.clone() };
+                    import::run(from, global, &arguments, options, output).await
                 }
                 None => import_memory_file::run(from, global, options, output).await,
             }

@@ -1,4 +1,4 @@
-//! A progress bar on standard error, only on a terminal; and messages beside it.
+//! A progress bar on standard error, if that is a terminal.
 
 use std::io::IsTerminal;
 
@@ -9,14 +9,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
-    /// A bar for so many items.
-    pub(super) fn of(items: usize, what: &'static str) -> Self {
+    /// A bar for this number of items.
+    pub(super) fn new(items: usize, message: &'static str) -> Self {
         let target = if std::io::stderr().is_terminal() {
             ProgressDrawTarget::stderr()
         } else {
             ProgressDrawTarget::hidden()
         };
-        let bar = ProgressBar::with_draw_target(Some(items as u64), target).with_message(what);
+        let bar = ProgressBar::with_draw_target(Some(items as u64), target).with_message(message);
         if let Ok(style) = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} {eta}") {
             bar.set_style(style);
         }

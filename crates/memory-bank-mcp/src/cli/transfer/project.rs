@@ -37,33 +37,41 @@ pub(super) struct OpenedProject {
 }
 
 /// Opens the project.
-pub(super) async fn open(wanted: &ProjectArguments, right: Right) -> anyhow::Result<OpenedProject> {
+pub(super) async fn open(arguments: &ProjectArguments, right: Right) -> anyhow::Result<OpenedProject> {
     let settings = Settings::read(&config::environment)?;
-    let Some(settings_of_database) = &settings.database else {
-        bail!("`DATABASE_URL` is not set; this command works on a database");
+    let Some(database_settings) = &settings.database else {
+        bail!("`DATABASE_URL` is not set; this command needs a database");
     };
-    let database = database::reach(settings_of_database, Arc::new(NoSink)).await?;
-    database::expect_owner(&database, settings_of_database).await?;
-    let caller = member(&database, wanted, right).await.map_err(admin::advised)?;
-    let bank = PostgresBank::new(database.clone(), wanted.project.clone());
+    let database = database::connect(database_settings, Arc::new(NoSink)).await?;
+    database::require_owner(&database, database_settings).await?;
+    let caller = member_caller(&database, arguments, right).await.map_err(admin::with_advice)?;
+    let bank = PostgresBank::new(database.clone(), arguments.project.clone());
     Ok(OpenedProject { redis: settings.redis, database, bank, caller })
 }
 
-async fn member(database: &Database, wanted: &ProjectArguments, right: Right) -> anyhow::Result<Caller> {
+/// The member as a caller, who must have the right.
+async fn member_caller(
+    database: &Database,
+    arguments: &ProjectArguments,
+    right: Right,
+) -> anyhow::Result<Caller> {
     let projects = database.projects().await?;
-    let project = projects.iter().find(|project| project.slug == wanted.project).with_context(|| {
-        format!("there is no project `{0}`; `projects create {0} --owner USER` makes it", wanted.project)
+    let project = projects.iter().find(|project| project.slug == arguments.project).with_context(|| {
+        format!(
+            "there is no project `{0}`; create it with `projects create {0} --owner USER`",
+            arguments.project
+        )
     })?;
-    let members = database.members(&wanted.project).await?;
-    let member = match &wanted.user {
+    let members = database.members(&arguments.project).await?;
+    let member = match &arguments.user {
         Some(name) => members
             .into_iter()
             .find(|member| member.user.name == *name)
-            .with_context(|| format!("`{name}` is no member of `{}`", wanted.project))?,
+            .with_context(|| format!("`{name}` is not a member of `{}`", arguments.project))?,
         None => members
             .into_iter()
             .find(|member| member.role == Role::Owner)
-            .with_context(|| format!("`{}` has no owner", wanted.project))?,
+            .with_context(|| format!("`{}` has no owner", arguments.project))?,
     };
     let caller = Caller {
         user: member.user.id,
@@ -76,9 +84,9 @@ async fn member(database: &Database, wanted: &ProjectArguments, right: Right) ->
     };
     if !caller.may(right) {
         bail!(
-            "`{}` may not do this in `{}`; it takes a member of a higher role",
+            "`{}` may not do this in `{}`; name a member of a higher role with `--user`",
             caller.user_name,
-            wanted.project
+            arguments.project
         );
     }
     Ok(caller)
@@ -93,7 +101,7 @@ pub(super) async fn notify_servers(project: &OpenedProject) {
     };
     if !published {
         tracing::warn!(
-            "Redis (`REDIS_URL`) does not answer; subscribers of running servers are not told to read the project again"
+            "Redis (`REDIS_URL`) does not answer; subscribers of running servers are not notified of the change"
         );
     }
 }
@@ -101,13 +109,13 @@ pub(super) async fn notify_servers(project: &OpenedProject) {
 /// Records the transfer in the audit log, with the name of the folder or file.
 pub(super) async fn record_audit(
     project: &OpenedProject,
-    wanted: &ProjectArguments,
+    arguments: &ProjectArguments,
     action: OperatorAction,
-    with: &Path,
+    path: &Path,
 ) -> anyhow::Result<()> {
-    let subject = subject(with);
+    let subject = subject(path);
     let detail = json!({ "inTheNameOf": project.caller.user_name });
-    Ok(project.database.note_audit(&wanted.project, action, subject.as_deref(), &detail).await?)
+    Ok(project.database.note_audit(&arguments.project, action, subject.as_deref(), &detail).await?)
 }
 
 /// The name of a folder or file in the audit log: without its path.

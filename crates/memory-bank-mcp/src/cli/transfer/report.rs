@@ -7,55 +7,61 @@ use serde_json::{Value, json};
 use crate::cli::output::Output;
 
 /// How many omitted names are printed; JSON has all of them.
-const NAMED: usize = 20;
+const MAX_LISTED: usize = 20;
 
-/// Prints the result of an import or a restore.
-#[expect(clippy::too_many_arguments, reason = "each is a part of the report")]
-pub(super) fn report_import(
-    done: &Imported,
-    size: Size,
-    left_out: &[String],
-    dry_run: bool,
-    project: &str,
-    way: &str,
-    user: &str,
-    output: Output,
-) -> anyhow::Result<()> {
-    let shown = json!({
-        "project": project, "user": user, "dryRun": dry_run, "moved": size_json(size),
-        "documents": {"added": done.added, "changed": done.changed, "unchanged": done.unchanged, "removed": done.removed},
-        "backups": done.backups, "backupsLeftOut": done.backups_left_out, "leftOut": left_out,
-        "snapshot": if dry_run { None } else { done.snapshot.clone() },
-    });
-    let text = lines([
-        Some(format!("{way}, in the name of {user}: {}.", size_text(size))),
-        Some(format!(
-            "Documents: {} added, {} changed, {} unchanged, {} removed. Backups: {}.",
-            done.added, done.changed, done.unchanged, done.removed, done.backups
-        )),
-        (!left_out.is_empty()).then(|| {
-            let some: Vec<String> =
-                left_out.iter().take(NAMED).map(|name| name.escape_debug().to_string()).collect();
-            let more = left_out.len().saturating_sub(NAMED);
-            let rest = if more > 0 { format!(", and {more} more") } else { String::new() };
-            format!(
-                "Left out, since it is the server's own, version control's or temporary: {}{rest}.",
-                some.join(", ")
-            )
-        }),
-        (!done.backups_left_out.is_empty()).then(|| {
-            format!(
-                "Backups left out (there already, or no more room): {}.",
-                done.backups_left_out.join(", ")
-            )
-        }),
-        done.snapshot
-            .as_ref()
-            .filter(|_| !dry_run)
-            .map(|id| format!("What was there before is kept as {id}.")),
-        dry_run.then(|| "This was a dry run: nothing was changed.".to_owned()),
-    ]);
-    output.show(&shown, &text)
+/// The result of an import or a restore.
+pub(super) struct ImportReport<'a> {
+    pub(super) imported: &'a Imported,
+    pub(super) size: Size,
+    /// The files that were not imported.
+    pub(super) left_out: &'a [String],
+    pub(super) dry_run: bool,
+    pub(super) project: &'a str,
+    /// The source and the destination, for people.
+    pub(super) route: &'a str,
+    pub(super) user: &'a str,
+}
+
+impl ImportReport<'_> {
+    /// Prints the result.
+    pub(super) fn show(&self, output: Output) -> anyhow::Result<()> {
+        let Self { imported, size, left_out, dry_run, project, route, user } = *self;
+        let shown = json!({
+            "project": project, "user": user, "dryRun": dry_run, "moved": size_json(size),
+            "documents": {"added": imported.added, "changed": imported.changed, "unchanged": imported.unchanged, "removed": imported.removed},
+            "backups": imported.backups, "backupsLeftOut": imported.backups_left_out, "leftOut": left_out,
+            "snapshot": if dry_run { None } else { imported.snapshot.clone() },
+        });
+        let text = lines([
+            Some(format!("{route}, in the name of {user}: {}.", size_text(size))),
+            Some(format!(
+                "Documents: {} added, {} changed, {} unchanged, {} removed. Backups: {}.",
+                imported.added, imported.changed, imported.unchanged, imported.removed, imported.backups
+            )),
+            (!left_out.is_empty()).then(|| {
+                let listed: Vec<String> =
+                    left_out.iter().take(MAX_LISTED).map(|name| name.escape_debug().to_string()).collect();
+                let more = left_out.len().saturating_sub(MAX_LISTED);
+                let rest = if more > 0 { format!(", and {more} more") } else { String::new() };
+                format!(
+                    "Left out, because they belong to the server or to version control, or are temporary: {}{rest}.",
+                    listed.join(", ")
+                )
+            }),
+            (!imported.backups_left_out.is_empty()).then(|| {
+                format!(
+                    "Backups left out (they exist already, or the project has no room for more): {}.",
+                    imported.backups_left_out.join(", ")
+                )
+            }),
+            imported.snapshot
+                .as_ref()
+                .filter(|_| !dry_run)
+                .map(|id| format!("The previous content was saved as {id}.")),
+            dry_run.then(|| "This was a dry run: nothing was changed.".to_owned()),
+        ]);
+        output.show(&shown, &text)
+    }
 }
 
 pub(super) fn size_json(size: Size) -> Value {
@@ -72,7 +78,7 @@ pub(super) fn size_text(size: Size) -> String {
     )
 }
 
-/// The non-empty lines of a report.
+/// The present lines of a report, as one text.
 pub(super) fn lines(lines: impl IntoIterator<Item = Option<String>>) -> String {
     lines.into_iter().flatten().collect::<Vec<_>>().join("\n")
 }

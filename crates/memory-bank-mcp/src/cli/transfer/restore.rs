@@ -9,13 +9,13 @@ use memory_bank_postgres::OperatorAction;
 use super::archive::Reader;
 use super::progress::Progress;
 use super::project::{OpenedProject, ProjectArguments, notify_servers, open, subject};
-use super::report::report_import;
+use super::report::ImportReport;
 use crate::cli::output::Output;
 
 /// Restores the project from the file.
 pub(super) async fn run(
     from: &Path,
-    wanted: &ProjectArguments,
+    arguments: &ProjectArguments,
     dry_run: bool,
     output: Output,
 ) -> anyhow::Result<()> {
@@ -24,13 +24,13 @@ pub(super) async fn run(
     let backups = reader.check()?;
     let copy = reader.project()?;
     copy.bank.check_for_rows()?;
-    let opened = open(wanted, Right::Admin).await?;
+    let opened = open(arguments, Right::Admin).await?;
     let OpenedProject { bank, caller, .. } = &opened;
     let file = subject(from);
     let mut import =
         bank.begin_import(caller, Onto::Replace, OperatorAction::Restored, file.as_deref()).await?;
     let size = copy.bank.size();
-    let progress = Progress::of(size.items() + backups.len(), "restoring");
+    let progress = Progress::new(size.items() + backups.len(), "restoring");
     import.put(&copy, &|items| progress.add(items)).await?;
     drop(copy);
     for (id, made_at) in &backups {
@@ -39,10 +39,19 @@ pub(super) async fn run(
         }
         progress.add(1);
     }
-    let done = if dry_run { import.forget().await } else { import.commit().await? };
+    let imported = if dry_run { import.forget().await } else { import.commit().await? };
     progress.end();
-    let way = format!("{} (of project {}) → {}", from.display(), reader.of_project(), wanted.project);
-    report_import(&done, size, &[], dry_run, &wanted.project, &way, &caller.user_name, output)?;
+    let route = format!("{} (of project {}) → {}", from.display(), reader.of_project(), arguments.project);
+    let report = ImportReport {
+        imported: &imported,
+        size,
+        left_out: &[],
+        dry_run,
+        project: &arguments.project,
+        route: &route,
+        user: &caller.user_name,
+    };
+    report.show(output)?;
     if !dry_run {
         notify_servers(&opened).await;
     }

@@ -21,8 +21,8 @@ pub(super) const CACHE_CAPACITY: u64 = 20_000;
 /// An empty cache that grows to [`CACHE_CAPACITY`].
 pub(super) fn cache<K: Eq + std::hash::Hash, V: Clone>() -> Cache<K, V> {
     /// For how many entries memory is reserved at once.
-    const EXPECTED: usize = 256;
-    Cache::with_weighter(EXPECTED, CACHE_CAPACITY, UnitWeighter)
+    const INITIAL_CAPACITY: usize = 256;
+    Cache::with_weighter(INITIAL_CAPACITY, CACHE_CAPACITY, UnitWeighter)
 }
 
 /// A key that the directory knows.

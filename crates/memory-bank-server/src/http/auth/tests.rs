@@ -87,7 +87,7 @@ struct Forged(KeyIdentity);
 #[async_trait]
 impl KeyCache for Forged {
     async fn get(&self, _: &KeyHash) -> Option<CacheAnswer> {
-        let cached = CachedKey { identity: Some(self.0.clone()), valid_for: ENTRY_LIFE };
+        let cached = CachedKey { identity: Some(self.0.clone()), valid_for: KEY_CACHE_TTL };
         Some(CacheAnswer { at: CacheTime(0), entry: Some(cached) })
     }
 
@@ -109,7 +109,7 @@ impl KeyCache for Common {
         let now = *self.now.lock();
         let entry = self.entries.lock().get(hash).cloned().and_then(|(identity, read_at)| {
             let age = now - Duration::from_millis(read_at.0.try_into().unwrap());
-            let valid_for = ENTRY_LIFE.checked_sub(age).filter(|left| !left.is_zero())?;
+            let valid_for = KEY_CACHE_TTL.checked_sub(age).filter(|left| !left.is_zero())?;
             Some(CachedKey { identity, valid_for })
         });
         Some(CacheAnswer { at: CacheTime(now.as_millis().try_into().unwrap()), entry })
@@ -262,14 +262,14 @@ async fn guesses_evict_no_key_and_keys_evict_no_key_in_use() {
     for number in 0..CACHE_CAPACITY * 3 / 2 {
         let guess = KeyHash::of(&number.to_le_bytes());
         let (before, asked) = (authenticator.cache.evictions(), Instant::now());
-        authenticator.learn(guess, None, before, asked, ENTRY_LIFE).unwrap_err();
+        authenticator.learn(guess, None, before, asked, KEY_CACHE_TTL).unwrap_err();
     }
     assert!(matches!(authenticator.known(&hash), Some(Ok(_))), "guesses evicted a key");
     let identity = directory.known.lock().clone().unwrap().1;
     for number in 0..CACHE_CAPACITY * 3 / 2 {
         let other = KeyHash::of(format!("key {number}").as_bytes());
         let (before, asked) = (authenticator.cache.evictions(), Instant::now());
-        authenticator.learn(other, Some(identity.clone()), before, asked, ENTRY_LIFE).unwrap();
+        authenticator.learn(other, Some(identity.clone()), before, asked, KEY_CACHE_TTL).unwrap();
         if number % 64 == 0 {
             assert!(
                 matches!(authenticator.known(&hash), Some(Ok(_))),

@@ -105,7 +105,7 @@ fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::E
     let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
     let written = number.as_f64().map_or_else(|| number.to_string(), |number| number.to_string());
     let parsed =
-        written.parse().map_err(|_| D::Error::custom(format!("`{number}` is no whole number in bounds")));
+        written.parse().map_err(|_| D::Error::custom(format!("`{number}` is not a whole number in bounds")));
     parsed.map(Some)
 }
 

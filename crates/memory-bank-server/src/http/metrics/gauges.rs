@@ -10,7 +10,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 use crate::http::redis::RedisState;
 
@@ -87,25 +87,25 @@ struct Reason {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Result_ {
+struct CallResult {
     result: &'static str,
 }
 
 /// A gauge that is shown once it was set: values of missing parts are not shown.
 #[derive(Debug, Clone, Default)]
-struct Sometimes {
+struct OptionalGauge {
     gauge: Gauge,
     shown: Arc<AtomicBool>,
 }
 
-impl Sometimes {
+impl OptionalGauge {
     fn set(&self, value: i64) {
         self.gauge.set(value);
         self.shown.store(true, Ordering::Relaxed);
     }
 }
 
-impl EncodeMetric for Sometimes {
+impl EncodeMetric for OptionalGauge {
     fn encode(&self, encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
         self.gauge.encode(encoder)
     }
@@ -121,19 +121,19 @@ impl EncodeMetric for Sometimes {
 
 /// The same for a counter.
 #[derive(Debug, Clone, Default)]
-struct SometimesCounted {
+struct OptionalCounter {
     counter: Counter,
     shown: Arc<AtomicBool>,
 }
 
-impl SometimesCounted {
+impl OptionalCounter {
     fn set(&self, count: u64) {
-        self.counter.inner().fetch_max(count, Ordering::Relaxed);
+        raise(&self.counter, count);
         self.shown.store(true, Ordering::Relaxed);
     }
 }
 
-impl EncodeMetric for SometimesCounted {
+impl EncodeMetric for OptionalCounter {
     fn encode(&self, encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
         self.counter.encode(encoder)
     }
@@ -154,129 +154,42 @@ pub(super) struct Gauges {
     streams: Gauge,
     sessions: Gauge,
     events_waiting: Gauge,
-    database_up: Sometimes,
-    pool: Family<State, Gauge>,
-    pool_max: Sometimes,
-    pool_waiting: Sometimes,
-    redis_up: Sometimes,
-    redis_breaker: Sometimes,
-    redis_calls: Family<Result_, Counter>,
-    index_bytes: Sometimes,
-    index_max_bytes: Sometimes,
-    index_projects: Sometimes,
-    index_building: Sometimes,
-    index_events: Family<Event, Counter>,
-    index_refusals: Family<Reason, Counter>,
-    quota_refusals: SometimesCounted,
-    documents_not_indexed: Sometimes,
-    vectors: Sometimes,
-    vectors_bytes: Sometimes,
-    vectors_waiting: Sometimes,
-    vector_events: Family<Event, Counter>,
+    database: DatabaseGauges,
+    redis: RedisGauges,
+    index: IndexGauges,
+    vectors: VectorGauges,
+    quota_refusals: OptionalCounter,
+    documents_not_indexed: OptionalGauge,
 }
 
 impl Gauges {
     pub(super) fn new(registry: &mut Registry) -> Self {
-        let uptime = Gauge::default();
-        registry.register_with_unit("uptime", "Time since the start", Unit::Seconds, uptime.clone());
-        let resident = Gauge::default();
-        registry.register_with_unit(
-            "resident_memory",
-            "Memory of the process that is in use",
-            Unit::Bytes,
-            resident.clone(),
-        );
-        let pool = Family::default();
-        registry.register("db_connections", "Connections to the database, by state", pool.clone());
-        let redis_calls = Family::default();
-        registry.register("redis_calls", "Calls of Redis, by result", redis_calls.clone());
-        let index_bytes = Sometimes::default();
-        registry.register_with_unit(
-            "search_index",
-            "Memory that search indexes take",
-            Unit::Bytes,
-            index_bytes.clone(),
-        );
-        let index_max_bytes = Sometimes::default();
-        registry.register_with_unit(
-            "search_index_max",
-            "Memory that search indexes may take",
-            Unit::Bytes,
-            index_max_bytes.clone(),
-        );
-        let index_events = Family::default();
-        registry.register("search_index_events", "Search indexes built and evicted", index_events.clone());
-        let index_refusals = Family::default();
-        registry.register(
-            "search_index_refusals",
-            "Searches without an answer, by reason",
-            index_refusals.clone(),
-        );
-        let vectors_bytes = Sometimes::default();
-        registry.register_with_unit(
-            "search_vectors",
-            "Memory that the vectors of search indexes take",
-            Unit::Bytes,
-            vectors_bytes.clone(),
-        );
-        let vector_events = Family::default();
-        registry.register(
-            "search_vector_events",
-            "Vectors made, batches and passages that failed, and projects refused for a full queue",
-            vector_events.clone(),
-        );
-        let quota_refusals = SometimesCounted::default();
-        registry.register(
-            "quota_refusals",
-            "Changes refused, since a project would have passed its quota",
-            quota_refusals.clone(),
-        );
-        let mut always = |name: &str, help: &str| {
-            let gauge = Gauge::default();
-            registry.register(name, help, gauge.clone());
-            gauge
-        };
-        let connections = always("http_connections", "Connections of clients");
-        let streams = always("streams_open", "Streams that stand open");
-        let sessions = always("sessions_cached", "Sessions that this replica remembers");
-        let events_waiting = always("events_waiting", "Events that wait to be kept");
-        let mut sometimes = |name: &str, help: &str| {
-            let gauge = Sometimes::default();
-            registry.register(name, help, gauge.clone());
-            gauge
-        };
         Self {
-            uptime,
-            resident,
-            connections,
-            streams,
-            sessions,
-            events_waiting,
-            database_up: sometimes("db_up", "Whether the database answers"),
-            pool,
-            pool_max: sometimes("db_connections_max", "The most connections to the database"),
-            pool_waiting: sometimes("db_waiting", "Requests that wait for a connection to the database"),
-            redis_up: sometimes("redis_up", "Whether Redis answers"),
-            redis_breaker: sometimes("redis_breaker_open", "Whether Redis is given a rest after failures"),
-            redis_calls,
-            index_bytes,
-            index_max_bytes,
-            index_projects: sometimes("search_index_projects", "Projects that the search index holds"),
-            index_building: sometimes(
-                "search_index_building",
-                "Search indexes being built or brought up to date",
+            uptime: register_with_unit(registry, "uptime", "Time since the start", Unit::Seconds),
+            resident: register_with_unit(
+                registry,
+                "resident_memory",
+                "Memory of the process that is in use",
+                Unit::Bytes,
             ),
-            index_events,
-            index_refusals,
-            quota_refusals,
-            documents_not_indexed: sometimes(
+            connections: register(registry, "http_connections", "Connections of clients"),
+            streams: register(registry, "streams_open", "Open streams"),
+            sessions: register(registry, "sessions_cached", "Sessions that this replica has cached"),
+            events_waiting: register(registry, "events_waiting", "Events that wait to be stored"),
+            database: DatabaseGauges::new(registry),
+            redis: RedisGauges::new(registry),
+            index: IndexGauges::new(registry),
+            vectors: VectorGauges::new(registry),
+            quota_refusals: register(
+                registry,
+                "quota_refusals",
+                "Changes refused, since a project would have passed its quota",
+            ),
+            documents_not_indexed: register(
+                registry,
                 "documents_not_indexed",
                 "Documents without a full-text search vector when the last round ended, at most 10,000",
             ),
-            vectors: sometimes("search_vectors_in_memory", "Vectors that search indexes hold"),
-            vectors_bytes,
-            vectors_waiting: sometimes("search_vectors_waiting", "Passages that wait for their vector"),
-            vector_events,
         }
     }
 
@@ -288,42 +201,19 @@ impl Gauges {
         self.sessions.set(number(reading.sessions));
         self.events_waiting.set(number(reading.events_waiting));
         if let Some(up) = reading.database {
-            self.database_up.set(i64::from(up));
+            self.database.up.set(i64::from(up));
         }
         if let Some(pool) = reading.storage.pool {
-            self.pool.get_or_create(&State { state: "in_use" }).set(number(pool.in_use));
-            self.pool.get_or_create(&State { state: "idle" }).set(number(pool.idle));
-            self.pool_max.set(number(pool.max));
-            self.pool_waiting.set(number(pool.waiting));
+            self.database.set(pool);
+        }
+        if let Some((up, state)) = reading.redis {
+            self.redis.set(up, state);
         }
         if let Some(index) = reading.storage.index {
-            self.index_bytes.set(i64::try_from(index.bytes).unwrap_or(i64::MAX));
-            self.index_max_bytes.set(i64::try_from(index.max_bytes).unwrap_or(i64::MAX));
-            self.index_projects.set(number(index.projects));
-            self.index_building.set(number(index.building));
-            for (event, count) in [("built", index.built), ("evicted", index.evicted)] {
-                let counter = self.index_events.get_or_create(&Event { event });
-                counter.inner().fetch_max(count, Ordering::Relaxed);
-            }
-            for (reason, count) in [
-                ("building", index.answered_building),
-                ("too_large", index.refused_too_large),
-                ("busy", index.refused_busy),
-            ] {
-                let counter = self.index_refusals.get_or_create(&Reason { reason });
-                counter.inner().fetch_max(count, Ordering::Relaxed);
-            }
+            self.index.set(index);
         }
         if let Some(vectors) = reading.storage.vectors {
-            self.vectors.set(number(vectors.in_memory));
-            self.vectors_bytes.set(i64::try_from(vectors.bytes).unwrap_or(i64::MAX));
-            self.vectors_waiting.set(i64::try_from(vectors.waiting).unwrap_or(i64::MAX));
-            for (event, count) in
-                [("made", vectors.made), ("failed", vectors.failed), ("refused", vectors.refused)]
-            {
-                let counter = self.vector_events.get_or_create(&Event { event });
-                counter.inner().fetch_max(count, Ordering::Relaxed);
-            }
+            self.vectors.set(vectors);
         }
         if let Some(count) = reading.documents_not_indexed {
             self.documents_not_indexed.set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -331,15 +221,174 @@ impl Gauges {
         if let Some(count) = reading.storage.quota_refusals {
             self.quota_refusals.set(count);
         }
-        if let Some((up, state)) = reading.redis {
-            self.redis_up.set(i64::from(up));
-            self.redis_breaker.set(i64::from(state.is_open));
-            for (result, count) in [("ok", state.ok), ("failed", state.failed), ("skipped", state.skipped)] {
-                let counter = self.redis_calls.get_or_create(&Result_ { result });
-                counter.inner().fetch_max(count, Ordering::Relaxed);
-            }
+    }
+}
+
+struct DatabaseGauges {
+    up: OptionalGauge,
+    connections: Family<State, Gauge>,
+    max_connections: OptionalGauge,
+    waiting: OptionalGauge,
+}
+
+impl DatabaseGauges {
+    fn new(registry: &mut Registry) -> Self {
+        Self {
+            up: register(registry, "db_up", "Whether the database answers"),
+            connections: register(registry, "db_connections", "Connections to the database, by state"),
+            max_connections: register(registry, "db_connections_max", "The most connections to the database"),
+            waiting: register(registry, "db_waiting", "Requests that wait for a connection to the database"),
         }
     }
+
+    fn set(&self, pool: PoolState) {
+        self.connections.get_or_create(&State { state: "in_use" }).set(number(pool.in_use));
+        self.connections.get_or_create(&State { state: "idle" }).set(number(pool.idle));
+        self.max_connections.set(number(pool.max));
+        self.waiting.set(number(pool.waiting));
+    }
+}
+
+struct RedisGauges {
+    up: OptionalGauge,
+    breaker_open: OptionalGauge,
+    calls: Family<CallResult, Counter>,
+}
+
+impl RedisGauges {
+    fn new(registry: &mut Registry) -> Self {
+        Self {
+            up: register(registry, "redis_up", "Whether Redis answers"),
+            breaker_open: register(
+                registry,
+                "redis_breaker_open",
+                "Whether commands are skipped after failures of Redis",
+            ),
+            calls: register(registry, "redis_calls", "Calls of Redis, by result"),
+        }
+    }
+
+    fn set(&self, up: bool, state: RedisState) {
+        self.up.set(i64::from(up));
+        self.breaker_open.set(i64::from(state.is_open));
+        for (result, count) in [("ok", state.ok), ("failed", state.failed), ("skipped", state.skipped)] {
+            raise(&self.calls.get_or_create(&CallResult { result }), count);
+        }
+    }
+}
+
+struct IndexGauges {
+    bytes: OptionalGauge,
+    max_bytes: OptionalGauge,
+    projects: OptionalGauge,
+    building: OptionalGauge,
+    events: Family<Event, Counter>,
+    refusals: Family<Reason, Counter>,
+}
+
+impl IndexGauges {
+    fn new(registry: &mut Registry) -> Self {
+        Self {
+            bytes: register_with_unit(
+                registry,
+                "search_index",
+                "Memory that search indexes take",
+                Unit::Bytes,
+            ),
+            max_bytes: register_with_unit(
+                registry,
+                "search_index_max",
+                "Memory that search indexes may take",
+                Unit::Bytes,
+            ),
+            projects: register(registry, "search_index_projects", "Projects that the search index holds"),
+            building: register(
+                registry,
+                "search_index_building",
+                "Search indexes that are built or updated now",
+            ),
+            events: register(registry, "search_index_events", "Search indexes built and evicted"),
+            refusals: register(registry, "search_index_refusals", "Searches without a result, by reason"),
+        }
+    }
+
+    fn set(&self, index: IndexUse) {
+        self.bytes.set(i64::try_from(index.bytes).unwrap_or(i64::MAX));
+        self.max_bytes.set(i64::try_from(index.max_bytes).unwrap_or(i64::MAX));
+        self.projects.set(number(index.projects));
+        self.building.set(number(index.building));
+        for (event, count) in [("built", index.built), ("evicted", index.evicted)] {
+            raise(&self.events.get_or_create(&Event { event }), count);
+        }
+        for (reason, count) in [
+            ("building", index.answered_building),
+            ("too_large", index.refused_too_large),
+            ("busy", index.refused_busy),
+        ] {
+            raise(&self.refusals.get_or_create(&Reason { reason }), count);
+        }
+    }
+}
+
+struct VectorGauges {
+    in_memory: OptionalGauge,
+    bytes: OptionalGauge,
+    waiting: OptionalGauge,
+    events: Family<Event, Counter>,
+}
+
+impl VectorGauges {
+    fn new(registry: &mut Registry) -> Self {
+        Self {
+            in_memory: register(registry, "search_vectors_in_memory", "Vectors that search indexes hold"),
+            bytes: register_with_unit(
+                registry,
+                "search_vectors",
+                "Memory that the vectors of search indexes take",
+                Unit::Bytes,
+            ),
+            waiting: register(registry, "search_vectors_waiting", "Passages that wait for their vector"),
+            events: register(
+                registry,
+                "search_vector_events",
+                "Vectors made, batches and passages that failed, and projects refused for a full queue",
+            ),
+        }
+    }
+
+    fn set(&self, vectors: VectorState) {
+        self.in_memory.set(number(vectors.in_memory));
+        self.bytes.set(i64::try_from(vectors.bytes).unwrap_or(i64::MAX));
+        self.waiting.set(i64::try_from(vectors.waiting).unwrap_or(i64::MAX));
+        for (event, count) in
+            [("made", vectors.made), ("failed", vectors.failed), ("refused", vectors.refused)]
+        {
+            raise(&self.events.get_or_create(&Event { event }), count);
+        }
+    }
+}
+
+/// Registers a metric.
+pub(super) fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn register_with_unit<M: Metric + Clone + Default>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    unit: Unit,
+) -> M {
+    let metric = M::default();
+    registry.register_with_unit(name, help, unit, metric.clone());
+    metric
+}
+
+/// Raises a counter to a total that another part of the program counts.
+fn raise(counter: &Counter, total: u64) {
+    counter.inner().fetch_max(total, Ordering::Relaxed);
 }
 
 fn number(count: usize) -> i64 {
@@ -349,8 +398,8 @@ fn number(count: usize) -> i64 {
 /// The second number of `/proc/self/statm` is the number of resident pages; other systems have none.
 fn resident_bytes() -> Option<u64> {
     /// Linux's default page size.
-    const PAGE: u64 = 4096;
+    const PAGE_BYTES: u64 = 4096;
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * PAGE)
+    Some(pages * PAGE_BYTES)
 }

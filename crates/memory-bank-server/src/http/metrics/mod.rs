@@ -21,8 +21,8 @@ use crate::http::auth::AuthError;
 use crate::http::origin::Refused;
 use crate::mcp::Observer;
 use crate::outcome::Outcome;
-use gauges::Gauges;
 pub(crate) use gauges::Reading;
+use gauges::{Gauges, register};
 pub use gauges::{PoolState, StorageState, VectorState};
 pub(crate) use scrape::serve;
 
@@ -70,7 +70,7 @@ struct Kind {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Hit {
+struct LimitHit {
     limit: &'static str,
 }
 
@@ -80,6 +80,15 @@ fn durations() -> Histogram {
 }
 
 type Durations<L> = Family<L, Histogram, fn() -> Histogram>;
+
+fn register_durations<L>(registry: &mut Registry, name: &str, help: &str) -> Durations<L>
+where
+    L: EncodeLabelSet + Clone + std::fmt::Debug + Eq + std::hash::Hash + Send + Sync + 'static,
+{
+    let durations: Durations<L> = Family::new_with_constructor(durations);
+    registry.register_with_unit(name, help, Unit::Seconds, durations.clone());
+    durations
+}
 
 /// A limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +147,7 @@ pub(crate) struct Metrics {
     call_durations: Durations<Tool>,
     refused: Family<Kind, Counter>,
     failures: Family<Kind, Counter>,
-    limits: Family<Hit, Counter>,
+    limits: Family<LimitHit, Counter>,
     sessions_opened: Counter,
     sessions_ended: Counter,
     events_stored: Counter,
@@ -155,63 +164,42 @@ impl Metrics {
         let build: Family<Build, Gauge> = Family::default();
         build.get_or_create(&Build { version: env!("CARGO_PKG_VERSION") }).set(1);
         registry.register("build_info", "The version that runs", build);
-        let requests = Family::default();
-        registry.register(
-            "http_requests",
-            "Requests answered, by route, method and status",
-            requests.clone(),
-        );
-        let request_durations: Durations<Route> = Family::new_with_constructor(durations);
-        registry.register_with_unit(
-            "http_request_duration",
-            "Time from a request's headers to those of its reply",
-            Unit::Seconds,
-            request_durations.clone(),
-        );
-        let messages = Family::default();
-        registry.register("mcp_requests", "Requests of MCP, by method and outcome", messages.clone());
-        let calls = Family::default();
-        registry.register("tool_calls", "Calls of tools, by tool and outcome", calls.clone());
-        let call_durations: Durations<Tool> = Family::new_with_constructor(durations);
-        registry.register_with_unit(
-            "tool_call_duration",
-            "Time that calls of tools took",
-            Unit::Seconds,
-            call_durations.clone(),
-        );
-        let refused = Family::default();
-        registry.register("origin_refusals", "Requests refused for their host or origin", refused.clone());
-        let failures = Family::default();
-        registry.register("auth_failures", "Requests without a key that counts, by kind", failures.clone());
-        let limits = Family::default();
-        registry.register("limits_hit", "Times that a limit stopped something, by limit", limits.clone());
-        let mut counter = |name: &str, help: &str| {
-            let counter = Counter::default();
-            registry.register(name, help, counter.clone());
-            counter
-        };
-        let sessions_opened = counter("sessions_opened", "Sessions opened on this replica");
-        let sessions_ended = counter("sessions_ended", "Sessions that clients ended on this replica");
-        let events_stored = counter("events_stored", "Events kept for replay");
-        let events_lost = counter("events_lost", "Events that could not be kept for replay");
-        let events_replayed = counter("events_replayed", "Events sent again to clients that came back");
-        let gauges = Gauges::new(&mut registry);
         let metrics = Self {
+            requests: register(
+                &mut registry,
+                "http_requests",
+                "Requests answered, by route, method and status",
+            ),
+            request_durations: register_durations(
+                &mut registry,
+                "http_request_duration",
+                "Time from a request's headers to those of its reply",
+            ),
+            messages: register(&mut registry, "mcp_requests", "Requests of MCP, by method and outcome"),
+            calls: register(&mut registry, "tool_calls", "Calls of tools, by tool and outcome"),
+            call_durations: register_durations(
+                &mut registry,
+                "tool_call_duration",
+                "Time that calls of tools took",
+            ),
+            refused: register(&mut registry, "origin_refusals", "Requests refused for their host or origin"),
+            failures: register(&mut registry, "auth_failures", "Requests without a valid key, by kind"),
+            limits: register(&mut registry, "limits_hit", "Times that a limit stopped something, by limit"),
+            sessions_opened: register(&mut registry, "sessions_opened", "Sessions opened on this replica"),
+            sessions_ended: register(
+                &mut registry,
+                "sessions_ended",
+                "Sessions that clients ended on this replica",
+            ),
+            events_stored: register(&mut registry, "events_stored", "Events stored for replay"),
+            events_lost: register(&mut registry, "events_lost", "Events that could not be stored for replay"),
+            events_replayed: register(
+                &mut registry,
+                "events_replayed",
+                "Events sent again to clients that resumed a stream",
+            ),
+            gauges: Gauges::new(&mut registry),
             registry,
-            requests,
-            request_durations,
-            messages,
-            calls,
-            call_durations,
-            refused,
-            failures,
-            limits,
-            sessions_opened,
-            sessions_ended,
-            events_stored,
-            events_lost,
-            events_replayed,
-            gauges,
         };
         metrics.begin();
         metrics
@@ -226,7 +214,7 @@ impl Metrics {
             drop(self.refused.get_or_create(&Kind { kind: refused_name(kind) }));
         }
         for limit in Limit::ALL {
-            drop(self.limits.get_or_create(&Hit { limit: limit.name() }));
+            drop(self.limits.get_or_create(&LimitHit { limit: limit.name() }));
         }
     }
 
@@ -264,7 +252,7 @@ impl Metrics {
 
     /// Counts a reached limit.
     pub(crate) fn limit_reached(&self, limit: Limit) {
-        self.limits.get_or_create(&Hit { limit: limit.name() }).inc();
+        self.limits.get_or_create(&LimitHit { limit: limit.name() }).inc();
     }
 
     pub(crate) fn session_opened(&self) {

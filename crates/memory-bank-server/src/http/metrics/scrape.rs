@@ -15,17 +15,17 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use crate::http::config::HEADER_WAIT;
+use crate::http::config::HEADER_TIMEOUT;
 use crate::http::metrics::Reading;
 use crate::http::probe::Health;
 use crate::http::reply;
 use crate::http::shared::Shared;
 
 /// The most connections.
-const READERS: usize = 16;
+const MAX_SCRAPE_CONNECTIONS: usize = 16;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The content type for readers that do not ask for OpenMetrics; they understand the same text.
-const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
+const PLAIN_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Serves the metrics until the server ends.
 pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
@@ -34,7 +34,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         .method_not_allowed_fallback(reply::wrong_method)
         .fallback(reply::not_found)
         .with_state(Arc::clone(&shared));
-    let room = Arc::new(Semaphore::new(READERS));
+    let room = Arc::new(Semaphore::new(MAX_SCRAPE_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             () = shared.shutdown.cancelled() => return,
@@ -53,7 +53,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         let shutdown = shared.shutdown.clone();
         tokio::spawn(async move {
             let mut builder = Builder::new(TokioExecutor::new());
-            builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_WAIT);
+            builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
             let connection = builder.serve_connection(TokioIo::new(stream), service);
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
@@ -72,7 +72,7 @@ async fn metrics(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respo
     };
     let wants = headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
     let kind =
-        if wants.is_some_and(|wants| wants.contains("openmetrics-text")) { OPEN_METRICS } else { PLAIN };
+        if wants.is_some_and(|wants| wants.contains("openmetrics-text")) { OPEN_METRICS } else { PLAIN_TEXT };
     let mut response = text.into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response

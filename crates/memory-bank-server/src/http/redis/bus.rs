@@ -23,29 +23,30 @@ use crate::http::redis::link::Link;
 use crate::hub::Hub;
 
 /// How many messages may wait to be published.
-const WAITING: usize = 1024;
+const MAX_QUEUED_MESSAGES: usize = 1024;
 /// How long to wait before a lost connection, or a failed publication, is tried again.
-const AGAIN: Duration = Duration::from_millis(300);
+const RETRY_INTERVAL: Duration = Duration::from_millis(300);
 /// Time-out of a connection attempt.
-const CONNECT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a silent connection is pinged.
-const ASK_ALIVE: Duration = Duration::from_secs(1);
+const PING_INTERVAL: Duration = Duration::from_secs(1);
 /// Time-out of the ping. Without a reply the connection is lost, even if it was not closed.
-const ALIVE_WAIT: Duration = Duration::from_secs(2);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an ending process tries to publish.
-const LAST_WORD: Duration = Duration::from_secs(3);
+const FINAL_PUBLISH_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often a publication is tried.
-const ATTEMPTS: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 
 /// A message between replicas. Each replica ignores its own.
 #[derive(Debug, Serialize, Deserialize)]
 struct Message {
     from: Uuid,
     #[serde(flatten)]
-    news: BusMessage,
+    content: BusMessage,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+// The names on the wire do not change: replicas of several versions may share one Redis.
 #[serde(tag = "news", content = "about", rename_all = "camelCase")]
 enum BusMessage {
     Updated(String),
@@ -67,10 +68,10 @@ pub(super) struct Publisher {
 impl Publisher {
     /// Starts the publishing tasks; they end with the runtime.
     pub(super) fn start(link: Arc<Link>, own: Uuid) -> Self {
-        let (queue, waiting) = mpsc::channel(WAITING);
+        let (queue, queued) = mpsc::channel(MAX_QUEUED_MESSAGES);
         let publisher = Self { own, queue, link };
-        tokio::spawn(publisher.clone().publish(waiting));
-        tokio::spawn(publisher.clone().make_good());
+        tokio::spawn(publisher.clone().publish_queued(queued));
+        tokio::spawn(publisher.clone().replay_missed());
         publisher
     }
 
@@ -83,37 +84,37 @@ impl Publisher {
     }
 
     /// Publishes an invalidation and waits for the result; false if Redis does not answer.
-    pub(super) async fn say_now(&self, signal: Invalidation) -> bool {
-        self.published(&self.link.key("signals", "all"), BusMessage::Invalidation(signal)).await
+    pub(super) async fn publish_invalidation(&self, invalidation: Invalidation) -> bool {
+        self.try_publish(&self.link.key("signals", "all"), BusMessage::Invalidation(invalidation)).await
     }
 
     /// Publishes that a whole project changed, for a process that ends afterwards.
-    pub(super) async fn say_whole(&self, project: ProjectId) -> bool {
+    pub(super) async fn publish_project_change(&self, project: ProjectId) -> bool {
         let channel = self.link.key("news", project.0);
-        self.at_last(async || self.published(&channel, BusMessage::Whole).await).await
+        self.retry_until_published(async || self.try_publish(&channel, BusMessage::Whole).await).await
     }
 
     /// Deletes a cached key and publishes the invalidation, for a process that ends afterwards.
-    pub(super) async fn say_revoked(&self, cached: &str, signal: &Invalidation) -> bool {
+    pub(super) async fn publish_revocation(&self, cached: &str, invalidation: &Invalidation) -> bool {
         let once = async || {
-            let deleted = self.link.ask::<i64>(redis::cmd("DEL").arg(cached)).await.is_some();
-            deleted && self.say_now(signal.clone()).await
+            let deleted = self.link.send::<i64>(redis::cmd("DEL").arg(cached)).await.is_some();
+            deleted && self.publish_invalidation(invalidation.clone()).await
         };
-        self.at_last(once).await
+        self.retry_until_published(once).await
     }
 
     /// Retries for a while, because the connection may still be opening.
-    async fn at_last(&self, once: impl AsyncFn() -> bool) -> bool {
+    async fn retry_until_published(&self, once: impl AsyncFn() -> bool) -> bool {
         let published = async {
             while !once().await {
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
         };
-        tokio::time::timeout(LAST_WORD, published).await.is_ok()
+        tokio::time::timeout(FINAL_PUBLISH_TIMEOUT, published).await.is_ok()
     }
 
-    fn say(&self, channel: String, news: BusMessage) {
-        if self.queue.try_send((channel, news)).is_err() {
+    fn enqueue(&self, channel: String, content: BusMessage) {
+        if self.queue.try_send((channel, content)).is_err() {
             tracing::warn!(
                 "too many messages wait to be published; the other servers will read everything again"
             );
@@ -121,21 +122,21 @@ impl Publisher {
         }
     }
 
-    async fn published(&self, channel: &str, news: BusMessage) -> bool {
-        let Ok(text) = serde_json::to_string(&Message { from: self.own, news }) else { return false };
-        self.link.ask::<i64>(redis::cmd("PUBLISH").arg(channel).arg(&text)).await.is_some()
+    async fn try_publish(&self, channel: &str, content: BusMessage) -> bool {
+        let Ok(text) = serde_json::to_string(&Message { from: self.own, content }) else { return false };
+        self.link.send::<i64>(redis::cmd("PUBLISH").arg(channel).arg(&text)).await.is_some()
     }
 
-    async fn publish(self, mut waiting: mpsc::Receiver<(String, BusMessage)>) {
-        while let Some((channel, news)) = waiting.recv().await {
-            let Ok(text) = serde_json::to_string(&Message { from: self.own, news }) else { continue };
+    async fn publish_queued(self, mut queued: mpsc::Receiver<(String, BusMessage)>) {
+        while let Some((channel, content)) = queued.recv().await {
+            let Ok(text) = serde_json::to_string(&Message { from: self.own, content }) else { continue };
             let mut published = false;
-            for attempt in 0..ATTEMPTS {
+            for attempt in 0..MAX_ATTEMPTS {
                 if attempt > 0 {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
                 published =
-                    self.link.ask::<i64>(redis::cmd("PUBLISH").arg(&channel).arg(&text)).await.is_some();
+                    self.link.send::<i64>(redis::cmd("PUBLISH").arg(&channel).arg(&text)).await.is_some();
                 if published {
                     break;
                 }
@@ -148,12 +149,12 @@ impl Publisher {
 
     /// Invalidations that fail are queued and replayed when Redis returns: deletes queued keys, then informs the
     /// peers that they missed something.
-    async fn make_good(self) {
+    async fn replay_missed(self) {
         let channel = self.link.key("signals", "all");
         loop {
             self.link.wait_for_queued().await;
-            while !(self.link.flush_deletes().await && self.published(&channel, BusMessage::Missed).await) {
-                tokio::time::sleep(AGAIN).await;
+            while !(self.link.flush_deletes().await && self.try_publish(&channel, BusMessage::Missed).await) {
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
             tracing::info!("informed the other servers that they missed messages");
         }
@@ -162,8 +163,8 @@ impl Publisher {
 
 #[async_trait]
 impl Peers for Publisher {
-    async fn notify(&self, signal: Invalidation) {
-        if !self.say_now(signal).await {
+    async fn notify(&self, invalidation: Invalidation) {
+        if !self.publish_invalidation(invalidation).await {
             self.link.queue_missed_notice();
         }
     }
@@ -177,13 +178,13 @@ pub(super) struct PublishingSink {
 
 impl ChangeSink for PublishingSink {
     fn changed(&self, project: ProjectId, change: Change) {
-        let news = match &change {
+        let content = match &change {
             Change::Updated(path) => BusMessage::Updated(path.to_string()),
             Change::Whole => BusMessage::Whole,
             _ => BusMessage::List,
         };
         self.hub.changed(project, change);
-        self.publisher.say(self.publisher.link.key("news", project.0), news);
+        self.publisher.enqueue(self.publisher.link.key("news", project.0), content);
     }
 }
 
@@ -215,7 +216,7 @@ impl Bus {
                     let _ = tried.take().map(|tried| tried.send(()));
                     tokio::select! {
                         () = self.listen(messages, &hub, &invalidations) => {}
-                        () = silent(sink) => {}
+                        () = until_unresponsive(sink) => {}
                     }
                     tracing::warn!("lost the connection to the other servers");
                 }
@@ -224,7 +225,7 @@ impl Bus {
             }
             let _ = tried.take().map(|tried| tried.send(()));
             missed = true;
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
     }
 
@@ -235,7 +236,7 @@ impl Bus {
             listener.subscribe(self.link.key("signals", "all")).await?;
             Ok::<_, RedisError>(listener.split())
         };
-        match tokio::time::timeout(CONNECT, connecting).await {
+        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(Ok(connected)) => Ok(connected),
             // Log the kind only: the text may contain an address.
             Ok(Err(error)) => Err(format!("{:?}", error.kind())),
@@ -252,7 +253,7 @@ impl Bus {
     }
 
     fn on_message(&self, message: &Msg, prefix: &str, hub: &Hub, invalidations: &InvalidationBus) {
-        let Ok(Message { from, news }) = serde_json::from_slice(message.get_payload_bytes()) else {
+        let Ok(Message { from, content }) = serde_json::from_slice(message.get_payload_bytes()) else {
             tracing::warn!("a message of another server could not be parsed");
             // The message may belong to a later version.
             invalidations.missed();
@@ -263,8 +264,8 @@ impl Bus {
             return;
         }
         let project = message.get_channel_name().strip_prefix(prefix).and_then(|id| id.parse().ok());
-        match (news, project.map(ProjectId)) {
-            (BusMessage::Invalidation(signal), _) => invalidations.arrived(signal),
+        match (content, project.map(ProjectId)) {
+            (BusMessage::Invalidation(invalidation), _) => invalidations.arrived(invalidation),
             (BusMessage::Missed, _) => {
                 invalidations.missed();
                 hub.missed();
@@ -281,10 +282,10 @@ impl Bus {
 }
 
 /// Returns when the connection stops answering pings.
-async fn silent(mut sink: PubSubSink) {
+async fn until_unresponsive(mut sink: PubSubSink) {
     loop {
-        tokio::time::sleep(ASK_ALIVE).await;
-        if !matches!(tokio::time::timeout(ALIVE_WAIT, sink.ping::<Value>()).await, Ok(Ok(_))) {
+        tokio::time::sleep(PING_INTERVAL).await;
+        if !matches!(tokio::time::timeout(PING_TIMEOUT, sink.ping::<Value>()).await, Ok(Ok(_))) {
             return;
         }
     }

@@ -7,11 +7,11 @@ use redis::{AsyncConnectionConfig, ErrorKind, RedisError as Failure, ServerError
 use crate::http::redis::Redis;
 
 /// Time-out of a connection attempt.
-const CONNECT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time-out of a reply.
-const ANSWER: Duration = Duration::from_secs(2);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often the round trip is measured.
-const ROUNDS: usize = 5;
+const ROUND_TRIPS: usize = 5;
 
 /// The facts that were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum RedisFault {
     #[error("it cannot be reached: {0}")]
     Unreachable(String),
     /// It does not answer.
-    #[error("it does not answer within {} s", ANSWER.as_secs())]
+    #[error("it does not answer within {} s", REPLY_TIMEOUT.as_secs())]
     Silent,
     /// The password is wrong or missing.
     #[error("it asks for another user or password")]
@@ -61,25 +61,25 @@ impl Redis {
     /// # Errors
     /// Redis cannot be used.
     pub async fn inspect(&self) -> Result<RedisFacts, RedisFault> {
-        let whole = CONNECT + ANSWER + ANSWER;
+        let whole = CONNECT_TIMEOUT + REPLY_TIMEOUT + REPLY_TIMEOUT;
         tokio::time::timeout(whole, self.check()).await.unwrap_or(Err(RedisFault::Silent))
     }
 
     async fn check(&self) -> Result<RedisFacts, RedisFault> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT))
-            .set_response_timeout(Some(ANSWER));
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(REPLY_TIMEOUT));
         let mut connection =
             self.link.client.get_multiplexed_async_connection_with_config(&config).await.map_err(fault)?;
-        let mut rounds = Vec::with_capacity(ROUNDS);
-        for _ in 0..ROUNDS {
+        let mut rounds = Vec::with_capacity(ROUND_TRIPS);
+        for _ in 0..ROUND_TRIPS {
             let began = Instant::now();
             redis::cmd("PING").query_async::<String>(&mut connection).await.map_err(fault)?;
             rounds.push(began.elapsed());
         }
         rounds.sort_unstable();
         let info = redis::cmd("INFO").query_async::<String>(&mut connection).await.map_err(fault)?;
-        let round_trip = rounds.get(ROUNDS / 2).copied().unwrap_or_default();
+        let round_trip = rounds.get(ROUND_TRIPS / 2).copied().unwrap_or_default();
         Ok(RedisFacts { round_trip, ..facts(&info) })
     }
 }

@@ -12,13 +12,13 @@ use memory_bank_core::caller::{Caller, KeyId, ProjectId, Right, Role, UserId};
 use memory_bank_core::identity::{KeyHash, KeyIdentity};
 use serde::{Deserialize, Serialize};
 
-use crate::http::auth::{CacheAnswer, CacheTime, CachedKey, ENTRY_LIFE, KeyCache};
+use crate::http::auth::{CacheAnswer, CacheTime, CachedKey, KEY_CACHE_TTL, KeyCache};
 use crate::http::redis::link::Link;
 
 /// How long an unknown key is cached.
 const NEGATIVE_CACHE_TTL: Duration = Duration::from_secs(30);
 /// Shorter times are not worth a command.
-const WORTH_KEEPING: Duration = Duration::from_secs(1);
+const MIN_TTL: Duration = Duration::from_secs(1);
 
 pub(super) struct RedisKeys {
     link: Arc<Link>,
@@ -57,18 +57,18 @@ impl RedisKeys {
 #[async_trait]
 impl KeyCache for RedisKeys {
     async fn get(&self, hash: &KeyHash) -> Option<CacheAnswer> {
-        let key = cached_as(&self.link, hash);
+        let key = cache_key(&self.link, hash);
         let mut both = redis::pipe();
         both.cmd("TIME").cmd("GET").arg(&key);
         let ((seconds, micros), text): ((i64, i64), Option<Vec<u8>>) =
             self.link.with(async |manager| both.query_async(manager).await).await?;
         let at = CacheTime(seconds.saturating_mul(1000).saturating_add(micros / 1000));
-        // What waits to be deleted was found to be untrue: a Redis that takes no writes now has it still.
-        let text = text.filter(|_| !self.link.is_owed(&key));
+        // A value that waits to be deleted is outdated, and a Redis that refuses writes still has it.
+        let text = text.filter(|_| !self.link.is_queued_for_deletion(&key));
         let Some(text) = text else { return Some(CacheAnswer { at, entry: None }) };
         let cached = serde_json::from_slice::<Cached>(&text).ok();
         let entry = cached.and_then(|cached| {
-            let valid_for = left(cached.read_at, cached.identity.is_some(), at)?;
+            let valid_for = remaining_ttl(cached.read_at, cached.identity.is_some(), at)?;
             Some(CachedKey { identity: cached.identity.map(KeyIdentity::from), valid_for })
         });
         if entry.is_none() {
@@ -88,8 +88,8 @@ impl KeyCache for RedisKeys {
         let expires_at = identity.and_then(|identity| identity.expires_at);
         let to_expiry =
             expires_at.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO));
-        let life = life(identity.is_some()).min(to_expiry.unwrap_or(Duration::MAX));
-        if life < WORTH_KEEPING {
+        let ttl = ttl(identity.is_some()).min(to_expiry.unwrap_or(Duration::MAX));
+        if ttl < MIN_TTL {
             return;
         }
         let identity = match identity.cloned().map(CachedIdentity::try_from) {
@@ -98,30 +98,30 @@ impl KeyCache for RedisKeys {
             None => None,
         };
         let Ok(text) = serde_json::to_vec(&Cached { read_at, identity }) else { return };
-        let key = cached_as(&self.link, hash);
-        let until = read_at.saturating_add(i64::try_from(life.as_millis()).unwrap_or(i64::MAX));
+        let key = cache_key(&self.link, hash);
+        let until = read_at.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX));
         // Expire at a time, not after a period: a command that waits in a hanging Redis must not start the period
         // again.
-        self.link.ask::<()>(redis::cmd("SET").arg(&key).arg(text).arg("PXAT").arg(until)).await;
+        self.link.send::<()>(redis::cmd("SET").arg(&key).arg(text).arg("PXAT").arg(until)).await;
     }
 
     async fn forget(&self, hash: &KeyHash) {
-        self.link.delete(cached_as(&self.link, hash)).await;
+        self.link.delete(cache_key(&self.link, hash)).await;
     }
 }
 
-fn life(is_key: bool) -> Duration {
-    if is_key { ENTRY_LIFE } else { NEGATIVE_CACHE_TTL }
+fn ttl(is_key: bool) -> Duration {
+    if is_key { KEY_CACHE_TTL } else { NEGATIVE_CACHE_TTL }
 }
 
 /// How long a value is still valid; none if it expired, or if its time is in the future.
-fn left(read_at: i64, is_key: bool, CacheTime(now): CacheTime) -> Option<Duration> {
+fn remaining_ttl(read_at: i64, is_key: bool, CacheTime(now): CacheTime) -> Option<Duration> {
     let age = Duration::from_millis(u64::try_from(now.checked_sub(read_at)?).ok()?);
-    life(is_key).checked_sub(age).filter(|left| !left.is_zero())
+    ttl(is_key).checked_sub(age).filter(|remaining| !remaining.is_zero())
 }
 
 /// The name under which an identity is cached.
-pub(super) fn cached_as(link: &Link, hash: &KeyHash) -> String {
+pub(super) fn cache_key(link: &Link, hash: &KeyHash) -> String {
     link.key("apikey", hash.to_hex())
 }
 
@@ -169,14 +169,14 @@ mod tests {
     #[test]
     fn a_cached_value_is_valid_for_the_rest_of_five_minutes_and_never_from_the_future() {
         let now = CacheTime(1_800_000_000_000);
-        let read = |age: i64, is_key| left(now.0 - age, is_key, now);
+        let read = |age: i64, is_key| remaining_ttl(now.0 - age, is_key, now);
         assert_eq!(read(0, true), Some(Duration::from_secs(300)));
         assert_eq!(read(299_000, true), Some(Duration::from_secs(1)));
         assert_eq!(read(300_000, true), None);
         assert_eq!(read(29_999, false), Some(Duration::from_millis(1)));
         assert_eq!(read(30_000, false), None);
         assert_eq!(read(-1, true), None);
-        assert_eq!(left(i64::MIN, true, now), None);
-        assert_eq!(left(i64::MAX, true, now), None);
+        assert_eq!(remaining_ttl(i64::MIN, true, now), None);
+        assert_eq!(remaining_ttl(i64::MAX, true, now), None);
     }
 }

@@ -15,13 +15,13 @@ use tracing::Instrument;
 use crate::http::probe::{Health, Probe};
 
 /// Time-out of one command.
-const DEADLINE: Duration = Duration::from_millis(50);
+const COMMAND_TIMEOUT: Duration = Duration::from_millis(50);
 /// Failures in a row after which the breaker opens.
-const FAILURES: u32 = 3;
+const FAILURES_TO_OPEN: u32 = 3;
 /// For how long the breaker stays open; then one command decides.
 const BREAKER_OPEN_FOR: Duration = Duration::from_secs(1);
 /// Time-out of a connection attempt. It runs in the background; commands do not wait for it.
-const CONNECT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How many keys may be queued for deletion. Further keys are left to expire.
 const MAX_QUEUED_DELETES: usize = 10_000;
@@ -56,8 +56,8 @@ pub(crate) struct Link {
     answered: AtomicU64,
     failed: AtomicU64,
     skipped: AtomicU64,
-    began: Instant,
-    /// Milliseconds after `began` until which the breaker is open.
+    started: Instant,
+    /// Milliseconds after `started` until which the breaker is open.
     open_until: AtomicU64,
     /// Keys that must be evicted and could not be deleted yet.
     queued_deletes: Mutex<BTreeSet<String>>,
@@ -71,8 +71,8 @@ impl Link {
             .set_number_of_retries(1)
             .set_min_delay(Duration::from_millis(10))
             .set_max_delay(Duration::from_millis(500))
-            .set_connection_timeout(Some(CONNECT))
-            .set_response_timeout(Some(DEADLINE));
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(COMMAND_TIMEOUT));
         let manager =
             ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(|_| RedisError)?;
         Ok(Self {
@@ -83,7 +83,7 @@ impl Link {
             answered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
-            began: Instant::now(),
+            started: Instant::now(),
             open_until: AtomicU64::new(0),
             queued_deletes: Mutex::default(),
             queued: Notify::new(),
@@ -92,7 +92,7 @@ impl Link {
 
     /// Use of Redis, and the state of the breaker.
     pub(super) fn state(&self) -> RedisState {
-        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         RedisState {
             is_open: now < self.open_until.load(Ordering::Relaxed),
             ok: self.answered.load(Ordering::Relaxed),
@@ -107,20 +107,20 @@ impl Link {
     }
 
     /// Sends one command.
-    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
+    pub(super) async fn send<T: FromRedisValue>(&self, command: &Cmd) -> Option<T> {
         self.with(async |manager| command.query_async(manager).await).await
     }
 
     /// Deletes a key: now, or as soon as Redis answers.
     pub(super) async fn delete(&self, key: String) {
-        if self.ask::<()>(redis::cmd("DEL").arg(&key)).await.is_none() {
+        if self.send::<()>(redis::cmd("DEL").arg(&key)).await.is_none() {
             self.queue_delete(key);
         }
     }
 
     /// Stores a value for some seconds. If that fails, the existing value is deleted as soon as Redis answers.
     pub(super) async fn replace(&self, key: String, value: Vec<u8>, seconds: i64) {
-        if self.ask::<()>(redis::cmd("SET").arg(&key).arg(value).arg("EX").arg(seconds)).await.is_none() {
+        if self.send::<()>(redis::cmd("SET").arg(&key).arg(value).arg("EX").arg(seconds)).await.is_none() {
             self.queue_delete(key);
         }
     }
@@ -137,7 +137,7 @@ impl Link {
     }
 
     /// Whether this key waits to be deleted.
-    pub(super) fn is_owed(&self, key: &str) -> bool {
+    pub(super) fn is_queued_for_deletion(&self, key: &str) -> bool {
         self.queued_deletes.lock().contains(key)
     }
 
@@ -161,7 +161,7 @@ impl Link {
             if some.is_empty() {
                 return true;
             }
-            if self.ask::<i64>(redis::cmd("DEL").arg(&some)).await.is_none() {
+            if self.send::<i64>(redis::cmd("DEL").arg(&some)).await.is_none() {
                 return false;
             }
             let mut queued_deletes = self.queued_deletes.lock();
@@ -176,7 +176,7 @@ impl Link {
         &self,
         work: impl AsyncFnOnce(&mut ConnectionManager) -> RedisResult<T>,
     ) -> Option<T> {
-        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let until = self.open_until.load(Ordering::Relaxed);
         if now < until {
             self.skipped.fetch_add(1, Ordering::Relaxed);
@@ -194,11 +194,11 @@ impl Link {
         }
         let mut manager = self.manager.clone();
         let span = tracing::debug_span!("redis", otel.kind = "client", db.system.name = "redis");
-        let outcome = tokio::time::timeout(DEADLINE, work(&mut manager)).instrument(span).await;
+        let outcome = tokio::time::timeout(COMMAND_TIMEOUT, work(&mut manager)).instrument(span).await;
         match outcome {
             Ok(Ok(value)) => {
                 self.answered.fetch_add(1, Ordering::Relaxed);
-                if self.failures.swap(0, Ordering::Relaxed) >= FAILURES {
+                if self.failures.swap(0, Ordering::Relaxed) >= FAILURES_TO_OPEN {
                     tracing::info!("Redis answers again");
                 }
                 self.open_until.store(0, Ordering::Relaxed);
@@ -219,13 +219,13 @@ impl Link {
     fn failed(&self, why: &str) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         let failures = self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        if failures < FAILURES {
+        if failures < FAILURES_TO_OPEN {
             return;
         }
-        if failures == FAILURES {
+        if failures == FAILURES_TO_OPEN {
             tracing::warn!(why, "Redis does not answer; continuing without it");
         }
-        let until = self.began.elapsed() + BREAKER_OPEN_FOR;
+        let until = self.started.elapsed() + BREAKER_OPEN_FOR;
         self.open_until.store(u64::try_from(until.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }
@@ -233,7 +233,7 @@ impl Link {
 #[async_trait]
 impl Probe for Link {
     async fn health(&self) -> Health {
-        match self.ask::<String>(&redis::cmd("PING")).await {
+        match self.send::<String>(&redis::cmd("PING")).await {
             Some(_) => Health::Ok,
             None => Health::Error,
         }

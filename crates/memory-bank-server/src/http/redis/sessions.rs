@@ -14,7 +14,7 @@ use memory_bank_core::store::{
 use crate::http::redis::link::Link;
 
 /// Longest time in the cache, in seconds.
-const KEPT: i64 = 24 * 3600;
+const MAX_TTL_SECONDS: i64 = 24 * 3600;
 
 pub(super) struct RedisSessions {
     link: Arc<Link>,
@@ -29,7 +29,7 @@ impl RedisSessions {
 
     async fn cached(&self, id: SessionId) -> Option<SessionRecord> {
         let key = self.link.key("session", id);
-        let text: Vec<u8> = self.link.ask::<Option<Vec<u8>>>(redis::cmd("GET").arg(&key)).await.flatten()?;
+        let text: Vec<u8> = self.link.send::<Option<Vec<u8>>>(redis::cmd("GET").arg(&key)).await.flatten()?;
         match serde_json::from_slice::<SessionRecord>(&text) {
             Ok(record) if record.id == id => Some(record),
             _ => {
@@ -41,23 +41,23 @@ impl RedisSessions {
     }
 
     /// Caches a record that was read. An existing one is newer, or the same.
-    async fn keep(&self, record: &SessionRecord) {
-        let Some((left, text)) = self.worth_keeping(record) else { return };
+    async fn cache(&self, record: &SessionRecord) {
+        let Some((seconds, text)) = self.cache_entry(record) else { return };
         let key = self.link.key("session", record.id);
-        self.link.ask::<()>(redis::cmd("SET").arg(&key).arg(text).arg("EX").arg(left).arg("NX")).await;
+        self.link.send::<()>(redis::cmd("SET").arg(&key).arg(text).arg("EX").arg(seconds).arg("NX")).await;
     }
 
     /// Caches a record that was changed.
     async fn replace(&self, record: &SessionRecord) {
-        let Some((left, text)) = self.worth_keeping(record) else { return };
-        self.link.replace(self.link.key("session", record.id), text, left).await;
+        let Some((seconds, text)) = self.cache_entry(record) else { return };
+        self.link.replace(self.link.key("session", record.id), text, seconds).await;
     }
 
     /// For how many seconds to cache a record, and its text.
-    fn worth_keeping(&self, record: &SessionRecord) -> Option<(i64, Vec<u8>)> {
-        let left = record.expires_at.duration_since(self.clock.now()).as_secs().min(KEPT);
+    fn cache_entry(&self, record: &SessionRecord) -> Option<(i64, Vec<u8>)> {
+        let seconds = record.expires_at.duration_since(self.clock.now()).as_secs().min(MAX_TTL_SECONDS);
         let text = serde_json::to_vec(record).ok()?;
-        (left >= 1).then_some((left, text))
+        (seconds >= 1).then_some((seconds, text))
     }
 
     async fn forget(&self, id: SessionId) {
@@ -77,7 +77,7 @@ impl SessionStore for RedisSessions {
         if let Some(ended) = ended {
             self.forget(ended).await;
         }
-        self.keep(session).await;
+        self.cache(session).await;
         Ok(ended)
     }
 
@@ -93,7 +93,7 @@ impl SessionStore for RedisSessions {
         }
         let found = self.store.find(caller, id, now).await?;
         if let Some(record) = &found {
-            self.keep(record).await;
+            self.cache(record).await;
         }
         Ok(found)
     }

@@ -116,7 +116,7 @@ async fn a_line_that_is_not_a_message_is_answered(
 
 #[tokio::test]
 async fn a_line_that_is_too_long_is_answered_and_the_next_one_is_read() {
-    let mut input = vec![b'x'; LINE_BYTES + 10];
+    let mut input = vec![b'x'; MESSAGE_BYTES + 10];
     input.extend_from_slice(b"\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n");
     let (mut transport, mut theirs) = transport(&input);
     assert!(matches!(transport.receive().await, Some(JsonRpcMessage::Request(_))));

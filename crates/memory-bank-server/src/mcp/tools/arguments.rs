@@ -96,13 +96,12 @@ fn respell(arguments: &[Argument], given: &mut Map<String, Value>, at: &str) -> 
     for key in others {
         let Some(argument) = meant_by(arguments, &key) else { continue };
         let Some(value) = given.shift_remove(&key) else { continue };
-        let empty_says_nothing =
+        let empty_is_absent =
             if argument.required.is_some() { !argument.may_be_empty } else { !argument.keeps_empty };
-        let says_nothing =
-            |value: &Value| value.is_null() || empty_says_nothing && value.as_str() == Some("");
+        let is_absent = |value: &Value| value.is_null() || empty_is_absent && value.as_str() == Some("");
         match given.get(argument.name) {
-            Some(present) if !says_nothing(present) => {
-                if !says_nothing(&value) && *present != value {
+            Some(present) if !is_absent(present) => {
+                if !is_absent(&value) && *present != value {
                     return Err(format!(
                         "`{at}{}` and `{at}{}` mean the same and came with two values; send `{at}{}` alone. Nothing was \
                          done",
@@ -130,8 +129,8 @@ fn meant_by<'a>(arguments: &'a [Argument], key: &str) -> Option<&'a Argument> {
 
 /// A name in lower case and without separators. A long one belongs to no argument.
 fn folded(name: &str) -> Option<String> {
-    const LONGEST: usize = 64;
-    (name.len() <= LONGEST).then(|| name.to_ascii_lowercase().replace(['_', '-', ' '], ""))
+    const MAX_NAME_BYTES: usize = 64;
+    (name.len() <= MAX_NAME_BYTES).then(|| name.to_ascii_lowercase().replace(['_', '-', ' '], ""))
 }
 
 fn set_aside(
@@ -186,7 +185,7 @@ fn is_left_out(argument: &Argument, value: &Value) -> bool {
 /// without a required member was intended, and is reported as incomplete.
 fn is_blank(members: &[Argument], object: &Map<String, Value>) -> bool {
     let complete = members.iter().all(|member| member.required.is_none() || object.contains_key(member.name));
-    let says_nothing = |(name, value): (&String, &Value)| {
+    let is_absent = |(name, value): (&String, &Value)| {
         let member = members.iter().find(|member| member.name == name.as_str());
         value.is_null()
             || is_empty(value)
@@ -196,7 +195,7 @@ fn is_blank(members: &[Argument], object: &Map<String, Value>) -> bool {
                 _ => false,
             })
     };
-    complete && object.iter().all(says_nothing)
+    complete && object.iter().all(is_absent)
 }
 
 fn is_empty(value: &Value) -> bool {

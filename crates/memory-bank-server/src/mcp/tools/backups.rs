@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::yes;
+use crate::mcp::tools::common_arguments::default_true;
 use crate::mcp::tools::extra_members::note_left;
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::room::Room;
@@ -71,7 +71,7 @@ fn listed(backup: &Backup) -> Value {
 #[serde(rename_all = "camelCase")]
 struct Restore {
     backup_id: String,
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     create_pre_restore_backup: bool,
 }
 

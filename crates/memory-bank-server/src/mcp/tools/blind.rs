@@ -21,7 +21,7 @@ pub(crate) enum WithoutRead {
 }
 
 /// The outcome of a call as this caller may see it.
-pub(super) fn seen_by(
+pub(super) fn visible_to(
     caller: &Caller,
     tool: &str,
     without_read: WithoutRead,
@@ -32,10 +32,10 @@ pub(super) fn seen_by(
         return outcome;
     }
     match (outcome, without_read) {
-        (Ok(reply), WithoutRead::Members(members)) => kept(&reply.structured, members),
+        (Ok(reply), WithoutRead::Members(members)) => with_members(&reply.structured, members),
         (Ok(_), WithoutRead::Sentence(sentence)) => Ok(Reply::sentence(sentence(arguments))),
         (Ok(_), WithoutRead::Refused) => {
-            Err(Failure::Own(format!("the reply of {tool} holds what this key may not read")))
+            Err(Failure::Unquoted(format!("the reply of {tool} holds what this key may not read")))
         }
         (Err(failure), _) => Err(hidden(caller, tool, failure)),
     }
@@ -46,7 +46,7 @@ pub(crate) fn given_text<'a>(given: &'a Map<String, Value>, name: &str) -> &'a s
     given.get(name).and_then(Value::as_str).map(str::trim).unwrap_or_default()
 }
 
-fn kept(reply: &Value, members: &[&str]) -> Result<Reply, Failure> {
+fn with_members(reply: &Value, members: &[&str]) -> Result<Reply, Failure> {
     let mut seen = Map::from_iter([("success".to_owned(), json!(true))]);
     for member in members {
         let path: Vec<&str> = member.split('/').collect();
@@ -54,12 +54,13 @@ fn kept(reply: &Value, members: &[&str]) -> Result<Reply, Failure> {
             copy(from, &mut seen, &path);
         }
     }
-    seen.insert("note".to_owned(), json!(NOTE));
+    seen.insert("note".to_owned(), json!(WITHOUT_READ_NOTE));
     let structured = Value::Object(seen);
     Ok(Reply { text: structured.to_string(), structured })
 }
 
-const NOTE: &str = "this key lacks the scope `read`, so the reply leaves out what the memory bank holds";
+const WITHOUT_READ_NOTE: &str =
+    "this key lacks the scope `read`, so the reply leaves out what the memory bank holds";
 
 /// Copies the member at a path, if there is one.
 fn copy(from: &Map<String, Value>, to: &mut Map<String, Value>, path: &[&str]) {
@@ -83,11 +84,11 @@ fn copy(from: &Map<String, Value>, to: &mut Map<String, Value>, path: &[&str]) {
 /// A failure without quotations of the bank.
 fn hidden(caller: &Caller, tool: &str, failure: Failure) -> Failure {
     match failure {
-        Failure::Said(_) => Failure::Own(format!(
+        Failure::Message(_) => Failure::Unquoted(format!(
             "{tool} was refused; the reason may quote the memory bank, which this key may not read: {}",
             rights::lacking(caller, Right::Read)
         )),
-        Failure::Hinted { text, .. } => Failure::Own(text),
+        Failure::Hinted { text, .. } => Failure::Unquoted(text),
         Failure::Data(data) => {
             let known = [
                 ("ETAG_MISMATCH", "the document is not the one that `ifMatchEtag` names"),
@@ -98,9 +99,9 @@ fn hidden(caller: &Caller, tool: &str, failure: Failure) -> Failure {
                 .into_iter()
                 .find(|(known, _)| code == Some(known))
                 .unwrap_or(("REFUSED", "the call was refused"));
-            Failure::Data(json!({"error": code, "message": message, "note": NOTE}))
+            Failure::Data(json!({"error": code, "message": message, "note": WITHOUT_READ_NOTE}))
         }
-        own @ (Failure::Own(_)
+        own @ (Failure::Unquoted(_)
         | Failure::Malformed(_)
         | Failure::UnknownTool(_)
         | Failure::NoMemory(_)
@@ -136,25 +137,24 @@ mod tests {
             "each": {"a": {"ok": true, "text": "secret"}, "b": "secret"}});
         let named = WithoutRead::Members(&["id", "made/id", "each/*/ok", "nowhere/x"]);
         let reply = Ok(Reply::json(&data).unwrap());
-        let seen = seen_by(&blind(), "x", named, &Map::new(), reply).unwrap();
+        let seen = visible_to(&blind(), "x", named, &Map::new(), reply).unwrap();
         assert!(!seen.text.contains("secret"), "{}", seen.text);
-        let members =
-            json!({"success": true, "id": 1, "made": {"id": 2}, "each": {"a": {"ok": true}}, "note": NOTE});
+        let members = json!({"success": true, "id": 1, "made": {"id": 2}, "each": {"a": {"ok": true}}, "note": WITHOUT_READ_NOTE});
         assert_eq!(seen.structured, members);
         let reply = Ok(Reply::json(&data).unwrap());
-        let all = seen_by(&Caller::local("alice"), "x", named, &Map::new(), reply).unwrap();
+        let all = visible_to(&Caller::local("alice"), "x", named, &Map::new(), reply).unwrap();
         assert_eq!(all.structured, data);
     }
 
     #[test]
     fn a_failure_without_read_quotes_nothing_of_the_bank() {
         for failure in [
-            Failure::Said("secret".to_owned()),
+            Failure::Message("secret".to_owned()),
             Failure::Hinted { text: "no such entity".to_owned(), hint: " Did you mean: secret?".to_owned() },
             Failure::Data(json!({"error": "ETAG_MISMATCH", "message": "secret", "currentEtag": "secret"})),
             Failure::Data(json!({"error": "secret"})),
         ] {
-            let seen = seen_by(&blind(), "x", WithoutRead::Members(&[]), &Map::new(), Err(failure));
+            let seen = visible_to(&blind(), "x", WithoutRead::Members(&[]), &Map::new(), Err(failure));
             let seen = format!("{:?}", seen.unwrap_err());
             assert!(!seen.contains("secret"), "{seen}");
         }

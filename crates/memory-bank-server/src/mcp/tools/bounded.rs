@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 use super::reply::{Failure, Reply};
 
 /// Arguments that ask for a longer reply.
-const ASKING: [&str; 5] = ["maxChars", "limit", "maxResults", "maxProgressEntries", "maxDecisions"];
+const LENGTH_ARGUMENTS: [&str; 5] = ["maxChars", "limit", "maxResults", "maxProgressEntries", "maxDecisions"];
 /// A shorter text is not cut.
-const SHORTEST: usize = 80;
+const MIN_CUT_CHARS: usize = 80;
 /// Members that a write takes back under the same name, and the name for a part of them: a part must not be written
 /// back as the whole.
-const PARTS: [(&str, &str); 8] = [
+const PART_NAMES: [(&str, &str); 8] = [
     ("content", "part"),
     ("text", "textPart"),
     ("name", "namePart"),
@@ -23,13 +23,15 @@ const PARTS: [(&str, &str); 8] = [
     ("nextSteps", "nextStepsPart"),
 ];
 /// Shorter attributes need no more room than the note about their omission.
-const SHORTEST_ATTRIBUTES: usize = 200;
+const MIN_OMITTED_ATTRIBUTES_CHARS: usize = 200;
 /// Room for the note.
 const NOTE_CHARS: usize = 200;
 
 /// Whether a call asks for a longer reply.
-pub(super) fn asks_for_more(arguments: &Map<String, Value>) -> bool {
-    ASKING.iter().any(|name| arguments.get(*name).is_some_and(|value| !value.is_null() && value != ""))
+pub(super) fn requests_longer_reply(arguments: &Map<String, Value>) -> bool {
+    LENGTH_ARGUMENTS
+        .iter()
+        .any(|name| arguments.get(*name).is_some_and(|value| !value.is_null() && value != ""))
 }
 
 /// The outcome with at most [`limits::REPLY_CHARS`] characters.
@@ -43,8 +45,8 @@ pub(super) fn bounded(outcome: Result<Reply, Failure>) -> Result<Reply, Failure>
             }
             Ok(Reply { text: cut(&reply.text), ..reply })
         }
-        Err(Failure::Said(text)) if is_long(&text) => Err(Failure::Said(cut(&text))),
-        Err(Failure::Own(text)) if is_long(&text) => Err(Failure::Own(cut(&text))),
+        Err(Failure::Message(text)) if is_long(&text) => Err(Failure::Message(cut(&text))),
+        Err(Failure::Unquoted(text)) if is_long(&text) => Err(Failure::Unquoted(cut(&text))),
         Err(Failure::Malformed(text)) if is_long(&text) => Err(Failure::Malformed(cut(&text))),
         Err(Failure::Hinted { text, hint }) if is_long(&text) => {
             Err(Failure::Hinted { text: cut(&text), hint })
@@ -70,8 +72,8 @@ fn cut(text: &str) -> String {
 /// Halves the longest text or list until the total fits, and adds a note.
 pub(super) fn shorten(data: &mut Value, most: usize) {
     /// More halvings than any reply needs.
-    const STEPS: usize = 20_000;
-    for _ in 0..STEPS {
+    const MAX_HALVINGS: usize = 20_000;
+    for _ in 0..MAX_HALVINGS {
         if data.to_string().chars().count() <= most {
             break;
         }
@@ -88,7 +90,7 @@ pub(super) fn shorten(data: &mut Value, most: usize) {
 /// The characters of the longest text, or the length in JSON of the longest list, that can be cut.
 fn longest(value: &Value) -> usize {
     match value {
-        Value::String(text) => Some(text.chars().count()).filter(|chars| *chars > SHORTEST).unwrap_or(0),
+        Value::String(text) => Some(text.chars().count()).filter(|chars| *chars > MIN_CUT_CHARS).unwrap_or(0),
         Value::Array(items) => {
             let own = if items.len() > 1 { items.iter().map(|item| item.to_string().len()).sum() } else { 0 };
             let inner = items.iter().map(longest).max().unwrap_or(0);
@@ -106,7 +108,7 @@ fn longest(value: &Value) -> usize {
 fn longest_member(name: &str, value: &Value) -> usize {
     if name == "attrs" && value.is_object() {
         let chars = value.to_string().chars().count();
-        return if chars > SHORTEST_ATTRIBUTES { chars } else { 0 };
+        return if chars > MIN_OMITTED_ATTRIBUTES_CHARS { chars } else { 0 };
     }
     longest(value)
 }
@@ -146,7 +148,7 @@ fn halve(value: &mut Value, length: usize) -> bool {
             if !members.get_mut(&name).is_some_and(|value| halve(value, length)) {
                 return false;
             }
-            if let Some((_, shown)) = PARTS.iter().find(|(whole, _)| *whole == name && is_own)
+            if let Some((_, shown)) = PART_NAMES.iter().find(|(whole, _)| *whole == name && is_own)
                 && let Some(part) = members.shift_remove(&name)
             {
                 members.insert((*shown).to_owned(), part);
@@ -219,7 +221,7 @@ mod tests {
         let text = bounded(Ok(Reply::sentence("é".repeat(90_000)))).unwrap();
         assert!(chars(&text) <= limits::REPLY_CHARS && text.text.contains("90000 characters"));
         let error = bounded(Err(Failure::message("x".repeat(90_000)))).unwrap_err();
-        assert!(matches!(error, Failure::Said(text) if text.len() <= limits::REPLY_CHARS));
+        assert!(matches!(error, Failure::Message(text) if text.len() <= limits::REPLY_CHARS));
     }
 
     #[test]
@@ -239,7 +241,7 @@ mod tests {
     #[test]
     fn only_a_value_requests_a_longer_reply() {
         let arguments = |value: Value| value.as_object().cloned().unwrap();
-        assert!(asks_for_more(&arguments(json!({"maxChars": 90_000}))));
-        assert!(!asks_for_more(&arguments(json!({"limit": null, "query": "limit"}))));
+        assert!(requests_longer_reply(&arguments(json!({"maxChars": 90_000}))));
+        assert!(!requests_longer_reply(&arguments(json!({"limit": null, "query": "limit"}))));
     }
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::{MAX_CHARS, yes};
+use crate::mcp::tools::common_arguments::{MAX_CHARS, default_true};
 use crate::mcp::tools::digest::get_context_digest;
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::reply::{Failure, Reply};
@@ -23,28 +23,28 @@ use crate::mcp::tools::schema::{Kind, optional};
 use crate::mcp::tools::tool::{BANK, Call, Family, READS, ToolSpec, boxed};
 
 /// The most documents of a bank with another layout.
-const DOCUMENTS: usize = 20;
+const MAX_OTHER_DOCUMENTS: usize = 20;
 
 /// The largest share of the digest, as a divisor of the budget. A longer one is omitted and named.
 const DIGEST_SHARE: usize = 3;
 
 /// The default share of [`limits::BUNDLE_CHARS`]. Entries are full of dates and numbers, which cost a model a token
 /// for about three characters, and a bundle should cost at most 6,500.
-const UNASKED: usize = limits::BUNDLE_CHARS / 7 * 6;
+const DEFAULT_CHARS: usize = limits::BUNDLE_CHARS / 7 * 6;
 
 /// Overhead of a document: its name, its etag, brackets.
-const BESIDE: usize = 120;
+const DOCUMENT_OVERHEAD_CHARS: usize = 120;
 
 /// Room for the metadata and the list of omissions.
-const NOTES: usize = 500;
+const METADATA_CHARS: usize = 500;
 
 /// Length of the call that reads an omitted document.
-const CALL: usize = 60;
+const CALL_CHARS: usize = 60;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Bundle {
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     include_etags: bool,
     max_chars: Option<usize>,
 }
@@ -67,7 +67,7 @@ async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure> {
     let Bundle { include_etags, max_chars } = call.parse()?;
     let bank = call.bank()?;
     let replies = call.services.replies.clone();
-    let budget = max_chars.unwrap_or(UNASKED).min(replies.bytes);
+    let budget = max_chars.unwrap_or(DEFAULT_CHARS).min(replies.bytes);
     let Found { documents, warnings } = documents(&call, bank.as_ref()).await?;
     if documents.is_empty() {
         return Err(Failure::message(
@@ -86,18 +86,37 @@ async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure> {
     let digest = digest(&call, &bank).await;
     let digest_chars = digest.to_string().chars().count();
     let mut data = Map::new();
-    let mut room = budget.saturating_sub(metadata.to_string().chars().count() + NOTES);
+    let mut room = budget.saturating_sub(metadata.to_string().chars().count() + METADATA_CHARS);
     if digest_chars <= room / DIGEST_SHARE {
         room -= digest_chars;
         data.insert("digest".into(), digest);
     } else {
         data.insert("digest".into(), json!("it is long: get_context_digest gives it"));
     }
-    // A short document is included completely and leaves its share to the others.
+    let Filled { bundle, calls } = fill(&documents, room, include_etags);
+    data.insert("bundle".into(), Value::Object(bundle));
+    if !calls.is_empty() {
+        data.insert("leftOut".into(), json!({"tool": "read_memory_bank_file", "calls": calls}));
+        put(&mut metadata, "truncated", json!(true));
+    }
+    data.insert("metadata".into(), metadata);
+    Reply::json(&Value::Object(data))
+}
+
+/// The documents of a bundle by name, and the calls that read the omitted parts.
+struct Filled {
+    bundle: Map<String, Value>,
+    calls: Vec<Value>,
+}
+
+/// Divides the room among the documents. A short document is included completely and leaves its share to the others.
+fn fill(documents: &[Document], mut room: usize, include_etags: bool) -> Filled {
     let mut by_length: Vec<(usize, usize)> = documents
         .iter()
         .enumerate()
-        .map(|(at, document)| (json_chars(&document.content) + document.path.as_str().len() + BESIDE, at))
+        .map(|(at, document)| {
+            (json_chars(&document.content) + document.path.as_str().len() + DOCUMENT_OVERHEAD_CHARS, at)
+        })
         .collect();
     by_length.sort_unstable();
     let mut entries: Vec<Option<Value>> = vec![None; documents.len()];
@@ -116,7 +135,7 @@ async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure> {
             *entry = Some(whole);
             continue;
         }
-        let (shown, left) = in_part(document, share.saturating_sub(BESIDE));
+        let (shown, left) = in_part(document, share.saturating_sub(DOCUMENT_OVERHEAD_CHARS));
         let name = document.path.as_str().len();
         let chars = |value: &Value| value.to_string().chars().count();
         let cost =
@@ -130,15 +149,8 @@ async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure> {
         .zip(entries)
         .filter_map(|(document, entry)| Some((document.path.as_str().to_owned(), entry?)))
         .collect();
-    data.insert("bundle".into(), Value::Object(bundle));
     calls.sort_by_key(|(at, _)| *at);
-    let calls: Vec<Value> = calls.into_iter().flat_map(|(_, calls)| calls).collect();
-    if !calls.is_empty() {
-        data.insert("leftOut".into(), json!({"tool": "read_memory_bank_file", "calls": calls}));
-        put(&mut metadata, "truncated", json!(true));
-    }
-    data.insert("metadata".into(), metadata);
-    Reply::json(&Value::Object(data))
+    Filled { bundle, calls: calls.into_iter().flat_map(|(_, calls)| calls).collect() }
 }
 
 /// The most valuable parts of a document, and the arguments of the calls that read the rest.
@@ -147,7 +159,7 @@ fn in_part(document: &Document, room: usize) -> (Option<Value>, Vec<Value>) {
     let extent = Extent::of(&document.content);
     // Each part has a call with the name; a long name needs more than the estimate.
     let names = 13 * name.len().saturating_sub(20);
-    let condensed = condense(&document.content, room.saturating_sub(CALL + name.len() + names));
+    let condensed = condense(&document.content, room.saturating_sub(CALL_CHARS + name.len() + names));
     if condensed.pieces.is_empty() {
         return (None, vec![json!({"filename": name})]);
     }
@@ -212,7 +224,7 @@ async fn documents(call: &Call, bank: &dyn Bank) -> Result<Found, Failure> {
     // A shorter document is more likely to fit; archives are long.
     entries.sort_by_key(|entry| entry.bytes);
     let others: Vec<DocumentPath> =
-        entries.into_iter().filter_map(|entry| entry.path).take(DOCUMENTS).collect();
+        entries.into_iter().filter_map(|entry| entry.path).take(MAX_OTHER_DOCUMENTS).collect();
     let mut room = limits::DOCUMENT_BYTES * paths.len();
     for path in others {
         let outcome = bank.read(&call.caller, std::slice::from_ref(&path)).await?.pop();

@@ -27,11 +27,11 @@ pub(crate) const MAX_CHARS: Argument = optional("maxChars", Kind::Whole(1000, u3
 pub(crate) const ENTRY_TYPE: Kind = Kind::Word(&EntryType::WORDS);
 
 /// A flag that is on by default.
-pub(crate) fn yes() -> bool {
+pub(crate) fn default_true() -> bool {
     true
 }
 
 /// A number that is one by default.
-pub(crate) fn one() -> u32 {
+pub(crate) fn default_one() -> u32 {
     1
 }

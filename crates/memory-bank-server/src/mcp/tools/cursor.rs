@@ -44,7 +44,7 @@ impl Listing {
     {
         let Some(cursor) = cursor else { return Ok(P::default()) };
         self.parse(cursor.trim()).ok_or_else(|| {
-            Failure::own(
+            Failure::unquoted(
                 "`cursor` does not belong to this call; send the `nextCursor` of the last reply with the same other \
                  arguments, or leave it out to begin anew",
             )
@@ -88,7 +88,7 @@ mod tests {
         let forged = URL_SAFE_NO_PAD.encode(r#"{"of":"0123456789abcdef","at":[9,9]}"#);
         for wrong in ["", "x", "%%%", cursor.get(1..).unwrap(), &forged, &"a".repeat(100_000)] {
             let error = listing.place::<(usize, usize)>(Some(wrong)).unwrap_err();
-            assert!(matches!(error, Failure::Own(text) if text.contains("nextCursor")), "{wrong:.20}");
+            assert!(matches!(error, Failure::Unquoted(text) if text.contains("nextCursor")), "{wrong:.20}");
         }
     }
 

@@ -20,7 +20,7 @@ use crate::mcp::tools::schema::{Kind, optional};
 use crate::mcp::tools::tool::{BANK, Call, Family, READS, ToolSpec, boxed};
 
 /// Length of a graph name in the digest.
-const NAME_CHARS: usize = 40;
+const MAX_NAME_CHARS: usize = 40;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -171,11 +171,11 @@ async fn last_session(call: &Call, bank: &dyn Bank, now: Timestamp) -> Option<Ti
 
 /// The changes since then, in a line.
 fn since(last: Timestamp, present: &[DocumentEntry]) -> String {
-    const NAMED: usize = 6;
+    const MAX_NAMED_CHANGES: usize = 6;
     let mut changed: Vec<&DocumentEntry> =
         present.iter().filter(|entry| entry.path.is_some() && entry.updated_at > last).collect();
     changed.sort_by(|a, b| b.updated_at.cmp(&a.updated_at).then_with(|| a.name.cmp(&b.name)));
-    let names: Vec<String> = changed.iter().take(NAMED).map(|entry| short(&entry.name)).collect();
+    let names: Vec<String> = changed.iter().take(MAX_NAMED_CHANGES).map(|entry| short(&entry.name)).collect();
     let mut text = format!("since {}: ", last.strftime("%Y-%m-%d %H:%M UTC"));
     text.push_str(&if names.is_empty() { "no document changed".to_owned() } else { names.join(", ") });
     if changed.len() > names.len() {
@@ -226,8 +226,8 @@ fn interleaved<'t, T>(one: &'t [T], other: &'t [T]) -> impl Iterator<Item = &'t 
 
 /// The head of a name.
 fn short(name: &str) -> String {
-    if name.chars().count() <= NAME_CHARS {
+    if name.chars().count() <= MAX_NAME_CHARS {
         return name.to_owned();
     }
-    name.chars().take(NAME_CHARS).chain(['…']).collect()
+    name.chars().take(MAX_NAME_CHARS).chain(['…']).collect()
 }

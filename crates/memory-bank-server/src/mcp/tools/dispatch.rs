@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::mcp::rights;
 use crate::mcp::tools::graph::reference;
 use crate::mcp::tools::lookup::lists_backups;
-use crate::mcp::tools::reply::{Failure, NO_BANK_C, Reply, into_result};
+use crate::mcp::tools::reply::{Failure, NO_BANK_FOR_GRAPH, Reply, into_result};
 use crate::mcp::tools::schema::Argument;
 use crate::mcp::tools::table::TOOLS;
 use crate::mcp::tools::tool::{BankNeed, Call, ToolSpec};
@@ -36,22 +36,22 @@ pub(crate) async fn call(
     let only_lists = caller.may(Right::Read) && lists_backups(name, Some(&arguments));
     if !caller.may(spec.right) && !only_lists {
         let text = format!("this key may not call {name}: {}", rights::lacking(caller, spec.right));
-        return into_result(Err(Failure::Own(text)), fault);
+        return into_result(Err(Failure::Unquoted(text)), fault);
     }
     let ignored_names = match prepared(spec, alias, &mut arguments) {
         Ok(ignored_names) => ignored_names,
         Err(text) => return into_result(Err(Failure::Malformed(text)), fault),
     };
-    let asks_for_more = bounded::asks_for_more(&arguments);
+    let is_longer_requested = bounded::requests_longer_reply(&arguments);
     let needs_given = alias.is_some() || !caller.may(Right::Read);
     let given = if needs_given { arguments.clone() } else { Map::new() };
     let outcome = run(services, caller, spec, arguments, ignored_names.clone()).await;
-    let outcome = blind::seen_by(caller, spec.name, spec.without_read, &given, outcome);
+    let outcome = blind::visible_to(caller, spec.name, spec.without_read, &given, outcome);
     let outcome = match alias {
         Some(alias) => outcome.and_then(|reply| (alias.reply)(&given, reply)),
         None => outcome,
     };
-    let outcome = if asks_for_more { outcome } else { bounded::bounded(outcome) };
+    let outcome = if is_longer_requested { outcome } else { bounded::bounded(outcome) };
     let beside = ignored::beside_a_document(&outcome, &ignored_names);
     let outcome = match ignored::noted(outcome, &ignored_names) {
         // The text, the data beside it, and both as they go over the wire.
@@ -112,13 +112,13 @@ async fn run(
             arguments::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
             None
         }
-        BankNeed::First(no_bank) => {
+        BankNeed::BeforeArguments(no_bank) => {
             let store = arguments.get("storeId").and_then(Value::as_str).map(str::to_owned);
             let bank = find_bank(services, caller, store.as_deref(), no_bank).await?;
             arguments::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
             Some(bank)
         }
-        BankNeed::Then(no_bank) => {
+        BankNeed::AfterArguments(no_bank) => {
             arguments::check(spec.arguments, &mut arguments).map_err(Failure::Malformed)?;
             let store = match arguments.shift_remove("storeId") {
                 Some(Value::String(store)) => Some(store),
@@ -145,10 +145,12 @@ async fn find_bank(
     no_bank: &'static str,
 ) -> Result<Arc<dyn Bank>, Failure> {
     services.workspace.bank(caller, store).await.map_err(|error| match error {
-        WorkspaceError::NoBank => Failure::own(no_bank),
-        WorkspaceError::UnknownStore(_) => Failure::own(format!("{error}; list_stores shows the known ones")),
+        WorkspaceError::NoBank => Failure::unquoted(no_bank),
+        WorkspaceError::UnknownStore(_) => {
+            Failure::unquoted(format!("{error}; list_stores shows the known ones"))
+        }
         WorkspaceError::NotABank => {
-            Failure::own(format!("the store has no memory bank any more. {NO_BANK_C}"))
+            Failure::unquoted(format!("the store has no memory bank any more. {NO_BANK_FOR_GRAPH}"))
         }
         other => other.into(),
     })

@@ -102,9 +102,9 @@ pub(super) fn shown_name(name: &str) -> String {
 }
 
 fn is_harmless(text: &str) -> bool {
-    const NAMES: [&str; 6] = ["password", "passwd", "secret", "token", "apikey", "api_key"];
+    const SECRET_NAMES: [&str; 6] = ["password", "passwd", "secret", "token", "apikey", "api_key"];
     let lower = text.to_ascii_lowercase();
-    is_short(text) && !looks_like_a_key(text) && !NAMES.iter().any(|name| lower.contains(name))
+    is_short(text) && !looks_like_a_key(text) && !SECRET_NAMES.iter().any(|name| lower.contains(name))
 }
 
 fn is_short(text: &str) -> bool {
@@ -113,7 +113,7 @@ fn is_short(text: &str) -> bool {
 
 /// Whether a text begins like a key, or contains a long word of letters and digits.
 fn looks_like_a_key(text: &str) -> bool {
-    const BEGINNINGS: [&str; 12] = [
+    const KEY_PREFIXES: [&str; 12] = [
         "mbmcp_",
         "sk-",
         "pk-",
@@ -128,7 +128,7 @@ fn looks_like_a_key(text: &str) -> bool {
         "bearer ",
     ];
     let lower = text.trim().to_ascii_lowercase();
-    let begins = BEGINNINGS.iter().any(|beginning| lower.starts_with(beginning));
+    let begins = KEY_PREFIXES.iter().any(|beginning| lower.starts_with(beginning));
     let is_word = |word: &str| {
         word.len() >= 20
             && word.bytes().any(|byte| byte.is_ascii_digit())

@@ -27,8 +27,8 @@ pub(super) fn noted(outcome: Result<Reply, Failure>, names: &[String]) -> Result
             let text = if is_document { text } else { format!("{text}\n{line}") };
             Ok(Reply { text, structured })
         }
-        Err(Failure::Said(text)) => Err(Failure::Said(format!("{text}\n{line}"))),
-        Err(Failure::Own(text)) => Err(Failure::Own(format!("{text}\n{line}"))),
+        Err(Failure::Message(text)) => Err(Failure::Message(format!("{text}\n{line}"))),
+        Err(Failure::Unquoted(text)) => Err(Failure::Unquoted(format!("{text}\n{line}"))),
         Err(Failure::Malformed(text)) => Err(Failure::Malformed(format!("{text}\n{line}"))),
         Err(Failure::Hinted { text, hint }) => Err(Failure::Hinted { text, hint: format!("{hint}\n{line}") }),
         Err(Failure::Data(mut data)) => {
@@ -86,7 +86,7 @@ mod tests {
         let many: Vec<String> = (0..11).map(|n| format!("x{n}")).collect();
         let reply = noted(Ok(Reply::sentence("Done")), &many).unwrap();
         assert!(reply.text.ends_with("x9 and more"), "{}", reply.text);
-        let failure = noted(Err(Failure::own("no")), &names).unwrap_err();
+        let failure = noted(Err(Failure::unquoted("no")), &names).unwrap_err();
         assert!(format!("{failure:?}").contains("toolCallId"), "{failure:?}");
         assert_eq!(noted(Ok(Reply::sentence("Done")), &[]).unwrap().text, "Done");
     }

@@ -34,8 +34,8 @@ pub(super) fn coerce(kind: Kind, value: &mut Value) {
 /// guessed.
 fn word(words: &[&'static str], text: &str) -> Option<&'static str> {
     /// No listed word is longer.
-    const LONGEST: usize = 64;
-    if text.len() > LONGEST {
+    const MAX_WORD_BYTES: usize = 64;
+    if text.len() > MAX_WORD_BYTES {
         return None;
     }
     let folded = text.trim().to_ascii_lowercase().replace(['-', ' '], "_");

@@ -8,12 +8,12 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::reply::{Failure, NO_BANK_A, Reply};
+use crate::mcp::tools::reply::{Failure, NO_BANK_FOR_DOCUMENTS, Reply};
 use crate::mcp::tools::schema::{Kind, optional};
 use crate::mcp::tools::tool::{BankNeed, Call, Family, SETS, ToolSpec, boxed};
 
 /// Characters of the reason why a rules file is invalid.
-const REASON_CHARS: usize = 300;
+const MAX_REASON_CHARS: usize = 300;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -72,7 +72,7 @@ async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
     match umb {
         Some(true) => {
             if !has_bank {
-                return Err(Failure::message(NO_BANK_A));
+                return Err(Failure::message(NO_BANK_FOR_DOCUMENTS));
             }
             call.must_change("start an update of the memory bank")?;
             let command = umb_command.unwrap_or_else(|| "UMB".to_owned());
@@ -84,22 +84,27 @@ async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
     if mode.is_none() && umb.is_none() {
         return Ok(shown(&before, has_bank));
     }
-    let after = call
-        .services
-        .state
-        .update(&call.caller, &mut |state: &mut SessionState| {
-            if let Some(mode) = mode {
-                // Another mode has other rules, so an update that the old ones allowed ends.
-                if mode != state.mode {
-                    state.umb_active = false;
-                }
-                state.mode = mode;
-            }
-            if let Some(umb) = umb {
-                state.umb_active = umb;
-            }
-        })
-        .await?;
+    let mut switch = |state: &mut SessionState| switch(state, mode, umb);
+    let after = call.services.state.update(&call.caller, &mut switch).await?;
+    Ok(Reply { text: switched(mode, umb), ..shown(&after, has_bank) })
+}
+
+/// Sets the requested mode and the requested state of UMB.
+fn switch(state: &mut SessionState, mode: Option<Mode>, umb: Option<bool>) {
+    if let Some(mode) = mode {
+        // Another mode has other rules, so an update that the old ones allowed ends.
+        if mode != state.mode {
+            state.umb_active = false;
+        }
+        state.mode = mode;
+    }
+    if let Some(umb) = umb {
+        state.umb_active = umb;
+    }
+}
+
+/// The text of a reply after a switch.
+fn switched(mode: Option<Mode>, umb: Option<bool>) -> String {
     let mut lines = Vec::new();
     if let Some(mode) = mode {
         lines.push(format!("Successfully switched to mode {mode}."));
@@ -112,14 +117,15 @@ async fn switch_mode(mut call: Call) -> Result<Reply, Failure> {
             "[MEMORY BANK: ACTIVE] UMB mode deactivated. Memory Bank updates have been completed.".to_owned()
         }
     }));
-    Ok(Reply { text: lines.join("\n"), ..shown(&after, has_bank) })
+    lines.join("\n")
 }
 
 /// Why a rules file is invalid, possibly with a quotation. The file comes with a repository, so the quotation is
 /// short and on one line.
 fn on_one_line(reason: &str) -> String {
-    let mut line: String = reason.chars().take(REASON_CHARS).collect::<String>().escape_debug().to_string();
-    if reason.chars().nth(REASON_CHARS).is_some() {
+    let mut line: String =
+        reason.chars().take(MAX_REASON_CHARS).collect::<String>().escape_debug().to_string();
+    if reason.chars().nth(MAX_REASON_CHARS).is_some() {
         line.push('…');
     }
     line.replace("\\\"", "\"").replace("\\'", "'")

@@ -145,7 +145,7 @@ async fn update_tasks(mut call: Call) -> Result<Reply, Failure> {
     arguments.only_whole = !call.caller.may(Right::Read);
     // Whether a text matches reveals the bank's content.
     if arguments.only_whole && arguments.resolve.as_ref().is_some_and(|texts| !texts.is_empty()) {
-        return Err(Failure::own("`resolve` takes the scope `read`; use a key that has it"));
+        return Err(Failure::unquoted("`resolve` takes the scope `read`; use a key that has it"));
     }
     let now = call.services.clock.now();
     let (updated, archived) =

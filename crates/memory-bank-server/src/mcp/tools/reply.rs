@@ -12,12 +12,13 @@ use crate::mcp::errors::{internal, key_void, no_memory, overloaded, unreachable}
 use crate::services::NoMemory;
 
 /// The text when a document tool finds no bank.
-pub(crate) const NO_BANK_A: &str = "Memory Bank not found. Use initialize_memory_bank to create one.";
+pub(crate) const NO_BANK_FOR_DOCUMENTS: &str =
+    "Memory Bank not found. Use initialize_memory_bank to create one.";
 /// The text when a context or progress tool finds no bank.
-pub(crate) const NO_BANK_B: &str =
+pub(crate) const NO_BANK_FOR_CONTEXT: &str =
     "Memory Bank not initialized. Use set_memory_bank_path or initialize_memory_bank first.";
 /// The text when a graph tool finds no bank.
-pub(crate) const NO_BANK_C: &str = "Memory Bank not initialized. Use initialize_memory_bank first.";
+pub(crate) const NO_BANK_FOR_GRAPH: &str = "Memory Bank not initialized. Use initialize_memory_bank first.";
 
 /// A tool's success: the text that clients of the TypeScript server parse, and the same as data.
 #[derive(Debug, Clone)]
@@ -49,10 +50,10 @@ impl Reply {
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
     /// The tool refused: an `isError` text, which may quote the bank.
-    Said(String),
-    /// Like `Said`, quoting nothing but the call itself: also for callers who may not read.
-    Own(String),
-    /// Like `Own`, with a hint from the bank appended.
+    Message(String),
+    /// Like `Message`, quoting nothing but the call itself: also for callers who may not read.
+    Unquoted(String),
+    /// Like `Unquoted`, with a hint from the bank appended.
     Hinted { text: String, hint: String },
     /// The tool refused: an `isError` reply in JSON.
     Data(Value),
@@ -75,20 +76,20 @@ pub(crate) enum Failure {
 impl Failure {
     /// An `isError` reply in words, which may quote the bank.
     pub(crate) fn message(text: impl Into<String>) -> Self {
-        Self::Said(text.into())
+        Self::Message(text.into())
     }
 
     /// An `isError` reply in words that quote nothing but the call itself.
-    pub(crate) fn own(text: impl Into<String>) -> Self {
-        Self::Own(text.into())
+    pub(crate) fn unquoted(text: impl Into<String>) -> Self {
+        Self::Unquoted(text.into())
     }
 
     /// Prefixes the reason with the failed operation, like the TypeScript server; malformed calls and internal errors
     /// stay unchanged.
     pub(crate) fn while_doing(self, what: &str) -> Self {
         match self {
-            Self::Said(reason) => Self::Said(format!("{what}: {reason}")),
-            Self::Own(reason) => Self::Own(format!("{what}: {reason}")),
+            Self::Message(reason) => Self::Message(format!("{what}: {reason}")),
+            Self::Unquoted(reason) => Self::Unquoted(format!("{what}: {reason}")),
             Self::Hinted { text, hint } => Self::Hinted { text: format!("{what}: {text}"), hint },
             other => other,
         }
@@ -108,8 +109,8 @@ impl From<StoreError> for Failure {
             StoreError::Unreachable(detail) => Self::Unreachable(detail),
             StoreError::Overloaded => Self::Overloaded,
             StoreError::KeyInvalid => Self::KeyInvalid,
-            StoreError::Busy | StoreError::Denied => Self::Own(error.to_string()),
-            other => Self::Said(other.to_string()),
+            StoreError::Busy | StoreError::Denied => Self::Unquoted(error.to_string()),
+            other => Self::Message(other.to_string()),
         }
     }
 }
@@ -118,8 +119,8 @@ impl From<EditError> for Failure {
     fn from(error: EditError) -> Self {
         match error {
             EditError::Store(error) => error.into(),
-            EditError::NotFound(_) | EditError::Exists(_) => Self::Own(error.to_string()),
-            other => Self::Said(other.to_string()),
+            EditError::NotFound(_) | EditError::Exists(_) => Self::Unquoted(error.to_string()),
+            other => Self::Message(other.to_string()),
         }
     }
 }
@@ -142,8 +143,8 @@ impl From<GraphError> for Failure {
             }
             GraphError::EntityNotFound { .. }
             | GraphError::EntitiesNotFound { .. }
-            | GraphError::ObservationNotFound(_) => Self::Own(error.to_string()),
-            other => Self::Said(other.to_string()),
+            | GraphError::ObservationNotFound(_) => Self::Unquoted(error.to_string()),
+            other => Self::Message(other.to_string()),
         }
     }
 }
@@ -152,8 +153,8 @@ impl From<BackupError> for Failure {
     fn from(error: BackupError) -> Self {
         match error {
             BackupError::Store(error) => error.into(),
-            BackupError::NotFound(_) => Self::Own(error.to_string()),
-            other => Self::Said(other.to_string()),
+            BackupError::NotFound(_) => Self::Unquoted(error.to_string()),
+            other => Self::Message(other.to_string()),
         }
     }
 }
@@ -163,7 +164,7 @@ impl From<WorkspaceError> for Failure {
         match error {
             WorkspaceError::Store(error) => error.into(),
             // The location of a bank, not its content.
-            other => Self::Own(other.to_string()),
+            other => Self::Unquoted(other.to_string()),
         }
     }
 }
@@ -176,7 +177,7 @@ pub(crate) fn into_result(outcome: Result<Reply, Failure>, fault: Uuid) -> Resul
             attach(&mut result, reply.structured);
             Ok(result)
         }
-        Err(Failure::Said(text) | Failure::Own(text) | Failure::Malformed(text)) => {
+        Err(Failure::Message(text) | Failure::Unquoted(text) | Failure::Malformed(text)) => {
             Ok(CallToolResult::error(vec![ContentBlock::text(text)]))
         }
         Err(Failure::Hinted { text, hint }) => {

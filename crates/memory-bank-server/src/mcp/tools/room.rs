@@ -13,9 +13,9 @@ use super::reply::Failure;
 use crate::services::Replies;
 
 /// Length of the note about a shortened item.
-const FRAME: usize = 80;
+const SHORTENED_NOTE_CHARS: usize = 80;
 /// So many documents are read without querying their lengths first, which costs a round trip.
-const UNASKED: usize = 5;
+const MAX_UNMEASURED_DOCUMENTS: usize = 5;
 
 /// The remaining room of a reply's text: characters, which a model reads, and bytes, which the server holds.
 #[derive(Debug, Clone, Copy)]
@@ -29,12 +29,12 @@ impl Room {
     /// bytes of a reply.
     pub(super) fn of(replies: &Replies, chars_given: Option<usize>, frame: &Value) -> Self {
         /// Added to the frame afterwards: the omissions, and how to get them.
-        const NOTES: usize = 600;
+        const OMISSIONS_CHARS: usize = 600;
         let frame = frame.to_string();
         let chars = chars_given.unwrap_or(limits::REPLY_CHARS).min(replies.bytes);
         Self {
-            chars: chars.saturating_sub(frame.chars().count() + NOTES),
-            bytes: replies.bytes.saturating_sub(frame.len() + NOTES),
+            chars: chars.saturating_sub(frame.chars().count() + OMISSIONS_CHARS),
+            bytes: replies.bytes.saturating_sub(frame.len() + OMISSIONS_CHARS),
         }
     }
 
@@ -49,7 +49,7 @@ impl Room {
     }
 
     /// Uses so much, if it is available.
-    fn take(&mut self, chars: usize, bytes: usize) -> bool {
+    fn try_take(&mut self, chars: usize, bytes: usize) -> bool {
         let fits = chars <= self.chars && bytes <= self.bytes;
         if fits {
             self.chars = self.chars.saturating_sub(chars);
@@ -59,10 +59,10 @@ impl Room {
     }
 
     /// Uses the room of a list item, if it is available.
-    fn fits(&mut self, item: &Value) -> bool {
+    fn try_take_item(&mut self, item: &Value) -> bool {
         let text = item.to_string();
         // A comma follows.
-        self.take(text.chars().count().saturating_add(1), text.len().saturating_add(1))
+        self.try_take(text.chars().count().saturating_add(1), text.len().saturating_add(1))
     }
 
     /// A share of the room; its use must also be subtracted from the whole.
@@ -74,13 +74,16 @@ impl Room {
     /// Takes the first names that fit, and the number of the others.
     pub(super) fn names(&mut self, names: impl IntoIterator<Item = String>) -> (Vec<String>, usize) {
         /// Quotes, comma, indent and the end of the line.
-        const BESIDE: usize = 9;
+        const OVERHEAD_CHARS: usize = 9;
         let (mut kept, mut left) = (Vec::new(), 0_usize);
         for name in names {
-            let fits = |room: &mut Self| {
-                room.take(json_chars(&name).saturating_add(BESIDE), escaped(&name).saturating_add(BESIDE))
+            let take_name = |room: &mut Self| {
+                room.try_take(
+                    json_chars(&name).saturating_add(OVERHEAD_CHARS),
+                    escaped(&name).saturating_add(OVERHEAD_CHARS),
+                )
             };
-            if left == 0 && fits(self) {
+            if left == 0 && take_name(self) {
                 kept.push(name);
             } else {
                 left = left.saturating_add(1);
@@ -105,11 +108,11 @@ impl Room {
             let mut value =
                 serde_json::to_value(&item).map_err(|error| Failure::Internal(error.to_string()))?;
             // A page must make progress, even if a single item is longer than the room.
-            if kept.is_empty() && !own.clone().fits(&value) {
-                shorten(&mut value, own.chars.min(own.bytes / 4).saturating_sub(FRAME));
+            if kept.is_empty() && !own.clone().try_take_item(&value) {
+                shorten(&mut value, own.chars.min(own.bytes / 4).saturating_sub(SHORTENED_NOTE_CHARS));
             }
-            if own.fits(&value) {
-                self.fits(&value);
+            if own.try_take_item(&value) {
+                self.try_take_item(&value);
                 kept.push(value);
             } else {
                 left = 1;
@@ -143,7 +146,7 @@ pub(crate) const LISTING_BYTES: usize = 2 * 1024 * 1024;
 
 /// Estimated bytes for reading these documents, before their lengths are known.
 pub(crate) fn reading_bytes(paths: usize) -> usize {
-    paths.min(UNASKED).saturating_mul(limits::DOCUMENT_BYTES / 2)
+    paths.min(MAX_UNMEASURED_DOCUMENTS).saturating_mul(limits::DOCUMENT_BYTES / 2)
 }
 
 /// Reads documents in order, as many as fit. For a long list the lengths are queried first, so that no more is read
@@ -154,7 +157,7 @@ pub(super) async fn read_within(
     paths: &[DocumentPath],
     room: &mut Room,
 ) -> Result<Vec<Bounded>, Failure> {
-    let lengths: Vec<Option<u64>> = if paths.len() <= UNASKED {
+    let lengths: Vec<Option<u64>> = if paths.len() <= MAX_UNMEASURED_DOCUMENTS {
         vec![Some(0); paths.len()]
     } else {
         let entries = bank.list(caller).await?;
@@ -175,12 +178,12 @@ pub(super) async fn read_within(
         for (path, length) in paths.iter().zip(&lengths).skip(found.len()) {
             match length {
                 // A character has up to four bytes.
-                Some(length) if !expected.take(least_chars(*length), whole(*length)) => {
+                Some(length) if !expected.try_take(least_chars(*length), whole(*length)) => {
                     decided.push(Some(*length));
                 }
                 _ => {
                     unknown += usize::from(length.is_none());
-                    if unknown > UNASKED {
+                    if unknown > MAX_UNMEASURED_DOCUMENTS {
                         break;
                     }
                     wanted.push(path.clone());
@@ -209,14 +212,14 @@ fn least_chars(length: u64) -> usize {
 
 fn fitting(outcome: ReadOutcome, room: &mut Room) -> Bounded {
     /// Brackets, an etag and the words between.
-    const BESIDE: usize = 120;
-    let fits = |room: &mut Room, document: &Document| {
-        let beside = document.path.as_str().len().saturating_mul(2).saturating_add(BESIDE);
+    const OVERHEAD_CHARS: usize = 120;
+    let take_document = |room: &mut Room, document: &Document| {
+        let beside = document.path.as_str().len().saturating_mul(2).saturating_add(OVERHEAD_CHARS);
         let text = &document.content;
-        room.take(json_chars(text).saturating_add(beside), escaped(text).saturating_add(beside))
+        room.try_take(json_chars(text).saturating_add(beside), escaped(text).saturating_add(beside))
     };
     match outcome {
-        ReadOutcome::Found(document) if !fits(room, &document) => {
+        ReadOutcome::Found(document) if !take_document(room, &document) => {
             Bounded::LeftOut(u64::try_from(document.content.len()).unwrap_or(u64::MAX))
         }
         other => Bounded::Read(other),
@@ -234,7 +237,7 @@ mod tests {
         assert_eq!((kept.len(), left), (3, 0));
         let (kept, left) = room.cut(vec!["x".repeat(30); 9], 1).unwrap();
         assert_eq!((kept.len(), left), (2, 7));
-        assert!(!room.take(100, 0) && !room.take(0, 100));
+        assert!(!room.try_take(100, 0) && !room.try_take(0, 100));
         let mut room = Room { chars: 10, bytes: 100 };
         assert_eq!(room.cut(["ääääää", "b"], 1).unwrap().0.len(), 1, "characters are counted, not bytes");
     }

@@ -11,7 +11,7 @@ use memory_bank_core::store::{Bank, DocumentSearch, GraphFound, GraphSearch, Rea
 use serde::{Deserialize, Serialize};
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::{one, yes};
+use crate::mcp::tools::common_arguments::{default_one, default_true};
 use crate::mcp::tools::digest::Texts;
 use crate::mcp::tools::query::{parse_query, with_meaning};
 use crate::mcp::tools::reply::{Failure, Reply};
@@ -67,8 +67,13 @@ async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
         Err(error) => return Err(failed(error.into())),
     };
     let (query, meaning) = with_meaning(&call, query).await;
-    let wanted =
-        DocumentSearch { query, files: Vec::new(), limit: PLACES, case_sensitive: false, days: (None, None) };
+    let wanted = DocumentSearch {
+        query,
+        files: Vec::new(),
+        limit: MAX_PLACES,
+        case_sensitive: false,
+        days: (None, None),
+    };
     let documents =
         bank.search_documents(&call.caller, &wanted).await.map_err(|error| failed(error.into()))?;
     let planned = plan_pointers(&graph, &documents, &bounds);
@@ -76,18 +81,7 @@ async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
         planned.iter().filter_map(|pointer| DocumentPath::parse(&pointer.path).ok()).collect();
     call.services.replies.need(reading_bytes(paths.len())).await?;
     let outcomes = bank.read(&call.caller, &paths).await.map_err(|error| failed(error.into()))?;
-    let texts: HashMap<String, String> = paths
-        .iter()
-        .zip(outcomes)
-        .filter_map(|(path, outcome)| match outcome {
-            // Skip a document that contains only a template's rows.
-            ReadOutcome::Found(document) if has_content(&document.content) => {
-                let text = without_template_rows(&document.content).into_owned();
-                Some((path.as_str().to_owned(), text))
-            }
-            _ => None,
-        })
-        .collect();
+    let texts = texts_of(&paths, outcomes);
     let digest = digest(&call, bank.as_ref(), arguments.max_chars).await.map_err(failed)?;
     let material = Material {
         query: &arguments.query,
@@ -100,9 +94,24 @@ async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
         return Reply::json(&pack(&material, planned, &bounds));
     };
     // The field counts as well.
-    let room = bounds.max_chars.saturating_sub(meaning.chars().count() + MEANING_CHARS);
+    let room = bounds.max_chars.saturating_sub(meaning.chars().count() + MEANING_FIELD_CHARS);
     let packed = pack(&material, planned, &TargetedBounds { max_chars: room, ..bounds });
     Reply::json(&WithMeaning { packed, meaning })
+}
+
+/// The texts of the documents that have content of their own, by name. A document with only a template's rows has none.
+fn texts_of(paths: &[DocumentPath], outcomes: Vec<ReadOutcome>) -> HashMap<String, String> {
+    paths
+        .iter()
+        .zip(outcomes)
+        .filter_map(|(path, outcome)| match outcome {
+            ReadOutcome::Found(document) if has_content(&document.content) => {
+                let text = without_template_rows(&document.content).into_owned();
+                Some((path.as_str().to_owned(), text))
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 /// A pack that names whether the meaning counted.
@@ -117,37 +126,37 @@ struct WithMeaning {
 #[serde(rename_all = "camelCase")]
 struct Targeted {
     query: String,
-    #[serde(default = "eight_thousand")]
+    #[serde(default = "default_max_chars")]
     max_chars: usize,
-    #[serde(default = "four")]
+    #[serde(default = "default_max_files")]
     max_files: usize,
-    #[serde(default = "six")]
+    #[serde(default = "default_graph_limit")]
     graph_limit: usize,
-    #[serde(default = "one")]
+    #[serde(default = "default_one")]
     graph_depth: u32,
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     prefer_active_context: bool,
 }
 
-fn eight_thousand() -> usize {
+fn default_max_chars() -> usize {
     8000
 }
 
-fn four() -> usize {
+fn default_max_files() -> usize {
     4
 }
 
-fn six() -> usize {
+fn default_graph_limit() -> usize {
     6
 }
 
 /// How many places in documents are considered for a pack of context.
-const PLACES: usize = 40;
+const MAX_PLACES: usize = 40;
 
 /// The name of the field that names whether the meaning counted, with its marks and line.
-const MEANING_CHARS: usize = 32;
+const MEANING_FIELD_CHARS: usize = 32;
 /// The most characters of a digest inside a pack of context, and its largest share, as a divisor.
-const DIGEST_CHARS: usize = 1500;
+const MAX_DIGEST_CHARS: usize = 1500;
 
 const DIGEST_SHARE: usize = 5;
 
@@ -155,5 +164,5 @@ async fn digest(call: &Call, bank: &dyn Bank, max_chars: usize) -> Result<String
     call.services.replies.need(LISTING_BYTES).await?;
     let present = bank.list(&call.caller).await?;
     let texts = Texts::read(call, bank, &present).await?;
-    Ok(plain_digest(&texts.sources(), DIGEST_CHARS.min(max_chars / DIGEST_SHARE)))
+    Ok(plain_digest(&texts.sources(), MAX_DIGEST_CHARS.min(max_chars / DIGEST_SHARE)))
 }

@@ -11,7 +11,9 @@ use serde_json::{Map, Value};
 use crate::mcp::rights;
 use crate::mcp::tools::arguments::Unknown;
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::reply::{Failure, NO_BANK_A, NO_BANK_B, NO_BANK_C, Reply};
+use crate::mcp::tools::reply::{
+    Failure, NO_BANK_FOR_CONTEXT, NO_BANK_FOR_DOCUMENTS, NO_BANK_FOR_GRAPH, Reply,
+};
 use crate::mcp::tools::schema::Argument;
 use crate::services::Services;
 
@@ -75,16 +77,16 @@ pub(crate) enum BankNeed {
     /// The tool needs none, or looks it up itself.
     None,
     /// Looked up before the arguments are checked.
-    First(&'static str),
+    BeforeArguments(&'static str),
     /// Looked up after the arguments were checked.
-    Then(&'static str),
+    AfterArguments(&'static str),
 }
 
-pub(crate) const FILES: BankNeed = BankNeed::First(NO_BANK_A);
+pub(crate) const FILES: BankNeed = BankNeed::BeforeArguments(NO_BANK_FOR_DOCUMENTS);
 
-pub(crate) const BANK: BankNeed = BankNeed::Then(NO_BANK_B);
+pub(crate) const BANK: BankNeed = BankNeed::AfterArguments(NO_BANK_FOR_CONTEXT);
 
-pub(crate) const GRAPH: BankNeed = BankNeed::Then(NO_BANK_C);
+pub(crate) const GRAPH: BankNeed = BankNeed::AfterArguments(NO_BANK_FOR_GRAPH);
 
 impl ToolSpec {
     /// The treatment of an unknown argument. A misspelt one must not make a call delete or overwrite more than
@@ -134,7 +136,10 @@ impl Call {
         if self.caller.may(Right::Read) {
             return Ok(());
         }
-        Err(Failure::Own(format!("this key may not {what}: {}", rights::lacking(&self.caller, Right::Read))))
+        Err(Failure::Unquoted(format!(
+            "this key may not {what}: {}",
+            rights::lacking(&self.caller, Right::Read)
+        )))
     }
 
     /// Requires the right to write, for a tool with another right that may change content.
@@ -142,7 +147,7 @@ impl Call {
         if self.caller.may(Right::Write) {
             return Ok(());
         }
-        Err(Failure::Own(format!(
+        Err(Failure::Unquoted(format!(
             "you may not {what}: the memory bank is served read-only here, or {}",
             rights::lacking(&self.caller, Right::Write)
         )))

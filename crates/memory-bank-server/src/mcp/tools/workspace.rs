@@ -17,7 +17,7 @@ use crate::mcp::tools::schema::{Kind, optional, required};
 use crate::mcp::tools::tool::{BankNeed, Call, Family, READS, SETS, ToolSpec, boxed};
 
 /// Characters of an unused path that are shown.
-const PATH_SHOWN: usize = 200;
+const MAX_SHOWN_PATH_CHARS: usize = 200;
 
 #[derive(Deserialize)]
 struct Initialize {
@@ -117,7 +117,7 @@ fn unused_path(call: &Call, path: Option<&str>, location: &str) -> String {
         !call.services.workspace.takes_paths() && !["", ".", location, own.as_str()].contains(path)
     });
     meant.map_or_else(String::new, |path| {
-        let shown: String = path.chars().filter(|letter| !letter.is_control()).take(PATH_SHOWN).collect();
+        let shown: String = path.chars().filter(|letter| !letter.is_control()).take(MAX_SHOWN_PATH_CHARS).collect();
         format!("\n`path` `{shown}` was not used: on this server the key decides the project. The bank is still {location}")
     })
 }

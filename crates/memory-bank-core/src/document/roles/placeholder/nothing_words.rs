@@ -184,7 +184,7 @@ pub(super) const DENIALS: &[&str] = &[
     "отсутствуют",
 ];
 
-/// Words that may stand beside a denial: kinds of entries, which of them, and when.
+/// Words that may accompany a denial: kinds of entries, which of them, and when.
 pub(super) const BESIDE_DENIALS: &[&str] = &[
     // Kinds
     "issue",
@@ -363,7 +363,7 @@ pub(super) const BESIDE_DENIALS: &[&str] = &[
 pub(super) const CJK_DENIALS: &[&str] =
     &["没有", "沒有", "暂无", "暫無", "无", "無", "ありません", "なし", "ない", "없습니다", "없음"];
 
-/// Words of these languages that may stand beside a denial.
+/// Words of these languages that may accompany a denial.
 pub(super) const BESIDE_CJK_DENIALS: &[&str] = &[
     "已知的",
     "已知",

@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
-use memory_bank_core::document::{BatchWrite, DocumentPath, json_chars};
+use memory_bank_core::document::{BatchWrite, Document, DocumentPath, json_chars};
 use memory_bank_core::limits;
 use memory_bank_core::store::ReadOutcome;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::{FILE_NAMES, MAX_CHARS, yes};
+use crate::mcp::tools::common_arguments::{FILE_NAMES, MAX_CHARS, default_true};
 use crate::mcp::tools::editing::edit;
 use crate::mcp::tools::extra_members::{note_stored_name, put};
 use crate::mcp::tools::reply::{Failure, Reply};
@@ -47,8 +47,7 @@ async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
         )));
     }
     let parsed: Vec<_> = files.iter().map(|name| DocumentPath::parse(name)).collect();
-    let paths: Vec<DocumentPath> = parsed.iter().filter_map(|path| path.clone().ok()).collect();
-    let mut paths = paths;
+    let mut paths: Vec<DocumentPath> = parsed.iter().filter_map(|path| path.clone().ok()).collect();
     let mut seen = HashSet::new();
     paths.retain(|path| seen.insert(path.clone()));
     call.services.replies.need(reading_bytes(paths.len())).await?;
@@ -76,19 +75,8 @@ async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
             },
             Err(error) => Err(error.to_string()),
         };
-        let result = match outcome {
-            Ok(document) => {
-                successful += 1;
-                let mut result = json!({"content": document.content});
-                if include_etags && let Some(object) = result.as_object_mut() {
-                    object.insert("etag".into(), json!(document.etag));
-                }
-                note_stored_name(&mut result, name, &document.path);
-                result
-            }
-            Err(reason) => json!({"content": "", "error": format!("Failed to read: {reason}")}),
-        };
-        results.insert(name.clone(), result);
+        successful += usize::from(outcome.is_ok());
+        results.insert(name.clone(), read_result(name, outcome, include_etags));
     }
     let read = results.len();
     let mut metadata = json!({
@@ -100,17 +88,31 @@ async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
     remaining.note(&mut metadata, "batch_read_files");
     if max_chars.is_none() {
         // Documents that were read fit already; errors are included only as far as there is room.
-        let most = limits::REPLY_CHARS.saturating_sub(metadata.to_string().chars().count() + NOTES);
+        let most = limits::REPLY_CHARS.saturating_sub(metadata.to_string().chars().count() + OMISSIONS_CHARS);
         results = fitting(results, most, &mut metadata);
     }
     Reply::json(&json!({"results": results, "metadata": metadata}))
+}
+
+/// The result of one document of a batch.
+fn read_result(name: &str, outcome: Result<Document, String>, include_etags: bool) -> Value {
+    let document = match outcome {
+        Ok(document) => document,
+        Err(reason) => return json!({"content": "", "error": format!("Failed to read: {reason}")}),
+    };
+    let mut result = json!({"content": document.content});
+    if include_etags {
+        put(&mut result, "etag", json!(document.etag));
+    }
+    note_stored_name(&mut result, name, &document.path);
+    result
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct BatchRead {
     files: Vec<String>,
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     include_etags: bool,
     max_chars: Option<usize>,
 }
@@ -161,7 +163,7 @@ async fn batch_write_files(mut call: Call) -> Result<Reply, Failure> {
         "failed": written.len() - successful,
         "timestamp": iso_millis(call.services.clock.now()),
     });
-    let most = limits::REPLY_CHARS.saturating_sub(metadata.to_string().chars().count() + NOTES);
+    let most = limits::REPLY_CHARS.saturating_sub(metadata.to_string().chars().count() + OMISSIONS_CHARS);
     let results = fitting(results, most, &mut metadata);
     Reply::json(&json!({"results": results, "metadata": metadata}))
 }
@@ -174,20 +176,20 @@ pub(crate) const BATCH_FILE: &[Argument] = &[
 ];
 
 /// Characters for the repeated names of omitted documents.
-const NAMES_CHARS: usize = 6000;
+const MAX_NAMES_CHARS: usize = 6000;
 
 /// Characters of one of many reasons.
-const REASON_CHARS: usize = 300;
+const MAX_REASON_CHARS: usize = 300;
 
 /// Room for the note about omitted results.
-const NOTES: usize = 600;
+const OMISSIONS_CHARS: usize = 600;
 
 /// The results that fit; the others are counted in `metadata`.
 fn fitting(results: Map<String, Value>, most: usize, metadata: &mut Value) -> Map<String, Value> {
     /// Quotes, colon and comma.
-    const BESIDE: usize = 6;
+    const OVERHEAD_CHARS: usize = 6;
     let own = |name: &str, result: &Value| {
-        json_chars(name).saturating_add(result.to_string().chars().count()).saturating_add(BESIDE)
+        json_chars(name).saturating_add(result.to_string().chars().count()).saturating_add(OVERHEAD_CHARS)
     };
     // Documents that were read have their room already.
     let is_read = |result: &Value| result.get("content").is_some() && result.get("error").is_none();
@@ -196,9 +198,9 @@ fn fitting(results: Map<String, Value>, most: usize, metadata: &mut Value) -> Ma
     let (mut kept, mut left, mut failed) = (Map::new(), 0_usize, 0_usize);
     for (name, mut result) in results {
         if let Some(Value::String(reason)) = result.get_mut("error")
-            && reason.chars().nth(REASON_CHARS).is_some()
+            && reason.chars().nth(MAX_REASON_CHARS).is_some()
         {
-            *reason = reason.chars().take(REASON_CHARS).chain(['…']).collect();
+            *reason = reason.chars().take(MAX_REASON_CHARS).chain(['…']).collect();
         }
         if is_read(&result) {
             kept.insert(name, result);
@@ -244,7 +246,7 @@ impl Remaining {
         for (name, bytes) in &self.0 {
             let one = json!({"filename": name, "bytes": bytes});
             chars = chars.saturating_add(one.to_string().chars().count());
-            if chars > NAMES_CHARS {
+            if chars > MAX_NAMES_CHARS {
                 break;
             }
             left.push(one);
@@ -279,7 +281,7 @@ mod tests {
         let mut remaining = Remaining::default();
         (0..100).for_each(|n| remaining.add(&format!("{n}{}", "x".repeat(250)), 5));
         remaining.note(&mut metadata, "batch_read_files");
-        assert!(metadata.to_string().len() < NAMES_CHARS + 1000);
+        assert!(metadata.to_string().len() < MAX_NAMES_CHARS + 1000);
         let shown = metadata["remaining"].as_array().unwrap().len();
         assert_eq!(metadata["remainingLeft"], json!(100 - shown));
     }

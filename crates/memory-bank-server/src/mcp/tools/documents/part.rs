@@ -6,23 +6,23 @@ use memory_bank_core::document::{Document, Extent, LeftOut, Part, Selection, jso
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::mcp::tools::common_arguments::yes;
+use crate::mcp::tools::common_arguments::default_true;
 use crate::mcp::tools::extra_members::{note_stored_name, put};
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::room::Room;
 use crate::services::Replies;
 
 /// How many headings are listed with the beginning of a long document, and their length.
-const HEADINGS: usize = 40;
+const MAX_HEADINGS: usize = 40;
 
-const HEADING_CHARS: usize = 60;
+const MAX_HEADING_CHARS: usize = 60;
 
 /// The requested selection.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ReadOne {
     pub(crate) filename: String,
-    #[serde(default = "yes")]
+    #[serde(default = "default_true")]
     include_etag: bool,
     heading: Option<String>,
     from_line: Option<usize>,
@@ -68,7 +68,9 @@ impl ReadOne {
         let mut frame = json!({"filename": self.filename});
         note_stored_name(&mut frame, &self.filename, &document.path);
         let room = Room::of(replies, self.max_chars, &frame);
-        if selection.is_none() && json_chars(&document.content) <= room.bounds().chars.saturating_add(SPARE) {
+        if selection.is_none()
+            && json_chars(&document.content) <= room.bounds().chars.saturating_add(OMISSIONS_CHARS)
+        {
             return self.whole(document);
         }
         let extent = Extent::of(&document.content);
@@ -130,7 +132,7 @@ impl ReadOne {
 }
 
 /// Room that a whole document does not need: it has no omissions.
-const SPARE: usize = 500;
+const OMISSIONS_CHARS: usize = 500;
 
 /// The headings of a document with their lines, the highest levels first if there are too many.
 fn headings(text: &str) -> Vec<String> {
@@ -138,12 +140,12 @@ fn headings(text: &str) -> Vec<String> {
     let all = outline.headings();
     let most = (1..=6_u8)
         .rev()
-        .find(|level| all.iter().filter(|heading| heading.level <= *level).count() <= HEADINGS)
+        .find(|level| all.iter().filter(|heading| heading.level <= *level).count() <= MAX_HEADINGS)
         .unwrap_or(1);
-    let shown = all.iter().filter(|heading| heading.level <= most).take(HEADINGS);
+    let shown = all.iter().filter(|heading| heading.level <= most).take(MAX_HEADINGS);
     shown
         .map(|heading| {
-            let title: String = heading.title.chars().take(HEADING_CHARS).collect();
+            let title: String = heading.title.chars().take(MAX_HEADING_CHARS).collect();
             format!("{}: {title}", heading.line)
         })
         .collect()

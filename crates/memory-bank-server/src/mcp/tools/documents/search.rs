@@ -7,14 +7,14 @@ use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::limits;
 use memory_bank_core::search::{clip, whole_if_possible};
-use memory_bank_core::store::DocumentSearch;
+use memory_bank_core::store::{DocumentSearch, DocumentsFound};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::mcp::tools::blind::WithoutRead;
 use crate::mcp::tools::common_arguments::CURSOR;
 use crate::mcp::tools::cursor::Listing;
-use crate::mcp::tools::query::{parse_query, with_meaning};
+use crate::mcp::tools::query::{Meaning, parse_query, with_meaning};
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::room::Room;
 use crate::mcp::tools::schema::{Kind, optional, required};
@@ -54,15 +54,14 @@ async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure> {
         &json!({"query": text, "files": files, "caseSensitive": case_sensitive, "since": since, "until": until}),
     );
     let passed: usize = listing.place(cursor.as_deref())?;
-    let limit = max_results.unwrap_or(LINES).saturating_add(passed).min(DEEPEST);
+    let limit = max_results.unwrap_or(DEFAULT_RESULTS).saturating_add(passed).min(MAX_RESULTS);
     let (query, meaning) = with_meaning(&call, query).await;
     let wanted = DocumentSearch { query, files, limit, case_sensitive, days };
-    let found = bank
+    let mut found = bank
         .search_documents(&call.caller, &wanted)
         .await
         .map_err(|error| Failure::from(error).while_doing("Error searching memory bank"))?;
-    let results: Vec<FoundLine> = found
-        .hits
+    let results: Vec<FoundLine> = std::mem::take(&mut found.hits)
         .into_iter()
         .skip(passed)
         .map(|hit| FoundLine {
@@ -75,41 +74,8 @@ async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure> {
             similar: hit.similar,
         })
         .collect();
-    let mut metadata = json!({
-        "timestamp": iso_millis(call.services.clock.now()),
-        "totalResults": results.len(),
-        "filesSearched": found.searched,
-        "truncated": found.more,
-    });
-    if let Some(object) = metadata.as_object_mut() {
-        if found.searched_left > 0 {
-            object.insert("filesSearchedLeft".into(), json!(found.searched_left));
-        }
-        if found.skipped_left > 0 {
-            object.insert("skippedLeft".into(), json!(found.skipped_left));
-        }
-        if !found.missing_phrases.is_empty() {
-            object.insert("phrasesNotFound".into(), json!(found.missing_phrases));
-            object
-                .insert("note".into(), json!("a quoted phrase is nowhere; its words were searched instead"));
-        }
-        if let Some(meaning) = meaning {
-            object.insert("meaning".into(), json!(meaning.text(found.meaning)));
-        }
-        if !found.unknown_words.is_empty() {
-            object.insert("wordsNotFound".into(), json!(found.unknown_words));
-        }
-    }
-    if !found.skipped.is_empty()
-        && let Some(object) = metadata.as_object_mut()
-    {
-        let skipped: Vec<Value> = found
-            .skipped
-            .iter()
-            .map(|skipped| json!({"name": skipped.file, "reason": skipped.reason}))
-            .collect();
-        object.insert("skipped".into(), json!(skipped));
-    }
+    let now = iso_millis(call.services.clock.now());
+    let mut metadata = metadata_of(&found, meaning, results.len(), &now);
     // Names of documents are added to the results, and never replace them.
     let explicit = max_results.map(|_| usize::MAX);
     let mut frame = json!({"query": text, "results": [], "metadata": metadata});
@@ -122,7 +88,7 @@ async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure> {
         metadata.insert("totalResults".into(), json!(results.len()));
         metadata.insert("truncated".into(), json!(found.more || left > 0));
         let next = passed.saturating_add(results.len());
-        if (found.more || left > 0) && !results.is_empty() && next < DEEPEST {
+        if (found.more || left > 0) && !results.is_empty() && next < MAX_RESULTS {
             metadata.insert("nextCursor".into(), json!(listing.cursor(next)?));
         }
     }
@@ -146,10 +112,10 @@ struct SearchDocuments {
 }
 
 /// The default number of lines.
-const LINES: usize = 20;
+const DEFAULT_RESULTS: usize = 20;
 
 /// The most hits of one search, over all pages.
-const DEEPEST: usize = 10_000;
+const MAX_RESULTS: usize = 10_000;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -171,15 +137,49 @@ fn is_none(count: &usize) -> bool {
     *count == 0
 }
 
+/// What a search reports beside its results.
+fn metadata_of(found: &DocumentsFound, meaning: Option<Meaning>, total: usize, now: &str) -> Value {
+    let mut metadata = Map::new();
+    metadata.insert("timestamp".into(), json!(now));
+    metadata.insert("totalResults".into(), json!(total));
+    metadata.insert("filesSearched".into(), json!(found.searched));
+    metadata.insert("truncated".into(), json!(found.more));
+    if found.searched_left > 0 {
+        metadata.insert("filesSearchedLeft".into(), json!(found.searched_left));
+    }
+    if found.skipped_left > 0 {
+        metadata.insert("skippedLeft".into(), json!(found.skipped_left));
+    }
+    if !found.missing_phrases.is_empty() {
+        metadata.insert("phrasesNotFound".into(), json!(found.missing_phrases));
+        metadata.insert("note".into(), json!("a quoted phrase is nowhere; its words were searched instead"));
+    }
+    if let Some(meaning) = meaning {
+        metadata.insert("meaning".into(), json!(meaning.text(found.meaning)));
+    }
+    if !found.unknown_words.is_empty() {
+        metadata.insert("wordsNotFound".into(), json!(found.unknown_words));
+    }
+    if !found.skipped.is_empty() {
+        let skipped: Vec<Value> = found
+            .skipped
+            .iter()
+            .map(|skipped| json!({"name": skipped.file, "reason": skipped.reason}))
+            .collect();
+        metadata.insert("skipped".into(), json!(skipped));
+    }
+    Value::Object(metadata)
+}
+
 /// Keeps the first names of searched or skipped documents, and counts the others.
 fn shorten_names(metadata: &mut Value) {
     /// How many names are listed beside the results.
-    const NAMES: usize = 20;
+    const MAX_LISTED_NAMES: usize = 20;
     let Some(metadata) = metadata.as_object_mut() else { return };
     for (list, left) in [("filesSearched", "filesSearchedLeft"), ("skipped", "skippedLeft")] {
         let Some(Value::Array(names)) = metadata.get_mut(list) else { continue };
-        let cut = names.len().saturating_sub(NAMES);
-        names.truncate(NAMES);
+        let cut = names.len().saturating_sub(MAX_LISTED_NAMES);
+        names.truncate(MAX_LISTED_NAMES);
         let before = metadata.get(left).and_then(Value::as_u64).unwrap_or_default();
         let cut = before.saturating_add(u64::try_from(cut).unwrap_or(u64::MAX));
         if cut > 0 {

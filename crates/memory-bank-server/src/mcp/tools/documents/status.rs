@@ -89,7 +89,9 @@ pub(crate) const MIGRATE_FILE_NAMING: ToolSpec = ToolSpec {
     right: Right::Write,
     without_read: WithoutRead::Sentence(|_| "Migration completed.".to_owned()),
     hints: SETS,
-    bank: BankNeed::First("Memory Bank directory not found. Use initialize_memory_bank to create one."),
+    bank: BankNeed::BeforeArguments(
+        "Memory Bank directory not found. Use initialize_memory_bank to create one.",
+    ),
     arguments: &[STORE_ID],
     handler: boxed!(migrate_file_naming),
 };

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use memory_bank_core::caller::Right;
-use memory_bank_core::graph::Entity;
+use memory_bank_core::graph::{Entity, Observation};
 use memory_bank_core::store::EntityRef;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::{CURSOR, MAX_CHARS, STORE_ID, one};
+use crate::mcp::tools::common_arguments::{CURSOR, MAX_CHARS, STORE_ID, default_one};
 use crate::mcp::tools::cursor::Listing;
 use crate::mcp::tools::extra_members::note_left;
 use crate::mcp::tools::reply::{Failure, Reply};
@@ -50,15 +50,7 @@ async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
     call.services.replies.need(bytes.saturating_mul(2)).await?;
     let mut part = match bank.open(&call.caller, &nodes, depth, bytes).await {
         Ok(part) => part,
-        Err(error) => {
-            let failure = Failure::from(error);
-            return Err(match (failure, bank.importable(&call.caller).await) {
-                (Failure::Own(text), Some(importable)) => {
-                    Failure::Hinted { text, hint: format!(". {importable}") }
-                }
-                (failure, _) => failure,
-            });
-        }
+        Err(error) => return Err(with_import_hint(error.into(), bank.importable(&call.caller).await)),
     };
     let name_of = |id: &str| part.names.get(id).cloned().unwrap_or_else(|| id.to_owned());
     let relations = part.relations.iter().map(|relation| {
@@ -79,21 +71,7 @@ async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
     let is_cut = before + part.entities_left + part.observations_left > 0
         || whole.cut(&part.entities, 2)?.1 + whole.cut(&part.observations, 1)?.1 > 0;
     if is_cut {
-        // Requested entities come before their neighbours.
-        let is_requested = |entity: &Entity| {
-            nodes.iter().any(|node| {
-                node.0.trim() == entity.id
-                    || node.0.trim().to_lowercase() == entity.name.trim().to_lowercase()
-            })
-        };
-        let requested: HashSet<String> = part
-            .entities
-            .iter()
-            .filter(|entity| is_requested(entity))
-            .map(|entity| entity.id.clone())
-            .collect();
-        part.entities.sort_by_key(|entity| !requested.contains(&entity.id));
-        part.observations.sort_by_key(|observation| !requested.contains(&observation.entity_id));
+        put_requested_first(&mut part.entities, &mut part.observations, &nodes);
     }
     let (entities, entities_left) = room.cut(part.entities.iter().skip(passed.0), 2)?;
     let (relations, relations_left) = room.cut(relations.skip(passed.2), 2)?;
@@ -120,11 +98,34 @@ async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
     Reply::json(&data)
 }
 
+/// Adds to a refusal that the folder has a file with a graph to import, if it has.
+fn with_import_hint(failure: Failure, importable: Option<String>) -> Failure {
+    match (failure, importable) {
+        (Failure::Unquoted(text), Some(importable)) => {
+            Failure::Hinted { text, hint: format!(". {importable}") }
+        }
+        (failure, _) => failure,
+    }
+}
+
+/// Requested entities and their observations come before those of their neighbours.
+fn put_requested_first(entities: &mut [Entity], observations: &mut [Observation], nodes: &[EntityRef]) {
+    let is_requested = |entity: &Entity| {
+        nodes.iter().any(|node| {
+            node.0.trim() == entity.id || node.0.trim().to_lowercase() == entity.name.trim().to_lowercase()
+        })
+    };
+    let requested: HashSet<String> =
+        entities.iter().filter(|entity| is_requested(entity)).map(|entity| entity.id.clone()).collect();
+    entities.sort_by_key(|entity| !requested.contains(&entity.id));
+    observations.sort_by_key(|observation| !requested.contains(&observation.entity_id));
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct OpenNodes {
     nodes: Vec<String>,
-    #[serde(default = "one")]
+    #[serde(default = "default_one")]
     depth: u32,
     cursor: Option<String>,
     max_chars: Option<usize>,

@@ -39,7 +39,7 @@ pub(crate) const GRAPH_ADD_DOC_POINTER: ToolSpec = ToolSpec {
 async fn graph_add_doc_pointer(mut call: Call) -> Result<Reply, Failure> {
     let AddPointer { entity_name_or_id, doc_path, heading, note } = call.parse()?;
     let bank = call.bank()?;
-    let invalid = |reason: String| Failure::own(format!("Invalid docPath \"{doc_path}\": {reason}"));
+    let invalid = |reason: String| Failure::unquoted(format!("Invalid docPath \"{doc_path}\": {reason}"));
     let path = DocumentPath::parse(&doc_path).map_err(|error| invalid(error.to_string()))?;
     let heading = heading.map(|heading| heading.trim().trim_start_matches('#').trim().to_owned());
     let heading = heading.filter(|heading| !heading.is_empty());

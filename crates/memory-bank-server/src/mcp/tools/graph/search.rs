@@ -2,12 +2,12 @@
 
 use memory_bank_core::caller::Right;
 use memory_bank_core::search::{MatchedIn, whole_if_possible};
-use memory_bank_core::store::{EntityFound, GraphSearch, Skip};
+use memory_bank_core::store::{EntityFound, GraphSearch, ObservationFound, RelationFound, Skip};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::{CURSOR, STORE_ID, one};
+use crate::mcp::tools::common_arguments::{CURSOR, STORE_ID, default_one};
 use crate::mcp::tools::cursor::Listing;
 use crate::mcp::tools::extra_members::{note_left, put};
 use crate::mcp::tools::query::parse_query;
@@ -52,7 +52,7 @@ async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
     let bytes = room.bytes().saturating_mul(2);
     // The loaded graph, and the reply made of it.
     call.services.replies.need(bytes.saturating_mul(2)).await?;
-    let limit = arguments.limit.unwrap_or(NODES);
+    let limit = arguments.limit.unwrap_or(DEFAULT_NODES);
     let found = bank
         .search_graph(&call.caller, &GraphSearch { query, limit, depth, bytes, skip })
         .await
@@ -62,28 +62,10 @@ async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
         0 => bank.importable(&call.caller).await,
         _ => None,
     };
-    let entities = found.entities.into_iter().chain(found.neighbours).map(shown);
-    let observations = found.observations.iter().map(|found| {
-        json!({
-            "id": found.observation.id,
-            "text": found.observation.text,
-            "entityId": found.observation.entity_id,
-            "entityName": found.entity_name,
-            "timestamp": found.observation.timestamp,
-        })
-    });
-    let relations = found.relations.iter().map(|found| {
-        json!({
-            "from": found.from_name,
-            "to": found.to_name,
-            "relationType": found.relation.relation_type,
-            "fromId": found.relation.from_id,
-            "toId": found.relation.to_id,
-        })
-    });
+    let entities = found.entities.into_iter().chain(found.neighbours).map(entity);
     let (entities, entities_left) = room.cut(entities, 2)?;
-    let (relations, relations_left) = room.cut(relations, 2)?;
-    let (observations, observations_left) = room.cut(observations, 1)?;
+    let (relations, relations_left) = room.cut(found.relations.iter().map(relation), 2)?;
+    let (observations, observations_left) = room.cut(found.observations.iter().map(observation), 1)?;
     let mut data = json!({
         "query": arguments.query,
         "entities": entities,
@@ -121,13 +103,13 @@ struct SearchGraph {
     limit: Option<usize>,
     #[serde(default)]
     include_neighborhood: bool,
-    #[serde(default = "one")]
+    #[serde(default = "default_one")]
     neighborhood_depth: u32,
     cursor: Option<String>,
 }
 
 /// The default number of nodes.
-const NODES: usize = 10;
+const DEFAULT_NODES: usize = 10;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -145,7 +127,27 @@ struct FoundEntity {
     matched_in: Vec<MatchedIn>,
 }
 
-fn shown(found: EntityFound) -> FoundEntity {
+fn observation(found: &ObservationFound) -> Value {
+    json!({
+        "id": found.observation.id,
+        "text": found.observation.text,
+        "entityId": found.observation.entity_id,
+        "entityName": found.entity_name,
+        "timestamp": found.observation.timestamp,
+    })
+}
+
+fn relation(found: &RelationFound) -> Value {
+    json!({
+        "from": found.from_name,
+        "to": found.to_name,
+        "relationType": found.relation.relation_type,
+        "fromId": found.relation.from_id,
+        "toId": found.relation.to_id,
+    })
+}
+
+fn entity(found: EntityFound) -> FoundEntity {
     let observations = found
         .observations
         .iter()
