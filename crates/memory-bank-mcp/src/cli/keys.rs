@@ -45,6 +45,7 @@ pub(crate) enum KeysCommand {
         all: bool,
     },
     /// Change a key's label, scopes, rate limit or expiry; the key itself stays the same.
+    #[command(override_usage = "memory-bank-mcp keys update [OPTIONS] <ID>")]
     Update {
         /// The key's id.
         id: Uuid,

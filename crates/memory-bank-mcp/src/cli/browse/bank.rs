@@ -1,6 +1,9 @@
 //! The bank that a command means: a folder's or a server's, and its tools.
 
+use std::time::Duration;
+
 use anyhow::bail;
+use memory_bank_core::error::StoreError;
 use serde_json::{Map, Value, json};
 
 use super::arguments::{BankOptions, BrowseCommand, UsageError};
@@ -13,6 +16,9 @@ use crate::cli::server_address;
 
 /// The variable with the address of a server.
 const URL_VARIABLE: &str = "MEMORY_BANK_URL";
+/// How often a search is repeated while its index is being built, and the interval.
+const INDEX_ATTEMPTS: usize = 60;
+const INDEX_INTERVAL: Duration = Duration::from_secs(1);
 /// The most pages of one list: more than any bank has.
 const MAX_PAGES: usize = 1000;
 
@@ -61,6 +67,22 @@ impl Bank {
             Self::Server(bank) => bank.call(tool, arguments).await?,
         };
         data(&result)
+    }
+
+    /// The data of a search. While its index is being built, it is repeated.
+    pub(super) async fn search(&self, tool: &str, arguments: Value) -> anyhow::Result<Value> {
+        let building = StoreError::IndexBuilding { seconds: 1 }.to_string();
+        let building = building.split_once(';').map_or(building.as_str(), |(text, _)| text);
+        let mut attempts = 1;
+        loop {
+            match self.call(tool, arguments.clone()).await {
+                Err(error) if attempts < INDEX_ATTEMPTS && error.to_string().contains(building) => {
+                    attempts += 1;
+                    tokio::time::sleep(INDEX_INTERVAL).await;
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// The data of a tool that lists something, with the lists of all pages.

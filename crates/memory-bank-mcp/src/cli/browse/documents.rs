@@ -1,7 +1,6 @@
 //! `list` and `show`: the documents of a bank.
 
 use anyhow::bail;
-use memory_bank_core::document::CORE_DOCUMENTS;
 use serde_json::{Map, Value, json};
 
 use super::arguments::PartArguments;
@@ -44,8 +43,7 @@ pub(super) async fn list(bank: &Bank, names: bool, mut screen: Screen) -> anyhow
     screen.column(Style::Dim, "NAME", name_width);
     screen.put(Style::Dim, &format!("{:>size_width$}  ", "SIZE")).line(Style::Dim, "CHANGED (UTC)");
     for (one, size) in listed.iter().zip(&sizes) {
-        let is_core = CORE_DOCUMENTS.contains(&one.name.as_str());
-        screen.column(if is_core { Style::Strong } else { Style::Name }, &one.name, name_width);
+        screen.column(Style::Name, &one.name, name_width);
         screen.put(Style::Plain, &format!("{size:>size_width$}  "));
         screen.line(Style::Date, &moment(&one.updated_at));
     }
@@ -107,6 +105,7 @@ async fn whole(bank: &Bank, name: &str, part: &PartArguments) -> anyhow::Result<
 
 /// The same, or none if the document changed meanwhile.
 async fn joined(bank: &Bank, name: &str, part: &PartArguments) -> anyhow::Result<Option<Value>> {
+    let read = async |arguments: Value| bank.call("read_memory_bank_file", arguments).await;
     let arguments = json!({
         "filename": name,
         "heading": part.heading,
@@ -115,19 +114,26 @@ async fn joined(bank: &Bank, name: &str, part: &PartArguments) -> anyhow::Result
         "tail": part.tail,
         "maxChars": u32::MAX,
     });
-    let mut data = bank.call("read_memory_bank_file", arguments).await?;
+    let mut data = read(arguments).await?;
     let extent = |data: &Value| (data.get("totalLines").cloned(), data.get("totalChars").cloned());
     let before = extent(&data);
+    if let (Some(tail), Some(_)) = (part.tail, data.get("next")) {
+        // A part of a tail is its end; read it from its first line on instead.
+        let total = data.get("totalLines").and_then(Value::as_u64).unwrap_or_default();
+        let from_line = total.saturating_sub(u64::from(tail)).saturating_add(1);
+        data = read(json!({"filename": name, "fromLine": from_line, "maxChars": u32::MAX})).await?;
+    }
     for _ in 0..MAX_PARTS {
+        if extent(&data) != before {
+            return Ok(None);
+        }
         let Some(next) = data.as_object_mut().and_then(|data| data.shift_remove("next")) else { break };
         let Some(Value::Object(arguments)) = next.get("arguments").cloned() else { break };
-        // Of a tail the end comes first.
-        let is_before = part.tail.is_some();
-        let more = bank.call("read_memory_bank_file", Value::Object(arguments)).await?;
+        let more = read(Value::Object(arguments)).await?;
         if extent(&more) != before {
             return Ok(None);
         }
-        join(&mut data, &more, is_before);
+        join(&mut data, &more);
     }
     let is_whole =
         part.heading.is_none() && part.from_line.is_none() && part.lines.is_none() && part.tail.is_none();
@@ -145,19 +151,18 @@ async fn joined(bank: &Bank, name: &str, part: &PartArguments) -> anyhow::Result
     Ok(Some(data))
 }
 
-fn join(data: &mut Value, more: &Value, is_before: bool) {
+/// Appends the text of the next part.
+fn join(data: &mut Value, more: &Value) {
     let text = |data: &Value| data.get("part").and_then(Value::as_str).unwrap_or_default().to_owned();
     let lines = |data: &Value| data.get("lines").and_then(Value::as_u64).unwrap_or_default();
-    let (first, second) = if is_before { (text(more), text(data)) } else { (text(data), text(more)) };
+    let mut joined = text(data);
     // A line that is cut by the end of a part counts once.
-    let is_cut = !first.is_empty() && !first.ends_with('\n');
+    let is_cut = !joined.is_empty() && !joined.ends_with('\n');
     let count = (lines(data) + lines(more)).saturating_sub(u64::from(is_cut));
+    joined.push_str(&text(more));
     let Some(object) = data.as_object_mut() else { return };
-    object.insert("part".to_owned(), json!(format!("{first}{second}")));
+    object.insert("part".to_owned(), json!(joined));
     object.insert("lines".to_owned(), json!(count));
-    if is_before && let Some(from) = more.get("fromLine") {
-        object.insert("fromLine".to_owned(), from.clone());
-    }
     if let Some(next) = more.get("next") {
         object.insert("next".to_owned(), next.clone());
     }
@@ -241,11 +246,8 @@ mod tests {
     #[test]
     fn parts_are_joined_in_order_and_lines_counted_once() {
         let mut data = json!({"part": "a\nb", "fromLine": 1, "lines": 2});
-        join(&mut data, &json!({"part": "c\nd\n", "fromLine": 2, "lines": 2}), false);
-        assert_eq!(data, json!({"part": "a\nbc\nd\n", "fromLine": 1, "lines": 3}));
-        let mut tail = json!({"part": "c\n", "fromLine": 3, "lines": 1});
-        join(&mut tail, &json!({"part": "b\n", "fromLine": 2, "lines": 1, "next": {}}), true);
-        assert_eq!(tail, json!({"part": "b\nc\n", "fromLine": 2, "lines": 2, "next": {}}));
+        join(&mut data, &json!({"part": "c\nd\n", "fromLine": 2, "lines": 2, "next": {}}));
+        assert_eq!(data, json!({"part": "a\nbc\nd\n", "fromLine": 1, "lines": 3, "next": {}}));
     }
 
     #[test]

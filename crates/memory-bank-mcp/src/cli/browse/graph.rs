@@ -16,7 +16,7 @@ pub(super) async fn run(bank: &Bank, command: &GraphCommand, screen: Screen) -> 
 }
 
 async fn search(bank: &Bank, query: &str, limit: u32, mut screen: Screen) -> anyhow::Result<Shown> {
-    let data = bank.call("graph_search", json!({"query": query, "limit": limit})).await?;
+    let data = bank.search("graph_search", json!({"query": query, "limit": limit})).await?;
     let entities = list(&data, "entities");
     let observations = list(&data, "observations");
     if entities.is_empty() && observations.is_empty() {

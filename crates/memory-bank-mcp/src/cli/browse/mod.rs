@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::arguments::{BrowseCommand, UsageError};
 use self::bank::Bank;
-use self::screen::Screen;
+use self::screen::{Screen, json_line};
 use crate::cli::options::GlobalOptions;
 use crate::cli::output::Output;
 
@@ -59,7 +59,7 @@ pub(crate) async fn run(
         () = shutdown.cancelled() => anyhow::bail!("ended by a signal"),
     };
     if output.json {
-        pager::print(&format!("{}\n", shown.data))?;
+        pager::print(&json_line(&shown.data))?;
     } else if !shown.text.is_empty() {
         let text = shown.text;
         tokio::task::spawn_blocking(move || pager::show(&text, view)).await??;

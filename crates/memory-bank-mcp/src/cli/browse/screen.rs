@@ -3,6 +3,8 @@
 
 use std::io::IsTerminal;
 
+use serde_json::Value;
+
 /// How the output is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct View {
@@ -18,7 +20,10 @@ impl View {
     /// Colours are for a terminal that has them, unless `NO_COLOR` is set.
     pub(super) fn of_this_process(pages: bool) -> Self {
         let is_terminal = std::io::stdout().is_terminal();
-        let has_colours = std::env::var_os("TERM").is_none_or(|kind| kind != "dumb");
+        let terminal = std::env::var_os("TERM");
+        // An old console of Windows shows escape sequences as text.
+        let is_known = cfg!(not(windows)) || terminal.is_some() || std::env::var_os("WT_SESSION").is_some();
+        let has_colours = is_known && terminal.is_none_or(|kind| kind != "dumb");
         let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Self { is_terminal, colours: is_terminal && has_colours && !is_plain, pages: is_terminal && pages }
     }
@@ -92,10 +97,9 @@ impl Screen {
         if on {
             self.text.push_str(&format!("\u{1b}[{}m", style.code()));
         }
-        for letter in text.chars() {
+        for letter in text.strip_suffix('\r').unwrap_or(text).chars() {
             match letter {
                 '\n' => self.text.push(' '),
-                '\r' => {}
                 letter => push_visible(&mut self.text, letter),
             }
         }
@@ -153,6 +157,21 @@ impl Screen {
     pub(super) fn into_text(self) -> String {
         self.text
     }
+}
+
+/// Data as one line of JSON in which nothing controls a terminal: what could is escaped, which changes no value.
+pub(super) fn json_line(data: &Value) -> String {
+    let mut line = String::new();
+    for letter in data.to_string().chars() {
+        if is_dangerous(letter) {
+            let mut units = [0; 2];
+            line.extend(letter.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            line.push(letter);
+        }
+    }
+    line.push('\n');
+    line
 }
 
 /// Whether a character controls the terminal, changes the direction of the text around it, or hides.
@@ -216,6 +235,14 @@ mod tests {
             assert!(!inner.chars().any(is_dangerous), "{attack:?}: {styled:?}");
         }
         assert_eq!(shown(COLOURED, Style::Plain, "\u{1b}[2J"), "\\u{1b}[2J");
+    }
+
+    #[test]
+    fn json_is_the_same_value_without_characters_that_control_a_terminal() {
+        let data = serde_json::json!({"a\u{202e}": "\u{1b}[2J \u{9b}31m \u{7f} \u{e0041} größe \t\n\\"});
+        let line = json_line(&data);
+        assert!(!line.trim_end().chars().any(is_dangerous), "{line:?}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), data);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) async fn run(bank: &Bank, wanted: &SearchArguments, mut screen: Scree
         "since": wanted.since,
         "until": wanted.until,
     });
-    let data = bank.call("search_memory_bank", arguments).await?;
+    let data = bank.search("search_memory_bank", arguments).await?;
     let results: Vec<&Value> = data.get("results").and_then(Value::as_array).into_iter().flatten().collect();
     if results.is_empty() {
         return Ok(Shown::nothing(data, format!("nothing is found for `{query}`")));
@@ -64,21 +64,27 @@ fn notes(screen: &mut Screen, data: &Value, limit: u32) {
         let words = metadata.get(name).and_then(Value::as_array);
         words.into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
     };
-    screen.gap();
+    let mut noted = Vec::new();
     for (name, sentence) in
         [("wordsNotFound", "found nowhere"), ("phrasesNotFound", "found as words, not as a phrase")]
     {
         let words = list(name);
         if !words.is_empty() {
-            screen.line(Style::Dim, &format!("{sentence}: {words}"));
+            noted.push((Style::Dim, format!("{sentence}: {words}")));
         }
     }
     let skipped = metadata.get("skipped").and_then(Value::as_array).map_or(0, Vec::len);
     if skipped > 0 {
-        screen.line(Style::Alert, &format!("{skipped} documents could not be searched; `--json` names them"));
+        noted.push((Style::Alert, format!("{skipped} documents could not be searched; `--json` names them")));
     }
     if metadata.get("truncated").and_then(Value::as_bool) == Some(true) {
-        screen.line(Style::Dim, &format!("there is more: `-n {}`", limit.saturating_mul(2).min(1000)));
+        noted.push((Style::Dim, format!("there is more: `-n {}`", limit.saturating_mul(2).min(1000))));
+    }
+    if !noted.is_empty() {
+        screen.gap();
+    }
+    for (style, note) in noted {
+        screen.line(style, &note);
     }
 }
 
