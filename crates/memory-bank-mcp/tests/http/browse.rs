@@ -451,7 +451,7 @@ const ALL: [&str; 8] = [
 fn a_document_cannot_control_the_terminal() {
     let folder = bank();
     let bank = folder.path().join("memory-bank");
-    write(&bank, &format!("evil \u{1b}[2J\u{202e}.md"), "x\n");
+    write(&bank, "evil \u{1b}[2J\u{202e}.md", "x\n");
     write(
         &bank,
         "progress.md",
