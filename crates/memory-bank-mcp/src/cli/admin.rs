@@ -103,7 +103,7 @@ pub(crate) enum ProjectsCommand {
         /// The project's short name.
         project: String,
         /// The new short name: lower-case letters, digits and hyphens.
-        #[arg(value_parser = slug)]
+        #[arg(value_parser = parse_slug)]
         to: String,
     },
     /// Remove a project with all documents, the graph, backups, keys and memberships. It asks for the short name to be typed.

@@ -27,7 +27,7 @@ pub(super) enum Bank {
     /// In a folder of this machine.
     Folder(FolderBank),
     /// Behind a server.
-    Server(ServerBank),
+    Server(Box<ServerBank>),
 }
 
 impl Bank {
@@ -44,7 +44,7 @@ impl Bank {
                     Some(file) => Some(key_source::from_file(file)?),
                     None => key_source::from_variable(&key_variable(DEFAULT_NAME))?,
                 };
-                Ok(Self::Server(ServerBank::new(url, key)?))
+                Ok(Self::Server(Box::new(ServerBank::new(url, key)?)))
             }
             None => {
                 let is_search = matches!(command, BrowseCommand::Search { .. });

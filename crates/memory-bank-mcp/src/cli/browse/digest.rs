@@ -24,7 +24,7 @@ pub(super) async fn run(bank: &Bank, tokens: u32, mut screen: Screen) -> anyhow:
     }
     let open = digest.get("currentContext").unwrap_or(&empty);
     for (name, title) in OPEN {
-        list(&mut screen, title, texts(open, name), left_out(digest, name));
+        list(&mut screen, title, &texts(open, name), left_out(digest, name));
     }
     let progress = texts(digest, "recentProgress");
     if !progress.is_empty() {
@@ -43,7 +43,7 @@ pub(super) async fn run(bank: &Bank, tokens: u32, mut screen: Screen) -> anyhow:
         screen.title(lines.next().unwrap_or_default().trim_start_matches(['#', ' ']));
         lines.for_each(|line| item(&mut screen, line));
     }
-    list(&mut screen, "Documents", texts(digest, "documents"), left_out(digest, "documents"));
+    list(&mut screen, "Documents", &texts(digest, "documents"), left_out(digest, "documents"));
     if let Some(since) = digest.get("sinceLastSession").and_then(Value::as_str) {
         screen.gap().line(Style::Dim, since);
     }
@@ -128,7 +128,7 @@ fn split_date(text: &str) -> (&str, &str) {
     (date, rest.strip_prefix("- ").unwrap_or(rest))
 }
 
-fn list(screen: &mut Screen, title: &str, items: Vec<&str>, left_out: u64) {
+fn list(screen: &mut Screen, title: &str, items: &[&str], left_out: u64) {
     if items.is_empty() {
         return;
     }
