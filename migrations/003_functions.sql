@@ -706,6 +706,156 @@ BEGIN
 END
 $$;
 
+-- Changes a key that is not revoked; what is NULL stays, and so does the label unless p_labels is true. An expiry can only move
+-- earlier.
+CREATE OR REPLACE FUNCTION app.update_key(
+  p_id uuid, p_labels boolean, p_label text, p_scopes text[], p_rate_limit integer, p_expires_at timestamptz
+) RETURNS SETOF public.api_keys
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  ends timestamptz;
+BEGIN
+  IF (SELECT count(*) FROM public.api_keys k WHERE k.id = p_id AND k.revoked_at IS NULL) > 1 THEN
+    RAISE EXCEPTION 'keys of several projects have the id `%`; revoke it, and create another key in its project', p_id
+      USING ERRCODE = 'MB400';
+  END IF;
+  SELECT k.expires_at INTO ends FROM public.api_keys k WHERE k.id = p_id AND k.revoked_at IS NULL FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION '%', p_id USING ERRCODE = 'MB404', DETAIL = 'key';
+  ELSIF p_expires_at > ends THEN
+    RAISE EXCEPTION 'the key expires at %, and an expiry can only move earlier; rotate the key for a later one',
+      to_char(ends AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') USING ERRCODE = 'MB400';
+  END IF;
+  RETURN QUERY
+  UPDATE public.api_keys k SET
+    label = CASE WHEN p_labels THEN p_label ELSE k.label END,
+    scopes = coalesce(p_scopes, k.scopes),
+    rate_limit = coalesce(p_rate_limit, k.rate_limit),
+    expires_at = coalesce(p_expires_at, k.expires_at)
+  WHERE k.id = p_id AND k.revoked_at IS NULL RETURNING k.*;
+EXCEPTION WHEN check_violation THEN
+  RAISE EXCEPTION 'a label has at most 1024 bytes' USING ERRCODE = 'MB400';
+END
+$$;
+
+-- Makes a user, if there is none of the name, a member of a project, with a new key: all or nothing. A member with another role
+-- is refused, so that no invitation changes a role. Gives whether the user is new.
+CREATE OR REPLACE FUNCTION app.invite_member(
+  p_user_id uuid, p_user text, p_email text, p_slug text, p_role text,
+  p_key_id uuid, p_key_hash bytea, p_key_prefix text, p_label text, p_scopes text[], p_rate_limit integer,
+  p_expires_at timestamptz, p_created_at timestamptz
+) RETURNS TABLE (id uuid, name text, email text, created_at timestamptz, role text, is_new boolean)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  project constant uuid := app.project_called(p_slug);
+  held public.project_role;
+  made boolean := false;
+BEGIN
+  -- Two at once would both find no user.
+  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp bootstrap', 0));
+  IF NOT EXISTS (SELECT FROM public.users u WHERE u.name = p_user) THEN
+    PERFORM app.create_user(p_user_id, p_user, p_email);
+    made := true;
+  END IF;
+  SELECT m.role INTO held FROM public.memberships m JOIN public.users u ON u.id = m.user_id
+  WHERE m.project_id = project AND u.name = p_user;
+  IF held::text <> p_role THEN
+    RAISE EXCEPTION '`%` is a member already, as %; `members add` changes the role, `keys create` makes another key', p_user, held
+      USING ERRCODE = 'MB400';
+  END IF;
+  PERFORM app.put_member(p_slug, p_user, p_role);
+  PERFORM app.create_key(
+    p_slug, p_user, p_key_id, p_key_hash, p_key_prefix, p_label, p_scopes, p_rate_limit, p_expires_at, p_created_at);
+  RETURN QUERY
+  SELECT u.id, u.name, u.email, u.created_at, p_role, made FROM public.users u WHERE u.name = p_user;
+END
+$$;
+
+-- Removes sessions with their events; events have no foreign key.
+CREATE OR REPLACE FUNCTION app.end_sessions(p_user uuid, p_project uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  DELETE FROM public.mcp_events e USING public.sessions s
+  WHERE e.session_id = s.id AND e.project_id = s.project_id AND (p_user IS NOT NULL OR p_project IS NOT NULL)
+    AND (p_user IS NULL OR s.user_id = p_user) AND (p_project IS NULL OR s.project_id = p_project);
+  DELETE FROM public.sessions s
+  WHERE (p_user IS NOT NULL OR p_project IS NOT NULL)
+    AND (p_user IS NULL OR s.user_id = p_user) AND (p_project IS NULL OR s.project_id = p_project);
+END
+$$;
+
+-- Removes a user with memberships, keys, sessions and the state of its sessions; documents, graph and backups belong to projects
+-- and stay. A project whose last owner it is stops that. Gives the keys that were not void before.
+CREATE OR REPLACE FUNCTION app.remove_user(p_user text) RETURNS SETOF public.api_keys
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  usr constant uuid := app.user_named(p_user);
+  alone text;
+BEGIN
+  -- A change of an owner of these projects waits; rows are locked in one order, so that two removals do not wait for each other.
+  PERFORM FROM public.projects p
+  WHERE p.owner_id = usr OR p.id IN (SELECT m.project_id FROM public.memberships m WHERE m.user_id = usr)
+  ORDER BY p.id FOR UPDATE;
+  SELECT string_agg('`' || p.slug || '`', ', ' ORDER BY p.slug) INTO alone FROM public.projects p
+  WHERE (p.owner_id = usr OR EXISTS (
+      SELECT FROM public.memberships m WHERE m.project_id = p.id AND m.user_id = usr AND m.role = 'owner'))
+    AND NOT EXISTS (
+      SELECT FROM public.memberships m WHERE m.project_id = p.id AND m.user_id <> usr AND m.role = 'owner');
+  IF alone IS NOT NULL THEN
+    RAISE EXCEPTION '`%` is the last owner of %; make another member owner first, or remove the project', p_user, alone
+      USING ERRCODE = 'MB400';
+  END IF;
+  UPDATE public.projects p SET owner_id = (
+    SELECT m.user_id FROM public.memberships m
+    WHERE m.project_id = p.id AND m.user_id <> usr AND m.role = 'owner' ORDER BY m.created_at, m.user_id LIMIT 1)
+  WHERE p.owner_id = usr;
+  RETURN QUERY
+  UPDATE public.api_keys k SET revoked_at = now() WHERE k.user_id = usr AND k.revoked_at IS NULL RETURNING k.*;
+  PERFORM app.end_sessions(usr, NULL);
+  DELETE FROM public.users u WHERE u.id = usr;
+END
+$$;
+
+-- Gives a project another slug; a display name that is the slug follows. Gives the project, as it is now.
+CREATE OR REPLACE FUNCTION app.rename_project(p_slug text, p_new text)
+RETURNS TABLE (id uuid, slug text, name text, created_at timestamptz)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := app.project_called(p_slug);
+BEGIN
+  RETURN QUERY
+  UPDATE public.projects AS p SET slug = p_new, name = CASE WHEN p.name = p.slug THEN p_new ELSE p.name END
+  WHERE p.id = project RETURNING p.id, p.slug, p.name, p.created_at;
+EXCEPTION
+  WHEN unique_violation THEN
+    RAISE EXCEPTION '%', p_new USING ERRCODE = 'MB409', DETAIL = 'project';
+  WHEN check_violation THEN
+    RAISE EXCEPTION '`%` is no slug: use up to 100 lower-case letters, digits, `.`, `_` and `-`, a letter or digit first and last',
+      p_new USING ERRCODE = 'MB400';
+END
+$$;
+
+-- Removes a project with all that it holds; the audit log stays. Gives the keys that were not void before.
+CREATE OR REPLACE FUNCTION app.remove_project(p_slug text) RETURNS SETOF public.api_keys
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := app.project_called(p_slug);
+BEGIN
+  PERFORM FROM public.projects p WHERE p.id = project FOR UPDATE;
+  RETURN QUERY
+  UPDATE public.api_keys k SET revoked_at = now() WHERE k.project_id = project AND k.revoked_at IS NULL RETURNING k.*;
+  PERFORM app.end_sessions(NULL, project);
+  DELETE FROM public.projects p WHERE p.id = project;
+END
+$$;
+
 -- Keys of the caller: called as app_user, in its context -------------------------------------------------------------------
 
 -- The hash under which caches store a key of the caller, for administrators.
@@ -893,7 +1043,11 @@ CREATE OR REPLACE FUNCTION app.audit_user() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  PERFORM app.audit('user.created', NULL, NEW.id::text, jsonb_build_object('name', NEW.name));
+  IF TG_OP = 'DELETE' THEN
+    PERFORM app.audit('user.removed', NULL, OLD.id::text, jsonb_build_object('name', OLD.name));
+  ELSE
+    PERFORM app.audit('user.created', NULL, NEW.id::text, jsonb_build_object('name', NEW.name));
+  END IF;
   RETURN NULL;
 END
 $$;
@@ -902,7 +1056,13 @@ CREATE OR REPLACE FUNCTION app.audit_project() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  PERFORM app.audit('project.created', NEW.id, NEW.id::text, jsonb_build_object('slug', NEW.slug));
+  IF TG_OP = 'DELETE' THEN
+    PERFORM app.audit('project.removed', OLD.id, OLD.id::text, jsonb_build_object('slug', OLD.slug));
+  ELSIF TG_OP = 'UPDATE' THEN
+    PERFORM app.audit('project.renamed', NEW.id, NEW.id::text, jsonb_build_object('slug', NEW.slug, 'before', OLD.slug));
+  ELSE
+    PERFORM app.audit('project.created', NEW.id, NEW.id::text, jsonb_build_object('slug', NEW.slug));
+  END IF;
   RETURN NULL;
 END
 $$;
@@ -951,7 +1111,7 @@ BEGIN
   ELSE
     PERFORM app.audit('key.changed', NEW.project_id, NEW.id::text,
       jsonb_build_object('user', NEW.user_id, 'prefix', NEW.key_prefix, 'scopes', to_jsonb(NEW.scopes),
-        'rateLimit', NEW.rate_limit));
+        'rateLimit', NEW.rate_limit, 'expiresAt', NEW.expires_at));
   END IF;
   RETURN NULL;
 END
@@ -1325,12 +1485,14 @@ BEGIN
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key']), 'app_user'
       UNION ALL SELECT unnest(ARRAY[
         'bootstrap', 'create_user', 'list_users', 'create_project', 'list_projects', 'put_member', 'remove_member',
-        'list_members', 'create_key', 'find_key', 'list_keys', 'revoke_key', 'rotate_key', 'note_operator_audit',
+        'list_members', 'create_key', 'find_key', 'list_keys', 'revoke_key', 'rotate_key', 'update_key', 'invite_member',
+        'remove_user', 'rename_project', 'remove_project', 'note_operator_audit',
         'list_audit', 'set_project_quota', 'list_stored_bytes', 'note_graph_change', 'audit_user', 'audit_project', 'audit_membership', 'audit_key',
         'audit_deletion']), owner
       UNION ALL SELECT c.proname, owner FROM pg_catalog.pg_proc c
       WHERE c.pronamespace = 'app'::regnamespace AND c.proname ~ '^count_.*_(insert|delete|update)$'
-      UNION ALL SELECT unnest(ARRAY['audit', 'proven', 'expect_reader', 'user_named', 'project_called', 'keeps_an_owner', 'event_partitions']), NULL
+      UNION ALL SELECT unnest(ARRAY[
+        'audit', 'proven', 'expect_reader', 'user_named', 'project_called', 'keeps_an_owner', 'event_partitions', 'end_sessions']), NULL
     ) AS w (name, grantee)
     JOIN pg_catalog.pg_proc p ON p.proname = w.name AND p.pronamespace = 'app'::regnamespace
   LOOP
@@ -1430,8 +1592,11 @@ $$;
 CREATE OR REPLACE TRIGGER count_update AFTER UPDATE OF content, project_id ON public.documents
   FOR EACH ROW EXECUTE FUNCTION app.count_documents_update();
 
-CREATE OR REPLACE TRIGGER audit AFTER INSERT ON public.users FOR EACH ROW EXECUTE FUNCTION app.audit_user();
-CREATE OR REPLACE TRIGGER audit AFTER INSERT ON public.projects FOR EACH ROW EXECUTE FUNCTION app.audit_project();
+CREATE OR REPLACE TRIGGER audit AFTER INSERT OR DELETE ON public.users FOR EACH ROW EXECUTE FUNCTION app.audit_user();
+CREATE OR REPLACE TRIGGER audit AFTER INSERT OR DELETE ON public.projects
+  FOR EACH ROW EXECUTE FUNCTION app.audit_project();
+CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE OF slug ON public.projects
+  FOR EACH ROW WHEN (OLD.slug IS DISTINCT FROM NEW.slug) EXECUTE FUNCTION app.audit_project();
 CREATE OR REPLACE TRIGGER audit_insert AFTER INSERT ON public.memberships
   FOR EACH ROW EXECUTE FUNCTION app.audit_membership();
 CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE ON public.memberships

@@ -463,7 +463,8 @@ CREATE TABLE IF NOT EXISTS app.audit_log (
   -- Zeros for a row without a project.
   project_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
   action     text COLLATE "C" NOT NULL CHECK (action IN (
-    'user.created', 'project.created', 'member.added', 'member.role_changed', 'member.removed',
+    'user.created', 'user.removed', 'project.created', 'project.renamed', 'project.removed',
+    'member.added', 'member.role_changed', 'member.removed',
     'key.created', 'key.changed', 'key.revoked', 'key.rotated', 'key.used_from_new_address',
     'documents.deleted', 'entities.deleted', 'backup.restored', 'bank.imported', 'bank.exported',
     'project.backed_up', 'project.restored', 'project.quota_set')),
@@ -476,6 +477,23 @@ CREATE TABLE IF NOT EXISTS app.audit_log (
   detail     jsonb NOT NULL DEFAULT '{}' CHECK (octet_length(detail::text) <= 32768),
   PRIMARY KEY (project_id, id)
 );
+-- A database that an earlier script of this version made knows fewer actions.
+DO $$
+BEGIN
+  IF EXISTS (
+    SELECT FROM pg_catalog.pg_constraint c
+    WHERE c.conrelid = 'app.audit_log'::regclass AND c.conname = 'audit_log_action_check'
+      AND pg_get_constraintdef(c.oid) NOT LIKE '%project.removed%'
+  ) THEN
+    ALTER TABLE app.audit_log DROP CONSTRAINT audit_log_action_check, ADD CONSTRAINT audit_log_action_check CHECK (action IN (
+      'user.created', 'user.removed', 'project.created', 'project.renamed', 'project.removed', 'member.added',
+      'member.role_changed', 'member.removed',
+      'key.created', 'key.changed', 'key.revoked', 'key.rotated', 'key.used_from_new_address',
+      'documents.deleted', 'entities.deleted', 'backup.restored', 'bank.imported', 'bank.exported',
+      'project.backed_up', 'project.restored', 'project.quota_set'));
+  END IF;
+END
+$$;
 CREATE INDEX IF NOT EXISTS audit_log_project_idx ON app.audit_log (project_id, at, id);
 CREATE INDEX IF NOT EXISTS audit_log_at_idx ON app.audit_log (at);
 -- One row for each address that a key was used from.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::CommandFactory;
 use memory_bank_core::caller::Caller;
 use memory_bank_server::mcp::stdio;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +47,7 @@ async fn run_command(cli: &Cli) -> anyhow::Result<()> {
     };
     match command {
         Command::Serve => cli::serve::run(global, shutdown).await,
+        Command::Browse(command) => Box::pin(cli::browse::run(command, global, output, shutdown)).await,
         Command::Admin(command) => tokio::select! {
             outcome = cli::admin::run(command, output) => outcome,
             () = shutdown.cancelled() => Err(anyhow::anyhow!("ended by a signal")),
@@ -82,8 +82,8 @@ async fn run_command(cli: &Cli) -> anyhow::Result<()> {
             }
         },
         Command::ClientConfig(options) => cli::client_config::run(options, global, output),
-        Command::Completions(arguments) => cli::shell::completions(arguments, Cli::command()),
-        Command::Man(arguments) => cli::shell::manual(arguments, Cli::command()),
+        Command::Completions(arguments) => cli::shell::completions(arguments, cli::command()),
+        Command::Man(arguments) => cli::shell::manual(arguments, cli::command()),
     }
 }
 

@@ -15,13 +15,11 @@ mod telemetry;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = cli::parse();
     let traces = traces(&cli);
     let logging = logging::start(cli.global.debug, traces.as_ref().ok().and_then(Option::as_ref));
     let logging = if is_server(&cli) { logging } else { Ok(()) };
@@ -29,8 +27,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report_error(&cli, &error);
-            // The exit code of invalid arguments: the command line lacks an option.
-            if error.is::<cli::setup::NoTerminal>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+            // The exit code of invalid arguments: the command line lacks or contradicts an option.
+            let is_usage = error.is::<cli::setup::NoTerminal>() || error.is::<cli::browse::UsageError>();
+            if is_usage { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

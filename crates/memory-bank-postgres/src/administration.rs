@@ -177,7 +177,7 @@ pub(crate) fn admin_error(error: CallError) -> AdminError {
     }
 }
 
-fn only(rows: &[Row]) -> Result<&Row, StoreError> {
+pub(crate) fn only(rows: &[Row]) -> Result<&Row, StoreError> {
     rows.first().ok_or_else(missing)
 }
 
@@ -185,7 +185,7 @@ fn missing() -> StoreError {
     StoreError::Unavailable("a function of schema `app` gave back no row".to_owned())
 }
 
-fn user_record(row: &Row, from: usize) -> Result<UserRecord, StoreError> {
+pub(crate) fn user_record(row: &Row, from: usize) -> Result<UserRecord, StoreError> {
     Ok(UserRecord {
         id: UserId(column(row, from)?),
         name: column(row, from + 1)?,
@@ -194,7 +194,7 @@ fn user_record(row: &Row, from: usize) -> Result<UserRecord, StoreError> {
     })
 }
 
-fn project_record(row: &Row, from: usize) -> Result<ProjectRecord, StoreError> {
+pub(crate) fn project_record(row: &Row, from: usize) -> Result<ProjectRecord, StoreError> {
     Ok(ProjectRecord {
         id: ProjectId(column(row, from)?),
         slug: column(row, from + 1)?,

@@ -254,7 +254,7 @@ fn record(row: &Row, id: usize, rest: usize) -> Result<KeyRecord, StoreError> {
     })
 }
 
-fn words(scopes: &[Right]) -> Vec<&'static str> {
+pub(crate) fn words(scopes: &[Right]) -> Vec<&'static str> {
     scopes.iter().map(|right| right.as_str()).collect()
 }
 
@@ -277,7 +277,7 @@ pub(crate) fn role(word: &str) -> Result<Role, StoreError> {
     })
 }
 
-fn limit(rate_limit: u32) -> Result<i32, StoreError> {
+pub(crate) fn limit(rate_limit: u32) -> Result<i32, StoreError> {
     i32::try_from(rate_limit).map_err(|_| StoreError::TooLarge {
         what: "the rate limit".to_owned(),
         limit: u64::from(i32::MAX.unsigned_abs()),

@@ -4,6 +4,7 @@
 //! with a role that row-level security binds. Statements that serve many tenants at once are functions of schema
 //! `app`, each with one purpose. This crate must not know HTTP or MCP, and decides no rule of documents or graph.
 
+mod account_changes;
 mod administration;
 mod audit;
 mod backups;
@@ -44,6 +45,7 @@ mod unreachable;
 mod vector_maker;
 mod workspace;
 
+pub use account_changes::Invited;
 pub use audit::{AuditEntry, OperatorAction};
 pub use bank::PostgresBank;
 pub use connect_error::ConnectError;

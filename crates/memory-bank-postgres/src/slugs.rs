@@ -1,18 +1,39 @@
-//! The slugs of projects, which never change. This module must not know how a slug is read.
+//! The slugs of projects, as they were read lately: an operator may rename a project. This module must not know how a slug is
+//! read.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use memory_bank_core::caller::ProjectId;
 use quick_cache::sync::Cache;
+use tokio::time::Instant;
 
 /// The most slugs. A slug that was not used lately is evicted for another one.
 const CAPACITY: usize = 100_000;
 /// How long a look-up waits for another one of the same project.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a slug counts after it was read.
+const LIFETIME: Duration = Duration::from_secs(300);
 
 /// The slugs of projects that were used lately.
-pub(crate) struct Slugs(Cache<ProjectId, Arc<str>>);
+pub(crate) struct Slugs(Cache<ProjectId, Slug>);
+
+/// A slug, and when it was read.
+#[derive(Clone)]
+struct Slug {
+    text: Arc<str>,
+    read_at: Instant,
+}
+
+impl Slug {
+    fn now(text: Arc<str>) -> Self {
+        Self { text, read_at: Instant::now() }
+    }
+
+    fn is_old(&self) -> bool {
+        self.read_at.elapsed() > LIFETIME
+    }
+}
 
 impl Default for Slugs {
     fn default() -> Self {
@@ -21,16 +42,17 @@ impl Default for Slugs {
 }
 
 impl Slugs {
-    /// Adds a slug.
+    /// Adds a slug that was read now.
     pub(crate) fn insert(&self, project: ProjectId, slug: &str) {
-        if self.0.get(&project).is_none() {
-            self.0.insert(project, slug.into());
+        let is_known = |known: Slug| *known.text == *slug && !known.is_old();
+        if !self.0.get(&project).is_some_and(is_known) {
+            self.0.insert(project, Slug::now(slug.into()));
         }
     }
 
     /// The slug, if it is known.
     pub(crate) fn get(&self, project: ProjectId) -> Option<Arc<str>> {
-        self.0.get(&project)
+        self.0.get(&project).map(|slug| slug.text)
     }
 
     /// The slug; if it is unknown, one caller loads it and the others wait a moment for that. An error is the loading
@@ -41,12 +63,15 @@ impl Slugs {
         project: ProjectId,
         load: impl Future<Output = Result<Arc<str>, E>>,
     ) -> Result<Arc<str>, E> {
+        if self.0.get(&project).is_some_and(|slug| slug.is_old()) {
+            self.0.remove(&project);
+        }
         match tokio::time::timeout(JOIN_TIMEOUT, self.0.get_value_or_guard_async(&project)).await {
-            Ok(Ok(slug)) => Ok(slug),
+            Ok(Ok(slug)) => Ok(slug.text),
             Ok(Err(guard)) => {
                 let slug = load.await?;
                 // Another caller may have added it meanwhile.
-                let _added = guard.insert(Arc::clone(&slug));
+                let _added = guard.insert(Slug::now(Arc::clone(&slug)));
                 Ok(slug)
             }
             Err(_) => load.await,
@@ -115,6 +140,20 @@ mod tests {
         assert!(futures::poll!(&mut cancelled).is_pending());
         drop(cancelled);
         assert_eq!(admitted.await.as_deref(), Ok("atlas"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slug_is_read_anew_after_a_while_and_replaced_by_a_newer_one() {
+        let slugs = Slugs::default();
+        let project = project();
+        let load = |slug: &'static str| slugs.get_or_load(project, async move { Ok::<_, &str>(slug.into()) });
+        assert_eq!(load("atlas").await.as_deref(), Ok("atlas"));
+        tokio::time::advance(LIFETIME).await;
+        assert_eq!(load("other").await.as_deref(), Ok("atlas"));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(load("renamed").await.as_deref(), Ok("renamed"));
+        slugs.insert(project, "again");
+        assert_eq!(load("other").await.as_deref(), Ok("again"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -41,7 +41,7 @@ impl PostgresWorkspace {
         Ok(PostgresBank::new(self.database.clone(), self.slug(caller).await?))
     }
 
-    /// The project's slug; it never changes, so it is read once.
+    /// The project's slug; it seldom changes, so it is read once in some minutes.
     async fn slug(&self, caller: &Caller) -> Result<String, WorkspaceError> {
         let load = async {
             let rows = self.database.read_own(caller, &[Query::new(SLUG, &[&caller.project.0])]).await?;

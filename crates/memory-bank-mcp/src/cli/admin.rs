@@ -17,7 +17,7 @@ use memory_bank_postgres::{Database, LoginOutcome, MigrateError};
 use serde_json::{Value, json};
 
 use crate::cli::output::{Output, Table};
-use crate::cli::{audit, keys, output, server_login};
+use crate::cli::{accounts, audit, keys, output, server_login};
 use crate::config::{self, Settings};
 use crate::database;
 
@@ -74,6 +74,11 @@ pub(crate) enum UsersCommand {
     },
     /// List all users.
     List,
+    /// Remove a user with memberships, keys and sessions. The documents of the projects stay.
+    Remove {
+        /// The user's name.
+        name: String,
+    },
 }
 
 /// Commands for projects.
@@ -93,6 +98,16 @@ pub(crate) enum ProjectsCommand {
     },
     /// List all projects.
     List,
+    /// Give a project another short name. Keys and documents stay as they are.
+    Rename {
+        /// The project's short name.
+        project: String,
+        /// The new short name: lower-case letters, digits and hyphens.
+        #[arg(value_parser = parse_slug)]
+        to: String,
+    },
+    /// Remove a project with all documents, the graph, backups, keys and memberships. It asks for the short name to be typed.
+    Remove(accounts::RemoveProject),
     /// Set the quota of a project, in bytes of documents, backups and graph.
     SetQuota {
         /// The project's short name.
@@ -122,6 +137,8 @@ pub(crate) enum MembersCommand {
         #[arg(long, value_enum)]
         role: RoleName,
     },
+    /// Invite a user: create it if it is missing, make it a member, create a key, and print the lines that connect a client.
+    Invite(accounts::Invite),
     /// Remove a member; the member's keys of the project become void.
     Remove {
         /// The project's short name.
@@ -176,8 +193,8 @@ pub(crate) async fn run(command: &AdminCommand, output: Output) -> anyhow::Resul
             migrate(&database, server_password_file.as_deref(), output).await
         }
         AdminCommand::Bootstrap { user, project } => bootstrap(&database, user, project, output).await,
-        AdminCommand::Users(command) => users(&database, command, output).await,
-        AdminCommand::Projects(command) => projects(&database, command, output).await,
+        AdminCommand::Users(command) => users(&database, &settings, command, output).await,
+        AdminCommand::Projects(command) => projects(&database, &settings, command, output).await,
         AdminCommand::Members(command) => members(&database, &settings, command, output).await,
         AdminCommand::Keys(command) => keys::run(&database, &settings, command, output).await,
         AdminCommand::Audit(command) => audit::run(&database, command, output).await,
@@ -271,7 +288,12 @@ async fn bootstrap(database: &Database, user: &str, project: &str, output: Outpu
     output.show(&shown, &text)
 }
 
-async fn users(database: &Database, command: &UsersCommand, output: Output) -> anyhow::Result<()> {
+async fn users(
+    database: &Database,
+    settings: &Settings,
+    command: &UsersCommand,
+    output: Output,
+) -> anyhow::Result<()> {
     let (users, is_single) = match command {
         UsersCommand::Create { name, email } => {
             let name = parse_user_name(name)?;
@@ -279,6 +301,9 @@ async fn users(database: &Database, command: &UsersCommand, output: Output) -> a
             (vec![database.create_user(&user).await?], true)
         }
         UsersCommand::List => (database.users().await?, false),
+        UsersCommand::Remove { name } => {
+            return accounts::remove_user(database, settings, name, output).await;
+        }
     };
     let mut table = Table::new(&["ID", "NAME", "EMAIL", "CREATED"]);
     for user in &users {
@@ -289,7 +314,12 @@ async fn users(database: &Database, command: &UsersCommand, output: Output) -> a
     output.show(&record_or_list(is_single, "users", list), &table.to_string())
 }
 
-async fn projects(database: &Database, command: &ProjectsCommand, output: Output) -> anyhow::Result<()> {
+async fn projects(
+    database: &Database,
+    settings: &Settings,
+    command: &ProjectsCommand,
+    output: Output,
+) -> anyhow::Result<()> {
     let (projects, is_single) = match command {
         ProjectsCommand::Create { slug, owner, name } => {
             let name = name.clone().unwrap_or_else(|| slug.clone());
@@ -297,6 +327,12 @@ async fn projects(database: &Database, command: &ProjectsCommand, output: Output
             (vec![database.create_project(&project, owner).await?], true)
         }
         ProjectsCommand::List => (database.projects().await?, false),
+        ProjectsCommand::Rename { project, to } => {
+            (vec![accounts::rename_project(database, settings, project, to).await?], true)
+        }
+        ProjectsCommand::Remove(wanted) => {
+            return accounts::remove_project(database, settings, wanted, output).await;
+        }
         ProjectsCommand::SetQuota { project, bytes, .. } => {
             database.set_quota(project, *bytes).await?;
             let text = match bytes {
@@ -329,6 +365,7 @@ async fn members(
             keys::notify_changed(settings, &database.member_keys(project, user).await?).await;
             (vec![member], true)
         }
+        MembersCommand::Invite(wanted) => return accounts::invite(database, settings, wanted, output).await,
         MembersCommand::Remove { project, user } => {
             let revoked = database.remove_member(project, user).await?;
             keys::notify_revoked(settings, &revoked).await;
@@ -349,7 +386,7 @@ fn record_or_list(is_single: bool, name: &str, list: Vec<Value>) -> Value {
     if is_single { list.into_iter().next().unwrap_or_default() } else { json!({name: list}) }
 }
 
-fn user_json(user: &UserRecord) -> Value {
+pub(crate) fn user_json(user: &UserRecord) -> Value {
     json!({"id": user.id.0, "name": user.name, "email": user.email, "createdAt": iso_millis(user.created_at)})
 }
 
@@ -362,7 +399,7 @@ fn member_json(member: &MemberRecord) -> Value {
     json!({"user": {"id": member.user.id.0, "name": member.user.name}, "role": member.role})
 }
 
-fn parse_user_name(name: &str) -> anyhow::Result<String> {
+pub(crate) fn parse_user_name(name: &str) -> anyhow::Result<String> {
     let name = name.trim();
     let is_valid =
         !name.is_empty() && name.chars().count() <= USER_NAME_CHARS && !name.chars().any(char::is_control);

@@ -125,7 +125,7 @@ fn print(
 }
 
 /// The content of a new file.
-fn snippet(client: Client, name: &str, server: &Server) -> anyhow::Result<String> {
+pub(crate) fn snippet(client: Client, name: &str, server: &Server) -> anyhow::Result<String> {
     config_text::put("", client.location(name), &client.entry(server), client.input(server).as_ref())
 }
 

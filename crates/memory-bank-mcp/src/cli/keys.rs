@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use clap::builder::RangedI64ValueParser;
 use clap::{Args, Subcommand, ValueEnum};
+use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::caller::{KeyId, Right};
 use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy, iso_millis};
 use memory_bank_core::identity::{
@@ -15,6 +17,7 @@ use memory_bank_server::http::Redis;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::cli::accounts;
 use crate::cli::output::{KEY_SHOWN_ONCE, Output, Table};
 use crate::config::{RedisSettings, Settings};
 
@@ -40,6 +43,14 @@ pub(crate) enum KeysCommand {
         /// Also list revoked and expired keys.
         #[arg(long)]
         all: bool,
+    },
+    /// Change a key's label, scopes, rate limit or expiry; the key itself stays the same.
+    #[command(override_usage = "memory-bank-mcp keys update [OPTIONS] <ID>")]
+    Update {
+        /// The key's id.
+        id: Uuid,
+        #[command(flatten)]
+        change: accounts::KeyChangeOptions,
     },
     /// Revoke a key, at once.
     Revoke {
@@ -76,11 +87,11 @@ pub(crate) struct NewKeyOptions {
     pub(crate) expires_days: Option<u32>,
 }
 
-fn lifetime_days() -> RangedI64ValueParser<u32> {
+pub(crate) fn lifetime_days() -> RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=i64::from(KEY_LIFETIME_DAYS_MAX))
 }
 
-fn parse_label(text: &str) -> Result<String, String> {
+pub(crate) fn parse_label(text: &str) -> Result<String, String> {
     if text.chars().count() > KEY_LABEL_CHARS {
         return Err(format!("use at most {KEY_LABEL_CHARS} characters"));
     }
@@ -132,6 +143,9 @@ pub(crate) async fn run(
             show_created(&plain, &record, output)
         }
         KeysCommand::List { project, all } => show_list(&database.keys(project, *all).await?, output),
+        KeysCommand::Update { id, change } => {
+            accounts::update_key(database, settings, KeyId(*id), change, output).await
+        }
         KeysCommand::Revoke { id } => {
             let revoked = database.revoke_key(KeyId(*id), SystemClock.now()).await?;
             notify_revoked(settings, &[revoked]).await;
@@ -170,6 +184,11 @@ pub(crate) fn new_key(options: &NewKeyOptions) -> (PlainKey, NewKey) {
     NewKey::generate(options, SystemClock.now(), &SystemEntropy)
 }
 
+/// The moment in so many days.
+pub(crate) fn in_days(now: Timestamp, days: u32) -> anyhow::Result<Timestamp> {
+    now.checked_add(SignedDuration::from_hours(24 * i64::from(days))).context("the expiry is too far away")
+}
+
 /// A new key as JSON, with the key itself.
 pub(crate) fn created_json(plain: &PlainKey, record: &KeyRecord) -> Value {
     json!({
@@ -198,7 +217,7 @@ fn show_list(keys: &[(String, KeyRecord)], output: Output) -> anyhow::Result<()>
         let scopes = serde_json::to_value(&key.scopes)?;
         let status = serde_json::to_value(key.status(now))?;
         let words: Vec<&str> = scopes.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let time_or_dash = |at: Option<jiff::Timestamp>| at.map_or_else(|| "-".to_owned(), iso_millis);
+        let time_or_dash = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), iso_millis);
         table.row(vec![
             key.id.0.to_string(),
             key.prefix.clone(),
@@ -233,7 +252,7 @@ pub(crate) async fn notify_changed(settings: &Settings, keys: &[Revoked]) {
     for key in keys {
         if !redis.key_changed(&key.hash).await {
             tracing::warn!(
-                "Redis does not answer; running servers may show a member's old role for up to five minutes"
+                "Redis does not answer; running servers may use what they know of a key for up to five minutes"
             );
             return;
         }

@@ -1,13 +1,16 @@
 //! The command line: the commands, and the options of each.
 
+mod accounts;
 pub(crate) mod admin;
 mod audit;
+pub(crate) mod browse;
 pub(crate) mod client_config;
 mod clients;
 mod config_file;
 mod config_text;
 pub(crate) mod doctor;
 pub(crate) mod health;
+mod help;
 pub(crate) mod http_client;
 pub(crate) mod index;
 mod key_source;
@@ -23,6 +26,7 @@ pub(crate) mod shell;
 pub(crate) mod transfer;
 pub(crate) mod variables;
 
+pub(crate) use self::help::{command, parse};
 pub(crate) use self::key_source::restore_terminal;
 
 use clap::{Parser, Subcommand};
@@ -53,6 +57,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve MCP over Streamable HTTP: the project folder, or the database of `DATABASE_URL`.
     Serve,
+    #[command(flatten)]
+    Browse(browse::BrowseCommand),
     /// Show every environment variable with its value, its default and its allowed values. Secrets are not shown.
     Config,
     /// Check the server on this machine: exit code 0 if it is ready, 1 otherwise.
@@ -85,12 +91,10 @@ pub(crate) enum Command {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 }

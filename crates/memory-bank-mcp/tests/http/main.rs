@@ -1,7 +1,11 @@
 //! The binary as a server of HTTP, driven over real sockets.
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod audit;
+#[cfg(test)]
+mod browse;
 #[cfg(test)]
 mod caller_identity;
 #[cfg(test)]

@@ -7,6 +7,7 @@
     reason = "helpers of tests may, as tests do"
 )]
 
+mod account_changes;
 mod audit;
 mod connection_loss;
 mod contract;

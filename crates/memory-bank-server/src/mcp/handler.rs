@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use memory_bank_core::caller::{Caller, Right};
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest,
-    CustomResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse, Implementation,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
+    CustomRequest, CustomResult, ErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse,
+    Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
     PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
     ServerConfig, ServerResult, SubscribeRequestParams, SubscriptionFilter, UnsubscribeRequestParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -74,6 +75,19 @@ impl MemoryBankHandler {
         panics::caught(what, &*self.services.entropy, request).await
     }
 
+    /// Runs a tool, unless it changes something in read-only mode.
+    pub(super) async fn run_tool(
+        &self,
+        name: &str,
+        arguments: Option<Map<String, Value>>,
+    ) -> Result<CallToolResult, ErrorData> {
+        let changes = tools::right_of(name, arguments.as_ref()).is_some_and(|right| right != Right::Read);
+        if self.options.read_only && changes {
+            return Ok(tools::refused_as_read_only(name));
+        }
+        self.caught(name, tools::call(&self.services, &self.caller, name, arguments)).await
+    }
+
     /// Whether lists of readable things are shown. For other callers they are empty, as the list of tools contains
     /// only tools that may be called.
     fn may_read(&self) -> bool {
@@ -119,13 +133,7 @@ impl ServerHandler for MemoryBankHandler {
     ) -> Result<CallToolResponse, ErrorData> {
         let CallToolRequestParams { name, arguments, .. } = request;
         let span = telemetry::tool_span(tools::label(&name), &context.meta);
-        let changes = tools::right_of(&name, arguments.as_ref()).is_some_and(|right| right != Right::Read);
-        let result = if self.options.read_only && changes {
-            Ok(tools::refused_as_read_only(&name))
-        } else {
-            let called = tools::call(&self.services, &self.caller, &name, arguments);
-            self.caught(&name, called).instrument(span.clone()).await
-        };
+        let result = self.run_tool(&name, arguments).instrument(span.clone()).await;
         let result = result.map(CallToolResponse::from);
         telemetry::end_tool(&span, Outcome::of_call(&result).name());
         result

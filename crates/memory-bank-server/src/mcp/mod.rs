@@ -2,6 +2,7 @@
 
 pub(crate) mod call_params;
 mod completions;
+mod direct;
 pub(crate) mod errors;
 mod frame;
 pub(crate) mod handler;
@@ -20,6 +21,7 @@ pub(crate) mod surrogates;
 mod tool_options;
 mod tools;
 
+pub use direct::DirectCallError;
 pub use handler::MemoryBankHandler;
 pub(crate) use observed_handler::{ObservedHandler, Observer};
 pub use tool_options::{ToolOptions, Toolset, UnknownToolset};

@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::Context;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-
 use memory_bank_core::identity::PlainKey;
 use serde_json::json;
 

@@ -1,7 +1,8 @@
 //! Lists the names of documents.
 
 use memory_bank_core::caller::Right;
-use memory_bank_core::document::is_leftover;
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document::{DocumentEntry, is_leftover};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -23,7 +24,7 @@ pub(crate) const LIST_MEMORY_BANK_FILES: ToolSpec = ToolSpec {
     without_read: WithoutRead::Refused,
     hints: READS,
     bank: FILES,
-    arguments: &[CURSOR, optional("limit", Kind::Whole(1, 10_000))],
+    arguments: &[CURSOR, optional("limit", Kind::Whole(1, 10_000)), optional("details", Kind::Flag)],
     handler: boxed!(list_memory_bank_files),
 };
 
@@ -38,6 +39,9 @@ async fn list_memory_bank_files(mut call: Call) -> Result<Reply, Failure> {
         .list(&call.caller)
         .await
         .map_err(|error| Failure::from(error).while_doing("Error listing Memory Bank files"))?;
+    if arguments.details {
+        return detailed(&call, &listing, entries, &after, arguments.limit);
+    }
     let all = entries.len();
     let names = entries.into_iter().map(|entry| entry.name).filter(|name| after.is_empty() || *name > after);
     let names: Vec<String> = names.collect();
@@ -77,6 +81,37 @@ async fn list_memory_bank_files(mut call: Call) -> Result<Reply, Failure> {
 struct ListFiles {
     cursor: Option<String>,
     limit: Option<usize>,
+    #[serde(default)]
+    details: bool,
+}
+
+/// The documents after a name with size and time of the last change, as data.
+fn detailed(
+    call: &Call,
+    listing: &Listing,
+    entries: Vec<DocumentEntry>,
+    after: &str,
+    limit: Option<usize>,
+) -> Result<Reply, Failure> {
+    let following: Vec<DocumentEntry> =
+        entries.into_iter().filter(|entry| after.is_empty() || entry.name.as_str() > after).collect();
+    let wanted = following.iter().take(limit.unwrap_or(usize::MAX)).map(|entry| {
+        let mut document =
+            json!({"name": entry.name, "bytes": entry.bytes, "updatedAt": iso_millis(entry.updated_at)});
+        if is_leftover(&entry.name) {
+            put(&mut document, "isLeftover", json!(true));
+        }
+        document
+    });
+    let mut room = Room::of(&call.services.replies, limit.map(|_| usize::MAX), &Value::Null);
+    let (shown, _) = room.cut(wanted, 1)?;
+    let left = following.len() - shown.len();
+    let mut data = json!({"documents": shown});
+    if let Some(last) = shown.len().checked_sub(1).and_then(|last| following.get(last)).filter(|_| left > 0) {
+        put(&mut data, "remaining", json!({"documents": left}));
+        put(&mut data, "nextCursor", json!(listing.cursor(&last.name)?));
+    }
+    Reply::json(&data)
 }
 
 /// A name for one line: plain, or as JSON in which invisible characters, and those that change the direction of text,

@@ -1,0 +1,201 @@
+//! The arguments of the commands for people.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::screen::View;
+use crate::cli::server_address;
+
+/// The command line contradicts itself; the exit code is that of wrong arguments.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct UsageError(pub(crate) String);
+
+/// A command for people.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum BrowseCommand {
+    /// List the documents of a memory bank.
+    List {
+        /// Print the names only, one per line.
+        #[arg(long)]
+        names: bool,
+        #[command(flatten)]
+        options: BankOptions,
+    },
+    /// Show a document, or a part of it.
+    Show {
+        /// The document's name, such as `progress.md`; `.md` may be left out.
+        #[arg(value_name = "DOC")]
+        document: String,
+        #[command(flatten)]
+        part: PartArguments,
+        #[command(flatten)]
+        options: BankOptions,
+    },
+    /// Search the documents; the best hit comes first. The exit code is 1 if nothing is found.
+    Search {
+        #[command(flatten)]
+        wanted: SearchArguments,
+        #[command(flatten)]
+        options: BankOptions,
+    },
+    /// Show the state of the work: tasks, issues, progress, decisions.
+    Digest {
+        /// The length of the digest in tokens, from 200 to 20000; 1500 when absent.
+        #[arg(long, default_value_t = 1500, hide_default_value = true, value_parser = clap::value_parser!(u32).range(200..=20_000))]
+        tokens: u32,
+        #[command(flatten)]
+        options: BankOptions,
+    },
+    /// Show what was done, the newest entry first.
+    Log {
+        /// The largest number of entries; 20 when absent.
+        #[arg(short = 'n', long = "entries", value_name = "N", default_value_t = 20, hide_default_value = true,
+            value_parser = clap::value_parser!(u32).range(1..=1000))]
+        entries: u32,
+        /// Show the decisions instead.
+        #[arg(long)]
+        decisions: bool,
+        #[command(flatten)]
+        options: BankOptions,
+    },
+    /// Show the knowledge graph.
+    #[command(subcommand)]
+    Graph(GraphCommand),
+    /// Record a decision in the decision log.
+    AddDecision {
+        #[command(flatten)]
+        decision: DecisionArguments,
+        #[command(flatten)]
+        options: BankOptions,
+    },
+    /// Show where the memory bank is, and whether it is complete.
+    Status {
+        #[command(flatten)]
+        options: BankOptions,
+    },
+}
+
+/// A command for the graph.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum GraphCommand {
+    /// Find nodes and facts by words. The exit code is 1 if nothing is found.
+    Search {
+        /// The words; `*` lists all nodes.
+        query: String,
+        /// The largest number of nodes; 20 when absent.
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 20, hide_default_value = true,
+            value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        #[command(flatten)]
+        options: BankOptions,
+    },
+    /// Show nodes with all their facts and relations.
+    Open {
+        /// The names or ids of the nodes.
+        #[arg(required = true, value_name = "NODE")]
+        nodes: Vec<String>,
+        /// How far the neighbourhood reaches.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
+        depth: u32,
+        #[command(flatten)]
+        options: BankOptions,
+    },
+}
+
+/// Which bank, and how it is shown.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BankOptions {
+    /// The address of a server, such as `https://memory.example.com/mcp`; `MEMORY_BANK_URL` when absent. Without both,
+    /// the memory bank of the project folder is shown.
+    #[arg(long, value_name = "URL", value_parser = server_address::parse)]
+    pub(super) url: Option<String>,
+    /// The file with the API key of the server, or `-` for standard input; the variable `MEMORY_BANK_API_KEY` when absent.
+    #[arg(long, value_name = "FILE")]
+    pub(super) key_file: Option<PathBuf>,
+    /// Do not page long output on a terminal.
+    #[arg(long)]
+    pub(super) no_pager: bool,
+}
+
+impl BankOptions {
+    pub(super) fn view(&self) -> View {
+        View::of_this_process(!self.no_pager)
+    }
+}
+
+impl BrowseCommand {
+    pub(super) fn options(&self) -> &BankOptions {
+        match self {
+            Self::List { options, .. }
+            | Self::Show { options, .. }
+            | Self::Search { options, .. }
+            | Self::Digest { options, .. }
+            | Self::Log { options, .. }
+            | Self::Graph(GraphCommand::Search { options, .. } | GraphCommand::Open { options, .. })
+            | Self::AddDecision { options, .. }
+            | Self::Status { options } => options,
+        }
+    }
+}
+
+/// A part of a document.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PartArguments {
+    /// Show only the section below this heading.
+    #[arg(long, value_name = "HEADING", conflicts_with_all = ["from_line", "tail"])]
+    pub(super) heading: Option<String>,
+    /// Show the document from this line on.
+    #[arg(long, value_name = "N", conflicts_with = "tail", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) from_line: Option<u32>,
+    /// Show at most so many lines.
+    #[arg(long, value_name = "N", conflicts_with = "tail", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) lines: Option<u32>,
+    /// Show only the last lines.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) tail: Option<u32>,
+}
+
+/// What is searched for.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SearchArguments {
+    /// Words in any order; "quotes" inside the argument for a phrase.
+    #[arg(required = true, value_name = "QUERY")]
+    pub(super) query: Vec<String>,
+    /// The largest number of lines; 20 when absent.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20, hide_default_value = true,
+        value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(super) limit: u32,
+    /// Search only this document; can be repeated.
+    #[arg(long = "file", value_name = "DOC")]
+    pub(super) files: Vec<String>,
+    /// Only entries since this day (2026-08-30), month (2026-08) or year.
+    #[arg(long, value_name = "DAY")]
+    pub(super) since: Option<String>,
+    /// Only entries until this day, month or year.
+    #[arg(long, value_name = "DAY")]
+    pub(super) until: Option<String>,
+    /// Distinguish upper and lower case.
+    #[arg(long)]
+    pub(super) case_sensitive: bool,
+}
+
+/// A decision to record.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DecisionArguments {
+    /// What it is about, in a line.
+    pub(super) title: String,
+    /// What was decided; `-` reads it from standard input.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) decision: String,
+    /// Why it had to be decided.
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(super) context: String,
+    /// Another possibility that was considered; can be repeated.
+    #[arg(long = "alternative", value_name = "TEXT")]
+    pub(super) alternatives: Vec<String>,
+    /// What follows from it; can be repeated.
+    #[arg(long = "consequence", value_name = "TEXT")]
+    pub(super) consequences: Vec<String>,
+}

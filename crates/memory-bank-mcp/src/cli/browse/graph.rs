@@ -1,0 +1,165 @@
+//! `graph search` and `graph open`: nodes of the knowledge graph with their facts and relations.
+
+use serde_json::{Value, json};
+
+use super::Shown;
+use super::arguments::GraphCommand;
+use super::bank::Bank;
+use super::screen::{Screen, Style};
+
+/// Runs one command.
+pub(super) async fn run(bank: &Bank, command: &GraphCommand, screen: Screen) -> anyhow::Result<Shown> {
+    match command {
+        GraphCommand::Search { query, limit, .. } => search(bank, query, *limit, screen).await,
+        GraphCommand::Open { nodes, depth, .. } => open(bank, nodes, *depth, screen).await,
+    }
+}
+
+async fn search(bank: &Bank, query: &str, limit: u32, mut screen: Screen) -> anyhow::Result<Shown> {
+    let data = bank.search("graph_search", json!({"query": query, "limit": limit})).await?;
+    let entities = list(&data, "entities");
+    let observations = list(&data, "observations");
+    if entities.is_empty() && observations.is_empty() {
+        let hint = text(&data, "importable");
+        let hint = if hint.is_empty() { String::new() } else { format!("; {hint}") };
+        return Ok(Shown::nothing(
+            data.clone(),
+            format!("nothing in the graph is found for `{query}`{hint}"),
+        ));
+    }
+    for entity in &entities {
+        head(&mut screen, entity);
+        for fact in list(entity, "observations") {
+            put_fact(&mut screen, fact);
+        }
+        let shown = list(entity, "observations").len();
+        let left =
+            number(entity, "observationCount").saturating_sub(u64::try_from(shown).unwrap_or(u64::MAX));
+        if left > 0 && shown > 0 {
+            screen.line(Style::Dim, &format!("    and {left} more"));
+        }
+    }
+    let of_others: Vec<&Value> = observations
+        .into_iter()
+        .filter(|fact| !entities.iter().any(|entity| text(entity, "id") == text(fact, "entityId")))
+        .collect();
+    if !of_others.is_empty() {
+        screen.title("Facts");
+        for fact in of_others {
+            screen
+                .put(Style::Mark, "  • ")
+                .put(Style::Name, text(fact, "entityName"))
+                .put(Style::Plain, "  ");
+            screen.line(Style::Plain, text(fact, "text"));
+        }
+    }
+    let relations = list(&data, "relations");
+    if !relations.is_empty() {
+        screen.title("Relations");
+        relations.iter().for_each(|relation| put_relation(&mut screen, relation));
+    }
+    left_out(&mut screen, &data);
+    Ok(Shown::new(data, screen))
+}
+
+async fn open(bank: &Bank, nodes: &[String], depth: u32, mut screen: Screen) -> anyhow::Result<Shown> {
+    let arguments = json!({"nodes": nodes, "depth": depth, "maxChars": u32::MAX});
+    let lists = ["entities", "observations", "relations"];
+    let data = bank.call_all("graph_open_nodes", arguments, &lists).await?;
+    let (entities, observations, relations) =
+        (list(&data, "entities"), list(&data, "observations"), list(&data, "relations"));
+    for entity in &entities {
+        head(&mut screen, entity);
+        let id = text(entity, "id");
+        for fact in observations.iter().filter(|fact| text(fact, "entityId") == id) {
+            put_fact(&mut screen, fact);
+        }
+        if let Some(Value::Object(attrs)) = entity.get("attrs") {
+            for (name, value) in attrs {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                screen.put(Style::Dim, "    ").put(Style::Dim, name).put(Style::Dim, ": ");
+                screen.line(Style::Plain, &value);
+            }
+        }
+        for relation in relations.iter().filter(|relation| text(relation, "fromId") == id) {
+            screen
+                .put(Style::Mark, "  → ")
+                .put(Style::Dim, text(relation, "relationType"))
+                .put(Style::Plain, " ");
+            screen.line(Style::Name, text(relation, "to"));
+        }
+        for relation in relations.iter().filter(|relation| text(relation, "toId") == id) {
+            screen
+                .put(Style::Mark, "  ← ")
+                .put(Style::Dim, text(relation, "relationType"))
+                .put(Style::Plain, " ");
+            screen.line(Style::Name, text(relation, "from"));
+        }
+    }
+    left_out(&mut screen, &data);
+    Ok(Shown::new(data, screen))
+}
+
+/// The name of a node, its type and its id.
+fn head(screen: &mut Screen, entity: &Value) {
+    screen.gap().put(Style::Name, text(entity, "name")).put(Style::Plain, "  ");
+    screen.put(Style::Date, text(entity, "entityType")).put(Style::Plain, "  ");
+    let mut counts = Vec::new();
+    for (name, one, many) in
+        [("observationCount", "fact", "facts"), ("relationCount", "relation", "relations")]
+    {
+        match number(entity, name) {
+            0 => {}
+            1 => counts.push(format!("1 {one}")),
+            count => counts.push(format!("{count} {many}")),
+        }
+    }
+    screen.put(Style::Dim, &counts.join(", "));
+    if !counts.is_empty() {
+        screen.put(Style::Plain, "  ");
+    }
+    screen.line(Style::Dim, text(entity, "id"));
+}
+
+fn put_fact(screen: &mut Screen, fact: &Value) {
+    let day: String = text(fact, "timestamp").chars().take(10).collect();
+    screen.put(Style::Mark, "  • ");
+    if !day.is_empty() {
+        screen.put(Style::Date, &day).put(Style::Plain, "  ");
+    }
+    let mut lines = text(fact, "text").lines();
+    screen.line(Style::Plain, lines.next().unwrap_or_default());
+    lines.for_each(|line| {
+        screen.put(Style::Plain, "    ").line(Style::Plain, line);
+    });
+}
+
+fn put_relation(screen: &mut Screen, relation: &Value) {
+    screen.put(Style::Mark, "  • ").put(Style::Name, text(relation, "from")).put(Style::Plain, " ");
+    screen.put(Style::Dim, text(relation, "relationType")).put(Style::Mark, " → ");
+    screen.line(Style::Name, text(relation, "to"));
+}
+
+/// How much is not shown.
+fn left_out(screen: &mut Screen, data: &Value) {
+    let remaining = data.get("remaining").and_then(Value::as_object);
+    let left: Vec<String> =
+        remaining.into_iter().flatten().map(|(name, count)| format!("{count} {name}")).collect();
+    if !left.is_empty() {
+        screen.gap().line(Style::Dim, &format!("not shown: {}", left.join(", ")));
+    } else if data.get("truncated").and_then(Value::as_bool) == Some(true) {
+        screen.gap().line(Style::Dim, "there is more: give more words, or a larger number with `-n`");
+    }
+}
+
+fn list<'v>(data: &'v Value, name: &str) -> Vec<&'v Value> {
+    data.get(name).and_then(Value::as_array).into_iter().flatten().collect()
+}
+
+fn text<'v>(data: &'v Value, name: &str) -> &'v str {
+    data.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn number(data: &Value, name: &str) -> u64 {
+    data.get(name).and_then(Value::as_u64).unwrap_or_default()
+}

@@ -1,0 +1,43 @@
+//! `log`: what was done or decided, the newest first, as the digest finds it in any layout of documents.
+
+use serde_json::{Value, json};
+
+use super::bank::Bank;
+use super::screen::{Screen, Style};
+use super::{Shown, digest};
+
+/// The largest digest, so that entries are not shortened.
+const MAX_TOKENS: u32 = 20_000;
+
+/// The newest entries.
+pub(super) async fn run(
+    bank: &Bank,
+    entries: u32,
+    decisions: bool,
+    mut screen: Screen,
+) -> anyhow::Result<Shown> {
+    let (progress, decided) = if decisions { (0, entries) } else { (entries, 0) };
+    let arguments = json!({
+        "maxProgressEntries": progress,
+        "maxDecisions": decided,
+        "maxTokens": MAX_TOKENS,
+    });
+    let data = bank.call("get_context_digest", arguments).await?;
+    let found = data.get("digest").cloned().unwrap_or_default();
+    if decisions {
+        digest::decisions(&mut screen, &found);
+    } else {
+        let lines = found.get("recentProgress").and_then(Value::as_array);
+        for line in lines.into_iter().flatten().filter_map(Value::as_str) {
+            digest::entry(&mut screen, line);
+        }
+    }
+    if screen.is_empty() {
+        screen.line(
+            Style::Dim,
+            if decisions { "No decision is recorded." } else { "No progress is recorded." },
+        );
+    }
+    digest::notes(&mut screen, data.get("metadata").unwrap_or(&Value::Null));
+    Ok(Shown::new(data, screen))
+}

@@ -1,0 +1,87 @@
+//! Commands for people at a shell, and for scripts: they read a bank, or add a decision to it.
+//!
+//! Each command calls a tool, in this process for a folder, over HTTP for a server, and shows the tool's data. So it knows no
+//! rule of documents, search or graph, and must not.
+
+mod arguments;
+mod bank;
+mod decision;
+mod digest;
+mod documents;
+mod folder;
+mod graph;
+mod history;
+mod markdown;
+mod pager;
+mod screen;
+mod search;
+mod server;
+mod status;
+
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::arguments::{BrowseCommand, UsageError};
+use self::bank::Bank;
+use self::screen::{Screen, json_line};
+use crate::cli::options::GlobalOptions;
+use crate::cli::output::Output;
+
+/// The output of a command: its data, the text for people, and whether something was found.
+struct Shown {
+    data: serde_json::Value,
+    text: String,
+    /// Why the exit code is 1 although the output is complete.
+    nothing: Option<String>,
+}
+
+impl Shown {
+    fn new(data: serde_json::Value, screen: Screen) -> Self {
+        Self { data, text: screen.into_text(), nothing: None }
+    }
+
+    /// Nothing was found; the text says what was searched for.
+    fn nothing(data: serde_json::Value, text: String) -> Self {
+        Self { data, text: String::new(), nothing: Some(text) }
+    }
+}
+
+/// Runs one command. A signal ends it, unless a pager shows its output already.
+pub(crate) async fn run(
+    command: &BrowseCommand,
+    global: &GlobalOptions,
+    output: Output,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let view = command.options().view();
+    let screen = Screen::new(view);
+    let shown = tokio::select! {
+        shown = Box::pin(show(command, global, screen)) => shown?,
+        () = shutdown.cancelled() => anyhow::bail!("ended by a signal"),
+    };
+    if output.json {
+        pager::print(&json_line(&shown.data))?;
+    } else if !shown.text.is_empty() {
+        let text = shown.text;
+        tokio::task::spawn_blocking(move || pager::show(&text, view)).await??;
+    }
+    match shown.nothing {
+        Some(text) => Err(anyhow::anyhow!(text)),
+        None => Ok(()),
+    }
+}
+
+async fn show(command: &BrowseCommand, global: &GlobalOptions, screen: Screen) -> anyhow::Result<Shown> {
+    let bank = Bank::open(command, global).await?;
+    match command {
+        BrowseCommand::List { names, .. } => documents::list(&bank, *names, screen).await,
+        BrowseCommand::Show { document, part, .. } => documents::show(&bank, document, part, screen).await,
+        BrowseCommand::Search { wanted, .. } => search::run(&bank, wanted, screen).await,
+        BrowseCommand::Digest { tokens, .. } => digest::run(&bank, *tokens, screen).await,
+        BrowseCommand::Log { entries, decisions, .. } => {
+            history::run(&bank, *entries, *decisions, screen).await
+        }
+        BrowseCommand::Graph(command) => graph::run(&bank, command, screen).await,
+        BrowseCommand::AddDecision { decision, .. } => decision::run(&bank, decision, screen).await,
+        BrowseCommand::Status { .. } => status::run(&bank, screen).await,
+    }
+}

@@ -1,0 +1,175 @@
+//! `search`: lines of documents, the best first. On a terminal hits are grouped by document; piped, each is one line
+//! `document:line:text`.
+
+use serde_json::{Value, json};
+
+use super::Shown;
+use super::arguments::SearchArguments;
+use super::bank::Bank;
+use super::screen::{Screen, Style};
+
+/// Shorter words are not highlighted.
+const SHORTEST_WORD: usize = 2;
+
+/// Searches the documents.
+pub(super) async fn run(bank: &Bank, wanted: &SearchArguments, mut screen: Screen) -> anyhow::Result<Shown> {
+    let query = wanted.query.join(" ");
+    let arguments = json!({
+        "query": query,
+        "files": if wanted.files.is_empty() { Value::Null } else { json!(wanted.files) },
+        "maxResults": wanted.limit,
+        "caseSensitive": wanted.case_sensitive.then_some(true),
+        "since": wanted.since,
+        "until": wanted.until,
+    });
+    let data = bank.search("search_memory_bank", arguments).await?;
+    let results: Vec<&Value> = data.get("results").and_then(Value::as_array).into_iter().flatten().collect();
+    if results.is_empty() {
+        return Ok(Shown::nothing(data, format!("nothing is found for `{query}`")));
+    }
+    if !screen.view().is_terminal {
+        for hit in &results {
+            let place = format!("{}:{}:", text(hit, "file"), line_number(hit));
+            screen.put(Style::Plain, &place).line(Style::Plain, text(hit, "content"));
+        }
+        return Ok(Shown::new(data, screen));
+    }
+    let words = highlighted(&query);
+    let (mut file, mut path) = ("", String::new());
+    let width = results.iter().map(|hit| line_number(hit).to_string().len()).max().unwrap_or(1);
+    for hit in &results {
+        let own_path = heading_path(hit);
+        if text(hit, "file") != file || own_path != path {
+            file = text(hit, "file");
+            path = own_path;
+            screen.gap().put(Style::Name, file).put(Style::Dim, if path.is_empty() { "" } else { "  " });
+            screen.line(Style::Dim, &path);
+        }
+        screen.put(Style::Dim, &format!("{:>width$}  ", line_number(hit)));
+        put_with_hits(&mut screen, text(hit, "content").trim(), &words);
+        let similar = hit.get("similar").and_then(Value::as_u64).unwrap_or_default();
+        if similar > 0 {
+            screen.put(Style::Dim, &format!("  (and {similar} alike)"));
+        }
+        screen.end();
+    }
+    notes(&mut screen, &data, wanted.limit);
+    Ok(Shown::new(data, screen))
+}
+
+/// What the reply says beside its hits.
+fn notes(screen: &mut Screen, data: &Value, limit: u32) {
+    let Some(metadata) = data.get("metadata") else { return };
+    let list = |name: &str| {
+        let words = metadata.get(name).and_then(Value::as_array);
+        words.into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+    };
+    let mut noted = Vec::new();
+    for (name, sentence) in
+        [("wordsNotFound", "found nowhere"), ("phrasesNotFound", "found as words, not as a phrase")]
+    {
+        let words = list(name);
+        if !words.is_empty() {
+            noted.push((Style::Dim, format!("{sentence}: {words}")));
+        }
+    }
+    let skipped = metadata.get("skipped").and_then(Value::as_array).map_or(0, Vec::len);
+    if skipped > 0 {
+        noted.push((Style::Alert, format!("{skipped} documents could not be searched; `--json` names them")));
+    }
+    if metadata.get("truncated").and_then(Value::as_bool) == Some(true) {
+        noted.push((Style::Dim, format!("there is more: `-n {}`", limit.saturating_mul(2).min(1000))));
+    }
+    if !noted.is_empty() {
+        screen.gap();
+    }
+    for (style, note) in noted {
+        screen.line(style, &note);
+    }
+}
+
+fn text<'v>(hit: &'v Value, name: &str) -> &'v str {
+    hit.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn line_number(hit: &Value) -> u64 {
+    hit.get("line").and_then(Value::as_u64).unwrap_or_default()
+}
+
+fn heading_path(hit: &Value) -> String {
+    let headings = hit.get("headingPath").and_then(Value::as_array);
+    headings.into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(" › ")
+}
+
+/// The words of a query, in lower case.
+fn highlighted(query: &str) -> Vec<String> {
+    let mut words: Vec<String> = query
+        .split(|letter: char| !letter.is_alphanumeric())
+        .filter(|word| word.chars().count() >= SHORTEST_WORD)
+        .map(str::to_lowercase)
+        .collect();
+    // The longest first, so that a word inside another one does not cut it.
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    words.dedup();
+    words
+}
+
+/// Adds a text with the words of the query highlighted.
+fn put_with_hits(screen: &mut Screen, text: &str, words: &[String]) {
+    let mut rest = text;
+    let mut plain = 0;
+    while let Some(tail) = rest.get(plain..).filter(|tail| !tail.is_empty()) {
+        match words.iter().find_map(|word| matched(tail, word)) {
+            Some(length) => {
+                let (before, after) = rest.split_at_checked(plain).unwrap_or((rest, ""));
+                let (hit, after) = after.split_at_checked(length).unwrap_or((after, ""));
+                screen.put(Style::Plain, before).put(Style::Hit, hit);
+                (rest, plain) = (after, 0);
+            }
+            None => plain += tail.chars().next().map_or(1, char::len_utf8),
+        }
+    }
+    screen.put(Style::Plain, rest);
+}
+
+/// The length in bytes of the beginning that is the word in any case.
+fn matched(text: &str, word: &str) -> Option<usize> {
+    let mut wanted = word.chars();
+    let mut next = wanted.next();
+    for (at, letter) in text.char_indices() {
+        if next.is_none() {
+            return Some(at);
+        }
+        for lower in letter.to_lowercase() {
+            if next != Some(lower) {
+                return None;
+            }
+            next = wanted.next();
+        }
+    }
+    next.is_none().then_some(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::screen::View;
+    use super::*;
+
+    fn shown(text: &str, query: &str) -> String {
+        let mut screen = Screen::new(View { is_terminal: true, colours: true, pages: false });
+        put_with_hits(&mut screen, text, &highlighted(query));
+        screen.into_text().replace("\u{1b}[1;31m", "<").replace("\u{1b}[0m", ">")
+    }
+
+    #[test]
+    fn words_are_highlighted_in_any_case_and_script() {
+        assert_eq!(
+            shown("Use Redis for redis-like caches", "redis cache"),
+            "Use <Redis> for <redis>-like <cache>s"
+        );
+        assert_eq!(shown("Größe und GRÖSSE", "größe"), "<Größe> und GRÖSSE");
+        assert_eq!(shown("記憶の銀行", "記憶"), "<記憶>の銀行");
+        assert_eq!(shown("nothing", "x"), "nothing");
+        assert_eq!(shown("", "word"), "");
+    }
+}

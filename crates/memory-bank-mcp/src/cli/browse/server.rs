@@ -1,0 +1,149 @@
+//! The bank behind a server: one request per call of a tool, without a session. Every wait and every reply is bounded.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use memory_bank_core::identity::PlainKey;
+use serde_json::{Map, Value, json};
+
+use crate::cli::http_client::{self, HttpClient};
+
+/// Time-out of one call.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest reply that is read, in bytes.
+const REPLY_BYTES: usize = 32 * 1024 * 1024;
+/// The version of the protocol: the first without sessions.
+const VERSION: &str = "2026-07-28";
+/// How much of an unexpected reply is quoted, in characters.
+const QUOTED: usize = 300;
+
+/// A server's bank.
+pub(super) struct ServerBank {
+    url: String,
+    key: Option<PlainKey>,
+    client: HttpClient,
+}
+
+impl ServerBank {
+    pub(super) fn new(url: String, key: Option<PlainKey>) -> anyhow::Result<Self> {
+        Ok(Self { url, key, client: http_client::new()? })
+    }
+
+    pub(super) async fn call(&self, tool: &str, arguments: Map<String, Value>) -> anyhow::Result<Value> {
+        let body = json!({
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "tools/call",
+            "params": {
+                "name": tool,
+                "arguments": arguments,
+                "_meta": {
+                    "io.modelcontextprotocol/protocolVersion": VERSION,
+                    "io.modelcontextprotocol/clientInfo": {
+                        "name": env!("CARGO_PKG_NAME"),
+                        "version": env!("CARGO_PKG_VERSION"),
+                    },
+                    "io.modelcontextprotocol/clientCapabilities": {},
+                },
+            },
+        });
+        let mut request = Request::post(&self.url)
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream")
+            .header("mcp-protocol-version", VERSION)
+            .header("mcp-method", "tools/call")
+            .header("mcp-name", tool);
+        if let Some(key) = &self.key {
+            request = request.header("x-api-key", key.expose());
+        }
+        let request = request.body(Full::from(body.to_string()))?;
+        let replied = tokio::time::timeout(CALL_TIMEOUT, exchange(&self.client, request)).await;
+        let (status, headers, body) = match replied {
+            Ok(replied) => replied.with_context(|| format!("`{}` cannot be reached", self.url))?,
+            Err(_) => bail!("`{}` did not reply within {} s", self.url, CALL_TIMEOUT.as_secs()),
+        };
+        self.result(status, &headers, &body)
+    }
+
+    /// The result in a reply, or the error in it.
+    fn result(&self, status: StatusCode, headers: &HeaderMap, body: &str) -> anyhow::Result<Value> {
+        let is_stream = headers
+            .get("content-type")
+            .and_then(|kind| kind.to_str().ok())
+            .is_some_and(|kind| kind.starts_with("text/event-stream"));
+        let message = if is_stream { last_event(body) } else { serde_json::from_str(body).ok() };
+        let message = message.unwrap_or_default();
+        if let Some(result) = message.get("result").filter(|_| status == StatusCode::OK) {
+            return Ok(result.clone());
+        }
+        let reason = message
+            .pointer("/error/message")
+            .or_else(|| message.get("error"))
+            .and_then(Value::as_str)
+            .map_or_else(|| body.chars().take(QUOTED).collect(), str::to_owned);
+        match status {
+            StatusCode::OK => bail!("{reason}"),
+            StatusCode::UNAUTHORIZED if self.key.is_none() => bail!(
+                "`{}` wants an API key; set `MEMORY_BANK_API_KEY`, or name a file with `--key-file`",
+                self.url
+            ),
+            StatusCode::UNAUTHORIZED => bail!("`{}` refuses the API key: {reason}", self.url),
+            StatusCode::TOO_MANY_REQUESTS => {
+                let wait = headers.get("retry-after").and_then(|wait| wait.to_str().ok());
+                let wait = wait.map_or_else(|| "later".to_owned(), |wait| format!("in {wait} s"));
+                bail!("`{}` takes no more requests at the moment; try again {wait}: {reason}", self.url)
+            }
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => bail!(
+                "`{}` is not the address of a memory bank: it replies {}; the address ends in `/mcp` by default",
+                self.url,
+                status.as_u16()
+            ),
+            status => bail!("`{}` replies {}: {reason}", self.url, status.as_u16()),
+        }
+    }
+}
+
+async fn exchange(
+    client: &HttpClient,
+    request: Request<Full<Bytes>>,
+) -> anyhow::Result<(StatusCode, HeaderMap, String)> {
+    let response = client.request(request).await?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = Limited::new(response.into_body(), REPLY_BYTES).collect().await;
+    let body = body.map_err(|error| anyhow::anyhow!("the reply breaks off: {error}"))?.to_bytes();
+    Ok((status, headers, String::from_utf8_lossy(&body).into_owned()))
+}
+
+/// The response in a stream of events; notifications come before it.
+fn last_event(body: &str) -> Option<Value> {
+    let mut found = None;
+    for event in body.replace("\r\n", "\n").split("\n\n") {
+        let data: Vec<&str> = event
+            .lines()
+            .filter_map(|line| line.strip_prefix("data:"))
+            .map(|data| data.strip_prefix(' ').unwrap_or(data))
+            .collect();
+        if let Ok(message) = serde_json::from_str::<Value>(&data.join("\n"))
+            && (message.get("result").is_some() || message.get("error").is_some())
+        {
+            found = Some(message);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_response_is_found_among_events() {
+        let body = ": a comment\r\n\r\nid: 1\r\ndata: {\"method\": \"notifications/progress\"}\r\n\r\nid: 2\r\n\
+            data: {\"result\":\r\ndata: {\"a\": 1}}\r\n\r\n";
+        assert_eq!(last_event(body).unwrap()["result"], json!({"a": 1}));
+        assert_eq!(last_event("data:\n\n"), None);
+    }
+}

@@ -1,0 +1,139 @@
+//! The help of each command: its own options, and of the options that commands share those that it uses. The others are
+//! accepted and not shown.
+
+use clap::{Arg, Command, CommandFactory, FromArgMatches};
+
+use super::Cli;
+
+/// Where a bank is.
+const PLACE: [&str; 4] = ["path", "folder", "follow_links", "state_dir"];
+/// What an agent's entry may have.
+const ENTRY: [&str; 10] = [
+    "path",
+    "folder",
+    "follow_links",
+    "state_dir",
+    "mode",
+    "username",
+    "tools",
+    "read_only",
+    "debug",
+    "json",
+];
+/// What a command on the database uses.
+const DATABASE: [&str; 1] = ["json"];
+
+/// The shared options that a command uses, by their ids.
+fn used_by(command: &str) -> Option<Vec<&'static str>> {
+    let place = |others: &[&'static str]| Some([&PLACE, others].concat());
+    match command {
+        "serve" => place(&["mode", "username", "tools", "read_only", "debug"]),
+        "list" | "show" | "search" | "digest" | "log" | "graph" | "status" => place(&["json"]),
+        "add-decision" => place(&["username", "read_only", "json"]),
+        "hook" => place(&["username", "read_only", "debug"]),
+        "config" | "bench" => Some(vec!["json"]),
+        "health" | "completions" | "man" | "help" => Some(Vec::new()),
+        "setup" | "client-config" => Some(ENTRY.to_vec()),
+        "doctor" => place(&["username", "json"]),
+        "index" => place(&["read_only", "json"]),
+        "import" => place(&["username", "read_only", "json"]),
+        "export" => Some(vec!["folder", "read_only", "json"]),
+        "restore" => Some(vec!["read_only", "json"]),
+        "backup" | "migrate" | "bootstrap" | "users" | "projects" | "members" | "keys" | "audit" => {
+            Some(DATABASE.to_vec())
+        }
+        _ => None,
+    }
+}
+
+/// The command line, with the help of each command.
+pub(crate) fn command() -> Command {
+    let mut root = Cli::command();
+    let shared: Vec<Arg> = root.get_arguments().filter(|option| option.is_global_set()).cloned().collect();
+    let commands: Vec<String> = root.get_subcommands().map(|one| one.get_name().to_owned()).collect();
+    for name in commands {
+        let Some(used) = used_by(&name) else { continue };
+        // An option of the command itself comes before the one that it would inherit.
+        let own = shared.iter().map(|option| {
+            let is_used = used.contains(&option.get_id().as_str());
+            option.clone().hide(!is_used).help_heading(None::<&str>)
+        });
+        root = root.mut_subcommand(&name, |command| command.args(own));
+    }
+    root
+}
+
+/// Parses the command line of this process; ends it with an error's code, or after printing a help.
+pub(crate) fn parse() -> Cli {
+    let matches = command().get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The long options in the help of a command, by its words.
+    fn options_of(words: &[&str]) -> Vec<String> {
+        let mut root = command();
+        root.build();
+        let mut command = &mut root;
+        for word in words {
+            command = command.find_subcommand_mut(word).unwrap();
+        }
+        let help = command.render_long_help().to_string();
+        let is_option = |line: &&str| line.trim_start().starts_with('-') && line.starts_with(' ');
+        let options = help.lines().filter(is_option).filter_map(|line| line.split("--").nth(1));
+        let ends = |letter: char| !letter.is_ascii_alphanumeric() && letter != '-';
+        options.map(|option| option.split(ends).next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn every_command_names_the_shared_options_that_it_uses() {
+        let known: Vec<String> =
+            Cli::command().get_arguments().map(|option| option.get_id().to_string()).collect();
+        for sub in command().get_subcommands() {
+            let used = used_by(sub.get_name()).unwrap_or_else(|| panic!("`{}` has no row", sub.get_name()));
+            assert!(used.iter().all(|id| known.iter().any(|known| known == id)), "{}", sub.get_name());
+        }
+    }
+
+    #[test]
+    fn help_shows_the_options_of_the_command_only() {
+        assert_eq!(options_of(&["health"]), ["live", "help"]);
+        assert_eq!(options_of(&["completions"]), ["help"]);
+        assert_eq!(options_of(&["keys", "revoke"]), ["json", "help"]);
+        assert_eq!(options_of(&["users", "create"]), ["email", "json", "help"]);
+        let list = [
+            "names",
+            "url",
+            "key-file",
+            "no-pager",
+            "path",
+            "folder",
+            "follow-links",
+            "state-dir",
+            "json",
+            "help",
+        ];
+        assert_eq!(options_of(&["list"]), list);
+        assert!(options_of(&["graph", "open"]).contains(&"depth".to_owned()));
+        assert!(!options_of(&["graph", "open"]).contains(&"transport".to_owned()));
+        assert!(options_of(&["setup"]).contains(&"mode".to_owned()));
+        assert!(options_of(&[]).contains(&"transport".to_owned()));
+    }
+
+    #[test]
+    fn an_option_counts_before_and_behind_the_command_also_if_it_is_not_shown() {
+        for words in [
+            &["m", "--mode", "ask", "keys", "revoke", "00000000-0000-4000-8000-000000000000"][..],
+            &["m", "keys", "--mode", "ask", "revoke", "00000000-0000-4000-8000-000000000000"],
+            &["m", "keys", "revoke", "00000000-0000-4000-8000-000000000000", "--mode", "ask"],
+        ] {
+            let matches = command().try_get_matches_from(words).unwrap();
+            let cli = Cli::from_arg_matches(&matches).unwrap();
+            assert_eq!(cli.global.mode.as_str(), "ask", "{words:?}");
+            assert_eq!(cli.global.folder, "memory-bank");
+        }
+    }
+}
