@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod agent_files;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod browse;
