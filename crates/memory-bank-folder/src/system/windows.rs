@@ -341,7 +341,6 @@ mod tests {
         );
     }
 
-    #[ignore = "wine replaces no file that is open; Windows does, since 10 1607, on NTFS"]
     #[test]
     fn a_reader_does_not_prevent_a_replacement() {
         let temp = TempDir::new().unwrap();
@@ -380,7 +379,6 @@ mod tests {
         assert!(unusable_form("project").is_none());
     }
 
-    #[ignore = "wine makes no folder with such a path"]
     #[test]
     fn a_path_of_more_than_260_characters_is_read_and_written() {
         let temp = TempDir::new().unwrap();
