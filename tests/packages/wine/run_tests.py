@@ -75,7 +75,7 @@ def tests_of(program, environment):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--seconds", type=int, default=300, help="the longest time of one test")
+    parser.add_argument("--seconds", type=int, default=900, help="the longest time of one test")
     parser.add_argument("filters", nargs="*")
     options = parser.parse_args()
     prefix = os.environ.get("WINEPREFIX", str(ROOT / "target/wine"))

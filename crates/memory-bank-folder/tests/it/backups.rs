@@ -64,7 +64,11 @@ async fn a_backup_in_a_custom_folder_is_listed_and_restored() {
     let f = fixture();
     f.write("a.md", "old").await.unwrap();
     let backup = f.bank.create_backup(&caller(), Some("backups/weekly")).await.unwrap();
-    assert!(backup.location.starts_with(f.root.path().join("backups/weekly").to_str().unwrap()));
+    assert!(
+        Path::new(&backup.location).starts_with(f.root.path().join("backups/weekly")),
+        "{}",
+        backup.location
+    );
     assert_eq!(f.bank.list_backups(&caller(), None).await.unwrap(), std::slice::from_ref(&backup));
     assert_eq!(f.bank.list_backups(&caller(), Some("backups/weekly")).await.unwrap().len(), 1);
     f.write("a.md", "new").await.unwrap();
