@@ -157,9 +157,10 @@ pub(crate) fn check_name(name: &Path) -> io::Result<()> {
                 && !part.chars().any(|letter| letter.is_control() || "<>:\"|?*".contains(letter))
                 && !is_device(&part)
         }
-        Component::CurDir | Component::ParentDir => true,
+        // A drive, as in `a:b.md`.
+        Component::Prefix(_) => false,
         // They leave the bank, which `cap-std` refuses.
-        Component::Prefix(_) | Component::RootDir => true,
+        Component::CurDir | Component::ParentDir | Component::RootDir => true,
     });
     if is_itself { Ok(()) } else { Err(io::Error::from_raw_os_error(ERROR_INVALID_NAME)) }
 }
@@ -268,6 +269,7 @@ mod tests {
     #[case("adr/COM1.md")]
     #[case("lpt¹.md")]
     #[case("notes.md:stream.md")]
+    #[case("a:b.md")]
     #[case("graph::$INDEX_ALLOCATION/graph.md")]
     #[case("adr./x.md")]
     #[case("adr /x.md")]
