@@ -385,7 +385,7 @@ mod tests {
     fn a_path_of_more_than_260_characters_is_read_and_written() {
         let temp = TempDir::new().unwrap();
         let deep =
-            temp.path().canonicalize().unwrap().join(vec!["a-folder-with-a-rather-long-name"; 10].join("\\"));
+            temp.path().canonicalize().unwrap().join(["a-folder-with-a-rather-long-name"; 10].join("\\"));
         std::fs::create_dir_all(&deep).unwrap();
         let dir = BankDir::open(&deep).unwrap();
         dir.create_folder("adr/deeper").unwrap();

@@ -164,13 +164,11 @@ async fn leftovers_of_editors_and_sync_tools_are_listed_and_readable_but_not_doc
     for name in left {
         std::fs::write(f.file(name), "albatross").unwrap();
     }
-    let mut listed = left.to_vec();
+    // As Emacs locks a file, where links need no rights.
     #[cfg(unix)]
-    {
-        // As Emacs locks a file.
-        std::os::unix::fs::symlink("alice@host.123", f.file(".#notes.md")).unwrap();
-        listed.push(".#notes.md");
-    }
+    std::os::unix::fs::symlink("alice@host.123", f.file(".#notes.md")).unwrap();
+    let link = cfg!(unix).then_some(".#notes.md");
+    let listed: Vec<&str> = left.into_iter().chain(link).collect();
     let entries = f.bank.list(&caller()).await.unwrap();
     for name in &listed {
         let entry = entries.iter().find(|entry| entry.name == *name);
