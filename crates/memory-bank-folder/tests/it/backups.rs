@@ -1,11 +1,8 @@
 //! Backups on disk: where they are stored, what they contain and how they are restored.
 
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use memory_bank_core::store::{BackupError, BackupStore};
-use rstest::rstest;
-use tempfile::TempDir;
 
 use crate::support::{Fixture, caller, fixture};
 
@@ -24,7 +21,13 @@ async fn unusual_file_names_do_not_stop_a_backup() {
     for odd in ["bad..name.md", "Upper.md", "a b.json", "notes.txt", ".hidden.md"] {
         assert_eq!(std::fs::read_to_string(f.file(odd)).unwrap(), odd);
     }
-    assert!(!f.file("upper.md").exists());
+    let mut names: Vec<_> =
+        std::fs::read_dir(f.file("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [".hidden.md", ".mbmcp", "Upper.md", "a b.json", "backups", "bad..name.md", "notes.txt"]
+    );
 }
 
 #[tokio::test]
@@ -61,7 +64,11 @@ async fn a_backup_in_a_custom_folder_is_listed_and_restored() {
     let f = fixture();
     f.write("a.md", "old").await.unwrap();
     let backup = f.bank.create_backup(&caller(), Some("backups/weekly")).await.unwrap();
-    assert!(backup.location.starts_with(f.root.path().join("backups/weekly").to_str().unwrap()));
+    assert!(
+        Path::new(&backup.location).starts_with(f.root.path().join("backups/weekly")),
+        "{}",
+        backup.location
+    );
     assert_eq!(f.bank.list_backups(&caller(), None).await.unwrap(), std::slice::from_ref(&backup));
     assert_eq!(f.bank.list_backups(&caller(), Some("backups/weekly")).await.unwrap().len(), 1);
     f.write("a.md", "new").await.unwrap();
@@ -69,7 +76,8 @@ async fn a_backup_in_a_custom_folder_is_listed_and_restored() {
     assert_eq!(f.text("a.md").await, "old");
 }
 
-#[rstest]
+#[cfg(unix)]
+#[rstest::rstest]
 #[case("../esc")]
 #[case("/proc/nope")]
 #[case("/tmp")]
@@ -78,8 +86,8 @@ async fn a_backup_in_a_custom_folder_is_listed_and_restored() {
 #[tokio::test]
 async fn a_backup_outside_the_project_or_inside_the_bank_is_refused(#[case] directory: &str) {
     let f = fixture();
-    let outside = TempDir::new().unwrap();
-    symlink(outside.path(), f.root.path().join("linked")).unwrap();
+    let outside = tempfile::TempDir::new().unwrap();
+    std::os::unix::fs::symlink(outside.path(), f.root.path().join("linked")).unwrap();
     f.write("a.md", "x").await.unwrap();
     let refused = f.bank.create_backup(&caller(), Some(directory)).await;
     assert!(refused.is_err(), "{refused:?}");

@@ -1,7 +1,5 @@
 //! Documents on disk: their bytes, their names and the files beside them.
 
-use std::os::unix::fs::symlink;
-
 use memory_bank_core::document::Etag;
 use memory_bank_core::search::Query;
 use memory_bank_core::store::{BackupStore, DocumentSearch, DocumentStore, Drafts, ReadOutcome, SearchStore};
@@ -72,6 +70,7 @@ async fn a_write_recreates_a_deleted_bank_folder() {
     assert_eq!(f.names().await, ["b.md"]);
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn an_exact_file_name_is_found_before_its_canonical_form() {
     let f = fixture();
@@ -81,6 +80,7 @@ async fn an_exact_file_name_is_found_before_its_canonical_form() {
     assert!(!f.file("readme.md").exists());
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn existing_files_are_read_under_any_name() {
     let f = fixture();
@@ -105,6 +105,26 @@ async fn existing_files_are_read_under_any_name() {
     };
     f.bank.edit(&caller(), &names, &mut rename).await.unwrap();
     assert!(f.file("readme.md").exists() && !f.file("README.md").exists());
+}
+
+#[cfg(windows)]
+#[tokio::test]
+async fn a_name_in_another_letter_case_is_the_same_document_under_its_listed_name() {
+    let f = fixture();
+    std::fs::create_dir(f.file("Adr")).unwrap();
+    std::fs::write(f.file("README.md"), "upper").unwrap();
+    std::fs::write(f.file("Adr/0001.md"), "one").unwrap();
+    for (requested, listed) in
+        [("README.md", "README.md"), ("readme.md", "README.md"), ("adr/0001.MD", "Adr/0001.md")]
+    {
+        f.write(requested, requested).await.unwrap();
+        assert_eq!(std::fs::read_to_string(f.file(listed)).unwrap(), requested);
+        assert_eq!(f.names().await, ["Adr/0001.md", "README.md"], "{requested}");
+    }
+    for name in ["con.md", "a:b.md", "docs /x.md", "docs./x.md", "aux.json"] {
+        f.write(name, "x").await.unwrap_err();
+    }
+    assert_eq!(f.names().await, ["Adr/0001.md", "README.md"]);
 }
 
 #[tokio::test]
@@ -144,9 +164,13 @@ async fn leftovers_of_editors_and_sync_tools_are_listed_and_readable_but_not_doc
     for name in left {
         std::fs::write(f.file(name), "albatross").unwrap();
     }
-    symlink("alice@host.123", f.file(".#notes.md")).unwrap();
+    // As Emacs locks a file, where links need no rights.
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("alice@host.123", f.file(".#notes.md")).unwrap();
+    let link = cfg!(unix).then_some(".#notes.md");
+    let listed: Vec<&str> = left.into_iter().chain(link).collect();
     let entries = f.bank.list(&caller()).await.unwrap();
-    for name in left.iter().chain(&[".#notes.md"]) {
+    for name in &listed {
         let entry = entries.iter().find(|entry| entry.name == *name);
         assert!(entry.is_some_and(|entry| entry.path.is_none()), "{name}: {entries:?}");
     }

@@ -1,14 +1,12 @@
 //! The stores on local folders.
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly; the lint knows test functions only")]
 
-#[cfg(unix)]
 mod backups;
 #[cfg(unix)]
 mod bank_links;
 mod bank_selection;
 mod contract;
 mod crash_recovery;
-#[cfg(unix)]
 mod documents;
 mod file_watching;
 #[cfg(unix)]

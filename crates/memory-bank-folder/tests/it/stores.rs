@@ -1,10 +1,12 @@
 //! The registry of stores, and banks by store id.
 
+#[cfg(unix)]
 use std::path::Path;
 use std::sync::Arc;
 
 use memory_bank_core::error::WorkspaceError;
 use memory_bank_core::store::{SelectTarget, StoreKind, Workspace};
+#[cfg(unix)]
 use memory_bank_folder::{FolderOptions, StateFolder};
 use tempfile::TempDir;
 

@@ -61,6 +61,10 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     let client = options.client;
     let scope = options.scope.unwrap_or_else(|| client.default_scope());
+    ensure!(
+        scope != Scope::Local,
+        "`client-config` writes no entries for one project into your own file; use `setup --scope local`"
+    );
     let key = if options.key_stdin { Some(key_source::from_stdin()?) } else { None };
     let project = project_folder(global)?;
     let file = match &options.file {
@@ -106,7 +110,7 @@ fn print(
 ) -> anyhow::Result<()> {
     let client = options.client;
     let snippet = snippet(client, &options.name, server)?;
-    let entry = config_text::find(&snippet, client.location(&options.name))?.unwrap_or_default();
+    let entry = config_text::find(&snippet, client.location(&options.name, None))?.unwrap_or_default();
     let config = match client.row().format {
         Format::Json => serde_json::from_str(&snippet)?,
         Format::Toml => json!({ client.row().section: { options.name.as_str(): entry } }),
@@ -126,7 +130,7 @@ fn print(
 
 /// The content of a new file.
 pub(crate) fn snippet(client: Client, name: &str, server: &Server) -> anyhow::Result<String> {
-    config_text::put("", client.location(name), &client.entry(server), client.input(server).as_ref())
+    config_text::put("", client.location(name, None), &client.entry(server), client.input(server).as_ref())
 }
 
 /// Merges it into the file. With `within`, the file must be in that folder.
@@ -185,7 +189,7 @@ fn merge(
     options: &ClientConfigOptions,
     server: &Server,
 ) -> anyhow::Result<Option<(String, bool)>> {
-    let location = options.client.location(&options.name);
+    let location = options.client.location(&options.name, None);
     let entry = options.client.entry(server);
     let present: Option<Value> = config_text::find(text, location)?;
     match &present {

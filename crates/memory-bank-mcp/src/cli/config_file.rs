@@ -46,6 +46,16 @@ pub(crate) fn target(file: &Path) -> anyhow::Result<PathBuf> {
     Ok(file)
 }
 
+/// The name of the file as it is read through the last link on its way, with all links before that followed; none without
+/// links.
+pub(crate) fn last_link(file: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let file = std::path::absolute(file)?;
+    let Some(link) = file.ancestors().find(|part| part.is_symlink()) else { return Ok(None) };
+    let (Some(above), Some(name)) = (link.parent(), link.file_name()) else { return Ok(None) };
+    let rest = file.strip_prefix(link)?.components();
+    Ok(Some(rest.fold(above.canonicalize()?.join(name), |path, part| path.join(part))))
+}
+
 /// As [`target`], for a file in a project: a project, including its links, may come from anybody.
 pub(crate) fn target_within(file: &Path, project: &Path) -> anyhow::Result<PathBuf> {
     let target = target(file)?;

@@ -58,7 +58,7 @@ impl Server {
     pub(crate) fn file_access(&self, scope: Scope) -> FileAccess {
         match (self, scope) {
             (Self::Http { key: Some(_), .. }, _) => FileAccess::OwnerOnly,
-            (_, Scope::User) => FileAccess::PrivateIfNew,
+            (_, Scope::User | Scope::Local) => FileAccess::PrivateIfNew,
             (_, Scope::Project) => FileAccess::PublicIfNew,
         }
     }

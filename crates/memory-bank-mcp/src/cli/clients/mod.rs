@@ -3,6 +3,7 @@
 //!
 //! Each row names the client's documentation or source. `place.rs` has the files, `entry.rs` the entries.
 
+mod claude_project;
 mod entry;
 mod notes;
 mod place;
@@ -10,6 +11,7 @@ mod program;
 
 use clap::ValueEnum;
 
+pub(crate) use self::claude_project::claude_project;
 pub(crate) use self::entry::{
     DEFAULT_NAME, Server, added_environment, is_same_server, key_variable, launch, with_present_settings,
 };
@@ -61,6 +63,9 @@ pub(crate) enum Scope {
     User,
     /// The project's file, which is meant to be committed; no key is ever written into it.
     Project,
+    /// The user's own file, for one project alone; Claude Code only.
+    #[value(alias = "private")]
+    Local,
 }
 
 /// The folder in which a client starts a server of the user's file.
@@ -290,9 +295,9 @@ impl Client {
         TABLE.iter().map(|row| row.client).filter(|client| *client != Self::Inspector)
     }
 
-    /// The location of the server's entry in the client's files.
-    pub(crate) fn location(self, name: &str) -> EntryLocation<'_> {
-        EntryLocation { format: self.row().format, section: self.row().section, name }
+    /// The location of the server's entry in the client's files; with `project`, of its entry for that project alone.
+    pub(crate) fn location<'a>(self, name: &'a str, project: Option<&'a str>) -> EntryLocation<'a> {
+        EntryLocation { format: self.row().format, section: self.row().section, project, name }
     }
 
     /// The file that `client-config` writes without `--scope`.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::{Client, Scope};
 
@@ -128,6 +128,18 @@ impl Place {
         files.into_iter().map(|file| FoundClient { client, file }).collect()
     }
 
+    /// What shows that a client is here: its files and folders, and its programs.
+    pub(crate) fn searched(&self, client: Client) -> Vec<String> {
+        let mut places: Vec<String> = self
+            .candidates(client)
+            .iter()
+            .map(|candidate| format!("`{}`", candidate.evidence.display()))
+            .collect();
+        let programs = client.row().programs.iter();
+        places.extend(programs.map(|program| format!("the program `{program}` in `PATH`")));
+        places
+    }
+
     fn has_program(&self, client: Client) -> bool {
         client.row().programs.iter().any(|program| {
             let names = if cfg!(windows) {
@@ -230,6 +242,11 @@ impl Client {
                 Ok(vec![if has_comments { commented } else { project.join(file) }])
             }
             Scope::User => place.user_files(self),
+            Scope::Local if self == Self::ClaudeCode => place.user_files(self),
+            Scope::Local => bail!(
+                "{} has no entries for one project in your own file; use `--scope user` or `--scope project`",
+                self.row().title
+            ),
         }
     }
 }

@@ -89,7 +89,7 @@ fn arguments(
     match client.row().starts_in {
         // VS Code replaces the placeholder in the project's file only.
         _ if scope == Scope::Project && client == Client::Vscode => option("--path", "${workspaceFolder}"),
-        StartsIn::Project if scope == Scope::Project || global.path.is_none() => {}
+        StartsIn::Project if scope != Scope::User || global.path.is_none() => {}
         StartsIn::Expands(folder) if scope == Scope::Project || global.path.is_none() => {
             option("--path", folder);
         }

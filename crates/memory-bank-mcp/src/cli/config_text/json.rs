@@ -4,11 +4,12 @@ use anyhow::bail;
 use jsonc_parser::ast::{Array, Object, ObjectProp, Value as Node};
 use jsonc_parser::common::Ranged;
 use jsonc_parser::{CollectOptions, ParseOptions, ParseResult, parse_to_ast};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::json_layout::{
     Layout, comments_end, first_break, indentation, line_indentation, line_start, one_line, text as quoted,
 };
+use super::splice;
 
 /// Parses JSON with comments and trailing commas, as most clients do.
 fn parse(text: &str) -> anyhow::Result<ParseResult<'_>> {
@@ -46,52 +47,137 @@ fn member<'a, 'b>(object: &'b Object<'a>, name: &str) -> anyhow::Result<Option<&
     }
 }
 
-/// The object that contains servers by name.
-fn section_of<'a, 'b>(root: &'b Object<'a>, section: &str) -> anyhow::Result<Option<&'b Object<'a>>> {
-    match member(root, section)?.map(|member| &member.value) {
-        None => Ok(None),
-        Some(Node::Object(object)) => Ok(Some(object)),
-        Some(_) => bail!("its member `{section}` is not an object; fix it first"),
+/// The object to which these names lead, or the last one on the way with the names that are missing in it.
+fn descend<'a, 'b, 'c>(
+    root: &'b Object<'a>,
+    path: &'c [&'c str],
+) -> anyhow::Result<(&'b Object<'a>, &'c [&'c str])> {
+    let (mut object, mut rest) = (root, path);
+    while let [name, further @ ..] = rest {
+        match member(object, name)?.map(|member| &member.value) {
+            None => break,
+            Some(Node::Object(below)) => (object, rest) = (below, further),
+            Some(_) => bail!("its member `{name}` is not an object; fix it first"),
+        }
     }
+    Ok((object, rest))
+}
+
+/// The object that contains servers by name.
+fn section_of<'a, 'b>(root: &'b Object<'a>, path: &[&str]) -> anyhow::Result<Option<&'b Object<'a>>> {
+    let (object, missing) = descend(root, path)?;
+    Ok(missing.is_empty().then_some(object))
 }
 
 /// The entry of this name.
-pub(super) fn find(text: &str, section: &str, name: &str) -> anyhow::Result<Option<Value>> {
+pub(super) fn find(text: &str, path: &[&str], name: &str) -> anyhow::Result<Option<Value>> {
     let parsed = parse(text)?;
     let Some(root) = root(&parsed)? else { return Ok(None) };
-    let Some(servers) = section_of(root, section)? else { return Ok(None) };
+    let Some(servers) = section_of(root, path)? else { return Ok(None) };
     let Some(entry) = member(servers, name)? else { return Ok(None) };
     Ok(Some(Value::from(entry.value.clone())))
 }
 
-/// Whether the outermost object has the member that contains servers. Claude Code's file also has it in each project.
-pub(super) fn has_section(text: &str, section: &str) -> anyhow::Result<bool> {
+/// Whether the text has the member that contains servers. Claude Code's file also has it in each project.
+pub(super) fn has_section(text: &str, path: &[&str]) -> anyhow::Result<bool> {
     let parsed = parse(text)?;
     let Some(root) = root(&parsed)? else { return Ok(false) };
-    Ok(section_of(root, section)?.is_some())
+    Ok(section_of(root, path)?.is_some())
 }
 
-/// Puts the entry under `section` as `name`.
-pub(super) fn put(text: &str, section: &str, name: &str, entry: &Value) -> anyhow::Result<String> {
+/// Puts the entry into the section as `name`.
+pub(super) fn put(text: &str, path: &[&str], name: &str, entry: &Value) -> anyhow::Result<String> {
+    // What is missing on the way is made with it.
+    let nested = |missing: &[&str]| {
+        let servers = serde_json::json!({ name: entry });
+        missing.iter().rev().fold(servers, |value, name| serde_json::json!({ *name: value }))
+    };
     let parsed = parse(text)?;
-    let Some(root) = root(&parsed)? else {
-        return Ok(new_text(text, &serde_json::json!({ section: { name: entry } })));
-    };
+    let Some(root) = root(&parsed)? else { return Ok(new_text(text, &nested(path))) };
     let layout = Layout::of(text, root.properties.first().map(|member| member.range.start));
-    let Some(servers) = section_of(root, section)? else {
-        return Ok(insert(text, root, &layout, section, &serde_json::json!({ name: entry })));
-    };
+    let (servers, missing) = descend(root, path)?;
+    if let [first, further @ ..] = missing {
+        return Ok(insert(text, servers, &layout, first, &nested(further)));
+    }
     match member(servers, name)? {
         None => Ok(insert(text, servers, &layout, name, entry)),
-        Some(present) => {
-            let range = present.value.range();
-            let indent = line_indentation(text, present.range.start).to_owned();
-            let is_one_line =
-                !present.value.text(text).contains('\n') && indentation(text, present.range.start).is_none();
-            let value = if is_one_line { one_line(entry) } else { layout.lines(entry, &indent) };
-            Ok(splice(text, &[(range.start, range.end, value)]))
+        Some(present) => match (&present.value, entry) {
+            (Node::Object(_), Value::Object(members)) => put_members(text, path, name, members),
+            (value, _) => Ok(replace_value(text, &layout, value, entry)),
+        },
+    }
+}
+
+/// Gives the entry these members. Those that are there already stay as they are, and so do comments between them.
+fn put_members(
+    text: &str,
+    path: &[&str],
+    name: &str,
+    members: &Map<String, Value>,
+) -> anyhow::Result<String> {
+    let mut text = text.to_owned();
+    for (member_name, value) in members {
+        text = put_member(&text, path, name, member_name, value)?;
+    }
+    loop {
+        match remove_extra_member(&text, path, name, members)? {
+            Some(shorter) if shorter.len() < text.len() => text = shorter,
+            _ => return Ok(text),
         }
     }
+}
+
+fn put_member(
+    text: &str,
+    path: &[&str],
+    name: &str,
+    member_name: &str,
+    value: &Value,
+) -> anyhow::Result<String> {
+    let parsed = parse(text)?;
+    let Some(root) = root(&parsed)? else { return Ok(text.to_owned()) };
+    let Some(entry) = entry_of(root, path, name)? else { return Ok(text.to_owned()) };
+    let layout = Layout::of(text, root.properties.first().map(|member| member.range.start));
+    Ok(match member(entry, member_name)? {
+        Some(present) if Value::from(present.value.clone()) == *value => text.to_owned(),
+        Some(present) => replace_value(text, &layout, &present.value, value),
+        None => insert(text, entry, &layout, member_name, value),
+    })
+}
+
+/// The text without the first member of the entry that is not members; none if there is none.
+fn remove_extra_member(
+    text: &str,
+    path: &[&str],
+    name: &str,
+    members: &Map<String, Value>,
+) -> anyhow::Result<Option<String>> {
+    let parsed = parse(text)?;
+    let Some(root) = root(&parsed)? else { return Ok(None) };
+    let Some(entry) = entry_of(root, path, name)? else { return Ok(None) };
+    let unmembers = entry.properties.iter().position(|member| !members.contains_key(member.name.as_str()));
+    Ok(unmembers.map(|at| remove_item(text, &Container::of(entry), at)))
+}
+
+/// The entry, if it is an object.
+fn entry_of<'a, 'b>(
+    root: &'b Object<'a>,
+    path: &[&str],
+    name: &str,
+) -> anyhow::Result<Option<&'b Object<'a>>> {
+    let Some(servers) = section_of(root, path)? else { return Ok(None) };
+    match member(servers, name)?.map(|member| &member.value) {
+        Some(Node::Object(entry)) => Ok(Some(entry)),
+        _ => Ok(None),
+    }
+}
+
+fn replace_value(text: &str, layout: &Layout, present: &Node<'_>, value: &Value) -> String {
+    let range = present.range();
+    let indent = line_indentation(text, range.start).to_owned();
+    let is_one_line = !present.text(text).contains('\n') && indentation(text, range.start).is_none();
+    let value = if is_one_line { one_line(value) } else { layout.lines(value, &indent) };
+    splice(text, &[(range.start, range.end, value)])
 }
 
 /// Puts a prompt into the list `inputs`, unless one with its id is there.
@@ -115,25 +201,24 @@ pub(super) fn put_input(text: &str, input: &Value) -> anyhow::Result<String> {
 }
 
 /// Removes the entry; with `prune`, also a section that becomes empty.
-pub(super) fn remove(text: &str, section: &str, name: &str, prune: bool) -> anyhow::Result<String> {
+pub(super) fn remove(text: &str, path: &[&str], name: &str, prune: bool) -> anyhow::Result<String> {
     let without_entry = {
         let parsed = parse(text)?;
-        let Some(servers) = root(&parsed)?.map(|root| section_of(root, section)).transpose()?.flatten()
-        else {
+        let Some(servers) = root(&parsed)?.map(|root| section_of(root, path)).transpose()?.flatten() else {
             return Ok(text.to_owned());
         };
-        let ranges: Vec<_> =
-            servers.properties.iter().map(|member| member.range.start..member.range.end).collect();
         let Some(at) = servers.properties.iter().position(|member| member.name.as_str() == name) else {
             return Ok(text.to_owned());
         };
-        remove_item(
-            text,
-            &Container { start: servers.range.start, end: servers.range.end, items: ranges },
-            at,
-        )
+        remove_item(text, &Container::of(servers), at)
     };
-    if prune { prune_member(&without_entry, section) } else { Ok(without_entry) }
+    if !prune {
+        return Ok(without_entry);
+    }
+    // The innermost first; a member that is not empty stays, and so do those around it.
+    (1..=path.len())
+        .rev()
+        .try_fold(without_entry, |text, depth| prune_member(&text, path.get(..depth).unwrap_or_default()))
 }
 
 /// Removes a prompt from the list `inputs`, unless an entry refers to it.
@@ -152,7 +237,7 @@ pub(super) fn remove_input(text: &str, id: &str) -> anyhow::Result<String> {
         let items = list.elements.iter().map(|element| element.range().start..element.range().end).collect();
         remove_item(text, &Container { start: list.range.start, end: list.range.end, items }, at)
     };
-    prune_member(&without_input, "inputs")
+    prune_member(&without_input, &["inputs"])
 }
 
 fn inputs<'a, 'b>(root: &'b Object<'a>) -> anyhow::Result<Option<&'b Array<'a>>> {
@@ -169,20 +254,22 @@ fn has_id(element: &Node<'_>, id: &str) -> bool {
 }
 
 /// Removes a member whose object or list is empty and has no comments.
-fn prune_member(text: &str, name: &str) -> anyhow::Result<String> {
+fn prune_member(text: &str, path: &[&str]) -> anyhow::Result<String> {
     let parsed = parse(text)?;
-    let Some(root) = root(&parsed)? else { return Ok(text.to_owned()) };
-    let Some(at) = root.properties.iter().position(|member| member.name.as_str() == name) else {
+    let (Some(root), Some((name, above))) = (root(&parsed)?, path.split_last()) else {
         return Ok(text.to_owned());
     };
-    let is_bare = root.properties.get(at).is_some_and(|member| {
+    let Some(object) = section_of(root, above)? else { return Ok(text.to_owned()) };
+    let Some(at) = object.properties.iter().position(|member| member.name.as_str() == *name) else {
+        return Ok(text.to_owned());
+    };
+    let is_bare = object.properties.get(at).is_some_and(|member| {
         matches!(member.value.text(text).split_whitespace().collect::<String>().as_str(), "{}" | "[]")
     });
     if !is_bare {
         return Ok(text.to_owned());
     }
-    let items = root.properties.iter().map(|member| member.range.start..member.range.end).collect();
-    Ok(remove_item(text, &Container { start: root.range.start, end: root.range.end, items }, at))
+    Ok(remove_item(text, &Container::of(object), at))
 }
 
 /// Adds the value to a text without one, after its comments.
@@ -195,9 +282,7 @@ fn new_text(text: &str, value: &Value) -> String {
 
 /// Adds a member at the end of an object.
 fn insert(text: &str, object: &Object<'_>, layout: &Layout, name: &str, value: &Value) -> String {
-    let items = object.properties.iter().map(|member| member.range.start..member.range.end).collect();
-    let container = Container { start: object.range.start, end: object.range.end, items };
-    insert_item(text, &container, layout, &|indent| match indent {
+    insert_item(text, &Container::of(object), layout, &|indent| match indent {
         Some(indent) => format!("{}: {}", quoted(name), layout.lines(value, indent)),
         None => format!("{}: {}", quoted(name), one_line(value)),
     })
@@ -208,6 +293,13 @@ struct Container {
     start: usize,
     end: usize,
     items: Vec<std::ops::Range<usize>>,
+}
+
+impl Container {
+    fn of(object: &Object<'_>) -> Self {
+        let items = object.properties.iter().map(|member| member.range.start..member.range.end).collect();
+        Self { start: object.range.start, end: object.range.end, items }
+    }
 }
 
 /// Adds an item at the end. `written` returns its text, for the indentation of its line if it gets a line of its own.
@@ -323,18 +415,4 @@ fn break_before(text: &str, at: usize) -> usize {
     let before = text.get(..at).unwrap_or_default();
     let before = before.strip_suffix('\n').map_or(before, |rest| rest.strip_suffix('\r').unwrap_or(rest));
     before.len()
-}
-
-/// Replaces ranges, which are in order and do not overlap.
-fn splice(text: &str, edits: &[(usize, usize, String)]) -> String {
-    let mut result =
-        String::with_capacity(text.len() + edits.iter().map(|(_, _, new)| new.len()).sum::<usize>());
-    let mut at = 0;
-    for (start, end, new) in edits {
-        result.push_str(text.get(at..*start).unwrap_or_default());
-        result.push_str(new);
-        at = *end;
-    }
-    result.push_str(text.get(at..).unwrap_or_default());
-    result
 }

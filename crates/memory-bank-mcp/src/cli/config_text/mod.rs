@@ -25,8 +25,20 @@ pub(crate) struct EntryLocation<'a> {
     pub(crate) format: Format,
     /// The member that contains servers by name.
     pub(crate) section: &'a str,
+    /// The member of `projects` that has the section, for an entry of one project.
+    pub(crate) project: Option<&'a str>,
     /// The server's name.
     pub(crate) name: &'a str,
+}
+
+impl<'a> EntryLocation<'a> {
+    /// The names of the members that lead to the section.
+    fn path(self) -> Vec<&'a str> {
+        match self.project {
+            Some(project) => vec!["projects", project, self.section],
+            None => vec![self.section],
+        }
+    }
 }
 
 /// What to remove together with an entry.
@@ -50,7 +62,7 @@ fn split_byte_order_mark(text: &str) -> (&str, &str) {
 pub(crate) fn find(text: &str, location: EntryLocation<'_>) -> anyhow::Result<Option<Value>> {
     let body = split_byte_order_mark(text).1;
     match location.format {
-        Format::Json => json::find(body, location.section, location.name),
+        Format::Json => json::find(body, &location.path(), location.name),
         Format::Toml => toml::find(body, location.section, location.name),
     }
 }
@@ -62,7 +74,7 @@ pub(crate) fn find(text: &str, location: EntryLocation<'_>) -> anyhow::Result<Op
 pub(crate) fn has_section(text: &str, location: EntryLocation<'_>) -> anyhow::Result<bool> {
     let body = split_byte_order_mark(text).1;
     match location.format {
-        Format::Json => json::has_section(body, location.section),
+        Format::Json => json::has_section(body, &location.path()),
         // In TOML, a table of servers without entries has no text.
         Format::Toml => Ok(true),
     }
@@ -81,7 +93,7 @@ pub(crate) fn put(
     let (mark, body) = split_byte_order_mark(text);
     let changed = match location.format {
         Format::Json => {
-            let body = json::put(body, location.section, location.name, entry)?;
+            let body = json::put(body, &location.path(), location.name, entry)?;
             match input {
                 Some(input) => json::put_input(&body, input)?,
                 None => body,
@@ -108,7 +120,7 @@ pub(crate) fn remove(
     let (mark, body) = split_byte_order_mark(text);
     let changed = match location.format {
         Format::Json => {
-            let body = json::remove(body, location.section, location.name, prune.empty_section)?;
+            let body = json::remove(body, &location.path(), location.name, prune.empty_section)?;
             match prune.unused_input {
                 Some(id) => json::remove_input(&body, id)?,
                 None => body,
@@ -164,6 +176,20 @@ pub(crate) fn without_ranges(text: &str, ranges: &[Range<usize>]) -> Option<Stri
         .map(|(_, byte)| byte)
         .collect();
     String::from_utf8(rest).ok()
+}
+
+/// Replaces ranges, which are in order and do not overlap.
+fn splice(text: &str, edits: &[(usize, usize, String)]) -> String {
+    let mut result =
+        String::with_capacity(text.len() + edits.iter().map(|(_, _, new)| new.len()).sum::<usize>());
+    let mut at = 0;
+    for (start, end, new) in edits {
+        result.push_str(text.get(at..*start).unwrap_or_default());
+        result.push_str(new);
+        at = *end;
+    }
+    result.push_str(text.get(at..).unwrap_or_default());
+    result
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 
 const LOCATION: EntryLocation<'_> =
-    EntryLocation { format: Format::Json, section: "mcpServers", name: "memory-bank" };
+    EntryLocation { format: Format::Json, section: "mcpServers", project: None, name: "memory-bank" };
 
 /// Makes texts from random numbers.
 struct Writer {

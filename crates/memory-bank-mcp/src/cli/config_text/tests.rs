@@ -3,9 +3,9 @@ use serde_json::{Value, json};
 use super::*;
 
 const JSON: EntryLocation<'_> =
-    EntryLocation { format: Format::Json, section: "mcpServers", name: "memory-bank" };
+    EntryLocation { format: Format::Json, section: "mcpServers", project: None, name: "memory-bank" };
 const TOML: EntryLocation<'_> =
-    EntryLocation { format: Format::Toml, section: "mcp_servers", name: "memory-bank" };
+    EntryLocation { format: Format::Toml, section: "mcp_servers", project: None, name: "memory-bank" };
 const ALL: PruneOptions<'_> = PruneOptions { empty_section: true, unused_input: None };
 
 fn entry() -> Value {
@@ -183,7 +183,7 @@ fn a_section_is_the_member_of_the_outermost_object() {
 
 #[test]
 fn an_input_is_added_once_and_removed_when_nothing_refers_to_it() {
-    let location = EntryLocation { format: Format::Json, section: "servers", name: "m" };
+    let location = EntryLocation { format: Format::Json, section: "servers", project: None, name: "m" };
     let input = json!({ "id": "key", "type": "promptString" });
     let entry = json!({ "headers": { "X-API-Key": "${input:key}" } });
     for before in ["{\"inputs\": [{\"id\": \"other\"}]}", "{\n  \"servers\": {\n    \"a\": 1\n  }\n}\n"] {
@@ -208,4 +208,52 @@ fn additions_are_found_only_where_nothing_was_changed() {
     assert_eq!(additions("abc", "ac"), None);
     let (before, after) = ("{\"a\": 1 /* c */}", "{\"a\": 1, /* c */ \"b\": 2}");
     assert_eq!(without_ranges(after, &additions(before, after).unwrap()).as_deref(), Some(before));
+}
+
+#[test]
+fn comments_and_settings_in_an_entry_stay_when_its_members_change() {
+    let newer = json!({ "command": "m", "args": ["--tools", "all"], "disabled": true });
+    let before = "{\n  \"mcpServers\": {\n    \"memory-bank\": {\n      // mine\n      \"command\": \"m\", // a path\n      \"args\": [ \"x\" ],\n      /* off */ \"disabled\": true,\n      \"url\": \"u\"\n      // the end\n    }\n  }\n}\n";
+    let after = put(before, JSON, &newer, None).unwrap();
+    assert_eq!(
+        after,
+        before.replace("[ \"x\" ]", "[\"--tools\", \"all\"]").replace(",\n      \"url\": \"u\"", "")
+    );
+    assert_eq!(put(&after, JSON, &newer, None).unwrap(), after);
+
+    let before = "[mcp_servers.memory-bank]\n# mine\ncommand = \"m\" # a path\nargs = [\n  \"x\", # one\n]\nurl = \"u\"\n# off\ndisabled = true\n\n[mcp_servers.memory-bank.tools]\na = 1 # kept\n\n[other]\n";
+    let newer = json!({ "command": "m", "args": ["x"], "disabled": true, "cwd": "/", "tools": { "a": 1 } });
+    let after = put(before, TOML, &newer, None).unwrap();
+    assert_eq!(
+        after,
+        before.replace("url = \"u\"\n", "").replace("disabled = true\n", "disabled = true\ncwd = \"/\"\n")
+    );
+    let windows = before.replace('\n', "\r\n");
+    assert_eq!(put(&windows, TOML, &newer, None).unwrap(), after.replace('\n', "\r\n"));
+    // A value that is a table of its own is written anew, with the whole entry.
+    let newer = json!({ "command": "m", "tools": { "a": 2 } });
+    assert_eq!(find(&put(before, TOML, &newer, None).unwrap(), TOML).unwrap(), Some(newer));
+}
+
+#[test]
+fn an_entry_of_one_project_is_put_below_its_name_and_removed_with_what_was_made_for_it() {
+    let location = EntryLocation { project: Some("/a.b/c"), ..JSON };
+    for (before, after) in [
+        ("{}", json!({ "projects": { "/a.b/c": { "mcpServers": { "memory-bank": entry() } } } })),
+        (
+            "{\n  \"mcpServers\": { \"x\": 1 },\n  \"projects\": {\n    \"/\": { \"mcpServers\": {} }\n  }\n}\n",
+            json!({ "mcpServers": { "x": 1 }, "projects": { "/": { "mcpServers": {} }, "/a.b/c": { "mcpServers": { "memory-bank": entry() } } } }),
+        ),
+        (
+            "{ \"projects\": { \"/a.b/c\": { \"allowedTools\": [] } } }",
+            json!({ "projects": { "/a.b/c": { "allowedTools": [], "mcpServers": { "memory-bank": entry() } } } }),
+        ),
+    ] {
+        let text = put(before, location, &entry(), None).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), after);
+        assert_eq!((find(&text, JSON).unwrap(), find(&text, location).unwrap()), (None, Some(entry())));
+        let taken: Value = serde_json::from_str(&remove(&text, location, ALL).unwrap()).unwrap();
+        assert_eq!(taken, serde_json::from_str::<Value>(before).unwrap());
+    }
+    assert!(find("{\"projects\": []}", location).is_err());
 }

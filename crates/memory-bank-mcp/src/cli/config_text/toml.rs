@@ -4,6 +4,8 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 use toml_edit::{Document, Item, Table};
 
+use super::splice;
+
 fn parse(text: &str) -> anyhow::Result<Document<&str>> {
     // The error's own text quotes the line, which may contain a secret.
     Document::parse(text).map_err(|error| {
@@ -50,6 +52,11 @@ fn as_json(item: &Item) -> Value {
 
 /// Adds the entry at the end, after removing an entry of that name.
 pub(super) fn put(text: &str, section: &str, name: &str, entry: &Value) -> anyhow::Result<String> {
+    if let Some(changed) = put_members(text, section, name, entry)?
+        && find(&changed, section, name).is_ok_and(|found| found.as_ref() == Some(entry))
+    {
+        return Ok(changed);
+    }
     let mut text =
         if find(text, section, name)?.is_some() { remove(text, section, name)? } else { text.to_owned() };
     let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
@@ -67,6 +74,51 @@ pub(super) fn put(text: &str, section: &str, name: &str, entry: &Value) -> anyho
         format!("no table can be added to `{section}` in its present form; write its servers as `[{section}.NAME]`, then try again")
     })?;
     Ok(text)
+}
+
+/// Changes the lines that differ, so that comments between them stay. None where the entry is no table with a line for each
+/// value that differs.
+fn put_members(text: &str, section: &str, name: &str, entry: &Value) -> anyhow::Result<Option<String>> {
+    let document = parse(text)?;
+    let servers = document.get(section).and_then(Item::as_table_like);
+    let table = servers.and_then(|servers| servers.get(name)).and_then(Item::as_table);
+    let (Some(table), Some(wanted)) = (table, entry.as_object()) else { return Ok(None) };
+    let Some(header) = table.span().filter(|_| !table.is_implicit() && !table.is_dotted()) else {
+        return Ok(None);
+    };
+    let line_end =
+        |at: usize| text.get(at..).and_then(|rest| rest.find('\n')).map(|newline| at + newline + 1);
+    let mut edits = Vec::new();
+    let mut last = header.end;
+    for (member, item) in table {
+        let is_same = wanted.get(member) == Some(&as_json(item));
+        let Some(span) = item.as_value().and_then(toml_edit::Value::span) else {
+            // A table of its own below this one.
+            if is_same { continue } else { return Ok(None) }
+        };
+        last = last.max(span.end);
+        match (wanted.get(member), table.key(member).and_then(toml_edit::Key::span)) {
+            _ if is_same => {}
+            (Some(value), _) => edits.push((span.start, span.end, inline(value)?)),
+            (None, Some(key)) => {
+                let start =
+                    text.get(..key.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+                edits.push((start, line_end(span.end).unwrap_or(text.len()), String::new()));
+            }
+            (None, None) => return Ok(None),
+        }
+    }
+    let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    let mut added = String::new();
+    for (member, value) in wanted.iter().filter(|(member, _)| !table.contains_key(member)) {
+        added += &format!("{} = {}{newline}", toml_edit::Key::new(member).display_repr(), inline(value)?);
+    }
+    match line_end(last) {
+        Some(at) => edits.push((at, at, added)),
+        None => edits.push((text.len(), text.len(), format!("{newline}{added}"))),
+    }
+    edits.sort_by_key(|(start, end, _)| (*start, *end));
+    Ok(Some(splice(text, &edits)))
 }
 
 /// The entry as a table.

@@ -161,7 +161,7 @@ fn step_word(step: &Step) -> &'static str {
 
 /// Writes the record, then the file: `--remove` would not remove an entry without a record.
 fn write(run: &Run<'_>, plan: &Plan, records: &mut Records) -> anyhow::Result<ReplaceOutcome> {
-    let known = records.of(&plan.file, run.name()).cloned();
+    let known = records.of(&plan.file, run.name(), plan.record.project.as_deref()).cloned();
     let mut record = plan.record.clone();
     record.folders.extend(missing_folders(&plan.file));
     if let (Step::Replace { .. }, Some(before)) = (&plan.step, &plan.before) {

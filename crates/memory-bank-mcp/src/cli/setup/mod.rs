@@ -26,7 +26,7 @@ use self::plan::Target;
 use self::report::Report;
 use self::run::{Confirm, Run};
 use crate::cli::client_config::project_folder;
-use crate::cli::clients::{Client, Place, Scope, key_variable};
+use crate::cli::clients::{Client, Place, Scope, claude_project, key_variable};
 use crate::cli::key_source;
 use crate::cli::options::GlobalOptions;
 use crate::cli::output::{Output, print_stderr};
@@ -64,12 +64,15 @@ fn change_files(
     global: &GlobalOptions,
     output: Output,
 ) -> anyhow::Result<(Report, Option<PlainKey>)> {
+    let confirm = confirm(options, output)?;
+    let project = project_folder(global)?;
     let run = Run {
         options,
         global,
         output,
-        confirm: confirm(options, output)?,
-        project: project_folder(global)?,
+        confirm,
+        claude_project: claude_project(&project).ok(),
+        project,
         place: Place::of_this_machine(),
         state: global.state_folder()?,
     };
@@ -127,10 +130,12 @@ fn targets(run: &Run<'_>) -> anyhow::Result<Vec<Target>> {
     if clients.is_empty() {
         let found = run.place.found();
         if found.is_empty() {
-            let known: Vec<_> = Client::agents().map(|client| client.row().title).collect();
+            let searched = Client::agents().map(|client| {
+                format!("\n  {}: {}", client.row().title, run.place.searched(client).join(", "))
+            });
             bail!(
-                "no agent was found on this machine; `setup` knows {}. Name one with `--client`, such as `--client claude-code`",
-                known.join(", ")
+                "no agent was found on this machine; name one with `--client`, such as `--client claude-code`. `setup` looked for{}",
+                searched.collect::<String>()
             );
         }
         clients = found.into_iter().map(|found| found.client).collect();
@@ -138,13 +143,21 @@ fn targets(run: &Run<'_>) -> anyhow::Result<Vec<Target>> {
         if run.options.scope == Some(Scope::Project) {
             clients.retain(|client| client.row().project_file.is_some());
         }
+        if run.options.scope == Some(Scope::Local) {
+            clients.retain(|client| *client == Client::ClaudeCode);
+        }
     }
     for client in clients {
         let scope = run.options.scope.unwrap_or_else(|| client.setup_scope());
         let files = client
             .files(scope, &run.project, &run.place)
             .with_context(|| format!("{} cannot be set up", client.row().title))?;
-        targets.extend(files.into_iter().map(|file| Target { client, scope, file }));
+        let project = match scope {
+            Scope::Local => Some(run.claude_project.clone().context("the project's path is not UTF-8")?),
+            Scope::User | Scope::Project => None,
+        };
+        let target = |file| Target { client, scope, file, project: project.clone() };
+        targets.extend(files.into_iter().map(target));
     }
     Ok(targets)
 }

@@ -23,6 +23,8 @@ pub(super) struct Target {
     pub(super) client: Client,
     pub(super) scope: Scope,
     pub(super) file: PathBuf,
+    /// The project of the entry in a file of the user.
+    pub(super) project: Option<String>,
 }
 
 /// The change of a file.
@@ -57,7 +59,7 @@ impl Target {
     /// Whether the file, or the entry in it, is for one project.
     pub(super) fn names_project(&self, run: &Run<'_>) -> bool {
         let has_path = self.client.row().starts_in == StartsIn::Elsewhere && run.options.url.is_none();
-        self.scope == Scope::Project || has_path
+        self.scope != Scope::User || has_path
     }
 }
 
@@ -65,7 +67,7 @@ impl Target {
 pub(super) fn resolve(scope: Scope, file: &Path, project: &Path) -> anyhow::Result<PathBuf> {
     match scope {
         Scope::Project => config_file::target_within(file, project),
-        Scope::User => config_file::target(file),
+        Scope::User | Scope::Local => config_file::target(file),
     }
 }
 
@@ -82,12 +84,12 @@ pub(super) fn plan(
     let name = run.name();
     let server = server(run, target, key)?;
     let entry = target.client.entry(&server);
-    let location = target.client.location(name);
+    let location = target.client.location(name, target.project.as_deref());
     let file = resolve(target.scope, &target.file, &run.project)?;
     let before = config_file::read(&file)?;
     let text = before.as_deref().unwrap_or_default();
     let present = config_text::find(text, location)?;
-    let known = records.of(&file, name);
+    let known = records.of(&file, name, target.project.as_deref());
     let step = match &present {
         None => Step::Add,
         Some(present) if is_same_server(present, &entry) => {
@@ -99,7 +101,7 @@ pub(super) fn plan(
     };
     let (after, record) =
         result(&step, target, name, known, text, before.is_some(), present.as_ref(), &entry, &server)?;
-    let record = Record { file: file.clone(), ..record };
+    let record = Record { file: file.clone(), link: config_file::last_link(&target.file)?, ..record };
     let access = server.file_access(target.scope);
     Ok(Plan { file, step, server, entry, access, before, after, record })
 }
@@ -117,7 +119,7 @@ fn result(
     entry: &Value,
     server: &Server,
 ) -> anyhow::Result<(String, Record)> {
-    let location = target.client.location(name);
+    let location = target.client.location(name, target.project.as_deref());
     let input = target.client.input(server);
     // If nothing else was changed since, the update starts from the original, which `--remove` can restore.
     let original = known.and_then(|known| known.original(text));
@@ -148,7 +150,9 @@ fn result(
     let record = Record {
         client: target.client.name(),
         file: PathBuf::new(),
+        link: None,
         name: name.to_owned(),
+        project: target.project.clone(),
         launch: launch_hash(entry),
         after: sha256_hex(after.as_bytes()),
         additions: additions.unwrap_or_default().into_iter().map(|range| [range.start, range.end]).collect(),
@@ -171,13 +175,15 @@ fn server(run: &Run<'_>, target: &Target, key: Option<&PlainKey>) -> anyhow::Res
         let tools = run.global.tools.as_ref().map_or_else(|| TOOLS.to_owned(), ToString::to_string);
         return server_on_this_machine(target.client, target.scope, run.global, &run.project, Some(&tools));
     };
-    let key = key.filter(|_| target.scope == Scope::User || !target.client.row().is_shared).cloned();
+    let key = key.filter(|_| target.scope != Scope::Project || !target.client.row().is_shared).cloned();
     if key.is_none() && !target.client.can_reference_key() {
         match target.scope {
             Scope::Project => bail!(
                 "it reads the key only from its file, and the project's file is meant to be committed; use `--scope user`"
             ),
-            Scope::User => bail!("it reads the key only from its file; give the key with `--key-file`"),
+            Scope::User | Scope::Local => {
+                bail!("it reads the key only from its file; give the key with `--key-file`")
+            }
         }
     }
     let url = server_address::with_options(url, run.global, Some(TOOLS))?;

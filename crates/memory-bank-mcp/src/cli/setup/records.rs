@@ -28,8 +28,14 @@ pub(super) struct Record {
     pub(super) client: String,
     /// The file, links followed.
     pub(super) file: PathBuf,
+    /// The path by which the agent reads it, if it has a link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) link: Option<PathBuf>,
     /// The server's name.
     pub(super) name: String,
+    /// The project of the entry in a file of the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) project: Option<String>,
     /// The hash of the program with its arguments that the entry starts, or of the address that it uses.
     pub(super) launch: String,
     /// The hash of the file as it was written.
@@ -47,6 +53,11 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// Whether both are of one entry.
+    fn is_of(&self, other: &Self) -> bool {
+        self.file == other.file && self.name == other.name && self.project == other.project
+    }
+
     /// The text before the entry was written, if the file has not changed since.
     pub(super) fn original(&self, text: &str) -> Option<String> {
         if self.additions.is_empty() || sha256_hex(text.as_bytes()) != self.after {
@@ -96,13 +107,16 @@ impl Records {
     }
 
     /// The record of an entry.
-    pub(super) fn of(&self, file: &Path, name: &str) -> Option<&Record> {
-        self.entries.iter().find(|record| record.file == file && record.name == name)
+    pub(super) fn of(&self, file: &Path, name: &str, project: Option<&str>) -> Option<&Record> {
+        let is_it = |record: &&Record| {
+            record.file == file && record.name == name && record.project.as_deref() == project
+        };
+        self.entries.iter().find(is_it)
     }
 
     /// Stores the record of an entry, and replaces an older one.
     pub(super) fn put(&mut self, record: Record) -> anyhow::Result<()> {
-        self.entries.retain(|known| known.file != record.file || known.name != record.name);
+        self.entries.retain(|known| !known.is_of(&record));
         self.entries.push(record);
         self.save()
     }
@@ -110,9 +124,9 @@ impl Records {
     /// Deletes the record of an entry. The next record of the same file inherits the section, file and folders that were
     /// created for it.
     pub(super) fn forget(&mut self, record: &Record) -> anyhow::Result<()> {
-        self.entries.retain(|known| known.file != record.file || known.name != record.name);
+        self.entries.retain(|known| !known.is_of(record));
         if let Some(next) = self.entries.iter_mut().find(|known| known.file == record.file) {
-            next.made_section |= record.made_section;
+            next.made_section |= record.made_section && next.project == record.project;
             next.existed &= record.existed;
             next.folders.extend(record.folders.iter().cloned());
             next.folders.dedup();
@@ -190,6 +204,8 @@ mod tests {
         Record {
             client: "cursor".to_owned(),
             file: PathBuf::from(file),
+            link: None,
+            project: None,
             name: name.to_owned(),
             launch: String::new(),
             after: sha256_hex(b"a, ours"),
@@ -219,9 +235,9 @@ mod tests {
         records.forget(&first).unwrap();
         drop(records);
         let records = Records::open(&state, false).unwrap();
-        let second = records.of(Path::new("f"), "two").unwrap();
+        let second = records.of(Path::new("f"), "two", None).unwrap();
         assert!(!second.existed && second.made_section);
-        assert!(records.of(Path::new("g"), "two").unwrap().existed);
+        assert!(records.of(Path::new("g"), "two", None).unwrap().existed);
     }
 
     #[test]

@@ -30,13 +30,43 @@ pub(super) fn run(run: &Run<'_>, report: &mut Report) -> anyhow::Result<()> {
     }
     for record in selected {
         let client = Client::from_str(&record.client, true).ok();
-        let item = remove_entry(run, client, &record, &mut records).unwrap_or_else(|error| {
-            let message = format!("nothing was changed: {error:#}");
-            Item::new(client, &record.file, &record.name, Outcome::Failed, message)
-        });
-        report.add(run.output, item)?;
+        for part in copy_of(client, &record, &records).into_iter().chain([record]) {
+            let item = remove_entry(run, client, &part, &mut records).unwrap_or_else(|error| {
+                let message = format!("nothing was changed: {error:#}");
+                Item::new(client, &part.file, &part.name, Outcome::Failed, message)
+            });
+            let outcome = item.outcome;
+            report.add(run.output, item)?;
+            if matches!(outcome, Outcome::Failed | Outcome::Skipped) {
+                // The record of the file is needed until its copy is done.
+                break;
+            }
+        }
     }
     Ok(())
+}
+
+/// The entry in a file that has taken the place of a link to the recorded one, as programs leave it that replace what they
+/// save. It counts while it starts the same program; a link that leads elsewhere is not followed.
+fn copy_of(client: Option<Client>, record: &Record, records: &Records) -> Option<Record> {
+    let link = record
+        .link
+        .as_ref()
+        .filter(|link| records.of(link, &record.name, record.project.as_deref()).is_none())?;
+    if config_file::target(link).ok()? != *link {
+        return None;
+    }
+    let text = config_file::read(link).ok()??;
+    let present =
+        config_text::find(&text, client?.location(&record.name, record.project.as_deref())).ok()??;
+    (launch_hash(&present) == record.launch).then(|| Record {
+        file: link.clone(),
+        link: None,
+        additions: Vec::new(),
+        existed: true,
+        folders: Vec::new(),
+        ..record.clone()
+    })
 }
 
 fn is_selected(run: &Run<'_>, record: &Record) -> bool {
@@ -46,7 +76,8 @@ fn is_selected(run: &Run<'_>, record: &Record) -> bool {
     let of_scope = match run.options.scope {
         None => true,
         Some(Scope::Project) => record.file.starts_with(&run.project),
-        Some(Scope::User) => !record.file.starts_with(&run.project),
+        Some(Scope::User) => record.project.is_none() && !record.file.starts_with(&run.project),
+        Some(Scope::Local) => record.project.is_some() && record.project == run.claude_project,
     };
     of_client && of_name && of_scope
 }
@@ -83,7 +114,7 @@ fn remove_entry(
         );
         let before = config_file::read(&record.file)?;
         let present = match &before {
-            Some(text) => config_text::find(text, known.location(&record.name))?,
+            Some(text) => config_text::find(text, known.location(&record.name, record.project.as_deref()))?,
             None => None,
         };
         let (Some(before), Some(present)) = (before, present) else {
@@ -121,7 +152,7 @@ fn removal(client: Client, record: &Record, text: &str) -> anyhow::Result<Remova
         return Ok(Removal { deletes_file: !record.existed && original.is_empty(), text: original });
     }
     let prune = PruneOptions { empty_section: record.made_section, unused_input: record.input.as_deref() };
-    let text = config_text::remove(text, client.location(&record.name), prune)?;
+    let text = config_text::remove(text, client.location(&record.name, record.project.as_deref()), prune)?;
     Ok(Removal { deletes_file: !record.existed && config_text::is_empty(&text, client.row().format), text })
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct SetupOptions {
     pub(super) name: Option<String>,
 
     /// The user's file, which is read in every folder, or the project's, which is meant to be committed and never gets a
-    /// key; the user's when absent, except for VS Code.
+    /// key, or with `local` the user's for this project alone (Claude Code only); the user's when absent, except for VS Code.
     #[arg(long, value_enum)]
     pub(super) scope: Option<Scope>,
 
@@ -82,6 +82,8 @@ pub(super) struct Run<'a> {
     pub(super) project: PathBuf,
     pub(super) place: Place,
     pub(super) state: StateFolder,
+    /// The project in Claude Code's file of the user; `None` if its path is not UTF-8.
+    pub(super) claude_project: Option<String>,
 }
 
 impl Run<'_> {
