@@ -19,7 +19,13 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = cli::parse();
+    let cli = match cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return cli::hook::refused(&error).unwrap_or_else(|| error.exit()),
+    };
+    if let Some(cli::Command::Hook(arguments)) = &cli.command {
+        return cli::hook::run(arguments, &cli.global);
+    }
     let traces = traces(&cli);
     let logging = logging::start(cli.global.debug, traces.as_ref().ok().and_then(Option::as_ref));
     let logging = if is_server(&cli) { logging } else { Ok(()) };

@@ -63,10 +63,10 @@ pub(crate) fn command() -> Command {
     root
 }
 
-/// Parses the command line of this process; ends it with an error's code, or after printing a help.
-pub(crate) fn parse() -> Cli {
-    let matches = command().get_matches();
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+/// Parses the command line of this process. The error has the help or the message to print, and the exit code.
+pub(crate) fn try_parse() -> Result<Cli, clap::Error> {
+    let matches = command().try_get_matches()?;
+    Cli::from_arg_matches(&matches)
 }
 
 #[cfg(test)]
