@@ -9,6 +9,7 @@ pub mod document;
 pub mod error;
 pub mod graph;
 pub mod identity;
+pub mod import;
 pub mod limiter;
 pub mod limits;
 pub mod mode;

@@ -9,7 +9,7 @@ pub(super) fn dialect() -> Options {
 }
 
 /// The length of a byte order mark and of a YAML block at the head, whose closing `---` would underline a heading.
-pub(super) fn front_matter(text: &str) -> usize {
+pub(crate) fn front_matter(text: &str) -> usize {
     let mark = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
     let mut at = mark;
     for (number, line) in text.get(mark..).unwrap_or_default().split_inclusive('\n').enumerate() {

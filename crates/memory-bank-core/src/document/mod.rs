@@ -57,6 +57,7 @@ pub use condense::{Condensed, Piece, condense};
 pub use conflict::Conflict;
 pub use core_document::{CORE_DOCUMENTS, CoreDocument, OLD_NAMES, core_rank};
 pub use decisions::{DecisionLogged, LogDecision, log_decision};
+pub(crate) use dialect::front_matter;
 pub use diff::unified_diff;
 pub use digest::{
     CurrentContext, DIGEST_TOKENS, DecisionSummary, Digest, DigestBounds, DigestExtras, DigestSource,

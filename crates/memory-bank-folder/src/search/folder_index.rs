@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use memory_bank_core::document::{DocumentPath, Etag, is_leftover};
 use memory_bank_core::error::StoreError;
+use memory_bank_core::import::is_record;
 use memory_bank_core::search::{Index, MemoryShare};
 use memory_bank_core::store::SearchedDocuments;
 
@@ -121,9 +122,10 @@ impl SearchedDocuments for FolderIndex {
     }
 }
 
-/// Whether the name belongs to a document, readable or not. Leftovers of editors and sync tools do not count.
+/// Whether the name belongs to a document, readable or not. Leftovers of editors and sync tools do not count, and neither
+/// does the record of imports.
 pub(super) fn is_searched(entry: &FolderEntry) -> bool {
     let name = entry.name.to_ascii_lowercase();
     let is_named_so = [".md", ".json"].iter().any(|extension| name.ends_with(extension));
-    is_named_so && !is_leftover(&name) && (entry.is_file || !name.contains('/'))
+    is_named_so && !is_leftover(&name) && !is_record(&name) && (entry.is_file || !name.contains('/'))
 }

@@ -1,6 +1,8 @@
 //! The binary as a server of HTTP, driven over real sockets.
 
 #[cfg(test)]
+mod agent_files;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod caller_identity;

@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::document::is_leftover;
 use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::import::is_record;
 use memory_bank_core::limits;
 use memory_bank_core::search::{IndexUse, search_graph};
 use memory_bank_core::store::{DocumentSearch, DocumentsFound, GraphFound, GraphSearch, SearchStore};
@@ -217,8 +218,9 @@ fn named(rows: &[Row]) -> Result<HashMap<String, DocumentVersion>, StoreError> {
     let mut documents = HashMap::with_capacity(rows.len());
     for row in rows {
         let name: String = column(row, 0)?;
-        // Leftovers of editors and sync tools may come with an import; they are not searched.
-        if !is_leftover(&name) {
+        // Leftovers of editors and sync tools may come with an import; they are not searched, and neither is the record of
+        // what was imported.
+        if !is_leftover(&name) && !is_record(&name) {
             let bytes = u64::try_from(column::<i64>(row, 2)?).unwrap_or_default();
             documents.insert(name, DocumentVersion { etag: column(row, 1)?, bytes });
         }

@@ -1,5 +1,7 @@
 //! The purpose of a document, by its name, in the layouts of known banks.
 
+use crate::import::IMPORT_FOLDER;
+
 /// The purpose of a document, in the order in which documents are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DocumentKind {
@@ -21,9 +23,9 @@ pub(super) enum DocumentKind {
     Archive,
 }
 
-/// Folders of archives and templates.
+/// Folders of archives and templates, and of files of other agents, whose rules and notes are not the state of the project.
 const ARCHIVE_FOLDERS: &[&str] =
-    &["archive", "archives", "archived", "old", "templates", "template", "backup"];
+    &["archive", "archives", "archived", "old", "templates", "template", "backup", IMPORT_FOLDER];
 
 /// Beginnings of names of documents on current work.
 const ACTIVE_PREFIXES: &[&str] = &[
@@ -242,6 +244,7 @@ mod tests {
     #[case("creative/creative-auth.md", DocumentKind::Patterns)]
     #[case("progress-archive-2026-11.md", DocumentKind::Archive)]
     #[case("archive/old-tasks.md", DocumentKind::Archive)]
+    #[case("imported/obsidian/progress.md", DocumentKind::Archive)]
     #[case("notes.md", DocumentKind::Other)]
     fn a_name_determines_the_kind_of_a_document(#[case] name: &str, #[case] kind: DocumentKind) {
         assert_eq!(DocumentKind::of(name), kind);

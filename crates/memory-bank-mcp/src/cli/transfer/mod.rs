@@ -2,6 +2,7 @@
 //!
 //! The commands use the operator's connection, but act for a member of the project, under row-level security.
 
+mod agent_files;
 mod archive;
 mod backup;
 mod export;
@@ -27,9 +28,11 @@ use crate::cli::output::Output;
 pub(crate) enum TransferCommand {
     /// Import a folder's memory bank into a project of the database: documents, graph, rules files, backups. Or
     /// import the graph of a reference memory server, its `memory.json`, into a project or into the bank of the
-    /// folder.
+    /// folder. Or import what other agents and programs keep in a project, with `--from auto`.
     Import {
-        /// The bank's folder, or the project folder that contains it; or a `memory.json`. It is only read.
+        /// The bank's folder, or the project folder that contains it; or a `memory.json`. Or `auto`: CLAUDE.md,
+        /// AGENTS.md, GEMINI.md, rules of Cursor, Windsurf, Cline, Roo and Copilot, memory banks of Cline and Roo,
+        /// memories of Serena, `memory.json` and vaults of Obsidian. It is only read.
         #[arg(long, value_name = "PATH")]
         from: PathBuf,
         /// The project's short name. When absent, a `memory.json` is imported into the memory bank of the folder
@@ -51,6 +54,8 @@ pub(crate) enum TransferCommand {
         /// Check everything and print the result, but change nothing.
         #[arg(long)]
         dry_run: bool,
+        #[command(flatten)]
+        agent_files: agent_files::AgentFiles,
     },
     /// Export a project of the database into a folder, which can be served over standard input and output.
     Export {
@@ -117,18 +122,24 @@ pub(crate) async fn run(
         );
     }
     match command {
-        TransferCommand::Import { from, project, user, merge, replace, no_backups, dry_run } => {
+        TransferCommand::Import { from, project, user, merge, replace, no_backups, dry_run, agent_files } => {
             let options = import::ImportOptions {
                 merge: *merge,
                 replace: *replace,
                 backups: !no_backups,
                 dry_run: *dry_run,
             };
-            match project {
-                Some(project) => {
-                    let arguments = ProjectArguments { project: project.clone(), user: user.clone() };
-                    import::run(from, global, &arguments, options, output).await
-                }
+            let arguments = project
+                .as_ref()
+                .map(|project| ProjectArguments { project: project.clone(), user: user.clone() });
+            if from.as_os_str() == agent_files::AUTO {
+                return agent_files::run(agent_files, options, global, arguments.as_ref(), output).await;
+            }
+            if agent_files.is_given() {
+                bail!("`--in`, `--only` and `--beside` are for `--from auto`");
+            }
+            match arguments {
+                Some(arguments) => import::run(from, global, &arguments, options, output).await,
                 None => import_memory_file::run(from, global, options, output).await,
             }
         }

@@ -1,0 +1,106 @@
+//! What happens with one document: a text that somebody wrote in the bank is never replaced.
+
+use super::Entry;
+use crate::document::Etag;
+
+/// A document of the bank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Present {
+    /// The etag of its text.
+    pub etag: Etag,
+    /// Whether it is a core document without any content yet.
+    pub is_template: bool,
+}
+
+/// What happens with a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Decision {
+    /// It is written for the first time.
+    Create,
+    /// The source changed, the document did not: it is written again.
+    Update,
+    /// Nothing changed.
+    Unchanged,
+    /// It has the text of the source already, and only the record does not know it.
+    Adopt,
+    /// It was edited in the bank, and the source did not change.
+    Edited,
+    /// It was edited in the bank, and the source changed, too: it is left as it is.
+    Conflict,
+    /// It was deleted or renamed in the bank: it is not made again.
+    Deleted,
+    /// A document of this name exists that was not imported.
+    Taken,
+}
+
+impl Decision {
+    /// Whether the document is written.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        matches!(self, Self::Create | Self::Update)
+    }
+
+    /// Whether the record changes.
+    #[must_use]
+    pub fn is_recorded(self) -> bool {
+        self.writes() || self == Self::Adopt
+    }
+}
+
+/// Decides on a document: `entry` is what the record remembers of it, `source` the hash of the source's text, `wanted`
+/// the etag of the document that would be written.
+#[must_use]
+pub fn decide(entry: Option<&Entry>, present: Option<&Present>, source: &Etag, wanted: &Etag) -> Decision {
+    match (entry, present) {
+        (None, None) => Decision::Create,
+        (None, Some(present)) if present.etag == *wanted => Decision::Adopt,
+        (None, Some(present)) if present.is_template => Decision::Create,
+        (None, Some(_)) => Decision::Taken,
+        (Some(_), None) => Decision::Deleted,
+        (Some(entry), Some(present)) if entry.source == *source => {
+            if present.etag == entry.written {
+                Decision::Unchanged
+            } else {
+                Decision::Edited
+            }
+        }
+        (Some(_), Some(present)) if present.etag == *wanted => Decision::Adopt,
+        (Some(entry), Some(present)) if present.etag == entry.written => Decision::Update,
+        (Some(_), Some(_)) => Decision::Conflict,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(source: &str, written: &str) -> Entry {
+        Entry { source: Etag::of(source), written: Etag::of(written), ..Entry::default() }
+    }
+
+    fn present(text: &str) -> Present {
+        Present { etag: Etag::of(text), is_template: text == "template" }
+    }
+
+    #[test]
+    fn texts_of_the_bank_are_never_replaced() {
+        let of = |entry: Option<&Entry>, there: Option<&str>, source: &str, wanted: &str| {
+            decide(entry, there.map(present).as_ref(), &Etag::of(source), &Etag::of(wanted))
+        };
+        assert_eq!(of(None, None, "s", "w"), Decision::Create);
+        assert_eq!(of(None, Some("w"), "s", "w"), Decision::Adopt);
+        assert_eq!(of(None, Some("template"), "s", "w"), Decision::Create);
+        assert_eq!(of(None, Some("mine"), "s", "w"), Decision::Taken);
+        let known = entry("s", "w");
+        assert_eq!(of(Some(&known), Some("w"), "s", "w"), Decision::Unchanged);
+        // Another version of this program may note the origin in another way.
+        assert_eq!(of(Some(&known), Some("w"), "s", "w2"), Decision::Unchanged);
+        assert_eq!(of(Some(&known), Some("mine"), "s", "w"), Decision::Edited);
+        assert_eq!(of(Some(&known), None, "s", "w"), Decision::Deleted);
+        assert_eq!(of(Some(&known), None, "s2", "w2"), Decision::Deleted);
+        assert_eq!(of(Some(&known), Some("w"), "s2", "w2"), Decision::Update);
+        assert_eq!(of(Some(&known), Some("w2"), "s2", "w2"), Decision::Adopt);
+        assert_eq!(of(Some(&known), Some("mine"), "s2", "w2"), Decision::Conflict);
+        assert_eq!(of(Some(&known), Some("template"), "s2", "w2"), Decision::Conflict);
+    }
+}

@@ -1,0 +1,448 @@
+//! The documents of an import: which document each source becomes, what happens with it, and the writes.
+
+use std::collections::HashMap;
+
+use anyhow::Context;
+use memory_bank_core::document::{CoreDocument, DocumentPath, Etag};
+use memory_bank_core::error::EditError;
+use memory_bank_core::import::{
+    Decision, Entry, Layout, Names, Present, Record, candidates, decide, is_record, name_beside, with_origin,
+};
+use memory_bank_core::store::{Bank, Drafts, ReadOutcome};
+
+use super::AgentFiles;
+use super::report::{Report, Row};
+use super::sources::SourceFile;
+use super::target::Target;
+use crate::cli::transfer::progress::Progress;
+
+/// How many documents are read at once.
+const READ_TOGETHER: usize = 50;
+/// How many documents are written at once, and how many bytes of them.
+const WRITTEN_TOGETHER: usize = 50;
+const WRITTEN_BYTES: usize = 4 * 1024 * 1024;
+
+/// One document and what happens with it.
+#[derive(Debug)]
+pub(super) struct Planned<'a> {
+    file: &'a SourceFile,
+    document: String,
+    decision: Decision,
+    /// The text beside an edited document has an entry of its own.
+    from: String,
+    source: Etag,
+    text: String,
+    present: Option<Present>,
+    /// What was beside what was planned: the text of another document.
+    is_beside: bool,
+}
+
+/// Reads the record of the bank.
+///
+/// # Errors
+/// It is damaged, or the store fails.
+pub(super) async fn read_record(target: &Target) -> anyhow::Result<Record> {
+    let Some(bank) = target.bank() else { return Ok(Record::default()) };
+    let mut texts = Vec::new();
+    loop {
+        let path = DocumentPath::parse(&Record::name(texts.len()))?;
+        match bank.read(&target.caller, &[path]).await?.pop() {
+            Some(ReadOutcome::Found(document)) => texts.push(document.content),
+            Some(ReadOutcome::Unreadable(why)) => {
+                anyhow::bail!("`{}` cannot be read: {why}", Record::name(texts.len()))
+            }
+            _ => break,
+        }
+    }
+    Ok(Record::read(texts.iter().map(String::as_str))?)
+}
+
+/// Decides on every source.
+///
+/// # Errors
+/// The store fails.
+pub(super) async fn plan<'a>(
+    target: &Target,
+    record: &Record,
+    files: &[&'a SourceFile],
+    options: &AgentFiles,
+) -> anyhow::Result<Vec<Planned<'a>>> {
+    let mut planner = Planner::new(target, record, files).await?;
+    let mut planned = Vec::new();
+    for file in files {
+        let first = planner.document(file);
+        let is_conflict = first.decision == Decision::Conflict;
+        planned.push(first);
+        if is_conflict
+            && options.beside
+            && let Some(first) = planned.last()
+        {
+            let beside = planner.beside(first);
+            planned.push(beside);
+        }
+    }
+    Ok(planned)
+}
+
+struct Planner<'r> {
+    label: Option<String>,
+    record: &'r Record,
+    names: Names,
+    present: HashMap<String, Present>,
+}
+
+impl<'r> Planner<'r> {
+    async fn new(target: &Target, record: &'r Record, files: &[&SourceFile]) -> anyhow::Result<Self> {
+        let label = target.start.label.clone();
+        let listed = match target.bank() {
+            Some(bank) => bank.list(&target.caller).await?,
+            None => Vec::new(),
+        };
+        let mut names = Names::new(listed.into_iter().filter(|one| one.path.is_some()).map(|one| one.name));
+        for (key, _) in record.entries() {
+            names.reserve(key);
+        }
+        let mut planner = Self { label, record, names, present: HashMap::new() };
+        let mut wanted: Vec<String> = files
+            .iter()
+            .flat_map(|file| planner.names_of(file))
+            .filter_map(|name| planner.names.stored(&name).map(str::to_owned))
+            .collect();
+        wanted.sort();
+        wanted.dedup();
+        if let Some(bank) = target.bank() {
+            planner.present = read_present(target, bank, &wanted).await?;
+        }
+        Ok(planner)
+    }
+
+    /// The names that may become the document of a source.
+    fn names_of(&self, file: &SourceFile) -> Vec<String> {
+        let label = self.label.as_deref();
+        let mut names = candidates(file.claim.layout, label, &file.claim.base, &file.path);
+        if let Some(known) = self.record.key_of(&file.from) {
+            names.push(known.to_owned());
+            names.push(name_beside(known, &file.from));
+        }
+        names
+    }
+
+    fn document<'a>(&mut self, file: &'a SourceFile) -> Planned<'a> {
+        let (source, text) = (Etag::of(&file.text), with_origin(&file.text, &file.from));
+        let wanted = Etag::of(&text);
+        let (document, decision) = match self.record.key_of(&file.from) {
+            Some(key) => {
+                let present = self.present_of(key);
+                let decision = decide(self.record.get(key), present.as_ref(), &source, &wanted);
+                (key.to_owned(), decision)
+            }
+            None => self.new_document(file, &source, &wanted),
+        };
+        self.names.reserve(&document);
+        let present = self.present_of(&document);
+        let from = file.from.clone();
+        Planned { file, document, decision, from, source, text, present, is_beside: false }
+    }
+
+    /// The first free name, or the name of a document that has this text, or none yet.
+    fn new_document(&self, file: &SourceFile, source: &Etag, wanted: &Etag) -> (String, Decision) {
+        let mut taken = None;
+        for name in candidates(file.claim.layout, self.label.as_deref(), &file.claim.base, &file.path) {
+            let name = self.names.spelled(&name);
+            if self.names.is_taken(&name) {
+                continue;
+            }
+            let name = self.names.stored(&name).map_or(name.clone(), str::to_owned);
+            let decision = decide(None, self.present_of(&name).as_ref(), source, wanted);
+            if decision != Decision::Taken {
+                return (name, decision);
+            }
+            taken.get_or_insert(name);
+        }
+        (taken.unwrap_or_default(), Decision::Taken)
+    }
+
+    fn beside<'a>(&mut self, edited: &Planned<'a>) -> Planned<'a> {
+        let from = format!("{} (beside {})", edited.file.from, edited.document);
+        let document = self.names.spelled(&name_beside(&edited.document, &edited.file.from));
+        let present = self.present_of(&document);
+        let decision =
+            decide(self.record.get(&document), present.as_ref(), &edited.source, &Etag::of(&edited.text));
+        self.names.reserve(&document);
+        Planned {
+            file: edited.file,
+            document,
+            decision,
+            from,
+            source: edited.source.clone(),
+            text: edited.text.clone(),
+            present,
+            is_beside: true,
+        }
+    }
+
+    fn present_of(&self, name: &str) -> Option<Present> {
+        let stored = self.names.stored(name)?;
+        self.present.get(stored).cloned()
+    }
+}
+
+/// The state of documents. One that cannot be read counts as edited.
+async fn read_present(
+    target: &Target,
+    bank: &dyn Bank,
+    names: &[String],
+) -> anyhow::Result<HashMap<String, Present>> {
+    let mut present = HashMap::new();
+    for names in names.chunks(READ_TOGETHER) {
+        let paths = names.iter().map(|name| DocumentPath::parse(name)).collect::<Result<Vec<_>, _>>()?;
+        for (name, outcome) in names.iter().zip(bank.read(&target.caller, &paths).await?) {
+            let state = match outcome {
+                ReadOutcome::Found(document) => Present {
+                    is_template: is_template(document.path.as_str(), &document.content),
+                    etag: document.etag,
+                },
+                ReadOutcome::Unreadable(_) => {
+                    Present { etag: Etag::claimed("unreadable"), is_template: false }
+                }
+                _ => continue,
+            };
+            present.insert(name.clone(), state);
+        }
+    }
+    Ok(present)
+}
+
+/// Whether a document has no content of anybody.
+fn is_template(name: &str, text: &str) -> bool {
+    let normal = text.replace("\r\n", "\n");
+    text.trim().is_empty()
+        || CoreDocument::ALL.into_iter().any(|core| {
+            DocumentPath::parse(name).is_ok_and(|path| path.canonical() == core.path())
+                && core.template() == normal
+        })
+}
+
+/// Writes what is planned, in steps, and reports it.
+///
+/// # Errors
+/// The store fails. What was written before is recorded.
+pub(super) async fn apply(
+    target: &Target,
+    record: &mut Record,
+    planned: Vec<Planned<'_>>,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let (recorded, others): (Vec<_>, Vec<_>) =
+        planned.into_iter().partition(|one| one.decision.is_recorded());
+    for one in &others {
+        report.row(one.row(one.decision));
+        if one.decision == Decision::Deleted {
+            report.deleted(&one.from);
+        }
+    }
+    if report.is_dry_run() {
+        for one in &recorded {
+            report.row(one.row(one.decision));
+            report.secrets(one.file, one.decision);
+        }
+        return Ok(());
+    }
+    let progress = Progress::of(recorded.len(), "importing");
+    let mut rest = recorded.as_slice();
+    while !rest.is_empty() {
+        let (step, next) = rest.split_at_checked(step_length(rest)).unwrap_or((rest, &[]));
+        match write(target, record, step).await {
+            Ok(outcomes) => report_step(step, &outcomes, report),
+            // One document that is refused must not stop the others.
+            Err(EditError::Store(error)) => {
+                return Err(error).context(
+                    "the import stopped; what it reports as written is written, and the same command completes it",
+                );
+            }
+            Err(_) => {
+                for one in step {
+                    let one = std::slice::from_ref(one);
+                    match write(target, record, one).await {
+                        Ok(outcomes) => report_step(one, &outcomes, report),
+                        Err(EditError::Store(error)) => return Err(error).context("the import stopped"),
+                        Err(error) => one.iter().for_each(|one| report.failed(one.refused(&error))),
+                    }
+                }
+            }
+        }
+        progress.add(step.len());
+        rest = next;
+    }
+    progress.end();
+    Ok(())
+}
+
+fn report_step(step: &[Planned<'_>], outcomes: &[Decision], report: &mut Report) {
+    for (one, decision) in step.iter().zip(outcomes) {
+        report.row(one.row(*decision));
+        report.secrets(one.file, *decision);
+    }
+}
+
+fn step_length(planned: &[Planned<'_>]) -> usize {
+    let mut bytes = 0;
+    let fits = planned.iter().take(WRITTEN_TOGETHER).take_while(|one| {
+        bytes += one.text.len();
+        bytes <= WRITTEN_BYTES
+    });
+    fits.count().max(1)
+}
+
+/// Writes documents with their entries of the record, all or nothing. A document that changed since it was read is decided
+/// on again, under the store's lock. Returns what happened with each.
+async fn write(
+    target: &Target,
+    record: &mut Record,
+    step: &[Planned<'_>],
+) -> Result<Vec<Decision>, EditError> {
+    let bank = target.existing_bank().map_err(|error| EditError::Refused(error.to_string()))?;
+    // The parts of the record that the step changes, if it writes everything.
+    let mut all = record.clone();
+    let mut parts: Vec<usize> = step.iter().map(|one| all.set(&one.document, one.entry(record))).collect();
+    parts.sort_unstable();
+    parts.dedup();
+    let refused = |error: &dyn std::fmt::Display| EditError::Refused(error.to_string());
+    let mut paths = Vec::new();
+    for one in step.iter().filter(|one| one.decision.writes()) {
+        paths.push(DocumentPath::parse(&one.document).map_err(|error| refused(&error))?);
+    }
+    let before: &Record = record;
+    let record_paths = record_paths(&parts)?;
+    paths.extend(record_paths.iter().map(|(_, path)| path.clone()));
+    let mut outcomes = Vec::new();
+    let mut after = None;
+    let mut edit = |drafts: &mut Drafts| {
+        outcomes.clear();
+        expect_unchanged(drafts, before, &record_paths)?;
+        let mut next = before.clone();
+        for one in step {
+            let decision = one.decide_again(before, drafts)?;
+            if decision.writes() {
+                drafts.set(
+                    &DocumentPath::parse(&one.document).map_err(|error| refused(&error))?,
+                    one.text.clone(),
+                )?;
+            }
+            if decision.is_recorded() {
+                next.set(&one.document, one.entry(before));
+            }
+            outcomes.push(decision);
+        }
+        set_parts(drafts, &next, &record_paths)?;
+        after = Some(next);
+        Ok(())
+    };
+    bank.edit(&target.caller, &paths, &mut edit).await?;
+    if let Some(after) = after {
+        *record = after;
+    }
+    Ok(outcomes)
+}
+
+/// The documents of parts of the record.
+pub(super) fn record_paths(parts: &[usize]) -> Result<Vec<(usize, DocumentPath)>, EditError> {
+    let path = |part: &usize| {
+        let path = DocumentPath::parse(&Record::name(*part));
+        Ok((*part, path.map_err(|error| EditError::Refused(error.to_string()))?))
+    };
+    parts.iter().map(path).collect()
+}
+
+/// Another import may run at the same time.
+pub(super) fn expect_unchanged(
+    drafts: &Drafts,
+    record: &Record,
+    parts: &[(usize, DocumentPath)],
+) -> Result<(), EditError> {
+    for (part, path) in parts {
+        let known = (*part < record.parts()).then(|| record.text(*part)).transpose();
+        let known = known.map_err(|error| EditError::Refused(error.to_string()))?;
+        let stored = drafts.stored(path).map(|document| document.content.as_str());
+        let is_same = match (stored, &known) {
+            (Some(stored), Some(known)) => {
+                stored == known
+                    || Record::read([stored])
+                        .is_ok_and(|stored| stored.text(0).is_ok_and(|text| text == *known))
+            }
+            (stored, known) => stored.is_none() && known.is_none(),
+        };
+        if !is_same {
+            return Err(EditError::Store(memory_bank_core::error::StoreError::Busy));
+        }
+    }
+    Ok(())
+}
+
+/// Writes parts of the record that changed.
+pub(super) fn set_parts(
+    drafts: &mut Drafts,
+    record: &Record,
+    parts: &[(usize, DocumentPath)],
+) -> Result<(), EditError> {
+    for (part, path) in parts.iter().filter(|(part, _)| *part < record.parts()) {
+        let text = record.text(*part).map_err(|error| EditError::Refused(error.to_string()))?;
+        drafts.set(path, text)?;
+    }
+    Ok(())
+}
+
+impl Planned<'_> {
+    /// The entry of the record once the document is written. What became of the note in the graph stays known.
+    fn entry(&self, record: &Record) -> Entry {
+        let known = record.get(&self.document).cloned().unwrap_or_default();
+        Entry { from: self.from.clone(), source: self.source.clone(), written: Etag::of(&self.text), ..known }
+    }
+
+    fn decide_again(&self, record: &Record, drafts: &Drafts) -> Result<Decision, EditError> {
+        if !self.decision.writes() {
+            return Ok(self.decision);
+        }
+        let path =
+            DocumentPath::parse(&self.document).map_err(|error| EditError::Refused(error.to_string()))?;
+        let present = drafts.stored(&path).map(|document| Present {
+            etag: document.etag.clone(),
+            is_template: is_template(document.path.as_str(), &document.content),
+        });
+        if present == self.present {
+            return Ok(self.decision);
+        }
+        Ok(decide(record.get(&self.document), present.as_ref(), &self.source, &Etag::of(&self.text)))
+    }
+
+    fn row(&self, decision: Decision) -> Row {
+        let note = match decision {
+            Decision::Conflict => {
+                "edited in the bank and changed in the source; left as it is (`--beside` writes the new text beside it)"
+            }
+            Decision::Edited => "edited in the bank; left as it is",
+            Decision::Deleted => "deleted or renamed in the bank; not made again",
+            Decision::Taken => "a document of this name exists and was not imported; left as it is",
+            Decision::Create if self.present.is_some() => "the document had no content",
+            Decision::Create if self.is_beside => "beside the edited document",
+            Decision::Adopt => "the document has this text already",
+            Decision::Create | Decision::Update | Decision::Unchanged => "",
+        };
+        Row::document(self.file, &self.document, decision, note)
+    }
+
+    fn refused(&self, error: &EditError) -> Row {
+        Row::document(self.file, &self.document, self.decision, &error.to_string())
+    }
+}
+
+/// Whether a source has a document that the graph may point to.
+pub(super) fn entry_of<'a>(record: &'a Record, file: &SourceFile) -> Option<(&'a str, &'a Entry)> {
+    let key = record.key_of(&file.from).filter(|key| !is_record(key))?;
+    Some((key, record.get(key)?))
+}
+
+/// Whether a layout becomes documents.
+pub(super) fn is_note(file: &SourceFile) -> bool {
+    file.claim.layout == Layout::Obsidian
+}
