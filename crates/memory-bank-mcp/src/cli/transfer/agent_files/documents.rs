@@ -423,7 +423,6 @@ impl Planned<'_> {
             Decision::Edited => "edited in the bank; left as it is",
             Decision::Deleted => "deleted or renamed in the bank; not made again",
             Decision::Taken => "a document of this name exists and was not imported; left as it is",
-            Decision::Create if self.present.is_some() => "the document had no content",
             Decision::Create if self.is_beside => "beside the edited document",
             Decision::Adopt => "the document has this text already",
             Decision::Create | Decision::Update | Decision::Unchanged => "",
