@@ -112,6 +112,8 @@ impl Record {
             let damaged =
                 |error: serde_json::Error| RecordDamaged { name: Self::name(at), why: error.to_string() };
             let mut part: Part = serde_json::from_str(text).map_err(damaged)?;
+            // A record may come with a repository: it must not lead an import to the record itself.
+            part.entries.retain(|key, _| !is_record(key));
             part.bytes = part.entries.iter().map(|(key, entry)| size(key, entry)).sum();
             for (key, entry) in &part.entries {
                 record.sources.insert(entry.from.clone(), key.clone());
@@ -236,6 +238,10 @@ mod tests {
         let why = Record::read(["{}", "<<<<<<< HEAD"]).unwrap_err().to_string();
         assert!(why.contains("`imported/record-2.json` is damaged"), "{why}");
         assert_eq!(Record::read(["{}"]).unwrap().parts(), 1);
+        let mut planted = Record::default();
+        planted.set("imported/record.json", entry("CLAUDE.md"));
+        let text = planted.text(0).unwrap();
+        assert_eq!(Record::read([text.as_str()]).unwrap().key_of("CLAUDE.md"), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::bank::{Bank, SourceFolder};
 use crate::client::PATIENCE;
 use crate::replica_set::{Held, await_waiting};
 
-const NOTES: usize = 400;
+const NOTES: usize = 160;
 
 fn large_vault() -> SourceFolder {
     let sources = SourceFolder::of(&[(".obsidian/app.json", "{}")]);
@@ -42,7 +42,7 @@ fn an_import_into_a_folder_that_is_killed_is_completed_without_doubles() {
     };
     // Each kill comes a little later; every one but the last finds the import at work.
     let mut killed = 0;
-    for aim in [1, 120, 260, 420, 900, 1500] {
+    for aim in [1, 60, 110, 165, 400, 700] {
         let mut child =
             bank.command(&sources.path(), &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let began = Instant::now();

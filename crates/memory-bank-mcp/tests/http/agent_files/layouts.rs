@@ -7,6 +7,8 @@ use tempfile::TempDir;
 
 use super::bank::{Bank, SourceFolder, action, listed, rows};
 use crate::client::command;
+use crate::database::serve;
+use crate::replica_set::key;
 
 type Files = &'static [(&'static str, &'static str)];
 
@@ -199,7 +201,8 @@ fn each_layout_is_imported_into_a_database_once_however_often_the_command_runs()
     let roo = LAYOUTS.iter().find(|(layout, _, _)| *layout == "roo-bank").unwrap();
     check_layout(&Bank::database(), roo.0, &SourceFolder::of(roo.1), roo.2);
     let bank = Bank::database();
-    for (layout, files, expected) in LAYOUTS.into_iter().filter(|(layout, _, _)| *layout != "roo-bank") {
+    let others = || LAYOUTS.into_iter().filter(|(layout, _, _)| *layout != "roo-bank");
+    for (layout, files, _) in others() {
         let sources = SourceFolder::of(files);
         let before = sources.state();
         let tried = bank.import(&sources.path(), &["--dry-run"]);
@@ -208,14 +211,16 @@ fn each_layout_is_imported_into_a_database_once_however_often_the_command_runs()
             assert_eq!(tried[list], done[list], "{layout}: the dry run differs in `{list}`");
         }
         assert!(done["changes"].as_u64().unwrap() > 0, "{layout}: {done}");
-        let documents = bank.documents();
+        assert_eq!(sources.state(), before, "{layout}: a source was changed");
+    }
+    let (documents, graph) = (bank.documents(), bank.graph());
+    for (layout, files, expected) in others() {
         for (name, text) in expected {
             assert!(documents[*name].contains(text), "{layout}: {name}");
         }
-        bank.expect_complete(&sources.path());
-        assert_eq!(bank.documents(), documents, "{layout}");
-        assert_eq!(sources.state(), before, "{layout}: a source was changed");
+        bank.expect_complete(&SourceFolder::of(files).path());
     }
+    assert_eq!((bank.documents(), bank.graph()), (documents, graph));
 }
 
 /// The binary in a project's folder, without `--in`.
@@ -328,18 +333,35 @@ fn a_folder_without_sources_makes_no_bank() {
 }
 
 #[test]
-fn the_record_is_not_searched() {
+fn documents_are_searched_and_the_record_is_not() {
     let sources = SourceFolder::of(&[(".cursor/rules/zebra.mdc", "# Stripes\n")]);
-    let bank = Bank::folder();
+    let searches =
+        ["stripes", "entries source written"].map(|query| ("search_memory_bank", json!({"query": query})));
+    for bank in Bank::both() {
+        bank.import(&sources.path(), &[]);
+        let replies = match &bank {
+            Bank::Folder(project) => crate::transfer::over_stdio(project.path(), &searches),
+            Bank::Database(database, _) => {
+                let server = serve(database, &key(database));
+                let session = server.initialize();
+                searches.iter().map(|(tool, arguments)| server.call(&session, tool, arguments)).collect()
+            }
+        };
+        assert!(replies[0].contains("zebra.md"), "{}", replies[0]);
+        assert!(!replies[1].contains("record.json"), "{}", replies[1]);
+    }
+}
+
+#[test]
+fn an_import_into_a_database_is_audited_if_it_changes_something() {
+    let sources = SourceFolder::of(&[("CLAUDE.md", "# A\n")]);
+    let bank = Bank::database();
+    let Bank::Database(database, _) = &bank else { panic!() };
+    let subjects =
+        "SELECT coalesce(string_agg(subject, ','), '') FROM app.audit_log WHERE action = 'bank.imported'";
+    bank.import(&sources.path(), &["--dry-run"]);
+    assert_eq!(database.psql(subjects), "");
     bank.import(&sources.path(), &[]);
-    let Bank::Folder(project) = &bank else { panic!() };
-    let replies = crate::transfer::over_stdio(
-        project.path(),
-        &[
-            ("search_memory_bank", json!({"query": "stripes"})),
-            ("search_memory_bank", json!({"query": "entries source written"})),
-        ],
-    );
-    assert!(replies[0].contains("zebra.md"), "{}", replies[0]);
-    assert!(!replies[1].contains("record.json"), "{}", replies[1]);
+    bank.expect_complete(&sources.path());
+    assert_eq!(database.psql(subjects), "shop");
 }

@@ -44,8 +44,7 @@ pub(super) fn scan(start: &Path, own: Option<&Path>) -> anyhow::Result<Scan> {
     let mut names = 0;
     let mut folders = VecDeque::from([Folder { path: start.to_owned(), parts: Vec::new() }]);
     while let Some(folder) = folders.pop_front() {
-        let is_own =
-            own.as_ref().is_some_and(|own| folder.path.canonicalize().is_ok_and(|path| path == *own));
+        let is_own = own.as_ref().is_some_and(|own| is_same_folder(&folder.path, own));
         if is_own {
             let shown = if folder.parts.is_empty() { ".".to_owned() } else { folder.parts.join("/") };
             found.skipped.push((shown, "it is the memory bank itself".to_owned()));
@@ -61,6 +60,13 @@ pub(super) fn scan(start: &Path, own: Option<&Path>) -> anyhow::Result<Scan> {
     }
     found.files.sort();
     Ok(found)
+}
+
+/// Whether a folder is the other one, which is canonical. Few folders have its name, and only those are looked up.
+fn is_same_folder(folder: &Path, other: &Path) -> bool {
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().to_lowercase());
+    let may_be = name(folder).is_none() || name(folder) == name(other);
+    may_be && folder.canonicalize().is_ok_and(|folder| folder == *other)
 }
 
 impl Scan {

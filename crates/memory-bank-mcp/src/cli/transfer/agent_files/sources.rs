@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use memory_bank_core::document::is_leftover;
 use memory_bank_core::import::{Claim, Layout, MemoryLines, decode};
 use memory_bank_core::limits;
+use memory_bank_core::transfer::MEMORY_FILES;
 
 use super::AgentFiles;
 use super::scan::{Scan, scan};
@@ -99,7 +100,10 @@ fn text_of(file: &Path, layout: Layout) -> Result<Option<String>, String> {
     }
     let bytes = bytes_of(file, MEMORY_BYTES)?;
     if !MemoryLines::is_recognised(&bytes) {
-        return Ok(None);
+        let is_named_so =
+            file.file_name().is_some_and(|name| MEMORY_FILES.iter().any(|known| name == *known));
+        let why = "it has no lines of the reference memory server";
+        return if is_named_so { Err(why.to_owned()) } else { Ok(None) };
     }
     // A damaged line is named by its number later; it must not hide the others.
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
