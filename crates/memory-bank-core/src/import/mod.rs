@@ -20,7 +20,7 @@ pub use layout::{Claim, Layout, Places, bank_layout, is_candidate, is_personal, 
 pub use memory_lines::{BadLine, MemoryLines};
 pub use names::{Names, candidates, name_beside};
 pub use notes::{Link, Note, Vault, link_text, remembered_link};
-pub use record::{Entry, Record, RecordDamaged, is_record};
+pub use record::{Entry, GRAPH_PREFIX, Record, RecordDamaged, is_record};
 pub use secrets::{Secret, secrets};
 pub use text::{decode, with_origin};
 

@@ -8,10 +8,12 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::IMPORT_FOLDER;
-use crate::document::Etag;
+use crate::document::{DocumentPath, Etag};
 
 /// The size at which further entries go into the next part, in bytes of JSON.
 const PART_BYTES: usize = 384 * 1024;
+/// What the keys of entries begin with that are not the name of a document.
+pub const GRAPH_PREFIX: &str = "graph:";
 const ABOUT: &str = "What `memory-bank-mcp import --from auto` imported, so that it sees what changed since. An entry that is removed is \
     forgotten: its source is imported again.";
 
@@ -33,6 +35,19 @@ pub struct Entry {
     /// The hashes of items that became entities, observations and relations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<String>,
+}
+
+impl Entry {
+    /// The entry with the items that another import recorded meanwhile.
+    #[must_use]
+    pub fn with_items_of(mut self, other: &Self) -> Self {
+        for item in &other.items {
+            if !self.items.contains(item) {
+                self.items.push(item.clone());
+            }
+        }
+        self
+    }
 }
 
 impl Default for Entry {
@@ -112,8 +127,9 @@ impl Record {
             let damaged =
                 |error: serde_json::Error| RecordDamaged { name: Self::name(at), why: error.to_string() };
             let mut part: Part = serde_json::from_str(text).map_err(damaged)?;
-            // A record may come with a repository: it must not lead an import to the record itself.
-            part.entries.retain(|key, _| !is_record(key));
+            // A record may come with a repository: it leads an import to documents only, and not to itself.
+            let is_name = |key: &str| DocumentPath::parse(key).is_ok() && !is_record(key);
+            part.entries.retain(|key, _| key.starts_with(GRAPH_PREFIX) || is_name(key));
             part.bytes = part.entries.iter().map(|(key, entry)| size(key, entry)).sum();
             for (key, entry) in &part.entries {
                 record.sources.insert(entry.from.clone(), key.clone());
@@ -239,9 +255,11 @@ mod tests {
         assert!(why.contains("`imported/record-2.json` is damaged"), "{why}");
         assert_eq!(Record::read(["{}"]).unwrap().parts(), 1);
         let mut planted = Record::default();
-        planted.set("imported/record.json", entry("CLAUDE.md"));
+        for key in ["imported/record.json", "../x.md", "", "graph/graph.jsonl", "x.txt"] {
+            planted.set(key, entry("CLAUDE.md"));
+        }
         let text = planted.text(0).unwrap();
-        assert_eq!(Record::read([text.as_str()]).unwrap().key_of("CLAUDE.md"), None);
+        assert_eq!(Record::read([text.as_str()]).unwrap().entries().count(), 0);
     }
 
     #[test]

@@ -84,3 +84,32 @@ fn an_import_into_a_database_that_is_killed_is_completed_without_doubles() {
     assert_eq!(bank.graph(), whole.graph());
     bank.expect_complete(&sources.path());
 }
+
+#[test]
+fn imports_at_the_same_time_write_everything_once() {
+    let sources = large_vault();
+    let mut expected = None;
+    for bank in Bank::both() {
+        // On a folder, all of them must find the bank.
+        bank.edit("notes.md", "# Notes\n");
+        let imports: Vec<_> = (0..3)
+            .map(|_| {
+                bank.command(&sources.path(), &[])
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        for import in imports {
+            let output = import.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        bank.expect_complete(&sources.path());
+        let (documents, graph) = (bank.documents(), bank.graph());
+        assert_eq!(documents.keys().filter(|name| name.contains("obsidian")).count(), NOTES);
+        assert!(graph.facts.values().all(|times| *times == 1));
+        let numbers = (graph.facts.len(), graph.relations.len());
+        assert_eq!(*expected.get_or_insert(numbers), numbers);
+    }
+}

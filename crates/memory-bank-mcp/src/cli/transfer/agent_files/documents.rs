@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::Context;
 use memory_bank_core::document::{CoreDocument, DocumentPath, Etag};
-use memory_bank_core::error::EditError;
+use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::import::{
     Decision, Entry, Layout, Names, Present, Record, candidates, decide, is_record, name_beside, with_origin,
 };
@@ -21,6 +21,8 @@ const READ_TOGETHER: usize = 50;
 /// How many documents are written at once, and how many bytes of them.
 const WRITTEN_TOGETHER: usize = 50;
 const WRITTEN_BYTES: usize = 4 * 1024 * 1024;
+/// How often a step is tried while other imports write the record.
+pub(super) const RECORD_TRIES: usize = 20;
 
 /// One document and what happens with it.
 #[derive(Debug)]
@@ -32,8 +34,7 @@ pub(super) struct Planned<'a> {
     from: String,
     source: Etag,
     text: String,
-    present: Option<Present>,
-    /// What was beside what was planned: the text of another document.
+    /// Whether it is the new text of a source beside its edited document.
     is_beside: bool,
 }
 
@@ -73,10 +74,7 @@ pub(super) async fn plan<'a>(
         let first = planner.document(file);
         let is_conflict = first.decision == Decision::Conflict;
         planned.push(first);
-        if is_conflict
-            && options.beside
-            && let Some(first) = planned.last()
-        {
+        if let Some(first) = planned.last().filter(|_| is_conflict && options.beside) {
             let beside = planner.beside(first);
             planned.push(beside);
         }
@@ -139,9 +137,8 @@ impl<'r> Planner<'r> {
             None => self.new_document(file, &source, &wanted),
         };
         self.names.reserve(&document);
-        let present = self.present_of(&document);
         let from = file.from.clone();
-        Planned { file, document, decision, from, source, text, present, is_beside: false }
+        Planned { file, document, decision, from, source, text, is_beside: false }
     }
 
     /// The first free name, or the name of a document that has this text, or none yet.
@@ -176,7 +173,6 @@ impl<'r> Planner<'r> {
             from,
             source: edited.source.clone(),
             text: edited.text.clone(),
-            present,
             is_beside: true,
         }
     }
@@ -301,13 +297,28 @@ async fn write(
     record: &mut Record,
     step: &[Planned<'_>],
 ) -> Result<Vec<Decision>, EditError> {
-    let bank = target.existing_bank().map_err(|error| EditError::Refused(error.to_string()))?;
+    for _ in 0..RECORD_TRIES {
+        match try_write(target, record, step).await {
+            Err(EditError::Blocked(_)) => {
+                *record = read_record(target).await.map_err(|error| refused(&error))?
+            }
+            outcomes => return outcomes,
+        }
+    }
+    Err(EditError::Store(StoreError::Busy))
+}
+
+async fn try_write(
+    target: &Target,
+    record: &mut Record,
+    step: &[Planned<'_>],
+) -> Result<Vec<Decision>, EditError> {
+    let bank = target.existing_bank().map_err(|error| refused(&error))?;
     // The parts of the record that the step changes, if it writes everything.
     let mut all = record.clone();
     let mut parts: Vec<usize> = step.iter().map(|one| all.set(&one.document, one.entry(record))).collect();
     parts.sort_unstable();
     parts.dedup();
-    let refused = |error: &dyn std::fmt::Display| EditError::Refused(error.to_string());
     let mut paths = Vec::new();
     for one in step.iter().filter(|one| one.decision.writes()) {
         paths.push(DocumentPath::parse(&one.document).map_err(|error| refused(&error))?);
@@ -324,10 +335,8 @@ async fn write(
         for one in step {
             let decision = one.decide_again(before, drafts)?;
             if decision.writes() {
-                drafts.set(
-                    &DocumentPath::parse(&one.document).map_err(|error| refused(&error))?,
-                    one.text.clone(),
-                )?;
+                let path = DocumentPath::parse(&one.document).map_err(|error| refused(&error))?;
+                drafts.set(&path, one.text.clone())?;
             }
             if decision.is_recorded() {
                 next.set(&one.document, one.entry(before));
@@ -345,16 +354,23 @@ async fn write(
     Ok(outcomes)
 }
 
+fn refused(error: &dyn std::fmt::Display) -> EditError {
+    EditError::Refused(error.to_string())
+}
+
 /// The documents of parts of the record.
 pub(super) fn record_paths(parts: &[usize]) -> Result<Vec<(usize, DocumentPath)>, EditError> {
     let path = |part: &usize| {
         let path = DocumentPath::parse(&Record::name(*part));
-        Ok((*part, path.map_err(|error| EditError::Refused(error.to_string()))?))
+        Ok((*part, path.map_err(|error| refused(&error))?))
     };
     parts.iter().map(path).collect()
 }
 
 /// Another import may run at the same time.
+///
+/// # Errors
+/// [`EditError::Blocked`] if the record in the bank is another one.
 pub(super) fn expect_unchanged(
     drafts: &Drafts,
     record: &Record,
@@ -362,18 +378,19 @@ pub(super) fn expect_unchanged(
 ) -> Result<(), EditError> {
     for (part, path) in parts {
         let known = (*part < record.parts()).then(|| record.text(*part)).transpose();
-        let known = known.map_err(|error| EditError::Refused(error.to_string()))?;
+        let known = known.map_err(|error| refused(&error))?;
         let stored = drafts.stored(path).map(|document| document.content.as_str());
+        // An editor may have written the same entries in another form.
+        let is_equal = |stored: &str, known: &str| {
+            stored == known
+                || Record::read([stored]).is_ok_and(|stored| stored.text(0).is_ok_and(|text| text == known))
+        };
         let is_same = match (stored, &known) {
-            (Some(stored), Some(known)) => {
-                stored == known
-                    || Record::read([stored])
-                        .is_ok_and(|stored| stored.text(0).is_ok_and(|text| text == *known))
-            }
+            (Some(stored), Some(known)) => is_equal(stored, known),
             (stored, known) => stored.is_none() && known.is_none(),
         };
         if !is_same {
-            return Err(EditError::Store(memory_bank_core::error::StoreError::Busy));
+            return Err(EditError::Blocked("another import wrote the record".to_owned()));
         }
     }
     Ok(())
@@ -386,7 +403,7 @@ pub(super) fn set_parts(
     parts: &[(usize, DocumentPath)],
 ) -> Result<(), EditError> {
     for (part, path) in parts.iter().filter(|(part, _)| *part < record.parts()) {
-        let text = record.text(*part).map_err(|error| EditError::Refused(error.to_string()))?;
+        let text = record.text(*part).map_err(|error| refused(&error))?;
         drafts.set(path, text)?;
     }
     Ok(())
@@ -400,18 +417,17 @@ impl Planned<'_> {
     }
 
     fn decide_again(&self, record: &Record, drafts: &Drafts) -> Result<Decision, EditError> {
+        if record.get(&self.document).is_some_and(|entry| entry.from != self.from) {
+            return Ok(Decision::Taken);
+        }
         if !self.decision.writes() {
             return Ok(self.decision);
         }
-        let path =
-            DocumentPath::parse(&self.document).map_err(|error| EditError::Refused(error.to_string()))?;
+        let path = DocumentPath::parse(&self.document).map_err(|error| refused(&error))?;
         let present = drafts.stored(&path).map(|document| Present {
             etag: document.etag.clone(),
             is_template: is_template(document.path.as_str(), &document.content),
         });
-        if present == self.present {
-            return Ok(self.decision);
-        }
         Ok(decide(record.get(&self.document), present.as_ref(), &self.source, &Etag::of(&self.text)))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use anyhow::Context;
-use memory_bank_core::error::{EditError, GraphError};
+use memory_bank_core::error::{EditError, GraphError, StoreError};
 use memory_bank_core::import::{
     Entry, GraphItem, KnownGraph, Note, Record, Vault, batches, entity_ref, items_hash, link_text,
     remembered_link,
@@ -11,7 +11,9 @@ use memory_bank_core::import::{
 use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, Drafts, GraphBatch, PointerDraft};
 
-use super::documents::{entry_of, expect_unchanged, is_note, record_paths, set_parts};
+use super::documents::{
+    RECORD_TRIES, entry_of, expect_unchanged, is_note, read_record, record_paths, set_parts,
+};
 use super::report::{GraphCounts, Report};
 use super::sources::SourceFile;
 use super::target::Target;
@@ -69,18 +71,35 @@ impl<'a> GraphWriter<'a> {
         record: &mut Record,
         entries: Vec<(String, Entry)>,
     ) -> anyhow::Result<()> {
-        let before = record.clone();
-        let mut parts: Vec<usize> = entries.into_iter().map(|(key, entry)| record.set(&key, entry)).collect();
+        for _ in 0..RECORD_TRIES {
+            match self.try_remember(record, &entries).await {
+                Err(EditError::Blocked(_)) => *record = read_record(self.target).await?,
+                outcome => return outcome.context(STOPPED),
+            }
+        }
+        Err(StoreError::Busy).context(STOPPED)
+    }
+
+    async fn try_remember(&self, record: &mut Record, entries: &[(String, Entry)]) -> Result<(), EditError> {
+        let bank = self.bank().map_err(|error| EditError::Refused(error.to_string()))?;
+        let before: &Record = record;
+        let mut after = before.clone();
+        let merged = |key: &str, entry: &Entry| match before.get(key) {
+            Some(known) => entry.clone().with_items_of(known),
+            None => entry.clone(),
+        };
+        let mut parts: Vec<usize> =
+            entries.iter().map(|(key, entry)| after.set(key, merged(key, entry))).collect();
         parts.sort_unstable();
         parts.dedup();
         let paths = record_paths(&parts)?;
         let names: Vec<_> = paths.iter().map(|(_, path)| path.clone()).collect();
-        let after: &Record = record;
         let mut edit = |drafts: &mut Drafts| -> Result<(), EditError> {
-            expect_unchanged(drafts, &before, &paths)?;
-            set_parts(drafts, after, &paths)
+            expect_unchanged(drafts, before, &paths)?;
+            set_parts(drafts, &after, &paths)
         };
-        self.bank()?.edit(&self.target.caller, &names, &mut edit).await.context(STOPPED)?;
+        bank.edit(&self.target.caller, &names, &mut edit).await?;
+        *record = after;
         Ok(())
     }
 }

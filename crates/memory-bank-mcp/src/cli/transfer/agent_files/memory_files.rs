@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use memory_bank_core::document::Etag;
-use memory_bank_core::import::{Entry, GraphItem, MemoryLines, Record, batches};
+use memory_bank_core::import::{Entry, GRAPH_PREFIX, GraphItem, MemoryLines, Record, batches};
 
 use super::graph::GraphWriter;
 use super::report::{GraphCounts, Report};
@@ -87,7 +87,7 @@ async fn write(
 
 /// The key of an entry of the record.
 fn key(from: &str, number: usize) -> String {
-    format!("graph:{from}#{number}")
+    format!("{GRAPH_PREFIX}{from}#{number}")
 }
 
 fn imported(record: &Record, from: &str) -> HashSet<String> {

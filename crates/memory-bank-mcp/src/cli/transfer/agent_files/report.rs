@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use memory_bank_core::import::{BadLine, Decision, GraphItem, Record, secrets};
+use memory_bank_core::import::{BadLine, Decision, GRAPH_PREFIX, GraphItem, Record, secrets};
 use serde_json::{Value, json};
 
 use super::sources::{SourceFile, Sources};
@@ -103,6 +103,8 @@ pub(super) struct Report {
     user: Option<String>,
     start: String,
     label: Option<String>,
+    /// How many files were found.
+    found: usize,
     rows: Vec<Row>,
     /// Sources whose documents were deleted in the bank.
     deleted: HashSet<String>,
@@ -123,6 +125,7 @@ impl Report {
             user: target.user().map(str::to_owned),
             start: target.start.folder.display().to_string(),
             label: target.start.label.clone(),
+            found: 0,
             rows: Vec::new(),
             deleted: HashSet::new(),
             failed: 0,
@@ -150,6 +153,7 @@ impl Report {
     }
 
     pub(super) fn skipped(&mut self, sources: &Sources) {
+        self.found = sources.files.len();
         self.skipped.extend(sources.skipped.iter().cloned());
         self.warnings.extend(sources.warnings.iter().cloned());
     }
@@ -240,7 +244,7 @@ impl Report {
         let skipped: HashSet<String> = sources.skipped.iter().map(|(path, _)| self.origin(path)).collect();
         let gone = record.entries().filter(|(key, entry)| {
             let from = entry.from.as_str();
-            let is_document = !key.starts_with("graph:") && !from.contains(" (beside ");
+            let is_document = !key.starts_with(GRAPH_PREFIX) && !from.contains(" (beside ");
             is_document && self.is_below_start(from) && !here.contains(from) && !skipped.contains(from)
         });
         self.gone = gone.map(|(key, entry)| (entry.from.clone(), key.to_owned())).collect();
@@ -355,9 +359,7 @@ impl Report {
             self.count("keep"),
             self.changes()
         );
-        let found = (!self.rows.is_empty())
-            .then_some(summary)
-            .unwrap_or_else(|| "Nothing was found to import.".to_owned());
+        let found = if self.found == 0 { "Nothing was found to import.".to_owned() } else { summary };
         lines(
             [
                 Some(format!("{} → {bank}{user}", self.start)),

@@ -79,13 +79,17 @@ impl Scan {
             }
         };
         let mut here: Vec<(String, PathBuf, FileType)> = Vec::new();
-        for entry in entries.flatten().take(NAMES.saturating_sub(*names)) {
+        for entry in entries.take(NAMES.saturating_sub(*names)) {
             *names += 1;
-            let Ok(kind) = entry.file_type() else { continue };
-            let name = entry.file_name();
-            match name.to_str() {
-                Some(name) => here.push((name.to_owned(), entry.path(), kind)),
-                None => self.unreadable_name(folder, &name.to_string_lossy()),
+            match entry.and_then(|entry| Ok((entry.file_name(), entry.path(), entry.file_type()?))) {
+                Ok((name, path, kind)) => match name.to_str() {
+                    Some(name) => here.push((name.to_owned(), path, kind)),
+                    None => self.unreadable_name(folder, &name.to_string_lossy()),
+                },
+                Err(error) => {
+                    self.warnings
+                        .push(format!("`{}` was not read completely: {error}", folder.parts.join("/")));
+                }
             }
         }
         here.sort_by(|one, other| one.0.cmp(&other.0));

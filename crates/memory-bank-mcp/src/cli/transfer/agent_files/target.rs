@@ -38,7 +38,7 @@ impl Target {
         project: Option<&ProjectArguments>,
         folder: Option<&Path>,
     ) -> anyhow::Result<Self> {
-        let given = folder.map(std::path::absolute).transpose()?;
+        let given = folder.map(std::path::absolute).transpose()?.map(|folder| canonical(&folder));
         match project {
             Some(project) => Self::database(global, project, given).await,
             None => Self::folder(global, given).await,
