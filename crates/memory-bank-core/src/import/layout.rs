@@ -87,7 +87,7 @@ impl std::str::FromStr for Layout {
 
     fn from_str(word: &str) -> Result<Self, String> {
         Self::ALL.into_iter().find(|layout| layout.as_str() == word).ok_or_else(|| {
-            format!("`{word}` is no layout; it takes {}", Self::ALL.map(Self::as_str).join(", "))
+            format!("`{word}` is not a layout; it takes {}", Self::ALL.map(Self::as_str).join(", "))
         })
     }
 }
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn banks_are_told_apart_by_their_core_files() {
+    fn banks_are_distinguished_by_their_core_files() {
         let layout = |folder: &str, files: &[&'static str]| bank_layout(folder, files.iter().copied());
         let cline = ["projectbrief.md", "productContext.md", "activeContext.md", "techContext.md"];
         assert_eq!(layout("memory-bank", &cline), Some(Layout::ClineBank));

@@ -56,8 +56,8 @@ impl MemoryLines {
             reader.line = line;
             match serde_json::from_slice(text) {
                 Ok(Value::Object(members)) => reader.take(&members),
-                Ok(_) => reader.refuse("it is no JSON object"),
-                Err(error) => reader.refuse(&format!("it is no JSON: {error}")),
+                Ok(_) => reader.refuse("it is not a JSON object"),
+                Err(error) => reader.refuse(&format!("it is not JSON: {error}")),
             }
         }
         reader.finish()
@@ -111,7 +111,7 @@ impl Reader {
             None | Some(Value::Null) => &Vec::new(),
             Some(Value::Array(observations)) => observations,
             Some(_) => {
-                self.refuse("its `observations` are no list; the entity is imported without them");
+                self.refuse("its `observations` are not a list; the entity is imported without them");
                 &Vec::new()
             }
         };
@@ -185,7 +185,7 @@ impl Reader {
 fn label(members: &Map<String, Value>, names: &[&str]) -> Result<String, String> {
     let name = names.first().copied().unwrap_or_default();
     let text = names.iter().find_map(|name| members.get(*name)?.as_str());
-    let text = trim(text.ok_or_else(|| format!("its `{name}` is missing or no text"))?);
+    let text = trim(text.ok_or_else(|| format!("its `{name}` is missing or not a text"))?);
     if text.is_empty() {
         return Err(format!("its `{name}` is blank"));
     }
@@ -201,7 +201,7 @@ fn label(members: &Map<String, Value>, names: &[&str]) -> Result<String, String>
 
 /// The text of an observation; none if it is blank.
 fn fact(observation: &Value) -> Result<Option<String>, String> {
-    let text = trim(observation.as_str().ok_or("an observation is no text and is left out")?);
+    let text = trim(observation.as_str().ok_or("an observation is not a text and is left out")?);
     if text.len() > limits::OBSERVATION_BYTES {
         let most = limits::OBSERVATION_BYTES;
         return Err(format!(

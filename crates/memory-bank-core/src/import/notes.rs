@@ -180,7 +180,7 @@ impl Note {
         let mut in_list = false;
         for line in front.lines() {
             let value = match line.split_once(':') {
-                Some((key, value)) if matches!(key, "tags" | "tag") => {
+                Some(("tags" | "tag", value)) => {
                     in_list = value.trim().is_empty();
                     value
                 }
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn embeds_are_marked_and_attachments_are_no_notes() {
+    fn embeds_are_marked_and_attachments_are_not_notes() {
         let note = Note::read("![[Alpha]] ![[picture.png]] [[v1.2]] ![[report.PDF|page]] ![x](Beta.md)");
         let links: Vec<(&str, bool)> =
             note.links.iter().map(|link| (link.target.as_str(), link.is_embed)).collect();

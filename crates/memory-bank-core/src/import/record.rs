@@ -75,7 +75,7 @@ struct Part {
     bytes: usize,
 }
 
-/// A part of the record cannot be read.
+/// A part of the record is damaged.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "`{name}` is damaged: {why}; mend it, or delete it: documents that are as their sources are recognised without it, others \
@@ -120,7 +120,7 @@ impl Record {
     /// Reads the parts, in their order.
     ///
     /// # Errors
-    /// A part is no JSON, or not of this form.
+    /// A part is not JSON, or not of this form.
     pub fn read<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, RecordDamaged> {
         let mut record = Self::default();
         for (at, text) in texts.into_iter().enumerate() {
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn a_damaged_record_is_named() {
         let good = Record::default().text(0).unwrap();
-        assert!(Record::read([good.as_str()]).is_err(), "an empty text is no part");
+        assert!(Record::read([good.as_str()]).is_err(), "an empty text is not a part");
         let why = Record::read(["{}", "<<<<<<< HEAD"]).unwrap_err().to_string();
         assert!(why.contains("`imported/record-2.json` is damaged"), "{why}");
         assert_eq!(Record::read(["{}"]).unwrap().parts(), 1);

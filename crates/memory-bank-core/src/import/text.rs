@@ -6,7 +6,7 @@ use crate::unicode::has_null;
 /// Decodes a source: UTF-8, or UTF-16 with a byte order mark. The mark is dropped; everything else stays.
 ///
 /// # Errors
-/// Why it is no text, as the end of a sentence.
+/// The reason why it is not a text, as the end of a sentence.
 pub fn decode(bytes: &[u8]) -> Result<String, &'static str> {
     let text = match bytes {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes)?,

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::bank::{Bank, SourceFolder, action, listed, rows};
 
 #[test]
-fn texts_are_kept_and_what_is_no_text_is_named() {
+fn texts_are_kept_and_other_files_are_named() {
     for bank in Bank::both() {
         let sources = SourceFolder::of(&[]);
         sources.put("CLAUDE.md", b"\xef\xbb\xbf# Mark\r\n- one\r\n");

@@ -244,7 +244,7 @@ pub(super) async fn apply(
         }
         return Ok(());
     }
-    let progress = Progress::of(recorded.len(), "importing");
+    let progress = Progress::new(recorded.len(), "importing");
     let mut rest = recorded.as_slice();
     while !rest.is_empty() {
         let (step, next) = rest.split_at_checked(step_length(rest)).unwrap_or((rest, &[]));
@@ -300,7 +300,7 @@ async fn write(
     for _ in 0..RECORD_TRIES {
         match try_write(target, record, step).await {
             Err(EditError::Blocked(_)) => {
-                *record = read_record(target).await.map_err(|error| refused(&error))?
+                *record = read_record(target).await.map_err(|error| refused(&error))?;
             }
             outcomes => return outcomes,
         }

@@ -59,7 +59,7 @@ impl<'a> GraphWriter<'a> {
         let (from, to) = (entity_ref(from), entity_ref(to));
         match self.bank()?.unlink(&self.target.caller, &from, relation_type, &to).await {
             Ok(removed) => Ok(removed.removed),
-            // Who deleted an entity deleted its relations.
+            // An entity that was deleted has no relations any more.
             Err(GraphError::EntityNotFound { .. }) => Ok(false),
             Err(error) => Err(error).context(STOPPED),
         }

@@ -121,7 +121,7 @@ impl Scan {
                 if kind.is_file() {
                     self.files.push(path(name));
                 } else {
-                    self.skipped.push((path(name), "it is no regular file".to_owned()));
+                    self.skipped.push((path(name), "it is not a regular file".to_owned()));
                 }
             }
         }

@@ -114,7 +114,7 @@ fn bytes_of(file: &Path, most: u64) -> Result<Vec<u8>, String> {
     // Opening a pipe would wait for a writer.
     let metadata = std::fs::symlink_metadata(file).map_err(fault)?;
     if !metadata.is_file() {
-        return Err("it is no regular file".to_owned());
+        return Err("it is not a regular file".to_owned());
     }
     let too_large = |bytes: u64| format!("it has {bytes} bytes, at most {most} are imported");
     if metadata.len() > most {
