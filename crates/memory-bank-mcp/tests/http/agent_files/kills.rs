@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use super::bank::{Bank, SourceFolder};
-use crate::client::PATIENCE;
+use crate::client::TIMEOUT;
 use crate::replica_set::{Held, await_waiting};
 
 const NOTES: usize = 160;
@@ -47,7 +47,7 @@ fn an_import_into_a_folder_that_is_killed_is_completed_without_doubles() {
             bank.command(&sources.path(), &[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let began = Instant::now();
         while child.try_wait().unwrap().is_none() && written() < aim {
-            assert!(began.elapsed() < PATIENCE, "the import does not progress");
+            assert!(began.elapsed() < TIMEOUT, "the import does not progress");
             std::thread::sleep(Duration::from_millis(1));
         }
         if child.try_wait().unwrap().is_none() {
