@@ -8,6 +8,7 @@ pub mod clock;
 pub mod document;
 pub mod error;
 pub mod graph;
+pub mod hooks;
 pub mod identity;
 pub mod limiter;
 pub mod limits;

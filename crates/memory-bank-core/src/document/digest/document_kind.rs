@@ -1,5 +1,7 @@
 //! The purpose of a document, by its name, in the layouts of known banks.
 
+use crate::hooks::is_session_records;
+
 /// The purpose of a document, in the order in which documents are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum DocumentKind {
@@ -192,7 +194,11 @@ impl DocumentKind {
         let within = |names: &[&str]| folders.iter().any(|folder| names.contains(folder));
         let is = |names: &[&str]| names.contains(&bare.as_str());
         let begins = |names: &[&str]| names.iter().any(|name| bare.starts_with(name));
-        if within(ARCHIVE_FOLDERS) || bare.contains("archive") || bare.contains("template") {
+        if within(ARCHIVE_FOLDERS)
+            || bare.contains("archive")
+            || bare.contains("template")
+            || is_session_records(name)
+        {
             Self::Archive
         } else if begins(ACTIVE_PREFIXES) || is(ACTIVE_NAMES) {
             Self::Active
@@ -243,6 +249,7 @@ mod tests {
     #[case("progress-archive-2026-11.md", DocumentKind::Archive)]
     #[case("archive/old-tasks.md", DocumentKind::Archive)]
     #[case("notes.md", DocumentKind::Other)]
+    #[case("session-records.md", DocumentKind::Archive)]
     fn a_name_determines_the_kind_of_a_document(#[case] name: &str, #[case] kind: DocumentKind) {
         assert_eq!(DocumentKind::of(name), kind);
     }

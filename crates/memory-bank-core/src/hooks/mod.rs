@@ -1,0 +1,20 @@
+//! Rules for the hooks of agents: the texts that are added to a session without a request, and the records of sessions.
+//! No model takes part. This module must not know the form in which an agent takes a text.
+
+mod brief;
+mod frame;
+mod recall;
+mod record;
+mod record_document;
+mod reminder;
+mod secrets;
+mod terms;
+
+pub use brief::{CONTEXT_TOKENS, SessionFacts, brief};
+pub use frame::{framed, visible};
+pub use recall::{HITS, PassageText, Recalled, recalled, recalled_text};
+pub use record::{RECORDED_COMMITS, RECORDED_FILES, RecordedCommit, SessionRecord};
+pub use record_document::{SESSION_RECORDS, is_session_records, with_record};
+pub use reminder::{reminder, reminder_for_people};
+pub use secrets::masked;
+pub use terms::{PromptTerms, fingerprint};

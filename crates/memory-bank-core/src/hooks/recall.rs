@@ -1,0 +1,270 @@
+//! What a bank says on a prompt: at most three passages, or nothing.
+//!
+//! A hook is a process of its own, so there is no index: the texts are scanned for the words of the prompt. A passage is
+//! shown if it has several of them, and rare ones, measured by the bank itself; words that are on many lines decide nothing.
+//! Silence is the rule, since what is added to a prompt costs room and attention in every turn after it.
+
+use super::terms::{PromptTerms, fingerprint};
+use crate::document::roles::is_placeholder;
+use crate::search::clip;
+
+/// The most passages of one prompt.
+pub const HITS: usize = 3;
+/// The least sum of the rarities of the words of a passage.
+const LEAST: f64 = 1.1;
+/// The least rarity of a word that counts alone, if the prompt has one or two.
+const LEAST_ALONE: f64 = 0.8;
+/// The rarity of a word where the bank's own lines are not known.
+const UNKNOWN_RARITY: f64 = 0.6;
+/// Characters of a passage that are shown.
+const SHOWN: usize = 220;
+/// Longer lines, in bytes, are scanned by their beginning only.
+const LINE_BYTES: usize = 4096;
+
+/// A text in which passages are found: a document, or a hit that another search found.
+#[derive(Debug, Clone, Copy)]
+pub struct PassageText<'t> {
+    /// The document.
+    pub document: &'t str,
+    /// Its text.
+    pub text: &'t str,
+}
+
+/// A passage that answers a prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recalled {
+    /// The document.
+    pub document: String,
+    /// The heading above it, if there is one.
+    pub heading: String,
+    /// The line.
+    pub text: String,
+    /// What it says, as [`fingerprint`] has it.
+    pub fingerprint: u64,
+    score: f64,
+}
+
+/// The passages that say something on the prompt and were not shown before.
+///
+/// With `is_whole`, the texts are the bank's documents, and a word's rarity is counted in them; without, they are what
+/// another search has found.
+#[must_use]
+pub fn recalled(
+    terms: &PromptTerms,
+    texts: &[PassageText<'_>],
+    is_whole: bool,
+    is_shown: impl Fn(u64) -> bool,
+) -> Vec<Recalled> {
+    let words = terms.words();
+    if words.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = 0_usize;
+    let mut counts = vec![0_usize; words.len()];
+    let mut candidates: Vec<Candidate<'_>> = Vec::new();
+    for text in texts {
+        scan(*text, words, &mut lines, &mut counts, &mut candidates);
+    }
+    let rarities: Vec<f64> =
+        counts.iter().map(|count| if is_whole { rarity(*count, lines) } else { UNKNOWN_RARITY }).collect();
+    let mut found: Vec<Recalled> = Vec::new();
+    let mut best: Vec<(f64, usize, &Candidate<'_>)> = candidates
+        .iter()
+        .enumerate()
+        .filter_map(|(order, candidate)| Some((candidate.score(&rarities, words.len())?, order, candidate)))
+        .collect();
+    best.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    for (score, _, candidate) in best {
+        let said = fingerprint(candidate.line);
+        if is_shown(said) || found.iter().any(|one| one.fingerprint == said) {
+            continue;
+        }
+        found.push(Recalled {
+            document: candidate.document.to_owned(),
+            heading: candidate.heading.to_owned(),
+            text: clip(candidate.line.trim(), 0, SHOWN),
+            fingerprint: said,
+            score,
+        });
+        if found.len() == HITS {
+            break;
+        }
+    }
+    found
+}
+
+/// The passages as lines, for the frame.
+#[must_use]
+pub fn recalled_text(found: &[Recalled]) -> String {
+    let lines: Vec<String> = found
+        .iter()
+        .map(|one| {
+            let place = if one.heading.is_empty() {
+                one.document.clone()
+            } else {
+                format!("{}, {}", one.document, one.heading)
+            };
+            format!("- {} ({place})", one.text.trim_start_matches(['-', '*', ' ']))
+        })
+        .collect();
+    lines.join("\n")
+}
+
+struct Candidate<'t> {
+    document: &'t str,
+    heading: &'t str,
+    line: &'t str,
+    /// Which words it has; bit by bit.
+    words: u32,
+}
+
+impl Candidate<'_> {
+    /// How much it says on the prompt; nothing if that is too little.
+    fn score(&self, rarities: &[f64], asked: usize) -> Option<f64> {
+        let present = || {
+            rarities
+                .iter()
+                .enumerate()
+                .filter(|(at, _)| self.words & (1 << at) != 0)
+                .map(|(_, rarity)| *rarity)
+        };
+        let sum: f64 = present().sum();
+        let several = present().count() > 1 && sum >= LEAST;
+        let alone = asked <= 2 && present().any(|rarity| rarity >= LEAST_ALONE);
+        (several || alone).then_some(sum)
+    }
+}
+
+/// 1 for a word on a single line, 0 for one on all.
+#[expect(clippy::cast_precision_loss, reason = "counts of lines are small")]
+fn rarity(count: usize, lines: usize) -> f64 {
+    let all = (lines.max(1) + 1) as f64;
+    ((all / count.max(1) as f64).ln() / all.ln()).clamp(0.0, 1.0)
+}
+
+fn scan<'t>(
+    text: PassageText<'t>,
+    words: &[String],
+    lines: &mut usize,
+    counts: &mut [usize],
+    found: &mut Vec<Candidate<'t>>,
+) {
+    let mut heading = "";
+    let mut is_code = false;
+    let mut is_comment = false;
+    for line in text.text.lines() {
+        let bare = line.trim();
+        if bare.starts_with("```") || bare.starts_with("~~~") {
+            is_code = !is_code;
+            continue;
+        }
+        let began = bare.starts_with("<!--");
+        is_comment = (is_comment || began) && !bare.contains("-->");
+        if bare.is_empty() || is_code || is_comment || began {
+            continue;
+        }
+        if bare.starts_with('#') {
+            heading = bare.trim_start_matches('#').trim();
+            continue;
+        }
+        *lines += 1;
+        let cut = bare.get(..bare.floor_char_boundary(LINE_BYTES)).unwrap_or(bare);
+        let folded = cut.to_lowercase();
+        let mut has = 0_u32;
+        for ((at, word), count) in words.iter().enumerate().zip(counts.iter_mut()) {
+            if begins_a_word(&folded, word) {
+                *count += 1;
+                has |= 1 << at;
+            }
+        }
+        if has != 0 && !is_placeholder(bare) {
+            found.push(Candidate { document: text.document, heading, line: bare, words: has });
+        }
+    }
+}
+
+/// Whether a word of the text begins so. Scripts without blanks have no beginnings.
+fn begins_a_word(text: &str, word: &str) -> bool {
+    let has_blanks = word.chars().next().is_some_and(|first| first < '\u{2e80}');
+    let mut from = 0;
+    while let Some(at) = text.get(from..).and_then(|rest| rest.find(word)) {
+        let start = from + at;
+        let before = text.get(..start).and_then(|before| before.chars().next_back());
+        if !has_blanks || before.is_none_or(|sign| !sign.is_alphanumeric()) {
+            return true;
+        }
+        from = start + word.len();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bank() -> String {
+        let mut text = String::from("# Progress\n\n## Done\n\n");
+        for number in 0..200 {
+            text.push_str(&format!("- [2026-01-02] fixed the test number {number} of the module\n"));
+        }
+        text.push_str(
+            "- [2026-01-03] invoices are rounded half-even, because the ledger of the bank rounds so\n",
+        );
+        text.push_str("- [2026-01-04] the module for refunds waits for the payment provider\n");
+        text
+    }
+
+    fn ask(prompt: &str, text: &str, shown: &[u64]) -> Vec<Recalled> {
+        let texts = [PassageText { document: "progress.md", text }];
+        recalled(&PromptTerms::of(prompt), &texts, true, |said| shown.contains(&said))
+    }
+
+    #[test]
+    fn a_prompt_gets_the_line_that_answers_it_once() {
+        let text = bank();
+        let found = ask("How should invoices be rounded in the ledger?", &text, &[]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].text.contains("half-even") && found[0].heading == "Done", "{found:?}");
+        assert!(
+            ask("How should invoices be rounded in the ledger?", &text, &[found[0].fingerprint]).is_empty()
+        );
+        assert!(recalled_text(&found).starts_with("- [2026-01-03] invoices"));
+    }
+
+    #[test]
+    fn a_prompt_of_frequent_or_absent_words_gets_nothing() {
+        let text = bank();
+        for prompt in
+            ["fix the test of the module", "go on", "what about kubernetes ingress?", "module module", ""]
+        {
+            let found = ask(prompt, &text, &[]);
+            assert!(found.is_empty(), "{prompt}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn at_most_three_different_lines_are_shown() {
+        let mut text = bank();
+        for variant in ["for invoices", "for refunds", "in the ledger", "of receipts", "on staging"] {
+            text.push_str(&format!("- webhook retries use exponential backoff {variant}\n"));
+            text.push_str("- Webhook retries: exponential backoff!\n");
+        }
+        let found = ask("webhook retries with exponential backoff", &text, &[]);
+        assert_eq!(found.len(), HITS, "{found:?}");
+        let said: std::collections::BTreeSet<u64> = found.iter().map(|one| one.fingerprint).collect();
+        assert_eq!(said.len(), HITS);
+    }
+
+    #[test]
+    fn code_and_comments_are_not_shown() {
+        let text = "# X\n<!-- webhook backoff -->\n```\nwebhook backoff\n```\n";
+        assert!(ask("webhook backoff", text, &[]).is_empty());
+    }
+
+    #[test]
+    fn scripts_without_blanks_are_searched() {
+        let text = "# 进度\n- 支付模块的退款功能等待对账\n- 修复登录\n- 修复注册\n- 修复样式\n";
+        let found = ask("退款功能什么时候对账？", text, &[]);
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+}

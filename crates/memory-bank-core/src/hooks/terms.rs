@@ -1,0 +1,201 @@
+//! The words of a prompt that say what it is about, and the fingerprint of a text.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use crate::search::{Language, Query, TermKind, is_function_word};
+
+/// How much of a prompt is read, in bytes. What a person asks is at the beginning; the rest is often pasted.
+const PROMPT_BYTES: usize = 2000;
+/// The most words that are searched.
+const WORDS: usize = 24;
+/// The shortest word that counts, in letters of a script with blanks.
+const SHORTEST: usize = 3;
+/// Words of prompts that say nothing of their subject, beside the function words.
+const COMMON: &[&str] = &[
+    "add",
+    "again",
+    "all",
+    "also",
+    "change",
+    "check",
+    "code",
+    "continue",
+    "create",
+    "everything",
+    "file",
+    "files",
+    "find",
+    "fix",
+    "function",
+    "get",
+    "give",
+    "go",
+    "good",
+    "great",
+    "help",
+    "implement",
+    "just",
+    "let",
+    "like",
+    "look",
+    "make",
+    "need",
+    "new",
+    "next",
+    "now",
+    "okay",
+    "old",
+    "please",
+    "project",
+    "read",
+    "remove",
+    "run",
+    "see",
+    "set",
+    "show",
+    "start",
+    "step",
+    "take",
+    "test",
+    "tests",
+    "thank",
+    "thanks",
+    "thing",
+    "things",
+    "think",
+    "try",
+    "update",
+    "use",
+    "using",
+    "want",
+    "way",
+    "well",
+    "work",
+    "write",
+    "yes",
+    "bitte",
+    "mach",
+    "mache",
+    "datei",
+    "danke",
+    "ajoute",
+    "fichier",
+    "merci",
+    "archivo",
+    "por",
+    "favor",
+    "gracias",
+];
+
+/// The words of a prompt, in the forms in which they are searched.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PromptTerms {
+    words: Vec<String>,
+}
+
+impl PromptTerms {
+    /// The words of a prompt; none if it says nothing that could be searched.
+    #[must_use]
+    pub fn of(prompt: &str) -> Self {
+        let prompt = without_blocks(prompt);
+        let head = head(&prompt, PROMPT_BYTES).replace(['"', '“', '”', '„', '«', '»', '-'], " ");
+        let Ok(query) = Query::parse(&head) else { return Self::default() };
+        let mut words: Vec<String> = Vec::new();
+        for word in query.words() {
+            let form = word.form.as_str();
+            let is_plain = form.chars().all(|sign| sign.is_ascii_digit());
+            let short = form.is_ascii() && form.len() < SHORTEST;
+            if is_plain || short || matches!(word.kind, TermKind::Date) || is_common(form) {
+                continue;
+            }
+            let root = root(form);
+            if !words.iter().any(|known| *known == root) {
+                words.push(root);
+            }
+        }
+        words.truncate(WORDS);
+        Self { words }
+    }
+
+    /// The searched forms: lower case, and beginnings of words.
+    #[must_use]
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    /// Whether there is nothing to search.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+}
+
+fn is_common(form: &str) -> bool {
+    COMMON.contains(&form) || is_function_word(form, Language::English)
+}
+
+/// The part of a word that its inflected forms share.
+fn root(word: &str) -> String {
+    let Some(stem) = Language::English.stem(word) else { return word.to_owned() };
+    let shared: String =
+        word.chars().zip(stem.chars()).take_while(|(a, b)| a == b).map(|(sign, _)| sign).collect();
+    if shared.chars().count() < SHORTEST { word.to_owned() } else { shared }
+}
+
+/// The prompt without fenced blocks, which are pasted.
+fn without_blocks(prompt: &str) -> String {
+    head(prompt, 16 * PROMPT_BYTES).split("```").step_by(2).collect::<Vec<_>>().join(" ")
+}
+
+/// The beginning of a text, of at most so many bytes.
+fn head(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
+}
+
+/// What a text says, for comparison: a number that is the same for texts that differ only in signs, case, bullets and dates.
+#[must_use]
+pub fn fingerprint(text: &str) -> u64 {
+    let mut words: BTreeSet<String> = BTreeSet::new();
+    crate::search::each_word(text, |word| {
+        if word != "utc" && word.chars().any(char::is_alphabetic) {
+            words.insert(word.to_owned());
+        }
+    });
+    let joined = words.into_iter().collect::<Vec<_>>().join(" ");
+    let hash = Sha256::digest(joined.as_bytes());
+    hash.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_is_searched_by_what_it_is_about() {
+        assert!(PromptTerms::of("ok, please continue").is_empty());
+        assert!(PromptTerms::of("").is_empty());
+        let terms = PromptTerms::of(
+            "Why do the migrations of the billing service fail? ```\nstack trace of kubernetes\n```",
+        );
+        let words = terms.words();
+        assert!(words.iter().any(|word| word.starts_with("migrat")), "{words:?}");
+        assert!(words.iter().any(|word| word.starts_with("bill")), "{words:?}");
+        assert!(!words.iter().any(|word| word.starts_with("kube")), "{words:?}");
+    }
+
+    #[test]
+    fn a_long_prompt_is_cut() {
+        let prompt: String = (0..100_000).map(|number| format!("word{number} ")).collect();
+        assert!(PromptTerms::of(&prompt).words().len() <= WORDS);
+        assert!(PromptTerms::of(&"é".repeat(100_000)).words().len() <= WORDS);
+    }
+
+    #[test]
+    fn a_fingerprint_ignores_dates_and_signs() {
+        let one = fingerprint("- [2026-01-02 10:00 UTC] **Did**: the export works");
+        assert_eq!(one, fingerprint("* 2026-03-04: did the export works."));
+        assert_ne!(one, fingerprint("the import works"));
+    }
+}
