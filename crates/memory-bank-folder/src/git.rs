@@ -3,9 +3,12 @@
 //!
 //! The format is gitformat-index(5), versions 2 to 4.
 
+mod activity;
+
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+pub use self::activity::{GitActivity, GitCommit, git_activity, git_head, is_versioned};
 use crate::system;
 
 /// The largest index that is read, in bytes.
@@ -109,6 +112,8 @@ fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
 
 struct Entry {
     mode: u32,
+    /// When the file was changed last as git saw it: seconds and nanoseconds.
+    modified: (u32, u32),
     path: Vec<u8>,
 }
 
@@ -124,6 +129,7 @@ fn entries(bytes: &[u8], hash: usize) -> Option<Vec<Entry>> {
     let mut at = 12;
     for _ in 0..count {
         let start = at;
+        let modified = (number(bytes, at + 8)?, number(bytes, at + 12)?);
         let mode = number(bytes, at + 24)?;
         at += 40 + hash;
         let flags = bytes.get(at..at + 2)?;
@@ -146,7 +152,7 @@ fn entries(bytes: &[u8], hash: usize) -> Option<Vec<Entry>> {
             }
             at = padded;
         }
-        entries.push(Entry { mode, path });
+        entries.push(Entry { mode, modified, path });
     }
     while at < end {
         let signature = bytes.get(at..at + 4)?;

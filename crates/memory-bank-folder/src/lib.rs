@@ -14,6 +14,7 @@ mod git;
 #[cfg(all(unix, test))]
 mod git_for_tests;
 mod graph;
+mod hook_sessions;
 pub mod journal;
 mod keys;
 pub mod lock;
@@ -33,6 +34,8 @@ mod watch;
 mod workspace;
 
 pub use bank::{Deps, FolderBank};
+pub use git::{GitActivity, GitCommit, git_activity, git_head, is_versioned};
+pub use hook_sessions::HookSessions;
 pub use keys::{FolderKeys, KeysFound};
 pub use search::VectorStatus;
 pub use state_folder::StateFolder;

@@ -1,0 +1,435 @@
+//! What happened in a repository since a moment: its branch, the commits that were made, the files that were touched.
+//!
+//! Git is never run here either: the branch is in `HEAD`, the commits are in the reflog of `HEAD`, which git appends to
+//! (gitrepository-layout(5), git-reflog(1)), and files by the times in the index and on the disk. All of it may be forged by
+//! a repository that somebody else has made, so each read is bounded, follows no link out of `.git`'s own files, and its
+//! result is text to show, never a path to open. New files count when git knows them.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::{FOLDER, INDEX_BYTES, OTHERS, TYPE_BITS, entries, git_folder, read};
+use crate::system::{self, is_own};
+
+/// How many folders above the project are checked for a repository.
+const LEVELS: usize = 64;
+/// How much of the reflog's end is read, in bytes.
+const REFLOG_BYTES: u64 = 256 * 1024;
+/// A larger index is not read: comparing its files would take too long.
+const LARGEST_INDEX: u64 = 16 * 1024 * 1024;
+/// The most commits and files that are returned; more are counted.
+const RETURNED: usize = 50;
+/// How far from the time of a checkout, in seconds, files are taken to be its own work. Git writes the reflog after them.
+const CHECKOUT: i64 = 2;
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GitActivity {
+    /// The branch, or the beginning of a commit's id.
+    pub branch: Option<String>,
+    /// The commits that were made here, the newest first.
+    pub commits: Vec<GitCommit>,
+    /// How many there are.
+    pub commit_count: usize,
+    /// Tracked files that were changed, by name.
+    pub files: Vec<String>,
+    /// How many there are.
+    pub file_count: usize,
+}
+
+/// A commit in the reflog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitCommit {
+    /// The beginning of its id.
+    pub id: String,
+    /// The first line of its message.
+    pub subject: String,
+}
+
+impl GitActivity {
+    /// Whether nothing was done.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.commit_count == 0 && self.file_count == 0
+    }
+}
+
+/// What happened since `since` in the repository around the project; `None` without one. `head` is the commit that
+/// [`git_head`] returned then. Files below `except`, and what `wait` has no time for, are left out.
+#[must_use]
+pub fn git_activity(
+    project: &Path,
+    since: Timestamp,
+    head: Option<&str>,
+    except: Option<&Path>,
+    wait: Duration,
+) -> Option<GitActivity> {
+    let until = Instant::now() + wait;
+    let repository = Repository::around(project)?;
+    let mut activity = GitActivity { branch: repository.branch(), ..GitActivity::default() };
+    let log = repository.reflog(since, head);
+    activity.commit_count = log.commits.len();
+    activity.commits = log.commits;
+    activity.commits.truncate(RETURNED);
+    let except = except.and_then(|path| fs_err::canonicalize(path).ok());
+    let except = except.as_deref().and_then(|path| path.strip_prefix(&repository.root).ok());
+    let files = repository.touched(since, &log.checkouts, except, until);
+    activity.file_count = files.len();
+    activity.files = files.into_iter().take(RETURNED).collect();
+    Some(activity)
+}
+
+/// The commit that is checked out, for a later [`git_activity`].
+#[must_use]
+pub fn git_head(project: &Path) -> Option<String> {
+    let log = Repository::around(project)?.reflog_tail()?;
+    let line = log.lines().next_back()?;
+    Some(Line::parse(line)?.new.to_owned())
+}
+
+/// Whether version control has, or may have, a file below this folder.
+#[must_use]
+pub fn is_versioned(folder: &Path) -> bool {
+    let Ok(folder) = fs_err::canonicalize(folder) else { return true };
+    folder.ancestors().take(LEVELS).any(|above| {
+        if OTHERS.iter().any(|name| above.join(name).symlink_metadata().is_ok()) {
+            return true;
+        }
+        let dot_git = above.join(".git");
+        if dot_git.symlink_metadata().is_err() {
+            return false;
+        }
+        let Ok(inner) = folder.strip_prefix(above) else { return true };
+        let Some(listed) = git_folder(&dot_git).ok().and_then(|git| index(&git, INDEX_BYTES).ok()) else {
+            return true;
+        };
+        let inner = slashed(inner);
+        listed.iter().any(|entry| {
+            let path = String::from_utf8_lossy(&entry.path).to_lowercase();
+            path.starts_with(&inner) || entry.mode & TYPE_BITS == FOLDER && inner.starts_with(&path)
+        })
+    })
+}
+
+/// A folder of a repository as the index writes it, in lower case, with a slash at its end; empty for the root.
+fn slashed(folder: &Path) -> String {
+    folder.components().map(|part| part.as_os_str().to_string_lossy().to_lowercase() + "/").collect()
+}
+
+fn index(git: &Path, limit: u64) -> Result<Vec<super::Entry>, String> {
+    let Some(bytes) = read(&git.join("index"), limit)? else { return Ok(Vec::new()) };
+    entries(&bytes, 20)
+        .or_else(|| entries(&bytes, 32))
+        .ok_or_else(|| "its index cannot be understood".to_owned())
+}
+
+struct Repository {
+    root: PathBuf,
+    /// The folder with `HEAD`, the index and the logs of this working copy.
+    git: PathBuf,
+}
+
+#[derive(Default)]
+struct Log {
+    commits: Vec<GitCommit>,
+    /// When files were changed by git itself, in seconds.
+    checkouts: Vec<i64>,
+}
+
+impl Repository {
+    /// The innermost repository of this user around a folder.
+    fn around(project: &Path) -> Option<Self> {
+        let project = fs_err::canonicalize(project).ok()?;
+        for level in project.ancestors().take(LEVELS) {
+            let dot_git = level.join(".git");
+            let Ok(metadata) = dot_git.symlink_metadata() else { continue };
+            if metadata.is_symlink() || !is_own(&metadata) {
+                return None;
+            }
+            let git = git_folder(&dot_git).ok()?;
+            if git.join("HEAD").symlink_metadata().is_ok_and(|head| head.is_file()) {
+                return Some(Self { root: level.to_owned(), git });
+            }
+        }
+        None
+    }
+
+    fn branch(&self) -> Option<String> {
+        let head = tail(&self.git.join("HEAD"), 4096)?;
+        let head = head.lines().next()?.trim();
+        match head.strip_prefix("ref:") {
+            Some(name) => {
+                let name = name.trim();
+                Some(name.strip_prefix("refs/heads/").unwrap_or(name).to_owned())
+            }
+            None => is_id(head).then(|| short(head)),
+        }
+    }
+
+    fn reflog_tail(&self) -> Option<String> {
+        tail(&self.git.join("logs").join("HEAD"), REFLOG_BYTES)
+    }
+
+    /// The commits since the moment, back to the commit that was checked out then.
+    fn reflog(&self, since: Timestamp, head: Option<&str>) -> Log {
+        let mut log = Log::default();
+        let text = self.reflog_tail().unwrap_or_default();
+        for line in text.lines().rev().filter_map(Line::parse) {
+            let is_before = line.seconds < since.as_second() || head.is_some_and(|head| head == line.new);
+            if is_before {
+                break;
+            }
+            let (action, subject) = line.message.split_once(": ").unwrap_or((line.message, ""));
+            if action.starts_with("commit") || matches!(action, "cherry-pick" | "revert") {
+                let commit = GitCommit { id: short(line.new), subject: subject.to_owned() };
+                log.commits.push(commit);
+                continue;
+            }
+            log.checkouts.push(line.seconds);
+        }
+        // A commit that was amended is in the log, too.
+        let amended: BTreeSet<String> = text
+            .lines()
+            .rev()
+            .filter_map(Line::parse)
+            .take(log.commits.len() + log.checkouts.len())
+            .filter(|line| line.message.starts_with("commit (amend)"))
+            .map(|line| short(line.old))
+            .collect();
+        log.commits.retain(|commit| !amended.contains(&commit.id));
+        log
+    }
+
+    /// Tracked files that were written since the moment, but for what git itself wrote.
+    fn touched(
+        &self,
+        since: Timestamp,
+        checkouts: &[i64],
+        except: Option<&Path>,
+        until: Instant,
+    ) -> BTreeSet<String> {
+        let Ok(listed) = index(&self.git, LARGEST_INDEX) else { return BTreeSet::new() };
+        let since = (since.as_second(), since.subsec_nanosecond());
+        let except = except.map(slashed).unwrap_or_default();
+        let is_later = |(seconds, nanoseconds): (i64, i32)| {
+            (seconds, nanoseconds) >= since
+                && !checkouts.iter().any(|at| (at - CHECKOUT..=*at).contains(&seconds))
+        };
+        let mut files = BTreeSet::new();
+        for (number, entry) in listed.iter().enumerate() {
+            if number % 64 == 0 && Instant::now() > until {
+                break;
+            }
+            if entry.mode & TYPE_BITS == FOLDER {
+                continue;
+            }
+            let Ok(path) = std::str::from_utf8(&entry.path) else { continue };
+            if !is_inside(path) || !except.is_empty() && path.to_lowercase().starts_with(&except) {
+                continue;
+            }
+            let seen = (i64::from(entry.modified.0), i32::try_from(entry.modified.1).unwrap_or(0));
+            if is_later(seen) || modified(&self.root.join(path)).is_some_and(is_later) {
+                files.insert(path.to_owned());
+            }
+        }
+        files
+    }
+}
+
+/// When the file itself was written; nothing of what a link leads to.
+fn modified(path: &Path) -> Option<(i64, i32)> {
+    let metadata = path.symlink_metadata().ok()?;
+    let at = Timestamp::try_from(metadata.modified().ok()?).ok()?;
+    Some((at.as_second(), at.subsec_nanosecond()))
+}
+
+/// Whether a path of the index stays in the working copy.
+fn is_inside(path: &str) -> bool {
+    !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+fn is_id(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn short(id: &str) -> String {
+    id.chars().take(8).collect()
+}
+
+/// A line of a reflog.
+struct Line<'t> {
+    old: &'t str,
+    new: &'t str,
+    seconds: i64,
+    message: &'t str,
+}
+
+impl<'t> Line<'t> {
+    /// `<old> <new> <name> <<address>> <seconds> <zone>\t<message>`.
+    fn parse(line: &'t str) -> Option<Self> {
+        let (before, message) = line.split_once('\t')?;
+        let (ids, times) = before.rsplit_once("> ")?;
+        let mut ids = ids.split(' ');
+        let (old, new) = (ids.next()?, ids.next()?);
+        let seconds = times.split(' ').next()?.parse().ok()?;
+        (is_id(old) && is_id(new)).then_some(Self { old, new, seconds, message })
+    }
+}
+
+/// The end of a regular file that is no link, as text; it begins with a whole line. Never waits for a pipe.
+fn tail(path: &Path, bytes: u64) -> Option<String> {
+    use std::io::{Read, Seek, SeekFrom};
+    if !path.symlink_metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true);
+    system::without_waiting_or_following(&mut options);
+    let mut file = options.open(path).ok()?;
+    let length = file.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
+    let from = length.saturating_sub(bytes);
+    file.seek(SeekFrom::Start(from)).ok()?;
+    let mut read = Vec::new();
+    file.take(bytes).read_to_end(&mut read).ok()?;
+    let text = String::from_utf8_lossy(&read).into_owned();
+    if from == 0 {
+        return Some(text);
+    }
+    text.split_once('\n').map(|(_, rest)| rest.to_owned())
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use jiff::ToSpan;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::git_for_tests::git;
+
+    const WAIT: Duration = Duration::from_secs(60);
+
+    fn repository() -> (TempDir, PathBuf) {
+        let temp = TempDir::new().unwrap();
+        let root = temp.path().canonicalize().unwrap().join("r");
+        std::fs::create_dir_all(root.join("src")).unwrap();
+        std::fs::create_dir_all(root.join("memory-bank")).unwrap();
+        git(temp.path(), &["init", "-q", "-b", "main", "r"]);
+        for name in ["src/old.rs", "src/later.rs", "memory-bank/progress.md"] {
+            std::fs::write(root.join(name), "x").unwrap();
+        }
+        git(&root, &["add", "."]);
+        git(&root, &["commit", "-qm", "before"]);
+        // What was there before is an hour old.
+        for name in ["src/old.rs", "src/later.rs", "memory-bank/progress.md"] {
+            let file = std::fs::File::options().append(true).open(root.join(name)).unwrap();
+            file.set_modified((now() - 1.hour()).into()).unwrap();
+        }
+        git(&root, &["update-index", "-q", "--refresh"]);
+        (temp, root)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "compared with the times of files")]
+    fn now() -> Timestamp {
+        Timestamp::now()
+    }
+
+    fn since(root: &Path, started: Timestamp, head: Option<&str>) -> GitActivity {
+        git_activity(root, started, head, Some(&root.join("memory-bank")), WAIT).unwrap()
+    }
+
+    #[test]
+    fn commits_and_files_since_the_start_are_found_without_git() {
+        let (_temp, root) = repository();
+        let (head, started) = (git_head(&root), now());
+        let idle = since(&root, started, head.as_deref());
+        assert!(idle.is_idle() && idle.branch.as_deref() == Some("main"), "{idle:?}");
+        std::fs::write(root.join("src/new.rs"), "y").unwrap();
+        git(&root, &["add", "src/new.rs"]);
+        git(&root, &["commit", "-qm", "add new"]);
+        git(&root, &["commit", "-q", "--amend", "-m", "add new file"]);
+        std::fs::write(root.join("src/later.rs"), "not committed").unwrap();
+        std::fs::write(root.join("memory-bank/progress.md"), "of the bank").unwrap();
+        let done = since(&root.join("src"), started, head.as_deref());
+        assert_eq!(
+            done.commits.iter().map(|commit| commit.subject.as_str()).collect::<Vec<_>>(),
+            ["add new file"]
+        );
+        assert_eq!(done.files, ["memory-bank/progress.md", "src/later.rs", "src/new.rs"]);
+        let done = since(&root, started, head.as_deref());
+        assert_eq!(done.files, ["src/later.rs", "src/new.rs"], "the bank's own files are no work");
+    }
+
+    #[test]
+    fn a_checkout_touches_nothing_and_a_worktree_has_its_own_log() {
+        let (_temp, root) = repository();
+        git(&root, &["worktree", "add", "-q", "-b", "other", "../w"]);
+        let worktree = root.with_file_name("w");
+        std::fs::write(worktree.join("src/old.rs"), "changed").unwrap();
+        git(&worktree, &["commit", "-qam", "in the worktree"]);
+        let started = now() - 10.seconds();
+        let there = since(&worktree, started, None);
+        assert_eq!(there.branch.as_deref(), Some("other"));
+        assert_eq!(there.commit_count, 1, "{there:?}");
+        let head = git_head(&root);
+        git(&root, &["checkout", "-q", "--detach", "other"]);
+        let here = since(&root, started, head.as_deref());
+        assert!(here.is_idle(), "{here:?}");
+        assert_eq!(here.branch.map(|branch| branch.len()), Some(8));
+    }
+
+    #[test]
+    fn a_hostile_repository_runs_nothing_and_leads_nowhere() {
+        let (temp, root) = repository();
+        let started = now();
+        let mark = temp.path().join("was-run");
+        let run = format!("sh -c 'touch {}'", mark.display());
+        for (name, value) in [
+            ("core.fsmonitor", run.as_str()),
+            ("core.pager", &run),
+            ("diff.external", &run),
+            ("core.hooksPath", "/tmp"),
+            ("filter.x.clean", &run),
+            ("gpg.program", &run),
+            ("log.showSignature", "true"),
+        ] {
+            // Written by hand: git itself would run some.
+            let config = root.join(".git/config");
+            let (section, key) = name.rsplit_once('.').unwrap();
+            let section =
+                section.split_once('.').map_or(section.to_owned(), |(one, two)| format!("{one} \"{two}\""));
+            let text = std::fs::read_to_string(&config).unwrap();
+            std::fs::write(&config, format!("{text}[{section}]\n\t{key} = {value:?}\n")).unwrap();
+        }
+        std::fs::write(root.join(".gitattributes"), "* filter=x diff=x\n").unwrap();
+        std::fs::write(root.join("src/old.rs"), "y").unwrap();
+        assert_eq!(since(&root, started, None).files, ["src/old.rs"]);
+        assert!(!mark.exists(), "the repository's own program was run");
+        let secret = temp.path().join("secret");
+        std::fs::write(&secret, format!("{0} {0} a <b> 99999999999 +0000\tcommit: secret\n", "a".repeat(40)))
+            .unwrap();
+        let log = root.join(".git/logs/HEAD");
+        std::fs::remove_file(&log).unwrap();
+        std::os::unix::fs::symlink(&secret, &log).unwrap();
+        assert_eq!(since(&root, started, None).commit_count, 0);
+        std::fs::remove_file(&log).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&log).status().unwrap().success());
+        assert_eq!(since(&root, started, None).commit_count, 0);
+        assert_eq!(git_activity(temp.path(), started, None, None, WAIT), None);
+    }
+
+    #[test]
+    fn a_bank_is_versioned_if_the_index_lists_it() {
+        let (temp, root) = repository();
+        assert!(is_versioned(&root.join("memory-bank")));
+        std::fs::create_dir(root.join("private")).unwrap();
+        assert!(!is_versioned(&root.join("private")));
+        assert!(!is_versioned(temp.path()));
+        assert!(is_versioned(&temp.path().join("absent")), "what cannot be read may be");
+        std::fs::create_dir(temp.path().join(".hg")).unwrap();
+        assert!(is_versioned(temp.path()));
+    }
+}

@@ -1,0 +1,193 @@
+//! The state of agents' sessions between the calls of a hook, in the user's state folder: a repository cannot bring any. One
+//! small file a session, named by a hash, so that an id from outside is never a path. This module must not know its content.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use memory_bank_core::identity::KeyHash;
+
+use crate::dir::{BankDir, FileRead};
+use crate::state_folder::{StateFolder, check_owner};
+
+const FOLDER: &str = "hooks";
+const SETTINGS: &str = "hooks.json";
+/// The most bytes of the settings.
+const SETTINGS_BYTES: u64 = 16 * 1024;
+const LOCK: &str = "lock";
+/// The most bytes of one session's state.
+const STATE_BYTES: u64 = 64 * 1024;
+/// The most sessions; the ones that were quiet for the longest time are forgotten.
+const SESSIONS: usize = 200;
+/// How long a quiet session is remembered, in seconds.
+const QUIET: i64 = 14 * 24 * 60 * 60;
+/// How long a call waits for another one that changes the same state.
+const WAIT: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// The states of sessions.
+#[derive(Debug, Clone)]
+pub struct HookSessions {
+    folder: StateFolder,
+}
+
+impl HookSessions {
+    /// In this state folder. It is created when something is stored.
+    #[must_use]
+    pub fn new(folder: StateFolder) -> Self {
+        Self { folder }
+    }
+
+    /// A short name for a session: the same for the same words, and of hexadecimal digits, whatever they are.
+    #[must_use]
+    pub fn name(agent: &str, session: &str) -> String {
+        KeyHash::of(format!("{agent}\0{session}").as_bytes()).to_hex().chars().take(24).collect()
+    }
+
+    /// The user's settings of hooks, `hooks.json` in the state folder; none if there are none.
+    ///
+    /// # Errors
+    /// The folder cannot be read, or belongs to somebody else.
+    pub fn settings(&self) -> io::Result<Option<Vec<u8>>> {
+        let dir = match BankDir::open(self.folder.path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            dir => dir?,
+        };
+        check_owner(&dir.metadata()?)?;
+        match dir.read_up_to(SETTINGS, SETTINGS_BYTES).map_err(io::Error::other)? {
+            FileRead::Found(bytes, _) => Ok(Some(bytes)),
+            FileRead::Missing => Ok(None),
+            FileRead::Unreadable(reason) => {
+                Err(io::Error::other(format!("`{SETTINGS}` cannot be read: {reason}")))
+            }
+        }
+    }
+
+    /// The state of a session; none if nothing is stored.
+    ///
+    /// # Errors
+    /// The folder cannot be read, or belongs to somebody else.
+    pub fn load(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        let Some(dir) = self.folder.open_existing(FOLDER)? else { return Ok(None) };
+        Ok(stored(&dir, name))
+    }
+
+    /// Replaces the state of a session with what `change` makes of it; nothing is written if it returns none. Calls at the
+    /// same time come one after the other.
+    ///
+    /// # Errors
+    /// The folder cannot be written, or another call has the lock for too long.
+    pub fn update(
+        &self,
+        name: &str,
+        change: impl FnOnce(Option<Vec<u8>>) -> Option<Vec<u8>>,
+    ) -> io::Result<()> {
+        let dir = self.folder.open(FOLDER)?;
+        let lock = dir.open_lock(LOCK)?;
+        let until = Instant::now() + WAIT;
+        while let Err(error) = lock.try_lock() {
+            match error {
+                std::fs::TryLockError::Error(error) => return Err(error),
+                std::fs::TryLockError::WouldBlock if Instant::now() > until => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "another hook holds the lock"));
+                }
+                std::fs::TryLockError::WouldBlock => std::thread::sleep(PAUSE),
+            }
+        }
+        let before = stored(&dir, name);
+        let Some(after) = change(before) else { return Ok(()) };
+        if after.len() as u64 > STATE_BYTES {
+            return Err(io::Error::other(format!("the state has more than {STATE_BYTES} bytes")));
+        }
+        dir.replace_beside(&file(name), &after)
+    }
+
+    /// Forgets quiet sessions, and the quietest of too many.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn forget_quiet(&self, now_seconds: i64) -> io::Result<()> {
+        let Some(dir) = self.folder.open_existing(FOLDER)? else { return Ok(()) };
+        let mut known: Vec<(i64, String)> = dir
+            .names()?
+            .filter(|name| name.ends_with(".json"))
+            .take(10 * SESSIONS)
+            .filter_map(|name| Some((dir.stamp_itself(&name)?.updated_at().as_second(), name)))
+            .collect();
+        known.sort_unstable_by(|a, b| b.cmp(a));
+        for (number, (at, name)) in known.iter().enumerate() {
+            if number >= SESSIONS || now_seconds.saturating_sub(*at) > QUIET {
+                dir.remove(name)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn file(name: &str) -> String {
+    format!("{name}.json")
+}
+
+fn stored(dir: &BankDir, name: &str) -> Option<Vec<u8>> {
+    match dir.read_up_to(&file(name), STATE_BYTES) {
+        Ok(FileRead::Found(bytes, _)) => Some(bytes),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_kept_per_session_and_no_id_is_a_path() {
+        let temp = tempfile::tempdir().unwrap();
+        let sessions = HookSessions::new(StateFolder::new(temp.path().join("state")));
+        let (one, other) =
+            (HookSessions::name("a", "../../etc/passwd"), HookSessions::name("b", "../../etc/passwd"));
+        assert!(one != other && one.chars().all(|sign| sign.is_ascii_hexdigit()));
+        assert_eq!(sessions.load(&one).unwrap(), None);
+        assert!(!temp.path().join("state").exists(), "reading made a folder");
+        sessions.update(&one, |before| before.is_none().then(|| b"1".to_vec())).unwrap();
+        sessions.update(&one, |before| (before.as_deref() == Some(b"1")).then(|| b"2".to_vec())).unwrap();
+        assert_eq!(sessions.load(&one).unwrap().as_deref(), Some(&b"2"[..]));
+        assert_eq!(sessions.load(&other).unwrap(), None);
+        assert!(sessions.update(&one, |_| Some(vec![0; 70_000])).is_err());
+    }
+
+    #[test]
+    fn calls_at_the_same_time_lose_nothing() {
+        let temp = tempfile::tempdir().unwrap();
+        let sessions = HookSessions::new(StateFolder::new(temp.path().to_owned()));
+        let name = HookSessions::name("a", "b");
+        let add = |before: Option<Vec<u8>>| {
+            let mut after = before.unwrap_or_default();
+            after.push(b'x');
+            Some(after)
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..10 {
+                        // A slow machine may exceed the bound of one wait.
+                        while sessions.update(&name, add).is_err() {}
+                    }
+                });
+            }
+        });
+        assert_eq!(sessions.load(&name).unwrap().map(|state| state.len()), Some(40));
+    }
+
+    #[test]
+    fn quiet_sessions_are_forgotten() {
+        let temp = tempfile::tempdir().unwrap();
+        let sessions = HookSessions::new(StateFolder::new(temp.path().to_owned()));
+        for number in 0..SESSIONS + 5 {
+            sessions.update(&HookSessions::name("a", &number.to_string()), |_| Some(b"{}".to_vec())).unwrap();
+        }
+        let count = || std::fs::read_dir(temp.path().join(FOLDER)).unwrap().count() - 1;
+        sessions.forget_quiet(0).unwrap();
+        assert_eq!(count(), SESSIONS);
+        sessions.forget_quiet(i64::MAX).unwrap();
+        assert_eq!(count(), 0);
+    }
+}
