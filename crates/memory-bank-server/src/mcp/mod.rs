@@ -6,6 +6,7 @@ pub(crate) mod errors;
 mod frame;
 pub(crate) mod handler;
 mod instructions;
+mod local_call;
 pub(crate) mod message;
 mod observed_handler;
 mod panics;
@@ -21,5 +22,6 @@ mod tool_options;
 mod tools;
 
 pub use handler::MemoryBankHandler;
+pub use local_call::call_tool;
 pub(crate) use observed_handler::{ObservedHandler, Observer};
 pub use tool_options::{ToolOptions, Toolset, UnknownToolset};
