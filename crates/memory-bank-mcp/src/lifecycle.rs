@@ -82,6 +82,11 @@ async fn run_command(cli: &Cli) -> anyhow::Result<()> {
             }
         },
         Command::ClientConfig(options) => cli::client_config::run(options, global, output),
+        // Without this runtime and its logs: `main` runs it.
+        Command::Hook(arguments) => {
+            cli::hook::run(arguments, global);
+            Ok(())
+        }
         Command::Completions(arguments) => cli::shell::completions(arguments, Cli::command()),
         Command::Man(arguments) => cli::shell::manual(arguments, Cli::command()),
     }

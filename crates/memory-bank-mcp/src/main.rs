@@ -21,7 +21,13 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return cli::hook::refused(&error).unwrap_or_else(|| error.exit()),
+    };
+    if let Some(cli::Command::Hook(arguments)) = &cli.command {
+        return cli::hook::run(arguments, &cli.global);
+    }
     let traces = traces(&cli);
     let logging = logging::start(cli.global.debug, traces.as_ref().ok().and_then(Option::as_ref));
     let logging = if is_server(&cli) { logging } else { Ok(()) };

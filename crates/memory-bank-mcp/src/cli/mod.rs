@@ -8,6 +8,7 @@ mod config_file;
 mod config_text;
 pub(crate) mod doctor;
 pub(crate) mod health;
+pub(crate) mod hook;
 pub(crate) mod http_client;
 pub(crate) mod index;
 mod key_source;
@@ -66,6 +67,9 @@ pub(crate) enum Command {
     Setup(setup::SetupOptions),
     /// Print the configuration of an MCP client, or merge it into the client's file.
     ClientConfig(client_config::ClientConfigOptions),
+    /// Answer an event of an agent's session, which comes on standard input: the digest at its start, what the bank says on a
+    /// prompt, a reminder at its end. For the hooks of Claude Code, Codex, Gemini CLI, Cursor, Copilot CLI and opencode.
+    Hook(hook::HookArguments),
     /// Print shell completions.
     Completions(shell::Completions),
     /// Print the manual page, or write the pages of all commands.

@@ -1,0 +1,268 @@
+//! The agents: the names of their events, and the members of what they send. It must not know how an event is answered.
+//!
+//! The forms are those of the agents' own documentation and sources, as of autumn 2026:
+//!
+//! - Claude Code: "Hooks reference", <https://code.claude.com/docs/en/hooks>: `session_id`, `cwd`, `hook_event_name`, `source`,
+//!   `prompt`, `stop_hook_active`, `tool_name`; `agent_id` in subagents.
+//! - Codex: the schemas of its hooks, `codex-rs/hooks/schema/generated/` in <https://github.com/openai/codex>: the same
+//!   members.
+//! - Gemini CLI: "Hooks reference", <https://geminicli.com/docs/hooks/reference>: the same members, with `BeforeAgent`,
+//!   `AfterAgent`, `AfterTool` and `PreCompress`.
+//! - Cursor: "Hooks", <https://cursor.com/docs/hooks>: `conversation_id` (`session_id` at start and end), `workspace_roots`,
+//!   `prompt`, `loop_count`, `status`, `tool_name`.
+//! - Copilot CLI: "Hooks reference", <https://docs.github.com/en/copilot/reference/hooks-reference>: `sessionId`, `cwd`,
+//!   `source`, `prompt`, `toolName`; or the members of Claude Code if the event's name begins with a capital.
+//! - opencode: plugins, <https://opencode.ai/docs/plugins>, run in the agent; the plugin in `integrations/opencode` sends the
+//!   members of Claude Code.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+/// An agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Agent {
+    ClaudeCode,
+    Codex,
+    GeminiCli,
+    Cursor,
+    CopilotCli,
+    Opencode,
+}
+
+impl Agent {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::ClaudeCode, Self::Codex, Self::GeminiCli, Self::Cursor, Self::CopilotCli, Self::Opencode];
+
+    /// The word of `--agent`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::ClaudeCode => "claude-code",
+            Self::Codex => "codex",
+            Self::GeminiCli => "gemini-cli",
+            Self::Cursor => "cursor",
+            Self::CopilotCli => "copilot-cli",
+            Self::Opencode => "opencode",
+        }
+    }
+
+    /// The agent of this name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|agent| agent.name() == name)
+    }
+
+    /// The agent that sends such an event; Claude Code if nothing shows another one.
+    pub(crate) fn of(event: &str, input: &Value) -> Self {
+        let has = |name: &str| input.get(name).is_some();
+        if has("conversation_id") || has("cursor_version") {
+            Self::Cursor
+        } else if has("sessionId") {
+            Self::CopilotCli
+        } else if matches!(event, "BeforeAgent" | "AfterAgent" | "AfterTool" | "PreCompress") {
+            Self::GeminiCli
+        } else if has("turn_id") {
+            Self::Codex
+        } else {
+            Self::ClaudeCode
+        }
+    }
+}
+
+/// What happened, whatever the agent calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A session begins, or goes on after an interruption.
+    SessionStart(Source),
+    /// A person has sent a prompt.
+    Prompt,
+    /// A tool was called.
+    Tool,
+    /// The conversation will be compacted.
+    Compaction,
+    /// A turn of the agent has ended.
+    Stop,
+    /// The session has ended.
+    SessionEnd,
+}
+
+/// How a session begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Startup,
+    Resume,
+    Clear,
+    Compact,
+}
+
+impl Event {
+    /// The event of this name in any agent; none if it is another one.
+    pub(crate) fn parse(name: &str, input: &Value) -> Option<Self> {
+        let plain: String =
+            name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+        Some(match plain.as_str() {
+            "sessionstart" | "sessioncreated" => Self::SessionStart(Source::of(input)),
+            "userpromptsubmit"
+            | "userpromptsubmitted"
+            | "beforesubmitprompt"
+            | "beforeagent"
+            | "chatmessage" => Self::Prompt,
+            "posttooluse" | "aftertool" | "toolexecuteafter" => Self::Tool,
+            "precompact" | "precompress" | "experimentalsessioncompacting" => Self::Compaction,
+            "stop" | "agentstop" | "afteragent" | "sessionidle" => Self::Stop,
+            "sessionend" | "sessiondeleted" => Self::SessionEnd,
+            _ => return None,
+        })
+    }
+}
+
+impl Source {
+    fn of(input: &Value) -> Self {
+        // Gemini CLI called it `trigger` at first.
+        let word = text(input, "source").or_else(|| text(input, "trigger")).unwrap_or_default();
+        match word {
+            "resume" => Self::Resume,
+            "clear" => Self::Clear,
+            "compact" => Self::Compact,
+            _ => Self::Startup,
+        }
+    }
+}
+
+/// What an event says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HookInput {
+    pub(crate) agent: Agent,
+    /// The name that the agent gives the event, for its answer.
+    pub(crate) event_name: String,
+    pub(crate) event: Event,
+    /// The agent's id of the session.
+    pub(crate) session: String,
+    /// The folder of the session.
+    pub(crate) folder: Option<PathBuf>,
+    pub(crate) prompt: Option<String>,
+    pub(crate) tool: Option<String>,
+    /// The turn was itself caused by a hook, or broken off: nothing may be asked of the agent.
+    pub(crate) is_forced: bool,
+    /// The event is one of an agent within the agent.
+    pub(crate) is_nested: bool,
+}
+
+/// The longest id of a session, in bytes.
+const SESSION_BYTES: usize = 512;
+
+impl HookInput {
+    /// Parses an event.
+    ///
+    /// # Errors
+    /// It is not JSON, not an object, of another kind, or without a session.
+    pub(crate) fn parse(event: &str, agent: Option<Agent>, bytes: &[u8]) -> Result<Self, String> {
+        // Windows programs begin texts with a mark.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let input: Value =
+            serde_json::from_slice(bytes).map_err(|error| format!("the event is not JSON: {error}"))?;
+        if !input.is_object() {
+            return Err("the event is not a JSON object".to_owned());
+        }
+        let agent = agent.unwrap_or_else(|| Agent::of(event, &input));
+        let parsed = Event::parse(event, &input)
+            .ok_or_else(|| format!("`{}` is no event of a session", shortened(event)))?;
+        let session = ["session_id", "sessionId", "conversation_id", "sessionID"]
+            .iter()
+            .find_map(|name| text(&input, name))
+            .filter(|session| session.len() <= SESSION_BYTES)
+            .ok_or("the event has no `session_id`")?;
+        let roots = input.get("workspace_roots").and_then(Value::as_array);
+        let root = roots.and_then(|roots| roots.first()).and_then(Value::as_str);
+        let folder = text(&input, "cwd").or(root).map(PathBuf::from).filter(|folder| folder.is_absolute());
+        let is = |name: &str| input.get(name).and_then(Value::as_bool).unwrap_or(false);
+        let loops = input.get("loop_count").and_then(Value::as_u64).unwrap_or(0);
+        let is_broken_off = matches!(text(&input, "status"), Some("aborted" | "error"));
+        Ok(Self {
+            agent,
+            event_name: text(&input, "hook_event_name").unwrap_or(event).to_owned(),
+            event: parsed,
+            session: session.to_owned(),
+            folder,
+            prompt: text(&input, "prompt").map(str::to_owned),
+            tool: text(&input, "tool_name").or_else(|| text(&input, "toolName")).map(str::to_owned),
+            is_forced: is("stop_hook_active") || loops > 0 || is_broken_off,
+            is_nested: text(&input, "agent_id").is_some(),
+        })
+    }
+}
+
+fn text<'v>(input: &'v Value, name: &str) -> Option<&'v str> {
+    input.get(name)?.as_str().filter(|text| !text.is_empty())
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().filter(|sign| !sign.is_control()).take(60).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse(event: &str, agent: Option<Agent>, input: &Value) -> HookInput {
+        HookInput::parse(event, agent, input.to_string().as_bytes()).unwrap()
+    }
+
+    /// Each as its agent's documentation shows it.
+    #[rstest]
+    #[case("SessionStart", json!({"session_id": "abc123", "transcript_path": "/t.jsonl", "cwd": "/p", "hook_event_name": "SessionStart", "source": "compact", "model": "m"}), Agent::ClaudeCode, Event::SessionStart(Source::Compact))]
+    #[case("UserPromptSubmit", json!({"session_id": "abc123", "transcript_path": "/t.jsonl", "cwd": "/p", "permission_mode": "default", "hook_event_name": "UserPromptSubmit", "prompt": "why?"}), Agent::ClaudeCode, Event::Prompt)]
+    #[case("PreCompact", json!({"session_id": "abc123", "cwd": "/p", "hook_event_name": "PreCompact", "trigger": "manual", "custom_instructions": null}), Agent::ClaudeCode, Event::Compaction)]
+    #[case("Stop", json!({"session_id": "abc123", "cwd": "/p", "hook_event_name": "Stop", "stop_hook_active": false, "last_assistant_message": "done"}), Agent::ClaudeCode, Event::Stop)]
+    #[case("SessionEnd", json!({"session_id": "abc123", "cwd": "/p", "hook_event_name": "SessionEnd", "reason": "other"}), Agent::ClaudeCode, Event::SessionEnd)]
+    #[case("Stop", json!({"session_id": "abc123", "turn_id": "t", "transcript_path": null, "cwd": "/p", "hook_event_name": "Stop", "model": "m", "permission_mode": "default", "stop_hook_active": false, "last_assistant_message": null}), Agent::Codex, Event::Stop)]
+    #[case("BeforeAgent", json!({"session_id": "abc123", "transcript_path": "/t.json", "cwd": "/p", "hook_event_name": "BeforeAgent", "timestamp": "2026-11-27T00:00:00Z", "prompt": "why?"}), Agent::GeminiCli, Event::Prompt)]
+    #[case("PreCompress", json!({"session_id": "abc123", "transcript_path": "/t.json", "cwd": "/p", "hook_event_name": "PreCompress", "timestamp": "2026-11-27T00:00:00Z", "trigger": "auto"}), Agent::GeminiCli, Event::Compaction)]
+    #[case("beforeSubmitPrompt", json!({"conversation_id": "abc123", "generation_id": "g", "hook_event_name": "beforeSubmitPrompt", "cursor_version": "2", "workspace_roots": ["/p"], "prompt": "why?", "attachments": []}), Agent::Cursor, Event::Prompt)]
+    #[case("stop", json!({"conversation_id": "abc123", "hook_event_name": "stop", "workspace_roots": ["/p"], "status": "completed", "loop_count": 0}), Agent::Cursor, Event::Stop)]
+    #[case("sessionStart", json!({"sessionId": "abc123", "timestamp": 1, "cwd": "/p", "source": "resume"}), Agent::CopilotCli, Event::SessionStart(Source::Resume))]
+    #[case("userPromptSubmitted", json!({"sessionId": "abc123", "timestamp": 1, "cwd": "/p", "prompt": "why?"}), Agent::CopilotCli, Event::Prompt)]
+    #[case("agentStop", json!({"sessionId": "abc123", "timestamp": 1, "cwd": "/p", "transcriptPath": "/t", "stopReason": "end_turn"}), Agent::CopilotCli, Event::Stop)]
+    fn documented_events_are_understood(
+        #[case] name: &str,
+        #[case] input: Value,
+        #[case] agent: Agent,
+        #[case] event: Event,
+    ) {
+        let parsed = parse(name, None, &input);
+        assert_eq!((parsed.agent, parsed.event), (agent, event));
+        assert_eq!(
+            (parsed.session.as_str(), parsed.folder.as_deref()),
+            ("abc123", Some(std::path::Path::new("/p")))
+        );
+        assert!(!parsed.is_forced && !parsed.is_nested);
+        assert_eq!(parsed.prompt.is_some(), event == Event::Prompt);
+    }
+
+    #[rstest]
+    #[case("Stop", json!({"session_id": "a", "stop_hook_active": true}))]
+    #[case("stop", json!({"conversation_id": "a", "status": "completed", "loop_count": 1}))]
+    #[case("stop", json!({"conversation_id": "a", "status": "aborted", "loop_count": 0}))]
+    fn a_turn_that_a_hook_caused_or_that_was_broken_off_is_forced(#[case] name: &str, #[case] input: Value) {
+        assert!(parse(name, None, &input).is_forced);
+    }
+
+    #[test]
+    fn what_is_no_event_is_refused() {
+        for bytes in [&b""[..], b"x", b"[]", b"null", b"{}", b"{\"session_id\": 5}", b"\xff\xfe"] {
+            assert!(HookInput::parse("Stop", None, bytes).is_err(), "{bytes:?}");
+        }
+        assert!(HookInput::parse("Nonsense", None, b"{\"session_id\": \"a\"}").is_err());
+        let long = json!({"session_id": "x".repeat(10_000)}).to_string();
+        assert!(HookInput::parse("Stop", None, long.as_bytes()).is_err());
+        assert!(
+            HookInput::parse("stop", None, b"\xef\xbb\xbf{\"session_id\": \"a\", \"cwd\": \"relative\"}")
+                .unwrap()
+                .folder
+                .is_none()
+        );
+    }
+}

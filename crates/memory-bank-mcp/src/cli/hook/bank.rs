@@ -1,0 +1,286 @@
+//! The bank of a session: in a folder, or on a server. Both are read as a client reads them, by the tools.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use jiff::Timestamp;
+use memory_bank_core::caller::Caller;
+use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy};
+use memory_bank_core::document::{DocumentPath, is_leftover};
+use memory_bank_core::error::WorkspaceError;
+use memory_bank_core::hooks::{
+    PassageText, PromptTerms, Recalled, SESSION_RECORDS, is_session_records, recalled,
+};
+use memory_bank_core::store::{Bank, ReadOutcome, SessionState, Workspace};
+use memory_bank_folder::{
+    Deps, FolderOptions, FolderWorkspace, RememberedStateStore, StateFolder, is_versioned,
+};
+use memory_bank_server::hub::Hub;
+use memory_bank_server::mcp::call_tool;
+use memory_bank_server::services::{Replies, Services};
+use serde_json::{Value, json};
+
+use super::server::Server;
+use crate::cli::options::GlobalOptions;
+
+/// The most bytes of documents that are scanned for a prompt.
+const SCANNED: u64 = 8 * 1024 * 1024;
+/// How often a document that changed meanwhile is written again.
+const TRIES: usize = 4;
+/// The most characters of the session records that are read from a server; a part could not be written back.
+const RECORDS_CHARS: usize = 1_000_000;
+/// How many lines of a server's search are considered.
+const FOUND: usize = 12;
+
+/// A bank.
+pub(super) enum HookBank {
+    Folder(Box<FolderHookBank>),
+    Server(Server),
+}
+
+/// A bank in a folder.
+pub(super) struct FolderHookBank {
+    services: Services,
+    caller: Arc<Caller>,
+    bank: Arc<dyn Bank>,
+    location: PathBuf,
+}
+
+impl HookBank {
+    /// The bank of the folder in which the session works; none if it has none. Nothing is created.
+    pub(super) async fn in_folder(
+        global: &GlobalOptions,
+        folder: &Path,
+        state: Option<StateFolder>,
+    ) -> anyhow::Result<Option<Self>> {
+        let hub = Arc::new(Hub::new());
+        let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
+        let options = FolderOptions {
+            path: global.path.clone(),
+            folder: Some(global.folder.clone()),
+            working_directory: folder.to_owned(),
+            home: std::env::home_dir(),
+            watch: false,
+            shows_paths: true,
+            follow_links: global.follow_links,
+            state: state.clone(),
+        };
+        let deps = Deps { clock: clock.clone(), entropy: entropy.clone(), sink: hub.clone() };
+        let workspace = Arc::new(FolderWorkspace::start(options, deps).await?);
+        let caller = Arc::new(Caller::local(global.username.clone()));
+        let bank = match workspace.bank(&caller, None).await {
+            Ok(bank) => bank,
+            Err(WorkspaceError::NoBank) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let services = Services {
+            workspace,
+            state: Arc::new(RememberedStateStore::new(SessionState::default(), state)),
+            hub,
+            clock,
+            entropy,
+            replies: Replies::default(),
+            embedder: None,
+        };
+        let location = PathBuf::from(bank.location());
+        Ok(Some(Self::Folder(Box::new(FolderHookBank { services, caller, bank, location }))))
+    }
+
+    /// The bank of a key's project.
+    pub(super) fn on_server(server: Server) -> Self {
+        Self::Server(server)
+    }
+
+    /// The bank's folder, if it is one.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        match self {
+            Self::Folder(bank) => Some(&bank.location),
+            Self::Server(_) => None,
+        }
+    }
+
+    /// Whether only this user can read the bank, as far as that can be known.
+    pub(super) fn is_private(&self) -> bool {
+        self.folder().is_some_and(|folder| !is_versioned(folder))
+    }
+
+    /// The reply of the digest.
+    pub(super) async fn digest(&self, tokens: usize) -> anyhow::Result<Value> {
+        self.json("get_context_digest", json!({"maxTokens": tokens})).await
+    }
+
+    /// What the bank says on a prompt and was not shown.
+    pub(super) async fn recall(
+        &self,
+        terms: &PromptTerms,
+        is_shown: impl Fn(u64) -> bool,
+    ) -> anyhow::Result<Vec<Recalled>> {
+        match self {
+            Self::Folder(bank) => {
+                let texts = bank.texts().await?;
+                let texts: Vec<PassageText<'_>> =
+                    texts.iter().map(|(document, text)| PassageText { document, text }).collect();
+                Ok(recalled(terms, &texts, true, is_shown))
+            }
+            Self::Server(_) => {
+                let query = terms.words().join(" ");
+                let reply =
+                    self.json("search_memory_bank", json!({"query": query, "maxResults": FOUND})).await?;
+                let hits = reply.get("results").and_then(Value::as_array).cloned().unwrap_or_default();
+                let member = |hit: &Value, name: &str| {
+                    hit.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+                };
+                let hits: Vec<(String, String)> =
+                    hits.iter().map(|hit| (member(hit, "file"), member(hit, "content"))).collect();
+                let texts: Vec<PassageText<'_>> = hits
+                    .iter()
+                    .filter(|(file, _)| !is_session_records(file))
+                    .map(|(document, text)| PassageText { document, text })
+                    .collect();
+                Ok(recalled(terms, &texts, false, is_shown))
+            }
+        }
+    }
+
+    /// When the documents, but for the session records, were written last; and how much the graph holds.
+    pub(super) async fn mark(&self) -> anyhow::Result<BankMark> {
+        match self {
+            Self::Folder(bank) => bank.mark().await,
+            Self::Server(_) => {
+                let status = self.json("get_memory_bank_status", json!({})).await?;
+                let written =
+                    status.get("lastUpdated").and_then(Value::as_str).and_then(|at| at.parse().ok());
+                Ok(BankMark { written, graph: None })
+            }
+        }
+    }
+
+    /// Changes the document of session records, all or nothing. `rule` gets its text and returns the new one, or none to leave
+    /// it. Whether something was written.
+    pub(super) async fn edit_records(
+        &self,
+        rule: &(dyn Fn(Option<&str>) -> Option<String> + Sync),
+    ) -> anyhow::Result<bool> {
+        match self {
+            Self::Folder(bank) => bank.edit_records(rule).await,
+            Self::Server(server) => edit_on_server(server, rule).await,
+        }
+    }
+
+    async fn json(&self, tool: &str, arguments: Value) -> anyhow::Result<Value> {
+        let text = match self {
+            Self::Folder(bank) => {
+                let Value::Object(arguments) = arguments else { return Err(anyhow!("no arguments")) };
+                call_tool(&bank.services, &bank.caller, tool, arguments).await
+            }
+            Self::Server(server) => server.call(tool, arguments).await?,
+        };
+        let text = text.map_err(|refusal| anyhow!("{tool}: {refusal}"))?;
+        serde_json::from_str(&text).with_context(|| format!("{tool} replied with something else than JSON"))
+    }
+}
+
+/// The state of a bank, to see whether it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct BankMark {
+    /// The last change of a document.
+    pub(super) written: Option<Timestamp>,
+    /// Entities, observations and relations, if they are counted.
+    pub(super) graph: Option<usize>,
+}
+
+impl FolderHookBank {
+    /// The Markdown documents but for the session records, the last written first, within a bound.
+    async fn texts(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let mut entries = self.bank.list(&self.caller).await?;
+        entries.retain(|entry| {
+            entry.path.is_some()
+                && entry.name.to_ascii_lowercase().ends_with(".md")
+                && !is_leftover(&entry.name)
+                && !is_session_records(&entry.name)
+        });
+        entries.sort_by(|a, b| b.updated_at.cmp(&a.updated_at).then_with(|| a.name.cmp(&b.name)));
+        let mut room = SCANNED;
+        entries.retain(|entry| {
+            let fits = entry.bytes <= room;
+            room -= if fits { entry.bytes } else { 0 };
+            fits
+        });
+        let paths: Vec<DocumentPath> = entries.into_iter().filter_map(|entry| entry.path).collect();
+        let outcomes = self.bank.read(&self.caller, &paths).await?;
+        Ok(outcomes
+            .into_iter()
+            .filter_map(|outcome| match outcome {
+                ReadOutcome::Found(document) => Some((document.path.as_str().to_owned(), document.content)),
+                _ => None,
+            })
+            .collect())
+    }
+
+    async fn mark(&self) -> anyhow::Result<BankMark> {
+        let (entries, summary) = tokio::join!(self.bank.list(&self.caller), self.bank.summary(&self.caller));
+        let written = entries?
+            .iter()
+            .filter(|entry| entry.path.is_some() && !is_session_records(&entry.name))
+            .map(|entry| entry.updated_at)
+            .max();
+        let count = summary.ok().flatten().map(|summary| {
+            let stats = summary.stats;
+            [stats.entity_count, stats.observation_count, stats.relation_count]
+                .into_iter()
+                .fold(0_usize, |sum, count| sum.saturating_add(usize::try_from(count).unwrap_or(usize::MAX)))
+        });
+        Ok(BankMark { written, graph: Some(count.unwrap_or(0)) })
+    }
+
+    async fn edit_records(
+        &self,
+        rule: &(dyn Fn(Option<&str>) -> Option<String> + Sync),
+    ) -> anyhow::Result<bool> {
+        let path = DocumentPath::parse(SESSION_RECORDS)?;
+        let mut is_written = false;
+        self.bank
+            .edit(&self.caller, std::slice::from_ref(&path), &mut |drafts| {
+                let before = drafts.stored(&path).map(|document| document.content.clone());
+                let after = rule(before.as_deref());
+                is_written = after.is_some();
+                after.map_or(Ok(()), |after| drafts.set(&path, after))
+            })
+            .await?;
+        Ok(is_written)
+    }
+}
+
+/// Reads, changes and writes with the etag of what was read; again if somebody else was faster.
+async fn edit_on_server(
+    server: &Server,
+    rule: &(dyn Fn(Option<&str>) -> Option<String> + Sync),
+) -> anyhow::Result<bool> {
+    let mut refused = String::new();
+    for _ in 0..TRIES {
+        let read = server
+            .call(
+                "read_memory_bank_file",
+                json!({"filename": SESSION_RECORDS, "includeEtag": true, "maxChars": RECORDS_CHARS}),
+            )
+            .await?;
+        let read: Option<Value> = read.ok().and_then(|text| serde_json::from_str(&text).ok());
+        let member = |name: &str| read.as_ref().and_then(|read| read.get(name)).and_then(Value::as_str);
+        let (content, etag) = (member("content"), member("etag"));
+        let Some(after) = rule(content) else { return Ok(false) };
+        // An empty etag makes a document only if there is none.
+        let arguments =
+            json!({"filename": SESSION_RECORDS, "content": after, "ifMatchEtag": etag.unwrap_or_default()});
+        match server.call("write_memory_bank_file", arguments).await? {
+            Ok(_) => return Ok(true),
+            Err(why) => refused = why,
+        }
+    }
+    Err(anyhow!("the session record was not written: {refused}"))
+}
+
+/// The current time.
+pub(super) fn now() -> Timestamp {
+    SystemClock.now()
+}

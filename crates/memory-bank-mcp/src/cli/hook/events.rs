@@ -1,0 +1,299 @@
+//! One event of a session: what is said to the agent, and what is remembered until the next one.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use memory_bank_core::document::estimated_tokens;
+use memory_bank_core::hooks::{
+    CONTEXT_TOKENS, PromptTerms, SessionFacts, brief, fingerprint, framed, recalled_text, reminder,
+};
+use memory_bank_folder::{GitActivity, HookSessions, StateFolder, git_head};
+use serde_json::Value;
+
+use super::agent::{Event, HookInput, Source};
+use super::answer::{Answer, form, reminds_model, takes_context};
+use super::bank::{HookBank, now};
+use super::recording::{activity, facts, record};
+use super::server::Server;
+use super::session::{Mark, Session};
+use super::settings::{HookSettings, Prompts, is_ignored};
+use crate::cli::key_source;
+use crate::cli::options::GlobalOptions;
+use crate::config;
+
+/// The variable with the key of a server, as clients are configured with it.
+const KEY: &str = "MEMORY_BANK_API_KEY";
+/// The most tokens of the digest as JSON; as lines it has fewer.
+const DIGEST_TOKENS: usize = 700;
+
+/// An event that is answered.
+pub(super) struct Hook<'a> {
+    pub(super) input: HookInput,
+    pub(super) global: &'a GlobalOptions,
+    pub(super) url: Option<&'a str>,
+    pub(super) no_records: bool,
+    pub(super) deadline: Duration,
+}
+
+impl Hook<'_> {
+    /// The answer in the agent's form.
+    pub(super) async fn run(self) -> anyhow::Result<Option<Value>> {
+        if self.input.is_nested {
+            return Ok(None);
+        }
+        let state = config::state_folder(self.global.state_dir.as_deref(), &config::environment)?;
+        let sessions = state.clone().map(HookSessions::new);
+        let name = HookSessions::name(self.input.agent.name(), &self.input.session);
+        let settings = self.settings(sessions.as_ref())?;
+        if !settings.hooks {
+            return Ok(None);
+        }
+        if self.input.event == Event::Tool {
+            count_tool(sessions.as_ref(), &name, self.input.tool.as_deref())?;
+            return Ok(None);
+        }
+        let folder = self.folder()?;
+        let Some(bank) = self.bank(&folder, state).await? else { return Ok(None) };
+        let call = Answering { hook: &self, sessions, name, settings, folder, bank };
+        let answer = match self.input.event {
+            Event::SessionStart(source) => call.start(source).await?,
+            Event::Prompt => call.prompt().await?,
+            Event::Compaction => call.compaction().await?,
+            Event::Stop | Event::SessionEnd => call.end().await?,
+            Event::Tool => Answer::Silence,
+        };
+        Ok(form(&self.input, answer))
+    }
+
+    fn settings(&self, sessions: Option<&HookSessions>) -> anyhow::Result<HookSettings> {
+        let file = sessions.map(HookSessions::settings).transpose();
+        let (file, unreadable) = match file {
+            Ok(file) => (file.flatten(), None),
+            // What is not readable may forbid.
+            Err(error) => (Some(Vec::new()), Some(error)),
+        };
+        let options = self.global.tool_options()?;
+        let may_write = !options.read_only && !self.no_records;
+        let (settings, wrong) =
+            HookSettings::read(|name| std::env::var(name).ok(), file.as_deref(), may_write);
+        for why in wrong.into_iter().chain(unreadable.map(|error| error.to_string())) {
+            super::complain(&why);
+        }
+        Ok(settings)
+    }
+
+    /// The folder of the session: the agent's, or the current one.
+    fn folder(&self) -> anyhow::Result<PathBuf> {
+        match self.input.folder.as_deref().filter(|folder| folder.is_dir()) {
+            Some(folder) => Ok(folder.to_owned()),
+            None => std::env::current_dir().context("the current folder cannot be used"),
+        }
+    }
+
+    async fn bank(&self, folder: &Path, state: Option<StateFolder>) -> anyhow::Result<Option<HookBank>> {
+        let Some(url) = self.url else { return HookBank::in_folder(self.global, folder, state).await };
+        let key =
+            key_source::from_variable(KEY)?.with_context(|| format!("`--url` needs the key in `{KEY}`"))?;
+        Ok(Some(HookBank::on_server(Server::new(url, key)?)))
+    }
+}
+
+/// Counts a call of a tool, if the session is known: its start has found a bank.
+fn count_tool(sessions: Option<&HookSessions>, name: &str, tool: Option<&str>) -> anyhow::Result<()> {
+    let (Some(sessions), Some(tool)) = (sessions, tool) else { return Ok(()) };
+    if sessions.load(name)?.is_none() {
+        return Ok(());
+    }
+    sessions.update(name, |before| {
+        let mut session = Session::parse(&before?)?;
+        session.note_tool(tool);
+        session.bytes()
+    })?;
+    Ok(())
+}
+
+/// An event, with what its answer needs.
+struct Answering<'a> {
+    hook: &'a Hook<'a>,
+    sessions: Option<HookSessions>,
+    name: String,
+    settings: HookSettings,
+    folder: PathBuf,
+    bank: HookBank,
+}
+
+impl Answering<'_> {
+    /// The digest; after a compaction with what the session has done.
+    async fn start(&self, source: Source) -> anyhow::Result<Answer> {
+        if let Some(sessions) = &self.sessions {
+            sessions.forget_quiet(now().as_second())?;
+        }
+        let known = self.known()?;
+        let (digest, mark) = tokio::join!(self.bank.digest(DIGEST_TOKENS), self.bank.mark());
+        let digest = digest?;
+        let mut session = known.clone().unwrap_or_else(|| Session::new(now()));
+        if known.is_none() {
+            session.head = git_head(&self.folder);
+            session.bank = Mark::of(mark?);
+        }
+        let facts = match source {
+            Source::Compact => facts(&self.activity(&session)),
+            _ => SessionFacts::default(),
+        };
+        let owes = session.owes_reminder && takes_context(self.hook.input.agent, self.hook.input.event);
+        let reserved = if owes { estimated_tokens(reminder()) + 2 } else { 0 };
+        let Some((text, lines)) = brief(&digest, &facts, reserved) else {
+            self.keep(|_| Some(session))?;
+            return Ok(Answer::Silence);
+        };
+        let text = if owes { format!("{text}\n\n{}", reminder()) } else { text };
+        self.keep(|before| {
+            let mut session = before.unwrap_or(session);
+            if matches!(source, Source::Compact | Source::Clear) {
+                session.shown.clear();
+            }
+            session.owes_reminder &= !owes;
+            session.note_shown(lines.iter().map(|line| fingerprint(line)));
+            Some(session)
+        })?;
+        Ok(Answer::Context(text))
+    }
+
+    /// What the bank says on the prompt.
+    async fn prompt(&self) -> anyhow::Result<Answer> {
+        let input = &self.hook.input;
+        let prompt = input.prompt.as_deref().unwrap_or_default();
+        let keeps = match self.settings.prompts {
+            _ if !self.settings.records => false,
+            Prompts::Off => false,
+            Prompts::Private => self.bank.is_private(),
+            Prompts::Always => true,
+        };
+        let known = self.known_or_new().await?;
+        let mut said = Vec::new();
+        let mut fingerprints = Vec::new();
+        let owes = known.owes_reminder && takes_context(input.agent, input.event);
+        let terms = PromptTerms::of(prompt);
+        if takes_context(input.agent, input.event) && !terms.is_empty() {
+            let found = self.bank.recall(&terms, |said| known.shown.contains(&said)).await?;
+            let room = CONTEXT_TOKENS.saturating_sub(if owes { estimated_tokens(reminder()) + 2 } else { 0 });
+            let mut found = found.as_slice();
+            while let Some((_, fewer)) = found.split_last() {
+                let text = framed(&recalled_text(found));
+                if estimated_tokens(&text) <= room {
+                    fingerprints.extend(found.iter().map(|one| one.fingerprint));
+                    said.push(text);
+                    break;
+                }
+                found = fewer;
+            }
+        }
+        if owes {
+            said.push(reminder().to_owned());
+        }
+        self.keep(|before| {
+            let mut session = before.unwrap_or(known);
+            session.note_prompt(prompt, keeps);
+            session.note_shown(fingerprints);
+            session.owes_reminder &= !owes;
+            Some(session)
+        })?;
+        Ok(if said.is_empty() { Answer::Silence } else { Answer::Context(said.join("\n\n")) })
+    }
+
+    /// A reminder if something was done and nothing was written.
+    async fn compaction(&self) -> anyhow::Result<Answer> {
+        let Some(session) = self.known()? else { return Ok(Answer::Silence) };
+        let activity = self.activity(&session);
+        if activity.is_idle() || self.was_written(&session).await? {
+            return Ok(Answer::Silence);
+        }
+        if !reminds_model(self.hook.input.agent, self.hook.input.event) {
+            self.keep(|before| {
+                let mut session = before?;
+                session.owes_reminder = true;
+                Some(session)
+            })?;
+        }
+        Ok(Answer::Reminder(reminder().to_owned()))
+    }
+
+    /// The record, and a reminder once.
+    async fn end(&self) -> anyhow::Result<Answer> {
+        let Some(session) = self.known()? else { return Ok(Answer::Silence) };
+        let input = &self.hook.input;
+        let activity = self.activity(&session);
+        let was_written = self.was_written(&session).await?;
+        // A session that was opened and closed is nothing to remember.
+        let was_used = session.prompts > 0
+            || !session.tools.is_empty()
+            || !activity.is_idle()
+            || input.event == Event::Stop;
+        let records = self.settings.records && was_used && !is_ignored(&self.folder);
+        let own_write = if records { self.record(&session, &activity).await? } else { None };
+        let is_due = !activity.is_idle() && !was_written && !session.reminded && !input.is_forced;
+        let reminds = is_due && input.event == Event::Stop;
+        if !reminds && own_write.is_none() && was_written == session.wrote {
+            return Ok(Answer::Silence);
+        }
+        let reaches = reminds_model(input.agent, input.event);
+        self.keep(|before| {
+            let mut session = before?;
+            session.wrote |= was_written;
+            session.own_write = own_write.or(session.own_write);
+            session.reminded |= reminds;
+            session.owes_reminder |= reminds && !reaches;
+            Some(session)
+        })?;
+        Ok(if reminds { Answer::Reminder(reminder().to_owned()) } else { Answer::Silence })
+    }
+
+    /// Writes the record. Where that looks like any other change of the bank, returns its time.
+    async fn record(&self, session: &Session, activity: &GitActivity) -> anyhow::Result<Option<Timestamp>> {
+        let agent = self.hook.input.agent;
+        match record(&self.bank, agent, &self.name, session, activity, now()).await {
+            Ok(true) if self.bank.folder().is_none() => Ok(self.bank.mark().await?.written),
+            Ok(_) => Ok(None),
+            Err(error) => {
+                super::complain(&format!("the session was not recorded: {error:#}"));
+                Ok(None)
+            }
+        }
+    }
+
+    /// What happened in the repository; a large one may take a part of the time that there is.
+    fn activity(&self, session: &Session) -> GitActivity {
+        activity(&self.folder, session, &self.bank, self.hook.deadline / 3)
+    }
+
+    /// Whether the bank was written since the start of the session, by anybody.
+    async fn was_written(&self, session: &Session) -> anyhow::Result<bool> {
+        Ok(session.wrote || session.bank.differs(Mark::of(self.bank.mark().await?), session.own_write))
+    }
+
+    /// The session, if its start was seen.
+    fn known(&self) -> anyhow::Result<Option<Session>> {
+        let Some(sessions) = &self.sessions else { return Ok(None) };
+        Ok(sessions.load(&self.name)?.as_deref().and_then(Session::parse))
+    }
+
+    /// The session; if its start was not seen, it begins now.
+    async fn known_or_new(&self) -> anyhow::Result<Session> {
+        if let Some(session) = self.known()? {
+            return Ok(session);
+        }
+        let mut session = Session::new(now());
+        session.head = git_head(&self.folder);
+        session.bank = Mark::of(self.bank.mark().await?);
+        Ok(session)
+    }
+
+    /// Changes what is remembered of the session.
+    fn keep(&self, change: impl FnOnce(Option<Session>) -> Option<Session>) -> anyhow::Result<()> {
+        let Some(sessions) = &self.sessions else { return Ok(()) };
+        let changed = |before: Option<Vec<u8>>| change(before.as_deref().and_then(Session::parse))?.bytes();
+        sessions.update(&self.name, changed).context("the state of the session cannot be kept")
+    }
+}

@@ -1,0 +1,154 @@
+//! `hook`: answers an event of an agent's session: with the digest at its start, with what the bank says on a prompt, with a
+//! reminder at its end; and records the session. No model is called.
+//!
+//! An agent waits for its hooks, and takes an exit code of 2 for a refusal. So nothing here may wait for long or fail: after
+//! [`DEADLINE`] the process ends without an answer, and whatever goes wrong is a line on standard error and exit code 0.
+
+mod agent;
+mod answer;
+mod bank;
+mod events;
+mod recording;
+mod server;
+mod session;
+mod settings;
+
+use std::io::{Read, Write};
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::Value;
+
+use self::agent::{Agent, HookInput};
+use self::events::Hook;
+use crate::cli::options::GlobalOptions;
+use crate::cli::{output, server_address};
+
+/// How long an agent waits at most, in milliseconds; [`TIMEOUT`] sets another bound.
+const DEADLINE: u64 = 300;
+/// The variable with the bound, and its limits.
+const TIMEOUT: &str = "MEMORY_BANK_HOOK_TIMEOUT_MS";
+const TIMEOUTS: std::ops::RangeInclusive<u64> = 50..=10_000;
+/// The most bytes of an event. A prompt may hold a pasted file.
+const EVENT_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Arguments of `hook`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HookArguments {
+    /// The event, as the agent calls it: SessionStart, UserPromptSubmit, PostToolUse, PreCompact, Stop, SessionEnd, …
+    event: String,
+    /// The agent: claude-code, codex, gemini-cli, cursor, copilot-cli, opencode. By default the event shows it.
+    #[arg(long)]
+    agent: Option<String>,
+    /// Use the bank of a server, with the key in `MEMORY_BANK_API_KEY`, in place of a folder's.
+    #[arg(long, value_name = "URL", value_parser = server_address::parse)]
+    url: Option<String>,
+    /// Do not record the session in the bank.
+    #[arg(long)]
+    no_records: bool,
+}
+
+/// Reads the event from standard input and prints the answer. Always succeeds.
+pub(crate) fn run(arguments: &HookArguments, global: &GlobalOptions) -> ExitCode {
+    let deadline = deadline(std::env::var(TIMEOUT).ok().as_deref());
+    let until = Instant::now() + deadline;
+    let (sender, receiver) = mpsc::channel();
+    let (arguments, global) = (arguments.clone(), global.clone());
+    // The thread may wait for the agent, a disk or a server for ever; the process does not wait for it.
+    let started = std::thread::Builder::new().name("hook".to_owned()).spawn(move || {
+        let _ = sender.send(answer(&arguments, &global, deadline));
+    });
+    let outcome = match started {
+        Ok(_) => {
+            receiver.recv_timeout(until.saturating_duration_since(Instant::now())).map_err(
+                |error| match error {
+                    mpsc::RecvTimeoutError::Timeout => {
+                        format!("no answer within {} ms", deadline.as_millis())
+                    }
+                    mpsc::RecvTimeoutError::Disconnected => "the hook broke off".to_owned(),
+                },
+            )
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    match outcome.and_then(|answer| answer) {
+        Ok(None) => {}
+        Ok(Some(answer)) => {
+            let mut out = std::io::stdout().lock();
+            // If nobody reads it any more, nothing is left to do.
+            let _ = writeln!(out, "{answer}").and_then(|()| out.flush());
+        }
+        Err(why) => complain(&why),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Reports wrong arguments of `hook` without the exit code of other commands, which an agent takes for a refusal. `None` if the
+/// arguments are of another command, or ask for help.
+pub(crate) fn refused(error: &clap::Error) -> Option<ExitCode> {
+    let is_hook = std::env::args_os().skip(1).any(|word| word == "hook");
+    (is_hook && error.use_stderr()).then(|| {
+        complain(error.to_string().lines().next().unwrap_or_default());
+        ExitCode::SUCCESS
+    })
+}
+
+/// The bound that is set; the default if none or a wrong one is.
+fn deadline(set: Option<&str>) -> Duration {
+    let set = set.and_then(|text| text.trim().parse::<u64>().ok()).filter(|wait| TIMEOUTS.contains(wait));
+    Duration::from_millis(set.unwrap_or(DEADLINE))
+}
+
+fn complain(why: &str) {
+    let short: String = why.chars().take(500).collect();
+    // Nobody may be there to read it.
+    let _ = output::note(&format!("memory-bank-mcp hook: {short}"));
+}
+
+fn answer(
+    arguments: &HookArguments,
+    global: &GlobalOptions,
+    deadline: Duration,
+) -> Result<Option<Value>, String> {
+    let agent = match &arguments.agent {
+        None => None,
+        Some(name) => Some(Agent::parse(name).ok_or_else(|| {
+            let known: Vec<&str> = Agent::ALL.iter().map(|agent| agent.name()).collect();
+            format!("`--agent` is none of {}", known.join(", "))
+        })?),
+    };
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(EVENT_BYTES + 1).read_to_end(&mut bytes);
+    read.map_err(|error| format!("the event cannot be read: {error}"))?;
+    if bytes.len() as u64 > EVENT_BYTES {
+        return Err(format!("the event has more than {EVENT_BYTES} bytes"));
+    }
+    let input = HookInput::parse(&arguments.event, agent, &bytes)?;
+    drop(bytes);
+    // One thread is enough for one event, and starts faster.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let hook =
+        Hook { input, global, url: arguments.url.as_deref(), no_records: arguments.no_records, deadline };
+    let answered = runtime.block_on(hook.run());
+    runtime.shutdown_background();
+    answered.map_err(|error| format!("{error:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_bound_is_no_bound() {
+        let wait = |text| deadline(text).as_millis();
+        assert_eq!((wait(None), wait(Some("1000")), wait(Some(" 80 "))), (300, 1000, 80));
+        for wrong in ["", "0", "-1", "99999999", "soon"] {
+            assert_eq!(wait(Some(wrong)), 300, "{wrong}");
+        }
+    }
+}

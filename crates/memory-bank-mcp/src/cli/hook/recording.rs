@@ -1,0 +1,74 @@
+//! The record of a session, written into the bank.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use memory_bank_core::hooks::{RecordedCommit, SessionFacts, SessionRecord, masked, with_record};
+use memory_bank_folder::{GitActivity, git_activity};
+
+use super::agent::Agent;
+use super::bank::HookBank;
+use super::session::Session;
+
+/// How many commits and files are shown after a compaction.
+const COMMITS: usize = 4;
+const FILES: usize = 8;
+
+/// What happened in the repository of the session's folder since its start.
+pub(super) fn activity(folder: &Path, session: &Session, bank: &HookBank, wait: Duration) -> GitActivity {
+    git_activity(folder, session.started, session.head.as_deref(), bank.folder(), wait).unwrap_or_default()
+}
+
+/// What is shown of a session after a compaction.
+pub(super) fn facts(activity: &GitActivity) -> SessionFacts {
+    if activity.is_idle() {
+        return SessionFacts::default();
+    }
+    let mut lines = Vec::new();
+    if let Some(branch) = &activity.branch {
+        lines.push(format!("branch {}", masked(branch)));
+    }
+    lines.extend(activity.commits.iter().take(COMMITS).map(|commit| {
+        let subject: String = masked(&commit.subject).chars().take(100).collect();
+        format!("commit {}: {subject}", commit.id)
+    }));
+    let files: Vec<String> = activity.files.iter().take(FILES).map(|file| masked(file)).collect();
+    if !files.is_empty() {
+        let left = activity.file_count.saturating_sub(files.len());
+        let more = if left > 0 { format!(" and {left} more") } else { String::new() };
+        lines.push(format!("files touched: {}{more}", files.join(", ")));
+    }
+    SessionFacts { lines }
+}
+
+/// Writes the record; the record of the same session is replaced.
+pub(super) async fn record(
+    bank: &HookBank,
+    agent: Agent,
+    id: &str,
+    session: &Session,
+    activity: &GitActivity,
+    now: Timestamp,
+) -> anyhow::Result<bool> {
+    let commits = activity
+        .commits
+        .iter()
+        .map(|commit| RecordedCommit { id: commit.id.clone(), subject: commit.subject.clone() })
+        .collect();
+    let record = SessionRecord {
+        id: id.chars().take(12).collect(),
+        agent: agent.name().to_owned(),
+        started: session.started,
+        ended: now,
+        branch: activity.branch.clone(),
+        commits,
+        commit_count: activity.commit_count,
+        files: activity.files.clone(),
+        file_count: activity.file_count,
+        tools: session.tools.clone().into_iter().collect::<BTreeMap<_, _>>(),
+        prompt: session.first_prompt.clone(),
+    };
+    bank.edit_records(&|text| with_record(text, &record, now)).await
+}

@@ -1,0 +1,177 @@
+//! What is known of a session between its events. It must not know where that is kept.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::bank::BankMark;
+
+/// The most texts that are remembered as shown.
+const SHOWN: usize = 400;
+/// The most tools that are counted, and characters of their names.
+const TOOLS: usize = 60;
+const TOOL: usize = 80;
+/// Characters of the first prompt that are kept.
+const PROMPT: usize = 200;
+
+/// A session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Session {
+    /// The first event.
+    pub(super) started: Timestamp,
+    /// The commit that was checked out then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) head: Option<String>,
+    /// The bank then.
+    #[serde(default)]
+    pub(super) bank: Mark,
+    /// How many prompts were sent.
+    #[serde(default)]
+    pub(super) prompts: u32,
+    /// The first line of the first one, if it may be recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) first_prompt: Option<String>,
+    /// How often each tool was called.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) tools: BTreeMap<String, u32>,
+    /// Fingerprints of texts that are in the context.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) shown: Vec<u64>,
+    /// The bank was written since.
+    #[serde(default)]
+    pub(super) wrote: bool,
+    /// When the session's record was written last, where that changes the bank's state as any other change does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) own_write: Option<Timestamp>,
+    /// The agent was reminded at the end of a turn.
+    #[serde(default)]
+    pub(super) reminded: bool,
+    /// A reminder waits for the next event that reaches the model.
+    #[serde(default)]
+    pub(super) owes_reminder: bool,
+}
+
+/// The state of the bank at the start of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Mark {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    written: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    graph: Option<usize>,
+}
+
+impl Mark {
+    pub(super) fn of(mark: BankMark) -> Self {
+        Self { written: mark.written, graph: mark.graph }
+    }
+
+    /// Whether the bank was written between this state and a later one, by others than the hook itself.
+    pub(super) fn differs(self, later: Self, own_write: Option<Timestamp>) -> bool {
+        later.written > self.written && later.written != own_write
+            || later.graph.is_some() && self.graph.is_some() && later.graph != self.graph
+    }
+}
+
+impl Session {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            started: now,
+            head: None,
+            bank: Mark::default(),
+            prompts: 0,
+            first_prompt: None,
+            tools: BTreeMap::new(),
+            shown: Vec::new(),
+            wrote: false,
+            own_write: None,
+            reminded: false,
+            owes_reminder: false,
+        }
+    }
+
+    /// Reads what was kept; what is not understood counts as nothing.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    pub(super) fn bytes(&self) -> Option<Vec<u8>> {
+        serde_json::to_vec(self).ok()
+    }
+
+    /// Remembers texts as shown; the oldest are forgotten.
+    pub(super) fn note_shown(&mut self, fingerprints: impl IntoIterator<Item = u64>) {
+        for one in fingerprints {
+            if !self.shown.contains(&one) {
+                self.shown.push(one);
+            }
+        }
+        let surplus = self.shown.len().saturating_sub(SHOWN);
+        self.shown.drain(..surplus);
+    }
+
+    pub(super) fn note_tool(&mut self, tool: &str) {
+        let tool: String = tool.chars().filter(|sign| !sign.is_control()).take(TOOL).collect();
+        if tool.is_empty() || self.tools.len() >= TOOLS && !self.tools.contains_key(&tool) {
+            return;
+        }
+        let count = self.tools.entry(tool).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Counts a prompt; with `keeps`, its first line is kept if it is the first one.
+    pub(super) fn note_prompt(&mut self, prompt: &str, keeps: bool) {
+        if keeps && self.prompts == 0 {
+            let first = prompt.lines().map(str::trim).find(|line| !line.is_empty());
+            // Longer than what is shown, so that a secret is not cut before it is masked.
+            self.first_prompt = first.map(|line| line.chars().take(PROMPT * 4).collect());
+        }
+        self.prompts = self.prompts.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> Session {
+        Session::new(Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn everything_has_a_bound() {
+        let mut session = session();
+        session.note_shown(0..10_000);
+        (0..10_000).for_each(|number| session.note_tool(&format!("{number}{}", "x".repeat(1000))));
+        session.note_prompt(&"y".repeat(1_000_000), true);
+        assert!(session.bytes().unwrap().len() < 32 * 1024);
+        assert_eq!(Session::parse(&session.bytes().unwrap()), Some(session));
+        assert_eq!(Session::parse(b"{"), None);
+    }
+
+    #[test]
+    fn the_first_prompt_is_kept_only_if_it_may_be() {
+        let mut session = session();
+        session.note_prompt("\n  first line \nsecond", false);
+        session.note_prompt("later", true);
+        assert_eq!((session.first_prompt.as_deref(), session.prompts), (None, 2));
+        let mut session = Session::new(Timestamp::UNIX_EPOCH);
+        session.note_prompt("\n  first line \nsecond", true);
+        session.note_prompt("later", true);
+        assert_eq!(session.first_prompt.as_deref(), Some("first line"));
+    }
+
+    #[test]
+    fn a_bank_was_written_if_a_document_is_newer_or_the_graph_differs() {
+        let at = |seconds| Timestamp::from_second(seconds).ok();
+        let mark = |written, graph| Mark { written, graph };
+        assert!(mark(at(1), None).differs(mark(at(2), None), None));
+        assert!(mark(at(1), Some(3)).differs(mark(at(1), Some(4)), None));
+        assert!(!mark(at(1), Some(3)).differs(mark(at(1), Some(3)), None));
+        assert!(!mark(at(1), Some(3)).differs(mark(at(1), None), None));
+        assert!(mark(None, None).differs(mark(at(1), None), None));
+        assert!(!mark(at(1), None).differs(mark(at(2), None), at(2)), "the hook's own record");
+    }
+}

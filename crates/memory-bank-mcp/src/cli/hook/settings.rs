@@ -1,0 +1,150 @@
+//! What the user allows hooks to do: by variables, else by `hooks.json` in the user's state folder, else as it is by default.
+//! Nothing in a repository can allow more; `.memory-bank-ignore` in one can only forbid.
+
+use std::path::Path;
+
+use serde::Deserialize;
+
+/// Turns session records off for the folder that holds it, and all folders below.
+const IGNORE: &str = ".memory-bank-ignore";
+/// How many folders above the session's are checked for it.
+const LEVELS: usize = 64;
+
+const HOOKS: &str = "MEMORY_BANK_HOOKS";
+const RECORDS: &str = "MEMORY_BANK_SESSION_RECORDS";
+const PROMPTS: &str = "MEMORY_BANK_SESSION_PROMPTS";
+
+/// What hooks may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HookSettings {
+    /// Anything at all.
+    pub(super) hooks: bool,
+    /// Record sessions.
+    pub(super) records: bool,
+    /// Record the first line of the first prompt.
+    pub(super) prompts: Prompts,
+}
+
+/// Where the first line of a session's first prompt is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Prompts {
+    /// Nowhere.
+    #[default]
+    Off,
+    /// In banks that only this user reads: in a folder, and not in version control.
+    Private,
+    /// In every bank, also on a server and in a repository.
+    Always,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    hooks: Option<bool>,
+    records: Option<bool>,
+    prompts: Option<Prompts>,
+}
+
+impl HookSettings {
+    /// The settings, and what is wrong with them. A wrong value forbids.
+    pub(super) fn read(
+        variable: impl Fn(&str) -> Option<String>,
+        file: Option<&[u8]>,
+        may_write: bool,
+    ) -> (Self, Vec<String>) {
+        let mut wrong = Vec::new();
+        let file = match file.map(serde_json::from_slice::<File>) {
+            None => File::default(),
+            Some(Ok(file)) => file,
+            Some(Err(error)) => {
+                wrong.push(format!("`hooks.json` is not understood, and nothing is recorded: {error}"));
+                File { records: Some(false), ..File::default() }
+            }
+        };
+        let mut switch = |name: &str, otherwise: Option<bool>| match set(&variable, name).as_deref() {
+            None => otherwise.unwrap_or(true),
+            Some("on" | "true" | "1") => true,
+            Some("off" | "false" | "0") => false,
+            Some(_) => {
+                wrong.push(format!("`{name}` takes `on` or `off`; it counts as `off`"));
+                false
+            }
+        };
+        let hooks = switch(HOOKS, file.hooks);
+        let records = switch(RECORDS, file.records) && may_write;
+        let prompts = match set(&variable, PROMPTS).as_deref() {
+            None => file.prompts.unwrap_or_default(),
+            Some("off" | "false" | "0") => Prompts::Off,
+            Some("private") => Prompts::Private,
+            Some("always") => Prompts::Always,
+            Some(_) => {
+                wrong.push(format!("`{PROMPTS}` takes `off`, `private` or `always`; it counts as `off`"));
+                Prompts::Off
+            }
+        };
+        (Self { hooks, records, prompts }, wrong)
+    }
+}
+
+fn set(variable: &impl Fn(&str) -> Option<String>, name: &str) -> Option<String> {
+    variable(name).map(|value| value.trim().to_ascii_lowercase()).filter(|value| !value.is_empty())
+}
+
+/// Whether the folder, or one above it, holds `.memory-bank-ignore`.
+pub(super) fn is_ignored(folder: &Path) -> bool {
+    folder.ancestors().take(LEVELS).any(|level| level.join(IGNORE).symlink_metadata().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)], file: Option<&str>, may_write: bool) -> (HookSettings, usize) {
+        let variable = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        let (settings, wrong) = HookSettings::read(variable, file.map(str::as_bytes), may_write);
+        (settings, wrong.len())
+    }
+
+    #[test]
+    fn prompts_are_recorded_only_if_the_user_says_so() {
+        let default = HookSettings { hooks: true, records: true, prompts: Prompts::Off };
+        assert_eq!(read(&[], None, true), (default, 0));
+        assert_eq!(read(&[(PROMPTS, "Private")], None, true).0.prompts, Prompts::Private);
+        assert_eq!(read(&[], Some(r#"{"prompts": "always"}"#), true).0.prompts, Prompts::Always);
+        assert_eq!(read(&[(PROMPTS, "off")], Some(r#"{"prompts": "always"}"#), true).0.prompts, Prompts::Off);
+        for wrong in ["yes", "on", "true"] {
+            assert_eq!(read(&[(PROMPTS, wrong)], None, true), (default, 1), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_switch_turns_records_off_and_a_wrong_one_does_too() {
+        for (variables, file, wrong) in [
+            (&[(RECORDS, "off")][..], None, 0),
+            (&[(RECORDS, "maybe")], None, 1),
+            (&[], Some(r#"{"records": false}"#), 0),
+            (&[], Some("{"), 1),
+            (&[], Some(r#"{"record": false}"#), 1),
+        ] {
+            let (settings, found) = read(variables, file, true);
+            assert!(settings.hooks && !settings.records, "{variables:?} {file:?}");
+            assert_eq!(found, wrong, "{variables:?} {file:?}");
+        }
+        assert!(!read(&[], None, false).0.records, "read-only");
+        assert!(!read(&[(HOOKS, "off")], None, true).0.hooks);
+        assert!(read(&[(RECORDS, "on")], Some(r#"{"records": false}"#), true).0.records);
+    }
+
+    #[test]
+    fn a_folder_is_ignored_by_a_file_above_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let inner = temp.path().join("a/b");
+        std::fs::create_dir_all(&inner).unwrap();
+        assert!(!is_ignored(&inner));
+        std::fs::write(temp.path().join("a").join(IGNORE), "").unwrap();
+        assert!(is_ignored(&inner) && is_ignored(&temp.path().join("a")) && !is_ignored(temp.path()));
+    }
+}
