@@ -1,0 +1,83 @@
+// The hooks of memory-bank-mcp for opencode: put this file into `~/.config/opencode/plugins/`, or `.opencode/plugins/` of a project.
+//
+// opencode has no hooks that run a program, so this plugin does: it sends each event to `memory-bank-mcp hook` in the form of
+// Claude Code's, and puts the answer where opencode takes it (https://opencode.ai/docs/plugins). It never fails and never waits
+// for longer than the program does.
+
+import { spawn } from "node:child_process";
+
+const WAIT = 2000;
+
+/** The answer of the program; nothing if there is none. */
+function ask(event, input, directory) {
+  return new Promise((resolve) => {
+    let text = "";
+    const done = () => {
+      clearTimeout(timer);
+      try {
+        resolve(text.trim() === "" ? {} : JSON.parse(text));
+      } catch {
+        resolve({});
+      }
+    };
+    const program = process.env.MEMORY_BANK_MCP ?? "memory-bank-mcp";
+    const child = spawn(program, ["hook", event, "--agent", "opencode"], { cwd: directory, stdio: ["pipe", "pipe", "ignore"] });
+    const timer = setTimeout(() => child.kill(), WAIT);
+    child.on("error", done);
+    child.on("close", done);
+    child.stdin.on("error", () => {});
+    child.stdout.setEncoding("utf8").on("data", (part) => (text += part));
+    child.stdin.end(JSON.stringify({ hook_event_name: event, cwd: directory, ...input }));
+  });
+}
+
+const textOf = (parts) =>
+  (parts ?? [])
+    .filter((part) => part.type === "text" && !part.synthetic)
+    .map((part) => part.text)
+    .join("\n");
+
+export const MemoryBank = async ({ directory }) => {
+  /** What is added to the system prompt, by session: the digest, and what the bank says on the last prompt. */
+  const contexts = new Map();
+  const begin = async (sessionID, source) => {
+    const { context } = await ask("SessionStart", { session_id: sessionID, source }, directory);
+    contexts.set(sessionID, { ...contexts.get(sessionID), start: context, prompt: undefined });
+  };
+  return {
+    "chat.message": async (input, output) => {
+      if (!contexts.has(input.sessionID)) await begin(input.sessionID, "startup");
+      const answer = await ask("UserPromptSubmit", { session_id: input.sessionID, prompt: textOf(output.parts) }, directory);
+      const context = contexts.get(input.sessionID);
+      context.prompt = [answer.context, context.reminder].filter(Boolean).join("\n\n");
+      context.reminder = undefined;
+    },
+    "experimental.chat.system.transform": async (input, output) => {
+      const context = contexts.get(input.sessionID);
+      for (const text of [context?.start, context?.prompt]) {
+        if (text) output.system.push(text);
+      }
+    },
+    "tool.execute.after": async (input) => {
+      await ask("PostToolUse", { session_id: input.sessionID, tool_name: input.tool }, directory);
+    },
+    "experimental.session.compacting": async (input, output) => {
+      const { reminder } = await ask("PreCompact", { session_id: input.sessionID }, directory);
+      if (reminder) output.context.push(reminder);
+    },
+    event: async ({ event }) => {
+      const sessionID = event.properties?.sessionID ?? event.properties?.info?.id;
+      if (!sessionID || !contexts.has(sessionID)) return;
+      if (event.type === "session.idle") {
+        // A reminder cannot be given at the end of a turn without starting another one: it goes into the next prompt.
+        const { reminder } = await ask("Stop", { session_id: sessionID }, directory);
+        if (reminder) contexts.get(sessionID).reminder = reminder;
+      } else if (event.type === "session.compacted") {
+        await begin(sessionID, "compact");
+      } else if (event.type === "session.deleted") {
+        await ask("SessionEnd", { session_id: sessionID }, directory);
+        contexts.delete(sessionID);
+      }
+    },
+  };
+};
