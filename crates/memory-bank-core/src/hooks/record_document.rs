@@ -288,8 +288,7 @@ mod tests {
             "{text}"
         );
         assert_eq!(with_record(Some(&text), &one, now), None);
-        let mut later = one.clone();
-        later.file_count = 4;
+        let later = SessionRecord { file_count: 4, ..one };
         let again = with_record(Some(&text), &later, now).unwrap();
         assert_eq!(again.matches("session `").count(), 1, "{again}");
         assert!(again.contains("files (4)"));

@@ -111,7 +111,7 @@ impl PromptTerms {
                 continue;
             }
             let root = root(form);
-            if !words.iter().any(|known| *known == root) {
+            if !words.contains(&root) {
                 words.push(root);
             }
         }

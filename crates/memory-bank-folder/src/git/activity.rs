@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{FOLDER, INDEX_BYTES, OTHERS, TYPE_BITS, entries, git_folder, read};
 use crate::system::{self, is_own};
@@ -24,6 +24,8 @@ const LARGEST_INDEX: u64 = 16 * 1024 * 1024;
 const RETURNED: usize = 50;
 /// How far from the time of a checkout, in seconds, files are taken to be its own work. Git writes the reflog after them.
 const CHECKOUT: i64 = 2;
+/// How far the times of files may be behind the clock: file systems use that of the last tick.
+const TICK: SignedDuration = SignedDuration::from_millis(20);
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -212,6 +214,7 @@ impl Repository {
         until: Instant,
     ) -> BTreeSet<String> {
         let Ok(listed) = index(&self.git, LARGEST_INDEX) else { return BTreeSet::new() };
+        let since = since.checked_sub(TICK).unwrap_or(since);
         let since = (since.as_second(), since.subsec_nanosecond());
         let except = except.map(slashed).unwrap_or_default();
         let is_later = |(seconds, nanoseconds): (i64, i32)| {
