@@ -6,6 +6,7 @@ import { access, mkdir, readdir, rm, symlink, utimes, writeFile } from "node:fs/
 import { createServer } from "node:net";
 import { join } from "node:path";
 import test from "node:test";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Machine } from "./lib/hook.mjs";
 import { HttpServer } from "./lib/http_server.mjs";
@@ -13,6 +14,7 @@ import { read, serverOn, write } from "./lib/project.mjs";
 import { BINARY } from "./lib/server.mjs";
 
 const run = promisify(execFile);
+const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const RECORDS = "memory-bank/session-records.md";
 const KEY = ["AKIA", "IOSFODNN7EXAMPLE"].join("");
 
@@ -370,4 +372,60 @@ test("on a server the same is said and kept, with the key of the usual variable"
 test("help is shown as for every command", async () => {
   const { stdout } = await run(BINARY, ["hook", "--help"]);
   assert.match(stdout, /claude-code, codex, gemini-cli, cursor, copilot-cli, opencode/);
+});
+
+test("the files of the agents name events that the command knows, and this version", async (t) => {
+  const machine = await Machine.start(t);
+  const json = async (name) => JSON.parse(await read(ROOT, "integrations", name));
+  const files = ["claude-code/hooks/hooks.json", "gemini-cli/hooks/hooks.json", "codex/hooks.json", "cursor/hooks.json", "copilot-cli/memory-bank.json"];
+  let commands = 0;
+  for (const file of files) {
+    for (const [event, entries] of Object.entries((await json(file)).hooks)) {
+      const [entry] = entries[0].hooks ?? entries;
+      const command = entry.command ?? entry.bash;
+      const [, named, agent] = command.match(/^memory-bank-mcp hook (\w+) --agent ([a-z-]+)$/) ?? assert.fail(command);
+      assert.equal(named, event, file);
+      assert.equal(agent, file.split("/")[0]);
+      const got = await machine.hook(event, {}, { args: ["--agent", agent] });
+      assert.deepEqual([got.code, got.stdout, got.stderr], [0, "", ""], command);
+      commands += 1;
+    }
+  }
+  assert.equal(commands, 29);
+  const version = (await read(ROOT, "Cargo.toml")).match(/^version = "(.*)"$/m)[1];
+  assert.equal((await json("claude-code/.claude-plugin/plugin.json")).version, version);
+  assert.equal((await json("gemini-cli/gemini-extension.json")).version, version);
+  const skill = (agent) => read(ROOT, "integrations", agent, "skills/memory-bank/SKILL.md");
+  assert.equal(await skill("claude-code"), await skill("gemini-cli"));
+});
+
+test("the plugin for opencode puts each answer where opencode takes it", async (t) => {
+  const machine = await withBank(t);
+  const before = { ...process.env };
+  t.after(() => Object.assign(process.env, { MEMORY_BANK_MCP: undefined }, before));
+  Object.assign(process.env, {
+    MEMORY_BANK_MCP: BINARY,
+    MEMORY_BANK_STATE_DIR: machine.state,
+    MEMORY_BANK_HOOK_TIMEOUT_MS: "2000",
+  });
+  const { MemoryBank } = await import(join(ROOT, "integrations/opencode/memory-bank.js"));
+  const hooks = await MemoryBank({ directory: machine.project });
+  const prompt = async (text) => {
+    await hooks["chat.message"]({ sessionID: "o" }, { parts: [{ type: "text", text }] });
+    const output = { system: [] };
+    await hooks["experimental.chat.system.transform"]({ sessionID: "o" }, output);
+    return output.system;
+  };
+  const first = await prompt("hello");
+  assert.equal(first.length, 1);
+  assert.match(first[0], /finish the refunds/);
+  await hooks["tool.execute.after"]({ sessionID: "o", tool: "edit" });
+  await work(machine);
+  await hooks.event({ event: { type: "session.idle", properties: { sessionID: "o" } } });
+  assert.match((await prompt("go on")).at(-1), /^Reminder/);
+  const output = { context: [] };
+  await hooks["experimental.session.compacting"]({ sessionID: "o" }, output);
+  assert.match(output.context[0], /^Reminder/);
+  await hooks.event({ event: { type: "session.deleted", properties: { info: { id: "o" } } } });
+  assert.match(await read(machine.project, RECORDS), /of opencode on `main`[\s\S]*`edit` 1/);
 });
