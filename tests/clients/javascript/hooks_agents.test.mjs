@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { copyFile, mkdir, symlink, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -107,4 +107,34 @@ test("Codex runs its hooks", { skip }, async (t) => {
   const trusted = `[projects."${machine.project}"]\ntrust_level = "trusted"\n`;
   await writeFile(join(machine.root, ".codex/config.toml"), `${config}${trusted}`);
   await check(machine, "codex", await run(machine, ["codex", "exec", "--dangerously-bypass-hook-trust", QUESTION]));
+});
+
+test("Copilot CLI runs its hooks", { skip }, async (t) => {
+  const machine = await agentOn(t);
+  await mkdir(join(machine.project, ".github/hooks"), { recursive: true });
+  const hooks = "integrations/copilot-cli/memory-bank.json";
+  await copyFile(join(ROOT, hooks), join(machine.project, ".github/hooks/memory-bank.json"));
+  await mkdir(join(machine.root, ".copilot"));
+  await writeFile(join(machine.root, ".copilot/config.json"), JSON.stringify({ trusted_folders: [machine.project] }));
+  const provider = {
+    COPILOT_OFFLINE: "true",
+    COPILOT_PROVIDER_TYPE: "anthropic",
+    COPILOT_PROVIDER_BASE_URL: machine.model.url,
+    COPILOT_PROVIDER_API_KEY: "none",
+    COPILOT_MODEL: "claude-sonnet-4.5",
+  };
+  await check(machine, "copilot-cli", await run(machine, ["copilot", "-p", QUESTION, "--allow-all-tools"], provider));
+});
+
+test("opencode runs the plugin", { skip }, async (t) => {
+  const machine = await agentOn(t);
+  const home = join(machine.root, ".config/opencode");
+  await mkdir(join(home, "plugins"), { recursive: true });
+  await copyFile(join(ROOT, "integrations/opencode/memory-bank.js"), join(home, "plugins/memory-bank.js"));
+  const model = "anthropic/claude-sonnet-4-5";
+  const options = { baseURL: `${machine.model.url}/v1`, apiKey: "none" };
+  const anthropic = { options, models: { "claude-sonnet-4-5": { name: "stub" } } };
+  const config = { autoupdate: false, model, small_model: model, provider: { anthropic } };
+  await writeFile(join(home, "opencode.json"), JSON.stringify(config));
+  await check(machine, "opencode", await run(machine, ["opencode", "run", QUESTION]));
 });
