@@ -36,7 +36,7 @@ const FOUND: usize = 12;
 /// A bank.
 pub(super) enum HookBank {
     Folder(Box<FolderHookBank>),
-    Server(Server),
+    Server(Box<Server>),
 }
 
 /// A bank in a folder.
@@ -89,7 +89,7 @@ impl HookBank {
 
     /// The bank of a key's project.
     pub(super) fn on_server(server: Server) -> Self {
-        Self::Server(server)
+        Self::Server(Box::new(server))
     }
 
     /// The bank's folder, if it is one.
@@ -227,9 +227,7 @@ impl FolderHookBank {
             .max();
         let count = summary.ok().flatten().map(|summary| {
             let stats = summary.stats;
-            [stats.entity_count, stats.observation_count, stats.relation_count]
-                .into_iter()
-                .fold(0_usize, |sum, count| sum.saturating_add(usize::try_from(count).unwrap_or(usize::MAX)))
+            stats.entity_count.saturating_add(stats.observation_count).saturating_add(stats.relation_count)
         });
         Ok(BankMark { written, graph: Some(count.unwrap_or(0)) })
     }

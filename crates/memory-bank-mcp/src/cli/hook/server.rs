@@ -83,9 +83,9 @@ fn parse(body: &str) -> Option<Value> {
     if let Ok(message) = serde_json::from_str(body) {
         return Some(message);
     }
-    let data =
+    let mut data =
         body.lines().filter_map(|line| line.strip_prefix("data:")).filter(|data| !data.trim().is_empty());
-    serde_json::from_str(data.last()?.trim()).ok()
+    serde_json::from_str(data.next_back()?.trim()).ok()
 }
 
 #[cfg(test)]
