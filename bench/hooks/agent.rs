@@ -110,7 +110,7 @@ async fn live(program: &Path, has_hooks: bool, tokens: &CoreBPE) -> anyhow::Resu
             let description = format!("the {topic} module rounds half-even and has its own tests");
             bank.done("track_progress", json!({"action": "Built", "description": description})).await?;
         }
-        let mut send = |event: &str, input: serde_json::Value| -> anyhow::Result<()> {
+        let send = |event: &str, input: serde_json::Value| -> anyhow::Result<()> {
             let mut input = input;
             if let Some(members) = input.as_object_mut() {
                 members.insert("session_id".to_owned(), json!(session));
