@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{FOLDER, INDEX_BYTES, OTHERS, TYPE_BITS, entries, git_folder, read};
+use super::{FOLDER_MODE, MAX_INDEX_BYTES, OTHER_SYSTEMS, TYPE_BITS, entries, git_folder, read};
 use crate::system::{self, is_own};
 
 /// How many folders above the project are checked for a repository.
@@ -97,7 +97,7 @@ pub fn git_head(project: &Path) -> Option<String> {
 pub fn is_versioned(folder: &Path) -> bool {
     let Ok(folder) = fs_err::canonicalize(folder) else { return true };
     folder.ancestors().take(LEVELS).any(|above| {
-        if OTHERS.iter().any(|name| above.join(name).symlink_metadata().is_ok()) {
+        if OTHER_SYSTEMS.iter().any(|name| above.join(name).symlink_metadata().is_ok()) {
             return true;
         }
         let dot_git = above.join(".git");
@@ -105,13 +105,13 @@ pub fn is_versioned(folder: &Path) -> bool {
             return false;
         }
         let Ok(inner) = folder.strip_prefix(above) else { return true };
-        let Some(listed) = git_folder(&dot_git).ok().and_then(|git| index(&git, INDEX_BYTES).ok()) else {
+        let Some(listed) = git_folder(&dot_git).ok().and_then(|git| index(&git, MAX_INDEX_BYTES).ok()) else {
             return true;
         };
         let inner = slashed(inner);
         listed.iter().any(|entry| {
             let path = String::from_utf8_lossy(&entry.path).to_lowercase();
-            path.starts_with(&inner) || entry.mode & TYPE_BITS == FOLDER && inner.starts_with(&path)
+            path.starts_with(&inner) || entry.mode & TYPE_BITS == FOLDER_MODE && inner.starts_with(&path)
         })
     })
 }
@@ -226,7 +226,7 @@ impl Repository {
             if number % 64 == 0 && Instant::now() > until {
                 break;
             }
-            if entry.mode & TYPE_BITS == FOLDER {
+            if entry.mode & TYPE_BITS == FOLDER_MODE {
                 continue;
             }
             let Ok(path) = std::str::from_utf8(&entry.path) else { continue };

@@ -104,7 +104,7 @@ fn deadline(set: Option<&str>) -> Duration {
 fn complain(why: &str) {
     let short: String = why.chars().take(500).collect();
     // Nobody may be there to read it.
-    let _ = output::note(&format!("memory-bank-mcp hook: {short}"));
+    let _ = output::print_stderr(&format!("memory-bank-mcp hook: {short}"));
 }
 
 fn answer(
