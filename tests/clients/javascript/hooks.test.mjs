@@ -63,7 +63,7 @@ test("a session starts with the digest, framed as data, within 500 tokens", asyn
   }
 });
 
-test("without a bank, or with hooks turned off, nothing is said and nothing is made", async (t) => {
+test("without a bank, or with hooks turned off, a hook prints and creates nothing", async (t) => {
   const machine = await Machine.start(t);
   for (const event of ["SessionStart", "UserPromptSubmit", "PostToolUse", "PreCompact", "Stop", "SessionEnd"]) {
     const got = await machine.hook(event, { source: "startup", prompt: "invoices", tool_name: "Bash" });
@@ -76,7 +76,7 @@ test("without a bank, or with hooks turned off, nothing is said and nothing is m
   assert.deepEqual([got.code, got.stdout, got.stderr], [0, "", ""]);
 });
 
-test("a prompt gets what the bank says on it, once in a session", async (t) => {
+test("a prompt gets matching lines of the bank, each once per session", async (t) => {
   const machine = await withBank(t);
   const ask = (prompt, session_id = "s1") => machine.hook("UserPromptSubmit", { prompt, session_id });
   const first = await ask("How are the webhook retries done, with backoff?");
@@ -136,7 +136,7 @@ test("records are turned off by a file, a variable, a setting, a flag, and in re
   assert.equal(await session("f"), true);
 });
 
-test("the first prompt is recorded only if the user says so, and not by itself where git has the bank", async (t) => {
+test("the first prompt is recorded only with the user's setting, and `private` excludes a bank that git tracks", async (t) => {
   const machine = await withBank(t);
   const session = async (session_id, MEMORY_BANK_SESSION_PROMPTS) => {
     const env = MEMORY_BANK_SESSION_PROMPTS ? { MEMORY_BANK_SESSION_PROMPTS } : {};
@@ -249,7 +249,7 @@ test("nothing fails: a broken event, a wrong argument, a wrong setting", async (
   assert.equal(stderr.trim().split("\n").length, 1);
 });
 
-test("an agent that never ends its input, and a bank that hangs, cost 300 ms and say nothing", async (t) => {
+test("an agent that never ends its input, and a bank that hangs, cost 300 ms and print nothing", async (t) => {
   const machine = await withBank(t);
   const { spawn } = await import("node:child_process");
   const env = { PATH: process.env.PATH, HOME: machine.root, MEMORY_BANK_STATE_DIR: machine.state };
@@ -344,7 +344,7 @@ test("sessions at the same time are recorded side by side", async (t) => {
   assert.equal(text.match(/session `/g).length, ids.length, text);
 });
 
-test("on a server the same is said and kept, with the key of the usual variable", async (t) => {
+test("a server gives the same answers and records, with the key of the usual variable", async (t) => {
   const machine = await withBank(t);
   const http = await HttpServer.start(machine.project);
   t.after(() => http.stop());

@@ -1,4 +1,4 @@
-//! What a bank says on a prompt: at most three passages, or nothing.
+//! The passages of a bank that match a prompt: at most three, or none.
 //!
 //! A hook is a process of its own, so there is no index: the texts are scanned for the words of the prompt. A passage is
 //! shown if it has several of them, and rare ones, measured by the bank itself; words that are on many lines decide nothing.
@@ -39,12 +39,12 @@ pub struct Recalled {
     pub heading: String,
     /// The line.
     pub text: String,
-    /// What it says, as [`fingerprint`] has it.
+    /// Its [`fingerprint`].
     pub fingerprint: u64,
     score: f64,
 }
 
-/// The passages that say something on the prompt and were not shown before.
+/// The passages that match the prompt and were not shown before.
 ///
 /// With `is_whole`, the texts are the bank's documents, and a word's rarity is counted in them; without, they are what
 /// another search has found.
@@ -75,15 +75,15 @@ pub fn recalled(
         .collect();
     best.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     for (score, _, candidate) in best {
-        let said = fingerprint(candidate.line);
-        if is_shown(said) || found.iter().any(|one| one.fingerprint == said) {
+        let fingerprint = fingerprint(candidate.line);
+        if is_shown(fingerprint) || found.iter().any(|passage| passage.fingerprint == fingerprint) {
             continue;
         }
         found.push(Recalled {
             document: candidate.document.to_owned(),
             heading: candidate.heading.to_owned(),
             text: clip(candidate.line.trim(), 0, SHOWN),
-            fingerprint: said,
+            fingerprint,
             score,
         });
         if found.len() == HITS {
@@ -119,7 +119,7 @@ struct Candidate<'t> {
 }
 
 impl Candidate<'_> {
-    /// How much it says on the prompt; nothing if that is too little.
+    /// How well it matches the prompt; none if too little.
     fn score(&self, rarities: &[f64], asked: usize) -> Option<f64> {
         let present = || {
             rarities
@@ -216,7 +216,7 @@ mod tests {
 
     fn ask(prompt: &str, text: &str, shown: &[u64]) -> Vec<Recalled> {
         let texts = [PassageText { document: "progress.md", text }];
-        recalled(&PromptTerms::of(prompt), &texts, true, |said| shown.contains(&said))
+        recalled(&PromptTerms::of(prompt), &texts, true, |fingerprint| shown.contains(&fingerprint))
     }
 
     #[test]
@@ -251,8 +251,9 @@ mod tests {
         }
         let found = ask("webhook retries with exponential backoff", &text, &[]);
         assert_eq!(found.len(), HITS, "{found:?}");
-        let said: std::collections::BTreeSet<u64> = found.iter().map(|one| one.fingerprint).collect();
-        assert_eq!(said.len(), HITS);
+        let fingerprints: std::collections::BTreeSet<u64> =
+            found.iter().map(|passage| passage.fingerprint).collect();
+        assert_eq!(fingerprints.len(), HITS);
     }
 
     #[test]

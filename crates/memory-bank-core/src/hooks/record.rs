@@ -1,4 +1,4 @@
-//! The record of a session: what git and the agent's events say of it. Without a model, and without secrets.
+//! The record of a session, from git and the agent's events. No model, no secrets.
 
 use std::collections::BTreeMap;
 

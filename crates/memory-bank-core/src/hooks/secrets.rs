@@ -1,6 +1,6 @@
 //! Masks secrets in texts that are kept without a person's check: keys, tokens, private keys, passwords, connection strings.
 //!
-//! The patterns of issuers are those of gitleaks (`secret-rules.tsv`). Beside them stand a few of this module for what has no
+//! The patterns of issuers are those of gitleaks (`secret-rules.tsv`). This module adds a few for secrets without an
 //! issuer. A false alarm costs a word of a record, a miss is a leak, so gitleaks' exceptions and bounds on entropy do not
 //! apply, but for its one general rule.
 
@@ -107,7 +107,7 @@ impl Rule {
 }
 
 impl Rule {
-    /// The pattern without what must stand before and behind a secret in source code: in prose a comma or a bracket may.
+    /// The pattern without the delimiters that a secret has in source code: in prose a comma or a bracket may surround it.
     fn everywhere(&self) -> String {
         let source = self.source.replace(DELIMITER, "");
         source.trim_start_matches(r"\b").trim_end_matches(r"\b").to_owned()

@@ -1,4 +1,4 @@
-//! The words of a prompt that say what it is about, and the fingerprint of a text.
+//! The words of a prompt that name its subject, and the fingerprint of a text.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ const PROMPT_BYTES: usize = 2000;
 const WORDS: usize = 24;
 /// The shortest word that counts, in letters of a script with blanks.
 const SHORTEST: usize = 3;
-/// Words of prompts that say nothing of their subject, beside the function words.
+/// Words of prompts that do not name a subject, beside the function words.
 const COMMON: &[&str] = &[
     "add",
     "again",
@@ -96,7 +96,7 @@ pub struct PromptTerms {
 }
 
 impl PromptTerms {
-    /// The words of a prompt; none if it says nothing that could be searched.
+    /// The words of a prompt; none if it has nothing to search for.
     #[must_use]
     pub fn of(prompt: &str) -> Self {
         let prompt = without_blocks(prompt);
@@ -154,7 +154,7 @@ fn head(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
-/// What a text says, for comparison: a number that is the same for texts that differ only in signs, case, bullets and dates.
+/// A text's content, for comparison: a number that is the same for texts that differ only in signs, case, bullets and dates.
 #[must_use]
 pub fn fingerprint(text: &str) -> u64 {
     let mut words: BTreeSet<String> = BTreeSet::new();

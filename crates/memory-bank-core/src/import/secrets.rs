@@ -79,7 +79,7 @@ fn with_password(line: &str) -> Option<&'static str> {
     })
 }
 
-/// `name = value`, where the name says that the value is secret.
+/// `name = value` with the name of a secret.
 fn assigned(line: &str) -> Option<&'static str> {
     let (name, value) = line.split_once(['=', ':'])?;
     let name = name.trim().trim_matches(['"', '\'', '`', '*']).to_ascii_lowercase();

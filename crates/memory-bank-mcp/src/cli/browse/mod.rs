@@ -39,7 +39,7 @@ impl Shown {
         Self { data, text: screen.into_text(), nothing: None }
     }
 
-    /// Nothing was found; the text says what was searched for.
+    /// Nothing was found; the text names the query.
     fn nothing(data: serde_json::Value, text: String) -> Self {
         Self { data, text: String::new(), nothing: Some(text) }
     }

@@ -57,7 +57,7 @@ pub(super) async fn run(bank: &Bank, wanted: &SearchArguments, mut screen: Scree
     Ok(Shown::new(data, screen))
 }
 
-/// What the reply says beside its hits.
+/// The reply's notes beside its hits.
 fn notes(screen: &mut Screen, data: &Value, limit: u32) {
     let Some(metadata) = data.get("metadata") else { return };
     let list = |name: &str| {

@@ -129,7 +129,7 @@ impl Source {
     }
 }
 
-/// What an event says.
+/// The content of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct HookInput {
     pub(crate) agent: Agent,

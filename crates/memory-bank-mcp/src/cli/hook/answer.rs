@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::agent::{Agent, Event, HookInput};
 
-/// What a hook has to say.
+/// The answer of a hook.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) enum Answer {
     /// Nothing.
@@ -35,7 +35,7 @@ pub(crate) fn reminds_model(agent: Agent, event: Event) -> bool {
         || event == Event::Compaction && agent == Agent::Opencode
 }
 
-/// The JSON that the agent takes; none to say nothing.
+/// The JSON that the agent takes; none for silence.
 pub(crate) fn form(input: &HookInput, answer: Answer) -> Option<Value> {
     let (agent, event) = (input.agent, input.event);
     match answer {

@@ -110,7 +110,7 @@ impl HookBank {
         self.json("get_context_digest", json!({"maxTokens": tokens})).await
     }
 
-    /// What the bank says on a prompt and was not shown.
+    /// The passages that match a prompt and were not shown.
     pub(super) async fn recall(
         &self,
         terms: &PromptTerms,

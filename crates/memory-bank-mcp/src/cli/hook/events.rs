@@ -1,4 +1,4 @@
-//! One event of a session: what is said to the agent, and what is remembered until the next one.
+//! One event of a session: the answer to the agent, and the state that is stored until the next one.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -161,7 +161,7 @@ impl Answering<'_> {
         Ok(Answer::Context(text))
     }
 
-    /// What the bank says on the prompt.
+    /// The passages of the bank that match the prompt.
     async fn prompt(&self) -> anyhow::Result<Answer> {
         let input = &self.hook.input;
         let prompt = input.prompt.as_deref().unwrap_or_default();
@@ -172,26 +172,26 @@ impl Answering<'_> {
             Prompts::Always => true,
         };
         let known = self.known_or_new().await?;
-        let mut said = Vec::new();
+        let mut texts = Vec::new();
         let mut fingerprints = Vec::new();
         let owes = known.owes_reminder && takes_context(input.agent, input.event);
         let terms = PromptTerms::of(prompt);
         if takes_context(input.agent, input.event) && !terms.is_empty() {
-            let found = self.bank.recall(&terms, |said| known.shown.contains(&said)).await?;
+            let found = self.bank.recall(&terms, |fingerprint| known.shown.contains(&fingerprint)).await?;
             let room = CONTEXT_TOKENS.saturating_sub(if owes { estimated_tokens(reminder()) + 2 } else { 0 });
             let mut found = found.as_slice();
             while let Some((_, fewer)) = found.split_last() {
                 let text = framed(&recalled_text(found));
                 if estimated_tokens(&text) <= room {
                     fingerprints.extend(found.iter().map(|one| one.fingerprint));
-                    said.push(text);
+                    texts.push(text);
                     break;
                 }
                 found = fewer;
             }
         }
         if owes {
-            said.push(reminder().to_owned());
+            texts.push(reminder().to_owned());
         }
         self.keep(|before| {
             let mut session = before.unwrap_or(known);
@@ -200,7 +200,7 @@ impl Answering<'_> {
             session.owes_reminder &= !owes;
             Some(session)
         })?;
-        Ok(if said.is_empty() { Answer::Silence } else { Answer::Context(said.join("\n\n")) })
+        Ok(if texts.is_empty() { Answer::Silence } else { Answer::Context(texts.join("\n\n")) })
     }
 
     /// A reminder if something was done and nothing was written.

@@ -1,4 +1,4 @@
-//! `hook`: answers an event of an agent's session: with the digest at its start, with what the bank says on a prompt, with a
+//! `hook`: answers an event of an agent's session: with the digest at its start, with the passages that match a prompt, with a
 //! reminder at its end; and records the session. No model is called.
 //!
 //! An agent waits for its hooks, and takes an exit code of 2 for a refusal. So nothing here may wait for long or fail: after
