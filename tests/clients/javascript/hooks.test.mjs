@@ -136,7 +136,7 @@ test("records are turned off by a file, a variable, a setting, a flag, and in re
   assert.equal(await session("f"), true);
 });
 
-test("the first prompt is recorded only with the user's setting, and `private` excludes a bank that git tracks", async (t) => {
+test("the first prompt is recorded only with the user's setting, and by itself never in a bank that git tracks", async (t) => {
   const machine = await withBank(t);
   const session = async (session_id, MEMORY_BANK_SESSION_PROMPTS) => {
     const env = MEMORY_BANK_SESSION_PROMPTS ? { MEMORY_BANK_SESSION_PROMPTS } : {};
