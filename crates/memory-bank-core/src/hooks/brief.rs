@@ -11,10 +11,10 @@ pub const CONTEXT_TOKENS: usize = 500;
 const LISTED: usize = 6;
 /// Characters of one line.
 const LINE: usize = 240;
-/// What the frame is followed by.
+/// The line after the frame.
 const NEXT: &str = "get_context_digest shows more, search_memory_bank finds more.";
 
-/// What happened in the session so far, for the start after a compaction.
+/// The work of the session so far, for the start after a compaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionFacts {
     /// The lines: branch, commits, files.

@@ -1,8 +1,8 @@
 //! The passages of a bank that match a prompt: at most three, or none.
 //!
 //! A hook is a process of its own, so there is no index: the texts are scanned for the words of the prompt. A passage is
-//! shown if it has several of them, and rare ones, measured by the bank itself; words that are on many lines decide nothing.
-//! Silence is the rule, since what is added to a prompt costs room and attention in every turn after it.
+//! shown if it has several of them, and rare ones, measured by the bank itself; words that are on many lines do not count.
+//! Most prompts get none, since a text that is added to a prompt costs room and attention in every later turn.
 
 use super::terms::{PromptTerms, fingerprint};
 use crate::document::roles::is_placeholder;
@@ -46,8 +46,8 @@ pub struct Recalled {
 
 /// The passages that match the prompt and were not shown before.
 ///
-/// With `is_whole`, the texts are the bank's documents, and a word's rarity is counted in them; without, they are what
-/// another search has found.
+/// With `is_whole`, the texts are the bank's documents, and a word's rarity is counted in them; without, they are hits
+/// of another search.
 #[must_use]
 pub fn recalled(
     terms: &PromptTerms,

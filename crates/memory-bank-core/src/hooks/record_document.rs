@@ -27,7 +27,7 @@ const TITLE: &str = "# Session Records\n\n<!-- Written by the hooks of memory-ba
 const RECENT: &str = "## Sessions";
 const OLDER: &str = "## Older Sessions";
 
-/// Whether this is the document of session records, whatever the case of its name.
+/// Whether this is the document of session records, in any letter case.
 #[must_use]
 pub fn is_session_records(name: &str) -> bool {
     name.eq_ignore_ascii_case(SESSION_RECORDS)
@@ -94,7 +94,7 @@ fn between<'t>(text: &'t str, before: &str, after: &str) -> Option<&'t str> {
     rest.split_once(after).map(|(inside, _)| inside)
 }
 
-/// What is folded: the sessions of a week or a year.
+/// The folded sessions of a week or a year.
 #[derive(Default, Clone, PartialEq, Eq)]
 struct Folded {
     sessions: usize,
@@ -187,7 +187,7 @@ impl Records {
         records
     }
 
-    /// Folds what is old, and the oldest of too many.
+    /// Folds old records, and the oldest ones of too many.
     fn fold(&mut self, now: Timestamp) {
         let today = now.to_zoned(TimeZone::UTC).date();
         let oldest = today.checked_sub(DAYS.days()).unwrap_or(today);

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::search::{Language, Query, TermKind, is_function_word};
 
-/// How much of a prompt is read, in bytes. What a person asks is at the beginning; the rest is often pasted.
+/// How much of a prompt is read, in bytes. The question is at the beginning; the rest is often pasted.
 const PROMPT_BYTES: usize = 2000;
 /// The most words that are searched.
 const WORDS: usize = 24;

@@ -1,4 +1,4 @@
-//! What happens with one document: a text that somebody wrote in the bank is never replaced.
+//! Decides whether one document is written: a text that somebody wrote in the bank is never replaced.
 
 use super::Entry;
 use crate::document::Etag;
@@ -12,7 +12,7 @@ pub struct Present {
     pub is_template: bool,
 }
 
-/// What happens with a document.
+/// The decision on a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Decision {
     /// It is written for the first time.
@@ -47,7 +47,7 @@ impl Decision {
     }
 }
 
-/// Decides on a document: `entry` is what the record remembers of it, `source` the hash of the source's text, `wanted`
+/// Decides on a document: `entry` is its entry in the record, `source` the hash of the source's text, `wanted`
 /// the etag of the document that would be written.
 #[must_use]
 pub fn decide(entry: Option<&Entry>, present: Option<&Present>, source: &Etag, wanted: &Etag) -> Decision {

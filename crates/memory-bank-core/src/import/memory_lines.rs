@@ -29,7 +29,7 @@ pub struct BadLine {
 pub struct MemoryLines {
     /// Entities with their type, observations and relations: entities before what names them.
     pub items: Vec<GraphItem>,
-    /// What is not imported.
+    /// The lines that are not imported.
     pub bad: Vec<BadLine>,
 }
 

@@ -68,7 +68,7 @@ pub struct Link {
     pub is_embed: bool,
 }
 
-/// What a note refers to.
+/// The references of a note.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Note {
     /// Its links, each once.
@@ -276,8 +276,8 @@ impl Vault {
         (name, NOTE.to_owned())
     }
 
-    /// What a note becomes in the graph, with the links that lead to no note. A missing note becomes an entity, too: it
-    /// is what the link is about, and the note may follow.
+    /// The items of a note in the graph, and its links that lead to no note. A missing note becomes an entity, too, since
+    /// the link refers to it and the note may follow.
     #[must_use]
     pub fn items(&self, from: &str, label: Option<&str>, note: &Note) -> (Vec<GraphItem>, Vec<String>) {
         let entity = Self::entity(from, label);

@@ -1,5 +1,5 @@
-//! Commands that change or remove what others still use: users, projects, keys; and the invitation of a member. Running servers
-//! are notified of each.
+//! Commands that change or remove users, projects and keys in use, and that invite a member. Running servers are notified
+//! of each change.
 
 use std::io::{BufRead, IsTerminal};
 
@@ -21,7 +21,7 @@ use crate::cli::output::{KEY_SHOWN_ONCE, Output, print_stderr};
 use crate::cli::server_address;
 use crate::config::Settings;
 
-/// In the place of an address that is not known.
+/// The placeholder for an unknown address.
 const NO_URL: &str = "https://YOUR-SERVER/mcp";
 /// The longest answer that is read, in bytes.
 const ANSWER_BYTES: u64 = 1024;
@@ -145,7 +145,7 @@ pub(crate) async fn remove_project(
     let confirmed = match &wanted.confirm {
         Some(confirmed) => confirmed.clone(),
         None => {
-            // A project that does not exist is refused before anything is asked.
+            // A missing project is refused before the prompt.
             let members = database.members(slug).await?.len();
             let keys = database.keys(slug, false).await?.len();
             let stored = database.stored_bytes_of(slug).await?;
@@ -165,7 +165,7 @@ pub(crate) async fn remove_project(
     output.show(&data, &format!("The project {slug} is removed; API keys revoked: {}.", void.len()))
 }
 
-/// What is typed at the prompt.
+/// The text that is typed at the prompt.
 async fn typed(
     slug: &str,
     members: usize,

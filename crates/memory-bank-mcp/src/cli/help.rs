@@ -5,9 +5,9 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches};
 
 use super::Cli;
 
-/// Where a bank is.
+/// The options that locate a bank.
 const PLACE: [&str; 4] = ["path", "folder", "follow_links", "state_dir"];
-/// What an agent's entry may have.
+/// The options of an agent's entry.
 const ENTRY: [&str; 10] = [
     "path",
     "folder",
@@ -20,7 +20,7 @@ const ENTRY: [&str; 10] = [
     "debug",
     "json",
 ];
-/// What a command on the database uses.
+/// The options of commands on the database.
 const DATABASE: [&str; 1] = ["json"];
 
 /// The shared options that a command uses, by their ids.

@@ -28,7 +28,7 @@ fn succeeds(team: &ReplicaSet, words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Whether a server takes this key, and for what.
+/// The status of a server's reply to this key.
 fn status(server: &Server, key: &str) -> u16 {
     server.send_bare("GET", "/api/keys", &[("X-API-Key", key)], "").status
 }

@@ -408,7 +408,7 @@ fn a_closed_pipe_is_no_error() {
     }
 }
 
-/// What a terminal receives from a command.
+/// The bytes that a terminal receives from a command.
 fn on_terminal(folder: &TempDir, words: &str, variables: &[(&str, &str)]) -> String {
     let program = env!("CARGO_BIN_EXE_memory-bank-mcp");
     let output = Command::new("script")
@@ -511,7 +511,7 @@ fn long_output_goes_through_the_pager_on_a_terminal_only() {
             "{words}, {variable:?}"
         );
     }
-    // A pager that is left early is no error.
+    // Leaving the pager early does not cause an error.
     on_terminal(&folder, "show progress.md", &[("PAGER", "true")]);
     let piped = command(&folder, &[("PAGER", pager)]).args(["list", "--names"]).output().unwrap();
     assert_eq!(String::from_utf8(piped.stdout).unwrap(), "decision-log.md\nnotes.md\nprogress.md\n");

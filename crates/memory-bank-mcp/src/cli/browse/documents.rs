@@ -68,7 +68,7 @@ fn listed(data: &Value) -> Vec<Listed> {
         .collect()
 }
 
-/// A document, or a part of it. What is piped is unchanged; what a terminal shows is neutralised.
+/// A document, or a part of it. Piped text is unchanged; text on a terminal is neutralised.
 pub(super) async fn show(
     bank: &Bank,
     name: &str,
@@ -168,7 +168,7 @@ fn join(data: &mut Value, more: &Value) {
     }
 }
 
-/// What a name that cannot be read means.
+/// The meaning of a name that cannot be read.
 enum Name {
     /// There is a document of this name; the reason is another one.
     Exists,

@@ -69,7 +69,7 @@ impl Agent {
     }
 }
 
-/// What happened, whatever the agent calls it.
+/// A kind of event, under any name of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A session begins, or goes on after an interruption.
@@ -142,7 +142,7 @@ pub(crate) struct HookInput {
     pub(crate) folder: Option<PathBuf>,
     pub(crate) prompt: Option<String>,
     pub(crate) tool: Option<String>,
-    /// The turn was itself caused by a hook, or broken off: nothing may be asked of the agent.
+    /// The turn was itself caused by a hook, or broken off: the agent must not be reminded.
     pub(crate) is_forced: bool,
     /// The event is one of an agent within the agent.
     pub(crate) is_nested: bool,

@@ -71,7 +71,7 @@ impl Hook<'_> {
         let file = sessions.map(HookSessions::settings).transpose();
         let (file, unreadable) = match file {
             Ok(file) => (file.flatten(), None),
-            // What is not readable may forbid.
+            // An unreadable setting may forbid recording.
             Err(error) => (Some(Vec::new()), Some(error)),
         };
         let options = self.global.tool_options()?;
@@ -114,7 +114,7 @@ fn count_tool(sessions: Option<&HookSessions>, name: &str, tool: Option<&str>) -
     Ok(())
 }
 
-/// An event, with what its answer needs.
+/// An event, with the data for its answer.
 struct Answering<'a> {
     hook: &'a Hook<'a>,
     sessions: Option<HookSessions>,
@@ -125,7 +125,7 @@ struct Answering<'a> {
 }
 
 impl Answering<'_> {
-    /// The digest; after a compaction with what the session has done.
+    /// The digest; after a compaction with the work of the session.
     async fn start(&self, source: Source) -> anyhow::Result<Answer> {
         if let Some(sessions) = &self.sessions {
             sessions.forget_quiet(now().as_second())?;
@@ -226,7 +226,7 @@ impl Answering<'_> {
         let input = &self.hook.input;
         let activity = self.activity(&session);
         let was_written = self.was_written(&session).await?;
-        // A session that was opened and closed is nothing to remember.
+        // A session without any work is not recorded.
         let was_used = session.prompts > 0
             || !session.tools.is_empty()
             || !activity.is_idle()
@@ -263,7 +263,7 @@ impl Answering<'_> {
         }
     }
 
-    /// What happened in the repository; a large one may take a part of the time that there is.
+    /// The activity in the repository; a large one may take a part of the remaining time.
     fn activity(&self, session: &Session) -> GitActivity {
         activity(&self.folder, session, &self.bank, self.hook.deadline / 3)
     }
@@ -290,7 +290,7 @@ impl Answering<'_> {
         Ok(session)
     }
 
-    /// Changes what is remembered of the session.
+    /// Changes the stored state of the session.
     fn keep(&self, change: impl FnOnce(Option<Session>) -> Option<Session>) -> anyhow::Result<()> {
         let Some(sessions) = &self.sessions else { return Ok(()) };
         let changed = |before: Option<Vec<u8>>| change(before.as_deref().and_then(Session::parse))?.bytes();

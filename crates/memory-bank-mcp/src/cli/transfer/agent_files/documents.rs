@@ -1,4 +1,4 @@
-//! The documents of an import: which document each source becomes, what happens with it, and the writes.
+//! The documents of an import: which document each source becomes, the decision on it, and the writes.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ const WRITTEN_BYTES: usize = 4 * 1024 * 1024;
 /// How often a step is tried while other imports write the record.
 pub(super) const RECORD_TRIES: usize = 20;
 
-/// One document and what happens with it.
+/// One document and the decision on it.
 #[derive(Debug)]
 pub(super) struct Planned<'a> {
     file: &'a SourceFile,
@@ -219,10 +219,10 @@ fn is_template(name: &str, text: &str) -> bool {
         })
 }
 
-/// Writes what is planned, in steps, and reports it.
+/// Writes the planned documents in steps, and reports them.
 ///
 /// # Errors
-/// The store fails. What was written before is recorded.
+/// The store fails. Earlier writes are recorded.
 pub(super) async fn apply(
     target: &Target,
     record: &mut Record,
@@ -291,7 +291,7 @@ fn step_length(planned: &[Planned<'_>]) -> usize {
 }
 
 /// Writes documents with their entries of the record, all or nothing. A document that changed since it was read is decided
-/// on again, under the store's lock. Returns what happened with each.
+/// on again, under the store's lock. Returns the decision on each.
 async fn write(
     target: &Target,
     record: &mut Record,
@@ -410,7 +410,7 @@ pub(super) fn set_parts(
 }
 
 impl Planned<'_> {
-    /// The entry of the record once the document is written. What became of the note in the graph stays known.
+    /// The entry of the record once the document is written. The graph items of the note stay recorded.
     fn entry(&self, record: &Record) -> Entry {
         let known = record.get(&self.document).cloned().unwrap_or_default();
         Entry { from: self.from.clone(), source: self.source.clone(), written: Etag::of(&self.text), ..known }

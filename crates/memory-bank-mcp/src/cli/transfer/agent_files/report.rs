@@ -15,7 +15,7 @@ const PRINTED: usize = 20;
 /// How many items of a kind JSON has.
 const LISTED: usize = 10_000;
 
-/// What happened with one source.
+/// The outcome of one source.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     action: &'static str,
@@ -235,7 +235,7 @@ impl Report {
         self.rows.push(Row { action, layout, from, document: None, graph: Some(*counts), note, writes });
     }
 
-    /// Documents whose source is not there any more: they stay.
+    /// Documents whose source was removed: they stay.
     pub(super) fn gone(&mut self, record: &Record, sources: &Sources, is_whole: bool) {
         if !is_whole {
             return;
