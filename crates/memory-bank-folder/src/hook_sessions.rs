@@ -142,16 +142,16 @@ mod tests {
     fn a_state_is_kept_per_session_and_no_id_is_a_path() {
         let temp = tempfile::tempdir().unwrap();
         let sessions = HookSessions::new(StateFolder::new(temp.path().join("state")));
-        let (one, other) =
+        let (first, second) =
             (HookSessions::name("a", "../../etc/passwd"), HookSessions::name("b", "../../etc/passwd"));
-        assert!(one != other && one.chars().all(|sign| sign.is_ascii_hexdigit()));
-        assert_eq!(sessions.load(&one).unwrap(), None);
+        assert!(first != second && first.chars().all(|sign| sign.is_ascii_hexdigit()));
+        assert_eq!(sessions.load(&first).unwrap(), None);
         assert!(!temp.path().join("state").exists(), "reading made a folder");
-        sessions.update(&one, |before| before.is_none().then(|| b"1".to_vec())).unwrap();
-        sessions.update(&one, |before| (before.as_deref() == Some(b"1")).then(|| b"2".to_vec())).unwrap();
-        assert_eq!(sessions.load(&one).unwrap().as_deref(), Some(&b"2"[..]));
-        assert_eq!(sessions.load(&other).unwrap(), None);
-        assert!(sessions.update(&one, |_| Some(vec![0; 70_000])).is_err());
+        sessions.update(&first, |before| before.is_none().then(|| b"1".to_vec())).unwrap();
+        sessions.update(&first, |before| (before.as_deref() == Some(b"1")).then(|| b"2".to_vec())).unwrap();
+        assert_eq!(sessions.load(&first).unwrap().as_deref(), Some(&b"2"[..]));
+        assert_eq!(sessions.load(&second).unwrap(), None);
+        assert!(sessions.update(&first, |_| Some(vec![0; 70_000])).is_err());
     }
 
     #[test]

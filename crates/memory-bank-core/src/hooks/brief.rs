@@ -83,7 +83,7 @@ fn render(sections: &[Section], counts: &[usize]) -> (String, Vec<String>) {
         let lines = section.lines.get(..*count).unwrap_or_default();
         match lines {
             [] => continue,
-            [one] if section.lines.len() == 1 => text.push_str(&format!("{}: {one}\n", section.title)),
+            [line] if section.lines.len() == 1 => text.push_str(&format!("{}: {line}\n", section.title)),
             several => {
                 text.push_str(&format!("{}:\n", section.title));
                 several.iter().for_each(|line| text.push_str(&format!("- {line}\n")));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_bank_says_nothing() {
+    fn an_empty_bank_adds_nothing() {
         let digest = json!({"digest": {
             "currentContext": {"tasks": [], "issues": [], "nextSteps": []}, "recentProgress": [], "recentDecisions": [],
             "documents": ["progress.md 120 B 2026-01-01"], "sinceLastSession": "since 2026-01-01: no document changed",

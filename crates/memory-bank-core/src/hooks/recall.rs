@@ -98,13 +98,13 @@ pub fn recalled(
 pub fn recalled_text(found: &[Recalled]) -> String {
     let lines: Vec<String> = found
         .iter()
-        .map(|one| {
-            let place = if one.heading.is_empty() {
-                one.document.clone()
+        .map(|passage| {
+            let place = if passage.heading.is_empty() {
+                passage.document.clone()
             } else {
-                format!("{}, {}", one.document, one.heading)
+                format!("{}, {}", passage.document, passage.heading)
             };
-            format!("- {} ({place})", one.text.trim_start_matches(['-', '*', ' ']))
+            format!("- {} ({place})", passage.text.trim_start_matches(['-', '*', ' ']))
         })
         .collect();
     lines.join("\n")
@@ -120,7 +120,7 @@ struct Candidate<'t> {
 
 impl Candidate<'_> {
     /// How well it matches the prompt; none if too little.
-    fn score(&self, rarities: &[f64], asked: usize) -> Option<f64> {
+    fn score(&self, rarities: &[f64], prompt_words: usize) -> Option<f64> {
         let present = || {
             rarities
                 .iter()
@@ -130,7 +130,7 @@ impl Candidate<'_> {
         };
         let sum: f64 = present().sum();
         let several = present().count() > 1 && sum >= LEAST;
-        let alone = asked <= 2 && present().any(|rarity| rarity >= LEAST_ALONE);
+        let alone = prompt_words <= 2 && present().any(|rarity| rarity >= LEAST_ALONE);
         (several || alone).then_some(sum)
     }
 }

@@ -247,7 +247,7 @@ mod tests {
     #[case("GET /x?access_token=abcdefgh12", "abcdefgh12")]
     #[case("-----BEGIN RSA PRIVATE KEY----- MIIEow", "MIIEow")]
     #[case("pass\u{200b}word=hunter2", "hunter2")]
-    fn what_has_no_issuer_is_masked_too(#[case] text: &str, #[case] hidden: &str) {
+    fn secrets_without_an_issuer_are_masked_too(#[case] text: &str, #[case] hidden: &str) {
         let shown = masked(text);
         assert!(!shown.contains(hidden) && shown.contains(MASK), "{shown}");
     }

@@ -194,8 +194,8 @@ mod tests {
 
     #[test]
     fn a_fingerprint_ignores_dates_and_signs() {
-        let one = fingerprint("- [2026-01-02 10:00 UTC] **Did**: the export works");
-        assert_eq!(one, fingerprint("* 2026-03-04: did the export works."));
-        assert_ne!(one, fingerprint("the import works"));
+        let first = fingerprint("- [2026-01-02 10:00 UTC] **Did**: the export works");
+        assert_eq!(first, fingerprint("* 2026-03-04: did the export works."));
+        assert_ne!(first, fingerprint("the import works"));
     }
 }

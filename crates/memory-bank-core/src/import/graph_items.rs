@@ -101,9 +101,9 @@ impl KnownGraph {
             facts: graph
                 .observations
                 .iter()
-                .map(|one| (one.entity_id.clone(), trim(&one.text).to_owned()))
+                .map(|fact| (fact.entity_id.clone(), trim(&fact.text).to_owned()))
                 .collect(),
-            relations: graph.relations.iter().map(|one| one.id.clone()).collect(),
+            relations: graph.relations.iter().map(|relation| relation.id.clone()).collect(),
         }
     }
 

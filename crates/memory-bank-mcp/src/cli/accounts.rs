@@ -138,11 +138,11 @@ pub(crate) struct RemoveProject {
 pub(crate) async fn remove_project(
     database: &Database,
     settings: &Settings,
-    wanted: &RemoveProject,
+    target: &RemoveProject,
     output: Output,
 ) -> anyhow::Result<()> {
-    let slug = &wanted.project;
-    let confirmed = match &wanted.confirm {
+    let slug = &target.project;
+    let confirmed = match &target.confirm {
         Some(confirmed) => confirmed.clone(),
         None => {
             // A missing project is refused before the prompt.
@@ -221,33 +221,33 @@ pub(crate) struct Invite {
 pub(crate) async fn invite(
     database: &Database,
     settings: &Settings,
-    wanted: &Invite,
+    invite: &Invite,
     output: Output,
 ) -> anyhow::Result<()> {
     let user = NewUser {
         id: UserId(SystemEntropy.id()),
-        name: parse_user_name(&wanted.user)?,
-        email: wanted.email.clone(),
+        name: parse_user_name(&invite.user)?,
+        email: invite.email.clone(),
     };
-    ensure!(!wanted.project.is_empty(), "`--project` takes the project's short name");
-    let role: Role = wanted.role.into();
-    let (plain, key) = keys::new_key(&wanted.key);
-    let invited = database.invite_member(&wanted.project, &user, role, &key).await?;
-    let known = wanted.url.clone().or_else(|| settings.http.public_url.as_deref().map(mcp_address));
+    ensure!(!invite.project.is_empty(), "`--project` takes the project's short name");
+    let role: Role = invite.role.into();
+    let (plain, key) = keys::new_key(&invite.key);
+    let invited = database.invite_member(&invite.project, &user, role, &key).await?;
+    let known = invite.url.clone().or_else(|| settings.http.public_url.as_deref().map(mcp_address));
     let url = known.clone().unwrap_or_else(|| NO_URL.to_owned());
     let server = Server::Http { url: url.clone(), key: None, name: DEFAULT_NAME.to_owned() };
     let line =
-        format!("memory-bank-mcp client-config --client {} --http {url} --write", wanted.client.name());
-    let snippet = client_config::snippet(wanted.client, DEFAULT_NAME, &server)?;
+        format!("memory-bank-mcp client-config --client {} --http {url} --write", invite.client.name());
+    let snippet = client_config::snippet(invite.client, DEFAULT_NAME, &server)?;
     let variable = key_variable(DEFAULT_NAME);
     let data = json!({
         "user": user_json(&invited.user),
         "isNewUser": invited.is_new,
-        "project": wanted.project,
+        "project": invite.project,
         "role": role.as_str(),
         "key": keys::created_json(&plain, &invited.key),
         "client": {
-            "name": wanted.client.name(),
+            "name": invite.client.name(),
             "url": known,
             "line": line,
             "config": snippet,
@@ -259,10 +259,10 @@ pub(crate) async fn invite(
          connects {}:\n\n  {line}\n\nWithout this program, its file gets:\n\n{snippet}",
         invited.user.name,
         if invited.is_new { " (created)" } else { "" },
-        wanted.project,
+        invite.project,
         role.as_str(),
         plain.expose(),
-        wanted.client.row().title,
+        invite.client.row().title,
     );
     output.show(&data, &text)?;
     if known.is_none() && !output.json {

@@ -50,7 +50,8 @@ fn used_by(command: &str) -> Option<Vec<&'static str>> {
 pub(crate) fn command() -> Command {
     let mut root = Cli::command();
     let shared: Vec<Arg> = root.get_arguments().filter(|option| option.is_global_set()).cloned().collect();
-    let commands: Vec<String> = root.get_subcommands().map(|one| one.get_name().to_owned()).collect();
+    let commands: Vec<String> =
+        root.get_subcommands().map(|subcommand| subcommand.get_name().to_owned()).collect();
     for name in commands {
         let Some(used) = used_by(&name) else { continue };
         // An option of the command itself comes before the one that it would inherit.

@@ -36,7 +36,7 @@ pub(crate) enum BrowseCommand {
     /// Search the documents; the best hit comes first. The exit code is 1 if nothing is found.
     Search {
         #[command(flatten)]
-        wanted: SearchArguments,
+        search: SearchArguments,
         #[command(flatten)]
         options: BankOptions,
     },

@@ -117,8 +117,8 @@ impl Screen {
 
     /// Ends the line.
     pub(super) fn end(&mut self) -> &mut Self {
-        let kept = self.text.trim_end_matches(' ').len();
-        self.text.truncate(kept);
+        let length = self.text.trim_end_matches(' ').len();
+        self.text.truncate(length);
         self.text.push('\n');
         self
     }

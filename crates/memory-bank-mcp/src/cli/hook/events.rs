@@ -142,19 +142,19 @@ impl Answering<'_> {
             Source::Compact => facts(&self.activity(&session)),
             _ => SessionFacts::default(),
         };
-        let owes = session.owes_reminder && takes_context(self.hook.input.agent, self.hook.input.event);
-        let reserved = if owes { estimated_tokens(reminder()) + 2 } else { 0 };
+        let reminds = session.owes_reminder && takes_context(self.hook.input.agent, self.hook.input.event);
+        let reserved = if reminds { estimated_tokens(reminder()) + 2 } else { 0 };
         let Some((text, lines)) = brief(&digest, &facts, reserved) else {
             self.keep(|_| Some(session))?;
             return Ok(Answer::Silence);
         };
-        let text = if owes { format!("{text}\n\n{}", reminder()) } else { text };
+        let text = if reminds { format!("{text}\n\n{}", reminder()) } else { text };
         self.keep(|before| {
             let mut session = before.unwrap_or(session);
             if matches!(source, Source::Compact | Source::Clear) {
                 session.shown.clear();
             }
-            session.owes_reminder &= !owes;
+            session.owes_reminder &= !reminds;
             session.note_shown(lines.iter().map(|line| fingerprint(line)));
             Some(session)
         })?;
@@ -174,30 +174,31 @@ impl Answering<'_> {
         let known = self.known_or_new().await?;
         let mut texts = Vec::new();
         let mut fingerprints = Vec::new();
-        let owes = known.owes_reminder && takes_context(input.agent, input.event);
+        let reminds = known.owes_reminder && takes_context(input.agent, input.event);
         let terms = PromptTerms::of(prompt);
         if takes_context(input.agent, input.event) && !terms.is_empty() {
             let found = self.bank.recall(&terms, |fingerprint| known.shown.contains(&fingerprint)).await?;
-            let room = CONTEXT_TOKENS.saturating_sub(if owes { estimated_tokens(reminder()) + 2 } else { 0 });
+            let room =
+                CONTEXT_TOKENS.saturating_sub(if reminds { estimated_tokens(reminder()) + 2 } else { 0 });
             let mut found = found.as_slice();
             while let Some((_, fewer)) = found.split_last() {
                 let text = framed(&recalled_text(found));
                 if estimated_tokens(&text) <= room {
-                    fingerprints.extend(found.iter().map(|one| one.fingerprint));
+                    fingerprints.extend(found.iter().map(|passage| passage.fingerprint));
                     texts.push(text);
                     break;
                 }
                 found = fewer;
             }
         }
-        if owes {
+        if reminds {
             texts.push(reminder().to_owned());
         }
         self.keep(|before| {
             let mut session = before.unwrap_or(known);
             session.note_prompt(prompt, keeps);
             session.note_shown(fingerprints);
-            session.owes_reminder &= !owes;
+            session.owes_reminder &= !reminds;
             Some(session)
         })?;
         Ok(if texts.is_empty() { Answer::Silence } else { Answer::Context(texts.join("\n\n")) })
@@ -294,6 +295,6 @@ impl Answering<'_> {
     fn keep(&self, change: impl FnOnce(Option<Session>) -> Option<Session>) -> anyhow::Result<()> {
         let Some(sessions) = &self.sessions else { return Ok(()) };
         let changed = |before: Option<Vec<u8>>| change(before.as_deref().and_then(Session::parse))?.bytes();
-        sessions.update(&self.name, changed).context("the state of the session cannot be kept")
+        sessions.update(&self.name, changed).context("the state of the session cannot be stored")
     }
 }

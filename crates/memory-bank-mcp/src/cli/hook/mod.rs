@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &HookArguments, global: &GlobalOptions) -> ExitCode
                     mpsc::RecvTimeoutError::Timeout => {
                         format!("no answer within {} ms", deadline.as_millis())
                     }
-                    mpsc::RecvTimeoutError::Disconnected => "the hook broke off".to_owned(),
+                    mpsc::RecvTimeoutError::Disconnected => "the hook ended early".to_owned(),
                 },
             )
         }
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_bound_is_no_bound() {
+    fn a_wrong_bound_means_the_default() {
         let wait = |text| deadline(text).as_millis();
         assert_eq!((wait(None), wait(Some("1000")), wait(Some(" 80 "))), (300, 1000, 80));
         for wrong in ["", "0", "-1", "99999999", "soon"] {

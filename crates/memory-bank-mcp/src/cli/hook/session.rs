@@ -103,9 +103,9 @@ impl Session {
 
     /// Remembers texts as shown; the oldest are forgotten.
     pub(super) fn note_shown(&mut self, fingerprints: impl IntoIterator<Item = u64>) {
-        for one in fingerprints {
-            if !self.shown.contains(&one) {
-                self.shown.push(one);
+        for fingerprint in fingerprints {
+            if !self.shown.contains(&fingerprint) {
+                self.shown.push(fingerprint);
             }
         }
         let surplus = self.shown.len().saturating_sub(SHOWN);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_prompt_is_kept_only_if_it_may_be() {
+    fn the_first_prompt_is_stored_only_if_it_may_be() {
         let mut session = session();
         session.note_prompt("\n  first line \nsecond", false);
         session.note_prompt("later", true);

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn prompts_are_recorded_only_if_the_user_says_so() {
+    fn prompts_are_recorded_only_if_the_user_allows_it() {
         let default = HookSettings { hooks: true, records: true, prompts: Prompts::Off };
         assert_eq!(read(&[], None, true), (default, 0));
         assert_eq!(read(&[(PROMPTS, "Private")], None, true).0.prompts, Prompts::Private);

@@ -92,7 +92,7 @@ impl Scan {
                 }
             }
         }
-        here.sort_by(|one, other| one.0.cmp(&other.0));
+        here.sort_by(|a, b| a.0.cmp(&b.0));
         let path =
             |name: &str| folder.parts.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join("/");
         if here.iter().any(|(name, _, kind)| name == ".obsidian" && kind.is_dir()) {
