@@ -1,5 +1,5 @@
 # Installs memory-bank-mcp @VERSION@ for this user: checks the archive against the checksum that this script holds, and puts
-# the program into %LOCALAPPDATA%\Programs\memory-bank-mcp, or where -To says, which is added to the user's PATH.
+# the program into %LOCALAPPDATA%\Programs\memory-bank-mcp, or into the folder of -To, and adds it to the user's PATH.
 #
 #   powershell -ExecutionPolicy Bypass -File install.ps1 [-To FOLDER] [-From ADDRESS] [-NoPath]
 #

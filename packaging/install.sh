@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs memory-bank-mcp @VERSION@ for this user: checks the archive against the checksum that this script holds, and puts
-# the program into ~/.local/bin, or where --to says. Changes nothing else.
+# the program into ~/.local/bin, or into the folder of --to. Changes nothing else.
 #
 #   sh install.sh [--to FOLDER] [--from ADDRESS]
 #

@@ -1,5 +1,5 @@
-//! A scripted agent of 20 sessions, once with hooks and once without. It does the same work; it writes into the bank by itself in
-//! every fifth session, and otherwise only if a hook reminds it. What is measured is what the next session would know.
+//! A scripted agent of 20 sessions, once with hooks and once without. The work is the same. The agent writes into the bank by
+//! itself in every fifth session, otherwise only after a reminder. The measure is the knowledge of the next session.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::{Hooks, text};
 const SESSIONS: usize = 20;
 /// The agent writes without a reminder in one of so many sessions.
 const DILIGENT: usize = 5;
-/// What the sessions are about.
+/// The topics of the sessions.
 const TOPICS: [&str; 20] = [
     "invoices",
     "refunds",
@@ -36,10 +36,10 @@ const TOPICS: [&str; 20] = [
     "alerts",
 ];
 
-/// What happened in one life.
+/// The results of one run.
 #[derive(Default)]
 struct Outcome {
-    /// Sessions that began with what the last ones did.
+    /// Sessions that began with the work of earlier ones.
     informed: usize,
     /// Prompts on an earlier topic that were answered from the bank.
     recalled: usize,
@@ -93,8 +93,8 @@ async fn live(program: &Path, has_hooks: bool, tokens: &CoreBPE) -> anyhow::Resu
             "build the {topic} module; how did we handle rounding in the {} module?",
             earlier.unwrap_or(topic)
         );
-        let said = send("UserPromptSubmit", json!({"prompt": prompt}))?;
-        let is_recalled = earlier.is_some_and(|earlier| said.contains(earlier));
+        let answer = send("UserPromptSubmit", json!({"prompt": prompt}))?;
+        let is_recalled = earlier.is_some_and(|earlier| answer.contains(earlier));
         let file = format!("src/{topic}.rs");
         std::fs::write(hooks.project().join(&file), format!("// {topic}\n"))?;
         hooks.git(&["add", &file])?;

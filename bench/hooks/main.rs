@@ -42,7 +42,7 @@ impl Hooks {
             .args(["hook", event, "--agent", "claude-code"])
             .current_dir(&self.project)
             .env("MEMORY_BANK_STATE_DIR", &self.state)
-            // What takes too long is to be seen, not cut.
+            // A slow answer is measured, not cut off.
             .env("MEMORY_BANK_HOOK_TIMEOUT_MS", "10000")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -91,13 +91,13 @@ impl Hooks {
     }
 }
 
-/// The text of an answer, whatever it is for.
+/// The text of an answer of any kind.
 pub(crate) fn text(answer: &Value) -> &str {
     let places = ["/hookSpecificOutput/additionalContext", "/reason", "/systemMessage"];
     places.iter().find_map(|place| answer.pointer(place)?.as_str()).unwrap_or_default()
 }
 
-/// What one event costs.
+/// The cost of one event.
 struct Row {
     event: &'static str,
     cells: Vec<(Duration, Duration, usize)>,

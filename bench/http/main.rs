@@ -404,9 +404,9 @@ impl Bench {
             .arg(self.home.join(script))
             .args(["-l", "--sampling-rate=0.1", "--log-prefix"])
             .arg(&log);
-        let said = servers::output(&mut pgbench)?;
-        let rate = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
-        ensure!(!said.contains("number of failed transactions: 1"), "{said}");
+        let text = servers::output(&mut pgbench)?;
+        let rate = text.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
+        ensure!(!text.contains("number of failed transactions: 1"), "{text}");
         let mut times = Vec::new();
         for file in std::fs::read_dir(&self.home)? {
             let file = file?.path();
@@ -422,7 +422,7 @@ impl Bench {
         }
         times.sort_unstable();
         ensure!(!times.is_empty(), "pgbench logged nothing");
-        Ok(Figures::of(&Outcome { rate: rate.context("pgbench tells no rate")?, times }))
+        Ok(Figures::of(&Outcome { rate: rate.context("pgbench reports no rate")?, times }))
     }
 }
 

@@ -172,8 +172,8 @@ impl Served {
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("{} cannot be started", binary.display()))?;
-        let said = BufReader::new(process.stdout.take().context("the server has no stdout")?);
-        for line in said.lines() {
+        let stdout = BufReader::new(process.stdout.take().context("the server has no stdout")?);
+        for line in stdout.lines() {
             if let Some(url) = line?.strip_prefix("Listening on http://") {
                 let address = url.trim_end_matches("/mcp").parse()?;
                 return Ok(Self { process, address });
@@ -252,8 +252,8 @@ pub fn operate(binary: &Path, database: &str, arguments: &[&str]) -> anyhow::Res
 /// The output of a program, if it succeeds.
 pub fn output(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().with_context(|| format!("{:?} cannot be run", command.get_program()))?;
-    let told = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{:?} failed: {told}", command.get_program());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{:?} failed: {errors}", command.get_program());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

@@ -84,7 +84,7 @@ impl Row {
 }
 
 /// Runs `work` on each subject in turn, once without and `rounds` times with taking the time, so that what disturbs the
-/// machine disturbs all subjects alike. `work` gets the number of the round and says how long the part took that counts.
+/// machine disturbs all subjects alike. `work` gets the number of the round and returns the time of the part that counts.
 pub async fn interleaved<S>(
     rounds: usize,
     subjects: &mut [S],

@@ -38,7 +38,7 @@ const textOf = (parts) =>
     .join("\n");
 
 export const MemoryBank = async ({ directory }) => {
-  /** What is added to the system prompt, by session: the digest, and what the bank says on the last prompt. */
+  /** The texts for the system prompt, by session: the digest, and the passages that match the last prompt. */
   const contexts = new Map();
   const begin = async (sessionID, source) => {
     const { context } = await ask("SessionStart", { session_id: sessionID, source }, directory);

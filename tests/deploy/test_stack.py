@@ -271,6 +271,6 @@ def test_with_supabase_the_stack_has_no_database_and_changes_the_schema_only_on_
     services = engine("ps", "--format", '{{.Label "com.docker.compose.service"}}').split()
     assert sorted(services) == ["mbmcp-server", "redis", "traefik"]
     assert "managing" not in " ".join(engine.inspect("mbmcp-server")["Config"]["Env"])
-    key = re.search(r"mbmcp_live_[0-9A-Za-z]{32}", said).group()
+    key = re.search(r"mbmcp_live_[0-9A-Za-z]{32}", output).group()
     assert "demo" in call(EDGE, key, initialize(EDGE, key), "list_stores")
     assert sql("SELECT bool_and(s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) WHERE a.usename = 'manager'") == "t"

@@ -1,4 +1,4 @@
-# Stands for as much of Homebrew as the formula uses: shows what it would fetch for a system and, with a folder, installs
+# A stub of the part of Homebrew that the formula uses: shows the download for a system and, with a folder, installs
 # the program in it and runs the formula's own test.
 #
 #   ruby homebrew.rb FORMULA macos|linux arm|intel [UNPACKED CELLAR]
@@ -12,7 +12,7 @@ require "tmpdir"
 
 SYSTEM, CPU = ARGV[1], ARGV[2]
 
-# What Homebrew adds to Ruby's class.
+# Homebrew's extension of Ruby's class.
 class Pathname
   def install(name)
     mkpath

@@ -53,7 +53,7 @@ def test_each_file_is_recorded_and_the_metadata_is_valid(dist):
                 found = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
                 assert (digest, size) == (f"sha256={found}", str(len(content))), name
             metadata = Metadata.from_email(archive.read(f"{info}/METADATA"), validate=True)
-            # What is named as a licence is there, and the program may be run.
+            # The named licence exists, and the program is executable.
             assert {f"{info}/licenses/{name}" for name in metadata.license_files} <= set(names)
             program = next(entry for entry in archive.infolist() if "/scripts/" in entry.filename)
             assert program.external_attr >> 16 & 0o111 == 0o111

@@ -42,7 +42,7 @@ def test_everything_has_the_version_of_cargo_toml(dist, version, program):
     assert f'org.opencontainers.image.version="{version}"' in image
     for name in ["install.sh", "install.ps1", "memory-bank-mcp.rb"]:
         text = (dist / name).read_text()
-        # Numbers of checksums and of protocols are no versions.
+        # Numbers of checksums and of protocols are not versions.
         assert f"v{version}" in text or f'"{version}"' in text, name
 
 
@@ -384,13 +384,13 @@ def test_what_workflows_run_of_others_is_fixed_by_its_hash():
         used += re.findall(r"uses: *(.+)", text)
         for block in run_blocks(text):
             assert "/latest/" not in block, f"{path.name}: {block}"
-            # What is fetched is checked before it is used, and never goes into a shell or an archiver unchecked.
+            # Each download is checked before it is used, and never goes into a shell or an archiver unchecked.
             assert "curl" not in block or re.search(r"--output.*\n.*sha256sum --check --strict\n", block), f"{path.name}: {block}"
             assert not re.search(r"(curl|wget)[^\n]*\|", block), f"{path.name}: {block}"
     assert len(used) > 10
     versions = {}
     for action in used:
-        # A tag can be moved to another commit; the comment says which one it was.
+        # A tag can be moved to another commit; the comment names the version.
         found = re.fullmatch(r"([\w./-]+)@([0-9a-f]{40}) # (v\d+\.\d+\.\d+)", action)
         assert found, action
         assert versions.setdefault(found[1], found[2]) == found[2], f"{found[1]} is used in two versions"

@@ -16,7 +16,7 @@ const SETTINGS_BYTES: u64 = 16 * 1024;
 const LOCK: &str = "lock";
 /// The most bytes of one session's state.
 const STATE_BYTES: u64 = 64 * 1024;
-/// The most sessions; the ones that were quiet for the longest time are forgotten.
+/// The most sessions; the ones that were quiet for the longest time are removed.
 const SESSIONS: usize = 200;
 /// How long a quiet session is remembered, in seconds.
 const QUIET: i64 = 14 * 24 * 60 * 60;
@@ -37,7 +37,7 @@ impl HookSessions {
         Self { folder }
     }
 
-    /// A short name for a session: the same for the same words, and of hexadecimal digits, whatever they are.
+    /// A short name for a session, of hexadecimal digits: the same agent and id have the same name.
     #[must_use]
     pub fn name(agent: &str, session: &str) -> String {
         KeyHash::of(format!("{agent}\0{session}").as_bytes()).to_hex().chars().take(24).collect()
@@ -71,8 +71,8 @@ impl HookSessions {
         Ok(stored(&dir, name))
     }
 
-    /// Replaces the state of a session with what `change` makes of it; nothing is written if it returns none. Calls at the
-    /// same time come one after the other.
+    /// Replaces the state of a session with the result of `change`; nothing is written if that is none. Concurrent calls
+    /// run one after the other.
     ///
     /// # Errors
     /// The folder cannot be written, or another call has the lock for too long.
@@ -101,7 +101,7 @@ impl HookSessions {
         dir.replace_beside(&file(name), &after)
     }
 
-    /// Forgets quiet sessions, and the quietest of too many.
+    /// Removes quiet sessions, and the quietest of too many.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -142,16 +142,16 @@ mod tests {
     fn a_state_is_kept_per_session_and_no_id_is_a_path() {
         let temp = tempfile::tempdir().unwrap();
         let sessions = HookSessions::new(StateFolder::new(temp.path().join("state")));
-        let (one, other) =
+        let (first, second) =
             (HookSessions::name("a", "../../etc/passwd"), HookSessions::name("b", "../../etc/passwd"));
-        assert!(one != other && one.chars().all(|sign| sign.is_ascii_hexdigit()));
-        assert_eq!(sessions.load(&one).unwrap(), None);
+        assert!(first != second && first.chars().all(|sign| sign.is_ascii_hexdigit()));
+        assert_eq!(sessions.load(&first).unwrap(), None);
         assert!(!temp.path().join("state").exists(), "reading made a folder");
-        sessions.update(&one, |before| before.is_none().then(|| b"1".to_vec())).unwrap();
-        sessions.update(&one, |before| (before.as_deref() == Some(b"1")).then(|| b"2".to_vec())).unwrap();
-        assert_eq!(sessions.load(&one).unwrap().as_deref(), Some(&b"2"[..]));
-        assert_eq!(sessions.load(&other).unwrap(), None);
-        assert!(sessions.update(&one, |_| Some(vec![0; 70_000])).is_err());
+        sessions.update(&first, |before| before.is_none().then(|| b"1".to_vec())).unwrap();
+        sessions.update(&first, |before| (before.as_deref() == Some(b"1")).then(|| b"2".to_vec())).unwrap();
+        assert_eq!(sessions.load(&first).unwrap().as_deref(), Some(&b"2"[..]));
+        assert_eq!(sessions.load(&second).unwrap(), None);
+        assert!(sessions.update(&first, |_| Some(vec![0; 70_000])).is_err());
     }
 
     #[test]

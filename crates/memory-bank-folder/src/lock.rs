@@ -164,7 +164,7 @@ impl BankLock {
 /// Runs blocking work beside the asynchronous tasks. It goes on to its end even if the caller goes away.
 ///
 /// # Errors
-/// What the work returned; a panic in it becomes [`StoreError::Unavailable`].
+/// The result of the work; a panic in it becomes [`StoreError::Unavailable`].
 pub async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
 where
     T: Send + 'static,

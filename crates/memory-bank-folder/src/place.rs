@@ -22,7 +22,7 @@ pub(crate) struct Place {
     pub(crate) bank: PathBuf,
 }
 
-/// What paths are relative to.
+/// The folder that paths are relative to.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
     /// Relative paths start here.
@@ -69,7 +69,7 @@ impl Origin {
         if is_own { self.inside(path) } else { self.place(path) }
     }
 
-    /// The place with this project, whatever is on the disk.
+    /// The place with this project; the disk is not read.
     pub(crate) fn inside(&self, path: &Path) -> Place {
         Place { project: path.to_owned(), bank: path.join(&self.folder) }
     }

@@ -35,7 +35,7 @@ const BARE_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_BARE: usize = 2;
 
 /// The settings of every new session. The database itself ends a hanging statement and an idle transaction; the lock
-/// time-out equals that of the folder store. Plans are generic: statements find rows by keys, whatever the values,
+/// time-out equals that of the folder store. Plans are generic: statements find rows by keys, for all values,
 /// and planning each time, with its policies, costs more than running. Where the values matter, a function overrides
 /// this for itself (`migrations/003_functions.sql`).
 const SESSION_SETTINGS: &str = "SET statement_timeout = '20s'; SET lock_timeout = '10s'; \

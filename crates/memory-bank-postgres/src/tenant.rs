@@ -118,7 +118,7 @@ impl Database {
         self.read_for(Purpose::Read, caller, queries).await
     }
 
-    /// Reads rows that belong to the caller itself, whatever its rights; documents and graph are not visible.
+    /// Reads rows that belong to the caller itself, with any rights; documents and graph are not visible.
     pub(crate) async fn read_own(
         &self,
         caller: &Caller,

@@ -15,7 +15,7 @@ const PAGES = [".", "docs", "docs/decisions", "bench"]
   .filter((name) => name.endsWith(".md"));
 const page = (name) => readFileSync(join(ROOT, name), "utf8");
 
-/** A page without its code, in which brackets are no links. */
+/** A page without its code, where brackets are not links. */
 const prose = (text) => text.replace(/^ *```.*?^ *```$/gms, "").replace(/`[^`\n]*`/g, "code");
 
 /** The anchors of a page's headings, as GitHub makes them. */
@@ -73,7 +73,7 @@ const calls = (text) =>
     .flatMap((line) => [...line.matchAll(/(?:^|(?<!-p)\s)(?:@diazstg\/)?memory-bank-mcp((?: [^\s|&;#<>]+)+)/g)])
     .map(([, rest]) => rest.trim().split(" "));
 
-/** What is wrong with a call: a word that is no command, or a flag that its help lacks. */
+/** The error in a call: an unknown command, or a flag that its help lacks. */
 function fault(words) {
   const command = [];
   const isCommand = (word) => /^[a-z][a-z-]*$/.test(word) && (command.length === 0 || /\n {2}help /.test(help(command)));

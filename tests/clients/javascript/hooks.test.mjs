@@ -1,4 +1,4 @@
-// The hooks of agents: what each event says, what it keeps, and that none holds an agent up.
+// The hooks of agents: the answer to each event, the state that is stored, and the bound on the time of an answer.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -37,7 +37,7 @@ async function withBank(t, options) {
   });
   await server.ok("track_progress", { action: "Webhooks", description: "webhook retries use exponential backoff" });
   machine.server = server;
-  // What was there before is older than the session, whatever the resolution of the disk's clock.
+  // Existing files are older than the session, at any resolution of the disk's clock.
   const bank = join(machine.project, "memory-bank");
   const old = new Date(Date.now() - 60_000);
   for (const name of await readdir(bank)) await utimes(join(bank, name), old, old);
@@ -87,7 +87,7 @@ test("a prompt gets matching lines of the bank, each once per session", async (t
   for (const prompt of ["go on", "ok", "", "please fix the test", "tell me about kubernetes ingress"]) {
     assert.equal((await ask(prompt)).answer, undefined, prompt);
   }
-  // What the digest has shown is not said again; after a compaction it may be.
+  // A text that the digest showed is not repeated, except after a compaction.
   await machine.hook("SessionStart", { source: "startup", session_id: "third" });
   assert.equal((await ask("finish the refunds", "third")).answer, undefined);
 });
@@ -283,11 +283,11 @@ test("hostile texts stay in their frame, and a hostile repository runs and plant
   assert.equal(context.match(/<\//g).length, 1, context);
   assert.doesNotMatch(context, /\u202e/);
   for (const prompt of ["zebra giraffe", "okapi quagga"]) {
-    const said = (await machine.hook("UserPromptSubmit", { prompt, session_id: "new" })).context;
-    assert.equal(said.match(/<\//g).length, 1, said);
-    assert.ok(!said.includes(tag));
+    const { context } = await machine.hook("UserPromptSubmit", { prompt, session_id: "new" });
+    assert.equal(context.match(/<\//g).length, 1, context);
+    assert.ok(!context.includes(tag));
   }
-  // The repository brings settings, programs and links along.
+  // The repository contains settings, programs and links.
   const ran = join(machine.root, "ran");
   const program = `touch ${ran}`;
   for (const [name, value] of [
@@ -312,8 +312,8 @@ test("hostile texts stay in their frame, and a hostile repository runs and plant
   await machine.hook("SessionEnd", { session_id });
   assert.equal(await exists(outside), false, "a record was written through a link");
   assert.equal(await exists(ran), false, "a program of the repository was run");
-  const kept = await readdir(join(machine.state, "hooks"));
-  assert.ok(kept.every((name) => /^([0-9a-f]{24}\.json|lock)$/.test(name)), kept.join());
+  const files = await readdir(join(machine.state, "hooks"));
+  assert.ok(files.every((name) => /^([0-9a-f]{24}\.json|lock)$/.test(name)), files.join());
   await rm(join(machine.project, RECORDS));
   await machine.git("config", "--unset", "core.fsmonitor");
   await machine.hook("SessionEnd", { session_id });
@@ -352,8 +352,8 @@ test("a server gives the same answers and records, with the key of the usual var
   const start = await machine.hook("SessionStart", {}, options);
   assert.match(start.context, /finish the refunds/, start.stderr);
   const prompt = { prompt: "webhook retries backoff", session_id: "asks" };
-  const said = await machine.hook("UserPromptSubmit", prompt, options);
-  assert.match(said.context ?? "", /exponential/, said.stderr);
+  const answer = await machine.hook("UserPromptSubmit", prompt, options);
+  assert.match(answer.context ?? "", /exponential/, answer.stderr);
   assert.equal((await machine.hook("UserPromptSubmit", prompt, options)).answer, undefined);
   await work(machine);
   assert.equal((await machine.hook("Stop", {}, options)).answer.decision, "block");
@@ -361,7 +361,7 @@ test("a server gives the same answers and records, with the key of the usual var
   const text = await read(machine.project, RECORDS);
   assert.equal(text.match(/session `/g).length, 1, text);
   assert.doesNotMatch(text, /webhook retries/, "the prompt on a shared server");
-  // Its own record is no change of the bank: a session that goes on is still reminded before a compaction.
+  // The hook's own record does not count as a change of the bank: a reminder still precedes a compaction.
   assert.ok((await machine.hook("PreCompact", {}, options)).answer.systemMessage);
   const wrong = { ...options, env: { MEMORY_BANK_API_KEY: `mbmcp_test_${"k".repeat(32)}` } };
   const refused = await machine.hook("SessionStart", {}, wrong);

@@ -1,5 +1,5 @@
-// Real agents with their hooks, plugin or extension: each is asked once, and the request to its model shows what the hooks have
-// added; afterwards the bank has the session. The agents are installed on request: see CONTRIBUTING.md.
+// Real agents with their hooks, plugin or extension: each gets one prompt, and the request to its model shows the texts that the
+// hooks added; afterwards the bank has the session. The agents are installed on request: see CONTRIBUTING.md.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -34,7 +34,7 @@ async function agentOn(t) {
   return machine;
 }
 
-/** Runs an agent's program; what it prints, whether it succeeds or not. */
+/** Runs an agent's program and returns its output, also if it fails. */
 async function run(machine, [program, ...args], variables = {}, input = "") {
   const running = promisify(execFile)(program, args, {
     cwd: machine.project,
@@ -57,13 +57,13 @@ async function run(machine, [program, ...args], variables = {}, input = "") {
 }
 
 /** The model was given the digest and the answer of the bank, and the session was recorded. */
-async function check(machine, agent, said) {
-  const asked = machine.model.asked.join("\n");
-  assert.match(asked, /memory-bank-data-[0-9a-f]{6}/, `${agent}: ${said}`);
-  assert.match(asked, /finish the refunds/, agent);
-  assert.match(asked, /exponential backoff/, agent);
+async function check(machine, agent, output) {
+  const requests = machine.model.requests.join("\n");
+  assert.match(requests, /memory-bank-data-[0-9a-f]{6}/, `${agent}: ${output}`);
+  assert.match(requests, /finish the refunds/, agent);
+  assert.match(requests, /exponential backoff/, agent);
   const records = await read(machine.project, "memory-bank/session-records.md");
-  assert.match(records, new RegExp(`session \`[0-9a-f]{12}\` of ${agent} on \`main\``), said);
+  assert.match(records, new RegExp(`session \`[0-9a-f]{12}\` of ${agent} on \`main\``), output);
   assert.equal(records.match(/session `/g).length, 1, records);
 }
 

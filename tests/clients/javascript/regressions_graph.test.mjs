@@ -191,7 +191,7 @@ test("a foreign log is reported as damaged", async (t) => {
 
 test("an upsert takes as long with 1,500 entities as with 100", async (t) => {
   const { server } = await freshBank(t);
-  // The fastest of many: on a busy machine the others tell more of the neighbours.
+  // The fastest of many: on a busy machine the others measure other processes.
   const fastest = async (from, count) => {
     const times = [];
     for (let n = from; n < from + count; n += 1) {

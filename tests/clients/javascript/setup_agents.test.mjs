@@ -14,7 +14,7 @@ import { BINARY } from "./lib/server.mjs";
 const AGENTS = process.env.MEMORY_BANK_TEST_AGENTS;
 const skip = AGENTS === undefined && "MEMORY_BANK_TEST_AGENTS does not name a folder with agents";
 
-/** What each agent shows of a server that it has connected, or, where it does not connect for a list, knows. */
+/** The text that each agent shows for a server that it has connected, or only lists. */
 const LISTS = {
   "claude-code": { command: ["claude", "mcp", "list"], shows: /memory-bank: .*Connected/ },
   codex: { command: ["codex", "mcp", "list"], shows: /memory-bank .*enabled/ },

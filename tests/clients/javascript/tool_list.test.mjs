@@ -7,7 +7,7 @@ import { copyOf, emptyFolder, read, serverOn } from "./lib/project.mjs";
 import { Server } from "./lib/server.mjs";
 import { OLDER_NAMES } from "./lib/tool_aliases.mjs";
 
-// What a model pays for the list: the name, description and schema of each tool, and the whole JSON as it is often
+// The cost of the list for a model: the name, description and schema of each tool, and the whole JSON as it is often
 // written, with a blank behind each comma and colon.
 const BUDGETS = { all: { text: 3300, whole: 4800 }, core: { text: 1200, whole: 2000 } };
 const CORE = [

@@ -8,7 +8,7 @@ from http_server import lent, served
 
 # Every check of schemathesis is made but these:
 LEFT_OUT = {
-    # Asks for other users' objects with the credentials of a second user, which it has to be told; the Rust tests of
+    # Asks for other users' objects with the credentials of a second user, which are passed to it; the Rust tests of
     # isolation try every route with foreign keys.
     "object_level_authorization",
 }

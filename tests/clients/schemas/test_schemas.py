@@ -48,7 +48,7 @@ def without(tools, convert):
     for tool in tools:
         try:
             convert(tool)
-        except Exception as error:  # whatever a converter raises, the tool is lost
+        except Exception as error:  # any exception of a converter loses the tool
             lost[tool.name] = f"{type(error).__name__}: {error}"
     return lost
 

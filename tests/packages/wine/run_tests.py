@@ -23,7 +23,7 @@ import tomllib
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 TARGET = "x86_64-pc-windows-gnu"
-# What works with files; all else is the same on every system.
+# Tests that work with files; all else is the same on every system.
 CRATES = ["memory-bank-folder", "memory-bank-core"]
 # Pure functions, so that one process runs them all.
 IN_ONE_PROCESS = {"memory-bank-core"}

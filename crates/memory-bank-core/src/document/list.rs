@@ -243,7 +243,7 @@ fn distinct(items: &[String]) -> Vec<String> {
     items.iter().filter(|item| seen.insert(key(item))).cloned().collect()
 }
 
-/// What happens to an existing item.
+/// The change of an existing item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ItemChange<'w> {
     /// It stays in its place, perhaps with another check box.

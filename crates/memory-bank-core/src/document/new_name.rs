@@ -1,5 +1,5 @@
 //! Names of new documents, which every file system must support and which must not be confused with another name.
-//! Existing documents are read whatever their name.
+//! Existing documents are read under any name.
 
 use crate::document::{DocumentPath, NameError, is_leftover};
 use crate::limits;

@@ -361,7 +361,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the bound, reading on gives the whole document, byte for byte.
+        /// With any bound, reading on gives the whole document, byte for byte.
         #[test]
         fn parts_read_one_after_the_other_are_the_document(
             text in "([a-cä€\"]{0,9}(\r\n|\n|\r)?){0,30}",

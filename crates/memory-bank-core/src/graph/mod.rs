@@ -54,7 +54,7 @@ pub struct Observation {
     pub source: Option<ObservationSource>,
     /// When it was made, exactly as stored.
     pub timestamp: String,
-    /// Who made it; `None` for observations of earlier versions and other programs.
+    /// Its author; `None` for observations of earlier versions and other programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
 }

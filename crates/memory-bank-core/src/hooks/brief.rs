@@ -11,10 +11,10 @@ pub const CONTEXT_TOKENS: usize = 500;
 const LISTED: usize = 6;
 /// Characters of one line.
 const LINE: usize = 240;
-/// What the frame is followed by.
+/// The line after the frame.
 const NEXT: &str = "get_context_digest shows more, search_memory_bank finds more.";
 
-/// What happened in the session so far, for the start after a compaction.
+/// The work of the session so far, for the start after a compaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionFacts {
     /// The lines: branch, commits, files.
@@ -83,7 +83,7 @@ fn render(sections: &[Section], counts: &[usize]) -> (String, Vec<String>) {
         let lines = section.lines.get(..*count).unwrap_or_default();
         match lines {
             [] => continue,
-            [one] if section.lines.len() == 1 => text.push_str(&format!("{}: {one}\n", section.title)),
+            [line] if section.lines.len() == 1 => text.push_str(&format!("{}: {line}\n", section.title)),
             several => {
                 text.push_str(&format!("{}:\n", section.title));
                 several.iter().for_each(|line| text.push_str(&format!("- {line}\n")));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_bank_says_nothing() {
+    fn an_empty_bank_adds_nothing() {
         let digest = json!({"digest": {
             "currentContext": {"tasks": [], "issues": [], "nextSteps": []}, "recentProgress": [], "recentDecisions": [],
             "documents": ["progress.md 120 B 2026-01-01"], "sinceLastSession": "since 2026-01-01: no document changed",

@@ -89,7 +89,7 @@ mod tests {
         (inside.to_owned(), word.to_owned())
     }
 
-    /// What Gemini CLI makes of a hook's text.
+    /// A hook's text as Gemini CLI escapes it.
     fn escaped(text: &str) -> String {
         text.replace('<', "&lt;").replace('>', "&gt;")
     }

@@ -1,5 +1,5 @@
 //! Rules for the hooks of agents: the texts that are added to a session without a request, and the records of sessions.
-//! No model takes part. This module must not know the form in which an agent takes a text.
+//! No model is called. This module must not know the form in which an agent takes a text.
 
 mod brief;
 mod frame;

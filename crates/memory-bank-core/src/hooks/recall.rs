@@ -1,8 +1,8 @@
 //! The passages of a bank that match a prompt: at most three, or none.
 //!
 //! A hook is a process of its own, so there is no index: the texts are scanned for the words of the prompt. A passage is
-//! shown if it has several of them, and rare ones, measured by the bank itself; words that are on many lines decide nothing.
-//! Silence is the rule, since what is added to a prompt costs room and attention in every turn after it.
+//! shown if it has several of them, and rare ones, measured by the bank itself; words that are on many lines do not count.
+//! Most prompts get none, since a text that is added to a prompt costs room and attention in every later turn.
 
 use super::terms::{PromptTerms, fingerprint};
 use crate::document::roles::is_placeholder;
@@ -46,8 +46,8 @@ pub struct Recalled {
 
 /// The passages that match the prompt and were not shown before.
 ///
-/// With `is_whole`, the texts are the bank's documents, and a word's rarity is counted in them; without, they are what
-/// another search has found.
+/// With `is_whole`, the texts are the bank's documents, and a word's rarity is counted in them; without, they are hits
+/// of another search.
 #[must_use]
 pub fn recalled(
     terms: &PromptTerms,
@@ -98,13 +98,13 @@ pub fn recalled(
 pub fn recalled_text(found: &[Recalled]) -> String {
     let lines: Vec<String> = found
         .iter()
-        .map(|one| {
-            let place = if one.heading.is_empty() {
-                one.document.clone()
+        .map(|passage| {
+            let place = if passage.heading.is_empty() {
+                passage.document.clone()
             } else {
-                format!("{}, {}", one.document, one.heading)
+                format!("{}, {}", passage.document, passage.heading)
             };
-            format!("- {} ({place})", one.text.trim_start_matches(['-', '*', ' ']))
+            format!("- {} ({place})", passage.text.trim_start_matches(['-', '*', ' ']))
         })
         .collect();
     lines.join("\n")
@@ -120,7 +120,7 @@ struct Candidate<'t> {
 
 impl Candidate<'_> {
     /// How well it matches the prompt; none if too little.
-    fn score(&self, rarities: &[f64], asked: usize) -> Option<f64> {
+    fn score(&self, rarities: &[f64], prompt_words: usize) -> Option<f64> {
         let present = || {
             rarities
                 .iter()
@@ -130,7 +130,7 @@ impl Candidate<'_> {
         };
         let sum: f64 = present().sum();
         let several = present().count() > 1 && sum >= LEAST;
-        let alone = asked <= 2 && present().any(|rarity| rarity >= LEAST_ALONE);
+        let alone = prompt_words <= 2 && present().any(|rarity| rarity >= LEAST_ALONE);
         (several || alone).then_some(sum)
     }
 }

@@ -28,7 +28,7 @@ pub struct RecordedCommit {
     pub subject: String,
 }
 
-/// What is recorded of a session.
+/// The record of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionRecord {
     /// An id that is the same for all events of the session, of hexadecimal digits.
@@ -51,7 +51,7 @@ pub struct SessionRecord {
     pub file_count: usize,
     /// How often each tool was called.
     pub tools: BTreeMap<String, u32>,
-    /// The first line of the first prompt, if the user wants it kept.
+    /// The first line of the first prompt, if the user allows it.
     pub prompt: Option<String>,
 }
 
@@ -122,7 +122,7 @@ fn quoted(text: &str, most: usize) -> String {
 
 /// The text on one line without secrets, cut.
 fn words(text: &str, most: usize) -> String {
-    // What is masked is cut afterwards: a part of a secret is not recognised.
+    // Masked before it is cut, because a part of a secret is not recognised.
     let first: String = text.chars().take(16 * 1024).collect();
     let line = masked(&first).split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() <= most {

@@ -1,4 +1,4 @@
-//! The reminder to record what is not recorded.
+//! The reminder to record unrecorded work.
 
 /// For the model.
 #[must_use]

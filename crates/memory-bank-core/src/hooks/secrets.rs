@@ -11,20 +11,20 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::frame::visible;
 
-/// In the place of a secret.
+/// The text in place of a secret.
 const MASK: &str = "[masked]";
 /// gitleaks' general rule: any value after a name such as `key`.
 const GENERAL: &str = "generic-api-key";
-/// What most rules want behind a secret.
+/// The delimiter that most rules require behind a secret.
 const DELIMITER: &str = r#"(?:[\x60'"\s;]|\\[nr]|$)"#;
 /// The most bytes of a compiled pattern.
 const PATTERN_BYTES: usize = 32 * 1024 * 1024;
 
-/// The rules without an issuer: a pattern whose first group is the secret, and what a secret must look like.
+/// The rules without an issuer: a pattern whose first group is the secret, and the form of the secret.
 const OWN: [(&str, Looks); 13] = [
     // A key of this server.
     (r"(mbmcp_(?:live|test)_[A-Za-z0-9_-]+)", Looks::Any),
-    // How tokens of well-known issuers begin, whatever their length is.
+    // The beginnings of tokens of well-known issuers, at any length.
     (
         r"((?:gh[pousr]_|github_pat_|glpat-|gl[a-z]{2,8}-|xox[abeoprs]-|[sr]k_(?:live|test|prod)_|\bsk-|npm_|pypi-|hf_|do[por]_v1_|shp(?:at|ca|pa|ss)_|AIza|SG\.|eyJ)[A-Za-z0-9._-]{16,})",
         Looks::Mixed,
@@ -59,7 +59,7 @@ const OWN: [(&str, Looks); 13] = [
     (r"([A-Za-z0-9+_=-]{24,})", Looks::Opaque),
 ];
 
-/// What a value must look like.
+/// The form that a value must have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Looks {
     /// Anything.
@@ -247,7 +247,7 @@ mod tests {
     #[case("GET /x?access_token=abcdefgh12", "abcdefgh12")]
     #[case("-----BEGIN RSA PRIVATE KEY----- MIIEow", "MIIEow")]
     #[case("pass\u{200b}word=hunter2", "hunter2")]
-    fn what_has_no_issuer_is_masked_too(#[case] text: &str, #[case] hidden: &str) {
+    fn secrets_without_an_issuer_are_masked_too(#[case] text: &str, #[case] hidden: &str) {
         let shown = masked(text);
         assert!(!shown.contains(hidden) && shown.contains(MASK), "{shown}");
     }

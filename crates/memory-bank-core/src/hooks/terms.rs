@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::search::{Language, Query, TermKind, is_function_word};
 
-/// How much of a prompt is read, in bytes. What a person asks is at the beginning; the rest is often pasted.
+/// How much of a prompt is read, in bytes. The question is at the beginning; the rest is often pasted.
 const PROMPT_BYTES: usize = 2000;
 /// The most words that are searched.
 const WORDS: usize = 24;
@@ -194,8 +194,8 @@ mod tests {
 
     #[test]
     fn a_fingerprint_ignores_dates_and_signs() {
-        let one = fingerprint("- [2026-01-02 10:00 UTC] **Did**: the export works");
-        assert_eq!(one, fingerprint("* 2026-03-04: did the export works."));
-        assert_ne!(one, fingerprint("the import works"));
+        let first = fingerprint("- [2026-01-02 10:00 UTC] **Did**: the export works");
+        assert_eq!(first, fingerprint("* 2026-03-04: did the export works."));
+        assert_ne!(first, fingerprint("the import works"));
     }
 }

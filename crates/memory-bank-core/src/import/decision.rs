@@ -1,4 +1,4 @@
-//! What happens with one document: a text that somebody wrote in the bank is never replaced.
+//! Decides whether one document is written: a text that somebody wrote in the bank is never replaced.
 
 use super::Entry;
 use crate::document::Etag;
@@ -12,7 +12,7 @@ pub struct Present {
     pub is_template: bool,
 }
 
-/// What happens with a document.
+/// The decision on a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Decision {
     /// It is written for the first time.
@@ -47,13 +47,13 @@ impl Decision {
     }
 }
 
-/// Decides on a document: `entry` is what the record remembers of it, `source` the hash of the source's text, `wanted`
+/// Decides on a document: `entry` is its entry in the record, `source` the hash of the source's text, `planned`
 /// the etag of the document that would be written.
 #[must_use]
-pub fn decide(entry: Option<&Entry>, present: Option<&Present>, source: &Etag, wanted: &Etag) -> Decision {
+pub fn decide(entry: Option<&Entry>, present: Option<&Present>, source: &Etag, planned: &Etag) -> Decision {
     match (entry, present) {
         (None, None) => Decision::Create,
-        (None, Some(present)) if present.etag == *wanted => Decision::Adopt,
+        (None, Some(present)) if present.etag == *planned => Decision::Adopt,
         (None, Some(present)) if present.is_template => Decision::Create,
         (None, Some(_)) => Decision::Taken,
         (Some(_), None) => Decision::Deleted,
@@ -64,7 +64,7 @@ pub fn decide(entry: Option<&Entry>, present: Option<&Present>, source: &Etag, w
                 Decision::Edited
             }
         }
-        (Some(_), Some(present)) if present.etag == *wanted => Decision::Adopt,
+        (Some(_), Some(present)) if present.etag == *planned => Decision::Adopt,
         (Some(entry), Some(present)) if present.etag == entry.written => Decision::Update,
         (Some(_), Some(_)) => Decision::Conflict,
     }
@@ -84,8 +84,8 @@ mod tests {
 
     #[test]
     fn texts_of_the_bank_are_never_replaced() {
-        let of = |entry: Option<&Entry>, there: Option<&str>, source: &str, wanted: &str| {
-            decide(entry, there.map(present).as_ref(), &Etag::of(source), &Etag::of(wanted))
+        let of = |entry: Option<&Entry>, there: Option<&str>, source: &str, planned: &str| {
+            decide(entry, there.map(present).as_ref(), &Etag::of(source), &Etag::of(planned))
         };
         assert_eq!(of(None, None, "s", "w"), Decision::Create);
         assert_eq!(of(None, Some("w"), "s", "w"), Decision::Adopt);

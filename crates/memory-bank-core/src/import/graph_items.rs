@@ -1,5 +1,5 @@
-//! What sources become in the graph: entities, observations and relations as items that are compared with the graph and
-//! with what was imported before, and written in batches.
+//! Sources as items of the graph: entities, observations and relations that are compared with the graph and with earlier
+//! imports, and written in batches.
 
 use std::collections::HashSet;
 
@@ -83,17 +83,17 @@ fn id((name, entity_type): &EntityName) -> String {
     entity_id(trim(name), trim(entity_type))
 }
 
-/// What a graph has.
+/// The items of a graph.
 #[derive(Debug, Default)]
 pub struct KnownGraph {
     entities: HashSet<String>,
-    /// An entity has a fact whatever its source is: importing it again would double it.
+    /// Facts count without their source, since importing one from another source would double it.
     facts: HashSet<(String, String)>,
     relations: HashSet<String>,
 }
 
 impl KnownGraph {
-    /// What an exported graph has.
+    /// The items of an exported graph.
     #[must_use]
     pub fn of(graph: &Subgraph) -> Self {
         Self {
@@ -101,9 +101,9 @@ impl KnownGraph {
             facts: graph
                 .observations
                 .iter()
-                .map(|one| (one.entity_id.clone(), trim(&one.text).to_owned()))
+                .map(|fact| (fact.entity_id.clone(), trim(&fact.text).to_owned()))
                 .collect(),
-            relations: graph.relations.iter().map(|one| one.id.clone()).collect(),
+            relations: graph.relations.iter().map(|relation| relation.id.clone()).collect(),
         }
     }
 

@@ -146,7 +146,7 @@ pub fn is_visited(folders: &[&str]) -> bool {
     if name.starts_with('.') { agent(name).is_some() } else { !FOREIGN_FOLDERS.contains(name) }
 }
 
-/// Whether a file may be imported, so that it is looked at.
+/// Whether a file may be imported, so that it is checked.
 #[must_use]
 pub fn is_candidate(path: &[&str]) -> bool {
     path.last().is_some_and(|name| is_markdown(name)) || layout_of(path).is_some()
@@ -204,7 +204,7 @@ fn in_agent_folder(folders: &[&str], lower: &str) -> Option<Layout> {
     })
 }
 
-/// The file of a memory server may have any name; those with `memory` in it, not deep in the project, are looked at.
+/// The file of a memory server may have any name; those with `memory` in it, not deep in the project, are checked.
 fn memory_server(folders: &[&str], lower: &str) -> Option<Layout> {
     let stem = lower.strip_suffix(".jsonl").or_else(|| lower.strip_suffix(".json"))?;
     (folders.len() <= 1 && stem.contains("memory")).then_some(Layout::MemoryServer)

@@ -29,7 +29,7 @@ pub struct BadLine {
 pub struct MemoryLines {
     /// Entities with their type, observations and relations: entities before what names them.
     pub items: Vec<GraphItem>,
-    /// What is not imported.
+    /// The lines that are not imported.
     pub bad: Vec<BadLine>,
 }
 
@@ -145,8 +145,8 @@ impl Reader {
         let contents =
             ["contents", "observations", "content", "text"].iter().find_map(|name| members.get(*name));
         let contents = contents.ok_or("it has no `contents`")?;
-        let one = std::slice::from_ref(contents);
-        for observation in contents.as_array().map_or(one, Vec::as_slice) {
+        let single = std::slice::from_ref(contents);
+        for observation in contents.as_array().map_or(single, Vec::as_slice) {
             match fact(observation) {
                 Ok(Some(text)) => self.later.push(Later::Observation { entity: entity.clone(), text }),
                 Ok(None) => {}

@@ -49,8 +49,8 @@ pub fn name_beside(document: &str, from: &str) -> String {
     valid(&beside).unwrap_or_else(|| in_import_folder(Layout::MemoryBank, &format!("{from}.source.md")))
 }
 
-/// The name in the bank of a document of another bank: core documents have the names of this server, whatever signs they
-/// have between their words.
+/// The name in the bank of a document of another bank: core documents get the names of this server, with any signs
+/// between their words.
 fn in_bank(path: &str) -> Option<String> {
     if !path.contains('/')
         && let Some(core) = CORE_DOCUMENTS.into_iter().find(|core| bare_stem(core) == bare_stem(path))

@@ -68,7 +68,7 @@ pub struct Link {
     pub is_embed: bool,
 }
 
-/// What a note refers to.
+/// The references of a note.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Note {
     /// Its links, each once.
@@ -252,15 +252,15 @@ impl Vault {
         let is_relative = target.starts_with("./") || target.starts_with("../");
         let target = if is_relative { joined(folder, target)? } else { target.trim_matches('/').to_owned() };
         let name = target.rsplit('/').next().unwrap_or(&target);
-        let wanted = folded(&target);
+        let folded_target = folded(&target);
         let fits = |path: &&String| {
             let path = folded(path);
-            path == wanted
-                || (!is_relative && path.strip_suffix(&wanted).is_some_and(|rest| rest.ends_with('/')))
+            path == folded_target
+                || (!is_relative && path.strip_suffix(&folded_target).is_some_and(|rest| rest.ends_with('/')))
         };
         let found = self.notes.get(&folded(name))?.iter().filter(fits);
         let rank = |path: &&String| {
-            let is_whole = folded(path) == wanted && target.contains('/');
+            let is_whole = folded(path) == folded_target && target.contains('/');
             let is_near = path.rsplit_once('/').map_or("", |(folder, _)| folder) == folder;
             (!is_whole, !is_near, path.matches('/').count(), path.len(), (*path).clone())
         };
@@ -276,8 +276,8 @@ impl Vault {
         (name, NOTE.to_owned())
     }
 
-    /// What a note becomes in the graph, with the links that lead to no note. A missing note becomes an entity, too: it
-    /// is what the link is about, and the note may follow.
+    /// The items of a note in the graph, and its links that lead to no note. A missing note becomes an entity, too, since
+    /// the link refers to it and the note may follow.
     #[must_use]
     pub fn items(&self, from: &str, label: Option<&str>, note: &Note) -> (Vec<GraphItem>, Vec<String>) {
         let entity = Self::entity(from, label);

@@ -12,12 +12,12 @@ use crate::document::{DocumentPath, Etag};
 
 /// The size at which further entries go into the next part, in bytes of JSON.
 const PART_BYTES: usize = 384 * 1024;
-/// What the keys of entries begin with that are not the name of a document.
+/// The prefix of the keys that are not the name of a document.
 pub const GRAPH_PREFIX: &str = "graph:";
 const ABOUT: &str = "What `memory-bank-mcp import --from auto` imported, so that it sees what changed since. An entry that is removed is \
     forgotten: its source is imported again.";
 
-/// What is remembered of one imported source.
+/// The entry of one imported source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The source.
@@ -26,7 +26,7 @@ pub struct Entry {
     pub source: Etag,
     /// The etag of the document as it was written; the hash of the source for a file that becomes a graph only.
     pub written: Etag,
-    /// The hash of what became of it in the graph.
+    /// The hash of its items in the graph.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graph: Option<Etag>,
     /// The relations that the import made, which it removes when the source does not have them any more.
@@ -162,7 +162,7 @@ impl Record {
         Ok(text)
     }
 
-    /// The entry of a key: the name of a document, or another name of what was imported.
+    /// The entry of a key: the name of a document, or another name of an imported source.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Entry> {
         self.parts.iter().find_map(|part| part.entries.get(key))

@@ -4,7 +4,7 @@
 /// The most secrets that are named for one source.
 const NAMED: usize = 5;
 
-/// What looks like a secret.
+/// A text that looks like a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Secret {
     /// Its line, from 1.
@@ -13,7 +13,7 @@ pub struct Secret {
     pub kind: &'static str,
 }
 
-/// The beginnings of keys, the fewest characters of the whole, and what they are.
+/// The beginnings of keys, the fewest characters of the whole, and their kind.
 const PREFIXES: [(&str, usize, &str); 20] = [
     ("ghp_", 36, "a GitHub token"),
     ("gho_", 36, "a GitHub token"),

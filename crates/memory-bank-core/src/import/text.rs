@@ -47,7 +47,7 @@ pub fn with_origin(text: &str, from: &str) -> String {
     format!("{front}{gap}{}{end}{blank}{body}", comment(from))
 }
 
-/// A comment must not end early, whatever the name of a file contains.
+/// The name of a file must not end the comment early.
 fn comment(from: &str) -> String {
     let mut shown = String::with_capacity(from.len());
     for letter in from.chars() {

@@ -1,4 +1,4 @@
-//! What folders of the bank list.
+//! The entries of folders of the bank.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,4 +1,4 @@
-//! What happened in a repository since a moment: its branch, the commits that were made, the files that were touched.
+//! The activity in a repository since a moment: its branch, new commits, touched files.
 //!
 //! Git is never run here either: the branch is in `HEAD`, the commits are in the reflog of `HEAD`, which git appends to
 //! (gitrepository-layout(5), git-reflog(1)), and files by the times in the index and on the disk. All of it may be forged by
@@ -22,12 +22,12 @@ const REFLOG_BYTES: u64 = 256 * 1024;
 const LARGEST_INDEX: u64 = 16 * 1024 * 1024;
 /// The most commits and files that are returned; more are counted.
 const RETURNED: usize = 50;
-/// How far from the time of a checkout, in seconds, files are taken to be its own work. Git writes the reflog after them.
+/// How far from the time of a checkout, in seconds, files count as written by it. Git writes the reflog after them.
 const CHECKOUT: i64 = 2;
 /// How far the times of files may be behind the clock: file systems use that of the last tick.
 const TICK: SignedDuration = SignedDuration::from_millis(20);
 
-/// What happened.
+/// The activity in a repository.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct GitActivity {
     /// The branch, or the beginning of a commit's id.
@@ -59,8 +59,8 @@ impl GitActivity {
     }
 }
 
-/// What happened since `since` in the repository around the project; `None` without one. `head` is the commit that
-/// [`git_head`] returned then. Files below `except`, and what `wait` has no time for, are left out.
+/// The activity since `since` in the repository around the project; `None` without one. `head` is the commit that
+/// [`git_head`] returned then. Files below `except`, and files for which `wait` is too short, are left out.
 #[must_use]
 pub fn git_activity(
     project: &Path,
@@ -242,7 +242,7 @@ impl Repository {
     }
 }
 
-/// When the file itself was written; nothing of what a link leads to.
+/// When the file itself was written; links are not followed.
 fn modified(path: &Path) -> Option<(i64, i32)> {
     let metadata = path.symlink_metadata().ok()?;
     let at = Timestamp::try_from(metadata.modified().ok()?).ok()?;
@@ -282,7 +282,7 @@ impl<'t> Line<'t> {
     }
 }
 
-/// The end of a regular file that is no link, as text; it begins with a whole line. Never waits for a pipe.
+/// The end of a regular file, not of a link, as text from a whole line on. Never waits for a pipe.
 fn tail(path: &Path, bytes: u64) -> Option<String> {
     use std::io::{Read, Seek, SeekFrom};
     if !path.symlink_metadata().ok()?.is_file() {
@@ -326,7 +326,7 @@ mod tests {
         }
         git(&root, &["add", "."]);
         git(&root, &["commit", "-qm", "before"]);
-        // What was there before is an hour old.
+        // Existing files are an hour old.
         for name in ["src/old.rs", "src/later.rs", "memory-bank/progress.md"] {
             let file = std::fs::File::options().append(true).open(root.join(name)).unwrap();
             file.set_modified((now() - 1.hour()).into()).unwrap();

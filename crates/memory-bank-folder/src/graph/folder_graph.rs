@@ -218,7 +218,7 @@ impl Rendered {
     }
 }
 
-/// What the derived files need to know of the bank.
+/// The data of the bank that the derived files need.
 pub(super) struct BankInfo {
     /// The id under which the files name the bank.
     pub(super) store_id: String,

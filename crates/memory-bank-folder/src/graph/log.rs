@@ -194,7 +194,7 @@ impl View {
         }
     }
 
-    /// What must be written before the next line: the marker or what is missing of it, or the end of a torn line.
+    /// The bytes before the next line: the marker or its missing part, or the end of a torn line.
     fn repair(&self) -> Vec<u8> {
         let rest = &self.reached.rest;
         let missing = MARKER.as_bytes().strip_prefix(rest.as_slice());
@@ -303,7 +303,7 @@ pub(crate) fn append(dir: &BankDir, repair: Vec<u8>, events: &[Event]) -> Result
     write_durably(dir, &bytes).map_err(StoreError::io(format!("cannot write to `{LOG}`")))
 }
 
-/// What [`append`] has to write before its events.
+/// The bytes that [`append`] writes before its events.
 pub(crate) fn repair_of(view: &View) -> Vec<u8> {
     view.repair()
 }
@@ -360,7 +360,7 @@ fn write_durably(dir: &BankDir, bytes: &[u8]) -> io::Result<()> {
     if is_new { dir.sync(Path::new(GRAPH_FOLDER)) } else { Ok(()) }
 }
 
-/// What [`next_line`] took.
+/// The line that [`next_line`] took.
 struct Taken {
     /// Bytes of the file: more than the line holds, if the line is too long.
     bytes: u64,

@@ -1,4 +1,4 @@
-//! What searches of one folder share: the index, the turn to update it, and the threads.
+//! State that searches of one folder share: the index, the turn to update it, and the threads.
 //!
 //! This module must not know banks or how the index follows the files.
 

@@ -139,7 +139,7 @@ impl IndexUpdate {
             indexed.index_file(dir, entry, self.now)?;
         }
         let bytes = indexed.index.bytes();
-        // The index has it already, so its real size counts, whatever was expected.
+        // The index has it already, so its real size counts, not the estimate.
         let _grown = self.search.indexes.account(&mut indexed.share, bytes);
         Ok(())
     }

@@ -165,7 +165,7 @@ pub(crate) fn check_name(name: &Path) -> io::Result<()> {
     if is_itself { Ok(()) } else { Err(io::Error::from_raw_os_error(ERROR_INVALID_NAME)) }
 }
 
-/// Whether the system takes this for a device, with whatever extension.
+/// Whether the system takes this for a device, with any extension.
 fn is_device(part: &str) -> bool {
     let stem = part.split('.').next().unwrap_or(part).trim_end().to_uppercase();
     if matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" | "CLOCK$") {

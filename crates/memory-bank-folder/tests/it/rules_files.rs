@@ -42,7 +42,7 @@ async fn rules_files_are_created_on_request_in_the_bank_s_project() {
     assert!(!a.join(".mcprules-code").exists(), "the server's own project gets none");
     let valid = |rules| matches!(rules, ModeRules::Valid { umb_trigger: Some(_) });
     assert!(valid(workspace.mode_rules(&caller(), Mode::Code).await.unwrap()));
-    // Whoever has rules files is served with them, under the older name, too; none is made twice.
+    // Existing rules files are used, under the older name, too; none is created twice.
     let made = workspace.initialize(&caller(), as_text(&a), true).await.unwrap();
     assert_eq!(made.outside.len(), 4);
     assert!(!a.join(".mcprules-ask").exists(), "the older name serves");

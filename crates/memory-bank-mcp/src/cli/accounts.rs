@@ -1,5 +1,5 @@
-//! Commands that change or remove what others still use: users, projects, keys; and the invitation of a member. Running servers
-//! are notified of each.
+//! Commands that change or remove users, projects and keys in use, and that invite a member. Running servers are notified
+//! of each change.
 
 use std::io::{BufRead, IsTerminal};
 
@@ -21,7 +21,7 @@ use crate::cli::output::{KEY_SHOWN_ONCE, Output, print_stderr};
 use crate::cli::server_address;
 use crate::config::Settings;
 
-/// In the place of an address that is not known.
+/// The placeholder for an unknown address.
 const NO_URL: &str = "https://YOUR-SERVER/mcp";
 /// The longest answer that is read, in bytes.
 const ANSWER_BYTES: u64 = 1024;
@@ -138,14 +138,14 @@ pub(crate) struct RemoveProject {
 pub(crate) async fn remove_project(
     database: &Database,
     settings: &Settings,
-    wanted: &RemoveProject,
+    target: &RemoveProject,
     output: Output,
 ) -> anyhow::Result<()> {
-    let slug = &wanted.project;
-    let confirmed = match &wanted.confirm {
+    let slug = &target.project;
+    let confirmed = match &target.confirm {
         Some(confirmed) => confirmed.clone(),
         None => {
-            // A project that does not exist is refused before anything is asked.
+            // A missing project is refused before the prompt.
             let members = database.members(slug).await?.len();
             let keys = database.keys(slug, false).await?.len();
             let stored = database.stored_bytes_of(slug).await?;
@@ -165,7 +165,7 @@ pub(crate) async fn remove_project(
     output.show(&data, &format!("The project {slug} is removed; API keys revoked: {}.", void.len()))
 }
 
-/// What is typed at the prompt.
+/// The text that is typed at the prompt.
 async fn typed(
     slug: &str,
     members: usize,
@@ -221,33 +221,33 @@ pub(crate) struct Invite {
 pub(crate) async fn invite(
     database: &Database,
     settings: &Settings,
-    wanted: &Invite,
+    invite: &Invite,
     output: Output,
 ) -> anyhow::Result<()> {
     let user = NewUser {
         id: UserId(SystemEntropy.id()),
-        name: parse_user_name(&wanted.user)?,
-        email: wanted.email.clone(),
+        name: parse_user_name(&invite.user)?,
+        email: invite.email.clone(),
     };
-    ensure!(!wanted.project.is_empty(), "`--project` takes the project's short name");
-    let role: Role = wanted.role.into();
-    let (plain, key) = keys::new_key(&wanted.key);
-    let invited = database.invite_member(&wanted.project, &user, role, &key).await?;
-    let known = wanted.url.clone().or_else(|| settings.http.public_url.as_deref().map(mcp_address));
+    ensure!(!invite.project.is_empty(), "`--project` takes the project's short name");
+    let role: Role = invite.role.into();
+    let (plain, key) = keys::new_key(&invite.key);
+    let invited = database.invite_member(&invite.project, &user, role, &key).await?;
+    let known = invite.url.clone().or_else(|| settings.http.public_url.as_deref().map(mcp_address));
     let url = known.clone().unwrap_or_else(|| NO_URL.to_owned());
     let server = Server::Http { url: url.clone(), key: None, name: DEFAULT_NAME.to_owned() };
     let line =
-        format!("memory-bank-mcp client-config --client {} --http {url} --write", wanted.client.name());
-    let snippet = client_config::snippet(wanted.client, DEFAULT_NAME, &server)?;
+        format!("memory-bank-mcp client-config --client {} --http {url} --write", invite.client.name());
+    let snippet = client_config::snippet(invite.client, DEFAULT_NAME, &server)?;
     let variable = key_variable(DEFAULT_NAME);
     let data = json!({
         "user": user_json(&invited.user),
         "isNewUser": invited.is_new,
-        "project": wanted.project,
+        "project": invite.project,
         "role": role.as_str(),
         "key": keys::created_json(&plain, &invited.key),
         "client": {
-            "name": wanted.client.name(),
+            "name": invite.client.name(),
             "url": known,
             "line": line,
             "config": snippet,
@@ -259,10 +259,10 @@ pub(crate) async fn invite(
          connects {}:\n\n  {line}\n\nWithout this program, its file gets:\n\n{snippet}",
         invited.user.name,
         if invited.is_new { " (created)" } else { "" },
-        wanted.project,
+        invite.project,
         role.as_str(),
         plain.expose(),
-        wanted.client.row().title,
+        invite.client.row().title,
     );
     output.show(&data, &text)?;
     if known.is_none() && !output.json {

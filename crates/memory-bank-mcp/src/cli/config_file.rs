@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 /// contains its history, has a few megabytes.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Who may read a file after it is written.
+/// The permissions of a file after it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileAccess {
     /// A new file is readable for everybody; an existing one keeps its permissions.

@@ -5,9 +5,9 @@ use clap::{Arg, Command, CommandFactory, FromArgMatches};
 
 use super::Cli;
 
-/// Where a bank is.
+/// The options that locate a bank.
 const PLACE: [&str; 4] = ["path", "folder", "follow_links", "state_dir"];
-/// What an agent's entry may have.
+/// The options of an agent's entry.
 const ENTRY: [&str; 10] = [
     "path",
     "folder",
@@ -20,7 +20,7 @@ const ENTRY: [&str; 10] = [
     "debug",
     "json",
 ];
-/// What a command on the database uses.
+/// The options of commands on the database.
 const DATABASE: [&str; 1] = ["json"];
 
 /// The shared options that a command uses, by their ids.
@@ -50,7 +50,8 @@ fn used_by(command: &str) -> Option<Vec<&'static str>> {
 pub(crate) fn command() -> Command {
     let mut root = Cli::command();
     let shared: Vec<Arg> = root.get_arguments().filter(|option| option.is_global_set()).cloned().collect();
-    let commands: Vec<String> = root.get_subcommands().map(|one| one.get_name().to_owned()).collect();
+    let commands: Vec<String> =
+        root.get_subcommands().map(|subcommand| subcommand.get_name().to_owned()).collect();
     for name in commands {
         let Some(used) = used_by(&name) else { continue };
         // An option of the command itself comes before the one that it would inherit.

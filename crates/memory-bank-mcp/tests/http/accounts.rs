@@ -18,17 +18,17 @@ fn type_command(database: &TestDatabase, redis: &str, words: &[&str]) -> Output 
     command(&folder, &variables).args(words).stdin(Stdio::null()).output().unwrap()
 }
 
-fn redis_of(team: &ReplicaSet) -> String {
-    format!("redis://127.0.0.1:{}", team.redis.as_ref().unwrap().port())
+fn redis_of(replicas: &ReplicaSet) -> String {
+    format!("redis://127.0.0.1:{}", replicas.redis.as_ref().unwrap().port())
 }
 
-fn succeeds(team: &ReplicaSet, words: &[&str]) -> String {
-    let output = type_command(&team.database, &redis_of(team), words);
+fn succeeds(replicas: &ReplicaSet, words: &[&str]) -> String {
+    let output = type_command(&replicas.database, &redis_of(replicas), words);
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Whether a server takes this key, and for what.
+/// The status of a server's reply to this key.
 fn status(server: &Server, key: &str) -> u16 {
     server.send_bare("GET", "/api/keys", &[("X-API-Key", key)], "").status
 }
@@ -40,11 +40,11 @@ fn invite(database: &TestDatabase, user: &str, role: &str, more: &[&str]) -> Val
 
 #[test]
 fn an_invited_member_connects_with_the_printed_lines() {
-    let team = ReplicaSet::new();
-    let server = team.replica();
+    let replicas = ReplicaSet::new();
+    let server = replicas.replica();
     let url = format!("http://{}/mcp", server.address);
     let output = succeeds(
-        &team,
+        &replicas,
         &["members", "invite", "--project", "atlas", "--user", "bob", "--role", "editor", "--url", &url],
     );
     let line =
@@ -101,9 +101,9 @@ fn an_invitation_prints_json_for_programs_and_changes_no_role() {
 
 #[test]
 fn a_removed_user_is_refused_by_every_replica_and_its_work_stays() {
-    let team = ReplicaSet::new();
-    let (first, mut second) = (team.replica(), team.replica());
-    let key = key_of(&invite(&team.database, "bob", "editor", &["--rate-limit", "0"])["key"]);
+    let replicas = ReplicaSet::new();
+    let (first, mut second) = (replicas.replica(), replicas.replica());
+    let key = key_of(&invite(&replicas.database, "bob", "editor", &["--rate-limit", "0"])["key"]);
     second.key.clone_from(&key);
     let session = second.initialize();
     second.call(&session, "initialize_memory_bank", &json!({"path": "."}));
@@ -120,7 +120,7 @@ fn a_removed_user_is_refused_by_every_replica_and_its_work_stays() {
         server.send_bare("POST", "/mcp", &headers, &ping.to_string()).status
     };
     assert_eq!([at(&first), at(&second)], [200, 200]);
-    let text = succeeds(&team, &["users", "remove", "bob"]);
+    let text = succeeds(&replicas, &["users", "remove", "bob"]);
     assert!(text.contains("bob is removed; API keys revoked: 1"), "{text}");
     for server in [&first, &second] {
         until("the refusal", || at(server) == 401);
@@ -129,44 +129,44 @@ fn a_removed_user_is_refused_by_every_replica_and_its_work_stays() {
     let session = first.initialize();
     let read = first.call(&session, "read_memory_bank_file", &json!({"filename": "plan.md"}));
     assert!(read.contains("by bob"), "{read}");
-    let error = operate(&team.database, &["users", "remove", "alice"]).unwrap_err();
+    let error = operate(&replicas.database, &["users", "remove", "alice"]).unwrap_err();
     assert!(error.contains("last owner of `atlas`"), "{error}");
-    assert!(operate(&team.database, &["users", "remove", "bob"]).unwrap_err().contains("no user `bob`"));
+    assert!(operate(&replicas.database, &["users", "remove", "bob"]).unwrap_err().contains("no user `bob`"));
 }
 
 #[test]
 fn a_changed_key_has_its_new_rights_on_every_replica() {
-    let team = ReplicaSet::new();
-    let servers = [team.replica(), team.replica()];
+    let replicas = ReplicaSet::new();
+    let servers = [replicas.replica(), replicas.replica()];
     let made = operate(
-        &team.database,
+        &replicas.database,
         &["keys", "create", "--user", "alice", "--project", "atlas", "--rate-limit", "0"],
     )
     .unwrap();
     let (key, id) = (key_of(&made), made["id"].as_str().unwrap());
     assert!(servers.iter().all(|server| status(server, &key) == 200));
     let text = succeeds(
-        &team,
+        &replicas,
         &["keys", "update", id, "--scopes", "read", "--label", "laptop", "--expires-days", "2"],
     );
     assert!(text.contains("laptop") && text.contains("read") && !text.contains(&key), "{text}");
     for server in &servers {
         until("the new scopes", || status(server, &key) == 403);
     }
-    succeeds(&team, &["keys", "update", id, "--all-scopes", "--no-label"]);
+    succeeds(&replicas, &["keys", "update", id, "--all-scopes", "--no-label"]);
     for server in &servers {
         until("all scopes", || status(server, &key) == 200);
     }
-    let changed = operate(&team.database, &["keys", "update", id, "--rate-limit", "9"]).unwrap();
+    let changed = operate(&replicas.database, &["keys", "update", id, "--rate-limit", "9"]).unwrap();
     assert_eq!(
         (&changed["rateLimit"], &changed["label"], &changed["scopes"]),
         (&json!(9), &Value::Null, &json!([]))
     );
-    let later = operate(&team.database, &["keys", "update", id, "--expires-days", "30"]).unwrap_err();
+    let later = operate(&replicas.database, &["keys", "update", id, "--expires-days", "30"]).unwrap_err();
     assert!(later.contains("an expiry can only move earlier"), "{later}");
-    let redis = redis_of(&team);
+    let redis = redis_of(&replicas);
     assert_eq!(
-        type_command(&team.database, &redis, &["keys", "update", id]).status.code(),
+        type_command(&replicas.database, &redis, &["keys", "update", id]).status.code(),
         Some(2),
         "nothing to change"
     );
@@ -174,35 +174,35 @@ fn a_changed_key_has_its_new_rights_on_every_replica() {
 
 #[test]
 fn a_renamed_project_goes_on_under_its_new_name() {
-    let team = ReplicaSet::new();
-    let server = team.replica();
+    let replicas = ReplicaSet::new();
+    let server = replicas.replica();
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
-    succeeds(&team, &["projects", "rename", "atlas", "globe"]);
+    succeeds(&replicas, &["projects", "rename", "atlas", "globe"]);
     let status = || server.call(&session, "get_memory_bank_status", &json!({}));
     until("the new name", || status().contains("\"path\":\"globe\""));
-    let listed = operate(&team.database, &["keys", "list", "--project", "globe"]).unwrap();
+    let listed = operate(&replicas.database, &["keys", "list", "--project", "globe"]).unwrap();
     assert_eq!(listed["total"], json!(2));
     assert!(
-        operate(&team.database, &["projects", "rename", "atlas", "x"])
+        operate(&replicas.database, &["projects", "rename", "atlas", "x"])
             .unwrap_err()
             .contains("no project `atlas`")
     );
     assert_eq!(
-        type_command(&team.database, "", &["projects", "rename", "globe", "Not A Slug"]).status.code(),
+        type_command(&replicas.database, "", &["projects", "rename", "globe", "Not A Slug"]).status.code(),
         Some(2)
     );
 }
 
 #[test]
 fn a_project_is_removed_only_when_its_name_is_repeated() {
-    let team = ReplicaSet::new();
-    let server = team.replica();
+    let replicas = ReplicaSet::new();
+    let server = replicas.replica();
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
-    let redis = redis_of(&team);
+    let redis = redis_of(&replicas);
     let refused = |words: &[&str]| {
-        let output = type_command(&team.database, &redis, &[&["projects", "remove"], words].concat());
+        let output = type_command(&replicas.database, &redis, &[&["projects", "remove"], words].concat());
         assert_eq!(output.status.code(), Some(2), "{words:?}");
         String::from_utf8(output.stderr).unwrap()
     };
@@ -216,15 +216,16 @@ fn a_project_is_removed_only_when_its_name_is_repeated() {
     assert!(refused(&["atlas", "--yes", "--confirm", "atlass"]).contains("nothing was removed"));
     refused(&["atlas", "--confirm", ""]);
     assert!(server.call(&session, "list_memory_bank_files", &json!({})).contains("progress.md"));
-    succeeds(&team, &["projects", "remove", "atlas", "--yes", "--confirm", "atlas"]);
-    until("the refusal", || status(&server, &team.key) == 401);
-    let projects = operate(&team.database, &["projects", "list"]).unwrap();
+    succeeds(&replicas, &["projects", "remove", "atlas", "--yes", "--confirm", "atlas"]);
+    until("the refusal", || status(&server, &replicas.key) == 401);
+    let projects = operate(&replicas.database, &["projects", "list"]).unwrap();
     assert_eq!(projects["projects"], json!([]));
-    let audit = operate(&team.database, &["audit", "list"]).unwrap();
+    let audit = operate(&replicas.database, &["audit", "list"]).unwrap();
     let removed =
         audit["entries"].as_array().unwrap().iter().find(|entry| entry["action"] == json!("project.removed"));
     assert_eq!(removed.unwrap()["detail"], json!({"slug": "atlas"}));
-    let gone = type_command(&team.database, &redis, &["projects", "remove", "atlas", "--confirm", "atlas"]);
+    let gone =
+        type_command(&replicas.database, &redis, &["projects", "remove", "atlas", "--confirm", "atlas"]);
     assert_eq!(gone.status.code(), Some(1));
 }
 

@@ -389,7 +389,7 @@ fn a_key_with_other_rights_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_error() {
+fn a_closed_pipe_causes_no_error() {
     let folder = bank();
     let text: String =
         (0..20_000).map(|line| format!("line {line} of a document that is longer than a pipe\n")).collect();
@@ -408,7 +408,7 @@ fn a_closed_pipe_is_no_error() {
     }
 }
 
-/// What a terminal receives from a command.
+/// The bytes that a terminal receives from a command.
 fn on_terminal(folder: &TempDir, words: &str, variables: &[(&str, &str)]) -> String {
     let program = env!("CARGO_BIN_EXE_memory-bank-mcp");
     let output = Command::new("script")
@@ -479,7 +479,7 @@ fn a_document_cannot_control_the_terminal() {
 }
 
 #[test]
-fn there_is_no_colour_with_no_color_or_on_a_dumb_terminal_and_texts_are_neutralised_all_the_same() {
+fn no_color_and_dumb_terminals_switch_colours_off_and_texts_are_still_neutralised() {
     let folder = bank();
     for variable in [("NO_COLOR", "1"), ("TERM", "dumb")] {
         for words in ALL {
@@ -511,14 +511,14 @@ fn long_output_goes_through_the_pager_on_a_terminal_only() {
             "{words}, {variable:?}"
         );
     }
-    // A pager that is left early is no error.
+    // Leaving the pager early does not cause an error.
     on_terminal(&folder, "show progress.md", &[("PAGER", "true")]);
     let piped = command(&folder, &[("PAGER", pager)]).args(["list", "--names"]).output().unwrap();
     assert_eq!(String::from_utf8(piped.stdout).unwrap(), "decision-log.md\nnotes.md\nprogress.md\n");
 }
 
 #[test]
-fn looking_at_the_digest_is_no_session_of_an_assistant() {
+fn a_shown_digest_does_not_count_as_a_session() {
     let folder = bank();
     let state = TempDir::new().unwrap();
     let variables = vec![("MEMORY_BANK_STATE_DIR", state.path().to_str().unwrap())];

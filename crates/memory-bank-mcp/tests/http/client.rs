@@ -380,7 +380,7 @@ impl Listener {
         }
     }
 
-    /// Waits for the end, whatever comes before.
+    /// Reads until the end.
     pub(crate) fn await_end(&mut self) {
         while self.next().is_some() {}
     }

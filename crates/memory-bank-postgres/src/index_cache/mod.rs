@@ -139,7 +139,7 @@ pub(crate) enum Joined {
     Started(Turn),
 }
 
-/// The duty to run one refresh. Dropping it ends the refresh, whatever its result.
+/// The duty to run one refresh. Dropping it ends the refresh, with any result.
 #[derive(Debug)]
 pub(crate) struct Turn {
     indexes: Arc<Indexes>,

@@ -29,7 +29,7 @@ fn rows(bench: &Bench, project: &Caller) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// What a project contains: its documents, graph, backups and files.
+/// The contents of a project: its documents, graph, backups and files.
 fn content(bench: &Bench, project: &Caller) -> Vec<(&'static str, String)> {
     let of_users = [
         "public.memberships",

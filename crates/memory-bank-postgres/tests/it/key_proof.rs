@@ -179,7 +179,7 @@ async fn the_login_role_cannot_administer_or_act_without_a_key() {
          (SELECT count(*) FROM app.audit_log WHERE user_id = '{a}' AND address IS NOT NULL)"
     );
     assert_eq!(bench.test.psql(&touched), "0|0|0|0");
-    // No current partition is dropped, whatever the given time is.
+    // No current partition is dropped, at any given time.
     as_login(&bench, "SELECT app.purge('2999-01-01', '2999-01-01', 1000)").await.unwrap();
     assert_eq!(
         bench.test.psql("SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM mcp_events)"),

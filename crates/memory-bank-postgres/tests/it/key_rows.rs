@@ -86,7 +86,7 @@ async fn rights_are_independent() {
     assert!(bank.delete_entity(&writer, &EntityRef("a of alice".into())).await.is_err());
     assert!(bank.restore_backup(&writer, &backup.id, false).await.is_err());
     assert!(KeyStore::list(&bench.database, &writer, true).await.unwrap().is_empty());
-    // Whoever administers deletes and restores, and does not write.
+    // The role that administers deletes and restores, and does not write.
     let refused = write(&bank, &admin, "secret.md", "x").await;
     assert!(matches!(refused, Err(EditError::Store(StoreError::Denied))), "{refused:?}");
     assert!(write(&bank, &admin, "new.md", "x").await.is_err());

@@ -150,7 +150,7 @@ async fn old_partitions_are_dropped_and_recent_events_stay() {
         bench.test.psql("SELECT string_agg(DISTINCT place::text, ' ' ORDER BY place::text) FROM mcp_events");
     assert_eq!(left, "1 20 3");
     assert!(!partitions(&bench).iter().any(|name| name.ends_with("aged27") || name.ends_with("aged40")));
-    // By the database's clock: nothing is dropped before its hour is over, whatever the login role requests.
+    // By the database's clock: nothing is dropped before its hour is over, also if the login role requests it.
     let client = bench.open(&bench.test.url_of(SERVER), 1);
     client
         .clean_up(now() + SignedDuration::from_hours(9999), now() + SignedDuration::from_hours(9999), 1)
@@ -250,7 +250,7 @@ async fn a_partition_cannot_be_read_directly() {
         );
         assert_eq!(bench.test.psql(&forced), "t", "{partition}");
     }
-    // Whoever owns the schema reads it no more than the table: the policies let only the functions.
+    // The schema's owner cannot read it either: the policies admit only the functions.
     let rows = "BEGIN; SET LOCAL ROLE app_definer; SELECT count(*) FROM pg_policy p JOIN pg_inherits i ON i.inhrelid = p.polrelid \
         WHERE i.inhparent = 'public.mcp_events'::regclass AND p.polroles <> ARRAY['app_definer'::regrole::oid]; COMMIT";
     assert_eq!(bench.test.psql(rows), "0");

@@ -35,7 +35,7 @@ fn session(caller: &Caller) -> SessionRecord {
     }
 }
 
-/// So many sessions in a project, whatever the key.
+/// So many sessions in a project, with any key.
 fn limits(per_project: usize) -> SessionLimits {
     SessionLimits { per_project, per_key: 1000, idle_before: now() - 1.hour() }
 }
@@ -210,7 +210,7 @@ async fn an_event_is_hidden_from_a_key_without_its_required_right() {
         (vec![Right::Read, Right::Write], vec![1, 2, 3]),
     ] {
         let key = bench.with_scopes(&alice, scopes.clone()).await;
-        // The database checks the key, whatever a server has cached.
+        // The database checks the key, independent of the caches of servers.
         for cached in [scopes.clone(), vec![]] {
             let caller = Caller { scopes: cached, ..key.clone() };
             let found = bench.database.after(&caller, hers.id, start, 10).await.unwrap();

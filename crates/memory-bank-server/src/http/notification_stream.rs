@@ -106,7 +106,7 @@ fn time_left(id: EventId, now: Timestamp) -> Duration {
 }
 
 /// The message for a client that resumes a reply whose rest is gone. Clients take it for the reply that they wait
-/// for, whatever its id.
+/// for, under any id.
 fn reply_gone(after: EventId) -> String {
     let text = "the reply is not kept any more; the call may have been carried out: read what it was to change, or call again";
     let error = json!({"code": TRANSPORT_ERROR, "message": text, "data": {"reason": "replay_gone"}});
@@ -149,7 +149,7 @@ impl NotificationStream {
         } else {
             self.send(KEEP_ALIVE_COMMENT.to_owned()).await
         };
-        // Stored events are subject to the key's current rights, whatever this process caches.
+        // Stored events are subject to the key's current rights, not to those that this process has cached.
         if begun.is_err() || replay.is_some() && self.still_authorized().await.is_err() {
             return Ended;
         }

@@ -1,4 +1,4 @@
-//! Allowed hosts and origins: the protection against DNS rebinding. CORS headers tell browsers the same, so that
+//! Allowed hosts and origins: the protection against DNS rebinding. CORS headers state the same for browsers, so that
 //! allowed pages can send requests.
 //!
 //! A server on a network address without a list of hosts serves every host if the request has a valid key; a rebound

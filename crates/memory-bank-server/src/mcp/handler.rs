@@ -48,7 +48,7 @@ impl MemoryBankHandler {
         }
     }
 
-    /// Shows the tools of a toolset, and refuses to change anything where the options say so.
+    /// Shows the tools of a toolset, and refuses changes in read-only mode.
     #[must_use]
     pub fn with_tools(self, options: ToolOptions) -> Self {
         let caller = Arc::new(options.restrict(Caller::clone(&self.caller)));

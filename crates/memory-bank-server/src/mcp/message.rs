@@ -1,4 +1,4 @@
-//! What a message means for a transport, which knows no tool: whether its reply may be large, whether it uses the
+//! The meaning of a message for a transport, which knows no tool: whether its reply may be large, whether it uses the
 //! store, and which rights its reply needs.
 
 use memory_bank_core::caller::{Caller, Right, Rights};

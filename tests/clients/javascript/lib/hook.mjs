@@ -1,4 +1,4 @@
-// The binary as an agent's hook: the event goes in on standard input, the answer comes out on standard output.
+// The binary as an agent's hook: it reads the event from standard input and writes the answer to standard output.
 
 import { spawn } from "node:child_process";
 import { mkdir } from "node:fs/promises";

@@ -1,4 +1,4 @@
-// A model's service that says "done" to everything, in the forms of three of them, and keeps what it was asked.
+// A stub of three model services: it answers every request with "done", and records the requests.
 
 import { createServer } from "node:http";
 
@@ -42,14 +42,14 @@ const candidates = {
   usageMetadata: { promptTokenCount: 1, candidatesTokenCount: 1, totalTokenCount: 2 },
 };
 
-/** Starts the service for the time of the test `t`; `asked` holds the bodies of all requests. */
+/** Starts the service for the time of the test `t`; `requests` has the bodies of all requests. */
 export async function startModel(t) {
-  const asked = [];
+  const requests = [];
   const server = createServer((request, response) => {
     let body = "";
     request.on("data", (part) => (body += part));
     request.on("end", () => {
-      asked.push(body);
+      requests.push(body);
       if (request.url.includes("/messages") && body.includes('"stream":true')) return events(response, message);
       if (request.url.includes("/responses")) return events(response, responses);
       if (request.url.includes("streamGenerateContent")) {
@@ -62,5 +62,5 @@ export async function startModel(t) {
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   t.after(() => server.close());
-  return { asked, url: `http://127.0.0.1:${server.address().port}` };
+  return { requests, url: `http://127.0.0.1:${server.address().port}` };
 }

@@ -76,7 +76,7 @@ export function listens(host, port) {
   });
 }
 
-/** The file of deploy/proxy/ with these addresses; whatever is to be changed must be there. */
+/** The file of deploy/proxy/ with these addresses; each replaced text must occur in it. */
 async function configured({ file, listen, at, idle, kept }, address, servers, { idleSeconds, keeps }) {
   let text = await readFile(new URL(`../../../../deploy/proxy/${file}`, import.meta.url), "utf8");
   const change = (from, to) => {

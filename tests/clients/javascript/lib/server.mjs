@@ -125,7 +125,7 @@ export class Server {
     }
   }
 
-  /** Writes the text and a line end, whatever it is. */
+  /** Writes any text, and a line end. */
   sendLine(text) {
     this.child.stdin.write(`${text}\n`);
   }

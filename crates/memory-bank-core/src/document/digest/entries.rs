@@ -56,7 +56,7 @@ enum Position {
     First,
     /// Entries of the section are before it.
     AfterEntries,
-    /// Only paragraphs that are no entries are before it.
+    /// Only paragraphs that are not entries precede it.
     AfterProse,
 }
 

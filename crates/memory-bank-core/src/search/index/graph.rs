@@ -114,7 +114,7 @@ struct EntityMatch {
     by_observation: bool,
 }
 
-/// What matches a query in the graph.
+/// The matches of a query in the graph.
 #[derive(Debug, Default)]
 struct GraphMatches {
     entities: BySlot<EntityMatch>,

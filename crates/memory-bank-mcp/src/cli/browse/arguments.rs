@@ -36,7 +36,7 @@ pub(crate) enum BrowseCommand {
     /// Search the documents; the best hit comes first. The exit code is 1 if nothing is found.
     Search {
         #[command(flatten)]
-        wanted: SearchArguments,
+        search: SearchArguments,
         #[command(flatten)]
         options: BankOptions,
     },
@@ -157,7 +157,7 @@ pub(crate) struct PartArguments {
     pub(super) tail: Option<u32>,
 }
 
-/// What is searched for.
+/// The query and its filters.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SearchArguments {
     /// Words in any order; "quotes" inside the argument for a phrase.

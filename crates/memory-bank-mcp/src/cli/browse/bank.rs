@@ -154,7 +154,7 @@ fn variable() -> anyhow::Result<Option<String>> {
     }
     let url = server_address::parse(value);
     // The value may hold a password or a key, so the error does not repeat it.
-    url.map(Some).map_err(|error| UsageError(format!("`{URL_VARIABLE}` is no address: {error}")).into())
+    url.map(Some).map_err(|error| UsageError(format!("`{URL_VARIABLE}` is not an address: {error}")).into())
 }
 
 /// The data of a reply: long replies have it as text only.

@@ -69,7 +69,7 @@ pub(super) fn decisions(screen: &mut Screen, digest: &Value) {
     }
 }
 
-/// What went wrong or is to be known.
+/// Errors and notes of the digest.
 pub(super) fn notes(screen: &mut Screen, metadata: &Value) {
     let warnings = texts(metadata, "warnings");
     if !warnings.is_empty() {

@@ -27,8 +27,8 @@ pub(super) async fn list(bank: &Bank, names: bool, mut screen: Screen) -> anyhow
     let data = documents(bank).await?;
     let listed = listed(&data);
     if names {
-        for one in &listed {
-            screen.line(Style::Plain, &one.name);
+        for item in &listed {
+            screen.line(Style::Plain, &item.name);
         }
         return Ok(Shown::new(data, screen));
     }
@@ -37,15 +37,15 @@ pub(super) async fn list(bank: &Bank, names: bool, mut screen: Screen) -> anyhow
         return Ok(Shown::new(data, screen));
     }
     let width = |text: &dyn Fn(&Listed) -> usize| listed.iter().map(text).max().unwrap_or(0);
-    let name_width = width(&|one| one.name.chars().count()).max(4) + 2;
-    let sizes: Vec<String> = listed.iter().map(|one| size(one.bytes)).collect();
+    let name_width = width(&|item| item.name.chars().count()).max(4) + 2;
+    let sizes: Vec<String> = listed.iter().map(|item| size(item.bytes)).collect();
     let size_width = sizes.iter().map(String::len).max().unwrap_or(0).max(4);
     screen.column(Style::Dim, "NAME", name_width);
     screen.put(Style::Dim, &format!("{:>size_width$}  ", "SIZE")).line(Style::Dim, "CHANGED (UTC)");
-    for (one, size) in listed.iter().zip(&sizes) {
-        screen.column(Style::Name, &one.name, name_width);
+    for (item, size) in listed.iter().zip(&sizes) {
+        screen.column(Style::Name, &item.name, name_width);
         screen.put(Style::Plain, &format!("{size:>size_width$}  "));
-        screen.line(Style::Date, &moment(&one.updated_at));
+        screen.line(Style::Date, &moment(&item.updated_at));
     }
     Ok(Shown::new(data, screen))
 }
@@ -56,19 +56,20 @@ async fn documents(bank: &Bank) -> anyhow::Result<Value> {
 }
 
 fn listed(data: &Value) -> Vec<Listed> {
-    let text = |one: &Value, name: &str| one.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text =
+        |item: &Value, name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let all = data.get("documents").and_then(Value::as_array);
     all.into_iter()
         .flatten()
-        .map(|one| Listed {
-            name: text(one, "name"),
-            bytes: one.get("bytes").and_then(Value::as_u64).unwrap_or_default(),
-            updated_at: text(one, "updatedAt"),
+        .map(|item| Listed {
+            name: text(item, "name"),
+            bytes: item.get("bytes").and_then(Value::as_u64).unwrap_or_default(),
+            updated_at: text(item, "updatedAt"),
         })
         .collect()
 }
 
-/// A document, or a part of it. What is piped is unchanged; what a terminal shows is neutralised.
+/// A document, or a part of it. Piped text is unchanged; text on a terminal is neutralised.
 pub(super) async fn show(
     bank: &Bank,
     name: &str,
@@ -168,7 +169,7 @@ fn join(data: &mut Value, more: &Value) {
     }
 }
 
-/// What a name that cannot be read means.
+/// The meaning of a name that cannot be read.
 enum Name {
     /// There is a document of this name; the reason is another one.
     Exists,
@@ -182,32 +183,32 @@ enum Name {
 async fn other_name(bank: &Bank, name: &str) -> anyhow::Result<Name> {
     let data = documents(bank).await?;
     let listed = listed(&data);
-    let wanted = name.trim_start_matches("./");
-    if listed.iter().any(|one| one.name == wanted) {
+    let given = name.trim_start_matches("./");
+    if listed.iter().any(|item| item.name == given) {
         return Ok(Name::Exists);
     }
-    let with_end = format!("{wanted}.md");
-    if listed.iter().any(|one| one.name == with_end) {
+    let with_end = format!("{given}.md");
+    if listed.iter().any(|item| item.name == with_end) {
         return Ok(Name::Meant(with_end));
     }
-    let lower = wanted.to_lowercase();
-    let is_meant = |one: &&Listed| {
-        let known = one.name.to_lowercase();
+    let lower = given.to_lowercase();
+    let is_meant = |item: &&Listed| {
+        let known = item.name.to_lowercase();
         known == lower || known.strip_suffix(".md") == Some(lower.as_str())
     };
     let meant: Vec<&Listed> = listed.iter().filter(is_meant).collect();
-    if let [one] = meant.as_slice() {
-        return Ok(Name::Meant(one.name.clone()));
+    if let [item] = meant.as_slice() {
+        return Ok(Name::Meant(item.name.clone()));
     }
     let mut near: Vec<(usize, &str)> = listed
         .iter()
-        .filter_map(|one| {
-            let known = one.name.to_lowercase();
+        .filter_map(|item| {
+            let known = item.name.to_lowercase();
             let stem = known.strip_suffix(".md").unwrap_or(&known);
             let own = lower.strip_suffix(".md").unwrap_or(&lower);
             let distance =
                 if !own.is_empty() && stem.contains(own) { 0 } else { strsim::levenshtein(stem, own) };
-            (distance <= own.chars().count() / 2).then_some((distance, one.name.as_str()))
+            (distance <= own.chars().count() / 2).then_some((distance, item.name.as_str()))
         })
         .collect();
     near.sort_unstable();

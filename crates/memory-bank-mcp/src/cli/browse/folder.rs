@@ -58,7 +58,7 @@ impl FolderBank {
         }
         let services = Services {
             workspace: Arc::new(workspace),
-            // A look at the digest here is no session of an assistant: its next digest shows the same changes.
+            // A digest shown here does not count as a session: the assistant's next digest shows the same changes.
             state: Arc::new(MemoryStateStore::with_initial(SessionState::default())),
             hub: Arc::new(Hub::new()),
             clock,

@@ -140,7 +140,7 @@ fn put_relation(screen: &mut Screen, relation: &Value) {
     screen.line(Style::Name, text(relation, "to"));
 }
 
-/// How much is not shown.
+/// Notes the number of items that are not shown.
 fn left_out(screen: &mut Screen, data: &Value) {
     let remaining = data.get("remaining").and_then(Value::as_object);
     let left: Vec<String> =

@@ -1,5 +1,5 @@
-//! Markdown for a terminal: the text as it is, with colours for its structure. A mark stays, so that what is shown is what is
-//! stored.
+//! Markdown for a terminal: the text as it is, with colours for its structure. Marks stay, so that the shown text is the stored
+//! text.
 
 use super::screen::{Screen, Style};
 
@@ -12,7 +12,7 @@ pub(super) fn put(screen: &mut Screen, text: &str) {
     }
 }
 
-/// What a line continues.
+/// The block that a line continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Block {
     Text,

@@ -75,7 +75,7 @@ async fn show(command: &BrowseCommand, global: &GlobalOptions, screen: Screen) -
     match command {
         BrowseCommand::List { names, .. } => documents::list(&bank, *names, screen).await,
         BrowseCommand::Show { document, part, .. } => documents::show(&bank, document, part, screen).await,
-        BrowseCommand::Search { wanted, .. } => search::run(&bank, wanted, screen).await,
+        BrowseCommand::Search { search, .. } => search::run(&bank, search, screen).await,
         BrowseCommand::Digest { tokens, .. } => digest::run(&bank, *tokens, screen).await,
         BrowseCommand::Log { entries, decisions, .. } => {
             history::run(&bank, *entries, *decisions, screen).await

@@ -1,4 +1,4 @@
-//! Writes output: through a pager on a terminal, else to standard output. A reader that closes the pipe early is no error.
+//! Writes output: through a pager on a terminal, else to standard output. A reader that closes the pipe early does not cause an error.
 
 use std::io::{ErrorKind, Write};
 use std::process::{Child, Command, Stdio};

@@ -117,8 +117,8 @@ impl Screen {
 
     /// Ends the line.
     pub(super) fn end(&mut self) -> &mut Self {
-        let kept = self.text.trim_end_matches(' ').len();
-        self.text.truncate(kept);
+        let length = self.text.trim_end_matches(' ').len();
+        self.text.truncate(length);
         self.text.push('\n');
         self
     }
@@ -159,7 +159,7 @@ impl Screen {
     }
 }
 
-/// Data as one line of JSON in which nothing controls a terminal: what could is escaped, which changes no value.
+/// Data as one line of JSON without characters that control a terminal: they are escaped, which changes no value.
 pub(super) fn json_line(data: &Value) -> String {
     let mut line = String::new();
     for letter in data.to_string().chars() {

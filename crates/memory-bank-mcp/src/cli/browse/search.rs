@@ -12,15 +12,15 @@ use super::screen::{Screen, Style};
 const SHORTEST_WORD: usize = 2;
 
 /// Searches the documents.
-pub(super) async fn run(bank: &Bank, wanted: &SearchArguments, mut screen: Screen) -> anyhow::Result<Shown> {
-    let query = wanted.query.join(" ");
+pub(super) async fn run(bank: &Bank, search: &SearchArguments, mut screen: Screen) -> anyhow::Result<Shown> {
+    let query = search.query.join(" ");
     let arguments = json!({
         "query": query,
-        "files": if wanted.files.is_empty() { Value::Null } else { json!(wanted.files) },
-        "maxResults": wanted.limit,
-        "caseSensitive": wanted.case_sensitive.then_some(true),
-        "since": wanted.since,
-        "until": wanted.until,
+        "files": if search.files.is_empty() { Value::Null } else { json!(search.files) },
+        "maxResults": search.limit,
+        "caseSensitive": search.case_sensitive.then_some(true),
+        "since": search.since,
+        "until": search.until,
     });
     let data = bank.search("search_memory_bank", arguments).await?;
     let results: Vec<&Value> = data.get("results").and_then(Value::as_array).into_iter().flatten().collect();
@@ -53,7 +53,7 @@ pub(super) async fn run(bank: &Bank, wanted: &SearchArguments, mut screen: Scree
         }
         screen.end();
     }
-    notes(&mut screen, &data, wanted.limit);
+    notes(&mut screen, &data, search.limit);
     Ok(Shown::new(data, screen))
 }
 
@@ -134,8 +134,8 @@ fn put_with_hits(screen: &mut Screen, text: &str, words: &[String]) {
 
 /// The length in bytes of the beginning that is the word in any case.
 fn matched(text: &str, word: &str) -> Option<usize> {
-    let mut wanted = word.chars();
-    let mut next = wanted.next();
+    let mut expected = word.chars();
+    let mut next = expected.next();
     for (at, letter) in text.char_indices() {
         if next.is_none() {
             return Some(at);
@@ -144,7 +144,7 @@ fn matched(text: &str, word: &str) -> Option<usize> {
             if next != Some(lower) {
                 return None;
             }
-            next = wanted.next();
+            next = expected.next();
         }
     }
     next.is_none().then_some(text.len())

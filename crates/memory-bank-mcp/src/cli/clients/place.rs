@@ -128,7 +128,7 @@ impl Place {
         files.into_iter().map(|file| FoundClient { client, file }).collect()
     }
 
-    /// What shows that a client is here: its files and folders, and its programs.
+    /// The signs that a client is installed: its files and folders, and its programs.
     pub(crate) fn searched(&self, client: Client) -> Vec<String> {
         let mut places: Vec<String> = self
             .candidates(client)

@@ -87,7 +87,7 @@ pub(super) fn has_section(text: &str, path: &[&str]) -> anyhow::Result<bool> {
 
 /// Puts the entry into the section as `name`.
 pub(super) fn put(text: &str, path: &[&str], name: &str, entry: &Value) -> anyhow::Result<String> {
-    // What is missing on the way is made with it.
+    // Missing objects on the way are created with it.
     let nested = |missing: &[&str]| {
         let servers = serde_json::json!({ name: entry });
         missing.iter().rev().fold(servers, |value, name| serde_json::json!({ *name: value }))

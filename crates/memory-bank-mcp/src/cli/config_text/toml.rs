@@ -76,7 +76,7 @@ pub(super) fn put(text: &str, section: &str, name: &str, entry: &Value) -> anyho
     Ok(text)
 }
 
-/// Changes the lines that differ, so that comments between them stay. None where the entry is no table with a line for each
+/// Changes the lines that differ, so that comments between them stay. None where the entry is not a table with a line for each
 /// value that differs.
 fn put_members(text: &str, section: &str, name: &str, entry: &Value) -> anyhow::Result<Option<String>> {
     let document = parse(text)?;

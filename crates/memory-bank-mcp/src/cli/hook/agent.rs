@@ -69,7 +69,7 @@ impl Agent {
     }
 }
 
-/// What happened, whatever the agent calls it.
+/// A kind of event, under any name of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A session begins, or goes on after an interruption.
@@ -142,7 +142,7 @@ pub(crate) struct HookInput {
     pub(crate) folder: Option<PathBuf>,
     pub(crate) prompt: Option<String>,
     pub(crate) tool: Option<String>,
-    /// The turn was itself caused by a hook, or broken off: nothing may be asked of the agent.
+    /// The turn was itself caused by a hook, or broken off: the agent must not be reminded.
     pub(crate) is_forced: bool,
     /// The event is one of an agent within the agent.
     pub(crate) is_nested: bool,
@@ -166,7 +166,7 @@ impl HookInput {
         }
         let agent = agent.unwrap_or_else(|| Agent::of(event, &input));
         let parsed = Event::parse(event, &input)
-            .ok_or_else(|| format!("`{}` is no event of a session", shortened(event)))?;
+            .ok_or_else(|| format!("`{}` is not an event of a session", shortened(event)))?;
         let session = ["session_id", "sessionId", "conversation_id", "sessionID"]
             .iter()
             .find_map(|name| text(&input, name))
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_refused() {
+    fn inputs_that_are_not_events_are_refused() {
         for bytes in [&b""[..], b"x", b"[]", b"null", b"{}", b"{\"session_id\": 5}", b"\xff\xfe"] {
             assert!(HookInput::parse("Stop", None, bytes).is_err(), "{bytes:?}");
         }

@@ -1,7 +1,7 @@
 //! Answers to events, each in the form of its agent. The sources of the forms are in `agent.rs`.
 //!
-//! An agent that has no place for a text gets none: Cursor and Copilot CLI take nothing beside a prompt, Gemini CLI would
-//! throw the agent's answer away if a hook at its end asked for more, and after the end of a session nobody reads.
+//! An agent that has no place for a text gets none: Cursor and Copilot CLI take nothing beside a prompt, Gemini CLI
+//! discards the agent's answer if a hook at its end blocks it, and after the end of a session no agent reads.
 
 use memory_bank_core::hooks::reminder_for_people;
 use serde_json::{Value, json};

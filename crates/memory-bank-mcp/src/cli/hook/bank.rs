@@ -250,7 +250,7 @@ impl FolderHookBank {
     }
 }
 
-/// Reads, changes and writes with the etag of what was read; again if somebody else was faster.
+/// Reads, changes, and writes with the etag of the read text; repeated if another write came first.
 async fn edit_on_server(
     server: &Server,
     rule: &(dyn Fn(Option<&str>) -> Option<String> + Sync),

@@ -71,7 +71,7 @@ impl Hook<'_> {
         let file = sessions.map(HookSessions::settings).transpose();
         let (file, unreadable) = match file {
             Ok(file) => (file.flatten(), None),
-            // What is not readable may forbid.
+            // An unreadable setting may forbid recording.
             Err(error) => (Some(Vec::new()), Some(error)),
         };
         let options = self.global.tool_options()?;
@@ -114,7 +114,7 @@ fn count_tool(sessions: Option<&HookSessions>, name: &str, tool: Option<&str>) -
     Ok(())
 }
 
-/// An event, with what its answer needs.
+/// An event, with the data for its answer.
 struct Answering<'a> {
     hook: &'a Hook<'a>,
     sessions: Option<HookSessions>,
@@ -125,7 +125,7 @@ struct Answering<'a> {
 }
 
 impl Answering<'_> {
-    /// The digest; after a compaction with what the session has done.
+    /// The digest; after a compaction with the work of the session.
     async fn start(&self, source: Source) -> anyhow::Result<Answer> {
         if let Some(sessions) = &self.sessions {
             sessions.forget_quiet(now().as_second())?;
@@ -142,19 +142,19 @@ impl Answering<'_> {
             Source::Compact => facts(&self.activity(&session)),
             _ => SessionFacts::default(),
         };
-        let owes = session.owes_reminder && takes_context(self.hook.input.agent, self.hook.input.event);
-        let reserved = if owes { estimated_tokens(reminder()) + 2 } else { 0 };
+        let reminds = session.owes_reminder && takes_context(self.hook.input.agent, self.hook.input.event);
+        let reserved = if reminds { estimated_tokens(reminder()) + 2 } else { 0 };
         let Some((text, lines)) = brief(&digest, &facts, reserved) else {
             self.keep(|_| Some(session))?;
             return Ok(Answer::Silence);
         };
-        let text = if owes { format!("{text}\n\n{}", reminder()) } else { text };
+        let text = if reminds { format!("{text}\n\n{}", reminder()) } else { text };
         self.keep(|before| {
             let mut session = before.unwrap_or(session);
             if matches!(source, Source::Compact | Source::Clear) {
                 session.shown.clear();
             }
-            session.owes_reminder &= !owes;
+            session.owes_reminder &= !reminds;
             session.note_shown(lines.iter().map(|line| fingerprint(line)));
             Some(session)
         })?;
@@ -174,30 +174,31 @@ impl Answering<'_> {
         let known = self.known_or_new().await?;
         let mut texts = Vec::new();
         let mut fingerprints = Vec::new();
-        let owes = known.owes_reminder && takes_context(input.agent, input.event);
+        let reminds = known.owes_reminder && takes_context(input.agent, input.event);
         let terms = PromptTerms::of(prompt);
         if takes_context(input.agent, input.event) && !terms.is_empty() {
             let found = self.bank.recall(&terms, |fingerprint| known.shown.contains(&fingerprint)).await?;
-            let room = CONTEXT_TOKENS.saturating_sub(if owes { estimated_tokens(reminder()) + 2 } else { 0 });
+            let room =
+                CONTEXT_TOKENS.saturating_sub(if reminds { estimated_tokens(reminder()) + 2 } else { 0 });
             let mut found = found.as_slice();
             while let Some((_, fewer)) = found.split_last() {
                 let text = framed(&recalled_text(found));
                 if estimated_tokens(&text) <= room {
-                    fingerprints.extend(found.iter().map(|one| one.fingerprint));
+                    fingerprints.extend(found.iter().map(|passage| passage.fingerprint));
                     texts.push(text);
                     break;
                 }
                 found = fewer;
             }
         }
-        if owes {
+        if reminds {
             texts.push(reminder().to_owned());
         }
         self.keep(|before| {
             let mut session = before.unwrap_or(known);
             session.note_prompt(prompt, keeps);
             session.note_shown(fingerprints);
-            session.owes_reminder &= !owes;
+            session.owes_reminder &= !reminds;
             Some(session)
         })?;
         Ok(if texts.is_empty() { Answer::Silence } else { Answer::Context(texts.join("\n\n")) })
@@ -226,7 +227,7 @@ impl Answering<'_> {
         let input = &self.hook.input;
         let activity = self.activity(&session);
         let was_written = self.was_written(&session).await?;
-        // A session that was opened and closed is nothing to remember.
+        // A session without any work is not recorded.
         let was_used = session.prompts > 0
             || !session.tools.is_empty()
             || !activity.is_idle()
@@ -263,7 +264,7 @@ impl Answering<'_> {
         }
     }
 
-    /// What happened in the repository; a large one may take a part of the time that there is.
+    /// The activity in the repository; a large one may take a part of the remaining time.
     fn activity(&self, session: &Session) -> GitActivity {
         activity(&self.folder, session, &self.bank, self.hook.deadline / 3)
     }
@@ -290,10 +291,10 @@ impl Answering<'_> {
         Ok(session)
     }
 
-    /// Changes what is remembered of the session.
+    /// Changes the stored state of the session.
     fn keep(&self, change: impl FnOnce(Option<Session>) -> Option<Session>) -> anyhow::Result<()> {
         let Some(sessions) = &self.sessions else { return Ok(()) };
         let changed = |before: Option<Vec<u8>>| change(before.as_deref().and_then(Session::parse))?.bytes();
-        sessions.update(&self.name, changed).context("the state of the session cannot be kept")
+        sessions.update(&self.name, changed).context("the state of the session cannot be stored")
     }
 }

@@ -2,7 +2,7 @@
 //! reminder at its end; and records the session. No model is called.
 //!
 //! An agent waits for its hooks, and takes an exit code of 2 for a refusal. So nothing here may wait for long or fail: after
-//! [`DEADLINE`] the process ends without an answer, and whatever goes wrong is a line on standard error and exit code 0.
+//! [`DEADLINE`] the process ends without an answer, and every failure is a line on standard error and exit code 0.
 
 mod agent;
 mod answer;
@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &HookArguments, global: &GlobalOptions) -> ExitCode
                     mpsc::RecvTimeoutError::Timeout => {
                         format!("no answer within {} ms", deadline.as_millis())
                     }
-                    mpsc::RecvTimeoutError::Disconnected => "the hook broke off".to_owned(),
+                    mpsc::RecvTimeoutError::Disconnected => "the hook ended early".to_owned(),
                 },
             )
         }
@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: &HookArguments, global: &GlobalOptions) -> ExitCode
         Ok(None) => {}
         Ok(Some(answer)) => {
             let mut out = std::io::stdout().lock();
-            // If nobody reads it any more, nothing is left to do.
+            // If standard output is closed, nothing is left to do.
             let _ = writeln!(out, "{answer}").and_then(|()| out.flush());
         }
         Err(why) => complain(&why),
@@ -103,7 +103,7 @@ fn deadline(set: Option<&str>) -> Duration {
 
 fn complain(why: &str) {
     let short: String = why.chars().take(500).collect();
-    // Nobody may be there to read it.
+    // Standard error may be closed.
     let _ = output::print_stderr(&format!("memory-bank-mcp hook: {short}"));
 }
 
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_bound_is_no_bound() {
+    fn a_wrong_bound_means_the_default() {
         let wait = |text| deadline(text).as_millis();
         assert_eq!((wait(None), wait(Some("1000")), wait(Some(" 80 "))), (300, 1000, 80));
         for wrong in ["", "0", "-1", "99999999", "soon"] {

@@ -16,12 +16,12 @@ use super::session::Session;
 const COMMITS: usize = 4;
 const FILES: usize = 8;
 
-/// What happened in the repository of the session's folder since its start.
+/// The activity in the repository of the session's folder since its start.
 pub(super) fn activity(folder: &Path, session: &Session, bank: &HookBank, wait: Duration) -> GitActivity {
     git_activity(folder, session.started, session.head.as_deref(), bank.folder(), wait).unwrap_or_default()
 }
 
-/// What is shown of a session after a compaction.
+/// The facts of a session that are shown after a compaction.
 pub(super) fn facts(activity: &GitActivity) -> SessionFacts {
     if activity.is_idle() {
         return SessionFacts::default();

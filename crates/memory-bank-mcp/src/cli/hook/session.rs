@@ -1,4 +1,4 @@
-//! What is known of a session between its events. It must not know where that is kept.
+//! The state of a session between its events. It must not know where the state is stored.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ const SHOWN: usize = 400;
 /// The most tools that are counted, and characters of their names.
 const TOOLS: usize = 60;
 const TOOL: usize = 80;
-/// Characters of the first prompt that are kept.
+/// Characters of the first prompt that are stored.
 const PROMPT: usize = 200;
 
 /// A session.
@@ -92,7 +92,7 @@ impl Session {
         }
     }
 
-    /// Reads what was kept; what is not understood counts as nothing.
+    /// Reads a stored state; none if it is not understood.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
     }
@@ -103,9 +103,9 @@ impl Session {
 
     /// Remembers texts as shown; the oldest are forgotten.
     pub(super) fn note_shown(&mut self, fingerprints: impl IntoIterator<Item = u64>) {
-        for one in fingerprints {
-            if !self.shown.contains(&one) {
-                self.shown.push(one);
+        for fingerprint in fingerprints {
+            if !self.shown.contains(&fingerprint) {
+                self.shown.push(fingerprint);
             }
         }
         let surplus = self.shown.len().saturating_sub(SHOWN);
@@ -121,11 +121,11 @@ impl Session {
         *count = count.saturating_add(1);
     }
 
-    /// Counts a prompt; with `keeps`, its first line is kept if it is the first one.
+    /// Counts a prompt; with `keeps`, its first line is stored if it is the first one.
     pub(super) fn note_prompt(&mut self, prompt: &str, keeps: bool) {
         if keeps && self.prompts == 0 {
             let first = prompt.lines().map(str::trim).find(|line| !line.is_empty());
-            // Longer than what is shown, so that a secret is not cut before it is masked.
+            // Longer than the shown text, so that a secret is not cut before it is masked.
             self.first_prompt = first.map(|line| line.chars().take(PROMPT * 4).collect());
         }
         self.prompts = self.prompts.saturating_add(1);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_prompt_is_kept_only_if_it_may_be() {
+    fn the_first_prompt_is_stored_only_if_it_may_be() {
         let mut session = session();
         session.note_prompt("\n  first line \nsecond", false);
         session.note_prompt("later", true);

@@ -1,4 +1,4 @@
-//! What the user allows hooks to do: by variables, else by `hooks.json` in the user's state folder, else as it is by default.
+//! The user's settings of hooks: from variables, else from `hooks.json` in the user's state folder, else the defaults.
 //! Nothing in a repository can allow more; `.memory-bank-ignore` in one can only forbid.
 
 use std::path::Path;
@@ -14,7 +14,7 @@ const HOOKS: &str = "MEMORY_BANK_HOOKS";
 const RECORDS: &str = "MEMORY_BANK_SESSION_RECORDS";
 const PROMPTS: &str = "MEMORY_BANK_SESSION_PROMPTS";
 
-/// What hooks may do.
+/// The permissions of hooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HookSettings {
     /// Anything at all.
@@ -47,7 +47,7 @@ struct File {
 }
 
 impl HookSettings {
-    /// The settings, and what is wrong with them. A wrong value forbids.
+    /// The settings, and their errors. A wrong value forbids.
     pub(super) fn read(
         variable: impl Fn(&str) -> Option<String>,
         file: Option<&[u8]>,
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn prompts_are_recorded_only_if_the_user_says_so() {
+    fn prompts_are_recorded_only_if_the_user_allows_it() {
         let default = HookSettings { hooks: true, records: true, prompts: Prompts::Off };
         assert_eq!(read(&[], None, true), (default, 0));
         assert_eq!(read(&[(PROMPTS, "Private")], None, true).0.prompts, Prompts::Private);

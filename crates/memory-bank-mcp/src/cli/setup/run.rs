@@ -73,7 +73,7 @@ pub(super) enum Confirm {
     DryRun,
 }
 
-/// What all agents have in common.
+/// The data that all agents have in common.
 pub(super) struct Run<'a> {
     pub(super) options: &'a SetupOptions,
     pub(super) global: &'a GlobalOptions,

@@ -1,4 +1,4 @@
-//! What was written, deleted or renamed in the bank since stays, whatever happens to the sources.
+//! Changes of the bank after an import stay, also when its sources change.
 
 use serde_json::json;
 
@@ -53,7 +53,7 @@ fn a_document_that_was_edited_is_left_and_named() {
             (bank.document(CLAUDE), bank.document(AGENTS)),
             ("# Mine\n".into(), "# Mine, too\n".into())
         );
-        // Once it has the text of the source, it is the source's again.
+        // A document with the text of its source follows the source again.
         sources.put("CLAUDE.md", "# Three\n");
         bank.edit(CLAUDE, "<!-- imported from ../shop/CLAUDE.md -->\n\n# Three\n");
         if let Bank::Database(..) = bank {

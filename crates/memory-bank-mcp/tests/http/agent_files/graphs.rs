@@ -55,7 +55,7 @@ fn a_memory_server_that_goes_on_adds_what_is_new_and_nothing_that_was_deleted() 
         assert_eq!((&done["graph"]["observations"], &done["changes"]), (&json!(2), &json!(2)), "{done}");
         let facts: Vec<String> = bank.graph().facts.into_keys().map(|(_, text)| text).collect();
         assert_eq!(facts, ["in Rust", "uses JWT", "new"], "{facts:?}");
-        // The server forgets: the bank does not.
+        // Facts that the file loses stay in the bank.
         sources.put("memory.json", entity("Db", &[]));
         bank.expect_complete(&sources.path());
         assert_eq!(bank.graph().facts.len(), 3);

@@ -162,7 +162,7 @@ fn halve(value: &mut Value, length: usize) -> bool {
     }
 }
 
-/// Whether a value is a text, or a list of texts, so that a part is of the kind that the name says.
+/// Whether a value is a text, or a list of texts, so that a part has the kind of its name.
 fn is_cut_itself(value: &Value) -> bool {
     match value {
         Value::String(_) => true,

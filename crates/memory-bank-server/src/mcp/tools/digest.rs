@@ -39,7 +39,7 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
-    /// Reads the documents that describe the current state, whatever their names.
+    /// Reads the documents that describe the current state, under any names.
     pub(crate) async fn read(
         call: &Call,
         bank: &dyn Bank,

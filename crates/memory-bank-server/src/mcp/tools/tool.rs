@@ -21,7 +21,7 @@ use crate::services::Services;
 pub(crate) struct ToolSpec {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    /// Tells a model when to use the tool.
+    /// Describes to a model when to use the tool.
     pub(crate) description: &'static str,
     /// Groups the tools in `get_instructions`.
     pub(crate) family: Family,

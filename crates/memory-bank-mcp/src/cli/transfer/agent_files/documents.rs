@@ -1,4 +1,4 @@
-//! The documents of an import: which document each source becomes, what happens with it, and the writes.
+//! The documents of an import: which document each source becomes, the decision on it, and the writes.
 
 use std::collections::HashMap;
 
@@ -24,7 +24,7 @@ const WRITTEN_BYTES: usize = 4 * 1024 * 1024;
 /// How often a step is tried while other imports write the record.
 pub(super) const RECORD_TRIES: usize = 20;
 
-/// One document and what happens with it.
+/// One document and the decision on it.
 #[derive(Debug)]
 pub(super) struct Planned<'a> {
     file: &'a SourceFile,
@@ -96,20 +96,21 @@ impl<'r> Planner<'r> {
             Some(bank) => bank.list(&target.caller).await?,
             None => Vec::new(),
         };
-        let mut names = Names::new(listed.into_iter().filter(|one| one.path.is_some()).map(|one| one.name));
+        let mut names =
+            Names::new(listed.into_iter().filter(|entry| entry.path.is_some()).map(|entry| entry.name));
         for (key, _) in record.entries() {
             names.reserve(key);
         }
         let mut planner = Self { label, record, names, present: HashMap::new() };
-        let mut wanted: Vec<String> = files
+        let mut possible: Vec<String> = files
             .iter()
             .flat_map(|file| planner.names_of(file))
             .filter_map(|name| planner.names.stored(&name).map(str::to_owned))
             .collect();
-        wanted.sort();
-        wanted.dedup();
+        possible.sort();
+        possible.dedup();
         if let Some(bank) = target.bank() {
-            planner.present = read_present(target, bank, &wanted).await?;
+            planner.present = read_present(target, bank, &possible).await?;
         }
         Ok(planner)
     }
@@ -127,14 +128,14 @@ impl<'r> Planner<'r> {
 
     fn document<'a>(&mut self, file: &'a SourceFile) -> Planned<'a> {
         let (source, text) = (Etag::of(&file.text), with_origin(&file.text, &file.from));
-        let wanted = Etag::of(&text);
+        let etag = Etag::of(&text);
         let (document, decision) = match self.record.key_of(&file.from) {
             Some(key) => {
                 let present = self.present_of(key);
-                let decision = decide(self.record.get(key), present.as_ref(), &source, &wanted);
+                let decision = decide(self.record.get(key), present.as_ref(), &source, &etag);
                 (key.to_owned(), decision)
             }
-            None => self.new_document(file, &source, &wanted),
+            None => self.new_document(file, &source, &etag),
         };
         self.names.reserve(&document);
         let from = file.from.clone();
@@ -142,7 +143,7 @@ impl<'r> Planner<'r> {
     }
 
     /// The first free name, or the name of a document that has this text, or none yet.
-    fn new_document(&self, file: &SourceFile, source: &Etag, wanted: &Etag) -> (String, Decision) {
+    fn new_document(&self, file: &SourceFile, source: &Etag, etag: &Etag) -> (String, Decision) {
         let mut taken = None;
         for name in candidates(file.claim.layout, self.label.as_deref(), &file.claim.base, &file.path) {
             let name = self.names.spelled(&name);
@@ -150,7 +151,7 @@ impl<'r> Planner<'r> {
                 continue;
             }
             let name = self.names.stored(&name).map_or(name.clone(), str::to_owned);
-            let decision = decide(None, self.present_of(&name).as_ref(), source, wanted);
+            let decision = decide(None, self.present_of(&name).as_ref(), source, etag);
             if decision != Decision::Taken {
                 return (name, decision);
             }
@@ -219,10 +220,10 @@ fn is_template(name: &str, text: &str) -> bool {
         })
 }
 
-/// Writes what is planned, in steps, and reports it.
+/// Writes the planned documents in steps, and reports them.
 ///
 /// # Errors
-/// The store fails. What was written before is recorded.
+/// The store fails. Earlier writes are recorded.
 pub(super) async fn apply(
     target: &Target,
     record: &mut Record,
@@ -230,17 +231,17 @@ pub(super) async fn apply(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let (recorded, others): (Vec<_>, Vec<_>) =
-        planned.into_iter().partition(|one| one.decision.is_recorded());
-    for one in &others {
-        report.row(one.row(one.decision));
-        if one.decision == Decision::Deleted {
-            report.deleted(&one.from);
+        planned.into_iter().partition(|item| item.decision.is_recorded());
+    for item in &others {
+        report.row(item.row(item.decision));
+        if item.decision == Decision::Deleted {
+            report.deleted(&item.from);
         }
     }
     if report.is_dry_run() {
-        for one in &recorded {
-            report.row(one.row(one.decision));
-            report.secrets(one.file, one.decision);
+        for item in &recorded {
+            report.row(item.row(item.decision));
+            report.secrets(item.file, item.decision);
         }
         return Ok(());
     }
@@ -257,12 +258,12 @@ pub(super) async fn apply(
                 );
             }
             Err(_) => {
-                for one in step {
-                    let one = std::slice::from_ref(one);
-                    match write(target, record, one).await {
-                        Ok(outcomes) => report_step(one, &outcomes, report),
+                for item in step {
+                    let item = std::slice::from_ref(item);
+                    match write(target, record, item).await {
+                        Ok(outcomes) => report_step(item, &outcomes, report),
                         Err(EditError::Store(error)) => return Err(error).context("the import stopped"),
-                        Err(error) => one.iter().for_each(|one| report.failed(one.refused(&error))),
+                        Err(error) => item.iter().for_each(|item| report.failed(item.refused(&error))),
                     }
                 }
             }
@@ -275,23 +276,23 @@ pub(super) async fn apply(
 }
 
 fn report_step(step: &[Planned<'_>], outcomes: &[Decision], report: &mut Report) {
-    for (one, decision) in step.iter().zip(outcomes) {
-        report.row(one.row(*decision));
-        report.secrets(one.file, *decision);
+    for (item, decision) in step.iter().zip(outcomes) {
+        report.row(item.row(*decision));
+        report.secrets(item.file, *decision);
     }
 }
 
 fn step_length(planned: &[Planned<'_>]) -> usize {
     let mut bytes = 0;
-    let fits = planned.iter().take(WRITTEN_TOGETHER).take_while(|one| {
-        bytes += one.text.len();
+    let fits = planned.iter().take(WRITTEN_TOGETHER).take_while(|item| {
+        bytes += item.text.len();
         bytes <= WRITTEN_BYTES
     });
     fits.count().max(1)
 }
 
 /// Writes documents with their entries of the record, all or nothing. A document that changed since it was read is decided
-/// on again, under the store's lock. Returns what happened with each.
+/// on again, under the store's lock. Returns the decision on each.
 async fn write(
     target: &Target,
     record: &mut Record,
@@ -316,12 +317,12 @@ async fn try_write(
     let bank = target.existing_bank().map_err(|error| refused(&error))?;
     // The parts of the record that the step changes, if it writes everything.
     let mut all = record.clone();
-    let mut parts: Vec<usize> = step.iter().map(|one| all.set(&one.document, one.entry(record))).collect();
+    let mut parts: Vec<usize> = step.iter().map(|item| all.set(&item.document, item.entry(record))).collect();
     parts.sort_unstable();
     parts.dedup();
     let mut paths = Vec::new();
-    for one in step.iter().filter(|one| one.decision.writes()) {
-        paths.push(DocumentPath::parse(&one.document).map_err(|error| refused(&error))?);
+    for item in step.iter().filter(|item| item.decision.writes()) {
+        paths.push(DocumentPath::parse(&item.document).map_err(|error| refused(&error))?);
     }
     let before: &Record = record;
     let record_paths = record_paths(&parts)?;
@@ -332,14 +333,14 @@ async fn try_write(
         outcomes.clear();
         expect_unchanged(drafts, before, &record_paths)?;
         let mut next = before.clone();
-        for one in step {
-            let decision = one.decide_again(before, drafts)?;
+        for item in step {
+            let decision = item.decide_again(before, drafts)?;
             if decision.writes() {
-                let path = DocumentPath::parse(&one.document).map_err(|error| refused(&error))?;
-                drafts.set(&path, one.text.clone())?;
+                let path = DocumentPath::parse(&item.document).map_err(|error| refused(&error))?;
+                drafts.set(&path, item.text.clone())?;
             }
             if decision.is_recorded() {
-                next.set(&one.document, one.entry(before));
+                next.set(&item.document, item.entry(before));
             }
             outcomes.push(decision);
         }
@@ -410,7 +411,7 @@ pub(super) fn set_parts(
 }
 
 impl Planned<'_> {
-    /// The entry of the record once the document is written. What became of the note in the graph stays known.
+    /// The entry of the record once the document is written. The graph items of the note stay recorded.
     fn entry(&self, record: &Record) -> Entry {
         let known = record.get(&self.document).cloned().unwrap_or_default();
         Entry { from: self.from.clone(), source: self.source.clone(), written: Etag::of(&self.text), ..known }

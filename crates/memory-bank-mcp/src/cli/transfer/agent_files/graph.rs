@@ -33,7 +33,7 @@ impl<'a> GraphWriter<'a> {
         Self { target, known: None }
     }
 
-    /// What the graph has; it is read once, and only if something may be new.
+    /// The items of the graph, read once, and only if something may be new.
     pub(super) async fn known(&mut self) -> anyhow::Result<&mut KnownGraph> {
         if self.known.is_none() {
             let known = match self.target.bank() {
@@ -104,7 +104,7 @@ impl<'a> GraphWriter<'a> {
     }
 }
 
-/// What changes for one note.
+/// The change of one note.
 struct NoteChange<'a> {
     file: &'a SourceFile,
     document: String,
@@ -118,7 +118,7 @@ struct NoteChange<'a> {
 /// Imports the graph of the notes whose documents are imported.
 ///
 /// # Errors
-/// The store fails. What was written before is recorded.
+/// The store fails. Earlier writes are recorded.
 pub(super) async fn import_notes(
     graph: &mut GraphWriter<'_>,
     record: &mut Record,
@@ -155,7 +155,7 @@ pub(super) async fn import_notes(
     Ok(())
 }
 
-/// What a note becomes now, compared with what it became before; none if nothing changed.
+/// The difference between the items of a note now and at its last import; none if nothing changed.
 async fn change<'a>(
     graph: &mut GraphWriter<'_>,
     record: &Record,

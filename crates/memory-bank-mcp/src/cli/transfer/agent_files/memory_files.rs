@@ -16,7 +16,7 @@ const ITEMS_OF_ENTRY: usize = 4_000;
 /// Imports the files.
 ///
 /// # Errors
-/// The store fails. What was written before is recorded.
+/// The store fails. Earlier writes are recorded.
 pub(super) async fn import(
     graph: &mut GraphWriter<'_>,
     record: &mut Record,

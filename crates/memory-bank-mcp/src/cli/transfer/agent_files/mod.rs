@@ -93,7 +93,7 @@ pub(super) async fn run(
     }
     .await;
     target.finish(&report).await;
-    // What was done before an error is reported, too.
+    // Work done before an error is reported, too.
     let shown = report.show(output);
     outcome.and(shown)
 }

@@ -15,7 +15,7 @@ const PRINTED: usize = 20;
 /// How many items of a kind JSON has.
 const LISTED: usize = 10_000;
 
-/// What happened with one source.
+/// The outcome of one source.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     action: &'static str,
@@ -235,7 +235,7 @@ impl Report {
         self.rows.push(Row { action, layout, from, document: None, graph: Some(*counts), note, writes });
     }
 
-    /// Documents whose source is not there any more: they stay.
+    /// Documents whose source was removed: they stay.
     pub(super) fn gone(&mut self, record: &Record, sources: &Sources, is_whole: bool) {
         if !is_whole {
             return;
@@ -288,14 +288,14 @@ impl Report {
 
     fn json(&self) -> Value {
         let mut graph = GraphCounts::default();
-        for one in self.rows.iter().filter_map(|row| row.graph) {
-            graph.entities += one.entities;
-            graph.observations += one.observations;
-            graph.relations += one.relations;
-            graph.removed += one.removed;
+        for counts in self.rows.iter().filter_map(|row| row.graph) {
+            graph.entities += counts.entities;
+            graph.observations += counts.observations;
+            graph.relations += counts.relations;
+            graph.removed += counts.removed;
         }
         let pairs = |pairs: &[(String, String)], names: [&str; 2]| -> Vec<Value> {
-            pairs.iter().take(LISTED).map(|(one, other)| json!({names[0]: one, names[1]: other})).collect()
+            pairs.iter().take(LISTED).map(|(a, b)| json!({names[0]: a, names[1]: b})).collect()
         };
         json!({
             "bank": self.bank, "user": self.user, "source": self.start, "dryRun": self.dry_run,

@@ -11,19 +11,19 @@ use memory_bank_core::limits;
 const DEPTH: usize = 12;
 /// How many folders deep a memory bank is recognised.
 const BANK_DEPTH: usize = 3;
-/// The most names that are looked at.
+/// The most names that are checked.
 const NAMES: usize = limits::WALKED_NAMES;
 
-/// What a search found.
+/// The result of a search.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     /// Paths below the start of files that may be imported, sorted.
     pub(super) files: Vec<String>,
     /// The vaults and banks among the folders.
     pub(super) places: Places,
-    /// What cannot be imported, with the reason.
+    /// Files that cannot be imported, with the reason.
     pub(super) skipped: Vec<(String, String)>,
-    /// What the search did not reach.
+    /// Folders that the search did not reach.
     pub(super) warnings: Vec<String>,
 }
 
@@ -92,7 +92,7 @@ impl Scan {
                 }
             }
         }
-        here.sort_by(|one, other| one.0.cmp(&other.0));
+        here.sort_by(|a, b| a.0.cmp(&b.0));
         let path =
             |name: &str| folder.parts.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join("/");
         if here.iter().any(|(name, _, kind)| name == ".obsidian" && kind.is_dir()) {

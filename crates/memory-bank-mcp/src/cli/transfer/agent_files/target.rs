@@ -66,7 +66,7 @@ impl Target {
     async fn folder(global: &GlobalOptions, given: Option<PathBuf>) -> anyhow::Result<Self> {
         let caller = Caller::local(&global.username);
         let (services, vectors) = folder_services(global, None, false).await?;
-        // The server that is started next makes them.
+        // The next start of a server creates them.
         vectors.stop().await;
         let bank = match services.workspace.bank(&caller, None).await {
             Ok(bank) => Some(bank),
@@ -114,7 +114,7 @@ impl Target {
         self.bank.as_ref().map(|bank| bank.location())
     }
 
-    /// The member of the project for whom this is done.
+    /// The member in whose name the import runs.
     pub(super) fn user(&self) -> Option<&str> {
         matches!(self.place, Place::Database(..)).then_some(self.caller.user_name.as_str())
     }

@@ -137,7 +137,7 @@ fn is_none(count: &usize) -> bool {
     *count == 0
 }
 
-/// What a search reports beside its results.
+/// The notes that a search reports beside its results.
 fn metadata_of(found: &DocumentsFound, meaning: Option<Meaning>, total: usize, now: &str) -> Value {
     let mut metadata = Map::new();
     metadata.insert("timestamp".into(), json!(now));
