@@ -1,6 +1,7 @@
 //! Settings from the environment. An invalid value is an error with the variable, its value (never a password) and
 //! the allowed values. The table of variables is in `variables`.
 
+pub(crate) mod command_variables;
 mod error;
 mod login;
 mod read;

@@ -1,22 +1,21 @@
-//! Commands that change or remove users, projects and keys in use, and that invite a member. Running servers are notified
+//! Commands that change or remove users and projects in use, and that invite a member. Running servers are notified
 //! of each change.
 
 use std::io::{BufRead, IsTerminal};
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use memory_bank_core::caller::{KeyId, Right, Role, UserId};
-use memory_bank_core::clock::{Clock, Entropy, SystemClock, SystemEntropy, iso_millis};
-use memory_bank_core::identity::{Administration, KeyChange, NewUser, ProjectRecord, sorted_rights};
-use memory_bank_core::limits::KEY_RATE_LIMIT_MAX;
+use memory_bank_core::caller::{Role, UserId};
+use memory_bank_core::clock::{Entropy, SystemEntropy};
+use memory_bank_core::identity::{Administration, NewUser, ProjectRecord};
 use memory_bank_postgres::Database;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::cli::admin::{RoleName, parse_user_name, user_json};
+use crate::cli::account_arguments::{RoleName, parse_user_name, user_json};
 use crate::cli::browse::UsageError;
 use crate::cli::client_config;
 use crate::cli::clients::{Client, DEFAULT_NAME, Server, key_variable};
-use crate::cli::keys::{self, NewKeyOptions, Scope};
+use crate::cli::keys::{self, NewKeyOptions};
 use crate::cli::output::{KEY_SHOWN_ONCE, Output, print_stderr};
 use crate::cli::server_address;
 use crate::config::Settings;
@@ -25,74 +24,6 @@ use crate::config::Settings;
 const NO_URL: &str = "https://YOUR-SERVER/mcp";
 /// The longest answer that is read, in bytes.
 const ANSWER_BYTES: u64 = 1024;
-
-/// Changes of a key.
-#[derive(Debug, Clone, Args)]
-#[group(required = true, multiple = true)]
-pub(crate) struct KeyChangeOptions {
-    /// Another name for it, of at most 200 characters.
-    #[arg(long, conflicts_with = "no_label", value_parser = keys::parse_label)]
-    label: Option<String>,
-    /// Remove its name.
-    #[arg(long)]
-    no_label: bool,
-    /// Its rights, separated by commas.
-    #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "all_scopes")]
-    scopes: Vec<Scope>,
-    /// Everything that the role grants, instead of single rights.
-    #[arg(long)]
-    all_scopes: bool,
-    /// Requests per minute; 0 = unlimited.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(..=i64::from(KEY_RATE_LIMIT_MAX)))]
-    rate_limit: Option<u32>,
-    /// Days from now until it expires; an expiry can only move earlier.
-    #[arg(long, value_parser = keys::lifetime_days())]
-    expires_days: Option<u32>,
-}
-
-/// Changes a key.
-pub(crate) async fn update_key(
-    database: &Database,
-    settings: &Settings,
-    id: KeyId,
-    options: &KeyChangeOptions,
-    output: Output,
-) -> anyhow::Result<()> {
-    let change = KeyChange {
-        label: if options.no_label { Some(None) } else { options.label.clone().map(Some) },
-        scopes: match (options.all_scopes, options.scopes.as_slice()) {
-            (true, _) => Some(Vec::new()),
-            (false, []) => None,
-            (false, scopes) => Some(sorted_rights(scopes.iter().copied().map(Right::from).collect())),
-        },
-        rate_limit: options.rate_limit,
-    };
-    let expires_at = options.expires_days.map(|days| keys::in_days(SystemClock.now(), days)).transpose()?;
-    let changed = database.update_key(id, &change, expires_at).await?;
-    keys::notify_changed(settings, std::slice::from_ref(&changed)).await;
-    let record = &changed.record;
-    let scopes = serde_json::to_value(&record.scopes)?;
-    let words: Vec<&str> = scopes.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let text = format!(
-        "API key  {}…\nId       {}\nLabel    {}\nScopes   {}\nLimit    {}\nExpires  {}",
-        record.prefix,
-        record.id.0,
-        record.label.as_deref().unwrap_or("-"),
-        if words.is_empty() { "all".to_owned() } else { words.join(",") },
-        if record.rate_limit == 0 { "none".to_owned() } else { format!("{} per minute", record.rate_limit) },
-        record.expires_at.map_or_else(|| "never".to_owned(), iso_millis),
-    );
-    let data = json!({
-        "id": record.id.0,
-        "prefix": record.prefix,
-        "label": record.label,
-        "scopes": scopes,
-        "rateLimit": record.rate_limit,
-        "expiresAt": record.expires_at.map(iso_millis),
-        "createdAt": iso_millis(record.created_at),
-    });
-    output.show(&data, &text)
-}
 
 /// Removes a user.
 pub(crate) async fn remove_user(

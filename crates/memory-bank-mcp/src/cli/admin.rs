@@ -3,19 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
-use clap::{Subcommand, ValueEnum};
-use memory_bank_core::caller::{ProjectId, Role, UserId};
+use anyhow::bail;
+use clap::Subcommand;
+use memory_bank_core::caller::{ProjectId, UserId};
 use memory_bank_core::clock::{Entropy, SystemEntropy, iso_millis};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
-    AdminError, Administration, MemberRecord, NewProject, NewUser, ProjectRecord, UserRecord,
+    AdminError, Administration, MemberRecord, NewProject, NewUser, ProjectRecord,
 };
-use memory_bank_core::limits::{PROJECT_SLUG_CHARS, USER_NAME_CHARS};
 use memory_bank_core::store::NoSink;
 use memory_bank_postgres::{Database, LoginOutcome, MigrateError};
 use serde_json::{Value, json};
 
+use crate::cli::account_arguments::{RoleName, parse_slug, parse_user_name, user_json};
 use crate::cli::output::{Output, Table};
 use crate::cli::{accounts, audit, keys, output, server_login};
 use crate::config::{self, Settings};
@@ -154,27 +154,6 @@ pub(crate) enum MembersCommand {
         #[arg(long)]
         project: String,
     },
-}
-
-/// A role on the command line.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum RoleName {
-    /// All rights, including keys and restores.
-    Owner,
-    /// Read and write.
-    Editor,
-    /// Read only.
-    Viewer,
-}
-
-impl From<RoleName> for Role {
-    fn from(name: RoleName) -> Self {
-        match name {
-            RoleName::Owner => Self::Owner,
-            RoleName::Editor => Self::Editor,
-            RoleName::Viewer => Self::Viewer,
-        }
-    }
 }
 
 /// Runs one command.
@@ -386,10 +365,6 @@ fn record_or_list(is_single: bool, name: &str, list: Vec<Value>) -> Value {
     if is_single { list.into_iter().next().unwrap_or_default() } else { json!({name: list}) }
 }
 
-pub(crate) fn user_json(user: &UserRecord) -> Value {
-    json!({"id": user.id.0, "name": user.name, "email": user.email, "createdAt": iso_millis(user.created_at)})
-}
-
 fn project_json(project: &ProjectRecord) -> Value {
     let created = iso_millis(project.created_at);
     json!({"id": project.id.0, "slug": project.slug, "name": project.name, "createdAt": created})
@@ -397,26 +372,6 @@ fn project_json(project: &ProjectRecord) -> Value {
 
 fn member_json(member: &MemberRecord) -> Value {
     json!({"user": {"id": member.user.id.0, "name": member.user.name}, "role": member.role})
-}
-
-pub(crate) fn parse_user_name(name: &str) -> anyhow::Result<String> {
-    let name = name.trim();
-    let is_valid =
-        !name.is_empty() && name.chars().count() <= USER_NAME_CHARS && !name.chars().any(char::is_control);
-    is_valid
-        .then(|| name.to_owned())
-        .with_context(|| format!("a user's name takes 1 to {USER_NAME_CHARS} characters on one line"))
-}
-
-/// Lower-case letters, digits and hyphens.
-pub(crate) fn parse_slug(text: &str) -> Result<String, String> {
-    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let is_valid = (1..=PROJECT_SLUG_CHARS).contains(&text.len())
-        && text.bytes().all(is_allowed)
-        && !text.starts_with('-');
-    is_valid.then(|| text.to_owned()).ok_or_else(|| {
-        format!("use up to {PROJECT_SLUG_CHARS} lower-case letters, digits and hyphens, not beginning with a hyphen")
-    })
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use memory_bank_postgres::StoredVectors;
 use memory_bank_vectors::MakerOptions;
 use serde_json::{Value, json};
 
-use crate::cli::admin::{parse_slug, with_advice};
+use crate::cli::account_arguments::parse_slug;
+use crate::cli::admin::with_advice;
 use crate::cli::options::GlobalOptions;
 use crate::cli::output::{Output, Table};
 use crate::config::{self, DatabaseSettings, Settings};

@@ -1,4 +1,4 @@
-//! `keys`: creates, lists, revokes and rotates API keys.
+//! `keys`: creates, lists, changes, revokes and rotates API keys.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::caller::{KeyId, Right};
 use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy, iso_millis};
 use memory_bank_core::identity::{
-    Administration, Environment, KeyOptions, KeyRecord, NewKey, PlainKey, Revoked,
+    Administration, Environment, KeyChange, KeyOptions, KeyRecord, NewKey, PlainKey, Revoked, sorted_rights,
 };
 use memory_bank_core::limits::{KEY_LABEL_CHARS, KEY_LIFETIME_DAYS_MAX, KEY_RATE_LIMIT_MAX};
 use memory_bank_postgres::Database;
@@ -17,7 +17,6 @@ use memory_bank_server::http::Redis;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::cli::accounts;
 use crate::cli::output::{KEY_SHOWN_ONCE, Output, Table};
 use crate::config::{RedisSettings, Settings};
 
@@ -50,7 +49,7 @@ pub(crate) enum KeysCommand {
         /// The key's id.
         id: Uuid,
         #[command(flatten)]
-        change: accounts::KeyChangeOptions,
+        change: KeyChangeOptions,
     },
     /// Revoke a key, at once.
     Revoke {
@@ -144,7 +143,7 @@ pub(crate) async fn run(
         }
         KeysCommand::List { project, all } => show_list(&database.keys(project, *all).await?, output),
         KeysCommand::Update { id, change } => {
-            accounts::update_key(database, settings, KeyId(*id), change, output).await
+            update_key(database, settings, KeyId(*id), change, output).await
         }
         KeysCommand::Revoke { id } => {
             let revoked = database.revoke_key(KeyId(*id), SystemClock.now()).await?;
@@ -275,6 +274,74 @@ pub(crate) async fn notify_revoked(settings: &Settings, keys: &[Revoked]) {
 fn redis(settings: &Settings) -> Option<Redis> {
     let RedisSettings { url, prefix } = settings.redis.as_ref()?;
     Redis::new(url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy)).ok()
+}
+
+/// Changes of a key.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct KeyChangeOptions {
+    /// Another name for it, of at most 200 characters.
+    #[arg(long, conflicts_with = "no_label", value_parser = parse_label)]
+    label: Option<String>,
+    /// Remove its name.
+    #[arg(long)]
+    no_label: bool,
+    /// Its rights, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',', conflicts_with = "all_scopes")]
+    scopes: Vec<Scope>,
+    /// Everything that the role grants, instead of single rights.
+    #[arg(long)]
+    all_scopes: bool,
+    /// Requests per minute; 0 = unlimited.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(..=i64::from(KEY_RATE_LIMIT_MAX)))]
+    rate_limit: Option<u32>,
+    /// Days from now until it expires; an expiry can only move earlier.
+    #[arg(long, value_parser = lifetime_days())]
+    expires_days: Option<u32>,
+}
+
+/// Changes a key.
+async fn update_key(
+    database: &Database,
+    settings: &Settings,
+    id: KeyId,
+    options: &KeyChangeOptions,
+    output: Output,
+) -> anyhow::Result<()> {
+    let change = KeyChange {
+        label: if options.no_label { Some(None) } else { options.label.clone().map(Some) },
+        scopes: match (options.all_scopes, options.scopes.as_slice()) {
+            (true, _) => Some(Vec::new()),
+            (false, []) => None,
+            (false, scopes) => Some(sorted_rights(scopes.iter().copied().map(Right::from).collect())),
+        },
+        rate_limit: options.rate_limit,
+    };
+    let expires_at = options.expires_days.map(|days| in_days(SystemClock.now(), days)).transpose()?;
+    let changed = database.update_key(id, &change, expires_at).await?;
+    notify_changed(settings, std::slice::from_ref(&changed)).await;
+    let record = &changed.record;
+    let scopes = serde_json::to_value(&record.scopes)?;
+    let words: Vec<&str> = scopes.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let text = format!(
+        "API key  {}…\nId       {}\nLabel    {}\nScopes   {}\nLimit    {}\nExpires  {}",
+        record.prefix,
+        record.id.0,
+        record.label.as_deref().unwrap_or("-"),
+        if words.is_empty() { "all".to_owned() } else { words.join(",") },
+        if record.rate_limit == 0 { "none".to_owned() } else { format!("{} per minute", record.rate_limit) },
+        record.expires_at.map_or_else(|| "never".to_owned(), iso_millis),
+    );
+    let data = json!({
+        "id": record.id.0,
+        "prefix": record.prefix,
+        "label": record.label,
+        "scopes": scopes,
+        "rateLimit": record.rate_limit,
+        "expiresAt": record.expires_at.map(iso_millis),
+        "createdAt": iso_millis(record.created_at),
+    });
+    output.show(&data, &text)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The command line: the commands, and the options of each.
 
+mod account_arguments;
 mod accounts;
 pub(crate) mod admin;
 mod audit;

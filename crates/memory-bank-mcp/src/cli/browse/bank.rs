@@ -13,9 +13,8 @@ use crate::cli::clients::{DEFAULT_NAME, key_variable};
 use crate::cli::key_source;
 use crate::cli::options::GlobalOptions;
 use crate::cli::server_address;
+use crate::config::command_variables::URL;
 
-/// The variable with the address of a server.
-const URL_VARIABLE: &str = "MEMORY_BANK_URL";
 /// How often a search is repeated while its index is being built, and the interval.
 const INDEX_ATTEMPTS: usize = 60;
 const INDEX_INTERVAL: Duration = Duration::from_secs(1);
@@ -135,9 +134,8 @@ fn address(options: &BankOptions, global: &GlobalOptions) -> anyhow::Result<Opti
     };
     let Some(url) = url else {
         if options.key_file.is_some() {
-            let text = format!(
-                "`--key-file` has no effect on a folder; name the server with `--url` or `{URL_VARIABLE}`"
-            );
+            let text =
+                format!("`--key-file` has no effect on a folder; name the server with `--url` or `{URL}`");
             return Err(UsageError(text).into());
         }
         return Ok(None);
@@ -147,14 +145,14 @@ fn address(options: &BankOptions, global: &GlobalOptions) -> anyhow::Result<Opti
 }
 
 fn variable() -> anyhow::Result<Option<String>> {
-    let value = std::env::var(URL_VARIABLE).unwrap_or_default();
+    let value = std::env::var(URL).unwrap_or_default();
     let value = value.trim();
     if value.is_empty() {
         return Ok(None);
     }
     let url = server_address::parse(value);
     // The value may hold a password or a key, so the error does not repeat it.
-    url.map(Some).map_err(|error| UsageError(format!("`{URL_VARIABLE}` is not an address: {error}")).into())
+    url.map(Some).map_err(|error| UsageError(format!("`{URL}` is not an address: {error}")).into())
 }
 
 /// The data of a reply: long replies have it as text only.

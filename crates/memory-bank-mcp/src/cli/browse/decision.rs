@@ -5,10 +5,10 @@ use std::io::Read;
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
-use super::Shown;
 use super::arguments::DecisionArguments;
 use super::bank::Bank;
 use super::screen::{Screen, Style};
+use super::shown::Shown;
 
 /// The longest text on standard input; the tool has its own bounds.
 const INPUT_BYTES: u64 = 1024 * 1024;

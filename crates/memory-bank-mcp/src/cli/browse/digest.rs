@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::bank::Bank;
+use super::markdown;
 use super::screen::{Screen, Style};
-use super::{Shown, markdown};
+use super::shown::Shown;
 
 /// The lists of open items, with their titles.
 const OPEN: [(&str, &str); 4] =

@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::PartArguments;
 use super::bank::Bank;
-use super::screen::{Screen, Style};
-use super::{Shown, markdown};
+use super::markdown;
+use super::screen::{Screen, Style, moment};
+use super::shown::Shown;
 
 /// The most parts that a document is read in.
 const MAX_PARTS: usize = 1000;
@@ -233,11 +234,6 @@ pub(super) fn size(bytes: u64) -> String {
 fn tenths(bytes: u64, unit: u64, name: &str) -> String {
     let tenths = bytes.saturating_mul(10) / unit;
     format!("{}.{} {name}", tenths / 10, tenths % 10)
-}
-
-/// A moment to the minute: `2026-11-22 09:30`.
-pub(super) fn moment(iso: &str) -> String {
-    iso.chars().take(16).map(|letter| if letter == 'T' { ' ' } else { letter }).collect()
 }
 
 #[cfg(test)]

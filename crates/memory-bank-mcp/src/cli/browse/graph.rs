@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::Shown;
 use super::arguments::GraphCommand;
 use super::bank::Bank;
 use super::screen::{Screen, Style};
+use super::shown::Shown;
 
 /// Runs one command.
 pub(super) async fn run(bank: &Bank, command: &GraphCommand, screen: Screen) -> anyhow::Result<Shown> {

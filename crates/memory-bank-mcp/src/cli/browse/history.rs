@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::bank::Bank;
+use super::digest;
 use super::screen::{Screen, Style};
-use super::{Shown, digest};
+use super::shown::Shown;
 
 /// The largest digest, so that entries are not shortened.
 const MAX_TOKENS: u32 = 20_000;

@@ -16,6 +16,7 @@ mod pager;
 mod screen;
 mod search;
 mod server;
+mod shown;
 mod status;
 
 use tokio_util::sync::CancellationToken;
@@ -23,27 +24,9 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::arguments::{BrowseCommand, UsageError};
 use self::bank::Bank;
 use self::screen::{Screen, json_line};
+use self::shown::Shown;
 use crate::cli::options::GlobalOptions;
 use crate::cli::output::Output;
-
-/// The output of a command: its data, the text for people, and whether something was found.
-struct Shown {
-    data: serde_json::Value,
-    text: String,
-    /// Why the exit code is 1 although the output is complete.
-    nothing: Option<String>,
-}
-
-impl Shown {
-    fn new(data: serde_json::Value, screen: Screen) -> Self {
-        Self { data, text: screen.into_text(), nothing: None }
-    }
-
-    /// Nothing was found; the text names the query.
-    fn nothing(data: serde_json::Value, text: String) -> Self {
-        Self { data, text: String::new(), nothing: Some(text) }
-    }
-}
 
 /// Runs one command. A signal ends it, unless a pager shows its output already.
 pub(crate) async fn run(

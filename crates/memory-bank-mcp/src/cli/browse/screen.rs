@@ -201,6 +201,11 @@ fn visible_width(letter: char) -> usize {
     if is_dangerous(letter) { letter.escape_unicode().count() } else { 1 }
 }
 
+/// A moment to the minute: `2026-11-22 09:30`.
+pub(super) fn moment(iso: &str) -> String {
+    iso.chars().take(16).map(|letter| if letter == 'T' { ' ' } else { letter }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

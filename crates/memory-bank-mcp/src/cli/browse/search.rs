@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::Shown;
 use super::arguments::SearchArguments;
 use super::bank::Bank;
 use super::screen::{Screen, Style};
+use super::shown::Shown;
 
 /// Shorter words are not highlighted.
 const SHORTEST_WORD: usize = 2;

@@ -2,10 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::Shown;
 use super::bank::Bank;
-use super::documents::moment;
-use super::screen::{Screen, Style};
+use super::screen::{Screen, Style, moment};
+use super::shown::Shown;
 
 /// The state of the bank.
 pub(super) async fn run(bank: &Bank, mut screen: Screen) -> anyhow::Result<Shown> {

@@ -5,10 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Client, KeyReference, Scope};
 use crate::cli::config_file::FileAccess;
+use crate::config::command_variables::API_KEY;
 use crate::sha256::sha256_hex;
 
-/// The variable that clients read the key of the server `memory-bank` from.
-const KEY_VARIABLE: &str = "MEMORY_BANK_API_KEY";
 /// VS Code's input for it.
 const KEY_INPUT: &str = "memory-bank-api-key";
 /// The server's default name.
@@ -29,8 +28,8 @@ pub(crate) enum Server {
 /// own variable.
 pub(crate) fn key_variable(name: &str) -> String {
     match suffix(name) {
-        Some(suffix) => format!("{KEY_VARIABLE}_{}", suffix.to_ascii_uppercase().replace('-', "_")),
-        None => KEY_VARIABLE.to_owned(),
+        Some(suffix) => format!("{API_KEY}_{}", suffix.to_ascii_uppercase().replace('-', "_")),
+        None => API_KEY.to_owned(),
     }
 }
 
@@ -156,7 +155,7 @@ fn bridge(url: &str, key: &str) -> Value {
     if url.starts_with("http://") && !is_loopback(url) {
         arguments.push("--allow-http");
     }
-    json!({ "command": "npx", "args": arguments, "env": { KEY_VARIABLE: key } })
+    json!({ "command": "npx", "args": arguments, "env": { API_KEY: key } })
 }
 
 /// Whether the address is one of this machine.
@@ -325,7 +324,7 @@ mod tests {
                 && !allows_http("http://[::1]:3100/mcp")
                 && !allows_http("https://host/mcp")
         );
-        assert!(bridge("https://h/mcp", "k").to_string().contains(&format!("${{{KEY_VARIABLE}}}")));
+        assert!(bridge("https://h/mcp", "k").to_string().contains(&format!("${{{API_KEY}}}")));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::json_layout::{
     Layout, comments_end, first_break, indentation, line_indentation, line_start, one_line, text as quoted,
 };
-use super::splice;
+use super::splice::splice;
 
 /// Parses JSON with comments and trailing commas, as most clients do.
 fn parse(text: &str) -> anyhow::Result<ParseResult<'_>> {

@@ -3,6 +3,7 @@
 
 mod json;
 mod json_layout;
+mod splice;
 mod toml;
 
 use std::ops::Range;
@@ -176,20 +177,6 @@ pub(crate) fn without_ranges(text: &str, ranges: &[Range<usize>]) -> Option<Stri
         .map(|(_, byte)| byte)
         .collect();
     String::from_utf8(rest).ok()
-}
-
-/// Replaces ranges, which are in order and do not overlap.
-fn splice(text: &str, edits: &[(usize, usize, String)]) -> String {
-    let mut result =
-        String::with_capacity(text.len() + edits.iter().map(|(_, _, new)| new.len()).sum::<usize>());
-    let mut at = 0;
-    for (start, end, new) in edits {
-        result.push_str(text.get(at..*start).unwrap_or_default());
-        result.push_str(new);
-        at = *end;
-    }
-    result.push_str(text.get(at..).unwrap_or_default());
-    result
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value};
 use toml_edit::{Document, Item, Table};
 
-use super::splice;
+use super::splice::splice;
 
 fn parse(text: &str) -> anyhow::Result<Document<&str>> {
     // The error's own text quotes the line, which may contain a secret.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use crate::cli::doctor::findings::Findings;
-use crate::config::{Provider, Settings, VARIABLES};
+use crate::config::{Provider, Settings, VARIABLES, command_variables};
 
 /// The memory that a server needs in addition to its search indexes.
 const BASE_MEMORY: u64 = 256 * 1024 * 1024;
@@ -59,6 +59,7 @@ pub(crate) fn check_spelling(variables: impl Iterator<Item = (OsString, OsString
         .iter()
         .flat_map(|variable| [Some(variable.name.to_owned()), variable.file_variable()])
         .flatten()
+        .chain(command_variables::ALL.map(str::to_owned))
         .collect();
     let mut given: Vec<String> = variables.filter_map(|(name, _)| name.into_string().ok()).collect();
     given.sort_unstable();
@@ -96,7 +97,16 @@ mod tests {
 
     #[test]
     fn a_misspelt_variable_is_named_and_others_are_not() {
-        let given = ["MCP_PROT", "DATABASE_URI", "ALLOWED_HOST", "MCP_PORT", "PATH", "HOME_PORT", "PG_PORT"];
+        let given = [
+            "MCP_PROT",
+            "DATABASE_URI",
+            "ALLOWED_HOST",
+            "MCP_PORT",
+            "PATH",
+            "HOME_PORT",
+            "PG_PORT",
+            "MEMORY_BANK_HOOKS",
+        ];
         let mut findings = Findings::default();
         check_spelling(given.iter().map(|name| (OsString::from(name), OsString::new())), &mut findings);
         let message = findings.text();

@@ -15,16 +15,15 @@ use serde_json::Value;
 use super::agent::{Event, HookInput, Source};
 use super::answer::{Answer, form, reminds_model, takes_context};
 use super::bank::{HookBank, now};
+use super::error_log::log_error;
 use super::recording::{activity, facts, record};
 use super::server::Server;
 use super::session::{Mark, Session};
 use super::settings::{HookSettings, Prompts, is_ignored};
 use crate::cli::key_source;
 use crate::cli::options::GlobalOptions;
-use crate::config;
+use crate::config::{self, command_variables::API_KEY};
 
-/// The variable with the key of a server, as clients are configured with it.
-const KEY: &str = "MEMORY_BANK_API_KEY";
 /// The most tokens of the digest as JSON; as lines it has fewer.
 const DIGEST_TOKENS: usize = 700;
 
@@ -79,7 +78,7 @@ impl Hook<'_> {
         let (settings, wrong) =
             HookSettings::read(|name| std::env::var(name).ok(), file.as_deref(), may_write);
         for why in wrong.into_iter().chain(unreadable.map(|error| error.to_string())) {
-            super::complain(&why);
+            log_error(&why);
         }
         Ok(settings)
     }
@@ -94,8 +93,8 @@ impl Hook<'_> {
 
     async fn bank(&self, folder: &Path, state: Option<StateFolder>) -> anyhow::Result<Option<HookBank>> {
         let Some(url) = self.url else { return HookBank::in_folder(self.global, folder, state).await };
-        let key =
-            key_source::from_variable(KEY)?.with_context(|| format!("`--url` needs the key in `{KEY}`"))?;
+        let key = key_source::from_variable(API_KEY)?
+            .with_context(|| format!("`--url` needs the key in `{API_KEY}`"))?;
         Ok(Some(HookBank::on_server(Server::new(url, key)?)))
     }
 }
@@ -258,7 +257,7 @@ impl Answering<'_> {
             Ok(true) if self.bank.folder().is_none() => Ok(self.bank.mark().await?.written),
             Ok(_) => Ok(None),
             Err(error) => {
-                super::complain(&format!("the session was not recorded: {error:#}"));
+                log_error(&format!("the session was not recorded: {error:#}"));
                 Ok(None)
             }
         }

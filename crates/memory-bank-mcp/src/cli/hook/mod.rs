@@ -7,6 +7,7 @@
 mod agent;
 mod answer;
 mod bank;
+mod error_log;
 mod events;
 mod recording;
 mod server;
@@ -22,14 +23,15 @@ use clap::Args;
 use serde_json::Value;
 
 use self::agent::{Agent, HookInput};
+use self::error_log::log_error;
 use self::events::Hook;
 use crate::cli::options::GlobalOptions;
-use crate::cli::{output, server_address};
+use crate::cli::server_address;
+use crate::config::command_variables::HOOK_TIMEOUT_MS;
 
-/// How long an agent waits at most, in milliseconds; [`TIMEOUT`] sets another bound.
+/// How long an agent waits at most, in milliseconds; [`HOOK_TIMEOUT_MS`] sets another bound.
 const DEADLINE: u64 = 300;
-/// The variable with the bound, and its limits.
-const TIMEOUT: &str = "MEMORY_BANK_HOOK_TIMEOUT_MS";
+/// The limits of that bound.
 const TIMEOUTS: std::ops::RangeInclusive<u64> = 50..=10_000;
 /// The most bytes of an event. A prompt may hold a pasted file.
 const EVENT_BYTES: u64 = 4 * 1024 * 1024;
@@ -52,7 +54,7 @@ pub(crate) struct HookArguments {
 
 /// Reads the event from standard input and prints the answer. Always succeeds.
 pub(crate) fn run(arguments: &HookArguments, global: &GlobalOptions) -> ExitCode {
-    let deadline = deadline(std::env::var(TIMEOUT).ok().as_deref());
+    let deadline = deadline(std::env::var(HOOK_TIMEOUT_MS).ok().as_deref());
     let until = Instant::now() + deadline;
     let (sender, receiver) = mpsc::channel();
     let (arguments, global) = (arguments.clone(), global.clone());
@@ -80,7 +82,7 @@ pub(crate) fn run(arguments: &HookArguments, global: &GlobalOptions) -> ExitCode
             // If standard output is closed, nothing is left to do.
             let _ = writeln!(out, "{answer}").and_then(|()| out.flush());
         }
-        Err(why) => complain(&why),
+        Err(why) => log_error(&why),
     }
     ExitCode::SUCCESS
 }
@@ -90,7 +92,7 @@ pub(crate) fn run(arguments: &HookArguments, global: &GlobalOptions) -> ExitCode
 pub(crate) fn refused(error: &clap::Error) -> Option<ExitCode> {
     let is_hook = std::env::args_os().skip(1).any(|word| word == "hook");
     (is_hook && error.use_stderr()).then(|| {
-        complain(error.to_string().lines().next().unwrap_or_default());
+        log_error(error.to_string().lines().next().unwrap_or_default());
         ExitCode::SUCCESS
     })
 }
@@ -99,12 +101,6 @@ pub(crate) fn refused(error: &clap::Error) -> Option<ExitCode> {
 fn deadline(set: Option<&str>) -> Duration {
     let set = set.and_then(|text| text.trim().parse::<u64>().ok()).filter(|wait| TIMEOUTS.contains(wait));
     Duration::from_millis(set.unwrap_or(DEADLINE))
-}
-
-fn complain(why: &str) {
-    let short: String = why.chars().take(500).collect();
-    // Standard error may be closed.
-    let _ = output::print_stderr(&format!("memory-bank-mcp hook: {short}"));
 }
 
 fn answer(

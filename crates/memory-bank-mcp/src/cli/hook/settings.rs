@@ -5,14 +5,12 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::config::command_variables::{HOOKS, SESSION_PROMPTS, SESSION_RECORDS};
+
 /// Turns session records off for the folder that holds it, and all folders below.
 const IGNORE: &str = ".memory-bank-ignore";
 /// How many folders above the session's are checked for it.
 const LEVELS: usize = 64;
-
-const HOOKS: &str = "MEMORY_BANK_HOOKS";
-const RECORDS: &str = "MEMORY_BANK_SESSION_RECORDS";
-const PROMPTS: &str = "MEMORY_BANK_SESSION_PROMPTS";
 
 /// The permissions of hooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,14 +70,16 @@ impl HookSettings {
             }
         };
         let hooks = switch(HOOKS, file.hooks);
-        let records = switch(RECORDS, file.records) && may_write;
-        let prompts = match set(&variable, PROMPTS).as_deref() {
+        let records = switch(SESSION_RECORDS, file.records) && may_write;
+        let prompts = match set(&variable, SESSION_PROMPTS).as_deref() {
             None => file.prompts.unwrap_or_default(),
             Some("off" | "false" | "0") => Prompts::Off,
             Some("private") => Prompts::Private,
             Some("always") => Prompts::Always,
             Some(_) => {
-                wrong.push(format!("`{PROMPTS}` takes `off`, `private` or `always`; it counts as `off`"));
+                wrong.push(format!(
+                    "`{SESSION_PROMPTS}` takes `off`, `private` or `always`; it counts as `off`"
+                ));
                 Prompts::Off
             }
         };
@@ -112,19 +112,22 @@ mod tests {
     fn prompts_are_recorded_only_if_the_user_allows_it() {
         let default = HookSettings { hooks: true, records: true, prompts: Prompts::Off };
         assert_eq!(read(&[], None, true), (default, 0));
-        assert_eq!(read(&[(PROMPTS, "Private")], None, true).0.prompts, Prompts::Private);
+        assert_eq!(read(&[(SESSION_PROMPTS, "Private")], None, true).0.prompts, Prompts::Private);
         assert_eq!(read(&[], Some(r#"{"prompts": "always"}"#), true).0.prompts, Prompts::Always);
-        assert_eq!(read(&[(PROMPTS, "off")], Some(r#"{"prompts": "always"}"#), true).0.prompts, Prompts::Off);
+        assert_eq!(
+            read(&[(SESSION_PROMPTS, "off")], Some(r#"{"prompts": "always"}"#), true).0.prompts,
+            Prompts::Off
+        );
         for wrong in ["yes", "on", "true"] {
-            assert_eq!(read(&[(PROMPTS, wrong)], None, true), (default, 1), "{wrong}");
+            assert_eq!(read(&[(SESSION_PROMPTS, wrong)], None, true), (default, 1), "{wrong}");
         }
     }
 
     #[test]
     fn a_switch_turns_records_off_and_a_wrong_one_does_too() {
         for (variables, file, wrong) in [
-            (&[(RECORDS, "off")][..], None, 0),
-            (&[(RECORDS, "maybe")], None, 1),
+            (&[(SESSION_RECORDS, "off")][..], None, 0),
+            (&[(SESSION_RECORDS, "maybe")], None, 1),
             (&[], Some(r#"{"records": false}"#), 0),
             (&[], Some("{"), 1),
             (&[], Some(r#"{"record": false}"#), 1),
@@ -135,7 +138,7 @@ mod tests {
         }
         assert!(!read(&[], None, false).0.records, "read-only");
         assert!(!read(&[(HOOKS, "off")], None, true).0.hooks);
-        assert!(read(&[(RECORDS, "on")], Some(r#"{"records": false}"#), true).0.records);
+        assert!(read(&[(SESSION_RECORDS, "on")], Some(r#"{"records": false}"#), true).0.records);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use memory_bank_core::import::{
 };
 use memory_bank_core::store::{Bank, Drafts, ReadOutcome};
 
-use super::AgentFiles;
+use super::options::AgentFiles;
 use super::report::{Report, Row};
 use super::sources::SourceFile;
 use super::target::Target;

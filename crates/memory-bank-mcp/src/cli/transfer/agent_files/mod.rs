@@ -7,17 +7,16 @@
 mod documents;
 mod graph;
 mod memory_files;
+mod options;
 mod report;
 mod scan;
 mod sources;
 mod target;
 
-use std::path::PathBuf;
-
 use anyhow::bail;
-use clap::Args;
 use memory_bank_core::import::Layout;
 
+pub(crate) use self::options::AgentFiles;
 use self::report::Report;
 use self::target::Target;
 use super::import::ImportOptions;
@@ -27,32 +26,6 @@ use crate::cli::output::Output;
 
 /// The word for `--from` that means the files of other agents. A folder of this name is `./auto`.
 pub(super) const AUTO: &str = "auto";
-
-/// Options of `--from auto`.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct AgentFiles {
-    /// With `--from auto`: the folder to search; the project's folder when absent.
-    #[arg(long = "in", value_name = "DIR")]
-    searched: Option<PathBuf>,
-    /// With `--from auto`: import only these layouts, separated by commas.
-    #[arg(long, value_name = "LAYOUTS", value_delimiter = ',')]
-    only: Vec<Layout>,
-    /// With `--from auto`: write the new text of a source beside a document that was edited in the bank. Without it such
-    /// a document is named and left as it is.
-    #[arg(long)]
-    beside: bool,
-}
-
-impl AgentFiles {
-    /// Whether one of them is given.
-    pub(super) fn is_given(&self) -> bool {
-        self.searched.is_some() || !self.only.is_empty() || self.beside
-    }
-
-    fn takes(&self, layout: Layout) -> bool {
-        self.only.is_empty() || self.only.contains(&layout)
-    }
-}
 
 /// Imports what is found.
 pub(super) async fn run(
@@ -92,7 +65,7 @@ pub(super) async fn run(
         Ok::<_, anyhow::Error>(())
     }
     .await;
-    target.finish(&report).await;
+    target.finish(report.has_changed()).await;
     // Work done before an error is reported, too.
     let shown = report.show(output);
     outcome.and(shown)

@@ -8,7 +8,7 @@ use memory_bank_core::import::{Claim, Layout, MemoryLines, decode};
 use memory_bank_core::limits;
 use memory_bank_core::transfer::MEMORY_FILES;
 
-use super::AgentFiles;
+use super::options::AgentFiles;
 use super::scan::{Scan, scan};
 
 /// The most files of one import.

@@ -10,7 +10,6 @@ use memory_bank_core::store::Bank;
 use memory_bank_postgres::OperatorAction;
 use memory_bank_server::services::Services;
 
-use super::report::Report;
 use super::sources::Start;
 use crate::assembly::folder_services;
 use crate::cli::options::GlobalOptions;
@@ -120,9 +119,9 @@ impl Target {
     }
 
     /// Records the import and notifies running servers, if something changed.
-    pub(super) async fn finish(&self, report: &Report) {
+    pub(super) async fn finish(&self, has_changed: bool) {
         if let Place::Database(opened, project) = &self.place
-            && report.has_changed()
+            && has_changed
         {
             let audited = record_audit(opened, project, OperatorAction::Imported, &self.start.folder).await;
             if let Err(error) = audited {
