@@ -9,6 +9,8 @@ mod audit;
 #[cfg(test)]
 mod browse;
 #[cfg(test)]
+mod browse_terminal;
+#[cfg(test)]
 mod caller_identity;
 #[cfg(test)]
 mod client;
