@@ -268,7 +268,7 @@ impl Calls<'_> {
         request
     }
 
-    /// Accepts gzip, Brotli or no compression.
+    /// Accepts gzip, another compression, or none.
     fn pack(&mut self, request: &mut Request) {
         if let Some(way) = [None, Some("gzip"), Some("br")][self.random.below(3)] {
             request.headers.push(("Accept-Encoding", way.to_owned()));

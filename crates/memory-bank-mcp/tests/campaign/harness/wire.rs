@@ -185,9 +185,6 @@ fn unpacked(answer: &Answer) -> Vec<u8> {
         Some("gzip") => {
             flate2::read::GzDecoder::new(&*answer.body).take(MAX_UNPACKED_BYTES).read_to_end(&mut all)
         }
-        Some("br") => {
-            brotli::Decompressor::new(&*answer.body, 4096).take(MAX_UNPACKED_BYTES).read_to_end(&mut all)
-        }
         Some(other) => panic!("the server compressed by `{other}`, which nobody accepted"),
         None => return answer.body.clone(),
     };
