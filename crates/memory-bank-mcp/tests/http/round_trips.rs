@@ -125,7 +125,7 @@ impl Watched {
             costs.push((trips, commands));
         }
         // The first one warms up.
-        costs.into_iter().skip(1).min().unwrap()
+        costs.into_iter().skip(1).min_by_key(|(trips, commands)| (*trips, commands.len())).unwrap()
     }
 }
 
