@@ -1,4 +1,4 @@
-//! The document of session records: the newest first, one item a session, and a line a week for what is older.
+//! The document of session records: one item per session, the newest first, and one line per week for older ones.
 //!
 //! Lines that are not understood stay where they are: the document belongs to its readers.
 
@@ -369,6 +369,6 @@ mod tests {
             assert!(!text.contains(secret), "{secret} is in {text}");
         }
         let again = with_record(Some(&text), &session, at("2026-11-27T10:00:00Z"));
-        assert_eq!(again, None, "what is written is read back as one record");
+        assert_eq!(again, None, "a written record is read back as one record");
     }
 }

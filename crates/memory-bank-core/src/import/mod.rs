@@ -1,7 +1,7 @@
 //! Imports from the files of agents and note programs: which file belongs to which layout, which document it becomes, and
 //! which documents may be written again. Pure functions: nothing here opens a file or knows a store.
 //!
-//! A bank remembers what was imported in a [`Record`]: for each document the hash of its source and of the text that was
+//! A bank stores a [`Record`] of its imports: for each document the hash of its source and of the text that was
 //! written. So a document that somebody edited, renamed or deleted in the bank is never overwritten.
 
 mod decision;

@@ -1,4 +1,4 @@
-//! The record of what was imported, in JSON documents of the bank: one entry a line, so that version control merges it.
+//! The record of an import, in JSON documents of the bank: one entry per line, so that version control merges it.
 //!
 //! It moves with the bank, into a database and back. It is divided, since a document has a bound, and every step of an
 //! import writes a part of it.

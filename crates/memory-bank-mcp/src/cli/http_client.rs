@@ -9,17 +9,30 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use rustls::RootCertStore;
 
 /// A client that sends short bodies.
 pub(crate) type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
-/// A new client.
+/// A client for any address.
 ///
 /// # Errors
 /// TLS cannot be set up.
 pub(crate) fn new() -> anyhow::Result<HttpClient> {
-    let mut roots = rustls::RootCertStore::empty();
+    let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    with_roots(roots)
+}
+
+/// A client for this address. Loading the system's certificates takes long, and plain HTTP needs none.
+///
+/// # Errors
+/// TLS cannot be set up.
+pub(crate) fn for_address(url: &str) -> anyhow::Result<HttpClient> {
+    if url.starts_with("http:") { with_roots(RootCertStore::empty()) } else { new() }
+}
+
+fn with_roots(roots: RootCertStore) -> anyhow::Result<HttpClient> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

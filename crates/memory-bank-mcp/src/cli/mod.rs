@@ -25,6 +25,7 @@ mod server_address;
 mod server_login;
 pub(crate) mod setup;
 pub(crate) mod shell;
+mod tool_client;
 pub(crate) mod transfer;
 pub(crate) mod variables;
 

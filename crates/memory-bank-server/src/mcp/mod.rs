@@ -7,7 +7,6 @@ pub(crate) mod errors;
 mod frame;
 pub(crate) mod handler;
 mod instructions;
-mod local_call;
 pub(crate) mod message;
 mod observed_handler;
 mod panics;
@@ -24,6 +23,5 @@ mod tools;
 
 pub use direct::DirectCallError;
 pub use handler::MemoryBankHandler;
-pub use local_call::call_tool;
 pub(crate) use observed_handler::{ObservedHandler, Observer};
 pub use tool_options::{ToolOptions, Toolset, UnknownToolset};

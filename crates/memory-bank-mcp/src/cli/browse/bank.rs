@@ -8,11 +8,11 @@ use serde_json::{Map, Value, json};
 
 use super::arguments::{BankOptions, BrowseCommand, UsageError};
 use super::folder::FolderBank;
-use super::server::ServerBank;
 use crate::cli::clients::{DEFAULT_NAME, key_variable};
 use crate::cli::key_source;
 use crate::cli::options::GlobalOptions;
 use crate::cli::server_address;
+use crate::cli::tool_client::ToolClient;
 use crate::config::command_variables::URL;
 
 /// How often a search is repeated while its index is being built, and the interval.
@@ -26,7 +26,7 @@ pub(super) enum Bank {
     /// In a folder of this machine.
     Folder(FolderBank),
     /// Behind a server.
-    Server(Box<ServerBank>),
+    Server(Box<ToolClient>),
 }
 
 impl Bank {
@@ -43,7 +43,7 @@ impl Bank {
                     Some(file) => Some(key_source::from_file(file)?),
                     None => key_source::from_variable(&key_variable(DEFAULT_NAME))?,
                 };
-                Ok(Self::Server(Box::new(ServerBank::new(url, key)?)))
+                Ok(Self::Server(Box::new(ToolClient::new(url, key)?)))
             }
             None => {
                 let is_search = matches!(command, BrowseCommand::Search { .. });

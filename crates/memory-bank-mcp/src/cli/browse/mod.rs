@@ -15,7 +15,6 @@ mod markdown;
 mod pager;
 mod screen;
 mod search;
-mod server;
 mod shown;
 mod status;
 

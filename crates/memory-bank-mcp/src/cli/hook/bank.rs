@@ -17,12 +17,12 @@ use memory_bank_folder::{
     Deps, FolderOptions, FolderWorkspace, RememberedStateStore, StateFolder, is_versioned,
 };
 use memory_bank_server::hub::Hub;
-use memory_bank_server::mcp::call_tool;
+use memory_bank_server::mcp::MemoryBankHandler;
 use memory_bank_server::services::{Replies, Services};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::server::Server;
 use crate::cli::options::GlobalOptions;
+use crate::cli::tool_client::ToolClient;
 
 /// The most bytes of documents that are scanned for a prompt.
 const SCANNED: u64 = 8 * 1024 * 1024;
@@ -36,13 +36,13 @@ const FOUND: usize = 12;
 /// A bank.
 pub(super) enum HookBank {
     Folder(Box<FolderHookBank>),
-    Server(Box<Server>),
+    Server(Box<ToolClient>),
 }
 
 /// A bank in a folder.
 pub(super) struct FolderHookBank {
-    services: Services,
-    caller: Arc<Caller>,
+    tools: MemoryBankHandler,
+    caller: Caller,
     bank: Arc<dyn Bank>,
     location: PathBuf,
 }
@@ -68,7 +68,7 @@ impl HookBank {
         };
         let deps = Deps { clock: clock.clone(), entropy: entropy.clone(), sink: hub.clone() };
         let workspace = Arc::new(FolderWorkspace::start(options, deps).await?);
-        let caller = Arc::new(Caller::local(global.username.clone()));
+        let caller = Caller::local(global.username.clone());
         let bank = match workspace.bank(&caller, None).await {
             Ok(bank) => bank,
             Err(WorkspaceError::NoBank) => return Ok(None),
@@ -84,11 +84,12 @@ impl HookBank {
             embedder: None,
         };
         let location = PathBuf::from(bank.location());
-        Ok(Some(Self::Folder(Box::new(FolderHookBank { services, caller, bank, location }))))
+        let tools = MemoryBankHandler::new(services, caller.clone());
+        Ok(Some(Self::Folder(Box::new(FolderHookBank { tools, caller, bank, location }))))
     }
 
     /// The bank of a key's project.
-    pub(super) fn on_server(server: Server) -> Self {
+    pub(super) fn on_server(server: ToolClient) -> Self {
         Self::Server(Box::new(server))
     }
 
@@ -169,16 +170,25 @@ impl HookBank {
     }
 
     async fn json(&self, tool: &str, arguments: Value) -> anyhow::Result<Value> {
-        let text = match self {
-            Self::Folder(bank) => {
-                let Value::Object(arguments) = arguments else { return Err(anyhow!("no arguments")) };
-                call_tool(&bank.services, &bank.caller, tool, arguments).await
-            }
+        let arguments = members(arguments);
+        let result = match self {
+            Self::Folder(bank) => bank.tools.call_directly(tool, arguments).await?,
             Self::Server(server) => server.call(tool, arguments).await?,
         };
-        let text = text.map_err(|refusal| anyhow!("{tool}: {refusal}"))?;
-        serde_json::from_str(&text).with_context(|| format!("{tool} replied with something else than JSON"))
+        let text = text(&result).map_err(|refusal| anyhow!("{tool}: {refusal}"))?;
+        serde_json::from_str(text).with_context(|| format!("{tool} replied with something else than JSON"))
     }
+}
+
+fn members(arguments: Value) -> Map<String, Value> {
+    if let Value::Object(members) = arguments { members } else { Map::new() }
+}
+
+/// The text of a tool's result; an error if the tool refused the call.
+fn text(result: &Value) -> Result<&str, &str> {
+    let text = result.pointer("/content/0/text").and_then(Value::as_str).unwrap_or_default();
+    let is_error = result.get("isError").and_then(Value::as_bool).unwrap_or(false);
+    if is_error { Err(text) } else { Ok(text) }
 }
 
 /// The state of a bank, to see whether it was written.
@@ -252,27 +262,23 @@ impl FolderHookBank {
 
 /// Reads, changes, and writes with the etag of the read text; repeated if another write came first.
 async fn edit_on_server(
-    server: &Server,
+    server: &ToolClient,
     rule: &(dyn Fn(Option<&str>) -> Option<String> + Sync),
 ) -> anyhow::Result<bool> {
     let mut refused = String::new();
     for _ in 0..TRIES {
-        let read = server
-            .call(
-                "read_memory_bank_file",
-                json!({"filename": SESSION_RECORDS, "includeEtag": true, "maxChars": RECORDS_CHARS}),
-            )
-            .await?;
-        let read: Option<Value> = read.ok().and_then(|text| serde_json::from_str(&text).ok());
+        let whole = json!({"filename": SESSION_RECORDS, "includeEtag": true, "maxChars": RECORDS_CHARS});
+        let read = server.call("read_memory_bank_file", members(whole)).await?;
+        let read: Option<Value> = text(&read).ok().and_then(|text| serde_json::from_str(text).ok());
         let member = |name: &str| read.as_ref().and_then(|read| read.get(name)).and_then(Value::as_str);
         let (content, etag) = (member("content"), member("etag"));
         let Some(after) = rule(content) else { return Ok(false) };
         // An empty etag makes a document only if there is none.
         let arguments =
             json!({"filename": SESSION_RECORDS, "content": after, "ifMatchEtag": etag.unwrap_or_default()});
-        match server.call("write_memory_bank_file", arguments).await? {
+        match text(&server.call("write_memory_bank_file", members(arguments)).await?) {
             Ok(_) => return Ok(true),
-            Err(why) => refused = why,
+            Err(refusal) => refusal.clone_into(&mut refused),
         }
     }
     Err(anyhow!("the session record was not written: {refused}"))

@@ -17,11 +17,11 @@ use super::answer::{Answer, form, reminds_model, takes_context};
 use super::bank::{HookBank, now};
 use super::error_log::log_error;
 use super::recording::{activity, facts, record};
-use super::server::Server;
 use super::session::{Mark, Session};
 use super::settings::{HookSettings, Prompts, is_ignored};
 use crate::cli::key_source;
 use crate::cli::options::GlobalOptions;
+use crate::cli::tool_client::ToolClient;
 use crate::config::{self, command_variables::API_KEY};
 
 /// The most tokens of the digest as JSON; as lines it has fewer.
@@ -95,7 +95,7 @@ impl Hook<'_> {
         let Some(url) = self.url else { return HookBank::in_folder(self.global, folder, state).await };
         let key = key_source::from_variable(API_KEY)?
             .with_context(|| format!("`--url` needs the key in `{API_KEY}`"))?;
-        Ok(Some(HookBank::on_server(Server::new(url, key)?)))
+        Ok(Some(HookBank::on_server(ToolClient::new(url.to_owned(), Some(key))?)))
     }
 }
 

@@ -10,7 +10,6 @@ mod bank;
 mod error_log;
 mod events;
 mod recording;
-mod server;
 mod session;
 mod settings;
 

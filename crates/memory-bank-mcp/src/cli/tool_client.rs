@@ -1,4 +1,4 @@
-//! The bank behind a server: one request per call of a tool, without a session. Every wait and every reply is bounded.
+//! Calls tools of a server over HTTP: one request per call, without a session. Every wait and every reply is bounded.
 
 use std::time::Duration;
 
@@ -20,19 +20,25 @@ const VERSION: &str = "2026-07-28";
 /// How much of an unexpected reply is quoted, in characters.
 const QUOTED: usize = 300;
 
-/// A server's bank.
-pub(super) struct ServerBank {
+/// A server, and the key of a project on it.
+pub(crate) struct ToolClient {
     url: String,
     key: Option<PlainKey>,
     client: HttpClient,
 }
 
-impl ServerBank {
-    pub(super) fn new(url: String, key: Option<PlainKey>) -> anyhow::Result<Self> {
-        Ok(Self { url, key, client: http_client::new()? })
+impl ToolClient {
+    /// A client of the server at this address. Nothing is sent yet.
+    pub(crate) fn new(url: String, key: Option<PlainKey>) -> anyhow::Result<Self> {
+        let client = http_client::for_address(&url)?;
+        Ok(Self { url, key, client })
     }
 
-    pub(super) async fn call(&self, tool: &str, arguments: Map<String, Value>) -> anyhow::Result<Value> {
+    /// The result of a tool, in the form that MCP gives it.
+    ///
+    /// # Errors
+    /// The server cannot be reached, refuses the key or the call, or does not reply with a message of MCP.
+    pub(crate) async fn call(&self, tool: &str, arguments: Map<String, Value>) -> anyhow::Result<Value> {
         let body = json!({
             "jsonrpc": "2.0",
             "id": 1,
