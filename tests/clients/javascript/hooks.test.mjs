@@ -366,7 +366,7 @@ test("a server gives the same answers and records, with the key of the usual var
   const wrong = { ...options, env: { MEMORY_BANK_API_KEY: `mbmcp_test_${"k".repeat(32)}` } };
   const refused = await machine.hook("SessionStart", {}, wrong);
   assert.deepEqual([refused.code, refused.stdout], [0, ""]);
-  assert.match(refused.stderr, /401/);
+  assert.match(refused.stderr, /refuses the API key/);
 });
 
 test("help is shown as for every command", async () => {
