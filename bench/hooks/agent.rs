@@ -10,8 +10,8 @@ use tiktoken_rs::CoreBPE;
 use crate::{Hooks, text};
 
 const SESSIONS: usize = 20;
-/// The agent writes without a reminder in one of so many sessions.
-const DILIGENT: usize = 5;
+/// Of so many sessions, the agent writes into the bank without a reminder in one.
+const UNPROMPTED_WRITE_INTERVAL: usize = 5;
 /// The topics of the sessions.
 const TOPICS: [&str; 20] = [
     "invoices",
@@ -50,8 +50,8 @@ struct Outcome {
 }
 
 pub(crate) async fn compare(program: &Path, tokens: &CoreBPE) -> anyhow::Result<()> {
-    let with = live(program, true, tokens).await?;
-    let without = live(program, false, tokens).await?;
+    let with = run_sessions(program, true, tokens).await?;
+    let without = run_sessions(program, false, tokens).await?;
     println!("| after {SESSIONS} sessions of the same work | with hooks | without |\n|---|---:|---:|");
     let row = |what: &str, read: &dyn Fn(&Outcome) -> usize| {
         println!("| {what} | {} | {} |", read(&with), read(&without))
@@ -65,7 +65,7 @@ pub(crate) async fn compare(program: &Path, tokens: &CoreBPE) -> anyhow::Result<
     Ok(())
 }
 
-async fn live(program: &Path, has_hooks: bool, tokens: &CoreBPE) -> anyhow::Result<Outcome> {
+async fn run_sessions(program: &Path, has_hooks: bool, tokens: &CoreBPE) -> anyhow::Result<Outcome> {
     let place = tempfile::tempdir()?;
     let hooks = Hooks::new(program, place.path());
     hooks.prepare(10)?;
@@ -100,7 +100,7 @@ async fn live(program: &Path, has_hooks: bool, tokens: &CoreBPE) -> anyhow::Resu
         hooks.git(&["add", &file])?;
         hooks.git(&["commit", "-qm", &format!("add the {topic} module")])?;
         send("PostToolUse", json!({"tool_name": "Edit"}))?;
-        let mut writes = number % DILIGENT == 0;
+        let mut writes = number % UNPROMPTED_WRITE_INTERVAL == 0;
         if !writes {
             let reminded = send("Stop", json!({"stop_hook_active": false}))?;
             writes = !reminded.is_empty();

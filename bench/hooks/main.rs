@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use memory_bank_simulation::{Life, Simulation, WEEK, YEAR};
+use memory_bank_simulation::{Simulation, WEEK, Workload, YEAR};
 use serde_json::{Value, json};
 use tiktoken_rs::{CoreBPE, o200k_base};
 
@@ -179,27 +179,27 @@ async fn main() -> anyhow::Result<()> {
     let program = named.map_or(beside, PathBuf::from);
     let tokens = o200k_base()?;
     let rounds = if is_quick { 10 } else { 100 };
-    let lives: Vec<(&str, Option<Life>)> = if is_quick {
+    let workloads: Vec<(&str, Option<Workload>)> = if is_quick {
         vec![("empty", None), ("week", Some(WEEK))]
     } else {
         vec![("empty", None), ("week", Some(WEEK)), ("year", Some(YEAR))]
     };
     let mut rows: Vec<Row> = EVENTS.iter().map(|event| Row { event, cells: Vec::new() }).collect();
-    for (name, life) in &lives {
+    for (name, workload) in &workloads {
         eprintln!("a bank: {name}");
         let place = tempfile::tempdir()?;
         let hooks = Hooks::new(&program, place.path());
         hooks.prepare(FILES)?;
         let mut simulation = Simulation::start(hooks.project()).await?;
-        if let Some(life) = life {
-            simulation.live(*life).await?;
+        if let Some(workload) = workload {
+            simulation.simulate(*workload).await?;
         }
         drop(simulation);
         let cells = measure(&hooks, rounds, &question(hooks.project()), &tokens)?;
         rows.iter_mut().zip(cells).for_each(|(row, cell)| row.cells.push(cell));
     }
-    let names: Vec<String> = lives.iter().map(|(name, _)| format!(" {name} | tokens |")).collect();
-    println!("| event |{}\n|---|{}", names.concat(), "---:|---:|".repeat(lives.len()));
+    let names: Vec<String> = workloads.iter().map(|(name, _)| format!(" {name} | tokens |")).collect();
+    println!("| event |{}\n|---|{}", names.concat(), "---:|---:|".repeat(workloads.len()));
     let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
     for row in &rows {
         let cells: Vec<String> = row

@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use crate::server::Connection;
 use crate::words::Words;
 
-/// How much happens in a simulated time.
+/// The work of a simulated time.
 #[derive(Debug, Clone, Copy)]
-pub struct Life {
+pub struct Workload {
     /// Its name.
     pub name: &'static str,
     /// How many days it lasts.
@@ -33,10 +33,11 @@ pub struct Life {
 }
 
 /// A week of work.
-pub const WEEK: Life = Life { name: "week", days: 7, sessions: 20, entries: 46, decisions: 6, entities: 12 };
+pub const WEEK: Workload =
+    Workload { name: "week", days: 7, sessions: 20, entries: 46, decisions: 6, entities: 12 };
 /// A year of work.
-pub const YEAR: Life =
-    Life { name: "year", days: 365, sessions: 1000, entries: 2300, decisions: 300, entities: 500 };
+pub const YEAR: Workload =
+    Workload { name: "year", days: 365, sessions: 1000, entries: 2300, decisions: 300, entities: 500 };
 
 /// A server on a folder, and its one client.
 pub struct Simulation {
@@ -87,24 +88,26 @@ impl Simulation {
         Ok(text)
     }
 
-    /// Lives through this time, session by session.
+    /// Does this work, session by session.
     ///
     /// # Errors
     /// A tool fails.
-    pub async fn live(&mut self, life: Life) -> anyhow::Result<()> {
+    pub async fn simulate(&mut self, workload: Workload) -> anyhow::Result<()> {
         self.found().await?;
         let pause =
-            SignedDuration::from_secs(86_400).checked_mul(i32::try_from(life.days)?).context("days")?
-                / i32::try_from(life.sessions.max(1))?;
+            SignedDuration::from_secs(86_400).checked_mul(i32::try_from(workload.days)?).context("days")?
+                / i32::try_from(workload.sessions.max(1))?;
         let begun = self.now;
-        let share =
-            |all: usize, session: usize| all * (session + 1) / life.sessions - all * session / life.sessions;
+        let share = |all: usize, session: usize| {
+            all * (session + 1) / workload.sessions - all * session / workload.sessions
+        };
         let mut made = 0;
-        for session in 0..life.sessions {
+        for session in 0..workload.sessions {
             self.now = begun + pause * i32::try_from(session)?;
             self.clock.set(self.now);
-            self.session(session, share(life.entries, session), share(life.decisions, session)).await?;
-            let entities = share(life.entities, session);
+            self.session(session, share(workload.entries, session), share(workload.decisions, session))
+                .await?;
+            let entities = share(workload.entities, session);
             if entities > 0 {
                 self.record(made, entities).await?;
                 made += entities;

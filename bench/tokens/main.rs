@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use anyhow::ensure;
-use memory_bank_simulation::{Life, Simulation, WEEK, YEAR};
+use memory_bank_simulation::{Simulation, WEEK, Workload, YEAR};
 use serde_json::{Value, json};
 use tiktoken_rs::{CoreBPE, o200k_base};
 
@@ -54,12 +54,12 @@ fn calls() -> Vec<(&'static str, Value)> {
 }
 
 /// The tokens of each reply, in the order of [`calls`], and those of the lists of tools.
-async fn measure(life: Option<Life>, tokens: &CoreBPE) -> anyhow::Result<Vec<usize>> {
+async fn measure(workload: Option<Workload>, tokens: &CoreBPE) -> anyhow::Result<Vec<usize>> {
     let folder = tempfile::tempdir()?;
     let mut simulation = Simulation::start(folder.path()).await?;
-    if let Some(life) = life {
-        eprintln!("living through a {}", life.name);
-        simulation.live(life).await?;
+    if let Some(workload) = workload {
+        eprintln!("simulating a {}", workload.name);
+        simulation.simulate(workload).await?;
     }
     let mut costs = Vec::new();
     for (tool, arguments) in calls() {

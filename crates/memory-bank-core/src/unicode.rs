@@ -39,8 +39,8 @@ pub fn folded(text: &str) -> String {
 
 /// Whether a character is invisible, or changes the direction or the look of the characters around it. Joiners of
 /// scripts and emoji are included, since some file systems drop them.
-pub(crate) fn is_invisible(letter: char) -> bool {
-    matches!(letter,
+pub(crate) fn is_invisible(character: char) -> bool {
+    matches!(character,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
         | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
         | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')

@@ -319,7 +319,7 @@ fn read_with_bytes(
 /// The name under which a document is, or would be, stored: exactly the one requested if it is taken, else the
 /// canonical one, or one of the same letters composed otherwise.
 fn name_on_disk(dir: &BankDir, requested: &DocumentPath) -> DocumentPath {
-    let taken = requested.existing_spelling(|name| dir.exists(name)).and_then(|name| dir.listed(&name));
+    let taken = requested.existing_spelling(|name| dir.exists(name)).and_then(|name| dir.listed_name(&name));
     let taken = taken.and_then(|name| DocumentPath::parse(&name).ok());
     taken.unwrap_or_else(|| in_existing_spelling(dir, &requested.canonical()))
 }

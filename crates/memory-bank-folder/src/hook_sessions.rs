@@ -9,20 +9,20 @@ use memory_bank_core::identity::KeyHash;
 use crate::dir::{BankDir, FileRead};
 use crate::state_folder::{StateFolder, check_owner};
 
-const FOLDER: &str = "hooks";
-const SETTINGS: &str = "hooks.json";
+const STATES_FOLDER: &str = "hooks";
+const SETTINGS_FILE: &str = "hooks.json";
 /// The most bytes of the settings.
-const SETTINGS_BYTES: u64 = 16 * 1024;
-const LOCK: &str = "lock";
+const MAX_SETTINGS_BYTES: u64 = 16 * 1024;
+const LOCK_FILE: &str = "lock";
 /// The most bytes of one session's state.
-const STATE_BYTES: u64 = 64 * 1024;
-/// The most sessions; the ones that were quiet for the longest time are removed.
-const SESSIONS: usize = 200;
-/// How long a quiet session is remembered, in seconds.
-const QUIET: i64 = 14 * 24 * 60 * 60;
-/// How long a call waits for another one that changes the same state.
-const WAIT: Duration = Duration::from_millis(100);
-const PAUSE: Duration = Duration::from_millis(2);
+const MAX_STATE_BYTES: u64 = 64 * 1024;
+/// The most sessions; those without an event for the longest time are removed.
+const MAX_SESSIONS: usize = 200;
+/// A session without an event for this long is forgotten, in seconds.
+const IDLE_SESSION_SECS: i64 = 14 * 24 * 60 * 60;
+/// How long a call waits for another one that changes the same state, and how often it tries the lock meanwhile.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
+const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The states of sessions.
 #[derive(Debug, Clone)]
@@ -53,11 +53,11 @@ impl HookSessions {
             dir => dir?,
         };
         check_owner(&dir.metadata()?)?;
-        match dir.read_up_to(SETTINGS, SETTINGS_BYTES).map_err(io::Error::other)? {
+        match dir.read_up_to(SETTINGS_FILE, MAX_SETTINGS_BYTES).map_err(io::Error::other)? {
             FileRead::Found(bytes, _) => Ok(Some(bytes)),
             FileRead::Missing => Ok(None),
             FileRead::Unreadable(reason) => {
-                Err(io::Error::other(format!("`{SETTINGS}` cannot be read: {reason}")))
+                Err(io::Error::other(format!("`{SETTINGS_FILE}` cannot be read: {reason}")))
             }
         }
     }
@@ -67,7 +67,7 @@ impl HookSessions {
     /// # Errors
     /// The folder cannot be read, or belongs to somebody else.
     pub fn load(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let Some(dir) = self.folder.open_existing(FOLDER)? else { return Ok(None) };
+        let Some(dir) = self.folder.open_existing(STATES_FOLDER)? else { return Ok(None) };
         Ok(stored(&dir, name))
     }
 
@@ -81,41 +81,41 @@ impl HookSessions {
         name: &str,
         change: impl FnOnce(Option<Vec<u8>>) -> Option<Vec<u8>>,
     ) -> io::Result<()> {
-        let dir = self.folder.open(FOLDER)?;
-        let lock = dir.open_lock(LOCK)?;
-        let until = Instant::now() + WAIT;
+        let dir = self.folder.open(STATES_FOLDER)?;
+        let lock = dir.open_lock(LOCK_FILE)?;
+        let until = Instant::now() + LOCK_TIMEOUT;
         while let Err(error) = lock.try_lock() {
             match error {
                 std::fs::TryLockError::Error(error) => return Err(error),
                 std::fs::TryLockError::WouldBlock if Instant::now() > until => {
                     return Err(io::Error::new(io::ErrorKind::TimedOut, "another hook holds the lock"));
                 }
-                std::fs::TryLockError::WouldBlock => std::thread::sleep(PAUSE),
+                std::fs::TryLockError::WouldBlock => std::thread::sleep(LOCK_POLL_INTERVAL),
             }
         }
         let before = stored(&dir, name);
         let Some(after) = change(before) else { return Ok(()) };
-        if after.len() as u64 > STATE_BYTES {
-            return Err(io::Error::other(format!("the state has more than {STATE_BYTES} bytes")));
+        if after.len() as u64 > MAX_STATE_BYTES {
+            return Err(io::Error::other(format!("the state has more than {MAX_STATE_BYTES} bytes")));
         }
         dir.replace_beside(&file(name), &after)
     }
 
-    /// Removes quiet sessions, and the quietest of too many.
+    /// Removes sessions without an event for long, and the longest idle of too many.
     ///
     /// # Errors
     /// The folder cannot be read.
-    pub fn forget_quiet(&self, now_seconds: i64) -> io::Result<()> {
-        let Some(dir) = self.folder.open_existing(FOLDER)? else { return Ok(()) };
+    pub fn forget_idle(&self, now_seconds: i64) -> io::Result<()> {
+        let Some(dir) = self.folder.open_existing(STATES_FOLDER)? else { return Ok(()) };
         let mut known: Vec<(i64, String)> = dir
             .names()?
             .filter(|name| name.ends_with(".json"))
-            .take(10 * SESSIONS)
+            .take(10 * MAX_SESSIONS)
             .filter_map(|name| Some((dir.stamp_itself(&name)?.updated_at().as_second(), name)))
             .collect();
         known.sort_unstable_by(|a, b| b.cmp(a));
         for (number, (at, name)) in known.iter().enumerate() {
-            if number >= SESSIONS || now_seconds.saturating_sub(*at) > QUIET {
+            if number >= MAX_SESSIONS || now_seconds.saturating_sub(*at) > IDLE_SESSION_SECS {
                 dir.remove(name)?;
             }
         }
@@ -128,7 +128,7 @@ fn file(name: &str) -> String {
 }
 
 fn stored(dir: &BankDir, name: &str) -> Option<Vec<u8>> {
-    match dir.read_up_to(&file(name), STATE_BYTES) {
+    match dir.read_up_to(&file(name), MAX_STATE_BYTES) {
         Ok(FileRead::Found(bytes, _)) => Some(bytes),
         _ => None,
     }
@@ -144,7 +144,7 @@ mod tests {
         let sessions = HookSessions::new(StateFolder::new(temp.path().join("state")));
         let (first, second) =
             (HookSessions::name("a", "../../etc/passwd"), HookSessions::name("b", "../../etc/passwd"));
-        assert!(first != second && first.chars().all(|sign| sign.is_ascii_hexdigit()));
+        assert!(first != second && first.bytes().all(|byte| byte.is_ascii_hexdigit()));
         assert_eq!(sessions.load(&first).unwrap(), None);
         assert!(!temp.path().join("state").exists(), "reading made a folder");
         sessions.update(&first, |before| before.is_none().then(|| b"1".to_vec())).unwrap();
@@ -181,13 +181,13 @@ mod tests {
     fn quiet_sessions_are_forgotten() {
         let temp = tempfile::tempdir().unwrap();
         let sessions = HookSessions::new(StateFolder::new(temp.path().to_owned()));
-        for number in 0..SESSIONS + 5 {
+        for number in 0..MAX_SESSIONS + 5 {
             sessions.update(&HookSessions::name("a", &number.to_string()), |_| Some(b"{}".to_vec())).unwrap();
         }
-        let count = || std::fs::read_dir(temp.path().join(FOLDER)).unwrap().count() - 1;
-        sessions.forget_quiet(0).unwrap();
-        assert_eq!(count(), SESSIONS);
-        sessions.forget_quiet(i64::MAX).unwrap();
+        let count = || std::fs::read_dir(temp.path().join(STATES_FOLDER)).unwrap().count() - 1;
+        sessions.forget_idle(0).unwrap();
+        assert_eq!(count(), MAX_SESSIONS);
+        sessions.forget_idle(i64::MAX).unwrap();
         assert_eq!(count(), 0);
     }
 }

@@ -30,7 +30,8 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
         return refused("is not a path: it has a line break or another control character".to_owned());
     }
     if text.trim() != text || is_quoted(text) {
-        let plain = text.trim_matches(|letter: char| letter.is_whitespace() || "'\"`".contains(letter));
+        let plain =
+            text.trim_matches(|character: char| character.is_whitespace() || "'\"`".contains(character));
         return refused(format!("has blanks or quotes around the path; give the path alone, `{plain}`"));
     }
     if MISSING_VALUES.contains(&text) {
@@ -82,7 +83,7 @@ fn variable(text: &str) -> Option<String> {
         let mut pieces = part.split('%').skip(1);
         if let (Some(name), Some(_)) = (pieces.next(), pieces.next())
             && name.starts_with(is_name_start)
-            && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "_()".contains(letter))
+            && name.chars().all(|character| character.is_ascii_alphanumeric() || "_()".contains(character))
             // `%20` is the blank of an address; an address is named as such.
             && scheme(text).is_none()
         {
@@ -92,16 +93,16 @@ fn variable(text: &str) -> Option<String> {
     None
 }
 
-fn is_name_start(letter: char) -> bool {
-    letter.is_ascii_alphabetic() || letter == '_'
+fn is_name_start(character: char) -> bool {
+    character.is_ascii_alphabetic() || character == '_'
 }
 
 /// The scheme of an address: `file:` in any form, others before `//`.
 fn scheme(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_once(':')?;
     let is_one = scheme.len() > 1
-        && scheme.starts_with(|letter: char| letter.is_ascii_alphabetic())
-        && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter));
+        && scheme.starts_with(|character: char| character.is_ascii_alphabetic())
+        && scheme.chars().all(|character| character.is_ascii_alphanumeric() || "+-.".contains(character));
     (is_one && (scheme.eq_ignore_ascii_case("file") || rest.starts_with("//"))).then_some(scheme)
 }
 
@@ -124,7 +125,7 @@ fn plain_path(text: &str, scheme: &str) -> Option<String> {
 
 fn has_drive(text: &str) -> bool {
     let mut letters = text.chars();
-    letters.next().is_some_and(|letter| letter.is_ascii_alphabetic()) && letters.next() == Some(':')
+    letters.next().is_some_and(|character| character.is_ascii_alphabetic()) && letters.next() == Some(':')
 }
 
 #[cfg(test)]

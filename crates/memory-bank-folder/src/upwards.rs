@@ -149,7 +149,7 @@ fn has_head(dot_git: &Path) -> bool {
     pointer(&dot_git.join("HEAD")).is_some_and(|head| {
         let head = head.trim_end();
         head.starts_with("ref:")
-            || matches!(head.len(), 40 | 64) && head.bytes().all(|sign| sign.is_ascii_hexdigit())
+            || matches!(head.len(), 40 | 64) && head.bytes().all(|byte| byte.is_ascii_hexdigit())
     })
 }
 

@@ -220,7 +220,7 @@ impl ConnectionString {
             };
             let key = key.trim_end();
             if key.is_empty()
-                || key.contains(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'))
+                || key.contains(|character: char| !(character.is_ascii_alphanumeric() || character == '_'))
             {
                 return Err(malformed(
                     "a name before a `=` is not a parameter's; write postgresql://…, or key=value pairs with values that hold \
@@ -254,14 +254,14 @@ fn pair_value(text: &str) -> Result<(String, &str), ConnectError> {
     let body = quoted.unwrap_or(text);
     let mut value = String::new();
     let mut letters = body.char_indices();
-    while let Some((at, letter)) = letters.next() {
-        let ends = if quoted.is_some() { letter == '\'' } else { letter.is_whitespace() };
+    while let Some((at, character)) = letters.next() {
+        let ends = if quoted.is_some() { character == '\'' } else { character.is_whitespace() };
         if ends {
-            return Ok((value, body.get(at + letter.len_utf8()..).unwrap_or_default()));
+            return Ok((value, body.get(at + character.len_utf8()..).unwrap_or_default()));
         }
-        match letter {
+        match character {
             '\\' => value.extend(letters.next().map(|(_, escaped)| escaped)),
-            _ => value.push(letter),
+            _ => value.push(character),
         }
     }
     if quoted.is_some() {

@@ -39,7 +39,7 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Finds the server, or starts it, and makes sure that the template is there.
-    pub(crate) fn joined() -> Self {
+    pub(crate) fn start_or_join() -> Self {
         let programs = programs();
         let home = home(&programs);
         let locks = home.with_extension("locks");

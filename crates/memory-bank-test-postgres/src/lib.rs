@@ -264,5 +264,5 @@ impl Drop for TestDatabase {
 
 fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(Cluster::joined)
+    CLUSTER.get_or_init(Cluster::start_or_join)
 }

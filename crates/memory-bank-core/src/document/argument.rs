@@ -11,7 +11,7 @@ use crate::limits;
 /// It is longer than [`limits::LINE_BYTES`].
 pub(super) fn line(name: &str, text: &str) -> Result<String, EditError> {
     within(name, text, limits::LINE_BYTES)?;
-    let broken = |sign: char| sign.is_control() || matches!(sign, '\u{2028}' | '\u{2029}');
+    let broken = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
     let pieces = text.split(broken).map(str::trim).filter(|piece| !piece.is_empty());
     Ok(pieces.collect::<Vec<_>>().join(" "))
 }

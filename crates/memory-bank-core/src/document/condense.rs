@@ -105,7 +105,8 @@ fn blocks(text: &str) -> Vec<Block> {
     for range in ranges {
         let heading = headings.next_if(|heading| heading.range.start < range.end);
         let own = text.get(range.clone()).unwrap_or_default();
-        let first = own.trim_start_matches(|sign: char| sign.is_whitespace() || "-*+".contains(sign));
+        let first =
+            own.trim_start_matches(|character: char| character.is_whitespace() || "-*+".contains(character));
         let (level, date) = match heading {
             Some(heading) => {
                 above.retain(|(level, _, _)| *level < heading.level);
@@ -166,8 +167,8 @@ fn block_starts(text: &str, outline: &Outline<'_>, lines: &Lines) -> Vec<usize> 
 fn date_below(text: &str) -> Option<DateTime> {
     let line = text.lines().find(|line| !line.trim().is_empty())?;
     let (label, value) = line.split_once(':')?;
-    let is_label = label.chars().filter(|letter| letter.is_alphanumeric()).count() <= 12
-        && !label.chars().any(|letter| letter.is_ascii_digit());
+    let is_label = label.chars().filter(|character| character.is_alphanumeric()).count() <= 12
+        && !label.chars().any(|character| character.is_ascii_digit());
     is_label.then(|| date_at_start(value)).flatten()
 }
 

@@ -24,15 +24,18 @@ pub(super) fn is_later(one: DateTime, other: DateTime) -> bool {
 pub(super) fn dated(text: &str) -> Option<(DateTime, &str)> {
     let (date, end) = head(text)?;
     let rest = text.get(end..).unwrap_or_default();
-    let rest =
-        rest.trim_start_matches(|sign: char| sign.is_whitespace() || "])}】）*_`:：-–—|,.~>".contains(sign));
+    let rest = rest.trim_start_matches(|character: char| {
+        character.is_whitespace() || "])}】）*_`:：-–—|,.~>".contains(character)
+    });
     Some((date, rest))
 }
 
 /// The date at the head of a text, and the offset after it.
 fn head(text: &str) -> Option<(DateTime, usize)> {
-    let marks = |sign: char| {
-        sign.is_whitespace() || "[(*_`#~【（>".contains(sign) || !(sign.is_alphanumeric() || sign.is_ascii())
+    let marks = |character: char| {
+        character.is_whitespace()
+            || "[(*_`#~【（>".contains(character)
+            || !(character.is_alphanumeric() || character.is_ascii())
     };
     let bare = text.trim_start_matches(marks);
     let bare = ["x] ", "X] ", "] "]
@@ -93,7 +96,8 @@ impl Word<'_> {
 
     /// White space, a comma, or both.
     fn is_apart(&self) -> bool {
-        !self.gap.is_empty() && self.gap.chars().all(|sign| sign.is_whitespace() || matches!(sign, ',' | '.'))
+        !self.gap.is_empty()
+            && self.gap.chars().all(|character| character.is_whitespace() || matches!(character, ',' | '.'))
     }
 }
 
@@ -107,8 +111,8 @@ fn words_of(text: &str) -> Vec<Word<'_>> {
         let (before, after) = rest.split_at(gap);
         let Some(first) = after.chars().next() else { return words };
         let digits = first.is_ascii_digit();
-        let same = |sign: char| sign.is_ascii_digit() == digits && sign.is_alphanumeric();
-        let length = after.find(|sign| !same(sign)).unwrap_or(after.len());
+        let same = |character: char| character.is_ascii_digit() == digits && character.is_alphanumeric();
+        let length = after.find(|character| !same(character)).unwrap_or(after.len());
         let (word, left) = after.split_at(length);
         at += gap + length;
         words.push(Word { gap: before, text: word, end: at });
@@ -237,10 +241,9 @@ fn time_in(all: &[Word<'_>]) -> Option<((i8, i8, i8), i64, usize)> {
         next += 1;
     }
     // Fractions of a second follow a full stop.
-    if words
-        .get(next)
-        .is_some_and(|word| word.follows(&["."]) && word.text.chars().all(|sign| sign.is_ascii_digit()))
-    {
+    if words.get(next).is_some_and(|word| {
+        word.follows(&["."]) && word.text.chars().all(|character| character.is_ascii_digit())
+    }) {
         next += 1;
     }
     let mut zone = 0;

@@ -39,15 +39,15 @@ pub(super) fn text_of<'t>(line: &'t str, kinds: &[&str]) -> &'t str {
 }
 
 fn is_time(stamp: &str) -> bool {
-    stamp.contains(':') && stamp.contains(|sign: char| sign.is_ascii_digit())
+    stamp.contains(':') && stamp.contains(|character: char| character.is_ascii_digit())
 }
 
 /// The text in the brackets at the head of a text, which may contain a link with brackets of its own, and the rest.
 pub(super) fn bracketed(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix('[')?;
     let mut depth = 1_usize;
-    for (at, sign) in inner.char_indices() {
-        match sign {
+    for (at, character) in inner.char_indices() {
+        match character {
             '[' => depth += 1,
             ']' => depth -= 1,
             _ => {}

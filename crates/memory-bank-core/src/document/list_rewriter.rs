@@ -73,7 +73,7 @@ impl<'o> ListRewriter<'o> {
             self.new.push_str(self.ending.as_str());
         }
         // A number does not end a paragraph.
-        let numbered = lines.trim_start().starts_with(|sign: char| sign.is_ascii_digit());
+        let numbered = lines.trim_start().starts_with(|character: char| character.is_ascii_digit());
         if above == Edge::Text && (numbered || self.joint.is_some()) {
             self.new.push_str(self.ending.as_str());
         }

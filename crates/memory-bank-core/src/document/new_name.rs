@@ -21,11 +21,11 @@ impl DocumentPath {
         if name.chars().any(char::is_control) {
             return Err(NameError::Control);
         }
-        if let Some(letter) = name.chars().find(|letter| is_invisible(*letter)) {
-            return Err(NameError::Invisible(letter.escape_unicode().to_string()));
+        if let Some(character) = name.chars().find(|character| is_invisible(*character)) {
+            return Err(NameError::Invisible(character.escape_unicode().to_string()));
         }
-        if let Some(letter) = name.chars().find(|letter| "<>:\"|?*".contains(*letter)) {
-            return Err(NameError::Character(letter));
+        if let Some(character) = name.chars().find(|character| "<>:\"|?*".contains(*character)) {
+            return Err(NameError::Character(character));
         }
         let folders = self.folder().map(|folder| folder.split('/').collect::<Vec<_>>()).unwrap_or_default();
         if let Some(first) = folders.first().filter(|first| first.eq_ignore_ascii_case(BANK_FOLDER)) {
@@ -70,7 +70,7 @@ fn is_device(part: &str) -> bool {
 /// Whether this could be the Windows short form of a reserved folder, such as `git~1`.
 fn is_short_form(part: &str) -> bool {
     let Some((stem, rest)) = part.split_once('~') else { return false };
-    let is_numbered = rest.starts_with(|letter: char| letter.is_ascii_digit());
+    let is_numbered = rest.starts_with(|character: char| character.is_ascii_digit());
     is_numbered && ["git", "mbmcp", "backup", "hg", "svn"].iter().any(|own| stem.eq_ignore_ascii_case(own))
 }
 

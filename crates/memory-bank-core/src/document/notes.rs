@@ -217,7 +217,7 @@ fn mark(text: &str, items: &[&Candidate], kinds: &[&str], at: Timestamp) -> Resu
 /// The words of an item's first line, without its marker and its check box.
 fn content(line: &str) -> &str {
     let unindented = line.trim_start();
-    let marker = unindented.trim_start_matches(|sign: char| sign.is_ascii_digit());
+    let marker = unindented.trim_start_matches(|character: char| character.is_ascii_digit());
     let rest = marker.strip_prefix(['-', '*', '+', '.', ')']).unwrap_or(unindented).trim_start();
     let box_ = ["[ ]", "[x]", "[X]"];
     box_.iter().find_map(|mark| rest.strip_prefix(mark)).map_or(rest, str::trim_start)

@@ -50,8 +50,8 @@ fn shows_what_follows(text: &str) -> bool {
 }
 
 fn closing_of(opening: &str) -> Option<String> {
-    if let Some(sign) = opening.chars().next().filter(|sign| matches!(sign, '`' | '~')) {
-        return Some(opening.chars().take_while(|other| *other == sign).collect());
+    if let Some(character) = opening.chars().next().filter(|character| matches!(character, '`' | '~')) {
+        return Some(opening.chars().take_while(|other| *other == character).collect());
     }
     let start: String = opening.chars().take(10).collect::<String>().to_lowercase();
     let closings = [

@@ -159,15 +159,15 @@ fn tail<'t>(text: &'t str, lines: &Lines, first: usize, end: usize, bounds: Part
 /// How many characters a text takes inside a JSON string.
 #[must_use]
 pub fn json_chars(text: &str) -> usize {
-    text.chars().map(|letter| json_cost(letter).0).sum()
+    text.chars().map(|character| json_cost(character).0).sum()
 }
 
 /// The characters and bytes that a character takes inside a JSON string.
-fn json_cost(letter: char) -> (usize, usize) {
-    match letter {
+fn json_cost(character: char) -> (usize, usize) {
+    match character {
         '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => (2, 2),
-        letter if letter < ' ' => (6, 6),
-        letter => (1, letter.len_utf8()),
+        character if character < ' ' => (6, 6),
+        character => (1, character.len_utf8()),
     }
 }
 
@@ -175,15 +175,15 @@ fn json_cost(letter: char) -> (usize, usize) {
 pub(crate) fn first_that_fit(text: &str, bounds: PartBounds) -> &str {
     let (mut chars, mut bytes) = (0, 0);
     let mut line_end = 0;
-    for (at, letter) in text.char_indices() {
-        let (more_chars, more_bytes) = json_cost(letter);
+    for (at, character) in text.char_indices() {
+        let (more_chars, more_bytes) = json_cost(character);
         chars += more_chars;
         bytes += more_bytes;
         if chars > bounds.chars || bytes > bounds.bytes {
             let cut = if line_end > 0 { line_end } else { between(text, at) };
             return text.get(..cut).unwrap_or_default();
         }
-        if letter == '\n' {
+        if character == '\n' {
             line_end = at + 1;
         }
     }
@@ -194,15 +194,15 @@ pub(crate) fn first_that_fit(text: &str, bounds: PartBounds) -> &str {
 fn last_that_fit(text: &str, bounds: PartBounds) -> &str {
     let (mut chars, mut bytes) = (0, 0);
     let mut line_start = text.len();
-    for (at, letter) in text.char_indices().rev() {
-        let (more_chars, more_bytes) = json_cost(letter);
+    for (at, character) in text.char_indices().rev() {
+        let (more_chars, more_bytes) = json_cost(character);
         chars += more_chars;
         bytes += more_bytes;
-        if letter == '\n' && at + 1 < text.len() {
+        if character == '\n' && at + 1 < text.len() {
             line_start = at + 1;
         }
         if chars > bounds.chars || bytes > bounds.bytes {
-            let cut = if line_start < text.len() { line_start } else { at + letter.len_utf8() };
+            let cut = if line_start < text.len() { line_start } else { at + character.len_utf8() };
             return text.get(cut..).unwrap_or_default();
         }
     }
@@ -224,13 +224,13 @@ fn section(text: &str, words: &str) -> Result<Range<usize>, String> {
     let sections: Vec<_> = outline.sections().collect();
     let exact = sections.iter().find(|section| same_title(&section.heading.title, words));
     if let Some(section) = exact {
-        return Ok(section.whole());
+        return Ok(section.range());
     }
     let lower = words.to_lowercase();
     let holds = |title: &str| !lower.is_empty() && title.to_lowercase().contains(&lower);
     let near: Vec<_> = sections.iter().filter(|section| holds(&section.heading.title)).collect();
     if let [section] = near.as_slice() {
-        return Ok(section.whole());
+        return Ok(section.range());
     }
     let short = |title: &str| title.chars().take(MAX_HEADING_CHARS).collect::<String>();
     let named = if near.is_empty() { sections.iter().collect() } else { near };

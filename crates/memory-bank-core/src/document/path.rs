@@ -161,12 +161,12 @@ impl DocumentPath {
         };
         let mut name = String::with_capacity(file.len() + 4);
         let mut previous = None;
-        for letter in file.chars() {
-            if letter.is_ascii_uppercase() && previous.is_some_and(|p: char| p.is_ascii_lowercase()) {
+        for character in file.chars() {
+            if character.is_ascii_uppercase() && previous.is_some_and(|p: char| p.is_ascii_lowercase()) {
                 name.push('-');
             }
-            name.push(letter);
-            previous = Some(letter);
+            name.push(character);
+            previous = Some(character);
         }
         let lower = name.to_lowercase();
         let file = nfc(&lower);
@@ -256,7 +256,7 @@ fn check_folder(folder: &str) -> Result<(), NameError> {
 /// A name as the least exact file system sees it: without letter case, invisible characters, and dots and blanks at
 /// the end.
 fn plain(part: &str) -> String {
-    let seen: String = part.chars().filter(|letter| !is_invisible(*letter)).collect();
+    let seen: String = part.chars().filter(|character| !is_invisible(*character)).collect();
     folded(seen.trim_end_matches(['.', ' ']))
 }
 
@@ -269,11 +269,11 @@ impl From<CoreDocument> for DocumentPath {
 /// A name for people and models: control characters and invisible characters are escaped.
 impl fmt::Display for DocumentPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for letter in self.0.chars() {
-            if letter.is_control() || is_invisible(letter) {
-                write!(f, "{}", letter.escape_unicode())?;
+        for character in self.0.chars() {
+            if character.is_control() || is_invisible(character) {
+                write!(f, "{}", character.escape_unicode())?;
             } else {
-                fmt::Write::write_char(f, letter)?;
+                fmt::Write::write_char(f, character)?;
             }
         }
         Ok(())

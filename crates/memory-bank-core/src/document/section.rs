@@ -64,7 +64,7 @@ pub struct Section<'o> {
 impl Section<'_> {
     /// The heading and everything below it.
     #[must_use]
-    pub fn whole(&self) -> Range<usize> {
+    pub fn range(&self) -> Range<usize> {
         self.heading.range.start..self.body.end
     }
 }

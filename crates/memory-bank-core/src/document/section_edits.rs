@@ -25,7 +25,7 @@ pub(super) fn section_of<'o>(outline: &'o Outline<'_>, words: &str) -> Result<Se
     };
     let more: Vec<String> = found.map(|section| section.heading.line.to_string()).collect();
     if more.is_empty() {
-        return match outline.conflict_in(&first.whole()) {
+        return match outline.conflict_in(&first.range()) {
             Some(conflict) => Err(conflict.refusal()),
             None => Ok(first),
         };

@@ -139,7 +139,7 @@ pub(super) fn insert_closing(text: &str, at: usize, lines: &str, before: Gap, af
 /// # Errors
 /// The section has one.
 pub(super) fn check_editable(outline: &Outline<'_>, section: &Section<'_>) -> Result<(), EditError> {
-    match outline.conflict_in(&section.whole()) {
+    match outline.conflict_in(&section.range()) {
         Some(conflict) => Err(EditError::Blocked(conflict.refusal())),
         None => Ok(()),
     }
@@ -272,8 +272,10 @@ pub(super) fn gap_after(outline: &Outline<'_>, at: usize) -> Gap {
 fn marked(marker: Marker, step: u64, item: &str) -> String {
     let escape = if item.trim_matches(['-', ' ']).is_empty() { "\\" } else { "" };
     match marker {
-        Marker::Bullet(sign) => format!("{sign} {escape}{item}"),
-        Marker::Number(number, sign) => format!("{}{sign} {escape}{item}", number.saturating_add(step)),
+        Marker::Bullet(character) => format!("{character} {escape}{item}"),
+        Marker::Number(number, character) => {
+            format!("{}{character} {escape}{item}", number.saturating_add(step))
+        }
     }
 }
 

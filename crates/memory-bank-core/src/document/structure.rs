@@ -274,15 +274,16 @@ fn level_number(level: HeadingLevel) -> u8 {
 fn marker_of(source: &str) -> (Marker, usize) {
     let unindented = source.trim_start_matches([' ', '\t']);
     let indent = source.len() - unindented.len();
-    let digits = unindented.len() - unindented.trim_start_matches(|sign: char| sign.is_ascii_digit()).len();
-    let sign = unindented.get(digits..).and_then(|rest| rest.chars().next()).unwrap_or('-');
+    let digits =
+        unindented.len() - unindented.trim_start_matches(|character: char| character.is_ascii_digit()).len();
+    let character = unindented.get(digits..).and_then(|rest| rest.chars().next()).unwrap_or('-');
     let marker = match unindented.get(..digits).unwrap_or_default().parse() {
-        Ok(number) => Marker::Number(number, sign),
-        Err(_) => Marker::Bullet(sign),
+        Ok(number) => Marker::Number(number, character),
+        Err(_) => Marker::Bullet(character),
     };
-    let after = unindented.get(digits + sign.len_utf8()..).unwrap_or_default();
+    let after = unindented.get(digits + character.len_utf8()..).unwrap_or_default();
     let blanks = after.len() - after.trim_start_matches([' ', '\t']).len();
-    (marker, indent + digits + sign.len_utf8() + blanks)
+    (marker, indent + digits + character.len_utf8() + blanks)
 }
 
 /// The end of the last line in this range that is not blank.

@@ -57,7 +57,7 @@ fn pairs(text: &str) -> HashSet<(char, char)> {
         .chars()
         .take(MAX_SUGGESTION_CHARS)
         .flat_map(char::to_lowercase)
-        .map(|sign| if sign.is_alphanumeric() { sign } else { ' ' })
+        .map(|character| if character.is_alphanumeric() { character } else { ' ' })
         .collect();
     letters.iter().copied().zip(letters.iter().copied().skip(1)).filter(|pair| *pair != (' ', ' ')).collect()
 }

@@ -326,7 +326,7 @@ fn names_clearly(part: &str, task: &str) -> bool {
         let after = task.get(at + part.len()..).and_then(|text| text.chars().next());
         let cuts = |left: Option<char>, right: Option<char>| {
             let (Some(left), Some(right)) = (left, right) else { return false };
-            let goes_on = |sign: char| sign.is_alphanumeric() || sign == '_';
+            let goes_on = |character: char| character.is_alphanumeric() || character == '_';
             goes_on(left) && goes_on(right) && !is_cjk(left) && !is_cjk(right)
         };
         !cuts(before, part.chars().next()) && !cuts(part.chars().next_back(), after)
@@ -336,20 +336,23 @@ fn names_clearly(part: &str, task: &str) -> bool {
     }
     let given = words(part);
     let is_number = |word: &&str| !word.chars().any(char::is_alphabetic);
-    let is_long = |word: &&str| word.chars().filter(|sign| sign.is_alphabetic()).count() >= 4;
+    let is_long = |word: &&str| word.chars().filter(|character| character.is_alphabetic()).count() >= 4;
     let is_name = (given.len() >= 2 && !given.iter().all(is_number)) || given.iter().any(is_long);
     let is_much = given.len() * 3 >= words(task).len()
-        || part.chars().filter(|sign| sign.is_alphanumeric()).count() >= LONG;
+        || part.chars().filter(|character| character.is_alphanumeric()).count() >= LONG;
     is_name && is_much
 }
 
 /// The words of a text; in scripts without blanks, each character is a word.
 fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
-    for run in text.split(|sign: char| !sign.is_alphanumeric() && sign != '_').filter(|run| !run.is_empty()) {
+    for run in text
+        .split(|character: char| !character.is_alphanumeric() && character != '_')
+        .filter(|run| !run.is_empty())
+    {
         let mut start = 0;
-        for (at, sign) in run.char_indices().filter(|(_, sign)| is_cjk(*sign)) {
-            let end = at + sign.len_utf8();
+        for (at, character) in run.char_indices().filter(|(_, character)| is_cjk(*character)) {
+            let end = at + character.len_utf8();
             words.extend([run.get(start..at), run.get(at..end)].into_iter().flatten());
             start = end;
         }

@@ -137,7 +137,7 @@ pub(super) fn is_template_decision(title: &str, body: &str) -> bool {
     ];
     let number = title.strip_prefix("Decision ").unwrap_or_default();
     !number.is_empty()
-        && number.bytes().all(|sign| sign.is_ascii_digit())
+        && number.bytes().all(|character| character.is_ascii_digit())
         && body.lines().map(str::trim_end).filter(|line| !line.is_empty()).eq(ROWS)
 }
 

@@ -139,16 +139,16 @@ pub fn read_line(line: &[u8]) -> Line {
 }
 
 fn parse(line: &[u8]) -> Result<Line, String> {
-    let kind = typed::<Kind<'_>>(line)?.kind;
+    let kind = parse_json::<Kind<'_>>(line)?.kind;
     let event = match kind.as_ref() {
         "entity_upsert" => {
-            let EntityUpsert { entity, ts } = typed(line)?;
+            let EntityUpsert { entity, ts } = parse_json(line)?;
             entity.check()?;
             check_time("ts", &ts)?;
             Event::EntityUpsert { entity: entity.into(), ts }
         }
         "observation_add" => {
-            let ObservationAdd { observation, ts } = typed(line)?;
+            let ObservationAdd { observation, ts } = parse_json(line)?;
             check_id("observation.id", &observation.id, OBSERVATION_PREFIX)?;
             check_id("observation.entityId", &observation.entity_id, ENTITY_PREFIX)?;
             check_time("observation.timestamp", &observation.timestamp)?;
@@ -156,7 +156,7 @@ fn parse(line: &[u8]) -> Result<Line, String> {
             Event::ObservationAdd { observation: observation.into(), ts }
         }
         "relation_add" => {
-            let RelationAdd { relation, ts } = typed(line)?;
+            let RelationAdd { relation, ts } = parse_json(line)?;
             check_id("relation.id", &relation.id, RELATION_PREFIX)?;
             check_id("relation.fromId", &relation.from_id, ENTITY_PREFIX)?;
             check_id("relation.toId", &relation.to_id, ENTITY_PREFIX)?;
@@ -166,7 +166,7 @@ fn parse(line: &[u8]) -> Result<Line, String> {
             Event::RelationAdd { relation, ts }
         }
         "relation_remove" => {
-            let RelationRemove { from_id, to_id, relation_type, ts } = typed(line)?;
+            let RelationRemove { from_id, to_id, relation_type, ts } = parse_json(line)?;
             check_id("fromId", &from_id, ENTITY_PREFIX)?;
             check_id("toId", &to_id, ENTITY_PREFIX)?;
             check_label("relationType", &relation_type)?;
@@ -174,13 +174,13 @@ fn parse(line: &[u8]) -> Result<Line, String> {
             Event::RelationRemove { from_id, to_id, relation_type, ts }
         }
         "entity_delete" => {
-            let EntityDelete { entity_id, ts } = typed(line)?;
+            let EntityDelete { entity_id, ts } = parse_json(line)?;
             check_id("entityId", &entity_id, ENTITY_PREFIX)?;
             check_time("ts", &ts)?;
             Event::EntityDelete { entity_id, ts }
         }
         "observation_delete" => {
-            let ObservationDelete { entity_id, observation_id, ts } = typed(line)?;
+            let ObservationDelete { entity_id, observation_id, ts } = parse_json(line)?;
             check_id("entityId", &entity_id, ENTITY_PREFIX)?;
             check_id("observationId", &observation_id, OBSERVATION_PREFIX)?;
             check_time("ts", &ts)?;
@@ -188,7 +188,7 @@ fn parse(line: &[u8]) -> Result<Line, String> {
         }
         "snapshot_written" => return Ok(Line::SnapshotWritten),
         "memory_bank_graph" => {
-            check_marker(&typed(line)?)?;
+            check_marker(&parse_json(line)?)?;
             return Ok(Line::Marker);
         }
         other => return Err(format!("unknown event type `{}`", shown(other))),
@@ -206,7 +206,7 @@ fn check_marker(Marker { source, version }: &Marker) -> Result<(), String> {
     Ok(())
 }
 
-fn typed<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
+fn parse_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, String> {
     serde_json::from_slice(line).map_err(|error| error.to_string())
 }
 

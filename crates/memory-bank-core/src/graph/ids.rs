@@ -45,10 +45,10 @@ pub fn normalise(name: &str) -> String {
     let lower = nfc(&lower);
     let mut normal = String::with_capacity(lower.len());
     let mut in_space = false;
-    for letter in lower.chars() {
-        let space = is_whitespace(letter);
+    for character in lower.chars() {
+        let space = is_whitespace(character);
         if !space {
-            normal.push(letter);
+            normal.push(character);
         } else if !in_space {
             normal.push(' ');
         }
@@ -71,9 +71,9 @@ pub fn trim(text: &str) -> &str {
 
 /// Whether ECMAScript counts the character as white space or line terminator.
 #[must_use]
-pub fn is_whitespace(letter: char) -> bool {
+pub fn is_whitespace(character: char) -> bool {
     matches!(
-        letter,
+        character,
         '\t' | '\n' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{a0}' | '\u{1680}' | '\u{2000}'
             ..='\u{200a}' | '\u{2028}' | '\u{2029}' | '\u{202f}' | '\u{205f}' | '\u{3000}' | '\u{feff}'
     )

@@ -148,12 +148,12 @@ fn bounded_distance(one: &str, other: &str, bound: usize) -> Option<usize> {
         return None;
     }
     let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, letter) in one.chars().enumerate() {
+    for (at, character) in one.chars().enumerate() {
         let mut next = Vec::with_capacity(row.len());
         next.push(at + 1);
         for ((known, diagonal), above) in other.iter().zip(&row).zip(row.iter().skip(1)) {
             let left = next.last().copied().unwrap_or(usize::MAX - 1);
-            let replaced = diagonal + usize::from(*known != letter);
+            let replaced = diagonal + usize::from(*known != character);
             next.push(replaced.min(above + 1).min(left + 1));
         }
         if next.iter().min().is_none_or(|least| *least > bound) {

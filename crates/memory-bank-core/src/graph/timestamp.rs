@@ -44,9 +44,9 @@ pub(super) fn next_millisecond(stamp: &str) -> Option<String> {
 
 fn is_plain_date(text: &str) -> bool {
     text.len() == 10
-        && text.char_indices().all(|(at, letter)| match at {
-            4 | 7 => letter == '-',
-            _ => letter.is_ascii_digit(),
+        && text.char_indices().all(|(at, character)| match at {
+            4 | 7 => character == '-',
+            _ => character.is_ascii_digit(),
         })
 }
 
@@ -85,9 +85,9 @@ const ZONES: [(&str, i64); 13] = [
 impl Legacy {
     fn parse(mut self, text: &str) -> Option<i64> {
         let mut rest = text.chars().peekable();
-        while let Some(letter) = rest.next() {
-            if letter.is_ascii_digit() {
-                let mut digits = String::from(letter);
+        while let Some(character) = rest.next() {
+            if character.is_ascii_digit() {
+                let mut digits = String::from(character);
                 while let Some(digit) = rest.next_if(char::is_ascii_digit) {
                     digits.push(digit);
                 }
@@ -95,13 +95,13 @@ impl Legacy {
                 if self.time.is_empty() {
                     rest.next_if_eq(&'-');
                 }
-            } else if letter.is_alphabetic() {
-                let mut word = String::from(letter);
+            } else if character.is_alphabetic() {
+                let mut word = String::from(character);
                 while let Some(more) = rest.next_if(|c| c.is_alphabetic()) {
                     word.push(more);
                 }
                 self.word(&word.to_lowercase())?;
-            } else if letter == '(' {
+            } else if character == '(' {
                 let mut depth = 1_u32;
                 while depth > 0 {
                     match rest.next() {
@@ -111,15 +111,15 @@ impl Legacy {
                         None => break,
                     }
                 }
-            } else if matches!(letter, '+' | '-') && (self.zone.is_some() || !self.time.is_empty()) {
+            } else if matches!(character, '+' | '-') && (self.zone.is_some() || !self.time.is_empty()) {
                 let mut digits = String::new();
                 while let Some(digit) = rest.next_if(|c| c.is_ascii_digit() || *c == ':') {
                     if digit != ':' {
                         digits.push(digit);
                     }
                 }
-                self.offset(&digits, if letter == '-' { -1 } else { 1 })?;
-            } else if letter == ')' && self.read_number {
+                self.offset(&digits, if character == '-' { -1 } else { 1 })?;
+            } else if character == ')' && self.read_number {
                 return None;
             }
         }

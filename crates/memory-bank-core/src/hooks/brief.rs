@@ -8,11 +8,11 @@ use crate::document::estimated_tokens;
 /// The most tokens of a text that a hook adds.
 pub const CONTEXT_TOKENS: usize = 500;
 /// How many lines of a list are shown at most.
-const LISTED: usize = 6;
+const MAX_SECTION_LINES: usize = 6;
 /// Characters of one line.
-const LINE: usize = 240;
+const LINE_CHARS: usize = 240;
 /// The line after the frame.
-const NEXT: &str = "get_context_digest shows more, search_memory_bank finds more.";
+const NEXT_STEPS_HINT: &str = "get_context_digest shows more, search_memory_bank finds more.";
 
 /// The work of the session so far, for the start after a compaction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,20 +32,20 @@ pub fn brief(digest: &Value, facts: &SessionFacts, reserved: usize) -> Option<(S
         sections.push(Section { title: "This session so far", lines: facts.lines.clone() });
     }
     let context = digest.get("currentContext").unwrap_or(&Value::Null);
-    sections.extend(single("Focus", digest.get("focus")));
-    sections.extend(single("State", digest.get("projectState")));
-    sections.extend(listed("Issues", context.get("issues")));
-    sections.extend(listed("Open tasks", context.get("tasks")));
-    sections.extend(listed("Next steps", context.get("nextSteps")));
-    sections.extend(decided(digest.get("recentDecisions")));
-    sections.extend(listed("Recent progress", digest.get("recentProgress")));
-    sections.extend(listed("Questions", context.get("questions")));
-    sections.extend(excerpt(digest.get("excerpt")));
+    sections.extend(text_section("Focus", digest.get("focus")));
+    sections.extend(text_section("State", digest.get("projectState")));
+    sections.extend(list_section("Issues", context.get("issues")));
+    sections.extend(list_section("Open tasks", context.get("tasks")));
+    sections.extend(list_section("Next steps", context.get("nextSteps")));
+    sections.extend(decisions_section(digest.get("recentDecisions")));
+    sections.extend(list_section("Recent progress", digest.get("recentProgress")));
+    sections.extend(list_section("Questions", context.get("questions")));
+    sections.extend(excerpt_section(digest.get("excerpt")));
     let has_content = !sections.is_empty();
-    sections.extend(single("Since the last session", digest.get("sinceLastSession")));
-    sections.extend(graph(digest.get("graphSummary")));
+    sections.extend(text_section("Since the last session", digest.get("sinceLastSession")));
+    sections.extend(graph_section(digest.get("graphSummary")));
     sections.retain(|section| !section.lines.is_empty());
-    has_content.then(|| fitted(&sections, CONTEXT_TOKENS.saturating_sub(reserved)))
+    has_content.then(|| fit_to_budget(&sections, CONTEXT_TOKENS.saturating_sub(reserved)))
 }
 
 struct Section {
@@ -54,10 +54,10 @@ struct Section {
 }
 
 /// As many lines as fit: of each section the first, then of each the second, and so on.
-fn fitted(sections: &[Section], tokens: usize) -> (String, Vec<String>) {
+fn fit_to_budget(sections: &[Section], tokens: usize) -> (String, Vec<String>) {
     let mut counts = vec![0_usize; sections.len()];
     let mut best = render(sections, &counts);
-    for round in 0..LISTED {
+    for round in 0..MAX_SECTION_LINES {
         for (at, section) in sections.iter().enumerate() {
             if section.lines.len() <= round {
                 continue;
@@ -95,20 +95,20 @@ fn render(sections: &[Section], counts: &[usize]) -> (String, Vec<String>) {
         }
         shown.extend(lines.iter().cloned());
     }
-    (format!("{}\n{NEXT}", framed(&text)), shown)
+    (format!("{}\n{NEXT_STEPS_HINT}", framed(&text)), shown)
 }
 
-fn single(title: &'static str, value: Option<&Value>) -> Option<Section> {
+fn text_section(title: &'static str, value: Option<&Value>) -> Option<Section> {
     let line = one_line(value?.as_str()?)?;
     Some(Section { title, lines: vec![line] })
 }
 
-fn listed(title: &'static str, value: Option<&Value>) -> Option<Section> {
+fn list_section(title: &'static str, value: Option<&Value>) -> Option<Section> {
     let lines: Vec<String> = value?.as_array()?.iter().filter_map(|item| one_line(item.as_str()?)).collect();
     (!lines.is_empty()).then_some(Section { title, lines })
 }
 
-fn decided(value: Option<&Value>) -> Option<Section> {
+fn decisions_section(value: Option<&Value>) -> Option<Section> {
     let text = |item: &Value, name: &str| {
         item.get(name).and_then(Value::as_str).unwrap_or_default().trim().to_owned()
     };
@@ -124,14 +124,14 @@ fn decided(value: Option<&Value>) -> Option<Section> {
     (!lines.is_empty()).then_some(Section { title: "Decisions", lines })
 }
 
-fn excerpt(value: Option<&Value>) -> Option<Section> {
+fn excerpt_section(value: Option<&Value>) -> Option<Section> {
     let value = value?;
     let text = |name: &str| value.get(name).and_then(Value::as_str).and_then(one_line);
     let lines: Vec<String> = [text("beginning"), text("latest")].into_iter().flatten().collect();
     (!lines.is_empty()).then_some(Section { title: "From the active context", lines })
 }
 
-fn graph(value: Option<&Value>) -> Option<Section> {
+fn graph_section(value: Option<&Value>) -> Option<Section> {
     let lines = value?.as_str()?.lines().filter(|line| !line.starts_with('#')).filter_map(one_line).collect();
     Some(Section { title: "Graph", lines })
 }
@@ -143,10 +143,10 @@ fn one_line(text: &str) -> Option<String> {
     if text.is_empty() {
         return None;
     }
-    if text.chars().count() <= LINE {
+    if text.chars().count() <= LINE_CHARS {
         return Some(text.to_owned());
     }
-    Some(text.chars().take(LINE).chain(['…']).collect())
+    Some(text.chars().take(LINE_CHARS).chain(['…']).collect())
 }
 
 #[cfg(test)]

@@ -9,17 +9,17 @@ use crate::document::roles::is_placeholder;
 use crate::search::clip;
 
 /// The most passages of one prompt.
-pub const HITS: usize = 3;
+pub const MAX_PASSAGES: usize = 3;
 /// The least sum of the rarities of the words of a passage.
-const LEAST: f64 = 1.1;
+const MIN_SCORE: f64 = 1.1;
 /// The least rarity of a word that counts alone, if the prompt has one or two.
-const LEAST_ALONE: f64 = 0.8;
+const MIN_SINGLE_RARITY: f64 = 0.8;
 /// The rarity of a word where the bank's own lines are not known.
 const UNKNOWN_RARITY: f64 = 0.6;
 /// Characters of a passage that are shown.
-const SHOWN: usize = 220;
+const PASSAGE_CHARS: usize = 220;
 /// Longer lines, in bytes, are scanned by their beginning only.
-const LINE_BYTES: usize = 4096;
+const SCANNED_LINE_BYTES: usize = 4096;
 
 /// A text in which passages are found: a document, or a hit that another search found.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,7 @@ pub struct PassageText<'t> {
 
 /// A passage that answers a prompt.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Recalled {
+pub struct RecalledPassage {
     /// The document.
     pub document: String,
     /// The heading above it, if there is one.
@@ -49,12 +49,12 @@ pub struct Recalled {
 /// With `is_whole`, the texts are the bank's documents, and a word's rarity is counted in them; without, they are hits
 /// of another search.
 #[must_use]
-pub fn recalled(
+pub fn matching_passages(
     terms: &PromptTerms,
     texts: &[PassageText<'_>],
     is_whole: bool,
     is_shown: impl Fn(u64) -> bool,
-) -> Vec<Recalled> {
+) -> Vec<RecalledPassage> {
     let words = terms.words();
     if words.is_empty() {
         return Vec::new();
@@ -67,7 +67,7 @@ pub fn recalled(
     }
     let rarities: Vec<f64> =
         counts.iter().map(|count| if is_whole { rarity(*count, lines) } else { UNKNOWN_RARITY }).collect();
-    let mut found: Vec<Recalled> = Vec::new();
+    let mut found: Vec<RecalledPassage> = Vec::new();
     let mut best: Vec<(f64, usize, &Candidate<'_>)> = candidates
         .iter()
         .enumerate()
@@ -79,14 +79,14 @@ pub fn recalled(
         if is_shown(fingerprint) || found.iter().any(|passage| passage.fingerprint == fingerprint) {
             continue;
         }
-        found.push(Recalled {
+        found.push(RecalledPassage {
             document: candidate.document.to_owned(),
             heading: candidate.heading.to_owned(),
-            text: clip(candidate.line.trim(), 0, SHOWN),
+            text: clip(candidate.line.trim(), 0, PASSAGE_CHARS),
             fingerprint,
             score,
         });
-        if found.len() == HITS {
+        if found.len() == MAX_PASSAGES {
             break;
         }
     }
@@ -95,7 +95,7 @@ pub fn recalled(
 
 /// The passages as lines, for the frame.
 #[must_use]
-pub fn recalled_text(found: &[Recalled]) -> String {
+pub fn passages_text(found: &[RecalledPassage]) -> String {
     let lines: Vec<String> = found
         .iter()
         .map(|passage| {
@@ -129,8 +129,8 @@ impl Candidate<'_> {
                 .map(|(_, rarity)| *rarity)
         };
         let sum: f64 = present().sum();
-        let several = present().count() > 1 && sum >= LEAST;
-        let alone = prompt_words <= 2 && present().any(|rarity| rarity >= LEAST_ALONE);
+        let several = present().count() > 1 && sum >= MIN_SCORE;
+        let alone = prompt_words <= 2 && present().any(|rarity| rarity >= MIN_SINGLE_RARITY);
         (several || alone).then_some(sum)
     }
 }
@@ -168,7 +168,7 @@ fn scan<'t>(
             continue;
         }
         *lines += 1;
-        let cut = bare.get(..bare.floor_char_boundary(LINE_BYTES)).unwrap_or(bare);
+        let cut = bare.get(..bare.floor_char_boundary(SCANNED_LINE_BYTES)).unwrap_or(bare);
         let folded = cut.to_lowercase();
         let mut has = 0_u32;
         for ((at, word), count) in words.iter().enumerate().zip(counts.iter_mut()) {
@@ -190,7 +190,7 @@ fn begins_a_word(text: &str, word: &str) -> bool {
     while let Some(at) = text.get(from..).and_then(|rest| rest.find(word)) {
         let start = from + at;
         let before = text.get(..start).and_then(|before| before.chars().next_back());
-        if !has_blanks || before.is_none_or(|sign| !sign.is_alphanumeric()) {
+        if !has_blanks || before.is_none_or(|character| !character.is_alphanumeric()) {
             return true;
         }
         from = start + word.len();
@@ -214,9 +214,9 @@ mod tests {
         text
     }
 
-    fn ask(prompt: &str, text: &str, shown: &[u64]) -> Vec<Recalled> {
+    fn ask(prompt: &str, text: &str, shown: &[u64]) -> Vec<RecalledPassage> {
         let texts = [PassageText { document: "progress.md", text }];
-        recalled(&PromptTerms::of(prompt), &texts, true, |fingerprint| shown.contains(&fingerprint))
+        matching_passages(&PromptTerms::of(prompt), &texts, true, |fingerprint| shown.contains(&fingerprint))
     }
 
     #[test]
@@ -228,7 +228,7 @@ mod tests {
         assert!(
             ask("How should invoices be rounded in the ledger?", &text, &[found[0].fingerprint]).is_empty()
         );
-        assert!(recalled_text(&found).starts_with("- [2026-01-03] invoices"));
+        assert!(passages_text(&found).starts_with("- [2026-01-03] invoices"));
     }
 
     #[test]
@@ -250,10 +250,10 @@ mod tests {
             text.push_str("- Webhook retries: exponential backoff!\n");
         }
         let found = ask("webhook retries with exponential backoff", &text, &[]);
-        assert_eq!(found.len(), HITS, "{found:?}");
+        assert_eq!(found.len(), MAX_PASSAGES, "{found:?}");
         let fingerprints: std::collections::BTreeSet<u64> =
             found.iter().map(|passage| passage.fingerprint).collect();
-        assert_eq!(fingerprints.len(), HITS);
+        assert_eq!(fingerprints.len(), MAX_PASSAGES);
     }
 
     #[test]

@@ -11,13 +11,13 @@ pub const RECORDED_COMMITS: usize = 12;
 /// The most files that a record names.
 pub const RECORDED_FILES: usize = 15;
 /// The most tools that a record names.
-const TOOLS: usize = 10;
+const MAX_TOOLS: usize = 10;
 /// Characters of a subject, a path, a branch, a tool, and a prompt.
-const SUBJECT: usize = 100;
-const PATH: usize = 120;
-const BRANCH: usize = 80;
-const TOOL: usize = 60;
-const PROMPT: usize = 120;
+const SUBJECT_CHARS: usize = 100;
+const PATH_CHARS: usize = 120;
+const BRANCH_CHARS: usize = 80;
+const TOOL_CHARS: usize = 60;
+const PROMPT_CHARS: usize = 120;
 
 /// A commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct RecordedCommit {
 
 /// The record of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionRecord {
+pub struct AgentSessionRecord {
     /// An id that is the same for all events of the session, of hexadecimal digits.
     pub id: String,
     /// The agent.
@@ -55,14 +55,14 @@ pub struct SessionRecord {
     pub prompt: Option<String>,
 }
 
-impl SessionRecord {
+impl AgentSessionRecord {
     /// The record as an item of a list, with a line for each part.
     #[must_use]
     pub(super) fn item(&self) -> String {
         let mut head = format!("- [{}] ", self.started.strftime("%Y-%m-%d %H:%M:%S UTC"));
         head.push_str(&format!("session {} of {}", code(&self.id, 16), words(&self.agent, 40)));
         if let Some(branch) = &self.branch {
-            head.push_str(&format!(" on {}", code(branch, BRANCH)));
+            head.push_str(&format!(" on {}", code(branch, BRANCH_CHARS)));
         }
         head.push_str(&format!(", {}", length(self.started, self.ended)));
         let mut lines = vec![head];
@@ -71,13 +71,13 @@ impl SessionRecord {
                 .commits
                 .iter()
                 .take(RECORDED_COMMITS)
-                .map(|commit| format!("{} {}", code(&commit.id, 12), quoted(&commit.subject, SUBJECT)))
+                .map(|commit| format!("{} {}", code(&commit.id, 12), quoted(&commit.subject, SUBJECT_CHARS)))
                 .collect();
             lines.push(counted("commits", self.commit_count, &shown));
         }
         if self.file_count > 0 {
             let shown: Vec<String> =
-                self.files.iter().take(RECORDED_FILES).map(|file| code(file, PATH)).collect();
+                self.files.iter().take(RECORDED_FILES).map(|file| code(file, PATH_CHARS)).collect();
             lines.push(counted("files", self.file_count, &shown));
         }
         if !self.tools.is_empty() {
@@ -85,13 +85,13 @@ impl SessionRecord {
             tools.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
             let shown: Vec<String> = tools
                 .iter()
-                .take(TOOLS)
-                .map(|(tool, count)| format!("{} {count}", code(tool, TOOL)))
+                .take(MAX_TOOLS)
+                .map(|(tool, count)| format!("{} {count}", code(tool, TOOL_CHARS)))
                 .collect();
             lines.push(counted("tools", tools.len(), &shown));
         }
         if let Some(prompt) = self.prompt.as_deref().filter(|prompt| !prompt.trim().is_empty()) {
-            lines.push(format!("  - first prompt: {}", quoted(prompt, PROMPT)));
+            lines.push(format!("  - first prompt: {}", quoted(prompt, PROMPT_CHARS)));
         }
         lines.join("\n")
     }

@@ -8,24 +8,24 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 
-use super::record::SessionRecord;
+use super::record::AgentSessionRecord;
 
 /// The document.
 pub const SESSION_RECORDS: &str = "session-records.md";
 /// Records older than this many days are folded.
-const DAYS: i32 = 14;
+const UNFOLDED_DAYS: i32 = 14;
 /// The most records that are kept whole, and the most bytes they may have.
-const RECORDS: usize = 60;
-const RECORD_BYTES: usize = 48 * 1024;
+const MAX_RECORDS: usize = 60;
+const MAX_RECORD_BYTES: usize = 48 * 1024;
 /// The most weeks; older ones are folded into years.
-const WEEKS: usize = 104;
+const MAX_WEEKS: usize = 104;
 /// The most branches of a week.
-const BRANCHES: usize = 4;
+const MAX_BRANCHES_PER_WEEK: usize = 4;
 
-const TITLE: &str = "# Session Records\n\n<!-- Written by the hooks of memory-bank-mcp, without a model, from git and the \
+const DOCUMENT_HEAD: &str = "# Session Records\n\n<!-- Written by the hooks of memory-bank-mcp, without a model, from git and the \
                      agent's events. Records of what happened, never instructions. docs/hooks.md says how to turn them off. -->\n";
-const RECENT: &str = "## Sessions";
-const OLDER: &str = "## Older Sessions";
+const RECENT_HEADING: &str = "## Sessions";
+const OLDER_HEADING: &str = "## Older Sessions";
 
 /// Whether this is the document of session records, in any letter case.
 #[must_use]
@@ -35,7 +35,7 @@ pub fn is_session_records(name: &str) -> bool {
 
 /// The document with the record; the record of the same session is replaced. `None` if nothing would change.
 #[must_use]
-pub fn with_record(text: Option<&str>, record: &SessionRecord, now: Timestamp) -> Option<String> {
+pub fn with_record(text: Option<&str>, record: &AgentSessionRecord, now: Timestamp) -> Option<String> {
     let mut document = Records::of(text.unwrap_or_default());
     let item = record.item();
     let same = |known: &Item| known.session.as_deref() == Some(record.id.as_str());
@@ -125,7 +125,7 @@ impl Folded {
         self.commits += other.commits;
         self.files += other.files;
         self.branches.extend(other.branches);
-        while self.branches.len() > BRANCHES {
+        while self.branches.len() > MAX_BRANCHES_PER_WEEK {
             self.branches.pop_last();
         }
     }
@@ -161,7 +161,7 @@ impl Records {
             lines.next();
         }
         if records.head.trim().is_empty() {
-            records.head = TITLE.to_owned();
+            records.head = DOCUMENT_HEAD.to_owned();
         }
         let mut lines = lines.peekable();
         while let Some(line) = lines.next() {
@@ -190,15 +190,17 @@ impl Records {
     /// Folds old records, and the oldest ones of too many.
     fn fold(&mut self, now: Timestamp) {
         let today = now.to_zoned(TimeZone::UTC).date();
-        let oldest = today.checked_sub(DAYS.days()).unwrap_or(today);
+        let oldest = today.checked_sub(UNFOLDED_DAYS.days()).unwrap_or(today);
         let mut bytes = 0_usize;
-        let mut whole: Vec<Item> = Vec::new();
+        let mut unfolded: Vec<Item> = Vec::new();
         for item in std::mem::take(&mut self.recent) {
             bytes += item.text.len();
             let is_recent = item.date().is_some_and(|date| date >= oldest);
-            let is_first = whole.is_empty();
-            if (is_recent && whole.len() < RECORDS && bytes <= RECORD_BYTES) || (is_first && is_recent) {
-                whole.push(item);
+            let is_first = unfolded.is_empty();
+            if (is_recent && unfolded.len() < MAX_RECORDS && bytes <= MAX_RECORD_BYTES)
+                || (is_first && is_recent)
+            {
+                unfolded.push(item);
                 continue;
             }
             let Some(date) = item.date() else { continue };
@@ -207,8 +209,8 @@ impl Records {
                 Folded { sessions: 1, commits: item.count("commits"), files: item.count("files"), branches };
             self.folded.entry(week_of(date)).or_default().add(folded);
         }
-        self.recent = whole;
-        while self.folded.keys().filter(|label| label.starts_with("Week")).count() > WEEKS {
+        self.recent = unfolded;
+        while self.folded.keys().filter(|label| label.starts_with("Week")).count() > MAX_WEEKS {
             let Some(label) = self.folded.keys().find(|label| label.starts_with("Week")).cloned() else {
                 return;
             };
@@ -219,7 +221,7 @@ impl Records {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("{}\n\n{RECENT}\n\n", self.head.trim_end());
+        let mut text = format!("{}\n\n{RECENT_HEADING}\n\n", self.head.trim_end());
         for item in &self.recent {
             text.push_str(&item.text);
             text.push('\n');
@@ -229,7 +231,7 @@ impl Records {
             self.others.iter().for_each(|line| text.push_str(&format!("{line}\n")));
         }
         if !self.folded.is_empty() {
-            text.push_str(&format!("\n{OLDER}\n\n"));
+            text.push_str(&format!("\n{OLDER_HEADING}\n\n"));
             // The newest first: weeks before years.
             let (weeks, years): (Vec<_>, Vec<_>) =
                 self.folded.iter().rev().partition(|(label, _)| label.starts_with('W'));
@@ -242,7 +244,7 @@ impl Records {
 }
 
 fn is_heading(line: &str) -> bool {
-    [RECENT, OLDER].contains(&line.trim_end())
+    [RECENT_HEADING, OLDER_HEADING].contains(&line.trim_end())
 }
 
 /// The label of the week of a day; it names the Monday.
@@ -256,9 +258,9 @@ mod tests {
     use super::super::record::RecordedCommit;
     use super::*;
 
-    fn record(id: &str, started: &str) -> SessionRecord {
+    fn record(id: &str, started: &str) -> AgentSessionRecord {
         let started: Timestamp = started.parse().unwrap();
-        SessionRecord {
+        AgentSessionRecord {
             id: id.to_owned(),
             agent: "claude-code".to_owned(),
             started,
@@ -288,7 +290,7 @@ mod tests {
             "{text}"
         );
         assert_eq!(with_record(Some(&text), &session, now), None);
-        let later = SessionRecord { file_count: 4, ..session };
+        let later = AgentSessionRecord { file_count: 4, ..session };
         let again = with_record(Some(&text), &later, now).unwrap();
         assert_eq!(again.matches("session `").count(), 1, "{again}");
         assert!(again.contains("files (4)"));
@@ -312,9 +314,9 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("- Week of 2026-10-26: 2 sessions, 2 commits, 6 files; on main\n"), "{text}");
-        let whole = text.matches("session `").count();
+        let unfolded = text.matches("session `").count();
         let weeks: usize = text.lines().filter_map(Folded::parse).map(|(_, folded)| folded.sessions).sum();
-        assert_eq!(whole + weeks, 54, "{text}");
+        assert_eq!(unfolded + weeks, 54, "{text}");
     }
 
     #[test]

@@ -147,8 +147,8 @@ impl Looks {
         match self {
             Self::Any => true,
             Self::Mixed => {
-                let signs = value.iter().filter(|byte| b"!@#$%^*+=/~?".contains(byte)).count();
-                letters > 0 && digits + signs > 0
+                let punctuation = value.iter().filter(|byte| b"!@#$%^*+=/~?".contains(byte)).count();
+                letters > 0 && digits + punctuation > 0
             }
             Self::Opaque => {
                 let class = |byte: &u8| (byte.is_ascii_digit(), byte.is_ascii_uppercase());

@@ -9,11 +9,11 @@ use crate::search::{Language, Query, TermKind, is_function_word};
 /// How much of a prompt is read, in bytes. The question is at the beginning; the rest is often pasted.
 const PROMPT_BYTES: usize = 2000;
 /// The most words that are searched.
-const WORDS: usize = 24;
+const MAX_WORDS: usize = 24;
 /// The shortest word that counts, in letters of a script with blanks.
-const SHORTEST: usize = 3;
+const MIN_WORD_CHARS: usize = 3;
 /// Words of prompts that do not name a subject, beside the function words.
-const COMMON: &[&str] = &[
+const COMMON_WORDS: &[&str] = &[
     "add",
     "again",
     "all",
@@ -105,8 +105,8 @@ impl PromptTerms {
         let mut words: Vec<String> = Vec::new();
         for word in query.words() {
             let form = word.form.as_str();
-            let is_plain = form.chars().all(|sign| sign.is_ascii_digit());
-            let short = form.is_ascii() && form.len() < SHORTEST;
+            let is_plain = form.chars().all(|character| character.is_ascii_digit());
+            let short = form.is_ascii() && form.len() < MIN_WORD_CHARS;
             if is_plain || short || matches!(word.kind, TermKind::Date) || is_common(form) {
                 continue;
             }
@@ -115,7 +115,7 @@ impl PromptTerms {
                 words.push(root);
             }
         }
-        words.truncate(WORDS);
+        words.truncate(MAX_WORDS);
         Self { words }
     }
 
@@ -133,15 +133,15 @@ impl PromptTerms {
 }
 
 fn is_common(form: &str) -> bool {
-    COMMON.contains(&form) || is_function_word(form, Language::English)
+    COMMON_WORDS.contains(&form) || is_function_word(form, Language::English)
 }
 
 /// The part of a word that its inflected forms share.
 fn root(word: &str) -> String {
     let Some(stem) = Language::English.stem(word) else { return word.to_owned() };
     let shared: String =
-        word.chars().zip(stem.chars()).take_while(|(a, b)| a == b).map(|(sign, _)| sign).collect();
-    if shared.chars().count() < SHORTEST { word.to_owned() } else { shared }
+        word.chars().zip(stem.chars()).take_while(|(a, b)| a == b).map(|(character, _)| character).collect();
+    if shared.chars().count() < MIN_WORD_CHARS { word.to_owned() } else { shared }
 }
 
 /// The prompt without fenced blocks, which are pasted.
@@ -188,8 +188,8 @@ mod tests {
     #[test]
     fn a_long_prompt_is_cut() {
         let prompt: String = (0..100_000).map(|number| format!("word{number} ")).collect();
-        assert!(PromptTerms::of(&prompt).words().len() <= WORDS);
-        assert!(PromptTerms::of(&"é".repeat(100_000)).words().len() <= WORDS);
+        assert!(PromptTerms::of(&prompt).words().len() <= MAX_WORDS);
+        assert!(PromptTerms::of(&"é".repeat(100_000)).words().len() <= MAX_WORDS);
     }
 
     #[test]

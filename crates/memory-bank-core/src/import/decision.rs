@@ -1,11 +1,11 @@
 //! Decides whether one document is written: a text that somebody wrote in the bank is never replaced.
 
-use super::Entry;
+use super::ImportEntry;
 use crate::document::Etag;
 
 /// A document of the bank.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Present {
+pub struct DocumentState {
     /// The etag of its text.
     pub etag: Etag,
     /// Whether it is a core document without any content yet.
@@ -14,7 +14,7 @@ pub struct Present {
 
 /// The decision on a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Decision {
+pub enum WriteDecision {
     /// It is written for the first time.
     Create,
     /// The source changed, the document did not: it is written again.
@@ -33,7 +33,7 @@ pub enum Decision {
     Taken,
 }
 
-impl Decision {
+impl WriteDecision {
     /// Whether the document is written.
     #[must_use]
     pub fn writes(self) -> bool {
@@ -50,23 +50,28 @@ impl Decision {
 /// Decides on a document: `entry` is its entry in the record, `source` the hash of the source's text, `planned`
 /// the etag of the document that would be written.
 #[must_use]
-pub fn decide(entry: Option<&Entry>, present: Option<&Present>, source: &Etag, planned: &Etag) -> Decision {
+pub fn decide(
+    entry: Option<&ImportEntry>,
+    present: Option<&DocumentState>,
+    source: &Etag,
+    planned: &Etag,
+) -> WriteDecision {
     match (entry, present) {
-        (None, None) => Decision::Create,
-        (None, Some(present)) if present.etag == *planned => Decision::Adopt,
-        (None, Some(present)) if present.is_template => Decision::Create,
-        (None, Some(_)) => Decision::Taken,
-        (Some(_), None) => Decision::Deleted,
+        (None, None) => WriteDecision::Create,
+        (None, Some(present)) if present.etag == *planned => WriteDecision::Adopt,
+        (None, Some(present)) if present.is_template => WriteDecision::Create,
+        (None, Some(_)) => WriteDecision::Taken,
+        (Some(_), None) => WriteDecision::Deleted,
         (Some(entry), Some(present)) if entry.source == *source => {
             if present.etag == entry.written {
-                Decision::Unchanged
+                WriteDecision::Unchanged
             } else {
-                Decision::Edited
+                WriteDecision::Edited
             }
         }
-        (Some(_), Some(present)) if present.etag == *planned => Decision::Adopt,
-        (Some(entry), Some(present)) if present.etag == entry.written => Decision::Update,
-        (Some(_), Some(_)) => Decision::Conflict,
+        (Some(_), Some(present)) if present.etag == *planned => WriteDecision::Adopt,
+        (Some(entry), Some(present)) if present.etag == entry.written => WriteDecision::Update,
+        (Some(_), Some(_)) => WriteDecision::Conflict,
     }
 }
 
@@ -74,33 +79,33 @@ pub fn decide(entry: Option<&Entry>, present: Option<&Present>, source: &Etag, p
 mod tests {
     use super::*;
 
-    fn entry(source: &str, written: &str) -> Entry {
-        Entry { source: Etag::of(source), written: Etag::of(written), ..Entry::default() }
+    fn entry(source: &str, written: &str) -> ImportEntry {
+        ImportEntry { source: Etag::of(source), written: Etag::of(written), ..ImportEntry::default() }
     }
 
-    fn present(text: &str) -> Present {
-        Present { etag: Etag::of(text), is_template: text == "template" }
+    fn present(text: &str) -> DocumentState {
+        DocumentState { etag: Etag::of(text), is_template: text == "template" }
     }
 
     #[test]
     fn texts_of_the_bank_are_never_replaced() {
-        let of = |entry: Option<&Entry>, there: Option<&str>, source: &str, planned: &str| {
+        let of = |entry: Option<&ImportEntry>, there: Option<&str>, source: &str, planned: &str| {
             decide(entry, there.map(present).as_ref(), &Etag::of(source), &Etag::of(planned))
         };
-        assert_eq!(of(None, None, "s", "w"), Decision::Create);
-        assert_eq!(of(None, Some("w"), "s", "w"), Decision::Adopt);
-        assert_eq!(of(None, Some("template"), "s", "w"), Decision::Create);
-        assert_eq!(of(None, Some("mine"), "s", "w"), Decision::Taken);
+        assert_eq!(of(None, None, "s", "w"), WriteDecision::Create);
+        assert_eq!(of(None, Some("w"), "s", "w"), WriteDecision::Adopt);
+        assert_eq!(of(None, Some("template"), "s", "w"), WriteDecision::Create);
+        assert_eq!(of(None, Some("mine"), "s", "w"), WriteDecision::Taken);
         let known = entry("s", "w");
-        assert_eq!(of(Some(&known), Some("w"), "s", "w"), Decision::Unchanged);
+        assert_eq!(of(Some(&known), Some("w"), "s", "w"), WriteDecision::Unchanged);
         // Another version of this program may note the origin in another way.
-        assert_eq!(of(Some(&known), Some("w"), "s", "w2"), Decision::Unchanged);
-        assert_eq!(of(Some(&known), Some("mine"), "s", "w"), Decision::Edited);
-        assert_eq!(of(Some(&known), None, "s", "w"), Decision::Deleted);
-        assert_eq!(of(Some(&known), None, "s2", "w2"), Decision::Deleted);
-        assert_eq!(of(Some(&known), Some("w"), "s2", "w2"), Decision::Update);
-        assert_eq!(of(Some(&known), Some("w2"), "s2", "w2"), Decision::Adopt);
-        assert_eq!(of(Some(&known), Some("mine"), "s2", "w2"), Decision::Conflict);
-        assert_eq!(of(Some(&known), Some("template"), "s2", "w2"), Decision::Conflict);
+        assert_eq!(of(Some(&known), Some("w"), "s", "w2"), WriteDecision::Unchanged);
+        assert_eq!(of(Some(&known), Some("mine"), "s", "w"), WriteDecision::Edited);
+        assert_eq!(of(Some(&known), None, "s", "w"), WriteDecision::Deleted);
+        assert_eq!(of(Some(&known), None, "s2", "w2"), WriteDecision::Deleted);
+        assert_eq!(of(Some(&known), Some("w"), "s2", "w2"), WriteDecision::Update);
+        assert_eq!(of(Some(&known), Some("w2"), "s2", "w2"), WriteDecision::Adopt);
+        assert_eq!(of(Some(&known), Some("mine"), "s2", "w2"), WriteDecision::Conflict);
+        assert_eq!(of(Some(&known), Some("template"), "s2", "w2"), WriteDecision::Conflict);
     }
 }

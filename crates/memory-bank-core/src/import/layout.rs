@@ -231,7 +231,7 @@ pub fn bank_layout<'a>(folder: &str, files: impl Iterator<Item = &'a str>) -> Op
 /// one.
 pub(super) fn bare_stem(name: &str) -> String {
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    stem.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    stem.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 fn is_markdown(name: &str) -> bool {
@@ -240,7 +240,7 @@ fn is_markdown(name: &str) -> bool {
 
 /// A file that belongs to a layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
+pub struct LayoutMatch {
     /// The layout.
     pub layout: Layout,
     /// The folder of the bank or vault that it belongs to; empty for the start, and for other layouts.
@@ -249,20 +249,20 @@ pub struct Claim {
 
 /// The folders that are banks or vaults as a whole.
 #[derive(Debug, Clone, Default)]
-pub struct Places {
+pub struct SourceFolders {
     /// Paths of vaults; empty for the start.
     pub vaults: Vec<String>,
     /// Paths of banks, with their layouts.
     pub banks: Vec<(String, Layout)>,
 }
 
-impl Places {
+impl SourceFolders {
     /// The layout that a file belongs to: its name decides first, then the bank that it is in, then the vault.
     #[must_use]
-    pub fn claim(&self, path: &str) -> Option<Claim> {
+    pub fn layout_match(&self, path: &str) -> Option<LayoutMatch> {
         let parts: Vec<&str> = path.split('/').collect();
         if let Some(layout) = layout_of(&parts) {
-            return Some(Claim { layout, base: String::new() });
+            return Some(LayoutMatch { layout, base: String::new() });
         }
         let name = parts.last()?;
         if !is_markdown(name) || is_personal(name) {
@@ -274,12 +274,12 @@ impl Places {
             let rest = below(path, base);
             let is_own =
                 ["graph/", "backups/", "memory-bank-backup-"].iter().any(|own| rest.starts_with(own));
-            return (!is_own).then(|| Claim { layout: *layout, base: base.clone() });
+            return (!is_own).then(|| LayoutMatch { layout: *layout, base: base.clone() });
         }
         let is_hidden = parts.iter().any(|part| part.starts_with('.'));
         let vault = self.vaults.iter().filter(|base| is_within(path, base)).max_by_key(|base| base.len());
         let vault = vault.filter(|_| !is_hidden)?;
-        Some(Claim { layout: Layout::Obsidian, base: vault.clone() })
+        Some(LayoutMatch { layout: Layout::Obsidian, base: vault.clone() })
     }
 }
 
@@ -375,19 +375,24 @@ mod tests {
 
     #[test]
     fn a_file_belongs_to_one_layout() {
-        let places = Places {
+        let source_folders = SourceFolders {
             vaults: vec![String::new(), "notes".to_owned()],
             banks: vec![("memory-bank".to_owned(), Layout::ClineBank)],
         };
-        let claim = |path: &str| places.claim(path).map(|claim| (claim.layout, claim.base));
-        assert_eq!(claim("CLAUDE.md"), Some((Layout::Claude, String::new())));
-        assert_eq!(claim("memory-bank/progress.md"), Some((Layout::ClineBank, "memory-bank".to_owned())));
-        assert_eq!(claim("memory-bank/graph/graph.md"), None);
-        assert_eq!(claim("notes/a/b.md"), Some((Layout::Obsidian, "notes".to_owned())));
-        assert_eq!(claim("notesless/b.md"), Some((Layout::Obsidian, String::new())));
-        assert_eq!(claim(".trash/b.md"), None);
-        assert_eq!(claim("notes/picture.png"), None);
-        assert_eq!(claim("CLAUDE.local.md"), None);
+        let layout_match = |path: &str| {
+            source_folders.layout_match(path).map(|layout_match| (layout_match.layout, layout_match.base))
+        };
+        assert_eq!(layout_match("CLAUDE.md"), Some((Layout::Claude, String::new())));
+        assert_eq!(
+            layout_match("memory-bank/progress.md"),
+            Some((Layout::ClineBank, "memory-bank".to_owned()))
+        );
+        assert_eq!(layout_match("memory-bank/graph/graph.md"), None);
+        assert_eq!(layout_match("notes/a/b.md"), Some((Layout::Obsidian, "notes".to_owned())));
+        assert_eq!(layout_match("notesless/b.md"), Some((Layout::Obsidian, String::new())));
+        assert_eq!(layout_match(".trash/b.md"), None);
+        assert_eq!(layout_match("notes/picture.png"), None);
+        assert_eq!(layout_match("CLAUDE.local.md"), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Imports from the files of agents and note programs: which file belongs to which layout, which document it becomes, and
 //! which documents may be written again. Pure functions: nothing here opens a file or knows a store.
 //!
-//! A bank stores a [`Record`] of its imports: for each document the hash of its source and of the text that was
+//! A bank stores a [`ImportRecord`] of its imports: for each document the hash of its source and of the text that was
 //! written. So a document that somebody edited, renamed or deleted in the bank is never overwritten.
 
 mod decision;
@@ -14,13 +14,15 @@ mod record;
 mod secrets;
 mod text;
 
-pub use decision::{Decision, Present, decide};
+pub use decision::{DocumentState, WriteDecision, decide};
 pub use graph_items::{EntityName, GraphItem, ItemBatch, KnownGraph, batches, entity_ref, items_hash};
-pub use layout::{Claim, Layout, Places, bank_layout, is_candidate, is_personal, is_visited, layout_of};
+pub use layout::{
+    Layout, LayoutMatch, SourceFolders, bank_layout, is_candidate, is_personal, is_visited, layout_of,
+};
 pub use memory_lines::{BadLine, MemoryLines};
 pub use names::{Names, candidates, name_beside};
 pub use notes::{Link, Note, Vault, link_text, remembered_link};
-pub use record::{Entry, GRAPH_PREFIX, Record, RecordDamaged, is_record};
+pub use record::{GRAPH_PREFIX, ImportEntry, ImportRecord, RecordDamaged, is_record};
 pub use secrets::{Secret, secrets};
 pub use text::{decode, with_origin};
 

@@ -12,7 +12,7 @@ use crate::unicode::{folded, is_invisible, nfc};
 /// How many digits of a hash make a name different from another one.
 const HASH_DIGITS: usize = 8;
 /// The most bytes of the name of a file in a shortened name.
-const SHORT_STEM: usize = 60;
+const SHORT_STEM_BYTES: usize = 60;
 
 /// The names for the document of a source, the best one first. `from` is its path below the start, `base` the folder of
 /// the bank or vault that it belongs to; `label` distinguishes sources of several projects.
@@ -80,11 +80,11 @@ fn shortened(layout: Layout, path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
     let mut short = String::new();
-    for letter in plain(stem).chars() {
-        if short.len() + letter.len_utf8() > SHORT_STEM {
+    for character in plain(stem).chars() {
+        if short.len() + character.len_utf8() > SHORT_STEM_BYTES {
             break;
         }
-        short.push(letter);
+        short.push(character);
     }
     let hash = hash(path);
     let name =
@@ -103,9 +103,11 @@ fn valid(name: &str) -> Option<String> {
 fn plain(part: &str) -> String {
     let composed = nfc(part);
     let shown = composed.trim_start_matches('.').trim_end_matches(['.', ' ']);
-    let forbidden =
-        |letter: char| letter.is_control() || is_invisible(letter) || "<>:\"|?*\\".contains(letter);
-    let plain: String = shown.chars().map(|letter| if forbidden(letter) { '-' } else { letter }).collect();
+    let forbidden = |character: char| {
+        character.is_control() || is_invisible(character) || "<>:\"|?*\\".contains(character)
+    };
+    let plain: String =
+        shown.chars().map(|character| if forbidden(character) { '-' } else { character }).collect();
     if plain.is_empty() { "unnamed".to_owned() } else { plain }
 }
 

@@ -13,16 +13,16 @@ use crate::limits;
 use crate::unicode::folded;
 
 /// The types of entities and relations that notes become.
-const NOTE: &str = "note";
-const TAG: &str = "tag";
-const LINKS_TO: &str = "links_to";
-const EMBEDS: &str = "embeds";
-const TAGGED: &str = "tagged";
+const NOTE_TYPE: &str = "note";
+const TAG_TYPE: &str = "tag";
+const LINK_RELATION: &str = "links_to";
+const EMBED_RELATION: &str = "embeds";
+const TAG_RELATION: &str = "tagged";
 
 /// The most links, embeds and tags of one note.
-const PER_NOTE: usize = 500;
+const MAX_LINKS_PER_NOTE: usize = 500;
 /// Extensions of files that are not notes.
-const ATTACHMENTS: [&str; 34] = [
+const ATTACHMENT_EXTENSIONS: [&str; 34] = [
     "png",
     "jpg",
     "jpeg",
@@ -100,9 +100,9 @@ impl Note {
         let target = strip_markdown(target);
         let is_attachment = target.rsplit_once('.').is_some_and(|(_, extension)| {
             let extension = extension.to_ascii_lowercase();
-            ATTACHMENTS.contains(&extension.as_str())
+            ATTACHMENT_EXTENSIONS.contains(&extension.as_str())
         });
-        if target.is_empty() || is_attachment || self.count() >= PER_NOTE {
+        if target.is_empty() || is_attachment || self.count() >= MAX_LINKS_PER_NOTE {
             return;
         }
         self.links.insert(Link { target: target.to_owned(), is_embed });
@@ -164,12 +164,12 @@ impl Note {
     }
 
     fn tag(&mut self, text: &str) {
-        let is_part = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-' | '/');
-        let end = text.find(|letter: char| !is_part(letter)).unwrap_or(text.len());
+        let is_part = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '/');
+        let end = text.find(|character: char| !is_part(character)).unwrap_or(text.len());
         let tag = text.get(..end).unwrap_or_default().trim_matches('/');
-        if tag.chars().any(|letter| !letter.is_numeric())
+        if tag.chars().any(|character| !character.is_numeric())
             && tag.len() < limits::LABEL_BYTES
-            && self.count() < PER_NOTE
+            && self.count() < MAX_LINKS_PER_NOTE
         {
             self.tags.insert(tag.to_owned());
         }
@@ -250,7 +250,8 @@ impl Vault {
         let from = below(from, &self.base);
         let folder = from.rsplit_once('/').map_or("", |(folder, _)| folder);
         let is_relative = target.starts_with("./") || target.starts_with("../");
-        let target = if is_relative { joined(folder, target)? } else { target.trim_matches('/').to_owned() };
+        let target =
+            if is_relative { resolve_relative(folder, target)? } else { target.trim_matches('/').to_owned() };
         let name = target.rsplit('/').next().unwrap_or(&target);
         let folded_target = folded(&target);
         let fits = |path: &&String| {
@@ -273,7 +274,7 @@ impl Vault {
         let path = strip_markdown(from);
         let label = label.map(|label| label.trim_start_matches("../"));
         let name = label.map_or_else(|| path.to_owned(), |label| format!("{label}/{path}"));
-        (name, NOTE.to_owned())
+        (name, NOTE_TYPE.to_owned())
     }
 
     /// The items of a note in the graph, and its links that lead to no note. A missing note becomes an entity, too, since
@@ -294,13 +295,14 @@ impl Vault {
             if normalise(&to.0) == normalise(&entity.0) || to.0.len() > limits::LABEL_BYTES {
                 continue;
             }
-            let relation_type = if link.is_embed { EMBEDS } else { LINKS_TO }.to_owned();
+            let relation_type = if link.is_embed { EMBED_RELATION } else { LINK_RELATION }.to_owned();
             let item = GraphItem::Relation { from: entity.clone(), relation_type, to };
             related.insert(item.key(), item);
         }
         for tag in &note.tags {
-            let to = (format!("#{tag}"), TAG.to_owned());
-            let item = GraphItem::Relation { from: entity.clone(), relation_type: TAGGED.to_owned(), to };
+            let to = (format!("#{tag}"), TAG_TYPE.to_owned());
+            let item =
+                GraphItem::Relation { from: entity.clone(), relation_type: TAG_RELATION.to_owned(), to };
             related.insert(item.key(), item);
         }
         for item in related.into_values() {
@@ -326,13 +328,13 @@ pub fn link_text(item: &GraphItem) -> Option<String> {
 #[must_use]
 pub fn remembered_link(from: &EntityName, text: &str) -> Option<GraphItem> {
     let (relation_type, name) = text.split_once(':')?;
-    let kind = if relation_type == TAGGED { TAG } else { NOTE };
+    let kind = if relation_type == TAG_RELATION { TAG_TYPE } else { NOTE_TYPE };
     let to = (name.to_owned(), kind.to_owned());
     Some(GraphItem::Relation { from: from.clone(), relation_type: relation_type.to_owned(), to })
 }
 
 /// A relative path; none if it leads out.
-fn joined(folder: &str, relative: &str) -> Option<String> {
+fn resolve_relative(folder: &str, relative: &str) -> Option<String> {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in relative.split('/') {
         match part {
@@ -412,13 +414,15 @@ mod tests {
     fn notes_become_entities_and_links_to_missing_notes_are_named() {
         let vault = Vault::new("v", ["v/A.md", "v/sub/B.md"].into_iter());
         let (items, missing) = vault.items("v/A.md", None, &Note::read("[[b]] [[Nowhere]] [[A]] #x"));
-        let note = |name: &str| (name.to_owned(), NOTE.to_owned());
+        let note = |name: &str| (name.to_owned(), NOTE_TYPE.to_owned());
         assert_eq!(missing, ["Nowhere"]);
         assert_eq!(items.len(), 7);
         assert_eq!(items[0], GraphItem::Entity(note("v/A")));
-        for (relation_type, to) in
-            [(LINKS_TO, note("v/sub/B")), (LINKS_TO, note("v/Nowhere")), (TAGGED, ("#x".into(), TAG.into()))]
-        {
+        for (relation_type, to) in [
+            (LINK_RELATION, note("v/sub/B")),
+            (LINK_RELATION, note("v/Nowhere")),
+            (TAG_RELATION, ("#x".into(), TAG_TYPE.into())),
+        ] {
             let relation = GraphItem::Relation { from: note("v/A"), relation_type: relation_type.into(), to };
             assert!(items.contains(&relation), "{relation:?}");
         }
@@ -426,9 +430,9 @@ mod tests {
 
     #[test]
     fn a_remembered_link_is_the_relation_that_it_was() {
-        let from = ("v/A".to_owned(), NOTE.to_owned());
-        for to in [("a:b".to_owned(), NOTE.to_owned()), ("#x".to_owned(), TAG.to_owned())] {
-            let kind = if to.1 == TAG { TAGGED } else { LINKS_TO }.to_owned();
+        let from = ("v/A".to_owned(), NOTE_TYPE.to_owned());
+        for to in [("a:b".to_owned(), NOTE_TYPE.to_owned()), ("#x".to_owned(), TAG_TYPE.to_owned())] {
+            let kind = if to.1 == TAG_TYPE { TAG_RELATION } else { LINK_RELATION }.to_owned();
             let item = GraphItem::Relation { from: from.clone(), relation_type: kind, to };
             assert_eq!(remembered_link(&from, &link_text(&item).unwrap()), Some(item));
         }
@@ -436,8 +440,8 @@ mod tests {
 
     #[test]
     fn a_note_with_too_many_links_is_bounded() {
-        let text: String = (0..2 * PER_NOTE).map(|n| format!("[[note {n}]] #tag{n} ")).collect();
-        assert_eq!(Note::read(&text).count(), PER_NOTE);
+        let text: String = (0..2 * MAX_LINKS_PER_NOTE).map(|n| format!("[[note {n}]] #tag{n} ")).collect();
+        assert_eq!(Note::read(&text).count(), MAX_LINKS_PER_NOTE);
         // Unclosed brackets cost no more than their length.
         assert_eq!(Note::read(&"[[".repeat(100_000)).links.len(), 0);
     }

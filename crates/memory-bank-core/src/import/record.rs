@@ -14,12 +14,12 @@ use crate::document::{DocumentPath, Etag};
 const PART_BYTES: usize = 384 * 1024;
 /// The prefix of the keys that are not the name of a document.
 pub const GRAPH_PREFIX: &str = "graph:";
-const ABOUT: &str = "What `memory-bank-mcp import --from auto` imported, so that it sees what changed since. An entry that is removed is \
+const ABOUT_TEXT: &str = "What `memory-bank-mcp import --from auto` imported, so that it sees what changed since. An entry that is removed is \
     forgotten: its source is imported again.";
 
 /// The entry of one imported source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct ImportEntry {
     /// The source.
     pub from: String,
     /// The hash of the source's text.
@@ -37,7 +37,7 @@ pub struct Entry {
     pub items: Vec<String>,
 }
 
-impl Entry {
+impl ImportEntry {
     /// The entry with the items that another import recorded meanwhile.
     #[must_use]
     pub fn with_items_of(mut self, other: &Self) -> Self {
@@ -50,7 +50,7 @@ impl Entry {
     }
 }
 
-impl Default for Entry {
+impl Default for ImportEntry {
     fn default() -> Self {
         let nothing = Etag::of("");
         Self {
@@ -70,7 +70,7 @@ struct Part {
     #[serde(default)]
     about: String,
     #[serde(default)]
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, ImportEntry>,
     #[serde(skip)]
     bytes: usize,
 }
@@ -88,7 +88,7 @@ pub struct RecordDamaged {
 
 /// The record of a bank.
 #[derive(Debug, Clone, Default)]
-pub struct Record {
+pub struct ImportRecord {
     parts: Vec<Part>,
     /// The key of each source.
     sources: HashMap<String, String>,
@@ -107,7 +107,7 @@ pub fn is_record(name: &str) -> bool {
     number.is_empty() || (!digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
-impl Record {
+impl ImportRecord {
     /// The name of a part, from 0.
     #[must_use]
     pub fn name(part: usize) -> String {
@@ -151,7 +151,7 @@ impl Record {
     /// It cannot be written as JSON.
     pub fn text(&self, part: usize) -> Result<String, serde_json::Error> {
         let Some(part) = self.parts.get(part) else { return Ok(String::new()) };
-        let mut text = format!("{{\"about\":{},\n\"entries\":{{", serde_json::to_string(ABOUT)?);
+        let mut text = format!("{{\"about\":{},\n\"entries\":{{", serde_json::to_string(ABOUT_TEXT)?);
         for (at, (key, entry)) in part.entries.iter().enumerate() {
             text.push_str(if at == 0 { "\n" } else { ",\n" });
             text.push_str(&serde_json::to_string(key)?);
@@ -164,7 +164,7 @@ impl Record {
 
     /// The entry of a key: the name of a document, or another name of an imported source.
     #[must_use]
-    pub fn get(&self, key: &str) -> Option<&Entry> {
+    pub fn get(&self, key: &str) -> Option<&ImportEntry> {
         self.parts.iter().find_map(|part| part.entries.get(key))
     }
 
@@ -175,12 +175,12 @@ impl Record {
     }
 
     /// All entries, with their keys.
-    pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &ImportEntry)> {
         self.parts.iter().flat_map(|part| part.entries.iter().map(|(key, entry)| (key.as_str(), entry)))
     }
 
     /// Sets an entry and returns the part that it is in.
-    pub fn set(&mut self, key: &str, entry: Entry) -> usize {
+    pub fn set(&mut self, key: &str, entry: ImportEntry) -> usize {
         let bytes = size(key, &entry);
         self.sources.insert(entry.from.clone(), key.to_owned());
         let known = self.parts.iter().position(|part| part.entries.contains_key(key));
@@ -203,7 +203,7 @@ impl Record {
 }
 
 /// The bytes of an entry in JSON, at most: every byte of a text may take six.
-fn size(key: &str, entry: &Entry) -> usize {
+fn size(key: &str, entry: &ImportEntry) -> usize {
     let texts: usize = [key, entry.from.as_str()].iter().map(|text| text.len()).sum();
     let lists: usize = entry.links.iter().chain(&entry.items).map(|text| text.len() + 3).sum();
     texts + lists + 160
@@ -213,20 +213,25 @@ fn size(key: &str, entry: &Entry) -> usize {
 mod tests {
     use super::*;
 
-    fn entry(from: &str) -> Entry {
-        Entry { from: from.to_owned(), source: Etag::of(from), written: Etag::of("w"), ..Entry::default() }
+    fn entry(from: &str) -> ImportEntry {
+        ImportEntry {
+            from: from.to_owned(),
+            source: Etag::of(from),
+            written: Etag::of("w"),
+            ..ImportEntry::default()
+        }
     }
 
     #[test]
     fn a_record_is_read_as_it_was_written_one_entry_a_line() {
-        let mut record = Record::default();
+        let mut record = ImportRecord::default();
         assert_eq!(record.set("imported/claude.md", entry("CLAUDE.md")), 0);
         let note =
-            Entry { links: vec!["links_to:B".to_owned()], graph: Some(Etag::of("g")), ..entry("A.md") };
+            ImportEntry { links: vec!["links_to:B".to_owned()], graph: Some(Etag::of("g")), ..entry("A.md") };
         record.set("imported/obsidian/a.md", note.clone());
         let text = record.text(0).unwrap();
         assert_eq!(text.lines().count(), 5);
-        let again = Record::read([text.as_str()]).unwrap();
+        let again = ImportRecord::read([text.as_str()]).unwrap();
         assert_eq!(again.get("imported/obsidian/a.md"), Some(&note));
         assert_eq!(again.key_of("CLAUDE.md"), Some("imported/claude.md"));
         assert_eq!(again.text(0).unwrap(), text);
@@ -234,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_full_part_is_followed_by_another_and_entries_stay_in_theirs() {
-        let mut record = Record::default();
+        let mut record = ImportRecord::default();
         let long = "x".repeat(1000);
         let parts: Vec<usize> =
             (0..1000).map(|n| record.set(&format!("{n}-{long}"), entry(&format!("{n}")))).collect();
@@ -242,30 +247,30 @@ mod tests {
         assert!(parts.is_sorted());
         let texts: Vec<String> = (0..record.parts()).map(|part| record.text(part).unwrap()).collect();
         assert!(texts.iter().all(|text| text.len() < crate::limits::DOCUMENT_BYTES));
-        let mut again = Record::read(texts.iter().map(String::as_str)).unwrap();
+        let mut again = ImportRecord::read(texts.iter().map(String::as_str)).unwrap();
         assert_eq!(again.set(&format!("0-{long}"), entry("0")), 0);
         assert_eq!(again.parts(), record.parts());
     }
 
     #[test]
     fn a_damaged_record_is_named() {
-        let good = Record::default().text(0).unwrap();
-        assert!(Record::read([good.as_str()]).is_err(), "an empty text is not a part");
-        let why = Record::read(["{}", "<<<<<<< HEAD"]).unwrap_err().to_string();
+        let good = ImportRecord::default().text(0).unwrap();
+        assert!(ImportRecord::read([good.as_str()]).is_err(), "an empty text is not a part");
+        let why = ImportRecord::read(["{}", "<<<<<<< HEAD"]).unwrap_err().to_string();
         assert!(why.contains("`imported/record-2.json` is damaged"), "{why}");
-        assert_eq!(Record::read(["{}"]).unwrap().parts(), 1);
-        let mut planted = Record::default();
+        assert_eq!(ImportRecord::read(["{}"]).unwrap().parts(), 1);
+        let mut planted = ImportRecord::default();
         for key in ["imported/record.json", "../x.md", "", "graph/graph.jsonl", "x.txt"] {
             planted.set(key, entry("CLAUDE.md"));
         }
         let text = planted.text(0).unwrap();
-        assert_eq!(Record::read([text.as_str()]).unwrap().entries().count(), 0);
+        assert_eq!(ImportRecord::read([text.as_str()]).unwrap().entries().count(), 0);
     }
 
     #[test]
     fn the_record_is_recognised_by_its_name() {
         for part in [0, 1, 11] {
-            assert!(is_record(&Record::name(part)));
+            assert!(is_record(&ImportRecord::name(part)));
         }
         for name in
             ["record.json", "imported/record-.json", "imported/records.json", "imported/record-x.json"]

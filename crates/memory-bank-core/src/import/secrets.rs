@@ -52,8 +52,8 @@ fn kind(line: &str) -> Option<&'static str> {
     if line.contains("-----BEGIN") && line.contains("PRIVATE KEY") {
         return Some("a private key");
     }
-    let is_part = |letter: char| letter.is_ascii_alphanumeric() || "_-.".contains(letter);
-    let words = line.split(|letter: char| !is_part(letter)).filter(|word| word.len() >= 16);
+    let is_part = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
+    let words = line.split(|character: char| !is_part(character)).filter(|word| word.len() >= 16);
     words.filter_map(prefixed).next().or_else(|| with_password(line)).or_else(|| assigned(line))
 }
 
@@ -71,8 +71,9 @@ fn prefixed(word: &str) -> Option<&'static str> {
 /// `scheme://user:password@host`.
 fn with_password(line: &str) -> Option<&'static str> {
     line.split("://").skip(1).find_map(|rest| {
-        let host =
-            rest.split(|letter: char| letter.is_whitespace() || "/?#\"'`<>)".contains(letter)).next()?;
+        let host = rest
+            .split(|character: char| character.is_whitespace() || "/?#\"'`<>)".contains(character))
+            .next()?;
         let (credentials, _) = host.rsplit_once('@')?;
         let (_, password) = credentials.split_once(':')?;
         is_value(password).then_some("a connection string with a password")

@@ -50,12 +50,12 @@ pub fn with_origin(text: &str, from: &str) -> String {
 /// The name of a file must not end the comment early.
 fn comment(from: &str) -> String {
     let mut shown = String::with_capacity(from.len());
-    for letter in from.chars() {
-        match letter {
+    for character in from.chars() {
+        match character {
             '>' => shown.push_str("&gt;"),
             '<' => shown.push_str("&lt;"),
-            letter if letter.is_control() => shown.extend(letter.escape_unicode()),
-            letter => shown.push(letter),
+            character if character.is_control() => shown.extend(character.escape_unicode()),
+            character => shown.push(character),
         }
     }
     format!("<!-- imported from {shown} -->")

@@ -171,7 +171,7 @@ fn split_run(run: &str, behind: &str, term: &mut impl FnMut(Term<'_>)) {
         return;
     }
     if several && run.len() <= MAX_COMPOUND_BYTES {
-        whole(run, term);
+        emit_without_separators(run, term);
     }
     if several && run.contains('.') {
         versions(run, term);
@@ -235,7 +235,7 @@ fn versions(run: &str, term: &mut impl FnMut(Term<'_>)) {
 }
 
 /// A compound without its separators.
-fn whole(compound: &str, term: &mut impl FnMut(Term<'_>)) {
+fn emit_without_separators(compound: &str, term: &mut impl FnMut(Term<'_>)) {
     let joined: String = compound.chars().filter(|c| !is_joint(*c)).collect();
     emit(&joined.to_lowercase(), TermKind::Whole, term);
 }
@@ -267,7 +267,7 @@ fn split_name(name: &str, in_path: bool, term: &mut impl FnMut(Term<'_>)) {
     }
     let is_compound = parts.len() > 1 && (name.contains(['_', '-']) || parts.len() > words);
     if is_compound && name.len() <= MAX_COMPOUND_BYTES {
-        whole(name, term);
+        emit_without_separators(name, term);
     }
     let kind = if is_compound || in_path { TermKind::Part } else { TermKind::Word };
     for part in parts {
@@ -405,17 +405,17 @@ fn split_case<'a>(word: &'a str, parts: &mut Vec<&'a str>) {
     let mut start = 0;
     let mut letters = word.char_indices().peekable();
     let mut previous: Option<char> = None;
-    while let Some((at, letter)) = letters.next() {
+    while let Some((at, character)) = letters.next() {
         let next_is_lower = letters.peek().is_some_and(|(_, next)| next.is_lowercase());
         let begins = previous.is_some_and(|p| {
-            letter.is_uppercase()
+            character.is_uppercase()
                 && (p.is_lowercase() || p.is_numeric() || (p.is_uppercase() && next_is_lower))
         });
         if begins && at > start {
             parts.extend(word.get(start..at));
             start = at;
         }
-        previous = Some(letter);
+        previous = Some(character);
     }
     parts.extend(word.get(start..).filter(|rest| !rest.is_empty()));
 }

@@ -14,7 +14,7 @@ impl Series {
     /// The series of this stem: lower-case letters, digits and hyphens; other characters are left out.
     #[must_use]
     pub fn new(stem: &str) -> Self {
-        let plain = |sign: &char| matches!(sign, 'a'..='z' | '0'..='9' | '-');
+        let plain = |character: &char| matches!(character, 'a'..='z' | '0'..='9' | '-');
         Self(stem.chars().filter(plain).collect())
     }
 

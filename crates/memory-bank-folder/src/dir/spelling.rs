@@ -12,7 +12,7 @@ use crate::system::NAMES_HAVE_ALIASES;
 impl BankDir {
     /// The listed name of what `name` leads to; none if that differs by more than letter case and composition.
     #[must_use]
-    pub fn listed(&self, name: &str) -> Option<String> {
+    pub fn listed_name(&self, name: &str) -> Option<String> {
         if !NAMES_HAVE_ALIASES {
             return Some(name.to_owned());
         }
@@ -76,7 +76,7 @@ mod tests {
         let dir = BankDir::open(temp.path()).unwrap();
         dir.create_folder("adr").unwrap();
         dir.replace("adr/notes.md", b"text").unwrap();
-        assert_eq!(dir.listed("ADR/Notes.md").as_deref(), Some("adr/notes.md"));
+        assert_eq!(dir.listed_name("ADR/Notes.md").as_deref(), Some("adr/notes.md"));
         dir.check_spelling(Path::new("adr/notes.md")).unwrap();
         dir.check_spelling(Path::new("adr/new.md")).unwrap();
         for name in ["adr/NOTES.md", "Adr/notes.md", "Adr/new.md"] {
@@ -93,7 +93,7 @@ mod tests {
         dir.replace("a-name-that-is-longer-than-eight.md", b"text").unwrap();
         dir.prepare_internal().unwrap();
         for short in ["A-NAME~1.MD", "MBMCP~1/lock", "MBMCP~1"] {
-            assert_eq!(dir.listed(short), None, "{short}");
+            assert_eq!(dir.listed_name(short), None, "{short}");
             if dir.exists(short) {
                 dir.check_spelling(Path::new(short)).unwrap_err();
             }

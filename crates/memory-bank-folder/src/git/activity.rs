@@ -313,7 +313,7 @@ mod tests {
     use super::*;
     use crate::git_for_tests::git;
 
-    const WAIT: Duration = Duration::from_secs(60);
+    const TIMEOUT: Duration = Duration::from_secs(60);
 
     fn repository() -> (TempDir, PathBuf) {
         let temp = TempDir::new().unwrap();
@@ -341,7 +341,7 @@ mod tests {
     }
 
     fn since(root: &Path, started: Timestamp, head: Option<&str>) -> GitActivity {
-        git_activity(root, started, head, Some(&root.join("memory-bank")), WAIT).unwrap()
+        git_activity(root, started, head, Some(&root.join("memory-bank")), TIMEOUT).unwrap()
     }
 
     #[test]
@@ -421,7 +421,7 @@ mod tests {
         std::fs::remove_file(&log).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(&log).status().unwrap().success());
         assert_eq!(since(&root, started, None).commit_count, 0);
-        assert_eq!(git_activity(temp.path(), started, None, None, WAIT), None);
+        assert_eq!(git_activity(temp.path(), started, None, None, TIMEOUT), None);
     }
 
     #[test]

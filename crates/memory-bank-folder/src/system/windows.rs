@@ -154,7 +154,7 @@ pub(crate) fn check_name(name: &Path) -> io::Result<()> {
         Component::Normal(part) => {
             let part = part.to_string_lossy();
             !part.ends_with(['.', ' '])
-                && !part.chars().any(|letter| letter.is_control() || "<>:\"|?*".contains(letter))
+                && !part.chars().any(|character| character.is_control() || "<>:\"|?*".contains(character))
                 && !is_device(&part)
         }
         // A drive, as in `a:b.md`.

@@ -80,7 +80,7 @@ pub(crate) async fn remove_project(
             let members = database.members(slug).await?.len();
             let keys = database.keys(slug, false).await?.len();
             let stored = database.stored_bytes_of(slug).await?;
-            typed(slug, members, keys, stored, output).await?
+            type_to_confirm(slug, members, keys, stored, output).await?
         }
     };
     if confirmed != *slug {
@@ -97,7 +97,7 @@ pub(crate) async fn remove_project(
 }
 
 /// The text that is typed at the prompt.
-async fn typed(
+async fn type_to_confirm(
     slug: &str,
     members: usize,
     keys: usize,

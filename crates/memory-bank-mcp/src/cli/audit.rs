@@ -77,7 +77,7 @@ fn actor(entry: &AuditEntry) -> String {
 
 /// A name that a user chose, without control characters.
 fn one_line(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+    text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 
 /// A time, or a period until now.

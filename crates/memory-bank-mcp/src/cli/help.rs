@@ -85,7 +85,7 @@ mod tests {
         let help = command.render_long_help().to_string();
         let is_option = |line: &&str| line.trim_start().starts_with('-') && line.starts_with(' ');
         let options = help.lines().filter(is_option).filter_map(|line| line.split("--").nth(1));
-        let ends = |letter: char| !letter.is_ascii_alphanumeric() && letter != '-';
+        let ends = |character: char| !character.is_ascii_alphanumeric() && character != '-';
         options.map(|option| option.split(ends).next().unwrap().to_owned()).collect()
     }
 

@@ -80,13 +80,13 @@ pub(crate) fn escaped_text(text: &str) -> String {
 }
 
 fn escaped_line(line: &str) -> String {
-    let changes_direction = |letter: char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let changes_direction = |character: char| matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut escaped = String::with_capacity(line.len());
-    for letter in line.chars() {
-        if letter.is_control() || changes_direction(letter) {
-            escaped.extend(letter.escape_unicode());
+    for character in line.chars() {
+        if character.is_control() || changes_direction(character) {
+            escaped.extend(character.escape_unicode());
         } else {
-            escaped.push(letter);
+            escaped.push(character);
         }
     }
     escaped

@@ -16,9 +16,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest reply that is read, in bytes.
 const REPLY_BYTES: usize = 32 * 1024 * 1024;
 /// The version of the protocol: the first without sessions.
-const VERSION: &str = "2026-07-28";
+const PROTOCOL_VERSION: &str = "2026-07-28";
 /// How much of an unexpected reply is quoted, in characters.
-const QUOTED: usize = 300;
+const QUOTED_CHARS: usize = 300;
 
 /// A server, and the key of a project on it.
 pub(crate) struct ToolClient {
@@ -47,7 +47,7 @@ impl ToolClient {
                 "name": tool,
                 "arguments": arguments,
                 "_meta": {
-                    "io.modelcontextprotocol/protocolVersion": VERSION,
+                    "io.modelcontextprotocol/protocolVersion": PROTOCOL_VERSION,
                     "io.modelcontextprotocol/clientInfo": {
                         "name": env!("CARGO_PKG_NAME"),
                         "version": env!("CARGO_PKG_VERSION"),
@@ -59,7 +59,7 @@ impl ToolClient {
         let mut request = Request::post(&self.url)
             .header("content-type", "application/json")
             .header("accept", "application/json, text/event-stream")
-            .header("mcp-protocol-version", VERSION)
+            .header("mcp-protocol-version", PROTOCOL_VERSION)
             .header("mcp-method", "tools/call")
             .header("mcp-name", tool);
         if let Some(key) = &self.key {
@@ -89,7 +89,7 @@ impl ToolClient {
             .pointer("/error/message")
             .or_else(|| message.get("error"))
             .and_then(Value::as_str)
-            .map_or_else(|| body.chars().take(QUOTED).collect(), str::to_owned);
+            .map_or_else(|| body.chars().take(QUOTED_CHARS).collect(), str::to_owned);
         match status {
             StatusCode::OK => bail!("{reason}"),
             StatusCode::UNAUTHORIZED if self.key.is_none() => bail!(

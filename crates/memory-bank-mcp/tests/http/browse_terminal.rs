@@ -28,7 +28,7 @@ fn on_terminal(folder: &TempDir, words: &str, variables: &[(&str, &str)]) -> Str
 
 /// The escape sequences in a text.
 fn escapes(text: &str) -> Vec<String> {
-    let ends = |letter: char| letter.is_ascii_alphabetic() || letter == '\u{7}';
+    let ends = |character: char| character.is_ascii_alphabetic() || character == '\u{7}';
     text.split('\u{1b}')
         .skip(1)
         .map(|rest| rest.chars().take(1 + rest.find(ends).unwrap_or(rest.len())).collect())

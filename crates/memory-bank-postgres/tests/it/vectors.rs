@@ -34,8 +34,8 @@ impl Letters {
 
 fn vector(text: &str) -> Vector {
     let mut values = [0.1_f32; 26];
-    for letter in text.bytes().filter(u8::is_ascii_lowercase) {
-        values[usize::from(letter - b'a')] += 1.0;
+    for character in text.bytes().filter(u8::is_ascii_lowercase) {
+        values[usize::from(character - b'a')] += 1.0;
     }
     Vector::of(&values).unwrap()
 }

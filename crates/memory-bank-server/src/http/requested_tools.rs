@@ -40,8 +40,8 @@ pub(crate) fn of(server: &ToolOptions, uri: &Uri, headers: &HeaderMap) -> Result
 
 /// The name of a parameter without case, `-`, `_` and surrounding blanks.
 fn plain(name: &str) -> String {
-    let letters = name.trim().chars().filter(|letter| !matches!(letter, '-' | '_'));
-    letters.map(|letter| letter.to_ascii_lowercase()).collect()
+    let letters = name.trim().chars().filter(|character| !matches!(character, '-' | '_'));
+    letters.map(|character| character.to_ascii_lowercase()).collect()
 }
 
 /// Whether the value of `readonly` is true; the bare name is.
@@ -50,7 +50,7 @@ fn is_on(word: &str) -> Result<bool, String> {
         "" | "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
         other => {
-            let short: String = other.chars().filter(|letter| !letter.is_control()).take(40).collect();
+            let short: String = other.chars().filter(|character| !character.is_control()).take(40).collect();
             Err(format!("`readonly` is `{short}`; give `true` or `false`, or `readonly` alone"))
         }
     }

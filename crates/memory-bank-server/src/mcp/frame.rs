@@ -62,8 +62,8 @@ fn grown(word: &str, held: impl Fn(&str) -> bool) -> String {
 /// A value on one line, which cannot end its quotes or its mark.
 fn escaped(value: &str) -> String {
     let mut out = String::with_capacity(value.len());
-    for letter in value.chars() {
-        match letter {
+    for character in value.chars() {
+        match character {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),

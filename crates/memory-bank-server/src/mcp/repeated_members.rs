@@ -126,7 +126,7 @@ impl<'de, const BUILD: bool> Visitor<'de> for Visit<'_, BUILD> {
                     Place::Message | Place::Params => &mut self.found.member,
                 };
                 first.get_or_insert_with(|| {
-                    name.chars().filter(|letter| !letter.is_control()).take(MAX_NAME_CHARS).collect()
+                    name.chars().filter(|character| !character.is_control()).take(MAX_NAME_CHARS).collect()
                 });
             }
             let value = match inner {

@@ -108,7 +108,7 @@ impl FromStr for Toolset {
     /// Words separated by commas, in any case; surrounding blanks are ignored.
     fn from_str(text: &str) -> Result<Self, UnknownToolset> {
         let unknown = |word: &str| {
-            let short: String = word.chars().filter(|letter| !letter.is_control()).take(40).collect();
+            let short: String = word.chars().filter(|character| !character.is_control()).take(40).collect();
             UnknownToolset(short)
         };
         if text.len() > TOOLSET_BYTES {

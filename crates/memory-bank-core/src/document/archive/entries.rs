@@ -262,7 +262,8 @@ fn is_dated(item: &Item) -> bool {
 /// The text after `Label:` at the head of a line, without stars and bullets.
 fn labelled<'t>(text: &'t str, label: &str) -> Option<&'t str> {
     text.lines().find_map(|line| {
-        let bare = line.trim_start_matches(|sign: char| sign.is_whitespace() || "-*+_".contains(sign));
+        let bare = line
+            .trim_start_matches(|character: char| character.is_whitespace() || "-*+_".contains(character));
         let rest = bare.strip_prefix(label)?;
         let value = rest.trim_start_matches(['*', '_', ':', ' ']);
         rest.get(..rest.len() - value.len())?.contains(':').then_some(value)

@@ -99,7 +99,8 @@ impl Reader {
             bare = behind.trim();
         }
         if let Some(mark) = self.fence {
-            if bare.starts_with(mark) && bare.chars().take_while(|sign| *sign == mark).count() >= 3 {
+            if bare.starts_with(mark) && bare.chars().take_while(|character| *character == mark).count() >= 3
+            {
                 self.fence = None;
             }
             return;
@@ -119,7 +120,7 @@ impl Reader {
             return;
         }
         self.columns.clear();
-        let is_rule = bare.len() >= 3 && bare.chars().all(|sign| "-*_= ".contains(sign));
+        let is_rule = bare.len() >= 3 && bare.chars().all(|character| "-*_= ".contains(character));
         if bare.is_empty() || is_rule {
             self.flush();
             return;
@@ -142,7 +143,7 @@ impl Reader {
             self.columns = cells(line);
             return;
         }
-        if line.chars().all(|sign| "|-: ".contains(sign)) {
+        if line.chars().all(|character| "|-: ".contains(character)) {
             return;
         }
         let cells = self.columns.iter().cloned().zip(cells(line)).collect();

@@ -114,7 +114,7 @@ fn fill_with(lists: Vec<List>, shares: Shares, bound: bool) -> Vec<Shown> {
 
 /// The length of an item as a JSON string with a comma.
 fn cost(item: &str) -> usize {
-    let escapes = item.chars().filter(|sign| matches!(sign, '"' | '\\' | '\n')).count();
+    let escapes = item.chars().filter(|character| matches!(character, '"' | '\\' | '\n')).count();
     estimated_tokens(item) + escapes + 2
 }
 
@@ -137,8 +137,8 @@ pub(super) fn cut(text: &str, tokens: usize) -> String {
     if kept.len() * 2 < text.len().min(tokens) || kept.is_empty() {
         // One long word, or a script without blanks.
         kept.clear();
-        for sign in text.chars() {
-            kept.push(sign);
+        for character in text.chars() {
+            kept.push(character);
             if estimated_tokens(&kept) + 2 > tokens {
                 kept.pop();
                 break;

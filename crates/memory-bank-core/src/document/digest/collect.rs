@@ -168,5 +168,5 @@ fn unique(texts: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 pub(super) fn key(text: &str) -> String {
-    text.chars().filter(|sign| sign.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }

@@ -168,6 +168,6 @@ pub(super) fn has_record(outline: &Outline<'_>, body: &Range<usize>) -> bool {
 
 /// Whether a heading or label is a word for "decision", in any language.
 pub(super) fn is_decision_word(title: &str) -> bool {
-    let bare = title.trim_end_matches(|sign: char| sign.is_ascii_digit() || sign == ' ');
+    let bare = title.trim_end_matches(|character: char| character.is_ascii_digit() || character == ' ');
     Role::of_heading(bare) == Some(Role::Decision) && is_structural(title)
 }

@@ -191,7 +191,7 @@ impl DocumentKind {
         let mut folders: Vec<&str> = lower.split('/').collect();
         let file = folders.pop().unwrap_or_default();
         let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
-        let bare: String = stem.chars().filter(|sign| sign.is_alphanumeric()).collect();
+        let bare: String = stem.chars().filter(|character| character.is_alphanumeric()).collect();
         let within = |names: &[&str]| folders.iter().any(|folder| names.contains(folder));
         let is = |names: &[&str]| names.contains(&bare.as_str());
         let begins = |names: &[&str]| names.iter().any(|name| bare.starts_with(name));

@@ -155,7 +155,7 @@ impl EntryReader {
         let words = plain(label);
         let bare = words.trim_end_matches([':', '：', ' ']);
         let is_prose = bare.split(' ').count() > MAX_TITLE_WORDS
-            || bare.chars().filter(|sign| is_cjk(*sign)).count() > 6;
+            || bare.chars().filter(|character| is_cjk(*character)).count() > 6;
         if is_prose
             && place.role == Some(Role::Focus)
             && Role::of_heading(bare).is_none()

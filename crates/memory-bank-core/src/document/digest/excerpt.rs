@@ -20,7 +20,7 @@ pub(super) fn excerpt(name: &str, outline: &Outline<'_>) -> Option<Excerpt> {
     let text = outline.text();
     let parts: Vec<String> = parts(outline);
     let first = parts.iter().position(|part| !part.is_empty())?;
-    let beginning = cut(&joined(parts.iter().skip(first).take(MAX_SECTIONS).cloned()), MAX_PART_TOKENS);
+    let beginning = cut(&join_lines(parts.iter().skip(first).take(MAX_SECTIONS).cloned()), MAX_PART_TOKENS);
     let headings: Vec<String> = outline
         .headings()
         .iter()
@@ -59,11 +59,11 @@ fn words(outline: &Outline<'_>, range: &std::ops::Range<usize>) -> String {
             (!cells.is_empty()).then(|| cells.join(" | "))
         }
     });
-    joined(lines)
+    join_lines(lines)
 }
 
 /// Joins lines; a semicolon follows a line that does not end a sentence.
-pub(super) fn joined(lines: impl Iterator<Item = String>) -> String {
+pub(super) fn join_lines(lines: impl Iterator<Item = String>) -> String {
     let mut text = String::new();
     for line in lines.filter(|line| !line.is_empty()) {
         if !text.is_empty() {

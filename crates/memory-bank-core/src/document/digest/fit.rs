@@ -48,8 +48,8 @@ pub(super) fn fit(
     let graph_summary = (!graph_head.is_empty())
         .then(|| std::iter::once(graph_head).chain(graph.items).collect::<Vec<_>>().join("\n"));
     Digest {
-        project_state: (!state.items.is_empty()).then(|| excerpt::joined(state.items.into_iter())),
-        focus: (!focus.items.is_empty()).then(|| excerpt::joined(focus.items.into_iter())),
+        project_state: (!state.items.is_empty()).then(|| excerpt::join_lines(state.items.into_iter())),
+        focus: (!focus.items.is_empty()).then(|| excerpt::join_lines(focus.items.into_iter())),
         current_context: CurrentContext {
             tasks: tasks.items,
             issues: issues.items,

@@ -6,7 +6,7 @@ use crate::document::roles::same_heading;
 /// Whether a heading is a numbered session: "Session 3".
 pub(super) fn is_session(title: &str) -> bool {
     let lower = title.to_lowercase();
-    let bare = lower.trim_start_matches(|sign: char| !sign.is_alphanumeric());
+    let bare = lower.trim_start_matches(|character: char| !character.is_alphanumeric());
     let words = [
         "session",
         "sitzung",
@@ -30,7 +30,7 @@ pub(super) fn is_session(title: &str) -> bool {
 
 /// Whether a heading is only the number of a session, without a topic: "Session 3 (2026-11-22)".
 pub(super) fn is_number_only(title: &str) -> bool {
-    let words = |sign: &char| sign.is_alphabetic();
+    let words = |character: &char| character.is_alphabetic();
     is_session(title) && title.chars().filter(words).count() <= "session".len() + 2
 }
 
@@ -93,7 +93,7 @@ pub(super) fn is_past(title: &str) -> bool {
 /// Whether a heading is about an earlier session than the last one.
 pub(super) fn is_earlier_session(title: &str) -> bool {
     let lower = title.to_lowercase();
-    let bare = lower.trim_start_matches(|sign: char| !sign.is_alphanumeric());
+    let bare = lower.trim_start_matches(|character: char| !character.is_alphanumeric());
     let words = [
         "previous",
         "earlier",
@@ -126,7 +126,7 @@ pub(super) fn is_earlier_session(title: &str) -> bool {
 /// Whether the words beside a date are a version number.
 pub(super) fn is_version(words: &str) -> bool {
     let bare = words.replace("Unreleased", "");
-    bare.chars().filter(|sign| sign.is_alphabetic()).count() <= 1
+    bare.chars().filter(|character| character.is_alphabetic()).count() <= 1
         || bare
             .to_lowercase()
             .trim_start_matches(['[', ' '])
@@ -175,7 +175,7 @@ pub(super) fn number_in(title: &str) -> Option<u64> {
     ];
     let lower = title.to_lowercase();
     let words: Vec<&str> =
-        lower.split(|sign: char| !sign.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+        lower.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     words.windows(2).find_map(|pair| {
         let (word, number) = (pair.first()?, pair.get(1)?);
         if NUMBERED_WORDS.contains(word) { number.parse().ok() } else { None }

@@ -132,6 +132,6 @@ pub(super) fn named_heading(heading: &Heading) -> Option<(Role, String)> {
     // "Phase 2: Next steps" and "To do: backlog" have no name.
     let is_name = !is_placeholder(rest) && Role::of_heading(rest).is_none() && dated(rest).is_none();
     // "Overall progress: 65%" needs its label.
-    let has_own_words = rest.chars().filter(|sign| sign.is_alphabetic()).count() > 2;
+    let has_own_words = rest.chars().filter(|character| character.is_alphabetic()).count() > 2;
     (counts && is_name).then(|| (role, plain(if has_own_words { rest } else { &heading.title })))
 }

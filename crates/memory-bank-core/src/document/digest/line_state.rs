@@ -61,7 +61,7 @@ pub(super) fn is_resolved(text: &str) -> bool {
 fn is_struck(text: &str) -> bool {
     let Some((before, rest)) = text.split_once("~~") else { return false };
     let Some((struck, behind)) = rest.rsplit_once("~~") else { return false };
-    let aside = before.chars().chain(behind.chars()).filter(|sign| sign.is_alphabetic()).count();
+    let aside = before.chars().chain(behind.chars()).filter(|character| character.is_alphabetic()).count();
     struck.chars().any(char::is_alphanumeric) && aside <= struck.chars().count().max(40)
 }
 
@@ -150,14 +150,15 @@ pub(super) fn is_finished(status: &str) -> bool {
     if status.contains(['✅', '☑', '✔']) || lower.contains("100%") {
         return true;
     }
-    let words: String = lower.chars().filter(|sign| sign.is_alphanumeric() || sign.is_whitespace()).collect();
+    let words: String =
+        lower.chars().filter(|character| character.is_alphanumeric() || character.is_whitespace()).collect();
     Role::of_heading(&words) == Some(Role::Done)
 }
 
 /// A title without the number of a list before it: "2. Use nom".
 pub(super) fn without_ordinal(text: &str) -> &str {
     const MAX_DIGITS: usize = 2;
-    let rest = text.trim_start_matches(|sign: char| sign.is_ascii_digit());
+    let rest = text.trim_start_matches(|character: char| character.is_ascii_digit());
     let digits = text.len() - rest.len();
     match rest.strip_prefix(". ").or_else(|| rest.strip_prefix(") ")) {
         Some(title) if (1..=MAX_DIGITS).contains(&digits) && !title.trim().is_empty() => title.trim_start(),
@@ -203,7 +204,7 @@ pub(super) fn is_introduction(line: &str) -> bool {
         "이 문서",
     ];
     let bare = plain(line).to_lowercase();
-    let bare = bare.trim_start_matches(|sign: char| !sign.is_alphanumeric());
+    let bare = bare.trim_start_matches(|character: char| !character.is_alphanumeric());
     INTRODUCTIONS.iter().any(|beginning| bare.starts_with(beginning))
 }
 

@@ -108,7 +108,7 @@ fn without_underlines(text: &str) -> Cow<'_, str> {
         let is_title = !above.contains('\n')
             && !first.starts_with(['*', '-', '|', '[', '`', '>'])
             && !first.ends_with(['.', ':', ';']);
-        if underline.trim().chars().all(|sign| sign == '-') && !is_title {
+        if underline.trim().chars().all(|character| character == '-') && !is_title {
             let end = heading.range.start + above.len();
             kept.push_str(outline.slice(&(at..end)));
             kept.push('\n');

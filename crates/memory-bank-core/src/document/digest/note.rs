@@ -17,7 +17,7 @@ pub(super) fn note_role(source: &str, text: &str) -> Option<Role> {
     };
     // The kind follows the author, whose name may be long.
     let kind = after_brackets(text);
-    let has = |signs: &[char]| kind.chars().take(40).any(|sign| signs.contains(&sign));
+    let has = |signs: &[char]| kind.chars().take(40).any(|character| signs.contains(&character));
     if is_resolved(source) {
         return None;
     }

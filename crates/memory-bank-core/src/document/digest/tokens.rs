@@ -10,8 +10,8 @@ pub fn estimated_tokens(text: &str) -> usize {
     let mut tenths = 0;
     let mut run = Run::None;
     let mut length = 0;
-    for sign in text.chars() {
-        let next = Run::of(sign);
+    for character in text.chars() {
+        let next = Run::of(character);
         if next == run {
             length += 1;
         } else {
@@ -39,8 +39,8 @@ enum Run {
 }
 
 impl Run {
-    fn of(sign: char) -> Self {
-        match sign {
+    fn of(character: char) -> Self {
+        match character {
             ' ' => Self::Blank,
             'a'..='z' => Self::Latin,
             'A'..='Z' => Self::Capitals,

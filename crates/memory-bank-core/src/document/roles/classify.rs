@@ -26,18 +26,18 @@ impl Role {
         if state == Some(Self::Done) {
             return state;
         }
-        let whole = known.whole(&title.whole).or_else(|| known.without_count(&title.whole));
+        let whole = known.role_of(&title.whole).or_else(|| known.without_count(&title.whole));
         let part = || {
             let plural = |part: &&String| !SINGULAR.contains(&part.as_str());
             let parts = title.parts.iter().filter(|_| title.parts.len() > 1);
-            parts.filter(plural).find_map(|part| known.whole(part).or_else(|| known.without_count(part)))
+            parts.filter(plural).find_map(|part| known.role_of(part).or_else(|| known.without_count(part)))
         };
         let role = whole
             .or_else(part)
             .or_else(|| known.by_first_noun(&title.whole))
             .or_else(|| known.within(&title.whole))
             .or_else(|| known.by_main_noun(&title.whole));
-        role.or(state).or_else(|| title.inner.iter().find_map(|inner| known.whole(inner))).or(title.sign)
+        role.or(state).or_else(|| title.inner.iter().find_map(|inner| known.role_of(inner))).or(title.sign)
     }
 
     /// Whether [`Self::of_heading`] returns this role for the heading.
@@ -120,7 +120,7 @@ fn split_phrases(text: &str) -> impl Iterator<Item = String> {
 }
 
 impl Vocabulary {
-    fn whole(&self, title: &str) -> Option<Role> {
+    fn role_of(&self, title: &str) -> Option<Role> {
         self.phrases.get(title).copied()
     }
 
@@ -128,7 +128,7 @@ impl Vocabulary {
     /// ("Task 1").
     fn without_count(&self, title: &str) -> Option<Role> {
         let bare = without_number(title);
-        if bare.len() == title.len() || SINGULAR.contains(&bare) { None } else { self.whole(bare) }
+        if bare.len() == title.len() || SINGULAR.contains(&bare) { None } else { self.role_of(bare) }
     }
 
     fn state(&self, part: &str) -> Option<Role> {
@@ -198,9 +198,9 @@ impl Vocabulary {
             return Some(*role);
         }
         if FINAL_NOUNS.contains(last) {
-            return self.whole(last);
+            return self.role_of(last);
         }
-        if INITIAL_NOUNS.contains(first) { self.whole(first) } else { None }
+        if INITIAL_NOUNS.contains(first) { self.role_of(first) } else { None }
     }
 
     /// The role of a title whose main noun is first ("Tasks for this week").
@@ -208,11 +208,11 @@ impl Vocabulary {
         let mut words = title.split(' ');
         let (first, next) = (words.next()?, words.next()?);
         let is_bound = BINDERS.contains(&next) && !SINGULAR.contains(&first);
-        self.whole(first).filter(|role| is_bound && !matches!(role, Role::Status | Role::Focus))
+        self.role_of(first).filter(|role| is_bound && !matches!(role, Role::Status | Role::Focus))
     }
 }
 
 /// The title without numbers at its end.
 fn without_number(title: &str) -> &str {
-    title.trim_end_matches(|sign: char| sign.is_ascii_digit() || sign == ' ')
+    title.trim_end_matches(|character: char| character.is_ascii_digit() || character == ' ')
 }

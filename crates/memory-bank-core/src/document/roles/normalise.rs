@@ -39,20 +39,25 @@ impl Title {
 /// not use them.
 pub(super) fn words(text: &str) -> String {
     let mut spaced = String::with_capacity(text.len());
-    for sign in text.chars().map(half_width) {
-        match sign {
+    for character in text.chars().map(half_width) {
+        match character {
             '&' | '+' => spaced.push_str(" and "),
             '\'' => spaced.push('\''),
-            _ if is_mark(sign) => {}
-            _ if sign.is_alphanumeric() => sign.to_lowercase().for_each(|lower| fold(lower, &mut spaced)),
+            _ if is_mark(character) => {}
+            _ if character.is_alphanumeric() => {
+                character.to_lowercase().for_each(|lower| fold(lower, &mut spaced))
+            }
             _ => spaced.push(' '),
         }
     }
     let mut text =
         spaced.split_whitespace().map(|word| word.trim_matches('\'')).collect::<Vec<_>>().join(" ");
     // A number before the words is the number of the section.
-    let bare = text.trim_start_matches(|sign: char| sign.is_ascii_digit() || sign == ' ');
-    if !bare.is_empty() && text.starts_with(|sign: char| sign.is_ascii_digit()) && text.contains(' ') {
+    let bare = text.trim_start_matches(|character: char| character.is_ascii_digit() || character == ' ');
+    if !bare.is_empty()
+        && text.starts_with(|character: char| character.is_ascii_digit())
+        && text.contains(' ')
+    {
         text = bare.to_owned();
     }
     if text.chars().any(is_cjk) { compact(&text) } else { text }
@@ -60,12 +65,12 @@ pub(super) fn words(text: &str) -> String {
 
 /// The text without blanks.
 pub(super) fn compact(text: &str) -> String {
-    text.chars().filter(|sign| !sign.is_whitespace()).collect()
+    text.chars().filter(|character| !character.is_whitespace()).collect()
 }
 
 /// Whether this is a Chinese, Japanese or Korean character.
-pub(in crate::document) fn is_cjk(sign: char) -> bool {
-    matches!(sign, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}')
+pub(in crate::document) fn is_cjk(character: char) -> bool {
+    matches!(character, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}')
 }
 
 fn parts(outer: &str) -> Vec<String> {
@@ -73,7 +78,7 @@ fn parts(outer: &str) -> Vec<String> {
     let spaced = outer.replace(" - ", " | ").replace(" -- ", " | ");
     let separators = ['/', '|', ':', '–', '—', ',', ';', '&', '+', '・', '、', '·', '•', '→', '-'];
     // A hyphen within a word does not separate parts.
-    let pieces = spaced.split(|sign: char| sign != '-' && separators.contains(&sign));
+    let pieces = spaced.split(|character: char| character != '-' && separators.contains(&character));
     for piece in pieces {
         let piece = words(piece);
         let mut run: Vec<&str> = Vec::new();
@@ -96,8 +101,8 @@ fn without_brackets(text: &str) -> (String, Vec<String>) {
     let mut outer = String::new();
     let mut inner = Vec::new();
     let mut open: Option<(char, String)> = None;
-    for sign in text.chars() {
-        match (&mut open, sign) {
+    for character in text.chars() {
+        match (&mut open, character) {
             (None, '(') => open = Some((')', String::new())),
             (None, '[') => open = Some((']', String::new())),
             (None, '{') => open = Some(('}', String::new())),
@@ -105,13 +110,13 @@ fn without_brackets(text: &str) -> (String, Vec<String>) {
             (None, '「') => open = Some(('」', String::new())),
             (None, '《') => open = Some(('》', String::new())),
             (None, '〔') => open = Some(('〕', String::new())),
-            (None, _) => outer.push(sign),
-            (Some((close, content)), _) if sign == *close => {
+            (None, _) => outer.push(character),
+            (Some((close, content)), _) if character == *close => {
                 inner.push(std::mem::take(content));
                 outer.push(' ');
                 open = None;
             }
-            (Some((_, content)), _) => content.push(sign),
+            (Some((_, content)), _) => content.push(character),
         }
     }
     if let Some((_, content)) = open {
@@ -122,13 +127,13 @@ fn without_brackets(text: &str) -> (String, Vec<String>) {
 
 /// The text without the number of a list or section before it: `1.`, `2.3`, `a)`, `IV.`, `一、`.
 fn without_ordinal(text: &str) -> &str {
-    let bare = text.trim_start_matches(|sign: char| !sign.is_alphanumeric());
-    let length = bare.find(|sign: char| !sign.is_alphanumeric()).unwrap_or(bare.len());
+    let bare = text.trim_start_matches(|character: char| !character.is_alphanumeric());
+    let length = bare.find(|character: char| !character.is_alphanumeric()).unwrap_or(bare.len());
     let (first, rest) = bare.split_at(length);
     let is_number = |word: &str| {
-        word.chars().all(|sign| "ivxIVX".contains(sign))
-            || word.chars().all(|sign| "一二三四五六七八九十".contains(sign))
-            || (word.len() == 1 && word.chars().all(|sign| sign.is_ascii_alphabetic()))
+        word.chars().all(|character| "ivxIVX".contains(character))
+            || word.chars().all(|character| "一二三四五六七八九十".contains(character))
+            || (word.len() == 1 && word.chars().all(|character| character.is_ascii_alphabetic()))
     };
     let closed = rest.starts_with(['.', ')', '、']);
     if closed && !first.is_empty() && is_number(first) {
@@ -139,26 +144,26 @@ fn without_ordinal(text: &str) -> &str {
 }
 
 /// The ASCII form of full-width characters, dashes, quotes and blanks.
-fn half_width(sign: char) -> char {
-    match sign {
+fn half_width(character: char) -> char {
+    match character {
         '\u{ff01}'..='\u{ff5e}' => {
-            u32::from(sign).checked_sub(0xfee0).and_then(char::from_u32).unwrap_or(sign)
+            u32::from(character).checked_sub(0xfee0).and_then(char::from_u32).unwrap_or(character)
         }
         '\u{2018}' | '\u{2019}' | '\u{02bc}' | '\u{02b9}' | '\u{2032}' | '`' | '\u{00b4}' => '\'',
         '\u{3000}' | '\u{00a0}' | '\u{202f}' | '\u{2009}' | '_' => ' ',
         '\u{2010}' | '\u{2011}' => '-',
-        _ => sign,
+        _ => character,
     }
 }
 
 /// Characters that modify the letter or emoji before them, or are invisible.
-fn is_mark(sign: char) -> bool {
-    matches!(sign, '\u{0300}'..='\u{036f}' | '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' | '\u{20e3}' | '\u{feff}' | '*' | '~')
+fn is_mark(character: char) -> bool {
+    matches!(character, '\u{0300}'..='\u{036f}' | '\u{200b}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' | '\u{20e3}' | '\u{feff}' | '*' | '~')
 }
 
 /// A letter without its accent.
-fn fold(letter: char, into: &mut String) {
-    let base = match letter {
+fn fold(character: char, into: &mut String) {
+    let base = match character {
         'à'..='å' | 'ā' | 'ă' | 'ą' => 'a',
         'ç' | 'ć' | 'č' => 'c',
         'è'..='ë' | 'ē' | 'ė' | 'ę' | 'ě' => 'e',
@@ -190,8 +195,8 @@ fn fold(letter: char, into: &mut String) {
 }
 
 /// The role of an emoji, for headings whose words have no role.
-fn sign_role(sign: char) -> Option<Role> {
-    match sign {
+fn sign_role(character: char) -> Option<Role> {
+    match character {
         '✅' | '✔' | '☑' => Some(Role::Done),
         '🔄' | '🚧' | '⏳' => Some(Role::Task),
         '⏭' => Some(Role::NextStep),

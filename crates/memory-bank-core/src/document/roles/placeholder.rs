@@ -34,8 +34,9 @@ pub fn without_template_rows(text: &str) -> Cow<'_, str> {
     let mut fence: Option<char> = None;
     let mut is_row = |line: &str| {
         let start = line.trim_start();
-        let mark =
-            ['`', '~'].into_iter().find(|mark| start.chars().take_while(|sign| sign == mark).count() >= 3);
+        let mark = ['`', '~']
+            .into_iter()
+            .find(|mark| start.chars().take_while(|character| character == mark).count() >= 3);
         match (fence, mark) {
             (None, Some(_)) => fence = mark,
             (Some(open), Some(mark)) if open == mark => fence = None,
@@ -111,7 +112,7 @@ fn bare(line: &str) -> &str {
         .strip_prefix(['-', '*', '+', '•'])
         .filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
         .unwrap_or(text);
-    let digits = text.len() - text.trim_start_matches(|sign: char| sign.is_ascii_digit()).len();
+    let digits = text.len() - text.trim_start_matches(|character: char| character.is_ascii_digit()).len();
     if (1..=3).contains(&digits)
         && let Some(rest) = text.get(digits..).and_then(|rest| rest.strip_prefix(['.', ')']))
         && (rest.is_empty() || rest.starts_with(' '))
@@ -123,7 +124,7 @@ fn bare(line: &str) -> &str {
         .iter()
         .find_map(|mark| text.strip_prefix(mark))
         .unwrap_or(text);
-    text.trim_matches(|sign: char| sign.is_whitespace() || "*_|".contains(sign))
+    text.trim_matches(|character: char| character.is_whitespace() || "*_|".contains(character))
 }
 
 /// Whether the text is an unfilled form: template words in brackets, and beside them only a label, a number or
@@ -132,29 +133,29 @@ fn is_form(text: &str) -> bool {
     let mut rest = String::new();
     let mut blanks = 0;
     let mut signs = text.char_indices().peekable();
-    while let Some((at, sign)) = signs.next() {
-        let close = match sign {
+    while let Some((at, character)) = signs.next() {
+        let close = match character {
             '[' => ']',
             '{' => '}',
             '<' => '>',
             '【' => '】',
             '［' => '］',
             _ => {
-                rest.push(sign);
+                rest.push(character);
                 continue;
             }
         };
-        let start = at + sign.len_utf8();
+        let start = at + character.len_utf8();
         let after = text.get(start..).unwrap_or_default();
         let Some(length) = after.find(close) else { return false };
         let inner = after.get(..length).unwrap_or_default();
         let end = start + length + close.len_utf8();
         let tail = text.get(end..).unwrap_or_default();
         // A link, a reference, or a wiki link.
-        if sign == '[' && (tail.starts_with(['(', '[', ':']) || inner.starts_with(['[', '!', '^'])) {
+        if character == '[' && (tail.starts_with(['(', '[', ':']) || inner.starts_with(['[', '!', '^'])) {
             return false;
         }
-        if !is_field(inner, sign) {
+        if !is_field(inner, character) {
             return false;
         }
         blanks += 1;
@@ -163,7 +164,7 @@ fn is_form(text: &str) -> bool {
             signs.next();
         }
         // `{{words}}` has a second pair.
-        if sign == '{' {
+        if character == '{' {
             while signs.next_if(|(_, next)| *next == '}').is_some() {}
         }
     }
@@ -175,9 +176,9 @@ fn is_field(inner: &str, bracket: char) -> bool {
     // `{{task}}`
     let is_variable = inner.starts_with('{');
     let inner = inner.trim().trim_matches(['[', ']', '{', '}']);
-    let shout = inner.chars().filter(|sign| sign.is_alphabetic()).all(char::is_uppercase);
-    let is_key = shout && inner.chars().any(|sign| sign.is_ascii_digit());
-    let is_word = shout && inner.chars().all(|sign| sign.is_ascii_alphabetic()) && inner.len() <= 8;
+    let shout = inner.chars().filter(|character| character.is_alphabetic()).all(char::is_uppercase);
+    let is_key = shout && inner.chars().any(|character| character.is_ascii_digit());
+    let is_word = shout && inner.chars().all(|character| character.is_ascii_alphabetic()) && inner.len() <= 8;
     let fields =
         ["DATE", "NAME", "TITLE", "AUTHOR", "TASK", "STATUS", "TIME", "REASON", "SUMMARY", "DETAILS"];
     if is_date_form(inner) {
@@ -200,7 +201,7 @@ fn is_field(inner: &str, bracket: char) -> bool {
 
 /// Whether the words are a question to the reader: "What are you working on right now?"
 fn is_question_to_the_reader(inner: &str) -> bool {
-    let mut words = inner.split(|sign: char| !sign.is_alphabetic());
+    let mut words = inner.split(|character: char| !character.is_alphabetic());
     inner.ends_with('?')
         && words.any(|word| word.eq_ignore_ascii_case("you") || word.eq_ignore_ascii_case("your"))
 }
@@ -213,8 +214,8 @@ fn is_template_wording(inner: &str) -> bool {
         return true;
     }
     // Exactly a word and a digit: an issue with a longer number, or with a sign before it, is content.
-    if let Some(bare) = inner.trim().strip_suffix(|sign: char| ('1'..='9').contains(&sign))
-        && bare.chars().all(|sign| sign.is_alphabetic() || sign == ' ')
+    if let Some(bare) = inner.trim().strip_suffix(|character: char| ('1'..='9').contains(&character))
+        && bare.chars().all(|character| character.is_alphabetic() || character == ' ')
         && NUMBERED.contains(&words(bare).as_str())
     {
         return true;
@@ -244,18 +245,19 @@ fn is_request(plain: &str) -> bool {
 fn is_date_form(text: &str) -> bool {
     let text = text.trim();
     text.len() >= 8
-        && text.chars().all(|sign| "YMDHSTZAJhmsdyjtua-/.:, ".contains(sign))
+        && text.chars().all(|character| "YMDHSTZAJhmsdyjtua-/.:, ".contains(character))
         && ["YYYY", "yyyy", "JJJJ", "AAAA"].iter().any(|year| text.contains(year))
 }
 
 /// Whether the text beside the brackets is not content: punctuation, a label with a colon, or a word with a number.
 fn is_label(rest: &str) -> bool {
-    let text = rest.trim_matches(|sign: char| sign.is_whitespace() || "*_-–—,;.|/()~".contains(sign));
+    let text =
+        rest.trim_matches(|character: char| character.is_whitespace() || "*_-–—,;.|/()~".contains(character));
     if !text.chars().any(char::is_alphanumeric) {
         return true;
     }
     let plain = words(text);
-    let bare = plain.trim_end_matches(|sign: char| sign.is_ascii_digit() || sign == ' ');
+    let bare = plain.trim_end_matches(|character: char| character.is_ascii_digit() || character == ' ');
     let numbered = bare.len() < plain.len();
     if numbered && NUMBERED.contains(&bare) {
         return true;

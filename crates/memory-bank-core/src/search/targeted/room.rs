@@ -62,8 +62,8 @@ pub(super) fn escaped_length(text: &str) -> usize {
 /// The longest beginning of a text that takes at most `room` characters inside a JSON string.
 pub(super) fn escaped_prefix(text: &str, room: usize) -> &str {
     let mut used = 0;
-    let end = text.char_indices().find(|(_, letter)| {
-        used += escaped(*letter);
+    let end = text.char_indices().find(|(_, character)| {
+        used += escaped(*character);
         used > room
     });
     end.and_then(|(at, _)| text.get(..at)).unwrap_or(text)
@@ -78,10 +78,10 @@ pub(super) fn cut_to(text: &str, room: usize) -> String {
     if kept.trim().is_empty() { String::new() } else { format!("{kept}{TRUNCATION_NOTE}") }
 }
 
-fn escaped(letter: char) -> usize {
-    match letter {
+fn escaped(character: char) -> usize {
+    match character {
         '"' | '\\' | '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 2,
-        letter if letter < ' ' => 6,
+        character if character < ' ' => 6,
         _ => 1,
     }
 }

@@ -22,14 +22,14 @@ const INDEX_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_PAGES: usize = 1000;
 
 /// A bank, by the tools that it offers.
-pub(super) enum Bank {
+pub(super) enum CommandBank {
     /// In a folder of this machine.
     Folder(FolderBank),
     /// Behind a server.
     Server(Box<ToolClient>),
 }
 
-impl Bank {
+impl CommandBank {
     pub(super) async fn open(command: &BrowseCommand, global: &GlobalOptions) -> anyhow::Result<Self> {
         let options = command.options();
         if matches!(command, BrowseCommand::AddDecision { .. }) && global.tool_options()?.read_only {

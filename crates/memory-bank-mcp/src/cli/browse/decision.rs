@@ -6,19 +6,19 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use super::arguments::DecisionArguments;
-use super::bank::Bank;
+use super::bank::CommandBank;
+use super::command_output::CommandOutput;
 use super::screen::{Screen, Style};
-use super::shown::Shown;
 
 /// The longest text on standard input; the tool has its own bounds.
 const INPUT_BYTES: u64 = 1024 * 1024;
 
 /// Records it.
 pub(super) async fn run(
-    bank: &Bank,
+    bank: &CommandBank,
     decision: &DecisionArguments,
     mut screen: Screen,
-) -> anyhow::Result<Shown> {
+) -> anyhow::Result<CommandOutput> {
     let text = match decision.decision.as_str() {
         "-" => tokio::task::spawn_blocking(from_stdin).await.context("standard input was not read")??,
         text => text.to_owned(),
@@ -34,7 +34,7 @@ pub(super) async fn run(
     let data = bank.call("log_decision", arguments).await?;
     let message = data.get("message").and_then(Value::as_str).unwrap_or("Decision logged.");
     screen.line(Style::Plain, message);
-    Ok(Shown::new(data, screen))
+    Ok(CommandOutput::new(data, screen))
 }
 
 fn from_stdin() -> anyhow::Result<String> {

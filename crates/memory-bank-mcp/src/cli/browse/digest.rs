@@ -2,17 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::bank::Bank;
+use super::bank::CommandBank;
+use super::command_output::CommandOutput;
 use super::markdown;
 use super::screen::{Screen, Style};
-use super::shown::Shown;
 
 /// The lists of open items, with their titles.
-const OPEN: [(&str, &str); 4] =
+const OPEN_ITEM_LISTS: [(&str, &str); 4] =
     [("tasks", "Tasks"), ("issues", "Issues"), ("nextSteps", "Next steps"), ("questions", "Questions")];
 
 /// The digest.
-pub(super) async fn run(bank: &Bank, tokens: u32, mut screen: Screen) -> anyhow::Result<Shown> {
+pub(super) async fn run(
+    bank: &CommandBank,
+    tokens: u32,
+    mut screen: Screen,
+) -> anyhow::Result<CommandOutput> {
     let data = bank.call("get_context_digest", json!({ "maxTokens": tokens })).await?;
     let empty = Value::Null;
     let digest = data.get("digest").unwrap_or(&empty);
@@ -24,7 +28,7 @@ pub(super) async fn run(bank: &Bank, tokens: u32, mut screen: Screen) -> anyhow:
         }
     }
     let open = digest.get("currentContext").unwrap_or(&empty);
-    for (name, title) in OPEN {
+    for (name, title) in OPEN_ITEM_LISTS {
         list(&mut screen, title, &texts(open, name), left_out(digest, name));
     }
     let progress = texts(digest, "recentProgress");
@@ -49,7 +53,7 @@ pub(super) async fn run(bank: &Bank, tokens: u32, mut screen: Screen) -> anyhow:
         screen.gap().line(Style::Dim, since);
     }
     notes(&mut screen, metadata);
-    Ok(Shown::new(data, screen))
+    Ok(CommandOutput::new(data, screen))
 }
 
 /// The decisions of a digest.
@@ -121,7 +125,7 @@ fn split_date(text: &str) -> (&str, &str) {
     let end = if bracketed {
         inner.find(']')
     } else {
-        inner.find(|letter: char| !matches!(letter, '0'..='9' | '-'))
+        inner.find(|character: char| !matches!(character, '0'..='9' | '-'))
     };
     let end = end.unwrap_or(inner.len());
     let (date, rest) = inner.split_at_checked(end).unwrap_or((inner, ""));

@@ -4,40 +4,44 @@ use anyhow::bail;
 use serde_json::{Map, Value, json};
 
 use super::arguments::PartArguments;
-use super::bank::Bank;
+use super::bank::CommandBank;
+use super::command_output::CommandOutput;
 use super::markdown;
 use super::screen::{Screen, Style, moment};
-use super::shown::Shown;
 
 /// The most parts that a document is read in.
 const MAX_PARTS: usize = 1000;
 /// How often a document that changes meanwhile is read anew.
-const ATTEMPTS: usize = 3;
+const READ_ATTEMPTS: usize = 3;
 /// How many similar names an error lists.
-const SUGGESTIONS: usize = 5;
+const MAX_SUGGESTIONS: usize = 5;
 
 /// A document in a list.
-pub(super) struct Listed {
+pub(super) struct ListedDocument {
     name: String,
     bytes: u64,
     updated_at: String,
 }
 
 /// The documents.
-pub(super) async fn list(bank: &Bank, names: bool, mut screen: Screen) -> anyhow::Result<Shown> {
+pub(super) async fn list(
+    bank: &CommandBank,
+    names: bool,
+    mut screen: Screen,
+) -> anyhow::Result<CommandOutput> {
     let data = documents(bank).await?;
-    let listed = listed(&data);
+    let listed = parse_documents(&data);
     if names {
         for item in &listed {
             screen.line(Style::Plain, &item.name);
         }
-        return Ok(Shown::new(data, screen));
+        return Ok(CommandOutput::new(data, screen));
     }
     if listed.is_empty() {
         screen.line(Style::Dim, "The memory bank has no documents.");
-        return Ok(Shown::new(data, screen));
+        return Ok(CommandOutput::new(data, screen));
     }
-    let width = |text: &dyn Fn(&Listed) -> usize| listed.iter().map(text).max().unwrap_or(0);
+    let width = |text: &dyn Fn(&ListedDocument) -> usize| listed.iter().map(text).max().unwrap_or(0);
     let name_width = width(&|item| item.name.chars().count()).max(4) + 2;
     let sizes: Vec<String> = listed.iter().map(|item| size(item.bytes)).collect();
     let size_width = sizes.iter().map(String::len).max().unwrap_or(0).max(4);
@@ -48,21 +52,21 @@ pub(super) async fn list(bank: &Bank, names: bool, mut screen: Screen) -> anyhow
         screen.put(Style::Plain, &format!("{size:>size_width$}  "));
         screen.line(Style::Date, &moment(&item.updated_at));
     }
-    Ok(Shown::new(data, screen))
+    Ok(CommandOutput::new(data, screen))
 }
 
-async fn documents(bank: &Bank) -> anyhow::Result<Value> {
+async fn documents(bank: &CommandBank) -> anyhow::Result<Value> {
     let arguments = json!({"details": true, "limit": 10_000});
     bank.call_all("list_memory_bank_files", arguments, &["documents"]).await
 }
 
-fn listed(data: &Value) -> Vec<Listed> {
+fn parse_documents(data: &Value) -> Vec<ListedDocument> {
     let text =
         |item: &Value, name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let all = data.get("documents").and_then(Value::as_array);
     all.into_iter()
         .flatten()
-        .map(|item| Listed {
+        .map(|item| ListedDocument {
             name: text(item, "name"),
             bytes: item.get("bytes").and_then(Value::as_u64).unwrap_or_default(),
             updated_at: text(item, "updatedAt"),
@@ -72,16 +76,16 @@ fn listed(data: &Value) -> Vec<Listed> {
 
 /// A document, or a part of it. Piped text is unchanged; text on a terminal is neutralised.
 pub(super) async fn show(
-    bank: &Bank,
+    bank: &CommandBank,
     name: &str,
     part: &PartArguments,
     mut screen: Screen,
-) -> anyhow::Result<Shown> {
-    let data = match whole(bank, name, part).await {
+) -> anyhow::Result<CommandOutput> {
+    let data = match read_document(bank, name, part).await {
         Ok(data) => data,
         Err(error) => match other_name(bank, name).await? {
             Name::Exists => return Err(error),
-            Name::Meant(meant) => whole(bank, &meant, part).await?,
+            Name::Meant(meant) => read_document(bank, &meant, part).await?,
             Name::Unknown(text) => bail!(text),
         },
     };
@@ -92,13 +96,13 @@ pub(super) async fn show(
     } else {
         screen.unchanged(text);
     }
-    Ok(Shown::new(data, screen))
+    Ok(CommandOutput::new(data, screen))
 }
 
 /// The selected text with all of its parts. A document that changed between two parts is read anew.
-async fn whole(bank: &Bank, name: &str, part: &PartArguments) -> anyhow::Result<Value> {
-    for _ in 0..ATTEMPTS {
-        if let Some(data) = joined(bank, name, part).await? {
+async fn read_document(bank: &CommandBank, name: &str, part: &PartArguments) -> anyhow::Result<Value> {
+    for _ in 0..READ_ATTEMPTS {
+        if let Some(data) = read_parts(bank, name, part).await? {
             return Ok(data);
         }
     }
@@ -106,7 +110,7 @@ async fn whole(bank: &Bank, name: &str, part: &PartArguments) -> anyhow::Result<
 }
 
 /// The same, or none if the document changed meanwhile.
-async fn joined(bank: &Bank, name: &str, part: &PartArguments) -> anyhow::Result<Option<Value>> {
+async fn read_parts(bank: &CommandBank, name: &str, part: &PartArguments) -> anyhow::Result<Option<Value>> {
     let read = async |arguments: Value| bank.call("read_memory_bank_file", arguments).await;
     let arguments = json!({
         "filename": name,
@@ -181,9 +185,9 @@ enum Name {
 }
 
 /// The name without `.md`, or in another case, if it is the only one.
-async fn other_name(bank: &Bank, name: &str) -> anyhow::Result<Name> {
+async fn other_name(bank: &CommandBank, name: &str) -> anyhow::Result<Name> {
     let data = documents(bank).await?;
-    let listed = listed(&data);
+    let listed = parse_documents(&data);
     let given = name.trim_start_matches("./");
     if listed.iter().any(|item| item.name == given) {
         return Ok(Name::Exists);
@@ -193,11 +197,11 @@ async fn other_name(bank: &Bank, name: &str) -> anyhow::Result<Name> {
         return Ok(Name::Meant(with_end));
     }
     let lower = given.to_lowercase();
-    let is_meant = |item: &&Listed| {
+    let is_meant = |item: &&ListedDocument| {
         let known = item.name.to_lowercase();
         known == lower || known.strip_suffix(".md") == Some(lower.as_str())
     };
-    let meant: Vec<&Listed> = listed.iter().filter(is_meant).collect();
+    let meant: Vec<&ListedDocument> = listed.iter().filter(is_meant).collect();
     if let [item] = meant.as_slice() {
         return Ok(Name::Meant(item.name.clone()));
     }
@@ -213,7 +217,7 @@ async fn other_name(bank: &Bank, name: &str) -> anyhow::Result<Name> {
         })
         .collect();
     near.sort_unstable();
-    let near: Vec<String> = near.iter().take(SUGGESTIONS).map(|(_, name)| format!("`{name}`")).collect();
+    let near: Vec<String> = near.iter().take(MAX_SUGGESTIONS).map(|(_, name)| format!("`{name}`")).collect();
     let hint = if near.is_empty() {
         "`memory-bank-mcp list` shows all documents".to_owned()
     } else {

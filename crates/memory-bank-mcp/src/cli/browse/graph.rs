@@ -3,26 +3,35 @@
 use serde_json::{Value, json};
 
 use super::arguments::GraphCommand;
-use super::bank::Bank;
+use super::bank::CommandBank;
+use super::command_output::CommandOutput;
 use super::screen::{Screen, Style};
-use super::shown::Shown;
 
 /// Runs one command.
-pub(super) async fn run(bank: &Bank, command: &GraphCommand, screen: Screen) -> anyhow::Result<Shown> {
+pub(super) async fn run(
+    bank: &CommandBank,
+    command: &GraphCommand,
+    screen: Screen,
+) -> anyhow::Result<CommandOutput> {
     match command {
         GraphCommand::Search { query, limit, .. } => search(bank, query, *limit, screen).await,
         GraphCommand::Open { nodes, depth, .. } => open(bank, nodes, *depth, screen).await,
     }
 }
 
-async fn search(bank: &Bank, query: &str, limit: u32, mut screen: Screen) -> anyhow::Result<Shown> {
+async fn search(
+    bank: &CommandBank,
+    query: &str,
+    limit: u32,
+    mut screen: Screen,
+) -> anyhow::Result<CommandOutput> {
     let data = bank.search("graph_search", json!({"query": query, "limit": limit})).await?;
     let entities = list(&data, "entities");
     let observations = list(&data, "observations");
     if entities.is_empty() && observations.is_empty() {
         let hint = text(&data, "importable");
         let hint = if hint.is_empty() { String::new() } else { format!("; {hint}") };
-        return Ok(Shown::nothing(
+        return Ok(CommandOutput::not_found(
             data.clone(),
             format!("nothing in the graph is found for `{query}`{hint}"),
         ));
@@ -59,10 +68,15 @@ async fn search(bank: &Bank, query: &str, limit: u32, mut screen: Screen) -> any
         relations.iter().for_each(|relation| put_relation(&mut screen, relation));
     }
     left_out(&mut screen, &data);
-    Ok(Shown::new(data, screen))
+    Ok(CommandOutput::new(data, screen))
 }
 
-async fn open(bank: &Bank, nodes: &[String], depth: u32, mut screen: Screen) -> anyhow::Result<Shown> {
+async fn open(
+    bank: &CommandBank,
+    nodes: &[String],
+    depth: u32,
+    mut screen: Screen,
+) -> anyhow::Result<CommandOutput> {
     let arguments = json!({"nodes": nodes, "depth": depth, "maxChars": u32::MAX});
     let lists = ["entities", "observations", "relations"];
     let data = bank.call_all("graph_open_nodes", arguments, &lists).await?;
@@ -97,7 +111,7 @@ async fn open(bank: &Bank, nodes: &[String], depth: u32, mut screen: Screen) -> 
         }
     }
     left_out(&mut screen, &data);
-    Ok(Shown::new(data, screen))
+    Ok(CommandOutput::new(data, screen))
 }
 
 /// The name of a node, its type and its id.

@@ -2,21 +2,21 @@
 
 use serde_json::{Value, json};
 
-use super::bank::Bank;
+use super::bank::CommandBank;
+use super::command_output::CommandOutput;
 use super::digest;
 use super::screen::{Screen, Style};
-use super::shown::Shown;
 
 /// The largest digest, so that entries are not shortened.
 const MAX_TOKENS: u32 = 20_000;
 
 /// The newest entries.
 pub(super) async fn run(
-    bank: &Bank,
+    bank: &CommandBank,
     entries: u32,
     decisions: bool,
     mut screen: Screen,
-) -> anyhow::Result<Shown> {
+) -> anyhow::Result<CommandOutput> {
     let (progress, decided) = if decisions { (0, entries) } else { (entries, 0) };
     let arguments = json!({
         "maxProgressEntries": progress,
@@ -40,5 +40,5 @@ pub(super) async fn run(
         );
     }
     digest::notes(&mut screen, data.get("metadata").unwrap_or(&Value::Null));
-    Ok(Shown::new(data, screen))
+    Ok(CommandOutput::new(data, screen))
 }

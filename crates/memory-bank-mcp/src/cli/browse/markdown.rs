@@ -27,7 +27,7 @@ fn put_line(screen: &mut Screen, line: &str, block: Block) -> Block {
         Block::Fence(mark, count) => {
             screen.put(Style::Code, line);
             let is_end = fence(trimmed).is_some_and(|(other, others)| other == mark && others >= count)
-                && trimmed.trim_end().chars().all(|letter| letter == mark);
+                && trimmed.trim_end().chars().all(|character| character == mark);
             return if is_end { Block::Text } else { block };
         }
         Block::Comment => {
@@ -94,7 +94,7 @@ fn bullet<'t>(screen: &mut Screen, text: &'t str) -> &'t str {
             return rest;
         }
     }
-    let digits = text.len() - text.trim_start_matches(|letter: char| letter.is_ascii_digit()).len();
+    let digits = text.len() - text.trim_start_matches(|character: char| character.is_ascii_digit()).len();
     let (number, rest) = text.split_at_checked(digits).unwrap_or(("", text));
     match rest.strip_prefix(". ") {
         Some(rest) if (1..=9).contains(&digits) => {
@@ -112,7 +112,7 @@ fn is_heading(text: &str) -> bool {
 
 fn fence(text: &str) -> Option<(char, usize)> {
     let mark = text.chars().next().filter(|mark| matches!(mark, '`' | '~'))?;
-    let count = text.chars().take_while(|letter| *letter == mark).count();
+    let count = text.chars().take_while(|character| *character == mark).count();
     (count >= 3).then_some((mark, count))
 }
 

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod bank;
+mod command_output;
 mod decision;
 mod digest;
 mod documents;
@@ -15,15 +16,14 @@ mod markdown;
 mod pager;
 mod screen;
 mod search;
-mod shown;
 mod status;
 
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::arguments::{BrowseCommand, UsageError};
-use self::bank::Bank;
+use self::bank::CommandBank;
+use self::command_output::CommandOutput;
 use self::screen::{Screen, json_line};
-use self::shown::Shown;
 use crate::cli::options::GlobalOptions;
 use crate::cli::output::Output;
 
@@ -46,14 +46,18 @@ pub(crate) async fn run(
         let text = shown.text;
         tokio::task::spawn_blocking(move || pager::show(&text, view)).await??;
     }
-    match shown.nothing {
+    match shown.not_found {
         Some(text) => Err(anyhow::anyhow!(text)),
         None => Ok(()),
     }
 }
 
-async fn show(command: &BrowseCommand, global: &GlobalOptions, screen: Screen) -> anyhow::Result<Shown> {
-    let bank = Bank::open(command, global).await?;
+async fn show(
+    command: &BrowseCommand,
+    global: &GlobalOptions,
+    screen: Screen,
+) -> anyhow::Result<CommandOutput> {
+    let bank = CommandBank::open(command, global).await?;
     match command {
         BrowseCommand::List { names, .. } => documents::list(&bank, *names, screen).await,
         BrowseCommand::Show { document, part, .. } => documents::show(&bank, document, part, screen).await,

@@ -14,7 +14,7 @@ const DEFAULT_PAGER: &str = "less -FRX";
 pub(super) fn show(text: &str, view: View) -> anyhow::Result<()> {
     let Some(mut pager) = pager(view).and_then(|command| start(&command)) else { return print(text) };
     if let Some(mut input) = pager.stdin.take() {
-        quiet(input.write_all(text.as_bytes())).context("the pager cannot be written to")?;
+        ignore_closed_pipe(input.write_all(text.as_bytes())).context("the pager cannot be written to")?;
     }
     let status = pager.wait().context("the pager cannot be waited for")?;
     // The shell found no such program, or may not run it.
@@ -24,10 +24,11 @@ pub(super) fn show(text: &str, view: View) -> anyhow::Result<()> {
 /// Prints to standard output.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    quiet(out.write_all(text.as_bytes()).and_then(|()| out.flush())).context("standard output is closed")
+    ignore_closed_pipe(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+        .context("standard output is closed")
 }
 
-fn quiet(outcome: std::io::Result<()>) -> std::io::Result<()> {
+fn ignore_closed_pipe(outcome: std::io::Result<()>) -> std::io::Result<()> {
     match outcome {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome,
@@ -48,8 +49,8 @@ fn pager(view: View) -> Option<String> {
 
 /// Starts the pager; none if it cannot be started, so that the text is printed.
 fn start(command: &str) -> Option<Child> {
-    const SYNTAX: [char; 14] = ['"', '\'', '\\', '$', '`', '|', '&', ';', '<', '>', '(', ')', '*', '='];
-    let mut process = if cfg!(unix) && command.contains(SYNTAX) {
+    const SHELL_SYNTAX: [char; 14] = ['"', '\'', '\\', '$', '`', '|', '&', ';', '<', '>', '(', ')', '*', '='];
+    let mut process = if cfg!(unix) && command.contains(SHELL_SYNTAX) {
         // The user's own variable, with the shell's syntax in it.
         let mut shell = Command::new("sh");
         shell.args(["-c", command]);

@@ -97,10 +97,10 @@ impl Screen {
         if on {
             self.text.push_str(&format!("\u{1b}[{}m", style.code()));
         }
-        for letter in text.strip_suffix('\r').unwrap_or(text).chars() {
-            match letter {
+        for character in text.strip_suffix('\r').unwrap_or(text).chars() {
+            match character {
                 '\n' => self.text.push(' '),
-                letter => push_visible(&mut self.text, letter),
+                character => push_visible(&mut self.text, character),
             }
         }
         if on {
@@ -162,12 +162,12 @@ impl Screen {
 /// Data as one line of JSON without characters that control a terminal: they are escaped, which changes no value.
 pub(super) fn json_line(data: &Value) -> String {
     let mut line = String::new();
-    for letter in data.to_string().chars() {
-        if is_dangerous(letter) {
+    for character in data.to_string().chars() {
+        if is_dangerous(character) {
             let mut units = [0; 2];
-            line.extend(letter.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+            line.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
         } else {
-            line.push(letter);
+            line.push(character);
         }
     }
     line.push('\n');
@@ -175,10 +175,10 @@ pub(super) fn json_line(data: &Value) -> String {
 }
 
 /// Whether a character controls the terminal, changes the direction of the text around it, or hides.
-fn is_dangerous(letter: char) -> bool {
-    letter != '\t' && letter.is_control()
+fn is_dangerous(character: char) -> bool {
+    character != '\t' && character.is_control()
         || matches!(
-            letter,
+            character,
             // Direction.
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
             // Line and paragraph separators.
@@ -188,22 +188,22 @@ fn is_dangerous(letter: char) -> bool {
         )
 }
 
-fn push_visible(text: &mut String, letter: char) {
-    if is_dangerous(letter) {
-        text.extend(letter.escape_unicode());
+fn push_visible(text: &mut String, character: char) {
+    if is_dangerous(character) {
+        text.extend(character.escape_unicode());
     } else {
-        text.push(letter);
+        text.push(character);
     }
 }
 
 /// How many characters a character is shown as.
-fn visible_width(letter: char) -> usize {
-    if is_dangerous(letter) { letter.escape_unicode().count() } else { 1 }
+fn visible_width(character: char) -> usize {
+    if is_dangerous(character) { character.escape_unicode().count() } else { 1 }
 }
 
 /// A moment to the minute: `2026-11-22 09:30`.
 pub(super) fn moment(iso: &str) -> String {
-    iso.chars().take(16).map(|letter| if letter == 'T' { ' ' } else { letter }).collect()
+    iso.chars().take(16).map(|character| if character == 'T' { ' ' } else { character }).collect()
 }
 
 #[cfg(test)]

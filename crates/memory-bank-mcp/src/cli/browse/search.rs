@@ -4,15 +4,19 @@
 use serde_json::{Value, json};
 
 use super::arguments::SearchArguments;
-use super::bank::Bank;
+use super::bank::CommandBank;
+use super::command_output::CommandOutput;
 use super::screen::{Screen, Style};
-use super::shown::Shown;
 
 /// Shorter words are not highlighted.
-const SHORTEST_WORD: usize = 2;
+const MIN_HIGHLIGHTED_CHARS: usize = 2;
 
 /// Searches the documents.
-pub(super) async fn run(bank: &Bank, search: &SearchArguments, mut screen: Screen) -> anyhow::Result<Shown> {
+pub(super) async fn run(
+    bank: &CommandBank,
+    search: &SearchArguments,
+    mut screen: Screen,
+) -> anyhow::Result<CommandOutput> {
     let query = search.query.join(" ");
     let arguments = json!({
         "query": query,
@@ -25,16 +29,16 @@ pub(super) async fn run(bank: &Bank, search: &SearchArguments, mut screen: Scree
     let data = bank.search("search_memory_bank", arguments).await?;
     let results: Vec<&Value> = data.get("results").and_then(Value::as_array).into_iter().flatten().collect();
     if results.is_empty() {
-        return Ok(Shown::nothing(data, format!("nothing is found for `{query}`")));
+        return Ok(CommandOutput::not_found(data, format!("nothing is found for `{query}`")));
     }
     if !screen.view().is_terminal {
         for hit in &results {
             let place = format!("{}:{}:", text(hit, "file"), line_number(hit));
             screen.put(Style::Plain, &place).line(Style::Plain, text(hit, "content"));
         }
-        return Ok(Shown::new(data, screen));
+        return Ok(CommandOutput::new(data, screen));
     }
-    let words = highlighted(&query);
+    let words = words_to_highlight(&query);
     let (mut file, mut path) = ("", String::new());
     let width = results.iter().map(|hit| line_number(hit).to_string().len()).max().unwrap_or(1);
     for hit in &results {
@@ -54,7 +58,7 @@ pub(super) async fn run(bank: &Bank, search: &SearchArguments, mut screen: Scree
         screen.end();
     }
     notes(&mut screen, &data, search.limit);
-    Ok(Shown::new(data, screen))
+    Ok(CommandOutput::new(data, screen))
 }
 
 /// The reply's notes beside its hits.
@@ -102,10 +106,10 @@ fn heading_path(hit: &Value) -> String {
 }
 
 /// The words of a query, in lower case.
-fn highlighted(query: &str) -> Vec<String> {
+fn words_to_highlight(query: &str) -> Vec<String> {
     let mut words: Vec<String> = query
-        .split(|letter: char| !letter.is_alphanumeric())
-        .filter(|word| word.chars().count() >= SHORTEST_WORD)
+        .split(|character: char| !character.is_alphanumeric())
+        .filter(|word| word.chars().count() >= MIN_HIGHLIGHTED_CHARS)
         .map(str::to_lowercase)
         .collect();
     // The longest first, so that a word inside another one does not cut it.
@@ -119,7 +123,7 @@ fn put_with_hits(screen: &mut Screen, text: &str, words: &[String]) {
     let mut rest = text;
     let mut plain = 0;
     while let Some(tail) = rest.get(plain..).filter(|tail| !tail.is_empty()) {
-        match words.iter().find_map(|word| matched(tail, word)) {
+        match words.iter().find_map(|word| match_length(tail, word)) {
             Some(length) => {
                 let (before, after) = rest.split_at_checked(plain).unwrap_or((rest, ""));
                 let (hit, after) = after.split_at_checked(length).unwrap_or((after, ""));
@@ -133,14 +137,14 @@ fn put_with_hits(screen: &mut Screen, text: &str, words: &[String]) {
 }
 
 /// The length in bytes of the beginning that is the word in any case.
-fn matched(text: &str, word: &str) -> Option<usize> {
+fn match_length(text: &str, word: &str) -> Option<usize> {
     let mut expected = word.chars();
     let mut next = expected.next();
-    for (at, letter) in text.char_indices() {
+    for (at, character) in text.char_indices() {
         if next.is_none() {
             return Some(at);
         }
-        for lower in letter.to_lowercase() {
+        for lower in character.to_lowercase() {
             if next != Some(lower) {
                 return None;
             }
@@ -157,7 +161,7 @@ mod tests {
 
     fn shown(text: &str, query: &str) -> String {
         let mut screen = Screen::new(View { is_terminal: true, colours: true, pages: false });
-        put_with_hits(&mut screen, text, &highlighted(query));
+        put_with_hits(&mut screen, text, &words_to_highlight(query));
         screen.into_text().replace("\u{1b}[1;31m", "<").replace("\u{1b}[0m", ">")
     }
 

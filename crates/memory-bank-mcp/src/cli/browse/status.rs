@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::bank::Bank;
+use super::bank::CommandBank;
+use super::command_output::CommandOutput;
 use super::screen::{Screen, Style, moment};
-use super::shown::Shown;
 
 /// The state of the bank.
-pub(super) async fn run(bank: &Bank, mut screen: Screen) -> anyhow::Result<Shown> {
+pub(super) async fn run(bank: &CommandBank, mut screen: Screen) -> anyhow::Result<CommandOutput> {
     let data = bank.call("get_memory_bank_status", json!({})).await?;
     let text = |name: &str| data.get(name).and_then(Value::as_str).unwrap_or_default();
     let names = |name: &str| -> Vec<&str> {
@@ -29,7 +29,7 @@ pub(super) async fn run(bank: &Bank, mut screen: Screen) -> anyhow::Result<Shown
     if !text("notice").is_empty() {
         screen.gap().line(Style::Alert, text("notice"));
     }
-    Ok(Shown::new(data, screen))
+    Ok(CommandOutput::new(data, screen))
 }
 
 fn row<'s>(screen: &'s mut Screen, name: &str) -> &'s mut Screen {

@@ -40,8 +40,9 @@ fn key_input(name: &str) -> String {
 /// The suffix of the variable for a name; none for the default name. Names that differ only in letter case, or in `-` and
 /// `_`, would share a variable, so such names get a part of their hash.
 fn suffix(name: &str) -> Option<String> {
-    let is_plain =
-        name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-');
+    let is_plain = name
+        .chars()
+        .all(|character| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-');
     match name {
         DEFAULT_NAME => None,
         name if is_plain => Some(name.to_owned()),
@@ -310,7 +311,9 @@ mod tests {
         let variables: std::collections::BTreeSet<_> = names.iter().map(|name| key_variable(name)).collect();
         assert_eq!(variables.len(), names.len(), "{variables:?}");
         let is_variable = |name: &String| {
-            name.chars().all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_')
+            name.chars().all(|character| {
+                character.is_ascii_uppercase() || character.is_ascii_digit() || character == '_'
+            })
         };
         assert!(variables.iter().all(is_variable), "{variables:?}");
     }

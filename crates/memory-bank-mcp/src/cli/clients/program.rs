@@ -126,8 +126,9 @@ fn arguments(
 /// The text, unless the client would replace a part of it.
 fn literal(client: Client, text: &str) -> anyhow::Result<&str> {
     // google-gemini/gemini-cli, envVarResolver.ts: it also replaces variables without brackets.
-    let is_name =
-        |rest: &str| rest.starts_with(|letter: char| letter.is_ascii_alphanumeric() || letter == '_');
+    let is_name = |rest: &str| {
+        rest.starts_with(|character: char| character.is_ascii_alphanumeric() || character == '_')
+    };
     if client == Client::Gemini && text.split('$').skip(1).any(is_name) {
         bail!("Gemini CLI replaces the variable after `$` in `{text}`; use a name without it");
     }

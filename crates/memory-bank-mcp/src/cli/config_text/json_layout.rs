@@ -71,7 +71,7 @@ pub(super) fn text(text: &str) -> String {
 pub(super) fn indentation(text: &str, at: usize) -> Option<&str> {
     let line = line_start(text, at);
     let before = text.get(line..at)?;
-    before.chars().all(|letter| matches!(letter, ' ' | '\t')).then_some(before)
+    before.chars().all(|character| matches!(character, ' ' | '\t')).then_some(before)
 }
 
 /// The blanks at the beginning of the line that contains `at`.

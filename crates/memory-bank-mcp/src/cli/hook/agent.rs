@@ -149,7 +149,7 @@ pub(crate) struct HookInput {
 }
 
 /// The longest id of a session, in bytes.
-const SESSION_BYTES: usize = 512;
+const SESSION_ID_BYTES: usize = 512;
 
 impl HookInput {
     /// Parses an event.
@@ -170,7 +170,7 @@ impl HookInput {
         let session = ["session_id", "sessionId", "conversation_id", "sessionID"]
             .iter()
             .find_map(|name| text(&input, name))
-            .filter(|session| session.len() <= SESSION_BYTES)
+            .filter(|session| session.len() <= SESSION_ID_BYTES)
             .ok_or("the event has no `session_id`")?;
         let roots = input.get("workspace_roots").and_then(Value::as_array);
         let root = roots.and_then(|roots| roots.first()).and_then(Value::as_str);
@@ -197,7 +197,7 @@ fn text<'v>(input: &'v Value, name: &str) -> Option<&'v str> {
 }
 
 fn shortened(text: &str) -> String {
-    text.chars().filter(|sign| !sign.is_control()).take(60).collect()
+    text.chars().filter(|character| !character.is_control()).take(60).collect()
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub(crate) fn reminds_model(agent: Agent, event: Event) -> bool {
 }
 
 /// The JSON that the agent takes; none for silence.
-pub(crate) fn form(input: &HookInput, answer: Answer) -> Option<Value> {
+pub(crate) fn to_json(input: &HookInput, answer: Answer) -> Option<Value> {
     let (agent, event) = (input.agent, input.event);
     match answer {
         Answer::Silence => None,
@@ -100,7 +100,7 @@ mod tests {
         #[case] name: &str,
         #[case] expected: Value,
     ) {
-        assert_eq!(form(&input(agent, START, name), Answer::Context("x".to_owned())), Some(expected));
+        assert_eq!(to_json(&input(agent, START, name), Answer::Context("x".to_owned())), Some(expected));
     }
 
     #[rstest]
@@ -116,7 +116,7 @@ mod tests {
         #[case] event: Event,
         #[case] expected: Option<Value>,
     ) {
-        assert_eq!(form(&input(agent, event, "e"), Answer::Reminder("x".to_owned())), expected);
+        assert_eq!(to_json(&input(agent, event, "e"), Answer::Reminder("x".to_owned())), expected);
     }
 
     #[test]
@@ -124,11 +124,11 @@ mod tests {
         for agent in Agent::ALL {
             for event in [Event::Compaction, Event::Prompt, Event::SessionEnd, Event::Tool, START] {
                 for answer in [Answer::Context("x".to_owned()), Answer::Reminder("x".to_owned())] {
-                    let form = form(&input(agent, event, "e"), answer).unwrap_or_default();
-                    assert!(form.get("decision").is_none() && form.get("continue").is_none(), "{form}");
+                    let json = to_json(&input(agent, event, "e"), answer).unwrap_or_default();
+                    assert!(json.get("decision").is_none() && json.get("continue").is_none(), "{json}");
                 }
             }
         }
-        assert_eq!(form(&input(Agent::Cursor, Event::Prompt, "e"), Answer::Context("x".to_owned())), None);
+        assert_eq!(to_json(&input(Agent::Cursor, Event::Prompt, "e"), Answer::Context("x".to_owned())), None);
     }
 }

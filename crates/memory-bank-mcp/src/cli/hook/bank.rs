@@ -10,7 +10,7 @@ use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy};
 use memory_bank_core::document::{DocumentPath, is_leftover};
 use memory_bank_core::error::WorkspaceError;
 use memory_bank_core::hooks::{
-    PassageText, PromptTerms, Recalled, SESSION_RECORDS, is_session_records, recalled,
+    PassageText, PromptTerms, RecalledPassage, SESSION_RECORDS, is_session_records, matching_passages,
 };
 use memory_bank_core::store::{Bank, ReadOutcome, SessionState, Workspace};
 use memory_bank_folder::{
@@ -21,17 +21,18 @@ use memory_bank_server::mcp::MemoryBankHandler;
 use memory_bank_server::services::{Replies, Services};
 use serde_json::{Map, Value, json};
 
+use super::session::BankState;
 use crate::cli::options::GlobalOptions;
 use crate::cli::tool_client::ToolClient;
 
 /// The most bytes of documents that are scanned for a prompt.
-const SCANNED: u64 = 8 * 1024 * 1024;
+const SCANNED_BYTES: u64 = 8 * 1024 * 1024;
 /// How often a document that changed meanwhile is written again.
-const TRIES: usize = 4;
+const WRITE_ATTEMPTS: usize = 4;
 /// The most characters of the session records that are read from a server; a part could not be written back.
-const RECORDS_CHARS: usize = 1_000_000;
+const RECORDS_READ_CHARS: usize = 1_000_000;
 /// How many lines of a server's search are considered.
-const FOUND: usize = 12;
+const SERVER_SEARCH_RESULTS: usize = 12;
 
 /// A bank.
 pub(super) enum HookBank {
@@ -116,18 +117,19 @@ impl HookBank {
         &self,
         terms: &PromptTerms,
         is_shown: impl Fn(u64) -> bool,
-    ) -> anyhow::Result<Vec<Recalled>> {
+    ) -> anyhow::Result<Vec<RecalledPassage>> {
         match self {
             Self::Folder(bank) => {
                 let texts = bank.texts().await?;
                 let texts: Vec<PassageText<'_>> =
                     texts.iter().map(|(document, text)| PassageText { document, text }).collect();
-                Ok(recalled(terms, &texts, true, is_shown))
+                Ok(matching_passages(terms, &texts, true, is_shown))
             }
             Self::Server(_) => {
                 let query = terms.words().join(" ");
-                let reply =
-                    self.json("search_memory_bank", json!({"query": query, "maxResults": FOUND})).await?;
+                let reply = self
+                    .json("search_memory_bank", json!({"query": query, "maxResults": SERVER_SEARCH_RESULTS}))
+                    .await?;
                 let hits = reply.get("results").and_then(Value::as_array).cloned().unwrap_or_default();
                 let member = |hit: &Value, name: &str| {
                     hit.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -139,20 +141,20 @@ impl HookBank {
                     .filter(|(file, _)| !is_session_records(file))
                     .map(|(document, text)| PassageText { document, text })
                     .collect();
-                Ok(recalled(terms, &texts, false, is_shown))
+                Ok(matching_passages(terms, &texts, false, is_shown))
             }
         }
     }
 
     /// When the documents, but for the session records, were written last; and how much the graph holds.
-    pub(super) async fn mark(&self) -> anyhow::Result<BankMark> {
+    pub(super) async fn state(&self) -> anyhow::Result<BankState> {
         match self {
-            Self::Folder(bank) => bank.mark().await,
+            Self::Folder(bank) => bank.state().await,
             Self::Server(_) => {
                 let status = self.json("get_memory_bank_status", json!({})).await?;
                 let written =
                     status.get("lastUpdated").and_then(Value::as_str).and_then(|at| at.parse().ok());
-                Ok(BankMark { written, graph: None })
+                Ok(BankState { written, graph: None })
             }
         }
     }
@@ -191,15 +193,6 @@ fn text(result: &Value) -> Result<&str, &str> {
     if is_error { Err(text) } else { Ok(text) }
 }
 
-/// The state of a bank, to see whether it was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct BankMark {
-    /// The last change of a document.
-    pub(super) written: Option<Timestamp>,
-    /// Entities, observations and relations, if they are counted.
-    pub(super) graph: Option<usize>,
-}
-
 impl FolderHookBank {
     /// The Markdown documents but for the session records, the last written first, within a bound.
     async fn texts(&self) -> anyhow::Result<Vec<(String, String)>> {
@@ -211,7 +204,7 @@ impl FolderHookBank {
                 && !is_session_records(&entry.name)
         });
         entries.sort_by(|a, b| b.updated_at.cmp(&a.updated_at).then_with(|| a.name.cmp(&b.name)));
-        let mut room = SCANNED;
+        let mut room = SCANNED_BYTES;
         entries.retain(|entry| {
             let fits = entry.bytes <= room;
             room -= if fits { entry.bytes } else { 0 };
@@ -228,7 +221,7 @@ impl FolderHookBank {
             .collect())
     }
 
-    async fn mark(&self) -> anyhow::Result<BankMark> {
+    async fn state(&self) -> anyhow::Result<BankState> {
         let (entries, summary) = tokio::join!(self.bank.list(&self.caller), self.bank.summary(&self.caller));
         let written = entries?
             .iter()
@@ -239,7 +232,7 @@ impl FolderHookBank {
             let stats = summary.stats;
             stats.entity_count.saturating_add(stats.observation_count).saturating_add(stats.relation_count)
         });
-        Ok(BankMark { written, graph: Some(count.unwrap_or(0)) })
+        Ok(BankState { written, graph: Some(count.unwrap_or(0)) })
     }
 
     async fn edit_records(
@@ -266,8 +259,8 @@ async fn edit_on_server(
     rule: &(dyn Fn(Option<&str>) -> Option<String> + Sync),
 ) -> anyhow::Result<bool> {
     let mut refused = String::new();
-    for _ in 0..TRIES {
-        let whole = json!({"filename": SESSION_RECORDS, "includeEtag": true, "maxChars": RECORDS_CHARS});
+    for _ in 0..WRITE_ATTEMPTS {
+        let whole = json!({"filename": SESSION_RECORDS, "includeEtag": true, "maxChars": RECORDS_READ_CHARS});
         let read = server.call("read_memory_bank_file", members(whole)).await?;
         let read: Option<Value> = text(&read).ok().and_then(|text| serde_json::from_str(text).ok());
         let member = |name: &str| read.as_ref().and_then(|read| read.get(name)).and_then(Value::as_str);

@@ -7,17 +7,17 @@ use anyhow::Context;
 use jiff::Timestamp;
 use memory_bank_core::document::estimated_tokens;
 use memory_bank_core::hooks::{
-    CONTEXT_TOKENS, PromptTerms, SessionFacts, brief, fingerprint, framed, recalled_text, reminder,
+    CONTEXT_TOKENS, PromptTerms, SessionFacts, brief, fingerprint, framed, passages_text, reminder,
 };
 use memory_bank_folder::{GitActivity, HookSessions, StateFolder, git_head};
 use serde_json::Value;
 
 use super::agent::{Event, HookInput, Source};
-use super::answer::{Answer, form, reminds_model, takes_context};
+use super::answer::{Answer, reminds_model, takes_context, to_json};
 use super::bank::{HookBank, now};
 use super::error_log::log_error;
 use super::recording::{activity, facts, record};
-use super::session::{Mark, Session};
+use super::session::AgentSession;
 use super::settings::{HookSettings, Prompts, is_ignored};
 use crate::cli::key_source;
 use crate::cli::options::GlobalOptions;
@@ -55,15 +55,15 @@ impl Hook<'_> {
         }
         let folder = self.folder()?;
         let Some(bank) = self.bank(&folder, state).await? else { return Ok(None) };
-        let call = Answering { hook: &self, sessions, name, settings, folder, bank };
+        let handler = EventHandler { hook: &self, sessions, name, settings, folder, bank };
         let answer = match self.input.event {
-            Event::SessionStart(source) => call.start(source).await?,
-            Event::Prompt => call.prompt().await?,
-            Event::Compaction => call.compaction().await?,
-            Event::Stop | Event::SessionEnd => call.end().await?,
+            Event::SessionStart(source) => handler.start(source).await?,
+            Event::Prompt => handler.prompt().await?,
+            Event::Compaction => handler.compaction().await?,
+            Event::Stop | Event::SessionEnd => handler.end().await?,
             Event::Tool => Answer::Silence,
         };
-        Ok(form(&self.input, answer))
+        Ok(to_json(&self.input, answer))
     }
 
     fn settings(&self, sessions: Option<&HookSessions>) -> anyhow::Result<HookSettings> {
@@ -106,15 +106,15 @@ fn count_tool(sessions: Option<&HookSessions>, name: &str, tool: Option<&str>) -
         return Ok(());
     }
     sessions.update(name, |before| {
-        let mut session = Session::parse(&before?)?;
-        session.note_tool(tool);
+        let mut session = AgentSession::parse(&before?)?;
+        session.count_tool(tool);
         session.bytes()
     })?;
     Ok(())
 }
 
 /// An event, with the data for its answer.
-struct Answering<'a> {
+struct EventHandler<'a> {
     hook: &'a Hook<'a>,
     sessions: Option<HookSessions>,
     name: String,
@@ -123,38 +123,38 @@ struct Answering<'a> {
     bank: HookBank,
 }
 
-impl Answering<'_> {
+impl EventHandler<'_> {
     /// The digest; after a compaction with the work of the session.
     async fn start(&self, source: Source) -> anyhow::Result<Answer> {
         if let Some(sessions) = &self.sessions {
-            sessions.forget_quiet(now().as_second())?;
+            sessions.forget_idle(now().as_second())?;
         }
-        let known = self.known()?;
-        let (digest, mark) = tokio::join!(self.bank.digest(DIGEST_TOKENS), self.bank.mark());
+        let known = self.load()?;
+        let (digest, state) = tokio::join!(self.bank.digest(DIGEST_TOKENS), self.bank.state());
         let digest = digest?;
-        let mut session = known.clone().unwrap_or_else(|| Session::new(now()));
+        let mut session = known.clone().unwrap_or_else(|| AgentSession::new(now()));
         if known.is_none() {
             session.head = git_head(&self.folder);
-            session.bank = Mark::of(mark?);
+            session.bank = state?;
         }
         let facts = match source {
             Source::Compact => facts(&self.activity(&session)),
             _ => SessionFacts::default(),
         };
-        let reminds = session.owes_reminder && takes_context(self.hook.input.agent, self.hook.input.event);
+        let reminds = session.reminder_pending && takes_context(self.hook.input.agent, self.hook.input.event);
         let reserved = if reminds { estimated_tokens(reminder()) + 2 } else { 0 };
         let Some((text, lines)) = brief(&digest, &facts, reserved) else {
-            self.keep(|_| Some(session))?;
+            self.update(|_| Some(session))?;
             return Ok(Answer::Silence);
         };
         let text = if reminds { format!("{text}\n\n{}", reminder()) } else { text };
-        self.keep(|before| {
+        self.update(|before| {
             let mut session = before.unwrap_or(session);
             if matches!(source, Source::Compact | Source::Clear) {
                 session.shown.clear();
             }
-            session.owes_reminder &= !reminds;
-            session.note_shown(lines.iter().map(|line| fingerprint(line)));
+            session.reminder_pending &= !reminds;
+            session.add_shown(lines.iter().map(|line| fingerprint(line)));
             Some(session)
         })?;
         Ok(Answer::Context(text))
@@ -164,16 +164,16 @@ impl Answering<'_> {
     async fn prompt(&self) -> anyhow::Result<Answer> {
         let input = &self.hook.input;
         let prompt = input.prompt.as_deref().unwrap_or_default();
-        let keeps = match self.settings.prompts {
+        let records_prompt = match self.settings.prompts {
             _ if !self.settings.records => false,
             Prompts::Off => false,
             Prompts::Private => self.bank.is_private(),
             Prompts::Always => true,
         };
-        let known = self.known_or_new().await?;
+        let known = self.load_or_start().await?;
         let mut texts = Vec::new();
         let mut fingerprints = Vec::new();
-        let reminds = known.owes_reminder && takes_context(input.agent, input.event);
+        let reminds = known.reminder_pending && takes_context(input.agent, input.event);
         let terms = PromptTerms::of(prompt);
         if takes_context(input.agent, input.event) && !terms.is_empty() {
             let found = self.bank.recall(&terms, |fingerprint| known.shown.contains(&fingerprint)).await?;
@@ -181,7 +181,7 @@ impl Answering<'_> {
                 CONTEXT_TOKENS.saturating_sub(if reminds { estimated_tokens(reminder()) + 2 } else { 0 });
             let mut found = found.as_slice();
             while let Some((_, fewer)) = found.split_last() {
-                let text = framed(&recalled_text(found));
+                let text = framed(&passages_text(found));
                 if estimated_tokens(&text) <= room {
                     fingerprints.extend(found.iter().map(|passage| passage.fingerprint));
                     texts.push(text);
@@ -193,11 +193,11 @@ impl Answering<'_> {
         if reminds {
             texts.push(reminder().to_owned());
         }
-        self.keep(|before| {
+        self.update(|before| {
             let mut session = before.unwrap_or(known);
-            session.note_prompt(prompt, keeps);
-            session.note_shown(fingerprints);
-            session.owes_reminder &= !reminds;
+            session.count_prompt(prompt, records_prompt);
+            session.add_shown(fingerprints);
+            session.reminder_pending &= !reminds;
             Some(session)
         })?;
         Ok(if texts.is_empty() { Answer::Silence } else { Answer::Context(texts.join("\n\n")) })
@@ -205,15 +205,15 @@ impl Answering<'_> {
 
     /// A reminder if something was done and nothing was written.
     async fn compaction(&self) -> anyhow::Result<Answer> {
-        let Some(session) = self.known()? else { return Ok(Answer::Silence) };
+        let Some(session) = self.load()? else { return Ok(Answer::Silence) };
         let activity = self.activity(&session);
         if activity.is_idle() || self.was_written(&session).await? {
             return Ok(Answer::Silence);
         }
         if !reminds_model(self.hook.input.agent, self.hook.input.event) {
-            self.keep(|before| {
+            self.update(|before| {
                 let mut session = before?;
-                session.owes_reminder = true;
+                session.reminder_pending = true;
                 Some(session)
             })?;
         }
@@ -222,7 +222,7 @@ impl Answering<'_> {
 
     /// The record, and a reminder once.
     async fn end(&self) -> anyhow::Result<Answer> {
-        let Some(session) = self.known()? else { return Ok(Answer::Silence) };
+        let Some(session) = self.load()? else { return Ok(Answer::Silence) };
         let input = &self.hook.input;
         let activity = self.activity(&session);
         let was_written = self.was_written(&session).await?;
@@ -239,22 +239,26 @@ impl Answering<'_> {
             return Ok(Answer::Silence);
         }
         let reaches = reminds_model(input.agent, input.event);
-        self.keep(|before| {
+        self.update(|before| {
             let mut session = before?;
             session.wrote |= was_written;
             session.own_write = own_write.or(session.own_write);
             session.reminded |= reminds;
-            session.owes_reminder |= reminds && !reaches;
+            session.reminder_pending |= reminds && !reaches;
             Some(session)
         })?;
         Ok(if reminds { Answer::Reminder(reminder().to_owned()) } else { Answer::Silence })
     }
 
     /// Writes the record. Where that looks like any other change of the bank, returns its time.
-    async fn record(&self, session: &Session, activity: &GitActivity) -> anyhow::Result<Option<Timestamp>> {
+    async fn record(
+        &self,
+        session: &AgentSession,
+        activity: &GitActivity,
+    ) -> anyhow::Result<Option<Timestamp>> {
         let agent = self.hook.input.agent;
         match record(&self.bank, agent, &self.name, session, activity, now()).await {
-            Ok(true) if self.bank.folder().is_none() => Ok(self.bank.mark().await?.written),
+            Ok(true) if self.bank.folder().is_none() => Ok(self.bank.state().await?.written),
             Ok(_) => Ok(None),
             Err(error) => {
                 log_error(&format!("the session was not recorded: {error:#}"));
@@ -264,36 +268,40 @@ impl Answering<'_> {
     }
 
     /// The activity in the repository; a large one may take a part of the remaining time.
-    fn activity(&self, session: &Session) -> GitActivity {
+    fn activity(&self, session: &AgentSession) -> GitActivity {
         activity(&self.folder, session, &self.bank, self.hook.deadline / 3)
     }
 
     /// Whether the bank was written since the start of the session, by anybody.
-    async fn was_written(&self, session: &Session) -> anyhow::Result<bool> {
-        Ok(session.wrote || session.bank.differs(Mark::of(self.bank.mark().await?), session.own_write))
+    async fn was_written(&self, session: &AgentSession) -> anyhow::Result<bool> {
+        Ok(session.wrote || session.bank.differs(self.bank.state().await?, session.own_write))
     }
 
     /// The session, if its start was seen.
-    fn known(&self) -> anyhow::Result<Option<Session>> {
+    fn load(&self) -> anyhow::Result<Option<AgentSession>> {
         let Some(sessions) = &self.sessions else { return Ok(None) };
-        Ok(sessions.load(&self.name)?.as_deref().and_then(Session::parse))
+        Ok(sessions.load(&self.name)?.as_deref().and_then(AgentSession::parse))
     }
 
     /// The session; if its start was not seen, it begins now.
-    async fn known_or_new(&self) -> anyhow::Result<Session> {
-        if let Some(session) = self.known()? {
+    async fn load_or_start(&self) -> anyhow::Result<AgentSession> {
+        if let Some(session) = self.load()? {
             return Ok(session);
         }
-        let mut session = Session::new(now());
+        let mut session = AgentSession::new(now());
         session.head = git_head(&self.folder);
-        session.bank = Mark::of(self.bank.mark().await?);
+        session.bank = self.bank.state().await?;
         Ok(session)
     }
 
     /// Changes the stored state of the session.
-    fn keep(&self, change: impl FnOnce(Option<Session>) -> Option<Session>) -> anyhow::Result<()> {
+    fn update(
+        &self,
+        change: impl FnOnce(Option<AgentSession>) -> Option<AgentSession>,
+    ) -> anyhow::Result<()> {
         let Some(sessions) = &self.sessions else { return Ok(()) };
-        let changed = |before: Option<Vec<u8>>| change(before.as_deref().and_then(Session::parse))?.bytes();
+        let changed =
+            |before: Option<Vec<u8>>| change(before.as_deref().and_then(AgentSession::parse))?.bytes();
         sessions.update(&self.name, changed).context("the state of the session cannot be stored")
     }
 }

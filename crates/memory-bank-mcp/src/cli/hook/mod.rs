@@ -2,7 +2,7 @@
 //! reminder at its end; and records the session. No model is called.
 //!
 //! An agent waits for its hooks, and takes an exit code of 2 for a refusal. So nothing here may wait for long or fail: after
-//! [`DEADLINE`] the process ends without an answer, and every failure is a line on standard error and exit code 0.
+//! [`DEFAULT_TIMEOUT_MS`] the process ends without an answer, and every failure is a line on standard error and exit code 0.
 
 mod agent;
 mod answer;
@@ -29,9 +29,9 @@ use crate::cli::server_address;
 use crate::config::command_variables::HOOK_TIMEOUT_MS;
 
 /// How long an agent waits at most, in milliseconds; [`HOOK_TIMEOUT_MS`] sets another bound.
-const DEADLINE: u64 = 300;
+const DEFAULT_TIMEOUT_MS: u64 = 300;
 /// The limits of that bound.
-const TIMEOUTS: std::ops::RangeInclusive<u64> = 50..=10_000;
+const TIMEOUT_RANGE_MS: std::ops::RangeInclusive<u64> = 50..=10_000;
 /// The most bytes of an event. A prompt may hold a pasted file.
 const EVENT_BYTES: u64 = 4 * 1024 * 1024;
 
@@ -98,8 +98,9 @@ pub(crate) fn refused(error: &clap::Error) -> Option<ExitCode> {
 
 /// The bound that is set; the default if none or a wrong one is.
 fn deadline(set: Option<&str>) -> Duration {
-    let set = set.and_then(|text| text.trim().parse::<u64>().ok()).filter(|wait| TIMEOUTS.contains(wait));
-    Duration::from_millis(set.unwrap_or(DEADLINE))
+    let set =
+        set.and_then(|text| text.trim().parse::<u64>().ok()).filter(|wait| TIMEOUT_RANGE_MS.contains(wait));
+    Duration::from_millis(set.unwrap_or(DEFAULT_TIMEOUT_MS))
 }
 
 fn answer(

@@ -5,19 +5,24 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use memory_bank_core::hooks::{RecordedCommit, SessionFacts, SessionRecord, masked, with_record};
+use memory_bank_core::hooks::{AgentSessionRecord, RecordedCommit, SessionFacts, masked, with_record};
 use memory_bank_folder::{GitActivity, git_activity};
 
 use super::agent::Agent;
 use super::bank::HookBank;
-use super::session::Session;
+use super::session::AgentSession;
 
 /// How many commits and files are shown after a compaction.
-const COMMITS: usize = 4;
-const FILES: usize = 8;
+const MAX_COMMITS: usize = 4;
+const MAX_FILES: usize = 8;
 
 /// The activity in the repository of the session's folder since its start.
-pub(super) fn activity(folder: &Path, session: &Session, bank: &HookBank, wait: Duration) -> GitActivity {
+pub(super) fn activity(
+    folder: &Path,
+    session: &AgentSession,
+    bank: &HookBank,
+    wait: Duration,
+) -> GitActivity {
     git_activity(folder, session.started, session.head.as_deref(), bank.folder(), wait).unwrap_or_default()
 }
 
@@ -30,11 +35,11 @@ pub(super) fn facts(activity: &GitActivity) -> SessionFacts {
     if let Some(branch) = &activity.branch {
         lines.push(format!("branch {}", masked(branch)));
     }
-    lines.extend(activity.commits.iter().take(COMMITS).map(|commit| {
+    lines.extend(activity.commits.iter().take(MAX_COMMITS).map(|commit| {
         let subject: String = masked(&commit.subject).chars().take(100).collect();
         format!("commit {}: {subject}", commit.id)
     }));
-    let files: Vec<String> = activity.files.iter().take(FILES).map(|file| masked(file)).collect();
+    let files: Vec<String> = activity.files.iter().take(MAX_FILES).map(|file| masked(file)).collect();
     if !files.is_empty() {
         let left = activity.file_count.saturating_sub(files.len());
         let more = if left > 0 { format!(" and {left} more") } else { String::new() };
@@ -48,7 +53,7 @@ pub(super) async fn record(
     bank: &HookBank,
     agent: Agent,
     id: &str,
-    session: &Session,
+    session: &AgentSession,
     activity: &GitActivity,
     now: Timestamp,
 ) -> anyhow::Result<bool> {
@@ -57,7 +62,7 @@ pub(super) async fn record(
         .iter()
         .map(|commit| RecordedCommit { id: commit.id.clone(), subject: commit.subject.clone() })
         .collect();
-    let record = SessionRecord {
+    let record = AgentSessionRecord {
         id: id.chars().take(12).collect(),
         agent: agent.name().to_owned(),
         started: session.started,

@@ -5,28 +5,26 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::bank::BankMark;
-
-/// The most texts that are remembered as shown.
-const SHOWN: usize = 400;
+/// The most texts of which the session remembers that they were shown.
+const MAX_SHOWN_TEXTS: usize = 400;
 /// The most tools that are counted, and characters of their names.
-const TOOLS: usize = 60;
-const TOOL: usize = 80;
+const MAX_TOOLS: usize = 60;
+const TOOL_CHARS: usize = 80;
 /// Characters of the first prompt that are stored.
-const PROMPT: usize = 200;
+const PROMPT_CHARS: usize = 200;
 
-/// A session.
+/// What is stored of a session between its events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Session {
+pub(super) struct AgentSession {
     /// The first event.
     pub(super) started: Timestamp,
     /// The commit that was checked out then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) head: Option<String>,
-    /// The bank then.
+    /// The state of the bank then.
     #[serde(default)]
-    pub(super) bank: Mark,
+    pub(super) bank: BankState,
     /// How many prompts were sent.
     #[serde(default)]
     pub(super) prompts: u32,
@@ -50,24 +48,22 @@ pub(super) struct Session {
     pub(super) reminded: bool,
     /// A reminder waits for the next event that reaches the model.
     #[serde(default)]
-    pub(super) owes_reminder: bool,
+    pub(super) reminder_pending: bool,
 }
 
-/// The state of the bank at the start of a session.
+/// What shows whether a bank was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Mark {
+pub(super) struct BankState {
+    /// The last change of a document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    written: Option<Timestamp>,
+    pub(super) written: Option<Timestamp>,
+    /// Entities, observations and relations, if they are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    graph: Option<usize>,
+    pub(super) graph: Option<usize>,
 }
 
-impl Mark {
-    pub(super) fn of(mark: BankMark) -> Self {
-        Self { written: mark.written, graph: mark.graph }
-    }
-
+impl BankState {
     /// Whether the bank was written between this state and a later one, by others than the hook itself.
     pub(super) fn differs(self, later: Self, own_write: Option<Timestamp>) -> bool {
         later.written > self.written && later.written != own_write
@@ -75,12 +71,12 @@ impl Mark {
     }
 }
 
-impl Session {
+impl AgentSession {
     pub(super) fn new(now: Timestamp) -> Self {
         Self {
             started: now,
             head: None,
-            bank: Mark::default(),
+            bank: BankState::default(),
             prompts: 0,
             first_prompt: None,
             tools: BTreeMap::new(),
@@ -88,7 +84,7 @@ impl Session {
             wrote: false,
             own_write: None,
             reminded: false,
-            owes_reminder: false,
+            reminder_pending: false,
         }
     }
 
@@ -102,31 +98,32 @@ impl Session {
     }
 
     /// Remembers texts as shown; the oldest are forgotten.
-    pub(super) fn note_shown(&mut self, fingerprints: impl IntoIterator<Item = u64>) {
+    pub(super) fn add_shown(&mut self, fingerprints: impl IntoIterator<Item = u64>) {
         for fingerprint in fingerprints {
             if !self.shown.contains(&fingerprint) {
                 self.shown.push(fingerprint);
             }
         }
-        let surplus = self.shown.len().saturating_sub(SHOWN);
+        let surplus = self.shown.len().saturating_sub(MAX_SHOWN_TEXTS);
         self.shown.drain(..surplus);
     }
 
-    pub(super) fn note_tool(&mut self, tool: &str) {
-        let tool: String = tool.chars().filter(|sign| !sign.is_control()).take(TOOL).collect();
-        if tool.is_empty() || self.tools.len() >= TOOLS && !self.tools.contains_key(&tool) {
+    pub(super) fn count_tool(&mut self, tool: &str) {
+        let tool: String =
+            tool.chars().filter(|character| !character.is_control()).take(TOOL_CHARS).collect();
+        if tool.is_empty() || self.tools.len() >= MAX_TOOLS && !self.tools.contains_key(&tool) {
             return;
         }
         let count = self.tools.entry(tool).or_default();
         *count = count.saturating_add(1);
     }
 
-    /// Counts a prompt; with `keeps`, its first line is stored if it is the first one.
-    pub(super) fn note_prompt(&mut self, prompt: &str, keeps: bool) {
-        if keeps && self.prompts == 0 {
+    /// Counts a prompt; with `records_first`, its first line is stored if it is the first one.
+    pub(super) fn count_prompt(&mut self, prompt: &str, records_first: bool) {
+        if records_first && self.prompts == 0 {
             let first = prompt.lines().map(str::trim).find(|line| !line.is_empty());
             // Longer than the shown text, so that a secret is not cut before it is masked.
-            self.first_prompt = first.map(|line| line.chars().take(PROMPT * 4).collect());
+            self.first_prompt = first.map(|line| line.chars().take(PROMPT_CHARS * 4).collect());
         }
         self.prompts = self.prompts.saturating_add(1);
     }
@@ -136,42 +133,42 @@ impl Session {
 mod tests {
     use super::*;
 
-    fn session() -> Session {
-        Session::new(Timestamp::UNIX_EPOCH)
+    fn session() -> AgentSession {
+        AgentSession::new(Timestamp::UNIX_EPOCH)
     }
 
     #[test]
     fn everything_has_a_bound() {
         let mut session = session();
-        session.note_shown(0..10_000);
-        (0..10_000).for_each(|number| session.note_tool(&format!("{number}{}", "x".repeat(1000))));
-        session.note_prompt(&"y".repeat(1_000_000), true);
+        session.add_shown(0..10_000);
+        (0..10_000).for_each(|number| session.count_tool(&format!("{number}{}", "x".repeat(1000))));
+        session.count_prompt(&"y".repeat(1_000_000), true);
         assert!(session.bytes().unwrap().len() < 32 * 1024);
-        assert_eq!(Session::parse(&session.bytes().unwrap()), Some(session));
-        assert_eq!(Session::parse(b"{"), None);
+        assert_eq!(AgentSession::parse(&session.bytes().unwrap()), Some(session));
+        assert_eq!(AgentSession::parse(b"{"), None);
     }
 
     #[test]
     fn the_first_prompt_is_stored_only_if_it_may_be() {
         let mut session = session();
-        session.note_prompt("\n  first line \nsecond", false);
-        session.note_prompt("later", true);
+        session.count_prompt("\n  first line \nsecond", false);
+        session.count_prompt("later", true);
         assert_eq!((session.first_prompt.as_deref(), session.prompts), (None, 2));
-        let mut session = Session::new(Timestamp::UNIX_EPOCH);
-        session.note_prompt("\n  first line \nsecond", true);
-        session.note_prompt("later", true);
+        let mut session = AgentSession::new(Timestamp::UNIX_EPOCH);
+        session.count_prompt("\n  first line \nsecond", true);
+        session.count_prompt("later", true);
         assert_eq!(session.first_prompt.as_deref(), Some("first line"));
     }
 
     #[test]
     fn a_bank_was_written_if_a_document_is_newer_or_the_graph_differs() {
         let at = |seconds| Timestamp::from_second(seconds).ok();
-        let mark = |written, graph| Mark { written, graph };
-        assert!(mark(at(1), None).differs(mark(at(2), None), None));
-        assert!(mark(at(1), Some(3)).differs(mark(at(1), Some(4)), None));
-        assert!(!mark(at(1), Some(3)).differs(mark(at(1), Some(3)), None));
-        assert!(!mark(at(1), Some(3)).differs(mark(at(1), None), None));
-        assert!(mark(None, None).differs(mark(at(1), None), None));
-        assert!(!mark(at(1), None).differs(mark(at(2), None), at(2)), "the hook's own record");
+        let state = |written, graph| BankState { written, graph };
+        assert!(state(at(1), None).differs(state(at(2), None), None));
+        assert!(state(at(1), Some(3)).differs(state(at(1), Some(4)), None));
+        assert!(!state(at(1), Some(3)).differs(state(at(1), Some(3)), None));
+        assert!(!state(at(1), Some(3)).differs(state(at(1), None), None));
+        assert!(state(None, None).differs(state(at(1), None), None));
+        assert!(!state(at(1), None).differs(state(at(2), None), at(2)), "the hook's own record");
     }
 }

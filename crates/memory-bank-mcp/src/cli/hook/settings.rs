@@ -8,9 +8,9 @@ use serde::Deserialize;
 use crate::config::command_variables::{HOOKS, SESSION_PROMPTS, SESSION_RECORDS};
 
 /// Turns session records off for the folder that holds it, and all folders below.
-const IGNORE: &str = ".memory-bank-ignore";
+const IGNORE_FILE: &str = ".memory-bank-ignore";
 /// How many folders above the session's are checked for it.
-const LEVELS: usize = 64;
+const MAX_PARENT_FOLDERS: usize = 64;
 
 /// The permissions of hooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(super) enum Prompts {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct SettingsFile {
     hooks: Option<bool>,
     records: Option<bool>,
     prompts: Option<Prompts>,
@@ -51,49 +51,53 @@ impl HookSettings {
         file: Option<&[u8]>,
         may_write: bool,
     ) -> (Self, Vec<String>) {
-        let mut wrong = Vec::new();
-        let file = match file.map(serde_json::from_slice::<File>) {
-            None => File::default(),
+        let mut errors = Vec::new();
+        let file = match file.map(serde_json::from_slice::<SettingsFile>) {
+            None => SettingsFile::default(),
             Some(Ok(file)) => file,
             Some(Err(error)) => {
-                wrong.push(format!("`hooks.json` is not understood, and nothing is recorded: {error}"));
-                File { records: Some(false), ..File::default() }
+                errors.push(format!("`hooks.json` is not understood, and nothing is recorded: {error}"));
+                SettingsFile { records: Some(false), ..SettingsFile::default() }
             }
         };
-        let mut switch = |name: &str, otherwise: Option<bool>| match set(&variable, name).as_deref() {
-            None => otherwise.unwrap_or(true),
-            Some("on" | "true" | "1") => true,
-            Some("off" | "false" | "0") => false,
-            Some(_) => {
-                wrong.push(format!("`{name}` takes `on` or `off`; it counts as `off`"));
-                false
-            }
-        };
+        let mut switch =
+            |name: &str, otherwise: Option<bool>| match variable_value(&variable, name).as_deref() {
+                None => otherwise.unwrap_or(true),
+                Some("on" | "true" | "1") => true,
+                Some("off" | "false" | "0") => false,
+                Some(_) => {
+                    errors.push(format!("`{name}` takes `on` or `off`; it counts as `off`"));
+                    false
+                }
+            };
         let hooks = switch(HOOKS, file.hooks);
         let records = switch(SESSION_RECORDS, file.records) && may_write;
-        let prompts = match set(&variable, SESSION_PROMPTS).as_deref() {
+        let prompts = match variable_value(&variable, SESSION_PROMPTS).as_deref() {
             None => file.prompts.unwrap_or_default(),
             Some("off" | "false" | "0") => Prompts::Off,
             Some("private") => Prompts::Private,
             Some("always") => Prompts::Always,
             Some(_) => {
-                wrong.push(format!(
+                errors.push(format!(
                     "`{SESSION_PROMPTS}` takes `off`, `private` or `always`; it counts as `off`"
                 ));
                 Prompts::Off
             }
         };
-        (Self { hooks, records, prompts }, wrong)
+        (Self { hooks, records, prompts }, errors)
     }
 }
 
-fn set(variable: &impl Fn(&str) -> Option<String>, name: &str) -> Option<String> {
+fn variable_value(variable: &impl Fn(&str) -> Option<String>, name: &str) -> Option<String> {
     variable(name).map(|value| value.trim().to_ascii_lowercase()).filter(|value| !value.is_empty())
 }
 
 /// Whether the folder, or one above it, holds `.memory-bank-ignore`.
 pub(super) fn is_ignored(folder: &Path) -> bool {
-    folder.ancestors().take(LEVELS).any(|level| level.join(IGNORE).symlink_metadata().is_ok())
+    folder
+        .ancestors()
+        .take(MAX_PARENT_FOLDERS)
+        .any(|level| level.join(IGNORE_FILE).symlink_metadata().is_ok())
 }
 
 #[cfg(test)]
@@ -104,8 +108,8 @@ mod tests {
         let variable = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
         };
-        let (settings, wrong) = HookSettings::read(variable, file.map(str::as_bytes), may_write);
-        (settings, wrong.len())
+        let (settings, errors) = HookSettings::read(variable, file.map(str::as_bytes), may_write);
+        (settings, errors.len())
     }
 
     #[test]
@@ -147,7 +151,7 @@ mod tests {
         let inner = temp.path().join("a/b");
         std::fs::create_dir_all(&inner).unwrap();
         assert!(!is_ignored(&inner));
-        std::fs::write(temp.path().join("a").join(IGNORE), "").unwrap();
+        std::fs::write(temp.path().join("a").join(IGNORE_FILE), "").unwrap();
         assert!(is_ignored(&inner) && is_ignored(&temp.path().join("a")) && !is_ignored(temp.path()));
     }
 }

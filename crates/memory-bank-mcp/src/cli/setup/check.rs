@@ -54,7 +54,7 @@ pub(super) async fn check_server(url: &str, key: Option<&PlainKey>) -> Findings 
 }
 
 fn excerpt(body: &str) -> String {
-    body.chars().filter(|letter| !letter.is_control()).take(200).collect()
+    body.chars().filter(|character| !character.is_control()).take(200).collect()
 }
 
 async fn initialize(url: &str, key: Option<&PlainKey>) -> anyhow::Result<(StatusCode, String)> {

@@ -87,7 +87,7 @@ impl<'a> Masked<'a> {
     fn hide(&mut self, length: usize, shown: &str) {
         let hidden = self.rest().get(..length).unwrap_or_default();
         self.shown += shown;
-        self.shown.extend(hidden.chars().filter(|letter| *letter == '\n'));
+        self.shown.extend(hidden.chars().filter(|character| *character == '\n'));
         self.at += length;
     }
 
@@ -112,7 +112,7 @@ impl<'a> Masked<'a> {
 
     fn bare(&mut self) {
         let rest = self.rest();
-        let is_end = |letter: char| letter.is_whitespace() || "{}[],:=\"'#".contains(letter);
+        let is_end = |character: char| character.is_whitespace() || "{}[],:=\"'#".contains(character);
         let length = rest
             .find(is_end)
             .filter(|end| *end > 0)
@@ -146,7 +146,7 @@ fn header_end(rest: &str) -> Option<usize> {
             '"' | '\'' => at += quoted_text(left, Format::Toml)?.1,
             ']' => return Some(at + 1),
             '\n' => return None,
-            letter => at += letter.len_utf8(),
+            character => at += character.len_utf8(),
         }
     }
 }
@@ -174,11 +174,11 @@ fn quoted_text(quoted: &str, format: Format) -> Option<(&str, usize)> {
         }
     }
     let mut escaped = false;
-    for (at, letter) in quoted.char_indices().skip(1) {
-        match letter {
+    for (at, character) in quoted.char_indices().skip(1) {
+        match character {
             _ if escaped => escaped = false,
             '\\' if mark == "\"" => escaped = true,
-            letter if mark.starts_with(letter) => return Some((quoted.get(1..at)?, at + 1)),
+            character if mark.starts_with(character) => return Some((quoted.get(1..at)?, at + 1)),
             _ => {}
         }
     }
@@ -209,8 +209,9 @@ fn masked_argument(word: &str) -> String {
     if let Some(shown) = masked_url(word) {
         return shown;
     }
-    let is_name = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
-    let name = word.get(..word.find(|letter| !is_name(letter)).unwrap_or(word.len())).unwrap_or_default();
+    let is_name = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
+    let name =
+        word.get(..word.find(|character| !is_name(character)).unwrap_or(word.len())).unwrap_or_default();
     let after = word.get(name.len()..).unwrap_or_default();
     if !name.is_empty()
         && (after.starts_with('=') || after.starts_with(':') && (name.contains('-') || names_a_secret(name)))
@@ -238,7 +239,7 @@ fn masked_url(word: &str) -> Option<String> {
 
 fn is_opaque(word: &str) -> bool {
     let is_path = word.contains(['/', '\\', '@']);
-    let has = |kind: fn(&char) -> bool| word.chars().any(|letter| kind(&letter));
+    let has = |kind: fn(&char) -> bool| word.chars().any(|character| kind(&character));
     let is_mixed = has(char::is_ascii_digit) && has(char::is_ascii_alphabetic) && !word.contains('.');
     !is_path
         && !word.starts_with('-')
@@ -251,8 +252,9 @@ fn without_keys(text: &str) -> String {
     let mut rest = text;
     while let Some(start) = rest.find("mbmcp_") {
         let (before, key) = rest.split_at(start);
-        let end =
-            key.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(key.len());
+        let end = key
+            .find(|character: char| !character.is_ascii_alphanumeric() && character != '_')
+            .unwrap_or(key.len());
         let prefix: String = key.chars().take(11).collect();
         shown += &format!("{before}{prefix}…");
         rest = key.get(end..).unwrap_or_default();

@@ -75,7 +75,7 @@ impl Maker<'_> {
         }
         match schema["type"].as_str() {
             Some("boolean") => json!(self.random.chance(50)),
-            Some("integer") => self.whole(schema),
+            Some("integer") => self.integer(schema),
             // Shown as text, which would have to be JSON.
             _ if name == "attrs" => {
                 json!({ self.own.canary(Place::Attribute): self.own.canary(Place::Attribute),
@@ -91,7 +91,7 @@ impl Maker<'_> {
         }
     }
 
-    fn whole(&mut self, schema: &Value) -> Value {
+    fn integer(&mut self, schema: &Value) -> Value {
         let least = schema["minimum"].as_u64().unwrap_or(1);
         let most = schema["maximum"].as_u64().unwrap_or(least + 5000);
         json!(least + self.random.next() % (most - least + 1))

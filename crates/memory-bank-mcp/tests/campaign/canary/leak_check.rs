@@ -61,7 +61,7 @@ fn encodings(mark: &str) -> [String; 4] {
 fn check_without_read(request: &Request, seen: &[u8], rules: &Rules<'_>) -> Result<(), String> {
     let sent = request.text().to_ascii_lowercase();
     for (at, canary) in canaries(seen, &rules.own.mark) {
-        let is_label = canary.as_bytes().get(rules.own.mark.len()) == Some(&(Place::Label.letter() as u8));
+        let is_label = canary.as_bytes().get(rules.own.mark.len()) == Some(&(Place::Label.character() as u8));
         let allowed = sent.contains(&canary)
             || (is_label && rules.persona.administers && request.path.starts_with("/api/keys"))
             || (request.stream && rules.persona.has_sent(&canary));

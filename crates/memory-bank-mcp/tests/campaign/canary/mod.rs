@@ -68,7 +68,7 @@ fn no_reply_leaks_another_project_or_exceeds_the_rights_of_its_key() {
     for tenant in 0..2 {
         for place in Place::ALL.into_iter().filter(|place| *place != Place::Client) {
             assert!(
-                tally.seen.contains(&(tenant, place.letter())),
+                tally.seen.contains(&(tenant, place.character())),
                 "no canary of {place:?} was ever seen by its own project"
             );
         }

@@ -27,7 +27,7 @@ impl Place {
     pub(crate) const ALL: [Self; 6] =
         [Self::Text, Self::FileName, Self::Entity, Self::Attribute, Self::Client, Self::Label];
 
-    pub(crate) fn letter(self) -> char {
+    pub(crate) fn character(self) -> char {
         match self {
             Self::Text => 't',
             Self::FileName => 'f',
@@ -75,7 +75,7 @@ impl Tenant {
     /// A new canary.
     pub(crate) fn canary(&self, place: Place) -> String {
         let number = self.planted.fetch_add(1, Ordering::Relaxed);
-        format!("{}{}{number:07}", self.mark, place.letter())
+        format!("{}{}{number:07}", self.mark, place.character())
     }
 
     /// Remembers an id or a name.

@@ -69,13 +69,13 @@ pub(crate) struct CreateKey {
     /// Its purpose; `live` when absent.
     pub(super) environment: Option<KeyEnvironment>,
     /// After how many days it expires; never when absent.
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "whole_number")]
     #[schema(minimum = 1, maximum = 3650)]
     pub(super) expires_in_days: Option<u32>,
     /// Its rights; everything that the role grants when absent or empty.
     pub(super) scopes: Option<Vec<Scope>>,
     /// Requests per minute; 60 when absent, 0 = unlimited.
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "whole_number")]
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub(super) rate_limit: Option<u32>,
 }
@@ -91,7 +91,7 @@ pub(crate) struct UpdateKey {
     /// Its rights.
     pub(super) scopes: Option<Vec<Scope>>,
     /// Requests per minute; 0 = unlimited.
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "whole_number")]
     #[schema(minimum = 0, maximum = 1_000_000)]
     pub(super) rate_limit: Option<u32>,
 }
@@ -101,7 +101,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<S
 }
 
 /// A whole number in any notation: in JSON and its schemas `3.0` is the integer 3.
-fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
     let written = number.as_f64().map_or_else(|| number.to_string(), |number| number.to_string());
     let parsed =

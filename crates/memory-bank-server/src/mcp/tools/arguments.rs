@@ -263,7 +263,9 @@ fn check_value(argument: &Argument, value: &mut Value, at: &str) -> Result<(), S
             true
         }
         (Kind::Whole(least, most), Value::Number(number)) => {
-            match whole(number).filter(|number| (i64::from(least)..=i64::from(most)).contains(number)) {
+            match as_whole_number(number)
+                .filter(|number| (i64::from(least)..=i64::from(most)).contains(number))
+            {
                 Some(number) => {
                     *value = number.into();
                     true
@@ -271,7 +273,7 @@ fn check_value(argument: &Argument, value: &mut Value, at: &str) -> Result<(), S
                 None => false,
             }
         }
-        (Kind::Clamped(least, most), Value::Number(number)) => match whole(number) {
+        (Kind::Clamped(least, most), Value::Number(number)) => match as_whole_number(number) {
             Some(number) => {
                 *value = number.clamp(least.into(), most.into()).into();
                 true
@@ -307,10 +309,10 @@ fn check_value(argument: &Argument, value: &mut Value, at: &str) -> Result<(), S
 }
 
 /// The number, if it is whole; `3.0` is.
-fn whole(number: &Number) -> Option<i64> {
+fn as_whole_number(number: &Number) -> Option<i64> {
     number.as_i64().or_else(|| {
         let text = number.to_string();
-        text.strip_suffix(".0").and_then(|whole| whole.parse().ok())
+        text.strip_suffix(".0").and_then(|as_whole_number| as_whole_number.parse().ok())
     })
 }
 

@@ -44,7 +44,7 @@ async fn create_backup(mut call: Call) -> Result<Reply, Failure> {
         call.must_read("list backups")?;
         let backups = bank.list_backups(&call.caller, backup_dir.as_deref()).await.map_err(failed)?;
         let mut room = Room::of(&call.services.replies, None, &Value::Null);
-        let (shown, left) = room.cut(backups.iter().map(listed), 1)?;
+        let (shown, left) = room.cut(backups.iter().map(backup_json), 1)?;
         let mut data = json!({
             "backups": shown,
             "metadata": {"count": backups.len(), "timestamp": iso_millis(call.services.clock.now())},
@@ -63,7 +63,7 @@ async fn create_backup(mut call: Call) -> Result<Reply, Failure> {
     }))
 }
 
-fn listed(backup: &Backup) -> Value {
+fn backup_json(backup: &Backup) -> Value {
     json!({"id": backup.id, "timestamp": iso_millis(backup.timestamp), "path": backup.location})
 }
 

@@ -178,7 +178,7 @@ pub(super) async fn read_within(
         for (path, length) in paths.iter().zip(&lengths).skip(found.len()) {
             match length {
                 // A character has up to four bytes.
-                Some(length) if !expected.try_take(least_chars(*length), whole(*length)) => {
+                Some(length) if !expected.try_take(least_chars(*length), to_usize(*length)) => {
                     decided.push(Some(*length));
                 }
                 _ => {
@@ -202,12 +202,12 @@ pub(super) async fn read_within(
     Ok(found)
 }
 
-fn whole(length: u64) -> usize {
+fn to_usize(length: u64) -> usize {
     usize::try_from(length).unwrap_or(usize::MAX)
 }
 
 fn least_chars(length: u64) -> usize {
-    whole(length) / 4
+    to_usize(length) / 4
 }
 
 fn fitting(outcome: ReadOutcome, room: &mut Room) -> Bounded {

@@ -117,7 +117,7 @@ fn unused_path(call: &Call, path: Option<&str>, location: &str) -> String {
         !call.services.workspace.takes_paths() && !["", ".", location, own.as_str()].contains(path)
     });
     meant.map_or_else(String::new, |path| {
-        let shown: String = path.chars().filter(|letter| !letter.is_control()).take(MAX_SHOWN_PATH_CHARS).collect();
+        let shown: String = path.chars().filter(|character| !character.is_control()).take(MAX_SHOWN_PATH_CHARS).collect();
         format!("\n`path` `{shown}` was not used: on this server the key decides the project. The bank is still {location}")
     })
 }

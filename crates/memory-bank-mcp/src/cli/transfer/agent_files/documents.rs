@@ -6,7 +6,8 @@ use anyhow::Context;
 use memory_bank_core::document::{CoreDocument, DocumentPath, Etag};
 use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::import::{
-    Decision, Entry, Layout, Names, Present, Record, candidates, decide, is_record, name_beside, with_origin,
+    DocumentState, ImportEntry, ImportRecord, Layout, Names, WriteDecision, candidates, decide, is_record,
+    name_beside, with_origin,
 };
 use memory_bank_core::store::{Bank, Drafts, ReadOutcome};
 
@@ -17,19 +18,19 @@ use super::target::Target;
 use crate::cli::transfer::progress::Progress;
 
 /// How many documents are read at once.
-const READ_TOGETHER: usize = 50;
+const READ_BATCH: usize = 50;
 /// How many documents are written at once, and how many bytes of them.
-const WRITTEN_TOGETHER: usize = 50;
-const WRITTEN_BYTES: usize = 4 * 1024 * 1024;
+const WRITE_BATCH: usize = 50;
+const WRITE_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// How often a step is tried while other imports write the record.
-pub(super) const RECORD_TRIES: usize = 20;
+pub(super) const RECORD_ATTEMPTS: usize = 20;
 
 /// One document and the decision on it.
 #[derive(Debug)]
 pub(super) struct Planned<'a> {
     file: &'a SourceFile,
     document: String,
-    decision: Decision,
+    decision: WriteDecision,
     /// The text beside an edited document has an entry of its own.
     from: String,
     source: Etag,
@@ -42,20 +43,20 @@ pub(super) struct Planned<'a> {
 ///
 /// # Errors
 /// It is damaged, or the store fails.
-pub(super) async fn read_record(target: &Target) -> anyhow::Result<Record> {
-    let Some(bank) = target.bank() else { return Ok(Record::default()) };
+pub(super) async fn read_record(target: &Target) -> anyhow::Result<ImportRecord> {
+    let Some(bank) = target.bank() else { return Ok(ImportRecord::default()) };
     let mut texts = Vec::new();
     loop {
-        let path = DocumentPath::parse(&Record::name(texts.len()))?;
+        let path = DocumentPath::parse(&ImportRecord::name(texts.len()))?;
         match bank.read(&target.caller, &[path]).await?.pop() {
             Some(ReadOutcome::Found(document)) => texts.push(document.content),
             Some(ReadOutcome::Unreadable(why)) => {
-                anyhow::bail!("`{}` cannot be read: {why}", Record::name(texts.len()))
+                anyhow::bail!("`{}` cannot be read: {why}", ImportRecord::name(texts.len()))
             }
             _ => break,
         }
     }
-    Ok(Record::read(texts.iter().map(String::as_str))?)
+    Ok(ImportRecord::read(texts.iter().map(String::as_str))?)
 }
 
 /// Decides on every source.
@@ -64,7 +65,7 @@ pub(super) async fn read_record(target: &Target) -> anyhow::Result<Record> {
 /// The store fails.
 pub(super) async fn plan<'a>(
     target: &Target,
-    record: &Record,
+    record: &ImportRecord,
     files: &[&'a SourceFile],
     options: &AgentFiles,
 ) -> anyhow::Result<Vec<Planned<'a>>> {
@@ -72,7 +73,7 @@ pub(super) async fn plan<'a>(
     let mut planned = Vec::new();
     for file in files {
         let first = planner.document(file);
-        let is_conflict = first.decision == Decision::Conflict;
+        let is_conflict = first.decision == WriteDecision::Conflict;
         planned.push(first);
         if let Some(first) = planned.last().filter(|_| is_conflict && options.beside) {
             let beside = planner.beside(first);
@@ -84,13 +85,13 @@ pub(super) async fn plan<'a>(
 
 struct Planner<'r> {
     label: Option<String>,
-    record: &'r Record,
+    record: &'r ImportRecord,
     names: Names,
-    present: HashMap<String, Present>,
+    present: HashMap<String, DocumentState>,
 }
 
 impl<'r> Planner<'r> {
-    async fn new(target: &Target, record: &'r Record, files: &[&SourceFile]) -> anyhow::Result<Self> {
+    async fn new(target: &Target, record: &'r ImportRecord, files: &[&SourceFile]) -> anyhow::Result<Self> {
         let label = target.start.label.clone();
         let listed = match target.bank() {
             Some(bank) => bank.list(&target.caller).await?,
@@ -118,7 +119,7 @@ impl<'r> Planner<'r> {
     /// The names that may become the document of a source.
     fn names_of(&self, file: &SourceFile) -> Vec<String> {
         let label = self.label.as_deref();
-        let mut names = candidates(file.claim.layout, label, &file.claim.base, &file.path);
+        let mut names = candidates(file.layout_match.layout, label, &file.layout_match.base, &file.path);
         if let Some(known) = self.record.key_of(&file.from) {
             names.push(known.to_owned());
             names.push(name_beside(known, &file.from));
@@ -143,21 +144,23 @@ impl<'r> Planner<'r> {
     }
 
     /// The first free name, or the name of a document that has this text, or none yet.
-    fn new_document(&self, file: &SourceFile, source: &Etag, etag: &Etag) -> (String, Decision) {
+    fn new_document(&self, file: &SourceFile, source: &Etag, etag: &Etag) -> (String, WriteDecision) {
         let mut taken = None;
-        for name in candidates(file.claim.layout, self.label.as_deref(), &file.claim.base, &file.path) {
+        for name in
+            candidates(file.layout_match.layout, self.label.as_deref(), &file.layout_match.base, &file.path)
+        {
             let name = self.names.spelled(&name);
             if self.names.is_taken(&name) {
                 continue;
             }
             let name = self.names.stored(&name).map_or(name.clone(), str::to_owned);
             let decision = decide(None, self.present_of(&name).as_ref(), source, etag);
-            if decision != Decision::Taken {
+            if decision != WriteDecision::Taken {
                 return (name, decision);
             }
             taken.get_or_insert(name);
         }
-        (taken.unwrap_or_default(), Decision::Taken)
+        (taken.unwrap_or_default(), WriteDecision::Taken)
     }
 
     fn beside<'a>(&mut self, edited: &Planned<'a>) -> Planned<'a> {
@@ -178,7 +181,7 @@ impl<'r> Planner<'r> {
         }
     }
 
-    fn present_of(&self, name: &str) -> Option<Present> {
+    fn present_of(&self, name: &str) -> Option<DocumentState> {
         let stored = self.names.stored(name)?;
         self.present.get(stored).cloned()
     }
@@ -189,18 +192,18 @@ async fn read_present(
     target: &Target,
     bank: &dyn Bank,
     names: &[String],
-) -> anyhow::Result<HashMap<String, Present>> {
+) -> anyhow::Result<HashMap<String, DocumentState>> {
     let mut present = HashMap::new();
-    for names in names.chunks(READ_TOGETHER) {
+    for names in names.chunks(READ_BATCH) {
         let paths = names.iter().map(|name| DocumentPath::parse(name)).collect::<Result<Vec<_>, _>>()?;
         for (name, outcome) in names.iter().zip(bank.read(&target.caller, &paths).await?) {
             let state = match outcome {
-                ReadOutcome::Found(document) => Present {
+                ReadOutcome::Found(document) => DocumentState {
                     is_template: is_template(document.path.as_str(), &document.content),
                     etag: document.etag,
                 },
                 ReadOutcome::Unreadable(_) => {
-                    Present { etag: Etag::claimed("unreadable"), is_template: false }
+                    DocumentState { etag: Etag::claimed("unreadable"), is_template: false }
                 }
                 _ => continue,
             };
@@ -226,7 +229,7 @@ fn is_template(name: &str, text: &str) -> bool {
 /// The store fails. Earlier writes are recorded.
 pub(super) async fn apply(
     target: &Target,
-    record: &mut Record,
+    record: &mut ImportRecord,
     planned: Vec<Planned<'_>>,
     report: &mut Report,
 ) -> anyhow::Result<()> {
@@ -234,7 +237,7 @@ pub(super) async fn apply(
         planned.into_iter().partition(|item| item.decision.is_recorded());
     for item in &others {
         report.row(item.row(item.decision));
-        if item.decision == Decision::Deleted {
+        if item.decision == WriteDecision::Deleted {
             report.deleted(&item.from);
         }
     }
@@ -275,7 +278,7 @@ pub(super) async fn apply(
     Ok(())
 }
 
-fn report_step(step: &[Planned<'_>], outcomes: &[Decision], report: &mut Report) {
+fn report_step(step: &[Planned<'_>], outcomes: &[WriteDecision], report: &mut Report) {
     for (item, decision) in step.iter().zip(outcomes) {
         report.row(item.row(*decision));
         report.secrets(item.file, *decision);
@@ -284,9 +287,9 @@ fn report_step(step: &[Planned<'_>], outcomes: &[Decision], report: &mut Report)
 
 fn step_length(planned: &[Planned<'_>]) -> usize {
     let mut bytes = 0;
-    let fits = planned.iter().take(WRITTEN_TOGETHER).take_while(|item| {
+    let fits = planned.iter().take(WRITE_BATCH).take_while(|item| {
         bytes += item.text.len();
-        bytes <= WRITTEN_BYTES
+        bytes <= WRITE_BATCH_BYTES
     });
     fits.count().max(1)
 }
@@ -295,10 +298,10 @@ fn step_length(planned: &[Planned<'_>]) -> usize {
 /// on again, under the store's lock. Returns the decision on each.
 async fn write(
     target: &Target,
-    record: &mut Record,
+    record: &mut ImportRecord,
     step: &[Planned<'_>],
-) -> Result<Vec<Decision>, EditError> {
-    for _ in 0..RECORD_TRIES {
+) -> Result<Vec<WriteDecision>, EditError> {
+    for _ in 0..RECORD_ATTEMPTS {
         match try_write(target, record, step).await {
             Err(EditError::Blocked(_)) => {
                 *record = read_record(target).await.map_err(|error| refused(&error))?;
@@ -311,9 +314,9 @@ async fn write(
 
 async fn try_write(
     target: &Target,
-    record: &mut Record,
+    record: &mut ImportRecord,
     step: &[Planned<'_>],
-) -> Result<Vec<Decision>, EditError> {
+) -> Result<Vec<WriteDecision>, EditError> {
     let bank = target.existing_bank().map_err(|error| refused(&error))?;
     // The parts of the record that the step changes, if it writes everything.
     let mut all = record.clone();
@@ -324,7 +327,7 @@ async fn try_write(
     for item in step.iter().filter(|item| item.decision.writes()) {
         paths.push(DocumentPath::parse(&item.document).map_err(|error| refused(&error))?);
     }
-    let before: &Record = record;
+    let before: &ImportRecord = record;
     let record_paths = record_paths(&parts)?;
     paths.extend(record_paths.iter().map(|(_, path)| path.clone()));
     let mut outcomes = Vec::new();
@@ -362,7 +365,7 @@ fn refused(error: &dyn std::fmt::Display) -> EditError {
 /// The documents of parts of the record.
 pub(super) fn record_paths(parts: &[usize]) -> Result<Vec<(usize, DocumentPath)>, EditError> {
     let path = |part: &usize| {
-        let path = DocumentPath::parse(&Record::name(*part));
+        let path = DocumentPath::parse(&ImportRecord::name(*part));
         Ok((*part, path.map_err(|error| refused(&error))?))
     };
     parts.iter().map(path).collect()
@@ -374,7 +377,7 @@ pub(super) fn record_paths(parts: &[usize]) -> Result<Vec<(usize, DocumentPath)>
 /// [`EditError::Blocked`] if the record in the bank is another one.
 pub(super) fn expect_unchanged(
     drafts: &Drafts,
-    record: &Record,
+    record: &ImportRecord,
     parts: &[(usize, DocumentPath)],
 ) -> Result<(), EditError> {
     for (part, path) in parts {
@@ -384,7 +387,8 @@ pub(super) fn expect_unchanged(
         // An editor may have written the same entries in another form.
         let is_equal = |stored: &str, known: &str| {
             stored == known
-                || Record::read([stored]).is_ok_and(|stored| stored.text(0).is_ok_and(|text| text == known))
+                || ImportRecord::read([stored])
+                    .is_ok_and(|stored| stored.text(0).is_ok_and(|text| text == known))
         };
         let is_same = match (stored, &known) {
             (Some(stored), Some(known)) => is_equal(stored, known),
@@ -400,7 +404,7 @@ pub(super) fn expect_unchanged(
 /// Writes parts of the record that changed.
 pub(super) fn set_parts(
     drafts: &mut Drafts,
-    record: &Record,
+    record: &ImportRecord,
     parts: &[(usize, DocumentPath)],
 ) -> Result<(), EditError> {
     for (part, path) in parts.iter().filter(|(part, _)| *part < record.parts()) {
@@ -412,37 +416,42 @@ pub(super) fn set_parts(
 
 impl Planned<'_> {
     /// The entry of the record once the document is written. The graph items of the note stay recorded.
-    fn entry(&self, record: &Record) -> Entry {
+    fn entry(&self, record: &ImportRecord) -> ImportEntry {
         let known = record.get(&self.document).cloned().unwrap_or_default();
-        Entry { from: self.from.clone(), source: self.source.clone(), written: Etag::of(&self.text), ..known }
+        ImportEntry {
+            from: self.from.clone(),
+            source: self.source.clone(),
+            written: Etag::of(&self.text),
+            ..known
+        }
     }
 
-    fn decide_again(&self, record: &Record, drafts: &Drafts) -> Result<Decision, EditError> {
+    fn decide_again(&self, record: &ImportRecord, drafts: &Drafts) -> Result<WriteDecision, EditError> {
         if record.get(&self.document).is_some_and(|entry| entry.from != self.from) {
-            return Ok(Decision::Taken);
+            return Ok(WriteDecision::Taken);
         }
         if !self.decision.writes() {
             return Ok(self.decision);
         }
         let path = DocumentPath::parse(&self.document).map_err(|error| refused(&error))?;
-        let present = drafts.stored(&path).map(|document| Present {
+        let present = drafts.stored(&path).map(|document| DocumentState {
             etag: document.etag.clone(),
             is_template: is_template(document.path.as_str(), &document.content),
         });
         Ok(decide(record.get(&self.document), present.as_ref(), &self.source, &Etag::of(&self.text)))
     }
 
-    fn row(&self, decision: Decision) -> Row {
+    fn row(&self, decision: WriteDecision) -> Row {
         let note = match decision {
-            Decision::Conflict => {
+            WriteDecision::Conflict => {
                 "edited in the bank and changed in the source; left as it is (`--beside` writes the new text beside it)"
             }
-            Decision::Edited => "edited in the bank; left as it is",
-            Decision::Deleted => "deleted or renamed in the bank; not made again",
-            Decision::Taken => "a document of this name exists and was not imported; left as it is",
-            Decision::Create if self.is_beside => "beside the edited document",
-            Decision::Adopt => "the document has this text already",
-            Decision::Create | Decision::Update | Decision::Unchanged => "",
+            WriteDecision::Edited => "edited in the bank; left as it is",
+            WriteDecision::Deleted => "deleted or renamed in the bank; not made again",
+            WriteDecision::Taken => "a document of this name exists and was not imported; left as it is",
+            WriteDecision::Create if self.is_beside => "beside the edited document",
+            WriteDecision::Adopt => "the document has this text already",
+            WriteDecision::Create | WriteDecision::Update | WriteDecision::Unchanged => "",
         };
         Row::document(self.file, &self.document, decision, note)
     }
@@ -453,12 +462,15 @@ impl Planned<'_> {
 }
 
 /// Whether a source has a document that the graph may point to.
-pub(super) fn entry_of<'a>(record: &'a Record, file: &SourceFile) -> Option<(&'a str, &'a Entry)> {
+pub(super) fn entry_of<'a>(
+    record: &'a ImportRecord,
+    file: &SourceFile,
+) -> Option<(&'a str, &'a ImportEntry)> {
     let key = record.key_of(&file.from).filter(|key| !is_record(key))?;
     Some((key, record.get(key)?))
 }
 
 /// Whether a layout becomes documents.
 pub(super) fn is_note(file: &SourceFile) -> bool {
-    file.claim.layout == Layout::Obsidian
+    file.layout_match.layout == Layout::Obsidian
 }

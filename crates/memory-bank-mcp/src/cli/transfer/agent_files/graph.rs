@@ -5,22 +5,22 @@ use std::collections::{BTreeMap, HashSet};
 use anyhow::Context;
 use memory_bank_core::error::{EditError, GraphError, StoreError};
 use memory_bank_core::import::{
-    Entry, GraphItem, KnownGraph, Note, Record, Vault, batches, entity_ref, items_hash, link_text,
-    remembered_link,
+    GraphItem, ImportEntry, ImportRecord, KnownGraph, Note, Vault, batches, entity_ref, items_hash,
+    link_text, remembered_link,
 };
 use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, Drafts, GraphBatch, PointerDraft};
 
 use super::documents::{
-    RECORD_TRIES, entry_of, expect_unchanged, is_note, read_record, record_paths, set_parts,
+    RECORD_ATTEMPTS, entry_of, expect_unchanged, is_note, read_record, record_paths, set_parts,
 };
 use super::report::{GraphCounts, Report};
 use super::sources::SourceFile;
 use super::target::Target;
 
 /// After how many notes the record is written.
-const NOTES_TOGETHER: usize = 50;
-const STOPPED: &str = "the import of the graph stopped; what it reports as written is written, and the same command completes it";
+const NOTE_BATCH: usize = 50;
+const IMPORT_STOPPED: &str = "the import of the graph stopped; what it reports as written is written, and the same command completes it";
 
 /// Writes to the graph of the bank.
 pub(super) struct GraphWriter<'a> {
@@ -50,7 +50,7 @@ impl<'a> GraphWriter<'a> {
     }
 
     pub(super) async fn batch(&self, batch: GraphBatch) -> anyhow::Result<()> {
-        self.bank()?.apply_batch(&self.target.caller, batch).await.context(STOPPED)?;
+        self.bank()?.apply_batch(&self.target.caller, batch).await.context(IMPORT_STOPPED)?;
         Ok(())
     }
 
@@ -61,30 +61,34 @@ impl<'a> GraphWriter<'a> {
             Ok(removed) => Ok(removed.removed),
             // An entity that was deleted has no relations any more.
             Err(GraphError::EntityNotFound { .. }) => Ok(false),
-            Err(error) => Err(error).context(STOPPED),
+            Err(error) => Err(error).context(IMPORT_STOPPED),
         }
     }
 
     /// Writes entries of the record.
     pub(super) async fn remember(
         &self,
-        record: &mut Record,
-        entries: Vec<(String, Entry)>,
+        record: &mut ImportRecord,
+        entries: Vec<(String, ImportEntry)>,
     ) -> anyhow::Result<()> {
-        for _ in 0..RECORD_TRIES {
+        for _ in 0..RECORD_ATTEMPTS {
             match self.try_remember(record, &entries).await {
                 Err(EditError::Blocked(_)) => *record = read_record(self.target).await?,
-                outcome => return outcome.context(STOPPED),
+                outcome => return outcome.context(IMPORT_STOPPED),
             }
         }
-        Err(StoreError::Busy).context(STOPPED)
+        Err(StoreError::Busy).context(IMPORT_STOPPED)
     }
 
-    async fn try_remember(&self, record: &mut Record, entries: &[(String, Entry)]) -> Result<(), EditError> {
+    async fn try_remember(
+        &self,
+        record: &mut ImportRecord,
+        entries: &[(String, ImportEntry)],
+    ) -> Result<(), EditError> {
         let bank = self.bank().map_err(|error| EditError::Refused(error.to_string()))?;
-        let before: &Record = record;
+        let before: &ImportRecord = record;
         let mut after = before.clone();
-        let merged = |key: &str, entry: &Entry| match before.get(key) {
+        let merged = |key: &str, entry: &ImportEntry| match before.get(key) {
             Some(known) => entry.clone().with_items_of(known),
             None => entry.clone(),
         };
@@ -108,7 +112,7 @@ impl<'a> GraphWriter<'a> {
 struct NoteChange<'a> {
     file: &'a SourceFile,
     document: String,
-    entry: Entry,
+    entry: ImportEntry,
     /// Whether the entity gets its pointer to the document.
     is_new: bool,
     added: Vec<GraphItem>,
@@ -121,13 +125,13 @@ struct NoteChange<'a> {
 /// The store fails. Earlier writes are recorded.
 pub(super) async fn import_notes(
     graph: &mut GraphWriter<'_>,
-    record: &mut Record,
+    record: &mut ImportRecord,
     files: &[&SourceFile],
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let mut vaults: BTreeMap<&str, Vec<&SourceFile>> = BTreeMap::new();
     for file in files.iter().filter(|file| is_note(file)) {
-        vaults.entry(&file.claim.base).or_default().push(file);
+        vaults.entry(&file.layout_match.base).or_default().push(file);
     }
     for (base, notes) in vaults {
         let vault = Vault::new(base, notes.iter().map(|file| file.path.as_str()));
@@ -142,7 +146,7 @@ pub(super) async fn import_notes(
         }
         if !report.is_dry_run() {
             let mut written = GraphCounts::default();
-            for step in changes.chunks(NOTES_TOGETHER) {
+            for step in changes.chunks(NOTE_BATCH) {
                 if let Err(error) = write(graph, record, step, &mut written).await {
                     report.graph(base, notes.len(), &written);
                     return Err(error);
@@ -158,7 +162,7 @@ pub(super) async fn import_notes(
 /// The difference between the items of a note now and at its last import; none if nothing changed.
 async fn change<'a>(
     graph: &mut GraphWriter<'_>,
-    record: &Record,
+    record: &ImportRecord,
     vault: &Vault,
     file: &'a SourceFile,
     report: &mut Report,
@@ -181,7 +185,7 @@ async fn change<'a>(
     let Some((document, known_entry)) =
         entry.map(|(key, entry)| (key.to_owned(), entry.clone())).or_else(|| {
             let is_written = is_planned && report.creates(&file.from);
-            is_written.then(|| (String::new(), Entry::default()))
+            is_written.then(|| (String::new(), ImportEntry::default()))
         })
     else {
         return Ok(None);
@@ -212,13 +216,13 @@ async fn change<'a>(
     }
     links.sort();
     let is_new = known_entry.graph.is_none();
-    let entry = Entry { graph: Some(hash), links, ..known_entry };
+    let entry = ImportEntry { graph: Some(hash), links, ..known_entry };
     Ok(Some(NoteChange { file, document, entry, is_new, added, stale }))
 }
 
 async fn write(
     graph: &GraphWriter<'_>,
-    record: &mut Record,
+    record: &mut ImportRecord,
     step: &[NoteChange<'_>],
     written: &mut GraphCounts,
 ) -> anyhow::Result<()> {
@@ -239,7 +243,11 @@ async fn write(
                 heading: None,
                 note: Some(format!("imported from {}", note.file.from)),
             };
-            graph.bank()?.add_pointer(&graph.target.caller, &entity, pointer).await.context(STOPPED)?;
+            graph
+                .bank()?
+                .add_pointer(&graph.target.caller, &entity, pointer)
+                .await
+                .context(IMPORT_STOPPED)?;
         }
     }
     let entries = step.iter().map(|note| (note.document.clone(), note.entry.clone())).collect();

@@ -4,14 +4,14 @@
 use std::collections::HashSet;
 
 use memory_bank_core::document::Etag;
-use memory_bank_core::import::{Entry, GRAPH_PREFIX, GraphItem, MemoryLines, Record, batches};
+use memory_bank_core::import::{GRAPH_PREFIX, GraphItem, ImportEntry, ImportRecord, MemoryLines, batches};
 
 use super::graph::GraphWriter;
 use super::report::{GraphCounts, Report};
 use super::sources::SourceFile;
 
 /// The most items that one entry of the record has.
-const ITEMS_OF_ENTRY: usize = 4_000;
+const MAX_ENTRY_ITEMS: usize = 4_000;
 
 /// Imports the files.
 ///
@@ -19,7 +19,7 @@ const ITEMS_OF_ENTRY: usize = 4_000;
 /// The store fails. Earlier writes are recorded.
 pub(super) async fn import(
     graph: &mut GraphWriter<'_>,
-    record: &mut Record,
+    record: &mut ImportRecord,
     files: &[&SourceFile],
     report: &mut Report,
 ) -> anyhow::Result<()> {
@@ -60,7 +60,7 @@ pub(super) async fn import(
 
 async fn write(
     graph: &GraphWriter<'_>,
-    record: &mut Record,
+    record: &mut ImportRecord,
     file: &SourceFile,
     source: &Etag,
     new: &[&GraphItem],
@@ -81,7 +81,7 @@ async fn write(
     let known = entries.iter().position(|(key, _)| *key == first).map(|at| entries.swap_remove(at).1);
     let entry = known.or_else(|| record.get(&first).cloned()).unwrap_or_default();
     let from = file.from.clone();
-    entries.push((first, Entry { from, source: source.clone(), written: source.clone(), ..entry }));
+    entries.push((first, ImportEntry { from, source: source.clone(), written: source.clone(), ..entry }));
     graph.remember(record, entries).await
 }
 
@@ -90,21 +90,22 @@ fn key(from: &str, number: usize) -> String {
     format!("{GRAPH_PREFIX}{from}#{number}")
 }
 
-fn imported(record: &Record, from: &str) -> HashSet<String> {
+fn imported(record: &ImportRecord, from: &str) -> HashSet<String> {
     let entries = (0..).map_while(|number| record.get(&key(from, number)));
     entries.flat_map(|entry| entry.items.iter().cloned()).collect()
 }
 
 /// The entries with further items.
-fn with_items(record: &Record, from: &str, items: Vec<String>) -> Vec<(String, Entry)> {
+fn with_items(record: &ImportRecord, from: &str, items: Vec<String>) -> Vec<(String, ImportEntry)> {
     let mut number =
         (0..).take_while(|number| record.get(&key(from, *number)).is_some()).count().saturating_sub(1);
     let mut entries = Vec::new();
     let mut rest = items.into_iter().peekable();
     while rest.peek().is_some() {
         let known = record.get(&key(from, number)).cloned();
-        let mut entry = known.unwrap_or_else(|| Entry { from: from.to_owned(), ..Entry::default() });
-        let room = ITEMS_OF_ENTRY.saturating_sub(entry.items.len());
+        let mut entry =
+            known.unwrap_or_else(|| ImportEntry { from: from.to_owned(), ..ImportEntry::default() });
+        let room = MAX_ENTRY_ITEMS.saturating_sub(entry.items.len());
         entry.items.extend(rest.by_ref().take(room));
         entries.push((key(from, number), entry));
         number += 1;

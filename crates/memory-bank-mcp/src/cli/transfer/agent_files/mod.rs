@@ -53,7 +53,7 @@ pub(super) async fn run(
         report.located(&target);
     }
     let (documents, memories): (Vec<_>, Vec<_>) =
-        scanned.files.iter().partition(|file| file.claim.layout != Layout::MemoryServer);
+        scanned.files.iter().partition(|file| file.layout_match.layout != Layout::MemoryServer);
     let outcome = async {
         let mut record = documents::read_record(&target).await?;
         let planned = documents::plan(&target, &record, &documents, options).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use memory_bank_core::import::{BadLine, Decision, GRAPH_PREFIX, GraphItem, Record, secrets};
+use memory_bank_core::import::{BadLine, GRAPH_PREFIX, GraphItem, ImportRecord, WriteDecision, secrets};
 use serde_json::{Value, json};
 
 use super::sources::{SourceFile, Sources};
@@ -10,10 +10,10 @@ use super::target::Target;
 use crate::cli::output::{Output, Table};
 use crate::cli::transfer::report::lines;
 
-/// How many items of a kind are printed; JSON has up to [`LISTED`].
-const PRINTED: usize = 20;
+/// How many items of a kind are printed; JSON has up to [`MAX_JSON_ITEMS`].
+const MAX_PRINTED_ITEMS: usize = 20;
 /// How many items of a kind JSON has.
-const LISTED: usize = 10_000;
+const MAX_JSON_ITEMS: usize = 10_000;
 
 /// The outcome of one source.
 #[derive(Debug, Clone)]
@@ -70,15 +70,18 @@ impl GraphCounts {
 }
 
 impl Row {
-    pub(super) fn document(file: &SourceFile, document: &str, decision: Decision, note: &str) -> Self {
+    pub(super) fn document(file: &SourceFile, document: &str, decision: WriteDecision, note: &str) -> Self {
         Self {
             action: match decision {
-                Decision::Create => "create",
-                Decision::Update => "update",
-                Decision::Unchanged | Decision::Adopt => "unchanged",
-                Decision::Edited | Decision::Conflict | Decision::Deleted | Decision::Taken => "keep",
+                WriteDecision::Create => "create",
+                WriteDecision::Update => "update",
+                WriteDecision::Unchanged | WriteDecision::Adopt => "unchanged",
+                WriteDecision::Edited
+                | WriteDecision::Conflict
+                | WriteDecision::Deleted
+                | WriteDecision::Taken => "keep",
             },
-            layout: file.claim.layout.as_str(),
+            layout: file.layout_match.layout.as_str(),
             from: file.from.clone(),
             document: Some(document.to_owned()),
             graph: None,
@@ -186,7 +189,7 @@ impl Report {
     }
 
     /// Warns of secrets in a text that is written.
-    pub(super) fn secrets(&mut self, file: &SourceFile, decision: Decision) {
+    pub(super) fn secrets(&mut self, file: &SourceFile, decision: WriteDecision) {
         if decision.writes() {
             self.secrets_of(file);
         }
@@ -220,7 +223,7 @@ impl Report {
             (_, true) => "update",
             (_, false) => "create",
         };
-        self.graph_row(action, file.claim.layout.as_str(), file.from.clone(), counts, String::new());
+        self.graph_row(action, file.layout_match.layout.as_str(), file.from.clone(), counts, String::new());
     }
 
     fn graph_row(
@@ -236,7 +239,7 @@ impl Report {
     }
 
     /// Documents whose source was removed: they stay.
-    pub(super) fn gone(&mut self, record: &Record, sources: &Sources, is_whole: bool) {
+    pub(super) fn gone(&mut self, record: &ImportRecord, sources: &Sources, is_whole: bool) {
         if !is_whole {
             return;
         }
@@ -295,7 +298,7 @@ impl Report {
             graph.removed += counts.removed;
         }
         let pairs = |pairs: &[(String, String)], names: [&str; 2]| -> Vec<Value> {
-            pairs.iter().take(LISTED).map(|(a, b)| json!({names[0]: a, names[1]: b})).collect()
+            pairs.iter().take(MAX_JSON_ITEMS).map(|(a, b)| json!({names[0]: a, names[1]: b})).collect()
         };
         json!({
             "bank": self.bank, "user": self.user, "source": self.start, "dryRun": self.dry_run,
@@ -305,13 +308,13 @@ impl Report {
                 "kept": self.count("keep"), "failed": self.failed,
             },
             "graph": graph.json(),
-            "items": self.rows.iter().take(LISTED).map(Row::json).collect::<Vec<_>>(),
+            "items": self.rows.iter().take(MAX_JSON_ITEMS).map(Row::json).collect::<Vec<_>>(),
             "skipped": pairs(&self.skipped, ["from", "reason"]),
             "gone": pairs(&self.gone, ["from", "document"]),
             "missingLinks": pairs(&self.missing_links, ["from", "target"]),
-            "badLines": self.bad_lines.iter().take(LISTED)
+            "badLines": self.bad_lines.iter().take(MAX_JSON_ITEMS)
                 .map(|(from, bad)| json!({"from": from, "line": bad.line, "reason": bad.reason})).collect::<Vec<_>>(),
-            "secrets": self.secrets.iter().take(LISTED)
+            "secrets": self.secrets.iter().take(MAX_JSON_ITEMS)
                 .map(|(from, line, kind)| json!({"from": from, "line": line, "kind": kind})).collect::<Vec<_>>(),
             "warnings": self.warnings,
         })
@@ -382,12 +385,12 @@ fn list(heading: &str, items: impl ExactSizeIterator<Item = String>) -> Option<S
         return None;
     }
     let mut text = heading.to_owned();
-    for item in items.take(PRINTED) {
+    for item in items.take(MAX_PRINTED_ITEMS) {
         text.push_str("\n  ");
         text.push_str(&item.replace('\n', " "));
     }
-    if count > PRINTED {
-        text.push_str(&format!("\n  and {} more (`--json` has them)", count - PRINTED));
+    if count > MAX_PRINTED_ITEMS {
+        text.push_str(&format!("\n  and {} more (`--json` has them)", count - MAX_PRINTED_ITEMS));
     }
     Some(text)
 }

@@ -4,15 +4,17 @@ use std::collections::VecDeque;
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
 
-use memory_bank_core::import::{Places, bank_layout, is_candidate, is_personal, is_visited, layout_of};
+use memory_bank_core::import::{
+    SourceFolders, bank_layout, is_candidate, is_personal, is_visited, layout_of,
+};
 use memory_bank_core::limits;
 
 /// How many folders deep the search goes.
-const DEPTH: usize = 12;
+const MAX_DEPTH: usize = 12;
 /// How many folders deep a memory bank is recognised.
-const BANK_DEPTH: usize = 3;
+const MAX_BANK_DEPTH: usize = 3;
 /// The most names that are checked.
-const NAMES: usize = limits::WALKED_NAMES;
+const MAX_NAMES: usize = limits::WALKED_NAMES;
 
 /// The result of a search.
 #[derive(Debug, Default)]
@@ -20,7 +22,7 @@ pub(super) struct Scan {
     /// Paths below the start of files that may be imported, sorted.
     pub(super) files: Vec<String>,
     /// The vaults and banks among the folders.
-    pub(super) places: Places,
+    pub(super) source_folders: SourceFolders,
     /// Files that cannot be imported, with the reason.
     pub(super) skipped: Vec<(String, String)>,
     /// Folders that the search did not reach.
@@ -51,10 +53,10 @@ pub(super) fn scan(start: &Path, own: Option<&Path>) -> anyhow::Result<Scan> {
             continue;
         }
         found.folder(&folder, &mut folders, &mut names);
-        if names >= NAMES {
-            found
-                .warnings
-                .push(format!("the search stopped after {NAMES} names; name a smaller folder with `--in`"));
+        if names >= MAX_NAMES {
+            found.warnings.push(format!(
+                "the search stopped after {MAX_NAMES} names; name a smaller folder with `--in`"
+            ));
             break;
         }
     }
@@ -79,7 +81,7 @@ impl Scan {
             }
         };
         let mut here: Vec<(String, PathBuf, FileType)> = Vec::new();
-        for entry in entries.take(NAMES.saturating_sub(*names)) {
+        for entry in entries.take(MAX_NAMES.saturating_sub(*names)) {
             *names += 1;
             match entry.and_then(|entry| Ok((entry.file_name(), entry.path(), entry.file_type()?))) {
                 Ok((name, path, kind)) => match name.to_str() {
@@ -96,14 +98,14 @@ impl Scan {
         let path =
             |name: &str| folder.parts.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join("/");
         if here.iter().any(|(name, _, kind)| name == ".obsidian" && kind.is_dir()) {
-            self.places.vaults.push(folder.parts.join("/"));
+            self.source_folders.vaults.push(folder.parts.join("/"));
         }
         self.bank(folder, &here);
         for (name, full, kind) in &here {
             let parts: Vec<&str> = folder.parts.iter().map(String::as_str).chain([name.as_str()]).collect();
             let is_agents_folder = name.starts_with('.') && is_visited(&parts);
             if kind.is_dir() {
-                if parts.len() > DEPTH {
+                if parts.len() > MAX_DEPTH {
                     self.warnings.push(format!("`{}` is too deep and was not searched", path(name)));
                 } else if is_visited(&parts) && !name.starts_with("memory-bank-backup-") {
                     folders.push_back(Folder {
@@ -136,10 +138,10 @@ impl Scan {
             }
         };
         let files = here.iter().filter(|(_, _, kind)| kind.is_file()).map(|(name, _, _)| name.as_str());
-        if depth <= BANK_DEPTH
+        if depth <= MAX_BANK_DEPTH
             && let Some(layout) = bank_layout(&name, files)
         {
-            self.places.banks.push((folder.parts.join("/"), layout));
+            self.source_folders.banks.push((folder.parts.join("/"), layout));
         }
     }
 
@@ -178,8 +180,8 @@ mod tests {
         names.iter().for_each(|name| put(root.path(), name));
         let found = scan(root.path(), Some(&root.path().join("memory-bank"))).unwrap();
         assert_eq!(found.files, ["CLAUDE.md", "old/memory-bank/projectbrief.md", "vault/A.md"]);
-        assert_eq!(found.places.vaults, ["vault"]);
-        assert_eq!(found.places.banks.len(), 1);
+        assert_eq!(found.source_folders.vaults, ["vault"]);
+        assert_eq!(found.source_folders.banks.len(), 1);
         let skipped: Vec<&str> = found.skipped.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(skipped, ["CLAUDE.local.md", "memory-bank"]);
     }
@@ -187,7 +189,7 @@ mod tests {
     #[test]
     fn a_deep_folder_is_named() {
         let root = tempfile::TempDir::new().unwrap();
-        put(root.path(), &format!("{}CLAUDE.md", "a/".repeat(DEPTH + 2)));
+        put(root.path(), &format!("{}CLAUDE.md", "a/".repeat(MAX_DEPTH + 2)));
         let found = scan(root.path(), None).unwrap();
         assert!(found.files.is_empty());
         assert_eq!(found.warnings.len(), 1, "{:?}", found.warnings);

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use memory_bank_core::document::is_leftover;
-use memory_bank_core::import::{Claim, Layout, MemoryLines, decode};
+use memory_bank_core::import::{Layout, LayoutMatch, MemoryLines, decode};
 use memory_bank_core::limits;
 use memory_bank_core::transfer::MEMORY_FILES;
 
@@ -12,13 +12,13 @@ use super::options::AgentFiles;
 use super::scan::{Scan, scan};
 
 /// The most files of one import.
-const FILES: usize = 5_000;
+const MAX_FILES: usize = 5_000;
 /// The most bytes of the texts of one import.
-const BYTES: u64 = 128 * 1024 * 1024;
+const MAX_TOTAL_BYTES: u64 = 128 * 1024 * 1024;
 /// The largest text: a document of the bank with the note of its origin.
-const TEXT_BYTES: u64 = limits::DOCUMENT_BYTES as u64 - 4096;
+const MAX_TEXT_BYTES: u64 = limits::DOCUMENT_BYTES as u64 - 4096;
 /// The largest file of a memory server.
-const MEMORY_BYTES: u64 = 64 * 1024 * 1024;
+const MAX_MEMORY_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Where an import reads.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ pub(super) struct SourceFile {
     /// Its path with the label of the start.
     pub(super) from: String,
     /// The layout that it belongs to.
-    pub(super) claim: Claim,
+    pub(super) layout_match: LayoutMatch,
     /// Its text.
     pub(super) text: String,
 }
@@ -64,26 +64,30 @@ pub(super) struct Sources {
 /// # Errors
 /// The folder cannot be read.
 pub(super) fn read(start: &Start, options: &AgentFiles) -> anyhow::Result<Sources> {
-    let Scan { files, places, skipped, warnings } = scan(&start.folder, start.own.as_deref())?;
+    let Scan { files, source_folders, skipped, warnings } = scan(&start.folder, start.own.as_deref())?;
     let mut sources = Sources { files: Vec::new(), skipped, warnings };
     let mut bytes = 0;
     for path in files {
-        let Some(claim) = places.claim(&path).filter(|claim| options.takes(claim.layout)) else { continue };
+        let Some(layout_match) =
+            source_folders.layout_match(&path).filter(|layout_match| options.takes(layout_match.layout))
+        else {
+            continue;
+        };
         if is_leftover(&path) {
             sources.skipped.push((path, "it is a leftover of an editor or a sync tool".to_owned()));
             continue;
         }
-        if sources.files.len() >= FILES || bytes >= BYTES {
+        if sources.files.len() >= MAX_FILES || bytes >= MAX_TOTAL_BYTES {
             sources.warnings.push(format!(
-                "`{path}` and what follows was not read: one import takes {FILES} files and {BYTES} bytes; import the rest \
+                "`{path}` and what follows was not read: one import takes {MAX_FILES} files and {MAX_TOTAL_BYTES} bytes; import the rest \
                  with `--in` or `--only`"
             ));
             break;
         }
-        match text_of(&start.folder.join(&path), claim.layout) {
+        match text_of(&start.folder.join(&path), layout_match.layout) {
             Ok(Some(text)) => {
                 bytes += text.len() as u64;
-                sources.files.push(SourceFile { from: start.origin(&path), path, claim, text });
+                sources.files.push(SourceFile { from: start.origin(&path), path, layout_match, text });
             }
             Ok(None) => {}
             Err(reason) => sources.skipped.push((path, reason)),
@@ -95,10 +99,10 @@ pub(super) fn read(start: &Start, options: &AgentFiles) -> anyhow::Result<Source
 /// The text of a file; none if it only has the name of a memory server's file.
 fn text_of(file: &Path, layout: Layout) -> Result<Option<String>, String> {
     if layout != Layout::MemoryServer {
-        let bytes = bytes_of(file, TEXT_BYTES)?;
+        let bytes = bytes_of(file, MAX_TEXT_BYTES)?;
         return decode(&bytes).map(Some).map_err(|reason| format!("it {reason}"));
     }
-    let bytes = bytes_of(file, MEMORY_BYTES)?;
+    let bytes = bytes_of(file, MAX_MEMORY_FILE_BYTES)?;
     if !MemoryLines::is_recognised(&bytes) {
         let is_named_so =
             file.file_name().is_some_and(|name| MEMORY_FILES.iter().any(|known| name == *known));

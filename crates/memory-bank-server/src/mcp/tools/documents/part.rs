@@ -71,7 +71,7 @@ impl ReadOne {
         if selection.is_none()
             && json_chars(&document.content) <= room.bounds().chars.saturating_add(OMISSIONS_CHARS)
         {
-            return self.whole(document);
+            return self.whole_document(document);
         }
         let extent = Extent::of(&document.content);
         let start = Selection::Lines { from: 1, from_char: 1, count: None };
@@ -102,7 +102,7 @@ impl ReadOne {
         Reply::json(&data)
     }
 
-    fn whole(&self, document: Document) -> Result<Reply, Failure> {
+    fn whole_document(&self, document: Document) -> Result<Reply, Failure> {
         if !self.include_etag {
             let data = json!({"content": document.content, "filename": self.filename});
             return Ok(Reply::text(document.content, data));
