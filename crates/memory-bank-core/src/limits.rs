@@ -138,8 +138,8 @@ pub const KEY_LABEL_CHARS: usize = 200;
 pub const KEY_RATE_LIMIT_MAX: u32 = 1_000_000;
 /// The longest lifetime of a key, in days.
 pub const KEY_LIFETIME_DAYS_MAX: u32 = 3650;
-/// The longest name of a user, in characters.
-pub const USER_NAME_CHARS: usize = 200;
+/// The longest name of a user, in bytes: the bound of the database.
+pub const USER_NAME_BYTES: usize = 255;
 /// The longest slug of a project, in characters.
 pub const PROJECT_SLUG_CHARS: usize = 100;
 /// The most distinct words of a query that count; more words would only cost time.

@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use memory_bank_core::caller::Role;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::identity::UserRecord;
-use memory_bank_core::limits::{PROJECT_SLUG_CHARS, USER_NAME_CHARS};
+use memory_bank_core::limits::{PROJECT_SLUG_CHARS, USER_NAME_BYTES};
 use serde_json::{Value, json};
 
 /// A role on the command line.
@@ -31,11 +31,10 @@ impl From<RoleName> for Role {
 
 pub(crate) fn parse_user_name(name: &str) -> anyhow::Result<String> {
     let name = name.trim();
-    let is_valid =
-        !name.is_empty() && name.chars().count() <= USER_NAME_CHARS && !name.chars().any(char::is_control);
+    let is_valid = (1..=USER_NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control);
     is_valid
         .then(|| name.to_owned())
-        .with_context(|| format!("a user's name takes 1 to {USER_NAME_CHARS} characters on one line"))
+        .with_context(|| format!("a user's name has 1 to {USER_NAME_BYTES} bytes, on one line"))
 }
 
 /// Lower-case letters, digits and hyphens.
@@ -51,4 +50,24 @@ pub(crate) fn parse_slug(text: &str) -> Result<String, String> {
 
 pub(crate) fn user_json(user: &UserRecord) -> Value {
     json!({"id": user.id.0, "name": user.name, "email": user.email, "createdAt": iso_millis(user.created_at)})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_users_have_the_bound_of_the_database() {
+        for name in ["ana", " Jürgen Groß ", &"a".repeat(255), &"🦀".repeat(63)] {
+            assert_eq!(parse_user_name(name).unwrap(), name.trim());
+        }
+        for name in ["", " ", "a\nb", &"a".repeat(256), &"🦀".repeat(200)] {
+            let refusal = parse_user_name(name).unwrap_err().to_string();
+            assert_eq!(refusal, "a user's name has 1 to 255 bytes, on one line", "{name}");
+        }
+        let schema = include_str!("../../../../migrations/001_schema.sql");
+        let (_, users) = schema.split_once("CREATE TABLE IF NOT EXISTS public.users (").unwrap();
+        let bound = format!("CHECK (name <> '' AND octet_length(name) <= {USER_NAME_BYTES})");
+        assert!(users.split_once(";").unwrap().0.contains(&bound));
+    }
 }
