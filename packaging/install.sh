@@ -18,7 +18,7 @@ main() {
   to=${HOME:-}/.local/bin
   while [ $# -gt 0 ]; do
     case $1 in
-      --to | --from) [ $# -ge 2 ] || fail "$1 wants a value" ;;
+      --to | --from) [ $# -ge 2 ] || fail "$1 needs a value" ;;
       *) fail "unknown argument \`$1\`; usage: install.sh [--to FOLDER] [--from ADDRESS]" ;;
     esac
     case $1 in

@@ -6,10 +6,11 @@
 
 import { spawn } from "node:child_process";
 
-const WAIT = 2000;
+/** How long the program may take, in milliseconds. */
+const TIMEOUT_MS = 2000;
 
 /** The answer of the program; nothing if there is none. */
-function ask(event, input, directory) {
+function runHook(event, input, directory) {
   return new Promise((resolve) => {
     let text = "";
     const done = () => {
@@ -22,7 +23,7 @@ function ask(event, input, directory) {
     };
     const program = process.env.MEMORY_BANK_MCP ?? "memory-bank-mcp";
     const child = spawn(program, ["hook", event, "--agent", "opencode"], { cwd: directory, stdio: ["pipe", "pipe", "ignore"] });
-    const timer = setTimeout(() => child.kill(), WAIT);
+    const timer = setTimeout(() => child.kill(), TIMEOUT_MS);
     child.on("error", done);
     child.on("close", done);
     child.stdin.on("error", () => {});
@@ -41,13 +42,13 @@ export const MemoryBank = async ({ directory }) => {
   /** The texts for the system prompt, by session: the digest, and the passages that match the last prompt. */
   const contexts = new Map();
   const begin = async (sessionID, source) => {
-    const { context } = await ask("SessionStart", { session_id: sessionID, source }, directory);
+    const { context } = await runHook("SessionStart", { session_id: sessionID, source }, directory);
     contexts.set(sessionID, { ...contexts.get(sessionID), start: context, prompt: undefined });
   };
   return {
     "chat.message": async (input, output) => {
       if (!contexts.has(input.sessionID)) await begin(input.sessionID, "startup");
-      const answer = await ask("UserPromptSubmit", { session_id: input.sessionID, prompt: textOf(output.parts) }, directory);
+      const answer = await runHook("UserPromptSubmit", { session_id: input.sessionID, prompt: textOf(output.parts) }, directory);
       const context = contexts.get(input.sessionID);
       context.prompt = [answer.context, context.reminder].filter(Boolean).join("\n\n");
       context.reminder = undefined;
@@ -59,10 +60,10 @@ export const MemoryBank = async ({ directory }) => {
       }
     },
     "tool.execute.after": async (input) => {
-      await ask("PostToolUse", { session_id: input.sessionID, tool_name: input.tool }, directory);
+      await runHook("PostToolUse", { session_id: input.sessionID, tool_name: input.tool }, directory);
     },
     "experimental.session.compacting": async (input, output) => {
-      const { reminder } = await ask("PreCompact", { session_id: input.sessionID }, directory);
+      const { reminder } = await runHook("PreCompact", { session_id: input.sessionID }, directory);
       if (reminder) output.context.push(reminder);
     },
     event: async ({ event }) => {
@@ -70,12 +71,12 @@ export const MemoryBank = async ({ directory }) => {
       if (!sessionID || !contexts.has(sessionID)) return;
       if (event.type === "session.idle") {
         // A reminder cannot be given at the end of a turn without starting another one: it goes into the next prompt.
-        const { reminder } = await ask("Stop", { session_id: sessionID }, directory);
+        const { reminder } = await runHook("Stop", { session_id: sessionID }, directory);
         if (reminder) contexts.get(sessionID).reminder = reminder;
       } else if (event.type === "session.compacted") {
         await begin(sessionID, "compact");
       } else if (event.type === "session.deleted") {
-        await ask("SessionEnd", { session_id: sessionID }, directory);
+        await runHook("SessionEnd", { session_id: sessionID }, directory);
         contexts.delete(sessionID);
       }
     },

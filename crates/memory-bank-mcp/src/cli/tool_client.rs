@@ -93,7 +93,7 @@ impl ToolClient {
         match status {
             StatusCode::OK => bail!("{reason}"),
             StatusCode::UNAUTHORIZED if self.key.is_none() => bail!(
-                "`{}` wants an API key; set `MEMORY_BANK_API_KEY`, or name a file with `--key-file`",
+                "`{}` requires an API key; set `MEMORY_BANK_API_KEY`, or name a file with `--key-file`",
                 self.url
             ),
             StatusCode::UNAUTHORIZED => bail!("`{}` refuses the API key: {reason}", self.url),

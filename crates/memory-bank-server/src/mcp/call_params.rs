@@ -48,7 +48,7 @@ fn object(given: &Value) -> Result<Option<JsonObject>, &'static str> {
             Ok(Value::Object(arguments)) => Ok(Some(arguments)),
             Ok(Value::Null) => Ok(None),
             Ok(Value::Array(items)) if items.is_empty() => Ok(None),
-            _ => Err("a string that is no object in JSON"),
+            _ => Err("a string that is not a JSON object"),
         },
         Value::Array(_) => Err("an array"),
         Value::Bool(_) => Err("true or false"),

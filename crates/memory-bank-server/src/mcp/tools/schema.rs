@@ -178,7 +178,7 @@ mod tests {
 
     /// The parts of a schema that a client would not accept, each with its path.
     fn faults(schema: &Value, path: &str, depth: usize) -> Vec<String> {
-        let Some(members) = schema.as_object() else { return vec![format!("{path} is no object")] };
+        let Some(members) = schema.as_object() else { return vec![format!("{path} is not an object")] };
         let known = ["type", "properties", "required", "items", "enum", "minimum", "maximum", "description"];
         let mut faults: Vec<String> = members
             .keys()
