@@ -15,6 +15,7 @@ pub mod limiter;
 pub mod limits;
 pub mod mode;
 pub mod search;
+pub mod secrets;
 pub mod store;
 pub mod thinking;
 pub mod transfer;

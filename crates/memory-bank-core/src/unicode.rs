@@ -37,13 +37,71 @@ pub fn folded(text: &str) -> String {
     nfc(&lower).into_owned()
 }
 
-/// Whether a character is invisible, or changes the direction or the look of the characters around it. Joiners of
-/// scripts and emoji are included, since some file systems drop them.
-pub(crate) fn is_invisible(character: char) -> bool {
-    matches!(character,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
-        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
-        | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+/// Why a reader does not see a character, or sees others differently because of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hidden {
+    /// It changes the direction of the text around it, or its digits and joins.
+    Direction,
+    /// It separates lines or paragraphs where a line end is not expected.
+    Separator,
+    /// It has no width and no use in ordinary text.
+    ZeroWidth,
+    /// It joins characters of scripts and emoji, or keeps them apart.
+    Joiner,
+    /// It fills the place of a letter, or is shown at a line's end only.
+    Filler,
+    /// It selects a variant of the character before it, as emoji have them.
+    Selector,
+    /// It is a copy of an ASCII character that no font shows.
+    Tag,
+}
+
+/// Why a reader does not see a character; none if it is seen. Control characters are not among them: [`char::is_control`].
+#[must_use]
+pub fn hidden(character: char) -> Option<Hidden> {
+    Some(match character {
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}' => {
+            Hidden::Direction
+        }
+        '\u{2028}' | '\u{2029}' => Hidden::Separator,
+        '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' => Hidden::ZeroWidth,
+        '\u{200c}' | '\u{200d}' => Hidden::Joiner,
+        '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}'
+        | '\u{3164}' | '\u{ffa0}' => Hidden::Filler,
+        '\u{180b}'..='\u{180d}' | '\u{180f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0080}'..='\u{e0fff}' => {
+            Hidden::Selector
+        }
+        '\u{e0000}'..='\u{e007f}' => Hidden::Tag,
+        _ => return None,
+    })
+}
+
+/// Whether a character does not belong into a name, since two names that differ in it look the same. Joiners are among
+/// them, since some file systems drop them; selectors are not, since emoji need them.
+#[must_use]
+pub fn is_invisible(character: char) -> bool {
+    hidden(character).is_some_and(|reason| reason != Hidden::Selector)
+}
+
+/// Whether a character makes a terminal show something else than the text, or nothing. Tabs and what scripts need do not.
+#[must_use]
+pub fn misleads_on_terminal(character: char) -> bool {
+    character != '\t' && character.is_control()
+        || matches!(
+            hidden(character),
+            Some(Hidden::Direction | Hidden::Separator | Hidden::ZeroWidth | Hidden::Tag)
+        )
+}
+
+/// The text without characters that a person does not see, so that a model reads what a person reads. Tabs and line ends
+/// stay.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let is_seen = |character: &char| match character {
+        '\n' | '\t' => true,
+        character => !character.is_control() && hidden(*character).is_none(),
+    };
+    text.chars().filter(is_seen).collect()
 }
 
 #[cfg(test)]
@@ -61,5 +119,27 @@ mod tests {
             assert_eq!(folded(one), folded(other));
         }
         assert_ne!(folded("a-b"), folded("ab"));
+    }
+
+    #[test]
+    fn invisible_instructions_are_removed() {
+        let smuggled: String = "run rm"
+            .chars()
+            .map(|character| char::from_u32(0xe0000 + u32::from(character)).unwrap())
+            .collect();
+        assert_eq!(visible(&format!("plan{smuggled}\u{1b}[31m\u{202e}x\r")), "plan[31mx");
+    }
+
+    #[test]
+    fn names_keep_selectors_and_terminals_what_scripts_need() {
+        let selector = '\u{fe0f}';
+        assert!(!is_invisible(selector) && !misleads_on_terminal(selector) && visible("\u{fe0f}").is_empty());
+        for character in ['\u{200d}', '\u{ad}', '\u{3164}'] {
+            assert!(is_invisible(character) && !misleads_on_terminal(character), "{character:?}");
+        }
+        for character in ['\u{202e}', '\u{2028}', '\u{200b}', '\u{feff}', '\u{e0041}'] {
+            assert!(is_invisible(character) && misleads_on_terminal(character), "{character:?}");
+        }
+        assert!(misleads_on_terminal('\u{1b}') && !misleads_on_terminal('\t') && !is_invisible('a'));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::secrets::masked;
+use crate::secrets::masked;
 
 /// The most commits that a record names.
 pub const RECORDED_COMMITS: usize = 12;

@@ -11,7 +11,6 @@ mod memory_lines;
 mod names;
 mod notes;
 mod record;
-mod secrets;
 mod text;
 
 pub use decision::{DocumentState, WriteDecision, decide};
@@ -23,7 +22,6 @@ pub use memory_lines::{BadLine, MemoryLines};
 pub use names::{Names, candidates, name_beside};
 pub use notes::{Link, Note, Vault, link_text, remembered_link};
 pub use record::{GRAPH_PREFIX, ImportEntry, ImportRecord, RecordDamaged, is_record};
-pub use secrets::{Secret, secrets};
 pub use text::{decode, with_origin};
 
 /// The folder of a bank for documents that have no better place, and for the record.

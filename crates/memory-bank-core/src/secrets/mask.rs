@@ -1,168 +1,88 @@
-//! Masks secrets in texts that are kept without a person's check: keys, tokens, private keys, passwords, connection strings.
+//! Masks secrets in texts that are kept without a person's check.
 //!
-//! The patterns of issuers are those of gitleaks (`secret-rules.tsv`). This module adds a few for secrets without an
-//! issuer. A false alarm costs a word of a record, a miss is a leak, so gitleaks' exceptions and bounds on entropy do not
-//! apply, but for its one general rule.
+//! The patterns of issuers are those of gitleaks (`gitleaks.tsv`), beside this project's own. A false alarm costs a word of a
+//! record, a miss is a leak, so gitleaks' exceptions and bounds on entropy do not apply, but for its one general rule.
 
 use std::ops::Range;
 use std::sync::{LazyLock, OnceLock};
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::Regex;
 
-use super::frame::visible;
+use super::rules::{ValueForm, compile, value_rules};
+use crate::unicode::visible;
 
 /// The text in place of a secret.
 const MASK: &str = "[masked]";
 /// gitleaks' general rule: any value after a name such as `key`.
-const GENERAL: &str = "generic-api-key";
-/// The delimiter that most rules require behind a secret.
+const GENERAL_RULE: &str = "generic-api-key";
+/// The delimiter that most rules of gitleaks require behind a secret.
 const DELIMITER: &str = r#"(?:[\x60'"\s;]|\\[nr]|$)"#;
-/// The most bytes of a compiled pattern.
-const PATTERN_BYTES: usize = 32 * 1024 * 1024;
 
-/// The rules without an issuer: a pattern whose first group is the secret, and the form of the secret.
-const OWN: [(&str, Looks); 13] = [
-    // A key of this server.
-    (r"(mbmcp_(?:live|test)_[A-Za-z0-9_-]+)", Looks::Any),
-    // The beginnings of tokens of well-known issuers, at any length.
-    (
-        r"((?:gh[pousr]_|github_pat_|glpat-|gl[a-z]{2,8}-|xox[abeoprs]-|[sr]k_(?:live|test|prod)_|\bsk-|npm_|pypi-|hf_|do[por]_v1_|shp(?:at|ca|pa|ss)_|AIza|SG\.|eyJ)[A-Za-z0-9._-]{16,})",
-        Looks::Mixed,
-    ),
-    // `scheme://user:password@host`, `https://token@host`.
-    (r"(?i)\b[a-z][a-z0-9+.-]*://[^\s:/?#@]*:([^\s]+)@", Looks::Any),
-    (r"(?i)\b[a-z][a-z0-9+.-]*://([^\s:/?#@]{12,})@", Looks::Any),
-    // The values of names of secrets.
-    (
-        r#"(?i)(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|account[_-]?key|shared[_-]?access[_-]?(?:key|signature)|private[_-]?key|signing[_-]?key|encryption[_-]?key|credentials?|bearer|cookie|session[_-]?id)[\w.-]{0,40}["'\]]{0,2}\s{0,3}(?:=|:=|=>)\s{0,3}["'`]?([^\s"'`;&]{3,})"#,
-        Looks::Any,
-    ),
-    (
-        r#"(?i)(?:pass(?:word|wd|phrase|code)?|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|account[_-]?key|private[_-]?key|credentials?|auth(?:orization)?|cookie)["'\]]{0,2}\s{0,3}:\s{0,3}["'`]?([^\s"'`;&,]{6,})"#,
-        Looks::Mixed,
-    ),
-    (
-        r#"(?i)(?:^|\s)--?(?:pass(?:word|wd|phrase)?|pwd|secret|token|api-?key|auth)[= ]["'`]?([^\s"'`]{4,})"#,
-        Looks::Mixed,
-    ),
-    (
-        r"(?i)\b(?:sig|signature|x-amz-signature|x-goog-signature|code|access_token|id_token|refresh_token)=([^\s&]{8,})",
-        Looks::Any,
-    ),
-    // `Authorization: Bearer …`, `Basic …`.
-    (r"(?i)\b(?:bearer|basic|digest|apikey)\s+([a-z0-9._~+/=-]{8,})", Looks::Mixed),
-    (r"(?i)(?:password|passwd|passphrase|passcode)\s+(?:is|was|to|=|:)\s+([^\s]{4,})", Looks::Any),
-    // The rest of a private key that was cut.
-    (r"(?is)(-----BEGIN[ A-Z0-9_-]{0,100}PRIVATE KEY.*)", Looks::Any),
-    // Long words that nobody writes by hand: hexadecimal, and random.
-    (r"([0-9a-fA-F]{32,})", Looks::Mixed),
-    (r"([A-Za-z0-9+_=-]{24,})", Looks::Opaque),
-];
-
-/// The form that a value must have.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Looks {
-    /// Anything.
-    Any,
-    /// Letters with digits or signs.
-    Mixed,
-    /// Random: small letters, capitals and digits take turns.
-    Opaque,
-}
-
-/// The text with a mask in the place of each secret, without hidden characters.
+/// The text with a mask in the place of each secret, without invisible characters.
 #[must_use]
 pub fn masked(text: &str) -> String {
     let text = visible(text);
     let mut ranges: Vec<Range<usize>> = Vec::new();
-    for ((_, looks), pattern) in OWN.iter().zip(OWN_PATTERNS.iter()) {
-        if let Some(pattern) = pattern {
-            collect(pattern, text.as_bytes(), *looks, &mut ranges);
-        }
+    for (pattern, form) in VALUE_PATTERNS.iter() {
+        collect(pattern, text.as_bytes(), *form, &mut ranges);
     }
     let folded = text.to_ascii_lowercase();
-    for rule in RULES.iter() {
+    for rule in GITLEAKS_RULES.iter() {
         if rule.words.iter().any(|word| folded.contains(word))
             && let Some(pattern) = rule.pattern()
         {
-            let looks = if rule.name == GENERAL { Looks::Mixed } else { Looks::Any };
-            collect(pattern, text.as_bytes(), looks, &mut ranges);
+            let form = if rule.name == GENERAL_RULE { ValueForm::Mixed } else { ValueForm::Any };
+            collect(pattern, text.as_bytes(), form, &mut ranges);
         }
     }
-    replaced(&text, ranges)
+    with_masks(&text, ranges)
 }
 
-struct Rule {
+struct GitleaksRule {
     name: &'static str,
+    /// The rule is tried only where one of these occurs.
     words: Vec<&'static str>,
     source: &'static str,
     compiled: OnceLock<Option<Regex>>,
 }
 
-impl Rule {
+impl GitleaksRule {
     /// Most rules are never needed, and compiling all takes longer than a hook may.
     fn pattern(&self) -> Option<&Regex> {
-        self.compiled.get_or_init(|| compile(&self.everywhere())).as_ref()
+        self.compiled.get_or_init(|| compile(&self.without_delimiters())).as_ref()
     }
-}
 
-impl Rule {
     /// The pattern without the delimiters that a secret has in source code: in prose a comma or a bracket may surround it.
-    fn everywhere(&self) -> String {
+    fn without_delimiters(&self) -> String {
         let source = self.source.replace(DELIMITER, "");
         source.trim_start_matches(r"\b").trim_end_matches(r"\b").to_owned()
     }
 }
 
-static RULES: LazyLock<Vec<Rule>> = LazyLock::new(|| {
-    let lines = include_str!("secret-rules.tsv").lines().filter(|line| !line.starts_with('#'));
+static GITLEAKS_RULES: LazyLock<Vec<GitleaksRule>> = LazyLock::new(|| {
+    let lines = include_str!("gitleaks.tsv").lines().filter(|line| !line.starts_with('#'));
     let rule = |line: &'static str| {
         let mut parts = line.splitn(3, '\t');
         let (name, words, source) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(Rule { name, words: words.split(',').collect(), source, compiled: OnceLock::new() })
+        Some(GitleaksRule { name, words: words.split(',').collect(), source, compiled: OnceLock::new() })
     };
     lines.filter_map(rule).collect()
 });
 
-static OWN_PATTERNS: LazyLock<Vec<Option<Regex>>> =
-    LazyLock::new(|| OWN.iter().map(|(source, _)| compile(source)).collect());
-
-fn compile(source: &str) -> Option<Regex> {
-    RegexBuilder::new(source).unicode(false).size_limit(PATTERN_BYTES).build().ok()
-}
+static VALUE_PATTERNS: LazyLock<Vec<(Regex, ValueForm)>> = LazyLock::new(|| {
+    value_rules().into_iter().filter_map(|(source, form)| Some((compile(&source)?, form))).collect()
+});
 
 /// Adds where the pattern finds secrets: its first group, or all of it.
-fn collect(pattern: &Regex, text: &[u8], looks: Looks, ranges: &mut Vec<Range<usize>>) {
+fn collect(pattern: &Regex, text: &[u8], form: ValueForm, ranges: &mut Vec<Range<usize>>) {
     for found in pattern.captures_iter(text) {
         let group = found.iter().skip(1).flatten().next().or_else(|| found.get(0));
-        let Some(group) = group.filter(|group| looks.fits(group.as_bytes())) else { continue };
+        let Some(group) = group.filter(|group| form.fits(group.as_bytes())) else { continue };
         ranges.push(group.range());
     }
 }
 
-impl Looks {
-    fn fits(self, value: &[u8]) -> bool {
-        let letters = value.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
-        let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
-        match self {
-            Self::Any => true,
-            Self::Mixed => {
-                let punctuation = value.iter().filter(|byte| b"!@#$%^*+=/~?".contains(byte)).count();
-                letters > 0 && digits + punctuation > 0
-            }
-            Self::Opaque => {
-                let class = |byte: &u8| (byte.is_ascii_digit(), byte.is_ascii_uppercase());
-                let runs = value.chunk_by(|a, b| class(a) == class(b)).count();
-                let has_cases =
-                    value.iter().any(u8::is_ascii_lowercase) && value.iter().any(u8::is_ascii_uppercase);
-                // Names in camel case change half as often.
-                letters > 0 && digits > 0 && has_cases && runs * 20 >= value.len() * 9
-            }
-        }
-    }
-}
-
-fn replaced(text: &str, mut ranges: Vec<Range<usize>>) -> String {
+fn with_masks(text: &str, mut ranges: Vec<Range<usize>>) -> String {
     ranges.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
@@ -194,12 +114,11 @@ mod tests {
     }
 
     #[test]
-    fn every_rule_compiles() {
-        assert_eq!(RULES.len(), 221);
-        for rule in RULES.iter() {
+    fn every_rule_of_gitleaks_compiles() {
+        assert_eq!(GITLEAKS_RULES.len(), 221);
+        for rule in GITLEAKS_RULES.iter() {
             assert!(rule.pattern().is_some(), "{} does not compile", rule.name);
         }
-        assert!(OWN_PATTERNS.iter().all(Option::is_some));
     }
 
     #[rstest]
@@ -247,6 +166,8 @@ mod tests {
     #[case("GET /x?access_token=abcdefgh12", "abcdefgh12")]
     #[case("-----BEGIN RSA PRIVATE KEY----- MIIEow", "MIIEow")]
     #[case("pass\u{200b}word=hunter2", "hunter2")]
+    #[case("signing_key: a1b2c3d4", "a1b2c3d4")]
+    #[case("deploy --access-key a1b2c3d4", "a1b2c3d4")]
     fn secrets_without_an_issuer_are_masked_too(#[case] text: &str, #[case] hidden: &str) {
         let shown = masked(text);
         assert!(!shown.contains(hidden) && shown.contains(MASK), "{shown}");
@@ -264,6 +185,7 @@ mod tests {
     #[case("src/UserProfileSettings2FactorAuthenticationController.tsx")]
     #[case("chore(deps): update rust crate tokio to v1.48.0")]
     #[case("fix: pass the session id to the next handler")]
+    #[case("author: Jane Doe, reviewed by Max2")]
     fn ordinary_subjects_branches_and_paths_stay(#[case] text: &str) {
         assert_eq!(masked(text), text);
     }

@@ -1,75 +1,74 @@
-//! Texts of sources that look like secrets. They are the user's own text and are imported; the user is warned, since a
+//! Lines of imported texts that look like secrets. They are the user's own text and are imported; the user is warned, since a
 //! bank may be shared or tracked by version control. A warning never repeats the secret.
 
-/// The most secrets that are named for one source.
-const NAMED: usize = 5;
+use std::sync::LazyLock;
 
-/// A text that looks like a secret.
+use regex::bytes::Regex;
+
+use super::rules::{PRIVATE_KEY_HEAD, TOKENS, compile, is_secret_name};
+
+/// The most warnings for one source.
+const MAX_WARNINGS: usize = 5;
+/// Shorter words are not tokens.
+const MIN_TOKEN_CHARS: usize = 16;
+/// Shorter values are not passwords.
+const MIN_VALUE_CHARS: usize = 8;
+/// JSON web tokens have at least so many characters.
+const MIN_WEB_TOKEN_CHARS: usize = 60;
+
+/// A line that looks like a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Secret {
-    /// Its line, from 1.
+pub struct SecretWarning {
+    /// The line, from 1.
     pub line: usize,
-    /// Its kind.
+    /// The kind of secret.
     pub kind: &'static str,
 }
 
-/// The beginnings of keys, the fewest characters of the whole, and their kind.
-const PREFIXES: [(&str, usize, &str); 20] = [
-    ("ghp_", 36, "a GitHub token"),
-    ("gho_", 36, "a GitHub token"),
-    ("ghu_", 36, "a GitHub token"),
-    ("ghs_", 36, "a GitHub token"),
-    ("github_pat_", 40, "a GitHub token"),
-    ("glpat-", 20, "a GitLab token"),
-    ("sk-ant-", 30, "an Anthropic key"),
-    ("sk_live_", 20, "a Stripe key"),
-    ("rk_live_", 20, "a Stripe key"),
-    ("sk-", 30, "an API key"),
-    ("AKIA", 20, "an AWS key"),
-    ("ASIA", 20, "an AWS key"),
-    ("AIza", 35, "a Google key"),
-    ("xoxb-", 20, "a Slack token"),
-    ("xoxp-", 20, "a Slack token"),
-    ("npm_", 36, "an npm token"),
-    ("hf_", 30, "a Hugging Face token"),
-    ("pypi-", 40, "a PyPI token"),
-    ("mbmcp_live_", 40, "a key of this server"),
-    ("mbmcp_test_", 40, "a key of this server"),
-];
-
-/// The ends of names whose values are secrets, in lower case.
-const NAMES: [&str; 8] =
-    ["password", "passwd", "secret", "api_key", "apikey", "api-key", "access_token", "auth_token"];
-
 /// The lines of a text that look like secrets, at most five.
 #[must_use]
-pub fn secrets(text: &str) -> Vec<Secret> {
+pub fn secret_warnings(text: &str) -> Vec<SecretWarning> {
     let lines = text.lines().enumerate();
-    lines.filter_map(|(at, line)| Some(Secret { line: at + 1, kind: kind(line)? })).take(NAMED).collect()
+    let found =
+        lines.filter_map(|(at, line)| Some(SecretWarning { line: at + 1, kind: kind_of_secret(line)? }));
+    found.take(MAX_WARNINGS).collect()
 }
 
-fn kind(line: &str) -> Option<&'static str> {
-    if line.contains("-----BEGIN") && line.contains("PRIVATE KEY") {
+fn kind_of_secret(line: &str) -> Option<&'static str> {
+    static PRIVATE_KEY: LazyLock<Option<Regex>> = LazyLock::new(|| compile(PRIVATE_KEY_HEAD));
+    if PRIVATE_KEY.as_ref().is_some_and(|head| head.is_match(line.as_bytes())) {
         return Some("a private key");
     }
     let is_part = |character: char| character.is_ascii_alphanumeric() || "_-.".contains(character);
-    let words = line.split(|character: char| !is_part(character)).filter(|word| word.len() >= 16);
-    words.filter_map(prefixed).next().or_else(|| with_password(line)).or_else(|| assigned(line))
+    let words =
+        line.split(|character: char| !is_part(character)).filter(|word| word.len() >= MIN_TOKEN_CHARS);
+    words
+        .filter_map(kind_of_token)
+        .next()
+        .or_else(|| kind_of_connection_string(line))
+        .or_else(|| kind_of_assignment(line))
 }
 
-fn prefixed(word: &str) -> Option<&'static str> {
+fn kind_of_token(word: &str) -> Option<&'static str> {
+    static PREFIXES: LazyLock<Vec<(Regex, &str, usize)>> = LazyLock::new(|| {
+        let warned = TOKENS.iter().filter_map(|rule| Some((rule.prefix, rule.warning?)));
+        warned
+            .filter_map(|(prefix, (kind, least))| Some((compile(&format!("^(?:{prefix})"))?, kind, least)))
+            .collect()
+    });
     let has_digit = word.bytes().any(|byte| byte.is_ascii_digit());
-    let known = PREFIXES.iter().find(|(prefix, least, _)| word.starts_with(prefix) && word.len() >= *least);
-    if let Some((_, _, kind)) = known.filter(|_| has_digit) {
+    let token =
+        PREFIXES.iter().find(|(prefix, _, least)| word.len() >= *least && prefix.is_match(word.as_bytes()));
+    if let Some((_, kind, _)) = token.filter(|_| has_digit) {
         return Some(kind);
     }
-    let is_token =
-        word.starts_with("eyJ") && word.len() >= 60 && word.bytes().filter(|byte| *byte == b'.').count() == 2;
-    is_token.then_some("a JSON web token")
+    let dots = word.bytes().filter(|byte| *byte == b'.').count();
+    let is_web_token = word.starts_with("eyJ") && word.len() >= MIN_WEB_TOKEN_CHARS && dots == 2;
+    is_web_token.then_some("a JSON web token")
 }
 
 /// `scheme://user:password@host`.
-fn with_password(line: &str) -> Option<&'static str> {
+fn kind_of_connection_string(line: &str) -> Option<&'static str> {
     line.split("://").skip(1).find_map(|rest| {
         let host = rest
             .split(|character: char| character.is_whitespace() || "/?#\"'`<>)".contains(character))
@@ -81,15 +80,14 @@ fn with_password(line: &str) -> Option<&'static str> {
 }
 
 /// `name = value` with the name of a secret.
-fn assigned(line: &str) -> Option<&'static str> {
+fn kind_of_assignment(line: &str) -> Option<&'static str> {
     let (name, value) = line.split_once(['=', ':'])?;
-    let name = name.trim().trim_matches(['"', '\'', '`', '*']).to_ascii_lowercase();
-    let is_named = NAMES.iter().any(|known| name.ends_with(known));
+    let name = name.trim().trim_matches(['"', '\'', '`', '*']);
     let value = value.trim().trim_matches(['"', '\'', '`', ',', ';', '*']).trim();
-    let is_one_word = value.len() >= 8 && !value.contains(char::is_whitespace);
+    let is_one_word = value.len() >= MIN_VALUE_CHARS && !value.contains(char::is_whitespace);
     let is_mixed = value.bytes().any(|byte| byte.is_ascii_digit())
         && value.bytes().any(|byte| byte.is_ascii_alphabetic());
-    (is_named && is_one_word && is_mixed && is_value(value)).then_some("a password or token")
+    (is_one_word && is_mixed && is_secret_name(name) && is_value(value)).then_some("a password or token")
 }
 
 /// Whether this may be a value, not a variable or a placeholder.
@@ -117,8 +115,10 @@ mod tests {
     #[case("postgres://app:hunter22@db.local/x", "a connection string with a password")]
     #[case("DB_PASSWORD = s3cr3tvalue", "a password or token")]
     #[case("- **API_KEY**: a1b2c3d4e5f6", "a password or token")]
+    #[case("AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI7MDENG", "a password or token")]
+    #[case("ghr_0123456789abcdefABCDEF0123456789abcd", "a GitHub token")]
     fn secrets_are_found(#[case] line: &str, #[case] kind: &'static str) {
-        assert_eq!(secrets(&format!("# Title\n{line}\n")), [Secret { line: 2, kind }]);
+        assert_eq!(secret_warnings(&format!("# Title\n{line}\n")), [SecretWarning { line: 2, kind }]);
     }
 
     #[rstest]
@@ -130,12 +130,12 @@ mod tests {
     #[case("ghp_ is the prefix of tokens, sk-something too")]
     #[case("sk-learn-is-a-library-for-machine-learning")]
     fn ordinary_lines_are_not(#[case] line: &str) {
-        assert_eq!(secrets(line), []);
+        assert_eq!(secret_warnings(line), []);
     }
 
     #[test]
     fn a_warning_is_bounded() {
         let text = "DB_PASSWORD = s3cr3tvalue\n".repeat(100);
-        assert_eq!(secrets(&text).len(), 5);
+        assert_eq!(secret_warnings(&text).len(), 5);
     }
 }

@@ -1,5 +1,7 @@
 //! The address of a server as an option of a command.
 
+use memory_bank_core::secrets::OWN_KEY_PREFIX;
+
 use crate::cli::options::GlobalOptions;
 
 /// Checks an address that is given as an option.
@@ -12,7 +14,7 @@ pub(crate) fn parse(text: &str) -> Result<String, String> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("remove user and password from the address; the key is sent in a header".to_owned());
     }
-    if text.contains("mbmcp_") {
+    if text.contains(OWN_KEY_PREFIX) {
         return Err(
             "remove the key from the address, because addresses are logged; the key is sent in a header"
                 .to_owned(),

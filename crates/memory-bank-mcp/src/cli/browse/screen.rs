@@ -3,6 +3,7 @@
 
 use std::io::IsTerminal;
 
+use memory_bank_core::unicode::misleads_on_terminal;
 use serde_json::Value;
 
 /// How the output is shown.
@@ -163,7 +164,7 @@ impl Screen {
 pub(super) fn json_line(data: &Value) -> String {
     let mut line = String::new();
     for character in data.to_string().chars() {
-        if is_dangerous(character) {
+        if misleads_on_terminal(character) {
             let mut units = [0; 2];
             line.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
         } else {
@@ -174,22 +175,8 @@ pub(super) fn json_line(data: &Value) -> String {
     line
 }
 
-/// Whether a character controls the terminal, changes the direction of the text around it, or hides.
-fn is_dangerous(character: char) -> bool {
-    character != '\t' && character.is_control()
-        || matches!(
-            character,
-            // Direction.
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
-            // Line and paragraph separators.
-            | '\u{2028}' | '\u{2029}'
-            // Invisible; joiners are needed by scripts and emoji.
-            | '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-        )
-}
-
 fn push_visible(text: &mut String, character: char) {
-    if is_dangerous(character) {
+    if misleads_on_terminal(character) {
         text.extend(character.escape_unicode());
     } else {
         text.push(character);
@@ -198,7 +185,7 @@ fn push_visible(text: &mut String, character: char) {
 
 /// How many characters a character is shown as.
 fn visible_width(character: char) -> usize {
-    if is_dangerous(character) { character.escape_unicode().count() } else { 1 }
+    if misleads_on_terminal(character) { character.escape_unicode().count() } else { 1 }
 }
 
 /// A moment to the minute: `2026-11-22 09:30`.
@@ -233,11 +220,11 @@ mod tests {
         for attack in attacks {
             for view in [COLOURED, View { colours: false, ..COLOURED }] {
                 let text = shown(view, Style::Plain, attack);
-                assert!(!text.chars().any(is_dangerous), "{attack:?}: {text:?}");
+                assert!(!text.chars().any(misleads_on_terminal), "{attack:?}: {text:?}");
             }
             let styled = shown(COLOURED, Style::Hit, attack);
             let inner = styled.strip_prefix("\u{1b}[1;31m").unwrap().strip_suffix("\u{1b}[0m").unwrap();
-            assert!(!inner.chars().any(is_dangerous), "{attack:?}: {styled:?}");
+            assert!(!inner.chars().any(misleads_on_terminal), "{attack:?}: {styled:?}");
         }
         assert_eq!(shown(COLOURED, Style::Plain, "\u{1b}[2J"), "\\u{1b}[2J");
     }
@@ -246,7 +233,7 @@ mod tests {
     fn json_is_the_same_value_without_characters_that_control_a_terminal() {
         let data = serde_json::json!({"a\u{202e}": "\u{1b}[2J \u{9b}31m \u{7f} \u{e0041} größe \t\n\\"});
         let line = json_line(&data);
-        assert!(!line.trim_end().chars().any(is_dangerous), "{line:?}");
+        assert!(!line.trim_end().chars().any(misleads_on_terminal), "{line:?}");
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), data);
     }
 

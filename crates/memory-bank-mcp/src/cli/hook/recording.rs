@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use memory_bank_core::hooks::{AgentSessionRecord, RecordedCommit, SessionFacts, masked, with_record};
+use memory_bank_core::hooks::{AgentSessionRecord, RecordedCommit, SessionFacts, with_record};
+use memory_bank_core::secrets::masked;
 use memory_bank_folder::{GitActivity, git_activity};
 
 use super::agent::Agent;

@@ -6,6 +6,8 @@
 
 use std::collections::HashSet;
 
+use memory_bank_core::secrets::{OWN_KEY_PREFIX, has_secret_name};
+
 use crate::cli::config_text::Format;
 
 /// The placeholder of hidden text.
@@ -14,9 +16,8 @@ const HIDDEN: &str = "…";
 const MIXED_SECRET_LENGTH: usize = 20;
 /// From this length on, every word that is not a path is taken for a secret.
 const ANY_SECRET_LENGTH: usize = 40;
-/// Parts of names of secrets, in lower case.
-const SECRET_NAMES: [&str; 9] =
-    ["key", "token", "secret", "pass", "auth", "credential", "header", "bearer", "cookie"];
+/// Parts of names whose values may be secrets, in lower case. Arguments are hidden sooner than texts are.
+const MORE_SECRET_NAMES: [&str; 3] = ["key", "auth", "header"];
 
 /// The lines of the text, with all but names and `known` strings hidden. Their number is that of the text.
 pub(super) fn masked_lines(text: &str, format: Format, known: &HashSet<String>) -> Vec<String> {
@@ -202,7 +203,7 @@ pub(super) fn masked_words(words: &[String]) -> String {
 
 fn names_a_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    SECRET_NAMES.iter().any(|part| name.contains(part))
+    has_secret_name(&name) || MORE_SECRET_NAMES.iter().any(|part| name.contains(part))
 }
 
 fn masked_argument(word: &str) -> String {
@@ -250,7 +251,7 @@ fn is_opaque(word: &str) -> bool {
 fn without_keys(text: &str) -> String {
     let mut shown = String::new();
     let mut rest = text;
-    while let Some(start) = rest.find("mbmcp_") {
+    while let Some(start) = rest.find(OWN_KEY_PREFIX) {
         let (before, key) = rest.split_at(start);
         let end = key
             .find(|character: char| !character.is_ascii_alphanumeric() && character != '_')

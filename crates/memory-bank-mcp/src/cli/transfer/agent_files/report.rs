@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use memory_bank_core::import::{BadLine, GRAPH_PREFIX, GraphItem, ImportRecord, WriteDecision, secrets};
+use memory_bank_core::import::{BadLine, GRAPH_PREFIX, GraphItem, ImportRecord, WriteDecision};
+use memory_bank_core::secrets::secret_warnings;
 use serde_json::{Value, json};
 
 use super::sources::{SourceFile, Sources};
@@ -196,8 +197,9 @@ impl Report {
     }
 
     pub(super) fn secrets_of(&mut self, file: &SourceFile) {
-        let found =
-            secrets(&file.text).into_iter().map(|secret| (file.from.clone(), secret.line, secret.kind));
+        let found = secret_warnings(&file.text)
+            .into_iter()
+            .map(|warning| (file.from.clone(), warning.line, warning.kind));
         self.secrets.extend(found);
     }
 

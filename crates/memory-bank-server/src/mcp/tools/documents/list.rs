@@ -3,6 +3,7 @@
 use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{DocumentEntry, is_leftover};
+use memory_bank_core::unicode::is_invisible;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -117,18 +118,20 @@ fn detailed(
 /// A name for one line: plain, or as JSON in which invisible characters, and those that change the direction of text,
 /// are escaped.
 fn visible(name: &str) -> String {
-    let hides = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-                | '\u{feff}')
-    };
-    if !name.contains(hides) {
+    let is_hidden = |character: char| character.is_control() || is_invisible(character);
+    if !name.contains(is_hidden) {
         return name.to_owned();
     }
-    let escaped = |c: char| {
-        if c > '\u{7e}' && hides(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }
-    };
-    json!(name).to_string().chars().map(escaped).collect()
+    let mut shown = String::new();
+    for character in json!(name).to_string().chars() {
+        if character > '~' && is_hidden(character) {
+            let mut units = [0; 2];
+            shown.extend(character.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -137,7 +140,14 @@ mod tests {
 
     #[test]
     fn a_name_with_invisible_characters_is_shown_as_json() {
-        for name in ["bidi\u{202e}.md", "a\nprogress.md", "x\u{7f}\u{85}.md", "q\"\u{200b}.md"] {
+        for name in [
+            "bidi\u{202e}.md",
+            "a\nprogress.md",
+            "x\u{7f}\u{85}.md",
+            "q\"\u{200b}.md",
+            "tag\u{e0041}.md",
+            "\u{3164}.md",
+        ] {
             let shown = visible(name);
             assert!(
                 shown.starts_with('"') && shown.bytes().all(|byte| (b' '..=b'~').contains(&byte)),

@@ -1,0 +1,174 @@
+//! What a secret looks like: beginnings of tokens, names of values, and the forms of values. It must not know what happens to
+//! a secret.
+
+use std::sync::LazyLock;
+
+use regex::bytes::{Regex, RegexBuilder};
+
+/// The beginning of every API key of this server.
+pub const OWN_KEY_PREFIX: &str = "mbmcp_";
+/// The line above a private key.
+pub(super) const PRIVATE_KEY_HEAD: &str = r"-----BEGIN[ A-Z0-9_-]{0,100}PRIVATE KEY";
+/// Names of secrets, also as the last part of a longer name.
+const NAMES: &str = r"pass(?:word|wd|phrase|code)?|pwd|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|shared[_-]?access[_-]?(?:key|signature)|private[_-]?key|signing[_-]?key|encryption[_-]?key|credentials?|bearer|cookie|session[_-]?id";
+/// The most bytes of a compiled pattern.
+const PATTERN_BYTES: usize = 32 * 1024 * 1024;
+
+/// The tokens of an issuer.
+pub(super) struct TokenRule {
+    /// The pattern of their beginning.
+    pub(super) prefix: &'static str,
+    /// Their kind, if the beginning is rare enough for a warning, and the fewest characters of such a token.
+    pub(super) warning: Option<(&'static str, usize)>,
+}
+
+/// The beginnings of tokens of well-known issuers. The first one that fits counts.
+pub(super) const TOKENS: [TokenRule; 20] = [
+    token(r"gh[pousr]_", "a GitHub token", 36),
+    token(r"github_pat_", "a GitHub token", 40),
+    token(r"glpat-", "a GitLab token", 20),
+    masked_token(r"gl[a-z]{2,8}-"),
+    token(r"\bsk-ant-", "an Anthropic key", 30),
+    token(r"[sr]k_live_", "a Stripe key", 20),
+    masked_token(r"[sr]k_(?:test|prod)_"),
+    token(r"\bsk-", "an API key", 30),
+    token(r"\bA[KS]IA", "an AWS key", 20),
+    token(r"AIza", "a Google key", 35),
+    token(r"xox[bp]-", "a Slack token", 20),
+    masked_token(r"xox[aeors]-"),
+    token(r"npm_", "an npm token", 36),
+    token(r"hf_", "a Hugging Face token", 30),
+    token(r"pypi-", "a PyPI token", 40),
+    token(r"mbmcp_(?:live|test)_", "a key of this server", 40),
+    masked_token(r"do[por]_v1_"),
+    masked_token(r"shp(?:at|ca|pa|ss)_"),
+    masked_token(r"SG\."),
+    // JSON web tokens.
+    masked_token(r"eyJ"),
+];
+
+const fn token(prefix: &'static str, kind: &'static str, least_chars: usize) -> TokenRule {
+    TokenRule { prefix, warning: Some((kind, least_chars)) }
+}
+
+const fn masked_token(prefix: &'static str) -> TokenRule {
+    TokenRule { prefix, warning: None }
+}
+
+/// The form that a value must have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ValueForm {
+    /// Anything.
+    Any,
+    /// Letters with digits or punctuation.
+    Mixed,
+    /// Random: small letters, capitals and digits take turns.
+    Random,
+}
+
+impl ValueForm {
+    pub(super) fn fits(self, value: &[u8]) -> bool {
+        let letters = value.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+        let digits = value.iter().filter(|byte| byte.is_ascii_digit()).count();
+        match self {
+            Self::Any => true,
+            Self::Mixed => {
+                let punctuation = value.iter().filter(|byte| b"!@#$%^*+=/~?".contains(byte)).count();
+                letters > 0 && digits + punctuation > 0
+            }
+            Self::Random => {
+                let class = |byte: &u8| (byte.is_ascii_digit(), byte.is_ascii_uppercase());
+                let runs = value.chunk_by(|a, b| class(a) == class(b)).count();
+                let has_cases =
+                    value.iter().any(u8::is_ascii_lowercase) && value.iter().any(u8::is_ascii_uppercase);
+                // Names in camel case change half as often.
+                letters > 0 && digits > 0 && has_cases && runs * 20 >= value.len() * 9
+            }
+        }
+    }
+}
+
+/// The rules for secrets without an issuer: a pattern whose first group is the secret, and the form of the secret.
+pub(super) fn value_rules() -> Vec<(String, ValueForm)> {
+    let prefixes: Vec<&str> = TOKENS.iter().map(|rule| rule.prefix).collect();
+    let rule = |pattern: &str, form| (pattern.to_owned(), form);
+    vec![
+        // A key of this server, at any length.
+        (format!("({OWN_KEY_PREFIX}(?:live|test)_[A-Za-z0-9_-]+)"), ValueForm::Any),
+        (format!("((?:{})[A-Za-z0-9._-]{{16,}})", prefixes.join("|")), ValueForm::Mixed),
+        // `scheme://user:password@host`, `https://token@host`.
+        rule(r"(?i)\b[a-z][a-z0-9+.-]*://[^\s:/?#@]*:([^\s]+)@", ValueForm::Any),
+        rule(r"(?i)\b[a-z][a-z0-9+.-]*://([^\s:/?#@]{12,})@", ValueForm::Any),
+        // `name=value`, `name: value`, `--name value`.
+        (
+            format!(
+                r#"(?i)(?:{NAMES})[\w.-]{{0,40}}["'\]]{{0,2}}\s{{0,3}}(?:=|:=|=>)\s{{0,3}}["'`]?([^\s"'`;&]{{3,}})"#
+            ),
+            ValueForm::Any,
+        ),
+        (
+            format!(
+                r#"(?i)(?:{NAMES}|auth(?:orization)?)["'\]]{{0,2}}\s{{0,3}}:\s{{0,3}}["'`]?([^\s"'`;&,]{{6,}})"#
+            ),
+            ValueForm::Mixed,
+        ),
+        (format!(r#"(?i)(?:^|\s)--?(?:{NAMES}|auth)[= ]["'`]?([^\s"'`]{{4,}})"#), ValueForm::Mixed),
+        rule(
+            r"(?i)\b(?:sig|signature|x-amz-signature|x-goog-signature|code|access_token|id_token|refresh_token)=([^\s&]{8,})",
+            ValueForm::Any,
+        ),
+        // `Authorization: Bearer …`, `Basic …`.
+        rule(r"(?i)\b(?:bearer|basic|digest|apikey)\s+([a-z0-9._~+/=-]{8,})", ValueForm::Mixed),
+        rule(
+            r"(?i)(?:password|passwd|passphrase|passcode)\s+(?:is|was|to|=|:)\s+([^\s]{4,})",
+            ValueForm::Any,
+        ),
+        // A private key, also one that is cut.
+        (format!("(?is)({PRIVATE_KEY_HEAD}.*)"), ValueForm::Any),
+        // Long words that nobody writes by hand: hexadecimal, and random.
+        rule(r"([0-9a-fA-F]{32,})", ValueForm::Mixed),
+        rule(r"([A-Za-z0-9+_=-]{24,})", ValueForm::Random),
+    ]
+}
+
+/// Whether the value of this name is a secret.
+pub(super) fn is_secret_name(name: &str) -> bool {
+    static NAME: LazyLock<Option<Regex>> = LazyLock::new(|| compile(&format!("(?i)(?:{NAMES})$")));
+    NAME.as_ref().is_some_and(|pattern| pattern.is_match(name.as_bytes()))
+}
+
+/// Whether the name of a secret is anywhere in a name, as in `--token-file` and `auth_token_2`.
+#[must_use]
+pub fn has_secret_name(name: &str) -> bool {
+    static NAME: LazyLock<Option<Regex>> = LazyLock::new(|| compile(&format!("(?i)(?:{NAMES})")));
+    NAME.as_ref().is_some_and(|pattern| pattern.is_match(name.as_bytes()))
+}
+
+/// A pattern on bytes; none if it is not one, which a test excludes.
+pub(super) fn compile(source: &str) -> Option<Regex> {
+    RegexBuilder::new(source).unicode(false).size_limit(PATTERN_BYTES).build().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_compiles() {
+        assert!(value_rules().iter().all(|(source, _)| compile(source).is_some()));
+        assert!(TOKENS.iter().all(|rule| compile(rule.prefix).is_some()));
+    }
+
+    #[test]
+    fn names_of_secrets_are_recognised_by_their_last_part() {
+        for name in
+            ["password", "DB_PASSWORD", "AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "apiKey", "session-id"]
+        {
+            assert!(is_secret_name(name), "{name}");
+        }
+        for name in ["author", "password_policy", "tokens", "keyboard", "key", ""] {
+            assert!(!is_secret_name(name), "{name}");
+        }
+        assert!(has_secret_name("--token-file") && !has_secret_name("keyboard"));
+    }
+}
