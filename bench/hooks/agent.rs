@@ -71,18 +71,18 @@ async fn run_sessions(program: &Path, has_hooks: bool, tokens: &CoreBPE) -> anyh
     hooks.prepare(10)?;
     let mut bank = Simulation::start(hooks.project()).await?;
     let mut outcome = Outcome::default();
+    let mut added_tokens = 0;
     for (number, topic) in TOPICS.iter().enumerate().take(SESSIONS) {
         let session = format!("session-{number}");
-        let mut send = |event: &str, input: serde_json::Value| {
+        let mut send = |event: &str, mut input: serde_json::Value| {
             if !has_hooks {
                 return anyhow::Ok(String::new());
             }
-            let mut input = input;
             if let Some(members) = input.as_object_mut() {
                 members.insert("session_id".to_owned(), json!(session));
             }
             let answer = hooks.send(event, input)?.0;
-            outcome.tokens += tokens.encode_ordinary(text(&answer)).len();
+            added_tokens += tokens.encode_ordinary(text(&answer)).len();
             Ok(text(&answer).to_owned())
         };
         let context = send("SessionStart", json!({"source": "startup"}))?;
@@ -110,16 +110,6 @@ async fn run_sessions(program: &Path, has_hooks: bool, tokens: &CoreBPE) -> anyh
             let description = format!("the {topic} module rounds half-even and has its own tests");
             bank.done("track_progress", json!({"action": "Built", "description": description})).await?;
         }
-        let send = |event: &str, input: serde_json::Value| -> anyhow::Result<()> {
-            let mut input = input;
-            if let Some(members) = input.as_object_mut() {
-                members.insert("session_id".to_owned(), json!(session));
-            }
-            if has_hooks {
-                hooks.send(event, input)?;
-            }
-            Ok(())
-        };
         send("Stop", json!({"stop_hook_active": true}))?;
         send("SessionEnd", json!({"reason": "other"}))?;
         outcome.informed += usize::from(is_informed);
@@ -128,6 +118,7 @@ async fn run_sessions(program: &Path, has_hooks: bool, tokens: &CoreBPE) -> anyh
     let read = |name: &str| {
         std::fs::read_to_string(hooks.project().join("memory-bank").join(name)).unwrap_or_default()
     };
+    outcome.tokens = added_tokens;
     outcome.entries = read("progress.md").matches("rounds half-even").count();
     outcome.records = read("session-records.md").matches("session `").count();
     Ok(outcome)

@@ -196,15 +196,9 @@ impl PostgresBank {
             .await?;
         let (stored, contents, present) = match read_plan(&rows) {
             Ok((Some(stored), contents, present, true)) => (stored, contents, present),
-            other => {
+            plan => {
                 transaction.roll_back().await;
-                return Err(match other {
-                    Err(error) => Refusal::Failed(Failure::Store(error)),
-                    Ok((None, ..)) => Refusal::Backup(BackupError::NotFound(id.to_owned())),
-                    Ok(_) => Refusal::Backup(BackupError::Refused(
-                        "the backup is empty; nothing was restored".to_owned(),
-                    )),
-                });
+                return Err(refusal_of(plan, id));
             }
         };
         let now = self.database.deps.clock.now();
@@ -288,4 +282,15 @@ fn read_plan(rows: &[Vec<Row>]) -> Result<Plan, StoreError> {
     };
     let anything = answer(rows, 3).first().map(|row| column(row, 0)).transpose()?.unwrap_or_default();
     Ok((names(0)?.into_iter().next(), names(1)?, names(2)?, anything))
+}
+
+/// Why a plan cannot be restored.
+fn refusal_of(plan: Result<Plan, StoreError>, id: &str) -> Refusal {
+    match plan {
+        Err(error) => Refusal::Failed(Failure::Store(error)),
+        Ok((None, ..)) => Refusal::Backup(BackupError::NotFound(id.to_owned())),
+        Ok(_) => {
+            Refusal::Backup(BackupError::Refused("the backup is empty; nothing was restored".to_owned()))
+        }
+    }
 }

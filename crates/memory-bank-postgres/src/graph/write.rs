@@ -148,13 +148,26 @@ impl PostgresBank {
             transaction.roll_back().await;
             return Ok(decided);
         }
-        let added = events.iter().map(|event| bytes_added(event, &found)).sum();
         let held = StoredBytes::of(answer(&rows, usage_at))?;
-        if let Err(full) = self.database.admit(&held, added) {
+        self.commit_events_within_quota(transaction, project, &held, &found, &events, decided).await
+    }
+
+    /// Writes the events and commits, unless the project would exceed its quota.
+    async fn commit_events_within_quota<T: Stored + Send>(
+        &self,
+        transaction: Transaction,
+        project: Uuid,
+        held: &StoredBytes,
+        found: &Found,
+        events: &[Event],
+        decided: T,
+    ) -> Result<T, Refusal> {
+        let added = events.iter().map(|event| bytes_added(event, found)).sum();
+        if let Err(full) = self.database.admit(held, added) {
             transaction.roll_back().await;
             return Err(Refusal::Graph(GraphError::Invalid(full)));
         }
-        commit_events(transaction, project, &found, &events, decided).await
+        commit_events(transaction, project, found, events, decided).await
     }
 }
 

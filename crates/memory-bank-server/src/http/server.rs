@@ -142,15 +142,10 @@ impl Server {
             shutdown,
             closing: CancellationToken::new(),
         });
-        let mut bus = None;
-        if let Some(redis) = parts.redis {
-            let (hub, invalidations) = (Arc::clone(&shared.services.hub), Arc::clone(&shared.invalidations));
-            let (tried, joined) = oneshot::channel();
-            // Until the end: streams of a server that still serves receive changes of other replicas.
-            bus = Some(tokio::spawn(redis.bus().run(hub, invalidations, tried)));
-            // Otherwise the server is alone for now: subscribers will be notified that they may have missed changes.
-            let _ = joined.await;
-        }
+        let bus = match parts.redis {
+            Some(redis) => Some(join_replicas(&redis, &shared).await),
+            None => None,
+        };
         Ok(Self { listener, router: router(Arc::clone(&shared)), watched, bus, shared })
     }
 
@@ -335,6 +330,17 @@ async fn apply_invalidations(shared: Arc<Shared>) {
             Err(RecvError::Closed) => return,
         }
     }
+}
+
+/// Starts to exchange changes with the other replicas, and waits until the first attempt to reach them is over. If it fails,
+/// the server is alone for now: subscribers will be notified that they may have missed changes.
+async fn join_replicas(redis: &Redis, shared: &Shared) -> JoinHandle<()> {
+    let (hub, invalidations) = (Arc::clone(&shared.services.hub), Arc::clone(&shared.invalidations));
+    let (tried, joined) = oneshot::channel();
+    // Until the end: streams of a server that still serves receive changes of other replicas.
+    let bus = tokio::spawn(redis.bus().run(hub, invalidations, tried));
+    let _ = joined.await;
+    bus
 }
 
 #[cfg(test)]

@@ -87,47 +87,35 @@ pub struct DocumentHits {
 impl Index {
     /// Searches documents.
     #[must_use]
-    pub fn search_documents(&self, wanted: &DocumentQuery) -> DocumentHits {
+    pub fn search_documents(&self, request: &DocumentQuery) -> DocumentHits {
         let files: Option<HashSet<&str>> =
-            wanted.files.as_ref().map(|files| files.iter().map(String::as_str).collect());
+            request.files.as_ref().map(|files| files.iter().map(String::as_str).collect());
         let in_files = |name: &str| files.as_ref().is_none_or(|files| files.contains(name));
-        let days = Days::of(wanted.days);
+        let days = Days::of(request.days);
         let accepts = |slot: &Slot| {
             days.hold(slot)
                 && (files.is_none()
                     || matches!(slot.source.as_ref(), SourceId::Document(name) if in_files(name)))
         };
-        let prepared = self.prepare(&wanted.query, Scope::Documents);
+        let prepared = self.prepare(&request.query, Scope::Documents);
         let scored = self.scored(&prepared, Scope::Documents);
-        let mut candidates = scored.candidates(&wanted.query, &prepared, wanted.limit, accepts);
-        let sorted = (wanted.limit.saturating_mul(2) + 20).max(MAX_RESCORED).min(candidates.len());
+        let mut candidates = scored.candidates(&request.query, &prepared, request.limit, accepts);
+        let sorted = (request.limit.saturating_mul(2) + 20).max(MAX_RESCORED).min(candidates.len());
         self.best_first(&mut candidates, sorted);
-        let missing = self.missing_phrases(&wanted.query, &candidates, &in_files);
-        let query = wanted.query.without_phrases(&missing);
-        let matcher = LineMatcher::new(&query, self.weights(&prepared, &scored), wanted.case_sensitive);
+        let missing = self.missing_phrases(&request.query, &candidates, &in_files);
+        let query = request.query.without_phrases(&missing);
+        let matcher = LineMatcher::new(&query, self.weights(&prepared, &scored), request.case_sensitive);
         self.rescore(&matcher, candidates.get_mut(..sorted).unwrap_or_default());
         let meaning = self.meaning(&query);
         let sorted = if self.mix_meaning(&query, &scored, &mut candidates, accepts) {
-            let sorted = (wanted.limit.saturating_mul(2) + 20).min(candidates.len());
+            let sorted = (request.limit.saturating_mul(2) + 20).min(candidates.len());
             self.best_first(&mut candidates, sorted);
             sorted
         } else {
             sorted
         };
-        let mut answer = HitCollector {
-            index: self,
-            limit: wanted.limit,
-            cased: wanted.case_sensitive,
-            query,
-            matcher,
-            hits: DocumentHits { missing_phrases: missing, meaning, ..DocumentHits::default() },
-            taken: HashSet::new(),
-            likenesses: HashMap::new(),
-            patterns: HashMap::new(),
-            later: Vec::new(),
-            admitted: HashMap::new(),
-            room: limits::HITS_BYTES,
-        };
+        let hits = DocumentHits { missing_phrases: missing, meaning, ..DocumentHits::default() };
+        let mut answer = HitCollector::new(self, request, query, matcher, hits);
         let (first, rest) = candidates.split_at_mut_checked(sorted).unwrap_or_default();
         answer.take(first);
         if !answer.is_full() {
@@ -138,14 +126,14 @@ impl Index {
         if !answer.is_full() {
             answer.take_plain(&in_files, &days);
         }
-        if !answer.is_full() && !wanted.query.is_single() {
+        if !answer.is_full() && !request.query.is_single() {
             let mut adjacent = scored.adjacent(&candidates, MAX_ADJACENT, accepts);
             self.best_first(&mut adjacent, MAX_ADJACENT);
             answer.take(&adjacent);
             answer.take_later();
         }
         answer.count_similar(&candidates);
-        answer.hits.unknown_words = prepared.unknown_words(&wanted.query);
+        answer.hits.unknown_words = prepared.unknown_words(&request.query);
         answer.hits
     }
 
@@ -256,7 +244,7 @@ impl Slot {
 struct HitCollector<'a> {
     index: &'a Index,
     limit: usize,
-    cased: bool,
+    is_cased: bool,
     query: Query,
     matcher: LineMatcher,
     hits: DocumentHits,
@@ -275,6 +263,29 @@ struct HitCollector<'a> {
 }
 
 impl<'a> HitCollector<'a> {
+    fn new(
+        index: &'a Index,
+        request: &DocumentQuery,
+        query: Query,
+        matcher: LineMatcher,
+        hits: DocumentHits,
+    ) -> Self {
+        Self {
+            index,
+            limit: request.limit,
+            is_cased: request.case_sensitive,
+            query,
+            matcher,
+            hits,
+            taken: HashSet::new(),
+            likenesses: HashMap::new(),
+            patterns: HashMap::new(),
+            later: Vec::new(),
+            admitted: HashMap::new(),
+            room: limits::HITS_BYTES,
+        }
+    }
+
     fn is_full(&self) -> bool {
         self.hits.more
     }
@@ -336,14 +347,14 @@ impl<'a> HitCollector<'a> {
         let phrase = self.query.phrases().first().cloned();
         let needle = match &phrase {
             Some(phrase) => phrase.clone(),
-            None if self.cased => self.query.text().to_owned(),
+            None if self.is_cased => self.query.text().to_owned(),
             None => self.query.folded().to_owned(),
         };
         let mut documents: Vec<(&'a str, &'a Lines)> =
             self.index.texts().filter(|(name, _)| in_files(name)).collect();
         documents.sort_by_key(|(name, _)| (core_rank(name), *name));
         for (name, lines) in documents {
-            for line in lines.containing(&needle, phrase.is_some() || !self.cased) {
+            for line in lines.containing(&needle, phrase.is_some() || !self.is_cased) {
                 if self.is_full() {
                     return;
                 }
@@ -351,7 +362,7 @@ impl<'a> HitCollector<'a> {
                 let slot = self.index.slot_at(name, line);
                 let admitted = !is_template_row(text)
                     && self.query.admits(text)
-                    && (phrase.is_none() || !self.cased || self.matcher.is_cased(text))
+                    && (phrase.is_none() || !self.is_cased || self.matcher.matches_case(text))
                     && slot.is_none_or(|slot| days.hold(slot));
                 if admitted {
                     self.push(name, lines, line, 0.0, slot);

@@ -42,11 +42,11 @@ impl LineMatcher {
             .chain(terms.into_iter().map(|(term, _)| term.clone()))
             .collect();
         let cased = case_sensitive.then(|| {
-            let wanted: HashSet<&str> = query.words().iter().map(|word| word.form.as_str()).collect();
+            let query_words: HashSet<&str> = query.words().iter().map(|word| word.form.as_str()).collect();
             let typed = query.text().split_whitespace().map(|word| word.trim_matches('"'));
             let counted = typed.filter(|word| {
                 let mut counts = false;
-                each_term(word, |part| counts |= wanted.contains(part.text));
+                each_term(word, |part| counts |= query_words.contains(part.text));
                 counts
             });
             counted.map(str::to_owned).collect()
@@ -63,7 +63,7 @@ impl LineMatcher {
         let mut best: Option<(f64, usize)> = None;
         for line in slot.line..slot.line + slot.lines.max(1) {
             let text = lines.get(line as usize);
-            if text.trim().is_empty() || !self.is_cased(text) {
+            if text.trim().is_empty() || !self.matches_case(text) {
                 continue;
             }
             let weight = if candidate.has_own_hit && slot.lines > 1 { self.weight(text) } else { 0.0 };
@@ -87,7 +87,7 @@ impl LineMatcher {
         (0..self.words).filter_map(|word| best.get(&word)).sum()
     }
 
-    pub(super) fn is_cased(&self, text: &str) -> bool {
+    pub(super) fn matches_case(&self, text: &str) -> bool {
         self.cased.as_ref().is_none_or(|words| words.iter().any(|word| text.contains(word.as_str())))
     }
 
@@ -143,15 +143,15 @@ impl LineMatcher {
 }
 
 /// Whether a text contains this, and not as a part of a longer word, name or path.
-fn contains_whole(text: &str, wanted: &str) -> bool {
+fn contains_whole(text: &str, phrase: &str) -> bool {
     let is_word =
         |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '/' | '\\' | '-'));
-    !wanted.is_empty()
-        && text.match_indices(wanted).any(|(at, _)| {
+    !phrase.is_empty()
+        && text.match_indices(phrase).any(|(at, _)| {
             let before = text.get(..at).and_then(|before| before.chars().next_back());
-            let behind = text.get(at + wanted.len()..).and_then(|behind| behind.chars().next());
-            let opens = !is_word(wanted.chars().next()) || !is_word(before);
-            let closes = !is_word(wanted.chars().next_back()) || !is_word(behind);
+            let behind = text.get(at + phrase.len()..).and_then(|behind| behind.chars().next());
+            let opens = !is_word(phrase.chars().next()) || !is_word(before);
+            let closes = !is_word(phrase.chars().next_back()) || !is_word(behind);
             opens && closes
         })
 }

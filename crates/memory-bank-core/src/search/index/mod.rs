@@ -276,11 +276,7 @@ impl Index {
             likeness.take(term.text, term.kind);
             terms.push(vocabulary.intern(term.text));
         });
-        terms.sort_unstable();
-        let counts: Vec<(u32, u32)> = terms
-            .chunk_by(|a, b| a == b)
-            .filter_map(|same| Some((*same.first()?, small(same.len()))))
-            .collect();
+        let counts = count_terms(terms);
         let slot = Slot {
             source: Arc::clone(source),
             ordinal: 0,
@@ -362,6 +358,13 @@ impl Index {
     fn slot(&self, at: u32) -> Option<&Slot> {
         self.slots.get(at as usize).and_then(Option::as_ref)
     }
+}
+
+/// Each term once, with its number.
+fn count_terms(mut terms: Vec<u32>) -> Vec<(u32, u32)> {
+    terms.sort_unstable();
+    let same = terms.chunk_by(|a, b| a == b);
+    same.filter_map(|same| Some((*same.first()?, small(same.len())))).collect()
 }
 
 fn count_up(counts: &mut [u64; 2], scope: Scope, more: u64) {

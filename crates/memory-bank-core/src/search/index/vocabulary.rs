@@ -319,14 +319,14 @@ impl Vocabulary {
         if length < MIN_PREFIX_CHARS {
             return Vec::new();
         }
-        let wanted = Shape::of(word);
+        let query_shape = Shape::of(word);
         let bound = if length < MIN_PART_CHARS { 0 } else { tolerance(length) };
         let mut found: Vec<Form> = Vec::new();
         let mut meant: Vec<(usize, u32)> = Vec::new();
         for (id, shape) in (0_u32..).zip(&self.shapes) {
-            let holds = wanted.may_be_in(shape);
-            let is_part = length >= 2 * MIN_PART_CHARS && shape.may_be_in(&wanted);
-            let is_near = bound > 0 && wanted.is_near(shape, bound);
+            let holds = query_shape.may_be_in(shape);
+            let is_part = length >= 2 * MIN_PART_CHARS && shape.may_be_in(&query_shape);
+            let is_near = bound > 0 && query_shape.is_near(shape, bound);
             if !(holds || is_part || is_near) || self.postings(id, scope).is_empty() {
                 continue;
             }
@@ -370,8 +370,8 @@ impl Vocabulary {
         if !has_german || word.kind != TermKind::Word || length <= MIN_PART_CHARS {
             return Vec::new();
         }
-        let wanted = Shape::of(&word.form);
-        let candidates = (0_u32..).zip(&self.shapes).filter(|(_, shape)| wanted.may_be_in(shape));
+        let query_shape = Shape::of(&word.form);
+        let candidates = (0_u32..).zip(&self.shapes).filter(|(_, shape)| query_shape.may_be_in(shape));
         let found = candidates.filter_map(|(id, _)| {
             let entry = self.entries.get(id as usize)?;
             let is_german = entry.languages.iter().any(|(language, _)| *language == Language::German);
