@@ -374,11 +374,11 @@ mod tests {
     #[tokio::test]
     async fn passages_are_returned_in_order_and_the_key_is_sent() {
         let body = r#"{"data": [{"index": 1, "embedding": [0, 1]}, {"index": 0, "embedding": [1, 0]}]}"#;
-        let (url, mut asked) = serve("200 OK", body).await;
+        let (url, mut requests) = serve("200 OK", body).await;
         let endpoint = endpoint(url);
         let vectors = endpoint.passages(vec!["a".to_owned(), "b".to_owned()]).await.unwrap();
         assert!(vectors[0].cosine(&Vector::of(&[1.0, 0.0]).unwrap()) > 0.9);
-        let request = asked.recv().await.unwrap();
+        let request = requests.recv().await.unwrap();
         assert!(
             request.starts_with("POST /v1/embeddings ") && request.contains("Bearer k-1234"),
             "{request}"
@@ -390,26 +390,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_service_that_fails_repeatedly_gets_no_requests_for_a_while() {
-        let (url, mut asked) = serve("503 Service Unavailable", "{}").await;
+        let (url, mut requests) = serve("503 Service Unavailable", "{}").await;
         let endpoint = endpoint(url);
         for _ in 0..FAILURES_TO_OPEN {
             let error = endpoint.query("x").await.unwrap_err();
             assert!(error.is_temporary() && error.to_string().contains("503"), "{error}");
-            asked.recv().await.unwrap();
+            requests.recv().await.unwrap();
         }
         let error = endpoint.query("x").await.unwrap_err();
         assert!(error.to_string().contains("tried again in"), "{error}");
-        assert!(asked.try_recv().is_err());
+        assert!(requests.try_recv().is_err());
     }
 
     #[tokio::test]
     async fn refused_texts_do_not_disable_the_service() {
-        let (url, mut asked) = serve("400 Bad Request", "{}").await;
+        let (url, mut requests) = serve("400 Bad Request", "{}").await;
         let endpoint = endpoint(url);
         for _ in 0..3 * FAILURES_TO_OPEN {
             let error = endpoint.query("x").await.unwrap_err();
             assert!(!error.is_temporary() && error.to_string().contains("400"), "{error}");
-            asked.recv().await.unwrap();
+            requests.recv().await.unwrap();
         }
     }
 

@@ -381,12 +381,12 @@ impl Inner {
     }
 
     async fn embed_texts(&self, texts: Vec<String>, model: &ModelId) -> Result<Vec<Vector>, EmbedError> {
-        let wanted = texts.len();
+        let expected = texts.len();
         let made = tokio::time::timeout(BATCH_TIMEOUT, self.embedder.passages(texts)).await;
         let vectors =
             made.map_err(|_| EmbedError::Temporary("the model did not answer a batch in time".to_owned()))??;
         let fits = |vector: &Vector| vector.dimension() == model.dimension();
-        if vectors.len() == wanted && vectors.iter().all(fits) {
+        if vectors.len() == expected && vectors.iter().all(fits) {
             return Ok(vectors);
         }
         Err(EmbedError::Permanent("the model returned a wrong number or dimension of vectors".to_owned()))

@@ -194,11 +194,12 @@ impl<'b> Choice<'b> {
     /// Selects a block with the headings above it, if they fit.
     fn take(&mut self, at: usize) {
         let Some(block) = self.blocks.get(at).filter(|_| !self.has(at)) else { return };
-        let mut wanted: Vec<usize> = block.above.iter().copied().filter(|above| !self.has(*above)).collect();
-        wanted.push(at);
-        wanted.dedup();
+        let mut selected: Vec<usize> =
+            block.above.iter().copied().filter(|above| !self.has(*above)).collect();
+        selected.push(at);
+        selected.dedup();
         let (before, used) = (self.pieces, self.used);
-        for at in &wanted {
+        for at in &selected {
             let neighbours = usize::from(at.checked_sub(1).is_some_and(|above| self.has(above)))
                 + usize::from(self.has(at + 1));
             self.pieces = (self.pieces + 1).saturating_sub(neighbours);
@@ -210,7 +211,7 @@ impl<'b> Choice<'b> {
         self.used =
             (self.used + self.pieces * PIECE_OVERHEAD_CHARS).saturating_sub(before * PIECE_OVERHEAD_CHARS);
         if self.used > self.room || self.pieces > MAX_PIECES {
-            for at in wanted {
+            for at in selected {
                 if let Some(taken) = self.taken.get_mut(at) {
                     *taken = false;
                 }

@@ -311,23 +311,23 @@ fn unique_match(text: &str, found: &str) -> Result<(usize, usize), String> {
 }
 
 /// The text to find, with the line endings of the document, since callers may not know of CRLF.
-fn with_line_endings_of(text: &str, wanted: &str) -> Result<String, String> {
-    if wanted.is_empty() {
+fn with_line_endings_of(text: &str, old_text: &str) -> Result<String, String> {
+    if old_text.is_empty() {
         return Err("the text to find is empty".to_owned());
     }
-    if text.contains(wanted) { Ok(wanted.to_owned()) } else { Ok(LineEnding::of(text).apply(wanted)) }
+    if text.contains(old_text) { Ok(old_text.to_owned()) } else { Ok(LineEnding::of(text).apply(old_text)) }
 }
 
-fn wrong_count(text: &str, wanted: &str, found: usize, expected: usize) -> String {
+fn wrong_count(text: &str, old_text: &str, found: usize, expected: usize) -> String {
     const MAX_SHOWN: usize = 5;
-    let shown: String = wanted.chars().take(60).collect();
+    let shown: String = old_text.chars().take(60).collect();
     if found == 0 {
         return format!(
             "`{shown}` was not found; it must match byte for byte; read the document again and copy the text"
         );
     }
     let mut lines: Vec<String> = text
-        .match_indices(wanted)
+        .match_indices(old_text)
         .take(MAX_SHOWN)
         .map(|(at, _)| (text.get(..at).unwrap_or_default().matches('\n').count() + 1).to_string())
         .collect();

@@ -34,23 +34,23 @@ pub(super) struct ListEdited {
 pub(super) fn replace_items(
     text: &str,
     part: KnownSection,
-    wanted: &[String],
+    new_items: &[String],
 ) -> Result<ListEdited, EditError> {
     let outline = Outline::of(text);
     let sections = part.lists(&outline);
     for section in &sections {
         check_editable(&outline, section)?;
     }
-    let wanted = distinct(wanted);
+    let new_items = distinct(new_items);
     let Some(home) = sections.first() else {
-        let text = match wanted.is_empty() {
+        let text = match new_items.is_empty() {
             true => text.to_owned(),
-            false => append_section(&outline, part.title(), &bullets(&wanted))?,
+            false => append_section(&outline, part.title(), &bullets(&new_items))?,
         };
-        return Ok(ListEdited { text, added: wanted.len(), removed: Removed::default() });
+        return Ok(ListEdited { text, added: new_items.len(), removed: Removed::default() });
     };
     let present = top_items(&outline, &sections);
-    let mut plan = Plan::of(&outline, &present, &wanted, has_boxes(&outline, home));
+    let mut plan = Plan::of(&outline, &present, &new_items, has_boxes(&outline, home));
     // If no item stays, the list begins at the first item of the section that is written.
     let top = outline.items_in(&home.own).iter().find(|item| item.depth == 0);
     let below = if top.is_none() && plan.first_fixed.is_none() { plan.runs.remove(&None) } else { None };
@@ -280,16 +280,16 @@ struct Plan<'w> {
 }
 
 impl<'w> Plan<'w> {
-    fn of(outline: &Outline<'_>, present: &[&Item], wanted: &'w [String], boxes: bool) -> Self {
+    fn of(outline: &Outline<'_>, present: &[&Item], new_items: &'w [String], boxes: bool) -> Self {
         let positions: BTreeMap<String, usize> =
-            wanted.iter().enumerate().map(|(position, item)| (key(item), position)).collect();
+            new_items.iter().enumerate().map(|(position, item)| (key(item), position)).collect();
         let mut first: BTreeMap<usize, usize> = BTreeMap::new();
         let mut changes = vec![ItemChange::Removed; present.len()];
         let mut met = Vec::new();
         for (index, (item, change)) in present.iter().zip(&mut changes).enumerate() {
             let own = || positions.get(&key(&own_words(outline, item)));
             let Some(position) = positions.get(&key(&item.text)).or_else(own) else { continue };
-            *change = ItemChange::Stays(changed_check_box(&item.text, wanted.get(*position)));
+            *change = ItemChange::Stays(changed_check_box(&item.text, new_items.get(*position)));
             if !first.contains_key(position) {
                 first.insert(*position, index);
                 met.push(*position);
@@ -298,7 +298,7 @@ impl<'w> Plan<'w> {
         let fixed = longest_increasing_subsequence(&met);
         let mut plan = Self { changes, runs: BTreeMap::new(), first_fixed: None, added: 0 };
         let mut after = None;
-        for (position, item) in wanted.iter().enumerate() {
+        for (position, item) in new_items.iter().enumerate() {
             let there = first.get(&position).and_then(|index| Some((*index, *present.get(*index)?)));
             let entry = match there {
                 Some((index, _)) if fixed.contains(&position) => {
@@ -341,9 +341,9 @@ fn written(outline: &Outline<'_>, model: &Item, first_step: u64, run: &[Entry]) 
 }
 
 /// The new check box of an item, if it differs from the present one.
-fn changed_check_box<'w>(present: &str, wanted: Option<&'w String>) -> Option<&'w str> {
+fn changed_check_box<'w>(present: &str, new_items: Option<&'w String>) -> Option<&'w str> {
     let (old, _) = unboxed(present);
-    let (new, _) = unboxed(wanted?);
+    let (new, _) = unboxed(new_items?);
     let ticked = |mark: &str| mark != "[ ]";
     new.filter(|new| old.is_some_and(|old| ticked(old) != ticked(new)))
 }

@@ -57,16 +57,16 @@ pub(super) fn is_open_problem(note: &str) -> bool {
 /// A text matches no item or several; the section has a merge conflict.
 pub(super) fn resolve(
     drafts: &mut Drafts,
-    wanted: &[String],
+    note_texts: &[String],
     at: Timestamp,
 ) -> Result<Vec<String>, EditError> {
-    if wanted.is_empty() {
+    if note_texts.is_empty() {
         return Ok(Vec::new());
     }
     let kinds = kinds();
     let candidates = candidates(drafts, &kinds);
     let mut marked = BTreeSet::new();
-    for text in wanted {
+    for text in note_texts {
         marked.extend(find(&candidates, text, &kinds)?);
     }
     let marked: Vec<&Candidate> = marked.into_iter().filter_map(|index| candidates.get(index)).collect();
@@ -124,14 +124,14 @@ fn unmarked(line: &str) -> String {
 }
 
 /// The open items that a text names: one, or several identical ones; none if the named item is resolved.
-fn find(candidates: &[Candidate], wanted: &str, kinds: &[&str]) -> Result<Vec<usize>, EditError> {
-    let wanted_keys = [key(wanted), key(text_of(wanted, kinds))];
+fn find(candidates: &[Candidate], note_text: &str, kinds: &[&str]) -> Result<Vec<usize>, EditError> {
+    let note_keys = [key(note_text), key(text_of(note_text, kinds))];
     let alike = |settled: bool| -> Vec<(usize, &Candidate)> {
         // The whole line first: it distinguishes two notes with the same text.
         (0..2)
             .map(|which| {
                 let fits =
-                    |one: &Candidate| one.settled == settled && one.keys.get(which) == wanted_keys.get(which);
+                    |one: &Candidate| one.settled == settled && one.keys.get(which) == note_keys.get(which);
                 candidates.iter().enumerate().filter(|(_, one)| fits(one)).collect::<Vec<_>>()
             })
             .find(|found| !found.is_empty())
@@ -145,19 +145,19 @@ fn find(candidates: &[Candidate], wanted: &str, kinds: &[&str]) -> Result<Vec<us
         Some((_, first)) if found.iter().all(|(_, one)| one.line == first.line) => {
             Ok(found.into_iter().map(|(index, _)| index).collect())
         }
-        Some(_) => Err(refused(wanted, &format!("matches {} notes", found.len()), &one_of(&found))),
+        Some(_) => Err(refused(note_text, &format!("matches {} notes", found.len()), &one_of(&found))),
         None if !alike(true).is_empty() => Ok(Vec::new()),
         None => {
             let open: Vec<String> =
                 candidates.iter().filter(|one| !one.settled).map(|one| one.line.clone()).collect();
-            let closest = similar_texts(wanted, &open);
+            let closest = similar_texts(note_text, &open);
             let shown = if closest.is_empty() { open } else { closest };
-            Err(refused(wanted, "fits no open note or issue", &shown))
+            Err(refused(note_text, "fits no open note or issue", &shown))
         }
     }
 }
 
-fn refused(wanted: &str, why: &str, lines: &[String]) -> EditError {
+fn refused(note_text: &str, why: &str, lines: &[String]) -> EditError {
     const MAX_SHOWN: usize = 5;
     let mut shown: Vec<String> =
         lines.iter().take(MAX_SHOWN).map(|line| format!("`{}`", clip(line, MAX_SHOWN_CHARS))).collect();
@@ -168,7 +168,7 @@ fn refused(wanted: &str, why: &str, lines: &[String]) -> EditError {
         [] => "there is none".to_owned(),
         shown => format!("give the whole text of one of {}", shown.join(", ")),
     };
-    EditError::Refused(format!("`resolve`: `{}` {why}; {there}", clip(wanted, MAX_SHOWN_CHARS)))
+    EditError::Refused(format!("`resolve`: `{}` {why}; {there}", clip(note_text, MAX_SHOWN_CHARS)))
 }
 
 /// The labels of the kinds of notes, in all current and earlier forms.

@@ -111,16 +111,16 @@ pub fn part<'t>(text: &'t str, selection: Selection<'_>, bounds: PartBounds) -> 
     let end = first.saturating_add(count).min(all);
     let mut range = lines.start(first)..lines.start(end);
     let mut from_char = 1;
-    if let Selection::Lines { from_char: wanted, from, .. } = selection
-        && wanted > 1
+    if let Selection::Lines { from_char: first_char, from, .. } = selection
+        && first_char > 1
     {
         let line = text.get(lines.start(first)..lines.start(first + 1)).unwrap_or_default();
-        let Some((at, _)) = line.char_indices().nth(wanted - 1) else {
+        let Some((at, _)) = line.char_indices().nth(first_char - 1) else {
             let length = line.chars().count();
-            return Err(format!("`fromChar` is {wanted}, but line {from} has {length} characters"));
+            return Err(format!("`fromChar` is {first_char}, but line {from} has {length} characters"));
         };
         range.start += at;
-        from_char = wanted;
+        from_char = first_char;
     }
     if let Selection::Tail(_) = selection {
         return Ok(tail(text, &lines, first, end, bounds));

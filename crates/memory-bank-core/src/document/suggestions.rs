@@ -33,17 +33,17 @@ impl NotFound {
 
 /// The most similar of these texts, the most similar first.
 pub(super) fn similar_texts(text: &str, existing: &[String]) -> Vec<String> {
-    let wanted = pairs(text);
+    let text_pairs = pairs(text);
     let mut found: Vec<(usize, usize, &String)> = existing
         .iter()
         .take(MAX_COMPARED)
         .enumerate()
         .filter_map(|(index, other)| {
             let pairs = pairs(other);
-            let common = wanted.intersection(&pairs).count();
+            let common = text_pairs.intersection(&pairs).count();
             // The Dice coefficient of letter pairs, in thousandths. A third means a typing mistake or another
             // wording.
-            let similarity = (2000 * common).checked_div(wanted.len() + pairs.len())?;
+            let similarity = (2000 * common).checked_div(text_pairs.len() + pairs.len())?;
             (similarity >= 333).then_some((similarity, index, other))
         })
         .collect();

@@ -121,21 +121,21 @@ pub fn update_tasks(
     let mut removed = Removed::default();
     let mut not_found_texts = Vec::new();
     if replaced {
-        let mut wanted = replace;
+        let mut new_tasks = replace;
         for text in &remove {
-            let found = Keys::of(wanted.iter().map(|task| key(task))).find(text, false, &wanted)?;
+            let found = Keys::of(new_tasks.iter().map(|task| key(task))).find(text, false, &new_tasks)?;
             if found.is_empty() && !before.iter().any(|task| key(task) == key(text)) {
                 not_found_texts.push(text.clone());
             }
             let mut index = 0;
-            wanted.retain(|_| {
+            new_tasks.retain(|_| {
                 index += 1;
                 !found.contains(&(index - 1))
             });
         }
-        wanted.extend(add);
+        new_tasks.extend(add);
         KnownSection::Tasks.home(drafts).rewrite(drafts, |text| {
-            let edited = replace_items(text, KnownSection::Tasks, &wanted)?;
+            let edited = replace_items(text, KnownSection::Tasks, &new_tasks)?;
             changes.added = edited.added;
             removed = edited.removed;
             Ok(edited.text)
@@ -242,17 +242,17 @@ fn named_tasks(
     let own = Keys::of(candidates.iter().map(|(_, outline, item)| key(&own_words(outline, item))));
     let mut named: BTreeMap<usize, bool> = BTreeMap::new();
     let mut not_found = Vec::new();
-    for wanted in remove.iter().filter(|wanted| !key(wanted).is_empty()) {
-        let mut found = whole.equal(wanted);
+    for task in remove.iter().filter(|task| !key(task).is_empty()) {
+        let mut found = whole.equal(task);
         let with_lines_below = !found.is_empty();
         if found.is_empty() {
-            found = own.equal(wanted);
+            found = own.equal(task);
         }
         if found.is_empty() {
-            found = whole.find(wanted, only_whole, &texts)?;
+            found = whole.find(task, only_whole, &texts)?;
         }
         if found.is_empty() {
-            not_found.push(wanted.clone());
+            not_found.push(task.clone());
         }
         for index in found {
             *named.entry(index).or_default() |= with_lines_below;
@@ -287,26 +287,26 @@ impl Keys {
     }
 
     /// The tasks equal to this one.
-    fn equal(&self, wanted: &str) -> BTreeSet<usize> {
-        let line = format!("{}\n", key(wanted));
+    fn equal(&self, task: &str) -> BTreeSet<usize> {
+        let line = format!("{}\n", key(task));
         let whole = |at: &usize| self.starts.binary_search(at).is_ok();
         self.tasks_at(self.lines.match_indices(&line).map(|(at, _)| at).filter(whole))
     }
 
     /// The tasks that contain this text.
-    fn containing(&self, wanted: &str) -> BTreeSet<usize> {
-        self.tasks_at(self.lines.match_indices(&key(wanted)).map(|(at, _)| at))
+    fn containing(&self, task: &str) -> BTreeSet<usize> {
+        self.tasks_at(self.lines.match_indices(&key(task)).map(|(at, _)| at))
     }
 
     /// The task equal to this one, else the only one that contains this text, if it names the task clearly.
-    fn find(&self, wanted: &str, only_whole: bool, tasks: &[String]) -> Result<BTreeSet<usize>, EditError> {
-        let mut found = self.equal(wanted);
-        if found.is_empty() && !only_whole && !key(wanted).is_empty() {
-            found = self.containing(wanted);
+    fn find(&self, task: &str, only_whole: bool, tasks: &[String]) -> Result<BTreeSet<usize>, EditError> {
+        let mut found = self.equal(task);
+        if found.is_empty() && !only_whole && !key(task).is_empty() {
+            found = self.containing(task);
             if found.len() > 1 {
-                return Err(ambiguous(wanted, tasks, &found));
+                return Err(ambiguous(task, tasks, &found));
             }
-            let part = key(wanted);
+            let part = key(task);
             found.retain(|index| tasks.get(*index).is_some_and(|task| names_clearly(&part, &key(task))));
         }
         Ok(found)
@@ -362,14 +362,14 @@ fn words(text: &str) -> Vec<&str> {
     words
 }
 
-fn ambiguous(wanted: &str, tasks: &[String], found: &BTreeSet<usize>) -> EditError {
+fn ambiguous(task: &str, tasks: &[String], found: &BTreeSet<usize>) -> EditError {
     let mut names: Vec<String> =
         found.iter().filter_map(|index| tasks.get(*index)).take(5).map(|task| format!("`{task}`")).collect();
     if found.len() > names.len() {
         names.push("…".to_owned());
     }
     EditError::Refused(format!(
-        "`remove`: `{wanted}` fits {} tasks ({}); give the whole text of one",
+        "`remove`: `{task}` fits {} tasks ({}); give the whole text of one",
         found.len(),
         names.join(", ")
     ))

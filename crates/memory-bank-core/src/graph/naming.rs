@@ -112,22 +112,22 @@ impl GraphState {
 
 /// The most similar names, best first, at most five: those that begin with the requested one, contain it or are
 /// contained in it, then those that differ in few letters. All are in normal form.
-fn suggest<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let length = wanted.chars().count();
-    if length == 0 || wanted.len() > crate::limits::LABEL_BYTES {
+fn suggest<'a>(misspelt: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let length = misspelt.chars().count();
+    if length == 0 || misspelt.len() > crate::limits::LABEL_BYTES {
         return Vec::new();
     }
     let tolerance = 1 + length / 4;
     let mut close: Vec<(usize, usize, &str)> = Vec::new();
     for name in names {
-        let kind = if name.starts_with(wanted) {
+        let kind = if name.starts_with(misspelt) {
             Some((0, name.len()))
-        } else if name.contains(wanted) {
+        } else if name.contains(misspelt) {
             Some((1, name.len()))
-        } else if name.len() >= 3 && wanted.contains(name) {
-            Some((2, wanted.len() - name.len()))
+        } else if name.len() >= 3 && misspelt.contains(name) {
+            Some((2, misspelt.len() - name.len()))
         } else {
-            bounded_distance(wanted, name, tolerance).map(|distance| (3, distance))
+            bounded_distance(misspelt, name, tolerance).map(|distance| (3, distance))
         };
         if let Some((kind, rank)) = kind {
             let entry = (kind, rank, name);

@@ -21,41 +21,41 @@ const FULL_SCORE: f64 = 100.0;
 /// Searches a graph that is held in memory; `index` follows it. Entities with their neighbours, and relations, take
 /// at most half of the bytes each, observations at most all; omitted ones are counted.
 #[must_use]
-pub fn search_graph(graph: &GraphState, index: &Index, wanted: &GraphSearch) -> GraphFound {
-    let skip = wanted.skip;
+pub fn search_graph(graph: &GraphState, index: &Index, request: &GraphSearch) -> GraphFound {
+    let skip = request.skip;
     // Both lists are ranked up to the end of the later page.
-    let limit = wanted.limit.saturating_add(skip.entities.max(skip.observations));
-    let mut hits = match &wanted.query {
+    let limit = request.limit.saturating_add(skip.entities.max(skip.observations));
+    let mut hits = match &request.query {
         Some(query) => index.search_graph(query, limit),
         None => everything(graph, limit),
     };
     let more_hits = hits.more
-        || hits.entities.len() > wanted.limit.saturating_add(skip.entities)
-        || hits.observations.len() > wanted.limit.saturating_add(skip.observations);
-    hits.entities = hits.entities.into_iter().skip(skip.entities).take(wanted.limit).collect();
+        || hits.entities.len() > request.limit.saturating_add(skip.entities)
+        || hits.observations.len() > request.limit.saturating_add(skip.observations);
+    hits.entities = hits.entities.into_iter().skip(skip.entities).take(request.limit).collect();
     let mut matching: HashMap<&str, Vec<&Observation>> = HashMap::new();
-    let mut observations = BoundedItems::new(wanted.bytes);
+    let mut observations = BoundedItems::new(request.bytes);
     for (order, (place, hit)) in (0..).zip(hits.observations.iter().enumerate()) {
         let Some(observation) = graph.observation(&hit.id) else { continue };
-        if wanted.query.is_some() {
+        if request.query.is_some() {
             matching.entry(observation.entity_id.as_str()).or_default().push(observation);
         }
-        let page = skip.observations..skip.observations.saturating_add(wanted.limit);
+        let page = skip.observations..skip.observations.saturating_add(request.limit);
         if page.contains(&place) {
             observations.offer(order, (observation, hit.score), observation_bytes(observation));
         }
     }
-    let shown = Shown { graph, index, wanted, matching };
+    let shown = Shown { graph, index, request, matching };
     let found: Vec<&str> = hits.entities.iter().map(|hit| hit.id.as_str()).collect();
-    let (near, more_near) = neighbours(graph, &found, wanted.depth);
+    let (near, more_near) = neighbours(graph, &found, request.depth);
     let entities = hits.entities.iter().filter_map(|hit| Some((hit, graph.entity(&hit.id)?)));
-    let (entities, entities_left) = shown.with_facts(entities, wanted.bytes / 2);
+    let (entities, entities_left) = shown.with_facts(entities, request.bytes / 2);
     let taken: usize = entities.iter().map(|(_, facts, entity)| weight(entity, facts)).sum();
-    let room = if entities_left > 0 { 0 } else { (wanted.bytes / 2).saturating_sub(taken) };
+    let room = if entities_left > 0 { 0 } else { (request.bytes / 2).saturating_sub(taken) };
     let neighbours = near.iter().filter_map(|id| Some(((), graph.entity(id)?)));
     let (neighbours, neighbours_left) = shown.with_facts(neighbours, room);
     let (observations, observations_left) = observations.offered();
-    let (relations, relations_left, more_relations) = relations(graph, &found, &near, wanted.bytes / 2);
+    let (relations, relations_left, more_relations) = relations(graph, &found, &near, request.bytes / 2);
     let entities = entities
         .into_iter()
         .map(|(hit, facts, entity)| entity_found(graph, entity, hit.score, hit.matched_in.clone(), &facts));
@@ -110,7 +110,7 @@ fn weight(entity: &Entity, observations: &[&Observation]) -> usize {
 struct Shown<'a> {
     graph: &'a GraphState,
     index: &'a Index,
-    wanted: &'a GraphSearch,
+    request: &'a GraphSearch,
     /// The matching observations, by entity, best first.
     matching: HashMap<&'a str, Vec<&'a Observation>>,
 }
@@ -142,13 +142,13 @@ impl<'a> Shown<'a> {
     /// The matching observations, else the newest, as far as they fit into a part of the reply, so that an entity
     /// with many observations is shown with some of them.
     fn observations(&self, entity: &'a Entity) -> Facts<'a> {
-        let mut facts = BoundedItems::new(self.wanted.bytes / ENTITY_SHARE_DIVISOR);
+        let mut facts = BoundedItems::new(self.request.bytes / ENTITY_SHARE_DIVISOR);
         let is_name = self
-            .wanted
+            .request
             .query
             .as_ref()
             .is_some_and(|query| normalise(query.text()) == normalise(&entity.name));
-        let shown = if self.wanted.limit == 1 && is_name {
+        let shown = if self.request.limit == 1 && is_name {
             self.graph.newest_observations_of(&entity.id, facts.most())
         } else if let Some(matching) = self.matching.get(entity.id.as_str()) {
             matching.iter().copied().take(facts.most()).collect()
@@ -382,7 +382,7 @@ mod tests {
         }
         let mut index = Index::default();
         index.follow_graph(&state, None);
-        let wanted = |query: Option<&str>| GraphSearch {
+        let request = |query: Option<&str>| GraphSearch {
             query: query.map(|query| Query::parse(query).unwrap()),
             limit: 1000,
             depth: 1,
@@ -390,7 +390,7 @@ mod tests {
             skip: Skip::default(),
         };
         for query in [Some("word"), Some("hub"), None] {
-            let found = search_graph(&state, &index, &wanted(query));
+            let found = search_graph(&state, &index, &request(query));
             let texts: usize = found.observations.iter().map(|one| one.observation.text.len()).sum();
             let shown = found.entities.iter().chain(&found.neighbours);
             let with: usize = shown.clone().flat_map(|one| &one.observations).map(|one| one.text.len()).sum();

@@ -62,7 +62,7 @@ impl FoundDate {
     }
 
     /// The terms that a query for this date searches, best first.
-    pub(super) fn wanted(&self) -> Vec<String> {
+    pub(super) fn query_terms(&self) -> Vec<String> {
         let mut terms = Vec::new();
         let mut days = |month: i8, day: i8| {
             match self.year {
@@ -441,6 +441,6 @@ mod tests {
         let date = &dates_in("11/03/2026")[0];
         assert_eq!((date.month, date.day, date.other), (11, Some(3), Some((3, 11))));
         assert_eq!(dates_in("in November 2026")[0].terms(), ["@2026-11"]);
-        assert_eq!(dates_in("on November 3 we")[0].wanted(), ["@11-03", "@--11-03"]);
+        assert_eq!(dates_in("on November 3 we")[0].query_terms(), ["@11-03", "@--11-03"]);
     }
 }

@@ -64,12 +64,12 @@ impl Query {
             .chars()
             .map(|c| if matches!(c, '“' | '”' | '„' | '«' | '»') { '"' } else { c })
             .collect();
-        let (wanted, excluded) = split_excluded(&plain);
-        let phrases = phrases_of(&wanted);
+        let (included, excluded) = split_excluded(&plain);
+        let phrases = phrases_of(&included);
         Ok(Self {
             text: text.to_owned(),
             folded: fold(text),
-            words: words_of(&wanted, &phrases),
+            words: words_of(&included, &phrases),
             phrases,
             excluded,
             meaning: None,
@@ -159,7 +159,7 @@ pub(super) fn phrase_text(text: &str) -> String {
 /// Removes words with a minus before them, unless there are no others.
 fn split_excluded(text: &str) -> (String, Vec<String>) {
     let mut excluded = Vec::new();
-    let mut wanted: Vec<&str> = Vec::new();
+    let mut included: Vec<&str> = Vec::new();
     let mut in_quotes = false;
     for piece in text.split(' ') {
         let word = piece.strip_prefix('-').filter(|word| {
@@ -173,14 +173,18 @@ fn split_excluded(text: &str) -> (String, Vec<String>) {
             }
             // Operators of other search engines.
             None if !in_quotes && matches!(piece, "AND" | "OR" | "&&" | "||") => {}
-            None => wanted.push(piece),
+            None => included.push(piece),
         }
         if piece.matches('"').count() % 2 == 1 {
             in_quotes = !in_quotes;
         }
     }
-    let wanted = wanted.join(" ");
-    if wanted.chars().any(char::is_alphanumeric) { (wanted, excluded) } else { (text.to_owned(), Vec::new()) }
+    let included = included.join(" ");
+    if included.chars().any(char::is_alphanumeric) {
+        (included, excluded)
+    } else {
+        (text.to_owned(), Vec::new())
+    }
 }
 
 fn words_of(text: &str, phrases: &[String]) -> Vec<QueryWord> {
@@ -208,7 +212,7 @@ fn words_of(text: &str, phrases: &[String]) -> Vec<QueryWord> {
             take(&mut all, term.text, term.spelt, term.kind, Vec::new());
         });
         let Some(date) = date else { break };
-        let mut terms = date.wanted().into_iter();
+        let mut terms = date.query_terms().into_iter();
         if let Some(first) = terms.next() {
             take(&mut all, &first, &first, TermKind::Date, terms.collect());
         }

@@ -110,7 +110,7 @@ const OVERHEAD_BYTES: usize = 200;
 /// Stores events in memory, for a server without a database.
 #[derive(Debug, Default)]
 pub struct MemoryEventStore {
-    kept: Mutex<StoredEvents>,
+    stored_events: Mutex<StoredEvents>,
 }
 
 #[derive(Debug, Default)]
@@ -167,9 +167,9 @@ impl StoredEvents {
 #[async_trait]
 impl EventStore for MemoryEventStore {
     async fn append(&self, events: &[Event]) -> Result<(), StoreError> {
-        let mut kept = self.kept.lock();
+        let mut stored_events = self.stored_events.lock();
         for event in events {
-            kept.keep(event);
+            stored_events.keep(event);
         }
         Ok(())
     }
@@ -181,16 +181,16 @@ impl EventStore for MemoryEventStore {
         after: EventId,
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
-        let kept = self.kept.lock();
+        let stored_events = self.stored_events.lock();
         let rights = caller.rights();
-        let stream = kept.streams.get(&after.stream).map(Vec::as_slice).unwrap_or_default();
-        let wanted = |event: &&Event| {
+        let stream = stored_events.streams.get(&after.stream).map(Vec::as_slice).unwrap_or_default();
+        let is_after = |event: &&Event| {
             event.session == session
                 && caller.owns(event.user, event.project)
                 && event.needs.are_within(rights)
                 && event.id.place > after.place
         };
-        Ok(stream.iter().filter(wanted).take(limit).cloned().collect())
+        Ok(stream.iter().filter(is_after).take(limit).cloned().collect())
     }
 
     async fn trim(
@@ -199,7 +199,7 @@ impl EventStore for MemoryEventStore {
         _proof: Option<KeyHash>,
         most: usize,
     ) -> Result<bool, StoreError> {
-        self.kept.lock().trim(owner, most);
+        self.stored_events.lock().trim(owner, most);
         Ok(true)
     }
 }
@@ -247,13 +247,13 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
         };
         let read = Rights::NONE.with(Right::Read);
-        let kept = [
+        let stored_events = [
             event(1, Rights::NONE),
             event(2, read),
             event(3, read.with(Right::Write)),
             event(4, Rights::ALL),
         ];
-        now(store.append(&kept)).unwrap();
+        now(store.append(&stored_events)).unwrap();
         for (scopes, seen) in [
             (vec![], vec![1, 2, 3, 4]),
             (vec![Right::Read], vec![1, 2]),
@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn trimming_deletes_the_oldest_events_of_one_session_only() {
-        let mut kept = StoredEvents::default();
+        let mut stored_events = StoredEvents::default();
         let event = |session: u128, place| Event {
             id: EventId { stream: Uuid::from_u128(session * 100 + u128::from(place)), place },
             session: SessionId(Uuid::from_u128(session)),
@@ -283,34 +283,34 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
         };
         for place in 1..=10 {
-            kept.keep(&event(1, place));
-            kept.keep(&event(2, place));
+            stored_events.keep(&event(1, place));
+            stored_events.keep(&event(2, place));
         }
         let owner = EventOwner {
             user: UserId(Uuid::nil()),
             project: ProjectId(Uuid::nil()),
             session: Some(SessionId(Uuid::from_u128(1))),
         };
-        kept.trim(owner, 3 * (1000 + OVERHEAD_BYTES));
+        stored_events.trim(owner, 3 * (1000 + OVERHEAD_BYTES));
         let left = |session: u128| {
             (1..=10u32)
                 .filter(|place| {
-                    kept.streams.contains_key(&Uuid::from_u128(session * 100 + u128::from(*place)))
+                    stored_events.streams.contains_key(&Uuid::from_u128(session * 100 + u128::from(*place)))
                 })
                 .collect::<Vec<_>>()
         };
         assert_eq!((left(1), left(2).len()), (vec![8, 9, 10], 10));
-        assert_eq!(kept.bytes, 13 * (1000 + OVERHEAD_BYTES));
-        kept.trim(EventOwner { session: None, ..owner }, 4 * (1000 + OVERHEAD_BYTES));
+        assert_eq!(stored_events.bytes, 13 * (1000 + OVERHEAD_BYTES));
+        stored_events.trim(EventOwner { session: None, ..owner }, 4 * (1000 + OVERHEAD_BYTES));
         assert_eq!(
-            (kept.streams.len(), kept.oldest_first.len(), kept.bytes),
+            (stored_events.streams.len(), stored_events.oldest_first.len(), stored_events.bytes),
             (4, 4, 4 * (1000 + OVERHEAD_BYTES))
         );
     }
 
     #[test]
     fn the_oldest_events_in_memory_are_deleted_first() {
-        let mut kept = StoredEvents::default();
+        let mut stored_events = StoredEvents::default();
         let event = |place| Event {
             id: EventId { stream: Uuid::from_u128(u128::from(place)), place },
             session: SessionId(Uuid::nil()),
@@ -323,10 +323,10 @@ mod tests {
             at: Timestamp::UNIX_EPOCH,
         };
         for place in 1..=5 {
-            kept.keep(&event(place));
+            stored_events.keep(&event(place));
         }
-        assert!(kept.bytes <= CAPACITY_BYTES);
-        assert!(!kept.streams.contains_key(&Uuid::from_u128(1)));
-        assert!(kept.streams.contains_key(&Uuid::from_u128(5)));
+        assert!(stored_events.bytes <= CAPACITY_BYTES);
+        assert!(!stored_events.streams.contains_key(&Uuid::from_u128(1)));
+        assert!(stored_events.streams.contains_key(&Uuid::from_u128(5)));
     }
 }

@@ -256,9 +256,9 @@ pub trait SearchStore: Send + Sync {
     async fn search_documents(
         &self,
         caller: &Caller,
-        wanted: &DocumentSearch,
+        request: &DocumentSearch,
     ) -> Result<DocumentsFound, StoreError>;
 
     /// Finds entities and observations.
-    async fn search_graph(&self, caller: &Caller, wanted: &GraphSearch) -> Result<GraphFound, GraphError>;
+    async fn search_graph(&self, caller: &Caller, request: &GraphSearch) -> Result<GraphFound, GraphError>;
 }

@@ -309,8 +309,8 @@ async fn projects(
         ProjectsCommand::Rename { project, to } => {
             (vec![accounts::rename_project(database, settings, project, to).await?], true)
         }
-        ProjectsCommand::Remove(wanted) => {
-            return accounts::remove_project(database, settings, wanted, output).await;
+        ProjectsCommand::Remove(options) => {
+            return accounts::remove_project(database, settings, options, output).await;
         }
         ProjectsCommand::SetQuota { project, bytes, .. } => {
             database.set_quota(project, *bytes).await?;
@@ -344,7 +344,9 @@ async fn members(
             keys::notify_changed(settings, &database.member_keys(project, user).await?).await;
             (vec![member], true)
         }
-        MembersCommand::Invite(wanted) => return accounts::invite(database, settings, wanted, output).await,
+        MembersCommand::Invite(options) => {
+            return accounts::invite(database, settings, options, output).await;
+        }
         MembersCommand::Remove { project, user } => {
             let revoked = database.remove_member(project, user).await?;
             keys::notify_revoked(settings, &revoked).await;

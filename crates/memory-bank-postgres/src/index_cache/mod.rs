@@ -108,13 +108,13 @@ pub(crate) struct Progress {
     total: AtomicU64,
     done: AtomicU64,
     /// Milliseconds from the beginning to the last waiter.
-    wanted: AtomicU64,
+    last_request_ms: AtomicU64,
 }
 
 impl Progress {
     fn new(total: u64) -> Self {
-        let (done, wanted) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { began: Instant::now(), total: AtomicU64::new(total), done, wanted }
+        let (done, last_request_ms) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { began: Instant::now(), total: AtomicU64::new(total), done, last_request_ms }
     }
 
     pub(crate) fn set_total(&self, bytes: u64) {
@@ -127,7 +127,7 @@ impl Progress {
 
     fn note_interest(&self) {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.wanted.fetch_max(now, Ordering::Relaxed);
+        self.last_request_ms.fetch_max(now, Ordering::Relaxed);
     }
 }
 
@@ -183,8 +183,8 @@ impl Turn {
         self.progress.done.fetch_add(bytes, Ordering::Relaxed);
         self.indexes.note_speed(bytes, began.elapsed());
         let allowed = ABANDON_AFTER + self.indexes.expected(&self.progress) * 2;
-        let wanted = Duration::from_millis(self.progress.wanted.load(Ordering::Relaxed));
-        if self.progress.began.elapsed() > wanted + allowed {
+        let last_request_ms = Duration::from_millis(self.progress.last_request_ms.load(Ordering::Relaxed));
+        if self.progress.began.elapsed() > last_request_ms + allowed {
             return Err(StoreError::IndexBuilding { seconds: 1 });
         }
         Ok(())

@@ -48,16 +48,16 @@ impl SearchStore for PostgresBank {
     async fn search_documents(
         &self,
         caller: &Caller,
-        wanted: &DocumentSearch,
+        request: &DocumentSearch,
     ) -> Result<DocumentsFound, StoreError> {
-        let wanted = wanted.clone();
-        let found = self.searched(caller, move |contents| wanted.run(&contents.index, contents)).await?;
+        let request = request.clone();
+        let found = self.searched(caller, move |contents| request.run(&contents.index, contents)).await?;
         Ok(found.unwrap_or_default())
     }
 
-    async fn search_graph(&self, caller: &Caller, wanted: &GraphSearch) -> Result<GraphFound, GraphError> {
-        let wanted = wanted.clone();
-        let search = move |contents: &Contents| search_graph(&contents.graph, &contents.index, &wanted);
+    async fn search_graph(&self, caller: &Caller, request: &GraphSearch) -> Result<GraphFound, GraphError> {
+        let request = request.clone();
+        let search = move |contents: &Contents| search_graph(&contents.graph, &contents.index, &request);
         Ok(self.searched(caller, search).await?.unwrap_or_default())
     }
 }

@@ -268,13 +268,13 @@ impl VectorProject for Home {
             Err(error) => return Err(error),
         }
         let Some(project) = self.project() else { return Ok(Progress::Gone) };
-        let wanted = model.clone();
+        let target_model = model.clone();
         let is_small = self
             .change(&project, move |_, contents| {
-                if contents.index.model() != Some(&wanted) {
+                if contents.index.model() != Some(&target_model) {
                     contents.has_stored_vectors = false;
                     if contents.index.units() <= PROJECT_PASSAGES as u64 {
-                        contents.index.set_model(Some(&wanted));
+                        contents.index.set_model(Some(&target_model));
                     }
                 }
                 let is_small = contents.index.model().is_some()

@@ -44,12 +44,12 @@ impl Accepted {
 }
 
 /// The weight of a media type: that of the most specific range.
-fn weight(ranges: &[(String, f64)], wanted: &str) -> f64 {
-    let kind = wanted.split('/').next().unwrap_or_default();
+fn weight(ranges: &[(String, f64)], media_type: &str) -> f64 {
+    let kind = media_type.split('/').next().unwrap_or_default();
     let of = |name: &str| {
         ranges.iter().filter(|(range, _)| range == name).map(|(_, weight)| *weight).max_by(f64::total_cmp)
     };
-    of(wanted).or_else(|| of(&format!("{kind}/*"))).or_else(|| of("*/*")).unwrap_or_default()
+    of(media_type).or_else(|| of(&format!("{kind}/*"))).or_else(|| of("*/*")).unwrap_or_default()
 }
 
 /// A range in lower case, and its weight. An invalid weight is ignored.

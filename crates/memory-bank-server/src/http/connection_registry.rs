@@ -113,7 +113,7 @@ impl ConnectionSlot {
 impl State {
     /// Closes up to so many idle connections: first those without any request, then the longest idle ones. They end
     /// shortly, so they are not counted any more.
-    fn make_room(&mut self, wanted: usize, now: Instant) {
+    fn make_room(&mut self, count: usize, now: Instant) {
         if self.none_idle_since.is_some_and(|at| now.duration_since(at) < SEARCH_PAUSE) {
             return;
         }
@@ -121,7 +121,7 @@ impl State {
             self.open.iter().filter_map(|(number, entry)| entry.idle(*number, now)).collect();
         self.none_idle_since = idle.is_empty().then_some(now);
         idle.sort_unstable();
-        for (_, _, number) in idle.into_iter().take(wanted) {
+        for (_, _, number) in idle.into_iter().take(count) {
             self.evict(number);
         }
     }
@@ -216,13 +216,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_requests_is_closed_before_one_with_requests() {
         let registry = ConnectionRegistry::new(2, 2);
-        let asked = registry.take(A, LONG).unwrap();
-        drop(asked.watch.begin());
+        let active = registry.take(A, LONG).unwrap();
+        drop(active.watch.begin());
         tokio::time::advance(Duration::from_secs(60)).await;
         let silent = registry.take(A, LONG).unwrap();
         tokio::time::advance(Duration::from_secs(3)).await;
         assert!(registry.take(A, LONG).is_ok());
-        assert!(silent.evicted.is_cancelled() && !asked.evicted.is_cancelled());
+        assert!(silent.evicted.is_cancelled() && !active.evicted.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]

@@ -41,10 +41,10 @@ fn refused() -> WorkspaceError {
 #[async_trait]
 impl Workspace for PinnedWorkspace {
     async fn bank(&self, caller: &Caller, store: Option<&str>) -> Result<Arc<dyn Bank>, WorkspaceError> {
-        if let Some(wanted) = store {
-            let known = self.stores(caller).await?.stores.iter().any(|store| store.id == wanted);
+        if let Some(id) = store {
+            let known = self.stores(caller).await?.stores.iter().any(|store| store.id == id);
             if !known {
-                return Err(WorkspaceError::UnknownStore(wanted.to_owned()));
+                return Err(WorkspaceError::UnknownStore(id.to_owned()));
             }
         }
         self.inner.bank(caller, None).await
@@ -79,11 +79,11 @@ impl Workspace for PinnedWorkspace {
 
     async fn select(&self, caller: &Caller, target: SelectTarget) -> Result<SelectedStore, WorkspaceError> {
         let own = self.stores(caller).await?.stores.into_iter().next().ok_or(WorkspaceError::NoBank)?;
-        let wanted = match &target {
+        let is_own = match &target {
             SelectTarget::Path(path) => *path == own.path,
             SelectTarget::Store(id) => *id == own.id,
         };
-        if !wanted {
+        if !is_own {
             return Err(refused());
         }
         let location = self.named(&self.inner.bank(caller, None).await?.location());

@@ -115,15 +115,15 @@ fn change<K: Eq + Hash + Copy>(counts: &mut HashMap<K, usize>, of: K, from: usiz
 }
 
 impl Reservation {
-    /// Raises the reservation to `wanted` bytes, if there is room. A reply that is larger than the whole budget is
+    /// Raises the reservation to `requested_bytes` bytes, if there is room. A reply that is larger than the whole budget is
     /// admitted if it is the only one.
-    fn try_grow(&self, wanted: usize) -> Result<(), NoMemory> {
+    fn try_grow(&self, requested_bytes: usize) -> Result<(), NoMemory> {
         let mut own = self.bytes.lock();
-        if wanted <= *own {
+        if requested_bytes <= *own {
             return Ok(());
         }
         let mut state = self.budget.state.lock();
-        let fits = |others: usize, most: usize| others == 0 || others.saturating_add(wanted) <= most;
+        let fits = |others: usize, most: usize| others == 0 || others.saturating_add(requested_bytes) <= most;
         if !fits(state.of_key(self.holder.key).saturating_sub(*own), self.budget.per_key) {
             return Err(NoMemory::Key);
         }
@@ -134,8 +134,8 @@ impl Reservation {
         if !fits(state.used.saturating_sub(*own), self.budget.total) {
             return Err(NoMemory::Server);
         }
-        state.change(self.holder, *own, wanted);
-        *own = wanted;
+        state.change(self.holder, *own, requested_bytes);
+        *own = requested_bytes;
         Ok(())
     }
 

@@ -14,15 +14,15 @@ const MAX_SOURCE_BYTES: u64 = 2 * 1024 * 1024;
 /// excluded.
 #[must_use]
 pub fn digest_documents<'t>(present: &[DocumentFacts<'t>]) -> Vec<&'t str> {
-    let mut wanted: Vec<(DocumentKind, std::cmp::Reverse<Timestamp>, &DocumentFacts<'t>)> = present
+    let mut documents: Vec<(DocumentKind, std::cmp::Reverse<Timestamp>, &DocumentFacts<'t>)> = present
         .iter()
         .filter(|document| document.name.to_lowercase().ends_with(".md"))
         .map(|document| (DocumentKind::of(document.name), std::cmp::Reverse(document.updated_at), document))
         .filter(|(kind, _, _)| *kind != DocumentKind::Archive)
         .collect();
-    wanted.sort_by(|a, b| (a.0, a.1, a.2.name).cmp(&(b.0, b.1, b.2.name)));
+    documents.sort_by(|a, b| (a.0, a.1, a.2.name).cmp(&(b.0, b.1, b.2.name)));
     let mut bytes: u64 = 0;
-    wanted
+    documents
         .into_iter()
         .filter(|(_, _, document)| {
             let fits = bytes.saturating_add(document.bytes) <= MAX_SOURCE_BYTES;

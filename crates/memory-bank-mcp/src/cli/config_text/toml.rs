@@ -82,7 +82,7 @@ fn put_members(text: &str, section: &str, name: &str, entry: &Value) -> anyhow::
     let document = parse(text)?;
     let servers = document.get(section).and_then(Item::as_table_like);
     let table = servers.and_then(|servers| servers.get(name)).and_then(Item::as_table);
-    let (Some(table), Some(wanted)) = (table, entry.as_object()) else { return Ok(None) };
+    let (Some(table), Some(new_entry)) = (table, entry.as_object()) else { return Ok(None) };
     let Some(header) = table.span().filter(|_| !table.is_implicit() && !table.is_dotted()) else {
         return Ok(None);
     };
@@ -91,13 +91,13 @@ fn put_members(text: &str, section: &str, name: &str, entry: &Value) -> anyhow::
     let mut edits = Vec::new();
     let mut last = header.end;
     for (member, item) in table {
-        let is_same = wanted.get(member) == Some(&as_json(item));
+        let is_same = new_entry.get(member) == Some(&as_json(item));
         let Some(span) = item.as_value().and_then(toml_edit::Value::span) else {
             // A table of its own below this one.
             if is_same { continue } else { return Ok(None) }
         };
         last = last.max(span.end);
-        match (wanted.get(member), table.key(member).and_then(toml_edit::Key::span)) {
+        match (new_entry.get(member), table.key(member).and_then(toml_edit::Key::span)) {
             _ if is_same => {}
             (Some(value), _) => edits.push((span.start, span.end, inline(value)?)),
             (None, Some(key)) => {
@@ -110,7 +110,7 @@ fn put_members(text: &str, section: &str, name: &str, entry: &Value) -> anyhow::
     }
     let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let mut added = String::new();
-    for (member, value) in wanted.iter().filter(|(member, _)| !table.contains_key(member)) {
+    for (member, value) in new_entry.iter().filter(|(member, _)| !table.contains_key(member)) {
         added += &format!("{} = {}{newline}", toml_edit::Key::new(member).display_repr(), inline(value)?);
     }
     match line_end(last) {

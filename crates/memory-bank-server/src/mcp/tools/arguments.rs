@@ -4,7 +4,7 @@
 use memory_bank_core::limits;
 use serde_json::{Map, Number, Value};
 
-use super::examples::{self, shown, shown_name, wanted};
+use super::examples::{self, accepted, shown, shown_name};
 use super::lenient::{self, why_not_json};
 use super::schema::{Argument, Kind};
 
@@ -245,7 +245,7 @@ fn missing_text(missing: &[&Argument], given: &Map<String, Value>, at: &str) -> 
                 Some(_) => "is empty",
                 None => "is missing",
             };
-            format!("`{at}{}` is required and {came}; it takes {}", argument.name, wanted(argument.kind))
+            format!("`{at}{}` is required and {came}; it takes {}", argument.name, accepted(argument.kind))
         })
         .collect();
     let known = known.map(|known| format!("{known}: ")).unwrap_or_default();
@@ -305,7 +305,7 @@ fn check_value(argument: &Argument, value: &mut Value, at: &str) -> Result<(), S
         }
         _ => false,
     };
-    if fits { Ok(()) } else { Err(mistyped(argument, at, &wanted(argument.kind), value)) }
+    if fits { Ok(()) } else { Err(mistyped(argument, at, &accepted(argument.kind), value)) }
 }
 
 /// The number, if it is whole; `3.0` is.
@@ -316,12 +316,12 @@ fn as_whole_number(number: &Number) -> Option<i64> {
     })
 }
 
-fn mistyped(argument: &Argument, at: &str, wanted: &str, got: &Value) -> String {
+fn mistyped(argument: &Argument, at: &str, accepted: &str, got: &Value) -> String {
     let structured =
         matches!(argument.kind, Kind::Texts | Kind::Free | Kind::Object(_) | Kind::Objects(_) | Kind::Clear);
     let why = got.as_str().filter(|_| structured).and_then(why_not_json);
     let why = why.map(|why| format!(", which is not JSON: {why}")).unwrap_or_default();
-    format!("`{at}` must be {wanted}, got {}{why}; for example {}", shown(got), examples::of([argument]))
+    format!("`{at}` must be {accepted}, got {}{why}; for example {}", shown(got), examples::of([argument]))
 }
 
 fn bounded(text: &str, at: &str) -> Result<(), String> {

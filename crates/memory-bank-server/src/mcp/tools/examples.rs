@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::schema::{Argument, Kind};
 
 /// The accepted values, in words.
-pub(super) fn wanted(kind: Kind) -> String {
+pub(super) fn accepted(kind: Kind) -> String {
     match kind {
         Kind::Text | Kind::TextOrFree => "a string".to_owned(),
         Kind::Word(words) | Kind::KnownWord(words) => format!("one of {}", words.join(", ")),

@@ -173,7 +173,7 @@ pub(super) async fn read_within(
     let mut found = Vec::with_capacity(paths.len());
     while found.len() < paths.len() {
         // One group at a time: those that fit by their length, and few of unknown length.
-        let (mut wanted, mut decided) = (Vec::new(), Vec::new());
+        let (mut readable, mut decided) = (Vec::new(), Vec::new());
         let (mut expected, mut unknown) = (*room, 0);
         for (path, length) in paths.iter().zip(&lengths).skip(found.len()) {
             match length {
@@ -186,12 +186,12 @@ pub(super) async fn read_within(
                     if unknown > MAX_UNMEASURED_DOCUMENTS {
                         break;
                     }
-                    wanted.push(path.clone());
+                    readable.push(path.clone());
                     decided.push(None);
                 }
             }
         }
-        let mut outcomes = bank.read(caller, &wanted).await?.into_iter();
+        let mut outcomes = bank.read(caller, &readable).await?.into_iter();
         for left_out in decided {
             found.push(match left_out {
                 Some(bytes) => Bounded::LeftOut(bytes),

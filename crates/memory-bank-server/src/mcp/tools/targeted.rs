@@ -50,14 +50,14 @@ async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
     };
     let bank = call.bank()?;
     let failed = |failure: Failure| failure.while_doing("Error getting targeted context");
-    let wanted = GraphSearch {
+    let graph_request = GraphSearch {
         query: Some(query.clone()),
         limit: arguments.graph_limit,
         depth: arguments.graph_depth,
         bytes: call.services.replies.bytes,
         skip: Skip::default(),
     };
-    let graph = match bank.search_graph(&call.caller, &wanted).await {
+    let graph = match bank.search_graph(&call.caller, &graph_request).await {
         Ok(found) => found,
         // A pack without the graph is better than none. Without an index there is no pack.
         Err(GraphError::Store(error)) if !error.is_about_the_index() => {
@@ -67,7 +67,7 @@ async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
         Err(error) => return Err(failed(error.into())),
     };
     let (query, meaning) = with_meaning(&call, query).await;
-    let wanted = DocumentSearch {
+    let request = DocumentSearch {
         query,
         files: Vec::new(),
         limit: MAX_PLACES,
@@ -75,7 +75,7 @@ async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
         days: (None, None),
     };
     let documents =
-        bank.search_documents(&call.caller, &wanted).await.map_err(|error| failed(error.into()))?;
+        bank.search_documents(&call.caller, &request).await.map_err(|error| failed(error.into()))?;
     let planned = plan_pointers(&graph, &documents, &bounds);
     let paths: Vec<DocumentPath> =
         planned.iter().filter_map(|pointer| DocumentPath::parse(&pointer.path).ok()).collect();

@@ -56,9 +56,9 @@ async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure> {
     let passed: usize = listing.place(cursor.as_deref())?;
     let limit = max_results.unwrap_or(DEFAULT_RESULTS).saturating_add(passed).min(MAX_RESULTS);
     let (query, meaning) = with_meaning(&call, query).await;
-    let wanted = DocumentSearch { query, files, limit, case_sensitive, days };
+    let request = DocumentSearch { query, files, limit, case_sensitive, days };
     let mut found = bank
-        .search_documents(&call.caller, &wanted)
+        .search_documents(&call.caller, &request)
         .await
         .map_err(|error| Failure::from(error).while_doing("Error searching memory bank"))?;
     let results: Vec<FoundLine> = std::mem::take(&mut found.hits)

@@ -38,9 +38,9 @@ async fn graph_link_entities(mut call: Call) -> Result<Reply, Failure> {
     let bank = call.bank()?;
     let (source, target) = (EntityRef(from.clone()), EntityRef(to.clone()));
     let failed = |error: GraphError| match error {
-        GraphError::EntityNotFound { name: asked, suggestions } => {
-            let end = if asked == from { "Source" } else { "Target" };
-            let text = format!("{end} entity not found: \"{asked}\"");
+        GraphError::EntityNotFound { name: missing, suggestions } => {
+            let end = if missing == from { "Source" } else { "Target" };
+            let text = format!("{end} entity not found: \"{missing}\"");
             Failure::Hinted { text, hint: did_you_mean(&suggestions) }
         }
         other => Failure::from(other).while_doing(match action {

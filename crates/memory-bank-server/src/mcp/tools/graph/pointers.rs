@@ -70,8 +70,10 @@ async fn graph_add_doc_pointer(mut call: Call) -> Result<Reply, Failure> {
     let pointed =
         bank.add_pointer(&call.caller, &EntityRef(entity_name_or_id), pointer).await.map_err(|error| {
             match error {
-                GraphError::EntityNotFound { name: asked, suggestions } => Failure::Hinted {
-                    text: format!("Entity \"{asked}\" not found. Create it first with graph_upsert_entity."),
+                GraphError::EntityNotFound { name: missing, suggestions } => Failure::Hinted {
+                    text: format!(
+                        "Entity \"{missing}\" not found. Create it first with graph_upsert_entity."
+                    ),
                     hint: did_you_mean(&suggestions),
                 },
                 other => other.into(),

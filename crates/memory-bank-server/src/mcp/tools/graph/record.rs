@@ -80,9 +80,9 @@ async fn graph_add_observation(mut call: Call) -> Result<Reply, Failure> {
     let ObservationAdded { observation, existed } =
         call.bank()?.add_observation(&call.caller, &EntityRef(entity), draft).await.map_err(|error| {
             match error {
-                GraphError::EntityNotFound { name: asked, suggestions } => {
+                GraphError::EntityNotFound { name: missing, suggestions } => {
                     let text =
-                        format!("Entity not found: \"{asked}\". Create it first with graph_upsert_entity.");
+                        format!("Entity not found: \"{missing}\". Create it first with graph_upsert_entity.");
                     Failure::Hinted { text, hint: did_you_mean(&suggestions) }
                 }
                 other => Failure::from(other).while_doing("Failed to add observation"),
