@@ -45,7 +45,7 @@ pub(super) fn words(text: &str) -> String {
             '\'' => spaced.push('\''),
             _ if is_mark(character) => {}
             _ if character.is_alphanumeric() => {
-                character.to_lowercase().for_each(|lower| fold(lower, &mut spaced))
+                character.to_lowercase().for_each(|lower| fold(lower, &mut spaced));
             }
             _ => spaced.push(' '),
         }
