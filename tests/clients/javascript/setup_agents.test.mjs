@@ -21,6 +21,7 @@ const LISTS = {
   gemini: { command: ["gemini", "mcp", "list"], shows: /✓ memory-bank: .*Connected/ },
   copilot: { command: ["copilot", "mcp", "list"], shows: /memory-bank \((local|http)\)/ },
   opencode: { command: ["opencode", "mcp", "list"], shows: /✓ memory-bank.*connected/ },
+  cline: { command: ["cline", "config", "mcp"], shows: /memory-bank \[(stdio|streamableHttp)\]/ },
 };
 
 async function newHome(t) {
