@@ -2,15 +2,10 @@
 // nothing and names the reason; whatever else a file has stays as it is, byte for byte.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import test from "node:test";
-import { promisify } from "node:util";
-import { emptyFolder } from "./lib/project.mjs";
-import { BINARY } from "./lib/server.mjs";
-
-const GLOBAL = ".config/Code/User/globalStorage";
+import * as machines from "./lib/setup.mjs";
 
 /** The file of each client with JSON, and the member of its servers. */
 const JSON_FILES = {
@@ -18,8 +13,8 @@ const JSON_FILES = {
   "claude-desktop": [".config/Claude/claude_desktop_config.json", "mcpServers"],
   cursor: [".cursor/mcp.json", "mcpServers"],
   vscode: ["shop/.vscode/mcp.json", "servers"],
-  cline: [`${GLOBAL}/saoudrizwan.claude-dev/settings/cline_mcp_settings.json`, "mcpServers"],
-  roo: [`${GLOBAL}/rooveterinaryinc.roo-cline/settings/mcp_settings.json`, "mcpServers"],
+  cline: [`${machines.GLOBAL}/saoudrizwan.claude-dev/settings/cline_mcp_settings.json`, "mcpServers"],
+  roo: [`${machines.GLOBAL}/rooveterinaryinc.roo-cline/settings/mcp_settings.json`, "mcpServers"],
   windsurf: [".codeium/windsurf/mcp_config.json", "mcpServers"],
   gemini: [".gemini/settings.json", "mcpServers"],
   copilot: [".copilot/mcp-config.json", "mcpServers"],
@@ -102,16 +97,10 @@ const TOML_FOREIGN = {
   "dotted keys": ['a = 1\nmcp_servers.memory-bank.command = "x"\nmcp_servers.memory-bank.args = []\n[z]\n', "a = 1\n[z]\n"],
 };
 
-async function newHome(t) {
-  const home = await emptyFolder(t);
-  await mkdir(join(home, "shop"));
-  return home;
-}
+const newHome = async (t) => (await machines.newHome(t)).home;
 
 async function setup(home, args) {
-  const running = promisify(execFile)(BINARY, ["setup", ...args], { cwd: join(home, "shop"), env: { HOME: home, PATH: "/usr/bin:/bin" } });
-  running.child.stdin.end();
-  const { code = 0, stdout, stderr } = await running.catch((failure) => failure);
+  const { code, stdout, stderr } = await machines.setup({ home, project: join(home, "shop") }, args);
   return { code, text: stdout + stderr };
 }
 
@@ -131,9 +120,9 @@ async function place(home, files, text) {
 
 const clients = (files) => Object.keys(files).flatMap((client) => ["--client", client]);
 
-for (const [files, texts] of [[JSON_FILES, JSON_TEXTS], [TOML_FILES, TOML_TEXTS]]) {
+for (const [format, files, texts] of [["JSON", JSON_FILES, JSON_TEXTS], ["TOML", TOML_FILES, TOML_TEXTS]]) {
   for (const [form, text] of Object.entries(texts)) {
-    test(`a file with ${form} gets the entry and is restored (${Object.keys(files).length} clients)`, async (t) => {
+    test(`a file of each client with ${form} gets the entry and is restored (${format})`, async (t) => {
       const home = await newHome(t);
       const before = await place(home, files, text);
       const done = await setup(home, ["--yes", ...clients(files)]);
@@ -155,8 +144,8 @@ for (const [files, texts] of [[JSON_FILES, JSON_TEXTS], [TOML_FILES, TOML_TEXTS]
 /** A text that another program writes with other values, at the same places. */
 const changed = (buffer) => Buffer.from(buffer.toString().replaceAll(/(["'])x\1/g, "$1changed$1"));
 
-for (const [files, texts] of [[JSON_FILES, JSON_TEXTS], [TOML_FILES, TOML_TEXTS]]) {
-  test(`files that another program changed after setup lose the entry and nothing else (${Object.keys(files).length} clients)`, async (t) => {
+for (const [format, files, texts] of [["JSON", JSON_FILES, JSON_TEXTS], ["TOML", TOML_FILES, TOML_TEXTS]]) {
+  test(`files that another program changed after setup lose the entry and nothing else (${format})`, async (t) => {
     for (const [form, text] of Object.entries(texts)) {
       // Where the text has no value that can be changed, it has nothing to lose.
       if (!/["']x["']/.test(text)) continue;
@@ -177,21 +166,20 @@ for (const [files, texts] of [[JSON_FILES, JSON_TEXTS], [TOML_FILES, TOML_TEXTS]
   });
 }
 
-for (const [files, texts] of [[JSON_FILES, JSON_REFUSED], [TOML_FILES, TOML_REFUSED]]) {
-  test(`files that cannot take the entry stay, with the reason (${Object.keys(files).length} clients)`, async (t) => {
+for (const [format, files, texts] of [["JSON", JSON_FILES, JSON_REFUSED], ["TOML", TOML_FILES, TOML_REFUSED]]) {
+  test(`files that cannot take the entry stay, with the reason (${format})`, async (t) => {
     for (const [form, [text, reason]] of Object.entries(texts)) {
       const home = await newHome(t);
       const before = await place(home, files, text);
-      const { code, text: said } = await setup(home, ["--yes", ...clients(files)]);
-      assert.equal(code, 1, `${form}: ${said}`);
+      const { code, text: output } = await setup(home, ["--yes", ...clients(files)]);
+      assert.equal(code, 1, `${form}: ${output}`);
       for (const [client, [name, section]] of Object.entries(files)) {
         const file = join(home, name);
         assert.deepEqual(await readFile(file), before.get(file), `${form}: ${client}`);
-        const line = said.split("\n").find((candidate) => candidate.includes(`${name}: nothing was changed`));
-        assert.match(line ?? said, new RegExp(reason.source.replace("`S`", `\`${section}\``)), `${form}: ${client}`);
+        const line = output.split("\n").find((candidate) => candidate.includes(`${name}: nothing was changed`));
+        assert.match(line ?? output, new RegExp(reason.source.replace("`S`", `\`${section}\``)), `${form}: ${client}`);
       }
       assert.equal((await setup(home, ["--remove", "--yes"])).code, 0, form);
-      await rm(home, { recursive: true });
     }
   });
 }
