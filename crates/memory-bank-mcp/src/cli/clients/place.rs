@@ -331,7 +331,7 @@ mod tests {
         };
         let place = Place::new(Some(home.path().to_owned()), &variables, vec![home.path().to_owned()]);
         let own = home.path().join(".cline/data/settings/cline_mcp_settings.json");
-        assert_eq!(place.user_files(Client::Cline).unwrap(), [own.clone()]);
+        assert_eq!(place.user_files(Client::Cline).unwrap(), std::slice::from_ref(&own));
         let editor = place.settings.clone().unwrap().join("Code/User");
         let extension = editor.join("globalStorage/saoudrizwan.claude-dev");
         std::fs::create_dir_all(&extension).unwrap();
