@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Shows what a program for macOS needs and whether its signature holds: a processor of Apple starts nothing without one.
 
-    tests/packages/macho.py PROGRAM
+    tests/packages/macho.py PROGRAM [CPU]
 
-Checks the ad-hoc signature page by page, as the system does. Needs nothing but Python.
+Checks the ad-hoc signature page by page, as the system does, that the program needs only libraries of the system, starts on
+macOS 11, and is for the processor, `arm64` or `x86_64`. Needs nothing but Python.
 """
 
 import hashlib
@@ -12,6 +13,10 @@ import sys
 
 LC_LOAD_DYLIB, LC_CODE_SIGNATURE, LC_BUILD_VERSION = 0xC, 0x1D, 0x32
 CPUS = {0x0100000C: "arm64", 0x01000007: "x86_64"}
+# The folders that belong to the system; everything else a user would have to install.
+OF_THE_SYSTEM = ("/usr/lib/", "/System/Library/")
+MINIMUM = "11.0"
+CS_ADHOC = 0x2
 
 
 def examine(content):
@@ -48,7 +53,9 @@ def check_signature(content, signature):
 
 
 def check_pages(content, directory):
-    _, _, _, _, hashes, _, _, slots, limit = struct.unpack_from(">9I", directory)
+    _, _, _, flags, hashes, _, _, slots, limit = struct.unpack_from(">9I", directory)
+    if not flags & CS_ADHOC:
+        return "not ad hoc"
     size, kind, _, page = struct.unpack_from(">4B", directory, 36)
     if (size, kind) != (32, 2):
         return "of another hash"
@@ -60,12 +67,30 @@ def check_pages(content, directory):
     return "valid"
 
 
+def faults(facts, cpu=None):
+    """Why macOS would not start the program."""
+    if cpu and facts["cpu"] != cpu:
+        yield f"it is for {facts['cpu']}, not for {cpu}"
+    if facts["minimum"] != MINIMUM:
+        yield f"it is for macOS {facts['minimum']}, not for {MINIMUM}"
+    for library in facts["libraries"]:
+        if not library.startswith(OF_THE_SYSTEM):
+            yield f"{library} is not a library of the system"
+    # Only a processor of Apple needs one.
+    is_needed = facts["cpu"] == "arm64" or facts["signature"] != "none"
+    if is_needed and facts["signature"] != "valid":
+        yield f"its signature is {facts['signature']}"
+
+
 def main():
     with open(sys.argv[1], "rb") as file:
         facts = examine(file.read())
     for name, fact in facts.items():
         print(f"{name}: {', '.join(fact) if isinstance(fact, list) else fact}")
-    return 0 if facts["signature"] == "valid" else 1
+    found = list(faults(facts, *sys.argv[2:3]))
+    for fault in found:
+        print(f"fault: {fault}", file=sys.stderr)
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

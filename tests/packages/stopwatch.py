@@ -57,9 +57,10 @@ def ways(dist, registry, address, folder):
     bundled = f"{unpacked}/server/memory-bank-mcp"
     fetch = f"curl -fsS {address}/{bundle} -o {bundle} && {MCPB} unpack {bundle} {unpacked} >&2"
     npx = "exec npx -y @diazstg/memory-bank-mcp"
+    uvx = f"exec {UVX} diazstg-memory-bank-mcp"
     return [
         ("`npx -y @diazstg/memory-bank-mcp`", npx, npx, npm_environment(registry, folder)),
-        ("`uvx memory-bank-mcp`, with the index of this machine alone", f"exec {UVX} memory-bank-mcp", f"exec {UVX} memory-bank-mcp", plain | uv),
+        ("`uvx diazstg-memory-bank-mcp`", uvx, uvx, plain | uv),
         ("`install.sh`, fetched, and the program", f"{installer} && exec {to}/memory-bank-mcp", f"exec {to}/memory-bank-mcp", plain),
         ("the bundle, fetched and unpacked", f"{fetch} && exec {bundled}", f"exec {bundled}", plain),
     ]
@@ -77,7 +78,7 @@ def main():
             (pathlib.Path(served) / path.name).symlink_to(path)
         # As PyPI does: a folder per package with the links to its files.
         (pathlib.Path(served) / "index").mkdir()
-        (pathlib.Path(served) / "index/memory-bank-mcp").symlink_to(dist / "pypi")
+        (pathlib.Path(served) / "index/diazstg-memory-bank-mcp").symlink_to(dist / "pypi")
         for _ in range(options.runs):
             with tempfile.TemporaryDirectory() as temporary:
                 folder = pathlib.Path(temporary)

@@ -12,6 +12,9 @@ from packaging.metadata import Metadata
 from packaging.tags import sys_tags
 from packaging.utils import parse_wheel_filename
 
+# Another project has the name `memory-bank-mcp` on PyPI.
+NAME = "diazstg-memory-bank-mcp"
+MODULE = NAME.replace("-", "_")
 TOOLS = ROOT / "tests/packages/.venv/bin"
 
 
@@ -26,11 +29,11 @@ def test_the_names_and_tags_are_valid_and_one_is_for_this_machine(dist, version)
     fitting = []
     for wheel in wheels:
         name, found, _, tags = parse_wheel_filename(wheel.name)
-        assert (name, str(found)) == ("memory-bank-mcp", version)
+        assert (name, str(found)) == (NAME, version)
         with zipfile.ZipFile(wheel) as archive:
             assert archive.testzip() is None
-            info = archive.read(f"memory_bank_mcp-{version}.dist-info/WHEEL").decode()
-            metadata = archive.read(f"memory_bank_mcp-{version}.dist-info/METADATA").decode()
+            info = archive.read(f"{MODULE}-{version}.dist-info/WHEEL").decode()
+            metadata = archive.read(f"{MODULE}-{version}.dist-info/METADATA").decode()
         assert {line.removeprefix("Tag: ") for line in info.splitlines() if line.startswith("Tag: ")} == {str(tag) for tag in tags}
         # How the MCP registry sees that the package belongs to the server.
         assert "mcp-name: io.github.diaz3618/memory-bank-mcp" in metadata
@@ -53,10 +56,14 @@ def test_each_file_is_recorded_and_the_metadata_is_valid(dist):
                 found = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
                 assert (digest, size) == (f"sha256={found}", str(len(content))), name
             metadata = Metadata.from_email(archive.read(f"{info}/METADATA"), validate=True)
-            # The named licence exists, and the program is executable.
+            assert metadata.name == NAME
+            # The named licence exists, and the programs are executable.
             assert {f"{info}/licenses/{name}" for name in metadata.license_files} <= set(names)
-            program = next(entry for entry in archive.infolist() if "/scripts/" in entry.filename)
-            assert program.external_attr >> 16 & 0o111 == 0o111
+            programs = [entry for entry in archive.infolist() if "/scripts/" in entry.filename]
+            assert all(entry.external_attr >> 16 & 0o111 == 0o111 for entry in programs)
+            started = {entry.filename.rsplit("/", 1)[1] for entry in programs}
+            windows = {"memory-bank-mcp.exe", f"{NAME}.cmd"}
+            assert started == (windows if "win_amd64" in wheel.name else {"memory-bank-mcp", NAME})
 
 
 def test_pip_installs_the_program_which_serves_a_session(dist, tmp_path, version, session):
@@ -65,11 +72,25 @@ def test_pip_installs_the_program_which_serves_a_session(dist, tmp_path, version
     program = tmp_path / "venv/bin/memory-bank-mcp"
     assert version in run(program, "--version").stdout
     assert "end" in session(program)
-    run(tmp_path / "venv/bin/pip", "uninstall", "-y", "memory-bank-mcp")
-    assert not program.exists()
+    # By the name of the package, also through a link and with a blank in an argument.
+    link = tmp_path / "a link"
+    link.symlink_to(tmp_path / "venv/bin")
+    assert version in run(link / NAME, "--path", "a folder", "--version").stdout
+    assert "end" in session(link / NAME)
+    run(tmp_path / "venv/bin/pip", "uninstall", "-y", NAME)
+    assert not program.exists() and not (link / NAME).exists()
 
 
 def test_uvx_runs_it_from_a_folder_of_wheels(dist, tmp_path, version):
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "UV_CACHE_DIR": str(tmp_path / "cache")}
     command = [TOOLS / "uvx", "--python", sys.executable, "--no-index", "--find-links", dist / "pypi"]
-    assert version in run(*command, "memory-bank-mcp", "--version", env=environment).stdout
+    for words in [[NAME], [f"{NAME}@{version}"], ["--from", NAME, "memory-bank-mcp"]]:
+        assert version in run(*command, *words, "--version", env=environment).stdout
+
+
+def test_uv_installs_the_command_without_the_name_of_the_owner(dist, tmp_path, version, session):
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "UV_CACHE_DIR": str(tmp_path / "cache")}
+    run(TOOLS / "uv", "tool", "install", "--python", sys.executable, "--no-index", "--find-links", dist / "pypi", NAME, env=environment)
+    for name in ["memory-bank-mcp", NAME]:
+        assert version in run(tmp_path / ".local/bin" / name, "--version", env=environment).stdout
+    assert "end" in session(tmp_path / ".local/bin/memory-bank-mcp")

@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 import tree_sitter_powershell
 from conftest import MACHINE, ROOT, TARGETS, run
+from packaging.utils import parse_wheel_filename
 from servers import files
 from tree_sitter import Language, Parser
 
@@ -91,9 +92,11 @@ def test_the_entry_of_the_registry_is_valid_and_names_the_released_files(dist):
             jsonschema.Draft7Validator(schema).validate({**entry, **broken})
     assert entry["name"] == SERVER_NAME
     kinds = [package["registryType"] for package in entry["packages"]]
-    # Not PyPI: another project has the name there, and the registry would lead to that one.
-    assert {"npm", "oci", "mcpb"} == set(kinds) and kinds.count("mcpb") == 5
+    assert {"npm", "pypi", "oci", "mcpb"} == set(kinds) and kinds.count("mcpb") == 5
     for package in entry["packages"]:
+        if package["registryType"] == "pypi":
+            wheels = {parse_wheel_filename(path.name)[0] for path in (dist / "pypi").iterdir()}
+            assert wheels == {package["identifier"]}
         if package["registryType"] == "mcpb":
             assert sums(dist)[package["identifier"].rsplit("/", 1)[1]] == package["fileSha256"]
     headers = entry["remotes"][0]["headers"]
@@ -398,9 +401,10 @@ def test_what_workflows_run_of_others_is_fixed_by_its_hash():
     assert re.search(r"PUBLISHER: \S+/download/v\d+\.\d+\.\d+/\S+\n +PUBLISHER_SHA256: [0-9a-f]{64}\n", release)
 
 
-def test_nothing_is_uploaded_under_the_name_that_another_project_has():
+def test_nothing_has_the_name_that_another_project_has_on_pypi(dist):
+    assert not [path.name for path in (dist / "pypi").iterdir() if path.name.startswith("memory_bank_mcp-")]
     text = (ROOT / ".github/workflows/release.yml").read_text()
-    assert "pypi-publish" not in text and "twine" not in text
+    assert text.count("pypi-publish@") == 1 and "packages-dir: dist/pypi" in text and "twine" not in text
     assert "find dist dist/pypi -maxdepth 1" in text, "the wheels are files of the release"
 
 

@@ -106,13 +106,37 @@ struct Folders {
 impl Folders {
     /// Watches the folders that are there now, and gives the documents in those that were not watched before.
     fn renew(&mut self) -> BTreeSet<String> {
-        let walked = match self.root.open().and_then(|dir| dir.walk()) {
-            Ok(walked) => walked,
-            Err(error) => {
-                tracing::debug!(%error, "the folders of the memory bank could not be read");
-                return BTreeSet::new();
+        let root = self.root.clone();
+        self.renew_by(|| root.open().and_then(|dir| dir.walk()))
+    }
+
+    /// The same with a way to list the bank. Folders that are created in a new one before it is watched are not reported, so the
+    /// bank is listed again as long as there are new ones.
+    fn renew_by(&mut self, mut walk: impl FnMut() -> std::io::Result<Vec<FolderEntry>>) -> BTreeSet<String> {
+        let mut documents = BTreeSet::new();
+        for _ in 0..=MAX_WATCHED_FOLDERS {
+            let walked = match walk() {
+                Ok(walked) => walked,
+                Err(error) => {
+                    tracing::debug!(%error, "the folders of the memory bank could not be read");
+                    break;
+                }
+            };
+            let new = self.watch_folders(&walked);
+            if new.is_empty() {
+                break;
             }
-        };
+            let in_new = |entry: &&FolderEntry| {
+                is_document(entry)
+                    && entry.name.rsplit_once('/').is_some_and(|(folder, _)| new.contains(folder))
+            };
+            documents.extend(walked.iter().filter(in_new).map(|entry| entry.name.clone()));
+        }
+        documents
+    }
+
+    /// Watches the folders among the entries, no others, and gives those that were not watched before.
+    fn watch_folders(&mut self, walked: &[FolderEntry]) -> BTreeSet<String> {
         let is_watched = |entry: &&FolderEntry| entry.is_folder && holds_documents(&entry.name);
         let mut present: BTreeMap<String, u64> =
             walked.iter().filter(is_watched).map(|entry| (entry.name.clone(), entry.stamp.inode)).collect();
@@ -148,10 +172,7 @@ impl Folders {
             }
         }
         self.watched = present;
-        let in_new = |entry: &&FolderEntry| {
-            is_document(entry) && entry.name.rsplit_once('/').is_some_and(|(folder, _)| new.contains(folder))
-        };
-        walked.iter().filter(in_new).map(|entry| entry.name.clone()).collect()
+        new
     }
 }
 
@@ -362,4 +383,29 @@ fn reports_of(folders: &[Option<PathBuf>], event: &Event) -> Vec<Report> {
         (!is_written && holds_documents(&name)).then_some(Report::Folder)
     };
     event.paths.iter().filter_map(of_path).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_created_before_the_one_around_it_is_watched_is_watched_too() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let bank = folder.path().canonicalize().unwrap().join("memory-bank");
+        std::fs::create_dir(&bank).unwrap();
+        let root = Root::anywhere(bank.clone());
+        let Attempt { watcher, .. } = Attempt::new(&root);
+        let mut folders = watcher.unwrap();
+        std::fs::create_dir(bank.join("adr")).unwrap();
+        let documents = folders.renew_by(|| {
+            let walked = root.open().and_then(|dir| dir.walk())?;
+            // By another program, between the list and the watch.
+            std::fs::create_dir_all(bank.join("adr/old"))?;
+            std::fs::write(bank.join("adr/old/0001.md"), "one")?;
+            Ok(walked)
+        });
+        assert_eq!(folders.watched.keys().collect::<Vec<_>>(), ["adr", "adr/old"]);
+        assert_eq!(documents, BTreeSet::from(["adr/old/0001.md".to_owned()]));
+    }
 }

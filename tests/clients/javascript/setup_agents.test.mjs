@@ -21,6 +21,7 @@ const LISTS = {
   gemini: { command: ["gemini", "mcp", "list"], shows: /✓ memory-bank: .*Connected/ },
   copilot: { command: ["copilot", "mcp", "list"], shows: /memory-bank \((local|http)\)/ },
   opencode: { command: ["opencode", "mcp", "list"], shows: /✓ memory-bank.*connected/ },
+  cline: { command: ["cline", "config", "mcp"], shows: /memory-bank \[(stdio|streamableHttp)\]/ },
 };
 
 async function newHome(t) {
@@ -73,6 +74,28 @@ test("agents start the server of the user's file", { skip }, async (t) => {
   const codex = await readFile(join(machine.home, ".codex/config.toml"), "utf8");
   await listsAndForgets(machine, names);
   assert.equal(codex.startsWith(await readFile(join(machine.home, ".codex/config.toml"), "utf8")), true);
+});
+
+test("agents read the file in the folder that a variable names", { skip }, async (t) => {
+  for (const [name, variable] of [
+    ["claude-code", "CLAUDE_CONFIG_DIR"],
+    ["codex", "CODEX_HOME"],
+    ["gemini", "GEMINI_CLI_HOME"],
+    ["copilot", "COPILOT_HOME"],
+    ["opencode", "XDG_CONFIG_HOME"],
+    ["cline", "CLINE_DIR"],
+    ["cline", "CLINE_DATA_DIR"],
+  ]) {
+    const machine = await newHome(t);
+    const folder = join(machine.home, "elsewhere");
+    await mkdir(join(folder, ".gemini"), { recursive: true });
+    await writeFile(join(folder, ".gemini/trustedFolders.json"), JSON.stringify({ [machine.project]: "TRUST_FOLDER" }));
+    const variables = { [variable]: folder };
+    const done = await run(machine, [BINARY, "setup", "--yes", "--client", name], variables);
+    assert.equal(done.code, 0, done.text);
+    assert.match(done.text, /elsewhere/, variable);
+    await listsAndForgets(machine, [name], variables);
+  }
 });
 
 test("agents reach a remote server with the key in the user's file", { skip }, async (t) => {

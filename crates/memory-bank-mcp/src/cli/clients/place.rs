@@ -28,6 +28,8 @@ struct UserFile {
     file: PathBuf,
     /// A file or folder that the client creates.
     evidence: PathBuf,
+    /// Whether the client's program reads it; of a client with several files, one may be that of the program.
+    is_of_program: bool,
 }
 
 /// A client on this machine.
@@ -38,8 +40,9 @@ pub(crate) struct FoundClient {
     pub(crate) file: PathBuf,
 }
 
-/// Variables that name the folders of clients, and the file in the folder.
-const FOLDER_VARIABLES: [(Client, &str, &str); 5] = [
+/// Variables that name the folders of clients, and the file in the folder; without one, the variable names the file. The first that is
+/// set counts.
+const FOLDER_VARIABLES: [(Client, &str, &str); 7] = [
     // https://code.claude.com/docs/en/settings
     (Client::ClaudeCode, "CLAUDE_CONFIG_DIR", ".claude.json"),
     // openai/codex, docs/config.md
@@ -48,7 +51,9 @@ const FOLDER_VARIABLES: [(Client, &str, &str); 5] = [
     (Client::Gemini, "GEMINI_CLI_HOME", ".gemini/settings.json"),
     // https://code.visualstudio.com/docs/agents/reference/mcp-configuration
     (Client::Copilot, "COPILOT_HOME", "mcp-config.json"),
-    // cline/cline: the program without an editor
+    // cline/cline, sdk/packages/shared/src/storage/paths.ts
+    (Client::Cline, "CLINE_MCP_SETTINGS_PATH", ""),
+    (Client::Cline, "CLINE_DATA_DIR", "settings/cline_mcp_settings.json"),
     (Client::Cline, "CLINE_DIR", "data/settings/cline_mcp_settings.json"),
 ];
 
@@ -85,7 +90,10 @@ impl Place {
         };
         let overrides = FOLDER_VARIABLES
             .iter()
-            .filter_map(|(client, name, file)| Some((*client, named(name)?.join(file))))
+            .filter_map(|(client, name, file)| {
+                let named = named(name)?;
+                Some((*client, if file.is_empty() { named } else { named.join(file) }))
+            })
             .collect();
         Self { home, settings, config, programs, overrides }
     }
@@ -116,12 +124,12 @@ impl Place {
 
     fn found_files(&self, client: Client) -> Vec<FoundClient> {
         let candidates = self.candidates(client);
-        let mut files: Vec<PathBuf> = candidates
-            .iter()
-            .filter(|candidate| candidate.evidence.exists())
-            .map(|candidate| candidate.file.clone())
-            .collect();
-        if files.is_empty() && self.has_program(client) {
+        let has_program = self.has_program(client);
+        let is_used =
+            |candidate: &&UserFile| candidate.evidence.exists() || (has_program && candidate.is_of_program);
+        let mut files: Vec<PathBuf> =
+            candidates.iter().filter(is_used).map(|candidate| candidate.file.clone()).collect();
+        if files.is_empty() && has_program {
             files.extend(candidates.into_iter().next().map(|candidate| candidate.file));
         }
         files.dedup();
@@ -155,10 +163,14 @@ impl Place {
     fn candidates(&self, client: Client) -> Vec<UserFile> {
         if let Some((_, file)) = self.overrides.iter().find(|(overridden, _)| *overridden == client) {
             let evidence = file.parent().unwrap_or(file).to_owned();
-            return vec![UserFile { file: file.clone(), evidence }];
+            return vec![UserFile { file: file.clone(), evidence, is_of_program: false }];
         }
         let at = |base: Option<&PathBuf>, file: &str, evidence: &str| {
-            base.map(|base| UserFile { file: base.join(file), evidence: base.join(evidence) })
+            base.map(|base| UserFile {
+                file: base.join(file),
+                evidence: base.join(evidence),
+                is_of_program: false,
+            })
         };
         let (home, settings, config) = (self.home.as_ref(), self.settings.as_ref(), self.config.as_ref());
         let files: Vec<Option<UserFile>> = match client {
@@ -173,8 +185,9 @@ impl Place {
                 let file = format!("{extension}/settings/cline_mcp_settings.json");
                 let mut files = self.in_editors(&EDITORS, &file, extension);
                 files.extend(self.in_related(&file, extension));
-                // cline/cline: the program without an editor
-                files.push(at(home, ".cline/data/settings/cline_mcp_settings.json", ".cline/data"));
+                // The program without an editor, and the extension since its version 4.
+                let own = at(home, ".cline/data/settings/cline_mcp_settings.json", ".cline/data");
+                files.push(own.map(|own| UserFile { is_of_program: true, ..own }));
                 files
             }
             Client::Roo => {
@@ -222,7 +235,7 @@ impl Place {
 
 fn in_editor(base: Option<&PathBuf>, editor: &str, file: &str, evidence: &str) -> Option<UserFile> {
     let folder = base?.join(editor);
-    Some(UserFile { file: folder.join(file), evidence: folder.join(evidence) })
+    Some(UserFile { file: folder.join(file), evidence: folder.join(evidence), is_of_program: false })
 }
 
 impl Client {
@@ -305,6 +318,41 @@ mod tests {
         let place = Place::new(Some(home.path().to_owned()), &|_| None, vec![home.path().to_owned()]);
         let file = home.path().join(".gemini/settings.json");
         assert_eq!(place.found(), [FoundClient { client: Client::Gemini, file }]);
+    }
+
+    #[test]
+    fn the_program_of_cline_has_a_file_of_its_own_beside_that_of_the_extension() {
+        let home = tempfile::TempDir::new().unwrap();
+        let name = if cfg!(windows) { "cline.cmd" } else { "cline" };
+        std::fs::write(home.path().join(name), "").unwrap();
+        let settings = home.path().join("settings");
+        let variables = |name: &str| {
+            matches!(name, "APPDATA" | "XDG_CONFIG_HOME").then(|| settings.clone().into_os_string())
+        };
+        let place = Place::new(Some(home.path().to_owned()), &variables, vec![home.path().to_owned()]);
+        let own = home.path().join(".cline/data/settings/cline_mcp_settings.json");
+        assert_eq!(place.user_files(Client::Cline).unwrap(), std::slice::from_ref(&own));
+        let editor = place.settings.clone().unwrap().join("Code/User");
+        let extension = editor.join("globalStorage/saoudrizwan.claude-dev");
+        std::fs::create_dir_all(&extension).unwrap();
+        let of_extension = extension.join("settings/cline_mcp_settings.json");
+        assert_eq!(place.user_files(Client::Cline).unwrap(), [of_extension, own]);
+    }
+
+    #[test]
+    fn the_narrowest_variable_of_cline_counts() {
+        let home = tempfile::TempDir::new().unwrap();
+        let at = |name: &str| home.path().join(name);
+        let named = |names: &[&str]| {
+            let folders: Vec<_> =
+                names.iter().map(|name| (*name, at(name).to_str().unwrap().to_owned())).collect();
+            let variables: Vec<_> = folders.iter().map(|(name, folder)| (*name, folder.as_str())).collect();
+            place(home.path(), &variables).user_files(Client::Cline).unwrap()
+        };
+        let file = "settings/cline_mcp_settings.json";
+        assert_eq!(named(&["CLINE_DIR"]), [at("CLINE_DIR").join("data").join(file)]);
+        assert_eq!(named(&["CLINE_DIR", "CLINE_DATA_DIR"]), [at("CLINE_DATA_DIR").join(file)]);
+        assert_eq!(named(&["CLINE_DATA_DIR", "CLINE_MCP_SETTINGS_PATH"]), [at("CLINE_MCP_SETTINGS_PATH")]);
     }
 
     #[test]

@@ -49,10 +49,10 @@ fn command(program: &Path, is_committed: bool) -> anyhow::Result<Vec<String>> {
         return Ok(shell.iter().chain(&NPX_COMMAND).map(|word| (*word).to_owned()).collect());
     }
     if is_in_cache(program, &UV_CACHE) {
-        // Another project has the name on PyPI: with `uvx memory-bank-mcp` in its file, an agent would start that one.
+        // A wheel from a folder may have a name that nobody has on PyPI yet: an agent must not start what comes to have it.
         bail!(
             "this program runs from the cache of uv, which may be emptied at any time; install it first, such as with \
-             `uv tool install --no-index --find-links FOLDER memory-bank-mcp`, and run the installed program"
+             `uv tool install diazstg-memory-bank-mcp`, and run the installed program"
         );
     }
     let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -192,7 +192,6 @@ mod tests {
         let npx = Path::new("/home/jo/.npm/_npx/1a/node_modules/@diazstg/x/bin/memory-bank-mcp");
         let words = command(npx, false).unwrap();
         assert!(words.ends_with(&NPX_COMMAND.map(str::to_owned)), "{words:?}");
-        // Another project has the name on PyPI.
         let uvx = Path::new("/home/jo/.cache/uv/archive-v0/ab/bin/memory-bank-mcp");
         assert!(command(uvx, false).unwrap_err().to_string().contains("uv tool install"));
         assert_eq!(command(Path::new("/opt/x/memory-bank-mcp"), false).unwrap(), ["/opt/x/memory-bank-mcp"]);

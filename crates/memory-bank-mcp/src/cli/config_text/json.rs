@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::json_layout::{
     Layout, comments_end, first_break, indentation, line_indentation, line_start, one_line, text as quoted,
 };
+use super::json_surrogates::replace_half_pairs;
 use super::splice::splice;
 
 /// Parses JSON with comments and trailing commas, as most clients do.
@@ -71,7 +72,8 @@ fn section_of<'a, 'b>(root: &'b Object<'a>, path: &[&str]) -> anyhow::Result<Opt
 
 /// The entry of this name.
 pub(super) fn find(text: &str, path: &[&str], name: &str) -> anyhow::Result<Option<Value>> {
-    let parsed = parse(text)?;
+    let readable = replace_half_pairs(text);
+    let parsed = parse(&readable)?;
     let Some(root) = root(&parsed)? else { return Ok(None) };
     let Some(servers) = section_of(root, path)? else { return Ok(None) };
     let Some(entry) = member(servers, name)? else { return Ok(None) };
@@ -80,7 +82,8 @@ pub(super) fn find(text: &str, path: &[&str], name: &str) -> anyhow::Result<Opti
 
 /// Whether the text has the member that contains servers. Claude Code's file also has it in each project.
 pub(super) fn has_section(text: &str, path: &[&str]) -> anyhow::Result<bool> {
-    let parsed = parse(text)?;
+    let readable = replace_half_pairs(text);
+    let parsed = parse(&readable)?;
     let Some(root) = root(&parsed)? else { return Ok(false) };
     Ok(section_of(root, path)?.is_some())
 }
@@ -92,7 +95,8 @@ pub(super) fn put(text: &str, path: &[&str], name: &str, entry: &Value) -> anyho
         let servers = serde_json::json!({ name: entry });
         missing.iter().rev().fold(servers, |value, name| serde_json::json!({ *name: value }))
     };
-    let parsed = parse(text)?;
+    let readable = replace_half_pairs(text);
+    let parsed = parse(&readable)?;
     let Some(root) = root(&parsed)? else { return Ok(new_text(text, &nested(path))) };
     let layout = Layout::of(text, root.properties.first().map(|member| member.range.start));
     let (servers, missing) = descend(root, path)?;
@@ -134,7 +138,8 @@ fn put_member(
     member_name: &str,
     value: &Value,
 ) -> anyhow::Result<String> {
-    let parsed = parse(text)?;
+    let readable = replace_half_pairs(text);
+    let parsed = parse(&readable)?;
     let Some(root) = root(&parsed)? else { return Ok(text.to_owned()) };
     let Some(entry) = entry_of(root, path, name)? else { return Ok(text.to_owned()) };
     let layout = Layout::of(text, root.properties.first().map(|member| member.range.start));
@@ -145,18 +150,19 @@ fn put_member(
     })
 }
 
-/// The text without the first member of the entry that is not members; none if there is none.
+/// The text without the first member of the entry that is not in `members`; `None` if all of them are.
 fn remove_extra_member(
     text: &str,
     path: &[&str],
     name: &str,
     members: &Map<String, Value>,
 ) -> anyhow::Result<Option<String>> {
-    let parsed = parse(text)?;
+    let readable = replace_half_pairs(text);
+    let parsed = parse(&readable)?;
     let Some(root) = root(&parsed)? else { return Ok(None) };
     let Some(entry) = entry_of(root, path, name)? else { return Ok(None) };
-    let unmembers = entry.properties.iter().position(|member| !members.contains_key(member.name.as_str()));
-    Ok(unmembers.map(|at| remove_item(text, &Container::of(entry), at)))
+    let extra = entry.properties.iter().position(|member| !members.contains_key(member.name.as_str()));
+    Ok(extra.map(|at| remove_item(text, &Container::of(entry), at)))
 }
 
 /// The entry, if it is an object.
@@ -182,7 +188,8 @@ fn replace_value(text: &str, layout: &Layout, present: &Node<'_>, value: &Value)
 
 /// Puts a prompt into the list `inputs`, unless one with its id is there.
 pub(super) fn put_input(text: &str, input: &Value) -> anyhow::Result<String> {
-    let parsed = parse(text)?;
+    let readable = replace_half_pairs(text);
+    let parsed = parse(&readable)?;
     let Some(root) = root(&parsed)? else { return Ok(text.to_owned()) };
     let layout = Layout::of(text, root.properties.first().map(|member| member.range.start));
     let Some(list) = inputs(root)? else {
@@ -203,7 +210,8 @@ pub(super) fn put_input(text: &str, input: &Value) -> anyhow::Result<String> {
 /// Removes the entry; with `prune`, also a section that becomes empty.
 pub(super) fn remove(text: &str, path: &[&str], name: &str, prune: bool) -> anyhow::Result<String> {
     let without_entry = {
-        let parsed = parse(text)?;
+        let readable = replace_half_pairs(text);
+        let parsed = parse(&readable)?;
         let Some(servers) = root(&parsed)?.map(|root| section_of(root, path)).transpose()?.flatten() else {
             return Ok(text.to_owned());
         };
@@ -227,7 +235,8 @@ pub(super) fn remove_input(text: &str, id: &str) -> anyhow::Result<String> {
         return Ok(text.to_owned());
     }
     let without_input = {
-        let parsed = parse(text)?;
+        let readable = replace_half_pairs(text);
+        let parsed = parse(&readable)?;
         let Some(list) = root(&parsed)?.map(inputs).transpose()?.flatten() else {
             return Ok(text.to_owned());
         };
@@ -255,7 +264,8 @@ fn has_id(element: &Node<'_>, id: &str) -> bool {
 
 /// Removes a member whose object or list is empty and has no comments.
 fn prune_member(text: &str, path: &[&str]) -> anyhow::Result<String> {
-    let parsed = parse(text)?;
+    let readable = replace_half_pairs(text);
+    let parsed = parse(&readable)?;
     let (Some(root), Some((name, above))) = (root(&parsed)?, path.split_last()) else {
         return Ok(text.to_owned());
     };

@@ -3,8 +3,10 @@
 
 mod json;
 mod json_layout;
+mod json_surrogates;
 mod splice;
 mod toml;
+mod toml_values;
 
 use std::ops::Range;
 

@@ -1,12 +1,14 @@
-//! Entries in TOML. An entry is a table with a header of its own, added at the end; positions come from a parser.
+//! Entries in TOML. An entry is a table with a header of its own, added at the end, or a value where the servers are written as
+//! one; positions come from a parser.
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value};
-use toml_edit::{Document, Item, Table};
+use toml_edit::{Document, Item, Key, Table};
 
 use super::splice::splice;
+use super::toml_values::{put_value, remove_value, value_span};
 
-fn parse(text: &str) -> anyhow::Result<Document<&str>> {
+pub(super) fn parse(text: &str) -> anyhow::Result<Document<&str>> {
     // The error's own text quotes the line, which may contain a secret.
     Document::parse(text).map_err(|error| {
         let at = error
@@ -50,12 +52,14 @@ fn as_json(item: &Item) -> Value {
     }
 }
 
-/// Adds the entry at the end, after removing an entry of that name.
+/// Puts the entry where one of that name is, if that is possible, or else at the end.
 pub(super) fn put(text: &str, section: &str, name: &str, entry: &Value) -> anyhow::Result<String> {
-    if let Some(changed) = put_members(text, section, name, entry)?
-        && find(&changed, section, name).is_ok_and(|found| found.as_ref() == Some(entry))
-    {
-        return Ok(changed);
+    for put_in_place in [put_members, put_value] {
+        if let Some(changed) = put_in_place(text, section, name, entry)?
+            && find(&changed, section, name).is_ok_and(|found| found.as_ref() == Some(entry))
+        {
+            return Ok(changed);
+        }
     }
     let mut text =
         if find(text, section, name)?.is_some() { remove(text, section, name)? } else { text.to_owned() };
@@ -97,7 +101,7 @@ fn put_members(text: &str, section: &str, name: &str, entry: &Value) -> anyhow::
             if is_same { continue } else { return Ok(None) }
         };
         last = last.max(span.end);
-        match (new_entry.get(member), table.key(member).and_then(toml_edit::Key::span)) {
+        match (new_entry.get(member), table.key(member).and_then(Key::span)) {
             _ if is_same => {}
             (Some(value), _) => edits.push((span.start, span.end, inline(value)?)),
             (None, Some(key)) => {
@@ -111,7 +115,7 @@ fn put_members(text: &str, section: &str, name: &str, entry: &Value) -> anyhow::
     let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
     let mut added = String::new();
     for (member, value) in new_entry.iter().filter(|(member, _)| !table.contains_key(member)) {
-        added += &format!("{} = {}{newline}", toml_edit::Key::new(member).display_repr(), inline(value)?);
+        added += &format!("{} = {}{newline}", Key::new(member).display_repr(), inline(value)?);
     }
     match line_end(last) {
         Some(at) => edits.push((at, at, added)),
@@ -125,12 +129,13 @@ fn put_members(text: &str, section: &str, name: &str, entry: &Value) -> anyhow::
 fn lines(section: &str, name: &str, entry: &Value) -> anyhow::Result<Vec<String>> {
     let mut lines = vec![format!("[{section}.{name}]")];
     for (member, value) in entry.as_object().context("the entry is not an object")? {
-        lines.push(format!("{} = {}", toml_edit::Key::new(member).display_repr(), inline(value)?));
+        lines.push(format!("{} = {}", Key::new(member).display_repr(), inline(value)?));
     }
     Ok(lines)
 }
 
-fn inline(value: &Value) -> anyhow::Result<String> {
+/// The value on one line.
+pub(super) fn inline(value: &Value) -> anyhow::Result<String> {
     Ok(match value {
         Value::Null => bail!("TOML has no null"),
         Value::Bool(value) => value.to_string(),
@@ -142,9 +147,7 @@ fn inline(value: &Value) -> anyhow::Result<String> {
         Value::Object(members) => {
             let members = members
                 .iter()
-                .map(|(name, value)| {
-                    Ok(format!("{} = {}", toml_edit::Key::new(name).display_repr(), inline(value)?))
-                })
+                .map(|(name, value)| Ok(format!("{} = {}", Key::new(name).display_repr(), inline(value)?)))
                 .collect::<anyhow::Result<Vec<_>>>()?;
             format!("{{ {} }}", members.join(", "))
         }
@@ -156,25 +159,27 @@ pub(super) fn remove(text: &str, section: &str, name: &str) -> anyhow::Result<St
     let by_hand =
         || format!("`{name}` is not a table with the header `[{section}.{name}]`; remove it by hand");
     let document = parse(text)?;
-    let Some(item) =
-        document.get(section).and_then(Item::as_table_like).and_then(|servers| servers.get(name))
-    else {
+    let Some(servers) = document.get(section).and_then(Item::as_table_like) else {
         return Ok(text.to_owned());
     };
-    let table = item.as_table().with_context(by_hand)?;
+    let Some(item) = servers.get(name) else { return Ok(text.to_owned()) };
+    if let Some(list) = document.get(section).and_then(Item::as_inline_table) {
+        return remove_value(text, list, name).with_context(by_hand);
+    }
     let mut spans = Vec::new();
-    table_spans(table, &mut spans).with_context(by_hand)?;
+    item_spans(servers.key(name), item, &mut spans).with_context(by_hand)?;
     spans.sort_unstable();
     let mut result = String::with_capacity(text.len());
     let mut at = 0;
     for (start, end) in spans {
+        let is_header = text.get(start..).is_some_and(|rest| rest.starts_with('['));
         let start = text.get(..start).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1);
         let end =
             text.get(end..).and_then(|rest| rest.find('\n')).map_or(text.len(), |newline| end + newline + 1);
         result.push_str(text.get(at..start).unwrap_or_default());
         at = end.max(at);
-        // The blank line before it was added with it.
-        let blank = ["\r\n\r\n", "\n\n"].iter().find(|blank| result.ends_with(**blank));
+        // The blank line before a header was added with it.
+        let blank = ["\r\n\r\n", "\n\n"].iter().find(|blank| is_header && result.ends_with(**blank));
         if let Some(blank) = blank {
             result.truncate(result.len() - blank.len() / 2);
         }
@@ -183,34 +188,25 @@ pub(super) fn remove(text: &str, section: &str, name: &str) -> anyhow::Result<St
     Ok(result)
 }
 
-/// The spans of a table and its subtables, each from its header to the end of its last value.
-fn table_spans(table: &Table, spans: &mut Vec<(usize, usize)>) -> Option<()> {
-    // An implicit table has no header; its subtables have one each.
-    if !table.is_implicit() {
-        let header = table.span().filter(|_| !table.is_dotted())?;
-        let ends = table.iter().filter_map(|(_, item)| item.as_value()?.span());
-        let end = ends.map(|span| span.end).fold(header.end, usize::max);
-        spans.push((header.start, end));
-    }
-    for (_, item) in table.iter() {
-        match item {
-            Item::Table(below) if below.is_dotted() => {
-                let last = spans.last_mut()?;
-                last.1 = last.1.max(dotted_end(below));
-            }
-            Item::Table(below) => table_spans(below, spans)?,
-            Item::ArrayOfTables(list) => list.iter().try_for_each(|below| table_spans(below, spans))?,
-            Item::Value(_) | Item::None => {}
+/// The spans of an item: of a table with a header from the header to the end of its last value, of others from the key to the end
+/// of the value.
+fn item_spans(key: Option<&Key>, item: &Item, spans: &mut Vec<(usize, usize)>) -> Option<()> {
+    match item {
+        Item::None => Some(()),
+        Item::Value(value) => {
+            spans.push((key?.span()?.start, value_span(value)?.end));
+            Some(())
         }
+        Item::Table(table) => table_spans(table, spans),
+        Item::ArrayOfTables(list) => list.iter().try_for_each(|table| table_spans(table, spans)),
     }
-    Some(())
 }
 
-/// The end of the last value of a table of dotted keys.
-fn dotted_end(table: &Table) -> usize {
-    let ends = table.iter().map(|(_, item)| match item {
-        Item::Table(below) => dotted_end(below),
-        other => other.span().map_or(0, |span| span.end),
-    });
-    ends.max().unwrap_or(0)
+fn table_spans(table: &Table, spans: &mut Vec<(usize, usize)>) -> Option<()> {
+    // A table that is implicit or of dotted keys has no header.
+    if !table.is_implicit() && !table.is_dotted() {
+        let header = table.span()?;
+        spans.push((header.start, header.end));
+    }
+    table.iter().try_for_each(|(name, item)| item_spans(table.key(name), item, spans))
 }

@@ -109,7 +109,7 @@ fn new_item(run: &Run<'_>, target: &Target, plan: &Plan) -> Item {
         }
         if target.scope == Scope::User && run.options.url.is_some() {
             item.notes.push(
-                "A key acts in apply_target project: this agent has that project's memory in every folder. For apply_target folder only, use `--scope project`."
+                "A key acts in one project: this agent has that project's memory in every folder. For one folder only, use `--scope project`."
                     .to_owned(),
             );
         }
