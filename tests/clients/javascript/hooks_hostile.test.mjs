@@ -169,12 +169,12 @@ test("without a home, with a home that cannot be written, and without git, nothi
   await mkdir(readOnly);
   await writeFile(join(readOnly, "file"), "");
   await chmod(readOnly, 0o500);
-  t.after(() => chmod(readOnly, 0o700));
   // For root, a folder below a file is what cannot be made.
   for (const state of [join(readOnly, "state"), join(readOnly, "file", "state"), "/dev/null", "/proc/nothing"]) {
     const answers = await sendAll(machine, { session_id: state }, { env: { MEMORY_BANK_STATE_DIR: state } });
     assert.equal(answers[0].code, 0);
   }
+  await chmod(readOnly, 0o700);
   // A folder that is gone while the agent works in it.
   const gone = join(machine.root, "gone");
   await mkdir(gone);
