@@ -191,7 +191,9 @@ async fn main() -> anyhow::Result<()> {
     let program = named.map_or(beside, PathBuf::from);
     let tokens = o200k_base()?;
     let rounds = match value("--rounds") {
-        Some(rounds) => rounds.parse::<usize>().ok().filter(|rounds| *rounds > 0).context("`--rounds` takes a number")?,
+        Some(rounds) => {
+            rounds.parse::<usize>().ok().filter(|rounds| *rounds > 0).context("`--rounds` takes a number")?
+        }
         None if is_quick => 10,
         None => 100,
     };
@@ -212,7 +214,11 @@ async fn main() -> anyhow::Result<()> {
             simulation.simulate(*workload).await?;
         }
         drop(simulation);
-        eprintln!("  made in {:.0} s, {} KB of documents", began.elapsed().as_secs_f64(), kilobytes(hooks.project())?);
+        eprintln!(
+            "  made in {:.0} s, {} KB of documents",
+            began.elapsed().as_secs_f64(),
+            kilobytes(hooks.project())?
+        );
         let cells = measure(&hooks, rounds, &question(hooks.project()), &tokens)?;
         rows.iter_mut().zip(cells).for_each(|(row, cell)| row.cells.push(cell));
     }

@@ -38,7 +38,7 @@ async function agentOn(t) {
 async function run(machine, [program, ...args], variables = {}, input = "") {
   const running = promisify(execFile)(program, args, {
     cwd: machine.project,
-    timeout: 120_000,
+    timeout: 300_000,
     env: {
       HOME: machine.root,
       PATH: `${machine.bin}:${join(AGENTS, "node_modules/.bin")}:${process.env.PATH}`,

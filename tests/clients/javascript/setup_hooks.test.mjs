@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { chmod, copyFile, mkdir, readFile, readdir, stat, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readFile, readdir, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import test from "node:test";
 import { promisify } from "node:util";
@@ -195,6 +195,34 @@ test("a foreign file in the place of ours is not replaced without `--replace`, a
   assert.equal(done.code, 0, done.stderr + done.stdout);
   assert.match(done.stdout, /The previous file was saved as/);
   assert.match(await read(file), /memory-bank-mcp/);
+});
+
+test("a link of a project does not lead out of it, for the files of everybody and for the user's own", async (t) => {
+  for (const [scope, name] of [["project", "settings.json"], ["local", "settings.local.json"]]) {
+    for (const link of ["file", "folder"]) {
+      const machine = await newHome(t);
+      const outside = join(machine.home, "private");
+      await place(join(outside, name), "{}");
+      if (link === "folder") {
+        await symlink(outside, join(machine.project, ".claude"));
+      } else {
+        await mkdir(join(machine.project, ".claude"));
+        await symlink(join(outside, name), join(machine.project, ".claude", name));
+      }
+      const { code, stdout } = await setup(machine, ["--yes", "--scope", scope, ...clients("claude-code")]);
+      assert.equal(code, 1, stdout);
+      assert.equal(await read(join(outside, name)), "{}", `${scope} ${link}`);
+    }
+  }
+});
+
+test("the user's own hooks for one project are in the project, and are removed with its entry", async (t) => {
+  const machine = await newHome(t);
+  const done = await setup(machine, ["--yes", "--scope", "local", ...clients("claude-code")]);
+  assert.equal(done.code, 0, done.stdout);
+  assert.match(await read(join(machine.project, ".claude/settings.local.json")), /hook Stop --agent claude-code/);
+  assert.equal((await setup(machine, ["--remove", "--yes", "--scope", "local"])).code, 0);
+  assert.deepEqual(await readdir(machine.project), []);
 });
 
 test("a file that is not as expected is named and left, and the server is set up all the same", async (t) => {

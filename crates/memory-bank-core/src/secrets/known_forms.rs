@@ -37,9 +37,15 @@ use super::masked;
 #[case("shop |shpat|_0123456789abcdef0123456789abcdef|")]
 #[case("bot |123456789:|AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw1|")]
 #[case("discord |MTk4NjIyNDgzNDcxOTI1MjQ4.|Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs|")]
-#[case("https://discord.com/api/webhooks/1234567890/|AbCdEfGhIjKlMnOp|QrStUvWxYz0123456789AbCdEfGhIjKlMnOpQrStUvWxYz012345678901|")]
-#[case("jwt |eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.|eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U|")]
-#[case("AccountName=x;AccountKey=|Eby8vdM02xNOcqFlqUwJPLlm|EtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==|")]
+#[case(
+    "https://discord.com/api/webhooks/1234567890/|AbCdEfGhIjKlMnOp|QrStUvWxYz0123456789AbCdEfGhIjKlMnOpQrStUvWxYz012345678901|"
+)]
+#[case(
+    "jwt |eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.|eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U|"
+)]
+#[case(
+    "AccountName=x;AccountKey=|Eby8vdM02xNOcqFlqUwJPLlm|EtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==|"
+)]
 #[case("https://x.blob.core.windows.net/c?sv=2022&sig=|AbCdEf0123456789|%2BAbCdEf%3D|")]
 #[case("client secret |abc8|Q~AbCdEfGhIjKlMnOpQrStUvWxYz01234567|")]
 #[case("databricks |dapi|0123456789abcdef0123456789abcdef|")]
@@ -49,19 +55,25 @@ use super::masked;
 #[case("jira |ATATT3x|FfGF0AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCdEfGhIjKlMnOpQrStUvWxYz0123456789|")]
 #[case("grafana |glsa|_AbCdEfGhIjKlMnOpQrStUvWxYz012345_0123abcd|")]
 #[case("vault |hvs|.CAESIAbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCdEfGh|")]
-#[case("terraform |AbCdEfGhIjKlMn.|atlasv1.AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCdEfGhIjKlMnOpQrStUvWxYz01|")]
+#[case(
+    "terraform |AbCdEfGhIjKlMn.|atlasv1.AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCdEfGhIjKlMnOpQrStUvWxYz01|"
+)]
 #[case("doppler |dp.pt|.AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCdEfG|")]
 #[case("planetscale |pscale_tkn|_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789|")]
 #[case("supabase |sbp|_0123456789abcdef0123456789abcdef01234567|")]
 #[case("supabase |sb_secret|_AbCdEfGhIjKlMnOpQrStUv_0123abcd|")]
 #[case("newrelic |NRAK|-ABCDEFGHIJKLMNOPQRSTUVWXYZ0|")]
-#[case("sentry |sntrys|_eyJpYXQiOjE2ODczMzY1NDMuNjk4NTksInVybCI6bnVsbCwicmVnaW9uX3VybCI6Imh0dHA6Ly9sb2NhbGhvc3Q6ODAwMCIsIm9yZyI6InNlbnRyeSJ9_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCdEfG|")]
+#[case(
+    "sentry |sntrys|_eyJpYXQiOjE2ODczMzY1NDMuNjk4NTksInVybCI6bnVsbCwicmVnaW9uX3VybCI6Imh0dHA6Ly9sb2NhbGhvc3Q6ODAwMCIsIm9yZyI6InNlbnRyeSJ9_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCdEfG|"
+)]
 #[case("postman |PMAK|-0123456789abcdef01234567-0123456789abcdef0123456789abcdef01|")]
 #[case("age |AGE-SECRET-KEY-1|QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7LQPZRY9X8GF2TVDW0S3JN54KHCE6|")]
 #[case("postgres://app:|hunter2-and|-more|@db:5432/shop")]
 #[case("mongodb+srv://app:|hunter2-and|-more|@cluster0.mongodb.net/x")]
 #[case("amqps://guest:|hunter2-and|-more|@mq/vhost")]
-#[case("-----BEGIN OPENSSH PRIVATE KEY----- |b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ|AAAAAAAAABAAAAMwAAAAtzc2gt|")]
+#[case(
+    "-----BEGIN OPENSSH PRIVATE KEY----- |b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQ|AAAAAAAAABAAAAMwAAAAtzc2gt|"
+)]
 #[case("-----BEGIN PGP PRIVATE KEY BLOCK----- |lQdGBGAbCdEBEAD|AbCdEf|")]
 #[case("curl -H 'Authorization: Basic |dXNlcjpodW50|ZXIy|'")]
 #[case("curl -u admin:|hunter2-and|-more| https://x")]

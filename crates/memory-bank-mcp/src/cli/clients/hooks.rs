@@ -274,7 +274,8 @@ fn content(
             .replacen(SCRIPT_OPTIONS, &format!("const OPTIONS = {};", json!(options)), 1);
         return Ok(HookContent::Own(text));
     }
-    let mut whole: Value = serde_json::from_str(row.source).context("the hooks of this program are damaged")?;
+    let mut whole: Value =
+        serde_json::from_str(row.source).context("the hooks of this program are damaged")?;
     let mut error = None;
     replace_commands(&mut whole, &mut |name, text| {
         let rest = text.strip_prefix(BARE)?;
@@ -299,10 +300,13 @@ fn content(
     if row.is_own {
         return Ok(HookContent::Own(format!("{}\n", serde_json::to_string_pretty(&whole)?)));
     }
-    let events = whole.get("hooks").and_then(Value::as_object).context("the hooks of this program are damaged")?;
+    let events =
+        whole.get("hooks").and_then(Value::as_object).context("the hooks of this program are damaged")?;
     let items = events
         .iter()
-        .flat_map(|(event, list)| list.as_array().into_iter().flatten().map(|item| (event.clone(), item.clone())))
+        .flat_map(|(event, list)| {
+            list.as_array().into_iter().flatten().map(|item| (event.clone(), item.clone()))
+        })
         .collect();
     Ok(HookContent::Listed { items, version: whole.get("version").cloned() })
 }
@@ -350,17 +354,24 @@ impl Shell {
     /// The word, so that the shell changes nothing in it.
     fn quoted(self, word: &str) -> anyhow::Result<String> {
         if word.chars().any(char::is_control) {
-            bail!("`{}` has a control character, which a shell's command cannot contain", word.escape_debug());
+            bail!(
+                "`{}` has a control character, which a shell's command cannot contain",
+                word.escape_debug()
+            );
         }
         let is_plain = |sign: char| sign.is_ascii_alphanumeric() || "-_./:@+,=".contains(sign);
-        if !word.is_empty() && word.chars().all(|sign| is_plain(sign) || sign == '\\' && self == Self::Windows) {
+        if !word.is_empty()
+            && word.chars().all(|sign| is_plain(sign) || sign == '\\' && self == Self::Windows)
+        {
             return Ok(word.to_owned());
         }
         match self {
             Self::Posix => Ok(format!("'{}'", word.replace('\'', "'\\''"))),
             Self::PowerShell => Ok(format!("'{}'", word.replace('\'', "''"))),
             Self::Windows if word.contains(['"', '%', '!']) => {
-                bail!("`{word}` has a character that cannot be quoted in a command on Windows; use a path without it")
+                bail!(
+                    "`{word}` has a character that cannot be quoted in a command on Windows; use a path without it"
+                )
             }
             Self::Windows => Ok(format!("\"{word}\"")),
         }
@@ -394,7 +405,10 @@ mod tests {
                     }
                 }
                 HookContent::Own(text) => {
-                    assert!(text.contains("/opt/my programs/memory-bank-mcp") && !text.contains(&format!("\"{BARE}")));
+                    assert!(
+                        text.contains("/opt/my programs/memory-bank-mcp")
+                            && !text.contains(&format!("\"{BARE}"))
+                    );
                     assert!(row.client.is_hook_file(&text));
                     assert!(text.contains("--folder") && text.contains("it'"), "{text}");
                 }
@@ -421,9 +435,11 @@ mod tests {
 
     #[test]
     fn hooks_take_over_the_options_that_select_the_bank() {
-        let parsed = |words: &[&str]| crate::cli::Cli::parse_from([&["memory-bank-mcp"], words].concat()).global;
+        let parsed =
+            |words: &[&str]| crate::cli::Cli::parse_from([&["memory-bank-mcp"], words].concat()).global;
         let words = ["--folder", "bank", "-u", "Jo", "--state-dir", "/state", "--read-only", "-m", "ask"];
-        let options = |server| options(Client::Codex, Scope::User, &parsed(&words), server).unwrap().join(" ");
+        let options =
+            |server| options(Client::Codex, Scope::User, &parsed(&words), server).unwrap().join(" ");
         assert_eq!(options(None), "--folder bank --username Jo --state-dir /state --read-only");
         let server = HookServer { url: "https://a.example/mcp", key_file: Some(Path::new("/key")) };
         assert_eq!(

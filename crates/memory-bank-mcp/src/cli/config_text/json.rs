@@ -38,7 +38,10 @@ pub(super) fn root<'a, 'b>(parsed: &'b ParseResult<'a>) -> anyhow::Result<Option
 }
 
 /// The member of this name. A repeated name is ambiguous: clients take the last, parsers the first.
-pub(super) fn member<'a, 'b>(object: &'b Object<'a>, name: &str) -> anyhow::Result<Option<&'b ObjectProp<'a>>> {
+pub(super) fn member<'a, 'b>(
+    object: &'b Object<'a>,
+    name: &str,
+) -> anyhow::Result<Option<&'b ObjectProp<'a>>> {
     let mut found = object.properties.iter().filter(|member| member.name.as_str() == name);
     let first = found.next();
     match found.count() {

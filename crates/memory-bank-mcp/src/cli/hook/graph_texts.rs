@@ -35,9 +35,8 @@ pub(super) fn lines_of_graph(graph: &Subgraph) -> String {
 /// The lines of a reply of `graph_search`.
 pub(super) fn lines_of_reply(reply: &Value) -> String {
     let list = |name: &str| reply.get(name).and_then(Value::as_array).into_iter().flatten();
-    let member = |item: &Value, name: &str| {
-        item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
-    };
+    let member =
+        |item: &Value, name: &str| item.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut text = Lines::default();
     for fact in list("observations") {
         text.push(&[&member(fact, "entityName"), ": ", &member(fact, "text")]);
@@ -97,8 +96,12 @@ mod tests {
     #[test]
     fn a_fact_answers_a_prompt_by_the_words_of_its_node_and_its_own() {
         let facts: Vec<Value> = (0..40)
-            .map(|n| json!({"entityName": format!("component {n}"), "text": format!("it writes the log {n}")}))
-            .chain([json!({"entityName": "ledger\n# Not a heading", "text": "invoices are rounded\nhalf-even"})])
+            .map(
+                |n| json!({"entityName": format!("component {n}"), "text": format!("it writes the log {n}")}),
+            )
+            .chain([
+                json!({"entityName": "ledger\n# Not a heading", "text": "invoices are rounded\nhalf-even"}),
+            ])
             .collect();
         let lines = lines_of_reply(&json!({
             "observations": facts,
@@ -116,7 +119,8 @@ mod tests {
 
     #[test]
     fn a_huge_graph_stays_within_its_bound() {
-        let facts: Vec<Value> = (0..40).map(|_| json!({"entityName": "x", "text": "y ".repeat(200_000)})).collect();
+        let facts: Vec<Value> =
+            (0..40).map(|_| json!({"entityName": "x", "text": "y ".repeat(200_000)})).collect();
         assert!(lines_of_reply(&json!({"observations": facts})).len() < MOST_BYTES + 1024);
     }
 }

@@ -92,7 +92,8 @@ fn apply_target(
 
 fn unchanged_message(part: Part, name: &str, is_ours: bool, added_environment: &[String]) -> String {
     if part == Part::Hooks {
-        let origin = if is_ours { "" } else { "; `setup` did not write them, so `--remove` does not remove them" };
+        let origin =
+            if is_ours { "" } else { "; `setup` did not write them, so `--remove` does not remove them" };
         return format!("the hooks are there already{origin}");
     }
     let environment = if added_environment.is_empty() {
@@ -179,9 +180,7 @@ fn step_word(step: &Step) -> &'static str {
 
 /// Writes the record, then the file: `--remove` would not remove an entry without a record.
 fn write(run: &Run<'_>, plan: &Plan, records: &mut Records) -> anyhow::Result<ReplaceOutcome> {
-    let known = records
-        .of(&plan.file, run.name(), plan.record.project.as_deref(), plan.record.part)
-        .cloned();
+    let known = records.of(&plan.file, run.name(), plan.record.project.as_deref(), plan.record.part).cloned();
     let mut record = plan.record.clone();
     record.folders.extend(missing_folders(&plan.file));
     if let (Step::Replace { .. }, Some(before)) = (&plan.step, &plan.before) {

@@ -40,7 +40,9 @@ pub(super) fn plan(run: &Run<'_>, target: &Target, records: &Records) -> anyhow:
         key_file: run.options.key_file.as_deref().filter(|file| file.as_os_str() != "-"),
     });
     let content = client.hooks(target.scope, run.global, server)?;
-    let file = resolve(target.scope, &target.file, &run.project)?;
+    // The file of hooks for one project is in the project, also the user's own, so that its links are the project's.
+    let scope = if target.scope == Scope::Local { Scope::Project } else { target.scope };
+    let file = resolve(scope, &target.file, &run.project)?;
     let before = config_file::read(&file)?;
     let text = before.as_deref().unwrap_or_default();
     let known = records.of(&file, run.name(), target.project.as_deref(), Part::Hooks);
@@ -104,7 +106,8 @@ fn step(
 ) -> Step {
     let nothing = Step::Nothing { is_ours: known.is_some(), added_environment: Vec::new() };
     let is_foreign = client.has_own_hook_file() && present.is_empty() && exists;
-    if is_foreign || run.options.replace && known.is_none() && !present.is_empty() && hash(present) != launch {
+    if is_foreign || run.options.replace && known.is_none() && !present.is_empty() && hash(present) != launch
+    {
         Step::Replace { present: json!({ "command": present.first() }) }
     } else if present.is_empty() {
         Step::Add

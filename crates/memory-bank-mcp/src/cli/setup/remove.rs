@@ -6,8 +6,8 @@ use anyhow::ensure;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use super::plan::launch_hash;
 use super::hooks;
+use super::plan::launch_hash;
 use super::records::{Part, Record, Records};
 use super::report::{Item, Outcome, Report};
 use super::run::{ATTEMPTS, Confirm, Run, prompt};
@@ -163,9 +163,7 @@ fn remove_entry(
         if !run.output.json {
             print_text(&format!("\n{} ({})\n{diff}", known.row().title, record.file.display()))?;
         }
-        if let Some((outcome, message)) =
-            confirm_removal(run, record, is_changed.then_some(present.shown))?
-        {
+        if let Some((outcome, message)) = confirm_removal(run, record, is_changed.then_some(present.shown))? {
             return Ok(Item { diff: Some(diff), ..item(outcome, message) });
         }
         if write(&record.file, &before, &removal)? == ReplaceOutcome::Replaced {
