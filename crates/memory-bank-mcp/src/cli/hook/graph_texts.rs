@@ -88,7 +88,7 @@ fn attributes(attributes: Option<&Map<String, Value>>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use memory_bank_core::hooks::{PassageText, PromptTerms, recalled};
+    use memory_bank_core::hooks::{PassageText, PromptTerms, matching_passages};
     use serde_json::json;
 
     use super::*;
@@ -110,7 +110,7 @@ mod tests {
         }));
         assert!(lines.lines().all(|line| line.starts_with("- ")), "{lines}");
         let texts = [PassageText { document: GRAPH, text: &lines }];
-        let found = |prompt| recalled(&PromptTerms::of(prompt), &texts, true, |_| false);
+        let found = |prompt| matching_passages(&PromptTerms::of(prompt), &texts, true, |_| false);
         let invoices = found("how does the ledger round invoices?");
         assert!(invoices[0].text.contains("half-even") && invoices[0].document == GRAPH, "{invoices:?}");
         assert!(found("who is the owner of billing?")[0].text.contains("owner Jo"));
