@@ -280,11 +280,11 @@ fn content(
     replace_commands(&mut whole, &mut |name, text| {
         let rest = text.strip_prefix(BARE)?;
         let shell = if name == "powershell" {
-            Shell::PowerShell
+            CommandShell::PowerShell
         } else if is_windows && name != "bash" {
-            Shell::Windows
+            CommandShell::Windows
         } else {
-            Shell::Posix
+            CommandShell::Posix
         };
         match shell.command(program, rest, options) {
             Ok(command) => Some(command),
@@ -332,13 +332,13 @@ fn replace_commands(value: &mut Value, change: &mut dyn FnMut(&str, &str) -> Opt
 
 /// The shell in which an agent runs a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shell {
+enum CommandShell {
     Posix,
     Windows,
     PowerShell,
 }
 
-impl Shell {
+impl CommandShell {
     fn command(self, program: &str, rest: &str, options: &[String]) -> anyhow::Result<String> {
         let mut words = vec![self.quoted(program)?];
         if self == Self::PowerShell && words.iter().any(|word| word.starts_with('\'')) {
@@ -418,19 +418,19 @@ mod tests {
 
     #[test]
     fn a_word_is_quoted_for_its_shell() {
-        let quoted = |shell: Shell, word| shell.quoted(word).unwrap();
+        let quoted = |shell: CommandShell, word| shell.quoted(word).unwrap();
         for word in ["$(rm -rf ~)", "a b", "`id`", "a;b", "", "a\"b", "é"] {
-            assert_eq!(quoted(Shell::Posix, word), format!("'{word}'"));
-            assert_eq!(quoted(Shell::PowerShell, word), format!("'{word}'"));
+            assert_eq!(quoted(CommandShell::Posix, word), format!("'{word}'"));
+            assert_eq!(quoted(CommandShell::PowerShell, word), format!("'{word}'"));
         }
-        assert_eq!(quoted(Shell::Posix, "it's"), "'it'\\''s'");
-        assert_eq!(quoted(Shell::Windows, "C:\\a b\\c.exe"), "\"C:\\a b\\c.exe\"");
-        assert_eq!(quoted(Shell::Windows, "C:\\a\\c.exe"), "C:\\a\\c.exe");
-        assert!(Shell::Windows.quoted("%PATH%").is_err());
-        for shell in [Shell::Posix, Shell::Windows, Shell::PowerShell] {
+        assert_eq!(quoted(CommandShell::Posix, "it's"), "'it'\\''s'");
+        assert_eq!(quoted(CommandShell::Windows, "C:\\a b\\c.exe"), "\"C:\\a b\\c.exe\"");
+        assert_eq!(quoted(CommandShell::Windows, "C:\\a\\c.exe"), "C:\\a\\c.exe");
+        assert!(CommandShell::Windows.quoted("%PATH%").is_err());
+        for shell in [CommandShell::Posix, CommandShell::Windows, CommandShell::PowerShell] {
             assert!(shell.quoted("a\nb").is_err());
         }
-        assert_eq!(Shell::PowerShell.command("C:/a b/x", "e", &[]).unwrap(), "& 'C:/a b/x' hook e");
+        assert_eq!(CommandShell::PowerShell.command("C:/a b/x", "e", &[]).unwrap(), "& 'C:/a b/x' hook e");
     }
 
     #[test]
