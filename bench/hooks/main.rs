@@ -161,6 +161,16 @@ fn measure(
     Ok(cells)
 }
 
+/// The documents of the bank, without the graph.
+fn kilobytes(project: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(project.join("memory-bank"))? {
+        let entry = entry?;
+        bytes += if entry.file_type()?.is_file() { entry.metadata()?.len() } else { 0 };
+    }
+    Ok(bytes / 1024)
+}
+
 /// A question that some line of the bank answers.
 fn question(project: &Path) -> String {
     let progress = std::fs::read_to_string(project.join("memory-bank/progress.md")).unwrap_or_default();
@@ -173,12 +183,20 @@ fn question(project: &Path) -> String {
 async fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
     let is_quick = arguments.iter().any(|argument| argument == "--quick");
-    let named =
-        arguments.iter().position(|argument| argument == "--server").and_then(|at| arguments.get(at + 1));
+    let value = |name: &str| {
+        arguments.iter().position(|argument| argument == name).and_then(|at| arguments.get(at + 1))
+    };
+    let named = value("--server");
     let beside = std::env::current_exe()?.with_file_name("memory-bank-mcp");
     let program = named.map_or(beside, PathBuf::from);
     let tokens = o200k_base()?;
-    let rounds = if is_quick { 10 } else { 100 };
+    let rounds = match value("--rounds") {
+        Some(rounds) => {
+            rounds.parse::<usize>().ok().filter(|rounds| *rounds > 0).context("`--rounds` takes a number")?
+        }
+        None if is_quick => 10,
+        None => 100,
+    };
     let workloads: Vec<(&str, Option<Workload>)> = if is_quick {
         vec![("empty", None), ("week", Some(WEEK))]
     } else {
@@ -187,6 +205,7 @@ async fn main() -> anyhow::Result<()> {
     let mut rows: Vec<Row> = EVENTS.iter().map(|event| Row { event, cells: Vec::new() }).collect();
     for (name, workload) in &workloads {
         eprintln!("a bank: {name}");
+        let began = Instant::now();
         let place = tempfile::tempdir()?;
         let hooks = Hooks::new(&program, place.path());
         hooks.prepare(FILES)?;
@@ -195,6 +214,11 @@ async fn main() -> anyhow::Result<()> {
             simulation.simulate(*workload).await?;
         }
         drop(simulation);
+        eprintln!(
+            "  made in {:.0} s, {} KB of documents",
+            began.elapsed().as_secs_f64(),
+            kilobytes(hooks.project())?
+        );
         let cells = measure(&hooks, rounds, &question(hooks.project()), &tokens)?;
         rows.iter_mut().zip(cells).for_each(|(row, cell)| row.cells.push(cell));
     }

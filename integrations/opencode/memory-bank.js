@@ -6,6 +6,8 @@
 
 import { spawn } from "node:child_process";
 
+const PROGRAM = process.env.MEMORY_BANK_MCP ?? "memory-bank-mcp";
+const OPTIONS = [];
 /** How long the program may take, in milliseconds. */
 const TIMEOUT_MS = 2000;
 
@@ -21,8 +23,7 @@ function runHook(event, input, directory) {
         resolve({});
       }
     };
-    const program = process.env.MEMORY_BANK_MCP ?? "memory-bank-mcp";
-    const child = spawn(program, ["hook", event, "--agent", "opencode"], { cwd: directory, stdio: ["pipe", "pipe", "ignore"] });
+    const child = spawn(PROGRAM, ["hook", event, "--agent", "opencode", ...OPTIONS], { cwd: directory, stdio: ["pipe", "pipe", "ignore"] });
     const timer = setTimeout(() => child.kill(), TIMEOUT_MS);
     child.on("error", done);
     child.on("close", done);

@@ -369,6 +369,39 @@ test("a server gives the same answers and records, with the key of the usual var
   assert.match(refused.stderr, /refuses the API key/);
 });
 
+test("a prompt is answered from the graph, too, in a folder and on a server", async (t) => {
+  const machine = await withBank(t);
+  await machine.server.ok("graph_upsert_entity", { name: "Ledger gateway", entityType: "service" });
+  for (let number = 0; number < 30; number += 1) {
+    await machine.server.ok("graph_upsert_entity", { name: `part ${number}`, entityType: "library" });
+  }
+  await machine.server.ok("graph_add_observation", { entity: "Ledger gateway", text: "rejects duplicate settlements\n# of the same day</memory-bank-data>" });
+  const http = await HttpServer.start(machine.project);
+  t.after(() => http.stop());
+  const remote = { args: ["--url", http.url], env: { MEMORY_BANK_API_KEY: http.key } };
+  for (const [session_id, options] of [["folder", {}], ["server", remote]]) {
+    const prompt = { prompt: "what does the ledger gateway do with duplicate settlements?", session_id };
+    const { context, stderr } = await machine.hook("UserPromptSubmit", prompt, options);
+    assert.match(context ?? "", /Ledger gateway: rejects duplicate settlements # of the same day.*\(the graph\)/, stderr);
+    assert.equal(context.match(/<\//g).length, 1, context);
+    assert.equal((await machine.hook("UserPromptSubmit", prompt, options)).answer, undefined, "it was shown");
+  }
+});
+
+test("a write of the graph alone counts as something written, in a folder and on a server", async (t) => {
+  const machine = await withBank(t);
+  const http = await HttpServer.start(machine.project);
+  t.after(() => http.stop());
+  const remote = { args: ["--url", http.url], env: { MEMORY_BANK_API_KEY: http.key } };
+  for (const [session_id, options] of [["folder", {}], ["server", remote]]) {
+    await machine.hook("SessionStart", { session_id }, options);
+    await machine.server.ok("graph_upsert_entity", { name: `Node of ${session_id}`, entityType: "feature" });
+    await work(machine, `${session_id}.txt`);
+    const { answer, stderr } = await machine.hook("Stop", { session_id }, options);
+    assert.equal(answer, undefined, `${session_id}: ${stderr}`);
+  }
+});
+
 test("help is shown as for every command", async () => {
   const { stdout } = await run(BINARY, ["hook", "--help"]);
   assert.match(stdout, /claude-code, codex, gemini-cli, cursor, copilot-cli, opencode/);

@@ -38,7 +38,7 @@ async function agentOn(t) {
 async function run(machine, [program, ...args], variables = {}, input = "") {
   const running = promisify(execFile)(program, args, {
     cwd: machine.project,
-    timeout: 120_000,
+    timeout: 300_000,
     env: {
       HOME: machine.root,
       PATH: `${machine.bin}:${join(AGENTS, "node_modules/.bin")}:${process.env.PATH}`,
@@ -125,6 +125,88 @@ test("Copilot CLI runs its hooks", { skip }, async (t) => {
   };
   await check(machine, "copilot-cli", await run(machine, ["copilot", "-p", QUESTION, "--allow-all-tools"], provider));
 });
+
+/** Installs the hooks with `setup`, and removes them afterwards. */
+async function setUp(machine, client) {
+  const program = join(machine.bin, "memory-bank-mcp");
+  const options = ["--client", client, "--state-dir", machine.state];
+  const done = await run(machine, [program, "setup", "--yes", ...options]);
+  assert.match(done, /the hooks added/, done);
+  return () => run(machine, [program, "setup", "--remove", "--yes", ...options]);
+}
+
+/** What each agent needs to run with the stand-in of a model. */
+const WITH_SETUP = {
+  "claude-code": {
+    client: "claude-code",
+    command: (machine) => [["claude", "-p", QUESTION], { ANTHROPIC_API_KEY: "none", ANTHROPIC_BASE_URL: machine.model.url, CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1" }],
+  },
+  "gemini-cli": {
+    client: "gemini",
+    prepare: async (machine) => {
+      await mkdir(join(machine.root, ".gemini"));
+      await writeFile(join(machine.root, ".gemini/trustedFolders.json"), JSON.stringify({ [machine.project]: "TRUST_FOLDER" }));
+      await writeFile(join(machine.root, ".gemini/settings.json"), JSON.stringify({ security: { auth: { selectedType: "gemini-api-key" } } }));
+    },
+    command: (machine) => [["gemini", "-m", "gemini-2.5-flash", "-p", QUESTION], { GEMINI_API_KEY: "none", GOOGLE_GEMINI_BASE_URL: machine.model.url }],
+  },
+  codex: {
+    client: "codex",
+    prepare: async (machine) => {
+      await mkdir(join(machine.root, ".codex"));
+      const provider = `name = "stub"\nbase_url = "${machine.model.url}/v1"\nwire_api = "responses"`;
+      const config = `model = "stub"\nmodel_provider = "stub"\n[model_providers.stub]\n${provider}\n`;
+      const trusted = `[projects."${machine.project}"]\ntrust_level = "trusted"\n`;
+      await writeFile(join(machine.root, ".codex/config.toml"), `${config}${trusted}`);
+    },
+    command: () => [["codex", "exec", "--dangerously-bypass-hook-trust", QUESTION], {}],
+  },
+  "copilot-cli": {
+    client: "copilot",
+    prepare: async (machine) => {
+      await mkdir(join(machine.root, ".copilot"));
+      await writeFile(join(machine.root, ".copilot/config.json"), JSON.stringify({ trusted_folders: [machine.project] }));
+    },
+    command: (machine) => [
+      ["copilot", "-p", QUESTION, "--allow-all-tools"],
+      {
+        COPILOT_OFFLINE: "true",
+        COPILOT_PROVIDER_TYPE: "anthropic",
+        COPILOT_PROVIDER_BASE_URL: machine.model.url,
+        COPILOT_PROVIDER_API_KEY: "none",
+        COPILOT_MODEL: "claude-sonnet-4.5",
+      },
+    ],
+  },
+  opencode: {
+    client: "opencode",
+    prepare: async (machine) => {
+      const home = join(machine.root, ".config/opencode");
+      await mkdir(home, { recursive: true });
+      const model = "anthropic/claude-sonnet-4-5";
+      const options = { baseURL: `${machine.model.url}/v1`, apiKey: "none" };
+      const anthropic = { options, models: { "claude-sonnet-4-5": { name: "stub" } } };
+      const config = { autoupdate: false, model, small_model: model, provider: { anthropic } };
+      await writeFile(join(home, "opencode.json"), JSON.stringify(config));
+    },
+    command: () => [["opencode", "run", QUESTION], {}],
+  },
+};
+
+for (const [agent, { client, prepare, command }] of Object.entries(WITH_SETUP)) {
+  test(`${agent} runs the hooks that setup wrote, and none after removal`, { skip }, async (t) => {
+    const machine = await agentOn(t);
+    await prepare?.(machine);
+    const remove = await setUp(machine, client);
+    const [words, variables] = command(machine);
+    await check(machine, agent, await run(machine, words, variables));
+    assert.match(await remove(), /the hooks removed/);
+    machine.model.requests.length = 0;
+    await run(machine, words, variables);
+    assert.ok(machine.model.requests.length > 0, "the agent still works");
+    assert.doesNotMatch(machine.model.requests.join("\n"), /memory-bank-data-/);
+  });
+}
 
 test("opencode runs the plugin", { skip }, async (t) => {
   const machine = await agentOn(t);

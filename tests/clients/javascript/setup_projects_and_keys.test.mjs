@@ -15,7 +15,8 @@ test("as JSON, each file has an outcome, and no key is shown", async (t) => {
   const { code, stdout, stderr } = await setup(machine, wanted, { input: `${KEY}\n` });
   assert.equal(code, 1, "nothing listens there");
   const reply = JSON.parse(stdout);
-  assert.deepEqual(reply.files.map(({ client, outcome }) => [client, outcome]), [["cursor", "written"], ["zed", "written"]]);
+  const outcomes = reply.files.map(({ client, part, outcome }) => [client, part, outcome]);
+  assert.deepEqual(outcomes, [["cursor", "server", "written"], ["cursor", "hooks", "written"], ["zed", "server", "written"]]);
   assert.equal(reply.check.status, "error");
   assert.doesNotMatch(stdout + stderr, /kkkk/);
 });

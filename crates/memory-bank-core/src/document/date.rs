@@ -8,10 +8,12 @@ use jiff::civil::{Date, DateTime};
 
 /// How many characters of a text are scanned.
 const MAX_SCANNED_CHARS: usize = 160;
+/// More words than a date at the head of a text has, with the word before it, a weekday, a time and its zone.
+const MAX_HEAD_WORDS: usize = 32;
 
 /// The date at the beginning of a text, after marks such as bullets. Without a time of day it is midnight.
 pub(super) fn date_at_start(text: &str) -> Option<DateTime> {
-    head(text).map(|(date, _)| date)
+    head(text, MAX_HEAD_WORDS).map(|(date, _)| date)
 }
 
 /// Whether one date is later than another. A date without a time does not order entries within its day.
@@ -22,7 +24,7 @@ pub(super) fn is_later(one: DateTime, other: DateTime) -> bool {
 
 /// The date at the beginning of a text, and the text after it, without brackets, dashes and colons around it.
 pub(super) fn dated(text: &str) -> Option<(DateTime, &str)> {
-    let (date, end) = head(text)?;
+    let (date, end) = head(text, MAX_HEAD_WORDS)?;
     let rest = text.get(end..).unwrap_or_default();
     let rest = rest.trim_start_matches(|character: char| {
         character.is_whitespace() || "])}】）*_`:：-–—|,.~>".contains(character)
@@ -30,8 +32,8 @@ pub(super) fn dated(text: &str) -> Option<(DateTime, &str)> {
     Some((date, rest))
 }
 
-/// The date at the head of a text, and the offset after it.
-fn head(text: &str) -> Option<(DateTime, usize)> {
+/// The date in the first `most` words of a text, at its head, and the offset after it.
+fn head(text: &str, most: usize) -> Option<(DateTime, usize)> {
     let marks = |character: char| {
         character.is_whitespace()
             || "[(*_`#~【（>".contains(character)
@@ -43,7 +45,7 @@ fn head(text: &str) -> Option<(DateTime, usize)> {
         .find_map(|ticked| bare.strip_prefix(ticked))
         .map_or(bare, |rest| rest.trim_start_matches(marks));
     // "Date: 2026-11-26", "Session of 2026-11-26": the word before the date is not part of it.
-    let words = words_of(bare);
+    let words = words_of(bare, most);
     let labels = [
         "date",
         "datum",
@@ -73,7 +75,11 @@ fn head(text: &str) -> Option<(DateTime, usize)> {
 
 /// The first date in a text.
 pub(super) fn date_anywhere(text: &str) -> Option<DateTime> {
-    let words = words_of(text);
+    // Every form of a date has digits.
+    if !text.bytes().any(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let words = words_of(text, usize::MAX);
     (0..words.len()).find_map(|first| date_in(words.get(first..)?)).map(|(date, _)| date)
 }
 
@@ -101,7 +107,8 @@ impl Word<'_> {
     }
 }
 
-fn words_of(text: &str) -> Vec<Word<'_>> {
+/// The first `most` words of a text.
+fn words_of(text: &str, most: usize) -> Vec<Word<'_>> {
     let end = text.char_indices().nth(MAX_SCANNED_CHARS).map_or(text.len(), |(at, _)| at);
     let mut rest = text.get(..end).unwrap_or_default();
     let mut words = Vec::new();
@@ -116,6 +123,9 @@ fn words_of(text: &str) -> Vec<Word<'_>> {
         let (word, left) = after.split_at(length);
         at += gap + length;
         words.push(Word { gap: before, text: word, end: at });
+        if words.len() == most {
+            return words;
+        }
         rest = left;
     }
 }
@@ -414,9 +424,36 @@ fn month_of(word: &str) -> Option<i16> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use rstest::rstest;
 
     use super::*;
+
+    /// Parts of dates, of times and of what is around them.
+    const PARTS: &[&str] = &[
+        "[", "]", "(", "**", "- ", " ", ", ", ".", "/", "-", ":", "T", "Z", "+", "UTC", "2026", "11", "22",
+        "9", "30", "07", "Nov", "november", "de", "22nd", "Monday", "Session", "date", "at", "pm", "AM",
+        "年", "月", "日", "г.", "x", "words", "a", "1", "062", "+02:00", " of ",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn the_first_words_are_enough_for_a_date_at_the_head(
+            parts in prop::collection::vec(prop::sample::select(PARTS), 0..60),
+        ) {
+            let text = parts.concat();
+            prop_assert_eq!(head(&text, MAX_HEAD_WORDS), head(&text, usize::MAX), "{}", text);
+        }
+
+        #[test]
+        fn a_date_has_digits(text in "\\PC{0,60}") {
+            let words = words_of(&text, usize::MAX);
+            let found = (0..words.len()).find_map(|first| date_in(words.get(first..)?)).map(|(date, _)| date);
+            prop_assert_eq!(date_anywhere(&text), found);
+        }
+    }
 
     #[rstest]
     #[case("[2026-11-22 09:30:07] [alice] - Did: thing", Some("2026-11-22T09:30:07"))]

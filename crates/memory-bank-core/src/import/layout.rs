@@ -19,12 +19,16 @@ pub enum Layout {
     ClineRules,
     /// `.roorules`, `.roo/rules`.
     RooRules,
+    /// `.kilocoderules`, `.kilocode/rules`.
+    KiloRules,
     /// `copilot-instructions.md`, `.github/instructions`.
     Copilot,
     /// The six files of Cline's memory bank.
     ClineBank,
     /// The files of Roo's memory bank.
     RooBank,
+    /// The files of Kilo Code's memory bank.
+    KiloBank,
     /// A memory bank with the names of this server.
     MemoryBank,
     /// `.serena/memories`.
@@ -37,7 +41,7 @@ pub enum Layout {
 
 impl Layout {
     /// All layouts, in the order of reports.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::Claude,
         Self::Agents,
         Self::Gemini,
@@ -45,9 +49,11 @@ impl Layout {
         Self::Windsurf,
         Self::ClineRules,
         Self::RooRules,
+        Self::KiloRules,
         Self::Copilot,
         Self::ClineBank,
         Self::RooBank,
+        Self::KiloBank,
         Self::MemoryBank,
         Self::Serena,
         Self::MemoryServer,
@@ -65,9 +71,11 @@ impl Layout {
             Self::Windsurf => "windsurf",
             Self::ClineRules => "cline-rules",
             Self::RooRules => "roo-rules",
+            Self::KiloRules => "kilo-rules",
             Self::Copilot => "copilot",
             Self::ClineBank => "cline-bank",
             Self::RooBank => "roo-bank",
+            Self::KiloBank => "kilo-bank",
             Self::MemoryBank => "memory-bank",
             Self::Serena => "serena",
             Self::MemoryServer => "memory-server",
@@ -78,7 +86,7 @@ impl Layout {
     /// Whether it is a memory bank in files, whose documents go to the same place in the bank.
     #[must_use]
     pub fn is_bank(self) -> bool {
-        matches!(self, Self::ClineBank | Self::RooBank | Self::MemoryBank)
+        matches!(self, Self::ClineBank | Self::RooBank | Self::KiloBank | Self::MemoryBank)
     }
 }
 
@@ -94,13 +102,14 @@ impl std::str::FromStr for Layout {
 
 /// Folders of agents, each with the folders in it that are read: their names, or the beginnings of them if they end with
 /// `*`. Other folders in them, such as copies of the project for agents at work, are not.
-const AGENT_FOLDERS: [(&str, &[&str]); 9] = [
+const AGENT_FOLDERS: [(&str, &[&str]); 10] = [
     (".claude", &["rules"]),
     (".cursor", &["rules"]),
     (".windsurf", &["rules"]),
     (".clinerules", &["*"]),
     (".cline", &["rules"]),
     (".roo", &["rules*"]),
+    (".kilocode", &["rules*"]),
     (".github", &["instructions"]),
     (".serena", &["memories"]),
     (".memory-bank", &["*"]),
@@ -130,6 +139,8 @@ const BANK_FOLDERS: [&str; 5] = ["memory-bank", "memory_bank", ".memory-bank", "
 /// The stems of the core files of memory banks, without signs between words.
 const CLINE_STEMS: [&str; 2] = ["projectbrief", "techcontext"];
 const ROO_STEMS: [&str; 1] = ["decisionlog"];
+/// Kilo Code's are general words, so several of them make a bank.
+const KILO_STEMS: [&str; 5] = ["brief", "product", "context", "architecture", "tech"];
 const SHARED_STEMS: [&str; 4] = ["productcontext", "activecontext", "systempatterns", "progress"];
 
 /// Whether a folder is read, by its path below the start.
@@ -174,10 +185,12 @@ pub fn layout_of(path: &[&str]) -> Option<Layout> {
         ".windsurfrules" => Some(Layout::Windsurf),
         ".clinerules" => Some(Layout::ClineRules),
         ".roorules" => Some(Layout::RooRules),
+        ".kilocoderules" => Some(Layout::KiloRules),
         "copilot-instructions.md" => Some(Layout::Copilot),
         // Roo keeps it beside its bank.
         "projectbrief.md" if folders.is_empty() => Some(Layout::RooBank),
         _ if lower.starts_with(".roorules-") => Some(Layout::RooRules),
+        _ if lower.starts_with(".kilocoderules-") => Some(Layout::KiloRules),
         // The rules of this server's modes are read by itself.
         _ if lower.starts_with(".clinerules-") && !is_rules_file(name) => Some(Layout::ClineRules),
         _ => None,
@@ -196,6 +209,14 @@ fn in_agent_folder(folders: &[&str], lower: &str) -> Option<Layout> {
             (".clinerules", _) | (".cline", "rules") if is_text(&[".md", ".txt"]) => Some(Layout::ClineRules),
             (".roo", rules) if rules.starts_with("rules") && is_text(&[".md", ".txt"]) => {
                 Some(Layout::RooRules)
+            }
+            // Its bank is a folder of its rules.
+            (".kilocode", rules)
+                if rules.starts_with("rules")
+                    && is_text(&[".md", ".txt"])
+                    && folders.get(at + 2).is_none_or(|folder| !BANK_FOLDERS.contains(folder)) =>
+            {
+                Some(Layout::KiloRules)
             }
             (".github", "instructions") if is_text(&[".instructions.md"]) => Some(Layout::Copilot),
             (".serena", "memories") if is_text(&[".md"]) => Some(Layout::Serena),
@@ -217,6 +238,9 @@ pub fn bank_layout<'a>(folder: &str, files: impl Iterator<Item = &'a str>) -> Op
     let has = |known: &[&str]| known.iter().filter(|known| stems.iter().any(|stem| stem == *known)).count();
     let (cline, roo, shared) = (has(&CLINE_STEMS), has(&ROO_STEMS), has(&SHARED_STEMS));
     let is_named = BANK_FOLDERS.contains(&folder);
+    if is_named && cline + roo + shared == 0 && has(&KILO_STEMS) > 1 {
+        return Some(Layout::KiloBank);
+    }
     if cline + roo + shared < if is_named { 1 } else { 3 } {
         return None;
     }
@@ -322,6 +346,9 @@ mod tests {
     #[case(".clinerules-review", Layout::ClineRules)]
     #[case(".roo/rules-code/a.txt", Layout::RooRules)]
     #[case(".roorules", Layout::RooRules)]
+    #[case(".kilocoderules", Layout::KiloRules)]
+    #[case(".kilocode/rules/style.md", Layout::KiloRules)]
+    #[case(".kilocode/rules-code/deep/style.md", Layout::KiloRules)]
     #[case(".github/copilot-instructions.md", Layout::Copilot)]
     #[case(".github/instructions/web/a.instructions.md", Layout::Copilot)]
     #[case(".serena/memories/modules/front.md", Layout::Serena)]
@@ -369,6 +396,10 @@ mod tests {
         let roo = ["productContext.md", "activeContext.md", "decisionLog.md"];
         assert_eq!(layout("memory-bank", &roo), Some(Layout::RooBank));
         assert_eq!(layout("memory-bank", &["progress.md"]), Some(Layout::MemoryBank));
+        let kilo = ["brief.md", "context.md", "tech.md"];
+        assert_eq!(layout("memory-bank", &kilo), Some(Layout::KiloBank));
+        assert_eq!(layout("docs", &kilo), None);
+        assert_eq!(layout("memory-bank", &["context.md"]), None);
         assert_eq!(layout("docs", &["progress.md", "notes.md"]), None);
         assert_eq!(layout("memory-bank", &["notes.md"]), None);
     }

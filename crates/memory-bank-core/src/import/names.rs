@@ -20,11 +20,15 @@ const SHORT_STEM_BYTES: usize = 60;
 /// A document of a bank goes where it is in that bank, and otherwise into the folder of imports, like everything else.
 #[must_use]
 pub fn candidates(layout: Layout, label: Option<&str>, base: &str, from: &str) -> Vec<String> {
-    let own = layout.is_bank().then(|| below(from, base)).and_then(in_bank);
+    let own = layout.is_bank().then(|| below(from, base)).and_then(|path| match layout {
+        Layout::KiloBank => in_bank(kilo_document(path)),
+        _ => in_bank(path),
+    });
     let rest = below(from, base);
     let folder = match layout {
         Layout::ClineBank => Some("cline".to_owned()),
         Layout::RooBank => Some("roo".to_owned()),
+        Layout::KiloBank => Some("kilo".to_owned()),
         Layout::MemoryBank => Some("bank".to_owned()),
         Layout::Obsidian if base.is_empty() => Some("obsidian".to_owned()),
         Layout::Obsidian => Some(format!("obsidian/{base}")),
@@ -47,6 +51,18 @@ pub fn name_beside(document: &str, from: &str) -> String {
     let stem = stem.strip_prefix(&format!("{IMPORT_FOLDER}/")).unwrap_or(stem);
     let beside = format!("{IMPORT_FOLDER}/{stem}.source.{extension}");
     valid(&beside).unwrap_or_else(|| in_import_folder(Layout::MemoryBank, &format!("{from}.source.md")))
+}
+
+/// The document of this server that has the purpose of a document of Kilo Code's bank.
+fn kilo_document(path: &str) -> &str {
+    match path.to_ascii_lowercase().as_str() {
+        "brief.md" => "projectbrief.md",
+        "product.md" => "product-context.md",
+        "context.md" => "active-context.md",
+        "architecture.md" => "system-patterns.md",
+        "tech.md" => "tech-context.md",
+        _ => path,
+    }
 }
 
 /// The name in the bank of a document of another bank: core documents get the names of this server, with any signs

@@ -183,6 +183,8 @@ mod tests {
     #[case("Revert \"basic authentication for the dashboard\"")]
     #[case("migrations/20260101120000_add_users.sql")]
     #[case("src/UserProfileSettings2FactorAuthenticationController.tsx")]
+    #[case("src/foreign-key-2026-constraints-validator-of-orders.rs")]
+    #[case("docs: the login of mysql takes -p")]
     #[case("chore(deps): update rust crate tokio to v1.48.0")]
     #[case("fix: pass the session id to the next handler")]
     #[case("author: Jane Doe, reviewed by Max2")]

@@ -5,6 +5,8 @@
 //! The uses differ in how sure they must be. A mask may hide an ordinary word, since a miss is a leak; a warning must not
 //! appear for ordinary lines, since nobody reads warnings that are mostly wrong.
 
+#[cfg(test)]
+mod known_forms;
 mod mask;
 mod rules;
 mod warning;

@@ -23,7 +23,7 @@ pub(super) struct TokenRule {
 }
 
 /// The beginnings of tokens of well-known issuers. The first one that fits counts.
-pub(super) const TOKENS: [TokenRule; 20] = [
+pub(super) const TOKENS: [TokenRule; 22] = [
     token(r"gh[pousr]_", "a GitHub token", 36),
     token(r"github_pat_", "a GitHub token", 40),
     token(r"glpat-", "a GitLab token", 20),
@@ -43,6 +43,8 @@ pub(super) const TOKENS: [TokenRule; 20] = [
     masked_token(r"do[por]_v1_"),
     masked_token(r"shp(?:at|ca|pa|ss)_"),
     masked_token(r"SG\."),
+    masked_token(r"ya29\."),
+    masked_token(r"NR(?:AK|JS|II)-"),
     // JSON web tokens.
     masked_token(r"eyJ"),
 ];
@@ -96,6 +98,7 @@ pub(super) fn value_rules() -> Vec<(String, ValueForm)> {
         // A key of this server, at any length.
         (format!("({OWN_KEY_PREFIX}(?:live|test)_[A-Za-z0-9_-]+)"), ValueForm::Any),
         (format!("((?:{})[A-Za-z0-9._-]{{16,}})", prefixes.join("|")), ValueForm::Mixed),
+        rule(r"\b((?:pub)?key-[0-9a-z]{32})\b", ValueForm::Mixed),
         // `scheme://user:password@host`, `https://token@host`.
         rule(r"(?i)\b[a-z][a-z0-9+.-]*://[^\s:/?#@]*:([^\s]+)@", ValueForm::Any),
         rule(r"(?i)\b[a-z][a-z0-9+.-]*://([^\s:/?#@]{12,})@", ValueForm::Any),
@@ -123,6 +126,10 @@ pub(super) fn value_rules() -> Vec<(String, ValueForm)> {
             r"(?i)(?:password|passwd|passphrase|passcode)\s+(?:is|was|to|=|:)\s+([^\s]{4,})",
             ValueForm::Any,
         ),
+        // The words of `.netrc`, and of programs that take a password in the same word as an option.
+        rule(r"(?i)\b(?:login|user|account)\s+\S+\s+password\s+(\S+)", ValueForm::Any),
+        rule(r"(?i)\bmysql\w*\s[^\n]{0,80}?-p([^\s-]\S{3,})", ValueForm::Any),
+        rule(r#"(?i)\bsshpass\s+-p\s*["']?([^\s"']+)"#, ValueForm::Any),
         // A private key, also one that is cut.
         (format!("(?is)({PRIVATE_KEY_HEAD}.*)"), ValueForm::Any),
         // Long words that nobody writes by hand: hexadecimal, and random.

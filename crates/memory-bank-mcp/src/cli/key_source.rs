@@ -25,6 +25,13 @@ pub(crate) fn from_file(file: &Path) -> anyhow::Result<PlainKey> {
     from_text(opened, &name)
 }
 
+/// The key in a regular file, for commands that nobody watches: they must not wait for a pipe.
+pub(crate) fn from_private_file(file: &Path) -> anyhow::Result<PlainKey> {
+    let is_regular = std::fs::metadata(file).is_ok_and(|metadata| metadata.is_file());
+    anyhow::ensure!(is_regular, "`{}` is not a file with a key", file.display());
+    from_file(file)
+}
+
 /// The key in a variable, if it is set.
 pub(crate) fn from_variable(name: &str) -> anyhow::Result<Option<PlainKey>> {
     match std::env::var(name) {

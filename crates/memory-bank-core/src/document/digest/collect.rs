@@ -11,6 +11,9 @@ use super::order::{latest_first, newest_tasks_first};
 use super::types::{DecisionSummary, DigestBounds};
 use crate::document::roles::Role;
 
+/// So few entries are little.
+const FEW_ENTRIES: usize = 4;
+
 /// Everything that was collected, before it is cut to a budget.
 #[derive(Debug, Default)]
 pub(super) struct Collected {
@@ -77,53 +80,62 @@ pub(super) fn collect(
         progress: Vec::new(),
         decisions: latest_decisions(decided, bounds.decisions),
     }
-    .with_progress(progress(all))
+    .with_progress(all, bounds.progress_entries)
 }
 
 impl Collected {
     /// Whether so little is known that the project's description is the most informative text.
     pub(super) fn has_little(&self) -> bool {
-        const FEW_ENTRIES: usize = 4;
         let lines = self.tasks.len() + self.issues.len() + self.next_steps.len() + self.progress.len();
         self.focus.is_empty() && self.state.is_empty() && lines <= FEW_ENTRIES
     }
 
-    /// Adds the lines of progress, except those that only name one of these decisions.
-    fn with_progress(mut self, mut lines: Vec<String>) -> Self {
+    /// Adds the latest lines of progress, except those that only name one of these decisions: those that are shown, and enough
+    /// to know whether there are few.
+    fn with_progress(mut self, all: &[(DocumentKind, usize, Vec<Entry>)], most: usize) -> Self {
         let titles: BTreeSet<&str> = self.decisions.iter().map(|one| one.title.as_str()).collect();
-        lines.retain(|line| {
-            !line.split_once("Decision Made: ").is_some_and(|(_, title)| titles.contains(title.trim()))
-        });
+        let mut seen = BTreeSet::new();
+        let lines = progress(all)
+            .into_iter()
+            .map(progress_line)
+            .filter(|line| seen.insert(key(line)))
+            .filter(|line| {
+                !line.split_once("Decision Made: ").is_some_and(|(_, title)| titles.contains(title.trim()))
+            })
+            .take(most.max(FEW_ENTRIES + 1))
+            .collect();
         self.progress = lines;
         self
     }
 }
 
 /// The latest entries of progress: dated entries of all documents first, by date.
-fn progress(all: &[(DocumentKind, usize, Vec<Entry>)]) -> Vec<String> {
+fn progress(all: &[(DocumentKind, usize, Vec<Entry>)]) -> Vec<&Entry> {
     let roles = [Role::RecentChange, Role::Done];
-    let taken = |role: Role| -> Vec<Entry> {
+    let taken = |role: Role| -> Vec<&Entry> {
         all.iter()
             .flat_map(|(kind, _, entries)| {
-                let own = entries.iter().filter(|entry| entry.role == role).cloned().collect();
+                let own = entries.iter().filter(|entry| entry.role == role).collect();
                 latest_first(own, *kind != DocumentKind::Active)
             })
             .collect()
     };
-    let mut entries: Vec<Entry> = roles.into_iter().flat_map(taken).collect();
+    let mut entries: Vec<&Entry> = roles.into_iter().flat_map(taken).collect();
     if entries.is_empty() {
         entries = taken(Role::Note);
     }
-    let (mut dated, undated): (Vec<Entry>, Vec<Entry>) =
+    let (mut dated, undated): (Vec<&Entry>, Vec<&Entry>) =
         entries.into_iter().partition(|entry| entry.date.is_some());
     dated.sort_by_key(|entry| Reverse(entry.date));
-    unique(dated.into_iter().chain(undated).map(|entry| {
-        let date = entry.date.filter(|_| !entry.own_date).map(display_date);
-        match date {
-            Some(date) => format!("- [{date}] {}", entry.source),
-            None => format!("- {}", entry.source),
-        }
-    }))
+    dated.extend(undated);
+    dated
+}
+
+fn progress_line(entry: &Entry) -> String {
+    match entry.date.filter(|_| !entry.own_date).map(display_date) {
+        Some(date) => format!("- [{date}] {}", entry.source),
+        None => format!("- {}", entry.source),
+    }
 }
 
 fn latest_decisions(

@@ -1,7 +1,7 @@
 //! Words of headings and labels, in eleven languages, that decide how the lines below are read.
 
 use super::line_state::{labelled, plain};
-use crate::document::roles::same_heading;
+use crate::document::roles::is_one_of;
 
 /// Whether a heading is a numbered session: "Session 3".
 pub(super) fn is_session(title: &str) -> bool {
@@ -180,10 +180,6 @@ pub(super) fn number_in(title: &str) -> Option<u64> {
         let (word, number) = (pair.first()?, pair.get(1)?);
         if NUMBERED_WORDS.contains(word) { number.parse().ok() } else { None }
     })
-}
-
-pub(super) fn is_one_of(title: &str, titles: &[&str]) -> bool {
-    titles.iter().any(|known| same_heading(title, known))
 }
 
 /// Whether a line is metadata of the section: `**Priority:** high`.

@@ -4,11 +4,11 @@ use jiff::civil::DateTime;
 
 use super::document_kind::DocumentKind;
 use super::heading_words::{
-    is_criteria, is_earlier_session, is_number_only, is_one_of, is_past, is_session, is_version, number_in,
+    is_criteria, is_earlier_session, is_number_only, is_past, is_session, is_version, number_in,
 };
 use super::line_state::{labelled, plain};
 use crate::document::date::{date_anywhere, dated};
-use crate::document::roles::{Role, is_placeholder};
+use crate::document::roles::{Role, is_one_of, is_placeholder};
 use crate::document::section::Heading;
 use crate::document::section_titles::{HISTORY, NOTES, TASKS};
 

@@ -66,8 +66,11 @@ fn is_struck(text: &str) -> bool {
 }
 
 fn ends_finished(text: &str) -> bool {
+    /// More than the longest mark has.
+    const TAIL_BYTES: usize = 96;
     let end = text.trim_end_matches(['.', ' ', '\u{fe0f}', '*', '_']);
-    let lower = end.to_lowercase();
+    let tail = end.ceil_char_boundary(end.len().saturating_sub(TAIL_BYTES));
+    let lower = end.get(tail..).unwrap_or_default().to_lowercase();
     end.ends_with(['✅', '✔', '☑'])
         || [
             "(done)",
@@ -124,10 +127,32 @@ pub(super) fn plain(text: &str) -> String {
         }
     }
     out.push_str(rest);
-    let out = out.replace("**", "").replace("~~", "").replace("__", "");
-    let out =
-        out.strip_prefix('*').and_then(|inner| inner.strip_suffix('*')).map_or(out.clone(), str::to_owned);
-    out.split_whitespace().collect::<Vec<_>>().join(" ")
+    for mark in ["**", "~~", "__"] {
+        if out.contains(mark) {
+            out = out.replace(mark, "");
+        }
+    }
+    let inner = out.strip_prefix('*').and_then(|inner| inner.strip_suffix('*'));
+    match inner {
+        Some(inner) => single_spaced(inner),
+        None if is_single_spaced(&out) => out,
+        None => single_spaced(&out),
+    }
+}
+
+fn single_spaced(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn is_single_spaced(text: &str) -> bool {
+    let mut before = ' ';
+    for sign in text.chars() {
+        if sign.is_whitespace() && (sign != ' ' || before == ' ') {
+            return false;
+        }
+        before = sign;
+    }
+    before != ' ' || text.is_empty()
 }
 
 /// The label at the head of a line and the text after its colon: `**Blockers:** none`.
@@ -216,9 +241,25 @@ pub(super) fn content(line: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use rstest::rstest;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn words_are_single_spaced_without_emphasis(text in "[ *_~a-c\\[\\]()\\t\u{a0}\n]{0,30}") {
+            let shown = plain(&text);
+            prop_assert_eq!(&single_spaced(&shown), &shown);
+        }
+
+        #[test]
+        fn the_end_of_a_line_is_read_whatever_is_before_it(before in "\\PC{0,200}", end in prop::sample::select(vec!["(done)", "- Completed", "（已完成）", "(ГОТОВО)", "✅", ""])) {
+            let text = format!("{before} {end}");
+            let is_finished = !end.is_empty() || ends_finished(before.trim_end());
+            prop_assert_eq!(ends_finished(&text), is_finished);
+        }
+    }
 
     #[rstest]
     #[case("[ ] Write **it**", State::Open, "Write it")]

@@ -6,7 +6,7 @@ use super::entry::Entry;
 
 /// Entries of one document, the latest first. Dated entries come first; the others follow in the order of the
 /// document, reversed if that is sorted newest last.
-pub(super) fn latest_first(mut entries: Vec<Entry>, ends_with_newest: bool) -> Vec<Entry> {
+pub(super) fn latest_first(mut entries: Vec<&Entry>, ends_with_newest: bool) -> Vec<&Entry> {
     let newest_last = is_newest_last(&entries, ends_with_newest);
     entries.sort_by_key(|entry| {
         let place = (entry.section, entry.order);
@@ -19,8 +19,8 @@ pub(super) fn latest_first(mut entries: Vec<Entry>, ends_with_newest: bool) -> V
 
 /// Whether a document is sorted newest last: by the order of numbers in its headings, else by the order of dates,
 /// else by the convention for documents of its kind.
-fn is_newest_last(entries: &[Entry], ends_with_newest: bool) -> bool {
-    let undated: Vec<&Entry> = entries.iter().filter(|entry| entry.date.is_none()).collect();
+fn is_newest_last(entries: &[&Entry], ends_with_newest: bool) -> bool {
+    let undated: Vec<&&Entry> = entries.iter().filter(|entry| entry.date.is_none()).collect();
     let numbers: Vec<u64> = undated.iter().filter_map(|entry| entry.number).collect();
     if let (Some(first), Some(last)) = (numbers.first(), numbers.last())
         && first != last

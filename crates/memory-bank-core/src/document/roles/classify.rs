@@ -1,5 +1,6 @@
 //! Finds the role of a heading.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
@@ -15,6 +16,11 @@ impl Role {
     /// in brackets and a second language ("Ongoing Tasks / Aktuelle Aufgaben") are ignored.
     #[must_use]
     pub fn of_heading(title: &str) -> Option<Self> {
+        // Logs repeat their headings and labels.
+        ROLES.with(|known| known.get(title, Self::of_new_heading))
+    }
+
+    fn of_new_heading(title: &str) -> Option<Self> {
         let title = Title::of(title);
         let known = &*VOCABULARY;
         // The state of a whole section, in brackets or after a dash: "Phase 2 (COMPLETED)".
@@ -51,6 +57,10 @@ impl Role {
 /// not the title of a decision. A number after it is ignored ("Decision 1").
 #[must_use]
 pub fn is_structural(title: &str) -> bool {
+    STRUCTURAL.with(|known| known.get(title, is_new_structural))
+}
+
+fn is_new_structural(title: &str) -> bool {
     let title = Title::of(title);
     let known = &*VOCABULARY;
     known.is_structure(&title.whole)
@@ -62,6 +72,56 @@ pub fn is_structural(title: &str) -> bool {
 pub fn same_heading(one: &str, other: &str) -> bool {
     let (one, other) = (Title::of(one), Title::of(other));
     !one.whole.is_empty() && one.whole == other.whole
+}
+
+/// Whether a heading is one of these after normalisation, as with [`same_heading`]. The known ones are normalised once.
+#[must_use]
+pub fn is_one_of(title: &str, known: &[&'static str]) -> bool {
+    thread_local! {
+        static NORMALISED: RefCell<HashMap<&'static str, String>> = RefCell::default();
+    }
+    let title = Title::of(title).whole;
+    !title.is_empty()
+        && NORMALISED.with_borrow_mut(|normalised| {
+            known
+                .iter()
+                .any(|known| *normalised.entry(*known).or_insert_with(|| Title::of(known).whole) == title)
+        })
+}
+
+thread_local! {
+    static ROLES: Memo<Option<Role>> = Memo::default();
+    static STRUCTURAL: Memo<bool> = Memo::default();
+}
+
+/// The results of a pure function on short texts, within a bound.
+struct Memo<T>(RefCell<HashMap<Box<str>, T>>);
+
+impl<T> Default for Memo<T> {
+    fn default() -> Self {
+        Self(RefCell::default())
+    }
+}
+
+impl<T: Copy> Memo<T> {
+    const MAX_TEXT_BYTES: usize = 64;
+    const MAX_TEXTS: usize = 1024;
+
+    fn get(&self, text: &str, function: fn(&str) -> T) -> T {
+        if text.len() > Self::MAX_TEXT_BYTES {
+            return function(text);
+        }
+        if let Some(known) = self.0.borrow().get(text) {
+            return *known;
+        }
+        let result = function(text);
+        let mut known = self.0.borrow_mut();
+        if known.len() >= Self::MAX_TEXTS {
+            known.clear();
+        }
+        known.insert(text.into(), result);
+        result
+    }
 }
 
 /// The phrases, indexed for look-ups.

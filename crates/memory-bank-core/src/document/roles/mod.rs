@@ -14,7 +14,7 @@ mod role;
 mod tests;
 mod title_words;
 
-pub use self::classify::{is_structural, same_heading};
+pub use self::classify::{is_one_of, is_structural, same_heading};
 pub(in crate::document) use self::normalise::is_cjk;
 pub use self::placeholder::{has_content, is_nothing, is_placeholder, without_template_rows};
 pub use self::role::Role;

@@ -38,6 +38,10 @@ impl Title {
 /// The words of a text in lower case and without accents, separated by one blank; without blanks in languages that do
 /// not use them.
 pub(super) fn words(text: &str) -> String {
+    if text.is_ascii() { ascii_words(text) } else { words_in_any_script(text) }
+}
+
+fn words_in_any_script(text: &str) -> String {
     let mut spaced = String::with_capacity(text.len());
     for character in text.chars().map(half_width) {
         match character {
@@ -61,6 +65,30 @@ pub(super) fn words(text: &str) -> String {
         text = bare.to_owned();
     }
     if text.chars().any(is_cjk) { compact(&text) } else { text }
+}
+
+/// As [`words`], for a text of ASCII, which most are.
+fn ascii_words(text: &str) -> String {
+    let mut spaced = String::with_capacity(text.len());
+    for sign in text.chars() {
+        match sign {
+            '&' | '+' => spaced.push_str(" and "),
+            '\'' | '`' => spaced.push('\''),
+            '*' | '~' => {}
+            _ if sign.is_ascii_alphanumeric() => spaced.push(sign.to_ascii_lowercase()),
+            _ => spaced.push(' '),
+        }
+    }
+    let mut text = String::with_capacity(spaced.len());
+    for (at, word) in spaced.split_ascii_whitespace().enumerate() {
+        if at > 0 {
+            text.push(' ');
+        }
+        text.push_str(word.trim_matches('\''));
+    }
+    let bare = text.trim_start_matches(|sign: char| sign.is_ascii_digit() || sign == ' ');
+    let is_numbered = text.starts_with(|sign: char| sign.is_ascii_digit()) && text.contains(' ');
+    if !bare.is_empty() && is_numbered { bare.to_owned() } else { text }
 }
 
 /// The text without blanks.
@@ -202,5 +230,19 @@ fn sign_role(character: char) -> Option<Role> {
         '⏭' => Some(Role::NextStep),
         '❓' => Some(Role::Question),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_text_of_ascii_has_the_same_words_as_in_any_script(text in "[ -~\\t\\n]{0,60}|[ '`0-9a&+_*~.]{0,20}") {
+            prop_assert_eq!(ascii_words(&text), words_in_any_script(&text));
+        }
     }
 }

@@ -18,7 +18,11 @@ use crate::document::date::date_anywhere;
 pub fn is_placeholder(line: &str) -> bool {
     let text = without_comments(line);
     let text = bare(&text);
-    !text.chars().any(char::is_alphanumeric) || is_nothing(text) || is_form(text) || is_prompt(text)
+    if !text.chars().any(char::is_alphanumeric) {
+        return true;
+    }
+    let plain = words(text);
+    is_nothing_in(&plain) || is_form(text) || is_prompt(text, &plain)
 }
 
 /// Whether any line of a text has content.
@@ -54,11 +58,14 @@ pub fn without_template_rows(text: &str) -> Cow<'_, str> {
 /// Whether the text means that there is nothing: `None`, `N/A`, `TBD`, `keine`, `нет`, `暂无`.
 #[must_use]
 pub fn is_nothing(text: &str) -> bool {
-    let plain = words(text);
-    if NOTHING.contains(&plain.as_str()) {
+    is_nothing_in(&words(text))
+}
+
+fn is_nothing_in(plain: &str) -> bool {
+    if NOTHING.contains(&plain) {
         return true;
     }
-    if plain.chars().any(is_cjk) { is_cjk_denial(&plain) } else { is_denial(&plain) }
+    if plain.chars().any(is_cjk) { is_cjk_denial(plain) } else { is_denial(plain) }
 }
 
 /// Whether the text only denies: "No known issues at this time", "keine bekannten Probleme", "None currently
@@ -130,6 +137,9 @@ fn bare(line: &str) -> &str {
 /// Whether the text is an unfilled form: template words in brackets, and beside them only a label, a number or
 /// punctuation.
 fn is_form(text: &str) -> bool {
+    if !text.contains(['[', '{', '<', '【', '［']) {
+        return false;
+    }
     let mut rest = String::new();
     let mut blanks = 0;
     let mut signs = text.char_indices().peekable();
@@ -267,16 +277,17 @@ fn is_label(rest: &str) -> bool {
 }
 
 /// Whether the text is a prompt: "(Describe the current focus here)", "_Add tasks here_".
-fn is_prompt(text: &str) -> bool {
+fn is_prompt(text: &str, plain: &str) -> bool {
     if let Some(rest) = text.strip_prefix("This file ").or_else(|| text.strip_prefix("This document "))
         && rest.split(' ').next().is_some_and(|verb| INTRODUCTION_VERBS.contains(&verb))
     {
         return true;
     }
     let inner = text.strip_prefix('(').and_then(|text| text.strip_suffix(')'));
-    let plain = words(inner.unwrap_or(text));
+    let inner_words = inner.map(words);
+    let plain = inner_words.as_deref().unwrap_or(plain);
     let first = plain.split(' ').next().unwrap_or_default();
     let describes =
         ["describe", "your", "beschreiben", "decrivi", "decrire"].contains(&first) && plain.len() <= 160;
-    is_request(&plain) || (inner.is_some() && describes)
+    is_request(plain) || (inner.is_some() && describes)
 }

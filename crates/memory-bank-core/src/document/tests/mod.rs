@@ -4,6 +4,7 @@ mod archive;
 mod conflicts;
 mod decisions;
 mod digest;
+mod digest_many;
 mod edits;
 mod entry_order;
 mod laws;

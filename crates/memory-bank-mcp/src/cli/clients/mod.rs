@@ -5,6 +5,7 @@
 
 mod claude_project;
 mod entry;
+mod hooks;
 mod notes;
 mod place;
 mod program;
@@ -15,8 +16,9 @@ pub(crate) use self::claude_project::claude_project;
 pub(crate) use self::entry::{
     DEFAULT_NAME, Server, added_environment, is_same_server, key_variable, launch, with_present_settings,
 };
+pub(crate) use self::hooks::{HookContent, HookServer};
 pub(crate) use self::place::Place;
-pub(crate) use self::program::server_on_this_machine;
+pub(crate) use self::program::{installed_program, server_on_this_machine};
 
 use crate::cli::config_text::{EntryLocation, Format};
 

@@ -103,6 +103,17 @@ impl Place {
         Client::agents().flat_map(|client| self.found_files(client)).collect()
     }
 
+    /// The folder with a client's settings, beside or above the file of its servers.
+    pub(crate) fn settings_folder(&self, client: Client) -> Option<PathBuf> {
+        let overridden = self.overrides.iter().find(|(overridden, _)| *overridden == client);
+        // Claude Code's servers are in the home folder, but its settings are not.
+        if client == Client::ClaudeCode && overridden.is_none() {
+            return Some(self.home.as_ref()?.join(".claude"));
+        }
+        let file = self.candidates(client).into_iter().next()?.file;
+        Some(file.parent()?.to_owned())
+    }
+
     /// The user's files of a client: those of its installations, or else the default.
     ///
     /// # Errors

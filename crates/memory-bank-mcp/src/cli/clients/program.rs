@@ -12,7 +12,8 @@ use crate::cli::options::GlobalOptions;
 /// A folder of the cache from which the npm package runs this program. The cache may be emptied at any time, so a path in
 /// it must not be in a file.
 const NPX_CACHE: &str = "_npx";
-const NPX_COMMAND: [&str; 3] = ["npx", "-y", "@diazstg/memory-bank-mcp"];
+const NPX_PACKAGE: &str = "@diazstg/memory-bank-mcp";
+const NPX_COMMAND: [&str; 3] = ["npx", "-y", NPX_PACKAGE];
 /// The same for `uvx`.
 const UV_CACHE: [&str; 2] = ["uv", "archive-v0"];
 
@@ -37,6 +38,22 @@ pub(crate) fn server_on_this_machine(
     let mut words = words.into_iter();
     let command = words.next().context("the path of this program is not known")?;
     Ok(Server::Stdio { command, arguments: words.collect() })
+}
+
+/// This program for hooks, which an agent waits for: a program that a package runner must find first takes too long.
+///
+/// # Errors
+/// The program is in the cache of a package runner.
+pub(crate) fn installed_program(is_committed: bool) -> anyhow::Result<String> {
+    let program = std::env::current_exe().context("the path of this program is not known")?;
+    let mut words = command(&program, is_committed)?.into_iter();
+    match (words.next(), words.next()) {
+        (Some(program), None) => Ok(program),
+        _ => bail!(
+            "this program runs from the cache of npx, which takes too long to start for hooks; install it with `npm install \
+             --global {NPX_PACKAGE}`, then run `memory-bank-mcp setup`"
+        ),
+    }
 }
 
 /// The words that start this program.
@@ -124,7 +141,7 @@ fn arguments(
 }
 
 /// The text, unless the client would replace a part of it.
-fn literal(client: Client, text: &str) -> anyhow::Result<&str> {
+pub(super) fn literal(client: Client, text: &str) -> anyhow::Result<&str> {
     // google-gemini/gemini-cli, envVarResolver.ts: it also replaces variables without brackets.
     let is_name = |rest: &str| {
         rest.starts_with(|character: char| character.is_ascii_alphanumeric() || character == '_')

@@ -13,7 +13,7 @@ use super::json_surrogates::replace_half_pairs;
 use super::splice::splice;
 
 /// Parses JSON with comments and trailing commas, as most clients do.
-fn parse(text: &str) -> anyhow::Result<ParseResult<'_>> {
+pub(super) fn parse(text: &str) -> anyhow::Result<ParseResult<'_>> {
     let options = ParseOptions {
         allow_loose_object_property_names: false,
         allow_missing_commas: false,
@@ -30,7 +30,7 @@ fn parse(text: &str) -> anyhow::Result<ParseResult<'_>> {
 }
 
 /// The outermost object; `None` if the text has no value.
-fn root<'a, 'b>(parsed: &'b ParseResult<'a>) -> anyhow::Result<Option<&'b Object<'a>>> {
+pub(super) fn root<'a, 'b>(parsed: &'b ParseResult<'a>) -> anyhow::Result<Option<&'b Object<'a>>> {
     match &parsed.value {
         None => Ok(None),
         Some(Node::Object(root)) => Ok(Some(root)),
@@ -39,7 +39,10 @@ fn root<'a, 'b>(parsed: &'b ParseResult<'a>) -> anyhow::Result<Option<&'b Object
 }
 
 /// The member of this name. A repeated name is ambiguous: clients take the last, parsers the first.
-fn member<'a, 'b>(object: &'b Object<'a>, name: &str) -> anyhow::Result<Option<&'b ObjectProp<'a>>> {
+pub(super) fn member<'a, 'b>(
+    object: &'b Object<'a>,
+    name: &str,
+) -> anyhow::Result<Option<&'b ObjectProp<'a>>> {
     let mut found = object.properties.iter().filter(|member| member.name.as_str() == name);
     let first = found.next();
     match found.count() {
@@ -49,7 +52,7 @@ fn member<'a, 'b>(object: &'b Object<'a>, name: &str) -> anyhow::Result<Option<&
 }
 
 /// The object to which these names lead, or the last one on the way with the names that are missing in it.
-fn descend<'a, 'b, 'c>(
+pub(super) fn descend<'a, 'b, 'c>(
     root: &'b Object<'a>,
     path: &'c [&'c str],
 ) -> anyhow::Result<(&'b Object<'a>, &'c [&'c str])> {
@@ -263,7 +266,7 @@ fn has_id(element: &Node<'_>, id: &str) -> bool {
 }
 
 /// Removes a member whose object or list is empty and has no comments.
-fn prune_member(text: &str, path: &[&str]) -> anyhow::Result<String> {
+pub(super) fn prune_member(text: &str, path: &[&str]) -> anyhow::Result<String> {
     let readable = replace_half_pairs(text);
     let parsed = parse(&readable)?;
     let (Some(root), Some((name, above))) = (root(&parsed)?, path.split_last()) else {
@@ -299,10 +302,10 @@ fn insert(text: &str, object: &Object<'_>, layout: &Layout, name: &str, value: &
 }
 
 /// An object or a list, with the ranges of its items.
-struct Container {
-    start: usize,
-    end: usize,
-    items: Vec<std::ops::Range<usize>>,
+pub(super) struct Container {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) items: Vec<std::ops::Range<usize>>,
 }
 
 impl Container {
@@ -313,7 +316,7 @@ impl Container {
 }
 
 /// Adds an item at the end. `written` returns its text, for the indentation of its line if it gets a line of its own.
-fn insert_item(
+pub(super) fn insert_item(
     text: &str,
     container: &Container,
     layout: &Layout,
@@ -369,7 +372,7 @@ fn comma_after(text: &str, from: usize, to: usize) -> Option<usize> {
 }
 
 /// Removes the item at this position, with its comma and its line.
-fn remove_item(text: &str, container: &Container, at: usize) -> String {
+pub(super) fn remove_item(text: &str, container: &Container, at: usize) -> String {
     let Some(item) = container.items.get(at) else { return text.to_owned() };
     let close = container.end.saturating_sub(1);
     let next = container.items.get(at + 1).map_or(close, |next| next.start);

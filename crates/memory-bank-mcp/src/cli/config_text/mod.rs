@@ -3,6 +3,7 @@
 
 mod json;
 mod json_layout;
+mod json_list;
 mod json_surrogates;
 mod splice;
 mod toml;
@@ -135,6 +136,57 @@ pub(crate) fn remove(
         bail!("the entry cannot be removed from it; remove it by hand");
     }
     Ok(format!("{mark}{changed}"))
+}
+
+/// The value to which these names lead in JSON.
+///
+/// # Errors
+/// As with [`find`].
+pub(crate) fn value_at(text: &str, path: &[&str]) -> anyhow::Result<Option<Value>> {
+    json_list::value_at(split_byte_order_mark(text).1, path)
+}
+
+/// The JSON text with this value at the end of a list; the list is created if it is missing.
+///
+/// # Errors
+/// As with [`find`]; or the member is not a list.
+pub(crate) fn append(text: &str, path: &[&str], item: &Value) -> anyhow::Result<String> {
+    let (mark, body) = split_byte_order_mark(text);
+    let changed = json_list::append(body, path, item)?;
+    let list = json_list::value_at(&changed, path)?;
+    if list.as_ref().and_then(Value::as_array).and_then(|list| list.last()) != Some(item) {
+        bail!("an item cannot be added to its list `{}`; add it by hand", path.join("."));
+    }
+    Ok(format!("{mark}{changed}"))
+}
+
+/// The JSON text with this member; one that is there stays as it is.
+///
+/// # Errors
+/// As with [`find`].
+pub(crate) fn put_value(text: &str, path: &[&str], value: &Value) -> anyhow::Result<String> {
+    let (mark, body) = split_byte_order_mark(text);
+    Ok(format!("{mark}{}", json_list::put_value(body, path, value)?))
+}
+
+/// The JSON text without the items of a list that `is_ours` accepts, directly or in the lists `inner` of its items; what
+/// becomes empty by it is removed, but for the first `keep` names of the path.
+///
+/// # Errors
+/// As with [`append`].
+pub(crate) fn remove_items(
+    text: &str,
+    path: &[&str],
+    inner: &str,
+    is_ours: &dyn Fn(&Value) -> bool,
+    keep: usize,
+) -> anyhow::Result<String> {
+    let (mark, body) = split_byte_order_mark(text);
+    let changed = json_list::remove_items(body, path, inner, is_ours)?;
+    if changed == body {
+        return Ok(text.to_owned());
+    }
+    Ok(format!("{mark}{}", json_list::prune(&changed, path, keep)?))
 }
 
 /// Whether the text has no content, apart from the name of the schema that opencode adds to its file.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use jiff::Timestamp;
@@ -21,6 +22,8 @@ use memory_bank_server::mcp::MemoryBankHandler;
 use memory_bank_server::services::{Replies, Services};
 use serde_json::{Map, Value, json};
 
+use super::error_log::log_error;
+use super::graph_texts::{GRAPH, lines_of_graph, lines_of_reply};
 use super::session::BankState;
 use crate::cli::options::GlobalOptions;
 use crate::cli::tool_client::ToolClient;
@@ -112,24 +115,40 @@ impl HookBank {
         self.json("get_context_digest", json!({"maxTokens": tokens})).await
     }
 
-    /// The passages that match a prompt and were not shown.
+    /// The passages of documents and graph that match a prompt and were not shown. The graph of a folder has `graph_time`.
     pub(super) async fn recall(
         &self,
         terms: &PromptTerms,
+        graph_time: Duration,
         is_shown: impl Fn(u64) -> bool,
     ) -> anyhow::Result<Vec<RecalledPassage>> {
         match self {
             Self::Folder(bank) => {
-                let texts = bank.texts().await?;
+                let mut texts = bank.texts().await?;
+                // A large graph must not cost the lines of the documents.
+                match tokio::time::timeout(graph_time, bank.bank.export(&bank.caller)).await {
+                    Ok(Ok(graph)) => texts.push((GRAPH.to_owned(), lines_of_graph(&graph))),
+                    Ok(Err(error)) => log_error(&format!("the graph cannot be read: {error}")),
+                    Err(_) => log_error("the graph was not searched within the time of a hook"),
+                }
                 let texts: Vec<PassageText<'_>> =
                     texts.iter().map(|(document, text)| PassageText { document, text }).collect();
                 Ok(matching_passages(terms, &texts, true, is_shown))
             }
             Self::Server(_) => {
                 let query = terms.words().join(" ");
-                let reply = self
-                    .json("search_memory_bank", json!({"query": query, "maxResults": SERVER_SEARCH_RESULTS}))
-                    .await?;
+                let (reply, graph) = tokio::join!(
+                    self.json(
+                        "search_memory_bank",
+                        json!({"query": query, "maxResults": SERVER_SEARCH_RESULTS})
+                    ),
+                    self.json("graph_search", json!({"query": query, "limit": SERVER_SEARCH_RESULTS})),
+                );
+                let graph = graph.as_ref().map(lines_of_reply).unwrap_or_else(|error| {
+                    log_error(&format!("the graph was not searched: {error:#}"));
+                    String::new()
+                });
+                let reply = reply?;
                 let hits = reply.get("results").and_then(Value::as_array).cloned().unwrap_or_default();
                 let member = |hit: &Value, name: &str| {
                     hit.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -140,6 +159,7 @@ impl HookBank {
                     .iter()
                     .filter(|(file, _)| !is_session_records(file))
                     .map(|(document, text)| PassageText { document, text })
+                    .chain([PassageText { document: GRAPH, text: &graph }])
                     .collect();
                 Ok(matching_passages(terms, &texts, false, is_shown))
             }
@@ -151,10 +171,14 @@ impl HookBank {
         match self {
             Self::Folder(bank) => bank.state().await,
             Self::Server(_) => {
-                let status = self.json("get_memory_bank_status", json!({})).await?;
+                let (status, graph) = tokio::join!(
+                    self.json("get_memory_bank_status", json!({})),
+                    self.json("graph_maintain", json!({"operation": "stats"})),
+                );
                 let written =
-                    status.get("lastUpdated").and_then(Value::as_str).and_then(|at| at.parse().ok());
-                Ok(BankState { written, graph: None })
+                    status?.get("lastUpdated").and_then(Value::as_str).and_then(|at| at.parse().ok());
+                // A key that may not write is not counted for: it cannot have written.
+                Ok(BankState { written, graph: graph.ok().as_ref().and_then(items_of_stats) })
             }
         }
     }
@@ -180,6 +204,14 @@ impl HookBank {
         let text = text(&result).map_err(|refusal| anyhow!("{tool}: {refusal}"))?;
         serde_json::from_str(text).with_context(|| format!("{tool} replied with something else than JSON"))
     }
+}
+
+/// How much a graph holds, by the reply of `graph_maintain`.
+fn items_of_stats(reply: &Value) -> Option<usize> {
+    let stats = reply.get("stats")?;
+    let count = |name: &str| usize::try_from(stats.get(name)?.as_u64()?).ok();
+    let counts = [count("entityCount")?, count("observationCount")?, count("relationCount")?];
+    Some(counts.into_iter().fold(0, usize::saturating_add))
 }
 
 fn members(arguments: Value) -> Map<String, Value> {

@@ -32,6 +32,7 @@ pub(super) struct Hook<'a> {
     pub(super) input: HookInput,
     pub(super) global: &'a GlobalOptions,
     pub(super) url: Option<&'a str>,
+    pub(super) key_file: Option<&'a Path>,
     pub(super) no_records: bool,
     pub(super) deadline: Duration,
 }
@@ -93,8 +94,11 @@ impl Hook<'_> {
 
     async fn bank(&self, folder: &Path, state: Option<StateFolder>) -> anyhow::Result<Option<HookBank>> {
         let Some(url) = self.url else { return HookBank::in_folder(self.global, folder, state).await };
-        let key = key_source::from_variable(API_KEY)?
-            .with_context(|| format!("`--url` needs the key in `{API_KEY}`"))?;
+        let key = match self.key_file {
+            Some(file) => key_source::from_private_file(file)?,
+            None => key_source::from_variable(API_KEY)?
+                .with_context(|| format!("`--url` needs the key in `{API_KEY}`, or `--key-file`"))?,
+        };
         Ok(Some(HookBank::on_server(ToolClient::new(url.to_owned(), Some(key))?)))
     }
 }
@@ -176,7 +180,8 @@ impl EventHandler<'_> {
         let reminds = known.reminder_pending && takes_context(input.agent, input.event);
         let terms = PromptTerms::of(prompt);
         if takes_context(input.agent, input.event) && !terms.is_empty() {
-            let found = self.bank.recall(&terms, |fingerprint| known.shown.contains(&fingerprint)).await?;
+            let is_shown = |fingerprint| known.shown.contains(&fingerprint);
+            let found = self.bank.recall(&terms, self.hook.deadline / 3, is_shown).await?;
             let room =
                 CONTEXT_TOKENS.saturating_sub(if reminds { estimated_tokens(reminder()) + 2 } else { 0 });
             let mut found = found.as_slice();

@@ -9,11 +9,13 @@ mod answer;
 mod bank;
 mod error_log;
 mod events;
+mod graph_texts;
 mod recording;
 mod session;
 mod settings;
 
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -46,6 +48,9 @@ pub(crate) struct HookArguments {
     /// Use the bank of a server, with the key in `MEMORY_BANK_API_KEY`, in place of a folder's.
     #[arg(long, value_name = "URL", value_parser = server_address::parse)]
     url: Option<String>,
+    /// The file with the key of that server, in place of the variable.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    key_file: Option<PathBuf>,
     /// Do not record the session in the bank.
     #[arg(long)]
     no_records: bool,
@@ -128,8 +133,14 @@ fn answer(
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    let hook =
-        Hook { input, global, url: arguments.url.as_deref(), no_records: arguments.no_records, deadline };
+    let hook = Hook {
+        input,
+        global,
+        url: arguments.url.as_deref(),
+        key_file: arguments.key_file.as_deref(),
+        no_records: arguments.no_records,
+        deadline,
+    };
     let answered = runtime.block_on(hook.run());
     runtime.shutdown_background();
     answered.map_err(|error| format!("{error:#}"))

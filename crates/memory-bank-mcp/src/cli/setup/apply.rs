@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use memory_bank_core::identity::PlainKey;
-use serde_json::json;
 
+use super::hooks;
 use super::plan::{Plan, Step, Target, plan};
-use super::records::{Record, Records};
+use super::records::{Part, Record, Records};
 use super::report::{Item, Outcome, Report};
 use super::run::{ATTEMPTS, Confirm, Run, prompt};
 use super::show;
 use crate::cli::clients::Scope;
 use crate::cli::config_file::{self, ReplaceOutcome};
+use crate::cli::config_text::Format;
 use crate::cli::output::print_text;
 use crate::sha256::sha256_hex;
 
@@ -30,7 +31,7 @@ pub(super) fn run(
             let message = format!("nothing was changed: {error:#}");
             Item::new(Some(target.client), &target.file, run.name(), Outcome::Failed, message)
         });
-        report.add(run.output, item)?;
+        report.add(run.output, Item { part: target.part, ..item })?;
     }
     Ok(())
 }
@@ -47,12 +48,17 @@ fn apply_target(
                        name the project with `--path`";
         return Ok(Item::new(Some(target.client), &target.file, run.name(), outcome, message.to_owned()));
     }
+    if target.part == Part::Hooks
+        && let Some(message) = hooks::unavailable(run, target)
+    {
+        return Ok(Item::new(Some(target.client), &target.file, run.name(), Outcome::Skipped, message));
+    }
     for _ in 0..ATTEMPTS {
         let plan = plan(run, target, key, records)?;
         config_file::check_writable(&plan.file)?;
         let mut item = new_item(run, target, &plan);
         if let Step::Nothing { is_ours, added_environment } = &plan.step {
-            item.message = unchanged_message(run.name(), *is_ours, added_environment);
+            item.message = unchanged_message(target.part, run.name(), *is_ours, added_environment);
             return Ok(item);
         }
         if !run.output.json {
@@ -69,7 +75,7 @@ fn apply_target(
         match write(run, &plan, records)? {
             ReplaceOutcome::Replaced => {
                 item.outcome = Outcome::Written;
-                item.message = format!("`{}` {}", run.name(), step_word(&plan.step));
+                item.message = format!("{} {}", target.part.subject(run.name()), step_word(&plan.step));
                 return Ok(item);
             }
             ReplaceOutcome::ChangedMeanwhile if run.output.json => {}
@@ -84,7 +90,12 @@ fn apply_target(
     anyhow::bail!("another program changes it repeatedly; close the agent, then try again")
 }
 
-fn unchanged_message(name: &str, is_ours: bool, added_environment: &[String]) -> String {
+fn unchanged_message(part: Part, name: &str, is_ours: bool, added_environment: &[String]) -> String {
+    if part == Part::Hooks {
+        let origin =
+            if is_ours { "" } else { "; `setup` did not write them, so `--remove` does not remove them" };
+        return format!("the hooks are there already{origin}");
+    }
     let environment = if added_environment.is_empty() {
         String::new()
     } else {
@@ -98,9 +109,15 @@ fn new_item(run: &Run<'_>, target: &Target, plan: &Plan) -> Item {
     let mut item = Item::new(Some(target.client), &plan.file, run.name(), Outcome::Unchanged, String::new());
     if !matches!(plan.step, Step::Nothing { .. }) {
         let before = plan.before.as_deref().unwrap_or_default();
-        let shown_texts = json!([plan.entry, target.client.input(&plan.server)]);
-        item.diff = Some(show::diff(before, &plan.after, target.client.row().format, &shown_texts));
-        item.notes = target.client.notes(&plan.server, target.scope);
+        item.diff = Some(match target.part {
+            Part::Hooks if target.client.has_own_hook_file() => show::own_file(&plan.after),
+            Part::Hooks => show::diff(before, &plan.after, Format::Json, &plan.shown),
+            Part::Server => show::diff(before, &plan.after, target.client.row().format, &plan.shown),
+        });
+        item.notes.clone_from(&plan.notes);
+        if target.part == Part::Hooks {
+            return item;
+        }
         if run.options.url.is_none() && target.scope == Scope::User && target.names_project(run) {
             item.notes.push(format!(
                 "It uses the memory of {} only; for another project, use another `--name`.",
@@ -120,7 +137,9 @@ fn new_item(run: &Run<'_>, target: &Target, plan: &Plan) -> Item {
 /// Confirms the change; returns an outcome with its message if nothing is to be written.
 fn confirm_write(run: &Run<'_>, plan: &Plan) -> anyhow::Result<Option<(Outcome, String)>> {
     let name = run.name();
+    let subject = plan.record.part.subject(name);
     let other = match &plan.step {
+        Step::Replace { .. } if plan.record.part == Part::Hooks => Some("other hooks there".to_owned()),
         Step::Replace { present } => {
             Some(format!("an entry `{name}` that starts `{}`", show::launch(present)))
         }
@@ -128,7 +147,7 @@ fn confirm_write(run: &Run<'_>, plan: &Plan) -> anyhow::Result<Option<(Outcome, 
     };
     Ok(match (run.confirm, &other) {
         (Confirm::DryRun, None) => {
-            Some((Outcome::Planned, format!("`{name}` would be {}", step_word(&plan.step))))
+            Some((Outcome::Planned, format!("{subject} would be {}", step_word(&plan.step))))
         }
         (Confirm::DryRun, Some(other)) => {
             Some((Outcome::Planned, format!("it has {other}; `--replace` would replace it")))
@@ -161,7 +180,7 @@ fn step_word(step: &Step) -> &'static str {
 
 /// Writes the record, then the file: `--remove` would not remove an entry without a record.
 fn write(run: &Run<'_>, plan: &Plan, records: &mut Records) -> anyhow::Result<ReplaceOutcome> {
-    let known = records.of(&plan.file, run.name(), plan.record.project.as_deref()).cloned();
+    let known = records.of(&plan.file, run.name(), plan.record.project.as_deref(), plan.record.part).cloned();
     let mut record = plan.record.clone();
     record.folders.extend(missing_folders(&plan.file));
     if let (Step::Replace { .. }, Some(before)) = (&plan.step, &plan.before) {

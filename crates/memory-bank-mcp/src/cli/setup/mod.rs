@@ -2,11 +2,12 @@
 //! it again with `--remove`.
 //!
 //! `run.rs` has the options, `plan.rs` plans the change of one file, `apply.rs` confirms and writes it, `remove.rs` undoes
-//! it, `records.rs` stores what was written. Each agent is one [`plan::Target`] with one file; hooks of an agent are further
-//! targets of it, which are planned, shown, written, recorded and removed in the same way.
+//! it, `records.rs` stores what was written. Each agent is one [`plan::Target`] with one file. Its hooks are a further target,
+//! which `hooks.rs` plans, and which is shown, written, recorded and removed in the same way.
 
 mod apply;
 mod check;
+mod hooks;
 mod masks;
 mod plan;
 mod records;
@@ -23,6 +24,7 @@ use anyhow::{Context, bail};
 use memory_bank_core::identity::PlainKey;
 
 use self::plan::Target;
+use self::records::Part;
 use self::report::Report;
 use self::run::{Confirm, Run};
 use crate::cli::client_config::project_folder;
@@ -156,8 +158,11 @@ fn targets(run: &Run<'_>) -> anyhow::Result<Vec<Target>> {
             Scope::Local => Some(run.claude_project.clone().context("the project's path is not UTF-8")?),
             Scope::User | Scope::Project => None,
         };
-        let target = |file| Target { client, scope, file, project: project.clone() };
+        let target = |file| Target { client, scope, file, project: project.clone(), part: Part::Server };
         targets.extend(files.into_iter().map(target));
+        let hooks = client.hook_file(scope, &run.project, &run.place).filter(|_| !run.options.no_hooks);
+        let project = project.clone();
+        targets.extend(hooks.map(|file| Target { client, scope, file, project, part: Part::Hooks }));
     }
     Ok(targets)
 }

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use memory_bank_core::identity::PlainKey;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::records::{Record, Records};
+use super::hooks;
+use super::records::{Part, Record, Records};
 use super::run::{Run, TOOLS};
 use crate::cli::clients::{
     Client, Scope, Server, StartsIn, added_environment, is_same_server, launch, server_on_this_machine,
@@ -25,6 +26,7 @@ pub(super) struct Target {
     pub(super) file: PathBuf,
     /// The project of the entry in a file of the user.
     pub(super) project: Option<String>,
+    pub(super) part: Part,
 }
 
 /// The change of a file.
@@ -46,8 +48,10 @@ pub(super) struct Plan {
     /// The file, links followed.
     pub(super) file: PathBuf,
     pub(super) step: Step,
-    pub(super) server: Server,
-    pub(super) entry: Value,
+    /// The texts of the change that may be shown.
+    pub(super) shown: Value,
+    /// Remaining steps for the user.
+    pub(super) notes: Vec<String>,
     pub(super) access: FileAccess,
     pub(super) before: Option<String>,
     pub(super) after: String,
@@ -58,7 +62,9 @@ pub(super) struct Plan {
 impl Target {
     /// Whether the file, or the entry in it, is for one project.
     pub(super) fn names_project(&self, run: &Run<'_>) -> bool {
-        let has_path = self.client.row().starts_in == StartsIn::Elsewhere && run.options.url.is_none();
+        let has_path = self.part == Part::Server
+            && self.client.row().starts_in == StartsIn::Elsewhere
+            && run.options.url.is_none();
         self.scope != Scope::User || has_path
     }
 }
@@ -81,6 +87,9 @@ pub(super) fn plan(
     key: Option<&PlainKey>,
     records: &Records,
 ) -> anyhow::Result<Plan> {
+    if target.part == Part::Hooks {
+        return hooks::plan(run, target, records);
+    }
     let name = run.name();
     let server = server(run, target, key)?;
     let entry = target.client.entry(&server);
@@ -89,7 +98,7 @@ pub(super) fn plan(
     let before = config_file::read(&file)?;
     let text = before.as_deref().unwrap_or_default();
     let present = config_text::find(text, location)?;
-    let known = records.of(&file, name, target.project.as_deref());
+    let known = records.of(&file, name, target.project.as_deref(), Part::Server);
     let step = match &present {
         None => Step::Add,
         Some(present) if is_same_server(present, &entry) => {
@@ -103,7 +112,9 @@ pub(super) fn plan(
         result(&step, target, name, known, text, before.is_some(), present.as_ref(), &entry, &server)?;
     let record = Record { file: file.clone(), link: config_file::last_link(&target.file)?, ..record };
     let access = server.file_access(target.scope);
-    Ok(Plan { file, step, server, entry, access, before, after, record })
+    let shown = json!([entry, target.client.input(&server)]);
+    let notes = target.client.notes(&server, target.scope);
+    Ok(Plan { file, step, shown, notes, access, before, after, record })
 }
 
 /// The text after the step, and its record.
@@ -153,6 +164,7 @@ fn result(
         link: None,
         name: name.to_owned(),
         project: target.project.clone(),
+        part: Part::Server,
         launch: launch_hash(entry),
         after: sha256_hex(after.as_bytes()),
         additions: additions.unwrap_or_default().into_iter().map(|range| [range.start, range.end]).collect(),

@@ -22,6 +22,39 @@ const LOCK: &str = "setup.lock";
 /// The largest file of records that is read, in bytes.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
+/// What was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Part {
+    /// The entry of the server.
+    #[default]
+    Server,
+    /// The hooks.
+    Hooks,
+}
+
+impl Part {
+    /// What it is, in a message.
+    pub(super) fn subject(self, name: &str) -> String {
+        match self {
+            Self::Server => format!("`{name}`"),
+            Self::Hooks => "the hooks".to_owned(),
+        }
+    }
+
+    pub(super) fn was(self) -> &'static str {
+        match self {
+            Self::Server => "was",
+            Self::Hooks => "were",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_server(&self) -> bool {
+        *self == Self::Server
+    }
+}
+
 /// One entry that was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
@@ -36,6 +69,8 @@ pub(super) struct Record {
     /// The project of the entry in a file of the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) project: Option<String>,
+    #[serde(default, skip_serializing_if = "Part::is_server")]
+    pub(super) part: Part,
     /// The hash of the program with its arguments that the entry starts, or of the address that it uses.
     pub(super) launch: String,
     /// The hash of the file as it was written.
@@ -55,7 +90,10 @@ pub(super) struct Record {
 impl Record {
     /// Whether both are of one entry.
     fn is_of(&self, other: &Self) -> bool {
-        self.file == other.file && self.name == other.name && self.project == other.project
+        self.file == other.file
+            && self.name == other.name
+            && self.project == other.project
+            && self.part == other.part
     }
 
     /// The text before the entry was written, if the file has not changed since.
@@ -107,9 +145,12 @@ impl Records {
     }
 
     /// The record of an entry.
-    pub(super) fn of(&self, file: &Path, name: &str, project: Option<&str>) -> Option<&Record> {
+    pub(super) fn of(&self, file: &Path, name: &str, project: Option<&str>, part: Part) -> Option<&Record> {
         let is_it = |record: &&Record| {
-            record.file == file && record.name == name && record.project.as_deref() == project
+            record.file == file
+                && record.name == name
+                && record.project.as_deref() == project
+                && record.part == part
         };
         self.entries.iter().find(is_it)
     }
@@ -126,7 +167,8 @@ impl Records {
     pub(super) fn forget(&mut self, record: &Record) -> anyhow::Result<()> {
         self.entries.retain(|known| !known.is_of(record));
         if let Some(next) = self.entries.iter_mut().find(|known| known.file == record.file) {
-            next.made_section |= record.made_section && next.project == record.project;
+            next.made_section |=
+                record.made_section && next.project == record.project && next.part == record.part;
             next.existed &= record.existed;
             next.folders.extend(record.folders.iter().cloned());
             next.folders.dedup();
@@ -206,6 +248,7 @@ mod tests {
             file: PathBuf::from(file),
             link: None,
             project: None,
+            part: Part::Server,
             name: name.to_owned(),
             launch: String::new(),
             after: sha256_hex(b"a, ours"),
@@ -235,9 +278,9 @@ mod tests {
         records.forget(&first).unwrap();
         drop(records);
         let records = Records::open(&state, false).unwrap();
-        let second = records.of(Path::new("f"), "two", None).unwrap();
+        let second = records.of(Path::new("f"), "two", None, Part::Server).unwrap();
         assert!(!second.existed && second.made_section);
-        assert!(records.of(Path::new("g"), "two", None).unwrap().existed);
+        assert!(records.of(Path::new("g"), "two", None, Part::Server).unwrap().existed);
     }
 
     #[test]

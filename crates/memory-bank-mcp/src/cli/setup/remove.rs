@@ -4,16 +4,17 @@ use std::path::Path;
 
 use anyhow::ensure;
 use clap::ValueEnum;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::hooks;
 use super::plan::launch_hash;
-use super::records::{Record, Records};
+use super::records::{Part, Record, Records};
 use super::report::{Item, Outcome, Report};
 use super::run::{ATTEMPTS, Confirm, Run, prompt};
 use super::show;
 use crate::cli::clients::{Client, Scope, launch};
 use crate::cli::config_file::{self, FileAccess, ReplaceOutcome};
-use crate::cli::config_text::{self, PruneOptions};
+use crate::cli::config_text::{self, Format, PruneOptions};
 use crate::cli::output::print_text;
 
 /// Removes the recorded entries, the newest first, in the reverse order of their changes.
@@ -36,7 +37,7 @@ pub(super) fn run(run: &Run<'_>, report: &mut Report) -> anyhow::Result<()> {
                 Item::new(client, &part.file, &part.name, Outcome::Failed, message)
             });
             let outcome = item.outcome;
-            report.add(run.output, item)?;
+            report.add(run.output, Item { part: part.part, ..item })?;
             if matches!(outcome, Outcome::Failed | Outcome::Skipped) {
                 // The record of the file is needed until its copy is done.
                 break;
@@ -52,14 +53,13 @@ fn copy_of(client: Option<Client>, record: &Record, records: &Records) -> Option
     let link = record
         .link
         .as_ref()
-        .filter(|link| records.of(link, &record.name, record.project.as_deref()).is_none())?;
+        .filter(|link| records.of(link, &record.name, record.project.as_deref(), record.part).is_none())?;
     if config_file::target(link).ok()? != *link {
         return None;
     }
     let text = config_file::read(link).ok()??;
-    let present =
-        config_text::find(&text, client?.location(&record.name, record.project.as_deref())).ok()??;
-    (launch_hash(&present) == record.launch).then(|| Record {
+    let present = Present::find(client?, record, &text).ok()??;
+    (present.launch == record.launch).then(|| Record {
         file: link.clone(),
         link: None,
         additions: Vec::new(),
@@ -82,6 +82,34 @@ fn is_selected(run: &Run<'_>, record: &Record) -> bool {
     of_client && of_name && of_scope
 }
 
+/// The entry, or the hooks, as the file has them now.
+struct Present {
+    /// The hash by which they are recognised.
+    launch: String,
+    /// For a prompt.
+    shown: String,
+    /// The texts that may be shown.
+    texts: Value,
+}
+
+impl Present {
+    fn find(client: Client, record: &Record, text: &str) -> anyhow::Result<Option<Self>> {
+        if record.part == Part::Hooks {
+            let commands = hooks::present(client, text)?;
+            let Some(first) = commands.first() else { return Ok(None) };
+            let first = if client.has_own_hook_file() { String::new() } else { first.clone() };
+            let shown = show::launch(&json!({ "command": first }));
+            return Ok(Some(Self { launch: hooks::hash(&commands), shown, texts: json!(commands) }));
+        }
+        let entry = config_text::find(text, client.location(&record.name, record.project.as_deref()))?;
+        Ok(entry.map(|entry| Self {
+            launch: launch_hash(&entry),
+            shown: show::launch(&entry),
+            texts: json!(launch(&entry)),
+        }))
+    }
+}
+
 /// A file without the entry.
 struct Removal {
     text: String,
@@ -102,6 +130,7 @@ fn remove_entry(
             record.client
         )
     };
+    let subject = record.part.subject(&record.name);
     for _ in 0..ATTEMPTS {
         // The record has the file with links followed. A link that was created since, for example by a project, leads to a
         // file that `setup` did not write.
@@ -114,24 +143,27 @@ fn remove_entry(
         );
         let before = config_file::read(&record.file)?;
         let present = match &before {
-            Some(text) => config_text::find(text, known.location(&record.name, record.project.as_deref()))?,
+            Some(text) => Present::find(known, record, text)?,
             None => None,
         };
         let (Some(before), Some(present)) = (before, present) else {
             if run.confirm != Confirm::DryRun {
                 records.forget(record)?;
             }
-            return Ok(item(Outcome::Unchanged, format!("`{}` was removed before", record.name)));
+            return Ok(item(Outcome::Unchanged, format!("{subject} {} removed before", record.part.was())));
         };
         let removal = removal(known, record, &before)?;
-        let diff = show::diff(&before, &removal.text, known.row().format, &json!(launch(&present)));
-        let is_changed = launch_hash(&present) != record.launch;
+        let format = if record.part == Part::Hooks { Format::Json } else { known.row().format };
+        let diff = if record.part == Part::Hooks && known.has_own_hook_file() {
+            "(the file is removed)\n".to_owned()
+        } else {
+            show::diff(&before, &removal.text, format, &present.texts)
+        };
+        let is_changed = present.launch != record.launch;
         if !run.output.json {
             print_text(&format!("\n{} ({})\n{diff}", known.row().title, record.file.display()))?;
         }
-        if let Some((outcome, message)) =
-            confirm_removal(run, record, is_changed.then(|| show::launch(&present)))?
-        {
+        if let Some((outcome, message)) = confirm_removal(run, record, is_changed.then_some(present.shown))? {
             return Ok(Item { diff: Some(diff), ..item(outcome, message) });
         }
         if write(&record.file, &before, &removal)? == ReplaceOutcome::Replaced {
@@ -139,7 +171,7 @@ fn remove_entry(
             remove_folders(record, records);
             let file =
                 if removal.deletes_file { "; the file had no other content and is removed" } else { "" };
-            let message = format!("`{}` removed{file}", record.name);
+            let message = format!("{subject} removed{file}");
             return Ok(Item { diff: Some(diff), ..item(Outcome::Removed, message) });
         }
     }
@@ -150,6 +182,11 @@ fn remove_entry(
 fn removal(client: Client, record: &Record, text: &str) -> anyhow::Result<Removal> {
     if let Some(original) = record.original(text) {
         return Ok(Removal { deletes_file: !record.existed && original.is_empty(), text: original });
+    }
+    if record.part == Part::Hooks {
+        let text = hooks::without(client, text, record.made_section)?;
+        let is_empty = hooks::is_empty(&text) && (client.has_own_hook_file() || !record.existed);
+        return Ok(Removal { deletes_file: is_empty, text });
     }
     let prune = PruneOptions { empty_section: record.made_section, unused_input: record.input.as_deref() };
     let text = config_text::remove(text, client.location(&record.name, record.project.as_deref()), prune)?;
@@ -163,22 +200,23 @@ fn confirm_removal(
     record: &Record,
     changed: Option<String>,
 ) -> anyhow::Result<Option<(Outcome, String)>> {
-    let name = &record.name;
+    let (name, was) = (record.part.subject(&record.name), record.part.was());
+    let starts = if record.part == Part::Hooks { "start" } else { "starts" };
     Ok(match (run.confirm, changed) {
-        (Confirm::DryRun, None) => Some((Outcome::Planned, format!("`{name}` would be removed"))),
+        (Confirm::DryRun, None) => Some((Outcome::Planned, format!("{name} would be removed"))),
         (Confirm::DryRun, Some(launch)) => Some((
             Outcome::Planned,
-            format!("`{name}` was changed since and starts `{launch}`; `--replace` would remove it"),
+            format!("{name} {was} changed since and {starts} `{launch}`; `--replace` would remove it"),
         )),
         (Confirm::Yes, Some(launch)) if !run.options.replace => Some((
             Outcome::Failed,
             format!(
-                "nothing was changed: `{name}` was changed since and starts `{launch}`; remove it with `--replace`"
+                "nothing was changed: {name} {was} changed since and {starts} `{launch}`; remove it with `--replace`"
             ),
         )),
         (Confirm::Yes, _) => None,
         (Confirm::Prompt, Some(launch)) => {
-            let question = format!("`{name}` was changed since and starts `{launch}`. Remove it? [y/N] ");
+            let question = format!("{name} {was} changed since and {starts} `{launch}`. Remove it? [y/N] ");
             (!prompt(&question, false)?).then(|| (Outcome::Skipped, "skipped".to_owned()))
         }
         (Confirm::Prompt, None) => {

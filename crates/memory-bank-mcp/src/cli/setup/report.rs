@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::bail;
 use serde_json::{Value, json};
 
+use super::records::Part;
 use crate::cli::clients::Client;
 use crate::cli::doctor::findings::{Findings, Level};
 use crate::cli::output::{Output, print_line, print_text};
@@ -45,6 +46,7 @@ pub(super) struct Item {
     pub(super) client: Option<Client>,
     pub(super) file: String,
     pub(super) name: String,
+    pub(super) part: Part,
     pub(super) outcome: Outcome,
     pub(super) message: String,
     pub(super) diff: Option<String>,
@@ -60,7 +62,8 @@ impl Item {
         message: String,
     ) -> Self {
         let file = file.display().to_string();
-        Self { client, file, name: name.to_owned(), outcome, message, diff: None, notes: Vec::new() }
+        let (name, part) = (name.to_owned(), Part::Server);
+        Self { client, file, name, part, outcome, message, diff: None, notes: Vec::new() }
     }
 }
 
@@ -129,6 +132,7 @@ impl Item {
             "client": self.client.map(Client::name),
             "file": self.file,
             "name": self.name,
+            "part": self.part,
             "outcome": self.outcome.word(),
             "message": self.message,
             "diff": self.diff,

@@ -45,6 +45,10 @@ pub(crate) struct SetupOptions {
     #[arg(long, value_enum)]
     pub(super) scope: Option<Scope>,
 
+    /// Do not install the hooks of agents, which start a session with the digest and record it.
+    #[arg(long)]
+    pub(super) no_hooks: bool,
+
     /// Remove the entries that `setup` has written, and nothing else.
     #[arg(long)]
     pub(super) remove: bool,

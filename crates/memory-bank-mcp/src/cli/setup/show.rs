@@ -40,6 +40,11 @@ pub(super) fn diff(before: &str, after: &str, format: Format, ours: &Value) -> S
     shown
 }
 
+/// A file that has nothing but text of this program.
+pub(super) fn own_file(text: &str) -> String {
+    text.lines().map(|line| format!("+{}\n", line.chars().take(LINE_CHARS).collect::<String>())).collect()
+}
+
 /// The command line or the address of an entry, for a prompt.
 pub(super) fn launch(entry: &Value) -> String {
     match masks::masked_words(&crate::cli::clients::launch(entry)) {

@@ -13,7 +13,7 @@ use crate::replica_set::key;
 type Files = &'static [(&'static str, &'static str)];
 
 /// Each layout, its files, and documents that they become with a part of their text.
-const LAYOUTS: [(&str, Files, Files); 13] = [
+const LAYOUTS: [(&str, Files, Files); 15] = [
     (
         "claude",
         &[
@@ -129,6 +129,30 @@ const LAYOUTS: [(&str, Files, Files); 13] = [
         ],
     ),
     (
+        "kilo-rules",
+        &[(".kilocoderules", "kilo\n"), (".kilocode/rules/style.md", "# Style\n")],
+        &[("imported/shop/kilocoderules.md", "kilo"), ("imported/shop/kilocode/rules/style.md", "# Style")],
+    ),
+    (
+        "kilo-bank",
+        &[
+            (".kilocode/rules/memory-bank/brief.md", "# Brief\n"),
+            (".kilocode/rules/memory-bank/product.md", "# Product\n"),
+            (".kilocode/rules/memory-bank/context.md", "# Context\n\n## Current Focus\n- Refunds of Kilo.\n"),
+            (".kilocode/rules/memory-bank/architecture.md", "# Architecture\n"),
+            (".kilocode/rules/memory-bank/tech.md", "# Tech\n"),
+            (".kilocode/rules/memory-bank/tasks.md", "# Repeated tasks\n"),
+        ],
+        &[
+            ("projectbrief.md", "# Brief"),
+            ("product-context.md", "# Product"),
+            ("active-context.md", "Refunds of Kilo."),
+            ("system-patterns.md", "# Architecture"),
+            ("tech-context.md", "# Tech"),
+            ("tasks.md", "# Repeated tasks"),
+        ],
+    ),
+    (
         "serena",
         &[(".serena/memories/style.md", "# Style\n"), (".serena/memories/modules/front.md", "# Front\n")],
         &[
@@ -198,10 +222,12 @@ fn each_layout_is_imported_into_a_folder_once_however_often_the_command_runs() {
 #[test]
 fn each_layout_is_imported_into_a_database_once_however_often_the_command_runs() {
     // A bank of each kind, and everything else into one of them.
-    let roo = LAYOUTS.iter().find(|(layout, _, _)| *layout == "roo-bank").unwrap();
-    check_layout(&Bank::database(), roo.0, &SourceFolder::of(roo.1), roo.2);
+    let is_own = |layout: &str| ["roo-bank", "kilo-bank"].contains(&layout);
+    for (layout, files, expected) in LAYOUTS.into_iter().filter(|(layout, _, _)| is_own(layout)) {
+        check_layout(&Bank::database(), layout, &SourceFolder::of(files), expected);
+    }
     let bank = Bank::database();
-    let others = || LAYOUTS.into_iter().filter(|(layout, _, _)| *layout != "roo-bank");
+    let others = || LAYOUTS.into_iter().filter(|(layout, _, _)| !is_own(layout));
     for (layout, files, _) in others() {
         let sources = SourceFolder::of(files);
         let before = sources.state();

@@ -138,7 +138,9 @@ impl Scan {
             }
         };
         let files = here.iter().filter(|(_, _, kind)| kind.is_file()).map(|(name, _, _)| name.as_str());
-        if depth <= MAX_BANK_DEPTH
+        // Kilo Code's bank is in two folders of its own.
+        let own = if folder.parts.iter().any(|part| part == ".kilocode") { 2 } else { 0 };
+        if depth <= MAX_BANK_DEPTH + own
             && let Some(layout) = bank_layout(&name, files)
         {
             self.source_folders.banks.push((folder.parts.join("/"), layout));

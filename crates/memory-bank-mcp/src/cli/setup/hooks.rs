@@ -1,0 +1,201 @@
+//! Plans the hooks of an agent, and finds and removes them. Nothing is changed here; it must not know how a change is
+//! confirmed or written.
+
+use anyhow::ensure;
+use serde_json::{Value, json};
+
+use super::plan::{Plan, Step, Target, resolve};
+use super::records::{Part, Record, Records};
+use super::run::Run;
+use crate::cli::clients::{Client, HookContent, HookServer, Scope, installed_program};
+use crate::cli::config_file::{self, FileAccess};
+use crate::cli::config_text;
+use crate::cli::server_address;
+use crate::sha256::sha256_hex;
+
+/// The member of a file that has hooks by event, and that of an item with the commands.
+const HOOKS: &str = "hooks";
+/// The member with the version of the form.
+const VERSION: &str = "version";
+
+/// Why the hooks are left out: a plugin has them, or the program is one that hooks cannot start.
+pub(super) fn unavailable(run: &Run<'_>, target: &Target) -> Option<String> {
+    if let Some(plugin) = target.client.hook_plugin(&run.place) {
+        return Some(format!("no hooks are added, since a plugin has them (`{}`)", plugin.display()));
+    }
+    let error = installed_program(target.scope == Scope::Project).err()?;
+    Some(format!("no hooks are added: {error:#}"))
+}
+
+/// The plan for the hooks of a target.
+///
+/// # Errors
+/// The file cannot be read or parsed, or the program cannot be started by hooks.
+pub(super) fn plan(run: &Run<'_>, target: &Target, records: &Records) -> anyhow::Result<Plan> {
+    let client = target.client;
+    let url = run.options.url.as_deref().map(|url| server_address::with_options(url, run.global, None));
+    let url = url.transpose()?;
+    let server = url.as_deref().map(|url| HookServer {
+        url,
+        key_file: run.options.key_file.as_deref().filter(|file| file.as_os_str() != "-"),
+    });
+    let content = client.hooks(target.scope, run.global, server)?;
+    // The file of hooks for one project is in the project, also the user's own, so that its links are the project's.
+    let scope = if target.scope == Scope::Local { Scope::Project } else { target.scope };
+    let file = resolve(scope, &target.file, &run.project)?;
+    let before = config_file::read(&file)?;
+    let text = before.as_deref().unwrap_or_default();
+    let known = records.of(&file, run.name(), target.project.as_deref(), Part::Hooks);
+    let present = present(client, text)?;
+    let launch = hash(&wanted(client, &content));
+    let step = step(run, client, &present, &launch, known, before.is_some());
+    // If nothing else was changed since, the update starts from the original, which `--remove` can restore.
+    let original = known.and_then(|known| known.original(text));
+    let (base, is_exact) = match (&step, original) {
+        (Step::Update, Some(original)) => (original, true),
+        (Step::Update | Step::Replace { .. }, _) => (without(client, text, false)?, false),
+        _ => (text.to_owned(), matches!(step, Step::Add)),
+    };
+    let after = match step {
+        Step::Nothing { .. } => text.to_owned(),
+        _ => with(&base, &content)?,
+    };
+    let known = known.filter(|_| !matches!(step, Step::Add));
+    let additions = if is_exact { config_text::additions(&base, &after) } else { None };
+    let record = Record {
+        client: client.name(),
+        file: file.clone(),
+        link: config_file::last_link(&target.file)?,
+        name: run.name().to_owned(),
+        project: target.project.clone(),
+        part: Part::Hooks,
+        launch,
+        after: sha256_hex(after.as_bytes()),
+        additions: additions.unwrap_or_default().into_iter().map(|range| [range.start, range.end]).collect(),
+        existed: known.map_or(before.is_some(), |known| known.existed),
+        made_section: match known {
+            Some(known) => known.made_section,
+            None => !client.has_own_hook_file() && config_text::value_at(text, &[HOOKS])?.is_none(),
+        },
+        input: None,
+        folders: known.map(|known| known.folders.clone()).unwrap_or_default(),
+    };
+    let access = match target.scope {
+        Scope::User | Scope::Local => FileAccess::PrivateIfNew,
+        Scope::Project => FileAccess::PublicIfNew,
+    };
+    Ok(Plan {
+        file,
+        step,
+        shown: shown(&content),
+        notes: client.hook_notes(target.scope, server),
+        access,
+        before,
+        after,
+        record,
+    })
+}
+
+fn step(
+    run: &Run<'_>,
+    client: Client,
+    present: &[String],
+    launch: &str,
+    known: Option<&Record>,
+    exists: bool,
+) -> Step {
+    let nothing = Step::Nothing { is_ours: known.is_some(), added_environment: Vec::new() };
+    let is_foreign = client.has_own_hook_file() && present.is_empty() && exists;
+    if is_foreign || run.options.replace && known.is_none() && !present.is_empty() && hash(present) != launch
+    {
+        Step::Replace { present: json!({ "command": present.first() }) }
+    } else if present.is_empty() {
+        Step::Add
+    } else if hash(present) == launch {
+        nothing
+    } else if known.is_some() {
+        Step::Update
+    } else {
+        // They were installed by hand, in another form.
+        nothing
+    }
+}
+
+/// This program's hooks in the text of a file: their commands, or the whole text of a file of their own.
+pub(super) fn present(client: Client, text: &str) -> anyhow::Result<Vec<String>> {
+    if client.has_own_hook_file() {
+        return Ok(if client.is_hook_file(text) { vec![text.to_owned()] } else { Vec::new() });
+    }
+    let hooks = config_text::value_at(text, &[HOOKS])?;
+    ensure!(
+        hooks.as_ref().is_none_or(Value::is_object),
+        "its member `{HOOKS}` is not an object; fix it first"
+    );
+    Ok(hooks.map(|hooks| client.hook_commands(&hooks)).unwrap_or_default())
+}
+
+/// The hash by which `setup` recognises hooks.
+pub(super) fn hash(commands: &[String]) -> String {
+    let mut commands: Vec<&str> = commands.iter().map(String::as_str).collect();
+    commands.sort_unstable();
+    sha256_hex(commands.join("\0").as_bytes())
+}
+
+/// The text without this program's hooks; with `prunes`, also without the member of all hooks, if it becomes empty.
+pub(super) fn without(client: Client, text: &str, prunes: bool) -> anyhow::Result<String> {
+    if client.has_own_hook_file() {
+        return Ok(String::new());
+    }
+    let Some(Value::Object(events)) = config_text::value_at(text, &[HOOKS])? else {
+        return Ok(text.to_owned());
+    };
+    let mut text = text.to_owned();
+    for (event, list) in &events {
+        if client.hook_commands(list).is_empty() {
+            continue;
+        }
+        let keep = usize::from(!prunes);
+        text = config_text::remove_items(&text, &[HOOKS, event], HOOKS, &|item| client.is_hook(item), keep)?;
+    }
+    Ok(text)
+}
+
+/// Whether the text has no content, apart from the version of its form.
+pub(super) fn is_empty(text: &str) -> bool {
+    match serde_json::from_str::<Value>(text) {
+        Ok(Value::Object(members)) => members.keys().all(|name| name == VERSION),
+        _ => text.trim().is_empty(),
+    }
+}
+
+fn with(text: &str, content: &HookContent) -> anyhow::Result<String> {
+    match content {
+        HookContent::Own(whole) => Ok(whole.clone()),
+        HookContent::Listed { items, version } => {
+            let start = match version {
+                Some(version) => config_text::put_value(text, &[VERSION], version)?,
+                None => text.to_owned(),
+            };
+            items
+                .iter()
+                .try_fold(start, |text, (event, item)| config_text::append(&text, &[HOOKS, event], item))
+        }
+    }
+}
+
+fn wanted(client: Client, content: &HookContent) -> Vec<String> {
+    match content {
+        HookContent::Own(whole) => vec![whole.clone()],
+        HookContent::Listed { items, .. } => {
+            items.iter().flat_map(|(_, item)| client.hook_commands(item)).collect()
+        }
+    }
+}
+
+/// The texts that may be shown.
+fn shown(content: &HookContent) -> Value {
+    match content {
+        HookContent::Own(whole) => json!(whole),
+        HookContent::Listed { items, .. } => json!(items.iter().map(|(_, item)| item).collect::<Vec<_>>()),
+    }
+}
