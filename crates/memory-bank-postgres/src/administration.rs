@@ -115,7 +115,7 @@ impl Administration for Database {
 
     async fn keys(&self, project: &str, all: bool) -> Result<Vec<(String, KeyRecord)>, AdminError> {
         const SQL: &str = "SELECT user_name, id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, \
-            created_at, revoked_at FROM app.list_keys($1, $2, $3)";
+            created_at, revoked_at FROM app.list_keys($1, $2, $3) WHERE grant_id IS NULL";
         let now = self.deps.clock.now();
         let rows = self.call(Query::new(SQL, &[&project, &all, &now])).await.map_err(admin_error)?;
         Ok(rows
@@ -166,6 +166,7 @@ pub(crate) fn admin_error(error: CallError) -> AdminError {
         Some("user") => "user",
         Some("project") => "project",
         Some("member") => "member",
+        Some("grant") => "grant",
         _ => "key",
     };
     let name = message.message().to_owned();
