@@ -97,8 +97,8 @@ pub(crate) fn authorize_with(client: &str, other: &[(&str, &str)]) -> String {
         ("code_challenge", CHALLENGE),
         ("code_challenge_method", "S256"),
     ];
-    for (name, value) in other {
-        parameters.retain(|(known, _)| known != name);
+    for &(name, value) in other {
+        parameters.retain(|(known, _)| *known != name);
         if !value.is_empty() {
             parameters.push((name, value));
         }
@@ -119,8 +119,8 @@ pub(crate) fn exchange_with(server: &Server, client: &str, code: &str, other: &[
         ("redirect_uri", CALLBACK),
         ("code_verifier", VERIFIER),
     ];
-    for (name, value) in other {
-        parameters.retain(|(known, _)| known != name);
+    for &(name, value) in other {
+        parameters.retain(|(known, _)| *known != name);
         if !value.is_empty() {
             parameters.push((name, value));
         }
