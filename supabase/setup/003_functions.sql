@@ -1011,15 +1011,17 @@ BEGIN
   IF NOT FOUND THEN
     RETURN 'signed_out';
   END IF;
+  -- Locked before they are read, so that a revocation at the same time either is seen here or ends this grant.
+  PERFORM FROM public.memberships m WHERE m.project_id = p_project AND m.user_id = signed.user_id FOR SHARE;
+  IF signed.by_key IS NOT NULL THEN
+    SELECT least(until, k.expires_at) INTO until FROM public.api_keys k
+    WHERE k.id = signed.by_key AND k.project_id = signed.key_project FOR SHARE;
+  END IF;
   SELECT o.scopes INTO offered FROM app.oauth_signed_in(p_cookie_hash) o WHERE o.project_id = p_project;
   IF NOT FOUND THEN
     RETURN 'not_a_member';
   ELSIF p_scopes = '{}' OR NOT p_scopes <@ offered THEN
     RETURN 'too_much';
-  END IF;
-  IF signed.by_key IS NOT NULL THEN
-    SELECT least(until, k.expires_at) INTO until FROM public.api_keys k
-    WHERE k.id = signed.by_key AND k.project_id = signed.key_project FOR SHARE;
   END IF;
   PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp grants of ' || signed.user_id, 0));
   UPDATE app.oauth_grants g SET revoked_at = now(), revoked_for = 'many'
@@ -1371,6 +1373,43 @@ CREATE OR REPLACE FUNCTION app.create_client(p_id text, p_name text, p_redirect_
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ INSERT INTO app.oauth_clients (id, name, redirect_uris, by_operator) VALUES (p_id, p_name, p_redirect_uris, true) $$;
 
+CREATE OR REPLACE FUNCTION app.list_clients()
+RETURNS TABLE (
+  id text, name text, redirect_uris text[], by_operator boolean, grants bigint, created_at timestamptz, used_at timestamptz,
+  expires_at timestamptz
+)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT c.id, c.name, c.redirect_uris, c.by_operator, (
+      SELECT count(*) FROM app.oauth_grants g
+      WHERE g.client_id = c.id AND g.revoked_at IS NULL AND (g.expires_at > now()) IS NOT FALSE
+    ), c.created_at, c.used_at, c.expires_at
+  FROM app.oauth_clients c WHERE (c.expires_at > now()) IS NOT FALSE
+  ORDER BY c.by_operator DESC, c.used_at DESC NULLS LAST, c.created_at DESC, c.id LIMIT 5000
+$$;
+
+-- Removes a client and ends what users gave to it; gives the hashes of its tokens. A client that is known by the address of a
+-- document has no row, but grants.
+CREATE OR REPLACE FUNCTION app.delete_client(p_id text) RETURNS TABLE (grant_id uuid, key_hash bytea)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  there boolean;
+  given app.oauth_grants;
+BEGIN
+  DELETE FROM app.oauth_clients c WHERE c.id = p_id;
+  there := FOUND;
+  FOR given IN SELECT * FROM app.oauth_grants g WHERE g.client_id = p_id AND g.revoked_at IS NULL ORDER BY g.id LOOP
+    there := true;
+    RETURN QUERY SELECT given.id, void.hash FROM unnest(app.end_grant(given.project_id, given.id, 'operator')) AS void (hash);
+  END LOOP;
+  IF NOT there THEN
+    RAISE EXCEPTION '%', p_id USING ERRCODE = 'MB404', DETAIL = 'client';
+  END IF;
+END
+$$;
+
 -- A grant that begins is noted in its user's name; one that ends takes its tokens with it, in the same transaction, whoever
 -- ends it.
 CREATE OR REPLACE FUNCTION app.note_grant() RETURNS trigger
@@ -1393,15 +1432,36 @@ BEGIN
 END
 $$;
 
--- The grants of a user who signed in with a key end with that key.
+-- The grants of a user who signed in with a key end with that key, and when it loses one of their scopes; they expire no later
+-- than the key.
 CREATE OR REPLACE FUNCTION app.end_grants_of_key() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   UPDATE app.oauth_grants g SET revoked_at = now(), revoked_for = 'key'
-  WHERE g.project_id = NEW.project_id AND g.by_key = NEW.id AND g.revoked_at IS NULL;
+  WHERE g.project_id = NEW.project_id AND g.by_key = NEW.id AND g.revoked_at IS NULL
+    AND (NEW.revoked_at IS NOT NULL OR (NEW.scopes <> '{}' AND NOT g.scopes <@ NEW.scopes));
+  IF NEW.expires_at IS NOT NULL THEN
+    UPDATE public.api_keys k SET expires_at = NEW.expires_at FROM app.oauth_grants g
+    WHERE g.project_id = NEW.project_id AND g.by_key = NEW.id AND g.revoked_at IS NULL
+      AND k.project_id = g.project_id AND k.grant_id = g.id AND k.expires_at > NEW.expires_at;
+    UPDATE app.oauth_grants g SET expires_at = NEW.expires_at
+    WHERE g.project_id = NEW.project_id AND g.by_key = NEW.id AND g.revoked_at IS NULL
+      AND (g.expires_at <= NEW.expires_at) IS NOT TRUE;
+  END IF;
   RETURN NULL;
 END
+$$;
+
+-- The tokens of the grants that a user gave with a key, for caches, which must forget them when the key has changed.
+CREATE OR REPLACE FUNCTION app.tokens_of_key(p_key_hash bytea) RETURNS TABLE (grant_id uuid, key_hash bytea)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT t.grant_id, t.key_hash
+  FROM public.api_keys k JOIN app.oauth_grants g ON g.project_id = k.project_id AND g.by_key = k.id
+  JOIN public.api_keys t ON t.project_id = g.project_id AND t.grant_id = g.id
+  WHERE k.key_hash = p_key_hash AND k.grant_id IS NULL AND t.created_at > now() - interval '1 day'
+  ORDER BY t.grant_id, t.created_at
 $$;
 
 -- So do those of a member who leaves.
@@ -1998,8 +2058,9 @@ BEGIN
         'oauth_refresh', 'oauth_revoke', 'oauth_list_grants', 'oauth_take_back', 'oauth_register', 'oauth_client',
         'purge_oauth']), 'app_server'
       UNION ALL SELECT unnest(ARRAY[
-        'create_login_code', 'list_grants', 'revoke_grant', 'create_client', 'note_grant', 'end_grants_of_key',
+        'create_login_code', 'list_grants', 'revoke_grant', 'create_client', 'list_clients', 'delete_client', 'note_grant', 'end_grants_of_key',
         'end_grants_of_member']), owner
+      UNION ALL SELECT 'tokens_of_key', 'app_server, ' || owner
       UNION ALL SELECT unnest(ARRAY['oauth_keep_newest', 'oauth_is_live', 'oauth_issue', 'end_grant']), NULL
       UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key']), 'app_user'
@@ -2132,8 +2193,10 @@ CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE ON public.api_keys
     NEW.grant_id IS NULL AND (OLD.revoked_at, OLD.label, OLD.scopes, OLD.rate_limit, OLD.expires_at)
       IS DISTINCT FROM (NEW.revoked_at, NEW.label, NEW.scopes, NEW.rate_limit, NEW.expires_at)
   ) EXECUTE FUNCTION app.audit_key();
-CREATE OR REPLACE TRIGGER end_grants AFTER UPDATE OF revoked_at ON public.api_keys
-  FOR EACH ROW WHEN (NEW.grant_id IS NULL AND OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL)
+CREATE OR REPLACE TRIGGER end_grants AFTER UPDATE OF revoked_at, scopes, expires_at ON public.api_keys
+  FOR EACH ROW WHEN (
+    NEW.grant_id IS NULL AND (OLD.revoked_at, OLD.scopes, OLD.expires_at)
+      IS DISTINCT FROM (NEW.revoked_at, NEW.scopes, NEW.expires_at))
   EXECUTE FUNCTION app.end_grants_of_key();
 CREATE OR REPLACE TRIGGER end_grants AFTER DELETE ON public.memberships
   FOR EACH ROW EXECUTE FUNCTION app.end_grants_of_member();

@@ -99,7 +99,7 @@ const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_cata
 
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant.
-const SERVING_FUNCTIONS: [&str; 39] = [
+const SERVING_FUNCTIONS: [&str; 40] = [
     "append_events",
     "authenticate",
     "claim_vectors",
@@ -136,6 +136,7 @@ const SERVING_FUNCTIONS: [&str; 39] = [
     "replace_own_key",
     "restored_project",
     "subscribe_session",
+    "tokens_of_key",
     "touch_keys",
     "touch_sessions",
     "trim_events",

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use memory_bank_core::caller::{KeyId, ProjectId, Right, UserId};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
-    AdminError, Client, Consent, Exchange, GrantRecord, GrantView, Issued, KeyHash, Membership, NewClient,
-    NewCode, NewGrant, NewTokens, OAuthAdministration, OAuthStore, Presentation, Refusal, SignIn, SignedIn,
-    Void,
+    AdminError, Client, ClientRecord, Consent, Exchange, GrantRecord, GrantView, Issued, KeyHash, Membership,
+    NewClient, NewCode, NewGrant, NewTokens, OAuthAdministration, OAuthStore, Presentation, Refusal, SignIn,
+    SignedIn, Void,
 };
 use memory_bank_core::limits;
 use tokio_postgres::Row;
@@ -37,6 +37,7 @@ const GRANTS: &str = "SELECT id, project_slug, client_name, client_host, scopes,
 const TAKE_BACK: &str = "SELECT app.oauth_take_back($1, $2)";
 const REGISTER: &str = "SELECT app.oauth_register($1, $2, $3, $4, $5)";
 const CLIENT: &str = "SELECT name, redirect_uris, by_operator FROM app.oauth_client($1)";
+const TOKENS_OF_KEY: &str = "SELECT grant_id, key_hash FROM app.tokens_of_key($1)";
 const PURGE: &str = "SELECT app.purge_oauth($1)";
 
 /// The most rows of each kind that one call removes.
@@ -184,14 +185,11 @@ impl OAuthStore for Database {
 
     async fn client(&self, id: &str) -> Result<Option<Client>, StoreError> {
         let rows = self.call(Query::new(CLIENT, &[&id])).await?;
-        let client = |row: &Row| {
-            Ok::<_, StoreError>(Client {
-                name: column(row, 0)?,
-                redirect_uris: column(row, 1)?,
-                by_operator: column(row, 2)?,
-            })
-        };
-        rows.first().map(client).transpose()
+        rows.first().map(stored_client).transpose()
+    }
+
+    async fn tokens_of_key(&self, key: &KeyHash) -> Result<Vec<Void>, StoreError> {
+        voids(&self.call(Query::new(TOKENS_OF_KEY, &[&bytes(key)])).await?)
     }
 
     async fn purge(&self) -> Result<u64, StoreError> {
@@ -246,6 +244,28 @@ impl OAuthAdministration for Database {
         const SQL: &str = "SELECT app.create_client($1, $2, $3)";
         self.call(Query::new(SQL, &[&id, &name, &redirect_uris])).await.map_err(admin_error)?;
         Ok(())
+    }
+
+    async fn clients(&self) -> Result<Vec<ClientRecord>, AdminError> {
+        const SQL: &str = "SELECT name, redirect_uris, by_operator, id, grants, created_at, used_at, expires_at \
+            FROM app.list_clients()";
+        let rows = self.call(Query::new(SQL, &[])).await.map_err(admin_error)?;
+        let record = |row: &Row| {
+            Ok::<_, StoreError>(ClientRecord {
+                client: stored_client(row)?,
+                id: column(row, 3)?,
+                grants: u64::try_from(column::<i64>(row, 4)?).unwrap_or_default(),
+                created_at: column(row, 5)?,
+                used_at: column(row, 6)?,
+                expires_at: column(row, 7)?,
+            })
+        };
+        Ok(rows.iter().map(record).collect::<Result<_, _>>()?)
+    }
+
+    async fn delete_client(&self, id: &str) -> Result<Vec<Void>, AdminError> {
+        const SQL: &str = "SELECT grant_id, key_hash FROM app.delete_client($1)";
+        Ok(voids(&self.call(Query::new(SQL, &[&id])).await.map_err(admin_error)?)?)
     }
 }
 
@@ -305,6 +325,24 @@ fn void(grant: KeyId, row: &Row, at: usize) -> Result<Void, StoreError> {
     let hashes: Option<Vec<&[u8]>> = column(row, at)?;
     let hashes = hashes.unwrap_or_default().into_iter().map(hash_of).collect::<Result<_, _>>()?;
     Ok(Void { grant, hashes })
+}
+
+/// Grants with their tokens, from `grant_id, key_hash` in the order of grants.
+fn voids(rows: &[Row]) -> Result<Vec<Void>, StoreError> {
+    let mut found: Vec<Void> = Vec::new();
+    for row in rows {
+        let (grant, hash) = (KeyId(column(row, 0)?), hash_of(column(row, 1)?)?);
+        match found.last_mut() {
+            Some(last) if last.grant == grant => last.hashes.push(hash),
+            _ => found.push(Void { grant, hashes: vec![hash] }),
+        }
+    }
+    Ok(found)
+}
+
+/// A client from `name, redirect_uris, by_operator`.
+fn stored_client(row: &Row) -> Result<Client, StoreError> {
+    Ok(Client { name: column(row, 0)?, redirect_uris: column(row, 1)?, by_operator: column(row, 2)? })
 }
 
 fn grant_view(row: &Row) -> Result<GrantView, StoreError> {

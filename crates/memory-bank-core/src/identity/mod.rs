@@ -16,8 +16,8 @@ pub use keys::{
 };
 pub use new_key::{DEFAULT_RATE_LIMIT, KeyOptions, sorted_rights};
 pub use oauth::{
-    Client, Consent, Exchange, GrantRecord, GrantView, Issued, Membership, NewClient, NewCode, NewGrant,
-    NewTokens, OAuthAdministration, OAuthStore, Presentation, Refusal, SignIn, SignedIn, Void,
+    Client, ClientRecord, Consent, Exchange, GrantRecord, GrantView, Issued, Membership, NewClient, NewCode,
+    NewGrant, NewTokens, OAuthAdministration, OAuthStore, Presentation, Refusal, SignIn, SignedIn, Void,
 };
 pub use secret::{Environment, KeyHash, MalformedKey, PlainKey};
 pub use token::{LoginCode, PlainToken, TokenKind};

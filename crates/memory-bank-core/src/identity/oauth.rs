@@ -272,6 +272,9 @@ pub trait OAuthStore: Send + Sync {
     /// A stored client.
     async fn client(&self, id: &str) -> Result<Option<Client>, StoreError>;
 
+    /// The tokens of the grants that a user gave with a key, for caches: after the key was revoked or changed.
+    async fn tokens_of_key(&self, key: &KeyHash) -> Result<Vec<Void>, StoreError>;
+
     /// Removes what has expired. Returns the number of rows.
     async fn purge(&self) -> Result<u64, StoreError>;
 }
@@ -289,6 +292,23 @@ pub struct GrantRecord {
     pub revoked_at: Option<Timestamp>,
     /// Why it was taken back.
     pub revoked_for: Option<String>,
+}
+
+/// A registered client as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientRecord {
+    /// Its id.
+    pub id: String,
+    /// The client.
+    pub client: Client,
+    /// How many grants it has.
+    pub grants: u64,
+    /// When it was registered.
+    pub created_at: Timestamp,
+    /// When a user last let it in.
+    pub used_at: Option<Timestamp>,
+    /// When it is forgotten.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// The operator's commands for OAuth, directly on the database.
@@ -311,4 +331,10 @@ pub trait OAuthAdministration: Send + Sync {
 
     /// Registers a client for good.
     async fn create_client(&self, id: &str, name: &str, redirect_uris: &[String]) -> Result<(), AdminError>;
+
+    /// Registered clients: those of operators first, then those that were used most lately.
+    async fn clients(&self) -> Result<Vec<ClientRecord>, AdminError>;
+
+    /// Removes a client and ends its grants. The id may also be the address of a client's document.
+    async fn delete_client(&self, id: &str) -> Result<Vec<Void>, AdminError>;
 }

@@ -186,7 +186,7 @@ pub(crate) async fn run(command: &AdminCommand, output: Output) -> anyhow::Resul
         AdminCommand::Keys(command) => keys::run(&database, &settings, command, output).await,
         AdminCommand::LoginCode(options) => grants::login_code(&database, options, output).await,
         AdminCommand::Grants(command) => grants::run(&database, &settings, command, output).await,
-        AdminCommand::OauthClients(command) => grants::clients(&database, command, output).await,
+        AdminCommand::OauthClients(command) => grants::clients(&database, &settings, command, output).await,
         AdminCommand::Audit(command) => audit::run(&database, command, output).await,
     };
     outcome.map_err(with_advice)

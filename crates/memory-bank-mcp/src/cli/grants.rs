@@ -1,20 +1,21 @@
 //! `login-code`, `grants` and `oauth-clients`: the operator's commands for OAuth.
 
-use std::sync::Arc;
-
 use anyhow::ensure;
 use clap::{Args, Subcommand};
-use jiff::ToSpan;
+use jiff::{Timestamp, ToSpan};
 use memory_bank_core::caller::KeyId;
 use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy, iso_millis};
-use memory_bank_core::identity::{GrantRecord, LoginCode, OAuthAdministration, PlainToken, TokenKind, Void};
+use memory_bank_core::identity::{
+    ClientRecord, GrantRecord, LoginCode, OAuthAdministration, PlainToken, TokenKind,
+};
 use memory_bank_postgres::Database;
-use memory_bank_server::http::{Redis, is_redirect_uri};
+use memory_bank_server::http::is_redirect_uri;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::cli::keys;
 use crate::cli::output::{Output, Table};
-use crate::config::{RedisSettings, Settings};
+use crate::config::Settings;
 
 /// Options of `login-code`.
 #[derive(Debug, Clone, Args)]
@@ -61,6 +62,13 @@ pub(crate) enum ClientsCommand {
         #[arg(long, required = true)]
         redirect_uri: Vec<String>,
     },
+    /// List registered applications with the number of their grants.
+    List,
+    /// Delete an application, and end what users have allowed it.
+    Delete {
+        /// Its client id; for an application that is known by the address of a document, that address.
+        id: String,
+    },
 }
 
 /// Creates a login code.
@@ -93,7 +101,7 @@ pub(crate) async fn run(
         }
         GrantsCommand::Revoke { id } => {
             let void = database.revoke_grant(KeyId(*id)).await?;
-            forget(settings, &void).await;
+            keys::notify_ended(settings, &[void]).await;
             output.show(&json!({"message": "grant revoked", "id": id}), &format!("Grant {id} revoked."))
         }
     }
@@ -102,21 +110,75 @@ pub(crate) async fn run(
 /// Runs a command for registered applications.
 pub(crate) async fn clients(
     database: &Database,
+    settings: &Settings,
     command: &ClientsCommand,
     output: Output,
 ) -> anyhow::Result<()> {
-    let ClientsCommand::Create { name, redirect_uri } = command;
-    for uri in redirect_uri {
+    match command {
+        ClientsCommand::Create { name, redirect_uri } => {
+            create_client(database, name, redirect_uri, output).await
+        }
+        ClientsCommand::List => list_clients(&database.clients().await?, output),
+        ClientsCommand::Delete { id } => {
+            let ended = database.delete_client(id).await?;
+            keys::notify_ended(settings, &ended).await;
+            let data = json!({"message": "application deleted", "clientId": id, "endedGrants": ended.len()});
+            output.show(&data, &format!("Application {id} deleted; grants ended: {}.", ended.len()))
+        }
+    }
+}
+
+async fn create_client(
+    database: &Database,
+    name: &str,
+    redirect_uris: &[String],
+    output: Output,
+) -> anyhow::Result<()> {
+    for uri in redirect_uris {
         ensure!(
             is_redirect_uri(uri),
             "`{uri}` cannot be a redirect URI; use https, http on this machine, or the scheme of a program"
         );
     }
-    ensure!(redirect_uri.len() <= 10, "an application has at most 10 redirect URIs");
+    ensure!(redirect_uris.len() <= 10, "an application has at most 10 redirect URIs");
     let id = PlainToken::generate(TokenKind::Client, &SystemEntropy);
-    database.create_client(id.expose(), name, redirect_uri).await?;
-    let data = json!({"clientId": id.expose(), "name": name, "redirectUris": redirect_uri});
+    database.create_client(id.expose(), name, redirect_uris).await?;
+    let data = json!({"clientId": id.expose(), "name": name, "redirectUris": redirect_uris});
     output.show(&data, &format!("Client id  {}", id.expose()))
+}
+
+fn list_clients(clients: &[ClientRecord], output: Output) -> anyhow::Result<()> {
+    let mut table =
+        Table::new(&["ID", "NAME", "REDIRECT URIS", "BY", "GRANTS", "CREATED", "LAST USED", "EXPIRES"]);
+    let mut shown = Vec::new();
+    for ClientRecord { id, client, grants, created_at, used_at, expires_at } in clients {
+        let by = if client.by_operator { "operator" } else { "itself" };
+        table.row(vec![
+            id.clone(),
+            client.name.clone(),
+            client.redirect_uris.join(" "),
+            by.to_owned(),
+            grants.to_string(),
+            iso_millis(*created_at),
+            time_or_dash(*used_at),
+            time_or_dash(*expires_at),
+        ]);
+        shown.push(json!({
+            "clientId": id,
+            "name": client.name,
+            "redirectUris": client.redirect_uris,
+            "registeredBy": by,
+            "grants": grants,
+            "createdAt": iso_millis(*created_at),
+            "lastUsedAt": used_at.map(iso_millis),
+            "expiresAt": expires_at.map(iso_millis),
+        }));
+    }
+    output.show(&json!({"total": shown.len(), "clients": shown}), &table.to_string())
+}
+
+fn time_or_dash(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "-".to_owned(), iso_millis)
 }
 
 fn list(grants: &[GrantRecord], output: Output) -> anyhow::Result<()> {
@@ -132,7 +194,6 @@ fn list(grants: &[GrantRecord], output: Output) -> anyhow::Result<()> {
         "EXPIRES",
         "ENDED",
     ]);
-    let when = |at: Option<jiff::Timestamp>| at.map_or_else(|| "-".to_owned(), iso_millis);
     let mut shown = Vec::new();
     for GrantRecord { grant, user_name, client_id, revoked_at, revoked_for } in grants {
         let scopes: Vec<&str> = grant.rights.iter().map(|right| right.as_str()).collect();
@@ -144,9 +205,9 @@ fn list(grants: &[GrantRecord], output: Output) -> anyhow::Result<()> {
             grant.client_host.clone(),
             scopes.join(","),
             iso_millis(grant.created_at),
-            when(grant.last_used_at),
-            when(grant.expires_at),
-            when(*revoked_at),
+            time_or_dash(grant.last_used_at),
+            time_or_dash(grant.expires_at),
+            time_or_dash(*revoked_at),
         ]);
         shown.push(json!({
             "id": grant.id.0,
@@ -164,18 +225,4 @@ fn list(grants: &[GrantRecord], output: Output) -> anyhow::Result<()> {
         }));
     }
     output.show(&json!({"total": shown.len(), "grants": shown}), &table.to_string())
-}
-
-/// Notifies running servers that tokens are void; without Redis they find out at their next look-up.
-async fn forget(settings: &Settings, void: &Void) {
-    let Some(RedisSettings { url, prefix }) = &settings.redis else { return };
-    let Ok(redis) = Redis::new(url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy)) else { return };
-    for hash in &void.hashes {
-        if !redis.key_revoked(hash, void.grant).await {
-            tracing::warn!(
-                "Redis does not answer; running servers may believe the token for up to five minutes"
-            );
-            return;
-        }
-    }
 }

@@ -45,7 +45,7 @@ pub(crate) async fn change(State(shared): State<Arc<Shared>>, request: Request) 
         if let Some(refusal) = attempts::refusal(&step.shared, attempts::Kind::SignIn, address).await {
             return refusal;
         }
-        return signed_in(&step, given).await;
+        return signed_in(&step, &present, given).await;
     }
     if form.get("sign_out").is_some() {
         if let Err(failure) = step.store.sign_out(&present.hash()).await {
@@ -67,7 +67,7 @@ pub(crate) async fn change(State(shared): State<Arc<Shared>>, request: Request) 
     }
 }
 
-async fn signed_in(step: &Step, given: &str) -> Response {
+async fn signed_in(step: &Step, before: &PlainToken, given: &str) -> Response {
     let Some(shown) = secret(given) else {
         return show(step, Some("this is neither an API key nor a login code")).await;
     };
@@ -75,6 +75,10 @@ async fn signed_in(step: &Step, given: &str) -> Response {
     let until = after(step.shared.services.clock.now(), Duration::from_secs(cookie::SIGN_IN_SECONDS.into()));
     match step.store.sign_in(shown, &fresh.hash(), until).await {
         Ok(Some(_)) => {
+            // Who was signed in before with the old value is not any more.
+            if let Err(failure) = step.store.sign_out(&before.hash()).await {
+                return failed(&failure);
+            }
             let mut response = see_other("/oauth/grants");
             cookie::set(&mut response, &step.server, &fresh);
             response

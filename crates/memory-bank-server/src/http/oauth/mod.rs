@@ -34,6 +34,7 @@ pub(crate) use self::client_fetch::ClientDocuments;
 pub(crate) use self::network::Internet;
 pub(crate) use self::routes::routes;
 pub(crate) use self::server_url::ServerUrl;
+pub(crate) use self::token::evict_tokens_of;
 
 use crate::http::shared::Shared;
 

@@ -90,6 +90,21 @@ pub(super) async fn evict(shared: &Shared, void: &Void) {
     }
 }
 
+/// Evicts the tokens of what a user gave with a key, after that key was revoked or changed.
+pub(crate) async fn evict_tokens_of(shared: &Shared, key: &KeyHash) {
+    let Some(store) = &shared.oauth else { return };
+    match store.tokens_of_key(key).await {
+        Ok(voids) => {
+            for void in &voids {
+                evict(shared, void).await;
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "tokens of a changed key could not be evicted; the database refuses them")
+        }
+    }
+}
+
 /// An exchange that a client requests.
 struct Requested<'a> {
     shared: &'a Shared,
