@@ -57,7 +57,9 @@ fn a_cookie_is_for_this_server_alone() {
     let variables =
         [("DATABASE_URL", url.as_str()), ("REDIS_URL", ""), ("PUBLIC_URL", "https://memory.example.com")];
     let server = Server::start(&variables);
-    let page = Browser::new(&server).get(&authorize(&client, "read"));
+    let host = [("Host", "memory.example.com")];
+    let page = Browser::new(&server).request("GET", &authorize(&client, "read"), &host, "");
+    assert_eq!(page.status, 200, "{}", page.body);
     let cookie = page.header("set-cookie").unwrap();
     assert!(cookie.starts_with("__Host-mbmcp=") && cookie.contains("; Secure"), "{cookie}");
 }
