@@ -449,7 +449,7 @@ mod tests {
         let open = |hosts: &[&str], public: Option<&str>, listen: &str| {
             let mut policy = policy(hosts, &[]);
             policy.key_opens_any_host =
-                hosts.is_empty() && !listen.parse::<std::net::IpAddr>().unwrap().is_loopback();
+                hosts.is_empty() && !listen.parse::<IpAddr>().unwrap().is_loopback();
             policy.public_origin = public.and_then(Place::parse);
             policy
         };

@@ -79,7 +79,13 @@ pub(crate) async fn sign_in(State(shared): State<Arc<Shared>>, request: Request)
             cookie::set(&mut response, &step.server, &fresh);
             response
         }
-        Ok(None) => step.show(&query, Some("the API key or login code is void")).await,
+        Ok(None) => {
+            step.show(
+                &query,
+                Some("this API key or login code is not valid: mistyped, used before, expired or revoked"),
+            )
+            .await
+        }
         Err(failure) => failed(&failure),
     }
 }
@@ -102,6 +108,10 @@ pub(crate) async fn decide(State(shared): State<Arc<Shared>>, request: Request) 
     };
     match form.get("decision") {
         Some("allow") => step.allow(&cookie, &wanted, &query, &form).await,
+        Some("switch") => match step.store.sign_out(&cookie.hash()).await {
+            Ok(()) => see_other(&format!("/oauth/authorize?{query}")),
+            Err(failure) => failed(&failure),
+        },
         _ => {
             let why =
                 [("error", ErrorCode::AccessDenied.as_str()), ("error_description", "the user refused")];

@@ -7,13 +7,13 @@ use memory_bank_core::identity::{Membership, PlainToken, SignedIn};
 use url::Url;
 
 use crate::http::oauth::cookie::form_token;
-use crate::http::oauth::page::{escape, page};
+use crate::http::oauth::page::{alert, escape, page};
 use crate::http::oauth::request::AuthorizationRequest;
 use crate::http::oauth::{client_document, redirect_uri};
 
 /// How long a grant lasts, as the form offers it: value, text, days.
 pub(super) const TERMS: [(&str, &str, Option<u32>); 4] = [
-    ("open", "until I take it back, or 30 days without use", None),
+    ("open", "until I take it back", None),
     ("30", "30 days", Some(30)),
     ("7", "7 days", Some(7)),
     ("1", "1 day", Some(1)),
@@ -27,18 +27,18 @@ pub(super) fn sign_in(
     wrong: Option<&str>,
 ) -> Response {
     let body = format!(
-        "<h1>Sign in to let {client} use your memory bank</h1>\n{wrong}{warning}\
+        "<h1>Sign in to let “{client}” use your memory bank</h1>\n{wrong}{warning}\
          <form method=\"post\" action=\"/oauth/sign-in\">\n\
          <input type=\"hidden\" name=\"request\" value=\"{request}\">\n\
          <input type=\"hidden\" name=\"token\" value=\"{token}\">\n\
          <label for=\"secret\">API key or login code</label>\n\
          <input id=\"secret\" name=\"secret\" type=\"password\" required autofocus autocomplete=\"off\" \
          autocapitalize=\"off\" spellcheck=\"false\" aria-describedby=\"hint\">\n\
-         <p id=\"hint\">An operator makes a login code with <code>memory-bank-mcp login-code</code>. With a key you can \
+         <p id=\"hint\" class=\"hint\">An operator makes a login code with <code>memory-bank-mcp login-code</code>. With a key you can \
          open the project of that key only.</p>\n\
          <div class=\"row\"><button class=\"main\" type=\"submit\">Sign in</button></div>\n</form>",
         client = escape(&wanted.client.name),
-        wrong = note(wrong),
+        wrong = alert(wrong),
         warning = warning(wanted),
         request = escape(query),
         token = form_token(cookie, query),
@@ -57,20 +57,23 @@ pub(super) fn consent(
 ) -> Response {
     let host = redirect_uri::shown_host(&wanted.redirect_uri);
     let body = format!(
-        "<h1>Let {client} use a memory bank?</h1>\n{wrong}{warning}\
+        "<h1>Let “{client}” use a memory bank?</h1>\n{wrong}{warning}\
          <dl><dt>Application</dt><dd>{client}</dd>{described}<dt>Answers go to</dt><dd>{host}</dd>\
          <dt>Signed in as</dt><dd>{user}</dd></dl>\n\
          <form method=\"post\" action=\"/oauth/authorize\">\n\
          <input type=\"hidden\" name=\"request\" value=\"{request}\">\n\
          <input type=\"hidden\" name=\"token\" value=\"{token}\">\n\
          <label for=\"project\">Project</label>\n<select id=\"project\" name=\"project\">{projects}</select>\n\
-         <fieldset><legend>It may</legend>\n{rights}</fieldset>\n\
-         <label for=\"term\">For how long</label>\n<select id=\"term\" name=\"term\">{terms}</select>\n\
+         <fieldset><legend>It may</legend>\n{rights}\
+         <p class=\"hint\">It never gets a right that you do not have in the project yourself.</p></fieldset>\n\
+         <label for=\"term\">For how long</label>\n<select id=\"term\" name=\"term\" aria-describedby=\"unused\">{terms}</select>\n\
+         <p id=\"unused\" class=\"hint\">An application that is not used for 30 days has to ask again.</p>\n\
          <div class=\"row\"><button class=\"main\" type=\"submit\" name=\"decision\" value=\"allow\">Allow</button>\n\
-         <button type=\"submit\" name=\"decision\" value=\"deny\">Deny</button></div>\n</form>\n\
+         <button type=\"submit\" name=\"decision\" value=\"deny\">Deny</button>\n\
+         <button type=\"submit\" name=\"decision\" value=\"switch\">Sign in as somebody else</button></div>\n</form>\n\
          <p>You can take this back at any time: <a href=\"/oauth/grants\">what you have allowed</a>.</p>",
         client = escape(&wanted.client.name),
-        wrong = note(wrong),
+        wrong = alert(wrong),
         warning = warning(wanted),
         described = described(wanted),
         host = escape(&host),
@@ -86,10 +89,6 @@ pub(super) fn consent(
     );
     let status = if wrong.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
     page(status, "Allow access", &body, Some(&wanted.redirect_uri))
-}
-
-fn note(text: Option<&str>) -> String {
-    text.map_or_else(String::new, |text| format!("<p class=\"note\" role=\"alert\">{}</p>\n", escape(text)))
 }
 
 /// Where a client describes itself: the one part of it that somebody must control.
@@ -138,5 +137,8 @@ fn right(right: Right) -> String {
     };
     let name = right.as_str();
     let chosen = if right == Right::Admin { "" } else { " checked" };
-    format!("<label><input type=\"checkbox\" name=\"{name}\" value=\"yes\"{chosen}>{text} ({name})</label>\n")
+    format!(
+        "<label class=\"choice\"><input type=\"checkbox\" name=\"{name}\" value=\"yes\"{chosen}>\
+         <span>{text} ({name})</span></label>\n"
+    )
 }

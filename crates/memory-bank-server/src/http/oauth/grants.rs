@@ -13,7 +13,7 @@ use memory_bank_core::identity::{GrantView, PlainToken, TokenKind};
 use crate::http::admission::client_address;
 use crate::http::oauth::authorize::{Step, failed, secret, stale};
 use crate::http::oauth::cookie::{self, form_token};
-use crate::http::oauth::page::{escape, page, see_other};
+use crate::http::oauth::page::{alert, escape, page, see_other};
 use crate::http::oauth::token::{after, evict};
 use crate::http::oauth::{attempts, form};
 use crate::http::shared::Shared;
@@ -83,7 +83,13 @@ async fn signed_in(step: &Step, before: &PlainToken, given: &str) -> Response {
             cookie::set(&mut response, &step.server, &fresh);
             response
         }
-        Ok(None) => show(step, Some("the API key or login code is void")).await,
+        Ok(None) => {
+            show(
+                step,
+                Some("this API key or login code is not valid: mistyped, used before, expired or revoked"),
+            )
+            .await
+        }
         Err(failure) => failed(&failure),
     }
 }
@@ -104,8 +110,7 @@ async fn show(step: &Step, wrong: Option<&str>) -> Response {
     }
     let cookie =
         present.unwrap_or_else(|| PlainToken::generate(TokenKind::SignIn, &*step.shared.services.entropy));
-    let wrong = wrong
-        .map_or_else(String::new, |text| format!("<p class=\"note\" role=\"alert\">{}</p>\n", escape(text)));
+    let wrong = alert(wrong);
     let body = format!(
         "<h1>Sign in to see what you have allowed</h1>\n{wrong}<form method=\"post\" action=\"/oauth/grants\">\n\
          <input type=\"hidden\" name=\"token\" value=\"{}\">\n\
@@ -128,7 +133,7 @@ fn listed(user: &str, grants: &[GrantView], cookie: &PlainToken) -> Response {
         format!("<ul>\n{items}</ul>")
     };
     let body = format!(
-        "<h1>What you have allowed, {}</h1>\n{list}\n<form method=\"post\" action=\"/oauth/grants\">\
+        "<h1>What you have allowed</h1>\n<p>Signed in as {}</p>\n{list}\n<form method=\"post\" action=\"/oauth/grants\">\
          <input type=\"hidden\" name=\"token\" value=\"{token}\">\
          <button type=\"submit\" name=\"sign_out\" value=\"yes\">Sign out</button></form>",
         escape(user)
@@ -143,7 +148,7 @@ fn item(grant: &GrantView, token: &str) -> String {
         .expires_at
         .map_or_else(|| "until you take it back".to_owned(), |at| format!("until {}", date_time(at)));
     format!(
-        "<li><strong>{client}</strong> ({host}) may {rights} in {project}, {until}. Last use: {used}.\n\
+        "<li><p><strong>{client}</strong> ({host}) may {rights} in {project}, {until}. Last use: {used}.</p>\n\
          <form method=\"post\" action=\"/oauth/grants\"><input type=\"hidden\" name=\"token\" value=\"{token}\">\
          <button type=\"submit\" name=\"grant\" value=\"{id}\" aria-label=\"Take back {client}\">Take back</button></form></li>\n",
         client = escape(&grant.client_name),

@@ -4,12 +4,12 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, StatusCode};
-use url::Url;
+use url::{Host, Url};
 
 /// The style of all pages, at an address of its own, so that pages need no inline style.
 const STYLE: &str = "\
-:root { color-scheme: light dark; --line: #767676; --accent: #0b57d0; --on-accent: #ffffff; --note: #fff3cd; --on-note: #3d2f00 }
-@media (prefers-color-scheme: dark) { :root { --accent: #a8c7fa; --on-accent: #062e6f; --note: #4a3b00; --on-note: #ffe9a8 } }
+:root { color-scheme: light dark; --line: #767676; --accent: #0b57d0; --on-accent: #ffffff; --note: #fff3cd; --on-note: #3d2f00; --error: #fce8e6; --on-error: #8c1d18 }
+@media (prefers-color-scheme: dark) { :root { --accent: #a8c7fa; --on-accent: #062e6f; --note: #4a3b00; --on-note: #ffe9a8; --error: #5c1a16; --on-error: #ffdad6 } }
 * { box-sizing: border-box }
 body { font: 1rem/1.5 system-ui, sans-serif; margin: 0; padding: 1rem; display: flex; justify-content: center }
 main { width: 100%; max-width: 30rem }
@@ -19,15 +19,19 @@ dt { font-weight: 600 }
 dd { margin: 0; overflow-wrap: anywhere }
 fieldset { border: 1px solid var(--line); border-radius: .5rem; margin: 1rem 0; padding: .5rem 1rem 1rem }
 label { display: block; padding: .375rem 0 }
-input[type=checkbox] { width: 1.25rem; height: 1.25rem; vertical-align: -.25rem; margin-right: .5rem }
+label.choice { display: flex; gap: .75rem; align-items: flex-start }
+input[type=checkbox] { flex: none; width: 1.25rem; height: 1.25rem; margin: .125rem 0 0 }
 input[type=text], input[type=password], select { font: inherit; width: 100%; padding: .625rem; border: 1px solid var(--line); border-radius: .5rem }
 button { font: inherit; font-weight: 600; min-height: 2.75rem; padding: .5rem 1.25rem; border: 1px solid var(--line); border-radius: .5rem; cursor: pointer }
 button.main { background: var(--accent); color: var(--on-accent); border-color: var(--accent) }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px }
 .row { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1rem }
-.note { background: var(--note); color: var(--on-note); border-radius: .5rem; padding: .75rem 1rem }
+.note, .error { background: var(--note); color: var(--on-note); border-radius: .5rem; padding: .75rem 1rem }
+.error { background: var(--error); color: var(--on-error) }
+.hint { font-size: .875rem; margin: .25rem 0 }
 ul { list-style: none; padding: 0 }
 li { border-top: 1px solid var(--line); padding: .75rem 0 }
+li p { margin: 0 0 .75rem; overflow-wrap: anywhere }
 ";
 
 /// `GET /oauth/style.css`
@@ -58,11 +62,13 @@ pub(super) fn page(status: StatusCode, title: &str, body: &str, sends_to: Option
 
 /// Browsers apply `form-action` to redirects that follow a form, too, and to the redirects of those.
 fn policy(sends_to: Option<&Url>) -> String {
-    let beyond = match sends_to.map(Url::scheme) {
+    let beyond = match sends_to.map(|url| (url.scheme(), url.host())) {
         None => String::new(),
-        Some("https") => " https:".to_owned(),
-        Some("http") => " https: http://localhost:* http://127.0.0.1:* http://[::1]:*".to_owned(),
-        Some(program) => format!(" https: {program}:"),
+        Some(("https", _)) => " https:".to_owned(),
+        // A policy cannot name an address of IPv6.
+        Some(("http", Some(Host::Ipv6(_)))) => " https: http:".to_owned(),
+        Some(("http", _)) => " https: http://localhost:* http://127.0.0.1:*".to_owned(),
+        Some((program, _)) => format!(" https: {program}:"),
     };
     format!(
         "default-src 'none'; style-src 'self'; form-action 'self'{beyond}; base-uri 'none'; frame-ancestors 'none'"
@@ -77,8 +83,23 @@ pub(super) fn problem(status: StatusCode, title: &str, text: &str, back: Option<
             escape(url.as_str())
         )
     });
-    let body = format!("<h1>{}</h1>\n<p>{}</p>\n{link}", escape(title), escape(text));
+    let body = format!("<h1>{}</h1>\n<p>{}</p>\n{link}", escape(title), escape(&sentence(text)));
     page(status, title, &body, None)
+}
+
+/// A message about what the user did wrong.
+pub(super) fn alert(text: Option<&str>) -> String {
+    text.map_or_else(String::new, |text| {
+        format!("<p class=\"error\" role=\"alert\">{}</p>\n", escape(&sentence(text)))
+    })
+}
+
+/// A fragment, as messages are written, as a sentence.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|first| first.to_ascii_uppercase());
+    let end = if text.ends_with('.') { "" } else { "." };
+    first.into_iter().chain(chars).chain(end.chars()).collect()
 }
 
 /// Sends the browser elsewhere, with GET.
@@ -124,5 +145,16 @@ mod tests {
             "{policy}"
         );
         assert!(policy.contains("form-action 'self' https: cursor:;"), "{policy}");
+    }
+
+    #[test]
+    fn a_form_leads_to_the_redirect_uri_and_no_policy_names_an_address_that_policies_cannot_name() {
+        let of = |uri: &str| policy(Some(&Url::parse(uri).unwrap()));
+        assert!(
+            of("http://localhost:1/cb")
+                .contains("form-action 'self' https: http://localhost:* http://127.0.0.1:*;")
+        );
+        assert!(of("http://[::1]:1/cb").contains("form-action 'self' https: http:;"));
+        assert!(of("https://a.example/cb").contains("form-action 'self' https:;"));
     }
 }
