@@ -13,6 +13,7 @@ import { ENVIRONMENT, Server } from "./lib/server.mjs";
 
 const module = (path) => fileURLToPath(new URL(`../node_modules/${path}`, import.meta.url));
 const REMOTE = module("mcp-remote/dist/proxy.js");
+const CONFORMANCE = module("@modelcontextprotocol/conformance/dist/index.js");
 const INSPECTOR = module("@modelcontextprotocol/inspector/clients/launcher/build/index.js");
 
 let database, server;
@@ -62,7 +63,7 @@ for (const era of ["legacy", "modern"]) {
   test(`the Inspector's command line signs in and calls a tool, in the ${era} era`, async (t) => {
     const owner = await database.project();
     const HOME = await emptyFolder(t);
-    const env = { ...ENVIRONMENT, HOME, NO_COLOR: "1", BROWSER: "/bin/true", MCP_OAUTH_CALLBACK_URL: `http://127.0.0.1:${await freePort()}/oauth/callback` };
+    const env = { ...ENVIRONMENT, HOME, NO_COLOR: "1", MCP_AUTO_OPEN_ENABLED: "true", MCP_INSPECTOR_SECRET_STORE: "memory", MCP_OAUTH_CALLBACK_URL: `http://127.0.0.1:${await freePort()}/oauth/callback` };
     const named = ["--server-url", server.url, "--transport", "http", "--protocol-era", era];
     const args = [INSPECTOR, "--cli", "--format", "json", ...named, "--method", "tools/call", "--tool-name", "initialize_memory_bank", "--tool-arg", "path=."];
     const child = spawn(process.execPath, args, { cwd: HOME, env, stdio: ["ignore", "pipe", "pipe"] });
@@ -78,3 +79,18 @@ for (const era of ["legacy", "modern"]) {
     assert.match(stdout, /content/);
   });
 }
+
+test("the conformance suite's authorization server scenarios pass", async () => {
+  const owner = await database.project();
+  const port = await freePort();
+  const callback = `http://127.0.0.1:${port}/callback`;
+  const { clientId } = await database.operate("oauth-clients", "create", "--name", "Conformance", "--redirect-uri", callback);
+  const args = [CONFORMANCE, "authorization", "--url", server.origin, "--client-id", clientId, "--resource", server.url, "--port", String(port)];
+  const child = spawn(process.execPath, args, { env: ENVIRONMENT, stdio: ["ignore", "pipe", "pipe"] });
+  let written = "";
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (text) => (written += text));
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  await allowWhatIsShown(() => written, owner.user);
+  assert.equal(await ended, 0, written);
+  assert.match(written, /Total: [1-9]\d* passed, 0 failed/);
+});

@@ -4,13 +4,14 @@
 // and the guards are shown by the tests of http::oauth::client_fetch.
 
 import assert from "node:assert/strict";
-import { execFileSync, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFile, execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 const INSIDE = process.env.MEMORY_BANK_TEST_INSIDE;
 const NAMES = {
@@ -30,7 +31,8 @@ if (!INSIDE) {
   const openssl = spawnSync("openssl", ["version"]).status === 0;
   test("clients that are known by a document", { skip: !can || !openssl }, () => {
     const self = fileURLToPath(import.meta.url);
-    const env = { ...process.env, MEMORY_BANK_TEST_INSIDE: "yes" };
+    // The test server of PostgreSQL is one for each user; that of this user cannot be reached from inside.
+    const env = { ...process.env, MEMORY_BANK_TEST_INSIDE: "yes", USER: `inside-${process.pid}` };
     delete env.NODE_TEST_CONTEXT;
     const done = spawnSync("unshare", ["--net", "--mount", process.execPath, "--test", self], { env, encoding: "utf8", timeout: 240_000 });
     assert.equal(done.status, 0, done.stdout + done.stderr);
@@ -114,6 +116,16 @@ async function inside() {
       assert.equal(seen.filter((host) => host === "client.example").length, Number(name), "one fetch for each document");
     });
   }
+
+  const python = fileURLToPath(new URL("../.venv/bin/python", import.meta.url));
+  test("the Python SDK is known by its document, signs in and calls a tool", { skip: !existsSync(python) }, async () => {
+    const { code } = await database.operate("login-code", "--user", owner.user);
+    const script = fileURLToPath(new URL("../python/oauth_sdk.py", import.meta.url));
+    const document = "https://client.example/python.json";
+    const { stdout } = await promisify(execFile)(python, [script, server.url, code, document]);
+    const { client, scope } = JSON.parse(stdout);
+    assert.deepEqual([client, scope], [document, "read write"]);
+  });
 
   const page = async (host) => {
     const parameters = new URLSearchParams({
