@@ -265,6 +265,19 @@ CREATE TABLE IF NOT EXISTS public.api_keys (
     AND greatest(last_used_at, expires_at, created_at, revoked_at) < '9999-01-01 00:00+00')
 );
 -- An operator's commands name a key by its id alone.
+-- A table that an earlier script of this version made knows no tokens.
+DO $$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid = 'public.api_keys'::regclass AND a.attname = 'grant_id' AND NOT a.attisdropped
+  ) THEN
+    ALTER TABLE public.api_keys ADD COLUMN grant_id uuid,
+      ADD FOREIGN KEY (project_id, grant_id) REFERENCES app.oauth_grants (project_id, id) ON DELETE CASCADE,
+      ADD CONSTRAINT api_keys_tokens CHECK (grant_id IS NULL OR (expires_at IS NOT NULL AND scopes <> '{}'));
+  END IF;
+END
+$$;
 CREATE INDEX IF NOT EXISTS api_keys_id_idx ON public.api_keys (id);
 CREATE INDEX IF NOT EXISTS api_keys_user_idx ON public.api_keys (user_id);
 CREATE INDEX IF NOT EXISTS api_keys_project_idx ON public.api_keys (project_id, created_at);
@@ -520,14 +533,14 @@ BEGIN
   IF EXISTS (
     SELECT FROM pg_catalog.pg_constraint c
     WHERE c.conrelid = 'app.audit_log'::regclass AND c.conname = 'audit_log_action_check'
-      AND pg_get_constraintdef(c.oid) NOT LIKE '%project.removed%'
+      AND pg_get_constraintdef(c.oid) NOT LIKE '%grant.revoked%'
   ) THEN
     ALTER TABLE app.audit_log DROP CONSTRAINT audit_log_action_check, ADD CONSTRAINT audit_log_action_check CHECK (action IN (
       'user.created', 'user.removed', 'project.created', 'project.renamed', 'project.removed', 'member.added',
       'member.role_changed', 'member.removed',
       'key.created', 'key.changed', 'key.revoked', 'key.rotated', 'key.used_from_new_address',
       'documents.deleted', 'entities.deleted', 'backup.restored', 'bank.imported', 'bank.exported',
-      'project.backed_up', 'project.restored', 'project.quota_set'));
+      'project.backed_up', 'project.restored', 'project.quota_set', 'grant.created', 'grant.revoked'));
   END IF;
 END
 $$;

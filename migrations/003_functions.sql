@@ -655,6 +655,14 @@ BEGIN
 END
 $$;
 
+-- A function that an earlier script of this version made returns one column less.
+DO $$
+BEGIN
+  IF pg_get_function_result(to_regprocedure('app.list_keys(text,boolean,timestamptz)')) NOT LIKE '%grant_id%' THEN
+    DROP FUNCTION app.list_keys(text, boolean, timestamptz);
+  END IF;
+END
+$$;
 CREATE OR REPLACE FUNCTION app.list_keys(p_slug text, p_all boolean, p_now timestamptz)
 RETURNS TABLE (
   user_name text, id uuid, key_hash bytea, key_prefix text, label text, scopes text[], rate_limit integer,

@@ -448,8 +448,7 @@ mod tests {
     fn a_host_admitted_by_a_key_alone_is_not_used_for_addresses_and_cookies() {
         let open = |hosts: &[&str], public: Option<&str>, listen: &str| {
             let mut policy = policy(hosts, &[]);
-            policy.key_opens_any_host =
-                hosts.is_empty() && !listen.parse::<IpAddr>().unwrap().is_loopback();
+            policy.key_opens_any_host = hosts.is_empty() && !listen.parse::<IpAddr>().unwrap().is_loopback();
             policy.public_origin = public.and_then(Place::parse);
             policy
         };

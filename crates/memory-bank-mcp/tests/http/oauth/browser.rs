@@ -55,9 +55,14 @@ pub(crate) struct Tokens {
 
 /// See [`Site::connect`].
 pub(crate) fn connect(server: &Server, database: &TestDatabase, user: &str, scope: &str) -> Tokens {
+    connect_with(server, &login_code(database, user), scope)
+}
+
+/// The same with this key or login code.
+pub(crate) fn connect_with(server: &Server, secret: &str, scope: &str) -> Tokens {
     let client = register(server, &[CALLBACK]);
     let mut browser = Browser::new(server);
-    let page = browser.sign_in(&authorize(&client, scope), &login_code(database, user));
+    let page = browser.sign_in(&authorize(&client, scope), secret);
     let code = code_of(&browser.allow(&page, scope));
     let reply = exchange(server, &client, &code);
     assert_eq!(reply.status, 200, "{}", reply.body);

@@ -2,8 +2,11 @@
 
 mod authorization;
 pub(crate) mod browser;
+mod races;
 mod refresh;
 mod registration;
 mod resource_server;
+mod revocation;
 mod rights;
 mod sign_in;
+mod timing;
