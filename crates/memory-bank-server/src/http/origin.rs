@@ -298,6 +298,7 @@ mod tests {
             allowed_hosts: hosts.iter().map(ToString::to_string).collect(),
             allowed_origins: origins.iter().map(ToString::to_string).collect(),
             public_url: None,
+            client_documents: false,
             trust_proxy_hops: 1,
             address_limit: 0,
             keyed_address_limit: 0,

@@ -113,7 +113,7 @@ impl Server {
             text_index: TextIndexing::new(parts.text_index),
             keys: parts.keys,
             oauth: parts.oauth,
-            client_documents: ClientDocuments::new(Arc::new(Internet::default())),
+            client_documents: ClientDocuments::new(Internet::of(parts.config.client_documents)),
             attempts: Attempts::new(
                 MemoryLimiter::new(move || started.elapsed()),
                 MemoryLimiter::new(move || started.elapsed()),

@@ -98,6 +98,27 @@ fn a_client_expires_unless_a_user_lets_it_in() {
 }
 
 #[test]
+fn a_server_that_cannot_reach_the_internet_offers_registration_alone() {
+    let site = Site::new();
+    let url = site.database.url();
+    let variables = [
+        ("DATABASE_URL", url.as_str()),
+        ("REDIS_URL", ""),
+        ("MCP_HOST", "127.0.0.1"),
+        ("OAUTH_CLIENT_DOCUMENTS", "false"),
+    ];
+    let server = Server::start(&variables);
+    let offers = |server: &Server| {
+        let document = server.send_bare("GET", "/.well-known/oauth-authorization-server", &[], "").json();
+        document["client_id_metadata_document_supported"].clone()
+    };
+    assert_eq!((offers(&site.server), offers(&server)), (json!(true), json!(false)));
+    let page = Browser::new(&server).get(&authorize("https://client.example/app.json", "read"));
+    assert!(page.status == 400 && page.body.contains("registers itself"), "{}", page.body);
+    register(&server, &[CALLBACK]);
+}
+
+#[test]
 fn an_operator_registers_a_client_whose_page_has_no_warning() {
     let site = Site::new();
     let uri = "https://chat.example/callback";

@@ -56,7 +56,8 @@ pub(crate) trait Network: Send + Sync {
 
 /// Documents about clients.
 pub(crate) struct ClientDocuments {
-    network: Arc<dyn Network>,
+    /// None where documents are not fetched.
+    network: Option<Arc<dyn Network>>,
     cache: Cache<String, Cached>,
     running: Semaphore,
 }
@@ -68,7 +69,7 @@ struct Cached {
 }
 
 impl ClientDocuments {
-    pub(crate) fn new(network: Arc<dyn Network>) -> Self {
+    pub(crate) fn new(network: Option<Arc<dyn Network>>) -> Self {
         Self { network, cache: Cache::new(CACHED), running: Semaphore::new(AT_ONCE) }
     }
 
@@ -77,6 +78,11 @@ impl ClientDocuments {
     /// # Errors
     /// Why there is none, for its user.
     pub(crate) async fn get(&self, address: &Url) -> Result<Arc<Client>, &'static str> {
+        let Some(network) = &self.network else {
+            return Err(
+                "this server fetches no documents about applications; connect the application again, so that it registers itself",
+            );
+        };
         if let Some(known) = self.cache.get(address.as_str())
             && known.until > Instant::now()
         {
@@ -85,7 +91,7 @@ impl ClientDocuments {
         let Ok(_running) = self.running.try_acquire() else {
             return Err("too many applications are looked up at the moment; try again");
         };
-        let fetched = tokio::time::timeout(PATIENCE, self.fetch(address)).await;
+        let fetched = tokio::time::timeout(PATIENCE, fetch(&**network, address)).await;
         let fetched = fetched.unwrap_or(Err("the application's document did not arrive in time"));
         let (client, life) = match fetched {
             Ok((client, life)) => (Ok(Arc::new(client)), life),
@@ -97,35 +103,36 @@ impl ClientDocuments {
         );
         client
     }
+}
 
-    async fn fetch(&self, address: &Url) -> Result<(Client, Duration), &'static str> {
-        const UNREACHABLE: &str = "the application's document could not be fetched";
-        let (host, port) = address.host_str().zip(address.port_or_known_default()).ok_or(UNREACHABLE)?;
-        let found = self.network.resolve(host, port).await.map_err(|_| UNREACHABLE)?;
-        // One private address among public ones is a trick.
-        if found.iter().any(|address| !is_public(address.ip())) {
-            return Err("the application's document is not on the internet");
-        }
-        let to = *found.first().ok_or(UNREACHABLE)?;
-        let stream = self.network.connect(to, host).await.map_err(|_| UNREACHABLE)?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|_| UNREACHABLE)?;
-        let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
-        let request = Request::get(&address[Position::BeforePath..])
-            .header(HOST, &address[Position::BeforeHost..Position::AfterPort])
-            .header(ACCEPT, "application/json")
-            .header(USER_AGENT, concat!("memory-bank-mcp/", env!("CARGO_PKG_VERSION")))
-            .body(Empty::<Bytes>::new())
-            .map_err(|_| UNREACHABLE)?;
-        let response = sender.send_request(request).await.map_err(|_| UNREACHABLE)?;
-        if response.status() != StatusCode::OK || !is_json(response.headers()) {
-            return Err("the application's document is not there, or not JSON");
-        }
-        let life = life(response.headers());
-        let body = Limited::new(response.into_body(), LONGEST).collect().await;
-        let body = body.map_err(|_| "the application's document is too long")?.to_bytes();
-        Ok((client_document::parse(address, &body)?, life))
+async fn fetch(network: &dyn Network, address: &Url) -> Result<(Client, Duration), &'static str> {
+    const UNREACHABLE: &str = "the application's document could not be fetched; if this server cannot reach the internet, ask its \
+                       operator to set OAUTH_CLIENT_DOCUMENTS=false, and connect again";
+    let (host, port) = address.host_str().zip(address.port_or_known_default()).ok_or(UNREACHABLE)?;
+    let found = network.resolve(host, port).await.map_err(|_| UNREACHABLE)?;
+    // One private address among public ones is a trick.
+    if found.iter().any(|address| !is_public(address.ip())) {
+        return Err("the application's document is not on the internet");
     }
+    let to = *found.first().ok_or(UNREACHABLE)?;
+    let stream = network.connect(to, host).await.map_err(|_| UNREACHABLE)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|_| UNREACHABLE)?;
+    let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
+    let request = Request::get(&address[Position::BeforePath..])
+        .header(HOST, &address[Position::BeforeHost..Position::AfterPort])
+        .header(ACCEPT, "application/json")
+        .header(USER_AGENT, concat!("memory-bank-mcp/", env!("CARGO_PKG_VERSION")))
+        .body(Empty::<Bytes>::new())
+        .map_err(|_| UNREACHABLE)?;
+    let response = sender.send_request(request).await.map_err(|_| UNREACHABLE)?;
+    if response.status() != StatusCode::OK || !is_json(response.headers()) {
+        return Err("the application's document is not there, or not JSON");
+    }
+    let life = life(response.headers());
+    let body = Limited::new(response.into_body(), LONGEST).collect().await;
+    let body = body.map_err(|_| "the application's document is too long")?.to_bytes();
+    Ok((client_document::parse(address, &body)?, life))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -208,13 +215,13 @@ mod tests {
     }
 
     async fn get(network: Arc<Fake>, address: &str) -> Result<Arc<Client>, &'static str> {
-        ClientDocuments::new(network).get(&Url::parse(address).unwrap()).await
+        ClientDocuments::new(Some(network)).get(&Url::parse(address).unwrap()).await
     }
 
     #[tokio::test]
     async fn a_document_is_fetched_once() {
         let network = fake(answer("200 OK\r\ncontent-type: application/json", &document()));
-        let documents = ClientDocuments::new(network.clone());
+        let documents = ClientDocuments::new(Some(network.clone()));
         for _ in 0..3 {
             let client = documents.get(&Url::parse(ADDRESS).unwrap()).await.unwrap();
             assert_eq!(client.name, "C");
@@ -230,6 +237,12 @@ mod tests {
             assert!(refused.is_err(), "{host}");
             assert_eq!(network.connected.load(Ordering::SeqCst), 0, "{host}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_fetches_no_documents_says_so() {
+        let refused = ClientDocuments::new(None).get(&Url::parse(ADDRESS).unwrap()).await;
+        assert!(refused.err().unwrap().contains("registers itself"));
     }
 
     #[tokio::test]

@@ -41,7 +41,7 @@ pub(crate) async fn authorization_server(State(shared): State<Arc<Shared>>, requ
             "revocation_endpoint_auth_methods_supported": ["none"],
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": true,
-            "client_id_metadata_document_supported": true,
+            "client_id_metadata_document_supported": shared.config.client_documents,
         })
     })
 }

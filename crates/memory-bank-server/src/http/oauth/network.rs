@@ -21,6 +21,13 @@ pub(crate) struct Internet {
     tls: OnceCell<TlsConnector>,
 }
 
+impl Internet {
+    /// The internet, unless the server must not use it.
+    pub(crate) fn of(is_used: bool) -> Option<Arc<dyn Network>> {
+        is_used.then(|| Arc::new(Self::default()) as Arc<dyn Network>)
+    }
+}
+
 #[async_trait]
 impl Network for Internet {
     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {

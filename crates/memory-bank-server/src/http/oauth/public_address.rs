@@ -13,15 +13,19 @@ pub(super) fn is_public(address: IpAddr) -> bool {
 
 /// IANA's registry of special addresses.
 fn is_public_v4(address: Ipv4Addr) -> bool {
-    let special = match address.octets() {
-        [0 | 10 | 127 | 224..=255, ..] => true,
-        [100, 64..=127, ..] | [169, 254, ..] | [172, 16..=31, ..] | [192, 168, ..] | [198, 18 | 19, ..] => {
-            true
-        }
-        [192, 0, 0 | 2, _] | [192, 88, 99, _] | [198, 51, 100, _] | [203, 0, 113, _] => true,
-        _ => false,
-    };
-    !special
+    !matches!(
+        address.octets(),
+        [0 | 10 | 127 | 224..=255, ..]
+            | [100, 64..=127, ..]
+            | [169, 254, ..]
+            | [172, 16..=31, ..]
+            | [192, 168, ..]
+            | [198, 18 | 19, ..]
+            | [192, 0, 0 | 2, _]
+            | [192, 88, 99, _]
+            | [198, 51, 100, _]
+            | [203, 0, 113, _]
+    )
 }
 
 /// Only global unicast addresses, without those that contain another address (Teredo, 6to4) or document something.

@@ -100,7 +100,7 @@ pub(crate) async fn evict_tokens_of(shared: &Shared, key: &KeyHash) {
             }
         }
         Err(error) => {
-            tracing::warn!(%error, "tokens of a changed key could not be evicted; the database refuses them")
+            tracing::warn!(%error, "tokens of a changed key could not be evicted; the database refuses them");
         }
     }
 }
