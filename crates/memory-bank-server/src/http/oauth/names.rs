@@ -1,21 +1,19 @@
 //! Names of clients, which strangers choose, in a form that can be shown.
 
+use memory_bank_core::unicode::hidden;
+
 /// The longest name that is shown, in characters.
 const LONGEST: usize = 80;
 
 /// A name without characters that hide or reorder others; none if nothing is left.
 pub(super) fn clean_name(name: &str) -> Option<String> {
-    let shown: String = name.chars().map(|char| if hides(char) { ' ' } else { char }).collect();
+    let shown: String = name
+        .chars()
+        .map(|char| if char.is_control() || hidden(char).is_some() { ' ' } else { char })
+        .collect();
     let words: Vec<&str> = shown.split_whitespace().collect();
     let name: String = words.join(" ").chars().take(LONGEST).collect();
     (!name.is_empty()).then_some(name)
-}
-
-/// Control characters, and those that are invisible or change the direction of a text.
-fn hides(char: char) -> bool {
-    char.is_control()
-        || matches!(char, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

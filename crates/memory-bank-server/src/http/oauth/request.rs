@@ -43,29 +43,11 @@ impl AuthorizationRequest {
         server: &ServerUrl,
         form: &Form,
     ) -> Result<Self, Invalid> {
-        let untrusted = |why: &str| Invalid::Untrusted(why.to_owned());
-        let client_id = form.get("client_id").ok_or_else(|| untrusted("`client_id` is missing"))?;
-        let client = match client_document::address(client_id) {
-            // The name and the redirect URIs are those of who controls the address.
-            Some(address) => Client::clone(&*documents.get(&address).await.map_err(untrusted)?),
-            None => store.client(client_id).await.map_err(Invalid::Store)?.ok_or_else(|| {
-                untrusted(
-                    "this client is not registered here (any more); connect it again, so that it registers",
-                )
-            })?,
-        };
-        let known = client.redirect_uris.as_slice();
-        let redirect_text = match (form.get("redirect_uri"), known) {
-            (Some(wanted), _) => {
-                known.iter().any(|known| redirect_uri::matches(known, wanted)).then_some(wanted)
-            }
-            (None, [only]) => Some(only.as_str()),
-            (None, _) => None,
-        };
-        let redirect_text =
-            redirect_text.ok_or_else(|| untrusted("`redirect_uri` is not one of this client's"))?;
-        let redirect_uri = redirect_uri::parse(redirect_text);
-        let redirect_uri = redirect_uri.ok_or_else(|| untrusted("`redirect_uri` cannot be used"))?;
+        let client_id =
+            form.get("client_id").ok_or_else(|| Invalid::Untrusted("`client_id` is missing".to_owned()))?;
+        let client = client_of(client_id, store, documents).await?;
+        let (redirect_text, redirect_uri) = destination(&client, form.get("redirect_uri"))
+            .map_err(|why| Invalid::Untrusted(why.to_owned()))?;
         let state = form.get("state").map(str::to_owned);
         let invalid = |code: ErrorCode, why: &str| Invalid::Client {
             back: answer(
@@ -100,7 +82,7 @@ impl AuthorizationRequest {
         Ok(Self {
             client_id: client_id.to_owned(),
             rights: rights.unwrap_or(FIRST_RIGHTS),
-            redirect_text: redirect_text.to_owned(),
+            redirect_text,
             client,
             redirect_uri,
             challenge,
@@ -112,6 +94,37 @@ impl AuthorizationRequest {
     pub(super) fn answer(&self, server: &ServerUrl, parameters: &[(&str, &str)]) -> Url {
         answer(&self.redirect_uri, server, self.state.as_deref(), parameters)
     }
+}
+
+/// The client of an id.
+async fn client_of(
+    client_id: &str,
+    store: &dyn OAuthStore,
+    documents: &ClientDocuments,
+) -> Result<Client, Invalid> {
+    // The name and the redirect URIs in a document are those of who controls its address.
+    if let Some(address) = client_document::address(client_id) {
+        let known = documents.get(&address).await;
+        return known.map(|client| Client::clone(&client)).map_err(|why| Invalid::Untrusted(why.to_owned()));
+    }
+    let known = store.client(client_id).await.map_err(Invalid::Store)?;
+    known.ok_or_else(|| {
+        let why = "this client is not registered here (any more); connect it again, so that it registers";
+        Invalid::Untrusted(why.to_owned())
+    })
+}
+
+/// Where the answer goes: the presented redirect URI, if it is one of the client's, or its only one.
+fn destination(client: &Client, presented: Option<&str>) -> Result<(String, Url), &'static str> {
+    let known = client.redirect_uris.as_slice();
+    let text = match (presented, known) {
+        (Some(wanted), _) => known.iter().any(|known| redirect_uri::matches(known, wanted)).then_some(wanted),
+        (None, [only]) => Some(only.as_str()),
+        (None, _) => None,
+    };
+    let text = text.ok_or("`redirect_uri` is not one of this client's")?;
+    let uri = redirect_uri::parse(text).ok_or("`redirect_uri` cannot be used")?;
+    Ok((text.to_owned(), uri))
 }
 
 /// Every answer names its issuer, so that a client that uses several servers cannot mix them up (RFC 9207).
