@@ -164,8 +164,8 @@ GRANT SELECT ON public.schema_migrations TO app_server;
 GRANT SELECT ON public.users, public.projects, public.memberships, public.sessions TO app_user;
 -- Without the hashes: the hash of a key suffices to act as that key here.
 REVOKE ALL ON public.api_keys FROM app_user;
-GRANT SELECT (id, user_id, project_id, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, revoked_at),
-  INSERT ON public.api_keys TO app_user;
+GRANT SELECT (id, user_id, project_id, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, revoked_at,
+  grant_id), INSERT ON public.api_keys TO app_user;
 GRANT UPDATE (label, scopes, rate_limit, revoked_at) ON public.api_keys TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE
   ON public.documents, public.graph_entities, public.graph_observations, public.graph_relations TO app_user;
@@ -189,6 +189,12 @@ RESET ROLE;
 -- Only functions of 003 write vectors: they check the holder of the set, the width and the number.
 GRANT SELECT ON app.vector_sets, app.vectors TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.vector_sets, app.vectors TO app_definer;
+-- Not the hashes of codes and refresh tokens. Only functions of 003 write what OAuth needs, and only they see clients,
+-- sign-ins and login codes.
+GRANT SELECT ON app.oauth_grants TO app_user;
+GRANT SELECT (project_id, grant_id, created_at, expires_at, used_at) ON app.oauth_codes, app.oauth_refresh_tokens TO app_user;
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.oauth_grants, app.oauth_codes, app.oauth_refresh_tokens, app.oauth_clients,
+  app.oauth_sign_ins, app.oauth_login_codes TO app_definer;
 -- Only app.fill_fts (003) writes the search vector. It sees only the columns that it needs, not the project of a document.
 REVOKE INSERT, UPDATE ON public.documents FROM app_user;
 GRANT INSERT (id, project_id, path, content, etag, version, created_at, updated_at),
@@ -214,7 +220,9 @@ BEGIN
     SELECT m.role, k.scopes, k.revoked_at IS NULL AND (k.expires_at > now()) IS NOT FALSE
     INTO may.role, may.scopes, good
     FROM public.api_keys k JOIN public.memberships m ON m.user_id = k.user_id AND m.project_id = k.project_id
-    WHERE k.id = key AND k.key_hash = hash AND k.user_id = app.current_user_id() AND k.project_id = app.current_project_id();
+    -- A grant acts as the key whose secrets its tokens are.
+    WHERE coalesce(k.grant_id, k.id) = key AND k.key_hash = hash AND k.user_id = app.current_user_id()
+      AND k.project_id = app.current_project_id();
     IF good IS NULL THEN
       RAISE EXCEPTION 'the key that was presented does not open this project' USING ERRCODE = 'MB401';
     ELSIF NOT good THEN
@@ -356,9 +364,14 @@ BEGIN
       ('public.memberships', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL),
       ('public.api_keys', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL),
       ('public.api_keys', 'owner_insert', 'INSERT', NULL,
-        'project_id = (SELECT app.owned_project()) AND user_id = (SELECT app.current_user_id()) AND app.may_give(scopes)'),
-      ('public.api_keys', 'owner_update', 'UPDATE', 'project_id = (SELECT app.owned_project())',
-        'project_id = (SELECT app.owned_project())'),
+        'project_id = (SELECT app.owned_project()) AND user_id = (SELECT app.current_user_id()) AND app.may_give(scopes) '
+        'AND grant_id IS NULL AND NOT EXISTS (SELECT FROM app.oauth_grants g '
+        'WHERE g.project_id = api_keys.project_id AND g.id = (SELECT app.current_key_id()))'),
+      -- A token makes and changes no keys: a key would outlive it, and what its user can take back.
+      ('public.api_keys', 'owner_update', 'UPDATE', 'project_id = (SELECT app.owned_project()) AND grant_id IS NULL '
+        'AND NOT EXISTS (SELECT FROM app.oauth_grants g '
+        'WHERE g.project_id = api_keys.project_id AND g.id = (SELECT app.current_key_id()))',
+        'project_id = (SELECT app.owned_project()) AND grant_id IS NULL'),
       ('public.sessions', 'own_select', 'SELECT',
         '(project_id, user_id) = (SELECT app.joined_project(), app.current_user_id())', NULL),
       ('public.mcp_events', 'own_select', 'SELECT',
@@ -383,7 +396,13 @@ BEGIN
       ('app.stored_bytes', 'member_select', 'SELECT', 'project_id = (SELECT app.joined_project())', NULL),
       ('app.vector_sets', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('app.vectors', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
-      ('app.audit_log', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL)
+      ('app.audit_log', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL),
+      ('app.oauth_grants', 'own_select', 'SELECT',
+        '(project_id, user_id) = (SELECT app.joined_project(), app.current_user_id())', NULL),
+      ('app.oauth_codes', 'own_select', 'SELECT', 'project_id = (SELECT app.joined_project()) AND grant_id IN '
+        '(SELECT g.id FROM app.oauth_grants g WHERE g.project_id = oauth_codes.project_id)', NULL),
+      ('app.oauth_refresh_tokens', 'own_select', 'SELECT', 'project_id = (SELECT app.joined_project()) AND grant_id IN '
+        '(SELECT g.id FROM app.oauth_grants g WHERE g.project_id = oauth_refresh_tokens.project_id)', NULL)
     ) AS fixed (tab, policy, cmd, using_expr, check_expr)
     UNION ALL
     SELECT tab, policy, cmd, using_expr, check_expr
@@ -414,7 +433,8 @@ BEGIN
   FOREACH served IN ARRAY ARRAY[
     'public.users', 'public.projects', 'public.memberships', 'public.api_keys', 'public.sessions', 'public.mcp_events',
     'app.backups', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes', 'app.mcp_events_default',
-    'app.vector_sets', 'app.vectors'
+    'app.vector_sets', 'app.vectors', 'app.oauth_grants', 'app.oauth_codes', 'app.oauth_refresh_tokens', 'app.oauth_clients',
+    'app.oauth_sign_ins', 'app.oauth_login_codes'
   ] LOOP
     IF served IN ('public.mcp_events', 'app.mcp_events_default') THEN
       SET LOCAL ROLE app_definer;

@@ -48,7 +48,7 @@ GRANT EXECUTE ON FUNCTION app.must_be(bigint, bigint) TO app_user;
 
 SET LOCAL ROLE app_definer;
 
--- The identity of a key. A key whose user is not a member of its project has none. The caller distinguishes revoked and
+-- The identity of a key; that of a token is its grant. A key whose user is not a member of its project has none. The caller distinguishes revoked and
 -- expired keys from unknown ones.
 CREATE OR REPLACE FUNCTION app.authenticate(p_key_hash bytea)
 RETURNS TABLE (
@@ -57,7 +57,8 @@ RETURNS TABLE (
 )
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT k.id, k.user_id, u.name, k.project_id, p.slug, m.role::text, k.scopes, k.rate_limit, k.expires_at, k.revoked_at
+  SELECT coalesce(k.grant_id, k.id), k.user_id, u.name, k.project_id, p.slug, m.role::text, k.scopes, k.rate_limit,
+    k.expires_at, k.revoked_at
   FROM public.api_keys k
   JOIN public.users u ON u.id = k.user_id
   JOIN public.projects p ON p.id = k.project_id
@@ -108,7 +109,7 @@ DECLARE
   of_project bigint;
   of_key bigint;
 BEGIN
-  SELECT k.id INTO key FROM public.api_keys k
+  SELECT coalesce(k.grant_id, k.id) INTO key FROM public.api_keys k
   WHERE k.key_hash = p_key_hash AND k.user_id = p_user AND k.project_id = p_project
     AND k.revoked_at IS NULL AND (k.expires_at > now()) IS NOT FALSE;
   IF key IS NOT NULL AND NOT EXISTS (
@@ -171,8 +172,8 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
   UPDATE public.sessions s SET last_seen = seen.at, expires_at = seen.until, key_id = seen.key_id
   FROM (
-    SELECT u.id, k.user_id, k.project_id, (array_agg(k.id ORDER BY u.at DESC))[1] AS key_id, max(u.at) AS at,
-      max(u.until) AS until
+    SELECT u.id, k.user_id, k.project_id, (array_agg(coalesce(k.grant_id, k.id) ORDER BY u.at DESC))[1] AS key_id,
+      max(u.at) AS at, max(u.until) AS until
     FROM unnest(p_key_hashes, p_sessions, p_at, p_expires_at) AS u (hash, id, at, until)
     JOIN public.api_keys k ON k.key_hash = u.hash AND k.revoked_at IS NULL
     GROUP BY u.id, k.user_id, k.project_id
@@ -586,7 +587,10 @@ BEGIN
   DELETE FROM public.memberships m WHERE m.project_id = project AND m.user_id = usr;
   RETURN QUERY
   UPDATE public.api_keys k SET revoked_at = now()
-  WHERE k.project_id = project AND k.user_id = usr AND k.revoked_at IS NULL RETURNING k.*;
+  WHERE k.project_id = project AND k.user_id = usr
+    -- Tokens ended with the membership, a moment ago; caches forget them like keys.
+    AND (k.revoked_at IS NULL OR k.grant_id IS NOT NULL AND k.revoked_at = now())
+  RETURNING k.*;
 END
 $$;
 
@@ -644,17 +648,25 @@ CREATE OR REPLACE FUNCTION app.find_key(p_id uuid) RETURNS SETOF public.api_keys
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN QUERY SELECT k.* FROM public.api_keys k WHERE k.id = p_id;
+  RETURN QUERY SELECT k.* FROM public.api_keys k WHERE k.id = p_id AND k.grant_id IS NULL;
   IF NOT FOUND THEN
     RAISE EXCEPTION '%', p_id USING ERRCODE = 'MB404', DETAIL = 'key';
   END IF;
 END
 $$;
 
+-- A function that an earlier script of this version made returns one column less.
+DO $$
+BEGIN
+  IF pg_get_function_result(to_regprocedure('app.list_keys(text,boolean,timestamptz)')) NOT LIKE '%grant_id%' THEN
+    DROP FUNCTION app.list_keys(text, boolean, timestamptz);
+  END IF;
+END
+$$;
 CREATE OR REPLACE FUNCTION app.list_keys(p_slug text, p_all boolean, p_now timestamptz)
 RETURNS TABLE (
   user_name text, id uuid, key_hash bytea, key_prefix text, label text, scopes text[], rate_limit integer,
-  last_used_at timestamptz, expires_at timestamptz, created_at timestamptz, revoked_at timestamptz
+  last_used_at timestamptz, expires_at timestamptz, created_at timestamptz, revoked_at timestamptz, grant_id uuid
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -664,7 +676,7 @@ DECLARE
 BEGIN
   RETURN QUERY
   SELECT u.name, k.id, k.key_hash, k.key_prefix::text, k.label, k.scopes, k.rate_limit, k.last_used_at, k.expires_at,
-    k.created_at, k.revoked_at
+    k.created_at, k.revoked_at, k.grant_id
   FROM public.api_keys k JOIN public.users u ON u.id = k.user_id
   WHERE k.project_id = project AND (p_all OR (k.revoked_at IS NULL AND (k.expires_at > p_now) IS NOT FALSE))
   ORDER BY k.created_at DESC, k.id;
@@ -676,7 +688,8 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RETURN QUERY
-  UPDATE public.api_keys k SET revoked_at = p_now WHERE k.id = p_id AND k.revoked_at IS NULL RETURNING k.*;
+  UPDATE public.api_keys k SET revoked_at = p_now WHERE k.id = p_id AND k.grant_id IS NULL AND k.revoked_at IS NULL
+  RETURNING k.*;
   IF NOT FOUND THEN
     RAISE EXCEPTION '%', p_id USING ERRCODE = 'MB404', DETAIL = 'key';
   END IF;
@@ -868,7 +881,7 @@ BEGIN
   END IF;
   RETURN (
     SELECT k.key_hash FROM public.api_keys k
-    WHERE k.id = p_id AND k.project_id = app.current_project_id() AND k.user_id = app.current_user_id()
+    WHERE k.id = p_id AND k.project_id = app.current_project_id() AND k.user_id = app.current_user_id() AND k.grant_id IS NULL
   );
 END
 $$;
@@ -888,10 +901,15 @@ BEGIN
   END IF;
   SELECT * INTO old FROM public.api_keys k
   WHERE k.id = p_id AND k.project_id = app.current_project_id() AND k.user_id = app.current_user_id()
-    AND k.revoked_at IS NULL
+    AND k.revoked_at IS NULL AND k.grant_id IS NULL
   FOR UPDATE;
   IF NOT FOUND THEN
     RETURN false;
+  ELSIF EXISTS (
+    SELECT FROM app.oauth_grants g WHERE g.project_id = old.project_id AND g.id = app.current_key_id()
+  ) THEN
+    -- A key would outlive the token, and what its user can take back.
+    RAISE EXCEPTION 'a token cannot make keys' USING ERRCODE = 'insufficient_privilege';
   ELSIF NOT app.may_give(old.scopes) THEN
     RAISE EXCEPTION 'a key cannot give more scopes than it has itself' USING ERRCODE = 'insufficient_privilege';
   END IF;
@@ -900,6 +918,568 @@ BEGIN
   VALUES (p_new_id, old.user_id, old.project_id, p_key_hash, p_key_prefix, old.label, old.scopes, old.rate_limit,
     p_expires_at, p_now);
   RETURN true;
+END
+$$;
+
+-- OAuth ----------------------------------------------------------------------------------------------------------------
+--
+-- What a server does before there is a token. Each function takes the SHA-256 of a secret that the request presented (a key, a
+-- login code, a sign-in's cookie, a code or a token), and gives a word for what came of it; none gives a secret. A grant's row
+-- is locked before a code or a token of it is used, so that of two at once the second sees what the first did.
+
+-- Signs a user in with a key of its own, which must not be a token; gives the user's name.
+CREATE OR REPLACE FUNCTION app.oauth_sign_in_with_key(p_key_hash bytea, p_cookie_hash bytea, p_until timestamptz) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  signer record;
+BEGIN
+  SELECT k.id, k.user_id, k.project_id, u.name INTO signer
+  FROM public.api_keys k JOIN public.users u ON u.id = k.user_id
+  JOIN public.memberships m ON m.user_id = k.user_id AND m.project_id = k.project_id
+  WHERE k.key_hash = p_key_hash AND k.grant_id IS NULL AND k.revoked_at IS NULL AND (k.expires_at > now()) IS NOT FALSE;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  INSERT INTO app.oauth_sign_ins (cookie_hash, user_id, by_key, key_project, expires_at)
+  VALUES (p_cookie_hash, signer.user_id, signer.id, signer.project_id, least(p_until, now() + interval '1 hour'));
+  PERFORM app.oauth_keep_newest(signer.user_id);
+  RETURN signer.name;
+END
+$$;
+
+-- The same with a login code, which is used up by it.
+CREATE OR REPLACE FUNCTION app.oauth_sign_in_with_code(p_code_hash bytea, p_cookie_hash bytea, p_until timestamptz) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  usr uuid;
+BEGIN
+  DELETE FROM app.oauth_login_codes c WHERE c.code_hash = p_code_hash AND c.expires_at > now() RETURNING c.user_id INTO usr;
+  IF usr IS NULL THEN
+    RETURN NULL;
+  END IF;
+  INSERT INTO app.oauth_sign_ins (cookie_hash, user_id, expires_at)
+  VALUES (p_cookie_hash, usr, least(p_until, now() + interval '1 hour'));
+  PERFORM app.oauth_keep_newest(usr);
+  RETURN (SELECT u.name FROM public.users u WHERE u.id = usr);
+END
+$$;
+
+-- A user is signed in in at most twenty browsers.
+CREATE OR REPLACE FUNCTION app.oauth_keep_newest(p_user uuid) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  DELETE FROM app.oauth_sign_ins s WHERE s.cookie_hash IN (
+    SELECT o.cookie_hash FROM app.oauth_sign_ins o WHERE o.user_id = p_user ORDER BY o.created_at DESC, o.cookie_hash OFFSET 20)
+$$;
+
+CREATE OR REPLACE FUNCTION app.oauth_sign_out(p_cookie_hash bytea) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ DELETE FROM app.oauth_sign_ins s WHERE s.cookie_hash = p_cookie_hash $$;
+
+-- The projects of the user who is signed in, with the rights that it can give there: those of its role, and, signed in with a
+-- key, only in the project of that key and no more than the key has. One row without a project for a user who has none.
+CREATE OR REPLACE FUNCTION app.oauth_signed_in(p_cookie_hash bytea)
+RETURNS TABLE (user_id uuid, user_name text, project_id uuid, project_slug text, project_name text, role text, scopes text[])
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT s.user_id, u.name, may.project_id, may.slug, may.name, may.role::text, may.scopes
+  FROM app.oauth_sign_ins s JOIN public.users u ON u.id = s.user_id
+  LEFT JOIN LATERAL (
+    SELECT m.project_id, p.slug, p.name, m.role, ARRAY(
+      SELECT r.scope FROM unnest(ARRAY['read', 'write', 'admin'], ARRAY[1, 2, 3]) AS r (scope, place)
+      WHERE r.place <= CASE m.role WHEN 'owner' THEN 3 WHEN 'editor' THEN 2 ELSE 1 END
+        AND (k.id IS NULL OR k.scopes = '{}' OR r.scope = ANY (k.scopes)) ORDER BY r.place) AS scopes
+    FROM public.memberships m JOIN public.projects p ON p.id = m.project_id
+    LEFT JOIN public.api_keys k ON k.id = s.by_key AND k.project_id = s.key_project AND k.user_id = s.user_id
+      AND k.revoked_at IS NULL AND (k.expires_at > now()) IS NOT FALSE
+    WHERE m.user_id = s.user_id AND (s.by_key IS NULL OR (k.id IS NOT NULL AND m.project_id = s.key_project))
+    ORDER BY p.slug LIMIT 500
+  ) AS may ON true
+  WHERE s.cookie_hash = p_cookie_hash AND s.expires_at > now()
+  ORDER BY may.slug
+$$;
+
+-- The user who is signed in lets a client into a project: makes the grant and its code. `granted`, or why not: `signed_out`,
+-- `not_a_member`, `too_much`. Past p_most grants of this user in this project the one that was used least lately ends.
+CREATE OR REPLACE FUNCTION app.oauth_consent(
+  p_cookie_hash bytea, p_project uuid, p_grant uuid, p_client_id text, p_client_name text, p_client_host text, p_scopes text[],
+  p_resource text, p_rate_limit integer, p_grant_until timestamptz, p_code_hash bytea, p_redirect_uri text, p_challenge bytea,
+  p_code_until timestamptz, p_most bigint
+) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  signed app.oauth_sign_ins;
+  offered text[];
+  until timestamptz := p_grant_until;
+BEGIN
+  SELECT * INTO signed FROM app.oauth_sign_ins s WHERE s.cookie_hash = p_cookie_hash AND s.expires_at > now();
+  IF NOT FOUND THEN
+    RETURN 'signed_out';
+  END IF;
+  -- Locked before they are read, so that a revocation at the same time either is seen here or ends this grant.
+  PERFORM FROM public.memberships m WHERE m.project_id = p_project AND m.user_id = signed.user_id FOR SHARE;
+  IF signed.by_key IS NOT NULL THEN
+    SELECT least(until, k.expires_at) INTO until FROM public.api_keys k
+    WHERE k.id = signed.by_key AND k.project_id = signed.key_project FOR SHARE;
+  END IF;
+  SELECT o.scopes INTO offered FROM app.oauth_signed_in(p_cookie_hash) o WHERE o.project_id = p_project;
+  IF NOT FOUND THEN
+    RETURN 'not_a_member';
+  ELSIF p_scopes = '{}' OR NOT p_scopes <@ offered THEN
+    RETURN 'too_much';
+  END IF;
+  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp grants of ' || signed.user_id, 0));
+  UPDATE app.oauth_grants g SET revoked_at = now(), revoked_for = 'many'
+  WHERE (g.project_id, g.id) IN (
+    SELECT o.project_id, o.id FROM app.oauth_grants o
+    WHERE o.project_id = p_project AND o.user_id = signed.user_id AND o.revoked_at IS NULL
+    ORDER BY o.refreshed_at DESC, o.id OFFSET greatest(p_most - 1, 0));
+  INSERT INTO app.oauth_grants (project_id, id, user_id, client_id, client_name, client_host, scopes, resource, rate_limit, by_key,
+    expires_at)
+  VALUES (p_project, p_grant, signed.user_id, p_client_id, p_client_name, p_client_host, p_scopes, p_resource, p_rate_limit,
+    signed.by_key, until);
+  INSERT INTO app.oauth_codes (project_id, code_hash, grant_id, redirect_uri, challenge, expires_at)
+  VALUES (p_project, p_code_hash, p_grant, p_redirect_uri, p_challenge, least(p_code_until, now() + interval '10 minutes'));
+  UPDATE app.oauth_clients c SET used_at = now(), expires_at = CASE WHEN c.by_operator THEN NULL ELSE now() + interval '90 days' END
+  WHERE c.id = p_client_id;
+  RETURN 'granted';
+END
+$$;
+
+-- Whether a grant can have tokens: it was not taken back, has not expired, and its user is a member still.
+CREATE OR REPLACE FUNCTION app.oauth_is_live(p_grant app.oauth_grants) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT p_grant.revoked_at IS NULL AND (p_grant.expires_at > now()) IS NOT FALSE AND EXISTS (
+    SELECT FROM public.memberships m WHERE m.user_id = p_grant.user_id AND m.project_id = p_grant.project_id)
+$$;
+
+-- Stores an access token and a refresh token of a grant; gives the access token's expiry.
+CREATE OR REPLACE FUNCTION app.oauth_issue(
+  p_grant app.oauth_grants, p_scopes text[], p_access_id uuid, p_access_hash bytea, p_access_prefix text,
+  p_access_until timestamptz, p_refresh_hash bytea, p_refresh_until timestamptz
+) RETURNS timestamptz
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  until constant timestamptz := least(p_access_until, now() + interval '1 day', p_grant.expires_at);
+BEGIN
+  INSERT INTO public.api_keys (id, user_id, project_id, key_hash, key_prefix, label, scopes, rate_limit, expires_at, grant_id)
+  VALUES (p_access_id, p_grant.user_id, p_grant.project_id, p_access_hash, p_access_prefix, p_grant.client_name, p_scopes,
+    p_grant.rate_limit, until, p_grant.id);
+  INSERT INTO app.oauth_refresh_tokens (project_id, token_hash, grant_id, expires_at)
+  VALUES (p_grant.project_id, p_refresh_hash, p_grant.id, least(p_refresh_until, now() + interval '90 days', p_grant.expires_at));
+  RETURN until;
+END
+$$;
+
+-- A code for tokens. `issued`, or why not: `unknown`, `mismatch` (another client, redirect URI, resource or verifier), `expired`,
+-- `ended`, or `reused`, which ends the grant: `void` has the hashes of its tokens, for caches.
+CREATE OR REPLACE FUNCTION app.oauth_redeem(
+  p_code_hash bytea, p_client_id text, p_redirect_uri text, p_challenge bytea, p_resource text, p_access_id uuid,
+  p_access_hash bytea, p_access_prefix text, p_access_until timestamptz, p_refresh_hash bytea, p_refresh_until timestamptz,
+  OUT outcome text, OUT grant_id uuid, OUT scopes text[], OUT expires_at timestamptz, OUT void bytea[]
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  code app.oauth_codes;
+  given app.oauth_grants;
+BEGIN
+  SELECT * INTO code FROM app.oauth_codes c WHERE c.code_hash = p_code_hash LIMIT 1;
+  IF NOT FOUND THEN
+    outcome := 'unknown';
+    RETURN;
+  END IF;
+  SELECT * INTO given FROM app.oauth_grants g WHERE g.project_id = code.project_id AND g.id = code.grant_id FOR UPDATE;
+  SELECT * INTO code FROM app.oauth_codes c WHERE c.project_id = code.project_id AND c.code_hash = p_code_hash;
+  grant_id := given.id;
+  IF given.client_id <> p_client_id OR code.redirect_uri <> coalesce(p_redirect_uri, code.redirect_uri)
+    OR code.challenge <> p_challenge OR given.resource <> coalesce(p_resource, given.resource) THEN
+    outcome := 'mismatch';
+  ELSIF code.used_at IS NOT NULL THEN
+    -- Somebody has it beside the client that used it: nobody keeps what it gave.
+    void := app.end_grant(given.project_id, given.id, 'code_reuse');
+    outcome := 'reused';
+  ELSIF code.expires_at <= now() THEN
+    outcome := 'expired';
+  ELSIF NOT app.oauth_is_live(given) THEN
+    outcome := 'ended';
+  ELSE
+    UPDATE app.oauth_codes c SET used_at = now() WHERE c.project_id = code.project_id AND c.code_hash = p_code_hash;
+    expires_at := app.oauth_issue(given, given.scopes, p_access_id, p_access_hash, p_access_prefix, p_access_until,
+      p_refresh_hash, p_refresh_until);
+    scopes := given.scopes;
+    outcome := 'issued';
+  END IF;
+END
+$$;
+
+-- A refresh token for its successors, which are made of p_salt. `issued`; `again` when it was used within p_grace, with the salt
+-- of that use; or why not: `unknown`, `mismatch`, `too_much`, `expired`, `ended`, or `reused`, which ends the grant.
+CREATE OR REPLACE FUNCTION app.oauth_refresh(
+  p_token_hash bytea, p_client_id text, p_resource text, p_scopes text[], p_salt bytea, p_grace interval, p_access_id uuid,
+  p_access_hash bytea, p_access_prefix text, p_access_until timestamptz, p_refresh_hash bytea, p_refresh_until timestamptz,
+  OUT outcome text, OUT grant_id uuid, OUT salt bytea, OUT scopes text[], OUT expires_at timestamptz, OUT void bytea[]
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  token app.oauth_refresh_tokens;
+  given app.oauth_grants;
+BEGIN
+  SELECT * INTO token FROM app.oauth_refresh_tokens t WHERE t.token_hash = p_token_hash LIMIT 1;
+  IF NOT FOUND THEN
+    outcome := 'unknown';
+    RETURN;
+  END IF;
+  SELECT * INTO given FROM app.oauth_grants g WHERE g.project_id = token.project_id AND g.id = token.grant_id FOR UPDATE;
+  SELECT * INTO token FROM app.oauth_refresh_tokens t WHERE t.project_id = token.project_id AND t.token_hash = p_token_hash;
+  grant_id := given.id;
+  IF given.client_id <> p_client_id OR given.resource <> coalesce(p_resource, given.resource) THEN
+    outcome := 'mismatch';
+  ELSIF NOT app.oauth_is_live(given) THEN
+    outcome := 'ended';
+  ELSIF token.used_at IS NOT NULL AND token.used_at <= now() - least(p_grace, interval '30 seconds') THEN
+    -- It is in two hands, and nobody knows in whose: neither keeps anything.
+    void := app.end_grant(given.project_id, given.id, 'token_reuse');
+    outcome := 'reused';
+  ELSIF token.expires_at <= now() THEN
+    outcome := 'expired';
+  ELSIF p_scopes IS NOT NULL AND (p_scopes = '{}' OR NOT p_scopes <@ given.scopes) THEN
+    outcome := 'too_much';
+  ELSIF token.used_at IS NOT NULL THEN
+    SELECT k.scopes, k.expires_at INTO scopes, expires_at FROM public.api_keys k
+    WHERE k.project_id = given.project_id AND k.grant_id = given.id AND k.created_at = token.used_at
+    ORDER BY k.id LIMIT 1;
+    salt := token.salt;
+    outcome := CASE WHEN expires_at IS NULL THEN 'ended' ELSE 'again' END;
+  ELSE
+    UPDATE app.oauth_refresh_tokens t SET used_at = now(), salt = p_salt
+    WHERE t.project_id = token.project_id AND t.token_hash = p_token_hash;
+    UPDATE app.oauth_grants g SET refreshed_at = now() WHERE g.project_id = given.project_id AND g.id = given.id;
+    scopes := coalesce(p_scopes, given.scopes);
+    expires_at := app.oauth_issue(given, scopes, p_access_id, p_access_hash, p_access_prefix, p_access_until, p_refresh_hash,
+      p_refresh_until);
+    salt := p_salt;
+    outcome := 'issued';
+  END IF;
+END
+$$;
+
+-- Ends a grant, unless it has ended; gives the hashes of its tokens.
+CREATE OR REPLACE FUNCTION app.end_grant(p_project uuid, p_id uuid, p_why text) RETURNS bytea[]
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  UPDATE app.oauth_grants g SET revoked_at = now(), revoked_for = p_why
+  WHERE g.project_id = p_project AND g.id = p_id AND g.revoked_at IS NULL;
+  RETURN ARRAY(SELECT k.key_hash FROM public.api_keys k
+    WHERE k.project_id = p_project AND k.grant_id = p_id AND k.expires_at > now());
+END
+$$;
+
+-- A client gives a token back (RFC 7009): a refresh token ends the grant, an access token itself. Of another client's token, as
+-- of one that is no token, nothing is known.
+CREATE OR REPLACE FUNCTION app.oauth_revoke(p_token_hash bytea, p_client_id text, OUT grant_id uuid, OUT void bytea[])
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  given app.oauth_grants;
+BEGIN
+  SELECT g.* INTO given FROM app.oauth_refresh_tokens t
+  JOIN app.oauth_grants g ON g.project_id = t.project_id AND g.id = t.grant_id
+  WHERE t.token_hash = p_token_hash AND g.client_id = p_client_id LIMIT 1;
+  IF FOUND THEN
+    grant_id := given.id;
+    void := app.end_grant(given.project_id, given.id, 'client');
+    RETURN;
+  END IF;
+  UPDATE public.api_keys k SET revoked_at = now() FROM app.oauth_grants g
+  WHERE k.key_hash = p_token_hash AND k.revoked_at IS NULL AND g.project_id = k.project_id AND g.id = k.grant_id
+    AND g.client_id = p_client_id
+  RETURNING g.id, ARRAY[k.key_hash] INTO grant_id, void;
+END
+$$;
+
+-- What the user who is signed in has given, newest first: what has not ended.
+CREATE OR REPLACE FUNCTION app.oauth_list_grants(p_cookie_hash bytea)
+RETURNS TABLE (
+  id uuid, project_slug text, client_name text, client_host text, scopes text[], created_at timestamptz,
+  last_used_at timestamptz, expires_at timestamptz
+)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT g.id, p.slug, g.client_name, g.client_host, g.scopes, g.created_at, (
+      SELECT max(k.last_used_at) FROM public.api_keys k WHERE k.project_id = g.project_id AND k.grant_id = g.id
+    ), g.expires_at
+  FROM app.oauth_sign_ins s JOIN app.oauth_grants g ON g.user_id = s.user_id
+    AND (s.by_key IS NULL OR g.project_id = s.key_project)
+  JOIN public.projects p ON p.id = g.project_id
+  WHERE s.cookie_hash = p_cookie_hash AND s.expires_at > now() AND g.revoked_at IS NULL
+    AND (g.expires_at > now()) IS NOT FALSE
+  ORDER BY g.created_at DESC, g.id LIMIT 500
+$$;
+
+-- The user who is signed in takes a grant back; gives the hashes of its tokens, or NULL when there is no such grant.
+CREATE OR REPLACE FUNCTION app.oauth_take_back(p_cookie_hash bytea, p_grant uuid) RETURNS bytea[]
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project uuid;
+BEGIN
+  SELECT g.project_id INTO project FROM app.oauth_sign_ins s JOIN app.oauth_grants g ON g.user_id = s.user_id
+    AND (s.by_key IS NULL OR g.project_id = s.key_project)
+  WHERE s.cookie_hash = p_cookie_hash AND s.expires_at > now() AND g.id = p_grant AND g.revoked_at IS NULL;
+  RETURN CASE WHEN project IS NOT NULL THEN app.end_grant(project, p_grant, 'user') END;
+END
+$$;
+
+-- A client registers itself. False when p_most clients that nobody has let in yet are registered and none of them is older than
+-- ten minutes; otherwise the oldest of them gives way.
+CREATE OR REPLACE FUNCTION app.oauth_register(
+  p_id text, p_name text, p_redirect_uris text[], p_until timestamptz, p_most bigint
+) RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp clients', 0));
+  DELETE FROM app.oauth_clients c WHERE c.expires_at <= now();
+  IF (SELECT count(*) FROM app.oauth_clients c WHERE NOT c.by_operator AND c.used_at IS NULL) >= p_most THEN
+    DELETE FROM app.oauth_clients c WHERE c.id = (
+      SELECT o.id FROM app.oauth_clients o
+      WHERE NOT o.by_operator AND o.used_at IS NULL AND o.created_at <= now() - interval '10 minutes'
+      ORDER BY o.created_at LIMIT 1);
+    IF NOT FOUND THEN
+      RETURN false;
+    END IF;
+  END IF;
+  INSERT INTO app.oauth_clients (id, name, redirect_uris, expires_at)
+  VALUES (p_id, p_name, p_redirect_uris, least(p_until, now() + interval '90 days'));
+  RETURN true;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.oauth_client(p_id text)
+RETURNS TABLE (name text, redirect_uris text[], by_operator boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT c.name, c.redirect_uris, c.by_operator FROM app.oauth_clients c
+  WHERE c.id = p_id AND (c.expires_at > now()) IS NOT FALSE
+$$;
+
+-- Removes what OAuth left behind, at most p_most rows of each kind, one replica at a time: access tokens a day after their
+-- expiry, codes and refresh tokens after theirs, grants a month after their end, sign-ins, login codes and clients.
+CREATE OR REPLACE FUNCTION app.purge_oauth(p_most bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  removed bigint := 0;
+  more bigint;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp oauth', 0)) THEN
+    RETURN 0;
+  END IF;
+  DELETE FROM public.api_keys k WHERE (k.project_id, k.id) IN (
+    SELECT o.project_id, o.id FROM public.api_keys o
+    WHERE o.grant_id IS NOT NULL AND o.expires_at < now() - interval '1 day' ORDER BY o.expires_at LIMIT p_most);
+  GET DIAGNOSTICS more = ROW_COUNT;
+  removed := removed + more;
+  DELETE FROM app.oauth_codes c WHERE (c.project_id, c.code_hash) IN (
+    SELECT o.project_id, o.code_hash FROM app.oauth_codes o
+    WHERE o.expires_at < now() - interval '1 day' ORDER BY o.expires_at LIMIT p_most);
+  GET DIAGNOSTICS more = ROW_COUNT;
+  removed := removed + more;
+  DELETE FROM app.oauth_refresh_tokens t WHERE (t.project_id, t.token_hash) IN (
+    SELECT o.project_id, o.token_hash FROM app.oauth_refresh_tokens o
+    WHERE o.expires_at < now() ORDER BY o.expires_at LIMIT p_most);
+  GET DIAGNOSTICS more = ROW_COUNT;
+  removed := removed + more;
+  -- A grant without a code or a refresh token can never have a token again.
+  DELETE FROM app.oauth_grants g WHERE (g.project_id, g.id) IN (
+    SELECT o.project_id, o.id FROM app.oauth_grants o
+    WHERE o.refreshed_at < now() - interval '1 day' AND (o.revoked_at < now() - interval '30 days' OR (
+      NOT EXISTS (SELECT FROM app.oauth_codes c WHERE c.project_id = o.project_id AND c.grant_id = o.id)
+      AND NOT EXISTS (SELECT FROM app.oauth_refresh_tokens t WHERE t.project_id = o.project_id AND t.grant_id = o.id)
+      AND NOT EXISTS (SELECT FROM public.api_keys k WHERE k.project_id = o.project_id AND k.grant_id = o.id)))
+    LIMIT p_most);
+  GET DIAGNOSTICS more = ROW_COUNT;
+  removed := removed + more;
+  DELETE FROM app.oauth_sign_ins s WHERE s.cookie_hash IN (
+    SELECT o.cookie_hash FROM app.oauth_sign_ins o WHERE o.expires_at < now() ORDER BY o.expires_at LIMIT p_most);
+  GET DIAGNOSTICS more = ROW_COUNT;
+  removed := removed + more;
+  DELETE FROM app.oauth_login_codes c WHERE c.code_hash IN (
+    SELECT o.code_hash FROM app.oauth_login_codes o WHERE o.expires_at < now() ORDER BY o.expires_at LIMIT p_most);
+  GET DIAGNOSTICS more = ROW_COUNT;
+  removed := removed + more;
+  DELETE FROM app.oauth_clients c WHERE c.id IN (
+    SELECT o.id FROM app.oauth_clients o WHERE o.expires_at < now() ORDER BY o.expires_at LIMIT p_most);
+  GET DIAGNOSTICS more = ROW_COUNT;
+  RETURN removed + more;
+END
+$$;
+
+-- The operator's commands.
+CREATE OR REPLACE FUNCTION app.create_login_code(p_user text, p_code_hash bytea, p_until timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  usr constant uuid := app.user_named(p_user);
+BEGIN
+  -- A new code takes the place of older ones.
+  DELETE FROM app.oauth_login_codes c WHERE c.user_id = usr;
+  INSERT INTO app.oauth_login_codes (code_hash, user_id, expires_at)
+  VALUES (p_code_hash, usr, least(p_until, now() + interval '1 hour'));
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.list_grants(p_slug text, p_user text, p_all boolean)
+RETURNS TABLE (
+  id uuid, user_name text, project_slug text, client_id text, client_name text, client_host text, scopes text[],
+  created_at timestamptz, last_used_at timestamptz, expires_at timestamptz, revoked_at timestamptz, revoked_for text
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  project constant uuid := CASE WHEN p_slug IS NOT NULL THEN app.project_called(p_slug) END;
+  usr constant uuid := CASE WHEN p_user IS NOT NULL THEN app.user_named(p_user) END;
+BEGIN
+  RETURN QUERY
+  SELECT g.id, u.name, p.slug, g.client_id, g.client_name, g.client_host, g.scopes, g.created_at, (
+      SELECT max(k.last_used_at) FROM public.api_keys k WHERE k.project_id = g.project_id AND k.grant_id = g.id
+    ), g.expires_at, g.revoked_at, g.revoked_for
+  FROM app.oauth_grants g JOIN public.users u ON u.id = g.user_id JOIN public.projects p ON p.id = g.project_id
+  WHERE (project IS NULL OR g.project_id = project) AND (usr IS NULL OR g.user_id = usr)
+    AND (p_all OR (g.revoked_at IS NULL AND (g.expires_at > now()) IS NOT FALSE))
+  ORDER BY g.created_at DESC, g.id LIMIT 2000;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.revoke_grant(p_id uuid) RETURNS bytea[]
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project uuid;
+BEGIN
+  SELECT g.project_id INTO project FROM app.oauth_grants g WHERE g.id = p_id AND g.revoked_at IS NULL LIMIT 1;
+  IF project IS NULL THEN
+    RAISE EXCEPTION '%', p_id USING ERRCODE = 'MB404', DETAIL = 'grant';
+  END IF;
+  RETURN app.end_grant(project, p_id, 'operator');
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.create_client(p_id text, p_name text, p_redirect_uris text[]) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ INSERT INTO app.oauth_clients (id, name, redirect_uris, by_operator) VALUES (p_id, p_name, p_redirect_uris, true) $$;
+
+CREATE OR REPLACE FUNCTION app.list_clients()
+RETURNS TABLE (
+  id text, name text, redirect_uris text[], by_operator boolean, grants bigint, created_at timestamptz, used_at timestamptz,
+  expires_at timestamptz
+)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT c.id, c.name, c.redirect_uris, c.by_operator, (
+      SELECT count(*) FROM app.oauth_grants g
+      WHERE g.client_id = c.id AND g.revoked_at IS NULL AND (g.expires_at > now()) IS NOT FALSE
+    ), c.created_at, c.used_at, c.expires_at
+  FROM app.oauth_clients c WHERE (c.expires_at > now()) IS NOT FALSE
+  ORDER BY c.by_operator DESC, c.used_at DESC NULLS LAST, c.created_at DESC, c.id LIMIT 5000
+$$;
+
+-- Removes a client and ends what users gave to it; gives the hashes of its tokens. A client that is known by the address of a
+-- document has no row, but grants.
+CREATE OR REPLACE FUNCTION app.delete_client(p_id text) RETURNS TABLE (grant_id uuid, key_hash bytea)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  there boolean;
+  given app.oauth_grants;
+BEGIN
+  DELETE FROM app.oauth_clients c WHERE c.id = p_id;
+  there := FOUND;
+  FOR given IN SELECT * FROM app.oauth_grants g WHERE g.client_id = p_id AND g.revoked_at IS NULL ORDER BY g.id LOOP
+    there := true;
+    RETURN QUERY SELECT given.id, void.hash FROM unnest(app.end_grant(given.project_id, given.id, 'operator')) AS void (hash);
+  END LOOP;
+  IF NOT there THEN
+    RAISE EXCEPTION '%', p_id USING ERRCODE = 'MB404', DETAIL = 'client';
+  END IF;
+END
+$$;
+
+-- A grant that begins is noted in its user's name; one that ends takes its tokens with it, in the same transaction, whoever
+-- ends it.
+CREATE OR REPLACE FUNCTION app.note_grant() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  INSERT INTO app.audit_log (project_id, action, user_id, key_id, login, subject, detail)
+  VALUES (
+    NEW.project_id, CASE WHEN TG_OP = 'INSERT' THEN 'grant.created' ELSE 'grant.revoked' END,
+    CASE WHEN NEW.revoked_for IS NULL OR NEW.revoked_for = 'user' THEN NEW.user_id END,
+    CASE WHEN NEW.revoked_for IS DISTINCT FROM 'operator' THEN NEW.id END,
+    CASE WHEN NEW.revoked_for IS NOT NULL AND NEW.revoked_for <> 'user' THEN session_user::text END, NEW.id::text,
+    jsonb_strip_nulls(jsonb_build_object('user', NEW.user_id, 'client', left(NEW.client_name, 255), 'host', NEW.client_host,
+      'scopes', to_jsonb(NEW.scopes), 'expiresAt', NEW.expires_at, 'reason', NEW.revoked_for)));
+  IF TG_OP = 'UPDATE' THEN
+    UPDATE public.api_keys k SET revoked_at = now()
+    WHERE k.project_id = NEW.project_id AND k.grant_id = NEW.id AND k.revoked_at IS NULL;
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+-- The grants of a user who signed in with a key end with that key, and when it loses one of their scopes; they expire no later
+-- than the key.
+CREATE OR REPLACE FUNCTION app.end_grants_of_key() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  UPDATE app.oauth_grants g SET revoked_at = now(), revoked_for = 'key'
+  WHERE g.project_id = NEW.project_id AND g.by_key = NEW.id AND g.revoked_at IS NULL
+    AND (NEW.revoked_at IS NOT NULL OR (NEW.scopes <> '{}' AND NOT g.scopes <@ NEW.scopes));
+  IF NEW.expires_at IS NOT NULL THEN
+    UPDATE public.api_keys k SET expires_at = NEW.expires_at FROM app.oauth_grants g
+    WHERE g.project_id = NEW.project_id AND g.by_key = NEW.id AND g.revoked_at IS NULL
+      AND k.project_id = g.project_id AND k.grant_id = g.id AND k.expires_at > NEW.expires_at;
+    UPDATE app.oauth_grants g SET expires_at = NEW.expires_at
+    WHERE g.project_id = NEW.project_id AND g.by_key = NEW.id AND g.revoked_at IS NULL
+      AND (g.expires_at <= NEW.expires_at) IS NOT TRUE;
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+-- The tokens of the grants that a user gave with a key, for caches, which must forget them when the key has changed.
+CREATE OR REPLACE FUNCTION app.tokens_of_key(p_key_hash bytea) RETURNS TABLE (grant_id uuid, key_hash bytea)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT t.grant_id, t.key_hash
+  FROM public.api_keys k JOIN app.oauth_grants g ON g.project_id = k.project_id AND g.by_key = k.id
+  JOIN public.api_keys t ON t.project_id = g.project_id AND t.grant_id = g.id
+  WHERE k.key_hash = p_key_hash AND k.grant_id IS NULL AND t.created_at > now() - interval '1 day'
+  ORDER BY t.grant_id, t.created_at
+$$;
+
+-- So do those of a member who leaves.
+CREATE OR REPLACE FUNCTION app.end_grants_of_member() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  UPDATE app.oauth_grants g SET revoked_at = now(), revoked_for = 'member'
+  WHERE g.project_id = OLD.project_id AND g.user_id = OLD.user_id AND g.revoked_at IS NULL;
+  RETURN NULL;
 END
 $$;
 
@@ -1023,8 +1603,8 @@ DECLARE
   shown uuid;
   usr uuid;
 BEGIN
-  SELECT k.id, k.user_id INTO shown, usr FROM public.api_keys k
-  WHERE k.id = app.current_key_id() AND k.key_hash = app.current_key_hash() AND k.project_id = p_project;
+  SELECT coalesce(k.grant_id, k.id), k.user_id INTO shown, usr FROM public.api_keys k
+  WHERE coalesce(k.grant_id, k.id) = app.current_key_id() AND k.key_hash = app.current_key_hash() AND k.project_id = p_project;
   IF shown IS NULL THEN
     IF NOT app.is_operator() THEN
       RAISE EXCEPTION 'no key of this project was presented' USING ERRCODE = 'MB401';
@@ -1189,16 +1769,16 @@ AS $$
   INSERT INTO app.audit_log (at, project_id, action, user_id, key_id, subject, address)
   SELECT used.at, used.project_id, 'key.used_from_new_address', used.user_id, used.key, used.key::text, used.address
   FROM (
-    SELECT k.id AS key, k.user_id, k.project_id, u.address::inet AS address, min(u.at) AS at,
-      row_number() OVER (PARTITION BY k.project_id, k.id ORDER BY min(u.at)) AS place
+    SELECT coalesce(k.grant_id, k.id) AS key, k.user_id, k.project_id, u.address::inet AS address, min(u.at) AS at,
+      row_number() OVER (PARTITION BY k.project_id, coalesce(k.grant_id, k.id) ORDER BY min(u.at)) AS place
     FROM unnest(p_key_hashes, p_addresses, p_at) AS u (hash, address, at)
     JOIN public.api_keys k ON k.key_hash = u.hash
     WHERE NOT EXISTS (
       SELECT FROM app.audit_log l
-      WHERE l.key_id = k.id AND l.project_id = k.project_id AND l.address = u.address::inet
+      WHERE l.key_id = coalesce(k.grant_id, k.id) AND l.project_id = k.project_id AND l.address = u.address::inet
         AND l.action = 'key.used_from_new_address'
     )
-    GROUP BY k.id, k.user_id, k.project_id, u.address::inet
+    GROUP BY coalesce(k.grant_id, k.id), k.user_id, k.project_id, u.address::inet
   ) AS used
   WHERE used.place + (
     SELECT count(*) FROM app.audit_log l
@@ -1481,6 +2061,15 @@ BEGIN
         'append_events', 'trim_events', 'purge', 'kept_for_replay', 'note_key_addresses', 'purge_audit', 'opens_without_key',
         'make_event_partition', 'drop_event_partition', 'fill_fts', 'count_stale_fts']), 'app_server'
       UNION ALL SELECT unnest(ARRAY['claim_vectors', 'put_vectors', 'prune_vectors']), 'app_server'
+      UNION ALL SELECT unnest(ARRAY[
+        'oauth_sign_in_with_key', 'oauth_sign_in_with_code', 'oauth_sign_out', 'oauth_signed_in', 'oauth_consent', 'oauth_redeem',
+        'oauth_refresh', 'oauth_revoke', 'oauth_list_grants', 'oauth_take_back', 'oauth_register', 'oauth_client',
+        'purge_oauth']), 'app_server'
+      UNION ALL SELECT unnest(ARRAY[
+        'create_login_code', 'list_grants', 'revoke_grant', 'create_client', 'list_clients', 'delete_client', 'note_grant', 'end_grants_of_key',
+        'end_grants_of_member']), owner
+      UNION ALL SELECT 'tokens_of_key', 'app_server, ' || owner
+      UNION ALL SELECT unnest(ARRAY['oauth_keep_newest', 'oauth_is_live', 'oauth_issue', 'end_grant']), NULL
       UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key']), 'app_user'
       UNION ALL SELECT unnest(ARRAY[
@@ -1526,8 +2115,8 @@ BEGIN
   IF (SELECT r.rolsuper OR r.rolbypassrls FROM pg_catalog.pg_roles r WHERE r.rolname = current_user) THEN
     RETURN NEW;
   END IF;
-  IF (NEW.id, NEW.user_id, NEW.project_id, NEW.key_hash, NEW.key_prefix, NEW.created_at)
-      IS DISTINCT FROM (OLD.id, OLD.user_id, OLD.project_id, OLD.key_hash, OLD.key_prefix, OLD.created_at)
+  IF (NEW.id, NEW.user_id, NEW.project_id, NEW.key_hash, NEW.key_prefix, NEW.created_at, NEW.grant_id)
+      IS DISTINCT FROM (OLD.id, OLD.user_id, OLD.project_id, OLD.key_hash, OLD.key_prefix, OLD.created_at, OLD.grant_id)
     OR (OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS DISTINCT FROM OLD.revoked_at)
     OR (NEW.revoked_at BETWEEN '2000-01-01' AND '9000-01-01') IS FALSE
     OR (OLD.expires_at IS NOT NULL AND (NEW.expires_at <= OLD.expires_at) IS NOT TRUE)
@@ -1603,13 +2192,25 @@ CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE ON public.memberships
   FOR EACH ROW WHEN (OLD.role IS DISTINCT FROM NEW.role) EXECUTE FUNCTION app.audit_membership();
 CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.memberships
   FOR EACH ROW EXECUTE FUNCTION app.audit_membership();
-CREATE OR REPLACE TRIGGER audit_insert AFTER INSERT ON public.api_keys FOR EACH ROW EXECUTE FUNCTION app.audit_key();
+-- Of tokens their grants are noted, which change seldom.
+CREATE OR REPLACE TRIGGER audit_insert AFTER INSERT ON public.api_keys
+  FOR EACH ROW WHEN (NEW.grant_id IS NULL) EXECUTE FUNCTION app.audit_key();
 -- Not for last_used_at, which is written often.
 CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE ON public.api_keys
   FOR EACH ROW WHEN (
-    (OLD.revoked_at, OLD.label, OLD.scopes, OLD.rate_limit, OLD.expires_at)
+    NEW.grant_id IS NULL AND (OLD.revoked_at, OLD.label, OLD.scopes, OLD.rate_limit, OLD.expires_at)
       IS DISTINCT FROM (NEW.revoked_at, NEW.label, NEW.scopes, NEW.rate_limit, NEW.expires_at)
   ) EXECUTE FUNCTION app.audit_key();
+CREATE OR REPLACE TRIGGER end_grants AFTER UPDATE OF revoked_at, scopes, expires_at ON public.api_keys
+  FOR EACH ROW WHEN (
+    NEW.grant_id IS NULL AND (OLD.revoked_at, OLD.scopes, OLD.expires_at)
+      IS DISTINCT FROM (NEW.revoked_at, NEW.scopes, NEW.expires_at))
+  EXECUTE FUNCTION app.end_grants_of_key();
+CREATE OR REPLACE TRIGGER end_grants AFTER DELETE ON public.memberships
+  FOR EACH ROW EXECUTE FUNCTION app.end_grants_of_member();
+CREATE OR REPLACE TRIGGER note_insert AFTER INSERT ON app.oauth_grants FOR EACH ROW EXECUTE FUNCTION app.note_grant();
+CREATE OR REPLACE TRIGGER note_end AFTER UPDATE OF revoked_at ON app.oauth_grants
+  FOR EACH ROW WHEN (OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL) EXECUTE FUNCTION app.note_grant();
 CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.documents REFERENCING OLD TABLE AS gone
   FOR EACH STATEMENT EXECUTE FUNCTION app.audit_deletion('documents.deleted');
 CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.graph_entities REFERENCING OLD TABLE AS gone

@@ -174,6 +174,7 @@ $$;
 --   users                      belong to no project; id, name and email are unique over all of them
 --   projects                   their id is the project_id of all others; slug is unique over all of them
 --   api_keys (key_hash)        a key is found by it before its project is known
+--   oauth_clients, oauth_sign_ins, oauth_login_codes   belong to no project; only functions of 003 reach them
 -- A foreign key to users or projects contains their id only. A test reads the catalog and checks this for every table.
 CREATE TABLE IF NOT EXISTS public.schema_migrations (
   version    text PRIMARY KEY,
@@ -208,7 +209,37 @@ CREATE TABLE IF NOT EXISTS public.memberships (
 );
 CREATE INDEX IF NOT EXISTS memberships_project_idx ON public.memberships (project_id);
 
+-- What a user gave to a client with OAuth, in one project: the rights, and until when. To the rest of the schema a grant acts
+-- as a key does, under its own id, and its access tokens are its secrets: rows of api_keys with its id in grant_id, which
+-- change every hour. It has no more rights than its row says, whatever its tokens say.
+CREATE TABLE IF NOT EXISTS app.oauth_grants (
+  project_id   uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  id           uuid NOT NULL,
+  user_id      uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
+  client_id    text NOT NULL CHECK (octet_length(client_id) BETWEEN 1 AND 2048),
+  client_name  text NOT NULL CHECK (octet_length(client_name) BETWEEN 1 AND 512),
+  -- Where the answers go: the host of the redirect URI.
+  client_host  text NOT NULL CHECK (octet_length(client_host) BETWEEN 1 AND 255),
+  scopes       text[] NOT NULL CHECK (scopes <> '{}' AND scopes <@ ARRAY['read', 'write', 'admin']),
+  resource     text NOT NULL CHECK (octet_length(resource) BETWEEN 1 AND 2048),
+  rate_limit   integer NOT NULL DEFAULT 60 CHECK (rate_limit >= 0),
+  -- The key that its user signed in with: the grant ends with it. A key that is gone is only an id here.
+  by_key       uuid,
+  created_at   timestamptz NOT NULL DEFAULT now(),
+  refreshed_at timestamptz NOT NULL DEFAULT now(),
+  expires_at   timestamptz,
+  revoked_at   timestamptz,
+  revoked_for  text CHECK (revoked_for IN ('user', 'client', 'operator', 'member', 'key', 'code_reuse', 'token_reuse', 'many')),
+  PRIMARY KEY (project_id, id),
+  CHECK ((revoked_at IS NULL) = (revoked_for IS NULL))
+);
+CREATE INDEX IF NOT EXISTS oauth_grants_user_idx ON app.oauth_grants (user_id, project_id);
+-- Commands and pages name a grant by its id alone.
+CREATE INDEX IF NOT EXISTS oauth_grants_id_idx ON app.oauth_grants (id);
+CREATE INDEX IF NOT EXISTS oauth_grants_by_key_idx ON app.oauth_grants (project_id, by_key) WHERE by_key IS NOT NULL;
+
 -- The table stores the SHA-256 and the beginning of a key, not the key. No scopes: all rights of the user's role.
+-- A row with a grant_id is an access token of that grant.
 CREATE TABLE IF NOT EXISTS public.api_keys (
   id           uuid NOT NULL DEFAULT gen_random_uuid(),
   user_id      uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
@@ -222,7 +253,11 @@ CREATE TABLE IF NOT EXISTS public.api_keys (
   expires_at   timestamptz,
   created_at   timestamptz NOT NULL DEFAULT now(),
   revoked_at   timestamptz,
+  grant_id     uuid,
   PRIMARY KEY (project_id, id),
+  FOREIGN KEY (project_id, grant_id) REFERENCES app.oauth_grants (project_id, id) ON DELETE CASCADE,
+  -- A token always expires, and never has all that a role grants.
+  CONSTRAINT api_keys_tokens CHECK (grant_id IS NULL OR (expires_at IS NOT NULL AND scopes <> '{}')),
   -- The server cannot read 'infinity', and such a value would hide all keys of the project. A key that does not expire has
   -- NULL.
   CONSTRAINT api_keys_moments CHECK (
@@ -230,9 +265,24 @@ CREATE TABLE IF NOT EXISTS public.api_keys (
     AND greatest(last_used_at, expires_at, created_at, revoked_at) < '9999-01-01 00:00+00')
 );
 -- An operator's commands name a key by its id alone.
+-- A table that an earlier script of this version made knows no tokens.
+DO $$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid = 'public.api_keys'::regclass AND a.attname = 'grant_id' AND NOT a.attisdropped
+  ) THEN
+    ALTER TABLE public.api_keys ADD COLUMN grant_id uuid,
+      ADD FOREIGN KEY (project_id, grant_id) REFERENCES app.oauth_grants (project_id, id) ON DELETE CASCADE,
+      ADD CONSTRAINT api_keys_tokens CHECK (grant_id IS NULL OR (expires_at IS NOT NULL AND scopes <> '{}'));
+  END IF;
+END
+$$;
 CREATE INDEX IF NOT EXISTS api_keys_id_idx ON public.api_keys (id);
 CREATE INDEX IF NOT EXISTS api_keys_user_idx ON public.api_keys (user_id);
 CREATE INDEX IF NOT EXISTS api_keys_project_idx ON public.api_keys (project_id, created_at);
+CREATE INDEX IF NOT EXISTS api_keys_grant_idx ON public.api_keys (project_id, grant_id) WHERE grant_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS api_keys_tokens_idx ON public.api_keys (expires_at) WHERE grant_id IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS public.documents (
   id         uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -467,7 +517,7 @@ CREATE TABLE IF NOT EXISTS app.audit_log (
     'member.added', 'member.role_changed', 'member.removed',
     'key.created', 'key.changed', 'key.revoked', 'key.rotated', 'key.used_from_new_address',
     'documents.deleted', 'entities.deleted', 'backup.restored', 'bank.imported', 'bank.exported',
-    'project.backed_up', 'project.restored', 'project.quota_set')),
+    'project.backed_up', 'project.restored', 'project.quota_set', 'grant.created', 'grant.revoked')),
   user_id    uuid,
   key_id     uuid,
   login      text,
@@ -483,14 +533,14 @@ BEGIN
   IF EXISTS (
     SELECT FROM pg_catalog.pg_constraint c
     WHERE c.conrelid = 'app.audit_log'::regclass AND c.conname = 'audit_log_action_check'
-      AND pg_get_constraintdef(c.oid) NOT LIKE '%project.removed%'
+      AND pg_get_constraintdef(c.oid) NOT LIKE '%grant.revoked%'
   ) THEN
     ALTER TABLE app.audit_log DROP CONSTRAINT audit_log_action_check, ADD CONSTRAINT audit_log_action_check CHECK (action IN (
       'user.created', 'user.removed', 'project.created', 'project.renamed', 'project.removed', 'member.added',
       'member.role_changed', 'member.removed',
       'key.created', 'key.changed', 'key.revoked', 'key.rotated', 'key.used_from_new_address',
       'documents.deleted', 'entities.deleted', 'backup.restored', 'bank.imported', 'bank.exported',
-      'project.backed_up', 'project.restored', 'project.quota_set'));
+      'project.backed_up', 'project.restored', 'project.quota_set', 'grant.created', 'grant.revoked'));
   END IF;
 END
 $$;
@@ -525,6 +575,81 @@ CREATE TABLE IF NOT EXISTS app.vectors (
   FOREIGN KEY (project_id, model) REFERENCES app.vector_sets (project_id, model) ON DELETE CASCADE
 );
 
+-- Codes and refresh tokens of grants: their SHA-256 only. A code is redeemed once, within a minute, with the verifier of its
+-- challenge (PKCE, S256). A refresh token is used once: the salt of its use and the token itself make its successors, so that
+-- a client that asks again within the grace time is given the same ones. Used rows stay until they expire, since they show a
+-- second use.
+CREATE TABLE IF NOT EXISTS app.oauth_codes (
+  project_id   uuid NOT NULL,
+  code_hash    bytea NOT NULL CHECK (octet_length(code_hash) = 32),
+  grant_id     uuid NOT NULL,
+  redirect_uri text NOT NULL CHECK (octet_length(redirect_uri) BETWEEN 1 AND 2048),
+  challenge    bytea NOT NULL CHECK (octet_length(challenge) = 32),
+  created_at   timestamptz NOT NULL DEFAULT now(),
+  expires_at   timestamptz NOT NULL,
+  used_at      timestamptz,
+  PRIMARY KEY (project_id, code_hash),
+  FOREIGN KEY (project_id, grant_id) REFERENCES app.oauth_grants (project_id, id) ON DELETE CASCADE
+);
+CREATE INDEX IF NOT EXISTS oauth_codes_hash_idx ON app.oauth_codes (code_hash);
+CREATE INDEX IF NOT EXISTS oauth_codes_grant_idx ON app.oauth_codes (project_id, grant_id);
+CREATE INDEX IF NOT EXISTS oauth_codes_expires_idx ON app.oauth_codes (expires_at);
+
+CREATE TABLE IF NOT EXISTS app.oauth_refresh_tokens (
+  project_id uuid NOT NULL,
+  token_hash bytea NOT NULL CHECK (octet_length(token_hash) = 32),
+  grant_id   uuid NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  expires_at timestamptz NOT NULL,
+  used_at    timestamptz,
+  salt       bytea CHECK (octet_length(salt) = 16),
+  PRIMARY KEY (project_id, token_hash),
+  FOREIGN KEY (project_id, grant_id) REFERENCES app.oauth_grants (project_id, id) ON DELETE CASCADE,
+  CHECK ((used_at IS NULL) = (salt IS NULL))
+);
+CREATE INDEX IF NOT EXISTS oauth_refresh_tokens_hash_idx ON app.oauth_refresh_tokens (token_hash);
+CREATE INDEX IF NOT EXISTS oauth_refresh_tokens_grant_idx ON app.oauth_refresh_tokens (project_id, grant_id);
+CREATE INDEX IF NOT EXISTS oauth_refresh_tokens_expires_idx ON app.oauth_refresh_tokens (expires_at);
+
+-- Clients that registered themselves, and those that an operator registered, which do not expire. A client that is known by
+-- the address of a document has no row.
+CREATE TABLE IF NOT EXISTS app.oauth_clients (
+  id            text COLLATE "C" PRIMARY KEY CHECK (id ~ '^mbmcp_client_[0-9A-Za-z]{16,64}$'),
+  name          text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 512),
+  redirect_uris text[] NOT NULL CHECK (cardinality(redirect_uris) BETWEEN 1 AND 10 AND octet_length(redirect_uris::text) <= 16384),
+  by_operator   boolean NOT NULL DEFAULT false,
+  created_at    timestamptz NOT NULL DEFAULT now(),
+  -- When a user last let it in.
+  used_at       timestamptz,
+  expires_at    timestamptz,
+  CHECK (by_operator OR expires_at IS NOT NULL)
+);
+CREATE INDEX IF NOT EXISTS oauth_clients_expires_idx ON app.oauth_clients (expires_at);
+
+-- Browsers in which a user is signed in, for minutes: the SHA-256 of a cookie. With by_key, only the project of that key is
+-- offered, and no right that the key does not have.
+CREATE TABLE IF NOT EXISTS app.oauth_sign_ins (
+  cookie_hash bytea PRIMARY KEY CHECK (octet_length(cookie_hash) = 32),
+  user_id     uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
+  by_key      uuid,
+  key_project uuid REFERENCES public.projects (id) ON DELETE CASCADE,
+  created_at  timestamptz NOT NULL DEFAULT now(),
+  expires_at  timestamptz NOT NULL,
+  CHECK ((by_key IS NULL) = (key_project IS NULL))
+);
+CREATE INDEX IF NOT EXISTS oauth_sign_ins_expires_idx ON app.oauth_sign_ins (expires_at);
+CREATE INDEX IF NOT EXISTS oauth_sign_ins_user_idx ON app.oauth_sign_ins (user_id);
+
+-- One-time codes with which a user signs in (`login-code`).
+CREATE TABLE IF NOT EXISTS app.oauth_login_codes (
+  code_hash  bytea PRIMARY KEY CHECK (octet_length(code_hash) = 32),
+  user_id    uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  expires_at timestamptz NOT NULL
+);
+CREATE INDEX IF NOT EXISTS oauth_login_codes_expires_idx ON app.oauth_login_codes (expires_at);
+CREATE INDEX IF NOT EXISTS oauth_login_codes_user_idx ON app.oauth_login_codes (user_id);
+
 -- Until 002 has run, only the owner can read.
 DO $$
 DECLARE
@@ -534,7 +659,8 @@ BEGIN
     'public.api_keys', 'public.documents', 'public.graph_entities', 'public.graph_observations',
     'public.graph_relations', 'public.sessions', 'app.project_state', 'app.backups',
     'app.backup_items', 'app.files', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes',
-    'app.audit_log', 'app.vector_sets', 'app.vectors'] LOOP
+    'app.audit_log', 'app.vector_sets', 'app.vectors', 'app.oauth_grants', 'app.oauth_codes',
+    'app.oauth_refresh_tokens', 'app.oauth_clients', 'app.oauth_sign_ins', 'app.oauth_login_codes'] LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name);
   END LOOP;
 END

@@ -87,6 +87,10 @@ def test_traefik_routes_only_the_paths_of_the_server(quick_start):
     assert send(EDGE, "GET", "/health/live")[0] == 200
     assert send(EDGE, "GET", "/api/keys")[0] == 401
     assert send(EDGE, "GET", "/api/keys", quick_start["key"])[0] == 200
+    # The server answers, with or without OAuth; Traefik has another text for what it does not route.
+    for path in ["/.well-known/oauth-protected-resource/mcp", "/.well-known/openid-configuration", "/oauth/grants"]:
+        assert send(EDGE, "GET", path)[2].strip() != "404 page not found", path
+    assert send(EDGE, "GET", "/.well-known/acme-challenge/x")[2].strip() == "404 page not found"
     status, _, text = send(EDGE, "GET", "/metrics")
     assert (status, text.strip()) == (404, "404 page not found")
 

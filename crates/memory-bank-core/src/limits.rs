@@ -128,6 +128,10 @@ pub const RULES_BYTES: u64 = 64 * 1024;
 pub const REGISTERED_STORES: usize = 1000;
 /// The most active keys of a project in a database.
 pub const PROJECT_KEYS: usize = 1000;
+/// The most grants of a user in a project; past it the one that was refreshed least lately ends.
+pub const GRANTS: usize = 100;
+/// The most clients that registered themselves and that no user has let in.
+pub const WAITING_CLIENTS: usize = 2000;
 /// The most active keys of a folder.
 pub const FOLDER_KEYS: usize = 100;
 /// The most keys that are kept of a folder, revoked ones included; the oldest revoked keys are deleted first.

@@ -87,7 +87,7 @@ impl Database {
     /// # Errors
     /// There is no such user, a project would lose its last owner, or the database fails.
     pub async fn remove_user(&self, name: &str) -> Result<Vec<Revoked>, AdminError> {
-        const SQL: &str = "SELECT id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
+        const SQL: &str = "SELECT coalesce(grant_id, id), key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
             revoked_at FROM app.remove_user($1)";
         self.keys_of(SQL, name).await
     }
@@ -107,7 +107,7 @@ impl Database {
     /// # Errors
     /// There is no such project, or the database fails.
     pub async fn project_keys(&self, slug: &str) -> Result<Vec<Revoked>, AdminError> {
-        const SQL: &str = "SELECT id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
+        const SQL: &str = "SELECT coalesce(grant_id, id), key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
             revoked_at FROM app.list_keys($1, false, now())";
         self.keys_of(SQL, slug).await
     }
@@ -128,7 +128,7 @@ impl Database {
     /// # Errors
     /// There is no such project, or the database fails.
     pub async fn remove_project(&self, slug: &str) -> Result<Vec<Revoked>, AdminError> {
-        const SQL: &str = "SELECT id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
+        const SQL: &str = "SELECT coalesce(grant_id, id), key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
             revoked_at FROM app.remove_project($1)";
         self.keys_of(SQL, slug).await
     }

@@ -81,7 +81,7 @@ impl Administration for Database {
     }
 
     async fn remove_member(&self, project: &str, user: &str) -> Result<Vec<Revoked>, AdminError> {
-        const SQL: &str = "SELECT id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
+        const SQL: &str = "SELECT coalesce(grant_id, id), key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
             revoked_at FROM app.remove_member($1, $2)";
         let rows = self.call(Query::new(SQL, &[&project, &user])).await.map_err(admin_error)?;
         Ok(rows.iter().map(|row| key(row, 0)).collect::<Result<_, _>>()?)
@@ -115,7 +115,7 @@ impl Administration for Database {
 
     async fn keys(&self, project: &str, all: bool) -> Result<Vec<(String, KeyRecord)>, AdminError> {
         const SQL: &str = "SELECT user_name, id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, \
-            created_at, revoked_at FROM app.list_keys($1, $2, $3)";
+            created_at, revoked_at FROM app.list_keys($1, $2, $3) WHERE grant_id IS NULL";
         let now = self.deps.clock.now();
         let rows = self.call(Query::new(SQL, &[&project, &all, &now])).await.map_err(admin_error)?;
         Ok(rows
@@ -125,7 +125,7 @@ impl Administration for Database {
     }
 
     async fn member_keys(&self, project: &str, user: &str) -> Result<Vec<Revoked>, AdminError> {
-        const SQL: &str = "SELECT id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
+        const SQL: &str = "SELECT coalesce(grant_id, id), key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
             revoked_at FROM app.list_keys($1, false, $3) WHERE user_name = $2";
         let now = self.deps.clock.now();
         let rows = self.call(Query::new(SQL, &[&project, &user, &now])).await.map_err(admin_error)?;
@@ -166,6 +166,8 @@ pub(crate) fn admin_error(error: CallError) -> AdminError {
         Some("user") => "user",
         Some("project") => "project",
         Some("member") => "member",
+        Some("grant") => "grant",
+        Some("client") => "client",
         _ => "key",
     };
     let name = message.message().to_owned();

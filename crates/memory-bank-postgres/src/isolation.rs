@@ -30,7 +30,7 @@ const TABLES: &str = "SELECT t.name, c.oid IS NOT NULL AS there, coalesce(c.relr
 
 /// Every table with data of tenants. The only list of them: the check and the tests are made from it, and a test compares it
 /// with the catalog.
-pub const TENANT_TABLES: [&str; 20] = [
+pub const TENANT_TABLES: [&str; 23] = [
     "public.users",
     "public.projects",
     "public.memberships",
@@ -51,7 +51,20 @@ pub const TENANT_TABLES: [&str; 20] = [
     "app.files",
     "app.vector_sets",
     "app.vectors",
+    "app.oauth_grants",
+    "app.oauth_codes",
+    "app.oauth_refresh_tokens",
 ];
+
+/// Tables that belong to no project, beside users and projects. Only functions reach them: no role that serves has a right
+/// on them.
+pub const SERVER_TABLES: [&str; 3] = ["app.oauth_clients", "app.oauth_sign_ins", "app.oauth_login_codes"];
+
+/// Server tables that a role that serves can reach by itself.
+const REACHED: &str = "SELECT t.name FROM unnest($1::text[]) AS t (name), unnest(ARRAY['app_user', 'app_server', session_user]) AS r (name) \
+    WHERE NOT pg_has_role(session_user, (SELECT c.relowner FROM pg_catalog.pg_class c WHERE c.oid = to_regclass(t.name)), 'MEMBER') \
+    AND (has_table_privilege(r.name, t.name, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE') \
+      OR has_any_column_privilege(r.name, t.name, 'SELECT, INSERT, UPDATE')) ORDER BY 1 LIMIT 1";
 
 /// Partitions of the events that could be read past the policies of their table: only functions may reach them by
 /// their own names.
@@ -84,9 +97,9 @@ const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_cata
     AND (has_function_privilege(session_user, p.oid, 'EXECUTE') OR has_function_privilege('app_server', p.oid, 'EXECUTE') \
       OR has_function_privilege('app_user', p.oid, 'EXECUTE')) ORDER BY 1 LIMIT 1";
 
-/// The functions that the server needs: each takes the hash of a presented key, or reads and changes nothing of a
+/// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant.
-const SERVING_FUNCTIONS: [&str; 26] = [
+const SERVING_FUNCTIONS: [&str; 40] = [
     "append_events",
     "authenticate",
     "claim_vectors",
@@ -99,6 +112,18 @@ const SERVING_FUNCTIONS: [&str; 26] = [
     "make_event_partition",
     "note_audit",
     "note_key_addresses",
+    "oauth_client",
+    "oauth_consent",
+    "oauth_list_grants",
+    "oauth_redeem",
+    "oauth_refresh",
+    "oauth_register",
+    "oauth_revoke",
+    "oauth_sign_in_with_code",
+    "oauth_sign_in_with_key",
+    "oauth_sign_out",
+    "oauth_signed_in",
+    "oauth_take_back",
     "open_session",
     "opens_without_key",
     "own_key_hash",
@@ -106,10 +131,12 @@ const SERVING_FUNCTIONS: [&str; 26] = [
     "prune_vectors",
     "purge",
     "purge_audit",
+    "purge_oauth",
     "put_vectors",
     "replace_own_key",
     "restored_project",
     "subscribe_session",
+    "tokens_of_key",
     "touch_keys",
     "touch_sessions",
     "trim_events",
@@ -126,7 +153,8 @@ impl Database {
     /// They are not, with the reason; or a query fails.
     pub async fn prove_isolation(&self) -> Result<(), IsolationError> {
         let names: Vec<&str> = TENANT_TABLES.to_vec();
-        let tables = self.call(Query::new(TABLES, &[&names])).await.map_err(StoreError::from)?;
+        let all: Vec<&str> = [TENANT_TABLES.as_slice(), SERVER_TABLES.as_slice()].concat();
+        let tables = self.call(Query::new(TABLES, &[&all])).await.map_err(StoreError::from)?;
         for row in &tables {
             let name: String = column(row, 0)?;
             let (there, forced, policies): (bool, bool, bool) =
@@ -143,6 +171,14 @@ impl Database {
                     if forced { "policies" } else { "forced row-level security" }
                 )));
             }
+        }
+        let server: Vec<&str> = SERVER_TABLES.to_vec();
+        let reached = self.call(Query::new(REACHED, &[&server])).await.map_err(StoreError::from)?;
+        if let Some(row) = reached.first() {
+            let name: String = column(row, 0)?;
+            return Err(refused(format!(
+                "table `{name}` can be reached by the server's own role; run migrations/002_policies.sql again"
+            )));
         }
         self.prove_partitions().await?;
         self.prove_role().await?;

@@ -20,12 +20,13 @@ const TOUCH: &str = "SELECT app.touch_keys($1, $2)";
 /// Revoked keys are never deleted, so there may be many: the newest of them follow the valid ones.
 const LIST: &str = "SELECT * FROM ( \
     SELECT id, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, revoked_at \
-    FROM public.api_keys WHERE project_id = $1 AND user_id = $2 AND ($3 OR revoked_at IS NULL) \
+    FROM public.api_keys WHERE project_id = $1 AND user_id = $2 AND grant_id IS NULL AND ($3 OR revoked_at IS NULL) \
     ORDER BY (revoked_at IS NULL AND (expires_at > now()) IS NOT FALSE) DESC, created_at DESC, id LIMIT 2000 \
     ) AS listed ORDER BY created_at DESC, id";
 const LOCK: &str = "SELECT id, app.own_key_hash(id), key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
-    revoked_at FROM public.api_keys WHERE project_id = $1 AND user_id = $2 AND id = $3 AND revoked_at IS NULL FOR UPDATE";
-const COUNT: &str = "SELECT count(*) FROM public.api_keys WHERE project_id = $1 AND revoked_at IS NULL \
+    revoked_at FROM public.api_keys WHERE project_id = $1 AND user_id = $2 AND id = $3 AND grant_id IS NULL AND revoked_at IS NULL \
+    FOR UPDATE";
+const COUNT: &str = "SELECT count(*) FROM public.api_keys WHERE project_id = $1 AND grant_id IS NULL AND revoked_at IS NULL \
     AND (expires_at > $2) IS NOT FALSE";
 const INSERT: &str = "INSERT INTO public.api_keys (id, user_id, project_id, key_hash, key_prefix, label, scopes, rate_limit, \
     expires_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
@@ -230,12 +231,15 @@ pub(crate) fn record_of(key: &NewKey) -> KeyRecord {
 /// A key from `id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, revoked_at`,
 /// which begin at the column `from`.
 pub(crate) fn key(row: &Row, from: usize) -> Result<Revoked, StoreError> {
-    let hash: &[u8] = column(row, from + 1)?;
-    let hash = <[u8; 32]>::try_from(hash).map_err(|_| StoreError::Damaged {
+    Ok(Revoked { hash: hash_of(column(row, from + 1)?)?, record: record(row, from, from + 2)? })
+}
+
+pub(crate) fn hash_of(stored: &[u8]) -> Result<KeyHash, StoreError> {
+    let hash = <[u8; 32]>::try_from(stored).map_err(|_| StoreError::Damaged {
         what: "the hash of a key".to_owned(),
         detail: "it does not have 32 bytes".to_owned(),
     })?;
-    Ok(Revoked { hash: KeyHash::from_bytes(hash), record: record(row, from, from + 2)? })
+    Ok(KeyHash::from_bytes(hash))
 }
 
 /// A key from its id in the column `id` and `key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at,
@@ -258,7 +262,7 @@ pub(crate) fn words(scopes: &[Right]) -> Vec<&'static str> {
     scopes.iter().map(|right| right.as_str()).collect()
 }
 
-fn scopes(words: &[String]) -> Result<Vec<Right>, StoreError> {
+pub(crate) fn scopes(words: &[String]) -> Result<Vec<Right>, StoreError> {
     words
         .iter()
         .map(|word| {

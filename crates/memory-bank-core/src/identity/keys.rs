@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use crate::caller::{Caller, KeyId, Right};
 use crate::error::StoreError;
+use crate::identity::token::ACCESS_PREFIX;
 use crate::identity::{Environment, KeyHash};
 
 /// The result of looking up a key's hash: everything that a request needs, in one row.
@@ -76,6 +77,12 @@ impl KeyRecord {
     #[must_use]
     pub fn environment(&self) -> Environment {
         Environment::of_prefix(&self.prefix)
+    }
+
+    /// Whether it is an access token of OAuth.
+    #[must_use]
+    pub fn is_token(&self) -> bool {
+        self.prefix.starts_with(ACCESS_PREFIX)
     }
 
     /// The expiry of a key that replaces this one at `now`: it gets the same validity period.

@@ -1,10 +1,12 @@
-//! Authentication: API keys, their stored form, and the traits to look them up and manage them. Nothing here knows
+//! Authentication: API keys and tokens of OAuth, their stored form, and the traits to look them up and manage them. Nothing here knows
 //! HTTP, and nothing here stores a key in plain text.
 
 mod administration;
 mod keys;
 mod new_key;
+mod oauth;
 mod secret;
+mod token;
 
 pub use administration::{
     AdminError, Administration, Bootstrapped, MemberRecord, NewProject, NewUser, ProjectRecord, UserRecord,
@@ -13,4 +15,9 @@ pub use keys::{
     KeyChange, KeyDirectory, KeyError, KeyIdentity, KeyRecord, KeyStatus, KeyStore, KeyUse, NewKey, Revoked,
 };
 pub use new_key::{DEFAULT_RATE_LIMIT, KeyOptions, sorted_rights};
+pub use oauth::{
+    Client, ClientRecord, Consent, Exchange, GrantRecord, GrantView, Issued, Membership, NewClient, NewCode,
+    NewGrant, NewTokens, OAuthAdministration, OAuthStore, Presentation, Refusal, SignIn, SignedIn, Void,
+};
 pub use secret::{Environment, KeyHash, MalformedKey, PlainKey};
+pub use token::{LoginCode, PlainToken, TokenKind};

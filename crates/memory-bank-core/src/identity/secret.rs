@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::clock::Entropy;
+use crate::identity::token::ACCESS_PREFIX;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// How many random characters follow the prefix: 190 bits.
-const RANDOM_CHARS: usize = 32;
+pub(super) const RANDOM_CHARS: usize = 32;
 /// How many characters of a key are stored, to recognise it.
-const PREFIX_CHARS: usize = 12;
+pub(super) const PREFIX_CHARS: usize = 12;
 /// The longest text that is parsed as a key, in bytes.
 const MAX_KEY_BYTES: usize = 128;
 
@@ -55,20 +56,13 @@ impl PlainKey {
     /// Generates a key of 32 random base62 characters, each equally likely.
     #[must_use]
     pub fn generate(environment: Environment, entropy: &dyn Entropy) -> Self {
-        let mut key = environment.prefix().to_owned();
-        let whole = key.len() + RANDOM_CHARS;
-        while key.len() < whole {
-            // The bytes 6 and 8 of a random id hold its version and variant; the others are random. Of 64 values two
-            // are discarded, so that all characters are equally likely.
-            let id = entropy.id().into_bytes();
-            let random =
-                id.iter().enumerate().filter(|(at, _)| *at != 6 && *at != 8).map(|(_, byte)| byte & 63);
-            let chars =
-                random.filter_map(|value| BASE62.get(usize::from(value))).map(|byte| char::from(*byte));
-            let missing = whole - key.len();
-            key.extend(chars.take(missing));
-        }
-        Self(key)
+        Self(random_text(environment.prefix(), entropy))
+    }
+
+    /// Whether it is an access token of OAuth. The word is part of the hash, so that it is as certain as the key.
+    #[must_use]
+    pub fn is_token(&self) -> bool {
+        self.0.starts_with(ACCESS_PREFIX)
     }
 
     /// The key as it is given to its owner.
@@ -95,15 +89,34 @@ impl FromStr for PlainKey {
 
     /// Accepts a text in the form of a key. Whether the key exists is checked by its hash.
     fn from_str(text: &str) -> Result<Self, MalformedKey> {
-        let random = [Environment::Live, Environment::Test]
+        let random = [Environment::Live.prefix(), Environment::Test.prefix(), ACCESS_PREFIX]
             .into_iter()
-            .find_map(|environment| text.strip_prefix(environment.prefix()))
+            .find_map(|prefix| text.strip_prefix(prefix))
             .ok_or(MalformedKey)?;
         let fits = !random.is_empty()
             && text.len() <= MAX_KEY_BYTES
             && random.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
         if fits { Ok(Self(text.to_owned())) } else { Err(MalformedKey) }
     }
+}
+
+/// The prefix and 32 random base62 characters, each equally likely.
+pub(super) fn random_text(prefix: &str, entropy: &dyn Entropy) -> String {
+    let mut text = prefix.to_owned();
+    let whole = text.len() + RANDOM_CHARS;
+    while text.len() < whole {
+        // The bytes 6 and 8 of a random id hold its version and variant; the others are random.
+        let id = entropy.id().into_bytes();
+        let random = id.iter().enumerate().filter(|(at, _)| *at != 6 && *at != 8).map(|(_, byte)| *byte);
+        let missing = whole - text.len();
+        text.extend(random.filter_map(base62).take(missing));
+    }
+    text
+}
+
+/// A character of six bits of a random byte. Of 64 values two are discarded, so that all characters are equally likely.
+pub(super) fn base62(random: u8) -> Option<char> {
+    BASE62.get(usize::from(random & 63)).map(|byte| char::from(*byte))
 }
 
 impl fmt::Debug for PlainKey {
@@ -202,6 +215,13 @@ mod tests {
             assert_eq!(text.parse::<PlainKey>(), Err(MalformedKey), "{text}");
         }
         assert!(format!("mbmcp_live_{}", "a".repeat(200)).parse::<PlainKey>().is_err());
+        assert!("mbmcp_rt_0123".parse::<PlainKey>().is_err());
+    }
+
+    #[test]
+    fn an_access_token_is_presented_like_a_key() {
+        assert!("mbmcp_at_0123".parse::<PlainKey>().unwrap().is_token());
+        assert!(!"mbmcp_live_0123".parse::<PlainKey>().unwrap().is_token());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use memory_bank_core::caller::{Role, UserId};
 use memory_bank_core::clock::{Entropy, SystemEntropy};
-use memory_bank_core::identity::{Administration, NewUser, ProjectRecord};
+use memory_bank_core::identity::{Administration, NewUser, ProjectRecord, Revoked};
 use memory_bank_postgres::Database;
 use serde_json::json;
 
@@ -34,8 +34,9 @@ pub(crate) async fn remove_user(
 ) -> anyhow::Result<()> {
     let void = database.remove_user(name).await?;
     keys::notify_revoked(settings, &void).await;
-    let data = json!({"message": "user removed", "user": name, "revokedKeys": void.len()});
-    output.show(&data, &format!("The user {name} is removed; API keys revoked: {}.", void.len()))
+    let count = keys_among(&void);
+    let data = json!({"message": "user removed", "user": name, "revokedKeys": count});
+    output.show(&data, &format!("The user {name} is removed; API keys revoked: {count}."))
 }
 
 /// Gives a project another short name.
@@ -92,8 +93,14 @@ pub(crate) async fn remove_project(
     }
     let void = database.remove_project(slug).await?;
     keys::notify_revoked(settings, &void).await;
-    let data = json!({"message": "project removed", "project": slug, "revokedKeys": void.len()});
-    output.show(&data, &format!("The project {slug} is removed; API keys revoked: {}.", void.len()))
+    let count = keys_among(&void);
+    let data = json!({"message": "project removed", "project": slug, "revokedKeys": count});
+    output.show(&data, &format!("The project {slug} is removed; API keys revoked: {count}."))
+}
+
+/// How many are keys of users; the others are tokens of what they have allowed.
+fn keys_among(void: &[Revoked]) -> usize {
+    void.iter().filter(|one| !one.record.is_token()).count()
 }
 
 /// The text that is typed at the prompt.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::cli::account_arguments::{RoleName, parse_slug, parse_user_name, user_json};
 use crate::cli::output::{Output, Table};
-use crate::cli::{accounts, audit, keys, output, server_login};
+use crate::cli::{accounts, audit, grants, keys, output, server_login};
 use crate::config::{self, Settings};
 use crate::database;
 
@@ -56,6 +56,14 @@ pub(crate) enum AdminCommand {
     /// Manage API keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Create a one-time code with which a user signs in on the server's page.
+    LoginCode(grants::LoginCodeOptions),
+    /// List and revoke what users have allowed to applications.
+    #[command(subcommand)]
+    Grants(grants::GrantsCommand),
+    /// Register applications that may ask users for access.
+    #[command(subcommand)]
+    OauthClients(grants::ClientsCommand),
     /// Show the audit log.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -176,6 +184,9 @@ pub(crate) async fn run(command: &AdminCommand, output: Output) -> anyhow::Resul
         AdminCommand::Projects(command) => projects(&database, &settings, command, output).await,
         AdminCommand::Members(command) => members(&database, &settings, command, output).await,
         AdminCommand::Keys(command) => keys::run(&database, &settings, command, output).await,
+        AdminCommand::LoginCode(options) => grants::login_code(&database, options, output).await,
+        AdminCommand::Grants(command) => grants::run(&database, &settings, command, output).await,
+        AdminCommand::OauthClients(command) => grants::clients(&database, &settings, command, output).await,
         AdminCommand::Audit(command) => audit::run(&database, command, output).await,
     };
     outcome.map_err(with_advice)

@@ -9,7 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::caller::{KeyId, Right};
 use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy, iso_millis};
 use memory_bank_core::identity::{
-    Administration, Environment, KeyChange, KeyOptions, KeyRecord, NewKey, PlainKey, Revoked, sorted_rights,
+    Administration, Environment, KeyChange, KeyOptions, KeyRecord, NewKey, OAuthStore, PlainKey, Revoked,
+    Void, sorted_rights,
 };
 use memory_bank_core::limits::{KEY_LABEL_CHARS, KEY_LIFETIME_DAYS_MAX, KEY_RATE_LIMIT_MAX};
 use memory_bank_postgres::Database;
@@ -147,7 +148,9 @@ pub(crate) async fn run(
         }
         KeysCommand::Revoke { id } => {
             let revoked = database.revoke_key(KeyId(*id), SystemClock.now()).await?;
+            let tokens = database.tokens_of_key(&revoked.hash).await?;
             notify_revoked(settings, &[revoked]).await;
+            notify_ended(settings, &tokens).await;
             output.show(&json!({"message": "API key revoked", "id": id}), &format!("API key {id} revoked."))
         }
         KeysCommand::Rotate { id, expires_days } => {
@@ -156,7 +159,9 @@ pub(crate) async fn run(
             let (plain, mut key) = NewKey::generate(options, SystemClock.now(), &SystemEntropy);
             key.expires_at = key.expires_at.or_else(|| old.renewed_expiry(key.created_at));
             let (record, revoked) = database.rotate_key(KeyId(*id), &key).await?;
+            let tokens = database.tokens_of_key(&revoked.hash).await?;
             notify_revoked(settings, &[revoked]).await;
+            notify_ended(settings, &tokens).await;
             show_created(&plain, &record, output)
         }
     }
@@ -271,6 +276,21 @@ pub(crate) async fn notify_revoked(settings: &Settings, keys: &[Revoked]) {
     }
 }
 
+/// Notifies running servers of grants that have ended or changed. Without Redis, servers notice it when they read the tokens again.
+pub(crate) async fn notify_ended(settings: &Settings, grants: &[Void]) {
+    let Some(redis) = redis(settings) else { return };
+    for grant in grants {
+        for hash in &grant.hashes {
+            if !redis.key_revoked(hash, grant.grant).await {
+                tracing::warn!(
+                    "Redis does not answer; running servers may accept the token for up to five minutes"
+                );
+                return;
+            }
+        }
+    }
+}
+
 fn redis(settings: &Settings) -> Option<Redis> {
     let RedisSettings { url, prefix } = settings.redis.as_ref()?;
     Redis::new(url, prefix, Arc::new(SystemClock), Arc::new(SystemEntropy)).ok()
@@ -320,6 +340,7 @@ async fn update_key(
     let expires_at = options.expires_days.map(|days| in_days(SystemClock.now(), days)).transpose()?;
     let changed = database.update_key(id, &change, expires_at).await?;
     notify_changed(settings, std::slice::from_ref(&changed)).await;
+    notify_ended(settings, &database.tokens_of_key(&changed.hash).await?).await;
     let record = &changed.record;
     let scopes = serde_json::to_value(&record.scopes)?;
     let words: Vec<&str> = scopes.as_array().into_iter().flatten().filter_map(Value::as_str).collect();

@@ -10,6 +10,7 @@ mod clients;
 mod config_file;
 mod config_text;
 pub(crate) mod doctor;
+mod grants;
 pub(crate) mod health;
 mod help;
 pub(crate) mod hook;

@@ -52,6 +52,7 @@ fn with_a_database_the_defaults_of_the_deployment_guide_apply() {
 #[case("PUBLIC_URL", "https://user@memory.example.com")]
 #[case("PUBLIC_URL", "https://memory.example.com/mcp")]
 #[case("PUBLIC_URL", "ftp://memory.example.com")]
+#[case("OAUTH_CLIENT_DOCUMENTS", "perhaps")]
 #[case("EVENT_RETENTION_HOURS", "0")]
 #[case("AUDIT_RETENTION_DAYS", "29")]
 #[case("METRICS_ADDR", "9464")]

@@ -109,6 +109,8 @@ variables! {
     Plain PUBLIC_URL "PUBLIC_URL" = Nothing,
         "a scheme and a host with or without a port, such as https://memory.example.com",
         "The address under which clients reach the server: its host is allowed as if `ALLOWED_HOSTS` contained it, and its pages count as the server's own.";
+    Plain CLIENT_DOCUMENTS "OAUTH_CLIENT_DOCUMENTS" = Is("true"), "`true` or `false`",
+        "`false`: documents about applications are not fetched, so that all applications register themselves; for a server that cannot reach the internet.";
     Plain ALLOWED_ORIGINS "ALLOWED_ORIGINS" = Nothing,
         "origins such as https://app.example, separated by commas, or `*`; empty = none",
         "The web pages, beside the server's own, that may send requests.";

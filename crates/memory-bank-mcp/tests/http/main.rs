@@ -43,6 +43,8 @@ mod memory_limit;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod oauth;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod prompts;

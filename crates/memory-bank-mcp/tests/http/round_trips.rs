@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::client::{JSON, MCP_ACCEPT, Server, TIMEOUT, call};
 use crate::database::{key_of, operate};
+use crate::oauth::browser::connect;
 use crate::redis::Redis;
 
 /// The number of measurements of each case. The least counts: the server records uses of keys and keeps connections alive now
@@ -22,7 +23,7 @@ struct Watched {
     proxy: CountingProxy,
     monitor: Monitor,
     redis: Redis,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 /// The commands of Redis clients, from `MONITOR`, without those inside scripts.
@@ -60,6 +61,15 @@ impl Monitor {
 }
 
 impl Watched {
+    /// The same, opened with an access token of OAuth.
+    fn start_with_token(json: bool) -> Self {
+        let mut watched = Self::start(json);
+        let token = connect(&watched.server, &watched.database, "alice", "read write").access;
+        watched.database.psql("UPDATE api_keys SET rate_limit = 100000 WHERE grant_id IS NOT NULL");
+        watched.server.key = token;
+        watched
+    }
+
     fn start(json: bool) -> Self {
         let database = TestDatabase::migrated();
         let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
@@ -80,7 +90,7 @@ impl Watched {
         ]);
         key.clone_into(&mut server.key);
         let monitor = Monitor::of(&redis);
-        Self { server, proxy, monitor, redis, _database: database }
+        Self { server, proxy, monitor, redis, database }
     }
 
     /// Calls a tool without a session.
@@ -139,7 +149,13 @@ fn succeeded(reply: &Value) {
 
 #[test]
 fn a_read_takes_one_round_trip_to_redis_and_postgresql_and_an_edit_two_to_postgresql() {
-    let mut watched = Watched::start(false);
+    for mut watched in [Watched::start(false), Watched::start_with_token(false)] {
+        counts_of_reads_and_edits(&mut watched);
+    }
+}
+
+/// A token costs what a key costs.
+fn counts_of_reads_and_edits(watched: &mut Watched) {
     watched.stateless("initialize_memory_bank", &json!({"path": "."}));
     let read = |watched: &Watched, tool: &str, arguments: &Value| {
         succeeded(&watched.stateless(tool, arguments));
@@ -163,8 +179,8 @@ fn a_read_takes_one_round_trip_to_redis_and_postgresql_and_an_edit_two_to_postgr
 
 #[test]
 fn storing_a_reply_for_replay_takes_one_more_round_trip() {
-    for (json, trips) in [(true, 1), (false, 2)] {
-        let mut watched = Watched::start(json);
+    for (json, token, trips) in [(true, false, 1), (false, false, 2), (true, true, 1), (false, true, 2)] {
+        let mut watched = if token { Watched::start_with_token(json) } else { Watched::start(json) };
         watched.stateless("initialize_memory_bank", &json!({"path": "."}));
         let session = watched.server.initialize();
         let cost = watched.cost(None, |watched, _| {

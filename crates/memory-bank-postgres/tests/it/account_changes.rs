@@ -37,6 +37,9 @@ fn content(bench: &Bench, project: &Caller) -> Vec<(&'static str, String)> {
         "public.sessions",
         "public.mcp_events",
         "app.project_state",
+        "app.oauth_grants",
+        "app.oauth_codes",
+        "app.oauth_refresh_tokens",
     ];
     rows(bench, project).into_iter().filter(|(table, _)| !of_users.contains(table)).collect()
 }
@@ -83,7 +86,9 @@ async fn a_removed_user_takes_no_content_along_and_its_keys_are_void_at_once() {
         assert_eq!(KeyDirectory::find(&bench.database, &former.proof.unwrap()).await.unwrap(), None);
     }
     assert_eq!(read(&bench.bank(), &eve, "secret.md").await.as_deref(), Some("the secret of alice"));
-    for table in ["memberships", "api_keys", "sessions", "mcp_events", "app.project_state"] {
+    for table in
+        ["memberships", "api_keys", "sessions", "mcp_events", "app.project_state", "app.oauth_grants"]
+    {
         let of_alice = format!("SELECT count(*) FROM {table} WHERE user_id = '{}'", alice.user.0);
         assert_eq!(bench.test.psql(&of_alice), "0", "{table}");
         let of_bob = format!("SELECT count(*) FROM {table} WHERE user_id = '{}'", bob.user.0);

@@ -8,7 +8,7 @@ use memory_bank_core::store::{
     BackupStore, DocumentSearch, DocumentStore, Drafts, EntityDraft, EntityRef, GraphSearch, GraphStore,
     ObservationDraft, SearchStore, StateStore, Workspace,
 };
-use memory_bank_postgres::{IsolationError, PostgresWorkspace, TENANT_TABLES};
+use memory_bank_postgres::{IsolationError, PostgresWorkspace, SERVER_TABLES, TENANT_TABLES};
 use memory_bank_test_postgres::{MIGRATOR, SERVER};
 
 use crate::support::{Bench, path, read, write};
@@ -50,6 +50,16 @@ pub(crate) async fn two_tenants() -> (Bench, Caller, Caller) {
          SELECT id, '\\x0011223344556677', 'a model', 6, 1 FROM projects; \
          INSERT INTO app.vectors (project_id, model, unit, vector) \
          SELECT id, '\\x0011223344556677', '\\x8899aabbccddeeff', '\\x0102030405ff' FROM projects",
+    );
+    bench.test.psql(
+        "INSERT INTO app.oauth_grants (project_id, id, user_id, client_id, client_name, client_host, scopes, resource) \
+         SELECT id, gen_random_uuid(), owner_id, 'https://client.example/c', 'A client', 'client.example', '{read}', \
+         'https://memory.example/mcp' FROM projects; \
+         INSERT INTO app.oauth_codes (project_id, code_hash, grant_id, redirect_uri, challenge, expires_at) \
+         SELECT project_id, sha256(id::text::bytea), id, 'https://client.example/r', sha256('v'), now() + interval '1 minute' \
+         FROM app.oauth_grants; \
+         INSERT INTO app.oauth_refresh_tokens (project_id, token_hash, grant_id, expires_at) \
+         SELECT project_id, sha256(id::text::bytea), id, now() + interval '1 day' FROM app.oauth_grants",
     );
     (bench, alice, bob)
 }
@@ -195,7 +205,16 @@ async fn without_a_context_no_table_can_be_read_or_written() {
         "SELECT count(*) FROM pg_class WHERE relnamespace IN ('public'::regnamespace, 'app'::regnamespace) \
          AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'schema_migrations'",
     );
-    assert_eq!(tables, TENANT_TABLES.len().to_string());
+    assert_eq!(tables, (TENANT_TABLES.len() + SERVER_TABLES.len()).to_string());
+    for table in SERVER_TABLES {
+        for role in ["app_user", "app_server", SERVER] {
+            let may = format!(
+                "SELECT has_table_privilege('{role}', '{table}', 'SELECT, INSERT, UPDATE, DELETE') \
+                 OR has_any_column_privilege('{role}', '{table}', 'SELECT, INSERT, UPDATE')"
+            );
+            assert_eq!(bench.test.psql(&may), "f", "{role} may reach {table}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -270,7 +289,11 @@ async fn the_isolation_check_names_each_fault() {
     bench.tenant("alice", "one").await;
     bench.test.psql("CREATE POLICY open ON users TO app_user USING (true)");
     assert!(refusal().await.contains("without a context"));
-    bench.test.psql("DROP POLICY open ON users; ALTER TABLE app.backups RENAME TO away");
+    bench.test.psql("DROP POLICY open ON users; GRANT SELECT (id) ON app.oauth_clients TO app_user");
+    assert!(refusal().await.contains("`app.oauth_clients` can be reached"));
+    bench
+        .test
+        .psql("REVOKE ALL (id) ON app.oauth_clients FROM app_user; ALTER TABLE app.backups RENAME TO away");
     assert!(refusal().await.contains("`app.backups` is missing"));
 }
 

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use memory_bank_core::clock::{Clock, SystemClock};
 use memory_bank_core::store::SessionStore;
-use memory_bank_postgres::{IsolationError, TENANT_TABLES};
+use memory_bank_postgres::{IsolationError, SERVER_TABLES, TENANT_TABLES};
 use memory_bank_test_postgres::{MIGRATOR, SERVER};
 
 use crate::isolation::two_tenants;
@@ -22,7 +22,8 @@ fn named(tables: &[&str]) -> String {
 async fn every_key_of_a_tenant_table_contains_the_project() {
     let bench = Bench::new().await;
     let tenant: Vec<&str> = TENANT_TABLES.into_iter().filter(|name| !GLOBAL.contains(name)).collect();
-    let (tenant, all, global) = (named(&tenant), named(&TENANT_TABLES), named(&GLOBAL));
+    let every = [TENANT_TABLES.as_slice(), SERVER_TABLES.as_slice()].concat();
+    let (tenant, all, global) = (named(&tenant), named(&every), named(&GLOBAL));
     let listed = format!(
         "SELECT string_agg(c.oid::regclass::text, ' ') FROM pg_class c WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition \
          AND c.relnamespace IN ('public'::regnamespace, 'app'::regnamespace) AND c.oid NOT IN ({all}) \

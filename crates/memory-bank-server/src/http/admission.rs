@@ -15,8 +15,9 @@ use serde_json::json;
 use crate::http::addresses::network;
 use crate::http::auth::{AuthError, Authenticated, Presented, presented};
 use crate::http::invalidation::Invalidation;
+use crate::http::oauth::{Challenge, ServerUrl};
 use crate::http::shared::Shared;
-use crate::http::{forwarded, reply, unavailable};
+use crate::http::{forwarded, oauth, reply, unavailable};
 use crate::mcp::errors::UNREACHABLE_RETRY;
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -29,6 +30,7 @@ pub(crate) struct PeerAddress(pub(crate) SocketAddr);
 
 pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let address = client_address(&request, shared.config.trust_proxy_hops);
+    let own_url = ServerUrl::of(&shared, &request);
     let (verdict, outcome) = admit(&shared, request.headers(), address).await;
     let ends_session = request.method() == Method::DELETE && is_mcp(&request);
     let spared = match &outcome {
@@ -40,6 +42,9 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
         too_many(&verdict)
     } else {
         match outcome {
+            Ok(Authenticated { is_token: true, .. }) if !is_mcp(&request) => {
+                reply::error(StatusCode::FORBIDDEN, oauth::NOT_FOR_TOKENS)
+            }
             Ok(authenticated) => {
                 shared.addresses.used(authenticated.caller.key, &authenticated.hash, address);
                 // The layers below do not need the key.
@@ -59,6 +64,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
             }
         }
     };
+    oauth::complete_challenge(&mut response, own_url.as_ref());
     set_rate_limit_headers(&shared, response.headers_mut(), &verdict);
     response
 }
@@ -85,8 +91,9 @@ async fn admit(
     address: Option<IpAddr>,
 ) -> (Verdict, Result<Authenticated, AuthError>) {
     let network = address.map(network);
-    let hash = match presented(headers) {
-        Presented::Key(hash) => hash,
+    let (hash, is_token) = match presented(headers) {
+        Presented::Key(hash) => (hash, false),
+        Presented::Token(hash) => (hash, true),
         Presented::Nothing => return (unkeyed(shared, network).await, Err(AuthError::Missing)),
         Presented::Malformed => return (unkeyed(shared, network).await, Err(AuthError::Malformed)),
     };
@@ -106,12 +113,12 @@ async fn admit(
         Err(AuthError::Unavailable(_)) => Verdict::PASS,
         Err(_) => unkeyed(shared, network).await,
     };
-    (verdict, found)
+    (verdict, found.map(|known| Authenticated { is_token, ..known }))
 }
 
 /// Whether a request has a valid key, for routes that need none. It does not count against the key.
 pub(crate) async fn has_good_key(shared: &Shared, presented: Presented, address: Option<IpAddr>) -> bool {
-    let Presented::Key(hash) = presented else { return false };
+    let (Presented::Key(hash) | Presented::Token(hash)) = presented else { return false };
     if let Some(known) = shared.auth.known(&hash) {
         return known.is_ok();
     }
@@ -220,6 +227,10 @@ pub(crate) fn unauthorized(error: &AuthError) -> Response {
     }
     let mut response = reply::error(StatusCode::UNAUTHORIZED, error.text());
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response.extensions_mut().insert(match error {
+        AuthError::Missing => Challenge::Missing,
+        error => Challenge::Invalid(error.text()),
+    });
     response
 }
 

@@ -38,6 +38,8 @@ pub(crate) struct Authenticated {
     pub(crate) caller: Arc<Caller>,
     pub(crate) hash: KeyHash,
     pub(crate) rate_limit: u32,
+    /// Whether the key is an access token of OAuth; its caller has the id of the grant.
+    pub(crate) is_token: bool,
 }
 
 pub(crate) struct Authenticator {
@@ -354,7 +356,9 @@ fn check_validity(
     if identity.expires_at.is_some_and(|at| at <= now) {
         return Err(AuthError::Expired);
     }
-    Ok(Authenticated { caller: Arc::clone(caller), hash, rate_limit: identity.rate_limit })
+    let caller = Arc::clone(caller);
+    // Only the presented text shows whether it is a token.
+    Ok(Authenticated { caller, hash, rate_limit: identity.rate_limit, is_token: false })
 }
 
 /// The same error, for another request that waited for it.

@@ -17,6 +17,8 @@ pub struct HttpConfig {
     pub allowed_hosts: Vec<String>,
     /// The server's public origin, such as `https://memory.example.com`.
     pub public_url: Option<String>,
+    /// Whether documents about clients of OAuth are fetched.
+    pub client_documents: bool,
     /// Allowed origins of web pages, in addition to the server's own; `*` = any.
     pub allowed_origins: Vec<String>,
     /// How many trusted proxies name the client's address; 0 = none.

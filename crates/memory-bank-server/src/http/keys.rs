@@ -26,6 +26,7 @@ use crate::http::admission;
 use crate::http::auth::Authenticated;
 use crate::http::body::read_object;
 use crate::http::invalidation::Invalidation;
+use crate::http::oauth;
 use crate::http::reply;
 use crate::http::request_id::RequestId;
 use crate::http::shared::Shared;
@@ -142,6 +143,7 @@ pub(crate) async fn update(
         Ok(Some(Revoked { record, hash })) => {
             shared.auth.forget_everywhere(&hash).await;
             shared.invalidations.send(Invalidation::key_changed(&hash, None)).await;
+            oauth::evict_tokens_of(&shared, &hash).await;
             answer(StatusCode::OK, &KeyView::new(record, shared.services.clock.now()))
         }
         Ok(None) => no_such_key(),
@@ -214,6 +216,7 @@ pub(crate) async fn rotate(
 async fn void(shared: &Shared, revoked: &Revoked) {
     shared.auth.forget_everywhere(&revoked.hash).await;
     shared.invalidations.send(Invalidation::key_changed(&revoked.hash, Some(revoked.record.id.0))).await;
+    oauth::evict_tokens_of(shared, &revoked.hash).await;
 }
 
 fn new_key(shared: &Shared, options: KeyOptions) -> (PlainKey, NewKey) {

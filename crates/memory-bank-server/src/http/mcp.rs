@@ -29,7 +29,7 @@ use crate::http::request_context::RequestContext;
 use crate::http::request_id::RequestId;
 use crate::http::session_requests::no_such_session;
 use crate::http::shared::Shared;
-use crate::http::{admission, body, notification_stream, requested_tools, sessions, sse_reply};
+use crate::http::{admission, body, notification_stream, oauth, requested_tools, sessions, sse_reply};
 use crate::mcp::ToolOptions;
 use crate::mcp::message::{method, needs_health_check, reads_from_bank};
 use crate::services::ReplyMemory;
@@ -71,6 +71,9 @@ pub(crate) async fn post(
         return not_acceptable(message.get("id"), BOTH_FORMS);
     };
     parts.headers.insert(ACCEPT, HeaderValue::from_static(BOTH_FORMS));
+    if let Some(right) = oauth::missing_right(&context.who, &message) {
+        return oauth::insufficient_scope(message.get("id"), &context.who.caller, right);
+    }
     if needs_health_check(&message) && context.shared.database.health().await == Health::Error {
         return reply::unreachable(message.get("id"), context.request);
     }

@@ -16,7 +16,10 @@ use crate::http::{keys, reply};
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Memory Bank MCP", description = "Management of API keys. MCP itself is at `/mcp`."),
+    info(title = "Memory Bank MCP", 
+        description = "Management of API keys. MCP itself is at `/mcp`; the endpoints of OAuth are described by \
+            `/.well-known/oauth-authorization-server` (RFC 8414)."
+    ),
     paths(keys::list, keys::create, keys::update, keys::revoke, keys::rotate),
     security(("bearer" = []), ("apiKey" = [])),
     modifiers(&Security, &OptionalBody)

@@ -4,7 +4,8 @@
 //! A server on a network address without a list of hosts serves every host if the request has a valid key; a rebound
 //! page has none. Such a host is not trusted: nothing is derived from it ([`OriginPolicy::own_origin`]).
 
-use std::net::Ipv6Addr;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use axum::extract::Request;
@@ -121,7 +122,7 @@ impl Place {
         Self { scheme, host: entry.host.clone(), port: entry.port.unwrap_or(scheme.port()) }
     }
 
-    fn parse(origin: &str) -> Option<Self> {
+    pub(crate) fn parse(origin: &str) -> Option<Self> {
         let (scheme, rest) = origin.split_once("://")?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "http" => Scheme::Http,
@@ -129,6 +130,30 @@ impl Place {
             _ => return None,
         };
         Entry::parse(rest).filter(|_| rest == rest.trim()).map(|entry| Self::new(scheme, &entry))
+    }
+
+    /// Whether nobody between a browser and this place can read or change what they send: https, or this machine.
+    pub(crate) fn is_private(&self) -> bool {
+        self.is_https()
+            || self.host == "localhost"
+            || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
+    pub(crate) fn is_https(&self) -> bool {
+        self.scheme == Scheme::Https
+    }
+}
+
+/// As a browser writes an origin: in lower case, without the default port.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_https() { "https" } else { "http" };
+        if self.host.contains(':') {
+            write!(f, "{scheme}://[{}]", self.host)?;
+        } else {
+            write!(f, "{scheme}://{}", self.host)?;
+        }
+        if self.port == self.scheme.port() { Ok(()) } else { write!(f, ":{}", self.port) }
     }
 }
 
@@ -192,7 +217,6 @@ impl OriginPolicy {
     /// The server's own origin, if it can be trusted: `PUBLIC_URL`, or the host of the request if `ALLOWED_HOSTS`
     /// lists it or if it is a name of this machine. Code that uses cookies or builds addresses must use this origin
     /// only, and must work without one.
-    #[cfg_attr(not(test), expect(dead_code, reason = "nothing has cookies or builds addresses yet"))]
     pub(crate) fn own_origin(&self, request: &Request) -> Option<Place> {
         if let Some(public) = &self.public_origin {
             return Some(public.clone());
@@ -274,6 +298,7 @@ mod tests {
             allowed_hosts: hosts.iter().map(ToString::to_string).collect(),
             allowed_origins: origins.iter().map(ToString::to_string).collect(),
             public_url: None,
+            client_documents: false,
             trust_proxy_hops: 1,
             address_limit: 0,
             keyed_address_limit: 0,
@@ -394,6 +419,22 @@ mod tests {
     }
 
     #[test]
+    fn an_origin_is_written_as_browsers_write_it() {
+        for (origin, written, private) in [
+            ("HTTPS://Memory.Example:443", "https://memory.example", true),
+            ("http://localhost:3100", "http://localhost:3100", true),
+            ("http://127.0.0.1:80", "http://127.0.0.1", true),
+            ("http://[0:0::1]:3100", "http://[::1]:3100", true),
+            ("http://memory.example", "http://memory.example", false),
+            ("http://192.168.1.2:3100", "http://192.168.1.2:3100", false),
+            ("https://[2001:db8::1]", "https://[2001:db8::1]", true),
+        ] {
+            let place = Place::parse(origin).unwrap();
+            assert_eq!((place.to_string().as_str(), place.is_private()), (written, private));
+        }
+    }
+
+    #[test]
     fn a_listed_port_must_match() {
         let policy = policy(&["mcp.example:8443"], &["https://app.example"]);
         assert_eq!(outcome(&policy, "mcp.example:8443", Some("https://app.example")), Ok(Admitted::Known));
@@ -408,8 +449,7 @@ mod tests {
     fn a_host_admitted_by_a_key_alone_is_not_used_for_addresses_and_cookies() {
         let open = |hosts: &[&str], public: Option<&str>, listen: &str| {
             let mut policy = policy(hosts, &[]);
-            policy.key_opens_any_host =
-                hosts.is_empty() && !listen.parse::<std::net::IpAddr>().unwrap().is_loopback();
+            policy.key_opens_any_host = hosts.is_empty() && !listen.parse::<IpAddr>().unwrap().is_loopback();
             policy.public_origin = public.and_then(Place::parse);
             policy
         };

@@ -20,7 +20,7 @@ use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove}
 
 use crate::http::content_type::is_event_stream;
 use crate::http::shared::Shared;
-use crate::http::{admission, health, keys, mcp, openapi, reply, request_log};
+use crate::http::{admission, health, keys, mcp, oauth, openapi, reply, request_log};
 
 /// Smaller replies are not compressed.
 const MIN_COMPRESSED_BYTES: u64 = 2048;
@@ -80,6 +80,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     );
     Router::new()
         .merge(admitted)
+        .merge(oauth::routes())
         .route("/health", get(health::health))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))

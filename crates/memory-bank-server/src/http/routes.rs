@@ -10,7 +10,7 @@ struct Route {
     keyed: &'static [Method],
 }
 
-const ROUTES: [Route; 8] = [
+const ROUTES: [Route; 19] = [
     Route { path: "/mcp", keyed: &[Method::POST, Method::GET, Method::HEAD, Method::DELETE] },
     Route { path: "/api/keys", keyed: &[Method::GET, Method::HEAD, Method::POST] },
     Route { path: "/api/keys/{id}", keyed: &[Method::PATCH, Method::DELETE] },
@@ -19,6 +19,17 @@ const ROUTES: [Route; 8] = [
     Route { path: "/health/live", keyed: &[] },
     Route { path: "/health/ready", keyed: &[] },
     Route { path: "/api/openapi.json", keyed: &[] },
+    Route { path: "/.well-known/oauth-protected-resource", keyed: &[] },
+    Route { path: "/.well-known/oauth-protected-resource/mcp", keyed: &[] },
+    Route { path: "/.well-known/oauth-authorization-server", keyed: &[] },
+    Route { path: "/.well-known/openid-configuration", keyed: &[] },
+    Route { path: "/oauth/authorize", keyed: &[] },
+    Route { path: "/oauth/sign-in", keyed: &[] },
+    Route { path: "/oauth/token", keyed: &[] },
+    Route { path: "/oauth/revoke", keyed: &[] },
+    Route { path: "/oauth/register", keyed: &[] },
+    Route { path: "/oauth/grants", keyed: &[] },
+    Route { path: "/oauth/style.css", keyed: &[] },
 ];
 
 const OTHER: &str = "other";

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use memory_bank_core::caller::KeyId;
-use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyStore};
+use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyStore, OAuthStore};
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use memory_bank_core::store::{AuditLog, EventStore, SessionStore, TextIndex};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -30,6 +30,7 @@ use crate::http::events::EventLog;
 use crate::http::in_flight::Calls;
 use crate::http::invalidation::{Invalidation, InvalidationBus};
 use crate::http::metrics::{self, Limit, Metrics};
+use crate::http::oauth::{self, Attempts, ClientDocuments, Internet};
 use crate::http::origin::OriginPolicy;
 use crate::http::probe::{Absent, Probe, SharedProbe};
 use crate::http::redis::Redis;
@@ -56,6 +57,8 @@ pub struct Parts {
     pub directory: Arc<dyn KeyDirectory>,
     /// Manages keys.
     pub keys: Arc<dyn KeyStore>,
+    /// Stores what OAuth needs; OAuth is not offered when absent.
+    pub oauth: Option<Arc<dyn OAuthStore>>,
     /// A cache of keys that several servers share.
     pub key_cache: Option<Arc<dyn KeyCache>>,
     /// Stores sessions.
@@ -109,6 +112,12 @@ impl Server {
             addresses: Addresses::new(parts.audit, Arc::clone(&clock)),
             text_index: TextIndexing::new(parts.text_index),
             keys: parts.keys,
+            oauth: parts.oauth,
+            client_documents: ClientDocuments::new(Internet::of(parts.config.client_documents)),
+            attempts: Attempts::new(
+                MemoryLimiter::new(move || started.elapsed()),
+                MemoryLimiter::new(move || started.elapsed()),
+            ),
             limiter: parts.limiter,
             guests: MemoryLimiter::new(move || started.elapsed()),
             endings: MemoryLimiter::new(move || started.elapsed()),
@@ -294,6 +303,7 @@ async fn run_periodic_tasks(shared: Arc<Shared>) {
             _ = clean.tick() => {
                 shared.sessions.clean_up(shared.config.event_retention).await;
                 shared.addresses.clean_up(shared.config.audit_retention).await;
+                oauth::clean_up(&shared).await;
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use memory_bank_core::identity::KeyStore;
+use memory_bank_core::identity::{KeyStore, OAuthStore};
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use crate::http::events::EventLog;
 use crate::http::in_flight::Calls;
 use crate::http::invalidation::InvalidationBus;
 use crate::http::metrics::{Metrics, StorageState};
+use crate::http::oauth::{Attempts, ClientDocuments};
 use crate::http::origin::OriginPolicy;
 use crate::http::probe::SharedProbe;
 use crate::http::redis::RedisState;
@@ -39,6 +40,12 @@ pub(crate) struct Shared {
     pub(crate) addresses: Addresses,
     pub(crate) text_index: TextIndexing,
     pub(crate) keys: Arc<dyn KeyStore>,
+    /// What OAuth stores; none where it is not offered.
+    pub(crate) oauth: Option<Arc<dyn OAuthStore>>,
+    /// Counts registrations of clients and attempts to sign in.
+    pub(crate) attempts: Attempts,
+    /// Documents about clients of OAuth.
+    pub(crate) client_documents: ClientDocuments,
     pub(crate) limiter: Arc<dyn Limiter>,
     /// Counts requests without a valid key, and look-ups of keys, in this process, independent of Redis.
     pub(crate) guests: MemoryLimiter,

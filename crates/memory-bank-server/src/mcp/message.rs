@@ -43,6 +43,22 @@ pub(crate) fn rights_of_reply(caller: &Caller, message: &Value) -> Rights {
     call.into_iter().chain([Right::Read]).filter(|right| caller.may(*right)).collect()
 }
 
+/// The right that a request needs; none for those that everybody may make, and for unknown ones.
+pub(crate) fn right_of_request(message: &Value) -> Option<Right> {
+    match method(message)? {
+        "tools/call" => {
+            let arguments = message.pointer("/params/arguments").and_then(Value::as_object);
+            tools::right_of(called_tool(message)?, arguments)
+        }
+        "resources/read"
+        | "resources/subscribe"
+        | "subscriptions/listen"
+        | "prompts/get"
+        | "completion/complete" => Some(Right::Read),
+        _ => None,
+    }
+}
+
 /// The name of the tool that a message calls.
 fn called_tool(message: &Value) -> Option<&str> {
     if method(message) != Some("tools/call") {
@@ -56,6 +72,23 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_request_needs_the_right_of_its_tool_or_method() {
+        let call = |name: &str, arguments: Value| json!({"method": "tools/call", "params": {"name": name, "arguments": arguments}});
+        for (message, needs) in [
+            (call("read_memory_bank_file", json!({})), Some(Right::Read)),
+            (call("create_backup", json!({"listOnly": true})), Some(Right::Read)),
+            (call("create_backup", json!({})), Some(Right::Write)),
+            (call("restore_backup", json!([])), Some(Right::Admin)),
+            (call("no such tool", json!({})), None),
+            (json!({"method": "resources/read"}), Some(Right::Read)),
+            (json!({"method": "tools/list"}), None),
+            (json!({"result": {}}), None),
+        ] {
+            assert_eq!(right_of_request(&message), needs, "{message}");
+        }
+    }
 
     #[test]
     fn a_reply_requires_the_rights_of_its_call_and_read_if_it_may_contain_data() {

@@ -30,7 +30,7 @@ fn a_key_revoked_elsewhere_is_refused_at_once_also_without_redis() {
     for _ in 0..2 {
         let refused = world.server.send_bare("GET", "/api/keys", &listed, "");
         assert_eq!((refused.status, refused.json()), (401, json!({"error": "API key has been revoked"})));
-        assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+        assert!(refused.header("www-authenticate").unwrap().starts_with("Bearer error=\"invalid_token\""));
     }
     assert_eq!(boris.post(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})).status, 401);
 }
@@ -45,7 +45,7 @@ fn an_expired_key_gets_401_with_the_reason() {
     for (method, path) in [("POST", "/mcp"), ("GET", "/api/keys")] {
         let refused = world.server.send_bare(method, path, &[("X-API-Key", &vera)], "");
         assert_eq!((refused.status, refused.json()), (401, json!({"error": "API key has expired"})));
-        assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+        assert!(refused.header("www-authenticate").unwrap().starts_with("Bearer error=\"invalid_token\""));
     }
 }
 

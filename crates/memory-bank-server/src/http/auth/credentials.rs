@@ -52,9 +52,11 @@ pub(crate) enum Presented {
     Nothing,
     Malformed,
     Key(KeyHash),
+    /// An access token of OAuth, which is looked up like a key.
+    Token(KeyHash),
 }
 
-/// Reads the key from the headers. `X-API-Key` takes precedence.
+/// Reads the key from the headers, and from nowhere else. `X-API-Key` takes precedence.
 pub(crate) fn presented(headers: &HeaderMap) -> Presented {
     let bearer = || {
         let value = headers.get(AUTHORIZATION)?.as_bytes();
@@ -66,5 +68,9 @@ pub(crate) fn presented(headers: &HeaderMap) -> Presented {
         return if headers.contains_key(AUTHORIZATION) { Presented::Malformed } else { Presented::Nothing };
     };
     let key = std::str::from_utf8(given).ok().and_then(|text| text.trim().parse::<PlainKey>().ok());
-    key.map_or(Presented::Malformed, |key| Presented::Key(key.hash()))
+    match key {
+        Some(token) if token.is_token() => Presented::Token(token.hash()),
+        Some(key) => Presented::Key(key.hash()),
+        None => Presented::Malformed,
+    }
 }

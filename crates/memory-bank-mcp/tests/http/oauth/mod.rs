@@ -1,0 +1,12 @@
+//! OAuth: the server as a resource and as an authorization server, driven as clients and browsers do.
+
+mod authorization;
+pub(crate) mod browser;
+mod races;
+mod refresh;
+mod registration;
+mod resource_server;
+mod revocation;
+mod rights;
+mod sign_in;
+mod timing;

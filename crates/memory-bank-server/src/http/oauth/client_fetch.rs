@@ -1,0 +1,279 @@
+//! Fetches the documents about clients. Strangers choose the addresses, so the server must not become their way into
+//! its own network: a name is resolved once, all of its addresses must be public, the connection goes to one of those
+//! addresses, no redirect is followed, and time, bytes and number are bounded.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_util::rt::TokioIo;
+use memory_bank_core::identity::Client;
+use quick_cache::sync::Cache;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use url::{Position, Url};
+
+use crate::http::oauth::client_document;
+use crate::http::oauth::public_address::is_public;
+
+/// How long a document may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest document, in bytes.
+const LONGEST: usize = 64 * 1024;
+/// How many documents are fetched at a time.
+const AT_ONCE: usize = 8;
+/// How many documents are cached.
+const CACHED: usize = 1000;
+/// How long a document is cached: what it says, within these bounds.
+const SHORTEST_LIFE: Duration = Duration::from_secs(60);
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
+const USUAL_LIFE: Duration = Duration::from_secs(600);
+/// How long a failure is cached.
+const FAILURE_LIFE: Duration = Duration::from_secs(30);
+
+/// A connection.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// The network that documents are fetched from. A test brings its own; the server has one, and no setting changes it.
+#[async_trait]
+pub(crate) trait Network: Send + Sync {
+    /// The addresses of a name.
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>>;
+
+    /// A connection to exactly this address, encrypted for this name.
+    async fn connect(&self, address: SocketAddr, host: &str) -> io::Result<Box<dyn Stream>>;
+}
+
+/// Documents about clients.
+pub(crate) struct ClientDocuments {
+    /// None where documents are not fetched.
+    network: Option<Arc<dyn Network>>,
+    cache: Cache<String, Cached>,
+    running: Semaphore,
+}
+
+#[derive(Clone)]
+struct Cached {
+    client: Result<Arc<Client>, &'static str>,
+    until: Instant,
+}
+
+impl ClientDocuments {
+    pub(crate) fn new(network: Option<Arc<dyn Network>>) -> Self {
+        Self { network, cache: Cache::new(CACHED), running: Semaphore::new(AT_ONCE) }
+    }
+
+    /// The client of an address.
+    ///
+    /// # Errors
+    /// Why there is none, for its user.
+    pub(crate) async fn get(&self, address: &Url) -> Result<Arc<Client>, &'static str> {
+        let Some(network) = &self.network else {
+            return Err(
+                "this server fetches no documents about applications; connect the application again, so that it registers itself",
+            );
+        };
+        if let Some(known) = self.cache.get(address.as_str())
+            && known.until > Instant::now()
+        {
+            return known.client;
+        }
+        let Ok(_running) = self.running.try_acquire() else {
+            return Err("too many applications are looked up at the moment; try again");
+        };
+        let fetched = tokio::time::timeout(PATIENCE, fetch(&**network, address)).await;
+        let fetched = fetched.unwrap_or(Err("the application's document did not arrive in time"));
+        let (client, life) = match fetched {
+            Ok((client, life)) => (Ok(Arc::new(client)), life),
+            Err(why) => (Err(why), FAILURE_LIFE),
+        };
+        self.cache.insert(
+            address.as_str().to_owned(),
+            Cached { client: client.clone(), until: Instant::now() + life },
+        );
+        client
+    }
+}
+
+async fn fetch(network: &dyn Network, address: &Url) -> Result<(Client, Duration), &'static str> {
+    const UNREACHABLE: &str = "the application's document could not be fetched; if this server cannot reach the internet, ask its \
+                       operator to set OAUTH_CLIENT_DOCUMENTS=false, and connect again";
+    let (host, port) = address.host_str().zip(address.port_or_known_default()).ok_or(UNREACHABLE)?;
+    let found = network.resolve(host, port).await.map_err(|_| UNREACHABLE)?;
+    // One private address among public ones is a trick.
+    if found.iter().any(|address| !is_public(address.ip())) {
+        return Err("the application's document is not on the internet");
+    }
+    let to = *found.first().ok_or(UNREACHABLE)?;
+    let stream = network.connect(to, host).await.map_err(|_| UNREACHABLE)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|_| UNREACHABLE)?;
+    let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
+    let request = Request::get(&address[Position::BeforePath..])
+        .header(HOST, &address[Position::BeforeHost..Position::AfterPort])
+        .header(ACCEPT, "application/json")
+        .header(USER_AGENT, concat!("memory-bank-mcp/", env!("CARGO_PKG_VERSION")))
+        .body(Empty::<Bytes>::new())
+        .map_err(|_| UNREACHABLE)?;
+    let response = sender.send_request(request).await.map_err(|_| UNREACHABLE)?;
+    if response.status() != StatusCode::OK || !is_json(response.headers()) {
+        return Err("the application's document is not there, or not JSON");
+    }
+    let life = life(response.headers());
+    let body = Limited::new(response.into_body(), LONGEST).collect().await;
+    let body = body.map_err(|_| "the application's document is too long")?.to_bytes();
+    Ok((client_document::parse(address, &body)?, life))
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media == "application/json" || (media.starts_with("application/") && media.ends_with("+json"))
+}
+
+fn life(headers: &HeaderMap) -> Duration {
+    let text = headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let words: Vec<&str> = text.split(',').map(str::trim).collect();
+    if words.iter().any(|word| matches!(*word, "no-store" | "no-cache")) {
+        return SHORTEST_LIFE;
+    }
+    let seconds = words.iter().find_map(|word| word.strip_prefix("max-age=")?.parse().ok());
+    seconds.map_or(USUAL_LIFE, Duration::from_secs).clamp(SHORTEST_LIFE, LONGEST_LIFE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// A network with these names; every address answers with this text.
+    struct Fake {
+        names: HashMap<&'static str, Vec<&'static str>>,
+        answer: String,
+        connected: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Network for Fake {
+        async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+            let found = self.names.get(host).ok_or(io::ErrorKind::NotFound)?;
+            Ok(found.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), port)).collect())
+        }
+
+        async fn connect(&self, address: SocketAddr, _host: &str) -> io::Result<Box<dyn Stream>> {
+            assert!(is_public(address.ip()), "{address} was connected to");
+            self.connected.fetch_add(1, Ordering::SeqCst);
+            let (here, mut there) = tokio::io::duplex(1024);
+            let answer = self.answer.clone();
+            tokio::spawn(async move {
+                let mut request = [0; 512];
+                let _read = there.read(&mut request).await;
+                let _written = there.write_all(answer.as_bytes()).await;
+                std::future::pending::<()>().await;
+            });
+            Ok(Box::new(here))
+        }
+    }
+
+    const ADDRESS: &str = "https://client.example/m";
+
+    fn fake(answer: String) -> Arc<Fake> {
+        let names = HashMap::from([
+            ("client.example", vec!["93.184.215.14"]),
+            ("inside.example", vec!["10.0.0.1"]),
+            ("loop.example", vec!["127.0.0.1"]),
+            ("mapped.example", vec!["::ffff:127.0.0.1"]),
+            ("link.example", vec!["169.254.169.254"]),
+            ("mixed.example", vec!["93.184.215.14", "192.168.0.1"]),
+            ("none.example", vec![]),
+        ]);
+        Arc::new(Fake { names, answer, connected: AtomicUsize::new(0) })
+    }
+
+    fn answer(head: &str, body: &str) -> String {
+        format!("HTTP/1.1 {head}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+    }
+
+    fn document() -> String {
+        format!(
+            r#"{{"client_id": "{ADDRESS}", "client_name": "C", "redirect_uris": ["https://client.example/cb"]}}"#
+        )
+    }
+
+    async fn get(network: Arc<Fake>, address: &str) -> Result<Arc<Client>, &'static str> {
+        ClientDocuments::new(Some(network)).get(&Url::parse(address).unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn a_document_is_fetched_once() {
+        let network = fake(answer("200 OK\r\ncontent-type: application/json", &document()));
+        let documents = ClientDocuments::new(Some(network.clone()));
+        for _ in 0..3 {
+            let client = documents.get(&Url::parse(ADDRESS).unwrap()).await.unwrap();
+            assert_eq!(client.name, "C");
+        }
+        assert_eq!(network.connected.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn nothing_but_the_internet_is_connected_to() {
+        for host in ["inside", "loop", "mapped", "link", "mixed", "none", "unknown"] {
+            let network = fake(answer("200 OK\r\ncontent-type: application/json", &document()));
+            let refused = get(network.clone(), &format!("https://{host}.example/m")).await;
+            assert!(refused.is_err(), "{host}");
+            assert_eq!(network.connected.load(Ordering::SeqCst), 0, "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_fetches_no_documents_says_so() {
+        let refused = ClientDocuments::new(None).get(&Url::parse(ADDRESS).unwrap()).await;
+        assert!(refused.err().unwrap().contains("registers itself"));
+    }
+
+    #[tokio::test]
+    async fn redirects_other_types_and_long_documents_are_refused() {
+        let long = format!("{}{}", document(), " ".repeat(LONGEST));
+        for text in [
+            answer("302 Found\r\nlocation: https://inside.example/m", ""),
+            answer("404 Not Found\r\ncontent-type: application/json", &document()),
+            answer("200 OK\r\ncontent-type: text/html", &document()),
+            answer("200 OK\r\ncontent-type: application/json", &long),
+            "nonsense".to_owned(),
+        ] {
+            let network = fake(text.clone());
+            assert!(get(network.clone(), ADDRESS).await.is_err(), "{text:.80}");
+            assert_eq!(network.connected.load(Ordering::SeqCst), 1);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_server_is_not_waited_for() {
+        let refused = get(fake(String::new()), ADDRESS).await;
+        assert_eq!(refused.err(), Some("the application's document did not arrive in time"));
+    }
+
+    #[test]
+    fn a_document_is_cached_within_bounds() {
+        let of = |text: &'static str| life(&HeaderMap::from_iter([(CACHE_CONTROL, text.parse().unwrap())]));
+        assert_eq!(of("public, max-age=3600"), Duration::from_secs(3600));
+        assert_eq!(of("max-age=0"), SHORTEST_LIFE);
+        assert_eq!(of("no-store"), SHORTEST_LIFE);
+        assert_eq!(of("max-age=99999999"), LONGEST_LIFE);
+        assert_eq!(of("max-age=x"), USUAL_LIFE);
+    }
+}

@@ -1,0 +1,67 @@
+//! Parameters of OAuth, in a query or in the body of a form: each at most once.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, StatusCode};
+
+use crate::http::oauth::reply::{ErrorCode, error};
+use crate::http::{body, reply as http_reply};
+
+/// The longest parameters, in bytes.
+const LONGEST: usize = 32 * 1024;
+
+/// Parameters. One without a value counts as missing (RFC 6749, 3.1).
+#[derive(Debug, Default)]
+pub(super) struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Parses parameters; `None` if one occurs twice or if they are too long.
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        if text.len() > LONGEST {
+            return None;
+        }
+        let mut found: Vec<(String, String)> = Vec::new();
+        for (name, value) in url::form_urlencoded::parse(text) {
+            if found.len() > 64 || found.iter().any(|(known, _)| *known == name) {
+                return None;
+            }
+            found.push((name.into_owned(), value.into_owned()));
+        }
+        Some(Self(found))
+    }
+
+    /// The value of a parameter.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(known, _)| known == name)?;
+        Some(found.1.as_str()).filter(|value| !value.is_empty())
+    }
+}
+
+/// Reads the body of a form.
+pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Form, Response> {
+    let of_form = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+        let media = value.split(';').next().unwrap_or_default().trim();
+        media.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    });
+    if !of_form {
+        let text = "send `Content-Type: application/x-www-form-urlencoded`";
+        return Err(http_reply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
+    }
+    let body = body::read(body).await?;
+    let text = "a parameter occurs twice, or they are too long";
+    Form::parse(&body).ok_or_else(|| error(ErrorCode::InvalidRequest, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_occurs_once_and_an_empty_one_is_missing() {
+        let form = Form::parse(b"a=1&b=&c=%2F+x").unwrap();
+        assert_eq!((form.get("a"), form.get("b"), form.get("c")), (Some("1"), None, Some("/ x")));
+        assert!(Form::parse(b"a=1&a=1").is_none());
+        assert!(Form::parse("a".repeat(LONGEST + 1).as_bytes()).is_none());
+    }
+}

@@ -1,0 +1,57 @@
+//! OAuth: the server as a resource that tokens open, and as the authorization server that issues them.
+//!
+//! To everything else a token is a key (`auth`). This module must not know what a tool does with the bank.
+
+mod attempts;
+mod authorize;
+mod challenge;
+mod client_document;
+mod client_fetch;
+mod consent_page;
+mod cookie;
+mod form;
+mod grants;
+mod metadata;
+mod names;
+mod network;
+mod page;
+mod pkce;
+mod public_address;
+mod redirect_uri;
+mod register;
+mod reply;
+mod request;
+mod routes;
+mod scopes;
+mod server_url;
+mod token;
+
+pub(crate) use self::attempts::Attempts;
+pub(crate) use self::challenge::{
+    Challenge, complete as complete_challenge, insufficient_scope, missing_right,
+};
+pub(crate) use self::client_fetch::ClientDocuments;
+pub(crate) use self::network::Internet;
+pub(crate) use self::routes::routes;
+pub(crate) use self::server_url::ServerUrl;
+pub(crate) use self::token::evict_tokens_of;
+
+use crate::http::shared::Shared;
+
+/// The reply to a token on a route for keys: a key that a token made would outlive what its user can take back.
+pub(crate) const NOT_FOR_TOKENS: &str =
+    "a token of OAuth cannot manage keys; send an API key in `X-API-Key` or `Authorization: Bearer`";
+
+/// Whether a client may have this redirect URI.
+#[must_use]
+pub fn is_redirect_uri(text: &str) -> bool {
+    redirect_uri::parse(text).is_some()
+}
+
+/// Removes what has expired; called periodically.
+pub(crate) async fn clean_up(shared: &Shared) {
+    let Some(store) = &shared.oauth else { return };
+    if let Err(error) = store.purge().await {
+        tracing::warn!(%error, "expired tokens could not be removed; retrying");
+    }
+}
