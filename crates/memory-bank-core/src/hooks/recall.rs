@@ -246,13 +246,19 @@ mod tests {
 
     #[test]
     fn in_a_short_bank_of_similar_lines_the_one_on_the_subject_is_found_and_no_others() {
-        let text: String = ["invoices", "refunds", "webhooks", "ledger", "receipts", "vouchers", "taxes", "exports"]
-            .map(|topic| format!("- [2026-01-02] the {topic} module rounds half-even and has its own tests\n"))
-            .concat();
-        let found = ask("build the alerts module; how did we handle rounding in the refunds module?", &text, &[]);
+        let text: String =
+            ["invoices", "refunds", "webhooks", "ledger", "receipts", "vouchers", "taxes", "exports"]
+                .map(|topic| {
+                    format!("- [2026-01-02] the {topic} module rounds half-even and has its own tests\n")
+                })
+                .concat();
+        let found =
+            ask("build the alerts module; how did we handle rounding in the refunds module?", &text, &[]);
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].text.contains("refunds"), "{found:?}");
-        for prompt in ["which module rounds?", "does the module have its own rounding?", "go on with the module"] {
+        for prompt in
+            ["which module rounds?", "does the module have its own rounding?", "go on with the module"]
+        {
             assert!(ask(prompt, &text, &[]).is_empty(), "{prompt}");
         }
     }

@@ -39,7 +39,11 @@ static FIRST_WORDS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
     let first = |phrase: &&'static str| phrase.split(' ').next().unwrap_or_default();
     let nothing = NOTHING.iter().map(first);
     let denials = DENIALS.iter().chain(BESIDE_DENIALS).copied();
-    nothing.chain(denials).chain(REQUEST_VERBS.iter().copied()).chain(DESCRIBE_VERBS.iter().copied()).collect()
+    nothing
+        .chain(denials)
+        .chain(REQUEST_VERBS.iter().copied())
+        .chain(DESCRIBE_VERBS.iter().copied())
+        .collect()
 });
 
 /// Whether the first word of a text shows that it is neither a word for nothing nor a prompt. Most lines need no more than their
@@ -336,7 +340,27 @@ mod tests {
     fn parts() -> impl Strategy<Value = String> {
         let lists = [NOTHING, DENIALS, BESIDE_DENIALS, REQUEST_VERBS, DESCRIBE_VERBS];
         let known: Vec<&str> = lists.into_iter().flatten().copied().collect();
-        let other = ["here", "the parser", "2026", "12", ".", "(", ")", "*", "'", "`", "&", "-", "  ", "[", "fix", "1.", "~", "_", "a"];
+        let other = [
+            "here",
+            "the parser",
+            "2026",
+            "12",
+            ".",
+            "(",
+            ")",
+            "*",
+            "'",
+            "`",
+            "&",
+            "-",
+            "  ",
+            "[",
+            "fix",
+            "1.",
+            "~",
+            "_",
+            "a",
+        ];
         prop_oneof![prop::sample::select(known), prop::sample::select(other.to_vec())].prop_map(str::to_owned)
     }
 
