@@ -14,6 +14,8 @@ pub const MAX_PASSAGES: usize = 3;
 const MIN_SCORE: f64 = 1.1;
 /// The least rarity of a word that counts alone, if the prompt has one or two.
 const MIN_SINGLE_RARITY: f64 = 0.8;
+/// A shorter bank counts as having so many lines: that a word is on each of a few lines does not make it a frequent one.
+const FEWEST_LINES: usize = 50;
 /// The rarity of a word where the bank's own lines are not known.
 const UNKNOWN_RARITY: f64 = 0.6;
 /// Characters of a passage that are shown.
@@ -138,7 +140,7 @@ impl Candidate<'_> {
 /// 1 for a word on a single line, 0 for one on all.
 #[expect(clippy::cast_precision_loss, reason = "counts of lines are small")]
 fn rarity(count: usize, lines: usize) -> f64 {
-    let all = (lines.max(1) + 1) as f64;
+    let all = (lines.max(FEWEST_LINES) + 1) as f64;
     ((all / count.max(1) as f64).ln() / all.ln()).clamp(0.0, 1.0)
 }
 
@@ -239,6 +241,25 @@ mod tests {
         {
             let found = ask(prompt, &text, &[]);
             assert!(found.is_empty(), "{prompt}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn in_a_short_bank_of_similar_lines_the_one_on_the_subject_is_found_and_no_others() {
+        let text: String =
+            ["invoices", "refunds", "webhooks", "ledger", "receipts", "vouchers", "taxes", "exports"]
+                .map(|topic| {
+                    format!("- [2026-01-02] the {topic} module rounds half-even and has its own tests\n")
+                })
+                .concat();
+        let found =
+            ask("build the alerts module; how did we handle rounding in the refunds module?", &text, &[]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].text.contains("refunds"), "{found:?}");
+        for prompt in
+            ["which module rounds?", "does the module have its own rounding?", "go on with the module"]
+        {
+            assert!(ask(prompt, &text, &[]).is_empty(), "{prompt}");
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) struct ListItem {
 pub(super) fn blocks(outline: &Outline<'_>, range: &Range<usize>) -> Vec<Block> {
     let text = outline.readable(range);
     let items = outline.items_in(range);
-    let mut reader = Reader::default();
+    let mut reader = Reader { found: Vec::with_capacity(items.len()), ..Reader::default() };
     let mut at = range.start;
     let mut next = 0;
     let mut list_end = 0;

@@ -22,7 +22,10 @@ use crate::document::section::{Heading, Outline};
 
 /// Reads one document.
 pub(super) fn entries(kind: DocumentKind, outline: &Outline<'_>) -> Vec<Entry> {
-    let mut reader = EntryReader { kind, section: 0, found: Vec::new(), prose: Vec::new(), current: None };
+    // A log has about as many entries as items.
+    let items = outline.items_in(&(0..outline.text().len())).len();
+    let found = Vec::with_capacity(items);
+    let mut reader = EntryReader { kind, section: 0, found, prose: Vec::new(), current: None };
     let headings = outline.headings();
     let first = headings.first().map_or(outline.text().len(), |heading| heading.range.start);
     let skipped = front_matter(outline.text()).min(first);
@@ -137,7 +140,7 @@ impl EntryReader {
                     } else {
                         let (count, detail) = details_of(item, found.get(order + 1..).unwrap_or_default());
                         details = count;
-                        self.item(item, &detail, order, &here);
+                        self.item(item, (state, words), &detail, order, &here);
                     }
                 }
                 Block::Row(cells) => self.row(cells, order, &within),
@@ -189,8 +192,16 @@ impl EntryReader {
         self.push(Entry { text: text.clone(), source: text, ..first });
     }
 
-    fn item(&mut self, item: &ListItem, detail: &str, order: usize, place: &LineContext) {
-        let (state, words) = read(&item.text);
+    /// `line` is what was read of the item's text.
+    fn item(
+        &mut self,
+        item: &ListItem,
+        line: (State, String),
+        detail: &str,
+        order: usize,
+        place: &LineContext,
+    ) {
+        let (state, words) = line;
         if is_placeholder(&item.text) || is_placeholder(&words) || place.is_past && state != State::Open {
             return;
         }

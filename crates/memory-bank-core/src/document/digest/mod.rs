@@ -26,8 +26,6 @@ mod table_row;
 mod tokens;
 mod types;
 
-use std::borrow::Cow;
-
 use self::collect::collect;
 use self::decisions::{DecisionEntry, decisions};
 use self::document_kind::DocumentKind;
@@ -55,8 +53,13 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
         .filter(|(kind, _)| *kind != DocumentKind::Archive)
         .collect();
     read.sort_by_key(|(kind, _)| *kind);
-    let texts: Vec<Cow<'_, str>> = read.iter().map(|(_, source)| without_underlines(source.text)).collect();
-    let outlines: Vec<Outline<'_>> = texts.iter().map(|text| Outline::of(text)).collect();
+    let whole: Vec<Outline<'_>> = read.iter().map(|(_, source)| Outline::of(source.text)).collect();
+    let texts: Vec<Option<String>> = whole.iter().map(without_underlines).collect();
+    let outlines: Vec<Outline<'_>> = whole
+        .into_iter()
+        .zip(&texts)
+        .map(|(whole, text)| text.as_ref().map_or(whole, |text| Outline::of(text)))
+        .collect();
     let mut all: Vec<(DocumentKind, usize, Vec<Entry>)> = Vec::new();
     let mut decided: Vec<(DocumentKind, usize, Vec<DecisionEntry>)> = Vec::new();
     for (index, ((kind, _), outline)) in read.iter().zip(&outlines).enumerate() {
@@ -96,9 +99,9 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
 }
 
 /// The text with a blank line between prose and a rule directly below it, which would make the prose a heading by
-/// Markdown's syntax: logs separate their entries by rules. A single short line above a rule stays a heading.
-fn without_underlines(text: &str) -> Cow<'_, str> {
-    let outline = Outline::of(text);
+/// Markdown's syntax: logs separate their entries by rules. A single short line above a rule stays a heading. None if the text
+/// has nothing of this kind.
+fn without_underlines(outline: &Outline<'_>) -> Option<String> {
     let mut kept = String::new();
     let mut at = 0;
     for heading in outline.headings() {
@@ -116,8 +119,8 @@ fn without_underlines(text: &str) -> Cow<'_, str> {
         }
     }
     if at == 0 {
-        return Cow::Borrowed(text);
+        return None;
     }
-    kept.push_str(outline.slice(&(at..text.len())));
-    Cow::Owned(kept)
+    kept.push_str(outline.slice(&(at..outline.text().len())));
+    Some(kept)
 }

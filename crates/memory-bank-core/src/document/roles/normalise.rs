@@ -54,8 +54,13 @@ fn words_in_any_script(text: &str) -> String {
             _ => spaced.push(' '),
         }
     }
-    let mut text =
-        spaced.split_whitespace().map(|word| word.trim_matches('\'')).collect::<Vec<_>>().join(" ");
+    let mut text = String::with_capacity(spaced.len());
+    for (at, word) in spaced.split_whitespace().enumerate() {
+        if at > 0 {
+            text.push(' ');
+        }
+        text.push_str(word.trim_matches('\''));
+    }
     // A number before the words is the number of the section.
     let bare = text.trim_start_matches(|character: char| character.is_ascii_digit() || character == ' ');
     if !bare.is_empty()

@@ -4,6 +4,8 @@ mod nothing_words;
 mod template_words;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use self::nothing_words::{BESIDE_CJK_DENIALS, BESIDE_DENIALS, CJK_DENIALS, DENIALS, NOTHING};
 use self::template_words::{
@@ -21,8 +23,42 @@ pub fn is_placeholder(line: &str) -> bool {
     if !text.chars().any(char::is_alphanumeric) {
         return true;
     }
+    if is_form(text) || is_introduction(text) {
+        return true;
+    }
+    !begins_like_content(text) && is_nothing_or_prompt(text)
+}
+
+fn is_nothing_or_prompt(text: &str) -> bool {
     let plain = words(text);
-    is_nothing_in(&plain) || is_form(text) || is_prompt(text, &plain)
+    is_nothing_in(&plain) || is_prompt(text, &plain)
+}
+
+/// The words that may begin a word for nothing, a denial or a prompt.
+static FIRST_WORDS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    let first = |phrase: &&'static str| phrase.split(' ').next().unwrap_or_default();
+    let nothing = NOTHING.iter().map(first);
+    let denials = DENIALS.iter().chain(BESIDE_DENIALS).copied();
+    nothing
+        .chain(denials)
+        .chain(REQUEST_VERBS.iter().copied())
+        .chain(DESCRIBE_VERBS.iter().copied())
+        .collect()
+});
+
+/// Whether the first word of a text shows that it is neither a word for nothing nor a prompt. Most lines need no more than their
+/// beginning; false means that the whole text decides.
+fn begins_like_content(text: &str) -> bool {
+    const HEAD_BYTES: usize = 48;
+    if !text.is_ascii() {
+        return false;
+    }
+    let Some(end) = text.get(..HEAD_BYTES).and_then(|head| head.rfind(' ')) else { return false };
+    let plain = words(text.get(..end).unwrap_or_default());
+    // The number before the words is only known with a word behind it.
+    plain.split_once(' ').is_some_and(|(first, _)| {
+        first.starts_with(|letter: char| letter.is_ascii_alphabetic()) && !FIRST_WORDS.contains(first)
+    })
 }
 
 /// Whether any line of a text has content.
@@ -276,18 +312,68 @@ fn is_label(rest: &str) -> bool {
     text.trim_end_matches(['*', '_', ' ']).ends_with([':', '：']) && plain.split(' ').count() <= 4
 }
 
+/// Whether the text explains the purpose of its document.
+fn is_introduction(text: &str) -> bool {
+    let rest = text.strip_prefix("This file ").or_else(|| text.strip_prefix("This document "));
+    rest.and_then(|rest| rest.split(' ').next()).is_some_and(|verb| INTRODUCTION_VERBS.contains(&verb))
+}
+
+/// The first words of a prompt in brackets.
+const DESCRIBE_VERBS: &[&str] = &["describe", "your", "beschreiben", "decrivi", "decrire"];
+
 /// Whether the text is a prompt: "(Describe the current focus here)", "_Add tasks here_".
 fn is_prompt(text: &str, plain: &str) -> bool {
-    if let Some(rest) = text.strip_prefix("This file ").or_else(|| text.strip_prefix("This document "))
-        && rest.split(' ').next().is_some_and(|verb| INTRODUCTION_VERBS.contains(&verb))
-    {
-        return true;
-    }
     let inner = text.strip_prefix('(').and_then(|text| text.strip_suffix(')'));
     let inner_words = inner.map(words);
     let plain = inner_words.as_deref().unwrap_or(plain);
     let first = plain.split(' ').next().unwrap_or_default();
-    let describes =
-        ["describe", "your", "beschreiben", "decrivi", "decrire"].contains(&first) && plain.len() <= 160;
+    let describes = DESCRIBE_VERBS.contains(&first) && plain.len() <= 160;
     is_request(plain) || (inner.is_some() && describes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parts() -> impl Strategy<Value = String> {
+        let lists = [NOTHING, DENIALS, BESIDE_DENIALS, REQUEST_VERBS, DESCRIBE_VERBS];
+        let known: Vec<&str> = lists.into_iter().flatten().copied().collect();
+        let other = [
+            "here",
+            "the parser",
+            "2026",
+            "12",
+            ".",
+            "(",
+            ")",
+            "*",
+            "'",
+            "`",
+            "&",
+            "-",
+            "  ",
+            "[",
+            "fix",
+            "1.",
+            "~",
+            "_",
+            "a",
+        ];
+        prop_oneof![prop::sample::select(known), prop::sample::select(other.to_vec())].prop_map(str::to_owned)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(6000))]
+
+        #[test]
+        fn the_beginning_of_a_text_decides_as_the_whole_does(parts in prop::collection::vec(parts(), 1..14), blank in any::<bool>()) {
+            let text = parts.join(if blank { " " } else { "" });
+            let text = bare(&text);
+            if begins_like_content(text) {
+                prop_assert!(!is_nothing_or_prompt(text), "{}", text);
+            }
+        }
+    }
 }
