@@ -21,6 +21,8 @@ async function clientConfig(project, args, { input = "", home = project } = {}) 
     cwd: project,
     env: { ...ENVIRONMENT, HOME: home },
   });
+  // A command that ends with an error does not read its input.
+  running.child.stdin.on("error", (error) => assert.equal(error.code, "EPIPE"));
   running.child.stdin.end(input);
   return running.catch((failure) => failure);
 }

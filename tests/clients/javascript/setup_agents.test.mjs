@@ -44,6 +44,8 @@ async function run({ home, project }, [program, ...args], variables = {}, input 
     env: { HOME: home, PATH: `${join(AGENTS, "node_modules/.bin")}:${process.env.PATH}`, TERM: "dumb", NO_COLOR: "1", CI: "1", ...variables },
     timeout: 120_000,
   });
+  // A command that ends with an error does not read its input.
+  running.child.stdin.on("error", (error) => assert.equal(error.code, "EPIPE"));
   running.child.stdin.end(input);
   const { code = 0, stdout, stderr } = await running.catch((failure) => failure);
   // eslint-disable-next-line no-control-regex

@@ -1,5 +1,6 @@
 // Runs `setup` in a home of its own, with the files of agents as people and programs write them.
 
+import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -24,6 +25,8 @@ export async function setup({ home, project }, args, { variables = {}, input = "
     cwd: project,
     env: { HOME: home, PATH: "/usr/bin:/bin", ...variables },
   });
+  // A command that ends with an error does not read its input.
+  running.child.stdin.on("error", (error) => assert.equal(error.code, "EPIPE"));
   running.child.stdin.end(input);
   const { code = 0, stdout, stderr } = await running.catch((failure) => failure);
   return { code, stdout, stderr };

@@ -26,11 +26,20 @@ pub(super) fn run(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let mut records = Records::open(&run.state, run.confirm != Confirm::DryRun)?;
+    let mut without_server = Vec::new();
     for target in targets {
-        let item = apply_target(run, target, key, &mut records).unwrap_or_else(|error| {
-            let message = format!("nothing was changed: {error:#}");
-            Item::new(Some(target.client), &target.file, run.name(), Outcome::Failed, message)
-        });
+        let item = if target.part == Part::Hooks && without_server.contains(&target.client) {
+            let message = "no hooks are added, since the server was not added".to_owned();
+            Item::new(Some(target.client), &target.file, run.name(), Outcome::Skipped, message)
+        } else {
+            apply_target(run, target, key, &mut records).unwrap_or_else(|error| {
+                let message = format!("nothing was changed: {error:#}");
+                Item::new(Some(target.client), &target.file, run.name(), Outcome::Failed, message)
+            })
+        };
+        if target.part == Part::Server && matches!(item.outcome, Outcome::Failed | Outcome::Skipped) {
+            without_server.push(target.client);
+        }
         report.add(run.output, Item { part: target.part, ..item })?;
     }
     Ok(())

@@ -18,8 +18,14 @@ const HOOKS: &str = "hooks";
 /// The member with the version of the form.
 const VERSION: &str = "version";
 
-/// Why the hooks are left out: a plugin has them, or the program is one that hooks cannot start.
+/// Why the hooks are left out: a plugin has them, they would record the work in all folders in one bank, or the program is one
+/// that hooks cannot start.
 pub(super) fn unavailable(run: &Run<'_>, target: &Target) -> Option<String> {
+    if target.scope == Scope::User && (run.options.url.is_some() || run.global.names_bank()) {
+        let message = "no hooks are added: in a file for all folders, they would record the work in every repository in this one \
+                       memory; run `setup --scope project` in the folder whose work belongs there";
+        return Some(message.to_owned());
+    }
     if let Some(plugin) = target.client.hook_plugin(&run.place) {
         return Some(format!("no hooks are added, since a plugin has them (`{}`)", plugin.display()));
     }
