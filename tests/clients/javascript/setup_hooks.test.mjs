@@ -257,9 +257,22 @@ test("the files of a project have hooks without a path of this machine, and no k
   }
   assert.equal((await setup(machine, ["--remove", "--yes"], { variables, program })).code, 0);
   assert.deepEqual(await readdir(machine.project), []);
-  const url = ["--url", "http://127.0.0.1:9/mcp", "--key-file", "-"];
-  await setup(machine, ["--yes", ...clients("codex"), ...url], { input: key });
-  const remote = await read(join(machine.home, ".codex/hooks.json"));
-  assert.match(remote, /hook Stop --agent codex --url http:\/\/127\.0\.0\.1:9\/mcp/);
-  assert.ok(!remote.includes("kkkk"), "the key is not in the file of the hooks");
+  const url = ["--url", "http://127.0.0.1:9/mcp"];
+  const remote = { variables: { ...variables, MEMORY_BANK_API_KEY: key }, program };
+  await setup(machine, ["--yes", "--scope", "project", ...clients("codex"), ...url], remote);
+  const text = await read(join(machine.project, ".codex/hooks.json"));
+  assert.match(text, /hook Stop --agent codex --url http:\/\/127\.0\.0\.1:9\/mcp/);
+  assert.ok(!text.includes("kkkk"), "the key is not in the file of the hooks");
+});
+
+test("hooks for all folders are not tied to one memory, which would get the work of every repository", async (t) => {
+  const machine = await newHome(t);
+  const key = `mbmcp_live_${"k".repeat(32)}`;
+  for (const one of [["--path", machine.project], ["--url", "http://127.0.0.1:9/mcp", "--key-file", "-"]]) {
+    const { stdout } = await setup(machine, ["--yes", ...clients("claude-code", "codex"), ...one], { input: key });
+    assert.match(stdout, /no hooks are added: in a file for all folders/, one[0]);
+    for (const name of [".claude/settings.json", ".codex/hooks.json"]) {
+      await assert.rejects(stat(join(machine.home, name)), `${one[0]} ${name}`);
+    }
+  }
 });

@@ -67,7 +67,7 @@ def test_each_file_is_confirmed_and_no_changes_nothing(tmp_path):
     for file in (cursor, zed):
         file.parent.mkdir(parents=True)
         file.write_text("{}")
-    terminal = Terminal(tmp_path, [])
+    terminal = Terminal(tmp_path, ["--no-hooks"])
     terminal.until("Write it? [Y/n] ")
     assert '+    "memory-bank": {' in terminal.shown
     terminal.answer("n")
@@ -79,19 +79,42 @@ def test_each_file_is_confirmed_and_no_changes_nothing(tmp_path):
     assert "3 checked" in terminal.shown, "doctor has run"
 
 
+def test_hooks_are_confirmed_by_themselves_and_only_with_the_server(tmp_path):
+    cursor = tmp_path / ".cursor" / "mcp.json"
+    hooks = tmp_path / ".cursor" / "hooks.json"
+    cursor.parent.mkdir()
+    cursor.write_text("{}")
+    terminal = Terminal(tmp_path, [])
+    terminal.until("Write it? [Y/n] ")
+    terminal.answer("n")
+    assert terminal.ends() == 0, terminal.shown
+    assert "no hooks are added, since the server was not added" in terminal.shown
+    for answer, are_added in (("n", False), ("y", True)):
+        terminal = Terminal(tmp_path, [])
+        if not are_added:
+            terminal.until("Write it? [Y/n] ")
+            assert '+    "memory-bank": {' in terminal.shown
+            terminal.answer("y")
+        terminal.until("Write it? [Y/n] ")
+        assert "hook sessionStart --agent cursor" in terminal.shown
+        terminal.answer(answer)
+        assert terminal.ends() == 0, terminal.shown
+        assert hooks.exists() is are_added
+
+
 def test_a_foreign_entry_is_replaced_only_after_a_yes(tmp_path):
     cursor = tmp_path / ".cursor" / "mcp.json"
     cursor.parent.mkdir()
     before = '{"mcpServers": {"memory-bank": {"command": "npx", "args": ["-y", "@diazstg/memory-bank-mcp"]}}}'
     cursor.write_text(before)
     for answer in ("", "maybe"):
-        terminal = Terminal(tmp_path, [])
+        terminal = Terminal(tmp_path, ["--no-hooks"])
         terminal.until("Replace it? [y/N] ")
         assert "npx -y @diazstg/memory-bank-mcp" in terminal.shown
         terminal.answer(answer)
         assert terminal.ends() == 0, terminal.shown
         assert cursor.read_text() == before
-    terminal = Terminal(tmp_path, [])
+    terminal = Terminal(tmp_path, ["--no-hooks"])
     terminal.until("Replace it? [y/N] ")
     terminal.answer("y")
     assert terminal.ends() == 0, terminal.shown
@@ -102,7 +125,7 @@ def test_a_file_that_changes_before_the_answer_is_shown_again(tmp_path):
     cursor = tmp_path / ".cursor" / "mcp.json"
     cursor.parent.mkdir()
     cursor.write_text("{}")
-    terminal = Terminal(tmp_path, [])
+    terminal = Terminal(tmp_path, ["--no-hooks"])
     terminal.until("Write it? [Y/n] ")
     cursor.write_text('{"mcpServers": {"other": {}}}')
     terminal.answer("y")
@@ -149,7 +172,7 @@ def test_removal_requires_confirmation(tmp_path):
     cursor = tmp_path / ".cursor" / "mcp.json"
     cursor.parent.mkdir()
     cursor.write_text("{ }")
-    terminal = Terminal(tmp_path, ["--yes"])
+    terminal = Terminal(tmp_path, ["--yes", "--no-hooks"])
     assert terminal.ends() == 0, terminal.shown
     for answer, removed in (("n", False), ("y", True)):
         terminal = Terminal(tmp_path, ["--remove"])

@@ -21,7 +21,7 @@ const VERSION: &str = "version";
 /// Why the hooks are left out: a plugin has them, they would record the work in all folders in one bank, or the program is one
 /// that hooks cannot start.
 pub(super) fn unavailable(run: &Run<'_>, target: &Target) -> Option<String> {
-    if target.scope == Scope::User && (run.options.url.is_some() || run.global.names_bank()) {
+    if target.scope == Scope::User && (run.options.url.is_some() || run.global.path.is_some()) {
         let message = "no hooks are added: in a file for all folders, they would record the work in every repository in this one \
                        memory; run `setup --scope project` in the folder whose work belongs there";
         return Some(message.to_owned());
