@@ -39,8 +39,8 @@ fn used_by(command: &str) -> Option<Vec<&'static str>> {
         "import" => place(&["username", "read_only", "json"]),
         "export" => Some(vec!["folder", "read_only", "json"]),
         "restore" => Some(vec!["read_only", "json"]),
-        "backup" | "migrate" | "bootstrap" | "users" | "projects" | "members" | "keys" | "audit" | "grants"
-        | "login-code" | "oauth-clients" => Some(DATABASE.to_vec()),
+        "backup" | "migrate" | "bootstrap" | "users" | "projects" | "members" | "keys" | "audit"
+        | "grants" | "login-code" | "oauth-clients" => Some(DATABASE.to_vec()),
         _ => None,
     }
 }
