@@ -16,7 +16,7 @@ test("as JSON, each file has an outcome, and no key is shown", async (t) => {
   assert.equal(code, 1, "nothing listens there");
   const reply = JSON.parse(stdout);
   const outcomes = reply.files.map(({ client, part, outcome }) => [client, part, outcome]);
-  assert.deepEqual(outcomes, [["cursor", "server", "written"], ["cursor", "hooks", "written"], ["zed", "server", "written"]]);
+  assert.deepEqual(outcomes, [["cursor", "server", "written"], ["cursor", "hooks", "skipped"], ["zed", "server", "written"]]);
   assert.equal(reply.check.status, "error");
   assert.doesNotMatch(stdout + stderr, /kkkk/);
 });
