@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import anyio
 import pytest
 from agents.mcp import MCPServerStdio
 from agents.mcp.util import MCPUtil
@@ -112,13 +113,20 @@ async def test_openai_strict_mode_accepts_every_tool(tools):
 
 async def test_langchain_adapters_load_every_tool_in_strict_mode(tools, tmp_path):
     connection = {"transport": "stdio", "command": BINARY, "args": [], "cwd": str(tmp_path), "env": {"RUST_LOG": "warn"}}
-    async with create_session(connection) as session:
-        await session.initialize()
-        loaded = await load_mcp_tools(session)
-        assert [tool.name for tool in loaded] == [tool.name for tool in tools]
-        assert without(loaded, lambda tool: convert_to_openai_tool(tool)) == {}
-        made = await next(tool for tool in loaded if tool.name == "initialize_memory_bank").ainvoke({"path": "."})
-        assert "Memory Bank initialized" in json.dumps(made, default=str)
+    is_whole = False
+    try:
+        async with create_session(connection) as session:
+            await session.initialize()
+            loaded = await load_mcp_tools(session)
+            assert [tool.name for tool in loaded] == [tool.name for tool in tools]
+            assert without(loaded, lambda tool: convert_to_openai_tool(tool)) == {}
+            made = await next(tool for tool in loaded if tool.name == "initialize_memory_bank").ainvoke({"path": "."})
+            assert "Memory Bank initialized" in json.dumps(made, default=str)
+            is_whole = True
+    except* anyio.BrokenResourceError:
+        # The SDK fails if a notification arrives while it closes.
+        pass
+    assert is_whole
 
     def strict(tool):
         described = {"title": tool.name, "description": tool.description, **schema(tool)}
