@@ -462,3 +462,50 @@ test("the plugin for opencode puts each answer where opencode takes it", async (
   await hooks.event({ event: { type: "session.deleted", properties: { info: { id: "o" } } } });
   assert.match(await read(machine.project, RECORDS), /of opencode on `main`[\s\S]*`edit` 1/);
 });
+
+test("session records on a server are never replaced by a hook that could not read them", async (t) => {
+  const machine = await withBank(t);
+  const http = await HttpServer.start(machine.project);
+  t.after(() => http.stop());
+  const options = { args: ["--url", http.url], env: { MEMORY_BANK_API_KEY: http.key, MEMORY_BANK_HOOK_TIMEOUT_MS: "10000" } };
+  const long = `# Session Records\n\n## Sessions\n\n${`${"a line of a person ".repeat(20)}\n`.repeat(1400)}`;
+  await machine.server.ok("write_memory_bank_file", { filename: "session-records.md", content: long });
+  const session = { session_id: "long" };
+  await machine.hook("SessionStart", session, options);
+  await machine.hook("UserPromptSubmit", { ...session, prompt: "hello there" }, options);
+  const { code, stderr } = await machine.hook("Stop", session, options);
+  assert.equal(code, 0);
+  assert.match(stderr, /too long to be read whole/);
+  assert.equal(await read(machine.project, RECORDS), long);
+});
+
+test("the first records of sessions that end at the same time on a server are all kept", async (t) => {
+  const machine = await withBank(t);
+  const http = await HttpServer.start(machine.project);
+  t.after(() => http.stop());
+  const options = { args: ["--url", http.url], env: { MEMORY_BANK_API_KEY: http.key, MEMORY_BANK_HOOK_TIMEOUT_MS: "10000" } };
+  const ids = Array.from({ length: 3 }, (_, number) => `parallel-${number}`);
+  for (const session_id of ids) await machine.hook("UserPromptSubmit", { session_id, prompt: "hello there" }, options);
+  const ended = await Promise.all(ids.map((session_id) => machine.hook("Stop", { session_id }, options)));
+  assert.deepEqual(ended.map(({ stderr }) => stderr).filter(Boolean), []);
+  assert.equal((await read(machine.project, RECORDS)).match(/session `/g).length, ids.length);
+});
+
+test("a session is recorded in the bank in which it began, and its prompt by the settings at its end", async (t) => {
+  const machine = await withBank(t);
+  const options = { env: { MEMORY_BANK_SESSION_PROMPTS: "private" } };
+  const other = join(machine.project, "..", "other");
+  await mkdir(join(other, "memory-bank"), { recursive: true });
+  await machine.hook("SessionStart", { session_id: "moves" }, options);
+  await machine.hook("UserPromptSubmit", { session_id: "moves", prompt: "the secret plan of ACME" }, options);
+  await work(machine);
+  await machine.hook("Stop", { session_id: "moves", cwd: other }, options);
+  assert.ok(!(await exists(join(other, RECORDS))), "the folder that the agent went to");
+  assert.match(await read(machine.project, RECORDS), /add refunds[^]*the secret plan of ACME/);
+  await machine.git("add", "-f", "memory-bank");
+  await machine.git("commit", "-q", "-m", "track the bank");
+  await machine.hook("SessionEnd", { session_id: "moves", cwd: other }, options);
+  const text = await read(machine.project, RECORDS);
+  assert.match(text, /track the bank/);
+  assert.doesNotMatch(text, /the secret plan/, "git tracks the bank now");
+});

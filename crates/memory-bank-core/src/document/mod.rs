@@ -81,6 +81,7 @@ pub use stored::{Document, DocumentEntry};
 pub use suggestions::NotFound;
 pub use tasks::{TaskChanges, TasksUpdated, UpdateTasks, update_tasks};
 pub use write::{
-    BatchPlan, BatchWrite, DocumentDeleted, DocumentWritten, FileWrite, FileWritten, NamesMigrated,
-    check_etag, delete_document, migrate_file_naming, migration_paths, rename_document, write_document,
+    BatchPlan, BatchWrite, DocumentDeleted, DocumentWritten, FileWrite, FileWritten, NO_DOCUMENT,
+    NamesMigrated, check_etag, delete_document, migrate_file_naming, migration_paths, rename_document,
+    write_document,
 };

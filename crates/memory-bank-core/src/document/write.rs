@@ -26,6 +26,9 @@ pub struct DocumentDeleted {
     pub removed: Removed,
 }
 
+/// The etag that no document has: a write with it creates a document, and is refused as a mismatch if there is one.
+pub const NO_DOCUMENT: &str = "none";
+
 /// Writes a document; with an etag only if the stored one equals it. An empty etag counts as missing if nothing is
 /// lost by it.
 ///
@@ -42,6 +45,7 @@ pub fn write_document(
     match if_match {
         Some("") if replaced.is_some() => return Err(unclear_etag()),
         Some("") => {}
+        Some(NO_DOCUMENT) if drafts.stored(path).is_none() => {}
         other => check_etag(drafts, path, other)?,
     }
     drafts.set(path, content.to_owned())?;

@@ -33,19 +33,27 @@ pub fn is_session_records(name: &str) -> bool {
     name.eq_ignore_ascii_case(SESSION_RECORDS)
 }
 
-/// The document with the record; the record of the same session is replaced. `None` if nothing would change.
+/// The document with the record; the record of the same session is replaced. `None` if nothing would change, and for a session
+/// that `was_recorded` and is not in the document: its record was folded, and is counted, or a person has deleted it.
 #[must_use]
-pub fn with_record(text: Option<&str>, record: &AgentSessionRecord, now: Timestamp) -> Option<String> {
+pub fn with_record(
+    text: Option<&str>,
+    record: &AgentSessionRecord,
+    was_recorded: bool,
+    now: Timestamp,
+) -> Option<String> {
     let mut document = Records::of(text.unwrap_or_default());
     let item = record.item();
     let same = |known: &Item| known.session.as_deref() == Some(record.id.as_str());
-    if document.recent.iter().any(|known| same(known) && known.text == item) {
+    if document.recent.iter().any(|known| same(known) && known.text == item)
+        || was_recorded && !document.recent.iter().any(same)
+    {
         return None;
     }
     document.recent.retain(|known| !same(known));
     document.recent.push(Item::of(item));
     document.recent.sort_by(|a, b| b.at.cmp(&a.at));
-    document.fold(now);
+    document.fold(&record.id, now);
     let written = document.text();
     (Some(written.as_str()) != text).then_some(written)
 }
@@ -61,7 +69,7 @@ struct Item {
 impl Item {
     fn of(text: String) -> Self {
         let head = text.lines().next().unwrap_or_default();
-        let at = head.strip_prefix("- [").and_then(|rest| rest.split(" UTC]").next()).map(str::to_owned);
+        let at = between(head, "- [", " UTC]").filter(|_| head.starts_with("- [")).map(str::to_owned);
         let at = at.filter(|at| date(at).is_some());
         let session = between(head, "session `", "`").map(str::to_owned);
         Self { text, at, session }
@@ -164,8 +172,17 @@ impl Records {
             records.head = DOCUMENT_HEAD.to_owned();
         }
         let mut lines = lines.peekable();
+        // Blank lines between lines of a person are kept.
+        let mut follows_other = false;
         while let Some(line) = lines.next() {
-            if is_heading(line) || line.trim().is_empty() {
+            if line.trim().is_empty() {
+                if follows_other {
+                    records.others.push(String::new());
+                }
+                continue;
+            }
+            follows_other = false;
+            if is_heading(line) {
                 continue;
             }
             if let Some((label, folded)) = Folded::parse(line) {
@@ -174,6 +191,7 @@ impl Records {
             }
             if !line.starts_with("- [") {
                 records.others.push(line.to_owned());
+                follows_other = true;
                 continue;
             }
             let mut item = line.to_owned();
@@ -182,13 +200,17 @@ impl Records {
                 item.push_str(next);
             }
             let item = Item::of(item);
-            if item.at.is_some() { records.recent.push(item) } else { records.others.push(item.text) }
+            follows_other = item.at.is_none() || item.session.is_none();
+            if follows_other { records.others.push(item.text) } else { records.recent.push(item) }
+        }
+        while records.others.last().is_some_and(|line| line.is_empty()) {
+            records.others.pop();
         }
         records
     }
 
-    /// Folds old records, and the oldest ones of too many.
-    fn fold(&mut self, now: Timestamp) {
+    /// Folds old records, and the oldest ones of too many, but for that of the session that is being recorded.
+    fn fold(&mut self, current: &str, now: Timestamp) {
         let today = now.to_zoned(TimeZone::UTC).date();
         let oldest = today.checked_sub(UNFOLDED_DAYS.days()).unwrap_or(today);
         let mut bytes = 0_usize;
@@ -196,10 +218,8 @@ impl Records {
         for item in std::mem::take(&mut self.recent) {
             bytes += item.text.len();
             let is_recent = item.date().is_some_and(|date| date >= oldest);
-            let is_first = unfolded.is_empty();
-            if (is_recent && unfolded.len() < MAX_RECORDS && bytes <= MAX_RECORD_BYTES)
-                || (is_first && is_recent)
-            {
+            let is_current = item.session.as_deref() == Some(current);
+            if is_current || is_recent && unfolded.len() < MAX_RECORDS && bytes <= MAX_RECORD_BYTES {
                 unfolded.push(item);
                 continue;
             }
@@ -283,18 +303,18 @@ mod tests {
     fn a_record_is_written_and_written_again_is_one() {
         let now = at("2026-11-27T10:00:00Z");
         let session = record("aa11", "2026-11-27T09:00:00Z");
-        let text = with_record(None, &session, now).unwrap();
+        let text = with_record(None, &session, false, now).unwrap();
         assert!(text.starts_with("# Session Records\n"), "{text}");
         assert!(
             text.contains("- [2026-11-27 09:00:00 UTC] session `aa11` of claude-code on `main`, 35 min\n  - commits (1): `1a2b3c4` \"add refunds\"\n  - files (3): `src/refunds.rs` and 2 more\n  - tools (2): `Bash` 9, `Edit` 4\n"),
             "{text}"
         );
-        assert_eq!(with_record(Some(&text), &session, now), None);
+        assert_eq!(with_record(Some(&text), &session, true, now), None);
         let later = AgentSessionRecord { file_count: 4, ..session };
-        let again = with_record(Some(&text), &later, now).unwrap();
+        let again = with_record(Some(&text), &later, true, now).unwrap();
         assert_eq!(again.matches("session `").count(), 1, "{again}");
         assert!(again.contains("files (4)"));
-        let both = with_record(Some(&again), &record("bb22", "2026-11-27T09:30:00Z"), now).unwrap();
+        let both = with_record(Some(&again), &record("bb22", "2026-11-27T09:30:00Z"), false, now).unwrap();
         assert!(both.find("bb22").unwrap() < both.find("aa11").unwrap(), "{both}");
     }
 
@@ -305,7 +325,7 @@ mod tests {
             for hour in [9, 14] {
                 let started = format!("2026-11-{day:02}T{hour:02}:00:00Z");
                 let session = record(&format!("{day:02x}{hour:02x}"), &started);
-                text = with_record(text.as_deref(), &session, at(&started)).or(text);
+                text = with_record(text.as_deref(), &session, false, at(&started)).or(text);
             }
         }
         let text = text.unwrap();
@@ -325,7 +345,7 @@ mod tests {
         let mut now = at("2023-01-02T09:00:00Z");
         for number in 0..1200 {
             let session = record(&format!("{number:04x}"), &now.to_string());
-            text = with_record(text.as_deref(), &session, now).or(text);
+            text = with_record(text.as_deref(), &session, false, now).or(text);
             now += 24.hours();
         }
         let text = text.unwrap();
@@ -339,7 +359,7 @@ mod tests {
     fn text_of_a_person_stays() {
         let text = "# Our sessions\n\nKept for audits.\n\n## Sessions\n\nnote to self\n- [no date] mine\n\n## Older Sessions\n\n- Week of 2026-01-05: 2 sessions, 1 commits, 3 files\n";
         let written =
-            with_record(Some(text), &record("aa", "2026-11-27T09:00:00Z"), at("2026-11-27T09:00:00Z"))
+            with_record(Some(text), &record("aa", "2026-11-27T09:00:00Z"), false, at("2026-11-27T09:00:00Z"))
                 .unwrap();
         for line in [
             "Kept for audits.",
@@ -349,6 +369,50 @@ mod tests {
         ] {
             assert!(written.contains(line), "{line} is lost in {written}");
         }
+    }
+
+    #[test]
+    fn a_session_is_counted_once_however_long_it_lasts() {
+        let mut text = None;
+        let session = record("aa11", "2026-11-01T09:00:00Z");
+        for day in 20..=25 {
+            let now = at(&format!("2026-11-{day}T09:00:00Z"));
+            text = with_record(text.as_deref(), &session, text.is_some(), now).or(text);
+        }
+        let text = text.unwrap();
+        assert_eq!((text.matches("session `").count(), text.contains("Week of")), (1, false), "{text}");
+        let now = at("2026-11-25T09:00:00Z");
+        let folded = with_record(Some(&text), &record("bb22", "2026-11-25T08:00:00Z"), false, now).unwrap();
+        assert!(folded.contains("- Week of 2026-10-26: 1 sessions, 1 commits, 3 files"), "{folded}");
+        let later = AgentSessionRecord { file_count: 9, ..session };
+        assert_eq!(with_record(Some(&folded), &later, true, now), None, "it was folded");
+    }
+
+    #[test]
+    fn sixty_newer_records_do_not_count_a_session_again() {
+        let now = at("2026-11-27T20:00:00Z");
+        let first = record("aa11", "2026-11-27T01:00:00Z");
+        let mut text = with_record(None, &first, false, now);
+        for number in 0..MAX_RECORDS {
+            let session = record(&format!("{number:04x}"), &format!("2026-11-27T02:00:{:02}Z", number % 60));
+            text = with_record(text.as_deref(), &session, false, now).or(text);
+        }
+        let text = text.unwrap();
+        assert!(!text.contains("aa11") && text.contains(": 1 sessions, 1 commits, 3 files"), "{text}");
+        assert_eq!(with_record(Some(&text), &first, true, now), None);
+    }
+
+    #[test]
+    fn notes_of_a_person_that_look_like_records_stay_with_their_blank_lines() {
+        let notes = "- [2026-01-01] I write my own note here\n  with a second line\n- [2026-01-02 10:00:00 UTC] call with ACME\n\n## Ideas\n\nFirst paragraph.\n\nSecond paragraph.\n";
+        let text = format!("# Session Records\n\n## Sessions\n\n{notes}");
+        let now = at("2026-11-27T10:00:00Z");
+        let session = record("aa11", "2026-11-27T09:00:00Z");
+        let once = with_record(Some(&text), &session, false, now).unwrap();
+        assert!(once.contains(notes), "{once}");
+        let twice = with_record(Some(&once), &record("bb22", "2026-11-27T09:30:00Z"), false, now).unwrap();
+        assert!(twice.contains(notes), "{twice}");
+        assert!(!twice.contains("Week of"), "{twice}");
     }
 
     #[test]
@@ -364,13 +428,13 @@ mod tests {
         }];
         session.files = vec!["a\n## Sessions\n.rs".to_owned(), format!("postgres://u:{}@h", "pw123")];
         session.prompt = Some("password=hunter2 please\nsecond line".to_owned());
-        let text = with_record(None, &session, at("2026-11-27T10:00:00Z")).unwrap();
+        let text = with_record(None, &session, false, at("2026-11-27T10:00:00Z")).unwrap();
         assert_eq!(text.lines().filter(|line| line.starts_with("- [")).count(), 1, "{text}");
         assert_eq!(text.matches("## Sessions").count(), 2, "one is inside of a line: {text}");
         for secret in ["IOSFODNN", "pw123", "hunter2", "</memory"] {
             assert!(!text.contains(secret), "{secret} is in {text}");
         }
-        let again = with_record(Some(&text), &session, at("2026-11-27T10:00:00Z"));
+        let again = with_record(Some(&text), &session, true, at("2026-11-27T10:00:00Z"));
         assert_eq!(again, None, "a written record is read back as one record");
     }
 }

@@ -179,11 +179,17 @@ impl Repository {
     fn reflog(&self, since: Timestamp, head: Option<&str>) -> Log {
         let mut log = Log::default();
         let text = self.reflog_tail().unwrap_or_default();
-        for line in text.lines().rev().filter_map(Line::parse) {
-            let is_before = line.seconds < since.as_second() || head.is_some_and(|head| head == line.new);
-            if is_before {
-                break;
-            }
+        let mut lines: Vec<Line<'_>> = text
+            .lines()
+            .rev()
+            .filter_map(Line::parse)
+            .take_while(|line| line.seconds >= since.as_second())
+            .collect();
+        // The oldest place with that commit: a session may return to it, such as after work on a branch.
+        if let Some(start) = lines.iter().rposition(|line| head == Some(line.new)) {
+            lines.truncate(start);
+        }
+        for line in &lines {
             let (action, subject) = line.message.split_once(": ").unwrap_or((line.message, ""));
             if action.starts_with("commit") || matches!(action, "cherry-pick" | "revert") {
                 let commit = GitCommit { id: short(line.new), subject: subject.to_owned() };
@@ -193,11 +199,8 @@ impl Repository {
             log.checkouts.push(line.seconds);
         }
         // A commit that was amended is in the log, too.
-        let amended: BTreeSet<String> = text
-            .lines()
-            .rev()
-            .filter_map(Line::parse)
-            .take(log.commits.len() + log.checkouts.len())
+        let amended: BTreeSet<String> = lines
+            .iter()
             .filter(|line| line.message.starts_with("commit (amend)"))
             .map(|line| short(line.old))
             .collect();
@@ -382,6 +385,32 @@ mod tests {
         let here = since(&root, started, head.as_deref());
         assert!(here.is_idle(), "{here:?}");
         assert_eq!(here.branch.map(|branch| branch.len()), Some(8));
+    }
+
+    #[test]
+    fn work_on_a_branch_counts_after_the_return_to_the_first_commit_and_checkouts_alone_do_not() {
+        let (_temp, root) = repository();
+        std::fs::write(root.join("src/late.rs"), "x").unwrap();
+        git(&root, &["add", "src/late.rs"]);
+        git(&root, &["commit", "-qm", "before, too"]);
+        let file = std::fs::File::options().append(true).open(root.join("src/late.rs")).unwrap();
+        file.set_modified((now() - 1.hour()).into()).unwrap();
+        git(&root, &["update-index", "-q", "--refresh"]);
+        let (head, started) = (git_head(&root), now());
+        git(&root, &["checkout", "-q", "-b", "old", "HEAD~1"]);
+        git(&root, &["checkout", "-q", "main"]);
+        let idle = since(&root, started, head.as_deref());
+        assert!(idle.is_idle(), "{idle:?}");
+        git(&root, &["checkout", "-q", "-b", "refunds"]);
+        std::fs::write(root.join("src/old.rs"), "refunds").unwrap();
+        git(&root, &["commit", "-qam", "implement refunds"]);
+        git(&root, &["checkout", "-q", "main"]);
+        let done = since(&root, started, head.as_deref());
+        assert_eq!(
+            (done.commit_count, done.commits[0].subject.as_str()),
+            (1, "implement refunds"),
+            "{done:?}"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow};
 use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy};
-use memory_bank_core::document::{DocumentPath, is_leftover};
+use memory_bank_core::document::{DocumentPath, NO_DOCUMENT, is_leftover};
 use memory_bank_core::error::WorkspaceError;
 use memory_bank_core::hooks::{
     PassageText, PromptTerms, RecalledPassage, SESSION_RECORDS, is_session_records, matching_passages,
@@ -31,7 +31,7 @@ use crate::cli::tool_client::ToolClient;
 /// The most bytes of documents that are scanned for a prompt.
 const SCANNED_BYTES: u64 = 8 * 1024 * 1024;
 /// How often a document that changed meanwhile is written again.
-const WRITE_ATTEMPTS: usize = 4;
+const WRITE_ATTEMPTS: u32 = 8;
 /// The most characters of the session records that are read from a server; a part could not be written back.
 const RECORDS_READ_CHARS: usize = 1_000_000;
 /// How many lines of a server's search are considered.
@@ -285,28 +285,43 @@ impl FolderHookBank {
     }
 }
 
-/// Reads, changes, and writes with the etag of the read text; repeated if another write came first.
+/// Reads, changes, and writes with the etag of the read text, or as a new document; repeated if another write came first.
 async fn edit_on_server(
     server: &ToolClient,
     rule: &(dyn Fn(Option<&str>) -> Option<String> + Sync),
 ) -> anyhow::Result<bool> {
     let mut refused = String::new();
-    for _ in 0..WRITE_ATTEMPTS {
+    for attempt in 0..WRITE_ATTEMPTS {
+        tokio::time::sleep(pause_before(attempt)).await;
         let whole = json!({"filename": SESSION_RECORDS, "includeEtag": true, "maxChars": RECORDS_READ_CHARS});
         let read = server.call("read_memory_bank_file", members(whole)).await?;
-        let read: Option<Value> = text(&read).ok().and_then(|text| serde_json::from_str(text).ok());
-        let member = |name: &str| read.as_ref().and_then(|read| read.get(name)).and_then(Value::as_str);
-        let (content, etag) = (member("content"), member("etag"));
-        let Some(after) = rule(content) else { return Ok(false) };
-        // An empty etag makes a document only if there is none.
-        let arguments =
-            json!({"filename": SESSION_RECORDS, "content": after, "ifMatchEtag": etag.unwrap_or_default()});
+        let (after, etag) = match text(&read) {
+            // The server refuses the creation if there is a document that could not be read.
+            Err(_) => (rule(None), NO_DOCUMENT.to_owned()),
+            Ok(text) => {
+                let read: Value = serde_json::from_str(text).context("the session records cannot be read")?;
+                let member = |name: &str| read.get(name).and_then(Value::as_str);
+                let (Some(content), Some(etag)) = (member("content"), member("etag")) else {
+                    return Err(anyhow!(
+                        "`{SESSION_RECORDS}` on the server is too long to be read whole; shorten it"
+                    ));
+                };
+                (rule(Some(content)), etag.to_owned())
+            }
+        };
+        let Some(after) = after else { return Ok(false) };
+        let arguments = json!({"filename": SESSION_RECORDS, "content": after, "ifMatchEtag": etag});
         match text(&server.call("write_memory_bank_file", members(arguments)).await?) {
             Ok(_) => return Ok(true),
             Err(refusal) => refusal.clone_into(&mut refused),
         }
     }
     Err(anyhow!("the session record was not written: {refused}"))
+}
+
+/// A pause that grows, and differs between processes that were refused at the same time.
+fn pause_before(attempt: u32) -> Duration {
+    Duration::from_millis(u64::from(attempt) * u64::from(std::process::id() % 16 + 1) * 4)
 }
 
 /// The current time.

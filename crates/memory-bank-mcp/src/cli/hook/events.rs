@@ -54,7 +54,7 @@ impl Hook<'_> {
             count_tool(sessions.as_ref(), &name, self.input.tool.as_deref())?;
             return Ok(None);
         }
-        let folder = self.folder()?;
+        let folder = self.folder(sessions.as_ref(), &name)?;
         let Some(bank) = self.bank(&folder, state).await? else { return Ok(None) };
         let handler = EventHandler { hook: &self, sessions, name, settings, folder, bank };
         let answer = match self.input.event {
@@ -84,8 +84,16 @@ impl Hook<'_> {
         Ok(settings)
     }
 
-    /// The folder of the session: the agent's, or the current one.
-    fn folder(&self) -> anyhow::Result<PathBuf> {
+    /// The folder of the session: that of its first event, the agent's, or the current one.
+    fn folder(&self, sessions: Option<&HookSessions>, name: &str) -> anyhow::Result<PathBuf> {
+        let known = sessions.map(|sessions| sessions.load(name)).transpose().unwrap_or_else(|error| {
+            log_error(&format!("the state of the session cannot be read: {error:#}"));
+            None
+        });
+        let known = known.flatten().as_deref().and_then(AgentSession::parse);
+        if let Some(folder) = known.and_then(|session| session.folder).filter(|folder| folder.is_dir()) {
+            return Ok(folder);
+        }
         match self.input.folder.as_deref().filter(|folder| folder.is_dir()) {
             Some(folder) => Ok(folder.to_owned()),
             None => std::env::current_dir().context("the current folder cannot be used"),
@@ -136,7 +144,8 @@ impl EventHandler<'_> {
         let known = self.load()?;
         let (digest, state) = tokio::join!(self.bank.digest(DIGEST_TOKENS), self.bank.state());
         let digest = digest?;
-        let mut session = known.clone().unwrap_or_else(|| AgentSession::new(now()));
+        let mut session =
+            known.clone().unwrap_or_else(|| AgentSession::new(now(), Some(self.folder.clone())));
         if known.is_none() {
             session.head = git_head(&self.folder);
             session.bank = state?;
@@ -152,7 +161,7 @@ impl EventHandler<'_> {
             return Ok(Answer::Silence);
         };
         let text = if reminds { format!("{text}\n\n{}", reminder()) } else { text };
-        self.update(|before| {
+        let stored = self.update(|before| {
             let mut session = before.unwrap_or(session);
             if matches!(source, Source::Compact | Source::Clear) {
                 session.shown.clear();
@@ -160,7 +169,11 @@ impl EventHandler<'_> {
             session.reminder_pending &= !reminds;
             session.add_shown(lines.iter().map(|line| fingerprint(line)));
             Some(session)
-        })?;
+        });
+        // The digest is right also where nothing can be stored, such as in a home that is read-only.
+        if let Err(error) = stored {
+            log_error(&format!("{error:#}"));
+        }
         Ok(Answer::Context(text))
     }
 
@@ -168,12 +181,7 @@ impl EventHandler<'_> {
     async fn prompt(&self) -> anyhow::Result<Answer> {
         let input = &self.hook.input;
         let prompt = input.prompt.as_deref().unwrap_or_default();
-        let records_prompt = match self.settings.prompts {
-            _ if !self.settings.records => false,
-            Prompts::Off => false,
-            Prompts::Private => self.bank.is_private(),
-            Prompts::Always => true,
-        };
+        let records_prompt = self.records_prompt();
         let known = self.load_or_start().await?;
         let mut texts = Vec::new();
         let mut fingerprints = Vec::new();
@@ -208,6 +216,16 @@ impl EventHandler<'_> {
         Ok(if texts.is_empty() { Answer::Silence } else { Answer::Context(texts.join("\n\n")) })
     }
 
+    /// Whether the user's setting lets the first prompt be recorded in this bank, as it is now.
+    fn records_prompt(&self) -> bool {
+        match self.settings.prompts {
+            _ if !self.settings.records => false,
+            Prompts::Off => false,
+            Prompts::Private => self.bank.is_private(),
+            Prompts::Always => true,
+        }
+    }
+
     /// A reminder if something was done and nothing was written.
     async fn compaction(&self) -> anyhow::Result<Answer> {
         let Some(session) = self.load()? else { return Ok(Answer::Silence) };
@@ -237,10 +255,12 @@ impl EventHandler<'_> {
             || !activity.is_idle()
             || input.event == Event::Stop;
         let records = self.settings.records && was_used && !is_ignored(&self.folder);
-        let own_write = if records { self.record(&session, &activity).await? } else { None };
+        let (recorded, own_write) =
+            if records { self.record(&session, &activity).await? } else { (false, None) };
         let is_due = !activity.is_idle() && !was_written && !session.reminded && !input.is_forced;
         let reminds = is_due && input.event == Event::Stop;
-        if !reminds && own_write.is_none() && was_written == session.wrote {
+        let is_news = recorded && !session.recorded;
+        if !reminds && own_write.is_none() && was_written == session.wrote && !is_news {
             return Ok(Answer::Silence);
         }
         let reaches = reminds_model(input.agent, input.event);
@@ -248,6 +268,7 @@ impl EventHandler<'_> {
             let mut session = before?;
             session.wrote |= was_written;
             session.own_write = own_write.or(session.own_write);
+            session.recorded |= recorded;
             session.reminded |= reminds;
             session.reminder_pending |= reminds && !reaches;
             Some(session)
@@ -255,19 +276,20 @@ impl EventHandler<'_> {
         Ok(if reminds { Answer::Reminder(reminder().to_owned()) } else { Answer::Silence })
     }
 
-    /// Writes the record. Where that looks like any other change of the bank, returns its time.
+    /// Writes the record; whether it succeeded. Where that looks like any other change of the bank, also returns its time.
     async fn record(
         &self,
         session: &AgentSession,
         activity: &GitActivity,
-    ) -> anyhow::Result<Option<Timestamp>> {
+    ) -> anyhow::Result<(bool, Option<Timestamp>)> {
         let agent = self.hook.input.agent;
-        match record(&self.bank, agent, &self.name, session, activity, now()).await {
-            Ok(true) if self.bank.folder().is_none() => Ok(self.bank.state().await?.written),
-            Ok(_) => Ok(None),
+        let with_prompt = self.records_prompt();
+        match record(&self.bank, agent, &self.name, session, activity, with_prompt, now()).await {
+            Ok(true) if self.bank.folder().is_none() => Ok((true, self.bank.state().await?.written)),
+            Ok(_) => Ok((true, None)),
             Err(error) => {
                 log_error(&format!("the session was not recorded: {error:#}"));
-                Ok(None)
+                Ok((false, None))
             }
         }
     }
@@ -293,7 +315,7 @@ impl EventHandler<'_> {
         if let Some(session) = self.load()? {
             return Ok(session);
         }
-        let mut session = AgentSession::new(now());
+        let mut session = AgentSession::new(now(), Some(self.folder.clone()));
         session.head = git_head(&self.folder);
         session.bank = self.bank.state().await?;
         Ok(session)

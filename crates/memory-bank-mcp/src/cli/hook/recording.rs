@@ -49,13 +49,14 @@ pub(super) fn facts(activity: &GitActivity) -> SessionFacts {
     SessionFacts { lines }
 }
 
-/// Writes the record; the record of the same session is replaced.
+/// Writes the record; the record of the same session is replaced. The first prompt is part of it only `with_prompt`.
 pub(super) async fn record(
     bank: &HookBank,
     agent: Agent,
     id: &str,
     session: &AgentSession,
     activity: &GitActivity,
+    with_prompt: bool,
     now: Timestamp,
 ) -> anyhow::Result<bool> {
     let commits = activity
@@ -74,7 +75,7 @@ pub(super) async fn record(
         files: activity.files.clone(),
         file_count: activity.file_count,
         tools: session.tools.clone().into_iter().collect::<BTreeMap<_, _>>(),
-        prompt: session.first_prompt.clone(),
+        prompt: session.first_prompt.clone().filter(|_| with_prompt),
     };
-    bank.edit_records(&|text| with_record(text, &record, now)).await
+    bank.edit_records(&|text| with_record(text, &record, session.recorded, now)).await
 }

@@ -1,8 +1,10 @@
 //! The state of a session between its events. It must not know where the state is stored.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
+use memory_bank_core::secrets::masked;
 use serde::{Deserialize, Serialize};
 
 /// The most texts of which the session remembers that they were shown.
@@ -19,6 +21,9 @@ const PROMPT_CHARS: usize = 200;
 pub(super) struct AgentSession {
     /// The first event.
     pub(super) started: Timestamp,
+    /// The folder of the first event: the work of the session is recorded there, wherever the agent goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) folder: Option<PathBuf>,
     /// The commit that was checked out then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) head: Option<String>,
@@ -43,6 +48,9 @@ pub(super) struct AgentSession {
     /// When the session's record was written last, where that changes the bank's state as any other change does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) own_write: Option<Timestamp>,
+    /// The session has a record in the bank, or had one.
+    #[serde(default)]
+    pub(super) recorded: bool,
     /// The agent was reminded at the end of a turn.
     #[serde(default)]
     pub(super) reminded: bool,
@@ -72,9 +80,10 @@ impl BankState {
 }
 
 impl AgentSession {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(super) fn new(now: Timestamp, folder: Option<PathBuf>) -> Self {
         Self {
             started: now,
+            folder,
             head: None,
             bank: BankState::default(),
             prompts: 0,
@@ -83,6 +92,7 @@ impl AgentSession {
             shown: Vec::new(),
             wrote: false,
             own_write: None,
+            recorded: false,
             reminded: false,
             reminder_pending: false,
         }
@@ -122,8 +132,8 @@ impl AgentSession {
     pub(super) fn count_prompt(&mut self, prompt: &str, records_first: bool) {
         if records_first && self.prompts == 0 {
             let first = prompt.lines().map(str::trim).find(|line| !line.is_empty());
-            // Longer than the shown text, so that a secret is not cut before it is masked.
-            self.first_prompt = first.map(|line| line.chars().take(PROMPT_CHARS * 4).collect());
+            // A secret is masked before the line is cut.
+            self.first_prompt = first.map(|line| masked(line).chars().take(PROMPT_CHARS * 4).collect());
         }
         self.prompts = self.prompts.saturating_add(1);
     }
@@ -134,7 +144,7 @@ mod tests {
     use super::*;
 
     fn session() -> AgentSession {
-        AgentSession::new(Timestamp::UNIX_EPOCH)
+        AgentSession::new(Timestamp::UNIX_EPOCH, None)
     }
 
     #[test]
@@ -154,7 +164,7 @@ mod tests {
         session.count_prompt("\n  first line \nsecond", false);
         session.count_prompt("later", true);
         assert_eq!((session.first_prompt.as_deref(), session.prompts), (None, 2));
-        let mut session = AgentSession::new(Timestamp::UNIX_EPOCH);
+        let mut session = AgentSession::new(Timestamp::UNIX_EPOCH, None);
         session.count_prompt("\n  first line \nsecond", true);
         session.count_prompt("later", true);
         assert_eq!(session.first_prompt.as_deref(), Some("first line"));
