@@ -276,3 +276,23 @@ test("hooks for all folders are not tied to one memory, which would get the work
     }
   }
 });
+
+test("hooks of other programs are not taken for ours, and a program of another name finds its own", async (t) => {
+  const machine = await newHome(t);
+  const file = join(machine.home, ".claude/settings.json");
+  const foreign = '{"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "other-tool hook Stop --agent claude-code"}]}]}}';
+  await place(file, foreign);
+  const program = join(machine.home, "mb");
+  await copyFile(BINARY, program);
+  const names = clients("claude-code", "copilot");
+  assert.equal((await setup(machine, ["--yes", ...names], { program })).code, 0);
+  assert.equal(JSON.parse(await read(file)).hooks.Stop.length, 2);
+  const again = await setup(machine, ["--yes", "--replace", ...names], { program });
+  assert.equal(again.code, 0, again.stdout);
+  assert.match(await read(file), /other-tool hook Stop/);
+  await writeFile(file, JSON.stringify(JSON.parse(await read(file))));
+  const removed = await setup(machine, ["--remove", "--yes", "--replace"], { program });
+  assert.equal(removed.code, 0, removed.stdout);
+  assert.deepEqual(JSON.parse(await read(file)), JSON.parse(foreign));
+  await assert.rejects(stat(join(machine.home, ".copilot/hooks/memory-bank.json")), "the file of ours");
+});

@@ -185,13 +185,17 @@ impl Client {
     }
 
     fn is_hook_command(self, text: &str) -> bool {
-        self.hook_row()
-            .is_some_and(|row| text.contains(" hook ") && text.contains(&format!("--agent {}", row.agent)))
+        self.hook_row().is_some_and(|row| {
+            text.split_once(" hook ").is_some_and(|(program, options)| {
+                is_this_program(program) && options.contains(&format!("--agent {}", row.agent))
+            })
+        })
     }
 
     /// Whether a text of a file of its own starts this program's hooks.
     pub(crate) fn is_hook_file(self, text: &str) -> bool {
-        text.contains("memory-bank-mcp") && text.contains("hook")
+        text.contains("hook")
+            && (text.contains(PROGRAM) || own_name().is_some_and(|name| text.contains(&name)))
     }
 
     /// Remaining steps for the user.
@@ -376,6 +380,24 @@ impl CommandShell {
             Self::Windows => Ok(format!("\"{word}\"")),
         }
     }
+}
+
+/// The usual name of this program.
+const PROGRAM: &str = "memory-bank-mcp";
+
+/// The name of the running program, which may be a copy with another one.
+fn own_name() -> Option<String> {
+    Some(std::env::current_exe().ok()?.file_name()?.to_string_lossy().into_owned())
+}
+
+/// Whether the beginning of a command, up to its first argument, starts this program: by its usual name, or by that of the
+/// running one.
+fn is_this_program(start: &str) -> bool {
+    let start = start.trim().trim_matches(['"', '\'']);
+    let name = start.rsplit(['/', '\\']).next().unwrap_or_default();
+    let without_extension = |name: &str| name.strip_suffix(".exe").unwrap_or(name).to_owned();
+    let name = without_extension(name);
+    name == PROGRAM || own_name().is_some_and(|own| without_extension(&own) == name)
 }
 
 #[cfg(test)]
