@@ -11,7 +11,7 @@ import { OLDER_NAMES } from "./lib/tool_aliases.mjs";
 // written, with a blank behind each comma and colon.
 const BUDGETS = { all: { text: 3300, whole: 4800 }, core: { text: 1200, whole: 2000 } };
 const CORE = [
-  "get_context_digest", "get_targeted_context", "search_memory_bank", "list_memory_bank_files",
+  "initialize_memory_bank", "get_context_digest", "get_targeted_context", "search_memory_bank", "list_memory_bank_files",
   "read_memory_bank_file", "edit_memory_bank_file", "write_memory_bank_file", "track_progress", "log_decision",
   "update_tasks", "graph_batch", "graph_search",
 ];

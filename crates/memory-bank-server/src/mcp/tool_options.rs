@@ -26,6 +26,7 @@ const FAMILIES: [(&str, Family); 8] = [
 
 /// The tools of the toolset `core`: enough to store and to find, at the lowest cost in tokens.
 const CORE_TOOLS: &[&str] = &[
+    "initialize_memory_bank",
     "get_context_digest",
     "get_targeted_context",
     "search_memory_bank",
