@@ -68,7 +68,7 @@ fn a_request_selects_the_toolset_by_query_or_header_and_unlisted_tools_still_wor
             names(&post(&server, query, headers, Some(&session), &list()).message())
         };
         let (all, core) = (listed("", &[]), listed("?tools=core", &[]));
-        assert!(all.len() > 30 && core.len() == 12 && core.is_subset(&all), "{core:?}");
+        assert!(all.len() > 30 && core.len() == 13 && core.is_subset(&all), "{core:?}");
         assert_eq!(listed("", &[("X-MCP-Tools", "core")]), core);
         assert_eq!(listed("?tools=all", &[("X-MCP-Tools", "core")]), all);
         let backups: BTreeSet<String> = ["create_backup", "restore_backup"].map(str::to_owned).into();
