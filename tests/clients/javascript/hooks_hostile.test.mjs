@@ -161,7 +161,7 @@ test("a damaged, foreign or linked state of a session is treated as none", async
 
 test("without a home, with a home that cannot be written, and without git, nothing fails", async (t) => {
   const machine = await withBank(t);
-  for (const env of [{ HOME: "" }, { HOME: "/nonexistent" }, { HOME: "relative" }, { PATH: "" }, { TZ: "No/Where", LANG: "xx" }]) {
+  for (const env of [{ HOME: "" }, { HOME: "/dev/null/home" }, { HOME: "relative" }, { PATH: "" }, { TZ: "No/Where", LANG: "xx" }]) {
     const [start] = await sendAll(machine, { session_id: JSON.stringify(env) }, { env: { MEMORY_BANK_STATE_DIR: "", ...env } });
     assert.match(start.context ?? "finish the refunds", /finish the refunds/, JSON.stringify(env));
   }

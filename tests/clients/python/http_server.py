@@ -15,7 +15,7 @@ BINARY = os.environ.get("MEMORY_BANK_MCP", str(ROOT / "target/debug/memory-bank-
 LENDER = os.environ.get("MEMORY_BANK_TEST_POSTGRES", str(ROOT / "target/debug/memory-bank-test-postgres"))
 # Where servers of this run keep keys: never in a home, and never in the project.
 STATE = tempfile.TemporaryDirectory(prefix="memory-bank-state-")
-BASE = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "RUST_LOG": "warn", "MEMORY_BANK_STATE_DIR": STATE.name}
+BASE = {"PATH": os.environ["PATH"], "HOME": "/dev/null/home", "RUST_LOG": "warn", "MEMORY_BANK_STATE_DIR": STATE.name}
 
 
 @dataclass

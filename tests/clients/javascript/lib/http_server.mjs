@@ -12,7 +12,7 @@ import { BINARY, STATE } from "./server.mjs";
 const LENDER =
   process.env.MEMORY_BANK_TEST_POSTGRES ??
   fileURLToPath(new URL("../../../../target/debug/memory-bank-test-postgres", import.meta.url));
-const BASE = { PATH: process.env.PATH, HOME: "/nonexistent", RUST_LOG: "warn", MEMORY_BANK_STATE_DIR: STATE };
+const BASE = { PATH: process.env.PATH, HOME: "/dev/null/home", RUST_LOG: "warn", MEMORY_BANK_STATE_DIR: STATE };
 const TIMEOUT = 60_000;
 
 // A test file that is ended before its time leaves nothing running.

@@ -19,7 +19,7 @@ process.on("exit", () => rmSync(STATE, { recursive: true, force: true }));
 /** The environment of a test's server: nothing of the host's configuration, and quiet logs. */
 export const ENVIRONMENT = {
   PATH: process.env.PATH,
-  HOME: "/nonexistent",
+  HOME: "/dev/null/home",
   RUST_LOG: "warn",
   TZ: "Asia/Tokyo",
   MEMORY_BANK_STATE_DIR: STATE,
