@@ -84,6 +84,33 @@ fn git_folder(dot_git: &Path) -> Result<PathBuf, String> {
     if folder.is_dir() { Ok(folder) } else { Err("its `.git` names a folder that is not there".to_owned()) }
 }
 
+/// As [`git_folder`], where that folder points back: to the `.git` file of this worktree, or to the folder of this submodule. An
+/// archive can come with a `.git` file or link that leads to a repository of somebody else.
+fn own_git_folder(dot_git: &Path) -> Result<PathBuf, String> {
+    let folder = git_folder(dot_git)?;
+    if dot_git.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        return Ok(folder);
+    }
+    let is_same = |there: &Path, here: &Path| matches!((there.canonicalize(), here.canonicalize()), (Ok(there), Ok(here)) if there == here);
+    let text_of = |name: &str| -> Result<String, String> {
+        let bytes = read(&folder.join(name), MAX_POINTER_BYTES)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let is_file = dot_git.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+    let back = text_of("gitdir")?;
+    if is_file && !back.trim().is_empty() && is_same(&folder.join(back.trim()), dot_git) {
+        return Ok(folder);
+    }
+    let config = text_of("config")?;
+    let worktrees = config.lines().filter_map(|line| line.trim().strip_prefix("worktree"));
+    let mut worktrees = worktrees.filter_map(|rest| Some(rest.trim_start().strip_prefix('=')?.trim()));
+    let root = dot_git.parent().unwrap_or(dot_git);
+    if is_file && worktrees.any(|to| is_same(&folder.join(to.trim_matches('"')), root)) {
+        return Ok(folder);
+    }
+    Err("its `.git` leads to a repository that does not know it".to_owned())
+}
+
 /// The bytes of a regular file; none if there is none. Never waits for a pipe.
 fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
     let fault = |error: std::io::Error| format!("`{}` cannot be read: {error}", path.display());

@@ -71,7 +71,7 @@ impl Item {
         let head = text.lines().next().unwrap_or_default();
         let at = between(head, "- [", " UTC]").filter(|_| head.starts_with("- [")).map(str::to_owned);
         let at = at.filter(|at| date(at).is_some());
-        let session = between(head, "session `", "`").map(str::to_owned);
+        let session = between(head, " UTC] session `", "`").map(str::to_owned);
         Self { text, at, session }
     }
 
@@ -404,7 +404,7 @@ mod tests {
 
     #[test]
     fn notes_of_a_person_that_look_like_records_stay_with_their_blank_lines() {
-        let notes = "- [2026-01-01] I write my own note here\n  with a second line\n- [2026-01-02 10:00:00 UTC] call with ACME\n\n## Ideas\n\nFirst paragraph.\n\nSecond paragraph.\n";
+        let notes = "- [2026-01-01] I write my own note here\n  with a second line\n- [2026-01-02 10:00:00 UTC] call with ACME on session `x`\n\n## Ideas\n\nFirst paragraph.\n\nSecond paragraph.\n";
         let text = format!("# Session Records\n\n## Sessions\n\n{notes}");
         let now = at("2026-11-27T10:00:00Z");
         let session = record("aa11", "2026-11-27T09:00:00Z");

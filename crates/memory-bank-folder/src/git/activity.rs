@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{FOLDER_MODE, MAX_INDEX_BYTES, OTHER_SYSTEMS, TYPE_BITS, entries, git_folder, read};
+use super::{
+    FOLDER_MODE, MAX_INDEX_BYTES, OTHER_SYSTEMS, TYPE_BITS, entries, git_folder, own_git_folder, read,
+};
 use crate::system::{self, is_own};
 
 /// How many folders above the project are checked for a repository.
@@ -151,7 +153,7 @@ impl Repository {
             if metadata.is_symlink() || !is_own(&metadata) {
                 return None;
             }
-            let git = git_folder(&dot_git).ok()?;
+            let git = own_git_folder(&dot_git).ok()?;
             if git.join("HEAD").symlink_metadata().is_ok_and(|head| head.is_file()) {
                 return Some(Self { root: level.to_owned(), git });
             }
@@ -185,9 +187,11 @@ impl Repository {
             .filter_map(Line::parse)
             .take_while(|line| line.seconds >= since.as_second())
             .collect();
-        // The oldest place with that commit: a session may return to it, such as after work on a branch.
-        if let Some(start) = lines.iter().rposition(|line| head == Some(line.new)) {
-            lines.truncate(start);
+        // The session began where that commit was left first: it may have returned there since, such as after work on a branch.
+        match lines.iter().rposition(|line| head == Some(line.old)) {
+            Some(first) => lines.truncate(first + 1),
+            None if lines.first().is_some_and(|line| head == Some(line.new)) => lines.clear(),
+            None => {}
         }
         for line in &lines {
             let (action, subject) = line.message.split_once(": ").unwrap_or((line.message, ""));
@@ -387,30 +391,69 @@ mod tests {
         assert_eq!(here.branch.map(|branch| branch.len()), Some(8));
     }
 
+    /// Sets the reflog back by an hour, as if everything so far was done then.
+    fn age_reflog(root: &Path) {
+        let file = root.join(".git/logs/HEAD");
+        let aged: String = std::fs::read_to_string(&file)
+            .unwrap()
+            .lines()
+            .map(|line| {
+                let (before, rest) = line.split_once("> ").unwrap();
+                let (seconds, rest) = rest.split_once(' ').unwrap();
+                format!("{before}> {} {rest}\n", seconds.parse::<i64>().unwrap() - 3600)
+            })
+            .collect();
+        std::fs::write(file, aged).unwrap();
+    }
+
     #[test]
     fn work_on_a_branch_counts_after_the_return_to_the_first_commit_and_checkouts_alone_do_not() {
         let (_temp, root) = repository();
-        std::fs::write(root.join("src/late.rs"), "x").unwrap();
-        git(&root, &["add", "src/late.rs"]);
-        git(&root, &["commit", "-qm", "before, too"]);
-        let file = std::fs::File::options().append(true).open(root.join("src/late.rs")).unwrap();
-        file.set_modified((now() - 1.hour()).into()).unwrap();
-        git(&root, &["update-index", "-q", "--refresh"]);
+        git(&root, &["checkout", "-q", "-b", "refunds"]);
+        git(&root, &["commit", "-q", "--allow-empty", "-m", "begin refunds"]);
+        git(&root, &["checkout", "-q", "main"]);
+        age_reflog(&root);
         let (head, started) = (git_head(&root), now());
-        git(&root, &["checkout", "-q", "-b", "old", "HEAD~1"]);
+        git(&root, &["checkout", "-q", "refunds"]);
         git(&root, &["checkout", "-q", "main"]);
         let idle = since(&root, started, head.as_deref());
         assert!(idle.is_idle(), "{idle:?}");
-        git(&root, &["checkout", "-q", "-b", "refunds"]);
-        std::fs::write(root.join("src/old.rs"), "refunds").unwrap();
-        git(&root, &["commit", "-qam", "implement refunds"]);
+        git(&root, &["checkout", "-q", "refunds"]);
+        git(&root, &["commit", "-q", "--allow-empty", "-m", "implement refunds"]);
         git(&root, &["checkout", "-q", "main"]);
         let done = since(&root, started, head.as_deref());
-        assert_eq!(
-            (done.commit_count, done.commits[0].subject.as_str()),
-            (1, "implement refunds"),
-            "{done:?}"
-        );
+        let subjects: Vec<&str> = done.commits.iter().map(|commit| commit.subject.as_str()).collect();
+        assert_eq!(subjects, ["implement refunds"], "{done:?}");
+    }
+
+    #[test]
+    fn a_git_file_or_link_that_leads_to_the_repository_of_others_shows_nothing_of_it() {
+        let (temp, victim) = repository();
+        let started = now() - 10.seconds();
+        for planted in ["file", "link"] {
+            let archive = temp.path().join(planted);
+            std::fs::create_dir_all(&archive).unwrap();
+            if planted == "file" {
+                std::fs::write(archive.join(".git"), format!("gitdir: {}/.git\n", victim.display())).unwrap();
+            } else {
+                std::os::unix::fs::symlink(victim.join(".git"), archive.join(".git")).unwrap();
+            }
+            assert_eq!(git_activity(&archive, started, None, None, TIMEOUT), None, "{planted}");
+            assert_eq!(git_head(&archive), None, "{planted}");
+        }
+    }
+
+    #[test]
+    fn a_submodule_has_activity() {
+        let (temp, root) = repository();
+        let inner = temp.path().canonicalize().unwrap().join("inner");
+        git(temp.path(), &["init", "-q", "-b", "main", "inner"]);
+        git(&inner, &["commit", "-q", "--allow-empty", "-m", "inner"]);
+        git(&root, &["submodule", "--quiet", "add", &inner.display().to_string(), "sub"]);
+        let started = now() - 10.seconds();
+        let sub = root.join("sub");
+        git(&sub, &["commit", "-q", "--allow-empty", "-m", "in the submodule"]);
+        assert_eq!(since(&sub, started, None).commits[0].subject, "in the submodule");
     }
 
     #[test]

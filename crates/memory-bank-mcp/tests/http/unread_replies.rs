@@ -145,7 +145,7 @@ fn unread_replies_count_against_their_own_key_only() {
         let (own, other) = (session_of(&greedy), session_of(&server.key));
         let before = memory(&server, "VmHWM");
         let mut connections: Vec<ClosedWindow> = (0..3).map(|_| ClosedWindow::connect(&server)).collect();
-        let fill = |connection: &mut ClosedWindow, numbers: std::ops::Range<usize>| {
+        let fill = |connection: &mut ClosedWindow, numbers: std::ops::Range<u32>| {
             for number in numbers {
                 let message = call(
                     number,

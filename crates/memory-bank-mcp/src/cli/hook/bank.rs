@@ -34,6 +34,8 @@ const SCANNED_BYTES: u64 = 8 * 1024 * 1024;
 const WRITE_ATTEMPTS: u32 = 8;
 /// The most characters of the session records that are read from a server; a part could not be written back.
 const RECORDS_READ_CHARS: usize = 1_000_000;
+/// The words of a server that has no such document.
+const NOT_FOUND: &str = "there is no such document";
 /// How many lines of a server's search are considered.
 const SERVER_SEARCH_RESULTS: usize = 12;
 
@@ -296,8 +298,9 @@ async fn edit_on_server(
         let whole = json!({"filename": SESSION_RECORDS, "includeEtag": true, "maxChars": RECORDS_READ_CHARS});
         let read = server.call("read_memory_bank_file", members(whole)).await?;
         let (after, etag) = match text(&read) {
-            // The server refuses the creation if there is a document that could not be read.
-            Err(_) => (rule(None), NO_DOCUMENT.to_owned()),
+            // The server refuses the creation if there is a document by now.
+            Err(refusal) if refusal.contains(NOT_FOUND) => (rule(None), NO_DOCUMENT.to_owned()),
+            Err(refusal) => return Err(anyhow!("the session records cannot be read: {refusal}")),
             Ok(text) => {
                 let read: Value = serde_json::from_str(text).context("the session records cannot be read")?;
                 let member = |name: &str| read.get(name).and_then(Value::as_str);

@@ -254,7 +254,8 @@ impl EventHandler<'_> {
             || !session.tools.is_empty()
             || !activity.is_idle()
             || input.event == Event::Stop;
-        let records = self.settings.records && was_used && !is_ignored(&self.folder);
+        let is_ignored = is_ignored(&self.folder) || self.bank.folder().is_some_and(is_ignored);
+        let records = self.settings.records && was_used && !is_ignored;
         let (recorded, own_write) =
             if records { self.record(&session, &activity).await? } else { (false, None) };
         let is_due = !activity.is_idle() && !was_written && !session.reminded && !input.is_forced;
