@@ -4,6 +4,7 @@
 //! The format is gitformat-index(5), versions 2 to 4.
 
 mod activity;
+mod reflog;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};

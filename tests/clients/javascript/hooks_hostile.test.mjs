@@ -163,7 +163,7 @@ test("without a home, with a home that cannot be written, and without git, nothi
   const machine = await withBank(t);
   for (const env of [{ HOME: "" }, { HOME: "/dev/null/home" }, { HOME: "relative" }, { PATH: "" }, { TZ: "No/Where", LANG: "xx" }]) {
     const [start] = await sendAll(machine, { session_id: JSON.stringify(env) }, { env: { MEMORY_BANK_STATE_DIR: "", ...env } });
-    assert.match(start.context ?? "finish the refunds", /finish the refunds/, JSON.stringify(env));
+    assert.match(start.context ?? start.stderr, /finish the refunds/, JSON.stringify(env));
   }
   const readOnly = join(machine.root, "read-only");
   await mkdir(readOnly);
@@ -173,6 +173,7 @@ test("without a home, with a home that cannot be written, and without git, nothi
   for (const state of [join(readOnly, "state"), join(readOnly, "file", "state"), "/dev/null", "/proc/nothing"]) {
     const answers = await sendAll(machine, { session_id: state }, { env: { MEMORY_BANK_STATE_DIR: state } });
     assert.equal(answers[0].code, 0);
+    assert.match(answers[0].context ?? answers[0].stderr, /finish the refunds/, state);
   }
   await chmod(readOnly, 0o700);
   // A folder that is gone while the agent works in it.

@@ -6,6 +6,8 @@
 use jiff::ToSpan;
 use jiff::civil::{Date, DateTime};
 
+use super::date_names::{month_of, weekday};
+
 /// How many characters of a text are scanned.
 const MAX_SCANNED_CHARS: usize = 160;
 /// More words than a date at the head of a text has, with the word before it, a weekday, a time and its zone.
@@ -288,140 +290,6 @@ fn time_in(all: &[Word<'_>]) -> Option<((i8, i8, i8), i64, usize)> {
     Some((time, zone, used))
 }
 
-fn weekday(word: &str) -> bool {
-    const DAYS: &[&str] = &[
-        "mon",
-        "monday",
-        "tue",
-        "tuesday",
-        "wed",
-        "wednesday",
-        "thu",
-        "thursday",
-        "fri",
-        "friday",
-        "sat",
-        "saturday",
-        "sun",
-        "sunday",
-        "montag",
-        "dienstag",
-        "mittwoch",
-        "donnerstag",
-        "freitag",
-        "samstag",
-        "sonntag",
-        "lundi",
-        "mardi",
-        "mercredi",
-        "jeudi",
-        "vendredi",
-        "samedi",
-        "dimanche",
-        "lunes",
-        "martes",
-        "miércoles",
-        "jueves",
-        "viernes",
-        "sábado",
-        "domingo",
-    ];
-    DAYS.contains(&word.to_lowercase().as_str())
-}
-
-/// The names of the months.
-const MONTHS: [&[&str]; 12] = [
-    &[
-        "january",
-        "januar",
-        "jänner",
-        "janvier",
-        "enero",
-        "janeiro",
-        "gennaio",
-        "января",
-        "январь",
-        "янв",
-        "stycznia",
-        "styczeń",
-    ],
-    &[
-        "february",
-        "februar",
-        "février",
-        "fevrier",
-        "febrero",
-        "fevereiro",
-        "febbraio",
-        "февраля",
-        "февраль",
-        "фев",
-        "lutego",
-        "luty",
-    ],
-    &["march", "märz", "maerz", "mars", "marzo", "março", "marco", "марта", "март", "marca", "marzec"],
-    &["april", "avril", "abril", "aprile", "апреля", "апрель", "апр", "kwietnia", "kwiecień"],
-    &["may", "mai", "mayo", "maio", "maggio", "мая", "май", "maja", "maj"],
-    &["june", "juni", "juin", "junio", "junho", "giugno", "июня", "июнь", "czerwca", "czerwiec"],
-    &["july", "juli", "juillet", "julio", "julho", "luglio", "июля", "июль", "lipca", "lipiec"],
-    &["august", "août", "aout", "agosto", "августа", "август", "авг", "sierpnia", "sierpień"],
-    &[
-        "september",
-        "sept",
-        "septembre",
-        "septiembre",
-        "setembro",
-        "settembre",
-        "сентября",
-        "сентябрь",
-        "сен",
-        "września",
-        "wrzesień",
-    ],
-    &[
-        "october",
-        "oktober",
-        "octobre",
-        "octubre",
-        "outubro",
-        "ottobre",
-        "октября",
-        "октябрь",
-        "окт",
-        "października",
-        "październik",
-    ],
-    &["november", "novembre", "noviembre", "novembro", "ноября", "ноябрь", "ноя", "listopada", "listopad"],
-    &[
-        "december",
-        "dezember",
-        "décembre",
-        "decembre",
-        "diciembre",
-        "dezembro",
-        "dicembre",
-        "декабря",
-        "декабрь",
-        "дек",
-        "grudnia",
-        "grudzień",
-    ],
-];
-
-/// The month of a name or an abbreviation, in the languages whose dates have month names.
-fn month_of(word: &str) -> Option<i16> {
-    let word = word.to_lowercase();
-    if let Some((_, number)) = MONTHS.iter().zip(1..).find(|(names, _)| names.contains(&word.as_str())) {
-        return Some(number);
-    }
-    // Abbreviations of three letters or more that are the beginning of one month only.
-    let mut short = MONTHS
-        .iter()
-        .zip(1..)
-        .filter(|(names, _)| word.chars().count() >= 3 && names.iter().any(|name| name.starts_with(&word)));
-    short.next().filter(|_| short.next().is_none()).map(|(_, number)| number)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -429,7 +297,7 @@ mod tests {
 
     use super::*;
 
-    /// Parts of dates, of times and of what is around them.
+    /// Parts of dates, of times, and of the text around them.
     const PARTS: &[&str] = &[
         "[", "]", "(", "**", "- ", " ", ", ", ".", "/", "-", ":", "T", "Z", "+", "UTC", "2026", "11", "22",
         "9", "30", "07", "Nov", "november", "de", "22nd", "Monday", "Session", "date", "at", "pm", "AM",

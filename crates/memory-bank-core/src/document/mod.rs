@@ -9,6 +9,7 @@ mod conflict;
 mod core_document;
 mod core_draft;
 mod date;
+mod date_names;
 mod decisions;
 mod dialect;
 mod diff;

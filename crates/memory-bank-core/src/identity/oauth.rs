@@ -275,7 +275,7 @@ pub trait OAuthStore: Send + Sync {
     /// The tokens of the grants that a user gave with a key, for caches: after the key was revoked or changed.
     async fn tokens_of_key(&self, key: &KeyHash) -> Result<Vec<Void>, StoreError>;
 
-    /// Removes what has expired. Returns the number of rows.
+    /// Removes expired rows. Returns their number.
     async fn purge(&self) -> Result<u64, StoreError>;
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::reflog::{Line, Log, is_id, short};
 use super::{
     FOLDER_MODE, MAX_INDEX_BYTES, OTHER_SYSTEMS, TYPE_BITS, entries, git_folder, own_git_folder, read,
 };
@@ -74,7 +75,7 @@ pub fn git_activity(
     let until = Instant::now() + wait;
     let repository = Repository::around(project)?;
     let mut activity = GitActivity { branch: repository.branch(), ..GitActivity::default() };
-    let log = repository.reflog(since, head);
+    let log = Log::since(&repository.reflog_tail().unwrap_or_default(), since, head);
     activity.commit_count = log.commits.len();
     activity.commits = log.commits;
     activity.commits.truncate(RETURNED);
@@ -136,13 +137,6 @@ struct Repository {
     git: PathBuf,
 }
 
-#[derive(Default)]
-struct Log {
-    commits: Vec<GitCommit>,
-    /// When files were changed by git itself, in seconds.
-    checkouts: Vec<i64>,
-}
-
 impl Repository {
     /// The innermost repository of this user around a folder.
     fn around(project: &Path) -> Option<Self> {
@@ -175,41 +169,6 @@ impl Repository {
 
     fn reflog_tail(&self) -> Option<String> {
         tail(&self.git.join("logs").join("HEAD"), REFLOG_BYTES)
-    }
-
-    /// The commits since the moment, back to the commit that was checked out then.
-    fn reflog(&self, since: Timestamp, head: Option<&str>) -> Log {
-        let mut log = Log::default();
-        let text = self.reflog_tail().unwrap_or_default();
-        let mut lines: Vec<Line<'_>> = text
-            .lines()
-            .rev()
-            .filter_map(Line::parse)
-            .take_while(|line| line.seconds >= since.as_second())
-            .collect();
-        // The session began where that commit was left first: it may have returned there since, such as after work on a branch.
-        match lines.iter().rposition(|line| head == Some(line.old)) {
-            Some(first) => lines.truncate(first + 1),
-            None if lines.first().is_some_and(|line| head == Some(line.new)) => lines.clear(),
-            None => {}
-        }
-        for line in &lines {
-            let (action, subject) = line.message.split_once(": ").unwrap_or((line.message, ""));
-            if action.starts_with("commit") || matches!(action, "cherry-pick" | "revert") {
-                let commit = GitCommit { id: short(line.new), subject: subject.to_owned() };
-                log.commits.push(commit);
-                continue;
-            }
-            log.checkouts.push(line.seconds);
-        }
-        // A commit that was amended is in the log, too.
-        let amended: BTreeSet<String> = lines
-            .iter()
-            .filter(|line| line.message.starts_with("commit (amend)"))
-            .map(|line| short(line.old))
-            .collect();
-        log.commits.retain(|commit| !amended.contains(&commit.id));
-        log
     }
 
     /// Tracked files that were written since the moment, but for what git itself wrote.
@@ -259,34 +218,6 @@ fn modified(path: &Path) -> Option<(i64, i32)> {
 /// Whether a path of the index stays in the working copy.
 fn is_inside(path: &str) -> bool {
     !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
-}
-
-fn is_id(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
-fn short(id: &str) -> String {
-    id.chars().take(8).collect()
-}
-
-/// A line of a reflog.
-struct Line<'t> {
-    old: &'t str,
-    new: &'t str,
-    seconds: i64,
-    message: &'t str,
-}
-
-impl<'t> Line<'t> {
-    /// `<old> <new> <name> <<address>> <seconds> <zone>\t<message>`.
-    fn parse(line: &'t str) -> Option<Self> {
-        let (before, message) = line.split_once('\t')?;
-        let (ids, times) = before.rsplit_once("> ")?;
-        let mut ids = ids.split(' ');
-        let (old, new) = (ids.next()?, ids.next()?);
-        let seconds = times.split(' ').next()?.parse().ok()?;
-        (is_id(old) && is_id(new)).then_some(Self { old, new, seconds, message })
-    }
 }
 
 /// The end of a regular file, not of a link, as text from a whole line on. Never waits for a pipe.

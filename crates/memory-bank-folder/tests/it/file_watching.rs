@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::support::{deps_with, options};
 
-/// The longest wait for what must happen. A busy machine, and an emulated system, are slow.
+/// The longest wait for an expected event. A busy machine or an emulated system is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The documents whose change shows that everything before it was checked; each is used once. A check notifies in the order of
 /// names, and theirs are the last.

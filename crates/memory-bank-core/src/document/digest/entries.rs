@@ -192,7 +192,7 @@ impl EntryReader {
         self.push(Entry { text: text.clone(), source: text, ..first });
     }
 
-    /// `line` is what was read of the item's text.
+    /// `line` is the part of the item's text that was read.
     fn item(
         &mut self,
         item: &ListItem,

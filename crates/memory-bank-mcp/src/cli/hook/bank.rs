@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
-use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy};
+use memory_bank_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use memory_bank_core::document::{DocumentPath, NO_DOCUMENT, is_leftover};
 use memory_bank_core::error::WorkspaceError;
 use memory_bank_core::hooks::{
@@ -322,9 +322,10 @@ async fn edit_on_server(
     Err(anyhow!("the session record was not written: {refused}"))
 }
 
-/// A pause that grows, and differs between processes that were refused at the same time.
+/// A pause that grows, and is random, so that writes that were refused at the same time part.
 fn pause_before(attempt: u32) -> Duration {
-    Duration::from_millis(u64::from(attempt) * u64::from(std::process::id() % 16 + 1) * 4)
+    let [random, ..] = SystemEntropy.id().into_bytes();
+    Duration::from_millis(u64::from(attempt) * u64::from(random) / 4)
 }
 
 /// The current time.

@@ -138,10 +138,15 @@ struct EventHandler<'a> {
 impl EventHandler<'_> {
     /// The digest; after a compaction with the work of the session.
     async fn start(&self, source: Source) -> anyhow::Result<Answer> {
-        if let Some(sessions) = &self.sessions {
-            sessions.forget_idle(now().as_second())?;
+        // The digest is right also where nothing can be stored or read, such as in a home that is read-only.
+        let forgotten = self.sessions.as_ref().map(|sessions| sessions.forget_idle(now().as_second()));
+        if let Some(Err(error)) = forgotten {
+            log_error(&format!("old states of sessions cannot be removed: {error:#}"));
         }
-        let known = self.load()?;
+        let known = self.load().unwrap_or_else(|error| {
+            log_error(&format!("the state of the session cannot be read: {error:#}"));
+            None
+        });
         let (digest, state) = tokio::join!(self.bank.digest(DIGEST_TOKENS), self.bank.state());
         let digest = digest?;
         let mut session =
@@ -170,7 +175,6 @@ impl EventHandler<'_> {
             session.add_shown(lines.iter().map(|line| fingerprint(line)));
             Some(session)
         });
-        // The digest is right also where nothing can be stored, such as in a home that is read-only.
         if let Err(error) = stored {
             log_error(&format!("{error:#}"));
         }

@@ -15,7 +15,7 @@ const TOOL_CHARS: usize = 80;
 /// Characters of the first prompt that are stored.
 const PROMPT_CHARS: usize = 200;
 
-/// What is stored of a session between its events.
+/// The stored state of a session between its events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct AgentSession {

@@ -2,7 +2,7 @@
 //! it again with `--remove`.
 //!
 //! `run.rs` has the options, `plan.rs` plans the change of one file, `apply.rs` confirms and writes it, `remove.rs` undoes
-//! it, `records.rs` stores what was written. Each agent is one [`plan::Target`] with one file. Its hooks are a further target,
+//! it, `records.rs` stores the written parts. Each agent is one [`plan::Target`] with one file. Its hooks are a further target,
 //! which `hooks.rs` plans, and which is shown, written, recorded and removed in the same way.
 
 mod apply;

@@ -22,7 +22,7 @@ const LOCK: &str = "setup.lock";
 /// The largest file of records that is read, in bytes.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What was written.
+/// A part that `setup` writes for an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Part {

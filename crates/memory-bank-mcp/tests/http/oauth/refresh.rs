@@ -82,7 +82,7 @@ fn a_refresh_token_expires_and_a_removed_member_gets_no_new_tokens() {
     assert_error(&refresh(&site.server, &bob.client, &bob.refresh), "invalid_grant");
     operate(&site.database, &["members", "add", "--project", "atlas", "--user", "bob", "--role", "editor"])
         .unwrap();
-    // A member who comes back has not given anything back.
+    // A member who returns has not allowed anything again.
     assert_error(&refresh(&site.server, &bob.client, &bob.refresh), "invalid_grant");
     site.database.psql("UPDATE app.oauth_refresh_tokens SET expires_at = now() - interval '1 second'");
     assert_error(&refresh(&site.server, &first.client, &first.refresh), "invalid_grant");

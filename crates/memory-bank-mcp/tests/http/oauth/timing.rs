@@ -1,5 +1,5 @@
-//! What does not exist costs what is refused costs, and secrets are found by their hash: the time of a reply shows nothing
-//! of a code, a token or a key. Round trips are counted, since a time limit would fail on a slow machine.
+//! A refusal costs the same for a missing code, token or key as for a void one, and secrets are found by their hash: the time of a
+//! reply reveals nothing. Round trips are counted, since a time limit would fail on a slow machine.
 
 use memory_bank_test_postgres::proxy::CountingProxy;
 use memory_bank_test_postgres::{SERVER, TestDatabase};

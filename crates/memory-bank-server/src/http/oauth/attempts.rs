@@ -14,7 +14,7 @@ use crate::http::shared::Shared;
 /// Per minute and address.
 const MOST: u32 = 10;
 
-/// What is attempted.
+/// The kind of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Registration,

@@ -21,13 +21,13 @@ pub(super) const TERMS: [(&str, &str, Option<u32>); 4] = [
 
 /// The form to sign in. `query` is the request, which the form carries on.
 pub(super) fn sign_in(
-    wanted: &AuthorizationRequest,
+    authorization: &AuthorizationRequest,
     query: &str,
     cookie: &PlainToken,
-    wrong: Option<&str>,
+    message: Option<&str>,
 ) -> Response {
     let body = format!(
-        "<h1>Sign in to let “{client}” use your memory bank</h1>\n{wrong}{warning}\
+        "<h1>Sign in to let “{client}” use your memory bank</h1>\n{message}{warning}\
          <form method=\"post\" action=\"/oauth/sign-in\">\n\
          <input type=\"hidden\" name=\"request\" value=\"{request}\">\n\
          <input type=\"hidden\" name=\"token\" value=\"{token}\">\n\
@@ -37,27 +37,27 @@ pub(super) fn sign_in(
          <p id=\"hint\" class=\"hint\">An operator makes a login code with <code>memory-bank-mcp login-code</code>. With a key you can \
          open the project of that key only.</p>\n\
          <div class=\"row\"><button class=\"main\" type=\"submit\">Sign in</button></div>\n</form>",
-        client = escape(&wanted.client.name),
-        wrong = alert(wrong),
-        warning = warning(wanted),
+        client = escape(&authorization.client.name),
+        message = alert(message),
+        warning = warning(authorization),
         request = escape(query),
         token = form_token(cookie, query),
     );
-    let status = if wrong.is_some() { StatusCode::FORBIDDEN } else { StatusCode::OK };
+    let status = if message.is_some() { StatusCode::FORBIDDEN } else { StatusCode::OK };
     page(status, "Sign in", &body, None)
 }
 
 /// The form of consent.
 pub(super) fn consent(
-    wanted: &AuthorizationRequest,
+    authorization: &AuthorizationRequest,
     query: &str,
     cookie: &PlainToken,
-    who: &SignedIn,
-    wrong: Option<&str>,
+    user: &SignedIn,
+    message: Option<&str>,
 ) -> Response {
-    let host = redirect_uri::shown_host(&wanted.redirect_uri);
+    let host = redirect_uri::shown_host(&authorization.redirect_uri);
     let body = format!(
-        "<h1>Let “{client}” use a memory bank?</h1>\n{wrong}{warning}\
+        "<h1>Let “{client}” use a memory bank?</h1>\n{message}{warning}\
          <dl><dt>Application</dt><dd>{client}</dd>{described}<dt>Answers go to</dt><dd>{host}</dd>\
          <dt>Signed in as</dt><dd>{user}</dd></dl>\n\
          <form method=\"post\" action=\"/oauth/authorize\">\n\
@@ -72,38 +72,38 @@ pub(super) fn consent(
          <button type=\"submit\" name=\"decision\" value=\"deny\">Deny</button>\n\
          <button type=\"submit\" name=\"decision\" value=\"switch\">Sign in as somebody else</button></div>\n</form>\n\
          <p>You can take this back at any time: <a href=\"/oauth/grants\">what you have allowed</a>.</p>",
-        client = escape(&wanted.client.name),
-        wrong = alert(wrong),
-        warning = warning(wanted),
-        described = described(wanted),
+        client = escape(&authorization.client.name),
+        message = alert(message),
+        warning = warning(authorization),
+        described = described(authorization),
         host = escape(&host),
-        user = escape(&who.user_name),
+        user = escape(&user.user_name),
         request = escape(query),
         token = form_token(cookie, query),
-        projects = who.projects.iter().map(project).collect::<String>(),
-        rights = wanted.rights.iter().map(right).collect::<String>(),
+        projects = user.projects.iter().map(project).collect::<String>(),
+        rights = authorization.rights.iter().map(right).collect::<String>(),
         terms = TERMS
             .iter()
             .map(|(value, text, _)| format!("<option value=\"{value}\">{text}</option>"))
             .collect::<String>(),
     );
-    let status = if wrong.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    page(status, "Allow access", &body, Some(&wanted.redirect_uri))
+    let status = if message.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    page(status, "Allow access", &body, Some(&authorization.redirect_uri))
 }
 
 /// Where a client describes itself: the one part of it that somebody must control.
-fn described(wanted: &AuthorizationRequest) -> String {
-    let address = client_document::address(&wanted.client_id);
+fn described(authorization: &AuthorizationRequest) -> String {
+    let address = client_document::address(&authorization.client_id);
     let host = address.as_ref().and_then(Url::host_str);
     host.map_or_else(String::new, |host| format!("<dt>Described at</dt><dd>{}</dd>", escape(host)))
 }
 
 /// Anybody can register under any name, and any program on this machine can wait at one of its ports.
-fn warning(wanted: &AuthorizationRequest) -> String {
-    if wanted.client.by_operator {
+fn warning(authorization: &AuthorizationRequest) -> String {
+    if authorization.client.by_operator {
         return String::new();
     }
-    let where_to = if redirect_uri::is_loopback(&wanted.redirect_uri) {
+    let where_to = if redirect_uri::is_loopback(&authorization.redirect_uri) {
         "a program on this computer"
     } else {
         "another site or program"

@@ -1,21 +1,20 @@
 //! `/oauth/grants`: what a user has given to clients, and how it takes that back.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use memory_bank_core::caller::KeyId;
 use memory_bank_core::clock::date_time;
-use memory_bank_core::identity::{GrantView, PlainToken, TokenKind};
+use memory_bank_core::identity::{GrantView, PlainToken};
 
 use crate::http::admission::client_address;
-use crate::http::oauth::authorize::{Step, failed, secret, stale};
 use crate::http::oauth::cookie::{self, form_token};
+use crate::http::oauth::form;
 use crate::http::oauth::page::{alert, escape, page, see_other};
-use crate::http::oauth::token::{after, evict};
-use crate::http::oauth::{attempts, form};
+use crate::http::oauth::page_request::{PageRequest, failed, stale};
+use crate::http::oauth::token::evict;
 use crate::http::shared::Shared;
 
 /// The purpose of the forms of this page.
@@ -23,8 +22,8 @@ const PURPOSE: &str = "grants";
 
 /// `GET /oauth/grants`
 pub(crate) async fn list(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    match Step::of(shared, request) {
-        Ok((step, ..)) => show(&step, None).await,
+    match PageRequest::of(shared, request) {
+        Ok((page_request, ..)) => show(&page_request, None).await,
         Err(response) => *response,
     }
 }
@@ -32,34 +31,34 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, request: Request) ->
 /// `POST /oauth/grants`: signs in, signs out, or takes a grant back.
 pub(crate) async fn change(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let address = client_address(&request, shared.config.trust_proxy_hops);
-    let (step, parts, body) = match Step::of(shared, request) {
-        Ok(step) => step,
+    let (page_request, parts, body) = match PageRequest::of(shared, request) {
+        Ok(page_request) => page_request,
         Err(response) => return *response,
     };
     let form = match form::read(&parts.headers, body).await {
         Ok(form) => form,
         Err(response) => return response,
     };
-    let Some(present) = step.cookie_of_form(&form, PURPOSE) else { return stale() };
-    if let Some(given) = form.get("secret") {
-        if let Some(refusal) = attempts::refusal(&step.shared, attempts::Kind::SignIn, address).await {
-            return refusal;
-        }
-        return signed_in(&step, &present, given).await;
+    let Some(cookie) = page_request.cookie_of_form(&form, PURPOSE) else { return stale() };
+    if form.get("secret").is_some() {
+        return match page_request.sign_in(&form, &cookie, address, "/oauth/grants").await {
+            Ok(response) => response,
+            Err(message) => show(&page_request, Some(message)).await,
+        };
     }
     if form.get("sign_out").is_some() {
-        if let Err(failure) = step.store.sign_out(&present.hash()).await {
+        if let Err(failure) = page_request.store.sign_out(&cookie.hash()).await {
             return failed(&failure);
         }
         let mut response = see_other("/oauth/grants");
-        cookie::remove(&mut response, &step.server);
+        cookie::remove(&mut response, &page_request.server);
         return response;
     }
     let Some(grant) = form.get("grant").and_then(|id| id.parse().ok()) else { return stale() };
-    match step.store.take_back(&present.hash(), KeyId(grant)).await {
+    match page_request.store.take_back(&cookie.hash(), KeyId(grant)).await {
         Ok(taken) => {
             if let Some(void) = taken {
-                evict(&step.shared, &void).await;
+                evict(&page_request.shared, &void).await;
             }
             see_other("/oauth/grants")
         }
@@ -67,40 +66,12 @@ pub(crate) async fn change(State(shared): State<Arc<Shared>>, request: Request) 
     }
 }
 
-async fn signed_in(step: &Step, before: &PlainToken, given: &str) -> Response {
-    let Some(shown) = secret(given) else {
-        return show(step, Some("this is neither an API key nor a login code")).await;
-    };
-    let fresh = PlainToken::generate(TokenKind::SignIn, &*step.shared.services.entropy);
-    let until = after(step.shared.services.clock.now(), Duration::from_secs(cookie::SIGN_IN_SECONDS.into()));
-    match step.store.sign_in(shown, &fresh.hash(), until).await {
-        Ok(Some(_)) => {
-            // Who was signed in before with the old value is not any more.
-            if let Err(failure) = step.store.sign_out(&before.hash()).await {
-                return failed(&failure);
-            }
-            let mut response = see_other("/oauth/grants");
-            cookie::set(&mut response, &step.server, &fresh);
-            response
-        }
-        Ok(None) => {
-            show(
-                step,
-                Some("this API key or login code is not valid: mistyped, used before, expired or revoked"),
-            )
-            .await
-        }
-        Err(failure) => failed(&failure),
-    }
-}
-
-async fn show(step: &Step, wrong: Option<&str>) -> Response {
-    let present = cookie::of(&step.headers, &step.server);
-    if let (Some(cookie), None) = (&present, wrong) {
-        match step.store.signed_in(&cookie.hash()).await {
-            Ok(Some(who)) => {
-                return match step.store.grants(&cookie.hash()).await {
-                    Ok(grants) => listed(&who.user_name, &grants, cookie),
+async fn show(page_request: &PageRequest, message: Option<&str>) -> Response {
+    if let (Some(cookie), None) = (cookie::of(&page_request.headers, &page_request.server), message) {
+        match page_request.store.signed_in(&cookie.hash()).await {
+            Ok(Some(user)) => {
+                return match page_request.store.grants(&cookie.hash()).await {
+                    Ok(grants) => listed(&user.user_name, &grants, &cookie),
                     Err(failure) => failed(&failure),
                 };
             }
@@ -108,11 +79,10 @@ async fn show(step: &Step, wrong: Option<&str>) -> Response {
             Err(failure) => return failed(&failure),
         }
     }
-    let cookie =
-        present.unwrap_or_else(|| PlainToken::generate(TokenKind::SignIn, &*step.shared.services.entropy));
-    let wrong = alert(wrong);
+    let cookie = page_request.cookie();
+    let message = alert(message);
     let body = format!(
-        "<h1>Sign in to see what you have allowed</h1>\n{wrong}<form method=\"post\" action=\"/oauth/grants\">\n\
+        "<h1>Sign in to see what you have allowed</h1>\n{message}<form method=\"post\" action=\"/oauth/grants\">\n\
          <input type=\"hidden\" name=\"token\" value=\"{}\">\n\
          <label for=\"secret\">API key or login code</label>\n\
          <input id=\"secret\" name=\"secret\" type=\"password\" required autofocus autocomplete=\"off\">\n\
@@ -120,7 +90,7 @@ async fn show(step: &Step, wrong: Option<&str>) -> Response {
         form_token(&cookie, PURPOSE)
     );
     let mut response = page(StatusCode::OK, "What you have allowed", &body, None);
-    cookie::set(&mut response, &step.server, &cookie);
+    cookie::set(&mut response, &page_request.server, &cookie);
     response
 }
 

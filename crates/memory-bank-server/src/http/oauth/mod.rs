@@ -15,6 +15,7 @@ mod metadata;
 mod names;
 mod network;
 mod page;
+mod page_request;
 mod pkce;
 mod public_address;
 mod redirect_uri;
@@ -48,7 +49,7 @@ pub fn is_redirect_uri(text: &str) -> bool {
     redirect_uri::parse(text).is_some()
 }
 
-/// Removes what has expired; called periodically.
+/// Removes expired rows; called periodically.
 pub(crate) async fn clean_up(shared: &Shared) {
     let Some(store) = &shared.oauth else { return };
     if let Err(error) = store.purge().await {

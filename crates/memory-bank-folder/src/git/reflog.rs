@@ -1,0 +1,82 @@
+//! The reflog of a working copy: commits and checkouts since a moment. It must not know where the text comes from.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::GitCommit;
+
+/// What happened.
+#[derive(Default)]
+pub(super) struct Log {
+    pub(super) commits: Vec<GitCommit>,
+    /// When files were changed by git itself, in seconds.
+    pub(super) checkouts: Vec<i64>,
+}
+
+impl Log {
+    /// The commits and checkouts in the text of a reflog since the moment at which the commit `head` was checked out.
+    pub(super) fn since(text: &str, moment: Timestamp, head: Option<&str>) -> Self {
+        let mut log = Self::default();
+        let mut lines: Vec<Line<'_>> = text
+            .lines()
+            .rev()
+            .filter_map(Line::parse)
+            .take_while(|line| line.seconds >= moment.as_second())
+            .collect();
+        // The session began where that commit was left first: it may have returned there since, such as after work on a branch.
+        match lines.iter().rposition(|line| head == Some(line.old)) {
+            Some(first) => lines.truncate(first + 1),
+            None if lines.first().is_some_and(|line| head == Some(line.new)) => lines.clear(),
+            None => {}
+        }
+        for line in &lines {
+            let (action, subject) = line.message.split_once(": ").unwrap_or((line.message, ""));
+            if action.starts_with("commit") || matches!(action, "cherry-pick" | "revert") {
+                let commit = GitCommit { id: short(line.new), subject: subject.to_owned() };
+                log.commits.push(commit);
+                continue;
+            }
+            log.checkouts.push(line.seconds);
+        }
+        // A commit that was amended is in the log, too.
+        let amended: BTreeSet<String> = lines
+            .iter()
+            .filter(|line| line.message.starts_with("commit (amend)"))
+            .map(|line| short(line.old))
+            .collect();
+        log.commits.retain(|commit| !amended.contains(&commit.id));
+        log
+    }
+}
+
+/// Whether a text is the id of a commit: SHA-1 or SHA-256.
+pub(super) fn is_id(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// An abbreviated id.
+pub(super) fn short(id: &str) -> String {
+    id.chars().take(8).collect()
+}
+
+/// A line of a reflog.
+pub(super) struct Line<'t> {
+    old: &'t str,
+    /// The commit that was checked out by it.
+    pub(super) new: &'t str,
+    seconds: i64,
+    message: &'t str,
+}
+
+impl<'t> Line<'t> {
+    /// `<old> <new> <name> <<address>> <seconds> <zone>\t<message>`.
+    pub(super) fn parse(line: &'t str) -> Option<Self> {
+        let (before, message) = line.split_once('\t')?;
+        let (ids, times) = before.rsplit_once("> ")?;
+        let mut ids = ids.split(' ');
+        let (old, new) = (ids.next()?, ids.next()?);
+        let seconds = times.split(' ').next()?.parse().ok()?;
+        (is_id(old) && is_id(new)).then_some(Self { old, new, seconds, message })
+    }
+}

@@ -1,0 +1,140 @@
+//! What the pages of OAuth have in common: the server and the browser of a request, its forms, and signing in.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::response::Response;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use memory_bank_core::error::StoreError;
+use memory_bank_core::identity::{LoginCode, OAuthStore, PlainKey, PlainToken, SignIn, TokenKind};
+
+use crate::http::oauth::form::Form;
+use crate::http::oauth::page::{problem, see_other};
+use crate::http::oauth::token::after;
+use crate::http::oauth::{ServerUrl, attempts, cookie};
+use crate::http::shared::Shared;
+
+/// A request for a page, where OAuth is offered.
+pub(super) struct PageRequest {
+    pub(super) shared: Arc<Shared>,
+    pub(super) server: ServerUrl,
+    pub(super) store: Arc<dyn OAuthStore>,
+    pub(super) headers: HeaderMap,
+}
+
+impl PageRequest {
+    pub(super) fn of(
+        shared: Arc<Shared>,
+        request: Request,
+    ) -> Result<(Self, Parts, axum::body::Body), Box<Response>> {
+        let server = ServerUrl::of(&shared, &request);
+        let (parts, body) = request.into_parts();
+        let Some((server, store)) = server.zip(shared.oauth.clone()) else {
+            let text = "Signing in needs https, or a server on this computer, and a server that knows its own address. \
+                        Ask its operator to set PUBLIC_URL to an address with https.";
+            return Err(Box::new(problem(
+                StatusCode::NOT_FOUND,
+                "Signing in is not possible here",
+                text,
+                None,
+            )));
+        };
+        let headers = parts.headers.clone();
+        Ok((Self { shared, server, store, headers }, parts, body))
+    }
+
+    /// The cookie of a form that a page of this server has made for it.
+    pub(super) fn cookie_of_form(&self, form: &Form, purpose: &str) -> Option<PlainToken> {
+        // Browsers that report it show where a form comes from.
+        let site = self.headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
+        if site.is_some_and(|site| site != "same-origin") {
+            return None;
+        }
+        let cookie = cookie::of(&self.headers, &self.server)?;
+        cookie::is_of_form(&cookie, purpose, form.get("token")).then_some(cookie)
+    }
+
+    /// The cookie of this browser, or a new one.
+    pub(super) fn cookie(&self) -> PlainToken {
+        cookie::of(&self.headers, &self.server).unwrap_or_else(|| self.new_cookie())
+    }
+
+    fn new_cookie(&self) -> PlainToken {
+        PlainToken::generate(TokenKind::SignIn, &*self.shared.services.entropy)
+    }
+
+    /// Signs the user in with the secret of a form, and sends the browser to `next` with a new cookie.
+    ///
+    /// # Errors
+    /// Why the secret is not accepted, for the page that is shown again.
+    pub(super) async fn sign_in(
+        &self,
+        form: &Form,
+        former_cookie: &PlainToken,
+        address: Option<IpAddr>,
+        next: &str,
+    ) -> Result<Response, &'static str> {
+        if let Some(refusal) = attempts::refusal(&self.shared, attempts::Kind::SignIn, address).await {
+            return Ok(refusal);
+        }
+        let secret = form.get("secret").and_then(sign_in_secret);
+        let secret = secret.ok_or("this is neither an API key nor a login code")?;
+        let cookie = self.new_cookie();
+        let lifetime = Duration::from_secs(cookie::SIGN_IN_SECONDS.into());
+        let until = after(self.shared.services.clock.now(), lifetime);
+        match self.store.sign_in(secret, &cookie.hash(), until).await {
+            Ok(Some(_)) => {
+                // The user of the former cookie is signed out.
+                if let Err(failure) = self.store.sign_out(&former_cookie.hash()).await {
+                    return Ok(failed(&failure));
+                }
+                let mut response = see_other(next);
+                cookie::set(&mut response, &self.server, &cookie);
+                Ok(response)
+            }
+            Ok(None) => {
+                Err("this API key or login code is not valid: mistyped, used before, expired or revoked")
+            }
+            Err(failure) => Ok(failed(&failure)),
+        }
+    }
+}
+
+/// A key, or a login code as people type it.
+fn sign_in_secret(text: &str) -> Option<SignIn> {
+    let text = text.trim();
+    if let Ok(key) = text.parse::<PlainKey>() {
+        return (!key.is_token()).then(|| SignIn::Key(key.hash()));
+    }
+    LoginCode::parse(text).map(|code| SignIn::LoginCode(code.hash()))
+}
+
+/// The reply to a form that was not made for this browser, or is too old.
+pub(super) fn stale() -> Response {
+    let text = "This page is too old, or your browser refuses cookies. Start again in the application.";
+    problem(StatusCode::FORBIDDEN, "Start again", text, None)
+}
+
+/// The reply while the database cannot be reached.
+pub(super) fn failed(failure: &StoreError) -> Response {
+    tracing::error!(error = %failure, "a page of OAuth could not use the store");
+    let text = "The server cannot reach its database at the moment. Try again in a few seconds.";
+    problem(StatusCode::SERVICE_UNAVAILABLE, "Try again", text, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_signs_in_with_a_key_or_a_login_code_and_not_with_a_token() {
+        assert!(matches!(sign_in_secret(" abcd-efgh-jkmn-pqrs "), Some(SignIn::LoginCode(_))));
+        assert!(matches!(sign_in_secret("mbmcp_live_0123"), Some(SignIn::Key(_))));
+        for text in ["", "abcd", "mbmcp_at_0123", "mbmcp_rt_0123456789012345", "ABCDEFGHJKMNPQRST"] {
+            assert_eq!(sign_in_secret(text), None, "{text}");
+        }
+    }
+}
