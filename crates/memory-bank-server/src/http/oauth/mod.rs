@@ -11,6 +11,7 @@ mod consent_page;
 mod cookie;
 mod form;
 mod grants;
+mod issuer;
 mod metadata;
 mod names;
 mod network;
@@ -32,6 +33,8 @@ pub(crate) use self::challenge::{
     Challenge, complete as complete_challenge, insufficient_scope, missing_right,
 };
 pub(crate) use self::client_fetch::ClientDocuments;
+pub use self::issuer::IssuerSettings;
+pub(crate) use self::issuer::OutsideIssuer;
 pub(crate) use self::network::Internet;
 pub(crate) use self::routes::routes;
 pub(crate) use self::server_url::ServerUrl;
