@@ -233,6 +233,11 @@ CREATE TABLE IF NOT EXISTS app.oauth_grants (
   PRIMARY KEY (project_id, id),
   CHECK ((revoked_at IS NULL) = (revoked_for IS NULL))
 );
+-- A grant with an issuer is of that outside authorization server: the tokens are its own, and the client is one of its clients.
+ALTER TABLE app.oauth_grants ADD COLUMN IF NOT EXISTS issuer text CHECK (octet_length(issuer) BETWEEN 1 AND 512);
+-- One for a user, a project and a client.
+CREATE UNIQUE INDEX IF NOT EXISTS oauth_grants_issuer_idx ON app.oauth_grants (project_id, user_id, issuer, client_id)
+  WHERE issuer IS NOT NULL AND revoked_at IS NULL;
 CREATE INDEX IF NOT EXISTS oauth_grants_user_idx ON app.oauth_grants (user_id, project_id);
 -- Commands and pages name a grant by its id alone.
 CREATE INDEX IF NOT EXISTS oauth_grants_id_idx ON app.oauth_grants (id);

@@ -1172,6 +1172,111 @@ BEGIN
 END
 $$;
 
+-- A token of an outside issuer, which a server has verified: makes its row, or lets the row of a token that is known live on.
+-- `admitted`, or why not: `unknown_user`, `untrusted`, `no_project`, `several_projects`, `not_a_member`, or `revoked`. What a user
+-- or an operator took back stays so: the issuer would make the client another token. A token acts in one project for good: the
+-- named one, or the only one of its user. Past p_most_tokens tokens of a grant the oldest gives way. The user is found, and its
+-- memberships are mapped, as app.find_outside_user does it; void_ids and void_hashes are its.
+CREATE OR REPLACE FUNCTION app.oauth_admit_outside(
+  p_hash bytea, p_id uuid, p_prefix text, p_until timestamptz, p_issuer text, p_subject text, p_name text, p_email text,
+  p_mapping text, p_slugs text[], p_roles text[], p_most_identities bigint, p_project text, p_grant uuid, p_client_id text,
+  p_client_name text, p_client_host text, p_scopes text[], p_resource text, p_rate_limit integer, p_most bigint,
+  p_most_tokens bigint,
+  OUT outcome text, OUT void_ids uuid[], OUT void_hashes bytea[]
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  until constant timestamptz := least(p_until, now() + interval '15 minutes');
+  who record;
+  known public.api_keys;
+  given app.oauth_grants;
+  projects uuid[];
+BEGIN
+  SELECT * INTO who
+  FROM app.find_outside_user(p_issuer, p_subject, p_name, p_email, p_mapping, p_slugs, p_roles, p_most_identities);
+  void_ids := who.void_ids;
+  void_hashes := who.void_hashes;
+  IF who.user_id IS NULL THEN
+    outcome := CASE who.outcome WHEN 'untrusted' THEN 'untrusted' ELSE 'unknown_user' END;
+    RETURN;
+  END IF;
+  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp grants of ' || who.user_id, 0));
+  SELECT * INTO known FROM public.api_keys k WHERE k.key_hash = p_hash;
+  IF known.id IS NULL THEN
+    projects := ARRAY(
+      SELECT m.project_id FROM public.memberships m JOIN public.projects p ON p.id = m.project_id
+      WHERE m.user_id = who.user_id AND p.slug = coalesce(p_project, p.slug) LIMIT 2);
+  ELSIF known.user_id <> who.user_id OR known.revoked_at IS NOT NULL THEN
+    outcome := 'revoked';
+    RETURN;
+  ELSE
+    projects := ARRAY[known.project_id];
+  END IF;
+  -- Locked before the grant is made, so that a removal at the same time either is seen here or ends the grant.
+  PERFORM FROM public.memberships m WHERE m.project_id = projects[1] AND m.user_id = who.user_id FOR SHARE;
+  IF NOT FOUND THEN
+    outcome := CASE WHEN p_project IS NULL AND known.id IS NULL THEN 'no_project' ELSE 'not_a_member' END;
+    RETURN;
+  ELSIF cardinality(projects) > 1 THEN
+    outcome := 'several_projects';
+    RETURN;
+  ELSIF EXISTS (
+    SELECT FROM app.oauth_grants g
+    WHERE g.project_id = projects[1] AND g.user_id = who.user_id AND g.issuer = p_issuer AND g.client_id = p_client_id
+      AND g.revoked_for IN ('user', 'operator')
+  ) THEN
+    outcome := 'revoked';
+    RETURN;
+  END IF;
+  UPDATE app.oauth_grants g SET refreshed_at = now(), scopes = ARRAY(
+      SELECT r.scope FROM unnest(ARRAY['read', 'write', 'admin']) WITH ORDINALITY AS r (scope, place)
+      WHERE r.scope = ANY (g.scopes || p_scopes) ORDER BY r.place)
+  WHERE g.project_id = projects[1] AND g.user_id = who.user_id AND g.issuer = p_issuer AND g.client_id = p_client_id
+    AND g.revoked_at IS NULL
+  RETURNING * INTO given;
+  IF given.id IS NULL THEN
+    UPDATE app.oauth_grants g SET revoked_at = now(), revoked_for = 'many'
+    WHERE (g.project_id, g.id) IN (
+      SELECT o.project_id, o.id FROM app.oauth_grants o
+      WHERE o.project_id = projects[1] AND o.user_id = who.user_id AND o.revoked_at IS NULL
+      ORDER BY o.refreshed_at DESC, o.id OFFSET greatest(p_most - 1, 0));
+    INSERT INTO app.oauth_grants (project_id, id, user_id, client_id, client_name, client_host, scopes, resource, rate_limit,
+      by_identity, issuer)
+    VALUES (projects[1], p_grant, who.user_id, p_client_id, p_client_name, p_client_host, p_scopes, p_resource, p_rate_limit,
+      who.identity_id, p_issuer)
+    RETURNING * INTO given;
+  END IF;
+  -- An expiry never moves later, so the row is made anew.
+  DELETE FROM public.api_keys k WHERE k.project_id = projects[1] AND (k.id = known.id OR k.id IN (
+    SELECT o.id FROM public.api_keys o
+    WHERE o.project_id = projects[1] AND o.grant_id = given.id AND o.revoked_at IS NULL
+    ORDER BY o.expires_at DESC, o.id OFFSET greatest(p_most_tokens - 1, 0)));
+  INSERT INTO public.api_keys (id, user_id, project_id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at,
+    grant_id)
+  VALUES (p_id, who.user_id, projects[1], p_hash, left(p_prefix, 16), p_client_name, p_scopes, given.rate_limit,
+    known.last_used_at, until, given.id);
+  outcome := 'admitted';
+END
+$$;
+
+-- Lets in again what a user or an operator took back of a client of an outside issuer.
+CREATE OR REPLACE FUNCTION app.allow_grant(p_id uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  given app.oauth_grants;
+BEGIN
+  DELETE FROM app.oauth_grants g WHERE g.id = p_id AND g.issuer IS NOT NULL AND g.revoked_for IN ('user', 'operator')
+  RETURNING * INTO given;
+  IF given.id IS NULL THEN
+    RAISE EXCEPTION '%', p_id USING ERRCODE = 'MB404', DETAIL = 'grant';
+  END IF;
+  PERFORM app.audit('grant.created', given.project_id, p_id::text, jsonb_build_object('user', given.user_id, 'client',
+    left(given.client_name, 255), 'host', given.client_host, 'reason', 'allowed'));
+END
+$$;
+
 -- Ends a grant, unless it has ended; gives the hashes of its tokens.
 CREATE OR REPLACE FUNCTION app.end_grant(p_project uuid, p_id uuid, p_why text) RETURNS bytea[]
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1304,7 +1409,10 @@ BEGIN
   -- A grant without a code or a refresh token can never have a token again.
   DELETE FROM app.oauth_grants g WHERE (g.project_id, g.id) IN (
     SELECT o.project_id, o.id FROM app.oauth_grants o
-    WHERE o.refreshed_at < now() - interval '1 day' AND (o.revoked_at < now() - interval '30 days' OR (
+    WHERE o.refreshed_at < now() - interval '1 day'
+      -- What was taken back of an outside issuer's client keeps its next token out.
+      AND (o.issuer IS NOT NULL AND o.revoked_for IN ('user', 'operator')) IS NOT TRUE
+      AND (o.revoked_at < now() - interval '30 days' OR (
       NOT EXISTS (SELECT FROM app.oauth_codes c WHERE c.project_id = o.project_id AND c.grant_id = o.id)
       AND NOT EXISTS (SELECT FROM app.oauth_refresh_tokens t WHERE t.project_id = o.project_id AND t.grant_id = o.id)
       AND NOT EXISTS (SELECT FROM public.api_keys k WHERE k.project_id = o.project_id AND k.grant_id = o.id)))
@@ -2063,10 +2171,10 @@ BEGIN
       UNION ALL SELECT unnest(ARRAY['claim_vectors', 'put_vectors', 'prune_vectors']), 'app_server'
       UNION ALL SELECT unnest(ARRAY[
         'oauth_sign_in_with_key', 'oauth_sign_in_with_code', 'oauth_sign_out', 'oauth_signed_in', 'oauth_consent', 'oauth_redeem',
-        'oauth_refresh', 'oauth_revoke', 'oauth_list_grants', 'oauth_take_back', 'oauth_register', 'oauth_client',
+        'oauth_refresh', 'oauth_admit_outside', 'oauth_revoke', 'oauth_list_grants', 'oauth_take_back', 'oauth_register', 'oauth_client',
         'purge_oauth']), 'app_server'
       UNION ALL SELECT unnest(ARRAY[
-        'create_login_code', 'list_grants', 'revoke_grant', 'create_client', 'list_clients', 'delete_client', 'note_grant', 'end_grants_of_key',
+        'create_login_code', 'list_grants', 'revoke_grant', 'allow_grant', 'create_client', 'list_clients', 'delete_client', 'note_grant', 'end_grants_of_key',
         'end_grants_of_member']), owner
       UNION ALL SELECT 'tokens_of_key', 'app_server, ' || owner
       UNION ALL SELECT unnest(ARRAY['oauth_keep_newest', 'oauth_is_live', 'oauth_issue', 'end_grant']), NULL

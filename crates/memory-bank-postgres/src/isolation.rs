@@ -99,7 +99,7 @@ const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_cata
 
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant.
-const SERVING_FUNCTIONS: [&str; 40] = [
+const SERVING_FUNCTIONS: [&str; 41] = [
     "append_events",
     "authenticate",
     "claim_vectors",
@@ -112,6 +112,7 @@ const SERVING_FUNCTIONS: [&str; 40] = [
     "make_event_partition",
     "note_audit",
     "note_key_addresses",
+    "oauth_admit_outside",
     "oauth_client",
     "oauth_consent",
     "oauth_list_grants",

@@ -5,6 +5,7 @@ mod administration;
 mod keys;
 mod new_key;
 mod oauth;
+mod outside_token;
 mod secret;
 mod token;
 
@@ -19,5 +20,6 @@ pub use oauth::{
     Client, ClientRecord, Consent, Exchange, GrantRecord, GrantView, Issued, Membership, NewClient, NewCode,
     NewGrant, NewTokens, OAuthAdministration, OAuthStore, Presentation, Refusal, SignIn, SignedIn, Void,
 };
+pub use outside_token::{NewOutsideToken, OutsideAdmission};
 pub use secret::{Environment, KeyHash, MalformedKey, PlainKey};
 pub use token::{LoginCode, PlainToken, TokenKind};

@@ -43,8 +43,13 @@ pub(crate) enum GrantsCommand {
         #[arg(long)]
         all: bool,
     },
-    /// Revoke a grant with its tokens, at once.
+    /// Revoke a grant with its tokens, at once. The client of an outside issuer stays out until it is allowed.
     Revoke {
+        /// The grant's id.
+        id: Uuid,
+    },
+    /// Let the client of an outside issuer in again whose grant was revoked.
+    Allow {
         /// The grant's id.
         id: Uuid,
     },
@@ -103,6 +108,11 @@ pub(crate) async fn run(
             let void = database.revoke_grant(KeyId(*id)).await?;
             keys::notify_ended(settings, &[void]).await;
             output.show(&json!({"message": "grant revoked", "id": id}), &format!("Grant {id} revoked."))
+        }
+        GrantsCommand::Allow { id } => {
+            database.allow_grant(KeyId(*id)).await?;
+            let text = format!("The client of grant {id} is let in again.");
+            output.show(&json!({"message": "client allowed", "id": id}), &text)
         }
     }
 }

@@ -111,6 +111,21 @@ variables! {
         "The address under which clients reach the server: its host is allowed as if `ALLOWED_HOSTS` contained it, and its pages count as the server's own.";
     Plain CLIENT_DOCUMENTS "OAUTH_CLIENT_DOCUMENTS" = Is("true"), "`true` or `false`",
         "`false`: documents about applications are not fetched, so that all applications register themselves; for a server that cannot reach the internet.";
+    Plain OAUTH_ISSUER "OAUTH_ISSUER" = Nothing,
+        "the issuer of an authorization server, such as https://login.example.com/realms/main; empty = none",
+        "Tokens of this authorization server are accepted as they are, for users that are linked to it.";
+    Plain OAUTH_AUDIENCE "OAUTH_AUDIENCE" = Depends("the address of the server's endpoint"), "a text without spaces",
+        "The audience that a token of `OAUTH_ISSUER` must have.";
+    Plain OAUTH_JWKS_URL "OAUTH_JWKS_URL" = Depends("by the issuer's metadata"),
+        "an address with https",
+        "Where `OAUTH_ISSUER` publishes its keys.";
+    Plain OAUTH_DEFAULT_SCOPES "OAUTH_DEFAULT_SCOPES" = Nothing,
+        "`read`, `write` and `admin`, separated by spaces; empty = none",
+        "The rights of a token of `OAUTH_ISSUER` whose scope names none of them; without it such a token is refused.";
+    Plain OAUTH_PROJECT "OAUTH_PROJECT" = Nothing, "the short name of a project",
+        "The project of a token of `OAUTH_ISSUER` that names none in its claim `memory_bank_project`; without it, the only project of its user.";
+    Plain OAUTH_ISSUER_SIGN_IN "OAUTH_ISSUER_SIGN_IN" = Is("true"), "`true` or `false`",
+        "`false`: clients are led to the server's own sign-in although `OAUTH_ISSUER` is set.";
     Plain ALLOWED_ORIGINS "ALLOWED_ORIGINS" = Nothing,
         "origins such as https://app.example, separated by commas, or `*`; empty = none",
         "The web pages, beside the server's own, that may send requests.";

@@ -2,6 +2,9 @@
 
 mod authorization;
 pub(crate) mod browser;
+mod fake_issuer;
+mod outside;
+mod outside_attacks;
 mod races;
 mod refresh;
 mod registration;

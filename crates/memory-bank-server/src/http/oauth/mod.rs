@@ -9,9 +9,10 @@ mod client_document;
 mod client_fetch;
 mod consent_page;
 mod cookie;
+mod first_sight;
 mod form;
 mod grants;
-mod issuer;
+pub(crate) mod issuer;
 mod metadata;
 mod names;
 mod network;
@@ -29,12 +30,13 @@ mod server_url;
 mod token;
 
 pub(crate) use self::attempts::Attempts;
+pub(crate) use self::challenge::FIRST_RIGHTS;
 pub(crate) use self::challenge::{
     Challenge, complete as complete_challenge, insufficient_scope, missing_right,
 };
 pub(crate) use self::client_fetch::ClientDocuments;
+pub(crate) use self::first_sight::{FirstSight, FirstSights, first_sight, is_due};
 pub use self::issuer::IssuerSettings;
-pub(crate) use self::issuer::OutsideIssuer;
 pub(crate) use self::network::Internet;
 pub(crate) use self::routes::routes;
 pub(crate) use self::server_url::ServerUrl;

@@ -76,8 +76,9 @@ impl Fetch for Web {
 impl Web {
     async fn fetch(&self, address: &Url) -> Result<Bytes, String> {
         let stream = self.connect(address).await.map_err(|error| format!("it cannot be reached: {error}"))?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| error.to_string())?;
         let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
         let request = Request::get(&address[Position::BeforePath..Position::AfterQuery])
             .header(HOST, &address[Position::BeforeHost..Position::AfterPort])
@@ -160,9 +161,12 @@ mod tests {
     #[test]
     fn documents_come_over_https_or_from_this_machine() {
         let may = |address: &str| may_fetch(&Url::parse(address).unwrap());
-        for address in
-            ["https://login.example.com/keys", "http://localhost:8080/k", "http://127.0.0.1/k", "http://[::1]:1/k"]
-        {
+        for address in [
+            "https://login.example.com/keys",
+            "http://localhost:8080/k",
+            "http://127.0.0.1/k",
+            "http://[::1]:1/k",
+        ] {
             assert!(may(address), "{address}");
         }
         for address in [

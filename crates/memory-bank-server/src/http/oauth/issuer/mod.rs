@@ -15,8 +15,8 @@ use url::Url;
 
 use self::fetch::{Web, may_fetch};
 use self::published_keys::{NoKey, PublishedKeys};
-use self::token::{Expected, Reason};
 pub(crate) use self::token::{Claims, has_form};
+use self::token::{Expected, Reason};
 use crate::http::oauth::ServerUrl;
 
 /// The settings of an outside authorization server.
@@ -32,13 +32,16 @@ pub struct IssuerSettings {
     pub default_rights: Rights,
     /// The project of a token that names none.
     pub project: Option<String>,
+    /// Whether clients are led to it to sign in.
+    pub is_listed: bool,
 }
 
 impl IssuerSettings {
     /// Whether a text can be an issuer: an address with https, or of this machine, without a query.
     #[must_use]
     pub fn is_issuer(text: &str) -> bool {
-        Url::parse(text).is_ok_and(|url| may_fetch(&url) && url.query().is_none()) && !text.ends_with(['?', '#'])
+        Url::parse(text).is_ok_and(|url| may_fetch(&url) && url.query().is_none())
+            && !text.ends_with(['?', '#'])
     }
 
     /// Whether a text can be the address of keys.
@@ -85,7 +88,12 @@ impl OutsideIssuer {
     ///
     /// # Errors
     /// It is not.
-    pub(crate) async fn verify(&self, token: &str, server: &ServerUrl, now: Timestamp) -> Result<Claims, Untrusted> {
+    pub(crate) async fn verify(
+        &self,
+        token: &str,
+        server: &ServerUrl,
+        now: Timestamp,
+    ) -> Result<Claims, Untrusted> {
         let audience = |audience: &str| match &self.settings.audience {
             Some(expected) => audience == expected,
             None => server.accepts_resource(audience),
@@ -94,7 +102,9 @@ impl OutsideIssuer {
         let read = token::read(token).map_err(Untrusted::Invalid)?;
         read.check(&expected).map_err(Untrusted::Invalid)?;
         let keys = self.keys.with_id(&read.key_id).await.map_err(|error| match error {
-            NoKey::Unknown => Untrusted::Invalid("the token is signed with a key that the issuer does not publish"),
+            NoKey::Unknown => {
+                Untrusted::Invalid("the token is signed with a key that the issuer does not publish")
+            }
             NoKey::Unavailable => Untrusted::Unavailable,
         })?;
         if !keys.iter().any(|key| key.verifies(read.algorithm, read.text, &read.signature)) {

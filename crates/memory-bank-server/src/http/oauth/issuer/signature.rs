@@ -6,8 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
-    RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
+    UnparsedPublicKey, VerificationAlgorithm,
 };
 use serde_json::{Map, Value};
 
@@ -135,7 +136,7 @@ fn public_key(key: &Map<String, Value>) -> Option<PublicKey> {
         (x.len() == length && y.len() == length).then(|| [&[4][..], &x, &y].concat())
     };
     let material = match (text("kty")?, text("crv")) {
-        ("RSA", None) => Material::Rsa { modulus: unsigned(bytes("n")?), exponent: unsigned(bytes("e")?) },
+        ("RSA", None) => Material::Rsa { modulus: unsigned(bytes("n")?)?, exponent: unsigned(bytes("e")?)? },
         ("EC", Some("P-256")) => Material::P256(point(32)?),
         ("EC", Some("P-384")) => Material::P384(point(48)?),
         ("OKP", Some("Ed25519")) => Material::Ed25519(bytes("x")?),
@@ -144,9 +145,10 @@ fn public_key(key: &Map<String, Value>) -> Option<PublicKey> {
     Some(PublicKey { id: id.to_owned(), algorithm, material })
 }
 
-/// A number without leading zeros, which some issuers write.
-fn unsigned(bytes: Vec<u8>) -> Vec<u8> {
-    bytes.into_iter().skip_while(|byte| *byte == 0).collect()
+/// A number without leading zeros, which some issuers write; none for zero.
+fn unsigned(bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let bytes: Vec<u8> = bytes.into_iter().skip_while(|byte| *byte == 0).collect();
+    (!bytes.is_empty()).then_some(bytes)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(super) const SKEW: Duration = Duration::from_secs(60);
 pub(super) type Reason = &'static str;
 
 /// A token whose signature is not verified yet.
-#[derive(Debug)]
+#[cfg_attr(test, derive(Debug))]
 pub(super) struct Unverified<'a> {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: String,
@@ -37,7 +37,7 @@ pub(super) struct Unverified<'a> {
 pub(super) struct Expected<'a> {
     pub(super) issuer: &'a str,
     /// Whether an audience is this server.
-    pub(super) audience: &'a dyn Fn(&str) -> bool,
+    pub(super) audience: &'a (dyn Fn(&str) -> bool + Sync),
     pub(super) now: Timestamp,
 }
 
@@ -56,7 +56,8 @@ pub(super) fn read(token: &str) -> Result<Unverified<'_>, Reason> {
         return Err("the token is too long");
     }
     let (text, signature) = token.rsplit_once('.').ok_or(MALFORMED)?;
-    let (header, claims) = text.split_once('.').filter(|(_, claims)| !claims.contains('.')).ok_or(MALFORMED)?;
+    let (header, claims) =
+        text.split_once('.').filter(|(_, claims)| !claims.contains('.')).ok_or(MALFORMED)?;
     let object = |part: &str| strict_json::object(&URL_SAFE_NO_PAD.decode(part).ok()?);
     let header = object(header).ok_or(MALFORMED)?;
     let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| MALFORMED)?;
@@ -71,7 +72,8 @@ pub(super) fn read(token: &str) -> Result<Unverified<'_>, Reason> {
     if !matches!(kind, None | Some("jwt" | "at+jwt")) {
         return Err("the token is not an access token");
     }
-    let key_id = header.get("kid").and_then(Value::as_str).filter(|id| !id.is_empty() && id.len() <= LONGEST_ID);
+    let key_id =
+        header.get("kid").and_then(Value::as_str).filter(|id| !id.is_empty() && id.len() <= LONGEST_ID);
     let key_id = key_id.ok_or("the token has no key id")?.to_owned();
     let claims = object(claims).ok_or(MALFORMED)?;
     Ok(Unverified { algorithm, key_id, text: text.as_bytes(), signature, claims })
@@ -88,10 +90,15 @@ pub(crate) struct Claims {
     pub(crate) scope: Vec<String>,
     /// How long it is valid, with the clock skew.
     pub(crate) valid_for: Duration,
-    /// When it was issued, in seconds since 1970.
-    pub(crate) issued_at: Option<f64>,
     /// Everything that it says.
     pub(crate) all: Map<String, Value>,
+}
+
+impl Claims {
+    /// The project that the token is for, if it names one.
+    pub(crate) fn project(&self) -> Option<String> {
+        self.all.get("memory_bank_project")?.as_str().map(str::to_owned)
+    }
 }
 
 impl Unverified<'_> {
@@ -112,7 +119,8 @@ impl Unverified<'_> {
         let for_this_server = match self.claims.get("aud") {
             Some(Value::String(audience)) => (expected.audience)(audience),
             Some(Value::Array(all)) => {
-                all.iter().all(Value::is_string) && all.iter().filter_map(Value::as_str).any(expected.audience)
+                all.iter().all(Value::is_string)
+                    && all.iter().filter_map(Value::as_str).any(expected.audience)
             }
             _ => false,
         };
@@ -125,14 +133,7 @@ impl Unverified<'_> {
         let subject = subject.ok_or("the token names no user")?.to_owned();
         let client = ["client_id", "azp", "cid", "appid"].into_iter().find_map(text);
         let client = client.filter(|client| is_plain(client, LONGEST_SUBJECT)).map(str::to_owned);
-        Ok(Claims {
-            subject,
-            client,
-            scope: self.scope()?,
-            valid_for,
-            issued_at: self.moment("iat")?,
-            all: self.claims.clone(),
-        })
+        Ok(Claims { subject, client, scope: self.scope()?, valid_for, all: self.claims.clone() })
     }
 
     fn valid_for(&self, now: Timestamp) -> Result<Duration, Reason> {
@@ -161,7 +162,9 @@ impl Unverified<'_> {
     /// nothing to a thief, and is refused, since that is not checked here.
     fn is_access_token(&self) -> Result<(), Reason> {
         let is_marked_as = |name: &str, right: &str| {
-            self.claims.get(name).is_none_or(|value| value.as_str().is_some_and(|kind| kind.eq_ignore_ascii_case(right)))
+            self.claims
+                .get(name)
+                .is_none_or(|value| value.as_str().is_some_and(|kind| kind.eq_ignore_ascii_case(right)))
         };
         let of_id_token = ["nonce", "at_hash", "c_hash", "events"];
         if of_id_token.iter().any(|name| self.claims.contains_key(*name))

@@ -180,7 +180,11 @@ async fn metadata_of_another_issuer_or_with_unsafe_addresses_is_refused() {
         format!("{{\"issuer\": \"{ISSUER}\", \"issuer\": \"{ISSUER}\", \"jwks_uri\": \"{KEYS}\"}}"),
         "[]".to_owned(),
     ] {
-        let fake = Fake::with(&[(METADATA, text.clone()), (KEYS, set(&["a"])), ("http://127.0.0.1/jwks", set(&["a"]))]);
+        let fake = Fake::with(&[
+            (METADATA, text.clone()),
+            (KEYS, set(&["a"])),
+            ("http://127.0.0.1/jwks", set(&["a"])),
+        ]);
         assert_eq!(find(&keys(&fake), "a").await, Err(NoKey::Unavailable), "{text}");
         assert_eq!(fake.fetched(KEYS), 0, "{text}");
     }

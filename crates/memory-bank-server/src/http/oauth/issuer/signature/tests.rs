@@ -32,7 +32,8 @@ fn each_algorithm_verifies_its_own_signature_and_no_other() {
                 assert_eq!(verified, good, "{name} as {other} with {}", key.id());
             }
         }
-        let (key, algorithm) = (keys.iter().find(|key| key.id() == id).unwrap(), Algorithm::named(name).unwrap());
+        let (key, algorithm) =
+            (keys.iter().find(|key| key.id() == id).unwrap(), Algorithm::named(name).unwrap());
         assert!(!key.verifies(algorithm, b"header.claimz", &signature), "{name}");
         let mut changed = signature.clone();
         *changed.last_mut().unwrap() ^= 1;
@@ -51,7 +52,9 @@ fn a_short_key_verifies_nothing() {
 
 #[test]
 fn shared_secrets_and_no_signature_are_no_algorithms() {
-    for name in ["none", "None", "", "HS256", "HS384", "HS512", "rs256", "RS1", "ES512", "ES256K", "RSA-OAEP", "dir"] {
+    for name in
+        ["none", "None", "", "HS256", "HS384", "HS512", "rs256", "RS1", "ES512", "ES256K", "RSA-OAEP", "dir"]
+    {
         assert_eq!(Algorithm::named(name), None, "{name}");
     }
 }

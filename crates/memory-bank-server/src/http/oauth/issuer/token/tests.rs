@@ -23,7 +23,8 @@ fn token(header: &Value, claims: &Value) -> String {
 
 fn check(token: &str) -> Result<Claims, Reason> {
     let audience = |audience: &str| audience == "us";
-    let expected = Expected { issuer: ISSUER, audience: &audience, now: Timestamp::from_second(NOW).unwrap() };
+    let expected =
+        Expected { issuer: ISSUER, audience: &audience, now: Timestamp::from_second(NOW).unwrap() };
     let read = read(token)?;
     read.check(&expected)?;
     read.claims(&expected)
@@ -146,9 +147,12 @@ fn a_claim_that_is_wrong_or_cannot_be_read_is_refused() {
     for name in ["iss", "aud", "sub", "exp"] {
         assert!(without(name).is_err(), "{name}");
     }
-    for (name, value) in
-        [("exp", json!(NOW - 59)), ("nbf", json!(NOW + 60)), ("iat", json!(NOW + 60)), ("exp", json!(NOW as f64 + 0.5))]
-    {
+    for (name, value) in [
+        ("exp", json!(NOW - 59)),
+        ("nbf", json!(NOW + 60)),
+        ("iat", json!(NOW + 60)),
+        ("exp", json!(NOW as f64 + 0.5)),
+    ] {
         assert!(with(name, value.clone()).is_ok(), "{name} {value}");
     }
     assert!(without("iat").is_ok());
