@@ -2169,12 +2169,14 @@ BEGIN
         'append_events', 'trim_events', 'purge', 'kept_for_replay', 'note_key_addresses', 'purge_audit', 'opens_without_key',
         'make_event_partition', 'drop_event_partition', 'fill_fts', 'count_stale_fts']), 'app_server'
       UNION ALL SELECT unnest(ARRAY['claim_vectors', 'put_vectors', 'prune_vectors']), 'app_server'
+      UNION ALL SELECT 'oauth_admit_outside', 'app_server'
+      UNION ALL SELECT 'allow_grant', owner
       UNION ALL SELECT unnest(ARRAY[
         'oauth_sign_in_with_key', 'oauth_sign_in_with_code', 'oauth_sign_out', 'oauth_signed_in', 'oauth_consent', 'oauth_redeem',
-        'oauth_refresh', 'oauth_admit_outside', 'oauth_revoke', 'oauth_list_grants', 'oauth_take_back', 'oauth_register', 'oauth_client',
+        'oauth_refresh', 'oauth_revoke', 'oauth_list_grants', 'oauth_take_back', 'oauth_register', 'oauth_client',
         'purge_oauth']), 'app_server'
       UNION ALL SELECT unnest(ARRAY[
-        'create_login_code', 'list_grants', 'revoke_grant', 'allow_grant', 'create_client', 'list_clients', 'delete_client', 'note_grant', 'end_grants_of_key',
+        'create_login_code', 'list_grants', 'revoke_grant', 'create_client', 'list_clients', 'delete_client', 'note_grant', 'end_grants_of_key',
         'end_grants_of_member']), owner
       UNION ALL SELECT 'tokens_of_key', 'app_server, ' || owner
       UNION ALL SELECT unnest(ARRAY['oauth_keep_newest', 'oauth_is_live', 'oauth_issue', 'end_grant']), NULL

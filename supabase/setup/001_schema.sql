@@ -233,11 +233,6 @@ CREATE TABLE IF NOT EXISTS app.oauth_grants (
   PRIMARY KEY (project_id, id),
   CHECK ((revoked_at IS NULL) = (revoked_for IS NULL))
 );
--- A grant with an issuer is of that outside authorization server: the tokens are its own, and the client is one of its clients.
-ALTER TABLE app.oauth_grants ADD COLUMN IF NOT EXISTS issuer text CHECK (octet_length(issuer) BETWEEN 1 AND 512);
--- One for a user, a project and a client.
-CREATE UNIQUE INDEX IF NOT EXISTS oauth_grants_issuer_idx ON app.oauth_grants (project_id, user_id, issuer, client_id)
-  WHERE issuer IS NOT NULL AND revoked_at IS NULL;
 CREATE INDEX IF NOT EXISTS oauth_grants_user_idx ON app.oauth_grants (user_id, project_id);
 -- Commands and pages name a grant by its id alone.
 CREATE INDEX IF NOT EXISTS oauth_grants_id_idx ON app.oauth_grants (id);
@@ -615,6 +610,12 @@ CREATE TABLE IF NOT EXISTS app.oauth_refresh_tokens (
 CREATE INDEX IF NOT EXISTS oauth_refresh_tokens_hash_idx ON app.oauth_refresh_tokens (token_hash);
 CREATE INDEX IF NOT EXISTS oauth_refresh_tokens_grant_idx ON app.oauth_refresh_tokens (project_id, grant_id);
 CREATE INDEX IF NOT EXISTS oauth_refresh_tokens_expires_idx ON app.oauth_refresh_tokens (expires_at);
+
+-- A grant with an issuer is of that outside authorization server: the tokens are its own, and the client is one of its clients.
+ALTER TABLE app.oauth_grants ADD COLUMN IF NOT EXISTS issuer text CHECK (octet_length(issuer) BETWEEN 1 AND 512);
+-- One for a user, a project and a client.
+CREATE UNIQUE INDEX IF NOT EXISTS oauth_grants_issuer_idx ON app.oauth_grants (project_id, user_id, issuer, client_id)
+  WHERE issuer IS NOT NULL AND revoked_at IS NULL;
 
 -- Clients that registered themselves, and those that an operator registered, which do not expire. A client that is known by
 -- the address of a document has no row.
