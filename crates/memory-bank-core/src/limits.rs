@@ -137,6 +137,8 @@ pub const IDENTITIES: usize = 100_000;
 pub const OUTSIDE_TOKENS: usize = 100;
 /// The most clients that registered themselves and that no user has let in.
 pub const WAITING_CLIENTS: usize = 2000;
+/// The most identities of outside issuers in a database; past it no user is created for one.
+pub const IDENTITIES: usize = 100_000;
 /// The most active keys of a folder.
 pub const FOLDER_KEYS: usize = 100;
 /// The most keys that are kept of a folder, revoked ones included; the oldest revoked keys are deleted first.

@@ -296,7 +296,7 @@ fn word(rows: &[Row]) -> Result<String, StoreError> {
     Ok(rows.first().map(|row| column::<Option<String>>(row, 0)).transpose()?.flatten().unwrap_or_default())
 }
 
-fn unknown(function: &str, outcome: &str) -> StoreError {
+pub(crate) fn unknown(function: &str, outcome: &str) -> StoreError {
     StoreError::Unavailable(format!("app.{function} gave `{outcome}`"))
 }
 
@@ -343,7 +343,7 @@ fn void(grant: KeyId, row: &Row, at: usize) -> Result<Void, StoreError> {
 }
 
 /// Grants with their tokens, from `grant_id, key_hash` in the order of grants.
-fn voids(rows: &[Row]) -> Result<Vec<Void>, StoreError> {
+pub(crate) fn voids(rows: &[Row]) -> Result<Vec<Void>, StoreError> {
     let mut found: Vec<Void> = Vec::new();
     for row in rows {
         let (grant, hash) = (KeyId(column(row, 0)?), hash_of(column(row, 1)?)?);

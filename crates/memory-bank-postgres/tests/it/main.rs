@@ -14,6 +14,7 @@ mod contract;
 mod edit_groups;
 mod fts;
 mod fts_filler;
+mod identities;
 mod index_builds;
 mod isolation;
 mod key_proof;
