@@ -1269,6 +1269,16 @@ BEGIN
 END
 $$;
 
+-- The grants of an issuer's tokens end when an operator no longer trusts it.
+CREATE OR REPLACE FUNCTION app.end_grants_of_issuer() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  UPDATE app.oauth_grants g SET revoked_at = now(), revoked_for = 'identity' WHERE g.issuer = OLD.issuer AND g.revoked_at IS NULL;
+  RETURN NULL;
+END
+$$;
+
 -- Lets in again what a user or an operator took back of a client of an outside issuer.
 CREATE OR REPLACE FUNCTION app.allow_grant(p_id uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -2480,7 +2490,7 @@ BEGIN
         'make_event_partition', 'drop_event_partition', 'fill_fts', 'count_stale_fts']), 'app_server'
       UNION ALL SELECT unnest(ARRAY['claim_vectors', 'put_vectors', 'prune_vectors']), 'app_server'
       UNION ALL SELECT 'oauth_admit_outside', 'app_server'
-      UNION ALL SELECT 'allow_grant', owner
+      UNION ALL SELECT unnest(ARRAY['allow_grant', 'end_grants_of_issuer']), owner
       UNION ALL SELECT unnest(ARRAY[
         'oauth_sign_in_with_key', 'oauth_sign_in_with_code', 'oauth_sign_out', 'oauth_signed_in', 'oauth_consent', 'oauth_redeem',
         'oauth_refresh', 'oauth_revoke', 'oauth_list_grants', 'oauth_take_back', 'oauth_register', 'oauth_client',
@@ -2635,6 +2645,8 @@ CREATE OR REPLACE TRIGGER note_by_hand AFTER INSERT OR DELETE ON public.membersh
 CREATE OR REPLACE TRIGGER note_change_by_hand AFTER UPDATE ON public.memberships
   FOR EACH ROW WHEN (OLD.role IS DISTINCT FROM NEW.role) EXECUTE FUNCTION app.note_member_by_hand();
 CREATE OR REPLACE TRIGGER audit AFTER INSERT OR DELETE ON app.identities FOR EACH ROW EXECUTE FUNCTION app.audit_identity();
+CREATE OR REPLACE TRIGGER end_grants AFTER DELETE ON app.issuers
+  FOR EACH ROW EXECUTE FUNCTION app.end_grants_of_issuer();
 CREATE OR REPLACE TRIGGER note_insert AFTER INSERT ON app.oauth_grants FOR EACH ROW EXECUTE FUNCTION app.note_grant();
 CREATE OR REPLACE TRIGGER note_end AFTER UPDATE OF revoked_at ON app.oauth_grants
   FOR EACH ROW WHEN (OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL) EXECUTE FUNCTION app.note_grant();

@@ -130,8 +130,6 @@ pub const REGISTERED_STORES: usize = 1000;
 pub const PROJECT_KEYS: usize = 1000;
 /// The most grants of a user in a project; past it the one that was refreshed least lately ends.
 pub const GRANTS: usize = 100;
-/// The most outside identities.
-pub const IDENTITIES: usize = 100_000;
 /// The most tokens of an outside issuer that are stored for a grant; past it the oldest is forgotten, and verified again when it
 /// is presented.
 pub const OUTSIDE_TOKENS: usize = 100;

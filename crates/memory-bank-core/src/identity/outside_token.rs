@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::caller::{KeyId, Right, Role};
-use crate::identity::KeyHash;
+use crate::caller::{KeyId, Right};
+use crate::identity::{KeyHash, OutsideUser};
 
 /// A verified token to store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,16 +17,8 @@ pub struct NewOutsideToken {
     pub hash: KeyHash,
     /// By which it is recognised in lists: nothing of the token itself.
     pub prefix: String,
-    /// Who issued it.
-    pub issuer: String,
-    /// The user, as the issuer knows it.
-    pub subject: String,
-    /// The name of a user that is made for it.
-    pub name: String,
-    /// The user's address, if it is verified.
-    pub email: Option<String>,
-    /// The projects and roles that its claims give, if claims are mapped.
-    pub mapped: Option<Vec<(String, Role)>>,
+    /// The user.
+    pub user: OutsideUser,
     /// The client that the issuer gave it to.
     pub client_id: String,
     /// The client's name, for people.

@@ -62,6 +62,7 @@ fn with_a_database_the_defaults_of_the_deployment_guide_apply() {
 #[case("OAUTH_DEFAULT_SCOPES", "read,write")]
 #[case("OAUTH_PROJECT", "a b")]
 #[case("OAUTH_ISSUER_SIGN_IN", "perhaps")]
+#[case("OAUTH_MAPPING", "dev=shop")]
 #[case("EVENT_RETENTION_HOURS", "0")]
 #[case("AUDIT_RETENTION_DAYS", "29")]
 #[case("METRICS_ADDR", "9464")]

@@ -124,6 +124,11 @@ variables! {
         "The rights of a token of `OAUTH_ISSUER` whose scope names none of them; without it such a token is refused.";
     Plain OAUTH_PROJECT "OAUTH_PROJECT" = Nothing, "the short name of a project",
         "The project of a token of `OAUTH_ISSUER` that names none in its claim `memory_bank_project`; without it, the only project of its user.";
+    Plain OAUTH_MAPPING "OAUTH_MAPPING" = Nothing,
+        "rules such as `group:dev=shop:editor` or `domain:example.com=shop:viewer`, separated by commas",
+        "The projects and roles that claims of a token of `OAUTH_ISSUER` give to its user, who is created for them.";
+    Plain OAUTH_GROUPS_CLAIM "OAUTH_GROUPS_CLAIM" = Is("groups"), "the name of a claim",
+        "The claim with the groups of a user, for `OAUTH_MAPPING`.";
     Plain OAUTH_ISSUER_SIGN_IN "OAUTH_ISSUER_SIGN_IN" = Is("true"), "`true` or `false`",
         "`false`: clients are led to the server's own sign-in although `OAUTH_ISSUER` is set.";
     Plain ALLOWED_ORIGINS "ALLOWED_ORIGINS" = Nothing,

@@ -25,6 +25,7 @@ impl Outside {
         let signer = Signer::new("key 1");
         let issuer = Issuer::start(&[&signer]);
         let outside = Self { replicas, issuer, signer };
+        outside.psql(&format!("INSERT INTO app.issuers (issuer) VALUES ('{}')", outside.issuer.address));
         outside.link("u1", "alice");
         outside
     }
@@ -266,9 +267,40 @@ fn a_removed_member_user_or_identity_loses_its_tokens_at_once() {
     assert_eq!(open(&outside.server(&[]), &outside.token("u2")).status, 200, "it is a member again");
     drop(outside);
     ends("a removed user", |outside| outside.notify(&["users", "remove", "bob", "--confirm", "bob"]));
-    ends("a removed identity", |outside| {
+    let outside = ends("a removed identity", |outside| {
         outside.psql("DELETE FROM app.identities WHERE subject = 'u2'");
     });
+    assert_eq!(open(&outside.server(&[]), &outside.token("u2")).status, 403);
+    drop(outside);
+    ends("an issuer that is not trusted any more", |outside| {
+        outside.psql("DELETE FROM app.issuers");
+    });
+}
+
+#[test]
+fn claims_give_projects_and_take_back_what_they_gave() {
+    let outside = Outside::new();
+    let server =
+        outside.server(&[("OAUTH_MAPPING", "group:dev=atlas:editor,domain:example.com=atlas:viewer")]);
+    let token = |claims: &[(&str, Value)]| {
+        let mut all = outside.claims("new");
+        for (name, value) in claims {
+            all[*name] = value.clone();
+        }
+        outside.signer.token(&all)
+    };
+    let role = || {
+        outside.psql("SELECT m.role FROM memberships m JOIN app.identities i ON i.user_id = m.user_id WHERE i.subject = 'new'")
+    };
+    let unverified = [("email", json!("x@example.com")), ("email_verified", json!(false))];
+    assert_eq!(open(&server, &token(&unverified)).status, 403);
+    let developer = token(&[("groups", json!(["dev", "ops"]))]);
+    assert_eq!((open(&server, &developer).status, role()), (200, "editor".to_owned()));
+    let verified = [("email", json!("x@example.com")), ("email_verified", json!(true))];
+    assert_eq!((open(&server, &token(&verified)).status, role()), (200, "viewer".to_owned()));
+    assert_eq!((open(&server, &token(&[])).status, role()), (403, String::new()));
+    // What the earlier tokens opened is gone with the membership.
+    until("the end of the membership", || open(&server, &developer).status != 200);
 }
 
 #[test]

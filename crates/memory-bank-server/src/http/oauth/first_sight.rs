@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use memory_bank_core::caller::{KeyId, Rights};
-use memory_bank_core::identity::{DEFAULT_RATE_LIMIT, NewOutsideToken, OutsideAdmission};
+use memory_bank_core::identity::{
+    DEFAULT_RATE_LIMIT, Mapped, MappingSource, NewOutsideToken, OutsideAdmission, OutsideUser, VerifiedClaims,
+};
 use memory_bank_core::limiter::{Admission, Limiter, MemoryLimiter, Origin, Verdict};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -100,6 +102,17 @@ pub(crate) async fn first_sight(
     FirstSight::Is(admit(shared, sights, token, server, &claims, rights).await)
 }
 
+/// The user of a token, with the projects that its claims give.
+fn user(sights: &FirstSights, claims: &Claims) -> OutsideUser {
+    let settings = sights.issuer.settings();
+    let verified = VerifiedClaims { issuer: &settings.issuer, subject: &claims.subject, all: &claims.all };
+    let mapped = settings
+        .mapping
+        .as_ref()
+        .map(|mapping| Mapped { source: MappingSource::Token, projects: mapping.projects(&verified) });
+    OutsideUser::of(&verified, &sights.issuer.host(), mapped)
+}
+
 /// Whether a token lives longer than its row.
 fn lives_longer(claims: &Claims, known: &Authenticated, now: Timestamp) -> bool {
     /// The least gain of a renewal.
@@ -136,11 +149,7 @@ async fn admit(
         grant: KeyId(shared.services.entropy.id()),
         hash,
         prefix: hash.to_hex().chars().take(12).collect(),
-        issuer: settings.issuer.clone(),
-        subject: claims.subject.clone(),
-        name: claims.subject.clone(),
-        email: None,
-        mapped: None,
+        user: user(sights, claims),
         client_id: client_id.to_owned(),
         client_name: clean_name(client_id).unwrap_or_else(|| sights.issuer.host()),
         client_host: sights.issuer.host(),

@@ -11,6 +11,7 @@ mod token;
 
 use jiff::Timestamp;
 use memory_bank_core::caller::{Right, Rights};
+use memory_bank_core::identity::ClaimMapping;
 use url::Url;
 
 use self::fetch::{Web, may_fetch};
@@ -32,6 +33,8 @@ pub struct IssuerSettings {
     pub default_rights: Rights,
     /// The project of a token that names none.
     pub project: Option<String>,
+    /// The projects and roles that claims of a token give to its user.
+    pub mapping: Option<ClaimMapping>,
     /// Whether clients are led to it to sign in.
     pub is_listed: bool,
 }
