@@ -2,7 +2,7 @@
 
 mod authorization;
 pub(crate) mod browser;
-mod fake_issuer;
+pub(crate) mod fake_issuer;
 mod outside;
 mod outside_attacks;
 mod races;

@@ -119,15 +119,15 @@ pub(crate) fn presented(headers: &HeaderMap) -> Presented {
         let (scheme, key) = value.split_at_checked(7)?;
         scheme.eq_ignore_ascii_case(b"bearer ").then_some(key)
     };
-    let api_key = headers.get("x-api-key").map(http::HeaderValue::as_bytes);
-    let Some(given) = api_key.or_else(bearer) else {
+    let given = headers.get("x-api-key").map(http::HeaderValue::as_bytes).or_else(bearer);
+    let Some(given) = given else {
         return if headers.contains_key(AUTHORIZATION) { Presented::Malformed } else { Presented::Nothing };
     };
     let text = std::str::from_utf8(given).map(str::trim).unwrap_or_default();
     match text.parse::<PlainKey>() {
         Ok(token) if token.is_token() => Presented::Token(token.hash()),
         Ok(key) => Presented::Key(key.hash()),
-        Err(_) if api_key.is_none() && issuer::has_form(text) => Presented::Outside(OutsideToken::new(text)),
+        Err(_) if issuer::has_form(text) => Presented::Outside(OutsideToken::new(text)),
         Err(_) => Presented::Malformed,
     }
 }
