@@ -118,6 +118,13 @@ impl ClaimMapping {
         Self { groups_claim: groups_claim.to_owned(), ..self }
     }
 
+    /// Whether claims have the groups, be there none.
+    #[must_use]
+    pub fn has_groups(&self, claims: &Map<String, Value>) -> bool {
+        let first = self.groups_claim.split('.').next().unwrap_or_default();
+        claims.contains_key(&self.groups_claim) || claims.contains_key(first)
+    }
+
     /// The projects that claims give, each once, with the highest of its roles.
     #[must_use]
     pub fn projects(&self, claims: &VerifiedClaims<'_>) -> Vec<MappedProject> {

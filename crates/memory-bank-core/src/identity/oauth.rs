@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::caller::{KeyId, ProjectId, Right, Role, UserId};
 use crate::error::StoreError;
-use crate::identity::{AdminError, KeyHash, NewOutsideToken, OutsideAdmission};
+use crate::identity::{AdminError, KeyHash, NewOutsideToken, OutsideAdmission, OutsideUsers};
 
 /// How a user shows who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,7 +215,7 @@ pub struct GrantView {
 /// Stores what an authorization server needs. Every change is one transaction, and any replica continues what another
 /// began.
 #[async_trait]
-pub trait OAuthStore: Send + Sync {
+pub trait OAuthStore: OutsideUsers {
     /// Signs a user in: from now on the cookie stands for the user. The user's name; `None` if the secret is void.
     async fn sign_in(
         &self,

@@ -30,7 +30,7 @@ use crate::http::events::EventLog;
 use crate::http::in_flight::Calls;
 use crate::http::invalidation::{Invalidation, InvalidationBus};
 use crate::http::metrics::{self, Limit, Metrics};
-use crate::http::oauth::{self, Attempts, ClientDocuments, FirstSights, Internet};
+use crate::http::oauth::{self, Attempts, ClientDocuments, FirstSights, Internet, OpenIdProvider};
 use crate::http::origin::OriginPolicy;
 use crate::http::probe::{Absent, Probe, SharedProbe};
 use crate::http::redis::Redis;
@@ -115,6 +115,7 @@ impl Server {
                 keys: parts.keys,
                 oauth: parts.oauth,
                 client_documents: ClientDocuments::new(Internet::of(parts.config.client_documents)),
+                openid: parts.config.openid.clone().map(|settings| Arc::new(OpenIdProvider::new(settings))),
                 first_sights: parts.config.outside_issuer.clone().map(|settings| {
                     FirstSights::new(settings, MemoryLimiter::new(move || started.elapsed()))
                 }),

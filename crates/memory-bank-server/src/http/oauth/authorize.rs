@@ -127,7 +127,7 @@ impl PageRequest {
             }
         }
         let cookie = self.cookie();
-        let mut response = consent_page::sign_in(&authorization, query, &cookie, message);
+        let mut response = consent_page::sign_in(&self.shared, &authorization, query, &cookie, message);
         cookie::set(&mut response, &self.server, &cookie);
         response
     }

@@ -16,6 +16,7 @@ pub(crate) mod issuer;
 mod metadata;
 mod names;
 mod network;
+pub(crate) mod openid;
 mod page;
 mod page_request;
 mod pkce;
@@ -36,7 +37,8 @@ pub(crate) use self::challenge::{
 };
 pub(crate) use self::client_fetch::ClientDocuments;
 pub(crate) use self::first_sight::{FirstSight, FirstSights, first_sight, is_due};
-pub use self::issuer::IssuerSettings;
+pub(crate) use self::issuer::OpenIdProvider;
+pub use self::issuer::{IssuerSettings, OpenIdSettings};
 pub(crate) use self::network::Internet;
 pub(crate) use self::routes::routes;
 pub(crate) use self::server_url::ServerUrl;

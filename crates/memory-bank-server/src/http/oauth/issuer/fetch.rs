@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{ACCEPT, HOST, USER_AGENT};
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -34,6 +34,15 @@ pub(super) trait Fetch: Send + Sync {
     /// # Errors
     /// Why there is none, for the log.
     async fn get(&self, address: &Url) -> Result<Bytes, String>;
+}
+
+/// What is sent beside the address.
+#[derive(Default)]
+pub(super) struct Message {
+    /// The value of `Authorization`; a secret.
+    pub(super) authorization: Option<HeaderValue>,
+    /// The form; without one the request is `GET`. It may contain a secret.
+    pub(super) form: Option<String>,
 }
 
 /// Whether a document may be fetched: nobody on the way can change it.
@@ -63,35 +72,53 @@ pub(super) struct Web {
 #[async_trait]
 impl Fetch for Web {
     async fn get(&self, address: &Url) -> Result<Bytes, String> {
-        if !may_fetch(address) {
-            return Err("it has no https".to_owned());
-        }
-        match tokio::time::timeout(PATIENCE, self.fetch(address)).await {
-            Ok(fetched) => fetched,
-            Err(_) => Err(format!("it did not arrive within {} s", PATIENCE.as_secs())),
+        match self.send(address, &Message::default()).await? {
+            (StatusCode::OK, body) => Ok(body),
+            (status, _) => Err(format!("it answers with status {}", status.as_u16())),
         }
     }
 }
 
 impl Web {
-    async fn fetch(&self, address: &Url) -> Result<Bytes, String> {
+    /// Sends a message to an address that [`may_fetch`], and gives the status and the body of the answer.
+    ///
+    /// # Errors
+    /// Why there is none, for the log.
+    pub(super) async fn send(&self, address: &Url, message: &Message) -> Result<(StatusCode, Bytes), String> {
+        if !may_fetch(address) {
+            return Err("it has no https".to_owned());
+        }
+        match tokio::time::timeout(PATIENCE, self.fetch(address, message)).await {
+            Ok(fetched) => fetched,
+            Err(_) => Err(format!("it did not arrive within {} s", PATIENCE.as_secs())),
+        }
+    }
+
+    async fn fetch(&self, address: &Url, message: &Message) -> Result<(StatusCode, Bytes), String> {
         let stream = self.connect(address).await.map_err(|error| format!("it cannot be reached: {error}"))?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| error.to_string())?;
         let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
-        let request = Request::get(&address[Position::BeforePath..Position::AfterQuery])
+        let mut request = Request::get(&address[Position::BeforePath..Position::AfterQuery])
             .header(HOST, &address[Position::BeforeHost..Position::AfterPort])
             .header(ACCEPT, "application/json, application/jwk-set+json")
             .header(USER_AGENT, concat!("memory-bank-mcp/", env!("CARGO_PKG_VERSION")))
-            .body(Empty::<Bytes>::new())
+            .body(Full::<Bytes>::from(message.form.clone().unwrap_or_default()))
             .map_err(|error| error.to_string())?;
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-        if response.status() != StatusCode::OK {
-            return Err(format!("it answers with status {}", response.status().as_u16()));
+        if message.form.is_some() {
+            *request.method_mut() = Method::POST;
+            let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+            request.headers_mut().insert(CONTENT_TYPE, form);
         }
+        if let Some(value) = &message.authorization {
+            request.headers_mut().insert(AUTHORIZATION, value.clone());
+        }
+        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let status = response.status();
         let body = Limited::new(response.into_body(), LONGEST).collect().await;
-        Ok(body.map_err(|_| format!("it is longer than {LONGEST} bytes, or broke off"))?.to_bytes())
+        let body = body.map_err(|_| format!("it is longer than {LONGEST} bytes, or broke off"))?;
+        Ok((status, body.to_bytes()))
     }
 
     async fn connect(&self, address: &Url) -> io::Result<Box<dyn Stream>> {

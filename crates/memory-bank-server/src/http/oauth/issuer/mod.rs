@@ -4,6 +4,9 @@
 //! know users, projects or requests.
 
 mod fetch;
+mod id_token;
+mod provider;
+mod provider_metadata;
 mod published_keys;
 mod signature;
 mod strict_json;
@@ -15,6 +18,8 @@ use memory_bank_core::identity::ClaimMapping;
 use url::Url;
 
 use self::fetch::{Web, may_fetch};
+pub use self::provider::OpenIdSettings;
+pub(crate) use self::provider::{Answer, NotSignedIn, OpenIdProvider, state};
 use self::published_keys::{NoKey, PublishedKeys};
 pub(crate) use self::token::{Claims, has_form};
 use self::token::{Expected, Reason};

@@ -15,7 +15,7 @@ use crate::http::oauth::issuer::strict_json;
 /// The longest token, in bytes.
 const LONGEST: usize = 16 * 1024;
 /// The longest subject, in bytes.
-const LONGEST_SUBJECT: usize = 255;
+pub(super) const LONGEST_SUBJECT: usize = 255;
 /// How much the clocks of the issuer and of this server may differ.
 pub(super) const SKEW: Duration = Duration::from_secs(60);
 
@@ -30,7 +30,7 @@ pub(super) struct Unverified<'a> {
     /// What is signed.
     pub(super) text: &'a [u8],
     pub(super) signature: Vec<u8>,
-    claims: Map<String, Value>,
+    pub(super) claims: Map<String, Value>,
 }
 
 /// What a token has to say to be accepted.
@@ -136,7 +136,7 @@ impl Unverified<'_> {
         Ok(Claims { subject, client, scope: self.scope()?, valid_for, all: self.claims.clone() })
     }
 
-    fn valid_for(&self, now: Timestamp) -> Result<Duration, Reason> {
+    pub(super) fn valid_for(&self, now: Timestamp) -> Result<Duration, Reason> {
         let (now, skew) = (now.as_duration().as_secs_f64(), SKEW.as_secs_f64());
         let expires_at = self.moment("exp")?.ok_or("the token does not expire")?;
         if expires_at + skew <= now {
@@ -192,7 +192,7 @@ impl Unverified<'_> {
     }
 }
 
-fn is_plain(text: &str, longest: usize) -> bool {
+pub(super) fn is_plain(text: &str, longest: usize) -> bool {
     !text.is_empty() && text.len() <= longest && !text.chars().any(char::is_control)
 }
 
