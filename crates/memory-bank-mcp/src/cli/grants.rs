@@ -187,7 +187,7 @@ fn list_clients(clients: &[ClientRecord], output: Output) -> anyhow::Result<()> 
     output.show(&json!({"total": shown.len(), "clients": shown}), &table.to_string())
 }
 
-fn time_or_dash(at: Option<Timestamp>) -> String {
+pub(crate) fn time_or_dash(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "-".to_owned(), iso_millis)
 }
 

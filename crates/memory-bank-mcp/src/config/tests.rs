@@ -34,6 +34,25 @@ fn with_a_database_the_defaults_of_the_deployment_guide_apply() {
     assert_eq!(read(&supabase).unwrap().database.map(|database| database.connections), Some(10));
 }
 
+#[test]
+fn an_openid_provider_needs_a_client_and_readable_rules() {
+    let issuer = ("OIDC_ISSUER", "https://login.example.com/realms/main");
+    let client = [issuer, ("OIDC_CLIENT_ID", "mb"), ("OIDC_CLIENT_SECRET", "hidden-word")];
+    let openid = read(&client).unwrap().http.openid.unwrap();
+    assert_eq!((openid.name.as_str(), openid.scopes.as_str()), ("login.example.com", "openid email profile"));
+    assert!(openid.mapping.is_none() && !format!("{openid:?}").contains("hidden-word"));
+    for (given, name) in [(&client[..1], "OIDC_CLIENT_ID"), (&client[..2], "OIDC_CLIENT_SECRET")] {
+        assert!(matches!(read(given), Err(ConfigError::Missing { name: missing, .. }) if missing == name));
+    }
+    let with = |rules| read(&[client[0], client[1], client[2], ("OIDC_MAPPING", rules)]);
+    assert!(with("group:dev=shop:editor").unwrap().http.openid.unwrap().mapping.is_some());
+    let error = with("group:dev=shop:editor,domain:com=shop:viewer").unwrap_err().to_string();
+    assert!(
+        error.starts_with("`OIDC_MAPPING` cannot be used: `domain:com=shop:viewer` names a domain"),
+        "{error}"
+    );
+}
+
 #[rstest]
 #[case("MCP_PORT", "99999")]
 #[case("MCP_PORT", "http")]
@@ -53,6 +72,10 @@ fn with_a_database_the_defaults_of_the_deployment_guide_apply() {
 #[case("PUBLIC_URL", "https://memory.example.com/mcp")]
 #[case("PUBLIC_URL", "ftp://memory.example.com")]
 #[case("OAUTH_CLIENT_DOCUMENTS", "perhaps")]
+#[case("OIDC_ISSUER", "login.example.com")]
+#[case("OIDC_ISSUER", "http://login.example.com")]
+#[case("OIDC_SCOPES", "email profile")]
+#[case("OIDC_NAME", "a\nb")]
 #[case("OAUTH_ISSUER", "login.example.com")]
 #[case("OAUTH_ISSUER", "http://login.example.com")]
 #[case("OAUTH_ISSUER", "https://login.example.com?tenant=a")]

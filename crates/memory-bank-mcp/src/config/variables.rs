@@ -111,6 +111,22 @@ variables! {
         "The address under which clients reach the server: its host is allowed as if `ALLOWED_HOSTS` contained it, and its pages count as the server's own.";
     Plain CLIENT_DOCUMENTS "OAUTH_CLIENT_DOCUMENTS" = Is("true"), "`true` or `false`",
         "`false`: documents about applications are not fetched, so that all applications register themselves; for a server that cannot reach the internet.";
+    Plain OIDC_ISSUER "OIDC_ISSUER" = Nothing,
+        "the issuer of an OpenID provider, such as https://login.example.com/realms/main; empty = none",
+        "The OpenID provider with which users sign in, beside keys and login codes.";
+    Plain OIDC_CLIENT_ID "OIDC_CLIENT_ID" = Nothing, "the id of a client at `OIDC_ISSUER`",
+        "The id of this server at the provider.";
+    Secret OIDC_CLIENT_SECRET "OIDC_CLIENT_SECRET" = Nothing, "the secret of the client at `OIDC_ISSUER`",
+        "The secret of this server at the provider.";
+    Plain OIDC_NAME "OIDC_NAME" = Depends("the host of `OIDC_ISSUER`"), "at most 80 characters",
+        "The name of the provider on the sign-in page.";
+    Plain OIDC_SCOPES "OIDC_SCOPES" = Is("openid email profile"), "scopes separated by spaces, `openid` among them",
+        "What is requested of the provider; some need a scope of their own for groups.";
+    Plain OIDC_MAPPING "OIDC_MAPPING" = Nothing,
+        "rules such as `group:dev=shop:editor` or `domain:example.com=shop:viewer`, separated by commas",
+        "The projects and roles that claims of `OIDC_ISSUER` give to a user, who is created for them; without it only users that are linked sign in.";
+    Plain OIDC_GROUPS_CLAIM "OIDC_GROUPS_CLAIM" = Is("groups"), "the name of a claim, or a path such as realm_access.roles",
+        "The claim with the groups of a user, for `OIDC_MAPPING`.";
     Plain OAUTH_ISSUER "OAUTH_ISSUER" = Nothing,
         "the issuer of an authorization server, such as https://login.example.com/realms/main; empty = none",
         "Tokens of this authorization server are accepted as they are, for users that are linked to it.";

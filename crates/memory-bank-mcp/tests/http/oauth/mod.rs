@@ -3,6 +3,8 @@
 mod authorization;
 pub(crate) mod browser;
 pub(crate) mod fake_issuer;
+mod fake_provider;
+mod openid;
 mod outside;
 mod outside_attacks;
 mod races;
