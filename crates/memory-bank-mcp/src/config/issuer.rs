@@ -1,10 +1,10 @@
 //! The settings of the outside authorization server. This module must not know how a token is verified.
 
 use memory_bank_core::caller::{Right, Rights};
-use memory_bank_core::identity::ClaimMapping;
 use memory_bank_server::http::IssuerSettings;
 
 use super::error::ConfigError;
+use super::openid::mapping;
 use super::read::{Read, boolean, invalid, non_blank};
 use super::variables::{
     OAUTH_AUDIENCE, OAUTH_DEFAULT_SCOPES, OAUTH_GROUPS_CLAIM, OAUTH_ISSUER, OAUTH_ISSUER_SIGN_IN,
@@ -26,13 +26,7 @@ pub(super) fn settings(read: Read<'_>) -> Result<Option<IssuerSettings>, ConfigE
     let scopes = non_blank(&OAUTH_DEFAULT_SCOPES, read).unwrap_or_default();
     let rights: Option<Rights> = scopes.split_whitespace().map(Right::from_word).collect();
     let default_rights = rights.ok_or_else(|| invalid(&OAUTH_DEFAULT_SCOPES, read))?;
-    let mapping = non_blank(&OAUTH_MAPPING, read).map(|text| text.parse::<ClaimMapping>());
-    let mapping = mapping.transpose().map_err(|_| invalid(&OAUTH_MAPPING, read))?;
-    let groups = non_blank(&OAUTH_GROUPS_CLAIM, read);
-    let mapping = match groups {
-        Some(claim) => mapping.map(|mapping| mapping.with_groups_claim(&claim)),
-        None => mapping,
-    };
+    let mapping = mapping(&OAUTH_MAPPING, &OAUTH_GROUPS_CLAIM, read)?;
     Ok(issuer.map(|issuer| IssuerSettings {
         issuer,
         audience,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use memory_bank_core::caller::{Right, Rights};
 use rstest::rstest;
 
 use super::variables::DefaultValue;
@@ -53,6 +54,31 @@ fn an_openid_provider_needs_a_client_and_readable_rules() {
     );
 }
 
+#[test]
+fn the_outside_issuer_has_what_its_variables_say() {
+    assert_eq!(read(&[("OAUTH_AUDIENCE", "a")]).unwrap().http.outside_issuer, None);
+    let plain = read(&[("OAUTH_ISSUER", "https://login.example.com/realms/main")])
+        .unwrap()
+        .http
+        .outside_issuer
+        .unwrap();
+    assert_eq!((plain.audience, plain.mapping, plain.is_listed), (None, None, true));
+    assert_eq!(plain.default_rights, Rights::NONE);
+    let whole = read(&[
+        ("OAUTH_ISSUER", "https://REF.supabase.co/auth/v1"),
+        ("OAUTH_AUDIENCE", "authenticated"),
+        ("OAUTH_DEFAULT_SCOPES", "read  write"),
+        ("OAUTH_MAPPING", "group:dev=shop:editor"),
+        ("OAUTH_ISSUER_SIGN_IN", "false"),
+    ]);
+    let whole = whole.unwrap().http.outside_issuer.unwrap();
+    assert_eq!((whole.audience.as_deref(), whole.is_listed), (Some("authenticated"), false));
+    assert_eq!(whole.default_rights, Rights::NONE.with(Right::Read).with(Right::Write));
+    assert!(whole.mapping.is_some());
+    let error = read(&[("OAUTH_MAPPING", "dev=shop")]).unwrap_err().to_string();
+    assert!(error.starts_with("`OAUTH_MAPPING` cannot be used: `dev=shop` names no role"), "{error}");
+}
+
 #[rstest]
 #[case("MCP_PORT", "99999")]
 #[case("MCP_PORT", "http")]
@@ -85,7 +111,6 @@ fn an_openid_provider_needs_a_client_and_readable_rules() {
 #[case("OAUTH_DEFAULT_SCOPES", "read,write")]
 #[case("OAUTH_PROJECT", "a b")]
 #[case("OAUTH_ISSUER_SIGN_IN", "perhaps")]
-#[case("OAUTH_MAPPING", "dev=shop")]
 #[case("EVENT_RETENTION_HOURS", "0")]
 #[case("AUDIT_RETENTION_DAYS", "29")]
 #[case("METRICS_ADDR", "9464")]
