@@ -1196,7 +1196,7 @@ CREATE OR REPLACE FUNCTION app.oauth_admit_outside(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  until constant timestamptz := least(p_until, now() + interval '15 minutes');
+  until constant timestamptz := least(p_until, now() + interval '2 hours');
   who record;
   known public.api_keys;
   given app.oauth_grants;

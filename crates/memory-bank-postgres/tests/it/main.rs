@@ -11,6 +11,7 @@ mod account_changes;
 mod audit;
 mod connection_loss;
 mod contract;
+mod earlier_schema;
 mod edit_groups;
 mod fts;
 mod fts_filler;

@@ -139,7 +139,7 @@ async fn find_outside(
         return Ok(Err(AuthError::Malformed));
     };
     let known = match shared.auth.known(&token.hash()) {
-        Some(Ok(known)) if !oauth::is_due(&known, shared.services.clock.now()) => return Ok(Ok(known)),
+        Some(Ok(known)) if sights.is_settled(&known, shared.services.clock.now()) => return Ok(Ok(known)),
         Some(Err(AuthError::Revoked)) => return Ok(Err(AuthError::Revoked)),
         Some(Ok(known)) => Some(known),
         _ => None,

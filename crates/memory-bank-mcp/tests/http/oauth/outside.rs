@@ -144,7 +144,7 @@ fn a_token_becomes_a_row_at_first_sight_and_acts_as_a_key_on_all_replicas() {
     assert_eq!(outside.psql("SELECT count(*) FROM app.audit_log WHERE action = 'grant.created'"), "1");
     // Each replica read metadata and keys once.
     assert_eq!(outside.issuer.fetched(), 4);
-    // A row lives for ten minutes, whatever the token says, and is verified again before its end.
+    // A row lives for an hour, whatever the token says, and is made anew before its end.
     outside.psql("ALTER TABLE api_keys DISABLE TRIGGER guard; UPDATE api_keys SET expires_at = now() + interval '20 seconds' \
         WHERE grant_id IS NOT NULL; ALTER TABLE api_keys ENABLE TRIGGER guard");
     let three = outside.server(&[]);

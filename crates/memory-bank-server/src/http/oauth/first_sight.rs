@@ -1,16 +1,19 @@
 //! The first sight of a token of the outside issuer: a genuine one becomes a row of the database, which every later
-//! request finds as it finds a key. The row is short; while the token is valid it is verified again and lives on, so
-//! that a key that the issuer has removed ends the token.
+//! request finds as it finds a key. Each process verifies a token again from time to time, which costs no request, so
+//! that a key that the issuer has removed ends its tokens.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use memory_bank_core::caller::{KeyId, Rights};
 use memory_bank_core::identity::{
-    DEFAULT_RATE_LIMIT, Mapped, MappingSource, NewOutsideToken, OutsideAdmission, OutsideUser, VerifiedClaims,
+    DEFAULT_RATE_LIMIT, KeyHash, Mapped, MappingSource, NewOutsideToken, OutsideAdmission, OutsideUser,
+    VerifiedClaims,
 };
 use memory_bank_core::limiter::{Admission, Limiter, MemoryLimiter, Origin, Verdict};
+use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::http::auth::{AuthError, Authenticated, OutsideToken, Turns};
@@ -20,8 +23,12 @@ use crate::http::oauth::names::clean_name;
 use crate::http::oauth::server_url::ServerUrl;
 use crate::http::shared::Shared;
 
-/// How long a row lives, at most.
-const ROW_LIFE: Duration = Duration::from_secs(600);
+/// How long a row lives, at most; then the claims are mapped again.
+const ROW_LIFE: Duration = Duration::from_secs(3600);
+/// How long a verification counts in this process.
+const VERIFIED_FOR: Duration = Duration::from_secs(600);
+/// How many verifications are remembered.
+const VERIFIED: usize = 20_000;
 /// How long before its end it is renewed.
 const RENEWED_BEFORE: Duration = Duration::from_secs(180);
 /// The most rows for a user of the issuer, per minute.
@@ -34,11 +41,23 @@ pub(crate) struct FirstSights {
     rows: MemoryLimiter,
     /// First sights in flight.
     turns: Turns<()>,
+    /// When this process verified a token.
+    verified: Cache<KeyHash, Instant>,
 }
 
 impl FirstSights {
     pub(crate) fn new(settings: IssuerSettings, rows: MemoryLimiter) -> Self {
-        Self { issuer: OutsideIssuer::new(settings), rows, turns: Turns::default() }
+        Self {
+            issuer: OutsideIssuer::new(settings),
+            rows,
+            turns: Turns::default(),
+            verified: Cache::new(VERIFIED),
+        }
+    }
+
+    /// Whether a known token needs no other look: it was verified a while ago, and its row does not end soon.
+    pub(crate) fn is_settled(&self, known: &Authenticated, now: Timestamp) -> bool {
+        self.verified.get(&known.hash).is_some_and(|at| at.elapsed() < VERIFIED_FOR) && !is_due(known, now)
     }
 
     /// The issuer, if clients are led to it.
@@ -55,13 +74,13 @@ pub(crate) enum FirstSight {
 }
 
 /// Whether the row of a token ends soon.
-pub(crate) fn is_due(known: &Authenticated, now: Timestamp) -> bool {
+fn is_due(known: &Authenticated, now: Timestamp) -> bool {
     known
         .expires_at
         .is_some_and(|at| at.duration_since(now).as_secs() < RENEWED_BEFORE.as_secs().cast_signed())
 }
 
-/// Verifies a token, and looks it up or makes its row. `known` is the row that ends soon.
+/// Verifies a token, and looks it up or makes its row. `known` is what this process knows of it.
 pub(crate) async fn first_sight(
     shared: &Shared,
     sights: &FirstSights,
@@ -76,6 +95,7 @@ pub(crate) async fn first_sight(
         Err(Untrusted::Invalid(why)) => return FirstSight::Is(Err(AuthError::InvalidToken(why))),
     };
     let hash = token.hash();
+    sights.verified.insert(hash, Instant::now());
     let ticket = sights.turns.ticket(hash);
     let _turn = ticket.turn().await;
     // The request before this one may have made or renewed the row.
@@ -156,7 +176,7 @@ async fn admit(
         rights: rights.iter().collect(),
         resource: server.resource(),
         rate_limit: DEFAULT_RATE_LIMIT,
-        project: claims.project().or_else(|| settings.project.clone()),
+        project: claims.project.clone().or_else(|| settings.project.clone()),
         expires_at: shared
             .services
             .clock

@@ -36,7 +36,7 @@ pub(crate) use self::challenge::{
     Challenge, complete as complete_challenge, insufficient_scope, missing_right,
 };
 pub(crate) use self::client_fetch::ClientDocuments;
-pub(crate) use self::first_sight::{FirstSight, FirstSights, first_sight, is_due};
+pub(crate) use self::first_sight::{FirstSight, FirstSights, first_sight};
 pub(crate) use self::issuer::OpenIdProvider;
 pub use self::issuer::{IssuerSettings, OpenIdSettings};
 pub(crate) use self::network::Internet;

@@ -16,6 +16,8 @@ use crate::http::oauth::issuer::strict_json;
 const LONGEST: usize = 16 * 1024;
 /// The longest subject, in bytes.
 pub(super) const LONGEST_SUBJECT: usize = 255;
+/// The claim with the short name of a project.
+const PROJECT_CLAIM: &str = "memory_bank_project";
 /// How much the clocks of the issuer and of this server may differ.
 pub(super) const SKEW: Duration = Duration::from_secs(60);
 
@@ -88,17 +90,12 @@ pub(crate) struct Claims {
     pub(crate) client: Option<String>,
     /// The words of its scope.
     pub(crate) scope: Vec<String>,
+    /// The project that it is for, if it names one.
+    pub(crate) project: Option<String>,
     /// How long it is valid, with the clock skew.
     pub(crate) valid_for: Duration,
     /// Everything that it says.
     pub(crate) all: Map<String, Value>,
-}
-
-impl Claims {
-    /// The project that the token is for, if it names one.
-    pub(crate) fn project(&self) -> Option<String> {
-        self.all.get("memory_bank_project")?.as_str().map(str::to_owned)
-    }
 }
 
 impl Unverified<'_> {
@@ -133,7 +130,14 @@ impl Unverified<'_> {
         let subject = subject.ok_or("the token names no user")?.to_owned();
         let client = ["client_id", "azp", "cid", "appid"].into_iter().find_map(text);
         let client = client.filter(|client| is_plain(client, LONGEST_SUBJECT)).map(str::to_owned);
-        Ok(Claims { subject, client, scope: self.scope()?, valid_for, all: self.claims.clone() })
+        Ok(Claims {
+            subject,
+            client,
+            scope: self.scope()?,
+            project: self.project()?,
+            valid_for,
+            all: self.claims.clone(),
+        })
     }
 
     pub(super) fn valid_for(&self, now: Timestamp) -> Result<Duration, Reason> {
@@ -177,6 +181,12 @@ impl Unverified<'_> {
             return Err("the token is bound to a key of its client, which is not supported");
         }
         Ok(())
+    }
+
+    fn project(&self) -> Result<Option<String>, Reason> {
+        let Some(value) = self.claims.get(PROJECT_CLAIM) else { return Ok(None) };
+        let slug = value.as_str().map(str::to_owned);
+        slug.map(Some).ok_or("the token names a project that cannot be read")
     }
 
     /// `scope` is a text (RFC 8693), `scp` a text or a list of words.

@@ -12,7 +12,10 @@ const KEYS: &str = "https://keys.example.com/jwks";
 
 /// Documents by their address, and what was fetched. A document with the text `slow` takes a minute.
 #[derive(Clone, Default)]
-struct Fake(Arc<Mutex<(HashMap<String, String>, Vec<String>)>>);
+struct Fake {
+    documents: Arc<Mutex<HashMap<String, String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
+}
 
 impl Fake {
     fn with(documents: &[(&str, String)]) -> Self {
@@ -24,19 +27,19 @@ impl Fake {
     }
 
     fn publish(&self, address: &str, text: &str) {
-        self.0.lock().0.insert(address.to_owned(), text.to_owned());
+        self.documents.lock().insert(address.to_owned(), text.to_owned());
     }
 
     fn fetched(&self, address: &str) -> usize {
-        self.0.lock().1.iter().filter(|fetched| *fetched == address).count()
+        self.requests.lock().iter().filter(|fetched| *fetched == address).count()
     }
 }
 
 #[async_trait]
 impl Fetch for Fake {
     async fn get(&self, address: &Url) -> Result<Bytes, String> {
-        self.0.lock().1.push(address.to_string());
-        let found = self.0.lock().0.get(address.as_str()).cloned();
+        self.requests.lock().push(address.to_string());
+        let found = self.documents.lock().get(address.as_str()).cloned();
         match found.as_deref() {
             Some("slow") => {
                 tokio::time::sleep(Duration::from_secs(5)).await;
@@ -166,7 +169,7 @@ async fn metadata_is_found_where_issuers_publish_it() {
     let address = Some(Url::parse(KEYS).unwrap());
     let keys = PublishedKeys::new(ISSUER.to_owned(), address, Box::new(set_apart.clone()));
     assert_eq!(find(&keys, "a").await, Ok(1));
-    assert_eq!(set_apart.0.lock().1, [KEYS]);
+    assert_eq!(*set_apart.requests.lock(), [KEYS]);
 }
 
 #[tokio::test]

@@ -141,6 +141,8 @@ fn a_claim_that_is_wrong_or_cannot_be_read_is_refused() {
         ("typ", json!(1)),
         ("token_use", json!("id")),
         ("cnf", json!({"jkt": "x"})),
+        ("memory_bank_project", json!(["a", "b"])),
+        ("memory_bank_project", Value::Null),
     ] {
         assert!(with(name, value.clone()).is_err(), "{name} {value}");
     }
@@ -156,6 +158,7 @@ fn a_claim_that_is_wrong_or_cannot_be_read_is_refused() {
         assert!(with(name, value.clone()).is_ok(), "{name} {value}");
     }
     assert!(without("iat").is_ok());
+    assert_eq!(with("memory_bank_project", json!("atlas")).unwrap().project.as_deref(), Some("atlas"));
     assert_eq!(with("typ", json!("Bearer")).unwrap().subject, "u1");
     assert_eq!(with("token_use", json!("access")).unwrap().subject, "u1");
 }
@@ -164,7 +167,7 @@ fn a_claim_that_is_wrong_or_cannot_be_read_is_refused() {
 fn what_is_no_token_is_refused() {
     let good = token(&header(), &claims());
     let [head, body] = [encode(&header()), encode(&claims())];
-    let twice = format!("{{\"sub\": \"evil\", {}", &claims().to_string()[1..]);
+    let twice = claims().to_string().replacen('{', "{\"sub\": \"evil\", ", 1);
     let twice = format!("{head}.{}.c2ln", URL_SAFE_NO_PAD.encode(twice));
     for text in [
         "",
