@@ -56,7 +56,11 @@ fn forged_tokens_open_and_store_nothing() {
         ("expired, as a text", changed("exp", json!((now() + 300).to_string()))),
         ("not valid yet", changed("nbf", json!(now() + 90))),
         ("issued in the future", changed("iat", json!(now() + 90))),
-        ("an id token", changed("nonce", json!("n"))),
+        ("an id token", {
+            let mut claims = claims.clone();
+            claims["nonce"] = json!("n");
+            signer.token_with(&json!({"alg": "ES256", "kid": signer.id, "typ": "JWT"}), &claims)
+        }),
         ("bound to a key", changed("cnf", json!({"jkt": "x"}))),
         ("critical extension", with_header("crit", json!(["exp"]))),
         ("another type", with_header("typ", json!("logout+jwt"))),

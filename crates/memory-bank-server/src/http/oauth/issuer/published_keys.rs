@@ -24,6 +24,8 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const ADDRESS_FRESH: Duration = Duration::from_secs(24 * 3600);
 /// How long a fetch may take, with the metadata.
 const PATIENCE: Duration = Duration::from_secs(12);
+/// How long a request with a known key waits for it.
+const KNOWN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why there is no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,13 +89,15 @@ impl PublishedKeys {
         } else {
             turn.lock_owned().await
         };
-        let (found, fresh, _) = self.look(id);
+        let (found, fresh, usable) = self.look(id);
         if fresh && !found.is_empty() {
             return Ok(found);
         }
         if !State::is_within(self.0.state.lock().tried_at, INTERVAL) {
             // In a task of its own, so that a client that hangs up does not end it.
-            let _ended = tokio::spawn(Arc::clone(&self.0).refresh(turn)).await;
+            let ended = tokio::spawn(Arc::clone(&self.0).refresh(turn));
+            let patience = if usable && !found.is_empty() { KNOWN_PATIENCE } else { PATIENCE };
+            let _ended = tokio::time::timeout(patience, ended).await;
         }
         let (found, _, usable) = self.look(id);
         match (usable, found.is_empty()) {
@@ -122,6 +126,8 @@ impl Inner {
         let fetched = tokio::time::timeout(PATIENCE, self.fetch(known)).await;
         let fetched = fetched.unwrap_or_else(|_| Err("they did not arrive in time".to_owned()));
         let mut state = self.state.lock();
+        // The interval begins at the end, so that requests that waited for a slow issuer do not send more.
+        state.tried_at = Some(Instant::now());
         match fetched {
             Ok((address, keys)) => {
                 tracing::debug!(keys = keys.len(), "the issuer's keys were fetched");

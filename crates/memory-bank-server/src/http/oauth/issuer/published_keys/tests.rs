@@ -10,7 +10,7 @@ const ISSUER: &str = "https://login.example.com/realm";
 const METADATA: &str = "https://login.example.com/realm/.well-known/openid-configuration";
 const KEYS: &str = "https://keys.example.com/jwks";
 
-/// Documents by their address, and what was fetched. A document with the text `slow` takes a minute.
+/// Documents by their address, and what was fetched. A document with the text `slow` does not come, after a while.
 #[derive(Clone, Default)]
 struct Fake {
     documents: Arc<Mutex<HashMap<String, String>>>,
@@ -42,7 +42,8 @@ impl Fetch for Fake {
         let found = self.documents.lock().get(address.as_str()).cloned();
         match found.as_deref() {
             Some("slow") => {
-                tokio::time::sleep(Duration::from_secs(5)).await;
+                // Longer than the interval.
+                tokio::time::sleep(Duration::from_secs(11)).await;
                 Err("slow".to_owned())
             }
             Some(text) => Ok(Bytes::from(text.to_owned())),
@@ -125,6 +126,32 @@ async fn known_keys_are_used_for_a_time_while_the_issuer_is_out_of_reach() {
     assert_eq!(find(&keys, "a").await, Err(NoKey::Unavailable), "within the interval");
     tokio::time::advance(INTERVAL).await;
     assert_eq!(find(&keys, "a").await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_wait_for_a_slow_issuer_send_no_more() {
+    let fake = Fake::with(&[(METADATA, metadata(ISSUER, KEYS)), (KEYS, "slow".to_owned())]);
+    let keys = keys(&fake);
+    let began = Instant::now();
+    let waiting = (0..50).map(|_| find(&keys, "a"));
+    for answer in futures::future::join_all(waiting).await {
+        assert_eq!(answer, Err(NoKey::Unavailable));
+    }
+    assert_eq!(fake.fetched(KEYS), 1);
+    assert!(began.elapsed() <= PATIENCE, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_key_does_not_wait_long_for_a_slow_issuer() {
+    let fake = usual();
+    let keys = keys(&fake);
+    assert_eq!(find(&keys, "a").await, Ok(1));
+    fake.publish(KEYS, "slow");
+    tokio::time::advance(FRESH).await;
+    let began = Instant::now();
+    assert_eq!(find(&keys, "a").await, Ok(1));
+    assert_eq!(find(&keys, "a").await, Ok(1));
+    assert!(began.elapsed() <= KNOWN_PATIENCE, "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
