@@ -3,10 +3,11 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use memory_bank_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
@@ -109,12 +110,12 @@ impl Issuer {
     pub(crate) fn claims(&self, subject: &str, audience: &str) -> Value {
         let now = now();
         json!({"iss": self.address, "sub": subject, "aud": audience, "client_id": "app", "scope": "openid read write",
-            "iat": now, "exp": now + 300, "jti": format!("{:?}", SystemTime::now())})
+            "iat": now, "exp": now + 300, "jti": SystemEntropy.id()})
     }
 }
 
 pub(crate) fn now() -> i64 {
-    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
+    SystemClock.now().as_second()
 }
 
 fn answer(mut stream: TcpStream, state: &Mutex<State>, issuer: &str) {
