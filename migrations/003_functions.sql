@@ -1029,6 +1029,8 @@ BEGIN
     IF NOT FOUND THEN
       RETURN 'signed_out';
     END IF;
+    -- An issuer says nothing about users who have left; they cannot sign in again.
+    until := least(until, now() + interval '90 days');
   END IF;
   IF signed.by_key IS NOT NULL THEN
     SELECT least(until, k.expires_at) INTO until FROM public.api_keys k

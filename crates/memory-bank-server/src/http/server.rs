@@ -119,10 +119,7 @@ impl Server {
                 first_sights: parts.config.outside_issuer.clone().map(|settings| {
                     FirstSights::new(settings, MemoryLimiter::new(move || started.elapsed()))
                 }),
-                attempts: Attempts::new(
-                    MemoryLimiter::new(move || started.elapsed()),
-                    MemoryLimiter::new(move || started.elapsed()),
-                ),
+                attempts: Attempts::new(|| MemoryLimiter::new(move || started.elapsed())),
                 limiter: parts.limiter,
                 guests: MemoryLimiter::new(move || started.elapsed()),
                 endings: MemoryLimiter::new(move || started.elapsed()),

@@ -224,6 +224,8 @@ fn a_user_signs_in_with_the_provider_and_a_client_gets_its_tokens() {
     let given = exchange(&place.server, &client, &code);
     assert_eq!(given.status, 200, "{}", given.body);
     assert_eq!(opens(&place.server, &tokens(&client, &given.json()).access), 200);
+    let ends = "SELECT expires_at BETWEEN now() + interval '89 days' AND now() + interval '91 days' FROM app.oauth_grants";
+    assert_eq!(place.database.psql(ends), "t", "a grant outlives its user's account at the provider");
     let (metrics, log) = (place.database.psql("SELECT count(*) FROM app.identities"), place.users());
     assert_eq!((metrics.as_str(), log.as_str()), ("1", "2"));
 }
@@ -556,6 +558,38 @@ fn forms_of_others_begin_nothing_and_no_answer_leads_elsewhere() {
     }
     let long = authorize_with(&register(&place.server, &[CALLBACK]), &[("state", &"x".repeat(6000))]);
     is_refused(&place.browser().begin(&long).reply, 400, "too long");
+}
+
+#[test]
+fn somebody_else_is_asked_who_it_is() {
+    let place = Place::new();
+    let address = place.address();
+    let mut browser = place.browser();
+    assert!(!browser.begin(&address).query.contains_key("prompt"));
+    let page = browser.sign_in(&address, "u1", &json!({"groups": ["dev"]}));
+    let (request, token) = (hidden(&page, "request"), hidden(&page, "token"));
+    let form = encode(&[("request", &request), ("token", &token), ("decision", "switch")]);
+    let next = browser.request("POST", "/oauth/authorize", &form).header("location").unwrap().to_owned();
+    assert_eq!(browser.begin(&next).query["prompt"], "login");
+    let page = browser.sign_in(&next, "u2", &json!({"groups": ["boss"]}));
+    assert_eq!(projects(&page), ["atlas (you are an owner)"]);
+    assert_eq!(browser.allow(&page, "read").status, 303);
+}
+
+#[test]
+fn steps_of_sign_ins_are_bounded_for_an_address() {
+    let place = Place::with(&[("RATE_LIMIT_IP_PER_MINUTE", "10000")]);
+    let mut browser = place.browser();
+    let begun = browser.begin(&place.address());
+    let attempt = browser.cookies["mbmcp-openid"].clone();
+    let statuses: Vec<u16> = (0..60)
+        .map(|_| {
+            browser.cookies.insert("mbmcp-openid".to_owned(), attempt.clone());
+            browser.come_back(&[("code", "c"), ("state", &begun.query["state"])]).status
+        })
+        .collect();
+    assert_eq!((statuses[0], statuses[59]), (502, 429));
+    assert_eq!(place.provider.exchanges().len(), 59);
 }
 
 #[test]

@@ -53,6 +53,7 @@ pub(super) fn sign_in(
 
 /// The form of consent.
 pub(super) fn consent(
+    shared: &Shared,
     authorization: &AuthorizationRequest,
     query: &str,
     cookie: &PlainToken,
@@ -71,7 +72,7 @@ pub(super) fn consent(
          <fieldset><legend>It may</legend>\n{rights}\
          <p class=\"hint\">It never gets a right that you do not have in the project yourself.</p></fieldset>\n\
          <label for=\"term\">For how long</label>\n<select id=\"term\" name=\"term\" aria-describedby=\"unused\">{terms}</select>\n\
-         <p id=\"unused\" class=\"hint\">An application that is not used for 30 days has to ask again.</p>\n\
+         <p id=\"unused\" class=\"hint\">An application that is not used for 30 days has to ask again.{longest}</p>\n\
          <div class=\"row\"><button class=\"main\" type=\"submit\" name=\"decision\" value=\"allow\">Allow</button>\n\
          <button type=\"submit\" name=\"decision\" value=\"deny\">Deny</button>\n\
          <button type=\"submit\" name=\"decision\" value=\"switch\">Sign in as somebody else</button></div>\n</form>\n\
@@ -82,6 +83,7 @@ pub(super) fn consent(
         described = described(authorization),
         host = escape(&host),
         user = escape(&user.user_name),
+        longest = openid::longest(shared),
         request = escape(query),
         token = form_token(cookie, query),
         projects = user.projects.iter().map(project).collect::<String>(),

@@ -24,6 +24,8 @@ use crate::http::shared::Shared;
 
 /// Where the provider sends the browser.
 pub(super) const CALLBACK: &str = "/oauth/openid/callback";
+/// The parameter of a request whose user wants to be somebody else.
+const SWITCH: &str = "mbmcp_switch";
 /// How a sign-in ended, in the metrics.
 pub(crate) const OUTCOMES: [&str; 5] =
     ["signed_in", "refused_by_user", "invalid", "no_access", "unavailable"];
@@ -43,6 +45,16 @@ pub(super) fn offer(shared: &Shared, cookie: &PlainToken, purpose: &str, query: 
         form_token(cookie, purpose),
         escape(provider.name()),
     )
+}
+
+/// What the page of consent says about how long a grant lasts; the database holds it.
+pub(super) fn longest(shared: &Shared) -> String {
+    shared.openid.as_ref().map_or_else(String::new, |provider| {
+        format!(
+            " What you allow after signing in with {} ends after 90 days at the latest.",
+            escape(provider.name())
+        )
+    })
 }
 
 /// `POST /oauth/openid`
@@ -65,7 +77,7 @@ pub(crate) async fn begin(State(shared): State<Arc<Shared>>, request: Request) -
     if page.cookie_of_form(&form, purpose).is_none() {
         return stale();
     }
-    if let Some(refusal) = attempts::refusal(&page.shared, attempts::Kind::SignIn, address).await {
+    if let Some(refusal) = attempts::refusal(&page.shared, attempts::Kind::OpenId, address).await {
         return refusal;
     }
     let secret = PlainToken::generate(TokenKind::SignIn, &*page.shared.services.entropy);
@@ -74,7 +86,8 @@ pub(crate) async fn begin(State(shared): State<Arc<Shared>>, request: Request) -
         let text = "The request of the application is too long for this way to sign in. Use a login code.";
         return problem(StatusCode::BAD_REQUEST, "The request is too long", text, None);
     }
-    let Some(to) = provider.begin(&attempt.secret, &page.server.path(CALLBACK)).await else {
+    let is_switch = matches!(&attempt.next, Next::Authorize(query) if is_switch(query));
+    let Some(to) = provider.begin(&attempt.secret, &page.server.path(CALLBACK), is_switch).await else {
         page.shared.metrics.openid_sign_in("unavailable");
         return unavailable(&provider, &attempt.next);
     };
@@ -97,7 +110,7 @@ pub(crate) async fn callback(State(shared): State<Arc<Shared>>, request: Request
     if !cookie::is_same(&state(&attempt.secret), answer.get("state")) {
         return stale();
     }
-    if let Some(refusal) = attempts::refusal(&page.shared, attempts::Kind::SignIn, address).await {
+    if let Some(refusal) = attempts::refusal(&page.shared, attempts::Kind::OpenId, address).await {
         return refusal;
     }
     let (mut response, outcome) = page.finish(&provider, &attempt, &answer).await;
@@ -173,6 +186,15 @@ impl PageRequest {
         cookie::set(&mut response, &self.server, &cookie);
         (response, "signed_in")
     }
+}
+
+/// The address with which a user signs in as somebody else: the provider must not take the one whom it knows already.
+pub(super) fn switched(query: &str) -> String {
+    if is_switch(query) { query.to_owned() } else { format!("{query}&{SWITCH}=1") }
+}
+
+fn is_switch(query: &str) -> bool {
+    query.split('&').any(|pair| pair.split('=').next() == Some(SWITCH))
 }
 
 fn no_access(provider: &OpenIdProvider, user: &OutsideUser, why: OutsideRefusal, next: &Next) -> Response {

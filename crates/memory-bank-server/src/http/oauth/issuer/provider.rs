@@ -94,8 +94,14 @@ impl OpenIdProvider {
         &self.settings.issuer
     }
 
-    /// Where the browser goes to sign in; none if the provider is out of reach.
-    pub(crate) async fn begin(&self, secret: &PlainToken, redirect_uri: &str) -> Option<Url> {
+    /// Where the browser goes to sign in; none if the provider is out of reach. With `is_switch` the provider has to ask
+    /// who the user is.
+    pub(crate) async fn begin(
+        &self,
+        secret: &PlainToken,
+        redirect_uri: &str,
+        is_switch: bool,
+    ) -> Option<Url> {
         let metadata = self.discovery.get(&self.web).await?;
         let mut address = metadata.authorization.clone();
         let challenge = URL_SAFE_NO_PAD.encode(KeyHash::of(verifier(secret).as_bytes()).as_bytes());
@@ -109,6 +115,9 @@ impl OpenIdProvider {
             .append_pair("nonce", &nonce(secret))
             .append_pair("code_challenge", &challenge)
             .append_pair("code_challenge_method", "S256");
+        if is_switch {
+            address.query_pairs_mut().append_pair("prompt", "login");
+        }
         Some(address)
     }
 
