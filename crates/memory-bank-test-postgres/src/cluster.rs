@@ -5,7 +5,6 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -13,10 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::{MIGRATOR, SERVER, TLS_ONLY};
-
-/// An argument of a program may have 128 KiB on Linux.
-const MAX_ARGUMENT_BYTES: usize = 100 * 1024;
+use crate::{MIGRATOR, SERVER, TLS_ONLY, sql};
 
 /// The least free memory for the data of the servers, in bytes. All tests together take less than half of it.
 const MIN_FREE_BYTES: u64 = 6 * 1024 * 1024 * 1024;
@@ -50,8 +46,12 @@ impl Cluster {
         in_use.lock_shared().expect("the lock of the test server's users");
         let port = running(&home).unwrap_or_else(|| start_server(&programs, &home, &locks));
         let template = format!("template_{:016x}", fingerprint());
+        let prepared = home.join(&template);
         let cluster = Self { programs, port, template, authority: home.join("ca.pem"), _in_use: in_use };
-        cluster.prepare();
+        if !prepared.exists() {
+            cluster.prepare();
+            open(&prepared);
+        }
         drop(start);
         cluster
     }
@@ -83,8 +83,13 @@ impl Cluster {
 
     pub(crate) fn migrate(&self, role: &str, database: &str) {
         for file in migrations() {
-            let output = run_again(|| self.psql_command(role, database).arg("-f").arg(&file).output());
-            succeeded(&file.display().to_string(), output);
+            let run = || {
+                let output = self.psql_command(role, database).arg("-f").arg(&file).output().expect("psql");
+                let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+                if output.status.success() { Ok(()) } else { Err(errors) }
+            };
+            let ran = while_passing(run, |errors| errors);
+            ran.unwrap_or_else(|errors| panic!("{}: {errors}", file.display()));
         }
     }
 
@@ -95,39 +100,21 @@ impl Cluster {
         command.args(["-c", before]).arg("-f").arg(file).output().expect("psql")
     }
 
+    /// Sends SQL as one batch.
     pub(crate) fn psql(&self, role: &str, database: &str, sql: &str) -> String {
-        succeeded(sql, run_again(|| self.batch(role, database, sql)))
+        let sent = while_passing(|| sql::run(self.port, role, database, &[sql]), |error| error);
+        sent.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     /// Runs statements that must not share a transaction, as the superuser.
     pub(crate) fn psql_each(&self, statements: &[&str]) {
-        let run = || {
-            let mut command = self.psql_command("postgres", "postgres");
-            for statement in statements {
-                command.args(["-c", statement]);
-            }
-            command.output()
-        };
-        succeeded(&statements.join("; "), run_again(run));
-    }
-
-    /// Sends SQL as one batch. A long text is sent through the standard input: psql executes a result of
-    /// a query as a whole, too.
-    fn batch(&self, role: &str, database: &str, sql: &str) -> std::io::Result<Output> {
-        let mut command = self.psql_command(role, database);
-        if sql.len() < MAX_ARGUMENT_BYTES {
-            return command.args(["-c", sql]).output();
-        }
-        let mut psql = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        if let Some(mut input) = psql.stdin.take() {
-            writeln!(input, "SELECT $whole_batch${sql}$whole_batch$ \\gexec")?;
-        }
-        psql.wait_with_output()
+        let sent = while_passing(|| sql::run(self.port, "postgres", "postgres", statements), |error| error);
+        sent.unwrap_or_else(|error| panic!("{}: {error}", statements.join("; ")));
     }
 
     /// Cleanup that must not panic, since a test may already be failing.
     pub(crate) fn try_psql(&self, sql: &str) {
-        let _ended = self.psql_command("postgres", "postgres").args(["-c", sql]).output();
+        let _ended = sql::run(self.port, "postgres", "postgres", &[sql]);
     }
 
     fn psql_command(&self, role: &str, database: &str) -> Command {
@@ -350,24 +337,24 @@ fn watch(programs: &Path, home: &Path, locks: &Path, user: Option<&str>) {
     drop(watchdog.expect("a watchdog for the test server"));
 }
 
-/// Retries psql while the script requests it, since roles are the cluster's and another test may grant the same ones,
-/// and while the server starts or recovers from a kill of a test's own.
-fn run_again(run: impl Fn() -> std::io::Result<Output>) -> Output {
+/// Retries while the script requests it, since roles are the cluster's and another test may grant the same ones, and while the
+/// server starts or recovers from a kill of a test's own.
+fn while_passing<T, E>(run: impl Fn() -> Result<T, E>, message: impl Fn(&E) -> &str) -> Result<T, E> {
     const MAX_ATTEMPTS: usize = 60;
     const RETRY_INTERVAL: Duration = Duration::from_millis(250);
-    let passes = |output: &Output| {
-        let text = String::from_utf8_lossy(&output.stderr);
+    let passes = |error: &E| {
+        let text = message(error);
         text.contains("run this again") || text.contains("FATAL:  the database system is ")
     };
-    let mut output = run().expect("psql");
+    let mut result = run();
     for _ in 1..MAX_ATTEMPTS {
-        if output.status.success() || !passes(&output) {
-            break;
+        match &result {
+            Err(error) if passes(error) => std::thread::sleep(RETRY_INTERVAL),
+            _ => break,
         }
-        std::thread::sleep(RETRY_INTERVAL);
-        output = run().expect("psql");
+        result = run();
     }
-    output
+    result
 }
 
 /// The user to run the server as, when tests run as root.

@@ -11,6 +11,7 @@ mod own;
 mod pgbouncer;
 pub mod proxy;
 mod redis;
+mod sql;
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -129,7 +130,7 @@ impl TestDatabase {
         &self.name
     }
 
-    /// Runs SQL as the superuser, past all policies; returns psql's output without headings.
+    /// Runs SQL as the superuser, past all policies; returns the rows, one per line, fields separated by `|`.
     pub fn psql(&self, sql: &str) -> String {
         self.cluster.psql("postgres", &self.name, sql)
     }

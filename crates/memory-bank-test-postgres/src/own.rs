@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cluster::{Place, data_root, free_port, programs, server_user, succeeded};
-use crate::{MIGRATOR, SERVER};
+use crate::{MIGRATOR, SERVER, sql};
 
 /// The one database that is in it.
 const DATABASE: &str = "bank";
@@ -88,16 +88,8 @@ impl OwnServer {
     }
 
     fn psql(&self, database: &str, sql: &str) -> String {
-        let beside = self.programs.join("psql");
-        let program = if beside.exists() { beside } else { PathBuf::from("psql") };
-        let port = self.port.to_string();
-        let output = Command::new(program)
-            .args(["-h", "127.0.0.1", "-p", &port, "-U", "postgres", "-d", database, "-X", "-q", "-A", "-t"])
-            .args(["-v", "ON_ERROR_STOP=1", "-c", sql])
-            .env("PGSSLMODE", "disable")
-            .output()
-            .expect("psql");
-        succeeded(sql, output)
+        let sent = sql::run(self.port, "postgres", database, &[sql]);
+        sent.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     fn place(&self) -> Place<'_> {

@@ -82,7 +82,12 @@ fn a_dry_run_notifies_nobody_and_is_not_audited() {
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
     let mut stream = server.listen(&session, None);
     server.subscribe(&session, PROGRESS);
-    let audit_rows = || replicas.database.psql("SELECT count(*) FROM app.audit_log");
+    // The addresses of keys are written from time to time.
+    let audit_rows = || {
+        replicas
+            .database
+            .psql("SELECT count(*) FROM app.audit_log WHERE action <> 'key.used_from_new_address'")
+    };
     let (before, project) = (audit_rows(), odd_project(1));
     let redis = replicas.redis.as_ref().unwrap().url();
     let arguments =
