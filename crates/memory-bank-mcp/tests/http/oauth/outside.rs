@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::browser::{Browser, hidden, login_code};
 use super::fake_issuer::{Issuer, Signer};
 use crate::client::{JSON, MCP_ACCEPT, Reply, Server, call, command, handshake, until};
 use crate::database::operate;
@@ -258,6 +259,45 @@ fn what_is_taken_back_stays_so_for_later_tokens_until_an_operator_allows_it() {
 }
 
 #[test]
+fn a_user_takes_back_what_a_client_of_the_issuer_has_and_its_streams_end() {
+    let outside = Outside::new();
+    let [one, two] = [(); 2].map(|()| outside.server(&[]));
+    let token = outside.token("u1");
+    assert_eq!(open(&one, &token).status, 200);
+    let mut stream = two.listen_without_session_as(&token, &[]);
+    let mut browser = Browser::new(&one);
+    let page = browser.get("/oauth/grants");
+    let (form, code) = (hidden(&page, "token"), login_code(&outside.replicas.database, "alice"));
+    browser.post("/oauth/grants", &[("token", &form), ("secret", &code)]);
+    let page = browser.get("/oauth/grants");
+    assert!(page.body.contains("app") && page.body.contains("127.0.0.1"), "{}", page.body);
+    let grant = outside.psql("SELECT id FROM app.oauth_grants");
+    let form = hidden(&page, "token");
+    assert_eq!(browser.post("/oauth/grants", &[("token", &form), ("grant", &grant)]).status, 303);
+    while stream.next().is_some() {}
+    for server in [&one, &two] {
+        until("the end of the grant", || open(server, &token).status == 401);
+        refused(&open(server, &outside.token("u1")), 401, "revoked");
+    }
+}
+
+#[test]
+fn many_first_requests_with_one_token_make_one_row() {
+    let outside = Outside::new();
+    let [one, two] = [(); 2].map(|()| outside.server(&[]));
+    let token = outside.token("u1");
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let requests: Vec<_> = (0..40)
+            .map(|n| if n % 2 == 0 { &one } else { &two })
+            .map(|server| scope.spawn(|| open(server, &token).status))
+            .collect();
+        requests.into_iter().map(|request| request.join().unwrap()).collect()
+    });
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+    assert_eq!((outside.rows(), outside.psql("SELECT count(*) FROM app.oauth_grants")), (1, "1".to_owned()));
+}
+
+#[test]
 fn a_removed_member_user_or_identity_loses_its_tokens_at_once() {
     let outside = ends("a removed member", |outside| {
         outside.notify(&["members", "remove", "--project", "atlas", "--user", "bob"]);
@@ -271,9 +311,10 @@ fn a_removed_member_user_or_identity_loses_its_tokens_at_once() {
     });
     assert_eq!(open(&outside.server(&[]), &outside.token("u2")).status, 403);
     drop(outside);
-    ends("an issuer that is not trusted any more", |outside| {
+    let outside = ends("an issuer that is not trusted any more", |outside| {
         outside.psql("DELETE FROM app.issuers");
     });
+    refused(&open(&outside.server(&[]), &outside.token("u2")), 403, "not trusted");
 }
 
 #[test]
