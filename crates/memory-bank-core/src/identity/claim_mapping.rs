@@ -260,16 +260,16 @@ mod tests {
         mapping.projects(&verified).iter().map(ToString::to_string).collect()
     }
 
-    fn here(mapping: &str, claims: Value) -> Vec<String> {
-        given(mapping, "https://login.example.com", &claims)
+    fn here(mapping: &str, claims: &Value) -> Vec<String> {
+        given(mapping, "https://login.example.com", claims)
     }
 
     #[test]
     fn groups_give_the_highest_of_their_roles() {
         let mapping =
             "group:dev=shop:editor, group:all=shop:viewer\ngroup:admins=shop:owner,group:all=docs:viewer";
-        assert_eq!(here(mapping, json!({"groups": ["all", "dev"]})), ["docs:viewer", "shop:editor"]);
-        assert_eq!(here(mapping, json!({"groups": "dev"})), ["shop:editor"]);
+        assert_eq!(here(mapping, &json!({"groups": ["all", "dev"]})), ["docs:viewer", "shop:editor"]);
+        assert_eq!(here(mapping, &json!({"groups": "dev"})), ["shop:editor"]);
         for claims in [
             json!({}),
             json!({"groups": []}),
@@ -279,7 +279,7 @@ mod tests {
             json!({"groups": true}),
             json!({"roles": ["dev"]}),
         ] {
-            assert_eq!(here(mapping, claims.clone()), [""; 0], "{claims}");
+            assert_eq!(here(mapping, &claims), [""; 0], "{claims}");
         }
     }
 
@@ -305,7 +305,7 @@ mod tests {
     #[test]
     fn a_domain_counts_with_a_verified_address_only() {
         let mapping = "domain:Example.com=shop:viewer,email:Boss@example.com=shop:owner";
-        let with = |email: &str| here(mapping, json!({"email": email, "email_verified": true}));
+        let with = |email: &str| here(mapping, &json!({"email": email, "email_verified": true}));
         assert_eq!(with("a@EXAMPLE.com"), ["shop:viewer"]);
         assert_eq!(with("boss@example.com"), ["shop:owner"]);
         for email in [
@@ -325,9 +325,9 @@ mod tests {
             assert_eq!(with(email), [""; 0], "{email}");
         }
         for word in [json!(false), json!("true"), json!(1), Value::Null] {
-            assert_eq!(here(mapping, json!({"email": "a@example.com", "email_verified": word})), [""; 0]);
+            assert_eq!(here(mapping, &json!({"email": "a@example.com", "email_verified": word})), [""; 0]);
         }
-        assert_eq!(here(mapping, json!({"email": "a@example.com"})), [""; 0]);
+        assert_eq!(here(mapping, &json!({"email": "a@example.com"})), [""; 0]);
     }
 
     #[test]
@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn names_may_contain_what_separates_rules() {
         let mapping = "group:cn%3Ddev%2Cou%3Da:b%25=shop:editor,subject:s1=docs:viewer";
-        assert_eq!(here(mapping, json!({"groups": ["cn=dev,ou=a:b%"]})), ["docs:viewer", "shop:editor"]);
+        assert_eq!(here(mapping, &json!({"groups": ["cn=dev,ou=a:b%"]})), ["docs:viewer", "shop:editor"]);
     }
 
     #[test]
