@@ -175,6 +175,7 @@ $$;
 --   projects                   their id is the project_id of all others; slug is unique over all of them
 --   api_keys (key_hash)        a key is found by it before its project is known
 --   oauth_clients, oauth_sign_ins, oauth_login_codes   belong to no project; only functions of 003 reach them
+--   issuers, identities, barred_identities             the same
 -- A foreign key to users or projects contains their id only. A test reads the catalog and checks this for every table.
 CREATE TABLE IF NOT EXISTS public.schema_migrations (
   version    text PRIMARY KEY,
@@ -225,14 +226,31 @@ CREATE TABLE IF NOT EXISTS app.oauth_grants (
   rate_limit   integer NOT NULL DEFAULT 60 CHECK (rate_limit >= 0),
   -- The key that its user signed in with: the grant ends with it. A key that is gone is only an id here.
   by_key       uuid,
+  -- The outside identity that its user signed in with: the grant ends with it.
+  by_identity  uuid,
   created_at   timestamptz NOT NULL DEFAULT now(),
   refreshed_at timestamptz NOT NULL DEFAULT now(),
   expires_at   timestamptz,
   revoked_at   timestamptz,
-  revoked_for  text CHECK (revoked_for IN ('user', 'client', 'operator', 'member', 'key', 'code_reuse', 'token_reuse', 'many')),
+  revoked_for  text CHECK (revoked_for IN (
+    'user', 'client', 'operator', 'member', 'key', 'identity', 'code_reuse', 'token_reuse', 'many')),
   PRIMARY KEY (project_id, id),
   CHECK ((revoked_at IS NULL) = (revoked_for IS NULL))
 );
+-- A table that an earlier script of this version made knows no outside identities.
+DO $$
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid = 'app.oauth_grants'::regclass AND a.attname = 'by_identity' AND NOT a.attisdropped
+  ) THEN
+    ALTER TABLE app.oauth_grants ADD COLUMN by_identity uuid,
+      DROP CONSTRAINT oauth_grants_revoked_for_check, ADD CONSTRAINT oauth_grants_revoked_for_check CHECK (revoked_for IN (
+        'user', 'client', 'operator', 'member', 'key', 'identity', 'code_reuse', 'token_reuse', 'many'));
+  END IF;
+END
+$$;
+CREATE INDEX IF NOT EXISTS oauth_grants_by_identity_idx ON app.oauth_grants (by_identity) WHERE by_identity IS NOT NULL;
 CREATE INDEX IF NOT EXISTS oauth_grants_user_idx ON app.oauth_grants (user_id, project_id);
 -- Commands and pages name a grant by its id alone.
 CREATE INDEX IF NOT EXISTS oauth_grants_id_idx ON app.oauth_grants (id);
@@ -517,7 +535,8 @@ CREATE TABLE IF NOT EXISTS app.audit_log (
     'member.added', 'member.role_changed', 'member.removed',
     'key.created', 'key.changed', 'key.revoked', 'key.rotated', 'key.used_from_new_address',
     'documents.deleted', 'entities.deleted', 'backup.restored', 'bank.imported', 'bank.exported',
-    'project.backed_up', 'project.restored', 'project.quota_set', 'grant.created', 'grant.revoked')),
+    'project.backed_up', 'project.restored', 'project.quota_set', 'grant.created', 'grant.revoked',
+    'identity.linked', 'identity.unlinked', 'identity.mapped', 'issuer.trusted', 'issuer.distrusted')),
   user_id    uuid,
   key_id     uuid,
   login      text,
@@ -533,14 +552,15 @@ BEGIN
   IF EXISTS (
     SELECT FROM pg_catalog.pg_constraint c
     WHERE c.conrelid = 'app.audit_log'::regclass AND c.conname = 'audit_log_action_check'
-      AND pg_get_constraintdef(c.oid) NOT LIKE '%grant.revoked%'
+      AND pg_get_constraintdef(c.oid) NOT LIKE '%issuer.distrusted%'
   ) THEN
     ALTER TABLE app.audit_log DROP CONSTRAINT audit_log_action_check, ADD CONSTRAINT audit_log_action_check CHECK (action IN (
       'user.created', 'user.removed', 'project.created', 'project.renamed', 'project.removed', 'member.added',
       'member.role_changed', 'member.removed',
       'key.created', 'key.changed', 'key.revoked', 'key.rotated', 'key.used_from_new_address',
       'documents.deleted', 'entities.deleted', 'backup.restored', 'bank.imported', 'bank.exported',
-      'project.backed_up', 'project.restored', 'project.quota_set', 'grant.created', 'grant.revoked'));
+      'project.backed_up', 'project.restored', 'project.quota_set', 'grant.created', 'grant.revoked',
+    'identity.linked', 'identity.unlinked', 'identity.mapped', 'issuer.trusted', 'issuer.distrusted'));
   END IF;
 END
 $$;
@@ -611,6 +631,12 @@ CREATE INDEX IF NOT EXISTS oauth_refresh_tokens_hash_idx ON app.oauth_refresh_to
 CREATE INDEX IF NOT EXISTS oauth_refresh_tokens_grant_idx ON app.oauth_refresh_tokens (project_id, grant_id);
 CREATE INDEX IF NOT EXISTS oauth_refresh_tokens_expires_idx ON app.oauth_refresh_tokens (expires_at);
 
+-- A grant with an issuer is of that outside authorization server: the tokens are its own, and the client is one of its clients.
+ALTER TABLE app.oauth_grants ADD COLUMN IF NOT EXISTS issuer text CHECK (octet_length(issuer) BETWEEN 1 AND 512);
+-- One for a user, a project and a client.
+CREATE UNIQUE INDEX IF NOT EXISTS oauth_grants_issuer_idx ON app.oauth_grants (project_id, user_id, issuer, client_id)
+  WHERE issuer IS NOT NULL AND revoked_at IS NULL;
+
 -- Clients that registered themselves, and those that an operator registered, which do not expire. A client that is known by
 -- the address of a document has no row.
 CREATE TABLE IF NOT EXISTS app.oauth_clients (
@@ -650,6 +676,51 @@ CREATE TABLE IF NOT EXISTS app.oauth_login_codes (
 CREATE INDEX IF NOT EXISTS oauth_login_codes_expires_idx ON app.oauth_login_codes (expires_at);
 CREATE INDEX IF NOT EXISTS oauth_login_codes_user_idx ON app.oauth_login_codes (user_id);
 
+-- Outside issuers whose users may sign in, or whose tokens are accepted: a server with a login role of its own acts on no
+-- other issuer. A server that logs in as the schema's owner needs no row.
+CREATE TABLE IF NOT EXISTS app.issuers (
+  issuer     text COLLATE "C" PRIMARY KEY CHECK (octet_length(issuer) BETWEEN 1 AND 512),
+  trusted_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Users as outside issuers know them. An identity is found by issuer and subject alone; an address is for people.
+CREATE TABLE IF NOT EXISTS app.identities (
+  issuer    text COLLATE "C" NOT NULL CHECK (octet_length(issuer) BETWEEN 1 AND 512),
+  subject   text COLLATE "C" NOT NULL CHECK (octet_length(subject) BETWEEN 1 AND 255),
+  id        uuid NOT NULL UNIQUE DEFAULT gen_random_uuid(),
+  user_id   uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
+  email     text CHECK (octet_length(email) <= 320),
+  linked_at timestamptz NOT NULL DEFAULT now(),
+  seen_at   timestamptz,
+  PRIMARY KEY (issuer, subject)
+);
+CREATE INDEX IF NOT EXISTS identities_user_idx ON app.identities (user_id);
+
+-- Identities that an operator removed, alone or with their users: the SHA-256 of issuer and subject. No mapping makes such a
+-- user again.
+CREATE TABLE IF NOT EXISTS app.barred_identities (
+  identity_hash bytea PRIMARY KEY CHECK (octet_length(identity_hash) = 32),
+  barred_at     timestamptz NOT NULL DEFAULT now()
+);
+
+-- Memberships that the mapping of an issuer's claims gave, and the role that it gave; and those that an operator removed (no
+-- role), which it does not give again. A membership that an operator added or changed has no row: no mapping changes it.
+CREATE TABLE IF NOT EXISTS app.mapped_members (
+  project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  user_id    uuid NOT NULL REFERENCES public.users (id) ON DELETE CASCADE,
+  role       public.project_role,
+  -- Which of the server's mappings, so that one does not undo what the other gave.
+  mapping    text CHECK (mapping IN ('sign_in', 'token')),
+  mapped_at  timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (project_id, user_id),
+  CHECK ((role IS NULL) = (mapping IS NULL))
+);
+CREATE INDEX IF NOT EXISTS mapped_members_user_idx ON app.mapped_members (user_id);
+
+-- A sign-in ends with the identity that it was made with.
+ALTER TABLE app.oauth_sign_ins ADD COLUMN IF NOT EXISTS by_identity uuid REFERENCES app.identities (id) ON DELETE CASCADE;
+CREATE INDEX IF NOT EXISTS oauth_sign_ins_by_identity_idx ON app.oauth_sign_ins (by_identity) WHERE by_identity IS NOT NULL;
+
 -- Until 002 has run, only the owner can read.
 DO $$
 DECLARE
@@ -660,7 +731,8 @@ BEGIN
     'public.graph_relations', 'public.sessions', 'app.project_state', 'app.backups',
     'app.backup_items', 'app.files', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes',
     'app.audit_log', 'app.vector_sets', 'app.vectors', 'app.oauth_grants', 'app.oauth_codes',
-    'app.oauth_refresh_tokens', 'app.oauth_clients', 'app.oauth_sign_ins', 'app.oauth_login_codes'] LOOP
+    'app.oauth_refresh_tokens', 'app.oauth_clients', 'app.oauth_sign_ins', 'app.oauth_login_codes',
+    'app.issuers', 'app.identities', 'app.barred_identities', 'app.mapped_members'] LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name);
   END LOOP;
 END

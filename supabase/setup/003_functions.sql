@@ -521,7 +521,8 @@ AS $$
   FROM public.projects p LEFT JOIN app.stored_bytes s ON s.project_id = p.id GROUP BY p.id ORDER BY p.slug
 $$;
 
--- A project always has an owner: the last one can be neither removed nor demoted.
+-- A project always has an owner: the last one can be neither removed nor demoted. Owners by a mapping do not count, since a
+-- mapping takes back what it gave.
 CREATE OR REPLACE FUNCTION app.keeps_an_owner(p_project uuid, p_leaving uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -529,6 +530,7 @@ BEGIN
   PERFORM FROM public.projects p WHERE p.id = p_project FOR UPDATE;
   IF NOT EXISTS (
     SELECT FROM public.memberships m WHERE m.project_id = p_project AND m.user_id <> p_leaving AND m.role = 'owner'
+      AND NOT app.is_mapped(m.project_id, m.user_id)
   ) THEN
     RAISE EXCEPTION 'this is the project''s last owner; make another member owner first' USING ERRCODE = 'MB400';
   END IF;
@@ -818,14 +820,15 @@ BEGIN
   WHERE (p.owner_id = usr OR EXISTS (
       SELECT FROM public.memberships m WHERE m.project_id = p.id AND m.user_id = usr AND m.role = 'owner'))
     AND NOT EXISTS (
-      SELECT FROM public.memberships m WHERE m.project_id = p.id AND m.user_id <> usr AND m.role = 'owner');
+      SELECT FROM public.memberships m WHERE m.project_id = p.id AND m.user_id <> usr AND m.role = 'owner'
+        AND NOT app.is_mapped(m.project_id, m.user_id));
   IF alone IS NOT NULL THEN
     RAISE EXCEPTION '`%` is the last owner of %; make another member owner first, or remove the project', p_user, alone
       USING ERRCODE = 'MB400';
   END IF;
   UPDATE public.projects p SET owner_id = (
     SELECT m.user_id FROM public.memberships m
-    WHERE m.project_id = p.id AND m.user_id <> usr AND m.role = 'owner' ORDER BY m.created_at, m.user_id LIMIT 1)
+    WHERE m.project_id = p.id AND m.user_id <> usr AND m.role = 'owner' AND NOT app.is_mapped(m.project_id, m.user_id) ORDER BY m.created_at, m.user_id LIMIT 1)
   WHERE p.owner_id = usr;
   RETURN QUERY
   UPDATE public.api_keys k SET revoked_at = now() WHERE k.user_id = usr AND k.revoked_at IS NULL RETURNING k.*;
@@ -1021,6 +1024,14 @@ BEGIN
   END IF;
   -- Locked before they are read, so that a revocation at the same time either is seen here or ends this grant.
   PERFORM FROM public.memberships m WHERE m.project_id = p_project AND m.user_id = signed.user_id FOR SHARE;
+  IF signed.by_identity IS NOT NULL THEN
+    PERFORM FROM app.identities i WHERE i.id = signed.by_identity FOR SHARE;
+    IF NOT FOUND THEN
+      RETURN 'signed_out';
+    END IF;
+    -- An issuer says nothing about users who have left; they cannot sign in again.
+    until := least(until, now() + interval '90 days');
+  END IF;
   IF signed.by_key IS NOT NULL THEN
     SELECT least(until, k.expires_at) INTO until FROM public.api_keys k
     WHERE k.id = signed.by_key AND k.project_id = signed.key_project FOR SHARE;
@@ -1038,9 +1049,9 @@ BEGIN
     WHERE o.project_id = p_project AND o.user_id = signed.user_id AND o.revoked_at IS NULL
     ORDER BY o.refreshed_at DESC, o.id OFFSET greatest(p_most - 1, 0));
   INSERT INTO app.oauth_grants (project_id, id, user_id, client_id, client_name, client_host, scopes, resource, rate_limit, by_key,
-    expires_at)
+    by_identity, expires_at)
   VALUES (p_project, p_grant, signed.user_id, p_client_id, p_client_name, p_client_host, p_scopes, p_resource, p_rate_limit,
-    signed.by_key, until);
+    signed.by_key, signed.by_identity, until);
   INSERT INTO app.oauth_codes (project_id, code_hash, grant_id, redirect_uri, challenge, expires_at)
   VALUES (p_project, p_code_hash, p_grant, p_redirect_uri, p_challenge, least(p_code_until, now() + interval '10 minutes'));
   UPDATE app.oauth_clients c SET used_at = now(), expires_at = CASE WHEN c.by_operator THEN NULL ELSE now() + interval '90 days' END
@@ -1169,6 +1180,121 @@ BEGIN
     salt := p_salt;
     outcome := 'issued';
   END IF;
+END
+$$;
+
+-- A token of an outside issuer, which a server has verified: makes its row, or lets the row of a token that is known live on.
+-- `admitted`, or why not: `unknown_user`, `untrusted`, `no_project`, `several_projects`, `not_a_member`, or `revoked`. What a user
+-- or an operator took back stays so: the issuer would make the client another token. A token acts in one project for good: the
+-- named one, or the only one of its user. Past p_most_tokens tokens of a grant the oldest gives way. The user is found, and its
+-- memberships are mapped, as app.find_outside_user does it; void_ids and void_hashes are its.
+CREATE OR REPLACE FUNCTION app.oauth_admit_outside(
+  p_hash bytea, p_id uuid, p_prefix text, p_until timestamptz, p_issuer text, p_subject text, p_name text, p_email text,
+  p_mapping text, p_slugs text[], p_roles text[], p_most_identities bigint, p_project text, p_grant uuid, p_client_id text,
+  p_client_name text, p_client_host text, p_scopes text[], p_resource text, p_rate_limit integer, p_most bigint,
+  p_most_tokens bigint,
+  OUT outcome text, OUT void_ids uuid[], OUT void_hashes bytea[]
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  until constant timestamptz := least(p_until, now() + interval '2 hours');
+  who record;
+  known public.api_keys;
+  given app.oauth_grants;
+  projects uuid[];
+BEGIN
+  SELECT * INTO who
+  FROM app.find_outside_user(p_issuer, p_subject, p_name, p_email, p_mapping, p_slugs, p_roles, p_most_identities);
+  void_ids := who.void_ids;
+  void_hashes := who.void_hashes;
+  IF who.user_id IS NULL THEN
+    outcome := CASE who.outcome WHEN 'untrusted' THEN 'untrusted' ELSE 'unknown_user' END;
+    RETURN;
+  END IF;
+  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp grants of ' || who.user_id, 0));
+  SELECT * INTO known FROM public.api_keys k WHERE k.key_hash = p_hash;
+  IF known.id IS NULL THEN
+    projects := ARRAY(
+      SELECT m.project_id FROM public.memberships m JOIN public.projects p ON p.id = m.project_id
+      WHERE m.user_id = who.user_id AND p.slug = coalesce(p_project, p.slug) LIMIT 2);
+  ELSIF known.user_id <> who.user_id OR known.revoked_at IS NOT NULL THEN
+    outcome := 'revoked';
+    RETURN;
+  ELSE
+    projects := ARRAY[known.project_id];
+  END IF;
+  -- Locked before the grant is made, so that a removal at the same time either is seen here or ends the grant.
+  PERFORM FROM public.memberships m WHERE m.project_id = projects[1] AND m.user_id = who.user_id FOR SHARE;
+  IF NOT FOUND THEN
+    outcome := CASE WHEN p_project IS NULL AND known.id IS NULL THEN 'no_project' ELSE 'not_a_member' END;
+    RETURN;
+  ELSIF cardinality(projects) > 1 THEN
+    outcome := 'several_projects';
+    RETURN;
+  ELSIF EXISTS (
+    SELECT FROM app.oauth_grants g
+    WHERE g.project_id = projects[1] AND g.user_id = who.user_id AND g.issuer = p_issuer AND g.client_id = p_client_id
+      AND g.revoked_for IN ('user', 'operator')
+  ) THEN
+    outcome := 'revoked';
+    RETURN;
+  END IF;
+  UPDATE app.oauth_grants g SET refreshed_at = now(), scopes = ARRAY(
+      SELECT r.scope FROM unnest(ARRAY['read', 'write', 'admin']) WITH ORDINALITY AS r (scope, place)
+      WHERE r.scope = ANY (g.scopes || p_scopes) ORDER BY r.place)
+  WHERE g.project_id = projects[1] AND g.user_id = who.user_id AND g.issuer = p_issuer AND g.client_id = p_client_id
+    AND g.revoked_at IS NULL
+  RETURNING * INTO given;
+  IF given.id IS NULL THEN
+    UPDATE app.oauth_grants g SET revoked_at = now(), revoked_for = 'many'
+    WHERE (g.project_id, g.id) IN (
+      SELECT o.project_id, o.id FROM app.oauth_grants o
+      WHERE o.project_id = projects[1] AND o.user_id = who.user_id AND o.revoked_at IS NULL
+      ORDER BY o.refreshed_at DESC, o.id OFFSET greatest(p_most - 1, 0));
+    INSERT INTO app.oauth_grants (project_id, id, user_id, client_id, client_name, client_host, scopes, resource, rate_limit,
+      by_identity, issuer)
+    VALUES (projects[1], p_grant, who.user_id, p_client_id, p_client_name, p_client_host, p_scopes, p_resource, p_rate_limit,
+      who.identity_id, p_issuer)
+    RETURNING * INTO given;
+  END IF;
+  -- An expiry never moves later, so the row is made anew.
+  DELETE FROM public.api_keys k WHERE k.project_id = projects[1] AND (k.id = known.id OR k.id IN (
+    SELECT o.id FROM public.api_keys o
+    WHERE o.project_id = projects[1] AND o.grant_id = given.id AND o.revoked_at IS NULL
+    ORDER BY o.expires_at DESC, o.id OFFSET greatest(p_most_tokens - 1, 0)));
+  INSERT INTO public.api_keys (id, user_id, project_id, key_hash, key_prefix, label, scopes, rate_limit, last_used_at, expires_at,
+    grant_id)
+  VALUES (p_id, who.user_id, projects[1], p_hash, left(p_prefix, 16), p_client_name, p_scopes, given.rate_limit,
+    known.last_used_at, until, given.id);
+  outcome := 'admitted';
+END
+$$;
+
+-- The grants of an issuer's tokens end when an operator no longer trusts it.
+CREATE OR REPLACE FUNCTION app.end_grants_of_issuer() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  UPDATE app.oauth_grants g SET revoked_at = now(), revoked_for = 'identity' WHERE g.issuer = OLD.issuer AND g.revoked_at IS NULL;
+  RETURN NULL;
+END
+$$;
+
+-- Lets in again what a user or an operator took back of a client of an outside issuer.
+CREATE OR REPLACE FUNCTION app.allow_grant(p_id uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  given app.oauth_grants;
+BEGIN
+  DELETE FROM app.oauth_grants g WHERE g.id = p_id AND g.issuer IS NOT NULL AND g.revoked_for IN ('user', 'operator')
+  RETURNING * INTO given;
+  IF given.id IS NULL THEN
+    RAISE EXCEPTION '%', p_id USING ERRCODE = 'MB404', DETAIL = 'grant';
+  END IF;
+  PERFORM app.audit('grant.created', given.project_id, p_id::text, jsonb_build_object('user', given.user_id, 'client',
+    left(given.client_name, 255), 'host', given.client_host, 'reason', 'allowed'));
 END
 $$;
 
@@ -1304,7 +1430,10 @@ BEGIN
   -- A grant without a code or a refresh token can never have a token again.
   DELETE FROM app.oauth_grants g WHERE (g.project_id, g.id) IN (
     SELECT o.project_id, o.id FROM app.oauth_grants o
-    WHERE o.refreshed_at < now() - interval '1 day' AND (o.revoked_at < now() - interval '30 days' OR (
+    WHERE o.refreshed_at < now() - interval '1 day'
+      -- What was taken back of an outside issuer's client keeps its next token out.
+      AND (o.issuer IS NOT NULL AND o.revoked_for IN ('user', 'operator')) IS NOT TRUE
+      AND (o.revoked_at < now() - interval '30 days' OR (
       NOT EXISTS (SELECT FROM app.oauth_codes c WHERE c.project_id = o.project_id AND c.grant_id = o.id)
       AND NOT EXISTS (SELECT FROM app.oauth_refresh_tokens t WHERE t.project_id = o.project_id AND t.grant_id = o.id)
       AND NOT EXISTS (SELECT FROM public.api_keys k WHERE k.project_id = o.project_id AND k.grant_id = o.id)))
@@ -1483,6 +1612,306 @@ BEGIN
 END
 $$;
 
+-- Outside identities ---------------------------------------------------------------------------------------------------
+--
+-- A server that has verified what an issuer says of a user names issuer and subject; these functions find or make the user, and
+-- apply the projects and roles that the server's mapping of the claims gives. No user is found by an address. The server's
+-- word counts for an issuer that an operator trusts (app.issuers).
+
+-- The user whose memberships this transaction maps, as shown by an audit row that it added.
+CREATE OR REPLACE FUNCTION app.mapped_user() RETURNS uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT l.user_id FROM app.audit_log l
+  WHERE l.project_id = '00000000-0000-0000-0000-000000000000' AND l.at = now() AND l.xact = pg_current_xact_id_if_assigned()
+    AND l.action = 'identity.mapped' LIMIT 1
+$$;
+
+-- Whether a mapping gave this membership.
+CREATE OR REPLACE FUNCTION app.is_mapped(p_project uuid, p_user uuid) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT EXISTS (
+    SELECT FROM app.mapped_members h WHERE h.project_id = p_project AND h.user_id = p_user AND h.role IS NOT NULL)
+$$;
+
+CREATE OR REPLACE FUNCTION app.identity_hash(p_issuer text, p_subject text) RETURNS bytea
+LANGUAGE sql IMMUTABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT sha256(convert_to(length(p_issuer) || ':' || p_issuer || p_subject, 'UTF8')) $$;
+
+-- Finds the user of an identity, or makes both, and applies a mapping: p_slugs and p_roles are the projects that the claims of
+-- the user give, projects that do not exist are passed over. Without p_mapping the memberships stay.
+--
+-- outcome: `known`, `created`, or without a user: `unknown` (the mapping gives nothing, so nobody is made), `barred` (an operator
+-- removed it), `full` (p_most identities), `untrusted` (an operator has not named the issuer). void_ids and void_hashes are the
+-- keys and tokens whose role has changed, for caches.
+--
+-- The mapping gives and takes back only what it gave itself: what an operator did to a membership stays as it is, also that it
+-- was removed.
+CREATE OR REPLACE FUNCTION app.find_outside_user(
+  p_issuer text, p_subject text, p_name text, p_email text, p_mapping text, p_slugs text[], p_roles text[], p_most bigint,
+  OUT outcome text, OUT identity_id uuid, OUT user_id uuid, OUT user_name text, OUT void_ids uuid[], OUT void_hashes bytea[]
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  usr uuid;
+  own uuid;
+  one record;
+  noted boolean := false;
+  changed uuid[] := '{}';
+BEGIN
+  IF NOT app.is_operator() AND NOT EXISTS (SELECT FROM app.issuers t WHERE t.issuer = p_issuer) THEN
+    outcome := 'untrusted';
+    RETURN;
+  END IF;
+  -- Two sign-ins of one identity at once would both make a user, and undo each other's mapping.
+  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp identity ' || p_issuer || ' ' || p_subject, 0));
+  SELECT i.id, i.user_id, u.name INTO own, usr, user_name
+  FROM app.identities i JOIN public.users u ON u.id = i.user_id
+  WHERE i.issuer = p_issuer AND i.subject = p_subject FOR SHARE OF u;
+  IF own IS NOT NULL THEN
+    outcome := 'known';
+    UPDATE app.identities i SET seen_at = now(), email = coalesce(p_email, i.email) WHERE i.id = own;
+  ELSIF EXISTS (SELECT FROM app.barred_identities b WHERE b.identity_hash = app.identity_hash(p_issuer, p_subject)) THEN
+    outcome := 'barred';
+    RETURN;
+  ELSIF p_mapping IS NULL OR NOT EXISTS (SELECT FROM public.projects p WHERE p.slug = ANY (p_slugs)) THEN
+    outcome := 'unknown';
+    RETURN;
+  ELSE
+    -- Names of users are unique, and so is the number of identities.
+    PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp bootstrap', 0));
+    IF (SELECT count(*) FROM app.identities) >= p_most THEN
+      outcome := 'full';
+      RETURN;
+    END IF;
+    outcome := 'created';
+    usr := gen_random_uuid();
+    own := gen_random_uuid();
+    user_name := p_name;
+    IF EXISTS (SELECT FROM public.users u WHERE u.name = p_name) THEN
+      -- Never the other user.
+      user_name := p_name || ' ' || usr;
+    END IF;
+    PERFORM app.note_mapping(usr, p_issuer, p_mapping);
+    noted := true;
+    INSERT INTO public.users (id, name) VALUES (usr, user_name);
+    INSERT INTO app.identities (issuer, subject, id, user_id, email, seen_at)
+    VALUES (p_issuer, p_subject, own, usr, p_email, now());
+  END IF;
+  IF p_mapping IS NOT NULL THEN
+    -- An operator who changes a membership at this moment is waited for, or waits.
+    PERFORM FROM public.memberships m WHERE m.user_id = usr ORDER BY m.project_id FOR UPDATE;
+    FOR one IN
+      SELECT coalesce(w.project_id, h.project_id) AS project_id, w.role AS wanted, h.role AS given, h.mapping,
+        h.project_id IS NOT NULL AS is_noted, m.role AS held
+      FROM (
+        -- The roles are in the order owner, editor, viewer.
+        SELECT p.id AS project_id, min(g.role::public.project_role) AS role
+        FROM unnest(p_slugs, p_roles) AS g (slug, role) JOIN public.projects p ON p.slug = g.slug GROUP BY p.id
+      ) AS w
+      FULL JOIN (SELECT * FROM app.mapped_members o WHERE o.user_id = usr) AS h ON h.project_id = w.project_id
+      LEFT JOIN public.memberships m ON m.user_id = usr AND m.project_id = coalesce(w.project_id, h.project_id)
+      ORDER BY 1
+    LOOP
+      -- Given by an operator, removed by one, given by the other mapping, or as it should be.
+      CONTINUE WHEN CASE WHEN one.is_noted
+        THEN one.mapping IS DISTINCT FROM p_mapping OR one.held IS NULL OR one.wanted IS NOT DISTINCT FROM one.given
+        ELSE one.held IS NOT NULL END;
+      IF NOT noted THEN
+        PERFORM app.note_mapping(usr, p_issuer, p_mapping);
+        noted := true;
+      END IF;
+      changed := changed || one.project_id;
+      IF one.wanted IS NULL THEN
+        DELETE FROM public.memberships m WHERE m.project_id = one.project_id AND m.user_id = usr;
+        DELETE FROM app.mapped_members h WHERE h.project_id = one.project_id AND h.user_id = usr;
+        UPDATE public.api_keys k SET revoked_at = now()
+        WHERE k.project_id = one.project_id AND k.user_id = usr AND k.revoked_at IS NULL;
+      ELSIF one.is_noted THEN
+        UPDATE public.memberships m SET role = one.wanted WHERE m.project_id = one.project_id AND m.user_id = usr;
+        UPDATE app.mapped_members h SET role = one.wanted, mapped_at = now() WHERE h.project_id = one.project_id AND h.user_id = usr;
+      ELSE
+        INSERT INTO public.memberships (user_id, project_id, role) VALUES (usr, one.project_id, one.wanted) ON CONFLICT DO NOTHING;
+        -- Else an operator has added the user a moment ago.
+        IF FOUND THEN
+          INSERT INTO app.mapped_members (project_id, user_id, role, mapping) VALUES (one.project_id, usr, one.wanted, p_mapping);
+        END IF;
+      END IF;
+    END LOOP;
+  END IF;
+  SELECT array_agg(coalesce(k.grant_id, k.id)), array_agg(k.key_hash) INTO void_ids, void_hashes FROM public.api_keys k
+  WHERE k.user_id = usr AND k.project_id = ANY (changed)
+    AND (k.revoked_at IS NULL OR k.revoked_at = now()) AND (k.expires_at > now()) IS NOT FALSE;
+  identity_id := own;
+  user_id := usr;
+END
+$$;
+
+-- Shows to the triggers of this transaction, and to readers of the log, that a mapping changes what belongs to a user.
+CREATE OR REPLACE FUNCTION app.note_mapping(p_user uuid, p_issuer text, p_mapping text) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  INSERT INTO app.audit_log (action, user_id, login, subject, detail)
+  VALUES ('identity.mapped', p_user, session_user::text, p_user::text, jsonb_build_object('issuer', p_issuer, 'by', p_mapping))
+$$;
+
+-- The same, and signs the user in: from then on the cookie stands for the user.
+CREATE OR REPLACE FUNCTION app.oauth_sign_in_with_identity(
+  p_issuer text, p_subject text, p_name text, p_email text, p_mapping text, p_slugs text[], p_roles text[], p_most bigint,
+  p_cookie_hash bytea, p_until timestamptz,
+  OUT outcome text, OUT user_name text, OUT void_ids uuid[], OUT void_hashes bytea[]
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  found record;
+BEGIN
+  SELECT * INTO found
+  FROM app.find_outside_user(p_issuer, p_subject, p_name, p_email, p_mapping, p_slugs, p_roles, p_most);
+  outcome := found.outcome;
+  user_name := found.user_name;
+  void_ids := found.void_ids;
+  void_hashes := found.void_hashes;
+  IF found.user_id IS NOT NULL THEN
+    INSERT INTO app.oauth_sign_ins (cookie_hash, user_id, by_identity, expires_at)
+    VALUES (p_cookie_hash, found.user_id, found.identity_id, least(p_until, now() + interval '1 hour'));
+    PERFORM app.oauth_keep_newest(found.user_id);
+  END IF;
+END
+$$;
+
+-- The operator's commands. An identity that an operator links signs in as that user; one that is removed cannot sign in again
+-- until an operator links it, or allows it to be mapped.
+CREATE OR REPLACE FUNCTION app.trust_issuer(p_issuer text, p_trusted boolean) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF p_trusted THEN
+    INSERT INTO app.issuers (issuer) VALUES (p_issuer) ON CONFLICT DO NOTHING;
+  ELSE
+    DELETE FROM app.issuers t WHERE t.issuer = p_issuer;
+  END IF;
+  IF FOUND THEN
+    PERFORM app.audit(CASE WHEN p_trusted THEN 'issuer.trusted' ELSE 'issuer.distrusted' END, NULL, p_issuer, '{}');
+  ELSIF NOT p_trusted THEN
+    RAISE EXCEPTION '%', p_issuer USING ERRCODE = 'MB404', DETAIL = 'issuer';
+  END IF;
+EXCEPTION WHEN check_violation THEN
+  RAISE EXCEPTION 'an issuer has 1 to 512 bytes' USING ERRCODE = 'MB400';
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.list_issuers() RETURNS TABLE (issuer text, trusted_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT t.issuer, t.trusted_at FROM app.issuers t ORDER BY t.issuer LIMIT 1000 $$;
+
+CREATE OR REPLACE FUNCTION app.list_identities(p_user text)
+RETURNS TABLE (
+  id uuid, user_name text, issuer text, subject text, email text, linked_at timestamptz, seen_at timestamptz
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  usr constant uuid := CASE WHEN p_user IS NOT NULL THEN app.user_named(p_user) END;
+BEGIN
+  RETURN QUERY
+  SELECT i.id, u.name, i.issuer, i.subject, i.email, i.linked_at, i.seen_at
+  FROM app.identities i JOIN public.users u ON u.id = i.user_id
+  WHERE usr IS NULL OR i.user_id = usr ORDER BY u.name, i.linked_at, i.id LIMIT 5000;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.link_identity(p_user text, p_issuer text, p_subject text) RETURNS uuid
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  usr constant uuid := app.user_named(p_user);
+  made uuid;
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp identity ' || p_issuer || ' ' || p_subject, 0));
+  DELETE FROM app.barred_identities b WHERE b.identity_hash = app.identity_hash(p_issuer, p_subject);
+  INSERT INTO app.identities (issuer, subject, user_id) VALUES (p_issuer, p_subject, usr) RETURNING id INTO made;
+  RETURN made;
+EXCEPTION
+  WHEN unique_violation THEN
+    RAISE EXCEPTION '%', p_subject USING ERRCODE = 'MB409', DETAIL = 'identity';
+  WHEN check_violation THEN
+    RAISE EXCEPTION 'an issuer has 1 to 512 bytes, a subject 1 to 255' USING ERRCODE = 'MB400';
+END
+$$;
+
+-- Gives the grants that end with it, with the hashes of their tokens, for caches.
+CREATE OR REPLACE FUNCTION app.unlink_identity(p_id uuid) RETURNS TABLE (grant_id uuid, key_hash bytea)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  given app.oauth_grants;
+BEGIN
+  PERFORM FROM app.identities i WHERE i.id = p_id FOR UPDATE;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION '%', p_id USING ERRCODE = 'MB404', DETAIL = 'identity';
+  END IF;
+  FOR given IN SELECT * FROM app.oauth_grants g WHERE g.by_identity = p_id AND g.revoked_at IS NULL ORDER BY g.id LOOP
+    RETURN QUERY SELECT given.id, void.hash FROM unnest(app.end_grant(given.project_id, given.id, 'identity')) AS void (hash);
+  END LOOP;
+  DELETE FROM app.identities i WHERE i.id = p_id;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.allow_identity(p_issuer text, p_subject text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  DELETE FROM app.barred_identities b WHERE b.identity_hash = app.identity_hash(p_issuer, p_subject);
+  IF NOT FOUND THEN
+    RAISE EXCEPTION '%', p_subject USING ERRCODE = 'MB404', DETAIL = 'barred identity';
+  END IF;
+END
+$$;
+
+-- What an operator does to a membership, no mapping undoes: a membership that was added or changed is no longer mapped, and one
+-- that was removed is not given again.
+CREATE OR REPLACE FUNCTION app.note_member_by_hand() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF app.mapped_user() IS NOT NULL THEN
+    RETURN NULL;
+  ELSIF TG_OP <> 'DELETE' THEN
+    DELETE FROM app.mapped_members h WHERE h.project_id = NEW.project_id AND h.user_id = NEW.user_id;
+    RETURN NULL;
+  END IF;
+  -- Nothing is noted of a user or a project that is removed.
+  INSERT INTO app.mapped_members (project_id, user_id)
+  SELECT p.id, u.id FROM public.projects p, public.users u WHERE p.id = OLD.project_id AND u.id = OLD.user_id
+  ON CONFLICT (project_id, user_id) DO UPDATE SET role = NULL, mapping = NULL, mapped_at = now();
+  RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.audit_identity() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF TG_OP = 'INSERT' THEN
+    PERFORM app.audit('identity.linked', NULL, NEW.id::text,
+      jsonb_build_object('user', NEW.user_id, 'issuer', NEW.issuer, 'subject', NEW.subject));
+    RETURN NULL;
+  END IF;
+  PERFORM app.audit('identity.unlinked', NULL, OLD.id::text,
+    jsonb_build_object('user', OLD.user_id, 'issuer', OLD.issuer, 'subject', OLD.subject));
+  INSERT INTO app.barred_identities (identity_hash) VALUES (app.identity_hash(OLD.issuer, OLD.subject)) ON CONFLICT DO NOTHING;
+  UPDATE app.oauth_grants g SET revoked_at = now(), revoked_for = 'identity'
+  WHERE g.by_identity = OLD.id AND g.revoked_at IS NULL;
+  RETURN NULL;
+END
+$$;
+
 -- Backups and the graph ----------------------------------------------------------------------------------------------
 
 -- Keeps the newest p_most backups of the current project. So an editor may make room, but not delete a chosen backup.
@@ -1606,10 +2035,11 @@ BEGIN
   SELECT coalesce(k.grant_id, k.id), k.user_id INTO shown, usr FROM public.api_keys k
   WHERE coalesce(k.grant_id, k.id) = app.current_key_id() AND k.key_hash = app.current_key_hash() AND k.project_id = p_project;
   IF shown IS NULL THEN
-    IF NOT app.is_operator() THEN
+    usr := app.mapped_user();
+    IF usr IS NULL AND NOT app.is_operator() THEN
       RAISE EXCEPTION 'no key of this project was presented' USING ERRCODE = 'MB401';
     END IF;
-    usr := app.current_user_id();
+    usr := coalesce(usr, app.current_user_id());
   END IF;
   INSERT INTO app.audit_log (project_id, action, user_id, key_id, login, subject, detail)
   VALUES (
@@ -2061,15 +2491,19 @@ BEGIN
         'append_events', 'trim_events', 'purge', 'kept_for_replay', 'note_key_addresses', 'purge_audit', 'opens_without_key',
         'make_event_partition', 'drop_event_partition', 'fill_fts', 'count_stale_fts']), 'app_server'
       UNION ALL SELECT unnest(ARRAY['claim_vectors', 'put_vectors', 'prune_vectors']), 'app_server'
+      UNION ALL SELECT 'oauth_admit_outside', 'app_server'
+      UNION ALL SELECT unnest(ARRAY['allow_grant', 'end_grants_of_issuer']), owner
       UNION ALL SELECT unnest(ARRAY[
         'oauth_sign_in_with_key', 'oauth_sign_in_with_code', 'oauth_sign_out', 'oauth_signed_in', 'oauth_consent', 'oauth_redeem',
         'oauth_refresh', 'oauth_revoke', 'oauth_list_grants', 'oauth_take_back', 'oauth_register', 'oauth_client',
-        'purge_oauth']), 'app_server'
+        'oauth_sign_in_with_identity', 'purge_oauth']), 'app_server'
       UNION ALL SELECT unnest(ARRAY[
         'create_login_code', 'list_grants', 'revoke_grant', 'create_client', 'list_clients', 'delete_client', 'note_grant', 'end_grants_of_key',
-        'end_grants_of_member']), owner
+        'end_grants_of_member', 'trust_issuer', 'list_issuers', 'list_identities', 'link_identity', 'unlink_identity',
+        'allow_identity', 'note_member_by_hand', 'audit_identity']), owner
       UNION ALL SELECT 'tokens_of_key', 'app_server, ' || owner
-      UNION ALL SELECT unnest(ARRAY['oauth_keep_newest', 'oauth_is_live', 'oauth_issue', 'end_grant']), NULL
+      UNION ALL SELECT unnest(ARRAY['oauth_keep_newest', 'oauth_is_live', 'oauth_issue', 'end_grant', 'find_outside_user',
+        'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
       UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key']), 'app_user'
       UNION ALL SELECT unnest(ARRAY[
@@ -2208,6 +2642,13 @@ CREATE OR REPLACE TRIGGER end_grants AFTER UPDATE OF revoked_at, scopes, expires
   EXECUTE FUNCTION app.end_grants_of_key();
 CREATE OR REPLACE TRIGGER end_grants AFTER DELETE ON public.memberships
   FOR EACH ROW EXECUTE FUNCTION app.end_grants_of_member();
+CREATE OR REPLACE TRIGGER note_by_hand AFTER INSERT OR DELETE ON public.memberships
+  FOR EACH ROW EXECUTE FUNCTION app.note_member_by_hand();
+CREATE OR REPLACE TRIGGER note_change_by_hand AFTER UPDATE ON public.memberships
+  FOR EACH ROW WHEN (OLD.role IS DISTINCT FROM NEW.role) EXECUTE FUNCTION app.note_member_by_hand();
+CREATE OR REPLACE TRIGGER audit AFTER INSERT OR DELETE ON app.identities FOR EACH ROW EXECUTE FUNCTION app.audit_identity();
+CREATE OR REPLACE TRIGGER end_grants AFTER DELETE ON app.issuers
+  FOR EACH ROW EXECUTE FUNCTION app.end_grants_of_issuer();
 CREATE OR REPLACE TRIGGER note_insert AFTER INSERT ON app.oauth_grants FOR EACH ROW EXECUTE FUNCTION app.note_grant();
 CREATE OR REPLACE TRIGGER note_end AFTER UPDATE OF revoked_at ON app.oauth_grants
   FOR EACH ROW WHEN (OLD.revoked_at IS NULL AND NEW.revoked_at IS NOT NULL) EXECUTE FUNCTION app.note_grant();

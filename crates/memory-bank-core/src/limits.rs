@@ -130,8 +130,13 @@ pub const REGISTERED_STORES: usize = 1000;
 pub const PROJECT_KEYS: usize = 1000;
 /// The most grants of a user in a project; past it the one that was refreshed least lately ends.
 pub const GRANTS: usize = 100;
+/// The most tokens of an outside issuer that are stored for a grant; past it the oldest is forgotten, and verified again when it
+/// is presented.
+pub const OUTSIDE_TOKENS: usize = 100;
 /// The most clients that registered themselves and that no user has let in.
 pub const WAITING_CLIENTS: usize = 2000;
+/// The most identities of outside issuers in a database; past it no user is created for one.
+pub const IDENTITIES: usize = 100_000;
 /// The most active keys of a folder.
 pub const FOLDER_KEYS: usize = 100;
 /// The most keys that are kept of a folder, revoked ones included; the oldest revoked keys are deleted first.

@@ -3,7 +3,9 @@
 
 pub(crate) mod command_variables;
 mod error;
+mod issuer;
 mod login;
+mod openid;
 mod read;
 mod variables;
 
@@ -259,6 +261,8 @@ impl Settings {
             allowed_origins: origins(read)?,
             public_url: public_url(read)?,
             client_documents: boolean(&CLIENT_DOCUMENTS, read)?,
+            openid: openid::settings(read)?,
+            outside_issuer: issuer::settings(read)?,
             trust_proxy_hops: hops,
             address_limit,
             keyed_address_limit,

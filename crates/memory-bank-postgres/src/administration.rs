@@ -168,6 +168,9 @@ pub(crate) fn admin_error(error: CallError) -> AdminError {
         Some("member") => "member",
         Some("grant") => "grant",
         Some("client") => "client",
+        Some("identity") => "identity",
+        Some("barred identity") => "barred identity",
+        Some("issuer") => "issuer",
         _ => "key",
     };
     let name = message.message().to_owned();

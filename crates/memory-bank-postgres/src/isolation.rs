@@ -56,9 +56,17 @@ pub const TENANT_TABLES: [&str; 23] = [
     "app.oauth_refresh_tokens",
 ];
 
-/// Tables that belong to no project, beside users and projects. Only functions reach them: no role that serves has a right
+/// Tables that belong to no project, beside users and projects, and what mappings gave. Only functions reach them: no role that serves has a right
 /// on them.
-pub const SERVER_TABLES: [&str; 3] = ["app.oauth_clients", "app.oauth_sign_ins", "app.oauth_login_codes"];
+pub const SERVER_TABLES: [&str; 7] = [
+    "app.oauth_clients",
+    "app.oauth_sign_ins",
+    "app.oauth_login_codes",
+    "app.issuers",
+    "app.identities",
+    "app.barred_identities",
+    "app.mapped_members",
+];
 
 /// Server tables that a role that serves can reach by itself.
 const REACHED: &str = "SELECT t.name FROM unnest($1::text[]) AS t (name), unnest(ARRAY['app_user', 'app_server', session_user]) AS r (name) \
@@ -99,7 +107,7 @@ const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_cata
 
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant.
-const SERVING_FUNCTIONS: [&str; 40] = [
+const SERVING_FUNCTIONS: [&str; 42] = [
     "append_events",
     "authenticate",
     "claim_vectors",
@@ -112,6 +120,7 @@ const SERVING_FUNCTIONS: [&str; 40] = [
     "make_event_partition",
     "note_audit",
     "note_key_addresses",
+    "oauth_admit_outside",
     "oauth_client",
     "oauth_consent",
     "oauth_list_grants",
@@ -120,6 +129,7 @@ const SERVING_FUNCTIONS: [&str; 40] = [
     "oauth_register",
     "oauth_revoke",
     "oauth_sign_in_with_code",
+    "oauth_sign_in_with_identity",
     "oauth_sign_in_with_key",
     "oauth_sign_out",
     "oauth_signed_in",

@@ -1,14 +1,16 @@
 //! OAuth: sign-ins, grants, codes, tokens and clients. Each method is one function of schema `app`, which checks the
 //! secret that it takes; the tables are out of reach of every role that serves.
 
+mod outside;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use memory_bank_core::caller::{KeyId, ProjectId, Right, UserId};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
     AdminError, Client, ClientRecord, Consent, Exchange, GrantRecord, GrantView, Issued, KeyHash, Membership,
-    NewClient, NewCode, NewGrant, NewTokens, OAuthAdministration, OAuthStore, Presentation, Refusal, SignIn,
-    SignedIn, Void,
+    NewClient, NewCode, NewGrant, NewOutsideToken, NewTokens, OAuthAdministration, OAuthStore,
+    OutsideAdmission, Presentation, Refusal, SignIn, SignedIn, Void,
 };
 use memory_bank_core::limits;
 use tokio_postgres::Row;
@@ -157,6 +159,13 @@ impl OAuthStore for Database {
         exchange("oauth_refresh", &self.call(Query::new(REFRESH, &values)).await?)
     }
 
+    async fn admit_outside_token(
+        &self,
+        token: &NewOutsideToken,
+    ) -> Result<(OutsideAdmission, Vec<Void>), StoreError> {
+        outside::admit(self, token).await
+    }
+
     async fn revoke(&self, token: &KeyHash, client_id: &str) -> Result<Option<Void>, StoreError> {
         let rows = self.call(Query::new(REVOKE, &[&bytes(token), &client_id])).await?;
         let Some(row) = rows.first() else { return Ok(None) };
@@ -240,6 +249,12 @@ impl OAuthAdministration for Database {
         Ok(void(id, row, 0)?)
     }
 
+    async fn allow_grant(&self, id: KeyId) -> Result<(), AdminError> {
+        const SQL: &str = "SELECT app.allow_grant($1)";
+        self.call(Query::new(SQL, &[&id.0])).await.map_err(admin_error)?;
+        Ok(())
+    }
+
     async fn create_client(&self, id: &str, name: &str, redirect_uris: &[String]) -> Result<(), AdminError> {
         const SQL: &str = "SELECT app.create_client($1, $2, $3)";
         self.call(Query::new(SQL, &[&id, &name, &redirect_uris])).await.map_err(admin_error)?;
@@ -281,7 +296,7 @@ fn word(rows: &[Row]) -> Result<String, StoreError> {
     Ok(rows.first().map(|row| column::<Option<String>>(row, 0)).transpose()?.flatten().unwrap_or_default())
 }
 
-fn unknown(function: &str, outcome: &str) -> StoreError {
+pub(crate) fn unknown(function: &str, outcome: &str) -> StoreError {
     StoreError::Unavailable(format!("app.{function} gave `{outcome}`"))
 }
 
@@ -328,7 +343,7 @@ fn void(grant: KeyId, row: &Row, at: usize) -> Result<Void, StoreError> {
 }
 
 /// Grants with their tokens, from `grant_id, key_hash` in the order of grants.
-fn voids(rows: &[Row]) -> Result<Vec<Void>, StoreError> {
+pub(crate) fn voids(rows: &[Row]) -> Result<Vec<Void>, StoreError> {
     let mut found: Vec<Void> = Vec::new();
     for row in rows {
         let (grant, hash) = (KeyId(column(row, 0)?), hash_of(column(row, 1)?)?);

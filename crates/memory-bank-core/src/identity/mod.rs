@@ -2,15 +2,19 @@
 //! HTTP, and nothing here stores a key in plain text.
 
 mod administration;
+mod claim_mapping;
 mod keys;
 mod new_key;
 mod oauth;
+mod outside;
+mod outside_token;
 mod secret;
 mod token;
 
 pub use administration::{
     AdminError, Administration, Bootstrapped, MemberRecord, NewProject, NewUser, ProjectRecord, UserRecord,
 };
+pub use claim_mapping::{ClaimMapping, GROUPS_CLAIM, MalformedMapping, MappedProject, VerifiedClaims};
 pub use keys::{
     KeyChange, KeyDirectory, KeyError, KeyIdentity, KeyRecord, KeyStatus, KeyStore, KeyUse, NewKey, Revoked,
 };
@@ -19,5 +23,10 @@ pub use oauth::{
     Client, ClientRecord, Consent, Exchange, GrantRecord, GrantView, Issued, Membership, NewClient, NewCode,
     NewGrant, NewTokens, OAuthAdministration, OAuthStore, Presentation, Refusal, SignIn, SignedIn, Void,
 };
+pub use outside::{
+    IdentityAdministration, IdentityRecord, Mapped, MappingSource, OutsideRefusal, OutsideSignIn,
+    OutsideUser, OutsideUsers,
+};
+pub use outside_token::{NewOutsideToken, OutsideAdmission};
 pub use secret::{Environment, KeyHash, MalformedKey, PlainKey};
 pub use token::{LoginCode, PlainToken, TokenKind};

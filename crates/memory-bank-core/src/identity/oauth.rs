@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::caller::{KeyId, ProjectId, Right, Role, UserId};
 use crate::error::StoreError;
-use crate::identity::{AdminError, KeyHash};
+use crate::identity::{AdminError, KeyHash, NewOutsideToken, OutsideAdmission, OutsideUsers};
 
 /// How a user shows who it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,7 +215,7 @@ pub struct GrantView {
 /// Stores what an authorization server needs. Every change is one transaction, and any replica continues what another
 /// began.
 #[async_trait]
-pub trait OAuthStore: Send + Sync {
+pub trait OAuthStore: OutsideUsers {
     /// Signs a user in: from now on the cookie stands for the user. The user's name; `None` if the secret is void.
     async fn sign_in(
         &self,
@@ -256,6 +256,13 @@ pub trait OAuthStore: Send + Sync {
         salt: &[u8; 16],
         tokens: &NewTokens,
     ) -> Result<Exchange, StoreError>;
+
+    /// Stores a token of an outside issuer, or renews its row. The keys and tokens whose role has changed are returned,
+    /// for caches.
+    async fn admit_outside_token(
+        &self,
+        token: &NewOutsideToken,
+    ) -> Result<(OutsideAdmission, Vec<Void>), StoreError>;
 
     /// Revokes a token of this client; `None` if there is no such token.
     async fn revoke(&self, token: &KeyHash, client_id: &str) -> Result<Option<Void>, StoreError>;
@@ -328,6 +335,9 @@ pub trait OAuthAdministration: Send + Sync {
 
     /// Ends a grant.
     async fn revoke_grant(&self, id: KeyId) -> Result<Void, AdminError>;
+
+    /// Lets in again what was taken back of a client of an outside issuer.
+    async fn allow_grant(&self, id: KeyId) -> Result<(), AdminError>;
 
     /// Registers a client for good.
     async fn create_client(&self, id: &str, name: &str, redirect_uris: &[String]) -> Result<(), AdminError>;

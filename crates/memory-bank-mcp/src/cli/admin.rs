@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::cli::account_arguments::{RoleName, parse_slug, parse_user_name, user_json};
 use crate::cli::output::{Output, Table};
-use crate::cli::{accounts, audit, grants, keys, output, server_login};
+use crate::cli::{accounts, audit, grants, identities, keys, output, server_login};
 use crate::config::{self, Settings};
 use crate::database;
 
@@ -61,6 +61,9 @@ pub(crate) enum AdminCommand {
     /// List and revoke what users have allowed to applications.
     #[command(subcommand)]
     Grants(grants::GrantsCommand),
+    /// Manage users of outside issuers, such as an OpenID provider.
+    #[command(subcommand)]
+    Identities(identities::IdentitiesCommand),
     /// Register applications that may ask users for access.
     #[command(subcommand)]
     OauthClients(grants::ClientsCommand),
@@ -186,6 +189,7 @@ pub(crate) async fn run(command: &AdminCommand, output: Output) -> anyhow::Resul
         AdminCommand::Keys(command) => keys::run(&database, &settings, command, output).await,
         AdminCommand::LoginCode(options) => grants::login_code(&database, options, output).await,
         AdminCommand::Grants(command) => grants::run(&database, &settings, command, output).await,
+        AdminCommand::Identities(command) => identities::run(&database, &settings, command, output).await,
         AdminCommand::OauthClients(command) => grants::clients(&database, &settings, command, output).await,
         AdminCommand::Audit(command) => audit::run(&database, command, output).await,
     };

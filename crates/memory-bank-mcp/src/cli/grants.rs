@@ -43,8 +43,13 @@ pub(crate) enum GrantsCommand {
         #[arg(long)]
         all: bool,
     },
-    /// Revoke a grant with its tokens, at once.
+    /// Revoke a grant with its tokens, at once. The client of an outside issuer stays out until it is allowed.
     Revoke {
+        /// The grant's id.
+        id: Uuid,
+    },
+    /// Let the client of an outside issuer in again whose grant was revoked.
+    Allow {
         /// The grant's id.
         id: Uuid,
     },
@@ -103,6 +108,11 @@ pub(crate) async fn run(
             let void = database.revoke_grant(KeyId(*id)).await?;
             keys::notify_ended(settings, &[void]).await;
             output.show(&json!({"message": "grant revoked", "id": id}), &format!("Grant {id} revoked."))
+        }
+        GrantsCommand::Allow { id } => {
+            database.allow_grant(KeyId(*id)).await?;
+            let text = format!("The client of grant {id} is let in again.");
+            output.show(&json!({"message": "client allowed", "id": id}), &text)
         }
     }
 }
@@ -177,7 +187,7 @@ fn list_clients(clients: &[ClientRecord], output: Output) -> anyhow::Result<()> 
     output.show(&json!({"total": shown.len(), "clients": shown}), &table.to_string())
 }
 
-fn time_or_dash(at: Option<Timestamp>) -> String {
+pub(crate) fn time_or_dash(at: Option<Timestamp>) -> String {
     at.map_or_else(|| "-".to_owned(), iso_millis)
 }
 

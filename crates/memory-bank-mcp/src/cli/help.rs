@@ -40,7 +40,7 @@ fn used_by(command: &str) -> Option<Vec<&'static str>> {
         "export" => Some(vec!["folder", "read_only", "json"]),
         "restore" => Some(vec!["read_only", "json"]),
         "backup" | "migrate" | "bootstrap" | "users" | "projects" | "members" | "keys" | "audit"
-        | "grants" | "login-code" | "oauth-clients" => Some(DATABASE.to_vec()),
+        | "grants" | "identities" | "login-code" | "oauth-clients" => Some(DATABASE.to_vec()),
         _ => None,
     }
 }

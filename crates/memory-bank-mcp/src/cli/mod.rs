@@ -15,6 +15,7 @@ pub(crate) mod health;
 mod help;
 pub(crate) mod hook;
 pub(crate) mod http_client;
+mod identities;
 pub(crate) mod index;
 mod key_source;
 mod keys;

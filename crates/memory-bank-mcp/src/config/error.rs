@@ -33,6 +33,14 @@ pub(crate) enum ConfigError {
         /// Why it is needed.
         reason: &'static str,
     },
+    /// Rules that cannot be read.
+    #[error("`{name}` cannot be used: {why}")]
+    Mapping {
+        /// The variable.
+        name: &'static str,
+        /// The rule and what is wrong.
+        why: memory_bank_core::identity::MalformedMapping,
+    },
     /// A value is given twice.
     #[error("both `{name}` and `{name}_FILE` are set; set one of them")]
     SetTwice {

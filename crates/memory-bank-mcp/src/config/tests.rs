@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use memory_bank_core::caller::{Right, Rights};
 use rstest::rstest;
 
 use super::variables::DefaultValue;
@@ -34,6 +35,50 @@ fn with_a_database_the_defaults_of_the_deployment_guide_apply() {
     assert_eq!(read(&supabase).unwrap().database.map(|database| database.connections), Some(10));
 }
 
+#[test]
+fn an_openid_provider_needs_a_client_and_readable_rules() {
+    let issuer = ("OIDC_ISSUER", "https://login.example.com/realms/main");
+    let client = [issuer, ("OIDC_CLIENT_ID", "mb"), ("OIDC_CLIENT_SECRET", "hidden-word")];
+    let openid = read(&client).unwrap().http.openid.unwrap();
+    assert_eq!((openid.name.as_str(), openid.scopes.as_str()), ("login.example.com", "openid email profile"));
+    assert!(openid.mapping.is_none() && !format!("{openid:?}").contains("hidden-word"));
+    for (given, name) in [(&client[..1], "OIDC_CLIENT_ID"), (&client[..2], "OIDC_CLIENT_SECRET")] {
+        assert!(matches!(read(given), Err(ConfigError::Missing { name: missing, .. }) if missing == name));
+    }
+    let with = |rules| read(&[client[0], client[1], client[2], ("OIDC_MAPPING", rules)]);
+    assert!(with("group:dev=shop:editor").unwrap().http.openid.unwrap().mapping.is_some());
+    let error = with("group:dev=shop:editor,domain:com=shop:viewer").unwrap_err().to_string();
+    assert!(
+        error.starts_with("`OIDC_MAPPING` cannot be used: `domain:com=shop:viewer` names a domain"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_outside_issuer_has_what_its_variables_say() {
+    assert_eq!(read(&[("OAUTH_AUDIENCE", "a")]).unwrap().http.outside_issuer, None);
+    let plain = read(&[("OAUTH_ISSUER", "https://login.example.com/realms/main")])
+        .unwrap()
+        .http
+        .outside_issuer
+        .unwrap();
+    assert_eq!((plain.audience, plain.mapping, plain.is_listed), (None, None, true));
+    assert_eq!(plain.default_rights, Rights::NONE);
+    let whole = read(&[
+        ("OAUTH_ISSUER", "https://REF.supabase.co/auth/v1"),
+        ("OAUTH_AUDIENCE", "authenticated"),
+        ("OAUTH_DEFAULT_SCOPES", "read  write"),
+        ("OAUTH_MAPPING", "group:dev=shop:editor"),
+        ("OAUTH_ISSUER_SIGN_IN", "false"),
+    ]);
+    let whole = whole.unwrap().http.outside_issuer.unwrap();
+    assert_eq!((whole.audience.as_deref(), whole.is_listed), (Some("authenticated"), false));
+    assert_eq!(whole.default_rights, Rights::NONE.with(Right::Read).with(Right::Write));
+    assert!(whole.mapping.is_some());
+    let error = read(&[("OAUTH_MAPPING", "dev=shop")]).unwrap_err().to_string();
+    assert!(error.starts_with("`OAUTH_MAPPING` cannot be used: `dev=shop` names no role"), "{error}");
+}
+
 #[rstest]
 #[case("MCP_PORT", "99999")]
 #[case("MCP_PORT", "http")]
@@ -53,6 +98,19 @@ fn with_a_database_the_defaults_of_the_deployment_guide_apply() {
 #[case("PUBLIC_URL", "https://memory.example.com/mcp")]
 #[case("PUBLIC_URL", "ftp://memory.example.com")]
 #[case("OAUTH_CLIENT_DOCUMENTS", "perhaps")]
+#[case("OIDC_ISSUER", "login.example.com")]
+#[case("OIDC_ISSUER", "http://login.example.com")]
+#[case("OIDC_SCOPES", "email profile")]
+#[case("OIDC_NAME", "a\nb")]
+#[case("OAUTH_ISSUER", "login.example.com")]
+#[case("OAUTH_ISSUER", "http://login.example.com")]
+#[case("OAUTH_ISSUER", "https://login.example.com?tenant=a")]
+#[case("OAUTH_ISSUER", "https://user:secret@login.example.com")]
+#[case("OAUTH_AUDIENCE", "a b")]
+#[case("OAUTH_JWKS_URL", "http://login.example.com/keys")]
+#[case("OAUTH_DEFAULT_SCOPES", "read,write")]
+#[case("OAUTH_PROJECT", "a b")]
+#[case("OAUTH_ISSUER_SIGN_IN", "perhaps")]
 #[case("EVENT_RETENTION_HOURS", "0")]
 #[case("AUDIT_RETENTION_DAYS", "29")]
 #[case("METRICS_ADDR", "9464")]

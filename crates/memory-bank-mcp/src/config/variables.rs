@@ -111,6 +111,42 @@ variables! {
         "The address under which clients reach the server: its host is allowed as if `ALLOWED_HOSTS` contained it, and its pages count as the server's own.";
     Plain CLIENT_DOCUMENTS "OAUTH_CLIENT_DOCUMENTS" = Is("true"), "`true` or `false`",
         "`false`: documents about applications are not fetched, so that all applications register themselves; for a server that cannot reach the internet.";
+    Plain OIDC_ISSUER "OIDC_ISSUER" = Nothing,
+        "the issuer of an OpenID provider, such as https://login.example.com/realms/main; empty = none",
+        "The OpenID provider with which users sign in, beside keys and login codes.";
+    Plain OIDC_CLIENT_ID "OIDC_CLIENT_ID" = Nothing, "the id of a client at `OIDC_ISSUER`",
+        "The id of this server at the provider.";
+    Secret OIDC_CLIENT_SECRET "OIDC_CLIENT_SECRET" = Nothing, "the secret of the client at `OIDC_ISSUER`",
+        "The secret of this server at the provider.";
+    Plain OIDC_NAME "OIDC_NAME" = Depends("the host of `OIDC_ISSUER`"), "at most 80 characters",
+        "The name of the provider on the sign-in page.";
+    Plain OIDC_SCOPES "OIDC_SCOPES" = Is("openid email profile"), "scopes separated by spaces, `openid` among them",
+        "What is requested of the provider; some need a scope of their own for groups.";
+    Plain OIDC_MAPPING "OIDC_MAPPING" = Nothing,
+        "rules such as `group:dev=shop:editor` or `domain:example.com=shop:viewer`, separated by commas",
+        "The projects and roles that claims of `OIDC_ISSUER` give to a user, who is created for them; without it only users that are linked sign in.";
+    Plain OIDC_GROUPS_CLAIM "OIDC_GROUPS_CLAIM" = Is("groups"), "the name of a claim, or a path such as realm_access.roles",
+        "The claim with the groups of a user, for `OIDC_MAPPING`.";
+    Plain OAUTH_ISSUER "OAUTH_ISSUER" = Nothing,
+        "the issuer of an authorization server, such as https://login.example.com/realms/main; empty = none",
+        "Tokens of this authorization server are accepted as they are, for users that are linked to it.";
+    Plain OAUTH_AUDIENCE "OAUTH_AUDIENCE" = Depends("the address of the server's endpoint"), "a text without spaces",
+        "The audience that a token of `OAUTH_ISSUER` must have.";
+    Plain OAUTH_JWKS_URL "OAUTH_JWKS_URL" = Depends("by the issuer's metadata"),
+        "an address with https",
+        "Where `OAUTH_ISSUER` publishes its keys.";
+    Plain OAUTH_DEFAULT_SCOPES "OAUTH_DEFAULT_SCOPES" = Nothing,
+        "`read`, `write` and `admin`, separated by spaces; empty = none",
+        "The rights of a token of `OAUTH_ISSUER` whose scope names none of them; without it such a token is refused.";
+    Plain OAUTH_PROJECT "OAUTH_PROJECT" = Nothing, "the short name of a project",
+        "The project of a token of `OAUTH_ISSUER` that names none in its claim `memory_bank_project`; without it, the only project of its user.";
+    Plain OAUTH_MAPPING "OAUTH_MAPPING" = Nothing,
+        "rules such as `group:dev=shop:editor` or `domain:example.com=shop:viewer`, separated by commas",
+        "The projects and roles that claims of a token of `OAUTH_ISSUER` give to its user, who is created for them.";
+    Plain OAUTH_GROUPS_CLAIM "OAUTH_GROUPS_CLAIM" = Is("groups"), "the name of a claim",
+        "The claim with the groups of a user, for `OAUTH_MAPPING`.";
+    Plain OAUTH_ISSUER_SIGN_IN "OAUTH_ISSUER_SIGN_IN" = Is("true"), "`true` or `false`",
+        "`false`: clients are led to the server's own sign-in although `OAUTH_ISSUER` is set.";
     Plain ALLOWED_ORIGINS "ALLOWED_ORIGINS" = Nothing,
         "origins such as https://app.example, separated by commas, or `*`; empty = none",
         "The web pages, beside the server's own, that may send requests.";

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::client::{JSON, MCP_ACCEPT, Server, TIMEOUT, call};
 use crate::database::{key_of, operate};
 use crate::oauth::browser::connect;
+use crate::oauth::fake_issuer::{Issuer, Signer};
 use crate::redis::Redis;
 
 /// The number of measurements of each case. The least counts: the server records uses of keys and keeps connections alive now
@@ -70,7 +71,28 @@ impl Watched {
         watched
     }
 
+    /// The same, with a token of an outside issuer.
+    fn start_with_outside_token() -> Self {
+        let signer = Signer::new("key");
+        let issuer = Issuer::start(&[&signer]);
+        let mut watched = Self::start_with(false, &[("OAUTH_ISSUER", &issuer.address)]);
+        watched.database.psql(&format!(
+            "INSERT INTO app.issuers (issuer) VALUES ('{0}'); INSERT INTO app.identities (issuer, subject, user_id) \
+             SELECT '{0}', 'u1', id FROM users",
+            issuer.address
+        ));
+        let resource = format!("http://{}/mcp", watched.server.address);
+        watched.server.key = signer.token(&issuer.claims("u1", &resource));
+        watched.stateless("get_memory_bank_status", &json!({}));
+        watched.database.psql("UPDATE api_keys SET rate_limit = 100000 WHERE grant_id IS NOT NULL");
+        watched
+    }
+
     fn start(json: bool) -> Self {
+        Self::start_with(json, &[])
+    }
+
+    fn start_with(json: bool, more: &[(&str, &str)]) -> Self {
         let database = TestDatabase::migrated();
         let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
         let arguments = ["keys", "create", "--user", "alice", "--project", "atlas", "--rate-limit", "100000"];
@@ -79,15 +101,18 @@ impl Watched {
         let (proxy, redis) = (CountingProxy::to(database.port()), Redis::start());
         let url =
             format!("postgres://{SERVER}@127.0.0.1:{}/{}?sslmode=disable", proxy.port(), database.name());
-        let mut server = Server::start(&[
-            ("DATABASE_URL", &url),
+        let redis_url = redis.url();
+        let mut variables = vec![
+            ("DATABASE_URL", url.as_str()),
             ("MCP_HOST", "127.0.0.1"),
             // Statements are prepared once a connection, so with one connection a second call is warm.
             ("DB_MAX_CONNECTIONS", "1"),
-            ("REDIS_URL", &redis.url()),
+            ("REDIS_URL", redis_url.as_str()),
             ("RATE_LIMIT_IP_PER_MINUTE", "100000"),
             ("MCP_JSON_RESPONSE", if json { "true" } else { "false" }),
-        ]);
+        ];
+        variables.extend(more);
+        let mut server = Server::start(&variables);
         key.clone_into(&mut server.key);
         let monitor = Monitor::of(&redis);
         Self { server, proxy, monitor, redis, database }
@@ -149,7 +174,9 @@ fn succeeded(reply: &Value) {
 
 #[test]
 fn a_read_takes_one_round_trip_to_redis_and_postgresql_and_an_edit_two_to_postgresql() {
-    for mut watched in [Watched::start(false), Watched::start_with_token(false)] {
+    for mut watched in
+        [Watched::start(false), Watched::start_with_token(false), Watched::start_with_outside_token()]
+    {
         counts_of_reads_and_edits(&mut watched);
     }
 }

@@ -9,13 +9,14 @@ use axum::response::Response;
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use memory_bank_core::caller::KeyId;
+use memory_bank_core::identity::KeyHash;
 use memory_bank_core::limiter::{Admission, Limiter, Origin, Verdict};
 use serde_json::json;
 
 use crate::http::addresses::network;
-use crate::http::auth::{AuthError, Authenticated, Presented, presented};
+use crate::http::auth::{AuthError, Authenticated, OutsideToken, Presented, presented};
 use crate::http::invalidation::Invalidation;
-use crate::http::oauth::{Challenge, ServerUrl};
+use crate::http::oauth::{Challenge, FirstSight, ServerUrl};
 use crate::http::shared::Shared;
 use crate::http::{forwarded, oauth, reply, unavailable};
 use crate::mcp::errors::UNREACHABLE_RETRY;
@@ -31,7 +32,7 @@ pub(crate) struct PeerAddress(pub(crate) SocketAddr);
 pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let address = client_address(&request, shared.config.trust_proxy_hops);
     let own_url = ServerUrl::of(&shared, &request);
-    let (verdict, outcome) = admit(&shared, request.headers(), address).await;
+    let (verdict, outcome) = admit(&shared, request.headers(), address, own_url.as_ref()).await;
     let ends_session = request.method() == Method::DELETE && is_mcp(&request);
     let spared = match &outcome {
         Ok(known) if !verdict.admitted && ends_session => may_end_session(&shared, known).await,
@@ -89,40 +90,84 @@ async fn admit(
     shared: &Shared,
     headers: &HeaderMap,
     address: Option<IpAddr>,
+    own_url: Option<&ServerUrl>,
 ) -> (Verdict, Result<Authenticated, AuthError>) {
     let network = address.map(network);
-    let (hash, is_token) = match presented(headers) {
-        Presented::Key(hash) => (hash, false),
-        Presented::Token(hash) => (hash, true),
+    let presented = presented(headers);
+    let found = match &presented {
         Presented::Nothing => return (unkeyed(shared, network).await, Err(AuthError::Missing)),
         Presented::Malformed => return (unkeyed(shared, network).await, Err(AuthError::Malformed)),
+        Presented::Key(hash) | Presented::Token(hash) => find(shared, hash, network).await,
+        Presented::Outside(token) => find_outside(shared, token, network, own_url).await,
     };
-    let found = match shared.auth.known(&hash) {
-        Some(known) => known,
-        None => {
-            let look_up = count_look_up(shared, network).await;
-            if !look_up.admitted {
-                return (look_up, Err(AuthError::Unknown));
-            }
-            shared.auth.look_up(&hash).await
-        }
+    let found = match found {
+        Ok(found) => found,
+        Err(too_many) => return (too_many, Err(AuthError::Unknown)),
     };
     let verdict = match &found {
         Ok(known) => keyed(shared, known, network).await,
         // The key can neither be accepted nor rejected.
-        Err(AuthError::Unavailable(_)) => Verdict::PASS,
+        Err(AuthError::Unavailable(_) | AuthError::IssuerUnavailable) => Verdict::PASS,
         Err(_) => unkeyed(shared, network).await,
     };
+    let is_token = !matches!(presented, Presented::Key(_));
     (verdict, found.map(|known| Authenticated { is_token, ..known }))
 }
 
-/// Whether a request has a valid key, for routes that need none. It does not count against the key.
-pub(crate) async fn has_good_key(shared: &Shared, presented: Presented, address: Option<IpAddr>) -> bool {
-    let (Presented::Key(hash) | Presented::Token(hash)) = presented else { return false };
-    if let Some(known) = shared.auth.known(&hash) {
-        return known.is_ok();
+/// A key, or why it is not admitted; the verdict if too many were looked up.
+async fn find(
+    shared: &Shared,
+    hash: &KeyHash,
+    network: Option<IpAddr>,
+) -> Result<Result<Authenticated, AuthError>, Verdict> {
+    if let Some(known) = shared.auth.known(hash) {
+        return Ok(known);
     }
-    count_look_up(shared, address.map(network)).await.admitted && shared.auth.look_up(&hash).await.is_ok()
+    let look_up = count_look_up(shared, network).await;
+    if look_up.admitted { Ok(shared.auth.look_up(hash).await) } else { Err(look_up) }
+}
+
+/// The same for a token of the outside issuer. A known one goes the way of a key. Only a token whose signature was
+/// verified is looked up, so that forged ones do not reach the directory.
+async fn find_outside(
+    shared: &Shared,
+    token: &OutsideToken,
+    network: Option<IpAddr>,
+    own_url: Option<&ServerUrl>,
+) -> Result<Result<Authenticated, AuthError>, Verdict> {
+    let Some((sights, own_url)) = shared.first_sights.as_ref().zip(own_url) else {
+        return Ok(Err(AuthError::Malformed));
+    };
+    let known = match shared.auth.known(&token.hash()) {
+        Some(Ok(known)) if sights.is_settled(&known, shared.services.clock.now()) => return Ok(Ok(known)),
+        Some(Err(AuthError::Revoked)) => return Ok(Err(AuthError::Revoked)),
+        Some(Ok(known)) => Some(known),
+        _ => None,
+    };
+    let look_up = count_look_up(shared, network).await;
+    if !look_up.admitted {
+        return known.map(Ok).ok_or(look_up);
+    }
+    match oauth::first_sight(shared, sights, token, own_url, known).await {
+        FirstSight::Is(found) => Ok(found),
+        FirstSight::TooMany(verdict) => Err(verdict),
+    }
+}
+
+/// Whether a request has a valid key, for routes that need none. It does not count against the key.
+pub(crate) async fn has_good_key(
+    shared: &Shared,
+    presented: Presented,
+    own_url: Option<&ServerUrl>,
+    address: Option<IpAddr>,
+) -> bool {
+    let network = address.map(network);
+    let found = match presented {
+        Presented::Nothing | Presented::Malformed => return false,
+        Presented::Key(hash) | Presented::Token(hash) => find(shared, &hash, network).await,
+        Presented::Outside(token) => find_outside(shared, &token, network, own_url).await,
+    };
+    matches!(found, Ok(Ok(_)))
 }
 
 /// Counts a look-up of a key, in this process only.
@@ -224,6 +269,18 @@ pub(crate) fn unauthorized(error: &AuthError) -> Response {
         tracing::error!(error = %detail, "keys cannot be looked up");
         let response = reply::error(StatusCode::SERVICE_UNAVAILABLE, error.text());
         return reply::with_retry_after(response, UNREACHABLE_RETRY);
+    }
+    if matches!(error, AuthError::IssuerUnavailable) {
+        let response = reply::error(StatusCode::SERVICE_UNAVAILABLE, error.text());
+        return reply::with_retry_after(response, UNREACHABLE_RETRY);
+    }
+    if matches!(error, AuthError::NotAdmitted(_) | AuthError::NoScope) {
+        // Another sign-in helps only against a missing scope.
+        let mut response = reply::error(StatusCode::FORBIDDEN, error.text());
+        if matches!(error, AuthError::NoScope) {
+            response.extensions_mut().insert(Challenge::Insufficient(oauth::FIRST_RIGHTS));
+        }
+        return response;
     }
     let mut response = reply::error(StatusCode::UNAUTHORIZED, error.text());
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -21,10 +21,10 @@ use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-pub(crate) use self::credentials::{AuthError, Presented, presented};
+pub(crate) use self::credentials::{AuthError, OutsideToken, Presented, presented};
 use self::identity_cache::{Evictions, IdentityCache, cache};
 pub use self::key_cache::{CacheAnswer, CacheTime, CachedKey, KeyCache};
-use self::turns::Turns;
+pub(crate) use self::turns::Turns;
 
 /// How long a directory entry is valid in any cache, counted from the query.
 pub(crate) const KEY_CACHE_TTL: Duration = Duration::from_secs(300);
@@ -38,6 +38,7 @@ pub(crate) struct Authenticated {
     pub(crate) caller: Arc<Caller>,
     pub(crate) hash: KeyHash,
     pub(crate) rate_limit: u32,
+    pub(crate) expires_at: Option<Timestamp>,
     /// Whether the key is an access token of OAuth; its caller has the id of the grant.
     pub(crate) is_token: bool,
 }
@@ -358,7 +359,8 @@ fn check_validity(
     }
     let caller = Arc::clone(caller);
     // Only the presented text shows whether it is a token.
-    Ok(Authenticated { caller, hash, rate_limit: identity.rate_limit, is_token: false })
+    let KeyIdentity { rate_limit, expires_at, .. } = *identity;
+    Ok(Authenticated { caller, hash, rate_limit, expires_at, is_token: false })
 }
 
 /// The same error, for another request that waited for it.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::http::oauth::{IssuerSettings, OpenIdSettings};
 use crate::mcp::ToolOptions;
 
 /// The settings of the HTTP side.
@@ -19,6 +20,10 @@ pub struct HttpConfig {
     pub public_url: Option<String>,
     /// Whether documents about clients of OAuth are fetched.
     pub client_documents: bool,
+    /// The OpenID provider with which users sign in.
+    pub openid: Option<OpenIdSettings>,
+    /// The outside authorization server whose tokens are accepted.
+    pub outside_issuer: Option<IssuerSettings>,
     /// Allowed origins of web pages, in addition to the server's own; `*` = any.
     pub allowed_origins: Vec<String>,
     /// How many trusted proxies name the client's address; 0 = none.

@@ -55,7 +55,7 @@ pub use auth::{CacheAnswer, CacheTime, CachedKey, KeyCache};
 pub use config::HttpConfig;
 pub use memory_bank_core::identity::DEFAULT_RATE_LIMIT;
 pub use metrics::{PoolState, StorageState, VectorState};
-pub use oauth::is_redirect_uri;
+pub use oauth::{IssuerSettings, OpenIdSettings, is_redirect_uri};
 pub use pinned_workspace::PinnedWorkspace;
 pub use probe::{Absent, Health, Probe};
 pub use redis::{Redis, RedisError, RedisFacts, RedisFault};

@@ -299,6 +299,8 @@ mod tests {
             allowed_origins: origins.iter().map(ToString::to_string).collect(),
             public_url: None,
             client_documents: false,
+            openid: None,
+            outside_issuer: None,
             trust_proxy_hops: 1,
             address_limit: 0,
             keyed_address_limit: 0,

@@ -15,6 +15,7 @@ use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::http::auth::presented;
+use crate::http::oauth::ServerUrl;
 use crate::http::origin::{Admitted, Refused};
 use crate::http::request_id::RequestId;
 use crate::http::routes::{method_name, needs_key, route_name};
@@ -45,7 +46,8 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
         HostCheck::Passed => None,
         HostCheck::Failed(refused) => Some(refused),
         HostCheck::NeedsKey => {
-            let has_key = admission::has_good_key(&shared, presented(request.headers()), address).await;
+            let (key, own_url) = (presented(request.headers()), ServerUrl::of(&shared, &request));
+            let has_key = admission::has_good_key(&shared, key, own_url.as_ref(), address).await;
             (!has_key).then_some(Refused::Host)
         }
     };

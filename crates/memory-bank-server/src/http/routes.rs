@@ -10,7 +10,7 @@ struct Route {
     keyed: &'static [Method],
 }
 
-const ROUTES: [Route; 19] = [
+const ROUTES: [Route; 21] = [
     Route { path: "/mcp", keyed: &[Method::POST, Method::GET, Method::HEAD, Method::DELETE] },
     Route { path: "/api/keys", keyed: &[Method::GET, Method::HEAD, Method::POST] },
     Route { path: "/api/keys/{id}", keyed: &[Method::PATCH, Method::DELETE] },
@@ -25,6 +25,8 @@ const ROUTES: [Route; 19] = [
     Route { path: "/.well-known/openid-configuration", keyed: &[] },
     Route { path: "/oauth/authorize", keyed: &[] },
     Route { path: "/oauth/sign-in", keyed: &[] },
+    Route { path: "/oauth/openid", keyed: &[] },
+    Route { path: "/oauth/openid/callback", keyed: &[] },
     Route { path: "/oauth/token", keyed: &[] },
     Route { path: "/oauth/revoke", keyed: &[] },
     Route { path: "/oauth/register", keyed: &[] },

@@ -30,7 +30,7 @@ use crate::http::events::EventLog;
 use crate::http::in_flight::Calls;
 use crate::http::invalidation::{Invalidation, InvalidationBus};
 use crate::http::metrics::{self, Limit, Metrics};
-use crate::http::oauth::{self, Attempts, ClientDocuments, Internet};
+use crate::http::oauth::{self, Attempts, ClientDocuments, FirstSights, Internet, OpenIdProvider};
 use crate::http::origin::OriginPolicy;
 use crate::http::probe::{Absent, Probe, SharedProbe};
 use crate::http::redis::Redis;
@@ -107,50 +107,52 @@ impl Server {
         let started = Instant::now();
         let event_bounds =
             EventBounds::new(parts.config.event_bytes_per_session, parts.config.event_bytes_per_project);
-        let shared = Arc::new(Shared {
-            auth: Authenticator::new(parts.directory, parts.key_cache, Arc::clone(&clock)),
-            addresses: Addresses::new(parts.audit, Arc::clone(&clock)),
-            text_index: TextIndexing::new(parts.text_index),
-            keys: parts.keys,
-            oauth: parts.oauth,
-            client_documents: ClientDocuments::new(Internet::of(parts.config.client_documents)),
-            attempts: Attempts::new(
-                MemoryLimiter::new(move || started.elapsed()),
-                MemoryLimiter::new(move || started.elapsed()),
-            ),
-            limiter: parts.limiter,
-            guests: MemoryLimiter::new(move || started.elapsed()),
-            endings: MemoryLimiter::new(move || started.elapsed()),
-            sessions: Sessions::new(
-                parts.sessions,
-                Arc::clone(&invalidations),
-                clock,
-                entropy,
-                parts.config.sessions_per_project,
-                parts.config.sessions_per_key,
-            ),
-            events: EventLog::start(parts.events, event_bounds, Arc::clone(&counted)),
-            invalidations,
-            calls: Calls::default(),
-            running: TaskTracker::new(),
-            slots: StreamSlots::new(parts.config.streams_per_key),
-            origins: OriginPolicy::new(&parts.config),
-            database: SharedProbe::new(parts.database),
-            redis: SharedProbe::new(
-                parts.redis.as_ref().map_or_else(|| Arc::new(Absent) as Arc<dyn Probe>, Redis::probe),
-            ),
-            metrics: counted,
-            storage: parts.storage,
-            redis_state: parts.redis.clone().map(|redis| Box::new(move || redis.state()) as ReadRedis),
-            replies: ReplyBudget::new(parts.config.reply_bytes_total, parts.config.reply_bytes_per_key),
-            encoders: Arc::new(Semaphore::new(MAX_ENCODERS)),
-            connections: ConnectionRegistry::new(MAX_CONNECTIONS, parts.config.connections_per_address),
-            started,
-            services,
-            config: parts.config,
-            shutdown,
-            closing: CancellationToken::new(),
-        });
+        let shared =
+            Arc::new(Shared {
+                auth: Authenticator::new(parts.directory, parts.key_cache, Arc::clone(&clock)),
+                addresses: Addresses::new(parts.audit, Arc::clone(&clock)),
+                text_index: TextIndexing::new(parts.text_index),
+                keys: parts.keys,
+                oauth: parts.oauth,
+                client_documents: ClientDocuments::new(Internet::of(parts.config.client_documents)),
+                openid: parts.config.openid.clone().map(|settings| Arc::new(OpenIdProvider::new(settings))),
+                first_sights: parts.config.outside_issuer.clone().map(|settings| {
+                    FirstSights::new(settings, MemoryLimiter::new(move || started.elapsed()))
+                }),
+                attempts: Attempts::new(|| MemoryLimiter::new(move || started.elapsed())),
+                limiter: parts.limiter,
+                guests: MemoryLimiter::new(move || started.elapsed()),
+                endings: MemoryLimiter::new(move || started.elapsed()),
+                sessions: Sessions::new(
+                    parts.sessions,
+                    Arc::clone(&invalidations),
+                    clock,
+                    entropy,
+                    parts.config.sessions_per_project,
+                    parts.config.sessions_per_key,
+                ),
+                events: EventLog::start(parts.events, event_bounds, Arc::clone(&counted)),
+                invalidations,
+                calls: Calls::default(),
+                running: TaskTracker::new(),
+                slots: StreamSlots::new(parts.config.streams_per_key),
+                origins: OriginPolicy::new(&parts.config),
+                database: SharedProbe::new(parts.database),
+                redis: SharedProbe::new(
+                    parts.redis.as_ref().map_or_else(|| Arc::new(Absent) as Arc<dyn Probe>, Redis::probe),
+                ),
+                metrics: counted,
+                storage: parts.storage,
+                redis_state: parts.redis.clone().map(|redis| Box::new(move || redis.state()) as ReadRedis),
+                replies: ReplyBudget::new(parts.config.reply_bytes_total, parts.config.reply_bytes_per_key),
+                encoders: Arc::new(Semaphore::new(MAX_ENCODERS)),
+                connections: ConnectionRegistry::new(MAX_CONNECTIONS, parts.config.connections_per_address),
+                started,
+                services,
+                config: parts.config,
+                shutdown,
+                closing: CancellationToken::new(),
+            });
         let bus = match parts.redis {
             Some(redis) => Some(join_replicas(&redis, &shared).await),
             None => None,

@@ -17,7 +17,7 @@ use crate::http::events::EventLog;
 use crate::http::in_flight::Calls;
 use crate::http::invalidation::InvalidationBus;
 use crate::http::metrics::{Metrics, StorageState};
-use crate::http::oauth::{Attempts, ClientDocuments};
+use crate::http::oauth::{Attempts, ClientDocuments, FirstSights, OpenIdProvider};
 use crate::http::origin::OriginPolicy;
 use crate::http::probe::SharedProbe;
 use crate::http::redis::RedisState;
@@ -44,6 +44,10 @@ pub(crate) struct Shared {
     pub(crate) oauth: Option<Arc<dyn OAuthStore>>,
     /// Counts registrations of clients and attempts to sign in.
     pub(crate) attempts: Attempts,
+    /// Tokens of the outside issuer; none without one.
+    pub(crate) first_sights: Option<FirstSights>,
+    /// The OpenID provider with which users sign in, if there is one.
+    pub(crate) openid: Option<Arc<OpenIdProvider>>,
     /// Documents about clients of OAuth.
     pub(crate) client_documents: ClientDocuments,
     pub(crate) limiter: Arc<dyn Limiter>,

@@ -2,6 +2,11 @@
 
 mod authorization;
 pub(crate) mod browser;
+pub(crate) mod fake_issuer;
+mod fake_provider;
+mod openid;
+mod outside;
+mod outside_attacks;
 mod races;
 mod refresh;
 mod registration;

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::MutexGuard;
 
 /// The keys with a query in flight, and the value that a query leaves for the requests that wait for it.
-pub(super) struct Turns<T>(Mutex<HashMap<KeyHash, Slot<T>>>);
+pub(crate) struct Turns<T>(Mutex<HashMap<KeyHash, Slot<T>>>);
 
 struct Slot<T> {
     tickets: usize,
@@ -17,7 +17,7 @@ struct Slot<T> {
 
 /// A request that waits for its turn or has it. If it is dropped, the next one has its turn; with the last one the key
 /// is forgotten.
-pub(super) struct Ticket<'a, T> {
+pub(crate) struct Ticket<'a, T> {
     turns: &'a Turns<T>,
     hash: KeyHash,
     last: Arc<tokio::sync::Mutex<T>>,
@@ -25,7 +25,7 @@ pub(super) struct Ticket<'a, T> {
 
 impl<T: Default> Turns<T> {
     /// Joins the requests of a key.
-    pub(super) fn ticket(&self, hash: KeyHash) -> Ticket<'_, T> {
+    pub(crate) fn ticket(&self, hash: KeyHash) -> Ticket<'_, T> {
         let mut slots = self.0.lock();
         let slot = slots.entry(hash).or_insert_with(|| Slot { tickets: 0, last: Arc::default() });
         slot.tickets += 1;
@@ -35,7 +35,7 @@ impl<T: Default> Turns<T> {
 
 impl<T> Ticket<'_, T> {
     /// Waits for the turn; returns the value that the query before has left.
-    pub(super) async fn turn(&self) -> MutexGuard<'_, T> {
+    pub(crate) async fn turn(&self) -> MutexGuard<'_, T> {
         self.last.lock().await
     }
 }

@@ -18,6 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::http::auth::AuthError;
+use crate::http::oauth::openid::OUTCOMES;
 use crate::http::origin::Refused;
 use crate::mcp::Observer;
 use crate::outcome::Outcome;
@@ -61,6 +62,11 @@ struct Tool {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Message {
     method: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SignIn {
     outcome: &'static str,
 }
 
@@ -148,6 +154,7 @@ pub(crate) struct Metrics {
     refused: Family<Kind, Counter>,
     failures: Family<Kind, Counter>,
     limits: Family<LimitHit, Counter>,
+    openid_sign_ins: Family<SignIn, Counter>,
     sessions_opened: Counter,
     sessions_ended: Counter,
     events_stored: Counter,
@@ -185,6 +192,11 @@ impl Metrics {
             refused: register(&mut registry, "origin_refusals", "Requests refused for their host or origin"),
             failures: register(&mut registry, "auth_failures", "Requests without a valid key, by kind"),
             limits: register(&mut registry, "limits_hit", "Times that a limit stopped something, by limit"),
+            openid_sign_ins: register(
+                &mut registry,
+                "openid_sign_ins",
+                "Sign-ins with the OpenID provider, by outcome",
+            ),
             sessions_opened: register(&mut registry, "sessions_opened", "Sessions opened on this replica"),
             sessions_ended: register(
                 &mut registry,
@@ -212,6 +224,9 @@ impl Metrics {
         }
         for kind in [Refused::Host, Refused::Origin] {
             drop(self.refused.get_or_create(&Kind { kind: refused_name(kind) }));
+        }
+        for outcome in OUTCOMES {
+            drop(self.openid_sign_ins.get_or_create(&SignIn { outcome }));
         }
         for limit in Limit::ALL {
             drop(self.limits.get_or_create(&LimitHit { limit: limit.name() }));
@@ -253,6 +268,11 @@ impl Metrics {
     /// Counts a reached limit.
     pub(crate) fn limit_reached(&self, limit: Limit) {
         self.limits.get_or_create(&LimitHit { limit: limit.name() }).inc();
+    }
+
+    /// Counts the end of a sign-in with the OpenID provider.
+    pub(crate) fn openid_sign_in(&self, outcome: &'static str) {
+        self.openid_sign_ins.get_or_create(&SignIn { outcome }).inc();
     }
 
     pub(crate) fn session_opened(&self) {

@@ -13,23 +13,28 @@ use crate::http::shared::Shared;
 
 /// Per minute and address.
 const MOST: u32 = 10;
+/// The same for steps of sign-ins with an OpenID provider, of which a sign-in has two: each makes this server send requests,
+/// but nothing can be guessed, and an office has one address.
+const MOST_STEPS: u32 = 60;
 
 /// The kind of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Registration,
     SignIn,
+    OpenId,
 }
 
 /// The counters.
 pub(crate) struct Attempts {
     registrations: MemoryLimiter,
     sign_ins: MemoryLimiter,
+    openid: MemoryLimiter,
 }
 
 impl Attempts {
-    pub(crate) fn new(registrations: MemoryLimiter, sign_ins: MemoryLimiter) -> Self {
-        Self { registrations, sign_ins }
+    pub(crate) fn new(limiter: impl Fn() -> MemoryLimiter) -> Self {
+        Self { registrations: limiter(), sign_ins: limiter(), openid: limiter() }
     }
 }
 
@@ -37,11 +42,12 @@ impl Attempts {
 pub(super) async fn refusal(shared: &Shared, kind: Kind, address: Option<IpAddr>) -> Option<Response> {
     // Without a limit for requests without a key there is none here either.
     let address = address.map(network).filter(|_| shared.config.address_limit > 0)?;
-    let limiter = match kind {
-        Kind::Registration => &shared.attempts.registrations,
-        Kind::SignIn => &shared.attempts.sign_ins,
+    let (limiter, most) = match kind {
+        Kind::Registration => (&shared.attempts.registrations, MOST),
+        Kind::SignIn => (&shared.attempts.sign_ins, MOST),
+        Kind::OpenId => (&shared.attempts.openid, MOST_STEPS),
     };
-    let admission = Admission { key: None, address: Some((address, MOST)), origin: Origin::Unkeyed };
+    let admission = Admission { key: None, address: Some((address, most)), origin: Origin::Unkeyed };
     let verdict = limiter.admit(admission).await;
     if verdict.admitted {
         return None;

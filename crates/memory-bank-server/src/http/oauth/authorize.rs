@@ -22,7 +22,7 @@ use crate::http::oauth::page_request::{PageRequest, failed, stale};
 use crate::http::oauth::reply::ErrorCode;
 use crate::http::oauth::request::{AuthorizationRequest, Invalid};
 use crate::http::oauth::token::after;
-use crate::http::oauth::{cookie, redirect_uri};
+use crate::http::oauth::{cookie, openid, redirect_uri};
 use crate::http::shared::Shared;
 
 /// How long a code is valid.
@@ -76,7 +76,7 @@ pub(crate) async fn decide(State(shared): State<Arc<Shared>>, request: Request) 
     match form.get("decision") {
         Some("allow") => page.allow(&cookie, &authorization, &query, &form).await,
         Some("switch") => match page.store.sign_out(&cookie.hash()).await {
-            Ok(()) => see_other(&format!("/oauth/authorize?{query}")),
+            Ok(()) => see_other(&format!("/oauth/authorize?{}", openid::switched(&query))),
             Err(failure) => failed(&failure),
         },
         _ => {
@@ -121,13 +121,15 @@ impl PageRequest {
                         "You are a member of no project that you can open with what you signed in with.";
                     return problem(StatusCode::FORBIDDEN, "There is no project", text, None);
                 }
-                Ok(Some(user)) => return consent_page::consent(&authorization, query, cookie, &user, None),
+                Ok(Some(user)) => {
+                    return consent_page::consent(&self.shared, &authorization, query, cookie, &user, None);
+                }
                 Ok(None) => {}
                 Err(failure) => return failed(&failure),
             }
         }
         let cookie = self.cookie();
-        let mut response = consent_page::sign_in(&authorization, query, &cookie, message);
+        let mut response = consent_page::sign_in(&self.shared, &authorization, query, &cookie, message);
         cookie::set(&mut response, &self.server, &cookie);
         response
     }
@@ -144,7 +146,8 @@ impl PageRequest {
             Ok(None) => return self.show(query, None).await,
             Err(failure) => return failed(&failure),
         };
-        let again = |why: &str| consent_page::consent(authorization, query, cookie, &user, Some(why));
+        let again =
+            |why: &str| consent_page::consent(&self.shared, authorization, query, cookie, &user, Some(why));
         let project = form.get("project").unwrap_or_default();
         let Some(membership) = user.projects.iter().find(|known| known.project.0.to_string() == project)
         else {

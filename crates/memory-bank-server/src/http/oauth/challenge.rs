@@ -12,7 +12,7 @@ use crate::http::reply::{self, INVALID_REQUEST};
 use crate::mcp::message::right_of_request;
 
 /// The rights that a client requests first.
-pub(super) const FIRST_RIGHTS: Rights = Rights::NONE.with(Right::Read).with(Right::Write);
+pub(crate) const FIRST_RIGHTS: Rights = Rights::NONE.with(Right::Read).with(Right::Write);
 
 /// Why a response asks for another token. It travels with the response, because only the outer layer knows the
 /// server's address.
@@ -92,7 +92,13 @@ mod tests {
 
     fn token(role: Role, scopes: &[Right], is_token: bool) -> Authenticated {
         let caller = Caller { role, scopes: scopes.to_vec(), ..Caller::local("alice") };
-        Authenticated { caller: Arc::new(caller), hash: KeyHash::of(b"x"), rate_limit: 60, is_token }
+        Authenticated {
+            caller: Arc::new(caller),
+            hash: KeyHash::of(b"x"),
+            rate_limit: 60,
+            expires_at: None,
+            is_token,
+        }
     }
 
     #[test]

@@ -9,7 +9,8 @@ use url::Url;
 use crate::http::oauth::cookie::form_token;
 use crate::http::oauth::page::{alert, escape, page};
 use crate::http::oauth::request::AuthorizationRequest;
-use crate::http::oauth::{client_document, redirect_uri};
+use crate::http::oauth::{client_document, openid, redirect_uri};
+use crate::http::shared::Shared;
 
 /// How long a grant lasts, as the form offers it: value, text, days.
 pub(super) const TERMS: [(&str, &str, Option<u32>); 4] = [
@@ -21,13 +22,14 @@ pub(super) const TERMS: [(&str, &str, Option<u32>); 4] = [
 
 /// The form to sign in. `query` is the request, which the form carries on.
 pub(super) fn sign_in(
+    shared: &Shared,
     authorization: &AuthorizationRequest,
     query: &str,
     cookie: &PlainToken,
     message: Option<&str>,
 ) -> Response {
     let body = format!(
-        "<h1>Sign in to let “{client}” use your memory bank</h1>\n{message}{warning}\
+        "<h1>Sign in to let “{client}” use your memory bank</h1>\n{message}{warning}{offer}\
          <form method=\"post\" action=\"/oauth/sign-in\">\n\
          <input type=\"hidden\" name=\"request\" value=\"{request}\">\n\
          <input type=\"hidden\" name=\"token\" value=\"{token}\">\n\
@@ -40,15 +42,18 @@ pub(super) fn sign_in(
         client = escape(&authorization.client.name),
         message = alert(message),
         warning = warning(authorization),
+        offer = openid::offer(shared, cookie, query, Some(query)),
         request = escape(query),
         token = form_token(cookie, query),
     );
     let status = if message.is_some() { StatusCode::FORBIDDEN } else { StatusCode::OK };
-    page(status, "Sign in", &body, None)
+    let leads_to = shared.openid.as_ref().and_then(|provider| provider.address());
+    page(status, "Sign in", &body, leads_to.as_ref())
 }
 
 /// The form of consent.
 pub(super) fn consent(
+    shared: &Shared,
     authorization: &AuthorizationRequest,
     query: &str,
     cookie: &PlainToken,
@@ -67,7 +72,7 @@ pub(super) fn consent(
          <fieldset><legend>It may</legend>\n{rights}\
          <p class=\"hint\">It never gets a right that you do not have in the project yourself.</p></fieldset>\n\
          <label for=\"term\">For how long</label>\n<select id=\"term\" name=\"term\" aria-describedby=\"unused\">{terms}</select>\n\
-         <p id=\"unused\" class=\"hint\">An application that is not used for 30 days has to ask again.</p>\n\
+         <p id=\"unused\" class=\"hint\">An application that is not used for 30 days has to ask again.{longest}</p>\n\
          <div class=\"row\"><button class=\"main\" type=\"submit\" name=\"decision\" value=\"allow\">Allow</button>\n\
          <button type=\"submit\" name=\"decision\" value=\"deny\">Deny</button>\n\
          <button type=\"submit\" name=\"decision\" value=\"switch\">Sign in as somebody else</button></div>\n</form>\n\
@@ -78,6 +83,7 @@ pub(super) fn consent(
         described = described(authorization),
         host = escape(&host),
         user = escape(&user.user_name),
+        longest = openid::longest(shared),
         request = escape(query),
         token = form_token(cookie, query),
         projects = user.projects.iter().map(project).collect::<String>(),

@@ -4,6 +4,8 @@
 //! makes a new one, so that nobody can prepare the cookie that a user signs in with.
 
 use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 use memory_bank_core::identity::{KeyHash, PlainToken, TokenKind};
@@ -13,36 +15,110 @@ use crate::http::oauth::ServerUrl;
 /// How long a browser is signed in, in seconds.
 pub(super) const SIGN_IN_SECONDS: u32 = 900;
 
+/// How long a sign-in at an OpenID provider may take, in seconds.
+const ATTEMPT_SECONDS: u32 = 900;
+/// The longest cookie that browsers keep, with its name and attributes, less some room.
+const LONGEST: usize = 3800;
+
 /// The name of the cookie. With `__Host-` a browser takes it from this host alone, over https.
 fn name(server: &ServerUrl) -> &'static str {
     if server.is_https() { "__Host-mbmcp" } else { "mbmcp" }
 }
 
+/// The name of the cookie of a sign-in at an OpenID provider.
+fn attempt_name(server: &ServerUrl) -> &'static str {
+    if server.is_https() { "__Host-mbmcp-openid" } else { "mbmcp-openid" }
+}
+
 /// The cookie of a request.
 pub(super) fn of(headers: &HeaderMap, server: &ServerUrl) -> Option<PlainToken> {
+    PlainToken::parse(TokenKind::SignIn, value(headers, name(server))?)
+}
+
+fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut values = pairs.flat_map(|line| line.split(';')).filter_map(|pair| {
         let (known, value) = pair.trim().split_once('=')?;
-        (known == name(server)).then_some(value)
+        (known == name).then_some(value)
     });
     let value = values.next()?;
     // With two of them it is unknown which one this server has set.
-    if values.next().is_some() { None } else { PlainToken::parse(TokenKind::SignIn, value) }
+    if values.next().is_some() { None } else { Some(value) }
+}
+
+/// Where a browser continues after it has signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Next {
+    /// With this request of a client.
+    Authorize(String),
+    /// With what the user has allowed.
+    Grants,
+}
+
+impl Next {
+    /// The address, which is always of this server.
+    pub(super) fn address(&self) -> String {
+        match self {
+            Self::Authorize(query) => format!("/oauth/authorize?{query}"),
+            Self::Grants => "/oauth/grants".to_owned(),
+        }
+    }
+}
+
+/// A sign-in that has begun at an OpenID provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) secret: PlainToken,
+    pub(super) next: Next,
+}
+
+impl Attempt {
+    /// Whether a browser keeps it.
+    pub(super) fn fits(&self) -> bool {
+        self.text().len() <= LONGEST
+    }
+
+    fn text(&self) -> String {
+        let next = match &self.next {
+            Next::Authorize(query) => URL_SAFE_NO_PAD.encode(query),
+            Next::Grants => String::new(),
+        };
+        format!("{}.{next}", self.secret.expose())
+    }
+}
+
+/// The sign-in at an OpenID provider that a browser has begun.
+pub(super) fn attempt(headers: &HeaderMap, server: &ServerUrl) -> Option<Attempt> {
+    let (secret, next) = value(headers, attempt_name(server))?.split_once('.')?;
+    let secret = PlainToken::parse(TokenKind::SignIn, secret)?;
+    let query = String::from_utf8(URL_SAFE_NO_PAD.decode(next).ok()?).ok()?;
+    let next = if query.is_empty() { Next::Grants } else { Next::Authorize(query) };
+    Some(Attempt { secret, next })
+}
+
+/// Sets the cookie of a sign-in at an OpenID provider.
+pub(super) fn set_attempt(response: &mut Response, server: &ServerUrl, attempt: &Attempt) {
+    write(response, server, attempt_name(server), &attempt.text(), ATTEMPT_SECONDS);
+}
+
+/// Removes it.
+pub(super) fn remove_attempt(response: &mut Response, server: &ServerUrl) {
+    write(response, server, attempt_name(server), "", 0);
 }
 
 /// Sets the cookie. `Lax`, so that a browser that returns from another site still sends it.
 pub(super) fn set(response: &mut Response, server: &ServerUrl, cookie: &PlainToken) {
-    write(response, server, cookie.expose(), SIGN_IN_SECONDS);
+    write(response, server, name(server), cookie.expose(), SIGN_IN_SECONDS);
 }
 
 /// Removes the cookie.
 pub(super) fn remove(response: &mut Response, server: &ServerUrl) {
-    write(response, server, "", 0);
+    write(response, server, name(server), "", 0);
 }
 
-fn write(response: &mut Response, server: &ServerUrl, value: &str, seconds: u32) {
+fn write(response: &mut Response, server: &ServerUrl, name: &str, value: &str, seconds: u32) {
     let secure = if server.is_https() { "; Secure" } else { "" };
-    let text = format!("{}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}", name(server));
+    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
     if let Ok(value) = HeaderValue::from_str(&text) {
         response.headers_mut().append(SET_COOKIE, value);
     }
@@ -53,10 +129,15 @@ pub(super) fn form_token(cookie: &PlainToken, purpose: &str) -> String {
     KeyHash::of(format!("form\n{}\n{purpose}", cookie.expose()).as_bytes()).to_hex()
 }
 
-/// Whether a form has the token of this cookie and purpose. Hashes are compared, so that the time shows nothing.
+/// Whether a form has the token of this cookie and purpose.
 pub(super) fn is_of_form(cookie: &PlainToken, purpose: &str, given: Option<&str>) -> bool {
+    is_same(&form_token(cookie, purpose), given)
+}
+
+/// Whether a secret was given. Hashes are compared, so that the time shows nothing.
+pub(super) fn is_same(secret: &str, given: Option<&str>) -> bool {
     let hash = |text: &str| KeyHash::of(text.as_bytes());
-    given.is_some_and(|given| hash(given) == hash(&form_token(cookie, purpose)))
+    given.is_some_and(|given| hash(given) == hash(secret))
 }
 
 #[cfg(test)]

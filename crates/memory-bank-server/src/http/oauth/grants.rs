@@ -11,14 +11,14 @@ use memory_bank_core::identity::{GrantView, PlainToken};
 
 use crate::http::admission::client_address;
 use crate::http::oauth::cookie::{self, form_token};
-use crate::http::oauth::form;
 use crate::http::oauth::page::{alert, escape, page, see_other};
 use crate::http::oauth::page_request::{PageRequest, failed, stale};
 use crate::http::oauth::token::evict;
+use crate::http::oauth::{form, openid};
 use crate::http::shared::Shared;
 
 /// The purpose of the forms of this page.
-const PURPOSE: &str = "grants";
+pub(super) const PURPOSE: &str = "grants";
 
 /// `GET /oauth/grants`
 pub(crate) async fn list(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -82,14 +82,16 @@ async fn show(page_request: &PageRequest, message: Option<&str>) -> Response {
     let cookie = page_request.cookie();
     let message = alert(message);
     let body = format!(
-        "<h1>Sign in to see what you have allowed</h1>\n{message}<form method=\"post\" action=\"/oauth/grants\">\n\
+        "<h1>Sign in to see what you have allowed</h1>\n{message}{offer}<form method=\"post\" action=\"/oauth/grants\">\n\
          <input type=\"hidden\" name=\"token\" value=\"{}\">\n\
          <label for=\"secret\">API key or login code</label>\n\
          <input id=\"secret\" name=\"secret\" type=\"password\" required autofocus autocomplete=\"off\">\n\
          <div class=\"row\"><button class=\"main\" type=\"submit\">Sign in</button></div>\n</form>",
-        form_token(&cookie, PURPOSE)
+        form_token(&cookie, PURPOSE),
+        offer = openid::offer(&page_request.shared, &cookie, PURPOSE, None),
     );
-    let mut response = page(StatusCode::OK, "What you have allowed", &body, None);
+    let leads_to = page_request.shared.openid.as_ref().and_then(|provider| provider.address());
+    let mut response = page(StatusCode::OK, "What you have allowed", &body, leads_to.as_ref());
     cookie::set(&mut response, &page_request.server, &cookie);
     response
 }

@@ -8,19 +8,19 @@ use http::StatusCode;
 use memory_bank_core::caller::Rights;
 use serde_json::{Value, json};
 
-use crate::http::oauth::ServerUrl;
 use crate::http::oauth::challenge::{FIRST_RIGHTS, scope};
+use crate::http::oauth::{FirstSights, ServerUrl};
 use crate::http::reply;
 use crate::http::shared::Shared;
 
 /// `GET /.well-known/oauth-protected-resource`: for clients that ask for the origin, whatever the path of the endpoint.
 pub(crate) async fn of_server(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    described(&shared, &request, |server| resource(server, server.issuer()))
+    described(&shared, &request, |server| resource(&shared, server, server.issuer()))
 }
 
 /// `GET /.well-known/oauth-protected-resource/mcp`
 pub(crate) async fn of_endpoint(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    described(&shared, &request, |server| resource(server, &server.resource()))
+    described(&shared, &request, |server| resource(&shared, server, &server.resource()))
 }
 
 /// `GET /.well-known/oauth-authorization-server`, and the path of OpenID, which some clients try first. There are no id
@@ -53,11 +53,14 @@ fn described(shared: &Shared, request: &Request, body: impl FnOnce(&ServerUrl) -
     }
 }
 
-/// The scopes are those that a client needs to begin with; a challenge names further ones.
-fn resource(server: &ServerUrl, resource: &str) -> Value {
+/// The scopes are those that a client needs to begin with; a challenge names further ones. Clients take the first
+/// authorization server, so an outside one comes before the server's own.
+fn resource(shared: &Shared, server: &ServerUrl, resource: &str) -> Value {
+    let outside = shared.first_sights.as_ref().and_then(FirstSights::listed_issuer);
+    let servers: Vec<&str> = outside.into_iter().chain([server.issuer()]).collect();
     json!({
         "resource": resource,
-        "authorization_servers": [server.issuer()],
+        "authorization_servers": servers,
         "scopes_supported": scopes(FIRST_RIGHTS),
         "bearer_methods_supported": ["header"],
         "resource_name": "Memory Bank",

@@ -9,11 +9,14 @@ mod client_document;
 mod client_fetch;
 mod consent_page;
 mod cookie;
+mod first_sight;
 mod form;
 mod grants;
+pub(crate) mod issuer;
 mod metadata;
 mod names;
 mod network;
+pub(crate) mod openid;
 mod page;
 mod page_request;
 mod pkce;
@@ -28,10 +31,14 @@ mod server_url;
 mod token;
 
 pub(crate) use self::attempts::Attempts;
+pub(crate) use self::challenge::FIRST_RIGHTS;
 pub(crate) use self::challenge::{
     Challenge, complete as complete_challenge, insufficient_scope, missing_right,
 };
 pub(crate) use self::client_fetch::ClientDocuments;
+pub(crate) use self::first_sight::{FirstSight, FirstSights, first_sight};
+pub(crate) use self::issuer::OpenIdProvider;
+pub use self::issuer::{IssuerSettings, OpenIdSettings};
 pub(crate) use self::network::Internet;
 pub(crate) use self::routes::routes;
 pub(crate) use self::server_url::ServerUrl;

@@ -42,7 +42,8 @@ impl Network for Internet {
     }
 }
 
-fn connector() -> io::Result<TlsConnector> {
+/// TLS with the system's authorities.
+pub(super) fn connector() -> io::Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());

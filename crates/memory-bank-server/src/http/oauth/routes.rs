@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 
-use crate::http::oauth::{authorize, grants, metadata, page, register, token};
+use crate::http::oauth::{authorize, grants, metadata, openid, page, register, token};
 use crate::http::shared::Shared;
 
 /// Their paths are also in `http::routes`.
@@ -17,6 +17,8 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/.well-known/openid-configuration", get(metadata::authorization_server))
         .route("/oauth/authorize", get(authorize::begin).post(authorize::decide))
         .route("/oauth/sign-in", post(authorize::sign_in))
+        .route("/oauth/openid", post(openid::begin))
+        .route("/oauth/openid/callback", get(openid::callback))
         .route("/oauth/token", post(token::exchange))
         .route("/oauth/revoke", post(token::revoke))
         .route("/oauth/register", post(register::register))

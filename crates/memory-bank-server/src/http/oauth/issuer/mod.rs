@@ -1,0 +1,136 @@
+//! Tokens of an outside authorization server, which an operator trusts: whether one is genuine and for this server.
+//!
+//! What a token opens is decided by the database, where a genuine one becomes a row (`first_sight`). This module must not
+//! know users, projects or requests.
+
+mod fetch;
+mod id_token;
+mod provider;
+mod provider_metadata;
+mod published_keys;
+mod signature;
+mod strict_json;
+mod token;
+
+use jiff::Timestamp;
+use memory_bank_core::caller::{Right, Rights};
+use memory_bank_core::identity::ClaimMapping;
+use url::Url;
+
+use self::fetch::{Web, may_fetch};
+pub use self::provider::OpenIdSettings;
+pub(crate) use self::provider::{Answer, NotSignedIn, OpenIdProvider, state};
+use self::published_keys::{NoKey, PublishedKeys};
+pub(crate) use self::token::{Claims, has_form};
+use self::token::{Expected, Reason};
+use crate::http::oauth::ServerUrl;
+
+/// The settings of an outside authorization server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerSettings {
+    /// Its issuer, exactly as it writes it.
+    pub issuer: String,
+    /// The audience of tokens for this server; the server's own address when absent.
+    pub audience: Option<String>,
+    /// The address of its keys; found by its metadata when absent.
+    pub keys: Option<String>,
+    /// The rights of a token whose scope names none of them.
+    pub default_rights: Rights,
+    /// The project of a token that names none.
+    pub project: Option<String>,
+    /// The projects and roles that claims of a token give to its user.
+    pub mapping: Option<ClaimMapping>,
+    /// Whether clients are led to it to sign in.
+    pub is_listed: bool,
+}
+
+impl IssuerSettings {
+    /// Whether a text can be an issuer: an address with https, or of this machine, without a query.
+    #[must_use]
+    pub fn is_issuer(text: &str) -> bool {
+        Url::parse(text).is_ok_and(|url| may_fetch(&url) && url.query().is_none())
+            && !text.ends_with(['?', '#'])
+    }
+
+    /// Whether a text can be the address of keys.
+    #[must_use]
+    pub fn is_keys_address(text: &str) -> bool {
+        Url::parse(text).is_ok_and(|url| may_fetch(&url))
+    }
+}
+
+/// An outside authorization server.
+pub(crate) struct OutsideIssuer {
+    settings: IssuerSettings,
+    keys: PublishedKeys,
+}
+
+/// Why a token is not genuine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Untrusted {
+    /// It is not, for this reason.
+    Invalid(Reason),
+    /// Nobody knows, since the issuer's keys cannot be fetched.
+    Unavailable,
+}
+
+impl OutsideIssuer {
+    pub(crate) fn new(settings: IssuerSettings) -> Self {
+        let address = settings.keys.as_deref().and_then(|address| Url::parse(address).ok());
+        let keys = PublishedKeys::new(settings.issuer.clone(), address, Box::<Web>::default());
+        Self { settings, keys }
+    }
+
+    pub(crate) fn settings(&self) -> &IssuerSettings {
+        &self.settings
+    }
+
+    /// The host of its address, for people.
+    pub(crate) fn host(&self) -> String {
+        let url = Url::parse(&self.settings.issuer).ok();
+        url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+    }
+
+    /// What a token says, if this issuer made it for this server and it is valid. No request is sent for a token that
+    /// could not be accepted whatever the issuer's keys are.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(crate) async fn verify(
+        &self,
+        token: &str,
+        server: &ServerUrl,
+        now: Timestamp,
+    ) -> Result<Claims, Untrusted> {
+        let audience = |audience: &str| match &self.settings.audience {
+            Some(expected) => audience == expected,
+            None => server.accepts_resource(audience),
+        };
+        let expected = Expected { issuer: &self.settings.issuer, audience: &audience, now };
+        let read = token::read(token).map_err(Untrusted::Invalid)?;
+        read.check(&expected).map_err(Untrusted::Invalid)?;
+        let keys = self.keys.with_id(&read.key_id).await.map_err(|error| match error {
+            NoKey::Unknown => {
+                Untrusted::Invalid("the token is signed with a key that the issuer does not publish")
+            }
+            NoKey::Unavailable => Untrusted::Unavailable,
+        })?;
+        if !keys.iter().any(|key| key.verifies(read.algorithm, read.text, &read.signature)) {
+            return Err(Untrusted::Invalid("the signature of the token is wrong"));
+        }
+        read.claims(&expected).map_err(Untrusted::Invalid)
+    }
+
+    /// The rights of a token, by the words of its scope: those of this server, also in the form `AUDIENCE/read`, or the
+    /// default if it names none.
+    pub(crate) fn rights(&self, claims: &Claims, server: &ServerUrl) -> Rights {
+        let resource = server.resource();
+        let audience = self.settings.audience.as_deref().unwrap_or(&resource);
+        let right = |word: &String| {
+            let word = word.strip_prefix(audience).and_then(|word| word.strip_prefix('/')).unwrap_or(word);
+            Right::ALL.into_iter().find(|right| right.as_str() == word)
+        };
+        let named: Rights = claims.scope.iter().filter_map(right).collect();
+        if named == Rights::NONE { self.settings.default_rights } else { named }
+    }
+}
