@@ -5,6 +5,7 @@
 
 pub mod caller;
 pub mod clock;
+pub mod compact_sort;
 pub mod document;
 pub mod error;
 pub mod graph;

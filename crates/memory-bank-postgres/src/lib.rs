@@ -56,7 +56,7 @@ pub use database::{Database, DatabaseOptions, Deps};
 pub use diagnosis::{Diagnosis, ReplayStorage};
 pub use index_cache::SearchOptions;
 pub use isolation::{IsolationError, SERVER_TABLES, TENANT_TABLES};
-pub use migrate::{MIGRATIONS, MigrateError, Migration};
+pub use migrate::{MIGRATIONS, MigrateError, Migration, script_text};
 pub use pool::PoolUse;
 pub use pooler::Pooling;
 pub use quota::{ProjectBytes, StoredBytes};

@@ -1,19 +1,32 @@
 //! Migrations. The files in `migrations/` are embedded; each contains its own transaction and records itself in
 //! `schema_migrations`, so that they may also be run by hand.
 
+use std::io::{self, Read};
+
+use flate2::read::ZlibDecoder;
 use memory_bank_core::error::StoreError;
 use tokio_postgres::error::SqlState;
 
 use crate::database::Database;
 use crate::error::describe;
 
-/// The files in the order of their numbers: version and text. The only list of them; a test compares it with `migrations/`,
+/// The files in the order of their numbers: version and text, compressed by the build script; see [`script_text`]. The only list of them; a test compares it with `migrations/`,
 /// with the copies for Supabase and with the mounts of Compose.
-pub const MIGRATIONS: [(&str, &str); 3] = [
-    ("001_schema", include_str!("../../../migrations/001_schema.sql")),
-    ("002_policies", include_str!("../../../migrations/002_policies.sql")),
-    ("003_functions", include_str!("../../../migrations/003_functions.sql")),
+pub const MIGRATIONS: [(&str, &[u8]); 3] = [
+    ("001_schema", include_bytes!(concat!(env!("OUT_DIR"), "/001_schema.sql"))),
+    ("002_policies", include_bytes!(concat!(env!("OUT_DIR"), "/002_policies.sql"))),
+    ("003_functions", include_bytes!(concat!(env!("OUT_DIR"), "/003_functions.sql"))),
 ];
+
+/// The text of a script in [`MIGRATIONS`].
+///
+/// # Errors
+/// It was not compressed by the build script.
+pub fn script_text(compressed: &[u8]) -> io::Result<String> {
+    let mut text = String::new();
+    ZlibDecoder::new(compressed).read_to_string(&mut text)?;
+    Ok(text)
+}
 
 /// Whether a version before 2.0 created this schema. It had nine scripts, the first three with today's names; today's
 /// schema has this table from its first script on.
@@ -95,7 +108,9 @@ impl Database {
             else {
                 continue;
             };
-            client.batch_execute(sql).await.map_err(|error| {
+            let sql = script_text(sql)
+                .map_err(|error| MigrateError::Failed { version, reason: error.to_string() })?;
+            client.batch_execute(&sql).await.map_err(|error| {
                 let reason = describe(&error);
                 match error.code() {
                     Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {

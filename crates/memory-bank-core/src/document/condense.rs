@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use jiff::civil::DateTime;
 
+use crate::compact_sort::CompactSort as _;
 use crate::document::date::{date_anywhere, date_at_start};
 use crate::document::parts::{Lines, PartBounds, first_that_fit, json_chars};
 use crate::document::section::Outline;
@@ -49,7 +50,7 @@ pub fn condense(text: &str, room: usize) -> Condensed<'_> {
     let mut dated: Vec<usize> =
         blocks.iter().enumerate().filter(|(_, block)| block.date.is_some()).map(|(at, _)| at).collect();
     // Entries of one date, and lines of one entry, keep the order of the document.
-    dated.sort_by_key(|at| Reverse(blocks.get(*at).and_then(|block| block.date)));
+    dated.compact_sort_by_key(|at| Reverse(blocks.get(*at).and_then(|block| block.date)));
     let (part, whole) = NEWEST_SHARE;
     let newest_room = room.saturating_mul(part) / whole;
     for at in &dated {

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 
+use crate::compact_sort::CompactSort as _;
 use crate::document::dialect::{dialect, front_matter};
 
 /// One conflict: `<<<<<<< `, `=======` and `>>>>>>> `, in this order at the beginnings of lines.
@@ -83,7 +84,7 @@ pub(super) fn may_have(text: &str) -> bool {
 
 /// The outermost conflicts, with the markers of those nested in them.
 fn outermost(mut found: Vec<Conflict>) -> Vec<Conflict> {
-    found.sort_by_key(|conflict| conflict.range.start);
+    found.compact_sort_by_key(|conflict| conflict.range.start);
     let mut outer: Vec<Conflict> = Vec::with_capacity(found.len());
     for conflict in found {
         match outer.last_mut().filter(|last| conflict.range.start < last.range.end) {
@@ -92,7 +93,7 @@ fn outermost(mut found: Vec<Conflict>) -> Vec<Conflict> {
         }
     }
     for conflict in &mut outer {
-        conflict.markers.sort_by_key(|marker| marker.start);
+        conflict.markers.compact_sort_by_key(|marker| marker.start);
     }
     outer
 }

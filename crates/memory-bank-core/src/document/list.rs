@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use crate::compact_sort::CompactSort as _;
 use crate::document::known_section::KnownSection;
 use crate::document::list_rewriter::ListRewriter;
 use crate::document::removed::Removed;
@@ -94,7 +95,7 @@ pub(super) fn replace_items(
 fn top_items<'o>(outline: &'o Outline<'_>, sections: &[Section<'_>]) -> Vec<&'o Item> {
     let items = sections.iter().flat_map(|section| outline.items_in(&section.own));
     let mut items: Vec<&Item> = items.filter(|item| item.depth == 0).collect();
-    items.sort_by_key(|item| item.range.start);
+    items.compact_sort_by_key(|item| item.range.start);
     items
 }
 
@@ -179,7 +180,7 @@ pub(super) fn take_items(
     items_to_take: &[(&Item, bool)],
 ) -> Result<(String, Removed), EditError> {
     let mut items_to_take = items_to_take.to_vec();
-    items_to_take.sort_by_key(|(item, _)| (item.range.start, std::cmp::Reverse(item.range.end)));
+    items_to_take.compact_sort_by_key(|(item, _)| (item.range.start, std::cmp::Reverse(item.range.end)));
     let mut rewriter = ListRewriter::of(outline);
     let mut removed = Removed::default();
     let mut end = 0;

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use jiff::Timestamp;
 
+use crate::compact_sort::CompactSort as _;
 use crate::document::entry::text_of;
 use crate::document::known_section::KnownSection;
 use crate::document::list::key;
@@ -196,7 +197,7 @@ fn mark(text: &str, items: &[&Candidate], kinds: &[&str], at: Timestamp) -> Resu
         }
     }
     let mut starts: Vec<&Range<usize>> = items.iter().map(|item| &item.range).collect();
-    starts.sort_by_key(|range| range.start);
+    starts.compact_sort_by_key(|range| range.start);
     let mut new = String::with_capacity(text.len() + 32 * starts.len());
     let mut done = 0;
     for range in starts {

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::compact_sort::CompactSort as _;
 use crate::document::conflict::{self, Conflict};
 use crate::document::outline_cache;
 use crate::document::structure::Structure;
@@ -151,7 +152,7 @@ impl<'t> Outline<'t> {
     pub fn items_below(&self, titles: &[&str]) -> Vec<&Item> {
         let mut bodies: Vec<Range<usize>> =
             self.find_all(titles).into_iter().map(|found| found.body).collect();
-        bodies.sort_by_key(|body| body.start);
+        bodies.compact_sort_by_key(|body| body.start);
         let mut end = 0;
         let mut items = Vec::new();
         for body in bodies {
@@ -176,7 +177,7 @@ impl<'t> Outline<'t> {
                 found.push((rank, section.heading.level, section));
             }
         }
-        found.sort_by_key(|(rank, level, _)| (*rank, *level));
+        found.compact_sort_by_key(|(rank, level, _)| (*rank, *level));
         found.into_iter().map(|(_, _, section)| section).collect()
     }
 

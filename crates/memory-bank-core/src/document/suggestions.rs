@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
+use crate::compact_sort::CompactSort as _;
 use crate::document::clip;
 
 /// A text without a match.
@@ -47,7 +48,7 @@ pub(super) fn similar_texts(text: &str, existing: &[String]) -> Vec<String> {
             (similarity >= 333).then_some((similarity, index, other))
         })
         .collect();
-    found.sort_by_key(|(similarity, index, _)| (std::cmp::Reverse(*similarity), *index));
+    found.compact_sort_by_key(|(similarity, index, _)| (std::cmp::Reverse(*similarity), *index));
     found.into_iter().take(MAX_SUGGESTIONS).map(|(_, _, other)| clip(other, MAX_SUGGESTION_CHARS)).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::compact_sort::CompactSort as _;
 use crate::error::GraphError;
 use crate::graph::bounded::{BitSet, BoundedItems, entity_bytes, observation_bytes, relation_bytes};
 use crate::graph::ids::normalise;
@@ -165,7 +166,7 @@ impl GraphState {
             (entity.name.clone(), entity.entity_type.clone(), self.observation_count_of(&entity.id))
         };
         let mut types: Vec<(&str, (usize, usize))> = types.into_iter().collect();
-        types.sort_by_key(|(_, (count, first))| (std::cmp::Reverse(*count), *first));
+        types.compact_sort_by_key(|(_, (count, first))| (std::cmp::Reverse(*count), *first));
         GraphSummary {
             stats: self.stats(),
             types: types

@@ -5,6 +5,7 @@
 //! Most prompts get none, since a text that is added to a prompt costs room and attention in every later turn.
 
 use super::terms::{PromptTerms, fingerprint};
+use crate::compact_sort::CompactSort as _;
 use crate::document::roles::is_placeholder;
 use crate::search::clip;
 
@@ -75,7 +76,7 @@ pub fn matching_passages(
         .enumerate()
         .filter_map(|(order, candidate)| Some((candidate.score(&rarities, words.len())?, order, candidate)))
         .collect();
-    best.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    best.compact_sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     for (score, _, candidate) in best {
         let fingerprint = fingerprint(candidate.line);
         if is_shown(fingerprint) || found.iter().any(|passage| passage.fingerprint == fingerprint) {

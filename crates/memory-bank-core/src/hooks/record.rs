@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::compact_sort::CompactSort as _;
 use crate::secrets::masked;
 
 /// The most commits that a record names.
@@ -82,7 +83,7 @@ impl AgentSessionRecord {
         }
         if !self.tools.is_empty() {
             let mut tools: Vec<(&String, &u32)> = self.tools.iter().collect();
-            tools.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+            tools.compact_sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
             let shown: Vec<String> = tools
                 .iter()
                 .take(MAX_TOOLS)

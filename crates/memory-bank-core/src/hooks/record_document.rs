@@ -2,6 +2,7 @@
 //!
 //! Lines that are not understood stay where they are: the document belongs to its readers.
 
+use crate::compact_sort::CompactSort as _;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
@@ -52,7 +53,7 @@ pub fn with_record(
     }
     document.recent.retain(|known| !same(known));
     document.recent.push(Item::of(item));
-    document.recent.sort_by(|a, b| b.at.cmp(&a.at));
+    document.recent.compact_sort_by(|a, b| b.at.cmp(&a.at));
     document.fold(&record.id, now);
     let written = document.text();
     (Some(written.as_str()) != text).then_some(written)

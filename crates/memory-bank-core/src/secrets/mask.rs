@@ -9,6 +9,7 @@ use std::sync::{LazyLock, OnceLock};
 use regex::bytes::Regex;
 
 use super::rules::{ValueForm, compile, value_rules};
+use crate::compact_sort::CompactSort as _;
 use crate::unicode::visible;
 
 /// The text in place of a secret.
@@ -83,7 +84,7 @@ fn collect(pattern: &Regex, text: &[u8], form: ValueForm, ranges: &mut Vec<Range
 }
 
 fn with_masks(text: &str, mut ranges: Vec<Range<usize>>) -> String {
-    ranges.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
+    ranges.compact_sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     for range in ranges {

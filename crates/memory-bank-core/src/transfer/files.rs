@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::log::{LOG_PATH, read_log};
 use super::{BankCopy, DocumentCopy, FileCopy, NotTransferable};
 use crate::clock::iso_millis;
+use crate::compact_sort::CompactSort as _;
 use crate::document::{DocumentPath, is_reserved};
 use crate::graph::compact::write_compacted;
 use crate::limits;
@@ -35,8 +36,8 @@ impl BankCopy {
                 Err(_) => copy.files.push(file),
             }
         }
-        copy.documents.sort_by(|a, b| a.path.cmp(&b.path));
-        copy.files.sort_by(|a, b| a.path.cmp(&b.path));
+        copy.documents.compact_sort_by(|a, b| a.path.cmp(&b.path));
+        copy.files.compact_sort_by(|a, b| a.path.cmp(&b.path));
         let twice = copy.documents.windows(2).find_map(|pair| match pair {
             [a, b] if a.path == b.path => Some(a.path.as_str()),
             _ => None,
@@ -75,7 +76,7 @@ impl BankCopy {
             files.push(FileCopy { path: LOG_PATH.to_owned(), bytes, modified: now });
         }
         files.iter().try_for_each(|file| safe_path(&file.path))?;
-        files.sort_by(|a, b| a.path.cmp(&b.path));
+        files.compact_sort_by(|a, b| a.path.cmp(&b.path));
         Ok(files)
     }
 }

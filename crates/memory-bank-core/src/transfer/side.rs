@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::log::database_spelling;
 use super::{BankCopy, FileCopy, NotTransferable};
+use crate::compact_sort::CompactSort as _;
 use crate::document::Etag;
 use crate::graph::event::{Event, Line, read_line};
 use crate::graph::ids::normalise;
@@ -147,7 +148,7 @@ impl BankCopy {
             document.bytes = own.or_else(|| by_text.get(&Etag::of(&document.text)).copied()).cloned();
         }
         self.move_files_to_documents();
-        self.files.sort_by(|a, b| a.path.cmp(&b.path));
+        self.files.compact_sort_by(|a, b| a.path.cmp(&b.path));
         Ok(())
     }
 

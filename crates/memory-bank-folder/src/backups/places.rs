@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use cap_std::fs::OpenOptions;
 use jiff::Timestamp;
 use memory_bank_core::clock::iso_millis;
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
@@ -192,7 +193,7 @@ impl Places {
                 });
             }
         }
-        backups.sort_by(|a, b| (b.timestamp, &b.id).cmp(&(a.timestamp, &a.id)));
+        backups.compact_sort_by(|a, b| (b.timestamp, &b.id).cmp(&(a.timestamp, &a.id)));
         Ok(backups)
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 use memory_bank_core::mode::{Mode, RULES_PREFIXES};
@@ -115,7 +116,7 @@ impl FolderSource {
                     }
                 }
             }
-            backups.sort_by(|a, b| (b.1, &b.0).cmp(&(a.1, &a.0)));
+            backups.compact_sort_by(|a, b| (b.1, &b.0).cmp(&(a.1, &a.0)));
             Ok(backups)
         })
         .await

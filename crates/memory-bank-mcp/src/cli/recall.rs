@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::estimated_tokens;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -198,7 +199,7 @@ impl Figures {
         let ranks = RANKS.into_iter().filter(|rank| *rank < results).chain([results]);
         let mut latencies: Vec<f64> =
             measured.iter().map(|question| question.took.as_secs_f64() * 1000.0).collect();
-        latencies.sort_by(f64::total_cmp);
+        latencies.compact_sort_by(f64::total_cmp);
         let percentile = |share: usize| {
             let last = latencies.len().saturating_sub(1);
             latencies.get((latencies.len() * share / 100).min(last)).copied().unwrap_or_default()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use memory_bank_postgres::{MIGRATIONS, MigrateError};
+use memory_bank_postgres::{MIGRATIONS, MigrateError, script_text};
 use memory_bank_test_postgres::{GUIDE_ROLLBACK, MIGRATOR, OwnServer, SERVER, SUPABASE, TestDatabase};
 use tokio_postgres::NoTls;
 
@@ -215,7 +215,10 @@ fn both_script_folders_contain_the_same_three_files() {
     }
     assert_eq!(migrations.len(), supabase.len());
     for (version, sql) in MIGRATIONS {
-        assert!(migrations[&format!("{version}.sql")] == sql.as_bytes(), "{version} embeds another file");
+        assert!(
+            migrations[&format!("{version}.sql")] == script_text(sql).unwrap().as_bytes(),
+            "{version} embeds another file"
+        );
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use jiff::civil::DateTime;
 
+use crate::compact_sort::CompactSort as _;
 use crate::document::CoreDocument;
 use crate::document::conflict;
 use crate::document::date::{date_anywhere, date_at_start};
@@ -67,9 +68,9 @@ pub(super) fn entries(log: Log, text: &str) -> Vec<Entry> {
     if log != Log::Decisions {
         let items = items(log, &outline, &found);
         found.extend(items);
-        found.sort_by_key(|entry| entry.range.start);
+        found.compact_sort_by_key(|entry| entry.range.start);
     }
-    unclear.sort_by_key(|part| part.start);
+    unclear.compact_sort_by_key(|part| part.start);
     let open_end = if is_open(text) { written_end(text, &(0..text.len())) } else { usize::MAX };
     let mut reached = 0;
     let mut parts = unclear.into_iter().peekable();

@@ -14,6 +14,7 @@ use jiff::civil::DateTime;
 use serde::Serialize;
 
 use self::entries::{Entry, Log, entries, is_open};
+use crate::compact_sort::CompactSort as _;
 use crate::document::date::is_later;
 use crate::document::section::{LineEnding, Outline};
 use crate::document::{DocumentPath, conflict};
@@ -128,7 +129,7 @@ impl Plan {
         // The newest entry always stays.
         order.pop();
         // Open problems are moved only after all other entries.
-        order.sort_by_key(|index| all.get(*index).is_some_and(|entry| entry.is_open));
+        order.compact_sort_by_key(|index| all.get(*index).is_some_and(|entry| entry.is_open));
         order
             .retain(|index| all.get(*index).is_some_and(|entry| kind(entry) && entry.range.len() <= movable));
         let size = |index: &usize| all.get(*index).map_or(0, |entry| entry.range.len());
@@ -216,7 +217,7 @@ impl Plan {
     /// The archive with these entries: at its beginning if it is sorted newest first, else at its end.
     fn put(&self, archive: &str, moved: &[Moved]) -> String {
         let mut moved: Vec<&Moved> = moved.iter().collect();
-        moved.sort_by_key(|entry| entry.position);
+        moved.compact_sort_by_key(|entry| entry.position);
         let mut text = Joined { text: String::new(), last: Last::Nothing, ending: self.ending };
         let (above, below) = match self.newest_first.then(|| top(self.log, archive)).flatten() {
             Some(at) => archive.split_at_checked(at).unwrap_or((archive, "")),
@@ -281,7 +282,7 @@ fn by_age(entries: &[Entry], newest_first: bool) -> Vec<usize> {
         *date = known;
     }
     let mut order: Vec<usize> = (0..entries.len()).collect();
-    order.sort_by_key(|index| {
+    order.compact_sort_by_key(|index| {
         let date = dates.get(*index).copied().flatten();
         let (down, up) = if newest_first { (Reverse(*index), 0) } else { (Reverse(0), *index) };
         (date, down, up)
@@ -292,7 +293,7 @@ fn by_age(entries: &[Entry], newest_first: bool) -> Vec<usize> {
 /// The text without these entries. Blank lines after an entry are removed if a blank line precedes it.
 fn without(text: &str, all: &[Entry], moving: &[usize]) -> String {
     let mut moving: Vec<&Entry> = moving.iter().filter_map(|index| all.get(*index)).collect();
-    moving.sort_by_key(|entry| entry.range.start);
+    moving.compact_sort_by_key(|entry| entry.range.start);
     let mut rest = String::with_capacity(text.len());
     let mut at = 0;
     for entry in moving {
@@ -350,7 +351,7 @@ fn keeps_everything_else(log: Log, text: &str, all: &[Entry], moving: &[usize]) 
         return false;
     }
     let mut taken: Vec<&Entry> = moving.iter().filter_map(|index| all.get(*index)).collect();
-    taken.sort_by_key(|entry| entry.range.start);
+    taken.compact_sort_by_key(|entry| entry.range.start);
     let (before, after) = (Outline::of(text), Outline::of(rest));
     let stays = |at: usize| {
         let behind = taken.partition_point(|entry| entry.range.start <= at);

@@ -9,6 +9,7 @@ use super::document_kind::DocumentKind;
 use super::entry::Entry;
 use super::order::{latest_first, newest_tasks_first};
 use super::types::{DecisionSummary, DigestBounds};
+use crate::compact_sort::CompactSort as _;
 use crate::document::roles::Role;
 
 /// So few entries are little.
@@ -51,12 +52,12 @@ pub(super) fn collect(
                     own.retain(|entry| day(entry).is_none() || day(entry) == newest);
                 }
                 if matches!(role, Role::Issue | Role::NextStep | Role::Question) {
-                    own.sort_by_key(|entry| Reverse(entry.date.filter(|_| entry.own_date)));
+                    own.compact_sort_by_key(|entry| Reverse(entry.date.filter(|_| entry.own_date)));
                 }
                 if role == Role::Task {
                     let mark = *kind;
                     own = newest_tasks_first(own);
-                    own.sort_by_key(|_| mark);
+                    own.compact_sort_by_key(|_| mark);
                 }
                 own
             })
@@ -69,7 +70,7 @@ pub(super) fn collect(
         tasks = next.iter().filter(|entry| entry.unticked).cloned().collect();
     }
     // Dated tasks come newest first across documents, too.
-    tasks.sort_by_key(|entry| Reverse(entry.date));
+    tasks.compact_sort_by_key(|entry| Reverse(entry.date));
     Collected {
         focus: texts(of(Role::Focus)),
         state: texts(of(Role::Status)),
@@ -126,7 +127,7 @@ fn progress(all: &[(DocumentKind, usize, Vec<Entry>)]) -> Vec<&Entry> {
     }
     let (mut dated, undated): (Vec<&Entry>, Vec<&Entry>) =
         entries.into_iter().partition(|entry| entry.date.is_some());
-    dated.sort_by_key(|entry| Reverse(entry.date));
+    dated.compact_sort_by_key(|entry| Reverse(entry.date));
     dated.extend(undated);
     dated
 }
@@ -158,7 +159,7 @@ fn latest_decisions(
             })
         })
         .collect();
-    all.sort_by_key(|(key, _)| *key);
+    all.compact_sort_by_key(|(key, _)| *key);
     let mut seen = BTreeSet::new();
     all.into_iter()
         .map(|(_, one)| one)

@@ -39,6 +39,7 @@ pub use self::types::{
     CurrentContext, DIGEST_TOKENS, DecisionSummary, Digest, DigestBounds, DigestExtras, DigestSource,
     DocumentFacts, Excerpt,
 };
+use crate::compact_sort::CompactSort as _;
 use crate::document::roles::Role;
 use crate::document::section::Outline;
 
@@ -52,7 +53,7 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
         .map(|source| (DocumentKind::of(source.name), source))
         .filter(|(kind, _)| *kind != DocumentKind::Archive)
         .collect();
-    read.sort_by_key(|(kind, _)| *kind);
+    read.compact_sort_by_key(|(kind, _)| *kind);
     let whole: Vec<Outline<'_>> = read.iter().map(|(_, source)| Outline::of(source.text)).collect();
     let texts: Vec<Option<String>> = whole.iter().map(without_underlines).collect();
     let outlines: Vec<Outline<'_>> = whole

@@ -1,5 +1,6 @@
 //! The order of entries: by their dates, else by the order of their file.
 
+use crate::compact_sort::CompactSort as _;
 use std::cmp::Reverse;
 
 use super::entry::Entry;
@@ -8,7 +9,7 @@ use super::entry::Entry;
 /// document, reversed if that is sorted newest last.
 pub(super) fn latest_first(mut entries: Vec<&Entry>, ends_with_newest: bool) -> Vec<&Entry> {
     let newest_last = is_newest_last(&entries, ends_with_newest);
-    entries.sort_by_key(|entry| {
+    entries.compact_sort_by_key(|entry| {
         let place = (entry.section, entry.order);
         let reversed = entry.newest_first.map_or(newest_last, |first| !first);
         let undated = if reversed { (usize::MAX - place.0, usize::MAX - place.1) } else { place };
@@ -62,6 +63,6 @@ pub(super) fn newest_tasks_first(entries: Vec<Entry>) -> Vec<Entry> {
             ((Reverse(date), !appended, if appended { count - index } else { index }), group)
         })
         .collect();
-    keyed.sort_by_key(|(key, _)| *key);
+    keyed.compact_sort_by_key(|(key, _)| *key);
     keyed.into_iter().flat_map(|(_, group)| group).collect()
 }

@@ -1,5 +1,6 @@
 //! Selects the documents that a digest reads.
 
+use crate::compact_sort::CompactSort as _;
 use jiff::Timestamp;
 
 use super::document_kind::DocumentKind;
@@ -20,7 +21,7 @@ pub fn digest_documents<'t>(present: &[DocumentFacts<'t>]) -> Vec<&'t str> {
         .map(|document| (DocumentKind::of(document.name), std::cmp::Reverse(document.updated_at), document))
         .filter(|(kind, _, _)| *kind != DocumentKind::Archive)
         .collect();
-    documents.sort_by(|a, b| (a.0, a.1, a.2.name).cmp(&(b.0, b.1, b.2.name)));
+    documents.compact_sort_by(|a, b| (a.0, a.1, a.2.name).cmp(&(b.0, b.1, b.2.name)));
     let mut bytes: u64 = 0;
     documents
         .into_iter()

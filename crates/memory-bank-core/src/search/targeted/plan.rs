@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use super::reply::{ContextPointer, TargetedBounds};
+use crate::compact_sort::CompactSort as _;
 use crate::document::{CORE_DOCUMENTS, DocumentPath};
 use crate::graph::pointers::pointers;
 use crate::search::lines::clip;
@@ -32,7 +33,7 @@ pub fn plan_pointers(
             of_graph.push((found.score, pointer));
         }
     }
-    of_graph.sort_by(|(a_score, a), (b_score, b)| {
+    of_graph.compact_sort_by(|(a_score, a), (b_score, b)| {
         let rank = |pointer: &ContextPointer| {
             (pointer.heading_hint.is_none(), Reverse(bounds.prefer_core && is_core(&pointer.path)))
         };
@@ -42,7 +43,7 @@ pub fn plan_pointers(
         documents.hits.iter().map(|hit| (hit.file.clone(), "the question's words are here".to_owned()));
     let mut core: Vec<&str> = CORE_DOCUMENTS.to_vec();
     if bounds.prefer_core {
-        core.sort_by_key(|name| *name != "active-context.md");
+        core.compact_sort_by_key(|name| *name != "active-context.md");
     }
     let nothing = of_graph.is_empty() && documents.hits.is_empty();
     let core =

@@ -1,6 +1,7 @@
 //! `search`: lines of documents, the best first. On a terminal hits are grouped by document; piped, each is one line
 //! `document:line:text`.
 
+use memory_bank_core::compact_sort::CompactSort as _;
 use serde_json::{Value, json};
 
 use super::arguments::SearchArguments;
@@ -113,7 +114,7 @@ fn words_to_highlight(query: &str) -> Vec<String> {
         .map(str::to_lowercase)
         .collect();
     // The longest first, so that a word inside another one does not cut it.
-    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    words.compact_sort_by_key(|word| std::cmp::Reverse(word.len()));
     words.dedup();
     words
 }

@@ -2,6 +2,7 @@
 //! one; positions come from a parser.
 
 use anyhow::{Context, bail};
+use memory_bank_core::compact_sort::CompactSort as _;
 use serde_json::{Map, Value};
 use toml_edit::{Document, Item, Key, Table};
 
@@ -121,7 +122,7 @@ fn put_members(text: &str, section: &str, name: &str, entry: &Value) -> anyhow::
         Some(at) => edits.push((at, at, added)),
         None => edits.push((text.len(), text.len(), format!("{newline}{added}"))),
     }
-    edits.sort_by_key(|(start, end, _)| (*start, *end));
+    edits.compact_sort_by_key(|(start, end, _)| (*start, *end));
     Ok(Some(splice(text, &edits)))
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use memory_bank_core::clock::{Clock, SystemClock, iso_millis};
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::search::ModelId;
 use memory_bank_core::store::{NoSink, TextIndex as _};
 use memory_bank_postgres::{ConnectError, Database, MigrateError, Pooling, ProjectBytes, StoredBytes};
@@ -244,7 +245,7 @@ async fn check_quotas(database: &Database, default_quota: u64, findings: &mut Fi
             }
         })
         .collect();
-    fullest.sort_by(|(left, _), (right, _)| right.total_cmp(left));
+    fullest.compact_sort_by(|(left, _), (right, _)| right.total_cmp(left));
     let is_full = fullest.first().is_some_and(|(full, _)| *full >= 0.9);
     let mut message: Vec<String> = fullest.into_iter().take(MAX_LISTED).map(|(_, text)| text).collect();
     if projects.len() > MAX_LISTED {

@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow};
 use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::{DocumentPath, NO_DOCUMENT, is_leftover};
 use memory_bank_core::error::WorkspaceError;
 use memory_bank_core::hooks::{
@@ -237,7 +238,7 @@ impl FolderHookBank {
                 && !is_leftover(&entry.name)
                 && !is_session_records(&entry.name)
         });
-        entries.sort_by(|a, b| b.updated_at.cmp(&a.updated_at).then_with(|| a.name.cmp(&b.name)));
+        entries.compact_sort_by(|a, b| b.updated_at.cmp(&a.updated_at).then_with(|| a.name.cmp(&b.name)));
         let mut room = SCANNED_BYTES;
         entries.retain(|entry| {
             let fits = entry.bytes <= room;

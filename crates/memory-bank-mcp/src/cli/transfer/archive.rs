@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use jiff::Timestamp;
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::limits;
 use memory_bank_core::store::{BACKUP_PREFIX, backup_time, check_backup_id};
 use memory_bank_core::transfer::{BankCopy, FileCopy, ProjectCopy, is_rules_file, safe_path};
@@ -219,7 +220,7 @@ impl Reader {
                 backups.push((id.to_owned(), backup_time(id).unwrap_or(self.created_at)));
             }
         }
-        backups.sort_by(|a, b| (b.1, &b.0).cmp(&(a.1, &a.0)));
+        backups.compact_sort_by(|a, b| (b.1, &b.0).cmp(&(a.1, &a.0)));
         Ok(backups)
     }
 

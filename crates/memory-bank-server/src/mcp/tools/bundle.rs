@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::{
     CORE_DOCUMENTS, CoreDocument, Document, DocumentPath, Extent, condense, json_chars,
 };
@@ -149,7 +150,7 @@ fn fill(documents: &[Document], mut room: usize, include_etags: bool) -> Filled 
         .zip(entries)
         .filter_map(|(document, entry)| Some((document.path.as_str().to_owned(), entry?)))
         .collect();
-    calls.sort_by_key(|(at, _)| *at);
+    calls.compact_sort_by_key(|(at, _)| *at);
     Filled { bundle, calls: calls.into_iter().flat_map(|(_, calls)| calls).collect() }
 }
 
@@ -222,7 +223,7 @@ async fn documents(call: &Call, bank: &dyn Bank) -> Result<Found, Failure> {
     let mut entries = bank.list(&call.caller).await?;
     entries.retain(|entry| entry.path.as_ref().is_some_and(|path| !known.contains(path)));
     // A shorter document is more likely to fit; archives are long.
-    entries.sort_by_key(|entry| entry.bytes);
+    entries.compact_sort_by_key(|entry| entry.bytes);
     let others: Vec<DocumentPath> =
         entries.into_iter().filter_map(|entry| entry.path).take(MAX_OTHER_DOCUMENTS).collect();
     let mut room = limits::DOCUMENT_BYTES * paths.len();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::{
     DIGEST_TOKENS, DigestBounds, DigestExtras, DigestSource, DocumentEntry, DocumentFacts, DocumentPath,
     digest, digest_documents, estimated_tokens,
@@ -174,7 +175,7 @@ fn since(last: Timestamp, present: &[DocumentEntry]) -> String {
     const MAX_NAMED_CHANGES: usize = 6;
     let mut changed: Vec<&DocumentEntry> =
         present.iter().filter(|entry| entry.path.is_some() && entry.updated_at > last).collect();
-    changed.sort_by(|a, b| b.updated_at.cmp(&a.updated_at).then_with(|| a.name.cmp(&b.name)));
+    changed.compact_sort_by(|a, b| b.updated_at.cmp(&a.updated_at).then_with(|| a.name.cmp(&b.name)));
     let names: Vec<String> = changed.iter().take(MAX_NAMED_CHANGES).map(|entry| short(&entry.name)).collect();
     let mut text = format!("since {}: ", last.strftime("%Y-%m-%d %H:%M UTC"));
     text.push_str(&if names.is_empty() { "no document changed".to_owned() } else { names.join(", ") });
@@ -187,7 +188,7 @@ fn since(last: Timestamp, present: &[DocumentEntry]) -> String {
 /// The documents with size and last change, the last changed first.
 fn document_lines(present: &[DocumentEntry]) -> Vec<String> {
     let mut documents: Vec<&DocumentEntry> = present.iter().filter(|entry| entry.path.is_some()).collect();
-    documents.sort_by(|a, b| b.updated_at.cmp(&a.updated_at).then_with(|| a.name.cmp(&b.name)));
+    documents.compact_sort_by(|a, b| b.updated_at.cmp(&a.updated_at).then_with(|| a.name.cmp(&b.name)));
     documents
         .into_iter()
         .map(|entry| {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
 
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::import::{
     SourceFolders, bank_layout, is_candidate, is_personal, is_visited, layout_of,
 };
@@ -94,7 +95,7 @@ impl Scan {
                 }
             }
         }
-        here.sort_by(|a, b| a.0.cmp(&b.0));
+        here.compact_sort_by(|a, b| a.0.cmp(&b.0));
         let path =
             |name: &str| folder.parts.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join("/");
         if here.iter().any(|(name, _, kind)| name == ".obsidian" && kind.is_dir()) {

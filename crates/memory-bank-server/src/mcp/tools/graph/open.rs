@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use memory_bank_core::caller::Right;
+use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::graph::{Entity, Observation};
 use memory_bank_core::store::EntityRef;
 use serde::Deserialize;
@@ -117,8 +118,8 @@ fn put_requested_first(entities: &mut [Entity], observations: &mut [Observation]
     };
     let requested: HashSet<String> =
         entities.iter().filter(|entity| is_requested(entity)).map(|entity| entity.id.clone()).collect();
-    entities.sort_by_key(|entity| !requested.contains(&entity.id));
-    observations.sort_by_key(|observation| !requested.contains(&observation.entity_id));
+    entities.compact_sort_by_key(|entity| !requested.contains(&entity.id));
+    observations.compact_sort_by_key(|observation| !requested.contains(&observation.entity_id));
 }
 
 #[derive(Deserialize)]
