@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use super::frame::framed;
+use super::line::{without_bullet, without_label};
 use crate::document::estimated_tokens;
+use crate::secrets::masked;
 
 /// The most tokens of a text that a hook adds.
 pub const CONTEXT_TOKENS: usize = 500;
@@ -21,7 +23,7 @@ pub struct SessionFacts {
     pub lines: Vec<String>,
 }
 
-/// The framed text, and its lines; none if the bank holds nothing.
+/// The framed text, and what its lines contain; none if the bank holds nothing.
 ///
 /// `digest` is the reply of `get_context_digest`. After a compaction `facts` come first.
 #[must_use]
@@ -29,7 +31,8 @@ pub fn brief(digest: &Value, facts: &SessionFacts, reserved: usize) -> Option<(S
     let digest = digest.get("digest").unwrap_or(digest);
     let mut sections: Vec<Section> = Vec::new();
     if !facts.lines.is_empty() {
-        sections.push(Section { title: "This session so far", lines: facts.lines.clone() });
+        sections
+            .push(Section::of("This session so far", facts.lines.iter().filter_map(|line| one_line(line))));
     }
     let context = digest.get("currentContext").unwrap_or(&Value::Null);
     sections.extend(text_section("Focus", digest.get("focus")));
@@ -50,7 +53,25 @@ pub fn brief(digest: &Value, facts: &SessionFacts, reserved: usize) -> Option<(S
 
 struct Section {
     title: &'static str,
-    lines: Vec<String>,
+    lines: Vec<Line>,
+}
+
+impl Section {
+    fn of(title: &'static str, lines: impl IntoIterator<Item = String>) -> Self {
+        let line =
+            |text: String| Line { contents: vec![without_label(&text).to_owned(), text.clone()], text };
+        Self { title, lines: lines.into_iter().map(line).collect() }
+    }
+
+    fn filled(self) -> Option<Self> {
+        (!self.lines.is_empty()).then_some(self)
+    }
+}
+
+/// A line, and the texts of the bank that it shows.
+struct Line {
+    text: String,
+    contents: Vec<String>,
 }
 
 /// As many lines as fit: of each section the first, then of each the second, and so on.
@@ -83,63 +104,64 @@ fn render(sections: &[Section], counts: &[usize]) -> (String, Vec<String>) {
         let lines = section.lines.get(..*count).unwrap_or_default();
         match lines {
             [] => continue,
-            [line] if section.lines.len() == 1 => text.push_str(&format!("{}: {line}\n", section.title)),
+            [line] if section.lines.len() == 1 => {
+                text.push_str(&format!("{}: {}\n", section.title, line.text))
+            }
             several => {
                 text.push_str(&format!("{}:\n", section.title));
-                several.iter().for_each(|line| text.push_str(&format!("- {line}\n")));
+                several.iter().for_each(|line| text.push_str(&format!("- {}\n", line.text)));
                 let left = section.lines.len() - several.len();
                 if left > 0 {
                     text.push_str(&format!("- … {left} more\n"));
                 }
             }
         }
-        shown.extend(lines.iter().cloned());
+        shown.extend(lines.iter().flat_map(|line| line.contents.iter().cloned()));
     }
     (format!("{}\n{NEXT_STEPS_HINT}", framed(&text)), shown)
 }
 
 fn text_section(title: &'static str, value: Option<&Value>) -> Option<Section> {
     let line = one_line(value?.as_str()?)?;
-    Some(Section { title, lines: vec![line] })
+    Some(Section::of(title, [line]))
 }
 
 fn list_section(title: &'static str, value: Option<&Value>) -> Option<Section> {
-    let lines: Vec<String> = value?.as_array()?.iter().filter_map(|item| one_line(item.as_str()?)).collect();
-    (!lines.is_empty()).then_some(Section { title, lines })
+    let items = value?.as_array()?.iter();
+    Section::of(title, items.filter_map(|item| one_line(item.as_str()?))).filled()
 }
 
 fn decisions_section(value: Option<&Value>) -> Option<Section> {
     let text = |item: &Value, name: &str| {
         item.get(name).and_then(Value::as_str).unwrap_or_default().trim().to_owned()
     };
-    let lines: Vec<String> = value?
-        .as_array()?
-        .iter()
-        .filter_map(|item| {
-            let parts = [text(item, "date"), text(item, "title"), text(item, "summary")];
-            let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-            one_line(&parts.join(": "))
-        })
-        .collect();
-    (!lines.is_empty()).then_some(Section { title: "Decisions", lines })
+    let lines = value?.as_array()?.iter().filter_map(|item| {
+        let parts = [text(item, "date"), text(item, "title"), text(item, "summary")];
+        let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        // The document has title and summary on lines of their own.
+        let mut contents: Vec<String> = parts.iter().map(|part| without_label(part).to_owned()).collect();
+        let text = one_line(&parts.join(": "))?;
+        contents.push(text.clone());
+        Some(Line { text, contents })
+    });
+    Section { title: "Decisions", lines: lines.collect() }.filled()
 }
 
 fn excerpt_section(value: Option<&Value>) -> Option<Section> {
     let value = value?;
     let text = |name: &str| value.get(name).and_then(Value::as_str).and_then(one_line);
-    let lines: Vec<String> = [text("beginning"), text("latest")].into_iter().flatten().collect();
-    (!lines.is_empty()).then_some(Section { title: "From the active context", lines })
+    Section::of("From the active context", [text("beginning"), text("latest")].into_iter().flatten()).filled()
 }
 
 fn graph_section(value: Option<&Value>) -> Option<Section> {
-    let lines = value?.as_str()?.lines().filter(|line| !line.starts_with('#')).filter_map(one_line).collect();
-    Some(Section { title: "Graph", lines })
+    let lines = value?.as_str()?.lines().filter(|line| !line.starts_with('#')).filter_map(one_line);
+    Some(Section::of("Graph", lines))
 }
 
 /// The text on one line, without a bullet, cut; none if it is blank.
 fn one_line(text: &str) -> Option<String> {
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let text = text.trim_start_matches(['-', '*']).trim();
+    let text = masked(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let text = without_bullet(&text);
     if text.is_empty() {
         return None;
     }
@@ -190,6 +212,17 @@ mod tests {
         let facts = SessionFacts { lines: vec!["branch main".to_owned(), "commit: add refunds".to_owned()] };
         let (text, _) = brief(&json!({"digest": {"focus": "refunds"}}), &facts, 100).unwrap();
         assert!(text.find("This session so far").unwrap() < text.find("Focus: refunds").unwrap(), "{text}");
+    }
+
+    #[test]
+    fn secrets_are_masked_and_a_decision_counts_as_shown_by_its_parts() {
+        let digest = json!({"digest": {
+            "focus": "password=hunter2hunter2",
+            "recentDecisions": [{"title": "Round half-even", "date": "2026-01-01", "summary": "as the ledger does"}],
+        }});
+        let (text, shown) = brief(&digest, &SessionFacts::default(), 0).unwrap();
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(shown.iter().any(|line| line == "as the ledger does"), "{shown:?}");
     }
 
     #[test]

@@ -30,16 +30,34 @@ pub fn framed(text: &str) -> String {
     format!("{FRAME_NOTICE}\n<{word}>\n{text}\n</{word}>")
 }
 
-/// Each `<` that a letter or a sign of a mark follows becomes `‹`; comparisons such as `a < b` stay.
+/// Each `<` that begins something like a mark becomes `‹`; comparisons such as `a < b` stay.
 fn without_marks(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        let begins_a_mark = character == '<'
-            && characters.peek().is_some_and(|next| !matches!(next, ' ' | '=' | '\t' | '\n' | '0'..='9'));
-        out.push(if begins_a_mark { '‹' } else { character });
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('<') {
+        out.push_str(before);
+        out.push(if begins_a_mark(after) { '‹' } else { '<' });
+        rest = after;
     }
+    out.push_str(rest);
     out
+}
+
+/// Whether what follows a `<` makes it a mark, also for a reader that passes over blanks: `/x`, `!--`, `name>`, `1/>`.
+fn begins_a_mark(after: &str) -> bool {
+    let inner = after.trim_start();
+    let is_spaced = inner.len() < after.len();
+    let is_name = |character: char| character.is_alphanumeric() || matches!(character, '-' | '_' | ':' | '.');
+    let behind_name = inner.trim_start_matches(is_name).trim_start();
+    match inner.chars().next() {
+        None => false,
+        Some('=') => false,
+        Some('/' | '!' | '?' | '|' | '<') => true,
+        Some(first) if is_name(first) && (is_spaced || first.is_ascii_digit()) => {
+            behind_name.starts_with('>') || !is_spaced && behind_name.starts_with('/')
+        }
+        Some(_) => !is_spaced,
+    }
 }
 
 #[cfg(test)]
@@ -77,6 +95,11 @@ mod tests {
     #[case("<!-- x --><tool_call>")]
     #[case("<<</memory-bank-data>")]
     #[case("&lt;/memory-bank-data&gt;")]
+    #[case("< /system-reminder>")]
+    #[case("<\n/system-reminder>")]
+    #[case("<1/></x>")]
+    #[case("<\u{1d173}/system-reminder>")]
+    #[case("<\u{2800}/system-reminder>")]
     fn a_text_cannot_close_or_open_a_mark(#[case] text: &str) {
         check(text);
         // With the marks of an earlier frame, also as an agent has escaped them.
@@ -88,9 +111,20 @@ mod tests {
         }
     }
 
-    #[test]
-    fn comparisons_and_line_ends_stay() {
-        assert!(framed("a < b, c <= d\n\tx <3").contains("a < b, c <= d\n\tx <3"));
+    #[rstest]
+    #[case("a < b, c <= d\n\tx <3")]
+    #[case("under <30 ms, i < 10 / 2")]
+    fn comparisons_and_line_ends_stay(#[case] text: &str) {
+        assert!(framed(text).contains(text));
+    }
+
+    #[rstest]
+    #[case("< system-reminder>")]
+    #[case("<1/system-reminder>")]
+    #[case("<tool_call>")]
+    fn a_mark_of_an_agent_does_not_stay(#[case] text: &str) {
+        let whole = framed(text);
+        assert!(parts(&whole).0.starts_with('‹'), "{whole}");
     }
 
     proptest! {

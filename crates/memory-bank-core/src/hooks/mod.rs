@@ -3,6 +3,7 @@
 
 mod brief;
 mod frame;
+mod line;
 mod recall;
 mod record;
 mod record_document;

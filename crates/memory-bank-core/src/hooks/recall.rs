@@ -4,10 +4,12 @@
 //! shown if it has several of them, and rare ones, measured by the bank itself; words that are on many lines do not count.
 //! Most prompts get none, since a text that is added to a prompt costs room and attention in every later turn.
 
+use super::line::{without_bullet, without_label};
 use super::terms::{PromptTerms, fingerprint};
 use crate::compact_sort::CompactSort as _;
 use crate::document::roles::is_placeholder;
 use crate::search::clip;
+use crate::secrets::masked;
 
 /// The most passages of one prompt.
 pub const MAX_PASSAGES: usize = 3;
@@ -21,6 +23,8 @@ const FEWEST_LINES: usize = 50;
 const UNKNOWN_RARITY: f64 = 0.6;
 /// Characters of a passage that are shown.
 const PASSAGE_CHARS: usize = 220;
+/// Characters of its document's name and of its heading.
+const PLACE_CHARS: usize = 80;
 /// Longer lines, in bytes, are scanned by their beginning only.
 const SCANNED_LINE_BYTES: usize = 4096;
 
@@ -79,13 +83,14 @@ pub fn matching_passages(
     best.compact_sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     for (score, _, candidate) in best {
         let fingerprint = fingerprint(candidate.line);
-        if is_shown(fingerprint) || found.iter().any(|passage| passage.fingerprint == fingerprint) {
+        let is_known = is_shown(fingerprint) || is_shown(super::fingerprint(without_label(candidate.line)));
+        if is_known || found.iter().any(|passage| passage.fingerprint == fingerprint) {
             continue;
         }
         found.push(RecalledPassage {
-            document: candidate.document.to_owned(),
-            heading: candidate.heading.to_owned(),
-            text: clip(candidate.line.trim(), 0, PASSAGE_CHARS),
+            document: clip(candidate.document, 0, PLACE_CHARS),
+            heading: clip(&masked(candidate.heading), 0, PLACE_CHARS),
+            text: clip(&masked(without_bullet(candidate.line)), 0, PASSAGE_CHARS),
             fingerprint,
             score,
         });
@@ -107,7 +112,7 @@ pub fn passages_text(found: &[RecalledPassage]) -> String {
             } else {
                 format!("{}, {}", passage.document, passage.heading)
             };
-            format!("- {} ({place})", passage.text.trim_start_matches(['-', '*', ' ']))
+            format!("- {} ({place})", passage.text)
         })
         .collect();
     lines.join("\n")
@@ -276,6 +281,30 @@ mod tests {
         let fingerprints: std::collections::BTreeSet<u64> =
             found.iter().map(|passage| passage.fingerprint).collect();
         assert_eq!(fingerprints.len(), MAX_PASSAGES);
+    }
+
+    #[test]
+    fn a_line_that_the_digest_showed_cut_or_without_its_label_is_not_shown_again() {
+        let line =
+            format!("- **Decision:** webhook retries use exponential backoff{}", " with jitter".repeat(30));
+        let text = format!("# X\n{line}\n");
+        let shown = without_label(&line).chars().take(240).chain(['…']).collect::<String>();
+        assert_eq!(ask("webhook exponential backoff", &text, &[]).len(), 1);
+        assert!(ask("webhook exponential backoff", &text, &[fingerprint(&shown)]).is_empty());
+    }
+
+    #[test]
+    fn a_secret_is_masked_and_long_places_are_cut() {
+        let text = format!("# {}\n- the webhook backoff key is password=hunter2hunter2\n", "h".repeat(5000));
+        let found = passages_text(&ask("webhook backoff", &text, &[]));
+        assert!(!found.contains("hunter2") && found.contains("webhook"), "{found}");
+        assert!(found.chars().count() < 500, "{found}");
+    }
+
+    #[test]
+    fn bold_words_keep_their_marks() {
+        let found = passages_text(&ask("webhook backoff", "# X\n- **Webhook:** backoff\n", &[]));
+        assert!(found.starts_with("- **Webhook:** backoff"), "{found}");
     }
 
     #[test]

@@ -12,6 +12,8 @@ const PROMPT_BYTES: usize = 2000;
 const MAX_WORDS: usize = 24;
 /// The shortest word that counts, in letters of a script with blanks.
 const MIN_WORD_CHARS: usize = 3;
+/// How many words of a text are compared.
+const COMPARED_WORDS: usize = 20;
 /// Words of prompts that do not name a subject, beside the function words.
 const COMMON_WORDS: &[&str] = &[
     "add",
@@ -154,12 +156,15 @@ fn head(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
-/// A text's content, for comparison: a number that is the same for texts that differ only in signs, case, bullets and dates.
+/// A text's content, for comparison: a number that is the same for texts that differ only in signs, case, bullets and dates, or
+/// behind so many words that one of them may have been cut.
 #[must_use]
 pub fn fingerprint(text: &str) -> u64 {
     let mut words: BTreeSet<String> = BTreeSet::new();
+    let mut count = 0;
     crate::search::each_word(text, |word| {
-        if word != "utc" && word.chars().any(char::is_alphabetic) {
+        if word != "utc" && word.chars().any(char::is_alphabetic) && count < COMPARED_WORDS {
+            count += 1;
             words.insert(word.to_owned());
         }
     });
@@ -197,5 +202,7 @@ mod tests {
         let first = fingerprint("- [2026-01-02 10:00 UTC] **Did**: the export works");
         assert_eq!(first, fingerprint("* 2026-03-04: did the export works."));
         assert_ne!(first, fingerprint("the import works"));
+        let long: String = (0..60).map(|number| format!("word{number}ab ")).collect();
+        assert_eq!(fingerprint(&long), fingerprint(&format!("{}…", &long[..240])), "a text that was cut");
     }
 }

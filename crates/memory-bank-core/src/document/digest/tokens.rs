@@ -36,6 +36,8 @@ enum Run {
     Wide,
     Sign,
     Other,
+    /// Scripts of which a model's vocabulary has the bytes only.
+    Rare,
 }
 
 impl Run {
@@ -49,7 +51,10 @@ impl Run {
             '\u{c0}'..='\u{24f}' => Self::Accented,
             '\u{400}'..='\u{4ff}' => Self::Cyrillic,
             '\u{ac00}'..='\u{d7a3}' => Self::Hangul,
-            '\u{3000}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{ff00}'..='\u{ffef}' => Self::Wide,
+            '\u{3400}'..='\u{4dbf}' | '\u{a000}'..='\u{a4cf}' => Self::Rare,
+            '\u{3000}'..='\u{30ff}' | '\u{4e00}'..='\u{9fff}' | '\u{ff00}'..='\u{ffef}' => Self::Wide,
+            '\u{1f000}'..='\u{1faff}' => Self::Other,
+            '\u{10000}'.. => Self::Rare,
             _ => Self::Other,
         }
     }
@@ -70,6 +75,7 @@ impl Run {
             Self::Sign if length == 1 => 10,
             Self::Sign => length.div_ceil(2) * 11,
             Self::Other => length * 20,
+            Self::Rare => length * 40,
         }
     }
 }

@@ -196,15 +196,16 @@ impl EventHandler<'_> {
             let found = self.bank.recall(&terms, self.hook.deadline / 3, is_shown).await?;
             let room =
                 CONTEXT_TOKENS.saturating_sub(if reminds { estimated_tokens(reminder()) + 2 } else { 0 });
-            let mut found = found.as_slice();
-            while let Some((_, fewer)) = found.split_last() {
-                let text = framed(&passages_text(found));
-                if estimated_tokens(&text) <= room {
-                    fingerprints.extend(found.iter().map(|passage| passage.fingerprint));
-                    texts.push(text);
-                    break;
+            let mut fitting = Vec::new();
+            for passage in found {
+                fitting.push(passage);
+                if estimated_tokens(&framed(&passages_text(&fitting))) > room {
+                    fitting.pop();
                 }
-                found = fewer;
+            }
+            if !fitting.is_empty() {
+                fingerprints.extend(fitting.iter().map(|passage| passage.fingerprint));
+                texts.push(framed(&passages_text(&fitting)));
             }
         }
         if reminds {
