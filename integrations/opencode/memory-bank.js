@@ -39,20 +39,35 @@ const textOf = (parts) =>
     .map((part) => part.text)
     .join("\n");
 
+/** Adds a text that opencode shows to the model and not to the person; whether the prompt has a place for it. */
+function addPart(output, sessionID, text) {
+  const last = output.parts?.at(-1);
+  const messageID = output.message?.id ?? last?.messageID;
+  if (!text || !messageID || typeof last?.id !== "string") return false;
+  // The parts of a message are in the order of their ids.
+  output.parts.push({ id: `${last.id}m`, sessionID, messageID, type: "text", text, synthetic: true });
+  return true;
+}
+
 export const MemoryBank = async ({ directory }) => {
-  /** The texts for the system prompt, by session: the digest, and the passages that match the last prompt. */
+  /** The texts for the system prompt, by session: the digest, and what could not be put beside a prompt. */
   const contexts = new Map();
+  /** The sessions of subagents, with the sessions that they work for. */
+  const parents = new Map();
   const begin = async (sessionID, source) => {
     const { context } = await runHook("SessionStart", { session_id: sessionID, source }, directory);
     contexts.set(sessionID, { ...contexts.get(sessionID), start: context, prompt: undefined });
   };
   return {
     "chat.message": async (input, output) => {
+      if (parents.has(input.sessionID)) return;
       if (!contexts.has(input.sessionID)) await begin(input.sessionID, "startup");
       const answer = await runHook("UserPromptSubmit", { session_id: input.sessionID, prompt: textOf(output.parts) }, directory);
       const context = contexts.get(input.sessionID);
-      context.prompt = [answer.context, context.reminder].filter(Boolean).join("\n\n");
+      const text = [answer.context, context.reminder].filter(Boolean).join("\n\n");
       context.reminder = undefined;
+      // Beside the prompt it stays in the conversation; in the system prompt it is there for one turn.
+      context.prompt = addPart(output, input.sessionID, text) ? undefined : text;
     },
     "experimental.chat.system.transform": async (input, output) => {
       const context = contexts.get(input.sessionID);
@@ -61,7 +76,8 @@ export const MemoryBank = async ({ directory }) => {
       }
     },
     "tool.execute.after": async (input) => {
-      await runHook("PostToolUse", { session_id: input.sessionID, tool_name: input.tool }, directory);
+      const session_id = parents.get(input.sessionID) ?? input.sessionID;
+      await runHook("PostToolUse", { session_id, tool_name: input.tool }, directory);
     },
     "experimental.session.compacting": async (input, output) => {
       const { reminder } = await runHook("PreCompact", { session_id: input.sessionID }, directory);
@@ -69,6 +85,9 @@ export const MemoryBank = async ({ directory }) => {
     },
     event: async ({ event }) => {
       const sessionID = event.properties?.sessionID ?? event.properties?.info?.id;
+      const parentID = event.properties?.info?.parentID;
+      if (event.type.startsWith("session.") && sessionID && parentID) parents.set(sessionID, parents.get(parentID) ?? parentID);
+      if (event.type === "session.deleted") parents.delete(sessionID);
       if (!sessionID || !contexts.has(sessionID)) return;
       if (event.type === "session.idle") {
         // A reminder cannot be given at the end of a turn without starting another one: it goes into the next prompt.

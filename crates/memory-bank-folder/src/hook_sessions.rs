@@ -21,7 +21,7 @@ const MAX_SESSIONS: usize = 200;
 /// A session without an event for this long is forgotten, in seconds.
 const IDLE_SESSION_SECS: i64 = 14 * 24 * 60 * 60;
 /// How long a call waits for another one that changes the same state, and how often it tries the lock meanwhile.
-const LOCK_TIMEOUT: Duration = Duration::from_millis(100);
+const LOCK_TIMEOUT: Duration = Duration::from_millis(200);
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The states of sessions.

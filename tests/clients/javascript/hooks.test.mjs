@@ -208,11 +208,15 @@ test("each agent is answered in its own form", async (t) => {
     machine.hook(event, { session_id: `new ${agent}`, prompt: "webhook retries backoff" }, { args: ["--agent", agent] });
   assert.match((await ask("BeforeAgent", "gemini-cli")).context, /exponential/);
   assert.equal((await ask("beforeSubmitPrompt", "cursor")).answer, undefined);
-  assert.equal((await ask("userPromptSubmitted", "copilot-cli")).answer, undefined);
+  assert.match((await ask("userPromptSubmitted", "copilot-cli")).answer.additionalContext, /exponential/);
   await work(machine);
   const stop = (event, agent) => machine.hook(event, { session_id: `new ${agent}` }, { args: ["--agent", agent] });
   assert.match((await stop("stop", "cursor")).answer.followup_message, /track_progress/);
-  assert.equal((await stop("agentStop", "copilot-cli")).answer.decision, "block");
+  const { decision, reason } = (await stop("agentStop", "copilot-cli")).answer;
+  assert.equal(decision, "block");
+  // Copilot CLI sends that reason as a prompt.
+  const sent = { session_id: "new copilot-cli", prompt: reason };
+  assert.equal((await machine.hook("userPromptSubmitted", sent, { args: ["--agent", "copilot-cli"] })).answer, undefined);
   assert.equal((await stop("AfterAgent", "gemini-cli")).answer, undefined);
   assert.match((await ask("BeforeAgent", "gemini-cli")).context, /^Reminder/);
 });
@@ -232,7 +236,6 @@ test("nothing fails: a broken event, a wrong argument, a wrong setting", async (
     { args: ["--url", "https://host/mcp"] },
     { args: ["--nonsense"] },
     { args: ["--path", "/nonexistent"] },
-    { env: { MEMORY_BANK_STATE_DIR: "/dev/null/x" } },
     { env: { MEMORY_BANK_STATE_DIR: "relative" } },
   ];
   for (const options of cases) {
@@ -240,6 +243,11 @@ test("nothing fails: a broken event, a wrong argument, a wrong setting", async (
     assert.equal(got.code, 0, JSON.stringify(options).slice(0, 200));
     assert.equal(got.stdout, "", JSON.stringify(options).slice(0, 200));
   }
+  // What matches a prompt is right also where no state can be stored.
+  const unstored = { env: { MEMORY_BANK_STATE_DIR: "/dev/null/x" } };
+  const got = await machine.hook("UserPromptSubmit", { prompt: "webhook retries backoff" }, unstored);
+  assert.match(got.context, /exponential/);
+  assert.match(got.stderr, /cannot be (read|stored)/);
   for (const event of ["", "PreToolUse", "../x", "SessionStart\n"]) {
     const got = await machine.hook(event, { session_id: "x", tool_name: "y" });
     assert.equal(got.code, 0, event);
@@ -402,6 +410,29 @@ test("a write of the graph alone counts as something written, in a folder and on
   }
 });
 
+test("after a compaction without a start of its own, the next prompt gets the digest with the work of the session", async (t) => {
+  const machine = await withBank(t);
+  const options = { args: ["--agent", "gemini-cli"] };
+  const session = { session_id: "compacted" };
+  await machine.hook("SessionStart", session, options);
+  await work(machine);
+  await machine.hook("PreCompress", session, options);
+  const { context } = await machine.hook("BeforeAgent", { ...session, prompt: "go on" }, options);
+  assert.match(context, /This session so far[^]*add refunds[^]*finish the refunds/);
+  const next = await machine.hook("BeforeAgent", { ...session, prompt: "go on" }, options);
+  assert.equal(next.answer, undefined);
+});
+
+test("of turns that end at the same time, one reminds; a tool of a subagent counts", async (t) => {
+  const machine = await withBank(t);
+  const session = { session_id: "parallel" };
+  await machine.hook("SessionStart", session);
+  await machine.hook("PostToolUse", { ...session, agent_id: "sub", tool_name: "Write" });
+  const ended = await Promise.all(Array.from({ length: 4 }, () => machine.hook("Stop", session)));
+  assert.equal(ended.filter(({ answer }) => answer?.decision === "block").length, 1);
+  assert.match(await read(machine.project, RECORDS), /`Write` 1/);
+});
+
 test("help is shown as for every command", async () => {
   const { stdout } = await run(BINARY, ["hook", "--help"]);
   assert.match(stdout, /claude-code, codex, gemini-cli, cursor, copilot-cli, opencode/);
@@ -424,7 +455,7 @@ test("the files of the agents name events that the command knows, and this versi
       commands += 1;
     }
   }
-  assert.equal(commands, 29);
+  assert.equal(commands, 30);
   const version = (await read(ROOT, "Cargo.toml")).match(/^version = "(.*)"$/m)[1];
   assert.equal((await json("claude-code/.claude-plugin/plugin.json")).version, version);
   assert.equal((await json("gemini-cli/gemini-extension.json")).version, version);
@@ -456,11 +487,23 @@ test("the plugin for opencode puts each answer where opencode takes it", async (
   await work(machine);
   await hooks.event({ event: { type: "session.idle", properties: { sessionID: "o" } } });
   assert.match((await prompt("go on")).at(-1), /^Reminder/);
+  // What matches a prompt stays beside it in the conversation.
+  const parts = [{ id: "prt_1", sessionID: "o", messageID: "msg_1", type: "text", text: "how are invoices rounded in the ledger?" }];
+  await hooks["chat.message"]({ sessionID: "o" }, { message: { id: "msg_1" }, parts });
+  assert.equal(parts.length, 2);
+  assert.equal(parts[1].synthetic, true);
+  assert.match(parts[1].text, /memory-bank-data/);
+  // The session of a subagent is none of its own; its tools count.
+  await hooks.event({ event: { type: "session.created", properties: { info: { id: "child", parentID: "o" } } } });
+  const child = { parts: [{ type: "text", text: "how are invoices rounded in the ledger?" }] };
+  await hooks["chat.message"]({ sessionID: "child" }, child);
+  assert.equal(child.parts.length, 1);
+  await hooks["tool.execute.after"]({ sessionID: "child", tool: "write" });
   const output = { context: [] };
   await hooks["experimental.session.compacting"]({ sessionID: "o" }, output);
   assert.match(output.context[0], /^Reminder/);
   await hooks.event({ event: { type: "session.deleted", properties: { info: { id: "o" } } } });
-  assert.match(await read(machine.project, RECORDS), /of opencode on `main`[\s\S]*`edit` 1/);
+  assert.match(await read(machine.project, RECORDS), /of opencode on `main`[\s\S]*`edit` 1[\s\S]*`write` 1/);
 });
 
 test("session records on a server are never replaced by a hook that could not read them", async (t) => {

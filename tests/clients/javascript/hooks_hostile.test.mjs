@@ -85,7 +85,7 @@ test("an event of a hundred megabytes is not read to its end and costs little me
   child.stdin.end('"}');
   const code = await new Promise((resolve) => child.on("close", resolve));
   assert.equal(code, 0, stderr);
-  assert.match(stderr, /more than 4194304 bytes/);
+  assert.match(stderr, /more than 16777216 bytes/);
 });
 
 test("a prompt of many megabytes, and one of many words, are answered within the bounds", async (t) => {

@@ -23,7 +23,7 @@ pub(super) struct TokenRule {
 }
 
 /// The beginnings of tokens of well-known issuers. The first one that fits counts.
-pub(super) const TOKENS: [TokenRule; 22] = [
+pub(super) const TOKENS: [TokenRule; 25] = [
     token(r"gh[pousr]_", "a GitHub token", 36),
     token(r"github_pat_", "a GitHub token", 40),
     token(r"glpat-", "a GitLab token", 20),
@@ -45,6 +45,9 @@ pub(super) const TOKENS: [TokenRule; 22] = [
     masked_token(r"SG\."),
     masked_token(r"ya29\."),
     masked_token(r"NR(?:AK|JS|II)-"),
+    masked_token(r"tskey-[a-z]{3,9}-"),
+    masked_token(r"dckr_pat_"),
+    masked_token(r"\bgsk_"),
     // JSON web tokens.
     masked_token(r"eyJ"),
 ];
@@ -105,13 +108,13 @@ pub(super) fn value_rules() -> Vec<(String, ValueForm)> {
         // `name=value`, `name: value`, `--name value`.
         (
             format!(
-                r#"(?i)(?:{NAMES})[\w.-]{{0,40}}["'\]]{{0,2}}\s{{0,3}}(?:=|:=|=>)\s{{0,3}}["'`]?([^\s"'`;&]{{3,}})"#
+                r#"(?i)(?:{NAMES})[\w.-]{{0,40}}(?:\\?["'\]]){{0,2}}\s{{0,3}}(?:=|:=|=>|%3D)\s{{0,3}}(?:\\?["'`])?([^\s"'`;&\\]{{3,}})"#
             ),
             ValueForm::Any,
         ),
         (
             format!(
-                r#"(?i)(?:{NAMES}|auth(?:orization)?)["'\]]{{0,2}}\s{{0,3}}:\s{{0,3}}["'`]?([^\s"'`;&,]{{6,}})"#
+                r#"(?i)(?:{NAMES}|auth(?:orization)?)(?:\\?["'\]]){{0,2}}\s{{0,3}}:\s{{0,3}}(?:\\?["'`])?([^\s"'`;&,\\]{{6,}})"#
             ),
             ValueForm::Mixed,
         ),
@@ -126,6 +129,18 @@ pub(super) fn value_rules() -> Vec<(String, ValueForm)> {
             r"(?i)(?:password|passwd|passphrase|passcode)\s+(?:is|was|to|=|:)\s+([^\s]{4,})",
             ValueForm::Any,
         ),
+        // A password of letters only, as the one word of its line or in quotation marks.
+        rule(
+            r#"(?im)(?:password|passwd|passphrase|pwd)(?:\\?["'\]]){0,2}\s{0,3}:\s{0,3}(?:\\?["'`]([^"'`\\]{4,})|([^\s"'`;&,]{6,})\s*$)"#,
+            ValueForm::Any,
+        ),
+        rule(
+            r#"(?i)\bauthorization(?:\\?["'\]]){0,2}\s{0,3}[:=]\s{0,3}(?:\\?["'`])?\w+\s+([^\s"'\\]{8,})"#,
+            ValueForm::Any,
+        ),
+        // User and password of Oracle, and passwords as options of programs.
+        rule(r"(?i)\b(?:oracle:\w{1,10}:|sqlplus\s+(?:-\w+\s+){0,4})[^\s/@]+/([^\s@]+)", ValueForm::Any),
+        rule(r#"(?i)\bredis-cli\b[^\n]{0,80}?\s(?:-a|--pass)[= ]["']?([^\s"']+)"#, ValueForm::Any),
         // The words of `.netrc`, and of programs that take a password in the same word as an option.
         rule(r"(?i)\b(?:login|user|account)\s+\S+\s+password\s+(\S+)", ValueForm::Any),
         rule(r"(?i)\bmysql\w*\s[^\n]{0,80}?-p([^\s-]\S{3,})", ValueForm::Any),
@@ -135,6 +150,7 @@ pub(super) fn value_rules() -> Vec<(String, ValueForm)> {
         // Long words that nobody writes by hand: hexadecimal, and random.
         rule(r"([0-9a-fA-F]{32,})", ValueForm::Mixed),
         rule(r"([A-Za-z0-9+_=-]{24,})", ValueForm::Random),
+        rule(r"([A-Za-z0-9+/_=-]{40,})", ValueForm::Random),
     ]
 }
 

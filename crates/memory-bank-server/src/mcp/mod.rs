@@ -24,4 +24,5 @@ mod tools;
 pub use direct::DirectCallError;
 pub use handler::MemoryBankHandler;
 pub(crate) use observed_handler::{ObservedHandler, Observer};
+pub use surrogates::replace_lone_surrogates;
 pub use tool_options::{ToolOptions, Toolset, UnknownToolset};

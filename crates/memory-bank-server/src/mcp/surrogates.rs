@@ -1,7 +1,8 @@
 //! Text that JSON can write and Unicode cannot hold.
 
 /// Replaces `\ud800`-like escapes that are not half of a pair by `\ufffd`: JSON allows them, Unicode text does not.
-pub(crate) fn replace_lone_surrogates(text: &str) -> String {
+#[must_use]
+pub fn replace_lone_surrogates(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('\\') {

@@ -11,12 +11,13 @@
 //! - Cursor: "Hooks", <https://cursor.com/docs/hooks>: `conversation_id` (`session_id` at start and end), `workspace_roots`,
 //!   `prompt`, `loop_count`, `status`, `tool_name`.
 //! - Copilot CLI: "Hooks reference", <https://docs.github.com/en/copilot/reference/hooks-reference>: `sessionId`, `cwd`,
-//!   `source`, `prompt`, `toolName`; or the members of Claude Code if the event's name begins with a capital.
+//!   `source`, `prompt`, `toolName`, `agentId` in subagents; or the members of Claude Code if the event's name begins with a capital.
 //! - opencode: plugins, <https://opencode.ai/docs/plugins>, run in the agent; the plugin in `integrations/opencode` sends the
 //!   members of Claude Code.
 
 use std::path::PathBuf;
 
+use memory_bank_server::mcp::replace_lone_surrogates;
 use serde_json::Value;
 
 /// An agent.
@@ -159,8 +160,9 @@ impl HookInput {
     pub(crate) fn parse(event: &str, agent: Option<Agent>, bytes: &[u8]) -> Result<Self, String> {
         // Windows programs begin texts with a mark.
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let input: Value =
-            serde_json::from_slice(bytes).map_err(|error| format!("the event is not JSON: {error}"))?;
+        let input: Value = serde_json::from_slice(bytes)
+            .or_else(|error| repaired(bytes).ok_or(error))
+            .map_err(|error| format!("the event is not JSON: {error}"))?;
         if !input.is_object() {
             return Err("the event is not a JSON object".to_owned());
         }
@@ -187,9 +189,15 @@ impl HookInput {
             prompt: text(&input, "prompt").map(str::to_owned),
             tool: text(&input, "tool_name").or_else(|| text(&input, "toolName")).map(str::to_owned),
             is_forced: is("stop_hook_active") || loops > 0 || is_broken_off,
-            is_nested: text(&input, "agent_id").is_some(),
+            is_nested: ["agent_id", "agentId"].iter().any(|name| text(&input, name).is_some()),
         })
     }
+}
+
+/// The event, if it is JSON but for halves of surrogate pairs, which a cut text of JavaScript has at its end, or bytes that are not
+/// UTF-8.
+fn repaired(bytes: &[u8]) -> Option<Value> {
+    serde_json::from_str(&replace_lone_surrogates(&String::from_utf8_lossy(bytes))).ok()
 }
 
 fn text<'v>(input: &'v Value, name: &str) -> Option<&'v str> {
@@ -248,6 +256,24 @@ mod tests {
     #[case("stop", json!({"conversation_id": "a", "status": "aborted", "loop_count": 0}))]
     fn a_turn_that_a_hook_caused_or_that_was_broken_off_is_forced(#[case] name: &str, #[case] input: Value) {
         assert!(parse(name, None, &input).is_forced);
+    }
+
+    #[rstest]
+    #[case(json!({"session_id": "a", "agent_id": "b"}))]
+    #[case(json!({"sessionId": "a", "agentId": "b"}))]
+    fn events_of_subagents_are_nested(#[case] input: Value) {
+        assert!(parse("Stop", None, &input).is_nested);
+    }
+
+    #[test]
+    fn half_a_character_loses_nothing_else() {
+        for bytes in [
+            &b"{\"session_id\": \"a\", \"prompt\": \"why \\ud83d\"}"[..],
+            b"{\"session_id\": \"a\", \"prompt\": \"why \xff\"}",
+        ] {
+            let prompt = HookInput::parse("UserPromptSubmit", None, bytes).unwrap().prompt;
+            assert_eq!(prompt.as_deref(), Some("why \u{fffd}"));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Answers to events, each in the form of its agent. The sources of the forms are in `agent.rs`.
 //!
-//! An agent that has no place for a text gets none: Cursor and Copilot CLI take nothing beside a prompt, Gemini CLI
+//! An agent that has no place for a text gets none: Cursor takes nothing beside a prompt, Gemini CLI
 //! discards the agent's answer if a hook at its end blocks it, and after the end of a session no agent reads.
 
 use memory_bank_core::hooks::reminder_for_people;
@@ -24,7 +24,7 @@ pub(crate) enum Answer {
 pub(crate) fn takes_context(agent: Agent, event: Event) -> bool {
     match event {
         Event::SessionStart(_) => true,
-        Event::Prompt => !matches!(agent, Agent::Cursor | Agent::CopilotCli),
+        Event::Prompt => agent != Agent::Cursor,
         _ => false,
     }
 }

@@ -40,9 +40,6 @@ pub(super) struct Hook<'a> {
 impl Hook<'_> {
     /// The answer in the agent's form.
     pub(super) async fn run(self) -> anyhow::Result<Option<Value>> {
-        if self.input.is_nested {
-            return Ok(None);
-        }
         let state = config::state_folder(self.global.state_dir.as_deref(), &config::environment)?;
         let sessions = state.clone().map(HookSessions::new);
         let name = HookSessions::name(self.input.agent.name(), &self.input.session);
@@ -52,6 +49,10 @@ impl Hook<'_> {
         }
         if self.input.event == Event::Tool {
             count_tool(sessions.as_ref(), &name, self.input.tool.as_deref())?;
+            return Ok(None);
+        }
+        // A subagent works for the session: its tools count, and it gets nothing.
+        if self.input.is_nested {
             return Ok(None);
         }
         let folder = self.folder(sessions.as_ref(), &name)?;
@@ -143,10 +144,7 @@ impl EventHandler<'_> {
         if let Some(Err(error)) = forgotten {
             log_error(&format!("old states of sessions cannot be removed: {error:#}"));
         }
-        let known = self.load().unwrap_or_else(|error| {
-            log_error(&format!("the state of the session cannot be read: {error:#}"));
-            None
-        });
+        let known = self.load();
         let (digest, state) = tokio::join!(self.bank.digest(DIGEST_TOKENS), self.bank.state());
         let digest = digest?;
         let mut session =
@@ -162,63 +160,88 @@ impl EventHandler<'_> {
         let reminds = session.reminder_pending && takes_context(self.hook.input.agent, self.hook.input.event);
         let reserved = if reminds { estimated_tokens(reminder()) + 2 } else { 0 };
         let Some((text, lines)) = brief(&digest, &facts, reserved) else {
-            self.update(|_| Some(session))?;
+            self.update(|_| Some(session));
             return Ok(Answer::Silence);
         };
         let text = if reminds { format!("{text}\n\n{}", reminder()) } else { text };
-        let stored = self.update(|before| {
+        self.update(|before| {
             let mut session = before.unwrap_or(session);
             if matches!(source, Source::Compact | Source::Clear) {
                 session.shown.clear();
             }
             session.reminder_pending &= !reminds;
+            session.compacted = false;
             session.add_shown(lines.iter().map(|line| fingerprint(line)));
             Some(session)
         });
-        if let Err(error) = stored {
-            log_error(&format!("{error:#}"));
-        }
         Ok(Answer::Context(text))
     }
 
-    /// The passages of the bank that match the prompt.
+    /// The passages of the bank that match the prompt; after a compaction that no start followed, the digest and the work of the
+    /// session.
     async fn prompt(&self) -> anyhow::Result<Answer> {
         let input = &self.hook.input;
         let prompt = input.prompt.as_deref().unwrap_or_default();
-        let records_prompt = self.records_prompt();
-        let known = self.load_or_start().await?;
-        let mut texts = Vec::new();
-        let mut fingerprints = Vec::new();
-        let reminds = known.reminder_pending && takes_context(input.agent, input.event);
-        let terms = PromptTerms::of(prompt);
-        if takes_context(input.agent, input.event) && !terms.is_empty() {
-            let is_shown = |fingerprint| known.shown.contains(&fingerprint);
-            let found = self.bank.recall(&terms, self.hook.deadline / 3, is_shown).await?;
-            let room =
-                CONTEXT_TOKENS.saturating_sub(if reminds { estimated_tokens(reminder()) + 2 } else { 0 });
-            let mut fitting = Vec::new();
-            for passage in found {
-                fitting.push(passage);
-                if estimated_tokens(&framed(&passages_text(&fitting))) > room {
-                    fitting.pop();
-                }
-            }
-            if !fitting.is_empty() {
-                fingerprints.extend(fitting.iter().map(|passage| passage.fingerprint));
-                texts.push(framed(&passages_text(&fitting)));
-            }
+        if prompt.contains(reminder()) {
+            // Copilot CLI sends the reminder of a hook as a prompt.
+            return Ok(Answer::Silence);
         }
+        let records_prompt = self.records_prompt();
+        let known = self.load_or_start().await;
+        let takes_context = takes_context(input.agent, input.event);
+        let reminds = known.reminder_pending && takes_context;
+        let room = CONTEXT_TOKENS.saturating_sub(if reminds { estimated_tokens(reminder()) + 2 } else { 0 });
+        let context = match (takes_context, known.compacted) {
+            (false, _) => None,
+            (true, true) => self.after_compaction(&known, room).await,
+            (true, false) => self.passages(&known, prompt, room).await,
+        };
+        let (mut texts, shown): (Vec<String>, Vec<u64>) =
+            context.map_or_else(Default::default, |(text, shown)| (vec![text], shown));
         if reminds {
             texts.push(reminder().to_owned());
         }
         self.update(|before| {
             let mut session = before.unwrap_or(known);
             session.count_prompt(prompt, records_prompt);
-            session.add_shown(fingerprints);
+            session.add_shown(shown);
+            session.compacted &= !takes_context;
             session.reminder_pending &= !reminds;
             Some(session)
-        })?;
+        });
         Ok(if texts.is_empty() { Answer::Silence } else { Answer::Context(texts.join("\n\n")) })
+    }
+
+    /// The digest with the work of the session, and the fingerprints of what it shows.
+    async fn after_compaction(&self, session: &AgentSession, room: usize) -> Option<(String, Vec<u64>)> {
+        let digest = self.logged("the digest cannot be read", self.bank.digest(DIGEST_TOKENS).await)?;
+        let facts = facts(&self.activity(session));
+        let (text, lines) = brief(&digest, &facts, CONTEXT_TOKENS.saturating_sub(room))?;
+        Some((text, lines.iter().map(|line| fingerprint(line)).collect()))
+    }
+
+    /// The passages that match a prompt and fit, and their fingerprints.
+    async fn passages(
+        &self,
+        session: &AgentSession,
+        prompt: &str,
+        room: usize,
+    ) -> Option<(String, Vec<u64>)> {
+        let terms = PromptTerms::of(prompt);
+        if terms.is_empty() {
+            return None;
+        }
+        let is_shown = |fingerprint| session.shown.contains(&fingerprint);
+        let found = self.bank.recall(&terms, self.hook.deadline / 3, is_shown).await;
+        let mut fitting = Vec::new();
+        for passage in self.logged("the bank cannot be searched", found)? {
+            fitting.push(passage);
+            if estimated_tokens(&framed(&passages_text(&fitting))) > room {
+                fitting.pop();
+            }
+        }
+        let shown = fitting.iter().map(|passage| passage.fingerprint).collect();
+        (!fitting.is_empty()).then(|| (framed(&passages_text(&fitting)), shown))
     }
 
     /// Whether the user's setting lets the first prompt be recorded in this bank, as it is now.
@@ -233,52 +256,54 @@ impl EventHandler<'_> {
 
     /// A reminder if something was done and nothing was written.
     async fn compaction(&self) -> anyhow::Result<Answer> {
-        let Some(session) = self.load()? else { return Ok(Answer::Silence) };
-        let activity = self.activity(&session);
-        if activity.is_idle() || self.was_written(&session).await? {
-            return Ok(Answer::Silence);
-        }
-        if !reminds_model(self.hook.input.agent, self.hook.input.event) {
-            self.update(|before| {
-                let mut session = before?;
-                session.reminder_pending = true;
-                Some(session)
-            })?;
-        }
-        Ok(Answer::Reminder(reminder().to_owned()))
+        let Some(session) = self.load() else { return Ok(Answer::Silence) };
+        let is_idle = self.activity(&session).is_idle() && session.edits == 0;
+        let reminds = !is_idle && !self.was_written(&session).await?;
+        let reaches = reminds_model(self.hook.input.agent, self.hook.input.event);
+        self.update(|before| {
+            let mut session = before?;
+            // What was shown will be gone.
+            session.shown.clear();
+            session.compacted = true;
+            session.reminder_pending |= reminds && !reaches;
+            Some(session)
+        });
+        Ok(if reminds { Answer::Reminder(reminder().to_owned()) } else { Answer::Silence })
     }
 
     /// The record, and a reminder once.
     async fn end(&self) -> anyhow::Result<Answer> {
-        let Some(session) = self.load()? else { return Ok(Answer::Silence) };
+        let Some(session) = self.load() else { return Ok(Answer::Silence) };
         let input = &self.hook.input;
         let activity = self.activity(&session);
+        let is_idle = activity.is_idle() && session.edits == 0;
         let was_written = self.was_written(&session).await?;
         // A session without any work is not recorded.
-        let was_used = session.prompts > 0
-            || !session.tools.is_empty()
-            || !activity.is_idle()
-            || input.event == Event::Stop;
+        let was_used =
+            session.prompts > 0 || !session.tools.is_empty() || !is_idle || input.event == Event::Stop;
         let is_ignored = is_ignored(&self.folder) || self.bank.folder().is_some_and(is_ignored);
         let records = self.settings.records && was_used && !is_ignored;
         let (recorded, own_write) =
             if records { self.record(&session, &activity).await? } else { (false, None) };
-        let is_due = !activity.is_idle() && !was_written && !session.reminded && !input.is_forced;
+        let is_due = !is_idle && !was_written && !session.reminded && !input.is_forced;
         let reminds = is_due && input.event == Event::Stop;
         let is_news = recorded && !session.recorded;
         if !reminds && own_write.is_none() && was_written == session.wrote && !is_news {
             return Ok(Answer::Silence);
         }
         let reaches = reminds_model(input.agent, input.event);
+        // Of events at the same time, one reminds.
+        let mut reminds = reminds;
         self.update(|before| {
             let mut session = before?;
+            reminds &= !session.reminded;
             session.wrote |= was_written;
             session.own_write = own_write.or(session.own_write);
             session.recorded |= recorded;
             session.reminded |= reminds;
             session.reminder_pending |= reminds && !reaches;
             Some(session)
-        })?;
+        });
         Ok(if reminds { Answer::Reminder(reminder().to_owned()) } else { Answer::Silence })
     }
 
@@ -310,31 +335,38 @@ impl EventHandler<'_> {
         Ok(session.wrote || session.bank.differs(self.bank.state().await?, session.own_write))
     }
 
-    /// The session, if its start was seen.
-    fn load(&self) -> anyhow::Result<Option<AgentSession>> {
-        let Some(sessions) = &self.sessions else { return Ok(None) };
-        Ok(sessions.load(&self.name)?.as_deref().and_then(AgentSession::parse))
+    /// The session, if its start was seen. A state that cannot be read is logged.
+    fn load(&self) -> Option<AgentSession> {
+        let stored = self.sessions.as_ref()?.load(&self.name).map_err(anyhow::Error::from);
+        self.logged("the state of the session cannot be read", stored)?
+            .as_deref()
+            .and_then(AgentSession::parse)
     }
 
     /// The session; if its start was not seen, it begins now.
-    async fn load_or_start(&self) -> anyhow::Result<AgentSession> {
-        if let Some(session) = self.load()? {
-            return Ok(session);
+    async fn load_or_start(&self) -> AgentSession {
+        if let Some(session) = self.load() {
+            return session;
         }
         let mut session = AgentSession::new(now(), Some(self.folder.clone()));
         session.head = git_head(&self.folder);
-        session.bank = self.bank.state().await?;
-        Ok(session)
+        let state = self.bank.state().await;
+        session.bank = self.logged("the state of the bank cannot be read", state).unwrap_or_default();
+        session
     }
 
-    /// Changes the stored state of the session.
-    fn update(
-        &self,
-        change: impl FnOnce(Option<AgentSession>) -> Option<AgentSession>,
-    ) -> anyhow::Result<()> {
-        let Some(sessions) = &self.sessions else { return Ok(()) };
+    /// Changes the stored state of the session. That it cannot be stored, such as in a home that is read-only, is logged: the answer is
+    /// right without it.
+    fn update(&self, change: impl FnOnce(Option<AgentSession>) -> Option<AgentSession>) {
+        let Some(sessions) = &self.sessions else { return };
         let changed =
             |before: Option<Vec<u8>>| change(before.as_deref().and_then(AgentSession::parse))?.bytes();
-        sessions.update(&self.name, changed).context("the state of the session cannot be stored")
+        let updated = sessions.update(&self.name, changed).map_err(anyhow::Error::from);
+        self.logged("the state of the session cannot be stored", updated);
+    }
+
+    /// The result; an error is logged.
+    fn logged<T>(&self, what: &str, result: anyhow::Result<T>) -> Option<T> {
+        result.map_err(|error| log_error(&format!("{what}: {error:#}"))).ok()
     }
 }

@@ -14,20 +14,21 @@ mod recording;
 mod session;
 mod settings;
 
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, CommandFactory};
 use serde_json::Value;
 
 use self::agent::{Agent, HookInput};
 use self::error_log::log_error;
 use self::events::Hook;
 use crate::cli::options::GlobalOptions;
-use crate::cli::server_address;
+use crate::cli::{Cli, server_address};
 use crate::config::command_variables::HOOK_TIMEOUT_MS;
 
 /// How long an agent waits at most, in milliseconds; [`HOOK_TIMEOUT_MS`] sets another bound.
@@ -35,7 +36,7 @@ const DEFAULT_TIMEOUT_MS: u64 = 300;
 /// The limits of that bound.
 const TIMEOUT_RANGE_MS: std::ops::RangeInclusive<u64> = 50..=10_000;
 /// The most bytes of an event. A prompt may hold a pasted file.
-const EVENT_BYTES: u64 = 4 * 1024 * 1024;
+const EVENT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Arguments of `hook`.
 #[derive(Debug, Clone, Args)]
@@ -94,11 +95,16 @@ pub(crate) fn run(arguments: &HookArguments, global: &GlobalOptions) -> ExitCode
 /// Reports wrong arguments of `hook` without the exit code of other commands, which an agent takes for a refusal. `None` if the
 /// arguments are of another command, or ask for help.
 pub(crate) fn refused(error: &clap::Error) -> Option<ExitCode> {
-    let is_hook = std::env::args_os().skip(1).any(|word| word == "hook");
-    (is_hook && error.use_stderr()).then(|| {
+    (error.use_stderr() && is_hook(std::env::args_os())).then(|| {
         log_error(error.to_string().lines().next().unwrap_or_default());
         ExitCode::SUCCESS
     })
+}
+
+/// Whether a command line is one of `hook`, though it has errors.
+fn is_hook(words: impl IntoIterator<Item = OsString>) -> bool {
+    let parsed = Cli::command().ignore_errors(true).try_get_matches_from(words);
+    parsed.is_ok_and(|matches| matches.subcommand_name() == Some("hook"))
 }
 
 /// The bound that is set; the default if none or a wrong one is.
@@ -149,6 +155,19 @@ fn answer(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_command_line_of_hook_is_one() {
+        let check = |line: &str| is_hook(line.split(' ').map(OsString::from));
+        for line in
+            ["x hook Stop --nope", "x hook", "x --path /p hook Stop --agent", "x hook Stop extra words"]
+        {
+            assert!(check(line), "{line}");
+        }
+        for line in ["x search hook --nope", "x --nope", "x", "x show hook --nope", "x search --nope hook"] {
+            assert!(!check(line), "{line}");
+        }
+    }
 
     #[test]
     fn a_wrong_bound_means_the_default() {

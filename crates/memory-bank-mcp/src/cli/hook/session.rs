@@ -15,6 +15,24 @@ const TOOL_CHARS: usize = 80;
 /// Characters of the first prompt that are stored.
 const PROMPT_CHARS: usize = 200;
 
+/// The tools of agents that change files. A file that git does not know, and one in a folder without git, is seen by them only.
+const EDITING_TOOLS: [&str; 14] = [
+    "write",
+    "edit",
+    "multiedit",
+    "notebookedit",
+    "apply_patch",
+    "write_file",
+    "replace",
+    "create",
+    "str_replace",
+    "str_replace_editor",
+    "edit_file",
+    "create_file",
+    "insert",
+    "patch",
+];
+
 /// The stored state of a session between its events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,6 +57,12 @@ pub(super) struct AgentSession {
     /// How often each tool was called.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) tools: BTreeMap<String, u32>,
+    /// How often a tool changed a file.
+    #[serde(default)]
+    pub(super) edits: u32,
+    /// The conversation was compacted, and the work of the session is not in it yet.
+    #[serde(default)]
+    pub(super) compacted: bool,
     /// Fingerprints of texts that are in the context.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) shown: Vec<u64>,
@@ -89,6 +113,8 @@ impl AgentSession {
             prompts: 0,
             first_prompt: None,
             tools: BTreeMap::new(),
+            edits: 0,
+            compacted: false,
             shown: Vec::new(),
             wrote: false,
             own_write: None,
@@ -119,6 +145,9 @@ impl AgentSession {
     }
 
     pub(super) fn count_tool(&mut self, tool: &str) {
+        if EDITING_TOOLS.iter().any(|name| tool.eq_ignore_ascii_case(name)) {
+            self.edits = self.edits.saturating_add(1);
+        }
         let tool: String =
             tool.chars().filter(|character| !character.is_control()).take(TOOL_CHARS).collect();
         if tool.is_empty() || self.tools.len() >= MAX_TOOLS && !self.tools.contains_key(&tool) {
@@ -156,6 +185,13 @@ mod tests {
         assert!(session.bytes().unwrap().len() < 32 * 1024);
         assert_eq!(AgentSession::parse(&session.bytes().unwrap()), Some(session));
         assert_eq!(AgentSession::parse(b"{"), None);
+    }
+
+    #[test]
+    fn tools_that_change_files_count_as_edits() {
+        let mut session = session();
+        ["Read", "Write", "Bash", "apply_patch", "mcp__memory__write"].map(|tool| session.count_tool(tool));
+        assert_eq!(session.edits, 2);
     }
 
     #[test]
