@@ -8,7 +8,7 @@ use std::sync::{LazyLock, OnceLock};
 
 use regex::bytes::Regex;
 
-use super::rules::{ValueForm, compile, value_rules};
+use super::rules::{ValueForm, ValueRule, compile, longest_word, value_rules};
 use crate::compact_sort::CompactSort as _;
 use crate::unicode::visible;
 
@@ -24,10 +24,13 @@ const DELIMITER: &str = r#"(?:[\x60'"\s;]|\\[nr]|$)"#;
 pub fn masked(text: &str) -> String {
     let text = visible(text);
     let mut ranges: Vec<Range<usize>> = Vec::new();
-    for (pattern, form) in VALUE_PATTERNS.iter() {
-        collect(pattern, text.as_bytes(), *form, &mut ranges);
-    }
     let folded = text.to_ascii_lowercase();
+    let longest_word = longest_word(&text);
+    for rule in VALUE_RULES.iter().filter(|rule| rule.may_be_in(&folded, longest_word)) {
+        if let Some(pattern) = rule.pattern() {
+            collect(pattern, text.as_bytes(), rule.form, &mut ranges);
+        }
+    }
     for rule in GITLEAKS_RULES.iter() {
         if rule.words.iter().any(|word| folded.contains(word))
             && let Some(pattern) = rule.pattern()
@@ -70,9 +73,7 @@ static GITLEAKS_RULES: LazyLock<Vec<GitleaksRule>> = LazyLock::new(|| {
     lines.filter_map(rule).collect()
 });
 
-static VALUE_PATTERNS: LazyLock<Vec<(Regex, ValueForm)>> = LazyLock::new(|| {
-    value_rules().into_iter().filter_map(|(source, form)| Some((compile(&source)?, form))).collect()
-});
+static VALUE_RULES: LazyLock<Vec<ValueRule>> = LazyLock::new(value_rules);
 
 /// Adds where the pattern finds secrets: its first group, or all of it.
 fn collect(pattern: &Regex, text: &[u8], form: ValueForm, ranges: &mut Vec<Range<usize>>) {

@@ -1,7 +1,7 @@
 //! What a secret looks like: beginnings of tokens, names of values, and the forms of values. It must not know what happens to
 //! a secret.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -93,64 +93,147 @@ impl ValueForm {
     }
 }
 
-/// The rules for secrets without an issuer: a pattern whose first group is the secret, and the form of the secret.
-pub(super) fn value_rules() -> Vec<(String, ValueForm)> {
+/// A rule for secrets without an issuer. A pattern takes about a millisecond to compile, so it is compiled for the first text that
+/// may have such a secret.
+pub(super) struct ValueRule {
+    /// One of these is in each text with such a secret, in small letters; none if any text may have one.
+    triggers: &'static [&'static str],
+    /// The fewest characters of a word in such a text.
+    least_word: usize,
+    source: String,
+    /// The form that the secret must have.
+    pub(super) form: ValueForm,
+    compiled: OnceLock<Option<Regex>>,
+}
+
+impl ValueRule {
+    /// Whether a text, in small letters, with a longest word of so many characters, may have such a secret.
+    pub(super) fn may_be_in(&self, folded: &str, longest_word: usize) -> bool {
+        longest_word >= self.least_word
+            && (self.triggers.is_empty() || self.triggers.iter().any(|word| folded.contains(word)))
+    }
+
+    /// The pattern, whose first group is the secret; none if it does not compile, which a test excludes.
+    pub(super) fn pattern(&self) -> Option<&Regex> {
+        self.compiled.get_or_init(|| compile(&self.source)).as_ref()
+    }
+}
+
+/// The length of the longest word of characters that secrets consist of.
+pub(super) fn longest_word(text: &str) -> usize {
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"._+/=-".contains(byte);
+    text.as_bytes().split(|byte| !is_part(byte)).map(<[u8]>::len).max().unwrap_or(0)
+}
+
+/// The words in [`NAMES`].
+const NAME_WORDS: &[&str] =
+    &["pass", "pwd", "secret", "token", "key", "signature", "credential", "bearer", "cookie", "session"];
+
+fn rule(
+    triggers: &'static [&'static str],
+    least_word: usize,
+    source: impl Into<String>,
+    form: ValueForm,
+) -> ValueRule {
+    ValueRule { triggers, least_word, source: source.into(), form, compiled: OnceLock::new() }
+}
+
+/// The rules for secrets without an issuer.
+pub(super) fn value_rules() -> Vec<ValueRule> {
     let prefixes: Vec<&str> = TOKENS.iter().map(|rule| rule.prefix).collect();
-    let rule = |pattern: &str, form| (pattern.to_owned(), form);
     vec![
         // A key of this server, at any length.
-        (format!("({OWN_KEY_PREFIX}(?:live|test)_[A-Za-z0-9_-]+)"), ValueForm::Any),
-        (format!("((?:{})[A-Za-z0-9._-]{{16,}})", prefixes.join("|")), ValueForm::Mixed),
-        rule(r"\b((?:pub)?key-[0-9a-z]{32})\b", ValueForm::Mixed),
+        rule(&[OWN_KEY_PREFIX], 0, format!("({OWN_KEY_PREFIX}(?:live|test)_[A-Za-z0-9_-]+)"), ValueForm::Any),
+        rule(&[], 16, format!("((?:{})[A-Za-z0-9._-]{{16,}})", prefixes.join("|")), ValueForm::Mixed),
+        rule(&["key-"], 32, r"\b((?:pub)?key-[0-9a-z]{32})\b", ValueForm::Mixed),
         // `scheme://user:password@host`, `https://token@host`.
-        rule(r"(?i)\b[a-z][a-z0-9+.-]*://[^\s:/?#@]*:([^\s]+)@", ValueForm::Any),
-        rule(r"(?i)\b[a-z][a-z0-9+.-]*://([^\s:/?#@]{12,})@", ValueForm::Any),
+        rule(&["://"], 0, r"(?i)\b[a-z][a-z0-9+.-]*://[^\s:/?#@]*:([^\s]+)@", ValueForm::Any),
+        rule(&["://"], 0, r"(?i)\b[a-z][a-z0-9+.-]*://([^\s:/?#@]{12,})@", ValueForm::Any),
         // `name=value`, `name: value`, `--name value`.
-        (
+        rule(
+            NAME_WORDS,
+            0,
             format!(
                 r#"(?i)(?:{NAMES})[\w.-]{{0,40}}(?:\\?["'\]]){{0,2}}\s{{0,3}}(?:=|:=|=>|%3D)\s{{0,3}}(?:\\?["'`])?([^\s"'`;&\\]{{3,}})"#
             ),
             ValueForm::Any,
         ),
-        (
+        rule(
+            NAME_WORDS,
+            0,
             format!(
-                r#"(?i)(?:{NAMES}|auth(?:orization)?)(?:\\?["'\]]){{0,2}}\s{{0,3}}:\s{{0,3}}(?:\\?["'`])?([^\s"'`;&,\\]{{6,}})"#
+                r#"(?i)(?:{NAMES})(?:\\?["'\]]){{0,2}}\s{{0,3}}:\s{{0,3}}(?:\\?["'`])?([^\s"'`;&,\\]{{6,}})"#
             ),
             ValueForm::Mixed,
         ),
-        (format!(r#"(?i)(?:^|\s)--?(?:{NAMES}|auth)[= ]["'`]?([^\s"'`]{{4,}})"#), ValueForm::Mixed),
         rule(
+            &["auth"],
+            0,
+            r#"(?i)auth(?:orization)?(?:\\?["'\]]){0,2}\s{0,3}:\s{0,3}(?:\\?["'`])?([^\s"'`;&,\\]{6,})"#,
+            ValueForm::Mixed,
+        ),
+        rule(
+            NAME_WORDS,
+            0,
+            format!(r#"(?i)(?:^|\s)--?(?:{NAMES})[= ]["'`]?([^\s"'`]{{4,}})"#),
+            ValueForm::Mixed,
+        ),
+        rule(&["-auth"], 0, r#"(?i)(?:^|\s)--?auth[= ]["'`]?([^\s"'`]{4,})"#, ValueForm::Mixed),
+        rule(
+            &["sig=", "signature=", "code=", "_token="],
+            0,
             r"(?i)\b(?:sig|signature|x-amz-signature|x-goog-signature|code|access_token|id_token|refresh_token)=([^\s&]{8,})",
             ValueForm::Any,
         ),
         // `Authorization: Bearer …`, `Basic …`.
-        rule(r"(?i)\b(?:bearer|basic|digest|apikey)\s+([a-z0-9._~+/=-]{8,})", ValueForm::Mixed),
         rule(
+            &["bearer", "basic", "digest", "apikey"],
+            8,
+            r"(?i)\b(?:bearer|basic|digest|apikey)\s+([a-z0-9._~+/=-]{8,})",
+            ValueForm::Mixed,
+        ),
+        rule(
+            &["pass"],
+            0,
             r"(?i)(?:password|passwd|passphrase|passcode)\s+(?:is|was|to|=|:)\s+([^\s]{4,})",
             ValueForm::Any,
         ),
         // A password of letters only, as the one word of its line or in quotation marks.
         rule(
+            &["pass", "pwd"],
+            0,
             r#"(?im)(?:password|passwd|passphrase|pwd)(?:\\?["'\]]){0,2}\s{0,3}:\s{0,3}(?:\\?["'`]([^"'`\\]{4,})|([^\s"'`;&,]{6,})\s*$)"#,
             ValueForm::Any,
         ),
         rule(
+            &["authorization"],
+            0,
             r#"(?i)\bauthorization(?:\\?["'\]]){0,2}\s{0,3}[:=]\s{0,3}(?:\\?["'`])?\w+\s+([^\s"'\\]{8,})"#,
             ValueForm::Any,
         ),
         // User and password of Oracle, and passwords as options of programs.
-        rule(r"(?i)\b(?:oracle:\w{1,10}:|sqlplus\s+(?:-\w+\s+){0,4})[^\s/@]+/([^\s@]+)", ValueForm::Any),
-        rule(r#"(?i)\bredis-cli\b[^\n]{0,80}?\s(?:-a|--pass)[= ]["']?([^\s"']+)"#, ValueForm::Any),
+        rule(
+            &["oracle:", "sqlplus"],
+            0,
+            r"(?i)\b(?:oracle:\w{1,10}:|sqlplus\s+(?:-\w+\s+){0,4})[^\s/@]+/([^\s@]+)",
+            ValueForm::Any,
+        ),
+        rule(
+            &["redis-cli"],
+            0,
+            r#"(?i)\bredis-cli\b[^\n]{0,80}?\s(?:-a|--pass)[= ]["']?([^\s"']+)"#,
+            ValueForm::Any,
+        ),
         // The words of `.netrc`, and of programs that take a password in the same word as an option.
-        rule(r"(?i)\b(?:login|user|account)\s+\S+\s+password\s+(\S+)", ValueForm::Any),
-        rule(r"(?i)\bmysql\w*\s[^\n]{0,80}?-p([^\s-]\S{3,})", ValueForm::Any),
-        rule(r#"(?i)\bsshpass\s+-p\s*["']?([^\s"']+)"#, ValueForm::Any),
+        rule(&["password"], 0, r"(?i)\b(?:login|user|account)\s+\S+\s+password\s+(\S+)", ValueForm::Any),
+        rule(&["mysql"], 0, r"(?i)\bmysql\w*\s[^\n]{0,80}?-p([^\s-]\S{3,})", ValueForm::Any),
+        rule(&["sshpass"], 0, r#"(?i)\bsshpass\s+-p\s*["']?([^\s"']+)"#, ValueForm::Any),
         // A private key, also one that is cut.
-        (format!("(?is)({PRIVATE_KEY_HEAD}.*)"), ValueForm::Any),
+        rule(&["-----begin"], 0, format!("(?is)({PRIVATE_KEY_HEAD}.*)"), ValueForm::Any),
         // Long words that nobody writes by hand: hexadecimal, and random.
-        rule(r"([0-9a-fA-F]{32,})", ValueForm::Mixed),
-        rule(r"([A-Za-z0-9+_=-]{24,})", ValueForm::Random),
-        rule(r"([A-Za-z0-9+/_=-]{40,})", ValueForm::Random),
+        rule(&[], 32, r"([0-9a-fA-F]{32,})", ValueForm::Mixed),
+        rule(&[], 24, r"([A-Za-z0-9+_=-]{24,})", ValueForm::Random),
+        rule(&[], 40, r"([A-Za-z0-9+/_=-]{40,})", ValueForm::Random),
     ]
 }
 
@@ -178,7 +261,7 @@ mod tests {
 
     #[test]
     fn every_rule_compiles() {
-        assert!(value_rules().iter().all(|(source, _)| compile(source).is_some()));
+        assert!(value_rules().iter().all(|rule| rule.pattern().is_some()));
         assert!(TOKENS.iter().all(|rule| compile(rule.prefix).is_some()));
     }
 

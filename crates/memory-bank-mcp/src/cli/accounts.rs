@@ -11,7 +11,7 @@ use memory_bank_core::identity::{Administration, NewUser, ProjectRecord, Revoked
 use memory_bank_postgres::Database;
 use serde_json::json;
 
-use crate::cli::account_arguments::{RoleName, parse_user_name, user_json};
+use crate::cli::account_arguments::{RoleName, parse_slug, parse_user_name, user_json};
 use crate::cli::browse::UsageError;
 use crate::cli::client_config;
 use crate::cli::clients::{Client, DEFAULT_NAME, Server, key_variable};
@@ -39,13 +39,51 @@ pub(crate) async fn remove_user(
     output.show(&data, &format!("The user {name} is removed; API keys revoked: {count}."))
 }
 
-/// Gives a project another short name.
+/// The typed confirmation of a change that users of a project notice.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Confirmation {
+    /// The project's short name once more, instead of typing it at the prompt.
+    #[arg(long, value_name = "SLUG")]
+    confirm: Option<String>,
+    /// Do not ask; only together with `--confirm`.
+    #[arg(short = 'y', long, requires = "confirm")]
+    yes: bool,
+}
+
+/// Arguments of `projects rename`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RenameProject {
+    /// The project's short name.
+    project: String,
+    /// The new short name: lower-case letters, digits and hyphens.
+    #[arg(value_parser = parse_slug)]
+    to: String,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
+/// Gives a project another short name, if its name was typed.
 pub(crate) async fn rename_project(
     database: &Database,
     settings: &Settings,
-    project: &str,
-    to: &str,
+    target: &RenameProject,
+    output: Output,
 ) -> anyhow::Result<ProjectRecord> {
+    let RenameProject { project, to, confirmation } = target;
+    let question = async || {
+        let members = database.members(project).await?.len();
+        Ok(Question {
+            refusal: format!(
+                "`projects rename` asks for the short name, and nothing can be asked here; nothing was renamed. Repeat the name with \
+                 `--confirm {project}`"
+            ),
+            text: format!(
+                "This renames the project {project} to {to}; members: {members}. Commands and settings that name it need the new name, \
+                 and rules that give roles by the old one give nothing.\nType {project} to rename it:"
+            ),
+        })
+    };
+    check_confirmed(project, confirmation, "renamed", output, question).await?;
     let renamed = database.rename_project(project, to).await?;
     // Servers read the name with a key.
     let keys = database.project_keys(&renamed.slug).await?;
@@ -58,12 +96,8 @@ pub(crate) async fn rename_project(
 pub(crate) struct RemoveProject {
     /// The project's short name.
     project: String,
-    /// The short name once more, instead of typing it at the prompt.
-    #[arg(long, value_name = "SLUG")]
-    confirm: Option<String>,
-    /// Do not ask; only together with `--confirm`.
-    #[arg(short = 'y', long, requires = "confirm")]
-    yes: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 /// Removes a project, if its name was typed.
@@ -73,29 +107,53 @@ pub(crate) async fn remove_project(
     target: &RemoveProject,
     output: Output,
 ) -> anyhow::Result<()> {
-    let slug = &target.project;
-    let confirmed = match &target.confirm {
-        Some(confirmed) => confirmed.clone(),
-        None => {
-            // A missing project is refused before the prompt.
-            let members = database.members(slug).await?.len();
-            let keys = database.keys(slug, false).await?.len();
-            let stored = database.stored_bytes_of(slug).await?;
-            type_to_confirm(slug, members, keys, stored, output).await?
-        }
+    let RemoveProject { project: slug, confirmation } = target;
+    let question = async || {
+        let members = database.members(slug).await?.len();
+        let keys = database.keys(slug, false).await?.len();
+        let bytes = database.stored_bytes_of(slug).await?;
+        Ok(Question {
+            refusal: format!(
+                "`projects remove` cannot be undone, and nothing can be asked here; nothing was removed. A last copy is made by \
+                 `memory-bank-mcp backup --project {slug} --to {slug}.zip`; then repeat the name with `--confirm {slug}`"
+            ),
+            text: format!(
+                "This removes the project {slug} for good: {bytes} bytes of documents, graph and backups; members: {members}; API keys: \
+                 {keys}.\nA last copy is made by: memory-bank-mcp backup --project {slug} --to {slug}.zip\nType {slug} to remove it:"
+            ),
+        })
     };
-    if confirmed != *slug {
-        return Err(UsageError(format!(
-            "`{}` is not the short name `{slug}`; nothing was removed",
-            confirmed.chars().take(100).collect::<String>()
-        ))
-        .into());
-    }
+    check_confirmed(slug, confirmation, "removed", output, question).await?;
     let void = database.remove_project(slug).await?;
     keys::notify_revoked(settings, &void).await;
     let count = keys_among(&void);
     let data = json!({"message": "project removed", "project": slug, "revokedKeys": count});
     output.show(&data, &format!("The project {slug} is removed; API keys revoked: {count}."))
+}
+
+/// What is asked before a change, and the error where nothing can be asked.
+struct Question {
+    text: String,
+    refusal: String,
+}
+
+/// Checks that the short name was repeated, as an option or at the prompt. A missing project is refused before the prompt.
+async fn check_confirmed(
+    slug: &str,
+    confirmation: &Confirmation,
+    change: &str,
+    output: Output,
+    question: impl AsyncFnOnce() -> anyhow::Result<Question>,
+) -> anyhow::Result<()> {
+    let confirmed = match &confirmation.confirm {
+        Some(confirmed) => confirmed.clone(),
+        None => typed(&question().await?, output).await?,
+    };
+    if confirmed == *slug {
+        return Ok(());
+    }
+    let given: String = confirmed.chars().take(100).collect();
+    Err(UsageError(format!("`{given}` is not the short name `{slug}`; nothing was {change}")).into())
 }
 
 /// How many are keys of users; the others are tokens of what they have allowed.
@@ -104,24 +162,11 @@ fn keys_among(void: &[Revoked]) -> usize {
 }
 
 /// The text that is typed at the prompt.
-async fn type_to_confirm(
-    slug: &str,
-    members: usize,
-    keys: usize,
-    bytes: i64,
-    output: Output,
-) -> anyhow::Result<String> {
+async fn typed(question: &Question, output: Output) -> anyhow::Result<String> {
     if !std::io::stdin().is_terminal() || output.json {
-        return Err(UsageError(format!(
-            "`projects remove` cannot be undone, and nothing can be asked here; nothing was removed. A last copy is made by \
-             `memory-bank-mcp backup --project {slug} --to {slug}.zip`; then repeat the name with `--confirm {slug}`"
-        ))
-        .into());
+        return Err(UsageError(question.refusal.clone()).into());
     }
-    print_stderr(&format!(
-        "This removes the project {slug} for good: {bytes} bytes of documents, graph and backups; members: {members}; API keys: \
-         {keys}.\nA last copy is made by: memory-bank-mcp backup --project {slug} --to {slug}.zip\nType {slug} to remove it:"
-    ))?;
+    print_stderr(&question.text)?;
     let answer = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         let mut input = std::io::Read::take(std::io::stdin().lock(), ANSWER_BYTES);
@@ -174,8 +219,7 @@ pub(crate) async fn invite(
     let known = invite.url.clone().or_else(|| settings.http.public_url.as_deref().map(mcp_address));
     let url = known.clone().unwrap_or_else(|| NO_URL.to_owned());
     let server = Server::Http { url: url.clone(), key: None, name: DEFAULT_NAME.to_owned() };
-    let line =
-        format!("memory-bank-mcp client-config --client {} --http {url} --write", invite.client.name());
+    let line = format!("memory-bank-mcp setup --client {} --url {}", invite.client.name(), shell_word(&url));
     let snippet = client_config::snippet(invite.client, DEFAULT_NAME, &server)?;
     let variable = key_variable(DEFAULT_NAME);
     let data = json!({
@@ -209,6 +253,12 @@ pub(crate) async fn invite(
         ))?;
     }
     Ok(())
+}
+
+/// A word of a shell's command line. Addresses may have characters that a shell acts on.
+fn shell_word(text: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_./:@%+=,".contains(character);
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// The address of MCP on a server.

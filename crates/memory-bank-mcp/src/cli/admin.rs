@@ -110,13 +110,8 @@ pub(crate) enum ProjectsCommand {
     /// List all projects.
     List,
     /// Give a project another short name. Keys and documents stay as they are.
-    Rename {
-        /// The project's short name.
-        project: String,
-        /// The new short name: lower-case letters, digits and hyphens.
-        #[arg(value_parser = parse_slug)]
-        to: String,
-    },
+    /// It asks for the present one to be typed.
+    Rename(accounts::RenameProject),
     /// Remove a project with all documents, the graph, backups, keys and memberships. It asks for the short name to be typed.
     Remove(accounts::RemoveProject),
     /// Set the quota of a project, in bytes of documents, backups and graph.
@@ -321,8 +316,8 @@ async fn projects(
             (vec![database.create_project(&project, owner).await?], true)
         }
         ProjectsCommand::List => (database.projects().await?, false),
-        ProjectsCommand::Rename { project, to } => {
-            (vec![accounts::rename_project(database, settings, project, to).await?], true)
+        ProjectsCommand::Rename(options) => {
+            (vec![accounts::rename_project(database, settings, options, output).await?], true)
         }
         ProjectsCommand::Remove(options) => {
             return accounts::remove_project(database, settings, options, output).await;

@@ -29,6 +29,7 @@ fn used_by(command: &str) -> Option<Vec<&'static str>> {
     match command {
         "serve" => place(&["mode", "username", "tools", "read_only", "debug"]),
         "list" | "show" | "search" | "digest" | "log" | "graph" | "status" => place(&["json"]),
+        "init" => place(&["read_only", "json"]),
         "add-decision" => place(&["username", "read_only", "json"]),
         "hook" => place(&["username", "read_only", "debug"]),
         "config" | "bench" => Some(vec!["json"]),

@@ -1,9 +1,10 @@
 //! Output of commands: tables for people, JSON for programs.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use anyhow::Context;
+use memory_bank_core::unicode::misleads_on_terminal;
 use serde_json::Value;
 
 /// The notice that is shown with a key.
@@ -25,8 +26,18 @@ impl Output {
 
 /// Prints a line to standard output, which is free if no client speaks MCP over it.
 pub(crate) fn print_line(text: &str) -> anyhow::Result<()> {
+    print_bytes(format!("{}\n", text.trim_end()).as_bytes())
+}
+
+/// Writes to standard output. A reader that closes the pipe early causes no error.
+pub(crate) fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()).context("standard output is closed")
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("standard output cannot be written")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints a text of several lines to standard output. Parts of it may come from anybody, so it is escaped.
@@ -80,10 +91,9 @@ pub(crate) fn escaped_text(text: &str) -> String {
 }
 
 fn escaped_line(line: &str) -> String {
-    let changes_direction = |character: char| matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut escaped = String::with_capacity(line.len());
     for character in line.chars() {
-        if character.is_control() || changes_direction(character) {
+        if character.is_control() || misleads_on_terminal(character) {
             escaped.extend(character.escape_unicode());
         } else {
             escaped.push(character);

@@ -1,13 +1,12 @@
 //! Shell completions and manual pages, generated from the command line's definition.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::cli::output::print_line;
+use crate::cli::output::{print_bytes, print_line};
 
 /// The program's name.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
@@ -34,7 +33,7 @@ pub(crate) fn completions(arguments: &Completions, mut command: Command) -> anyh
     if arguments.shell == Shell::Bash {
         script = fix_bash_script(&String::from_utf8(script)?).into_bytes();
     }
-    print(&script)
+    print_bytes(&script)
 }
 
 /// Works around an error of `clap_complete` 4.6: for a program with a hyphen in its name, the bash script names the cases
@@ -50,7 +49,7 @@ pub(crate) fn manual(arguments: &Manual, command: Command) -> anyhow::Result<()>
     }
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;
-    print(&page)
+    print_bytes(&page)
 }
 
 fn write_pages(folder: &Path, command: Command) -> anyhow::Result<()> {
@@ -70,15 +69,4 @@ fn place_pages(folder: &Path, command: Command) -> std::io::Result<()> {
         std::fs::rename(page.path(), folder.join(page.file_name()))?;
     }
     Ok(())
-}
-
-/// Prints bytes unchanged. A closed pipe is not an error: the reader, such as `head`, has read enough.
-fn print(bytes: &[u8]) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(error).context("standard output is closed")
-        }
-        _ => Ok(()),
-    }
 }

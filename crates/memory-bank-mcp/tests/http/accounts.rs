@@ -178,18 +178,24 @@ fn a_renamed_project_goes_on_under_its_new_name() {
     let server = replicas.replica();
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
-    succeeds(&replicas, &["projects", "rename", "atlas", "globe"]);
+    succeeds(&replicas, &["projects", "rename", "atlas", "globe", "--confirm", "atlas"]);
     let status = || server.call(&session, "get_memory_bank_status", &json!({}));
     until("the new name", || status().contains("\"path\":\"globe\""));
     let listed = operate(&replicas.database, &["keys", "list", "--project", "globe"]).unwrap();
     assert_eq!(listed["total"], json!(2));
     assert!(
-        operate(&replicas.database, &["projects", "rename", "atlas", "x"])
+        operate(&replicas.database, &["projects", "rename", "atlas", "x", "--confirm", "atlas"])
             .unwrap_err()
             .contains("no project `atlas`")
     );
     assert_eq!(
-        type_command(&replicas.database, "", &["projects", "rename", "globe", "Not A Slug"]).status.code(),
+        type_command(
+            &replicas.database,
+            "",
+            &["projects", "rename", "globe", "Not A Slug", "--confirm", "globe"]
+        )
+        .status
+        .code(),
         Some(2)
     );
 }

@@ -15,6 +15,11 @@ pub(crate) struct UsageError(pub(crate) String);
 /// A command for people.
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum BrowseCommand {
+    /// Create the memory bank of the project folder, or of the key's project on a server. What is there already stays.
+    Init {
+        #[command(flatten)]
+        options: BankOptions,
+    },
     /// List the documents of a memory bank.
     List {
         /// Print the names only, one per line.
@@ -126,6 +131,15 @@ impl BankOptions {
 }
 
 impl BrowseCommand {
+    /// The word of the command, if it changes a bank.
+    pub(super) fn changes(&self) -> Option<&'static str> {
+        match self {
+            Self::Init { .. } => Some("init"),
+            Self::AddDecision { .. } => Some("add-decision"),
+            _ => None,
+        }
+    }
+
     pub(super) fn options(&self) -> &BankOptions {
         match self {
             Self::List { options, .. }
@@ -135,6 +149,7 @@ impl BrowseCommand {
             | Self::Log { options, .. }
             | Self::Graph(GraphCommand::Search { options, .. } | GraphCommand::Open { options, .. })
             | Self::AddDecision { options, .. }
+            | Self::Init { options }
             | Self::Status { options } => options,
         }
     }

@@ -32,9 +32,11 @@ pub(super) enum CommandBank {
 impl CommandBank {
     pub(super) async fn open(command: &BrowseCommand, global: &GlobalOptions) -> anyhow::Result<Self> {
         let options = command.options();
-        if matches!(command, BrowseCommand::AddDecision { .. }) && global.tool_options()?.read_only {
+        if let Some(word) = command.changes()
+            && global.tool_options()?.read_only
+        {
             bail!(
-                "`add-decision` changes a memory bank, and `--read-only` or `MEMORY_BANK_READ_ONLY` forbids that; nothing was done"
+                "`{word}` changes a memory bank, and `--read-only` or `MEMORY_BANK_READ_ONLY` forbids that; nothing was done"
             );
         }
         match address(options, global)? {
@@ -47,7 +49,8 @@ impl CommandBank {
             }
             None => {
                 let is_search = matches!(command, BrowseCommand::Search { .. });
-                Ok(Self::Folder(FolderBank::open(global, is_search).await?))
+                let creates = matches!(command, BrowseCommand::Init { .. });
+                Ok(Self::Folder(FolderBank::open(global, is_search, creates).await?))
             }
         }
     }

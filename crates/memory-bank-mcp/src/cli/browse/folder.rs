@@ -26,9 +26,9 @@ pub(super) struct FolderBank {
 }
 
 impl FolderBank {
-    /// Opens the bank of the command line. Other processes may have it open; a search counts the meaning if `EMBEDDINGS`
-    /// is set, and makes no vectors.
-    pub(super) async fn open(global: &GlobalOptions, searches: bool) -> anyhow::Result<Self> {
+    /// Opens the bank of the command line; it may be missing if the command `creates` it. Other processes may have it open; a search
+    /// counts the meaning if `EMBEDDINGS` is set, and makes no vectors.
+    pub(super) async fn open(global: &GlobalOptions, searches: bool, creates: bool) -> anyhow::Result<Self> {
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy));
         let options = FolderOptions {
             path: global.path.clone(),
@@ -46,8 +46,10 @@ impl FolderBank {
         let caller = Caller::local(global.username.clone());
         match workspace.bank(&caller, None).await {
             Ok(_) => {}
+            Err(WorkspaceError::NoBank) if creates => {}
             Err(WorkspaceError::NoBank) => bail!(
-                "there is no memory bank in `{}`; name its project with `--path`, or a server with `--url`",
+                "there is no memory bank in `{}`; create it with `memory-bank-mcp init`, or name another project with `--path`, or a server \
+                 with `--url`",
                 global.project()?.display()
             ),
             Err(error) => return Err(error.into()),

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::Context;
 
 use super::screen::View;
+use crate::cli::output::print_bytes;
 
 /// The pager without `PAGER`: it ends by itself if the text fits the screen, and shows colours.
 const DEFAULT_PAGER: &str = "less -FRX";
@@ -23,9 +24,7 @@ pub(super) fn show(text: &str, view: View) -> anyhow::Result<()> {
 
 /// Prints to standard output.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    ignore_closed_pipe(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
-        .context("standard output is closed")
+    print_bytes(text.as_bytes())
 }
 
 fn ignore_closed_pipe(outcome: std::io::Result<()>) -> std::io::Result<()> {

@@ -24,8 +24,10 @@ impl View {
         let terminal = std::env::var_os("TERM");
         // An old console of Windows shows escape sequences as text.
         let is_known = cfg!(not(windows)) || terminal.is_some() || std::env::var_os("WT_SESSION").is_some();
-        let has_colours = is_known && terminal.is_none_or(|kind| kind != "dumb");
+        let has_colours = is_known && terminal.as_ref().is_none_or(|kind| *kind != "dumb");
         let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        // A pager needs a terminal that moves its cursor.
+        let pages = pages && terminal.as_ref().is_none_or(|kind| *kind != "dumb");
         Self { is_terminal, colours: is_terminal && has_colours && !is_plain, pages: is_terminal && pages }
     }
 }

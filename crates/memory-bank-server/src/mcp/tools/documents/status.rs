@@ -3,7 +3,7 @@
 use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document;
-use memory_bank_core::document::{CORE_DOCUMENTS, migration_paths};
+use memory_bank_core::document::{CORE_DOCUMENTS, OLD_NAMES, migration_paths};
 use memory_bank_core::store::Bank;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ pub(crate) async fn status(call: &Call, bank: &dyn Bank) -> Result<Value, Failur
         .map_err(|error| Failure::from(error).while_doing("Error checking Memory Bank status"))?;
     let last_updated = entries.iter().map(|entry| entry.updated_at).max().map(iso_millis);
     let (present, missing): (Vec<_>, Vec<_>) =
-        CORE_DOCUMENTS.into_iter().partition(|core| entries.iter().any(|entry| entry.name == *core));
+        CORE_DOCUMENTS.into_iter().partition(|core| entries.iter().any(|entry| is_core(&entry.name, core)));
     let mut room = Room::of(&call.services.replies, None, &json!(bank.location()));
     let (files, left) = room.names(entries.into_iter().map(|entry| entry.name));
     let status = Status {
@@ -79,6 +79,11 @@ pub(crate) async fn status(call: &Call, bank: &dyn Bank) -> Result<Value, Failur
         put(&mut status, "notice", json!(notice));
     }
     Ok(status)
+}
+
+/// Whether a document is this core document, under its current name or the one that older banks use.
+fn is_core(name: &str, core: &str) -> bool {
+    name == core || OLD_NAMES.iter().any(|(old, current)| *current == core && *old == name)
 }
 
 pub(crate) const MIGRATE_FILE_NAMING: ToolSpec = ToolSpec {
