@@ -105,7 +105,7 @@ fn render(sections: &[Section], counts: &[usize]) -> (String, Vec<String>) {
         match lines {
             [] => continue,
             [line] if section.lines.len() == 1 => {
-                text.push_str(&format!("{}: {}\n", section.title, line.text))
+                text.push_str(&format!("{}: {}\n", section.title, line.text));
             }
             several => {
                 text.push_str(&format!("{}:\n", section.title));

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::cli::account_arguments::{RoleName, parse_slug, parse_user_name, user_json};
 use crate::cli::browse::UsageError;
 use crate::cli::client_config;
-use crate::cli::clients::{Client, DEFAULT_NAME, Server, key_variable};
+use crate::cli::clients::{Client, DEFAULT_NAME, Scope, Server, key_variable};
 use crate::cli::keys::{self, NewKeyOptions};
 use crate::cli::output::{KEY_SHOWN_ONCE, Output, print_stderr};
 use crate::cli::server_address;
@@ -219,7 +219,10 @@ pub(crate) async fn invite(
     let known = invite.url.clone().or_else(|| settings.http.public_url.as_deref().map(mcp_address));
     let url = known.clone().unwrap_or_else(|| NO_URL.to_owned());
     let server = Server::Http { url: url.clone(), key: None, name: DEFAULT_NAME.to_owned() };
-    let line = format!("memory-bank-mcp setup --client {} --url {}", invite.client.name(), shell_word(&url));
+    // A key acts in one project, so the entry is in a file of the project where the client has one.
+    let scope = if invite.client.default_scope() == Scope::Project { " --scope project" } else { "" };
+    let line =
+        format!("memory-bank-mcp setup --client {}{scope} --url {}", invite.client.name(), shell_word(&url));
     let snippet = client_config::snippet(invite.client, DEFAULT_NAME, &server)?;
     let variable = key_variable(DEFAULT_NAME);
     let data = json!({
@@ -264,4 +267,16 @@ fn shell_word(text: &str) -> String {
 /// The address of MCP on a server.
 fn mcp_address(public_url: &str) -> String {
     format!("{}/mcp", public_url.trim_end_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_of_a_command_line_starts_nothing_in_a_shell() {
+        assert_eq!(shell_word("https://memory.example.com:8443/mcp"), "https://memory.example.com:8443/mcp");
+        assert_eq!(shell_word("https://x/mcp?a=$(id)&b='c"), r"'https://x/mcp?a=$(id)&b='\''c'");
+        assert_eq!(shell_word("https://x/mcp;id"), "'https://x/mcp;id'");
+    }
 }

@@ -190,7 +190,9 @@ pub(crate) async fn folder_status(
 fn no_bank(error: WorkspaceError) -> anyhow::Error {
     match error {
         WorkspaceError::NoBank => {
-            anyhow::anyhow!("there is no memory bank in this folder; name its project with `--path`")
+            anyhow::anyhow!(
+                "there is no memory bank in this folder; create it with `memory-bank-mcp init`, or name its project with `--path`"
+            )
         }
         other => other.into(),
     }

@@ -1,5 +1,6 @@
 //! The operator's changes of users, projects and keys, with replicas of the server that have them in their caches.
 
+use std::path::Path;
 use std::process::{Output, Stdio};
 
 use memory_bank_test_postgres::{MIGRATOR, TestDatabase};
@@ -47,15 +48,17 @@ fn an_invited_member_connects_with_the_printed_lines() {
         &replicas,
         &["members", "invite", "--project", "atlas", "--user", "bob", "--role", "editor", "--url", &url],
     );
-    let line =
-        output.lines().find(|line| line.trim_start().starts_with("memory-bank-mcp client-config")).unwrap();
+    let line = output.lines().find(|line| line.trim_start().starts_with("memory-bank-mcp setup")).unwrap();
     assert!(output.contains("bob (created)") && output.contains("atlas, as editor"), "{output}");
     let key = output.lines().find_map(|line| line.strip_prefix("API key  ")).unwrap();
     assert!(!line.contains(key), "the line holds the key: {line}");
     // The line works as it is printed, in bob's project; the key is in the variable that the text names.
     let project = TempDir::new().unwrap();
-    let variables = [("HOME", project.path().to_str().unwrap()), ("MEMORY_BANK_API_KEY", key)];
-    let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+    let programs = Path::new(env!("CARGO_BIN_EXE_memory-bank-mcp")).parent().unwrap().to_str().unwrap();
+    let home = TempDir::new().unwrap();
+    let variables =
+        [("HOME", home.path().to_str().unwrap()), ("PATH", programs), ("MEMORY_BANK_API_KEY", key)];
+    let words: Vec<&str> = line.split_whitespace().skip(1).chain(["--yes"]).collect();
     let written = command(&project, &variables).args(&words).output().unwrap();
     assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
     let config = std::fs::read_to_string(project.path().join(".mcp.json")).unwrap();
@@ -63,9 +66,14 @@ fn an_invited_member_connects_with_the_printed_lines() {
         config.contains(&url) && config.contains("${MEMORY_BANK_API_KEY}") && !config.contains(key),
         "{config}"
     );
+    let hooks = std::fs::read_to_string(project.path().join(".claude/settings.json")).unwrap();
+    assert!(hooks.contains("hook SessionStart") && hooks.contains(&url) && !hooks.contains(key), "{hooks}");
     let snippet: Value = serde_json::from_str(&config).unwrap();
     let printed = output.split_once("its file gets:").unwrap().1;
-    assert_eq!(serde_json::from_str::<Value>(printed).unwrap(), snippet);
+    let mut printed: Value = serde_json::from_str(printed).unwrap();
+    // `setup` asks for the tools that an agent needs.
+    printed["mcpServers"]["memory-bank"]["url"] = json!(format!("{url}?tools=core"));
+    assert_eq!(printed, snippet);
     // With the key bob writes, as an editor.
     let elsewhere = TempDir::new().unwrap();
     let variables = [("MEMORY_BANK_URL", url.as_str()), ("MEMORY_BANK_API_KEY", key)];

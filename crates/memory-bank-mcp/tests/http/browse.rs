@@ -394,9 +394,11 @@ fn a_closed_pipe_causes_no_error() {
     let text: String =
         (0..20_000).map(|line| format!("line {line} of a document that is longer than a pipe\n")).collect();
     write(&folder.path().join("memory-bank"), "long.md", &text);
-    for words in ["show long.md", "show long.md --json", "search line -n 1000"] {
+    for words in ["show long.md", "show long.md --json", "search line -n 1000", "config"] {
         let program = env!("CARGO_BIN_EXE_memory-bank-mcp");
-        let script = format!("{{ {program} {words}; echo \"code $?\" >&2; }} | head -c 10 >/dev/null");
+        // Short output fits into a pipe that is still open.
+        let (pause, reader) = if words == "config" { ("sleep 1", "true") } else { (":", "head -c 10") };
+        let script = format!("{{ {pause}; {program} {words}; echo \"code $?\" >&2; }} | {reader} >/dev/null");
         let output = Command::new("sh")
             .args(["-c", &script])
             .current_dir(folder.path())
@@ -415,4 +417,43 @@ fn a_shown_digest_does_not_count_as_a_session() {
     let variables = vec![("MEMORY_BANK_STATE_DIR", state.path().to_str().unwrap())];
     Shell { folder: &folder, variables }.text(&["digest"]);
     assert!(!state.path().join("sessions").exists(), "the visit was recorded");
+}
+
+#[test]
+fn init_creates_a_bank_and_keeps_what_is_there() {
+    let folder = TempDir::new().unwrap();
+    let shell = on_folder(&folder);
+    let (code, error) = shell.refused(&["list"]);
+    assert!(code == 1 && error.contains("`memory-bank-mcp init`"), "{error}");
+    let (code, error) = shell.refused(&["init", "--read-only"]);
+    assert!(code == 1 && error.contains("`init` changes a memory bank"), "{error}");
+    assert!(!folder.path().join("memory-bank").exists());
+    let created = shell.json(&["init"]);
+    assert_eq!(created["created"].as_array().unwrap().len(), 5, "{created}");
+    write(&folder.path().join("memory-bank"), "progress.md", "mine\n");
+    assert!(shell.text(&["init"]).contains("there already"));
+    assert_eq!(shell.text(&["show", "progress"]), "mine\n");
+    assert_eq!(shell.json(&["status"])["isComplete"], json!(true));
+}
+
+#[test]
+fn init_creates_the_bank_of_a_key_on_a_server() {
+    let (server, elsewhere) = (Server::start_in(TempDir::new().unwrap(), &[]), TempDir::new().unwrap());
+    let url = format!("http://{}/mcp", server.address);
+    let variables = vec![("MEMORY_BANK_URL", url.as_str()), ("MEMORY_BANK_API_KEY", server.key.as_str())];
+    let shell = Shell { folder: &elsewhere, variables };
+    assert!(shell.text(&["init"]).contains("is ready"));
+    assert_eq!(shell.json(&["status"])["isComplete"], json!(true));
+}
+
+#[test]
+fn a_bank_with_the_names_of_older_versions_is_complete() {
+    let folder = TempDir::new().unwrap();
+    let bank = folder.path().join("memory-bank");
+    std::fs::create_dir(&bank).unwrap();
+    for name in ["productContext", "activeContext", "progress", "decisionLog", "systemPatterns"] {
+        write(&bank, &format!("{name}.md"), "# Title\n");
+    }
+    let status = on_folder(&folder).json(&["status"]);
+    assert_eq!((&status["isComplete"], &status["missingCoreFiles"]), (&json!(true), &json!([])), "{status}");
 }

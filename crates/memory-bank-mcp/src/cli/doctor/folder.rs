@@ -40,7 +40,7 @@ pub(crate) async fn check(global: &GlobalOptions, key: Option<&str>, findings: &
             "move it, or set another folder with `--folder`",
         ),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            findings.ok("folder.bank", "there is no bank yet; `initialize_memory_bank` creates one");
+            findings.ok("folder.bank", "there is no bank yet; `memory-bank-mcp init`, or an assistant with `initialize_memory_bank`, creates one");
         }
         Err(error) => {
             findings.error(

@@ -190,7 +190,9 @@ mod tests {
     #[test]
     fn tools_that_change_files_count_as_edits() {
         let mut session = session();
-        ["Read", "Write", "Bash", "apply_patch", "mcp__memory__write"].map(|tool| session.count_tool(tool));
+        for tool in ["Read", "Write", "Bash", "apply_patch", "mcp__memory__write"] {
+            session.count_tool(tool);
+        }
         assert_eq!(session.edits, 2);
     }
 

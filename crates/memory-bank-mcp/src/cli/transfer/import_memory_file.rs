@@ -41,7 +41,7 @@ pub(super) async fn run(
     let bank = services.workspace.bank(&caller, None).await.map_err(|error| match error {
         WorkspaceError::NoBank => anyhow::anyhow!(
             "there is no memory bank in this folder; name its project with `--path`, or create one with \
-             initialize_memory_bank first"
+             `memory-bank-mcp init` first"
         ),
         other => other.into(),
     })?;
