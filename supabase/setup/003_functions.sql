@@ -1547,8 +1547,7 @@ BEGIN
 END
 $$;
 
--- A grant that begins is noted in its user's name; one that ends takes its tokens with it, in the same transaction, whoever
--- ends it.
+-- Notes the beginning of a grant in its user's name. The end of one, for any cause, removes its tokens in the same transaction.
 CREATE OR REPLACE FUNCTION app.note_grant() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$

@@ -87,7 +87,7 @@ pub enum Consent {
     Granted,
     /// The browser is not signed in (any more).
     SignedOut,
-    /// The user is no member of the project, or signed in with the key of another one.
+    /// The user is not a member of the project, or signed in with the key of another one.
     NotAMember,
     /// The user cannot give these rights.
     TooMuch,

@@ -52,6 +52,6 @@ pub enum OutsideAdmission {
     NoProject,
     /// The user is a member of several projects, and nothing names one.
     SeveralProjects,
-    /// The user is no member of the named project.
+    /// The user is not a member of the named project.
     NotAMember,
 }

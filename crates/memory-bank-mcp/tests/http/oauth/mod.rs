@@ -5,6 +5,7 @@ pub(crate) mod browser;
 pub(crate) mod fake_issuer;
 mod fake_provider;
 mod openid;
+mod openid_site;
 mod outside;
 mod outside_attacks;
 mod races;

@@ -170,7 +170,7 @@ fn a_token_opens_one_project_that_it_or_the_operator_names_or_the_only_one() {
     outside.link("u2", "bob");
     refused(&open(&server, &outside.token("u2")), 403, "member of no project");
     let foreign = outside.token_with("u2", "memory_bank_project", json!("atlas"));
-    refused(&open(&server, &foreign), 403, "no member of the project");
+    refused(&open(&server, &foreign), 403, "not a member of the project");
     refused(&open(&server, &outside.token("nobody")), 403, "not known here");
     let set = outside.server(&[("OAUTH_PROJECT", "beacon")]);
     assert_eq!(open(&set, &outside.token("u1")).status, 200);

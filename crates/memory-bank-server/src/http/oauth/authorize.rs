@@ -188,7 +188,7 @@ impl PageRequest {
                 see_other(to.as_str())
             }
             Ok(Consent::SignedOut) => self.show(query, None).await,
-            Ok(Consent::NotAMember) => again("you are no member of this project any more"),
+            Ok(Consent::NotAMember) => again("you are not a member of this project any more"),
             Ok(Consent::TooMuch) => again("you do not have these rights in this project any more"),
             Err(failure) => failed(&failure),
         }

@@ -200,7 +200,7 @@ async fn admit(
             "the issuer of the token is not trusted in the database; an operator can trust it"
         }
         OutsideAdmission::NoProject => "the user of the token is a member of no project",
-        OutsideAdmission::NotAMember => "the user of the token is no member of the project that it is for",
+        OutsideAdmission::NotAMember => "the user of the token is not a member of the project that it is for",
         OutsideAdmission::SeveralProjects => {
             "the user of the token is a member of several projects; the claim memory_bank_project of the token or the \
              setting OAUTH_PROJECT must name one"
