@@ -247,11 +247,13 @@ describe("behind a proxy", { concurrency: true }, () => {
       t.after(() => upstream.close() && upstream.closeAllConnections());
       const server = { origin: `http://${SERVER_HOST}:${upstream.address().port}` };
       const origin = await startProxy(t, kind, [server, server]);
+      // On a busy machine the proxy may listen before it has found the servers.
+      await until(async () => (await exchange(`${origin}/health/ready`)).status === 200, "a server behind the proxy");
       const agent = new Agent({ keepAlive: true, maxSockets: 1 });
       t.after(() => agent.destroy());
       for (let n = 0; n < 4; n += 1) {
         await new Promise((resolve, reject) => {
-          const answered = (response) => response.resume().once("end", resolve);
+          const answered = (response) => response.resume().once("end", () => resolve(assert.equal(response.statusCode, 200)));
           send(origin, { agent }, answered).once("error", reject).end();
         });
       }
