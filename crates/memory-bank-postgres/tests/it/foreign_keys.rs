@@ -48,10 +48,9 @@ async fn entities_are_found_by_name_with_an_index_that_checks_of_foreign_keys_ca
          ANALYZE public.graph_entities"
     ));
     let names = "(SELECT ARRAY['a', 'b'])::text[]";
-    for condition in [
-        format!("name_key = ANY ({names})"),
-        format!("(id = ANY ({names}) OR name_key = ANY ({names}))"),
-    ] {
+    for condition in
+        [format!("name_key = ANY ({names})"), format!("(id = ANY ({names}) OR name_key = ANY ({names}))")]
+    {
         let plan = bench.test.psql(&format!(
             "EXPLAIN SELECT 1 FROM public.graph_entities WHERE project_id = '{project}' AND {condition}"
         ));
