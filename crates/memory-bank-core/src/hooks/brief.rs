@@ -2,10 +2,9 @@
 
 use serde_json::Value;
 
-use super::frame::framed;
-use super::line::{without_bullet, without_label};
+use super::frame::{framed, framed_unmasked};
+use super::line::{masked_beginning, without_bullet, without_label};
 use crate::document::estimated_tokens;
-use crate::secrets::masked;
 
 /// The most tokens of a text that a hook adds.
 pub const CONTEXT_TOKENS: usize = 500;
@@ -77,7 +76,6 @@ struct Line {
 /// As many lines as fit: of each section the first, then of each the second, and so on.
 fn fit_to_budget(sections: &[Section], tokens: usize) -> (String, Vec<String>) {
     let mut counts = vec![0_usize; sections.len()];
-    let mut best = render(sections, &counts);
     for round in 0..MAX_SECTION_LINES {
         for (at, section) in sections.iter().enumerate() {
             if section.lines.len() <= round {
@@ -87,14 +85,18 @@ fn fit_to_budget(sections: &[Section], tokens: usize) -> (String, Vec<String>) {
             if let Some(count) = wider.get_mut(at).filter(|count| **count == round) {
                 *count += 1;
             }
-            let text = render(sections, &wider);
-            if estimated_tokens(&text.0) <= tokens {
+            let text = with_hint(&framed_unmasked(&render(sections, &wider).0));
+            if estimated_tokens(&text) <= tokens {
                 counts = wider;
-                best = text;
             }
         }
     }
-    best
+    let (text, shown) = render(sections, &counts);
+    (with_hint(&framed(&text)), shown)
+}
+
+fn with_hint(text: &str) -> String {
+    format!("{text}\n{NEXT_STEPS_HINT}")
 }
 
 fn render(sections: &[Section], counts: &[usize]) -> (String, Vec<String>) {
@@ -118,7 +120,7 @@ fn render(sections: &[Section], counts: &[usize]) -> (String, Vec<String>) {
         }
         shown.extend(lines.iter().flat_map(|line| line.contents.iter().cloned()));
     }
-    (format!("{}\n{NEXT_STEPS_HINT}", framed(&text)), shown)
+    (text, shown)
 }
 
 fn text_section(title: &'static str, value: Option<&Value>) -> Option<Section> {
@@ -160,15 +162,9 @@ fn graph_section(value: Option<&Value>) -> Option<Section> {
 
 /// The text on one line, without a bullet, cut; none if it is blank.
 fn one_line(text: &str) -> Option<String> {
-    let text = masked(&text.split_whitespace().collect::<Vec<_>>().join(" "));
-    let text = without_bullet(&text);
-    if text.is_empty() {
-        return None;
-    }
-    if text.chars().count() <= LINE_CHARS {
-        return Some(text.to_owned());
-    }
-    Some(text.chars().take(LINE_CHARS).chain(['…']).collect())
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let text = masked_beginning(without_bullet(&text), LINE_CHARS);
+    (!text.is_empty()).then_some(text)
 }
 
 #[cfg(test)]

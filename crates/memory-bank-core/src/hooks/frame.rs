@@ -3,9 +3,10 @@
 //! Anybody may have written a bank's texts, and an agent puts a hook's text where its own instructions are. So a sentence
 //! explains the marks, and the word in them is in none of the texts. Each `<` that could begin a mark of the agent's own
 //! (`</system-reminder>`) becomes `‹`: not `&lt;`, which Gemini CLI makes of real marks, too. Characters that a person does
-//! not see are removed.
+//! not see are removed, and secrets are masked in each line, also those that only the parts of a line make together.
 
 use crate::document::Etag;
+use crate::secrets::masked;
 use crate::unicode::visible;
 
 /// Explains the frame.
@@ -19,6 +20,12 @@ const MARK_HASH_DIGITS: usize = 6;
 /// The text in its frame. The same text has the same frame.
 #[must_use]
 pub fn framed(text: &str) -> String {
+    let lines: Vec<String> = text.lines().map(masked).collect();
+    framed_unmasked(&lines.join("\n"))
+}
+
+/// The frame of a text whose secrets are masked, or that is measured only: masking takes longer than all else.
+pub(super) fn framed_unmasked(text: &str) -> String {
     let text = without_marks(&visible(text));
     let text = text.trim_end();
     let hash: String = Etag::of(text).as_str().chars().take(MARK_HASH_DIGITS).collect();

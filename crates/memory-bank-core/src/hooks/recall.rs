@@ -4,12 +4,11 @@
 //! shown if it has several of them, and rare ones, measured by the bank itself; words that are on many lines do not count.
 //! Most prompts get none, since a text that is added to a prompt costs room and attention in every later turn.
 
-use super::line::{without_bullet, without_label};
+use super::line::{masked_beginning, scanned, without_bullet, without_label};
 use super::terms::{PromptTerms, fingerprint};
 use crate::compact_sort::CompactSort as _;
 use crate::document::roles::is_placeholder;
 use crate::search::clip;
-use crate::secrets::masked;
 
 /// The most passages of one prompt.
 pub const MAX_PASSAGES: usize = 3;
@@ -25,8 +24,6 @@ const UNKNOWN_RARITY: f64 = 0.6;
 const PASSAGE_CHARS: usize = 220;
 /// Characters of its document's name and of its heading.
 const PLACE_CHARS: usize = 80;
-/// Longer lines, in bytes, are scanned by their beginning only.
-const SCANNED_LINE_BYTES: usize = 4096;
 
 /// A text in which passages are found: a document, or a hit that another search found.
 #[derive(Debug, Clone, Copy)]
@@ -89,8 +86,8 @@ pub fn matching_passages(
         }
         found.push(RecalledPassage {
             document: clip(candidate.document, 0, PLACE_CHARS),
-            heading: clip(&masked(candidate.heading), 0, PLACE_CHARS),
-            text: clip(&masked(without_bullet(candidate.line)), 0, PASSAGE_CHARS),
+            heading: masked_beginning(candidate.heading, PLACE_CHARS),
+            text: masked_beginning(without_bullet(candidate.line), PASSAGE_CHARS),
             fingerprint,
             score,
         });
@@ -176,8 +173,8 @@ fn scan<'t>(
             continue;
         }
         *lines += 1;
-        let cut = bare.get(..bare.floor_char_boundary(SCANNED_LINE_BYTES)).unwrap_or(bare);
-        let folded = cut.to_lowercase();
+        let (bare, _) = scanned(bare);
+        let folded = bare.to_lowercase();
         let mut has = 0_u32;
         for ((at, word), count) in words.iter().enumerate().zip(counts.iter_mut()) {
             if begins_a_word(&folded, word) {
