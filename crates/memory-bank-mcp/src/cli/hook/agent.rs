@@ -17,8 +17,9 @@
 
 use std::path::PathBuf;
 
-use memory_bank_server::mcp::replace_lone_surrogates;
 use serde_json::Value;
+
+use super::event_text;
 
 /// An agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,12 +54,13 @@ impl Agent {
         Self::ALL.into_iter().find(|agent| agent.name() == name)
     }
 
-    /// The agent that sends such an event; Claude Code if nothing shows another one.
-    pub(crate) fn of(event: &str, input: &Value) -> Self {
+    /// The agent that sends such an event; Claude Code if nothing shows another one. Copilot CLI runs the hooks of Claude Code's
+    /// settings, too, with their names; then its events have a time, and `in_copilot`: its variable is set.
+    pub(crate) fn of(event: &str, input: &Value, in_copilot: bool) -> Self {
         let has = |name: &str| input.get(name).is_some();
         if has("conversation_id") || has("cursor_version") {
             Self::Cursor
-        } else if has("sessionId") {
+        } else if has("sessionId") || in_copilot && has("timestamp") && !has("turn_id") {
             Self::CopilotCli
         } else if matches!(event, "BeforeAgent" | "AfterAgent" | "AfterTool" | "PreCompress") {
             Self::GeminiCli
@@ -111,6 +113,8 @@ impl Event {
             "posttooluse" | "aftertool" | "toolexecuteafter" => Self::Tool,
             "precompact" | "precompress" | "experimentalsessioncompacting" => Self::Compaction,
             "stop" | "agentstop" | "afteragent" | "sessionidle" => Self::Stop,
+            // A turn that a person breaks off ends with this event of Codex instead of `Stop`.
+            "interrupt" => Self::Stop,
             "sessionend" | "sessiondeleted" => Self::SessionEnd,
             _ => return None,
         })
@@ -143,12 +147,16 @@ pub(crate) struct HookInput {
     pub(crate) folder: Option<PathBuf>,
     pub(crate) prompt: Option<String>,
     pub(crate) tool: Option<String>,
+    /// The tool reported an error.
+    pub(crate) has_failed: bool,
     /// The turn was itself caused by a hook, or broken off: the agent must not be reminded.
     pub(crate) is_forced: bool,
     /// The event is one of an agent within the agent.
     pub(crate) is_nested: bool,
 }
 
+/// Set by Copilot CLI for the commands that it runs.
+const COPILOT_VARIABLE: &str = "COPILOT_CLI";
 /// The longest id of a session, in bytes.
 const SESSION_ID_BYTES: usize = 512;
 
@@ -158,15 +166,9 @@ impl HookInput {
     /// # Errors
     /// It is not JSON, not an object, of another kind, or without a session.
     pub(crate) fn parse(event: &str, agent: Option<Agent>, bytes: &[u8]) -> Result<Self, String> {
-        // Windows programs begin texts with a mark.
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let input: Value = serde_json::from_slice(bytes)
-            .or_else(|error| repaired(bytes).ok_or(error))
-            .map_err(|error| format!("the event is not JSON: {error}"))?;
-        if !input.is_object() {
-            return Err("the event is not a JSON object".to_owned());
-        }
-        let agent = agent.unwrap_or_else(|| Agent::of(event, &input));
+        let input = event_text::parse(bytes)?;
+        let agent =
+            agent.unwrap_or_else(|| Agent::of(event, &input, std::env::var_os(COPILOT_VARIABLE).is_some()));
         let parsed = Event::parse(event, &input)
             .ok_or_else(|| format!("`{}` is not an event of a session", shortened(event)))?;
         let session = ["session_id", "sessionId", "conversation_id", "sessionID"]
@@ -188,16 +190,37 @@ impl HookInput {
             folder,
             prompt: text(&input, "prompt").map(str::to_owned),
             tool: text(&input, "tool_name").or_else(|| text(&input, "toolName")).map(str::to_owned),
-            is_forced: is("stop_hook_active") || loops > 0 || is_broken_off,
+            has_failed: has_failed(&input),
+            is_forced: is("stop_hook_active")
+                || loops > 0
+                || is_broken_off
+                || event.eq_ignore_ascii_case("interrupt"),
             is_nested: ["agent_id", "agentId"].iter().any(|name| text(&input, name).is_some()),
         })
     }
 }
 
-/// The event, if it is JSON but for halves of surrogate pairs, which a cut text of JavaScript has at its end, or bytes that are not
-/// UTF-8.
-fn repaired(bytes: &[u8]) -> Option<Value> {
-    serde_json::from_str(&replace_lone_surrogates(&String::from_utf8_lossy(bytes))).ok()
+/// Whether the event of a tool reports an error: `error` of Gemini CLI's result, `resultType` of Copilot CLI's, `is_error` of MCP's,
+/// `success` of others, or a text that begins so.
+fn has_failed(input: &Value) -> bool {
+    let is_set = |value: &Value| !matches!(value, Value::Null | Value::Bool(false)) && value != "";
+    let results = ["tool_response", "toolResult", "tool_result", "tool_output", "toolOutput"];
+    input.get("error").is_some_and(is_set)
+        || results.iter().filter_map(|name| input.get(name)).any(|result| {
+            let kind = ["resultType", "result_type"].iter().find_map(|name| text(result, name));
+            let is_error =
+                ["error", "is_error", "isError"].iter().filter_map(|name| result.get(name)).any(is_set);
+            let has_failed_text = result.as_str().is_some_and(|text| {
+                let text = text.trim_start().get(..20).unwrap_or(text.trim_start()).to_ascii_lowercase();
+                ["error", "failed", "apply_patch verif", "exit code: 1"]
+                    .iter()
+                    .any(|begin| text.starts_with(begin))
+            });
+            is_error
+                || result.get("success") == Some(&Value::Bool(false))
+                || kind.is_some_and(|kind| kind != "success")
+                || has_failed_text
+        })
 }
 
 fn text<'v>(input: &'v Value, name: &str) -> Option<&'v str> {
@@ -263,6 +286,48 @@ mod tests {
     #[case(json!({"sessionId": "a", "agentId": "b"}))]
     fn events_of_subagents_are_nested(#[case] input: Value) {
         assert!(parse("Stop", None, &input).is_nested);
+    }
+
+    #[rstest]
+    #[case(json!({"tool_response": {"llmContent": "x", "error": {"message": "no such file", "type": "edit"}}}))]
+    #[case(json!({"toolResult": {"resultType": "failure", "textResultForLlm": "x"}}))]
+    #[case(json!({"tool_result": {"result_type": "denied"}}))]
+    #[case(json!({"tool_response": {"success": false}}))]
+    #[case(json!({"tool_response": {"content": [], "isError": true}}))]
+    #[case(json!({"tool_response": "apply_patch verification failed: no such line"}))]
+    #[case(json!({"tool_response": "Error: ä"}))]
+    #[case(json!({"error": "String not found"}))]
+    fn a_failed_call_of_a_tool_is_known_from_its_result(#[case] mut input: Value) {
+        input["session_id"] = "a".into();
+        assert!(parse("PostToolUse", None, &input).has_failed, "{input}");
+    }
+
+    #[rstest]
+    #[case(json!({}))]
+    #[case(json!({"tool_response": {"llmContent": "x", "error": null}}))]
+    #[case(json!({"toolResult": {"resultType": "success"}}))]
+    #[case(json!({"tool_response": {"success": true, "filePath": "error.rs"}}))]
+    #[case(json!({"tool_response": "Success. Updated the following files:"}))]
+    #[case(json!({"error": ""}))]
+    fn a_call_of_a_tool_without_an_error_has_not_failed(#[case] mut input: Value) {
+        input["session_id"] = "a".into();
+        assert!(!parse("PostToolUse", None, &input).has_failed, "{input}");
+    }
+
+    #[test]
+    fn copilot_is_known_from_its_variable_in_the_form_of_claude_code() {
+        let input =
+            json!({"session_id": "a", "timestamp": "2026-11-27T00:00:00Z", "hook_event_name": "Stop"});
+        assert_eq!(Agent::of("Stop", &input, true), Agent::CopilotCli);
+        assert_eq!(Agent::of("Stop", &input, false), Agent::ClaudeCode);
+        assert_eq!(Agent::of("Stop", &json!({"session_id": "a"}), true), Agent::ClaudeCode);
+    }
+
+    #[test]
+    fn an_interrupted_turn_of_codex_ends_without_a_reminder() {
+        let input = json!({"session_id": "a", "turn_id": "t", "hook_event_name": "Interrupt"});
+        let parsed = parse("Interrupt", None, &input);
+        assert_eq!((parsed.agent, parsed.event, parsed.is_forced), (Agent::Codex, Event::Stop, true));
     }
 
     #[test]

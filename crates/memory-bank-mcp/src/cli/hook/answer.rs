@@ -81,6 +81,7 @@ mod tests {
             folder: None,
             prompt: None,
             tool: None,
+            has_failed: false,
             is_forced: false,
             is_nested: false,
         }

@@ -48,7 +48,7 @@ impl Hook<'_> {
             return Ok(None);
         }
         if self.input.event == Event::Tool {
-            count_tool(sessions.as_ref(), &name, self.input.tool.as_deref())?;
+            count_tool(sessions.as_ref(), &name, &self.input)?;
             return Ok(None);
         }
         // A subagent works for the session: its tools count, and it gets nothing.
@@ -113,17 +113,22 @@ impl Hook<'_> {
 }
 
 /// Counts a call of a tool, if the session is known: its start has found a bank.
-fn count_tool(sessions: Option<&HookSessions>, name: &str, tool: Option<&str>) -> anyhow::Result<()> {
-    let (Some(sessions), Some(tool)) = (sessions, tool) else { return Ok(()) };
+fn count_tool(sessions: Option<&HookSessions>, name: &str, input: &HookInput) -> anyhow::Result<()> {
+    let (Some(sessions), Some(tool)) = (sessions, input.tool.as_deref()) else { return Ok(()) };
     if sessions.load(name)?.is_none() {
         return Ok(());
     }
     sessions.update(name, |before| {
         let mut session = AgentSession::parse(&before?)?;
-        session.count_tool(tool);
+        session.count_tool(tool, input.has_failed);
         session.bytes()
     })?;
     Ok(())
+}
+
+/// Texts for the agent's context, if there are any.
+fn as_context(texts: &[String]) -> Answer {
+    if texts.is_empty() { Answer::Silence } else { Answer::Context(texts.join("\n\n")) }
 }
 
 /// An event, with the data for its answer.
@@ -159,11 +164,11 @@ impl EventHandler<'_> {
         };
         let reminds = session.reminder_pending && takes_context(self.hook.input.agent, self.hook.input.event);
         let reserved = if reminds { estimated_tokens(reminder()) + 2 } else { 0 };
-        let Some((text, lines)) = brief(&digest, &facts, reserved) else {
-            self.update(|_| Some(session));
-            return Ok(Answer::Silence);
-        };
-        let text = if reminds { format!("{text}\n\n{}", reminder()) } else { text };
+        let (mut texts, lines) = brief(&digest, &facts, reserved)
+            .map_or_else(Default::default, |(text, lines)| (vec![text], lines));
+        if reminds {
+            texts.push(reminder().to_owned());
+        }
         self.update(|before| {
             let mut session = before.unwrap_or(session);
             if matches!(source, Source::Compact | Source::Clear) {
@@ -174,7 +179,7 @@ impl EventHandler<'_> {
             session.add_shown(lines.iter().map(|line| fingerprint(line)));
             Some(session)
         });
-        Ok(Answer::Context(text))
+        Ok(as_context(&texts))
     }
 
     /// The passages of the bank that match the prompt; after a compaction that no start followed, the digest and the work of the
@@ -209,7 +214,7 @@ impl EventHandler<'_> {
             session.reminder_pending &= !reminds;
             Some(session)
         });
-        Ok(if texts.is_empty() { Answer::Silence } else { Answer::Context(texts.join("\n\n")) })
+        Ok(as_context(&texts))
     }
 
     /// The digest with the work of the session, and the fingerprints of what it shows.
@@ -258,7 +263,7 @@ impl EventHandler<'_> {
     async fn compaction(&self) -> anyhow::Result<Answer> {
         let Some(session) = self.load() else { return Ok(Answer::Silence) };
         let is_idle = self.activity(&session).is_idle() && session.edits == 0;
-        let reminds = !is_idle && !self.was_written(&session).await?;
+        let reminds = !is_idle && self.was_written(&session).await == Some(false);
         let reaches = reminds_model(self.hook.input.agent, self.hook.input.event);
         self.update(|before| {
             let mut session = before?;
@@ -277,15 +282,16 @@ impl EventHandler<'_> {
         let input = &self.hook.input;
         let activity = self.activity(&session);
         let is_idle = activity.is_idle() && session.edits == 0;
-        let was_written = self.was_written(&session).await?;
+        let known_written = self.was_written(&session).await;
+        let was_written = known_written.unwrap_or(session.wrote);
         // A session without any work is not recorded.
         let was_used =
             session.prompts > 0 || !session.tools.is_empty() || !is_idle || input.event == Event::Stop;
         let is_ignored = is_ignored(&self.folder) || self.bank.folder().is_some_and(is_ignored);
         let records = self.settings.records && was_used && !is_ignored;
         let (recorded, own_write) =
-            if records { self.record(&session, &activity).await? } else { (false, None) };
-        let is_due = !is_idle && !was_written && !session.reminded && !input.is_forced;
+            if records { self.record(&session, &activity).await } else { (false, None) };
+        let is_due = !is_idle && known_written == Some(false) && !session.reminded && !input.is_forced;
         let reminds = is_due && input.event == Event::Stop;
         let is_news = recorded && !session.recorded;
         if !reminds && own_write.is_none() && was_written == session.wrote && !is_news {
@@ -308,20 +314,17 @@ impl EventHandler<'_> {
     }
 
     /// Writes the record; whether it succeeded. Where that looks like any other change of the bank, also returns its time.
-    async fn record(
-        &self,
-        session: &AgentSession,
-        activity: &GitActivity,
-    ) -> anyhow::Result<(bool, Option<Timestamp>)> {
+    async fn record(&self, session: &AgentSession, activity: &GitActivity) -> (bool, Option<Timestamp>) {
         let agent = self.hook.input.agent;
         let with_prompt = self.records_prompt();
-        match record(&self.bank, agent, &self.name, session, activity, with_prompt, now()).await {
-            Ok(true) if self.bank.folder().is_none() => Ok((true, self.bank.state().await?.written)),
-            Ok(_) => Ok((true, None)),
-            Err(error) => {
-                log_error(&format!("the session was not recorded: {error:#}"));
-                Ok((false, None))
+        let recorded = record(&self.bank, agent, &self.name, session, activity, with_prompt, now()).await;
+        match self.logged("the session was not recorded", recorded) {
+            None => (false, None),
+            Some(true) if self.bank.folder().is_none() => {
+                let state = self.logged("the state of the bank cannot be read", self.bank.state().await);
+                (true, state.and_then(|state| state.written))
             }
+            Some(_) => (true, None),
         }
     }
 
@@ -330,17 +333,25 @@ impl EventHandler<'_> {
         activity(&self.folder, session, &self.bank, self.hook.deadline / 3)
     }
 
-    /// Whether the bank was written since the start of the session, by anybody.
-    async fn was_written(&self, session: &AgentSession) -> anyhow::Result<bool> {
-        Ok(session.wrote || session.bank.differs(self.bank.state().await?, session.own_write))
+    /// Whether the bank was written since the start of the session, by anybody; `None` if it cannot be read, which is logged: the rest
+    /// of the event does not depend on it.
+    async fn was_written(&self, session: &AgentSession) -> Option<bool> {
+        if session.wrote {
+            return Some(true);
+        }
+        let state = self.logged("the state of the bank cannot be read", self.bank.state().await)?;
+        Some(session.bank.differs(state, session.own_write))
     }
 
     /// The session, if its start was seen. A state that cannot be read is logged.
     fn load(&self) -> Option<AgentSession> {
         let stored = self.sessions.as_ref()?.load(&self.name).map_err(anyhow::Error::from);
-        self.logged("the state of the session cannot be read", stored)?
-            .as_deref()
-            .and_then(AgentSession::parse)
+        let stored = self.logged("the state of the session cannot be read", stored)??;
+        let session = AgentSession::parse(&stored);
+        if session.is_none() {
+            log_error("the stored state of the session is not understood; it begins anew");
+        }
+        session
     }
 
     /// The session; if its start was not seen, it begins now.

@@ -8,6 +8,7 @@ mod agent;
 mod answer;
 mod bank;
 mod error_log;
+mod event_text;
 mod events;
 mod graph_texts;
 mod recording;
@@ -35,8 +36,8 @@ use crate::config::command_variables::HOOK_TIMEOUT_MS;
 const DEFAULT_TIMEOUT_MS: u64 = 300;
 /// The limits of that bound.
 const TIMEOUT_RANGE_MS: std::ops::RangeInclusive<u64> = 50..=10_000;
-/// The most bytes of an event. A prompt may hold a pasted file.
-const EVENT_BYTES: u64 = 16 * 1024 * 1024;
+/// The most bytes of an event. A prompt may hold a pasted file, a result of a tool a whole one.
+const EVENT_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Arguments of `hook`.
 #[derive(Debug, Clone, Args)]
@@ -103,8 +104,17 @@ pub(crate) fn refused(error: &clap::Error) -> Option<ExitCode> {
 
 /// Whether a command line is one of `hook`, though it has errors.
 fn is_hook(words: impl IntoIterator<Item = OsString>) -> bool {
-    let parsed = Cli::command().ignore_errors(true).try_get_matches_from(words);
-    parsed.is_ok_and(|matches| matches.subcommand_name() == Some("hook"))
+    let words: Vec<OsString> = words.into_iter().collect();
+    let command = Cli::command();
+    // An unknown option in front of the command ends the parsing: then the first word that is a command counts.
+    let first =
+        words.iter().skip(1).find(|word| command.get_subcommands().any(|known| **word == known.get_name()));
+    let is_first = first.is_some_and(|word| word == "hook");
+    let parsed = command.ignore_errors(true).try_get_matches_from(&words);
+    match parsed.ok().as_ref().and_then(clap::ArgMatches::subcommand_name) {
+        Some(name) => name == "hook",
+        None => is_first,
+    }
 }
 
 /// The bound that is set; the default if none or a wrong one is.
@@ -159,9 +169,15 @@ mod tests {
     #[test]
     fn only_a_command_line_of_hook_is_one() {
         let check = |line: &str| is_hook(line.split(' ').map(OsString::from));
-        for line in
-            ["x hook Stop --nope", "x hook", "x --path /p hook Stop --agent", "x hook Stop extra words"]
-        {
+        for line in [
+            "x hook Stop --nope",
+            "x hook",
+            "x --path /p hook Stop --agent",
+            "x hook Stop extra words",
+            "x --nope hook Stop",
+            "x --nope value --path /p hook Stop",
+            "x --path search hook Stop",
+        ] {
             assert!(check(line), "{line}");
         }
         for line in ["x search hook --nope", "x --nope", "x", "x show hook --nope", "x search --nope hook"] {

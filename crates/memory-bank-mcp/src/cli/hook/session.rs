@@ -144,8 +144,9 @@ impl AgentSession {
         self.shown.drain(..surplus);
     }
 
-    pub(super) fn count_tool(&mut self, tool: &str) {
-        if EDITING_TOOLS.iter().any(|name| tool.eq_ignore_ascii_case(name)) {
+    /// Counts a call of a tool; one that failed has changed no file.
+    pub(super) fn count_tool(&mut self, tool: &str, has_failed: bool) {
+        if !has_failed && EDITING_TOOLS.iter().any(|name| tool.eq_ignore_ascii_case(name)) {
             self.edits = self.edits.saturating_add(1);
         }
         let tool: String =
@@ -180,7 +181,7 @@ mod tests {
     fn everything_has_a_bound() {
         let mut session = session();
         session.add_shown(0..10_000);
-        (0..10_000).for_each(|number| session.count_tool(&format!("{number}{}", "x".repeat(1000))));
+        (0..10_000).for_each(|number| session.count_tool(&format!("{number}{}", "x".repeat(1000)), false));
         session.count_prompt(&"y".repeat(1_000_000), true);
         assert!(session.bytes().unwrap().len() < 32 * 1024);
         assert_eq!(AgentSession::parse(&session.bytes().unwrap()), Some(session));
@@ -191,9 +192,11 @@ mod tests {
     fn tools_that_change_files_count_as_edits() {
         let mut session = session();
         for tool in ["Read", "Write", "Bash", "apply_patch", "mcp__memory__write"] {
-            session.count_tool(tool);
+            session.count_tool(tool, false);
         }
         assert_eq!(session.edits, 2);
+        session.count_tool("Edit", true);
+        assert_eq!((session.edits, session.tools.get("Edit")), (2, Some(&1)), "it failed");
     }
 
     #[test]
