@@ -142,6 +142,8 @@ struct Entry {
     mode: u32,
     /// When the file was changed last as git saw it: seconds and nanoseconds.
     modified: (u32, u32),
+    /// The file is not in the working copy, by a sparse checkout.
+    is_skipped: bool,
     path: Vec<u8>,
 }
 
@@ -162,6 +164,7 @@ fn entries(bytes: &[u8], hash: usize) -> Option<Vec<Entry>> {
         at += 40 + hash;
         let flags = bytes.get(at..at + 2)?;
         let is_extended = version >= 3 && flags.first()? & 0x40 != 0;
+        let is_skipped = is_extended && bytes.get(at + 2)? & 0x40 != 0;
         at += if is_extended { 4 } else { 2 };
         let mut path = Vec::new();
         if version == 4 {
@@ -180,7 +183,7 @@ fn entries(bytes: &[u8], hash: usize) -> Option<Vec<Entry>> {
             }
             at = padded;
         }
-        entries.push(Entry { mode, modified, path });
+        entries.push(Entry { mode, modified, is_skipped, path });
     }
     while at < end {
         let signature = bytes.get(at..at + 4)?;

@@ -153,8 +153,10 @@ struct Records {
     head: String,
     recent: Vec<Item>,
     folded: BTreeMap<String, Folded>,
-    /// Lines below the headings that are neither.
+    /// Lines below the first heading that are neither.
     others: Vec<String>,
+    /// Those below the heading of older sessions.
+    older_others: Vec<String>,
 }
 
 impl Records {
@@ -175,15 +177,19 @@ impl Records {
         let mut lines = lines.peekable();
         // Blank lines between lines of a person are kept.
         let mut follows_other = false;
+        let (mut others, mut recent_others) = (Vec::new(), None);
         while let Some(line) = lines.next() {
             if line.trim().is_empty() {
                 if follows_other {
-                    records.others.push(String::new());
+                    others.push(String::new());
                 }
                 continue;
             }
             follows_other = false;
             if is_heading(line) {
+                if line.trim_end() == OLDER_HEADING && recent_others.is_none() {
+                    recent_others = Some(std::mem::take(&mut others));
+                }
                 continue;
             }
             if let Some((label, folded)) = Folded::parse(line) {
@@ -191,7 +197,7 @@ impl Records {
                 continue;
             }
             if !line.starts_with("- [") {
-                records.others.push(line.to_owned());
+                others.push(line.to_owned());
                 follows_other = true;
                 continue;
             }
@@ -202,10 +208,16 @@ impl Records {
             }
             let item = Item::of(item);
             follows_other = item.at.is_none() || item.session.is_none();
-            if follows_other { records.others.push(item.text) } else { records.recent.push(item) }
+            if follows_other { others.push(item.text) } else { records.recent.push(item) }
         }
-        while records.others.last().is_some_and(|line| line.is_empty()) {
-            records.others.pop();
+        (records.others, records.older_others) = match recent_others {
+            Some(recent) => (recent, others),
+            None => (others, Vec::new()),
+        };
+        for others in [&mut records.others, &mut records.older_others] {
+            while others.last().is_some_and(String::is_empty) {
+                others.pop();
+            }
         }
         records
     }
@@ -251,7 +263,7 @@ impl Records {
             text.push('\n');
             self.others.iter().for_each(|line| text.push_str(&format!("{line}\n")));
         }
-        if !self.folded.is_empty() {
+        if !self.folded.is_empty() || !self.older_others.is_empty() {
             text.push_str(&format!("\n{OLDER_HEADING}\n\n"));
             // The newest first: weeks before years.
             let (weeks, years): (Vec<_>, Vec<_>) =
@@ -259,6 +271,10 @@ impl Records {
             for (label, folded) in weeks.into_iter().chain(years) {
                 text.push_str(&format!("{}\n", folded.line(label)));
             }
+            if !self.folded.is_empty() && !self.older_others.is_empty() {
+                text.push('\n');
+            }
+            self.older_others.iter().for_each(|line| text.push_str(&format!("{line}\n")));
         }
         text
     }
@@ -414,6 +430,24 @@ mod tests {
         let twice = with_record(Some(&once), &record("bb22", "2026-11-27T09:30:00Z"), false, now).unwrap();
         assert!(twice.contains(notes), "{twice}");
         assert!(!twice.contains("Week of"), "{twice}");
+    }
+
+    #[test]
+    fn notes_below_older_sessions_stay_there() {
+        let folded = "- Week of 2026-01-05: 2 sessions, 1 commits, 3 files";
+        let notes = "The audit of January used these.\n\n- [no date] mine\n";
+        let now = at("2026-11-27T10:00:00Z");
+        let session = record("aa11", "2026-11-27T09:00:00Z");
+        for older in [format!("{folded}\n\n{notes}"), notes.to_owned(), format!("{notes}{folded}\n")] {
+            let text = format!("# S\n\n## Sessions\n\nabove\n\n## Older Sessions\n\n{older}");
+            let once = with_record(Some(&text), &session, false, now).unwrap();
+            let (recent, below) = once.split_once("## Older Sessions").unwrap();
+            assert!(recent.contains("above") && below.contains(notes), "{once}");
+            assert_eq!(below.contains(folded), older.contains(folded), "{once}");
+            let twice =
+                with_record(Some(&once), &record("bb22", "2026-11-27T09:30:00Z"), false, now).unwrap();
+            assert_eq!(twice.split_once("## Older Sessions").unwrap().1, below);
+        }
     }
 
     #[test]

@@ -27,6 +27,8 @@ const LARGEST_INDEX: u64 = 16 * 1024 * 1024;
 const RETURNED: usize = 50;
 /// How far from the time of a checkout, in seconds, files count as written by it. Git writes the reflog after them.
 const CHECKOUT: i64 = 2;
+/// The branch that `HEAD` names in a repository whose references are not files.
+const NO_BRANCH: &str = ".invalid";
 /// How far the times of files may be behind the clock: file systems use that of the last tick.
 const TICK: SignedDuration = SignedDuration::from_millis(20);
 
@@ -161,7 +163,9 @@ impl Repository {
         match head.strip_prefix("ref:") {
             Some(name) => {
                 let name = name.trim();
-                Some(name.strip_prefix("refs/heads/").unwrap_or(name).to_owned())
+                let name = name.strip_prefix("refs/heads/").unwrap_or(name);
+                // Where references are in tables (git-config(1), `extensions.refStorage`), `HEAD` names none.
+                (name != NO_BRANCH).then(|| name.to_owned())
             }
             None => is_id(head).then(|| short(head)),
         }
@@ -200,7 +204,12 @@ impl Repository {
                 continue;
             }
             let seen = (i64::from(entry.modified.0), i32::try_from(entry.modified.1).unwrap_or(0));
-            if is_later(seen) || modified(&self.root.join(path)).is_some_and(is_later) {
+            let file = self.root.join(path);
+            let is_touched = || match modified(&file) {
+                Some(at) => is_later(at),
+                None => !entry.is_skipped && removed(&file, &self.root).is_some_and(is_later),
+            };
+            if is_later(seen) || is_touched() {
                 files.insert(path.to_owned());
             }
         }
@@ -213,6 +222,11 @@ fn modified(path: &Path) -> Option<(i64, i32)> {
     let metadata = path.symlink_metadata().ok()?;
     let at = Timestamp::try_from(metadata.modified().ok()?).ok()?;
     Some((at.as_second(), at.subsec_nanosecond()))
+}
+
+/// When a missing file may have been removed: the last change of the innermost folder above it that is there.
+fn removed(file: &Path, root: &Path) -> Option<(i64, i32)> {
+    file.ancestors().skip(1).take_while(|above| above.starts_with(root)).find_map(modified)
 }
 
 /// Whether a path of the index stays in the working copy.
@@ -302,6 +316,26 @@ mod tests {
         assert_eq!(done.files, ["memory-bank/progress.md", "src/later.rs", "src/new.rs"]);
         let done = since(&root, started, head.as_deref());
         assert_eq!(done.files, ["src/later.rs", "src/new.rs"], "the bank's own files are no work");
+    }
+
+    #[test]
+    fn a_removed_file_was_touched_but_not_one_that_a_sparse_checkout_leaves_out() {
+        let (_temp, root) = repository();
+        let started = now();
+        std::fs::remove_dir_all(root.join("src")).unwrap();
+        assert_eq!(since(&root, started, None).files, ["src/later.rs", "src/old.rs"]);
+        git(&root, &["checkout", "-q", "."]);
+        git(&root, &["sparse-checkout", "set", "--no-cone", "memory-bank"]);
+        assert!(!root.join("src/old.rs").exists());
+        std::fs::write(root.join("untracked"), "x").unwrap();
+        assert_eq!(since(&root, now(), None).files, [""; 0]);
+    }
+
+    #[test]
+    fn a_repository_with_tables_of_references_shows_no_branch() {
+        let (_temp, root) = repository();
+        std::fs::write(root.join(".git/HEAD"), "ref: refs/heads/.invalid\n").unwrap();
+        assert_eq!(since(&root, now(), None).branch, None);
     }
 
     #[test]
