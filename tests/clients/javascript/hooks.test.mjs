@@ -455,7 +455,7 @@ test("the files of the agents name events that the command knows, and this versi
       commands += 1;
     }
   }
-  assert.equal(commands, 30);
+  assert.equal(commands, 31);
   const version = (await read(ROOT, "Cargo.toml")).match(/^version = "(.*)"$/m)[1];
   assert.equal((await json("claude-code/.claude-plugin/plugin.json")).version, version);
   assert.equal((await json("gemini-cli/gemini-extension.json")).version, version);

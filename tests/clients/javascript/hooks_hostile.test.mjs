@@ -6,9 +6,10 @@ import { execFile, spawn } from "node:child_process";
 import { chmod, mkdir, readdir, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import test from "node:test";
+import { encode } from "gpt-tokenizer/encoding/o200k_base";
 import { promisify } from "node:util";
 import { Machine } from "./lib/hook.mjs";
-import { read, serverOn } from "./lib/project.mjs";
+import { read, serverOn, write } from "./lib/project.mjs";
 import { BINARY } from "./lib/server.mjs";
 
 const run = promisify(execFile);
@@ -85,7 +86,7 @@ test("an event of a hundred megabytes is not read to its end and costs little me
   child.stdin.end('"}');
   const code = await new Promise((resolve) => child.on("close", resolve));
   assert.equal(code, 0, stderr);
-  assert.match(stderr, /more than 16777216 bytes/);
+  assert.match(stderr, /more than 33554432 bytes/);
 });
 
 test("a prompt of many megabytes, and one of many words, are answered within the bounds", async (t) => {
@@ -121,6 +122,71 @@ test("a bank of pipes, links, folders, huge and broken files neither holds up no
     assert.doesNotMatch(got.stdout, /root:/, event);
     assert.doesNotMatch(got.stderr, /panicked/, event);
   }
+});
+
+test("a line of a hundred kilobytes neither silences a prompt nor shows a part of a secret", async (t) => {
+  const machine = await withBank(t);
+  const key = ["ghp_", "a1B2c3D4e5".repeat(4)].join("");
+  const long = `- the gearbox backoff is exponential ${key} ${"filler ".repeat(20_000)}`;
+  await write(join(machine.project, "memory-bank/notes.md"), `# Notes\n${long}\n${"y".repeat(200_000)}\n`);
+  const got = await machine.hook("UserPromptSubmit", { prompt: "how is the gearbox backoff?" });
+  assert.match(got.context, /gearbox backoff is exponential \[masked\]/);
+  assert.doesNotMatch(got.context, /a1B2/);
+});
+
+test("a text in any script has at most 500 tokens", async (t) => {
+  const machine = await withBank(t);
+  const texts = [
+    "결제 모듈의 환불 기능을 마치고 세션 저장소를 옮겼다",
+    "완벽하게 쀍뛟뿳쮋 환불",
+    "決済モジュールの返金機能を完成させる",
+    "भुगतान मॉड्यूल की धनवापसी सुविधा पूरी करें",
+    "ทำฟังก์ชันคืนเงินของโมดูลการชำระเงินให้เสร็จ",
+    "أكمل وظيفة رد الأموال في وحدة الدفع",
+    "Ολοκλήρωση της λειτουργίας επιστροφής χρημάτων",
+    "የክፍያ ሞጁሉን የገንዘብ ተመላሽ ተግባር ያጠናቅቁ",
+    "ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ ᎤᏙᎯᏳᎯ ᏣᎳᎩ",
+    "Ｐａｙｍｅｎｔ ｍｏｄｕｌｅ ｉｓ ｄｏｎｅ",
+    "👩‍👩‍👧‍👦🏳️‍🌈👍🏽🎉🚀✅❌🔥",
+    "𐐀𐐁𐐂𐐃𐐄 𒀀𒀁𒀂 𓀀𓀁𓀂",
+    "ꀀꀁꀂ ꀃꀄ ꔀꔁ ꯀꯁ ᥐᥑᥒ ᬅᬆ",
+    "∑∫√≈≠≤≥ ∀x∈ℝ ⟨a|b⟩ ⊕⊗ ⢨⢩ ⦨⦩",
+  ];
+  for (const text of texts) {
+    const many = (what) => Array.from({ length: 12 }, (_, number) => `${what} ${number} ${text.repeat(3)}`);
+    await machine.server.ok("update_active_context", { tasks: many("a"), issues: many("b"), nextSteps: many("c") });
+    const { context } = await machine.hook("SessionStart", { source: "startup", session_id: text });
+    assert.ok(context.includes("Open tasks"), text);
+    assert.ok(encode(context).length <= 500, `${encode(context).length} tokens: ${text}`);
+  }
+});
+
+test("a document that is too long for the digest is named in place of it", async (t) => {
+  const machine = await withBank(t);
+  const text = `# Active Context\n\n## Ongoing Tasks\n\n${"- a task with several words in it\n".repeat(90_000)}`;
+  await write(join(machine.project, "memory-bank/active-context.md"), text);
+  const got = await machine.hook("SessionStart", { source: "startup" });
+  assert.match(got.context, /active-context.md is left out: it has 3061 KB/);
+});
+
+test("a wrong option in front of the command is no refusal either", async (t) => {
+  const machine = await withBank(t);
+  for (const args of [["--nope"], ["--nope", "value"], ["--nope", "--path", machine.project]]) {
+    const got = await run(BINARY, [...args, "hook", "Stop"], { env: { PATH: process.env.PATH, HOME: machine.root } });
+    assert.equal(got.stdout, "");
+    assert.match(got.stderr, /unexpected argument '--nope'/);
+  }
+});
+
+test("a failed edit is no work, a successful one is", async (t) => {
+  const machine = await withBank(t);
+  const turn = async (session_id, tool_response) => {
+    await machine.hook("SessionStart", { source: "startup", session_id });
+    await machine.hook("PostToolUse", { session_id, tool_name: "Edit", tool_response });
+    return (await machine.hook("Stop", { session_id, stop_hook_active: false })).answer;
+  };
+  assert.equal(await turn("failed", { error: { message: "no such text" } }), undefined);
+  assert.equal((await turn("done", { filePath: "x" })).decision, "block");
 });
 
 test("states of sessions that a repository brings are not read", async (t) => {

@@ -62,7 +62,7 @@ pub(crate) use dialect::front_matter;
 pub use diff::unified_diff;
 pub use digest::{
     CurrentContext, DIGEST_TOKENS, DecisionSummary, Digest, DigestBounds, DigestExtras, DigestSource,
-    DocumentFacts, Excerpt, digest, digest_documents, estimated_tokens, plain_digest,
+    DocumentFacts, Excerpt, MAX_SOURCE_BYTES, digest, digest_documents, estimated_tokens, plain_digest,
 };
 pub use edits::{DocumentEdited, Edit, apply_edits, edit_document};
 pub use etag::Etag;

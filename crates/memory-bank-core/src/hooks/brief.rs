@@ -24,10 +24,10 @@ pub struct SessionFacts {
 
 /// The framed text, and what its lines contain; none if the bank holds nothing.
 ///
-/// `digest` is the reply of `get_context_digest`. After a compaction `facts` come first.
+/// `reply` is that of `get_context_digest`. After a compaction `facts` come first.
 #[must_use]
-pub fn brief(digest: &Value, facts: &SessionFacts, reserved: usize) -> Option<(String, Vec<String>)> {
-    let digest = digest.get("digest").unwrap_or(digest);
+pub fn brief(reply: &Value, facts: &SessionFacts, reserved: usize) -> Option<(String, Vec<String>)> {
+    let digest = reply.get("digest").unwrap_or(reply);
     let mut sections: Vec<Section> = Vec::new();
     if !facts.lines.is_empty() {
         sections
@@ -43,6 +43,11 @@ pub fn brief(digest: &Value, facts: &SessionFacts, reserved: usize) -> Option<(S
     sections.extend(list_section("Recent progress", digest.get("recentProgress")));
     sections.extend(list_section("Questions", context.get("questions")));
     sections.extend(excerpt_section(digest.get("excerpt")));
+    // A document that cannot be read may be the one that matters.
+    sections.extend(list_section(
+        "Warnings",
+        reply.get("metadata").and_then(|metadata| metadata.get("warnings")),
+    ));
     let has_content = !sections.is_empty();
     sections.extend(text_section("Since the last session", digest.get("sinceLastSession")));
     sections.extend(graph_section(digest.get("graphSummary")));
@@ -192,6 +197,13 @@ mod tests {
             assert!(text.contains(part), "{part} is not in {text}");
         }
         assert!(lines.iter().all(|line| text.contains(line.as_str())));
+    }
+
+    #[test]
+    fn a_document_that_could_not_be_read_is_named() {
+        let digest = json!({"digest": {}, "metadata": {"warnings": ["active-context.md is left out: it has 3589 KB"]}});
+        let (text, _) = brief(&digest, &SessionFacts::default(), 0).unwrap();
+        assert!(text.contains("Warnings: active-context.md is left out"), "{text}");
     }
 
     #[test]

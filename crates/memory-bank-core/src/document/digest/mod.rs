@@ -33,7 +33,7 @@ use self::entries::entries;
 use self::entry::Entry;
 use self::fit::fit;
 pub use self::plain::plain_digest;
-pub use self::select::digest_documents;
+pub use self::select::{MAX_SOURCE_BYTES, digest_documents};
 pub use self::tokens::estimated_tokens;
 pub use self::types::{
     CurrentContext, DIGEST_TOKENS, DecisionSummary, Digest, DigestBounds, DigestExtras, DigestSource,

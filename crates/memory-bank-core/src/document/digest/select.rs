@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use super::document_kind::DocumentKind;
 use super::types::DocumentFacts;
 
-/// The most documents, and the most bytes, that are read for a digest.
+/// The most documents that are read for a digest.
 const MAX_SOURCES: usize = 40;
-
-const MAX_SOURCE_BYTES: u64 = 2 * 1024 * 1024;
+/// The most bytes of all documents that are read for a digest. A longer one is left out.
+pub const MAX_SOURCE_BYTES: u64 = 2 * 1024 * 1024;
 
 /// The documents that a digest reads, the most informative first. Archives and documents other than Markdown are
 /// excluded.

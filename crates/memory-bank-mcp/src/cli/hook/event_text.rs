@@ -65,13 +65,14 @@ fn read(bytes: &[u8]) -> Result<Value, String> {
 
 /// The text, if it is UTF-16: with a mark, or with every second byte of the first character empty.
 fn utf16(bytes: &[u8]) -> Option<String> {
-    let (bytes, unit): (&[u8], fn([u8; 2]) -> u16) = match bytes {
-        [0xff, 0xfe, rest @ ..] => (rest, u16::from_le_bytes),
-        [0xfe, 0xff, rest @ ..] => (rest, u16::from_be_bytes),
-        [b'{', 0, ..] => (bytes, u16::from_le_bytes),
-        [0, b'{', ..] => (bytes, u16::from_be_bytes),
+    let (bytes, is_little) = match bytes {
+        [0xff, 0xfe, rest @ ..] => (rest, true),
+        [0xfe, 0xff, rest @ ..] => (rest, false),
+        [b'{', 0, ..] => (bytes, true),
+        [0, b'{', ..] => (bytes, false),
         _ => return None,
     };
+    let unit = |pair: [u8; 2]| if is_little { u16::from_le_bytes(pair) } else { u16::from_be_bytes(pair) };
     let units: Vec<u16> = bytes.chunks_exact(2).filter_map(|pair| pair.try_into().ok()).map(unit).collect();
     Some(String::from_utf16_lossy(&units))
 }

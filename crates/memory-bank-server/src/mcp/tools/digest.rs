@@ -8,7 +8,7 @@ use memory_bank_core::clock::iso_millis;
 use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::{
     DIGEST_TOKENS, DigestBounds, DigestExtras, DigestSource, DocumentEntry, DocumentFacts, DocumentPath,
-    digest, digest_documents, estimated_tokens,
+    MAX_SOURCE_BYTES, digest, digest_documents, estimated_tokens,
 };
 use memory_bank_core::store::{Bank, GraphSummary, ReadOutcome};
 use serde::Deserialize;
@@ -60,6 +60,16 @@ impl Texts {
         call.services.replies.need(reading_bytes(paths.len())).await?;
         let outcomes = bank.read(&call.caller, &paths).await?;
         let mut texts = Self { documents: Vec::with_capacity(paths.len()), warnings: Vec::new() };
+        for long in facts
+            .iter()
+            .filter(|document| document.bytes > MAX_SOURCE_BYTES && document.name.ends_with(".md"))
+        {
+            let (name, length) = (short(long.name), size(long.bytes));
+            texts.warnings.push(format!(
+                "{name} is left out: it has {length}, and a digest reads {}",
+                size(MAX_SOURCE_BYTES)
+            ));
+        }
         for (path, outcome) in paths.iter().zip(outcomes) {
             match outcome {
                 ReadOutcome::Found(document) => {
