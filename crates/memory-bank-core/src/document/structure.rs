@@ -293,5 +293,10 @@ fn last_written_line(text: &str, start: usize, end: usize) -> usize {
 }
 
 fn fold(words: &str) -> String {
+    // Nearly every line has single blanks between its words.
+    let line = words.trim();
+    if line.is_ascii() && !line.contains("  ") && !line.bytes().any(|byte| byte < b' ') {
+        return line.to_owned();
+    }
     words.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -130,6 +130,8 @@ struct Vocabulary {
     phrases: HashMap<String, Role>,
     /// The phrases that may be part of a longer heading.
     within: HashMap<String, Role>,
+    /// Their first words.
+    within_first: HashSet<String>,
     /// The largest number of words of one of these.
     longest: usize,
     /// Phrases of languages without blanks between words, which may be anywhere in a heading.
@@ -143,6 +145,7 @@ static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
     let mut known = Vocabulary {
         phrases: HashMap::new(),
         within: HashMap::new(),
+        within_first: HashSet::new(),
         longest: 1,
         cjk: Vec::new(),
         states: HashMap::new(),
@@ -160,6 +163,7 @@ static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
                 let count = phrase.split(' ').count();
                 if count > 1 || singles.contains(&phrase) {
                     known.longest = known.longest.max(count);
+                    known.within_first.extend(phrase.split(' ').next().map(str::to_owned));
                     known.within.entry(phrase.clone()).or_insert(*role);
                 }
             }
@@ -217,7 +221,10 @@ impl Vocabulary {
             return None;
         }
         let mut best: Option<(usize, Role)> = None;
-        for first in 0..words.len() {
+        for (first, word) in words.iter().enumerate() {
+            if !self.within_first.contains(*word) {
+                continue;
+            }
             for count in (1..=self.longest.min(words.len() - first)).rev() {
                 let Some(run) = words.get(first..first + count) else { continue };
                 let phrase = run.join(" ");

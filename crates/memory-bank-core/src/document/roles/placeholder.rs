@@ -11,7 +11,7 @@ use self::nothing_words::{BESIDE_CJK_DENIALS, BESIDE_DENIALS, CJK_DENIALS, DENIA
 use self::template_words::{
     BESIDE_REQUESTED, FIELDS, INTRODUCTION_VERBS, NUMBERED, PROMPTS, REQUEST_VERBS, REQUESTED,
 };
-use super::normalise::{is_cjk, words};
+use super::normalise::{half_width, is_cjk, words};
 use crate::document::date::date_anywhere;
 
 /// Whether a line of a document has no content of its own: a row of a template (`[Task 1]`, `Decision 1 [Date]`,
@@ -47,18 +47,29 @@ static FIRST_WORDS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
 });
 
 /// Whether the first word of a text shows that it is neither a word for nothing nor a prompt. Most lines need no more than their
-/// beginning; false means that the whole text decides.
+/// first word; false means that the whole text decides.
 fn begins_like_content(text: &str) -> bool {
-    const HEAD_BYTES: usize = 48;
-    if !text.is_ascii() {
-        return false;
+    first_word(text).is_some_and(|first| !FIRST_WORDS.contains(first.as_str()))
+}
+
+/// The first of the [`words`] of a text. `None` if more than the beginning decides: the text begins with a number, or its language has
+/// no blanks.
+fn first_word(text: &str) -> Option<String> {
+    if !text.is_ascii() && text.chars().any(is_cjk) {
+        return None;
     }
-    let Some(end) = text.get(..HEAD_BYTES).and_then(|head| head.rfind(' ')) else { return false };
-    let plain = words(text.get(..end).unwrap_or_default());
-    // The number before the words is only known with a word behind it.
-    plain.split_once(' ').is_some_and(|(first, _)| {
-        first.starts_with(|letter: char| letter.is_ascii_alphabetic()) && !FIRST_WORDS.contains(first)
-    })
+    let start = text.find(|character: char| character.is_alphanumeric())?;
+    let (before, rest) = text.split_at(start);
+    // "&" is a word, and an apostrophe is a part of one.
+    if before.chars().any(|character| matches!(half_width(character), '&' | '+' | '\''))
+        || !rest.starts_with(|character: char| character.is_ascii_alphabetic())
+    {
+        return None;
+    }
+    let end = rest.find([' ', ',', '.', ':', '(', ')', '/']).unwrap_or(rest.len());
+    let first = words(rest.get(..end).unwrap_or_default());
+    let first = first.split(' ').next().unwrap_or_default();
+    (!first.is_empty()).then(|| first.to_owned())
 }
 
 /// Whether any line of a text has content.
@@ -173,7 +184,7 @@ fn bare(line: &str) -> &str {
 /// Whether the text is an unfilled form: template words in brackets, and beside them only a label, a number or
 /// punctuation.
 fn is_form(text: &str) -> bool {
-    if !text.contains(['[', '{', '<', '【', '［']) {
+    if !has_brackets(text) {
         return false;
     }
     let mut rest = String::new();
@@ -215,6 +226,11 @@ fn is_form(text: &str) -> bool {
         }
     }
     blanks > 0 && is_label(&rest)
+}
+
+fn has_brackets(text: &str) -> bool {
+    memchr::memchr3(b'[', b'{', b'<', text.as_bytes()).is_some()
+        || !text.is_ascii() && text.contains(['【', '［'])
 }
 
 /// Whether the words in brackets are to be replaced by other words.
@@ -360,6 +376,15 @@ mod tests {
             "~",
             "_",
             "a",
+            "👀",
+            "\u{2019}",
+            "＋",
+            "１",
+            "é",
+            "e\u{301}",
+            "暂无",
+            "/",
+            ":",
         ];
         prop_oneof![prop::sample::select(known), prop::sample::select(other.to_vec())].prop_map(str::to_owned)
     }
