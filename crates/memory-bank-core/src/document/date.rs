@@ -336,6 +336,16 @@ mod tests {
         }
 
         #[test]
+        fn a_date_begins_with_a_number_or_a_month(
+            parts in prop::collection::vec(prop::sample::select(PARTS), 0..20),
+        ) {
+            let text = parts.concat();
+            let words = words_of(&text, usize::MAX);
+            let begins = words.first().is_some_and(|word| word.is_number() || month_of(word.text).is_some());
+            prop_assert!(begins || date_in(&words).is_none(), "{}", text);
+        }
+
+        #[test]
         fn a_date_has_digits(text in "\\PC{0,60}") {
             let words = words_of(&text, usize::MAX);
             let found = (0..words.len()).find_map(|first| date_in(words.get(first..)?)).map(|(date, _)| date);

@@ -300,3 +300,17 @@ fn fold(words: &str) -> String {
     }
     words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn folded_words_have_single_blanks(text in "[ a-c\\t\\n\\r\\x0b\\x1c\u{a0}\u{3000}é]{0,20}") {
+            prop_assert_eq!(fold(&text), text.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
+    }
+}

@@ -29,7 +29,7 @@ mod types;
 
 use std::borrow::Cow;
 
-use self::collect::collect;
+use self::collect::{Collected, collect};
 use self::decisions::DecisionEntry;
 use self::document_kind::DocumentKind;
 use self::entry::Entry;
@@ -51,6 +51,32 @@ const MAX_PATTERN_LINES: usize = 20;
 /// Builds the digest from the documents.
 #[must_use]
 pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: DigestBounds) -> Digest {
+    DigestContent::of(sources, bounds).digest(extras, bounds)
+}
+
+/// The content of the documents for a digest, before it is cut to a budget.
+#[derive(Debug)]
+pub struct DigestContent {
+    found: Collected,
+    excerpt: Option<Excerpt>,
+    patterns: Option<String>,
+}
+
+impl DigestContent {
+    /// Reads the documents. The bound on tokens does not count here.
+    #[must_use]
+    pub fn of(sources: &[DigestSource<'_>], bounds: DigestBounds) -> Self {
+        read_content(sources, bounds)
+    }
+
+    /// The digest with these lines of the store.
+    #[must_use]
+    pub fn digest(self, extras: &DigestExtras, bounds: DigestBounds) -> Digest {
+        fit(self.found, self.excerpt, self.patterns, extras, bounds)
+    }
+}
+
+fn read_content(sources: &[DigestSource<'_>], bounds: DigestBounds) -> DigestContent {
     let mut read: Vec<(DocumentKind, &DigestSource<'_>)> = sources
         .iter()
         .map(|source| (DocumentKind::of(source.name), source))
@@ -95,5 +121,5 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
         .find(|(kind, _)| *kind == DocumentKind::Patterns)
         .filter(|(_, source)| bounds.system_patterns && !source.text.trim().is_empty())
         .map(|(_, source)| source.text.lines().take(MAX_PATTERN_LINES).collect::<Vec<_>>().join("\n"));
-    fit(found, excerpt, patterns, extras, bounds)
+    DigestContent { found, excerpt, patterns }
 }

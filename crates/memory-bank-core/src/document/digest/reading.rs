@@ -101,3 +101,35 @@ fn without_underlines(outline: &Outline<'_>) -> Option<String> {
     kept.push_str(outline.slice(&(at..outline.text().len())));
     Some(kept)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_threads_read_the_same_as_one() {
+        let entry = |number: usize| {
+            let day = number % 28 + 1;
+            format!(
+                "- [2026-11-{day:02}] [a] - Did: part {number}\n\n### [2026-11-{day:02}] Use {number}\n\nwords\n\n---\n"
+            )
+        };
+        let text =
+            |count: usize| format!("# Log\n\n## Done\n\n{}", (0..count).map(entry).collect::<String>());
+        let texts = [text(3), text(700), text(400), text(0), text(500)];
+        let names = ["active-context.md", "progress.md", "decision-log.md", "tasks.md", "notes.md"];
+        let sources: Vec<DigestSource<'_>> =
+            names.iter().zip(&texts).map(|(name, text)| DigestSource { name, text }).collect();
+        let documents: Vec<(DocumentKind, &DigestSource<'_>)> =
+            sources.iter().map(|source| (DocumentKind::of(source.name), source)).collect();
+        assert!(texts.iter().map(String::len).sum::<usize>() >= MIN_BYTES_OF_TWO_THREADS);
+        let read = read_all(&documents);
+        assert_eq!(read.len(), documents.len());
+        for ((kind, source), read) in documents.iter().zip(read) {
+            let alone = Reading::of(*kind, source);
+            assert_eq!(read.text, alone.text, "{}", source.name);
+            assert_eq!(read.entries, alone.entries, "{}", source.name);
+            assert_eq!(read.decisions, alone.decisions, "{}", source.name);
+        }
+    }
+}

@@ -16,6 +16,10 @@ impl Role {
     /// in brackets and a second language ("Ongoing Tasks / Aktuelle Aufgaben") are ignored.
     #[must_use]
     pub fn of_heading(title: &str) -> Option<Self> {
+        // The beginning of a date is the label of every line of a log: "[2026-11-26 09".
+        if is_numbers(title) {
+            return None;
+        }
         // Logs repeat their headings and labels.
         ROLES.with(|known| known.get(title, Self::of_new_heading))
     }
@@ -51,6 +55,11 @@ impl Role {
     pub fn is_of(self, title: &str) -> bool {
         Self::of_heading(title) == Some(self)
     }
+}
+
+/// Whether a heading has digits and punctuation only, without the number for finished work.
+fn is_numbers(title: &str) -> bool {
+    title.bytes().all(|byte| byte.is_ascii_digit() || b"[]-:/., ".contains(&byte)) && !title.contains("100")
 }
 
 /// Whether this heading names a part of a record (Rationale, Consequences, Implementation Details, …), so that it is
@@ -282,4 +291,22 @@ impl Vocabulary {
 /// The title without numbers at its end.
 fn without_number(title: &str) -> &str {
     title.trim_end_matches(|character: char| character.is_ascii_digit() || character == ' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn a_heading_of_numbers_has_no_role(title in "[0-9\\[\\]:/., -]{0,40}") {
+            if is_numbers(&title) {
+                prop_assert_eq!(Role::of_new_heading(&title), None);
+            }
+        }
+    }
 }

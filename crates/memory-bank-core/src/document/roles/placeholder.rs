@@ -46,15 +46,29 @@ static FIRST_WORDS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Whether the first word of a text shows that it is neither a word for nothing nor a prompt. Most lines need no more than their
-/// first word; false means that the whole text decides.
+/// The words that may follow in a word for nothing or a denial.
+static SECOND_WORDS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    let second = |phrase: &&'static str| phrase.split(' ').nth(1);
+    let denials = DENIALS.iter().chain(BESIDE_DENIALS).copied();
+    NOTHING.iter().filter_map(second).chain(denials).collect()
+});
+
+/// Whether the first two words of a text show that it is neither a word for nothing nor a prompt, as they do for most lines. False
+/// means that the whole text decides.
 fn begins_like_content(text: &str) -> bool {
-    first_word(text).is_some_and(|first| !FIRST_WORDS.contains(first.as_str()))
+    let Some(plain) = first_words(text) else { return false };
+    let mut words = plain.split(' ');
+    let first = words.next().unwrap_or_default();
+    let is_verb = REQUEST_VERBS.contains(&first) || DESCRIBE_VERBS.contains(&first);
+    let second = words.next().filter(|second| !second.is_empty());
+    !first.is_empty()
+        && (!FIRST_WORDS.contains(first)
+            || !is_verb && second.is_some_and(|second| !SECOND_WORDS.contains(second)))
 }
 
-/// The first of the [`words`] of a text. `None` if more than the beginning decides: the text begins with a number, or its language has
-/// no blanks.
-fn first_word(text: &str) -> Option<String> {
+/// The beginning of the [`words`] of a text, with two words if it has them. `None` if more than the beginning decides: the text begins
+/// with a number, or its language has no blanks.
+fn first_words(text: &str) -> Option<String> {
     if !text.is_ascii() && text.chars().any(is_cjk) {
         return None;
     }
@@ -66,10 +80,8 @@ fn first_word(text: &str) -> Option<String> {
     {
         return None;
     }
-    let end = rest.find([' ', ',', '.', ':', '(', ')', '/']).unwrap_or(rest.len());
-    let first = words(rest.get(..end).unwrap_or_default());
-    let first = first.split(' ').next().unwrap_or_default();
-    (!first.is_empty()).then(|| first.to_owned())
+    let end = memchr::memchr_iter(b' ', rest.as_bytes()).nth(1).unwrap_or(rest.len());
+    Some(words(rest.get(..end).unwrap_or_default()))
 }
 
 /// Whether any line of a text has content.
