@@ -12,6 +12,8 @@ use super::date_names::{month_of, weekday};
 const MAX_SCANNED_CHARS: usize = 160;
 /// More words than a date at the head of a text has, with the word before it, a weekday, a time and its zone.
 const MAX_HEAD_WORDS: usize = 32;
+/// The most words before a date at the head: a label and a weekday.
+const MAX_WORDS_BEFORE: usize = 2;
 
 /// The date at the beginning of a text, after marks such as bullets. Without a time of day it is midnight.
 pub(super) fn date_at_start(text: &str) -> Option<DateTime> {
@@ -47,7 +49,6 @@ fn head(text: &str, most: usize) -> Option<(DateTime, usize)> {
         .find_map(|ticked| bare.strip_prefix(ticked))
         .map_or(bare, |rest| rest.trim_start_matches(marks));
     // "Date: 2026-11-26", "Session of 2026-11-26": the word before the date is not part of it.
-    let words = words_of(bare, most);
     let labels = [
         "date",
         "datum",
@@ -66,10 +67,22 @@ fn head(text: &str, most: usize) -> Option<(DateTime, usize)> {
         "сессия",
         "sesja",
     ];
-    let skipped =
-        usize::from(words.first().is_some_and(|word| labels.contains(&word.text.to_lowercase().as_str())));
-    let skipped =
-        if words.get(skipped).is_some_and(|word| weekday(word.text)) { skipped + 1 } else { skipped };
+    let skipped = |words: &[Word<'_>]| {
+        // Most lines begin with a date, or have none.
+        if words.first().is_some_and(Word::is_number) {
+            return 0;
+        }
+        let label = usize::from(
+            words.first().is_some_and(|word| labels.contains(&word.text.to_lowercase().as_str())),
+        );
+        if words.get(label).is_some_and(|word| weekday(word.text)) { label + 1 } else { label }
+    };
+    let first = words_of(bare, most.min(MAX_WORDS_BEFORE + 1));
+    let skipped = skipped(&first);
+    if first.get(skipped).is_none_or(|word| !word.is_number() && month_of(word.text).is_none()) {
+        return None;
+    }
+    let words = words_of(bare, most);
     let (date, used) = date_in(words.get(skipped..)?)?;
     let last = words.get(skipped + used.checked_sub(1)?)?;
     Some((date, text.len() - bare.len() + last.end))
@@ -94,6 +107,11 @@ struct Word<'t> {
 }
 
 impl Word<'_> {
+    /// Whether it begins with a digit; a digit of another script belongs to a word of letters.
+    fn is_number(&self) -> bool {
+        self.text.starts_with(|first: char| first.is_ascii_digit())
+    }
+
     fn number(&self) -> Option<i16> {
         self.text.parse().ok()
     }
@@ -111,7 +129,9 @@ impl Word<'_> {
 
 /// The first `most` words of a text.
 fn words_of(text: &str, most: usize) -> Vec<Word<'_>> {
-    let end = text.char_indices().nth(MAX_SCANNED_CHARS).map_or(text.len(), |(at, _)| at);
+    let is_short = text.len() <= MAX_SCANNED_CHARS;
+    let cut = || text.char_indices().nth(MAX_SCANNED_CHARS).map_or(text.len(), |(at, _)| at);
+    let end = if is_short { text.len() } else { cut() };
     let mut rest = text.get(..end).unwrap_or_default();
     let mut words = Vec::new();
     let mut at = 0;
@@ -313,6 +333,16 @@ mod tests {
         ) {
             let text = parts.concat();
             prop_assert_eq!(head(&text, MAX_HEAD_WORDS), head(&text, usize::MAX), "{}", text);
+        }
+
+        #[test]
+        fn a_date_begins_with_a_number_or_a_month(
+            parts in prop::collection::vec(prop::sample::select(PARTS), 0..20),
+        ) {
+            let text = parts.concat();
+            let words = words_of(&text, usize::MAX);
+            let begins = words.first().is_some_and(|word| word.is_number() || month_of(word.text).is_some());
+            prop_assert!(begins || date_in(&words).is_none(), "{}", text);
         }
 
         #[test]

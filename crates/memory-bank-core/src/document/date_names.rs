@@ -124,13 +124,16 @@ const MONTHS: [&[&str]; 12] = [
 /// The month of a name or an abbreviation, in the languages whose dates have month names.
 pub(super) fn month_of(word: &str) -> Option<i16> {
     let word = word.to_lowercase();
-    if let Some((_, number)) = MONTHS.iter().zip(1..).find(|(names, _)| names.contains(&word.as_str())) {
+    let begins_alike = |name: &&&str| name.as_bytes().first() == word.as_bytes().first();
+    let is_name = |names: &[&str]| names.iter().filter(begins_alike).any(|name| *name == word);
+    if let Some((_, number)) = MONTHS.iter().zip(1..).find(|(names, _)| is_name(names)) {
         return Some(number);
     }
+    if word.chars().count() < 3 {
+        return None;
+    }
     // Abbreviations of three letters or more that are the beginning of one month only.
-    let mut short = MONTHS
-        .iter()
-        .zip(1..)
-        .filter(|(names, _)| word.chars().count() >= 3 && names.iter().any(|name| name.starts_with(&word)));
+    let begins = |names: &[&str]| names.iter().filter(begins_alike).any(|name| name.starts_with(&word));
+    let mut short = MONTHS.iter().zip(1..).filter(|(names, _)| begins(names));
     short.next().filter(|_| short.next().is_none()).map(|(_, number)| number)
 }

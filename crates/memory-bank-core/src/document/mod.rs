@@ -61,8 +61,9 @@ pub use decisions::{DecisionLogged, LogDecision, log_decision};
 pub(crate) use dialect::front_matter;
 pub use diff::unified_diff;
 pub use digest::{
-    CurrentContext, DIGEST_TOKENS, DecisionSummary, Digest, DigestBounds, DigestExtras, DigestSource,
-    DocumentFacts, Excerpt, MAX_SOURCE_BYTES, digest, digest_documents, estimated_tokens, plain_digest,
+    CurrentContext, DIGEST_TOKENS, DecisionSummary, Digest, DigestBounds, DigestContent, DigestExtras,
+    DigestSource, DocumentFacts, Excerpt, MAX_SOURCE_BYTES, digest, digest_documents, estimated_tokens,
+    plain_digest,
 };
 pub use edits::{DocumentEdited, Edit, apply_edits, edit_document};
 pub use etag::Etag;

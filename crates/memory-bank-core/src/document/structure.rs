@@ -293,5 +293,24 @@ fn last_written_line(text: &str, start: usize, end: usize) -> usize {
 }
 
 fn fold(words: &str) -> String {
+    // Nearly every line has single blanks between its words.
+    let line = words.trim();
+    if line.is_ascii() && !line.contains("  ") && !line.bytes().any(|byte| byte < b' ') {
+        return line.to_owned();
+    }
     words.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn folded_words_have_single_blanks(text in "[ a-c\\t\\n\\r\\x0b\\x1c\u{a0}\u{3000}é]{0,20}") {
+            prop_assert_eq!(fold(&text), text.split_whitespace().collect::<Vec<_>>().join(" "));
+        }
+    }
 }

@@ -29,12 +29,12 @@ pub(super) fn details_of(item: &ListItem, behind: &[Block]) -> (usize, String) {
     let own = children.iter().filter(|child| child.depth == item.depth + 1);
     let words: Vec<String> = own.filter_map(|child| content(&child.text)).collect();
     let is_title = plain(&item.text).chars().count() <= MAX_TITLE_CHARS;
-    let detail = join_in_one_line(words.iter().map(String::as_str).filter(|_| is_title));
+    let detail = join_in_one_line(words.iter().filter(|_| is_title));
     (children.len(), detail)
 }
 
 /// The first parts, separated by semicolons.
-pub(super) fn join_in_one_line<'t>(parts: impl Iterator<Item = &'t str>) -> String {
+pub(super) fn join_in_one_line(parts: impl Iterator<Item = impl AsRef<str>>) -> String {
     const MAX_DETAIL_CHARS: usize = 200;
     let mut line = String::new();
     for part in parts {
@@ -44,7 +44,7 @@ pub(super) fn join_in_one_line<'t>(parts: impl Iterator<Item = &'t str>) -> Stri
         if !line.is_empty() {
             line.push_str("; ");
         }
-        line.push_str(part.trim_end_matches(['.', ';']));
+        line.push_str(part.as_ref().trim_end_matches(['.', ';']));
     }
     line
 }

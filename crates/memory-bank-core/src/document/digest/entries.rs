@@ -1,7 +1,5 @@
 //! The entries of one document: every line about the work, with the role of its section and its date.
 
-use std::ops::Range;
-
 use jiff::civil::DateTime;
 
 use super::block::{Block, ListItem, blocks};
@@ -11,7 +9,8 @@ use super::entry::Entry;
 use super::heading_words::{is_current_task, is_metadata, is_session};
 use super::line_context::{LineContext, named_heading};
 use super::line_state::{
-    State, content, is_finished, is_introduction, is_resolved, labelled, plain, read, without_ordinal,
+    State, content, is_any_placeholder, is_finished, is_introduction, is_resolved, labelled, plain, read,
+    without_ordinal,
 };
 use super::note::{note_role, without_author};
 use super::table_row::Row;
@@ -29,23 +28,33 @@ pub(super) fn entries(kind: DocumentKind, outline: &Outline<'_>) -> Vec<Entry> {
     let headings = outline.headings();
     let first = headings.first().map_or(outline.text().len(), |heading| heading.range.start);
     let skipped = front_matter(outline.text()).min(first);
-    reader.section(outline, &(skipped..first), &LineContext::default());
+    // The lines of a decision log are decisions.
+    let reads_lines = !matches!(kind, DocumentKind::Decisions | DocumentKind::Archive);
+    if reads_lines {
+        reader.section(&blocks(outline, &(skipped..first)), &LineContext::default());
+    }
     let mut open: Vec<LineContext> = Vec::new();
     for index in 0..headings.len() {
         let Some(section) = outline.section(index) else { continue };
         open.retain(|place| place.level < section.heading.level);
         let place = LineContext::of_heading(kind, section.heading, index == 0, open.last());
         reader.section += 1;
-        if place.is_entry || named_heading(section.heading).is_some() && kind.is_current() {
+        let is_entry = place.is_entry || named_heading(section.heading).is_some() && kind.is_current();
+        let own = if is_entry || reads_lines { blocks(outline, &section.own) } else { Vec::new() };
+        if is_entry {
             let before = reader.found.len();
             reader.heading_entry(section.heading, &place);
-            reader.heading_details(outline, &section.own, before);
+            reader.heading_details(&own, before);
         }
-        if is_current_task(&section.heading.title) {
-            reader.current = reader.current.or(Some(reader.section));
+        // Only a document on current work has one.
+        if kind == DocumentKind::Active && reader.current.is_none() && is_current_task(&section.heading.title)
+        {
+            reader.current = Some(reader.section);
         }
         let before = reader.found.len();
-        reader.section(outline, &section.own, &place);
+        if reads_lines {
+            reader.section(&own, &place);
+        }
         reader.join_parts(section.heading, &place, before);
         open.push(place);
     }
@@ -83,26 +92,25 @@ impl EntryReader {
     }
 
     /// Appends the parts of finished work to the entry that its heading made.
-    fn heading_details(&mut self, outline: &Outline<'_>, own: &Range<usize>, before: usize) {
+    fn heading_details(&mut self, own: &[Block], before: usize) {
         let Some(entry) = self.found.get_mut(before) else { return };
         if !matches!(entry.role, Role::RecentChange | Role::Done) {
             return;
         }
-        let parts: Vec<String> = blocks(outline, own)
-            .into_iter()
+        let parts = own
+            .iter()
             .filter_map(|block| match block {
-                Block::Item(item) if item.depth == 0 => Some(item.text),
+                Block::Item(item) if item.depth == 0 => Some(&item.text),
                 Block::Paragraph(text) => Some(text),
                 _ => None,
             })
-            // Open items belong to the tasks, and dated items are entries of their own.
-            .filter(|text| {
+            .filter_map(|text| {
                 let (state, words) = read(text);
-                state != State::Open && dated(&words).is_none() && !is_metadata(text)
-            })
-            .filter_map(|text| content(&text))
-            .collect();
-        let detail = join_in_one_line(parts.iter().map(String::as_str));
+                // Open items belong to the tasks, and dated items are entries of their own.
+                let is_part = state != State::Open && dated(&words).is_none() && !is_metadata(text);
+                (is_part && !is_any_placeholder(text, &words)).then_some(words)
+            });
+        let detail = join_in_one_line(parts);
         if !detail.is_empty() {
             for text in [&mut entry.text, &mut entry.source] {
                 *text = with_detail(text, &detail);
@@ -110,15 +118,11 @@ impl EntryReader {
         }
     }
 
-    fn section(&mut self, outline: &Outline<'_>, range: &Range<usize>, place: &LineContext) {
-        if self.kind == DocumentKind::Decisions || self.kind == DocumentKind::Archive {
-            return;
-        }
+    fn section(&mut self, found: &[Block], place: &LineContext) {
         let mut within = place.clone();
         let mut labels: Vec<(usize, LineContext)> = Vec::new();
         let mut paragraphs = 0;
         let before = self.found.len();
-        let found = blocks(outline, range);
         let mut details = 0;
         for (order, block) in found.iter().enumerate() {
             match block {
@@ -202,7 +206,7 @@ impl EntryReader {
         place: &LineContext,
     ) {
         let (state, words) = line;
-        if is_placeholder(&item.text) || is_placeholder(&words) || place.is_past && state != State::Open {
+        if is_any_placeholder(&item.text, &words) || place.is_past && state != State::Open {
             return;
         }
         if place.is_criteria && !self.kind.is_current() {
@@ -330,7 +334,7 @@ impl EntryReader {
 
     fn paragraph(&mut self, text: &str, order: usize, place: &LineContext, number: usize, before: usize) {
         let (state, words) = read(text);
-        if is_placeholder(text) || is_placeholder(&words) || place.is_past {
+        if is_any_placeholder(text, &words) || place.is_past {
             return;
         }
         let (date, rest) = match dated(&words) {

@@ -13,35 +13,41 @@ pub(super) enum State {
     Finished,
 }
 
+/// The marks of a state at the head of a line. None begins with a letter or a digit.
+const BOXES: &[(&str, State)] = &[
+    ("[ ]", State::Open),
+    ("[]", State::Open),
+    ("[x]", State::Finished),
+    ("[X]", State::Finished),
+    ("[✓]", State::Finished),
+    ("[✔]", State::Finished),
+    ("[-]", State::Open),
+    ("[~]", State::Open),
+    ("[/]", State::Open),
+    ("[>]", State::Open),
+    ("[!]", State::Open),
+    ("☐", State::Open),
+    ("⬜", State::Open),
+    ("🔲", State::Open),
+    ("☑", State::Finished),
+    ("✅", State::Finished),
+    ("✔", State::Finished),
+    ("✓", State::Finished),
+    ("⏳", State::Open),
+    ("🔄", State::Open),
+];
+
 /// The state of a line, and its words without check box, emphasis and addresses of links.
 pub(super) fn read(line: &str) -> (State, String) {
     let line = line.trim();
-    let boxes = [
-        ("[ ]", State::Open),
-        ("[]", State::Open),
-        ("[x]", State::Finished),
-        ("[X]", State::Finished),
-        ("[✓]", State::Finished),
-        ("[✔]", State::Finished),
-        ("[-]", State::Open),
-        ("[~]", State::Open),
-        ("[/]", State::Open),
-        ("[>]", State::Open),
-        ("[!]", State::Open),
-        ("☐", State::Open),
-        ("⬜", State::Open),
-        ("🔲", State::Open),
-        ("☑", State::Finished),
-        ("✅", State::Finished),
-        ("✔", State::Finished),
-        ("✓", State::Finished),
-        ("⏳", State::Open),
-        ("🔄", State::Open),
-    ];
-    let found = boxes.iter().find_map(|(mark, state)| {
-        let rest = line.strip_prefix(mark)?;
-        (!rest.starts_with('(')).then_some((*state, rest))
-    });
+    let found = if line.starts_with(|first: char| first.is_ascii_alphanumeric()) {
+        None
+    } else {
+        BOXES.iter().find_map(|(mark, state)| {
+            let rest = line.strip_prefix(mark)?;
+            (!rest.starts_with('(')).then_some((*state, rest))
+        })
+    };
     let (state, rest) = found.unwrap_or((State::Undeclared, line));
     let rest = rest.trim_start_matches(['\u{fe0f}', ' ']);
     let state = if is_struck(rest) || ends_finished(rest) { State::Finished } else { state };
@@ -69,6 +75,10 @@ fn ends_finished(text: &str) -> bool {
     /// More than the longest mark has.
     const TAIL_BYTES: usize = 96;
     let end = text.trim_end_matches(['.', ' ', '\u{fe0f}', '*', '_']);
+    // Most lines end with another letter than all of the marks.
+    if !end.ends_with(['✅', '✔', '☑', ')', ']', '）', 'd', 'D', 'e', 'E']) {
+        return false;
+    }
     let tail = end.ceil_char_boundary(end.len().saturating_sub(TAIL_BYTES));
     let lower = end.get(tail..).unwrap_or_default().to_lowercase();
     end.ends_with(['✅', '✔', '☑'])
@@ -105,6 +115,9 @@ fn ends_finished(text: &str) -> bool {
 
 /// The words without emphasis; links are replaced by their text.
 pub(super) fn plain(text: &str) -> String {
+    if !text.bytes().any(|byte| matches!(byte, b'[' | b'*' | b'~' | b'_')) {
+        return if is_single_spaced(text) { text.to_owned() } else { single_spaced(text) };
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(open) = rest.find('[') {
@@ -145,6 +158,14 @@ fn single_spaced(text: &str) -> String {
 }
 
 fn is_single_spaced(text: &str) -> bool {
+    if text.is_ascii() {
+        let is_blank = |byte: u8| byte == b' ';
+        let has_others = text.bytes().any(|byte| byte < b' ' && char::from(byte).is_whitespace());
+        return !has_others
+            && !text.as_bytes().first().copied().is_some_and(is_blank)
+            && !text.as_bytes().last().copied().is_some_and(is_blank)
+            && !text.contains("  ");
+    }
     let mut before = ' ';
     for sign in text.chars() {
         if sign.is_whitespace() && (sign != ' ' || before == ' ') {
@@ -236,7 +257,12 @@ pub(super) fn is_introduction(line: &str) -> bool {
 /// The words of a line, unless it is a placeholder.
 pub(super) fn content(line: &str) -> Option<String> {
     let (_, words) = read(line);
-    (!is_placeholder(line) && !is_placeholder(&words)).then_some(words)
+    (!is_any_placeholder(line, &words)).then_some(words)
+}
+
+/// Whether a line, or its words, is a placeholder. Most lines are their words.
+pub(super) fn is_any_placeholder(line: &str, words: &str) -> bool {
+    is_placeholder(line) || line != words && is_placeholder(words)
 }
 
 #[cfg(test)]

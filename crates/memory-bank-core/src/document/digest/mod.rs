@@ -21,18 +21,21 @@ mod line_state;
 mod note;
 mod order;
 mod plain;
+mod reading;
 mod select;
 mod table_row;
 mod tokens;
 mod types;
 
-use self::collect::collect;
-use self::decisions::{DecisionEntry, decisions};
+use std::borrow::Cow;
+
+use self::collect::{Collected, collect};
+use self::decisions::DecisionEntry;
 use self::document_kind::DocumentKind;
-use self::entries::entries;
 use self::entry::Entry;
 use self::fit::fit;
 pub use self::plain::plain_digest;
+use self::reading::read_all;
 pub use self::select::{MAX_SOURCE_BYTES, digest_documents};
 pub use self::tokens::estimated_tokens;
 pub use self::types::{
@@ -48,24 +51,46 @@ const MAX_PATTERN_LINES: usize = 20;
 /// Builds the digest from the documents.
 #[must_use]
 pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: DigestBounds) -> Digest {
+    DigestContent::of(sources, bounds).digest(extras, bounds)
+}
+
+/// The content of the documents for a digest, before it is cut to a budget.
+#[derive(Debug)]
+pub struct DigestContent {
+    found: Collected,
+    excerpt: Option<Excerpt>,
+    patterns: Option<String>,
+}
+
+impl DigestContent {
+    /// Reads the documents. The bound on tokens does not count here.
+    #[must_use]
+    pub fn of(sources: &[DigestSource<'_>], bounds: DigestBounds) -> Self {
+        read_content(sources, bounds)
+    }
+
+    /// The digest with these lines of the store.
+    #[must_use]
+    pub fn digest(self, extras: &DigestExtras, bounds: DigestBounds) -> Digest {
+        fit(self.found, self.excerpt, self.patterns, extras, bounds)
+    }
+}
+
+fn read_content(sources: &[DigestSource<'_>], bounds: DigestBounds) -> DigestContent {
     let mut read: Vec<(DocumentKind, &DigestSource<'_>)> = sources
         .iter()
         .map(|source| (DocumentKind::of(source.name), source))
         .filter(|(kind, _)| *kind != DocumentKind::Archive)
         .collect();
     read.compact_sort_by_key(|(kind, _)| *kind);
-    let whole: Vec<Outline<'_>> = read.iter().map(|(_, source)| Outline::of(source.text)).collect();
-    let texts: Vec<Option<String>> = whole.iter().map(without_underlines).collect();
-    let outlines: Vec<Outline<'_>> = whole
-        .into_iter()
-        .zip(&texts)
-        .map(|(whole, text)| text.as_ref().map_or(whole, |text| Outline::of(text)))
-        .collect();
-    let mut all: Vec<(DocumentKind, usize, Vec<Entry>)> = Vec::new();
-    let mut decided: Vec<(DocumentKind, usize, Vec<DecisionEntry>)> = Vec::new();
-    for (index, ((kind, _), outline)) in read.iter().zip(&outlines).enumerate() {
-        all.push((*kind, index, entries(*kind, outline)));
-        decided.push((*kind, index, decisions(*kind, outline)));
+    let readings = read_all(&read);
+    let mut all: Vec<(DocumentKind, usize, Vec<Entry>)> = Vec::with_capacity(read.len());
+    let mut decided: Vec<(DocumentKind, usize, Vec<DecisionEntry>)> = Vec::with_capacity(read.len());
+    let mut texts: Vec<Cow<'_, str>> = Vec::with_capacity(read.len());
+    for (index, ((kind, _), reading)) in read.iter().zip(readings).enumerate() {
+        all.push((*kind, index, reading.entries));
+        decided.push((*kind, index, reading.decisions));
+        texts.push(reading.text);
     }
     let found = collect(&all, &decided, bounds);
     // Whether nothing was recognised in the document on current work, or the one that replaces it.
@@ -80,48 +105,21 @@ pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: Diges
     };
     let excerpt = read
         .iter()
-        .zip(&outlines)
+        .zip(&texts)
         .enumerate()
         .filter(|(index, _)| nothing_recognised && found.focus.is_empty() && !shown(*index))
-        .find_map(|(_, ((_, source), outline))| excerpt::excerpt(source.name, outline));
+        .find_map(|(_, ((_, source), text))| excerpt::excerpt(source.name, &Outline::of(text)));
     let excerpt = excerpt.or_else(|| {
         let product = read
             .iter()
-            .zip(&outlines)
+            .zip(&texts)
             .filter(|((kind, _), _)| *kind == DocumentKind::Product && found.has_little());
-        product.into_iter().find_map(|((_, source), outline)| excerpt::excerpt(source.name, outline))
+        product.into_iter().find_map(|((_, source), text)| excerpt::excerpt(source.name, &Outline::of(text)))
     });
     let patterns = read
         .iter()
         .find(|(kind, _)| *kind == DocumentKind::Patterns)
         .filter(|(_, source)| bounds.system_patterns && !source.text.trim().is_empty())
         .map(|(_, source)| source.text.lines().take(MAX_PATTERN_LINES).collect::<Vec<_>>().join("\n"));
-    fit(found, excerpt, patterns, extras, bounds)
-}
-
-/// The text with a blank line between prose and a rule directly below it, which would make the prose a heading by
-/// Markdown's syntax: logs separate their entries by rules. A single short line above a rule stays a heading. None if the text
-/// has nothing of this kind.
-fn without_underlines(outline: &Outline<'_>) -> Option<String> {
-    let mut kept = String::new();
-    let mut at = 0;
-    for heading in outline.headings() {
-        let lines = outline.slice(&heading.range);
-        let Some((above, underline)) = lines.trim_end().rsplit_once('\n') else { continue };
-        let first = above.trim();
-        let is_title = !above.contains('\n')
-            && !first.starts_with(['*', '-', '|', '[', '`', '>'])
-            && !first.ends_with(['.', ':', ';']);
-        if underline.trim().chars().all(|character| character == '-') && !is_title {
-            let end = heading.range.start + above.len();
-            kept.push_str(outline.slice(&(at..end)));
-            kept.push('\n');
-            at = end;
-        }
-    }
-    if at == 0 {
-        return None;
-    }
-    kept.push_str(outline.slice(&(at..outline.text().len())));
-    Some(kept)
+    DigestContent { found, excerpt, patterns }
 }

@@ -8,7 +8,8 @@ use crate::document::roles::Role;
 pub(super) fn note_role(source: &str, text: &str) -> Option<Role> {
     let lower = text.to_lowercase();
     let begins = |marks: &[&str]| {
-        marks.iter().any(|mark| {
+        // Most notes have none of the words.
+        marks.iter().filter(|mark| lower.contains(**mark)).any(|mark| {
             lower.contains(&format!("[{mark}]"))
                 || lower.contains(&format!("({mark})"))
                 || lower.starts_with(&format!("{mark}:"))

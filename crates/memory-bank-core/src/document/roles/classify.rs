@@ -16,6 +16,10 @@ impl Role {
     /// in brackets and a second language ("Ongoing Tasks / Aktuelle Aufgaben") are ignored.
     #[must_use]
     pub fn of_heading(title: &str) -> Option<Self> {
+        // The beginning of a date is the label of every line of a log: "[2026-11-26 09".
+        if is_numbers(title) {
+            return None;
+        }
         // Logs repeat their headings and labels.
         ROLES.with(|known| known.get(title, Self::of_new_heading))
     }
@@ -51,6 +55,11 @@ impl Role {
     pub fn is_of(self, title: &str) -> bool {
         Self::of_heading(title) == Some(self)
     }
+}
+
+/// Whether a heading has digits and punctuation only, without the number for finished work.
+fn is_numbers(title: &str) -> bool {
+    title.bytes().all(|byte| byte.is_ascii_digit() || b"[]-:/., ".contains(&byte)) && !title.contains("100")
 }
 
 /// Whether this heading names a part of a record (Rationale, Consequences, Implementation Details, …), so that it is
@@ -130,6 +139,8 @@ struct Vocabulary {
     phrases: HashMap<String, Role>,
     /// The phrases that may be part of a longer heading.
     within: HashMap<String, Role>,
+    /// Their first words.
+    within_first: HashSet<String>,
     /// The largest number of words of one of these.
     longest: usize,
     /// Phrases of languages without blanks between words, which may be anywhere in a heading.
@@ -143,6 +154,7 @@ static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
     let mut known = Vocabulary {
         phrases: HashMap::new(),
         within: HashMap::new(),
+        within_first: HashSet::new(),
         longest: 1,
         cjk: Vec::new(),
         states: HashMap::new(),
@@ -160,6 +172,7 @@ static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
                 let count = phrase.split(' ').count();
                 if count > 1 || singles.contains(&phrase) {
                     known.longest = known.longest.max(count);
+                    known.within_first.extend(phrase.split(' ').next().map(str::to_owned));
                     known.within.entry(phrase.clone()).or_insert(*role);
                 }
             }
@@ -217,7 +230,10 @@ impl Vocabulary {
             return None;
         }
         let mut best: Option<(usize, Role)> = None;
-        for first in 0..words.len() {
+        for (first, word) in words.iter().enumerate() {
+            if !self.within_first.contains(*word) {
+                continue;
+            }
             for count in (1..=self.longest.min(words.len() - first)).rev() {
                 let Some(run) = words.get(first..first + count) else { continue };
                 let phrase = run.join(" ");
@@ -275,4 +291,22 @@ impl Vocabulary {
 /// The title without numbers at its end.
 fn without_number(title: &str) -> &str {
     title.trim_end_matches(|character: char| character.is_ascii_digit() || character == ' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        #[test]
+        fn a_heading_of_numbers_has_no_role(title in "[0-9\\[\\]:/., -]{0,40}") {
+            if is_numbers(&title) {
+                prop_assert_eq!(Role::of_new_heading(&title), None);
+            }
+        }
+    }
 }

@@ -177,7 +177,7 @@ fn without_ordinal(text: &str) -> &str {
 }
 
 /// The ASCII form of full-width characters, dashes, quotes and blanks.
-fn half_width(character: char) -> char {
+pub(super) fn half_width(character: char) -> char {
     match character {
         '\u{ff01}'..='\u{ff5e}' => {
             u32::from(character).checked_sub(0xfee0).and_then(char::from_u32).unwrap_or(character)

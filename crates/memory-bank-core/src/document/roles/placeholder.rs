@@ -11,7 +11,7 @@ use self::nothing_words::{BESIDE_CJK_DENIALS, BESIDE_DENIALS, CJK_DENIALS, DENIA
 use self::template_words::{
     BESIDE_REQUESTED, FIELDS, INTRODUCTION_VERBS, NUMBERED, PROMPTS, REQUEST_VERBS, REQUESTED,
 };
-use super::normalise::{is_cjk, words};
+use super::normalise::{half_width, is_cjk, words};
 use crate::document::date::date_anywhere;
 
 /// Whether a line of a document has no content of its own: a row of a template (`[Task 1]`, `Decision 1 [Date]`,
@@ -46,19 +46,42 @@ static FIRST_WORDS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Whether the first word of a text shows that it is neither a word for nothing nor a prompt. Most lines need no more than their
-/// beginning; false means that the whole text decides.
+/// The words that may follow in a word for nothing or a denial.
+static SECOND_WORDS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+    let second = |phrase: &&'static str| phrase.split(' ').nth(1);
+    let denials = DENIALS.iter().chain(BESIDE_DENIALS).copied();
+    NOTHING.iter().filter_map(second).chain(denials).collect()
+});
+
+/// Whether the first two words of a text show that it is neither a word for nothing nor a prompt, as they do for most lines. False
+/// means that the whole text decides.
 fn begins_like_content(text: &str) -> bool {
-    const HEAD_BYTES: usize = 48;
-    if !text.is_ascii() {
-        return false;
+    let Some(plain) = first_words(text) else { return false };
+    let mut words = plain.split(' ');
+    let first = words.next().unwrap_or_default();
+    let is_verb = REQUEST_VERBS.contains(&first) || DESCRIBE_VERBS.contains(&first);
+    let second = words.next().filter(|second| !second.is_empty());
+    !first.is_empty()
+        && (!FIRST_WORDS.contains(first)
+            || !is_verb && second.is_some_and(|second| !SECOND_WORDS.contains(second)))
+}
+
+/// The beginning of the [`words`] of a text, with two words if it has them. `None` if more than the beginning decides: the text begins
+/// with a number, or its language has no blanks.
+fn first_words(text: &str) -> Option<String> {
+    if !text.is_ascii() && text.chars().any(is_cjk) {
+        return None;
     }
-    let Some(end) = text.get(..HEAD_BYTES).and_then(|head| head.rfind(' ')) else { return false };
-    let plain = words(text.get(..end).unwrap_or_default());
-    // The number before the words is only known with a word behind it.
-    plain.split_once(' ').is_some_and(|(first, _)| {
-        first.starts_with(|letter: char| letter.is_ascii_alphabetic()) && !FIRST_WORDS.contains(first)
-    })
+    let start = text.find(|character: char| character.is_alphanumeric())?;
+    let (before, rest) = text.split_at(start);
+    // "&" is a word, and an apostrophe is a part of one.
+    if before.chars().any(|character| matches!(half_width(character), '&' | '+' | '\''))
+        || !rest.starts_with(|character: char| character.is_ascii_alphabetic())
+    {
+        return None;
+    }
+    let end = memchr::memchr_iter(b' ', rest.as_bytes()).nth(1).unwrap_or(rest.len());
+    Some(words(rest.get(..end).unwrap_or_default()))
 }
 
 /// Whether any line of a text has content.
@@ -173,7 +196,7 @@ fn bare(line: &str) -> &str {
 /// Whether the text is an unfilled form: template words in brackets, and beside them only a label, a number or
 /// punctuation.
 fn is_form(text: &str) -> bool {
-    if !text.contains(['[', '{', '<', '【', '［']) {
+    if !has_brackets(text) {
         return false;
     }
     let mut rest = String::new();
@@ -215,6 +238,11 @@ fn is_form(text: &str) -> bool {
         }
     }
     blanks > 0 && is_label(&rest)
+}
+
+fn has_brackets(text: &str) -> bool {
+    memchr::memchr3(b'[', b'{', b'<', text.as_bytes()).is_some()
+        || !text.is_ascii() && text.contains(['【', '［'])
 }
 
 /// Whether the words in brackets are to be replaced by other words.
@@ -360,6 +388,15 @@ mod tests {
             "~",
             "_",
             "a",
+            "👀",
+            "\u{2019}",
+            "＋",
+            "１",
+            "é",
+            "e\u{301}",
+            "暂无",
+            "/",
+            ":",
         ];
         prop_oneof![prop::sample::select(known), prop::sample::select(other.to_vec())].prop_map(str::to_owned)
     }

@@ -7,8 +7,8 @@ use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::{
-    DIGEST_TOKENS, DigestBounds, DigestExtras, DigestSource, DocumentEntry, DocumentFacts, DocumentPath,
-    MAX_SOURCE_BYTES, digest, digest_documents, estimated_tokens,
+    DIGEST_TOKENS, DigestBounds, DigestContent, DigestExtras, DigestSource, DocumentEntry, DocumentFacts,
+    DocumentPath, MAX_SOURCE_BYTES, digest_documents, estimated_tokens,
 };
 use memory_bank_core::store::{Bank, GraphSummary, ReadOutcome};
 use serde::Deserialize;
@@ -113,14 +113,25 @@ pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure>
     let bank = call.bank()?;
     let now = call.services.clock.now();
     call.services.replies.need(LISTING_BYTES).await?;
-    let (present, summary, last) = tokio::join!(
-        bank.list(&call.caller),
+    // An explicit number is not cut by the default budget.
+    let requested =
+        arguments.max_progress_entries.unwrap_or(0).saturating_add(arguments.max_decisions.unwrap_or(0));
+    let tokens = arguments
+        .max_tokens
+        .unwrap_or_else(|| if requested > 15 { DIGEST_TOKENS + requested * 60 } else { DIGEST_TOKENS });
+    let bounds = DigestBounds {
+        progress_entries: arguments.max_progress_entries.unwrap_or(10),
+        decisions: arguments.max_decisions.unwrap_or(5),
+        system_patterns: arguments.include_system_patterns,
+        tokens,
+    };
+    // The store reads the graph while the documents are parsed.
+    let (summary, last, documents) = tokio::join!(
         bank.summary(&call.caller),
-        last_session(&call, bank.as_ref(), now)
+        last_session(&call, bank.as_ref(), now),
+        read_documents(&call, bank.as_ref(), bounds)
     );
-    let present = present?;
-    let mut texts = Texts::read(&call, bank.as_ref(), &present).await?;
-    let mut warnings = std::mem::take(&mut texts.warnings);
+    let (present, content, mut warnings) = documents?;
     let graph = match summary {
         Ok(summary) => summary.as_ref().map(graph_lines).unwrap_or_default(),
         Err(error) => {
@@ -144,20 +155,22 @@ pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure>
         documents: document_lines(&present),
         since: last.map(|last| since(last, &present)),
     };
-    // An explicit number is not cut by the default budget.
-    let requested =
-        arguments.max_progress_entries.unwrap_or(0).saturating_add(arguments.max_decisions.unwrap_or(0));
-    let tokens = arguments
-        .max_tokens
-        .unwrap_or_else(|| if requested > 15 { DIGEST_TOKENS + requested * 60 } else { DIGEST_TOKENS });
-    let bounds = DigestBounds {
-        progress_entries: arguments.max_progress_entries.unwrap_or(10),
-        decisions: arguments.max_decisions.unwrap_or(5),
-        system_patterns: arguments.include_system_patterns,
-        tokens: tokens.saturating_sub(estimated_tokens(&metadata.to_string())),
-    };
-    let structured = json!({"digest": digest(&texts.sources(), &extras, bounds), "metadata": metadata});
+    let bounds =
+        DigestBounds { tokens: tokens.saturating_sub(estimated_tokens(&metadata.to_string())), ..bounds };
+    let structured = json!({"digest": content.digest(&extras, bounds), "metadata": metadata});
     Reply::json(&structured)
+}
+
+/// The list of documents, the content of those that the digest reads, and warnings about the others.
+async fn read_documents(
+    call: &Call,
+    bank: &dyn Bank,
+    bounds: DigestBounds,
+) -> Result<(Vec<DocumentEntry>, DigestContent, Vec<String>), Failure> {
+    let present = bank.list(&call.caller).await?;
+    let texts = Texts::read(call, bank, &present).await?;
+    let content = DigestContent::of(&texts.sources(), bounds);
+    Ok((present, content, texts.warnings))
 }
 
 /// When this caller last read the digest in an earlier session; records this read. An error does not fail the digest.
