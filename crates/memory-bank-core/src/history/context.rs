@@ -1,0 +1,12 @@
+//! The circumstances of an edit, which its versions record.
+
+/// What an edit tells the history beyond its texts. User and key are those of the caller.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChangeContext {
+    /// The name of the tool; `None` if no tool made the edit.
+    pub tool: Option<String>,
+    /// The id of the client's session; `None` over stdio and without a session.
+    pub session: Option<String>,
+    /// Whether the edit brings back a former version.
+    pub restores: bool,
+}
