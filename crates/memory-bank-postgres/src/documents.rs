@@ -3,6 +3,7 @@
 mod group;
 mod opened;
 mod plan;
+pub(crate) mod versions;
 
 use std::sync::Arc;
 

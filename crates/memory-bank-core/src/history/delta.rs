@@ -61,6 +61,30 @@ impl Delta {
         self.start == 0 && self.end == 0
     }
 
+    /// The bytes at the beginning that both texts share.
+    #[must_use]
+    pub fn start(&self) -> usize {
+        self.start
+    }
+
+    /// The bytes at the end that both texts share.
+    #[must_use]
+    pub fn end(&self) -> usize {
+        self.end
+    }
+
+    /// The bytes of the former text between them.
+    #[must_use]
+    pub fn former(&self) -> &str {
+        &self.former
+    }
+
+    /// From its parts, as a store has them.
+    #[must_use]
+    pub fn from_parts(start: usize, end: usize, former: String) -> Self {
+        Self { start, end, former }
+    }
+
     /// The bytes of former text that are stored.
     #[must_use]
     pub fn bytes(&self) -> usize {
