@@ -2000,28 +2000,27 @@ DECLARE
   added constant bigint := octet_length(NEW.content);
   gone constant bigint := octet_length(OLD.content);
   change constant text := current_setting('app.current_change', true);
-  kept_start integer := 0;
-  kept_end integer := 0;
+  kept_end constant integer := nullif(split_part(change, '|', 5), '');
+  kept_start integer;
 BEGIN
-  IF NEW.version % 256 = 0 OR starts_with(change, '*') THEN
+  IF kept_end IS NULL OR NEW.version % 256 = 0 THEN
     PERFORM app.add_version(NEW, OLD.content, OLD.etag, 'changed');
-  ELSIF change <> '-' OR change IS NULL THEN
-    kept_start := coalesce(nullif(split_part(change, '|', 4), '')::integer, 0);
-    kept_end := coalesce(nullif(split_part(change, '|', 5), '')::integer, 0);
+  ELSE
+    kept_start := split_part(change, '|', 4);
     IF kept_start < 0 OR kept_end < 0 OR kept_start + kept_end > least(added, gone)
       OR gone - kept_start - kept_end > greatest(1024, gone / 8) THEN
-      kept_start := 0;
-      kept_end := 0;
+      PERFORM app.add_version(NEW, OLD.content, OLD.etag, 'changed');
+    ELSE
+      INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes,
+        kept_start, kept_end, kind, tool, path, etag, former_etag, former)
+      VALUES (NEW.project_id, NEW.id, NEW.version, NEW.updated_at,
+        nullif(current_setting('app.current_user_id', true), '')::uuid,
+        nullif(current_setting('app.current_key_id', true), '')::uuid,
+        nullif(split_part(change, '|', 3), '')::uuid, added, kept_start, kept_end,
+        coalesce(nullif(split_part(change, '|', 1), ''), 'changed'), nullif(split_part(change, '|', 2), ''), NEW.path, NEW.etag,
+        OLD.etag, CASE WHEN kept_start + kept_end = gone THEN '\x'::bytea
+          ELSE substr(convert_to(OLD.content, 'UTF8'), kept_start + 1, (gone - kept_start - kept_end)::integer) END);
     END IF;
-    INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes,
-      kept_start, kept_end, kind, tool, path, etag, former_etag, former)
-    VALUES (NEW.project_id, NEW.id, NEW.version, NEW.updated_at,
-      nullif(current_setting('app.current_user_id', true), '')::uuid,
-      nullif(current_setting('app.current_key_id', true), '')::uuid,
-      nullif(split_part(change, '|', 3), '')::uuid, added, kept_start, kept_end,
-      coalesce(nullif(split_part(change, '|', 1), ''), 'changed'), nullif(split_part(change, '|', 2), ''), NEW.path, NEW.etag,
-      OLD.etag, CASE WHEN kept_start + kept_end = gone THEN '\x'::bytea
-        ELSE substr(convert_to(OLD.content, 'UTF8'), kept_start + 1, (gone - kept_start - kept_end)::integer) END);
   END IF;
   IF NEW.project_id = OLD.project_id THEN
     IF added = gone THEN
@@ -2048,8 +2047,8 @@ $$;
 -- Triggers add the versions, so that every change has one, whatever makes it. User and key are those of the context. For what
 -- only the server knows, it sets app.current_change in the transaction of a change:
 --
---   kind|tool|session|kept_start|kept_end   one changed document; the numbers as in app.document_versions. `kind` replaces the
---                                           kind that the trigger would note. Each part may be empty
+--   kind|tool|session|kept_start|kept_end   the numbers, as in app.document_versions, if one document is changed. `kind` replaces
+--                                           the kind that the trigger would note. Each part may be empty
 --   *|tool|session||                        app.current_versions has the versions of changed documents, by their names, as JSON
 --   -                                       no history is kept
 --
@@ -2079,7 +2078,8 @@ BEGIN
   ELSIF change <> '-' OR change IS NULL THEN
     INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes, kind, tool, path,
       etag, former_etag, former)
-    VALUES (p_new.project_id, p_new.id, p_new.version, p_new.updated_at, usr, key, nullif(split_part(change, '|', 3), '')::uuid,
+    VALUES (p_new.project_id, p_new.id, p_new.version, greatest(now(), p_new.updated_at), usr, key,
+      nullif(split_part(change, '|', 3), '')::uuid,
       octet_length(p_new.content), coalesce(nullif(nullif(split_part(change, '|', 1), '*'), ''), p_kind),
       nullif(split_part(change, '|', 2), ''), p_new.path, p_new.etag, p_former_etag, convert_to(p_former, 'UTF8'));
   END IF;

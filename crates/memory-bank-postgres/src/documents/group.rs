@@ -11,8 +11,8 @@ use tokio_postgres::Row;
 
 use crate::database::Database;
 use crate::documents::opened::{Comparison, Found, OPEN, Opened, names_of};
-use crate::documents::versions::NewVersion;
 use crate::documents::plan::{Plan, Text, check_count, check_names, check_quota, notify, write};
+use crate::documents::versions::NewVersion;
 use crate::edit_groups::{Member, RunGroup};
 use crate::quota::StoredBytes;
 use crate::tenant::{Failure, Query};

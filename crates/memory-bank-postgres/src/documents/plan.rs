@@ -48,7 +48,7 @@ pub(super) struct Plan {
     /// How many bytes of text it adds; negative if it removes text.
     pub(super) added: i64,
     /// What its versions record.
-    pub(super) context: ChangeContext,
+    pub(super) context: Box<ChangeContext>,
 }
 
 #[derive(Debug, Default)]
@@ -80,7 +80,7 @@ impl Plan {
         stored: &BTreeMap<DocumentPath, DocumentPath>,
     ) -> Result<Self, EditError> {
         let DraftChanges { changes, writes } = DraftChanges::of(drafts, stored)?;
-        let mut plan = Self { changes, context: drafts.context().clone(), ..Self::default() };
+        let mut plan = Self { changes, context: Box::new(drafts.context().clone()), ..Self::default() };
         let mut deleted: Vec<&Document> = Vec::new();
         for DraftWrite { path, before, after, .. } in writes {
             let bytes = |text: Option<usize>| i64::try_from(text.unwrap_or_default()).unwrap_or(i64::MAX);

@@ -28,12 +28,7 @@ pub(super) struct NewVersion {
 
 impl NewVersion {
     /// The version of a document that an edit creates or changes.
-    pub(super) fn of(
-        before: Option<&Document>,
-        content: &str,
-        etag: &Etag,
-        context: &ChangeContext,
-    ) -> Self {
+    pub(super) fn of(before: Option<&Document>, content: &str, etag: &Etag, context: &ChangeContext) -> Self {
         let former = before.map(|before| {
             let delta = Delta::of_version(before.version.saturating_add(1), &before.content, content);
             (delta, before.etag.clone())
