@@ -6,8 +6,7 @@ use memory_bank_core::caller::{Caller, KeyId, Right};
 use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::history::{
-    Damage, Delta, Step, Subject, Version, VersionKind, VersionPage, VersionPlace, VersionQuery, VersionText,
-    rebuild,
+    Damage, Delta, Step, Subject, Version, VersionKind, VersionPage, VersionQuery, VersionText, rebuild,
 };
 use memory_bank_core::limits;
 use memory_bank_core::store::{HistoryError, HistoryStore};
@@ -79,11 +78,7 @@ impl HistoryStore for PostgresBank {
             page.versions.push(one.version.clone());
         }
         if more {
-            page.next = listed.get(limit - 1).map(|last| VersionPlace {
-                at: last.version.at,
-                number: last.version.number,
-                document: last.document.to_string(),
-            });
+            page.next = listed.get(limit - 1).map(|last| last.version.place());
         } else if let (Some(_), Some(first), None, None) =
             (document, listed.last(), query.since, query.by.as_ref())
         {
@@ -183,6 +178,7 @@ impl Listed {
     fn before_history(&self) -> Option<Version> {
         let etag = self.former_etag.clone()?;
         Some(Version {
+            document: self.document.to_string(),
             number: self.version.number - 1,
             path: self.version.former_path.clone().unwrap_or_else(|| self.version.path.clone()),
             former_path: None,
@@ -217,7 +213,9 @@ fn listed(row: &Row) -> Result<Listed, StoreError> {
         what: "a version".to_owned(),
         detail: format!("its kind is `{kind}`"),
     })?;
+    let document: Uuid = column(row, 0)?;
     let version = Version {
+        document: document.to_string(),
         number: column(row, 1)?,
         at: column(row, 2)?,
         author: column(row, 3)?,
@@ -232,7 +230,7 @@ fn listed(row: &Row) -> Result<Listed, StoreError> {
         etag: etag(12)?,
         replaced: bytes(14)?,
     };
-    Ok(Listed { document: column(row, 0)?, version, former_etag: etag(13)?, former_bytes: bytes(15)? })
+    Ok(Listed { document, version, former_etag: etag(13)?, former_bytes: bytes(15)? })
 }
 
 /// A row of [`STEPS`].

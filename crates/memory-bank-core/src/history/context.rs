@@ -10,3 +10,11 @@ pub struct ChangeContext {
     /// Whether the edit brings back a former version.
     pub restores: bool,
 }
+
+impl ChangeContext {
+    /// The context of a command that is no tool, or of a tool without a session.
+    #[must_use]
+    pub fn of_tool(tool: &str) -> Self {
+        Self { tool: Some(tool.to_owned()), ..Self::default() }
+    }
+}

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::caller::KeyId;
 use crate::document::{DocumentPath, Etag};
+use crate::history::VersionPlace;
 use crate::words::word_enum;
 
 word_enum! {
@@ -30,6 +31,8 @@ word_enum! {
 /// One version of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
+    /// The store's own name of the document, which outlives renames.
+    pub document: String,
     /// Counts the versions of the document from 1, through renames, deletions and restores. A number may be missing.
     pub number: i64,
     /// The name of the document after the change; of a deletion, the deleted name.
@@ -56,6 +59,14 @@ pub struct Version {
     pub bytes: u64,
     /// How many bytes of former text the change replaced.
     pub replaced: u64,
+}
+
+impl Version {
+    /// Its place in a list.
+    #[must_use]
+    pub fn place(&self) -> VersionPlace {
+        VersionPlace { at: self.at, number: self.number, document: self.document.clone() }
+    }
 }
 
 /// A version with its text.
