@@ -2075,7 +2075,13 @@ BEGIN
       (v ->> 'session')::uuid, (v ->> 'bytes')::integer, (v ->> 'start')::integer, (v ->> 'end')::integer, v ->> 'kind',
       v ->> 'tool', p_new.path, v ->> 'etag', v ->> 'formerEtag', convert_to(v ->> 'former', 'UTF8')
     FROM jsonb_array_elements(listed) WITH ORDINALITY AS one (v, place);
-  ELSIF change <> '-' OR change IS NULL THEN
+  ELSIF (change <> '-' OR change IS NULL) AND p_new.content IS DISTINCT FROM p_former THEN
+    IF EXISTS (
+      SELECT FROM app.document_versions v
+      WHERE v.project_id = p_new.project_id AND v.document_id = p_new.id AND v.version = p_new.version
+    ) THEN
+      RAISE EXCEPTION 'a statement that changes a document must count its version up' USING ERRCODE = 'MB400';
+    END IF;
     INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes, kind, tool, path,
       etag, former_etag, former)
     VALUES (p_new.project_id, p_new.id, p_new.version, greatest(now(), p_new.updated_at), usr, key,
