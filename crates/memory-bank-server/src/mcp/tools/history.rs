@@ -15,10 +15,11 @@ use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, HistoryError, ReadOutcome};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::mcp::rights;
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::{CURSOR, FILE_NAMES, IF_MATCH, MAX_CHARS, STORE_ID};
+use crate::mcp::tools::common_arguments::{CURSOR, FILE_NAMES, IF_MATCH};
 use crate::mcp::tools::cursor::Listing;
 use crate::mcp::tools::documents::write::change;
 use crate::mcp::tools::extra_members::put;
@@ -27,13 +28,16 @@ use crate::mcp::tools::room::Room;
 use crate::mcp::tools::schema::{Kind, optional};
 use crate::mcp::tools::tool::{BANK, Call, Family, REPLACES, ToolSpec, boxed};
 
-/// How many versions a list has, unless the call gives a number.
-const LISTED: usize = 20;
+/// The most versions of a page.
+const LISTED: usize = 50;
+
+/// The longest diff, in characters.
+const MAX_DIFF_CHARS: usize = 12_000;
 
 pub(crate) const HISTORY: ToolSpec = ToolSpec {
     name: "history",
     title: "History",
-    description: "Former versions of documents: list (all, or of a document), show, diff (to `with`, or to now), restore, erase.",
+    description: "Former versions of documents. `by`: user or session.",
     family: Family::Documents,
     right: Right::Read,
     without_read: WithoutRead::Refused,
@@ -46,14 +50,9 @@ pub(crate) const HISTORY: ToolSpec = ToolSpec {
         optional("with", Kind::Whole(1, u32::MAX)),
         optional("since", Kind::Text),
         optional("until", Kind::Text),
-        optional("by", Kind::Text),
-        optional("session", Kind::Text),
-        optional("limit", Kind::Whole(1, 200)),
-        optional("fromLine", Kind::Whole(1, u32::MAX)),
+        optional("by", Kind::Text).or_called(&["user", "session", "sessionid"]),
         CURSOR,
-        MAX_CHARS,
         IF_MATCH,
-        STORE_ID,
     ],
     handler: boxed!(history),
 };
@@ -69,11 +68,7 @@ struct History {
     since: Option<String>,
     until: Option<String>,
     by: Option<String>,
-    session: Option<String>,
-    limit: Option<usize>,
-    from_line: Option<usize>,
     cursor: Option<String>,
-    max_chars: Option<usize>,
     if_match_etag: Option<String>,
 }
 
@@ -114,13 +109,19 @@ impl History {
         self.version.ok_or_else(|| Failure::Malformed(missing.to_owned()))
     }
 
+    /// `by` as the id of a session, which no name of a user looks like.
+    fn session(&self) -> Option<Uuid> {
+        self.by.as_deref().and_then(|by| by.trim().parse().ok())
+    }
+
     fn subject(&self) -> Result<Subject, Failure> {
-        match (&self.filename, &self.session) {
-            (Some(_), Some(_)) => {
-                Err(Failure::Malformed("give `filename` or `session`, not both".to_owned()))
-            }
+        match (&self.filename, self.session()) {
+            (Some(_), Some(_)) => Err(Failure::Malformed(
+                "give `filename` or a session, not both; the versions of a document name their sessions"
+                    .to_owned(),
+            )),
             (Some(_), None) => Ok(Subject::Document(self.document()?)),
-            (None, Some(session)) => Ok(Subject::Session(session.trim().to_owned())),
+            (None, Some(session)) => Ok(Subject::Session(session.to_string())),
             (None, None) => Ok(Subject::Project),
         }
     }
@@ -141,19 +142,20 @@ fn moment(name: &str, text: Option<&str>, is_end: bool) -> Result<Option<Timesta
 
 async fn list(call: &Call, bank: &Arc<dyn Bank>, arguments: History) -> Result<Reply, Failure> {
     let subject = arguments.subject()?;
-    let History { filename, since, until, by, session, limit, cursor, max_chars, .. } = arguments;
-    let own = json!({"filename": filename, "session": session, "since": since, "until": until, "by": by});
+    let is_session = arguments.session().is_some();
+    let History { filename, since, until, by, cursor, .. } = arguments;
+    let own = json!({"filename": filename, "since": since, "until": until, "by": by});
     let listing = Listing::new(HISTORY.name, &bank.location(), &own);
     let query = VersionQuery {
         subject,
         since: moment("since", since.as_deref(), false)?,
         until: moment("until", until.as_deref(), true)?,
-        by,
+        by: by.filter(|_| !is_session),
         after: listing.place::<Option<VersionPlace>>(cursor.as_deref())?,
-        limit: limit.unwrap_or(LISTED).min(limits::VERSIONS_LISTED),
+        limit: LISTED,
     };
     let page = bank.list_versions(&call.caller, &query).await?;
-    let mut room = Room::of(&call.services.replies, max_chars, &Value::Null);
+    let mut room = Room::of(&call.services.replies, None, &Value::Null);
     let items = page.versions.iter().map(|version| version_json(version, filename.as_deref()));
     let (shown, left) = room.cut(items, 1)?;
     let last = shown.len().checked_sub(1).and_then(|last| page.versions.get(last));
@@ -208,17 +210,20 @@ async fn show(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result<
     let (version, text) = text_of(call, bank, &path, number).await?;
     let mut data = version_json(&version, arguments.filename.as_deref());
     let Some(text) = text else { return Reply::json(&data) };
-    let selection = Selection::Lines { from: arguments.from_line.unwrap_or(1), from_char: 1, count: None };
-    let bounds = Room::of(&call.services.replies, arguments.max_chars, &data).bounds();
+    let listing = Listing::new("history show", &bank.location(), &json!([path.as_str(), number]));
+    let (from, from_char) =
+        listing.place::<Option<(usize, usize)>>(arguments.cursor.as_deref())?.unwrap_or((1, 1));
+    let selection = Selection::Lines { from, from_char, count: None };
+    let bounds = Room::of(&call.services.replies, None, &data).bounds();
     let Part { text, from_line, lines, left, .. } =
         part(&text, selection, bounds).map_err(Failure::message)?;
     put(&mut data, "text", json!(text));
-    if from_line > 1 || left.is_some() {
+    if from > 1 || left.is_some() {
         put(&mut data, "fromLine", json!(from_line));
         put(&mut data, "lines", json!(lines));
     }
     if let Some(left) = left {
-        put(&mut data, "nextLine", json!(left.from_line));
+        put(&mut data, "nextCursor", json!(listing.cursor(Some((left.from_line, left.from_char)))?));
     }
     Reply::json(&data)
 }
@@ -234,7 +239,7 @@ async fn diff(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result<
             _ => None,
         },
     };
-    let most = arguments.max_chars.unwrap_or(limits::DIFF_CHARS).min(call.services.replies.bytes / 4);
+    let most = MAX_DIFF_CHARS.min(call.services.replies.bytes / 4);
     let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
     let text = unified_diff_within(path.as_str(), &old, &new, most);
     let other = arguments.with.map_or_else(|| "now".to_owned(), |with| format!("version {with}"));
