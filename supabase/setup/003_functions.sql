@@ -2256,6 +2256,37 @@ BEGIN
 END
 $$;
 
+-- Deletes the oldest versions of projects whose history has more bytes than the project's quota, at most p_most, and returns
+-- their number. p_quota: of a project without its own; 0 is unlimited. Texts are not read for it.
+CREATE OR REPLACE FUNCTION app.trim_history(p_quota bigint, p_most bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  removed bigint;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp history', 0)) THEN
+    RETURN NULL;
+  END IF;
+  DELETE FROM app.document_versions v USING (
+    SELECT r.document_id, r.version, r.project_id FROM (
+      SELECT s.project_id, s.bytes - coalesce(q.bytes, p_quota) AS excess
+      FROM (
+        SELECT o.project_id, sum(200 + coalesce(octet_length(o.former), 0)) AS bytes FROM app.document_versions o GROUP BY o.project_id
+      ) AS s LEFT JOIN app.stored_bytes q ON q.project_id = s.project_id AND q.slot = -1 AND q.kind = 'quota'
+      WHERE coalesce(q.bytes, p_quota) > 0 AND s.bytes > coalesce(q.bytes, p_quota)
+    ) AS f CROSS JOIN LATERAL (
+      SELECT o.project_id, o.document_id, o.version,
+        sum(200 + coalesce(octet_length(o.former), 0)) OVER (ORDER BY o.at, o.version, o.document_id ROWS UNBOUNDED PRECEDING)
+          - (200 + coalesce(octet_length(o.former), 0)) AS older
+      FROM app.document_versions o WHERE o.project_id = f.project_id
+    ) AS r WHERE r.older < f.excess ORDER BY r.older LIMIT p_most
+  ) AS old
+  WHERE v.project_id = old.project_id AND v.document_id = old.document_id AND v.version = old.version;
+  GET DIAGNOSTICS removed = ROW_COUNT;
+  RETURN removed;
+END
+$$;
+
 -- The audit log --------------------------------------------------------------------------------------------------------
 
 -- Adds a row. The presented key determines the actor; an operator acts as its login role, and may name a member. All others
@@ -2724,7 +2755,7 @@ BEGIN
       SELECT unnest(ARRAY[
         'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'close_session',
         'append_events', 'trim_events', 'purge', 'kept_for_replay', 'note_key_addresses', 'purge_audit', 'opens_without_key',
-        'make_event_partition', 'drop_event_partition', 'fill_fts', 'count_stale_fts', 'purge_history']), 'app_server'
+        'make_event_partition', 'drop_event_partition', 'fill_fts', 'count_stale_fts', 'purge_history', 'trim_history']), 'app_server'
       UNION ALL SELECT unnest(ARRAY['claim_vectors', 'put_vectors', 'prune_vectors']), 'app_server'
       UNION ALL SELECT 'oauth_admit_outside', 'app_server'
       UNION ALL SELECT unnest(ARRAY['allow_grant', 'end_grants_of_issuer']), owner

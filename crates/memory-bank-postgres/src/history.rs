@@ -33,6 +33,7 @@ const STEPS: &str = "SELECT version, kept_start, kept_end, former, former_etag, 
 /// The current text.
 const CURRENT: &str = "SELECT content, version FROM public.documents WHERE project_id = $1 AND id = $2";
 const PURGE: &str = "SELECT app.purge_history($1, $2)";
+const TRIM: &str = "SELECT app.trim_history($1, $2)";
 const ERASE: &str = "SELECT app.erase_history($1)";
 
 #[async_trait]
@@ -154,10 +155,20 @@ impl HistoryStore for PostgresBank {
 impl HistoryRetention for Database {
     async fn purge_versions(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = self.call(Query::new(PURGE, &[&before, &most])).await?;
-        let deleted: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?.flatten();
-        Ok(usize::try_from(deleted.unwrap_or_default()).unwrap_or_default())
+        deleted(&self.call(Query::new(PURGE, &[&before, &most])).await?)
     }
+
+    async fn trim_versions(&self, limit: usize) -> Result<usize, StoreError> {
+        let quota = i64::try_from(self.default_quota).unwrap_or(i64::MAX);
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        deleted(&self.call(Query::new(TRIM, &[&quota, &most])).await?)
+    }
+}
+
+/// The number in the only row; none if another server is cleaning up.
+fn deleted(rows: &[Row]) -> Result<usize, StoreError> {
+    let deleted: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?.flatten();
+    Ok(usize::try_from(deleted.unwrap_or_default()).unwrap_or_default())
 }
 
 impl PostgresBank {

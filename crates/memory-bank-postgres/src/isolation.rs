@@ -108,7 +108,7 @@ const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_cata
 
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant.
-const SERVING_FUNCTIONS: [&str; 45] = [
+const SERVING_FUNCTIONS: [&str; 46] = [
     "append_events",
     "authenticate",
     "claim_vectors",
@@ -145,6 +145,7 @@ const SERVING_FUNCTIONS: [&str; 45] = [
     "purge",
     "purge_audit",
     "purge_history",
+    "trim_history",
     "purge_oauth",
     "put_vectors",
     "replace_own_key",

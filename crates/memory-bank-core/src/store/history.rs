@@ -39,6 +39,13 @@ pub trait HistoryRetention: Send + Sync {
     /// # Errors
     /// The store failed.
     async fn purge_versions(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+
+    /// Deletes at most `limit` versions of projects whose history has more bytes than the project's quota, the oldest first,
+    /// and returns their number.
+    ///
+    /// # Errors
+    /// The store failed.
+    async fn trim_versions(&self, limit: usize) -> Result<usize, StoreError>;
 }
 
 /// Why a call on the history was not carried out.

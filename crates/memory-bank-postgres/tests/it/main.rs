@@ -16,6 +16,7 @@ mod edit_groups;
 mod foreign_keys;
 mod fts;
 mod fts_filler;
+mod history;
 mod identities;
 mod index_builds;
 mod isolation;

@@ -1,4 +1,5 @@
-//! Deletes old versions of documents in small batches.
+//! Deletes old versions of documents in small batches: those that are older than the setting, and the oldest of projects whose
+//! history is larger than their quota.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,8 @@ use memory_bank_core::store::HistoryRetention;
 const BATCH: usize = 500;
 /// Batches per round.
 const BATCHES: usize = 20;
+/// Versions of projects over their quota per batch; each measures all histories.
+const TRIMMED: usize = 10_000;
 
 /// Which versions are old, and the store that deletes them.
 pub struct HistoryCleanUp {
@@ -23,6 +26,13 @@ pub struct HistoryCleanUp {
 impl HistoryCleanUp {
     /// Deletes some of the old versions.
     pub(crate) async fn run_round(&self, clock: &dyn Clock) {
+        self.purge(clock).await;
+        if let Err(error) = self.store.trim_versions(TRIMMED).await {
+            tracing::warn!(%error, "versions of documents beyond the quota could not be deleted; retrying");
+        }
+    }
+
+    async fn purge(&self, clock: &dyn Clock) {
         let Ok(keep) = SignedDuration::try_from(self.keep) else { return };
         let Ok(before) = clock.now().checked_sub(keep) else { return };
         for _ in 0..BATCHES {

@@ -1,0 +1,74 @@
+//! The clean-up of the history: by age, and by the quota of a project.
+
+use jiff::ToSpan;
+use memory_bank_core::caller::Caller;
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::history::{Subject, VersionQuery};
+use memory_bank_core::store::{HistoryRetention, HistoryStore};
+use memory_bank_postgres::PostgresBank;
+
+use crate::support::{Bench, write};
+
+async fn numbers(bank: &PostgresBank, caller: &Caller) -> Vec<i64> {
+    let subject = Subject::Document(DocumentPath::parse("notes.md").unwrap());
+    let query = VersionQuery { subject, since: None, until: None, by: None, after: None, limit: 50 };
+    let page = bank.list_versions(caller, &query).await.unwrap();
+    let mut numbers: Vec<i64> = page.versions.iter().map(|version| version.number).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// A document with ten versions, each of which replaced 100 kB.
+async fn fill(bank: &PostgresBank, caller: &Caller) {
+    for number in 1..=10 {
+        let text = format!("{number}").repeat(100_000);
+        write(bank, caller, "notes.md", &text).await.unwrap();
+    }
+}
+
+async fn readable(bank: &PostgresBank, caller: &Caller, number: i64) -> bool {
+    let path = DocumentPath::parse("notes.md").unwrap();
+    let read = bank.read_version(caller, &path, number).await;
+    read.is_ok_and(|version| version.text == Some(format!("{number}").repeat(100_000)))
+}
+
+#[tokio::test]
+async fn old_versions_are_deleted_and_newer_ones_stay_readable() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "demo").await;
+    let bank = bench.bank();
+    fill(&bank, &caller).await;
+    let now = bench.deps().clock.now();
+    assert_eq!(bench.database.purge_versions(now, 100).await.unwrap(), 0, "a day stays in any case");
+    bench.test.psql("UPDATE app.document_versions SET at = at - interval '400 days' WHERE version <= 4");
+    assert_eq!(bench.database.purge_versions(now - 8760.hours(), 3).await.unwrap(), 3);
+    assert_eq!(bench.database.purge_versions(now - 8760.hours(), 3).await.unwrap(), 1);
+    // The oldest row leads back to the text before it.
+    assert_eq!(numbers(&bank, &caller).await, (4..=10).collect::<Vec<i64>>());
+    for number in 4..=10 {
+        assert!(readable(&bank, &caller, number).await, "{number}");
+    }
+}
+
+#[tokio::test]
+async fn the_history_of_a_project_is_bounded_by_its_quota_and_no_other_project_loses_versions() {
+    let bench = Bench::new().await;
+    let (alice, bob) = (bench.tenant("alice", "one").await, bench.tenant("bob", "two").await);
+    let bank = bench.bank();
+    fill(&bank, &alice).await;
+    fill(&bank, &bob).await;
+    let limited = bench.database.clone().with_default_quota(0);
+    assert_eq!(limited.trim_versions(100).await.unwrap(), 0, "0 is unlimited");
+    bench.test.psql(&format!(
+        "INSERT INTO app.stored_bytes (project_id, slot, kind, bytes) VALUES ('{}', -1, 'quota', 350000)",
+        alice.project.0
+    ));
+    assert_eq!(limited.trim_versions(2).await.unwrap(), 2);
+    assert_eq!(limited.trim_versions(100).await.unwrap(), 5);
+    assert_eq!(limited.trim_versions(100).await.unwrap(), 0);
+    assert_eq!(numbers(&bank, &alice).await, [7, 8, 9, 10]);
+    for number in 7..=10 {
+        assert!(readable(&bank, &alice, number).await, "{number}");
+    }
+    assert_eq!(numbers(&bank, &bob).await.len(), 10);
+}
