@@ -1,13 +1,13 @@
 //! The clean-up of the history: by age, and by the quota of a project.
 
 use jiff::ToSpan;
-use memory_bank_core::caller::Caller;
+use memory_bank_core::caller::{Caller, Role};
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::history::{Subject, VersionQuery};
 use memory_bank_core::store::{HistoryRetention, HistoryStore};
 use memory_bank_postgres::PostgresBank;
 
-use crate::support::{Bench, write};
+use crate::support::{Bench, query_as_login, write};
 
 async fn numbers(bank: &PostgresBank, caller: &Caller) -> Vec<i64> {
     let subject = Subject::Document(DocumentPath::parse("notes.md").unwrap());
@@ -71,4 +71,64 @@ async fn the_history_of_a_project_is_bounded_by_its_quota_and_no_other_project_l
         assert!(readable(&bank, &alice, number).await, "{number}");
     }
     assert_eq!(numbers(&bank, &bob).await.len(), 10);
+}
+
+#[tokio::test]
+async fn nobody_adds_changes_or_deletes_versions_by_sql_also_not_in_the_own_project() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "demo").await;
+    let bank = bench.bank();
+    fill(&bank, &caller).await;
+    let context = format!(
+        "BEGIN; SET LOCAL app.current_user_id = '{}'; SET LOCAL app.current_project_id = '{}'; SET LOCAL app.current_key_id = '{}'; \
+         SET LOCAL app.current_key_hash = '{}'; SET LOCAL ROLE app_user;",
+        caller.user.0,
+        caller.project.0,
+        caller.key.unwrap().0,
+        caller.proof.unwrap().to_hex()
+    );
+    let seen = query_as_login(&bench, &format!("{context} SELECT version FROM app.document_versions")).await;
+    assert_eq!(
+        seen.unwrap().iter().filter(|row| matches!(row, tokio_postgres::SimpleQueryMessage::Row(_))).count(),
+        10
+    );
+    for statement in [
+        "UPDATE app.document_versions SET user_id = NULL",
+        "DELETE FROM app.document_versions",
+        "TRUNCATE app.document_versions",
+        "INSERT INTO app.document_versions SELECT * FROM app.document_versions",
+        "SELECT app.purge_history(now(), 100)",
+        "SELECT app.trim_history(1, 100)",
+        "SELECT app.add_version(d, NULL, NULL, 'changed') FROM public.documents d",
+    ] {
+        let refused = query_as_login(&bench, &format!("{context} {statement}")).await.unwrap_err();
+        assert!(refused.starts_with("42501"), "{statement}: {refused}");
+    }
+    assert_eq!(numbers(&bank, &caller).await.len(), 10);
+}
+
+#[tokio::test]
+async fn versions_of_another_project_are_neither_listed_nor_read_and_only_an_owner_erases() {
+    let bench = Bench::new().await;
+    let (alice, bob) = (bench.tenant("alice", "one").await, bench.tenant("bob", "two").await);
+    let editor = bench.member("carol", "one", Role::Editor).await;
+    let bank = bench.bank();
+    fill(&bank, &alice).await;
+    let path = DocumentPath::parse("notes.md").unwrap();
+    assert!(bank.read_version(&bob, &path, 3).await.is_err());
+    let all = VersionQuery {
+        subject: Subject::Project,
+        since: None,
+        until: None,
+        by: None,
+        after: None,
+        limit: 50,
+    };
+    assert!(bank.list_versions(&bob, &all).await.unwrap().versions.is_empty());
+    assert!(bank.erase(&bob, &path).await.is_err() && bank.erase(&editor, &path).await.is_err());
+    assert_eq!(numbers(&bank, &editor).await.len(), 10);
+    assert_eq!(bank.erase(&alice, &path).await.unwrap(), 10);
+    assert!(!readable(&bank, &alice, 3).await);
+    let audited = bench.test.psql("SELECT count(*) FROM app.audit_log WHERE action = 'history.erased'");
+    assert_eq!(audited.trim(), "1");
 }
