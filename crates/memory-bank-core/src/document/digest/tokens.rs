@@ -74,10 +74,11 @@ impl Run {
             // A word that nobody can pronounce: a hash, a key.
             Self::Latin if length > 4 && vowels * 6 < length => length.div_ceil(2) * 13,
             Self::Latin if length < 8 => 10,
+            Self::Latin if length < 12 => length.div_ceil(5) * 10,
             Self::Latin => length.div_ceil(4) * 10,
             Self::Capitals if length == 1 => 6,
             Self::Capitals => length.div_ceil(3) * 10,
-            Self::Accented if length == 1 => 12,
+            Self::Accented if length == 1 => 15,
             Self::Accented => length * 16,
             Self::Cyrillic => length.div_ceil(3) * 10,
             Self::Digits => length.div_ceil(3) * 11,
