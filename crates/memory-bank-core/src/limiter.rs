@@ -27,14 +27,45 @@ pub struct Admission {
     pub origin: Origin,
 }
 
-/// The validity of a request's key. An address has one window for requests with a valid key and one for all others,
-/// so that guessing keys does not lock out clients behind the same address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The kind of a request. An address has a window for each: one for requests with a valid key and one for all others,
+/// so that guessing keys does not lock out clients behind the same address, and one for each kind of attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// The key is valid.
     Keyed,
     /// The key is missing or invalid.
     Unkeyed,
+    /// The request needs no key, and costs or reveals something.
+    Attempt(AttemptKind),
+}
+
+/// The kind of a request that needs no key, and costs or reveals something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AttemptKind {
+    /// A client of OAuth registers itself.
+    Registration,
+    /// A user signs in with a key or a login code.
+    SignIn,
+    /// A step of a sign-in with an OpenID provider.
+    OpenId,
+    /// A client exchanges or revokes a code or a token.
+    Token,
+    /// The server fetches a document for a client.
+    Document,
+}
+
+impl AttemptKind {
+    /// Its name in the keys of a shared store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Registration => "registration",
+            Self::SignIn => "sign-in",
+            Self::OpenId => "openid",
+            Self::Token => "token",
+            Self::Document => "document",
+        }
+    }
 }
 
 /// The state of a window after a request.
@@ -125,8 +156,7 @@ pub struct MemoryLimiter {
 #[derive(Default)]
 struct Windows {
     keys: HashMap<KeyId, SlidingWindow>,
-    keyed: HashMap<IpAddr, SlidingWindow>,
-    unkeyed: HashMap<IpAddr, SlidingWindow>,
+    addresses: HashMap<Origin, HashMap<IpAddr, SlidingWindow>>,
 }
 
 impl MemoryLimiter {
@@ -141,8 +171,8 @@ impl Limiter for MemoryLimiter {
     async fn admit(&self, request: Admission) -> Verdict {
         let now = (self.elapsed)();
         let mut windows = self.windows.lock();
-        let Windows { keys, keyed, unkeyed } = &mut *windows;
-        let addresses = if request.origin == Origin::Keyed { keyed } else { unkeyed };
+        let Windows { keys, addresses } = &mut *windows;
+        let addresses = addresses.entry(request.origin).or_default();
         let key = request.key.map(|(key, limit)| check(keys, key, now, limit));
         let address = request.address.map(|(address, limit)| check(addresses, address, now, limit));
         let admitted = [key, address].iter().flatten().all(|state| state.remaining > 0);
@@ -241,6 +271,8 @@ mod tests {
         };
         assert_eq!([(); 3].map(|()| admit(Origin::Unkeyed, 2)), [true, true, false]);
         assert_eq!([(); 3].map(|()| admit(Origin::Keyed, 2)), [true, true, false]);
+        let token = Origin::Attempt(AttemptKind::Token);
+        assert_eq!([(); 3].map(|()| admit(token, 2)), [true, true, false]);
     }
 
     fn now<T>(future: impl Future<Output = T>) -> T {

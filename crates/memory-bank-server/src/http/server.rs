@@ -31,7 +31,7 @@ use crate::http::history_retention::HistoryCleanUp;
 use crate::http::in_flight::Calls;
 use crate::http::invalidation::{Invalidation, InvalidationBus};
 use crate::http::metrics::{self, Limit, Metrics};
-use crate::http::oauth::{self, Attempts, ClientDocuments, FirstSights, Internet, OpenIdProvider};
+use crate::http::oauth::{self, ClientDocuments, FirstSights, Internet, OpenIdProvider};
 use crate::http::origin::OriginPolicy;
 use crate::http::probe::{Absent, Probe, SharedProbe};
 use crate::http::redis::Redis;
@@ -123,7 +123,7 @@ impl Server {
                 first_sights: parts.config.outside_issuer.clone().map(|settings| {
                     FirstSights::new(settings, MemoryLimiter::new(move || started.elapsed()))
                 }),
-                attempts: Attempts::new(|| MemoryLimiter::new(move || started.elapsed())),
+                attempts: MemoryLimiter::new(move || started.elapsed()),
                 limiter: parts.limiter,
                 guests: MemoryLimiter::new(move || started.elapsed()),
                 endings: MemoryLimiter::new(move || started.elapsed()),

@@ -18,7 +18,7 @@ use crate::http::history_retention::HistoryCleanUp;
 use crate::http::in_flight::Calls;
 use crate::http::invalidation::InvalidationBus;
 use crate::http::metrics::{Metrics, StorageState};
-use crate::http::oauth::{Attempts, ClientDocuments, FirstSights, OpenIdProvider};
+use crate::http::oauth::{ClientDocuments, FirstSights, OpenIdProvider};
 use crate::http::origin::OriginPolicy;
 use crate::http::probe::SharedProbe;
 use crate::http::redis::RedisState;
@@ -44,8 +44,8 @@ pub(crate) struct Shared {
     pub(crate) keys: Arc<dyn KeyStore>,
     /// What OAuth stores; none where it is not offered.
     pub(crate) oauth: Option<Arc<dyn OAuthStore>>,
-    /// Counts registrations of clients and attempts to sign in.
-    pub(crate) attempts: Attempts,
+    /// Counts requests of OAuth that need no key in this process, which applies while Redis is down.
+    pub(crate) attempts: MemoryLimiter,
     /// Tokens of the outside issuer; none without one.
     pub(crate) first_sights: Option<FirstSights>,
     /// The OpenID provider with which users sign in, if there is one.

@@ -4,6 +4,7 @@ mod authorization;
 pub(crate) mod browser;
 pub(crate) mod fake_issuer;
 mod fake_provider;
+mod limits;
 mod openid;
 mod openid_site;
 mod outside;

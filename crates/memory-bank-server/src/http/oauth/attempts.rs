@@ -1,59 +1,59 @@
-//! Bounds of requests that anybody can make and that cost or reveal something: registrations, and attempts to sign in.
-//! They count in this process, beside the limit of all requests without a key.
+//! Bounds of requests that anybody can make and that cost or reveal something: registrations, attempts to sign in,
+//! exchanges of codes and tokens, and fetches of documents. They count for all replicas, beside the limit of all requests
+//! without a key; while Redis is down, each replica counts alone.
 
 use std::net::IpAddr;
 
 use axum::response::Response;
 use http::StatusCode;
-use memory_bank_core::limiter::{Admission, Limiter, MemoryLimiter, Origin};
+use memory_bank_core::limiter::{Admission, AttemptKind, Limiter, Origin, Verdict};
 
 use crate::http::addresses::network;
 use crate::http::reply;
 use crate::http::shared::Shared;
 
-/// Per minute and address.
-const MOST: u32 = 10;
-/// The same for steps of sign-ins with an OpenID provider, of which a sign-in has two: each makes this server send requests,
-/// but nothing can be guessed, and an office has one address.
-const MOST_STEPS: u32 = 60;
-
-/// The kind of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Registration,
-    SignIn,
-    OpenId,
-}
-
-/// The counters.
-pub(crate) struct Attempts {
-    registrations: MemoryLimiter,
-    sign_ins: MemoryLimiter,
-    openid: MemoryLimiter,
-}
-
-impl Attempts {
-    pub(crate) fn new(limiter: impl Fn() -> MemoryLimiter) -> Self {
-        Self { registrations: limiter(), sign_ins: limiter(), openid: limiter() }
+/// The most per minute and address.
+const fn most(attempt: AttemptKind) -> u32 {
+    match attempt {
+        AttemptKind::Registration | AttemptKind::SignIn => 10,
+        // Each can make this server send requests to a host that a stranger chooses.
+        AttemptKind::Document => 20,
+        // A sign-in has two steps that make this server send requests, but nothing can be guessed, and an office has one
+        // address.
+        AttemptKind::OpenId => 60,
+        // A service has many users behind one address, and each of them refreshes a token once an hour.
+        AttemptKind::Token => 120,
     }
 }
 
 /// The reply if an address has made too many attempts.
-pub(super) async fn refusal(shared: &Shared, kind: Kind, address: Option<IpAddr>) -> Option<Response> {
-    // Without a limit for requests without a key there is none here either.
-    let address = address.map(network).filter(|_| shared.config.address_limit > 0)?;
-    let (limiter, most) = match kind {
-        Kind::Registration => (&shared.attempts.registrations, MOST),
-        Kind::SignIn => (&shared.attempts.sign_ins, MOST),
-        Kind::OpenId => (&shared.attempts.openid, MOST_STEPS),
-    };
-    let admission = Admission { key: None, address: Some((address, most)), origin: Origin::Unkeyed };
-    let verdict = limiter.admit(admission).await;
+pub(super) async fn refusal(
+    shared: &Shared,
+    attempt: AttemptKind,
+    address: Option<IpAddr>,
+) -> Option<Response> {
+    let verdict = count(shared, attempt, address).await;
     if verdict.admitted {
         return None;
     }
-    shared.metrics.rate_limited(&verdict);
     let seconds = verdict.tightest().map_or(60, |window| window.reset.as_secs() + 1);
     let response = reply::error(StatusCode::TOO_MANY_REQUESTS, "Too many requests");
     Some(reply::with_retry_after(response, u32::try_from(seconds).unwrap_or(60)))
+}
+
+/// Counts an attempt, for all replicas and in this process. An attempt that the other replicas refuse does not count
+/// here either, as everywhere a refused request does not count. The local count applies while Redis is down.
+pub(super) async fn count(shared: &Shared, attempt: AttemptKind, address: Option<IpAddr>) -> Verdict {
+    // Without a limit for requests without a key there is none here either.
+    let Some(address) = address.map(network).filter(|_| shared.config.address_limit > 0) else {
+        return Verdict::PASS;
+    };
+    let address = Some((address, most(attempt)));
+    let admission = Admission { key: None, address, origin: Origin::Attempt(attempt) };
+    let of_all = shared.limiter.admit(admission).await;
+    let verdict = if of_all.admitted { shared.attempts.admit(admission).await } else { of_all };
+    if !verdict.admitted {
+        shared.metrics.rate_limited(&verdict);
+    }
+    verdict
 }

@@ -14,7 +14,6 @@ use memory_bank_core::identity::{
 };
 use url::Url;
 
-use crate::http::admission::client_address;
 use crate::http::oauth::consent_page::{self, TERMS};
 use crate::http::oauth::form::{self, Form};
 use crate::http::oauth::page::{problem, see_other};
@@ -40,7 +39,6 @@ pub(crate) async fn begin(State(shared): State<Arc<Shared>>, request: Request) -
 
 /// `POST /oauth/sign-in`
 pub(crate) async fn sign_in(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let address = client_address(&request, shared.config.trust_proxy_hops);
     let (page, parts, body) = match PageRequest::of(shared, request) {
         Ok(page) => page,
         Err(response) => return *response,
@@ -51,7 +49,7 @@ pub(crate) async fn sign_in(State(shared): State<Arc<Shared>>, request: Request)
     };
     let query = form.get("request").unwrap_or_default().to_owned();
     let Some(cookie) = page.cookie_of_form(&form, &query) else { return stale() };
-    match page.sign_in(&form, &cookie, address, &format!("/oauth/authorize?{query}")).await {
+    match page.sign_in(&form, &cookie, &format!("/oauth/authorize?{query}")).await {
         Ok(response) => response,
         Err(message) => page.show(&query, Some(message)).await,
     }
@@ -94,10 +92,7 @@ impl PageRequest {
             let text = "a parameter occurs twice, or they are too long";
             return Err(Box::new(problem(StatusCode::BAD_REQUEST, TITLE, text, None)));
         };
-        let read =
-            AuthorizationRequest::read(&*self.store, &self.shared.client_documents, &self.server, &form)
-                .await;
-        read.map_err(|invalid| {
+        AuthorizationRequest::read(self, &form).await.map_err(|invalid| {
             Box::new(match invalid {
                 Invalid::Untrusted(why) => problem(StatusCode::BAD_REQUEST, TITLE, &why, None),
                 // Strangers register clients: a browser goes there when its user decides to, not by itself.

@@ -73,11 +73,16 @@ impl ClientDocuments {
         Self { network, cache: Cache::new(CACHED), running: Semaphore::new(AT_ONCE) }
     }
 
-    /// The client of an address.
+    /// The client of an address. `admit` decides whether the document may be fetched if it is not cached.
     ///
     /// # Errors
     /// Why there is none, for its user.
-    pub(crate) async fn get(&self, address: &Url) -> Result<Arc<Client>, &'static str> {
+    pub(crate) async fn get(
+        &self,
+        address: &Url,
+        admit: impl AsyncFnOnce() -> bool,
+    ) -> Result<Arc<Client>, &'static str> {
+        const TOO_MANY: &str = "too many applications are looked up at the moment; try again";
         let Some(network) = &self.network else {
             return Err(
                 "this server fetches no documents about applications; connect the application again, so that it registers itself",
@@ -88,9 +93,10 @@ impl ClientDocuments {
         {
             return known.client;
         }
-        let Ok(_running) = self.running.try_acquire() else {
-            return Err("too many applications are looked up at the moment; try again");
-        };
+        if !admit().await {
+            return Err(TOO_MANY);
+        }
+        let Ok(_running) = self.running.try_acquire() else { return Err(TOO_MANY) };
         let fetched = tokio::time::timeout(PATIENCE, fetch(&**network, address)).await;
         let fetched = fetched.unwrap_or(Err("the application's document did not arrive in time"));
         let (client, life) = match fetched {
@@ -215,7 +221,7 @@ mod tests {
     }
 
     async fn get(network: Arc<Fake>, address: &str) -> Result<Arc<Client>, &'static str> {
-        ClientDocuments::new(Some(network)).get(&Url::parse(address).unwrap()).await
+        ClientDocuments::new(Some(network)).get(&Url::parse(address).unwrap(), async || true).await
     }
 
     #[tokio::test]
@@ -223,7 +229,7 @@ mod tests {
         let network = fake(answer("200 OK\r\ncontent-type: application/json", &document()));
         let documents = ClientDocuments::new(Some(network.clone()));
         for _ in 0..3 {
-            let client = documents.get(&Url::parse(ADDRESS).unwrap()).await.unwrap();
+            let client = documents.get(&Url::parse(ADDRESS).unwrap(), async || true).await.unwrap();
             assert_eq!(client.name, "C");
         }
         assert_eq!(network.connected.load(Ordering::SeqCst), 1);
@@ -240,8 +246,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_document_that_is_known_is_not_counted() {
+        let network = fake(answer("200 OK\r\ncontent-type: application/json", &document()));
+        let documents = ClientDocuments::new(Some(network.clone()));
+        let address = Url::parse(ADDRESS).unwrap();
+        assert!(documents.get(&address, async || false).await.err().unwrap().contains("too many"));
+        assert_eq!(network.connected.load(Ordering::SeqCst), 0);
+        documents.get(&address, async || true).await.unwrap();
+        documents.get(&address, async || false).await.unwrap();
+    }
+
+    #[tokio::test]
     async fn a_server_that_fetches_no_documents_says_so() {
-        let refused = ClientDocuments::new(None).get(&Url::parse(ADDRESS).unwrap()).await;
+        let refused = ClientDocuments::new(None).get(&Url::parse(ADDRESS).unwrap(), async || true).await;
         assert!(refused.err().unwrap().contains("registers itself"));
     }
 

@@ -9,7 +9,6 @@ use memory_bank_core::caller::KeyId;
 use memory_bank_core::clock::date_time;
 use memory_bank_core::identity::{GrantView, PlainToken};
 
-use crate::http::admission::client_address;
 use crate::http::oauth::cookie::{self, form_token};
 use crate::http::oauth::page::{alert, escape, page, see_other};
 use crate::http::oauth::page_request::{PageRequest, failed, stale};
@@ -30,7 +29,6 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, request: Request) ->
 
 /// `POST /oauth/grants`: signs in, signs out, or takes a grant back.
 pub(crate) async fn change(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let address = client_address(&request, shared.config.trust_proxy_hops);
     let (page_request, parts, body) = match PageRequest::of(shared, request) {
         Ok(page_request) => page_request,
         Err(response) => return *response,
@@ -41,7 +39,7 @@ pub(crate) async fn change(State(shared): State<Arc<Shared>>, request: Request) 
     };
     let Some(cookie) = page_request.cookie_of_form(&form, PURPOSE) else { return stale() };
     if form.get("secret").is_some() {
-        return match page_request.sign_in(&form, &cookie, address, "/oauth/grants").await {
+        return match page_request.sign_in(&form, &cookie, "/oauth/grants").await {
             Ok(response) => response,
             Err(message) => show(&page_request, Some(message)).await,
         };

@@ -30,7 +30,6 @@ mod scopes;
 mod server_url;
 mod token;
 
-pub(crate) use self::attempts::Attempts;
 pub(crate) use self::challenge::FIRST_RIGHTS;
 pub(crate) use self::challenge::{
     Challenge, complete as complete_challenge, insufficient_scope, missing_right,

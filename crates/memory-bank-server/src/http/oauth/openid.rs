@@ -11,8 +11,8 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use memory_bank_core::identity::{OutsideRefusal, OutsideSignIn, OutsideUser, PlainToken, TokenKind};
+use memory_bank_core::limiter::AttemptKind;
 
-use crate::http::admission::client_address;
 use crate::http::oauth::cookie::{self, Attempt, Next, form_token};
 use crate::http::oauth::form::{self, Form};
 use crate::http::oauth::issuer::{Answer, NotSignedIn, OpenIdProvider, state};
@@ -60,7 +60,6 @@ pub(super) fn longest(shared: &Shared) -> String {
 /// `POST /oauth/openid`
 pub(crate) async fn begin(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let Some(provider) = shared.openid.clone() else { return not_offered() };
-    let address = client_address(&request, shared.config.trust_proxy_hops);
     let (page, parts, body) = match PageRequest::of(shared, request) {
         Ok(page) => page,
         Err(response) => return *response,
@@ -77,7 +76,7 @@ pub(crate) async fn begin(State(shared): State<Arc<Shared>>, request: Request) -
     if page.cookie_of_form(&form, purpose).is_none() {
         return stale();
     }
-    if let Some(refusal) = attempts::refusal(&page.shared, attempts::Kind::OpenId, address).await {
+    if let Some(refusal) = attempts::refusal(&page.shared, AttemptKind::OpenId, page.address).await {
         return refusal;
     }
     let secret = PlainToken::generate(TokenKind::SignIn, &*page.shared.services.entropy);
@@ -99,7 +98,6 @@ pub(crate) async fn begin(State(shared): State<Arc<Shared>>, request: Request) -
 /// `GET /oauth/openid/callback`
 pub(crate) async fn callback(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let Some(provider) = shared.openid.clone() else { return not_offered() };
-    let address = client_address(&request, shared.config.trust_proxy_hops);
     let (page, parts, _) = match PageRequest::of(shared, request) {
         Ok(page) => page,
         Err(response) => return *response,
@@ -110,7 +108,7 @@ pub(crate) async fn callback(State(shared): State<Arc<Shared>>, request: Request
     if !cookie::is_same(&state(&attempt.secret), answer.get("state")) {
         return stale();
     }
-    if let Some(refusal) = attempts::refusal(&page.shared, attempts::Kind::OpenId, address).await {
+    if let Some(refusal) = attempts::refusal(&page.shared, AttemptKind::OpenId, page.address).await {
         return refusal;
     }
     let (mut response, outcome) = page.finish(&provider, &attempt, &answer).await;

@@ -10,7 +10,9 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{LoginCode, OAuthStore, PlainKey, PlainToken, SignIn, TokenKind};
+use memory_bank_core::limiter::AttemptKind;
 
+use crate::http::admission::client_address;
 use crate::http::oauth::form::Form;
 use crate::http::oauth::page::{problem, see_other};
 use crate::http::oauth::token::after;
@@ -23,6 +25,8 @@ pub(super) struct PageRequest {
     pub(super) server: ServerUrl,
     pub(super) store: Arc<dyn OAuthStore>,
     pub(super) headers: HeaderMap,
+    /// The address of the browser.
+    pub(super) address: Option<IpAddr>,
 }
 
 impl PageRequest {
@@ -31,6 +35,7 @@ impl PageRequest {
         request: Request,
     ) -> Result<(Self, Parts, axum::body::Body), Box<Response>> {
         let server = ServerUrl::of(&shared, &request);
+        let address = client_address(&request, shared.config.trust_proxy_hops);
         let (parts, body) = request.into_parts();
         let Some((server, store)) = server.zip(shared.oauth.clone()) else {
             let text = "Signing in needs https, or a server on this computer, and a server that knows its own address. \
@@ -43,7 +48,7 @@ impl PageRequest {
             )));
         };
         let headers = parts.headers.clone();
-        Ok((Self { shared, server, store, headers }, parts, body))
+        Ok((Self { shared, server, store, headers, address }, parts, body))
     }
 
     /// The cookie of a form that a page of this server has made for it.
@@ -74,10 +79,9 @@ impl PageRequest {
         &self,
         form: &Form,
         former_cookie: &PlainToken,
-        address: Option<IpAddr>,
         next: &str,
     ) -> Result<Response, &'static str> {
-        if let Some(refusal) = attempts::refusal(&self.shared, attempts::Kind::SignIn, address).await {
+        if let Some(refusal) = attempts::refusal(&self.shared, AttemptKind::SignIn, self.address).await {
             return Ok(refusal);
         }
         let secret = form.get("secret").and_then(sign_in_secret);

@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use memory_bank_core::identity::{NewClient, PlainToken, TokenKind};
+use memory_bank_core::limiter::AttemptKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -44,7 +45,7 @@ pub(crate) async fn register(State(shared): State<Arc<Shared>>, request: Request
         return not_offered();
     };
     let address = client_address(&request, shared.config.trust_proxy_hops);
-    if let Some(refusal) = attempts::refusal(&shared, attempts::Kind::Registration, address).await {
+    if let Some(refusal) = attempts::refusal(&shared, AttemptKind::Registration, address).await {
         return refusal;
     }
     let (parts, body) = request.into_parts();

@@ -2,13 +2,15 @@
 
 use memory_bank_core::caller::Rights;
 use memory_bank_core::error::StoreError;
-use memory_bank_core::identity::{Client, OAuthStore};
+use memory_bank_core::identity::Client;
+use memory_bank_core::limiter::AttemptKind;
 use url::Url;
 
 use crate::http::oauth::challenge::FIRST_RIGHTS;
 use crate::http::oauth::form::Form;
+use crate::http::oauth::page_request::PageRequest;
 use crate::http::oauth::reply::ErrorCode;
-use crate::http::oauth::{ClientDocuments, ServerUrl, client_document, pkce, redirect_uri, scopes};
+use crate::http::oauth::{ServerUrl, attempts, client_document, pkce, redirect_uri, scopes};
 
 /// A valid request.
 #[derive(Debug, Clone)]
@@ -37,15 +39,11 @@ pub(super) enum Invalid {
 
 impl AuthorizationRequest {
     /// Reads a request.
-    pub(super) async fn read(
-        store: &dyn OAuthStore,
-        documents: &ClientDocuments,
-        server: &ServerUrl,
-        form: &Form,
-    ) -> Result<Self, Invalid> {
+    pub(super) async fn read(page: &PageRequest, form: &Form) -> Result<Self, Invalid> {
+        let server = &page.server;
         let client_id =
             form.get("client_id").ok_or_else(|| Invalid::Untrusted("`client_id` is missing".to_owned()))?;
-        let client = client_of(client_id, store, documents).await?;
+        let client = client_of(client_id, page).await?;
         let (redirect_text, redirect_uri) = destination(&client, form.get("redirect_uri"))
             .map_err(|why| Invalid::Untrusted(why.to_owned()))?;
         let state = form.get("state").map(str::to_owned);
@@ -97,17 +95,15 @@ impl AuthorizationRequest {
 }
 
 /// The client of an id.
-async fn client_of(
-    client_id: &str,
-    store: &dyn OAuthStore,
-    documents: &ClientDocuments,
-) -> Result<Client, Invalid> {
+async fn client_of(client_id: &str, page: &PageRequest) -> Result<Client, Invalid> {
     // The name and the redirect URIs in a document are those of who controls its address.
     if let Some(address) = client_document::address(client_id) {
-        let known = documents.get(&address).await;
+        let admit =
+            async || attempts::count(&page.shared, AttemptKind::Document, page.address).await.admitted;
+        let known = page.shared.client_documents.get(&address, admit).await;
         return known.map(|client| Client::clone(&client)).map_err(|why| Invalid::Untrusted(why.to_owned()));
     }
-    let known = store.client(client_id).await.map_err(Invalid::Store)?;
+    let known = page.store.client(client_id).await.map_err(Invalid::Store)?;
     known.ok_or_else(|| {
         let why = "this client is not registered here (any more); connect it again, so that it registers";
         Invalid::Untrusted(why.to_owned())

@@ -11,14 +11,16 @@ use memory_bank_core::caller::{Right, Rights};
 use memory_bank_core::identity::{
     Exchange, Issued, KeyHash, NewTokens, OAuthStore, PlainToken, Presentation, Refusal, TokenKind, Void,
 };
+use memory_bank_core::limiter::AttemptKind;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::http::admission::client_address;
 use crate::http::invalidation::Invalidation;
 use crate::http::oauth::challenge::scope;
 use crate::http::oauth::form::{self, Form};
 use crate::http::oauth::reply::{ErrorCode, error, not_offered, unavailable};
-use crate::http::oauth::{ServerUrl, pkce, scopes};
+use crate::http::oauth::{ServerUrl, attempts, pkce, scopes};
 use crate::http::reply;
 use crate::http::shared::Shared;
 
@@ -30,6 +32,10 @@ const REFRESH_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// `POST /oauth/token`
 pub(crate) async fn exchange(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let Some((server, store)) = offered(&shared, &request) else { return not_offered() };
+    let address = client_address(&request, shared.config.trust_proxy_hops);
+    if let Some(refusal) = attempts::refusal(&shared, AttemptKind::Token, address).await {
+        return refusal;
+    }
     let (parts, body) = request.into_parts();
     let form = match form::read(&parts.headers, body).await {
         Ok(form) => form,
@@ -59,6 +65,10 @@ pub(crate) async fn exchange(State(shared): State<Arc<Shared>>, request: Request
 /// `POST /oauth/revoke`: the reply is the same whether there was such a token.
 pub(crate) async fn revoke(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let Some((_, store)) = offered(&shared, &request) else { return not_offered() };
+    let address = client_address(&request, shared.config.trust_proxy_hops);
+    if let Some(refusal) = attempts::refusal(&shared, AttemptKind::Token, address).await {
+        return refusal;
+    }
     let (parts, body) = request.into_parts();
     let form = match form::read(&parts.headers, body).await {
         Ok(form) => form,

@@ -62,7 +62,11 @@ impl Limiter for RedisLimiter {
             call.key(self.link.key("ratelimit", format_args!("key:{}", key.0))).arg(limit);
         }
         if let Some((address, limit)) = request.address {
-            let of = if request.origin == Origin::Keyed { "ip-with-key" } else { "ip" };
+            let of = match request.origin {
+                Origin::Keyed => "ip-with-key",
+                Origin::Unkeyed => "ip",
+                Origin::Attempt(attempt) => attempt.as_str(),
+            };
             call.key(self.link.key("ratelimit", format_args!("{of}:{address}"))).arg(limit);
         }
         let reply: Option<Vec<u64>> = self.link.with(async |manager| call.invoke_async(manager).await).await;
