@@ -18,6 +18,10 @@ pub fn estimated_tokens(text: &str) -> usize {
             length += 1;
         } else {
             tenths += run.tenths(length, vowels);
+            // A hash: letters and digits take turns.
+            if matches!((run, next), (Run::Digits, Run::Latin) | (Run::Latin, Run::Digits)) {
+                tenths += 3;
+            }
             run = next;
             length = 1;
             vowels = 0;
@@ -43,8 +47,10 @@ enum Run {
     Digits,
     Wide,
     Sign,
-    /// Each of so many tokens, in tenths.
+    /// Letters of so many tokens each, in tenths.
     Letters(usize),
+    /// Signs and pictures of so many tokens each, in tenths.
+    Symbols(usize),
 }
 
 impl Run {
@@ -62,7 +68,8 @@ impl Run {
                 let is_frequent = FREQUENT_FINALS.contains(&((u32::from(character) - 0xac00) % 28));
                 Self::Letters(if is_frequent { 9 } else { 30 })
             }
-            _ => Self::Letters(letter_tenths(character)),
+            _ if character.is_alphabetic() => Self::Letters(letter_tenths(character)),
+            _ => Self::Symbols(letter_tenths(character)),
         }
     }
 
@@ -73,21 +80,20 @@ impl Run {
             Self::Blank => (length - 1) * 5,
             // A word that nobody can pronounce: a hash, a key.
             Self::Latin if length > 4 && vowels * 6 < length => length.div_ceil(2) * 13,
-            Self::Latin if length < 8 => 10,
-            Self::Latin if length < 12 => length.div_ceil(5) * 10,
+            Self::Latin if length < 12 => length.div_ceil(7) * 10,
             Self::Latin => length.div_ceil(4) * 10,
-            Self::Capitals if length == 1 => 6,
+            Self::Capitals if length == 1 => 4,
             Self::Capitals => length.div_ceil(3) * 10,
             Self::Accented if length == 1 => 15,
             Self::Accented => length * 16,
             Self::Cyrillic => length.div_ceil(3) * 10,
-            Self::Digits => length.div_ceil(3) * 11,
+            Self::Digits => length.div_ceil(3) * 10,
             Self::Wide => length * 9,
             Self::Sign if length == 1 => 10,
             Self::Sign => length.div_ceil(2) * 11,
             // A blank before letters of several tokens is one of its own.
             Self::Letters(tenths) if tenths >= 20 => length * tenths + 10,
-            Self::Letters(tenths) => length * tenths,
+            Self::Letters(tenths) | Self::Symbols(tenths) => length * tenths,
         }
     }
 }
