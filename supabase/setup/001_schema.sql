@@ -496,6 +496,50 @@ CREATE TABLE IF NOT EXISTS app.files (
   PRIMARY KEY (project_id, kind, path)
 );
 
+-- The versions of documents, one row for each committed change, added by triggers (003) in the transaction of the change.
+-- Rows are never changed; only app.erase_history and app.purge_history delete some.
+--
+-- A row has what its change replaced: the text before it is the first `kept_start` bytes of the text after it, then `former`,
+-- then its last `kept_end` bytes. If both are 0, `former` is the whole text before. A document that was created has no
+-- `former`. A document keeps its id, and counts its versions, through renames, and through deletion and restore.
+--
+-- Each append adds a row, so there is no foreign key (a trigger removes the rows of a removed project), and no index of all
+-- rows beside the primary key.
+CREATE TABLE IF NOT EXISTS app.document_versions (
+  project_id  uuid NOT NULL,
+  document_id uuid NOT NULL,
+  version     bigint NOT NULL,
+  at          timestamptz NOT NULL,
+  user_id     uuid,
+  key_id      uuid,
+  session_id  uuid,
+  bytes       integer NOT NULL,
+  kept_start  integer NOT NULL DEFAULT 0,
+  kept_end    integer NOT NULL DEFAULT 0,
+  kind        text COLLATE "C" NOT NULL,
+  tool        text COLLATE "C",
+  path        text COLLATE "C" NOT NULL,
+  former_path text COLLATE "C",
+  etag        text COLLATE "C",
+  former_etag text COLLATE "C",
+  former      bytea,
+  PRIMARY KEY (project_id, document_id, version)
+);
+-- Finds the document that had a name last. Few rows are in it.
+CREATE INDEX IF NOT EXISTS document_versions_path_idx ON app.document_versions (project_id, path, at) WHERE kind <> 'changed';
+DO $$
+BEGIN
+  IF EXISTS (
+    SELECT FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid = 'app.document_versions'::regclass AND a.attname = 'former' AND a.attcompression = ''
+  ) THEN
+    ALTER TABLE app.document_versions ALTER COLUMN former SET COMPRESSION lz4;
+  END IF;
+EXCEPTION WHEN feature_not_supported THEN
+  NULL;
+END
+$$;
+
 -- Changes of a project's graph, in commit order, so that a search index can follow by difference.
 -- A change of a project's graph locks its row until the commit, so that the order is that of commits.
 CREATE TABLE IF NOT EXISTS app.graph_versions (
@@ -541,7 +585,7 @@ CREATE TABLE IF NOT EXISTS app.audit_log (
     'key.created', 'key.changed', 'key.revoked', 'key.rotated', 'key.used_from_new_address',
     'documents.deleted', 'entities.deleted', 'backup.restored', 'bank.imported', 'bank.exported',
     'project.backed_up', 'project.restored', 'project.quota_set', 'grant.created', 'grant.revoked',
-    'identity.linked', 'identity.unlinked', 'identity.mapped', 'issuer.trusted', 'issuer.distrusted')),
+    'identity.linked', 'identity.unlinked', 'identity.mapped', 'issuer.trusted', 'issuer.distrusted', 'history.erased')),
   user_id    uuid,
   key_id     uuid,
   login      text,
@@ -557,7 +601,7 @@ BEGIN
   IF EXISTS (
     SELECT FROM pg_catalog.pg_constraint c
     WHERE c.conrelid = 'app.audit_log'::regclass AND c.conname = 'audit_log_action_check'
-      AND pg_get_constraintdef(c.oid) NOT LIKE '%issuer.distrusted%'
+      AND pg_get_constraintdef(c.oid) NOT LIKE '%history.erased%'
   ) THEN
     ALTER TABLE app.audit_log DROP CONSTRAINT audit_log_action_check, ADD CONSTRAINT audit_log_action_check CHECK (action IN (
       'user.created', 'user.removed', 'project.created', 'project.renamed', 'project.removed', 'member.added',
@@ -565,7 +609,7 @@ BEGIN
       'key.created', 'key.changed', 'key.revoked', 'key.rotated', 'key.used_from_new_address',
       'documents.deleted', 'entities.deleted', 'backup.restored', 'bank.imported', 'bank.exported',
       'project.backed_up', 'project.restored', 'project.quota_set', 'grant.created', 'grant.revoked',
-    'identity.linked', 'identity.unlinked', 'identity.mapped', 'issuer.trusted', 'issuer.distrusted'));
+    'identity.linked', 'identity.unlinked', 'identity.mapped', 'issuer.trusted', 'issuer.distrusted', 'history.erased'));
   END IF;
 END
 $$;
@@ -734,7 +778,7 @@ BEGIN
   FOREACH name IN ARRAY ARRAY['public.schema_migrations', 'public.users', 'public.projects', 'public.memberships',
     'public.api_keys', 'public.documents', 'public.graph_entities', 'public.graph_observations',
     'public.graph_relations', 'public.sessions', 'app.project_state', 'app.backups',
-    'app.backup_items', 'app.files', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes',
+    'app.backup_items', 'app.files', 'app.document_versions', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes',
     'app.audit_log', 'app.vector_sets', 'app.vectors', 'app.oauth_grants', 'app.oauth_codes',
     'app.oauth_refresh_tokens', 'app.oauth_clients', 'app.oauth_sign_ins', 'app.oauth_login_codes',
     'app.issuers', 'app.identities', 'app.barred_identities', 'app.mapped_members'] LOOP

@@ -1992,14 +1992,36 @@ END
 $$;
 
 -- The same for a changed document, row by row: an edit changes one or two, and transition tables would contain their old and
--- new texts. The row of this connection exists after its first edit.
+-- new texts. The row of this connection exists after its first edit. It also adds the version of the change, see below.
 CREATE OR REPLACE FUNCTION app.count_documents_update() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   added constant bigint := octet_length(NEW.content);
   gone constant bigint := octet_length(OLD.content);
+  change constant text := current_setting('app.current_change', true);
+  kept_end constant integer := nullif(split_part(change, '|', 5), '');
+  kept_start integer;
 BEGIN
+  IF kept_end IS NULL OR NEW.version % 256 = 0 THEN
+    PERFORM app.add_version(NEW, OLD.content, OLD.etag, 'changed');
+  ELSE
+    kept_start := split_part(change, '|', 4);
+    IF kept_start < 0 OR kept_end < 0 OR kept_start + kept_end > least(added, gone)
+      OR gone - kept_start - kept_end > greatest(1024, gone / 8) THEN
+      PERFORM app.add_version(NEW, OLD.content, OLD.etag, 'changed');
+    ELSE
+      INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes,
+        kept_start, kept_end, kind, tool, path, etag, former_etag, former)
+      VALUES (NEW.project_id, NEW.id, NEW.version, NEW.updated_at,
+        nullif(current_setting('app.current_user_id', true), '')::uuid,
+        nullif(current_setting('app.current_key_id', true), '')::uuid,
+        nullif(split_part(change, '|', 3), '')::uuid, added, kept_start, kept_end,
+        coalesce(nullif(split_part(change, '|', 1), ''), 'changed'), nullif(split_part(change, '|', 2), ''), NEW.path, NEW.etag,
+        OLD.etag, CASE WHEN kept_start + kept_end = gone THEN '\x'::bytea
+          ELSE substr(convert_to(OLD.content, 'UTF8'), kept_start + 1, (gone - kept_start - kept_end)::integer) END);
+    END IF;
+  END IF;
   IF NEW.project_id = OLD.project_id THEN
     IF added = gone THEN
       RETURN NULL;
@@ -2017,6 +2039,220 @@ BEGIN
   GROUP BY c.project_id ORDER BY c.project_id
   ON CONFLICT (project_id, slot, kind) DO UPDATE SET bytes = s.bytes + excluded.bytes;
   RETURN NULL;
+END
+$$;
+
+-- The history of documents ---------------------------------------------------------------------------------------------
+--
+-- Triggers add the versions, so that every change has one, whatever makes it. User and key are those of the context. For what
+-- only the server knows, it sets app.current_change in the transaction of a change:
+--
+--   kind|tool|session|kept_start|kept_end   the numbers, as in app.document_versions, if one document is changed. `kind` replaces
+--                                           the kind that the trigger would note. Each part may be empty
+--   *|tool|session||                        app.current_versions has the versions of changed documents, by their names, as JSON
+--   -                                       no history is kept
+--
+-- Without the setting (an operator's statement, a server of an earlier version) the whole former text is stored.
+
+-- Adds the versions of a document that was created, or changed by several edits at once. p_kind: for a document of which
+-- app.current_versions has no versions.
+CREATE OR REPLACE FUNCTION app.add_version(p_new public.documents, p_former text, p_former_etag text, p_kind text) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  change constant text := current_setting('app.current_change', true);
+  usr constant uuid := nullif(current_setting('app.current_user_id', true), '')::uuid;
+  key constant uuid := nullif(current_setting('app.current_key_id', true), '')::uuid;
+  listed jsonb;
+BEGIN
+  IF starts_with(change, '*') THEN
+    listed := nullif(current_setting('app.current_versions', true), '')::jsonb -> p_new.path;
+  END IF;
+  IF listed IS NOT NULL THEN
+    INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes, kept_start,
+      kept_end, kind, tool, path, etag, former_etag, former)
+    SELECT p_new.project_id, p_new.id, p_new.version - jsonb_array_length(listed) + one.place, p_new.updated_at, usr, key,
+      (v ->> 'session')::uuid, (v ->> 'bytes')::integer, (v ->> 'start')::integer, (v ->> 'end')::integer, v ->> 'kind',
+      v ->> 'tool', p_new.path, v ->> 'etag', v ->> 'formerEtag', convert_to(v ->> 'former', 'UTF8')
+    FROM jsonb_array_elements(listed) WITH ORDINALITY AS one (v, place);
+  ELSIF (change <> '-' OR change IS NULL) AND p_new.content IS DISTINCT FROM p_former THEN
+    IF EXISTS (
+      SELECT FROM app.document_versions v
+      WHERE v.project_id = p_new.project_id AND v.document_id = p_new.id AND v.version = p_new.version
+    ) THEN
+      RAISE EXCEPTION 'a statement that changes a document must count its version up' USING ERRCODE = 'MB400';
+    END IF;
+    INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes, kind, tool, path,
+      etag, former_etag, former)
+    VALUES (p_new.project_id, p_new.id, p_new.version, greatest(now(), p_new.updated_at), usr, key,
+      nullif(split_part(change, '|', 3), '')::uuid,
+      octet_length(p_new.content), coalesce(nullif(nullif(split_part(change, '|', 1), '*'), ''), p_kind),
+      nullif(split_part(change, '|', 2), ''), p_new.path, p_new.etag, p_former_etag, convert_to(p_former, 'UTF8'));
+  END IF;
+END
+$$;
+
+-- A new document continues the history of a deleted one of its name.
+CREATE OR REPLACE FUNCTION app.continue_history() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  last record;
+BEGIN
+  SELECT v.document_id, v.version, v.kind INTO last FROM app.document_versions v
+  WHERE v.project_id = NEW.project_id AND v.path = NEW.path AND v.kind <> 'changed' ORDER BY v.at DESC, v.version DESC LIMIT 1;
+  IF last.kind = 'deleted' THEN
+    NEW.id := last.document_id;
+    NEW.version := last.version + NEW.version;
+  END IF;
+  RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.note_created() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM app.add_version(NEW, NULL, NULL, 'created');
+  RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.note_renamed() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  change constant text := current_setting('app.current_change', true);
+BEGIN
+  IF change <> '-' OR change IS NULL THEN
+    INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes, kept_start, kind,
+      tool, path, former_path, etag, former_etag, former)
+    VALUES (NEW.project_id, NEW.id, NEW.version, NEW.updated_at,
+      nullif(current_setting('app.current_user_id', true), '')::uuid,
+      nullif(current_setting('app.current_key_id', true), '')::uuid,
+      nullif(split_part(change, '|', 3), '')::uuid, octet_length(NEW.content), octet_length(NEW.content), 'renamed',
+      nullif(split_part(change, '|', 2), ''), NEW.path, OLD.path, NEW.etag, OLD.etag, '');
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+-- The documents of a removed project leave no versions.
+CREATE OR REPLACE FUNCTION app.note_deleted() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  change constant text := current_setting('app.current_change', true);
+BEGIN
+  IF change <> '-' OR change IS NULL THEN
+    INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes, kind, tool, path,
+      former_etag, former)
+    SELECT g.project_id, g.id, g.version + 1, greatest(now(), g.updated_at),
+      nullif(current_setting('app.current_user_id', true), '')::uuid,
+      nullif(current_setting('app.current_key_id', true), '')::uuid,
+      nullif(split_part(change, '|', 3), '')::uuid, 0, 'deleted', nullif(split_part(change, '|', 2), ''), g.path, g.etag,
+      convert_to(g.content, 'UTF8')
+    FROM gone g WHERE EXISTS (SELECT FROM public.projects p WHERE p.id = g.project_id);
+  END IF;
+  RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.forget_history() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  DELETE FROM app.document_versions v WHERE v.project_id = OLD.id;
+  RETURN NULL;
+END
+$$;
+
+-- The document that has one of these names, or that had it last.
+CREATE OR REPLACE FUNCTION app.document_named(p_project uuid, p_paths text[]) RETURNS uuid
+LANGUAGE sql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce(
+    (SELECT d.id FROM public.documents d WHERE d.project_id = p_project AND d.path = ANY (p_paths) ORDER BY d.path LIMIT 1),
+    (SELECT v.document_id FROM app.document_versions v
+      WHERE v.project_id = p_project AND v.path = ANY (p_paths) AND v.kind <> 'changed' ORDER BY v.at DESC, v.version DESC LIMIT 1))
+$$;
+
+-- A page of versions, newest first, with the names of their users and the prefixes of their keys, which members may not read
+-- otherwise. Needs the right to read. p_document: of this document only; p_after…: after this place of the list.
+CREATE OR REPLACE FUNCTION app.list_versions(
+  p_document uuid, p_version bigint, p_session uuid, p_since timestamptz, p_until timestamptz, p_by text, p_after timestamptz,
+  p_after_version bigint, p_after_document uuid, p_most integer
+) RETURNS TABLE (
+  document_id uuid, version bigint, at timestamptz, author text, key_id uuid, key_prefix text, session_id uuid, bytes integer,
+  kind text, tool text, path text, former_path text, etag text, former_etag text, replaced integer, former_bytes integer
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  project constant uuid := app.readable_project();
+BEGIN
+  RETURN QUERY
+  SELECT p.document_id, p.version, p.at, p.author, p.key_id,
+    (SELECT k.key_prefix::text FROM public.api_keys k WHERE k.project_id = project AND k.id = p.key_id AND k.grant_id IS NULL),
+    p.session_id, p.bytes, p.kind, p.tool, p.path, p.former_path, p.etag, p.former_etag, octet_length(p.former),
+    p.kept_start + octet_length(p.former) + p.kept_end
+  FROM (
+    SELECT v.*, u.name AS author
+    FROM app.document_versions v LEFT JOIN public.users u ON u.id = v.user_id
+    WHERE v.project_id = project AND (p_document IS NULL OR v.document_id = p_document)
+      AND (p_version IS NULL OR v.version = p_version)
+      AND (p_session IS NULL OR v.session_id = p_session)
+      AND (p_since IS NULL OR v.at >= p_since) AND (p_until IS NULL OR v.at < p_until)
+      AND (p_by IS NULL OR u.name = p_by)
+      AND (p_after IS NULL OR (v.at, v.version, v.document_id) < (p_after, p_after_version, p_after_document))
+    ORDER BY v.at DESC, v.version DESC, v.document_id DESC LIMIT least(greatest(p_most, 1), 201)
+  ) AS p ORDER BY p.at DESC, p.version DESC, p.document_id DESC;
+END
+$$;
+
+-- Erases the versions of a document, for an owner; notes it in the audit log. The current text stays.
+CREATE OR REPLACE FUNCTION app.erase_history(p_document uuid) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := app.owned_project();
+  name text;
+  removed bigint;
+BEGIN
+  IF project IS NULL THEN
+    RAISE EXCEPTION 'only an owner may erase history' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  SELECT v.path INTO name FROM app.document_versions v WHERE v.project_id = project AND v.document_id = p_document
+  ORDER BY v.version DESC LIMIT 1;
+  DELETE FROM app.document_versions v WHERE v.project_id = project AND v.document_id = p_document;
+  GET DIAGNOSTICS removed = ROW_COUNT;
+  IF removed > 0 THEN
+    PERFORM app.audit('history.erased', project, name, jsonb_build_object('versions', removed));
+  END IF;
+  RETURN removed;
+END
+$$;
+
+-- Deletes versions that are older than p_before, at most p_most, the oldest of each document first, and returns their number.
+-- A newer version needs no older one. Keeps a day in any case.
+CREATE OR REPLACE FUNCTION app.purge_history(p_before timestamptz, p_most bigint) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  removed bigint;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp history', 0)) THEN
+    RETURN NULL;
+  END IF;
+  DELETE FROM app.document_versions v USING (
+    SELECT o.project_id, o.document_id, o.version FROM app.document_versions o
+    WHERE o.at < p_before AND o.at < now() - interval '1 day'
+    ORDER BY o.project_id, o.document_id, o.version LIMIT p_most
+  ) AS old
+  WHERE v.project_id = old.project_id AND v.document_id = old.document_id AND v.version = old.version;
+  GET DIAGNOSTICS removed = ROW_COUNT;
+  RETURN removed;
 END
 $$;
 
@@ -2488,7 +2724,7 @@ BEGIN
       SELECT unnest(ARRAY[
         'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'close_session',
         'append_events', 'trim_events', 'purge', 'kept_for_replay', 'note_key_addresses', 'purge_audit', 'opens_without_key',
-        'make_event_partition', 'drop_event_partition', 'fill_fts', 'count_stale_fts']), 'app_server'
+        'make_event_partition', 'drop_event_partition', 'fill_fts', 'count_stale_fts', 'purge_history']), 'app_server'
       UNION ALL SELECT unnest(ARRAY['claim_vectors', 'put_vectors', 'prune_vectors']), 'app_server'
       UNION ALL SELECT 'oauth_admit_outside', 'app_server'
       UNION ALL SELECT unnest(ARRAY['allow_grant', 'end_grants_of_issuer']), owner
@@ -2502,15 +2738,16 @@ BEGIN
         'allow_identity', 'note_member_by_hand', 'audit_identity']), owner
       UNION ALL SELECT 'tokens_of_key', 'app_server, ' || owner
       UNION ALL SELECT unnest(ARRAY['oauth_keep_newest', 'oauth_is_live', 'oauth_issue', 'end_grant', 'find_outside_user',
-        'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
+        'add_version', 'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
       UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
-      UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key']), 'app_user'
+      UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key', 'document_named', 'list_versions',
+        'erase_history']), 'app_user'
       UNION ALL SELECT unnest(ARRAY[
         'bootstrap', 'create_user', 'list_users', 'create_project', 'list_projects', 'put_member', 'remove_member',
         'list_members', 'create_key', 'find_key', 'list_keys', 'revoke_key', 'rotate_key', 'update_key', 'invite_member',
         'remove_user', 'rename_project', 'remove_project', 'note_operator_audit',
         'list_audit', 'set_project_quota', 'list_stored_bytes', 'note_graph_change', 'audit_user', 'audit_project', 'audit_membership', 'audit_key',
-        'audit_deletion']), owner
+        'audit_deletion', 'continue_history', 'note_created', 'note_renamed', 'note_deleted', 'forget_history']), owner
       UNION ALL SELECT c.proname, owner FROM pg_catalog.pg_proc c
       WHERE c.pronamespace = 'app'::regnamespace AND c.proname ~ '^count_.*_(insert|delete|update)$'
       UNION ALL SELECT unnest(ARRAY[
@@ -2613,6 +2850,16 @@ END
 $$;
 CREATE OR REPLACE TRIGGER count_update AFTER UPDATE OF content, project_id ON public.documents
   FOR EACH ROW EXECUTE FUNCTION app.count_documents_update();
+
+CREATE OR REPLACE TRIGGER continue_history BEFORE INSERT ON public.documents
+  FOR EACH ROW EXECUTE FUNCTION app.continue_history();
+CREATE OR REPLACE TRIGGER note_created AFTER INSERT ON public.documents FOR EACH ROW EXECUTE FUNCTION app.note_created();
+CREATE OR REPLACE TRIGGER note_renamed AFTER UPDATE OF path ON public.documents
+  FOR EACH ROW WHEN (OLD.path IS DISTINCT FROM NEW.path) EXECUTE FUNCTION app.note_renamed();
+CREATE OR REPLACE TRIGGER note_deleted AFTER DELETE ON public.documents REFERENCING OLD TABLE AS gone
+  FOR EACH STATEMENT EXECUTE FUNCTION app.note_deleted();
+CREATE OR REPLACE TRIGGER forget_history AFTER DELETE ON public.projects
+  FOR EACH ROW EXECUTE FUNCTION app.forget_history();
 
 CREATE OR REPLACE TRIGGER audit AFTER INSERT OR DELETE ON public.users FOR EACH ROW EXECUTE FUNCTION app.audit_user();
 CREATE OR REPLACE TRIGGER audit AFTER INSERT OR DELETE ON public.projects

@@ -8,6 +8,7 @@ pub mod backups;
 pub mod digests;
 pub mod documents;
 pub mod graph;
+pub mod history;
 pub mod state;
 
 use parking_lot::Mutex;
@@ -128,6 +129,14 @@ macro_rules! contract_tests {
             an_unknown_or_malformed_id_changes_nothing, concurrent_backups_have_different_ids);
         $crate::contract_tests!(@module $fresh, state:
             state_is_stored_per_user_and_project, concurrent_updates_all_count);
+    };
+    (@history $fresh:path) => {
+        $crate::contract_tests!(@module $fresh, history:
+            every_change_is_a_version_that_reads_back, a_version_records_author_key_tool_and_session, a_rename_is_followed,
+            a_deleted_document_keeps_its_history_and_comes_back, a_long_history_is_rebuilt_and_paged,
+            concurrent_edits_are_a_version_each, one_edit_of_several_documents_is_a_version_of_each,
+            an_erased_history_is_gone_and_the_text_stays, an_unknown_document_or_version_is_named,
+            a_restored_backup_adds_versions);
     };
     (@module $fresh:path, $module:ident: $($name:ident),+ $(,)?) => {
         mod $module {

@@ -9,6 +9,7 @@ pub mod compact_sort;
 pub mod document;
 pub mod error;
 pub mod graph;
+pub mod history;
 pub mod hooks;
 pub mod identity;
 pub mod import;

@@ -99,6 +99,16 @@ pub const SERVICE_VECTOR_WAIT_MS: u64 = 1000;
 pub const BACKUP_BYTES: u64 = 1024 * 1024 * 1024;
 /// See [`BACKUP_BYTES`].
 pub const BACKUP_FILES: usize = 50_000;
+/// At every version whose number is a multiple of this, the history stores the former text as a whole, so that a text is
+/// rebuilt of at most this many steps.
+pub const VERSIONS_TO_WHOLE: i64 = 256;
+/// A change that replaces more than this part of a text (one of so many), and more than [`DELTA_BYTES`], is stored as the
+/// whole former text.
+pub const DELTA_PART: usize = 8;
+/// See [`DELTA_PART`].
+pub const DELTA_BYTES: usize = 1024;
+/// The most versions in one page of a list.
+pub const VERSIONS_LISTED: usize = 200;
 /// How long a writer waits for another process that holds the bank's lock, in milliseconds.
 pub const LOCK_WAIT_MS: u64 = 10_000;
 /// The highest number in the name of an archive of one month.

@@ -14,6 +14,7 @@ mod git;
 #[cfg(all(unix, test))]
 mod git_for_tests;
 mod graph;
+mod history;
 mod hook_sessions;
 pub mod journal;
 mod keys;

@@ -27,10 +27,11 @@ use read::{boolean, invalid, list, non_blank, number, secret, text_file, url_kin
 use variables::{
     ADDRESS_CONNECTIONS, ADDRESS_LIMIT, ALL_REPLY_BYTES, ALLOWED_HOSTS, ALLOWED_ORIGINS, AUDIT_RETENTION,
     CLIENT_DOCUMENTS, CONNECTIONS, DATABASE_URL, DRAIN_DELAY, EMBEDDINGS, EMBEDDINGS_KEY, EMBEDDINGS_MODEL,
-    HOST, INDEX_MEMORY, INDEX_MEMORY_PER_PROJECT, JSON_RESPONSE, KEEP_ALIVE, KEY_REPLY_BYTES,
-    KEYED_ADDRESS_LIMIT, LOG, METRICS, OTLP_ENDPOINT, PORT, PROJECT_EVENTS, PROVIDER, PROXY_HOPS, PUBLIC_URL,
-    QUOTA, READ_ONLY, REDIS_PREFIX, REDIS_URL, REPLY_BYTES, RETENTION, ROOT_CERTIFICATE, SERVER_DATABASE_URL,
-    SESSION_EVENTS, SESSIONS, SESSIONS_OF_KEY, STATE_DIR, STREAMS, SUPABASE_URL, TOOLS, TRANSPORT,
+    HISTORY_RETENTION, HOST, INDEX_MEMORY, INDEX_MEMORY_PER_PROJECT, JSON_RESPONSE, KEEP_ALIVE,
+    KEY_REPLY_BYTES, KEYED_ADDRESS_LIMIT, LOG, METRICS, OTLP_ENDPOINT, PORT, PROJECT_EVENTS, PROVIDER,
+    PROXY_HOPS, PUBLIC_URL, QUOTA, READ_ONLY, REDIS_PREFIX, REDIS_URL, REPLY_BYTES, RETENTION,
+    ROOT_CERTIFICATE, SERVER_DATABASE_URL, SESSION_EVENTS, SESSIONS, SESSIONS_OF_KEY, STATE_DIR, STREAMS,
+    SUPABASE_URL, TOOLS, TRANSPORT,
 };
 pub(crate) use variables::{VARIABLES, Variable};
 
@@ -66,6 +67,8 @@ pub(crate) struct DatabaseSettings {
     pub(crate) index_memory: IndexBudget,
     /// The quota of projects without their own, in bytes; 0 = unlimited.
     pub(crate) default_quota: u64,
+    /// How many days versions of documents are stored; 0 = no history.
+    pub(crate) history_days: u32,
     /// Authorities to trust beside the system's.
     pub(crate) root_certificate: Option<PathBuf>,
     /// The variable that contains the connection string.
@@ -329,6 +332,7 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
         text_file(ROOT_CERTIFICATE.name, path, ROOT_CERTIFICATE.takes, u64::MAX)?;
     }
     let default_quota = number(&QUOTA, read, 0, 1_099_511_627_776)?;
+    let history_days = number(&HISTORY_RETENTION, read, 0, 3650)?;
     let variable = variable.name;
     Ok(Some(DatabaseSettings {
         provider,
@@ -336,6 +340,7 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
         connections,
         index_memory,
         default_quota,
+        history_days,
         root_certificate,
         variable,
     }))

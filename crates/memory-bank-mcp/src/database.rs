@@ -33,7 +33,8 @@ pub(crate) fn open(settings: &DatabaseSettings, sink: Arc<dyn ChangeSink>) -> an
         Database::new(&options, deps).with_context(|| format!("`{}` cannot be used", settings.variable))?;
     Ok(database
         .with_search(&SearchOptions { memory: settings.index_memory })
-        .with_default_quota(settings.default_quota))
+        .with_default_quota(settings.default_quota)
+        .with_history(settings.history_days > 0))
 }
 
 /// Opens a database, and waits until it answers.

@@ -8,6 +8,7 @@ use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::StoreError;
+use memory_bank_core::history::VersionKind;
 use memory_bank_core::limits;
 use memory_bank_core::store::{
     BACKUP_PREFIX, Backup, BackupError, BackupStore, Change, Restored, check_backup_id,
@@ -16,6 +17,7 @@ use tokio_postgres::Row;
 
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
+use crate::documents::versions::{SET_CHANGE, SettingOfChange};
 use crate::quota::{StoredBytes, USAGE};
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
 use crate::transfer::timeouts::LONG_TIMEOUTS;
@@ -211,7 +213,11 @@ impl PostgresBank {
         let note: [Value<'_>; 3] = [&"backup.restored", &stored, &detail];
         // First: this sets the kind of transaction for the policies and the audit log, which needs the right to
         // administer alone, and removes the graph to restore it.
-        let mut writes = vec![Query::new(crate::audit::RECORD_ACTION, &note)];
+        let kind = Some(VersionKind::Restored);
+        let change = SettingOfChange::of_tool(self.database.keeps_history, kind, "restore_backup");
+        let change: [Value<'_>; 2] = [&change.change, &change.versions];
+        let mut writes =
+            vec![Query::new(crate::audit::RECORD_ACTION, &note), Query::new(SET_CHANGE, &change)];
         if let (Some(create), Some(copy)) = (&create, &copy) {
             writes.extend([Query::new(CREATE, create), Query::new(COPY, copy)]);
         }

@@ -61,6 +61,8 @@ pub struct Database {
     pub(crate) deps: Deps,
     /// How many bytes a project without a quota of its own may hold; 0 = unlimited.
     pub(crate) default_quota: u64,
+    /// Whether changes of documents add versions.
+    pub(crate) keeps_history: bool,
     /// How many changes were refused for a quota.
     pub(crate) quota_refusals: Arc<AtomicU64>,
     pub(crate) recent_contents: Arc<RecentContents<(ProjectId, Etag)>>,
@@ -105,6 +107,7 @@ impl Database {
             certificate_check,
             deps,
             default_quota: 0,
+            keeps_history: true,
             quota_refusals: Arc::default(),
             recent_contents: Arc::default(),
             indexes: Arc::new(Indexes::new(&SearchOptions::default())),
@@ -118,6 +121,12 @@ impl Database {
     #[must_use]
     pub fn with_default_quota(self, bytes: u64) -> Self {
         Self { default_quota: bytes, ..self }
+    }
+
+    /// Sets whether changes of documents add versions.
+    #[must_use]
+    pub fn with_history(self, keeps: bool) -> Self {
+        Self { keeps_history: keeps, ..self }
     }
 
     /// Which checks the database's certificate must pass on every connection.

@@ -3,6 +3,7 @@
 mod group;
 mod opened;
 mod plan;
+pub(crate) mod versions;
 
 use std::sync::Arc;
 
@@ -16,9 +17,8 @@ use uuid::Uuid;
 
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
-use crate::documents::opened::{
-    COUNT_ALL, Comparison, LOCK_LAST, OPEN, Opened, by_name, find, names_of, pattern,
-};
+pub(crate) use crate::documents::opened::names_of;
+use crate::documents::opened::{COUNT_ALL, Comparison, LOCK_LAST, OPEN, Opened, by_name, find, pattern};
 use crate::documents::plan::{Plan, check_count, check_names, check_quota, notify, write};
 use crate::edit_groups::{Awaited, Entry, RunGroup};
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};

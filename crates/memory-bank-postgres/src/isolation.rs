@@ -30,7 +30,7 @@ const TABLES: &str = "SELECT t.name, c.oid IS NOT NULL AS there, coalesce(c.relr
 
 /// Every table with data of tenants. The only list of them: the check and the tests are made from it, and a test compares it
 /// with the catalog.
-pub const TENANT_TABLES: [&str; 23] = [
+pub const TENANT_TABLES: [&str; 24] = [
     "public.users",
     "public.projects",
     "public.memberships",
@@ -44,6 +44,7 @@ pub const TENANT_TABLES: [&str; 23] = [
     "app.project_state",
     "app.backups",
     "app.backup_items",
+    "app.document_versions",
     "app.graph_versions",
     "app.graph_changes",
     "app.stored_bytes",
@@ -107,7 +108,7 @@ const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_cata
 
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant.
-const SERVING_FUNCTIONS: [&str; 42] = [
+const SERVING_FUNCTIONS: [&str; 45] = [
     "append_events",
     "authenticate",
     "claim_vectors",
@@ -115,8 +116,10 @@ const SERVING_FUNCTIONS: [&str; 42] = [
     "count_stale_fts",
     "current_access",
     "drop_event_partition",
+    "erase_history",
     "fill_fts",
     "kept_for_replay",
+    "list_versions",
     "make_event_partition",
     "note_audit",
     "note_key_addresses",
@@ -141,6 +144,7 @@ const SERVING_FUNCTIONS: [&str; 42] = [
     "prune_vectors",
     "purge",
     "purge_audit",
+    "purge_history",
     "purge_oauth",
     "put_vectors",
     "replace_own_key",

@@ -21,6 +21,7 @@ mod error;
 mod event_partitions;
 mod events;
 mod graph;
+mod history;
 mod identities;
 mod index_cache;
 mod isolation;

@@ -7,6 +7,7 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{CoreDocument, DocumentPath};
 use memory_bank_core::error::{EditError, StoreError, WorkspaceError};
+use memory_bank_core::history::ChangeContext;
 use memory_bank_core::mode::{Mode, parse_rules, rules_template};
 use memory_bank_core::store::{
     Bank, ChangeKind, DocumentStore, Drafts, GraphStore, Initialized, ModeRules, RegisteredStore,
@@ -86,7 +87,9 @@ impl Workspace for PostgresWorkspace {
     ) -> Result<Initialized, WorkspaceError> {
         let bank = self.open(caller).await?;
         let paths = CoreDocument::ALL.map(CoreDocument::path);
+        let context = ChangeContext::of_tool("initialize_memory_bank");
         let mut complete = |drafts: &mut Drafts| {
+            drafts.set_context(&context);
             for document in CoreDocument::ALL {
                 let path = document.path();
                 if drafts.text(&path).is_none() {

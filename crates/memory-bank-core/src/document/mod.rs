@@ -59,7 +59,7 @@ pub use conflict::Conflict;
 pub use core_document::{CORE_DOCUMENTS, CoreDocument, OLD_NAMES, core_rank};
 pub use decisions::{DecisionLogged, LogDecision, log_decision};
 pub(crate) use dialect::front_matter;
-pub use diff::unified_diff;
+pub use diff::{unified_diff, unified_diff_within};
 pub use digest::{
     CurrentContext, DIGEST_TOKENS, DecisionSummary, Digest, DigestBounds, DigestExtras, DigestSource,
     DocumentFacts, Excerpt, digest, digest_documents, estimated_tokens, plain_digest,

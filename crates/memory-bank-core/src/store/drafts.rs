@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::document::{Document, DocumentPath};
 use crate::error::EditError;
+use crate::history::ChangeContext;
 use crate::limits;
 use crate::store::Series;
 use crate::unicode::has_null;
@@ -16,6 +17,8 @@ pub struct Drafts {
     series: BTreeMap<Series, u32>,
     /// Whether texts may exceed the bound until the end of the edit.
     unbounded: bool,
+    /// What the versions of this edit record.
+    context: ChangeContext,
 }
 
 #[derive(Debug, Clone)]
@@ -69,6 +72,17 @@ impl Drafts {
         *last += 1;
         self.load(path.clone(), None);
         Ok(path)
+    }
+
+    /// Sets what the versions of this edit record beyond texts and caller.
+    pub fn set_context(&mut self, context: &ChangeContext) {
+        self.context.clone_from(context);
+    }
+
+    /// What the versions of this edit record. For stores.
+    #[must_use]
+    pub fn context(&self) -> &ChangeContext {
+        &self.context
     }
 
     /// The document as stored before this edit.

@@ -10,6 +10,7 @@ mod draft_changes;
 mod drafts;
 mod events;
 mod graph;
+mod history;
 mod new_documents;
 mod recent_contents;
 mod search;
@@ -33,6 +34,7 @@ pub use graph::{
     GraphBatch, GraphStats, GraphStore, GraphSummary, ObservationAdded, ObservationDraft, PointerAdded,
     PointerDraft, RelationDraft, RelationRemoved, Subgraph,
 };
+pub use history::{HistoryError, HistoryStore};
 pub use new_documents::{check_document_count, name_clash};
 pub use recent_contents::RecentContents;
 pub use search::{
@@ -52,7 +54,7 @@ pub use workspace::{
 };
 
 /// Everything that is kept for one project.
-pub trait Bank: DocumentStore + GraphStore + SearchStore + BackupStore + Send + Sync {
+pub trait Bank: DocumentStore + HistoryStore + GraphStore + SearchStore + BackupStore + Send + Sync {
     /// The bank's directory in replies: a path over stdio, the project's slug over HTTP.
     fn location(&self) -> String;
 }

@@ -225,6 +225,8 @@ variables! {
         "How many seconds a server that received a signal to end still accepts requests while `/health/ready` returns 503, so that a proxy that checks it stops sending requests in time.";
     Plain AUDIT_RETENTION "AUDIT_RETENTION_DAYS" = Is("365"), "a number from 30 to 3650",
         "How many days the audit log is stored.";
+    Plain HISTORY_RETENTION "HISTORY_RETENTION_DAYS" = Is("365"), "a number from 1 to 3650; 0 = no history",
+        "How many days former versions of documents are stored. With 0 none are added; those that exist stay until they are erased.";
     Plain METRICS "METRICS_ADDR" = Nothing, "an IP address with a port, such as 127.0.0.1:9464; empty = no metrics",
         "The address where Prometheus reads `/metrics`. It needs no key, so keep clients away from it.";
     Plain OTLP_ENDPOINT "OTEL_EXPORTER_OTLP_ENDPOINT" = Nothing,

@@ -12,6 +12,7 @@ use tokio_postgres::Row;
 use crate::database::Database;
 use crate::documents::opened::{Comparison, Found, OPEN, Opened, names_of};
 use crate::documents::plan::{Plan, Text, check_count, check_names, check_quota, notify, write};
+use crate::documents::versions::NewVersion;
 use crate::edit_groups::{Member, RunGroup};
 use crate::quota::StoredBytes;
 use crate::tenant::{Failure, Query};
@@ -116,8 +117,8 @@ fn give_up(members: Vec<Member>, error: &StoreError) -> Vec<Member> {
 struct Group {
     /// As stored, and after the edits so far.
     documents: BTreeMap<String, (Option<Document>, Document)>,
-    /// How many edits changed each.
-    edits: BTreeMap<String, i64>,
+    /// The versions of each that the edits added, oldest first.
+    versions: BTreeMap<String, Vec<NewVersion>>,
     /// How many documents the project has; unknown if all edited documents exist.
     present: Option<usize>,
     /// Names that another file system may not store beside new ones.
@@ -139,7 +140,7 @@ impl Group {
         let Found { stored, present, similar, held } = Found::of(rows)?;
         let documents =
             stored.into_iter().map(|(name, document)| (name, (Some(document.clone()), document))).collect();
-        Ok(Self { documents, edits: BTreeMap::new(), present, similar, held })
+        Ok(Self { documents, versions: BTreeMap::new(), present, similar, held })
     }
 
     async fn apply(&mut self, database: &Database, member: &Member) -> Option<Applied> {
@@ -185,7 +186,7 @@ impl Group {
                 version,
                 updated_at: now,
             };
-            *self.edits.entry(text.name.clone()).or_default() += 1;
+            self.versions.entry(text.name.clone()).or_default().extend(text.versions);
             self.documents.insert(text.name.clone(), (before.and_then(|(stored, _)| stored), document));
         }
     }
@@ -193,13 +194,13 @@ impl Group {
     /// The combined changes.
     fn plan(self) -> Plan {
         let mut plan = Plan::default();
-        for (name, edits) in self.edits {
+        for (name, versions) in self.versions {
             let Some((stored, document)) = self.documents.get(&name) else { continue };
             let kind = if stored.is_some() { ChangeKind::Modified } else { ChangeKind::Created };
             let (path, etag) = (document.path.clone(), document.etag.clone());
             let change = DocumentChange { path: path.clone(), kind, etag: Some(etag.clone()) };
             plan.changes.insert(path.clone(), change);
-            let text = Text { path, name, content: document.content.clone(), etag, edits };
+            let text = Text { path, name, content: document.content.clone(), etag, versions };
             let texts = if stored.is_some() { &mut plan.updates } else { &mut plan.inserts };
             texts.0.push(text);
         }

@@ -150,7 +150,7 @@ pub(super) fn pattern(series: &Series) -> String {
 }
 
 /// The names under which the documents may be stored: as given, canonical, and composed in either way.
-pub(super) fn names_of(paths: &[DocumentPath]) -> Vec<String> {
+pub(crate) fn names_of(paths: &[DocumentPath]) -> Vec<String> {
     let names: BTreeSet<String> = paths.iter().flat_map(DocumentPath::spellings).collect();
     names.into_iter().collect()
 }

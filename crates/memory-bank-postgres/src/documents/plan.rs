@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{Document, DocumentPath, Etag};
 use memory_bank_core::error::EditError;
+use memory_bank_core::history::ChangeContext;
 use memory_bank_core::store::{
     Change, ChangeKind, DocumentChange, DraftChanges, DraftWrite, Drafts, check_document_count, name_clash,
 };
 use memory_bank_core::unicode::has_null;
 
 use crate::database::Database;
+use crate::documents::versions::{NewVersion, SET_CHANGE, SettingOfChange};
 use crate::quota::StoredBytes;
 use crate::tenant::{Failure, Query, Transaction, Value};
 
@@ -22,6 +24,12 @@ const UPDATE: &str = "WITH changed AS (UPDATE public.documents d SET content = u
     FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[]) AS u (path, content, etag, edits) \
     WHERE d.project_id = $1 AND d.path = u.path RETURNING 1) \
     SELECT app.must_be((SELECT count(*) FROM changed), cardinality($2::text[]))";
+/// The most frequent write: one document, changed once. It also sets the change for the history, see
+/// [`versions`](super::versions).
+const UPDATE_ONE: &str = "WITH changed AS (UPDATE public.documents d SET content = $3, etag = $4, version = d.version + 1, \
+    updated_at = $5 WHERE d.project_id = $1 AND d.path = $2 RETURNING 1) \
+    SELECT CASE WHEN count(*) = 1 THEN set_config('app.current_change', $6, true) \
+    ELSE app.must_be(count(*), 1)::text END FROM changed";
 const INSERT: &str = "INSERT INTO public.documents (project_id, path, content, etag, version, created_at, updated_at) \
     SELECT $1, u.path, u.content, u.etag, u.edits, $6, $6 \
     FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[]) AS u (path, content, etag, edits)";
@@ -39,6 +47,8 @@ pub(super) struct Plan {
     pub(super) renamed_to: Vec<String>,
     /// How many bytes of text it adds; negative if it removes text.
     pub(super) added: i64,
+    /// What its versions record.
+    pub(super) context: Box<ChangeContext>,
 }
 
 #[derive(Debug, Default)]
@@ -50,8 +60,8 @@ pub(super) struct Text {
     pub(super) name: String,
     pub(super) content: String,
     pub(super) etag: Etag,
-    /// How many edits it contains: each is a version.
-    pub(super) edits: i64,
+    /// Its versions, oldest first: each edit is one.
+    pub(super) versions: Vec<NewVersion>,
 }
 
 impl Texts {
@@ -59,7 +69,8 @@ impl Texts {
         let column = |of: fn(&Text) -> &str| self.0.iter().map(of).collect::<Vec<_>>();
         let texts =
             [column(|text| &text.name), column(|text| &text.content), column(|text| text.etag.as_str())];
-        (texts, self.0.iter().map(|text| text.edits).collect())
+        let count = |text: &Text| i64::try_from(text.versions.len()).unwrap_or(i64::MAX);
+        (texts, self.0.iter().map(count).collect())
     }
 }
 
@@ -69,7 +80,7 @@ impl Plan {
         stored: &BTreeMap<DocumentPath, DocumentPath>,
     ) -> Result<Self, EditError> {
         let DraftChanges { changes, writes } = DraftChanges::of(drafts, stored)?;
-        let mut plan = Self { changes, ..Self::default() };
+        let mut plan = Self { changes, context: Box::new(drafts.context().clone()), ..Self::default() };
         let mut deleted: Vec<&Document> = Vec::new();
         for DraftWrite { path, before, after, .. } in writes {
             let bytes = |text: Option<usize>| i64::try_from(text.unwrap_or_default()).unwrap_or(i64::MAX);
@@ -87,9 +98,9 @@ impl Plan {
             let text = Text {
                 path: path.clone(),
                 name: path.as_str().to_owned(),
+                versions: vec![NewVersion::of(before, content, &etag, &plan.context)],
                 content: content.to_owned(),
                 etag,
-                edits: 1,
             };
             let texts = if before.is_none() { &mut plan.inserts } else { &mut plan.updates };
             texts.0.push(text);
@@ -118,6 +129,15 @@ impl Plan {
     /// The changes in the order of these paths.
     pub(super) fn changes_of(&self, paths: &[DocumentPath]) -> Vec<DocumentChange> {
         paths.iter().filter_map(|path| self.changes.get(path).cloned()).collect()
+    }
+
+    /// The only change, if it changes one document once.
+    fn only_update(&self) -> Option<&Text> {
+        let others = [self.inserts.0.len(), self.deletes.len(), self.renamed_from.len()];
+        match self.updates.0.as_slice() {
+            [text] if text.versions.len() == 1 && others == [0; 3] => Some(text),
+            _ => None,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -164,13 +184,21 @@ pub(super) async fn write(
 ) -> Result<(), Failure> {
     let project = caller.project.0;
     let now = database.deps.clock.now();
+    let change = SettingOfChange::of(database.keeps_history, plan);
+    if let Some(text) = plan.only_update() {
+        let etag = text.etag.as_str();
+        let values: [Value<'_>; 6] = [&project, &text.name, &text.content, &etag, &now, &change.change];
+        transaction.commit(&[Query::new(UPDATE_ONE, &values)]).await?;
+        return Ok(());
+    }
+    let set: [Value<'_>; 2] = [&change.change, &change.versions];
     let renames: [Value<'_>; 4] = [&project, &plan.renamed_from, &plan.renamed_to, &now];
     let ([updated, updates, update_etags], update_edits) = plan.updates.columns();
     let update: [Value<'_>; 6] = [&project, &updated, &updates, &update_etags, &update_edits, &now];
     let ([inserted, inserts, insert_etags], insert_edits) = plan.inserts.columns();
     let insert: [Value<'_>; 6] = [&project, &inserted, &inserts, &insert_etags, &insert_edits, &now];
     let delete: [Value<'_>; 2] = [&project, &plan.deletes];
-    let mut writes = Vec::new();
+    let mut writes = vec![Query::new(SET_CHANGE, &set)];
     // Free a name before it is used.
     if !plan.deletes.is_empty() {
         writes.push(Query::new(DELETE, &delete));

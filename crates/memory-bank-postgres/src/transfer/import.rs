@@ -20,6 +20,7 @@ use crate::audit::{OperatorAction, RECORD_ACTION};
 use crate::backups::{CLEAR_GRAPH, COPY, CREATE, copying, creating};
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
+use crate::documents::versions::{SET_CHANGE, SettingOfChange};
 use crate::quota::{StoredBytes, USAGE};
 use crate::tenant::{Query, Transaction, Value};
 
@@ -98,6 +99,8 @@ impl PostgresBank {
         let project: [Value<'_>; 1] = [&caller.project.0];
         let detail = serde_json::json!({ "onto": format!("{onto:?}").to_lowercase() });
         let values: [Value<'_>; 3] = [&action.name(), &subject, &detail];
+        let change = SettingOfChange::of_tool(self.database.keeps_history, None, "import");
+        let change: [Value<'_>; 2] = [&change.change, &change.versions];
         let first = [
             Query::new(LONG_TIMEOUTS, &[]),
             // Record it in the same transaction, and first: the audit log then omits the single deletions of an
@@ -109,6 +112,7 @@ impl PostgresBank {
             Query::new(FILES, &project),
             Query::new(BACKUPS, &project),
             Query::new(USAGE, &project),
+            Query::new(SET_CHANGE, &change),
         ];
         let (transaction, rows) = self.database.begin(caller, &first).await?;
         let present: BTreeMap<String, String> = answer(&rows, 3)

@@ -22,3 +22,4 @@ pub(crate) async fn fresh() -> Project {
 }
 
 memory_bank_contract_tests::contract_tests!(crate::contract::fresh);
+memory_bank_contract_tests::contract_tests!(@history crate::contract::fresh);

@@ -25,6 +25,7 @@ use crate::http::config::{BODY_BYTES, CALL_TIMEOUT};
 use crate::http::content_type::{is_event_stream, is_json};
 use crate::http::metrics::Limit;
 use crate::http::probe::Health;
+use crate::http::protocol::SESSION;
 use crate::http::reply::{self, INTERNAL_ERROR, INVALID_REQUEST, TRANSPORT_ERROR};
 use crate::http::reply_budget::{self, Reservation, accounted};
 use crate::http::shared::Shared;
@@ -56,10 +57,11 @@ impl RequestContext {
         services.replies.memory = self.memory.clone().map(|memory| memory as Arc<dyn ReplyMemory>);
         let caller = Arc::clone(&self.who.caller);
         let tools = self.tools.clone();
+        let session = parts.headers.get(SESSION).and_then(|id| id.to_str().ok()).map(str::to_owned);
         let (metrics, span) = (Arc::clone(&self.shared.metrics), tracing::Span::current());
         let handler = move || {
             let handler = MemoryBankHandler::new(services.clone(), Caller::clone(&caller));
-            let handler = handler.with_tools(tools.clone());
+            let handler = handler.with_tools(tools.clone()).with_session(session.clone());
             Ok(ObservedHandler::new(handler, metrics.clone(), span.clone()))
         };
         let config = StreamableHttpServerConfig::default()

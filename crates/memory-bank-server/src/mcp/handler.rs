@@ -33,6 +33,8 @@ pub struct MemoryBankHandler {
     subscriptions: Arc<Subscriptions>,
     ending: CancellationToken,
     options: ToolOptions,
+    /// The id of the client's session, for the history.
+    session: Option<String>,
 }
 
 impl MemoryBankHandler {
@@ -45,6 +47,7 @@ impl MemoryBankHandler {
             subscriptions: Arc::default(),
             ending: CancellationToken::new(),
             options: ToolOptions::default(),
+            session: None,
         }
     }
 
@@ -53,6 +56,12 @@ impl MemoryBankHandler {
     pub fn with_tools(self, options: ToolOptions) -> Self {
         let caller = Arc::new(options.restrict(Caller::clone(&self.caller)));
         Self { caller, options, ..self }
+    }
+
+    /// Sets the session that the history records.
+    #[must_use]
+    pub fn with_session(self, session: Option<String>) -> Self {
+        Self { session, ..self }
     }
 
     /// Ends subscriptions when the token is cancelled, so that they do not delay the end of the connection.
@@ -85,7 +94,8 @@ impl MemoryBankHandler {
         if self.options.read_only && changes {
             return Ok(tools::refused_as_read_only(name));
         }
-        self.caught(name, tools::call(&self.services, &self.caller, name, arguments)).await
+        self.caught(name, tools::call(&self.services, &self.caller, self.session.as_deref(), name, arguments))
+            .await
     }
 
     /// Whether lists of readable things are shown. For other callers they are empty, as the list of tools contains

@@ -162,6 +162,7 @@ mod tests {
             connections: 20,
             index_memory: memory_bank_core::search::IndexBudget::default(),
             default_quota: 0,
+            history_days: 365,
             root_certificate: None,
             variable: "DATABASE_URL",
         }

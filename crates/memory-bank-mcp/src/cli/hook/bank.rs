@@ -11,6 +11,7 @@ use memory_bank_core::clock::{Clock, Entropy, SystemClock, SystemEntropy};
 use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::{DocumentPath, NO_DOCUMENT, is_leftover};
 use memory_bank_core::error::WorkspaceError;
+use memory_bank_core::history::ChangeContext;
 use memory_bank_core::hooks::{
     PassageText, PromptTerms, RecalledPassage, SESSION_RECORDS, is_session_records, matching_passages,
 };
@@ -278,6 +279,7 @@ impl FolderHookBank {
         let mut is_written = false;
         self.bank
             .edit(&self.caller, std::slice::from_ref(&path), &mut |drafts| {
+                drafts.set_context(&ChangeContext::of_tool("hook"));
                 let before = drafts.stored(&path).map(|document| document.content.clone());
                 let after = rule(before.as_deref());
                 is_written = after.is_some();

@@ -119,6 +119,15 @@ pub(super) fn cases(tool: &str, word: &str, ids: &Ids, own: bool) -> Vec<Value> 
         "graph_add_doc_pointer" => {
             vec![json!({"entityNameOrId": entity, "docPath": "notes.md", "heading": word, "note": word})]
         }
+        "history" => vec![
+            json!({}),
+            json!({"filename": "notes.md"}),
+            json!({"action": "show", "filename": "notes.md", "version": 1}),
+            json!({"action": "diff", "filename": "notes.md", "version": 1}),
+            json!({"action": "show", "filename": "alone.md", "version": 1}),
+            json!({"action": "restore", "filename": "alone.md", "version": 1}),
+            json!({"action": "erase", "filename": "gone.md"}),
+        ],
         other => panic!(
             "`{other}` is a new tool: add the calls to `cases` that could show or change another project"
         ),

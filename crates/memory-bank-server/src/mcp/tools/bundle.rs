@@ -185,6 +185,7 @@ async fn digest(call: &Call, bank: &Arc<dyn Bank>) -> Value {
         ignored_names: Vec::new(),
         tools: call.tools,
         bank: Some(Arc::clone(bank)),
+        context: call.context.clone(),
     };
     match get_context_digest(own).await {
         Ok(reply) => reply.structured.get("digest").cloned().unwrap_or_default(),

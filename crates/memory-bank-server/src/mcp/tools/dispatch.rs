@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::error::WorkspaceError;
+use memory_bank_core::history::ChangeContext;
 use memory_bank_core::store::Bank;
 use rmcp::model::{CallToolResult, ContentBlock, ErrorData};
 use serde_json::{Map, Value};
@@ -26,6 +27,7 @@ use crate::services::Services;
 pub(crate) async fn call(
     services: &Services,
     caller: &Arc<Caller>,
+    session: Option<&str>,
     name: &str,
     arguments: Option<Map<String, Value>>,
 ) -> Result<CallToolResult, ErrorData> {
@@ -45,7 +47,7 @@ pub(crate) async fn call(
     let is_longer_requested = bounded::requests_longer_reply(&arguments);
     let needs_given = alias.is_some() || !caller.may(Right::Read);
     let given = if needs_given { arguments.clone() } else { Map::new() };
-    let outcome = run(services, caller, spec, arguments, ignored_names.clone()).await;
+    let outcome = run(services, caller, session, spec, arguments, ignored_names.clone()).await;
     let outcome = blind::visible_to(caller, spec.name, spec.without_read, &given, outcome);
     let outcome = match alias {
         Some(alias) => outcome.and_then(|reply| (alias.reply)(&given, reply)),
@@ -103,6 +105,7 @@ fn unknown(name: &str) -> Failure {
 async fn run(
     services: &Services,
     caller: &Arc<Caller>,
+    session: Option<&str>,
     spec: &ToolSpec,
     mut arguments: Map<String, Value>,
     ignored_names: Vec<String>,
@@ -133,6 +136,7 @@ async fn run(
         arguments,
         ignored_names,
         tools: TOOLS,
+        context: ChangeContext { session: session.map(str::to_owned), ..ChangeContext::of_tool(spec.name) },
         bank,
     })
     .await

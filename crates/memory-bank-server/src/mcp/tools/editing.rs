@@ -17,6 +17,7 @@ pub(crate) async fn edit<T: Send>(
     let mut outcome = None;
     call.bank()?
         .edit(&call.caller, paths, &mut |drafts| {
+            drafts.set_context(&call.context);
             outcome = Some(rule(drafts)?);
             Ok(())
         })

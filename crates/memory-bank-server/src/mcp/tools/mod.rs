@@ -17,6 +17,7 @@ mod examples;
 mod extra_members;
 mod graph;
 mod guide;
+mod history;
 mod ignored;
 mod lenient;
 mod listing;

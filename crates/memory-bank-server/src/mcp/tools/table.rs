@@ -6,7 +6,7 @@
 
 use super::tool::ToolSpec;
 use super::{
-    backups, bundle, digest, documents, graph, guide, modes, progress, targeted, thinking, workspace,
+    backups, bundle, digest, documents, graph, guide, history, modes, progress, targeted, thinking, workspace,
 };
 
 /// The table.
@@ -51,4 +51,5 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     thinking::FINALIZE_THINKING_SESSION,
     targeted::GET_TARGETED_CONTEXT,
     graph::pointers::GRAPH_ADD_DOC_POINTER,
+    history::HISTORY,
 ];

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use memory_bank_core::caller::{Caller, Right};
+use memory_bank_core::history::ChangeContext;
 use memory_bank_core::store::Bank;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -107,6 +108,8 @@ pub(crate) struct Call {
     /// The table of tools, for the one that describes them.
     pub(crate) tools: &'static [ToolSpec],
     pub(crate) bank: Option<Arc<dyn Bank>>,
+    /// What the versions of this call's edits record.
+    pub(crate) context: ChangeContext,
 }
 
 type Outcome = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use anyhow::Context;
 use memory_bank_core::document::{CoreDocument, DocumentPath, Etag};
 use memory_bank_core::error::{EditError, StoreError};
+use memory_bank_core::history::ChangeContext;
 use memory_bank_core::import::{
     DocumentState, ImportEntry, ImportRecord, Layout, Names, WriteDecision, candidates, decide, is_record,
     name_beside, with_origin,
@@ -333,6 +334,7 @@ async fn try_write(
     let mut outcomes = Vec::new();
     let mut after = None;
     let mut edit = |drafts: &mut Drafts| {
+        drafts.set_context(&ChangeContext::of_tool("import"));
         outcomes.clear();
         expect_unchanged(drafts, before, &record_paths)?;
         let mut next = before.clone();

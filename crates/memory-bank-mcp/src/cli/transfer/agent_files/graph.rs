@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use anyhow::Context;
 use memory_bank_core::error::{EditError, GraphError, StoreError};
+use memory_bank_core::history::ChangeContext;
 use memory_bank_core::import::{
     GraphItem, ImportEntry, ImportRecord, KnownGraph, Note, Vault, batches, entity_ref, items_hash,
     link_text, remembered_link,
@@ -99,6 +100,7 @@ impl<'a> GraphWriter<'a> {
         let paths = record_paths(&parts)?;
         let names: Vec<_> = paths.iter().map(|(_, path)| path.clone()).collect();
         let mut edit = |drafts: &mut Drafts| -> Result<(), EditError> {
+            drafts.set_context(&ChangeContext::of_tool("import"));
             expect_unchanged(drafts, before, &paths)?;
             set_parts(drafts, &after, &paths)
         };

@@ -5,7 +5,7 @@ use memory_bank_core::document::{
     DocumentPath, Etag, NameError, delete_document, rename_document, unified_diff, write_document,
 };
 use memory_bank_core::error::EditError;
-use memory_bank_core::store::{DocumentChange, Editor};
+use memory_bank_core::store::{DocumentChange, Drafts, Editor};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -159,7 +159,11 @@ pub(crate) async fn change(
     editor: &mut Editor<'_>,
 ) -> Result<Vec<DocumentChange>, Failure> {
     let bank = call.bank()?;
-    match bank.edit(&call.caller, paths, editor).await {
+    let mut edit = |drafts: &mut Drafts| {
+        drafts.set_context(&call.context);
+        editor(drafts)
+    };
+    match bank.edit(&call.caller, paths, &mut edit).await {
         Ok(changes) => Ok(changes),
         // A caller who may not read learns that the document differs, and not how.
         Err(EditError::EtagMismatch { .. }) if !call.caller.may(Right::Read) => {

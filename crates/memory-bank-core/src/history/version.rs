@@ -1,0 +1,79 @@
+//! A version of a document, as the history lists it.
+
+use jiff::Timestamp;
+
+use crate::caller::KeyId;
+use crate::document::{DocumentPath, Etag};
+use crate::history::VersionPlace;
+use crate::words::word_enum;
+
+word_enum! {
+    /// What made a version.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub enum VersionKind {
+        /// The document was created.
+        Created = "created",
+        /// Its text changed.
+        Changed = "changed",
+        /// It got another name; its text is the same.
+        Renamed = "renamed",
+        /// It was deleted.
+        Deleted = "deleted",
+        /// A former version was brought back.
+        Restored = "restored",
+        /// Something outside of the server changed it, and the server noticed.
+        Outside = "outside",
+        /// It came with the folder and was not written by this installation.
+        Foreign = "foreign",
+    }
+}
+
+/// One version of a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The store's own name of the document, which outlives renames.
+    pub document: String,
+    /// Counts the versions of the document from 1, through renames, deletions and restores. A number may be missing.
+    pub number: i64,
+    /// The name of the document after the change; of a deletion, the deleted name.
+    pub path: DocumentPath,
+    /// The name before it, if the change was a rename.
+    pub former_path: Option<DocumentPath>,
+    /// When.
+    pub at: Timestamp,
+    /// The name of the user; `None` if it is not known (an edit from outside) or the user does not exist any more.
+    pub author: Option<String>,
+    /// The key with which the change was made.
+    pub key: Option<KeyId>,
+    /// The first characters of that key, if it still exists and the caller may see them.
+    pub key_prefix: Option<String>,
+    /// The session of the client.
+    pub session: Option<String>,
+    /// The name of the tool.
+    pub tool: Option<String>,
+    /// What made the version.
+    pub kind: VersionKind,
+    /// The etag of the text after the change; `None` after a deletion.
+    pub etag: Option<Etag>,
+    /// The bytes of the text after the change.
+    pub bytes: u64,
+    /// How many bytes of former text the change replaced.
+    pub replaced: u64,
+}
+
+impl Version {
+    /// Its place in a list.
+    #[must_use]
+    pub fn place(&self) -> VersionPlace {
+        VersionPlace { at: self.at, number: self.number, document: self.document.clone() }
+    }
+}
+
+/// A version with its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionText {
+    /// The version.
+    pub version: Version,
+    /// Its text; `None` if it is a deletion.
+    pub text: Option<String>,
+}

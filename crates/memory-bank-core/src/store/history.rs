@@ -1,0 +1,69 @@
+//! The history of documents: list, read and erase versions. Versions are added by the edits of documents.
+
+use async_trait::async_trait;
+
+use crate::caller::Caller;
+use crate::document::DocumentPath;
+use crate::error::StoreError;
+use crate::history::{Damage, VersionPage, VersionQuery, VersionText};
+
+/// Versions of the documents of one project. [`DocumentStore::edit`](crate::store::DocumentStore::edit) and every other
+/// committed change of a document adds one, in the same transaction.
+#[async_trait]
+pub trait HistoryStore: Send + Sync {
+    /// A page of versions, newest first. Needs the right to read.
+    async fn list_versions(&self, caller: &Caller, query: &VersionQuery)
+    -> Result<VersionPage, HistoryError>;
+
+    /// A version of the document that has this name, or that had it last, with its text. Its etag was verified. Needs
+    /// the right to read.
+    async fn read_version(
+        &self,
+        caller: &Caller,
+        path: &DocumentPath,
+        number: i64,
+    ) -> Result<VersionText, HistoryError>;
+
+    /// Erases all versions of the document that has this name, or that had it last; its current text stays. The audit
+    /// log records it. Returns the number of erased versions. Needs the right to administer.
+    async fn erase(&self, caller: &Caller, path: &DocumentPath) -> Result<u64, HistoryError>;
+}
+
+/// Why a call on the history was not carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// The store has no history.
+    #[error("history is not kept here yet")]
+    NotKept,
+    /// Neither a document nor a version has this name.
+    #[error("`{0}` has no history; list versions without a document shows what has one")]
+    NoDocument(DocumentPath),
+    /// The document has no version of this number.
+    #[error(
+        "`{path}` has no version {number}; its versions are {oldest} to {newest}, and some may be missing"
+    )]
+    NoVersion {
+        /// The document.
+        path: DocumentPath,
+        /// The requested number.
+        number: i64,
+        /// The lowest number that it has.
+        oldest: i64,
+        /// The highest number that it has.
+        newest: i64,
+    },
+    /// The stored versions do not lead to the requested text.
+    #[error("version {number} of `{path}` cannot be read: {damage}")]
+    Damaged {
+        /// The document.
+        path: DocumentPath,
+        /// The requested version.
+        number: i64,
+        /// Why.
+        damage: Damage,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

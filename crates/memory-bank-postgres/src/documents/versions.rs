@@ -1,0 +1,121 @@
+//! The versions that an edit adds to the history. Triggers add them (003); here is what only the server knows: the tool
+//! and the session, and which part of a text changed.
+
+use memory_bank_core::document::{Document, Etag};
+use memory_bank_core::history::{ChangeContext, Delta, VersionKind};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::documents::plan::{Plan, Text};
+
+/// Sets the change for the triggers of the transaction.
+pub(crate) const SET_CHANGE: &str =
+    "SELECT set_config('app.current_change', $1, true), set_config('app.current_versions', $2, true)";
+
+/// The change of a server that keeps no history.
+const OFF: &str = "-";
+
+/// A version to add.
+#[derive(Debug)]
+pub(super) struct NewVersion {
+    context: ChangeContext,
+    kind: VersionKind,
+    /// What it replaced; nothing if the document is new.
+    former: Option<(Delta, Etag)>,
+    etag: Etag,
+    bytes: usize,
+}
+
+impl NewVersion {
+    /// The version of a document that an edit creates or changes.
+    pub(super) fn of(before: Option<&Document>, content: &str, etag: &Etag, context: &ChangeContext) -> Self {
+        let former = before.map(|before| {
+            let delta = Delta::of_version(before.version.saturating_add(1), &before.content, content);
+            (delta, before.etag.clone())
+        });
+        let kind = match (context.restores, &former) {
+            (true, _) => VersionKind::Restored,
+            (false, Some(_)) => VersionKind::Changed,
+            (false, None) => VersionKind::Created,
+        };
+        Self { context: context.clone(), kind, former, etag: etag.clone(), bytes: content.len() }
+    }
+
+    /// As the element of a list that `app.add_version` reads.
+    fn listed(&self) -> Value {
+        let (delta, former_etag) = self.former.as_ref().map(|(delta, etag)| (delta, etag.as_str())).unzip();
+        json!({
+            "kind": self.kind.as_str(),
+            "tool": tool_of(&self.context),
+            "session": session_of(&self.context),
+            "bytes": self.bytes,
+            "start": delta.map_or(0, Delta::start),
+            "end": delta.map_or(0, Delta::end),
+            "former": delta.map(Delta::former),
+            "etag": self.etag.as_str(),
+            "formerEtag": former_etag,
+        })
+    }
+}
+
+/// The settings of a transaction that changes documents.
+pub(crate) struct SettingOfChange {
+    /// For `app.current_change`.
+    pub(crate) change: String,
+    /// For `app.current_versions`.
+    pub(crate) versions: String,
+}
+
+impl SettingOfChange {
+    /// Of a change by a command or tool that is no edit.
+    pub(crate) fn of_tool(keeps_history: bool, kind: Option<VersionKind>, tool: &str) -> Self {
+        let context = ChangeContext::of_tool(tool);
+        let change = change_of(keeps_history, kind.map_or("", VersionKind::as_str), &context, "|");
+        Self { change, versions: String::new() }
+    }
+
+    /// Of an edit.
+    pub(super) fn of(keeps_history: bool, plan: &Plan) -> Self {
+        let kind = if plan.context.restores { VersionKind::Restored.as_str() } else { "" };
+        let change = |kind: &str, kept: &str| change_of(keeps_history, kind, &plan.context, kept);
+        match plan.updates.0.as_slice() {
+            [] if plan.inserts.0.iter().all(|text| text.versions.len() == 1) => {
+                Self { change: change(kind, "|"), versions: String::new() }
+            }
+            [Text { versions, .. }] if versions.len() == 1 && plan.inserts.0.is_empty() => {
+                let delta = versions.first().and_then(|version| version.former.as_ref());
+                let kept = delta.map(|(delta, _)| format!("{}|{}", delta.start(), delta.end()));
+                Self { change: change(kind, &kept.unwrap_or_default()), versions: String::new() }
+            }
+            _ if !keeps_history => Self { change: OFF.to_owned(), versions: String::new() },
+            _ => {
+                let texts = plan.updates.0.iter().chain(&plan.inserts.0);
+                let versions: Map<String, Value> = texts
+                    .map(|text| {
+                        let listed = text.versions.iter().map(NewVersion::listed).collect();
+                        (text.name.clone(), Value::Array(listed))
+                    })
+                    .collect();
+                Self { change: change("*", "|"), versions: Value::Object(versions).to_string() }
+            }
+        }
+    }
+}
+
+fn change_of(keeps_history: bool, kind: &str, context: &ChangeContext, kept: &str) -> String {
+    if !keeps_history {
+        return OFF.to_owned();
+    }
+    let session = session_of(context).map(|session| session.to_string()).unwrap_or_default();
+    format!("{kind}|{}|{session}|{kept}", tool_of(context).unwrap_or_default())
+}
+
+/// The name of the tool, if it can be a part of the setting.
+fn tool_of(context: &ChangeContext) -> Option<&str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    context.tool.as_deref().filter(|tool| tool.len() <= 64 && tool.bytes().all(plain))
+}
+
+fn session_of(context: &ChangeContext) -> Option<Uuid> {
+    context.session.as_deref().and_then(|session| session.parse().ok())
+}

@@ -1,0 +1,262 @@
+//! The history of documents as rows, which triggers add (`migrations/003_functions.sql`).
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use memory_bank_core::caller::{Caller, KeyId, Right};
+use memory_bank_core::document::{DocumentPath, Etag};
+use memory_bank_core::error::StoreError;
+use memory_bank_core::history::{
+    Damage, Delta, Step, Subject, Version, VersionKind, VersionPage, VersionQuery, VersionText, rebuild,
+};
+use memory_bank_core::limits;
+use memory_bank_core::store::{HistoryError, HistoryStore};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::bank::PostgresBank;
+use crate::column::{answer, column};
+use crate::documents::names_of;
+use crate::tenant::{Query, Value};
+
+const NAMED: &str = "SELECT app.document_named($1, $2)";
+const LIST: &str = "SELECT document_id, version, at, author, key_id, key_prefix, session_id, bytes, kind, tool, path, former_path, \
+    etag, former_etag, replaced, former_bytes FROM app.list_versions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+/// The range of the versions of a document.
+const RANGE: &str =
+    "SELECT min(version), max(version) FROM app.document_versions WHERE project_id = $1 AND document_id = $2";
+/// The steps back to a version, newest first: from the first whole text after it, or from the current text.
+const STEPS: &str = "SELECT version, kept_start, kept_end, former, former_etag, etag FROM app.document_versions \
+    WHERE project_id = $1 AND document_id = $2 AND version > $3 AND version <= coalesce((\
+      SELECT min(version) FROM app.document_versions WHERE project_id = $1 AND document_id = $2 AND version > $3 \
+      AND kept_start = 0 AND kept_end = 0), 9223372036854775807) ORDER BY version DESC";
+/// The current text.
+const CURRENT: &str = "SELECT content, version FROM public.documents WHERE project_id = $1 AND id = $2";
+const ERASE: &str = "SELECT app.erase_history($1)";
+
+#[async_trait]
+impl HistoryStore for PostgresBank {
+    async fn list_versions(
+        &self,
+        caller: &Caller,
+        query: &VersionQuery,
+    ) -> Result<VersionPage, HistoryError> {
+        let document = match &query.subject {
+            Subject::Document(path) => Some(self.document_named(caller, path).await?),
+            _ => None,
+        };
+        let session = match &query.subject {
+            // No session has another form of id.
+            Subject::Session(id) => match id.parse::<Uuid>() {
+                Ok(id) => Some(id),
+                Err(_) => return Ok(VersionPage::default()),
+            },
+            _ => None,
+        };
+        let limit = query.limit.clamp(1, limits::VERSIONS_LISTED);
+        let most = i32::try_from(limit + 1).unwrap_or(i32::MAX);
+        let (after, after_version, after_document) = match &query.after {
+            Some(place) => (Some(place.at), Some(place.number), place.document.parse::<Uuid>().ok()),
+            None => (None, None, None),
+        };
+        let values: [Value<'_>; 10] = [
+            &document,
+            &None::<i64>,
+            &session,
+            &query.since,
+            &query.until,
+            &query.by,
+            &after,
+            &after_version,
+            &after_document,
+            &most,
+        ];
+        let rows = self.database.read(caller, &[Query::new(LIST, &values)]).await?;
+        let listed: Vec<Listed> = answer(&rows, 0).iter().map(listed).collect::<Result<_, _>>()?;
+        let more = listed.len() > limit;
+        let mut page = VersionPage::default();
+        for one in listed.iter().take(limit) {
+            page.versions.push(one.version.clone());
+        }
+        if more {
+            page.next = listed.get(limit - 1).map(|last| last.version.place());
+        } else if let (Some(_), Some(first), None, None) =
+            (document, listed.last(), query.since, query.by.as_ref())
+        {
+            page.versions.extend(first.before_history());
+        }
+        Ok(page)
+    }
+
+    async fn read_version(
+        &self,
+        caller: &Caller,
+        path: &DocumentPath,
+        number: i64,
+    ) -> Result<VersionText, HistoryError> {
+        let document = self.document_named(caller, path).await?;
+        let project = caller.project.0;
+        let next = number.saturating_add(1);
+        let none = (None::<Uuid>, None::<Timestamp>, None::<String>, None::<i64>);
+        let own = one(&document, &number, &none);
+        let after = one(&document, &next, &none);
+        let steps: [Value<'_>; 3] = [&project, &document, &number];
+        let range: [Value<'_>; 2] = [&project, &document];
+        let queries = [
+            Query::new(LIST, &own),
+            Query::new(LIST, &after),
+            Query::new(STEPS, &steps),
+            Query::new(CURRENT, &range),
+            Query::new(RANGE, &range),
+        ];
+        let rows = self.database.read(caller, &queries).await?;
+        let version = match answer(&rows, 0).first() {
+            Some(row) => Some(listed(row)?.version),
+            None => match answer(&rows, 1).first() {
+                Some(row) => listed(row)?.before_history(),
+                None => None,
+            },
+        };
+        let Some(version) = version else { return Err(no_version(path, number, answer(&rows, 4))?) };
+        let Some(etag) = version.etag.clone() else { return Ok(VersionText { version, text: None }) };
+        let current = answer(&rows, 3).first().map(|row| column::<String>(row, 0)).transpose()?;
+        let damaged = |damage| HistoryError::Damaged { path: path.clone(), number, damage };
+        let steps = answer(&rows, 2).iter().map(step).collect::<Result<Vec<_>, HistoryError>>()?;
+        let text = rebuild(current.as_deref(), &steps).map_err(damaged)?;
+        if Etag::of(&text) != etag {
+            return Err(damaged(Damage::Text { number: next, expected: etag }));
+        }
+        Ok(VersionText { version, text: Some(text) })
+    }
+
+    async fn erase(&self, caller: &Caller, path: &DocumentPath) -> Result<u64, HistoryError> {
+        if !caller.may(Right::Admin) {
+            return Err(StoreError::Denied.into());
+        }
+        let names = names_of(std::slice::from_ref(path));
+        let named: [Value<'_>; 2] = [&caller.project.0, &names];
+        let (transaction, rows) =
+            self.database.begin(caller, &[Query::new(NAMED, &named)]).await.map_err(StoreError::from)?;
+        let document =
+            answer(&rows, 0).first().map(|row| column::<Option<Uuid>>(row, 0)).transpose()?.flatten();
+        let Some(document) = document else {
+            transaction.roll_back().await;
+            return Err(HistoryError::NoDocument(path.clone()));
+        };
+        let rows = transaction.commit(&[Query::new(ERASE, &[&document])]).await.map_err(StoreError::from)?;
+        let erased: i64 = answer(&rows, 0).first().map_or(Ok(0), |row| column(row, 0))?;
+        Ok(u64::try_from(erased).unwrap_or_default())
+    }
+}
+
+impl PostgresBank {
+    async fn document_named(&self, caller: &Caller, path: &DocumentPath) -> Result<Uuid, HistoryError> {
+        let names = names_of(std::slice::from_ref(path));
+        let named: [Value<'_>; 2] = [&caller.project.0, &names];
+        let rows = self.database.read(caller, &[Query::new(NAMED, &named)]).await?;
+        let document = answer(&rows, 0).first().map(|row| column::<Option<Uuid>>(row, 0)).transpose()?;
+        document.flatten().ok_or_else(|| HistoryError::NoDocument(path.clone()))
+    }
+}
+
+type Nothing = (Option<Uuid>, Option<Timestamp>, Option<String>, Option<i64>);
+
+/// The values of [`LIST`] for one version.
+fn one<'a>(document: &'a Uuid, number: &'a i64, none: &'a Nothing) -> [Value<'a>; 10] {
+    [document, number, &none.0, &none.1, &none.1, &none.2, &none.1, &none.3, &none.0, &1i32]
+}
+
+/// A row of [`LIST`].
+struct Listed {
+    document: Uuid,
+    version: Version,
+    former_etag: Option<Etag>,
+    former_bytes: u64,
+}
+
+impl Listed {
+    /// The text before the first version, if the document is older than its history.
+    fn before_history(&self) -> Option<Version> {
+        let etag = self.former_etag.clone()?;
+        Some(Version {
+            document: self.document.to_string(),
+            number: self.version.number - 1,
+            path: self.version.former_path.clone().unwrap_or_else(|| self.version.path.clone()),
+            former_path: None,
+            at: self.version.at,
+            author: None,
+            key: None,
+            key_prefix: None,
+            session: None,
+            tool: None,
+            kind: VersionKind::Outside,
+            etag: Some(etag),
+            bytes: self.former_bytes,
+            replaced: 0,
+        })
+    }
+}
+
+fn listed(row: &Row) -> Result<Listed, StoreError> {
+    let path = |name: &str| {
+        DocumentPath::parse(name).map_err(|error| StoreError::Damaged {
+            what: "the name of a version".to_owned(),
+            detail: error.to_string(),
+        })
+    };
+    let etag = |at: usize| Ok::<_, StoreError>(column::<Option<&str>>(row, at)?.map(Etag::claimed));
+    let bytes = |at: usize| {
+        let bytes: Option<i32> = column(row, at)?;
+        Ok::<_, StoreError>(u64::try_from(bytes.unwrap_or_default()).unwrap_or_default())
+    };
+    let kind: &str = column(row, 8)?;
+    let kind = VersionKind::from_word(kind).ok_or_else(|| StoreError::Damaged {
+        what: "a version".to_owned(),
+        detail: format!("its kind is `{kind}`"),
+    })?;
+    let document: Uuid = column(row, 0)?;
+    let version = Version {
+        document: document.to_string(),
+        number: column(row, 1)?,
+        at: column(row, 2)?,
+        author: column(row, 3)?,
+        key: column::<Option<Uuid>>(row, 4)?.map(KeyId),
+        key_prefix: column(row, 5)?,
+        session: column::<Option<Uuid>>(row, 6)?.map(|session| session.to_string()),
+        bytes: bytes(7)?,
+        kind,
+        tool: column(row, 9)?,
+        path: path(column(row, 10)?)?,
+        former_path: column::<Option<&str>>(row, 11)?.map(path).transpose()?,
+        etag: etag(12)?,
+        replaced: bytes(14)?,
+    };
+    Ok(Listed { document, version, former_etag: etag(13)?, former_bytes: bytes(15)? })
+}
+
+/// A row of [`STEPS`].
+fn step(row: &Row) -> Result<Step, HistoryError> {
+    let number: i64 = column(row, 0)?;
+    let damaged =
+        |detail: &str| StoreError::Damaged { what: format!("version {number}"), detail: detail.to_owned() };
+    let length =
+        |at: usize| usize::try_from(column::<i32>(row, at)?).map_err(|_| damaged("a length is negative"));
+    let former: Option<Vec<u8>> = column(row, 3)?;
+    let former = String::from_utf8(former.unwrap_or_default()).map_err(|_| damaged("it is not UTF-8"))?;
+    let before = column::<Option<&str>>(row, 4)?.unwrap_or_default();
+    Ok(Step {
+        number,
+        delta: Delta::from_parts(length(1)?, length(2)?, former),
+        before: Etag::claimed(before),
+    })
+}
+
+/// Why there is no version of this number, from the result of [`RANGE`].
+fn no_version(path: &DocumentPath, number: i64, range: &[Row]) -> Result<HistoryError, StoreError> {
+    let end = |at: usize| range.first().map_or(Ok(None), |row| column::<Option<i64>>(row, at));
+    Ok(match (end(0)?, end(1)?) {
+        (Some(oldest), Some(newest)) => {
+            HistoryError::NoVersion { path: path.clone(), number, oldest, newest }
+        }
+        _ => HistoryError::NoDocument(path.clone()),
+    })
+}
