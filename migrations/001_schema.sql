@@ -503,8 +503,8 @@ CREATE TABLE IF NOT EXISTS app.files (
 -- then its last `kept_end` bytes. If both are 0, `former` is the whole text before. A document that was created has no
 -- `former`. A document keeps its id, and counts its versions, through renames, and through deletion and restore.
 --
--- Each append adds a row, so there is no foreign key (a trigger removes the rows of a removed project), and no index of all
--- rows beside the primary key.
+-- Each append adds a row, so there is no foreign key (a trigger removes the rows of a removed project), and no B-tree of all
+-- rows beside the primary key. Rows are added in the order of time, so the index of blocks finds old ones for the clean-up.
 CREATE TABLE IF NOT EXISTS app.document_versions (
   project_id  uuid NOT NULL,
   document_id uuid NOT NULL,
@@ -527,6 +527,7 @@ CREATE TABLE IF NOT EXISTS app.document_versions (
 );
 -- Finds the document that had a name last. Few rows are in it.
 CREATE INDEX IF NOT EXISTS document_versions_path_idx ON app.document_versions (project_id, path, at) WHERE kind <> 'changed';
+CREATE INDEX IF NOT EXISTS document_versions_at_idx ON app.document_versions USING brin (at);
 DO $$
 BEGIN
   IF EXISTS (

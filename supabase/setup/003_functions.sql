@@ -2248,7 +2248,7 @@ BEGIN
   DELETE FROM app.document_versions v USING (
     SELECT o.project_id, o.document_id, o.version FROM app.document_versions o
     WHERE o.at < p_before AND o.at < now() - interval '1 day'
-    ORDER BY o.project_id, o.document_id, o.version LIMIT p_most
+    ORDER BY o.at, o.version LIMIT p_most
   ) AS old
   WHERE v.project_id = old.project_id AND v.document_id = old.document_id AND v.version = old.version;
   GET DIAGNOSTICS removed = ROW_COUNT;

@@ -2,7 +2,7 @@
 //! know a command.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use memory_bank_core::caller::KeyId;
@@ -13,7 +13,8 @@ use memory_bank_core::store::{ChangeSink, MemoryEventStore, MemorySessionStore, 
 use memory_bank_folder::{Deps, FolderKeys, FolderOptions, FolderWorkspace, RememberedStateStore};
 use memory_bank_postgres::{Database, PoolUse, PostgresWorkspace};
 use memory_bank_server::http::{
-    Absent, DEFAULT_RATE_LIMIT, Parts, PinnedWorkspace, PoolState, ReadStorage, Redis, StorageState,
+    Absent, DEFAULT_RATE_LIMIT, HistoryCleanUp, Parts, PinnedWorkspace, PoolState, ReadStorage, Redis,
+    StorageState,
 };
 use memory_bank_server::hub::Hub;
 use memory_bank_server::services::{Replies, Services};
@@ -128,6 +129,7 @@ async fn database_parts(
         sessions: cached_sessions(store.clone(), redis.as_ref()),
         audit: Some(store.clone()),
         text_index: Some(store.clone()),
+        history: clean_up_of(database_settings, &store),
         events: store,
         limiter: limiter(redis.as_ref()),
         storage: Some(storage_reader(database.clone(), vectors.clone())),
@@ -135,6 +137,11 @@ async fn database_parts(
         redis,
     };
     Ok((parts, vectors))
+}
+
+fn clean_up_of(settings: &DatabaseSettings, store: &Arc<Database>) -> Option<HistoryCleanUp> {
+    let keep = Duration::from_secs(86_400 * u64::from(settings.history_days));
+    (settings.history_days > 0).then(|| HistoryCleanUp { store: store.clone(), keep })
 }
 
 /// A server on a folder, with everything else in memory. Redis is used if it is set, with a key prefix for this folder.
@@ -174,6 +181,7 @@ async fn folder_parts(global: &GlobalOptions, settings: Settings) -> anyhow::Res
         sessions: cached_sessions(Arc::new(MemorySessionStore::default()), redis.as_ref()),
         audit: None,
         text_index: None,
+        history: None,
         events: Arc::new(MemoryEventStore::default()),
         limiter: limiter(redis.as_ref()),
         database: Arc::new(Absent),

@@ -310,6 +310,7 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
         total: MIB * number::<u64>(&INDEX_MEMORY, read, 64, 1_048_576)?,
         per_project: MIB * number::<u64>(&INDEX_MEMORY_PER_PROJECT, read, 16, 1_048_576)?,
     };
+    let history_days = number(&HISTORY_RETENTION, read, 0, 3650)?;
     let Some((name, url)) = secret(variable, read)? else {
         let reason = "`DB_PROVIDER` is set";
         if non_blank(&PROVIDER, read).is_some() {
@@ -332,7 +333,6 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
         text_file(ROOT_CERTIFICATE.name, path, ROOT_CERTIFICATE.takes, u64::MAX)?;
     }
     let default_quota = number(&QUOTA, read, 0, 1_099_511_627_776)?;
-    let history_days = number(&HISTORY_RETENTION, read, 0, 3650)?;
     let variable = variable.name;
     Ok(Some(DatabaseSettings {
         provider,

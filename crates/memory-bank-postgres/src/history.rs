@@ -9,12 +9,13 @@ use memory_bank_core::history::{
     Damage, Delta, Step, Subject, Version, VersionKind, VersionPage, VersionQuery, VersionText, rebuild,
 };
 use memory_bank_core::limits;
-use memory_bank_core::store::{HistoryError, HistoryStore};
+use memory_bank_core::store::{HistoryError, HistoryRetention, HistoryStore};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
+use crate::database::Database;
 use crate::documents::names_of;
 use crate::tenant::{Query, Value};
 
@@ -31,6 +32,7 @@ const STEPS: &str = "SELECT version, kept_start, kept_end, former, former_etag, 
       AND kept_start = 0 AND kept_end = 0), 9223372036854775807) ORDER BY version DESC";
 /// The current text.
 const CURRENT: &str = "SELECT content, version FROM public.documents WHERE project_id = $1 AND id = $2";
+const PURGE: &str = "SELECT app.purge_history($1, $2)";
 const ERASE: &str = "SELECT app.erase_history($1)";
 
 #[async_trait]
@@ -145,6 +147,16 @@ impl HistoryStore for PostgresBank {
         let rows = transaction.commit(&[Query::new(ERASE, &[&document])]).await.map_err(StoreError::from)?;
         let erased: i64 = answer(&rows, 0).first().map_or(Ok(0), |row| column(row, 0))?;
         Ok(u64::try_from(erased).unwrap_or_default())
+    }
+}
+
+#[async_trait]
+impl HistoryRetention for Database {
+    async fn purge_versions(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = self.call(Query::new(PURGE, &[&before, &most])).await?;
+        let deleted: Option<i64> = rows.first().map(|row| column(row, 0)).transpose()?.flatten();
+        Ok(usize::try_from(deleted.unwrap_or_default()).unwrap_or_default())
     }
 }
 

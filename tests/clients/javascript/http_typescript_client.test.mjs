@@ -40,7 +40,7 @@ for (const stage of stages) {
       const { client, transport } = await connected(t, url, key, mode);
       assert.equal(client.getNegotiatedProtocolVersion(), version);
       assert.equal(transport.sessionId === undefined, version === "2026-07-28");
-      assert.equal((await client.listTools()).tools.length, 40);
+      assert.equal((await client.listTools()).tools.length, 41);
       assert.match(client.getInstructions(), /memory/i);
     });
   }

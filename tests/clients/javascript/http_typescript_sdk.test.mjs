@@ -58,7 +58,7 @@ for (const stage of stages) {
     const { url, key } = await stage.project(t);
     const { client, call } = await connected(t, url, key);
     const { tools } = await client.listTools();
-    assert.equal(tools.length, 40);
+    assert.equal(tools.length, 41);
     await callEveryTool(call, tools.map(({ name }) => name));
   });
 

@@ -30,7 +30,7 @@ for (const era of ["legacy", "modern"]) {
     const project = await copyOf("original-project", t);
     const home = await emptyFolder(t);
     const { tools } = await inspect(project, home, "--protocol-era", era, "--method", "tools/list", "--strict");
-    assert.equal(tools.length, 40);
+    assert.equal(tools.length, 41);
   });
 
   test(`the Inspector calls tools and reads resources, in the ${era} era`, async (t) => {

@@ -26,7 +26,7 @@ for (const [mode, version] of [
     const { client, bank } = await connected(t, mode);
     assert.equal(client.getNegotiatedProtocolVersion(), version);
     const { tools } = await client.listTools();
-    assert.equal(tools.length, 40);
+    assert.equal(tools.length, 41);
     const result = await client.callTool({ name: "log_decision", arguments: { title: "T", context: "c", decision: "d" } });
     assert.notEqual(result.isError, true, result.content[0].text);
     assert.match(await read(bank, "decision-log.md"), /\n## T\n/);

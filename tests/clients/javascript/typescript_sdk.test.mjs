@@ -29,7 +29,7 @@ test("the SDK connects, and knows the server, its version and instructions", asy
 test("the SDK lists and calls tools, and accepts every structured reply", async (t) => {
   const { client, bank } = await connected(t);
   const { tools } = await client.listTools();
-  assert.equal(tools.length, 40);
+  assert.equal(tools.length, 41);
   // After listTools, the SDK checks structured replies against the tools' output schemas.
   for (const [name, args] of [
     ["get_memory_bank_status", {}],

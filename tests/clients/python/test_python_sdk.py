@@ -49,7 +49,7 @@ async def call(client, name, **arguments):
 async def test_the_sdk_negotiates_the_newest_version(project, mode):
     async with connected(project, mode) as client:
         assert client.protocol_version == ERAS[mode]
-        assert len((await client.list_tools()).tools) == 40
+        assert len((await client.list_tools()).tools) == 41
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])

@@ -1,6 +1,7 @@
 //! The history of documents: list, read and erase versions. Versions are added by the edits of documents.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::caller::Caller;
 use crate::document::DocumentPath;
@@ -27,6 +28,17 @@ pub trait HistoryStore: Send + Sync {
     /// Erases all versions of the document that has this name, or that had it last; its current text stays. The audit
     /// log records it. Returns the number of erased versions. Needs the right to administer.
     async fn erase(&self, caller: &Caller, path: &DocumentPath) -> Result<u64, HistoryError>;
+}
+
+/// Deletes old versions.
+#[async_trait]
+pub trait HistoryRetention: Send + Sync {
+    /// Deletes at most `limit` versions of any project that are older than a time, the oldest first, and returns their
+    /// number. Newer versions stay readable.
+    ///
+    /// # Errors
+    /// The store failed.
+    async fn purge_versions(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
 }
 
 /// Why a call on the history was not carried out.

@@ -34,7 +34,7 @@ pub use graph::{
     GraphBatch, GraphStats, GraphStore, GraphSummary, ObservationAdded, ObservationDraft, PointerAdded,
     PointerDraft, RelationDraft, RelationRemoved, Subgraph,
 };
-pub use history::{HistoryError, HistoryStore};
+pub use history::{HistoryError, HistoryRetention, HistoryStore};
 pub use new_documents::{check_document_count, name_clash};
 pub use recent_contents::RecentContents;
 pub use search::{

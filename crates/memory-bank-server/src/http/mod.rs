@@ -19,6 +19,7 @@ mod event_bounds;
 mod events;
 mod forwarded;
 mod health;
+mod history_retention;
 mod in_flight;
 mod incoming;
 mod invalidation;
@@ -53,6 +54,7 @@ mod unavailable;
 
 pub use auth::{CacheAnswer, CacheTime, CachedKey, KeyCache};
 pub use config::HttpConfig;
+pub use history_retention::HistoryCleanUp;
 pub use memory_bank_core::identity::DEFAULT_RATE_LIMIT;
 pub use metrics::{PoolState, StorageState, VectorState};
 pub use oauth::{IssuerSettings, OpenIdSettings, is_redirect_uri};

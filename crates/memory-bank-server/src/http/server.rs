@@ -27,6 +27,7 @@ use crate::http::connection::Connections;
 use crate::http::connection_registry::{ConnectionRegistry, ConnectionSlot, Full};
 use crate::http::event_bounds::EventBounds;
 use crate::http::events::EventLog;
+use crate::http::history_retention::HistoryCleanUp;
 use crate::http::in_flight::Calls;
 use crate::http::invalidation::{Invalidation, InvalidationBus};
 use crate::http::metrics::{self, Limit, Metrics};
@@ -69,6 +70,8 @@ pub struct Parts {
     pub audit: Option<Arc<dyn AuditLog>>,
     /// Fills the text index after the writes, if the store has one.
     pub text_index: Option<Arc<dyn TextIndex>>,
+    /// Deletes old versions of documents, if the store has a history that ends.
+    pub history: Option<HistoryCleanUp>,
     /// Counts requests.
     pub limiter: Arc<dyn Limiter>,
     /// Checks the health of the database.
@@ -112,6 +115,7 @@ impl Server {
                 auth: Authenticator::new(parts.directory, parts.key_cache, Arc::clone(&clock)),
                 addresses: Addresses::new(parts.audit, Arc::clone(&clock)),
                 text_index: TextIndexing::new(parts.text_index),
+                history: parts.history,
                 keys: parts.keys,
                 oauth: parts.oauth,
                 client_documents: ClientDocuments::new(Internet::of(parts.config.client_documents)),
@@ -305,6 +309,9 @@ async fn run_periodic_tasks(shared: Arc<Shared>) {
             _ = clean.tick() => {
                 shared.sessions.clean_up(shared.config.event_retention).await;
                 shared.addresses.clean_up(shared.config.audit_retention).await;
+                if let Some(history) = &shared.history {
+                    history.run_round(&*shared.services.clock).await;
+                }
                 oauth::clean_up(&shared).await;
             }
         }

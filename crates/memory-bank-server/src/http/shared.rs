@@ -14,6 +14,7 @@ use crate::http::auth::Authenticator;
 use crate::http::config::HttpConfig;
 use crate::http::connection_registry::ConnectionRegistry;
 use crate::http::events::EventLog;
+use crate::http::history_retention::HistoryCleanUp;
 use crate::http::in_flight::Calls;
 use crate::http::invalidation::InvalidationBus;
 use crate::http::metrics::{Metrics, StorageState};
@@ -39,6 +40,7 @@ pub(crate) struct Shared {
     pub(crate) auth: Authenticator,
     pub(crate) addresses: Addresses,
     pub(crate) text_index: TextIndexing,
+    pub(crate) history: Option<HistoryCleanUp>,
     pub(crate) keys: Arc<dyn KeyStore>,
     /// What OAuth stores; none where it is not offered.
     pub(crate) oauth: Option<Arc<dyn OAuthStore>>,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath};
 use memory_bank_core::error::WorkspaceError;
+use memory_bank_core::history::VersionText;
 use memory_bank_core::limits;
-use memory_bank_core::store::{Bank, ReadOutcome};
+use memory_bank_core::store::{Bank, HistoryError, ReadOutcome};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use rmcp::model::{
     ErrorCode, ErrorData, ListResourcesResult, ReadResourceResult, Resource, ResourceContents,
@@ -103,7 +104,8 @@ pub(crate) async fn read(
     caller: &Caller,
     uri: &str,
 ) -> Result<ReadResourceResult, ErrorData> {
-    let paths = parse(uri)?;
+    let (document, version) = versioned(uri);
+    let paths = parse(document)?;
     let bank: Arc<dyn Bank> = services.workspace.bank(caller, None).await.map_err(|error| match error {
         WorkspaceError::NoBank => {
             not_found(uri, "there is no memory bank; initialize_memory_bank creates one")
@@ -111,6 +113,9 @@ pub(crate) async fn read(
         other => workspace_fault(&other, services.entropy.id()),
     })?;
     services.replies.need(reading_bytes(paths.len())).await.map_err(no_memory)?;
+    if let Some(number) = version {
+        return read_version(services, caller, &bank, uri, &paths, number).await;
+    }
     let outcomes =
         bank.read(caller, &paths).await.map_err(|error| store_fault(&error, services.entropy.id()))?;
     let mut unreadable = None;
@@ -130,6 +135,39 @@ pub(crate) async fn read(
         Some(reason) => Err(not_found(uri, &format!("`{uri}` cannot be read: {reason}"))),
         None => Err(not_found(uri, &format!("`{uri}` does not exist; resources/list shows what does"))),
     }
+}
+
+/// A URI without its version, and the version: `memory-bank://progress?version=12`.
+fn versioned(uri: &str) -> (&str, Option<i64>) {
+    let split = uri.rsplit_once("?version=");
+    let found = split.and_then(|(document, number)| Some((document, number.parse().ok()?)));
+    found.map_or((uri, None), |(document, number)| (document, Some(number)))
+}
+
+/// Reads a former version of the first of these documents that has a history.
+async fn read_version(
+    services: &Services,
+    caller: &Caller,
+    bank: &Arc<dyn Bank>,
+    uri: &str,
+    paths: &[DocumentPath],
+    number: i64,
+) -> Result<ReadResourceResult, ErrorData> {
+    let mut refused = format!("`{uri}` does not exist");
+    for path in paths {
+        match bank.read_version(caller, path, number).await {
+            Ok(VersionText { text: Some(text), .. }) => {
+                services.replies.need(text.len().saturating_mul(4)).await.map_err(no_memory)?;
+                let contents = ResourceContents::text(text, uri).with_mime_type(mime_type(path.as_str()));
+                return Ok(ReadResourceResult::new(vec![contents]));
+            }
+            Ok(_) => refused = format!("version {number} of `{path}` is its deletion"),
+            Err(HistoryError::Store(error)) => return Err(store_fault(&error, services.entropy.id())),
+            Err(HistoryError::NoDocument(_)) => {}
+            Err(error) => refused = error.to_string(),
+        }
+    }
+    Err(not_found(uri, &refused))
 }
 
 /// The documents that a URI may mean, best first: the name with `.md`, and the name itself if it has an extension;

@@ -65,6 +65,27 @@ pub(crate) enum BrowseCommand {
         #[command(flatten)]
         options: BankOptions,
     },
+    /// Show the former versions of documents, the newest first.
+    History {
+        #[command(flatten)]
+        history: HistoryArguments,
+        #[command(flatten)]
+        options: BankOptions,
+    },
+    /// Show what changed in a document since a version.
+    Diff {
+        /// The document's name, such as `progress.md`; `.md` may be left out.
+        #[arg(value_name = "DOC")]
+        document: String,
+        /// The number of the version, as `history` lists it.
+        #[arg(value_name = "VERSION")]
+        version: u32,
+        /// Another version; the present text when absent.
+        #[arg(value_name = "WITH")]
+        with: Option<u32>,
+        #[command(flatten)]
+        options: BankOptions,
+    },
     /// Show the knowledge graph.
     #[command(subcommand)]
     Graph(GraphCommand),
@@ -147,12 +168,38 @@ impl BrowseCommand {
             | Self::Search { options, .. }
             | Self::Digest { options, .. }
             | Self::Log { options, .. }
+            | Self::History { options, .. }
+            | Self::Diff { options, .. }
             | Self::Graph(GraphCommand::Search { options, .. } | GraphCommand::Open { options, .. })
             | Self::AddDecision { options, .. }
             | Self::Init { options }
             | Self::Status { options } => options,
         }
     }
+}
+
+/// Which versions are listed.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct HistoryArguments {
+    /// The document; all documents when absent.
+    #[arg(value_name = "DOC")]
+    pub(super) document: Option<String>,
+    /// Show the text of this version instead.
+    #[arg(long, value_name = "VERSION", requires = "document")]
+    pub(super) show: Option<u32>,
+    /// Only versions of this day or time, or later.
+    #[arg(long, value_name = "DAY")]
+    pub(super) since: Option<String>,
+    /// Only versions up to this day or time.
+    #[arg(long, value_name = "DAY")]
+    pub(super) until: Option<String>,
+    /// Only versions of this user, or of this session.
+    #[arg(long, value_name = "USER")]
+    pub(super) by: Option<String>,
+    /// The largest number of versions; 20 when absent.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20, hide_default_value = true,
+        value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) limit: u32,
 }
 
 /// A part of a document.

@@ -18,6 +18,7 @@ mod pager;
 mod screen;
 mod search;
 mod status;
+mod versions;
 
 use tokio_util::sync::CancellationToken;
 
@@ -67,6 +68,10 @@ async fn show(
         BrowseCommand::Digest { tokens, .. } => digest::run(&bank, *tokens, screen).await,
         BrowseCommand::Log { entries, decisions, .. } => {
             history::run(&bank, *entries, *decisions, screen).await
+        }
+        BrowseCommand::History { history, .. } => versions::history(&bank, history, screen).await,
+        BrowseCommand::Diff { document, version, with, .. } => {
+            versions::diff(&bank, document, *version, *with, screen).await
         }
         BrowseCommand::Graph(command) => graph::run(&bank, command, screen).await,
         BrowseCommand::AddDecision { decision, .. } => decision::run(&bank, decision, screen).await,

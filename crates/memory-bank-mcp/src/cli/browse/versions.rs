@@ -1,0 +1,120 @@
+//! `history` and `diff`: former versions of documents, and what changed between them.
+
+use serde_json::{Value, json};
+
+use super::arguments::HistoryArguments;
+use super::bank::CommandBank;
+use super::command_output::CommandOutput;
+use super::screen::{Screen, Style};
+
+/// The tool of both.
+const TOOL: &str = "history";
+
+/// Lists versions, or shows the text of one.
+pub(super) async fn history(
+    bank: &CommandBank,
+    history: &HistoryArguments,
+    mut screen: Screen,
+) -> anyhow::Result<CommandOutput> {
+    if let (Some(document), Some(version)) = (&history.document, history.show) {
+        return show(bank, &with_extension(document), version, screen).await;
+    }
+    let most = usize::try_from(history.limit).unwrap_or(usize::MAX);
+    let mut arguments = json!({
+        "filename": history.document.as_deref().map(with_extension),
+        "since": history.since,
+        "until": history.until,
+        "by": history.by,
+    });
+    let mut versions: Vec<Value> = Vec::new();
+    while versions.len() < most {
+        let mut page = bank.call(TOOL, arguments.clone()).await?;
+        if let Some(Value::Array(more)) = page.get_mut("versions") {
+            versions.append(more);
+        }
+        match (page.get("nextCursor"), arguments.as_object_mut()) {
+            (Some(cursor), Some(arguments)) => arguments.insert("cursor".to_owned(), cursor.clone()),
+            _ => break,
+        };
+    }
+    versions.truncate(most);
+    for version in &versions {
+        let at = text(version, "at");
+        let number = version.get("version").and_then(Value::as_i64).unwrap_or_default();
+        screen.put(Style::Date, at.get(..16).unwrap_or(at)).put(Style::Strong, &format!("  {number:>5}  "));
+        let name = version.get("filename").and_then(Value::as_str).or(history.document.as_deref());
+        screen.put(Style::Name, name.unwrap_or_default());
+        let former = text(version, "formerName");
+        if !former.is_empty() {
+            screen.put(Style::Dim, &format!(" (before: {former})"));
+        }
+        screen.put(Style::Plain, &format!("  {}", text(version, "kind")));
+        let rest: Vec<&str> =
+            ["by", "tool"].iter().map(|name| text(version, name)).filter(|part| !part.is_empty()).collect();
+        screen.line(Style::Dim, &format!("  {}", rest.join(", ")));
+    }
+    if screen.is_empty() {
+        screen.line(Style::Dim, "No version is recorded.");
+    }
+    Ok(CommandOutput::new(json!({"versions": versions}), screen))
+}
+
+async fn show(
+    bank: &CommandBank,
+    document: &str,
+    version: u32,
+    mut screen: Screen,
+) -> anyhow::Result<CommandOutput> {
+    let mut arguments = json!({"action": "show", "filename": document, "version": version});
+    let mut all = bank.call(TOOL, arguments.clone()).await?;
+    let mut whole = text(&all, "text").to_owned();
+    let mut cursor = all.get("nextCursor").cloned();
+    while let (Some(next), Some(arguments)) = (cursor.take(), arguments.as_object_mut()) {
+        arguments.insert("cursor".to_owned(), next);
+        let page = bank.call(TOOL, Value::Object(arguments.clone())).await?;
+        whole.push_str(text(&page, "text"));
+        cursor = page.get("nextCursor").cloned();
+    }
+    screen.unchanged(&whole);
+    if let Some(object) = all.as_object_mut() {
+        for name in ["nextCursor", "fromLine", "lines"] {
+            object.shift_remove(name);
+        }
+        object.insert("text".to_owned(), json!(whole));
+    }
+    Ok(CommandOutput::new(all, screen))
+}
+
+/// What changed from a version to another, or to the present text.
+pub(super) async fn diff(
+    bank: &CommandBank,
+    document: &str,
+    version: u32,
+    with: Option<u32>,
+    mut screen: Screen,
+) -> anyhow::Result<CommandOutput> {
+    let arguments = json!({
+        "action": "diff", "filename": with_extension(document), "version": version, "with": with,
+    });
+    let data = bank.call(TOOL, arguments).await?;
+    for line in text(&data, "diff").lines() {
+        let style = match line.chars().next() {
+            Some('+') => Style::Strong,
+            Some('-') => Style::Alert,
+            Some('@') => Style::Dim,
+            _ => Style::Plain,
+        };
+        screen.line(style, line);
+    }
+    Ok(CommandOutput::new(data, screen))
+}
+
+/// The name of a document; `.md` may be left out.
+fn with_extension(name: &str) -> String {
+    let has_one = [".md", ".json"].iter().any(|extension| name.to_ascii_lowercase().ends_with(extension));
+    if has_one { name.to_owned() } else { format!("{name}.md") }
+}
+
+fn text<'v>(data: &'v Value, name: &str) -> &'v str {
+    data.get(name).and_then(Value::as_str).unwrap_or_default()
+}
