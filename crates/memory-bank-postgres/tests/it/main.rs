@@ -13,6 +13,7 @@ mod connection_loss;
 mod contract;
 mod earlier_schema;
 mod edit_groups;
+mod foreign_keys;
 mod fts;
 mod fts_filler;
 mod identities;
