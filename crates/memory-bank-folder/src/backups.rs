@@ -14,6 +14,7 @@ use cap_std::fs::OpenOptions;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::StoreError;
+use memory_bank_core::history::ChangeContext;
 use memory_bank_core::limits;
 use memory_bank_core::store::{
     Backup, BackupError, BackupStore, Change, ReadOutcome, Restored, check_backup_id,
@@ -23,6 +24,7 @@ use crate::bank::FolderBank;
 use crate::dir::{BankDir, reason};
 use crate::documents;
 use crate::graph::DERIVED_FILES;
+use crate::history::{By, Changing, FolderHistory, Text};
 use crate::journal::{self, Step};
 use crate::lock::blocking;
 pub(crate) use files::{BACKUPS_FOLDER, Survey, survey};
@@ -63,6 +65,8 @@ impl BackupStore for FolderBank {
         check_backup_id(&id)?;
         let now = self.deps().clock.now();
         let guard = self.lock.exclusive().await?;
+        let context = ChangeContext { restores: true, ..ChangeContext::of_tool("restore_backup") };
+        let (history, by) = (self.history.clone(), By::caller(caller, context, now));
         let (notifier, sink, project) = (self.notifier.clone(), self.deps().sink.clone(), caller.project);
         // A safety copy is worth more than a requested one.
         let most = self.most_backups(2 * limits::BACKUPS).filter(|_| safety);
@@ -75,7 +79,7 @@ impl BackupStore for FolderBank {
             })?;
             places.check_number(most)?;
             let safety = if safety { Some(places.create(dir, None, now)?) } else { None };
-            let mut restored = restore(dir, &backup)?;
+            let mut restored = restore(dir, &backup, &history, &by)?;
             restored.safety = safety;
             for name in &restored.files {
                 let Ok(path) = DocumentPath::parse(name) else { continue };
@@ -118,7 +122,12 @@ impl FolderBank {
 }
 
 /// Copies the files of a backup over those of the bank. The caller holds the bank's lock.
-fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
+fn restore(
+    bank: &BankDir,
+    backup: &BankDir,
+    history: &FolderHistory,
+    by: &By,
+) -> Result<Restored, BackupError> {
     let read = || StoreError::io("cannot read the backup");
     let names = files_of(backup, limits::FILE_LEVELS).map_err(read())?;
     let files: Vec<String> =
@@ -148,7 +157,8 @@ fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
             let derived = DERIVED_FILES.iter().filter(|name| bank.exists(name));
             steps.extend(derived.map(|name| Step::Remove { name: (*name).to_owned() }));
         }
-        journal::commit(bank, &steps)
+        let changes = if history.is_kept() { changing(bank, backup, &files)? } else { Vec::new() };
+        history.commit(bank, &steps, changes, by)
     });
     if let Err(error) = committed {
         if !journal::is_pending(bank) {
@@ -161,6 +171,24 @@ fn restore(bank: &BankDir, backup: &BankDir) -> Result<Restored, BackupError> {
         .filter(|name| !files.contains(name) && !DERIVED_FILES.contains(&name.as_str()))
         .collect();
     Ok(Restored { files, kept, safety: None })
+}
+
+/// The documents that a backup changes.
+fn changing(bank: &BankDir, backup: &BankDir, files: &[String]) -> Result<Vec<Changing>, StoreError> {
+    let text = |dir: &BankDir, path: &DocumentPath| match documents::read(dir, path)? {
+        ReadOutcome::Found(document) if document.path == *path => {
+            Ok::<_, StoreError>(Some(Text::from(&document)))
+        }
+        _ => Ok(None),
+    };
+    let mut changes = Vec::new();
+    for path in files.iter().filter_map(|name| DocumentPath::parse(name).ok()) {
+        let (before, after) = (text(bank, &path)?, text(backup, &path)?);
+        if after.is_some() && before != after {
+            changes.push(Changing { path, before, after });
+        }
+    }
+    Ok(changes)
 }
 
 /// The original shows ids without the final `Z` in one place and with it in another.

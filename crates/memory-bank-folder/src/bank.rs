@@ -14,8 +14,10 @@ use memory_bank_core::store::{Bank, ChangeSink, RecentContents};
 use crate::change_notifier::ChangeNotifier;
 use crate::dir::Root;
 use crate::graph::FolderGraph;
+use crate::history::{FolderHistory, HistorySettings};
 use crate::lock::BankLock;
-use crate::search::{FolderIndexes, FolderSearch};
+use crate::search::{FolderIndexes, FolderSearch, SealPlace};
+use crate::state_folder::StateFolder;
 
 /// Dependencies of a bank.
 #[derive(Clone)]
@@ -49,6 +51,8 @@ pub struct FolderBank {
     pub(crate) graph: FolderGraph,
     /// The index of documents and graph; empty until the first search.
     pub(crate) search: FolderSearch,
+    /// The versions of documents.
+    pub(crate) history: FolderHistory,
     project: PathBuf,
     shows_paths: bool,
 }
@@ -61,6 +65,7 @@ impl FolderBank {
         let notifier = Arc::new(ChangeNotifier::new(Arc::clone(&deps.sink)));
         Self {
             lock: BankLock::new(Root::within(&project, path)),
+            history: FolderHistory::new(Arc::clone(&deps.entropy)),
             deps,
             notifier,
             recent_contents: RecentContents::default(),
@@ -82,6 +87,25 @@ impl FolderBank {
     #[must_use]
     pub(crate) fn sharing(self, indexes: &Arc<FolderIndexes>) -> Self {
         Self { search: self.search.sharing(Arc::clone(indexes)), ..self }
+    }
+
+    /// Keeps the history as the other banks of the process do.
+    #[must_use]
+    pub(crate) fn keeping_history(self, settings: &Arc<HistorySettings>) -> Self {
+        Self { history: self.history.with_settings(Arc::clone(settings)), ..self }
+    }
+
+    /// Seals versions with the key in the user's state folder, for a bank without a workspace. Without a state folder, versions of
+    /// another process are foreign.
+    #[must_use]
+    pub fn with_state(self, state: StateFolder) -> Self {
+        let place = SealPlace { state: Some(state), project: self.project.clone() };
+        self.keeping_history(&Arc::new(HistorySettings::with_seal(place)))
+    }
+
+    /// Sets for how many days all versions of documents are kept (0: none are added), for a bank without a workspace.
+    pub fn set_history(&self, days: u32, is_read_only: bool) {
+        self.history.set(days, is_read_only);
     }
 
     /// Shows and accepts no path of the host: for clients on other machines.

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{Document, DocumentEntry, DocumentPath, Etag, is_leftover, keep_bytes};
 use memory_bank_core::error::{EditError, StoreError};
+use memory_bank_core::history::ChangeContext;
 use memory_bank_core::store::{
     ChangeKind, DocumentChange, DocumentStore, DraftChanges, DraftWrite, Drafts, Editor, ReadOutcome, Series,
     check_document_count, name_clash,
@@ -18,6 +19,7 @@ use memory_bank_core::unicode::nfc;
 
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, FileRead, FolderEntry, reason, text_of};
+use crate::history::{By, Changing, Text};
 use crate::journal::{self, Step};
 use crate::lock::{WriteGuard, blocking};
 use crate::system;
@@ -45,12 +47,19 @@ impl DocumentStore for FolderBank {
             [one] => self.read_one(one).await?,
             several => self.read_together(several).await?,
         };
-        for outcome in &outcomes {
-            if let ReadOutcome::Found(document) = outcome {
-                self.recent_contents.keep(&document.etag, &document.content);
-                self.notifier.record_served(&document.path, &document.etag);
+        let mut contents = Vec::with_capacity(outcomes.len());
+        for (outcome, requested) in outcomes.iter().zip(paths) {
+            match outcome {
+                ReadOutcome::Found(document) => {
+                    self.recent_contents.keep(&document.etag, &document.content);
+                    self.notifier.record_served(&document.path, &document.etag);
+                    contents.push((document.path.clone(), Some(document.etag.clone())));
+                }
+                ReadOutcome::Missing => contents.push((requested.clone(), None)),
+                _ => {}
             }
         }
+        self.compare_with_history(contents);
         Ok(outcomes)
     }
 
@@ -157,12 +166,14 @@ impl FolderBank {
             self.recent_contents.keep(etag, text);
         }
         let (notifier, project) = (Arc::clone(&self.notifier), caller.project);
+        let (history, now) = (self.history.clone(), self.deps().clock.now());
+        let by = By::caller(caller, plan.context.clone(), now);
         blocking(move || {
             if !plan.creates.is_empty() {
                 check_room(guard.dir(), plan.creates.len())?;
                 check_new(guard.dir(), &plan)?;
             }
-            journal::commit(guard.dir(), &plan.steps)?;
+            history.commit(guard.dir(), &plan.steps, plan.history, &by)?;
             // Notify before the lock is released: the watcher checks under the lock, and then finds no difference.
             let mut list = false;
             for change in plan.changes.into_values() {
@@ -194,6 +205,9 @@ struct Plan {
     texts: Vec<(Etag, String)>,
     /// The names of new documents.
     creates: Vec<DocumentPath>,
+    /// What the history needs.
+    history: Vec<Changing>,
+    context: ChangeContext,
 }
 
 impl Plan {
@@ -203,11 +217,14 @@ impl Plan {
         raw: &RawBytes,
     ) -> Result<Self, EditError> {
         let DraftChanges { changes, writes } = DraftChanges::of(drafts, stored)?;
-        let mut plan = Self { changes, ..Self::default() };
+        let mut plan = Self { changes, context: drafts.context().clone(), ..Self::default() };
         for DraftWrite { requested, path, before, after } in writes {
             if before.is_none() {
                 plan.creates.push(path.clone());
             }
+            let text =
+                after.as_ref().map(|(text, etag)| Text { content: (*text).to_owned(), etag: etag.clone() });
+            plan.history.push(Changing { path: path.clone(), before: before.map(Text::from), after: text });
             let name = path.as_str().to_owned();
             match after {
                 Some((text, etag)) => {
@@ -318,7 +335,7 @@ fn read_with_bytes(
 
 /// The name under which a document is, or would be, stored: exactly the one requested if it is taken, else the
 /// canonical one, or one of the same letters composed otherwise.
-fn name_on_disk(dir: &BankDir, requested: &DocumentPath) -> DocumentPath {
+pub(crate) fn name_on_disk(dir: &BankDir, requested: &DocumentPath) -> DocumentPath {
     let taken = requested.existing_spelling(|name| dir.exists(name)).and_then(|name| dir.listed_name(&name));
     let taken = taken.and_then(|name| DocumentPath::parse(&name).ok());
     taken.unwrap_or_else(|| in_existing_spelling(dir, &requested.canonical()))

@@ -54,17 +54,44 @@ pub enum Step {
 /// Nothing was changed, unless the error is [`StoreError::Damaged`]: then the next holder of the lock completes the
 /// change.
 pub fn commit(dir: &BankDir, steps: &[Step]) -> Result<(), StoreError> {
+    commit_beside(dir, steps, None)
+}
+
+/// Carries out all steps as [`commit`] does. `beside` runs while the new contents are written to the disk, and has returned
+/// before the first file changes.
+///
+/// # Errors
+/// As [`commit`].
+pub(crate) fn commit_beside(
+    dir: &BankDir,
+    steps: &[Step],
+    beside: Option<&(dyn Fn() + Sync)>,
+) -> Result<(), StoreError> {
     match steps {
         [] => Ok(()),
         // One file needs no journal.
         [Step::Write { name, content }] => create_parent(dir, Path::new(name))
-            .and_then(|()| dir.replace(name, content))
+            .and_then(|()| {
+                let target = dir.target(name)?;
+                let staged = together(beside, || dir.stage(&target, content))?;
+                dir.publish(&staged, &target).inspect_err(|_| dir.discard(&staged))
+            })
             .map_err(StoreError::io(format!("cannot write `{name}`"))),
         [Step::Remove { name }] => {
+            together(beside, || ());
             dir.remove_with_folders(name).map_err(StoreError::io(format!("cannot delete `{name}`")))
         }
-        several => commit_several(dir, several),
+        several => commit_several(dir, several, beside),
     }
+}
+
+/// Does both at the same time: the disk flushes two files as fast as one.
+fn together<T>(beside: Option<&(dyn Fn() + Sync)>, work: impl FnOnce() -> T) -> T {
+    let Some(beside) = beside else { return work() };
+    std::thread::scope(|scope| {
+        scope.spawn(beside);
+        work()
+    })
 }
 
 /// Whether an interrupted change must be completed.
@@ -167,12 +194,18 @@ impl RecordedStep {
     }
 }
 
-fn commit_several(dir: &BankDir, steps: &[Step]) -> Result<(), StoreError> {
+fn commit_several(
+    dir: &BankDir,
+    steps: &[Step],
+    beside: Option<&(dyn Fn() + Sync)>,
+) -> Result<(), StoreError> {
     let mut recorded = Vec::with_capacity(steps.len());
-    let prepared = steps.iter().try_for_each(|step| {
-        let step = prepare(dir, step)?;
-        recorded.push(step);
-        Ok(())
+    let prepared = together(beside, || {
+        steps.iter().try_for_each(|step| {
+            let step = prepare(dir, step)?;
+            recorded.push(step);
+            Ok(())
+        })
     });
     let record = Record { version: VERSION, steps: recorded };
     let begun = prepared.and_then(|()| {

@@ -308,7 +308,8 @@ async fn check_once(
     // Under the lock no edit of ours is half notified.
     let guard = bank.lock.shared().await?;
     let notifier = Arc::clone(&bank.notifier);
-    blocking(move || {
+    let contents = blocking(move || {
+        let mut contents = Vec::new();
         let present = present(guard.dir())?;
         if everything {
             names.extend(notifier.known_documents());
@@ -318,14 +319,18 @@ async fn check_once(
             let Ok(path) = DocumentPath::parse(&name) else { continue };
             if !present.contains(&name) {
                 notifier.notify_document(project, &path, None);
+                contents.push((path, None));
             } else if let ReadOutcome::Found(document) = documents::read(guard.dir(), &path)? {
                 notifier.notify_document(project, &document.path, Some(&document.etag));
+                contents.push((document.path, Some(document.etag)));
             }
         }
         drop(guard);
-        Ok(())
+        Ok::<_, StoreError>(contents)
     })
-    .await
+    .await?;
+    bank.compare_with_history(contents);
+    Ok(())
 }
 
 /// The names of all documents in the folder.

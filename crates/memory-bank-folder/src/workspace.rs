@@ -32,6 +32,7 @@ use uuid::Uuid;
 use crate::access::{RegistryAccess, confined};
 use crate::approved_folders::ApprovedFolders;
 use crate::bank::{Deps, FolderBank};
+use crate::history::HistorySettings;
 use crate::lock::blocking;
 use crate::place::{Origin, Place, base_name, is_bank};
 use crate::registry::{REGISTRY_FILE, Registered, Registry};
@@ -53,6 +54,7 @@ pub struct FolderWorkspace {
     approved: ApprovedFolders,
     deps: Deps,
     indexes: Arc<FolderIndexes>,
+    history: Arc<HistorySettings>,
     shows_paths: bool,
     /// By canonical directory.
     banks: Mutex<HashMap<PathBuf, Arc<FolderBank>>>,
@@ -86,8 +88,9 @@ impl FolderWorkspace {
         }
         let indexes = Arc::<FolderIndexes>::default();
         let seal_project = fs_err::canonicalize(&project).unwrap_or_else(|_| project.clone());
-        let _it_is_new =
-            indexes.seal_place.set(SealPlace { state: options.state.clone(), project: seal_project });
+        let seal_place = SealPlace { state: options.state.clone(), project: seal_project };
+        let history = Arc::new(HistorySettings::with_seal(seal_place.clone()));
+        let _it_is_new = indexes.seal_place.set(seal_place);
         let workspace = Self {
             found,
             registry: Registry::new(&project),
@@ -96,6 +99,7 @@ impl FolderWorkspace {
             project,
             deps,
             indexes,
+            history,
             shows_paths: options.shows_paths,
             banks: Mutex::default(),
             active: RwLock::default(),
@@ -150,6 +154,7 @@ impl FolderWorkspace {
         let mut banks = self.banks.lock();
         let bank = banks.entry(key).or_insert_with(|| {
             let bank = FolderBank::new(place.bank, place.project, self.deps.clone()).sharing(&self.indexes);
+            let bank = bank.keeping_history(&self.history);
             let bank = if self.origin.follow_links { bank.following_links() } else { bank };
             Arc::new(if self.shows_paths { bank } else { bank.for_remote_clients() })
         });
@@ -180,6 +185,12 @@ impl FolderWorkspace {
             project: self.project.clone(),
             approved: self.approved.clone(),
         }
+    }
+
+    /// Sets for how many days all versions of documents are kept, 365 without this call; then one a day stays. With 0, and with
+    /// `is_read_only`, no version is added, and those that exist stay.
+    pub fn set_history(&self, days: u32, is_read_only: bool) {
+        self.history.set(days, is_read_only);
     }
 
     fn now(&self) -> String {

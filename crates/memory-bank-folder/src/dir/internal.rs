@@ -6,7 +6,8 @@ use std::path::Path;
 use cap_std::fs::{File, OpenOptions};
 
 use crate::dir::BankDir;
-use crate::dir::names::{INTERNAL, STAGE};
+use crate::dir::names::{HISTORY, INTERNAL, STAGE};
+use crate::system;
 
 impl BankDir {
     /// Makes the server's own folder, with a note to git to leave it alone.
@@ -47,5 +48,56 @@ impl BankDir {
             return Err(io::Error::other(format!("`{name}` in it is not a regular file; remove it")));
         }
         self.open_found(&path, &mut options).map(File::into_std)
+    }
+
+    /// Opens a file of the history, making it and its folder if `create`, for its owner alone. Follows no link.
+    ///
+    /// # Errors
+    /// It cannot be opened, or it or the folder is something else.
+    pub(crate) fn open_history(&self, name: &str, create: bool) -> io::Result<std::fs::File> {
+        if create && self.dir.symlink_metadata(HISTORY).is_err() {
+            self.prepare_internal()?;
+            self.dir.create_dir(HISTORY)?;
+            self.sync(Path::new(INTERNAL))?;
+        }
+        self.check_own_folder(Path::new(INTERNAL))?;
+        self.check_own_folder(Path::new(HISTORY))?;
+        let mut options = OpenOptions::new();
+        options.read(true);
+        if create {
+            options.write(true).create(true);
+            system::private(&mut options);
+        }
+        self.open_found(&Path::new(HISTORY).join(name), &mut options).map(File::into_std)
+    }
+
+    /// The names and sizes of at most `most` files of the history, in no order; none without the folder.
+    ///
+    /// # Errors
+    /// The folder cannot be read, or is something else.
+    pub(crate) fn history_files(&self, most: usize) -> io::Result<Vec<(String, u64)>> {
+        match self.check_own_folder(Path::new(HISTORY)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            checked => checked?,
+        }
+        let mut files = Vec::new();
+        for entry in self.dir.read_dir(HISTORY)?.take(most) {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            if metadata.is_file() {
+                files.push((entry.file_name().to_string_lossy().into_owned(), metadata.len()));
+            }
+        }
+        Ok(files)
+    }
+
+    /// Makes the names of the history durable.
+    pub(crate) fn sync_history(&self) -> io::Result<()> {
+        self.sync(Path::new(HISTORY))
+    }
+
+    /// Replaces a file of the history atomically.
+    pub(crate) fn replace_history(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.replace_own(&format!("{HISTORY}/{name}"), content)
     }
 }

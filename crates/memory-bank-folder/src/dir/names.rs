@@ -11,6 +11,9 @@ pub const INTERNAL: &str = INTERNAL_FOLDER;
 /// The folder in it for files that are staged.
 pub(super) const STAGE: &str = ".mbmcp/stage";
 
+/// The folder in it for versions of documents.
+pub(super) const HISTORY: &str = ".mbmcp/history";
+
 /// The text of a file: invalid UTF-8 becomes U+FFFD, a byte order mark is kept.
 #[must_use]
 pub fn text_of(bytes: Vec<u8>) -> String {

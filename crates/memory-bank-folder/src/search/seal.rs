@@ -1,5 +1,5 @@
-//! The seal on stored vectors: a checksum with a key of the user's, so that a file which came with a repository counts for
-//! nothing. The key is in the user's state folder; without one it is valid for this process only.
+//! The seal on stored vectors and versions: a checksum with a key of the user's, so that a file which came with a repository
+//! counts for nothing. The key is in the user's state folder; without one it is valid for this process only.
 
 use std::io;
 use std::path::PathBuf;
@@ -55,14 +55,15 @@ impl Seal {
         match found {
             Ok(found) => found,
             Err(error) => {
-                tracing::warn!(%error, "the key of stored vectors cannot be used; vectors of earlier runs are made again");
+                tracing::warn!(%error, "the key of stored vectors and versions cannot be used; vectors of earlier runs are made again, and \
+                    versions of earlier runs are foreign");
                 may_store.then(|| Self::new(entropy))
             }
         }
     }
 
     /// The checksum of parts that are always as long as now.
-    pub(super) fn digest<const N: usize>(&self, parts: &[&[u8]]) -> [u8; N] {
+    pub(crate) fn digest<const N: usize>(&self, parts: &[&[u8]]) -> [u8; N] {
         let mut hasher = Sha256::new_with_prefix(self.0);
         parts.iter().for_each(|part| hasher.update(part));
         let inner = hasher.finalize();

@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use memory_bank_core::caller::{Caller, ProjectId};
+use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{CoreDocument, Etag};
 use memory_bank_core::error::{StoreError, WorkspaceError};
+use memory_bank_core::history::ChangeContext;
 use memory_bank_core::store::{Bank, Change, Initialized, Workspace};
 
 use super::FolderWorkspace;
 use crate::access::confined;
 use crate::bank::FolderBank;
 use crate::dir::reason;
+use crate::history::By;
 use crate::lock::blocking;
 use crate::new_bank::write_missing_core_documents;
 use crate::place::{Place, base_name, is_bank, make_project};
@@ -43,7 +45,7 @@ impl FolderWorkspace {
         let path = own.map_or_else(|| self.given(path), Ok)?;
         let Prepared { place, made_project, above } = self.prepare_folders(path).await?;
         let bank = self.open(place);
-        let created = write_core_documents(&bank, caller.project).await?;
+        let created = write_core_documents(&bank, caller).await?;
         let mut outside = Vec::new();
         if made_project && self.shows_paths {
             outside.push(bank.project().display().to_string());
@@ -107,12 +109,14 @@ impl FolderWorkspace {
 /// Writes the missing core documents, notifies of them, and returns them.
 async fn write_core_documents(
     bank: &FolderBank,
-    project: ProjectId,
+    caller: &Caller,
 ) -> Result<Vec<CoreDocument>, WorkspaceError> {
     let guard = bank.lock.exclusive().await?;
-    let notifier = Arc::clone(&bank.notifier);
+    let (notifier, project) = (Arc::clone(&bank.notifier), caller.project);
+    let context = ChangeContext::of_tool("initialize_memory_bank");
+    let (history, by) = (bank.history.clone(), By::caller(caller, context, bank.deps().clock.now()));
     blocking(move || {
-        let created = write_missing_core_documents(guard.dir())?;
+        let created = write_missing_core_documents(guard.dir(), &history, &by)?;
         for core in &created {
             notifier.record_name(&core.path(), true);
             notifier.notify_document(project, &core.path(), Some(&Etag::of(core.template())));

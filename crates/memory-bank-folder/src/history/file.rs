@@ -1,0 +1,150 @@
+//! The files of the history: one for each name of a document, to which records are appended. A torn end is cut at the next
+//! write. The caller holds the bank's lock for a change.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+use memory_bank_core::document::DocumentPath;
+
+use crate::dir::BankDir;
+use crate::history::record::{self, COMMITTED, Contents, Record, STATE_AT};
+use crate::search::Seal;
+
+/// The largest file that is read or written.
+pub(super) const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A file that is open, and its last record.
+#[derive(Debug)]
+pub(super) struct HistoryFile {
+    pub(super) name: String,
+    file: Option<File>,
+    /// Where the next record goes.
+    pub(super) end: u64,
+    pub(super) last: Option<Record>,
+    /// The length of the file, with a torn end.
+    length: u64,
+}
+
+impl HistoryFile {
+    /// Opens the file of a name, making it if `create`. Without a file it is empty.
+    pub(super) fn open(
+        dir: &BankDir,
+        path: &DocumentPath,
+        seal: Option<&Seal>,
+        create: bool,
+    ) -> io::Result<Self> {
+        Self::open_named(dir, record::file_name(path), seal, create)
+    }
+
+    /// The same by the name of the file.
+    pub(super) fn open_named(
+        dir: &BankDir,
+        name: String,
+        seal: Option<&Seal>,
+        create: bool,
+    ) -> io::Result<Self> {
+        let mut file = match dir.open_history(&name, create) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !create => None,
+            file => Some(file?),
+        };
+        let length = file.as_ref().map_or(Ok(0), |file| file.metadata().map(|metadata| metadata.len()))?;
+        check_length(length)?;
+        let last = match &mut file {
+            Some(file) => last_record(file, length, &name, seal)?,
+            None => None,
+        };
+        let mut found = Self { name, file, end: length, last, length };
+        if found.last.is_none() && length > 0 {
+            let contents = found.contents(seal)?;
+            found.end = contents.end as u64;
+            found.last = contents.records.last().cloned();
+        }
+        Ok(found)
+    }
+
+    /// All that it contains.
+    pub(super) fn contents(&mut self, seal: Option<&Seal>) -> io::Result<Contents> {
+        Ok(record::read_all(&self.bytes()?, &self.name, seal))
+    }
+
+    /// Its bytes.
+    pub(super) fn bytes(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        if let Some(file) = &mut self.file {
+            file.seek(SeekFrom::Start(0))?;
+            file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+            check_length(bytes.len() as u64)?;
+        }
+        Ok(bytes)
+    }
+
+    /// Appends a record, without a flush, and returns where it is.
+    pub(super) fn append(&mut self, mut record: Record, seal: &Seal) -> io::Result<u64> {
+        let bytes = record.to_bytes(&self.name, seal).map_err(io::Error::other)?;
+        let start = self.end;
+        check_length(start + bytes.len() as u64)?;
+        if self.length > start {
+            tracing::warn!(bytes = self.length - start, "the torn end of a file of the history was cut");
+            self.file()?.set_len(start)?;
+        }
+        let file = self.file()?;
+        file.seek(SeekFrom::Start(start))?;
+        file.write_all(&bytes)?;
+        self.end = start + bytes.len() as u64;
+        self.length = self.end;
+        record.range =
+            usize::try_from(start).unwrap_or_default()..usize::try_from(self.end).unwrap_or_default();
+        self.last = Some(record);
+        Ok(start)
+    }
+
+    /// Notes that the change of the record at this place was made.
+    pub(super) fn confirm(&mut self, start: u64) -> io::Result<()> {
+        let file = self.file()?;
+        file.seek(SeekFrom::Start(start + STATE_AT))?;
+        file.write_all(&[COMMITTED])
+    }
+
+    /// Removes what follows this place, of a change that was not made.
+    pub(super) fn cut(&mut self, end: u64, seal: Option<&Seal>) -> io::Result<()> {
+        self.file()?.set_len(end)?;
+        (self.end, self.length) = (end, end);
+        self.last = self.contents(seal)?.records.pop();
+        Ok(())
+    }
+
+    /// Writes it to the disk.
+    pub(super) fn flush(&self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), File::sync_data)
+    }
+
+    fn file(&mut self) -> io::Result<&mut File> {
+        self.file.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+}
+
+fn check_length(length: u64) -> io::Result<()> {
+    if length <= MAX_FILE_BYTES {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "a file of the history is {length} bytes long, at most {MAX_FILE_BYTES} are read; erase the document's history"
+    )))
+}
+
+/// The last record, read from the end; none if there is none or the end is torn.
+fn last_record(file: &mut File, length: u64, name: &str, seal: Option<&Seal>) -> io::Result<Option<Record>> {
+    if length < 4 {
+        return Ok(None);
+    }
+    file.seek(SeekFrom::Start(length - 4))?;
+    let mut end = [0; 4];
+    file.read_exact(&mut end)?;
+    let Some(total) = record::length_before(end) else { return Ok(None) };
+    let Some(start) = length.checked_sub(total as u64) else { return Ok(None) };
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = vec![0; total];
+    file.read_exact(&mut bytes)?;
+    let at = usize::try_from(start).unwrap_or_default();
+    Ok(record::read_one(&bytes, at, name, seal))
+}

@@ -1,0 +1,471 @@
+//! The history of documents in the server's own folder: a file for each name, to which each change appends a record.
+//!
+//! A record has what a change replaced and by what, and every so often the whole text, so each version is rebuilt forward from a
+//! whole text before it or back from a later one. Records are sealed with the user's key, so versions that came with a repository
+//! are recognised as foreign.
+
+mod changes;
+mod file;
+mod record;
+mod thin;
+mod timeline;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use memory_bank_core::caller::{Caller, Right};
+use memory_bank_core::clock::Entropy;
+use memory_bank_core::compact_sort::CompactSort as _;
+use memory_bank_core::document::{DocumentPath, Etag};
+use memory_bank_core::error::StoreError;
+use memory_bank_core::history::{Subject, Version, VersionPage, VersionQuery, VersionText};
+use memory_bank_core::limits;
+use memory_bank_core::store::{HistoryError, HistoryStore};
+use parking_lot::Mutex;
+
+use crate::bank::FolderBank;
+use crate::dir::BankDir;
+use crate::documents::name_on_disk;
+use crate::history::changes::Writer;
+use crate::history::file::HistoryFile;
+use crate::history::record::{Kind, Record};
+use crate::history::timeline::Timeline;
+use crate::journal;
+use crate::lock::blocking;
+use crate::search::{Seal, SealPlace};
+pub(crate) use changes::{By, Changing, Text};
+
+/// How many days all versions are kept, if nothing else is set.
+const DEFAULT_DAYS: u32 = 365;
+/// At every such version of a document, old ones are removed.
+const THIN_EVERY: i64 = 32;
+
+/// How the banks of a process keep their history.
+#[derive(Debug)]
+pub(crate) struct HistorySettings {
+    place: OnceLock<SealPlace>,
+    seal: OnceLock<Seal>,
+    days: AtomicU32,
+    is_read_only: AtomicBool,
+}
+
+impl Default for HistorySettings {
+    fn default() -> Self {
+        Self {
+            place: OnceLock::new(),
+            seal: OnceLock::new(),
+            days: AtomicU32::new(DEFAULT_DAYS),
+            is_read_only: AtomicBool::new(false),
+        }
+    }
+}
+
+impl HistorySettings {
+    /// Settings with the user's key there.
+    pub(crate) fn with_seal(place: SealPlace) -> Self {
+        Self { place: OnceLock::from(place), ..Self::default() }
+    }
+
+    /// Sets for how many days all versions are kept (0: none are added), and whether nothing is written at all.
+    pub(crate) fn set(&self, days: u32, is_read_only: bool) {
+        self.days.store(days, Ordering::Relaxed);
+        self.is_read_only.store(is_read_only, Ordering::Relaxed);
+    }
+
+    fn is_kept(&self) -> bool {
+        self.days.load(Ordering::Relaxed) > 0 && !self.is_read_only.load(Ordering::Relaxed)
+    }
+
+    /// Everything before is thinned.
+    fn retention_start(&self, now: Timestamp) -> Timestamp {
+        let days = i64::from(self.days.load(Ordering::Relaxed));
+        now.checked_sub(SignedDuration::from_hours(24 * days)).unwrap_or(Timestamp::MIN)
+    }
+
+    /// The user's key; one is made with `may_store`. Blocks.
+    fn seal(&self, entropy: &dyn Entropy, may_store: bool) -> Option<Seal> {
+        if let Some(seal) = self.seal.get() {
+            return Some(seal.clone());
+        }
+        let nowhere = SealPlace::default();
+        let found = Seal::of_user(self.place.get().unwrap_or(&nowhere), entropy, may_store)?;
+        Some(self.seal.get_or_init(|| found).clone())
+    }
+}
+
+/// The history's part of a bank.
+#[derive(Clone)]
+pub(crate) struct FolderHistory {
+    settings: Arc<HistorySettings>,
+    entropy: Arc<dyn Entropy>,
+    /// The contents that were compared with the history.
+    compared: Arc<Mutex<HashMap<DocumentPath, Option<Etag>>>>,
+}
+
+impl std::fmt::Debug for FolderHistory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FolderHistory").finish_non_exhaustive()
+    }
+}
+
+impl FolderHistory {
+    pub(crate) fn new(entropy: Arc<dyn Entropy>) -> Self {
+        Self { settings: Arc::default(), entropy, compared: Arc::default() }
+    }
+
+    pub(crate) fn with_settings(self, settings: Arc<HistorySettings>) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// See [`HistorySettings::set`].
+    pub(crate) fn set(&self, days: u32, is_read_only: bool) {
+        self.settings.set(days, is_read_only);
+    }
+
+    /// Whether versions are added.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.settings.is_kept()
+    }
+
+    /// Carries out the steps of a change as [`journal::commit`] does, and adds its versions. The caller holds the bank's lock. A
+    /// document is more important than its history, so an error of the history is only logged. Blocks.
+    pub(crate) fn commit(
+        &self,
+        dir: &BankDir,
+        steps: &[journal::Step],
+        changes: Vec<Changing>,
+        by: &By,
+    ) -> Result<(), StoreError> {
+        if !self.is_kept() || changes.is_empty() {
+            return journal::commit(dir, steps);
+        }
+        let prepared = self.with_writer(dir, |writer| writer.prepare(&changes, by));
+        let mut pending = match prepared {
+            Ok(pending) => pending,
+            Err(error) => {
+                tracing::warn!(%error, "a change is not in the history of the memory bank");
+                return journal::commit(dir, steps);
+            }
+        };
+        let flush = || {
+            if let Err(error) = pending.flush(dir) {
+                tracing::warn!(%error, "the history could not be flushed to the disk");
+            }
+        };
+        match journal::commit_beside(dir, steps, Some(&flush)) {
+            Ok(()) => pending.confirm(),
+            // The change is completed later, and its versions are settled then.
+            Err(error @ StoreError::Damaged { .. }) => return Err(error),
+            Err(error) => {
+                pending.withdraw();
+                return Err(error);
+            }
+        }
+        let paths: Vec<DocumentPath> = changes.iter().map(|change| change.path.clone()).collect();
+        let contents = changes.into_iter().map(|change| (change.path, change.after.map(|text| text.etag)));
+        self.compared.lock().extend(contents);
+        if pending.is_due(THIN_EVERY) {
+            let before = self.settings.retention_start(by.at());
+            if let Err(error) = self.with_writer(dir, |writer| writer.thin(&paths, before)) {
+                tracing::warn!(%error, "old versions could not be removed");
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of these contents that were not compared with the history yet, which counts as done now.
+    fn not_compared(&self, contents: Vec<(DocumentPath, Option<Etag>)>) -> Vec<DocumentPath> {
+        let mut compared = self.compared.lock();
+        let mut new = Vec::new();
+        for (path, etag) in contents {
+            let is_new = match compared.get(&path) {
+                Some(known) => *known != etag,
+                // A missing document that was never seen has no history that this process knows.
+                None => etag.is_some(),
+            };
+            if is_new {
+                compared.insert(path.clone(), etag);
+                new.push(path);
+            }
+        }
+        new
+    }
+
+    /// Whether one of these documents differs from its last version. Only a history of this user is continued. Blocks.
+    fn differs(&self, dir: &BankDir, paths: &[DocumentPath]) -> Result<bool, StoreError> {
+        let Some(seal) = self.seal_to_read() else { return Ok(false) };
+        for path in paths {
+            let file = HistoryFile::open(dir, path, Some(&seal), false).map_err(changes::cannot())?;
+            let Some(last) = file.last.filter(|last| last.is_own) else { continue };
+            let now = timeline::current(dir, path)?.map(|document| document.etag);
+            if last.is_pending || last.facts.after.as_deref() != now.as_ref().map(Etag::as_str) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Adds the versions of these documents that something outside made. The caller holds the bank's lock. Blocks.
+    pub(crate) fn note_outside(
+        &self,
+        dir: &BankDir,
+        paths: &[DocumentPath],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.with_writer(dir, |writer| {
+            for path in paths {
+                let mut file =
+                    HistoryFile::open(dir, path, Some(writer.seal), false).map_err(changes::cannot())?;
+                if file.last.as_ref().is_none_or(|last| !last.is_own) {
+                    continue;
+                }
+                let text = timeline::current(dir, path)?.as_ref().map(Text::from);
+                file = HistoryFile::open(dir, path, Some(writer.seal), true).map_err(changes::cannot())?;
+                if writer.note_outside(&mut file, path, text.as_ref(), now)? {
+                    file.flush().map_err(changes::cannot())?;
+                }
+                self.compared.lock().insert(path.clone(), text.map(|text| text.etag));
+            }
+            Ok(())
+        })
+    }
+
+    fn with_writer<T>(
+        &self,
+        dir: &BankDir,
+        work: impl FnOnce(&Writer<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let seal = self.settings.seal(&*self.entropy, true);
+        let seal =
+            seal.ok_or_else(|| StoreError::Unavailable("there is no key for the history".to_owned()))?;
+        work(&Writer { dir, seal: &seal, entropy: &*self.entropy })
+    }
+
+    fn seal_to_read(&self) -> Option<Seal> {
+        self.settings.seal(&*self.entropy, false)
+    }
+}
+
+impl FolderBank {
+    /// Compares contents that were read with the history in the background, so that changes from outside become versions.
+    pub(crate) fn compare_with_history(&self, contents: Vec<(DocumentPath, Option<Etag>)>) {
+        if !self.history.is_kept() {
+            return;
+        }
+        let paths = self.history.not_compared(contents);
+        if paths.is_empty() {
+            return;
+        }
+        let (history, lock, clock) =
+            (self.history.clone(), self.lock.clone(), Arc::clone(&self.deps().clock));
+        tokio::spawn(async move {
+            if let Err(error) = note_if_different(&history, &lock, paths, clock.now()).await {
+                tracing::warn!(%error, "a change from outside could not be noted in the history");
+            }
+        });
+    }
+
+    /// Notes changes of a document from outside now, where versions are added.
+    async fn settle_history(&self, paths: Vec<DocumentPath>) {
+        if !self.history.is_kept() {
+            return;
+        }
+        let now = self.deps().clock.now();
+        if let Err(error) = note_if_different(&self.history, &self.lock, paths, now).await {
+            tracing::warn!(%error, "a change from outside could not be noted in the history");
+        }
+    }
+
+    async fn read_history<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&BankDir, Option<&Seal>) -> Result<T, HistoryError> + Send + 'static,
+    ) -> Result<T, HistoryError> {
+        let guard = self.lock.shared().await?;
+        let history = self.history.clone();
+        blocking(move || {
+            let seal = history.seal_to_read();
+            read(guard.dir(), seal.as_ref())
+        })
+        .await
+    }
+}
+
+async fn note_if_different(
+    history: &FolderHistory,
+    lock: &crate::lock::BankLock,
+    paths: Vec<DocumentPath>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (root, own) = (lock.root().clone(), history.clone());
+    let (paths, differs) = blocking(move || {
+        let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
+        let paths: Vec<DocumentPath> = paths.iter().map(|path| name_on_disk(&dir, path)).collect();
+        let differs = own.differs(&dir, &paths)?;
+        Ok::<_, StoreError>((paths, differs))
+    })
+    .await?;
+    if !differs {
+        return Ok(());
+    }
+    let (guard, history) = (lock.exclusive().await?, history.clone());
+    blocking(move || history.note_outside(guard.dir(), &paths, now)).await
+}
+
+#[async_trait]
+impl HistoryStore for FolderBank {
+    async fn list_versions(
+        &self,
+        _caller: &Caller,
+        query: &VersionQuery,
+    ) -> Result<VersionPage, HistoryError> {
+        let subject = query.subject.clone();
+        if let Subject::Document(path) = &subject {
+            self.settle_history(vec![path.clone()]).await;
+        }
+        let versions = self
+            .read_history(move |dir, seal| match &subject {
+                Subject::Document(path) => {
+                    let timeline = timeline_of(dir, path, seal)?;
+                    Ok(timeline.versions().collect())
+                }
+                Subject::Project => all_versions(dir, seal),
+                Subject::Session(session) => {
+                    let mut versions = all_versions(dir, seal)?;
+                    versions.retain(|version| version.session.as_ref() == Some(session));
+                    Ok(versions)
+                }
+            })
+            .await?;
+        Ok(page_of(versions, query))
+    }
+
+    async fn read_version(
+        &self,
+        _caller: &Caller,
+        path: &DocumentPath,
+        number: i64,
+    ) -> Result<VersionText, HistoryError> {
+        self.settle_history(vec![path.clone()]).await;
+        let path = path.clone();
+        self.read_history(move |dir, seal| {
+            let timeline = timeline_of(dir, &path, seal)?;
+            let Some(place) = timeline.place(number) else {
+                let number_at = |record: Option<&Record>| record.map_or(0, |record| record.facts.number);
+                let (oldest, newest) =
+                    (number_at(timeline.records.first()), number_at(timeline.records.last()));
+                return Err(HistoryError::NoVersion { path, number, oldest, newest });
+            };
+            let text = timeline.text(place);
+            let text = text.map_err(|damage| HistoryError::Damaged { path: path.clone(), number, damage })?;
+            let version = timeline.records.get(place).and_then(Record::version);
+            let version = version.ok_or(HistoryError::NoDocument(path))?;
+            Ok(VersionText { version, text })
+        })
+        .await
+    }
+
+    async fn erase(&self, caller: &Caller, path: &DocumentPath) -> Result<u64, HistoryError> {
+        if !caller.may(Right::Admin) {
+            return Err(StoreError::Denied.into());
+        }
+        let (guard, history, path) = (self.lock.exclusive().await?, self.history.clone(), path.clone());
+        blocking(move || {
+            let erased = history.with_writer(guard.dir(), |writer| {
+                let timeline = match timeline_of(writer.dir, &path, Some(writer.seal)) {
+                    Ok(timeline) => timeline,
+                    Err(HistoryError::NoDocument(_)) => return Ok(None),
+                    Err(HistoryError::Store(error)) => return Err(error),
+                    Err(error) => return Err(StoreError::Unavailable(error.to_string())),
+                };
+                erase(writer, &timeline).map(Some)
+            })?;
+            erased.ok_or(HistoryError::NoDocument(path))
+        })
+        .await
+    }
+}
+
+/// The versions of the document that has this name, or that had it last.
+fn timeline_of(dir: &BankDir, path: &DocumentPath, seal: Option<&Seal>) -> Result<Timeline, HistoryError> {
+    let found = Timeline::of(dir, &name_on_disk(dir, path), seal)?;
+    let timeline = found.filter(|timeline| !timeline.records.is_empty());
+    let timeline = timeline.ok_or_else(|| HistoryError::NoDocument(path.clone()))?;
+    if timeline.damaged > 0 {
+        tracing::warn!(document = %path, records = timeline.damaged, "a part of the history cannot be read");
+    }
+    Ok(timeline)
+}
+
+/// Removes the records of a document from all files that have some, each atomically. What follows continues its numbers.
+fn erase(writer: &Writer<'_>, timeline: &Timeline) -> Result<u64, StoreError> {
+    let last = timeline.records.last();
+    for name in &timeline.names {
+        let mut file =
+            HistoryFile::open(writer.dir, name, Some(writer.seal), false).map_err(changes::cannot())?;
+        let contents = file.contents(Some(writer.seal)).map_err(changes::cannot())?;
+        let old = file.bytes().map_err(changes::cannot())?;
+        let others = contents.records.iter().filter(|record| record.facts.document != timeline.document);
+        let mut new: Vec<u8> =
+            others.filter_map(|record| old.get(record.range.clone())).flatten().copied().collect();
+        if let Some(last) = last.filter(|last| last.facts.path == name.as_str()) {
+            let mut facts = last.facts.clone();
+            (facts.kind, facts.before, facts.other, facts.former, facts.inserted) =
+                (Kind::Erased, None, None, 0, 0);
+            new.extend(writer.bytes_of(&Record::new(facts, None, None), &file.name)?);
+        }
+        if !old.is_empty() {
+            writer.dir.replace_history(&file.name, &new).map_err(changes::cannot())?;
+        }
+    }
+    Ok(timeline.records.len() as u64)
+}
+
+/// The versions of all documents, in no order.
+fn all_versions(dir: &BankDir, seal: Option<&Seal>) -> Result<Vec<Version>, HistoryError> {
+    let read = |error| StoreError::io("cannot read the history")(error);
+    let mut versions = Vec::new();
+    for (name, _) in dir.history_files(thin::MAX_FILES).map_err(read)? {
+        let file =
+            HistoryFile::open_named(dir, name.clone(), seal, false).and_then(|mut file| file.contents(seal));
+        let contents = match file {
+            Ok(contents) => contents,
+            Err(error) => {
+                tracing::warn!(name, %error, "a file of the history cannot be read");
+                continue;
+            }
+        };
+        if contents.damaged > 0 {
+            tracing::warn!(name, records = contents.damaged, "a part of the history cannot be read");
+        }
+        for record in &contents.records {
+            let is_made = !record.is_pending || {
+                let path = DocumentPath::parse(&record.facts.path).ok();
+                let now = path.map_or(Ok(None), |path| timeline::current(dir, &path))?;
+                timeline::is_made(record, now.as_ref().map(|document| &document.etag))
+            };
+            versions.extend(record.version().filter(|_| is_made));
+        }
+    }
+    Ok(versions)
+}
+
+/// The page of these versions that is requested.
+fn page_of(mut versions: Vec<Version>, query: &VersionQuery) -> VersionPage {
+    let order = |version: &Version| (version.at, version.number, version.document.clone());
+    let after = query.after.as_ref().map(|place| (place.at, place.number, place.document.clone()));
+    versions.retain(|version| {
+        query.since.is_none_or(|since| version.at >= since)
+            && query.until.is_none_or(|until| version.at < until)
+            && query.by.as_ref().is_none_or(|by| version.author.as_ref() == Some(by))
+            && after.as_ref().is_none_or(|after| order(version) < *after)
+    });
+    versions.compact_sort_by(|a, b| order(b).cmp(&order(a)));
+    let limit = query.limit.clamp(1, limits::VERSIONS_LISTED);
+    let more = versions.len() > limit;
+    versions.truncate(limit);
+    let next = versions.last().filter(|_| more).map(Version::place);
+    VersionPage { versions, next }
+}

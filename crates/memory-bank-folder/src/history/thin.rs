@@ -1,0 +1,181 @@
+//! Old versions are removed in small batches: of those before the retention the last of each day stays, and of a history that
+//! takes too much room the oldest half of the largest file goes. The texts beside a gap are rebuilt and checked before the file is
+//! replaced. The caller holds the bank's lock.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use memory_bank_core::document::{DocumentPath, Etag};
+use memory_bank_core::error::StoreError;
+use memory_bank_core::history::{Damage, Delta};
+
+use crate::history::changes::{Writer, cannot};
+use crate::history::file::HistoryFile;
+use crate::history::record::{Kind, Record};
+use crate::history::timeline::Timeline;
+
+/// The most bytes of the history of one bank.
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
+/// The most files of the history that are examined.
+pub(super) const MAX_FILES: usize = 50_000;
+/// The fewest and the most versions that go at once.
+const BATCH: std::ops::RangeInclusive<usize> = 8..=64;
+
+/// What goes.
+enum Excess {
+    /// All but one a day of the versions before a time.
+    Before(Timestamp),
+    /// The oldest half.
+    Half,
+}
+
+impl Writer<'_> {
+    /// Removes a batch of old versions of these documents, or of the largest file if the history is too large.
+    pub(super) fn thin(&self, paths: &[DocumentPath], before: Timestamp) -> Result<(), StoreError> {
+        let files = self.dir.history_files(MAX_FILES).map_err(cannot())?;
+        if files.iter().map(|(_, bytes)| bytes).sum::<u64>() > MAX_BYTES
+            && let Some((name, _)) = files.into_iter().max_by_key(|(_, bytes)| *bytes)
+        {
+            let file = HistoryFile::open_named(self.dir, name, Some(self.seal), false).map_err(cannot())?;
+            return self.thin_file(file, &Excess::Half);
+        }
+        paths.iter().try_for_each(|path| {
+            let file = HistoryFile::open(self.dir, path, Some(self.seal), false).map_err(cannot())?;
+            self.thin_file(file, &Excess::Before(before))
+        })
+    }
+
+    fn thin_file(&self, mut file: HistoryFile, excess: &Excess) -> Result<(), StoreError> {
+        let Some(last) = file.last.as_ref().filter(|last| !last.is_pending) else { return Ok(()) };
+        let Ok(path) = DocumentPath::parse(&last.facts.path) else { return Ok(()) };
+        let contents = file.contents(Some(self.seal)).map_err(cannot())?;
+        let Some(timeline) = Timeline::of(self.dir, &path, Some(self.seal))? else { return Ok(()) };
+        let gone = gone(&contents.records, excess);
+        if !BATCH.contains(&gone.len()) && matches!(excess, Excess::Before(_)) || gone.is_empty() {
+            return Ok(());
+        }
+        if contents.damaged > 0 {
+            tracing::warn!(document = %path, "old versions stay: a part of the history is damaged");
+            return Ok(());
+        }
+        let changed = match without(timeline, &gone) {
+            Ok(changed) => changed,
+            Err(error) => {
+                tracing::warn!(document = %path, %error, "old versions stay: those beside them cannot be rebuilt");
+                return Ok(());
+            }
+        };
+        let old = file.bytes().map_err(cannot())?;
+        let mut new = Vec::with_capacity(old.len());
+        for record in &contents.records {
+            let number = record.facts.number;
+            let is_of_document = record.facts.document == changed.document && record.version().is_some();
+            if is_of_document && gone.contains(&number) {
+                continue;
+            }
+            match changed.records.get(&number).filter(|_| is_of_document) {
+                Some(record) => new.extend(self.bytes_of(record, &file.name)?),
+                None => new.extend_from_slice(old.get(record.range.clone()).unwrap_or_default()),
+            }
+        }
+        tracing::debug!(document = %path, versions = gone.len(), "old versions are removed");
+        self.dir.replace_history(&file.name, &new).map_err(cannot())
+    }
+
+    /// The stored form of a record in the file of this name.
+    pub(super) fn bytes_of(&self, record: &Record, name: &str) -> Result<Vec<u8>, StoreError> {
+        record.to_bytes(name, self.seal).map_err(|error| StoreError::Unavailable(error.to_string()))
+    }
+}
+
+/// The numbers of the versions that go. A version that links names stays, and so do the last one, those before a foreign
+/// one, and those of other documents that had the name.
+fn gone(records: &[Record], excess: &Excess) -> Vec<i64> {
+    let Some(last) = records.last() else { return Vec::new() };
+    let is_candidate = |pair: &[Record]| match pair {
+        [one, next] => {
+            one.facts.document == last.facts.document
+                && next.facts.document == one.facts.document
+                && one.is_own
+                && next.is_own
+                && !matches!(one.facts.kind, Kind::Renamed | Kind::Moved | Kind::Erased)
+        }
+        _ => false,
+    };
+    let candidates = records.windows(2).filter(|pair| is_candidate(pair)).filter_map(<[Record]>::first);
+    let day = |record: &Record| -> Date { record.facts.at.to_zoned(TimeZone::UTC).date() };
+    match excess {
+        Excess::Half => {
+            let candidates: Vec<i64> = candidates.map(|record| record.facts.number).collect();
+            let half = candidates.len().div_ceil(2);
+            candidates.into_iter().take(half).collect()
+        }
+        Excess::Before(before) => {
+            let mut last_of_day = BTreeMap::new();
+            for record in records.iter().filter(|record| record.facts.document == last.facts.document) {
+                last_of_day.insert(day(record), record.facts.number);
+            }
+            let is_old = |record: &&Record| {
+                record.facts.at < *before && last_of_day.get(&day(record)) != Some(&record.facts.number)
+            };
+            candidates.filter(is_old).map(|record| record.facts.number).take(*BATCH.end()).collect()
+        }
+    }
+}
+
+/// The records that change when others go.
+struct Changed {
+    document: uuid::Uuid,
+    records: BTreeMap<i64, Record>,
+}
+
+/// Joins the versions beside the gaps, and checks their texts.
+fn without(mut timeline: Timeline, gone: &[i64]) -> Result<Changed, Damage> {
+    let is_gone = |record: &Record| gone.contains(&record.facts.number);
+    let mut changed = Changed { document: timeline.document, records: BTreeMap::new() };
+    let mut kept: Vec<Record> = Vec::new();
+    let mut last: Option<usize> = None;
+    let mut is_after_gap = false;
+    for (place, record) in timeline.records.iter().enumerate() {
+        if is_gone(record) {
+            is_after_gap = true;
+            continue;
+        }
+        let mut record = record.clone();
+        if is_after_gap {
+            let before = last.map_or(Ok(None), |last| timeline.text(last))?;
+            record = joined(&record, before.as_deref(), timeline.text(place)?.as_deref());
+            changed.records.insert(record.facts.number, record.clone());
+        }
+        (last, is_after_gap) = (Some(place), false);
+        kept.push(record);
+    }
+    timeline.records = kept;
+    for (place, record) in timeline.records.iter().enumerate() {
+        if changed.records.contains_key(&record.facts.number) {
+            timeline.text(place)?;
+            if let Some(before) = place.checked_sub(1) {
+                timeline.text(before)?;
+            }
+        }
+    }
+    Ok(changed)
+}
+
+/// The record of a version that follows another text than before.
+fn joined(record: &Record, before: Option<&str>, text: Option<&str>) -> Record {
+    let mut facts = record.facts.clone();
+    facts.before = before.map(|before| Etag::of(before).as_str().to_owned());
+    (facts.start, facts.end, facts.former, facts.inserted) = (0, 0, 0, 0);
+    match (before, text) {
+        (_, None) => Record::new(facts, None, None),
+        (None, Some(text)) => Record::new(facts, None, Some(text)),
+        (Some(before), Some(text)) => {
+            let delta = Delta::between(before, text);
+            let inserted = text.get(delta.start()..text.len() - delta.end()).unwrap_or_default();
+            Record::new(facts, Some((&delta, inserted)), record.whole().map(|_| text))
+        }
+    }
+}

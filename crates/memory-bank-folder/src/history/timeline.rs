@@ -1,0 +1,165 @@
+//! The versions of one document, from the files of all names that it had, and their texts.
+
+use std::collections::BTreeSet;
+
+use memory_bank_core::document::{Document, DocumentPath, Etag};
+use memory_bank_core::error::StoreError;
+use memory_bank_core::history::{Damage, Step, Version, rebuild};
+use memory_bank_core::store::ReadOutcome;
+use uuid::Uuid;
+
+use crate::dir::BankDir;
+use crate::documents;
+use crate::history::file::HistoryFile;
+use crate::history::record::{Kind, Record};
+use crate::search::Seal;
+
+/// The most names of one document that are followed.
+const MAX_NAMES: usize = 200;
+
+/// The versions of one document, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Timeline {
+    pub(super) document: Uuid,
+    pub(super) records: Vec<Record>,
+    /// The names that it had.
+    pub(super) names: BTreeSet<DocumentPath>,
+    /// How many records of those files cannot be read.
+    pub(super) damaged: usize,
+    current: Option<Document>,
+}
+
+/// The document of a name as it is now; none if there is none or it cannot be read.
+pub(super) fn current(dir: &BankDir, path: &DocumentPath) -> Result<Option<Document>, StoreError> {
+    Ok(match documents::read(dir, path)? {
+        ReadOutcome::Found(document) if document.path == *path => Some(document),
+        _ => None,
+    })
+}
+
+/// Whether the change of a record was made. A record that its process did not confirm is compared with the document: if
+/// that is as it was before, the change was not made.
+pub(super) fn is_made(record: &Record, current: Option<&Etag>) -> bool {
+    if !record.is_pending {
+        return true;
+    }
+    let facts = &record.facts;
+    let current = current.map(Etag::as_str);
+    let before = if facts.kind == Kind::Renamed { None } else { facts.before.as_deref() };
+    current == facts.after.as_deref() || current != before
+}
+
+/// The records of a name whose changes were made, and how many cannot be read.
+pub(super) fn made(
+    dir: &BankDir,
+    path: &DocumentPath,
+    seal: Option<&Seal>,
+) -> Result<(Vec<Record>, usize), StoreError> {
+    let read = |error| StoreError::io("cannot read the history")(error);
+    let mut file = HistoryFile::open(dir, path, seal, false).map_err(read)?;
+    let contents = file.contents(seal).map_err(read)?;
+    let mut records = contents.records;
+    if let Some(last) = records.last().filter(|last| last.is_pending)
+        && !is_made(last, current(dir, path)?.as_ref().map(|document| &document.etag))
+    {
+        records.pop();
+    }
+    Ok((records, contents.damaged))
+}
+
+impl Timeline {
+    /// The versions of the document that has this name, or that had it last; none without a history.
+    pub(super) fn of(
+        dir: &BankDir,
+        path: &DocumentPath,
+        seal: Option<&Seal>,
+    ) -> Result<Option<Self>, StoreError> {
+        let (records, damaged) = made(dir, path, seal)?;
+        let Some(last) = records.last() else { return Ok(None) };
+        let document = last.facts.document;
+        let mut timeline = Self { document, damaged, ..Self::default() };
+        let mut waiting = timeline.take(path, records);
+        while let Some(name) = waiting.pop() {
+            if timeline.names.len() < MAX_NAMES && !timeline.names.contains(&name) {
+                let (records, damaged) = made(dir, &name, seal)?;
+                timeline.damaged += damaged;
+                waiting.extend(timeline.take(&name, records));
+            }
+        }
+        // A record of this user comes before one that claims its number.
+        timeline.records.sort_by_key(|record| (record.facts.number, !record.is_own));
+        timeline.records.dedup_by_key(|record| record.facts.number);
+        let path = timeline.records.last().and_then(|last| DocumentPath::parse(&last.facts.path).ok());
+        timeline.current = path.map_or(Ok(None), |path| current(dir, &path))?;
+        Ok(Some(timeline))
+    }
+
+    /// Takes the records of the document, and returns the names that they lead to.
+    fn take(&mut self, name: &DocumentPath, records: Vec<Record>) -> Vec<DocumentPath> {
+        self.names.insert(name.clone());
+        let own = records.into_iter().filter(|record| record.facts.document == self.document);
+        let mut others = Vec::new();
+        for record in own {
+            others.extend(record.other());
+            if record.version().is_some() {
+                self.records.push(record);
+            }
+        }
+        others
+    }
+
+    /// The versions, oldest first.
+    pub(super) fn versions(&self) -> impl Iterator<Item = Version> {
+        self.records.iter().filter_map(Record::version)
+    }
+
+    /// The place of a version.
+    pub(super) fn place(&self, number: i64) -> Option<usize> {
+        self.records.iter().position(|record| record.facts.number == number)
+    }
+
+    /// The text of the version at this place, forward from a whole text before it, or back from a later one. A text with
+    /// another etag than the recorded one is never returned.
+    pub(super) fn text(&self, place: usize) -> Result<Option<String>, Damage> {
+        let Some(record) = self.records.get(place) else { return Err(Damage::NoText) };
+        let Some(etag) = record.facts.after.as_deref() else { return Ok(None) };
+        let is_right = |text: &String| Etag::of(text).as_str() == etag;
+        if let Some(text) = self.forward(place).filter(is_right) {
+            return Ok(Some(text));
+        }
+        let text = self.back(place)?;
+        if is_right(&text) {
+            return Ok(Some(text));
+        }
+        Err(Damage::Text { number: record.facts.number, expected: Etag::claimed(etag) })
+    }
+
+    fn forward(&self, place: usize) -> Option<String> {
+        let before = self.records.get(..=place)?;
+        let from = before.iter().rposition(|record| record.facts.whole)?;
+        let mut text = before.get(from)?.whole()?.to_owned();
+        for record in before.get(from + 1..)? {
+            text = record.forward()?.undo(&text).ok()?;
+        }
+        Some(text)
+    }
+
+    fn back(&self, place: usize) -> Result<String, Damage> {
+        let after = self.records.get(place + 1..).unwrap_or_default();
+        let whole = after.iter().position(|record| record.facts.whole);
+        let steps = whole.map_or(after, |whole| after.get(..=whole).unwrap_or_default());
+        let newest = match whole.and_then(|whole| after.get(whole)) {
+            Some(record) => record.whole(),
+            None => self.current.as_ref().map(|document| document.content.as_str()),
+        };
+        let steps: Option<Vec<Step>> = steps
+            .iter()
+            .rev()
+            .map(|record| {
+                let before = Etag::claimed(record.facts.before.as_deref()?);
+                Some(Step { number: record.facts.number, delta: record.back()?, before })
+            })
+            .collect();
+        rebuild(newest, &steps.ok_or(Damage::NoText)?)
+    }
+}
