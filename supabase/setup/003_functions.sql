@@ -2076,12 +2076,6 @@ BEGIN
       v ->> 'tool', p_new.path, v ->> 'etag', v ->> 'formerEtag', convert_to(v ->> 'former', 'UTF8')
     FROM jsonb_array_elements(listed) WITH ORDINALITY AS one (v, place);
   ELSIF (change <> '-' OR change IS NULL) AND p_new.content IS DISTINCT FROM p_former THEN
-    IF EXISTS (
-      SELECT FROM app.document_versions v
-      WHERE v.project_id = p_new.project_id AND v.document_id = p_new.id AND v.version = p_new.version
-    ) THEN
-      RAISE EXCEPTION 'a statement that changes a document must count its version up' USING ERRCODE = 'MB400';
-    END IF;
     INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes, kind, tool, path,
       etag, former_etag, former)
     VALUES (p_new.project_id, p_new.id, p_new.version, greatest(now(), p_new.updated_at), usr, key,
@@ -2104,6 +2098,18 @@ BEGIN
   IF last.kind = 'deleted' THEN
     NEW.id := last.document_id;
     NEW.version := last.version + NEW.version;
+  END IF;
+  RETURN NEW;
+END
+$$;
+
+-- A statement by hand need not count the version of a document that it changes.
+CREATE OR REPLACE FUNCTION app.count_version() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF (NEW.content, NEW.path) IS DISTINCT FROM (OLD.content, OLD.path) THEN
+    NEW.version := OLD.version + 1;
   END IF;
   RETURN NEW;
 END
@@ -2747,7 +2753,7 @@ BEGIN
         'list_members', 'create_key', 'find_key', 'list_keys', 'revoke_key', 'rotate_key', 'update_key', 'invite_member',
         'remove_user', 'rename_project', 'remove_project', 'note_operator_audit',
         'list_audit', 'set_project_quota', 'list_stored_bytes', 'note_graph_change', 'audit_user', 'audit_project', 'audit_membership', 'audit_key',
-        'audit_deletion', 'continue_history', 'note_created', 'note_renamed', 'note_deleted', 'forget_history']), owner
+        'audit_deletion', 'continue_history', 'count_version', 'note_created', 'note_renamed', 'note_deleted', 'forget_history']), owner
       UNION ALL SELECT c.proname, owner FROM pg_catalog.pg_proc c
       WHERE c.pronamespace = 'app'::regnamespace AND c.proname ~ '^count_.*_(insert|delete|update)$'
       UNION ALL SELECT unnest(ARRAY[
@@ -2853,9 +2859,11 @@ CREATE OR REPLACE TRIGGER count_update AFTER UPDATE OF content, project_id ON pu
 
 CREATE OR REPLACE TRIGGER continue_history BEFORE INSERT ON public.documents
   FOR EACH ROW EXECUTE FUNCTION app.continue_history();
+CREATE OR REPLACE TRIGGER count_version BEFORE UPDATE OF content, path ON public.documents
+  FOR EACH ROW WHEN (NEW.version <= OLD.version) EXECUTE FUNCTION app.count_version();
 CREATE OR REPLACE TRIGGER note_created AFTER INSERT ON public.documents FOR EACH ROW EXECUTE FUNCTION app.note_created();
 CREATE OR REPLACE TRIGGER note_renamed AFTER UPDATE OF path ON public.documents
-  FOR EACH ROW WHEN (OLD.path IS DISTINCT FROM NEW.path) EXECUTE FUNCTION app.note_renamed();
+  FOR EACH ROW WHEN (OLD.path <> NEW.path AND OLD.content = NEW.content) EXECUTE FUNCTION app.note_renamed();
 CREATE OR REPLACE TRIGGER note_deleted AFTER DELETE ON public.documents REFERENCING OLD TABLE AS gone
   FOR EACH STATEMENT EXECUTE FUNCTION app.note_deleted();
 CREATE OR REPLACE TRIGGER forget_history AFTER DELETE ON public.projects
