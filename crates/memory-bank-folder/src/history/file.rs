@@ -48,7 +48,7 @@ impl HistoryFile {
             file => Some(file?),
         };
         let length = file.as_ref().map_or(Ok(0), |file| file.metadata().map(|metadata| metadata.len()))?;
-        check_length(length)?;
+        check_length(&name, length)?;
         let last = match &mut file {
             Some(file) => last_record(file, length, &name, seal)?,
             None => None,
@@ -73,7 +73,7 @@ impl HistoryFile {
         if let Some(file) = &mut self.file {
             file.seek(SeekFrom::Start(0))?;
             file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-            check_length(bytes.len() as u64)?;
+            check_length(&self.name, bytes.len() as u64)?;
         }
         Ok(bytes)
     }
@@ -82,7 +82,7 @@ impl HistoryFile {
     pub(super) fn append(&mut self, mut record: Record, seal: &Seal) -> io::Result<u64> {
         let bytes = record.to_bytes(&self.name, seal).map_err(io::Error::other)?;
         let start = self.end;
-        check_length(start + bytes.len() as u64)?;
+        check_length(&self.name, start + bytes.len() as u64)?;
         if self.length > start {
             tracing::warn!(bytes = self.length - start, "the torn end of a file of the history was cut");
             self.file()?.set_len(start)?;
@@ -118,17 +118,22 @@ impl HistoryFile {
         self.file.as_ref().map_or(Ok(()), File::sync_data)
     }
 
+    /// Closes it, and returns its name.
+    pub(super) fn into_name(self) -> String {
+        self.name
+    }
+
     fn file(&mut self) -> io::Result<&mut File> {
         self.file.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 }
 
-fn check_length(length: u64) -> io::Result<()> {
+fn check_length(name: &str, length: u64) -> io::Result<()> {
     if length <= MAX_FILE_BYTES {
         return Ok(());
     }
     Err(io::Error::other(format!(
-        "a file of the history is {length} bytes long, at most {MAX_FILE_BYTES} are read; erase the document's history"
+        "`{name}` in `.mbmcp/history` is {length} bytes long, at most {MAX_FILE_BYTES} are allowed; remove the file"
     )))
 }
 

@@ -167,7 +167,10 @@ impl FolderHistory {
         let paths: Vec<DocumentPath> = changes.iter().map(|change| change.path.clone()).collect();
         let contents = changes.into_iter().map(|change| (change.path, change.after.map(|text| text.etag)));
         self.compared.lock().extend(contents);
-        if pending.is_due(THIN_EVERY) {
+        let is_due = pending.is_due(THIN_EVERY);
+        // A file that is open cannot be replaced on every system.
+        drop(pending);
+        if is_due {
             let before = self.settings.retention_start(by.at());
             if let Err(error) = self.with_writer(dir, |writer| writer.thin(&paths, before)) {
                 tracing::warn!(%error, "old versions could not be removed");
@@ -417,7 +420,8 @@ fn erase(writer: &Writer<'_>, timeline: &Timeline) -> Result<u64, StoreError> {
             new.extend(writer.bytes_of(&Record::new(facts, None, None), &file.name)?);
         }
         if !old.is_empty() {
-            writer.dir.replace_history(&file.name, &new).map_err(changes::cannot())?;
+            let name = file.into_name();
+            writer.dir.replace_history(&name, &new).map_err(changes::cannot())?;
         }
     }
     Ok(timeline.records.len() as u64)
@@ -426,8 +430,13 @@ fn erase(writer: &Writer<'_>, timeline: &Timeline) -> Result<u64, StoreError> {
 /// The versions of all documents, in no order.
 fn all_versions(dir: &BankDir, seal: Option<&Seal>) -> Result<Vec<Version>, HistoryError> {
     let read = |error| StoreError::io("cannot read the history")(error);
-    let mut versions = Vec::new();
-    for (name, _) in dir.history_files(thin::MAX_FILES).map_err(read)? {
+    let (mut versions, mut bytes) = (Vec::new(), 0);
+    for (name, length) in dir.history_files(thin::MAX_FILES).map_err(read)? {
+        bytes += length;
+        if bytes > 2 * timeline::MAX_BYTES {
+            tracing::warn!("the history is too large; a part of it is not listed");
+            break;
+        }
         let file =
             HistoryFile::open_named(dir, name.clone(), seal, false).and_then(|mut file| file.contents(seal));
         let contents = match file {
@@ -443,7 +452,7 @@ fn all_versions(dir: &BankDir, seal: Option<&Seal>) -> Result<Vec<Version>, Hist
         for record in &contents.records {
             let is_made = !record.is_pending || {
                 let path = DocumentPath::parse(&record.facts.path).ok();
-                let now = path.map_or(Ok(None), |path| timeline::current(dir, &path))?;
+                let now = path.and_then(|path| timeline::current_if_readable(dir, &path));
                 timeline::is_made(record, now.as_ref().map(|document| &document.etag))
             };
             versions.extend(record.version().filter(|_| is_made));

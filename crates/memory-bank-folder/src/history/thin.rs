@@ -12,12 +12,10 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::history::{Damage, Delta};
 
 use crate::history::changes::{Writer, cannot};
-use crate::history::file::HistoryFile;
+use crate::history::file::{HistoryFile, MAX_FILE_BYTES};
 use crate::history::record::{Kind, Record};
-use crate::history::timeline::Timeline;
+use crate::history::timeline::{MAX_BYTES, Timeline};
 
-/// The most bytes of the history of one bank.
-const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// The most files of the history that are examined.
 pub(super) const MAX_FILES: usize = 50_000;
 /// The fewest and the most versions that go at once.
@@ -43,7 +41,8 @@ impl Writer<'_> {
         }
         paths.iter().try_for_each(|path| {
             let file = HistoryFile::open(self.dir, path, Some(self.seal), false).map_err(cannot())?;
-            self.thin_file(file, &Excess::Before(before))
+            let is_large = file.end > MAX_FILE_BYTES / 2;
+            self.thin_file(file, &if is_large { Excess::Half } else { Excess::Before(before) })
         })
     }
 
@@ -81,7 +80,9 @@ impl Writer<'_> {
             }
         }
         tracing::debug!(document = %path, versions = gone.len(), "old versions are removed");
-        self.dir.replace_history(&file.name, &new).map_err(cannot())
+        // A file that is open cannot be replaced on every system.
+        let name = file.into_name();
+        self.dir.replace_history(&name, &new).map_err(cannot())
     }
 
     /// The stored form of a record in the file of this name.

@@ -16,6 +16,8 @@ use crate::search::Seal;
 
 /// The most names of one document that are followed.
 const MAX_NAMES: usize = 200;
+/// The most bytes of files that are read.
+pub(super) const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// The versions of one document, oldest first.
 #[derive(Debug, Default)]
@@ -29,11 +31,25 @@ pub(super) struct Timeline {
     current: Option<Document>,
 }
 
-/// The document of a name as it is now; none if there is none or it cannot be read.
+/// The document of a name as it is now; none if there is none.
+///
+/// # Errors
+/// It cannot be read, so nothing is known of it.
 pub(super) fn current(dir: &BankDir, path: &DocumentPath) -> Result<Option<Document>, StoreError> {
-    Ok(match documents::read(dir, path)? {
-        ReadOutcome::Found(document) if document.path == *path => Some(document),
-        _ => None,
+    match documents::read(dir, path)? {
+        ReadOutcome::Found(document) if document.path == *path => Ok(Some(document)),
+        ReadOutcome::Unreadable(why) => {
+            Err(StoreError::Unavailable(format!("`{path}` cannot be compared with its history: {why}")))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The same for a reader of the history, which does without a document that cannot be read.
+pub(super) fn current_if_readable(dir: &BankDir, path: &DocumentPath) -> Option<Document> {
+    current(dir, path).unwrap_or_else(|error| {
+        tracing::debug!(%error, "a former text is rebuilt without the current one");
+        None
     })
 }
 
@@ -49,22 +65,22 @@ pub(super) fn is_made(record: &Record, current: Option<&Etag>) -> bool {
     current == facts.after.as_deref() || current != before
 }
 
-/// The records of a name whose changes were made, and how many cannot be read.
-pub(super) fn made(
+/// The records of a name whose changes were made, how many cannot be read, and the length of the file.
+fn made(
     dir: &BankDir,
     path: &DocumentPath,
     seal: Option<&Seal>,
-) -> Result<(Vec<Record>, usize), StoreError> {
+) -> Result<(Vec<Record>, usize, u64), StoreError> {
     let read = |error| StoreError::io("cannot read the history")(error);
     let mut file = HistoryFile::open(dir, path, seal, false).map_err(read)?;
     let contents = file.contents(seal).map_err(read)?;
     let mut records = contents.records;
     if let Some(last) = records.last().filter(|last| last.is_pending)
-        && !is_made(last, current(dir, path)?.as_ref().map(|document| &document.etag))
+        && !is_made(last, current_if_readable(dir, path).as_ref().map(|document| &document.etag))
     {
         records.pop();
     }
-    Ok((records, contents.damaged))
+    Ok((records, contents.damaged, file.end))
 }
 
 impl Timeline {
@@ -74,23 +90,29 @@ impl Timeline {
         path: &DocumentPath,
         seal: Option<&Seal>,
     ) -> Result<Option<Self>, StoreError> {
-        let (records, damaged) = made(dir, path, seal)?;
+        let (records, damaged, mut bytes) = made(dir, path, seal)?;
         let Some(last) = records.last() else { return Ok(None) };
         let document = last.facts.document;
         let mut timeline = Self { document, damaged, ..Self::default() };
         let mut waiting = timeline.take(path, records);
         while let Some(name) = waiting.pop() {
-            if timeline.names.len() < MAX_NAMES && !timeline.names.contains(&name) {
-                let (records, damaged) = made(dir, &name, seal)?;
-                timeline.damaged += damaged;
-                waiting.extend(timeline.take(&name, records));
+            if timeline.names.contains(&name) {
+                continue;
             }
+            if timeline.names.len() >= MAX_NAMES || bytes > MAX_BYTES {
+                timeline.damaged += 1;
+                break;
+            }
+            let (records, damaged, length) = made(dir, &name, seal)?;
+            timeline.damaged += damaged;
+            bytes += length;
+            waiting.extend(timeline.take(&name, records));
         }
         // A record of this user comes before one that claims its number.
         timeline.records.sort_by_key(|record| (record.facts.number, !record.is_own));
         timeline.records.dedup_by_key(|record| record.facts.number);
         let path = timeline.records.last().and_then(|last| DocumentPath::parse(&last.facts.path).ok());
-        timeline.current = path.map_or(Ok(None), |path| current(dir, &path))?;
+        timeline.current = path.and_then(|path| current_if_readable(dir, &path));
         Ok(Some(timeline))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use memory_bank_contract_tests::{Project, RecordedChanges, contract_tests};
 use memory_bank_core::caller::Caller;
 use memory_bank_core::store::{MemoryStateStore, Workspace};
-use memory_bank_folder::{FolderBank, FolderOptions, FolderWorkspace};
+use memory_bank_folder::{FolderBank, FolderOptions, FolderWorkspace, StateFolder};
 
 use crate::support::{deps, deps_with, options};
 
@@ -16,7 +16,8 @@ async fn fresh() -> Project {
     // A folder becomes a bank with its first document, which is removed again below.
     std::fs::write(path.join("start.md"), "").unwrap();
     let changes = Arc::new(RecordedChanges::default());
-    let options = FolderOptions { home: None, ..options(temp.path()) };
+    let state = StateFolder::new(temp.path().join("state"));
+    let options = FolderOptions { home: None, state: Some(state.clone()), ..options(temp.path()) };
     let caller = Caller::local("alice");
     let workspace =
         FolderWorkspace::start(options, deps_with(Arc::<RecordedChanges>::clone(&changes))).await.unwrap();
@@ -26,7 +27,7 @@ async fn fresh() -> Project {
         caller,
         workspace: Arc::new(workspace),
         bank,
-        other: Arc::new(FolderBank::new(path, temp.path().to_owned(), deps())),
+        other: Arc::new(FolderBank::new(path, temp.path().to_owned(), deps()).with_state(state)),
         state: Arc::new(MemoryStateStore::default()),
         changes,
         keep: Box::new(temp),
@@ -34,3 +35,4 @@ async fn fresh() -> Project {
 }
 
 contract_tests!(super::fresh);
+contract_tests!(@history super::fresh);

@@ -9,6 +9,7 @@ mod contract;
 mod crash_recovery;
 mod documents;
 mod file_watching;
+mod history;
 #[cfg(unix)]
 mod links;
 mod rules_files;

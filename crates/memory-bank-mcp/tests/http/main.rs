@@ -29,6 +29,8 @@ mod dependency_failures;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod hostile_project_files;
 #[cfg(test)]
 mod hosts_and_origins;

@@ -75,7 +75,11 @@ async fn show(
         whole.push_str(text(&page, "text"));
         cursor = page.get("nextCursor").cloned();
     }
-    screen.unchanged(&whole);
+    if screen.view().is_terminal {
+        screen.block(Style::Plain, "", &whole);
+    } else {
+        screen.unchanged(&whole);
+    }
     if let Some(object) = all.as_object_mut() {
         for name in ["nextCursor", "fromLine", "lines"] {
             object.shift_remove(name);
@@ -97,7 +101,9 @@ pub(super) async fn diff(
         "action": "diff", "filename": with_extension(document), "version": version, "with": with,
     });
     let data = bank.call(TOOL, arguments).await?;
-    for line in text(&data, "diff").lines() {
+    // A long reply is text only.
+    let lines = data.get("diff").or_else(|| data.get("message")).and_then(Value::as_str).unwrap_or_default();
+    for line in lines.lines() {
         let style = match line.chars().next() {
             Some('+') => Style::Strong,
             Some('-') => Style::Alert,

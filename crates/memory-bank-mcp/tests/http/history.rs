@@ -1,0 +1,168 @@
+//! The history of documents over HTTP, on PostgreSQL: who changed what, rights, restore, erase, and the shell commands.
+
+use memory_bank_test_postgres::TestDatabase;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::client::{Server, call, command, structured};
+use crate::database::{key_of, operate, serve, serve_through};
+
+/// A member of a project, with a session.
+struct Member {
+    server: Server,
+    session: String,
+}
+
+impl Member {
+    fn new(database: &TestDatabase, key: &Value) -> Self {
+        let server = serve(database, &key_of(key));
+        let session = server.initialize();
+        Self { server, session }
+    }
+
+    fn call(&self, tool: &str, arguments: &Value) -> Value {
+        let reply = self.server.post(Some(&self.session), &call(7, tool, arguments)).message();
+        assert_ne!(reply["result"]["isError"], true, "{tool} {arguments}: {reply}");
+        structured(&reply)
+    }
+
+    fn refused(&self, tool: &str, arguments: &Value) -> String {
+        let reply = self.server.post(Some(&self.session), &call(7, tool, arguments)).message();
+        assert_eq!(reply["result"]["isError"], true, "{tool} {arguments}: {reply}");
+        reply["result"]["content"][0]["text"].as_str().unwrap().to_owned()
+    }
+
+    fn write(&self, content: &str) {
+        self.call("write_memory_bank_file", &json!({"filename": "plan.md", "content": content}));
+    }
+
+    fn versions(&self, arguments: &Value) -> Vec<Value> {
+        self.call("history", arguments)["versions"].as_array().unwrap().clone()
+    }
+}
+
+fn member(database: &TestDatabase, name: &str, role: &str) -> Value {
+    operate(database, &["users", "create", name]).unwrap();
+    operate(database, &["members", "add", "--project", "atlas", "--user", name, "--role", role]).unwrap();
+    operate(database, &["keys", "create", "--project", "atlas", "--user", name]).unwrap()
+}
+
+#[test]
+fn two_users_who_overwrite_each_other_get_everything_back() {
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let alice = Member::new(&database, &made["key"]);
+    let bob = Member::new(&database, &member(&database, "bob", "editor"));
+    let vera = Member::new(&database, &member(&database, "vera", "viewer"));
+    alice.call("initialize_memory_bank", &json!({"path": "."}));
+    alice.write("# Plan\n\nalice's words\n");
+    bob.write("# Plan\n\nbob's words\n");
+    alice.write("# Plan\n\nneither\n");
+    let of_plan = json!({"filename": "plan.md"});
+    let seen = vera.versions(&of_plan);
+    let authors: Vec<&str> = seen.iter().map(|version| version["by"].as_str().unwrap()).collect();
+    assert_eq!(authors, ["alice", "bob", "alice"]);
+    let bobs = &seen[1];
+    assert_eq!((&bobs["tool"], &bobs["session"]), (&json!("write_memory_bank_file"), &json!(bob.session)));
+    assert!(bobs["key"].as_str().unwrap().starts_with("mbmcp_"), "{bobs}");
+    assert_eq!(vera.versions(&json!({"by": bob.session})).len(), 1);
+    assert_eq!(vera.versions(&json!({"by": "bob"})).len(), 1);
+    assert_eq!(vera.versions(&json!({"by": "bob", "until": "2020-01-01"})).len(), 0);
+
+    let number = |version: &Value| version["version"].as_u64().unwrap();
+    let show = json!({"action": "show", "filename": "plan.md", "version": number(bobs)});
+    assert_eq!(vera.call("history", &show)["text"], "# Plan\n\nbob's words\n");
+    let diff =
+        json!({"action": "diff", "filename": "plan.md", "version": number(&seen[2]), "with": number(bobs)});
+    let diff = vera.call("history", &diff)["diff"].as_str().unwrap().to_owned();
+    assert!(diff.contains("-alice's words") && diff.contains("+bob's words"), "{diff}");
+    let restore = json!({"action": "restore", "filename": "plan.md", "version": number(bobs)});
+    assert!(vera.refused("history", &restore).contains("read-only here, or"));
+    let stale = json!({"action": "restore", "filename": "plan.md", "version": number(bobs), "ifMatchEtag": seen[2]["etag"]});
+    assert!(bob.refused("history", &stale).contains("ETAG_MISMATCH"));
+    bob.call("history", &restore);
+    let read = alice.call("read_memory_bank_file", &of_plan);
+    assert_eq!(read["content"], "# Plan\n\nbob's words\n");
+    assert_eq!(alice.versions(&of_plan)[0]["kind"], "restored");
+
+    // A deleted document comes back.
+    alice.call("delete_memory_bank_file", &of_plan);
+    assert_eq!(alice.versions(&of_plan)[0]["kind"], "deleted");
+    let first = json!({"action": "restore", "filename": "plan.md", "version": number(&seen[2])});
+    bob.call("history", &first);
+    assert_eq!(vera.call("read_memory_bank_file", &of_plan)["content"], "# Plan\n\nalice's words\n");
+
+    let uri = format!("memory-bank://plan?version={}", number(bobs));
+    let resource = json!({"jsonrpc": "2.0", "id": 3, "method": "resources/read", "params": {"uri": uri}});
+    let read = vera.server.post(Some(&vera.session), &resource).message();
+    assert_eq!(read["result"]["contents"][0]["text"], "# Plan\n\nbob's words\n", "{read}");
+
+    let erase = json!({"action": "erase", "filename": "plan.md"});
+    assert!(bob.refused("history", &erase).contains("you may not erase history"));
+    assert_eq!(alice.call("history", &erase)["erasedVersions"], 6);
+    assert_eq!(
+        database.psql(
+            "SELECT count(*) || ' ' || min(subject) FROM app.audit_log WHERE action = 'history.erased'"
+        ),
+        "1 plan.md"
+    );
+    assert_eq!(vera.call("read_memory_bank_file", &of_plan)["content"], "# Plan\n\nalice's words\n");
+}
+
+#[test]
+fn the_commands_show_the_history_of_a_server() {
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let alice = Member::new(&database, &made["key"]);
+    let long: String = (0..8000).map(|line| format!("line {line} of a long plan\n")).collect();
+    alice.write(&long);
+    alice.write("short\n");
+    let folder = TempDir::new().unwrap();
+    let url = format!("http://{}/mcp", alice.server.address);
+    let key = key_of(&made["key"]);
+    let run = |words: &[&str]| {
+        let variables = [("MEMORY_BANK_URL", url.as_str()), ("MEMORY_BANK_API_KEY", key.as_str())];
+        let output = command(&folder, &variables).args(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let listed = run(&["history", "plan"]);
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    assert!(listed.contains("changed  alice, write_memory_bank_file"), "{listed}");
+    assert_eq!(run(&["history", "plan", "--show", "1"]), long);
+    let diff = run(&["diff", "plan", "1"]);
+    assert!(diff.contains("-line 0 of a long plan") && diff.contains("the diff is cut here"), "{diff}");
+    alice.write("shorter\n");
+    assert!(run(&["diff", "plan", "2"]).ends_with("-short\n+shorter\n"));
+}
+
+#[test]
+fn without_a_retention_no_version_is_added() {
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let url = database.url();
+    let mut server = Server::start(&[
+        ("DATABASE_URL", &url),
+        ("REDIS_URL", ""),
+        ("MCP_HOST", "127.0.0.1"),
+        ("RATE_LIMIT_IP_PER_MINUTE", "0"),
+        ("HISTORY_RETENTION_DAYS", "0"),
+    ]);
+    server.key = key_of(&made["key"]);
+    let off = Member { session: server.initialize(), server };
+    off.write("one");
+    off.write("two");
+    off.call("write_memory_bank_file", &json!({"filename": "b.md", "content": "b"}));
+    off.call("rename_memory_bank_file", &json!({"filename": "b.md", "newFilename": "c.md"}));
+    off.call("delete_memory_bank_file", &json!({"filename": "c.md"}));
+    assert_eq!(database.psql("SELECT count(*) FROM app.document_versions"), "0");
+    // The first version of a server with a history has the text before it.
+    let on = serve_through(&url, &key_of(&made["key"]));
+    let on = Member { session: on.initialize(), server: on };
+    on.write("three");
+    let versions = on.versions(&json!({"filename": "plan.md"}));
+    let kinds: Vec<&Value> = versions.iter().map(|version| &version["kind"]).collect();
+    assert_eq!(kinds, ["changed", "outside"]);
+    let show = json!({"action": "show", "filename": "plan.md", "version": versions[1]["version"]});
+    assert_eq!(on.call("history", &show)["text"], "two");
+}
