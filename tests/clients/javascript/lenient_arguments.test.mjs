@@ -7,10 +7,13 @@ import { join } from "node:path";
 import test from "node:test";
 import { freshBank, read, write } from "./lib/project.mjs";
 
-/** Every file of a bank with its text. */
+/** Every file of a bank with its text, but for the records of its history, which are sealed with times in them. */
 async function contents(bank) {
   const names = (await readdir(bank, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
-  const paths = names.map((entry) => join(entry.parentPath ?? entry.path, entry.name)).sort();
+  const paths = names
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .filter((path) => !path.includes(join(".mbmcp", "history")))
+    .sort();
   return Object.fromEntries(await Promise.all(paths.map(async (path) => [path, await read(path)])));
 }
 
