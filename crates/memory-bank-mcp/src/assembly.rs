@@ -69,9 +69,10 @@ pub(crate) async fn folder_services(
     let workspace =
         FolderWorkspace::start(options, deps).await.context("the project folder cannot be used")?;
     let workspace = Arc::new(workspace);
+    let options = global.tool_options()?;
+    workspace.set_history(config::history_days(&config::environment)?, options.read_only);
     let embedder = embedder::for_server()?;
     if let Some(embedder) = &embedder {
-        let options = global.tool_options()?;
         workspace.set_embedder(Arc::clone(embedder), MakerOptions::default(), options.read_only);
     }
     let initial = SessionState { mode: global.mode, ..SessionState::default() };

@@ -291,6 +291,11 @@ impl Settings {
     }
 }
 
+/// How many days versions of documents are stored; 0 = no history.
+pub(crate) fn history_days(read: Read<'_>) -> Result<u32, ConfigError> {
+    number(&HISTORY_RETENTION, read, 0, 3650)
+}
+
 fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
     let provider = match value(&PROVIDER, read).to_ascii_lowercase().as_str() {
         "postgres" => Provider::Postgres,
@@ -310,7 +315,7 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
         total: MIB * number::<u64>(&INDEX_MEMORY, read, 64, 1_048_576)?,
         per_project: MIB * number::<u64>(&INDEX_MEMORY_PER_PROJECT, read, 16, 1_048_576)?,
     };
-    let history_days = number(&HISTORY_RETENTION, read, 0, 3650)?;
+    let history_days = history_days(read)?;
     let Some((name, url)) = secret(variable, read)? else {
         let reason = "`DB_PROVIDER` is set";
         if non_blank(&PROVIDER, read).is_some() {

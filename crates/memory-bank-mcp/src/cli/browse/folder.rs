@@ -43,6 +43,8 @@ impl FolderBank {
         let deps = Deps { clock: clock.clone(), entropy: entropy.clone(), sink: Arc::new(NoSink) };
         let workspace =
             FolderWorkspace::start(options, deps).await.context("the project folder cannot be used")?;
+        let options = global.tool_options()?;
+        workspace.set_history(config::history_days(&config::environment)?, options.read_only);
         let caller = Caller::local(global.username.clone());
         match workspace.bank(&caller, None).await {
             Ok(_) => {}
@@ -68,7 +70,7 @@ impl FolderBank {
             replies: Replies { bytes: REPLY_BYTES, memory: None },
             embedder,
         };
-        let tools = MemoryBankHandler::new(services, caller).with_tools(global.tool_options()?);
+        let tools = MemoryBankHandler::new(services, caller).with_tools(options);
         Ok(Self { tools })
     }
 

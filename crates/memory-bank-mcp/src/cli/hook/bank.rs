@@ -29,6 +29,7 @@ use super::graph_texts::{GRAPH, lines_of_graph, lines_of_reply};
 use super::session::BankState;
 use crate::cli::options::GlobalOptions;
 use crate::cli::tool_client::ToolClient;
+use crate::config;
 
 /// The most bytes of documents that are scanned for a prompt.
 const SCANNED_BYTES: u64 = 8 * 1024 * 1024;
@@ -76,6 +77,7 @@ impl HookBank {
         };
         let deps = Deps { clock: clock.clone(), entropy: entropy.clone(), sink: hub.clone() };
         let workspace = Arc::new(FolderWorkspace::start(options, deps).await?);
+        workspace.set_history(config::history_days(&config::environment)?, global.tool_options()?.read_only);
         let caller = Caller::local(global.username.clone());
         let bank = match workspace.bank(&caller, None).await {
             Ok(bank) => bank,
