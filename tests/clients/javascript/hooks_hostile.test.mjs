@@ -150,6 +150,20 @@ test("a text in any script has at most 500 tokens", async (t) => {
     "👩‍👩‍👧‍👦🏳️‍🌈👍🏽🎉🚀✅❌🔥",
     "𐐀𐐁𐐂𐐃𐐄 𒀀𒀁𒀂 𓀀𓀁𓀂",
     "ꀀꀁꀂ ꀃꀄ ꔀꔁ ꯀꯁ ᥐᥑᥒ ᬅᬆ",
+    "Завершить возврат средств в модуле оплаты",
+    "השלימו את פונקציית ההחזר של מודול התשלומים",
+    "பணம் திரும்பப் பெறும் செயல்பாட்டை முடிக்கவும்",
+    "გადახდის მოდულის დაბრუნების ფუნქცია დაასრულეთ",
+    "Ավարտել վճարման մոդուլի վերադարձի գործառույթը",
+    "បញ្ចប់មុខងារសងប្រាក់នៃម៉ូឌុលទូទាត់",
+    "ငွေပြန်အမ်းခြင်း လုပ်ဆောင်ချက်ကို ပြီးအောင်လုပ်ပါ",
+    "གླ་རིན་ཕྱིར་སློག་བྱེད་ལས་མཇུག་བསྒྲིལ།",
+    "ᠲᠥᠯᠪᠦᠷᠢ ᠪᠤᠴᠠᠭᠠᠬᠤ ᠠᠵᠢᠯ",
+    "ᚠᚢᚦᚨᚱᚲ ᚷᚹᚺᚾᛁᛃ ᛈᛇᛉᛊ",
+    "下一步计划：完成支付模块的退款功能",
+    "Hoàn thành chức năng hoàn tiền của mô-đun thanh toán",
+    "z\u0301\u0302\u0303a\u0308\u0323o\u0332\u0334 e\u0301\u0327",
+    "\ue000\ue001\uf8ff \u{f0000}\u{10fffd}",
     "∑∫√≈≠≤≥ ∀x∈ℝ ⟨a|b⟩ ⊕⊗ ⢨⢩ ⦨⦩",
   ];
   for (const text of texts) {
@@ -171,10 +185,10 @@ test("a document that is too long for the digest is named in place of it", async
 
 test("a wrong option in front of the command is no refusal either", async (t) => {
   const machine = await withBank(t);
-  for (const args of [["--nope"], ["--nope", "value"], ["--nope", "--path", machine.project]]) {
+  for (const args of [["--nope"], ["--nope=1"], ["-Z"], ["--nope", "value"], ["--nope", "--path", machine.project], ["--path", machine.project, "--nope"]]) {
     const got = await run(BINARY, [...args, "hook", "Stop"], { env: { PATH: process.env.PATH, HOME: machine.root } });
     assert.equal(got.stdout, "");
-    assert.match(got.stderr, /unexpected argument '--nope'/);
+    assert.match(got.stderr, /unexpected argument '(?:--nope|-Z)'/);
   }
 });
 
@@ -187,6 +201,19 @@ test("a failed edit is no work, a successful one is", async (t) => {
   };
   assert.equal(await turn("failed", { error: { message: "no such text" } }), undefined);
   assert.equal((await turn("done", { filePath: "x" })).decision, "block");
+});
+
+test("a state that is not understood is reported in one line and replaced", async (t) => {
+  const machine = await withBank(t);
+  await machine.hook("SessionStart", { source: "startup" });
+  const folder = join(machine.state, "hooks");
+  const [name] = (await readdir(folder)).filter((file) => file.endsWith(".json"));
+  await writeFile(join(folder, name), "garbage");
+  const first = await machine.hook("SessionStart", { source: "resume" });
+  assert.equal(first.stderr.match(/is not understood/g)?.length, 1, first.stderr);
+  assert.match(first.context, /finish the refunds/);
+  const second = await machine.hook("SessionStart", { source: "resume" });
+  assert.equal(second.stderr, "");
 });
 
 test("states of sessions that a repository brings are not read", async (t) => {

@@ -102,3 +102,96 @@ fn a_known_form_is_masked(#[case] form: &str) {
         assert!(half.len() < 8 || !shown.contains(half), "{text} -> {shown}");
     }
 }
+
+/// Forms of commands and files, and tokens in the variants that their issuers describe.
+#[rstest]
+#[case("tailscale |tskey|-client-kAbCdEf1CNTRL-aBcDeFgHiJkLmNoPqRsTuV12|")]
+#[case("tailscale |tskey|-kAbCdEf1CNTRL-aBcDeFgHiJkLmNoPqRsTuV12|")]
+#[case("docker login with |dckr|_pat_aBcDeFgHiJkLmNoPqRsTuVwXy12|")]
+#[case("docker login with |dckr|_oat_aBcDeFgHiJkLmNoPqRsTuVwXyZabcdef|")]
+#[case("sqlplus scott/|hunter2-and|-more|@//db:1521/orcl")]
+#[case("sqlplus -L -S scott/\"|hunter2-and|-more|\"@orcl")]
+#[case("sqlplus scott/|letme|insecretly|")]
+#[case("rman target sys/|letme|insecretly|@orcl")]
+#[case("mysql -h db -u root -p|letme|insecretly| shop")]
+#[case("mysqldump -p'|letme|insecretly|' shop")]
+#[case("mariadb -u root -p|letme|insecretly| shop")]
+#[case("docker exec db mariadb-dump -p|letme|insecretly| shop")]
+#[case("curl -sSu admin:|letme|insecretly| https://x")]
+#[case("curl -uadmin:|letme|insecretly| https://x")]
+#[case("curl https://x -u 'admin:|letme|insecretly|'")]
+#[case("curl --proxy-user admin:|letme|insecretly| https://x")]
+#[case("Authorization: Basic |dXNlcjpsZXRt|ZWlu|")]
+#[case("authorization=Basic |dXNlcjpsZXRt|ZWlu|")]
+#[case("machine example.com login me password |letme|insecretly|")]
+#[case("machine example.com password |letme|insecretly| login me")]
+#[case("machine example.com\n  login me\n  password |letme|insecretly|\n")]
+#[case("  password |hunter2|-and-more|")]
+#[case("PGPASSWORD=|letme|insecretly| psql shop")]
+#[case("PGPASSWORD='|letme|insecretly|' psql shop")]
+#[case("|AGE-SECRET-KEY-PQ-1|QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7LQPZRY9X8GF2TVDW0S3JN54KHCE6|")]
+#[case("|age-secret-key-1|qpzry9x8gf2tvdw0s3jn54khce6mua7lqpzry9x8gf2tvdw0s3jn54khce6|")]
+#[case("vault |hvs|.AbCdEfGhIjKlMnOpQrStUvWx|")]
+#[case("vault |hvb|.AAAAAQJEmi6AbCdEfGhIjKlMnOpQrStUvWxYz|")]
+#[case("droplet |doo_v1|_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef|")]
+#[case("load |hf|_AbCdEfGhIjKlMnOpQrStUvWxYzAbCdEfGh|")]
+#[case("runner |glrt|-t3_AbCdEfGhIjKlMnOpQrStUvWxYz01234567.01.0123abcde|")]
+#[case("trigger |glptt|-0123456789abcdef0123456789abcdef01234567|")]
+#[case("deploy |gldt|-xYz0123456789abcdefg|")]
+#[case("ask |sk-svcacct|-abcdEFGH0123456789abcdEFGH0123456789abcdEFGH0123|")]
+#[case("ask |sk-ant|-oat01-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJ|")]
+#[case("databricks |dapi|0123456789abcdef0123456789abcdef-2|")]
+#[case("sentry |sntryu|_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef|")]
+#[case("linear |lin_oauth|_AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCd|")]
+#[case("supabase |sbp_v0|_0123456789abcdef0123456789abcdef01234567|")]
+fn a_form_of_a_command_or_an_issuer_is_masked(#[case] form: &str) {
+    let text = form.replace('|', "");
+    let mut parts = form.split('|');
+    parts.next();
+    let secret: String = parts.take(2).collect();
+    let shown = masked(&text);
+    let half = secret.get(secret.len() / 2..).unwrap();
+    assert!(!shown.contains(&secret) && !shown.contains(half), "{text} -> {shown}");
+}
+
+/// Words about a secret, and names that begin like one.
+#[rstest]
+#[case("a Tailscale key begins with tskey-auth")]
+#[case("a token of Docker begins with dckr_pat_")]
+#[case("sqlplus scott@orcl asks for it")]
+#[case("sqlplus -S /nolog @scripts/report.sql")]
+#[case("mysql -u root -p shop")]
+#[case("mysql --port 3307 shop")]
+#[case("mariadb -u root -p shop")]
+#[case("mysql -h db --protocol=tcp -P3307")]
+#[case("curl -u admin https://example.org/a")]
+#[case("curl -sS --unix-socket /run/x https://example.org/a")]
+#[case("Authorization: Basic was removed")]
+#[case("basic authentication for the dashboard")]
+#[case("the machine learning page has a password field")]
+#[case("password reset")]
+#[case("unset PGPASSWORD before psql")]
+#[case("an identity of age begins with AGE-SECRET-KEY-1")]
+#[case("a token of Vault begins with hvs. and is long")]
+#[case("a token of DigitalOcean begins with dop_v1_")]
+#[case("npm_config_registry and npm_package_version")]
+#[case("bump pypi-publish-action-of-the-release to v1.8.14")]
+#[case("see pypi-attestations-0.0.12")]
+#[case("glpat- and glrt- are tokens of GitLab")]
+#[case("add global-search-index-of-documents-v2")]
+#[case("the english-translation-of-page-2")]
+#[case("call hf_hub_download first")]
+#[case("sk-learn-pipeline-of-features")]
+#[case("sk-ant- is the beginning of keys")]
+#[case("dapi of databricks")]
+#[case("sentry captures the exception, sntrys_ is its token")]
+#[case("lin_api_ and sbp_ are beginnings")]
+#[case("eyJ begins a web token")]
+#[case("rman target / runs scripts/backup.rcv")]
+#[case("impdp reads data/export.dmp")]
+#[case("curl -sSu admin https://example.org:8443/a")]
+#[case("mysqldump -P 3307 --port=3307 shop")]
+#[case("age-secret-key- is written in capitals")]
+fn words_about_a_secret_stay(#[case] text: &str) {
+    assert_eq!(masked(text), text);
+}

@@ -23,11 +23,12 @@ pub(super) struct TokenRule {
 }
 
 /// The beginnings of tokens of well-known issuers. The first one that fits counts.
-pub(super) const TOKENS: [TokenRule; 25] = [
+pub(super) const TOKENS: [TokenRule; 24] = [
     token(r"gh[pousr]_", "a GitHub token", 36),
     token(r"github_pat_", "a GitHub token", 40),
     token(r"glpat-", "a GitLab token", 20),
-    masked_token(r"gl[a-z]{2,8}-"),
+    // Those that GitLab documents: `gl` and any letters is a part of ordinary words, such as `english-`.
+    masked_token(r"gl(?:agent|cbt|dt|ffct|ft|imt|oas|ptt|rtr?|soat|wt)-"),
     token(r"\bsk-ant-", "an Anthropic key", 30),
     token(r"[sr]k_live_", "a Stripe key", 20),
     masked_token(r"[sr]k_(?:test|prod)_"),
@@ -38,7 +39,7 @@ pub(super) const TOKENS: [TokenRule; 25] = [
     masked_token(r"xox[aeors]-"),
     token(r"npm_", "an npm token", 36),
     token(r"hf_", "a Hugging Face token", 30),
-    token(r"pypi-", "a PyPI token", 40),
+    token(r"pypi-AgE", "a PyPI token", 40),
     token(r"mbmcp_(?:live|test)_", "a key of this server", 40),
     masked_token(r"do[por]_v1_"),
     masked_token(r"shp(?:at|ca|pa|ss)_"),
@@ -46,7 +47,6 @@ pub(super) const TOKENS: [TokenRule; 25] = [
     masked_token(r"ya29\."),
     masked_token(r"NR(?:AK|JS|II)-"),
     masked_token(r"tskey-[a-z]{3,9}-"),
-    masked_token(r"dckr_pat_"),
     masked_token(r"\bgsk_"),
     // JSON web tokens.
     masked_token(r"eyJ"),
@@ -145,6 +145,8 @@ pub(super) fn value_rules() -> Vec<ValueRule> {
         // A key of this server, at any length.
         rule(&[OWN_KEY_PREFIX], 0, format!("({OWN_KEY_PREFIX}(?:live|test)_[A-Za-z0-9_-]+)"), ValueForm::Any),
         rule(&[], 16, format!("((?:{})[A-Za-z0-9._-]{{16,}})", prefixes.join("|")), ValueForm::Mixed),
+        // A token of Docker may have no digit.
+        rule(&["dckr_"], 16, r"(dckr_[op]at_[A-Za-z0-9_-]{16,})", ValueForm::Any),
         rule(&["key-"], 32, r"\b((?:pub)?key-[0-9a-z]{32})\b", ValueForm::Mixed),
         // `scheme://user:password@host`, `https://token@host`.
         rule(&["://"], 0, r"(?i)\b[a-z][a-z0-9+.-]*://[^\s:/?#@]*:([^\s]+)@", ValueForm::Any),
@@ -219,15 +221,42 @@ pub(super) fn value_rules() -> Vec<ValueRule> {
             ValueForm::Any,
         ),
         rule(
+            &["rman", "sqlldr", "expdp", "impdp"],
+            0,
+            r#"(?i)\b(?:rman\s+target|sqlldr|expdp|impdp)\s+(?:userid=)?["']?[^\s/@"']+/([^\s@]+)@"#,
+            ValueForm::Any,
+        ),
+        // `curl -u user:password`, also among other letters of options.
+        rule(
+            &["curl"],
+            0,
+            r#"(?i)\bcurl\b[^\n]{0,200}?\s(?:-[a-z]*u|--(?:proxy-)?user)(?:=|\s{0,3})["']?[^\s:"'/]*:([^\s"']+)"#,
+            ValueForm::Any,
+        ),
+        rule(
             &["redis-cli"],
             0,
             r#"(?i)\bredis-cli\b[^\n]{0,80}?\s(?:-a|--pass)[= ]["']?([^\s"']+)"#,
             ValueForm::Any,
         ),
         // The words of `.netrc`, and of programs that take a password in the same word as an option.
-        rule(&["password"], 0, r"(?i)\b(?:login|user|account)\s+\S+\s+password\s+(\S+)", ValueForm::Any),
-        rule(&["mysql"], 0, r"(?i)\bmysql\w*\s[^\n]{0,80}?-p([^\s-]\S{3,})", ValueForm::Any),
+        rule(
+            &["password"],
+            0,
+            r"(?i)\b(?:login|user|account|machine)\s+\S+\s+password\s+(\S+)",
+            ValueForm::Any,
+        ),
+        // A line of `.netrc` alone; of two ordinary words, such as `password reset`, it is a heading.
+        rule(&["password"], 0, r"(?im)^\s*password\s+(\S{6,})\s*$", ValueForm::Mixed),
+        rule(
+            &["mysql", "mariadb"],
+            0,
+            r#"(?i)\b(?:mysql|mariadb)[\w-]*\s(?:[^\n]{0,200}?\s)?(?-i:-p)(?:"([^"\n]+)"|'([^'\n]+)'|([^\s"'-]\S{3,}))"#,
+            ValueForm::Any,
+        ),
         rule(&["sshpass"], 0, r#"(?i)\bsshpass\s+-p\s*["']?([^\s"']+)"#, ValueForm::Any),
+        // A key of age, in capitals as it is written or in small letters, which age reads, too.
+        rule(&["age-secret-key-"], 0, r"(?i)(age-secret-key-(?:pq-)?1[a-z0-9]{16,})", ValueForm::Any),
         // A private key, also one that is cut.
         rule(&["-----begin"], 0, format!("(?is)({PRIVATE_KEY_HEAD}.*)"), ValueForm::Any),
         // Long words that nobody writes by hand: hexadecimal, and random.

@@ -339,6 +339,11 @@ mod tests {
         let (_temp, root) = repository();
         std::fs::write(root.join(".git/HEAD"), "ref: refs/heads/.invalid\n").unwrap();
         assert_eq!(since(&root, now(), None).branch, None);
+        let temp = TempDir::new().unwrap();
+        git(temp.path(), &["init", "-q", "-b", "main", "--ref-format=reftable", "r"]);
+        let root = temp.path().join("r");
+        git(&root, &["commit", "-q", "--allow-empty", "-m", "x"]);
+        assert_eq!(since(&root, now(), None).branch, None);
     }
 
     #[test]

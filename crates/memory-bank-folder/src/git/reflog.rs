@@ -37,6 +37,10 @@ impl Log {
                 log.commits.push(commit);
                 continue;
             }
+            // A merge that is no fast-forward is a commit of this working copy, though git wrote its files.
+            if action.starts_with("merge ") && subject.starts_with("Merge made by") {
+                log.commits.push(GitCommit { id: short(line.new), subject: action.to_owned() });
+            }
             log.checkouts.push(line.seconds);
         }
         // A commit that was amended is in the log, too.
@@ -78,5 +82,38 @@ impl<'t> Line<'t> {
         let (old, new) = (ids.next()?, ids.next()?);
         let seconds = times.split(' ').next()?.parse().ok()?;
         (is_id(old) && is_id(new)).then_some(Self { old, new, seconds, message })
+    }
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::git_for_tests::git;
+
+    #[test]
+    fn a_merge_right_behind_a_checkout_is_a_commit_and_a_fast_forward_is_none() {
+        let temp = TempDir::new().unwrap();
+        let root = temp.path().join("r");
+        git(temp.path(), &["init", "-q", "-b", "main", "r"]);
+        git(&root, &["commit", "-q", "--allow-empty", "-m", "before"]);
+        for branch in ["refunds", "invoices"] {
+            git(&root, &["checkout", "-q", "-b", branch, "main"]);
+            git(&root, &["commit", "-q", "--allow-empty", "-m", branch]);
+        }
+        git(&root, &["checkout", "-q", "main"]);
+        let read = || std::fs::read_to_string(root.join(".git/logs/HEAD")).unwrap();
+        let before = read();
+        let log = || Log::since(read().strip_prefix(&before).unwrap(), Timestamp::UNIX_EPOCH, None);
+        git(&root, &["merge", "-q", "refunds"]);
+        assert!(log().commits.is_empty(), "a fast-forward");
+        git(&root, &["checkout", "-q", "--detach"]);
+        git(&root, &["checkout", "-q", "main"]);
+        git(&root, &["merge", "-q", "--no-edit", "invoices"]);
+        let log = log();
+        let subjects: Vec<&str> = log.commits.iter().map(|commit| commit.subject.as_str()).collect();
+        assert_eq!((subjects, log.checkouts.len()), (vec!["merge invoices"], 4));
     }
 }

@@ -101,16 +101,14 @@ pub(crate) enum Source {
 impl Event {
     /// The event of this name in any agent; none if it is another one.
     pub(crate) fn parse(name: &str, input: &Value) -> Option<Self> {
-        let plain: String =
-            name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-        Some(match plain.as_str() {
+        Some(match plain_name(name).as_str() {
             "sessionstart" | "sessioncreated" => Self::SessionStart(Source::of(input)),
             "userpromptsubmit"
             | "userpromptsubmitted"
             | "beforesubmitprompt"
             | "beforeagent"
             | "chatmessage" => Self::Prompt,
-            "posttooluse" | "aftertool" | "toolexecuteafter" => Self::Tool,
+            "posttooluse" | FAILED_TOOL | "aftertool" | "toolexecuteafter" => Self::Tool,
             "precompact" | "precompress" | "experimentalsessioncompacting" => Self::Compaction,
             "stop" | "agentstop" | "afteragent" | "sessionidle" => Self::Stop,
             // A turn that a person breaks off ends with this event of Codex instead of `Stop`.
@@ -155,6 +153,8 @@ pub(crate) struct HookInput {
     pub(crate) is_nested: bool,
 }
 
+/// The event of a call that failed, of Claude Code, Cursor and Copilot CLI, as [`plain_name`] writes it.
+const FAILED_TOOL: &str = "posttoolusefailure";
 /// Set by Copilot CLI for the commands that it runs.
 const COPILOT_VARIABLE: &str = "COPILOT_CLI";
 /// The longest id of a session, in bytes.
@@ -190,7 +190,7 @@ impl HookInput {
             folder,
             prompt: text(&input, "prompt").map(str::to_owned),
             tool: text(&input, "tool_name").or_else(|| text(&input, "toolName")).map(str::to_owned),
-            has_failed: has_failed(&input),
+            has_failed: plain_name(event) == FAILED_TOOL || has_failed(&input),
             is_forced: is("stop_hook_active")
                 || loops > 0
                 || is_broken_off
@@ -198,6 +198,11 @@ impl HookInput {
             is_nested: ["agent_id", "agentId"].iter().any(|name| text(&input, name).is_some()),
         })
     }
+}
+
+/// The name of an event in small letters, without the signs between its words.
+fn plain_name(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
 }
 
 /// Whether the event of a tool reports an error: `error` of Gemini CLI's result, `resultType` of Copilot CLI's, `is_error` of MCP's,
@@ -212,9 +217,9 @@ fn has_failed(input: &Value) -> bool {
                 ["error", "is_error", "isError"].iter().filter_map(|name| result.get(name)).any(is_set);
             let has_failed_text = result.as_str().is_some_and(|text| {
                 let text = text.trim_start().get(..20).unwrap_or(text.trim_start()).to_ascii_lowercase();
-                ["error", "failed", "apply_patch verif", "exit code: 1"]
-                    .iter()
-                    .any(|begin| text.starts_with(begin))
+                let code = text.strip_prefix("exit code:").map(str::trim_start);
+                code.is_some_and(|code| code.starts_with(|digit: char| matches!(digit, '1'..='9' | '-')))
+                    || ["error", "failed", "apply_patch verif"].iter().any(|begin| text.starts_with(begin))
             });
             is_error
                 || result.get("success") == Some(&Value::Bool(false))
@@ -296,6 +301,8 @@ mod tests {
     #[case(json!({"tool_response": {"content": [], "isError": true}}))]
     #[case(json!({"tool_response": "apply_patch verification failed: no such line"}))]
     #[case(json!({"tool_response": "Error: ä"}))]
+    #[case(json!({"tool_response": "Exit code: 2\nno such file"}))]
+    #[case(json!({"tool_response": "Exit code: -1"}))]
     #[case(json!({"error": "String not found"}))]
     fn a_failed_call_of_a_tool_is_known_from_its_result(#[case] mut input: Value) {
         input["session_id"] = "a".into();
@@ -309,9 +316,19 @@ mod tests {
     #[case(json!({"tool_response": {"success": true, "filePath": "error.rs"}}))]
     #[case(json!({"tool_response": "Success. Updated the following files:"}))]
     #[case(json!({"error": ""}))]
+    #[case(json!({"tool_response": "Exit code: 0\nWall time: 1 seconds"}))]
     fn a_call_of_a_tool_without_an_error_has_not_failed(#[case] mut input: Value) {
         input["session_id"] = "a".into();
         assert!(!parse("PostToolUse", None, &input).has_failed, "{input}");
+    }
+
+    #[rstest]
+    #[case("PostToolUseFailure", json!({"session_id": "a", "tool_name": "Edit", "error": "no such text"}))]
+    #[case("postToolUseFailure", json!({"conversation_id": "a", "tool_name": "Write", "failure_type": "timeout"}))]
+    #[case("postToolUseFailure", json!({"sessionId": "a", "timestamp": 1, "toolName": "edit"}))]
+    fn an_event_of_a_failed_call_is_one_of_a_tool(#[case] name: &str, #[case] input: Value) {
+        let parsed = parse(name, None, &input);
+        assert!(parsed.event == Event::Tool && parsed.has_failed && parsed.tool.is_some(), "{parsed:?}");
     }
 
     #[test]
