@@ -13,7 +13,7 @@ import { BINARY, ENVIRONMENT, Server } from "./lib/server.mjs";
 /** A home folder with private files, and an empty project deep in it. */
 async function home(t) {
   const folder = await mkdtemp(join(tmpdir(), "foreign-"));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
   await mkdir(join(folder, ".ssh"));
   await mkdir(join(folder, "src/project"), { recursive: true });
   await writeFile(join(folder, ".ssh/id_rsa"), "PRIVATE KEY");

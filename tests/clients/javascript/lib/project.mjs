@@ -19,7 +19,7 @@ export const CORE_FILES = [
 /** A folder that goes away with the test `t`. */
 export async function emptyFolder(t) {
   const folder = await realpath(await mkdtemp(join(tmpdir(), "memory-bank-")));
-  t.after(() => rm(folder, { recursive: true, force: true }));
+  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
   return folder;
 }
 

@@ -14,7 +14,7 @@ export const BINARY =
 
 /** The state folder of the servers of this process; never the host's home. */
 export const STATE = mkdtempSync(join(tmpdir(), "memory-bank-state-"));
-process.on("exit", () => rmSync(STATE, { recursive: true, force: true }));
+process.on("exit", () => rmSync(STATE, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 }));
 
 /** The environment of a test's server: nothing of the host's configuration, and quiet logs. */
 export const ENVIRONMENT = {
