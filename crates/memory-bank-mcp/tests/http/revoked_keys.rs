@@ -233,7 +233,7 @@ fn a_read_only_redis_does_not_revive_a_revoked_key() {
     let key = crate::replica_set::key(&database);
     let server = crate::replica_set::replica(&database.url(), &redis.url(), &key, &[]);
     let session = server.initialize();
-    crate::client::until("the key is in Redis", || redis.keys("apikey").len() == 1);
+    until("the key is in Redis", || redis.keys("apikey").len() == 1);
     // As a replica, or a master that lost its replicas: it answers, and refuses to delete.
     assert!(redis.run("CONFIG SET min-replicas-to-write 1").starts_with("+OK"));
     revoke_all_in(&database);
