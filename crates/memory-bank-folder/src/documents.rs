@@ -205,7 +205,7 @@ struct Plan {
     texts: Vec<(Etag, String)>,
     /// The names of new documents.
     creates: Vec<DocumentPath>,
-    /// What the history needs.
+    /// The documents with their texts before and after, for the history.
     history: Vec<Changing>,
     context: ChangeContext,
 }

@@ -1,6 +1,6 @@
 //! The circumstances of an edit, which its versions record.
 
-/// What an edit tells the history beyond its texts. User and key are those of the caller.
+/// The facts of an edit that the history records beside its texts. User and key are those of the caller.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChangeContext {
     /// The name of the tool; `None` if no tool made the edit.

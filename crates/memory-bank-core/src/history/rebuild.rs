@@ -8,7 +8,7 @@ use crate::history::Delta;
 pub struct Step {
     /// The number of the version whose change is taken back.
     pub number: i64,
-    /// What it replaced.
+    /// The replaced text.
     pub delta: Delta,
     /// The etag of the text before it.
     pub before: Etag,
@@ -37,7 +37,7 @@ pub enum Damage {
 /// A text has another etag than its version: the history is damaged or incomplete. A text with a wrong etag is never
 /// returned.
 pub fn rebuild(newest: Option<&str>, steps: &[Step]) -> Result<String, Damage> {
-    // What lies before the last whole text is not needed.
+    // Steps before the last whole text are not needed.
     let first = steps.iter().rposition(|step| step.delta.is_whole()).unwrap_or(0);
     let mut text = newest.map(str::to_owned);
     for step in steps.get(first..).unwrap_or_default() {

@@ -8,7 +8,7 @@ use crate::history::VersionPlace;
 use crate::words::word_enum;
 
 word_enum! {
-    /// What made a version.
+    /// The kind of change that made a version.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
     pub enum VersionKind {
         /// The document was created.
@@ -51,7 +51,7 @@ pub struct Version {
     pub session: Option<String>,
     /// The name of the tool.
     pub tool: Option<String>,
-    /// What made the version.
+    /// The kind of change that made the version.
     pub kind: VersionKind,
     /// The etag of the text after the change; `None` after a deletion.
     pub etag: Option<Etag>,

@@ -1,4 +1,4 @@
-//! What an authorization server stores: clients, sign-ins, grants, codes and tokens, all of them as hashes. Every
+//! The data of an authorization server: clients, sign-ins, grants, codes and tokens, all of them as hashes. Every
 //! method takes the hash of a secret that the request presented, and no caller: it is about who becomes one.
 
 use async_trait::async_trait;
@@ -44,7 +44,7 @@ pub struct Membership {
     pub rights: Vec<Right>,
 }
 
-/// What a user gives to a client. To every other part of the server it acts as a key with this id.
+/// The grant of a user to a client: rights in a project. To every other part of the server it acts as a key with this id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewGrant {
     /// Id to use.
@@ -80,7 +80,7 @@ pub struct NewCode {
     pub expires_at: Timestamp,
 }
 
-/// What came of a consent.
+/// The result of a consent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consent {
     /// The grant and its code are stored.
@@ -128,11 +128,11 @@ pub struct Issued {
     pub rights: Vec<Right>,
     /// When the access token expires.
     pub expires_at: Timestamp,
-    /// What the tokens are computed with, for a refresh: the proposed salt, or that of an earlier use.
+    /// The salt of the tokens of a refresh: the proposed one, or that of an earlier use.
     pub salt: Option<[u8; 16]>,
 }
 
-/// What came of an exchange.
+/// The result of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exchange {
     /// The tokens are stored.

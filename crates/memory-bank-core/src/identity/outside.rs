@@ -29,7 +29,7 @@ impl MappingSource {
     }
 }
 
-/// What a mapping gives to a user: the projects that exist among these, and nothing else that it gave before.
+/// The rights that a mapping gives to a user: in those of these projects that exist. Earlier rights by mapping end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapped {
     /// Which mapping.
@@ -83,7 +83,7 @@ fn cut(text: &str, longest: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// What came of looking for the user of an identity.
+/// The result of a search for the user of an identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutsideSignIn {
     /// The user is signed in.

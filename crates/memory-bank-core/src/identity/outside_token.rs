@@ -37,7 +37,7 @@ pub struct NewOutsideToken {
     pub expires_at: Timestamp,
 }
 
-/// What came of storing a token of an outside issuer.
+/// The result of storing a token of an outside issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutsideAdmission {
     /// It is stored, or its row lives on.

@@ -17,7 +17,7 @@ pub struct Drafts {
     series: BTreeMap<Series, u32>,
     /// Whether texts may exceed the bound until the end of the edit.
     unbounded: bool,
-    /// What the versions of this edit record.
+    /// The facts that the versions of this edit record.
     context: ChangeContext,
 }
 
@@ -79,7 +79,7 @@ impl Drafts {
         self.context.clone_from(context);
     }
 
-    /// What the versions of this edit record. For stores.
+    /// The facts that the versions of this edit record. For stores.
     #[must_use]
     pub fn context(&self) -> &ChangeContext {
         &self.context

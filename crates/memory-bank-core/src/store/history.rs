@@ -52,11 +52,8 @@ pub trait HistoryRetention: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HistoryError {
-    /// The store has no history.
-    #[error("history is not kept here yet")]
-    NotKept,
     /// Neither a document nor a version has this name.
-    #[error("`{0}` has no history; list versions without a document shows what has one")]
+    #[error("`{0}` has no history; list versions without a document to see those that have one")]
     NoDocument(DocumentPath),
     /// The document has no version of this number.
     #[error(

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::GitCommit;
 
-/// What happened.
+/// The commits and checkouts in a reflog.
 #[derive(Default)]
 pub(super) struct Log {
     pub(super) commits: Vec<GitCommit>,

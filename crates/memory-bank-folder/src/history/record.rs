@@ -40,7 +40,7 @@ const PENDING: u8 = b'P';
 /// The document was changed.
 pub(super) const COMMITTED: u8 = b'C';
 
-/// What a record is.
+/// The kind of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Kind {
@@ -102,7 +102,7 @@ pub(super) struct Facts {
     /// The bytes at the beginning and at the end that the change left.
     pub(super) start: usize,
     pub(super) end: usize,
-    /// The lengths of the texts: what was replaced, and by what. What follows is the whole text after the change.
+    /// The lengths of the texts: the replaced one and its replacement. The whole text after the change may follow.
     pub(super) former: usize,
     pub(super) inserted: usize,
     pub(super) whole: bool,
@@ -121,7 +121,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// A new record. `change` has the step back and what was inserted; the text is stored as a whole if it is given.
+    /// A new record. `change` has the step back and the inserted text; `whole` is stored if it is given.
     pub(super) fn new(facts: Facts, change: Option<(&Delta, &str)>, whole: Option<&str>) -> Self {
         let mut record = Self { facts, texts: Vec::new(), is_pending: false, is_own: true, range: 0..0 };
         if let Some((delta, inserted)) = change {
@@ -223,7 +223,7 @@ fn seal_of(seal: &Seal, name: &str, digest: &[u8; 32]) -> [u8; SEAL] {
     seal.digest(&[SEALED, &name, digest])
 }
 
-/// What is at a place of a file.
+/// The content of a file at a place.
 enum Found {
     Record(Box<Record>),
     /// A record whose checksum or content is wrong.
@@ -268,7 +268,7 @@ fn found(bytes: &[u8], at: usize, name: &str, seal: Option<&Seal>) -> Option<Fou
     Some(Found::Record(Box::new(Record { facts, texts, is_pending, is_own, range })))
 }
 
-/// What a file contains.
+/// The content of a file.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) records: Vec<Record>,

@@ -21,7 +21,7 @@ pub(super) const MAX_FILES: usize = 50_000;
 /// The fewest and the most versions that go at once.
 const BATCH: std::ops::RangeInclusive<usize> = 8..=64;
 
-/// What goes.
+/// The versions that are removed.
 enum Excess {
     /// All but one a day of the versions before a time.
     Before(Timestamp),

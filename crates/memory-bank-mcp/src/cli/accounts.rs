@@ -131,7 +131,7 @@ pub(crate) async fn remove_project(
     output.show(&data, &format!("The project {slug} is removed; API keys revoked: {count}."))
 }
 
-/// What is asked before a change, and the error where nothing can be asked.
+/// The question before a change, and the error without a terminal.
 struct Question {
     text: String,
     refusal: String,

@@ -47,7 +47,7 @@ pub(super) struct Plan {
     pub(super) renamed_to: Vec<String>,
     /// How many bytes of text it adds; negative if it removes text.
     pub(super) added: i64,
-    /// What its versions record.
+    /// The facts that its versions record.
     pub(super) context: Box<ChangeContext>,
 }
 

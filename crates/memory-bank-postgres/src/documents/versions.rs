@@ -20,7 +20,7 @@ const OFF: &str = "-";
 pub(super) struct NewVersion {
     context: ChangeContext,
     kind: VersionKind,
-    /// What it replaced; nothing if the document is new.
+    /// The replaced text and its etag; none if the document is new.
     former: Option<(Delta, Etag)>,
     etag: Etag,
     bytes: usize,

@@ -17,7 +17,7 @@ use crate::document::section::Outline;
 /// Fewer bytes are read before a thread has started.
 const MIN_BYTES_OF_TWO_THREADS: usize = 64 * 1024;
 
-/// What was read in a document.
+/// The entries and decisions of a document.
 pub(super) struct Reading<'t> {
     /// Its text, without prose that a rule below would make a heading.
     pub(super) text: Cow<'t, str>,

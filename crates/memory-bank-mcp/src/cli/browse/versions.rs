@@ -89,7 +89,7 @@ async fn show(
     Ok(CommandOutput::new(all, screen))
 }
 
-/// What changed from a version to another, or to the present text.
+/// The difference between a version and another, or the present text.
 pub(super) async fn diff(
     bank: &CommandBank,
     document: &str,

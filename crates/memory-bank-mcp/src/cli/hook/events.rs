@@ -267,7 +267,7 @@ impl EventHandler<'_> {
         let reaches = reminds_model(self.hook.input.agent, self.hook.input.event);
         self.update(|before| {
             let mut session = before?;
-            // What was shown will be gone.
+            // The compacted conversation no longer contains the shown lines.
             session.shown.clear();
             session.compacted = true;
             session.reminder_pending |= reminds && !reaches;

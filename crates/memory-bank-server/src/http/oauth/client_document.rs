@@ -23,7 +23,7 @@ pub(super) fn address(client_id: &str) -> Option<Url> {
     fits.then_some(url)
 }
 
-/// What is read of a document.
+/// The members of a document that are read.
 #[derive(Deserialize)]
 struct Document {
     client_id: String,

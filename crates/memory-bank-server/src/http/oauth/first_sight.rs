@@ -34,7 +34,7 @@ const RENEWED_BEFORE: Duration = Duration::from_secs(180);
 /// The most rows for a user of the issuer, per minute.
 const MOST_ROWS: u32 = 30;
 
-/// What tokens of the outside issuer need.
+/// The dependencies of tokens of the outside issuer.
 pub(crate) struct FirstSights {
     issuer: OutsideIssuer,
     /// Counts new rows of a user.
@@ -67,7 +67,7 @@ impl FirstSights {
     }
 }
 
-/// What came of a first sight.
+/// The result of a first sight.
 pub(crate) enum FirstSight {
     Is(Result<Authenticated, AuthError>),
     TooMany(Verdict),

@@ -293,7 +293,6 @@ impl From<HistoryError> for Failure {
     fn from(error: HistoryError) -> Self {
         match error {
             HistoryError::Store(error) => error.into(),
-            HistoryError::NotKept => Self::Unquoted(error.to_string()),
             other => Self::Message(other.to_string()),
         }
     }
