@@ -175,6 +175,7 @@ $$;
 --   projects                   their id is the project_id of all others; slug is unique over all of them
 --   api_keys (key_hash)        a key is found by it before its project is known
 --   oauth_clients, oauth_sign_ins, oauth_login_codes   belong to no project; only functions of 003 reach them
+--   oauth_assertions                                   the same
 --   issuers, identities, barred_identities             the same
 -- A foreign key to users or projects contains their id only. A test reads the catalog and checks this for every table.
 CREATE TABLE IF NOT EXISTS public.schema_migrations (
@@ -702,6 +703,21 @@ CREATE TABLE IF NOT EXISTS app.oauth_clients (
 );
 CREATE INDEX IF NOT EXISTS oauth_clients_expires_idx ON app.oauth_clients (expires_at);
 
+-- The public keys of a client that authenticates itself (private_key_jwt), or their address. What a user gave to such a client
+-- is used with an assertion only.
+ALTER TABLE app.oauth_clients ADD COLUMN IF NOT EXISTS jwks text CHECK (octet_length(jwks) <= 16384);
+ALTER TABLE app.oauth_clients ADD COLUMN IF NOT EXISTS jwks_uri text CHECK (octet_length(jwks_uri) <= 1024);
+ALTER TABLE app.oauth_grants ADD COLUMN IF NOT EXISTS needs_assertion boolean NOT NULL DEFAULT false;
+
+-- Assertions that clients have used, until they expire: the SHA-256 of the client and the assertion's id.
+CREATE TABLE IF NOT EXISTS app.oauth_assertions (
+  assertion_hash bytea PRIMARY KEY CHECK (octet_length(assertion_hash) = 32),
+  client_id      text COLLATE "C" NOT NULL CHECK (octet_length(client_id) BETWEEN 1 AND 1024),
+  expires_at     timestamptz NOT NULL
+);
+CREATE INDEX IF NOT EXISTS oauth_assertions_client_idx ON app.oauth_assertions (client_id, expires_at);
+CREATE INDEX IF NOT EXISTS oauth_assertions_expires_idx ON app.oauth_assertions (expires_at);
+
 -- Browsers in which a user is signed in, for minutes: the SHA-256 of a cookie. With by_key, only the project of that key is
 -- offered, and no right that the key does not have.
 CREATE TABLE IF NOT EXISTS app.oauth_sign_ins (
@@ -781,7 +797,7 @@ BEGIN
     'public.graph_relations', 'public.sessions', 'app.project_state', 'app.backups',
     'app.backup_items', 'app.files', 'app.document_versions', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes',
     'app.audit_log', 'app.vector_sets', 'app.vectors', 'app.oauth_grants', 'app.oauth_codes',
-    'app.oauth_refresh_tokens', 'app.oauth_clients', 'app.oauth_sign_ins', 'app.oauth_login_codes',
+    'app.oauth_refresh_tokens', 'app.oauth_clients', 'app.oauth_sign_ins', 'app.oauth_login_codes', 'app.oauth_assertions',
     'app.issuers', 'app.identities', 'app.barred_identities', 'app.mapped_members'] LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name);
   END LOOP;

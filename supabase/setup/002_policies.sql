@@ -197,7 +197,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON app.vector_sets, app.vectors TO app_defi
 GRANT SELECT ON app.oauth_grants TO app_user;
 GRANT SELECT (project_id, grant_id, created_at, expires_at, used_at) ON app.oauth_codes, app.oauth_refresh_tokens TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.oauth_grants, app.oauth_codes, app.oauth_refresh_tokens, app.oauth_clients,
-  app.oauth_sign_ins, app.oauth_login_codes TO app_definer;
+  app.oauth_sign_ins, app.oauth_login_codes, app.oauth_assertions TO app_definer;
 -- The same for outside identities and for what mappings gave.
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.issuers, app.identities, app.barred_identities, app.mapped_members TO app_definer;
 -- Only app.fill_fts (003) writes the search vector. It sees only the columns that it needs, not the project of a document.
@@ -440,7 +440,7 @@ BEGIN
     'public.users', 'public.projects', 'public.memberships', 'public.api_keys', 'public.sessions', 'public.mcp_events',
     'app.backups', 'app.document_versions', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes', 'app.mcp_events_default',
     'app.vector_sets', 'app.vectors', 'app.oauth_grants', 'app.oauth_codes', 'app.oauth_refresh_tokens', 'app.oauth_clients',
-    'app.oauth_sign_ins', 'app.oauth_login_codes', 'app.issuers', 'app.identities', 'app.barred_identities', 'app.mapped_members'
+    'app.oauth_sign_ins', 'app.oauth_login_codes', 'app.oauth_assertions', 'app.issuers', 'app.identities', 'app.barred_identities', 'app.mapped_members'
   ] LOOP
     IF served IN ('public.mcp_events', 'app.mcp_events_default') THEN
       SET LOCAL ROLE app_definer;

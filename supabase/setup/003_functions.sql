@@ -1006,10 +1006,13 @@ $$;
 
 -- The user who is signed in lets a client into a project: makes the grant and its code. `granted`, or why not: `signed_out`,
 -- `not_a_member`, `too_much`. Past p_most grants of this user in this project the one that was used least lately ends.
+-- p_needs_assertion: the client authenticates itself whenever it uses a code or a refresh token of this grant.
+DROP FUNCTION IF EXISTS app.oauth_consent(bytea, uuid, uuid, text, text, text, text[], text, integer, timestamptz, bytea, text,
+  bytea, timestamptz, bigint);
 CREATE OR REPLACE FUNCTION app.oauth_consent(
   p_cookie_hash bytea, p_project uuid, p_grant uuid, p_client_id text, p_client_name text, p_client_host text, p_scopes text[],
   p_resource text, p_rate_limit integer, p_grant_until timestamptz, p_code_hash bytea, p_redirect_uri text, p_challenge bytea,
-  p_code_until timestamptz, p_most bigint
+  p_code_until timestamptz, p_most bigint, p_needs_assertion boolean DEFAULT false
 ) RETURNS text
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1049,9 +1052,9 @@ BEGIN
     WHERE o.project_id = p_project AND o.user_id = signed.user_id AND o.revoked_at IS NULL
     ORDER BY o.refreshed_at DESC, o.id OFFSET greatest(p_most - 1, 0));
   INSERT INTO app.oauth_grants (project_id, id, user_id, client_id, client_name, client_host, scopes, resource, rate_limit, by_key,
-    by_identity, expires_at)
+    by_identity, expires_at, needs_assertion)
   VALUES (p_project, p_grant, signed.user_id, p_client_id, p_client_name, p_client_host, p_scopes, p_resource, p_rate_limit,
-    signed.by_key, signed.by_identity, until);
+    signed.by_key, signed.by_identity, until, p_needs_assertion);
   INSERT INTO app.oauth_codes (project_id, code_hash, grant_id, redirect_uri, challenge, expires_at)
   VALUES (p_project, p_code_hash, p_grant, p_redirect_uri, p_challenge, least(p_code_until, now() + interval '10 minutes'));
   UPDATE app.oauth_clients c SET used_at = now(), expires_at = CASE WHEN c.by_operator THEN NULL ELSE now() + interval '90 days' END
@@ -1369,8 +1372,10 @@ $$;
 
 -- A client registers itself. False when p_most clients that nobody has let in yet are registered and none of them is older than
 -- ten minutes; otherwise the oldest of them gives way.
+DROP FUNCTION IF EXISTS app.oauth_register(text, text, text[], timestamptz, bigint);
 CREATE OR REPLACE FUNCTION app.oauth_register(
-  p_id text, p_name text, p_redirect_uris text[], p_until timestamptz, p_most bigint
+  p_id text, p_name text, p_redirect_uris text[], p_until timestamptz, p_most bigint, p_jwks text DEFAULT NULL,
+  p_jwks_uri text DEFAULT NULL
 ) RETURNS boolean
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1386,18 +1391,56 @@ BEGIN
       RETURN false;
     END IF;
   END IF;
-  INSERT INTO app.oauth_clients (id, name, redirect_uris, expires_at)
-  VALUES (p_id, p_name, p_redirect_uris, least(p_until, now() + interval '90 days'));
+  INSERT INTO app.oauth_clients (id, name, redirect_uris, expires_at, jwks, jwks_uri)
+  VALUES (p_id, p_name, p_redirect_uris, least(p_until, now() + interval '90 days'), p_jwks, p_jwks_uri);
   RETURN true;
 END
 $$;
 
+-- A function that an earlier script of this version made returns two columns less.
+DO $$
+BEGIN
+  IF pg_get_function_result(to_regprocedure('app.oauth_client(text)')) NOT LIKE '%jwks_uri%' THEN
+    DROP FUNCTION app.oauth_client(text);
+  END IF;
+END
+$$;
 CREATE OR REPLACE FUNCTION app.oauth_client(p_id text)
-RETURNS TABLE (name text, redirect_uris text[], by_operator boolean)
+RETURNS TABLE (name text, redirect_uris text[], by_operator boolean, jwks text, jwks_uri text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT c.name, c.redirect_uris, c.by_operator FROM app.oauth_clients c
+  SELECT c.name, c.redirect_uris, c.by_operator, c.jwks, c.jwks_uri FROM app.oauth_clients c
   WHERE c.id = p_id AND (c.expires_at > now()) IS NOT FALSE
+$$;
+
+-- Whether the client of this code or refresh token must authenticate itself.
+CREATE OR REPLACE FUNCTION app.oauth_demands_assertion(p_hash bytea) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT EXISTS (
+    SELECT FROM (
+      SELECT c.project_id, c.grant_id FROM app.oauth_codes c WHERE c.code_hash = p_hash
+      UNION ALL SELECT t.project_id, t.grant_id FROM app.oauth_refresh_tokens t WHERE t.token_hash = p_hash
+    ) AS o JOIN app.oauth_grants g ON g.project_id = o.project_id AND g.id = o.grant_id
+    WHERE g.needs_assertion)
+$$;
+
+-- A client uses an assertion. False when it was used before, or when p_most assertions of the client have not expired.
+CREATE OR REPLACE FUNCTION app.oauth_use_assertion(p_client_id text, p_hash bytea, p_until timestamptz, p_most bigint)
+RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp assertions of ' || p_client_id, 0));
+  DELETE FROM app.oauth_assertions a WHERE a.client_id = p_client_id AND a.expires_at <= now();
+  IF (SELECT count(*) FROM app.oauth_assertions a WHERE a.client_id = p_client_id) >= p_most THEN
+    RETURN false;
+  END IF;
+  INSERT INTO app.oauth_assertions (assertion_hash, client_id, expires_at)
+  VALUES (p_hash, p_client_id, least(p_until, now() + interval '10 minutes'))
+  ON CONFLICT DO NOTHING;
+  RETURN FOUND;
+END
 $$;
 
 -- Removes what OAuth left behind, at most p_most rows of each kind, one replica at a time: access tokens a day after their
@@ -1442,6 +1485,10 @@ BEGIN
   removed := removed + more;
   DELETE FROM app.oauth_sign_ins s WHERE s.cookie_hash IN (
     SELECT o.cookie_hash FROM app.oauth_sign_ins o WHERE o.expires_at < now() ORDER BY o.expires_at LIMIT p_most);
+  GET DIAGNOSTICS more = ROW_COUNT;
+  removed := removed + more;
+  DELETE FROM app.oauth_assertions a WHERE a.assertion_hash IN (
+    SELECT o.assertion_hash FROM app.oauth_assertions o WHERE o.expires_at < now() ORDER BY o.expires_at LIMIT p_most);
   GET DIAGNOSTICS more = ROW_COUNT;
   removed := removed + more;
   DELETE FROM app.oauth_login_codes c WHERE c.code_hash IN (
@@ -2768,6 +2815,7 @@ BEGIN
       UNION ALL SELECT unnest(ARRAY[
         'oauth_sign_in_with_key', 'oauth_sign_in_with_code', 'oauth_sign_out', 'oauth_signed_in', 'oauth_consent', 'oauth_redeem',
         'oauth_refresh', 'oauth_revoke', 'oauth_list_grants', 'oauth_take_back', 'oauth_register', 'oauth_client',
+        'oauth_demands_assertion', 'oauth_use_assertion',
         'oauth_sign_in_with_identity', 'purge_oauth']), 'app_server'
       UNION ALL SELECT unnest(ARRAY[
         'create_login_code', 'list_grants', 'revoke_grant', 'create_client', 'list_clients', 'delete_client', 'note_grant', 'end_grants_of_key',

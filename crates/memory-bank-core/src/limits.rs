@@ -145,6 +145,8 @@ pub const GRANTS: usize = 100;
 pub const OUTSIDE_TOKENS: usize = 100;
 /// The most clients that registered themselves and that no user has let in.
 pub const WAITING_CLIENTS: usize = 2000;
+/// The most assertions of a client that are remembered until they expire.
+pub const ASSERTIONS: usize = 1000;
 /// The most identities of outside issuers in a database; past it no user is created for one.
 pub const IDENTITIES: usize = 100_000;
 /// The most active keys of a folder.

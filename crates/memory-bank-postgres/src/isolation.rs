@@ -59,10 +59,11 @@ pub const TENANT_TABLES: [&str; 24] = [
 
 /// Tables that belong to no project, beside users and projects, and what mappings gave. Only functions reach them: no role that serves has a right
 /// on them.
-pub const SERVER_TABLES: [&str; 7] = [
+pub const SERVER_TABLES: [&str; 8] = [
     "app.oauth_clients",
     "app.oauth_sign_ins",
     "app.oauth_login_codes",
+    "app.oauth_assertions",
     "app.issuers",
     "app.identities",
     "app.barred_identities",
@@ -108,7 +109,7 @@ const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_cata
 
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant.
-const SERVING_FUNCTIONS: [&str; 46] = [
+const SERVING_FUNCTIONS: [&str; 48] = [
     "append_events",
     "authenticate",
     "claim_vectors",
@@ -130,6 +131,8 @@ const SERVING_FUNCTIONS: [&str; 46] = [
     "oauth_redeem",
     "oauth_refresh",
     "oauth_register",
+    "oauth_demands_assertion",
+    "oauth_use_assertion",
     "oauth_revoke",
     "oauth_sign_in_with_code",
     "oauth_sign_in_with_identity",

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use memory_bank_core::caller::{KeyId, ProjectId, Right, UserId};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
-    AdminError, Client, ClientRecord, Consent, Exchange, GrantRecord, GrantView, Issued, KeyHash, Membership,
-    NewClient, NewCode, NewGrant, NewOutsideToken, NewTokens, OAuthAdministration, OAuthStore,
+    AdminError, Client, ClientKeys, ClientRecord, Consent, Exchange, GrantRecord, GrantView, Issued, KeyHash,
+    Membership, NewClient, NewCode, NewGrant, NewOutsideToken, NewTokens, OAuthAdministration, OAuthStore,
     OutsideAdmission, Presentation, Refusal, SignIn, SignedIn, Void,
 };
 use memory_bank_core::limits;
@@ -28,7 +28,7 @@ const SIGNED_IN: &str = "SELECT user_id, user_name, project_id, project_slug, pr
     FROM app.oauth_signed_in($1)";
 const SIGN_OUT: &str = "SELECT app.oauth_sign_out($1)";
 const CONSENT: &str =
-    "SELECT app.oauth_consent($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+    "SELECT app.oauth_consent($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 const REDEEM: &str = "SELECT outcome, grant_id, scopes, expires_at, NULL::bytea, void \
     FROM app.oauth_redeem($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 const REFRESH: &str = "SELECT outcome, grant_id, scopes, expires_at, salt, void \
@@ -37,8 +37,10 @@ const REVOKE: &str = "SELECT grant_id, void FROM app.oauth_revoke($1, $2)";
 const GRANTS: &str = "SELECT id, project_slug, client_name, client_host, scopes, created_at, last_used_at, expires_at \
     FROM app.oauth_list_grants($1)";
 const TAKE_BACK: &str = "SELECT app.oauth_take_back($1, $2)";
-const REGISTER: &str = "SELECT app.oauth_register($1, $2, $3, $4, $5)";
-const CLIENT: &str = "SELECT name, redirect_uris, by_operator FROM app.oauth_client($1)";
+const REGISTER: &str = "SELECT app.oauth_register($1, $2, $3, $4, $5, $6, $7)";
+const CLIENT: &str = "SELECT name, redirect_uris, by_operator, jwks, jwks_uri FROM app.oauth_client($1)";
+const DEMANDS_ASSERTION: &str = "SELECT app.oauth_demands_assertion($1)";
+const USE_ASSERTION: &str = "SELECT app.oauth_use_assertion($1, $2, $3, $4)";
 const TOKENS_OF_KEY: &str = "SELECT grant_id, key_hash FROM app.tokens_of_key($1)";
 const PURGE: &str = "SELECT app.purge_oauth($1)";
 
@@ -84,7 +86,7 @@ impl OAuthStore for Database {
         let most = i64::try_from(limits::GRANTS).unwrap_or(i64::MAX);
         let (name, host) = (clean(&grant.client_name), clean(&grant.client_host));
         let challenge = code.challenge.as_slice();
-        let values: [Value<'_>; 15] = [
+        let values: [Value<'_>; 16] = [
             &bytes(cookie),
             &grant.project.0,
             &grant.id.0,
@@ -100,6 +102,7 @@ impl OAuthStore for Database {
             &challenge,
             &code.expires_at,
             &most,
+            &grant.needs_assertion,
         ];
         let rows = self.call(Query::new(CONSENT, &values)).await?;
         match word(&rows)?.as_str() {
@@ -187,14 +190,42 @@ impl OAuthStore for Database {
     async fn register(&self, client: &NewClient) -> Result<bool, StoreError> {
         let most = i64::try_from(limits::WAITING_CLIENTS).unwrap_or(i64::MAX);
         let name = clean(&client.name);
-        let values: [Value<'_>; 5] = [&client.id, &name, &client.redirect_uris, &client.expires_at, &most];
+        let (set, address) = match &client.keys {
+            Some(ClientKeys::Set(set)) => (Some(set), None),
+            Some(ClientKeys::Address(address)) => (None, Some(address)),
+            None => (None, None),
+        };
+        let values: [Value<'_>; 7] =
+            [&client.id, &name, &client.redirect_uris, &client.expires_at, &most, &set, &address];
         let rows = self.call(Query::new(REGISTER, &values)).await?;
         Ok(rows.first().map(|row| column(row, 0)).transpose()?.unwrap_or_default())
     }
 
     async fn client(&self, id: &str) -> Result<Option<Client>, StoreError> {
         let rows = self.call(Query::new(CLIENT, &[&id])).await?;
-        rows.first().map(stored_client).transpose()
+        let Some(row) = rows.first() else { return Ok(None) };
+        let set = column::<Option<String>>(row, 3)?.map(ClientKeys::Set);
+        let address = column::<Option<String>>(row, 4)?.map(ClientKeys::Address);
+        Ok(Some(Client { keys: set.or(address), ..stored_client(row)? }))
+    }
+
+    async fn demands_assertion(&self, secret: &KeyHash) -> Result<bool, StoreError> {
+        let rows = self.call(Query::new(DEMANDS_ASSERTION, &[&bytes(secret)])).await?;
+        let row = rows.first().ok_or_else(|| unknown("oauth_demands_assertion", "no row"))?;
+        column(row, 0)
+    }
+
+    async fn use_assertion(
+        &self,
+        client_id: &str,
+        assertion: &KeyHash,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let most = i64::try_from(limits::ASSERTIONS).unwrap_or(i64::MAX);
+        let values: [Value<'_>; 4] = [&client_id, &bytes(assertion), &until, &most];
+        let rows = self.call(Query::new(USE_ASSERTION, &values)).await?;
+        let row = rows.first().ok_or_else(|| unknown("oauth_use_assertion", "no row"))?;
+        column(row, 0)
     }
 
     async fn tokens_of_key(&self, key: &KeyHash) -> Result<Vec<Void>, StoreError> {
@@ -355,9 +386,10 @@ pub(crate) fn voids(rows: &[Row]) -> Result<Vec<Void>, StoreError> {
     Ok(found)
 }
 
-/// A client from `name, redirect_uris, by_operator`.
+/// A client from `name, redirect_uris, by_operator`, without its keys.
 fn stored_client(row: &Row) -> Result<Client, StoreError> {
-    Ok(Client { name: column(row, 0)?, redirect_uris: column(row, 1)?, by_operator: column(row, 2)? })
+    let (name, redirect_uris, by_operator) = (column(row, 0)?, column(row, 1)?, column(row, 2)?);
+    Ok(Client { name, redirect_uris, by_operator, keys: None })
 }
 
 fn grant_view(row: &Row) -> Result<GrantView, StoreError> {

@@ -20,8 +20,9 @@ pub use keys::{
 };
 pub use new_key::{DEFAULT_RATE_LIMIT, KeyOptions, sorted_rights};
 pub use oauth::{
-    Client, ClientRecord, Consent, Exchange, GrantRecord, GrantView, Issued, Membership, NewClient, NewCode,
-    NewGrant, NewTokens, OAuthAdministration, OAuthStore, Presentation, Refusal, SignIn, SignedIn, Void,
+    Client, ClientKeys, ClientRecord, Consent, Exchange, GrantRecord, GrantView, Issued, Membership,
+    NewClient, NewCode, NewGrant, NewTokens, OAuthAdministration, OAuthStore, Presentation, Refusal, SignIn,
+    SignedIn, Void,
 };
 pub use outside::{
     IdentityAdministration, IdentityRecord, Mapped, MappingSource, OutsideRefusal, OutsideSignIn,

@@ -65,6 +65,8 @@ pub struct NewGrant {
     pub rate_limit: u32,
     /// When it ends by itself.
     pub expires_at: Option<Timestamp>,
+    /// Whether the client must authenticate itself to use its codes and refresh tokens.
+    pub needs_assertion: bool,
 }
 
 /// An authorization code to store.
@@ -176,6 +178,17 @@ pub struct Client {
     pub redirect_uris: Vec<String>,
     /// Whether an operator registered it.
     pub by_operator: bool,
+    /// The keys with which it authenticates itself; none for a public client.
+    pub keys: Option<ClientKeys>,
+}
+
+/// The public keys of a client that authenticates itself at the token endpoint (`private_key_jwt`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientKeys {
+    /// A set of keys (RFC 7517), as JSON.
+    Set(String),
+    /// The address of one.
+    Address(String),
 }
 
 /// A client that registers itself.
@@ -189,6 +202,8 @@ pub struct NewClient {
     pub redirect_uris: Vec<String>,
     /// When it is forgotten, unless a user lets it in.
     pub expires_at: Timestamp,
+    /// The keys with which it authenticates itself; none for a public client.
+    pub keys: Option<ClientKeys>,
 }
 
 /// A grant as its user sees it.
@@ -278,6 +293,17 @@ pub trait OAuthStore: OutsideUsers {
 
     /// A stored client.
     async fn client(&self, id: &str) -> Result<Option<Client>, StoreError>;
+
+    /// Whether the client of this code or refresh token must authenticate itself.
+    async fn demands_assertion(&self, secret: &KeyHash) -> Result<bool, StoreError>;
+
+    /// Stores that a client has used an assertion; `false` if it was used before, or if the client has used too many.
+    async fn use_assertion(
+        &self,
+        client_id: &str,
+        assertion: &KeyHash,
+        until: Timestamp,
+    ) -> Result<bool, StoreError>;
 
     /// The tokens of the grants that a user gave with a key, for caches: after the key was revoked or changed.
     async fn tokens_of_key(&self, key: &KeyHash) -> Result<Vec<Void>, StoreError>;

@@ -44,7 +44,7 @@ fn two_replicas_have_one_bound_for_registrations_sign_ins_exchanges_and_document
     assert_eq!(admitted(&both, 14, wrong), 10);
     assert_eq!(admitted(&both, 130, exchange), 120);
     let documents: Vec<String> = (0..24).map(|at| fetch(both[at % 2], at)).collect();
-    let refused = documents.iter().filter(|page| page.contains("Too many applications"));
+    let refused = documents.iter().filter(|page| page.contains("applications are looked up"));
     assert_eq!(refused.count(), 4);
 }
 

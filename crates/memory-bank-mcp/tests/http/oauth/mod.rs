@@ -2,6 +2,7 @@
 
 mod authorization;
 pub(crate) mod browser;
+mod client_keys;
 pub(crate) mod fake_issuer;
 mod fake_provider;
 mod limits;

@@ -4,11 +4,13 @@
 
 use std::net::IpAddr;
 
+use async_trait::async_trait;
 use axum::response::Response;
 use http::StatusCode;
 use memory_bank_core::limiter::{Admission, AttemptKind, Limiter, Origin, Verdict};
 
 use crate::http::addresses::network;
+use crate::http::oauth::client_fetch::Gate;
 use crate::http::reply;
 use crate::http::shared::Shared;
 
@@ -41,9 +43,22 @@ pub(super) async fn refusal(
     Some(reply::with_retry_after(response, u32::try_from(seconds).unwrap_or(60)))
 }
 
+/// Counts the fetches of documents that an address causes.
+pub(super) struct DocumentGate<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) address: Option<IpAddr>,
+}
+
+#[async_trait]
+impl Gate for DocumentGate<'_> {
+    async fn admits(&self) -> bool {
+        count(self.shared, AttemptKind::Document, self.address).await.admitted
+    }
+}
+
 /// Counts an attempt, for all replicas and in this process. An attempt that the other replicas refuse does not count
 /// here either, as everywhere a refused request does not count. The local count applies while Redis is down.
-pub(super) async fn count(shared: &Shared, attempt: AttemptKind, address: Option<IpAddr>) -> Verdict {
+async fn count(shared: &Shared, attempt: AttemptKind, address: Option<IpAddr>) -> Verdict {
     // Without a limit for requests without a key there is none here either.
     let Some(address) = address.map(network).filter(|_| shared.config.address_limit > 0) else {
         return Verdict::PASS;

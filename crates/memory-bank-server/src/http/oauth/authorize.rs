@@ -170,6 +170,7 @@ impl PageRequest {
             resource: self.server.resource(),
             rate_limit: DEFAULT_RATE_LIMIT,
             expires_at: days.map(|days| after(now, DAY * days)),
+            needs_assertion: authorization.client.keys.is_some(),
         };
         let stored = NewCode {
             hash: code.hash(),

@@ -5,6 +5,7 @@ use memory_bank_core::identity::Client;
 use serde::Deserialize;
 use url::{Host, Url};
 
+use crate::http::oauth::client_keys::{Authentication, PRIVATE_KEY_JWT};
 use crate::http::oauth::names::clean_name;
 use crate::http::oauth::redirect_uri;
 
@@ -29,8 +30,8 @@ struct Document {
     client_id: String,
     client_name: String,
     redirect_uris: Vec<String>,
-    #[serde(default)]
-    token_endpoint_auth_method: Option<String>,
+    #[serde(flatten)]
+    authentication: Authentication,
     #[serde(default)]
     client_secret: Option<serde_json::Value>,
 }
@@ -45,23 +46,26 @@ pub(super) fn parse(address: &Url, text: &[u8]) -> Result<Client, &'static str> 
     if document.client_id != address.as_str() {
         return Err("the application's document is about another application");
     }
-    if document.client_secret.is_some()
-        || document.token_endpoint_auth_method.as_deref().is_some_and(|method| method != "none")
-    {
+    let method = document.authentication.token_endpoint_auth_method.as_deref();
+    if document.client_secret.is_some() || !matches!(method, None | Some("none" | PRIVATE_KEY_JWT)) {
         return Err(
-            "the application wants to prove itself with a secret or a key, which this server does not support",
+            "the application wants to prove itself with a secret, which this server does not support",
         );
     }
+    let keys = document.authentication.keys();
+    let keys = keys.map_err(|_| "the application's document has no keys that can be used")?;
     let uris = document.redirect_uris;
     if uris.is_empty() || uris.len() > MAX_URIS || uris.iter().any(|uri| redirect_uri::parse(uri).is_none()) {
         return Err("the application's document has a redirect URI that cannot be used");
     }
     let name = clean_name(&document.client_name).ok_or("the application's document has no name")?;
-    Ok(Client { name, redirect_uris: uris, by_operator: false })
+    Ok(Client { name, redirect_uris: uris, by_operator: false, keys })
 }
 
 #[cfg(test)]
 mod tests {
+    use memory_bank_core::identity::ClientKeys;
+
     use super::*;
 
     #[test]
@@ -97,8 +101,14 @@ mod tests {
         let client = read(&format!("{good}}}")).unwrap();
         assert_eq!((client.name.as_str(), client.by_operator), ("C", false));
         assert!(read(&format!(r#"{good}, "token_endpoint_auth_method": "none"}}"#)).is_ok());
+        let keys =
+            r#""token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://client.example/k""#;
+        let address = ClientKeys::Address("https://client.example/k".to_owned());
+        assert_eq!(read(&format!("{good}, {keys}}}")).unwrap().keys, Some(address));
         for text in [
             format!(r#"{good}, "token_endpoint_auth_method": "private_key_jwt"}}"#),
+            format!("{good}, {}}}", keys.replace("https", "http")),
+            format!(r#"{good}, "token_endpoint_auth_method": "client_secret_basic"}}"#),
             format!(r#"{good}, "client_secret": "x"}}"#),
             format!("{}}}", good.replace("/m\"", "/other\"")),
             format!("{}}}", good.replace("https://client.example/cb", "http://evil.example/cb")),

@@ -22,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use url::{Position, Url};
 
 use crate::http::oauth::client_document;
+use crate::http::oauth::issuer::{PublicKey, key_set};
 use crate::http::oauth::public_address::is_public;
 
 /// How long a document may take.
@@ -35,6 +36,8 @@ const CACHED: usize = 1000;
 /// How long a document is cached: what it says, within these bounds.
 const SHORTEST_LIFE: Duration = Duration::from_secs(60);
 const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// The same for keys, so that one that its client has removed is not accepted for long.
+const LONGEST_LIFE_OF_KEYS: Duration = Duration::from_secs(3600);
 const USUAL_LIFE: Duration = Duration::from_secs(600);
 /// How long a failure is cached.
 const FAILURE_LIFE: Duration = Duration::from_secs(30);
@@ -54,64 +57,110 @@ pub(crate) trait Network: Send + Sync {
     async fn connect(&self, address: SocketAddr, host: &str) -> io::Result<Box<dyn Stream>>;
 }
 
+/// Decides whether a document that is not cached may be fetched.
+#[async_trait]
+pub(crate) trait Gate: Send + Sync {
+    /// Counts a fetch; `false` if there were too many.
+    async fn admits(&self) -> bool;
+}
+
 /// Documents about clients.
 pub(crate) struct ClientDocuments {
     /// None where documents are not fetched.
     network: Option<Arc<dyn Network>>,
-    cache: Cache<String, Cached>,
+    clients: Cache<String, Cached<Client>>,
+    /// The keys of clients that authenticate themselves.
+    keys: Cache<String, Cached<Vec<PublicKey>>>,
     running: Semaphore,
 }
 
-#[derive(Clone)]
-struct Cached {
-    client: Result<Arc<Client>, &'static str>,
-    until: Instant,
+struct Cached<T> {
+    document: Result<Arc<T>, &'static str>,
+    fetched_at: Instant,
+    life: Duration,
+}
+
+impl<T> Clone for Cached<T> {
+    fn clone(&self) -> Self {
+        Self { document: self.document.clone(), fetched_at: self.fetched_at, life: self.life }
+    }
 }
 
 impl ClientDocuments {
     pub(crate) fn new(network: Option<Arc<dyn Network>>) -> Self {
-        Self { network, cache: Cache::new(CACHED), running: Semaphore::new(AT_ONCE) }
+        let running = Semaphore::new(AT_ONCE);
+        Self { network, clients: Cache::new(CACHED), keys: Cache::new(CACHED), running }
     }
 
-    /// The client of an address. `admit` decides whether the document may be fetched if it is not cached.
+    /// The client of an address. `gate` decides whether the document may be fetched if it is not cached.
     ///
     /// # Errors
     /// Why there is none, for its user.
-    pub(crate) async fn get(
+    pub(crate) async fn get(&self, address: &Url, gate: &dyn Gate) -> Result<Arc<Client>, &'static str> {
+        self.document(&self.clients, address, LONGEST_LIFE, gate, client_document::parse).await
+    }
+
+    /// The keys with an id of the set at an address; usually one. A set without the id is fetched again, at most once in
+    /// a minute.
+    ///
+    /// # Errors
+    /// Why there is no set.
+    pub(crate) async fn keys(
         &self,
         address: &Url,
-        admit: impl AsyncFnOnce() -> bool,
-    ) -> Result<Arc<Client>, &'static str> {
+        id: &str,
+        gate: &dyn Gate,
+    ) -> Result<Vec<PublicKey>, &'static str> {
+        let read = |_: &Url, text: &[u8]| key_set(text).ok_or("the application's keys cannot be read");
+        let mut found = Vec::new();
+        for longest in [LONGEST_LIFE_OF_KEYS, SHORTEST_LIFE] {
+            let set = self.document(&self.keys, address, longest, gate, read).await?;
+            found = set.iter().filter(|key| key.id() == id).cloned().collect();
+            if !found.is_empty() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// A document, from the cache if it is not older than `longest`.
+    async fn document<T>(
+        &self,
+        cache: &Cache<String, Cached<T>>,
+        address: &Url,
+        longest: Duration,
+        gate: &dyn Gate,
+        read: fn(&Url, &[u8]) -> Result<T, &'static str>,
+    ) -> Result<Arc<T>, &'static str> {
         const TOO_MANY: &str = "too many applications are looked up at the moment; try again";
         let Some(network) = &self.network else {
             return Err(
                 "this server fetches no documents about applications; connect the application again, so that it registers itself",
             );
         };
-        if let Some(known) = self.cache.get(address.as_str())
-            && known.until > Instant::now()
+        if let Some(known) = cache.get(address.as_str())
+            && known.fetched_at.elapsed() < known.life.min(longest)
         {
-            return known.client;
+            return known.document;
         }
-        if !admit().await {
+        if !gate.admits().await {
             return Err(TOO_MANY);
         }
         let Ok(_running) = self.running.try_acquire() else { return Err(TOO_MANY) };
         let fetched = tokio::time::timeout(PATIENCE, fetch(&**network, address)).await;
         let fetched = fetched.unwrap_or(Err("the application's document did not arrive in time"));
-        let (client, life) = match fetched {
-            Ok((client, life)) => (Ok(Arc::new(client)), life),
+        let read = fetched.and_then(|(text, life)| Ok((Arc::new(read(address, &text)?), life)));
+        let (document, life) = match read {
+            Ok((document, life)) => (Ok(document), life),
             Err(why) => (Err(why), FAILURE_LIFE),
         };
-        self.cache.insert(
-            address.as_str().to_owned(),
-            Cached { client: client.clone(), until: Instant::now() + life },
-        );
-        client
+        let cached = Cached { document: document.clone(), fetched_at: Instant::now(), life };
+        cache.insert(address.as_str().to_owned(), cached);
+        document
     }
 }
 
-async fn fetch(network: &dyn Network, address: &Url) -> Result<(Client, Duration), &'static str> {
+async fn fetch(network: &dyn Network, address: &Url) -> Result<(Bytes, Duration), &'static str> {
     const UNREACHABLE: &str = "the application's document could not be fetched; if this server cannot reach the internet, ask its \
                        operator to set OAUTH_CLIENT_DOCUMENTS=false, and connect again";
     let (host, port) = address.host_str().zip(address.port_or_known_default()).ok_or(UNREACHABLE)?;
@@ -138,7 +187,7 @@ async fn fetch(network: &dyn Network, address: &Url) -> Result<(Client, Duration
     let life = life(response.headers());
     let body = Limited::new(response.into_body(), LONGEST).collect().await;
     let body = body.map_err(|_| "the application's document is too long")?.to_bytes();
-    Ok((client_document::parse(address, &body)?, life))
+    Ok((body, life))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -195,6 +244,15 @@ mod tests {
         }
     }
 
+    struct Door(bool);
+
+    #[async_trait]
+    impl Gate for Door {
+        async fn admits(&self) -> bool {
+            self.0
+        }
+    }
+
     const ADDRESS: &str = "https://client.example/m";
 
     fn fake(answer: String) -> Arc<Fake> {
@@ -221,7 +279,7 @@ mod tests {
     }
 
     async fn get(network: Arc<Fake>, address: &str) -> Result<Arc<Client>, &'static str> {
-        ClientDocuments::new(Some(network)).get(&Url::parse(address).unwrap(), async || true).await
+        ClientDocuments::new(Some(network)).get(&Url::parse(address).unwrap(), &Door(true)).await
     }
 
     #[tokio::test]
@@ -229,7 +287,7 @@ mod tests {
         let network = fake(answer("200 OK\r\ncontent-type: application/json", &document()));
         let documents = ClientDocuments::new(Some(network.clone()));
         for _ in 0..3 {
-            let client = documents.get(&Url::parse(ADDRESS).unwrap(), async || true).await.unwrap();
+            let client = documents.get(&Url::parse(ADDRESS).unwrap(), &Door(true)).await.unwrap();
             assert_eq!(client.name, "C");
         }
         assert_eq!(network.connected.load(Ordering::SeqCst), 1);
@@ -250,15 +308,37 @@ mod tests {
         let network = fake(answer("200 OK\r\ncontent-type: application/json", &document()));
         let documents = ClientDocuments::new(Some(network.clone()));
         let address = Url::parse(ADDRESS).unwrap();
-        assert!(documents.get(&address, async || false).await.err().unwrap().contains("too many"));
+        assert!(documents.get(&address, &Door(false)).await.err().unwrap().contains("too many"));
         assert_eq!(network.connected.load(Ordering::SeqCst), 0);
-        documents.get(&address, async || true).await.unwrap();
-        documents.get(&address, async || false).await.unwrap();
+        documents.get(&address, &Door(true)).await.unwrap();
+        documents.get(&address, &Door(false)).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_are_fetched_as_a_document_is_and_again_for_an_unknown_id_once_in_a_minute() {
+        let set = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "1", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+        let network = fake(answer("200 OK\r\ncontent-type: application/jwk-set+json", set));
+        let documents = ClientDocuments::new(Some(network.clone()));
+        let at = |host: &str| Url::parse(&format!("https://{host}.example/m")).unwrap();
+        let count = async |host: &str, id: &str| {
+            documents.keys(&at(host), id, &Door(true)).await.map(|keys| keys.len())
+        };
+        for _ in 0..3 {
+            assert_eq!((count("client", "1").await, count("client", "2").await), (Ok(1), Ok(0)));
+        }
+        assert_eq!(network.connected.load(Ordering::SeqCst), 1);
+        tokio::time::advance(SHORTEST_LIFE).await;
+        assert_eq!((count("client", "2").await, count("client", "2").await), (Ok(0), Ok(0)));
+        assert_eq!(network.connected.load(Ordering::SeqCst), 2);
+        for host in ["inside", "loop", "mapped", "link", "mixed"] {
+            assert!(count(host, "1").await.is_err(), "{host}");
+        }
+        assert_eq!(network.connected.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test]
     async fn a_server_that_fetches_no_documents_says_so() {
-        let refused = ClientDocuments::new(None).get(&Url::parse(ADDRESS).unwrap(), async || true).await;
+        let refused = ClientDocuments::new(None).get(&Url::parse(ADDRESS).unwrap(), &Door(true)).await;
         assert!(refused.err().unwrap().contains("registers itself"));
     }
 

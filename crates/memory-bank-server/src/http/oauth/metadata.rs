@@ -9,6 +9,8 @@ use memory_bank_core::caller::Rights;
 use serde_json::{Value, json};
 
 use crate::http::oauth::challenge::{FIRST_RIGHTS, scope};
+use crate::http::oauth::client_keys::PRIVATE_KEY_JWT;
+use crate::http::oauth::issuer::Algorithm;
 use crate::http::oauth::{FirstSights, ServerUrl};
 use crate::http::reply;
 use crate::http::shared::Shared;
@@ -37,8 +39,10 @@ pub(crate) async fn authorization_server(State(shared): State<Arc<Shared>>, requ
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
             "grant_types_supported": ["authorization_code", "refresh_token"],
-            "token_endpoint_auth_methods_supported": ["none"],
-            "revocation_endpoint_auth_methods_supported": ["none"],
+            "token_endpoint_auth_methods_supported": ["none", PRIVATE_KEY_JWT],
+            "token_endpoint_auth_signing_alg_values_supported": Algorithm::NAMES,
+            "revocation_endpoint_auth_methods_supported": ["none", PRIVATE_KEY_JWT],
+            "revocation_endpoint_auth_signing_alg_values_supported": Algorithm::NAMES,
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": true,
             "client_id_metadata_document_supported": shared.config.client_documents,

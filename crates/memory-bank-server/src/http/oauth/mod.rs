@@ -5,8 +5,10 @@
 mod attempts;
 mod authorize;
 mod challenge;
+mod client_authentication;
 mod client_document;
 mod client_fetch;
+mod client_keys;
 mod consent_page;
 mod cookie;
 mod first_sight;

@@ -1,4 +1,4 @@
-//! `POST /oauth/register`: a client registers itself (RFC 7591). Clients are public; what they call themselves is
+//! `POST /oauth/register`: a client registers itself (RFC 7591). Most clients are public; what they call themselves is
 //! nowhere trusted.
 
 use std::sync::Arc;
@@ -7,13 +7,14 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::StatusCode;
-use memory_bank_core::identity::{NewClient, PlainToken, TokenKind};
+use memory_bank_core::identity::{ClientKeys, NewClient, PlainToken, TokenKind};
 use memory_bank_core::limiter::AttemptKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::admission::client_address;
 use crate::http::body::read_object;
+use crate::http::oauth::client_keys::{Authentication, PRIVATE_KEY_JWT};
 use crate::http::oauth::names::clean_name;
 use crate::http::oauth::reply::{ErrorCode, error, not_offered, unavailable};
 use crate::http::oauth::token::after;
@@ -37,6 +38,8 @@ struct Metadata {
     grant_types: Option<Vec<String>>,
     #[serde(default)]
     response_types: Option<Vec<String>>,
+    #[serde(flatten)]
+    authentication: Authentication,
 }
 
 /// `POST /oauth/register`
@@ -60,6 +63,14 @@ pub(crate) async fn register(State(shared): State<Arc<Shared>>, request: Request
     if let Some(refusal) = refused(&metadata) {
         return refusal;
     }
+    let keys = match metadata.authentication.keys() {
+        Ok(Some(ClientKeys::Address(_))) if !shared.config.client_documents => {
+            let text = "this server fetches no keys of applications; register `jwks` instead of `jwks_uri`";
+            return error(ErrorCode::InvalidClientMetadata, text);
+        }
+        Ok(keys) => keys,
+        Err(why) => return error(ErrorCode::InvalidClientMetadata, why),
+    };
     let now = shared.services.clock.now();
     let host = metadata.redirect_uris.first().and_then(|uri| redirect_uri::parse(uri));
     let name = metadata.client_name.as_deref().and_then(clean_name);
@@ -69,6 +80,7 @@ pub(crate) async fn register(State(shared): State<Arc<Shared>>, request: Request
         name,
         redirect_uris: metadata.redirect_uris,
         expires_at: after(now, WAITING_LIFE),
+        keys,
     };
     match store.register(&client).await {
         Ok(true) => reply::json(StatusCode::CREATED, &registered(&client, now.as_second())),
@@ -103,13 +115,23 @@ fn refused(metadata: &Metadata) -> Option<Response> {
 
 /// What was registered. A client that wanted a secret learns that it has none.
 fn registered(client: &NewClient, now: i64) -> Value {
-    json!({
+    let method = if client.keys.is_some() { PRIVATE_KEY_JWT } else { "none" };
+    let mut registered = json!({
         "client_id": client.id,
         "client_id_issued_at": now,
         "client_name": client.name,
         "redirect_uris": client.redirect_uris,
         "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"],
-        "token_endpoint_auth_method": "none",
-    })
+        "token_endpoint_auth_method": method,
+    });
+    let keys = match &client.keys {
+        Some(ClientKeys::Set(set)) => serde_json::from_str(set).ok().map(|set| ("jwks", set)),
+        Some(ClientKeys::Address(address)) => Some(("jwks_uri", json!(address))),
+        None => None,
+    };
+    if let Some(members) = registered.as_object_mut() {
+        members.extend(keys.map(|(name, keys): (&str, Value)| (name.to_owned(), keys)));
+    }
+    registered
 }

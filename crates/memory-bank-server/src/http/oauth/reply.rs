@@ -13,6 +13,8 @@ use crate::mcp::errors::UNREACHABLE_RETRY;
 pub(super) enum ErrorCode {
     InvalidRequest,
     InvalidGrant,
+    /// The client has not authenticated itself as it must.
+    InvalidClient,
     InvalidScope,
     InvalidTarget,
     InvalidRedirectUri,
@@ -28,6 +30,7 @@ impl ErrorCode {
         match self {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidGrant => "invalid_grant",
+            Self::InvalidClient => "invalid_client",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
             Self::InvalidRedirectUri => "invalid_redirect_uri",
@@ -44,6 +47,7 @@ impl ErrorCode {
 pub(super) fn error(code: ErrorCode, text: &str) -> Response {
     let status = match code {
         ErrorCode::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::InvalidClient => StatusCode::UNAUTHORIZED,
         _ => StatusCode::BAD_REQUEST,
     };
     reply::json(status, &json!({"error": code.as_str(), "error_description": text}))

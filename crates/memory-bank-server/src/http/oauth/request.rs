@@ -3,14 +3,14 @@
 use memory_bank_core::caller::Rights;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::Client;
-use memory_bank_core::limiter::AttemptKind;
 use url::Url;
 
+use crate::http::oauth::attempts::DocumentGate;
 use crate::http::oauth::challenge::FIRST_RIGHTS;
 use crate::http::oauth::form::Form;
 use crate::http::oauth::page_request::PageRequest;
 use crate::http::oauth::reply::ErrorCode;
-use crate::http::oauth::{ServerUrl, attempts, client_document, pkce, redirect_uri, scopes};
+use crate::http::oauth::{ServerUrl, client_document, pkce, redirect_uri, scopes};
 
 /// A valid request.
 #[derive(Debug, Clone)]
@@ -98,9 +98,8 @@ impl AuthorizationRequest {
 async fn client_of(client_id: &str, page: &PageRequest) -> Result<Client, Invalid> {
     // The name and the redirect URIs in a document are those of who controls its address.
     if let Some(address) = client_document::address(client_id) {
-        let admit =
-            async || attempts::count(&page.shared, AttemptKind::Document, page.address).await.admitted;
-        let known = page.shared.client_documents.get(&address, admit).await;
+        let gate = DocumentGate { shared: &page.shared, address: page.address };
+        let known = page.shared.client_documents.get(&address, &gate).await;
         return known.map(|client| Client::clone(&client)).map_err(|why| Invalid::Untrusted(why.to_owned()));
     }
     let known = page.store.client(client_id).await.map_err(Invalid::Store)?;

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::http::admission::client_address;
 use crate::http::invalidation::Invalidation;
 use crate::http::oauth::challenge::scope;
+use crate::http::oauth::client_authentication::{Place, Requester};
 use crate::http::oauth::form::{self, Form};
 use crate::http::oauth::reply::{ErrorCode, error, not_offered, unavailable};
 use crate::http::oauth::{ServerUrl, attempts, pkce, scopes};
@@ -47,10 +48,12 @@ pub(crate) async fn exchange(State(shared): State<Arc<Shared>>, request: Request
         }
         named => named.map(|_| server.resource()),
     };
-    let Some(client_id) = form.get("client_id") else {
-        return error(ErrorCode::InvalidRequest, "`client_id` is missing");
+    let place = Place { shared: &shared, store: &*store, server: &server, address };
+    let requester = match place.requester(&form).await {
+        Ok(requester) => requester,
+        Err(response) => return response,
     };
-    let exchange = Requested { shared: &shared, store: &*store, client_id, resource };
+    let exchange = Requested { shared: &shared, store: &*store, place, requester, resource };
     match form.get("grant_type") {
         Some("authorization_code") => exchange.code(&form).await,
         Some("refresh_token") => exchange.refresh(&form).await,
@@ -64,7 +67,7 @@ pub(crate) async fn exchange(State(shared): State<Arc<Shared>>, request: Request
 
 /// `POST /oauth/revoke`: the reply is the same whether there was such a token.
 pub(crate) async fn revoke(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    let Some((_, store)) = offered(&shared, &request) else { return not_offered() };
+    let Some((server, store)) = offered(&shared, &request) else { return not_offered() };
     let address = client_address(&request, shared.config.trust_proxy_hops);
     if let Some(refusal) = attempts::refusal(&shared, AttemptKind::Token, address).await {
         return refusal;
@@ -74,10 +77,16 @@ pub(crate) async fn revoke(State(shared): State<Arc<Shared>>, request: Request) 
         Ok(form) => form,
         Err(response) => return response,
     };
-    let (Some(token), Some(client_id)) = (form.get("token"), form.get("client_id")) else {
-        return error(ErrorCode::InvalidRequest, "`token` and `client_id` are required");
+    let Some(token) = form.get("token") else {
+        return error(ErrorCode::InvalidRequest, "`token` is missing");
     };
-    match store.revoke(&KeyHash::of(token.as_bytes()), client_id).await {
+    let place = Place { shared: &shared, store: &*store, server: &server, address };
+    // The one who has a token may end it, so a client need not authenticate itself; an assertion must be right.
+    let requester = match place.requester(&form).await {
+        Ok(requester) => requester,
+        Err(response) => return response,
+    };
+    match store.revoke(&KeyHash::of(token.as_bytes()), &requester.client_id).await {
         Ok(revoked) => {
             if let Some(void) = revoked {
                 evict(&shared, &void).await;
@@ -119,7 +128,8 @@ pub(crate) async fn evict_tokens_of(shared: &Shared, key: &KeyHash) {
 struct Requested<'a> {
     shared: &'a Shared,
     store: &'a dyn OAuthStore,
-    client_id: &'a str,
+    place: Place<'a>,
+    requester: Requester,
     resource: Option<String>,
 }
 
@@ -131,12 +141,16 @@ impl Requested<'_> {
         let Some(challenge) = form.get("code_verifier").and_then(pkce::challenge_of) else {
             return error(ErrorCode::InvalidGrant, "`code_verifier` is missing or malformed");
         };
+        let presented = self.presented(code);
+        if let Err(response) = self.place.expect_authentic(&self.requester, &presented.hash).await {
+            return response;
+        }
         let entropy = &*self.shared.services.entropy;
         let access = PlainToken::generate(TokenKind::Access, entropy);
         let refresh = PlainToken::generate(TokenKind::Refresh, entropy);
         let tokens = self.stored(&access, &refresh);
         let redirect_uri = form.get("redirect_uri");
-        match self.store.redeem(&self.presented(code), redirect_uri, &challenge, &tokens).await {
+        match self.store.redeem(&presented, redirect_uri, &challenge, &tokens).await {
             Ok(Exchange::Issued(issued)) => self.issued(&access, &refresh, &issued),
             Ok(Exchange::Refused(refusal)) => self.refused("code", &refusal).await,
             Err(failure) => unavailable(&failure),
@@ -159,6 +173,9 @@ impl Requested<'_> {
         let salt = *self.shared.services.entropy.id().as_bytes();
         let [access, refresh] = successors(&token, &salt);
         let presented = self.presented(token.expose());
+        if let Err(response) = self.place.expect_authentic(&self.requester, &presented.hash).await {
+            return response;
+        }
         let tokens = self.stored(&access, &refresh);
         match self.store.refresh(&presented, rights.as_deref(), &salt, &tokens).await {
             Ok(Exchange::Issued(issued)) => {
@@ -174,7 +191,7 @@ impl Requested<'_> {
     fn presented(&self, secret: &str) -> Presentation {
         Presentation {
             hash: KeyHash::of(secret.as_bytes()),
-            client_id: self.client_id.to_owned(),
+            client_id: self.requester.client_id.clone(),
             resource: self.resource.clone(),
         }
     }

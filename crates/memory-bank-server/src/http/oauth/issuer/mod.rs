@@ -3,6 +3,7 @@
 //! What a token opens is decided by the database, where a genuine one becomes a row (`first_sight`). This module must not
 //! know users, projects or requests.
 
+mod assertion;
 mod fetch;
 mod id_token;
 mod provider;
@@ -17,10 +18,12 @@ use memory_bank_core::caller::{Right, Rights};
 use memory_bank_core::identity::ClaimMapping;
 use url::Url;
 
+pub(crate) use self::assertion::Assertion;
 use self::fetch::{Web, may_fetch};
 pub use self::provider::OpenIdSettings;
 pub(crate) use self::provider::{Answer, NotSignedIn, OpenIdProvider, state};
 use self::published_keys::{NoKey, PublishedKeys};
+pub(crate) use self::signature::{Algorithm, PublicKey, key_set};
 pub(crate) use self::token::{Claims, has_form};
 use self::token::{Expected, Reason};
 use crate::http::oauth::ServerUrl;

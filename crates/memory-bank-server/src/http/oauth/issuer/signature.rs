@@ -20,7 +20,7 @@ pub(super) const LONGEST_ID: usize = 512;
 /// The algorithms that are accepted: signatures with a public key. `none` and those with a shared secret are not among
 /// them, so that a public key can never be taken for a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Algorithm {
+pub(crate) enum Algorithm {
     Rs256,
     Rs384,
     Rs512,
@@ -33,6 +33,10 @@ pub(super) enum Algorithm {
 }
 
 impl Algorithm {
+    /// Their names, for metadata.
+    pub(crate) const NAMES: [&str; 9] =
+        ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
     /// The algorithm of a name, written exactly so.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
@@ -64,7 +68,7 @@ impl Algorithm {
 
 /// A public key.
 #[derive(Debug, Clone)]
-pub(super) struct PublicKey {
+pub(crate) struct PublicKey {
     id: String,
     /// The only algorithm that it is for, if it says so.
     algorithm: Option<Algorithm>,
@@ -84,7 +88,7 @@ enum Material {
 }
 
 impl PublicKey {
-    pub(super) fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
@@ -109,7 +113,7 @@ impl PublicKey {
 
 /// The usable keys of a set; `None` if the text is no set. Keys without an id, secrets, keys for encryption and keys of
 /// other kinds are passed over.
-pub(super) fn key_set(text: &[u8]) -> Option<Vec<PublicKey>> {
+pub(crate) fn key_set(text: &[u8]) -> Option<Vec<PublicKey>> {
     let set: Value = serde_json::from_slice(text).ok()?;
     let keys = set.get("keys")?.as_array()?;
     Some(keys.iter().take(MAX_KEYS).filter_map(|key| public_key(key.as_object()?)).collect())

@@ -21,6 +21,9 @@ const PROJECT_CLAIM: &str = "memory_bank_project";
 /// How much the clocks of the issuer and of this server may differ.
 pub(super) const SKEW: Duration = Duration::from_secs(60);
 
+/// The type of an access token (RFC 9068).
+const ACCESS_TOKEN: &str = "at+jwt";
+
 /// Why a token is not accepted.
 pub(super) type Reason = &'static str;
 
@@ -55,6 +58,11 @@ pub(crate) fn has_form(text: &str) -> bool {
 /// # Errors
 /// Why it cannot be accepted.
 pub(super) fn read(token: &str) -> Result<Unverified<'_>, Reason> {
+    read_kind(token, &["jwt", ACCESS_TOKEN], "the token is not an access token")
+}
+
+/// The same for a JWT of these types, or without a type; `other` is the reason against others.
+pub(super) fn read_kind<'a>(token: &'a str, kinds: &[&str], other: Reason) -> Result<Unverified<'a>, Reason> {
     const MALFORMED: Reason = "the token is not a signed JWT";
     if token.len() > LONGEST {
         return Err("the token is too long");
@@ -73,14 +81,14 @@ pub(super) fn read(token: &str) -> Result<Unverified<'_>, Reason> {
     }
     let kind = header.get("typ").map(|kind| kind.as_str().unwrap_or_default().to_ascii_lowercase());
     let kind = kind.as_deref().map(|kind| kind.strip_prefix("application/").unwrap_or(kind));
-    if !matches!(kind, None | Some("jwt" | "at+jwt")) {
-        return Err("the token is not an access token");
+    if kind.is_some_and(|kind| !kinds.contains(&kind)) {
+        return Err(other);
     }
     let key_id =
         header.get("kid").and_then(Value::as_str).filter(|id| !id.is_empty() && id.len() <= LONGEST_ID);
     let key_id = key_id.ok_or("the token has no key id")?.to_owned();
     let claims = object(claims).ok_or(MALFORMED)?;
-    let is_marked = kind == Some("at+jwt");
+    let is_marked = kind == Some(ACCESS_TOKEN);
     Ok(Unverified { algorithm, is_marked, key_id, text: text.as_bytes(), signature, claims })
 }
 
