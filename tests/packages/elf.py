@@ -3,8 +3,8 @@
 
     tests/packages/elf.py PROGRAM [CPU]
 
-Checks that the program is for the processor, `arm64` or `x86_64`, needs neither a loader nor a library, has a stack that nothing
-can be executed on, and closes its relocated data. Needs nothing but Python.
+Checks that the program is for the processor, `arm64` or `x86_64`, needs neither a loader nor a library, can be loaded at a
+random address, has a stack that nothing can be executed on, and closes its relocated data. Needs nothing but Python.
 """
 
 import struct
@@ -12,6 +12,7 @@ import sys
 
 PT_LOAD, PT_DYNAMIC, PT_INTERP, PT_GNU_STACK, PT_GNU_RELRO = 1, 2, 3, 0x6474E551, 0x6474E552
 PF_X, PF_W = 1, 2
+ET_DYN = 3
 DT_NEEDED = 1
 CPUS = {62: "x86_64", 183: "arm64"}
 
@@ -19,9 +20,10 @@ CPUS = {62: "x86_64", 183: "arm64"}
 def examine(content):
     if content[:6] != b"\x7fELF\x02\x01":
         raise SystemExit("it is no program for Linux of 64 bits")
-    cpu = struct.unpack_from("<H", content, 18)[0]
+    kind_of_file, cpu = struct.unpack_from("<2H", content, 16)
     headers, size, count = struct.unpack_from("<Q", content, 32)[0], *struct.unpack_from("<2H", content, 54)
     facts = {"cpu": CPUS.get(cpu, hex(cpu)), "loader": None, "libraries": 0}
+    facts["address"] = "random" if kind_of_file == ET_DYN else "fixed"
     facts |= {"stack": "executable", "relocated": "writable", "writable code": 0}
     for number in range(count):
         kind, flags, offset, _, _, length = struct.unpack_from("<2I4Q", content, headers + number * size)
@@ -46,6 +48,8 @@ def faults(facts, cpu=None):
         yield f"it needs the loader {facts['loader']}"
     if facts["libraries"]:
         yield f"it needs {facts['libraries']} libraries"
+    if facts["address"] != "random":
+        yield "its address is fixed"
     if facts["stack"] != "data only":
         yield "its stack is executable"
     if facts["relocated"] != "closed":

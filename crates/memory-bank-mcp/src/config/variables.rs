@@ -233,7 +233,7 @@ variables! {
         "a URL, http://host:4318 or https://host; empty = no traces",
         "The endpoint for traces, as OTLP over HTTP. The other variables of OpenTelemetry for its exporter, its sampler and the name of the service also apply.";
     Plain LOG "RUST_LOG" = Nothing, "directives such as `info` or `memory_bank_server=debug`",
-        "The log filter of standard error; it takes precedence over `--debug`.";
+        "The log filter of standard error; it takes precedence over `--debug`. The finest level of a release is `debug`.";
     Compose NODE_ENV "NODE_ENV" = Is("production"), "anything",
         "The TypeScript server reads it; this one ignores it.";
     Compose POSTGRES_DB "POSTGRES_DB" = Is("memory_bank_mcp"), "a name",
