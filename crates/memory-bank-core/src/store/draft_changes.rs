@@ -26,6 +26,8 @@ pub struct DraftWrite<'a> {
     pub before: Option<&'a Document>,
     /// The new text with its etag; `None` if it is deleted.
     pub after: Option<(&'a str, Etag)>,
+    /// The document that continues here under a new name, if the edit renamed one. Its former name is among the deletions.
+    pub moved_from: Option<&'a Document>,
 }
 
 impl<'a> DraftChanges<'a> {
@@ -67,7 +69,7 @@ impl<'a> DraftChanges<'a> {
                     "two of the names mean the one document `{path}`; name it once"
                 )));
             }
-            detected.writes.push(DraftWrite { requested, path, before, after: after.zip(etag) });
+            detected.writes.push(DraftWrite { requested, path, before, after: after.zip(etag), moved_from: drafts.moved_to(requested) });
         }
         Ok(detected)
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::caller::Caller;
 use crate::document::DocumentPath;
 use crate::error::StoreError;
-use crate::history::{Damage, VersionPage, VersionQuery, VersionText};
+use crate::history::{Chain, ChainQuery, Damage, VersionPage, VersionQuery, VersionText};
 
 /// Versions of the documents of one project. [`DocumentStore::edit`](crate::store::DocumentStore::edit) and every other
 /// committed change of a document adds one, in the same transaction.
@@ -24,6 +24,10 @@ pub trait HistoryStore: Send + Sync {
         path: &DocumentPath,
         number: i64,
     ) -> Result<VersionText, HistoryError>;
+
+    /// The latest versions of a document with the steps back from each, as the query bounds them, and its present text. Needs
+    /// the right to read.
+    async fn chain(&self, caller: &Caller, query: &ChainQuery) -> Result<Chain, HistoryError>;
 
     /// Erases all versions of the document that has this name, or that had it last; its current text stays. The audit
     /// log records it. Returns the number of erased versions. Needs the right to administer.

@@ -21,7 +21,9 @@ use memory_bank_core::clock::Entropy;
 use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
-use memory_bank_core::history::{Subject, Version, VersionPage, VersionQuery, VersionText};
+use memory_bank_core::history::{
+    Chain, ChainQuery, Subject, Version, VersionPage, VersionQuery, VersionText,
+};
 use memory_bank_core::limits;
 use memory_bank_core::store::{HistoryError, HistoryStore};
 use parking_lot::Mutex;
@@ -366,6 +368,19 @@ impl HistoryStore for FolderBank {
             let version = timeline.records.get(place).and_then(Record::version);
             let version = version.ok_or(HistoryError::NoDocument(path))?;
             Ok(VersionText { version, text })
+        })
+        .await
+    }
+
+    async fn chain(&self, _caller: &Caller, query: &ChainQuery) -> Result<Chain, HistoryError> {
+        self.settle_history(vec![query.path.clone()]).await;
+        let query = query.clone();
+        self.read_history(move |dir, seal| {
+            let missing = || HistoryError::NoDocument(query.path.clone());
+            let document = query.document.parse().map_err(|_| missing())?;
+            let path = name_on_disk(dir, &query.path);
+            let timeline = Timeline::of_document(dir, &path, Some(document), seal)?.ok_or_else(missing)?;
+            Ok(Chain { links: timeline.links(&query), current: timeline.into_current() })
         })
         .await
     }

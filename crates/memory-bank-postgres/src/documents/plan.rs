@@ -82,7 +82,7 @@ impl Plan {
         let DraftChanges { changes, writes } = DraftChanges::of(drafts, stored)?;
         let mut plan = Self { changes, context: Box::new(drafts.context().clone()), ..Self::default() };
         let mut deleted: Vec<&Document> = Vec::new();
-        for DraftWrite { path, before, after, .. } in writes {
+        for DraftWrite { path, before, after, moved_from, .. } in writes {
             let bytes = |text: Option<usize>| i64::try_from(text.unwrap_or_default()).unwrap_or(i64::MAX);
             let new = after.as_ref().map(|(content, _)| content.len());
             plan.added += bytes(new) - bytes(before.map(|before| before.content.len()));
@@ -95,13 +95,24 @@ impl Plan {
                     "`{path}` would contain a null character, which cannot be kept; leave it out"
                 )));
             }
-            let text = Text {
+            let text = |before: Option<&Document>, etag: Etag, context: &ChangeContext| Text {
                 path: path.clone(),
                 name: path.as_str().to_owned(),
-                versions: vec![NewVersion::of(before, content, &etag, &plan.context)],
+                versions: vec![NewVersion::of(before, content, &etag, context)],
                 content: content.to_owned(),
                 etag,
             };
+            if let Some(moved) = moved_from {
+                plan.renamed_from.push(moved.path.as_str().to_owned());
+                plan.renamed_to.push(path.as_str().to_owned());
+                if content != moved.content {
+                    // The renaming is a version of its own.
+                    let renamed = Document { version: moved.version.saturating_add(1), ..moved.clone() };
+                    plan.updates.0.push(text(Some(&renamed), etag, &plan.context));
+                }
+                continue;
+            }
+            let text = text(before, etag, &plan.context);
             let texts = if before.is_none() { &mut plan.inserts } else { &mut plan.updates };
             texts.0.push(text);
         }
@@ -113,8 +124,12 @@ impl Plan {
     /// delete, and keeps the document's history of versions.
     fn find_renames(&mut self, deleted: &[&Document]) {
         for document in deleted {
-            let renamed = self.inserts.0.iter().position(|text| text.content == document.content);
             let from = document.path.as_str().to_owned();
+            if self.renamed_from.contains(&from) {
+                continue;
+            }
+            let renamed = self.inserts.0.iter().position(|text| text.content == document.content);
+            let renamed = renamed.filter(|_| !self.context.restores);
             match renamed {
                 Some(at) => {
                     let text = self.inserts.0.swap_remove(at);
