@@ -2133,21 +2133,19 @@ BEGIN
 END
 $$;
 
--- A new document continues the history of the last one that was deleted under its name. Another document may have had the name
--- meanwhile.
+-- A new document continues the history of a deleted one of its name, unless its id continues one already: so an undo brings a
+-- document back.
 CREATE OR REPLACE FUNCTION app.continue_history() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   last record;
 BEGIN
-  SELECT v.document_id, v.version INTO last FROM app.document_versions v
-  WHERE v.project_id = NEW.project_id AND v.path = NEW.path AND v.kind <> 'changed' AND v.kind = 'deleted'
-  ORDER BY v.at DESC, v.version DESC LIMIT 1;
-  IF FOUND AND NOT EXISTS (
-    SELECT FROM app.document_versions n
-    WHERE n.project_id = NEW.project_id AND n.document_id = last.document_id AND n.version > last.version
-  ) AND NOT EXISTS (SELECT FROM public.documents d WHERE d.id = last.document_id) THEN
+  SELECT v.document_id, v.version, v.kind INTO last FROM app.document_versions v
+  WHERE v.project_id = NEW.project_id AND v.path = NEW.path AND v.kind <> 'changed' ORDER BY v.at DESC, v.version DESC LIMIT 1;
+  IF last.kind = 'deleted' AND NOT EXISTS (
+    SELECT FROM app.document_versions v WHERE v.project_id = NEW.project_id AND v.document_id = NEW.id
+  ) THEN
     NEW.id := last.document_id;
     NEW.version := last.version + NEW.version;
   END IF;

@@ -218,7 +218,7 @@ impl Plan {
     ) -> Result<Self, EditError> {
         let DraftChanges { changes, writes } = DraftChanges::of(drafts, stored)?;
         let mut plan = Self { changes, context: drafts.context().clone(), ..Self::default() };
-        for DraftWrite { requested, path, before, after, moved_from } in writes {
+        for DraftWrite { requested, path, before, after, moved_from, revives } in writes {
             if before.is_none() {
                 plan.creates.push(path.clone());
             }
@@ -229,6 +229,7 @@ impl Plan {
                 before: before.map(Text::from),
                 after: text,
                 moved_from: moved_from.map(|document| document.path.clone()),
+                revives: revives.and_then(|(document, number)| Some((document.parse().ok()?, number))),
             });
             let name = path.as_str().to_owned();
             match after {

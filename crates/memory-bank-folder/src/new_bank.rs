@@ -31,6 +31,7 @@ pub(crate) fn write_missing_core_documents(
                 before: None,
                 after: Some(text),
                 moved_from: None,
+                revives: None,
             });
             steps.push(Step::Write {
                 name: core.name().to_owned(),

@@ -25,6 +25,8 @@ const LIST: &str = "SELECT document_id, version, at, author, key_id, key_prefix,
 /// The same columns with the steps back, of the latest versions of a document.
 const CHAIN: &str = "SELECT document_id, version, at, author, key_id, key_prefix, session_id, bytes, kind, tool, path, former_path, \
     etag, former_etag, replaced, former_bytes, kept_start, kept_end, former FROM app.document_chain($1, $2, $3, $4)";
+/// How often a chain is read until it fits the document.
+const CHAIN_TRIES: usize = 3;
 /// The document as it is now.
 const NOW: &str = "SELECT path, content, version, updated_at FROM public.documents WHERE project_id = $1 AND id = $2";
 /// The range of the versions of a document.
@@ -143,13 +145,20 @@ impl HistoryStore for PostgresBank {
         let bytes = i64::try_from(limits::CHAIN_BYTES).unwrap_or(i64::MAX);
         let chain: [Value<'_>; 4] = [&document, &query.from, &most, &bytes];
         let now: [Value<'_>; 2] = [&caller.project.0, &document];
-        let rows =
-            self.database.read(caller, &[Query::new(CHAIN, &chain), Query::new(NOW, &now)]).await?;
-        let links = answer(&rows, 0).iter().map(link).collect::<Result<Vec<_>, StoreError>>()?;
-        if links.is_empty() {
-            return Err(missing());
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let rows =
+                self.database.read(caller, &[Query::new(CHAIN, &chain), Query::new(NOW, &now)]).await?;
+            let links = answer(&rows, 0).iter().map(link).collect::<Result<Vec<_>, StoreError>>()?;
+            let Some(newest) = links.first() else { return Err(missing()) };
+            let current = answer(&rows, 1).first().map(document_of).transpose()?;
+            // The document may change between the two statements.
+            let fits = newest.version.etag.as_ref() == current.as_ref().map(|document| &document.etag);
+            if fits || tries == CHAIN_TRIES {
+                return Ok(Chain { links, current });
+            }
         }
-        Ok(Chain { links, current: answer(&rows, 1).first().map(document_of).transpose()? })
     }
 
     async fn erase(&self, caller: &Caller, path: &DocumentPath) -> Result<u64, HistoryError> {

@@ -142,8 +142,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_change_alone_is_taken_back_exactly(before in "([abc]\n){0,12}", after in "([abc]\n){0,12}") {
-            prop_assert_eq!(take_back_lines(&before, &after, &after).unwrap(), before.clone());
-            prop_assert_eq!(take_back_lines(&before, &after, &before).unwrap(), before);
+            prop_assert_eq!(&take_back_lines(&before, &after, &after).unwrap(), &before);
+            prop_assert_eq!(&take_back_lines(&before, &after, &before).unwrap(), &before);
         }
 
         /// Lines of one author above a mark, and of another one below it, never touch each other.

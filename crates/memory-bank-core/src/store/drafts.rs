@@ -21,6 +21,8 @@ pub struct Drafts {
     context: ChangeContext,
     /// The documents that get another name: the new name, and the one by which the edit knows it.
     moved: BTreeMap<DocumentPath, DocumentPath>,
+    /// The deleted documents that come back: the store's own name of each, and the number of its last version.
+    revived: BTreeMap<DocumentPath, (String, i64)>,
 }
 
 #[derive(Debug, Clone)]
@@ -162,6 +164,32 @@ impl Drafts {
     #[must_use]
     pub fn moved_to(&self, path: &DocumentPath) -> Option<&Document> {
         self.stored(self.moved.get(path)?)
+    }
+
+    /// Brings a deleted document back under this name, so that its history continues: `document` is the store's own name of it,
+    /// `last` the number of its last version.
+    ///
+    /// # Errors
+    /// As [`Self::set`]; or there is a document of this name.
+    pub fn revive(
+        &mut self,
+        path: &DocumentPath,
+        text: String,
+        document: &str,
+        last: i64,
+    ) -> Result<(), EditError> {
+        if self.stored(path).is_some() || self.text(path).is_some() {
+            return Err(EditError::Exists(path.clone()));
+        }
+        self.set(path, text)?;
+        self.revived.insert(path.clone(), (document.to_owned(), last));
+        Ok(())
+    }
+
+    /// The deleted document that comes back under this name, if [`Self::revive`] gave one. For stores.
+    #[must_use]
+    pub fn revived(&self, path: &DocumentPath) -> Option<(&str, i64)> {
+        self.revived.get(path).map(|(document, last)| (document.as_str(), *last))
     }
 
     /// The changes of the edit: the requested name, the document before, the text after. For stores.

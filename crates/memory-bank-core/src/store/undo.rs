@@ -186,6 +186,8 @@ struct Plan {
 
 /// The change of one document.
 struct Change {
+    /// The store's own name of the document, and the number of its last version.
+    document: (String, i64),
     from: Option<(DocumentPath, Etag)>,
     to: Option<Snapshot>,
 }
@@ -317,7 +319,11 @@ impl Change {
     fn apply(&self, drafts: &mut Drafts) -> Result<(), EditError> {
         match (&self.from, &self.to) {
             (Some((from, _)), Some(to)) if *from != to.path => drafts.rename(from, &to.path, to.text.clone()),
-            (_, Some(to)) => drafts.set(&to.path, to.text.clone()),
+            (Some(_), Some(to)) => drafts.set(&to.path, to.text.clone()),
+            (None, Some(to)) => {
+                let (document, last) = &self.document;
+                drafts.revive(&to.path, to.text.clone(), document, *last)
+            }
             (Some((from, _)), None) => drafts.delete(from),
             (None, None) => Ok(()),
         }
@@ -408,7 +414,9 @@ fn plan_document(
         is_merged: !others.is_empty(),
     };
     let from = now.map(|document| (document.path.clone(), document.etag.clone()));
-    Ok(Some(Planned { change: Change { from, to }, undone, others }))
+    let document = chain.links.first().map(|link| (link.version.document.clone(), link.version.number));
+    let change = Change { document: document.unwrap_or_default(), from, to };
+    Ok(Some(Planned { change, undone, others }))
 }
 
 /// The first few versions of others, newest first, one for each author.

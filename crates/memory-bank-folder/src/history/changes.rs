@@ -26,6 +26,8 @@ pub(crate) struct Changing {
     pub(crate) after: Option<Text>,
     /// The former name of a document that an edit renamed, where it says so.
     pub(crate) moved_from: Option<DocumentPath>,
+    /// The deleted document that comes back, with the number of its last version.
+    pub(crate) revives: Option<(uuid::Uuid, i64)>,
 }
 
 /// A text with its etag.
@@ -194,7 +196,7 @@ impl Writer<'_> {
     fn facts(&self, file: &HistoryFile, path: &DocumentPath, kind: Kind, by: &By) -> Facts {
         // A document that moved away is another one than a new one of its name.
         let last = file.last.as_ref().filter(|last| last.facts.kind != Kind::Moved);
-        let last = last.map(|last| (last.facts.document, last.facts.number)).or(file.deleted);
+        let last = last.map(|last| (last.facts.document, last.facts.number));
         let (document, number) = last.unwrap_or_else(|| (self.entropy.id(), 0));
         Facts {
             document,
@@ -225,7 +227,12 @@ impl Writer<'_> {
             (Some(_), Some(_)) => Kind::Changed,
             (Some(_), None) => Kind::Deleted,
         };
-        self.record(file, &change.path, kind, (change.before.as_ref(), change.after.as_ref()), by)
+        let mut record =
+            self.record(file, &change.path, kind, (change.before.as_ref(), change.after.as_ref()), by);
+        if let Some((document, number)) = change.revives {
+            (record.facts.document, record.facts.number) = (document, number.saturating_add(1));
+        }
+        record
     }
 
     fn record(

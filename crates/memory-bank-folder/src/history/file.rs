@@ -5,10 +5,9 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use memory_bank_core::document::DocumentPath;
-use uuid::Uuid;
 
 use crate::dir::BankDir;
-use crate::history::record::{self, COMMITTED, Contents, Kind, Record, STATE_AT};
+use crate::history::record::{self, COMMITTED, Contents, Record, STATE_AT};
 use crate::search::Seal;
 
 /// The largest file that is read or written.
@@ -22,9 +21,6 @@ pub(super) struct HistoryFile {
     /// Where the next record goes.
     pub(super) end: u64,
     pub(super) last: Option<Record>,
-    /// The document and the number of the deletion that a new document of this name continues, if another document had the
-    /// name meanwhile.
-    pub(super) deleted: Option<(Uuid, i64)>,
     /// The length of the file, with a torn end.
     length: u64,
 }
@@ -57,14 +53,11 @@ impl HistoryFile {
             Some(file) => last_record(file, length, &name, seal)?,
             None => None,
         };
-        let mut found = Self { name, file, end: length, last, deleted: None, length };
+        let mut found = Self { name, file, end: length, last, length };
         if found.last.is_none() && length > 0 {
             let contents = found.contents(seal)?;
             found.end = contents.end as u64;
             found.last = contents.records.last().cloned();
-        }
-        if found.last.as_ref().is_some_and(|last| last.facts.kind == Kind::Moved) {
-            found.deleted = deleted(&found.contents(seal)?.records);
         }
         Ok(found)
     }
@@ -159,12 +152,4 @@ fn last_record(file: &mut File, length: u64, name: &str, seal: Option<&Seal>) ->
     file.read_exact(&mut bytes)?;
     let at = usize::try_from(start).unwrap_or_default();
     Ok(record::read_one(&bytes, at, name, seal))
-}
-
-/// The last document that was deleted under this name, and was not brought back.
-fn deleted(records: &[Record]) -> Option<(Uuid, i64)> {
-    let last = records.iter().rfind(|record| record.is_own && record.facts.kind == Kind::Deleted)?;
-    let later = records.iter().filter(|record| record.facts.document == last.facts.document);
-    let number = later.map(|record| record.facts.number).max()?;
-    (number == last.facts.number).then_some((last.facts.document, number))
 }
