@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use memory_bank_core::caller::Caller;
-use memory_bank_core::history::{ChainQuery, ChangeContext, Obstacle, Subject, Version, VersionKind, VersionQuery};
+use memory_bank_core::history::{
+    ChainQuery, ChangeContext, Obstacle, Subject, Version, VersionKind, VersionQuery,
+};
 use memory_bank_core::limits;
 use memory_bank_core::store::{Drafts, Reason, UndoError, UndoReport, UndoRequest, undo};
 use proptest::prelude::*;
@@ -133,10 +135,12 @@ pub async fn a_renamed_and_changed_document_returns_to_its_former_name_and_text(
         assert!(read.text.is_some(), "{version:?}");
     }
     assert!(history.iter().all(|version| version.document == history[0].document));
-    // And back.
+    // And back, and again.
     undo_session(&p, 3, 4).await;
     assert_eq!(p.text("b.md").await.as_deref(), Some("one\n2\n"));
     assert_eq!(p.text("a.md").await, None);
+    undo_session(&p, 2, 5).await;
+    assert_eq!(p.text("a.md").await.as_deref(), Some("one\ntwo\n"));
 }
 
 pub async fn changes_of_others_in_other_lines_stay_and_touched_lines_are_left(p: Project) {
@@ -151,7 +155,10 @@ pub async fn changes_of_others_in_other_lines_stay_and_touched_lines_are_left(p:
     assert_eq!(p.text("plan.md").await.as_deref(), Some("# Plan\n\nnew\ntheirs\n"));
     assert!(report.undone[0].is_merged, "{report:?}");
     let left = &report.left[0];
-    assert_eq!((&left.path, left.others[0].author.as_ref()), (&path("plan.md"), Some(&p.colleague.user_name)));
+    assert_eq!(
+        (&left.path, left.others[0].author.as_ref()),
+        (&path("plan.md"), Some(&p.colleague.user_name))
+    );
     assert!(matches!(left.reason, Reason::Obstacle(Obstacle::Lines(_))), "{left:?}");
     // A merged change is recognised, too.
     let again = undo_session(&p, 2, 4).await;
@@ -400,7 +407,8 @@ impl Sequence<'_> {
         let names: Vec<_> = (0..4).map(|number| path(&self.name(number))).collect();
         for (document, mut wanted) in documents {
             for path in &names {
-                let query = ChainQuery { document: document.to_owned(), path: path.clone(), from: 0, most: 1000 };
+                let query =
+                    ChainQuery { document: document.to_owned(), path: path.clone(), from: 0, most: 1000 };
                 let Ok(chain) = self.p.other.chain(&self.p.caller, &query).await else { continue };
                 let walked = chain.walk(|link, after, _| {
                     if let Some(text) = wanted.remove(&link.version.number) {
@@ -443,9 +451,15 @@ async fn run_sequence(p: &Project, case: u128, sessions: &[Vec<Step>]) {
     sequence.check().await;
 }
 
+/// How many sequences are tried; `UNDO_CASES` of the environment for a long run.
+fn cases() -> u32 {
+    std::env::var("UNDO_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24)
+}
+
 pub async fn any_sequence_of_changes_reads_back_and_is_undone(p: Project) {
     let case = std::sync::atomic::AtomicU64::new(0);
-    let config = Config { cases: 24, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
+    let config =
+        Config { cases: cases(), max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
     let tried = tokio::task::block_in_place(|| {
         let runtime = tokio::runtime::Handle::current();
         TestRunner::new(config).run(&steps(), |sessions| {

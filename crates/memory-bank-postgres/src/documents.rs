@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
-pub(crate) use crate::documents::opened::{document_of, names_of};
 use crate::documents::opened::{COUNT_ALL, Comparison, LOCK_LAST, OPEN, Opened, by_name, find, pattern};
+pub(crate) use crate::documents::opened::{document_of, names_of};
 use crate::documents::plan::{Plan, check_count, check_names, check_quota, notify, write};
 use crate::edit_groups::{Awaited, Entry, RunGroup};
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};

@@ -6,7 +6,8 @@ use memory_bank_core::caller::{Caller, KeyId, Right};
 use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::history::{
-    Chain, ChainQuery, Damage, Delta, Link, Step, Subject, Version, VersionKind, VersionPage, VersionQuery, VersionText, rebuild,
+    Chain, ChainQuery, Damage, Delta, Link, Step, Subject, Version, VersionKind, VersionPage, VersionQuery,
+    VersionText, rebuild,
 };
 use memory_bank_core::limits;
 use memory_bank_core::store::{HistoryError, HistoryRetention, HistoryStore};
@@ -28,7 +29,8 @@ const CHAIN: &str = "SELECT document_id, version, at, author, key_id, key_prefix
 /// How often a chain is read until it fits the document.
 const CHAIN_TRIES: usize = 3;
 /// The document as it is now.
-const NOW: &str = "SELECT path, content, version, updated_at FROM public.documents WHERE project_id = $1 AND id = $2";
+const NOW: &str =
+    "SELECT path, content, version, updated_at FROM public.documents WHERE project_id = $1 AND id = $2";
 /// The range of the versions of a document.
 const RANGE: &str =
     "SELECT min(version), max(version) FROM app.document_versions WHERE project_id = $1 AND document_id = $2";

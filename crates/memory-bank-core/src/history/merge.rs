@@ -36,7 +36,8 @@ pub fn take_back_lines(before: &str, after: &str, current: &str) -> Result<Strin
     if current == before || before == after {
         return Ok(current.to_owned());
     }
-    let diff = |new| TextDiff::configure().algorithm(Algorithm::Myers).timeout(TIME_LIMIT).diff_lines(after, new);
+    let diff =
+        |new| TextDiff::configure().algorithm(Algorithm::Myers).timeout(TIME_LIMIT).diff_lines(after, new);
     let (back, since) = (diff(before), diff(current));
     let (undone, later) = (hunks(&back), hunks(&since));
     let lines = |diff: &TextDiff<'_, '_, '_, str>, hunk: &Hunk| -> String {

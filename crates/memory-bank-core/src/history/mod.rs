@@ -1,6 +1,7 @@
 //! The history of documents: versions, what each changed, and how a former text is rebuilt. Pure functions; a store
 //! keeps the versions.
 
+mod blame;
 mod chain;
 mod context;
 mod delta;
@@ -10,6 +11,7 @@ mod rebuild;
 mod take_back;
 mod version;
 
+pub use blame::{Blamed, blame};
 pub use chain::{Chain, ChainQuery, Link, Snapshot};
 pub use context::ChangeContext;
 pub use delta::{DamagedDelta, Delta};

@@ -45,7 +45,7 @@ pub struct TakenBack {
 pub fn take_back(chain: &Chain, mine: &dyn Fn(&Version) -> bool) -> Result<TakenBack, Obstacle> {
     let oldest = chain.links.iter().rposition(|link| mine(&link.version));
     let Some(oldest) = oldest else { return Ok(TakenBack { document: chain.now(), versions: 0 }) };
-    let mut work = Work { now: Track::of(chain.now()), run: None, earlier: Vec::new() };
+    let mut work = Work { now: Track::of(chain.now()), run: None, undo: None, earlier: Vec::new() };
     let mut place = 0;
     let walked = chain.walk(|link, after, before| {
         if mine(&link.version) {
@@ -56,12 +56,15 @@ pub fn take_back(chain: &Chain, mine: &dyn Fn(&Version) -> bool) -> Result<Taken
             }
         } else {
             work.end_run(after);
-            if is_undo(&link.version) && !is_undone(chain, place) && work.earlier.len() < MAX_EARLIER {
-                work.earlier.push(Earlier {
-                    expected: after.cloned(),
-                    track: Track::of(before.cloned()),
-                    without: work.now.clone(),
-                });
+            if is_undo(&link.version) {
+                let expected = work.undo.take().unwrap_or_else(|| after.cloned());
+                let older = chain.links.get(place + 1);
+                if older.is_some_and(|older| !mine(&older.version) && is_one_undo(older, link)) {
+                    work.undo = Some(expected);
+                } else if !is_undone(chain, place) && work.earlier.len() < MAX_EARLIER {
+                    let (track, without) = (Track::of(before.cloned()), work.now.clone());
+                    work.earlier.push(Earlier { expected, track, without });
+                }
             }
         }
         if place == oldest {
@@ -72,7 +75,8 @@ pub fn take_back(chain: &Chain, mine: &dyn Fn(&Version) -> bool) -> Result<Taken
         ControlFlow::Continue(())
     });
     walked.map_err(Obstacle::Damaged)?;
-    let done = work.earlier.into_iter().find(|earlier| earlier.track.document.as_ref() == Ok(&earlier.expected));
+    let done =
+        work.earlier.into_iter().find(|earlier| earlier.track.document.as_ref() == Ok(&earlier.expected));
     let Track { document, versions } = done.map_or(work.now, |earlier| earlier.without);
     Ok(TakenBack { document: document?, versions })
 }
@@ -98,6 +102,8 @@ struct Work {
     now: Track,
     /// The document after the changes that are being taken back as one.
     run: Option<Option<Snapshot>>,
+    /// The document after an undo of which older versions follow.
+    undo: Option<Option<Snapshot>>,
     earlier: Vec<Earlier>,
 }
 
@@ -125,8 +131,15 @@ impl Work {
 }
 
 fn is_undo(version: &Version) -> bool {
-    let restores = matches!(version.kind, VersionKind::Restored | VersionKind::Renamed | VersionKind::Deleted);
+    let restores =
+        matches!(version.kind, VersionKind::Restored | VersionKind::Renamed | VersionKind::Deleted);
     restores && version.tool.as_deref() == Some(TOOL)
+}
+
+/// Whether these versions are of one undo: a database notes a renaming and a change of the text as two.
+fn is_one_undo(older: &Link, newer: &Link) -> bool {
+    let facts = |link: &Link| (link.version.at, link.version.session.clone(), link.version.author.clone());
+    is_undo(&older.version) && facts(older) == facts(newer)
 }
 
 /// Whether a newer version left the document as it was before the one at this place.

@@ -142,12 +142,7 @@ impl Drafts {
     ///
     /// # Errors
     /// As [`Self::set`]; or there is no document `from`, or there is one `to`.
-    pub fn rename(
-        &mut self,
-        from: &DocumentPath,
-        to: &DocumentPath,
-        text: String,
-    ) -> Result<(), EditError> {
+    pub fn rename(&mut self, from: &DocumentPath, to: &DocumentPath, text: String) -> Result<(), EditError> {
         if self.stored(from).is_none() {
             return Err(EditError::NotFound(from.clone()));
         }

@@ -127,7 +127,11 @@ impl Reason {
 #[must_use]
 pub fn lines_named(lines: &[LineRange]) -> String {
     let named = lines.iter().take(MAX_NAMED).map(|range| {
-        if range.to <= range.from { range.from.to_string() } else { format!("{} to {}", range.from, range.to) }
+        if range.to <= range.from {
+            range.from.to_string()
+        } else {
+            format!("{} to {}", range.from, range.to)
+        }
     });
     let named: Vec<String> = named.collect();
     let more = if lines.len() > MAX_NAMED { ", …" } else { "" };
@@ -207,8 +211,7 @@ impl Plan {
         let (mut planned, mut bytes) = (Vec::new(), 0);
         for (document, (path, numbers)) in set {
             let from = numbers.first().copied().unwrap_or_default();
-            let query =
-                ChainQuery { document, path: path.clone(), from, most: limits::CHAIN_VERSIONS };
+            let query = ChainQuery { document, path: path.clone(), from, most: limits::CHAIN_VERSIONS };
             let left = |reason| LeftDocument { path: path.clone(), reason, others: Vec::new() };
             let chain = match bank.chain(caller, &query).await {
                 Ok(chain) => chain,
@@ -244,8 +247,12 @@ impl Plan {
         let wanted: Vec<DocumentPath> = planned.iter().filter_map(|one| one.new_name().cloned()).collect();
         let outcomes = bank.read(caller, &wanted).await?;
         let is_free = |outcome: &ReadOutcome| matches!(outcome, ReadOutcome::Missing);
-        let mut free: BTreeSet<DocumentPath> =
-            wanted.iter().zip(&outcomes).filter(|(_, outcome)| is_free(outcome)).map(|(path, _)| path.clone()).collect();
+        let mut free: BTreeSet<DocumentPath> = wanted
+            .iter()
+            .zip(&outcomes)
+            .filter(|(_, outcome)| is_free(outcome))
+            .map(|(path, _)| path.clone())
+            .collect();
         for Planned { change, undone, others } in planned {
             let new = change.new_name().cloned();
             match new.filter(|name| !free.remove(name)) {
@@ -254,7 +261,8 @@ impl Plan {
                     self.report.undone.push(undone);
                 }
                 Some(name) => {
-                    let path = undone.from.clone().or_else(|| undone.to.clone()).unwrap_or_else(|| name.clone());
+                    let path =
+                        undone.from.clone().or_else(|| undone.to.clone()).unwrap_or_else(|| name.clone());
                     let reason = Reason::NameTaken(name);
                     self.report.left.push(LeftDocument { path, reason, others });
                 }
@@ -310,9 +318,10 @@ impl Change {
     }
 
     fn is_stale(&self, drafts: &Drafts) -> bool {
-        let from = self.from.as_ref().is_some_and(|(path, etag)| {
-            drafts.stored(path).is_none_or(|stored| stored.etag != *etag)
-        });
+        let from = self
+            .from
+            .as_ref()
+            .is_some_and(|(path, etag)| drafts.stored(path).is_none_or(|stored| stored.etag != *etag));
         from || self.new_name().is_some_and(|name| drafts.stored(name).is_some())
     }
 
@@ -435,9 +444,7 @@ fn others(chain: &Chain, mine: &dyn Fn(&Version) -> bool) -> Vec<Version> {
 fn is_own_creation(chain: &Chain, caller: &Caller) -> bool {
     let creation = chain.links.iter().position(|link| link.former.is_none());
     let life = creation.and_then(|creation| chain.links.get(..=creation));
-    life.is_some_and(|life| {
-        life.iter().all(|link| link.version.author.as_ref() == Some(&caller.user_name))
-    })
+    life.is_some_and(|life| life.iter().all(|link| link.version.author.as_ref() == Some(&caller.user_name)))
 }
 
 fn is_allowed(to: &Snapshot, chain: &Chain) -> bool {

@@ -320,11 +320,8 @@ fn renames(changes: &[Changing], restores: bool) -> Vec<(usize, usize)> {
         let from = change.moved_from.as_ref()?;
         changes.iter().position(|other| other.path == *from)
     };
-    let said: Vec<(usize, usize)> = changes
-        .iter()
-        .enumerate()
-        .filter_map(|(at, change)| Some((at, former(change)?)))
-        .collect();
+    let said: Vec<(usize, usize)> =
+        changes.iter().enumerate().filter_map(|(at, change)| Some((at, former(change)?))).collect();
     if restores || !said.is_empty() {
         return said;
     }
