@@ -153,8 +153,10 @@ async fn an_editor_deletes_only_an_own_creation_that_nobody_else_touched() {
     );
     bench.test.psql("UPDATE documents SET content = 'by hand' WHERE path = 'by-hand.md'");
     let delete = |caller: &Caller, name: &str| {
-        let statement =
-            format!("{} DELETE FROM documents WHERE path = '{name}' RETURNING path; COMMIT", context_of(caller));
+        let statement = format!(
+            "{} DELETE FROM documents WHERE path = '{name}' RETURNING path; COMMIT",
+            context_of(caller)
+        );
         let bench = &bench;
         async move {
             let rows = query_as_login(bench, &statement).await.unwrap();
@@ -184,7 +186,12 @@ async fn an_editor_deletes_only_an_own_creation_that_nobody_else_touched() {
     let rows = query_as_login(&bench, &disguise).await.unwrap();
     assert!(!rows.iter().any(|row| matches!(row, tokio_postgres::SimpleQueryMessage::Row(_))));
     assert_eq!(delete(&editor, "own.md").await, 1);
-    assert_eq!(bench.test.psql("SELECT kind FROM app.document_versions WHERE path = 'own.md' ORDER BY version DESC LIMIT 1"), "deleted");
+    assert_eq!(
+        bench.test.psql(
+            "SELECT kind FROM app.document_versions WHERE path = 'own.md' ORDER BY version DESC LIMIT 1"
+        ),
+        "deleted"
+    );
     // The document of its name that somebody creates next is not its own any more.
     write(&bank, &owner, "own.md", "three").await.unwrap();
     assert_eq!(delete(&editor, "own.md").await, 0);

@@ -52,7 +52,7 @@ pub(crate) const HISTORY: ToolSpec = ToolSpec {
         optional("since", Kind::Text),
         optional("until", Kind::Text),
         optional("by", Kind::Text).or_called(&["user", "session", "sessionid"]),
-        optional("change", Kind::Flag).about("restore: take back only this version's change"),
+        optional("onlyChange", Kind::Flag).or_called(&["change"]),
         optional("acceptForeign", Kind::Flag),
         optional("allOrNothing", Kind::Flag),
         optional("dryRun", Kind::Flag),
@@ -74,7 +74,7 @@ struct History {
     until: Option<String>,
     by: Option<String>,
     #[serde(default)]
-    change: bool,
+    only_change: bool,
     #[serde(default)]
     accept_foreign: bool,
     #[serde(default)]

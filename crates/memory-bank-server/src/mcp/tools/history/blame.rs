@@ -16,6 +16,9 @@ use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::room::Room;
 use crate::mcp::tools::tool::Call;
 
+/// The most characters of the lines of one item.
+const PART_CHARS: usize = 4000;
+
 /// The lines of a document with their origins.
 pub(super) async fn blame(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result<Reply, Failure> {
     let path = arguments.document()?;
@@ -41,7 +44,8 @@ pub(super) async fn blame(call: &Call, bank: &Arc<dyn Bank>, arguments: &History
     let listing = Listing::new(&format!("{} blame", HISTORY.name), &bank.location(), &own);
     let from = listing.place::<Option<usize>>(arguments.cursor.as_deref())?.unwrap_or_default();
     let mut room = Room::of(&call.services.replies, None, &data);
-    let items = blamed.iter().skip(from).map(|one| range_json(one, &lines));
+    let ranges: Vec<Blamed<'_>> = blamed.iter().flat_map(|one| parts(one, &lines)).collect();
+    let items = ranges.iter().skip(from).map(|one| range_json(one, &lines));
     let (shown, left) = room.cut(items, 1)?;
     if left > 0 {
         put(&mut data, "nextCursor", json!(listing.cursor(Some(from + shown.len()))?));
@@ -63,6 +67,23 @@ async fn document_of(call: &Call, bank: &Arc<dyn Bank>, path: &DocumentPath) -> 
     let page = bank.list_versions(&call.caller, &query).await?;
     let newest = page.versions.into_iter().next();
     Ok(newest.ok_or_else(|| HistoryError::NoDocument(path.clone()))?.document)
+}
+
+/// The lines in parts that a page has room for.
+fn parts<'c>(one: &Blamed<'c>, lines: &[&str]) -> Vec<Blamed<'c>> {
+    let mut parts: Vec<Blamed<'c>> = Vec::new();
+    let mut chars = 0;
+    for at in one.lines.clone() {
+        chars += lines.get(at).map_or(0, |line| line.chars().count());
+        match parts.last_mut() {
+            Some(last) if chars <= PART_CHARS => last.lines.end = at + 1,
+            _ => {
+                chars = lines.get(at).map_or(0, |line| line.chars().count());
+                parts.push(Blamed { lines: at..at + 1, link: one.link });
+            }
+        }
+    }
+    parts
 }
 
 fn range_json(one: &Blamed<'_>, lines: &[&str]) -> Value {

@@ -35,7 +35,7 @@ pub(super) async fn restore(
              restore it with `acceptForeign`"
         )));
     }
-    if arguments.change {
+    if arguments.only_change {
         return restore_change(call, bank, arguments, version).await;
     }
     let Some(text) = text else {
