@@ -2296,6 +2296,21 @@ BEGIN
 END
 $$;
 
+-- Who made these versions of documents, as far as users of this name exist. Needs the right to read.
+CREATE OR REPLACE FUNCTION app.authors_of(p_documents uuid[], p_versions bigint[]) RETURNS TABLE (document_id uuid, author text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  project constant uuid := app.readable_project();
+BEGIN
+  RETURN QUERY
+  SELECT v.document_id, u.name::text FROM unnest(p_documents, p_versions) AS w (document, number)
+  JOIN app.document_versions v ON v.project_id = project AND v.document_id = w.document AND v.version = w.number
+  JOIN public.users u ON u.id = v.user_id;
+END
+$$;
+
 -- Erases the versions of a document, for an owner; notes it in the audit log. The current text stays.
 CREATE OR REPLACE FUNCTION app.erase_history(p_document uuid) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -2858,7 +2873,7 @@ BEGIN
         'add_version', 'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
       UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key', 'document_named', 'list_versions',
-        'document_chain', 'erase_history']), 'app_user'
+        'document_chain', 'authors_of', 'erase_history']), 'app_user'
       UNION ALL SELECT unnest(ARRAY[
         'bootstrap', 'create_user', 'list_users', 'create_project', 'list_projects', 'put_member', 'remove_member',
         'list_members', 'create_key', 'find_key', 'list_keys', 'revoke_key', 'rotate_key', 'update_key', 'invite_member',

@@ -1,9 +1,11 @@
 //! The history of documents as rows, which triggers add (`migrations/003_functions.sql`).
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use memory_bank_core::caller::{Caller, KeyId, Right};
-use memory_bank_core::document::{DocumentPath, Etag};
+use memory_bank_core::document::{DocumentEntry, DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::history::{
     Chain, ChainQuery, Damage, Delta, Link, Step, Subject, Version, VersionKind, VersionPage, VersionQuery,
@@ -17,7 +19,7 @@ use uuid::Uuid;
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 use crate::database::Database;
-use crate::documents::{document_of, names_of};
+use crate::documents::{document_of, entry_of, names_of};
 use crate::tenant::{Query, Value};
 
 const NAMED: &str = "SELECT app.document_named($1, $2)";
@@ -31,6 +33,13 @@ const CHAIN_TRIES: usize = 3;
 /// The document as it is now.
 const NOW: &str =
     "SELECT path, content, version, updated_at FROM public.documents WHERE project_id = $1 AND id = $2";
+/// All documents, and who made the last version of the newest ones: the database looks up few, in one call.
+const LIST_WITH_AUTHORS: &str = "WITH listed AS (SELECT id, path, octet_length(content)::bigint AS bytes, updated_at, version, \
+      row_number() OVER (ORDER BY updated_at DESC, path) AS place FROM public.documents WHERE project_id = $1), \
+    newest AS (SELECT array_agg(id) AS ids, array_agg(version) AS versions FROM listed WHERE place <= $2) \
+    SELECT l.path, l.bytes, l.updated_at, a.author FROM listed l LEFT JOIN (\
+      SELECT f.document_id, f.author FROM newest n CROSS JOIN LATERAL app.authors_of(n.ids, n.versions) AS f\
+    ) AS a ON a.document_id = l.id ORDER BY l.path";
 /// The range of the versions of a document.
 const RANGE: &str =
     "SELECT min(version), max(version) FROM app.document_versions WHERE project_id = $1 AND document_id = $2";
@@ -138,6 +147,25 @@ impl HistoryStore for PostgresBank {
             return Err(damaged(Damage::Text { number: next, expected: etag }));
         }
         Ok(VersionText { version, text: Some(text) })
+    }
+
+    async fn list_with_authors(
+        &self,
+        caller: &Caller,
+        most: usize,
+    ) -> Result<(Vec<DocumentEntry>, BTreeMap<String, String>), StoreError> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let values: [Value<'_>; 2] = [&caller.project.0, &most];
+        let rows = self.database.read(caller, &[Query::new(LIST_WITH_AUTHORS, &values)]).await?;
+        let (mut entries, mut authors) = (Vec::new(), BTreeMap::new());
+        for row in answer(&rows, 0) {
+            let entry = entry_of(row)?;
+            if let Some(author) = column::<Option<String>>(row, 3)? {
+                authors.insert(entry.name.clone(), author);
+            }
+            entries.push(entry);
+        }
+        Ok((entries, authors))
     }
 
     async fn chain(&self, caller: &Caller, query: &ChainQuery) -> Result<Chain, HistoryError> {

@@ -109,9 +109,10 @@ const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_cata
 
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant.
-const SERVING_FUNCTIONS: [&str; 49] = [
+const SERVING_FUNCTIONS: [&str; 50] = [
     "append_events",
     "authenticate",
+    "authors_of",
     "claim_vectors",
     "close_session",
     "count_stale_fts",

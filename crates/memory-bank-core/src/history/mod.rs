@@ -16,7 +16,7 @@ pub use chain::{Chain, ChainQuery, Link, Snapshot};
 pub use context::ChangeContext;
 pub use delta::{DamagedDelta, Delta};
 pub use merge::{LineRange, take_back_lines};
-pub use query::{Subject, VersionPage, VersionPlace, VersionQuery};
+pub use query::{Subject, VersionPage, VersionPlace, VersionQuery, moment};
 pub use rebuild::{Damage, Step, rebuild};
 pub use take_back::{Obstacle, TakenBack, changed_again, take_back};
 pub use version::{Version, VersionKind, VersionText};

@@ -1,10 +1,12 @@
 //! The history of documents: list, read and erase versions. Versions are added by the edits of documents.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::caller::Caller;
-use crate::document::DocumentPath;
+use crate::document::{DocumentEntry, DocumentPath};
 use crate::error::StoreError;
 use crate::history::{Chain, ChainQuery, Damage, VersionPage, VersionQuery, VersionText};
 
@@ -24,6 +26,15 @@ pub trait HistoryStore: Send + Sync {
         path: &DocumentPath,
         number: i64,
     ) -> Result<VersionText, HistoryError>;
+
+    /// All documents, as [`DocumentStore::list`](crate::store::DocumentStore::list) has them, and who last changed each of the
+    /// `most` that changed last, as far as the history knows: names of users by the names of documents. Needs the right to
+    /// read, and no more round trips than the list alone.
+    async fn list_with_authors(
+        &self,
+        caller: &Caller,
+        most: usize,
+    ) -> Result<(Vec<DocumentEntry>, BTreeMap<String, String>), StoreError>;
 
     /// The latest versions of a document with the steps back from each, as the query bounds them, and its present text. Needs
     /// the right to read.

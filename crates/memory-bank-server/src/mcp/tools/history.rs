@@ -6,13 +6,11 @@ mod undo;
 
 use std::sync::Arc;
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
+use jiff::Timestamp;
 use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{DocumentPath, Etag, Part, Selection, part, unified_diff_within};
-use memory_bank_core::history::{Subject, Version, VersionPlace, VersionQuery};
+use memory_bank_core::history::{Subject, Version, VersionPlace, VersionQuery, moment};
 use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, HistoryError, ReadOutcome};
 use serde::Deserialize;
@@ -145,14 +143,9 @@ impl History {
 }
 
 /// A time, or a day; `until` a day includes it.
-fn moment(name: &str, text: Option<&str>, is_end: bool) -> Result<Option<Timestamp>, Failure> {
+fn time(name: &str, text: Option<&str>, is_end: bool) -> Result<Option<Timestamp>, Failure> {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(Some(at));
-    }
-    let day = text.parse::<Date>().and_then(|day| if is_end { day.checked_add(1.day()) } else { Ok(day) });
-    let at = day.and_then(|day| day.to_zoned(TimeZone::UTC)).map(|zoned| zoned.timestamp());
-    at.map(Some).map_err(|_| {
+    moment(text, is_end).map(Some).ok_or_else(|| {
         Failure::Malformed(format!("`{name}` is not a time; write 2026-11-27 or 2026-11-27T09:30:00Z"))
     })
 }
@@ -165,8 +158,8 @@ async fn list(call: &Call, bank: &Arc<dyn Bank>, arguments: History) -> Result<R
     let listing = Listing::new(HISTORY.name, &bank.location(), &own);
     let query = VersionQuery {
         subject,
-        since: moment("since", since.as_deref(), false)?,
-        until: moment("until", until.as_deref(), true)?,
+        since: time("since", since.as_deref(), false)?,
+        until: time("until", until.as_deref(), true)?,
         by: by.filter(|_| !is_session),
         after: listing.place::<Option<VersionPlace>>(cursor.as_deref())?,
         limit: LISTED,

@@ -16,8 +16,7 @@ pub(crate) enum Kind {
     KnownWord(&'static [&'static str]),
     /// `true` or `false`.
     Flag,
-    /// A whole number between two bounds, both included; the upper one is shown only if it is below `u32::MAX`, and without
-    /// it a lower one only if it is above 1.
+    /// A whole number between two bounds, both included; the upper one is shown only if it is below `u32::MAX`.
     Whole(u32, u32),
     /// A whole number that is moved into its bounds instead of being refused.
     Clamped(u32, u32),
@@ -125,8 +124,6 @@ fn property_schema(argument: &Argument) -> Value {
         Kind::Text | Kind::Free | Kind::TextOrFree => json!({"type": "string"}),
         Kind::Word(words) | Kind::KnownWord(words) => json!({"type": "string", "enum": words}),
         Kind::Flag | Kind::Clear => json!({"type": "boolean"}),
-        // A count or a number begins there anyway; a wrong one is answered with the bound.
-        Kind::Whole(0 | 1, u32::MAX) => json!({"type": "integer"}),
         Kind::Whole(least, u32::MAX) => json!({"type": "integer", "minimum": least}),
         Kind::Whole(least, most) | Kind::Clamped(least, most) => {
             json!({"type": "integer", "minimum": least, "maximum": most})

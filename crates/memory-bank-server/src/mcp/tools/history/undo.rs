@@ -11,7 +11,7 @@ use memory_bank_core::store::{
 };
 use serde_json::{Value, json};
 
-use super::{History, moment};
+use super::{History, time};
 use crate::mcp::rights;
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::reply::{Failure, Reply};
@@ -55,7 +55,7 @@ pub(super) async fn undo(call: &Call, bank: &Arc<dyn Bank>, arguments: &History)
 fn request(call: &Call, arguments: &History) -> Result<UndoRequest, Failure> {
     let session = arguments.session().map(|session| session.to_string());
     let by = arguments.by.as_deref().map(str::trim).filter(|by| !by.is_empty() && session.is_none());
-    let since = moment("since", arguments.since.as_deref(), false)?;
+    let since = time("since", arguments.since.as_deref(), false)?;
     if session.is_none() && (by.is_none() || since.is_none()) {
         return Err(Failure::Malformed(
             "whose changes? Give `by` with the id of a session, or with a user and `since`".to_owned(),
@@ -75,7 +75,7 @@ fn request(call: &Call, arguments: &History) -> Result<UndoRequest, Failure> {
         session,
         by: by.map(str::to_owned),
         since,
-        until: moment("until", arguments.until.as_deref(), true)?,
+        until: time("until", arguments.until.as_deref(), true)?,
         document: arguments.filename.as_ref().map(|_| arguments.document()).transpose()?,
         all_or_nothing: arguments.all_or_nothing,
         dry_run: arguments.dry_run,
