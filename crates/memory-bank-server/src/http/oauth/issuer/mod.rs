@@ -6,6 +6,7 @@
 mod assertion;
 mod fetch;
 mod id_token;
+mod inspection;
 mod provider;
 mod provider_metadata;
 mod published_keys;
@@ -19,7 +20,9 @@ use memory_bank_core::identity::ClaimMapping;
 use url::Url;
 
 pub(crate) use self::assertion::Assertion;
-use self::fetch::{Web, may_fetch};
+pub(super) use self::fetch::Web;
+use self::fetch::may_fetch;
+pub use self::inspection::IssuerFacts;
 pub use self::provider::OpenIdSettings;
 pub(crate) use self::provider::{Answer, NotSignedIn, OpenIdProvider, state};
 use self::published_keys::{NoKey, PublishedKeys};
