@@ -115,12 +115,13 @@ impl OutsideIssuer {
         let expected = Expected { issuer: &self.settings.issuer, audience: &audience, now };
         let read = token::read(token).map_err(Untrusted::Invalid)?;
         read.check(&expected).map_err(Untrusted::Invalid)?;
-        let keys = self.keys.with_id(&read.key_id).await.map_err(|error| match error {
-            NoKey::Unknown => {
-                Untrusted::Invalid("the token is signed with a key that the issuer does not publish")
-            }
-            NoKey::Unavailable => Untrusted::Unavailable,
-        })?;
+        let keys =
+            self.keys.with_id(read.key_id().unwrap_or_default()).await.map_err(|error| match error {
+                NoKey::Unknown => {
+                    Untrusted::Invalid("the token is signed with a key that the issuer does not publish")
+                }
+                NoKey::Unavailable => Untrusted::Unavailable,
+            })?;
         if !keys.iter().any(|key| key.verifies(read.algorithm, read.text, &read.signature)) {
             return Err(Untrusted::Invalid("the signature of the token is wrong"));
         }
