@@ -16,8 +16,8 @@ before(async () => {
   database = await Database.lent();
   outside = await startProvider();
 });
-after(() => {
-  outside?.stop();
+after(async () => {
+  await outside?.stop();
   return database?.giveBack();
 });
 

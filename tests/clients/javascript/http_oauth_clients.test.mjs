@@ -3,11 +3,10 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { createServer } from "node:net";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Database, until } from "./lib/http_server.mjs";
-import { allow } from "./lib/oauth.mjs";
+import { allow, freePort } from "./lib/oauth.mjs";
 import { emptyFolder } from "./lib/project.mjs";
 import { ENVIRONMENT, Server } from "./lib/server.mjs";
 
@@ -23,15 +22,6 @@ before(async () => {
   server = await database.serve();
 });
 after(() => database?.giveBack());
-
-/** A port that nothing listens on. */
-async function freePort() {
-  const listener = createServer();
-  await new Promise((resolve) => listener.listen(0, "127.0.0.1", resolve));
-  const { port } = listener.address();
-  await new Promise((resolve) => listener.close(resolve));
-  return port;
-}
 
 /** Waits for the address of the page in what a client writes, allows there, and follows the answer. */
 async function allowWhatIsShown(written, user) {
