@@ -5,6 +5,7 @@
 
 import assert from "node:assert/strict";
 import { execFile, execFileSync, spawnSync } from "node:child_process";
+import { generateKeyPair, randomUUID, sign } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:https";
 import { tmpdir } from "node:os";
@@ -16,6 +17,7 @@ import { promisify } from "node:util";
 const INSIDE = process.env.MEMORY_BANK_TEST_INSIDE;
 const NAMES = {
   "client.example": "93.184.215.14",
+  "keys.example": "93.184.215.14",
   "redirect.example": "93.184.215.14",
   "long.example": "93.184.215.14",
   "slow.example": "93.184.215.14",
@@ -46,13 +48,17 @@ async function inside() {
   const { Client: Client2, StreamableHTTPClientTransport: Transport2 } = await import("@modelcontextprotocol/client");
   const { Client } = await import("@modelcontextprotocol/sdk/client/index.js");
   const { StreamableHTTPClientTransport } = await import("@modelcontextprotocol/sdk/client/streamableHttp.js");
+  const { createPrivateKeyJwtAuth } = await import("@modelcontextprotocol/sdk/client/auth-extensions.js");
+  const { createPrivateKeyJwtAuth: createPrivateKeyJwtAuth2 } = await import("@modelcontextprotocol/client");
   const { Database } = await import("./lib/http_server.mjs");
   const { CALLBACK, Provider, allow } = await import("./lib/oauth.mjs");
 
   const folder = mkdtempSync(join(tmpdir(), "memory-bank-oauth-"));
   const hosts = join(folder, "hosts");
   const seen = [];
-  let database, server, owner, https;
+  /** What the documents of clients with keys say beside the usual, and the sets of keys, each by its path. */
+  const [documents, published] = [new Map(), new Map()];
+  let database, server, serve, owner, https;
 
   before(async () => {
     execFileSync("ip", ["link", "set", "lo", "up"]);
@@ -72,15 +78,17 @@ async function inside() {
       const host = request.headers.host;
       seen.push(host);
       const address = `https://${host}${request.url}`;
-      const document = JSON.stringify({ client_id: address, client_name: "Documented", redirect_uris: [CALLBACK] });
+      const document = JSON.stringify({ client_id: address, client_name: "Documented", redirect_uris: [CALLBACK], ...documents.get(request.url) });
       if (host === "redirect.example") return reply.writeHead(302, { Location: "https://loopback.example/app.json" }).end();
       if (host === "slow.example") return;
       reply.writeHead(200, { "Content-Type": "application/json" });
+      if (published.has(request.url)) return reply.end(JSON.stringify({ keys: published.get(request.url) }));
       reply.end(host === "long.example" ? document + " ".repeat(70_000) : document);
     });
     await new Promise((resolve) => https.listen(443, "::", resolve));
     database = await Database.lent();
-    server = await database.serve({ SSL_CERT_FILE: join(folder, "ca.pem") });
+    serve = () => database.serve({ SSL_CERT_FILE: join(folder, "ca.pem") });
+    server = await serve();
     owner = await database.project();
   });
   after(async () => {
@@ -114,6 +122,94 @@ async function inside() {
       const { clients } = await database.operate("oauth-clients", "list");
       assert.ok(!clients.some((one) => one.name === "Documented"), "a documented client has no row");
       assert.equal(seen.filter((host) => host === "client.example").length, Number(name), "one fetch for each document");
+    });
+  }
+
+  /** A key of a client: the private part for the SDK, and the public one for its set of keys. */
+  async function clientKey(kid) {
+    const { publicKey, privateKey } = await promisify(generateKeyPair)("ec", { namedCurve: "P-256" });
+    return { kid, privateKey: privateKey.export({ type: "pkcs8", format: "pem" }), public: { ...publicKey.export({ format: "jwk" }), kid, alg: "ES256", use: "sig" } };
+  }
+
+  /** A token request of a client, with an assertion that names its key. */
+  async function refreshWith(target, key, client, token) {
+    const now = Math.floor(Date.now() / 1000);
+    const claims = { iss: client, sub: client, aud: target.origin, jti: randomUUID(), iat: now, exp: now + 60 };
+    const text = [{ alg: "ES256", kid: key.kid, typ: "JWT" }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".");
+    const signature = sign("sha256", Buffer.from(text), { key: key.privateKey, dsaEncoding: "ieee-p1363" });
+    const assertion = `${text}.${signature.toString("base64url")}`;
+    const form = { grant_type: "refresh_token", refresh_token: token, client_assertion: assertion, client_assertion_type: "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" };
+    const reply = await target.fetch("/oauth/token", undefined, { method: "POST", body: new URLSearchParams(form) });
+    return [reply.status, await reply.json()];
+  }
+
+  for (const [name, NewClient, NewTransport, authentication, isRegistered] of [
+    ["1", Client, StreamableHTTPClientTransport, createPrivateKeyJwtAuth, false],
+    ["2", Client2, Transport2, createPrivateKeyJwtAuth2, false],
+    ["2", Client2, Transport2, createPrivateKeyJwtAuth2, true],
+  ]) {
+    test(`the TypeScript SDK ${name} authenticates itself with a key at \`jwks_uri\` of its ${isRegistered ? "registration" : "document"}`, async (t) => {
+      const path = `/keyed-${name}-${isRegistered}.json`;
+      const [old, next] = [await clientKey("old"), await clientKey("next")];
+      published.set(`/keys${path}`, [old.public]);
+      const keyed = { token_endpoint_auth_method: "private_key_jwt", jwks_uri: `https://keys.example/keys${path}` };
+      documents.set(path, keyed);
+      const provider = new Provider(isRegistered ? undefined : `https://client.example${path}`);
+      if (isRegistered) provider.clientMetadata = { ...provider.clientMetadata, ...keyed };
+      provider.addClientAuthentication = (...request) => {
+        const subject = provider.client?.client_id ?? `https://client.example${path}`;
+        return authentication({ issuer: subject, subject, privateKey: old.privateKey, alg: "ES256", lifetimeSeconds: 60 })(...request);
+      };
+      const open = () => new NewTransport(new URL(server.url), { authProvider: provider });
+      const connect = async () => {
+        const client = new NewClient({ name: "sdk", version: "1" }, { capabilities: {} });
+        await client.connect(open());
+        t.after(() => client.close());
+        return client;
+      };
+      const transport = open();
+      await assert.rejects(new NewClient({ name: "sdk", version: "1" }, { capabilities: {} }).connect(transport));
+      const client = provider.address.searchParams.get("client_id");
+      assert.equal(client.startsWith("mbmcp_client_"), isRegistered);
+      const { code } = await database.operate("login-code", "--user", owner.user);
+      const { parameters } = await allow(server.origin, provider.address, code, ["read", "write"]);
+      await transport.finishAuth(name === "1" ? parameters.get("code") : parameters);
+      const made = await (await connect()).callTool({ name: "initialize_memory_bank", arguments: { path: "." } });
+      assert.ok(!made.isError, JSON.stringify(made));
+
+      // The token is void; the client refreshes with another assertion.
+      provider.saved = { ...provider.saved, access_token: "mbmcp_at_00000000000000000000000000000000" };
+      const listed = await (await connect()).callTool({ name: "list_memory_bank_files", arguments: {} });
+      assert.ok(!listed.isError && provider.refreshes === 1, JSON.stringify(listed));
+      assert.equal(await database.sql(`SELECT count(*) FROM app.oauth_assertions WHERE client_id = '${client}'`), "2");
+
+      // Without its key nobody refreshes, and the token stays good for the client.
+      const bare = { grant_type: "refresh_token", refresh_token: provider.saved.refresh_token, client_id: client };
+      const refused = await server.fetch("/oauth/token", undefined, { method: "POST", body: new URLSearchParams(bare) });
+      assert.deepEqual([refused.status, (await refused.json()).error], [401, "invalid_client"]);
+      // The client changes its key: a server that has not cached the old set refuses the old key.
+      published.set(`/keys${path}`, [next.public]);
+      const fresh = await serve();
+      const [status, reply] = await refreshWith(fresh, old, client, provider.saved.refresh_token);
+      assert.deepEqual([status, reply.error], [401, "invalid_client"]);
+      assert.match(reply.error_description, /not signed with a key of the client/);
+      const [well, tokens] = await refreshWith(fresh, next, client, provider.saved.refresh_token);
+      assert.deepEqual([well, tokens.token_type], [200, "Bearer"], JSON.stringify(tokens));
+      await fresh.stop();
+    });
+  }
+
+  for (const host of ["private", "loopback", "redirect", "slow", "long"]) {
+    test(`keys at ${host}.example let nobody in`, async () => {
+      const path = `/keyed-${host}.json`;
+      documents.set(path, { token_endpoint_auth_method: "private_key_jwt", jwks_uri: `https://${host}.example/keys.json` });
+      const client = `https://client.example${path}`;
+      const fetched = seen.length;
+      const [status, reply] = await refreshWith(server, await clientKey("1"), client, "mbmcp_rt_00000000000000000000000000000000");
+      assert.deepEqual([status, reply.error], [503, "temporarily_unavailable"], JSON.stringify(reply));
+      const hosts = seen.slice(fetched);
+      const reached = ["redirect", "slow", "long"].includes(host) ? ["client.example", `${host}.example`] : ["client.example"];
+      assert.deepEqual(hosts, reached);
     });
   }
 

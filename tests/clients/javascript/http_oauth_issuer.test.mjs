@@ -28,8 +28,8 @@ before(async () => {
   second = await database.serve({ OAUTH_ISSUER: outside.issuer, OAUTH_AUDIENCE: audience });
   await database.sql(`SELECT app.trust_issuer('${outside.issuer}', true)`);
 });
-after(() => {
-  outside?.stop();
+after(async () => {
+  await outside?.stop();
   return database?.giveBack();
 });
 

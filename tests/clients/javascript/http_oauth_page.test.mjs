@@ -14,7 +14,7 @@ const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const playwright = await import("playwright-core").catch(() => undefined);
 const skip = playwright && existsSync(CHROMIUM) ? false : "Chromium or playwright-core is not installed";
 const DESKTOP = { width: 1280, height: 800 };
-const PHONE = { width: 360, height: 740 };
+const PHONE = { width: 390, height: 844 };
 
 let database, server, alice, other, browser, listener, callback;
 const answers = [];
@@ -216,6 +216,69 @@ test("a user refuses, and a malformed request leads nowhere by itself", { skip }
   await page.getByRole("link", { name: "Return to the application" }).click();
   assert.equal((await answer(page)).get("error"), "invalid_request");
 });
+
+/** What is too small to touch, without a name, or hard to read on a page; runs in the page. */
+function faults() {
+  const rgb = (text) => text.match(/[\d.]+/g).map(Number);
+  const probe = document.body.appendChild(document.createElement("i"));
+  probe.style.background = "Canvas";
+  const canvas = getComputedStyle(probe).backgroundColor;
+  probe.remove();
+  const luminance = (text) => {
+    const [r, g, b] = rgb(text).map((part) => (part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const color = getComputedStyle(one).backgroundColor;
+      if (rgb(color)[3] !== 0) return color;
+    }
+    return canvas;
+  };
+  const found = [];
+  for (const element of document.querySelectorAll("main *")) {
+    const text = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim());
+    const [low, high] = [luminance(getComputedStyle(element).color), luminance(behind(element))].sort((a, b) => a - b);
+    if (text && (high + 0.05) / (low + 0.05) < 4.5) found.push(`contrast ${(high + 0.05) / (low + 0.05)}: ${element.outerHTML}`);
+  }
+  for (const control of document.querySelectorAll("button, select, input:not([type=hidden]), a")) {
+    const touched = control.type === "checkbox" ? control.labels[0] : control;
+    const { width, height } = touched.getBoundingClientRect();
+    if (height < 44 || width < 44) found.push(`${width} x ${height}: ${control.outerHTML}`);
+    const name = control.labels?.length ? control.labels[0].textContent : control.getAttribute("aria-label") ?? control.textContent;
+    if (!name.trim()) found.push(`no name: ${control.outerHTML}`);
+  }
+  if (!document.title || !document.documentElement.lang || document.querySelectorAll("h1").length !== 1) found.push("title, language or heading");
+  return found;
+}
+
+for (const [size, viewport] of [["desktop", DESKTOP], ["phone", PHONE]]) {
+  for (const colorScheme of ["light", "dark"]) {
+    test(`every page is readable, and its controls have a name and are large enough, on a ${size} in ${colorScheme} colours`, { skip }, async (t) => {
+      const { address, exchange } = await application("Colours", "read write admin");
+      const context = await browser.newContext({ viewport, colorScheme });
+      t.after(() => context.close());
+      const page = await context.newPage();
+      const look = async (name) => {
+        await picture(page, `${name}-${size}-${colorScheme}`);
+        await fits(page, viewport);
+        assert.deepEqual(await page.evaluate(faults), [], name);
+      };
+      await page.goto(address);
+      await look("sign-in");
+      await signIn(page, "ABCD-EFGH-JKMN-PQRS");
+      await look("sign-in-refused");
+      await signIn(page, await loginCode());
+      await look("consent");
+      await page.getByRole("button", { name: "Allow" }).click();
+      await exchange((await answer(page)).get("code"));
+      await page.goto(`${server.origin}/oauth/grants`);
+      await look("grants");
+      await page.goto(address.replace("S256", "plain"));
+      await look("malformed");
+    });
+  }
+}
 
 test("the pages cannot be framed, and a form of another site is refused", { skip }, async (t) => {
   const context = await browser.newContext();

@@ -11,7 +11,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { Database, until } from "./lib/http_server.mjs";
-import { Provider } from "./lib/oauth.mjs";
+import { Provider, freePort } from "./lib/oauth.mjs";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const PROVIDER = fileURLToPath(new URL("lib/openid_provider.mjs", import.meta.url));
@@ -20,15 +20,6 @@ const skip = playwright && existsSync(CHROMIUM) ? false : "Chromium or playwrigh
 
 let database, server, replica, project, issuer, provider, browser, listener, callback, port;
 const answers = [];
-
-/** A port that nothing listens on. */
-async function freePort() {
-  const free = createServer();
-  await new Promise((resolve) => free.listen(0, "127.0.0.1", resolve));
-  const { port } = free.address();
-  await new Promise((resolve) => free.close(resolve));
-  return port;
-}
 
 async function startProvider() {
   const redirectUris = [server, replica].map(({ origin }) => `${origin}/oauth/openid/callback`);

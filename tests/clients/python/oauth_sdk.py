@@ -1,7 +1,8 @@
 """The OAuth client of the official Python SDK, and what a person does in the browser that it opens.
 
 As a program: `oauth_sdk.py URL LOGIN-CODE [DOCUMENT]` signs in and prints, as JSON, what came of it. With a document, the
-client is known by that address; otherwise it registers itself.
+client is known by that address; otherwise it registers itself. `oauth_sdk.py URL --ask MODE` prints the address that a
+browser has to open, reads where the browser was sent to, and calls a tool twice, with an expired token in between.
 """
 
 import html
@@ -73,6 +74,20 @@ def provider(url, storage, code, document=None):
     return OAuthClientProvider(url, metadata, storage, redirect, callback, client_metadata_url=document)
 
 
+def asking_provider(url, storage):
+    """The SDK's client, with a person who is asked."""
+
+    async def redirect(address):
+        print(address, flush=True)
+
+    async def callback():
+        answer = httpx2.URL((await anyio.to_thread.run_sync(sys.stdin.readline)).strip()).params
+        return AuthorizationCodeResult(code=answer["code"], state=answer["state"], iss=answer.get("iss"))
+
+    metadata = OAuthClientMetadata(client_name="Python SDK", redirect_uris=[CALLBACK], token_endpoint_auth_method="none", scope="read write")
+    return OAuthClientProvider(url, metadata, storage, redirect, callback)
+
+
 async def work(url, auth, mode):
     """Calls a tool; gives the text of its reply."""
     async with httpx2.AsyncClient(auth=auth, timeout=30) as http:
@@ -85,6 +100,12 @@ async def work(url, auth, mode):
 
 async def main(url, code, document=None):
     storage = Storage()
+    if code == "--ask":
+        auth = asking_provider(url, storage)
+        text = await work(url, auth, document)
+        auth.context.token_expiry_time = 1
+        await work(url, auth, document)
+        return print(json.dumps({"token": storage.tokens.access_token, "stored": storage.stored, "text": text}))
     text = await work(url, provider(url, storage, code, document), "auto")
     print(json.dumps({"client": storage.client.client_id, "scope": storage.tokens.scope, "text": text}))
 

@@ -12,14 +12,14 @@ use tempfile::TempDir;
 use crate::client::{Server, command};
 
 /// A report of the doctor.
-struct Report {
-    code: Option<i32>,
-    json: Value,
+pub(crate) struct Report {
+    pub(crate) code: Option<i32>,
+    pub(crate) json: Value,
 }
 
 impl Report {
     /// The findings of one check, as `level: message -> advice`.
-    fn of(&self, check: &str) -> String {
+    pub(crate) fn of(&self, check: &str) -> String {
         let findings = self.json["findings"].as_array().unwrap().iter().filter(|one| one["check"] == check);
         let lines = findings.map(|one| {
             let text = |name: &str| one[name].as_str().unwrap_or_default();
@@ -29,7 +29,7 @@ impl Report {
     }
 
     #[track_caller]
-    fn expect_finding(&self, check: &str, words: &[&str]) {
+    pub(crate) fn expect_finding(&self, check: &str, words: &[&str]) {
         let message = self.of(check);
         for word in words {
             assert!(message.contains(word), "`{word}` is missing from {check}: {message:?}\n{}", self.json);
@@ -57,11 +57,11 @@ fn doctor_in(folder: &TempDir, variables: &[(&str, &str)], key: Option<&str>) ->
     Report { code: output.status.code(), json }
 }
 
-fn doctor(variables: &[(&str, &str)]) -> Report {
+pub(crate) fn doctor(variables: &[(&str, &str)]) -> Report {
     doctor_in(&TempDir::new().unwrap(), variables, None)
 }
 
-fn of_database(url: &str, more: &[(&str, &str)]) -> Report {
+pub(crate) fn of_database(url: &str, more: &[(&str, &str)]) -> Report {
     let mut variables = vec![("DATABASE_URL", url), ("REDIS_URL", ""), ("MCP_HOST", "127.0.0.1")];
     variables.extend(more);
     doctor(&variables)

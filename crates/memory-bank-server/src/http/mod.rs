@@ -59,7 +59,9 @@ pub use config::HttpConfig;
 pub use history_retention::HistoryCleanUp;
 pub use memory_bank_core::identity::DEFAULT_RATE_LIMIT;
 pub use metrics::{PoolState, StorageState, VectorState};
-pub use oauth::{IssuerSettings, OpenIdSettings, is_redirect_uri};
+pub use oauth::{
+    IssuerFacts, IssuerSettings, OpenIdSettings, OwnAddressFault, inspect_public_url, is_redirect_uri,
+};
 pub use pinned_workspace::PinnedWorkspace;
 pub use probe::{Absent, Health, Probe};
 pub use redis::{Redis, RedisError, RedisFacts, RedisFault};

@@ -1,13 +1,13 @@
-// A TCP proxy whose connections a test can cut.
+// A TCP proxy whose connections a test can cut, and that notes some headers of the requests.
 
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 
-/** A proxy to the address in `url`; notes the `Last-Event-ID` of each request that passes. */
+/** A proxy to the address in `url`; notes the `Last-Event-ID` and the `MCP-Protocol-Version` of each request that passes. */
 export async function interruptingProxy(t, url) {
   const { hostname, port, pathname } = new URL(url);
   const open = new Set();
-  const resumed = [];
+  const [resumed, revisions] = [[], []];
   const server = createServer((client) => {
     const upstream = connect(Number(port), hostname);
     for (const [socket, other] of [[client, upstream], [upstream, client]]) {
@@ -21,6 +21,8 @@ export async function interruptingProxy(t, url) {
     client.on("data", (chunk) => {
       const named = /^last-event-id: *(\S+)/im.exec(chunk.toString("latin1"));
       if (named) resumed.push(named[1]);
+      const revision = /^mcp-protocol-version: *(\S+)/im.exec(chunk.toString("latin1"));
+      if (revision) revisions.push(revision[1]);
     });
     client.pipe(upstream);
     upstream.pipe(client);
@@ -34,5 +36,6 @@ export async function interruptingProxy(t, url) {
     server.close();
     cut();
   });
-  return { url: `http://127.0.0.1:${server.address().port}${pathname}`, cut, resumed };
+  const origin = `http://127.0.0.1:${server.address().port}`;
+  return { origin, url: origin + pathname, cut, resumed, revisions };
 }

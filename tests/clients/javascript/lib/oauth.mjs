@@ -1,8 +1,18 @@
 // What an application of the TypeScript SDKs keeps for OAuth, and what a person does in the browser that it opens.
 
 import assert from "node:assert/strict";
+import { createServer } from "node:net";
 
 export const CALLBACK = "http://localhost:33418/callback";
+
+/** A port that nothing listens on. */
+export async function freePort() {
+  const listener = createServer();
+  await new Promise((resolve) => listener.listen(0, "127.0.0.1", resolve));
+  const { port } = listener.address();
+  await new Promise((resolve) => listener.close(resolve));
+  return port;
+}
 
 /** What an application keeps, as the SDKs ask for it. With `document`, it is known by the address of a document. */
 export class Provider {

@@ -10,6 +10,7 @@ mod folder;
 mod key;
 mod network;
 mod redis;
+mod sign_in;
 
 use anyhow::bail;
 use clap::Args;
@@ -67,8 +68,8 @@ async fn check(global: &GlobalOptions, settings: &Settings, key: Option<&str>, f
     configuration::check_index_memory(settings, configuration::allowed_memory(), findings);
     let model = embeddings::check(findings).await;
     // The slow checks run concurrently; their findings are listed in order.
-    let (mut of_storage, mut of_redis, mut of_network) =
-        (Findings::default(), Findings::default(), Findings::default());
+    let (mut of_storage, mut of_redis, mut of_network, mut of_sign_in) =
+        (Findings::default(), Findings::default(), Findings::default(), Findings::default());
     tokio::join!(
         async {
             match &settings.database {
@@ -85,8 +86,10 @@ async fn check(global: &GlobalOptions, settings: &Settings, key: Option<&str>, f
         },
         redis::check(settings, &mut of_redis),
         network::check(&settings.http, &mut of_network),
+        Box::pin(sign_in::check(settings, &mut of_sign_in)),
     );
     findings.extend(of_storage);
     findings.extend(of_redis);
     findings.extend(of_network);
+    findings.extend(of_sign_in);
 }

@@ -40,6 +40,12 @@ fn claims(client: &str, audience: &str, id: &str) -> Value {
     json!({"iss": client, "sub": client, "aud": audience, "jti": id, "iat": now(), "exp": now() + 60})
 }
 
+fn changed_claims(claims: &Value, name: &str, value: Value) -> Value {
+    let mut claims = claims.clone();
+    claims[name] = value;
+    claims
+}
+
 /// An assertion with these claims and the usual header.
 fn assertion(key: &Signer, claims: &Value) -> String {
     key.token_with(&json!({"alg": "ES256", "kid": key.id, "typ": "JWT"}), claims)
@@ -135,11 +141,7 @@ fn an_assertion_that_is_not_the_clients_for_this_server_and_now_is_refused() {
     let issuer = issuer(&site.server);
     let code = code(&site.server, &login_code(&site.database, "alice"), &client);
     let good = claims(&client, &issuer, "a");
-    let changed = |name: &str, value: Value| {
-        let mut claims = good.clone();
-        claims[name] = value;
-        assertion(&key, &claims)
-    };
+    let changed = |name: &str, value: Value| assertion(&key, &changed_claims(&good, name, value));
     let header = |alg: &str, kid: &str| json!({"alg": alg, "kid": kid});
     let mac = format!("{}.{}", encode(header("HS256", "1").to_string()), encode(good.to_string()));
     let typed = |kind: &str| key.token_with(&json!({"alg": "ES256", "kid": "1", "typ": kind}), &good);
@@ -160,7 +162,10 @@ fn an_assertion_that_is_not_the_clients_for_this_server_and_now_is_refused() {
         ("not signed with a key", assertion(&other, &good)),
         ("not signed with a key", key.token_with(&header("ES256", "2"), &good)),
         ("not signed with a key", key.token_with(&header("ES384", "1"), &good)),
-        ("no key id", key.token_with(&json!({"alg": "ES256"}), &good)),
+        ("no key id", key.token_with(&json!({"alg": "ES256", "kid": 7}), &good)),
+        ("no key id", key.token_with(&json!({"alg": "ES256", "kid": ""}), &good)),
+        ("not signed with a key", other.token_with(&json!({"alg": "ES256"}), &good)),
+        ("not signed with a key", key.token_with(&json!({"alg": "ES384"}), &good)),
         ("another type", typed("at+jwt")),
         ("another type", typed("dpop+jwt")),
         ("algorithm", format!("{}.{}.", encode(header("none", "1").to_string()), encode(good.to_string()))),
@@ -176,6 +181,11 @@ fn an_assertion_that_is_not_the_clients_for_this_server_and_now_is_refused() {
     // Another client with a good assertion of its own does not have the code.
     let theirs = exchange(&site.server, &code, &assertion(&other, &claims(&stranger, &issuer, "a")));
     assert_error(&theirs, "invalid_grant");
+    // An assertion without a key id is checked with all keys of its client.
+    let unnamed =
+        key.token_with(&json!({"alg": "ES256", "typ": "JWT"}), &changed_claims(&good, "jti", json!("b")));
+    let named_none = exchange(&site.server, &code, &unnamed);
+    assert_eq!(named_none.status, 200, "{}", named_none.body);
     // The clocks may differ by a minute.
     let code = self::code(&site.server, &login_code(&site.database, "alice"), &client);
     let late = exchange(&site.server, &code, &changed("exp", json!(now() - 30)));

@@ -3,6 +3,7 @@
 mod authorization;
 pub(crate) mod browser;
 mod client_keys;
+mod doctor;
 pub(crate) mod fake_issuer;
 mod fake_provider;
 mod limits;

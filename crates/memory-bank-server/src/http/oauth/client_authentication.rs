@@ -88,8 +88,8 @@ impl Place<'_> {
         }
     }
 
-    /// The keys of a client with this id.
-    async fn keys(&self, client_id: &str, key_id: &str) -> Result<Vec<PublicKey>, Response> {
+    /// The keys of a client with this id, or all of them.
+    async fn keys(&self, client_id: &str, key_id: Option<&str>) -> Result<Vec<PublicKey>, Response> {
         let gate = DocumentGate { shared: self.shared, address: self.address };
         let documents = &self.shared.client_documents;
         let keys = match client_document::address(client_id) {

@@ -101,17 +101,20 @@ impl ClientDocuments {
     }
 
     /// The keys with an id of the set at an address; usually one. A set without the id is fetched again, at most once in
-    /// a minute.
+    /// a minute. Without an id these are all keys, and the set is at most a minute old.
     ///
     /// # Errors
     /// Why there is no set.
     pub(crate) async fn keys(
         &self,
         address: &Url,
-        id: &str,
+        id: Option<&str>,
         gate: &dyn Gate,
     ) -> Result<Vec<PublicKey>, &'static str> {
         let read = |_: &Url, text: &[u8]| key_set(text).ok_or("the application's keys cannot be read");
+        let Some(id) = id else {
+            return Ok(self.document(&self.keys, address, SHORTEST_LIFE, gate, read).await?.to_vec());
+        };
         let mut found = Vec::new();
         for longest in [LONGEST_LIFE_OF_KEYS, SHORTEST_LIFE] {
             let set = self.document(&self.keys, address, longest, gate, read).await?;
@@ -321,7 +324,7 @@ mod tests {
         let documents = ClientDocuments::new(Some(network.clone()));
         let at = |host: &str| Url::parse(&format!("https://{host}.example/m")).unwrap();
         let count = async |host: &str, id: &str| {
-            documents.keys(&at(host), id, &Door(true)).await.map(|keys| keys.len())
+            documents.keys(&at(host), Some(id), &Door(true)).await.map(|keys| keys.len())
         };
         for _ in 0..3 {
             assert_eq!((count("client", "1").await, count("client", "2").await), (Ok(1), Ok(0)));
@@ -330,6 +333,10 @@ mod tests {
         tokio::time::advance(SHORTEST_LIFE).await;
         assert_eq!((count("client", "2").await, count("client", "2").await), (Ok(0), Ok(0)));
         assert_eq!(network.connected.load(Ordering::SeqCst), 2);
+        let all = documents.keys(&at("client"), None, &Door(true)).await;
+        assert_eq!((all.map(|keys| keys.len()), network.connected.load(Ordering::SeqCst)), (Ok(1), 2));
+        tokio::time::advance(SHORTEST_LIFE).await;
+        assert!(documents.keys(&at("client"), None, &Door(false)).await.is_err(), "a minute is over");
         for host in ["inside", "loop", "mapped", "link", "mixed"] {
             assert!(count(host, "1").await.is_err(), "{host}");
         }

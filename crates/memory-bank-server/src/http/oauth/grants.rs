@@ -123,8 +123,29 @@ fn item(grant: &GrantView, token: &str) -> String {
          <button type=\"submit\" name=\"grant\" value=\"{id}\" aria-label=\"Take back {client}\">Take back</button></form></li>\n",
         client = escape(&grant.client_name),
         host = escape(&grant.client_host),
-        rights = rights.join(", "),
+        rights = all_of(&rights),
         project = escape(&grant.project_slug),
         id = grant.id.0,
     )
+}
+
+/// Words as a list in a sentence.
+fn all_of(words: &[&str]) -> String {
+    match words {
+        [] => "do nothing".to_owned(),
+        [one] => (*one).to_owned(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::all_of;
+
+    #[test]
+    fn rights_are_a_list_in_a_sentence() {
+        assert_eq!(all_of(&["read"]), "read");
+        assert_eq!(all_of(&["read", "write"]), "read and write");
+        assert_eq!(all_of(&["read", "write", "admin"]), "read, write and admin");
+    }
 }

@@ -19,6 +19,7 @@ mod metadata;
 mod names;
 mod network;
 pub(crate) mod openid;
+mod own_address;
 mod page;
 mod page_request;
 mod pkce;
@@ -39,8 +40,9 @@ pub(crate) use self::challenge::{
 pub(crate) use self::client_fetch::ClientDocuments;
 pub(crate) use self::first_sight::{FirstSight, FirstSights, first_sight};
 pub(crate) use self::issuer::OpenIdProvider;
-pub use self::issuer::{IssuerSettings, OpenIdSettings};
+pub use self::issuer::{IssuerFacts, IssuerSettings, OpenIdSettings};
 pub(crate) use self::network::Internet;
+pub use self::own_address::{OwnAddressFault, inspect_public_url};
 pub(crate) use self::routes::routes;
 pub(crate) use self::server_url::ServerUrl;
 pub(crate) use self::token::evict_tokens_of;

@@ -19,9 +19,11 @@ dt { font-weight: 600 }
 dd { margin: 0; overflow-wrap: anywhere }
 fieldset { border: 1px solid var(--line); border-radius: .5rem; margin: 1rem 0; padding: .5rem 1rem 1rem }
 label { display: block; padding: .375rem 0 }
-label.choice { display: flex; gap: .75rem; align-items: flex-start }
-input[type=checkbox] { flex: none; width: 1.25rem; height: 1.25rem; margin: .125rem 0 0 }
-input[type=text], input[type=password], select { font: inherit; width: 100%; padding: .625rem; border: 1px solid var(--line); border-radius: .5rem }
+label.choice { display: flex; gap: .75rem; align-items: center; min-height: 2.75rem }
+input[type=checkbox] { flex: none; width: 1.25rem; height: 1.25rem; margin: 0 }
+input[type=text], input[type=password], select { font: inherit; width: 100%; min-height: 2.75rem; padding: .625rem; border: 1px solid var(--line); border-radius: .5rem }
+code { white-space: nowrap }
+a.alone { display: inline-block; padding: .625rem 0 }
 button { font: inherit; font-weight: 600; min-height: 2.75rem; padding: .5rem 1.25rem; border: 1px solid var(--line); border-radius: .5rem; cursor: pointer }
 button.main { background: var(--accent); color: var(--on-accent); border-color: var(--accent) }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px }
@@ -79,7 +81,7 @@ fn policy(sends_to: Option<&Url>) -> String {
 pub(super) fn problem(status: StatusCode, title: &str, text: &str, back: Option<&Url>) -> Response {
     let link = back.map_or_else(String::new, |url| {
         format!(
-            "<p><a rel=\"noreferrer\" href=\"{}\">Return to the application</a></p>",
+            "<p><a class=\"alone\" rel=\"noreferrer\" href=\"{}\">Return to the application</a></p>",
             escape(url.as_str())
         )
     });

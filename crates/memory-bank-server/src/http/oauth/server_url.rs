@@ -23,7 +23,8 @@ impl ServerUrl {
         shared.origins.own_origin(request).as_ref().and_then(Self::at)
     }
 
-    fn at(place: &Place) -> Option<Self> {
+    /// The server at a place; none where OAuth is not offered.
+    pub(super) fn at(place: &Place) -> Option<Self> {
         place.is_private().then(|| Self { origin: place.to_string() })
     }
 

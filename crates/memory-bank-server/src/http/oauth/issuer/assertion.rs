@@ -39,9 +39,9 @@ impl<'a> Assertion<'a> {
         self.0.claims.get("sub").and_then(Value::as_str)
     }
 
-    /// The id of the key that signed it.
-    pub(crate) fn key_id(&self) -> &str {
-        &self.0.key_id
+    /// The id of the key that signed it. Clients of the official TypeScript SDK name none.
+    pub(crate) fn key_id(&self) -> Option<&str> {
+        self.0.key_id()
     }
 
     /// Checks what it says, before any key is fetched. `audience` decides whether an audience is this server.
@@ -78,9 +78,10 @@ impl<'a> Assertion<'a> {
         Ok(Verified { id: id.to_owned(), valid_for: valid_for + SKEW })
     }
 
-    /// Whether one of these keys signed it.
+    /// Whether one of these keys of its client signed it: the one that it names, or any if it names none.
     pub(crate) fn is_signed_by(&self, keys: &[PublicKey]) -> bool {
         let Unverified { algorithm, text, signature, .. } = &self.0;
-        keys.iter().any(|key| key.id() == self.key_id() && key.verifies(*algorithm, text, signature))
+        let is_named = |key: &&PublicKey| self.key_id().is_none_or(|id| key.id() == id);
+        keys.iter().filter(is_named).any(|key| key.verifies(*algorithm, text, signature))
     }
 }

@@ -64,7 +64,7 @@ pub(super) fn is_plain_here(address: &Url) -> bool {
 
 /// The network.
 #[derive(Default)]
-pub(super) struct Web {
+pub(in crate::http::oauth) struct Web {
     /// The authorities are read when they are first needed.
     tls: OnceCell<TlsConnector>,
 }
@@ -72,7 +72,7 @@ pub(super) struct Web {
 #[async_trait]
 impl Fetch for Web {
     async fn get(&self, address: &Url) -> Result<Bytes, String> {
-        match self.send(address, &Message::default()).await? {
+        match self.read(address).await? {
             (StatusCode::OK, body) => Ok(body),
             (status, _) => Err(format!("it answers with status {}", status.as_u16())),
         }
@@ -80,6 +80,14 @@ impl Fetch for Web {
 }
 
 impl Web {
+    /// The status and the body of an address that [`may_fetch`].
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(in crate::http::oauth) async fn read(&self, address: &Url) -> Result<(StatusCode, Bytes), String> {
+        self.send(address, &Message::default()).await
+    }
+
     /// Sends a message to an address that [`may_fetch`], and gives the status and the body of the answer.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 mod assertion;
 mod fetch;
 mod id_token;
+mod inspection;
 mod provider;
 mod provider_metadata;
 mod published_keys;
@@ -19,7 +20,9 @@ use memory_bank_core::identity::ClaimMapping;
 use url::Url;
 
 pub(crate) use self::assertion::Assertion;
-use self::fetch::{Web, may_fetch};
+pub(super) use self::fetch::Web;
+use self::fetch::may_fetch;
+pub use self::inspection::IssuerFacts;
 pub use self::provider::OpenIdSettings;
 pub(crate) use self::provider::{Answer, NotSignedIn, OpenIdProvider, state};
 use self::published_keys::{NoKey, PublishedKeys};
@@ -112,12 +115,13 @@ impl OutsideIssuer {
         let expected = Expected { issuer: &self.settings.issuer, audience: &audience, now };
         let read = token::read(token).map_err(Untrusted::Invalid)?;
         read.check(&expected).map_err(Untrusted::Invalid)?;
-        let keys = self.keys.with_id(&read.key_id).await.map_err(|error| match error {
-            NoKey::Unknown => {
-                Untrusted::Invalid("the token is signed with a key that the issuer does not publish")
-            }
-            NoKey::Unavailable => Untrusted::Unavailable,
-        })?;
+        let keys =
+            self.keys.with_id(read.key_id().unwrap_or_default()).await.map_err(|error| match error {
+                NoKey::Unknown => {
+                    Untrusted::Invalid("the token is signed with a key that the issuer does not publish")
+                }
+                NoKey::Unavailable => Untrusted::Unavailable,
+            })?;
         if !keys.iter().any(|key| key.verifies(read.algorithm, read.text, &read.signature)) {
             return Err(Untrusted::Invalid("the signature of the token is wrong"));
         }

@@ -218,10 +218,13 @@ impl OpenIdProvider {
         };
         let read = token::read(id_token).map_err(invalid)?;
         let claims = id_token::check(&read, &expected).map_err(invalid)?;
-        let keys = self.keys.with_id(&read.key_id).await.map_err(|error| match error {
-            NoKey::Unknown => invalid("the ID token is signed with a key that the provider does not publish"),
-            NoKey::Unavailable => NotSignedIn::Unavailable,
-        })?;
+        let keys =
+            self.keys.with_id(read.key_id().unwrap_or_default()).await.map_err(|error| match error {
+                NoKey::Unknown => {
+                    invalid("the ID token is signed with a key that the provider does not publish")
+                }
+                NoKey::Unavailable => NotSignedIn::Unavailable,
+            })?;
         if keys.iter().any(|key| key.verifies(read.algorithm, read.text, &read.signature)) {
             Ok(claims)
         } else {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -15,6 +16,8 @@ use crate::http::oauth::issuer::strict_json;
 const FRESH: Duration = Duration::from_secs(3600);
 /// How long it is used while the provider is out of reach.
 const USABLE: Duration = Duration::from_secs(24 * 3600);
+/// The most characters of a foreign text that a message shows.
+const LONGEST_SHOWN: usize = 200;
 /// The shortest time between two fetches.
 const INTERVAL: Duration = Duration::from_secs(5);
 
@@ -33,9 +36,7 @@ pub(super) struct ProviderMetadata {
 impl ProviderMetadata {
     fn read(issuer: &str, text: &[u8]) -> Result<Self, String> {
         let metadata = strict_json::object(text).ok_or("it is not JSON")?;
-        if metadata.get("issuer").and_then(Value::as_str) != Some(issuer) {
-            return Err("it is about another issuer".to_owned());
-        }
+        is_about(issuer, &metadata)?;
         let address = |name: &str| address(issuer, &metadata, name);
         let required = |name: &str| address(name)?.ok_or_else(|| format!("it has no `{name}`"));
         let methods = metadata.get("token_endpoint_auth_methods_supported").and_then(Value::as_array);
@@ -48,6 +49,18 @@ impl ProviderMetadata {
             names_itself: metadata.get("authorization_response_iss_parameter_supported")
                 == Some(&Value::Bool(true)),
         })
+    }
+}
+
+/// Whether metadata is about an issuer; an error that names the other one.
+pub(super) fn is_about(issuer: &str, metadata: &Map<String, Value>) -> Result<(), String> {
+    match metadata.get("issuer").and_then(Value::as_str) {
+        Some(named) if named == issuer => Ok(()),
+        Some(named) => {
+            let shown: String = named.escape_debug().take(LONGEST_SHOWN).collect();
+            Err(format!("it is about another issuer, `{shown}`"))
+        }
+        None => Err("it names no issuer".to_owned()),
     }
 }
 
@@ -88,7 +101,7 @@ impl Discovery {
         }
         if state.tried_at.is_none_or(|at| at.elapsed() >= INTERVAL) {
             state.tried_at = Some(Instant::now());
-            match self.fetch(web).await {
+            match self.fetch(web).await.and_then(|text| self.read(&text)) {
                 Ok(metadata) => state.known = Some((Arc::new(metadata), Instant::now())),
                 Err(error) => {
                     tracing::warn!(
@@ -102,12 +115,26 @@ impl Discovery {
         known(USABLE, &state)
     }
 
-    async fn fetch(&self, web: &Web) -> Result<ProviderMetadata, String> {
-        let address = format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
+    /// The provider's own words.
+    ///
+    /// # Errors
+    /// They cannot be fetched.
+    pub(super) async fn fetch(&self, web: &Web) -> Result<Bytes, String> {
+        let address = self.address();
         let url = Url::parse(&address).map_err(|error| format!("`{address}`: {error}"))?;
-        let text = web.get(&url).await;
-        text.and_then(|text| ProviderMetadata::read(&self.issuer, &text))
-            .map_err(|error| format!("`{address}`: {error}"))
+        web.get(&url).await.map_err(|error| format!("`{address}`: {error}"))
+    }
+
+    /// What this server needs of them.
+    ///
+    /// # Errors
+    /// They are not this provider's, or lack something.
+    pub(super) fn read(&self, text: &[u8]) -> Result<ProviderMetadata, String> {
+        ProviderMetadata::read(&self.issuer, text).map_err(|error| format!("`{}`: {error}", self.address()))
+    }
+
+    fn address(&self) -> String {
+        format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'))
     }
 }
 

@@ -8,9 +8,10 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 use tokio::time::Instant;
-use url::Url;
+use url::{Position, Url};
 
 use crate::http::oauth::issuer::fetch::{Fetch, is_plain_here, may_fetch};
+use crate::http::oauth::issuer::provider_metadata::is_about;
 use crate::http::oauth::issuer::signature::{PublicKey, key_set};
 use crate::http::oauth::issuer::strict_json;
 
@@ -107,6 +108,17 @@ impl PublishedKeys {
         }
     }
 
+    /// How many keys can be used now, and their address without a query, which may contain a secret.
+    ///
+    /// # Errors
+    /// They cannot be fetched.
+    pub(super) async fn inspect(&self) -> Result<(String, usize), String> {
+        match tokio::time::timeout(PATIENCE, self.0.fetch(None)).await {
+            Ok(fetched) => fetched.map(|((address, _), keys)| (shown(&address).to_owned(), keys.len())),
+            Err(_) => Err(format!("they did not arrive within {} s", PATIENCE.as_secs())),
+        }
+    }
+
     /// The known keys with an id, and whether the known keys are fresh, and usable.
     fn look(&self, id: &str) -> (Vec<PublicKey>, bool, bool) {
         let state = self.0.state.lock();
@@ -150,8 +162,9 @@ impl Inner {
             (None, Some(known)) => known,
             (None, None) => (self.discover().await?, Instant::now()),
         };
-        let text = self.web.get(&address).await.map_err(|error| format!("`{address}`: {error}"))?;
-        let keys = key_set(&text).ok_or_else(|| format!("`{address}`: it is not a set of keys"))?;
+        let at_address = |error: &str| format!("`{}`: {error}", shown(&address));
+        let text = self.web.get(&address).await.map_err(|error| at_address(&error))?;
+        let keys = key_set(&text).ok_or_else(|| at_address("it is not a set of keys"))?;
         Ok(((address, at), keys))
     }
 
@@ -174,11 +187,8 @@ impl Inner {
 
     fn keys_address(&self, metadata: &[u8]) -> Result<Url, String> {
         let metadata = strict_json::object(metadata).ok_or("it is not JSON")?;
-        let text = |name: &str| metadata.get(name).and_then(Value::as_str);
-        if text("issuer") != Some(&self.issuer) {
-            return Err("it is about another issuer".to_owned());
-        }
-        let address = text("jwks_uri").ok_or("it names no keys")?;
+        is_about(&self.issuer, &metadata)?;
+        let address = metadata.get("jwks_uri").and_then(Value::as_str).ok_or("it names no keys")?;
         let address = Url::parse(address).ok().filter(may_fetch);
         let address = address.ok_or("the address of its keys has no https")?;
         // An issuer elsewhere must not lead into this machine.
@@ -188,6 +198,11 @@ impl Inner {
         }
         Ok(address)
     }
+}
+
+/// An address for messages: its query may contain a secret.
+fn shown(address: &Url) -> &str {
+    &address[..Position::AfterPath]
 }
 
 /// Where an issuer's metadata may be: below its path, or before it.

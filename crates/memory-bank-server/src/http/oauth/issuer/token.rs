@@ -24,6 +24,8 @@ pub(super) const SKEW: Duration = Duration::from_secs(60);
 /// The type of an access token (RFC 9068).
 const ACCESS_TOKEN: &str = "at+jwt";
 
+const NO_KEY_ID: Reason = "the token has no key id";
+
 /// Why a token is not accepted.
 pub(super) type Reason = &'static str;
 
@@ -33,7 +35,7 @@ pub(super) struct Unverified<'a> {
     pub(super) algorithm: Algorithm,
     /// Whether its header says that it is an access token.
     is_marked: bool,
-    pub(super) key_id: String,
+    key_id: Option<String>,
     /// What is signed.
     pub(super) text: &'a [u8],
     pub(super) signature: Vec<u8>,
@@ -58,10 +60,13 @@ pub(crate) fn has_form(text: &str) -> bool {
 /// # Errors
 /// Why it cannot be accepted.
 pub(super) fn read(token: &str) -> Result<Unverified<'_>, Reason> {
-    read_kind(token, &["jwt", ACCESS_TOKEN], "the token is not an access token")
+    let read = read_kind(token, &["jwt", ACCESS_TOKEN], "the token is not an access token")?;
+    // Without one, every forged token would be a reason to fetch keys.
+    if read.key_id.is_none() { Err(NO_KEY_ID) } else { Ok(read) }
 }
 
-/// The same for a JWT of these types, or without a type; `other` is the reason against others.
+/// The same for a JWT of these types, or without a type, and also without the id of a key; `other` is the reason against
+/// other types.
 pub(super) fn read_kind<'a>(token: &'a str, kinds: &[&str], other: Reason) -> Result<Unverified<'a>, Reason> {
     const MALFORMED: Reason = "the token is not a signed JWT";
     if token.len() > LONGEST {
@@ -84,9 +89,11 @@ pub(super) fn read_kind<'a>(token: &'a str, kinds: &[&str], other: Reason) -> Re
     if kind.is_some_and(|kind| !kinds.contains(&kind)) {
         return Err(other);
     }
-    let key_id =
-        header.get("kid").and_then(Value::as_str).filter(|id| !id.is_empty() && id.len() <= LONGEST_ID);
-    let key_id = key_id.ok_or("the token has no key id")?.to_owned();
+    let is_id = |id: &&str| !id.is_empty() && id.len() <= LONGEST_ID;
+    let key_id = match header.get("kid") {
+        Some(id) => Some(id.as_str().filter(is_id).ok_or(NO_KEY_ID)?.to_owned()),
+        None => None,
+    };
     let claims = object(claims).ok_or(MALFORMED)?;
     let is_marked = kind == Some(ACCESS_TOKEN);
     Ok(Unverified { algorithm, is_marked, key_id, text: text.as_bytes(), signature, claims })
@@ -110,6 +117,11 @@ pub(crate) struct Claims {
 }
 
 impl Unverified<'_> {
+    /// The id of the key that signed it, if it has one.
+    pub(super) fn key_id(&self) -> Option<&str> {
+        self.key_id.as_deref()
+    }
+
     /// Checks what the token says. It means nothing before its signature is verified.
     ///
     /// # Errors
