@@ -32,7 +32,7 @@ enum Excess {
 impl Writer<'_> {
     /// Removes a batch of old versions of these documents, or of the largest file if the history is too large.
     pub(super) fn thin(&self, paths: &[DocumentPath], before: Timestamp) -> Result<(), StoreError> {
-        let files = self.dir.history_files(MAX_FILES).map_err(cannot())?;
+        let files = self.dir.history_files(MAX_FILES, ENDING).map_err(cannot())?;
         if files.iter().map(|(_, bytes)| bytes).sum::<u64>() > MAX_BYTES
             && let Some((name, _)) = files.into_iter().max_by_key(|(_, bytes)| *bytes)
         {
