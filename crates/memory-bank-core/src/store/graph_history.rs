@@ -5,9 +5,7 @@ use async_trait::async_trait;
 
 use crate::caller::Caller;
 use crate::error::{GraphError, StoreError};
-use crate::graph::history::{
-    EntityRestored, EntitySnapshot, GraphChange, GraphChangePage, GraphChangeQuery,
-};
+use crate::graph::history::{EntityRestored, EntitySnapshot, GraphChange, GraphChangePage, GraphChangeQuery};
 use crate::limits;
 use crate::store::EntityRef;
 

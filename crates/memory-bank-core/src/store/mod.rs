@@ -63,14 +63,7 @@ pub use workspace::{
 
 /// Everything that is kept for one project.
 pub trait Bank:
-    DocumentStore
-    + HistoryStore
-    + GraphStore
-    + GraphHistoryStore
-    + SearchStore
-    + BackupStore
-    + Send
-    + Sync
+    DocumentStore + HistoryStore + GraphStore + GraphHistoryStore + SearchStore + BackupStore + Send + Sync
 {
     /// The bank's directory in replies: a path over stdio, the project's slug over HTTP.
     fn location(&self) -> String;

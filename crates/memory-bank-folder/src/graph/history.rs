@@ -100,8 +100,11 @@ impl GraphHistoryStore for FolderBank {
 fn erase_from(dir: &BankDir, name: &str, id: &str) -> Result<(), StoreError> {
     let text = segment_text(dir, name)?;
     let lines = text.split_inclusive(|byte| *byte == b'\n');
-    let kept: Vec<u8> =
-        lines.filter(|line| !matches!(read_line(line), Line::Event(event) if mentions(&event, id))).flatten().copied().collect();
+    let kept: Vec<u8> = lines
+        .filter(|line| !matches!(read_line(line), Line::Event(event) if mentions(&event, id)))
+        .flatten()
+        .copied()
+        .collect();
     if kept.len() == text.len() {
         return Ok(());
     }
@@ -213,9 +216,7 @@ pub(super) fn thin(dir: &BankDir, before: Timestamp) -> Result<(), StoreError> {
             Line::Event(event) => Some(event.time().to_owned()),
             _ => None,
         });
-        let is_old = last.is_none_or(|last| {
-            instant(&last).is_none_or(|last| last < before.as_millisecond())
-        });
+        let is_old = last.is_none_or(|last| instant(&last).is_none_or(|last| last < before.as_millisecond()));
         if !is_old && bytes <= MAX_SEGMENT_BYTES {
             return Ok(());
         }

@@ -59,8 +59,6 @@ pub(super) fn segment_text(dir: &BankDir, name: &str) -> Result<Vec<u8>, StoreEr
 pub(super) struct Replayed {
     /// The graph now.
     pub(super) state: GraphState,
-    /// The number of the last change.
-    pub(super) number: i64,
     /// The number of the last change before the log's own events.
     pub(super) before_log: i64,
 }
@@ -78,7 +76,7 @@ pub(super) fn replay(dir: &BankDir, visit: &mut dyn FnMut(GraphChange)) -> Resul
         replay.piece(&mut || Ok(Box::new(Cursor::new(text.clone()))), Some(number)).map_err(cannot())?;
     }
     let before_log = replay.piece(&mut || open_log(dir), None).map_err(cannot())?;
-    Ok(Replayed { number: replay.number, state: replay.state, before_log })
+    Ok(Replayed { state: replay.state, before_log })
 }
 
 type Lines = Box<dyn BufRead>;
@@ -116,11 +114,7 @@ struct Replay<'v> {
 
 impl Replay<'_> {
     /// Replays a segment or the log; returns the number of the last change before its own events.
-    fn piece(
-        &mut self,
-        open: &mut dyn FnMut() -> io::Result<Lines>,
-        number: Option<i64>,
-    ) -> io::Result<i64> {
+    fn piece(&mut self, open: &mut dyn FnMut() -> io::Result<Lines>, number: Option<i64>) -> io::Result<i64> {
         let snapshot = end_of_snapshot(&mut open()?)?;
         // A piece without the state of a compaction that follows another one is compared as a whole.
         let base = match snapshot {

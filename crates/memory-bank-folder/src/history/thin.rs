@@ -13,7 +13,7 @@ use memory_bank_core::history::{Damage, Delta};
 
 use crate::history::changes::{Writer, cannot};
 use crate::history::file::{HistoryFile, MAX_FILE_BYTES};
-use crate::history::record::{Kind, Record};
+use crate::history::record::{ENDING, Kind, Record};
 use crate::history::timeline::{MAX_BYTES, Timeline};
 
 /// The most files of the history that are examined.

@@ -202,9 +202,11 @@ impl PostgresBank {
 fn size_of_item(item: &GraphItem) -> usize {
     match item {
         GraphItem::Observation(observation) => observation.text.len(),
-        GraphItem::Entity(entity) => {
-            entity.attrs.as_ref().and_then(|attrs| serde_json::to_string(attrs).ok()).map_or(0, |text| text.len())
-        }
+        GraphItem::Entity(entity) => entity
+            .attrs
+            .as_ref()
+            .and_then(|attrs| serde_json::to_string(attrs).ok())
+            .map_or(0, |text| text.len()),
         GraphItem::Relation(_) => 0,
     }
 }

@@ -234,9 +234,7 @@ async fn erase(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result
     }
     let path = arguments.document()?;
     let erased = bank.erase(&call.caller, &path).await?;
-    Reply::json(
-        &json!({"success": true, "filename": path.as_str(), "erasedVersions": erased, "note": note}),
-    )
+    Reply::json(&json!({"success": true, "filename": path.as_str(), "erasedVersions": erased, "note": note}))
 }
 
 impl From<HistoryError> for Failure {

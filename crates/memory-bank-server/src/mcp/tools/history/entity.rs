@@ -13,12 +13,7 @@ use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::tool::Call;
 
-async fn chain(
-    call: &Call,
-    bank: &Arc<dyn Bank>,
-    entity: &str,
-    number: i64,
-) -> Result<EntityChain, Failure> {
+async fn chain(call: &Call, bank: &Arc<dyn Bank>, entity: &str, number: i64) -> Result<EntityChain, Failure> {
     // The changes with the items before and after them.
     call.services.replies.need(3 * limits::CHAIN_BYTES).await?;
     Ok(bank.entity_chain(&call.caller, &EntityRef(entity.to_owned()), number).await?)
