@@ -87,7 +87,7 @@ test("an entity is listed, shown, compared and restored, also after a compaction
   const was = await show();
   assert.match(was, /^Api \[service\]\nport = 80\n- .*: is fast\n$/);
   assert.match((await server.ok("history", { action: "diff", entity: "Api", version })).text, /-port = 80\n\+port = 81/);
-  await server.ok("graph_maintain", { action: "compact" });
+  await server.ok("graph_maintain", { operation: "compact" });
   assert.deepEqual((await json({ entity: "Api" })).versions, versions);
   assert.equal(await show(), was);
   await server.ok("graph_delete_entity", { entity: "Api" });

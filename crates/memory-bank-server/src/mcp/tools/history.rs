@@ -35,7 +35,7 @@ const MAX_DIFF_CHARS: usize = 12_000;
 pub(crate) const HISTORY: ToolSpec = ToolSpec {
     name: "history",
     title: "History",
-    description: "Former versions of documents and entities. `by`: user or session.",
+    description: "Former versions. `by`: user or session.",
     family: Family::Documents,
     right: Right::Read,
     without_read: WithoutRead::Refused,
