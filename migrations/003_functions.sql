@@ -2133,7 +2133,8 @@ BEGIN
 END
 $$;
 
--- A new document continues the history of a deleted one of its name.
+-- A new document continues the history of a deleted one of its name, unless its id continues one already: so an undo brings a
+-- document back.
 CREATE OR REPLACE FUNCTION app.continue_history() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2142,7 +2143,9 @@ DECLARE
 BEGIN
   SELECT v.document_id, v.version, v.kind INTO last FROM app.document_versions v
   WHERE v.project_id = NEW.project_id AND v.path = NEW.path AND v.kind <> 'changed' ORDER BY v.at DESC, v.version DESC LIMIT 1;
-  IF last.kind = 'deleted' THEN
+  IF last.kind = 'deleted' AND NOT EXISTS (
+    SELECT FROM app.document_versions v WHERE v.project_id = NEW.project_id AND v.document_id = NEW.id
+  ) THEN
     NEW.id := last.document_id;
     NEW.version := last.version + NEW.version;
   END IF;
@@ -2261,6 +2264,50 @@ BEGIN
       AND (p_after IS NULL OR (v.at, v.version, v.document_id) < (p_after, p_after_version, p_after_document))
     ORDER BY v.at DESC, v.version DESC, v.document_id DESC LIMIT least(greatest(p_most, 1), 201)
   ) AS p ORDER BY p.at DESC, p.version DESC, p.document_id DESC;
+END
+$$;
+
+-- The latest versions of a document, newest first, down to p_from: at most p_most, and at most p_bytes of replaced text beside the
+-- first. With what each replaced, and the names as in app.list_versions. Needs the right to read.
+CREATE OR REPLACE FUNCTION app.document_chain(p_document uuid, p_from bigint, p_most integer, p_bytes bigint) RETURNS TABLE (
+  document_id uuid, version bigint, at timestamptz, author text, key_id uuid, key_prefix text, session_id uuid, bytes integer,
+  kind text, tool text, path text, former_path text, etag text, former_etag text, replaced integer, former_bytes integer,
+  kept_start integer, kept_end integer, former bytea
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  project constant uuid := app.readable_project();
+BEGIN
+  RETURN QUERY
+  SELECT p.document_id, p.version, p.at, u.name::text, p.key_id,
+    (SELECT k.key_prefix::text FROM public.api_keys k WHERE k.project_id = project AND k.id = p.key_id AND k.grant_id IS NULL),
+    p.session_id, p.bytes, p.kind, p.tool, p.path, p.former_path, p.etag, p.former_etag, octet_length(p.former),
+    p.kept_start + octet_length(p.former) + p.kept_end, p.kept_start, p.kept_end, p.former
+  FROM (
+    SELECT v.*, row_number() OVER newest AS place, sum(coalesce(octet_length(v.former), 0)) OVER newest AS so_far
+    FROM app.document_versions v
+    WHERE v.project_id = project AND v.document_id = p_document AND v.version >= p_from
+    WINDOW newest AS (ORDER BY v.version DESC ROWS UNBOUNDED PRECEDING)
+  ) AS p LEFT JOIN public.users u ON u.id = p.user_id
+  WHERE p.place <= greatest(p_most, 1) AND (p.place = 1 OR p.so_far <= p_bytes)
+  ORDER BY p.version DESC;
+END
+$$;
+
+-- Who made these versions of documents, as far as users of this name exist. Needs the right to read.
+CREATE OR REPLACE FUNCTION app.authors_of(p_documents uuid[], p_versions bigint[]) RETURNS TABLE (document_id uuid, author text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  project constant uuid := app.readable_project();
+BEGIN
+  RETURN QUERY
+  SELECT v.document_id, u.name::text FROM unnest(p_documents, p_versions) AS w (document, number)
+  JOIN app.document_versions v ON v.project_id = project AND v.document_id = w.document AND v.version = w.number
+  JOIN public.users u ON u.id = v.user_id;
 END
 $$;
 
@@ -2826,7 +2873,7 @@ BEGIN
         'add_version', 'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
       UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key', 'document_named', 'list_versions',
-        'erase_history']), 'app_user'
+        'document_chain', 'authors_of', 'erase_history']), 'app_user'
       UNION ALL SELECT unnest(ARRAY[
         'bootstrap', 'create_user', 'list_users', 'create_project', 'list_projects', 'put_member', 'remove_member',
         'list_members', 'create_key', 'find_key', 'list_keys', 'revoke_key', 'rotate_key', 'update_key', 'invite_member',

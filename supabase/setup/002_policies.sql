@@ -34,7 +34,7 @@ BEGIN
 END
 $$;
 
--- Functions of the policies. They take no arguments, so a caller cannot query the rights of another. Their bodies are parsed
+-- Functions of the policies. Those that tell rights take no arguments, so a caller cannot query the rights of another. Their bodies are parsed
 -- when they are created (RETURN), so the search_path of a session cannot replace their operators.
 CREATE OR REPLACE FUNCTION app.current_user_id() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -303,6 +303,24 @@ CREATE OR REPLACE FUNCTION app.lockable_project() RETURNS uuid
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN CASE WHEN (app.current_access()).writes THEN app.current_project_id() ELSE app.owned_project() END;
 
+-- Whether the current user created the document and nobody else touched it: all versions since it was created (or brought back
+-- after a deletion) are of this user, none is missing, and the last one is the row. Such a document an editor may delete, too.
+-- A caller learns only of versions that it may read.
+CREATE OR REPLACE FUNCTION app.is_own_creation(p_project uuid, p_document uuid, p_version bigint, p_etag text) RETURNS boolean
+LANGUAGE sql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce(
+    max(v.version) = p_version AND count(*) = p_version - min(v.version) + 1
+      AND bool_and(v.user_id IS NOT DISTINCT FROM app.current_user_id())
+      AND (array_agg(v.former_etag ORDER BY v.version))[1] IS NULL
+      AND (array_agg(v.etag ORDER BY v.version DESC))[1] = p_etag,
+    false)
+  FROM app.document_versions v
+  WHERE v.project_id = p_project AND v.document_id = p_document AND v.version > coalesce((
+    SELECT max(d.version) FROM app.document_versions d
+    WHERE d.project_id = p_project AND d.document_id = p_document AND d.kind = 'deleted'), -1)
+$$;
+
 -- Whether the key may give these scopes to another key: only scopes that it has.
 CREATE OR REPLACE FUNCTION app.may_give(p_scopes text[]) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -335,7 +353,7 @@ BEGIN
     WHERE p.pronamespace = 'app'::regnamespace AND p.proname IN (
       'current_user_id', 'current_project_id', 'current_key_id', 'current_key_hash', 'current_purpose', 'is_operator',
       'current_access', 'current_project_role', 'restores', 'restored_project', 'joined_project', 'readable_project',
-      'writable_project', 'owned_project', 'lockable_project', 'may_give', 'expect_access')
+      'writable_project', 'owned_project', 'lockable_project', 'is_own_creation', 'may_give', 'expect_access')
   LOOP
     IF one.owner = 'app_definer' THEN
       SET LOCAL ROLE app_definer;
@@ -420,8 +438,11 @@ BEGIN
       ('editor_insert', 'INSERT', NULL, 'project_id = (SELECT app.writable_project())'),
       ('editor_update', 'UPDATE', 'project_id = (SELECT app.lockable_project())',
         'project_id = (SELECT app.writable_project())'),
-      -- Removing a link is a write; only an owner may delete a document, an entity or an observation.
-      ('delete', 'DELETE', CASE WHEN tab = 'public.graph_relations' THEN 'project_id = (SELECT app.writable_project())'
+      -- Removing a link is a write; only an owner may delete a document, an entity or an observation. An editor who takes
+      -- back what it did may delete a document that nobody else touched.
+      ('delete', 'DELETE', CASE tab WHEN 'public.graph_relations' THEN 'project_id = (SELECT app.writable_project())'
+        WHEN 'public.documents' THEN 'project_id = (SELECT app.owned_project()) OR (project_id = (SELECT app.writable_project()) '
+          'AND app.is_own_creation(project_id, id, version, etag))'
         ELSE 'project_id = (SELECT app.owned_project())' END, NULL)
     ) AS rights (policy, cmd, using_expr, check_expr)
   LOOP

@@ -10,6 +10,7 @@ pub mod documents;
 pub mod graph;
 pub mod history;
 pub mod state;
+pub mod undo;
 
 use parking_lot::Mutex;
 use std::any::Any;
@@ -26,6 +27,8 @@ use memory_bank_core::store::{
 pub struct Project {
     /// The caller.
     pub caller: Caller,
+    /// An editor of the same project.
+    pub colleague: Caller,
     /// The first way in.
     pub workspace: Arc<dyn Workspace>,
     /// The bank, reached the first way.
@@ -137,6 +140,12 @@ macro_rules! contract_tests {
             concurrent_edits_are_a_version_each, one_edit_of_several_documents_is_a_version_of_each,
             an_erased_history_is_gone_and_the_text_stays, an_unknown_document_or_version_is_named,
             a_restored_backup_adds_versions);
+        $crate::contract_tests!(@module $fresh, undo:
+            all_that_one_session_changed_is_taken_back, a_renamed_and_changed_document_returns_to_its_former_name_and_text,
+            changes_of_others_in_other_lines_stay_and_touched_lines_are_left, nothing_is_written_by_a_dry_run_or_if_one_must_be_left,
+            a_second_undo_changes_nothing_and_an_undo_can_be_undone, an_editor_takes_back_only_own_changes,
+            changes_of_a_user_since_a_time_are_taken_back, a_taken_name_is_left, a_large_set_is_refused,
+            any_sequence_of_changes_reads_back_and_is_undone);
     };
     (@module $fresh:path, $module:ident: $($name:ident),+ $(,)?) => {
         mod $module {

@@ -109,6 +109,16 @@ pub const DELTA_PART: usize = 8;
 pub const DELTA_BYTES: usize = 1024;
 /// The most versions in one page of a list.
 pub const VERSIONS_LISTED: usize = 200;
+/// The most versions of a document that are followed back to take a change back, or to find the origin of lines.
+pub const CHAIN_VERSIONS: usize = 1000;
+/// The most bytes of replaced text in them.
+pub const CHAIN_BYTES: usize = 8 * 1024 * 1024;
+/// The most versions that one call takes back.
+pub const UNDO_VERSIONS: usize = 2000;
+/// The most documents whose changes one call takes back.
+pub const UNDO_DOCUMENTS: usize = 100;
+/// The most bytes that such a call writes.
+pub const UNDO_BYTES: usize = 8 * 1024 * 1024;
 /// How long a writer waits for another process that holds the bank's lock, in milliseconds.
 pub const LOCK_WAIT_MS: u64 = 10_000;
 /// The highest number in the name of an archive of one month.

@@ -185,7 +185,7 @@ fn changing(bank: &BankDir, backup: &BankDir, files: &[String]) -> Result<Vec<Ch
     for path in files.iter().filter_map(|name| DocumentPath::parse(name).ok()) {
         let (before, after) = (text(bank, &path)?, text(backup, &path)?);
         if after.is_some() && before != after {
-            changes.push(Changing { path, before, after });
+            changes.push(Changing { path, before, after, moved_from: None, revives: None });
         }
     }
     Ok(changes)

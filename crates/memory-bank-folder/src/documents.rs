@@ -218,13 +218,19 @@ impl Plan {
     ) -> Result<Self, EditError> {
         let DraftChanges { changes, writes } = DraftChanges::of(drafts, stored)?;
         let mut plan = Self { changes, context: drafts.context().clone(), ..Self::default() };
-        for DraftWrite { requested, path, before, after } in writes {
+        for DraftWrite { requested, path, before, after, moved_from, revives } in writes {
             if before.is_none() {
                 plan.creates.push(path.clone());
             }
             let text =
                 after.as_ref().map(|(text, etag)| Text { content: (*text).to_owned(), etag: etag.clone() });
-            plan.history.push(Changing { path: path.clone(), before: before.map(Text::from), after: text });
+            plan.history.push(Changing {
+                path: path.clone(),
+                before: before.map(Text::from),
+                after: text,
+                moved_from: moved_from.map(|document| document.path.clone()),
+                revives: revives.and_then(|(document, number)| Some((document.parse().ok()?, number))),
+            });
             let name = path.as_str().to_owned();
             match after {
                 Some((text, etag)) => {

@@ -26,7 +26,13 @@ pub(crate) fn write_missing_core_documents(
         if !dir.exists(core.name()) && !is_spelled_otherwise && !has_old_name {
             created.push(core);
             let text = Text { content: core.template().to_owned(), etag: Etag::of(core.template()) };
-            changes.push(Changing { path: core.path(), before: None, after: Some(text) });
+            changes.push(Changing {
+                path: core.path(),
+                before: None,
+                after: Some(text),
+                moved_from: None,
+                revives: None,
+            });
             steps.push(Step::Write {
                 name: core.name().to_owned(),
                 content: core.template().as_bytes().to_vec(),

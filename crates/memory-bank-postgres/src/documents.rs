@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
-pub(crate) use crate::documents::opened::names_of;
 use crate::documents::opened::{COUNT_ALL, Comparison, LOCK_LAST, OPEN, Opened, by_name, find, pattern};
+pub(crate) use crate::documents::opened::{document_of, names_of};
 use crate::documents::plan::{Plan, check_count, check_names, check_quota, notify, write};
 use crate::edit_groups::{Awaited, Entry, RunGroup};
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
@@ -32,18 +32,7 @@ const READ: &str =
 impl DocumentStore for PostgresBank {
     async fn list(&self, caller: &Caller) -> Result<Vec<DocumentEntry>, StoreError> {
         let rows = self.database.read(caller, &[Query::new(LIST, &[&caller.project.0])]).await?;
-        answer(&rows, 0)
-            .iter()
-            .map(|row| {
-                let name: String = column(row, 0)?;
-                Ok(DocumentEntry {
-                    path: DocumentPath::parse(&name).ok().filter(|_| !is_leftover(&name)),
-                    name,
-                    bytes: u64::try_from(column::<i64>(row, 1)?).unwrap_or_default(),
-                    updated_at: column(row, 2)?,
-                })
-            })
-            .collect()
+        answer(&rows, 0).iter().map(entry_of).collect()
     }
 
     async fn read(&self, caller: &Caller, paths: &[DocumentPath]) -> Result<Vec<ReadOutcome>, StoreError> {
@@ -120,6 +109,17 @@ impl DocumentStore for PostgresBank {
     ) -> Result<Option<String>, StoreError> {
         Ok(self.database.recent_contents.find(&(caller.project, etag.clone())))
     }
+}
+
+/// A row that begins with the columns of [`LIST`].
+pub(crate) fn entry_of(row: &Row) -> Result<DocumentEntry, StoreError> {
+    let name: String = column(row, 0)?;
+    Ok(DocumentEntry {
+        path: DocumentPath::parse(&name).ok().filter(|_| !is_leftover(&name)),
+        name,
+        bytes: u64::try_from(column::<i64>(row, 1)?).unwrap_or_default(),
+        updated_at: column(row, 2)?,
+    })
 }
 
 /// Why an attempt failed.

@@ -1,12 +1,15 @@
 //! The history of documents as rows, which triggers add (`migrations/003_functions.sql`).
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use memory_bank_core::caller::{Caller, KeyId, Right};
-use memory_bank_core::document::{DocumentPath, Etag};
+use memory_bank_core::document::{DocumentEntry, DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::history::{
-    Damage, Delta, Step, Subject, Version, VersionKind, VersionPage, VersionQuery, VersionText, rebuild,
+    Chain, ChainQuery, Damage, Delta, Link, Step, Subject, Version, VersionKind, VersionPage, VersionQuery,
+    VersionText, rebuild,
 };
 use memory_bank_core::limits;
 use memory_bank_core::store::{HistoryError, HistoryRetention, HistoryStore};
@@ -16,12 +19,27 @@ use uuid::Uuid;
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 use crate::database::Database;
-use crate::documents::names_of;
+use crate::documents::{document_of, entry_of, names_of};
 use crate::tenant::{Query, Value};
 
 const NAMED: &str = "SELECT app.document_named($1, $2)";
 const LIST: &str = "SELECT document_id, version, at, author, key_id, key_prefix, session_id, bytes, kind, tool, path, former_path, \
     etag, former_etag, replaced, former_bytes FROM app.list_versions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+/// The same columns with the steps back, of the latest versions of a document.
+const CHAIN: &str = "SELECT document_id, version, at, author, key_id, key_prefix, session_id, bytes, kind, tool, path, former_path, \
+    etag, former_etag, replaced, former_bytes, kept_start, kept_end, former FROM app.document_chain($1, $2, $3, $4)";
+/// How often a chain is read until it fits the document.
+const CHAIN_TRIES: usize = 3;
+/// The document as it is now.
+const NOW: &str =
+    "SELECT path, content, version, updated_at FROM public.documents WHERE project_id = $1 AND id = $2";
+/// All documents, and who made the last version of the newest ones: the database looks up few, in one call.
+const LIST_WITH_AUTHORS: &str = "WITH listed AS (SELECT id, path, octet_length(content)::bigint AS bytes, updated_at, version, \
+      row_number() OVER (ORDER BY updated_at DESC, path) AS place FROM public.documents WHERE project_id = $1), \
+    newest AS (SELECT array_agg(id) AS ids, array_agg(version) AS versions FROM listed WHERE place <= $2) \
+    SELECT l.path, l.bytes, l.updated_at, a.author FROM listed l LEFT JOIN (\
+      SELECT f.document_id, f.author FROM newest n CROSS JOIN LATERAL app.authors_of(n.ids, n.versions) AS f\
+    ) AS a ON a.document_id = l.id ORDER BY l.path";
 /// The range of the versions of a document.
 const RANGE: &str =
     "SELECT min(version), max(version) FROM app.document_versions WHERE project_id = $1 AND document_id = $2";
@@ -129,6 +147,48 @@ impl HistoryStore for PostgresBank {
             return Err(damaged(Damage::Text { number: next, expected: etag }));
         }
         Ok(VersionText { version, text: Some(text) })
+    }
+
+    async fn list_with_authors(
+        &self,
+        caller: &Caller,
+        most: usize,
+    ) -> Result<(Vec<DocumentEntry>, BTreeMap<String, String>), StoreError> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let values: [Value<'_>; 2] = [&caller.project.0, &most];
+        let rows = self.database.read(caller, &[Query::new(LIST_WITH_AUTHORS, &values)]).await?;
+        let (mut entries, mut authors) = (Vec::new(), BTreeMap::new());
+        for row in answer(&rows, 0) {
+            let entry = entry_of(row)?;
+            if let Some(author) = column::<Option<String>>(row, 3)? {
+                authors.insert(entry.name.clone(), author);
+            }
+            entries.push(entry);
+        }
+        Ok((entries, authors))
+    }
+
+    async fn chain(&self, caller: &Caller, query: &ChainQuery) -> Result<Chain, HistoryError> {
+        let missing = || HistoryError::NoDocument(query.path.clone());
+        let document: Uuid = query.document.parse().map_err(|_| missing())?;
+        let most = i32::try_from(query.most.min(limits::CHAIN_VERSIONS)).unwrap_or(i32::MAX);
+        let bytes = i64::try_from(limits::CHAIN_BYTES).unwrap_or(i64::MAX);
+        let chain: [Value<'_>; 4] = [&document, &query.from, &most, &bytes];
+        let now: [Value<'_>; 2] = [&caller.project.0, &document];
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let rows =
+                self.database.read(caller, &[Query::new(CHAIN, &chain), Query::new(NOW, &now)]).await?;
+            let links = answer(&rows, 0).iter().map(link).collect::<Result<Vec<_>, StoreError>>()?;
+            let Some(newest) = links.first() else { return Err(missing()) };
+            let current = answer(&rows, 1).first().map(document_of).transpose()?;
+            // The document may change between the two statements.
+            let fits = newest.version.etag.as_ref() == current.as_ref().map(|document| &document.etag);
+            if fits || tries == CHAIN_TRIES {
+                return Ok(Chain { links, current });
+            }
+        }
     }
 
     async fn erase(&self, caller: &Caller, path: &DocumentPath) -> Result<u64, HistoryError> {
@@ -256,21 +316,33 @@ fn listed(row: &Row) -> Result<Listed, StoreError> {
     Ok(Listed { document, version, former_etag: etag(13)?, former_bytes: bytes(15)? })
 }
 
+/// A row of [`CHAIN`].
+fn link(row: &Row) -> Result<Link, StoreError> {
+    let Listed { version, former_etag, .. } = listed(row)?;
+    let number = version.number;
+    let back = match &former_etag {
+        Some(_) => Some(delta(row, number, 16)?),
+        None => None,
+    };
+    Ok(Link { version, former: former_etag, back })
+}
+
 /// A row of [`STEPS`].
 fn step(row: &Row) -> Result<Step, HistoryError> {
     let number: i64 = column(row, 0)?;
+    let before = column::<Option<&str>>(row, 4)?.unwrap_or_default();
+    Ok(Step { number, delta: delta(row, number, 1)?, before: Etag::claimed(before) })
+}
+
+/// The columns `kept_start, kept_end, former` from this one on.
+fn delta(row: &Row, number: i64, at: usize) -> Result<Delta, StoreError> {
     let damaged =
         |detail: &str| StoreError::Damaged { what: format!("version {number}"), detail: detail.to_owned() };
     let length =
         |at: usize| usize::try_from(column::<i32>(row, at)?).map_err(|_| damaged("a length is negative"));
-    let former: Option<Vec<u8>> = column(row, 3)?;
+    let former: Option<Vec<u8>> = column(row, at + 2)?;
     let former = String::from_utf8(former.unwrap_or_default()).map_err(|_| damaged("it is not UTF-8"))?;
-    let before = column::<Option<&str>>(row, 4)?.unwrap_or_default();
-    Ok(Step {
-        number,
-        delta: Delta::from_parts(length(1)?, length(2)?, former),
-        before: Etag::claimed(before),
-    })
+    Ok(Delta::from_parts(length(at)?, length(at + 1)?, former))
 }
 
 /// Why there is no version of this number, from the result of [`RANGE`].

@@ -109,13 +109,15 @@ const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_cata
 
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant.
-const SERVING_FUNCTIONS: [&str; 48] = [
+const SERVING_FUNCTIONS: [&str; 50] = [
     "append_events",
     "authenticate",
+    "authors_of",
     "claim_vectors",
     "close_session",
     "count_stale_fts",
     "current_access",
+    "document_chain",
     "drop_event_partition",
     "erase_history",
     "fill_fts",

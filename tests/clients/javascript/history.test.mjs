@@ -1,8 +1,10 @@
 // The history of documents in a folder: versions, restore, the setting that turns it off, and read-only mode.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import test from "node:test";
 import { emptyFolder, freshBank, serverOn } from "./lib/project.mjs";
+import { BINARY, ENVIRONMENT } from "./lib/server.mjs";
 
 const plan = (more) => ({ filename: "plan.md", ...more });
 
@@ -28,6 +30,45 @@ test("a folder keeps versions, shows and compares them, and brings one back, als
   const { contents } = await server.request("resources/read", { uri });
   assert.equal(contents[0].text, "# Plan\n\ntwo\n");
   assert.equal(JSON.parse((await server.ok("history", plan({ action: "erase" }))).text).erasedVersions, 5);
+});
+
+test("in a folder a user's changes since a time are undone, also by the shell command, and lines have their authors", async (t) => {
+  const { server, project } = await freshBank(t, ["--username", "alice"]);
+  const json = async (tool, args) => JSON.parse((await server.ok(tool, args)).text);
+  await server.ok("write_memory_bank_file", plan({ content: "# Plan\n\none\n" }));
+  const [{ at }] = (await json("history", plan())).versions;
+  const since = new Date(Date.parse(at) + 1).toISOString();
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  await server.ok("write_memory_bank_file", plan({ content: "# Plan\n\none\ntwo\n" }));
+  await server.ok("write_memory_bank_file", { filename: "new.md", content: "new\n" });
+  const blame = (await json("history", plan({ action: "blame" }))).ranges;
+  assert.deepEqual(blame.map(({ fromLine, version, by, text }) => [fromLine, version, by, text]), [[1, 1, "alice", "# Plan\n\none\n"], [4, 2, "alice", "two\n"]]);
+  assert.match(await server.fails("history", { action: "undo", by: "alice" }), /whose changes/);
+  const undo = { action: "undo", by: "alice", since };
+  const dry = await json("history", { ...undo, dryRun: true });
+  assert.deepEqual(dry.undone.map(({ filename, change }) => [filename, change]).sort(), [["new.md", "deleted"], ["plan.md", "changed"]]);
+  assert.match((await server.ok("read_memory_bank_file", plan())).text, /two/);
+  const run = (...args) => execFileSync(BINARY, [...args, "--path", project, "--username", "alice"], { encoding: "utf8", env: { ...process.env, ...ENVIRONMENT } });
+  assert.equal(run("undo", "new", "--by", "alice", "--since", since, "--yes"), "new.md  deleted  1 version taken back\n");
+  assert.match(run("blame", "plan"), /^ {4}1  \d{4}-\d\d-\d\dT\d\d:\d\d  alice, write_memory_bank_file  # Plan$/m);
+  assert.equal((await json("history", undo)).undone.length, 1);
+  assert.doesNotMatch((await server.ok("read_memory_bank_file", plan())).text, /two/);
+  assert.deepEqual((await json("history", undo)).undone, []);
+});
+
+test("of a version only its change is taken back, and a foreign version is restored only on request", async (t) => {
+  const { server, project } = await freshBank(t);
+  for (const content of ["one\n", "one\ntwo\n", "zero\none\ntwo\n"]) await server.ok("write_memory_bank_file", plan({ content }));
+  await server.ok("history", plan({ action: "restore", version: 2, onlyChange: true }));
+  const read = async (client) => JSON.parse((await client.ok("read_memory_bank_file", plan())).text).content;
+  assert.equal(await read(server), "zero\none\n");
+  assert.match(await server.fails("history", plan({ action: "restore", version: 1, onlyChange: true })), /created the document, which changed since by .* \(version 2\)/);
+  await server.close();
+  const other = await serverOn(project, t, ["--state-dir", await emptyFolder(t)]);
+  const restore = plan({ action: "restore", version: 1 });
+  assert.match(await other.fails("history", restore), /came with the repository.*acceptForeign/);
+  await other.ok("history", { ...restore, acceptForeign: true });
+  assert.equal(await read(other), "one\n");
 });
 
 test("HISTORY_RETENTION_DAYS=0 keeps no history, and a wrong value stops the start", async (t) => {

@@ -1,14 +1,22 @@
 //! The history of documents: versions, what each changed, and how a former text is rebuilt. Pure functions; a store
 //! keeps the versions.
 
+mod blame;
+mod chain;
 mod context;
 mod delta;
+mod merge;
 mod query;
 mod rebuild;
+mod take_back;
 mod version;
 
+pub use blame::{Blamed, blame};
+pub use chain::{Chain, ChainQuery, Link, Snapshot};
 pub use context::ChangeContext;
 pub use delta::{DamagedDelta, Delta};
-pub use query::{Subject, VersionPage, VersionPlace, VersionQuery};
+pub use merge::{LineRange, take_back_lines};
+pub use query::{Subject, VersionPage, VersionPlace, VersionQuery, moment};
 pub use rebuild::{Damage, Step, rebuild};
+pub use take_back::{Obstacle, TakenBack, changed_again, take_back};
 pub use version::{Version, VersionKind, VersionText};

@@ -1,6 +1,8 @@
 //! Which versions a list has.
 
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 
 use crate::document::DocumentPath;
 use crate::history::Version;
@@ -31,6 +33,18 @@ pub struct VersionQuery {
     pub after: Option<VersionPlace>,
     /// The most versions; more than [`crate::limits::VERSIONS_LISTED`] are not returned.
     pub limit: usize,
+}
+
+/// The time that a text means: a time of RFC 3339, or a day in UTC, which the end of a span includes.
+#[must_use]
+pub fn moment(text: &str, is_end: bool) -> Option<Timestamp> {
+    let text = text.trim();
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Some(at);
+    }
+    let day = text.parse::<Date>().ok()?;
+    let day = if is_end { day.checked_add(1.day()).ok()? } else { day };
+    Some(day.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
 /// A place in a list of versions, which is sorted by time, then number, then document, all descending.

@@ -25,6 +25,12 @@ pub enum Damage {
         /// The etag that was recorded.
         expected: Etag,
     },
+    /// The text after this version is not what the next version began with, so a change between them is unknown.
+    #[error("a change after version {number} is not in the history")]
+    Gap {
+        /// The version.
+        number: i64,
+    },
     /// The steps need a later text, which is not kept.
     #[error("no text is kept from which the version could be rebuilt")]
     NoText,

@@ -26,6 +26,10 @@ pub struct DraftWrite<'a> {
     pub before: Option<&'a Document>,
     /// The new text with its etag; `None` if it is deleted.
     pub after: Option<(&'a str, Etag)>,
+    /// The document that continues here under a new name, if the edit renamed one. Its former name is among the deletions.
+    pub moved_from: Option<&'a Document>,
+    /// The deleted document that comes back here, and the number of its last version, if the edit brings one back.
+    pub revives: Option<(&'a str, i64)>,
 }
 
 impl<'a> DraftChanges<'a> {
@@ -67,7 +71,14 @@ impl<'a> DraftChanges<'a> {
                     "two of the names mean the one document `{path}`; name it once"
                 )));
             }
-            detected.writes.push(DraftWrite { requested, path, before, after: after.zip(etag) });
+            detected.writes.push(DraftWrite {
+                requested,
+                path,
+                before,
+                after: after.zip(etag),
+                moved_from: drafts.moved_to(requested),
+                revives: drafts.revived(requested),
+            });
         }
         Ok(detected)
     }

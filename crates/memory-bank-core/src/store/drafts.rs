@@ -19,6 +19,10 @@ pub struct Drafts {
     unbounded: bool,
     /// The facts that the versions of this edit record.
     context: ChangeContext,
+    /// The documents that get another name: the new name, and the one by which the edit knows it.
+    moved: BTreeMap<DocumentPath, DocumentPath>,
+    /// The deleted documents that come back: the store's own name of each, and the number of its last version.
+    revived: BTreeMap<DocumentPath, (String, i64)>,
 }
 
 #[derive(Debug, Clone)]
@@ -132,6 +136,57 @@ impl Drafts {
         Ok(())
     }
 
+    /// Gives the document `from` the new name `to` and this text, so that its history continues there. Where an edit
+    /// [restores](ChangeContext::restores), only this is a renaming; elsewhere a document that appears with the text of one that
+    /// disappears is one, too.
+    ///
+    /// # Errors
+    /// As [`Self::set`]; or there is no document `from`, or there is one `to`.
+    pub fn rename(&mut self, from: &DocumentPath, to: &DocumentPath, text: String) -> Result<(), EditError> {
+        if self.stored(from).is_none() {
+            return Err(EditError::NotFound(from.clone()));
+        }
+        if from == to || self.stored(to).is_some() || self.text(to).is_some() {
+            return Err(EditError::Exists(to.clone()));
+        }
+        self.set(to, text)?;
+        self.delete(from)?;
+        self.moved.insert(to.clone(), from.clone());
+        Ok(())
+    }
+
+    /// The stored document that continues under this name, if [`Self::rename`] gave it. For stores.
+    #[must_use]
+    pub fn moved_to(&self, path: &DocumentPath) -> Option<&Document> {
+        self.stored(self.moved.get(path)?)
+    }
+
+    /// Brings a deleted document back under this name, so that its history continues: `document` is the store's own name of it,
+    /// `last` the number of its last version.
+    ///
+    /// # Errors
+    /// As [`Self::set`]; or there is a document of this name.
+    pub fn revive(
+        &mut self,
+        path: &DocumentPath,
+        text: String,
+        document: &str,
+        last: i64,
+    ) -> Result<(), EditError> {
+        if self.stored(path).is_some() || self.text(path).is_some() {
+            return Err(EditError::Exists(path.clone()));
+        }
+        self.set(path, text)?;
+        self.revived.insert(path.clone(), (document.to_owned(), last));
+        Ok(())
+    }
+
+    /// The deleted document that comes back under this name, if [`Self::revive`] gave one. For stores.
+    #[must_use]
+    pub fn revived(&self, path: &DocumentPath) -> Option<(&str, i64)> {
+        self.revived.get(path).map(|(document, last)| (document.as_str(), *last))
+    }
+
     /// The changes of the edit: the requested name, the document before, the text after. For stores.
     pub fn changes(&self) -> impl Iterator<Item = (&DocumentPath, Option<&Document>, Option<&str>)> {
         self.drafts.iter().map(|(path, draft)| (path, draft.before.as_ref(), draft.after()))
@@ -220,6 +275,21 @@ mod tests {
         assert!(without.set(&path, "a\0b".into()).is_err());
         let (path, mut with) = drafts(Some("a\0b"));
         with.set(&path, "a\0bc".into()).unwrap();
+    }
+
+    #[test]
+    fn a_document_is_renamed_only_to_a_free_name() {
+        let (path, mut drafts) = drafts(Some("x"));
+        let (free, taken) = (DocumentPath::parse("b.md").unwrap(), DocumentPath::parse("c.md").unwrap());
+        drafts.load(free.clone(), None);
+        let stored = drafts.stored(&path).cloned();
+        drafts.load(taken.clone(), stored);
+        assert!(drafts.rename(&path, &taken, "y".into()).is_err());
+        assert!(drafts.rename(&free, &path, "y".into()).is_err());
+        drafts.rename(&path, &free, "y".into()).unwrap();
+        assert_eq!((drafts.text(&path), drafts.text(&free)), (None, Some("y")));
+        assert_eq!(drafts.moved_to(&free), drafts.stored(&path));
+        assert!(drafts.rename(&taken, &free, "z".into()).is_err());
     }
 
     #[test]

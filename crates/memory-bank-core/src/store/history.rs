@@ -1,12 +1,14 @@
 //! The history of documents: list, read and erase versions. Versions are added by the edits of documents.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::caller::Caller;
-use crate::document::DocumentPath;
+use crate::document::{DocumentEntry, DocumentPath};
 use crate::error::StoreError;
-use crate::history::{Damage, VersionPage, VersionQuery, VersionText};
+use crate::history::{Chain, ChainQuery, Damage, VersionPage, VersionQuery, VersionText};
 
 /// Versions of the documents of one project. [`DocumentStore::edit`](crate::store::DocumentStore::edit) and every other
 /// committed change of a document adds one, in the same transaction.
@@ -24,6 +26,19 @@ pub trait HistoryStore: Send + Sync {
         path: &DocumentPath,
         number: i64,
     ) -> Result<VersionText, HistoryError>;
+
+    /// All documents, as [`DocumentStore::list`](crate::store::DocumentStore::list) has them, and who last changed each of the
+    /// `most` that changed last, as far as the history knows: names of users by the names of documents. Needs the right to
+    /// read, and no more round trips than the list alone.
+    async fn list_with_authors(
+        &self,
+        caller: &Caller,
+        most: usize,
+    ) -> Result<(Vec<DocumentEntry>, BTreeMap<String, String>), StoreError>;
+
+    /// The latest versions of a document with the steps back from each, as the query bounds them, and its present text. Needs
+    /// the right to read.
+    async fn chain(&self, caller: &Caller, query: &ChainQuery) -> Result<Chain, HistoryError>;
 
     /// Erases all versions of the document that has this name, or that had it last; its current text stays. The audit
     /// log records it. Returns the number of erased versions. Needs the right to administer.

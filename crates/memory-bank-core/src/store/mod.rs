@@ -18,6 +18,7 @@ mod series;
 mod sessions;
 mod state;
 mod text_index;
+mod undo;
 mod visits;
 mod workspace;
 
@@ -47,6 +48,7 @@ pub use sessions::{
 };
 pub use state::{MemoryStateStore, SessionState, StateChange, StateStore};
 pub use text_index::TextIndex;
+pub use undo::{LeftDocument, Reason, UndoError, UndoReport, UndoRequest, UndoneDocument, lines_named, undo};
 pub use visits::DigestVisits;
 pub use workspace::{
     Initialized, ModeRules, RegisteredStore, SelectTarget, SelectedStore, StoreInfo, StoreKind, StoreList,

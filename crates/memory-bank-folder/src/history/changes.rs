@@ -24,6 +24,10 @@ pub(crate) struct Changing {
     pub(crate) path: DocumentPath,
     pub(crate) before: Option<Text>,
     pub(crate) after: Option<Text>,
+    /// The former name of a document that an edit renamed, where it says so.
+    pub(crate) moved_from: Option<DocumentPath>,
+    /// The deleted document that comes back, with the number of its last version.
+    pub(crate) revives: Option<(uuid::Uuid, i64)>,
 }
 
 /// A text with its etag.
@@ -126,7 +130,7 @@ impl Writer<'_> {
     }
 
     fn append_all(&self, changes: &[Changing], by: &By, pending: &mut Pending) -> Result<(), StoreError> {
-        let renamed = renames(changes);
+        let renamed = renames(changes, by.context.restores);
         for (new, old) in &renamed {
             let (Some(new), Some(old)) = (changes.get(*new), changes.get(*old)) else { continue };
             self.append_rename(old, new, by, pending)?;
@@ -172,17 +176,18 @@ impl Writer<'_> {
         let mut to = self.open(&new.path, pending)?;
         self.note_outside(&mut to, &new.path, None, by.at)?;
         let mut facts = self.facts(&from, &new.path, Kind::Renamed, by);
-        let text = old.before.as_ref();
-        let content = text.map_or("", |text| &text.content);
-        facts.before = text.map(|text| text.etag.as_str().to_owned());
-        facts.after.clone_from(&facts.before);
-        facts.bytes = content.len() as u64;
+        let etag = |text: Option<&Text>| text.map(|text| text.etag.as_str().to_owned());
+        let content = |text: Option<&Text>| text.map_or_else(String::new, |text| text.content.clone());
+        let (before, after) = (content(old.before.as_ref()), content(new.after.as_ref()));
+        (facts.before, facts.after) = (etag(old.before.as_ref()), etag(new.after.as_ref()));
+        facts.bytes = after.len() as u64;
         facts.other = Some(old.path.as_str().to_owned());
-        let same = Delta::from_parts(content.len(), 0, String::new());
+        let delta = Delta::between(&before, &after);
+        let inserted = after.get(delta.start()..after.len() - delta.end()).unwrap_or_default();
         let mut moved = Facts { kind: Kind::Moved, path: old.path.as_str().to_owned(), ..facts.clone() };
         (moved.after, moved.other) = (None, Some(new.path.as_str().to_owned()));
-        let whole = must_be_whole(&from, facts.number).then_some(content);
-        let renamed = Record::new(facts, Some((&same, "")), whole);
+        let whole = must_be_whole(&from, facts.number).then_some(after.as_str());
+        let renamed = Record::new(facts, Some((&delta, inserted)), whole);
         self.append(from, Record::new(moved, None, None), pending)?;
         self.append(to, renamed, pending)
     }
@@ -191,9 +196,11 @@ impl Writer<'_> {
     fn facts(&self, file: &HistoryFile, path: &DocumentPath, kind: Kind, by: &By) -> Facts {
         // A document that moved away is another one than a new one of its name.
         let last = file.last.as_ref().filter(|last| last.facts.kind != Kind::Moved);
+        let last = last.map(|last| (last.facts.document, last.facts.number));
+        let (document, number) = last.unwrap_or_else(|| (self.entropy.id(), 0));
         Facts {
-            document: last.map_or_else(|| self.entropy.id(), |last| last.facts.document),
-            number: last.map_or(1, |last| last.facts.number.saturating_add(1)),
+            document,
+            number: number.saturating_add(1),
             kind,
             path: path.as_str().to_owned(),
             other: None,
@@ -220,7 +227,12 @@ impl Writer<'_> {
             (Some(_), Some(_)) => Kind::Changed,
             (Some(_), None) => Kind::Deleted,
         };
-        self.record(file, &change.path, kind, (change.before.as_ref(), change.after.as_ref()), by)
+        let mut record =
+            self.record(file, &change.path, kind, (change.before.as_ref(), change.after.as_ref()), by);
+        if let Some((document, number)) = change.revives {
+            (record.facts.document, record.facts.number) = (document, number.saturating_add(1));
+        }
+        record
     }
 
     fn record(
@@ -301,8 +313,18 @@ fn must_be_whole(file: &HistoryFile, number: i64) -> bool {
         || file.last.as_ref().is_none_or(|last| !last.is_own || last.facts.kind == Kind::Erased)
 }
 
-/// Pairs of a new document and a removed one with its text, by their places.
-fn renames(changes: &[Changing]) -> Vec<(usize, usize)> {
+/// Pairs of a new document and the removed one that it continues, by their places: as the edit says, and in an edit that brings
+/// nothing back also those with the same text.
+fn renames(changes: &[Changing], restores: bool) -> Vec<(usize, usize)> {
+    let former = |change: &Changing| {
+        let from = change.moved_from.as_ref()?;
+        changes.iter().position(|other| other.path == *from)
+    };
+    let said: Vec<(usize, usize)> =
+        changes.iter().enumerate().filter_map(|(at, change)| Some((at, former(change)?))).collect();
+    if restores || !said.is_empty() {
+        return said;
+    }
     let mut removed: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (at, change) in changes.iter().enumerate() {
         if let (Some(before), None) = (&change.before, &change.after) {

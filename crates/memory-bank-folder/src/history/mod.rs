@@ -4,13 +4,15 @@
 //! whole text before it or back from a later one. Records are sealed with the user's key, so versions that came with a repository
 //! are recognised as foreign.
 
+mod authors;
 mod changes;
 mod file;
+mod pages;
 mod record;
 mod thin;
 mod timeline;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -18,12 +20,10 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::clock::Entropy;
-use memory_bank_core::compact_sort::CompactSort as _;
-use memory_bank_core::document::{DocumentPath, Etag};
+use memory_bank_core::document::{DocumentEntry, DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
-use memory_bank_core::history::{Subject, Version, VersionPage, VersionQuery, VersionText};
-use memory_bank_core::limits;
-use memory_bank_core::store::{HistoryError, HistoryStore};
+use memory_bank_core::history::{Chain, ChainQuery, Subject, VersionPage, VersionQuery, VersionText};
+use memory_bank_core::store::{DocumentStore as _, HistoryError, HistoryStore};
 use parking_lot::Mutex;
 
 use crate::bank::FolderBank;
@@ -31,6 +31,7 @@ use crate::dir::BankDir;
 use crate::documents::name_on_disk;
 use crate::history::changes::Writer;
 use crate::history::file::HistoryFile;
+use crate::history::pages::{all_versions, page_of};
 use crate::history::record::{Kind, Record};
 use crate::history::timeline::Timeline;
 use crate::journal;
@@ -370,6 +371,34 @@ impl HistoryStore for FolderBank {
         .await
     }
 
+    async fn list_with_authors(
+        &self,
+        caller: &Caller,
+        most: usize,
+    ) -> Result<(Vec<DocumentEntry>, BTreeMap<String, String>), StoreError> {
+        let entries = self.list(caller).await?;
+        let newest = authors::newest(&entries, most);
+        let authors = self.read_history(move |dir, seal| Ok(authors::of(dir, &newest, seal))).await;
+        let authors = authors.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the authors of documents cannot be read");
+            BTreeMap::new()
+        });
+        Ok((entries, authors))
+    }
+
+    async fn chain(&self, _caller: &Caller, query: &ChainQuery) -> Result<Chain, HistoryError> {
+        self.settle_history(vec![query.path.clone()]).await;
+        let query = query.clone();
+        self.read_history(move |dir, seal| {
+            let missing = || HistoryError::NoDocument(query.path.clone());
+            let document = query.document.parse().map_err(|_| missing())?;
+            let path = name_on_disk(dir, &query.path);
+            let timeline = Timeline::of_document(dir, &path, Some(document), seal)?.ok_or_else(missing)?;
+            Ok(Chain { links: timeline.links(&query), current: timeline.into_current() })
+        })
+        .await
+    }
+
     async fn erase(&self, caller: &Caller, path: &DocumentPath) -> Result<u64, HistoryError> {
         if !caller.may(Right::Admin) {
             return Err(StoreError::Denied.into());
@@ -425,56 +454,4 @@ fn erase(writer: &Writer<'_>, timeline: &Timeline) -> Result<u64, StoreError> {
         }
     }
     Ok(timeline.records.len() as u64)
-}
-
-/// The versions of all documents, in no order.
-fn all_versions(dir: &BankDir, seal: Option<&Seal>) -> Result<Vec<Version>, HistoryError> {
-    let read = |error| StoreError::io("cannot read the history")(error);
-    let (mut versions, mut bytes) = (Vec::new(), 0);
-    for (name, length) in dir.history_files(thin::MAX_FILES).map_err(read)? {
-        bytes += length;
-        if bytes > 2 * timeline::MAX_BYTES {
-            tracing::warn!("the history is too large; a part of it is not listed");
-            break;
-        }
-        let file =
-            HistoryFile::open_named(dir, name.clone(), seal, false).and_then(|mut file| file.contents(seal));
-        let contents = match file {
-            Ok(contents) => contents,
-            Err(error) => {
-                tracing::warn!(name, %error, "a file of the history cannot be read");
-                continue;
-            }
-        };
-        if contents.damaged > 0 {
-            tracing::warn!(name, records = contents.damaged, "a part of the history cannot be read");
-        }
-        for record in &contents.records {
-            let is_made = !record.is_pending || {
-                let path = DocumentPath::parse(&record.facts.path).ok();
-                let now = path.and_then(|path| timeline::current_if_readable(dir, &path));
-                timeline::is_made(record, now.as_ref().map(|document| &document.etag))
-            };
-            versions.extend(record.version().filter(|_| is_made));
-        }
-    }
-    Ok(versions)
-}
-
-/// The page of these versions that is requested.
-fn page_of(mut versions: Vec<Version>, query: &VersionQuery) -> VersionPage {
-    let order = |version: &Version| (version.at, version.number, version.document.clone());
-    let after = query.after.as_ref().map(|place| (place.at, place.number, place.document.clone()));
-    versions.retain(|version| {
-        query.since.is_none_or(|since| version.at >= since)
-            && query.until.is_none_or(|until| version.at < until)
-            && query.by.as_ref().is_none_or(|by| version.author.as_ref() == Some(by))
-            && after.as_ref().is_none_or(|after| order(version) < *after)
-    });
-    versions.compact_sort_by(|a, b| order(b).cmp(&order(a)));
-    let limit = query.limit.clamp(1, limits::VERSIONS_LISTED);
-    let more = versions.len() > limit;
-    versions.truncate(limit);
-    let next = versions.last().filter(|_| more).map(Version::place);
-    VersionPage { versions, next }
 }

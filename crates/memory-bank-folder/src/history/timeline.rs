@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use memory_bank_core::document::{Document, DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
-use memory_bank_core::history::{Damage, Step, Version, rebuild};
+use memory_bank_core::history::{ChainQuery, Damage, Delta, Link, Step, Version, rebuild};
+use memory_bank_core::limits;
 use memory_bank_core::store::ReadOutcome;
 use uuid::Uuid;
 
@@ -90,8 +91,19 @@ impl Timeline {
         path: &DocumentPath,
         seal: Option<&Seal>,
     ) -> Result<Option<Self>, StoreError> {
+        Self::of_document(dir, path, None, seal)
+    }
+
+    /// The versions of this document, or of the last one that had the name; none if it never had this name.
+    pub(super) fn of_document(
+        dir: &BankDir,
+        path: &DocumentPath,
+        document: Option<Uuid>,
+        seal: Option<&Seal>,
+    ) -> Result<Option<Self>, StoreError> {
         let (records, damaged, mut bytes) = made(dir, path, seal)?;
-        let Some(last) = records.last() else { return Ok(None) };
+        let is_wanted = |record: &&Record| document.is_none_or(|document| record.facts.document == document);
+        let Some(last) = records.iter().rfind(is_wanted) else { return Ok(None) };
         let document = last.facts.document;
         let mut timeline = Self { document, damaged, ..Self::default() };
         let mut waiting = timeline.take(path, records);
@@ -133,6 +145,38 @@ impl Timeline {
     /// The versions, oldest first.
     pub(super) fn versions(&self) -> impl Iterator<Item = Version> {
         self.records.iter().filter_map(Record::version)
+    }
+
+    /// The document as it is now, if it was not deleted, and its last name belongs to no other.
+    pub(super) fn into_current(self) -> Option<Document> {
+        let last = self.records.last()?;
+        last.facts.after.as_ref().and(self.current)
+    }
+
+    /// The latest versions down to this number, newest first, with the steps back. Bounded as the query says.
+    pub(super) fn links(&self, query: &ChainQuery) -> Vec<Link> {
+        let most = query.most.min(limits::CHAIN_VERSIONS);
+        let (mut links, mut bytes): (Vec<Link>, usize) = (Vec::new(), 0);
+        for (place, record) in self.records.iter().enumerate().rev().take(most) {
+            if record.facts.number < query.from {
+                break;
+            }
+            let Some(version) = record.version() else { continue };
+            let back = record.back().or_else(|| self.former_text(place));
+            bytes += back.as_ref().map_or(0, Delta::bytes);
+            if bytes > limits::CHAIN_BYTES && !links.is_empty() {
+                break;
+            }
+            links.push(Link { version, former: record.facts.before.as_deref().map(Etag::claimed), back });
+        }
+        links
+    }
+
+    /// The text before a version as a whole: that of a deletion is not in its record.
+    fn former_text(&self, place: usize) -> Option<Delta> {
+        self.records.get(place)?.facts.before.as_ref()?;
+        let text = self.text(place.checked_sub(1)?).ok()??;
+        Some(Delta::whole(&text))
     }
 
     /// The place of a version.

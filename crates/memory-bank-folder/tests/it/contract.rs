@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use memory_bank_contract_tests::{Project, RecordedChanges, contract_tests};
-use memory_bank_core::caller::Caller;
+use memory_bank_core::caller::{Caller, Role};
 use memory_bank_core::store::{MemoryStateStore, Workspace};
 use memory_bank_folder::{FolderBank, FolderOptions, FolderWorkspace, StateFolder};
 
@@ -25,6 +25,7 @@ async fn fresh() -> Project {
     std::fs::remove_file(path.join("start.md")).unwrap();
     Project {
         caller,
+        colleague: Caller { role: Role::Editor, ..Caller::local("bob") },
         workspace: Arc::new(workspace),
         bank,
         other: Arc::new(FolderBank::new(path, temp.path().to_owned(), deps()).with_state(state)),

@@ -28,11 +28,11 @@ fn used_by(command: &str) -> Option<Vec<&'static str>> {
     let place = |others: &[&'static str]| Some([&PLACE, others].concat());
     match command {
         "serve" => place(&["mode", "username", "tools", "read_only", "debug"]),
-        "list" | "show" | "search" | "digest" | "log" | "history" | "diff" | "graph" | "status" => {
+        "list" | "show" | "search" | "digest" | "log" | "history" | "diff" | "blame" | "graph" | "status" => {
             place(&["json"])
         }
         "init" => place(&["read_only", "json"]),
-        "add-decision" => place(&["username", "read_only", "json"]),
+        "add-decision" | "undo" => place(&["username", "read_only", "json"]),
         "hook" => place(&["username", "read_only", "debug"]),
         "config" | "bench" => Some(vec!["json"]),
         "health" | "completions" | "man" | "help" => Some(Vec::new()),

@@ -41,7 +41,8 @@ fn a_copied_cache_entry_gives_no_access_and_creates_no_key() {
     let session = server.initialize();
     server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
     server.subscribe(&session, "memory-bank://active-context.md");
-    let hers = redis.keys("apikey").pop().unwrap();
+    let list = call(7, "list_memory_bank_files", &json!({}));
+    let hers = redis.cached_key(|| assert_eq!(server.post(Some(&session), &list).status, 200));
     let (prefix, _) = hers.rsplit_once(':').unwrap();
     let forged = format!("{prefix}:{}", MADE_UP.parse::<PlainKey>().unwrap().hash().to_hex());
     assert!(redis.run(&format!("COPY {hers} stolen")).contains(":1"));
@@ -105,8 +106,7 @@ fn a_copied_cache_entry_gives_no_access_and_creates_no_key() {
 fn a_copied_cache_entry_gives_no_access_to_a_folder() {
     let redis = Redis::start();
     let mut server = Server::start(&[("REDIS_URL", &redis.url()), ("RATE_LIMIT_IP_PER_MINUTE", "0")]);
-    assert_eq!(server.send("GET", "/api/keys", &[], "").status, 200);
-    let own = redis.keys("apikey").pop().unwrap();
+    let own = redis.cached_key(|| assert_eq!(server.send("GET", "/api/keys", &[], "").status, 200));
     let (prefix, _) = own.rsplit_once(':').unwrap();
     let forged = format!("{prefix}:{}", MADE_UP.parse::<PlainKey>().unwrap().hash().to_hex());
     assert!(redis.run(&format!("COPY {own} {forged} REPLACE")).contains(":1"));

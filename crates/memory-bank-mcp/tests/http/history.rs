@@ -110,6 +110,73 @@ fn two_users_who_overwrite_each_other_get_everything_back() {
 }
 
 #[test]
+fn a_session_is_undone_by_its_user_or_an_owner_and_by_no_other() {
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let alice = Member::new(&database, &made["key"]);
+    let bob = Member::new(&database, &member(&database, "bob", "editor"));
+    let carol = Member::new(&database, &member(&database, "carol", "editor"));
+    let vera = Member::new(&database, &member(&database, "vera", "viewer"));
+    alice.call("initialize_memory_bank", &json!({"path": "."}));
+    alice.write("# Plan\n\n- alice\n");
+    bob.write("# Plan\n\n- alice\n- bob\n");
+    bob.call("write_memory_bank_file", &json!({"filename": "bobs.md", "content": "bob's\n"}));
+    carol.write("# Plan\n\n- alice\n- bob\n- carol\n");
+    let undo = |by: &str, more: Value| {
+        let mut arguments = json!({"action": "undo", "by": by});
+        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        arguments
+    };
+    let bobs = undo(&bob.session, json!({}));
+    assert!(vera.refused("history", &bobs).contains("read-only here, or"));
+    assert!(carol.refused("history", &bobs).contains("you may undo only your own"));
+    let of_bob = undo("bob", json!({"since": "2020-01-01"}));
+    assert!(carol.refused("history", &of_bob).contains("you may not undo changes of `bob`"));
+    assert!(alice.refused("history", &undo("bob", json!({}))).contains("whose changes?"));
+    let dry = alice.call("history", &undo("bob", json!({"since": "2020-01-01", "dryRun": true})));
+    assert_eq!((dry["undone"].as_array().unwrap().len(), &dry["dryRun"]), (2, &json!(true)), "{dry}");
+    let done = bob.call("history", &bobs);
+    let undone = done["undone"].as_array().unwrap();
+    let of = |name: &str| undone.iter().find(|one| one["filename"] == name).unwrap();
+    assert_eq!((&of("bobs.md")["change"], &of("plan.md")["change"]), (&json!("deleted"), &json!("changed")));
+    assert_eq!(of("plan.md")["laterChangesStay"], true);
+    let plan = json!({"filename": "plan.md"});
+    assert_eq!(vera.call("read_memory_bank_file", &plan)["content"], "# Plan\n\n- alice\n- carol\n");
+    let newest = &vera.versions(&plan)[0];
+    assert_eq!(
+        (&newest["by"], &newest["tool"], &newest["kind"]),
+        (&json!("bob"), &json!("history"), &json!("restored"))
+    );
+    assert_eq!(bob.call("history", &bobs)["undone"], json!([]));
+
+    // What carol rewrote stays, and she is named.
+    alice.write("# Plan\n\n- all new\n");
+    carol.write("# Plan\n\n- all newer\n");
+    let whole = undo(&alice.session, json!({"filename": "plan.md", "allOrNothing": true}));
+    let refused = alice.refused("history", &whole);
+    assert!(refused.contains("NOT_ALL") && refused.contains("carol (version"), "{refused}");
+
+    let blamed = vera.call("history", &json!({"action": "blame", "filename": "plan.md"}));
+    let authors: Vec<&str> =
+        blamed["ranges"].as_array().unwrap().iter().map(|range| range["by"].as_str().unwrap()).collect();
+    assert_eq!(authors, ["alice", "carol"]);
+
+    // Only what one version changed.
+    alice.write("# Plan\n\n- all newer\n- more\n");
+    bob.write("# Title\n\n- all newer\n- more\n");
+    let versions = vera.versions(&plan);
+    let (title, more) = (&versions[0], &versions[1]);
+    let restore = |version: &Value, etag: &Value| json!({"action": "restore", "filename": "plan.md", "version": version["version"], "onlyChange": true, "ifMatchEtag": etag});
+    assert!(carol.refused("history", &restore(more, &more["etag"])).contains("ETAG_MISMATCH"));
+    carol.call("history", &restore(more, &title["etag"]));
+    assert_eq!(vera.call("read_memory_bank_file", &plan)["content"], "# Title\n\n- all newer\n");
+    bob.write("# Title\n\n- the newest\n");
+    let carols = versions.iter().find(|version| version["by"] == "carol").unwrap();
+    let conflict = alice.refused("history", &restore(carols, &Value::Null));
+    assert!(conflict.contains("lines 3 changed since by bob (version"), "{conflict}");
+}
+
+#[test]
 fn the_commands_show_the_history_of_a_server() {
     let database = TestDatabase::migrated();
     let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
@@ -132,8 +199,40 @@ fn the_commands_show_the_history_of_a_server() {
     assert_eq!(run(&["history", "plan", "--show", "1"]), long);
     let diff = run(&["diff", "plan", "1"]);
     assert!(diff.contains("-line 0 of a long plan") && diff.contains("the diff is cut here"), "{diff}");
-    alice.write("shorter\n");
-    assert!(run(&["diff", "plan", "2"]).ends_with("-short\n+shorter\n"));
+    alice.write("shorter\nthan before\n");
+    assert!(run(&["diff", "plan", "2"]).ends_with("-short\n+shorter\n+than before\n"));
+    alice.write("shorter\nthan ever\n");
+    let blamed = run(&["blame", "plan"]);
+    let lines: Vec<&str> = blamed.lines().collect();
+    assert!(
+        lines[0].starts_with("    3  20") && lines[0].ends_with("alice, write_memory_bank_file  shorter"),
+        "{blamed}"
+    );
+    assert!(lines[1].starts_with("    4  20") && lines[1].ends_with("  than ever"), "{blamed}");
+
+    let refused = |words: &[&str]| {
+        let variables = [("MEMORY_BANK_URL", url.as_str()), ("MEMORY_BANK_API_KEY", key.as_str())];
+        let output = command(&folder, &variables).args(words).output().unwrap();
+        assert!(!output.status.success(), "{words:?}");
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let by_session = ["undo", "--session", alice.session.as_str()];
+    let (shown, error) = refused(&by_session);
+    assert_eq!(shown, "plan.md  deleted  4 versions taken back\n");
+    assert!(error.contains("repeat the command with `--yes`"), "{error}");
+    let since = ["undo", "plan", "--by", "alice", "--since", "2020-01-01", "--all-or-nothing", "--dry-run"];
+    assert_eq!(run(&since), shown);
+    assert_eq!(run(&["show", "plan"]), "shorter\nthan ever\n");
+    assert!(refused(&["undo", "--by", "alice"]).1.contains("--since"));
+    assert!(
+        refused(&[&by_session[..], &["--yes", "--read-only"][..]].concat()).1.contains("nothing was done")
+    );
+    assert_eq!(run(&[&by_session[..], &["--yes"][..]].concat()), shown);
+    assert!(refused(&["show", "plan"]).1.contains("plan"));
+    assert_eq!(
+        run(&[&by_session[..], &["--yes"][..]].concat()),
+        "Nothing of these changes is left to be undone.\n"
+    );
 }
 
 #[test]

@@ -199,7 +199,9 @@ fn a_cache_entry_is_valid_for_five_minutes_after_the_database_lookup() {
     second.initialize();
     redis.run("FLUSHALL");
     let session = first.initialize();
-    let name = redis.keys("apikey").pop().unwrap();
+    let name = redis.cached_key(|| {
+        first.post(Some(&session), &request("ping", &json!({})));
+    });
     let aged = |age_ms: i64| {
         let reply = redis.run(&format!("GET {name}"));
         let entry = reply.lines().find(|line| line.starts_with('{')).unwrap();
@@ -233,7 +235,9 @@ fn a_read_only_redis_does_not_revive_a_revoked_key() {
     let key = crate::replica_set::key(&database);
     let server = crate::replica_set::replica(&database.url(), &redis.url(), &key, &[]);
     let session = server.initialize();
-    until("the key is in Redis", || redis.keys("apikey").len() == 1);
+    redis.cached_key(|| {
+        server.post(Some(&session), &request("ping", &json!({})));
+    });
     // As a replica, or a master that lost its replicas: it answers, and refuses to delete.
     assert!(redis.run("CONFIG SET min-replicas-to-write 1").starts_with("+OK"));
     revoke_all_in(&database);

@@ -131,7 +131,7 @@ struct Group {
 enum Applied {
     /// It ran: its changes, or why it was refused.
     Done(Result<Plan, EditError>),
-    /// It deletes or renames, which needs other rights, or needs more than a group has.
+    /// It deletes, renames or brings back, which needs other rights, or needs more than a group has.
     Alone,
 }
 
@@ -163,7 +163,8 @@ impl Group {
             Ok(plan)
         });
         if let Ok(plan) = &mut result {
-            if !plan.deletes.is_empty() || !plan.renamed_from.is_empty() {
+            let revives = plan.inserts.0.iter().any(|text| text.revives.is_some());
+            if revives || !plan.deletes.is_empty() || !plan.renamed_from.is_empty() {
                 return Some(Applied::Alone);
             }
             self.take(database, plan);
@@ -200,7 +201,7 @@ impl Group {
             let (path, etag) = (document.path.clone(), document.etag.clone());
             let change = DocumentChange { path: path.clone(), kind, etag: Some(etag.clone()) };
             plan.changes.insert(path.clone(), change);
-            let text = Text { path, name, content: document.content.clone(), etag, versions };
+            let text = Text { path, name, content: document.content.clone(), etag, versions, revives: None };
             let texts = if stored.is_some() { &mut plan.updates } else { &mut plan.inserts };
             texts.0.push(text);
         }

@@ -99,7 +99,7 @@ impl Opened {
     pub(super) fn with(mut self, needed: &[Series], ends: &[Vec<Row>]) -> Result<Self, StoreError> {
         self.present = count_of(answer(ends, needed.len()))?;
         for (series, rows) in needed.iter().zip(ends) {
-            let document = rows.first().map(document).transpose()?;
+            let document = rows.first().map(document_of).transpose()?;
             let last = document.as_ref().and_then(|document| series.number_of(&document.path)).unwrap_or(0);
             self.drafts.load_series(series.clone(), last, document);
         }
@@ -165,14 +165,14 @@ pub(super) fn find<'a>(
 pub(super) fn by_name(rows: &[Row]) -> Result<BTreeMap<String, Document>, StoreError> {
     rows.iter()
         .map(|row| {
-            let document = document(row)?;
+            let document = document_of(row)?;
             Ok((document.path.as_str().to_owned(), document))
         })
         .collect()
 }
 
 /// A row that begins with `path, content, version, updated_at`.
-fn document(row: &Row) -> Result<Document, StoreError> {
+pub(crate) fn document_of(row: &Row) -> Result<Document, StoreError> {
     let name: &str = column(row, 0)?;
     let path = DocumentPath::parse(name).map_err(|error| StoreError::Damaged {
         what: "the name of a document".to_owned(),

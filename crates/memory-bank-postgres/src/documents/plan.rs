@@ -10,6 +10,7 @@ use memory_bank_core::store::{
     Change, ChangeKind, DocumentChange, DraftChanges, DraftWrite, Drafts, check_document_count, name_clash,
 };
 use memory_bank_core::unicode::has_null;
+use uuid::Uuid;
 
 use crate::database::Database;
 use crate::documents::versions::{NewVersion, SET_CHANGE, SettingOfChange};
@@ -33,6 +34,10 @@ const UPDATE_ONE: &str = "WITH changed AS (UPDATE public.documents d SET content
 const INSERT: &str = "INSERT INTO public.documents (project_id, path, content, etag, version, created_at, updated_at) \
     SELECT $1, u.path, u.content, u.etag, u.edits, $6, $6 \
     FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[]) AS u (path, content, etag, edits)";
+/// Documents that come back with their ids.
+const REVIVE: &str = "INSERT INTO public.documents (id, project_id, path, content, etag, version, created_at, updated_at) \
+    SELECT u.id, $1, u.path, u.content, u.etag, u.version, $7, $7 \
+    FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[]) AS u (id, path, content, etag, version)";
 const DELETE: &str = "WITH changed AS (DELETE FROM public.documents WHERE project_id = $1 AND path = ANY ($2) RETURNING 1) \
     SELECT app.must_be((SELECT count(*) FROM changed), cardinality($2::text[]))";
 
@@ -62,16 +67,33 @@ pub(super) struct Text {
     pub(super) etag: Etag,
     /// Its versions, oldest first: each edit is one.
     pub(super) versions: Vec<NewVersion>,
+    /// The deleted document that comes back, with the number of its last version.
+    pub(super) revives: Option<(Uuid, i64)>,
 }
 
 impl Texts {
+    /// The columns of those texts that bring no document back.
     fn columns(&self) -> ([Vec<&str>; 3], Vec<i64>) {
-        let column = |of: fn(&Text) -> &str| self.0.iter().map(of).collect::<Vec<_>>();
-        let texts =
-            [column(|text| &text.name), column(|text| &text.content), column(|text| text.etag.as_str())];
         let count = |text: &Text| i64::try_from(text.versions.len()).unwrap_or(i64::MAX);
-        (texts, self.0.iter().map(count).collect())
+        let texts = || self.0.iter().filter(|text| text.revives.is_none());
+        (columns_of(texts), texts().map(count).collect())
     }
+
+    /// The ids, columns and numbers of those that bring one back.
+    fn revived(&self) -> (Vec<Uuid>, [Vec<&str>; 3], Vec<i64>) {
+        let texts = || self.0.iter().filter(|text| text.revives.is_some());
+        let (ids, last): (Vec<Uuid>, Vec<i64>) = texts().filter_map(|text| text.revives).unzip();
+        (ids, columns_of(texts), last.into_iter().map(|number| number.saturating_add(1)).collect())
+    }
+}
+
+/// Names, contents and etags.
+fn columns_of<'t, I: Iterator<Item = &'t Text>>(texts: impl Fn() -> I) -> [Vec<&'t str>; 3] {
+    [
+        texts().map(|text| text.name.as_str()).collect(),
+        texts().map(|text| text.content.as_str()).collect(),
+        texts().map(|text| text.etag.as_str()).collect(),
+    ]
 }
 
 impl Plan {
@@ -82,7 +104,7 @@ impl Plan {
         let DraftChanges { changes, writes } = DraftChanges::of(drafts, stored)?;
         let mut plan = Self { changes, context: Box::new(drafts.context().clone()), ..Self::default() };
         let mut deleted: Vec<&Document> = Vec::new();
-        for DraftWrite { path, before, after, .. } in writes {
+        for DraftWrite { path, before, after, moved_from, revives, .. } in writes {
             let bytes = |text: Option<usize>| i64::try_from(text.unwrap_or_default()).unwrap_or(i64::MAX);
             let new = after.as_ref().map(|(content, _)| content.len());
             plan.added += bytes(new) - bytes(before.map(|before| before.content.len()));
@@ -95,13 +117,25 @@ impl Plan {
                     "`{path}` would contain a null character, which cannot be kept; leave it out"
                 )));
             }
-            let text = Text {
+            let text = |before: Option<&Document>, etag: Etag, context: &ChangeContext| Text {
                 path: path.clone(),
                 name: path.as_str().to_owned(),
-                versions: vec![NewVersion::of(before, content, &etag, &plan.context)],
+                versions: vec![NewVersion::of(before, content, &etag, context)],
                 content: content.to_owned(),
                 etag,
+                revives: revives.and_then(|(document, number)| Some((document.parse().ok()?, number))),
             };
+            if let Some(moved) = moved_from {
+                plan.renamed_from.push(moved.path.as_str().to_owned());
+                plan.renamed_to.push(path.as_str().to_owned());
+                if content != moved.content {
+                    // The renaming is a version of its own.
+                    let renamed = Document { version: moved.version.saturating_add(1), ..moved.clone() };
+                    plan.updates.0.push(text(Some(&renamed), etag, &plan.context));
+                }
+                continue;
+            }
+            let text = text(before, etag, &plan.context);
             let texts = if before.is_none() { &mut plan.inserts } else { &mut plan.updates };
             texts.0.push(text);
         }
@@ -113,8 +147,12 @@ impl Plan {
     /// delete, and keeps the document's history of versions.
     fn find_renames(&mut self, deleted: &[&Document]) {
         for document in deleted {
-            let renamed = self.inserts.0.iter().position(|text| text.content == document.content);
             let from = document.path.as_str().to_owned();
+            if self.renamed_from.contains(&from) {
+                continue;
+            }
+            let renamed = self.inserts.0.iter().position(|text| text.content == document.content);
+            let renamed = renamed.filter(|_| !self.context.restores);
             match renamed {
                 Some(at) => {
                     let text = self.inserts.0.swap_remove(at);
@@ -197,6 +235,8 @@ pub(super) async fn write(
     let update: [Value<'_>; 6] = [&project, &updated, &updates, &update_etags, &update_edits, &now];
     let ([inserted, inserts, insert_etags], insert_edits) = plan.inserts.columns();
     let insert: [Value<'_>; 6] = [&project, &inserted, &inserts, &insert_etags, &insert_edits, &now];
+    let (ids, [revived, revives, revive_etags], numbers) = plan.inserts.revived();
+    let revive: [Value<'_>; 7] = [&project, &ids, &revived, &revives, &revive_etags, &numbers, &now];
     let delete: [Value<'_>; 2] = [&project, &plan.deletes];
     let mut writes = vec![Query::new(SET_CHANGE, &set)];
     // Free a name before it is used.
@@ -211,6 +251,9 @@ pub(super) async fn write(
     }
     if !inserted.is_empty() {
         writes.push(Query::new(INSERT, &insert));
+    }
+    if !revived.is_empty() {
+        writes.push(Query::new(REVIVE, &revive));
     }
     transaction.commit(&writes).await?;
     Ok(())

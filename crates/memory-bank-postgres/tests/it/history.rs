@@ -3,8 +3,8 @@
 use jiff::ToSpan;
 use memory_bank_core::caller::{Caller, Role};
 use memory_bank_core::document::DocumentPath;
-use memory_bank_core::history::{Subject, VersionQuery};
-use memory_bank_core::store::{HistoryRetention, HistoryStore};
+use memory_bank_core::history::{ChainQuery, Subject, VersionQuery};
+use memory_bank_core::store::{HistoryError, HistoryRetention, HistoryStore};
 use memory_bank_postgres::PostgresBank;
 
 use crate::support::{Bench, query_as_login, write};
@@ -105,6 +105,115 @@ async fn nobody_adds_changes_or_deletes_versions_by_sql_also_not_in_the_own_proj
         assert!(refused.starts_with("42501"), "{statement}: {refused}");
     }
     assert_eq!(numbers(&bank, &caller).await.len(), 10);
+}
+
+/// The statements that enter the context of a caller, for an edit.
+fn context_of(caller: &Caller) -> String {
+    format!(
+        "BEGIN; SET LOCAL app.current_user_id = '{}'; SET LOCAL app.current_project_id = '{}'; SET LOCAL app.current_key_id = '{}'; \
+         SET LOCAL app.current_key_hash = '{}'; SET LOCAL app.current_purpose = 'edit'; SET LOCAL ROLE app_user;",
+        caller.user.0,
+        caller.project.0,
+        caller.key.unwrap().0,
+        caller.proof.unwrap().to_hex()
+    )
+}
+
+#[tokio::test]
+async fn an_editor_deletes_only_an_own_creation_that_nobody_else_touched() {
+    let bench = Bench::new().await;
+    let owner = bench.tenant("alice", "demo").await;
+    let editor = bench.member("carol", "demo", Role::Editor).await;
+    let viewer = bench.member("vera", "demo", Role::Viewer).await;
+    let stranger = bench.tenant("bob", "two").await;
+    let bank = bench.bank();
+    for (caller, name) in [
+        (&owner, "owners.md"),
+        (&editor, "own.md"),
+        (&editor, "touched.md"),
+        (&editor, "touched-back.md"),
+        (&editor, "unrecorded.md"),
+        (&editor, "erased.md"),
+        (&editor, "by-hand.md"),
+        (&owner, "adopted.md"),
+        (&editor, "kept.md"),
+    ] {
+        write(&bank, caller, name, "one").await.unwrap();
+    }
+    for text in ["two", "one"] {
+        write(&bank, &owner, "touched-back.md", text).await.unwrap();
+    }
+    write(&bank, &owner, "touched.md", "two").await.unwrap();
+    write(&bank, &editor, "own.md", "two").await.unwrap();
+    write(&bank, &editor, "adopted.md", "two").await.unwrap();
+    bank.erase(&owner, &DocumentPath::parse("erased.md").unwrap()).await.unwrap();
+    // A change that no version records, and a version that is missing in between.
+    bench.test.psql(
+        "BEGIN; SET LOCAL app.current_change = '-'; UPDATE documents SET content = 'x' WHERE path = 'unrecorded.md'; COMMIT",
+    );
+    bench.test.psql("UPDATE documents SET content = 'by hand' WHERE path = 'by-hand.md'");
+    let delete = |caller: &Caller, name: &str| {
+        let statement = format!(
+            "{} DELETE FROM documents WHERE path = '{name}' RETURNING path; COMMIT",
+            context_of(caller)
+        );
+        let bench = &bench;
+        async move {
+            let rows = query_as_login(bench, &statement).await.unwrap();
+            rows.iter().filter(|row| matches!(row, tokio_postgres::SimpleQueryMessage::Row(_))).count()
+        }
+    };
+    for name in [
+        "owners.md",
+        "touched.md",
+        "touched-back.md",
+        "unrecorded.md",
+        "erased.md",
+        "by-hand.md",
+        "adopted.md",
+    ] {
+        assert_eq!(delete(&editor, name).await, 0, "{name}");
+    }
+    for caller in [&viewer, &stranger] {
+        assert_eq!(delete(caller, "own.md").await, 0);
+    }
+    // Not by the numbers of another document, either.
+    let disguise = format!(
+        "{} UPDATE documents SET version = 1, etag = (SELECT etag FROM documents WHERE path = 'kept.md') WHERE path = 'touched.md'; \
+         DELETE FROM documents WHERE path = 'touched.md' RETURNING path; COMMIT",
+        context_of(&editor)
+    );
+    let rows = query_as_login(&bench, &disguise).await.unwrap();
+    assert!(!rows.iter().any(|row| matches!(row, tokio_postgres::SimpleQueryMessage::Row(_))));
+    assert_eq!(delete(&editor, "own.md").await, 1);
+    assert_eq!(
+        bench.test.psql(
+            "SELECT kind FROM app.document_versions WHERE path = 'own.md' ORDER BY version DESC LIMIT 1"
+        ),
+        "deleted"
+    );
+    // The document of its name that somebody creates next is not its own any more.
+    write(&bank, &owner, "own.md", "three").await.unwrap();
+    assert_eq!(delete(&editor, "own.md").await, 0);
+    assert_eq!(delete(&owner, "own.md").await, 1);
+    // One that the editor brings back is.
+    write(&bank, &editor, "own.md", "four").await.unwrap();
+    assert_eq!(delete(&editor, "own.md").await, 1);
+}
+
+#[tokio::test]
+async fn the_steps_back_of_another_project_are_not_read() {
+    let bench = Bench::new().await;
+    let (alice, bob) = (bench.tenant("alice", "one").await, bench.tenant("bob", "two").await);
+    let bank = bench.bank();
+    fill(&bank, &alice).await;
+    let path = DocumentPath::parse("notes.md").unwrap();
+    let document = bench.test.psql("SELECT id FROM documents").trim().to_owned();
+    let query = ChainQuery { document, path, from: 4, most: 5 };
+    let chain = bank.chain(&alice, &query).await.unwrap();
+    let read: Vec<i64> = chain.links.iter().map(|link| link.version.number).collect();
+    assert_eq!(read, [10, 9, 8, 7, 6]);
+    assert!(matches!(bank.chain(&bob, &query).await, Err(HistoryError::NoDocument(_))));
 }
 
 #[tokio::test]

@@ -16,13 +16,10 @@ use memory_bank_core::identity::{
 };
 use memory_bank_core::limits;
 use serde::Serialize;
-use serde_json::json;
 use uuid::Uuid;
 
-use self::bodies::{
-    CreateKey, CreatedKey, Failure, KeyList, KeyView, ListKeys, RevokedKey, Scope, UpdateKey,
-};
-use crate::http::admission;
+pub(crate) use self::bodies::Failure;
+use self::bodies::{CreateKey, CreatedKey, KeyList, KeyView, ListKeys, RevokedKey, Scope, UpdateKey};
 use crate::http::auth::Authenticated;
 use crate::http::body::read_object;
 use crate::http::invalidation::Invalidation;
@@ -30,7 +27,7 @@ use crate::http::oauth;
 use crate::http::reply;
 use crate::http::request_id::RequestId;
 use crate::http::shared::Shared;
-use crate::mcp::errors::UNREACHABLE_RETRY;
+use crate::http::store_fault;
 
 /// Lists the caller's keys of the project, newest first.
 #[utoipa::path(get, path = "/api/keys", tag = "keys",
@@ -284,26 +281,6 @@ async fn refused_key(shared: &Shared, who: &Authenticated, request: RequestId, e
     }
 }
 
-async fn fault(
-    shared: &Shared,
-    who: &Authenticated,
-    RequestId(request): RequestId,
-    error: &StoreError,
-) -> Response {
-    if matches!(error, StoreError::KeyInvalid) {
-        return admission::unauthorized(&admission::void(shared, who).await);
-    }
-    if matches!(error, StoreError::Denied) {
-        // The role or scopes changed since they were cached.
-        shared.auth.forget_everywhere(&who.hash).await;
-        return forbidden();
-    }
-    tracing::error!(request.id = %request, %error, "keys could not be read or changed");
-    if matches!(error, StoreError::Unreachable(_) | StoreError::Overloaded) {
-        let text = "The server cannot reach its database at the moment; try again";
-        let response = reply::error(StatusCode::SERVICE_UNAVAILABLE, text);
-        return reply::with_retry_after(response, UNREACHABLE_RETRY);
-    }
-    let text = format!("internal error; see the server log for the request id {request}");
-    reply::json(StatusCode::INTERNAL_SERVER_ERROR, &json!({"error": text}))
+async fn fault(shared: &Shared, who: &Authenticated, request: RequestId, error: &StoreError) -> Response {
+    store_fault::of(shared, who, request, error, "keys could not be read or changed", forbidden).await
 }

@@ -19,6 +19,7 @@ mod event_bounds;
 mod events;
 mod forwarded;
 mod health;
+mod history;
 mod history_retention;
 mod in_flight;
 mod incoming;
@@ -49,6 +50,7 @@ mod shared;
 mod shared_lists;
 mod sse;
 mod sse_reply;
+mod store_fault;
 mod text_index;
 mod unavailable;
 

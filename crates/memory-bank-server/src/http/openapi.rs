@@ -12,15 +12,17 @@ use utoipa::openapi::Required;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::http::{keys, reply};
+use crate::http::{history, keys, reply};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Memory Bank MCP", 
-        description = "Management of API keys. MCP itself is at `/mcp`; the endpoints of OAuth are described by \
+        description = "Management of API keys, and the history of documents. MCP itself is at `/mcp`; the endpoints of OAuth are described by \
             `/.well-known/oauth-authorization-server` (RFC 8414)."
     ),
-    paths(keys::list, keys::create, keys::update, keys::revoke, keys::rotate),
+    paths(
+        keys::list, keys::create, keys::update, keys::revoke, keys::rotate, history::list, history::show, history::diff
+    ),
     security(("bearer" = []), ("apiKey" = [])),
     modifiers(&Security, &OptionalBody)
 )]

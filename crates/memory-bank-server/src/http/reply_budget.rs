@@ -207,6 +207,12 @@ pub(crate) fn refusal(full: NoMemory, id: Option<&Value>) -> Response {
     with_retry(reply::rpc_error(status, id, SERVER_BUSY, full.text()))
 }
 
+/// The same for a request that is not JSON-RPC.
+pub(crate) fn plain_refusal(full: NoMemory) -> Response {
+    let status = refusal(full, None).status();
+    with_retry(reply::error(status, full.text()))
+}
+
 /// Adds the time to retry.
 pub(crate) fn with_retry(mut response: Response) -> Response {
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));

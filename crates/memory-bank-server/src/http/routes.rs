@@ -10,11 +10,14 @@ struct Route {
     keyed: &'static [Method],
 }
 
-const ROUTES: [Route; 21] = [
+const ROUTES: [Route; 24] = [
     Route { path: "/mcp", keyed: &[Method::POST, Method::GET, Method::HEAD, Method::DELETE] },
     Route { path: "/api/keys", keyed: &[Method::GET, Method::HEAD, Method::POST] },
     Route { path: "/api/keys/{id}", keyed: &[Method::PATCH, Method::DELETE] },
     Route { path: "/api/keys/{id}/rotate", keyed: &[Method::POST] },
+    Route { path: "/api/history", keyed: &[Method::GET, Method::HEAD] },
+    Route { path: "/api/history/show", keyed: &[Method::GET, Method::HEAD] },
+    Route { path: "/api/history/diff", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/health", keyed: &[] },
     Route { path: "/health/live", keyed: &[] },
     Route { path: "/health/ready", keyed: &[] },

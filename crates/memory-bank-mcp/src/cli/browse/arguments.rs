@@ -86,6 +86,21 @@ pub(crate) enum BrowseCommand {
         #[command(flatten)]
         options: BankOptions,
     },
+    /// Show which version wrote each line of a document: who, when, by which tool.
+    Blame {
+        /// The document's name, such as `progress.md`; `.md` may be left out.
+        #[arg(value_name = "DOC")]
+        document: String,
+        #[command(flatten)]
+        options: BankOptions,
+    },
+    /// Take back what one session, or one user since a time, changed in documents. Without `--yes` it only shows what would be done.
+    Undo {
+        #[command(flatten)]
+        undo: UndoArguments,
+        #[command(flatten)]
+        options: BankOptions,
+    },
     /// Show the knowledge graph.
     #[command(subcommand)]
     Graph(GraphCommand),
@@ -157,6 +172,7 @@ impl BrowseCommand {
         match self {
             Self::Init { .. } => Some("init"),
             Self::AddDecision { .. } => Some("add-decision"),
+            Self::Undo { undo, .. } if undo.writes() => Some("undo"),
             _ => None,
         }
     }
@@ -170,6 +186,8 @@ impl BrowseCommand {
             | Self::Log { options, .. }
             | Self::History { options, .. }
             | Self::Diff { options, .. }
+            | Self::Blame { options, .. }
+            | Self::Undo { options, .. }
             | Self::Graph(GraphCommand::Search { options, .. } | GraphCommand::Open { options, .. })
             | Self::AddDecision { options, .. }
             | Self::Init { options }
@@ -200,6 +218,42 @@ pub(crate) struct HistoryArguments {
     #[arg(short = 'n', long, value_name = "N", default_value_t = 20, hide_default_value = true,
         value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(super) limit: u32,
+}
+
+/// Whose changes are taken back, and how.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct UndoArguments {
+    /// Only changes of this document.
+    #[arg(value_name = "DOC")]
+    pub(super) document: Option<String>,
+    /// The session, as `history` names it.
+    #[arg(long, value_name = "ID", required_unless_present = "by", conflicts_with = "by")]
+    pub(super) session: Option<uuid::Uuid>,
+    /// The user; with `--since`.
+    #[arg(long, value_name = "USER", requires = "since")]
+    pub(super) by: Option<String>,
+    /// Only changes of this day or time, or later.
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
+    /// Only changes up to this day or time.
+    #[arg(long, value_name = "TIME")]
+    pub(super) until: Option<String>,
+    /// Show what would be done.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Do nothing if a document must be left as it is.
+    #[arg(long)]
+    pub(super) all_or_nothing: bool,
+    /// Do it.
+    #[arg(long)]
+    pub(super) yes: bool,
+}
+
+impl UndoArguments {
+    /// Whether something may be written.
+    pub(super) fn writes(&self) -> bool {
+        self.yes && !self.dry_run
+    }
 }
 
 /// A part of a document.

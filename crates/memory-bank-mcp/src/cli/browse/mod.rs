@@ -18,6 +18,7 @@ mod pager;
 mod screen;
 mod search;
 mod status;
+mod undo;
 mod versions;
 
 use tokio_util::sync::CancellationToken;
@@ -73,6 +74,8 @@ async fn show(
         BrowseCommand::Diff { document, version, with, .. } => {
             versions::diff(&bank, document, *version, *with, screen).await
         }
+        BrowseCommand::Blame { document, .. } => versions::blame(&bank, document, screen).await,
+        BrowseCommand::Undo { undo, .. } => undo::run(&bank, undo, screen).await,
         BrowseCommand::Graph(command) => graph::run(&bank, command, screen).await,
         BrowseCommand::AddDecision { decision, .. } => decision::run(&bank, decision, screen).await,
         BrowseCommand::Status { .. } => status::run(&bank, screen).await,

@@ -1,4 +1,4 @@
-//! `history` and `diff`: former versions of documents, and what changed between them.
+//! `history`, `diff` and `blame`: former versions of documents, what changed between them, and who wrote each line.
 
 use serde_json::{Value, json};
 
@@ -7,8 +7,8 @@ use super::bank::CommandBank;
 use super::command_output::CommandOutput;
 use super::screen::{Screen, Style};
 
-/// The tool of both.
-const TOOL: &str = "history";
+/// The tool of these commands.
+pub(super) const TOOL: &str = "history";
 
 /// Lists versions, or shows the text of one.
 pub(super) async fn history(
@@ -115,12 +115,49 @@ pub(super) async fn diff(
     Ok(CommandOutput::new(data, screen))
 }
 
+/// Each line with the version that wrote it.
+pub(super) async fn blame(
+    bank: &CommandBank,
+    document: &str,
+    mut screen: Screen,
+) -> anyhow::Result<CommandOutput> {
+    let arguments = json!({"action": "blame", "filename": with_extension(document)});
+    let data = bank.call_all(TOOL, arguments, &["ranges"]).await?;
+    let ranges = data.get("ranges").and_then(Value::as_array).cloned().unwrap_or_default();
+    let by = |range: &Value| {
+        let parts = ["by", "tool"].iter().map(|name| text(range, name)).filter(|part| !part.is_empty());
+        parts.collect::<Vec<_>>().join(", ")
+    };
+    let width = ranges.iter().map(|range| by(range).chars().count()).max().unwrap_or_default();
+    for range in &ranges {
+        let number = range.get("version").and_then(Value::as_i64);
+        let (number, at) = match number {
+            Some(number) => (number.to_string(), text(range, "at")),
+            None => ("-".to_owned(), ""),
+        };
+        let at = at.get(..16).unwrap_or(at);
+        let lines = range.get("text").or_else(|| range.get("textPart")).and_then(Value::as_str);
+        for line in lines.unwrap_or_default().lines() {
+            screen.put(Style::Strong, &format!("{number:>5}  ")).put(Style::Date, &format!("{at:16}"));
+            screen.put(Style::Dim, &format!("  {:width$}  ", by(range))).line(Style::Plain, line);
+        }
+    }
+    let note = text(&data, "note");
+    if !note.is_empty() {
+        screen.line(Style::Dim, note);
+    }
+    if screen.is_empty() {
+        screen.line(Style::Dim, "The document has no lines.");
+    }
+    Ok(CommandOutput::new(data, screen))
+}
+
 /// The name of a document; `.md` may be left out.
-fn with_extension(name: &str) -> String {
+pub(super) fn with_extension(name: &str) -> String {
     let has_one = [".md", ".json"].iter().any(|extension| name.to_ascii_lowercase().ends_with(extension));
     if has_one { name.to_owned() } else { format!("{name}.md") }
 }
 
-fn text<'v>(data: &'v Value, name: &str) -> &'v str {
+pub(super) fn text<'v>(data: &'v Value, name: &str) -> &'v str {
     data.get(name).and_then(Value::as_str).unwrap_or_default()
 }

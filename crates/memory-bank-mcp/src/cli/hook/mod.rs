@@ -62,6 +62,7 @@ pub(crate) struct HookArguments {
 pub(crate) fn run(arguments: &HookArguments, global: &GlobalOptions) -> ExitCode {
     let deadline = deadline(std::env::var(HOOK_TIMEOUT_MS).ok().as_deref());
     let until = Instant::now() + deadline;
+    use_small_pages();
     let (sender, receiver) = mpsc::channel();
     let (arguments, global) = (arguments.clone(), global.clone());
     // The thread may wait for the agent, a disk or a server for ever; the process does not wait for it.
@@ -92,6 +93,17 @@ pub(crate) fn run(arguments: &HookArguments, global: &GlobalOptions) -> ExitCode
     }
     ExitCode::SUCCESS
 }
+
+/// Turns off pages of 2 MiB: a hook touches a little of each, and the system would clear all of it first, at times for longer than
+/// the rest of the hook takes.
+#[cfg(target_os = "linux")]
+fn use_small_pages() {
+    // If the system refuses, the hook is only slower at times.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn use_small_pages() {}
 
 /// Reports wrong arguments of `hook` without the exit code of other commands, which an agent takes for a refusal. `None` if the
 /// arguments are of another command, or ask for help.

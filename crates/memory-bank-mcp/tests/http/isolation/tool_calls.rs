@@ -126,6 +126,9 @@ pub(super) fn cases(tool: &str, word: &str, ids: &Ids, own: bool) -> Vec<Value> 
             json!({"action": "diff", "filename": "notes.md", "version": 1}),
             json!({"action": "show", "filename": "alone.md", "version": 1}),
             json!({"action": "restore", "filename": "alone.md", "version": 1}),
+            json!({"action": "blame", "filename": "notes.md"}),
+            json!({"action": "blame", "filename": "alone.md"}),
+            json!({"action": "undo", "by": "anna", "since": "2020-01-01", "dryRun": own}),
             json!({"action": "erase", "filename": "gone.md"}),
         ],
         other => panic!(

@@ -1,6 +1,6 @@
 //! The digest of a bank: a summary of its documents, its graph and its list of documents.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use memory_bank_core::caller::Right;
@@ -22,6 +22,8 @@ use crate::mcp::tools::tool::{BANK, Call, Family, READS, ToolSpec, boxed};
 
 /// Length of a graph name in the digest.
 const MAX_NAME_CHARS: usize = 40;
+/// The most documents that are named as changed since the last session.
+const MAX_NAMED_CHANGES: usize = 6;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -131,7 +133,7 @@ pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure>
         last_session(&call, bank.as_ref(), now),
         read_documents(&call, bank.as_ref(), bounds)
     );
-    let (present, content, mut warnings) = documents?;
+    let Read { present, authors, content, mut warnings } = documents?;
     let graph = match summary {
         Ok(summary) => summary.as_ref().map(graph_lines).unwrap_or_default(),
         Err(error) => {
@@ -153,7 +155,7 @@ pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure>
     let extras = DigestExtras {
         graph,
         documents: document_lines(&present),
-        since: last.map(|last| since(last, &present)),
+        since: last.map(|last| since(last, &present, &authors, &call.caller.user_name)),
     };
     let bounds =
         DigestBounds { tokens: tokens.saturating_sub(estimated_tokens(&metadata.to_string())), ..bounds };
@@ -161,16 +163,23 @@ pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure>
     Reply::json(&structured)
 }
 
-/// The list of documents, the content of those that the digest reads, and warnings about the others.
-async fn read_documents(
-    call: &Call,
-    bank: &dyn Bank,
-    bounds: DigestBounds,
-) -> Result<(Vec<DocumentEntry>, DigestContent, Vec<String>), Failure> {
-    let present = bank.list(&call.caller).await?;
+/// What a digest is made of.
+struct Read {
+    /// The list of documents.
+    present: Vec<DocumentEntry>,
+    /// Who last changed the newest of them, as far as it is known.
+    authors: BTreeMap<String, String>,
+    /// The content of those that the digest reads.
+    content: DigestContent,
+    /// Warnings about the others.
+    warnings: Vec<String>,
+}
+
+async fn read_documents(call: &Call, bank: &dyn Bank, bounds: DigestBounds) -> Result<Read, Failure> {
+    let (present, authors) = bank.list_with_authors(&call.caller, MAX_NAMED_CHANGES).await?;
     let texts = Texts::read(call, bank, &present).await?;
     let content = DigestContent::of(&texts.sources(), bounds);
-    Ok((present, content, texts.warnings))
+    Ok(Read { present, authors, content, warnings: texts.warnings })
 }
 
 /// When this caller last read the digest in an earlier session; records this read. An error does not fail the digest.
@@ -193,13 +202,21 @@ async fn last_session(call: &Call, bank: &dyn Bank, now: Timestamp) -> Option<Ti
     known.last_session(&place, now)
 }
 
-/// The changes since then, in a line.
-fn since(last: Timestamp, present: &[DocumentEntry]) -> String {
-    const MAX_NAMED_CHANGES: usize = 6;
+/// The changes since then, in a line. A document that another user changed last has that user's name.
+fn since(
+    last: Timestamp,
+    present: &[DocumentEntry],
+    authors: &BTreeMap<String, String>,
+    own: &str,
+) -> String {
     let mut changed: Vec<&DocumentEntry> =
         present.iter().filter(|entry| entry.path.is_some() && entry.updated_at > last).collect();
     changed.compact_sort_by(|a, b| b.updated_at.cmp(&a.updated_at).then_with(|| a.name.cmp(&b.name)));
-    let names: Vec<String> = changed.iter().take(MAX_NAMED_CHANGES).map(|entry| short(&entry.name)).collect();
+    let named = |entry: &&DocumentEntry| match authors.get(&entry.name).filter(|author| *author != own) {
+        Some(author) => format!("{} ({})", short(&entry.name), short(author)),
+        None => short(&entry.name),
+    };
+    let names: Vec<String> = changed.iter().take(MAX_NAMED_CHANGES).map(named).collect();
     let mut text = format!("since {}: ", last.strftime("%Y-%m-%d %H:%M UTC"));
     text.push_str(&if names.is_empty() { "no document changed".to_owned() } else { names.join(", ") });
     if changed.len() > names.len() {

@@ -1,16 +1,16 @@
-//! The history of documents: lists versions, shows and compares them, brings one back, erases a document's.
+//! The history of documents: lists versions, shows and compares them, brings one back, takes changes back, erases a document's.
+
+mod blame;
+mod restore;
+mod undo;
 
 use std::sync::Arc;
 
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
+use jiff::Timestamp;
 use memory_bank_core::caller::Right;
 use memory_bank_core::clock::iso_millis;
-use memory_bank_core::document::{
-    DocumentPath, Etag, Part, Selection, part, unified_diff_within, write_document,
-};
-use memory_bank_core::history::{Subject, Version, VersionPlace, VersionQuery};
+use memory_bank_core::document::{DocumentPath, Etag, Part, Selection, part, unified_diff_within};
+use memory_bank_core::history::{Subject, Version, VersionPlace, VersionQuery, moment};
 use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, HistoryError, ReadOutcome};
 use serde::Deserialize;
@@ -21,7 +21,6 @@ use crate::mcp::rights;
 use crate::mcp::tools::blind::WithoutRead;
 use crate::mcp::tools::common_arguments::{CURSOR, FILE_NAMES, IF_MATCH};
 use crate::mcp::tools::cursor::Listing;
-use crate::mcp::tools::documents::write::change;
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::room::Room;
@@ -44,13 +43,17 @@ pub(crate) const HISTORY: ToolSpec = ToolSpec {
     hints: REPLACES,
     bank: BANK,
     arguments: &[
-        optional("action", Kind::Word(&["list", "show", "diff", "restore", "erase"])),
+        optional("action", Kind::Word(&["list", "show", "diff", "blame", "restore", "undo", "erase"])),
         optional("filename", Kind::Text).or_called(FILE_NAMES),
         optional("version", Kind::Whole(1, u32::MAX)),
         optional("with", Kind::Whole(1, u32::MAX)),
         optional("since", Kind::Text),
         optional("until", Kind::Text),
         optional("by", Kind::Text).or_called(&["user", "session", "sessionid"]),
+        optional("onlyChange", Kind::Flag).or_called(&["change"]),
+        optional("acceptForeign", Kind::Flag),
+        optional("allOrNothing", Kind::Flag),
+        optional("dryRun", Kind::Flag),
         CURSOR,
         IF_MATCH,
     ],
@@ -68,6 +71,14 @@ struct History {
     since: Option<String>,
     until: Option<String>,
     by: Option<String>,
+    #[serde(default)]
+    only_change: bool,
+    #[serde(default)]
+    accept_foreign: bool,
+    #[serde(default)]
+    all_or_nothing: bool,
+    #[serde(default)]
+    dry_run: bool,
     cursor: Option<String>,
     if_match_etag: Option<String>,
 }
@@ -79,7 +90,9 @@ enum Action {
     List,
     Show,
     Diff,
+    Blame,
     Restore,
+    Undo,
     Erase,
 }
 
@@ -91,7 +104,9 @@ async fn history(mut call: Call) -> Result<Reply, Failure> {
         Action::List => list(&call, &bank, arguments).await,
         Action::Show => show(&call, &bank, &arguments).await,
         Action::Diff => diff(&call, &bank, &arguments).await,
-        Action::Restore => restore(&call, &bank, &arguments).await,
+        Action::Blame => blame::blame(&call, &bank, &arguments).await,
+        Action::Restore => restore::restore(&call, &bank, &arguments).await,
+        Action::Undo => undo::undo(&call, &bank, &arguments).await,
         Action::Erase => erase(&call, &bank, &arguments).await,
     }
 }
@@ -128,14 +143,9 @@ impl History {
 }
 
 /// A time, or a day; `until` a day includes it.
-fn moment(name: &str, text: Option<&str>, is_end: bool) -> Result<Option<Timestamp>, Failure> {
+fn time(name: &str, text: Option<&str>, is_end: bool) -> Result<Option<Timestamp>, Failure> {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(Some(at));
-    }
-    let day = text.parse::<Date>().and_then(|day| if is_end { day.checked_add(1.day()) } else { Ok(day) });
-    let at = day.and_then(|day| day.to_zoned(TimeZone::UTC)).map(|zoned| zoned.timestamp());
-    at.map(Some).map_err(|_| {
+    moment(text, is_end).map(Some).ok_or_else(|| {
         Failure::Malformed(format!("`{name}` is not a time; write 2026-11-27 or 2026-11-27T09:30:00Z"))
     })
 }
@@ -148,8 +158,8 @@ async fn list(call: &Call, bank: &Arc<dyn Bank>, arguments: History) -> Result<R
     let listing = Listing::new(HISTORY.name, &bank.location(), &own);
     let query = VersionQuery {
         subject,
-        since: moment("since", since.as_deref(), false)?,
-        until: moment("until", until.as_deref(), true)?,
+        since: time("since", since.as_deref(), false)?,
+        until: time("until", until.as_deref(), true)?,
         by: by.filter(|_| !is_session),
         after: listing.place::<Option<VersionPlace>>(cursor.as_deref())?,
         limit: LISTED,
@@ -246,32 +256,6 @@ async fn diff(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result<
     let text =
         if text.is_empty() { format!("version {number} and {other} have the same text") } else { text };
     Ok(Reply::text(text.clone(), json!({"filename": path.as_str(), "version": number, "diff": text})))
-}
-
-async fn restore(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result<Reply, Failure> {
-    call.must_change("restore a version")?;
-    let (path, number) = (arguments.document()?, arguments.number()?);
-    let (version, text) = text_of(call, bank, &path, number).await?;
-    let Some(text) = text else {
-        return Err(Failure::message(format!(
-            "version {number} of `{path}` is its deletion; restore the version before it"
-        )));
-    };
-    let mut context = call.context.clone();
-    context.restores = true;
-    let if_match = arguments.if_match_etag.as_deref();
-    let mut written = None;
-    let paths = [path.clone()];
-    change(call, "Error restoring a version", path.as_str(), &paths, &mut |drafts| {
-        drafts.set_context(&context);
-        written = Some(write_document(drafts, &path, &text, if_match)?);
-        Ok(())
-    })
-    .await?;
-    let etag = written.map(|written| written.etag);
-    Reply::json(
-        &json!({"success": true, "filename": path.as_str(), "restored": version.number, "etag": etag}),
-    )
 }
 
 async fn erase(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result<Reply, Failure> {

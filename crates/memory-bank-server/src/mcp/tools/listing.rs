@@ -40,20 +40,25 @@ pub(crate) fn describe(spec: &ToolSpec) -> Tool {
 
 /// Arguments that are accepted and not listed, because models hardly ever need them and pay for each.
 const UNLISTED: &[&str] = &[
+    // The error that asks for it names it.
+    "acceptForeign",
     "backupDir",
     "branchFromThought",
     "branchId",
     "caseSensitive",
+    "createPreRestoreBackup",
     "graphDepth",
     "graphLimit",
     "includeEtag",
     "includeEtags",
     "isRevision",
+    "kind",
     "needsMoreThoughts",
     "neighborhoodDepth",
     "preferActiveContext",
     "revisesThought",
     "storeId",
+    "umbCommand",
     "verbose",
 ];
 

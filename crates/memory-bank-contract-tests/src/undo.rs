@@ -1,0 +1,472 @@
+//! Taking changes back.
+#![expect(missing_docs, reason = "the name of each function is its rule")]
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use memory_bank_core::caller::Caller;
+use memory_bank_core::history::{
+    ChainQuery, ChangeContext, Obstacle, Subject, Version, VersionKind, VersionQuery,
+};
+use memory_bank_core::limits;
+use memory_bank_core::store::{Drafts, Reason, UndoError, UndoReport, UndoRequest, undo};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use uuid::Uuid;
+
+use crate::{Project, path};
+
+/// The id of a session.
+fn session(number: u128) -> String {
+    Uuid::from_u128((7 << 76) | (2 << 62) | number).to_string()
+}
+
+fn context(number: u128, tool: &str) -> ChangeContext {
+    ChangeContext { session: Some(session(number)), ..ChangeContext::of_tool(tool) }
+}
+
+async fn edit(
+    p: &Project,
+    caller: &Caller,
+    number: u128,
+    names: &[&str],
+    mut rule: impl FnMut(&mut Drafts) + Send,
+) {
+    let paths: Vec<_> = names.iter().map(|name| path(name)).collect();
+    let context = context(number, "edit");
+    let mut editor = |drafts: &mut Drafts| {
+        drafts.set_context(&context);
+        rule(drafts);
+        Ok(())
+    };
+    p.bank.edit(caller, &paths, &mut editor).await.unwrap();
+}
+
+async fn write(p: &Project, caller: &Caller, number: u128, name: &str, text: &str) {
+    edit(p, caller, number, &[name], |drafts| drafts.set(&path(name), text.to_owned()).unwrap()).await;
+}
+
+async fn delete(p: &Project, caller: &Caller, number: u128, name: &str) {
+    edit(p, caller, number, &[name], |drafts| drafts.delete(&path(name)).unwrap()).await;
+}
+
+async fn rename(p: &Project, caller: &Caller, number: u128, from: &str, to: &str) {
+    edit(p, caller, number, &[from, to], |drafts| {
+        let text = drafts.text(&path(from)).unwrap().to_owned();
+        drafts.delete(&path(from)).unwrap();
+        drafts.set(&path(to), text).unwrap();
+    })
+    .await;
+}
+
+/// The request to take back a session, in a session of its own.
+fn request(of: u128, by: u128) -> UndoRequest {
+    let context = ChangeContext { restores: true, ..context(by, "history") };
+    UndoRequest { session: Some(session(of)), context, ..UndoRequest::default() }
+}
+
+async fn run(p: &Project, caller: &Caller, request: &UndoRequest) -> UndoReport {
+    undo(p.other.as_ref(), caller, request).await.unwrap()
+}
+
+async fn undo_session(p: &Project, of: u128, by: u128) -> UndoReport {
+    run(p, &p.caller, &request(of, by)).await
+}
+
+async fn versions(p: &Project, name: &str) -> Vec<Version> {
+    let query = VersionQuery {
+        subject: Subject::Document(path(name)),
+        since: None,
+        until: None,
+        by: None,
+        after: None,
+        limit: limits::VERSIONS_LISTED,
+    };
+    p.other.list_versions(&p.caller, &query).await.unwrap().versions
+}
+
+pub async fn all_that_one_session_changed_is_taken_back(p: Project) {
+    for (name, text) in [("a.md", "a\n"), ("b.md", "b\n"), ("c.md", "c\n"), ("d.md", "d\n")] {
+        write(&p, &p.caller, 1, name, text).await;
+    }
+    write(&p, &p.caller, 2, "a.md", "a\nmore\n").await;
+    write(&p, &p.caller, 2, "a.md", "a\nmore\nand more\n").await;
+    delete(&p, &p.caller, 2, "b.md").await;
+    rename(&p, &p.caller, 2, "c.md", "sub/c.md").await;
+    write(&p, &p.caller, 2, "new.md", "new\n").await;
+    let report = undo_session(&p, 2, 3).await;
+    assert!(report.is_written && report.left.is_empty(), "{report:?}");
+    assert_eq!(report.undone.len(), 4);
+    for (name, text) in [
+        ("a.md", Some("a\n")),
+        ("b.md", Some("b\n")),
+        ("c.md", Some("c\n")),
+        ("d.md", Some("d\n")),
+        ("sub/c.md", None),
+        ("new.md", None),
+    ] {
+        assert_eq!(p.text(name).await.as_deref(), text, "{name}");
+    }
+    for (name, kind) in
+        [("a.md", VersionKind::Restored), ("b.md", VersionKind::Restored), ("new.md", VersionKind::Deleted)]
+    {
+        let newest = versions(&p, name).await.swap_remove(0);
+        assert_eq!((newest.kind, newest.tool.as_deref()), (kind, Some("history")), "{name}");
+        assert_eq!(newest.session, Some(session(3)));
+    }
+    let kinds: Vec<VersionKind> = versions(&p, "c.md").await.iter().map(|version| version.kind).collect();
+    assert_eq!(kinds, [VersionKind::Renamed, VersionKind::Renamed, VersionKind::Created]);
+    assert_eq!(versions(&p, "d.md").await.len(), 1);
+}
+
+pub async fn a_renamed_and_changed_document_returns_to_its_former_name_and_text(p: Project) {
+    write(&p, &p.caller, 1, "a.md", "one\ntwo\n").await;
+    rename(&p, &p.caller, 2, "a.md", "b.md").await;
+    write(&p, &p.caller, 2, "b.md", "one\n2\n").await;
+    let report = undo_session(&p, 2, 3).await;
+    assert_eq!(report.undone[0].to, Some(path("a.md")));
+    assert_eq!(p.text("a.md").await.as_deref(), Some("one\ntwo\n"));
+    assert_eq!(p.text("b.md").await, None);
+    // It is one document: its history has everything.
+    let history = versions(&p, "a.md").await;
+    assert_eq!(history.last().unwrap().kind, VersionKind::Created);
+    for version in &history {
+        let read = p.other.read_version(&p.caller, &path("a.md"), version.number).await.unwrap();
+        assert!(read.text.is_some(), "{version:?}");
+    }
+    assert!(history.iter().all(|version| version.document == history[0].document));
+    // And back, and again.
+    undo_session(&p, 3, 4).await;
+    assert_eq!(p.text("b.md").await.as_deref(), Some("one\n2\n"));
+    assert_eq!(p.text("a.md").await, None);
+    undo_session(&p, 2, 5).await;
+    assert_eq!(p.text("a.md").await.as_deref(), Some("one\ntwo\n"));
+}
+
+pub async fn changes_of_others_in_other_lines_stay_and_touched_lines_are_left(p: Project) {
+    write(&p, &p.caller, 1, "log.md", "# Log\n- one\n").await;
+    write(&p, &p.caller, 1, "plan.md", "# Plan\n\nfirst\n").await;
+    write(&p, &p.caller, 2, "log.md", "# Log\n- one\n- mine\n").await;
+    write(&p, &p.caller, 2, "plan.md", "# Plan\n\nmine\n").await;
+    write(&p, &p.colleague, 5, "log.md", "# Log\n- zero\n- one\n- mine\n- theirs\n").await;
+    write(&p, &p.colleague, 5, "plan.md", "# Plan\n\nnew\ntheirs\n").await;
+    let report = undo_session(&p, 2, 3).await;
+    assert_eq!(p.text("log.md").await.as_deref(), Some("# Log\n- zero\n- one\n- theirs\n"));
+    assert_eq!(p.text("plan.md").await.as_deref(), Some("# Plan\n\nnew\ntheirs\n"));
+    assert!(report.undone[0].is_merged, "{report:?}");
+    let left = &report.left[0];
+    assert_eq!(
+        (&left.path, left.others[0].author.as_ref()),
+        (&path("plan.md"), Some(&p.colleague.user_name))
+    );
+    assert!(matches!(left.reason, Reason::Obstacle(Obstacle::Lines(_))), "{left:?}");
+    // A merged change is recognised, too.
+    let again = undo_session(&p, 2, 4).await;
+    assert_eq!((again.undone.len(), again.unchanged, again.is_written), (0, 1, false), "{again:?}");
+    // Documents that others created anew, renamed or deleted are left.
+    write(&p, &p.caller, 6, "x.md", "x\n").await;
+    write(&p, &p.caller, 6, "y.md", "y\n").await;
+    write(&p, &p.caller, 6, "z.md", "z\n").await;
+    write(&p, &p.colleague, 7, "x.md", "x\nmore\n").await;
+    rename(&p, &p.colleague, 7, "y.md", "yy.md").await;
+    delete(&p, &p.caller, 7, "z.md").await;
+    let report = undo_session(&p, 6, 8).await;
+    assert_eq!((report.left.len(), report.unchanged), (2, 1), "{report:?}");
+    assert_eq!(p.text("yy.md").await.as_deref(), Some("y\n"));
+}
+
+pub async fn nothing_is_written_by_a_dry_run_or_if_one_must_be_left(p: Project) {
+    write(&p, &p.caller, 1, "a.md", "a\n").await;
+    write(&p, &p.caller, 2, "a.md", "mine\n").await;
+    write(&p, &p.caller, 2, "b.md", "b\n").await;
+    write(&p, &p.colleague, 3, "a.md", "theirs\n").await;
+    let whole = UndoRequest { all_or_nothing: true, ..request(2, 4) };
+    for request in [UndoRequest { dry_run: true, ..request(2, 4) }, whole] {
+        let report = run(&p, &p.caller, &request).await;
+        assert_eq!((report.undone.len(), report.left.len(), report.is_written), (1, 1, false), "{report:?}");
+        assert_eq!(p.text("b.md").await.as_deref(), Some("b\n"));
+    }
+    assert_eq!(versions(&p, "b.md").await.len(), 1);
+    assert!(undo_session(&p, 2, 4).await.is_written);
+    assert_eq!(p.text("b.md").await, None);
+}
+
+pub async fn a_second_undo_changes_nothing_and_an_undo_can_be_undone(p: Project) {
+    write(&p, &p.caller, 1, "a.md", "one\ntwo\nthree\n").await;
+    write(&p, &p.caller, 2, "a.md", "one\nmine\ntwo\nthree\n").await;
+    write(&p, &p.colleague, 3, "a.md", "one\nmine\ntwo\nthree\ntheirs\n").await;
+    write(&p, &p.caller, 2, "b.md", "b\n").await;
+    undo_session(&p, 2, 4).await;
+    assert_eq!(p.text("a.md").await.as_deref(), Some("one\ntwo\nthree\ntheirs\n"));
+    let count = versions(&p, "a.md").await.len();
+    for by in [4, 5] {
+        let report = undo_session(&p, 2, by).await;
+        assert!(report.undone.is_empty() && report.left.is_empty(), "{report:?}");
+    }
+    assert_eq!(versions(&p, "a.md").await.len(), count);
+    let report = undo_session(&p, 4, 6).await;
+    assert_eq!((report.undone.len(), report.left.len()), (2, 0), "{report:?}");
+    assert_eq!(p.text("a.md").await.as_deref(), Some("one\nmine\ntwo\nthree\ntheirs\n"));
+    assert_eq!(p.text("b.md").await.as_deref(), Some("b\n"));
+    // Its changes are there again, and can be taken back again.
+    assert_eq!(undo_session(&p, 2, 7).await.undone.len(), 2);
+    assert_eq!(p.text("a.md").await.as_deref(), Some("one\ntwo\nthree\ntheirs\n"));
+}
+
+pub async fn an_editor_takes_back_only_own_changes(p: Project) {
+    write(&p, &p.caller, 1, "a.md", "a\n").await;
+    write(&p, &p.colleague, 2, "own.md", "own\n").await;
+    write(&p, &p.colleague, 2, "own.md", "own\nmore\n").await;
+    write(&p, &p.colleague, 2, "touched.md", "t\n").await;
+    write(&p, &p.caller, 3, "touched.md", "t\nowner\n").await;
+    write(&p, &p.caller, 3, "touched.md", "t\n").await;
+    let foreign = run(&p, &p.colleague, &request(1, 4)).await;
+    assert_eq!((foreign.foreign, foreign.undone.len()), (1, 0), "{foreign:?}");
+    let report = run(&p, &p.colleague, &request(2, 4)).await;
+    assert_eq!((report.undone.len(), report.left.len()), (1, 1), "{report:?}");
+    assert_eq!(report.left[0].reason, Reason::NotOwn);
+    assert_eq!(p.text("own.md").await, None);
+    assert_eq!(p.text("touched.md").await.as_deref(), Some("t\n"));
+    // A deletion of the own document can be taken back; then it is an own creation again.
+    assert_eq!(run(&p, &p.colleague, &request(4, 5)).await.undone.len(), 1);
+    assert_eq!(p.text("own.md").await.as_deref(), Some("own\nmore\n"));
+    assert_eq!(run(&p, &p.colleague, &request(5, 6)).await.undone.len(), 1);
+    assert_eq!(p.text("own.md").await, None);
+    // The owner may do all of it.
+    assert_eq!(undo_session(&p, 2, 7).await.undone.len(), 1);
+    assert_eq!(p.text("touched.md").await, None);
+}
+
+pub async fn changes_of_a_user_since_a_time_are_taken_back(p: Project) {
+    write(&p, &p.colleague, 1, "a.md", "one\n").await;
+    write(&p, &p.caller, 1, "b.md", "b\n").await;
+    let before = versions(&p, "b.md").await[0].at;
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    write(&p, &p.colleague, 2, "a.md", "one\ntwo\n").await;
+    write(&p, &p.colleague, 3, "b.md", "b\nc\n").await;
+    let all = UndoRequest {
+        by: Some(p.colleague.user_name.clone()),
+        since: before.checked_add(jiff::SignedDuration::from_millis(1)).ok(),
+        session: None,
+        ..request(0, 4)
+    };
+    let one = UndoRequest { document: Some(path("b.md")), ..all.clone() };
+    assert_eq!(run(&p, &p.caller, &one).await.undone.len(), 1);
+    assert_eq!(p.text("a.md").await.as_deref(), Some("one\ntwo\n"));
+    assert_eq!(run(&p, &p.caller, &all).await.undone.len(), 1);
+    assert_eq!(p.text("a.md").await.as_deref(), Some("one\n"));
+    assert_eq!(p.text("b.md").await.as_deref(), Some("b\n"));
+}
+
+pub async fn a_taken_name_is_left(p: Project) {
+    write(&p, &p.caller, 1, "plan.md", "old\n").await;
+    write(&p, &p.caller, 1, "draft.md", "new\n").await;
+    delete(&p, &p.caller, 2, "plan.md").await;
+    rename(&p, &p.caller, 2, "draft.md", "plan.md").await;
+    let whole = UndoRequest { all_or_nothing: true, ..request(2, 3) };
+    assert!(!run(&p, &p.caller, &whole).await.is_written);
+    let report = undo_session(&p, 2, 3).await;
+    assert_eq!(report.left[0].reason, Reason::NameTaken(path("plan.md")));
+    assert_eq!(p.text("draft.md").await.as_deref(), Some("new\n"));
+    // Now the name is free.
+    assert!(undo_session(&p, 2, 3).await.left.is_empty());
+    assert_eq!(p.text("plan.md").await.as_deref(), Some("old\n"));
+    assert_eq!(versions(&p, "plan.md").await.last().unwrap().kind, VersionKind::Created);
+    undo_session(&p, 1, 4).await;
+    assert_eq!((p.text("plan.md").await, p.text("draft.md").await), (None, None));
+}
+
+pub async fn a_large_set_is_refused(p: Project) {
+    for number in 0..=limits::UNDO_DOCUMENTS {
+        write(&p, &p.caller, 1, &format!("n{number}.md"), "x\n").await;
+    }
+    let error = undo(p.bank.as_ref(), &p.caller, &request(1, 2)).await.unwrap_err();
+    assert!(matches!(error, UndoError::TooMany), "{error}");
+    assert!(error.to_string().contains("narrow them with `since`"), "{error}");
+    assert_eq!(p.text("n0.md").await.as_deref(), Some("x\n"));
+}
+
+/// One change of a random sequence; numbers choose names, lines and sessions.
+#[derive(Debug, Clone)]
+enum Step {
+    Write(u8, Vec<u8>),
+    Append(u8, u8),
+    Rename(u8, u8),
+    Delete(u8),
+    Restore(u8, u8),
+    Undo(u8),
+}
+
+/// What one session does; every second session is one of the colleague, who neither deletes nor takes back what others did.
+fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
+    let step = prop_oneof![
+        4 => (0..4_u8, proptest::collection::vec(0..4_u8, 0..6)).prop_map(|(name, lines)| Step::Write(name, lines)),
+        4 => (0..4_u8, any::<u8>()).prop_map(|(name, line)| Step::Append(name, line)),
+        2 => (0..4_u8, 0..4_u8).prop_map(|(from, to)| Step::Rename(from, to)),
+        2 => (0..4_u8).prop_map(Step::Delete),
+        2 => (0..4_u8, any::<u8>()).prop_map(|(name, version)| Step::Restore(name, version)),
+        2 => any::<u8>().prop_map(Step::Undo),
+    ];
+    proptest::collection::vec(proptest::collection::vec(step, 1..4), 1..6)
+}
+
+/// A run of such a sequence in a folder of its own.
+struct Sequence<'p> {
+    p: &'p Project,
+    folder: String,
+    first: u128,
+    /// The texts of all versions, by document and number.
+    texts: BTreeMap<(String, i64), Option<String>>,
+}
+
+impl Sequence<'_> {
+    fn name(&self, number: u8) -> String {
+        format!("{}/{}.md", self.folder, char::from(b'a' + number))
+    }
+
+    async fn state(&self) -> Vec<Option<String>> {
+        let mut state = Vec::new();
+        for number in 0..4 {
+            state.push(self.p.text(&self.name(number)).await);
+        }
+        state
+    }
+
+    async fn step(&mut self, session: usize, step: &Step) {
+        let number = self.first + session as u128;
+        let is_colleague = session % 2 == 1;
+        let caller = if is_colleague { &self.p.colleague } else { &self.p.caller };
+        let p = self.p;
+        match step {
+            Step::Write(name, lines) => {
+                let text: String = lines.iter().map(|line| format!("line {line} é\n")).collect();
+                write(p, caller, number, &self.name(*name), &text).await;
+            }
+            Step::Append(name, line) => {
+                let name = self.name(*name);
+                let text = p.text(&name).await.unwrap_or_default();
+                write(p, caller, number, &name, &format!("{text}entry {line}\n")).await;
+            }
+            Step::Rename(from, to) => {
+                let (from, to) = (self.name(*from), self.name(*to));
+                if p.text(&from).await.is_some() && p.text(&to).await.is_none() {
+                    rename(p, caller, number, &from, &to).await;
+                }
+            }
+            Step::Delete(name) if !is_colleague => {
+                let name = self.name(*name);
+                if p.text(&name).await.is_some() {
+                    delete(p, caller, number, &name).await;
+                }
+            }
+            Step::Restore(name, version) => self.restore(caller, number, *name, *version).await,
+            Step::Undo(of) => {
+                let of = self.first + u128::from(*of) % (session as u128 + 1);
+                run(p, caller, &request(of, number)).await;
+            }
+            Step::Delete(_) => {}
+        }
+        self.record().await;
+    }
+
+    async fn restore(&self, caller: &Caller, number: u128, name: u8, version: u8) {
+        let name = path(&self.name(name));
+        let query = VersionQuery {
+            subject: Subject::Document(name.clone()),
+            since: None,
+            until: None,
+            by: None,
+            after: None,
+            limit: limits::VERSIONS_LISTED,
+        };
+        let Ok(page) = self.p.bank.list_versions(caller, &query).await else { return };
+        let version = &page.versions[usize::from(version) % page.versions.len()];
+        let read = self.p.bank.read_version(caller, &name, version.number).await.unwrap();
+        if let Some(text) = read.text {
+            write(self.p, caller, number, name.as_str(), &text).await;
+        }
+    }
+
+    /// Notes the texts of the newest versions.
+    async fn record(&mut self) {
+        for number in 0..4 {
+            let name = self.name(number);
+            if let Some(text) = self.p.text(&name).await {
+                let newest = versions(self.p, &name).await.swap_remove(0);
+                self.texts.insert((newest.document, newest.number), Some(text));
+            }
+        }
+    }
+
+    /// Reads all versions that were noted, with the steps back from the newest.
+    async fn check(&self) {
+        let mut documents: BTreeMap<&str, BTreeMap<i64, &Option<String>>> = BTreeMap::new();
+        for ((document, number), text) in &self.texts {
+            documents.entry(document).or_default().insert(*number, text);
+        }
+        let names: Vec<_> = (0..4).map(|number| path(&self.name(number))).collect();
+        for (document, mut wanted) in documents {
+            for path in &names {
+                let query =
+                    ChainQuery { document: document.to_owned(), path: path.clone(), from: 0, most: 1000 };
+                let Ok(chain) = self.p.other.chain(&self.p.caller, &query).await else { continue };
+                let walked = chain.walk(|link, after, _| {
+                    if let Some(text) = wanted.remove(&link.version.number) {
+                        assert_eq!(after.map(|after| &after.text), text.as_ref(), "{link:?}");
+                    }
+                    ControlFlow::Continue(())
+                });
+                walked.unwrap();
+                break;
+            }
+            assert!(wanted.is_empty(), "versions {wanted:?} of {document} are missing");
+        }
+    }
+}
+
+async fn run_sequence(p: &Project, case: u128, sessions: &[Vec<Step>]) {
+    let first = (case + 1) * 1000;
+    let mut sequence = Sequence { p, folder: format!("case-{case}"), first, texts: BTreeMap::new() };
+    let mut before = Vec::new();
+    for (session, steps) in sessions.iter().enumerate() {
+        before.push(sequence.state().await);
+        for step in steps {
+            sequence.step(session, step).await;
+        }
+    }
+    sequence.check().await;
+    for (session, expected) in before.iter().enumerate().rev() {
+        let (of, by) = (first + session as u128, first + 500 + session as u128);
+        // A name may be free only after another document left it.
+        for _ in 0..4 {
+            let report = undo_session(p, of, by).await;
+            sequence.record().await;
+            if report.left.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(&sequence.state().await, expected, "before session {session}");
+    }
+    assert_eq!(sequence.state().await, [None, None, None, None]);
+    sequence.check().await;
+}
+
+/// How many sequences are tried; `UNDO_CASES` of the environment for a long run.
+fn cases() -> u32 {
+    std::env::var("UNDO_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24)
+}
+
+pub async fn any_sequence_of_changes_reads_back_and_is_undone(p: Project) {
+    let case = std::sync::atomic::AtomicU64::new(0);
+    let config =
+        Config { cases: cases(), max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
+    let tried = tokio::task::block_in_place(|| {
+        let runtime = tokio::runtime::Handle::current();
+        TestRunner::new(config).run(&steps(), |sessions| {
+            let case = case.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            runtime.block_on(run_sequence(&p, u128::from(case), &sessions));
+            Ok(())
+        })
+    });
+    tried.unwrap();
+}

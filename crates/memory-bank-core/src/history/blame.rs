@@ -1,0 +1,184 @@
+//! The version that wrote each line of a document.
+
+use std::ops::{ControlFlow, Range};
+use std::time::Duration;
+
+use similar::{Algorithm, DiffTag, TextDiff};
+
+use crate::history::{Chain, Damage, Link, Snapshot};
+
+/// The time limit of each shortest difference. After it the difference is coarser, so a line may seem to be newer.
+const TIME_LIMIT: Duration = Duration::from_millis(50);
+
+/// Successive lines that one version wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blamed<'c> {
+    /// The lines, counted from 0.
+    pub lines: Range<usize>,
+    /// The version; `None` if they are older than the versions that were examined.
+    pub link: Option<&'c Link>,
+}
+
+/// The origin of each line of the present text, in order. Without a document the list is empty.
+///
+/// # Errors
+/// A text cannot be rebuilt.
+pub fn blame(chain: &Chain) -> Result<Vec<Blamed<'_>>, Damage> {
+    let Some(current) = &chain.current else { return Ok(Vec::new()) };
+    let count = lines_of(&current.content).len();
+    let mut origins: Vec<Option<&Link>> = vec![None; count];
+    // The lines of the text on the way back: which line of the present text each became.
+    let mut lines: Vec<Option<usize>> = (0..count).map(Some).collect();
+    let mut left = count;
+    chain.walk(|link, after, before| {
+        let (origin, kept) = stepped_back(&lines, after, before);
+        for line in origin {
+            if let Some(origin) = origins.get_mut(line) {
+                *origin = Some(link);
+                left = left.saturating_sub(1);
+            }
+        }
+        lines = kept;
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    let mut blamed: Vec<Blamed<'_>> = Vec::new();
+    for (line, link) in origins.into_iter().enumerate() {
+        match blamed.last_mut() {
+            Some(last) if last.link.map(number) == link.map(number) => last.lines.end = line + 1,
+            _ => blamed.push(Blamed { lines: line..line + 1, link }),
+        }
+    }
+    Ok(blamed)
+}
+
+fn number(link: &Link) -> i64 {
+    link.version.number
+}
+
+fn lines_of(text: &str) -> Vec<&str> {
+    text.split_inclusive('\n').collect()
+}
+
+/// The lines of the present text that this version wrote, and the lines of the text before it.
+fn stepped_back(
+    lines: &[Option<usize>],
+    after: Option<&Snapshot>,
+    before: Option<&Snapshot>,
+) -> (Vec<usize>, Vec<Option<usize>>) {
+    let text =
+        |snapshot: Option<&Snapshot>| snapshot.map_or_else(String::new, |snapshot| snapshot.text.clone());
+    let (before, after) = (text(before), text(after));
+    let (old, new) = (lines_of(&before), lines_of(&after));
+    // Most changes are small, so the difference is made of the lines between the common ones.
+    let start = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
+    let (old_rest, new_rest) = (old.get(start..).unwrap_or_default(), new.get(start..).unwrap_or_default());
+    let end = old_rest.iter().rev().zip(new_rest.iter().rev()).take_while(|(old, new)| old == new).count();
+    let (old_mid, new_mid) = (start..old.len() - end, start..new.len() - end);
+    let line = |at: usize| lines.get(at).copied().flatten();
+    let mut kept: Vec<Option<usize>> = vec![None; old.len()];
+    let mut keep = |old: usize, new: usize| {
+        if let Some(kept) = kept.get_mut(old) {
+            *kept = line(new);
+        }
+    };
+    (0..start).for_each(|at| keep(at, at));
+    (0..end).for_each(|back| keep(old.len() - 1 - back, new.len() - 1 - back));
+    let mut written = Vec::new();
+    let (old_lines, new_lines) =
+        (old.get(old_mid.clone()).unwrap_or_default(), new.get(new_mid.clone()).unwrap_or_default());
+    let diff = TextDiff::configure()
+        .algorithm(Algorithm::Myers)
+        .timeout(TIME_LIMIT)
+        .diff_slices(old_lines, new_lines);
+    for op in diff.ops() {
+        let (old, new) = (op.old_range(), op.new_range());
+        if op.tag() == DiffTag::Equal {
+            old.zip(new).for_each(|(old, new)| keep(old_mid.start + old, new_mid.start + new));
+        } else {
+            written.extend(new.filter_map(|new| line(new_mid.start + new)));
+        }
+    }
+    (written, kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::document::{Document, DocumentPath, Etag};
+    use crate::history::{Delta, Version, VersionKind};
+
+    /// The chain of these texts; the first creates the document.
+    fn chain(texts: &[&str]) -> Chain {
+        let path = DocumentPath::parse("a.md").unwrap();
+        let link = |(at, text): (usize, &&str)| {
+            let former = at.checked_sub(1).map(|at| texts[at]);
+            Link {
+                version: Version {
+                    document: "d".into(),
+                    number: i64::try_from(at).unwrap() + 1,
+                    path: path.clone(),
+                    former_path: None,
+                    at: Timestamp::UNIX_EPOCH,
+                    author: None,
+                    key: None,
+                    key_prefix: None,
+                    session: None,
+                    tool: None,
+                    kind: VersionKind::Changed,
+                    etag: Some(Etag::of(text)),
+                    bytes: 0,
+                    replaced: 0,
+                },
+                former: former.map(Etag::of),
+                back: former.map(|former| Delta::between(former, text)),
+            }
+        };
+        let last = texts.last().unwrap();
+        Chain {
+            links: texts.iter().enumerate().map(link).rev().collect(),
+            current: Some(Document {
+                path: path.clone(),
+                content: (*last).to_owned(),
+                etag: Etag::of(last),
+                version: 0,
+                updated_at: Timestamp::UNIX_EPOCH,
+            }),
+        }
+    }
+
+    fn numbers(chain: &Chain) -> Vec<Option<i64>> {
+        let blamed = blame(chain).unwrap();
+        blamed.iter().flat_map(|one| one.lines.clone().map(|_| one.link.map(number))).collect()
+    }
+
+    #[test]
+    fn each_line_has_the_version_that_wrote_it() {
+        let chain = chain(&[
+            "one\ntwo\nthree\n",
+            "zero\none\ntwo\nthree\n",
+            "zero\none\n2\nthree\n",
+            "zero\none\n2\nthree\nfour",
+            "zero\none\n2\nthree\nfour\nfive\n",
+        ]);
+        assert_eq!(numbers(&chain), [Some(2), Some(1), Some(3), Some(1), Some(5), Some(5)]);
+        let blamed = blame(&chain).unwrap();
+        assert_eq!(blamed[4].lines, 4..6);
+    }
+
+    #[test]
+    fn moved_lines_are_new_and_lines_before_the_first_version_have_none() {
+        let mut chain = chain(&["a\nb\nc\n", "a\nc\nb\nd\n", "a\nc\nb\nd\n!\n"]);
+        chain.links.truncate(2);
+        let numbers = numbers(&chain);
+        assert_eq!((numbers[0], numbers[4]), (None, Some(3)));
+        assert_eq!(numbers.iter().filter(|number| **number == Some(2)).count(), 2, "{numbers:?}");
+    }
+
+    #[test]
+    fn a_document_without_lines_or_that_is_gone_has_none() {
+        assert!(numbers(&chain(&[""])).is_empty());
+        assert!(blame(&Chain { current: None, ..chain(&["x"]) }).unwrap().is_empty());
+    }
+}

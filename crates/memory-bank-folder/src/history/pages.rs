@@ -1,0 +1,65 @@
+//! Lists of versions of several documents.
+
+use memory_bank_core::compact_sort::CompactSort as _;
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::error::StoreError;
+use memory_bank_core::history::{Version, VersionPage, VersionQuery};
+use memory_bank_core::limits;
+use memory_bank_core::store::HistoryError;
+
+use crate::dir::BankDir;
+use crate::history::file::HistoryFile;
+use crate::history::{thin, timeline};
+use crate::search::Seal;
+
+/// The versions of all documents, in no order.
+pub(super) fn all_versions(dir: &BankDir, seal: Option<&Seal>) -> Result<Vec<Version>, HistoryError> {
+    let read = |error| StoreError::io("cannot read the history")(error);
+    let (mut versions, mut bytes) = (Vec::new(), 0);
+    for (name, length) in dir.history_files(thin::MAX_FILES).map_err(read)? {
+        bytes += length;
+        if bytes > 2 * timeline::MAX_BYTES {
+            tracing::warn!("the history is too large; a part of it is not listed");
+            break;
+        }
+        let file =
+            HistoryFile::open_named(dir, name.clone(), seal, false).and_then(|mut file| file.contents(seal));
+        let contents = match file {
+            Ok(contents) => contents,
+            Err(error) => {
+                tracing::warn!(name, %error, "a file of the history cannot be read");
+                continue;
+            }
+        };
+        if contents.damaged > 0 {
+            tracing::warn!(name, records = contents.damaged, "a part of the history cannot be read");
+        }
+        for record in &contents.records {
+            let is_made = !record.is_pending || {
+                let path = DocumentPath::parse(&record.facts.path).ok();
+                let now = path.and_then(|path| timeline::current_if_readable(dir, &path));
+                timeline::is_made(record, now.as_ref().map(|document| &document.etag))
+            };
+            versions.extend(record.version().filter(|_| is_made));
+        }
+    }
+    Ok(versions)
+}
+
+/// The page of these versions that is requested.
+pub(super) fn page_of(mut versions: Vec<Version>, query: &VersionQuery) -> VersionPage {
+    let order = |version: &Version| (version.at, version.number, version.document.clone());
+    let after = query.after.as_ref().map(|place| (place.at, place.number, place.document.clone()));
+    versions.retain(|version| {
+        query.since.is_none_or(|since| version.at >= since)
+            && query.until.is_none_or(|until| version.at < until)
+            && query.by.as_ref().is_none_or(|by| version.author.as_ref() == Some(by))
+            && after.as_ref().is_none_or(|after| order(version) < *after)
+    });
+    versions.compact_sort_by(|a, b| order(b).cmp(&order(a)));
+    let limit = query.limit.clamp(1, limits::VERSIONS_LISTED);
+    let more = versions.len() > limit;
+    versions.truncate(limit);
+    let next = versions.last().filter(|_| more).map(Version::place);
+    VersionPage { versions, next }
+}

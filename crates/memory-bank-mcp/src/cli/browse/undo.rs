@@ -1,0 +1,63 @@
+//! `undo`: takes back what one session, or one user since a time, changed in documents.
+
+use serde_json::{Value, json};
+
+use super::arguments::UndoArguments;
+use super::bank::CommandBank;
+use super::command_output::CommandOutput;
+use super::screen::{Screen, Style};
+use super::versions::{TOOL, text, with_extension};
+
+/// Undoes, or shows what would be done.
+pub(super) async fn run(
+    bank: &CommandBank,
+    undo: &UndoArguments,
+    mut screen: Screen,
+) -> anyhow::Result<CommandOutput> {
+    let by = undo.session.map(|session| session.to_string()).or_else(|| undo.by.clone());
+    let arguments = json!({
+        "action": "undo",
+        "filename": undo.document.as_deref().map(with_extension),
+        "by": by,
+        "since": undo.since,
+        "until": undo.until,
+        "allOrNothing": undo.all_or_nothing,
+        "dryRun": !undo.writes(),
+    });
+    let data = bank.call(TOOL, arguments).await?;
+    let list = |name: &str| data.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    let (undone, left) = (list("undone"), list("left"));
+    for one in &undone {
+        screen
+            .put(Style::Name, text(one, "filename"))
+            .put(Style::Plain, &format!("  {}", text(one, "change")));
+        let former = text(one, "formerName");
+        if !former.is_empty() {
+            screen.put(Style::Dim, &format!(" (before: {former})"));
+        }
+        let versions = one.get("versions").and_then(Value::as_u64).unwrap_or_default();
+        let noun = if versions == 1 { "version" } else { "versions" };
+        let stays = one.get("laterChangesStay").is_some();
+        let stays = if stays { ", later changes of others stay" } else { "" };
+        screen.line(Style::Dim, &format!("  {versions} {noun} taken back{stays}"));
+    }
+    for one in &left {
+        screen.put(Style::Alert, "left  ").put(Style::Name, text(one, "filename"));
+        screen.put(Style::Plain, &format!("  {}", text(one, "reason")));
+        let by = one.get("changedBy").and_then(Value::as_array).into_iter().flatten();
+        let by: Vec<&str> = by.filter_map(Value::as_str).collect();
+        screen.line(Style::Dim, &if by.is_empty() { String::new() } else { format!("  {}", by.join(", ")) });
+    }
+    let more = data.get("notShown").and_then(Value::as_u64).unwrap_or_default();
+    if more > 0 {
+        screen.line(Style::Dim, &format!("and {more} more documents"));
+    }
+    if screen.is_empty() {
+        screen.line(Style::Dim, "Nothing of these changes is left to be undone.");
+    }
+    let mut output = CommandOutput::new(data, screen);
+    if !undo.yes && !undo.dry_run && !undone.is_empty() {
+        output.not_found = Some("nothing was undone yet; repeat the command with `--yes`".to_owned());
+    }
+    Ok(output)
+}

@@ -1,0 +1,189 @@
+//! The queries of `/api/history`, and the bodies of its replies.
+
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document::{DocumentPath, Etag};
+use memory_bank_core::history::Version;
+use memory_bank_core::limits;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// Which versions are listed.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(default, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListVersions {
+    /// Only of this document.
+    #[serde(deserialize_with = "filled")]
+    #[param(min_length = 1)]
+    pub(super) filename: Option<String>,
+    /// Only of this time or later; a day is accepted, too.
+    #[serde(deserialize_with = "filled")]
+    #[param(format = DateTime)]
+    pub(super) since: Option<String>,
+    /// Only before this time; a day is accepted, too, and included.
+    #[serde(deserialize_with = "filled")]
+    #[param(format = DateTime)]
+    pub(super) until: Option<String>,
+    /// Only of the user of this name, or of the session of this id.
+    #[serde(deserialize_with = "filled")]
+    #[param(min_length = 1)]
+    pub(super) by: Option<String>,
+    /// The largest number of versions; 50 when absent.
+    #[serde(deserialize_with = "listed")]
+    #[param(minimum = 1, maximum = 200)]
+    pub(super) limit: Option<u32>,
+    /// The `nextCursor` of the page before.
+    #[serde(deserialize_with = "filled")]
+    #[param(min_length = 1)]
+    pub(super) cursor: Option<String>,
+}
+
+/// Which version is shown.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ShowVersion {
+    /// The document.
+    #[serde(deserialize_with = "filled_text")]
+    #[param(min_length = 1)]
+    pub(super) filename: String,
+    /// The number of the version.
+    #[serde(deserialize_with = "counted")]
+    #[param(minimum = 1)]
+    pub(super) version: u32,
+}
+
+/// Which versions are compared.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DiffVersions {
+    /// The document.
+    #[serde(deserialize_with = "filled_text")]
+    #[param(min_length = 1)]
+    pub(super) filename: String,
+    /// The number of the version.
+    #[serde(deserialize_with = "counted")]
+    #[param(minimum = 1)]
+    pub(super) version: u32,
+    /// The number of the other version; the present text when absent.
+    #[serde(default, deserialize_with = "counted_if_given")]
+    #[param(minimum = 1)]
+    pub(super) with: Option<u32>,
+}
+
+fn filled_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() { Err(D::Error::custom("it is empty")) } else { Ok(text) }
+}
+
+fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    filled_text(deserializer).map(Some)
+}
+
+fn counted<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let number = u32::deserialize(deserializer)?;
+    if number == 0 { Err(D::Error::custom("numbers begin at 1")) } else { Ok(number) }
+}
+
+fn counted_if_given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    counted(deserializer).map(Some)
+}
+
+fn listed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let number = counted(deserializer)?;
+    let is_allowed = usize::try_from(number).is_ok_and(|number| number <= limits::VERSIONS_LISTED);
+    if is_allowed { Ok(Some(number)) } else { Err(D::Error::custom("too many")) }
+}
+
+/// A version of a document.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct VersionView {
+    filename: String,
+    /// The name before, of a renaming.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    former_name: Option<String>,
+    version: i64,
+    #[schema(format = DateTime)]
+    at: String,
+    /// `created`, `changed`, `renamed`, `deleted`, `restored`, `outside` or `foreign`.
+    kind: String,
+    /// The name of the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    by: Option<String>,
+    /// The first characters of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    session: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    tool: Option<String>,
+    /// Of the text after the change; absent after a deletion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    etag: Option<String>,
+    /// The length of that text.
+    bytes: u64,
+    /// How many bytes the change replaced.
+    replaced_bytes: u64,
+}
+
+impl VersionView {
+    pub(super) fn of(version: &Version) -> Self {
+        Self {
+            filename: version.path.as_str().to_owned(),
+            former_name: version.former_path.as_ref().map(DocumentPath::as_str).map(str::to_owned),
+            version: version.number,
+            at: iso_millis(version.at),
+            kind: version.kind.as_str().to_owned(),
+            by: version.author.clone(),
+            key: version.key_prefix.clone(),
+            session: version.session.clone(),
+            tool: version.tool.clone(),
+            etag: version.etag.as_ref().map(Etag::as_str).map(str::to_owned),
+            bytes: version.bytes,
+            replaced_bytes: version.replaced,
+        }
+    }
+}
+
+/// Versions, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct VersionList {
+    pub(super) versions: Vec<VersionView>,
+    /// For the next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) next_cursor: Option<String>,
+}
+
+/// A version with its text.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct VersionWithText {
+    #[serde(flatten)]
+    pub(super) version: VersionView,
+    /// `null` if the version is a deletion.
+    #[schema(required)]
+    pub(super) text: Option<String>,
+}
+
+/// The difference of two texts.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Difference {
+    pub(super) filename: String,
+    pub(super) version: u32,
+    /// The other version; absent if it is the present text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) with: Option<u32>,
+    /// Unified, cut at 262,144 characters; empty if the texts are the same.
+    pub(super) diff: String,
+}

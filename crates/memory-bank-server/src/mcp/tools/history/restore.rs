@@ -1,0 +1,141 @@
+//! The action `restore`: brings back a version, or takes back only what one version changed.
+
+use std::sync::Arc;
+
+use memory_bank_core::document::{Etag, check_etag, write_document};
+use memory_bank_core::error::EditError;
+use memory_bank_core::history::{
+    Chain, ChainQuery, Obstacle, Snapshot, Version, VersionKind, changed_again, take_back,
+};
+use memory_bank_core::limits;
+use memory_bank_core::store::{Bank, Drafts, lines_named};
+use serde_json::json;
+
+use super::undo::author_and_number;
+use super::{History, text_of};
+use crate::mcp::tools::documents::write::change;
+use crate::mcp::tools::reply::{Failure, Reply};
+use crate::mcp::tools::tool::Call;
+
+/// The most versions that an error names.
+const MAX_NAMED: usize = 5;
+
+/// Restores.
+pub(super) async fn restore(
+    call: &Call,
+    bank: &Arc<dyn Bank>,
+    arguments: &History,
+) -> Result<Reply, Failure> {
+    call.must_change("restore a version")?;
+    let (path, number) = (arguments.document()?, arguments.number()?);
+    let (version, text) = text_of(call, bank, &path, number).await?;
+    if version.kind == VersionKind::Foreign && !arguments.accept_foreign {
+        return Err(Failure::message(format!(
+            "version {number} of `{path}` came with the repository, and nobody here wrote it; read it with `show`, then \
+             restore it with `acceptForeign`"
+        )));
+    }
+    if arguments.only_change {
+        return restore_change(call, bank, arguments, version).await;
+    }
+    let Some(text) = text else {
+        return Err(Failure::message(format!(
+            "version {number} of `{path}` is its deletion; restore the version before it"
+        )));
+    };
+    let mut context = call.context.clone();
+    context.restores = true;
+    let if_match = arguments.if_match_etag.as_deref();
+    let mut written = None;
+    let paths = [path.clone()];
+    change(call, "Error restoring a version", path.as_str(), &paths, &mut |drafts| {
+        drafts.set_context(&context);
+        written = Some(write_document(drafts, &path, &text, if_match)?);
+        Ok(())
+    })
+    .await?;
+    let etag = written.map(|written| written.etag);
+    Reply::json(
+        &json!({"success": true, "filename": path.as_str(), "restored": version.number, "etag": etag}),
+    )
+}
+
+/// Takes back what this version changed in the text; later changes stay.
+async fn restore_change(
+    call: &Call,
+    bank: &Arc<dyn Bank>,
+    arguments: &History,
+    version: Version,
+) -> Result<Reply, Failure> {
+    let (path, number) = (arguments.document()?, version.number);
+    call.services.replies.need(limits::CHAIN_BYTES + 4 * limits::DOCUMENT_BYTES).await?;
+    let query = ChainQuery {
+        document: version.document,
+        path: path.clone(),
+        from: number,
+        most: limits::CHAIN_VERSIONS,
+    };
+    let chain = bank.chain(&call.caller, &query).await?;
+    if chain.links.last().is_none_or(|oldest| oldest.version.number != number) {
+        return Err(Failure::message(format!(
+            "version {number} of `{path}` has more than {} later versions; restore it as a whole",
+            limits::CHAIN_VERSIONS
+        )));
+    }
+    let refused = |text: String| {
+        Failure::message(format!("what version {number} changed cannot be taken back: {text}"))
+    };
+    let taken = take_back(&chain, &|version| version.number == number)
+        .map_err(|obstacle| refused(obstacle_named(&chain, number, &obstacle)))?;
+    let (Some(current), Some(new)) = (&chain.current, taken.document) else {
+        return Err(refused(format!(
+            "`{path}` was created or deleted by it; restore a version, delete the document, or undo the session"
+        )));
+    };
+    if new.path != current.path {
+        return Err(refused(format!("it renamed the document; rename `{path}` back, or undo the session")));
+    }
+    let (if_match, unchanged) = (arguments.if_match_etag.as_deref(), new.text == current.content);
+    let mut context = call.context.clone();
+    context.restores = true;
+    let Snapshot { path: name, text } = new;
+    let paths = [name.clone()];
+    change(call, "Error restoring a version", name.as_str(), &paths, &mut |drafts: &mut Drafts| {
+        drafts.set_context(&context);
+        check_etag(drafts, &name, if_match)?;
+        // What is written was made of this text.
+        if drafts.stored(&name).is_none_or(|stored| stored.etag != current.etag) {
+            return Err(EditError::Refused("it changed at this moment; try again".to_owned()));
+        }
+        drafts.set(&name, text.clone())
+    })
+    .await?;
+    let mut data = json!({
+        "success": true,
+        "filename": name.as_str(),
+        "takenBack": number,
+        "etag": Etag::of(&text),
+    });
+    if unchanged && let Some(object) = data.as_object_mut() {
+        object.insert("note".into(), json!("nothing of it is left in the text, so nothing changed"));
+    }
+    Reply::json(&data)
+}
+
+/// Why a change stays, with its lines and the versions that changed them again.
+fn obstacle_named(chain: &Chain, number: i64, obstacle: &Obstacle) -> String {
+    let versions: Vec<String> = changed_again(chain, number)
+        .into_iter()
+        .take(MAX_NAMED)
+        .map(|link| author_and_number(&link.version))
+        .collect();
+    let by = if versions.is_empty() { String::new() } else { format!(" by {}", versions.join(", ")) };
+    match obstacle {
+        Obstacle::Lines(lines) => format!("{} changed since{by}", lines_named(lines)),
+        Obstacle::ChangedSince => format!("it created the document, which changed since{by}"),
+        Obstacle::DeletedSince => format!("the document was deleted since{by}"),
+        Obstacle::ExistsAgain => format!("it deleted the document, which was written anew{by}"),
+        Obstacle::RenamedSince => format!("it renamed the document, which was renamed again{by}"),
+        Obstacle::Damaged(damage) => damage.to_string(),
+    }
+}

@@ -1,0 +1,179 @@
+//! The action `undo`: takes back all that one session, or one user since a time, changed in documents.
+
+use std::sync::Arc;
+
+use memory_bank_core::caller::Right;
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::history::Version;
+use memory_bank_core::limits;
+use memory_bank_core::store::{
+    Bank, LeftDocument, UndoError, UndoReport, UndoRequest, UndoneDocument, undo as undo_changes,
+};
+use serde_json::{Value, json};
+
+use super::{History, time};
+use crate::mcp::rights;
+use crate::mcp::tools::extra_members::put;
+use crate::mcp::tools::reply::{Failure, Reply};
+use crate::mcp::tools::room::Room;
+use crate::mcp::tools::tool::Call;
+
+/// Undoes, or lists what an undo would do.
+pub(super) async fn undo(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result<Reply, Failure> {
+    call.must_change("undo changes")?;
+    let request = request(call, arguments)?;
+    // The steps back of one document, and the texts to write.
+    call.services.replies.need(limits::CHAIN_BYTES + limits::UNDO_BYTES).await?;
+    let report = undo_changes(bank.as_ref(), &call.caller, &request).await?;
+    let nothing = report.undone.is_empty() && report.left.is_empty() && report.unchanged == 0;
+    if nothing && report.foreign > 0 {
+        return Err(Failure::Unquoted(format!(
+            "these changes are not yours, and you may undo only your own: {}",
+            rights::lacking(&call.caller, Right::Admin)
+        )));
+    }
+    if nothing {
+        return Err(Failure::message(
+            "the history has no such changes of documents; the action `list` shows who changed what",
+        ));
+    }
+    if request.all_or_nothing && !report.left.is_empty() && !request.dry_run {
+        let mut data = reply_data(call, &report, &request)?;
+        put(&mut data, "error", json!("NOT_ALL"));
+        put(
+            &mut data,
+            "message",
+            json!("nothing was undone, since documents in `left` must stay as they are"),
+        );
+        return Err(Failure::Data(data));
+    }
+    let mut data = reply_data(call, &report, &request)?;
+    put(&mut data, "success", json!(true));
+    Reply::json(&data)
+}
+
+fn request(call: &Call, arguments: &History) -> Result<UndoRequest, Failure> {
+    let session = arguments.session().map(|session| session.to_string());
+    let by = arguments.by.as_deref().map(str::trim).filter(|by| !by.is_empty() && session.is_none());
+    let since = time("since", arguments.since.as_deref(), false)?;
+    if session.is_none() && (by.is_none() || since.is_none()) {
+        return Err(Failure::Malformed(
+            "whose changes? Give `by` with the id of a session, or with a user and `since`".to_owned(),
+        ));
+    }
+    if let Some(by) = by.filter(|by| *by != call.caller.user_name)
+        && !call.caller.may(Right::Admin)
+    {
+        return Err(Failure::Unquoted(format!(
+            "you may not undo changes of `{by}`: {}",
+            rights::lacking(&call.caller, Right::Admin)
+        )));
+    }
+    let mut context = call.context.clone();
+    context.restores = true;
+    Ok(UndoRequest {
+        session,
+        by: by.map(str::to_owned),
+        since,
+        until: time("until", arguments.until.as_deref(), true)?,
+        document: arguments.filename.as_ref().map(|_| arguments.document()).transpose()?,
+        all_or_nothing: arguments.all_or_nothing,
+        dry_run: arguments.dry_run,
+        context,
+    })
+}
+
+fn reply_data(call: &Call, report: &UndoReport, request: &UndoRequest) -> Result<Value, Failure> {
+    let mut data = json!({});
+    if request.dry_run {
+        put(&mut data, "dryRun", json!(true));
+    }
+    if report.unchanged > 0 {
+        put(&mut data, "unchanged", json!(report.unchanged));
+    }
+    if report.foreign > 0 {
+        put(&mut data, "versionsOfOthers", json!(report.foreign));
+    }
+    let mut room = Room::of(&call.services.replies, None, &data);
+    // What is left needs attention, so it gets its room first.
+    let (left, more_left) = room.cut(report.left.iter().map(left_json), 2)?;
+    let (undone, more_undone) = room.cut(report.undone.iter().map(undone_json), 1)?;
+    put(&mut data, "undone", json!(undone));
+    if !left.is_empty() {
+        put(&mut data, "left", json!(left));
+    }
+    if more_left + more_undone > 0 {
+        put(&mut data, "notShown", json!(more_left + more_undone));
+    }
+    Ok(data)
+}
+
+fn undone_json(one: &UndoneDocument) -> Value {
+    let name = |path: &Option<DocumentPath>| path.as_ref().map(|path| path.as_str().to_owned());
+    let change = match (&one.from, &one.to) {
+        (_, None) => "deleted",
+        (None, _) => "brought back",
+        (Some(from), Some(to)) if from != to => "renamed",
+        _ => "changed",
+    };
+    let mut data = json!({
+        "filename": name(&one.to).or_else(|| name(&one.from)),
+        "change": change,
+        "versions": one.versions,
+    });
+    if change == "renamed" {
+        put(&mut data, "formerName", json!(name(&one.from)));
+    }
+    if let Some(etag) = &one.etag {
+        put(&mut data, "etag", json!(etag.as_str()));
+    }
+    if one.is_merged {
+        put(&mut data, "laterChangesStay", json!(true));
+    }
+    data
+}
+
+fn left_json(one: &LeftDocument) -> Value {
+    let mut data = json!({"filename": one.path.as_str(), "reason": one.reason.describe()});
+    let others: Vec<String> = one.others.iter().map(author_and_number).collect();
+    if !others.is_empty() {
+        put(&mut data, "changedBy", json!(others));
+    }
+    data
+}
+
+/// Who made a version, in words.
+pub(super) fn author_and_number(version: &Version) -> String {
+    let author = version.author.as_deref().unwrap_or("unknown");
+    format!("{author} (version {})", version.number)
+}
+
+impl From<UndoError> for Failure {
+    fn from(error: UndoError) -> Self {
+        match error {
+            UndoError::History(error) => error.into(),
+            UndoError::Edit(error) => error.into(),
+            other => Self::Message(other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use memory_bank_core::document::Etag;
+
+    use super::*;
+
+    #[test]
+    fn each_change_has_a_word() {
+        let path = |name: &str| DocumentPath::parse(name).ok();
+        let word = |from, to| {
+            let one = UndoneDocument { from, to, etag: Some(Etag::of("x")), versions: 1, is_merged: false };
+            undone_json(&one)["change"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(word(path("a.md"), None), "deleted");
+        assert_eq!(word(None, path("a.md")), "brought back");
+        assert_eq!(word(path("a.md"), path("b.md")), "renamed");
+        assert_eq!(word(path("a.md"), path("a.md")), "changed");
+    }
+}
