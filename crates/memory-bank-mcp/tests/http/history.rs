@@ -177,6 +177,93 @@ fn a_session_is_undone_by_its_user_or_an_owner_and_by_no_other() {
 }
 
 #[test]
+fn the_rest_routes_list_show_and_compare_versions() {
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let alice = Member::new(&database, &made["key"]);
+    let bob = Member::new(&database, &member(&database, "bob", "editor"));
+    for number in 0..5 {
+        alice.write(&format!("# Plan\n\n{number}\n"));
+    }
+    bob.write("# Plan\n\nbob's\n");
+    bob.call("rename_memory_bank_file", &json!({"filename": "plan.md", "newFilename": "sub/plan.md"}));
+    let get = |path: &str| bob.server.send("GET", path, &[], "");
+    let listed = get("/api/history");
+    assert!(listed.header("x-ratelimit-remaining").is_some());
+    let all = listed.json()["versions"].as_array().unwrap().clone();
+    assert_eq!(all.len(), 7, "{all:?}");
+    assert_eq!(
+        (&all[0]["kind"], &all[0]["formerName"], &all[0]["filename"]),
+        (&json!("renamed"), &json!("plan.md"), &json!("sub/plan.md"))
+    );
+    assert_eq!((&all[1]["by"], &all[1]["session"]), (&json!("bob"), &json!(bob.session)));
+    let mut paged = Vec::new();
+    let mut path = "/api/history?filename=sub/plan.md&by=alice&limit=2".to_owned();
+    loop {
+        let page = get(&path).json();
+        paged.extend(page["versions"].as_array().unwrap().clone());
+        let Some(cursor) = page["nextCursor"].as_str() else { break };
+        path = format!("/api/history?filename=sub/plan.md&by=alice&limit=2&cursor={cursor}");
+    }
+    assert_eq!(paged, all[2..]);
+    let count =
+        |query: &str| get(&format!("/api/history?{query}")).json()["versions"].as_array().unwrap().len();
+    assert_eq!(
+        (count(&format!("by={}", bob.session)), count("until=2020-01-01"), count("by=nobody%00")),
+        (2, 0, 0)
+    );
+    let shown = get("/api/history/show?filename=sub/plan.md&version=2").json();
+    assert_eq!(
+        (&shown["text"], &shown["version"], &shown["by"]),
+        (&json!("# Plan\n\n1\n"), &json!(2), &json!("alice"))
+    );
+    let diff =
+        get("/api/history/diff?filename=sub/plan.md&version=5").json()["diff"].as_str().unwrap().to_owned();
+    assert!(diff.contains("-4\n+bob's\n"), "{diff}");
+    let same = get("/api/history/diff?filename=sub/plan.md&version=6&with=7").json();
+    assert_eq!((&same["diff"], &same["with"]), (&json!(""), &json!(7)));
+    for (path, status) in [
+        ("/api/history?limit=201", 400),
+        ("/api/history?since=yesterday", 400),
+        ("/api/history?filename=", 400),
+        (&format!("/api/history?filename=a.md&by={}", bob.session), 400),
+        ("/api/history/show?filename=sub/plan.md", 400),
+        ("/api/history/show?filename=sub/plan.md&version=0", 400),
+        ("/api/history/show?filename=sub/plan.md&version=99", 404),
+        ("/api/history?filename=nothing.md", 404),
+        ("/api/history?filename=../etc", 404),
+        ("/api/history?cursor=abc", 404),
+    ] {
+        let reply = get(path);
+        assert_eq!(reply.status, status, "{path}: {}", reply.body);
+        assert!(reply.json()["error"].is_string());
+    }
+    assert_eq!(bob.server.send("POST", "/api/history", &[], "").status, 405);
+}
+
+#[test]
+fn the_digest_names_who_changed_a_document_since_the_last_session() {
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let alice = Member::new(&database, &made["key"]);
+    let bob = Member::new(&database, &member(&database, "bob", "editor"));
+    alice.call("initialize_memory_bank", &json!({"path": "."}));
+    alice.call("get_context_digest", &json!({}));
+    // Alice comes back a day later.
+    database.psql(
+        "UPDATE app.project_state SET state = regexp_replace(state::text, '\"seen\": *\"[^\"]*\"', '\"seen\":\"2026-01-01T00:00:00Z\"')::json",
+    );
+    database.psql("UPDATE documents SET updated_at = '2025-12-01'");
+    bob.write("# Plan\n");
+    alice.call("write_memory_bank_file", &json!({"filename": "own.md", "content": "own"}));
+    let digest = alice.call("get_context_digest", &json!({}));
+    assert_eq!(
+        digest["digest"]["sinceLastSession"], "since 2026-01-01 00:00 UTC: own.md, plan.md (bob)",
+        "{digest}"
+    );
+}
+
+#[test]
 fn the_commands_show_the_history_of_a_server() {
     let database = TestDatabase::migrated();
     let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();

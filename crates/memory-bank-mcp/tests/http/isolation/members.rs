@@ -132,7 +132,15 @@ impl<'a> Person<'a> {
             let again = self.request_without_session(method, params.clone());
             see(format!("{method} {params} without a session"), &again);
         }
-        for path in ["/api/keys", "/api/keys?includeRevoked=true"] {
+        for path in [
+            "/api/keys",
+            "/api/keys?includeRevoked=true",
+            "/api/history",
+            "/api/history?by=anna",
+            "/api/history?filename=alone.md",
+            "/api/history/show?filename=notes.md&version=1",
+            "/api/history/diff?filename=notes.md&version=1",
+        ] {
             seen.insert(path.to_owned(), timeless(&self.send("GET", path, &[], "").body));
         }
         seen

@@ -83,6 +83,36 @@ fn only_keys_with_scope_admin_list_keys() {
 }
 
 #[test]
+fn only_keys_with_scope_read_see_the_history() {
+    for world in worlds() {
+        let owner = Client::with(&world.server, &["read", "write", "admin"]);
+        owner.data("initialize_memory_bank", &json!({"path": "."}));
+        owner.data("write_memory_bank_file", &json!({"filename": "notes.md", "content": CANARY}));
+        for path in [
+            "/api/history",
+            "/api/history/show?filename=notes.md&version=1",
+            "/api/history/diff?filename=notes.md&version=1",
+            "/api/history/show?filename=missing.md&version=1",
+        ] {
+            for (scopes, sees) in [(&["read"][..], true), (&["write", "admin"], false)] {
+                let key = Client::with(&world.server, scopes).key;
+                let reply = world.server.send_bare("GET", path, &[("X-API-Key", &key)], "");
+                let expected = if !sees {
+                    403
+                } else if path.contains("missing") {
+                    404
+                } else {
+                    200
+                };
+                assert_eq!(reply.status, expected, "{path} {scopes:?}: {}", reply.body);
+                assert!(sees || !reply.body.contains("notes"), "{}", reply.body);
+            }
+            assert_eq!(world.server.send_bare("GET", path, &[], "").status, 401, "{path}");
+        }
+    }
+}
+
+#[test]
 fn a_write_only_key_appends_to_a_document_and_loses_nothing() {
     for world in worlds() {
         let owner = Client::with(&world.server, &["read", "write", "admin"]);
