@@ -304,13 +304,15 @@ LANGUAGE sql STABLE PARALLEL SAFE
 RETURN CASE WHEN (app.current_access()).writes THEN app.current_project_id() ELSE app.owned_project() END;
 
 -- Whether the current user created the document and nobody else touched it: all versions since it was created (or brought back
--- after a deletion) are of this user, none is missing, and the last one is the row. Such a document an editor may delete, too.
--- A caller learns only of versions that it may read.
+-- after a deletion) are of this user, none is missing, and the last one is the row. Such a document an editor may delete, too,
+-- in a transaction of the tool `history`, as app.current_change (003) names it: to take back what it did. A caller learns only
+-- of versions that it may read.
 CREATE OR REPLACE FUNCTION app.is_own_creation(p_project uuid, p_document uuid, p_version bigint, p_etag text) RETURNS boolean
 LANGUAGE sql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT coalesce(
-    max(v.version) = p_version AND count(*) = p_version - min(v.version) + 1
+    split_part(current_setting('app.current_change', true), '|', 2) = 'history'
+      AND max(v.version) = p_version AND count(*) = p_version - min(v.version) + 1
       AND bool_and(v.user_id IS NOT DISTINCT FROM app.current_user_id())
       AND (array_agg(v.former_etag ORDER BY v.version))[1] IS NULL
       AND (array_agg(v.etag ORDER BY v.version DESC))[1] = p_etag,

@@ -1177,6 +1177,9 @@ BEGIN
     UPDATE app.oauth_refresh_tokens t SET used_at = now(), salt = p_salt
     WHERE t.project_id = token.project_id AND t.token_hash = p_token_hash;
     UPDATE app.oauth_grants g SET refreshed_at = now() WHERE g.project_id = given.project_id AND g.id = given.id;
+    -- A registration that is used lives on. At most one write in ten days.
+    UPDATE app.oauth_clients c SET expires_at = now() + interval '90 days'
+    WHERE c.id = given.client_id AND NOT c.by_operator AND c.expires_at < now() + interval '80 days';
     scopes := coalesce(p_scopes, given.scopes);
     expires_at := app.oauth_issue(given, scopes, p_access_id, p_access_hash, p_access_prefix, p_access_until, p_refresh_hash,
       p_refresh_until);

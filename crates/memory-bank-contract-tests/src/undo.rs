@@ -220,8 +220,8 @@ pub async fn an_editor_takes_back_only_own_changes(p: Project) {
     write(&p, &p.colleague, 2, "touched.md", "t\n").await;
     write(&p, &p.caller, 3, "touched.md", "t\nowner\n").await;
     write(&p, &p.caller, 3, "touched.md", "t\n").await;
-    let foreign = run(&p, &p.colleague, &request(1, 4)).await;
-    assert_eq!((foreign.foreign, foreign.undone.len()), (1, 0), "{foreign:?}");
+    let refused = run(&p, &p.colleague, &request(1, 4)).await;
+    assert_eq!((refused.of_others, refused.undone.len()), (1, 0), "{refused:?}");
     let report = run(&p, &p.colleague, &request(2, 4)).await;
     assert_eq!((report.undone.len(), report.left.len()), (1, 1), "{report:?}");
     assert_eq!(report.left[0].reason, Reason::NotOwn);
@@ -283,6 +283,12 @@ pub async fn a_large_set_is_refused(p: Project) {
     let error = undo(p.bank.as_ref(), &p.caller, &request(1, 2)).await.unwrap_err();
     assert!(matches!(error, UndoError::TooMany), "{error}");
     assert!(error.to_string().contains("narrow them with `since`"), "{error}");
+    assert_eq!(p.text("n0.md").await.as_deref(), Some("x\n"));
+    let last = versions(&p, &format!("n{}.md", limits::UNDO_DOCUMENTS)).await[0].at;
+    let report = run(&p, &p.caller, &UndoRequest { until: Some(last), ..request(1, 2) }).await;
+    assert!(report.is_written && report.undone.len() == limits::UNDO_DOCUMENTS, "{report:?}");
+    assert_eq!(p.text("n0.md").await, None);
+    assert_eq!(undo_session(&p, 2, 3).await.undone.len(), limits::UNDO_DOCUMENTS);
     assert_eq!(p.text("n0.md").await.as_deref(), Some("x\n"));
 }
 

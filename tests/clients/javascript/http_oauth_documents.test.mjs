@@ -239,7 +239,7 @@ async function inside() {
     test(`no document is fetched from ${NAMES[`${host}.example`]}`, async () => {
       const [status, location, text] = await page(`${host}.example`);
       assert.deepEqual([status, location], [400, null], text);
-      assert.match(text, /not on the internet/);
+      assert.match(text, /could not be fetched from the internet/);
       assert.ok(!seen.includes(`${host}.example`));
     });
   }

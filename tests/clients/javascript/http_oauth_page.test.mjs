@@ -156,7 +156,7 @@ test("a user signs in with a login code, chooses a project and rights, allows, a
   const item = page.getByRole("listitem");
   assert.match(await item.innerText(), new RegExp(`Research Assistant.*localhost.*read.*${other}`, "s"));
   await picture(page, "grants");
-  await page.getByRole("button", { name: "Take back Research Assistant" }).click();
+  await page.getByRole("button", { name: /^Take back Research Assistant, allowed 20\d\d-/ }).click();
   await page.getByText("You have allowed nothing").waitFor();
   assert.equal(await opens(tokens.access_token), 401);
   await page.getByRole("button", { name: "Sign out" }).click();

@@ -7,7 +7,10 @@ import { connect, createServer as createRelay } from "node:net";
 import test, { after, describe } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { Client as Client1 } from "@modelcontextprotocol/sdk/client/index.js";
+import { StreamableHTTPClientTransport as Transport1 } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { Database, until } from "./lib/http_server.mjs";
+import { Provider, allow } from "./lib/oauth.mjs";
 import { KINDS, PROXY_HOST, freePort, listens, startProxy } from "./lib/proxy.mjs";
 
 // Nobody's connections begin here, so a server that restarts finds its port free.
@@ -96,6 +99,33 @@ async function listening(t, origin, { client, transport, key }, uri) {
 const UPDATED = /"method":"notifications\/resources\/updated"/g;
 const count = (text, pattern) => text.match(pattern)?.length ?? 0;
 const PROGRESS = "memory-bank://progress";
+
+for (const kind of KINDS) {
+  test(`${kind}: a client registers, signs in and refreshes with OAuth through it, on both servers`, async (t) => {
+    const origin = await startProxy(t, kind, replicas);
+    const { user } = await database.project();
+    const { code } = await database.operate("login-code", "--user", user);
+    const provider = new Provider();
+    // Version 2 of the SDK takes no other address of this machine than 127.0.0.1.
+    const open = () => new Transport1(new URL("/mcp", origin), { authProvider: provider });
+    const client = () => new Client1({ name: "test", version: "2.0.0" });
+    const first = open();
+    await assert.rejects(client().connect(first));
+    assert.equal(provider.address.origin, origin);
+    assert.equal(provider.address.searchParams.get("resource"), `${origin}/mcp`);
+    const { parameters } = await allow(origin, provider.address, code, ["read", "write"]);
+    assert.equal(parameters.get("iss"), origin);
+    await first.finishAuth(parameters.get("code"));
+    for (const refreshes of [0, 1]) {
+      const connected = client();
+      await connected.connect(open());
+      t.after(() => connected.close());
+      const made = await connected.callTool({ name: "initialize_memory_bank", arguments: { path: "." } });
+      assert.ok(!made.isError && provider.refreshes === refreshes, JSON.stringify(made));
+      provider.saved = { ...provider.saved, access_token: "mbmcp_at_00000000000000000000000000000000" };
+    }
+  });
+}
 
 // Tests that block the whole database run first, one at a time.
 

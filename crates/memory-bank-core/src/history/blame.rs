@@ -167,6 +167,26 @@ mod tests {
         assert_eq!(blamed[4].lines, 4..6);
     }
 
+    proptest::proptest! {
+        #[test]
+        fn each_line_is_in_the_text_of_its_version_and_of_all_later_ones(
+            texts in proptest::collection::vec("([abc]\n){0,8}", 1..8)
+        ) {
+            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+            let chain = chain(&texts);
+            let blamed = blame(&chain).unwrap();
+            let current = lines_of(texts.last().unwrap());
+            let covered: Vec<usize> = blamed.iter().flat_map(|one| one.lines.clone()).collect();
+            proptest::prop_assert_eq!(covered, (0..current.len()).collect::<Vec<_>>());
+            for one in &blamed {
+                let first = usize::try_from(number(one.link.unwrap())).unwrap() - 1;
+                for line in one.lines.clone() {
+                    proptest::prop_assert!(texts[first..].iter().all(|text| lines_of(text).contains(&current[line])));
+                }
+            }
+        }
+    }
+
     #[test]
     fn moved_lines_are_new_and_lines_before_the_first_version_have_none() {
         let mut chain = chain(&["a\nb\nc\n", "a\nc\nb\nd\n", "a\nc\nb\nd\n!\n"]);

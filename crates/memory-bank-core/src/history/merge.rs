@@ -76,8 +76,14 @@ pub fn take_back_lines(before: &str, after: &str, current: &str) -> Result<Strin
 
 fn hunks(diff: &TextDiff<'_, '_, '_, str>) -> Vec<Hunk> {
     let mut hunks: Vec<Hunk> = Vec::new();
-    for op in diff.ops().iter().filter(|op| op.tag() != DiffTag::Equal) {
-        let (base, new) = (op.old_range(), op.new_range());
+    let (mut old_at, mut new_at) = (0, 0);
+    for op in diff.ops() {
+        // The library moves operations without the place of the other text, so places are counted here.
+        let (base, new) = (old_at..old_at + op.old_range().len(), new_at..new_at + op.new_range().len());
+        (old_at, new_at) = (base.end, new.end);
+        if op.tag() == DiffTag::Equal {
+            continue;
+        }
         match hunks.last_mut() {
             Some(last) if last.base.end == base.start && last.new.end == new.start => {
                 (last.base.end, last.new.end) = (base.end, new.end);
@@ -126,6 +132,13 @@ mod tests {
         assert!(take_back_lines("a\nd\n", "a\nb\nc\nd\n", "a\nb\nnew\nc\nd\n").is_err());
         // The order of two insertions at one place is unknown.
         assert!(take_back_lines("a\nmine\nb\n", "a\nb\n", "a\ntheirs\nb\n").is_err());
+    }
+
+    #[test]
+    fn the_place_of_an_insertion_is_that_in_the_base() {
+        let (before, after) = ("a\na\nc\n1\n2\n", "b\nb\nb\nb\nb\na\n1\n2\n");
+        let merged = take_back_lines(before, after, &format!("{after}x\n"));
+        assert_eq!(merged.unwrap(), format!("{before}x\n"));
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub struct UndoReport {
     /// How many documents of the set have none of its changes any more.
     pub unchanged: usize,
     /// How many changes of others are in the set, which the caller may not take back.
-    pub foreign: usize,
+    pub of_others: usize,
     /// Whether it was written.
     pub is_written: bool,
 }
@@ -135,7 +135,8 @@ pub fn lines_named(lines: &[LineRange]) -> String {
     });
     let named: Vec<String> = named.collect();
     let more = if lines.len() > MAX_NAMED { ", …" } else { "" };
-    format!("lines {}{more}", named.join(", "))
+    let is_one = matches!(lines, [range] if range.to <= range.from);
+    format!("{} {}{more}", if is_one { "line" } else { "lines" }, named.join(", "))
 }
 
 /// Why nothing was taken back.
@@ -205,9 +206,9 @@ struct Planned {
 
 impl Plan {
     async fn of(bank: &dyn Bank, caller: &Caller, request: &UndoRequest) -> Result<Self, UndoError> {
-        let (set, foreign) = changes_of(bank, caller, request).await?;
+        let (set, of_others) = changes_of(bank, caller, request).await?;
         let mut plan = Self::default();
-        plan.report.foreign = foreign;
+        plan.report.of_others = of_others;
         let (mut planned, mut bytes) = (Vec::new(), 0);
         for (document, (path, numbers)) in set {
             let from = numbers.first().copied().unwrap_or_default();
@@ -244,15 +245,14 @@ impl Plan {
         caller: &Caller,
         planned: Vec<Planned>,
     ) -> Result<(), UndoError> {
-        let wanted: Vec<DocumentPath> = planned.iter().filter_map(|one| one.new_name().cloned()).collect();
-        let outcomes = bank.read(caller, &wanted).await?;
-        let is_free = |outcome: &ReadOutcome| matches!(outcome, ReadOutcome::Missing);
-        let mut free: BTreeSet<DocumentPath> = wanted
-            .iter()
-            .zip(&outcomes)
-            .filter(|(_, outcome)| is_free(outcome))
-            .map(|(path, _)| path.clone())
-            .collect();
+        let mut free = BTreeSet::new();
+        for name in planned.iter().filter_map(Planned::new_name) {
+            // One at a time, since a document of this name may be large.
+            let found = bank.read(caller, std::slice::from_ref(name)).await?;
+            if matches!(found.as_slice(), [ReadOutcome::Missing]) {
+                free.insert(name.clone());
+            }
+        }
         for Planned { change, undone, others } in planned {
             let new = change.new_name().cloned();
             match new.filter(|name| !free.remove(name)) {
@@ -360,7 +360,7 @@ async fn changes_of(
         after: None,
         limit: limits::VERSIONS_LISTED,
     };
-    let (mut set, mut foreign, mut found) = (ChangeSet::new(), 0, 0);
+    let (mut set, mut of_others, mut found) = (ChangeSet::new(), 0, 0);
     let is_meant = |version: &Version| {
         let is_of_session = request.session.is_none() || version.session == request.session;
         is_of_session && (request.by.is_none() || version.author == request.by)
@@ -369,7 +369,7 @@ async fn changes_of(
         let page = bank.list_versions(caller, &query).await?;
         for version in page.versions.into_iter().filter(is_meant) {
             if !caller.may(Right::Admin) && version.author.as_ref() != Some(&caller.user_name) {
-                foreign += 1;
+                of_others += 1;
                 continue;
             }
             found += 1;
@@ -380,7 +380,7 @@ async fn changes_of(
             return Err(UndoError::TooMany);
         }
         if page.next.is_none() {
-            return Ok((set, foreign));
+            return Ok((set, of_others));
         }
         query.after = page.next;
     }

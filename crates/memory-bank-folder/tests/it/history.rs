@@ -17,12 +17,12 @@ use tempfile::TempDir;
 
 use crate::support::{caller, deps, name};
 
-struct Kept {
-    root: TempDir,
+pub(crate) struct Kept {
+    pub(crate) root: TempDir,
     bank: FolderBank,
 }
 
-fn kept() -> Kept {
+pub(crate) fn kept() -> Kept {
     let root = TempDir::new().unwrap();
     std::fs::create_dir(root.path().join("memory-bank")).unwrap();
     let bank = open(root.path(), "state");
@@ -30,7 +30,7 @@ fn kept() -> Kept {
 }
 
 /// The bank of the project as a process with this state folder opens it.
-fn open(project: &Path, state: &str) -> FolderBank {
+pub(crate) fn open(project: &Path, state: &str) -> FolderBank {
     open_at(project, state, deps())
 }
 
@@ -39,7 +39,12 @@ fn open_at(project: &Path, state: &str, deps: Deps) -> FolderBank {
     FolderBank::new(project.join("memory-bank"), project.to_owned(), deps).with_state(state)
 }
 
-async fn write_with(bank: &FolderBank, document: &str, text: Option<&str>, context: &ChangeContext) {
+pub(crate) async fn write_with(
+    bank: &FolderBank,
+    document: &str,
+    text: Option<&str>,
+    context: &ChangeContext,
+) {
     let path = name(document);
     let mut editor = |drafts: &mut Drafts| {
         drafts.set_context(context);
@@ -66,7 +71,7 @@ async fn rename(bank: &FolderBank, from: &str, to: &str) {
 }
 
 /// The versions of a document, oldest first, with their texts.
-async fn versions(bank: &FolderBank, document: &str) -> Vec<(Version, Option<String>)> {
+pub(crate) async fn versions(bank: &FolderBank, document: &str) -> Vec<(Version, Option<String>)> {
     let mut found = Vec::new();
     let mut query = VersionQuery {
         subject: Subject::Document(name(document)),

@@ -15,3 +15,4 @@ mod links;
 mod rules_files;
 mod stores;
 mod support;
+mod undo_killed;

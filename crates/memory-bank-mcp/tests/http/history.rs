@@ -173,7 +173,7 @@ fn a_session_is_undone_by_its_user_or_an_owner_and_by_no_other() {
     bob.write("# Title\n\n- the newest\n");
     let carols = versions.iter().find(|version| version["by"] == "carol").unwrap();
     let conflict = alice.refused("history", &restore(carols, &Value::Null));
-    assert!(conflict.contains("lines 3 changed since by bob (version"), "{conflict}");
+    assert!(conflict.contains("line 3 changed since by bob (version"), "{conflict}");
 }
 
 #[test]

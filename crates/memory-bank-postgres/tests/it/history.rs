@@ -158,7 +158,7 @@ async fn an_editor_deletes_only_an_own_creation_that_nobody_else_touched() {
     bench.test.psql("UPDATE documents SET content = 'by hand' WHERE path = 'by-hand.md'");
     let delete = |caller: &Caller, name: &str| {
         let statement = format!(
-            "{} DELETE FROM documents WHERE path = '{name}' RETURNING path; COMMIT",
+            "{} SET LOCAL app.current_change = '|history|||'; DELETE FROM documents WHERE path = '{name}' RETURNING path; COMMIT",
             context_of(caller)
         );
         let bench = &bench;
@@ -181,9 +181,13 @@ async fn an_editor_deletes_only_an_own_creation_that_nobody_else_touched() {
     for caller in [&viewer, &stranger] {
         assert_eq!(delete(caller, "own.md").await, 0);
     }
-    // Not by the numbers of another document, either.
+    // Not without the tool, and not by the numbers of another document.
+    let plain =
+        format!("{} DELETE FROM documents WHERE path = 'own.md' RETURNING path; COMMIT", context_of(&editor));
+    let rows = query_as_login(&bench, &plain).await.unwrap();
+    assert!(!rows.iter().any(|row| matches!(row, tokio_postgres::SimpleQueryMessage::Row(_))));
     let disguise = format!(
-        "{} UPDATE documents SET version = 1, etag = (SELECT etag FROM documents WHERE path = 'kept.md') WHERE path = 'touched.md'; \
+        "{} SET LOCAL app.current_change = '|history|||'; UPDATE documents SET version = 1, etag = (SELECT etag FROM documents WHERE path = 'kept.md') WHERE path = 'touched.md'; \
          DELETE FROM documents WHERE path = 'touched.md' RETURNING path; COMMIT",
         context_of(&editor)
     );

@@ -31,12 +31,18 @@ pub(crate) fn address(headers: &HeaderMap, hops: usize) -> Option<IpAddr> {
 
 /// The scheme of the client's request. The server itself has no TLS, so only a proxy can report it.
 pub(crate) fn scheme(headers: &HeaderMap, hops: usize) -> Scheme {
+    reported_scheme(headers, hops).unwrap_or(Scheme::Http)
+}
+
+/// The scheme that the outermost trusted proxy reports, if it does.
+pub(crate) fn reported_scheme(headers: &HeaderMap, hops: usize) -> Option<Scheme> {
     let entries = entries(headers, "x-forwarded-proto");
     // Most proxies write one entry, however many there are.
-    let named = if hops == 0 { None } else { entries.get(entries.len().saturating_sub(hops)) };
-    match named {
-        Some(named) if named.eq_ignore_ascii_case(b"https") => Scheme::Https,
-        _ => Scheme::Http,
+    let named = if hops == 0 { None } else { entries.get(entries.len().saturating_sub(hops)) }?;
+    if named.eq_ignore_ascii_case(b"https") {
+        Some(Scheme::Https)
+    } else {
+        named.eq_ignore_ascii_case(b"http").then_some(Scheme::Http)
     }
 }
 

@@ -20,7 +20,7 @@ use crate::http::origin::{Admitted, Refused};
 use crate::http::request_id::RequestId;
 use crate::http::routes::{method_name, needs_key, route_name};
 use crate::http::shared::Shared;
-use crate::http::{admission, reply};
+use crate::http::{admission, oauth, reply};
 use crate::telemetry;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -42,13 +42,13 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     let path = request.uri().path().to_owned();
     let address = admission::client_address(&request, shared.config.trust_proxy_hops);
     let route = route_name(request.extensions().get::<MatchedPath>().map(MatchedPath::as_str));
-    let refused = match check_host(&shared, &request, route) {
-        HostCheck::Passed => None,
-        HostCheck::Failed(refused) => Some(refused),
+    let (refused, page) = match check_host(&shared, &request, route) {
+        HostCheck::Passed => (None, None),
+        HostCheck::Failed(refused) => (Some(refused), None),
         HostCheck::NeedsKey => {
             let (key, own_url) = (presented(request.headers()), ServerUrl::of(&shared, &request));
             let has_key = admission::has_good_key(&shared, key, own_url.as_ref(), address).await;
-            (!has_key).then_some(Refused::Host)
+            ((!has_key).then_some(Refused::Host), oauth::on_unknown_host(&shared, route, &method))
         }
     };
     // Use the highest level, so that the id is logged at every log level.
@@ -60,7 +60,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
             shared.metrics.refused(refused);
             match admission::guest_refusal(&shared, address).await {
                 Some(refusal) => refusal,
-                None => reply::error(StatusCode::FORBIDDEN, refused.text()),
+                None => page.unwrap_or_else(|| reply::error(StatusCode::FORBIDDEN, refused.text())),
             }
         }
         // Routes that need a key count by themselves, and monitoring is always answered.

@@ -3,11 +3,14 @@
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 
-/** A proxy to the address in `url`; notes the `Last-Event-ID` and the `MCP-Protocol-Version` of each request that passes. */
+/**
+ * A proxy to the address in `url`; notes the `Last-Event-ID` and the `MCP-Protocol-Version` of each request that passes, and
+ * the revisions that handshakes ask for.
+ */
 export async function interruptingProxy(t, url) {
   const { hostname, port, pathname } = new URL(url);
   const open = new Set();
-  const [resumed, revisions] = [[], []];
+  const [resumed, revisions, asked] = [[], [], []];
   const server = createServer((client) => {
     const upstream = connect(Number(port), hostname);
     for (const [socket, other] of [[client, upstream], [upstream, client]]) {
@@ -23,6 +26,8 @@ export async function interruptingProxy(t, url) {
       if (named) resumed.push(named[1]);
       const revision = /^mcp-protocol-version: *(\S+)/im.exec(chunk.toString("latin1"));
       if (revision) revisions.push(revision[1]);
+      const handshake = /"protocolVersion": *"([^"]+)"/.exec(chunk.toString("latin1"));
+      if (handshake) asked.push(handshake[1]);
     });
     client.pipe(upstream);
     upstream.pipe(client);
@@ -37,5 +42,5 @@ export async function interruptingProxy(t, url) {
     cut();
   });
   const origin = `http://127.0.0.1:${server.address().port}`;
-  return { origin, url: origin + pathname, cut, resumed, revisions };
+  return { origin, url: origin + pathname, cut, resumed, revisions, asked };
 }

@@ -1,5 +1,7 @@
 //! Refresh tokens: rotation, the grace time of a client that asks again, and the end of a family that two hold.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use memory_bank_test_postgres::{TestDatabase, TestRedis};
 
 use super::browser::{Site, assert_error, connect, opens, post_form, refresh, tokens};
@@ -49,6 +51,52 @@ fn a_client_that_asks_again_gets_the_same_tokens() {
     // The window closes; the successor stays good.
     let next = refresh(&site.server, &first.client, &replies[0].refresh);
     assert_eq!(next.status, 200, "{}", next.body);
+}
+
+#[test]
+fn a_registration_that_is_used_lives_on() {
+    let site = Site::new();
+    let first = site.connect("read write");
+    site.database.psql("UPDATE app.oauth_clients SET expires_at = now() + interval '1 day'");
+    assert_eq!(refresh(&site.server, &first.client, &first.refresh).status, 200);
+    let lives = "SELECT expires_at > now() + interval '89 days' FROM app.oauth_clients";
+    assert_eq!(site.database.psql(lives), "t");
+}
+
+#[test]
+fn a_parameter_with_nul_is_a_malformed_request() {
+    let site = Site::new();
+    let first = site.connect("read write");
+    for path in ["/oauth/authorize?client_id=a%00b", "/oauth/authorize?client_id=a&state=%00"] {
+        assert_eq!(site.server.send_bare("GET", path, &[], "").status, 400, "{path}");
+    }
+    let nul: [(&str, &[(&str, &str)]); 4] = [
+        (
+            "/oauth/token",
+            &[("grant_type", "refresh_token"), ("refresh_token", &first.refresh), ("client_id", "\0")],
+        ),
+        ("/oauth/token", &[("grant_type", "authorization_code"), ("code", "x"), ("redirect_uri", "\0")]),
+        ("/oauth/revoke", &[("token", "x"), ("client_id", "a\0")]),
+        ("/oauth/revoke", &[("token", "\0")]),
+    ];
+    for (path, parameters) in nul {
+        assert_error(&post_form(&site.server, path, parameters), "invalid_request");
+    }
+    // The sub of an assertion is a client id, too.
+    let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
+    let assertion = format!(
+        "{}.{}.AAAA",
+        part(r#"{"alg":"ES256","kid":"1"}"#),
+        part(r#"{"iss":"a\u0000","sub":"a\u0000"}"#)
+    );
+    let parameters = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", first.refresh.as_str()),
+        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+        ("client_assertion", &assertion),
+    ];
+    let reply = post_form(&site.server, "/oauth/token", &parameters);
+    assert!((400..500).contains(&reply.status), "{} {}", reply.status, reply.body);
 }
 
 #[test]

@@ -115,6 +115,49 @@ fn the_public_url_or_the_proxy_name_the_server() {
 }
 
 #[test]
+fn a_page_over_plain_http_is_refused_with_a_word_on_https() {
+    let database = TestDatabase::migrated();
+    let url = database.url();
+    let server = |more: &[(&str, &str)]| {
+        let mut variables = vec![("DATABASE_URL", url.as_str()), ("REDIS_URL", "")];
+        variables.extend(more);
+        Server::start(&variables)
+    };
+    let refused = |server: &Server, path: &str, headers: &[(&str, &str)], status: u16, words: &str| {
+        let reply = server.send_bare("GET", path, headers, "");
+        assert_eq!(reply.status, status, "{path} {headers:?}: {}", reply.body);
+        assert!(reply.body.contains("https") && reply.body.contains(words), "{path}: {}", reply.body);
+        assert!(reply.header("set-cookie").is_none() && !reply.body.contains("<form"), "{}", reply.body);
+    };
+    let (host, other) = (("Host", "memory.example.com"), ("Host", "10.0.0.5:3100"));
+    let proto = |scheme: &'static str| ("X-Forwarded-Proto", scheme);
+    let public = ("PUBLIC_URL", "https://memory.example.com");
+    for path in ["/oauth/grants", "/oauth/authorize?client_id=x"] {
+        let behind = server(&[("MCP_HOST", "127.0.0.1"), public]);
+        refused(&behind, path, &[host, proto("http")], 403, "Open it at https://memory.example.com");
+        for headers in [&[host, proto("https")][..], &[host], &[host, proto("http, https")]] {
+            let reply = behind.send_bare("GET", path, headers, "");
+            assert!(!reply.body.contains("is not possible here"), "{headers:?}: {}", reply.body);
+        }
+        // A server that trusts no proxy does not listen to one.
+        let direct = server(&[("MCP_HOST", "127.0.0.1"), public, ("TRUST_PROXY_HOPS", "0")]);
+        let reply = direct.send_bare("GET", path, &[host, proto("http")], "");
+        assert!(!reply.body.contains("is not possible here"), "{}", reply.body);
+        refused(&server(&[("MCP_HOST", "0.0.0.0")]), path, &[other], 403, "set PUBLIC_URL");
+        refused(&server(&[("MCP_HOST", "0.0.0.0"), public]), path, &[other], 403, "Open it at https://");
+        let listed = server(&[("MCP_HOST", "0.0.0.0"), ("ALLOWED_HOSTS", "10.0.0.5")]);
+        refused(&listed, path, &[other], 404, "set PUBLIC_URL");
+        let foreign = listed.send_bare("GET", path, &[host], "");
+        assert_eq!((foreign.status, foreign.body.contains("Host not allowed")), (403, true));
+    }
+    // The form is not read either.
+    let behind = server(&[("MCP_HOST", "127.0.0.1"), public]);
+    let form = ("Content-Type", "application/x-www-form-urlencoded");
+    let reply = behind.send_bare("POST", "/oauth/sign-in", &[host, proto("http"), form], "secret=x");
+    assert_eq!((reply.status, reply.body.contains("without https")), (403, true), "{}", reply.body);
+}
+
+#[test]
 fn a_folder_s_server_keeps_the_plain_challenge() {
     let server = Server::start(&[]);
     assert_eq!(challenge(&bare(&server, &[])), "Bearer");

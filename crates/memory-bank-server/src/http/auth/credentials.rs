@@ -93,7 +93,7 @@ pub(crate) struct OutsideToken {
 
 impl OutsideToken {
     fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), hash: KeyHash::of(text.as_bytes()) }
+        Self { text: text.to_owned(), hash: issuer::token_hash(text) }
     }
 
     pub(crate) fn text(&self) -> &str {

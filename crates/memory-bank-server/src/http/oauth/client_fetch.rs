@@ -164,13 +164,14 @@ impl ClientDocuments {
 }
 
 async fn fetch(network: &dyn Network, address: &Url) -> Result<(Bytes, Duration), &'static str> {
-    const UNREACHABLE: &str = "the application's document could not be fetched; if this server cannot reach the internet, ask its \
+    const UNREACHABLE: &str = "the application's document could not be fetched from the internet; if this server cannot reach the internet, ask its \
                        operator to set OAUTH_CLIENT_DOCUMENTS=false, and connect again";
     let (host, port) = address.host_str().zip(address.port_or_known_default()).ok_or(UNREACHABLE)?;
     let found = network.resolve(host, port).await.map_err(|_| UNREACHABLE)?;
     // One private address among public ones is a trick.
     if found.iter().any(|address| !is_public(address.ip())) {
-        return Err("the application's document is not on the internet");
+        // Nothing may show a stranger which names exist inside.
+        return Err(UNREACHABLE);
     }
     let to = *found.first().ok_or(UNREACHABLE)?;
     let stream = network.connect(to, host).await.map_err(|_| UNREACHABLE)?;

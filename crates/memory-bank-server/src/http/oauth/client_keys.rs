@@ -12,6 +12,9 @@ pub(super) const PRIVATE_KEY_JWT: &str = "private_key_jwt";
 /// The longest set of keys in metadata, in bytes.
 const LONGEST: usize = 16 * 1024;
 
+/// The members of a private or symmetric key (RFC 7518, 6).
+const SECRET_MEMBERS: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
 /// What a client's metadata says about its authentication.
 #[derive(Deserialize, Default)]
 pub(super) struct Authentication {
@@ -54,7 +57,8 @@ impl Authentication {
 /// Whether a set has a private key or a shared secret, which nobody but the client may have.
 fn contains_secret(set: &Value) -> bool {
     let keys = set.get("keys").and_then(Value::as_array);
-    keys.is_some_and(|keys| keys.iter().any(|key| key.get("d").is_some() || key.get("k").is_some()))
+    let is_secret = |key: &Value| SECRET_MEMBERS.iter().any(|name| key.get(name).is_some());
+    keys.is_some_and(|keys| keys.iter().any(is_secret))
 }
 
 #[cfg(test)]
@@ -82,12 +86,15 @@ mod tests {
         let (mut private, mut nameless) = (key.clone(), key.clone());
         private["d"] = json!("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A");
         nameless["kid"] = json!("");
+        let mut factors = key.clone();
+        factors["p"] = json!("AQAB");
         let secret = json!({"kty": "oct", "kid": "1", "k": "c2VjcmV0"});
         for metadata in [
             json!({}),
             json!({"jwks": {"keys": [key]}, "jwks_uri": "https://client.example/jwks"}),
             json!({"jwks": {"keys": []}}),
             json!({"jwks": {"keys": [private]}}),
+            json!({"jwks": {"keys": [factors]}}),
             json!({"jwks": {"keys": [key, secret]}}),
             json!({"jwks": {"keys": [nameless]}}),
             json!({"jwks": [key]}),

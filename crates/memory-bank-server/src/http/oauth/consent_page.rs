@@ -76,7 +76,7 @@ pub(super) fn consent(
          <div class=\"row\"><button class=\"main\" type=\"submit\" name=\"decision\" value=\"allow\">Allow</button>\n\
          <button type=\"submit\" name=\"decision\" value=\"deny\">Deny</button>\n\
          <button type=\"submit\" name=\"decision\" value=\"switch\">Sign in as somebody else</button></div>\n</form>\n\
-         <p>You can take this back at any time:<br><a class=\"alone\" href=\"/oauth/grants\">what you have allowed</a></p>",
+         <p>You can take this back at any time:<br><a href=\"/oauth/grants\" class=\"alone\">what you have allowed</a></p>",
         client = escape(&authorization.client.name),
         message = alert(message),
         warning = warning(authorization),

@@ -16,14 +16,14 @@ const LONGEST: usize = 32 * 1024;
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// Parses parameters; `None` if one occurs twice or if they are too long.
+    /// Parses parameters; `None` if one occurs twice or contains NUL, which the database cannot store, or if they are too long.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         if text.len() > LONGEST {
             return None;
         }
         let mut found: Vec<(String, String)> = Vec::new();
         for (name, value) in url::form_urlencoded::parse(text) {
-            if found.len() > 64 || found.iter().any(|(known, _)| *known == name) {
+            if found.len() > 64 || value.contains('\0') || found.iter().any(|(known, _)| *known == name) {
                 return None;
             }
             found.push((name.into_owned(), value.into_owned()));
@@ -49,7 +49,7 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Form, Respon
         return Err(http_reply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
     }
     let body = body::read(body).await?;
-    let text = "a parameter occurs twice, or they are too long";
+    let text = "a parameter occurs twice or contains a NUL character, or they are too long";
     Form::parse(&body).ok_or_else(|| error(ErrorCode::InvalidRequest, text))
 }
 
@@ -62,6 +62,7 @@ mod tests {
         let form = Form::parse(b"a=1&b=&c=%2F+x").unwrap();
         assert_eq!((form.get("a"), form.get("b"), form.get("c")), (Some("1"), None, Some("/ x")));
         assert!(Form::parse(b"a=1&a=1").is_none());
+        assert!(Form::parse(b"a=1&b=x%00y").is_none());
         assert!(Form::parse("a".repeat(LONGEST + 1).as_bytes()).is_none());
     }
 }

@@ -118,12 +118,13 @@ fn item(grant: &GrantView, token: &str) -> String {
         .expires_at
         .map_or_else(|| "until you take it back".to_owned(), |at| format!("until {}", date_time(at)));
     format!(
-        "<li><p><strong>{client}</strong> ({host}) may {rights} in {project}, {until}. Last use: {used}.</p>\n\
+        "<li><p><strong>{client}</strong> ({host}) may {rights} in {project}, {until}. Allowed: {allowed}. Last use: {used}.</p>\n\
          <form method=\"post\" action=\"/oauth/grants\"><input type=\"hidden\" name=\"token\" value=\"{token}\">\
-         <button type=\"submit\" name=\"grant\" value=\"{id}\" aria-label=\"Take back {client}\">Take back</button></form></li>\n",
+         <button type=\"submit\" name=\"grant\" value=\"{id}\" aria-label=\"Take back {client}, allowed {allowed}\">Take back</button></form></li>\n",
         client = escape(&grant.client_name),
         host = escape(&grant.client_host),
         rights = all_of(&rights),
+        allowed = date_time(grant.created_at),
         project = escape(&grant.project_slug),
         id = grant.id.0,
     )

@@ -43,6 +43,7 @@ pub(crate) use self::issuer::OpenIdProvider;
 pub use self::issuer::{IssuerFacts, IssuerSettings, OpenIdSettings};
 pub(crate) use self::network::Internet;
 pub use self::own_address::{OwnAddressFault, inspect_public_url};
+pub(crate) use self::page_request::on_unknown_host;
 pub(crate) use self::routes::routes;
 pub(crate) use self::server_url::ServerUrl;
 pub(crate) use self::token::evict_tokens_of;

@@ -240,7 +240,7 @@ fn not_offered() -> Response {
 /// A page that ends a sign-in, and leads to another one.
 fn ended(status: StatusCode, title: &str, text: &str, next: &Next) -> Response {
     let body = format!(
-        "<h1>{}</h1>\n<p>{}</p>\n<p><a class=\"alone\" href=\"{}\">Sign in again, or in another way</a></p>",
+        "<h1>{}</h1>\n<p>{}</p>\n<p><a href=\"{}\" class=\"alone\">Sign in again, or in another way</a></p>",
         escape(title),
         escape(text),
         escape(&next.address())

@@ -81,7 +81,7 @@ fn policy(sends_to: Option<&Url>) -> String {
 pub(super) fn problem(status: StatusCode, title: &str, text: &str, back: Option<&Url>) -> Response {
     let link = back.map_or_else(String::new, |url| {
         format!(
-            "<p><a class=\"alone\" rel=\"noreferrer\" href=\"{}\">Return to the application</a></p>",
+            "<p><a rel=\"noreferrer\" href=\"{}\" class=\"alone\">Return to the application</a></p>",
             escape(url.as_str())
         )
     });

@@ -7,17 +7,43 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{LoginCode, OAuthStore, PlainKey, PlainToken, SignIn, TokenKind};
 use memory_bank_core::limiter::AttemptKind;
 
 use crate::http::admission::client_address;
+use crate::http::forwarded::{self, Scheme};
 use crate::http::oauth::form::Form;
 use crate::http::oauth::page::{problem, see_other};
 use crate::http::oauth::token::after;
 use crate::http::oauth::{ServerUrl, attempts, cookie};
 use crate::http::shared::Shared;
+
+/// The page instead of one on which a user would enter a secret that others could read, or that sets a cookie that the
+/// browser would not keep.
+fn without_https(status: StatusCode, address: Option<&str>) -> Response {
+    let text = match address {
+        Some(address) => format!(
+            "This page was opened without https, so that others could read what you enter. Open it at {address}, and let \
+             the proxy lead from http to https."
+        ),
+        None => {
+            "Signing in needs https, or a server on this computer, and a server that knows its own address. \
+                 Ask its operator to set PUBLIC_URL to an address with https."
+                .to_owned()
+        }
+    };
+    problem(status, "Signing in is not possible here", &text, None)
+}
+
+/// The page for a host that the server does not know, instead of the bare refusal that programs get. It is the same for
+/// every host, so that it shows nothing to a page of a stranger.
+pub(crate) fn on_unknown_host(shared: &Shared, route: &str, method: &Method) -> Option<Response> {
+    let is_page = matches!(route, "/oauth/authorize" | "/oauth/grants") && method == Method::GET;
+    let address = shared.config.public_url.as_deref().filter(|url| url.starts_with("https:"));
+    (is_page && shared.oauth.is_some()).then(|| without_https(StatusCode::FORBIDDEN, address))
+}
 
 /// A request for a page, where OAuth is offered.
 pub(super) struct PageRequest {
@@ -37,15 +63,13 @@ impl PageRequest {
         let server = ServerUrl::of(&shared, &request);
         let address = client_address(&request, shared.config.trust_proxy_hops);
         let (parts, body) = request.into_parts();
-        let Some((server, store)) = server.zip(shared.oauth.clone()) else {
-            let text = "Signing in needs https, or a server on this computer, and a server that knows its own address. \
-                        Ask its operator to set PUBLIC_URL to an address with https.";
-            return Err(Box::new(problem(
-                StatusCode::NOT_FOUND,
-                "Signing in is not possible here",
-                text,
-                None,
-            )));
+        let scheme = forwarded::reported_scheme(&parts.headers, shared.config.trust_proxy_hops);
+        let (server, store) = match server.zip(shared.oauth.clone()) {
+            Some((server, _)) if server.is_https() && scheme == Some(Scheme::Http) => {
+                return Err(Box::new(without_https(StatusCode::FORBIDDEN, Some(server.issuer()))));
+            }
+            Some(both) => both,
+            None => return Err(Box::new(without_https(StatusCode::NOT_FOUND, None))),
         };
         let headers = parts.headers.clone();
         Ok((Self { shared, server, store, headers, address }, parts, body))

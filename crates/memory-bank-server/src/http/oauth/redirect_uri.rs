@@ -29,7 +29,7 @@ const REFUSED_SCHEMES: [&str; 16] = [
 
 /// Reads a redirect URI that a client may register: https, http on this machine, or a scheme of a program.
 pub(super) fn parse(text: &str) -> Option<Url> {
-    let url = Url::parse(text).ok().filter(|_| text.len() <= LONGEST && text.is_ascii())?;
+    let url = Url::parse(text).ok().filter(|_| text.len() <= LONGEST && is_printable(text))?;
     let plain = url.username().is_empty() && url.password().is_none() && !text.contains('#');
     let may = match url.scheme() {
         "https" => url.host_str().is_some(),
@@ -37,6 +37,11 @@ pub(super) fn parse(text: &str) -> Option<Url> {
         scheme => !REFUSED_SCHEMES.contains(&scheme),
     };
     (plain && may).then_some(url)
+}
+
+/// Whether a URI has no blanks, control characters and letters beyond ASCII, which programs read in different ways.
+fn is_printable(uri: &str) -> bool {
+    uri.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Whether a client with this registered URI may use the presented one: the same text, or on this machine the same but
@@ -101,6 +106,9 @@ mod tests {
             "",
             "https://",
             "https://bücher.example/cb",
+            "https://a.example/\0",
+            "https://a.example/c b",
+            "https://a.example/\tcb",
         ] {
             assert!(parse(uri).is_none(), "{uri}");
         }

@@ -21,7 +21,7 @@ use crate::http::oauth::challenge::scope;
 use crate::http::oauth::client_authentication::{Place, Requester};
 use crate::http::oauth::form::{self, Form};
 use crate::http::oauth::reply::{ErrorCode, error, not_offered, unavailable};
-use crate::http::oauth::{ServerUrl, attempts, pkce, scopes};
+use crate::http::oauth::{ServerUrl, attempts, issuer, pkce, scopes};
 use crate::http::reply;
 use crate::http::shared::Shared;
 
@@ -86,7 +86,7 @@ pub(crate) async fn revoke(State(shared): State<Arc<Shared>>, request: Request) 
         Ok(requester) => requester,
         Err(response) => return response,
     };
-    match store.revoke(&KeyHash::of(token.as_bytes()), &requester.client_id).await {
+    match store.revoke(&issuer::token_hash(token), &requester.client_id).await {
         Ok(revoked) => {
             if let Some(void) = revoked {
                 evict(&shared, &void).await;

@@ -12,6 +12,8 @@ use crate::http::oauth::issuer::token::{Reason, SKEW, Unverified, is_plain, read
 const LONGEST_LIFE: Duration = Duration::from_secs(300);
 /// The longest id of an assertion, in bytes.
 const LONGEST_ID: usize = 255;
+/// The longest id of a client, in bytes; an address has the most.
+const LONGEST_CLIENT_ID: usize = 1024;
 
 /// An assertion whose signature is not verified yet.
 pub(crate) struct Assertion<'a>(Unverified<'a>);
@@ -36,7 +38,7 @@ impl<'a> Assertion<'a> {
 
     /// The client that it names, which is not verified.
     pub(crate) fn client_id(&self) -> Option<&str> {
-        self.0.claims.get("sub").and_then(Value::as_str)
+        self.0.claims.get("sub").and_then(Value::as_str).filter(|id| is_plain(id, LONGEST_CLIENT_ID))
     }
 
     /// The id of the key that signed it. Clients of the official TypeScript SDK name none.

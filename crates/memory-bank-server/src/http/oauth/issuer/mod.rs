@@ -13,6 +13,7 @@ mod published_keys;
 mod signature;
 mod strict_json;
 mod token;
+mod token_hash;
 
 use jiff::Timestamp;
 use memory_bank_core::caller::{Right, Rights};
@@ -29,6 +30,7 @@ use self::published_keys::{NoKey, PublishedKeys};
 pub(crate) use self::signature::{Algorithm, PublicKey, key_set};
 pub(crate) use self::token::{Claims, has_form};
 use self::token::{Expected, Reason};
+pub(crate) use self::token_hash::token_hash;
 use crate::http::oauth::ServerUrl;
 
 /// The settings of an outside authorization server.

@@ -274,6 +274,9 @@ fn complete(claims: &mut Map<String, Value>, more: Map<String, Value>) -> Result
     if more.get("sub").is_none() || more.get("sub") != claims.get("sub") {
         return Err("the user info is about another user");
     }
+    if !claims.contains_key("email") {
+        claims.remove("email_verified");
+    }
     let is_same_address = claims.get("email").is_none_or(|email| Some(email) == more.get("email"));
     for (name, value) in more {
         if name != "email_verified" || is_same_address {
@@ -333,6 +336,11 @@ mod tests {
         let other = completed(&json!({"sub": "u", "email": "victim@b.example"}), &more).unwrap();
         assert_eq!((&other["email"], other.get("email_verified")), (&json!("victim@b.example"), None));
         assert_eq!(completed(&json!({"sub": "u", "groups": []}), &more).unwrap()["groups"], json!([]));
+        let unverified = json!({"sub": "u", "email": "boss@b.example", "email_verified": false});
+        let whole = completed(&json!({"sub": "u", "email_verified": true}), &unverified).unwrap();
+        assert_eq!(whole, unverified, "the word of the ID token is about another address");
+        let silent = json!({"sub": "u", "email": "boss@b.example"});
+        assert_eq!(completed(&json!({"sub": "u", "email_verified": true}), &silent).unwrap(), silent);
         assert!(
             completed(&json!({"sub": "v"}), &more).is_err()
                 && completed(&json!({"sub": "u"}), &json!({})).is_err()

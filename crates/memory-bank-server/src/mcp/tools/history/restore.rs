@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use memory_bank_core::document::{Etag, check_etag, write_document};
+use memory_bank_core::document::{DocumentPath, Etag, check_etag, write_document};
 use memory_bank_core::error::EditError;
 use memory_bank_core::history::{
     Chain, ChainQuery, Obstacle, Snapshot, Version, VersionKind, changed_again, take_back,
@@ -36,7 +36,7 @@ pub(super) async fn restore(
         )));
     }
     if arguments.only_change {
-        return restore_change(call, bank, arguments, version).await;
+        return restore_change(call, bank, arguments, &version).await;
     }
     let Some(text) = text else {
         return Err(Failure::message(format!(
@@ -65,23 +65,10 @@ async fn restore_change(
     call: &Call,
     bank: &Arc<dyn Bank>,
     arguments: &History,
-    version: Version,
+    version: &Version,
 ) -> Result<Reply, Failure> {
     let (path, number) = (arguments.document()?, version.number);
-    call.services.replies.need(limits::CHAIN_BYTES + 4 * limits::DOCUMENT_BYTES).await?;
-    let query = ChainQuery {
-        document: version.document,
-        path: path.clone(),
-        from: number,
-        most: limits::CHAIN_VERSIONS,
-    };
-    let chain = bank.chain(&call.caller, &query).await?;
-    if chain.links.last().is_none_or(|oldest| oldest.version.number != number) {
-        return Err(Failure::message(format!(
-            "version {number} of `{path}` has more than {} later versions; restore it as a whole",
-            limits::CHAIN_VERSIONS
-        )));
-    }
+    let chain = chain_to(call, bank, version, &path).await?;
     let refused = |text: String| {
         Failure::message(format!("what version {number} changed cannot be taken back: {text}"))
     };
@@ -120,6 +107,26 @@ async fn restore_change(
         object.insert("note".into(), json!("nothing of it is left in the text, so nothing changed"));
     }
     Reply::json(&data)
+}
+
+/// The versions down to this one.
+async fn chain_to(
+    call: &Call,
+    bank: &Arc<dyn Bank>,
+    version: &Version,
+    path: &DocumentPath,
+) -> Result<Chain, Failure> {
+    call.services.replies.need(limits::CHAIN_BYTES + 4 * limits::DOCUMENT_BYTES).await?;
+    let (document, from) = (version.document.clone(), version.number);
+    let query = ChainQuery { document, path: path.clone(), from, most: limits::CHAIN_VERSIONS };
+    let chain = bank.chain(&call.caller, &query).await?;
+    if chain.links.last().is_some_and(|oldest| oldest.version.number == from) {
+        return Ok(chain);
+    }
+    Err(Failure::message(format!(
+        "version {from} of `{path}` has more than {} later versions; restore it as a whole",
+        limits::CHAIN_VERSIONS
+    )))
 }
 
 /// Why a change stays, with its lines and the versions that changed them again.

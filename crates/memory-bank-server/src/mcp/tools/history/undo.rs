@@ -26,7 +26,7 @@ pub(super) async fn undo(call: &Call, bank: &Arc<dyn Bank>, arguments: &History)
     call.services.replies.need(limits::CHAIN_BYTES + limits::UNDO_BYTES).await?;
     let report = undo_changes(bank.as_ref(), &call.caller, &request).await?;
     let nothing = report.undone.is_empty() && report.left.is_empty() && report.unchanged == 0;
-    if nothing && report.foreign > 0 {
+    if nothing && report.of_others > 0 {
         return Err(Failure::Unquoted(format!(
             "these changes are not yours, and you may undo only your own: {}",
             rights::lacking(&call.caller, Right::Admin)
@@ -91,8 +91,8 @@ fn reply_data(call: &Call, report: &UndoReport, request: &UndoRequest) -> Result
     if report.unchanged > 0 {
         put(&mut data, "unchanged", json!(report.unchanged));
     }
-    if report.foreign > 0 {
-        put(&mut data, "versionsOfOthers", json!(report.foreign));
+    if report.of_others > 0 {
+        put(&mut data, "versionsOfOthers", json!(report.of_others));
     }
     let mut room = Room::of(&call.services.replies, None, &data);
     // What is left needs attention, so it gets its room first.

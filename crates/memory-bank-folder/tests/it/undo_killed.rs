@@ -1,0 +1,112 @@
+//! An undo of several documents, in a process that is killed: it is made as a whole or not at all.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use memory_bank_core::history::{ChangeContext, VersionKind};
+use memory_bank_core::store::{DocumentStore, Drafts, ReadOutcome, UndoReport, UndoRequest, undo};
+use memory_bank_folder::FolderBank;
+
+use crate::history::{kept, open, versions, write_with};
+use crate::support::{caller, name};
+
+/// The folder of the child that is killed.
+const KILLED: &str = "MEMORY_BANK_KILLED_IN_UNDO";
+const NAMES: [&str; 3] = ["a.md", "b.md", "c.md"];
+
+fn context(turn: u64) -> ChangeContext {
+    ChangeContext { session: Some(format!("session {turn}")), ..ChangeContext::of_tool("edit") }
+}
+
+async fn undo_turn(bank: &FolderBank, turn: u64) -> UndoReport {
+    let context = ChangeContext { restores: true, ..ChangeContext::of_tool("history") };
+    let request = UndoRequest { session: context_of(turn), context, ..UndoRequest::default() };
+    undo(bank, &caller(), &request).await.unwrap()
+}
+
+fn context_of(turn: u64) -> Option<String> {
+    context(turn).session
+}
+
+async fn state(bank: &FolderBank) -> Vec<Option<String>> {
+    let read = bank.read(&caller(), &NAMES.map(name)).await.unwrap();
+    let text = |outcome: ReadOutcome| match outcome {
+        ReadOutcome::Found(document) => Ok(Some(document.content)),
+        ReadOutcome::Missing => Ok(None),
+        other => Err(other),
+    };
+    read.into_iter().map(|outcome| text(outcome).unwrap()).collect()
+}
+
+/// A session that renames and changes a document and creates another one, which is undone.
+async fn turn(bank: &FolderBank, number: u64) {
+    let context = context(number);
+    let (a, b) = (name("a.md"), name("b.md"));
+    let mut rename = |drafts: &mut Drafts| {
+        drafts.set_context(&context);
+        let text = drafts.text(&a).unwrap().to_owned();
+        drafts.delete(&a)?;
+        drafts.set(&b, text)
+    };
+    bank.edit(&caller(), &[a.clone(), b.clone()], &mut rename).await.unwrap();
+    write_with(bank, "b.md", Some("changed\n"), &context).await;
+    write_with(bank, "c.md", Some("new\n"), &context).await;
+    assert_eq!(undo_turn(bank, number).await.undone.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_undo_is_made_as_a_whole_or_not_at_all() {
+    if let Some(path) = std::env::var_os(KILLED) {
+        // The child undoes until it is killed; the bound applies if the parent died.
+        let bank = open(&PathBuf::from(path), "state");
+        let started = Instant::now();
+        write_with(&bank, "a.md", Some("first\n"), &ChangeContext::default()).await;
+        for number in 1_u64.. {
+            turn(&bank, number).await;
+            assert!(started.elapsed() < Duration::from_secs(20));
+        }
+        return;
+    }
+    for round in 0..20_u64 {
+        let kept = kept();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "undo_killed::a_killed_undo_is_made_as_a_whole_or_not_at_all"])
+            .env(KILLED, kept.root.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = Instant::now();
+        while !kept.root.path().join("memory-bank/c.md").exists() {
+            assert!(started.elapsed() < Duration::from_secs(20), "the child never wrote");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_micros(round * 977 % 9000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let bank = open(kept.root.path(), "state");
+        let some = |text: &str| Some(text.to_owned());
+        let now = state(&bank).await;
+        let possible = [
+            vec![some("first\n"), None, None],
+            vec![None, some("first\n"), None],
+            vec![None, some("changed\n"), None],
+            vec![None, some("changed\n"), some("new\n")],
+        ];
+        assert!(possible.contains(&now), "round {round}: {now:?}");
+        for (document, text) in NAMES.iter().zip(&now).filter(|(_, text)| text.is_some()) {
+            let found = versions(&bank, document).await;
+            assert_eq!(found.last().map(|(_, text)| text), Some(text), "round {round}: {document}");
+            let all_read = found.iter().all(|(version, text)| text.is_some() || version.etag.is_none());
+            assert!(all_read, "round {round}: {found:?}");
+            let noted = found.iter().all(|(version, _)| version.kind != VersionKind::Outside);
+            assert!(noted, "round {round}: {found:?}");
+        }
+        let last = versions(&bank, if now[0].is_some() { "a.md" } else { "b.md" }).await;
+        let sessions = last.iter().filter_map(|(version, _)| version.session.clone());
+        let turns = sessions.filter_map(|session| session.strip_prefix("session ")?.parse().ok());
+        undo_turn(&bank, turns.max().unwrap_or(1)).await;
+        assert_eq!(state(&bank).await, possible[0], "round {round}");
+    }
+}
