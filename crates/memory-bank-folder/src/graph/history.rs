@@ -13,11 +13,11 @@ use memory_bank_core::graph::history::{
     ItemChange, plan_restore,
 };
 use memory_bank_core::graph::naming::Lookup;
-use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::timestamp::instant;
 use memory_bank_core::limits;
 use memory_bank_core::store::{EntityChain, EntityRef, GraphHistoryError, GraphHistoryStore};
 
+use super::folder_graph::FolderGraph;
 use super::replay::{MAX_SEGMENT_BYTES, replay, segment_name, segment_text, segments};
 use crate::bank::FolderBank;
 use crate::dir::BankDir;
@@ -26,14 +26,14 @@ use crate::lock::blocking;
 impl FolderBank {
     async fn read_graph_history<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&BankDir) -> Result<T, GraphHistoryError> + Send + 'static,
+        read: impl FnOnce(&BankDir, &FolderGraph) -> Result<T, GraphHistoryError> + Send + 'static,
     ) -> Result<T, GraphHistoryError> {
         let guard = self.lock.shared().await?;
         // A log that is damaged is reported as such.
         let graph = self.graph.clone();
         blocking(move || {
             graph.with_view(guard.dir(), |_| Ok::<_, StoreError>(()))?;
-            read(guard.dir())
+            read(guard.dir(), &graph)
         })
         .await
     }
@@ -47,7 +47,7 @@ impl GraphHistoryStore for FolderBank {
         query: &GraphChangeQuery,
     ) -> Result<GraphChangePage, GraphHistoryError> {
         let query = query.clone();
-        self.read_graph_history(move |dir| list(dir, &query)).await
+        self.read_graph_history(move |dir, graph| list(dir, graph, &query)).await
     }
 
     async fn entity_chain(
@@ -57,7 +57,7 @@ impl GraphHistoryStore for FolderBank {
         number: i64,
     ) -> Result<EntityChain, GraphHistoryError> {
         let entity = entity.clone();
-        self.read_graph_history(move |dir| chain(dir, &entity, number)).await
+        self.read_graph_history(move |dir, graph| chain(dir, graph, &entity, number)).await
     }
 
     async fn restore_entity(
@@ -79,7 +79,7 @@ impl GraphHistoryStore for FolderBank {
             return Err(StoreError::Denied.into());
         }
         let entity = entity.clone();
-        let id = self.read_graph_history(move |dir| Ok(entity_named(dir, &entity)?.id)).await?;
+        let id = self.read_graph_history(move |dir, graph| Ok(entity_named(dir, graph, &entity)?.id)).await?;
         let erased = self
             .maintain(move |graph, dir, info| {
                 let mut erased = 0;
@@ -126,9 +126,13 @@ fn is_of(change: &GraphChange, id: &str) -> bool {
     change.item().is_some_and(|item| item.is_of(id))
 }
 
-fn list(dir: &BankDir, query: &GraphChangeQuery) -> Result<GraphChangePage, GraphHistoryError> {
+fn list(
+    dir: &BankDir,
+    graph: &FolderGraph,
+    query: &GraphChangeQuery,
+) -> Result<GraphChangePage, GraphHistoryError> {
     let entity = match &query.subject {
-        GraphSubject::Entity(entity) => Some(entity_named(dir, entity)?.id),
+        GraphSubject::Entity(entity) => Some(entity_named(dir, graph, entity)?.id),
         _ => None,
     };
     let session = match &query.subject {
@@ -155,8 +159,13 @@ fn list(dir: &BankDir, query: &GraphChangeQuery) -> Result<GraphChangePage, Grap
     Ok(GraphChangePage { changes: newest.into(), next })
 }
 
-fn chain(dir: &BankDir, entity: &EntityRef, number: i64) -> Result<EntityChain, GraphHistoryError> {
-    let Entity { id, name, .. } = entity_named(dir, entity)?;
+fn chain(
+    dir: &BankDir,
+    graph: &FolderGraph,
+    entity: &EntityRef,
+    number: i64,
+) -> Result<EntityChain, GraphHistoryError> {
+    let Entity { id, name, .. } = entity_named(dir, graph, entity)?;
     let (mut changes, mut exists) = (VecDeque::new(), number <= 0);
     let replayed = replay(dir, &mut |change| {
         if is_of(&change, &id) {
@@ -176,16 +185,15 @@ fn chain(dir: &BankDir, entity: &EntityRef, number: i64) -> Result<EntityChain, 
 }
 
 /// The entity that a word means, or a deleted one that had this name.
-fn entity_named(dir: &BankDir, entity: &EntityRef) -> Result<Entity, GraphHistoryError> {
+fn entity_named(dir: &BankDir, graph: &FolderGraph, entity: &EntityRef) -> Result<Entity, GraphHistoryError> {
+    let chosen = graph.with_view(dir, |view| Ok::<_, StoreError>(view.state().resolve(entity).cloned()))?;
+    let Err(GraphError::EntityNotFound { .. }) = &chosen else { return Ok(chosen?) };
     let mut deleted: BTreeMap<String, Entity> = BTreeMap::new();
-    let state: GraphState = replay(dir, &mut |change| {
+    replay(dir, &mut |change| {
         if let (ItemChange::Deleted, Some(GraphItem::Entity(entity))) = (change.change, change.before) {
             deleted.insert(entity.id.clone(), entity);
         }
-    })?
-    .state;
-    let chosen = state.resolve(entity).cloned();
-    let Err(GraphError::EntityNotFound { .. }) = &chosen else { return Ok(chosen?) };
+    })?;
     match Lookup::of(entity).choose(&deleted.values().collect::<Vec<_>>()) {
         Err(GraphError::EntityNotFound { .. }) => Ok(chosen?),
         found => Ok(found?.clone()),

@@ -11,7 +11,7 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::ObservationSource;
-use memory_bank_core::graph::event::MARKER;
+use memory_bank_core::graph::event::{MARKER, Signature};
 use memory_bank_core::limits::REPLY_BYTES;
 use memory_bank_core::store::{
     EntityDraft, EntityRef, GraphStats, GraphStore, NoSink, ObservationDraft, PointerDraft, Subgraph,

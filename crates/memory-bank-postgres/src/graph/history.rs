@@ -64,7 +64,8 @@ impl GraphHistoryStore for PostgresBank {
         };
         let limit = query.limit.clamp(1, limits::VERSIONS_LISTED);
         let most = i32::try_from(limit + 1).unwrap_or(i32::MAX);
-        let (number, bytes) = (None::<i64>, i64::try_from(limits::CHAIN_BYTES).unwrap_or(i64::MAX));
+        // The number of changes bounds their bytes, too.
+        let (number, bytes) = (None::<i64>, i64::MAX);
         let values: [Value<'_>; 10] = [
             &caller.project.0,
             &entity,
@@ -80,9 +81,7 @@ impl GraphHistoryStore for PostgresBank {
         let rows = self.database.read(caller, &[Query::new(LIST, &values)]).await?;
         let mut changes: Vec<GraphChange> =
             answer(&rows, 0).iter().map(change_of).collect::<Result<_, _>>()?;
-        let total: usize = changes.iter().filter_map(|change| change.before.as_ref()).map(size_of_item).sum();
-        // A page ends early if the next change is too large for it.
-        let is_cut = changes.len() > limit || total >= limits::CHAIN_BYTES / 2;
+        let is_cut = changes.len() > limit;
         changes.truncate(limit);
         let next = changes.last().map(|change| change.number).filter(|_| is_cut);
         Ok(GraphChangePage { changes, next })
@@ -196,18 +195,6 @@ impl PostgresBank {
             }
             chosen => chosen.cloned(),
         }
-    }
-}
-
-fn size_of_item(item: &GraphItem) -> usize {
-    match item {
-        GraphItem::Observation(observation) => observation.text.len(),
-        GraphItem::Entity(entity) => entity
-            .attrs
-            .as_ref()
-            .and_then(|attrs| serde_json::to_string(attrs).ok())
-            .map_or(0, |text| text.len()),
-        GraphItem::Relation(_) => 0,
     }
 }
 

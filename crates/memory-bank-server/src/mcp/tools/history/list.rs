@@ -9,6 +9,7 @@ use memory_bank_core::graph::history::{
     GraphChange, GraphChangePage, GraphChangeQuery, GraphItem, GraphSubject, summary,
 };
 use memory_bank_core::history::{Subject, Version, VersionPage, VersionPlace, VersionQuery};
+use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, EntityRef};
 use serde_json::{Value, json};
 
@@ -129,6 +130,8 @@ async fn graph(
         after,
         limit: LISTED,
     };
+    // The items before and after each change.
+    call.services.replies.need(2 * LISTED * limits::OBSERVATION_BYTES).await?;
     Ok(bank.list_graph_changes(&call.caller, &query).await?)
 }
 
