@@ -25,8 +25,8 @@ use crate::http::shared::Shared;
 fn without_https(status: StatusCode, address: Option<&str>) -> Response {
     let text = match address {
         Some(address) => format!(
-            "This page was opened without https, so that others could read what you enter. Open it at {address}, and let \
-             the proxy lead from http to https."
+            "This page was opened without https, so that others could read what you enter. Open it at {address}. If \
+             you have done so, the proxy must report https in X-Forwarded-Proto."
         ),
         None => {
             "Signing in needs https, or a server on this computer, and a server that knows its own address. \
