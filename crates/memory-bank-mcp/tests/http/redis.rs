@@ -140,8 +140,8 @@ fn a_cache_entry_without_a_key_grants_no_operator_rights() {
     let made = server.send("POST", "/api/keys", &[JSON], &json!({"scopes": ["read"]}).to_string()).json();
     let reader = [("X-API-Key", made["key"].as_str().unwrap()), JSON];
     redis.run("FLUSHALL");
-    let name = redis
-        .cached_key(|| assert_eq!(server.send_bare("POST", "/api/keys", &reader, "{}").status, 403));
+    let name =
+        redis.cached_key(|| assert_eq!(server.send_bare("POST", "/api/keys", &reader, "{}").status, 403));
     let reply = redis.run(&format!("GET {name}"));
     let cached = reply.lines().find(|line| line.starts_with('{')).unwrap();
     let mut cached: serde_json::Value = serde_json::from_str(cached).unwrap();
