@@ -6,7 +6,7 @@ use super::browser::{
     Browser, CALLBACK, CHALLENGE, FORM, Site, authorize, authorize_with, call_with, code_of, connect, encode,
     exchange, hidden, login_code, onward, parameter, refresh, register,
 };
-use crate::client::Reply;
+use crate::client::{Reply, Server};
 use crate::database::{key_of, operate};
 
 /// Whether a page wants its user to sign in.
@@ -219,8 +219,10 @@ fn a_person_gets_a_page_where_a_program_gets_json() {
         is_page(&browser.request("POST", path, &[FORM], &huge), 413);
         is_page(&browser.request("POST", path, &[("Content-Type", "text/plain")], "a=1"), 415);
     }
-    let refused = (0..12).map(|_| browser.try_sign_in(&address, "0000-0000-0000-0000"));
-    let refused = refused.filter(|reply| reply.status == 429).last().unwrap();
+    let url = site.database.url();
+    let limited = Server::start(&[("DATABASE_URL", &url), ("REDIS_URL", ""), ("MCP_HOST", "127.0.0.1")]);
+    let mut browser = Browser::new(&limited);
+    let refused = (0..12).map(|_| browser.try_sign_in(&address, "0000-0000-0000-0000")).last().unwrap();
     is_page(&refused, 429);
     assert!(
         refused.header("retry-after").is_some() && refused.body.contains("too often"),
