@@ -548,6 +548,37 @@ CREATE TABLE IF NOT EXISTS app.graph_versions (
   project_id uuid PRIMARY KEY REFERENCES public.projects (id) ON DELETE CASCADE,
   version    bigint NOT NULL
 );
+-- Counts the changed rows, each of which is a change of the history.
+ALTER TABLE app.graph_versions ADD COLUMN IF NOT EXISTS changes bigint NOT NULL DEFAULT 0;
+
+-- The history of the graph, one row for each changed row, added by triggers (003) in the transaction of the change. Rows are
+-- never changed; only app.erase_graph_history, app.purge_history and app.trim_history delete some.
+--
+-- `former` is the row before the change, none if it was created; json, as attributes are. The row after it is the `former` of
+-- its next change, or the present row. entity_id: the entity itself, the owner of an observation, the source of a relation;
+-- other_id: its target. name_key: of an entity. There is no foreign key: a trigger removes the rows of a removed project.
+CREATE TABLE IF NOT EXISTS app.graph_history (
+  project_id uuid NOT NULL,
+  number     bigint NOT NULL,
+  at         timestamptz NOT NULL,
+  kind       text COLLATE "C" NOT NULL,
+  change     text COLLATE "C" NOT NULL,
+  id         text COLLATE "C" NOT NULL,
+  entity_id  text COLLATE "C" NOT NULL,
+  other_id   text COLLATE "C",
+  name_key   text COLLATE "C",
+  user_id    uuid,
+  key_id     uuid,
+  session_id uuid,
+  tool       text COLLATE "C",
+  former     json,
+  PRIMARY KEY (project_id, number)
+);
+CREATE INDEX IF NOT EXISTS graph_history_entity_idx ON app.graph_history (project_id, entity_id, id, number);
+CREATE INDEX IF NOT EXISTS graph_history_other_idx ON app.graph_history (project_id, other_id, number) WHERE other_id IS NOT NULL;
+-- Finds a deleted entity by its name. Few rows are in it.
+CREATE INDEX IF NOT EXISTS graph_history_name_idx ON app.graph_history (project_id, name_key, number) WHERE change = 'deleted' AND name_key IS NOT NULL;
+CREATE INDEX IF NOT EXISTS graph_history_at_idx ON app.graph_history USING brin (at);
 
 -- The last changes of each project: the row, not its contents.
 CREATE TABLE IF NOT EXISTS app.graph_changes (
@@ -795,7 +826,7 @@ BEGIN
   FOREACH name IN ARRAY ARRAY['public.schema_migrations', 'public.users', 'public.projects', 'public.memberships',
     'public.api_keys', 'public.documents', 'public.graph_entities', 'public.graph_observations',
     'public.graph_relations', 'public.sessions', 'app.project_state', 'app.backups',
-    'app.backup_items', 'app.files', 'app.document_versions', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes',
+    'app.backup_items', 'app.files', 'app.document_versions', 'app.graph_versions', 'app.graph_changes', 'app.graph_history', 'app.stored_bytes',
     'app.audit_log', 'app.vector_sets', 'app.vectors', 'app.oauth_grants', 'app.oauth_codes',
     'app.oauth_refresh_tokens', 'app.oauth_clients', 'app.oauth_sign_ins', 'app.oauth_login_codes', 'app.oauth_assertions',
     'app.issuers', 'app.identities', 'app.barred_identities', 'app.mapped_members'] LOOP

@@ -2018,25 +2018,59 @@ BEGIN
   );
 END
 $$;
--- All rows of one statement get the same version.
+-- All rows of one statement get the same version. Each is a change of the history with its own number, in storage order; user
+-- and key are those of the context, tool and session those of app.current_change (see the history of documents).
 CREATE OR REPLACE FUNCTION app.note_graph_change() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  change constant text := current_setting('app.current_change', true);
+  usr constant uuid := nullif(current_setting('app.current_user_id', true), '')::uuid;
+  key constant uuid := nullif(current_setting('app.current_key_id', true), '')::uuid;
+  session constant uuid := nullif(split_part(change, '|', 3), '')::uuid;
+  tool constant text := nullif(split_part(change, '|', 2), '');
   one record;
   now_at bigint;
+  last bigint;
 BEGIN
-  FOR one IN SELECT c.project_id, array_agg(c.id) AS ids FROM changed c GROUP BY c.project_id LOOP
-    INSERT INTO app.graph_versions AS v (project_id, version)
-    SELECT one.project_id, 1 WHERE EXISTS (SELECT FROM public.projects p WHERE p.id = one.project_id)
-    ON CONFLICT (project_id) DO UPDATE SET version = v.version + 1
-    RETURNING v.version INTO now_at;
+  FOR one IN SELECT c.project_id, array_agg(c.id) AS ids, count(*) AS n FROM changed c GROUP BY c.project_id LOOP
+    INSERT INTO app.graph_versions AS v (project_id, version, changes)
+    SELECT one.project_id, 1, one.n WHERE EXISTS (SELECT FROM public.projects p WHERE p.id = one.project_id)
+    ON CONFLICT (project_id) DO UPDATE SET version = v.version + 1, changes = v.changes + one.n
+    RETURNING v.version, v.changes INTO now_at, last;
     -- The project itself is being deleted.
     CONTINUE WHEN now_at IS NULL;
     INSERT INTO app.graph_changes (project_id, version, kind, id)
     SELECT one.project_id, now_at, TG_ARGV[0], i.id FROM unnest(one.ids) AS i (id) ON CONFLICT DO NOTHING;
     IF now_at % 500 = 0 THEN
       DELETE FROM app.graph_changes c WHERE c.project_id = one.project_id AND c.version <= now_at - 2000;
+    END IF;
+    CONTINUE WHEN change = '-';
+    -- Only the branch of the event is planned: an inserted row has no table of former ones.
+    IF TG_OP = 'INSERT' THEN
+      INSERT INTO app.graph_history (project_id, number, at, kind, change, id, entity_id, other_id, name_key, user_id, key_id,
+        session_id, tool, former)
+      SELECT one.project_id, last - one.n + row_number() OVER (ORDER BY r.seq), clock_timestamp(), TG_ARGV[0], 'created', r.id,
+        coalesce(r.facts ->> 'entity_id', r.facts ->> 'from_entity_id', r.id), r.facts ->> 'to_entity_id', r.facts ->> 'name_key',
+        usr, key, session, tool, r.former
+      FROM (SELECT c.id, c.seq, to_jsonb(c) AS facts, NULL::json AS former FROM changed c
+        WHERE c.project_id = one.project_id OFFSET 0) AS r;
+    ELSIF TG_OP = 'UPDATE' THEN
+      INSERT INTO app.graph_history (project_id, number, at, kind, change, id, entity_id, other_id, name_key, user_id, key_id,
+        session_id, tool, former)
+      SELECT one.project_id, last - one.n + row_number() OVER (ORDER BY r.seq), clock_timestamp(), TG_ARGV[0], 'changed', r.id,
+        coalesce(r.facts ->> 'entity_id', r.facts ->> 'from_entity_id', r.id), r.facts ->> 'to_entity_id', r.facts ->> 'name_key',
+        usr, key, session, tool, r.former
+      FROM (SELECT c.id, c.seq, to_jsonb(c) AS facts, row_to_json(c) AS former FROM former c
+        WHERE c.project_id = one.project_id OFFSET 0) AS r;
+    ELSE
+      INSERT INTO app.graph_history (project_id, number, at, kind, change, id, entity_id, other_id, name_key, user_id, key_id,
+        session_id, tool, former)
+      SELECT one.project_id, last - one.n + row_number() OVER (ORDER BY r.seq), clock_timestamp(), TG_ARGV[0], 'deleted', r.id,
+        coalesce(r.facts ->> 'entity_id', r.facts ->> 'from_entity_id', r.id), r.facts ->> 'to_entity_id', r.facts ->> 'name_key',
+        usr, key, session, tool, r.former
+      FROM (SELECT c.id, c.seq, to_jsonb(c) AS facts, row_to_json(c) AS former FROM changed c
+        WHERE c.project_id = one.project_id OFFSET 0) AS r;
     END IF;
   END LOOP;
   RETURN NULL;
@@ -2264,6 +2298,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   DELETE FROM app.document_versions v WHERE v.project_id = OLD.id;
+  DELETE FROM app.graph_history h WHERE h.project_id = OLD.id;
   RETURN NULL;
 END
 $$;
@@ -2379,13 +2414,108 @@ BEGIN
 END
 $$;
 
--- Deletes versions that are older than p_before, at most p_most, the oldest of each document first, and returns their number.
--- A newer version needs no older one. Keeps a day in any case.
+-- The history of the graph ----------------------------------------------------------------------------------------------
+--
+-- app.note_graph_change adds the changes.
+
+-- The name of an entity, also of a deleted one.
+CREATE OR REPLACE FUNCTION app.graph_name(p_project uuid, p_entity text) RETURNS text
+LANGUAGE sql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce(
+    (SELECT e.name FROM public.graph_entities e WHERE e.project_id = p_project AND e.id = p_entity),
+    (SELECT h.former ->> 'name' FROM app.graph_history h
+      WHERE h.project_id = p_project AND h.entity_id = p_entity AND h.id = p_entity AND h.former IS NOT NULL
+      ORDER BY h.number DESC LIMIT 1))
+$$;
+
+-- The present row of an entity, observation or relation.
+CREATE OR REPLACE FUNCTION app.graph_row(p_project uuid, p_kind text, p_id text) RETURNS json
+LANGUAGE sql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE p_kind
+    WHEN 'entity' THEN (SELECT row_to_json(e) FROM public.graph_entities e WHERE e.project_id = p_project AND e.id = p_id)
+    WHEN 'observation' THEN (SELECT row_to_json(o) FROM public.graph_observations o WHERE o.project_id = p_project AND o.id = p_id)
+    ELSE (SELECT row_to_json(r) FROM public.graph_relations r WHERE r.project_id = p_project AND r.id = p_id) END
+$$;
+
+-- A page of changes of the graph, newest first, with the row before each, the row after it if it changed again, and the names of
+-- users and keys, which members may not read otherwise.
+-- p_entity: of this entity, its observations and its relations only; p_number: only later ones; p_after: only older ones than
+-- this number. p_most changes, and at most p_bytes of former rows beside the first. Needs the right to read.
+CREATE OR REPLACE FUNCTION app.list_graph_changes(
+  p_entity text, p_number bigint, p_session uuid, p_since timestamptz, p_until timestamptz, p_by text, p_after bigint,
+  p_most integer, p_bytes bigint
+) RETURNS TABLE (
+  number bigint, at timestamptz, kind text, change text, id text, entity_id text, other_id text, author text, key_id uuid, key_prefix text, session_id uuid, tool text, former text, later text
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  project constant uuid := app.readable_project();
+BEGIN
+  RETURN QUERY
+  SELECT p.number, p.at, p.kind, p.change, p.id, p.entity_id, p.other_id,
+    p.author, p.key_id,
+    (SELECT k.key_prefix::text FROM public.api_keys k WHERE k.project_id = project AND k.id = p.key_id AND k.grant_id IS NULL),
+    p.session_id, p.tool, p.former::text,
+    (SELECT n.former FROM app.graph_history n
+      WHERE n.project_id = project AND n.entity_id = p.entity_id AND n.id = p.id AND n.number > p.number
+      ORDER BY n.number LIMIT 1)::text
+  FROM (
+    SELECT f.*, row_number() OVER newest AS place, sum(coalesce(octet_length(f.former::text), 0)) OVER newest AS so_far
+    FROM (
+      SELECT h.*, u.name::text AS author
+      FROM app.graph_history h LEFT JOIN public.users u ON u.id = h.user_id
+      WHERE h.project_id = project AND (p_entity IS NULL OR h.entity_id = p_entity OR h.other_id = p_entity)
+        AND (p_number IS NULL OR h.number > p_number)
+        AND (p_session IS NULL OR h.session_id = p_session)
+        AND (p_since IS NULL OR h.at >= p_since) AND (p_until IS NULL OR h.at < p_until)
+        AND (p_by IS NULL OR u.name = p_by)
+        AND (p_after IS NULL OR h.number < p_after)
+      ORDER BY h.number DESC LIMIT least(greatest(p_most, 1), 5001)
+    ) AS f
+    WINDOW newest AS (ORDER BY f.number DESC ROWS UNBOUNDED PRECEDING)
+  ) AS p WHERE p.place = 1 OR p.so_far <= p_bytes ORDER BY p.number DESC;
+END
+$$;
+
+-- Erases the changes of an entity, its observations and its relations, for an owner; notes it in the audit log. What they are
+-- now stays.
+CREATE OR REPLACE FUNCTION app.erase_graph_history(p_entity text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := app.owned_project();
+  name text;
+  removed bigint;
+BEGIN
+  IF project IS NULL THEN
+    RAISE EXCEPTION 'only an owner may erase history' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  SELECT h.former ->> 'name' INTO name FROM app.graph_history h
+  WHERE h.project_id = project AND h.entity_id = p_entity AND h.id = p_entity AND h.former IS NOT NULL
+  ORDER BY h.number DESC LIMIT 1;
+  DELETE FROM app.graph_history h WHERE h.project_id = project AND (h.entity_id = p_entity OR h.other_id = p_entity);
+  GET DIAGNOSTICS removed = ROW_COUNT;
+  IF removed > 0 THEN
+    PERFORM app.audit('history.erased', project, coalesce(name, p_entity), jsonb_build_object('changes', removed));
+  END IF;
+  RETURN removed;
+END
+$$;
+
+-- The clean-up of both histories ----------------------------------------------------------------------------------------
+
+-- Deletes versions of documents and changes of the graph that are older than p_before, at most p_most, the oldest first, and
+-- returns their number. A newer one needs no older one. Keeps a day in any case.
 CREATE OR REPLACE FUNCTION app.purge_history(p_before timestamptz, p_most bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   removed bigint;
+  changes bigint;
 BEGIN
   IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp history', 0)) THEN
     RETURN NULL;
@@ -2397,12 +2527,19 @@ BEGIN
   ) AS old
   WHERE v.project_id = old.project_id AND v.document_id = old.document_id AND v.version = old.version;
   GET DIAGNOSTICS removed = ROW_COUNT;
-  RETURN removed;
+  DELETE FROM app.graph_history h USING (
+    SELECT o.project_id, o.number FROM app.graph_history o
+    WHERE o.at < p_before AND o.at < now() - interval '1 day'
+    ORDER BY o.at, o.number LIMIT greatest(p_most - removed, 0)
+  ) AS old
+  WHERE h.project_id = old.project_id AND h.number = old.number;
+  GET DIAGNOSTICS changes = ROW_COUNT;
+  RETURN removed + changes;
 END
 $$;
 
--- Deletes the oldest versions of projects whose history has more bytes than the project's quota, at most p_most, and returns
--- their number. p_quota: of a project without its own; 0 is unlimited. Texts are not read for it.
+-- Deletes the oldest versions and changes of projects whose history has more bytes than the project's quota, at most p_most, and
+-- returns their number. p_quota: of a project without its own; 0 is unlimited. Texts of documents are not read for it.
 CREATE OR REPLACE FUNCTION app.trim_history(p_quota bigint, p_most bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2412,22 +2549,34 @@ BEGIN
   IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp history', 0)) THEN
     RETURN NULL;
   END IF;
-  DELETE FROM app.document_versions v USING (
-    SELECT r.document_id, r.version, r.project_id FROM (
-      SELECT s.project_id, s.bytes - coalesce(q.bytes, p_quota) AS excess
-      FROM (
-        SELECT o.project_id, sum(200 + coalesce(octet_length(o.former), 0)) AS bytes FROM app.document_versions o GROUP BY o.project_id
-      ) AS s LEFT JOIN app.stored_bytes q ON q.project_id = s.project_id AND q.slot = -1 AND q.kind = 'quota'
-      WHERE coalesce(q.bytes, p_quota) > 0 AND s.bytes > coalesce(q.bytes, p_quota)
-    ) AS f CROSS JOIN LATERAL (
-      SELECT o.project_id, o.document_id, o.version,
-        sum(200 + coalesce(octet_length(o.former), 0)) OVER (ORDER BY o.at, o.version, o.document_id ROWS UNBOUNDED PRECEDING)
-          - (200 + coalesce(octet_length(o.former), 0)) AS older
-      FROM app.document_versions o WHERE o.project_id = f.project_id
+  WITH sizes AS (
+    SELECT b.project_id, sum(b.bytes) AS bytes FROM (
+      SELECT o.project_id, sum(200 + coalesce(octet_length(o.former), 0)) AS bytes FROM app.document_versions o GROUP BY o.project_id
+      UNION ALL
+      SELECT o.project_id, sum(200 + coalesce(octet_length(o.former::text), 0)) FROM app.graph_history o GROUP BY o.project_id
+    ) AS b GROUP BY b.project_id
+  ), full_projects AS (
+    SELECT s.project_id, s.bytes - coalesce(q.bytes, p_quota) AS excess
+    FROM sizes s LEFT JOIN app.stored_bytes q ON q.project_id = s.project_id AND q.slot = -1 AND q.kind = 'quota'
+    WHERE coalesce(q.bytes, p_quota) > 0 AND s.bytes > coalesce(q.bytes, p_quota)
+  ), oldest AS (
+    SELECT r.project_id, r.document_id, r.number FROM full_projects f CROSS JOIN LATERAL (
+      SELECT a.*, sum(a.bytes) OVER (ORDER BY a.at, a.number, a.document_id ROWS UNBOUNDED PRECEDING) - a.bytes AS older FROM (
+        SELECT o.project_id, o.document_id, o.version AS number, o.at, 200 + coalesce(octet_length(o.former), 0) AS bytes
+        FROM app.document_versions o WHERE o.project_id = f.project_id
+        UNION ALL
+        SELECT o.project_id, NULL, o.number, o.at, 200 + coalesce(octet_length(o.former::text), 0)
+        FROM app.graph_history o WHERE o.project_id = f.project_id
+      ) AS a
     ) AS r WHERE r.older < f.excess ORDER BY r.older LIMIT p_most
-  ) AS old
-  WHERE v.project_id = old.project_id AND v.document_id = old.document_id AND v.version = old.version;
-  GET DIAGNOSTICS removed = ROW_COUNT;
+  ), versions AS (
+    DELETE FROM app.document_versions v USING oldest o
+    WHERE v.project_id = o.project_id AND v.document_id = o.document_id AND v.version = o.number RETURNING 1
+  ), changes AS (
+    DELETE FROM app.graph_history h USING oldest o
+    WHERE o.document_id IS NULL AND h.project_id = o.project_id AND h.number = o.number RETURNING 1
+  )
+  SELECT (SELECT count(*) FROM versions) + (SELECT count(*) FROM changes) INTO removed;
   RETURN removed;
 END
 $$;
@@ -2918,7 +3067,8 @@ BEGIN
         'add_version', 'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
       UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key', 'document_named', 'list_versions',
-        'document_chain', 'authors_of', 'erase_history']), 'app_user'
+        'document_chain', 'authors_of', 'erase_history', 'list_graph_changes', 'erase_graph_history',
+        'graph_name', 'graph_row']), 'app_user'
       UNION ALL SELECT unnest(ARRAY[
         'bootstrap', 'create_user', 'list_users', 'create_project', 'list_projects', 'put_member', 'remove_member',
         'list_members', 'create_key', 'find_key', 'list_keys', 'revoke_key', 'rotate_key', 'update_key', 'invite_member',
@@ -2999,9 +3149,10 @@ BEGIN
     ) AS t (tab, kind), unnest(ARRAY['INSERT', 'UPDATE', 'DELETE']) AS event
   LOOP
     EXECUTE format(
-      'CREATE OR REPLACE TRIGGER %I AFTER %s ON public.%I REFERENCING %s TABLE AS changed '
+      'CREATE OR REPLACE TRIGGER %I AFTER %s ON public.%I REFERENCING %s '
       'FOR EACH STATEMENT EXECUTE FUNCTION app.note_graph_change(%L)',
-      'note_' || lower(one.event), one.event, one.tab, CASE WHEN one.event = 'DELETE' THEN 'OLD' ELSE 'NEW' END, one.kind);
+      'note_' || lower(one.event), one.event, one.tab, CASE one.event WHEN 'DELETE' THEN 'OLD TABLE AS changed'
+        WHEN 'UPDATE' THEN 'NEW TABLE AS changed OLD TABLE AS former' ELSE 'NEW TABLE AS changed' END, one.kind);
   END LOOP;
 END
 $$;

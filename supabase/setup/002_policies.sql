@@ -177,9 +177,9 @@ GRANT SELECT, INSERT ON app.backups, app.backup_items TO app_user;
 GRANT SELECT, DELETE ON app.backups TO app_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.files TO app_user;
 GRANT SELECT ON app.graph_versions, app.graph_changes TO app_user;
--- Only triggers add versions of documents, and nobody changes one.
-GRANT SELECT ON app.document_versions TO app_user;
-GRANT SELECT, INSERT, DELETE ON app.document_versions TO app_definer;
+-- Only triggers add to the history, and nobody changes it.
+GRANT SELECT ON app.document_versions, app.graph_history TO app_user;
+GRANT SELECT, INSERT, DELETE ON app.document_versions, app.graph_history TO app_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.graph_versions, app.graph_changes TO app_definer;
 GRANT SELECT ON app.stored_bytes TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.stored_bytes TO app_definer;
@@ -417,6 +417,7 @@ BEGIN
       ('app.backup_items', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('app.backup_items', 'editor_insert', 'INSERT', NULL, 'project_id = (SELECT app.writable_project())'),
       ('app.document_versions', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
+      ('app.graph_history', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('app.graph_versions', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('app.graph_changes', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('app.stored_bytes', 'member_select', 'SELECT', 'project_id = (SELECT app.joined_project())', NULL),
@@ -461,7 +462,7 @@ BEGIN
   -- The functions of 003 serve many tenants at once; only they act as app_definer.
   FOREACH served IN ARRAY ARRAY[
     'public.users', 'public.projects', 'public.memberships', 'public.api_keys', 'public.sessions', 'public.mcp_events',
-    'app.backups', 'app.document_versions', 'app.graph_versions', 'app.graph_changes', 'app.stored_bytes', 'app.mcp_events_default',
+    'app.backups', 'app.document_versions', 'app.graph_versions', 'app.graph_changes', 'app.graph_history', 'app.stored_bytes', 'app.mcp_events_default',
     'app.vector_sets', 'app.vectors', 'app.oauth_grants', 'app.oauth_codes', 'app.oauth_refresh_tokens', 'app.oauth_clients',
     'app.oauth_sign_ins', 'app.oauth_login_codes', 'app.oauth_assertions', 'app.issuers', 'app.identities', 'app.barred_identities', 'app.mapped_members'
   ] LOOP

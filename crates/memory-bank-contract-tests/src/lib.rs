@@ -8,6 +8,7 @@ pub mod backups;
 pub mod digests;
 pub mod documents;
 pub mod graph;
+pub mod graph_history;
 pub mod history;
 pub mod state;
 pub mod undo;
@@ -140,6 +141,13 @@ macro_rules! contract_tests {
             concurrent_edits_are_a_version_each, one_edit_of_several_documents_is_a_version_of_each,
             an_erased_history_is_gone_and_the_text_stays, an_unknown_document_or_version_is_named,
             a_restored_backup_adds_versions);
+        $crate::contract_tests!(@module $fresh, graph_history:
+            every_change_of_an_entity_is_listed_with_what_it_was_about,
+            a_change_records_tool_and_session_and_lists_are_filtered_and_paged,
+            a_deleted_entity_is_found_by_its_name_and_comes_back_as_it_was,
+            an_editor_restores_but_deletes_no_facts_and_an_owner_does,
+            an_erased_history_of_an_entity_is_gone_and_the_entity_stays, an_unknown_entity_or_change_is_named,
+            an_entity_as_it_was_after_each_change_equals_a_model);
         $crate::contract_tests!(@module $fresh, undo:
             all_that_one_session_changed_is_taken_back, a_renamed_and_changed_document_returns_to_its_former_name_and_text,
             changes_of_others_in_other_lines_stay_and_touched_lines_are_left, nothing_is_written_by_a_dry_run_or_if_one_must_be_left,

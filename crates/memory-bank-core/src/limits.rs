@@ -113,6 +113,8 @@ pub const VERSIONS_LISTED: usize = 200;
 pub const CHAIN_VERSIONS: usize = 1000;
 /// The most bytes of replaced text in them.
 pub const CHAIN_BYTES: usize = 8 * 1024 * 1024;
+/// The most changes of an entity that are followed back.
+pub const GRAPH_CHAIN_CHANGES: usize = 5000;
 /// The most versions that one call takes back.
 pub const UNDO_VERSIONS: usize = 2000;
 /// The most documents whose changes one call takes back.

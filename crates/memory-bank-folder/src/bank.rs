@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use memory_bank_core::clock::{Clock, Entropy};
 use memory_bank_core::document::Etag;
+use memory_bank_core::history::ChangeContext;
 use memory_bank_core::store::{Bank, ChangeSink, RecentContents};
 
 use crate::change_notifier::ChangeNotifier;
@@ -38,7 +39,7 @@ impl fmt::Debug for Deps {
 
 /// The bank in one directory. The store traits are implemented one a module: `documents`, `backups`, `graph`,
 /// `search`; each keeps its own state in a field of its own.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct FolderBank {
     /// Held during every change of a file.
     pub(crate) lock: BankLock,
@@ -46,13 +47,15 @@ pub struct FolderBank {
     /// The last notified state of each document.
     pub(crate) notifier: Arc<ChangeNotifier>,
     /// Contents that were served recently.
-    pub(crate) recent_contents: RecentContents<Etag>,
+    pub(crate) recent_contents: Arc<RecentContents<Etag>>,
     /// The graph, as far as it was read.
     pub(crate) graph: FolderGraph,
     /// The index of documents and graph; empty until the first search.
     pub(crate) search: FolderSearch,
     /// The versions of documents.
     pub(crate) history: FolderHistory,
+    /// What the graph's log records beside the user.
+    pub(crate) context: Arc<ChangeContext>,
     project: PathBuf,
     shows_paths: bool,
 }
@@ -68,9 +71,10 @@ impl FolderBank {
             history: FolderHistory::new(Arc::clone(&deps.entropy)),
             deps,
             notifier,
-            recent_contents: RecentContents::default(),
+            recent_contents: Arc::default(),
             graph: FolderGraph::default(),
             search: FolderSearch::default(),
+            context: Arc::default(),
             project,
             shows_paths: true,
         }
@@ -150,5 +154,9 @@ impl Bank for FolderBank {
             return self.path().display().to_string();
         }
         self.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    fn in_context(&self, context: &ChangeContext) -> Arc<dyn Bank> {
+        Arc::new(Self { context: Arc::new(context.clone()), ..self.clone() })
     }
 }

@@ -30,7 +30,7 @@ const TABLES: &str = "SELECT t.name, c.oid IS NOT NULL AS there, coalesce(c.relr
 
 /// Every table with data of tenants. The only list of them: the check and the tests are made from it, and a test compares it
 /// with the catalog.
-pub const TENANT_TABLES: [&str; 24] = [
+pub const TENANT_TABLES: [&str; 25] = [
     "public.users",
     "public.projects",
     "public.memberships",
@@ -47,6 +47,7 @@ pub const TENANT_TABLES: [&str; 24] = [
     "app.document_versions",
     "app.graph_versions",
     "app.graph_changes",
+    "app.graph_history",
     "app.stored_bytes",
     "app.audit_log",
     "app.files",
@@ -109,7 +110,7 @@ const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_cata
 
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant.
-const SERVING_FUNCTIONS: [&str; 50] = [
+const SERVING_FUNCTIONS: [&str; 52] = [
     "append_events",
     "authenticate",
     "authors_of",
@@ -119,9 +120,11 @@ const SERVING_FUNCTIONS: [&str; 50] = [
     "current_access",
     "document_chain",
     "drop_event_partition",
+    "erase_graph_history",
     "erase_history",
     "fill_fts",
     "kept_for_replay",
+    "list_graph_changes",
     "list_versions",
     "make_event_partition",
     "note_audit",

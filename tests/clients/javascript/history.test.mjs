@@ -71,6 +71,35 @@ test("of a version only its change is taken back, and a foreign version is resto
   assert.equal(await read(other), "one\n");
 });
 
+test("an entity is listed, shown, compared and restored, also after a compaction and a deletion", async (t) => {
+  const { server } = await freshBank(t, ["--username", "alice"]);
+  const json = async (args) => JSON.parse((await server.ok("history", args)).text);
+  const upsert = (attrs) => server.ok("graph_upsert_entity", { name: "Api", entityType: "service", attrs });
+  await upsert({ port: 80 });
+  await server.ok("graph_add_observation", { entity: "Api", text: "is fast" });
+  const [{ version }] = (await json({ entity: "Api" })).versions;
+  await upsert({ port: 81 });
+  const { versions } = await json({ entity: "api" });
+  assert.deepEqual(versions.map(({ kind, by, tool }) => [kind, by, tool]), [
+    ["changed", "alice", "graph_upsert_entity"], ["created", "alice", "graph_add_observation"], ["created", "alice", "graph_upsert_entity"]]);
+  assert.equal(versions[1].observation, "is fast");
+  const show = async () => (await json({ action: "show", entity: "Api", version })).text;
+  const was = await show();
+  assert.match(was, /^Api \[service\]\nport = 80\n- .*: is fast\n$/);
+  assert.match((await server.ok("history", { action: "diff", entity: "Api", version })).text, /-port = 80\n\+port = 81/);
+  await server.ok("graph_maintain", { operation: "compact" });
+  assert.deepEqual((await json({ entity: "Api" })).versions, versions);
+  assert.equal(await show(), was);
+  await server.ok("graph_delete_entity", { entity: "Api" });
+  const restored = await json({ action: "restore", entity: "Api", version });
+  assert.deepEqual([restored.entity, restored.observationsAdded], ["Api", 1]);
+  assert.match((await server.ok("graph_open_nodes", { nodes: ["Api"] })).text, /"port":\s*80/);
+  await server.ok("write_memory_bank_file", plan({ content: "one" }));
+  const all = (await json({})).versions;
+  assert.deepEqual([all[0].filename, all[1].entity], ["plan.md", "Api"]);
+  assert.match(await server.fails("history", { entity: "Nobody" }), /not found/i);
+});
+
 test("HISTORY_RETENTION_DAYS=0 keeps no history, and a wrong value stops the start", async (t) => {
   const { server } = await freshBank(t, [], { env: { HISTORY_RETENTION_DAYS: "0" } });
   await server.ok("write_memory_bank_file", plan({ content: "one" }));

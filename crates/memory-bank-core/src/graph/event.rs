@@ -103,6 +103,74 @@ impl Event {
         out.push(b'\n');
         Ok(())
     }
+
+    /// Writes the event as one line with the facts of the history, which other programs ignore.
+    pub fn write_signed(&self, by: &Signature, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        // The time is written where the event has another one.
+        let at = by.at.as_ref().filter(|at| self.time() != at.as_str()).cloned();
+        let signed = Signed { event: self, by: &Signature { at, ..by.clone() } };
+        serde_json::to_writer(&mut *out, &signed)?;
+        out.push(b'\n');
+        Ok(())
+    }
+
+    /// The member `ts`.
+    #[must_use]
+    pub fn time(&self) -> &str {
+        match self {
+            Self::EntityUpsert { ts, .. }
+            | Self::ObservationAdd { ts, .. }
+            | Self::RelationAdd { ts, .. }
+            | Self::RelationRemove { ts, .. }
+            | Self::EntityDelete { ts, .. }
+            | Self::ObservationDelete { ts, .. }
+            | Self::SnapshotWritten { ts, .. } => ts,
+        }
+    }
+}
+
+/// Who made the change of a line, and when, as far as the line has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Signature {
+    /// The name of the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The name of the tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// The session of the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// When, if it is not the event's `ts`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+}
+
+impl Signature {
+    /// The signature of a line; empty if it has none. Another program may give these members another meaning.
+    #[must_use]
+    pub fn of_line(line: &[u8]) -> Self {
+        let members: Members = serde_json::from_slice(line).unwrap_or_default();
+        let text = |value: Option<Value>| value.as_ref().and_then(Value::as_str).map(str::to_owned);
+        let at = text(members.at).filter(|at| instant(at).is_some());
+        Self { user: text(members.user), tool: text(members.tool), session: text(members.session), at }
+    }
+}
+
+#[derive(Serialize)]
+struct Signed<'a> {
+    #[serde(flatten)]
+    event: &'a Event,
+    #[serde(flatten)]
+    by: &'a Signature,
+}
+
+#[derive(Deserialize, Default)]
+struct Members {
+    user: Option<Value>,
+    tool: Option<Value>,
+    session: Option<Value>,
+    at: Option<Value>,
 }
 
 /// The content of a log's line.

@@ -7,6 +7,7 @@ pub mod batch;
 pub(crate) mod bounded;
 pub mod compact;
 pub mod event;
+pub mod history;
 pub mod ids;
 pub mod naming;
 pub mod pointers;

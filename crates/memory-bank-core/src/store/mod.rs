@@ -10,6 +10,7 @@ mod draft_changes;
 mod drafts;
 mod events;
 mod graph;
+mod graph_history;
 mod history;
 mod new_documents;
 mod recent_contents;
@@ -21,6 +22,10 @@ mod text_index;
 mod undo;
 mod visits;
 mod workspace;
+
+use std::sync::Arc;
+
+use crate::history::ChangeContext;
 
 pub use crate::document::BACKUP_PREFIX;
 pub use audit::{AddressUse, AuditLog};
@@ -35,6 +40,7 @@ pub use graph::{
     GraphBatch, GraphStats, GraphStore, GraphSummary, ObservationAdded, ObservationDraft, PointerAdded,
     PointerDraft, RelationDraft, RelationRemoved, Subgraph,
 };
+pub use graph_history::{EntityChain, GraphHistoryError, GraphHistoryStore};
 pub use history::{HistoryError, HistoryRetention, HistoryStore};
 pub use new_documents::{check_document_count, name_clash};
 pub use recent_contents::RecentContents;
@@ -56,7 +62,12 @@ pub use workspace::{
 };
 
 /// Everything that is kept for one project.
-pub trait Bank: DocumentStore + HistoryStore + GraphStore + SearchStore + BackupStore + Send + Sync {
+pub trait Bank:
+    DocumentStore + HistoryStore + GraphStore + GraphHistoryStore + SearchStore + BackupStore + Send + Sync
+{
     /// The bank's directory in replies: a path over stdio, the project's slug over HTTP.
     fn location(&self) -> String;
+
+    /// The same bank, whose changes of the graph record these facts in the history. Edits of documents have their own.
+    fn in_context(&self, context: &ChangeContext) -> Arc<dyn Bank>;
 }

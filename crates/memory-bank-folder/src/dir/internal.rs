@@ -71,11 +71,12 @@ impl BankDir {
         self.open_found(&Path::new(HISTORY).join(name), &mut options).map(File::into_std)
     }
 
-    /// The names and sizes of at most `most` files of the history, in no order; none without the folder.
+    /// The names and sizes of the files of the history with this ending, of at most `most` files, in no order; none without the
+    /// folder.
     ///
     /// # Errors
     /// The folder cannot be read, or is something else.
-    pub(crate) fn history_files(&self, most: usize) -> io::Result<Vec<(String, u64)>> {
+    pub(crate) fn history_files(&self, most: usize, ending: &str) -> io::Result<Vec<(String, u64)>> {
         match self.check_own_folder(Path::new(HISTORY)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             checked => checked?,
@@ -84,8 +85,9 @@ impl BankDir {
         for entry in self.dir.read_dir(HISTORY)?.take(most) {
             let entry = entry?;
             let metadata = entry.metadata()?;
-            if metadata.is_file() {
-                files.push((entry.file_name().to_string_lossy().into_owned(), metadata.len()));
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if metadata.is_file() && name.ends_with(ending) {
+                files.push((name, metadata.len()));
             }
         }
         Ok(files)
@@ -94,6 +96,12 @@ impl BankDir {
     /// Makes the names of the history durable.
     pub(crate) fn sync_history(&self) -> io::Result<()> {
         self.sync(Path::new(HISTORY))
+    }
+
+    /// Deletes a file of the history.
+    pub(crate) fn remove_history(&self, name: &str) -> io::Result<()> {
+        self.check_own_folder(Path::new(HISTORY))?;
+        self.dir.remove_file(Path::new(HISTORY).join(name))
     }
 
     /// Replaces a file of the history atomically.

@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use memory_bank_core::clock::{Clock, iso_millis};
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::compact::write_compacted;
-use memory_bank_core::graph::event::{Event, Line, read_line};
+use memory_bank_core::graph::event::{Event, Line, Signature, read_line};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::store::{Compacted, GraphStats};
 
 use super::derived::{self, About, DERIVED_FILES};
+use super::history;
 use super::log::{self, LOG, View};
 use crate::dir::BankDir;
 use crate::lock::{BankLock, blocking};
@@ -71,6 +73,7 @@ impl FolderGraph {
     pub(super) fn change<T>(
         &self,
         dir: &BankDir,
+        by: &Signature,
         plan: impl FnOnce(&GraphState) -> Result<(Vec<Event>, T), GraphError>,
     ) -> Result<(bool, T), GraphError> {
         let (repair, events, answer) = {
@@ -83,7 +86,7 @@ impl FolderGraph {
             return Ok((false, answer));
         }
         // Readers continue while the disk is busy.
-        log::append(dir, repair, &events)?;
+        log::append(dir, repair, &events, by)?;
         // Read our own events from the file like those of others, so that memory cannot differ from the log.
         if let Err(error) = self.locked().follow(dir) {
             tracing::warn!(%error, "the graph log was written, but cannot be read back");
@@ -101,8 +104,14 @@ impl FolderGraph {
         Ok(view.state().stats())
     }
 
-    /// Replaces the log by the shortest one with the same state. The caller holds the bank's lock.
-    pub(super) fn compact(&self, dir: &BankDir, bank: &BankInfo) -> Result<Compacted, GraphError> {
+    /// Replaces the log by the shortest one with the same state. What it drops becomes a segment of the history; segments that
+    /// ended before `keep_from` are removed. Without that time no history is kept. The caller holds the bank's lock.
+    pub(super) fn compact_keeping(
+        &self,
+        dir: &BankDir,
+        bank: &BankInfo,
+        keep_from: Option<Timestamp>,
+    ) -> Result<Compacted, GraphError> {
         let mut view = self.locked();
         view.reload(dir)?;
         if !view.has_log() {
@@ -120,9 +129,18 @@ impl FolderGraph {
             )
             .into());
         }
+        if keep_from.is_some() {
+            history::keep_log(dir, &log::bytes(dir)?)?;
+        }
         dir.replace(LOG, &content).map_err(StoreError::io(format!("cannot replace `{LOG}`")))?;
         view.follow(dir)?;
         self.write_derived(dir, Rendered::of(&view, bank)?)?;
+        drop(view);
+        if let Some(before) = keep_from
+            && let Err(error) = history::thin(dir, before)
+        {
+            tracing::warn!(%error, "old changes of the graph could not be removed");
+        }
         Ok(Compacted { before, after })
     }
 

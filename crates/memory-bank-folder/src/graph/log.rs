@@ -13,7 +13,7 @@ use std::path::Path;
 
 use cap_std::fs::OpenOptions;
 use memory_bank_core::error::StoreError;
-use memory_bank_core::graph::event::{Event, Line, MARKER, read_line};
+use memory_bank_core::graph::event::{Event, Line, MARKER, Signature, read_line};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::limits;
 use memory_bank_core::transfer::MemoryFile;
@@ -295,12 +295,29 @@ impl Reached {
 ///
 /// # Errors
 /// The disk failed; the partial write was undone.
-pub(crate) fn append(dir: &BankDir, repair: Vec<u8>, events: &[Event]) -> Result<(), StoreError> {
+pub(crate) fn append(
+    dir: &BankDir,
+    repair: Vec<u8>,
+    events: &[Event],
+    by: &Signature,
+) -> Result<(), StoreError> {
     let mut bytes = repair;
     for event in events {
-        event.write_line(&mut bytes).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        event.write_signed(by, &mut bytes).map_err(|error| StoreError::Unavailable(error.to_string()))?;
     }
     write_durably(dir, &bytes).map_err(StoreError::io(format!("cannot write to `{LOG}`")))
+}
+
+/// The log as it is.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn bytes(dir: &BankDir) -> Result<Vec<u8>, StoreError> {
+    let cannot = || StoreError::io(format!("cannot read `{LOG}`"));
+    let file = dir.open_file(LOG, OpenOptions::new().read(true)).map_err(cannot())?;
+    let mut bytes = Vec::new();
+    file.into_std().take(limits::GRAPH_LOG_BYTES).read_to_end(&mut bytes).map_err(cannot())?;
+    Ok(bytes)
 }
 
 /// The bytes that [`append`] writes before its events.
@@ -361,14 +378,14 @@ fn write_durably(dir: &BankDir, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The line that [`next_line`] took.
-struct Taken {
+pub(super) struct Taken {
     /// Bytes of the file: more than the line holds, if the line is too long.
     bytes: u64,
     /// Whether it ended with a line feed, which it holds then unless it is too long.
     ended: bool,
 }
 
-fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<Taken>> {
+pub(super) fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<Taken>> {
     line.clear();
     let mut bytes = reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', line)? as u64;
     if bytes == 0 {

@@ -12,8 +12,10 @@
 
 mod derived;
 mod folder_graph;
+mod history;
 mod log;
 mod memory_file;
+mod replay;
 #[cfg(test)]
 mod tests;
 
@@ -24,7 +26,7 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::batch::BatchPlan;
-use memory_bank_core::graph::event::Event;
+use memory_bank_core::graph::event::{Event, Signature};
 use memory_bank_core::graph::pointers::PointerPlan;
 use memory_bank_core::graph::rules::{EntityPlan, ObservationPlan, check_owner, plan_relation};
 use memory_bank_core::graph::state::GraphState;
@@ -84,13 +86,21 @@ impl FolderBank {
 
     async fn write_graph<T: Send + 'static>(
         &self,
+        caller: &Caller,
         plan: impl FnOnce(&GraphState, &str) -> Result<(Vec<Event>, T), GraphError> + Send + 'static,
     ) -> Result<T, GraphError> {
         let guard = self.lock.exclusive().await?;
         let graph = self.graph.clone();
         let now = iso_millis(self.deps().clock.now());
+        let by = self.history.is_kept().then(|| Signature {
+            user: Some(caller.user_name.clone()),
+            tool: self.context.tool.clone(),
+            session: self.context.session.clone(),
+            at: Some(now.clone()),
+        });
         let (changed, answer) = blocking(move || {
-            let result = graph.change(guard.dir(), |state| plan(state, &now));
+            let by = by.unwrap_or_default();
+            let result = graph.change(guard.dir(), &by, |state| plan(state, &now));
             drop(guard);
             result
         })
@@ -118,9 +128,9 @@ impl FolderBank {
 
 #[async_trait]
 impl GraphStore for FolderBank {
-    async fn upsert_entity(&self, _caller: &Caller, draft: EntityDraft) -> Result<Entity, GraphError> {
+    async fn upsert_entity(&self, caller: &Caller, draft: EntityDraft) -> Result<Entity, GraphError> {
         let plan = EntityPlan::new(draft)?;
-        self.write_graph(move |state, now| {
+        self.write_graph(caller, move |state, now| {
             let existing = state.entity(&plan.id).cloned();
             let entity = plan.apply(existing.as_ref(), now)?;
             Ok((vec![upsert(&entity, now)], entity))
@@ -135,7 +145,7 @@ impl GraphStore for FolderBank {
         draft: ObservationDraft,
     ) -> Result<ObservationAdded, GraphError> {
         let (entity, author) = (entity.clone(), caller.author());
-        self.write_graph(move |state, now| {
+        self.write_graph(caller, move |state, now| {
             let owner = state.resolve(&entity)?;
             let observed = ObservationPlan::new(draft)?.signed(&author).apply(&owner.id, state, now);
             let events = if observed.existed { Vec::new() } else { vec![add(&observed.observation)] };
@@ -146,13 +156,13 @@ impl GraphStore for FolderBank {
 
     async fn link(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         from: &EntityRef,
         relation_type: &str,
         to: &EntityRef,
     ) -> Result<Relation, GraphError> {
         let (from, relation_type, to) = (from.clone(), relation_type.to_owned(), to.clone());
-        self.write_graph(move |state, now| {
+        self.write_graph(caller, move |state, now| {
             let (from, to) = (state.resolve(&from)?, state.resolve(&to)?);
             let relation = plan_relation(&from.id, &relation_type, &to.id, now)?;
             Ok(match state.relation(&relation.id) {
@@ -167,18 +177,18 @@ impl GraphStore for FolderBank {
 
     async fn apply_batch(&self, caller: &Caller, batch: GraphBatch) -> Result<BatchApplied, GraphError> {
         let plan = BatchPlan::new(batch)?.signed(&caller.author());
-        self.write_graph(move |state, now| plan.apply(state, now)).await
+        self.write_graph(caller, move |state, now| plan.apply(state, now)).await
     }
 
     async fn unlink(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         from: &EntityRef,
         relation_type: &str,
         to: &EntityRef,
     ) -> Result<RelationRemoved, GraphError> {
         let (from, relation_type, to) = (from.clone(), relation_type.to_owned(), to.clone());
-        self.write_graph(move |state, now| {
+        self.write_graph(caller, move |state, now| {
             let (from, to) = (state.resolve(&from)?, state.resolve(&to)?);
             let Relation { id, from_id, to_id, relation_type, .. } =
                 plan_relation(&from.id, &relation_type, &to.id, now)?;
@@ -190,9 +200,9 @@ impl GraphStore for FolderBank {
         .await
     }
 
-    async fn delete_entity(&self, _caller: &Caller, entity: &EntityRef) -> Result<EntityDeleted, GraphError> {
+    async fn delete_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<EntityDeleted, GraphError> {
         let entity = entity.clone();
-        self.write_graph(move |state, now| {
+        self.write_graph(caller, move |state, now| {
             let entity = state.resolve(&entity)?.clone();
             let event = Event::EntityDelete { entity_id: entity.id.clone(), ts: now.to_owned() };
             let observations = state.observation_count_of(&entity.id);
@@ -204,12 +214,12 @@ impl GraphStore for FolderBank {
 
     async fn delete_observation(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         id: &str,
         owner: Option<&EntityRef>,
     ) -> Result<Observation, GraphError> {
         let (id, owner) = (id.to_owned(), owner.cloned());
-        self.write_graph(move |state, now| {
+        self.write_graph(caller, move |state, now| {
             let Some(observation) = state.observation(&id).cloned() else {
                 return Err(GraphError::ObservationNotFound(id));
             };
@@ -234,7 +244,7 @@ impl GraphStore for FolderBank {
         pointer: PointerDraft,
     ) -> Result<PointerAdded, GraphError> {
         let (entity, author) = (entity.clone(), caller.author());
-        self.write_graph(move |state, now| {
+        self.write_graph(caller, move |state, now| {
             let entity = state.resolve(&entity)?;
             let pointed = PointerPlan::new(&pointer)?.signed(&author).apply(entity, state, now)?;
             let mut events = Vec::new();
@@ -290,7 +300,8 @@ impl GraphStore for FolderBank {
     }
 
     async fn compact(&self, _caller: &Caller) -> Result<Compacted, GraphError> {
-        self.maintain(|graph, dir, info| graph.compact(dir, info)).await
+        let keep_from = self.history.keep_from(self.deps().clock.now());
+        self.maintain(move |graph, dir, info| graph.compact_keeping(dir, info, keep_from)).await
     }
 }
 

@@ -435,7 +435,7 @@ fn a_sparse_log_is_refused_without_reading_it() {
     // Written lines are shorter than the longest readable line.
     file.set_len(memory_bank_core::limits::GRAPH_LOG_BYTES).unwrap();
     let dir = crate::dir::BankDir::open(bank.path()).unwrap();
-    super::log::append(&dir, b"\n".to_vec(), &[]).unwrap_err();
+    super::log::append(&dir, b"\n".to_vec(), &[], &Signature::default()).unwrap_err();
     assert_eq!(file.metadata().unwrap().len(), memory_bank_core::limits::GRAPH_LOG_BYTES);
 }
 

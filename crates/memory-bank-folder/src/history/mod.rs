@@ -131,6 +131,11 @@ impl FolderHistory {
         self.settings.is_kept()
     }
 
+    /// The time before which the history is thinned; none if no history is kept.
+    pub(crate) fn keep_from(&self, now: Timestamp) -> Option<Timestamp> {
+        self.is_kept().then(|| self.settings.retention_start(now))
+    }
+
     /// Carries out the steps of a change as [`journal::commit`] does, and adds its versions. The caller holds the bank's lock. A
     /// document is more important than its history, so an error of the history is only logged. Blocks.
     pub(crate) fn commit(

@@ -9,14 +9,14 @@ use memory_bank_core::store::HistoryError;
 
 use crate::dir::BankDir;
 use crate::history::file::HistoryFile;
-use crate::history::{thin, timeline};
+use crate::history::{record, thin, timeline};
 use crate::search::Seal;
 
 /// The versions of all documents, in no order.
 pub(super) fn all_versions(dir: &BankDir, seal: Option<&Seal>) -> Result<Vec<Version>, HistoryError> {
     let read = |error| StoreError::io("cannot read the history")(error);
     let (mut versions, mut bytes) = (Vec::new(), 0);
-    for (name, length) in dir.history_files(thin::MAX_FILES).map_err(read)? {
+    for (name, length) in dir.history_files(thin::MAX_FILES, record::ENDING).map_err(read)? {
         bytes += length;
         if bytes > 2 * timeline::MAX_BYTES {
             tracing::warn!("the history is too large; a part of it is not listed");

@@ -15,6 +15,8 @@ use crate::search::Seal;
 
 /// How each record begins.
 const MAGIC: &[u8; 4] = b"mbh1";
+/// The end of the names of files.
+pub(super) const ENDING: &str = ".log";
 /// Magic, length of the facts, length of the texts, state.
 const HEAD: usize = 13;
 /// Where the state is.
@@ -329,5 +331,5 @@ pub(super) fn read_one(bytes: &[u8], at: usize, name: &str, seal: Option<&Seal>)
 pub(super) fn file_name(path: &DocumentPath) -> String {
     let digest = Sha256::digest(path.as_str().as_bytes());
     let name: String = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    format!("{name}.log")
+    format!("{name}{ENDING}")
 }

@@ -13,7 +13,7 @@ use memory_bank_core::history::{Damage, Delta};
 
 use crate::history::changes::{Writer, cannot};
 use crate::history::file::{HistoryFile, MAX_FILE_BYTES};
-use crate::history::record::{Kind, Record};
+use crate::history::record::{ENDING, Kind, Record};
 use crate::history::timeline::{MAX_BYTES, Timeline};
 
 /// The most files of the history that are examined.
@@ -32,7 +32,7 @@ enum Excess {
 impl Writer<'_> {
     /// Removes a batch of old versions of these documents, or of the largest file if the history is too large.
     pub(super) fn thin(&self, paths: &[DocumentPath], before: Timestamp) -> Result<(), StoreError> {
-        let files = self.dir.history_files(MAX_FILES).map_err(cannot())?;
+        let files = self.dir.history_files(MAX_FILES, ENDING).map_err(cannot())?;
         if files.iter().map(|(_, bytes)| bytes).sum::<u64>() > MAX_BYTES
             && let Some((name, _)) = files.into_iter().max_by_key(|(_, bytes)| *bytes)
         {

@@ -9,6 +9,7 @@ mod contract;
 mod crash_recovery;
 mod documents;
 mod file_watching;
+mod graph_history;
 mod history;
 #[cfg(unix)]
 mod links;

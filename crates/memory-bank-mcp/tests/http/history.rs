@@ -1,4 +1,4 @@
-//! The history of documents over HTTP, on PostgreSQL: who changed what, rights, restore, erase, and the shell commands.
+//! The history of documents and of the graph over HTTP, on PostgreSQL: who changed what, rights, restore, erase, and the shell commands.
 
 use memory_bank_test_postgres::TestDatabase;
 use serde_json::{Value, json};
@@ -107,6 +107,64 @@ fn two_users_who_overwrite_each_other_get_everything_back() {
         "1 plan.md"
     );
     assert_eq!(vera.call("read_memory_bank_file", &of_plan)["content"], "# Plan\n\nalice's words\n");
+}
+
+#[test]
+fn members_see_who_changed_an_entity_editors_bring_it_back_and_owners_erase() {
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let alice = Member::new(&database, &made["key"]);
+    let bob = Member::new(&database, &member(&database, "bob", "editor"));
+    let vera = Member::new(&database, &member(&database, "vera", "viewer"));
+    alice.call("initialize_memory_bank", &json!({"path": "."}));
+    let upsert = |who: &Member, port: u32| {
+        let attrs = json!({"port": port});
+        who.call("graph_upsert_entity", &json!({"name": "Api", "entityType": "service", "attrs": attrs}));
+    };
+    upsert(&alice, 80);
+    bob.call("graph_add_observation", &json!({"entity": "Api", "text": "is fast"}));
+    let of_api = json!({"entity": "api"});
+    let number = vera.versions(&of_api)[0]["version"].clone();
+    upsert(&bob, 81);
+    alice.write("# Plan\n");
+    let seen = vera.versions(&of_api);
+    let facts =
+        |one: &Value| (one["kind"].clone(), one["by"].clone(), one["tool"].clone(), one["session"].clone());
+    assert_eq!(
+        facts(&seen[0]),
+        (json!("changed"), json!("bob"), json!("graph_upsert_entity"), json!(bob.session))
+    );
+    assert_eq!(
+        facts(&seen[2]),
+        (json!("created"), json!("alice"), json!("graph_upsert_entity"), json!(alice.session))
+    );
+    assert_eq!((&seen[1]["observation"], seen.len()), (&json!("is fast"), 3));
+    assert!(seen[0]["key"].as_str().unwrap().starts_with("mbmcp_"), "{}", seen[0]);
+    assert_eq!(vera.versions(&json!({"by": bob.session})).len(), 2);
+    let all = vera.versions(&json!({}));
+    assert_eq!((&all[0]["filename"], &all[1]["entity"]), (&json!("plan.md"), &json!("Api")));
+    let with = |action: &str| json!({"action": action, "entity": "Api", "version": number});
+    let shown = vera.call("history", &with("show"))["text"].as_str().unwrap().to_owned();
+    assert!(shown.starts_with("Api [service]\nport = 80\n- ") && shown.ends_with(": is fast\n"), "{shown}");
+    assert!(vera.call("history", &with("diff"))["diff"].as_str().unwrap().contains("-port = 80\n+port = 81"));
+    assert!(vera.refused("history", &with("restore")).contains("read-only here, or"));
+    bob.call("history", &with("restore"));
+    assert_eq!(
+        vera.call("history", &with("diff"))["diff"],
+        json!(format!("version {number} and now are the same"))
+    );
+    assert_eq!(vera.versions(&of_api)[0]["tool"], "history");
+    let erase = json!({"action": "erase", "entity": "Api"});
+    assert!(bob.refused("history", &erase).contains("you may not erase history"));
+    assert_eq!(alice.call("history", &erase)["erasedVersions"], 4);
+    assert!(vera.versions(&of_api).is_empty());
+    // Another project sees nothing of it.
+    operate(&database, &["projects", "create", "other", "--owner", "bob"]).unwrap();
+    let key = operate(&database, &["keys", "create", "--project", "other", "--user", "bob"]).unwrap();
+    let stranger = Member::new(&database, &key);
+    stranger.call("initialize_memory_bank", &json!({"path": "."}));
+    assert!(stranger.refused("history", &of_api).contains("not found"));
+    assert!(stranger.versions(&json!({})).iter().all(|one| one["entity"].is_null()));
 }
 
 #[test]

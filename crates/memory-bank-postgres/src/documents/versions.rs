@@ -74,6 +74,11 @@ impl SettingOfChange {
         Self { change, versions: String::new() }
     }
 
+    /// Of a change of the graph.
+    pub(crate) fn in_context(keeps_history: bool, context: &ChangeContext) -> Self {
+        Self { change: change_of(keeps_history, "", context, "|"), versions: String::new() }
+    }
+
     /// Of an edit.
     pub(super) fn of(keeps_history: bool, plan: &Plan) -> Self {
         let kind = if plan.context.restores { VersionKind::Restored.as_str() } else { "" };

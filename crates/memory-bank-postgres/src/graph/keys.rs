@@ -10,6 +10,8 @@ pub(super) struct Keys {
     pub(super) names: Vec<String>,
     pub(super) observations: Vec<String>,
     pub(super) relations: bool,
+    /// An entity whose observations and relations are all meant.
+    pub(super) whole: Option<String>,
     pub(super) fact: Option<Fact>,
     pub(super) facts: Facts,
 }
@@ -85,6 +87,12 @@ impl Keys {
             self.facts.references.push(source.and_then(|source| source.reference.clone()));
             self.facts.timestamps.push(plan.timestamp().map(str::to_owned));
         }
+        self
+    }
+
+    /// All observations and relations of this entity, too.
+    pub(super) fn whole(mut self, id: &str) -> Self {
+        self.whole = Some(id.to_owned());
         self
     }
 

@@ -1,6 +1,7 @@
 //! The graph as rows. Rows are folded into the core's own graph, so that names, plans and sub-graphs follow the same
 //! rules as in the folder store; this module decides only which rows a query needs, and how a change is written.
 
+mod history;
 mod keys;
 mod open;
 pub(crate) mod rows;

@@ -4,10 +4,12 @@ use jiff::Timestamp;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::graph::event::Event;
+use memory_bank_core::graph::history::GraphItem;
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation, ObservationSource, Relation, SourceKind};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use tokio_postgres::Row;
 
 use crate::column::column;
@@ -103,4 +105,67 @@ fn json<T: DeserializeOwned>(text: Option<&str>, what: &str) -> Result<Option<T>
     text.map(serde_json::from_str)
         .transpose()
         .map_err(|error| StoreError::Damaged { what: what.to_owned(), detail: error.to_string() })
+}
+
+/// A row of the history, as JSON of all columns of its table.
+pub(crate) fn item_of(kind: &str, text: Option<&str>) -> Result<Option<GraphItem>, StoreError> {
+    let what = "a row in the history of the graph";
+    Ok(match kind {
+        "entity" => json::<EntityRow>(text, what)?.map(|row| GraphItem::Entity(row.into())),
+        "observation" => json::<ObservationRow>(text, what)?.map(|row| GraphItem::Observation(row.into())),
+        _ => json::<RelationRow>(text, what)?.map(|row| GraphItem::Relation(row.into())),
+    })
+}
+
+#[derive(Deserialize)]
+struct EntityRow {
+    id: String,
+    name: String,
+    entity_type: String,
+    attrs: Option<Map<String, Value>>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct ObservationRow {
+    id: String,
+    entity_id: String,
+    content: String,
+    source: Option<Origin>,
+    timestamp: String,
+}
+
+#[derive(Deserialize)]
+struct RelationRow {
+    id: String,
+    from_entity_id: String,
+    to_entity_id: String,
+    relation_type: String,
+    created_at: Timestamp,
+}
+
+impl From<EntityRow> for Entity {
+    fn from(row: EntityRow) -> Self {
+        let EntityRow { id, name, entity_type, attrs, created_at, updated_at } = row;
+        let (created_at, updated_at) = (iso_millis(created_at), iso_millis(updated_at));
+        Self { id, name, entity_type, attrs, created_at, updated_at }
+    }
+}
+
+impl From<ObservationRow> for Observation {
+    fn from(row: ObservationRow) -> Self {
+        let ObservationRow { id, entity_id, content, source, timestamp } = row;
+        let origin = source.unwrap_or_default();
+        let source = origin.kind.map(|kind| ObservationSource { kind, reference: origin.reference });
+        Self { id, entity_id, text: content, source, timestamp, author: origin.author }
+    }
+}
+
+impl From<RelationRow> for Relation {
+    fn from(row: RelationRow) -> Self {
+        let RelationRow { id, from_entity_id, to_entity_id, relation_type, created_at } = row;
+        let created_at = iso_millis(created_at);
+        Self { id, from_id: from_entity_id, to_id: to_entity_id, relation_type, created_at }
+    }
 }

@@ -14,6 +14,7 @@ use super::rows::{Found, graph_of, observation_of, relation_of};
 use super::statements::Write;
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
+use crate::documents::versions::{SET_CHANGE, SettingOfChange};
 use crate::quota::{StoredBytes, USAGE};
 use crate::tenant::{Failure, Query, TRIES, Transaction, Value};
 
@@ -28,6 +29,11 @@ const LOCK_RELATIONS: &str = "SELECT r.id, r.from_entity_id, r.to_entity_id, r.r
     AND r.from_entity_id IN (SELECT id FROM public.graph_entities WHERE project_id = $1 AND (id = ANY ($2) OR name_key = ANY ($3))) \
     AND r.to_entity_id IN (SELECT id FROM public.graph_entities WHERE project_id = $1 AND (id = ANY ($2) OR name_key = ANY ($3))) \
     ORDER BY r.seq FOR UPDATE";
+const LOCK_OWN_OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\" \
+    FROM public.graph_observations WHERE project_id = $1 AND entity_id = $2 ORDER BY seq FOR UPDATE";
+const LOCK_OWN_RELATIONS: &str = "SELECT id, from_entity_id, to_entity_id, relation_type, created_at \
+    FROM public.graph_relations WHERE project_id = $1 AND (from_entity_id = $2 OR to_entity_id = $2) \
+    ORDER BY seq FOR UPDATE";
 
 /// The entities' observations that may equal a fact: the first with this text and source, and those whose timestamp
 /// it may need, so that two sources of the same text in one millisecond both stay. The entities are locked, so nobody
@@ -112,8 +118,11 @@ impl PostgresBank {
         };
         let Facts { ids, names, texts, kinds, references, timestamps } = &keys.facts;
         let facts: [Value<'_>; 8] = [&project, ids, names, texts, kinds, references, timestamps, &since];
+        let whole: [Value<'_>; 2] = [&project, &keys.whole];
         let observations_at = reads.len();
-        if !keys.observations.is_empty() {
+        if keys.whole.is_some() {
+            reads.push(Query::new(LOCK_OWN_OBSERVATIONS, &whole));
+        } else if !keys.observations.is_empty() {
             reads.push(Query::new(LOCK_OBSERVATIONS, &observations));
         } else if keys.fact.is_some() {
             reads.push(Query::new(SAME_FACTS, &fact));
@@ -121,7 +130,9 @@ impl PostgresBank {
             reads.push(Query::new(SAME_FACTS_OF_MANY, &facts));
         }
         let relations_at = reads.len();
-        if keys.relations {
+        if keys.whole.is_some() {
+            reads.push(Query::new(LOCK_OWN_RELATIONS, &whole));
+        } else if keys.relations {
             reads.push(Query::new(LOCK_RELATIONS, &relations));
         }
         let usage: [Value<'_>; 1] = [&project];
@@ -167,7 +178,8 @@ impl PostgresBank {
             transaction.roll_back().await;
             return Err(Refusal::Graph(GraphError::Invalid(full)));
         }
-        commit_events(transaction, project, found, events, decided).await
+        let change = SettingOfChange::in_context(self.database.keeps_history, &self.context);
+        commit_events(transaction, project, found, events, decided, &change).await
     }
 }
 
@@ -178,6 +190,7 @@ async fn commit_events<T: Stored + Send>(
     found: &Found,
     events: &[Event],
     decided: T,
+    change: &SettingOfChange,
 ) -> Result<T, Refusal> {
     let writes: Vec<Write> = events.iter().map(|event| Write::of(event, found)).collect::<Result<_, _>>()?;
     let values: Vec<Vec<Value<'_>>> = writes.iter().map(|write| write.values(&project)).collect();
@@ -185,7 +198,9 @@ async fn commit_events<T: Stored + Send>(
         writes.iter().zip(&values).map(|(write, values)| Query::new(write.sql(), values)).collect();
     let id = decided.id().map(str::to_owned);
     let stored: [Value<'_>; 2] = [&project, &id];
-    let place = if T::BEFORE { 0 } else { queries.len() };
+    let change: [Value<'_>; 2] = [&change.change, &change.versions];
+    queries.insert(0, Query::new(SET_CHANGE, &change));
+    let place = if T::BEFORE { 1 } else { queries.len() };
     if let Some(sql) = T::STORED {
         queries.insert(place, Query::new(sql, &stored));
     }
@@ -281,6 +296,7 @@ impl Stored for EntityDeleted {
 }
 
 impl Stored for Observation {}
+impl Stored for memory_bank_core::graph::history::EntityRestored {}
 impl Stored for memory_bank_core::store::BatchApplied {}
 impl Stored for memory_bank_core::store::RelationRemoved {}
 impl Stored for memory_bank_core::store::PointerAdded {}

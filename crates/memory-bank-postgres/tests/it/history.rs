@@ -3,8 +3,12 @@
 use jiff::ToSpan;
 use memory_bank_core::caller::{Caller, Role};
 use memory_bank_core::document::DocumentPath;
+use memory_bank_core::graph::history::{GraphChangeQuery, GraphSubject};
 use memory_bank_core::history::{ChainQuery, Subject, VersionQuery};
-use memory_bank_core::store::{HistoryError, HistoryRetention, HistoryStore};
+use memory_bank_core::store::{
+    EntityDraft, EntityRef, GraphHistoryStore, GraphStore, HistoryError, HistoryRetention, HistoryStore,
+    ObservationDraft,
+};
 use memory_bank_postgres::PostgresBank;
 
 use crate::support::{Bench, query_as_login, write};
@@ -244,4 +248,101 @@ async fn versions_of_another_project_are_neither_listed_nor_read_and_only_an_own
     assert!(!readable(&bank, &alice, 3).await);
     let audited = bench.test.psql("SELECT count(*) FROM app.audit_log WHERE action = 'history.erased'");
     assert_eq!(audited.trim(), "1");
+}
+
+/// The entity `A` with a fact, both changed, and the deletion of both.
+async fn fill_graph(bank: &PostgresBank, caller: &Caller) {
+    let draft = |n: u32| EntityDraft {
+        name: "A".into(),
+        entity_type: "thing".into(),
+        attrs: serde_json::json!({"n": n}).as_object().cloned(),
+    };
+    for n in 0..4 {
+        bank.upsert_entity(caller, draft(n)).await.unwrap();
+    }
+    let fact = ObservationDraft { text: "x".repeat(10_000), source: None, timestamp: None };
+    bank.add_observation(caller, &EntityRef("A".into()), fact).await.unwrap();
+    bank.delete_entity(caller, &EntityRef("A".into())).await.unwrap();
+}
+
+async fn graph_numbers(bank: &PostgresBank, caller: &Caller) -> Vec<i64> {
+    let query = GraphChangeQuery::newest(GraphSubject::Project, 50);
+    let page = bank.list_graph_changes(caller, &query).await.unwrap();
+    page.changes.iter().rev().map(|change| change.number).collect()
+}
+
+#[tokio::test]
+async fn changes_of_the_graph_are_cleaned_up_by_age_and_by_quota_with_the_versions_of_documents() {
+    let bench = Bench::new().await;
+    let (alice, bob) = (bench.tenant("alice", "one").await, bench.tenant("bob", "two").await);
+    let bank = bench.bank();
+    fill_graph(&bank, &alice).await;
+    fill_graph(&bank, &bob).await;
+    assert_eq!(graph_numbers(&bank, &alice).await, (1..=7).collect::<Vec<i64>>());
+    let now = bench.deps().clock.now();
+    assert_eq!(bench.database.purge_versions(now, 100).await.unwrap(), 0, "a day stays in any case");
+    bench.test.psql("UPDATE app.graph_history SET at = at - interval '400 days' WHERE number <= 2");
+    assert_eq!(bench.database.purge_versions(now - 8760.hours(), 3).await.unwrap(), 3);
+    assert_eq!(bench.database.purge_versions(now - 8760.hours(), 3).await.unwrap(), 1);
+    assert_eq!(graph_numbers(&bank, &alice).await, (3..=7).collect::<Vec<i64>>());
+    fill(&bank, &alice).await;
+    let limited = bench.database.clone().with_default_quota(0);
+    bench.test.psql(&format!(
+        "INSERT INTO app.stored_bytes (project_id, slot, kind, bytes) VALUES ('{}', -1, 'quota', 350000)",
+        alice.project.0
+    ));
+    // The changes of the graph are older than the versions of the document, of which seven are beyond the quota.
+    assert_eq!(limited.trim_versions(100).await.unwrap(), 12);
+    assert_eq!(graph_numbers(&bank, &alice).await, Vec::<i64>::new());
+    assert_eq!(numbers(&bank, &alice).await, [7, 8, 9, 10]);
+    assert_eq!(graph_numbers(&bank, &bob).await, (3..=7).collect::<Vec<i64>>());
+    bench.test.psql(&format!("DELETE FROM projects WHERE id = '{}'", bob.project.0));
+    assert_eq!(bench.test.psql("SELECT count(*) FROM app.graph_history").trim(), "0");
+}
+
+#[tokio::test]
+async fn nobody_adds_changes_or_deletes_changes_of_the_graph_by_sql_and_no_other_project_sees_them() {
+    let bench = Bench::new().await;
+    let (alice, bob) = (bench.tenant("alice", "one").await, bench.tenant("bob", "two").await);
+    let editor = bench.member("carol", "one", Role::Editor).await;
+    let bank = bench.bank();
+    fill_graph(&bank, &alice).await;
+    for statement in [
+        "UPDATE app.graph_history SET user_id = NULL",
+        "DELETE FROM app.graph_history",
+        "TRUNCATE app.graph_history",
+        "INSERT INTO app.graph_history SELECT * FROM app.graph_history",
+        "UPDATE app.graph_versions SET changes = 0",
+    ] {
+        let refused =
+            query_as_login(&bench, &format!("{} {statement}", context_of(&alice))).await.unwrap_err();
+        assert!(refused.starts_with("42501"), "{statement}: {refused}");
+    }
+    let entity = EntityRef("A".into());
+    assert!(graph_numbers(&bank, &bob).await.is_empty());
+    assert!(bank.entity_chain(&bob, &entity, 0).await.is_err());
+    let id = bench.test.psql("SELECT id FROM app.graph_history WHERE kind = 'entity' LIMIT 1");
+    assert!(bank.entity_chain(&bob, &EntityRef(id.trim().into()), 0).await.is_err());
+    assert!(
+        bank.erase_entity(&bob, &entity).await.is_err() && bank.erase_entity(&editor, &entity).await.is_err()
+    );
+    assert_eq!(graph_numbers(&bank, &editor).await.len(), 7);
+    // User and key are those of the context.
+    let query = GraphChangeQuery::newest(GraphSubject::Project, 1);
+    let newest = bank.list_graph_changes(&editor, &query).await.unwrap().changes.remove(0);
+    assert_eq!((newest.author.as_deref(), newest.key), (Some("alice"), alice.key));
+    assert_eq!(bank.erase_entity(&alice, &entity).await.unwrap(), 7);
+    let audited = bench.test.psql(
+        "SELECT count(*) || ' ' || min(subject) || ' ' || min(detail ->> 'changes') FROM app.audit_log WHERE action = 'history.erased'",
+    );
+    assert_eq!(audited.trim(), "1 A 7");
+}
+
+#[tokio::test]
+async fn a_server_without_a_history_adds_no_changes_of_the_graph() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "one").await;
+    let bank = PostgresBank::new(bench.database.clone().with_history(false), "one".to_owned());
+    fill_graph(&bank, &caller).await;
+    assert_eq!(graph_numbers(&bank, &caller).await, Vec::<i64>::new());
 }

@@ -65,7 +65,7 @@ pub(crate) enum BrowseCommand {
         #[command(flatten)]
         options: BankOptions,
     },
-    /// Show the former versions of documents, the newest first.
+    /// Show the former versions of documents, and changes of the graph, the newest first.
     History {
         #[command(flatten)]
         history: HistoryArguments,

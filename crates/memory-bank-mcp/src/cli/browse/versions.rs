@@ -10,6 +10,9 @@ use super::screen::{Screen, Style};
 /// The tool of these commands.
 pub(super) const TOOL: &str = "history";
 
+/// The most characters of what a change of the graph was about.
+const ABOUT_CHARS: usize = 60;
+
 /// Lists versions, or shows the text of one.
 pub(super) async fn history(
     bank: &CommandBank,
@@ -42,8 +45,13 @@ pub(super) async fn history(
         let at = text(version, "at");
         let number = version.get("version").and_then(Value::as_i64).unwrap_or_default();
         screen.put(Style::Date, at.get(..16).unwrap_or(at)).put(Style::Strong, &format!("  {number:>5}  "));
-        let name = version.get("filename").and_then(Value::as_str).or(history.document.as_deref());
+        let member = |name: &str| version.get(name).and_then(Value::as_str);
+        let name = member("filename").or_else(|| member("entity")).or(history.document.as_deref());
         screen.put(Style::Name, name.unwrap_or_default());
+        if let Some(about) = ["observation", "relation", "type"].into_iter().find_map(member) {
+            let about: String = about.chars().take(ABOUT_CHARS).collect();
+            screen.put(Style::Dim, &format!(" ({})", about.replace('\n', " ")));
+        }
         let former = text(version, "formerName");
         if !former.is_empty() {
             screen.put(Style::Dim, &format!(" (before: {former})"));

@@ -130,14 +130,15 @@ async fn run(
             Some(find_bank(services, caller, store.as_deref(), no_bank).await?)
         }
     };
+    let context = ChangeContext { session: session.map(str::to_owned), ..ChangeContext::of_tool(spec.name) };
     (spec.handler)(Call {
         caller: Arc::clone(caller),
         services: services.clone(),
         arguments,
         ignored_names,
         tools: TOOLS,
-        context: ChangeContext { session: session.map(str::to_owned), ..ChangeContext::of_tool(spec.name) },
-        bank,
+        bank: bank.map(|bank| bank.in_context(&context)),
+        context,
     })
     .await
 }

@@ -1,6 +1,9 @@
-//! The history of documents: lists versions, shows and compares them, brings one back, takes changes back, erases a document's.
+//! The history of documents and of the graph: lists versions, shows and compares them, brings one back, takes changes back,
+//! erases a document's or an entity's.
 
 mod blame;
+mod entity;
+mod list;
 mod restore;
 mod undo;
 
@@ -8,11 +11,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use memory_bank_core::caller::Right;
-use memory_bank_core::clock::iso_millis;
-use memory_bank_core::document::{DocumentPath, Etag, Part, Selection, part, unified_diff_within};
-use memory_bank_core::history::{Subject, Version, VersionPlace, VersionQuery, moment};
+use memory_bank_core::document::{DocumentPath, Part, Selection, part, unified_diff_within};
+use memory_bank_core::history::{Version, moment};
 use memory_bank_core::limits;
-use memory_bank_core::store::{Bank, HistoryError, ReadOutcome};
+use memory_bank_core::store::{Bank, EntityRef, HistoryError, ReadOutcome};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -27,16 +29,13 @@ use crate::mcp::tools::room::Room;
 use crate::mcp::tools::schema::{Kind, optional};
 use crate::mcp::tools::tool::{BANK, Call, Family, REPLACES, ToolSpec, boxed};
 
-/// The most versions of a page.
-const LISTED: usize = 50;
-
 /// The longest diff, in characters.
 const MAX_DIFF_CHARS: usize = 12_000;
 
 pub(crate) const HISTORY: ToolSpec = ToolSpec {
     name: "history",
     title: "History",
-    description: "Former versions of documents. `by`: user or session.",
+    description: "Former versions. `by`: user or session.",
     family: Family::Documents,
     right: Right::Read,
     without_read: WithoutRead::Refused,
@@ -45,6 +44,7 @@ pub(crate) const HISTORY: ToolSpec = ToolSpec {
     arguments: &[
         optional("action", Kind::Word(&["list", "show", "diff", "blame", "restore", "undo", "erase"])),
         optional("filename", Kind::Text).or_called(FILE_NAMES),
+        optional("entity", Kind::Text),
         optional("version", Kind::Whole(1, u32::MAX)),
         optional("with", Kind::Whole(1, u32::MAX)),
         optional("since", Kind::Text),
@@ -66,6 +66,7 @@ struct History {
     #[serde(default)]
     action: Action,
     filename: Option<String>,
+    entity: Option<String>,
     version: Option<i64>,
     with: Option<i64>,
     since: Option<String>,
@@ -100,8 +101,23 @@ enum Action {
 async fn history(mut call: Call) -> Result<Reply, Failure> {
     let arguments: History = call.parse()?;
     let bank = call.bank()?;
+    if let Some(entity) = arguments.entity.clone() {
+        if arguments.filename.is_some() {
+            return Err(Failure::Malformed("give `filename` or `entity`, not both".to_owned()));
+        }
+        return match arguments.action {
+            Action::List => list::list(&call, &bank, arguments).await,
+            Action::Show => entity::show(&call, &bank, &arguments, &entity).await,
+            Action::Diff => entity::diff(&call, &bank, &arguments, &entity).await,
+            Action::Restore => entity::restore(&call, &bank, &arguments, &entity).await,
+            Action::Erase => erase(&call, &bank, &arguments).await,
+            Action::Blame | Action::Undo => {
+                Err(Failure::Malformed("this action is for documents; give no `entity`".to_owned()))
+            }
+        };
+    }
     match arguments.action {
-        Action::List => list(&call, &bank, arguments).await,
+        Action::List => list::list(&call, &bank, arguments).await,
         Action::Show => show(&call, &bank, &arguments).await,
         Action::Diff => diff(&call, &bank, &arguments).await,
         Action::Blame => blame::blame(&call, &bank, &arguments).await,
@@ -128,18 +144,6 @@ impl History {
     fn session(&self) -> Option<Uuid> {
         self.by.as_deref().and_then(|by| by.trim().parse().ok())
     }
-
-    fn subject(&self) -> Result<Subject, Failure> {
-        match (&self.filename, self.session()) {
-            (Some(_), Some(_)) => Err(Failure::Malformed(
-                "give `filename` or a session, not both; the versions of a document name their sessions"
-                    .to_owned(),
-            )),
-            (Some(_), None) => Ok(Subject::Document(self.document()?)),
-            (None, Some(session)) => Ok(Subject::Session(session.to_string())),
-            (None, None) => Ok(Subject::Project),
-        }
-    }
 }
 
 /// A time, or a day; `until` a day includes it.
@@ -148,59 +152,6 @@ fn time(name: &str, text: Option<&str>, is_end: bool) -> Result<Option<Timestamp
     moment(text, is_end).map(Some).ok_or_else(|| {
         Failure::Malformed(format!("`{name}` is not a time; write 2026-11-27 or 2026-11-27T09:30:00Z"))
     })
-}
-
-async fn list(call: &Call, bank: &Arc<dyn Bank>, arguments: History) -> Result<Reply, Failure> {
-    let subject = arguments.subject()?;
-    let is_session = arguments.session().is_some();
-    let History { filename, since, until, by, cursor, .. } = arguments;
-    let own = json!({"filename": filename, "since": since, "until": until, "by": by});
-    let listing = Listing::new(HISTORY.name, &bank.location(), &own);
-    let query = VersionQuery {
-        subject,
-        since: time("since", since.as_deref(), false)?,
-        until: time("until", until.as_deref(), true)?,
-        by: by.filter(|_| !is_session),
-        after: listing.place::<Option<VersionPlace>>(cursor.as_deref())?,
-        limit: LISTED,
-    };
-    let page = bank.list_versions(&call.caller, &query).await?;
-    let mut room = Room::of(&call.services.replies, None, &Value::Null);
-    let items = page.versions.iter().map(|version| version_json(version, filename.as_deref()));
-    let (shown, left) = room.cut(items, 1)?;
-    let last = shown.len().checked_sub(1).and_then(|last| page.versions.get(last));
-    let next = if left > 0 { last.map(Version::place) } else { page.next };
-    let mut data = json!({"versions": shown});
-    if let Some(next) = next {
-        put(&mut data, "nextCursor", json!(listing.cursor(Some(next))?));
-    }
-    Reply::json(&data)
-}
-
-/// A version in a reply; the name of the document is omitted where the call gave it.
-fn version_json(version: &Version, requested: Option<&str>) -> Value {
-    let mut data = json!({
-        "version": version.number,
-        "at": iso_millis(version.at),
-        "kind": version.kind.as_str(),
-        "bytes": version.bytes,
-    });
-    let mut add = |name: &str, value: Option<&str>| {
-        if let Some(value) = value {
-            put(&mut data, name, json!(value));
-        }
-    };
-    add("filename", Some(version.path.as_str()).filter(|name| requested != Some(*name)));
-    add("formerName", version.former_path.as_ref().map(DocumentPath::as_str));
-    add("by", version.author.as_deref());
-    add("key", version.key_prefix.as_deref());
-    add("session", version.session.as_deref());
-    add("tool", version.tool.as_deref());
-    add("etag", version.etag.as_ref().map(Etag::as_str));
-    if version.replaced > 0 {
-        put(&mut data, "replacedBytes", json!(version.replaced));
-    }
-    data
 }
 
 async fn text_of(
@@ -218,15 +169,26 @@ async fn text_of(
 async fn show(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result<Reply, Failure> {
     let (path, number) = (arguments.document()?, arguments.number()?);
     let (version, text) = text_of(call, bank, &path, number).await?;
-    let mut data = version_json(&version, arguments.filename.as_deref());
+    let data = list::version_json(&version, arguments.filename.as_deref());
     let Some(text) = text else { return Reply::json(&data) };
-    let listing = Listing::new("history show", &bank.location(), &json!([path.as_str(), number]));
-    let (from, from_char) =
-        listing.place::<Option<(usize, usize)>>(arguments.cursor.as_deref())?.unwrap_or((1, 1));
+    text_page(call, bank, &json!([path.as_str(), number]), &text, data, arguments.cursor.as_deref())
+}
+
+/// A page of a text, beside what else the reply has.
+fn text_page(
+    call: &Call,
+    bank: &Arc<dyn Bank>,
+    own: &Value,
+    text: &str,
+    mut data: Value,
+    cursor: Option<&str>,
+) -> Result<Reply, Failure> {
+    let listing = Listing::new("history show", &bank.location(), own);
+    let (from, from_char) = listing.place::<Option<(usize, usize)>>(cursor)?.unwrap_or((1, 1));
     let selection = Selection::Lines { from, from_char, count: None };
     let bounds = Room::of(&call.services.replies, None, &data).bounds();
     let Part { text, from_line, lines, left, .. } =
-        part(&text, selection, bounds).map_err(Failure::message)?;
+        part(text, selection, bounds).map_err(Failure::message)?;
     put(&mut data, "text", json!(text));
     if from > 1 || left.is_some() {
         put(&mut data, "fromLine", json!(from_line));
@@ -263,14 +225,16 @@ async fn erase(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result
         let lacking = rights::lacking(&call.caller, Right::Admin);
         return Err(Failure::Unquoted(format!("you may not erase history: {lacking}")));
     }
+    let note = "what is there now stays, and so do backups and exports";
+    if let Some(entity) = &arguments.entity {
+        let erased = bank.erase_entity(&call.caller, &EntityRef(entity.clone())).await?;
+        return Reply::json(
+            &json!({"success": true, "entity": entity, "erasedVersions": erased, "note": note}),
+        );
+    }
     let path = arguments.document()?;
     let erased = bank.erase(&call.caller, &path).await?;
-    Reply::json(&json!({
-        "success": true,
-        "filename": path.as_str(),
-        "erasedVersions": erased,
-        "note": "the current text stays, and so do backups and exports",
-    }))
+    Reply::json(&json!({"success": true, "filename": path.as_str(), "erasedVersions": erased, "note": note}))
 }
 
 impl From<HistoryError> for Failure {

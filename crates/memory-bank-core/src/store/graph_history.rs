@@ -1,0 +1,87 @@
+//! The history of the graph: list changes, follow an entity back, bring it back, erase its changes. Every change of the
+//! [`GraphStore`](crate::store::GraphStore) adds to it, in the same transaction.
+
+use async_trait::async_trait;
+
+use crate::caller::Caller;
+use crate::error::{GraphError, StoreError};
+use crate::graph::history::{EntityRestored, EntitySnapshot, GraphChange, GraphChangePage, GraphChangeQuery};
+use crate::limits;
+use crate::store::EntityRef;
+
+/// An entity as it is now, and its changes after some number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntityChain {
+    /// The entity as it is now; without it if it was deleted.
+    pub now: EntitySnapshot,
+    /// The changes of the entity, its observations and its relations, newest first.
+    pub changes: Vec<GraphChange>,
+}
+
+impl EntityChain {
+    /// The entity before all of these changes: as it was after the one that they follow.
+    #[must_use]
+    pub fn start(&self) -> EntitySnapshot {
+        self.now.clone().before(&self.changes)
+    }
+}
+
+/// Changes of the graph of one project.
+#[async_trait]
+pub trait GraphHistoryStore: Send + Sync {
+    /// A page of changes, newest first. A deleted entity is found by the name that it had. Needs the right to read.
+    async fn list_graph_changes(
+        &self,
+        caller: &Caller,
+        query: &GraphChangeQuery,
+    ) -> Result<GraphChangePage, GraphHistoryError>;
+
+    /// An entity as it is now, and its changes after the one with this number, which must be one of its own (0: all changes). Needs
+    /// the right to read.
+    async fn entity_chain(
+        &self,
+        caller: &Caller,
+        entity: &EntityRef,
+        number: i64,
+    ) -> Result<EntityChain, GraphHistoryError>;
+
+    /// Makes an entity what the snapshot has, in one change of the graph. Relations to entities that do not exist stay away.
+    async fn restore_entity(
+        &self,
+        caller: &Caller,
+        target: &EntitySnapshot,
+    ) -> Result<EntityRestored, GraphError>;
+
+    /// Erases the changes of an entity, its observations and its relations; what they are now stays. The audit log records it.
+    /// Returns the number of erased changes. Needs the right to administer.
+    async fn erase_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<u64, GraphHistoryError>;
+}
+
+/// Why a call on the history of the graph was not carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GraphHistoryError {
+    /// The entity has no such change.
+    #[error("`{entity}` has no version {number}; the action `list` shows its versions")]
+    NoChange {
+        /// The entity.
+        entity: String,
+        /// The requested number.
+        number: i64,
+    },
+    /// There are more later changes than one call follows.
+    #[error("`{entity}` has more than {} later versions, or these have more than {} MiB", limits::GRAPH_CHAIN_CHANGES, limits::CHAIN_BYTES >> 20)]
+    TooMany {
+        /// The entity.
+        entity: String,
+    },
+    /// No entity has or had this name, or several have.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+}
+
+impl From<StoreError> for GraphHistoryError {
+    fn from(error: StoreError) -> Self {
+        Self::Graph(error.into())
+    }
+}

@@ -1,0 +1,176 @@
+//! The history of the graph in a folder: the log, what compactions drop, and what other programs write.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::ToSpan;
+use memory_bank_core::clock::{Clock, FixedClock};
+use memory_bank_core::graph::history::{GraphChange, GraphChangeQuery, GraphSubject, summary};
+use memory_bank_core::history::ChangeContext;
+use memory_bank_core::store::{
+    Bank, EntityDraft, EntityRef, GraphHistoryStore, GraphStore, ObservationDraft,
+};
+use memory_bank_folder::{Deps, FolderBank};
+use tempfile::TempDir;
+
+use crate::support::{caller, deps};
+
+const MARKER: &str = r#"{"type":"memory_bank_graph","source":"memory-bank-mcp","version":"1"}"#;
+
+struct Kept {
+    root: TempDir,
+    bank: FolderBank,
+    clock: Arc<FixedClock>,
+}
+
+fn kept() -> Kept {
+    let root = TempDir::new().unwrap();
+    std::fs::create_dir(root.path().join("memory-bank")).unwrap();
+    let clock = Arc::new(FixedClock::new("2026-11-22T09:30:07.045Z".parse().unwrap()));
+    let deps = Deps { clock: Arc::<FixedClock>::clone(&clock), ..deps() };
+    let bank = FolderBank::new(root.path().join("memory-bank"), root.path().to_owned(), deps);
+    Kept { root, bank, clock }
+}
+
+impl Kept {
+    fn log(&self) -> std::path::PathBuf {
+        self.root.path().join("memory-bank/graph/graph.jsonl")
+    }
+
+    fn segments(&self) -> Vec<String> {
+        let folder = self.root.path().join("memory-bank/.mbmcp/history");
+        let Ok(files) = std::fs::read_dir(folder) else { return Vec::new() };
+        let mut names: Vec<String> =
+            files.map(|file| file.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// Tells the time of the next change apart from that of the last one.
+    fn later(&self) {
+        self.clock.set(self.clock.now() + 1.second());
+    }
+
+    async fn entity(&self, name: &str) {
+        self.later();
+        let bank = self.bank.in_context(&ChangeContext::of_tool("graph_upsert_entity"));
+        let draft = EntityDraft { name: name.into(), entity_type: "thing".into(), attrs: None };
+        bank.upsert_entity(&caller(), draft).await.unwrap();
+    }
+
+    async fn changes(&self) -> Vec<GraphChange> {
+        let query = GraphChangeQuery::newest(GraphSubject::Project, 200);
+        self.bank.list_graph_changes(&caller(), &query).await.unwrap().changes
+    }
+
+    /// Number, word, entity and author of each change, newest first.
+    async fn words(&self) -> Vec<String> {
+        let word = |change: &GraphChange| {
+            let author = change.author.as_deref().unwrap_or("nobody");
+            let entity = change.entity.as_deref().unwrap_or("?");
+            format!("{} {} {entity} by {author}", change.number, change.change.as_str())
+        };
+        self.changes().await.iter().map(word).collect()
+    }
+}
+
+fn text(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn upsert_line(id: &str, name: &str, ts: &str) -> String {
+    format!(
+        r#"{{"type":"entity_upsert","entity":{{"id":"{id}","name":"{name}","entityType":"thing","createdAt":"{ts}","updatedAt":"{ts}"}},"ts":"{ts}"}}"#
+    )
+}
+
+#[tokio::test]
+async fn lines_name_user_tool_and_time_and_those_of_other_programs_have_no_author() {
+    let kept = kept();
+    kept.entity("A").await;
+    let draft =
+        ObservationDraft { text: "old".into(), source: None, timestamp: Some("2020-01-01T00:00:00Z".into()) };
+    kept.bank.add_observation(&caller(), &EntityRef("A".into()), draft).await.unwrap();
+    let log = text(&kept.log());
+    let lines: Vec<&str> = log.lines().collect();
+    assert!(lines[1].ends_with(r#","user":"alice","tool":"graph_upsert_entity"}"#), "{}", lines[1]);
+    assert!(lines[2].contains(r#""user":"alice","at":"2026-11-22T09:30:08.045Z""#), "{}", lines[2]);
+    let foreign = upsert_line("ent_foreign00000", "Foreign", "2026-11-22T10:00:00.000Z");
+    std::fs::write(kept.log(), format!("{log}{foreign}\n")).unwrap();
+    assert_eq!(
+        kept.words().await,
+        ["3 created Foreign by nobody", "2 created A by alice", "1 created A by alice"]
+    );
+    // The time of the change, not that of the fact.
+    let changes = kept.changes().await;
+    assert_eq!(changes[1].at, kept.clock.now());
+    assert_eq!(summary(&changes[1], 10), "old");
+}
+
+#[tokio::test]
+async fn what_a_compaction_drops_stays_in_the_history_and_a_killed_one_shows_nothing_twice() {
+    let kept = kept();
+    for name in ["A", "B"] {
+        kept.entity(name).await;
+    }
+    let expected = kept.words().await;
+    let before = text(&kept.log());
+    kept.bank.compact(&caller()).await.unwrap();
+    assert_eq!(kept.segments(), ["graph-000000000000000.jsonl"]);
+    assert!(!text(&kept.log()).contains(r#""user""#));
+    assert_eq!(kept.words().await, expected);
+    // Killed after the copy: the log is still the old one, and goes on.
+    std::fs::write(kept.log(), &before).unwrap();
+    assert_eq!(kept.words().await, expected);
+    kept.entity("C").await;
+    let expected = kept.words().await;
+    assert_eq!(expected, ["3 created C by alice", "2 created B by alice", "1 created A by alice"]);
+    kept.bank.compact(&caller()).await.unwrap();
+    kept.entity("D").await;
+    kept.bank.compact(&caller()).await.unwrap();
+    assert_eq!(kept.segments(), ["graph-000000000000000.jsonl", "graph-000000000000003.jsonl"]);
+    assert_eq!(kept.words().await, [&["4 created D by alice".to_owned()], &expected[..]].concat());
+}
+
+#[tokio::test]
+async fn what_another_program_compacted_shows_as_changes_of_nobody() {
+    let kept = kept();
+    for name in ["A", "B"] {
+        kept.entity(name).await;
+    }
+    kept.bank.compact(&caller()).await.unwrap();
+    kept.entity("C").await;
+    // The other program drops B and C, and adds X.
+    let log = text(&kept.log());
+    let a = log.lines().find(|line| line.contains(r#""name":"A""#)).unwrap();
+    let x = upsert_line("ent_x00000000000", "X", "2026-11-23T10:00:00.000Z");
+    let end = r#"{"type":"snapshot_written","snapshotPath":"graph/graph.snapshot.json","stats":{},"ts":"2026-11-23T10:00:00.000Z"}"#;
+    std::fs::write(kept.log(), format!("{MARKER}\n{a}\n{x}\n{end}\n")).unwrap();
+    let words = kept.words().await;
+    assert_eq!(
+        words,
+        ["4 created X by nobody", "3 deleted B by nobody", "2 created B by alice", "1 created A by alice"]
+    );
+    kept.bank.compact(&caller()).await.unwrap();
+    kept.entity("E").await;
+    assert_eq!(kept.words().await, [&["5 created E by alice".to_owned()], &words[..]].concat());
+}
+
+#[tokio::test]
+async fn old_changes_go_with_a_compaction_and_the_others_keep_their_numbers() {
+    let kept = kept();
+    kept.entity("A").await;
+    kept.bank.compact(&caller()).await.unwrap();
+    kept.clock.set(kept.clock.now() + 9600.hours());
+    kept.entity("B").await;
+    kept.bank.compact(&caller()).await.unwrap();
+    assert_eq!(kept.segments(), ["graph-000000000000001.jsonl"]);
+    kept.entity("C").await;
+    assert_eq!(kept.words().await, ["3 created C by alice", "2 created B by alice"]);
+    kept.bank.set_history(0, false);
+    kept.entity("D").await;
+    let log = text(&kept.log());
+    assert!(!log.lines().last().unwrap().contains(r#""user""#), "{log}");
+    kept.bank.compact(&caller()).await.unwrap();
+    assert_eq!(kept.segments(), ["graph-000000000000001.jsonl"]);
+}

@@ -1,0 +1,193 @@
+//! The action `list`: versions of documents and changes of the graph, the newest first.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document::{DocumentPath, Etag};
+use memory_bank_core::graph::history::{
+    GraphChange, GraphChangePage, GraphChangeQuery, GraphItem, GraphSubject, summary,
+};
+use memory_bank_core::history::{Subject, Version, VersionPage, VersionPlace, VersionQuery};
+use memory_bank_core::store::{Bank, EntityRef};
+use serde_json::{Value, json};
+
+use super::{HISTORY, History, time};
+use crate::mcp::tools::cursor::Listing;
+use crate::mcp::tools::extra_members::put;
+use crate::mcp::tools::reply::{Failure, Reply};
+use crate::mcp::tools::room::Room;
+use crate::mcp::tools::tool::Call;
+
+/// The most items of a page.
+const LISTED: usize = 50;
+/// The most characters of what a change of the graph was about.
+const SUMMARY_CHARS: usize = 300;
+
+/// Where a list continues: among the documents, and among the changes of the graph.
+type Place = (Option<VersionPlace>, Option<i64>);
+
+/// An item of the list.
+enum Item<'p> {
+    Document(&'p Version),
+    Graph(&'p GraphChange),
+}
+
+impl Item<'_> {
+    fn at(&self) -> Timestamp {
+        match self {
+            Self::Document(version) => version.at,
+            Self::Graph(change) => change.at,
+        }
+    }
+}
+
+/// Lists.
+pub(super) async fn list(call: &Call, bank: &Arc<dyn Bank>, arguments: History) -> Result<Reply, Failure> {
+    let own = json!({
+        "filename": arguments.filename, "entity": arguments.entity, "since": arguments.since,
+        "until": arguments.until, "by": arguments.by,
+    });
+    let listing = Listing::new(HISTORY.name, &bank.location(), &own);
+    let place = listing.place::<Place>(arguments.cursor.as_deref())?;
+    let versions = documents(call, bank, &arguments, place.0.clone()).await?;
+    let changes = graph(call, bank, &arguments, place.1).await?;
+    let mut items: Vec<Item<'_>> = versions.versions.iter().map(Item::Document).collect();
+    items.extend(changes.changes.iter().map(Item::Graph));
+    items.sort_by_key(|item| std::cmp::Reverse(item.at()));
+    let more = versions.next.is_some() || changes.next.is_some() || items.len() > LISTED;
+    items.truncate(LISTED);
+    let requested = arguments.filename.as_deref();
+    let mut room = Room::of(&call.services.replies, None, &Value::Null);
+    let (shown, left) = room.cut(
+        items.iter().map(|item| match item {
+            Item::Document(version) => version_json(version, requested),
+            Item::Graph(change) => change_json(change),
+        }),
+        1,
+    )?;
+    let mut next = place;
+    for item in items.iter().take(shown.len()) {
+        match item {
+            Item::Document(version) => next.0 = Some(version.place()),
+            Item::Graph(change) => next.1 = Some(change.number),
+        }
+    }
+    let mut data = json!({"versions": shown});
+    if left > 0 || more {
+        put(&mut data, "nextCursor", json!(listing.cursor(Some(next))?));
+    }
+    Reply::json(&data)
+}
+
+async fn documents(
+    call: &Call,
+    bank: &Arc<dyn Bank>,
+    arguments: &History,
+    after: Option<VersionPlace>,
+) -> Result<VersionPage, Failure> {
+    if arguments.entity.is_some() {
+        return Ok(VersionPage::default());
+    }
+    let subject = match (&arguments.filename, arguments.session()) {
+        (Some(_), Some(_)) => return Err(session_beside("filename")),
+        (Some(_), None) => Subject::Document(arguments.document()?),
+        (None, Some(session)) => Subject::Session(session.to_string()),
+        (None, None) => Subject::Project,
+    };
+    let query = VersionQuery {
+        subject,
+        since: time("since", arguments.since.as_deref(), false)?,
+        until: time("until", arguments.until.as_deref(), true)?,
+        by: arguments.by.clone().filter(|_| arguments.session().is_none()),
+        after,
+        limit: LISTED,
+    };
+    Ok(bank.list_versions(&call.caller, &query).await?)
+}
+
+async fn graph(
+    call: &Call,
+    bank: &Arc<dyn Bank>,
+    arguments: &History,
+    after: Option<i64>,
+) -> Result<GraphChangePage, Failure> {
+    if arguments.filename.is_some() {
+        return Ok(GraphChangePage::default());
+    }
+    let subject = match (&arguments.entity, arguments.session()) {
+        (Some(_), Some(_)) => return Err(session_beside("entity")),
+        (Some(entity), None) => GraphSubject::Entity(EntityRef(entity.clone())),
+        (None, Some(session)) => GraphSubject::Session(session.to_string()),
+        (None, None) => GraphSubject::Project,
+    };
+    let query = GraphChangeQuery {
+        subject,
+        since: time("since", arguments.since.as_deref(), false)?,
+        until: time("until", arguments.until.as_deref(), true)?,
+        by: arguments.by.clone().filter(|_| arguments.session().is_none()),
+        after,
+        limit: LISTED,
+    };
+    Ok(bank.list_graph_changes(&call.caller, &query).await?)
+}
+
+fn session_beside(name: &str) -> Failure {
+    Failure::Malformed(format!("give `{name}` or a session, not both; the versions name their sessions"))
+}
+
+/// A version in a reply; the name of the document is omitted where the call gave it.
+pub(super) fn version_json(version: &Version, requested: Option<&str>) -> Value {
+    let mut data = json!({
+        "version": version.number,
+        "at": iso_millis(version.at),
+        "kind": version.kind.as_str(),
+        "bytes": version.bytes,
+    });
+    let mut add = |name: &str, value: Option<&str>| {
+        if let Some(value) = value {
+            put(&mut data, name, json!(value));
+        }
+    };
+    add("filename", Some(version.path.as_str()).filter(|name| requested != Some(*name)));
+    add("formerName", version.former_path.as_ref().map(DocumentPath::as_str));
+    add("by", version.author.as_deref());
+    add("key", version.key_prefix.as_deref());
+    add("session", version.session.as_deref());
+    add("tool", version.tool.as_deref());
+    add("etag", version.etag.as_ref().map(Etag::as_str));
+    if version.replaced > 0 {
+        put(&mut data, "replacedBytes", json!(version.replaced));
+    }
+    data
+}
+
+/// A change of the graph in a reply.
+fn change_json(change: &GraphChange) -> Value {
+    let mut data = json!({
+        "version": change.number,
+        "at": iso_millis(change.at),
+        "kind": change.change.as_str(),
+    });
+    let about = match change.item() {
+        Some(GraphItem::Observation(_)) => "observation",
+        Some(GraphItem::Relation(_)) => "relation",
+        _ => "type",
+    };
+    let entity = change.entity.as_deref().or_else(|| change.item().map(GraphItem::entity_id));
+    let text = summary(change, SUMMARY_CHARS);
+    let members = [
+        ("entity", entity),
+        (about, Some(text.as_str()).filter(|text| !text.is_empty())),
+        ("by", change.author.as_deref()),
+        ("key", change.key_prefix.as_deref()),
+        ("session", change.session.as_deref()),
+        ("tool", change.tool.as_deref()),
+    ];
+    for (name, value) in members {
+        if let Some(value) = value {
+            put(&mut data, name, json!(value));
+        }
+    }
+    data
+}
