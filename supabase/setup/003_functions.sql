@@ -2178,6 +2178,8 @@ $$;
 --   *|tool|session||                        app.current_versions has the versions of changed documents, by their names, as JSON
 --   -                                       no history is kept
 --
+-- The tool of an undo has what it took back after its name, as the server reads it back: history-….
+--
 -- Without the setting (an operator's statement, a server of an earlier version) the whole former text is stored.
 
 -- Adds the versions of a document that was created, or changed by several edits at once. p_kind: for a document of which
