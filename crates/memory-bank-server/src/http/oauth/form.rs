@@ -60,7 +60,7 @@ pub(super) async fn read_for_page(headers: &HeaderMap, body: Body) -> Result<For
         let text = match refusal.status() {
             StatusCode::PAYLOAD_TOO_LARGE => "What you have sent is too long.",
             StatusCode::UNSUPPORTED_MEDIA_TYPE => "This address takes the forms of this server only.",
-            _ => "A field of the form occurs twice, or is too long. Go back, and enter less.",
+            _ => "A field of the form occurs twice, is too long, or has a character that cannot be stored.",
         };
         problem(refusal.status(), "This form cannot be used", text, None)
     })
