@@ -71,6 +71,11 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// Other programs wrote the documents of the change at the same time, again and again. Nothing was changed.
+    #[error(
+        "other programs are changing the documents of the memory bank at the same time; try again in a moment"
+    )]
+    ChangedMeanwhile,
     /// The storage cannot be reached at the moment; the detail is for the log.
     #[error("the storage cannot be reached: {0}")]
     Unreachable(String),
