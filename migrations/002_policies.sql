@@ -311,7 +311,7 @@ CREATE OR REPLACE FUNCTION app.is_own_creation(p_project uuid, p_document uuid, 
 LANGUAGE sql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT coalesce(
-    split_part(current_setting('app.current_change', true), '|', 2) = 'history'
+    split_part(split_part(current_setting('app.current_change', true), '|', 2), '-', 1) = 'history'
       AND max(v.version) = p_version AND count(*) = p_version - min(v.version) + 1
       AND bool_and(v.user_id IS NOT DISTINCT FROM app.current_user_id())
       AND (array_agg(v.former_etag ORDER BY v.version))[1] IS NULL

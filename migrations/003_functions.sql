@@ -982,7 +982,8 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ DELETE FROM app.oauth_sign_ins s WHERE s.cookie_hash = p_cookie_hash $$;
 
 -- The projects of the user who is signed in, with the rights that it can give there: those of its role, and, signed in with a
--- key, only in the project of that key and no more than the key has. One row without a project for a user who has none.
+-- key, only in the project of that key, no more than the key has, and only while the key is valid. One row without a project for
+-- a user who has none.
 CREATE OR REPLACE FUNCTION app.oauth_signed_in(p_cookie_hash bytea)
 RETURNS TABLE (user_id uuid, user_name text, project_id uuid, project_slug text, project_name text, role text, scopes text[])
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -1001,10 +1002,14 @@ AS $$
     ORDER BY p.slug LIMIT 500
   ) AS may ON true
   WHERE s.cookie_hash = p_cookie_hash AND s.expires_at > now()
+    AND (s.by_key IS NULL OR EXISTS (
+      SELECT FROM public.api_keys k WHERE k.id = s.by_key AND k.project_id = s.key_project AND k.user_id = s.user_id
+        AND k.revoked_at IS NULL AND (k.expires_at > now()) IS NOT FALSE))
   ORDER BY may.slug
 $$;
 
--- The user who is signed in lets a client into a project: makes the grant and its code. `granted`, or why not: `signed_out`,
+-- The user who is signed in lets a client into a project: makes the grant and its code, and ends the sign-in, so that one sign-in
+-- makes one grant, and its cookie is worth nothing where the browser goes next. `granted`, or why not: `signed_out`,
 -- `not_a_member`, `too_much`. Past p_most grants of this user in this project the one that was used least lately ends.
 -- p_needs_assertion: the client authenticates itself whenever it uses a code or a refresh token of this grant.
 DROP FUNCTION IF EXISTS app.oauth_consent(bytea, uuid, uuid, text, text, text, text[], text, integer, timestamptz, bytea, text,
@@ -1045,6 +1050,11 @@ BEGIN
   ELSIF p_scopes = '{}' OR NOT p_scopes <@ offered THEN
     RETURN 'too_much';
   END IF;
+  -- Of two consents at once the second waits here, and finds no sign-in.
+  DELETE FROM app.oauth_sign_ins s WHERE s.cookie_hash = p_cookie_hash;
+  IF NOT FOUND THEN
+    RETURN 'signed_out';
+  END IF;
   PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp grants of ' || signed.user_id, 0));
   UPDATE app.oauth_grants g SET revoked_at = now(), revoked_for = 'many'
   WHERE (g.project_id, g.id) IN (
@@ -1069,6 +1079,16 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT p_grant.revoked_at IS NULL AND (p_grant.expires_at > now()) IS NOT FALSE AND EXISTS (
     SELECT FROM public.memberships m WHERE m.user_id = p_grant.user_id AND m.project_id = p_grant.project_id)
+$$;
+
+-- The scopes that a token of a grant has now: those of its user's role.
+CREATE OR REPLACE FUNCTION app.within_role(p_grant app.oauth_grants, p_scopes text[]) RETURNS text[]
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT ARRAY(
+    SELECT r.scope FROM unnest(ARRAY['read', 'write', 'admin'], ARRAY[1, 2, 3]) AS r (scope, place)
+    WHERE r.scope = ANY (p_scopes) AND r.place <= CASE m.role WHEN 'owner' THEN 3 WHEN 'editor' THEN 2 ELSE 1 END ORDER BY r.place)
+  FROM public.memberships m WHERE m.user_id = p_grant.user_id AND m.project_id = p_grant.project_id
 $$;
 
 -- Stores an access token and a refresh token of a grant; gives the access token's expiry.
@@ -1127,7 +1147,7 @@ BEGIN
     UPDATE app.oauth_codes c SET used_at = now() WHERE c.project_id = code.project_id AND c.code_hash = p_code_hash;
     expires_at := app.oauth_issue(given, given.scopes, p_access_id, p_access_hash, p_access_prefix, p_access_until,
       p_refresh_hash, p_refresh_until);
-    scopes := given.scopes;
+    scopes := app.within_role(given, given.scopes);
     outcome := 'issued';
   END IF;
 END
@@ -1171,6 +1191,7 @@ BEGIN
     SELECT k.scopes, k.expires_at INTO scopes, expires_at FROM public.api_keys k
     WHERE k.project_id = given.project_id AND k.grant_id = given.id AND k.created_at = token.used_at
     ORDER BY k.id LIMIT 1;
+    scopes := app.within_role(given, scopes);
     salt := token.salt;
     outcome := CASE WHEN expires_at IS NULL THEN 'ended' ELSE 'again' END;
   ELSE
@@ -1183,6 +1204,7 @@ BEGIN
     scopes := coalesce(p_scopes, given.scopes);
     expires_at := app.oauth_issue(given, scopes, p_access_id, p_access_hash, p_access_prefix, p_access_until, p_refresh_hash,
       p_refresh_until);
+    scopes := app.within_role(given, scopes);
     salt := p_salt;
     outcome := 'issued';
   END IF;
@@ -1340,6 +1362,27 @@ BEGIN
 END
 $$;
 
+-- A sign-in that is valid now: signed in with a key, only as long as that key is. `all_grants`: with a key that may only read, a
+-- user sees and ends what it gave with that key; with any other, what it gave in the project.
+CREATE OR REPLACE FUNCTION app.oauth_sign_in_of(p_cookie_hash bytea)
+RETURNS TABLE (user_id uuid, by_key uuid, key_project uuid, all_grants boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT s.user_id, s.by_key, s.key_project, k.id IS NULL OR k.scopes = '{}' OR k.scopes && ARRAY['write', 'admin']
+  FROM app.oauth_sign_ins s
+  LEFT JOIN public.api_keys k ON k.id = s.by_key AND k.project_id = s.key_project AND k.user_id = s.user_id
+    AND k.revoked_at IS NULL AND (k.expires_at > now()) IS NOT FALSE
+  WHERE s.cookie_hash = p_cookie_hash AND s.expires_at > now() AND (s.by_key IS NULL OR k.id IS NOT NULL)
+$$;
+
+-- Whether a grant came to nothing: its client has not used the code in time.
+CREATE OR REPLACE FUNCTION app.is_unused_grant(p_grant app.oauth_grants) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT EXISTS (SELECT FROM app.oauth_codes c WHERE c.project_id = p_grant.project_id AND c.grant_id = p_grant.id
+    AND c.used_at IS NULL AND c.expires_at <= now())
+$$;
+
 -- What the user who is signed in has given, newest first: what has not ended.
 CREATE OR REPLACE FUNCTION app.oauth_list_grants(p_cookie_hash bytea)
 RETURNS TABLE (
@@ -1351,11 +1394,10 @@ AS $$
   SELECT g.id, p.slug, g.client_name, g.client_host, g.scopes, g.created_at, (
       SELECT max(k.last_used_at) FROM public.api_keys k WHERE k.project_id = g.project_id AND k.grant_id = g.id
     ), g.expires_at
-  FROM app.oauth_sign_ins s JOIN app.oauth_grants g ON g.user_id = s.user_id
-    AND (s.by_key IS NULL OR g.project_id = s.key_project)
+  FROM app.oauth_sign_in_of(p_cookie_hash) s JOIN app.oauth_grants g ON g.user_id = s.user_id
+    AND (s.by_key IS NULL OR g.project_id = s.key_project) AND (s.all_grants OR g.by_key = s.by_key)
   JOIN public.projects p ON p.id = g.project_id
-  WHERE s.cookie_hash = p_cookie_hash AND s.expires_at > now() AND g.revoked_at IS NULL
-    AND (g.expires_at > now()) IS NOT FALSE
+  WHERE g.revoked_at IS NULL AND (g.expires_at > now()) IS NOT FALSE AND NOT app.is_unused_grant(g)
   ORDER BY g.created_at DESC, g.id LIMIT 500
 $$;
 
@@ -1366,9 +1408,9 @@ AS $$
 DECLARE
   project uuid;
 BEGIN
-  SELECT g.project_id INTO project FROM app.oauth_sign_ins s JOIN app.oauth_grants g ON g.user_id = s.user_id
-    AND (s.by_key IS NULL OR g.project_id = s.key_project)
-  WHERE s.cookie_hash = p_cookie_hash AND s.expires_at > now() AND g.id = p_grant AND g.revoked_at IS NULL;
+  SELECT g.project_id INTO project FROM app.oauth_sign_in_of(p_cookie_hash) s JOIN app.oauth_grants g ON g.user_id = s.user_id
+    AND (s.by_key IS NULL OR g.project_id = s.key_project) AND (s.all_grants OR g.by_key = s.by_key)
+  WHERE g.id = p_grant AND g.revoked_at IS NULL;
   RETURN CASE WHEN project IS NOT NULL THEN app.end_grant(project, p_grant, 'user') END;
 END
 $$;
@@ -1537,7 +1579,7 @@ BEGIN
     ), g.expires_at, g.revoked_at, g.revoked_for
   FROM app.oauth_grants g JOIN public.users u ON u.id = g.user_id JOIN public.projects p ON p.id = g.project_id
   WHERE (project IS NULL OR g.project_id = project) AND (usr IS NULL OR g.user_id = usr)
-    AND (p_all OR (g.revoked_at IS NULL AND (g.expires_at > now()) IS NOT FALSE))
+    AND (p_all OR (g.revoked_at IS NULL AND (g.expires_at > now()) IS NOT FALSE AND NOT app.is_unused_grant(g)))
   ORDER BY g.created_at DESC, g.id LIMIT 2000;
 END
 $$;
@@ -2135,6 +2177,8 @@ $$;
 --                                           the kind that the trigger would note. Each part may be empty
 --   *|tool|session||                        app.current_versions has the versions of changed documents, by their names, as JSON
 --   -                                       no history is kept
+--
+-- The tool of an undo has what it took back after its name, as the server reads it back: history-….
 --
 -- Without the setting (an operator's statement, a server of an earlier version) the whole former text is stored.
 
@@ -3021,7 +3065,7 @@ BEGIN
         'end_grants_of_member', 'trust_issuer', 'list_issuers', 'list_identities', 'link_identity', 'unlink_identity',
         'allow_identity', 'note_member_by_hand', 'audit_identity']), owner
       UNION ALL SELECT 'tokens_of_key', 'app_server, ' || owner
-      UNION ALL SELECT unnest(ARRAY['oauth_keep_newest', 'oauth_is_live', 'oauth_issue', 'end_grant', 'find_outside_user',
+      UNION ALL SELECT unnest(ARRAY['oauth_keep_newest', 'oauth_is_live', 'oauth_issue', 'oauth_sign_in_of', 'is_unused_grant', 'within_role', 'end_grant', 'find_outside_user',
         'add_version', 'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
       UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key', 'document_named', 'list_versions',

@@ -213,6 +213,28 @@ pub async fn a_second_undo_changes_nothing_and_an_undo_can_be_undone(p: Project)
     assert_eq!(p.text("a.md").await.as_deref(), Some("one\ntwo\nthree\ntheirs\n"));
 }
 
+pub async fn equal_lines_of_two_sessions_are_told_apart(p: Project) {
+    write(&p, &p.caller, 1, "a.md", "").await;
+    write(&p, &p.colleague, 2, "a.md", "x\n").await;
+    write(&p, &p.caller, 3, "a.md", "x\nx\n").await;
+    // The other line is that of the colleague.
+    assert_eq!(undo_session(&p, 3, 4).await.undone.len(), 1);
+    assert_eq!(undo_session(&p, 3, 5).await.unchanged, 1);
+    assert_eq!(p.text("a.md").await.as_deref(), Some("x\n"));
+    assert_eq!(undo_session(&p, 2, 6).await.undone.len(), 1);
+    assert_eq!(p.text("a.md").await.as_deref(), Some(""));
+    // A session may undo itself, and go on.
+    for text in ["y\n", "y\nz\n"] {
+        write(&p, &p.caller, 7, "a.md", text).await;
+    }
+    assert_eq!(undo_session(&p, 7, 7).await.undone.len(), 1);
+    assert_eq!(undo_session(&p, 7, 7).await.unchanged, 1);
+    write(&p, &p.caller, 7, "a.md", "again\n").await;
+    assert_eq!(undo_session(&p, 7, 7).await.undone.len(), 1);
+    assert_eq!(p.text("a.md").await.as_deref(), Some(""));
+    assert_eq!(undo_session(&p, 7, 8).await.unchanged, 1);
+}
+
 pub async fn an_editor_takes_back_only_own_changes(p: Project) {
     write(&p, &p.caller, 1, "a.md", "a\n").await;
     write(&p, &p.colleague, 2, "own.md", "own\n").await;

@@ -11,10 +11,10 @@ pub enum StoreError {
     #[error("the memory bank is locked by another process; try again in a moment")]
     Busy,
     /// The caller lacks the right, or the store's own policies refused.
-    #[error("this key may not do that")]
+    #[error("you may not do that")]
     Denied,
     /// The key of the call was revoked, or expired, after the call was admitted.
-    #[error("this API key has been revoked or has expired")]
+    #[error("the key or token of this call has been revoked or has expired")]
     KeyInvalid,
     /// Stored data cannot be used; has the error and its place.
     #[error("{what} is damaged: {detail}")]
@@ -71,6 +71,11 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// Other programs wrote the documents of the change at the same time, again and again. Nothing was changed.
+    #[error(
+        "other programs are changing the documents of the memory bank at the same time; try again in a moment"
+    )]
+    ChangedMeanwhile,
     /// The storage cannot be reached at the moment; the detail is for the log.
     #[error("the storage cannot be reached: {0}")]
     Unreachable(String),

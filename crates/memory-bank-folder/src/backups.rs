@@ -158,7 +158,7 @@ fn restore(
             steps.extend(derived.map(|name| Step::Remove { name: (*name).to_owned() }));
         }
         let changes = if history.is_kept() { changing(bank, backup, &files)? } else { Vec::new() };
-        history.commit(bank, &steps, changes, by)
+        history.commit(bank, &steps, changes, by, &|| Ok(()))
     });
     if let Err(error) = committed {
         if !journal::is_pending(bank) {

@@ -21,8 +21,12 @@ use crate::bank::FolderBank;
 use crate::dir::{BankDir, FileRead, FolderEntry, reason, text_of};
 use crate::history::{By, Changing, Text};
 use crate::journal::{self, Step};
+use crate::known_file::KnownFile;
 use crate::lock::{WriteGuard, blocking};
 use crate::system;
+
+/// How often an edit is made again on what another program, which knows no lock, has written meanwhile.
+const EDIT_ATTEMPTS: u32 = 20;
 
 #[async_trait]
 impl DocumentStore for FolderBank {
@@ -69,6 +73,34 @@ impl DocumentStore for FolderBank {
         paths: &[DocumentPath],
         editor: &mut Editor<'_>,
     ) -> Result<Vec<DocumentChange>, EditError> {
+        for _ in 0..EDIT_ATTEMPTS {
+            match self.edit_once(caller, paths, editor).await {
+                Err(EditError::Store(StoreError::ChangedMeanwhile)) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(StoreError::ChangedMeanwhile.into())
+    }
+
+    async fn content_at(
+        &self,
+        _caller: &Caller,
+        _path: &DocumentPath,
+        etag: &Etag,
+    ) -> Result<Option<String>, StoreError> {
+        Ok(self.recent_contents.find(etag))
+    }
+}
+
+impl FolderBank {
+    /// Reads the documents, and writes what the editor makes of them, unless another program, which knows no lock, has changed
+    /// one of them since.
+    async fn edit_once(
+        &self,
+        caller: &Caller,
+        paths: &[DocumentPath],
+        editor: &mut Editor<'_>,
+    ) -> Result<Vec<DocumentChange>, EditError> {
         let guard = self.lock.exclusive().await?;
         let requested: BTreeSet<DocumentPath> = paths.iter().cloned().collect();
         let (mut guard, found) = blocking(move || {
@@ -99,6 +131,7 @@ impl DocumentStore for FolderBank {
                     {
                         opened.raw.insert(path, broken);
                     }
+                    opened.known.extend(loaded.as_ref().map(|loaded| loaded.known.clone()));
                     opened.drafts.load_series(series, last, loaded.and_then(|loaded| loaded.document));
                 }
                 drafts = opened.drafts.clone();
@@ -106,24 +139,14 @@ impl DocumentStore for FolderBank {
             }
             other => other?,
         }
-        let plan = Plan::of(&drafts, &opened.stored_names, &opened.raw)?;
+        let mut plan = Plan::of(&drafts, &opened.stored_names, &opened.raw)?;
+        plan.known = opened.known;
         let changes = plan.changes.clone();
         self.carry_out(caller, guard, plan).await?;
         self.request_vectors();
         Ok(paths.iter().filter_map(|path| changes.get(path).cloned()).collect())
     }
 
-    async fn content_at(
-        &self,
-        _caller: &Caller,
-        _path: &DocumentPath,
-        etag: &Etag,
-    ) -> Result<Option<String>, StoreError> {
-        Ok(self.recent_contents.find(etag))
-    }
-}
-
-impl FolderBank {
     /// A single file is replaced atomically, so reading it needs no lock.
     async fn read_one(&self, path: &DocumentPath) -> Result<Vec<ReadOutcome>, StoreError> {
         let (root, requested) = (self.root().clone(), path.clone());
@@ -173,7 +196,8 @@ impl FolderBank {
                 check_room(guard.dir(), plan.creates.len())?;
                 check_new(guard.dir(), &plan)?;
             }
-            history.commit(guard.dir(), &plan.steps, plan.history, &by)?;
+            let check = || plan.known.iter().try_for_each(|known| known.check(guard.dir()));
+            history.commit(guard.dir(), &plan.steps, plan.history, &by, &check)?;
             // Notify before the lock is released: the watcher checks under the lock, and then finds no difference.
             let mut list = false;
             for change in plan.changes.into_values() {
@@ -208,6 +232,7 @@ struct Plan {
     /// The documents with their texts before and after, for the history.
     history: Vec<Changing>,
     context: ChangeContext,
+    known: Vec<KnownFile>,
 }
 
 impl Plan {
@@ -250,11 +275,13 @@ struct Opened {
     drafts: Drafts,
     stored_names: BTreeMap<DocumentPath, DocumentPath>,
     raw: RawBytes,
+    known: Vec<KnownFile>,
 }
 
 impl Opened {
     fn add(&mut self, loaded: Loaded) {
-        let Loaded { requested, stored_as, document, broken } = loaded;
+        let Loaded { requested, stored_as, document, broken, known } = loaded;
+        self.known.push(known);
         if let Some(broken) = broken {
             self.raw.insert(requested.clone(), broken);
         }
@@ -402,20 +429,22 @@ struct Loaded {
     document: Option<Document>,
     /// Its bytes, if they are not UTF-8.
     broken: Option<Vec<u8>>,
+    known: KnownFile,
 }
 
 fn load(dir: &BankDir, requested: BTreeSet<DocumentPath>) -> Result<Vec<Loaded>, EditError> {
     let mut loaded = Vec::with_capacity(requested.len());
     for path in requested {
+        let known = KnownFile::of(dir, &path);
         let (outcome, broken) = read_with_bytes(dir, &path)?;
         match outcome {
             ReadOutcome::Found(document) => {
                 let stored_as = document.path.clone();
-                loaded.push(Loaded { requested: path, stored_as, document: Some(document), broken });
+                loaded.push(Loaded { requested: path, stored_as, document: Some(document), broken, known });
             }
             ReadOutcome::Missing => {
                 let stored_as = in_existing_spelling(dir, &path.canonical());
-                loaded.push(Loaded { requested: path, stored_as, document: None, broken: None });
+                loaded.push(Loaded { requested: path, stored_as, document: None, broken: None, known });
             }
             ReadOutcome::Unreadable(why) => {
                 return Err(EditError::Refused(format!("`{path}` cannot be changed: {why}")));
@@ -435,10 +464,11 @@ fn last_of(dir: &BankDir, series: Series) -> Result<(Series, u32, Option<Loaded>
     let numbers = names.filter_map(|name| series.number_of(&DocumentPath::parse(&name).ok()?));
     let last = numbers.max().unwrap_or(0);
     let Some(path) = series.member(last) else { return Ok((series, last, None)) };
+    let known = KnownFile::of(dir, &path);
     let (outcome, broken) = read_with_bytes(dir, &path)?;
     let loaded = match outcome {
         ReadOutcome::Found(document) => {
-            Some(Loaded { requested: path.clone(), stored_as: path, document: Some(document), broken })
+            Some(Loaded { requested: path.clone(), stored_as: path, document: Some(document), broken, known })
         }
         _ => None,
     };

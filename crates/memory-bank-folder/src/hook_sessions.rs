@@ -1,7 +1,7 @@
 //! The state of agents' sessions between the calls of a hook, in the user's state folder: a repository cannot bring any. One
 //! small file a session, named by a hash, so that an id from outside is never a path. This module must not know its content.
 
-use std::io;
+use std::io::{self, Read, Seek, Write};
 use std::time::{Duration, Instant};
 
 use memory_bank_core::identity::KeyHash;
@@ -14,12 +14,18 @@ const SETTINGS_FILE: &str = "hooks.json";
 /// The most bytes of the settings.
 const MAX_SETTINGS_BYTES: u64 = 16 * 1024;
 const LOCK_FILE: &str = "lock";
+/// An equal event that comes later than this, in milliseconds, is another one.
+const SAME_EVENT_MS: i64 = 2_000;
+/// The most events that are claimed at the same time.
+const MAX_CLAIMS: usize = 100;
 /// The most bytes of one session's state.
 const MAX_STATE_BYTES: u64 = 64 * 1024;
 /// The most sessions; those without an event for the longest time are removed.
 const MAX_SESSIONS: usize = 200;
 /// A session without an event for this long is forgotten, in seconds.
 const IDLE_SESSION_SECS: i64 = 14 * 24 * 60 * 60;
+/// A draft that is older, in seconds, is one of a hook that was killed: no hook runs for so long.
+const DRAFT_SECS: i64 = 60;
 /// How long a call waits for another one that changes the same state, and how often it tries the lock meanwhile.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(200);
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(2);
@@ -81,6 +87,57 @@ impl HookSessions {
         name: &str,
         change: impl FnOnce(Option<Vec<u8>>) -> Option<Vec<u8>>,
     ) -> io::Result<()> {
+        let (dir, _lock) = self.locked()?;
+        let before = stored(&dir, name);
+        let Some(after) = change(before) else { return Ok(()) };
+        if after.len() as u64 > MAX_STATE_BYTES {
+            return Err(io::Error::other(format!("the state has more than {MAX_STATE_BYTES} bytes")));
+        }
+        dir.replace_beside(&file(name), &after)
+    }
+
+    /// Whether nobody has claimed this event of a session in the last two seconds; it is claimed then.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub fn claim(&self, name: &str, event: u64, now_ms: i64) -> io::Result<bool> {
+        let mut is_new = true;
+        self.change_claims(|claims| {
+            claims.retain(|claim| (now_ms - SAME_EVENT_MS..=now_ms + SAME_EVENT_MS).contains(&claim.at_ms));
+            is_new = !claims.iter().any(|claim| claim.session == name && claim.event == event);
+            if is_new {
+                claims.push(Claim { session: name.to_owned(), event, at_ms: now_ms });
+            }
+            let surplus = claims.len().saturating_sub(MAX_CLAIMS);
+            claims.drain(..surplus);
+        })?;
+        Ok(is_new)
+    }
+
+    /// Forgets the claims of a session.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub fn forget_claims(&self, name: &str) -> io::Result<()> {
+        self.change_claims(|claims| claims.retain(|claim| claim.session != name))
+    }
+
+    /// The claims are in the file of the lock, and not flushed: after a crash of the system no agent waits for its hooks.
+    fn change_claims(&self, change: impl FnOnce(&mut Vec<Claim>)) -> io::Result<()> {
+        let (_dir, mut lock) = self.locked()?;
+        let mut text = Vec::new();
+        (&lock).take(MAX_STATE_BYTES).read_to_end(&mut text)?;
+        let mut claims: Vec<Claim> =
+            String::from_utf8_lossy(&text).lines().filter_map(Claim::parse).collect();
+        change(&mut claims);
+        let text: String = claims.iter().map(Claim::line).collect();
+        lock.rewind()?;
+        lock.write_all(text.as_bytes())?;
+        lock.set_len(text.len() as u64)
+    }
+
+    /// The folder, with the lock.
+    fn locked(&self) -> io::Result<(BankDir, std::fs::File)> {
         let dir = self.folder.open(STATES_FOLDER)?;
         let lock = dir.open_lock(LOCK_FILE)?;
         let until = Instant::now() + LOCK_TIMEOUT;
@@ -93,26 +150,29 @@ impl HookSessions {
                 std::fs::TryLockError::WouldBlock => std::thread::sleep(LOCK_POLL_INTERVAL),
             }
         }
-        let before = stored(&dir, name);
-        let Some(after) = change(before) else { return Ok(()) };
-        if after.len() as u64 > MAX_STATE_BYTES {
-            return Err(io::Error::other(format!("the state has more than {MAX_STATE_BYTES} bytes")));
-        }
-        dir.replace_beside(&file(name), &after)
+        Ok((dir, lock))
     }
 
-    /// Removes sessions without an event for long, and the longest idle of too many.
+    /// Removes sessions without an event for long, the longest idle of too many, and what killed hooks left.
     ///
     /// # Errors
     /// The folder cannot be read.
     pub fn forget_idle(&self, now_seconds: i64) -> io::Result<()> {
         let Some(dir) = self.folder.open_existing(STATES_FOLDER)? else { return Ok(()) };
-        let mut known: Vec<(i64, String)> = dir
-            .names()?
-            .filter(|name| name.ends_with(".json"))
-            .take(10 * MAX_SESSIONS)
-            .filter_map(|name| Some((dir.stamp_itself(&name)?.updated_at().as_second(), name)))
-            .collect();
+        let at = |name: &str| Some(dir.stamp_itself(name)?.updated_at().as_second());
+        let (mut known, mut drafts) = (Vec::new(), Vec::new());
+        for name in dir.names()? {
+            if name.ends_with(".json") && known.len() < 10 * MAX_SESSIONS {
+                known.extend(at(&name).map(|at| (at, name)));
+            } else if name.ends_with(".tmp") && drafts.len() < 10 * MAX_SESSIONS {
+                drafts.extend(at(&name).map(|at| (at, name)));
+            }
+        }
+        for (at, name) in drafts {
+            if now_seconds.saturating_sub(at) > DRAFT_SECS {
+                dir.remove(&name)?;
+            }
+        }
         known.sort_unstable_by(|a, b| b.cmp(a));
         for (number, (at, name)) in known.iter().enumerate() {
             if number >= MAX_SESSIONS || now_seconds.saturating_sub(*at) > IDLE_SESSION_SECS {
@@ -120,6 +180,25 @@ impl HookSessions {
             }
         }
         Ok(())
+    }
+}
+
+/// An event that a hook answers.
+struct Claim {
+    session: String,
+    event: u64,
+    at_ms: i64,
+}
+
+impl Claim {
+    fn parse(line: &str) -> Option<Self> {
+        let mut parts = line.split(' ');
+        let session = parts.next()?.to_owned();
+        Some(Self { session, event: parts.next()?.parse().ok()?, at_ms: parts.next()?.parse().ok()? })
+    }
+
+    fn line(&self) -> String {
+        format!("{} {} {}\n", self.session, self.event, self.at_ms)
     }
 }
 
@@ -178,6 +257,30 @@ mod tests {
     }
 
     #[test]
+    fn an_event_is_claimed_once_within_two_seconds() {
+        let temp = tempfile::tempdir().unwrap();
+        let sessions = HookSessions::new(StateFolder::new(temp.path().to_owned()));
+        let claim = |session: &str, event, at| sessions.claim(session, event, at).unwrap();
+        assert!(claim("a", 1, 0) && claim("a", 2, 10) && claim("b", 1, 10));
+        assert!(!claim("a", 1, 1_900) && !claim("b", 1, 1_900));
+        assert!(claim("a", 1, 2_100), "it is another event by then");
+        sessions.forget_claims("a").unwrap();
+        assert!(claim("a", 1, 2_200) && !claim("b", 1, 2_005));
+        (10..1_000).for_each(|event| assert!(claim("a", event, 2_200)));
+        assert!(claim("a", 999, -1_000_000), "the clock was set back");
+        std::fs::write(temp.path().join(STATES_FOLDER).join(LOCK_FILE), b"\xff no claims\na 5").unwrap();
+        assert!(claim("a", 5, 0));
+        let sessions = &sessions;
+        let won: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| usize::from(sessions.claim("c", 1, 0).unwrap_or(false))))
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(won, 1);
+    }
+
+    #[test]
     fn quiet_sessions_are_forgotten() {
         let temp = tempfile::tempdir().unwrap();
         let sessions = HookSessions::new(StateFolder::new(temp.path().to_owned()));
@@ -187,6 +290,9 @@ mod tests {
         let count = || std::fs::read_dir(temp.path().join(STATES_FOLDER)).unwrap().count() - 1;
         sessions.forget_idle(0).unwrap();
         assert_eq!(count(), MAX_SESSIONS);
+        std::fs::write(temp.path().join(STATES_FOLDER).join(".abc.json.1-1.tmp"), b"{").unwrap();
+        sessions.forget_idle(0).unwrap();
+        assert_eq!(count(), MAX_SESSIONS + 1, "it may be one of a hook that runs");
         sessions.forget_idle(i64::MAX).unwrap();
         assert_eq!(count(), 0);
     }

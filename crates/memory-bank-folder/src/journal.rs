@@ -54,11 +54,14 @@ pub enum Step {
 /// Nothing was changed, unless the error is [`StoreError::Damaged`]: then the next holder of the lock completes the
 /// change.
 pub fn commit(dir: &BankDir, steps: &[Step]) -> Result<(), StoreError> {
-    commit_beside(dir, steps, None)
+    commit_beside(dir, steps, None, &|| Ok(()))
 }
 
+/// Refuses a change right before its first file changes; then nothing is changed.
+pub(crate) type Check<'a> = &'a (dyn Fn() -> Result<(), StoreError> + Sync);
+
 /// Carries out all steps as [`commit`] does. `beside` runs while the new contents are written to the disk, and has returned
-/// before the first file changes.
+/// before the first file changes. So has `check`, after which they change at once.
 ///
 /// # Errors
 /// As [`commit`].
@@ -66,22 +69,30 @@ pub(crate) fn commit_beside(
     dir: &BankDir,
     steps: &[Step],
     beside: Option<&(dyn Fn() + Sync)>,
+    check: Check<'_>,
 ) -> Result<(), StoreError> {
     match steps {
         [] => Ok(()),
         // One file needs no journal.
-        [Step::Write { name, content }] => create_parent(dir, Path::new(name))
-            .and_then(|()| {
+        [Step::Write { name, content }] => {
+            let staged = create_parent(dir, Path::new(name)).and_then(|()| {
                 let target = dir.target(name)?;
-                let staged = together(beside, || dir.stage(&target, content))?;
-                dir.publish(&staged, &target).inspect_err(|_| dir.discard(&staged))
-            })
-            .map_err(StoreError::io(format!("cannot write `{name}`"))),
+                Ok((together(beside, || dir.stage(&target, content))?, target))
+            });
+            let (staged, target) = staged.map_err(StoreError::io(format!("cannot write `{name}`")))?;
+            check()
+                .and_then(|()| {
+                    let published = dir.publish(&staged, &target);
+                    published.map_err(StoreError::io(format!("cannot write `{name}`")))
+                })
+                .inspect_err(|_| dir.discard(&staged))
+        }
         [Step::Remove { name }] => {
             together(beside, || ());
+            check()?;
             dir.remove_with_folders(name).map_err(StoreError::io(format!("cannot delete `{name}`")))
         }
-        several => commit_several(dir, several, beside),
+        several => commit_several(dir, several, beside, check),
     }
 }
 
@@ -198,6 +209,7 @@ fn commit_several(
     dir: &BankDir,
     steps: &[Step],
     beside: Option<&(dyn Fn() + Sync)>,
+    check: Check<'_>,
 ) -> Result<(), StoreError> {
     let mut recorded = Vec::with_capacity(steps.len());
     let prepared = together(beside, || {
@@ -208,7 +220,7 @@ fn commit_several(
         })
     });
     let record = Record { version: VERSION, steps: recorded };
-    let begun = prepared.and_then(|()| {
+    let begun = prepared.and_then(|()| check()).and_then(|()| {
         let text = serde_json::to_vec(&record).map_err(|error| StoreError::Unavailable(error.to_string()))?;
         dir.replace(RECORD, &text).map_err(StoreError::io("cannot write the journal"))
     });

@@ -18,6 +18,7 @@ mod history;
 mod hook_sessions;
 pub mod journal;
 mod keys;
+mod known_file;
 pub mod lock;
 mod new_bank;
 mod path_check;

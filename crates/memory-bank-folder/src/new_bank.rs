@@ -39,7 +39,7 @@ pub(crate) fn write_missing_core_documents(
             });
         }
     }
-    history.commit(dir, &steps, changes, by)?;
+    history.commit(dir, &steps, changes, by, &|| Ok(()))?;
     Ok(created)
 }
 

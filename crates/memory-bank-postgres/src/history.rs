@@ -9,7 +9,7 @@ use memory_bank_core::document::{DocumentEntry, DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::history::{
     Chain, ChainQuery, Damage, Delta, Link, Step, Subject, Version, VersionKind, VersionPage, VersionQuery,
-    VersionText, rebuild,
+    VersionText, rebuild, tool_and_mark,
 };
 use memory_bank_core::limits;
 use memory_bank_core::store::{HistoryError, HistoryRetention, HistoryStore};
@@ -271,6 +271,7 @@ impl Listed {
             key_prefix: None,
             session: None,
             tool: None,
+            undoes: None,
             kind: VersionKind::Outside,
             etag: Some(etag),
             bytes: self.former_bytes,
@@ -297,6 +298,7 @@ fn listed(row: &Row) -> Result<Listed, StoreError> {
         detail: format!("its kind is `{kind}`"),
     })?;
     let document: Uuid = column(row, 0)?;
+    let (tool, undoes) = column::<Option<&str>>(row, 9)?.map(tool_and_mark).unzip();
     let version = Version {
         document: document.to_string(),
         number: column(row, 1)?,
@@ -307,7 +309,8 @@ fn listed(row: &Row) -> Result<Listed, StoreError> {
         session: column::<Option<Uuid>>(row, 6)?.map(|session| session.to_string()),
         bytes: bytes(7)?,
         kind,
-        tool: column(row, 9)?,
+        tool,
+        undoes: undoes.flatten(),
         path: path(column(row, 10)?)?,
         former_path: column::<Option<&str>>(row, 11)?.map(path).transpose()?,
         etag: etag(12)?,

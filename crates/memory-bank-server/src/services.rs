@@ -84,7 +84,7 @@ impl NoMemory {
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Key => {
-                "replies of this key that are being made or were not read yet take all the memory it may have; read them, \
+                "replies of this key or token that are being made or were not read yet take all the memory it may have; read them, \
                  and try again in 2 s"
             }
             Self::Connection => {

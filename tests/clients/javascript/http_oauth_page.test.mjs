@@ -152,7 +152,9 @@ test("a user signs in with a login code, chooses a project and rights, allows, a
   const { grants } = await database.operate("grants", "list", "--project", other);
   assert.deepEqual([grants[0].clientName, grants[0].scopes], ["Research Assistant", ["read"]]);
 
+  // The page of grants has a sign-in of its own.
   await page.goto(`${server.origin}/oauth/grants`);
+  await signIn(page, await loginCode());
   const item = page.getByRole("listitem");
   assert.match(await item.innerText(), new RegExp(`Research Assistant.*localhost.*read.*${other}`, "s"));
   await picture(page, "grants");
@@ -184,6 +186,8 @@ test("a user signs in with a key and allows by keyboard, on a phone", { skip }, 
   const tokens = await exchange((await answer(page)).get("code"));
   assert.equal(tokens.scope, "read write");
   await page.goto(`${server.origin}/oauth/grants`);
+  await signIn(page, alice.key);
+  await page.getByRole("button", { name: "Sign out" }).waitFor();
   await fits(page, PHONE);
   await picture(page, "grants-phone");
 });
@@ -215,6 +219,91 @@ test("a user refuses, and a malformed request leads nowhere by itself", { skip }
   assert.ok(page.url().startsWith(server.origin), page.url());
   await page.getByRole("link", { name: "Return to the application" }).click();
   assert.equal((await answer(page)).get("error"), "invalid_request");
+});
+
+/** A listener on this computer; gives its origin and the headers of the requests for its callback. */
+async function listen(t, host, answer = (reply) => reply.end("done")) {
+  const got = [];
+  const one = createServer((request, reply) => {
+    if (request.url.startsWith("/cb")) got.push({ ...request.headers, url: request.url });
+    answer(reply, request);
+  });
+  await new Promise((resolve, reject) => one.once("error", reject).listen(0, host.replace(/[[\]]/g, ""), resolve));
+  t.after(() => one.close());
+  return { origin: `http://${host}:${one.address().port}`, got };
+}
+
+/** Registers an application with this redirect URI and opens its page of consent. */
+async function consent(page, redirect_uri, parameters = {}) {
+  const body = JSON.stringify({ client_name: "Attacker", redirect_uris: [redirect_uri] });
+  const reply = await fetch(`${server.origin}/oauth/register`, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+  const { client_id } = await reply.json();
+  const challenge = createHash("sha256").update("v".repeat(43)).digest("base64url");
+  const of = (scope) => {
+    const all = { response_type: "code", client_id, redirect_uri, scope, state: "s", code_challenge: challenge, code_challenge_method: "S256", ...parameters };
+    return `${server.origin}/oauth/authorize?${new URLSearchParams(all)}`;
+  };
+  await page.goto(of("read"));
+  await signIn(page, await loginCode());
+  await page.getByRole("button", { name: "Allow" }).waitFor();
+  return of;
+}
+
+test("the cookie that an application at another port of the host gets is worth nothing", { skip }, async (t) => {
+  const host = new URL(server.origin).hostname;
+  for (const decision of ["Allow", "Deny"]) {
+    const page = await open(t);
+    const { origin, got } = await listen(t, host);
+    const of = await consent(page, `${origin}/cb`);
+    const [{ name, value }] = await page.context().cookies(server.origin);
+    await page.getByRole("button", { name: decision }).click();
+    await page.waitForURL(`${origin}/cb**`);
+    assert.deepEqual([got[0].cookie, got[0].referer], [undefined, undefined], decision);
+    assert.deepEqual(await page.context().cookies(server.origin), [], decision);
+    // Even with the cookie that the browser had, nothing opens.
+    for (const address of [of("read"), of("read write admin"), `${server.origin}/oauth/grants`]) {
+      for (const one of [name, `${name}-grants`]) {
+        const text = await (await fetch(address, { headers: { Cookie: `${one}=${value}` } })).text();
+        assert.ok(text.includes("API key or login code") && !text.includes(alice.user), text);
+      }
+    }
+  }
+});
+
+test("a browser reaches an application at every loopback address", { skip }, async (t) => {
+  for (const host of ["127.0.0.1", "127.0.0.2", "[::1]", "localhost"]) {
+    const page = await open(t);
+    const { origin, got } = await listen(t, host);
+    await consent(page, `${origin}/cb`);
+    await page.getByRole("button", { name: "Allow" }).click();
+    await page.waitForURL(`${origin}/cb**`);
+    assert.match(got[0].url, /code=mbmcp_/, host);
+  }
+});
+
+test("a browser leads to a program, also by a redirect of the application's site", { skip }, async (t) => {
+  const { origin, got } = await listen(t, "127.0.0.1");
+  for (const onward of ["vscode://editor.example/cb?x=1", `${origin}/cb?x=1`]) {
+    const page = await open(t);
+    // The application's site, over https, which leads on.
+    await page.route("https://site.example/**", (route) => route.fulfill({ status: 302, headers: { Location: onward } }));
+    const sent = [];
+    page.on("request", (request) => sent.push(request.url()));
+    await consent(page, "https://site.example/cb");
+    await page.getByRole("button", { name: "Allow" }).click();
+    if (onward.startsWith("http")) await page.waitForURL(onward);
+    else while (!sent.some((url) => url.startsWith("https://site.example/cb"))) await page.waitForTimeout(50);
+    assert.ok(sent.some((url) => url.startsWith("https://site.example/cb?code=")), sent);
+  }
+  assert.equal(got.length, 1);
+  // Straight to a program: what happens next is for the system; the page stays, with a link.
+  const page = await open(t);
+  await consent(page, "cursor://editor.example/cb");
+  await page.getByRole("button", { name: "Allow" }).click();
+  const link = page.getByRole("link", { name: "Return to the application" });
+  assert.match(await link.getAttribute("href"), /^cursor:\/\/editor\.example\/cb\?code=mbmcp_.*&iss=/);
+  await picture(page, "allowed");
+  assert.deepEqual(await page.evaluate(faults), []);
 });
 
 /** What is too small to touch, without a name, or hard to read on a page; runs in the page. */
@@ -273,6 +362,8 @@ for (const [size, viewport] of [["desktop", DESKTOP], ["phone", PHONE]]) {
       await page.getByRole("button", { name: "Allow" }).click();
       await exchange((await answer(page)).get("code"));
       await page.goto(`${server.origin}/oauth/grants`);
+      await signIn(page, await loginCode());
+      await page.getByRole("button", { name: "Sign out" }).waitFor();
       await look("grants");
       await page.goto(address.replace("S256", "plain"));
       await look("malformed");

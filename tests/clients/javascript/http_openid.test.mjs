@@ -136,8 +136,9 @@ test("the SDK's client is let in by a user of the provider, with the role of its
   const made = await client.callTool({ name: "initialize_memory_bank", arguments: { path: "." } });
   assert.ok(!made.isError, JSON.stringify(made));
 
-  // The same browser sees and takes back what it has allowed, on the other replica too.
+  // The page of grants has a sign-in of its own; the provider knows the user already.
   await page.goto(`${server.origin}/oauth/grants`);
+  await page.getByRole("button", { name: "Sign in with Example Login" }).click();
   await page.getByRole("button", { name: "Take back SDK" }).click();
   await page.getByText("You have allowed nothing").waitFor();
   await assert.rejects(client.callTool({ name: "list_memory_bank_files", arguments: {} }));
@@ -149,9 +150,12 @@ test("a second sign-in finds the same user, and another user gets another role",
     await page.goto(`${replica.origin}/oauth/grants`);
     await signIn(page, login);
     await page.getByText(`Signed in as ${login}@example.com`).waitFor();
+    // Who is signed in at one replica is signed in at the other.
+    await page.goto(`${server.origin}/oauth/grants`);
+    await page.getByText(`Signed in as ${login}@example.com`).waitFor();
     const { address } = await application();
-    // What signed in at one replica is signed in at the other.
     await page.goto(address);
+    await page.getByRole("button", { name: "Sign in with Example Login" }).click();
     const options = await page.getByLabel("Project").locator("option").allInnerTexts();
     assert.equal(options[0], `project-1 (you are ${role})`);
   }

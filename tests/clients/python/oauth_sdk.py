@@ -55,8 +55,10 @@ async def allow(address, code, scopes=("read", "write")):
         form = {"request": field(page, "request"), "token": field(page, "token"), "decision": "allow"}
         form |= {"project": re.search('<option value="([^"]+)"', page)[1]} | dict.fromkeys(scopes, "yes")
         answer = await browser.post("/oauth/authorize", data=form)
-        assert answer.status_code == 303, answer.text
-        return httpx2.URL(answer.headers["location"]).params
+        assert answer.status_code == 200, answer.text
+        # The page leads the browser to the application.
+        onward = re.search('http-equiv="refresh" content="0;url=([^"]*)"', answer.text)[1]
+        return httpx2.URL(html.unescape(onward)).params
 
 
 def provider(url, storage, code, document=None):

@@ -126,6 +126,7 @@ mod tests {
                     key_prefix: None,
                     session: None,
                     tool: None,
+                    undoes: None,
                     kind: VersionKind::Changed,
                     etag: Some(Etag::of(text)),
                     bytes: 0,

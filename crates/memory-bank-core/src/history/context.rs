@@ -1,5 +1,7 @@
 //! The circumstances of an edit, which its versions record.
 
+use crate::history::UndoMark;
+
 /// The facts of an edit that the history records beside its texts. User and key are those of the caller.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChangeContext {
@@ -9,6 +11,8 @@ pub struct ChangeContext {
     pub session: Option<String>,
     /// Whether the edit brings back a former version.
     pub restores: bool,
+    /// What the edit takes back, if it is an undo.
+    pub undoes: Option<UndoMark>,
 }
 
 impl ChangeContext {

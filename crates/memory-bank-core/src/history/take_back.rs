@@ -4,11 +4,6 @@ use std::ops::ControlFlow;
 
 use crate::history::{Chain, Damage, LineRange, Link, Snapshot, Version, VersionKind, take_back_lines};
 
-/// The tool whose versions may have taken back others.
-const TOOL: &str = "history";
-/// How many earlier undos of a document are recognised.
-const MAX_EARLIER: usize = 8;
-
 /// Why changes of a document cannot be taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Obstacle {
@@ -37,115 +32,78 @@ pub struct TakenBack {
 
 /// Takes back those versions of a chain that are `mine`. The chain begins with the oldest of them.
 ///
-/// Successive changes are taken back as one. A version of the tool `history` that took back the same changes earlier is
-/// recognised by its text, unless its own change was taken back since.
+/// Successive changes are taken back as one. What an earlier undo took back is left out, unless that undo was taken back since.
 ///
 /// # Errors
 /// The changes cannot be taken back.
 pub fn take_back(chain: &Chain, mine: &dyn Fn(&Version) -> bool) -> Result<TakenBack, Obstacle> {
-    let oldest = chain.links.iter().rposition(|link| mine(&link.version));
-    let Some(oldest) = oldest else { return Ok(TakenBack { document: chain.now(), versions: 0 }) };
-    let mut work = Work { now: Track::of(chain.now()), run: None, undo: None, earlier: Vec::new() };
-    let mut place = 0;
-    let walked = chain.walk(|link, after, before| {
-        if mine(&link.version) {
-            work.now.versions += 1;
-            work.earlier.iter_mut().for_each(|earlier| earlier.track.versions += 1);
-            if work.run.is_none() {
-                work.run = Some(after.cloned());
-            }
-        } else {
-            work.end_run(after);
-            if is_undo(&link.version) {
-                let expected = work.undo.take().unwrap_or_else(|| after.cloned());
-                let older = chain.links.get(place + 1);
-                if older.is_some_and(|older| !mine(&older.version) && is_one_undo(older, link)) {
-                    work.undo = Some(expected);
-                } else if !is_undone(chain, place) && work.earlier.len() < MAX_EARLIER {
-                    let (track, without) = (Track::of(before.cloned()), work.now.clone());
-                    work.earlier.push(Earlier { expected, track, without });
-                }
-            }
+    let live = live(chain, mine);
+    let versions = live.iter().filter(|is_live| **is_live).count();
+    let Some(oldest) = live.iter().rposition(|is_live| *is_live) else {
+        return Ok(TakenBack { document: chain.now(), versions });
+    };
+    let mut document = Ok(chain.now());
+    // The document after the changes that are being taken back as one.
+    let mut run: Option<Option<Snapshot>> = None;
+    let mut places = live.iter().enumerate();
+    let mut end_run = |run: &mut Option<Option<Snapshot>>, before: Option<&Snapshot>| {
+        if let (Some(after), Ok(current)) = (run.take(), &document) {
+            document = merged(before, after.as_ref(), current.as_ref());
+        }
+    };
+    let walked = chain.walk(|_, after, before| {
+        let Some((place, is_live)) = places.next() else { return ControlFlow::Break(()) };
+        if !is_live {
+            end_run(&mut run, after);
+        } else if run.is_none() {
+            run = Some(after.cloned());
         }
         if place == oldest {
-            work.end_run(before);
+            end_run(&mut run, before);
             return ControlFlow::Break(());
         }
-        place += 1;
         ControlFlow::Continue(())
     });
     walked.map_err(Obstacle::Damaged)?;
-    let done =
-        work.earlier.into_iter().find(|earlier| earlier.track.document.as_ref() == Ok(&earlier.expected));
-    let Track { document, versions } = done.map_or(work.now, |earlier| earlier.without);
     Ok(TakenBack { document: document?, versions })
 }
 
-/// The document, as far as the changes are taken back.
-#[derive(Clone)]
-struct Track {
-    document: Result<Option<Snapshot>, Obstacle>,
-    versions: usize,
-}
-
-/// A version that may have taken back all older changes.
-struct Earlier {
-    /// The document after it.
-    expected: Option<Snapshot>,
-    /// The document before it, as far as the changes are taken back.
-    track: Track,
-    /// The result if it did: only newer changes are taken back.
-    without: Track,
-}
-
-struct Work {
-    now: Track,
-    /// The document after the changes that are being taken back as one.
-    run: Option<Option<Snapshot>>,
-    /// The document after an undo of which older versions follow.
-    undo: Option<Option<Snapshot>>,
-    earlier: Vec<Earlier>,
-}
-
-impl Track {
-    fn of(document: Option<Snapshot>) -> Self {
-        Self { document: Ok(document), versions: 0 }
-    }
-
-    fn take_back(&mut self, before: Option<&Snapshot>, after: Option<&Snapshot>) {
-        if let Ok(current) = &self.document {
-            self.document = merged(before, after, current.as_ref());
+/// Which versions of a chain are to be taken back: those that are `mine`, but neither what an undo took back that still holds, nor
+/// such an undo if it is `mine` itself.
+fn live(chain: &Chain, mine: &dyn Fn(&Version) -> bool) -> Vec<bool> {
+    let mut undone = vec![false; chain.links.len()];
+    let mut live: Vec<bool> = chain.links.iter().map(|link| mine(&link.version)).collect();
+    for (place, link) in chain.links.iter().enumerate() {
+        let Some(mark) = &link.version.undoes else { continue };
+        if undone.get(place).is_none_or(|undone| *undone) || is_restored_over(chain, place) {
+            continue;
         }
-    }
-}
-
-impl Work {
-    fn end_run(&mut self, before: Option<&Snapshot>) {
-        if let Some(after) = self.run.take() {
-            let earlier = self.earlier.iter_mut().map(|earlier| &mut earlier.track);
-            for track in earlier.chain([&mut self.now]) {
-                track.take_back(before, after.as_ref());
+        let mut took_mine = false;
+        for (older, other) in chain.links.iter().enumerate().skip(place + 1) {
+            // An undo may have several versions of a document.
+            if other.version.undoes.as_ref() == Some(mark) || !mark.matches(&other.version) {
+                continue;
+            }
+            took_mine |= mine(&other.version);
+            for flags in [(&mut undone, true), (&mut live, false)] {
+                if let Some(flag) = flags.0.get_mut(older) {
+                    *flag = flags.1;
+                }
             }
         }
+        if took_mine && let Some(live) = live.get_mut(place) {
+            *live = false;
+        }
     }
+    live
 }
 
-fn is_undo(version: &Version) -> bool {
-    let restores =
-        matches!(version.kind, VersionKind::Restored | VersionKind::Renamed | VersionKind::Deleted);
-    restores && version.tool.as_deref() == Some(TOOL)
-}
-
-/// Whether these versions are of one undo: a database notes a renaming and a change of the text as two.
-fn is_one_undo(older: &Link, newer: &Link) -> bool {
-    let facts = |link: &Link| (link.version.at, link.version.session.clone(), link.version.author.clone());
-    is_undo(&older.version) && facts(older) == facts(newer)
-}
-
-/// Whether a newer version left the document as it was before the one at this place.
-fn is_undone(chain: &Chain, place: usize) -> bool {
+/// Whether a newer version that is no undo brought back the document as it was before the version at this place.
+fn is_restored_over(chain: &Chain, place: usize) -> bool {
     let Some(link) = chain.links.get(place) else { return false };
-    chain.links.iter().take(place).any(|newer| newer.after() == link.before())
+    let restores =
+        |newer: &&Link| newer.version.kind == VersionKind::Restored && newer.version.undoes.is_none();
+    chain.links.iter().take(place).filter(restores).any(|newer| newer.after() == link.before())
 }
 
 /// The current document without the change from `before` to `after`.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::caller::KeyId;
 use crate::document::{DocumentPath, Etag};
-use crate::history::VersionPlace;
+use crate::history::{UndoMark, VersionPlace};
 use crate::words::word_enum;
 
 word_enum! {
@@ -51,6 +51,8 @@ pub struct Version {
     pub session: Option<String>,
     /// The name of the tool.
     pub tool: Option<String>,
+    /// What it took back, if it is of an undo.
+    pub undoes: Option<UndoMark>,
     /// The kind of change that made the version.
     pub kind: VersionKind,
     /// The etag of the text after the change; `None` after a deletion.

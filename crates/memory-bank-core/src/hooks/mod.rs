@@ -7,6 +7,7 @@ mod line;
 mod recall;
 mod record;
 mod record_document;
+mod record_item;
 mod reminder;
 mod terms;
 

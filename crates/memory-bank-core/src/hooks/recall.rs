@@ -80,7 +80,9 @@ pub fn matching_passages(
     best.compact_sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     for (score, _, candidate) in best {
         let fingerprint = fingerprint(candidate.line);
-        let is_known = is_shown(fingerprint) || is_shown(super::fingerprint(without_label(candidate.line)));
+        let is_known = is_shown(fingerprint)
+            || is_shown(super::fingerprint(without_label(candidate.line)))
+            || echoed_decision(candidate.line).is_some_and(|title| is_shown(super::fingerprint(title)));
         if is_known || found.iter().any(|passage| passage.fingerprint == fingerprint) {
             continue;
         }
@@ -96,6 +98,12 @@ pub fn matching_passages(
         }
     }
     found
+}
+
+/// The title of a decision in the line that `log_decision` adds to the progress.
+fn echoed_decision(line: &str) -> Option<&str> {
+    let (before, title) = line.split_once("Decision Made: ")?;
+    without_bullet(before).starts_with('[').then_some(title.trim()).filter(|title| !title.is_empty())
 }
 
 /// The passages as lines, for the frame.
@@ -288,6 +296,14 @@ mod tests {
         let shown = without_label(&line).chars().take(240).chain(['…']).collect::<String>();
         assert_eq!(ask("webhook exponential backoff", &text, &[]).len(), 1);
         assert!(ask("webhook exponential backoff", &text, &[fingerprint(&shown)]).is_empty());
+    }
+
+    #[test]
+    fn the_echo_of_a_decision_that_was_shown_is_not_shown() {
+        let text = "# X\n- [2026-01-02 10:00:00 UTC] [alice] - Decision Made: webhook retries use exponential backoff\n";
+        let shown = fingerprint("webhook retries use exponential backoff");
+        assert_eq!(ask("webhook exponential backoff", text, &[]).len(), 1);
+        assert!(ask("webhook exponential backoff", text, &[shown]).is_empty());
     }
 
     #[test]

@@ -113,7 +113,7 @@ fn length(started: Timestamp, ended: Timestamp) -> String {
 
 /// A text of somebody else as code: no markup, no secret, on one line, cut.
 fn code(text: &str, most: usize) -> String {
-    format!("`{}`", words(text, most).replace('`', "'"))
+    format!("`{}`", words(text, most).replace(['`', '<'], "'"))
 }
 
 /// The same in quotes, for sentences.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use crate::search::{Language, Query, TermKind, is_function_word};
+use crate::secrets::{MASK, masked};
 
 /// How much of a prompt is read, in bytes. The question is at the beginning; the rest is often pasted.
 const PROMPT_BYTES: usize = 2000;
@@ -102,7 +103,10 @@ impl PromptTerms {
     #[must_use]
     pub fn of(prompt: &str) -> Self {
         let prompt = without_blocks(prompt);
-        let head = head(&prompt, PROMPT_BYTES).replace(['"', '“', '”', '„', '«', '»', '-'], " ");
+        // A server gets these words.
+        let head = masked(whole_words(&prompt, PROMPT_BYTES))
+            .replace(MASK, " ")
+            .replace(['"', '“', '”', '„', '«', '»', '-'], " ");
         let Ok(query) = Query::parse(&head) else { return Self::default() };
         let mut words: Vec<String> = Vec::new();
         for word in query.words() {
@@ -151,6 +155,15 @@ fn without_blocks(prompt: &str) -> String {
     head(prompt, 16 * PROMPT_BYTES).split("```").step_by(2).collect::<Vec<_>>().join(" ")
 }
 
+/// The beginning of a text without the word that is cut there: a part of a secret is not recognised as one.
+fn whole_words(text: &str, bytes: usize) -> &str {
+    let beginning = head(text, bytes);
+    if beginning.len() == text.len() {
+        return beginning;
+    }
+    beginning.trim_end_matches(|character: char| character.is_ascii_graphic())
+}
+
 /// The beginning of a text, of at most so many bytes.
 fn head(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
@@ -188,6 +201,22 @@ mod tests {
         assert!(words.iter().any(|word| word.starts_with("migrat")), "{words:?}");
         assert!(words.iter().any(|word| word.starts_with("bill")), "{words:?}");
         assert!(!words.iter().any(|word| word.starts_with("kube")), "{words:?}");
+    }
+
+    #[test]
+    fn no_word_of_a_secret_is_searched() {
+        let token = ["ghp", "_16C7e42F292c6912E7710c838347Ae178B4a"].concat();
+        for (prompt, secret) in [
+            ("connect postgres://app:swordfish@db/shop to the ledger".to_owned(), "swordfish"),
+            ("the password is swordfish for the ledger".to_owned(), "swordfish"),
+            ("PASSWORD='swordfish' ledger".to_owned(), "swordfish"),
+            (format!("ledger with {token}"), "16c7"),
+            (format!("ledger {}{token}", "x ".repeat((PROMPT_BYTES - 20) / 2)), "ghp"),
+        ] {
+            let words = PromptTerms::of(&prompt).words().join(" ");
+            assert!(words.contains("ledger") && !words.contains(secret), "{prompt} -> {words}");
+            assert!(!words.contains("mask"), "{words}");
+        }
     }
 
     #[test]

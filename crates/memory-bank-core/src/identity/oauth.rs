@@ -228,7 +228,8 @@ pub struct GrantView {
 }
 
 /// Stores what an authorization server needs. Every change is one transaction, and any replica continues what another
-/// began.
+/// began. A `cookie` is the hash of a browser's cookie together with what its user signs in for, so that a sign-in for one
+/// purpose is unknown for every other.
 #[async_trait]
 pub trait OAuthStore: OutsideUsers {
     /// Signs a user in: from now on the cookie stands for the user. The user's name; `None` if the secret is void.
@@ -245,7 +246,8 @@ pub trait OAuthStore: OutsideUsers {
     /// Ends a sign-in.
     async fn sign_out(&self, cookie: &KeyHash) -> Result<(), StoreError>;
 
-    /// Stores what the user of a cookie gives to a client, and the code for it.
+    /// Stores what the user of a cookie gives to a client, and the code for it, and ends the sign-in: one sign-in makes
+    /// one grant.
     async fn consent(
         &self,
         cookie: &KeyHash,
@@ -282,7 +284,8 @@ pub trait OAuthStore: OutsideUsers {
     /// Revokes a token of this client; `None` if there is no such token.
     async fn revoke(&self, token: &KeyHash, client_id: &str) -> Result<Option<Void>, StoreError>;
 
-    /// The grants of the user of a cookie that have not ended, newest first.
+    /// The grants of the user of a cookie that have not ended, newest first: signed in with a key that may only read,
+    /// those that were given with this key.
     async fn grants(&self, cookie: &KeyHash) -> Result<Vec<GrantView>, StoreError>;
 
     /// Ends a grant of the user of a cookie; `None` if there is none.

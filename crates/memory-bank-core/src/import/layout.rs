@@ -292,6 +292,14 @@ impl SourceFolders {
         if !is_markdown(name) || is_personal(name) {
             return None;
         }
+        // Roo keeps it beside its bank.
+        let above = path.rsplit_once('/').map_or("", |(above, _)| above);
+        let is_beside =
+            |base: &str| base.rsplit_once('/').map_or("", |(above, _)| above) == above && base != above;
+        if name.eq_ignore_ascii_case("projectbrief.md") && self.banks.iter().any(|(base, _)| is_beside(base))
+        {
+            return Some(LayoutMatch { layout: Layout::RooBank, base: above.to_owned() });
+        }
         let bank =
             self.banks.iter().filter(|(base, _)| is_within(path, base)).max_by_key(|(base, _)| base.len());
         if let Some((base, layout)) = bank {
@@ -324,6 +332,19 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[test]
+    fn the_brief_of_roo_is_beside_a_bank_in_any_folder() {
+        let folders = SourceFolders {
+            vaults: Vec::new(),
+            banks: vec![("sub/memory-bank".to_owned(), Layout::RooBank)],
+        };
+        let found = folders.layout_match("sub/projectBrief.md");
+        assert_eq!(found, Some(LayoutMatch { layout: Layout::RooBank, base: "sub".to_owned() }));
+        for other in ["other/projectBrief.md", "sub/deeper/projectBrief.md", "sub/notes.md"] {
+            assert_eq!(folders.layout_match(other), None, "{other}");
+        }
+    }
 
     fn of(path: &str) -> Option<Layout> {
         layout_of(&path.split('/').collect::<Vec<_>>())

@@ -13,7 +13,7 @@ use crate::compact_sort::CompactSort as _;
 use crate::unicode::visible;
 
 /// The text in place of a secret.
-const MASK: &str = "[masked]";
+pub const MASK: &str = "[masked]";
 /// gitleaks' general rule: any value after a name such as `key`.
 const GENERAL_RULE: &str = "generic-api-key";
 /// The delimiter that most rules of gitleaks require behind a secret.
@@ -23,9 +23,56 @@ const DELIMITER: &str = r#"(?:[\x60'"\s;]|\\[nr]|$)"#;
 #[must_use]
 pub fn masked(text: &str) -> String {
     let text = visible(text);
+    let ranges = match HalfWidth::of(&text) {
+        None => secrets_in(&text),
+        Some(half_width) => {
+            secrets_in(&half_width.text).into_iter().map(|range| half_width.original(&range)).collect()
+        }
+    };
+    with_masks(&text, ranges)
+}
+
+/// A text with its letters of full width, as East Asian keyboards write them, in ASCII.
+struct HalfWidth {
+    text: String,
+    /// For each byte of it, and its end, the place in the original.
+    places: Vec<usize>,
+}
+
+impl HalfWidth {
+    /// The text, if it has such letters.
+    fn of(text: &str) -> Option<Self> {
+        if !text.chars().any(|character| half_width(character).is_some()) {
+            return None;
+        }
+        let mut half =
+            Self { text: String::with_capacity(text.len()), places: Vec::with_capacity(text.len()) };
+        for (place, character) in text.char_indices() {
+            let written = half_width(character).unwrap_or(character);
+            half.text.push(written);
+            half.places.extend((0..written.len_utf8()).map(|byte| place + byte));
+        }
+        half.places.push(text.len());
+        Some(half)
+    }
+
+    fn original(&self, range: &Range<usize>) -> Range<usize> {
+        let place = |byte: usize| self.places.get(byte).copied().unwrap_or_default();
+        place(range.start)..place(range.end)
+    }
+}
+
+/// The ASCII character of one of full width.
+fn half_width(character: char) -> Option<char> {
+    let code = u32::from(character);
+    (0xFF01..=0xFF5E).contains(&code).then(|| char::from_u32(code - 0xFEE0)).flatten()
+}
+
+/// Where the secrets of a text are.
+fn secrets_in(text: &str) -> Vec<Range<usize>> {
     let mut ranges: Vec<Range<usize>> = Vec::new();
     let folded = text.to_ascii_lowercase();
-    let longest_word = longest_word(&text);
+    let longest_word = longest_word(text);
     for rule in VALUE_RULES.iter().filter(|rule| rule.may_be_in(&folded, longest_word)) {
         if let Some(pattern) = rule.pattern() {
             collect(pattern, text.as_bytes(), rule.form, &mut ranges);
@@ -39,7 +86,7 @@ pub fn masked(text: &str) -> String {
             collect(pattern, text.as_bytes(), form, &mut ranges);
         }
     }
-    with_masks(&text, ranges)
+    ranges
 }
 
 struct GitleaksRule {
@@ -181,6 +228,27 @@ mod tests {
     #[case("password: letmein", "letmein")]
     #[case("redis-cli -h cache -a letmein ping", "letmein")]
     #[case("sshpass -pletmein ssh x", "letmein")]
+    #[case("login --client-secret abc123xyz", "abc123xyz")]
+    #[case("run --github-token abc123xyz --now", "abc123xyz")]
+    #[case("run --db-password=abc123xyz", "abc123xyz")]
+    #[case("ansible --vault-password 'abc 123 xyz'", "xyz")]
+    #[case("<password>xmlpw123</password>", "xmlpw123")]
+    #[case("<db.password type=\"x\">xmlpassword</db.password>", "xmlpassword")]
+    #[case("define('DB_PASSWORD', 'wppw123');", "wppw123")]
+    #[case("define( \"AUTH_TOKEN\", \"letmein;please\" )", "please")]
+    #[case("set('password', 'wppw123')", "wppw123")]
+    #[case("<add key=\"Password\" value=\"wppw123\"/>", "wppw123")]
+    #[case("SECRET=\"a;b;c1realtail\"", "realtail")]
+    #[case("export TOKEN='x9&realtail'", "realtail")]
+    #[case("DB_PASSWORD=\"Tr0ub4dor&3xyzzy\"", "3xyzzy")]
+    #[case("\"password\": \"Tr0ub4dor&3xyzzy\"", "3xyzzy")]
+    #[case("password = \"a \\\" b realtail\"", "realtail")]
+    #[case("db.example.com:5432:mydb:bob:pgpassw1", "pgpassw1")]
+    #[case("*:*:*:bob:letmein", "letmein")]
+    #[case("add db.example.com:5432:mydb:bob:pgpassw1 to it", "pgpassw1")]
+    #[case("_auth=dXNlcjpwYXNz", "dXNlcjpwYXNz")]
+    #[case("//registry.example.org/:_auth = \"dXNlcjpwYXNz\"", "dXNlcjpwYXNz")]
+    #[case("neon npg_AbCdEf012345", "AbCdEf01")]
     #[case("jdbc:oracle:thin:scott/tiger@db:1521", "tiger")]
     #[case("sqlplus -S scott/tiger@orcl", "tiger")]
     fn secrets_without_an_issuer_are_masked_too(#[case] text: &str, #[case] hidden: &str) {
@@ -206,6 +274,15 @@ mod tests {
     #[case("password: required field of the form")]
     #[case("crates/memory-bank-mcp/tests/http/oauth/outside_attacks/Case2/mod.rs")]
     #[case("docs: redis-cli takes -a")]
+    #[case("revert da39a3ee5e6b4b0d3255bfef95601890afd80709")]
+    #[case("fix: --client-secret takes a value")]
+    #[case("--api-key-file and --token-file are options")]
+    #[case("src/main.rs:12:5:error:unused")]
+    #[case("at 12:30:45:10 the port was 5432")]
+    #[case("the <password> field of the <form> element")]
+    #[case("basic_auth=enabled")]
+    #[case("[\"password\", \"user\"]")]
+    #[case("npg_config and npg_dump_restore_all")]
     fn ordinary_subjects_branches_and_paths_stay(#[case] text: &str) {
         assert_eq!(masked(text), text);
     }

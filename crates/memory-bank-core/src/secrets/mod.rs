@@ -5,12 +5,15 @@
 //! The uses differ in how sure they must be. A mask may hide an ordinary word, since a miss is a leak; a warning must not
 //! appear for ordinary lines, since nobody reads warnings that are mostly wrong.
 
+mod command_rules;
+mod improbable;
 #[cfg(test)]
 mod known_forms;
+mod language_rules;
 mod mask;
 mod rules;
 mod warning;
 
-pub use mask::masked;
+pub use mask::{MASK, masked};
 pub use rules::{OWN_KEY_PREFIX, has_secret_name};
 pub use warning::{SecretWarning, secret_warnings};

@@ -5,12 +5,16 @@ use std::sync::{LazyLock, OnceLock};
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::command_rules::command_rules;
+use super::improbable::is_improbable;
+use super::language_rules::language_rules;
+
 /// The beginning of every API key of this server.
 pub const OWN_KEY_PREFIX: &str = "mbmcp_";
 /// The line above a private key.
 pub(super) const PRIVATE_KEY_HEAD: &str = r"-----BEGIN[ A-Z0-9_-]{0,100}PRIVATE KEY";
 /// Names of secrets, also as the last part of a longer name.
-const NAMES: &str = r"pass(?:word|wd|phrase|code)?|pwd|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|shared[_-]?access[_-]?(?:key|signature)|private[_-]?key|signing[_-]?key|encryption[_-]?key|credentials?|bearer|cookie|session[_-]?id";
+pub(super) const NAMES: &str = r"pass(?:word|wd|phrase|code)?|pwd|secret|token|api[_-]?key|access[_-]?key|account[_-]?key|shared[_-]?access[_-]?(?:key|signature)|private[_-]?key|signing[_-]?key|encryption[_-]?key|credentials?|bearer|cookie|session[_-]?id";
 /// The most bytes of a compiled pattern.
 const PATTERN_BYTES: usize = 32 * 1024 * 1024;
 
@@ -23,7 +27,7 @@ pub(super) struct TokenRule {
 }
 
 /// The beginnings of tokens of well-known issuers. The first one that fits counts.
-pub(super) const TOKENS: [TokenRule; 24] = [
+pub(super) const TOKENS: [TokenRule; 25] = [
     token(r"gh[pousr]_", "a GitHub token", 36),
     token(r"github_pat_", "a GitHub token", 40),
     token(r"glpat-", "a GitLab token", 20),
@@ -48,6 +52,7 @@ pub(super) const TOKENS: [TokenRule; 24] = [
     masked_token(r"NR(?:AK|JS|II)-"),
     masked_token(r"tskey-[a-z]{3,9}-"),
     masked_token(r"\bgsk_"),
+    masked_token(r"sbp_(?:v0_)?"),
     // JSON web tokens.
     masked_token(r"eyJ"),
 ];
@@ -69,7 +74,14 @@ pub(super) enum ValueForm {
     Mixed,
     /// Random: small letters, capitals and digits take turns.
     Random,
+    /// Letters and digits that nobody writes as a name.
+    Improbable,
+    /// A hexadecimal number with letters and digits, of another length than the id of a commit.
+    Hexadecimal,
 }
+
+/// The digits of a commit's id.
+const COMMIT_DIGITS: usize = 40;
 
 impl ValueForm {
     pub(super) fn fits(self, value: &[u8]) -> bool {
@@ -81,6 +93,8 @@ impl ValueForm {
                 let punctuation = value.iter().filter(|byte| b"!@#$%^*+=/~?".contains(byte)).count();
                 letters > 0 && digits + punctuation > 0
             }
+            Self::Improbable => is_improbable(value),
+            Self::Hexadecimal => letters > 0 && digits > 0 && value.len() != COMMIT_DIGITS,
             Self::Random => {
                 let class = |byte: &u8| (byte.is_ascii_digit(), byte.is_ascii_uppercase());
                 let runs = value.chunk_by(|a, b| class(a) == class(b)).count();
@@ -126,10 +140,10 @@ pub(super) fn longest_word(text: &str) -> usize {
 }
 
 /// The words in [`NAMES`].
-const NAME_WORDS: &[&str] =
+pub(super) const NAME_WORDS: &[&str] =
     &["pass", "pwd", "secret", "token", "key", "signature", "credential", "bearer", "cookie", "session"];
 
-fn rule(
+pub(super) fn rule(
     triggers: &'static [&'static str],
     least_word: usize,
     source: impl Into<String>,
@@ -138,8 +152,25 @@ fn rule(
     ValueRule { triggers, least_word, source: source.into(), form, compiled: OnceLock::new() }
 }
 
+/// A value in quotation marks, which ends at the second one, or a word of at least so many characters, which ends before one of
+/// `ends`, too. With `has_blanks`, a quoted one may have several words.
+pub(super) fn value(ends: &str, least: usize, has_blanks: bool) -> String {
+    let end = if has_blanks { r"\n" } else { r"\s" };
+    format!(
+        r#"(?:\\"([^"\\{end}]{{{least},}})|"((?:[^"\\{end}]|\\.){{{least},}})"|'([^'{end}]{{{least},}})'|`([^`{end}]{{{least},}})`|(?:\\?["'`])?([^\s"'`{ends}]{{{least},}}))"#
+    )
+}
+
 /// The rules for secrets without an issuer.
 pub(super) fn value_rules() -> Vec<ValueRule> {
+    let mut rules = general_rules();
+    rules.extend(assignment_rules());
+    rules.extend(command_rules());
+    rules.extend(language_rules());
+    rules
+}
+
+fn general_rules() -> Vec<ValueRule> {
     let prefixes: Vec<&str> = TOKENS.iter().map(|rule| rule.prefix).collect();
     vec![
         // A key of this server, at any length.
@@ -147,40 +178,12 @@ pub(super) fn value_rules() -> Vec<ValueRule> {
         rule(&[], 16, format!("((?:{})[A-Za-z0-9._-]{{16,}})", prefixes.join("|")), ValueForm::Mixed),
         // A token of Docker may have no digit.
         rule(&["dckr_"], 16, r"(dckr_[op]at_[A-Za-z0-9_-]{16,})", ValueForm::Any),
+        // A password of Neon has 12 characters.
+        rule(&["npg_"], 12, r"\b(npg_[A-Za-z0-9]{8,})", ValueForm::Mixed),
         rule(&["key-"], 32, r"\b((?:pub)?key-[0-9a-z]{32})\b", ValueForm::Mixed),
         // `scheme://user:password@host`, `https://token@host`.
         rule(&["://"], 0, r"(?i)\b[a-z][a-z0-9+.-]*://[^\s:/?#@]*:([^\s]+)@", ValueForm::Any),
         rule(&["://"], 0, r"(?i)\b[a-z][a-z0-9+.-]*://([^\s:/?#@]{12,})@", ValueForm::Any),
-        // `name=value`, `name: value`, `--name value`.
-        rule(
-            NAME_WORDS,
-            0,
-            format!(
-                r#"(?i)(?:{NAMES})[\w.-]{{0,40}}(?:\\?["'\]]){{0,2}}\s{{0,3}}(?:=|:=|=>|%3D)\s{{0,3}}(?:\\?["'`])?([^\s"'`;&\\]{{3,}})"#
-            ),
-            ValueForm::Any,
-        ),
-        rule(
-            NAME_WORDS,
-            0,
-            format!(
-                r#"(?i)(?:{NAMES})(?:\\?["'\]]){{0,2}}\s{{0,3}}:\s{{0,3}}(?:\\?["'`])?([^\s"'`;&,\\]{{6,}})"#
-            ),
-            ValueForm::Mixed,
-        ),
-        rule(
-            &["auth"],
-            0,
-            r#"(?i)auth(?:orization)?(?:\\?["'\]]){0,2}\s{0,3}:\s{0,3}(?:\\?["'`])?([^\s"'`;&,\\]{6,})"#,
-            ValueForm::Mixed,
-        ),
-        rule(
-            NAME_WORDS,
-            0,
-            format!(r#"(?i)(?:^|\s)--?(?:{NAMES})[= ]["'`]?([^\s"'`]{{4,}})"#),
-            ValueForm::Mixed,
-        ),
-        rule(&["-auth"], 0, r#"(?i)(?:^|\s)--?auth[= ]["'`]?([^\s"'`]{4,})"#, ValueForm::Mixed),
         rule(
             &["sig=", "signature=", "code=", "_token="],
             0,
@@ -213,58 +216,87 @@ pub(super) fn value_rules() -> Vec<ValueRule> {
             r#"(?i)\bauthorization(?:\\?["'\]]){0,2}\s{0,3}[:=]\s{0,3}(?:\\?["'`])?\w+\s+([^\s"'\\]{8,})"#,
             ValueForm::Any,
         ),
-        // User and password of Oracle, and passwords as options of programs.
-        rule(
-            &["oracle:", "sqlplus"],
-            0,
-            r"(?i)\b(?:oracle:\w{1,10}:|sqlplus\s+(?:-\w+\s+){0,4})[^\s/@]+/([^\s@]+)",
-            ValueForm::Any,
-        ),
-        rule(
-            &["rman", "sqlldr", "expdp", "impdp"],
-            0,
-            r#"(?i)\b(?:rman\s+target|sqlldr|expdp|impdp)\s+(?:userid=)?["']?[^\s/@"']+/([^\s@]+)@"#,
-            ValueForm::Any,
-        ),
-        // `curl -u user:password`, also among other letters of options.
-        rule(
-            &["curl"],
-            0,
-            r#"(?i)\bcurl\b[^\n]{0,200}?\s(?:-[a-z]*u|--(?:proxy-)?user)(?:=|\s{0,3})["']?[^\s:"'/]*:([^\s"']+)"#,
-            ValueForm::Any,
-        ),
-        rule(
-            &["redis-cli"],
-            0,
-            r#"(?i)\bredis-cli\b[^\n]{0,80}?\s(?:-a|--pass)[= ]["']?([^\s"']+)"#,
-            ValueForm::Any,
-        ),
-        // The words of `.netrc`, and of programs that take a password in the same word as an option.
-        rule(
-            &["password"],
-            0,
-            r"(?i)\b(?:login|user|account|machine)\s+\S+\s+password\s+(\S+)",
-            ValueForm::Any,
-        ),
-        // A line of `.netrc` alone; of two ordinary words, such as `password reset`, it is a heading.
-        rule(&["password"], 0, r"(?im)^\s*password\s+(\S{6,})\s*$", ValueForm::Mixed),
-        rule(
-            &["mysql", "mariadb"],
-            0,
-            r#"(?i)\b(?:mysql|mariadb)[\w-]*\s(?:[^\n]{0,200}?\s)?(?-i:-p)(?:"([^"\n]+)"|'([^'\n]+)'|([^\s"'-]\S{3,}))"#,
-            ValueForm::Any,
-        ),
-        rule(&["sshpass"], 0, r#"(?i)\bsshpass\s+-p\s*["']?([^\s"']+)"#, ValueForm::Any),
         // A key of age, in capitals as it is written or in small letters, which age reads, too.
         rule(&["age-secret-key-"], 0, r"(?i)(age-secret-key-(?:pq-)?1[a-z0-9]{16,})", ValueForm::Any),
         // A private key, also one that is cut.
         rule(&["-----begin"], 0, format!("(?is)({PRIVATE_KEY_HEAD}.*)"), ValueForm::Any),
         // Long words that nobody writes by hand: hexadecimal, and random.
-        rule(&[], 32, r"([0-9a-fA-F]{32,})", ValueForm::Mixed),
+        rule(&[], 32, r"([0-9a-fA-F]{32,})", ValueForm::Hexadecimal),
+        rule(&[], 20, r"([A-Za-z0-9]{20,})", ValueForm::Improbable),
         rule(&[], 24, r"([A-Za-z0-9+_=-]{24,})", ValueForm::Random),
         rule(&[], 40, r"([A-Za-z0-9+/_=-]{40,})", ValueForm::Random),
     ]
 }
+
+/// `name=value`, `name: value`, `--name value`, and the forms of other languages.
+fn assignment_rules() -> Vec<ValueRule> {
+    vec![
+        rule(
+            NAME_WORDS,
+            0,
+            format!(
+                r#"(?i)(?:{NAMES})[\w.-]{{0,40}}(?:\\?["'\]]){{0,2}}\s{{0,3}}(?:=|:=|=>|%3D)\s{{0,3}}{}"#,
+                value(r";&\\", 3, true)
+            ),
+            ValueForm::Any,
+        ),
+        rule(
+            NAME_WORDS,
+            0,
+            format!(r#"(?i)(?:{NAMES})(?:\\?["'\]]){{0,2}}\s{{0,3}}:\s{{0,3}}{}"#, value(r";&,\\", 6, false)),
+            ValueForm::Mixed,
+        ),
+        rule(
+            &["auth"],
+            0,
+            r#"(?i)auth(?:orization)?(?:\\?["'\]]){0,2}\s{0,3}:\s{0,3}(?:\\?["'`])?([^\s"'`;&,\\]{6,})"#,
+            ValueForm::Mixed,
+        ),
+        rule(
+            NAME_WORDS,
+            0,
+            format!(r#"(?i)(?:^|\s)--?(?:[a-z0-9]+[-_.])*(?:{NAMES})(?:=|\s{{1,3}}){}"#, value("", 4, true)),
+            ValueForm::Mixed,
+        ),
+        rule(&["-auth"], 0, r#"(?i)(?:^|\s)--?auth[= ]["'`]?([^\s"'`]{4,})"#, ValueForm::Mixed),
+        // The text of an element, and the arguments of `define('NAME', 'value')` and its like.
+        rule(
+            NAME_WORDS,
+            0,
+            format!(r"(?i)<[\w:.-]{{0,40}}(?:{NAMES})(?:\s[^<>]{{0,200}})?>\s{{0,20}}([^<>\s][^<>]{{2,}})</"),
+            ValueForm::Any,
+        ),
+        rule(
+            NAME_WORDS,
+            0,
+            format!(
+                r#"(?i)\bdefine\s{{0,3}}\(\s{{0,3}}["'][\w.-]{{0,40}}(?:{NAMES})["']\s{{0,3}},\s{{0,3}}(?:"([^"\n]{{3,}})"|'([^'\n]{{3,}})')"#
+            ),
+            ValueForm::Any,
+        ),
+        rule(
+            NAME_WORDS,
+            0,
+            format!(
+                r#"(?i)["'][\w.-]{{0,40}}(?:{NAMES})["'](?:\s{{0,3}},|\s{{1,3}}value\s{{0,3}}=)\s{{0,3}}(?:"([^"\s]{{4,}})"|'([^'\s]{{4,}})')"#
+            ),
+            ValueForm::Mixed,
+        ),
+        // A file of npm.
+        rule(
+            &["_auth"],
+            0,
+            r#"(?i)(?:^|[^\w])_auth\s{0,3}=\s{0,3}["']?([A-Za-z0-9+/=_-]{6,})"#,
+            ValueForm::Any,
+        ),
+        // A line of `.pgpass`: host, port, database, user, password.
+        rule(&[":"], 0, format!(r"(?m)^{PGPASS}(\S+)\s*$"), ValueForm::Any),
+        rule(&[":"], 0, format!(r"(?m)(?:^|[\s(]){PGPASS}([^\s,;)]+)"), ValueForm::Mixed),
+    ]
+}
+
+/// The first four parts of a line of `.pgpass`.
+const PGPASS: &str = r"[^\s:#/(]+:(?:\d{1,5}|\*):(?:[A-Za-z_][^\s:]*|\*):(?:[A-Za-z_][^\s:]*|\*):";
 
 /// Whether the value of this name is a secret.
 pub(super) fn is_secret_name(name: &str) -> bool {

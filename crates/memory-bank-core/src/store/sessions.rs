@@ -80,7 +80,7 @@ pub enum SessionError {
     TooMany(usize),
     /// The key has the most sessions that are allowed, and none of them is idle.
     #[error(
-        "this key has {0} open sessions, which is as many as it may have, and used each of them lately; end one, or wait \
+        "this key or token has {0} open sessions, which is as many as it may have, and used each of them lately; end one, or wait \
          until one has been idle for a few minutes"
     )]
     TooManyOfKey(usize),

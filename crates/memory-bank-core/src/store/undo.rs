@@ -8,8 +8,8 @@ use crate::caller::{Caller, Right};
 use crate::document::{DocumentPath, Etag};
 use crate::error::{EditError, StoreError};
 use crate::history::{
-    Chain, ChainQuery, ChangeContext, LineRange, Link, Obstacle, Snapshot, Subject, TakenBack, Version,
-    VersionQuery, take_back,
+    Chain, ChainQuery, ChangeContext, LineRange, Link, Obstacle, Snapshot, Subject, TakenBack, UndoMark,
+    Version, VersionQuery, take_back,
 };
 use crate::limits;
 use crate::store::{Bank, Drafts, HistoryError, ReadOutcome};
@@ -169,13 +169,17 @@ impl From<StoreError> for UndoError {
 /// # Errors
 /// The set is too large, or the store failed. Nothing was written.
 pub async fn undo(bank: &dyn Bank, caller: &Caller, request: &UndoRequest) -> Result<UndoReport, UndoError> {
+    let own = (!caller.may(Right::Admin)).then_some(caller.user_name.as_str());
+    let mark =
+        UndoMark::of(request.session.as_deref(), request.by.as_deref().or(own), request.since, request.until);
+    let context = ChangeContext { restores: true, undoes: Some(mark), ..request.context.clone() };
     for _ in 0..TRIES {
         let plan = Plan::of(bank, caller, request).await?;
         let refused = request.all_or_nothing && !plan.report.left.is_empty();
         if request.dry_run || refused || plan.changes.is_empty() {
             return Ok(plan.report);
         }
-        if let Some(report) = plan.carry_out(bank, caller, &request.context).await? {
+        if let Some(report) = plan.carry_out(bank, caller, &context).await? {
             return Ok(report);
         }
     }

@@ -45,6 +45,8 @@ pub struct GitActivity {
     pub files: Vec<String>,
     /// How many there are.
     pub file_count: usize,
+    /// When git itself changed files last, such as by a checkout of another branch, in seconds.
+    pub last_checkout: Option<i64>,
 }
 
 /// A commit in the reflog.
@@ -81,6 +83,7 @@ pub fn git_activity(
     activity.commit_count = log.commits.len();
     activity.commits = log.commits;
     activity.commits.truncate(RETURNED);
+    activity.last_checkout = log.checkouts.iter().max().copied();
     let except = except.and_then(|path| fs_err::canonicalize(path).ok());
     let except = except.as_deref().and_then(|path| path.strip_prefix(&repository.root).ok());
     let files = repository.touched(since, &log.checkouts, except, until);

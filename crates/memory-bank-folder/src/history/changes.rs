@@ -9,7 +9,7 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::Entropy;
 use memory_bank_core::document::{Document, DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
-use memory_bank_core::history::{ChangeContext, Delta};
+use memory_bank_core::history::{ChangeContext, Delta, stored_tool};
 use memory_bank_core::limits;
 
 use crate::dir::BankDir;
@@ -208,7 +208,7 @@ impl Writer<'_> {
             author: by.author.clone(),
             key: by.key,
             session: by.context.session.clone(),
-            tool: by.context.tool.clone(),
+            tool: stored_tool(&by.context),
             before: None,
             after: None,
             bytes: 0,

@@ -144,16 +144,17 @@ impl FolderHistory {
         steps: &[journal::Step],
         changes: Vec<Changing>,
         by: &By,
+        check: journal::Check<'_>,
     ) -> Result<(), StoreError> {
         if !self.is_kept() || changes.is_empty() {
-            return journal::commit(dir, steps);
+            return journal::commit_beside(dir, steps, None, check);
         }
         let prepared = self.with_writer(dir, |writer| writer.prepare(&changes, by));
         let mut pending = match prepared {
             Ok(pending) => pending,
             Err(error) => {
                 tracing::warn!(%error, "a change is not in the history of the memory bank");
-                return journal::commit(dir, steps);
+                return journal::commit_beside(dir, steps, None, check);
             }
         };
         let flush = || {
@@ -161,7 +162,7 @@ impl FolderHistory {
                 tracing::warn!(%error, "the history could not be flushed to the disk");
             }
         };
-        match journal::commit_beside(dir, steps, Some(&flush)) {
+        match journal::commit_beside(dir, steps, Some(&flush), check) {
             Ok(()) => pending.confirm(),
             // The change is completed later, and its versions are settled then.
             Err(error @ StoreError::Damaged { .. }) => return Err(error),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use jiff::Timestamp;
 use memory_bank_core::caller::KeyId;
 use memory_bank_core::document::{DocumentPath, Etag};
-use memory_bank_core::history::{Delta, Version, VersionKind};
+use memory_bank_core::history::{Delta, Version, VersionKind, tool_and_mark};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -173,6 +173,7 @@ impl Record {
         let facts = &self.facts;
         let kind = facts.kind.listed()?;
         let is_rename = facts.kind == Kind::Renamed;
+        let (tool, undoes) = facts.tool.as_deref().map(tool_and_mark).unzip();
         Some(Version {
             document: facts.document.to_string(),
             number: facts.number,
@@ -184,7 +185,8 @@ impl Record {
             key: facts.key.filter(|_| self.is_own).map(KeyId),
             key_prefix: None,
             session: facts.session.clone().filter(|_| self.is_own),
-            tool: facts.tool.clone().filter(|_| self.is_own),
+            tool: tool.filter(|_| self.is_own),
+            undoes: undoes.flatten().filter(|_| self.is_own),
             kind: if self.is_own { kind } else { VersionKind::Foreign },
             etag: facts.after.as_deref().map(Etag::claimed),
             bytes: facts.bytes,

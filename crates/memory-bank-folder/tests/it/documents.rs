@@ -33,6 +33,57 @@ async fn an_edit_and_a_rename_keep_bytes_that_are_not_utf_8() {
 }
 
 #[tokio::test]
+async fn what_another_program_writes_while_an_edit_is_made_is_in_its_result() {
+    let f = fixture();
+    std::fs::write(f.file("a.md"), "a\n").unwrap();
+    std::fs::write(f.file("b.md"), "b\n").unwrap();
+    let append = |file: &str, text: &str| {
+        let mut file = std::fs::File::options().append(true).create(true).open(f.file(file)).unwrap();
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+    };
+    // One document, two as one change, and one that is new.
+    for names in [vec![name("a.md")], vec![name("a.md"), name("b.md")], vec![name("new.md")]] {
+        let mut runs = 0;
+        let mut add = |drafts: &mut Drafts| {
+            runs += 1;
+            let before: Vec<String> = names
+                .iter()
+                .map(|name| drafts.stored(name).map(|stored| stored.content.clone()).unwrap_or_default())
+                .collect();
+            if runs < 3 {
+                append(names[0].as_str(), &format!("outside {runs}\n"));
+            }
+            names
+                .iter()
+                .zip(before)
+                .try_for_each(|(name, before)| drafts.set(name, format!("{before}edit\n")))
+        };
+        f.bank.edit(&caller(), &names, &mut add).await.unwrap();
+        let text = f.text(names[0].as_str()).await;
+        assert!(text.ends_with("outside 1\noutside 2\nedit\n"), "{text}");
+        assert_eq!(runs, 3);
+    }
+    assert_eq!(f.text("b.md").await, "b\nedit\n");
+    assert_eq!(f.text("a.md").await.matches("edit").count(), 2);
+}
+
+#[tokio::test]
+async fn an_edit_of_a_document_that_never_rests_is_refused_and_changes_nothing() {
+    let f = fixture();
+    std::fs::write(f.file("a.md"), "a\n").unwrap();
+    let path = name("a.md");
+    let mut number = 0;
+    let mut replace = |drafts: &mut Drafts| {
+        number += 1;
+        std::fs::write(f.file("a.md"), "x".repeat(number)).unwrap();
+        drafts.set(&path, "edit\n".to_owned())
+    };
+    let refused = f.bank.edit(&caller(), std::slice::from_ref(&path), &mut replace).await.unwrap_err();
+    assert!(refused.to_string().contains("at the same time"), "{refused}");
+    assert_eq!(f.text("a.md").await, "x".repeat(number));
+}
+
+#[tokio::test]
 async fn a_folder_that_cannot_be_written_can_be_read() {
     let f = fixture();
     std::fs::write(f.file("a.md"), "x").unwrap();

@@ -2,7 +2,7 @@
 //! and the session, and which part of a text changed.
 
 use memory_bank_core::document::{Document, Etag};
-use memory_bank_core::history::{ChangeContext, Delta, VersionKind};
+use memory_bank_core::history::{ChangeContext, Delta, VersionKind, stored_tool};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -116,9 +116,9 @@ fn change_of(keeps_history: bool, kind: &str, context: &ChangeContext, kept: &st
 }
 
 /// The name of the tool, if it can be a part of the setting.
-fn tool_of(context: &ChangeContext) -> Option<&str> {
+fn tool_of(context: &ChangeContext) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    context.tool.as_deref().filter(|tool| tool.len() <= 64 && tool.bytes().all(plain))
+    stored_tool(context).filter(|tool| tool.len() <= 64 && tool.bytes().all(plain))
 }
 
 fn session_of(context: &ChangeContext) -> Option<Uuid> {

@@ -273,5 +273,5 @@ fn malformed() -> Response {
 }
 
 fn forbidden() -> Response {
-    reply::error(StatusCode::FORBIDDEN, "This key may not do that: it takes the scope `read`")
+    reply::error(StatusCode::FORBIDDEN, "You may not do that: it takes the scope `read`")
 }

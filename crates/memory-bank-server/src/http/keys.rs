@@ -264,10 +264,7 @@ fn key_id(text: &str) -> Option<KeyId> {
 }
 
 fn forbidden() -> Response {
-    reply::error(
-        StatusCode::FORBIDDEN,
-        "This key may not do that: it takes an owner's key with the scope `admin`",
-    )
+    reply::error(StatusCode::FORBIDDEN, "You may not do that: it takes an owner's key with the scope `admin`")
 }
 
 fn no_such_key() -> Response {

@@ -87,7 +87,7 @@ impl RequestContext {
                 admission::unauthorized(&error)
             }
             KeyState::FewerRights => {
-                let text = "the rights of this key changed during the call, so its reply is not shown; it may have been \
+                let text = "the rights of this key or token changed during the call, so its reply is not shown; it may have been \
                             carried out";
                 reply::rpc_error(StatusCode::FORBIDDEN, id, INVALID_REQUEST, text)
             }
@@ -196,7 +196,7 @@ impl RequestContext {
     /// The reply to a key that has as many open streams as it may have.
     pub(crate) fn too_many_streams(&self, id: Option<&Value>) -> Response {
         self.shared.metrics.limit_reached(Limit::Streams);
-        let text = "this key has as many open streams as it may have; close one first";
+        let text = "this key or token has as many open streams as it may have; close one first";
         reply::rpc_error(StatusCode::TOO_MANY_REQUESTS, id, TRANSPORT_ERROR, text)
     }
 }

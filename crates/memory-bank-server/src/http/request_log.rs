@@ -98,7 +98,10 @@ fn set_headers(headers: &mut HeaderMap, id: Uuid) {
         headers.insert(X_REQUEST_ID, id);
     }
     for (name, value) in FIXED_HEADERS {
-        headers.insert(name, value);
+        // A page that leads elsewhere has a stricter policy of its own.
+        if name != REFERRER_POLICY || !headers.contains_key(&name) {
+            headers.insert(name, value);
+        }
     }
 }
 

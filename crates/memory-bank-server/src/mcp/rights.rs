@@ -10,7 +10,7 @@ pub(crate) fn require(caller: &Caller, right: Right, what: &str) -> Result<(), E
     if caller.may(right) {
         return Ok(());
     }
-    let message = format!("this key may not use `{what}`: {}", lacking(caller, right));
+    let message = format!("you may not use `{what}`: {}", lacking(caller, right));
     Err(ErrorData::invalid_request(message, Some(json!({"missingScope": right.as_str()}))))
 }
 
@@ -18,9 +18,11 @@ pub(crate) fn require(caller: &Caller, right: Right, what: &str) -> Result<(), E
 pub(crate) fn lacking(caller: &Caller, right: Right) -> String {
     let scope = right.as_str();
     if caller.role.grants(right) {
-        format!("it lacks the scope `{scope}`; ask an owner of the project for a key that has it")
+        format!(
+            "your key or token lacks the scope `{scope}`; ask an owner of the project for a key that has it, or sign in again and allow it"
+        )
     } else {
-        format!("it takes a role with the scope `{scope}`; ask an owner of the project for a key that may")
+        format!("it takes a role with the scope `{scope}`; ask an owner of the project for that role")
     }
 }
 

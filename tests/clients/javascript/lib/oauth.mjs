@@ -39,8 +39,8 @@ export class Provider {
   state = () => "a state";
 }
 
-const field = (page, name) =>
-  page.match(new RegExp(`name="${name}" value="([^"]*)"`))[1].replaceAll("&amp;", "&").replaceAll("&#39;", "'").replaceAll("&quot;", '"');
+const unescape = (text) => text.replaceAll("&quot;", '"').replaceAll("&#39;", "'").replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&amp;", "&");
+const field = (page, name) => unescape(page.match(new RegExp(`name="${name}" value="([^"]*)"`))[1]);
 
 /** A browser with one cookie. */
 function browser(origin) {
@@ -70,8 +70,10 @@ export async function allow(origin, address, secret, scopes, callback = CALLBACK
   const rights = Object.fromEntries(scopes.map((scope) => [scope, "yes"]));
   const form = { request: field(consent, "request"), token: field(consent, "token"), project, decision: "allow", ...rights };
   const answer = await send("/oauth/authorize", form);
-  assert.equal(answer.status, 303, await answer.text());
-  const location = new URL(answer.headers.get("location"));
+  const page = await answer.text();
+  assert.equal(answer.status, 200, page);
+  // The page leads the browser to the application.
+  const location = new URL(unescape(page.match(/http-equiv="refresh" content="0;url=([^"]*)"/)[1]));
   assert.equal(location.origin + location.pathname, callback);
   return { parameters: location.searchParams, location, consent };
 }

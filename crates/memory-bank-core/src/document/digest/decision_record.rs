@@ -72,6 +72,8 @@ impl Record {
             // The part to which the lines belong: the heading or the label above.
             let mut part = title;
             for block in blocks(&outline, &range) {
+                // A label inside of an item is a part of its text.
+                let is_nested = matches!(&block, Block::Item(item) if item.depth > 0);
                 let line = match block {
                     Block::Label(text) => {
                         part = plain(&text).trim_end_matches([':', '：', ' ']).to_owned();
@@ -84,6 +86,7 @@ impl Record {
                 let Some(words) = content(&line) else { continue };
                 if let Some((label, rest)) =
                     labelled(&line).filter(|(label, _)| is_structural(&plain(label)) || is_date_label(label))
+                    && !(is_nested && summary.decision.is_some())
                 {
                     let label = plain(label);
                     if !record.read_labelled(&label, plain(rest), &mut summary) {

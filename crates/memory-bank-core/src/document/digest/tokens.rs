@@ -11,12 +11,18 @@ pub fn estimated_tokens(text: &str) -> usize {
     let mut tenths = 0;
     let mut run = Run::None;
     let mut length = 0;
+    let mut before = Run::None;
     for character in text.chars() {
         let next = Run::of(character);
         if next == run {
             length += 1;
         } else {
             tenths += run.tenths(length);
+            // A blank before digits is a token of its own.
+            if run == Run::Blank && next == Run::Digits && before == Run::Digits {
+                tenths += 10;
+            }
+            before = run;
             run = next;
             length = 1;
         }

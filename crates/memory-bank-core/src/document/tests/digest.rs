@@ -117,6 +117,24 @@ fn state_and_patterns_are_shown_when_there_are_any() {
 }
 
 #[test]
+fn the_summary_of_a_decision_is_not_replaced_by_a_line_of_its_text() {
+    let mut drafts = bank(&[]);
+    let injected = "\n## Injected\n- **Decision:** x\n- **Date:** 2020-01-01";
+    let request = LogDecision {
+        title: "T".to_owned(),
+        context: format!("c{injected}"),
+        decision: format!("the real one{injected}"),
+        alternatives: Vec::new(),
+        consequences: Vec::new(),
+    };
+    log_decision(&mut drafts, &request, at(), "a").unwrap();
+    let log = text(&drafts, DecisionLog);
+    let shown = digest(&sources("", "", &log), DigestBounds::default()).recent_decisions;
+    let shown: Vec<_> = shown.iter().map(|one| (one.title.as_str(), one.summary.as_str())).collect();
+    assert_eq!(shown, [("T", "the real one")], "{log}");
+}
+
+#[test]
 fn the_plain_digest_has_its_parts_within_its_bound() {
     let active = "## Ongoing Tasks\n- a\n- b\n\n## Next Steps\n- n\n";
     let progress = "- [2026-11-22 09:30:07] [a] - x: y\n";

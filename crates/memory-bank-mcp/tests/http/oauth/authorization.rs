@@ -2,7 +2,7 @@
 
 use super::browser::{
     Browser, CALLBACK, Site, assert_error, authorize, authorize_with, code_of, exchange, exchange_with,
-    hidden, login_code, opens, parameter, post_form, register, tokens,
+    hidden, login_code, onward, opens, parameter, post_form, register, tokens,
 };
 use crate::client::Reply;
 use serde_json::json;
@@ -19,10 +19,12 @@ fn a_client_registers_is_allowed_in_and_calls_a_tool() {
     assert!(!page.body.contains("<script") && !page.body.contains("Test <client>"));
     assert_eq!(page.header("cache-control"), Some("no-store"));
     let policy = page.header("content-security-policy").unwrap();
-    assert!(policy.contains("frame-ancestors 'none'") && policy.contains("default-src 'none'"), "{policy}");
+    assert!(policy.contains("frame-ancestors 'none'") && policy.contains("form-action 'self';"), "{policy}");
     let answer = browser.allow(&page, "read write");
-    assert_eq!(answer.status, 303, "{}", answer.body);
-    assert!(answer.header("location").unwrap().starts_with(&format!("{CALLBACK}?")));
+    assert!(onward(&answer).unwrap().starts_with(&format!("{CALLBACK}?")), "{}", answer.body);
+    let policy = answer.header("content-security-policy").unwrap();
+    assert!(policy.contains("default-src 'none'") && policy.contains("form-action 'self';"), "{policy}");
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(parameter(&answer, "state").as_deref(), Some("a state&"));
     assert_eq!(parameter(&answer, "iss"), Some(format!("http://{}", site.server.address)));
     let reply = exchange(&site.server, &client, &code_of(&answer));
@@ -166,7 +168,7 @@ fn a_program_on_this_machine_may_use_any_port() {
     let mut browser = Browser::new(&site.server);
     let page = browser.sign_in(&address, &login_code(&site.database, "alice"));
     let answer = browser.allow(&page, "read write");
-    assert!(answer.header("location").unwrap().starts_with("http://localhost:43210/callback?"), "{answer:?}");
+    assert!(onward(&answer).unwrap().starts_with("http://localhost:43210/callback?"), "{answer:?}");
     let code = code_of(&answer);
     let other = [("redirect_uri", "http://localhost:43211/callback")];
     assert_error(&exchange_with(&site.server, &client, &code, &other), "invalid_grant");

@@ -153,10 +153,20 @@ pub(crate) fn code_of(answer: &Reply) -> String {
     parameter(answer, "code").unwrap_or_else(|| panic!("{answer:?}"))
 }
 
+/// The address of the client to which a page leads: by itself, and by a link.
+pub(crate) fn onward(answer: &Reply) -> Option<String> {
+    let (_, rest) = answer.body.split_once("http-equiv=\"refresh\" content=\"0;url=")?;
+    let address = rest.split('"').next()?;
+    assert_eq!((answer.status, answer.header("referrer-policy")), (200, Some("no-referrer")), "{answer:?}");
+    let link = format!("<a rel=\"noreferrer\" href=\"{address}\"");
+    assert!(answer.body.contains(&link), "{}", answer.body);
+    Some(unescape(address))
+}
+
 /// A parameter of the answer to the client.
 pub(crate) fn parameter(answer: &Reply, name: &str) -> Option<String> {
-    let location = answer.header("location")?;
-    let (_, query) = location.split_once('?')?;
+    let address = onward(answer)?;
+    let (_, query) = address.split_once('?')?;
     let found = query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}=")))?;
     Some(decode(found))
 }
@@ -260,8 +270,11 @@ pub(crate) fn hidden(page: &Reply, name: &str) -> String {
     let start = format!("name=\"{name}\" value=\"");
     let value = page.body.split(&start).nth(1).and_then(|rest| rest.split('"').next());
     let value = value.unwrap_or_else(|| panic!("no field `{name}`: {}", page.body));
-    value
-        .replace("&quot;", "\"")
+    unescape(value)
+}
+
+fn unescape(text: &str) -> String {
+    text.replace("&quot;", "\"")
         .replace("&#39;", "'")
         .replace("&lt;", "<")
         .replace("&gt;", ">")

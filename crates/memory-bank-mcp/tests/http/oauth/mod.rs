@@ -18,4 +18,5 @@ mod resource_server;
 mod revocation;
 mod rights;
 mod sign_in;
+mod sign_in_attacks;
 mod timing;

@@ -1,8 +1,8 @@
 //! Requests at the same time, which real clients make and attackers try.
 
 use super::browser::{
-    Browser, CALLBACK, Site, authorize, code_of, connect, exchange, login_code, opens, refresh, register,
-    tokens,
+    Browser, CALLBACK, Site, authorize, code_of, connect, exchange, login_code, onward, opens, refresh,
+    register, tokens,
 };
 use crate::client::Reply;
 use crate::database::operate;
@@ -59,18 +59,43 @@ fn a_user_who_is_removed_while_the_page_is_open_gives_nothing() {
     };
     member("add", &["--role", "editor"]);
     let client = register(&site.server, &[CALLBACK]);
+    let address = authorize(&client, "read write");
     let mut browser = Browser::new(&site.server);
-    let page = browser.sign_in(&authorize(&client, "read write"), &login_code(&site.database, "bob"));
+    let page = browser.sign_in(&address, &login_code(&site.database, "bob"));
+    let mut late = Browser::new(&site.server);
+    let late_page = late.sign_in(&address, &login_code(&site.database, "bob"));
     member("add", &["--role", "viewer"]);
     // The right that bob has lost meanwhile is not given.
     let less = exchange(&site.server, &client, &code_of(&browser.allow(&page, "read write")));
     assert_eq!(less.json()["scope"], serde_json::json!("read"));
     member("remove", &[]);
-    let refused = browser.allow(&page, "read");
-    assert_eq!((refused.status, refused.header("location")), (400, None), "{}", refused.body);
+    let refused = late.allow(&late_page, "read");
+    assert_eq!((refused.status, onward(&refused)), (400, None), "{}", refused.body);
     operate(&site.database, &["users", "remove", "bob"]).unwrap();
     // Nobody is signed in any more.
-    let refused = browser.allow(&page, "read");
-    assert_eq!((refused.status, refused.header("location")), (200, None), "{}", refused.body);
-    assert!(refused.body.contains("API key or login code"), "{}", refused.body);
+    let refused = late.allow(&late_page, "read");
+    assert_eq!((refused.status, onward(&refused)), (403, None), "{}", refused.body);
+    assert!(late.get(&address).body.contains("API key or login code"));
+}
+
+#[test]
+fn of_allows_of_one_form_at_the_same_time_one_counts() {
+    let site = Site::new();
+    let client = register(&site.server, &[CALLBACK]);
+    let mut browser = Browser::new(&site.server);
+    let page = browser.sign_in(&authorize(&client, "read"), &login_code(&site.database, "alice"));
+    let cookie = browser.cookie.clone();
+    let replies = at_once(6, |_| {
+        let mut browser = Browser::new(&site.server);
+        browser.cookie.clone_from(&cookie);
+        browser.allow(&page, "read")
+    });
+    let (good, other): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| onward(reply).is_some());
+    assert_eq!(good.len(), 1, "{replies:?}");
+    assert!(
+        other.iter().all(|reply| reply.status == 403 && reply.body.contains("decided already")),
+        "{other:?}"
+    );
+    assert_eq!(site.database.psql("SELECT count(*) FROM app.oauth_grants"), "1");
+    assert_eq!(exchange(&site.server, &client, &code_of(good[0])).status, 200);
 }

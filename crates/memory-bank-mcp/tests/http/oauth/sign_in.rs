@@ -1,7 +1,8 @@
 //! Signing in and consenting in a browser: forged forms, prepared cookies, used codes, and taking back.
 
 use super::browser::{
-    Browser, CALLBACK, Site, authorize, code_of, exchange, hidden, login_code, opens, register, tokens,
+    Browser, CALLBACK, Site, authorize, code_of, exchange, hidden, login_code, onward, opens, register,
+    tokens,
 };
 use crate::client::Server;
 use crate::database::key_of;
@@ -111,7 +112,7 @@ fn a_forged_form_of_consent_is_refused() {
     assert_eq!(site.database.psql("SELECT count(*) FROM app.oauth_grants"), "0");
     let origin = format!("http://{}", site.server.address);
     let own = [form, ("Origin", origin.as_str()), ("Sec-Fetch-Site", "same-origin")];
-    assert_eq!(browser.request("POST", "/oauth/authorize", &own, &body).status, 303);
+    assert!(onward(&browser.request("POST", "/oauth/authorize", &own, &body)).is_some());
 }
 
 #[test]
@@ -123,10 +124,13 @@ fn no_right_that_was_not_requested_or_chosen_is_given() {
     assert!(!page.body.contains("name=\"admin\""), "{}", page.body);
     let got = exchange(&site.server, &client, &code_of(&browser.allow(&page, "write admin"))).json();
     assert_eq!(got["scope"], json!("write"));
+    let page = browser.sign_in(&authorize(&client, "read write"), &login_code(&site.database, "alice"));
     let none = browser.allow(&page, "admin");
-    assert_eq!((none.status, none.header("location")), (400, None), "{}", none.body);
+    assert_eq!((none.status, onward(&none)), (400, None), "{}", none.body);
+    // A decision that was not possible does not end the sign-in.
+    assert!(onward(&browser.allow(&none, "read")).is_some());
     // What can lose something is never chosen to begin with.
-    let page = browser.get(&authorize(&client, "read write admin"));
+    let page = browser.sign_in(&authorize(&client, "read write admin"), &login_code(&site.database, "alice"));
     assert!(page.body.contains("name=\"write\" value=\"yes\" checked>"), "{}", page.body);
     assert!(page.body.contains("name=\"admin\" value=\"yes\">"), "{}", page.body);
 }

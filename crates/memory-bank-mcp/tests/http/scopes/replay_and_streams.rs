@@ -177,7 +177,7 @@ fn a_reply_is_withheld_from_a_key_that_lost_the_right_during_the_call() {
     });
     assert_silent("a call of a key that was lowered", &reply.body);
     assert!(
-        reply.body.contains("rights of this key changed") || reply.body.contains("isError"),
+        reply.body.contains("rights of this key or token changed") || reply.body.contains("isError"),
         "{}",
         reply.body
     );

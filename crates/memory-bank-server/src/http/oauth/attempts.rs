@@ -11,6 +11,7 @@ use memory_bank_core::limiter::{Admission, AttemptKind, Limiter, Origin, Verdict
 
 use crate::http::addresses::network;
 use crate::http::oauth::client_fetch::Gate;
+use crate::http::oauth::page::problem;
 use crate::http::reply;
 use crate::http::shared::Shared;
 
@@ -34,13 +35,34 @@ pub(super) async fn refusal(
     attempt: AttemptKind,
     address: Option<IpAddr>,
 ) -> Option<Response> {
+    let seconds = wait(shared, attempt, address).await?;
+    let response = reply::error(StatusCode::TOO_MANY_REQUESTS, "Too many requests");
+    Some(reply::with_retry_after(response, seconds))
+}
+
+/// The same as a page for the person at a browser.
+pub(super) async fn refusal_page(
+    shared: &Shared,
+    attempt: AttemptKind,
+    address: Option<IpAddr>,
+) -> Option<Response> {
+    let seconds = wait(shared, attempt, address).await?;
+    let unit = if seconds == 1 { "second" } else { "seconds" };
+    let text = format!(
+        "Somebody at your address has tried to sign in too often. Go back in {seconds} {unit}, and try again."
+    );
+    let response = problem(StatusCode::TOO_MANY_REQUESTS, "Too many attempts", &text, None);
+    Some(reply::with_retry_after(response, seconds))
+}
+
+/// Counts an attempt; how many seconds an address must wait if it has made too many.
+async fn wait(shared: &Shared, attempt: AttemptKind, address: Option<IpAddr>) -> Option<u32> {
     let verdict = count(shared, attempt, address).await;
     if verdict.admitted {
         return None;
     }
     let seconds = verdict.tightest().map_or(60, |window| window.reset.as_secs() + 1);
-    let response = reply::error(StatusCode::TOO_MANY_REQUESTS, "Too many requests");
-    Some(reply::with_retry_after(response, u32::try_from(seconds).unwrap_or(60)))
+    Some(u32::try_from(seconds).unwrap_or(60))
 }
 
 /// Counts the fetches of documents that an address causes.

@@ -12,16 +12,16 @@ use memory_bank_core::caller::{KeyId, Right};
 use memory_bank_core::identity::{
     Consent, DEFAULT_RATE_LIMIT, Membership, NewCode, NewGrant, PlainToken, TokenKind,
 };
-use url::Url;
 
 use crate::http::oauth::consent_page::{self, TERMS};
+use crate::http::oauth::cookie::Purpose;
 use crate::http::oauth::form::{self, Form};
-use crate::http::oauth::page::{problem, see_other};
+use crate::http::oauth::page::{onward, problem, see_other};
 use crate::http::oauth::page_request::{PageRequest, failed, stale};
 use crate::http::oauth::reply::ErrorCode;
 use crate::http::oauth::request::{AuthorizationRequest, Invalid};
 use crate::http::oauth::token::after;
-use crate::http::oauth::{cookie, openid, redirect_uri};
+use crate::http::oauth::{openid, redirect_uri};
 use crate::http::shared::Shared;
 
 /// How long a code is valid.
@@ -43,15 +43,15 @@ pub(crate) async fn sign_in(State(shared): State<Arc<Shared>>, request: Request)
         Ok(page) => page,
         Err(response) => return *response,
     };
-    let form = match form::read(&parts.headers, body).await {
+    let form = match form::read_for_page(&parts.headers, body).await {
         Ok(form) => form,
         Err(response) => return response,
     };
-    let query = form.get("request").unwrap_or_default().to_owned();
-    let Some(cookie) = page.cookie_of_form(&form, &query) else { return stale() };
-    match page.sign_in(&form, &cookie, &format!("/oauth/authorize?{query}")).await {
+    let purpose = purpose_of(&form);
+    let Some(cookie) = page.cookie_of_form(&form, &purpose) else { return stale() };
+    match page.sign_in(&form, &cookie, &purpose).await {
         Ok(response) => response,
-        Err(message) => page.show(&query, Some(message)).await,
+        Err(message) => page.show(purpose.of_forms(), Some(message)).await,
     }
 }
 
@@ -61,28 +61,44 @@ pub(crate) async fn decide(State(shared): State<Arc<Shared>>, request: Request) 
         Ok(page) => page,
         Err(response) => return *response,
     };
-    let form = match form::read(&parts.headers, body).await {
+    let form = match form::read_for_page(&parts.headers, body).await {
         Ok(form) => form,
         Err(response) => return response,
     };
-    let query = form.get("request").unwrap_or_default().to_owned();
-    let Some(cookie) = page.cookie_of_form(&form, &query) else { return stale() };
-    let authorization = match page.authorization(&query).await {
+    let purpose = purpose_of(&form);
+    let Some(cookie) = page.cookie_of_form(&form, &purpose) else { return decided() };
+    let authorization = match page.authorization(purpose.of_forms()).await {
         Ok(authorization) => authorization,
         Err(response) => return *response,
     };
-    match form.get("decision") {
-        Some("allow") => page.allow(&cookie, &authorization, &query, &form).await,
-        Some("switch") => match page.store.sign_out(&cookie.hash()).await {
-            Ok(()) => see_other(&format!("/oauth/authorize?{}", openid::switched(&query))),
-            Err(failure) => failed(&failure),
-        },
-        _ => {
-            let why =
-                [("error", ErrorCode::AccessDenied.as_str()), ("error_description", "the user refused")];
-            see_other(authorization.answer(&page.server, &why).as_str())
-        }
+    if form.get("decision") == Some("allow") {
+        return page.allow(&cookie, &authorization, &purpose, &form).await;
     }
+    // Every decision ends the sign-in, before the browser goes to the application.
+    if let Err(failure) = page.store.sign_out(&purpose.sign_in_hash(&cookie)).await {
+        return failed(&failure);
+    }
+    let mut response = if form.get("decision") == Some("switch") {
+        see_other(&format!("/oauth/authorize?{}", openid::switched(purpose.of_forms())))
+    } else {
+        let why = [("error", ErrorCode::AccessDenied.as_str()), ("error_description", "the user refused")];
+        let text = format!("“{}” gets no access.", authorization.client.name);
+        onward("You have refused", &text, &authorization.answer(&page.server, &why))
+    };
+    purpose.remove_cookie(&mut response, &page.server);
+    response
+}
+
+/// The request that a form carries on.
+fn purpose_of(form: &Form) -> Purpose {
+    Purpose::Authorize(form.get("request").unwrap_or_default().to_owned())
+}
+
+/// The reply to a form of consent without its sign-in: a decision ends that, and so does its age.
+fn decided() -> Response {
+    let text = "You have decided already, this page is too old, or your browser refuses cookies. If the application is not \
+                connected, start again there.";
+    problem(StatusCode::FORBIDDEN, "This form has been used already", text, None)
 }
 
 impl PageRequest {
@@ -108,24 +124,24 @@ impl PageRequest {
             Ok(authorization) => authorization,
             Err(response) => return *response,
         };
-        if let (Some(cookie), None) = (cookie::of(&self.headers, &self.server), message) {
-            let cookie = &cookie;
-            match self.store.signed_in(&cookie.hash()).await {
-                Ok(Some(user)) if user.projects.is_empty() => {
+        let purpose = Purpose::Authorize(query.to_owned());
+        if message.is_none() {
+            match self.signed_in(&purpose).await {
+                Ok(Some((_, user))) if user.projects.is_empty() => {
                     let text =
                         "You are a member of no project that you can open with what you signed in with.";
                     return problem(StatusCode::FORBIDDEN, "There is no project", text, None);
                 }
-                Ok(Some(user)) => {
-                    return consent_page::consent(&self.shared, &authorization, query, cookie, &user, None);
+                Ok(Some((cookie, user))) => {
+                    return consent_page::consent(&self.shared, &authorization, query, &cookie, &user, None);
                 }
                 Ok(None) => {}
                 Err(failure) => return failed(&failure),
             }
         }
-        let cookie = self.cookie();
+        let cookie = self.cookie(&purpose);
         let mut response = consent_page::sign_in(&self.shared, &authorization, query, &cookie, message);
-        cookie::set(&mut response, &self.server, &cookie);
+        purpose.set_cookie(&mut response, &self.server, &cookie);
         response
     }
 
@@ -133,14 +149,15 @@ impl PageRequest {
         &self,
         cookie: &PlainToken,
         authorization: &AuthorizationRequest,
-        query: &str,
+        purpose: &Purpose,
         form: &Form,
     ) -> Response {
-        let user = match self.store.signed_in(&cookie.hash()).await {
-            Ok(Some(user)) => user,
-            Ok(None) => return self.show(query, None).await,
+        let user = match self.signed_in(purpose).await {
+            Ok(Some((_, user))) => user,
+            Ok(None) => return decided(),
             Err(failure) => return failed(&failure),
         };
+        let query = purpose.of_forms();
         let again =
             |why: &str| consent_page::consent(&self.shared, authorization, query, cookie, &user, Some(why));
         let project = form.get("project").unwrap_or_default();
@@ -178,12 +195,15 @@ impl PageRequest {
             challenge: authorization.challenge,
             expires_at: after(now, CODE_LIFE),
         };
-        match self.store.consent(&cookie.hash(), &grant, &stored).await {
+        match self.store.consent(&purpose.sign_in_hash(cookie), &grant, &stored).await {
             Ok(Consent::Granted) => {
-                let to: Url = authorization.answer(&self.server, &[("code", code.expose())]);
-                see_other(to.as_str())
+                let to = authorization.answer(&self.server, &[("code", code.expose())]);
+                let text = format!("“{}” gets access now.", authorization.client.name);
+                let mut response = onward("You have allowed it", &text, &to);
+                purpose.remove_cookie(&mut response, &self.server);
+                response
             }
-            Ok(Consent::SignedOut) => self.show(query, None).await,
+            Ok(Consent::SignedOut) => decided(),
             Ok(Consent::NotAMember) => again("you are not a member of this project any more"),
             Ok(Consent::TooMuch) => again("you do not have these rights in this project any more"),
             Err(failure) => failed(&failure),

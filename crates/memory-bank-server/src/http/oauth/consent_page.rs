@@ -6,7 +6,7 @@ use memory_bank_core::caller::{Right, Role};
 use memory_bank_core::identity::{Membership, PlainToken, SignedIn};
 use url::Url;
 
-use crate::http::oauth::cookie::form_token;
+use crate::http::oauth::cookie::{Purpose, form_token};
 use crate::http::oauth::page::{alert, escape, page};
 use crate::http::oauth::request::AuthorizationRequest;
 use crate::http::oauth::{client_document, openid, redirect_uri};
@@ -42,7 +42,7 @@ pub(super) fn sign_in(
         client = escape(&authorization.client.name),
         message = alert(message),
         warning = warning(authorization),
-        offer = openid::offer(shared, cookie, query, Some(query)),
+        offer = openid::offer(shared, cookie, &Purpose::Authorize(query.to_owned())),
         request = escape(query),
         token = form_token(cookie, query),
     );
@@ -87,14 +87,14 @@ pub(super) fn consent(
         request = escape(query),
         token = form_token(cookie, query),
         projects = user.projects.iter().map(project).collect::<String>(),
-        rights = authorization.rights.iter().map(right).collect::<String>(),
+        rights = authorization.rights.iter().map(|one| right(one, &user.projects)).collect::<String>(),
         terms = TERMS
             .iter()
             .map(|(value, text, _)| format!("<option value=\"{value}\">{text}</option>"))
             .collect::<String>(),
     );
     let status = if message.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-    page(status, "Allow access", &body, Some(&authorization.redirect_uri))
+    page(status, "Allow access", &body, None)
 }
 
 /// Where a client describes itself: the one part of it that somebody must control.
@@ -134,17 +134,25 @@ fn project(membership: &Membership) -> String {
     )
 }
 
-/// Reading and writing are chosen to begin with; what can lose something, the user chooses.
-fn right(right: Right) -> String {
+/// Reading and writing are chosen to begin with, where the user has them in the project that is; what can lose something,
+/// the user chooses.
+fn right(right: Right, projects: &[Membership]) -> String {
     let text = match right {
         Right::Read => "read documents and the graph",
         Right::Write => "change documents and the graph",
         Right::Admin => "delete documents and restore backups",
     };
     let name = right.as_str();
-    let chosen = if right == Right::Admin { "" } else { " checked" };
+    let has = |project: &Membership| project.rights.contains(&right);
+    let (state, note) = if !projects.iter().any(has) {
+        (" disabled", ": you cannot give this")
+    } else if right != Right::Admin && projects.first().is_some_and(has) {
+        (" checked", "")
+    } else {
+        ("", "")
+    };
     format!(
-        "<label class=\"choice\"><input type=\"checkbox\" name=\"{name}\" value=\"yes\"{chosen}>\
-         <span>{text} ({name})</span></label>\n"
+        "<label class=\"choice\"><input type=\"checkbox\" name=\"{name}\" value=\"yes\"{state}>\
+         <span>{text} ({name}){note}</span></label>\n"
     )
 }

@@ -2,6 +2,9 @@
 //!
 //! The same cookie stands for a browser before and after its user has signed in, but never the same value: signing in
 //! makes a new one, so that nobody can prepare the cookie that a user signs in with.
+//!
+//! Browsers send a cookie to every port of its host, so a program that waits for an answer at another port can get it.
+//! That is why a sign-in belongs to one [`Purpose`], and ends with the decision.
 
 use axum::response::Response;
 use base64::Engine;
@@ -11,28 +14,16 @@ use http::{HeaderMap, HeaderValue};
 use memory_bank_core::identity::{KeyHash, PlainToken, TokenKind};
 
 use crate::http::oauth::ServerUrl;
-
-/// How long a browser is signed in, in seconds.
-pub(super) const SIGN_IN_SECONDS: u32 = 900;
+use crate::http::oauth::form::Form;
 
 /// How long a sign-in at an OpenID provider may take, in seconds.
 const ATTEMPT_SECONDS: u32 = 900;
 /// The longest cookie that browsers keep, with its name and attributes, less some room.
 const LONGEST: usize = 3800;
 
-/// The name of the cookie. With `__Host-` a browser takes it from this host alone, over https.
-fn name(server: &ServerUrl) -> &'static str {
-    if server.is_https() { "__Host-mbmcp" } else { "mbmcp" }
-}
-
 /// The name of the cookie of a sign-in at an OpenID provider.
 fn attempt_name(server: &ServerUrl) -> &'static str {
     if server.is_https() { "__Host-mbmcp-openid" } else { "mbmcp-openid" }
-}
-
-/// The cookie of a request.
-pub(super) fn of(headers: &HeaderMap, server: &ServerUrl) -> Option<PlainToken> {
-    PlainToken::parse(TokenKind::SignIn, value(headers, name(server))?)
 }
 
 fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -46,16 +37,19 @@ fn value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     if values.next().is_some() { None } else { Some(value) }
 }
 
-/// Where a browser continues after it has signed in.
+/// The parameters that make an authorization request what it is.
+const OF_REQUEST: [&str; 6] = ["client_id", "redirect_uri", "state", "code_challenge", "scope", "resource"];
+
+/// What a user signs in for. A sign-in for one purpose opens nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Next {
-    /// With this request of a client.
+pub(super) enum Purpose {
+    /// To decide about this request of a client.
     Authorize(String),
-    /// With what the user has allowed.
+    /// To see what the user has allowed.
     Grants,
 }
 
-impl Next {
+impl Purpose {
     /// The address, which is always of this server.
     pub(super) fn address(&self) -> String {
         match self {
@@ -63,13 +57,72 @@ impl Next {
             Self::Grants => "/oauth/grants".to_owned(),
         }
     }
+
+    /// What the tokens of its forms are for.
+    pub(super) fn of_forms(&self) -> &str {
+        match self {
+            Self::Authorize(query) => query,
+            Self::Grants => "grants",
+        }
+    }
+
+    /// How long a sign-in lasts, in seconds.
+    pub(super) fn seconds(&self) -> u32 {
+        match self {
+            Self::Authorize(_) => 900,
+            // No decision ends it.
+            Self::Grants => 300,
+        }
+    }
+
+    /// The name of the cookie. With `__Host-` a browser takes it from this host alone, over https.
+    fn cookie_name(&self, server: &ServerUrl) -> &'static str {
+        match (self, server.is_https()) {
+            (Self::Authorize(_), true) => "__Host-mbmcp",
+            (Self::Authorize(_), false) => "mbmcp",
+            (Self::Grants, true) => "__Host-mbmcp-grants",
+            (Self::Grants, false) => "mbmcp-grants",
+        }
+    }
+
+    /// The name under which the database knows the sign-in of a cookie: for this purpose alone.
+    pub(super) fn sign_in_hash(&self, cookie: &PlainToken) -> KeyHash {
+        let mut text = format!("sign-in\n{}\n", cookie.expose());
+        match self {
+            Self::Grants => text.push_str("grants"),
+            Self::Authorize(query) => {
+                let parameters = Form::parse(query.as_bytes()).unwrap_or_default();
+                for name in OF_REQUEST {
+                    let value = parameters.get(name).unwrap_or_default();
+                    // The length keeps a value from reaching into the next one.
+                    text.push_str(&format!("{name} {} {value}\n", value.len()));
+                }
+            }
+        }
+        KeyHash::of(text.as_bytes())
+    }
+
+    /// The cookie of a request.
+    pub(super) fn cookie(&self, headers: &HeaderMap, server: &ServerUrl) -> Option<PlainToken> {
+        PlainToken::parse(TokenKind::SignIn, value(headers, self.cookie_name(server))?)
+    }
+
+    /// Sets the cookie. `Lax`, so that a browser that returns from another site still sends it.
+    pub(super) fn set_cookie(&self, response: &mut Response, server: &ServerUrl, cookie: &PlainToken) {
+        write(response, server, self.cookie_name(server), cookie.expose(), self.seconds());
+    }
+
+    /// Removes the cookie.
+    pub(super) fn remove_cookie(&self, response: &mut Response, server: &ServerUrl) {
+        write(response, server, self.cookie_name(server), "", 0);
+    }
 }
 
 /// A sign-in that has begun at an OpenID provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Attempt {
     pub(super) secret: PlainToken,
-    pub(super) next: Next,
+    pub(super) next: Purpose,
 }
 
 impl Attempt {
@@ -80,8 +133,8 @@ impl Attempt {
 
     fn text(&self) -> String {
         let next = match &self.next {
-            Next::Authorize(query) => URL_SAFE_NO_PAD.encode(query),
-            Next::Grants => String::new(),
+            Purpose::Authorize(query) => URL_SAFE_NO_PAD.encode(query),
+            Purpose::Grants => String::new(),
         };
         format!("{}.{next}", self.secret.expose())
     }
@@ -92,7 +145,7 @@ pub(super) fn attempt(headers: &HeaderMap, server: &ServerUrl) -> Option<Attempt
     let (secret, next) = value(headers, attempt_name(server))?.split_once('.')?;
     let secret = PlainToken::parse(TokenKind::SignIn, secret)?;
     let query = String::from_utf8(URL_SAFE_NO_PAD.decode(next).ok()?).ok()?;
-    let next = if query.is_empty() { Next::Grants } else { Next::Authorize(query) };
+    let next = if query.is_empty() { Purpose::Grants } else { Purpose::Authorize(query) };
     Some(Attempt { secret, next })
 }
 
@@ -104,16 +157,6 @@ pub(super) fn set_attempt(response: &mut Response, server: &ServerUrl, attempt: 
 /// Removes it.
 pub(super) fn remove_attempt(response: &mut Response, server: &ServerUrl) {
     write(response, server, attempt_name(server), "", 0);
-}
-
-/// Sets the cookie. `Lax`, so that a browser that returns from another site still sends it.
-pub(super) fn set(response: &mut Response, server: &ServerUrl, cookie: &PlainToken) {
-    write(response, server, name(server), cookie.expose(), SIGN_IN_SECONDS);
-}
-
-/// Removes the cookie.
-pub(super) fn remove(response: &mut Response, server: &ServerUrl) {
-    write(response, server, name(server), "", 0);
 }
 
 fn write(response: &mut Response, server: &ServerUrl, name: &str, value: &str, seconds: u32) {
@@ -153,5 +196,23 @@ mod tests {
         assert!(is_of_form(&one, "a=b", Some(&token)));
         assert!(!is_of_form(&one, "a=c", Some(&token)) && !is_of_form(&other, "a=b", Some(&token)));
         assert!(!is_of_form(&one, "a=b", None) && !is_of_form(&one, "a=b", Some("")));
+    }
+
+    #[test]
+    fn a_sign_in_is_for_one_request_of_one_client_or_for_the_page_of_grants() {
+        const REQUEST: &str = "client_id=c&redirect_uri=u&state=s&code_challenge=x&scope=read&resource=r";
+        let cookie = PlainToken::generate(TokenKind::SignIn, &SystemEntropy);
+        let hash = |query: &str| Purpose::Authorize(query.to_owned()).sign_in_hash(&cookie);
+        let this = hash(REQUEST);
+        assert_eq!(this, hash(&format!("{REQUEST}&mbmcp_switch=1")));
+        let others = OF_REQUEST.map(|name| REQUEST.replace(&format!("{name}="), &format!("{name}=other")));
+        let moved = "client_id=c&redirect_uri=u&state=s%0Acode_challenge%201%20x&scope=read&resource=r";
+        let mut seen = vec![this, Purpose::Grants.sign_in_hash(&cookie), cookie.hash(), hash(moved)];
+        seen.extend(others.iter().map(|other| hash(other)));
+        for (index, one) in seen.iter().enumerate() {
+            assert!(!seen[..index].contains(one), "{index}");
+        }
+        let other = PlainToken::generate(TokenKind::SignIn, &SystemEntropy);
+        assert_ne!(this, Purpose::Authorize(REQUEST.to_owned()).sign_in_hash(&other));
     }
 }

@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 
+use crate::http::oauth::page::problem;
 use crate::http::oauth::reply::{ErrorCode, error};
 use crate::http::{body, reply as http_reply};
 
@@ -51,6 +52,18 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Form, Respon
     let body = body::read(body).await?;
     let text = "a parameter occurs twice or contains a NUL character, or they are too long";
     Form::parse(&body).ok_or_else(|| error(ErrorCode::InvalidRequest, text))
+}
+
+/// The same for a page, whose refusals a person reads.
+pub(super) async fn read_for_page(headers: &HeaderMap, body: Body) -> Result<Form, Response> {
+    read(headers, body).await.map_err(|refusal| {
+        let text = match refusal.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => "What you have sent is too long.",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "This address takes the forms of this server only.",
+            _ => "A field of the form occurs twice, is too long, or has a character that cannot be stored.",
+        };
+        problem(refusal.status(), "This form cannot be used", text, None)
+    })
 }
 
 #[cfg(test)]

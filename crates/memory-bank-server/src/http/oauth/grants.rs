@@ -9,15 +9,14 @@ use memory_bank_core::caller::KeyId;
 use memory_bank_core::clock::date_time;
 use memory_bank_core::identity::{GrantView, PlainToken};
 
-use crate::http::oauth::cookie::{self, form_token};
+use crate::http::oauth::cookie::{Purpose, form_token};
 use crate::http::oauth::page::{alert, escape, page, see_other};
 use crate::http::oauth::page_request::{PageRequest, failed, stale};
 use crate::http::oauth::token::evict;
 use crate::http::oauth::{form, openid};
 use crate::http::shared::Shared;
 
-/// The purpose of the forms of this page.
-pub(super) const PURPOSE: &str = "grants";
+const PURPOSE: Purpose = Purpose::Grants;
 
 /// `GET /oauth/grants`
 pub(crate) async fn list(State(shared): State<Arc<Shared>>, request: Request) -> Response {
@@ -33,27 +32,28 @@ pub(crate) async fn change(State(shared): State<Arc<Shared>>, request: Request) 
         Ok(page_request) => page_request,
         Err(response) => return *response,
     };
-    let form = match form::read(&parts.headers, body).await {
+    let form = match form::read_for_page(&parts.headers, body).await {
         Ok(form) => form,
         Err(response) => return response,
     };
-    let Some(cookie) = page_request.cookie_of_form(&form, PURPOSE) else { return stale() };
+    let Some(cookie) = page_request.cookie_of_form(&form, &PURPOSE) else { return stale() };
     if form.get("secret").is_some() {
-        return match page_request.sign_in(&form, &cookie, "/oauth/grants").await {
+        return match page_request.sign_in(&form, &cookie, &PURPOSE).await {
             Ok(response) => response,
             Err(message) => show(&page_request, Some(message)).await,
         };
     }
+    let signed_in = PURPOSE.sign_in_hash(&cookie);
     if form.get("sign_out").is_some() {
-        if let Err(failure) = page_request.store.sign_out(&cookie.hash()).await {
+        if let Err(failure) = page_request.store.sign_out(&signed_in).await {
             return failed(&failure);
         }
         let mut response = see_other("/oauth/grants");
-        cookie::remove(&mut response, &page_request.server);
+        PURPOSE.remove_cookie(&mut response, &page_request.server);
         return response;
     }
     let Some(grant) = form.get("grant").and_then(|id| id.parse().ok()) else { return stale() };
-    match page_request.store.take_back(&cookie.hash(), KeyId(grant)).await {
+    match page_request.store.take_back(&signed_in, KeyId(grant)).await {
         Ok(taken) => {
             if let Some(void) = taken {
                 evict(&page_request.shared, &void).await;
@@ -65,10 +65,10 @@ pub(crate) async fn change(State(shared): State<Arc<Shared>>, request: Request) 
 }
 
 async fn show(page_request: &PageRequest, message: Option<&str>) -> Response {
-    if let (Some(cookie), None) = (cookie::of(&page_request.headers, &page_request.server), message) {
-        match page_request.store.signed_in(&cookie.hash()).await {
-            Ok(Some(user)) => {
-                return match page_request.store.grants(&cookie.hash()).await {
+    if message.is_none() {
+        match page_request.signed_in(&PURPOSE).await {
+            Ok(Some((cookie, user))) => {
+                return match page_request.store.grants(&PURPOSE.sign_in_hash(&cookie)).await {
                     Ok(grants) => listed(&user.user_name, &grants, &cookie),
                     Err(failure) => failed(&failure),
                 };
@@ -77,7 +77,7 @@ async fn show(page_request: &PageRequest, message: Option<&str>) -> Response {
             Err(failure) => return failed(&failure),
         }
     }
-    let cookie = page_request.cookie();
+    let cookie = page_request.cookie(&PURPOSE);
     let message = alert(message);
     let body = format!(
         "<h1>Sign in to see what you have allowed</h1>\n{message}{offer}<form method=\"post\" action=\"/oauth/grants\">\n\
@@ -85,17 +85,17 @@ async fn show(page_request: &PageRequest, message: Option<&str>) -> Response {
          <label for=\"secret\">API key or login code</label>\n\
          <input id=\"secret\" name=\"secret\" type=\"password\" required autofocus autocomplete=\"off\">\n\
          <div class=\"row\"><button class=\"main\" type=\"submit\">Sign in</button></div>\n</form>",
-        form_token(&cookie, PURPOSE),
-        offer = openid::offer(&page_request.shared, &cookie, PURPOSE, None),
+        form_token(&cookie, PURPOSE.of_forms()),
+        offer = openid::offer(&page_request.shared, &cookie, &PURPOSE),
     );
     let leads_to = page_request.shared.openid.as_ref().and_then(|provider| provider.address());
     let mut response = page(StatusCode::OK, "What you have allowed", &body, leads_to.as_ref());
-    cookie::set(&mut response, &page_request.server, &cookie);
+    PURPOSE.set_cookie(&mut response, &page_request.server, &cookie);
     response
 }
 
 fn listed(user: &str, grants: &[GrantView], cookie: &PlainToken) -> Response {
-    let token = form_token(cookie, PURPOSE);
+    let token = form_token(cookie, PURPOSE.of_forms());
     let items: String = grants.iter().map(|grant| item(grant, &token)).collect();
     let list = if grants.is_empty() {
         "<p>You have allowed nothing.</p>".to_owned()

@@ -5,7 +5,6 @@
 //! own, so any replica finishes what another began, and nobody can finish it in another browser.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -13,13 +12,13 @@ use http::StatusCode;
 use memory_bank_core::identity::{OutsideRefusal, OutsideSignIn, OutsideUser, PlainToken, TokenKind};
 use memory_bank_core::limiter::AttemptKind;
 
-use crate::http::oauth::cookie::{self, Attempt, Next, form_token};
+use crate::http::oauth::attempts;
+use crate::http::oauth::cookie::{self, Attempt, Purpose, form_token};
 use crate::http::oauth::form::{self, Form};
 use crate::http::oauth::issuer::{Answer, NotSignedIn, OpenIdProvider, state};
 use crate::http::oauth::page::{escape, page, problem, see_other};
 use crate::http::oauth::page_request::{PageRequest, failed, stale};
-use crate::http::oauth::token::{after, evict};
-use crate::http::oauth::{attempts, grants};
+use crate::http::oauth::token::evict;
 use crate::http::shared::Shared;
 
 /// Where the provider sends the browser.
@@ -30,19 +29,21 @@ const SWITCH: &str = "mbmcp_switch";
 pub(crate) const OUTCOMES: [&str; 5] =
     ["signed_in", "refused_by_user", "invalid", "no_access", "unavailable"];
 
-/// The part of a page that offers the provider; nothing without one. `purpose` is that of the page's form, and `query`
-/// the request that it continues.
-pub(super) fn offer(shared: &Shared, cookie: &PlainToken, purpose: &str, query: Option<&str>) -> String {
+/// The part of a page that offers the provider; nothing without one.
+pub(super) fn offer(shared: &Shared, cookie: &PlainToken, purpose: &Purpose) -> String {
     let Some(provider) = &shared.openid else { return String::new() };
-    let request = query.map_or_else(String::new, |query| {
-        format!("<input type=\"hidden\" name=\"request\" value=\"{}\">\n", escape(query))
-    });
+    let request = match purpose {
+        Purpose::Authorize(query) => {
+            format!("<input type=\"hidden\" name=\"request\" value=\"{}\">\n", escape(query))
+        }
+        Purpose::Grants => String::new(),
+    };
     format!(
         "<form method=\"post\" action=\"/oauth/openid\">\n{request}\
          <input type=\"hidden\" name=\"token\" value=\"{}\">\n\
          <div class=\"row\"><button class=\"main\" type=\"submit\">Sign in with {}</button></div>\n</form>\n\
          <p class=\"hint\">Or with a key or a code:</p>\n",
-        form_token(cookie, purpose),
+        form_token(cookie, purpose.of_forms()),
         escape(provider.name()),
     )
 }
@@ -64,19 +65,15 @@ pub(crate) async fn begin(State(shared): State<Arc<Shared>>, request: Request) -
         Ok(page) => page,
         Err(response) => return *response,
     };
-    let form = match form::read(&parts.headers, body).await {
+    let form = match form::read_for_page(&parts.headers, body).await {
         Ok(form) => form,
         Err(response) => return response,
     };
-    let next = form.get("request").map_or(Next::Grants, |query| Next::Authorize(query.to_owned()));
-    let purpose = match &next {
-        Next::Authorize(query) => query.as_str(),
-        Next::Grants => grants::PURPOSE,
-    };
-    if page.cookie_of_form(&form, purpose).is_none() {
+    let next = form.get("request").map_or(Purpose::Grants, |query| Purpose::Authorize(query.to_owned()));
+    if page.cookie_of_form(&form, &next).is_none() {
         return stale();
     }
-    if let Some(refusal) = attempts::refusal(&page.shared, AttemptKind::OpenId, page.address).await {
+    if let Some(refusal) = attempts::refusal_page(&page.shared, AttemptKind::OpenId, page.address).await {
         return refusal;
     }
     let secret = PlainToken::generate(TokenKind::SignIn, &*page.shared.services.entropy);
@@ -85,7 +82,7 @@ pub(crate) async fn begin(State(shared): State<Arc<Shared>>, request: Request) -
         let text = "The request of the application is too long for this way to sign in. Use a login code.";
         return problem(StatusCode::BAD_REQUEST, "The request is too long", text, None);
     }
-    let is_switch = matches!(&attempt.next, Next::Authorize(query) if is_switch(query));
+    let is_switch = matches!(&attempt.next, Purpose::Authorize(query) if is_switch(query));
     let Some(to) = provider.begin(&attempt.secret, &page.server.path(CALLBACK), is_switch).await else {
         page.shared.metrics.openid_sign_in("unavailable");
         return unavailable(&provider, &attempt.next);
@@ -108,7 +105,7 @@ pub(crate) async fn callback(State(shared): State<Arc<Shared>>, request: Request
     if !cookie::is_same(&state(&attempt.secret), answer.get("state")) {
         return stale();
     }
-    if let Some(refusal) = attempts::refusal(&page.shared, AttemptKind::OpenId, page.address).await {
+    if let Some(refusal) = attempts::refusal_page(&page.shared, AttemptKind::OpenId, page.address).await {
         return refusal;
     }
     let (mut response, outcome) = page.finish(&provider, &attempt, &answer).await;
@@ -160,12 +157,11 @@ impl PageRequest {
         &self,
         provider: &OpenIdProvider,
         user: &OutsideUser,
-        next: &Next,
+        next: &Purpose,
     ) -> (Response, &'static str) {
-        let cookie = PlainToken::generate(TokenKind::SignIn, &*self.shared.services.entropy);
-        let lifetime = Duration::from_secs(cookie::SIGN_IN_SECONDS.into());
-        let until = after(self.shared.services.clock.now(), lifetime);
-        let changed = match self.store.sign_in_outside(user, &cookie.hash(), until).await {
+        let cookie = self.new_cookie();
+        let until = self.signed_in_until(next);
+        let changed = match self.store.sign_in_outside(user, &next.sign_in_hash(&cookie), until).await {
             Ok(OutsideSignIn::SignedIn { changed, .. }) => changed,
             Ok(OutsideSignIn::Refused(why)) => return (no_access(provider, user, why, next), "no_access"),
             Err(failure) => return (failed(&failure), "unavailable"),
@@ -175,13 +171,13 @@ impl PageRequest {
             evict(&self.shared, void).await;
         }
         // The user of the former cookie is signed out.
-        if let Some(former) = cookie::of(&self.headers, &self.server)
-            && let Err(failure) = self.store.sign_out(&former.hash()).await
+        if let Some(former) = next.cookie(&self.headers, &self.server)
+            && let Err(failure) = self.store.sign_out(&next.sign_in_hash(&former)).await
         {
             return (failed(&failure), "unavailable");
         }
         let mut response = see_other(&next.address());
-        cookie::set(&mut response, &self.server, &cookie);
+        next.set_cookie(&mut response, &self.server, &cookie);
         (response, "signed_in")
     }
 }
@@ -195,7 +191,7 @@ fn is_switch(query: &str) -> bool {
     query.split('&').any(|pair| pair.split('=').next() == Some(SWITCH))
 }
 
-fn no_access(provider: &OpenIdProvider, user: &OutsideUser, why: OutsideRefusal, next: &Next) -> Response {
+fn no_access(provider: &OpenIdProvider, user: &OutsideUser, why: OutsideRefusal, next: &Purpose) -> Response {
     let name = provider.name();
     let text = match why {
         OutsideRefusal::Unknown => format!(
@@ -219,7 +215,7 @@ fn no_access(provider: &OpenIdProvider, user: &OutsideUser, why: OutsideRefusal,
     ended(StatusCode::FORBIDDEN, "There is no access", &text, next)
 }
 
-fn unavailable(provider: &OpenIdProvider, next: &Next) -> Response {
+fn unavailable(provider: &OpenIdProvider, next: &Purpose) -> Response {
     let text = format!(
         "{} cannot be reached at the moment. Try again in a few seconds, or sign in with a key or a login code.",
         provider.name()
@@ -227,7 +223,7 @@ fn unavailable(provider: &OpenIdProvider, next: &Next) -> Response {
     ended(StatusCode::SERVICE_UNAVAILABLE, "Try again", &text, next)
 }
 
-fn invalid(provider: &OpenIdProvider, next: &Next) -> Response {
+fn invalid(provider: &OpenIdProvider, next: &Purpose) -> Response {
     let text = format!("The answer of {} cannot be used. The log of the server says why.", provider.name());
     ended(StatusCode::BAD_GATEWAY, "Not signed in", &text, next)
 }
@@ -238,7 +234,7 @@ fn not_offered() -> Response {
 }
 
 /// A page that ends a sign-in, and leads to another one.
-fn ended(status: StatusCode, title: &str, text: &str, next: &Next) -> Response {
+fn ended(status: StatusCode, title: &str, text: &str, next: &Purpose) -> Response {
     let body = format!(
         "<h1>{}</h1>\n<p>{}</p>\n<p><a href=\"{}\" class=\"alone\">Sign in again, or in another way</a></p>",
         escape(title),

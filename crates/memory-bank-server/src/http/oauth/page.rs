@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY};
 use http::{HeaderValue, StatusCode};
 use url::{Host, Url};
 
@@ -43,12 +43,16 @@ pub(crate) async fn style() -> Response {
     response
 }
 
-/// A page. `sends_to` is where its form's answer leads besides this server.
+/// A page. `sends_to` is the OpenID provider that its form leads to by a redirect.
 pub(super) fn page(status: StatusCode, title: &str, body: &str, sends_to: Option<&Url>) -> Response {
+    document(status, title, "", body, sends_to)
+}
+
+fn document(status: StatusCode, title: &str, head: &str, body: &str, sends_to: Option<&Url>) -> Response {
     let html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"robots\" content=\"noindex\">\n<title>{} · Memory Bank</title>\n\
+         <meta name=\"robots\" content=\"noindex\">\n{head}<title>{} · Memory Bank</title>\n\
          <link rel=\"stylesheet\" href=\"/oauth/style.css\">\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n",
         escape(title)
     );
@@ -62,15 +66,15 @@ pub(super) fn page(status: StatusCode, title: &str, body: &str, sends_to: Option
     response
 }
 
-/// Browsers apply `form-action` to redirects that follow a form, too, and to the redirects of those.
+/// Browsers apply `form-action` to redirects that follow a form, too, and to the redirects of those: a form whose answer
+/// leads to an address that this server cannot foresee is answered with a page ([`onward`]).
 fn policy(sends_to: Option<&Url>) -> String {
     let beyond = match sends_to.map(|url| (url.scheme(), url.host())) {
         None => String::new(),
-        Some(("https", _)) => " https:".to_owned(),
         // A policy cannot name an address of IPv6.
         Some(("http", Some(Host::Ipv6(_)))) => " https: http:".to_owned(),
         Some(("http", _)) => " https: http://localhost:* http://127.0.0.1:*".to_owned(),
-        Some((program, _)) => format!(" https: {program}:"),
+        Some(_) => " https:".to_owned(),
     };
     format!(
         "default-src 'none'; style-src 'self'; form-action 'self'{beyond}; base-uri 'none'; frame-ancestors 'none'"
@@ -87,6 +91,23 @@ pub(super) fn problem(status: StatusCode, title: &str, text: &str, back: Option<
     });
     let body = format!("<h1>{}</h1>\n<p>{}</p>\n{link}", escape(title), escape(&sentence(text)));
     page(status, title, &body, None)
+}
+
+/// A page that leads to an address of an application by itself, and by a link where the browser does not. No `Referer`
+/// shows this server's address to the application.
+pub(super) fn onward(title: &str, text: &str, to: &Url) -> Response {
+    let address = escape(to.as_str());
+    let body = format!(
+        "<h1>{}</h1>\n<p>{}</p>\n\
+         <p><a rel=\"noreferrer\" href=\"{address}\" class=\"alone\">Return to the application</a></p>",
+        escape(title),
+        escape(text),
+    );
+    let head = format!("<meta http-equiv=\"refresh\" content=\"0;url={address}\">\n");
+    let mut response = document(StatusCode::OK, title, &head, &body, None);
+    // Not on the pages with forms: browsers would send `Origin: null` with them.
+    response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
 }
 
 /// A message about what the user did wrong.
@@ -140,17 +161,26 @@ mod tests {
 
     #[test]
     fn a_page_cannot_be_framed_and_runs_no_script() {
-        let page = page(StatusCode::OK, "<t>", "", Some(&Url::parse("cursor://x/cb").unwrap()));
+        let page = page(StatusCode::OK, "<t>", "", None);
         let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(
             policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
             "{policy}"
         );
-        assert!(policy.contains("form-action 'self' https: cursor:;"), "{policy}");
+        assert!(policy.contains("form-action 'self';"), "{policy}");
     }
 
     #[test]
-    fn a_form_leads_to_the_redirect_uri_and_no_policy_names_an_address_that_policies_cannot_name() {
+    fn a_page_leads_to_an_application_and_shows_it_no_referrer() {
+        let to = Url::parse("cursor://x/cb?code=1&state='\"><b>").unwrap();
+        let page = onward("<t>", "text", &to);
+        assert_eq!(page.status(), StatusCode::OK);
+        assert_eq!(page.headers()[REFERRER_POLICY], "no-referrer");
+        assert!(page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().contains("form-action 'self';"));
+    }
+
+    #[test]
+    fn a_form_leads_to_a_provider_and_no_policy_names_an_address_that_policies_cannot_name() {
         let of = |uri: &str| policy(Some(&Url::parse(uri).unwrap()));
         assert!(
             of("http://localhost:1/cb")

@@ -8,16 +8,18 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
+use jiff::Timestamp;
 use memory_bank_core::error::StoreError;
-use memory_bank_core::identity::{LoginCode, OAuthStore, PlainKey, PlainToken, SignIn, TokenKind};
+use memory_bank_core::identity::{LoginCode, OAuthStore, PlainKey, PlainToken, SignIn, SignedIn, TokenKind};
 use memory_bank_core::limiter::AttemptKind;
 
 use crate::http::admission::client_address;
 use crate::http::forwarded::{self, Scheme};
+use crate::http::oauth::cookie::{self, Purpose};
 use crate::http::oauth::form::Form;
 use crate::http::oauth::page::{problem, see_other};
 use crate::http::oauth::token::after;
-use crate::http::oauth::{ServerUrl, attempts, cookie};
+use crate::http::oauth::{ServerUrl, attempts};
 use crate::http::shared::Shared;
 
 /// The page instead of one on which a user would enter a secret that others could read, or that sets a cookie that the
@@ -25,8 +27,8 @@ use crate::http::shared::Shared;
 fn without_https(status: StatusCode, address: Option<&str>) -> Response {
     let text = match address {
         Some(address) => format!(
-            "This page was opened without https, so that others could read what you enter. Open it at {address}, and let \
-             the proxy lead from http to https."
+            "This page was opened without https, so that others could read what you enter. Open it at {address}. If \
+             you have done so, the proxy must report https in X-Forwarded-Proto."
         ),
         None => {
             "Signing in needs https, or a server on this computer, and a server that knows its own address. \
@@ -76,26 +78,42 @@ impl PageRequest {
     }
 
     /// The cookie of a form that a page of this server has made for it.
-    pub(super) fn cookie_of_form(&self, form: &Form, purpose: &str) -> Option<PlainToken> {
+    pub(super) fn cookie_of_form(&self, form: &Form, purpose: &Purpose) -> Option<PlainToken> {
         // Browsers that report it show where a form comes from.
         let site = self.headers.get("sec-fetch-site").and_then(|site| site.to_str().ok());
         if site.is_some_and(|site| site != "same-origin") {
             return None;
         }
-        let cookie = cookie::of(&self.headers, &self.server)?;
-        cookie::is_of_form(&cookie, purpose, form.get("token")).then_some(cookie)
+        let cookie = purpose.cookie(&self.headers, &self.server)?;
+        cookie::is_of_form(&cookie, purpose.of_forms(), form.get("token")).then_some(cookie)
     }
 
     /// The cookie of this browser, or a new one.
-    pub(super) fn cookie(&self) -> PlainToken {
-        cookie::of(&self.headers, &self.server).unwrap_or_else(|| self.new_cookie())
+    pub(super) fn cookie(&self, purpose: &Purpose) -> PlainToken {
+        purpose.cookie(&self.headers, &self.server).unwrap_or_else(|| self.new_cookie())
     }
 
-    fn new_cookie(&self) -> PlainToken {
+    /// The user who has signed in for this purpose, with the cookie.
+    pub(super) async fn signed_in(
+        &self,
+        purpose: &Purpose,
+    ) -> Result<Option<(PlainToken, SignedIn)>, StoreError> {
+        let Some(cookie) = purpose.cookie(&self.headers, &self.server) else { return Ok(None) };
+        let user = self.store.signed_in(&purpose.sign_in_hash(&cookie)).await?;
+        Ok(user.map(|user| (cookie, user)))
+    }
+
+    pub(super) fn new_cookie(&self) -> PlainToken {
         PlainToken::generate(TokenKind::SignIn, &*self.shared.services.entropy)
     }
 
-    /// Signs the user in with the secret of a form, and sends the browser to `next` with a new cookie.
+    /// When a sign-in of now ends by itself.
+    pub(super) fn signed_in_until(&self, purpose: &Purpose) -> Timestamp {
+        let lifetime = Duration::from_secs(purpose.seconds().into());
+        after(self.shared.services.clock.now(), lifetime)
+    }
+
+    /// Signs the user in with the secret of a form, and sends the browser on with a new cookie.
     ///
     /// # Errors
     /// Why the secret is not accepted, for the page that is shown again.
@@ -103,24 +121,23 @@ impl PageRequest {
         &self,
         form: &Form,
         former_cookie: &PlainToken,
-        next: &str,
+        purpose: &Purpose,
     ) -> Result<Response, &'static str> {
-        if let Some(refusal) = attempts::refusal(&self.shared, AttemptKind::SignIn, self.address).await {
+        if let Some(refusal) = attempts::refusal_page(&self.shared, AttemptKind::SignIn, self.address).await {
             return Ok(refusal);
         }
         let secret = form.get("secret").and_then(sign_in_secret);
         let secret = secret.ok_or("this is neither an API key nor a login code")?;
         let cookie = self.new_cookie();
-        let lifetime = Duration::from_secs(cookie::SIGN_IN_SECONDS.into());
-        let until = after(self.shared.services.clock.now(), lifetime);
-        match self.store.sign_in(secret, &cookie.hash(), until).await {
+        let until = self.signed_in_until(purpose);
+        match self.store.sign_in(secret, &purpose.sign_in_hash(&cookie), until).await {
             Ok(Some(_)) => {
                 // The user of the former cookie is signed out.
-                if let Err(failure) = self.store.sign_out(&former_cookie.hash()).await {
+                if let Err(failure) = self.store.sign_out(&purpose.sign_in_hash(former_cookie)).await {
                     return Ok(failed(&failure));
                 }
-                let mut response = see_other(next);
-                cookie::set(&mut response, &self.server, &cookie);
+                let mut response = see_other(&purpose.address());
+                purpose.set_cookie(&mut response, &self.server, &cookie);
                 Ok(response)
             }
             Ok(None) => {

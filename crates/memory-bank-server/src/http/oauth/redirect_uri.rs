@@ -6,26 +6,101 @@ use url::{Host, Url};
 
 /// The longest redirect URI, in bytes.
 const LONGEST: usize = 2048;
-/// Schemes that a browser runs or shows by itself; a code must not be sent there. All others belong to a program of the
-/// user's device (RFC 8252).
-const REFUSED_SCHEMES: [&str; 16] = [
+/// Schemes that a browser runs or shows by itself, or whose handlers on a desktop or a phone run, open, mount, call or
+/// install something by an address: a code must not be sent there, and a page must not lead there. All others belong to
+/// a program of the user's device (RFC 8252).
+const REFUSED_SCHEMES: [&str; 88] = [
     "about",
+    "acrobat",
+    "afp",
+    "android-app",
+    "applescript",
+    "apt",
     "blob",
+    "brave",
+    "callto",
     "chrome",
+    "chrome-extension",
+    "chrome-search",
+    "chrome-untrusted",
+    "cid",
+    "cifs",
     "data",
+    "devtools",
+    "dns",
+    "edge",
+    "facetime",
+    "facetime-audio",
+    "feed",
+    "feeds",
     "file",
     "filesystem",
+    "firefox",
     "ftp",
+    "ftps",
+    "geo",
+    "gopher",
+    "hcp",
+    "help",
+    "icap",
     "intent",
+    "irc",
+    "itms",
+    "itms-apps",
+    "itms-appss",
+    "itms-services",
+    "its",
     "jar",
+    "java",
     "javascript",
+    "jnlp",
+    "jnlps",
+    "ldap",
+    "ldaps",
+    "livescript",
+    "localexplorer",
+    "macappstore",
+    "macappstores",
     "mailto",
+    "market",
+    "mhtml",
+    "microsoft-edge",
+    "microsoft-edge-holographic",
+    "mk",
+    "mms",
+    "moz-extension",
+    "news",
+    "nfs",
+    "nntp",
+    "onenote",
+    "opera",
+    "powershell",
+    "rdp",
+    "res",
+    "resource",
+    "rlogin",
+    "rtsp",
+    "search",
+    "sftp",
+    "shell",
+    "shortcuts",
+    "sip",
+    "smb",
+    "sms",
+    "ssh",
+    "steam",
     "tel",
+    "telnet",
+    "tn3270",
     "vbscript",
     "view-source",
+    "vnc",
+    "webcal",
     "ws",
     "wss",
 ];
+/// What schemes of the same kind begin with: those of Windows and Office, its search, and settings and help of macOS.
+const REFUSED_PREFIXES: [&str; 6] = ["ms-", "search-ms", "windowsdefender", "x-apple", "x-help", "x-man"];
 
 /// Reads a redirect URI that a client may register: https, http on this machine, or a scheme of a program.
 pub(super) fn parse(text: &str) -> Option<Url> {
@@ -34,7 +109,10 @@ pub(super) fn parse(text: &str) -> Option<Url> {
     let may = match url.scheme() {
         "https" => url.host_str().is_some(),
         "http" => is_loopback(&url),
-        scheme => !REFUSED_SCHEMES.contains(&scheme),
+        scheme => {
+            !REFUSED_SCHEMES.contains(&scheme)
+                && !REFUSED_PREFIXES.iter().any(|prefix| scheme.starts_with(prefix))
+        }
     };
     (plain && may).then_some(url)
 }
@@ -88,6 +166,11 @@ mod tests {
             "http://[::1]:9/cb",
             "cursor://anysphere.cursor-retrieval/oauth/callback",
             "com.example.app:/cb",
+            "vscode://vscode.microsoft-authentication/cb",
+            "vscode-insiders://x.y/cb",
+            "claude://claude.ai/cb",
+            "windsurf://codeium.windsurf/cb",
+            "zed://oauth/cb",
         ] {
             assert!(parse(uri).is_some(), "{uri}");
         }
@@ -102,6 +185,19 @@ mod tests {
             "JavaScript:alert(1)",
             "data:text/html,x",
             "file:///etc/passwd",
+            "ms-msdt:/id",
+            "ms-officecmd:%7B%7D",
+            "MS-word:ofe|u|https://evil.example/x",
+            "search-ms:query=x&crumb=location:%5C%5Cevil.example",
+            "search:query=x",
+            "shell:startup",
+            "feed:https://evil.example",
+            "view-source:https://evil.example",
+            "microsoft-edge:https://evil.example",
+            "ssh://evil.example",
+            "smb://evil.example/share",
+            "itms-services://?action=download-manifest",
+            "x-apple.systempreferences:x",
             "/callback",
             "",
             "https://",

@@ -35,7 +35,7 @@ pub(super) fn visible_to(
         (Ok(reply), WithoutRead::Members(members)) => with_members(&reply.structured, members),
         (Ok(_), WithoutRead::Sentence(sentence)) => Ok(Reply::sentence(sentence(arguments))),
         (Ok(_), WithoutRead::Refused) => {
-            Err(Failure::Unquoted(format!("the reply of {tool} holds what this key may not read")))
+            Err(Failure::Unquoted(format!("the reply of {tool} holds what you may not read")))
         }
         (Err(failure), _) => Err(hidden(caller, tool, failure)),
     }
@@ -60,7 +60,7 @@ fn with_members(reply: &Value, members: &[&str]) -> Result<Reply, Failure> {
 }
 
 const WITHOUT_READ_NOTE: &str =
-    "this key lacks the scope `read`, so the reply leaves out what the memory bank holds";
+    "your key or token lacks the scope `read`, so the reply leaves out what the memory bank holds";
 
 /// Copies the member at a path, if there is one.
 fn copy(from: &Map<String, Value>, to: &mut Map<String, Value>, path: &[&str]) {
@@ -85,7 +85,7 @@ fn copy(from: &Map<String, Value>, to: &mut Map<String, Value>, path: &[&str]) {
 fn hidden(caller: &Caller, tool: &str, failure: Failure) -> Failure {
     match failure {
         Failure::Message(_) => Failure::Unquoted(format!(
-            "{tool} was refused; the reason may quote the memory bank, which this key may not read: {}",
+            "{tool} was refused; the reason may quote the memory bank, which you may not read: {}",
             rights::lacking(caller, Right::Read)
         )),
         Failure::Hinted { text, .. } => Failure::Unquoted(text),

@@ -37,7 +37,7 @@ pub(crate) async fn call(
     let Some(spec) = lookup::find(name) else { return into_result(Err(unknown(name)), fault) };
     let only_lists = caller.may(Right::Read) && lists_backups(name, Some(&arguments));
     if !caller.may(spec.right) && !only_lists {
-        let text = format!("this key may not call {name}: {}", rights::lacking(caller, spec.right));
+        let text = format!("you may not call {name}: {}", rights::lacking(caller, spec.right));
         return into_result(Err(Failure::Unquoted(text)), fault);
     }
     let ignored_names = match prepared(spec, alias, &mut arguments) {

@@ -139,10 +139,7 @@ impl Call {
         if self.caller.may(Right::Read) {
             return Ok(());
         }
-        Err(Failure::Unquoted(format!(
-            "this key may not {what}: {}",
-            rights::lacking(&self.caller, Right::Read)
-        )))
+        Err(Failure::Unquoted(format!("you may not {what}: {}", rights::lacking(&self.caller, Right::Read))))
     }
 
     /// Requires the right to write, for a tool with another right that may change content.

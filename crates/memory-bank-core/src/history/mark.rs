@@ -1,0 +1,105 @@
+//! What an undo took back, as its versions record it: beside the name of the tool, so that a store needs no place of its own.
+
+use jiff::Timestamp;
+
+use crate::document::Etag;
+use crate::history::{ChangeContext, Version};
+
+/// The tool that undoes.
+const TOOL: &str = "history";
+
+/// Whose changes an undo took back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UndoMark {
+    /// The hash of session and user.
+    whose: String,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+}
+
+impl UndoMark {
+    /// The changes of this session or user, or of this user in this session, in this span.
+    #[must_use]
+    pub fn of(
+        session: Option<&str>,
+        by: Option<&str>,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+    ) -> Self {
+        Self { whose: whose(session, by), since, until }
+    }
+
+    /// Whether the change of a version that existed at the undo was to be taken back by it.
+    #[must_use]
+    pub fn matches(&self, version: &Version) -> bool {
+        let is_in_span = self.since.is_none_or(|since| version.at >= since)
+            && self.until.is_none_or(|until| version.at < until);
+        let (session, by) = (version.session.as_deref(), version.author.as_deref());
+        let is_whose = |session: Option<&str>, by: Option<&str>| {
+            (session.is_some() || by.is_some()) && whose(session, by) == self.whose
+        };
+        is_in_span && (is_whose(session, None) || is_whose(None, by) || is_whose(session, by))
+    }
+}
+
+fn whose(session: Option<&str>, by: Option<&str>) -> String {
+    Etag::of(&format!("{}\n{}", session.unwrap_or_default(), by.unwrap_or_default())).as_str().to_owned()
+}
+
+/// The name of the tool as a store keeps it: letters, digits, `_` and `-`. For stores.
+#[must_use]
+pub fn stored_tool(context: &ChangeContext) -> Option<String> {
+    let tool = context.tool.clone()?;
+    let Some(UndoMark { whose, since, until }) = &context.undoes else { return Some(tool) };
+    let time = |at: &Option<Timestamp>| at.map(nanoseconds).map(|at| format!("{at:x}")).unwrap_or_default();
+    Some(format!("{tool}-{whose}-{}-{}", time(since), time(until)))
+}
+
+/// The tool and the mark of a stored name. For stores.
+#[must_use]
+pub fn tool_and_mark(stored: &str) -> (String, Option<UndoMark>) {
+    let parts: Vec<&str> = stored.split('-').collect();
+    let time = |text: &str| u64::from_str_radix(text, 16).ok().map(timestamp);
+    match parts.as_slice() {
+        [TOOL, whose, since, until] => {
+            let mark = UndoMark { whose: (*whose).to_owned(), since: time(since), until: time(until) };
+            (TOOL.to_owned(), Some(mark))
+        }
+        _ => (stored.to_owned(), None),
+    }
+}
+
+/// Bits of a signed number; a time outside of the years 1677 to 2262 is moved to their ends.
+fn nanoseconds(at: Timestamp) -> u64 {
+    let most = if at < Timestamp::UNIX_EPOCH { i64::MIN } else { i64::MAX };
+    i64::try_from(at.as_nanosecond()).unwrap_or(most).cast_unsigned()
+}
+
+fn timestamp(bits: u64) -> Timestamp {
+    Timestamp::from_nanosecond(bits.cast_signed().into()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_reads_back_from_the_name_of_the_tool() {
+        let at = |text: &str| text.parse::<Timestamp>().ok();
+        for (since, until) in [
+            (None, None),
+            (at("2026-11-27T09:00:00.123456789Z"), None),
+            (at("1900-01-01T00:00:00Z"), at("2200-01-01T00:00:00Z")),
+        ] {
+            let mark = UndoMark::of(Some("a session"), Some("bob"), since, until);
+            let context = ChangeContext { undoes: Some(mark.clone()), ..ChangeContext::of_tool(TOOL) };
+            let stored = stored_tool(&context).unwrap();
+            assert!(stored.len() <= 64, "{stored}");
+            assert_eq!(tool_and_mark(&stored), (TOOL.to_owned(), Some(mark)));
+        }
+        for tool in ["history", "track_progress", "history-x", "other-a-b-c"] {
+            assert_eq!(tool_and_mark(tool), (tool.to_owned(), None));
+        }
+        assert_eq!(stored_tool(&ChangeContext::of_tool("batch")), Some("batch".to_owned()));
+    }
+}
