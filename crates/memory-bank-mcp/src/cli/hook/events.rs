@@ -293,13 +293,7 @@ impl EventHandler<'_> {
         let is_due = work > session.reminded_work && self.was_written(&session).await == Some(false);
         let mut reminds = is_due && self.may_write().await;
         let reaches = reminds_model(self.hook.input.agent, self.hook.input.event);
-        if let Some(sessions) = &self.sessions {
-            // The same prompt is another event after it.
-            self.logged(
-                "the claims of events cannot be removed",
-                sessions.forget_claims(&self.name).map_err(Into::into),
-            );
-        }
+        self.forget_claims();
         self.update(|before| {
             let mut session = before?;
             // The compacted conversation no longer contains the shown lines.
@@ -315,6 +309,7 @@ impl EventHandler<'_> {
     /// The record, and a reminder once.
     async fn end(&self) -> anyhow::Result<Answer> {
         let Some(session) = self.load() else { return Ok(Answer::Silence) };
+        self.forget_claims();
         let input = &self.hook.input;
         let activity = self.activity(&session);
         let work = work(&session, &activity);
@@ -390,6 +385,14 @@ impl EventHandler<'_> {
         }
         let state = self.logged("the state of the bank cannot be read", self.bank.state().await)?;
         Some(session.bank.differs(state, session.own_write))
+    }
+
+    /// After a turn or a compaction the same prompt is another event.
+    fn forget_claims(&self) {
+        let forgotten = self.sessions.as_ref().map(|sessions| sessions.forget_claims(&self.name));
+        if let Some(Err(error)) = forgotten {
+            log_error(&format!("the claims of events cannot be removed: {error}"));
+        }
     }
 
     /// The session, if its start was seen. A state that cannot be read is logged.
