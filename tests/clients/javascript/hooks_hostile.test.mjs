@@ -165,6 +165,8 @@ test("a text in any script has at most 500 tokens", async (t) => {
     "z\u0301\u0302\u0303a\u0308\u0323o\u0332\u0334 e\u0301\u0327",
     "\ue000\ue001\uf8ff \u{f0000}\u{10fffd}",
     "∑∫√≈≠≤≥ ∀x∈ℝ ⟨a|b⟩ ⊕⊗ ⢨⢩ ⦨⦩",
+    "8374 9283 ".repeat(12),
+    "1 2 3 44 555 6666 77777 ".repeat(4),
   ];
   for (const text of texts) {
     const many = (what) => Array.from({ length: 12 }, (_, number) => `${what} ${number} ${text.repeat(3)}`);

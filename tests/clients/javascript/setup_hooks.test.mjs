@@ -296,3 +296,13 @@ test("hooks of other programs are not taken for ours, and a program of another n
   assert.deepEqual(JSON.parse(await read(file)), JSON.parse(foreign));
   await assert.rejects(stat(join(machine.home, ".copilot/hooks/memory-bank.json")), "the file of ours");
 });
+
+test("setup names a file of another scope that has the hooks, too, and the check names both", async (t) => {
+  const machine = await fullHome(t);
+  const options = { variables: { PATH: `${dirname(BINARY)}:/usr/bin:/bin` } };
+  const first = await setup(machine, ["--yes", ...clients("codex")], options);
+  assert.doesNotMatch(first.stdout, /has these hooks, too/);
+  const second = await setup(machine, ["--yes", "--scope", "project", ...clients("codex")], options);
+  assert.match(second.stdout, /\.codex\/hooks\.json` has these hooks, too/);
+  assert.match(second.stdout, /hooks +installed: .*hooks\.json`, .*hooks\.json`/);
+});

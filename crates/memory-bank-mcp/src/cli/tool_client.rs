@@ -39,29 +39,40 @@ impl ToolClient {
     /// # Errors
     /// The server cannot be reached, refuses the key or the call, or does not reply with a message of MCP.
     pub(crate) async fn call(&self, tool: &str, arguments: Map<String, Value>) -> anyhow::Result<Value> {
-        let body = json!({
-            "jsonrpc": "2.0",
-            "id": 1,
-            "method": "tools/call",
-            "params": {
-                "name": tool,
-                "arguments": arguments,
-                "_meta": {
-                    "io.modelcontextprotocol/protocolVersion": PROTOCOL_VERSION,
-                    "io.modelcontextprotocol/clientInfo": {
-                        "name": env!("CARGO_PKG_NAME"),
-                        "version": env!("CARGO_PKG_VERSION"),
-                    },
-                    "io.modelcontextprotocol/clientCapabilities": {},
+        self.request("tools/call", Some(tool), json!({ "name": tool, "arguments": arguments })).await
+    }
+
+    /// The names of the tools that the server lists for the key.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(crate) async fn tools(&self) -> anyhow::Result<Vec<String>> {
+        let result = self.request("tools/list", None, json!({})).await?;
+        let tools = result.get("tools").and_then(Value::as_array).context("the server lists no tools")?;
+        Ok(tools.iter().filter_map(|tool| tool.get("name")?.as_str().map(str::to_owned)).collect())
+    }
+
+    async fn request(&self, method: &str, name: Option<&str>, mut params: Value) -> anyhow::Result<Value> {
+        if let Some(members) = params.as_object_mut() {
+            let about = json!({
+                "io.modelcontextprotocol/protocolVersion": PROTOCOL_VERSION,
+                "io.modelcontextprotocol/clientInfo": {
+                    "name": env!("CARGO_PKG_NAME"),
+                    "version": env!("CARGO_PKG_VERSION"),
                 },
-            },
-        });
+                "io.modelcontextprotocol/clientCapabilities": {},
+            });
+            members.insert("_meta".to_owned(), about);
+        }
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
         let mut request = Request::post(&self.url)
             .header("content-type", "application/json")
             .header("accept", "application/json, text/event-stream")
             .header("mcp-protocol-version", PROTOCOL_VERSION)
-            .header("mcp-method", "tools/call")
-            .header("mcp-name", tool);
+            .header("mcp-method", method);
+        if let Some(name) = name {
+            request = request.header("mcp-name", name);
+        }
         if let Some(key) = &self.key {
             request = request.header("x-api-key", key.expose());
         }

@@ -1,21 +1,21 @@
 //! `init`: creates a bank.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use super::bank::CommandBank;
 use super::command_output::CommandOutput;
 use super::screen::{Screen, Style};
+use crate::cli::options::GlobalOptions;
+use crate::cli::setup;
 
 /// Creates the bank of this project; what is there already stays.
 pub(super) async fn run(
     bank: &CommandBank,
-    project: &Path,
+    global: &GlobalOptions,
     mut screen: Screen,
 ) -> anyhow::Result<CommandOutput> {
     let path = match bank {
-        CommandBank::Folder(_) => project.display().to_string(),
+        CommandBank::Folder(_) => global.project()?.display().to_string(),
         // The key names the project.
         CommandBank::Server(_) => ".".to_owned(),
     };
@@ -38,9 +38,11 @@ pub(super) async fn run(
     if let Some(notice) = data.get("notice").and_then(Value::as_str) {
         screen.line(Style::Alert, notice);
     }
-    screen.gap().line(
-        Style::Plain,
-        "Next: `memory-bank-mcp setup` connects your assistants; `memory-bank-mcp status` and `digest` show what is in it.",
-    );
+    let next = if setup::is_done(global)? {
+        "Next: your assistants are connected; `memory-bank-mcp status` and `digest` show what is in it."
+    } else {
+        "Next: `memory-bank-mcp setup` connects your assistants; `memory-bank-mcp status` and `digest` show what is in it."
+    };
+    screen.gap().line(Style::Plain, next);
     Ok(CommandOutput::new(data, screen))
 }

@@ -62,7 +62,7 @@ async fn show(
 ) -> anyhow::Result<CommandOutput> {
     let bank = CommandBank::open(command, global).await?;
     match command {
-        BrowseCommand::Init { .. } => init::run(&bank, &global.project()?, screen).await,
+        BrowseCommand::Init { .. } => init::run(&bank, global, screen).await,
         BrowseCommand::List { names, .. } => documents::list(&bank, *names, screen).await,
         BrowseCommand::Show { document, part, .. } => documents::show(&bank, document, part, screen).await,
         BrowseCommand::Search { search, .. } => search::run(&bank, search, screen).await,

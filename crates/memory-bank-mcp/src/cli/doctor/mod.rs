@@ -17,6 +17,7 @@ use clap::Args;
 
 use crate::cli::options::GlobalOptions;
 use crate::cli::output::Output;
+use crate::cli::setup;
 use crate::config::{self, Settings};
 use findings::{Findings, Level};
 
@@ -60,7 +61,23 @@ pub(crate) async fn findings_of_stdio(global: &GlobalOptions) -> Findings {
     let mut findings = Findings::default();
     configuration::check_spelling(std::env::vars_os(), &mut findings);
     folder::check(global, None, &mut findings).await;
+    report_hooks(global, &mut findings);
     findings
+}
+
+/// Reports the files that have the hooks of agents. Without hooks everything else works.
+fn report_hooks(global: &GlobalOptions, findings: &mut Findings) {
+    let check = "hooks";
+    match setup::files_with_hooks(global) {
+        Err(error) => findings.warning(check, format!("{error:#}"), "name the project with `--path`"),
+        Ok(files) if files.is_empty() => {
+            findings.ok(check, "not installed for any agent; `memory-bank-mcp setup` installs them");
+        }
+        Ok(files) => {
+            let files: Vec<String> = files.iter().map(|file| format!("`{}`", file.display())).collect();
+            findings.ok(check, format!("installed: {}", files.join(", ")));
+        }
+    }
 }
 
 async fn check(global: &GlobalOptions, settings: &Settings, key: Option<&str>, findings: &mut Findings) {
@@ -92,4 +109,7 @@ async fn check(global: &GlobalOptions, settings: &Settings, key: Option<&str>, f
     findings.extend(of_redis);
     findings.extend(of_network);
     findings.extend(of_sign_in);
+    if settings.database.is_none() {
+        report_hooks(global, findings);
+    }
 }

@@ -18,6 +18,7 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::event_text;
 
@@ -145,6 +146,10 @@ pub(crate) struct HookInput {
     pub(crate) folder: Option<PathBuf>,
     pub(crate) prompt: Option<String>,
     pub(crate) tool: Option<String>,
+    /// A fingerprint of the id of the tool's call, if it has one.
+    pub(crate) call: Option<u64>,
+    /// A fingerprint of the event as the agent sent it.
+    pub(crate) fingerprint: u64,
     /// The tool reported an error.
     pub(crate) has_failed: bool,
     /// The turn was itself caused by a hook, or broken off: the agent must not be reminded.
@@ -155,6 +160,8 @@ pub(crate) struct HookInput {
 
 /// The event of a call that failed, of Claude Code, Cursor and Copilot CLI, as [`plain_name`] writes it.
 const FAILED_TOOL: &str = "posttoolusefailure";
+/// The members with the id of a tool's call.
+const CALL_IDS: [&str; 4] = ["tool_use_id", "tool_call_id", "toolCallId", "toolUseId"];
 /// Set by Copilot CLI for the commands that it runs.
 const COPILOT_VARIABLE: &str = "COPILOT_CLI";
 /// The longest id of a session, in bytes.
@@ -190,6 +197,8 @@ impl HookInput {
             folder,
             prompt: text(&input, "prompt").map(str::to_owned),
             tool: text(&input, "tool_name").or_else(|| text(&input, "toolName")).map(str::to_owned),
+            call: CALL_IDS.iter().find_map(|name| text(&input, name)).map(|id| hash(id.as_bytes())),
+            fingerprint: hash(&[event.as_bytes(), b"\0", bytes].concat()),
             has_failed: plain_name(event) == FAILED_TOOL || has_failed(&input),
             is_forced: is("stop_hook_active")
                 || loops > 0
@@ -198,6 +207,11 @@ impl HookInput {
             is_nested: ["agent_id", "agentId"].iter().any(|name| text(&input, name).is_some()),
         })
     }
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let hash = Sha256::digest(bytes);
+    hash.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }
 
 /// The name of an event in small letters, without the signs between its words.

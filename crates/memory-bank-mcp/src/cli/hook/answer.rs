@@ -81,6 +81,8 @@ mod tests {
             folder: None,
             prompt: None,
             tool: None,
+            call: None,
+            fingerprint: 0,
             has_failed: false,
             is_forced: false,
             is_nested: false,

@@ -39,6 +39,8 @@ const WRITE_ATTEMPTS: u32 = 8;
 const RECORDS_READ_CHARS: usize = 1_000_000;
 /// The words of a server that has no such document.
 const NOT_FOUND: &str = "there is no such document";
+/// Tools that record something.
+const WRITING_TOOLS: [&str; 4] = ["track_progress", "log_decision", "update_tasks", "write_memory_bank_file"];
 /// How many lines of a server's search are considered.
 const SERVER_SEARCH_RESULTS: usize = 12;
 
@@ -185,6 +187,17 @@ impl HookBank {
                     status?.get("lastUpdated").and_then(Value::as_str).and_then(|at| at.parse().ok());
                 // A key that may not write is not counted for: it cannot have written.
                 Ok(BankState { written, graph: graph.ok().as_ref().and_then(items_of_stats) })
+            }
+        }
+    }
+
+    /// Whether the agent may write it: a server lists the tools that the key may call.
+    pub(super) async fn may_write(&self) -> anyhow::Result<bool> {
+        match self {
+            Self::Folder(_) => Ok(true),
+            Self::Server(server) => {
+                let tools = server.tools().await?;
+                Ok(WRITING_TOOLS.iter().any(|tool| tools.iter().any(|listed| listed == tool)))
             }
         }
     }

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::{Map, Value};
 
 /// The members of an event that are read.
-const MEMBERS: [&str; 26] = [
+const MEMBERS: [&str; 30] = [
     "agentId",
     "agent_id",
     "conversation_id",
@@ -24,6 +24,10 @@ const MEMBERS: [&str; 26] = [
     "source",
     "status",
     "stop_hook_active",
+    "toolCallId",
+    "tool_call_id",
+    "toolUseId",
+    "tool_use_id",
     "timestamp",
     "toolName",
     "toolResult",
@@ -53,12 +57,37 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, String> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     // A cut text of JavaScript has half of a surrogate pair at its end, and a file name may not be UTF-8.
     let repaired = || replace_lone_surrogates(&String::from_utf8_lossy(bytes));
-    read(bytes).or_else(|why| read(repaired().as_bytes()).map_err(|_| why))
+    read(bytes).or_else(|why| {
+        let repaired = repaired();
+        read(repaired.as_bytes()).or_else(|_| read(&without_names_of_numbers(&repaired))).map_err(|_| why)
+    })
+}
+
+/// The text with `null` for `NaN`, `Infinity` and `undefined`, which some programs write for a value.
+fn without_names_of_numbers(text: &str) -> Vec<u8> {
+    const NAMES: [&[u8]; 4] = [b"NaN", b"-Infinity", b"Infinity", b"undefined"];
+    let mut rest = text.as_bytes();
+    let mut out = Vec::with_capacity(rest.len());
+    let (mut is_text, mut is_escaped) = (false, false);
+    while let Some((byte, behind)) = rest.split_first() {
+        let name = if is_text { None } else { NAMES.iter().find_map(|name| rest.strip_prefix(*name)) };
+        if let Some(behind) = name {
+            out.extend_from_slice(b"null");
+            rest = behind;
+            continue;
+        }
+        is_text ^= *byte == b'"' && !is_escaped;
+        is_escaped = is_text && *byte == b'\\' && !is_escaped;
+        out.push(*byte);
+        rest = behind;
+    }
+    out
 }
 
 fn read(bytes: &[u8]) -> Result<Value, String> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Part { depth: 0 }.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
+    // What follows the object does not belong to it.
+    let value = Part { depth: 0 }.deserialize(&mut reader);
     let value = value.map_err(|error| format!("the event is not JSON: {error}"))?;
     if value.is_object() { Ok(value) } else { Err("the event is not a JSON object".to_owned()) }
 }
@@ -168,11 +197,29 @@ mod tests {
         let expected = json!({"session_id": "a", "prompt": "why"});
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let deep_object = format!("{}1{}", r#"{"a":"#.repeat(50_000), "}".repeat(50_000));
-        for value in ["1e999", "-1e999", "123456789012345678901234567890", &deep, &deep_object] {
+        for value in [
+            "1e999",
+            "-1e999",
+            "123456789012345678901234567890",
+            "NaN",
+            r#"[NaN, -Infinity, {"a": undefined, "NaN \" NaN": Infinity}]"#,
+            &deep,
+            &deep_object,
+        ] {
             assert_eq!(with_member(value), expected);
         }
         let long = format!("\"{}\"", "x".repeat(20 * 1024 * 1024));
         assert_eq!(with_member(&long), expected);
+    }
+
+    #[test]
+    fn what_follows_the_object_is_passed_over_and_texts_keep_their_words() {
+        for behind in ["x", "}", " NaN", "\n{\"session_id\": \"b\"}", "\0\0"] {
+            let event = format!(r#"{{"session_id": "a"}}{behind}"#);
+            assert_eq!(parse(event.as_bytes()).unwrap(), json!({"session_id": "a"}), "{behind:?}");
+        }
+        let event = r#"{"x": NaN, "prompt": "is NaN \" undefined"}"#;
+        assert_eq!(parse(event.as_bytes()).unwrap(), json!({"prompt": "is NaN \" undefined"}));
     }
 
     #[test]
@@ -202,7 +249,7 @@ mod tests {
 
     #[test]
     fn texts_that_are_not_objects_are_refused() {
-        for bytes in [&b""[..], b"x", b"[]", b"null", b"{", b"{}x", b"\xff\xfe", b"\xff\xfex", b"\0{"] {
+        for bytes in [&b""[..], b"x", b"[]", b"null", b"{", b"\xff\xfe", b"\xff\xfex", b"\0{"] {
             assert!(parse(bytes).is_err(), "{bytes:?}");
         }
     }

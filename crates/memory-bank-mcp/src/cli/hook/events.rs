@@ -57,6 +57,14 @@ impl Hook<'_> {
         }
         let folder = self.folder(sessions.as_ref(), &name)?;
         let Some(bank) = self.bank(&folder, state).await? else { return Ok(None) };
+        let is_answered = matches!(self.input.event, Event::SessionStart(_) | Event::Prompt);
+        // Without a bank nothing is stored.
+        if is_answered
+            && let Some(sessions) = &sessions
+            && !self.claims(sessions, &name)
+        {
+            return Ok(None);
+        }
         let handler = EventHandler { hook: &self, sessions, name, settings, folder, bank };
         let answer = match self.input.event {
             Event::SessionStart(source) => handler.start(source).await?,
@@ -83,6 +91,16 @@ impl Hook<'_> {
             log_error(&why);
         }
         Ok(settings)
+    }
+
+    /// Whether this process answers the start or the prompt: an agent that finds hooks in a file of the user and in one of the project
+    /// runs both. Other events need no claim: their records replace each other, and their reminders are counted.
+    fn claims(&self, sessions: &HookSessions, name: &str) -> bool {
+        let claimed = sessions.claim(name, self.input.fingerprint, now().as_millisecond());
+        claimed.unwrap_or_else(|error| {
+            log_error(&format!("the event cannot be claimed: {error}"));
+            true
+        })
     }
 
     /// The folder of the session: that of its first event, the agent's, or the current one.
@@ -120,10 +138,19 @@ fn count_tool(sessions: Option<&HookSessions>, name: &str, input: &HookInput) ->
     }
     sessions.update(name, |before| {
         let mut session = AgentSession::parse(&before?)?;
+        if !session.is_new_call(input.call) {
+            return None;
+        }
         session.count_tool(tool, input.has_failed);
         session.bytes()
     })?;
     Ok(())
+}
+
+/// How much was done, in commits, files and edits.
+fn work(session: &AgentSession, activity: &GitActivity) -> usize {
+    let edits = usize::try_from(session.edits).unwrap_or(usize::MAX);
+    edits.saturating_add(activity.commit_count).saturating_add(activity.file_count)
 }
 
 /// Texts for the agent's context, if there are any.
@@ -262,14 +289,17 @@ impl EventHandler<'_> {
     /// A reminder if something was done and nothing was written.
     async fn compaction(&self) -> anyhow::Result<Answer> {
         let Some(session) = self.load() else { return Ok(Answer::Silence) };
-        let is_idle = self.activity(&session).is_idle() && session.edits == 0;
-        let reminds = !is_idle && self.was_written(&session).await == Some(false);
+        let work = work(&session, &self.activity(&session));
+        let is_due = work > session.reminded_work && self.was_written(&session).await == Some(false);
+        let mut reminds = is_due && self.may_write().await;
         let reaches = reminds_model(self.hook.input.agent, self.hook.input.event);
+        self.forget_claims();
         self.update(|before| {
             let mut session = before?;
             // The compacted conversation no longer contains the shown lines.
             session.shown.clear();
             session.compacted = true;
+            reminds &= session.remind(reminds, work);
             session.reminder_pending |= reminds && !reaches;
             Some(session)
         });
@@ -279,22 +309,26 @@ impl EventHandler<'_> {
     /// The record, and a reminder once.
     async fn end(&self) -> anyhow::Result<Answer> {
         let Some(session) = self.load() else { return Ok(Answer::Silence) };
+        self.forget_claims();
         let input = &self.hook.input;
         let activity = self.activity(&session);
-        let is_idle = activity.is_idle() && session.edits == 0;
+        let work = work(&session, &activity);
         let known_written = self.was_written(&session).await;
         let was_written = known_written.unwrap_or(session.wrote);
         // A session without any work is not recorded.
         let was_used =
-            session.prompts > 0 || !session.tools.is_empty() || !is_idle || input.event == Event::Stop;
+            session.prompts > 0 || !session.tools.is_empty() || work > 0 || input.event == Event::Stop;
         let is_ignored = is_ignored(&self.folder) || self.bank.folder().is_some_and(is_ignored);
         let records = self.settings.records && was_used && !is_ignored;
         let (recorded, own_write) =
             if records { self.record(&session, &activity).await } else { (false, None) };
-        let is_due = !is_idle && known_written == Some(false) && !session.reminded && !input.is_forced;
-        let reminds = is_due && input.event == Event::Stop;
-        let is_news = recorded && !session.recorded;
-        if !reminds && own_write.is_none() && was_written == session.wrote && !is_news {
+        let is_due = work > session.reminded_work
+            && known_written == Some(false)
+            && !session.reminded
+            && !input.is_forced
+            && input.event == Event::Stop;
+        let reminds = is_due && self.may_write().await;
+        if !reminds && was_written == session.wrote && !recorded {
             return Ok(Answer::Silence);
         }
         let reaches = reminds_model(input.agent, input.event);
@@ -306,6 +340,7 @@ impl EventHandler<'_> {
             session.wrote |= was_written;
             session.own_write = own_write.or(session.own_write);
             session.recorded |= recorded;
+            session.recorded_at = if recorded { Some(now()) } else { session.recorded_at };
             session.reminded |= reminds;
             session.reminder_pending |= reminds && !reaches;
             Some(session)
@@ -333,6 +368,15 @@ impl EventHandler<'_> {
         activity(&self.folder, session, &self.bank, self.hook.deadline / 3)
     }
 
+    /// Whether the agent may write the bank: nobody is reminded to record where that is forbidden.
+    async fn may_write(&self) -> bool {
+        let options = self.hook.global.tool_options();
+        if options.is_ok_and(|options| options.read_only) {
+            return false;
+        }
+        self.logged("the rights of the key cannot be read", self.bank.may_write().await).unwrap_or(false)
+    }
+
     /// Whether the bank was written since the start of the session, by anybody; `None` if it cannot be read, which is logged: the rest
     /// of the event does not depend on it.
     async fn was_written(&self, session: &AgentSession) -> Option<bool> {
@@ -341,6 +385,14 @@ impl EventHandler<'_> {
         }
         let state = self.logged("the state of the bank cannot be read", self.bank.state().await)?;
         Some(session.bank.differs(state, session.own_write))
+    }
+
+    /// After a turn or a compaction the same prompt is another event.
+    fn forget_claims(&self) {
+        let forgotten = self.sessions.as_ref().map(|sessions| sessions.forget_claims(&self.name));
+        if let Some(Err(error)) = forgotten {
+            log_error(&format!("the claims of events cannot be removed: {error}"));
+        }
     }
 
     /// The session, if its start was seen. A state that cannot be read is logged.

@@ -7,12 +7,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use memory_bank_core::hooks::{AgentSessionRecord, RecordedCommit, SessionFacts, with_record};
 use memory_bank_core::secrets::masked;
-use memory_bank_folder::{GitActivity, git_activity};
+use memory_bank_folder::{GitActivity, git_activity, is_versioned};
 
 use super::agent::Agent;
 use super::bank::HookBank;
 use super::session::AgentSession;
 
+/// For so long a record is not folded into the line of its week, in seconds.
+const RECORDED_WHOLE_SECS: i64 = 13 * 24 * 60 * 60;
 /// How many commits and files are shown after a compaction.
 const MAX_COMMITS: usize = 4;
 const MAX_FILES: usize = 8;
@@ -77,5 +79,15 @@ pub(super) async fn record(
         tools: session.tools.clone().into_iter().collect::<BTreeMap<_, _>>(),
         prompt: session.first_prompt.clone().filter(|_| with_prompt),
     };
-    bank.edit_records(&|text| with_record(text, &record, session.recorded, now)).await
+    let was_recorded = session.recorded && !may_be_replaced(bank, session, activity, now);
+    bank.edit_records(&|text| with_record(text, &record, was_recorded, now)).await
+}
+
+/// Whether git may have replaced the document since the record was seen in it, such as by one of another branch: that the record
+/// is missing then does not mean that a person has deleted it, nor that it was folded, unless the session is old.
+fn may_be_replaced(bank: &HookBank, session: &AgentSession, activity: &GitActivity, now: Timestamp) -> bool {
+    let (Some(at), Some(checkout)) = (session.recorded_at, activity.last_checkout) else { return false };
+    checkout >= at.as_second()
+        && now.duration_since(session.started).as_secs() < RECORDED_WHOLE_SECS
+        && bank.folder().is_some_and(is_versioned)
 }

@@ -12,6 +12,8 @@ const MAX_SHOWN_TEXTS: usize = 400;
 /// The most tools that are counted, and characters of their names.
 const MAX_TOOLS: usize = 60;
 const TOOL_CHARS: usize = 80;
+/// How many calls of tools are remembered: hooks that are installed twice report each one twice, at nearly the same time.
+const MAX_CALLS: usize = 32;
 /// Characters of the first prompt that are stored.
 const PROMPT_CHARS: usize = 200;
 
@@ -75,6 +77,15 @@ pub(super) struct AgentSession {
     /// The session has a record in the bank, or had one.
     #[serde(default)]
     pub(super) recorded: bool,
+    /// When that was checked last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) recorded_at: Option<Timestamp>,
+    /// How much work, in commits, files and edits, the agent was reminded of.
+    #[serde(default)]
+    pub(super) reminded_work: usize,
+    /// The calls of tools that were counted last, by fingerprints of their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) calls: Vec<u64>,
     /// The agent was reminded at the end of a turn.
     #[serde(default)]
     pub(super) reminded: bool,
@@ -119,6 +130,9 @@ impl AgentSession {
             wrote: false,
             own_write: None,
             recorded: false,
+            recorded_at: None,
+            reminded_work: 0,
+            calls: Vec::new(),
             reminded: false,
             reminder_pending: false,
         }
@@ -142,6 +156,27 @@ impl AgentSession {
         }
         let surplus = self.shown.len().saturating_sub(MAX_SHOWN_TEXTS);
         self.shown.drain(..surplus);
+    }
+
+    /// Whether the agent is reminded of so much work for the first time, if it is to be; it counts as reminded then.
+    pub(super) fn remind(&mut self, reminds: bool, work: usize) -> bool {
+        let is_first = reminds && work > self.reminded_work;
+        if is_first {
+            self.reminded_work = work;
+        }
+        is_first
+    }
+
+    /// Whether a call, by the fingerprint of its id, was not counted yet; it counts as counted then.
+    pub(super) fn is_new_call(&mut self, call: Option<u64>) -> bool {
+        let Some(call) = call else { return true };
+        if self.calls.contains(&call) {
+            return false;
+        }
+        self.calls.push(call);
+        let surplus = self.calls.len().saturating_sub(MAX_CALLS);
+        self.calls.drain(..surplus);
+        true
     }
 
     /// Counts a call of a tool; one that failed has changed no file.
@@ -197,6 +232,17 @@ mod tests {
         assert_eq!(session.edits, 2);
         session.count_tool("Edit", true);
         assert_eq!((session.edits, session.tools.get("Edit")), (2, Some(&1)), "it failed");
+    }
+
+    #[test]
+    fn a_call_with_an_id_counts_once() {
+        let mut session = session();
+        assert!(
+            session.is_new_call(Some(1)) && session.is_new_call(Some(2)) && !session.is_new_call(Some(1))
+        );
+        assert!(session.is_new_call(None) && session.is_new_call(None));
+        (10..100).for_each(|call| assert!(session.is_new_call(Some(call))));
+        assert_eq!(session.calls.len(), MAX_CALLS);
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! Plans the hooks of an agent, and finds and removes them. Nothing is changed here; it must not know how a change is
 //! confirmed or written.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::ensure;
 use serde_json::{Value, json};
 
 use super::plan::{Plan, Step, Target, resolve};
 use super::records::{Part, Record, Records};
 use super::run::Run;
-use crate::cli::clients::{Client, HookContent, HookServer, Scope, installed_program};
+use crate::cli::clients::{Client, HookContent, HookServer, Place, Scope, installed_program};
 use crate::cli::config_file::{self, FileAccess};
 use crate::cli::config_text;
 use crate::cli::server_address;
@@ -94,12 +96,47 @@ pub(super) fn plan(run: &Run<'_>, target: &Target, records: &Records) -> anyhow:
         file,
         step,
         shown: shown(&content),
-        notes: client.hook_notes(target.scope, server),
+        notes: notes(run, target, server),
         access,
         before,
         after,
         record,
     })
+}
+
+/// The files of agents that have this program's hooks, and the lists of plugins that name one with them.
+pub(super) fn installed(project: &Path, place: &Place) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = Client::agents()
+        .flat_map(|client| {
+            let scopes = [Scope::User, Scope::Project, Scope::Local];
+            let files = scopes.into_iter().filter_map(move |scope| client.hook_file(scope, project, place));
+            files.filter(move |file| has_hooks(client, file)).chain(client.hook_plugin(place))
+        })
+        .collect();
+    files.dedup();
+    files
+}
+
+/// Whether a file has this program's hooks. One that cannot be read has none for its agent either.
+fn has_hooks(client: Client, file: &Path) -> bool {
+    let text = config_file::read(file).ok().flatten().unwrap_or_default();
+    present(client, &text).is_ok_and(|present| !present.is_empty())
+}
+
+/// The notes of an agent's hooks; they name the files of other scopes that have this program's hooks, too.
+fn notes(run: &Run<'_>, target: &Target, server: Option<HookServer<'_>>) -> Vec<String> {
+    let client = target.client;
+    let others =
+        [Scope::User, Scope::Project, Scope::Local].into_iter().filter(|scope| *scope != target.scope);
+    let files = others.filter_map(|scope| client.hook_file(scope, &run.project, &run.place));
+    let note = |file: PathBuf| {
+        format!(
+            "`{}` has these hooks, too: the agent runs both for each event, and the second one is silent. One file is enough.",
+            file.display()
+        )
+    };
+    let others = files.filter(|file| *file != target.file && has_hooks(client, file)).map(note);
+    others.chain(client.hook_notes(target.scope, server)).collect()
 }
 
 fn step(

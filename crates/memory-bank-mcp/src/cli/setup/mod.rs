@@ -19,12 +19,13 @@ mod show;
 pub(crate) use self::run::SetupOptions;
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use memory_bank_core::identity::PlainKey;
 
 use self::plan::Target;
-use self::records::Part;
+use self::records::{Part, Records};
 use self::report::Report;
 use self::run::{Confirm, Run};
 use crate::cli::client_config::project_folder;
@@ -121,6 +122,22 @@ fn key(run: &Run<'_>) -> anyhow::Result<Option<PlainKey>> {
         "The API key for {url} is written only into your own files, which others cannot read then."
     ))?;
     key_source::from_prompt(&format!("API key (hidden; leave it empty to set {variable} yourself): "))
+}
+
+/// Whether `setup` has connected an agent of this machine.
+///
+/// # Errors
+/// Its records cannot be read.
+pub(crate) fn is_done(global: &GlobalOptions) -> anyhow::Result<bool> {
+    Ok(!Records::open(&global.state_folder()?, false)?.all().is_empty())
+}
+
+/// The files that have the hooks of agents for this project.
+///
+/// # Errors
+/// The folder of the project cannot be determined.
+pub(crate) fn files_with_hooks(global: &GlobalOptions) -> anyhow::Result<Vec<PathBuf>> {
+    Ok(hooks::installed(&global.project()?, &Place::of_this_machine()))
 }
 
 /// The files to write.

@@ -23,6 +23,7 @@ use super::import::ImportOptions;
 use super::project::ProjectArguments;
 use crate::cli::options::GlobalOptions;
 use crate::cli::output::Output;
+use crate::config::command_variables::URL;
 
 /// The word for `--from` that means the files of other agents. A folder of this name is `./auto`.
 pub(super) const AUTO: &str = "auto";
@@ -39,6 +40,13 @@ pub(super) async fn run(
         bail!(
             "`--merge`, `--replace` and `--no-backups` are for a whole memory bank; `--from auto` adds to a bank and replaces \
              nothing that was edited there. Leave them out"
+        );
+    }
+    let names_server = std::env::var_os(URL).is_some_and(|url| !url.is_empty());
+    if project.is_none() && global.path.is_none() && names_server {
+        bail!(
+            "`{URL}` names a server, and `--from auto` needs a folder or the database: unset the variable or name the folder with \
+             `--path`, or run it where `DATABASE_URL` is set, with `--project` and `--user`"
         );
     }
     let mut target = Target::open(global, project, options.searched.as_deref()).await?;
