@@ -3,12 +3,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde_json::{Value, json};
 
+use super::command_shell::CommandShell;
 use super::program::{installed_program, literal};
 use super::{Client, Place, Scope};
 use crate::cli::options::{DEFAULT_FOLDER, GlobalOptions};
+use crate::config::command_variables::API_KEY;
 
 /// What an agent's hooks are written as.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +35,8 @@ struct HookRow {
     local: Option<&'static str>,
     /// Whether the file belongs to these hooks alone.
     is_own: bool,
+    /// The shell in which it runs a command on Windows, where the file does not name it.
+    windows: CommandShell,
     /// A plugin or an extension that has the same hooks: its file in the folder of settings, and a word in it.
     plugin: Option<(&'static str, &'static str)>,
 }
@@ -48,6 +52,8 @@ static TABLE: [HookRow; 6] = [
         project: ".claude/settings.json",
         local: Some(".claude/settings.local.json"),
         is_own: false,
+        // Git Bash.
+        windows: CommandShell::Posix,
         plugin: Some(("plugins/installed_plugins.json", "\"memory@memory-bank-mcp\"")),
     },
     // https://cursor.com/docs/agent/hooks
@@ -59,6 +65,7 @@ static TABLE: [HookRow; 6] = [
         project: ".cursor/hooks.json",
         local: None,
         is_own: false,
+        windows: CommandShell::Windows,
         plugin: None,
     },
     // openai/codex, docs/hooks.md
@@ -70,6 +77,7 @@ static TABLE: [HookRow; 6] = [
         project: ".codex/hooks.json",
         local: None,
         is_own: false,
+        windows: CommandShell::Windows,
         plugin: None,
     },
     // google-gemini/gemini-cli, docs/hooks/index.md
@@ -81,6 +89,8 @@ static TABLE: [HookRow; 6] = [
         project: ".gemini/settings.json",
         local: None,
         is_own: false,
+        // hookRunner.ts
+        windows: CommandShell::PowerShell,
         plugin: Some(("extensions/memory-bank/gemini-extension.json", "\"memory-bank\"")),
     },
     // https://docs.github.com/en/copilot/reference/hooks-reference
@@ -92,6 +102,7 @@ static TABLE: [HookRow; 6] = [
         project: ".github/hooks/memory-bank.json",
         local: None,
         is_own: true,
+        windows: CommandShell::Windows,
         plugin: None,
     },
     // https://opencode.ai/docs/plugins
@@ -103,6 +114,7 @@ static TABLE: [HookRow; 6] = [
         project: ".opencode/plugins/memory-bank.js",
         local: None,
         is_own: true,
+        windows: CommandShell::Windows,
         plugin: None,
     },
 ];
@@ -119,6 +131,8 @@ pub(crate) struct HookServer<'a> {
     pub(crate) url: &'a str,
     /// The file with the key; without it, the hooks read the variable.
     pub(crate) key_file: Option<&'a Path>,
+    /// The variable with the key.
+    pub(crate) key_variable: &'a str,
 }
 
 impl Client {
@@ -208,10 +222,10 @@ impl Client {
             }
             _ => {}
         }
-        if server.is_some_and(|server| server.key_file.is_none()) {
+        if let Some(server) = server.filter(|server| server.key_file.is_none()) {
             notes.push(format!(
                 "Set {} in the environment of the agent: its hooks read the key from there, or from the file of `--key-file`.",
-                crate::config::command_variables::API_KEY
+                server.key_variable
             ));
         }
         notes
@@ -255,9 +269,13 @@ fn options(
     }
     if let Some(server) = server {
         option("--url", server.url)?;
-        if let Some(file) = server.key_file {
-            let file = std::path::absolute(file)?;
-            option("--key-file", file.to_str().context("the path of the key's file is not UTF-8")?)?;
+        match server.key_file {
+            Some(file) => {
+                let file = std::path::absolute(file)?;
+                option("--key-file", file.to_str().context("the path of the key's file is not UTF-8")?)?;
+            }
+            None if server.key_variable != API_KEY => option("--key-variable", server.key_variable)?,
+            None => {}
         }
     }
     let flags = [(global.follow_links, "--follow-links"), (global.read_only, "--read-only")];
@@ -286,11 +304,18 @@ fn content(
         let shell = if name == "powershell" {
             CommandShell::PowerShell
         } else if is_windows && name != "bash" {
-            CommandShell::Windows
+            row.windows
         } else {
             CommandShell::Posix
         };
-        match shell.command(program, rest, options) {
+        // Shells but that of Windows take a backslash for something else; Windows takes slashes in paths.
+        let slashed = |word: &String| word.replace('\\', "/");
+        let is_slashed = is_windows && shell != CommandShell::Windows;
+        let (program, options) = match is_slashed {
+            true => (program.replace('\\', "/"), options.iter().map(slashed).collect()),
+            false => (program.to_owned(), options.to_vec()),
+        };
+        match shell.command(&program, rest, &options) {
             Ok(command) => Some(command),
             Err(refused) => {
                 error = Some(refused);
@@ -331,54 +356,6 @@ fn replace_commands(value: &mut Value, change: &mut dyn FnMut(&str, &str) -> Opt
             }
         }
         _ => {}
-    }
-}
-
-/// The shell in which an agent runs a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CommandShell {
-    Posix,
-    Windows,
-    PowerShell,
-}
-
-impl CommandShell {
-    fn command(self, program: &str, rest: &str, options: &[String]) -> anyhow::Result<String> {
-        let mut words = vec![self.quoted(program)?];
-        if self == Self::PowerShell && words.iter().any(|word| word.starts_with('\'')) {
-            words.insert(0, "&".to_owned());
-        }
-        words.push(format!("hook {rest}"));
-        for option in options {
-            words.push(self.quoted(option)?);
-        }
-        Ok(words.join(" "))
-    }
-
-    /// The word, so that the shell changes nothing in it.
-    fn quoted(self, word: &str) -> anyhow::Result<String> {
-        if word.chars().any(char::is_control) {
-            bail!(
-                "`{}` has a control character, which a shell's command cannot contain",
-                word.escape_debug()
-            );
-        }
-        let is_plain = |sign: char| sign.is_ascii_alphanumeric() || "-_./:@+,=".contains(sign);
-        if !word.is_empty()
-            && word.chars().all(|sign| is_plain(sign) || sign == '\\' && self == Self::Windows)
-        {
-            return Ok(word.to_owned());
-        }
-        match self {
-            Self::Posix => Ok(format!("'{}'", word.replace('\'', "'\\''"))),
-            Self::PowerShell => Ok(format!("'{}'", word.replace('\'', "''"))),
-            Self::Windows if word.contains(['"', '%', '!']) => {
-                bail!(
-                    "`{word}` has a character that cannot be quoted in a command on Windows; use a path without it"
-                )
-            }
-            Self::Windows => Ok(format!("\"{word}\"")),
-        }
     }
 }
 
@@ -439,20 +416,20 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_quoted_for_its_shell() {
-        let quoted = |shell: CommandShell, word| shell.quoted(word).unwrap();
-        for word in ["$(rm -rf ~)", "a b", "`id`", "a;b", "", "a\"b", "é"] {
-            assert_eq!(quoted(CommandShell::Posix, word), format!("'{word}'"));
-            assert_eq!(quoted(CommandShell::PowerShell, word), format!("'{word}'"));
-        }
-        assert_eq!(quoted(CommandShell::Posix, "it's"), "'it'\\''s'");
-        assert_eq!(quoted(CommandShell::Windows, "C:\\a b\\c.exe"), "\"C:\\a b\\c.exe\"");
-        assert_eq!(quoted(CommandShell::Windows, "C:\\a\\c.exe"), "C:\\a\\c.exe");
-        assert!(CommandShell::Windows.quoted("%PATH%").is_err());
-        for shell in [CommandShell::Posix, CommandShell::Windows, CommandShell::PowerShell] {
-            assert!(shell.quoted("a\nb").is_err());
-        }
-        assert_eq!(CommandShell::PowerShell.command("C:/a b/x", "e", &[]).unwrap(), "& 'C:/a b/x' hook e");
+    fn on_windows_each_agent_gets_a_command_of_its_shell() {
+        let of = |client: Client, program: &str| {
+            let content = content(client.hook_row().unwrap(), program, &[], true).unwrap();
+            let HookContent::Listed { items, .. } = content else { panic!("a file of its own") };
+            let command = client.hook_commands(&items[0].1).remove(0);
+            command.split_once(" hook ").unwrap().0.to_owned()
+        };
+        let (plain, blank) = ("C:\\p\\memory-bank-mcp.exe", "C:\\Jo Doe\\memory-bank-mcp.exe");
+        assert_eq!(of(Client::ClaudeCode, plain), "C:/p/memory-bank-mcp.exe");
+        assert_eq!(of(Client::ClaudeCode, blank), "'C:/Jo Doe/memory-bank-mcp.exe'");
+        assert_eq!(of(Client::Gemini, plain), "C:/p/memory-bank-mcp.exe");
+        assert_eq!(of(Client::Gemini, blank), "& 'C:/Jo Doe/memory-bank-mcp.exe'");
+        assert_eq!(of(Client::Cursor, plain), plain);
+        assert_eq!(of(Client::Cursor, blank), format!("\"{blank}\""));
     }
 
     #[test]
@@ -463,11 +440,22 @@ mod tests {
         let options =
             |server| options(Client::Codex, Scope::User, &parsed(&words), server).unwrap().join(" ");
         assert_eq!(options(None), "--folder bank --username Jo --state-dir /state --read-only");
-        let server = HookServer { url: "https://a.example/mcp", key_file: Some(Path::new("/key")) };
+        let server = HookServer {
+            url: "https://a.example/mcp",
+            key_file: Some(Path::new("/key")),
+            key_variable: "MEMORY_BANK_API_KEY_SHOP",
+        };
         assert_eq!(
             options(Some(server)),
             "--state-dir /state --url https://a.example/mcp --key-file /key --read-only"
         );
+        let server = HookServer { key_file: None, ..server };
+        assert_eq!(
+            options(Some(server)),
+            "--state-dir /state --url https://a.example/mcp --key-variable MEMORY_BANK_API_KEY_SHOP --read-only"
+        );
+        let server = HookServer { key_variable: API_KEY, ..server };
+        assert_eq!(options(Some(server)), "--state-dir /state --url https://a.example/mcp --read-only");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Each row names the client's documentation or source. `place.rs` has the files, `entry.rs` the entries.
 
 mod claude_project;
+mod command_shell;
 mod entry;
 mod hooks;
 mod notes;

@@ -14,8 +14,10 @@ use crate::cli::options::GlobalOptions;
 const NPX_CACHE: &str = "_npx";
 const NPX_PACKAGE: &str = "@diazstg/memory-bank-mcp";
 const NPX_COMMAND: [&str; 3] = ["npx", "-y", NPX_PACKAGE];
-/// The same for `uvx`.
-const UV_CACHE: [&str; 2] = ["uv", "archive-v0"];
+/// The same for `uvx`. The folder around it depends on the system and on `UV_CACHE_DIR`.
+const UV_CACHE: &str = "archive-v0";
+/// The folder in which Homebrew keeps each version of a program; the links to it outlive an upgrade.
+const CELLAR: &str = "Cellar";
 
 /// Beginnings of placeholders that clients replace in arguments.
 const PLACEHOLDERS: [&str; 3] = ["${", "{env:", "{file:"];
@@ -61,11 +63,11 @@ pub(crate) fn installed_program(is_committed: bool) -> anyhow::Result<String> {
 /// A file that is committed contains the bare name, if that resolves to this program; all others the full path,
 /// since graphical programs seldom have the `PATH` of the shell.
 fn command(program: &Path, is_committed: bool) -> anyhow::Result<Vec<String>> {
-    if is_in_cache(program, &[NPX_CACHE]) {
+    if is_below(program, NPX_CACHE) {
         let shell = if cfg!(windows) { &["cmd", "/c"][..] } else { &[] };
         return Ok(shell.iter().chain(&NPX_COMMAND).map(|word| (*word).to_owned()).collect());
     }
-    if is_in_cache(program, &UV_CACHE) {
+    if is_below(program, UV_CACHE) {
         // A wheel from a folder may have a name that nobody has on PyPI yet: an agent must not start what comes to have it.
         bail!(
             "this program runs from the cache of uv, which may be emptied at any time; install it first, such as with \
@@ -73,24 +75,24 @@ fn command(program: &Path, is_committed: bool) -> anyhow::Result<Vec<String>> {
         );
     }
     let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let on_path = std::env::var_os("PATH").is_some_and(|path| {
-        std::env::split_paths(&path)
-            .map(|folder| folder.join(&name))
-            .find(|candidate| candidate.is_file())
-            .and_then(|found| found.canonicalize().ok())
-            .is_some_and(|found| program.canonicalize().is_ok_and(|program| program == found))
+    let on_path = std::env::var_os("PATH").and_then(|path| {
+        let found =
+            std::env::split_paths(&path).map(|folder| folder.join(&name)).find(|file| file.is_file())?;
+        let is_this = found.canonicalize().ok()? == program.canonicalize().ok()?;
+        is_this.then_some(found)
     });
-    if is_committed && on_path {
+    if is_committed && on_path.is_some() {
         return Ok(vec![name]);
     }
-    let path = program.to_str().context("the path of this program is not UTF-8")?;
+    let link = on_path.filter(|found| is_below(program, CELLAR) && !is_below(found, CELLAR));
+    let path =
+        link.as_deref().unwrap_or(program).to_str().context("the path of this program is not UTF-8")?;
     Ok(vec![path.to_owned()])
 }
 
-/// Whether the program is in a cache with these nested folders.
-fn is_in_cache(program: &Path, cache: &[&str]) -> bool {
-    let folders: Vec<_> = program.iter().filter_map(|part| part.to_str()).collect();
-    folders.windows(cache.len()).any(|part| part == cache)
+/// Whether the program is below a folder of this name.
+fn is_below(program: &Path, folder: &str) -> bool {
+    program.iter().any(|part| part == folder)
 }
 
 /// The arguments of the program. They name the project unless the client starts the program in it.
@@ -209,8 +211,12 @@ mod tests {
         let npx = Path::new("/home/jo/.npm/_npx/1a/node_modules/@diazstg/x/bin/memory-bank-mcp");
         let words = command(npx, false).unwrap();
         assert!(words.ends_with(&NPX_COMMAND.map(str::to_owned)), "{words:?}");
-        let uvx = Path::new("/home/jo/.cache/uv/archive-v0/ab/bin/memory-bank-mcp");
-        assert!(command(uvx, false).unwrap_err().to_string().contains("uv tool install"));
+        for uvx in
+            ["/home/jo/.cache/uv/archive-v0/ab", "/home/jo/uv/cache/archive-v0/ab", "/tmp/c/archive-v0/ab"]
+        {
+            let error = command(&Path::new(uvx).join("bin/memory-bank-mcp"), false).unwrap_err();
+            assert!(error.to_string().contains("uv tool install"), "{uvx}");
+        }
         assert_eq!(command(Path::new("/opt/x/memory-bank-mcp"), false).unwrap(), ["/opt/x/memory-bank-mcp"]);
     }
 }

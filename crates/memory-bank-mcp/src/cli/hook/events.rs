@@ -33,6 +33,7 @@ pub(super) struct Hook<'a> {
     pub(super) global: &'a GlobalOptions,
     pub(super) url: Option<&'a str>,
     pub(super) key_file: Option<&'a Path>,
+    pub(super) key_variable: Option<&'a str>,
     pub(super) no_records: bool,
     pub(super) deadline: Duration,
 }
@@ -123,8 +124,11 @@ impl Hook<'_> {
         let Some(url) = self.url else { return HookBank::in_folder(self.global, folder, state).await };
         let key = match self.key_file {
             Some(file) => key_source::from_private_file(file)?,
-            None => key_source::from_variable(API_KEY)?
-                .with_context(|| format!("`--url` needs the key in `{API_KEY}`, or `--key-file`"))?,
+            None => {
+                let variable = self.key_variable.unwrap_or(API_KEY);
+                key_source::from_variable(variable)?
+                    .with_context(|| format!("`--url` needs the key in `{variable}`, or `--key-file`"))?
+            }
         };
         Ok(Some(HookBank::on_server(ToolClient::new(url.to_owned(), Some(key))?)))
     }

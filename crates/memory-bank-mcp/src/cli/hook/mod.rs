@@ -53,6 +53,9 @@ pub(crate) struct HookArguments {
     /// The file with the key of that server, in place of the variable.
     #[arg(long, value_name = "FILE", requires = "url")]
     key_file: Option<PathBuf>,
+    /// The variable with the key of that server, in place of `MEMORY_BANK_API_KEY`.
+    #[arg(long, value_name = "NAME", requires = "url", conflicts_with = "key_file")]
+    key_variable: Option<String>,
     /// Do not record the session in the bank.
     #[arg(long)]
     no_records: bool,
@@ -166,6 +169,7 @@ fn answer(
         global,
         url: arguments.url.as_deref(),
         key_file: arguments.key_file.as_deref(),
+        key_variable: arguments.key_variable.as_deref(),
         no_records: arguments.no_records,
         deadline,
     };

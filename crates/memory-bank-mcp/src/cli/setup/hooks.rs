@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::plan::{Plan, Step, Target, resolve};
 use super::records::{Part, Record, Records};
 use super::run::Run;
-use crate::cli::clients::{Client, HookContent, HookServer, Place, Scope, installed_program};
+use crate::cli::clients::{Client, HookContent, HookServer, Place, Scope, installed_program, key_variable};
 use crate::cli::config_file::{self, FileAccess};
 use crate::cli::config_text;
 use crate::cli::server_address;
@@ -43,9 +43,11 @@ pub(super) fn plan(run: &Run<'_>, target: &Target, records: &Records) -> anyhow:
     let client = target.client;
     let url = run.options.url.as_deref().map(|url| server_address::with_options(url, run.global, None));
     let url = url.transpose()?;
+    let key_variable = key_variable(run.name());
     let server = url.as_deref().map(|url| HookServer {
         url,
         key_file: run.options.key_file.as_deref().filter(|file| file.as_os_str() != "-"),
+        key_variable: &key_variable,
     });
     let content = client.hooks(target.scope, run.global, server)?;
     // The file of hooks for one project is in the project, also the user's own, so that its links are the project's.
