@@ -466,14 +466,19 @@ async fn run_sequence(p: &Project, case: u128, sessions: &[Vec<Step>]) {
     for (session, expected) in before.iter().enumerate().rev() {
         let (of, by) = (first + session as u128, first + 500 + session as u128);
         // A name may be free only after another document left it.
+        let mut left = Vec::new();
         for _ in 0..4 {
-            let report = undo_session(p, of, by).await;
+            left = undo_session(p, of, by).await.left;
             sequence.record().await;
-            if report.left.is_empty() {
+            if left.is_empty() {
                 break;
             }
         }
-        assert_eq!(&sequence.state().await, expected, "before session {session}");
+        // Documents that have swapped their names stay as they are, and are named.
+        if left.iter().any(|left| matches!(left.reason, Reason::NameTaken(_))) {
+            return sequence.check().await;
+        }
+        assert_eq!(&sequence.state().await, expected, "before session {session}: {left:?}");
     }
     assert_eq!(sequence.state().await, [None, None, None, None]);
     sequence.check().await;

@@ -98,11 +98,15 @@ fn live(chain: &Chain, mine: &dyn Fn(&Version) -> bool) -> Vec<bool> {
     live
 }
 
-/// Whether a newer version that is no undo brought back the document as it was before the version at this place.
+/// Whether a newer version that is no undo brought back the document as it was before the version at this place: a restore, or a
+/// change of the session that made this version.
 fn is_restored_over(chain: &Chain, place: usize) -> bool {
     let Some(link) = chain.links.get(place) else { return false };
-    let restores =
-        |newer: &&Link| newer.version.kind == VersionKind::Restored && newer.version.undoes.is_none();
+    let is_own =
+        |newer: &Link| newer.version.session.is_some() && newer.version.session == link.version.session;
+    let restores = |newer: &&Link| {
+        newer.version.undoes.is_none() && (newer.version.kind == VersionKind::Restored || is_own(newer))
+    };
     chain.links.iter().take(place).filter(restores).any(|newer| newer.after() == link.before())
 }
 
