@@ -1,17 +1,10 @@
 //! Taking changes back.
 #![expect(missing_docs, reason = "the name of each function is its rule")]
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
-
 use memory_bank_core::caller::Caller;
-use memory_bank_core::history::{
-    ChainQuery, ChangeContext, Obstacle, Subject, Version, VersionKind, VersionQuery,
-};
+use memory_bank_core::history::{ChangeContext, Obstacle, Subject, Version, VersionKind, VersionQuery};
 use memory_bank_core::limits;
 use memory_bank_core::store::{Drafts, Reason, UndoError, UndoReport, UndoRequest, undo};
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use uuid::Uuid;
 
 use crate::{Project, path};
@@ -42,15 +35,15 @@ async fn edit(
     p.bank.edit(caller, &paths, &mut editor).await.unwrap();
 }
 
-async fn write(p: &Project, caller: &Caller, number: u128, name: &str, text: &str) {
+pub(crate) async fn write(p: &Project, caller: &Caller, number: u128, name: &str, text: &str) {
     edit(p, caller, number, &[name], |drafts| drafts.set(&path(name), text.to_owned()).unwrap()).await;
 }
 
-async fn delete(p: &Project, caller: &Caller, number: u128, name: &str) {
+pub(crate) async fn delete(p: &Project, caller: &Caller, number: u128, name: &str) {
     edit(p, caller, number, &[name], |drafts| drafts.delete(&path(name)).unwrap()).await;
 }
 
-async fn rename(p: &Project, caller: &Caller, number: u128, from: &str, to: &str) {
+pub(crate) async fn rename(p: &Project, caller: &Caller, number: u128, from: &str, to: &str) {
     edit(p, caller, number, &[from, to], |drafts| {
         let text = drafts.text(&path(from)).unwrap().to_owned();
         drafts.delete(&path(from)).unwrap();
@@ -60,20 +53,20 @@ async fn rename(p: &Project, caller: &Caller, number: u128, from: &str, to: &str
 }
 
 /// The request to take back a session, in a session of its own.
-fn request(of: u128, by: u128) -> UndoRequest {
+pub(crate) fn request(of: u128, by: u128) -> UndoRequest {
     let context = ChangeContext { restores: true, ..context(by, "history") };
     UndoRequest { session: Some(session(of)), context, ..UndoRequest::default() }
 }
 
-async fn run(p: &Project, caller: &Caller, request: &UndoRequest) -> UndoReport {
+pub(crate) async fn run(p: &Project, caller: &Caller, request: &UndoRequest) -> UndoReport {
     undo(p.other.as_ref(), caller, request).await.unwrap()
 }
 
-async fn undo_session(p: &Project, of: u128, by: u128) -> UndoReport {
+pub(crate) async fn undo_session(p: &Project, of: u128, by: u128) -> UndoReport {
     run(p, &p.caller, &request(of, by)).await
 }
 
-async fn versions(p: &Project, name: &str) -> Vec<Version> {
+pub(crate) async fn versions(p: &Project, name: &str) -> Vec<Version> {
     let query = VersionQuery {
         subject: Subject::Document(path(name)),
         since: None,
@@ -213,6 +206,16 @@ pub async fn a_second_undo_changes_nothing_and_an_undo_can_be_undone(p: Project)
     assert_eq!(p.text("a.md").await.as_deref(), Some("one\ntwo\nthree\ntheirs\n"));
 }
 
+pub async fn what_a_session_writes_again_after_its_own_undo_can_be_undone(p: Project) {
+    write(&p, &p.caller, 1, "a.md", "one\n").await;
+    undo_session(&p, 1, 2).await;
+    assert_eq!(p.text("a.md").await, None);
+    write(&p, &p.caller, 2, "a.md", "one\n").await;
+    assert!(!undo_session(&p, 2, 3).await.is_written, "it changed nothing in all");
+    undo_session(&p, 1, 4).await;
+    assert_eq!(p.text("a.md").await, None);
+}
+
 pub async fn equal_lines_of_two_sessions_are_told_apart(p: Project) {
     write(&p, &p.caller, 1, "a.md", "").await;
     write(&p, &p.colleague, 2, "a.md", "x\n").await;
@@ -312,194 +315,4 @@ pub async fn a_large_set_is_refused(p: Project) {
     assert_eq!(p.text("n0.md").await, None);
     assert_eq!(undo_session(&p, 2, 3).await.undone.len(), limits::UNDO_DOCUMENTS);
     assert_eq!(p.text("n0.md").await.as_deref(), Some("x\n"));
-}
-
-/// One change of a random sequence; numbers choose names, lines and sessions.
-#[derive(Debug, Clone)]
-enum Step {
-    Write(u8, Vec<u8>),
-    Append(u8, u8),
-    Rename(u8, u8),
-    Delete(u8),
-    Restore(u8, u8),
-    Undo(u8),
-}
-
-/// What one session does; every second session is one of the colleague, who neither deletes nor takes back what others did.
-fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
-    let step = prop_oneof![
-        4 => (0..4_u8, proptest::collection::vec(0..4_u8, 0..6)).prop_map(|(name, lines)| Step::Write(name, lines)),
-        4 => (0..4_u8, any::<u8>()).prop_map(|(name, line)| Step::Append(name, line)),
-        2 => (0..4_u8, 0..4_u8).prop_map(|(from, to)| Step::Rename(from, to)),
-        2 => (0..4_u8).prop_map(Step::Delete),
-        2 => (0..4_u8, any::<u8>()).prop_map(|(name, version)| Step::Restore(name, version)),
-        2 => any::<u8>().prop_map(Step::Undo),
-    ];
-    proptest::collection::vec(proptest::collection::vec(step, 1..4), 1..6)
-}
-
-/// A run of such a sequence in a folder of its own.
-struct Sequence<'p> {
-    p: &'p Project,
-    folder: String,
-    first: u128,
-    /// The texts of all versions, by document and number.
-    texts: BTreeMap<(String, i64), Option<String>>,
-}
-
-impl Sequence<'_> {
-    fn name(&self, number: u8) -> String {
-        format!("{}/{}.md", self.folder, char::from(b'a' + number))
-    }
-
-    async fn state(&self) -> Vec<Option<String>> {
-        let mut state = Vec::new();
-        for number in 0..4 {
-            state.push(self.p.text(&self.name(number)).await);
-        }
-        state
-    }
-
-    async fn step(&mut self, session: usize, step: &Step) {
-        let number = self.first + session as u128;
-        let is_colleague = session % 2 == 1;
-        let caller = if is_colleague { &self.p.colleague } else { &self.p.caller };
-        let p = self.p;
-        match step {
-            Step::Write(name, lines) => {
-                let text: String = lines.iter().map(|line| format!("line {line} é\n")).collect();
-                write(p, caller, number, &self.name(*name), &text).await;
-            }
-            Step::Append(name, line) => {
-                let name = self.name(*name);
-                let text = p.text(&name).await.unwrap_or_default();
-                write(p, caller, number, &name, &format!("{text}entry {line}\n")).await;
-            }
-            Step::Rename(from, to) => {
-                let (from, to) = (self.name(*from), self.name(*to));
-                if p.text(&from).await.is_some() && p.text(&to).await.is_none() {
-                    rename(p, caller, number, &from, &to).await;
-                }
-            }
-            Step::Delete(name) if !is_colleague => {
-                let name = self.name(*name);
-                if p.text(&name).await.is_some() {
-                    delete(p, caller, number, &name).await;
-                }
-            }
-            Step::Restore(name, version) => self.restore(caller, number, *name, *version).await,
-            Step::Undo(of) => {
-                let of = self.first + u128::from(*of) % (session as u128 + 1);
-                run(p, caller, &request(of, number)).await;
-            }
-            Step::Delete(_) => {}
-        }
-        self.record().await;
-    }
-
-    async fn restore(&self, caller: &Caller, number: u128, name: u8, version: u8) {
-        let name = path(&self.name(name));
-        let query = VersionQuery {
-            subject: Subject::Document(name.clone()),
-            since: None,
-            until: None,
-            by: None,
-            after: None,
-            limit: limits::VERSIONS_LISTED,
-        };
-        let Ok(page) = self.p.bank.list_versions(caller, &query).await else { return };
-        let version = &page.versions[usize::from(version) % page.versions.len()];
-        let read = self.p.bank.read_version(caller, &name, version.number).await.unwrap();
-        if let Some(text) = read.text {
-            write(self.p, caller, number, name.as_str(), &text).await;
-        }
-    }
-
-    /// Notes the texts of the newest versions.
-    async fn record(&mut self) {
-        for number in 0..4 {
-            let name = self.name(number);
-            if let Some(text) = self.p.text(&name).await {
-                let newest = versions(self.p, &name).await.swap_remove(0);
-                self.texts.insert((newest.document, newest.number), Some(text));
-            }
-        }
-    }
-
-    /// Reads all versions that were noted, with the steps back from the newest.
-    async fn check(&self) {
-        let mut documents: BTreeMap<&str, BTreeMap<i64, &Option<String>>> = BTreeMap::new();
-        for ((document, number), text) in &self.texts {
-            documents.entry(document).or_default().insert(*number, text);
-        }
-        let names: Vec<_> = (0..4).map(|number| path(&self.name(number))).collect();
-        for (document, mut wanted) in documents {
-            for path in &names {
-                let query =
-                    ChainQuery { document: document.to_owned(), path: path.clone(), from: 0, most: 1000 };
-                let Ok(chain) = self.p.other.chain(&self.p.caller, &query).await else { continue };
-                let walked = chain.walk(|link, after, _| {
-                    if let Some(text) = wanted.remove(&link.version.number) {
-                        assert_eq!(after.map(|after| &after.text), text.as_ref(), "{link:?}");
-                    }
-                    ControlFlow::Continue(())
-                });
-                walked.unwrap();
-                break;
-            }
-            assert!(wanted.is_empty(), "versions {wanted:?} of {document} are missing");
-        }
-    }
-}
-
-async fn run_sequence(p: &Project, case: u128, sessions: &[Vec<Step>]) {
-    let first = (case + 1) * 1000;
-    let mut sequence = Sequence { p, folder: format!("case-{case}"), first, texts: BTreeMap::new() };
-    let mut before = Vec::new();
-    for (session, steps) in sessions.iter().enumerate() {
-        before.push(sequence.state().await);
-        for step in steps {
-            sequence.step(session, step).await;
-        }
-    }
-    sequence.check().await;
-    for (session, expected) in before.iter().enumerate().rev() {
-        let (of, by) = (first + session as u128, first + 500 + session as u128);
-        // A name may be free only after another document left it.
-        let mut left = Vec::new();
-        for _ in 0..4 {
-            left = undo_session(p, of, by).await.left;
-            sequence.record().await;
-            if left.is_empty() {
-                break;
-            }
-        }
-        // Documents that have swapped their names stay as they are, and are named.
-        if left.iter().any(|left| matches!(left.reason, Reason::NameTaken(_))) {
-            return sequence.check().await;
-        }
-        assert_eq!(&sequence.state().await, expected, "before session {session}: {left:?}");
-    }
-    assert_eq!(sequence.state().await, [None, None, None, None]);
-    sequence.check().await;
-}
-
-/// How many sequences are tried; `UNDO_CASES` of the environment for a long run.
-fn cases() -> u32 {
-    std::env::var("UNDO_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24)
-}
-
-pub async fn any_sequence_of_changes_reads_back_and_is_undone(p: Project) {
-    let case = std::sync::atomic::AtomicU64::new(0);
-    let config =
-        Config { cases: cases(), max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
-    let tried = tokio::task::block_in_place(|| {
-        let runtime = tokio::runtime::Handle::current();
-        TestRunner::new(config).run(&steps(), |sessions| {
-            let case = case.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            runtime.block_on(run_sequence(&p, u128::from(case), &sessions));
-            Ok(())
-        })
-    });
-    tried.unwrap();
 }

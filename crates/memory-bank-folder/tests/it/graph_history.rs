@@ -1,4 +1,4 @@
-//! The history of the graph in a folder: the log, what compactions drop, and what other programs write.
+//! The history of the graph in a folder: the log, the events that compactions drop, and changes by other programs.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -158,7 +158,7 @@ fn what_was_allowed_is_shown_while_the_key_of_the_sign_in_is_valid_and_as_far_as
     let by_read = of_client(&super::browser::connect_with(&site.server, &read, "read").client);
     let (full, full_id) = key(&[]);
 
-    // A key that may only read shows and ends what was given with it.
+    // A key that may only read shows and ends only the grants that were made with it.
     let (mut browser, page) = grants_with(&site, &read);
     assert!(page.body.contains(&by_read) && !page.body.contains(&by_code), "{}", page.body);
     let token = hidden(&page, "token");

@@ -111,7 +111,7 @@ impl Place<'_> {
     }
 }
 
-/// What is stored of an assertion that was used. The length keeps two clients apart.
+/// The stored form of a used assertion. The length keeps two clients apart.
 fn proof_hash(client_id: &str, id: &str) -> KeyHash {
     KeyHash::of(format!("{} {client_id} {id}", client_id.len()).as_bytes())
 }

@@ -18,7 +18,7 @@ const ORDER_P384: [u8; 48] = [
     0x0d, 0xb2, 0x48, 0xb0, 0xa7, 0x7a, 0xec, 0xec, 0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
 ];
 
-/// The hash of a token. Whoever has an ECDSA signature (r, s) can also make (r, n - s), which is as valid: both are one token,
+/// The hash of a token. From an ECDSA signature (r, s) anybody can make (r, n - s), which is as valid: both are one token,
 /// so that the end of one ends the other.
 pub(crate) fn token_hash(token: &str) -> KeyHash {
     match with_low_s(token) {

@@ -90,7 +90,7 @@ async fn restore_change(
     change(call, "Error restoring a version", name.as_str(), &paths, &mut |drafts: &mut Drafts| {
         drafts.set_context(&context);
         check_etag(drafts, &name, if_match)?;
-        // What is written was made of this text.
+        // The written text is made of this one.
         if drafts.stored(&name).is_none_or(|stored| stored.etag != current.etag) {
             return Err(EditError::Refused("it changed at this moment; try again".to_owned()));
         }

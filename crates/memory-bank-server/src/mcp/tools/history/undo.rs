@@ -95,7 +95,7 @@ fn reply_data(call: &Call, report: &UndoReport, request: &UndoRequest) -> Result
         put(&mut data, "versionsOfOthers", json!(report.of_others));
     }
     let mut room = Room::of(&call.services.replies, None, &data);
-    // What is left needs attention, so it gets its room first.
+    // The documents that are left need attention, so they get their room first.
     let (left, more_left) = room.cut(report.left.iter().map(left_json), 2)?;
     let (undone, more_undone) = room.cut(report.undone.iter().map(undone_json), 1)?;
     put(&mut data, "undone", json!(undone));
