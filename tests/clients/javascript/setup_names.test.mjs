@@ -61,7 +61,7 @@ test("two names with the same hooks share them, until the last of the two is rem
     const file = join(machine.home, ".codex/hooks.json");
     const before = '{ "hooks": {} }\n';
     await place(file, before);
-    const add = (name, ...words) => setup(machine, ["--yes", ...clients("codex", "copilot"), "--name", name, ...words]);
+    const add = (name) => setup(machine, ["--yes", ...clients("codex"), "--name", name]);
     await add("one");
     const text = await read(file);
     const second = await add("two");
@@ -215,12 +215,19 @@ test("an entry that moves to another project shows both paths", async (t) => {
   const blog = join(machine.home, "blog");
   await mkdir(blog);
   const file = join(machine.home, ".config/Claude/claude_desktop_config.json");
-  await place(file, '{"mcpServers":{"files":{"command":"npx","args":["sk-theirs"]}}}\n');
-  await setup(machine, ["--yes", ...clients("claude-desktop")]);
-  const moved = await setup({ home: machine.home, project: blog }, ["--dry-run", ...clients("claude-desktop")]);
-  assert.match(moved.stdout, new RegExp(`^-.*"${machine.project}"`, "m"));
-  assert.match(moved.stdout, new RegExp(`^\\+.*"${blog}"`, "m"));
-  assert.doesNotMatch(moved.stdout, /sk-theirs/);
+  const theirs = { mcpServers: { files: { command: "npx", args: ["sk-theirs"] } } };
+  for (const text of [JSON.stringify(theirs), `${JSON.stringify(theirs, null, 2)}\n`]) {
+    await place(file, text);
+    await setup(machine, ["--yes", ...clients("claude-desktop")]);
+    const moved = await setup({ home: machine.home, project: blog }, ["--dry-run", ...clients("claude-desktop")]);
+    assert.ok(moved.stdout.includes(`The entry moves from the memory of \`${machine.project}\` to that of \`${blog}\`.`), moved.stdout);
+    if (text.includes("\n")) {
+      assert.match(moved.stdout, new RegExp(`^-.*"${machine.project}"`, "m"));
+      assert.match(moved.stdout, new RegExp(`^\\+.*"${blog}"`, "m"));
+    }
+    assert.doesNotMatch(moved.stdout, /sk-theirs/);
+    await setup(machine, ["--remove", "--yes"]);
+  }
   await setup(machine, ["--yes", ...clients("codex"), "--folder", "notes"]);
   const hooks = await setup(machine, ["--dry-run", ...clients("codex"), "--folder", "other"]);
   assert.match(hooks.stdout, /^-.*hook Stop --agent codex --folder notes/m);
@@ -257,9 +264,8 @@ test("in the root folder nothing is set up that must name a project, and the mes
     const { code, stdout } = await setup({ home, project: "/" }, ["--dry-run", "--scope", "project", ...clients(client)]);
     assert.equal(code, 1);
     assert.match(stdout, /this is the root folder/, client);
-    const named = await setup({ home, project: home }, ["--dry-run", "--scope", "project", ...clients(client), "--path", "/"]);
-    assert.equal(named.code, 1);
-    assert.match(named.stdout, /this is the root folder/, client);
+    const named = await setup({ home, project: "/" }, ["--dry-run", "--scope", "project", ...clients(client), "--path", home]);
+    assert.equal(named.code, 0, named.stdout);
   }
   const all = await setup({ home, project: "/" }, ["--dry-run", ...clients("claude-code")]);
   assert.equal(all.code, 0, "a file for all folders names none");

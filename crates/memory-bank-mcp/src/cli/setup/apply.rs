@@ -61,7 +61,7 @@ fn apply_target(
     if target.part == Part::Hooks
         && let Some(unavailable) = hooks::unavailable(run, target)
     {
-        return without_hooks(run, target, unavailable, records);
+        return without_hooks(run, target, &unavailable, records);
     }
     for _ in 0..ATTEMPTS {
         let plan = plan(run, target, key, records)?;
@@ -112,7 +112,7 @@ fn apply_target(
 fn without_hooks(
     run: &Run<'_>,
     target: &Target,
-    unavailable: Unavailable,
+    unavailable: &Unavailable,
     records: &mut Records,
 ) -> anyhow::Result<Item> {
     let skipped = Item::new(

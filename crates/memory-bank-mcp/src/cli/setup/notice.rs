@@ -13,7 +13,21 @@ use crate::cli::clients::{HookServer, Scope, Server, installed_program};
 pub(super) fn of_entry(run: &Run<'_>, target: &Target, server: &Server) -> Vec<String> {
     let Server::Stdio { command, .. } = server else { return Vec::new() };
     let is_committed = target.scope == Scope::Project && target.client.row().is_shared;
-    if is_committed { notices(parts(run, Some(command), true)) } else { Vec::new() }
+    if is_committed { notices(&parts(run, Some(command), true)) } else { Vec::new() }
+}
+
+/// The notice on an entry that moves from one project to another; `former` and `new` are its command lines.
+pub(super) fn of_move(former: &[String], new: &[String]) -> Option<String> {
+    let path = |words: &[String]| {
+        let mut words = words.iter().skip_while(|word| *word != "--path");
+        words.nth(1).cloned()
+    };
+    match (path(former), path(new)) {
+        (Some(former), Some(new)) if former != new => {
+            Some(format!("The entry moves from the memory of `{former}` to that of `{new}`."))
+        }
+        _ => None,
+    }
 }
 
 /// The notices on the hooks.
@@ -35,7 +49,7 @@ pub(super) fn of_hooks(
             .and_then(|server| server.key_file)
             .map(|file| format!("the path `{}` of the key (`--key-file`)", shown(file))),
     );
-    Ok(notices(parts))
+    Ok(notices(&parts))
 }
 
 /// The parts that are of this machine or of its user.
@@ -59,7 +73,7 @@ fn shown(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
-fn notices(parts: Vec<String>) -> Vec<String> {
+fn notices(parts: &[String]) -> Vec<String> {
     if parts.is_empty() {
         return Vec::new();
     }

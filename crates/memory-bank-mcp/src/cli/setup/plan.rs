@@ -123,7 +123,8 @@ pub(super) fn plan(
     // An entry that `setup` wrote has no text of others, and the former project must be seen.
     let former = present.as_ref().filter(|_| matches!(step, Step::Update)).map(launch);
     let shown = json!([entry, target.client.input(&server), former]);
-    let notices = notice::of_entry(run, target, &server);
+    let mut notices = notice::of_entry(run, target, &server);
+    notices.extend(former.as_deref().and_then(|former| notice::of_move(former, &launch(&entry))));
     let notes = target.client.notes(&server, target.scope);
     Ok(Plan { file, step, shown, notices, notes, access, before, after, record })
 }

@@ -184,8 +184,8 @@ impl Records {
         self.save()
     }
 
-    /// Deletes the record of an entry. The next record of the same file inherits the section, file and folders that were
-    /// created for it.
+    /// Deletes the record of an entry. The next record of the same file inherits the section and file that were created for it,
+    /// the next in the same folder the folders.
     pub(super) fn forget(&mut self, record: &Record) -> anyhow::Result<()> {
         self.entries.retain(|known| !known.is_of(record));
         let is_like = |known: &&mut Record| {
@@ -200,8 +200,14 @@ impl Records {
         }
         if let Some(next) = self.entries.iter_mut().find(|known| known.file == record.file) {
             next.existed &= record.existed;
-            next.folders.extend(record.folders.iter().cloned());
-            next.folders.dedup();
+        }
+        for folder in &record.folders {
+            let is_in_it =
+                |known: &&mut Record| known.file.starts_with(folder) && !known.folders.contains(folder);
+            if let Some(next) = self.entries.iter_mut().find(is_in_it) {
+                next.folders.push(folder.clone());
+                next.folders.sort_by_key(|folder| std::cmp::Reverse(folder.components().count()));
+            }
         }
         self.save()
     }
