@@ -227,6 +227,17 @@ def test_a_failed_installation_leaves_the_program_and_nothing_else(mirror, tmp_p
     assert os.listdir(to) == ["memory-bank-mcp"] and (to / "memory-bank-mcp").read_text() == "the old one"
 
 
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["--to", "x", "--help"]])
+def test_the_installer_prints_its_usage_and_does_nothing(dist, tmp_path, version, words):
+    # Without a program that could fetch or write something.
+    environment = tools(tmp_path / "tools", "sh", "cat")
+    done = run("sh", dist / "install.sh", *words, env=environment, cwd=tmp_path)
+    assert version in done.stdout and "@" not in done.stdout, done.stdout
+    for option in ["--to FOLDER", "--from ADDRESS", "--help", "~/.local/bin"]:
+        assert option in done.stdout, done.stdout
+    assert os.listdir(tmp_path) == ["tools"]
+
+
 @pytest.mark.parametrize("words", [["--to"], ["--nonsense", "x"]])
 def test_the_installer_refuses_arguments_that_it_does_not_know(dist, words):
     assert run("sh", dist / "install.sh", *words, check=False).returncode == 1
@@ -239,6 +250,14 @@ def test_the_installer_for_windows_is_valid_and_holds_the_checksum(dist, version
     assert parser.parse(text.replace(b"try {", b"try {{", 1)).root_node.has_error
     sum = sums(dist)[f"memory-bank-mcp-{version}-x86_64-pc-windows-gnu.zip"]
     assert f"$sum = '{sum}'" in text.decode()
+
+
+def test_the_installer_for_windows_keeps_variables_in_the_path_of_the_user(dist):
+    """There is no PowerShell for tests; the text shows which calls it makes."""
+    text = (dist / "install.ps1").read_text()
+    assert not re.search(r"(Get|Set)EnvironmentVariable\('Path'", text), "these replace the variables in it"
+    assert re.search(r"GetValue\('Path', '', \[Microsoft\.Win32\.RegistryValueOptions\]::DoNotExpandEnvironmentNames\)", text)
+    assert re.search(r"\$kind = \$key\.GetValueKind\('Path'\)", text) and re.search(r"\$key\.SetValue\('Path', .*, \$kind\)", text)
 
 
 def test_the_formula_holds_each_archive_with_its_checksum(dist, version):
