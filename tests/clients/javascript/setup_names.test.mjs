@@ -1,9 +1,10 @@
 // `setup` with several names, with a name that moves to another memory, and over entries of others: nothing of theirs is lost.
 
 import assert from "node:assert/strict";
-import { mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { copyFile, mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import test from "node:test";
+import { BINARY } from "./lib/server.mjs";
 import { newHome, place, read, setup } from "./lib/setup.mjs";
 
 const clients = (...names) => names.flatMap((name) => ["--client", name]);
@@ -269,4 +270,37 @@ test("in the root folder nothing is set up that must name a project, and the mes
   }
   const all = await setup({ home, project: "/" }, ["--dry-run", ...clients("claude-code")]);
   assert.equal(all.code, 0, "a file for all folders names none");
+});
+
+test("no path in the cache of a package runner is written, and no hooks are added from there", async (t) => {
+  const machine = await newHome(t);
+  const at = (folder) => join(machine.home, folder, "bin/memory-bank-mcp");
+  let program = at("here");
+  await mkdir(dirname(program), { recursive: true });
+  await copyFile(BINARY, program);
+  for (const [folder, words, install] of [
+    [".npm/_npx/1a/node_modules/@diazstg/x", ["npx", "-y", "@diazstg/memory-bank-mcp"], "npm install --global"],
+    [".cache/pnpm/dlx/6f4c6803/mwzmarpo-2nn/node_modules/.pnpm/x@2/node_modules/x", ["pnpm", "dlx", "@diazstg/memory-bank-mcp"], "npm install --global"],
+    [".bun/install/cache/.bunx-0/@diazstg/x@latest/node_modules/x", ["bunx", "@diazstg/memory-bank-mcp"], "npm install --global"],
+    [".cache/pipx/c539b568024c72c", undefined, "pipx install"],
+    [".cache/uv/archive-v0/ab", undefined, "uv tool install"],
+  ]) {
+    await mkdir(dirname(at(folder)), { recursive: true });
+    await rename(program, at(folder));
+    program = at(folder);
+    const { code, stdout } = await setup(machine, ["--yes", ...clients("claude-code")], { program });
+    const file = join(machine.home, ".claude.json");
+    if (words === undefined) {
+      assert.equal(code, 1, folder);
+      assert.match(stdout, new RegExp(`nothing was changed: this program runs from the cache of .*\`${install}`));
+      await assert.rejects(stat(file), folder);
+    } else {
+      assert.equal(code, 0, stdout);
+      assert.match(stdout, new RegExp(`no hooks are added: this program runs from the cache of .*\`${install} `));
+      const { command, args } = JSON.parse(await read(file)).mcpServers["memory-bank"];
+      assert.deepEqual([command, ...args.slice(0, words.length - 1)], words);
+      assert.equal((await setup(machine, ["--remove", "--yes"], { program })).code, 0);
+    }
+    await assert.rejects(stat(join(machine.home, ".claude/settings.json")), folder);
+  }
 });

@@ -34,7 +34,7 @@ const BUNX: PackageRunner =
     PackageRunner { name: "bunx", start: &["bunx", NPM_PACKAGE], install: NPM_INSTALL };
 /// `yarn dlx`, and `pnpm dlx` before version 9: a folder that is gone when the program ends. Both may write lines of their own
 /// to standard output, where an agent expects messages.
-const DLX: PackageRunner = PackageRunner { name: "`dlx`", start: &[], install: NPM_INSTALL };
+const DLX: PackageRunner = PackageRunner { name: "pnpm or Yarn", start: &[], install: NPM_INSTALL };
 /// `uvx`. A wheel from a folder may have a name that nobody has on PyPI yet: an agent must not start what comes to have it.
 const UVX: PackageRunner = PackageRunner { name: "uv", start: &[], install: UV_INSTALL };
 /// `pipx run`; as for `uvx`.
@@ -132,7 +132,7 @@ mod tests {
             "`dlx`",
             "/home/jo/.local/share/pnpm/store/v3/tmp/dlx-11894/node_modules/.pnpm/x@1/node_modules/x/bin/m",
         ),
-        ("`dlx`", "/tmp/xfs-1a2b/dlx-4711/.yarn/unplugged/x-npm-1/node_modules/x/bin/m"),
+        ("pnpm or Yarn", "/tmp/xfs-1a2b/dlx-4711/.yarn/unplugged/x-npm-1/node_modules/x/bin/m"),
         ("pipx", "/home/jo/.cache/pipx/c539b568024c72c/bin/memory-bank-mcp"),
         ("pipx", "/home/jo/.local/pipx/.cache/c539b568024c72c/bin/memory-bank-mcp"),
         ("pipx", "/opt/tools/.cache/c539b568024c72c/bin/memory-bank-mcp"),

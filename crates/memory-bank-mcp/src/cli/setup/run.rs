@@ -53,7 +53,8 @@ pub(crate) struct SetupOptions {
     #[arg(long)]
     pub(super) remove: bool,
 
-    /// Also replace (with `--remove`, remove) an entry of that name that `setup` did not write in this form.
+    /// Also replace (with `--remove`, remove) an entry of that name that `setup` did not write in this form; a later `--remove`
+    /// gives a replaced entry back.
     #[arg(long)]
     pub(super) replace: bool,
 
