@@ -2,6 +2,7 @@
 
 import fnmatch
 import hashlib
+import importlib.resources
 import json
 import os
 import re
@@ -84,12 +85,21 @@ def test_the_archives_hold_the_program_and_the_licences(dist, version):
 
 
 def test_the_entry_of_the_registry_is_valid_and_names_the_released_files(dist):
-    schema = json.loads((ROOT / "tests/packages/server_json.schema.json").read_text())
     entry = json.loads((dist / "server.json").read_text())
-    jsonschema.Draft7Validator(schema).validate(entry)
-    for broken in [{"description": "x" * 101}, {"name": "no-namespace"}, {"version": "^2.0.0"}, {"packages": [{}]}]:
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.Draft7Validator(schema).validate({**entry, **broken})
+    # The registry's own schema, which a linter ships unchanged for each version.
+    [version] = re.findall(r"/schemas/([0-9-]+)/server\.schema\.json$", entry["$schema"])
+    shipped = importlib.resources.files(f"skillsaw.schemas.mcp_registry.v{version.replace('-', '_')}")
+    official = json.loads((shipped / "server.schema.json").read_text())
+    assert official["$id"] == entry["$schema"]
+    # It ignores members that it does not know, such as one with a typing error; ours refuses them.
+    stricter = json.loads((ROOT / "tests/packages/server_json.schema.json").read_text())
+    errors = [{"description": "x" * 101}, {"name": "no-namespace"}, {"packages": [{}]}]
+    for schema, broken in [(official, errors), (stricter, [*errors, {"version": "^2.0.0"}, {"titel": "x"}])]:
+        jsonschema.Draft7Validator.check_schema(schema)
+        jsonschema.Draft7Validator(schema).validate(entry)
+        for members in broken:
+            with pytest.raises(jsonschema.ValidationError):
+                jsonschema.Draft7Validator(schema).validate({**entry, **members})
     assert entry["name"] == SERVER_NAME
     kinds = [package["registryType"] for package in entry["packages"]]
     assert {"npm", "pypi", "oci", "mcpb"} == set(kinds) and kinds.count("mcpb") == 5
