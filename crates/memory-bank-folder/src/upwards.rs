@@ -422,3 +422,27 @@ mod tests {
         assert_eq!(scene.found("w"), Some((root, true)));
     }
 }
+
+#[cfg(windows)]
+#[cfg(test)]
+mod windows_tests {
+    use super::*;
+
+    #[test]
+    fn the_project_above_has_no_beginning_of_canonical_paths() {
+        let temp = tempfile::TempDir::new().unwrap();
+        let root = dunce::canonicalize(temp.path()).unwrap().join("shop");
+        for folder in [".git", "memory-bank", "src"] {
+            std::fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        std::fs::write(root.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
+        std::fs::write(root.join("memory-bank/progress.md"), "# Progress\n").unwrap();
+        let origin = Origin {
+            working_directory: root.join("src"),
+            home: None,
+            folder: "memory-bank".to_owned(),
+            follow_links: false,
+        };
+        assert_eq!(find(&origin).unwrap().project.to_str(), root.to_str());
+    }
+}
