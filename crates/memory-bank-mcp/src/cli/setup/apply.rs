@@ -251,6 +251,7 @@ fn write(
     let outcome = config_file::replace(&plan.file, &plan.after, plan.before.as_deref(), plan.access);
     if !matches!(outcome, Ok(ReplaceOutcome::Replaced)) {
         restore_record(records, &record, known)?;
+        replaced::delete_copy(&record, records);
     }
     outcome
 }

@@ -271,7 +271,11 @@ fn confirm_removal(
             (!prompt(&question, false)?).then(|| (Outcome::Skipped, "skipped".to_owned()))
         }
         (Confirm::Prompt, None) => {
-            (!prompt("Remove it? [Y/n] ", true)?).then(|| (Outcome::Skipped, "skipped".to_owned()))
+            let question = match removal.gives_back {
+                true => "Remove it, and put back what it replaced? [Y/n] ",
+                false => "Remove it? [Y/n] ",
+            };
+            (!prompt(question, true)?).then(|| (Outcome::Skipped, "skipped".to_owned()))
         }
     })
 }
