@@ -13,7 +13,13 @@ const STATES_FOLDER: &str = "hooks";
 const SETTINGS_FILE: &str = "hooks.json";
 /// The most bytes of the settings.
 const MAX_SETTINGS_BYTES: u64 = 16 * 1024;
-const LOCK_FILE: &str = "lock";
+/// The beginning of the names of lock files.
+const LOCK_FILE: &str = "lock-";
+/// So many hexadecimal digits of a session's name are in that of its lock file: sessions rarely share one, and the files stay few.
+const LOCK_DIGITS: usize = 2;
+/// The ends of the names of a state, and of a record that is not in its bank yet.
+const STATE_END: &str = ".json";
+const DUE_END: &str = ".due";
 /// An equal event that comes later than this, in milliseconds, is another one.
 const SAME_EVENT_MS: i64 = 2_000;
 /// The most events that are claimed at the same time.
@@ -85,13 +91,51 @@ impl HookSessions {
         name: &str,
         change: impl FnOnce(Option<Vec<u8>>) -> Option<Vec<u8>>,
     ) -> io::Result<()> {
-        let (dir, _lock) = self.locked()?;
+        let (dir, _lock) = self.locked(name)?;
         let before = stored(&dir, name);
         let Some(after) = change(before) else { return Ok(()) };
-        if after.len() as u64 > MAX_STATE_BYTES {
-            return Err(io::Error::other(format!("the state has more than {MAX_STATE_BYTES} bytes")));
-        }
+        check_length(&after)?;
         dir.replace_beside(&file(name), &after)
+    }
+
+    /// Stores what is to be written into a bank at the end of a session, until [`Self::settle`]: a hook may end before it is written.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub fn set_due(&self, name: &str, due: &[u8]) -> io::Result<()> {
+        check_length(due)?;
+        let (dir, _lock) = self.locked(name)?;
+        dir.replace_beside(&due_file(name), due)
+    }
+
+    /// What is to be written yet, with the names of its sessions.
+    ///
+    /// # Errors
+    /// The folder cannot be read, or belongs to somebody else.
+    pub fn due(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
+        let Some(dir) = self.folder.open_existing(STATES_FOLDER)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for file in dir.names()?.filter(|file| file.ends_with(DUE_END)).take(10 * MAX_SESSIONS) {
+            if let Ok(FileRead::Found(due, _)) = dir.read_up_to(&file, MAX_STATE_BYTES)
+                && let Some(name) = file.strip_suffix(DUE_END)
+            {
+                found.push((name.to_owned(), due));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Forgets what was to be written, unless it is something else by now.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub fn settle(&self, name: &str, written: &[u8]) -> io::Result<()> {
+        let (dir, _lock) = self.locked(name)?;
+        let file = due_file(name);
+        match dir.read_up_to(&file, MAX_STATE_BYTES) {
+            Ok(FileRead::Found(due, _)) if due == written => dir.remove(&file),
+            _ => Ok(()),
+        }
     }
 
     /// Whether nobody has claimed this event of a session in the last two seconds; it is claimed then.
@@ -100,7 +144,7 @@ impl HookSessions {
     /// As [`Self::update`].
     pub fn claim(&self, name: &str, event: u64, now_ms: i64) -> io::Result<bool> {
         let mut is_new = true;
-        self.change_claims(|claims| {
+        self.change_claims(name, |claims| {
             claims.retain(|claim| (now_ms - SAME_EVENT_MS..=now_ms + SAME_EVENT_MS).contains(&claim.at_ms));
             is_new = !claims.iter().any(|claim| claim.session == name && claim.event == event);
             if is_new {
@@ -117,12 +161,12 @@ impl HookSessions {
     /// # Errors
     /// As [`Self::update`].
     pub fn forget_claims(&self, name: &str) -> io::Result<()> {
-        self.change_claims(|claims| claims.retain(|claim| claim.session != name))
+        self.change_claims(name, |claims| claims.retain(|claim| claim.session != name))
     }
 
     /// The claims are in the file of the lock, and not flushed: after a crash of the system no agent waits for its hooks.
-    fn change_claims(&self, change: impl FnOnce(&mut Vec<Claim>)) -> io::Result<()> {
-        let (_dir, mut lock) = self.locked()?;
+    fn change_claims(&self, name: &str, change: impl FnOnce(&mut Vec<Claim>)) -> io::Result<()> {
+        let (_dir, mut lock) = self.locked(name)?;
         let mut text = Vec::new();
         (&lock).take(MAX_STATE_BYTES).read_to_end(&mut text)?;
         let mut claims: Vec<Claim> =
@@ -134,10 +178,10 @@ impl HookSessions {
         lock.set_len(text.len() as u64)
     }
 
-    /// The folder, with the lock.
-    fn locked(&self) -> io::Result<(BankDir, std::fs::File)> {
+    /// The folder, with the lock of the session. Sessions do not wait for each other: many agents may work at the same time.
+    fn locked(&self, name: &str) -> io::Result<(BankDir, std::fs::File)> {
         let dir = self.folder.open(STATES_FOLDER)?;
-        let lock = dir.open_lock(LOCK_FILE)?;
+        let lock = dir.open_lock(&lock_file(name))?;
         let until = Instant::now() + LOCK_TIMEOUT;
         while let Err(error) = lock.try_lock() {
             match error {
@@ -160,7 +204,7 @@ impl HookSessions {
         let at = |name: &str| Some(dir.stamp_itself(name)?.updated_at().as_second());
         let (mut known, mut drafts) = (Vec::new(), Vec::new());
         for name in dir.names()? {
-            if name.ends_with(".json") && known.len() < 10 * MAX_SESSIONS {
+            if (name.ends_with(STATE_END) || name.ends_with(DUE_END)) && known.len() < 10 * MAX_SESSIONS {
                 known.extend(at(&name).map(|at| (at, name)));
             } else if name.ends_with(".tmp") && drafts.len() < 10 * MAX_SESSIONS {
                 drafts.extend(at(&name).map(|at| (at, name)));
@@ -201,7 +245,22 @@ impl Claim {
 }
 
 fn file(name: &str) -> String {
-    format!("{name}.json")
+    format!("{name}{STATE_END}")
+}
+
+fn due_file(name: &str) -> String {
+    format!("{name}{DUE_END}")
+}
+
+fn lock_file(name: &str) -> String {
+    format!("{LOCK_FILE}{}", name.get(..LOCK_DIGITS).unwrap_or_default())
+}
+
+fn check_length(content: &[u8]) -> io::Result<()> {
+    if content.len() as u64 > MAX_STATE_BYTES {
+        return Err(io::Error::other(format!("the state has more than {MAX_STATE_BYTES} bytes")));
+    }
+    Ok(())
 }
 
 fn stored(dir: &BankDir, name: &str) -> Option<Vec<u8>> {
@@ -255,6 +314,41 @@ mod tests {
     }
 
     #[test]
+    fn sessions_do_not_wait_for_each_other() {
+        let temp = tempfile::tempdir().unwrap();
+        let sessions = HookSessions::new(StateFolder::new(temp.path().to_owned()));
+        let names: Vec<String> = (0..40).map(|number| HookSessions::name("a", &number.to_string())).collect();
+        let (first, others) = names.split_first().unwrap();
+        let others: Vec<&String> = others.iter().filter(|name| name[..2] != first[..2]).collect();
+        assert!(others.len() > 30);
+        // The lock of the first one is held all the time.
+        let changed = sessions.update(first, |_| {
+            for (number, name) in others.iter().enumerate() {
+                sessions.update(name, |_| Some(b"1".to_vec())).unwrap();
+                assert!(sessions.claim(name, 7, 0).unwrap(), "{number}");
+            }
+            Some(b"1".to_vec())
+        });
+        changed.unwrap();
+        assert!(others.iter().all(|name| sessions.load(name).unwrap().is_some()));
+    }
+
+    #[test]
+    fn what_is_due_is_kept_until_it_is_settled() {
+        let temp = tempfile::tempdir().unwrap();
+        let sessions = HookSessions::new(StateFolder::new(temp.path().to_owned()));
+        assert_eq!(sessions.due().unwrap(), []);
+        sessions.set_due("a", b"1").unwrap();
+        sessions.settle("b", b"1").unwrap();
+        sessions.set_due("a", b"2").unwrap();
+        sessions.settle("a", b"1").unwrap();
+        assert_eq!(sessions.due().unwrap(), [("a".to_owned(), b"2".to_vec())], "it was replaced meanwhile");
+        sessions.settle("a", b"2").unwrap();
+        assert_eq!(sessions.due().unwrap(), []);
+        assert!(sessions.set_due("a", &vec![0; 70_000]).is_err());
+    }
+
+    #[test]
     fn an_event_is_claimed_once_within_two_seconds() {
         let temp = tempfile::tempdir().unwrap();
         let sessions = HookSessions::new(StateFolder::new(temp.path().to_owned()));
@@ -266,7 +360,7 @@ mod tests {
         assert!(claim("a", 1, 2_200) && !claim("b", 1, 2_200));
         (10..1_000).for_each(|event| assert!(claim("a", event, 2_200)));
         assert!(claim("a", 999, -1_000_000), "the clock was set back");
-        std::fs::write(temp.path().join(STATES_FOLDER).join(LOCK_FILE), b"\xff no claims\na 5").unwrap();
+        std::fs::write(temp.path().join(STATES_FOLDER).join(lock_file("a")), b"\xff no claims\na 5").unwrap();
         assert!(claim("a", 5, 0));
         let sessions = &sessions;
         let won: usize = std::thread::scope(|scope| {
@@ -285,7 +379,12 @@ mod tests {
         for number in 0..MAX_SESSIONS + 5 {
             sessions.update(&HookSessions::name("a", &number.to_string()), |_| Some(b"{}".to_vec())).unwrap();
         }
-        let count = || std::fs::read_dir(temp.path().join(STATES_FOLDER)).unwrap().count() - 1;
+        let count = || {
+            let names = std::fs::read_dir(temp.path().join(STATES_FOLDER))
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name());
+            names.filter(|name| !name.to_string_lossy().starts_with(LOCK_FILE)).count()
+        };
         sessions.forget_idle(0).unwrap();
         assert_eq!(count(), MAX_SESSIONS);
         std::fs::write(temp.path().join(STATES_FOLDER).join(".abc.json.1-1.tmp"), b"{").unwrap();
