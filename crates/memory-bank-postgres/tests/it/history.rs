@@ -346,3 +346,75 @@ async fn a_server_without_a_history_adds_no_changes_of_the_graph() {
     fill_graph(&bank, &caller).await;
     assert_eq!(graph_numbers(&bank, &caller).await, Vec::<i64>::new());
 }
+
+#[tokio::test]
+async fn an_editor_deletes_only_own_items_of_the_graph_that_nobody_else_touched() {
+    let bench = Bench::new().await;
+    let owner = bench.tenant("alice", "demo").await;
+    let editor = bench.member("carol", "demo", Role::Editor).await;
+    let viewer = bench.member("vera", "demo", Role::Viewer).await;
+    let stranger = bench.tenant("bob", "two").await;
+    let bank = bench.bank();
+    let entity = async |caller: &Caller, name: &str, n: u32| {
+        let attrs = serde_json::json!({"n": n}).as_object().cloned();
+        let draft = EntityDraft { name: name.into(), entity_type: "thing".into(), attrs };
+        bank.upsert_entity(caller, draft).await.unwrap();
+    };
+    let fact = async |caller: &Caller, name: &str, text: &str| {
+        let draft = ObservationDraft { text: text.into(), source: None, timestamp: None };
+        bank.add_observation(caller, &EntityRef(name.into()), draft).await.unwrap();
+    };
+    for name in ["Own", "Touched", "Touched back", "Noted", "Linked", "Erased"] {
+        entity(&editor, name, 1).await;
+    }
+    entity(&owner, "Owner's", 1).await;
+    entity(&editor, "Own", 2).await;
+    entity(&owner, "Touched", 2).await;
+    for n in [2, 1] {
+        entity(&owner, "Touched back", n).await;
+    }
+    fact(&editor, "Noted", "own fact").await;
+    fact(&owner, "Noted", "the owner's fact").await;
+    bank.link(&owner, &EntityRef("Owner's".into()), "uses", &EntityRef("Linked".into())).await.unwrap();
+    bank.erase_entity(&owner, &EntityRef("Erased".into())).await.unwrap();
+    let delete = async |caller: &Caller, from: &str, tool: &str| {
+        let statement = format!(
+            "{} SET LOCAL app.current_change = '|{tool}|||'; DELETE FROM {from} RETURNING id; COMMIT",
+            context_of(caller)
+        );
+        let rows = query_as_login(&bench, &statement).await.unwrap();
+        rows.iter().filter(|row| matches!(row, tokio_postgres::SimpleQueryMessage::Row(_))).count()
+    };
+    let entities = |name: &str| format!("graph_entities WHERE name = '{}'", name.replace('\'', "''"));
+    let facts = |text: &str| format!("graph_observations WHERE content = '{}'", text.replace('\'', "''"));
+    for name in ["Owner's", "Touched", "Touched back", "Noted", "Linked", "Erased"] {
+        assert_eq!(delete(&editor, &entities(name), "history").await, 0, "{name}");
+    }
+    assert_eq!(delete(&editor, &facts("the owner's fact"), "history").await, 0);
+    for caller in [&viewer, &stranger] {
+        assert_eq!(delete(caller, &entities("Own"), "history").await, 0);
+        assert_eq!(delete(caller, &facts("own fact"), "history").await, 0);
+    }
+    assert_eq!(delete(&editor, &entities("Own"), "graph_delete_entity").await, 0, "only in an undo");
+    assert_eq!(delete(&editor, &facts("own fact"), "history").await, 1);
+    assert_eq!(delete(&editor, &entities("Own"), "history").await, 1);
+    // The entity of its name that somebody creates next is not its own any more.
+    entity(&owner, "Own", 3).await;
+    assert_eq!(delete(&editor, &entities("Own"), "history").await, 0);
+    assert_eq!(delete(&owner, &entities("Own"), "history").await, 1);
+    entity(&editor, "Own", 4).await;
+    assert_eq!(delete(&editor, &entities("Own"), "history").await, 1);
+}
+
+#[tokio::test]
+async fn changes_of_single_items_of_another_project_are_not_read() {
+    let bench = Bench::new().await;
+    let (alice, bob) = (bench.tenant("alice", "one").await, bench.tenant("bob", "two").await);
+    let bank = bench.bank();
+    fill_graph(&bank, &alice).await;
+    let id =
+        bench.test.psql("SELECT DISTINCT id FROM app.graph_history WHERE kind = 'entity'").trim().to_owned();
+    let items = [(id.clone(), id)];
+    assert_eq!(bank.item_changes(&alice, &items, 2).await.unwrap().len(), 4);
+    assert!(bank.item_changes(&bob, &items, 0).await.unwrap().is_empty());
+}
