@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use memory_bank_core::history::{ChangeContext, VersionKind};
 use memory_bank_core::store::{
-    Bank, DocumentStore, Drafts, EntityDraft, EntityRef, GraphHistoryStore, GraphStore, ReadOutcome,
-    UndoReport, UndoRequest, undo,
+    Bank, DocumentStore, Drafts, EntityDraft, EntityRef, GraphHistoryStore, ReadOutcome, UndoReport,
+    UndoRequest, undo,
 };
 use memory_bank_folder::FolderBank;
 
