@@ -452,6 +452,7 @@ BEGIN
         '(SELECT g.id FROM app.oauth_grants g WHERE g.project_id = oauth_refresh_tokens.project_id)', NULL)
     ) AS fixed (tab, policy, cmd, using_expr, check_expr)
     UNION ALL
+    -- The shared policies: members read, editors write, owners delete.
     SELECT tab, policy, cmd, using_expr, check_expr
     FROM unnest(ARRAY[
       'public.documents', 'public.graph_entities', 'public.graph_observations', 'public.graph_relations', 'app.files'
@@ -483,7 +484,7 @@ BEGIN
     RESET ROLE;
   END LOOP;
 
-  -- The functions of 003 serve many tenants at once; only they act as app_definer.
+  -- The tables that functions serve: those of 003 that serve many tenants at once; only they act as app_definer.
   FOREACH served IN ARRAY ARRAY[
     'public.users', 'public.projects', 'public.memberships', 'public.api_keys', 'public.sessions', 'public.mcp_events',
     'app.backups', 'app.document_versions', 'app.graph_versions', 'app.graph_changes', 'app.graph_history', 'app.stored_bytes', 'app.mcp_events_default',
