@@ -174,7 +174,11 @@ fn tasks(drafts: &Drafts) -> Vec<String> {
 ///
 /// # Errors
 /// The section has a merge conflict, or an item would not be visible.
-pub(super) fn add_tasks(drafts: &mut Drafts, part: KnownSection, add: &[String]) -> Result<usize, EditError> {
+pub(super) fn add_tasks(
+    drafts: &mut Drafts,
+    known: KnownSection,
+    add: &[String],
+) -> Result<usize, EditError> {
     let mut known: BTreeSet<String> = TASK_DOCUMENTS
         .iter()
         .filter_map(|document| document.text(drafts))
@@ -182,7 +186,7 @@ pub(super) fn add_tasks(drafts: &mut Drafts, part: KnownSection, add: &[String])
         .map(|item| key(&item))
         .collect();
     let new: Vec<String> = add.iter().filter(|item| known.insert(key(item))).cloned().collect();
-    part.home(drafts).rewrite(drafts, |text| add_items(text, part, &new))?;
+    known.home(drafts).rewrite(drafts, |text| add_items(text, part, &new))?;
     Ok(new.len())
 }
 
