@@ -6,6 +6,7 @@
 mod block;
 mod budget;
 mod collect;
+mod decision_columns;
 mod decision_record;
 mod decisions;
 mod details;
@@ -18,6 +19,7 @@ mod fit;
 mod heading_words;
 mod line_context;
 mod line_state;
+mod log_line;
 mod note;
 mod order;
 mod plain;
