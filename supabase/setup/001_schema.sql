@@ -498,7 +498,8 @@ CREATE TABLE IF NOT EXISTS app.files (
 );
 
 -- The versions of documents, one row for each committed change, added by triggers (003) in the transaction of the change.
--- Rows are never changed; only app.erase_history and app.purge_history delete some.
+-- Rows are never changed; only app.erase_history, app.thin_versions and app.trim_history delete some. Where a row goes, the next one is
+-- stored anew.
 --
 -- A row has what its change replaced: the text before it is the first `kept_start` bytes of the text after it, then `former`,
 -- then its last `kept_end` bytes. If both are 0, `former` is the whole text before. A document that was created has no
@@ -552,7 +553,7 @@ CREATE TABLE IF NOT EXISTS app.graph_versions (
 ALTER TABLE app.graph_versions ADD COLUMN IF NOT EXISTS changes bigint NOT NULL DEFAULT 0;
 
 -- The history of the graph, one row for each changed row, added by triggers (003) in the transaction of the change. Rows are
--- never changed; only app.erase_graph_history, app.purge_history and app.trim_history delete some.
+-- never changed; only app.erase_graph_history, app.thin_graph_changes and app.trim_history delete some.
 --
 -- `former` is the row before the change, none if it was created; json, as attributes are. The row after it is the `former` of
 -- its next change, or the present row. entity_id: the entity itself, the owner of an observation, the source of a relation;

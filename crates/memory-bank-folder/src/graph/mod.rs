@@ -16,6 +16,7 @@ mod folder_graph;
 mod history;
 mod log;
 mod memory_file;
+mod pieces;
 mod replay;
 #[cfg(test)]
 mod tests;
