@@ -126,6 +126,7 @@ fn graph(size: usize) {
             depth: 1,
             bytes: 256 * 1024,
             skip: Default::default(),
+            view: memory_bank_core::graph::FactView::ALL,
         };
         let times = repeated(|| {
             black_box(search_graph(&graph, &index, &wanted));

@@ -139,6 +139,7 @@ impl World {
                     source: None,
                     timestamp: TS.to_owned(),
                     author: None,
+                    validity: None,
                 };
                 self.graph.apply(Event::ObservationAdd { observation, ts: TS.to_owned() });
             }
@@ -213,7 +214,7 @@ proptest! {
             let query = query.join(" ");
             let wanted = wanted(&query);
             prop_assert_eq!(world.index.search_documents(&wanted), anew.search_documents(&wanted));
-            prop_assert_eq!(world.index.search_graph(&wanted.query, 50), anew.search_graph(&wanted.query, 50));
+            prop_assert_eq!(world.index.search_graph(&wanted.query, 50, |_| true), anew.search_graph(&wanted.query, 50, |_| true));
         }
     }
 

@@ -67,6 +67,7 @@ impl Backend for InContext {
                 depth: 0,
                 bytes: REPLY_BYTES,
                 skip: memory_bank_core::store::Skip::default(),
+                view: memory_bank_core::graph::FactView::ALL,
             },
         );
         // A reply has two lists; a reader sees the first of each side by side.

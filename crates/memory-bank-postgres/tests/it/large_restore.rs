@@ -57,6 +57,7 @@ async fn entities(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<Strin
         depth: 0,
         bytes: REPLY_BYTES,
         skip: memory_bank_core::store::Skip::default(),
+        view: memory_bank_core::graph::FactView::ALL,
     };
     let is_building =
         |error: &GraphError| matches!(error, GraphError::Store(error) if asks_to_try_again(error));

@@ -42,13 +42,17 @@ pub(crate) fn describe(spec: &ToolSpec) -> Tool {
 const UNLISTED: &[&str] = &[
     // The error that asks for it names it.
     "acceptForeign",
+    // Replies that leave facts out name `includeEnded`.
+    "asOf",
     "backupDir",
     "branchFromThought",
     "branchId",
     "caseSensitive",
     "createPreRestoreBackup",
+    "expiresAt",
     "graphDepth",
     "graphLimit",
+    "includeEnded",
     "includeEtag",
     "includeEtags",
     "isRevision",
@@ -59,6 +63,7 @@ const UNLISTED: &[&str] = &[
     "revisesThought",
     "storeId",
     "umbCommand",
+    "validFrom",
     "verbose",
 ];
 

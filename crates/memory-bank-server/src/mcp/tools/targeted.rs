@@ -6,6 +6,7 @@ use memory_bank_core::caller::Right;
 use memory_bank_core::document::roles::{has_content, without_template_rows};
 use memory_bank_core::document::{DocumentPath, plain_digest};
 use memory_bank_core::error::GraphError;
+use memory_bank_core::graph::FactView;
 use memory_bank_core::search::{Material, TargetedBounds, TargetedContext, pack, plan_pointers};
 use memory_bank_core::store::{Bank, DocumentSearch, GraphFound, GraphSearch, ReadOutcome, Skip};
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,7 @@ async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
         depth: arguments.graph_depth,
         bytes: call.services.replies.bytes,
         skip: Skip::default(),
+        view: FactView::now(call.services.clock.now()),
     };
     let graph = match bank.search_graph(&call.caller, &graph_request).await {
         Ok(found) => found,
