@@ -72,6 +72,7 @@ fn documents(size: usize) {
             limit: 20,
             case_sensitive: false,
             days: (None, None),
+            holding_at: None,
         };
         let times = repeated(|| {
             black_box(index.search_documents(&wanted));

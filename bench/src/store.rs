@@ -54,8 +54,14 @@ impl Open {
 
     async fn search_documents(&self, question: &str) -> anyhow::Result<Duration> {
         let query = Query::parse(question)?;
-        let wanted =
-            DocumentSearch { query, files: Vec::new(), limit: 20, case_sensitive: false, days: (None, None) };
+        let wanted = DocumentSearch {
+            query,
+            files: Vec::new(),
+            limit: 20,
+            case_sensitive: false,
+            days: (None, None),
+            holding_at: None,
+        };
         timed(self.bank.search_documents(&self.caller, &wanted)).await
     }
 

@@ -35,6 +35,7 @@ fn wanted(query: &str) -> DocumentQuery {
         limit: 1000,
         case_sensitive: false,
         days: (None, None),
+        holding_at: None,
     }
 }
 
@@ -255,7 +256,7 @@ proptest! {
             oracle.add(name, markdown_units(name.trim_end_matches(".md"), text));
         }
         let expected = oracle.rank(&query);
-        let wanted = DocumentQuery { query, files: None, limit: 1000, case_sensitive: false, days: (None, None) };
+        let wanted = DocumentQuery { query, files: None, limit: 1000, case_sensitive: false, days: (None, None), holding_at: None };
         let found = index.search_documents(&wanted);
         for hit in found.hits.iter().filter(|hit| hit.score > 0.0) {
             let rule = expected.get(&(hit.file.clone(), hit.unit.0)).copied().unwrap_or_default();

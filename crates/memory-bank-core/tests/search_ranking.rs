@@ -52,6 +52,7 @@ impl Backend for InContext {
             limit,
             case_sensitive: false,
             days: (None, None),
+            holding_at: None,
         });
         found.hits.into_iter().map(|hit| Found::Lines(hit.file, hit.unit.0, hit.unit.1)).collect()
     }

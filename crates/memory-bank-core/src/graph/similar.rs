@@ -79,7 +79,7 @@ fn compared(new: &Sentence, known: &Sentence) -> Option<Likeness> {
     }
     let keys = |tokens: &[Token]| tokens.iter().map(|token| token.key.clone()).collect::<Vec<_>>();
     let (our_keys, their_keys) = (keys(ours), keys(theirs));
-    if our_keys == their_keys {
+    if our_keys == their_keys || is_reordered(ours, theirs) {
         return Some(Likeness::Repeats);
     }
     let ops = capture_diff_slices(Algorithm::Myers, &our_keys, &their_keys);
@@ -92,7 +92,7 @@ fn compared(new: &Sentence, known: &Sentence) -> Option<Likeness> {
     for op in &ops {
         let (_, old, new_range) = op.as_tag_tuple();
         if !matches!(op, DiffOp::Equal { .. }) && !found.note(new, old, known, new_range, common) {
-            return is_reordered(ours, theirs).then_some(Likeness::Repeats);
+            return None;
         }
     }
     found.likeness(common, new.is_event || known.is_event)
@@ -119,7 +119,7 @@ impl Differences {
             ([one], [other]) if one.class == Class::Word && other.class == Class::Word => {
                 if are_opposites(&one.key, &other.key) {
                     self.negations += 1;
-                } else if is_misspelt(&one.key, &other.key) {
+                } else if is_misspelt(&one.word, &other.word) {
                     self.misspelt += 1;
                 } else {
                     return false;

@@ -129,7 +129,7 @@ fn supersedes(given: Vec<String>) -> Result<Vec<String>, GraphError> {
 }
 
 /// The first moment after a time that is given as the last one: the next day for a date.
-fn end_of(text: &str) -> Option<i64> {
+pub(crate) fn end_of(text: &str) -> Option<i64> {
     let at = instant(text)?;
     Some(if is_plain_date(text) { at.saturating_add(MILLISECONDS_OF_A_DAY) } else { at })
 }

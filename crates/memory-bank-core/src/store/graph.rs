@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::caller::Caller;
 use crate::error::GraphError;
 use crate::graph::similar::SimilarFact;
-use crate::graph::{Ending, Entity, FactView, Observation, ObservationSource, Relation, Validity};
+use crate::graph::{Ending, Endings, Entity, FactView, Observation, ObservationSource, Relation, Validity};
 
 /// How a caller names an entity: an id, an exact name (after normalisation), or `name [type]`. Never a part of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,6 +202,18 @@ pub struct Subgraph {
     /// How many ended observations of these entities are not shown.
     #[serde(skip)]
     pub ended_left: usize,
+}
+
+impl Subgraph {
+    /// The part without the observations that have ended at this time.
+    #[must_use]
+    pub fn without_ended(mut self, now: Timestamp) -> Self {
+        let endings = Endings::of(&self.observations, now.as_millisecond());
+        let holds: Vec<bool> = self.observations.iter().map(|fact| endings.get(fact).is_none()).collect();
+        let mut holds = holds.into_iter();
+        self.observations.retain(|_| holds.next().unwrap_or(true));
+        self
+    }
 }
 
 /// Counts.

@@ -27,6 +27,8 @@ pub struct DocumentSearch {
     /// The first and the last day of hits, in UTC, by the date of the entry or section, else by the last change of
     /// the document.
     pub days: (Option<Date>, Option<Date>),
+    /// The moment at which decisions must hold, in milliseconds since 1970; `None` finds ended ones, too.
+    pub holding_at: Option<i64>,
 }
 
 /// The documents of a store, for a search.
@@ -69,6 +71,7 @@ impl DocumentSearch {
             limit: self.limit,
             case_sensitive: self.case_sensitive,
             days: self.days,
+            holding_at: self.holding_at,
         });
         let unreadable = documents.unreadable().filter(|_| self.files.is_empty());
         let skipped = skipped.iter().map(|(name, reason)| (*name, reason.as_str()));

@@ -33,6 +33,7 @@ fn wanted(query: &str) -> DocumentSearch {
         limit: 20,
         case_sensitive: false,
         days: (None, None),
+        holding_at: None,
     }
 }
 

@@ -105,6 +105,7 @@ async fn a_search_with_a_forged_project_id_finds_nothing_also_with_a_warm_index(
         limit: 10,
         case_sensitive: false,
         days: (None, None),
+        holding_at: None,
     };
     assert_eq!(bank.search_documents(&bob, &wanted).await.unwrap().hits.len(), 1);
     let found = bank.search_documents(&thief, &wanted).await;

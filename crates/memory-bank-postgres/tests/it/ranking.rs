@@ -85,6 +85,7 @@ async fn both_stores_rank_every_question_alike() {
                 limit: 10,
                 case_sensitive: false,
                 days: (None, None),
+                holding_at: None,
             };
             let request = DocumentSearch {
                 query,
@@ -92,6 +93,7 @@ async fn both_stores_rank_every_question_alike() {
                 limit: 10,
                 case_sensitive: false,
                 days: (None, None),
+                holding_at: None,
             };
             (
                 listed(index.search_documents(&wanted).hits),

@@ -64,6 +64,7 @@ async fn a_read_takes_one_round_trip_and_an_edit_two() {
         limit: 5,
         case_sensitive: false,
         days: (None, None),
+        holding_at: None,
     };
     let mut trips = Trips::default();
     for round in 0..ROUNDS {

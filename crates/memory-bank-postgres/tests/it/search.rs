@@ -19,6 +19,7 @@ fn wanted(text: &str) -> DocumentSearch {
         limit: 10,
         case_sensitive: false,
         days: (None, None),
+        holding_at: None,
     }
 }
 

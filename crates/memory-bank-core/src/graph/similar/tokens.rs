@@ -31,6 +31,8 @@ enum Before {
 pub(super) struct Token {
     /// Equal for equal tokens.
     pub(super) key: String,
+    /// The word in lower case.
+    pub(super) word: String,
     pub(super) class: Class,
     before: Before,
     /// The next words of the text in lower case, function words included.
@@ -235,13 +237,16 @@ impl Sentence {
             let skip = usize::from(
                 class == Class::Negation && matches!(next(1).as_str(), "longer" | "more" | "mehr" | "any"),
             );
-            let counts = class != Class::Word || !is_function_word(lower, language) || is_meaningful(lower);
+            let is_last = at + 1 == words.len();
+            let counts =
+                class != Class::Word || !is_function_word(lower, language) || is_meaningful(lower, is_last);
             if counts {
                 let before = at.checked_sub(1).and_then(|before| words.get(before));
                 let is_value =
                     word.after_colon || before.is_some_and(|word| COPULAS.contains(&word.lower.as_str()));
                 tokens.push(Token {
                     key: key_of(lower, class, language),
+                    word: lower.to_owned(),
                     class,
                     before: if is_value { Before::Copula } else { Before::Other },
                     next: [next(1 + skip), next(2 + skip)],
@@ -307,6 +312,11 @@ fn spelt(text: &str) -> Vec<Spelt<'_>> {
             .trim_start_matches(|c: char| !is_in_word(c) && c != '-')
             .trim_end_matches(|c: char| !is_in_word(c));
         let word = word.strip_suffix("'s").or_else(|| word.strip_suffix("’s")).unwrap_or(word);
+        // An article or a particle before an apostrophe: `n'est`, `l'API`.
+        let word = match word.split_once(['\'', '’']) {
+            Some((particle, word)) if particle.chars().count() <= 2 && word.chars().count() > 1 => word,
+            _ => word,
+        };
         if word.chars().any(char::is_alphanumeric) {
             let lower = word.to_lowercase().replace('’', "'");
             words.push(Spelt { text: word, lower, after_colon });
@@ -358,22 +368,12 @@ fn class_of(word: &Spelt<'_>, is_first: bool, next: &str, language: Language) ->
 }
 
 /// Function words that change what is said.
-fn is_meaningful(lower: &str) -> bool {
-    matches!(
-        lower,
-        "on" | "off"
-            | "up"
-            | "down"
-            | "before"
-            | "after"
-            | "above"
-            | "below"
-            | "under"
-            | "over"
-            | "between"
-            | "only"
-            | "all"
-    )
+fn is_meaningful(lower: &str, is_last: bool) -> bool {
+    (is_last && matches!(lower, "on" | "off" | "up" | "down"))
+        || matches!(
+            lower,
+            "before" | "after" | "above" | "below" | "under" | "over" | "between" | "only" | "all"
+        )
 }
 
 fn key_of(lower: &str, class: Class, language: Language) -> String {
@@ -392,8 +392,10 @@ fn is_event(text: &str, words: &[Spelt<'_>]) -> bool {
     }
     words.iter().enumerate().any(|(at, word)| {
         let lower = word.lower.as_str();
-        let is_past =
-            (lower.len() > 4 && lower.ends_with("ed")) || (at < 2 && IRREGULAR_PAST.contains(&lower));
+        // A name behind the first word is no verb.
+        let may_be_verb = at == 0 || !word.text.starts_with(char::is_uppercase);
+        let ends_as_past = lower.len() > 4 && lower.ends_with("ed");
+        let is_past = may_be_verb && (ends_as_past || (at < 2 && IRREGULAR_PAST.contains(&lower)));
         let before = at.checked_sub(1).and_then(|before| words.get(before));
         let after = words.get(at + 1).map(|word| word.lower.as_str()).unwrap_or_default();
         let is_state = before

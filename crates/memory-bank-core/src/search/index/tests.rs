@@ -24,6 +24,7 @@ fn wanted(query: &str) -> DocumentQuery {
         limit: 20,
         case_sensitive: false,
         days: (None, None),
+        holding_at: None,
     }
 }
 

@@ -28,13 +28,13 @@ pub(crate) const CURSOR: Argument = optional("cursor", Kind::Text);
 pub(crate) const MAX_CHARS: Argument = optional("maxChars", Kind::Whole(1000, u32::MAX));
 
 /// The first day or time at which a fact holds.
-pub(crate) const VALID_FROM: Argument = optional("validFrom", Kind::Text);
+pub(crate) const VALID_FROM: Argument = optional("validFrom", Kind::Text).unlisted();
 
 /// The last day or time at which it holds.
 pub(crate) const VALID_UNTIL: Argument = optional("validUntil", Kind::Text);
 
 /// The last day or time at which it can be relied on.
-pub(crate) const EXPIRES_AT: Argument = optional("expiresAt", Kind::Text);
+pub(crate) const EXPIRES_AT: Argument = optional("expiresAt", Kind::Text).unlisted();
 
 /// Ids or exact texts of what it replaces.
 pub(crate) const SUPERSEDES: Argument = optional("supersedes", Kind::Texts);

@@ -49,7 +49,6 @@ const UNLISTED: &[&str] = &[
     "branchId",
     "caseSensitive",
     "createPreRestoreBackup",
-    "expiresAt",
     "graphDepth",
     "graphLimit",
     "includeEnded",
@@ -63,7 +62,6 @@ const UNLISTED: &[&str] = &[
     "revisesThought",
     "storeId",
     "umbCommand",
-    "validFrom",
     "verbose",
 ];
 

@@ -75,6 +75,7 @@ async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
         limit: MAX_PLACES,
         case_sensitive: false,
         days: (None, None),
+        holding_at: Some(call.services.clock.now().as_millisecond()),
     };
     let documents =
         bank.search_documents(&call.caller, &request).await.map_err(|error| failed(error.into()))?;
@@ -165,6 +166,6 @@ const DIGEST_SHARE: usize = 5;
 async fn digest(call: &Call, bank: &dyn Bank, max_chars: usize) -> Result<String, Failure> {
     call.services.replies.need(LISTING_BYTES).await?;
     let present = bank.list(&call.caller).await?;
-    let texts = Texts::read(call, bank, &present).await?;
+    let texts = Texts::read(call, bank, &present, Some(call.services.clock.now())).await?;
     Ok(plain_digest(&texts.sources(), MAX_DIGEST_CHARS.min(max_chars / DIGEST_SHARE)))
 }
