@@ -17,6 +17,7 @@ mod diff;
 mod digest;
 mod edits;
 mod entry;
+mod entry_archive;
 mod etag;
 mod finalize;
 mod keep_bytes;

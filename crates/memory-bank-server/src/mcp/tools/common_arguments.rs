@@ -37,7 +37,7 @@ pub(crate) const VALID_UNTIL: Argument = optional("validUntil", Kind::Text);
 pub(crate) const EXPIRES_AT: Argument = optional("expiresAt", Kind::Text).unlisted();
 
 /// Ids or exact texts of what it replaces.
-pub(crate) const SUPERSEDES: Argument = optional("supersedes", Kind::Texts);
+pub(crate) const SUPERSEDES: Argument = optional("supersedes", Kind::Texts).shown_as_text();
 
 /// Whether ended facts are shown, too.
 pub(crate) const INCLUDE_ENDED: Argument = optional("includeEnded", Kind::Flag);

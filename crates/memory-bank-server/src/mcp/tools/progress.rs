@@ -225,7 +225,7 @@ pub(crate) const LOG_DECISION: ToolSpec = ToolSpec {
         required("decision", Kind::Text, ""),
         optional("alternatives", Kind::Texts),
         optional("consequences", Kind::Texts),
-        VALID_UNTIL,
+        VALID_UNTIL.unlisted(),
         EXPIRES_AT,
         SUPERSEDES,
     ],

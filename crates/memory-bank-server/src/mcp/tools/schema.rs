@@ -51,6 +51,8 @@ pub(crate) struct Argument {
     pub(crate) description: &'static str,
     /// Accepted and not shown, because models hardly ever need it.
     pub(crate) unlisted: bool,
+    /// Whether a list of texts, of which there is mostly one, is shown as a text.
+    pub(crate) shown_as_text: bool,
 }
 
 /// A required argument; `missing` is the error that clients of the TypeScript server know.
@@ -64,6 +66,7 @@ pub(crate) const fn required(name: &'static str, kind: Kind, missing: &'static s
         other_names: &[],
         description: "",
         unlisted: false,
+        shown_as_text: false,
     }
 }
 
@@ -78,6 +81,7 @@ pub(crate) const fn optional(name: &'static str, kind: Kind) -> Argument {
         other_names: &[],
         description: "",
         unlisted: false,
+        shown_as_text: false,
     }
 }
 
@@ -100,6 +104,11 @@ impl Argument {
     /// Accepts it without showing it.
     pub(crate) const fn unlisted(self) -> Self {
         Self { unlisted: true, ..self }
+    }
+
+    /// Shows a list of texts as one text, which is shorter; both are accepted.
+    pub(crate) const fn shown_as_text(self) -> Self {
+        Self { shown_as_text: true, ..self }
     }
 
     /// Adds a description.
@@ -138,6 +147,7 @@ fn property_schema(argument: &Argument) -> Value {
         Kind::Whole(least, most) | Kind::Clamped(least, most) => {
             json!({"type": "integer", "minimum": least, "maximum": most})
         }
+        Kind::Texts if argument.shown_as_text => json!({"type": "string"}),
         Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
         Kind::Object(members) => Value::Object(object_schema(members)),
         Kind::Objects(members) => json!({"type": "array", "items": object_schema(members)}),

@@ -23,7 +23,7 @@ use crate::mcp::tools::tool::{BANK, Call, Family, READS, ToolSpec, boxed};
 pub(crate) const GET_TARGETED_CONTEXT: ToolSpec = ToolSpec {
     name: "get_targeted_context",
     title: "Context for a question",
-    description: "Before a task: the facts and passages that matter for it, within maxChars.",
+    description: "Before a task: the facts and passages that matter for it.",
     family: Family::Context,
     right: Right::Read,
     without_read: WithoutRead::Refused,

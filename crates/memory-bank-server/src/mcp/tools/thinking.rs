@@ -156,7 +156,7 @@ async fn reset(call: &Call, session: Option<&str>) -> Result<Reply, Failure> {
 pub(crate) const FINALIZE_THINKING_SESSION: ToolSpec = ToolSpec {
     name: "finalize_thinking_session",
     title: "Record a session's outcome",
-    description: "At the end of a session, write its outcome to the documents in one step.",
+    description: "At the end of a session, write its outcome in one step.",
     family: Family::Thinking,
     right: Right::Write,
     without_read: WithoutRead::Members(&["timestamp", "sessionId"]),
@@ -222,5 +222,5 @@ pub(crate) const PROGRESS_ENTRY: &[Argument] = &[
     required("summary", Kind::Text, ""),
     optional("details", Kind::Text),
     optional("files", Kind::Texts),
-    optional("tags", Kind::Texts),
+    optional("tags", Kind::Texts).unlisted(),
 ];
