@@ -363,7 +363,7 @@ async fn fill_graph(bank: &PostgresBank, caller: &Caller) {
     for n in 0..4 {
         bank.upsert_entity(caller, draft(n)).await.unwrap();
     }
-    let fact = ObservationDraft { text: "x".repeat(10_000), source: None, timestamp: None };
+    let fact = ObservationDraft { text: "x".repeat(10_000), ..ObservationDraft::default() };
     bank.add_observation(caller, &EntityRef("A".into()), fact).await.unwrap();
     bank.delete_entity(caller, &EntityRef("A".into())).await.unwrap();
 }
