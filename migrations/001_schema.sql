@@ -385,6 +385,15 @@ CREATE INDEX IF NOT EXISTS graph_observations_entity_idx
   ON public.graph_observations (project_id, entity_id, at DESC, seq DESC);
 CREATE INDEX IF NOT EXISTS graph_observations_fact_idx
   ON public.graph_observations (project_id, entity_id, content_hash, seq);
+-- From when until when a fact holds, and the ids of facts of the same entity that it replaces, as the log of a folder has them; null
+-- for most facts. The other columns are made of it: the first moment, and the first one after the last, in milliseconds since 1970;
+-- the replaced facts.
+ALTER TABLE public.graph_observations ADD COLUMN IF NOT EXISTS bounds json;
+ALTER TABLE public.graph_observations ADD COLUMN IF NOT EXISTS starts_at bigint;
+ALTER TABLE public.graph_observations ADD COLUMN IF NOT EXISTS ends_at bigint;
+ALTER TABLE public.graph_observations ADD COLUMN IF NOT EXISTS supersedes text[] COLLATE "C";
+CREATE INDEX IF NOT EXISTS graph_observations_bounds_idx
+  ON public.graph_observations (project_id, entity_id) WHERE ends_at IS NOT NULL OR supersedes IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS public.graph_relations (
   project_id     uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,

@@ -2087,7 +2087,8 @@ BEGIN
       ('documents', 'documents', 'octet_length(r.content)'),
       ('backup_items', 'snapshots', 'octet_length(r.item::text)'),
       ('graph_entities', 'graph', '200 + 2 * octet_length(r.name) + coalesce(octet_length(r.attrs::text), 0)'),
-      ('graph_observations', 'graph', '200 + octet_length(r.content) + coalesce(octet_length(r.source::text), 0)'),
+      ('graph_observations', 'graph', '200 + octet_length(r.content) + coalesce(octet_length(r.source::text), 0)
+        + coalesce(octet_length(r.bounds::text), 0)'),
       ('graph_relations', 'graph', '200 + octet_length(r.relation_type)'),
       ('files', 'files', 'octet_length(r.content)')
     ) AS t (tab, kind, weight), (VALUES

@@ -17,7 +17,14 @@ fn index(documents: &[(&str, &str)]) -> Index {
 
 fn search(index: &Index, query: &str) -> DocumentHits {
     let query = Query::parse(query).unwrap();
-    let wanted = DocumentQuery { query, files: None, limit: 10, case_sensitive: false, days: (None, None) };
+    let wanted = DocumentQuery {
+        query,
+        files: None,
+        limit: 10,
+        case_sensitive: false,
+        days: (None, None),
+        holding_at: None,
+    };
     index.search_documents(&wanted)
 }
 

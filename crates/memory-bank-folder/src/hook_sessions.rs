@@ -13,12 +13,9 @@ const STATES_FOLDER: &str = "hooks";
 const SETTINGS_FILE: &str = "hooks.json";
 /// The most bytes of the settings.
 const MAX_SETTINGS_BYTES: u64 = 16 * 1024;
-/// The beginning of the names of lock files.
-const LOCK_FILE: &str = "lock-";
-/// So many hexadecimal digits of a session's name are in that of its lock file: sessions rarely share one, and the files stay few.
-const LOCK_DIGITS: usize = 2;
-/// The ends of the names of a state, and of a record that is not in its bank yet.
+/// The ends of the names of a session's files: its state, its lock with its claims, and a record that is not in its bank yet.
 const STATE_END: &str = ".json";
+const LOCK_END: &str = ".lock";
 const DUE_END: &str = ".due";
 /// An equal event that comes later than this, in milliseconds, is another one.
 const SAME_EVENT_MS: i64 = 2_000;
@@ -195,31 +192,39 @@ impl HookSessions {
         Ok((dir, lock))
     }
 
-    /// Removes sessions without an event for long, the longest idle of too many, and what killed hooks left.
+    /// Removes sessions without an event for long, the longest idle of too many, their locks, and what killed hooks left.
     ///
     /// # Errors
     /// The folder cannot be read.
     pub fn forget_idle(&self, now_seconds: i64) -> io::Result<()> {
         let Some(dir) = self.folder.open_existing(STATES_FOLDER)? else { return Ok(()) };
         let at = |name: &str| Some(dir.stamp_itself(name)?.updated_at().as_second());
-        let (mut known, mut drafts) = (Vec::new(), Vec::new());
+        let ends = [STATE_END, DUE_END, LOCK_END, ".tmp"];
+        let mut found = ends.map(|end| (end, Vec::new()));
         for name in dir.names()? {
-            if (name.ends_with(STATE_END) || name.ends_with(DUE_END)) && known.len() < 10 * MAX_SESSIONS {
-                known.extend(at(&name).map(|at| (at, name)));
-            } else if name.ends_with(".tmp") && drafts.len() < 10 * MAX_SESSIONS {
-                drafts.extend(at(&name).map(|at| (at, name)));
+            let of_its_kind = found.iter_mut().find(|(end, _)| name.ends_with(end));
+            if let Some((_, files)) = of_its_kind.filter(|(_, files)| files.len() < 10 * MAX_SESSIONS) {
+                files.extend(at(&name).map(|at| (at, name)));
             }
         }
-        for (at, name) in drafts {
-            if now_seconds.saturating_sub(at) > DRAFT_LIFETIME.as_secs().cast_signed() {
+        let [(_, mut states), (_, mut due), (_, locks), (_, drafts)] = found;
+        let is_left = |at: i64| now_seconds.saturating_sub(at) > DRAFT_LIFETIME.as_secs().cast_signed();
+        for files in [&mut states, &mut due] {
+            files.sort_unstable_by(|a, b| b.cmp(a));
+            let is_idle = |at: i64| now_seconds.saturating_sub(at) > IDLE_SESSION_SECS;
+            let kept = files.partition_point(|(at, _)| !is_idle(*at)).min(MAX_SESSIONS);
+            for (_, name) in files.drain(kept..) {
                 dir.remove(&name)?;
             }
         }
-        known.sort_unstable_by(|a, b| b.cmp(a));
-        for (number, (at, name)) in known.iter().enumerate() {
-            if number >= MAX_SESSIONS || now_seconds.saturating_sub(*at) > IDLE_SESSION_SECS {
-                dir.remove(name)?;
-            }
+        // A lock is used as long as its session has a state.
+        let has_state = |lock: &str| {
+            let state = lock.strip_suffix(LOCK_END).map(file);
+            states.iter().any(|(_, kept)| Some(kept) == state.as_ref())
+        };
+        let unused = locks.into_iter().filter(|(_, lock)| !has_state(lock));
+        for (_, name) in unused.chain(drafts).filter(|(at, _)| is_left(*at)) {
+            dir.remove(&name)?;
         }
         Ok(())
     }
@@ -253,7 +258,7 @@ fn due_file(name: &str) -> String {
 }
 
 fn lock_file(name: &str) -> String {
-    format!("{LOCK_FILE}{}", name.get(..LOCK_DIGITS).unwrap_or_default())
+    format!("{name}{LOCK_END}")
 }
 
 fn check_length(content: &[u8]) -> io::Result<()> {
@@ -319,8 +324,6 @@ mod tests {
         let sessions = HookSessions::new(StateFolder::new(temp.path().to_owned()));
         let names: Vec<String> = (0..40).map(|number| HookSessions::name("a", &number.to_string())).collect();
         let (first, others) = names.split_first().unwrap();
-        let others: Vec<&String> = others.iter().filter(|name| name[..2] != first[..2]).collect();
-        assert!(others.len() > 30);
         // The lock of the first one is held all the time.
         let changed = sessions.update(first, |_| {
             for (number, name) in others.iter().enumerate() {
@@ -379,18 +382,20 @@ mod tests {
         for number in 0..MAX_SESSIONS + 5 {
             sessions.update(&HookSessions::name("a", &number.to_string()), |_| Some(b"{}".to_vec())).unwrap();
         }
-        let count = || {
-            let names = std::fs::read_dir(temp.path().join(STATES_FOLDER))
-                .unwrap()
-                .map(|entry| entry.unwrap().file_name());
-            names.filter(|name| !name.to_string_lossy().starts_with(LOCK_FILE)).count()
-        };
+        let files = || std::fs::read_dir(temp.path().join(STATES_FOLDER)).unwrap();
+        let is_lock = |name: &std::ffi::OsStr| name.to_string_lossy().ends_with(LOCK_END);
+        let count = || files().filter(|entry| !is_lock(&entry.as_ref().unwrap().file_name())).count();
         sessions.forget_idle(0).unwrap();
         assert_eq!(count(), MAX_SESSIONS);
+        assert_eq!(files().count(), 2 * MAX_SESSIONS + 5, "a lock may be used at this moment");
         std::fs::write(temp.path().join(STATES_FOLDER).join(".abc.json.1-1.tmp"), b"{").unwrap();
         sessions.forget_idle(0).unwrap();
         assert_eq!(count(), MAX_SESSIONS + 1, "it may be one of a hook that runs");
+        let now = files().next().unwrap().unwrap().metadata().unwrap().modified().unwrap();
+        let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        sessions.forget_idle(i64::try_from(now).unwrap() + 1_000).unwrap();
+        assert_eq!(files().count(), 2 * MAX_SESSIONS, "the lock of a kept session is kept");
         sessions.forget_idle(i64::MAX).unwrap();
-        assert_eq!(count(), 0);
+        assert_eq!(files().count(), 0);
     }
 }

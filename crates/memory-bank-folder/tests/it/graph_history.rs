@@ -88,8 +88,12 @@ fn upsert_line(id: &str, name: &str, ts: &str) -> String {
 async fn lines_name_user_tool_and_time_and_those_of_other_programs_have_no_author() {
     let kept = kept();
     kept.entity("A").await;
-    let draft =
-        ObservationDraft { text: "old".into(), source: None, timestamp: Some("2020-01-01T00:00:00Z".into()) };
+    let draft = ObservationDraft {
+        text: "old".into(),
+        source: None,
+        timestamp: Some("2020-01-01T00:00:00Z".into()),
+        ..ObservationDraft::default()
+    };
     kept.bank.add_observation(&caller(), &EntityRef("A".into()), draft).await.unwrap();
     let log = text(&kept.log());
     let lines: Vec<&str> = log.lines().collect();

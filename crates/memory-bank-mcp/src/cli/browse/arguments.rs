@@ -124,6 +124,8 @@ pub(crate) enum GraphCommand {
             value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
         #[command(flatten)]
+        facts: FactOptions,
+        #[command(flatten)]
         options: BankOptions,
     },
     /// Show nodes with all their facts and relations.
@@ -135,8 +137,21 @@ pub(crate) enum GraphCommand {
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
         depth: u32,
         #[command(flatten)]
+        facts: FactOptions,
+        #[command(flatten)]
         options: BankOptions,
     },
+}
+
+/// Which facts are shown.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FactOptions {
+    /// Show facts that have ended, too.
+    #[arg(long)]
+    pub(super) include_ended: bool,
+    /// Show what was known at a day or time, such as `2026-11-22`.
+    #[arg(long, value_name = "TIME")]
+    pub(super) as_of: Option<String>,
 }
 
 /// Which bank, and how it is shown.

@@ -72,15 +72,23 @@ pub(super) async fn write_due(
     };
     bank.edit_records(&rule).await?;
     for (session, bytes) in written.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        sessions.settle(&session, &bytes)?;
-        sessions.update(&session, |before| {
-            let mut session = AgentSession::parse(&before?)?;
-            session.recorded = true;
-            session.recorded_at = Some(now);
-            session.bytes()
-        })?;
+        // What cannot be settled now is written again without a change.
+        if let Err(error) = settle(sessions, &session, &bytes, now) {
+            log_error(&format!("a record that is written stays due: {error}"));
+        }
     }
     Ok(())
+}
+
+/// Notes that the record of a session is written.
+fn settle(sessions: &HookSessions, session: &str, due: &[u8], now: Timestamp) -> std::io::Result<()> {
+    sessions.update(session, |before| {
+        let mut session = AgentSession::parse(&before?)?;
+        session.recorded = true;
+        session.recorded_at = Some(now);
+        session.bytes()
+    })?;
+    sessions.settle(session, due)
 }
 
 /// The due records of this bank, each with its session and its stored form.
