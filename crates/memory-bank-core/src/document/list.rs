@@ -85,7 +85,7 @@ pub(super) fn replace_items(
     }
     let mut new = rewriter.finish();
     if let Some(run) = below {
-        new = append_to_section(&new, part, run)?;
+        new = append_to_section(&new, known, run)?;
     }
     check_headings(&outline, &new)?;
     Ok(ListEdited { text: new, added: plan.added, removed })

@@ -179,14 +179,14 @@ pub(super) fn add_tasks(
     known: KnownSection,
     add: &[String],
 ) -> Result<usize, EditError> {
-    let mut known: BTreeSet<String> = TASK_DOCUMENTS
+    let mut present: BTreeSet<String> = TASK_DOCUMENTS
         .iter()
         .filter_map(|document| document.text(drafts))
-        .flat_map(|text| items(text, part))
+        .flat_map(|text| items(text, known))
         .map(|item| key(&item))
         .collect();
-    let new: Vec<String> = add.iter().filter(|item| known.insert(key(item))).cloned().collect();
-    known.home(drafts).rewrite(drafts, |text| add_items(text, part, &new))?;
+    let new: Vec<String> = add.iter().filter(|item| present.insert(key(item))).cloned().collect();
+    known.home(drafts).rewrite(drafts, |text| add_items(text, known, &new))?;
     Ok(new.len())
 }
 
