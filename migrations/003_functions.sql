@@ -2549,12 +2549,12 @@ $$;
 -- and no content. The functions remove nothing that is younger than a day.
 
 -- The versions of some documents that have several old ones of a day, by document and number. stays: what a former name is found
--- by. p_after_*: only documents after this one, in the order of ids; at most p_most documents, and 2,000 versions of each.
+-- by. deletes: it deleted the document. p_after_*: only documents after this one, in the order of ids; at most p_most documents, and 2,000 versions of each.
 CREATE OR REPLACE FUNCTION app.old_versions(p_before timestamptz, p_after_project uuid, p_after_document uuid, p_most integer)
-RETURNS TABLE (project_id uuid, document_id uuid, version bigint, at timestamptz, stays boolean)
+RETURNS TABLE (project_id uuid, document_id uuid, version bigint, at timestamptz, stays boolean, deletes boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT d.project_id, d.document_id, v.version, v.at, v.stays
+  SELECT d.project_id, d.document_id, v.version, v.at, v.stays, v.deletes
   FROM (
     SELECT DISTINCT o.project_id, o.document_id FROM app.document_versions o
     WHERE o.at < least(p_before, now() - interval '1 day')
@@ -2563,20 +2563,19 @@ AS $$
     HAVING count(*) > 1 AND bool_or(o.former_path IS NULL AND o.kind IN ('created', 'changed', 'restored', 'outside'))
     ORDER BY o.project_id, o.document_id LIMIT least(greatest(p_most, 1), 100)
   ) AS d CROSS JOIN LATERAL (
-    SELECT w.version, w.at, w.former_path IS NOT NULL OR w.kind NOT IN ('created', 'changed', 'restored', 'outside') AS stays
+    SELECT w.version, w.at, w.former_path IS NOT NULL OR w.kind NOT IN ('created', 'changed', 'restored', 'outside') AS stays, w.kind = 'deleted' AS deletes
     FROM app.document_versions w WHERE w.project_id = d.project_id AND w.document_id = d.document_id
       AND w.at < ((p_before AT TIME ZONE 'UTC')::date + 1)::timestamp AT TIME ZONE 'UTC'
     ORDER BY w.version LIMIT 2000
   ) AS v ORDER BY d.project_id, d.document_id, v.version
 $$;
 
--- The same of changes of the graph: of items with several old changes of a day, by item and number. A creation and a deletion stay,
--- and the change before a deletion.
+-- The same of changes of the graph: of items with several old changes of a day, by item and number. Creations and deletions stay.
 CREATE OR REPLACE FUNCTION app.old_graph_changes(p_before timestamptz, p_after_project uuid, p_after_entity text, p_after_id text, p_most integer)
-RETURNS TABLE (project_id uuid, entity_id text, id text, number bigint, at timestamptz, stays boolean)
+RETURNS TABLE (project_id uuid, entity_id text, id text, number bigint, at timestamptz, stays boolean, deletes boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT d.project_id, d.entity_id, d.id, v.number, v.at, v.stays
+  SELECT d.project_id, d.entity_id, d.id, v.number, v.at, v.stays, v.deletes
   FROM (
     SELECT DISTINCT o.project_id, o.entity_id, o.id FROM app.graph_history o
     WHERE o.change = 'changed' AND o.at < least(p_before, now() - interval '1 day')
@@ -2584,8 +2583,7 @@ AS $$
     GROUP BY o.project_id, o.entity_id, o.id, (o.at AT TIME ZONE 'UTC')::date HAVING count(*) > 1
     ORDER BY o.project_id, o.entity_id, o.id LIMIT least(greatest(p_most, 1), 100)
   ) AS d CROSS JOIN LATERAL (
-    SELECT w.number, w.at,
-      w.change <> 'changed' OR coalesce(lead(w.change) OVER (ORDER BY w.number) <> 'changed', false) AS stays
+    SELECT w.number, w.at, w.change <> 'changed' AS stays, w.change = 'deleted' AS deletes
     FROM app.graph_history w WHERE w.project_id = d.project_id AND w.entity_id = d.entity_id AND w.id = d.id
       AND w.at < ((p_before AT TIME ZONE 'UTC')::date + 1)::timestamp AT TIME ZONE 'UTC'
     ORDER BY w.number LIMIT 2000

@@ -15,19 +15,24 @@ pub struct DatedChange {
     pub at: Timestamp,
     /// Whether it stays in any case, such as a renaming, by which a former name is found.
     pub stays: bool,
+    /// Whether it deleted the document or item. Then the change before it stays, too: it has what a restore brings back.
+    pub deletes: bool,
 }
 
 /// The numbers of those changes of one document or item that go, at most so many, oldest first: those before a time, except for
-/// the last change of each day in UTC, whatever it is, and those that stay in any case. The changes are given oldest first.
+/// the last change of each day in UTC, whatever it is, those before a deletion, and those that stay in any case. The changes are
+/// given oldest first.
 #[must_use]
 pub fn superseded(changes: &[DatedChange], before: Timestamp, most: usize) -> Vec<i64> {
     let day = |change: &DatedChange| -> Date { change.at.to_zoned(TimeZone::UTC).date() };
     let last_of_day: BTreeMap<Date, i64> =
         changes.iter().map(|change| (day(change), change.number)).collect();
-    let goes = |change: &&DatedChange| {
-        change.at < before && !change.stays && last_of_day.get(&day(change)) != Some(&change.number)
+    let next = changes.iter().skip(1).map(Some).chain([None]);
+    let goes = |(change, next): &(&DatedChange, Option<&DatedChange>)| {
+        let is_last = last_of_day.get(&day(change)) == Some(&change.number);
+        change.at < before && !change.stays && !is_last && !next.is_some_and(|next| next.deletes)
     };
-    changes.iter().filter(goes).map(|change| change.number).take(most).collect()
+    changes.iter().zip(next).filter(goes).map(|(change, _)| change.number).take(most).collect()
 }
 
 #[cfg(test)]
@@ -48,7 +53,7 @@ mod tests {
         ]
         .iter()
         .zip(1..)
-        .map(|(text, number)| DatedChange { number, at: at(text), stays: number == 2 })
+        .map(|(text, number)| DatedChange { number, at: at(text), stays: number == 2, deletes: false })
         .collect();
         assert_eq!(superseded(&changes, at("2026-01-01T00:00:00Z"), 10), [1, 5, 6]);
         assert_eq!(superseded(&changes, at("2026-01-01T00:00:00Z"), 2), [1, 5]);
@@ -56,5 +61,8 @@ mod tests {
         assert_eq!(superseded(&changes, at("2025-01-03T10:00:00Z"), 10), [1, 5]);
         assert_eq!(superseded(&changes, at("2025-01-01T08:00:00Z"), 10), [0; 0]);
         assert_eq!(superseded(&[], at("2025-01-01T08:00:00Z"), 10), [0; 0]);
+        let mut deleted = changes;
+        deleted[6] = DatedChange { stays: true, deletes: true, ..deleted[6] };
+        assert_eq!(superseded(&deleted, at("2026-01-01T00:00:00Z"), 10), [1, 5]);
     }
 }

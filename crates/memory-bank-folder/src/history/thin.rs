@@ -118,6 +118,7 @@ fn gone(records: &[Record], excess: &Excess) -> Vec<i64> {
                     number: record.facts.number,
                     at: record.facts.at,
                     stays: !candidates.contains(&record.facts.number),
+                    deletes: matches!(record.facts.kind, Kind::Deleted),
                 })
                 .collect();
             superseded(&changes, *before, *BATCH.end())

@@ -14,10 +14,9 @@ use crate::database::Database;
 use crate::tenant::{Query, Value};
 
 const OLD_VERSIONS: &str =
-    "SELECT project_id, document_id, version, at, stays FROM app.old_versions($1, $2, $3, $4)";
+    "SELECT project_id, document_id, version, at, stays, deletes FROM app.old_versions($1, $2, $3, $4)";
 const THIN_VERSIONS: &str = "SELECT app.thin_versions($1, $2, $3)";
-const OLD_GRAPH_CHANGES: &str =
-    "SELECT project_id, entity_id, id, number, at, stays FROM app.old_graph_changes($1, $2, $3, $4, $5)";
+const OLD_GRAPH_CHANGES: &str = "SELECT project_id, entity_id, id, number, at, stays, deletes FROM app.old_graph_changes($1, $2, $3, $4, $5)";
 const THIN_GRAPH_CHANGES: &str = "SELECT app.thin_graph_changes($1, $2, $3, $4)";
 
 /// The most documents, or items of the graph, that are looked at in one statement.
@@ -96,9 +95,14 @@ impl Database {
     }
 }
 
-/// The columns number, time and whether it stays, from this one on.
+/// The columns number, time, whether it stays and whether it deletes, from this one on.
 fn dated(row: &Row, at: usize) -> Result<DatedChange, StoreError> {
-    Ok(DatedChange { number: column(row, at)?, at: column(row, at + 1)?, stays: column(row, at + 2)? })
+    Ok(DatedChange {
+        number: column(row, at)?,
+        at: column(row, at + 1)?,
+        stays: column(row, at + 2)?,
+        deletes: column(row, at + 3)?,
+    })
 }
 
 /// How many changes a function removed; `None` if the history is damaged. Nothing while another server cleans up.

@@ -6,8 +6,8 @@ use memory_bank_core::document::DocumentPath;
 use memory_bank_core::graph::history::{GraphChangeQuery, GraphSubject};
 use memory_bank_core::history::{ChainQuery, Subject, VersionQuery};
 use memory_bank_core::store::{
-    EntityDraft, EntityRef, GraphHistoryStore, GraphStore, HistoryError, HistoryRetention, HistoryStore,
-    ObservationDraft,
+    DocumentStore, EntityDraft, EntityRef, GraphHistoryStore, GraphStore, HistoryError, HistoryRetention,
+    HistoryStore, ObservationDraft,
 };
 use memory_bank_postgres::PostgresBank;
 
@@ -152,6 +152,36 @@ async fn every_version_that_stays_reads_back_byte_for_byte_after_thinning() {
     let bytes =
         "SELECT sum(octet_length(former)) < 200000 FROM app.document_versions WHERE path = 'notes.md'";
     assert_eq!(bench.test.psql(bytes), "t", "what is stored is what changed");
+}
+
+#[tokio::test]
+async fn the_text_before_a_deletion_stays_and_a_document_that_came_back_is_thinned_past_it() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "demo").await;
+    let bank = bench.bank();
+    let path = DocumentPath::parse("cycle.md").unwrap();
+    let put = async |text: Option<&str>| {
+        let mut editor = |drafts: &mut memory_bank_core::store::Drafts| match text {
+            Some(text) => drafts.set(&path, text.to_owned()),
+            None => drafts.delete(&path),
+        };
+        bank.edit(&caller, std::slice::from_ref(&path), &mut editor).await.unwrap();
+    };
+    for text in [Some("one"), Some("two"), Some("three"), None, Some("four"), Some("five"), Some("six"), None]
+    {
+        put(text).await;
+    }
+    bench.test.psql("UPDATE app.document_versions SET at = '2025-01-01T00:00:00Z'::timestamptz + version * interval '1 minute'");
+    assert_eq!(bench.database.thin_versions(a_year_ago(&bench), 100).await.unwrap(), 4);
+    assert_eq!(bench.database.thin_versions(a_year_ago(&bench), 100).await.unwrap(), 0);
+    let left = "SELECT string_agg(version::text, ' ' ORDER BY version) FROM app.document_versions";
+    assert_eq!(bench.test.psql(left), "3 4 7 8");
+    for (number, text) in [(3, Some("three")), (4, None), (7, Some("six")), (8, None)] {
+        let read = bank.read_version(&caller, &path, number).await.unwrap();
+        assert_eq!(read.text.as_deref(), text, "{number}");
+    }
+    put(Some("back")).await;
+    assert_eq!(bank.read_version(&caller, &path, 7).await.unwrap().text.as_deref(), Some("six"));
 }
 
 #[tokio::test]
