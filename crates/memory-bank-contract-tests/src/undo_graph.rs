@@ -6,6 +6,7 @@ use std::sync::Arc;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::EditError;
+use memory_bank_core::graph::Validity;
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::history::{
     GraphChangeQuery, GraphSubject, ItemChange, ItemObstacle, render, summary_of,
@@ -34,7 +35,8 @@ pub(crate) async fn entity(p: &Project, caller: &Caller, number: u128, name: &st
 }
 
 pub(crate) async fn fact(p: &Project, caller: &Caller, number: u128, name: &str, text: &str) -> String {
-    let draft = ObservationDraft { text: text.into(), source: None, timestamp: None };
+    let draft =
+        ObservationDraft { text: text.into(), source: None, timestamp: None, validity: Validity::default() };
     within(p, number).add_observation(caller, &named(name), draft).await.unwrap().observation.id
 }
 

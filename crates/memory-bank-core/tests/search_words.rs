@@ -194,6 +194,7 @@ fn date_filters_use_the_date_of_entry_section_or_document() {
             limit: 10,
             case_sensitive: false,
             days: (day(since), day(until)),
+            holding_at: None,
         };
         let mut found: Vec<String> =
             index.search_documents(&wanted).hits.into_iter().map(|hit| hit.content).collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::ToSpan;
 use memory_bank_core::clock::{Clock, FixedClock};
+use memory_bank_core::graph::Validity;
 use memory_bank_core::graph::history::{GraphChange, GraphChangeQuery, GraphSubject, summary};
 use memory_bank_core::history::ChangeContext;
 use memory_bank_core::store::{
@@ -313,7 +314,12 @@ async fn an_erased_entity_is_in_no_file_and_an_erasure_that_was_killed_can_be_ma
     let kept = kept();
     let folder = kept.root.path().join("memory-bank");
     let fact = async |name: &str, text: &str| {
-        let draft = ObservationDraft { text: text.into(), source: None, timestamp: None };
+        let draft = ObservationDraft {
+            text: text.into(),
+            source: None,
+            timestamp: None,
+            validity: Validity::default(),
+        };
         kept.bank.add_observation(&caller(), &EntityRef(name.into()), draft).await.unwrap().observation.id
     };
     for name in ["A", "B"] {

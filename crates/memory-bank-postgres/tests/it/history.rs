@@ -3,6 +3,7 @@
 use jiff::ToSpan;
 use memory_bank_core::caller::{Caller, Role};
 use memory_bank_core::document::DocumentPath;
+use memory_bank_core::graph::Validity;
 use memory_bank_core::graph::history::{GraphChangeQuery, GraphSubject};
 use memory_bank_core::history::{ChainQuery, Subject, VersionQuery};
 use memory_bank_core::store::{
@@ -502,7 +503,12 @@ async fn an_editor_deletes_only_own_items_of_the_graph_that_nobody_else_touched(
         bank.upsert_entity(caller, draft).await.unwrap();
     };
     let fact = async |caller: &Caller, name: &str, text: &str| {
-        let draft = ObservationDraft { text: text.into(), source: None, timestamp: None };
+        let draft = ObservationDraft {
+            text: text.into(),
+            source: None,
+            timestamp: None,
+            validity: Validity::default(),
+        };
         bank.add_observation(caller, &EntityRef(name.into()), draft).await.unwrap();
     };
     for name in ["Own", "Touched", "Touched back", "Noted", "Linked", "Erased"] {
