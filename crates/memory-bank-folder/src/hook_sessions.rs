@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use memory_bank_core::identity::KeyHash;
 
-use crate::dir::{BankDir, FileRead};
+use crate::dir::{BankDir, DRAFT_LIFETIME, FileRead};
 use crate::state_folder::{StateFolder, check_owner};
 
 const STATES_FOLDER: &str = "hooks";
@@ -24,8 +24,6 @@ const MAX_STATE_BYTES: u64 = 64 * 1024;
 const MAX_SESSIONS: usize = 200;
 /// A session without an event for this long is forgotten, in seconds.
 const IDLE_SESSION_SECS: i64 = 14 * 24 * 60 * 60;
-/// A draft that is older, in seconds, is one of a hook that was killed: no hook runs for so long.
-const DRAFT_SECS: i64 = 60;
 /// How long a call waits for another one that changes the same state, and how often it tries the lock meanwhile.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(200);
 const LOCK_POLL_INTERVAL: Duration = Duration::from_millis(2);
@@ -169,7 +167,7 @@ impl HookSessions {
             }
         }
         for (at, name) in drafts {
-            if now_seconds.saturating_sub(at) > DRAFT_SECS {
+            if now_seconds.saturating_sub(at) > DRAFT_LIFETIME.as_secs().cast_signed() {
                 dir.remove(&name)?;
             }
         }

@@ -3,12 +3,16 @@
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use cap_std::fs::{File, OpenOptions};
 
 use crate::dir::BankDir;
 use crate::dir::names::STAGE;
 use crate::system;
+
+/// A draft beside its file that is older belongs to a program that was killed: no write takes so long.
+pub(crate) const DRAFT_LIFETIME: Duration = Duration::from_secs(60);
 
 /// New content that is on disk but not yet under its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +77,7 @@ impl BankDir {
         let plain = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let plain = plain.trim_start_matches('.');
         let (mut file, draft) = self
-            .new_draft(true, |number| folder.join(format!(".{plain}.{}-{number}.tmp", std::process::id())))?;
+            .new_draft(true, |number| folder.join(draft_of(plain, &format!("{}-{number}", std::process::id()))))?;
         let written = (|| {
             file.write_all(content)?;
             if let Ok(metadata) = self.dir.symlink_metadata(&target)
@@ -84,7 +88,28 @@ impl BankDir {
             file.sync_all()
         })();
         drop(file);
-        written.and_then(|()| self.publish(&draft, &target)).inspect_err(|_| self.discard(&draft))
+        written.and_then(|()| self.publish(&draft, &target)).inspect_err(|_| self.discard(&draft))?;
+        if let Err(error) = self.discard_old_drafts(folder, plain) {
+            tracing::warn!(%error, "the drafts of programs that were killed were not removed");
+        }
+        Ok(())
+    }
+
+    /// Removes the drafts of a file that killed programs left beside it. A fresh draft may be of a program that runs.
+    fn discard_old_drafts(&self, folder: &Path, plain: &str) -> io::Result<()> {
+        let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        for entry in self.dir.read_dir(here)? {
+            let name = entry?.file_name();
+            if !name.to_str().is_some_and(|name| is_draft_of(name, plain)) {
+                continue;
+            }
+            let draft = Staged { path: folder.join(&name) };
+            let written = self.dir.symlink_metadata(&draft.path).and_then(|metadata| metadata.modified());
+            if written.is_ok_and(|at| at.into_std().elapsed().is_ok_and(|age| age > DRAFT_LIFETIME)) {
+                self.discard(&draft);
+            }
+        }
+        Ok(())
     }
 
     /// Writes content durably into the staging folder, with the mode bits of the file it is meant to replace.
@@ -175,4 +200,20 @@ impl BankDir {
         }
         Err(io::Error::other("no free name for a temporary file"))
     }
+}
+
+/// The name of a draft beside its file.
+fn draft_of(plain: &str, id: &str) -> String {
+    format!(".{plain}.{id}.tmp")
+}
+
+fn is_draft_of(name: &str, plain: &str) -> bool {
+    let id = name
+        .strip_prefix('.')
+        .and_then(|rest| rest.strip_prefix(plain))
+        .and_then(|rest| rest.strip_prefix('.'))
+        .and_then(|rest| rest.strip_suffix(".tmp"))
+        .and_then(|id| id.split_once('-'));
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    id.is_some_and(|(process, number)| is_number(process) && is_number(number))
 }
