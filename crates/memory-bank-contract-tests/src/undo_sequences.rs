@@ -7,7 +7,6 @@ use std::ops::ControlFlow;
 
 use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::error::GraphError;
-use memory_bank_core::graph::Validity;
 use memory_bank_core::history::{ChainQuery, Subject, VersionQuery};
 use memory_bank_core::limits;
 use memory_bank_core::store::{ObservationDraft, Reason};
@@ -150,9 +149,11 @@ impl Sequence<'_> {
             GraphStep::Fact(name, text) => {
                 // The same fact at the same time is the same observation, also after it was deleted.
                 let timestamp = Some("2026-11-27T09:00:00.000Z".to_owned());
-                let validity = Validity::default();
-                let draft =
-                    ObservationDraft { text: format!("fact {text}"), source: None, timestamp, validity };
+                let draft = ObservationDraft {
+                    text: format!("fact {text}"),
+                    timestamp,
+                    ..ObservationDraft::default()
+                };
                 let added = bank.add_observation(caller, &named(&self.entity(*name)), draft).await;
                 assert!(matches!(added, Ok(_) | Err(GraphError::EntityNotFound { .. })), "{added:?}");
             }
