@@ -19,7 +19,7 @@ use memory_bank_core::document::DocumentPath;
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::ids::{entity_id, observation_id};
 use memory_bank_core::graph::state::GraphState;
-use memory_bank_core::graph::{Entity, Observation};
+use memory_bank_core::graph::{Entity, Observation, Validity};
 use memory_bank_core::search::{DocumentQuery, Index, Query, search_graph};
 use memory_bank_core::store::GraphSearch;
 
@@ -144,6 +144,7 @@ fn observe(graph: &mut GraphState, owner: &str, text: String) {
         source: None,
         timestamp: Timestamp::from_second(graph.generation().cast_signed()).unwrap().to_string(),
         author: None,
+        validity: None,
     };
     graph.apply(Event::ObservationAdd { observation, ts: TS.to_owned() });
 }

@@ -168,7 +168,7 @@ macro_rules! contract_tests {
             what_others_changed_in_the_graph_stays_and_is_named, an_entity_that_others_use_stays_and_they_are_named,
             nothing_is_written_by_a_dry_run_or_if_an_item_must_be_left, an_editor_takes_back_only_own_items_of_the_graph,
             one_entity_of_a_user_since_a_time_is_taken_back, what_cannot_be_written_leaves_documents_and_graph,
-            undo_of_a_replacement_lets_the_former_fact_hold_and_bounds_come_back);
+            undo_of_a_replacement_lets_the_former_fact_hold_and_bounds_come_back, undos_and_writes_at_the_same_time_lose_nothing);
         $crate::contract_tests!(@module $fresh, undo_sequences: any_sequence_of_changes_reads_back_and_is_undone);
     };
     (@module $fresh:path, $module:ident: $($name:ident),+ $(,)?) => {

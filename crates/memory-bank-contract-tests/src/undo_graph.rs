@@ -322,6 +322,37 @@ pub async fn what_cannot_be_written_leaves_documents_and_graph(p: Project) {
     assert_eq!((change.tool, change.session), (Some("edit".into()), context(2, "edit").session));
 }
 
+pub async fn undos_and_writes_at_the_same_time_lose_nothing(p: Project) {
+    for round in 0..5_u128 {
+        let first = 100 * (round + 1);
+        let name = |number: usize| format!("E{round} {number}");
+        for number in 0..4 {
+            entity(&p, &p.caller, first, &name(number), json!({"n": number})).await;
+            fact(&p, &p.caller, first, &name(number), "mine").await;
+        }
+        let document = format!("r{round}.md");
+        write(&p, &p.caller, first, &document, "mine\n").await;
+        // A colleague adds a fact to one of the entities meanwhile, or finds it gone.
+        let draft = ObservationDraft { text: "theirs".into(), source: None, timestamp: None };
+        let (theirs, of) = (within(&p, first + 3), named(&name(0)));
+        let (by_one, by_other, added) = tokio::join!(
+            undo_session(&p, first, first + 1),
+            undo_session(&p, first, first + 2),
+            theirs.add_observation(&p.colleague, &of, draft)
+        );
+        let taken = by_one.undone_items.len() * usize::from(by_one.is_written)
+            + by_other.undone_items.len() * usize::from(by_other.is_written);
+        let stays = shown(&p, &name(0)).await;
+        assert_eq!(stays.is_some(), added.is_ok(), "{stays:?} {added:?}");
+        assert!(stays.is_none_or(|text| text.contains("theirs") && !text.contains("mine")));
+        assert_eq!(taken, if added.is_ok() { 7 } else { 8 }, "{by_one:?} {by_other:?}");
+        assert_eq!(p.text(&document).await, None);
+        for number in 1..4 {
+            assert_eq!(shown(&p, &name(number)).await, None);
+        }
+    }
+}
+
 /// A folder belongs to its user: its files have no policies.
 fn is_folder(p: &Project) -> bool {
     p.caller.key.is_none()
