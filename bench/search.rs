@@ -19,7 +19,7 @@ use memory_bank_core::document::DocumentPath;
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::ids::{entity_id, observation_id};
 use memory_bank_core::graph::state::GraphState;
-use memory_bank_core::graph::{Entity, Observation, Validity};
+use memory_bank_core::graph::{Entity, Observation};
 use memory_bank_core::search::{DocumentQuery, Index, Query, search_graph};
 use memory_bank_core::store::GraphSearch;
 

@@ -333,7 +333,7 @@ pub async fn undos_and_writes_at_the_same_time_lose_nothing(p: Project) {
         let document = format!("r{round}.md");
         write(&p, &p.caller, first, &document, "mine\n").await;
         // A colleague adds a fact to one of the entities meanwhile, or finds it gone.
-        let draft = ObservationDraft { text: "theirs".into(), source: None, timestamp: None };
+        let draft = ObservationDraft { text: "theirs".into(), ..ObservationDraft::default() };
         let (theirs, of) = (within(&p, first + 3), named(&name(0)));
         let (by_one, by_other, added) = tokio::join!(
             undo_session(&p, first, first + 1),
