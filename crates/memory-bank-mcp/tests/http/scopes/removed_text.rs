@@ -220,3 +220,46 @@ fn partial_task_names_reveal_nothing_to_a_key_without_read() {
         );
     }
 }
+
+#[test]
+fn replacing_reveals_nothing_to_a_key_without_read() {
+    for world in worlds() {
+        let owner = Client::with(&world.server, &["read", "write", "admin"]);
+        owner.data("initialize_memory_bank", &json!({"path": "."}));
+        owner.data("graph_upsert_entity", &json!({"name": "Thing", "entityType": "thing"}));
+        owner.data("graph_add_observation", &json!({"entity": "Thing", "text": "stored"}));
+        let decision = |replaces: &[&str]| json!({"title": "New", "context": "c", "decision": "d", "supersedes": replaces});
+        owner.call("log_decision", &json!({"title": "Stored", "context": "c", "decision": "d"}));
+        for scopes in [&["write"][..], &["write", "admin"]] {
+            let blind = Client::with(&world.server, scopes);
+            for (tool, arguments) in [
+                ("log_decision", &(|replaces: &[&str]| decision(replaces)) as &dyn Fn(&[&str]) -> Value),
+                (
+                    "finalize_thinking_session",
+                    &|replaces| json!({"summary": "s", "decision": decision(replaces)}),
+                ),
+                (
+                    "graph_add_observation",
+                    &|replaces| json!({"entity": "Thing", "text": "new", "supersedes": replaces}),
+                ),
+                (
+                    "graph_batch",
+                    &|replaces| json!({"observations": [{"entity": "Thing", "text": "new", "supersedes": replaces}]}),
+                ),
+                (
+                    "edit_memory_bank_file",
+                    &|replaces| json!({"filename": "decision-log.md", "edits": [{"op": "archive", "match": replaces[0]}]}),
+                ),
+            ] {
+                for stored in ["Stored", "stored"] {
+                    let replies = [stored, "not there"].map(|guess| blind.call(tool, &arguments(&[guess])));
+                    let [there, not_there] = replies.map(|reply| {
+                        assert_eq!(reply["result"]["isError"], json!(true), "{tool}: {reply}");
+                        reply["result"]["content"].to_string()
+                    });
+                    assert_eq!(there, not_there, "{scopes:?} {tool}");
+                }
+            }
+        }
+    }
+}

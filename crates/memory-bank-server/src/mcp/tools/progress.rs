@@ -232,11 +232,14 @@ pub(crate) const LOG_DECISION: ToolSpec = ToolSpec {
     handler: boxed!(log_decision),
 };
 
+/// Why a key without the right to read cannot replace a decision.
+pub(crate) const REPLACING_DECISION: &str = "replace a decision, since that asks what the log holds";
+
 /// Appends a decision to the log, and a line of progress.
 async fn log_decision(mut call: Call) -> Result<Reply, Failure> {
     let arguments: LogDecision = call.parse()?;
     if !arguments.supersedes.is_empty() {
-        call.must_read("replace a decision, since that asks what the log holds")?;
+        call.must_read(REPLACING_DECISION)?;
     }
     let (now, author) = (call.services.clock.now(), call.caller.author());
     let (logged, archived) = edit_log(&call, &LogDecision::paths(), |drafts| {

@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::mcp::tools::blind::WithoutRead;
 use crate::mcp::tools::common_arguments::{ENTRY_TYPE, EXPIRES_AT, SUPERSEDES, VALID_UNTIL};
 use crate::mcp::tools::editing::{edit_log, note_not_found, note_removed, with_archived};
+use crate::mcp::tools::progress::REPLACING_DECISION;
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::schema::{Argument, Kind, optional, required};
 use crate::mcp::tools::tool::{ADDS, BANK, BankNeed, CHANGES, Call, Family, ToolSpec, boxed};
@@ -176,6 +177,9 @@ pub(crate) const FINALIZE_THINKING_SESSION: ToolSpec = ToolSpec {
 /// Records the result of a session, as one edit.
 async fn finalize_thinking_session(mut call: Call) -> Result<Reply, Failure> {
     let mut arguments: FinalizeThinkingSession = call.parse()?;
+    if arguments.decision.as_ref().is_some_and(|decision| !decision.supersedes.is_empty()) {
+        call.must_read(REPLACING_DECISION)?;
+    }
     if let Some(tasks) = &mut arguments.tasks {
         tasks.only_whole = !call.caller.may(Right::Read);
     }
