@@ -76,8 +76,9 @@ impl BankDir {
         let folder = target.parent().unwrap_or(Path::new(""));
         let plain = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let plain = plain.trim_start_matches('.');
-        let (mut file, draft) = self
-            .new_draft(true, |number| folder.join(draft_of(plain, &format!("{}-{number}", std::process::id()))))?;
+        let (mut file, draft) = self.new_draft(true, |number| {
+            folder.join(draft_of(plain, &format!("{}-{number}", std::process::id())))
+        })?;
         let written = (|| {
             file.write_all(content)?;
             if let Ok(metadata) = self.dir.symlink_metadata(&target)

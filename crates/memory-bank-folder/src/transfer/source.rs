@@ -59,6 +59,15 @@ impl FolderSource {
         &self.place.bank
     }
 
+    pub(super) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The project's folder.
+    pub(super) fn project_folder(&self) -> &Path {
+        &self.place.project
+    }
+
     /// Reads the bank under its lock, the rules files, and the mode that an export stored.
     ///
     /// # Errors
