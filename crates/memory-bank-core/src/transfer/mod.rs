@@ -18,7 +18,7 @@ use crate::document::{DocumentPath, keep_bytes};
 use crate::graph::state::GraphState;
 use crate::store::SessionState;
 
-pub use files::{is_rules_file, safe_path};
+pub use files::{composed, is_rules_file, safe_path};
 pub use history::{DocumentHistory, HistoryCount, read_history_line, write_history_line};
 pub use log::moment;
 pub use memory_file::{MEMORY_FILES, MemoryFile, MemoryFileEntity, MemoryFileRelation};

@@ -8,7 +8,7 @@ use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::history::{ChangeContext, Delta, Link, Version, VersionKind, stored_tool};
 use memory_bank_core::limits;
-use memory_bank_core::transfer::{DocumentCopy, DocumentHistory, HistoryCount};
+use memory_bank_core::transfer::{DocumentCopy, DocumentHistory, HistoryCount, composed};
 use uuid::Uuid;
 
 use crate::dir::BankDir;
@@ -50,8 +50,8 @@ pub(crate) fn documents(
     Ok(documents)
 }
 
-/// The versions of a document that were made until `read_at`, when `now`, the bank's documents, were read. If the document is
-/// not as its last version left it, a version `outside` follows.
+/// The versions of a document up to `now`, the bank's documents as they were read at `read_at`. If the document is not as its last
+/// version left it, a version `outside` follows.
 pub(crate) fn history_of(
     dir: &BankDir,
     seal: Option<&Seal>,
@@ -62,7 +62,15 @@ pub(crate) fn history_of(
     let Some(mut timeline) = Timeline::of_document(dir, path, Some(document), seal)? else {
         return Ok(DocumentHistory::default());
     };
-    timeline.records.retain(|record| record.facts.at <= read_at);
+    let now = now_of(dir, seal, &timeline, now)?;
+    let etag = now.map(|document| Etag::of(&document.text));
+    // Changes since then are not in the bank as it was read. A clock that was wrong is no reason to leave a version out.
+    let is_later = |record: &Record| {
+        record.facts.at > read_at && record.facts.after.as_deref() != etag.as_ref().map(Etag::as_str)
+    };
+    while timeline.records.last().is_some_and(is_later) {
+        timeline.records.pop();
+    }
     let mut links = Vec::with_capacity(timeline.records.len());
     let mut former: Known = None;
     for (place, record) in timeline.records.iter().enumerate() {
@@ -72,9 +80,7 @@ pub(crate) fn history_of(
         }
         former = text;
     }
-    if let Some(outside) = outside(dir, seal, &links, former.as_ref(), now)? {
-        links.push(outside);
-    }
+    links.extend(outside(&links, former.as_ref(), now));
     links.reverse();
     Ok(DocumentHistory { links, left_out: 0 })
 }
@@ -108,47 +114,52 @@ fn link(
         (Some(_), None, _) => record.back(),
     };
     let replaced = back.as_ref().map_or(0, |back| back.bytes() as u64);
-    Link { former: before.filter(|_| back.is_some()), version: Version { replaced, ..version }, back }
+    let version = Version {
+        path: composed(version.path),
+        former_path: version.former_path.map(composed),
+        replaced,
+        ..version
+    };
+    Link { former: before.filter(|_| back.is_some()), version, back }
+}
+
+/// The document as it is now, unless it was deleted or another one has its name.
+fn now_of<'d>(
+    dir: &BankDir,
+    seal: Option<&Seal>,
+    timeline: &Timeline,
+    now: &'d [DocumentCopy],
+) -> Result<Option<&'d DocumentCopy>, StoreError> {
+    let path = timeline.records.last().and_then(|last| DocumentPath::parse(&last.facts.path).ok());
+    let Some(path) = path else { return Ok(None) };
+    let file = HistoryFile::open(dir, &path, seal, false).map_err(cannot_read())?;
+    let is_of_document =
+        |newest: &Record| newest.facts.document == timeline.document && newest.facts.kind != Kind::Moved;
+    let has_name = file.last.as_ref().is_some_and(is_of_document);
+    let path = composed(path);
+    Ok(now.iter().find(|document| has_name && document.path == path))
 }
 
 /// The version that leads from the last one to the document as it is now, if they differ.
-fn outside(
-    dir: &BankDir,
-    seal: Option<&Seal>,
-    links: &[Link],
-    last_text: Option<&(String, Etag)>,
-    now: &[DocumentCopy],
-) -> Result<Option<Link>, StoreError> {
-    let Some(Link { version: last, .. }) = links.last() else { return Ok(None) };
-    // Another document may have the name now.
-    let file = HistoryFile::open(dir, &last.path, seal, false).map_err(cannot_read())?;
-    let has_name = file.last.is_some_and(|newest| {
-        newest.facts.document.to_string() == last.document && newest.facts.kind != Kind::Moved
-    });
-    let now = now.iter().find(|document| has_name && document.path == last.path);
+fn outside(links: &[Link], last_text: Option<&(String, Etag)>, now: Option<&DocumentCopy>) -> Option<Link> {
+    let Link { version: last, .. } = links.last()?;
     let etag = now.map(|document| Etag::of(&document.text));
     if etag == last.etag {
-        return Ok(None);
+        return None;
     }
     let text = now.map_or("", |document| &document.text);
     let number = last.number.saturating_add(1);
     let back = last_text.map(|(former, _)| Delta::of_version(number, former, text));
     let version = Version {
         number,
-        former_path: None,
         at: now.map_or(last.at, |document| document.updated_at.max(last.at)),
-        author: None,
-        key: None,
-        session: None,
-        tool: None,
-        undoes: None,
         kind: VersionKind::Outside,
         etag,
         bytes: text.len() as u64,
         replaced: back.as_ref().map_or(0, |back| back.bytes() as u64),
-        ..last.clone()
+        ..nobody(last)
     };
-    Ok(Some(Link { version, former: last_text.map(|(_, etag)| etag.clone()), back }))
+    Some(Link { version, former: last_text.map(|(_, etag)| etag.clone()), back })
 }
 
 fn cannot_read() -> impl Fn(std::io::Error) -> StoreError {

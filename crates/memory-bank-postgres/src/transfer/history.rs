@@ -105,13 +105,7 @@ pub(super) struct ImportedHistory {
 }
 
 impl Import {
-    /// Whether an import adds versions: a server that keeps no history adds none.
-    #[must_use]
-    pub fn takes_history(&self) -> bool {
-        self.keeps_history
-    }
-
-    /// Adds the history of a document, before [`Self::put`] writes the document itself. A document that the project has,
+    /// Adds the history of a document, before [`Self::put`] writes the document itself. A server that keeps no history adds none. A document that the project has,
     /// or whose history it has, keeps its own history, and the versions are left out.
     ///
     /// # Errors
