@@ -2559,6 +2559,40 @@ BEGIN
 END
 $$;
 
+-- The changes of single entities, observations and relations from the number p_from on, newest first, as app.list_graph_changes has
+-- them; p_entities has the entity of each of p_ids. p_most changes, and of former rows p_bytes and the one that exceeds them. Needs
+-- the right to read.
+CREATE OR REPLACE FUNCTION app.graph_item_changes(p_entities text[], p_ids text[], p_from bigint, p_most integer, p_bytes bigint)
+RETURNS TABLE (
+  number bigint, at timestamptz, kind text, change text, id text, entity_id text, other_id text, author text, key_id uuid, key_prefix text, session_id uuid, tool text, former text, later text
+)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  project constant uuid := app.readable_project();
+BEGIN
+  RETURN QUERY
+  SELECT p.number, p.at, p.kind, p.change, p.id, p.entity_id, p.other_id,
+    p.author, p.key_id,
+    (SELECT k.key_prefix::text FROM public.api_keys k WHERE k.project_id = project AND k.id = p.key_id AND k.grant_id IS NULL),
+    p.session_id, p.tool, p.former::text,
+    (SELECT n.former FROM app.graph_history n
+      WHERE n.project_id = project AND n.entity_id = p.entity_id AND n.id = p.id AND n.number > p.number
+      ORDER BY n.number LIMIT 1)::text
+  FROM (
+    SELECT f.*, sum(f.bytes) OVER (ORDER BY f.number DESC ROWS UNBOUNDED PRECEDING) - f.bytes AS so_far
+    FROM (
+      SELECT h.*, u.name::text AS author, coalesce(octet_length(h.former::text), 0) AS bytes
+      FROM unnest(p_entities, p_ids) AS w (entity, item)
+      JOIN app.graph_history h ON h.project_id = project AND h.entity_id = w.entity AND h.id = w.item AND h.number >= p_from
+      LEFT JOIN public.users u ON u.id = h.user_id
+      ORDER BY h.number DESC LIMIT least(greatest(p_most, 1), 5001)
+    ) AS f
+  ) AS p WHERE p.so_far <= p_bytes ORDER BY p.number DESC;
+END
+$$;
+
 -- Erases the changes of an entity, its observations and its relations, for an owner; notes it in the audit log. What they are
 -- now stays.
 CREATE OR REPLACE FUNCTION app.erase_graph_history(p_entity text) RETURNS bigint
@@ -3145,7 +3179,7 @@ BEGIN
         'add_version', 'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
       UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key', 'document_named', 'list_versions',
-        'document_chain', 'authors_of', 'import_versions', 'erase_history', 'list_graph_changes', 'erase_graph_history',
+        'document_chain', 'authors_of', 'import_versions', 'erase_history', 'list_graph_changes', 'graph_item_changes', 'erase_graph_history',
         'graph_name', 'graph_row']), 'app_user'
       UNION ALL SELECT unnest(ARRAY[
         'bootstrap', 'create_user', 'list_users', 'create_project', 'list_projects', 'put_member', 'remove_member',

@@ -49,10 +49,26 @@ finally {
 }
 
 if (-not $NoPath) {
-    $path = [Environment]::GetEnvironmentVariable('Path', 'User')
-    if (($path -split ';') -notcontains $To) {
-        [Environment]::SetEnvironmentVariable('Path', (@($path, $To) -ne '') -join ';', 'User')
-        Write-Host "$To was added to PATH; open a new terminal to use it"
+    # In the registry: [Environment] would replace each %NAME% in the user's PATH by its present value, for good.
+    $key = [Microsoft.Win32.Registry]::CurrentUser.CreateSubKey('Environment')
+    try {
+        $path = [string] $key.GetValue('Path', '', [Microsoft.Win32.RegistryValueOptions]::DoNotExpandEnvironmentNames)
+        $present = $path -split ';' | ForEach-Object { [Environment]::ExpandEnvironmentVariables($_).TrimEnd('\') }
+        if ($present -notcontains $To.TrimEnd('\')) {
+            $kind = [Microsoft.Win32.RegistryValueKind]::ExpandString
+            if ($key.GetValueNames() -contains 'Path') {
+                $kind = $key.GetValueKind('Path')
+            }
+            $key.SetValue('Path', ((@($path, $To) -ne '') -join ';'), $kind)
+            # Programs that run hear of the change only if [Environment] makes one.
+            $signal = 'memory-bank-mcp-{0}' -f [IO.Path]::GetRandomFileName()
+            [Environment]::SetEnvironmentVariable($signal, 'x', 'User')
+            [Environment]::SetEnvironmentVariable($signal, $null, 'User')
+            Write-Host "$To was added to PATH; open a new terminal to use it"
+        }
+    }
+    finally {
+        $key.Dispose()
     }
 }
 Write-Host "memory-bank-mcp @VERSION@ is installed as $program"

@@ -2,10 +2,27 @@
 # Installs memory-bank-mcp @VERSION@ for this user: checks the archive against the checksum that this script holds, and puts
 # the program into ~/.local/bin, or into the folder of --to. Changes nothing else.
 #
-#   sh install.sh [--to FOLDER] [--from ADDRESS]
+#   sh install.sh [--to FOLDER] [--from ADDRESS] [--help]
 #
 # --from is a mirror: the address of a folder with the archives, instead of the project's releases.
 set -eu
+
+readonly USAGE='usage: install.sh [--to FOLDER] [--from ADDRESS]'
+
+print_help() {
+  cat <<EOF
+Installs memory-bank-mcp @VERSION@ for this user.
+
+$USAGE
+
+  --to FOLDER     the folder for the program; ~/.local/bin when absent
+  --from ADDRESS  a mirror: the address of a folder with the archives, instead of
+                  @REPOSITORY@/releases/download/v@VERSION@
+  -h, --help      print this text, and change nothing
+
+The archive is checked against the checksum that this script holds.
+EOF
+}
 
 fail() {
   printf 'install.sh: %s\n' "$1" >&2
@@ -18,8 +35,12 @@ main() {
   to=${HOME:-}/.local/bin
   while [ $# -gt 0 ]; do
     case $1 in
+      -h | --help)
+        print_help
+        return
+        ;;
       --to | --from) [ $# -ge 2 ] || fail "$1 needs a value" ;;
-      *) fail "unknown argument \`$1\`; usage: install.sh [--to FOLDER] [--from ADDRESS]" ;;
+      *) fail "unknown argument \`$1\`; $USAGE" ;;
     esac
     case $1 in
       --to) to=$2 ;;

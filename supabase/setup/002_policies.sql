@@ -324,6 +324,26 @@ AS $$
     WHERE d.project_id = p_project AND d.document_id = p_document AND d.kind = 'deleted'), -1)
 $$;
 
+-- The same of an entity or an observation of the graph: all its changes since it was created are of this user, and an entity has
+-- neither observations nor relations.
+CREATE OR REPLACE FUNCTION app.is_own_item(p_project uuid, p_entity text, p_id text) RETURNS boolean
+LANGUAGE sql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce(
+    split_part(split_part(current_setting('app.current_change', true), '|', 2), '-', 1) = 'history'
+      AND bool_and(h.user_id IS NOT DISTINCT FROM app.current_user_id())
+      AND (array_agg(h.change ORDER BY h.number))[1] = 'created'
+      AND (p_entity <> p_id OR NOT (
+        EXISTS (SELECT FROM public.graph_observations o WHERE o.project_id = p_project AND o.entity_id = p_entity)
+        OR EXISTS (SELECT FROM public.graph_relations r WHERE r.project_id = p_project AND r.from_entity_id = p_entity)
+        OR EXISTS (SELECT FROM public.graph_relations r WHERE r.project_id = p_project AND r.to_entity_id = p_entity))),
+    false)
+  FROM app.graph_history h
+  WHERE h.project_id = p_project AND h.entity_id = p_entity AND h.id = p_id AND h.number > coalesce((
+    SELECT max(d.number) FROM app.graph_history d
+    WHERE d.project_id = p_project AND d.entity_id = p_entity AND d.id = p_id AND d.change = 'deleted'), -1)
+$$;
+
 -- Whether the key may give these scopes to another key: only scopes that it has.
 CREATE OR REPLACE FUNCTION app.may_give(p_scopes text[]) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -356,7 +376,7 @@ BEGIN
     WHERE p.pronamespace = 'app'::regnamespace AND p.proname IN (
       'current_user_id', 'current_project_id', 'current_key_id', 'current_key_hash', 'current_purpose', 'is_operator',
       'current_access', 'current_project_role', 'restores', 'restored_project', 'joined_project', 'readable_project',
-      'writable_project', 'owned_project', 'lockable_project', 'is_own_creation', 'may_give', 'expect_access')
+      'writable_project', 'owned_project', 'lockable_project', 'is_own_creation', 'is_own_item', 'may_give', 'expect_access')
   LOOP
     IF one.owner = 'app_definer' THEN
       SET LOCAL ROLE app_definer;
@@ -433,6 +453,7 @@ BEGIN
         '(SELECT g.id FROM app.oauth_grants g WHERE g.project_id = oauth_refresh_tokens.project_id)', NULL)
     ) AS fixed (tab, policy, cmd, using_expr, check_expr)
     UNION ALL
+    -- The shared policies: members read, editors write, owners delete.
     SELECT tab, policy, cmd, using_expr, check_expr
     FROM unnest(ARRAY[
       'public.documents', 'public.graph_entities', 'public.graph_observations', 'public.graph_relations', 'app.files'
@@ -443,10 +464,14 @@ BEGIN
       ('editor_update', 'UPDATE', 'project_id = (SELECT app.lockable_project())',
         'project_id = (SELECT app.writable_project())'),
       -- Removing a link is a write; only an owner may delete a document, an entity or an observation. An editor who takes
-      -- back what it did may delete a document that nobody else touched.
+      -- back what it did may delete what it created and nobody else touched.
       ('delete', 'DELETE', CASE tab WHEN 'public.graph_relations' THEN 'project_id = (SELECT app.writable_project())'
         WHEN 'public.documents' THEN 'project_id = (SELECT app.owned_project()) OR (project_id = (SELECT app.writable_project()) '
           'AND app.is_own_creation(project_id, id, version, etag))'
+        WHEN 'public.graph_entities' THEN 'project_id = (SELECT app.owned_project()) OR (project_id = (SELECT app.writable_project()) '
+          'AND app.is_own_item(project_id, id, id))'
+        WHEN 'public.graph_observations' THEN 'project_id = (SELECT app.owned_project()) OR (project_id = (SELECT app.writable_project()) '
+          'AND app.is_own_item(project_id, entity_id, id))'
         ELSE 'project_id = (SELECT app.owned_project())' END, NULL)
     ) AS rights (policy, cmd, using_expr, check_expr)
   LOOP
@@ -460,7 +485,7 @@ BEGIN
     RESET ROLE;
   END LOOP;
 
-  -- The functions of 003 serve many tenants at once; only they act as app_definer.
+  -- The tables that functions serve: those of 003 that serve many tenants at once; only they act as app_definer.
   FOREACH served IN ARRAY ARRAY[
     'public.users', 'public.projects', 'public.memberships', 'public.api_keys', 'public.sessions', 'public.mcp_events',
     'app.backups', 'app.document_versions', 'app.graph_versions', 'app.graph_changes', 'app.graph_history', 'app.stored_bytes', 'app.mcp_events_default',

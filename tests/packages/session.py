@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Drives a server over stdio through a whole session, and two servers on one folder: that a program works on its system.
 
-    tests/packages/session.py [--folder FOLDER] [--as FOLDER] COMMAND [ARGUMENT ...]
+    tests/packages/session.py [--folder FOLDER] [--as FOLDER] [--setup] COMMAND [ARGUMENT ...]
 
 The command gets `--path` and the project's folder behind its arguments. `--as` is the folder as the program calls it, where
-that is another system (`Z:\\tmp\\x` under wine). Prints what was done, one line a step; the exit code is 1 if a step failed.
+that is another system (`Z:\\tmp\\x` under wine). `--setup` also checks what `setup` would write. Prints what was done, one line a step; the exit code is 1 if a step failed.
 Needs nothing but Python.
 """
 
@@ -212,10 +212,28 @@ def session(command, project, named):
         server.process.kill()
 
 
+def setup(command, project, named):
+    """Checks the paths in what `setup` would write and shows; yields the step."""
+    words = ["setup", "--dry-run", "--json", "--client", "claude-desktop", "--client", "claude-code"]
+    for path in [[], ["--path", named]]:
+        done = subprocess.run(
+            [*command, *words, *path], capture_output=True, text=True, encoding="utf-8", timeout=TIMEOUT, cwd=project,
+        )
+        expect(done.returncode == 0, f"setup: {done.stderr}{done.stdout}")
+        files = json.loads(done.stdout)["files"]
+        shown = "\n".join(str(text) for file in files for text in [file["file"], file["diff"], file["message"], *file["notes"]])
+        # The beginning of a canonical path on Windows, in a text or in JSON.
+        expect("\\\\?\\" not in shown, f"setup writes or shows such a path: {shown}")
+        desktop = next(file for file in files if file["client"] == "claude-desktop")
+        expect(json.dumps(named) in desktop["diff"], f"the project is not {named}: {desktop['diff']}")
+    yield "setup would write plain paths"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=pathlib.Path)
     parser.add_argument("--as", dest="named")
+    parser.add_argument("--setup", action="store_true")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     if not options.command:
@@ -227,6 +245,8 @@ def main():
         named = options.named or ("Z:" + str(project).replace("/", "\\") if options.command[0].startswith("wine") else str(project))
         try:
             for step in session(options.command, project, named):
+                print(f"{time.monotonic() - began:7.2f} s  {step}", flush=True)
+            for step in setup(options.command, project, named) if options.setup else []:
                 print(f"{time.monotonic() - began:7.2f} s  {step}", flush=True)
         except Failed as failure:
             print(f"failed: {failure}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import fnmatch
 import hashlib
+import importlib.resources
 import json
 import os
 import re
@@ -84,12 +85,21 @@ def test_the_archives_hold_the_program_and_the_licences(dist, version):
 
 
 def test_the_entry_of_the_registry_is_valid_and_names_the_released_files(dist):
-    schema = json.loads((ROOT / "tests/packages/server_json.schema.json").read_text())
     entry = json.loads((dist / "server.json").read_text())
-    jsonschema.Draft7Validator(schema).validate(entry)
-    for broken in [{"description": "x" * 101}, {"name": "no-namespace"}, {"version": "^2.0.0"}, {"packages": [{}]}]:
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.Draft7Validator(schema).validate({**entry, **broken})
+    # The registry's own schema, which a linter ships unchanged for each version.
+    [version] = re.findall(r"/schemas/([0-9-]+)/server\.schema\.json$", entry["$schema"])
+    shipped = importlib.resources.files(f"skillsaw.schemas.mcp_registry.v{version.replace('-', '_')}")
+    official = json.loads((shipped / "server.schema.json").read_text())
+    assert official["$id"] == entry["$schema"]
+    # It ignores members that it does not know, such as one with a typing error; ours refuses them.
+    stricter = json.loads((ROOT / "tests/packages/server_json.schema.json").read_text())
+    errors = [{"description": "x" * 101}, {"name": "no-namespace"}, {"packages": [{}]}]
+    for schema, broken in [(official, errors), (stricter, [*errors, {"version": "^2.0.0"}, {"titel": "x"}])]:
+        jsonschema.Draft7Validator.check_schema(schema)
+        jsonschema.Draft7Validator(schema).validate(entry)
+        for members in broken:
+            with pytest.raises(jsonschema.ValidationError):
+                jsonschema.Draft7Validator(schema).validate({**entry, **members})
     assert entry["name"] == SERVER_NAME
     kinds = [package["registryType"] for package in entry["packages"]]
     assert {"npm", "pypi", "oci", "mcpb"} == set(kinds) and kinds.count("mcpb") == 5
@@ -227,6 +237,17 @@ def test_a_failed_installation_leaves_the_program_and_nothing_else(mirror, tmp_p
     assert os.listdir(to) == ["memory-bank-mcp"] and (to / "memory-bank-mcp").read_text() == "the old one"
 
 
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["--to", "x", "--help"]])
+def test_the_installer_prints_its_usage_and_does_nothing(dist, tmp_path, version, words):
+    # Without a program that could fetch or write something.
+    environment = tools(tmp_path / "tools", "sh", "cat")
+    done = run("sh", dist / "install.sh", *words, env=environment, cwd=tmp_path)
+    assert version in done.stdout and "@" not in done.stdout, done.stdout
+    for option in ["--to FOLDER", "--from ADDRESS", "--help", "~/.local/bin"]:
+        assert option in done.stdout, done.stdout
+    assert os.listdir(tmp_path) == ["tools"]
+
+
 @pytest.mark.parametrize("words", [["--to"], ["--nonsense", "x"]])
 def test_the_installer_refuses_arguments_that_it_does_not_know(dist, words):
     assert run("sh", dist / "install.sh", *words, check=False).returncode == 1
@@ -239,6 +260,14 @@ def test_the_installer_for_windows_is_valid_and_holds_the_checksum(dist, version
     assert parser.parse(text.replace(b"try {", b"try {{", 1)).root_node.has_error
     sum = sums(dist)[f"memory-bank-mcp-{version}-x86_64-pc-windows-gnu.zip"]
     assert f"$sum = '{sum}'" in text.decode()
+
+
+def test_the_installer_for_windows_keeps_variables_in_the_path_of_the_user(dist):
+    """There is no PowerShell for tests; the text shows which calls it makes."""
+    text = (dist / "install.ps1").read_text()
+    assert not re.search(r"(Get|Set)EnvironmentVariable\('Path'", text), "these replace the variables in it"
+    assert re.search(r"GetValue\('Path', '', \[Microsoft\.Win32\.RegistryValueOptions\]::DoNotExpandEnvironmentNames\)", text)
+    assert re.search(r"\$kind = \$key\.GetValueKind\('Path'\)", text) and re.search(r"\$key\.SetValue\('Path', .*, \$kind\)", text)
 
 
 def test_the_formula_holds_each_archive_with_its_checksum(dist, version):

@@ -12,6 +12,7 @@ pub mod graph_history;
 pub mod history;
 pub mod state;
 pub mod undo;
+pub mod undo_graph;
 pub mod undo_sequences;
 
 use parking_lot::Mutex;
@@ -154,6 +155,11 @@ macro_rules! contract_tests {
             changes_of_others_in_other_lines_stay_and_touched_lines_are_left, nothing_is_written_by_a_dry_run_or_if_one_must_be_left,
             a_second_undo_changes_nothing_and_an_undo_can_be_undone, equal_lines_of_two_sessions_are_told_apart, what_a_session_writes_again_after_its_own_undo_can_be_undone, an_editor_takes_back_only_own_changes,
             changes_of_a_user_since_a_time_are_taken_back, a_taken_name_is_left, a_large_set_is_refused);
+        $crate::contract_tests!(@module $fresh, undo_graph:
+            all_that_a_session_changed_in_the_graph_is_taken_back_with_its_documents,
+            what_others_changed_in_the_graph_stays_and_is_named, an_entity_that_others_use_stays_and_they_are_named,
+            nothing_is_written_by_a_dry_run_or_if_an_item_must_be_left, an_editor_takes_back_only_own_items_of_the_graph,
+            one_entity_of_a_user_since_a_time_is_taken_back, what_cannot_be_written_leaves_documents_and_graph);
         $crate::contract_tests!(@module $fresh, undo_sequences: any_sequence_of_changes_reads_back_and_is_undone);
     };
     (@module $fresh:path, $module:ident: $($name:ident),+ $(,)?) => {

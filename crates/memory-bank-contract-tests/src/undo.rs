@@ -10,11 +10,11 @@ use uuid::Uuid;
 use crate::{Project, path};
 
 /// The id of a session.
-fn session(number: u128) -> String {
+pub(crate) fn session(number: u128) -> String {
     Uuid::from_u128((7 << 76) | (2 << 62) | number).to_string()
 }
 
-fn context(number: u128, tool: &str) -> ChangeContext {
+pub(crate) fn context(number: u128, tool: &str) -> ChangeContext {
     ChangeContext { session: Some(session(number)), ..ChangeContext::of_tool(tool) }
 }
 

@@ -1,17 +1,21 @@
-//! Random sequences of changes by several sessions: every version reads back, and undoing all sessions gives the first state.
+//! Random sequences of changes of documents and graph by several sessions: every version reads back, and undoing all sessions
+//! gives the first state.
 #![expect(missing_docs, reason = "the name of each function is its rule")]
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use memory_bank_core::caller::Caller;
+use memory_bank_core::caller::{Caller, Right};
+use memory_bank_core::error::GraphError;
 use memory_bank_core::history::{ChainQuery, Subject, VersionQuery};
 use memory_bank_core::limits;
-use memory_bank_core::store::Reason;
+use memory_bank_core::store::{ObservationDraft, Reason};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
 
 use crate::undo::{delete, rename, request, run, undo_session, versions, write};
+use crate::undo_graph::{entity, named, shown, sorted, within};
 use crate::{Project, path};
 
 /// One change of a random sequence; numbers choose names, lines and sessions.
@@ -23,6 +27,32 @@ enum Step {
     Delete(u8),
     Restore(u8, u8),
     Undo(u8),
+    Graph(GraphStep),
+}
+
+/// One change of the graph.
+#[derive(Debug, Clone)]
+enum GraphStep {
+    Put(u8, u8, u8),
+    Fact(u8, u8),
+    Forget(u8, u8),
+    Link(u8, u8),
+    Unlink(u8, u8),
+    Delete(u8),
+    Restore(u8, u8),
+}
+
+fn graph_step() -> impl Strategy<Value = GraphStep> {
+    let name = || 0..3_u8;
+    prop_oneof![
+        4 => (name(), 0..3_u8, 0..4_u8).prop_map(|(name, key, value)| GraphStep::Put(name, key, value)),
+        4 => (name(), 0..4_u8).prop_map(|(name, text)| GraphStep::Fact(name, text)),
+        2 => (name(), any::<u8>()).prop_map(|(name, place)| GraphStep::Forget(name, place)),
+        3 => (name(), name()).prop_map(|(from, to)| GraphStep::Link(from, to)),
+        2 => (name(), name()).prop_map(|(from, to)| GraphStep::Unlink(from, to)),
+        2 => name().prop_map(GraphStep::Delete),
+        1 => (name(), any::<u8>()).prop_map(|(name, version)| GraphStep::Restore(name, version)),
+    ]
 }
 
 /// What one session does; every second session is one of the colleague, who neither deletes nor takes back what others did.
@@ -34,6 +64,7 @@ fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
         2 => (0..4_u8).prop_map(Step::Delete),
         2 => (0..4_u8, any::<u8>()).prop_map(|(name, version)| Step::Restore(name, version)),
         2 => any::<u8>().prop_map(Step::Undo),
+        8 => graph_step().prop_map(Step::Graph),
     ];
     proptest::collection::vec(proptest::collection::vec(step, 1..4), 1..6)
 }
@@ -52,10 +83,18 @@ impl Sequence<'_> {
         format!("{}/{}.md", self.folder, char::from(b'a' + number))
     }
 
+    fn entity(&self, number: u8) -> String {
+        format!("{} {}", self.folder, char::from(b'A' + number))
+    }
+
+    /// The texts of the documents, then the entities as sorted lines.
     async fn state(&self) -> Vec<Option<String>> {
         let mut state = Vec::new();
         for number in 0..4 {
             state.push(self.p.text(&self.name(number)).await);
+        }
+        for number in 0..3 {
+            state.push(sorted(shown(self.p, &self.entity(number)).await).map(|lines| lines.join("\n")));
         }
         state
     }
@@ -93,8 +132,62 @@ impl Sequence<'_> {
                 run(p, caller, &request(of, number)).await;
             }
             Step::Delete(_) => {}
+            Step::Graph(step) => self.graph_step(caller, number, step).await,
         }
         self.record().await;
+    }
+
+    /// A change of something that is not there is none.
+    async fn graph_step(&self, caller: &Caller, number: u128, step: &GraphStep) {
+        let (p, bank) = (self.p, within(self.p, number));
+        let is_owner = caller.may(Right::Admin);
+        match step {
+            GraphStep::Put(name, key, value) => {
+                let value = if *value == 0 { Value::Null } else { json!(value) };
+                entity(p, caller, number, &self.entity(*name), json!({format!("k{key}"): value})).await;
+            }
+            GraphStep::Fact(name, text) => {
+                // The same fact at the same time is the same observation, also after it was deleted.
+                let timestamp = Some("2026-11-27T09:00:00.000Z".to_owned());
+                let draft = ObservationDraft { text: format!("fact {text}"), source: None, timestamp };
+                let added = bank.add_observation(caller, &named(&self.entity(*name)), draft).await;
+                assert!(matches!(added, Ok(_) | Err(GraphError::EntityNotFound { .. })), "{added:?}");
+            }
+            GraphStep::Forget(name, place) if is_owner => {
+                let Ok(chain) = p.bank.entity_chain(caller, &named(&self.entity(*name)), 0).await else {
+                    return;
+                };
+                let facts = chain.now.observations();
+                if let Some(one) = facts.get(usize::from(*place) % facts.len().max(1)) {
+                    bank.delete_observation(caller, &one.id, None).await.unwrap();
+                }
+            }
+            GraphStep::Link(from, to) => {
+                let (from, to) = (named(&self.entity(*from)), named(&self.entity(*to)));
+                let linked = bank.link(caller, &from, "uses", &to).await;
+                assert!(matches!(linked, Ok(_) | Err(GraphError::EntityNotFound { .. })), "{linked:?}");
+            }
+            GraphStep::Unlink(from, to) => {
+                let (from, to) = (named(&self.entity(*from)), named(&self.entity(*to)));
+                let unlinked = bank.unlink(caller, &from, "uses", &to).await;
+                assert!(matches!(unlinked, Ok(_) | Err(GraphError::EntityNotFound { .. })), "{unlinked:?}");
+            }
+            GraphStep::Delete(name) if is_owner => {
+                let deleted = bank.delete_entity(caller, &named(&self.entity(*name))).await;
+                assert!(matches!(deleted, Ok(_) | Err(GraphError::EntityNotFound { .. })), "{deleted:?}");
+            }
+            GraphStep::Restore(name, version) => {
+                let name = named(&self.entity(*name));
+                let Ok(chain) = p.bank.entity_chain(caller, &name, 0).await else { return };
+                let number = chain.changes[usize::from(*version) % chain.changes.len()].number;
+                let was = p.bank.entity_chain(caller, &name, number).await.unwrap().start();
+                if was.entity().is_some() {
+                    let restored = bank.restore_entity(caller, &was).await;
+                    assert!(restored.is_ok() || !is_owner, "{restored:?}");
+                }
+            }
+            GraphStep::Forget(..) | GraphStep::Delete(_) => {}
+        }
     }
 
     async fn restore(&self, caller: &Caller, number: u128, name: u8, version: u8) {
@@ -168,7 +261,9 @@ async fn run_sequence(p: &Project, case: u128, sessions: &[Vec<Step>]) {
         // A name may be free only after another document left it.
         let mut left = Vec::new();
         for _ in 0..4 {
-            left = undo_session(p, of, by).await.left;
+            let report = undo_session(p, of, by).await;
+            assert!(report.left_items.is_empty(), "session {session}: {report:?}");
+            left = report.left;
             sequence.record().await;
             if left.is_empty() {
                 break;
@@ -180,7 +275,7 @@ async fn run_sequence(p: &Project, case: u128, sessions: &[Vec<Step>]) {
         }
         assert_eq!(&sequence.state().await, expected, "before session {session}: {left:?}");
     }
-    assert_eq!(sequence.state().await, [None, None, None, None]);
+    assert_eq!(sequence.state().await, vec![None; 7]);
     sequence.check().await;
 }
 

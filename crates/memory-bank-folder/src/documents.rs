@@ -1,6 +1,8 @@
 //! Documents in a folder: finds the file of a name, reads it, and writes the changes of an editor, all or nothing.
 //! The rules of names and edits are the core's.
 
+mod checks;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,14 +13,16 @@ use memory_bank_core::document::{Document, DocumentEntry, DocumentPath, Etag, is
 use memory_bank_core::error::{EditError, StoreError};
 use memory_bank_core::history::ChangeContext;
 use memory_bank_core::store::{
-    ChangeKind, DocumentChange, DocumentStore, DraftChanges, DraftWrite, Drafts, Editor, ReadOutcome, Series,
-    check_document_count, name_clash,
+    ChangeKind, DocumentChange, DocumentStore, DraftChanges, DraftWrite, Drafts, Editor, GraphRule,
+    ReadOutcome, Series,
 };
 
 use memory_bank_core::unicode::nfc;
 
+use self::checks::{check_new, check_room};
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, FileRead, FolderEntry, reason, text_of};
+use crate::graph::Addition;
 use crate::history::{By, Changing, Text};
 use crate::journal::{self, Step};
 use crate::known_file::KnownFile;
@@ -73,13 +77,7 @@ impl DocumentStore for FolderBank {
         paths: &[DocumentPath],
         editor: &mut Editor<'_>,
     ) -> Result<Vec<DocumentChange>, EditError> {
-        for _ in 0..EDIT_ATTEMPTS {
-            match self.edit_once(caller, paths, editor).await {
-                Err(EditError::Store(StoreError::ChangedMeanwhile)) => {}
-                outcome => return outcome,
-            }
-        }
-        Err(StoreError::ChangedMeanwhile.into())
+        self.edit_and(caller, paths, editor, None).await
     }
 
     async fn content_at(
@@ -93,6 +91,23 @@ impl DocumentStore for FolderBank {
 }
 
 impl FolderBank {
+    /// Edits documents, and the graph with them, if a rule is given: both or neither.
+    pub(crate) async fn edit_and(
+        &self,
+        caller: &Caller,
+        paths: &[DocumentPath],
+        editor: &mut Editor<'_>,
+        mut rule: Option<&mut GraphRule<'_>>,
+    ) -> Result<Vec<DocumentChange>, EditError> {
+        for _ in 0..EDIT_ATTEMPTS {
+            match self.edit_once(caller, paths, editor, rule.as_deref_mut()).await {
+                Err(EditError::Store(StoreError::ChangedMeanwhile)) => {}
+                outcome => return outcome,
+            }
+        }
+        Err(StoreError::ChangedMeanwhile.into())
+    }
+
     /// Reads the documents, and writes what the editor makes of them, unless another program, which knows no lock, has changed
     /// one of them since.
     async fn edit_once(
@@ -100,6 +115,7 @@ impl FolderBank {
         caller: &Caller,
         paths: &[DocumentPath],
         editor: &mut Editor<'_>,
+        rule: Option<&mut GraphRule<'_>>,
     ) -> Result<Vec<DocumentChange>, EditError> {
         let guard = self.lock.exclusive().await?;
         let requested: BTreeSet<DocumentPath> = paths.iter().cloned().collect();
@@ -141,6 +157,9 @@ impl FolderBank {
         }
         let mut plan = Plan::of(&drafts, &opened.stored_names, &opened.raw)?;
         plan.known = opened.known;
+        if let Some(rule) = rule {
+            (guard, plan.graph) = self.plan_graph(guard, caller, &plan.context, rule).await?;
+        }
         let changes = plan.changes.clone();
         self.carry_out(caller, guard, plan).await?;
         self.request_vectors();
@@ -181,8 +200,8 @@ impl FolderBank {
         }
     }
 
-    async fn carry_out(&self, caller: &Caller, guard: WriteGuard, plan: Plan) -> Result<(), EditError> {
-        if plan.steps.is_empty() {
+    async fn carry_out(&self, caller: &Caller, guard: WriteGuard, mut plan: Plan) -> Result<(), EditError> {
+        if plan.steps.is_empty() && plan.graph.is_none() {
             return Ok(());
         }
         for (etag, text) in &plan.texts {
@@ -195,6 +214,9 @@ impl FolderBank {
             if !plan.creates.is_empty() {
                 check_room(guard.dir(), plan.creates.len())?;
                 check_new(guard.dir(), &plan)?;
+            }
+            if let Some(graph) = plan.graph.take() {
+                plan.known.extend(graph.write(guard.dir(), &mut plan.steps)?);
             }
             let check = || plan.known.iter().try_for_each(|known| known.check(guard.dir()));
             history.commit(guard.dir(), &plan.steps, plan.history, &by, &check)?;
@@ -233,6 +255,8 @@ struct Plan {
     history: Vec<Changing>,
     context: ChangeContext,
     known: Vec<KnownFile>,
+    /// What is added to the graph's log.
+    graph: Option<Addition>,
 }
 
 impl Plan {
@@ -393,35 +417,6 @@ fn in_existing_spelling(dir: &BankDir, path: &DocumentPath) -> DocumentPath {
     DocumentPath::parse(&there).unwrap_or_else(|_| path.clone())
 }
 
-/// Refuses new names that another file system could not store beside the existing ones, and folders that are links.
-fn check_new(dir: &BankDir, plan: &Plan) -> Result<(), EditError> {
-    let is_removed = |name: &str| {
-        plan.steps.iter().any(|step| matches!(step, Step::Remove { name: removed } if removed == name))
-    };
-    for path in &plan.creates {
-        dir.check_folders(path.as_str(), false)
-            .map_err(|error| EditError::Refused(format!("`{path}` cannot be made: {}", reason(&error))))?;
-        let mut folder = String::new();
-        for part in path.as_str().split('/') {
-            let below =
-                |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
-            let names = dir.names_in(&folder);
-            let other = names
-                .iter()
-                .map(|name| below(name))
-                .find(|name| path.clashes_with(name) && !is_removed(name));
-            if let Some(other) = other {
-                return Err(name_clash(path, &other));
-            }
-            folder = below(part);
-        }
-        if let Some(other) = plan.creates.iter().find(|other| path.clashes_with(other.as_str())) {
-            return Err(name_clash(path, other.as_str()));
-        }
-    }
-    Ok(())
-}
-
 /// A document of an edit.
 struct Loaded {
     requested: DocumentPath,
@@ -473,10 +468,4 @@ fn last_of(dir: &BankDir, series: Series) -> Result<(Series, u32, Option<Loaded>
         _ => None,
     };
     Ok((series, last, loaded))
-}
-
-fn check_room(dir: &BankDir, creates: usize) -> Result<(), EditError> {
-    let walked = dir.walk().map_err(StoreError::io("cannot list the memory bank"))?;
-    let present = walked.iter().filter(|entry| is_document(entry)).count();
-    check_document_count(present, creates)
 }

@@ -22,6 +22,11 @@ impl KnownFile {
         Self { stamp: dir.stamp(&name), name }
     }
 
+    /// Another file, as it was when it was read.
+    pub(crate) fn read(name: &str, stamp: Option<FileStamp>) -> Self {
+        Self { name: name.to_owned(), stamp }
+    }
+
     /// Refuses to go on if the file is another one by now.
     pub(crate) fn check(&self, dir: &BankDir) -> Result<(), StoreError> {
         if dir.stamp(&self.name) == self.stamp { Ok(()) } else { Err(StoreError::ChangedMeanwhile) }

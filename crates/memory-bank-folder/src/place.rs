@@ -124,6 +124,8 @@ pub(crate) fn base_name(path: &Path) -> String {
 pub(crate) fn leads_out(link: &Path, to: &Path, shows_paths: bool) -> String {
     const ADVICE: &str =
         "it is not followed; if you made it yourself, start the server with `--follow-links`, else remove it";
+    // On Windows `to` may be canonical.
+    let to = dunce::simplified(to);
     if shows_paths {
         return format!("`{}` leads out of the project, to `{}`; {ADVICE}", link.display(), to.display());
     }

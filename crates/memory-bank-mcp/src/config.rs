@@ -228,7 +228,8 @@ pub(crate) fn embeddings(read: Read<'_>) -> Result<Option<EmbeddingSettings>, Co
 }
 
 impl Settings {
-    /// Reads and checks all variables.
+    /// Reads and checks all variables that a server needs; those of embeddings, of the log and of the owner's
+    /// connection have readers of their own.
     ///
     /// # Errors
     /// The first invalid one.
@@ -316,6 +317,7 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
         per_project: MIB * number::<u64>(&INDEX_MEMORY_PER_PROJECT, read, 16, 1_048_576)?,
     };
     let history_days = history_days(read)?;
+    let default_quota = number(&QUOTA, read, 0, 1_099_511_627_776)?;
     let Some((name, url)) = secret(variable, read)? else {
         let reason = "`DB_PROVIDER` is set";
         if non_blank(&PROVIDER, read).is_some() {
@@ -337,7 +339,6 @@ fn database(read: Read<'_>) -> Result<Option<DatabaseSettings>, ConfigError> {
     if let Some(path) = &root_certificate {
         text_file(ROOT_CERTIFICATE.name, path, ROOT_CERTIFICATE.takes, u64::MAX)?;
     }
-    let default_quota = number(&QUOTA, read, 0, 1_099_511_627_776)?;
     let variable = variable.name;
     Ok(Some(DatabaseSettings {
         provider,

@@ -4,6 +4,7 @@ mod group;
 mod opened;
 mod plan;
 pub(crate) mod versions;
+mod with_graph;
 
 use std::sync::Arc;
 
@@ -171,7 +172,7 @@ impl PostgresBank {
                 return other.map_err(Refusal::Edit);
             }
         };
-        write(&self.database, caller, transaction, &plan).await?;
+        write(&self.database, caller, transaction, &plan, None).await?;
         Ok(plan)
     }
 

@@ -110,7 +110,7 @@ const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_cata
 
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant.
-const SERVING_FUNCTIONS: [&str; 53] = [
+const SERVING_FUNCTIONS: [&str; 54] = [
     "append_events",
     "authenticate",
     "authors_of",
@@ -123,6 +123,7 @@ const SERVING_FUNCTIONS: [&str; 53] = [
     "erase_graph_history",
     "erase_history",
     "fill_fts",
+    "graph_item_changes",
     "import_versions",
     "kept_for_replay",
     "list_graph_changes",

@@ -103,7 +103,7 @@ test("an update of an untouched file is still undone to the byte", async (t) => 
   assert.equal(await read(file), before);
 });
 
-test("a foreign entry is replaced on request only, and the file is kept", async (t) => {
+test("a foreign entry is replaced on request only, and given back", async (t) => {
   const machine = await newHome(t);
   const file = join(machine.home, ".cursor/mcp.json");
   const before = '{"mcpServers": {"memory-bank": {"command": "npx", "args": ["-y", "@diazstg/memory-bank-mcp"]}, "b": {}}}';
@@ -119,7 +119,7 @@ test("a foreign entry is replaced on request only, and the file is kept", async 
   const [copy] = await readdir(kept);
   assert.equal(await read(join(kept, copy)), before);
   await setup(machine, ["--remove", "--yes"]);
-  assert.deepEqual(JSON.parse(await read(file)), { mcpServers: { b: {} } });
+  assert.equal(await read(file), before);
 });
 
 test("an entry that was changed since is not changed without --replace", async (t) => {

@@ -2,7 +2,7 @@
 // nothing and names the reason; whatever else a file has stays as it is, byte for byte.
 
 import assert from "node:assert/strict";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import test from "node:test";
 import * as machines from "./lib/setup.mjs";
@@ -184,7 +184,7 @@ for (const [format, files, texts] of [["JSON", JSON_FILES, JSON_REFUSED], ["TOML
   });
 }
 
-test("an entry of another server in TOML is replaced on request in each form, and only ours is removed", async (t) => {
+test("an entry of another server in TOML is replaced on request in each form, and given back or, without its copy, only ours removed", async (t) => {
   for (const [form, [text, without]] of Object.entries(TOML_FOREIGN)) {
     const home = await newHome(t);
     const [file] = (await place(home, TOML_FILES, text)).keys();
@@ -192,10 +192,25 @@ test("an entry of another server in TOML is replaced on request in each form, an
     assert.equal(refused.code, 1, form);
     assert.match(refused.text, /nothing was changed: it has an entry `memory-bank` that starts `x`.*--replace/, form);
     assert.equal(await readFile(file, "utf8"), text, form);
-    const replaced = await setup(home, ["--yes", "--replace", "--client", "codex"]);
-    assert.equal(replaced.code, 0, replaced.text);
-    assert.equal((await setup(home, ["--remove", "--yes"])).code, 0, form);
-    const left = (await readFile(file, "utf8")).trim();
-    assert.equal(left, without.trim(), form);
+    const replace = async () => {
+      const replaced = await setup(home, ["--yes", "--replace", "--client", "codex"]);
+      assert.equal(replaced.code, 0, replaced.text);
+    };
+    const remove = async () => {
+      assert.equal((await setup(home, ["--remove", "--yes"])).code, 0, form);
+      return readFile(file, "utf8");
+    };
+    await replace();
+    assert.equal(await remove(), text, form);
+    await replace();
+    await writeFile(file, `# another program was here\n${await readFile(file, "utf8")}`);
+    const changed = await remove();
+    assert.match(changed, /^# another program was here\n/, form);
+    const again = await setup(home, ["--yes", "--client", "codex"]);
+    assert.match(again.text, /it has an entry `memory-bank` that starts `x`/, `${form}: ${changed}`);
+    await writeFile(file, text);
+    await replace();
+    await rm(join(home, ".local/state/memory-bank-mcp/replaced"), { recursive: true });
+    assert.equal((await remove()).trim(), without.trim(), form);
   }
 });

@@ -109,16 +109,31 @@ def test_a_foreign_entry_is_replaced_only_after_a_yes(tmp_path):
     cursor.write_text(before)
     for answer in ("", "maybe"):
         terminal = Terminal(tmp_path, ["--no-hooks"])
-        terminal.until("Replace it? [y/N] ")
+        terminal.until("Replace it (`setup --remove` would give it back)? [y/N] ")
         assert "npx -y @diazstg/memory-bank-mcp" in terminal.shown
         terminal.answer(answer)
         assert terminal.ends() == 0, terminal.shown
         assert cursor.read_text() == before
     terminal = Terminal(tmp_path, ["--no-hooks"])
-    terminal.until("Replace it? [y/N] ")
+    terminal.until("Replace it (`setup --remove` would give it back)? [y/N] ")
     terminal.answer("y")
     assert terminal.ends() == 0, terminal.shown
     assert "npx" not in cursor.read_text()
+    terminal = Terminal(tmp_path, ["--remove"])
+    terminal.until("Remove it, and put back what it replaced? [Y/n] ")
+    assert '+{"mcpServers": {"memory-bank": {"command": ' in terminal.shown
+    terminal.answer("")
+    assert terminal.ends() == 0, terminal.shown
+    assert cursor.read_text() == before
+
+
+def test_what_a_file_for_everybody_gets_of_the_user_is_named_before_the_question(tmp_path):
+    terminal = Terminal(tmp_path, ["--client", "vscode", "--scope", "project", "-u", "Jo Doe"])
+    terminal.until("Write it? [Y/n] ")
+    notice = "The file is meant to be committed, and everybody who uses it gets from it: the path `"
+    assert notice in terminal.shown and "the user name `Jo Doe`" in terminal.shown
+    terminal.answer("n")
+    assert terminal.ends() == 0, terminal.shown
 
 
 def test_a_file_that_changes_before_the_answer_is_shown_again(tmp_path):

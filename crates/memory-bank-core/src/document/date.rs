@@ -29,11 +29,21 @@ pub(super) fn is_later(one: DateTime, other: DateTime) -> bool {
 /// The date at the beginning of a text, and the text after it, without brackets, dashes and colons around it.
 pub(super) fn dated(text: &str) -> Option<(DateTime, &str)> {
     let (date, end) = head(text, MAX_HEAD_WORDS)?;
-    let rest = text.get(end..).unwrap_or_default();
-    let rest = rest.trim_start_matches(|character: char| {
+    Some((date, after_date(text.get(end..).unwrap_or_default())))
+}
+
+/// As [`dated`], for a line of this server's logs, `[2026-11-22 09:30:07 UTC] …`; none for other lines.
+pub(super) fn dated_log_line(line: &str) -> Option<(DateTime, &str)> {
+    let bare = line.strip_prefix('[')?;
+    let (date, end) = of_log_line(bare)?;
+    Some((date, after_date(bare.get(end..).unwrap_or_default())))
+}
+
+/// The text after a date, without brackets, dashes and colons around it.
+fn after_date(rest: &str) -> &str {
+    rest.trim_start_matches(|character: char| {
         character.is_whitespace() || "])}】）*_`:：-–—|,.~>".contains(character)
-    });
-    Some((date, rest))
+    })
 }
 
 /// The date in the first `most` words of a text, at its head, and the offset after it.
@@ -48,6 +58,9 @@ fn head(text: &str, most: usize) -> Option<(DateTime, usize)> {
         .iter()
         .find_map(|ticked| bare.strip_prefix(ticked))
         .map_or(bare, |rest| rest.trim_start_matches(marks));
+    if let Some((date, end)) = of_log_line(bare) {
+        return Some((date, text.len() - bare.len() + end));
+    }
     // "Date: 2026-11-26", "Session of 2026-11-26": the word before the date is not part of it.
     let labels = [
         "date",
@@ -86,6 +99,54 @@ fn head(text: &str, most: usize) -> Option<(DateTime, usize)> {
     let (date, used) = date_in(words.get(skipped..)?)?;
     let last = words.get(skipped + used.checked_sub(1)?)?;
     Some((date, text.len() - bare.len() + last.end))
+}
+
+/// The date of a log line of this server without its first bracket, `2026-11-22 09:30:07 UTC] …`, and the offset after it, as the
+/// words decide; nearly every line of a large bank has it. `None` if only the words decide.
+fn of_log_line(bare: &str) -> Option<(DateTime, usize)> {
+    let bytes = bare.as_bytes();
+    let day = day_at_start(bytes)?;
+    let is_timed = matches!(bytes, [_, _, _, _, _, _, _, _, _, _, b' ', _, _, b':', _, _, b':', ..]);
+    if !is_timed {
+        return None;
+    }
+    let part = |at: usize| two_digits(bytes, at).and_then(|number| i8::try_from(number).ok());
+    let (hour, minute, second) = (part(11)?, part(14)?, part(17)?);
+    let end = match bytes.get(19..)? {
+        [b' ', b'U', b'T', b'C', b']', ..] => 23,
+        // The words "AM" and "PM" may be far behind it.
+        [b']', b' ', b'[' | b'-', ..] if !may_be_half_of_day(bare) => 19,
+        _ => return None,
+    };
+    let time = DateTime::new(day.year(), day.month(), day.day(), hour, minute, second, 0).ok()?;
+    Some((time, end))
+}
+
+/// Whether the first word behind the bracket of a log line may be "AM" or "PM".
+fn may_be_half_of_day(line: &str) -> bool {
+    let behind = line.split_once(']').map_or("", |(_, behind)| behind);
+    let word = behind.trim_start_matches(|character: char| !character.is_alphanumeric());
+    matches!(word.as_bytes(), [b'a' | b'A' | b'p' | b'P', b'm' | b'M', ..])
+}
+
+/// Whether a text begins with a day as logs have it, `2026-11-22`: then [`date_anywhere`] finds that one.
+pub(super) fn begins_with_day(text: &str) -> bool {
+    day_at_start(text.as_bytes()).is_some()
+}
+
+fn day_at_start(bytes: &[u8]) -> Option<Date> {
+    let is_day = matches!(bytes, [_, _, _, _, b'-', _, _, b'-', _, _, rest @ ..] if !rest.first().is_some_and(u8::is_ascii_digit));
+    if !is_day {
+        return None;
+    }
+    let year = two_digits(bytes, 0)? * 100 + two_digits(bytes, 2)?;
+    date(year, two_digits(bytes, 5)?, two_digits(bytes, 8)?)
+}
+
+fn two_digits(bytes: &[u8], at: usize) -> Option<i16> {
+    let digit =
+        |at: usize| bytes.get(at).filter(|byte| byte.is_ascii_digit()).map(|byte| i16::from(byte - b'0'));
+    Some(digit(at)? * 10 + digit(at + 1)?)
 }
 
 /// The first date in a text.
@@ -333,6 +394,24 @@ mod tests {
         ) {
             let text = parts.concat();
             prop_assert_eq!(head(&text, MAX_HEAD_WORDS), head(&text, usize::MAX), "{}", text);
+        }
+
+        #[test]
+        fn the_date_of_a_log_line_is_that_of_its_words(
+            day in prop::sample::select(&["2026-11-22", "2026-13-01", "1899-01-01", "2026-02-30", "2026-11-2", "2026-11-223"][..]),
+            time in prop::sample::select(&[" 09:30:07", " 24:00:00", " 9:30:07", "T09:30:07", " 09:30", ""][..]),
+            zone in prop::sample::select(&["", " UTC", "Z", " UTC+2", " +02:00"][..]),
+            parts in prop::collection::vec(prop::sample::select(&["]", " ", "[", "-", "AM", "pm", "amber", "UTC", "a", ": ", "é", "5"][..]), 0..6),
+        ) {
+            let text = format!("{day}{time}{zone}{}", parts.concat());
+            let words = words_of(&text, usize::MAX);
+            let by_words = date_in(&words).map(|(date, used)| (date, words[used - 1].end));
+            if let Some(found) = of_log_line(&text) {
+                prop_assert_eq!(Some(found), by_words, "{}", text);
+            }
+            if begins_with_day(&text) {
+                prop_assert!(date_anywhere(&text).is_some(), "{}", text);
+            }
         }
 
         #[test]

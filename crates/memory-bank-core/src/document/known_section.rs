@@ -1,7 +1,7 @@
-//! The parts of a bank that edits change, and the section of each.
+//! The lists and logs of a bank that edits change, and the section of each.
 //!
-//! The section is selected in this order: one with an exact title of the part (the first title first), one with such
-//! a title in another form (numbered, bold, with an emoji or brackets), one with the part's role in any of the
+//! The section is selected in this order: one with an exact title of the list (the first title first), one with such
+//! a title in another form (numbered, bold, with an emoji or brackets), one with the list's role in any of the
 //! languages of [`super::roles`]; among equals the higher heading, then the first. The lists of tasks, issues and
 //! next steps are searched in active-context.md, then in progress.md, and are created in the former if neither has
 //! one. `docs/documents.md` documents this for users.

@@ -34,11 +34,11 @@ pub(super) struct ListEdited {
 /// A section has a merge conflict, or an item would not be visible.
 pub(super) fn replace_items(
     text: &str,
-    part: KnownSection,
+    known: KnownSection,
     new_items: &[String],
 ) -> Result<ListEdited, EditError> {
     let outline = Outline::of(text);
-    let sections = part.lists(&outline);
+    let sections = known.lists(&outline);
     for section in &sections {
         check_editable(&outline, section)?;
     }
@@ -46,7 +46,7 @@ pub(super) fn replace_items(
     let Some(home) = sections.first() else {
         let text = match new_items.is_empty() {
             true => text.to_owned(),
-            false => append_section(&outline, part.title(), &bullets(&new_items))?,
+            false => append_section(&outline, known.title(), &bullets(&new_items))?,
         };
         return Ok(ListEdited { text, added: new_items.len(), removed: Removed::default() });
     };
@@ -85,7 +85,7 @@ pub(super) fn replace_items(
     }
     let mut new = rewriter.finish();
     if let Some(run) = below {
-        new = append_to_section(&new, part, run)?;
+        new = append_to_section(&new, known, run)?;
     }
     check_headings(&outline, &new)?;
     Ok(ListEdited { text: new, added: plan.added, removed })
@@ -100,12 +100,12 @@ fn top_items<'o>(outline: &'o Outline<'_>, sections: &[Section<'_>]) -> Vec<&'o 
 }
 
 /// Adds the items at the end of the section; creates it if it is missing.
-fn append_to_section(text: &str, part: KnownSection, run: Vec<Entry>) -> Result<String, EditError> {
+fn append_to_section(text: &str, known: KnownSection, run: Vec<Entry>) -> Result<String, EditError> {
     let lines: Vec<String> = run.into_iter().map(Entry::into_text).collect();
     let outline = Outline::of(text);
-    match part.find(&outline).and_then(|index| outline.section(index)) {
+    match known.find(&outline).and_then(|index| outline.section(index)) {
         Some(home) => append_items(&outline, &home, &lines),
-        None => append_section(&outline, part.title(), &bullets(&lines)),
+        None => append_section(&outline, known.title(), &bullets(&lines)),
     }
 }
 
@@ -113,13 +113,13 @@ fn append_to_section(text: &str, part: KnownSection, run: Vec<Entry>) -> Result<
 ///
 /// # Errors
 /// The section has a merge conflict, or an item would not be visible.
-pub(super) fn add_items(text: &str, part: KnownSection, items: &[String]) -> Result<String, EditError> {
+pub(super) fn add_items(text: &str, known: KnownSection, items: &[String]) -> Result<String, EditError> {
     if items.is_empty() {
         return Ok(text.to_owned());
     }
     let outline = Outline::of(text);
-    let Some(home) = part.find(&outline).and_then(|index| outline.section(index)) else {
-        return append_section(&outline, part.title(), &bullets(items));
+    let Some(home) = known.find(&outline).and_then(|index| outline.section(index)) else {
+        return append_section(&outline, known.title(), &bullets(items));
     };
     check_editable(&outline, &home)?;
     let items: Vec<String> = if has_boxes(&outline, &home) {
@@ -143,9 +143,9 @@ pub(super) fn add_items(text: &str, part: KnownSection, items: &[String]) -> Res
         return Ok(new);
     }
     let outline = Outline::of(&new);
-    match part.find(&outline).and_then(|index| outline.section(index)) {
+    match known.find(&outline).and_then(|index| outline.section(index)) {
         Some(home) => append_items(&outline, &home, &items),
-        None => append_section(&outline, part.title(), &bullets(&items)),
+        None => append_section(&outline, known.title(), &bullets(&items)),
     }
 }
 

@@ -1,5 +1,6 @@
-//! The position of a new entry in a log's section: at the top, below the section's comment, or at the bottom if the
-//! entries are sorted with the newest last. Logs without dates, or of one day without times, get it at the top.
+//! The position of a new entry in a log's section: at the top, below the section's comment, or, if the last dated entry
+//! is later than the first, directly after it. Logs without dates, or of one day without times, get it at the top.
+//! `docs/documents.md` has the rule for users.
 //!
 //! Rows of an earlier version's template are replaced by the first real entry. This module must not know which
 //! section a log has, nor the content of an entry.

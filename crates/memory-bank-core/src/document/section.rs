@@ -167,6 +167,21 @@ impl<'t> Outline<'t> {
         (0..self.structure.headings.len()).filter_map(|index| self.section(index))
     }
 
+    /// The sections whose headings are within these bytes, top to bottom.
+    #[must_use]
+    pub(super) fn sections_in(&self, range: &Range<usize>) -> Vec<Section<'_>> {
+        let headings = &self.structure.headings;
+        let from = headings.partition_point(|heading| heading.range.start < range.start);
+        let to = headings.partition_point(|heading| heading.range.start < range.end);
+        (from..to).filter_map(|index| self.section(index)).collect()
+    }
+
+    /// Whether these bytes have a marker of a merge conflict, be it as an example, or the text has a conflict anywhere.
+    #[must_use]
+    pub(super) fn may_have_conflict(&self, range: &Range<usize>) -> bool {
+        !self.structure.conflicts.is_empty() || conflict::may_have(self.slice(range))
+    }
+
     /// The sections with one of these titles, those with the first title first, then by level. Case and runs of
     /// blanks are ignored; the title of the document (level 1) is not a section.
     #[must_use]

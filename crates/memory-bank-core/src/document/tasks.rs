@@ -174,15 +174,15 @@ fn tasks(drafts: &Drafts) -> Vec<String> {
 ///
 /// # Errors
 /// The section has a merge conflict, or an item would not be visible.
-pub(super) fn add_tasks(drafts: &mut Drafts, part: KnownSection, add: &[String]) -> Result<usize, EditError> {
-    let mut known: BTreeSet<String> = TASK_DOCUMENTS
+pub(super) fn add_tasks(drafts: &mut Drafts, known: KnownSection, add: &[String]) -> Result<usize, EditError> {
+    let mut present: BTreeSet<String> = TASK_DOCUMENTS
         .iter()
         .filter_map(|document| document.text(drafts))
-        .flat_map(|text| items(text, part))
+        .flat_map(|text| items(text, known))
         .map(|item| key(&item))
         .collect();
-    let new: Vec<String> = add.iter().filter(|item| known.insert(key(item))).cloned().collect();
-    part.home(drafts).rewrite(drafts, |text| add_items(text, part, &new))?;
+    let new: Vec<String> = add.iter().filter(|item| present.insert(key(item))).cloned().collect();
+    known.home(drafts).rewrite(drafts, |text| add_items(text, known, &new))?;
     Ok(new.len())
 }
 

@@ -3,10 +3,23 @@
 use jiff::Timestamp;
 
 use crate::document::Etag;
-use crate::history::{ChangeContext, Version};
+use crate::history::ChangeContext;
 
 /// The tool that undoes.
 const TOOL: &str = "history";
+
+/// What an undo asks of a change, of a document or of the graph.
+#[derive(Debug, Clone, Copy)]
+pub struct ChangeFacts<'c> {
+    /// When.
+    pub at: Timestamp,
+    /// The session of the client.
+    pub session: Option<&'c str>,
+    /// The name of the user.
+    pub author: Option<&'c str>,
+    /// What it took back, if it is of an undo.
+    pub undoes: Option<&'c UndoMark>,
+}
 
 /// Whose changes an undo took back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,12 +42,12 @@ impl UndoMark {
         Self { whose: whose(session, by), since, until }
     }
 
-    /// Whether the change of a version that existed at the undo was to be taken back by it.
+    /// Whether a change that existed at the undo was to be taken back by it.
     #[must_use]
-    pub fn matches(&self, version: &Version) -> bool {
-        let is_in_span = self.since.is_none_or(|since| version.at >= since)
-            && self.until.is_none_or(|until| version.at < until);
-        let (session, by) = (version.session.as_deref(), version.author.as_deref());
+    pub fn matches(&self, change: &ChangeFacts<'_>) -> bool {
+        let is_in_span = self.since.is_none_or(|since| change.at >= since)
+            && self.until.is_none_or(|until| change.at < until);
+        let (session, by) = (change.session, change.author);
         let is_whose = |session: Option<&str>, by: Option<&str>| {
             (session.is_some() || by.is_some()) && whose(session, by) == self.whose
         };

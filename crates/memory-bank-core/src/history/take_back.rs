@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::history::{Chain, Damage, LineRange, Link, Snapshot, Version, VersionKind, take_back_lines};
+use crate::history::{Chain, Damage, LineRange, Link, Snapshot, Version, VersionKind, live, take_back_lines};
 
 /// Why changes of a document cannot be taken back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,9 @@ pub struct TakenBack {
 /// # Errors
 /// The changes cannot be taken back.
 pub fn take_back(chain: &Chain, mine: &dyn Fn(&Version) -> bool) -> Result<TakenBack, Obstacle> {
-    let live = live(chain, mine);
+    let is_mine = |link: &Link| mine(&link.version);
+    let live =
+        live(&chain.links, |link| link.version.facts(), is_mine, |place| is_restored_over(chain, place));
     let versions = live.iter().filter(|is_live| **is_live).count();
     let Some(oldest) = live.iter().rposition(|is_live| *is_live) else {
         return Ok(TakenBack { document: chain.now(), versions });
@@ -66,36 +68,6 @@ pub fn take_back(chain: &Chain, mine: &dyn Fn(&Version) -> bool) -> Result<Taken
     });
     walked.map_err(Obstacle::Damaged)?;
     Ok(TakenBack { document: document?, versions })
-}
-
-/// Which versions of a chain are to be taken back: those that are `mine`, but neither what an undo took back that still holds, nor
-/// such an undo if it is `mine` itself.
-fn live(chain: &Chain, mine: &dyn Fn(&Version) -> bool) -> Vec<bool> {
-    let mut undone = vec![false; chain.links.len()];
-    let mut live: Vec<bool> = chain.links.iter().map(|link| mine(&link.version)).collect();
-    for (place, link) in chain.links.iter().enumerate() {
-        let Some(mark) = &link.version.undoes else { continue };
-        if undone.get(place).is_none_or(|undone| *undone) || is_restored_over(chain, place) {
-            continue;
-        }
-        let mut took_mine = false;
-        for (older, other) in chain.links.iter().enumerate().skip(place + 1) {
-            // An undo may have several versions of a document.
-            if other.version.undoes.as_ref() == Some(mark) || !mark.matches(&other.version) {
-                continue;
-            }
-            took_mine |= mine(&other.version);
-            for flags in [(&mut undone, true), (&mut live, false)] {
-                if let Some(flag) = flags.0.get_mut(older) {
-                    *flag = flags.1;
-                }
-            }
-        }
-        if took_mine && let Some(live) = live.get_mut(place) {
-            *live = false;
-        }
-    }
-    live
 }
 
 /// Whether a newer version that is no undo brought back the document as it was before the version at this place: a restore, or a

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::caller::KeyId;
 use crate::document::{DocumentPath, Etag};
-use crate::history::{UndoMark, VersionPlace};
+use crate::history::{ChangeFacts, UndoMark, VersionPlace};
 use crate::words::word_enum;
 
 word_enum! {
@@ -70,6 +70,17 @@ impl Version {
     #[must_use]
     pub fn is_by(&self, user: &str) -> bool {
         !self.imported && self.author.as_deref() == Some(user)
+    }
+
+    /// What an undo asks of it.
+    #[must_use]
+    pub fn facts(&self) -> ChangeFacts<'_> {
+        ChangeFacts {
+            at: self.at,
+            session: self.session.as_deref(),
+            author: self.author.as_deref(),
+            undoes: self.undoes.as_ref(),
+        }
     }
 
     /// Its place in a list.

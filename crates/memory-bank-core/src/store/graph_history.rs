@@ -1,13 +1,18 @@
 //! The history of the graph: list changes, follow an entity back, bring it back, erase its changes. Every change of the
 //! [`GraphStore`](crate::store::GraphStore) adds to it, in the same transaction.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 
 use crate::caller::Caller;
-use crate::error::{GraphError, StoreError};
+use crate::document::DocumentPath;
+use crate::error::{EditError, GraphError, StoreError};
+use crate::graph::event::Event;
 use crate::graph::history::{EntityRestored, EntitySnapshot, GraphChange, GraphChangePage, GraphChangeQuery};
+use crate::graph::state::GraphState;
 use crate::limits;
-use crate::store::EntityRef;
+use crate::store::{DocumentChange, Editor, EntityRef};
 
 /// An entity as it is now, and its changes after some number.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +30,24 @@ impl EntityChain {
         self.now.clone().before(&self.changes)
     }
 }
+
+/// The items that a change of the graph may concern.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GraphPart {
+    /// These entities.
+    pub entities: BTreeSet<String>,
+    /// These observations.
+    pub observations: BTreeSet<String>,
+    /// These relations.
+    pub relations: BTreeSet<String>,
+    /// Entities of which it matters whether they have other observations or relations than these: a part has at least one of
+    /// each.
+    pub emptied: BTreeSet<String>,
+}
+
+/// Computes the events of a change from a part of the graph and the time, as a store writes it. It may be called more than once,
+/// and must only depend on what it is given.
+pub type GraphRule<'a> = dyn FnMut(&GraphState, &str) -> Result<Vec<Event>, EditError> + Send + 'a;
 
 /// Changes of the graph of one project.
 #[async_trait]
@@ -52,6 +75,29 @@ pub trait GraphHistoryStore: Send + Sync {
         target: &EntitySnapshot,
     ) -> Result<EntityRestored, GraphError>;
 
+    /// The changes of these items, each given with its entity as [`GraphItem::entity_id`](crate::graph::history::GraphItem::entity_id)
+    /// has it, from the one with this number on, newest first. Needs the right to read.
+    async fn item_changes(
+        &self,
+        caller: &Caller,
+        items: &[(String, String)],
+        from: i64,
+    ) -> Result<Vec<GraphChange>, GraphHistoryError>;
+
+    /// A part of the graph as it is now; a store may return more. Needs the right to read.
+    async fn graph_part(&self, caller: &Caller, part: &GraphPart) -> Result<GraphState, GraphError>;
+
+    /// Edits documents as [`DocumentStore::edit`](crate::store::DocumentStore::edit) does, and changes the graph by a rule, which is
+    /// given at least this part: both or neither. The change of the graph records the context of the edit in the history.
+    async fn edit_with_graph(
+        &self,
+        caller: &Caller,
+        paths: &[DocumentPath],
+        editor: &mut Editor<'_>,
+        part: &GraphPart,
+        rule: &mut GraphRule<'_>,
+    ) -> Result<Vec<DocumentChange>, EditError>;
+
     /// Erases the changes of an entity, its observations and its relations; what they are now stays. The audit log records it.
     /// Returns the number of erased changes. Needs the right to administer.
     async fn erase_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<u64, GraphHistoryError>;
@@ -75,6 +121,9 @@ pub enum GraphHistoryError {
         /// The entity.
         entity: String,
     },
+    /// The items have more changes than one call follows.
+    #[error("these have more than {} changes, or these have more than {} MiB; narrow them with `since`, `until` or `entity`", limits::GRAPH_CHAIN_CHANGES, limits::CHAIN_BYTES >> 20)]
+    TooManyOfItems,
     /// No entity has or had this name, or several have.
     #[error(transparent)]
     Graph(#[from] GraphError),

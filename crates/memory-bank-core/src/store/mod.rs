@@ -40,7 +40,7 @@ pub use graph::{
     GraphBatch, GraphStats, GraphStore, GraphSummary, ObservationAdded, ObservationDraft, PointerAdded,
     PointerDraft, RelationDraft, RelationRemoved, Subgraph,
 };
-pub use graph_history::{EntityChain, GraphHistoryError, GraphHistoryStore};
+pub use graph_history::{EntityChain, GraphHistoryError, GraphHistoryStore, GraphPart, GraphRule};
 pub use history::{HistoryError, HistoryRetention, HistoryStore};
 pub use new_documents::{check_document_count, name_clash};
 pub use recent_contents::RecentContents;
@@ -54,7 +54,10 @@ pub use sessions::{
 };
 pub use state::{MemoryStateStore, SessionState, StateChange, StateStore};
 pub use text_index::TextIndex;
-pub use undo::{LeftDocument, Reason, UndoError, UndoReport, UndoRequest, UndoneDocument, lines_named, undo};
+pub use undo::{
+    ItemReason, LeftDocument, LeftItem, Reason, UndoError, UndoReport, UndoRequest, UndoneDocument,
+    UndoneItem, lines_named, undo,
+};
 pub use visits::DigestVisits;
 pub use workspace::{
     Initialized, ModeRules, RegisteredStore, SelectTarget, SelectedStore, StoreInfo, StoreKind, StoreList,

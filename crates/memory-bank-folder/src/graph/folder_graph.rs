@@ -210,6 +210,16 @@ impl FolderGraph {
         }
     }
 
+    /// Reads the changes of the log since the last time. Blocks.
+    pub(super) fn follow(&self, dir: &BankDir) -> Result<(), StoreError> {
+        self.locked().follow(dir)
+    }
+
+    /// The graph as it was read last.
+    pub(super) fn read(&self) -> parking_lot::RwLockReadGuard<'_, View> {
+        self.view.read()
+    }
+
     fn locked(&self) -> parking_lot::RwLockWriteGuard<'_, View> {
         self.view.write()
     }

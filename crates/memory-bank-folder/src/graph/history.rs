@@ -1,11 +1,12 @@
 //! The history of the graph of a folder: lists of changes, an entity as it was, its restore and its erasure.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use memory_bank_core::caller::{Caller, Right};
-use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::error::{EditError, GraphError, StoreError};
 use memory_bank_core::graph::Entity;
 use memory_bank_core::graph::event::{Event, Line, read_line};
 use memory_bank_core::graph::history::{
@@ -13,9 +14,13 @@ use memory_bank_core::graph::history::{
     ItemChange, plan_restore,
 };
 use memory_bank_core::graph::naming::Lookup;
+use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::timestamp::instant;
 use memory_bank_core::limits;
-use memory_bank_core::store::{EntityChain, EntityRef, GraphHistoryError, GraphHistoryStore};
+use memory_bank_core::store::{
+    DocumentChange, Editor, EntityChain, EntityRef, GraphHistoryError, GraphHistoryStore, GraphPart,
+    GraphRule,
+};
 
 use super::folder_graph::FolderGraph;
 use super::replay::{MAX_SEGMENT_BYTES, replay, segment_name, segment_text, segments};
@@ -72,6 +77,48 @@ impl GraphHistoryStore for FolderBank {
             Ok((events, restored))
         })
         .await
+    }
+
+    async fn item_changes(
+        &self,
+        _caller: &Caller,
+        items: &[(String, String)],
+        from: i64,
+    ) -> Result<Vec<GraphChange>, GraphHistoryError> {
+        let ids: HashSet<String> = items.iter().map(|(_, id)| id.clone()).collect();
+        self.read_graph_history(move |dir, _| {
+            let (mut changes, mut bytes) = (VecDeque::new(), 0);
+            replay(dir, &mut |change| {
+                let is_meant = change.number >= from && ids.contains(&change.id);
+                if is_meant && changes.len() <= limits::GRAPH_CHAIN_CHANGES && bytes <= limits::CHAIN_BYTES {
+                    bytes += change.before.as_ref().map_or(0, GraphItem::bytes);
+                    changes.push_front(change);
+                }
+            })?;
+            if changes.len() > limits::GRAPH_CHAIN_CHANGES || bytes > limits::CHAIN_BYTES {
+                return Err(GraphHistoryError::TooManyOfItems);
+            }
+            Ok(changes.into())
+        })
+        .await
+    }
+
+    async fn graph_part(&self, _caller: &Caller, part: &GraphPart) -> Result<GraphState, GraphError> {
+        let part = part.clone();
+        self.read_graph(move |view| Ok(view.state().part(&part))).await
+    }
+
+    async fn edit_with_graph(
+        &self,
+        caller: &Caller,
+        paths: &[DocumentPath],
+        editor: &mut Editor<'_>,
+        _part: &GraphPart,
+        rule: &mut GraphRule<'_>,
+    ) -> Result<Vec<DocumentChange>, EditError> {
+        let changes = self.edit_and(caller, paths, editor, Some(rule)).await?;
+        self.graph.refresh_when_idle(&self.lock, self.info());
+        Ok(changes)
     }
 
     async fn erase_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<u64, GraphHistoryError> {

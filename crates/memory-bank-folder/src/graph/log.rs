@@ -66,6 +66,11 @@ impl View {
         &self.state
     }
 
+    /// The log as it was read; `None` if there was none.
+    pub(super) fn stamp(&self) -> Option<FileStamp> {
+        self.reached.stamp
+    }
+
     /// Whether there is a log at all.
     pub(crate) fn has_log(&self) -> bool {
         self.reached.stamp.is_some()
@@ -291,6 +296,18 @@ impl Reached {
     }
 }
 
+/// Events as the lines that follow the log.
+///
+/// # Errors
+/// An event cannot be written as JSON.
+pub(crate) fn lines_of(repair: Vec<u8>, events: &[Event], by: &Signature) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = repair;
+    for event in events {
+        event.write_signed(by, &mut bytes).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    }
+    Ok(bytes)
+}
+
 /// Writes events to the end of the log, in one write, durably. `view` has followed the log under the same lock.
 ///
 /// # Errors
@@ -301,10 +318,7 @@ pub(crate) fn append(
     events: &[Event],
     by: &Signature,
 ) -> Result<(), StoreError> {
-    let mut bytes = repair;
-    for event in events {
-        event.write_signed(by, &mut bytes).map_err(|error| StoreError::Unavailable(error.to_string()))?;
-    }
+    let bytes = lines_of(repair, events, by)?;
     write_durably(dir, &bytes).map_err(StoreError::io(format!("cannot write to `{LOG}`")))
 }
 
@@ -354,7 +368,8 @@ pub(crate) fn unknown_lines(dir: &BankDir) -> Result<(Vec<Vec<u8>>, usize), Stor
     Ok((unknown, filled))
 }
 
-fn write_durably(dir: &BankDir, bytes: &[u8]) -> io::Result<()> {
+/// Appends these bytes, durably.
+pub(super) fn write_durably(dir: &BankDir, bytes: &[u8]) -> io::Result<()> {
     dir.create_folder(GRAPH_FOLDER)?;
     let is_new = dir.stamp(LOG).is_none();
     let mut file = dir.open_file(LOG, OpenOptions::new().append(true).create(true))?;

@@ -10,6 +10,7 @@
 //!
 //! The core decides what an entity is, what may be written and how names resolve; this module must not know it.
 
+mod addition;
 mod derived;
 mod folder_graph;
 mod history;
@@ -31,6 +32,7 @@ use memory_bank_core::graph::pointers::PointerPlan;
 use memory_bank_core::graph::rules::{EntityPlan, ObservationPlan, check_owner, plan_relation};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Observation, Relation};
+use memory_bank_core::history::{ChangeContext, stored_tool};
 use memory_bank_core::store::{
     BatchApplied, Compacted, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats, GraphStore,
     GraphSummary, ObservationAdded, ObservationDraft, PointerAdded, PointerDraft, RelationRemoved, Subgraph,
@@ -40,6 +42,7 @@ use crate::bank::FolderBank;
 use crate::dir::BankDir;
 use crate::journal;
 use crate::lock::blocking;
+pub(crate) use addition::Addition;
 pub(crate) use derived::DERIVED_FILES;
 use folder_graph::BankInfo;
 pub(crate) use folder_graph::FolderGraph;
@@ -92,14 +95,8 @@ impl FolderBank {
         let guard = self.lock.exclusive().await?;
         let graph = self.graph.clone();
         let now = iso_millis(self.deps().clock.now());
-        let by = self.history.is_kept().then(|| Signature {
-            user: Some(caller.user_name.clone()),
-            tool: self.context.tool.clone(),
-            session: self.context.session.clone(),
-            at: Some(now.clone()),
-        });
+        let by = self.signature(caller, &self.context, &now);
         let (changed, answer) = blocking(move || {
-            let by = by.unwrap_or_default();
             let result = graph.change(guard.dir(), &by, |state| plan(state, &now));
             drop(guard);
             result
@@ -109,6 +106,19 @@ impl FolderBank {
             self.graph.refresh_when_idle(&self.lock, self.info());
         }
         Ok(answer)
+    }
+
+    /// What the log's lines record of a change; nothing if no history is kept.
+    fn signature(&self, caller: &Caller, context: &ChangeContext, now: &str) -> Signature {
+        if !self.history.is_kept() {
+            return Signature::default();
+        }
+        Signature {
+            user: Some(caller.user_name.clone()),
+            tool: stored_tool(context),
+            session: context.session.clone(),
+            at: Some(now.to_owned()),
+        }
     }
 
     async fn maintain<T: Send + 'static>(

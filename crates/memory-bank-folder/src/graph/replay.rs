@@ -13,6 +13,7 @@ use memory_bank_core::graph::event::{Event, Line, Signature, read_line, removed_
 use memory_bank_core::graph::history::{GraphChange, GraphItem, ItemChange};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::timestamp::instant;
+use memory_bank_core::history::tool_and_mark;
 use memory_bank_core::limits;
 
 use super::log::{LOG, next_line};
@@ -223,6 +224,7 @@ impl Replay<'_> {
         };
         let at = instant(by.at.as_deref().unwrap_or(ts));
         let at = at.and_then(|at| Timestamp::from_millisecond(at).ok()).unwrap_or_default();
+        let (tool, undoes) = by.tool.as_deref().map(tool_and_mark).unzip();
         (self.visit)(GraphChange {
             number: self.number,
             at,
@@ -236,7 +238,8 @@ impl Replay<'_> {
             key: None,
             key_prefix: None,
             session: by.session.clone(),
-            tool: by.tool.clone(),
+            tool,
+            undoes: undoes.flatten(),
         });
     }
 }

@@ -138,7 +138,7 @@ fn read_ours(dir: &BankDir, name: &str, path: &Path) -> Result<Vec<u8>, String> 
         Tracked::By(repository) => {
             return Err(format!(
                 "the git repository `{}` tracks it, so it may be another person's (`git rm --cached` removes it there)",
-                repository.display()
+                dunce::simplified(&repository).display()
             ));
         }
         Tracked::Unknown(repository, why) => {

@@ -208,8 +208,8 @@ fn merge(
 pub(crate) fn project_folder(global: &GlobalOptions) -> anyhow::Result<PathBuf> {
     let here = std::env::current_dir().context("the current folder cannot be used")?;
     let folder = global.path.as_ref().map_or_else(|| here.clone(), |path| here.join(path));
-    folder
-        .canonicalize()
+    // On Windows a canonical path begins with `\\?\`, which agents and people do not understand.
+    dunce::canonicalize(&folder)
         .with_context(|| format!("`{}` is not a folder; name the project with `--path`", folder.display()))
 }
 

@@ -37,8 +37,7 @@ pub(crate) fn target(file: &Path) -> anyhow::Result<PathBuf> {
         if folder.symlink_metadata().is_err() {
             continue;
         }
-        let found = folder
-            .canonicalize()
+        let found = dunce::canonicalize(folder)
             .with_context(|| format!("`{}` is a link to a missing file or folder", folder.display()))?;
         let rest = file.components().count().saturating_sub(above);
         return Ok(file.components().skip(rest).fold(found, |path, part| path.join(part)));
@@ -53,7 +52,7 @@ pub(crate) fn last_link(file: &Path) -> anyhow::Result<Option<PathBuf>> {
     let Some(link) = file.ancestors().find(|part| part.is_symlink()) else { return Ok(None) };
     let (Some(above), Some(name)) = (link.parent(), link.file_name()) else { return Ok(None) };
     let rest = file.strip_prefix(link)?.components();
-    Ok(Some(rest.fold(above.canonicalize()?.join(name), |path, part| path.join(part))))
+    Ok(Some(rest.fold(dunce::canonicalize(above)?.join(name), |path, part| path.join(part))))
 }
 
 /// As [`target`], for a file in a project: a project, including its links, may come from anybody.

@@ -114,6 +114,7 @@ fn the_outside_issuer_has_what_its_variables_say() {
 #[case("EVENT_RETENTION_HOURS", "0")]
 #[case("AUDIT_RETENTION_DAYS", "29")]
 #[case("HISTORY_RETENTION_DAYS", "3651")]
+#[case("MAX_PROJECT_BYTES", "-1")]
 #[case("METRICS_ADDR", "9464")]
 #[case("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")]
 #[case("SEARCH_INDEX_MEMORY", "63")]

@@ -65,7 +65,7 @@ async fn edit_together(database: &Database, caller: &Caller, mut members: Vec<Me
         transaction.roll_back().await;
         Ok(())
     } else {
-        write(database, caller, transaction, &plan).await
+        write(database, caller, transaction, &plan, None).await
     };
     match written {
         Ok(()) => {

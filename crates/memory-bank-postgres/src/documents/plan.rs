@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::database::Database;
 use crate::documents::versions::{NewVersion, SET_CHANGE, SettingOfChange};
+use crate::graph::GraphWrites;
 use crate::quota::StoredBytes;
 use crate::tenant::{Failure, Query, Transaction, Value};
 
@@ -213,20 +214,25 @@ pub(super) fn check_quota(database: &Database, held: &StoredBytes, plan: &Plan) 
     database.admit(held, plan.added).map_err(EditError::Refused)
 }
 
-/// Writes the plan, and commits.
+/// Writes the plan and what changes with it, and commits.
 pub(super) async fn write(
     database: &Database,
     caller: &Caller,
     transaction: Transaction,
     plan: &Plan,
+    graph: Option<&GraphWrites>,
 ) -> Result<(), Failure> {
     let project = caller.project.0;
+    let graph_values = graph.map(|graph| graph.values(&project)).unwrap_or_default();
+    let graph_queries = graph.map(|graph| graph.queries(&graph_values)).unwrap_or_default();
     let now = database.deps.clock.now();
     let change = SettingOfChange::of(database.keeps_history, plan);
     if let Some(text) = plan.only_update() {
         let etag = text.etag.as_str();
         let values: [Value<'_>; 6] = [&project, &text.name, &text.content, &etag, &now, &change.change];
-        transaction.commit(&[Query::new(UPDATE_ONE, &values)]).await?;
+        let queries: Vec<Query<'_>> =
+            [Query::new(UPDATE_ONE, &values)].into_iter().chain(graph_queries).collect();
+        transaction.commit(&queries).await?;
         return Ok(());
     }
     let set: [Value<'_>; 2] = [&change.change, &change.versions];
@@ -255,6 +261,7 @@ pub(super) async fn write(
     if !revived.is_empty() {
         writes.push(Query::new(REVIVE, &revive));
     }
+    writes.extend(graph_queries);
     transaction.commit(&writes).await?;
     Ok(())
 }

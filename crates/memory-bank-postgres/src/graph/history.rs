@@ -2,19 +2,26 @@
 
 use async_trait::async_trait;
 use memory_bank_core::caller::{Caller, KeyId, Right};
-use memory_bank_core::error::{GraphError, StoreError};
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::error::{EditError, GraphError, StoreError};
 use memory_bank_core::graph::history::{
     EntityRestored, EntitySnapshot, GraphChange, GraphChangePage, GraphChangeQuery, GraphItem, GraphSubject,
     ItemChange, plan_restore,
 };
 use memory_bank_core::graph::naming::Lookup;
+use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Relation};
+use memory_bank_core::history::tool_and_mark;
 use memory_bank_core::limits;
-use memory_bank_core::store::{EntityChain, EntityRef, GraphHistoryError, GraphHistoryStore};
+use memory_bank_core::store::{
+    DocumentChange, Editor, EntityChain, EntityRef, GraphHistoryError, GraphHistoryStore, GraphPart,
+    GraphRule,
+};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::keys::Keys;
+use super::part::PartKeys;
 use super::rows::{entity_of, item_of, observation_of, relation_of};
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
@@ -31,6 +38,11 @@ const LIST: &str = "SELECT f.number, f.at, f.kind, f.change, f.id, app.graph_nam
     app.graph_name($1, f.other_id), f.author, f.key_id, f.key_prefix, f.session_id, f.tool, f.former, \
     CASE WHEN f.change <> 'deleted' THEN coalesce(f.later, app.graph_row($1, f.kind, f.id)::text) END \
     FROM app.list_graph_changes($2, $3, $4, $5, $6, $7, $8, $9, $10) AS f ORDER BY f.number DESC";
+/// The same columns, of single items.
+const OF_ITEMS: &str = "SELECT f.number, f.at, f.kind, f.change, f.id, app.graph_name($1, f.entity_id), \
+    app.graph_name($1, f.other_id), f.author, f.key_id, f.key_prefix, f.session_id, f.tool, f.former, \
+    CASE WHEN f.change <> 'deleted' THEN coalesce(f.later, app.graph_row($1, f.kind, f.id)::text) END \
+    FROM app.graph_item_changes($2, $3, $4, $5, $6) AS f ORDER BY f.number DESC";
 /// How many changes follow a number, and whether the entity has the change with this number.
 const EXTENT: &str = "SELECT count(*) FILTER (WHERE number > $3), coalesce(bool_or(number = $3), false) \
     FROM app.graph_history WHERE project_id = $1 AND (entity_id = $2 OR other_id = $2)";
@@ -159,6 +171,41 @@ impl GraphHistoryStore for PostgresBank {
         .await
     }
 
+    async fn item_changes(
+        &self,
+        caller: &Caller,
+        items: &[(String, String)],
+        from: i64,
+    ) -> Result<Vec<GraphChange>, GraphHistoryError> {
+        let (entities, ids): (Vec<&str>, Vec<&str>) =
+            items.iter().map(|(entity, id)| (entity.as_str(), id.as_str())).unzip();
+        let most = i32::try_from(limits::GRAPH_CHAIN_CHANGES + 1).unwrap_or(i32::MAX);
+        let bytes = i64::try_from(limits::CHAIN_BYTES).unwrap_or(i64::MAX);
+        let values: [Value<'_>; 6] = [&caller.project.0, &entities, &ids, &from, &most, &bytes];
+        let rows = self.database.read(caller, &[Query::new(OF_ITEMS, &values)]).await?;
+        let changes: Vec<GraphChange> = answer(&rows, 0).iter().map(change_of).collect::<Result<_, _>>()?;
+        let former = changes.iter().map(|change| change.before.as_ref().map_or(0, GraphItem::bytes));
+        if changes.len() > limits::GRAPH_CHAIN_CHANGES || former.sum::<usize>() > limits::CHAIN_BYTES {
+            return Err(GraphHistoryError::TooManyOfItems);
+        }
+        Ok(changes)
+    }
+
+    async fn graph_part(&self, caller: &Caller, part: &GraphPart) -> Result<GraphState, GraphError> {
+        Ok(self.read_part(caller, part).await?)
+    }
+
+    async fn edit_with_graph(
+        &self,
+        caller: &Caller,
+        paths: &[DocumentPath],
+        editor: &mut Editor<'_>,
+        part: &GraphPart,
+        rule: &mut GraphRule<'_>,
+    ) -> Result<Vec<DocumentChange>, EditError> {
+        self.edit_and(caller, paths, editor, &PartKeys::of(part), rule).await
+    }
+
     async fn erase_entity(&self, caller: &Caller, entity: &EntityRef) -> Result<u64, GraphHistoryError> {
         if !caller.may(Right::Admin) {
             return Err(StoreError::Denied.into());
@@ -206,6 +253,7 @@ fn change_of(row: &Row) -> Result<GraphChange, StoreError> {
         what: "a change of the graph".to_owned(),
         detail: format!("it is `{word}`"),
     })?;
+    let (tool, undoes) = column::<Option<&str>>(row, 11)?.map(tool_and_mark).unzip();
     Ok(GraphChange {
         number: column(row, 0)?,
         at: column(row, 1)?,
@@ -217,7 +265,8 @@ fn change_of(row: &Row) -> Result<GraphChange, StoreError> {
         key: column::<Option<Uuid>>(row, 8)?.map(KeyId),
         key_prefix: column(row, 9)?,
         session: column::<Option<Uuid>>(row, 10)?.map(|session| session.to_string()),
-        tool: column(row, 11)?,
+        tool,
+        undoes: undoes.flatten(),
         before: item_of(kind, column(row, 12)?)?,
         after: item_of(kind, column(row, 13)?)?,
     })

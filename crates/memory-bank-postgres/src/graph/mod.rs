@@ -4,6 +4,7 @@
 mod history;
 mod keys;
 mod open;
+mod part;
 pub(crate) mod rows;
 mod statements;
 mod write;
@@ -25,6 +26,7 @@ use memory_bank_core::store::{
 };
 
 use self::keys::Keys;
+pub(crate) use self::part::{GraphWrites, PartKeys};
 use self::rows::graph_of;
 use self::write::{add, upsert};
 use crate::bank::PostgresBank;

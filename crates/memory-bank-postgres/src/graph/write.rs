@@ -214,7 +214,7 @@ async fn commit_events<T: Stored + Send>(
 }
 
 /// Estimates the bytes that a change adds, as the triggers count them.
-fn bytes_added(event: &Event, found: &Found) -> i64 {
+pub(super) fn bytes_added(event: &Event, found: &Found) -> i64 {
     /// The overhead of a row.
     const ROW_OVERHEAD_BYTES: usize = 200;
     let json = |value: Option<usize>| value.unwrap_or_default();

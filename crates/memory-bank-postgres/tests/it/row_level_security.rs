@@ -188,7 +188,7 @@ async fn app_user_may_call_only_security_definer_functions_that_check_rights() {
     );
     assert_eq!(
         callable,
-        "authors_of current_access document_chain erase_graph_history erase_history import_versions list_graph_changes list_versions note_audit own_key_hash prune_backups replace_own_key restored_project"
+        "authors_of current_access document_chain erase_graph_history erase_history graph_item_changes import_versions list_graph_changes list_versions note_audit own_key_hash prune_backups replace_own_key restored_project"
     );
     let loose = bench.test.psql(
         "SELECT coalesce(string_agg(proname, ' '), 'none') FROM pg_proc WHERE pronamespace = 'app'::regnamespace \

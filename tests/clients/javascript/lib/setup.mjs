@@ -20,8 +20,8 @@ export async function newHome(t) {
 }
 
 /** Runs the command; its standard input is not a terminal. */
-export async function setup({ home, project }, args, { variables = {}, input = "" } = {}) {
-  const running = promisify(execFile)(BINARY, ["setup", ...args], {
+export async function setup({ home, project }, args, { variables = {}, input = "", program = BINARY } = {}) {
+  const running = promisify(execFile)(program, ["setup", ...args], {
     cwd: project,
     env: { HOME: home, PATH: "/usr/bin:/bin", ...variables },
   });

@@ -2,6 +2,7 @@
 //! skipped.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::document::date::date_at_start;
 use crate::document::section::{Item, Outline};
@@ -22,7 +23,7 @@ pub(super) enum Block {
 /// A list item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ListItem {
-    pub(super) text: String,
+    pub(super) text: Arc<str>,
     pub(super) depth: usize,
     pub(super) has_children: bool,
 }
@@ -57,7 +58,7 @@ pub(super) fn blocks(outline: &Outline<'_>, range: &Range<usize>) -> Vec<Block> 
 
 fn list_item(item: &Item, following: Option<&Item>) -> ListItem {
     ListItem {
-        text: item.text.to_string(),
+        text: Arc::clone(&item.text),
         depth: item.depth,
         has_children: following
             .is_some_and(|next| next.depth > item.depth && next.range.start < item.range.end),
@@ -125,7 +126,7 @@ impl Reader {
             self.flush();
             return;
         }
-        if is_own_block(bare) {
+        if !self.paragraph.is_empty() && is_own_block(bare) {
             self.flush();
         }
         if !self.paragraph.is_empty() {

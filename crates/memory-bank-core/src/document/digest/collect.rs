@@ -1,7 +1,8 @@
 //! Collects the entries of all documents by role, the most informative first.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::decisions::DecisionEntry;
 use super::display_date::display_date;
@@ -11,6 +12,7 @@ use super::order::{latest_first, newest_tasks_first};
 use super::types::{DecisionSummary, DigestBounds};
 use crate::compact_sort::CompactSort as _;
 use crate::document::roles::Role;
+use crate::document::section::Outline;
 
 /// So few entries are little.
 const FEW_ENTRIES: usize = 4;
@@ -32,6 +34,7 @@ pub(super) struct Collected {
 pub(super) fn collect(
     all: &[(DocumentKind, usize, Vec<Entry>)],
     decided: &[(DocumentKind, usize, Vec<DecisionEntry>)],
+    documents: &[Cow<'_, str>],
     bounds: DigestBounds,
 ) -> Collected {
     let of = |role: Role| -> Vec<Entry> {
@@ -79,7 +82,7 @@ pub(super) fn collect(
         next_steps: texts(next),
         questions: texts(of(Role::Question)),
         progress: Vec::new(),
-        decisions: latest_decisions(decided, bounds.decisions),
+        decisions: latest_decisions(decided, documents, bounds.decisions),
     }
     .with_progress(all, bounds.progress_entries)
 }
@@ -141,31 +144,36 @@ fn progress_line(entry: &Entry) -> String {
 
 fn latest_decisions(
     decided: &[(DocumentKind, usize, Vec<DecisionEntry>)],
+    documents: &[Cow<'_, str>],
     most: usize,
 ) -> Vec<DecisionSummary> {
     let mut all: Vec<_> = decided
         .iter()
-        .cloned()
         .flat_map(|(kind, document, found)| {
+            let (kind, document) = (*kind, *document);
             let rank = if kind == DocumentKind::Patterns || kind == DocumentKind::Product { 1 } else { 0 };
-            found.into_iter().map(move |one| {
+            found.iter().map(move |one| {
                 let order = if one.newest_first || kind == DocumentKind::Active {
                     one.order
                 } else {
                     usize::MAX - one.order
                 };
                 let log = usize::from(kind != DocumentKind::Decisions);
-                ((Reverse(one.date), rank, log, Reverse(document_number(&one, kind)), document, order), one)
+                ((Reverse(one.date), rank, log, Reverse(document_number(one, kind)), document, order), one)
             })
         })
         .collect();
     all.compact_sort_by_key(|(key, _)| *key);
     let mut seen = BTreeSet::new();
+    let mut outlines = BTreeMap::new();
     all.into_iter()
-        .map(|(_, one)| one)
-        .filter(|one| seen.insert(key(&one.title)))
-        .map(|one| DecisionSummary { title: one.title, date: one.date_text, summary: one.summary })
+        .filter(|(_, one)| seen.insert(key(&one.title)))
         .take(most.max(1).saturating_mul(4))
+        .map(|((.., document, _), one)| {
+            let text = documents.get(document).map_or("", |text| text);
+            let summary = one.summary_in(outlines.entry(document).or_insert_with(|| Outline::of(text)));
+            DecisionSummary { title: one.title.clone(), date: one.date_text.clone(), summary }
+        })
         .collect()
 }
 

@@ -55,23 +55,28 @@ impl Record {
         .any(|word| lower.contains(word))
     }
 
-    pub(super) fn of(text: &str) -> Self {
-        let outline = Outline::of(text);
+    /// Reads the record in these bytes, the body of a section.
+    pub(super) fn of(outline: &Outline<'_>, body: &Range<usize>) -> Self {
+        if can_be_read_in_place(outline, body) {
+            return Self::read(outline, body);
+        }
+        let text = outline.readable(body);
+        Self::read(&Outline::of(&text), &(0..text.len()))
+    }
+
+    fn read(outline: &Outline<'_>, body: &Range<usize>) -> Self {
         let mut record = Self {
             date: None,
             date_text: String::new(),
             summary: String::new(),
             is_empty: true,
-            is_blank: text.trim().is_empty(),
+            is_blank: outline.readable(body).trim().is_empty(),
         };
         let mut summary = Summary::default();
-        let own_end = outline.headings().first().map_or(text.len(), |heading| heading.range.start);
-        let mut parts = vec![(String::new(), 0..own_end)];
-        parts.extend(outline.sections().map(|section| (section.heading.title.to_string(), section.own)));
-        for (title, range) in parts {
+        for (title, range) in parts(outline, body) {
             // The part to which the lines belong: the heading or the label above.
             let mut part = title;
-            for block in blocks(&outline, &range) {
+            for block in blocks(outline, &range) {
                 // A label inside of an item is a part of its text.
                 let is_nested = matches!(&block, Block::Item(item) if item.depth > 0);
                 let line = match block {
@@ -80,7 +85,7 @@ impl Record {
                         continue;
                     }
                     Block::Item(item) => item.text,
-                    Block::Paragraph(text) => text,
+                    Block::Paragraph(text) => text.into(),
                     Block::Row(_) => continue,
                 };
                 let Some(words) = content(&line) else { continue };
@@ -99,6 +104,36 @@ impl Record {
         }
         record.summary = summary.decision.or(summary.first).or(summary.reason).unwrap_or_default();
         record
+    }
+
+    /// The date of the record in these bytes, and how it is written, if its first line has it and no later one: so this server writes
+    /// records, and the rest of the record need not be read. `None` if all lines count.
+    pub(super) fn date_of(outline: &Outline<'_>, body: &Range<usize>) -> Option<(DateTime, String)> {
+        if !can_be_read_in_place(outline, body) {
+            return None;
+        }
+        let mut dated = None;
+        for (_, range) in parts(outline, body) {
+            for block in blocks(outline, &range) {
+                let line: &str = match &block {
+                    Block::Item(item) => &item.text,
+                    Block::Paragraph(text) => text,
+                    Block::Label(_) | Block::Row(_) if dated.is_some() => continue,
+                    Block::Label(_) | Block::Row(_) => return None,
+                };
+                let date =
+                    labelled(line).filter(|(label, _)| is_date_label(label)).map(|(_, rest)| plain(rest));
+                match (&dated, date) {
+                    (None, Some(rest)) => {
+                        content(line)?;
+                        dated = Some((date_anywhere(&rest)?, rest));
+                    }
+                    (Some(_), None) => {}
+                    _ => return None,
+                }
+            }
+        }
+        dated
     }
 
     /// Reads a labelled line; false if it only has the label, to which the next lines belong.
@@ -147,6 +182,25 @@ impl Record {
             summary.first.get_or_insert(rest);
         }
     }
+}
+
+/// The parts of a record: the title of each, and the bytes below it.
+fn parts(outline: &Outline<'_>, body: &Range<usize>) -> Vec<(String, Range<usize>)> {
+    let below = outline.sections_in(body);
+    let own_end = below.first().map_or(body.end, |section| section.heading.range.start);
+    let mut parts = vec![(String::new(), body.start..own_end)];
+    parts.extend(below.into_iter().map(|section| (section.heading.title.to_string(), section.own)));
+    parts
+}
+
+/// Whether the body of a section has the same structure within its document as on its own: no markers of a conflict, nothing that
+/// would be front matter, and no links in headings, which may be defined elsewhere.
+fn can_be_read_in_place(outline: &Outline<'_>, body: &Range<usize>) -> bool {
+    let text = outline.slice(body);
+    !text.starts_with("---")
+        && !text.starts_with('\u{feff}')
+        && !outline.may_have_conflict(body)
+        && outline.sections_in(body).iter().all(|section| !section.heading.source.contains('['))
 }
 
 /// The lines of a record that may be its summary.

@@ -29,6 +29,22 @@ pub(super) struct DecisionEntry {
     pub(super) number: Option<u64>,
     /// Whether its document lists the newest first.
     pub(super) newest_first: bool,
+    /// The bytes of its record, if `summary` was not read from it yet: of the hundreds of records of a log a few are shown.
+    pub(super) unread: Option<Range<usize>>,
+}
+
+impl DecisionEntry {
+    /// Its summary.
+    pub(super) fn summary_in(&self, outline: &Outline<'_>) -> String {
+        match &self.unread {
+            None => self.summary.clone(),
+            Some(body) => summary_of(Record::of(outline, body)),
+        }
+    }
+}
+
+fn summary_of(record: Record) -> String {
+    if record.is_blank { NO_REASON.to_owned() } else { record.summary }
 }
 
 /// Parts of heads of columns with the title of a decision.
@@ -201,34 +217,34 @@ impl DecisionReader<'_, '_> {
 
     /// Reads a heading with the record of one decision below it.
     fn record(&mut self, heading: &Heading, body: &Range<usize>, above: Option<DateTime>) {
-        let text = self.outline.readable(body);
-        let record = Record::of(&text);
         let source = plain(&heading.source);
         let (date, words) = match dated(&source) {
             Some((date, rest)) => (Some(date), rest.to_owned()),
             None => (None, source.clone()),
         };
         let words = without_label(&words);
-        if is_placeholder(&words)
-            || (record.is_empty && is_placeholder(text.trim()) && !text.trim().is_empty())
-        {
+        if is_placeholder(&words) {
             return;
         }
-        let summary = if record.is_blank { NO_REASON.to_owned() } else { record.summary };
-        let date_of_heading = date.or_else(|| date_anywhere(&source));
-        self.push(DecisionEntry {
-            title: words,
-            date: record.date.or(date_of_heading).or(above),
-            date_text: if record.date.is_some() {
-                record.date_text
-            } else {
-                date_of_heading.or(above).map(display_date).unwrap_or_default()
-            },
-            summary,
-            order: 0,
-            number: number_of(&source),
-            newest_first: false,
-        });
+        let (own_date, summary, unread) = match Record::date_of(self.outline, body) {
+            Some(dated) => (Some(dated), String::new(), Some(body.clone())),
+            None => {
+                let record = Record::of(self.outline, body);
+                let text = self.outline.readable(body);
+                if record.is_empty && !text.trim().is_empty() && is_placeholder(text.trim()) {
+                    return;
+                }
+                let date_text = record.date_text.clone();
+                (record.date.map(|date| (date, date_text)), summary_of(record), None)
+            }
+        };
+        let date_of_heading = date.or_else(|| date_anywhere(&source)).or(above);
+        let (date, date_text) = match own_date {
+            Some((date, text)) => (Some(date), text),
+            None => (date_of_heading, date_of_heading.map(display_date).unwrap_or_default()),
+        };
+        let number = number_of(&source);
+        self.push(DecisionEntry { number, unread, ..decided(words, date, date_text, summary) });
     }
 
     /// Reads decisions in a list, in a table, or one per line.
@@ -253,7 +269,7 @@ impl DecisionReader<'_, '_> {
                 }
                 Block::Item(item) => {
                     before_item = Some(self.found.len());
-                    (item.text.clone(), true)
+                    (item.text.to_string(), true)
                 }
                 Block::Row(cells) => {
                     self.row(cells, date_above);
@@ -295,9 +311,9 @@ impl DecisionReader<'_, '_> {
 
     /// Reads a line with a label below the last decision: its reasons, if it has none yet.
     fn add_reason(&mut self, label: &str, line: &str) {
-        if let (Some(last), Some((_, rest))) = (self.found.last_mut(), labelled(line))
-            && last.summary.is_empty()
+        if let Some((_, rest)) = labelled(line)
             && Record::gives_reasons(label)
+            && let Some(last) = self.last_without_summary()
         {
             last.summary = plain(rest);
         }
@@ -333,18 +349,26 @@ impl DecisionReader<'_, '_> {
 
     /// Uses a line of a part of the last decision as its summary, if the part gives reasons.
     fn summarise_last(&mut self, part: &str, line: &str) {
-        if let Some(last) = self.found.last_mut()
-            && last.summary.is_empty()
-            && (part.is_empty() || Record::gives_reasons(part))
+        if (part.is_empty() || Record::gives_reasons(part))
             && let Some(words) = content(line)
+            && let Some(last) = self.last_without_summary()
         {
             last.summary = words;
         }
     }
 
+    /// The last decision, if it has no summary.
+    fn last_without_summary(&mut self) -> Option<&mut DecisionEntry> {
+        let last = self.found.last_mut()?;
+        if let Some(body) = last.unread.take() {
+            last.summary = summary_of(Record::of(self.outline, &body));
+        }
+        Some(last).filter(|last| last.summary.is_empty())
+    }
+
     /// Nested text of a decision's item is its summary.
     fn detail(&mut self, text: &str) {
-        let Some(last) = self.found.last_mut().filter(|last| last.summary.is_empty()) else { return };
+        let Some(last) = self.last_without_summary() else { return };
         let label = labelled(text).map(|(label, rest)| (plain(label), plain(rest)));
         let words = match label {
             Some((label, rest)) if is_structural(&label) => {
@@ -363,15 +387,8 @@ impl DecisionReader<'_, '_> {
             return;
         }
         let number = number_of(&title);
-        let decided = DecisionEntry {
-            title,
-            date,
-            date_text: date.map(display_date).unwrap_or_default(),
-            summary,
-            order: 0,
-            number,
-            newest_first: false,
-        };
+        let date_text = date.map(display_date).unwrap_or_default();
+        let decided = DecisionEntry { number, ..decided(title, date, date_text, summary) };
         if undated_intro && date.is_none() { self.undated_intro.push(decided) } else { self.push(decided) }
     }
 
@@ -391,17 +408,10 @@ impl DecisionReader<'_, '_> {
         });
         let Some(title) = title.filter(|title| content(title).is_some()) else { return };
         let date = cells.iter().find_map(|(_, cell)| dated(cell)).map(|(date, _)| date).or(above);
-        let summary = column(REASON_HEADS);
+        let summary = column(REASON_HEADS).unwrap_or_default();
         let number = number_of(&title);
-        self.push(DecisionEntry {
-            title,
-            date,
-            date_text: date.map(display_date).unwrap_or_default(),
-            summary: summary.unwrap_or_default(),
-            order: 0,
-            number,
-            newest_first: false,
-        });
+        let date_text = date.map(display_date).unwrap_or_default();
+        self.push(DecisionEntry { number, ..decided(title, date, date_text, summary) });
     }
 
     fn push(&mut self, mut decided: DecisionEntry) {
@@ -423,6 +433,20 @@ impl DecisionReader<'_, '_> {
             one.newest_first = newest_first;
         }
         self.found
+    }
+}
+
+/// A decision, whose position is determined later.
+fn decided(title: String, date: Option<DateTime>, date_text: String, summary: String) -> DecisionEntry {
+    DecisionEntry {
+        title,
+        date,
+        date_text,
+        summary,
+        order: 0,
+        number: None,
+        newest_first: false,
+        unread: None,
     }
 }
 

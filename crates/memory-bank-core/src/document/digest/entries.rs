@@ -1,20 +1,22 @@
 //! The entries of one document: every line about the work, with the role of its section and its date.
 
+use std::sync::Arc;
+
 use jiff::civil::DateTime;
 
 use super::block::{Block, ListItem, blocks};
 use super::details::{details_of, is_label, join_in_one_line, with_detail};
 use super::document_kind::DocumentKind;
-use super::entry::Entry;
+use super::entry::{Entry, Words};
 use super::heading_words::{is_current_task, is_metadata, is_session};
 use super::line_context::{LineContext, named_heading};
 use super::line_state::{
-    State, content, is_any_placeholder, is_finished, is_introduction, is_resolved, labelled, plain, read,
-    without_ordinal,
+    State, content, ends_finished, is_any_placeholder, is_finished, is_introduction, is_plain, is_resolved,
+    labelled, plain, read, without_ordinal,
 };
 use super::note::{note_role, without_author};
 use super::table_row::Row;
-use crate::document::date::{date_anywhere, dated};
+use crate::document::date::{date_anywhere, dated, dated_log_line};
 use crate::document::dialect::front_matter;
 use crate::document::roles::{Role, is_cjk, is_placeholder, is_structural};
 use crate::document::section::{Heading, Outline};
@@ -32,6 +34,10 @@ pub(super) fn entries(kind: DocumentKind, outline: &Outline<'_>) -> Vec<Entry> {
     let reads_lines = !matches!(kind, DocumentKind::Decisions | DocumentKind::Archive);
     if reads_lines {
         reader.section(&blocks(outline, &(skipped..first)), &LineContext::default());
+    }
+    // Only a task that its heading names counts in a document of this kind.
+    if !reads_lines && !headings.iter().any(|heading| named_heading(heading).is_some()) {
+        return reader.finish();
     }
     let mut open: Vec<LineContext> = Vec::new();
     for index in 0..headings.len() {
@@ -100,8 +106,8 @@ impl EntryReader {
         let parts = own
             .iter()
             .filter_map(|block| match block {
-                Block::Item(item) if item.depth == 0 => Some(&item.text),
-                Block::Paragraph(text) => Some(text),
+                Block::Item(item) if item.depth == 0 => Some(&*item.text),
+                Block::Paragraph(text) => Some(text.as_str()),
                 _ => None,
             })
             .filter_map(|text| {
@@ -112,9 +118,8 @@ impl EntryReader {
             });
         let detail = join_in_one_line(parts);
         if !detail.is_empty() {
-            for text in [&mut entry.text, &mut entry.source] {
-                *text = with_detail(text, &detail);
-            }
+            entry.text = with_detail(&entry.text, &detail);
+            entry.source = with_detail(&entry.source, &detail).into();
         }
     }
 
@@ -136,7 +141,12 @@ impl EntryReader {
                 Block::Item(_) if details > 0 => details -= 1,
                 Block::Item(item) => {
                     labels.retain(|(depth, _)| *depth < item.depth);
-                    let here = labels.last().map_or(&within, |(_, place)| place).clone();
+                    let here = labels.last().map_or(&within, |(_, place)| place);
+                    if let Some(entry) = self.log_line(item, order, here) {
+                        self.found.push(entry);
+                        continue;
+                    }
+                    let here = here.clone();
                     let (state, words) = read(&item.text);
                     let is_label = item.has_children && state == State::Undeclared && is_label(&words);
                     if is_label {
@@ -193,7 +203,31 @@ impl EntryReader {
         let parts: Vec<&str> = own.iter().map(|entry| entry.source.trim_end_matches(['.', ';'])).collect();
         let text = format!("{title}: {}", parts.join("; "));
         self.found.truncate(before);
-        self.push(Entry { text: text.clone(), source: text, ..first });
+        self.push(Entry { text: text.clone(), source: text.into(), ..first });
+    }
+
+    /// A dated line of finished work or of notes, as most lines of a large bank are: what [`Self::item`] makes of it, without a copy of
+    /// its words. `None` if the line is of another form, or no entry of these roles.
+    fn log_line(&self, item: &ListItem, order: usize, place: &LineContext) -> Option<Entry> {
+        let role = place.role.filter(|role| matches!(role, Role::RecentChange | Role::Done | Role::Note))?;
+        if item.has_children || item.depth > 0 || place.is_past || !self.kind.is_current() {
+            return None;
+        }
+        let (date, rest) = dated_log_line(&item.text)?;
+        let is_plain = is_plain(&item.text) && !ends_finished(&item.text);
+        if !is_plain || is_placeholder(&item.text) || is_placeholder(rest) {
+            return None;
+        }
+        let is_entry = match role {
+            Role::Note => !place.is_earlier_session && note_role(&item.text, rest) == Some(Role::Note),
+            _ => !is_open_point(rest),
+        };
+        is_entry.then(|| Entry {
+            date: Some(date),
+            own_date: true,
+            source: Words::Line(Arc::clone(&item.text)),
+            ..self.entry(role, String::new(), String::new(), order, place)
+        })
     }
 
     /// `line` is the part of the item's text that was read.
@@ -235,7 +269,7 @@ impl EntryReader {
         let text =
             if role == Role::Note || place.role == Some(Role::Note) { without_author(&text) } else { text };
         // An open point in a list of finished work is not finished.
-        if matches!(role, Role::Done | Role::RecentChange) && text.to_lowercase().starts_with("todo:") {
+        if matches!(role, Role::Done | Role::RecentChange) && is_open_point(&text) {
             return;
         }
         let text = match self.role_by_label(&text) {
@@ -333,15 +367,18 @@ impl EntryReader {
     }
 
     fn paragraph(&mut self, text: &str, order: usize, place: &LineContext, number: usize, before: usize) {
+        if place.is_past || place.is_entry {
+            return;
+        }
         let (state, words) = read(text);
-        if is_any_placeholder(text, &words) || place.is_past {
+        if is_any_placeholder(text, &words) {
             return;
         }
         let (date, rest) = match dated(&words) {
             Some((date, rest)) => (Some(date), rest.to_owned()),
             None => (None, without_ordinal(&words).to_owned()),
         };
-        if is_placeholder(&rest) || place.is_entry {
+        if is_placeholder(&rest) {
             return;
         }
         if place.role.is_some() && is_metadata(text) && !self.is_project_status(text) {
@@ -468,7 +505,7 @@ impl EntryReader {
         Entry {
             role,
             text,
-            source,
+            source: source.into(),
             date: place.date,
             own_date: false,
             section: self.section,
@@ -487,9 +524,14 @@ impl EntryReader {
     }
 }
 
+/// Whether a line begins with "todo:", in any case.
+fn is_open_point(text: &str) -> bool {
+    text.get(..5).is_some_and(|head| head.eq_ignore_ascii_case("todo:"))
+}
+
 /// The date anywhere in a line about finished work.
 fn date_within(role: Role, words: &str) -> Option<DateTime> {
-    date_anywhere(words).filter(|_| matches!(role, Role::Done | Role::RecentChange))
+    if matches!(role, Role::Done | Role::RecentChange) { date_anywhere(words) } else { None }
 }
 
 /// Whether the role counts in documents that describe the project, too.

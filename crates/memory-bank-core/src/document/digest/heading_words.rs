@@ -5,8 +5,12 @@ use crate::document::roles::is_one_of;
 
 /// Whether a heading is a numbered session: "Session 3".
 pub(super) fn is_session(title: &str) -> bool {
-    let lower = title.to_lowercase();
-    let bare = lower.trim_start_matches(|character: char| !character.is_alphanumeric());
+    let bare = title.trim_start_matches(|character: char| !character.is_alphanumeric());
+    // The headings of a log begin with a date.
+    if bare.starts_with(|first: char| first.is_ascii_digit()) {
+        return false;
+    }
+    let bare = bare.to_lowercase();
     let words = [
         "session",
         "sitzung",
@@ -92,8 +96,11 @@ pub(super) fn is_past(title: &str) -> bool {
 
 /// Whether a heading is about an earlier session than the last one.
 pub(super) fn is_earlier_session(title: &str) -> bool {
-    let lower = title.to_lowercase();
-    let bare = lower.trim_start_matches(|character: char| !character.is_alphanumeric());
+    let bare = title.trim_start_matches(|character: char| !character.is_alphanumeric());
+    if bare.starts_with(|first: char| first.is_ascii_digit()) {
+        return false;
+    }
+    let bare = bare.to_lowercase();
     let words = [
         "previous",
         "earlier",
@@ -173,13 +180,23 @@ pub(super) fn number_in(title: &str) -> Option<u64> {
         "release",
         "milestone",
     ];
+    if !title.bytes().any(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
     let lower = title.to_lowercase();
-    let words: Vec<&str> =
-        lower.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    words.windows(2).find_map(|pair| {
-        let (word, number) = (pair.first()?, pair.get(1)?);
-        if NUMBERED_WORDS.contains(word) { number.parse().ok() } else { None }
-    })
+    let mut before = "";
+    for word in lower.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        let is_digits = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+        if is_digits(word)
+            && !is_digits(before)
+            && NUMBERED_WORDS.contains(&before)
+            && let Ok(number) = word.parse()
+        {
+            return Some(number);
+        }
+        before = word;
+    }
+    None
 }
 
 /// Whether a line is metadata of the section: `**Priority:** high`.

@@ -67,7 +67,7 @@ impl LineContext {
         if own.is_some() {
             place.newest_first = is_newest_first(&heading.title);
         }
-        if is_session(&heading.title) && own.is_none() && date.is_none() && kind.is_current() {
+        if own.is_none() && date.is_none() && kind.is_current() && is_session(&heading.title) {
             place.role = place.role.or(Some(Role::RecentChange));
             place.is_entry = labelled(&heading.title).is_some_and(|(_, rest)| !is_placeholder(rest));
             return place;

@@ -56,22 +56,31 @@ pub(super) fn read(line: &str) -> (State, String) {
 
 /// Whether a note or an issue is resolved: struck through, or marked so.
 pub(super) fn is_resolved(text: &str) -> bool {
-    let lower = text.to_lowercase();
+    let bytes = text.as_bytes();
+    let begins = |at: usize, word: &str| {
+        bytes.get(at..at + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let is_mark = |at: usize| {
+        let close = if bytes.get(at) == Some(&b'[') { "done]" } else { "done)" };
+        ["resolved", "fixed", "closed", close].iter().any(|word| begins(at + 1, word))
+    };
     is_struck(text)
-        || ["[resolved", "(resolved", "[fixed", "(fixed", "[closed", "(closed", "[done]", "(done)", "✅"]
-            .iter()
-            .any(|mark| lower.contains(mark))
+        || memchr::memchr2_iter(b'[', b'(', bytes).any(is_mark)
+        || !text.is_ascii() && text.contains('✅')
 }
 
 /// Whether the words are struck through, except for a date, an author or a mark before or after them.
 fn is_struck(text: &str) -> bool {
+    if memchr::memchr(b'~', text.as_bytes()).is_none() {
+        return false;
+    }
     let Some((before, rest)) = text.split_once("~~") else { return false };
     let Some((struck, behind)) = rest.rsplit_once("~~") else { return false };
     let aside = before.chars().chain(behind.chars()).filter(|character| character.is_alphabetic()).count();
     struck.chars().any(char::is_alphanumeric) && aside <= struck.chars().count().max(40)
 }
 
-fn ends_finished(text: &str) -> bool {
+pub(super) fn ends_finished(text: &str) -> bool {
     /// More than the longest mark has.
     const TAIL_BYTES: usize = 96;
     let end = text.trim_end_matches(['.', ' ', '\u{fe0f}', '*', '_']);
@@ -115,7 +124,7 @@ fn ends_finished(text: &str) -> bool {
 
 /// The words without emphasis; links are replaced by their text.
 pub(super) fn plain(text: &str) -> String {
-    if !text.bytes().any(|byte| matches!(byte, b'[' | b'*' | b'~' | b'_')) {
+    if is_plain(text) {
         return if is_single_spaced(text) { text.to_owned() } else { single_spaced(text) };
     }
     let mut out = String::with_capacity(text.len());
@@ -153,6 +162,13 @@ pub(super) fn plain(text: &str) -> String {
     }
 }
 
+/// Whether a text has neither emphasis nor links.
+pub(super) fn is_plain(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    memchr::memchr3(b'*', b'~', b'_', bytes).is_none()
+        && !memchr::memchr_iter(b']', bytes).any(|at| bytes.get(at + 1) == Some(&b'('))
+}
+
 fn single_spaced(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -180,10 +196,20 @@ fn is_single_spaced(text: &str) -> bool {
 pub(super) fn labelled(text: &str) -> Option<(&str, &str)> {
     const MAX_LABEL_CHARS: usize = 48;
     let bare = text.trim_start_matches(['*', '_', ' ', '-']);
-    let at = bare.find([':', '：'])?;
+    let at = first_colon(bare)?;
     let (label, rest) = bare.split_at(at);
     let rest = rest.trim_start_matches([':', '：', '*', '_', ' ']);
-    (label.chars().count() <= MAX_LABEL_CHARS).then(|| (label.trim_end_matches(['*', '_', ' ']), rest))
+    let is_short = label.len() <= MAX_LABEL_CHARS || label.chars().count() <= MAX_LABEL_CHARS;
+    is_short.then(|| (label.trim_end_matches(['*', '_', ' ']), rest))
+}
+
+/// Where the first colon of a text is.
+fn first_colon(text: &str) -> Option<usize> {
+    let narrow = memchr::memchr(b':', text.as_bytes());
+    if text.is_ascii() {
+        return narrow;
+    }
+    text.get(..narrow.unwrap_or(text.len())).and_then(|before| before.find('：')).or(narrow)
 }
 
 /// Whether the value of a status means that the work is finished.

@@ -92,7 +92,7 @@ fn read_content(sources: &[DigestSource<'_>], bounds: DigestBounds) -> DigestCon
         decided.push((*kind, index, reading.decisions));
         texts.push(reading.text);
     }
-    let found = collect(&all, &decided, bounds);
+    let found = collect(&all, &decided, &texts, bounds);
     // Whether nothing was recognised in the document on current work, or the one that replaces it.
     let nothing_recognised = all.first().is_none_or(|(_, _, entries)| {
         !entries.iter().any(|entry| !matches!(entry.role, Role::Note | Role::Done | Role::Decision))

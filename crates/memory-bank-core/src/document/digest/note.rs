@@ -6,19 +6,12 @@ use crate::document::roles::Role;
 
 /// The role of a session note.
 pub(super) fn note_role(source: &str, text: &str) -> Option<Role> {
-    let lower = text.to_lowercase();
-    let begins = |marks: &[&str]| {
-        // Most notes have none of the words.
-        marks.iter().filter(|mark| lower.contains(**mark)).any(|mark| {
-            lower.contains(&format!("[{mark}]"))
-                || lower.contains(&format!("({mark})"))
-                || lower.starts_with(&format!("{mark}:"))
-                || lower.contains(&format!("] {mark}:"))
-        })
-    };
+    let begins = |marks: &[&str]| marks.iter().any(|mark| names_kind(text, mark));
     // The kind follows the author, whose name may be long.
     let kind = after_brackets(text);
-    let has = |signs: &[char]| kind.chars().take(40).any(|character| signs.contains(&character));
+    let has = |signs: &[char]| {
+        !kind.is_ascii() && kind.chars().take(40).any(|character| signs.contains(&character))
+    };
     if is_resolved(source) {
         return None;
     }
@@ -31,6 +24,22 @@ pub(super) fn note_role(source: &str, text: &str) -> Option<Role> {
     } else {
         Some(Role::Note)
     }
+}
+
+/// Whether a note names its kind: `[mark]`, `(mark)`, or `mark:` at its head or behind a bracket, in any case.
+fn names_kind(text: &str, mark: &str) -> bool {
+    let bytes = text.as_bytes();
+    let follows = |at: usize, end: u8| {
+        let after = at + mark.len();
+        bytes.get(after) == Some(&end)
+            && bytes.get(at..after).is_some_and(|word| word.eq_ignore_ascii_case(mark.as_bytes()))
+    };
+    let is_behind = |at: usize| match bytes.get(at) {
+        Some(b'[') => follows(at + 1, b']'),
+        Some(b'(') => follows(at + 1, b')'),
+        _ => bytes.get(at + 1) == Some(&b' ') && follows(at + 2, b':'),
+    };
+    follows(0, b':') || memchr::memchr3_iter(b'[', b'(', b']', bytes).any(is_behind)
 }
 
 /// A note without its author and the sign of its kind.

@@ -1,9 +1,11 @@
 //! Finds the role of a heading.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
+use super::memo::Memo;
 use super::normalise::{Title, is_cjk, words};
 use super::phrases::phrases;
 use super::role::Role;
@@ -103,57 +105,27 @@ thread_local! {
     static STRUCTURAL: Memo<bool> = Memo::default();
 }
 
-/// The results of a pure function on short texts, within a bound.
-struct Memo<T>(RefCell<HashMap<Box<str>, T>>);
-
-impl<T> Default for Memo<T> {
-    fn default() -> Self {
-        Self(RefCell::default())
-    }
-}
-
-impl<T: Copy> Memo<T> {
-    const MAX_TEXT_BYTES: usize = 64;
-    const MAX_TEXTS: usize = 1024;
-
-    fn get(&self, text: &str, function: fn(&str) -> T) -> T {
-        if text.len() > Self::MAX_TEXT_BYTES {
-            return function(text);
-        }
-        if let Some(known) = self.0.borrow().get(text) {
-            return *known;
-        }
-        let result = function(text);
-        let mut known = self.0.borrow_mut();
-        if known.len() >= Self::MAX_TEXTS {
-            known.clear();
-        }
-        known.insert(text.into(), result);
-        result
-    }
-}
-
 /// The phrases, indexed for look-ups.
 struct Vocabulary {
     /// Every phrase.
-    phrases: HashMap<String, Role>,
+    phrases: HashMap<Cow<'static, str>, Role>,
     /// The phrases that may be part of a longer heading.
-    within: HashMap<String, Role>,
+    within: HashMap<Cow<'static, str>, Role>,
     /// Their first words.
     within_first: HashSet<String>,
     /// The largest number of words of one of these.
     longest: usize,
     /// Phrases of languages without blanks between words, which may be anywhere in a heading.
-    cjk: Vec<(String, Role)>,
-    states: HashMap<String, Role>,
-    structure: HashSet<String>,
+    cjk: Vec<(Cow<'static, str>, Role)>,
+    states: HashMap<Cow<'static, str>, Role>,
+    structure: HashSet<Cow<'static, str>>,
     excluding: HashSet<String>,
 }
 
 static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
     let mut known = Vocabulary {
-        phrases: HashMap::new(),
-        within: HashMap::new(),
+        phrases: HashMap::with_capacity(2048),
+        within: HashMap::with_capacity(2048),
         within_first: HashSet::new(),
         longest: 1,
         cjk: Vec::new(),
@@ -170,9 +142,13 @@ static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
                 }
             } else {
                 let count = phrase.split(' ').count();
-                if count > 1 || singles.contains(&phrase) {
+                if count > 1 || singles.contains(&*phrase) {
                     known.longest = known.longest.max(count);
-                    known.within_first.extend(phrase.split(' ').next().map(str::to_owned));
+                    if let Some(first) = phrase.split(' ').next()
+                        && !known.within_first.contains(first)
+                    {
+                        known.within_first.insert(first.to_owned());
+                    }
                     known.within.entry(phrase.clone()).or_insert(*role);
                 }
             }
@@ -188,8 +164,16 @@ static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
 });
 
 /// The phrases of one row, normalised like headings.
-fn split_phrases(text: &str) -> impl Iterator<Item = String> {
-    text.split(',').map(words).filter(|phrase| !phrase.is_empty())
+fn split_phrases(text: &'static str) -> impl Iterator<Item = Cow<'static, str>> {
+    text.split(',').map(|phrase| normalised(phrase.trim())).filter(|phrase| !phrase.is_empty())
+}
+
+/// As [`words`]. Most phrases are normalised already.
+fn normalised(phrase: &'static str) -> Cow<'static, str> {
+    let bytes = phrase.as_bytes();
+    let is_normal = bytes.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b' ')
+        && memchr::memchr_iter(b' ', bytes).all(|at| bytes.get(at + 1) != Some(&b' '));
+    if is_normal { Cow::Borrowed(phrase) } else { Cow::Owned(words(phrase)) }
 }
 
 impl Vocabulary {
@@ -218,8 +202,8 @@ impl Vocabulary {
             if self.excluding.iter().any(|word| word.chars().any(is_cjk) && title.contains(word.as_str())) {
                 return None;
             }
-            let found = self.cjk.iter().filter(|(phrase, _)| title.contains(phrase.as_str()));
-            let mut best: Option<&(String, Role)> = None;
+            let found = self.cjk.iter().filter(|(phrase, _)| title.contains(&**phrase));
+            let mut best: Option<&(Cow<'static, str>, Role)> = None;
             for one in found {
                 best = best.filter(|known| known.0.len() >= one.0.len()).or(Some(one));
             }
@@ -237,7 +221,7 @@ impl Vocabulary {
             for count in (1..=self.longest.min(words.len() - first)).rev() {
                 let Some(run) = words.get(first..first + count) else { continue };
                 let phrase = run.join(" ");
-                if let Some(role) = self.within.get(&phrase)
+                if let Some(role) = self.within.get(phrase.as_str())
                     && best.is_none_or(|(length, _)| phrase.len() > length)
                 {
                     best = Some((phrase.len(), *role));
@@ -258,7 +242,7 @@ impl Vocabulary {
                     && phrase.chars().count() == 2
                     && title.chars().count() <= 2 + MAX_WORDS
                     && phrase.chars().all(is_cjk)
-                    && title.ends_with(phrase.as_str());
+                    && title.ends_with(&**phrase);
                 is_head.then_some(*role)
             })?;
             return Some(if finished { Role::Done } else { role });

@@ -11,8 +11,9 @@ use self::nothing_words::{BESIDE_CJK_DENIALS, BESIDE_DENIALS, CJK_DENIALS, DENIA
 use self::template_words::{
     BESIDE_REQUESTED, FIELDS, INTRODUCTION_VERBS, NUMBERED, PROMPTS, REQUEST_VERBS, REQUESTED,
 };
+use super::memo::Memo;
 use super::normalise::{half_width, is_cjk, words};
-use crate::document::date::date_anywhere;
+use crate::document::date::{begins_with_day, date_anywhere};
 
 /// Whether a line of a document has no content of its own: a row of a template (`[Task 1]`, `Decision 1 [Date]`,
 /// `- **Date:** [Date]`), a lone bullet, a comment, or a word for nothing (`TBD`, `N/A`, `none yet`).
@@ -56,32 +57,55 @@ static SECOND_WORDS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
 /// Whether the first two words of a text show that it is neither a word for nothing nor a prompt, as they do for most lines. False
 /// means that the whole text decides.
 fn begins_like_content(text: &str) -> bool {
-    let Some(plain) = first_words(text) else { return false };
-    let mut words = plain.split(' ');
-    let first = words.next().unwrap_or_default();
+    let Some(rest) = without_number_before(text) else { return false };
+    let mut room = [0; MAX_FIRST_WORD_BYTES];
+    let Some((first, rest)) = first_word(rest, &mut room) else { return false };
+    if !FIRST_WORDS.contains(first) {
+        return true;
+    }
     let is_verb = REQUEST_VERBS.contains(&first) || DESCRIBE_VERBS.contains(&first);
-    let second = words.next().filter(|second| !second.is_empty());
-    !first.is_empty()
-        && (!FIRST_WORDS.contains(first)
-            || !is_verb && second.is_some_and(|second| !SECOND_WORDS.contains(second)))
+    // "&" is a word, and an apostrophe is a part of one.
+    let rest = rest.trim_start_matches(|sign: char| sign.is_ascii() && !is_part_of_word(sign));
+    !is_verb && first_word(rest, &mut room).is_some_and(|(second, _)| !SECOND_WORDS.contains(second))
 }
 
-/// The beginning of the [`words`] of a text, with two words if it has them. `None` if more than the beginning decides: the text begins
-/// with a number, or its language has no blanks.
-fn first_words(text: &str) -> Option<String> {
+/// The most bytes of a word that decides.
+const MAX_FIRST_WORD_BYTES: usize = 32;
+
+/// Whether a sign of ASCII is or joins a word in the [`words`] of a text.
+fn is_part_of_word(sign: char) -> bool {
+    sign.is_ascii_alphanumeric() || matches!(sign, '&' | '+' | '\'' | '`' | '*' | '~')
+}
+
+/// The text from the first of its [`words`] that is not a number before them. `None` if more than the beginning decides, such as in a
+/// language without blanks.
+fn without_number_before(text: &str) -> Option<&str> {
     if !text.is_ascii() && text.chars().any(is_cjk) {
         return None;
     }
     let start = text.find(|character: char| character.is_alphanumeric())?;
     let (before, rest) = text.split_at(start);
-    // "&" is a word, and an apostrophe is a part of one.
-    if before.chars().any(|character| matches!(half_width(character), '&' | '+' | '\''))
-        || !rest.starts_with(|character: char| character.is_ascii_alphabetic())
-    {
+    if before.chars().any(|character| matches!(half_width(character), '&' | '+' | '\'')) {
         return None;
     }
-    let end = memchr::memchr_iter(b' ', rest.as_bytes()).nth(1).unwrap_or(rest.len());
-    Some(words(rest.get(..end).unwrap_or_default()))
+    // `[2026-11-22 09:30:07]`: digits and other signs, which are blanks among words.
+    let letter =
+        rest.find(|sign: char| !sign.is_ascii() || is_part_of_word(sign) && !sign.is_ascii_digit())?;
+    let (number, rest) = rest.split_at(letter);
+    let is_apart = number.is_empty() || number.bytes().any(|sign| !sign.is_ascii_digit());
+    (is_apart && rest.starts_with(|sign: char| sign.is_ascii_alphabetic())).then_some(rest)
+}
+
+/// The word at the head of a text in lower case, and the text behind it. `None` if it is long, or not of ASCII only.
+fn first_word<'r, 't>(text: &'t str, room: &'r mut [u8; MAX_FIRST_WORD_BYTES]) -> Option<(&'r str, &'t str)> {
+    let end = text.find(|sign: char| !sign.is_ascii_alphanumeric()).unwrap_or(text.len());
+    let (word, rest) = text.split_at(end);
+    let is_whole =
+        rest.chars().next().is_none_or(|next| next.is_ascii() && !matches!(next, '\'' | '`' | '*' | '~'));
+    let lower = room.get_mut(..end).filter(|_| end > 0 && is_whole)?;
+    lower.copy_from_slice(word.as_bytes());
+    lower.make_ascii_lowercase();
+    std::str::from_utf8(lower).ok().map(|lower| (lower, rest))
 }
 
 /// Whether any line of a text has content.
@@ -157,7 +181,7 @@ fn is_cjk_denial(plain: &str) -> bool {
 
 /// The text without comments; an unclosed comment extends to the end.
 fn without_comments(text: &str) -> Cow<'_, str> {
-    if !text.contains("<!--") {
+    if memchr::memchr(b'<', text.as_bytes()).is_none() || !text.contains("<!--") {
         return Cow::Borrowed(text);
     }
     let mut kept = String::with_capacity(text.len());
@@ -224,7 +248,7 @@ fn is_form(text: &str) -> bool {
         if character == '[' && (tail.starts_with(['(', '[', ':']) || inner.starts_with(['[', '!', '^'])) {
             return false;
         }
-        if !is_field(inner, character) {
+        if !is_known_field(inner, character) {
             return false;
         }
         blanks += 1;
@@ -243,6 +267,22 @@ fn is_form(text: &str) -> bool {
 fn has_brackets(text: &str) -> bool {
     memchr::memchr3(b'[', b'{', b'<', text.as_bytes()).is_some()
         || !text.is_ascii() && text.contains(['【', '［'])
+}
+
+/// As [`is_field`]. Logs repeat the names of their authors in brackets.
+fn is_known_field(inner: &str, bracket: char) -> bool {
+    if begins_with_day(inner) {
+        return false;
+    }
+    if bracket == '[' {
+        FIELDS_IN_BRACKETS.with(|known| known.get(inner, |inner| is_field(inner, '[')))
+    } else {
+        is_field(inner, bracket)
+    }
+}
+
+thread_local! {
+    static FIELDS_IN_BRACKETS: Memo<bool> = Memo::default();
 }
 
 /// Whether the words in brackets are to be replaced by other words.

@@ -1,20 +1,24 @@
 //! The history of the graph: changes of single entities, observations and relations, an entity as it was, and the events
 //! that bring it back.
 
+mod part;
 mod render;
 mod restore;
 mod snapshot;
+mod take_back;
 
 use jiff::Timestamp;
 
 use crate::caller::KeyId;
 use crate::graph::{Entity, Observation, Relation};
+use crate::history::{ChangeFacts, UndoMark};
 use crate::store::EntityRef;
 use crate::words::word_enum;
 
-pub use render::{render, summary};
+pub use render::{render, summary, summary_of};
 pub use restore::{EntityRestored, plan_restore};
 pub use snapshot::EntitySnapshot;
+pub use take_back::{ItemObstacle, ItemTakenBack, is_same_item, take_back_item};
 
 word_enum! {
     /// What happened to an item.
@@ -70,6 +74,19 @@ impl GraphItem {
         }
     }
 
+    /// About how many bytes of text it has.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Entity(entity) => {
+                let attrs = entity.attrs.as_ref().and_then(|attrs| serde_json::to_string(attrs).ok());
+                entity.name.len() + attrs.map_or(0, |attrs| attrs.len())
+            }
+            Self::Observation(observation) => observation.text.len(),
+            Self::Relation(relation) => relation.relation_type.len(),
+        }
+    }
+
     /// Whether the item is this entity, an observation of it or a relation of it.
     #[must_use]
     pub fn is_of(&self, entity: &str) -> bool {
@@ -106,9 +123,22 @@ pub struct GraphChange {
     pub session: Option<String>,
     /// The name of the tool.
     pub tool: Option<String>,
+    /// What it took back, if it is of an undo.
+    pub undoes: Option<UndoMark>,
 }
 
 impl GraphChange {
+    /// What an undo asks of it.
+    #[must_use]
+    pub fn facts(&self) -> ChangeFacts<'_> {
+        ChangeFacts {
+            at: self.at,
+            session: self.session.as_deref(),
+            author: self.author.as_deref(),
+            undoes: self.undoes.as_ref(),
+        }
+    }
+
     /// The item after the change, or before it if it was deleted.
     #[must_use]
     pub fn item(&self) -> Option<&GraphItem> {

@@ -33,14 +33,18 @@ pub fn render(snapshot: &EntitySnapshot) -> String {
 /// many characters.
 #[must_use]
 pub fn summary(change: &GraphChange, most: usize) -> String {
-    let text = match change.item() {
-        None => String::new(),
-        Some(GraphItem::Observation(observation)) => observation.text.clone(),
-        Some(GraphItem::Relation(relation)) => {
-            let to = change.other.as_ref().unwrap_or(&relation.to_id);
-            format!("{} -> {to}", relation.relation_type)
+    change.item().map_or_else(String::new, |item| summary_of(item, change.other.as_deref(), most))
+}
+
+/// The same of an item; `other` is the name of the target of a relation.
+#[must_use]
+pub fn summary_of(item: &GraphItem, other: Option<&str>, most: usize) -> String {
+    let text = match item {
+        GraphItem::Observation(observation) => observation.text.clone(),
+        GraphItem::Relation(relation) => {
+            format!("{} -> {}", relation.relation_type, other.unwrap_or(&relation.to_id))
         }
-        Some(GraphItem::Entity(entity)) => {
+        GraphItem::Entity(entity) => {
             let attrs = entity.attrs.as_ref().filter(|attrs| !attrs.is_empty());
             let attrs = attrs.and_then(|attrs| serde_json::to_string(attrs).ok());
             [Some(entity.entity_type.clone()), attrs].into_iter().flatten().collect::<Vec<_>>().join(" ")

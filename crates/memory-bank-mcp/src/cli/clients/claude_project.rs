@@ -21,8 +21,16 @@ pub(crate) fn claude_project(folder: &Path) -> anyhow::Result<String> {
         |checkout| main_checkout(checkout).unwrap_or_else(|| checkout.to_owned()),
     );
     let text = root.to_str().context("the project's path is not UTF-8")?;
-    // As Claude Code writes paths of Windows.
-    Ok(if cfg!(windows) { text.trim_start_matches(r"\\?\").replace('\\', "/") } else { text.to_owned() })
+    Ok(if cfg!(windows) { slashed(text) } else { text.to_owned() })
+}
+
+/// A path of Windows as Claude Code writes it: with slashes, and without the beginning of canonical paths.
+fn slashed(path: &str) -> String {
+    let plain = match path.strip_prefix(r"\\?\UNC\") {
+        Some(share) => format!(r"\\{share}"),
+        None => path.trim_start_matches(r"\\?\").to_owned(),
+    };
+    plain.replace('\\', "/")
 }
 
 /// The main checkout of a worktree; none for everything else. Both must name each other, so that a file in a project alone
@@ -60,6 +68,13 @@ mod tests {
             .output()
             .unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+
+    #[test]
+    fn a_path_of_windows_is_written_as_claude_code_writes_it() {
+        assert_eq!(slashed(r"C:\Users\jo\shop"), "C:/Users/jo/shop");
+        assert_eq!(slashed(r"\\?\C:\Users\jo\shop"), "C:/Users/jo/shop");
+        assert_eq!(slashed(r"\\?\UNC\server\share\shop"), "//server/share/shop");
     }
 
     #[cfg(unix)]

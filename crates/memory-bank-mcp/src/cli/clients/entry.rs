@@ -39,7 +39,7 @@ fn key_input(name: &str) -> String {
 
 /// The suffix of the variable for a name; none for the default name. Names that differ only in letter case, or in `-` and
 /// `_`, would share a variable, so such names get a part of their hash.
-fn suffix(name: &str) -> Option<String> {
+pub(super) fn suffix(name: &str) -> Option<String> {
     let is_plain = name
         .chars()
         .all(|character| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-');

@@ -23,18 +23,18 @@ pub(crate) enum HookContent {
 
 /// The hooks of one agent.
 #[derive(Debug, Clone, Copy)]
-struct HookRow {
+pub(super) struct HookRow {
     client: Client,
     /// Its name for `hook --agent`.
     agent: &'static str,
     /// The file of `integrations/`.
     source: &'static str,
     /// The file of the user, in the folder of the agent's settings; of a project; and of the user for one project.
-    user: &'static str,
-    project: &'static str,
-    local: Option<&'static str>,
+    pub(super) user: &'static str,
+    pub(super) project: &'static str,
+    pub(super) local: Option<&'static str>,
     /// Whether the file belongs to these hooks alone.
-    is_own: bool,
+    pub(super) is_own: bool,
     /// The shell in which it runs a command on Windows, where the file does not name it.
     windows: CommandShell,
     /// A plugin or an extension that has the same hooks: its file in the folder of settings, and a word in it.
@@ -136,23 +136,13 @@ pub(crate) struct HookServer<'a> {
 }
 
 impl Client {
-    fn hook_row(self) -> Option<&'static HookRow> {
+    pub(super) fn hook_row(self) -> Option<&'static HookRow> {
         TABLE.iter().find(|row| row.client == self)
     }
 
     /// Whether its hooks have a file of their own.
     pub(crate) fn has_own_hook_file(self) -> bool {
         self.hook_row().is_some_and(|row| row.is_own)
-    }
-
-    /// The file with its hooks in this scope; none if it has none.
-    pub(crate) fn hook_file(self, scope: Scope, project: &Path, place: &Place) -> Option<PathBuf> {
-        let row = self.hook_row()?;
-        match scope {
-            Scope::User => Some(place.settings_folder(self)?.join(row.user)),
-            Scope::Project => Some(project.join(row.project)),
-            Scope::Local => Some(project.join(row.local?)),
-        }
     }
 
     /// The plugin or extension that has the same hooks, if it is installed.

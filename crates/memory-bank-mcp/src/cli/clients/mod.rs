@@ -6,8 +6,10 @@
 mod claude_project;
 mod command_shell;
 mod entry;
+mod hook_files;
 mod hooks;
 mod notes;
+mod package_runner;
 mod place;
 mod program;
 

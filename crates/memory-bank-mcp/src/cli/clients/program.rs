@@ -1,21 +1,15 @@
 //! How a client starts this program: the command, and the options that are taken over from this command line.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use memory_bank_core::caller::UNKNOWN_USER;
 use memory_bank_core::mode::Mode;
 
+use super::package_runner::PackageRunner;
 use super::{Client, Scope, Server, StartsIn};
 use crate::cli::options::GlobalOptions;
 
-/// A folder of the cache from which the npm package runs this program. The cache may be emptied at any time, so a path in
-/// it must not be in a file.
-const NPX_CACHE: &str = "_npx";
-const NPX_PACKAGE: &str = "@diazstg/memory-bank-mcp";
-const NPX_COMMAND: [&str; 3] = ["npx", "-y", NPX_PACKAGE];
-/// The same for `uvx`. The folder around it depends on the system and on `UV_CACHE_DIR`.
-const UV_CACHE: &str = "archive-v0";
 /// The folder in which Homebrew keeps each version of a program; the links to it outlive an upgrade.
 const CELLAR: &str = "Cellar";
 
@@ -33,7 +27,7 @@ pub(crate) fn server_on_this_machine(
     project: &Path,
     tools: Option<&str>,
 ) -> anyhow::Result<Server> {
-    let program = std::env::current_exe().context("the path of this program is not known")?;
+    let program = own_program()?;
     let mut words = command(&program, scope == Scope::Project && client.row().is_shared)?;
     words.iter().try_for_each(|word| literal(client, word).map(|_| ()))?;
     words.extend(arguments(client, scope, global, project, tools)?);
@@ -47,15 +41,22 @@ pub(crate) fn server_on_this_machine(
 /// # Errors
 /// The program is in the cache of a package runner.
 pub(crate) fn installed_program(is_committed: bool) -> anyhow::Result<String> {
-    let program = std::env::current_exe().context("the path of this program is not known")?;
-    let mut words = command(&program, is_committed)?.into_iter();
-    match (words.next(), words.next()) {
-        (Some(program), None) => Ok(program),
-        _ => bail!(
-            "this program runs from the cache of npx, which takes too long to start for hooks; install it with `npm install \
-             --global {NPX_PACKAGE}`, then run `memory-bank-mcp setup`"
-        ),
+    let program = own_program()?;
+    if let Some(runner) = PackageRunner::of(&program) {
+        bail!(
+            "this program runs from the cache of {}, which takes too long to start for hooks; install it with `{}`, then run \
+             `memory-bank-mcp setup`",
+            runner.name,
+            runner.install
+        );
     }
+    command(&program, is_committed)?.into_iter().next().context("the path of this program is not known")
+}
+
+/// The path of this program, on Windows without the beginning of canonical paths.
+fn own_program() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe().context("the path of this program is not known")?;
+    Ok(dunce::simplified(&program).to_owned())
 }
 
 /// The words that start this program.
@@ -63,16 +64,14 @@ pub(crate) fn installed_program(is_committed: bool) -> anyhow::Result<String> {
 /// A file that is committed contains the bare name, if that resolves to this program; all others the full path,
 /// since graphical programs seldom have the `PATH` of the shell.
 fn command(program: &Path, is_committed: bool) -> anyhow::Result<Vec<String>> {
-    if is_below(program, NPX_CACHE) {
-        let shell = if cfg!(windows) { &["cmd", "/c"][..] } else { &[] };
-        return Ok(shell.iter().chain(&NPX_COMMAND).map(|word| (*word).to_owned()).collect());
-    }
-    if is_below(program, UV_CACHE) {
-        // A wheel from a folder may have a name that nobody has on PyPI yet: an agent must not start what comes to have it.
-        bail!(
-            "this program runs from the cache of uv, which may be emptied at any time; install it first, such as with \
-             `uv tool install diazstg-memory-bank-mcp`, and run the installed program"
-        );
+    if let Some(runner) = PackageRunner::of(program) {
+        return runner.words().with_context(|| {
+            format!(
+                "this program runs from the cache of {}, which may be emptied at any time; install it first, such as with `{}`, \
+                 and run the installed program",
+                runner.name, runner.install
+            )
+        });
     }
     let name = program.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let on_path = std::env::var_os("PATH").and_then(|path| {
@@ -208,14 +207,21 @@ mod tests {
 
     #[test]
     fn a_program_in_a_cache_is_started_by_its_package_or_not_at_all() {
-        let npx = Path::new("/home/jo/.npm/_npx/1a/node_modules/@diazstg/x/bin/memory-bank-mcp");
-        let words = command(npx, false).unwrap();
-        assert!(words.ends_with(&NPX_COMMAND.map(str::to_owned)), "{words:?}");
-        for uvx in
-            ["/home/jo/.cache/uv/archive-v0/ab", "/home/jo/uv/cache/archive-v0/ab", "/tmp/c/archive-v0/ab"]
-        {
-            let error = command(&Path::new(uvx).join("bin/memory-bank-mcp"), false).unwrap_err();
-            assert!(error.to_string().contains("uv tool install"), "{uvx}");
+        let words = |folder: &str| command(&Path::new(folder).join("bin/memory-bank-mcp"), false);
+        for (folder, start) in [
+            ("/home/jo/.npm/_npx/1a/node_modules/x", "npx -y @diazstg/memory-bank-mcp"),
+            ("/home/jo/.cache/pnpm/dlx/6f/1a-2n/node_modules/x", "pnpm dlx @diazstg/memory-bank-mcp"),
+            ("/tmp/bunx-0-@diazstg/x@latest/node_modules/x", "bunx @diazstg/memory-bank-mcp"),
+        ] {
+            assert!(words(folder).unwrap().join(" ").ends_with(start), "{folder}");
+        }
+        for (folder, install) in [
+            ("/home/jo/.cache/uv/archive-v0/ab", "uv tool install"),
+            ("/home/jo/.cache/pipx/c539b568024c72c", "pipx install"),
+            ("/tmp/dlx-11894/node_modules/x", "npm install --global"),
+        ] {
+            let error = words(folder).unwrap_err().to_string();
+            assert!(error.contains(install), "{folder}: {error}");
         }
         assert_eq!(command(Path::new("/opt/x/memory-bank-mcp"), false).unwrap(), ["/opt/x/memory-bank-mcp"]);
     }

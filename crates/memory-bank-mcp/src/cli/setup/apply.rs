@@ -1,14 +1,14 @@
 //! Shows each change, confirms it, and writes it.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use memory_bank_core::identity::PlainKey;
 
-use super::hooks;
+use super::hooks::{self, Unavailable};
 use super::plan::{Plan, Step, Target, plan};
-use super::records::{Part, Record, Records};
+use super::records::{Part, Record, Records, Replaced};
+use super::remove::remove_entry;
+use super::replaced;
 use super::report::{Item, Outcome, Report};
 use super::run::{ATTEMPTS, Confirm, Run, prompt};
 use super::show;
@@ -16,7 +16,6 @@ use crate::cli::clients::Scope;
 use crate::cli::config_file::{self, ReplaceOutcome};
 use crate::cli::config_text::Format;
 use crate::cli::output::print_text;
-use crate::sha256::sha256_hex;
 
 /// Writes the targets.
 pub(super) fn run(
@@ -51,16 +50,18 @@ fn apply_target(
     key: Option<&PlainKey>,
     records: &mut Records,
 ) -> anyhow::Result<Item> {
-    if run.is_in_home() && target.names_project(run) {
+    if let Some(folder) = run.no_project().filter(|_| target.names_project(run)) {
         let outcome = if run.options.clients.is_empty() { Outcome::Skipped } else { Outcome::Failed };
-        let message = "nothing was changed: it must name a project, and this is your home folder; run `setup` in the project, or \
-                       name the project with `--path`";
-        return Ok(Item::new(Some(target.client), &target.file, run.name(), outcome, message.to_owned()));
+        let message = format!(
+            "nothing was changed: it must name a project, and this is {folder}; run `setup` in the project, or name the project \
+             with `--path`"
+        );
+        return Ok(Item::new(Some(target.client), &target.file, run.name(), outcome, message));
     }
     if target.part == Part::Hooks
-        && let Some(message) = hooks::unavailable(run, target)
+        && let Some(unavailable) = hooks::unavailable(run, target)
     {
-        return Ok(Item::new(Some(target.client), &target.file, run.name(), Outcome::Skipped, message));
+        return without_hooks(run, target, &unavailable, records);
     }
     for _ in 0..ATTEMPTS {
         let plan = plan(run, target, key, records)?;
@@ -70,6 +71,13 @@ fn apply_target(
             item.message = unchanged_message(target.part, run.name(), *is_ours, added_environment);
             return Ok(item);
         }
+        if let Step::Share { name } = &plan.step {
+            item.message = format!("the hooks are there already, those of `{name}`");
+            if run.confirm != Confirm::DryRun {
+                records.put(plan.record)?;
+            }
+            return Ok(item);
+        }
         if !run.output.json {
             print_text(&format!(
                 "\n{} ({})\n{}",
@@ -77,11 +85,12 @@ fn apply_target(
                 item.file,
                 item.diff.clone().unwrap_or_default()
             ))?;
+            item.notices.iter().try_for_each(|notice| print_text(notice))?;
         }
         if let Some((outcome, message)) = confirm_write(run, &plan)? {
             return Ok(Item { outcome, message, ..item });
         }
-        match write(run, &plan, records)? {
+        match write(run, &plan, records, &mut item.notes)? {
             ReplaceOutcome::Replaced => {
                 item.outcome = Outcome::Written;
                 item.message = format!("{} {}", target.part.subject(run.name()), step_word(&plan.step));
@@ -97,6 +106,27 @@ fn apply_target(
         }
     }
     anyhow::bail!("another program changes it repeatedly; close the agent, then try again")
+}
+
+/// The outcome for hooks that are left out; those that would use another memory than the entry are removed.
+fn without_hooks(
+    run: &Run<'_>,
+    target: &Target,
+    unavailable: &Unavailable,
+    records: &mut Records,
+) -> anyhow::Result<Item> {
+    let skipped = Item::new(
+        Some(target.client),
+        &target.file,
+        run.name(),
+        Outcome::Skipped,
+        unavailable.message.clone(),
+    );
+    let former = hooks::former(run, target, records).filter(|_| unavailable.replaces_former);
+    let Some(former) = former else { return Ok(skipped) };
+    let item = remove_entry(run, Some(target.client), &former, records)?;
+    let message = format!("{}; {}", item.message, unavailable.message);
+    Ok(Item { message, ..item })
 }
 
 fn unchanged_message(part: Part, name: &str, is_ours: bool, added_environment: &[String]) -> String {
@@ -116,13 +146,14 @@ fn unchanged_message(part: Part, name: &str, is_ours: bool, added_environment: &
 
 fn new_item(run: &Run<'_>, target: &Target, plan: &Plan) -> Item {
     let mut item = Item::new(Some(target.client), &plan.file, run.name(), Outcome::Unchanged, String::new());
-    if !matches!(plan.step, Step::Nothing { .. }) {
+    if !matches!(plan.step, Step::Nothing { .. } | Step::Share { .. }) {
         let before = plan.before.as_deref().unwrap_or_default();
         item.diff = Some(match target.part {
             Part::Hooks if target.client.has_own_hook_file() => show::own_file(&plan.after),
             Part::Hooks => show::diff(before, &plan.after, Format::Json, &plan.shown),
             Part::Server => show::diff(before, &plan.after, target.client.row().format, &plan.shown),
         });
+        item.notices.clone_from(&plan.notices);
         item.notes.clone_from(&plan.notes);
         if target.part == Part::Hooks {
             return item;
@@ -149,17 +180,21 @@ fn confirm_write(run: &Run<'_>, plan: &Plan) -> anyhow::Result<Option<(Outcome, 
     let subject = plan.record.part.subject(name);
     let other = match &plan.step {
         Step::Replace { .. } if plan.record.part == Part::Hooks => Some("other hooks there".to_owned()),
-        Step::Replace { present } => {
+        Step::Replace { present, .. } => {
             Some(format!("an entry `{name}` that starts `{}`", show::launch(present)))
         }
         _ => None,
+    };
+    let kept = match gives_back(&plan.step) {
+        true => "`setup --remove` would give it back",
+        false => "a copy of the file would be kept",
     };
     Ok(match (run.confirm, &other) {
         (Confirm::DryRun, None) => {
             Some((Outcome::Planned, format!("{subject} would be {}", step_word(&plan.step))))
         }
         (Confirm::DryRun, Some(other)) => {
-            Some((Outcome::Planned, format!("it has {other}; `--replace` would replace it")))
+            Some((Outcome::Planned, format!("it has {other}; `--replace` would replace it, and {kept}")))
         }
         (Confirm::Yes, Some(other)) if !run.options.replace => Some((
             Outcome::Failed,
@@ -169,7 +204,7 @@ fn confirm_write(run: &Run<'_>, plan: &Plan) -> anyhow::Result<Option<(Outcome, 
         )),
         (Confirm::Yes, _) => None,
         (Confirm::Prompt, Some(other)) => {
-            let yes = prompt(&format!("It has {other}. Replace it? [y/N] "), false)?;
+            let yes = prompt(&format!("It has {other}. Replace it ({kept})? [y/N] "), false)?;
             (!yes).then(|| (Outcome::Skipped, "skipped".to_owned()))
         }
         (Confirm::Prompt, None) => {
@@ -180,25 +215,43 @@ fn confirm_write(run: &Run<'_>, plan: &Plan) -> anyhow::Result<Option<(Outcome, 
 
 fn step_word(step: &Step) -> &'static str {
     match step {
-        Step::Nothing { .. } => "unchanged",
+        Step::Nothing { .. } | Step::Share { .. } => "unchanged",
         Step::Add => "added",
         Step::Update => "updated",
         Step::Replace { .. } => "replaced",
     }
 }
 
+/// Whether `--remove` gives back what a step replaces.
+fn gives_back(step: &Step) -> bool {
+    matches!(step, Step::Replace { is_edited: false, .. })
+}
+
 /// Writes the record, then the file: `--remove` would not remove an entry without a record.
-fn write(run: &Run<'_>, plan: &Plan, records: &mut Records) -> anyhow::Result<ReplaceOutcome> {
+fn write(
+    run: &Run<'_>,
+    plan: &Plan,
+    records: &mut Records,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<ReplaceOutcome> {
     let known = records.of(&plan.file, run.name(), plan.record.project.as_deref(), plan.record.part).cloned();
     let mut record = plan.record.clone();
     record.folders.extend(missing_folders(&plan.file));
     if let (Step::Replace { .. }, Some(before)) = (&plan.step, &plan.before) {
-        save_copy(run, &plan.file, before)?;
+        let copy = replaced::save_copy(&run.state, &plan.file, before)?;
+        let saved = format!("The previous file was saved as {}", copy.display());
+        if gives_back(&plan.step) {
+            notes.push(format!("{saved}; `memory-bank-mcp setup --remove` gives back what was replaced."));
+            record.replaced = Some(Replaced { copy, is_exact: true });
+        } else {
+            notes.push(format!("{saved}."));
+        }
     }
     records.put(record.clone())?;
     let outcome = config_file::replace(&plan.file, &plan.after, plan.before.as_deref(), plan.access);
     if !matches!(outcome, Ok(ReplaceOutcome::Replaced)) {
         restore_record(records, &record, known)?;
+        replaced::delete_copy(&record, records);
     }
     outcome
 }
@@ -213,22 +266,4 @@ fn restore_record(records: &mut Records, written: &Record, known: Option<Record>
 /// The folders that will be created for a file, the innermost first.
 fn missing_folders(file: &Path) -> Vec<PathBuf> {
     file.ancestors().skip(1).take_while(|folder| !folder.exists()).map(Path::to_owned).collect()
-}
-
-/// Saves a copy of a file that loses an entry of somebody else. The copy is in the state folder, readable for its owner only,
-/// not beside the file, where it could be committed or read by the agent.
-fn save_copy(run: &Run<'_>, file: &Path, text: &str) -> anyhow::Result<()> {
-    let folder = run.state.path().join("replaced");
-    std::fs::create_dir_all(&folder)?;
-    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let hash: String = sha256_hex(text.as_bytes()).chars().take(12).collect();
-    let copy = folder.join(format!("{hash}-{name}"));
-    let mut draft = tempfile::Builder::new().prefix(".setup-").tempfile_in(&folder)?;
-    draft.write_all(text.as_bytes())?;
-    draft.as_file().sync_all()?;
-    draft.persist(&copy).with_context(|| format!("`{}` cannot be written", copy.display()))?;
-    if !run.output.json {
-        print_text(&format!("The previous file was saved as {}.", copy.display()))?;
-    }
-    Ok(())
 }

@@ -2,16 +2,20 @@
 //! it again with `--remove`.
 //!
 //! `run.rs` has the options, `plan.rs` plans the change of one file, `apply.rs` confirms and writes it, `remove.rs` undoes
-//! it, `records.rs` stores the written parts. Each agent is one [`plan::Target`] with one file. Its hooks are a further target,
-//! which `hooks.rs` plans, and which is shown, written, recorded and removed in the same way.
+//! it, `records.rs` stores the written parts, `replaced.rs` the entries of others that were replaced. Each agent is one
+//! [`plan::Target`] with one file. Its hooks are a further target, which `hooks.rs` plans, and which is shown, written, recorded
+//! and removed in the same way; `ownership.rs` separates those of several names in one file.
 
 mod apply;
 mod check;
 mod hooks;
 mod masks;
+mod notice;
+mod ownership;
 mod plan;
 mod records;
 mod remove;
+mod replaced;
 mod report;
 mod run;
 mod show;
@@ -177,7 +181,8 @@ fn targets(run: &Run<'_>) -> anyhow::Result<Vec<Target>> {
         };
         let target = |file| Target { client, scope, file, project: project.clone(), part: Part::Server };
         targets.extend(files.into_iter().map(target));
-        let hooks = client.hook_file(scope, &run.project, &run.place).filter(|_| !run.options.no_hooks);
+        let hooks =
+            client.hook_file(scope, &run.project, &run.place, run.name()).filter(|_| !run.options.no_hooks);
         let project = project.clone();
         targets.extend(hooks.map(|file| Target { client, scope, file, project, part: Part::Hooks }));
     }

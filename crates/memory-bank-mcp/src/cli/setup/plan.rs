@@ -7,6 +7,7 @@ use memory_bank_core::identity::PlainKey;
 use serde_json::{Value, json};
 
 use super::hooks;
+use super::notice;
 use super::records::{Part, Record, Records};
 use super::run::{Run, TOOLS};
 use crate::cli::clients::{
@@ -38,8 +39,10 @@ pub(super) enum Step {
     Add,
     /// An entry that `setup` wrote gets other options.
     Update,
-    /// A different entry of this name is replaced.
-    Replace { present: Value },
+    /// A different entry of this name is replaced. `is_edited` if `setup` wrote it, and somebody changed its options since.
+    Replace { present: Value, is_edited: bool },
+    /// None: these hooks are there for another name, and belong to both from now on.
+    Share { name: String },
 }
 
 /// A planned change of a file.
@@ -50,6 +53,8 @@ pub(super) struct Plan {
     pub(super) step: Step,
     /// The texts of the change that may be shown.
     pub(super) shown: Value,
+    /// What the user must know before the file is written.
+    pub(super) notices: Vec<String>,
     /// Remaining steps for the user.
     pub(super) notes: Vec<String>,
     pub(super) access: FileAccess,
@@ -106,15 +111,22 @@ pub(super) fn plan(
             Step::Nothing { is_ours: known.is_some(), added_environment }
         }
         Some(present) if known.is_some_and(|known| known.launch == launch_hash(present)) => Step::Update,
-        Some(present) => Step::Replace { present: present.clone() },
+        Some(present) => {
+            let is_same_program = launch(present).first() == launch(&entry).first();
+            Step::Replace { present: present.clone(), is_edited: known.is_some() && is_same_program }
+        }
     };
     let (after, record) =
         result(&step, target, name, known, text, before.is_some(), present.as_ref(), &entry, &server)?;
     let record = Record { file: file.clone(), link: config_file::last_link(&target.file)?, ..record };
     let access = server.file_access(target.scope);
-    let shown = json!([entry, target.client.input(&server)]);
+    // An entry that `setup` wrote has no text of others, and the former project must be seen.
+    let former = present.as_ref().filter(|_| matches!(step, Step::Update)).map(launch);
+    let shown = json!([entry, target.client.input(&server), former]);
+    let mut notices = notice::of_entry(run, target, &server);
+    notices.extend(former.as_deref().and_then(|former| notice::of_move(former, &launch(&entry))));
     let notes = target.client.notes(&server, target.scope);
-    Ok(Plan { file, step, shown, notes, access, before, after, record })
+    Ok(Plan { file, step, shown, notices, notes, access, before, after, record })
 }
 
 /// The text after the step, and its record.
@@ -143,7 +155,7 @@ fn result(
         _ => entry.clone(),
     };
     let after = match step {
-        Step::Nothing { .. } => text.to_owned(),
+        Step::Nothing { .. } | Step::Share { .. } => text.to_owned(),
         _ => config_text::put(base, location, &written, input.as_ref())?,
     };
     // The record of a removed entry does not describe the present file.
@@ -172,6 +184,8 @@ fn result(
         made_section,
         input: input.and_then(|input| Some(input.get("id")?.as_str()?.to_owned())),
         folders: known.map(|known| known.folders.clone()).unwrap_or_default(),
+        commands: Vec::new(),
+        replaced: known.and_then(|known| known.replaced_before(text)),
     };
     Ok((after, record))
 }

@@ -1,7 +1,7 @@
 //! Records of the entries that `setup` wrote, in the user's state folder. `setup` recognises its entries by them, not by a
 //! marker in the files: clients rewrite their files, and some refuse unknown members.
 //!
-//! A record has hashes and positions only, no text of a file and no key.
+//! A record has hashes and positions only, no text of a file and no key; it names the copy of a file whose entry was replaced.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -85,6 +85,21 @@ pub(super) struct Record {
     pub(super) input: Option<String>,
     /// The folders that were created for the file, the innermost first.
     pub(super) folders: Vec<PathBuf>,
+    /// The hashes of the commands of hooks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) commands: Vec<String>,
+    /// The entry of somebody else that was replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) replaced: Option<Replaced>,
+}
+
+/// An entry, or hooks, of somebody else that were replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Replaced {
+    /// The copy of the file as it was before.
+    pub(super) copy: PathBuf,
+    /// Whether nothing but the entry had changed in the file when it was last written.
+    pub(super) is_exact: bool,
 }
 
 impl Record {
@@ -94,6 +109,13 @@ impl Record {
             && self.name == other.name
             && self.project == other.project
             && self.part == other.part
+    }
+
+    /// What this entry replaced, for a further change of the file, which has `text` before it.
+    pub(super) fn replaced_before(&self, text: &str) -> Option<Replaced> {
+        let replaced = self.replaced.clone()?;
+        let is_exact = replaced.is_exact && sha256_hex(text.as_bytes()) == self.after;
+        Some(Replaced { is_exact, ..replaced })
     }
 
     /// The text before the entry was written, if the file has not changed since.
@@ -162,16 +184,30 @@ impl Records {
         self.save()
     }
 
-    /// Deletes the record of an entry. The next record of the same file inherits the section, file and folders that were
-    /// created for it.
+    /// Deletes the record of an entry. The next record of the same file inherits the section and file that were created for it,
+    /// the next in the same folder the folders.
     pub(super) fn forget(&mut self, record: &Record) -> anyhow::Result<()> {
         self.entries.retain(|known| !known.is_of(record));
+        let is_like = |known: &&mut Record| {
+            known.file == record.file && known.project == record.project && known.part == record.part
+        };
+        if let Some(next) = self.entries.iter_mut().find(is_like) {
+            next.made_section |= record.made_section;
+            // Hooks that two names share were written once.
+            if next.after == record.after && next.additions.is_empty() {
+                next.additions.clone_from(&record.additions);
+            }
+        }
         if let Some(next) = self.entries.iter_mut().find(|known| known.file == record.file) {
-            next.made_section |=
-                record.made_section && next.project == record.project && next.part == record.part;
             next.existed &= record.existed;
-            next.folders.extend(record.folders.iter().cloned());
-            next.folders.dedup();
+        }
+        for folder in &record.folders {
+            let is_in_it =
+                |known: &&mut Record| known.file.starts_with(folder) && !known.folders.contains(folder);
+            if let Some(next) = self.entries.iter_mut().find(is_in_it) {
+                next.folders.push(folder.clone());
+                next.folders.sort_by_key(|folder| std::cmp::Reverse(folder.components().count()));
+            }
         }
         self.save()
     }
@@ -257,6 +293,8 @@ mod tests {
             made_section: false,
             input: None,
             folders: Vec::new(),
+            commands: Vec::new(),
+            replaced: None,
         }
     }
 

@@ -7,8 +7,10 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::hooks;
+use super::ownership::Ownership;
 use super::plan::launch_hash;
 use super::records::{Part, Record, Records};
+use super::replaced;
 use super::report::{Item, Outcome, Report};
 use super::run::{ATTEMPTS, Confirm, Run, prompt};
 use super::show;
@@ -58,7 +60,7 @@ fn copy_of(client: Option<Client>, record: &Record, records: &Records) -> Option
         return None;
     }
     let text = config_file::read(link).ok()??;
-    let present = Present::find(client?, record, &text).ok()??;
+    let present = Present::find(client?, record, &text, &owner(records, record)).ok()??;
     (present.launch == record.launch).then(|| Record {
         file: link.clone(),
         link: None,
@@ -82,6 +84,11 @@ fn is_selected(run: &Run<'_>, record: &Record) -> bool {
     of_client && of_name && of_scope
 }
 
+/// Which hooks in the file of a record are those of its name.
+fn owner(records: &Records, record: &Record) -> Ownership {
+    Ownership::new(records, &record.file, &record.name, record.project.as_deref())
+}
+
 /// The entry, or the hooks, as the file has them now.
 struct Present {
     /// The hash by which they are recognised.
@@ -90,22 +97,29 @@ struct Present {
     shown: String,
     /// The texts that may be shown.
     texts: Value,
+    /// The other name that has the same hooks.
+    shared_with: Option<String>,
 }
 
 impl Present {
-    fn find(client: Client, record: &Record, text: &str) -> anyhow::Result<Option<Self>> {
+    fn find(client: Client, record: &Record, text: &str, owner: &Ownership) -> anyhow::Result<Option<Self>> {
         if record.part == Part::Hooks {
-            let commands = hooks::present(client, text)?;
+            let commands = owner.of(hooks::present(client, text)?);
             let Some(first) = commands.first() else { return Ok(None) };
             let first = if client.has_own_hook_file() { String::new() } else { first.clone() };
-            let shown = show::launch(&json!({ "command": first }));
-            return Ok(Some(Self { launch: hooks::hash(&commands), shown, texts: json!(commands) }));
+            return Ok(Some(Self {
+                launch: hooks::hash(&commands),
+                shown: show::launch(&json!({ "command": first })),
+                shared_with: owner.shared_with(&commands).map(str::to_owned),
+                texts: json!(commands),
+            }));
         }
         let entry = config_text::find(text, client.location(&record.name, record.project.as_deref()))?;
         Ok(entry.map(|entry| Self {
             launch: launch_hash(&entry),
             shown: show::launch(&entry),
             texts: json!(launch(&entry)),
+            shared_with: None,
         }))
     }
 }
@@ -115,9 +129,12 @@ struct Removal {
     text: String,
     /// Whether to delete the file, because it was created for the entry and has no other content.
     deletes_file: bool,
+    /// Whether it has what `--replace` replaced.
+    gives_back: bool,
 }
 
-fn remove_entry(
+/// Removes an entry, or hooks, that `setup` wrote.
+pub(super) fn remove_entry(
     run: &Run<'_>,
     client: Option<Client>,
     record: &Record,
@@ -130,67 +147,99 @@ fn remove_entry(
             record.client
         )
     };
-    let subject = record.part.subject(&record.name);
+    let (subject, owner) = (record.part.subject(&record.name), owner(records, record));
     for _ in 0..ATTEMPTS {
-        // The record has the file with links followed. A link that was created since, for example by a project, leads to a
-        // file that `setup` did not write.
-        let found = config_file::target(&record.file)?;
-        ensure!(
-            found == record.file,
-            "`{}` is now a link to `{}`; restore the file, or remove the entry by hand",
-            record.file.display(),
-            found.display()
-        );
+        check_file(record)?;
         let before = config_file::read(&record.file)?;
         let present = match &before {
-            Some(text) => Present::find(known, record, text)?,
+            Some(text) => Present::find(known, record, text, &owner)?,
             None => None,
         };
         let (Some(before), Some(present)) = (before, present) else {
             if run.confirm != Confirm::DryRun {
                 records.forget(record)?;
             }
-            return Ok(item(Outcome::Unchanged, format!("{subject} {} removed before", record.part.was())));
+            let copy = record
+                .replaced
+                .as_ref()
+                .map(|replaced| format!("; what it replaced is in the copy `{}`", replaced.copy.display()));
+            let message =
+                format!("{subject} {} removed before{}", record.part.was(), copy.unwrap_or_default());
+            return Ok(item(Outcome::Unchanged, message));
         };
-        let removal = removal(known, record, &before)?;
-        let format = if record.part == Part::Hooks { Format::Json } else { known.row().format };
-        let diff = if record.part == Part::Hooks && known.has_own_hook_file() {
-            "(the file is removed)\n".to_owned()
-        } else {
-            show::diff(&before, &removal.text, format, &present.texts)
-        };
+        if let Some(name) = &present.shared_with {
+            if run.confirm != Confirm::DryRun {
+                records.forget(record)?;
+            }
+            return Ok(item(Outcome::Unchanged, format!("the hooks stay, since `{name}` has the same")));
+        }
+        let removal = removal(known, record, &before, &owner)?;
+        let diff = shown_diff(known, record, &before, &removal, &present.texts);
         let is_changed = present.launch != record.launch;
         if !run.output.json {
             print_text(&format!("\n{} ({})\n{diff}", known.row().title, record.file.display()))?;
         }
-        if let Some((outcome, message)) = confirm_removal(run, record, is_changed.then_some(present.shown))? {
+        let changed = is_changed.then_some(present.shown);
+        if let Some((outcome, message)) = confirm_removal(run, record, &removal, changed)? {
             return Ok(Item { diff: Some(diff), ..item(outcome, message) });
         }
         if write(&record.file, &before, &removal)? == ReplaceOutcome::Replaced {
             records.forget(record)?;
             remove_folders(record, records);
+            if removal.gives_back {
+                replaced::delete_copy(record, records);
+            }
             let file =
                 if removal.deletes_file { "; the file had no other content and is removed" } else { "" };
-            let message = format!("{subject} removed{file}");
+            let back = replaced::outcome(record, removal.gives_back, false);
+            let message = format!("{subject} removed{file}{back}");
             return Ok(Item { diff: Some(diff), ..item(Outcome::Removed, message) });
         }
     }
     anyhow::bail!("another program changes it repeatedly; close the agent, then try again")
 }
 
-/// The file without the entry: the original, if nothing else was changed.
-fn removal(client: Client, record: &Record, text: &str) -> anyhow::Result<Removal> {
-    if let Some(original) = record.original(text) {
-        return Ok(Removal { deletes_file: !record.existed && original.is_empty(), text: original });
+/// Checks that the file is the one that `setup` wrote: the record has it with links followed, and a link that was created since,
+/// for example by a project, leads to another.
+fn check_file(record: &Record) -> anyhow::Result<()> {
+    let found = config_file::target(&record.file)?;
+    ensure!(
+        found == record.file,
+        "`{}` is now a link to `{}`; restore the file, or remove the entry by hand",
+        record.file.display(),
+        found.display()
+    );
+    Ok(())
+}
+
+fn shown_diff(client: Client, record: &Record, before: &str, removal: &Removal, texts: &Value) -> String {
+    let format = if record.part == Part::Hooks { Format::Json } else { client.row().format };
+    if record.part == Part::Hooks && client.has_own_hook_file() {
+        let outcome = if removal.gives_back { "has its former text again" } else { "is removed" };
+        return format!("(the file {outcome})\n");
+    }
+    show::diff(before, &removal.text, format, texts)
+}
+
+/// The file without the entry: the original, if nothing else was changed; and with the entry that was replaced.
+fn removal(client: Client, record: &Record, text: &str, owner: &Ownership) -> anyhow::Result<Removal> {
+    if let Some(text) = replaced::given_back(client, record, text, owner)? {
+        return Ok(Removal { text, deletes_file: false, gives_back: true });
+    }
+    let gives_back = false;
+    if let Some(original) = record.original(text).filter(|_| !owner.shares()) {
+        let deletes_file = !record.existed && original.is_empty();
+        return Ok(Removal { deletes_file, text: original, gives_back });
     }
     if record.part == Part::Hooks {
-        let text = hooks::without(client, text, record.made_section)?;
-        let is_empty = hooks::is_empty(&text) && (client.has_own_hook_file() || !record.existed);
-        return Ok(Removal { deletes_file: is_empty, text });
+        let text = hooks::without(client, text, owner, record.made_section)?;
+        let deletes_file = hooks::is_empty(&text) && (client.has_own_hook_file() || !record.existed);
+        return Ok(Removal { deletes_file, text, gives_back });
     }
     let prune = PruneOptions { empty_section: record.made_section, unused_input: record.input.as_deref() };
     let text = config_text::remove(text, client.location(&record.name, record.project.as_deref()), prune)?;
-    Ok(Removal { deletes_file: !record.existed && config_text::is_empty(&text, client.row().format), text })
+    let deletes_file = !record.existed && config_text::is_empty(&text, client.row().format);
+    Ok(Removal { deletes_file, text, gives_back })
 }
 
 /// Confirms the removal; returns an outcome with its message if the entry is not to be removed. `changed` is the command
@@ -198,12 +247,14 @@ fn removal(client: Client, record: &Record, text: &str) -> anyhow::Result<Remova
 fn confirm_removal(
     run: &Run<'_>,
     record: &Record,
+    removal: &Removal,
     changed: Option<String>,
 ) -> anyhow::Result<Option<(Outcome, String)>> {
+    let back = replaced::outcome(record, removal.gives_back, true);
     let (name, was) = (record.part.subject(&record.name), record.part.was());
     let starts = if record.part == Part::Hooks { "start" } else { "starts" };
     Ok(match (run.confirm, changed) {
-        (Confirm::DryRun, None) => Some((Outcome::Planned, format!("{name} would be removed"))),
+        (Confirm::DryRun, None) => Some((Outcome::Planned, format!("{name} would be removed{back}"))),
         (Confirm::DryRun, Some(launch)) => Some((
             Outcome::Planned,
             format!("{name} {was} changed since and {starts} `{launch}`; `--replace` would remove it"),
@@ -220,7 +271,11 @@ fn confirm_removal(
             (!prompt(&question, false)?).then(|| (Outcome::Skipped, "skipped".to_owned()))
         }
         (Confirm::Prompt, None) => {
-            (!prompt("Remove it? [Y/n] ", true)?).then(|| (Outcome::Skipped, "skipped".to_owned()))
+            let question = match removal.gives_back {
+                true => "Remove it, and put back what it replaced? [Y/n] ",
+                false => "Remove it? [Y/n] ",
+            };
+            (!prompt(question, true)?).then(|| (Outcome::Skipped, "skipped".to_owned()))
         }
     })
 }

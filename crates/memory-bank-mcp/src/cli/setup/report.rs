@@ -50,6 +50,8 @@ pub(super) struct Item {
     pub(super) outcome: Outcome,
     pub(super) message: String,
     pub(super) diff: Option<String>,
+    /// What the user must know before the file is written.
+    pub(super) notices: Vec<String>,
     pub(super) notes: Vec<String>,
 }
 
@@ -63,7 +65,17 @@ impl Item {
     ) -> Self {
         let file = file.display().to_string();
         let (name, part) = (name.to_owned(), Part::Server);
-        Self { client, file, name, part, outcome, message, diff: None, notes: Vec::new() }
+        Self {
+            client,
+            file,
+            name,
+            part,
+            outcome,
+            message,
+            diff: None,
+            notices: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 }
 
@@ -136,7 +148,7 @@ impl Item {
             "outcome": self.outcome.word(),
             "message": self.message,
             "diff": self.diff,
-            "notes": self.notes,
+            "notes": self.notices.iter().chain(&self.notes).collect::<Vec<_>>(),
         })
     }
 }

@@ -53,7 +53,8 @@ pub(crate) struct SetupOptions {
     #[arg(long)]
     pub(super) remove: bool,
 
-    /// Also replace (with `--remove`, remove) an entry of that name that `setup` did not write in this form.
+    /// Also replace (with `--remove`, remove) an entry of that name that `setup` did not write in this form; a later `--remove`
+    /// gives a replaced entry back.
     #[arg(long)]
     pub(super) replace: bool,
 
@@ -96,10 +97,16 @@ impl Run<'_> {
         self.options.name.as_deref().unwrap_or(DEFAULT_NAME)
     }
 
-    /// Whether the project is the home folder, without `--path`.
-    pub(super) fn is_in_home(&self) -> bool {
-        let home = self.place.home.as_ref().and_then(|home| home.canonicalize().ok());
-        self.global.path.is_none() && home.is_some_and(|home| home == self.project)
+    /// The folder that is taken for the project though it is none: the home folder, or the root folder; without `--path`.
+    pub(super) fn no_project(&self) -> Option<&'static str> {
+        let home = self.place.home.as_ref().and_then(|home| dunce::canonicalize(home).ok());
+        if self.global.path.is_some() {
+            None
+        } else if self.project.parent().is_none() {
+            Some("the root folder")
+        } else {
+            home.is_some_and(|home| home == self.project).then_some("your home folder")
+        }
     }
 }
 

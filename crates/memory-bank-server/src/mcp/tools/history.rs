@@ -111,7 +111,8 @@ async fn history(mut call: Call) -> Result<Reply, Failure> {
             Action::Diff => entity::diff(&call, &bank, &arguments, &entity).await,
             Action::Restore => entity::restore(&call, &bank, &arguments, &entity).await,
             Action::Erase => erase(&call, &bank, &arguments).await,
-            Action::Blame | Action::Undo => {
+            Action::Undo => undo::undo(&call, &bank, &arguments).await,
+            Action::Blame => {
                 Err(Failure::Malformed("this action is for documents; give no `entity`".to_owned()))
             }
         };

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::graph::history::{
-    GraphChange, GraphChangePage, GraphChangeQuery, GraphItem, GraphSubject, summary,
+    GraphChange, GraphChangePage, GraphChangeQuery, GraphItem, GraphSubject, summary_of,
 };
 use memory_bank_core::history::{Subject, Version, VersionPage, VersionPlace, VersionQuery};
 use memory_bank_core::limits;
@@ -168,6 +168,16 @@ pub(super) fn version_json(version: &Version, requested: Option<&str>) -> Value 
     data
 }
 
+/// The member that an item of the graph has in a reply, and its value; `other` is the name of the target of a relation.
+pub(super) fn about(item: &GraphItem, other: Option<&str>) -> (&'static str, String) {
+    let member = match item {
+        GraphItem::Observation(_) => "observation",
+        GraphItem::Relation(_) => "relation",
+        GraphItem::Entity(_) => "type",
+    };
+    (member, summary_of(item, other, SUMMARY_CHARS))
+}
+
 /// A change of the graph in a reply.
 fn change_json(change: &GraphChange) -> Value {
     let mut data = json!({
@@ -175,13 +185,9 @@ fn change_json(change: &GraphChange) -> Value {
         "at": iso_millis(change.at),
         "kind": change.change.as_str(),
     });
-    let about = match change.item() {
-        Some(GraphItem::Observation(_)) => "observation",
-        Some(GraphItem::Relation(_)) => "relation",
-        _ => "type",
-    };
     let entity = change.entity.as_deref().or_else(|| change.item().map(GraphItem::entity_id));
-    let text = summary(change, SUMMARY_CHARS);
+    let (about, text) =
+        change.item().map(|item| about(item, change.other.as_deref())).unwrap_or(("type", String::new()));
     let members = [
         ("entity", entity),
         (about, Some(text.as_str()).filter(|text| !text.is_empty())),

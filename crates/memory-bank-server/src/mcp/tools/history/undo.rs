@@ -1,16 +1,19 @@
-//! The action `undo`: takes back all that one session, or one user since a time, changed in documents.
+//! The action `undo`: takes back all that one session, or one user since a time, changed in documents and graph.
 
 use std::sync::Arc;
 
 use memory_bank_core::caller::Right;
 use memory_bank_core::document::DocumentPath;
+use memory_bank_core::graph::history::{GraphChange, GraphItem, ItemChange};
 use memory_bank_core::history::Version;
 use memory_bank_core::limits;
 use memory_bank_core::store::{
-    Bank, LeftDocument, UndoError, UndoReport, UndoRequest, UndoneDocument, undo as undo_changes,
+    Bank, EntityRef, LeftDocument, LeftItem, UndoError, UndoReport, UndoRequest, UndoneDocument, UndoneItem,
+    undo as undo_changes,
 };
 use serde_json::{Value, json};
 
+use super::list::about;
 use super::{History, time};
 use crate::mcp::rights;
 use crate::mcp::tools::extra_members::put;
@@ -25,7 +28,9 @@ pub(super) async fn undo(call: &Call, bank: &Arc<dyn Bank>, arguments: &History)
     // The steps back of one document, and the texts to write.
     call.services.replies.need(limits::CHAIN_BYTES + limits::UNDO_BYTES).await?;
     let report = undo_changes(bank.as_ref(), &call.caller, &request).await?;
-    let nothing = report.undone.is_empty() && report.left.is_empty() && report.unchanged == 0;
+    let is_done = !report.undone.is_empty() || !report.undone_items.is_empty();
+    let is_left = !report.left.is_empty() || !report.left_items.is_empty();
+    let nothing = !is_done && !is_left && report.unchanged == 0;
     if nothing && report.of_others > 0 {
         return Err(Failure::Unquoted(format!(
             "these changes are not yours, and you may undo only your own: {}",
@@ -34,17 +39,13 @@ pub(super) async fn undo(call: &Call, bank: &Arc<dyn Bank>, arguments: &History)
     }
     if nothing {
         return Err(Failure::message(
-            "the history has no such changes of documents; the action `list` shows who changed what",
+            "the history has no such changes; the action `list` shows who changed what",
         ));
     }
-    if request.all_or_nothing && !report.left.is_empty() && !request.dry_run {
+    if request.all_or_nothing && is_left && !request.dry_run {
         let mut data = reply_data(call, &report, &request)?;
         put(&mut data, "error", json!("NOT_ALL"));
-        put(
-            &mut data,
-            "message",
-            json!("nothing was undone, since documents in `left` must stay as they are"),
-        );
+        put(&mut data, "message", json!("nothing was undone, since what `left` names must stay as it is"));
         return Err(Failure::Data(data));
     }
     let mut data = reply_data(call, &report, &request)?;
@@ -77,6 +78,7 @@ fn request(call: &Call, arguments: &History) -> Result<UndoRequest, Failure> {
         since,
         until: time("until", arguments.until.as_deref(), true)?,
         document: arguments.filename.as_ref().map(|_| arguments.document()).transpose()?,
+        entity: arguments.entity.clone().map(EntityRef),
         all_or_nothing: arguments.all_or_nothing,
         dry_run: arguments.dry_run,
         context,
@@ -95,9 +97,12 @@ fn reply_data(call: &Call, report: &UndoReport, request: &UndoRequest) -> Result
         put(&mut data, "versionsOfOthers", json!(report.of_others));
     }
     let mut room = Room::of(&call.services.replies, None, &data);
-    // The documents that are left need attention, so they get their room first.
-    let (left, more_left) = room.cut(report.left.iter().map(left_json), 2)?;
-    let (undone, more_undone) = room.cut(report.undone.iter().map(undone_json), 1)?;
+    // What is left needs attention, so it gets its room first.
+    let left = report.left.iter().map(left_json).chain(report.left_items.iter().map(left_item_json));
+    let (left, more_left) = room.cut(left, 2)?;
+    let undone =
+        report.undone.iter().map(undone_json).chain(report.undone_items.iter().map(undone_item_json));
+    let (undone, more_undone) = room.cut(undone, 1)?;
     put(&mut data, "undone", json!(undone));
     if !left.is_empty() {
         put(&mut data, "left", json!(left));
@@ -142,6 +147,47 @@ fn left_json(one: &LeftDocument) -> Value {
     data
 }
 
+fn undone_item_json(one: &UndoneItem) -> Value {
+    let mut data = item_json(Some(&one.item), one.entity.as_deref(), one.other.as_deref());
+    let change = match one.change {
+        ItemChange::Created => "brought back",
+        ItemChange::Changed => "changed",
+        ItemChange::Deleted => "deleted",
+    };
+    put(&mut data, "change", json!(change));
+    put(&mut data, "versions", json!(one.changes));
+    if one.is_merged {
+        put(&mut data, "laterChangesStay", json!(true));
+    }
+    data
+}
+
+fn left_item_json(one: &LeftItem) -> Value {
+    let mut data = item_json(one.item.as_ref(), one.entity.as_deref(), one.other.as_deref());
+    if one.item.is_none() {
+        put(&mut data, "id", json!(one.id));
+    }
+    put(&mut data, "reason", json!(one.reason.describe()));
+    let author = |change: &GraphChange| {
+        format!("{} (version {})", change.author.as_deref().unwrap_or("unknown"), change.number)
+    };
+    let others: Vec<String> = one.others.iter().map(author).collect();
+    if !others.is_empty() {
+        put(&mut data, "changedBy", json!(others));
+    }
+    data
+}
+
+/// An entity, observation or relation: its entity, and what it is.
+fn item_json(item: Option<&GraphItem>, entity: Option<&str>, other: Option<&str>) -> Value {
+    let mut data = json!({"entity": entity.or_else(|| item.map(GraphItem::entity_id))});
+    if let Some(item) = item {
+        let (about, text) = about(item, other);
+        put(&mut data, about, json!(text));
+    }
+    data
+}
+
 /// Who made a version, in words.
 pub(super) fn author_and_number(version: &Version) -> String {
     let author = version.author.as_deref().unwrap_or("unknown");
@@ -152,6 +198,7 @@ impl From<UndoError> for Failure {
     fn from(error: UndoError) -> Self {
         match error {
             UndoError::History(error) => error.into(),
+            UndoError::Graph(error) => error.into(),
             UndoError::Edit(error) => error.into(),
             other => Self::Message(other.to_string()),
         }

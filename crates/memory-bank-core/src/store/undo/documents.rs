@@ -1,195 +1,26 @@
-//! Takes back all that one session, or one user since a time, changed in documents: one edit, through the traits of a store.
+//! What an undo does with documents: each follows its chain of versions back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
+use super::{LeftDocument, MAX_NAMED, Reason, UndoError, UndoReport, UndoRequest, UndoneDocument};
 use crate::caller::{Caller, Right};
 use crate::document::{DocumentPath, Etag};
-use crate::error::{EditError, StoreError};
+use crate::error::EditError;
 use crate::history::{
-    Chain, ChainQuery, ChangeContext, LineRange, Link, Obstacle, Snapshot, Subject, TakenBack, UndoMark,
-    Version, VersionQuery, take_back,
+    Chain, ChainQuery, Link, Snapshot, Subject, TakenBack, Version, VersionQuery, take_back,
 };
 use crate::limits;
 use crate::store::{Bank, Drafts, HistoryError, ReadOutcome};
 
-/// How often the changes are examined anew, because documents changed meanwhile.
-const TRIES: usize = 4;
-/// The most others that are named for a document that is left.
-const MAX_NAMED: usize = 5;
-
-/// Whose changes are taken back.
-#[derive(Debug, Clone, Default)]
-pub struct UndoRequest {
-    /// Of this session of a client.
-    pub session: Option<String>,
-    /// Of this user.
-    pub by: Option<String>,
-    /// Only changes of this time or later.
-    pub since: Option<Timestamp>,
-    /// Only changes before this time.
-    pub until: Option<Timestamp>,
-    /// Only changes of this document.
-    pub document: Option<DocumentPath>,
-    /// Whether nothing is taken back if a document must be left.
-    pub all_or_nothing: bool,
-    /// Whether nothing is written.
-    pub dry_run: bool,
-    /// What the versions of the undo record.
-    pub context: ChangeContext,
-}
-
-/// What an undo did, or would do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UndoReport {
-    /// The documents whose changes are taken back.
-    pub undone: Vec<UndoneDocument>,
-    /// The documents that stay as they are, although something in them would have to be taken back.
-    pub left: Vec<LeftDocument>,
-    /// How many documents of the set have none of its changes any more.
-    pub unchanged: usize,
-    /// How many changes of others are in the set, which the caller may not take back.
-    pub of_others: usize,
-    /// Whether it was written.
-    pub is_written: bool,
-}
-
-/// A document whose changes are taken back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UndoneDocument {
-    /// Its name before the undo; `None` if it was deleted.
-    pub from: Option<DocumentPath>,
-    /// Its name after the undo; `None` if the undo deletes it.
-    pub to: Option<DocumentPath>,
-    /// Its etag after the undo.
-    pub etag: Option<Etag>,
-    /// How many versions were taken back.
-    pub versions: usize,
-    /// Whether later changes of others stay.
-    pub is_merged: bool,
-}
-
-/// A document that is left as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftDocument {
-    /// Its name.
-    pub path: DocumentPath,
-    /// Why.
-    pub reason: Reason,
-    /// The versions of others since the first change of the set, newest first.
-    pub others: Vec<Version>,
-}
-
-/// Why a document is left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
-    /// The changes cannot be taken back.
-    Obstacle(Obstacle),
-    /// Another document has the name that it would get.
-    NameTaken(DocumentPath),
-    /// It would be deleted, and others had changed it, so only an owner may do that.
-    NotOwn,
-    /// It is a core document, which stays.
-    Core,
-    /// There are more changes since than one call follows.
-    TooManyVersions,
-    /// Its text would be longer than a document may be, or its name cannot be given to a new one.
-    NotAllowed,
-    /// The history of it is gone.
-    NoHistory,
-}
-
-impl Reason {
-    /// The reason in words, as they follow the name of the document.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Obstacle(Obstacle::ChangedSince) => "was created, and changed since".to_owned(),
-            Self::Obstacle(Obstacle::DeletedSince) => "was deleted since".to_owned(),
-            Self::Obstacle(Obstacle::ExistsAgain) => "was deleted, and written anew since".to_owned(),
-            Self::Obstacle(Obstacle::RenamedSince) => "was renamed, and renamed again since".to_owned(),
-            Self::Obstacle(Obstacle::Lines(lines)) => format!("{} changed since", lines_named(lines)),
-            Self::Obstacle(Obstacle::Damaged(damage)) => format!("cannot be followed back: {damage}"),
-            Self::NameTaken(path) => format!("cannot become `{path}`: another document has this name"),
-            Self::NotOwn => "would be deleted, and others changed it; only an owner may do that".to_owned(),
-            Self::Core => "is a core document, which stays".to_owned(),
-            Self::TooManyVersions => {
-                format!("has more than {} later versions", limits::CHAIN_VERSIONS)
-            }
-            Self::NotAllowed => "would be too long, or has a name that is not allowed any more".to_owned(),
-            Self::NoHistory => "has no history any more".to_owned(),
-        }
-    }
-}
-
-/// Lines of a text, in words.
-#[must_use]
-pub fn lines_named(lines: &[LineRange]) -> String {
-    let named = lines.iter().take(MAX_NAMED).map(|range| {
-        if range.to <= range.from {
-            range.from.to_string()
-        } else {
-            format!("{} to {}", range.from, range.to)
-        }
-    });
-    let named: Vec<String> = named.collect();
-    let more = if lines.len() > MAX_NAMED { ", …" } else { "" };
-    let is_one = matches!(lines, [range] if range.to <= range.from);
-    format!("{} {}{more}", if is_one { "line" } else { "lines" }, named.join(", "))
-}
-
-/// Why nothing was taken back.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum UndoError {
-    /// The set is larger than one call takes back.
-    #[error(
-        "these are more than {versions} versions, {documents} documents or {mib} MiB of text; narrow them with `since`, \
-         `until` or `filename`, and undo the newest first",
-        versions = limits::UNDO_VERSIONS, documents = limits::UNDO_DOCUMENTS, mib = limits::UNDO_BYTES >> 20
-    )]
-    TooMany,
-    /// The history cannot be read.
-    #[error(transparent)]
-    History(#[from] HistoryError),
-    /// The documents cannot be written.
-    #[error(transparent)]
-    Edit(#[from] EditError),
-}
-
-impl From<StoreError> for UndoError {
-    fn from(error: StoreError) -> Self {
-        Self::History(error.into())
-    }
-}
-
-/// Takes the changes back, in one edit. Who may not administer takes back only own changes.
-///
-/// # Errors
-/// The set is too large, or the store failed. Nothing was written.
-pub async fn undo(bank: &dyn Bank, caller: &Caller, request: &UndoRequest) -> Result<UndoReport, UndoError> {
-    let own = (!caller.may(Right::Admin)).then_some(caller.user_name.as_str());
-    let mark =
-        UndoMark::of(request.session.as_deref(), request.by.as_deref().or(own), request.since, request.until);
-    let context = ChangeContext { restores: true, undoes: Some(mark), ..request.context.clone() };
-    for _ in 0..TRIES {
-        let plan = Plan::of(bank, caller, request).await?;
-        let refused = request.all_or_nothing && !plan.report.left.is_empty();
-        if request.dry_run || refused || plan.changes.is_empty() {
-            return Ok(plan.report);
-        }
-        if let Some(report) = plan.carry_out(bank, caller, &context).await? {
-            return Ok(report);
-        }
-    }
-    Err(StoreError::Busy.into())
-}
-
-/// The changes of an undo.
+/// What an undo does with documents.
 #[derive(Default)]
-struct Plan {
-    report: UndoReport,
+pub(super) struct DocumentPlan {
+    undone: Vec<UndoneDocument>,
+    left: Vec<LeftDocument>,
+    unchanged: usize,
+    of_others: usize,
+    /// How many versions are in the set.
+    pub(super) versions: usize,
     changes: Vec<Change>,
 }
 
@@ -208,11 +39,19 @@ struct Planned {
     others: Vec<Version>,
 }
 
-impl Plan {
-    async fn of(bank: &dyn Bank, caller: &Caller, request: &UndoRequest) -> Result<Self, UndoError> {
-        let (set, of_others) = changes_of(bank, caller, request).await?;
+impl DocumentPlan {
+    pub(super) async fn of(
+        bank: &dyn Bank,
+        caller: &Caller,
+        request: &UndoRequest,
+    ) -> Result<Self, UndoError> {
         let mut plan = Self::default();
-        plan.report.of_others = of_others;
+        if request.entity.is_some() {
+            return Ok(plan);
+        }
+        let (set, of_others) = changes_of(bank, caller, request).await?;
+        plan.of_others = of_others;
+        plan.versions = set.values().map(|(_, numbers)| numbers.len()).sum();
         let (mut planned, mut bytes) = (Vec::new(), 0);
         for (document, (path, numbers)) in set {
             let from = numbers.first().copied().unwrap_or_default();
@@ -221,13 +60,13 @@ impl Plan {
             let chain = match bank.chain(caller, &query).await {
                 Ok(chain) => chain,
                 Err(HistoryError::NoDocument(_)) => {
-                    plan.report.left.push(left(Reason::NoHistory));
+                    plan.left.push(left(Reason::NoHistory));
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             };
             match plan_document(caller, &chain, &path, &numbers) {
-                Ok(None) => plan.report.unchanged += 1,
+                Ok(None) => plan.unchanged += 1,
                 Ok(Some(one)) => {
                     bytes += one.change.to.as_ref().map_or(0, |to| to.text.len());
                     if bytes > limits::UNDO_BYTES {
@@ -235,7 +74,7 @@ impl Plan {
                     }
                     planned.push(one);
                 }
-                Err(left) => plan.report.left.push(left),
+                Err(left) => plan.left.push(left),
             }
         }
         plan.take_names(bank, caller, planned).await?;
@@ -262,49 +101,48 @@ impl Plan {
             match new.filter(|name| !free.remove(name)) {
                 None => {
                     self.changes.push(change);
-                    self.report.undone.push(undone);
+                    self.undone.push(undone);
                 }
                 Some(name) => {
                     let path =
                         undone.from.clone().or_else(|| undone.to.clone()).unwrap_or_else(|| name.clone());
                     let reason = Reason::NameTaken(name);
-                    self.report.left.push(LeftDocument { path, reason, others });
+                    self.left.push(LeftDocument { path, reason, others });
                 }
             }
         }
         Ok(())
     }
 
-    /// Writes the changes; `None` if a document changed meanwhile.
-    async fn carry_out(
-        mut self,
-        bank: &dyn Bank,
-        caller: &Caller,
-        context: &ChangeContext,
-    ) -> Result<Option<UndoReport>, UndoError> {
+    /// Adds what it does to the report.
+    pub(super) fn report(&self, report: &mut UndoReport) {
+        report.undone.clone_from(&self.undone);
+        report.left.clone_from(&self.left);
+        report.unchanged += self.unchanged;
+        report.of_others += self.of_others;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// The documents of the edit.
+    pub(super) fn paths(&self) -> Vec<DocumentPath> {
         let mut paths = BTreeSet::new();
         for change in &self.changes {
             paths.extend(change.from.iter().map(|(path, _)| path.clone()));
             paths.extend(change.to.iter().map(|to| to.path.clone()));
         }
-        let paths: Vec<DocumentPath> = paths.into_iter().collect();
-        let mut is_stale = false;
-        let edited = bank
-            .edit(caller, &paths, &mut |drafts| {
-                drafts.set_context(context);
-                is_stale = self.changes.iter().any(|change| change.is_stale(drafts));
-                if is_stale {
-                    return Err(EditError::Refused("a document changed meanwhile".to_owned()));
-                }
-                self.changes.iter().try_for_each(|change| change.apply(drafts))
-            })
-            .await;
-        if is_stale {
-            return Ok(None);
-        }
-        edited?;
-        self.report.is_written = true;
-        Ok(Some(self.report))
+        paths.into_iter().collect()
+    }
+
+    /// Whether a document changed since the plan was made.
+    pub(super) fn is_stale(&self, drafts: &Drafts) -> bool {
+        self.changes.iter().any(|change| change.is_stale(drafts))
+    }
+
+    pub(super) fn apply(&self, drafts: &mut Drafts) -> Result<(), EditError> {
+        self.changes.iter().try_for_each(|change| change.apply(drafts))
     }
 }
 

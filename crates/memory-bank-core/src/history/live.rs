@@ -1,0 +1,40 @@
+//! Which changes of one document, or of one item of the graph, an undo takes back.
+
+use crate::history::ChangeFacts;
+
+/// Which of these changes, newest first, are to be taken back: those that are `mine`, but neither what an undo took back that still
+/// holds, nor such an undo if it is `mine` itself. `is_restored_over`: whether the change at this place was taken back since by
+/// something that is no undo.
+pub(crate) fn live<'c, C>(
+    changes: &'c [C],
+    facts: impl Fn(&'c C) -> ChangeFacts<'c>,
+    mine: impl Fn(&'c C) -> bool,
+    is_restored_over: impl Fn(usize) -> bool,
+) -> Vec<bool> {
+    let mut undone = vec![false; changes.len()];
+    let mut live: Vec<bool> = changes.iter().map(&mine).collect();
+    for (place, change) in changes.iter().enumerate() {
+        let Some(mark) = facts(change).undoes else { continue };
+        if undone.get(place).is_none_or(|undone| *undone) || is_restored_over(place) {
+            continue;
+        }
+        let mut took_mine = false;
+        for (older, other) in changes.iter().enumerate().skip(place + 1) {
+            let known = facts(other);
+            // An undo may have several changes of a document or item.
+            if known.undoes == Some(mark) || !mark.matches(&known) {
+                continue;
+            }
+            took_mine |= mine(other);
+            for flags in [(&mut undone, true), (&mut live, false)] {
+                if let Some(flag) = flags.0.get_mut(older) {
+                    *flag = flags.1;
+                }
+            }
+        }
+        if took_mine && let Some(live) = live.get_mut(place) {
+            *live = false;
+        }
+    }
+    live
+}

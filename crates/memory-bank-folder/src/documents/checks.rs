@@ -1,0 +1,44 @@
+//! What is checked before new documents are made: their names, and their number.
+
+use memory_bank_core::error::{EditError, StoreError};
+use memory_bank_core::store::{check_document_count, name_clash};
+
+use super::{Plan, is_document};
+use crate::dir::{BankDir, reason};
+use crate::journal::Step;
+
+/// Refuses new names that another file system could not store beside the existing ones, and folders that are links.
+pub(super) fn check_new(dir: &BankDir, plan: &Plan) -> Result<(), EditError> {
+    let is_removed = |name: &str| {
+        plan.steps.iter().any(|step| matches!(step, Step::Remove { name: removed } if removed == name))
+    };
+    for path in &plan.creates {
+        dir.check_folders(path.as_str(), false)
+            .map_err(|error| EditError::Refused(format!("`{path}` cannot be made: {}", reason(&error))))?;
+        let mut folder = String::new();
+        for part in path.as_str().split('/') {
+            let below =
+                |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
+            let names = dir.names_in(&folder);
+            let other = names
+                .iter()
+                .map(|name| below(name))
+                .find(|name| path.clashes_with(name) && !is_removed(name));
+            if let Some(other) = other {
+                return Err(name_clash(path, &other));
+            }
+            folder = below(part);
+        }
+        if let Some(other) = plan.creates.iter().find(|other| path.clashes_with(other.as_str())) {
+            return Err(name_clash(path, other.as_str()));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses new documents past the limit of a bank.
+pub(super) fn check_room(dir: &BankDir, creates: usize) -> Result<(), EditError> {
+    let walked = dir.walk().map_err(StoreError::io("cannot list the memory bank"))?;
+    let present = walked.iter().filter(|entry| is_document(entry)).count();
+    check_document_count(present, creates)
+}
