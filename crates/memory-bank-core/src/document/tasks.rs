@@ -174,7 +174,11 @@ fn tasks(drafts: &Drafts) -> Vec<String> {
 ///
 /// # Errors
 /// The section has a merge conflict, or an item would not be visible.
-pub(super) fn add_tasks(drafts: &mut Drafts, known: KnownSection, add: &[String]) -> Result<usize, EditError> {
+pub(super) fn add_tasks(
+    drafts: &mut Drafts,
+    known: KnownSection,
+    add: &[String],
+) -> Result<usize, EditError> {
     let mut present: BTreeSet<String> = TASK_DOCUMENTS
         .iter()
         .filter_map(|document| document.text(drafts))

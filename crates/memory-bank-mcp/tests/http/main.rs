@@ -30,6 +30,7 @@ mod dependency_failures;
 mod doctor;
 #[cfg(test)]
 mod history;
+#[cfg(test)]
 mod history_transfer;
 #[cfg(test)]
 mod hostile_project_files;

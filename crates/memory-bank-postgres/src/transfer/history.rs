@@ -184,19 +184,22 @@ impl Import {
                 Some((id, number, _)) => changed.push((document, *id, number.saturating_add(1))),
             }
         }
-        let off = SettingOfChange::of_tool(false, None, "import");
-        self.put_with_ids(&off, &whole).await?;
-        let on = SettingOfChange::of_tool(self.keeps_history, None, "import");
-        self.put_with_ids(&on, &changed).await?;
+        if !whole.is_empty() {
+            self.set_change(&SettingOfChange::of_tool(false, None, "import")).await?;
+            self.put_with_ids(&whole).await?;
+            self.set_change(&SettingOfChange::of_tool(self.keeps_history, None, "import")).await?;
+        }
+        self.put_with_ids(&changed).await?;
         Ok(others)
     }
 
-    async fn put_with_ids(
-        &self,
-        setting: &SettingOfChange,
-        documents: &[(&DocumentCopy, Uuid, i64)],
-    ) -> Result<(), TransferError> {
+    async fn set_change(&self, setting: &SettingOfChange) -> Result<(), TransferError> {
         let change: [Value<'_>; 2] = [&setting.change, &setting.versions];
+        self.transaction.run(&[Query::new(SET_CHANGE, &change)]).await?;
+        Ok(())
+    }
+
+    async fn put_with_ids(&self, documents: &[(&DocumentCopy, Uuid, i64)]) -> Result<(), TransferError> {
         for chunk in super::write::chunks(documents, |(document, _, _)| document.text.len()) {
             let of = |pick: fn(&DocumentCopy) -> &str| -> Vec<&str> {
                 chunk.iter().map(|(document, _, _)| pick(document)).collect()
@@ -210,8 +213,7 @@ impl Import {
             let (paths, texts) = (of(|one| one.path.as_str()), of(|one| one.text.as_str()));
             let values: [Value<'_>; 7] =
                 [&self.caller.project.0, &ids, &numbers, &paths, &texts, &etags, &times];
-            let queries = [Query::new(SET_CHANGE, &change), Query::new(PUT_DOCUMENTS, &values)];
-            self.transaction.run(&queries).await?;
+            self.transaction.run(&[Query::new(PUT_DOCUMENTS, &values)]).await?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::{Timestamp, TimestampRound, ToSpan, Unit};
@@ -10,7 +10,7 @@ use memory_bank_core::caller::{Caller, Role};
 use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy};
 use memory_bank_core::history::{ChainQuery, ChangeContext, Subject, Version, VersionKind, VersionQuery};
 use memory_bank_core::limits;
-use memory_bank_core::store::{Bank, DocumentStore, Drafts, HistoryStore, NoSink, ReadOutcome};
+use memory_bank_core::store::{Bank, DocumentStore, Drafts, NoSink, ReadOutcome};
 use memory_bank_core::transfer::{HistoryCount, Onto};
 use memory_bank_folder::{Deps, FolderBank, FolderSource, FolderTarget, StateFolder};
 use memory_bank_postgres::{Imported, OperatorAction, PostgresBank, TransferError};
@@ -263,7 +263,18 @@ fn histories() -> Vec<Vec<(bool, Step)>> {
         Config::default(),
         proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
     );
-    (0..cases()).map(|_| steps().new_tree(&mut runner).unwrap().current()).collect()
+    let mut history = || {
+        // Without a version there is no bank.
+        let mut all = vec![(true, Step::Write(0, vec![1]))];
+        all.extend(steps().new_tree(&mut runner).unwrap().current());
+        all
+    };
+    let mut histories: Vec<Vec<(bool, Step)>> = (0..cases()).map(|_| history()).collect();
+    // In one of them nothing is left but the history.
+    if let Some(first) = histories.first_mut() {
+        first.extend((0..5).map(|name| (true, Step::Delete(name))));
+    }
+    histories
 }
 
 /// Both banks have the same documents and versions; what the second one has is marked as imported.
@@ -430,6 +441,7 @@ async fn a_document_of_the_project_keeps_its_own_history() {
         .collect();
     assert_eq!(kinds, [(2, VersionKind::Changed, false), (1, VersionKind::Created, false)]);
     assert_eq!(documents(&bank, &carol).await["notes.md"], "two\n");
+    assert_eq!(versions(&bank, &carol).await.iter().filter(|version| version.imported).count(), 1);
     assert_eq!(texts(&bank, &carol).await.len(), 3);
     // An import that replaces removes no version either.
     set(&bank, &carol, "third.md", "hers\n").await;
