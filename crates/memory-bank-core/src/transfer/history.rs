@@ -108,7 +108,8 @@ pub fn write_history_line(link: &Link) -> Result<Vec<u8>, NotTransferable> {
         kind: kind.as_str().to_owned(),
         path: path.as_str().to_owned(),
         former_path: former_path.as_ref().map(|path| path.as_str().to_owned()),
-        at: *at,
+        // Databases have microseconds; each would round the rest in its own way.
+        at: Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(*at),
         author: author.clone(),
         key: key.map(|key| key.0),
         session: session.clone(),

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::{Timestamp, TimestampRound, ToSpan, Unit};
+use jiff::{Timestamp, ToSpan};
 use memory_bank_core::caller::{Caller, Role};
 use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy};
 use memory_bank_core::history::{ChainQuery, ChangeContext, Subject, Version, VersionKind, VersionQuery};
@@ -115,7 +115,7 @@ async fn versions(bank: &dyn Bank, caller: &Caller) -> Vec<Version> {
 /// What a transfer keeps of a version: not the prefix of a key, which is of the database, nor the marks. A database has microseconds.
 fn kept(versions: &[Version]) -> Vec<Version> {
     let keep = |version: &Version| Version {
-        at: version.at.round(TimestampRound::new().smallest(Unit::Microsecond)).unwrap(),
+        at: Timestamp::from_microsecond(version.at.as_microsecond()).unwrap(),
         key_prefix: None,
         imported: false,
         replaced: 0,
