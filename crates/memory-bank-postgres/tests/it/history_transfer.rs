@@ -10,7 +10,7 @@ use memory_bank_core::caller::{Caller, Role};
 use memory_bank_core::clock::{Clock, SystemClock, SystemEntropy};
 use memory_bank_core::history::{ChainQuery, ChangeContext, Subject, Version, VersionKind, VersionQuery};
 use memory_bank_core::limits;
-use memory_bank_core::store::{Bank, DocumentStore, Drafts, NoSink, ReadOutcome};
+use memory_bank_core::store::{Bank, DocumentStore, Drafts, NoSink, ReadOutcome, UndoRequest, undo};
 use memory_bank_core::transfer::{HistoryCount, Onto};
 use memory_bank_folder::{Deps, FolderBank, FolderSource, FolderTarget, StateFolder};
 use memory_bank_postgres::{Imported, OperatorAction, PostgresBank, TransferError};
@@ -252,6 +252,13 @@ async fn take(bank: &dyn Bank, owner: &Caller, editor: &Caller, is_owner: bool, 
     }
 }
 
+/// Takes back what a user changed; the versions of the undo record that.
+async fn undo_of(bank: &dyn Bank, caller: &Caller, user: &str) {
+    let context = ChangeContext { restores: true, ..ChangeContext::of_tool("history") };
+    let request = UndoRequest { by: Some(user.to_owned()), context, ..UndoRequest::default() };
+    undo(bank, caller, &request).await.unwrap();
+}
+
 /// How many random histories are tried.
 fn cases() -> u32 {
     std::env::var("TRANSFER_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(12)
@@ -297,6 +304,7 @@ async fn random_histories_of_a_database_return_from_a_folder_as_they_were() {
         for (is_alice, step) in &steps {
             take(&bank, &alice, &bob, *is_alice, step).await;
         }
+        undo_of(&bank, &alice, "bob").await;
         let what = format!("history {case}: {steps:?}");
         let before = versions(&bank, &alice).await;
         let count = place.export(&bank, &alice, &name('f')).await;
@@ -332,6 +340,7 @@ async fn random_histories_of_a_folder_come_into_a_database_as_they_were() {
         for (is_owner, step) in &steps {
             take(&folder, &owner, &editor, *is_owner, step).await;
         }
+        undo_of(&folder, &owner, "bob").await;
         let what = format!("history {case}: {steps:?}");
         let carol = bench.tenant("carol", &name('b')).await;
         place.import(&name('f'), &bank, &carol, Onto::Empty).await.unwrap();
@@ -403,8 +412,8 @@ async fn a_document_goes_on_after_an_import_and_a_namesake_owns_none_of_its_vers
     place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
     let bob = bench.member("bob", "b", Role::Editor).await;
     // An editor of the same name may take back none of them.
-    let request = memory_bank_core::store::UndoRequest { by: Some("bob".to_owned()), ..Default::default() };
-    let report = memory_bank_core::store::undo(&bank, &bob, &request).await.unwrap();
+    let request = UndoRequest { by: Some("bob".to_owned()), ..UndoRequest::default() };
+    let report = undo(&bank, &bob, &request).await.unwrap();
     assert_eq!((report.undone.len(), report.of_others), (0, 2));
     for (bank, caller) in [(&bank as &dyn Bank, &carol), (&place.bank("f") as &dyn Bank, &alice)] {
         set(bank, caller, "notes.md", "one\ntwo\nthree\n").await;
