@@ -102,6 +102,12 @@ fn a_folder_carries_the_history_into_another_database_unless_it_is_left_out() {
     assert_eq!(kept(&listed["versions"]), kept(&before));
     assert!(are_imported(&listed["versions"]), "{listed}");
     assert_eq!(shell(&["--show", "1"])["text"], "# Plan\n\none\n");
+    for action in ["history", "blame"] {
+        let mut shown = command(&empty, &[]);
+        let shown = shown.args([action, "plan", "--path", place.to_str().unwrap(), "--state-dir"]).arg(&state);
+        let shown = String::from_utf8(shown.output().unwrap().stdout).unwrap();
+        assert!(shown.contains("alice, write_memory_bank_file, imported"), "{shown}");
+    }
 
     let (other, bob) = atlas("bob");
     let imported = run(&other, "import", &place, &state, &[]).unwrap();
@@ -109,6 +115,8 @@ fn a_folder_carries_the_history_into_another_database_unless_it_is_left_out() {
     let found = bob.versions("plan.md");
     assert_eq!(kept(&found), kept(&before));
     assert!(are_imported(&found), "{found}");
+    let blamed = bob.call("history", &json!({"action": "blame", "filename": "plan.md"}));
+    assert!(are_imported(&blamed["ranges"]), "{blamed}");
     assert_eq!(kept(&bob.versions("gone.md")), kept(&alice.versions("gone.md")));
     let audited = operate(&other, &["audit", "list", "--project", "atlas"]).unwrap();
     assert!(audited.to_string().contains("bank.imported"), "{audited}");
