@@ -72,6 +72,7 @@ fn documents(size: usize) {
             limit: 20,
             case_sensitive: false,
             days: (None, None),
+            holding_at: None,
         };
         let times = repeated(|| {
             black_box(index.search_documents(&wanted));
@@ -126,6 +127,7 @@ fn graph(size: usize) {
             depth: 1,
             bytes: 256 * 1024,
             skip: Default::default(),
+            view: memory_bank_core::graph::FactView::ALL,
         };
         let times = repeated(|| {
             black_box(search_graph(&graph, &index, &wanted));
@@ -142,6 +144,7 @@ fn observe(graph: &mut GraphState, owner: &str, text: String) {
         source: None,
         timestamp: Timestamp::from_second(graph.generation().cast_signed()).unwrap().to_string(),
         author: None,
+        validity: None,
     };
     graph.apply(Event::ObservationAdd { observation, ts: TS.to_owned() });
 }

@@ -2087,7 +2087,8 @@ BEGIN
       ('documents', 'documents', 'octet_length(r.content)'),
       ('backup_items', 'snapshots', 'octet_length(r.item::text)'),
       ('graph_entities', 'graph', '200 + 2 * octet_length(r.name) + coalesce(octet_length(r.attrs::text), 0)'),
-      ('graph_observations', 'graph', '200 + octet_length(r.content) + coalesce(octet_length(r.source::text), 0)'),
+      ('graph_observations', 'graph', '200 + octet_length(r.content) + coalesce(octet_length(r.source::text), 0)
+        + coalesce(octet_length(r.bounds::text), 0)'),
       ('graph_relations', 'graph', '200 + octet_length(r.relation_type)'),
       ('files', 'files', 'octet_length(r.content)')
     ) AS t (tab, kind, weight), (VALUES
@@ -2620,34 +2621,278 @@ $$;
 
 -- The clean-up of both histories ----------------------------------------------------------------------------------------
 
--- Deletes versions of documents and changes of the graph that are older than p_before, at most p_most, the oldest first, and
--- returns their number. A newer one needs no older one. Keeps a day in any case.
-CREATE OR REPLACE FUNCTION app.purge_history(p_before timestamptz, p_most bigint) RETURNS bigint
+-- Old versions are thinned to the last of each day. Which ones go is the server's rule; it sees ids, numbers and times of any project,
+-- and no content. The functions remove nothing that is younger than a day.
+
+-- The versions of some documents that have several old ones of a day, by document and number. stays: what a former name is found
+-- by. deletes: it deleted the document. p_after_*: only documents after this one, in the order of ids; at most p_most documents, and 2,000 versions of each.
+CREATE OR REPLACE FUNCTION app.old_versions(p_before timestamptz, p_after_project uuid, p_after_document uuid, p_most integer)
+RETURNS TABLE (project_id uuid, document_id uuid, version bigint, at timestamptz, stays boolean, deletes boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT d.project_id, d.document_id, v.version, v.at, v.stays, v.deletes
+  FROM (
+    SELECT DISTINCT o.project_id, o.document_id FROM app.document_versions o
+    WHERE o.at < least(p_before, now() - interval '1 day')
+      AND (p_after_project IS NULL OR (o.project_id, o.document_id) > (p_after_project, p_after_document))
+    GROUP BY o.project_id, o.document_id, (o.at AT TIME ZONE 'UTC')::date
+    HAVING count(*) > 1 AND bool_or(o.former_path IS NULL AND o.kind IN ('created', 'changed', 'restored', 'outside'))
+    ORDER BY o.project_id, o.document_id LIMIT least(greatest(p_most, 1), 100)
+  ) AS d CROSS JOIN LATERAL (
+    SELECT w.version, w.at, w.former_path IS NOT NULL OR w.kind NOT IN ('created', 'changed', 'restored', 'outside') AS stays, w.kind = 'deleted' AS deletes
+    FROM app.document_versions w WHERE w.project_id = d.project_id AND w.document_id = d.document_id
+      AND w.at < ((p_before AT TIME ZONE 'UTC')::date + 1)::timestamp AT TIME ZONE 'UTC'
+    ORDER BY w.version LIMIT 2000
+  ) AS v ORDER BY d.project_id, d.document_id, v.version
+$$;
+
+-- The same of changes of the graph: of items with several old changes of a day, by item and number. Creations and deletions stay.
+CREATE OR REPLACE FUNCTION app.old_graph_changes(p_before timestamptz, p_after_project uuid, p_after_entity text, p_after_id text, p_most integer)
+RETURNS TABLE (project_id uuid, entity_id text, id text, number bigint, at timestamptz, stays boolean, deletes boolean)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT d.project_id, d.entity_id, d.id, v.number, v.at, v.stays, v.deletes
+  FROM (
+    SELECT DISTINCT o.project_id, o.entity_id, o.id FROM app.graph_history o
+    WHERE o.change = 'changed' AND o.at < least(p_before, now() - interval '1 day')
+      AND (p_after_project IS NULL OR (o.project_id, o.entity_id, o.id) > (p_after_project, p_after_entity, p_after_id))
+    GROUP BY o.project_id, o.entity_id, o.id, (o.at AT TIME ZONE 'UTC')::date HAVING count(*) > 1
+    ORDER BY o.project_id, o.entity_id, o.id LIMIT least(greatest(p_most, 1), 100)
+  ) AS d CROSS JOIN LATERAL (
+    SELECT w.number, w.at, w.change <> 'changed' AS stays, w.change = 'deleted' AS deletes
+    FROM app.graph_history w WHERE w.project_id = d.project_id AND w.entity_id = d.entity_id AND w.id = d.id
+      AND w.at < ((p_before AT TIME ZONE 'UTC')::date + 1)::timestamp AT TIME ZONE 'UTC'
+    ORDER BY w.number LIMIT 2000
+  ) AS v ORDER BY d.project_id, d.entity_id, d.id, v.number
+$$;
+
+-- Whether a character of UTF-8 begins at this place of a text, counted from 0, or the text ends there.
+CREATE OR REPLACE FUNCTION app.begins_character(p_text bytea, p_at integer) RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN p_at < octet_length(p_text) THEN get_byte(p_text, p_at) & 192 <> 128 ELSE true END
+$$;
+
+-- How many bytes two texts share at their beginning, and beyond that at their end, cut between characters.
+CREATE OR REPLACE FUNCTION app.shared_ends(p_one bytea, p_other bytea, OUT shared_start integer, OUT shared_end integer)
+LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  one constant integer := octet_length(p_one);
+  other constant integer := octet_length(p_other);
+  high integer := least(one, other);
+  middle integer;
+BEGIN
+  shared_start := 0;
+  WHILE shared_start < high LOOP
+    middle := (shared_start + high + 1) / 2;
+    IF substring(p_one FROM shared_start + 1 FOR middle - shared_start)
+      = substring(p_other FROM shared_start + 1 FOR middle - shared_start) THEN
+      shared_start := middle;
+    ELSE
+      high := middle - 1;
+    END IF;
+  END LOOP;
+  WHILE shared_start > 0 AND NOT (app.begins_character(p_one, shared_start) AND app.begins_character(p_other, shared_start)) LOOP
+    shared_start := shared_start - 1;
+  END LOOP;
+  shared_end := 0;
+  high := least(one, other) - shared_start;
+  WHILE shared_end < high LOOP
+    middle := (shared_end + high + 1) / 2;
+    IF substring(p_one FROM one - middle + 1 FOR middle - shared_end)
+      = substring(p_other FROM other - middle + 1 FOR middle - shared_end) THEN
+      shared_end := middle;
+    ELSE
+      high := middle - 1;
+    END IF;
+  END LOOP;
+  WHILE shared_end > 0
+    AND NOT (app.begins_character(p_one, one - shared_end) AND app.begins_character(p_other, other - shared_end)) LOOP
+    shared_end := shared_end - 1;
+  END LOOP;
+END
+$$;
+
+-- The text before a version, made of the one after it; none if the version created the document. Raises an error if it does not
+-- have its etag.
+CREATE OR REPLACE FUNCTION app.text_before(p_version app.document_versions, p_after bytea) RETURNS bytea
+LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  before bytea;
+BEGIN
+  IF p_version.former_etag IS NULL THEN
+    RETURN NULL;
+  END IF;
+  before := CASE WHEN p_version.kept_start = 0 AND p_version.kept_end = 0 THEN p_version.former
+    ELSE substring(p_after FROM 1 FOR p_version.kept_start) || coalesce(p_version.former, '')
+      || substring(p_after FROM octet_length(p_after) - p_version.kept_end + 1) END;
+  IF before IS NULL OR left(encode(sha256(before), 'hex'), 16) <> p_version.former_etag THEN
+    RAISE EXCEPTION 'the text before version % does not have its etag', p_version.version USING ERRCODE = 'data_corrupted';
+  END IF;
+  RETURN before;
+END
+$$;
+
+-- A version as the one that follows this text.
+CREATE OR REPLACE FUNCTION app.joined_version(p_version app.document_versions, p_text bytea, p_before bytea) RETURNS app.document_versions
+LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  joined app.document_versions := p_version;
+BEGIN
+  joined.kept_start := 0;
+  joined.kept_end := 0;
+  joined.former := p_before;
+  joined.former_etag := left(encode(sha256(p_before), 'hex'), 16);
+  IF p_before IS NOT NULL AND p_text IS NOT NULL AND p_version.version % 256 <> 0 THEN
+    SELECT s.shared_start, s.shared_end INTO joined.kept_start, joined.kept_end FROM app.shared_ends(p_before, p_text) AS s;
+    joined.former := substring(p_before FROM joined.kept_start + 1 FOR octet_length(p_before) - joined.kept_start - joined.kept_end);
+    IF octet_length(joined.former) > greatest(octet_length(p_before) / 8, 1024) THEN
+      joined.kept_start := 0;
+      joined.kept_end := 0;
+      joined.former := p_before;
+    END IF;
+  END IF;
+  IF app.text_before(joined, p_text) IS DISTINCT FROM p_before THEN
+    RAISE EXCEPTION 'version % cannot be joined', p_version.version USING ERRCODE = 'data_corrupted';
+  END IF;
+  RETURN joined;
+END
+$$;
+
+-- Removes versions of a document; the next one leads to the text before them. All texts on the way from a whole one are rebuilt and
+-- checked. Returns how many went: none if the newest, a renaming or one that is younger than a day is among them, -1 if the history is damaged.
+-- Null while another server cleans up.
+CREATE OR REPLACE FUNCTION app.thin_versions(p_project uuid, p_document uuid, p_numbers bigint[]) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  removed bigint;
-  changes bigint;
+  one app.document_versions;
+  above app.document_versions;
+  above_text bytea;
+  after bytea;
+  present_etag text;
+  -- The etag that the text after the next row has; the newest row of the loop is compared with the present text.
+  link text;
+  is_first boolean := true;
+  is_gap boolean := false;
+  removed bigint := 0;
+  oldest constant bigint := (SELECT min(n) FROM unnest(p_numbers) AS n);
+  following constant bigint := (SELECT min(v.version) FROM app.document_versions v WHERE v.project_id = p_project
+    AND v.document_id = p_document AND v.version > (SELECT max(n) FROM unnest(p_numbers) AS n));
 BEGIN
   IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp history', 0)) THEN
     RETURN NULL;
   END IF;
-  DELETE FROM app.document_versions v USING (
-    SELECT o.project_id, o.document_id, o.version FROM app.document_versions o
-    WHERE o.at < p_before AND o.at < now() - interval '1 day'
-    ORDER BY o.at, o.version LIMIT p_most
-  ) AS old
-  WHERE v.project_id = old.project_id AND v.document_id = old.document_id AND v.version = old.version;
-  GET DIAGNOSTICS removed = ROW_COUNT;
-  DELETE FROM app.graph_history h USING (
-    SELECT o.project_id, o.number FROM app.graph_history o
-    WHERE o.at < p_before AND o.at < now() - interval '1 day'
-    ORDER BY o.at, o.number LIMIT greatest(p_most - removed, 0)
-  ) AS old
-  WHERE h.project_id = old.project_id AND h.number = old.number;
-  GET DIAGNOSTICS changes = ROW_COUNT;
-  RETURN removed + changes;
+  IF following IS NULL OR EXISTS (
+    SELECT FROM app.document_versions v WHERE v.project_id = p_project AND v.document_id = p_document AND v.version = ANY (p_numbers)
+      AND (v.at >= now() - interval '1 day' OR v.former_path IS NOT NULL OR v.kind NOT IN ('created', 'changed', 'restored', 'outside'))
+  ) THEN
+    RETURN 0;
+  END IF;
+  SELECT convert_to(d.content, 'UTF8'), d.etag INTO after, present_etag FROM public.documents d
+  WHERE d.project_id = p_project AND d.id = p_document;
+  -- From the first whole text above the version that follows them, or from the present one.
+  FOR one IN
+    SELECT v.* FROM app.document_versions v
+    WHERE v.project_id = p_project AND v.document_id = p_document AND v.version >= oldest AND v.version <= coalesce((
+      SELECT min(w.version) FROM app.document_versions w WHERE w.project_id = p_project AND w.document_id = p_document
+        AND w.version > following AND w.kept_start = 0 AND w.kept_end = 0 AND w.former IS NOT NULL), 9223372036854775807)
+    ORDER BY v.version DESC
+  LOOP
+    IF is_first THEN
+      -- Below the newest version, a whole text needs none after it.
+      after := CASE WHEN one.etag = present_etag THEN after END;
+    ELSIF one.etag IS DISTINCT FROM link THEN
+      RAISE EXCEPTION 'a change after version % is missing', one.version USING ERRCODE = 'data_corrupted';
+    END IF;
+    is_first := false;
+    link := one.former_etag;
+    IF one.version = ANY (p_numbers) THEN
+      is_gap := true;
+      DELETE FROM app.document_versions v WHERE v.project_id = p_project AND v.document_id = p_document AND v.version = one.version;
+      removed := removed + 1;
+    ELSE
+      IF is_gap THEN
+        PERFORM app.replace_version(above, above_text, after);
+      END IF;
+      is_gap := false;
+      above := one;
+      above_text := after;
+    END IF;
+    after := app.text_before(one, after);
+  END LOOP;
+  IF is_gap THEN
+    PERFORM app.replace_version(above, above_text, after);
+  END IF;
+  RETURN removed;
+EXCEPTION WHEN data_corrupted THEN
+  RETURN -1;
 END
+$$;
+
+-- Stores a version as the one that follows this text.
+CREATE OR REPLACE FUNCTION app.replace_version(p_version app.document_versions, p_text bytea, p_before bytea) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  joined constant app.document_versions := app.joined_version(p_version, p_text, p_before);
+BEGIN
+  DELETE FROM app.document_versions v
+  WHERE v.project_id = p_version.project_id AND v.document_id = p_version.document_id AND v.version = p_version.version;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'the history was erased meanwhile' USING ERRCODE = 'serialization_failure';
+  END IF;
+  INSERT INTO app.document_versions SELECT joined.*;
+END
+$$;
+
+-- Removes changes of the graph; the next change of the same item follows the row before them. Returns how many went.
+-- Null while another server cleans up.
+CREATE OR REPLACE FUNCTION app.thin_graph_changes(p_project uuid, p_entity text, p_id text, p_numbers bigint[]) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  one record;
+  kept app.graph_history;
+  removed bigint;
+BEGIN
+  IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp history', 0)) THEN
+    RETURN NULL;
+  END IF;
+  -- Each kept change behind some that go, with the row before the first of these.
+  FOR one IN
+    SELECT g.kept, (array_agg(g.former ORDER BY g.number))[1] AS former, array_agg(g.number) AS numbers FROM (
+      SELECT h.number, h.former, (
+        SELECT min(n.number) FROM app.graph_history n WHERE n.project_id = p_project AND n.entity_id = p_entity AND n.id = p_id
+          AND n.number > h.number AND n.number <> ALL (p_numbers)) AS kept
+      FROM app.graph_history h WHERE h.project_id = p_project AND h.entity_id = p_entity AND h.id = p_id
+        AND h.number = ANY (p_numbers) AND h.change = 'changed' AND h.at < now() - interval '1 day'
+    ) AS g WHERE g.kept IS NOT NULL GROUP BY g.kept
+  LOOP
+    SELECT h.* INTO kept FROM app.graph_history h WHERE h.project_id = p_project AND h.number = one.kept;
+    CONTINUE WHEN kept.change <> 'changed' OR kept.former IS NULL;
+    DELETE FROM app.graph_history h WHERE h.project_id = p_project AND h.number = ANY (one.numbers || one.kept);
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    IF removed <> cardinality(one.numbers) + 1 THEN
+      RAISE EXCEPTION 'the history was erased meanwhile' USING ERRCODE = 'serialization_failure';
+    END IF;
+    kept.former := one.former;
+    INSERT INTO app.graph_history SELECT kept.*;
+  END LOOP;
+  SELECT count(*) INTO removed FROM unnest(p_numbers) AS n (number)
+  WHERE NOT EXISTS (SELECT FROM app.graph_history h WHERE h.project_id = p_project AND h.number = n.number);
+  RETURN removed;
+END
+$$;
+
+-- Servers of an earlier version call it to delete all old versions.
+CREATE OR REPLACE FUNCTION app.purge_history(p_before timestamptz, p_most bigint) RETURNS bigint
+LANGUAGE sql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT 0::bigint
 $$;
 
 -- Deletes the oldest versions and changes of projects whose history has more bytes than the project's quota, at most p_most, and
@@ -3161,7 +3406,8 @@ BEGIN
       SELECT unnest(ARRAY[
         'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'close_session',
         'append_events', 'trim_events', 'purge', 'kept_for_replay', 'note_key_addresses', 'purge_audit', 'opens_without_key',
-        'make_event_partition', 'drop_event_partition', 'fill_fts', 'count_stale_fts', 'purge_history', 'trim_history']), 'app_server'
+        'make_event_partition', 'drop_event_partition', 'fill_fts', 'count_stale_fts', 'purge_history', 'old_versions', 'old_graph_changes',
+        'thin_versions', 'thin_graph_changes', 'trim_history']), 'app_server'
       UNION ALL SELECT unnest(ARRAY['claim_vectors', 'put_vectors', 'prune_vectors']), 'app_server'
       UNION ALL SELECT 'oauth_admit_outside', 'app_server'
       UNION ALL SELECT unnest(ARRAY['allow_grant', 'end_grants_of_issuer']), owner
@@ -3176,7 +3422,7 @@ BEGIN
         'allow_identity', 'note_member_by_hand', 'audit_identity']), owner
       UNION ALL SELECT 'tokens_of_key', 'app_server, ' || owner
       UNION ALL SELECT unnest(ARRAY['oauth_keep_newest', 'oauth_is_live', 'oauth_issue', 'oauth_sign_in_of', 'is_unused_grant', 'within_role', 'end_grant', 'find_outside_user',
-        'add_version', 'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
+        'add_version', 'begins_character', 'shared_ends', 'text_before', 'joined_version', 'replace_version', 'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
       UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key', 'document_named', 'list_versions',
         'document_chain', 'authors_of', 'import_versions', 'erase_history', 'list_graph_changes', 'graph_item_changes', 'erase_graph_history',

@@ -127,8 +127,10 @@ fn write_graph(bank: &Path, sentences: &[String]) -> anyhow::Result<()> {
     let none = GraphState::default();
     for (number, text) in sentences.iter().enumerate() {
         let owner = if number % 4 == 0 { &entities[0] } else { &entities[number % count] };
-        let draft = ObservationDraft { text: text.clone(), source: None, timestamp: Some(ts()) };
-        let ObservationAdded { observation, .. } = ObservationPlan::new(draft)?.apply(&owner.id, &none, NOW);
+        let draft =
+            ObservationDraft { text: text.clone(), timestamp: Some(ts()), ..ObservationDraft::default() };
+        let ObservationAdded { observation, .. } =
+            ObservationPlan::new(draft)?.apply(&owner.id, &[&none], NOW)?;
         Event::ObservationAdd { observation, ts: ts() }.write_line(&mut log)?;
     }
     for (number, entity) in entities.iter().enumerate() {

@@ -35,7 +35,7 @@ impl Open {
 
     async fn append(&self, entity: &str, round: usize) -> anyhow::Result<Duration> {
         let draft =
-            ObservationDraft { text: format!("Measured in round {round}"), source: None, timestamp: None };
+            ObservationDraft { text: format!("Measured in round {round}"), ..ObservationDraft::default() };
         let entity = EntityRef(entity.to_owned());
         timed(self.bank.add_observation(&self.caller, &entity, draft)).await
     }
@@ -47,14 +47,21 @@ impl Open {
             depth: 0,
             bytes: limits::REPLY_BYTES,
             skip: memory_bank_core::store::Skip::default(),
+            view: memory_bank_core::graph::FactView::ALL,
         };
         timed(self.bank.search_graph(&self.caller, &wanted)).await
     }
 
     async fn search_documents(&self, question: &str) -> anyhow::Result<Duration> {
         let query = Query::parse(question)?;
-        let wanted =
-            DocumentSearch { query, files: Vec::new(), limit: 20, case_sensitive: false, days: (None, None) };
+        let wanted = DocumentSearch {
+            query,
+            files: Vec::new(),
+            limit: 20,
+            case_sensitive: false,
+            days: (None, None),
+            holding_at: None,
+        };
         timed(self.bank.search_documents(&self.caller, &wanted)).await
     }
 
@@ -124,7 +131,14 @@ pub async fn graph(plan: &Plan, place: &Path) -> anyhow::Result<Vec<Row>> {
     rows.push(Row::new("search after an append", cells).expecting(Expected::Under(SEARCH)));
     let cells = interleaved(plan.rounds, &mut banks, async |open, round| {
         let node = [EntityRef(SizedBank::entity(round))];
-        timed(open.bank.open(&open.caller, &node, 1, limits::REPLY_BYTES)).await
+        timed(open.bank.open(
+            &open.caller,
+            &node,
+            1,
+            limits::REPLY_BYTES,
+            memory_bank_core::graph::FactView::ALL,
+        ))
+        .await
     })
     .await;
     rows.push(Row::new("open an entity with its neighbours", cells));

@@ -385,6 +385,15 @@ CREATE INDEX IF NOT EXISTS graph_observations_entity_idx
   ON public.graph_observations (project_id, entity_id, at DESC, seq DESC);
 CREATE INDEX IF NOT EXISTS graph_observations_fact_idx
   ON public.graph_observations (project_id, entity_id, content_hash, seq);
+-- From when until when a fact holds, and the ids of facts of the same entity that it replaces, as the log of a folder has them; null
+-- for most facts. The other columns are made of it: the first moment, and the first one after the last, in milliseconds since 1970;
+-- the replaced facts.
+ALTER TABLE public.graph_observations ADD COLUMN IF NOT EXISTS bounds json;
+ALTER TABLE public.graph_observations ADD COLUMN IF NOT EXISTS starts_at bigint;
+ALTER TABLE public.graph_observations ADD COLUMN IF NOT EXISTS ends_at bigint;
+ALTER TABLE public.graph_observations ADD COLUMN IF NOT EXISTS supersedes text[] COLLATE "C";
+CREATE INDEX IF NOT EXISTS graph_observations_bounds_idx
+  ON public.graph_observations (project_id, entity_id) WHERE ends_at IS NOT NULL OR supersedes IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS public.graph_relations (
   project_id     uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
@@ -498,7 +507,8 @@ CREATE TABLE IF NOT EXISTS app.files (
 );
 
 -- The versions of documents, one row for each committed change, added by triggers (003) in the transaction of the change, and by
--- app.import_versions. Rows are never changed; only app.erase_history, app.purge_history and app.trim_history delete some.
+-- app.import_versions. Rows are never changed; only app.erase_history, app.thin_versions and app.trim_history delete some. Where a
+-- row goes, the next one is stored anew.
 --
 -- A row has what its change replaced: the text before it is the first `kept_start` bytes of the text after it, then `former`,
 -- then its last `kept_end` bytes. If both are 0, `former` is the whole text before. A document that was created has no
@@ -556,7 +566,7 @@ CREATE TABLE IF NOT EXISTS app.graph_versions (
 ALTER TABLE app.graph_versions ADD COLUMN IF NOT EXISTS changes bigint NOT NULL DEFAULT 0;
 
 -- The history of the graph, one row for each changed row, added by triggers (003) in the transaction of the change. Rows are
--- never changed; only app.erase_graph_history, app.purge_history and app.trim_history delete some.
+-- never changed; only app.erase_graph_history, app.thin_graph_changes and app.trim_history delete some.
 --
 -- `former` is the row before the change, none if it was created; json, as attributes are. The row after it is the `former` of
 -- its next change, or the present row. entity_id: the entity itself, the owner of an observation, the source of a relation;

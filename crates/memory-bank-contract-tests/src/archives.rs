@@ -167,6 +167,7 @@ pub async fn archives_of_many_months_contain_each_entry_once(p: Project) {
             decision: "d".into(),
             alternatives: vec![],
             consequences: vec![],
+            ..LogDecision::default()
         };
         let archived = edit(bank.as_ref(), &p.caller, &LogDecision::paths(), now, |drafts| {
             *id.lock().unwrap() = add_progress_entry(drafts, &entry, now, "a")?.entry_id;

@@ -8,7 +8,7 @@ use crate::Project;
 async fn remember(p: &Project, name: &str, fact: &str) {
     let draft = EntityDraft { name: name.into(), entity_type: "thing".into(), attrs: None };
     let entity = p.bank.upsert_entity(&p.caller, draft).await.unwrap();
-    let fact = ObservationDraft { text: fact.into(), source: None, timestamp: None };
+    let fact = ObservationDraft { text: fact.into(), ..ObservationDraft::default() };
     p.bank.add_observation(&p.caller, &EntityRef(entity.id), fact).await.unwrap();
 }
 

@@ -408,6 +408,7 @@ pub async fn a_document_in_a_folder_is_found_by_search(p: Project) {
             limit: 20,
             case_sensitive: false,
             days: (None, None),
+            holding_at: None,
         };
         let found = p.other.search_documents(&p.caller, &wanted).await.unwrap();
         let mut files: Vec<String> = found.hits.into_iter().map(|hit| hit.file).collect();

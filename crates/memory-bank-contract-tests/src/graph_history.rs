@@ -26,7 +26,7 @@ async fn entity(p: &Project, caller: &Caller, name: &str, attrs: Value) {
 }
 
 async fn fact(p: &Project, caller: &Caller, name: &str, text: &str) -> String {
-    let draft = ObservationDraft { text: text.into(), source: None, timestamp: None };
+    let draft = ObservationDraft { text: text.into(), ..ObservationDraft::default() };
     p.bank.add_observation(caller, &named(name), draft).await.unwrap().observation.id
 }
 
@@ -232,7 +232,7 @@ pub async fn an_entity_as_it_was_after_each_change_equals_a_model(p: Project) {
         match draw(8) {
             0 | 1 => entity(&p, &p.caller, name, json!({"n": step})).await,
             2..=4 => {
-                let draft = ObservationDraft { text: format!("fact {step}"), source: None, timestamp: None };
+                let draft = ObservationDraft { text: format!("fact {step}"), ..ObservationDraft::default() };
                 let _ = p.bank.add_observation(&p.caller, &named(name), draft).await;
             }
             5 => {

@@ -7,6 +7,7 @@ pub mod archives;
 pub mod backups;
 pub mod digests;
 pub mod documents;
+pub mod facts;
 pub mod graph;
 pub mod graph_history;
 pub mod history;
@@ -124,6 +125,13 @@ macro_rules! contract_tests {
              compaction_keeps_the_state, an_empty_graph_has_no_summary,
              a_summary_lists_the_most_connected_and_the_latest_entities, ids_follow_the_vectors,
              opened_nodes_are_loaded_within_the_byte_limit_nearest_and_newest_first);
+        $crate::contract_tests!(@module $fresh, facts:
+            a_fact_that_ends_is_left_out_and_stays_in_the_graph,
+            a_fact_is_replaced_by_id_or_text_and_holds_again_without_its_successor,
+            other_bounds_of_a_repeated_fact_replace_it, a_view_of_the_past_shows_what_was_known_then,
+            similar_facts_that_hold_are_named, a_batch_replaces_facts_of_its_own_and_existing_ones,
+            of_concurrent_successors_each_is_stored, history_and_restore_keep_bounds, a_backup_keeps_bounds,
+            views_of_random_facts_follow_the_rule);
         $crate::contract_tests!(@module $fresh, archives:
             a_full_log_is_archived_and_loses_nothing, a_full_log_without_entries_is_refused_and_nothing_changes,
             archives_of_many_months_contain_each_entry_once, the_last_archive_is_found_at_any_number,
@@ -159,7 +167,8 @@ macro_rules! contract_tests {
             all_that_a_session_changed_in_the_graph_is_taken_back_with_its_documents,
             what_others_changed_in_the_graph_stays_and_is_named, an_entity_that_others_use_stays_and_they_are_named,
             nothing_is_written_by_a_dry_run_or_if_an_item_must_be_left, an_editor_takes_back_only_own_items_of_the_graph,
-            one_entity_of_a_user_since_a_time_is_taken_back, what_cannot_be_written_leaves_documents_and_graph);
+            one_entity_of_a_user_since_a_time_is_taken_back, what_cannot_be_written_leaves_documents_and_graph,
+            undo_of_a_replacement_lets_the_former_fact_hold_and_bounds_come_back, undos_and_writes_at_the_same_time_lose_nothing);
         $crate::contract_tests!(@module $fresh, undo_sequences: any_sequence_of_changes_reads_back_and_is_undone);
     };
     (@module $fresh:path, $module:ident: $($name:ident),+ $(,)?) => {

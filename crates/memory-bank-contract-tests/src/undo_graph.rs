@@ -10,6 +10,8 @@ use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::history::{
     GraphChangeQuery, GraphSubject, ItemChange, ItemObstacle, render, summary_of,
 };
+use memory_bank_core::graph::{FactView, Validity};
+use memory_bank_core::limits;
 use memory_bank_core::store::{
     Bank, EntityDraft, EntityRef, GraphPart, ItemReason, LeftItem, ObservationDraft, UndoReport, UndoRequest,
 };
@@ -34,7 +36,7 @@ pub(crate) async fn entity(p: &Project, caller: &Caller, number: u128, name: &st
 }
 
 pub(crate) async fn fact(p: &Project, caller: &Caller, number: u128, name: &str, text: &str) -> String {
-    let draft = ObservationDraft { text: text.into(), source: None, timestamp: None };
+    let draft = ObservationDraft { text: text.into(), ..ObservationDraft::default() };
     within(p, number).add_observation(caller, &named(name), draft).await.unwrap().observation.id
 }
 
@@ -320,7 +322,71 @@ pub async fn what_cannot_be_written_leaves_documents_and_graph(p: Project) {
     assert_eq!((change.tool, change.session), (Some("edit".into()), context(2, "edit").session));
 }
 
+pub async fn undos_and_writes_at_the_same_time_lose_nothing(p: Project) {
+    for round in 0..5_u128 {
+        let first = 100 * (round + 1);
+        let name = |number: usize| format!("E{round} {number}");
+        for number in 0..4 {
+            entity(&p, &p.caller, first, &name(number), json!({"n": number})).await;
+            fact(&p, &p.caller, first, &name(number), "mine").await;
+        }
+        let document = format!("r{round}.md");
+        write(&p, &p.caller, first, &document, "mine\n").await;
+        // A colleague adds a fact to one of the entities meanwhile, or finds it gone.
+        let draft = ObservationDraft { text: "theirs".into(), ..ObservationDraft::default() };
+        let (theirs, of) = (within(&p, first + 3), named(&name(0)));
+        let (by_one, by_other, added) = tokio::join!(
+            undo_session(&p, first, first + 1),
+            undo_session(&p, first, first + 2),
+            theirs.add_observation(&p.colleague, &of, draft)
+        );
+        let taken = by_one.undone_items.len() * usize::from(by_one.is_written)
+            + by_other.undone_items.len() * usize::from(by_other.is_written);
+        let stays = shown(&p, &name(0)).await;
+        assert_eq!(stays.is_some(), added.is_ok(), "{stays:?} {added:?}");
+        assert!(stays.is_none_or(|text| text.contains("theirs") && !text.contains("mine")));
+        assert_eq!(taken, if added.is_ok() { 7 } else { 8 }, "{by_one:?} {by_other:?}");
+        assert_eq!(p.text(&document).await, None);
+        for number in 1..4 {
+            assert_eq!(shown(&p, &name(number)).await, None);
+        }
+    }
+}
+
 /// A folder belongs to its user: its files have no policies.
 fn is_folder(p: &Project) -> bool {
     p.caller.key.is_none()
+}
+
+pub async fn undo_of_a_replacement_lets_the_former_fact_hold_and_bounds_come_back(p: Project) {
+    let now = FactView::now("2099-01-01T00:00:00Z".parse().unwrap());
+    let holding = async || {
+        let opened = p.other.open(&p.caller, &[named("A")], 0, limits::REPLY_BYTES, now).await.unwrap();
+        let mut texts: Vec<String> = opened.observations.into_iter().map(|fact| fact.text).collect();
+        texts.sort();
+        (texts, opened.ended_left)
+    };
+    let replacing = async |number: u128, text: &str, replaced: &str, until: &str| {
+        let validity = Validity {
+            supersedes: vec![replaced.to_owned()],
+            valid_until: Some(until.to_owned()),
+            ..Validity::default()
+        };
+        let draft = ObservationDraft { text: text.into(), validity, ..ObservationDraft::default() };
+        within(&p, number).add_observation(&p.caller, &named("A"), draft).await.unwrap().observation
+    };
+    entity(&p, &p.caller, 1, "A", json!({})).await;
+    fact(&p, &p.caller, 1, "A", "first").await;
+    replacing(2, "second", "first", "2199-01-01").await;
+    assert_eq!(holding().await, (vec!["second".to_owned()], 1));
+    let report = undo_session(&p, 2, 3).await;
+    assert!(report.is_written && report.left_items.is_empty(), "{report:?}");
+    assert_eq!(holding().await, (vec!["first".to_owned()], 0));
+    // A fact that comes back has its bounds.
+    let again = replacing(4, "third", "first", "2199-01-01").await;
+    within(&p, 5).delete_observation(&p.caller, &again.id, None).await.unwrap();
+    assert_eq!(holding().await, (vec!["first".to_owned()], 0));
+    assert!(undo_session(&p, 5, 6).await.is_written);
+    assert_eq!(holding().await, (vec!["third".to_owned()], 1));
+    assert!(p.other.export(&p.caller).await.unwrap().observations.contains(&again));
 }

@@ -149,7 +149,11 @@ impl Sequence<'_> {
             GraphStep::Fact(name, text) => {
                 // The same fact at the same time is the same observation, also after it was deleted.
                 let timestamp = Some("2026-11-27T09:00:00.000Z".to_owned());
-                let draft = ObservationDraft { text: format!("fact {text}"), source: None, timestamp };
+                let draft = ObservationDraft {
+                    text: format!("fact {text}"),
+                    timestamp,
+                    ..ObservationDraft::default()
+                };
                 let added = bank.add_observation(caller, &named(&self.entity(*name)), draft).await;
                 assert!(matches!(added, Ok(_) | Err(GraphError::EntityNotFound { .. })), "{added:?}");
             }

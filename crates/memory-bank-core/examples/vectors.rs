@@ -91,7 +91,14 @@ fn search_ms(index: &Index, words: &str, meaning: Option<Vector>) -> f64 {
         Some(meaning) => query.with_meaning(meaning),
         None => query,
     };
-    let request = DocumentQuery { query, files: None, limit: 20, case_sensitive: false, days: (None, None) };
+    let request = DocumentQuery {
+        query,
+        files: None,
+        limit: 20,
+        case_sensitive: false,
+        days: (None, None),
+        holding_at: None,
+    };
     let began = Instant::now();
     let found = index.search_documents(&request);
     assert!(!has_meaning || found.hits.len() == 20);

@@ -26,6 +26,14 @@ pub const WALKED_NAMES: usize = 50_000;
 pub const LABEL_BYTES: usize = 512;
 /// The longest text of an observation, in bytes.
 pub const OBSERVATION_BYTES: usize = 64 * 1024;
+/// The most facts that one fact replaces.
+pub const SUPERSEDED_FACTS: usize = 20;
+/// The most facts of an entity with which a new one is compared, the newest first.
+pub const COMPARED_FACTS: usize = 64;
+/// The same for all entities of a batch together; each gets a share.
+pub const BATCH_COMPARED_FACTS: usize = 512;
+/// The longest text that is compared with others, in bytes.
+pub const COMPARED_BYTES: usize = 600;
 /// The largest `attrs` object, in bytes of compact JSON.
 pub const ATTRIBUTES_BYTES: usize = 64 * 1024;
 /// How deep objects and lists may be nested in `attrs`; deeper JSON could not be read back.

@@ -35,6 +35,7 @@ fn wanted(query: &str) -> DocumentQuery {
         limit: 1000,
         case_sensitive: false,
         days: (None, None),
+        holding_at: None,
     }
 }
 
@@ -139,6 +140,7 @@ impl World {
                     source: None,
                     timestamp: TS.to_owned(),
                     author: None,
+                    validity: None,
                 };
                 self.graph.apply(Event::ObservationAdd { observation, ts: TS.to_owned() });
             }
@@ -213,7 +215,7 @@ proptest! {
             let query = query.join(" ");
             let wanted = wanted(&query);
             prop_assert_eq!(world.index.search_documents(&wanted), anew.search_documents(&wanted));
-            prop_assert_eq!(world.index.search_graph(&wanted.query, 50), anew.search_graph(&wanted.query, 50));
+            prop_assert_eq!(world.index.search_graph(&wanted.query, 50, |_| true), anew.search_graph(&wanted.query, 50, |_| true));
         }
     }
 
@@ -254,7 +256,7 @@ proptest! {
             oracle.add(name, markdown_units(name.trim_end_matches(".md"), text));
         }
         let expected = oracle.rank(&query);
-        let wanted = DocumentQuery { query, files: None, limit: 1000, case_sensitive: false, days: (None, None) };
+        let wanted = DocumentQuery { query, files: None, limit: 1000, case_sensitive: false, days: (None, None), holding_at: None };
         let found = index.search_documents(&wanted);
         for hit in found.hits.iter().filter(|hit| hit.score > 0.0) {
             let rule = expected.get(&(hit.file.clone(), hit.unit.0)).copied().unwrap_or_default();

@@ -79,8 +79,15 @@ fn the_reported_memory_of_the_index_is_about_right() {
             let text = sentence(number * 20 + fact);
             let id_of = observation_id(&id, &text, TS);
             let (entity_id, timestamp) = (id.clone(), TS.to_owned());
-            let observation =
-                Observation { id: id_of, entity_id, text, source: None, timestamp, author: None };
+            let observation = Observation {
+                id: id_of,
+                entity_id,
+                text,
+                source: None,
+                timestamp,
+                author: None,
+                validity: None,
+            };
             graph.apply(Event::ObservationAdd { observation, ts: TS.to_owned() });
         }
     }

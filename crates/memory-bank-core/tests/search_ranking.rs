@@ -52,6 +52,7 @@ impl Backend for InContext {
             limit,
             case_sensitive: false,
             days: (None, None),
+            holding_at: None,
         });
         found.hits.into_iter().map(|hit| Found::Lines(hit.file, hit.unit.0, hit.unit.1)).collect()
     }
@@ -67,6 +68,7 @@ impl Backend for InContext {
                 depth: 0,
                 bytes: REPLY_BYTES,
                 skip: memory_bank_core::store::Skip::default(),
+                view: memory_bank_core::graph::FactView::ALL,
             },
         );
         // A reply has two lists; a reader sees the first of each side by side.

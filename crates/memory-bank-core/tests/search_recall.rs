@@ -28,7 +28,14 @@ fn index(bank: &Bank) -> Index {
 /// The share of the answer among the first ten, and one over the place of its first part.
 fn ask(index: &Index, question: &Question) -> (f64, f64) {
     let query = Query::parse(&question.ask).unwrap();
-    let wanted = DocumentQuery { query, files: None, limit: 10, case_sensitive: false, days: (None, None) };
+    let wanted = DocumentQuery {
+        query,
+        files: None,
+        limit: 10,
+        case_sensitive: false,
+        days: (None, None),
+        holding_at: None,
+    };
     let hits = index.search_documents(&wanted).hits;
     let place = |(file, line): &(String, usize)| {
         hits.iter().position(|hit| {

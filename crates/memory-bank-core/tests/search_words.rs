@@ -17,7 +17,14 @@ fn index(documents: &[(&str, &str)]) -> Index {
 
 fn search(index: &Index, query: &str) -> DocumentHits {
     let query = Query::parse(query).unwrap();
-    let wanted = DocumentQuery { query, files: None, limit: 10, case_sensitive: false, days: (None, None) };
+    let wanted = DocumentQuery {
+        query,
+        files: None,
+        limit: 10,
+        case_sensitive: false,
+        days: (None, None),
+        holding_at: None,
+    };
     index.search_documents(&wanted)
 }
 
@@ -187,6 +194,7 @@ fn date_filters_use_the_date_of_entry_section_or_document() {
             limit: 10,
             case_sensitive: false,
             days: (day(since), day(until)),
+            holding_at: None,
         };
         let mut found: Vec<String> =
             index.search_documents(&wanted).hits.into_iter().map(|hit| hit.content).collect();

@@ -13,7 +13,10 @@ const STATES_FOLDER: &str = "hooks";
 const SETTINGS_FILE: &str = "hooks.json";
 /// The most bytes of the settings.
 const MAX_SETTINGS_BYTES: u64 = 16 * 1024;
-const LOCK_FILE: &str = "lock";
+/// The ends of the names of a session's files: its state, its lock with its claims, and a record that is not in its bank yet.
+const STATE_END: &str = ".json";
+const LOCK_END: &str = ".lock";
+const DUE_END: &str = ".due";
 /// An equal event that comes later than this, in milliseconds, is another one.
 const SAME_EVENT_MS: i64 = 2_000;
 /// The most events that are claimed at the same time.
@@ -85,13 +88,51 @@ impl HookSessions {
         name: &str,
         change: impl FnOnce(Option<Vec<u8>>) -> Option<Vec<u8>>,
     ) -> io::Result<()> {
-        let (dir, _lock) = self.locked()?;
+        let (dir, _lock) = self.locked(name)?;
         let before = stored(&dir, name);
         let Some(after) = change(before) else { return Ok(()) };
-        if after.len() as u64 > MAX_STATE_BYTES {
-            return Err(io::Error::other(format!("the state has more than {MAX_STATE_BYTES} bytes")));
-        }
+        check_length(&after)?;
         dir.replace_beside(&file(name), &after)
+    }
+
+    /// Stores what is to be written into a bank at the end of a session, until [`Self::settle`]: a hook may end before it is written.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub fn set_due(&self, name: &str, due: &[u8]) -> io::Result<()> {
+        check_length(due)?;
+        let (dir, _lock) = self.locked(name)?;
+        dir.replace_beside(&due_file(name), due)
+    }
+
+    /// What is to be written yet, with the names of its sessions.
+    ///
+    /// # Errors
+    /// The folder cannot be read, or belongs to somebody else.
+    pub fn due(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
+        let Some(dir) = self.folder.open_existing(STATES_FOLDER)? else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for file in dir.names()?.filter(|file| file.ends_with(DUE_END)).take(10 * MAX_SESSIONS) {
+            if let Ok(FileRead::Found(due, _)) = dir.read_up_to(&file, MAX_STATE_BYTES)
+                && let Some(name) = file.strip_suffix(DUE_END)
+            {
+                found.push((name.to_owned(), due));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Forgets what was to be written, unless it is something else by now.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub fn settle(&self, name: &str, written: &[u8]) -> io::Result<()> {
+        let (dir, _lock) = self.locked(name)?;
+        let file = due_file(name);
+        match dir.read_up_to(&file, MAX_STATE_BYTES) {
+            Ok(FileRead::Found(due, _)) if due == written => dir.remove(&file),
+            _ => Ok(()),
+        }
     }
 
     /// Whether nobody has claimed this event of a session in the last two seconds; it is claimed then.
@@ -100,7 +141,7 @@ impl HookSessions {
     /// As [`Self::update`].
     pub fn claim(&self, name: &str, event: u64, now_ms: i64) -> io::Result<bool> {
         let mut is_new = true;
-        self.change_claims(|claims| {
+        self.change_claims(name, |claims| {
             claims.retain(|claim| (now_ms - SAME_EVENT_MS..=now_ms + SAME_EVENT_MS).contains(&claim.at_ms));
             is_new = !claims.iter().any(|claim| claim.session == name && claim.event == event);
             if is_new {
@@ -117,12 +158,12 @@ impl HookSessions {
     /// # Errors
     /// As [`Self::update`].
     pub fn forget_claims(&self, name: &str) -> io::Result<()> {
-        self.change_claims(|claims| claims.retain(|claim| claim.session != name))
+        self.change_claims(name, |claims| claims.retain(|claim| claim.session != name))
     }
 
     /// The claims are in the file of the lock, and not flushed: after a crash of the system no agent waits for its hooks.
-    fn change_claims(&self, change: impl FnOnce(&mut Vec<Claim>)) -> io::Result<()> {
-        let (_dir, mut lock) = self.locked()?;
+    fn change_claims(&self, name: &str, change: impl FnOnce(&mut Vec<Claim>)) -> io::Result<()> {
+        let (_dir, mut lock) = self.locked(name)?;
         let mut text = Vec::new();
         (&lock).take(MAX_STATE_BYTES).read_to_end(&mut text)?;
         let mut claims: Vec<Claim> =
@@ -134,10 +175,10 @@ impl HookSessions {
         lock.set_len(text.len() as u64)
     }
 
-    /// The folder, with the lock.
-    fn locked(&self) -> io::Result<(BankDir, std::fs::File)> {
+    /// The folder, with the lock of the session. Sessions do not wait for each other: many agents may work at the same time.
+    fn locked(&self, name: &str) -> io::Result<(BankDir, std::fs::File)> {
         let dir = self.folder.open(STATES_FOLDER)?;
-        let lock = dir.open_lock(LOCK_FILE)?;
+        let lock = dir.open_lock(&lock_file(name))?;
         let until = Instant::now() + LOCK_TIMEOUT;
         while let Err(error) = lock.try_lock() {
             match error {
@@ -151,31 +192,39 @@ impl HookSessions {
         Ok((dir, lock))
     }
 
-    /// Removes sessions without an event for long, the longest idle of too many, and what killed hooks left.
+    /// Removes sessions without an event for long, the longest idle of too many, their locks, and what killed hooks left.
     ///
     /// # Errors
     /// The folder cannot be read.
     pub fn forget_idle(&self, now_seconds: i64) -> io::Result<()> {
         let Some(dir) = self.folder.open_existing(STATES_FOLDER)? else { return Ok(()) };
         let at = |name: &str| Some(dir.stamp_itself(name)?.updated_at().as_second());
-        let (mut known, mut drafts) = (Vec::new(), Vec::new());
+        let ends = [STATE_END, DUE_END, LOCK_END, ".tmp"];
+        let mut found = ends.map(|end| (end, Vec::new()));
         for name in dir.names()? {
-            if name.ends_with(".json") && known.len() < 10 * MAX_SESSIONS {
-                known.extend(at(&name).map(|at| (at, name)));
-            } else if name.ends_with(".tmp") && drafts.len() < 10 * MAX_SESSIONS {
-                drafts.extend(at(&name).map(|at| (at, name)));
+            let of_its_kind = found.iter_mut().find(|(end, _)| name.ends_with(end));
+            if let Some((_, files)) = of_its_kind.filter(|(_, files)| files.len() < 10 * MAX_SESSIONS) {
+                files.extend(at(&name).map(|at| (at, name)));
             }
         }
-        for (at, name) in drafts {
-            if now_seconds.saturating_sub(at) > DRAFT_LIFETIME.as_secs().cast_signed() {
+        let [(_, mut states), (_, mut due), (_, locks), (_, drafts)] = found;
+        let is_left = |at: i64| now_seconds.saturating_sub(at) > DRAFT_LIFETIME.as_secs().cast_signed();
+        for files in [&mut states, &mut due] {
+            files.sort_unstable_by(|a, b| b.cmp(a));
+            let is_idle = |at: i64| now_seconds.saturating_sub(at) > IDLE_SESSION_SECS;
+            let kept = files.partition_point(|(at, _)| !is_idle(*at)).min(MAX_SESSIONS);
+            for (_, name) in files.drain(kept..) {
                 dir.remove(&name)?;
             }
         }
-        known.sort_unstable_by(|a, b| b.cmp(a));
-        for (number, (at, name)) in known.iter().enumerate() {
-            if number >= MAX_SESSIONS || now_seconds.saturating_sub(*at) > IDLE_SESSION_SECS {
-                dir.remove(name)?;
-            }
+        // A lock is used as long as its session has a state.
+        let has_state = |lock: &str| {
+            let state = lock.strip_suffix(LOCK_END).map(file);
+            states.iter().any(|(_, kept)| Some(kept) == state.as_ref())
+        };
+        let unused = locks.into_iter().filter(|(_, lock)| !has_state(lock));
+        for (_, name) in unused.chain(drafts).filter(|(at, _)| is_left(*at)) {
+            dir.remove(&name)?;
         }
         Ok(())
     }
@@ -201,7 +250,22 @@ impl Claim {
 }
 
 fn file(name: &str) -> String {
-    format!("{name}.json")
+    format!("{name}{STATE_END}")
+}
+
+fn due_file(name: &str) -> String {
+    format!("{name}{DUE_END}")
+}
+
+fn lock_file(name: &str) -> String {
+    format!("{name}{LOCK_END}")
+}
+
+fn check_length(content: &[u8]) -> io::Result<()> {
+    if content.len() as u64 > MAX_STATE_BYTES {
+        return Err(io::Error::other(format!("the state has more than {MAX_STATE_BYTES} bytes")));
+    }
+    Ok(())
 }
 
 fn stored(dir: &BankDir, name: &str) -> Option<Vec<u8>> {
@@ -255,6 +319,39 @@ mod tests {
     }
 
     #[test]
+    fn sessions_do_not_wait_for_each_other() {
+        let temp = tempfile::tempdir().unwrap();
+        let sessions = HookSessions::new(StateFolder::new(temp.path().to_owned()));
+        let names: Vec<String> = (0..40).map(|number| HookSessions::name("a", &number.to_string())).collect();
+        let (first, others) = names.split_first().unwrap();
+        // The lock of the first one is held all the time.
+        let changed = sessions.update(first, |_| {
+            for (number, name) in others.iter().enumerate() {
+                sessions.update(name, |_| Some(b"1".to_vec())).unwrap();
+                assert!(sessions.claim(name, 7, 0).unwrap(), "{number}");
+            }
+            Some(b"1".to_vec())
+        });
+        changed.unwrap();
+        assert!(others.iter().all(|name| sessions.load(name).unwrap().is_some()));
+    }
+
+    #[test]
+    fn what_is_due_is_kept_until_it_is_settled() {
+        let temp = tempfile::tempdir().unwrap();
+        let sessions = HookSessions::new(StateFolder::new(temp.path().to_owned()));
+        assert_eq!(sessions.due().unwrap(), []);
+        sessions.set_due("a", b"1").unwrap();
+        sessions.settle("b", b"1").unwrap();
+        sessions.set_due("a", b"2").unwrap();
+        sessions.settle("a", b"1").unwrap();
+        assert_eq!(sessions.due().unwrap(), [("a".to_owned(), b"2".to_vec())], "it was replaced meanwhile");
+        sessions.settle("a", b"2").unwrap();
+        assert_eq!(sessions.due().unwrap(), []);
+        assert!(sessions.set_due("a", &vec![0; 70_000]).is_err());
+    }
+
+    #[test]
     fn an_event_is_claimed_once_within_two_seconds() {
         let temp = tempfile::tempdir().unwrap();
         let sessions = HookSessions::new(StateFolder::new(temp.path().to_owned()));
@@ -266,7 +363,7 @@ mod tests {
         assert!(claim("a", 1, 2_200) && !claim("b", 1, 2_200));
         (10..1_000).for_each(|event| assert!(claim("a", event, 2_200)));
         assert!(claim("a", 999, -1_000_000), "the clock was set back");
-        std::fs::write(temp.path().join(STATES_FOLDER).join(LOCK_FILE), b"\xff no claims\na 5").unwrap();
+        std::fs::write(temp.path().join(STATES_FOLDER).join(lock_file("a")), b"\xff no claims\na 5").unwrap();
         assert!(claim("a", 5, 0));
         let sessions = &sessions;
         let won: usize = std::thread::scope(|scope| {
@@ -285,13 +382,20 @@ mod tests {
         for number in 0..MAX_SESSIONS + 5 {
             sessions.update(&HookSessions::name("a", &number.to_string()), |_| Some(b"{}".to_vec())).unwrap();
         }
-        let count = || std::fs::read_dir(temp.path().join(STATES_FOLDER)).unwrap().count() - 1;
+        let files = || std::fs::read_dir(temp.path().join(STATES_FOLDER)).unwrap();
+        let is_lock = |name: &std::ffi::OsStr| name.to_string_lossy().ends_with(LOCK_END);
+        let count = || files().filter(|entry| !is_lock(&entry.as_ref().unwrap().file_name())).count();
         sessions.forget_idle(0).unwrap();
         assert_eq!(count(), MAX_SESSIONS);
+        assert_eq!(files().count(), 2 * MAX_SESSIONS + 5, "a lock may be used at this moment");
         std::fs::write(temp.path().join(STATES_FOLDER).join(".abc.json.1-1.tmp"), b"{").unwrap();
         sessions.forget_idle(0).unwrap();
         assert_eq!(count(), MAX_SESSIONS + 1, "it may be one of a hook that runs");
+        let now = files().next().unwrap().unwrap().metadata().unwrap().modified().unwrap();
+        let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        sessions.forget_idle(i64::try_from(now).unwrap() + 1_000).unwrap();
+        assert_eq!(files().count(), 2 * MAX_SESSIONS, "the lock of a kept session is kept");
         sessions.forget_idle(i64::MAX).unwrap();
-        assert_eq!(count(), 0);
+        assert_eq!(files().count(), 0);
     }
 }

@@ -57,18 +57,13 @@ pub(crate) fn find(origin: &Origin) -> Option<Found> {
     let repository = Repository::containing(&start)?;
     let levels = || start.ancestors().take_while(|level| level.starts_with(&repository.root));
     if let Some(level) = levels().find(|level| has_bank(origin, level)) {
-        return Some(Found { project: shown(level), in_main_checkout: false });
+        return Some(Found { project: level.to_owned(), in_main_checkout: false });
     }
     let main = repository.main_checkout()?;
     let inner = levels().filter_map(|level| level.strip_prefix(&repository.root).ok());
     let mut there = inner.map(|inner| main.join(inner));
     let project = there.find(|level| is_reached(&main, level) && has_bank(origin, level))?;
-    Some(Found { project: shown(&project), in_main_checkout: true })
-}
-
-/// The path without the beginning `\\?\` of canonical paths on Windows, where it means the same: people and agents see it.
-fn shown(path: &Path) -> PathBuf {
-    dunce::simplified(path).to_owned()
+    Some(Found { project, in_main_checkout: true })
 }
 
 /// The project above this one, in the same repository, that has a bank. Reads the disk.
@@ -420,29 +415,5 @@ mod tests {
             std::os::unix::fs::chown(&path, Some(0), None).unwrap();
         }
         assert_eq!(scene.found("w"), Some((root, true)));
-    }
-}
-
-#[cfg(windows)]
-#[cfg(test)]
-mod windows_tests {
-    use super::*;
-
-    #[test]
-    fn the_project_above_has_no_beginning_of_canonical_paths() {
-        let temp = tempfile::TempDir::new().unwrap();
-        let root = dunce::canonicalize(temp.path()).unwrap().join("shop");
-        for folder in [".git", "memory-bank", "src"] {
-            std::fs::create_dir_all(root.join(folder)).unwrap();
-        }
-        std::fs::write(root.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
-        std::fs::write(root.join("memory-bank/progress.md"), "# Progress\n").unwrap();
-        let origin = Origin {
-            working_directory: root.join("src"),
-            home: None,
-            folder: "memory-bank".to_owned(),
-            follow_links: false,
-        };
-        assert_eq!(find(&origin).unwrap().project.to_str(), root.to_str());
     }
 }

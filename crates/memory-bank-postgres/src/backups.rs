@@ -56,8 +56,9 @@ const PUT_ENTITIES: &str = "INSERT INTO public.graph_entities \
     FROM app.backup_items i, LATERAL json_populate_record(NULL::public.graph_entities, i.item) r \
     WHERE i.project_id = $1 AND i.backup_id = $2 AND i.kind = 'entity'";
 const PUT_OBSERVATIONS: &str = "INSERT INTO public.graph_observations \
-    (project_id, id, entity_id, seq, content, source, \"timestamp\", at, created_at) \
-    SELECT $1, r.id, r.entity_id, r.seq, r.content, r.source, r.\"timestamp\", r.at, r.created_at \
+    (project_id, id, entity_id, seq, content, source, \"timestamp\", at, created_at, bounds, starts_at, ends_at, supersedes) \
+    SELECT $1, r.id, r.entity_id, r.seq, r.content, r.source, r.\"timestamp\", r.at, r.created_at, \
+    r.bounds, r.starts_at, r.ends_at, r.supersedes \
     FROM app.backup_items i, LATERAL json_populate_record(NULL::public.graph_observations, i.item) r \
     WHERE i.project_id = $1 AND i.backup_id = $2 AND i.kind = 'observation'";
 const PUT_RELATIONS: &str = "INSERT INTO public.graph_relations \

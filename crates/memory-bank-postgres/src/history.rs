@@ -1,5 +1,7 @@
 //! The history of documents as rows, which triggers add (`migrations/003_functions.sql`).
 
+mod thinning;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
@@ -51,7 +53,6 @@ const STEPS: &str = "SELECT version, kept_start, kept_end, former, former_etag, 
       AND kept_start = 0 AND kept_end = 0), 9223372036854775807) ORDER BY version DESC";
 /// The current text.
 const CURRENT: &str = "SELECT content, version FROM public.documents WHERE project_id = $1 AND id = $2";
-const PURGE: &str = "SELECT app.purge_history($1, $2)";
 const TRIM: &str = "SELECT app.trim_history($1, $2)";
 const ERASE: &str = "SELECT app.erase_history($1)";
 
@@ -214,9 +215,9 @@ impl HistoryStore for PostgresBank {
 
 #[async_trait]
 impl HistoryRetention for Database {
-    async fn purge_versions(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
-        let most = i64::try_from(limit).unwrap_or(i64::MAX);
-        deleted(&self.call(Query::new(PURGE, &[&before, &most])).await?)
+    async fn thin_versions(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        let versions = self.thin_documents(before, limit).await?;
+        Ok(versions + self.thin_graph(before, limit.saturating_sub(versions)).await?)
     }
 
     async fn trim_versions(&self, limit: usize) -> Result<usize, StoreError> {

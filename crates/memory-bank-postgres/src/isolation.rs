@@ -109,8 +109,8 @@ const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_cata
       OR has_function_privilege('app_user', p.oid, 'EXECUTE')) ORDER BY 1 LIMIT 1";
 
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
-/// tenant.
-const SERVING_FUNCTIONS: [&str; 54] = [
+/// tenant, beside clean-ups, which see numbers and times.
+const SERVING_FUNCTIONS: [&str; 57] = [
     "append_events",
     "authenticate",
     "authors_of",
@@ -131,6 +131,8 @@ const SERVING_FUNCTIONS: [&str; 54] = [
     "make_event_partition",
     "note_audit",
     "note_key_addresses",
+    "old_graph_changes",
+    "old_versions",
     "oauth_admit_outside",
     "oauth_client",
     "oauth_consent",
@@ -154,13 +156,14 @@ const SERVING_FUNCTIONS: [&str; 54] = [
     "prune_vectors",
     "purge",
     "purge_audit",
-    "purge_history",
     "trim_history",
     "purge_oauth",
     "put_vectors",
     "replace_own_key",
     "restored_project",
     "subscribe_session",
+    "thin_graph_changes",
+    "thin_versions",
     "tokens_of_key",
     "touch_keys",
     "touch_sessions",

@@ -106,3 +106,27 @@ test("HISTORY_RETENTION_DAYS=0 keeps no history, and a wrong value stops the sta
   assert.match((await server.tool("history", {})).text, /"versions":\[\]|no history/);
   await assert.rejects(serverOn(await emptyFolder(t), t, [], { env: { HISTORY_RETENTION_DAYS: "many" } }));
 });
+
+test("a user's changes of graph and documents since a time are undone together, and the shell shows an entity's history", async (t) => {
+  const { server, project } = await freshBank(t, ["--username", "alice"]);
+  const json = async (tool, args) => JSON.parse((await server.ok(tool, args)).text);
+  const upsert = (name, port) => server.ok("graph_upsert_entity", { name, entityType: "service", attrs: { port } });
+  await upsert("Api", 80);
+  const [{ at, version }] = (await json("history", { entity: "Api" })).versions;
+  const since = new Date(Date.parse(at) + 1).toISOString();
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  await upsert("Api", 81);
+  await upsert("New", 1);
+  await server.ok("graph_add_observation", { entity: "New", text: "is new" });
+  await server.ok("write_memory_bank_file", plan({ content: "# Plan\n" }));
+  const run = (...args) => execFileSync(BINARY, [...args, "--path", project, "--username", "alice"], { encoding: "utf8", env: { ...process.env, ...ENVIRONMENT } });
+  assert.match(run("diff", "Api", String(version), "--entity"), /-port = 80\n\+port = 81/);
+  assert.equal(run("history", "--entity", "Api").trim().split("\n").length, 2);
+  const undo = { action: "undo", by: "alice", since };
+  const done = await json("history", undo);
+  const words = done.undone.map((one) => `${one.change} ${one.filename ?? one.entity} ${one.observation ?? one.type ?? ""}`.trim()).sort();
+  assert.deepEqual(words, ['changed Api service {"port":80}', "deleted New is new", 'deleted New service {"port":1}', "deleted plan.md"]);
+  assert.match(run("diff", "Api", String(version), "--entity"), /are the same/);
+  assert.match(await server.fails("read_memory_bank_file", plan()), /plan\.md/);
+  assert.deepEqual((await json("history", undo)).undone, []);
+});

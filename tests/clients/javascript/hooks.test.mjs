@@ -321,7 +321,8 @@ test("hostile texts stay in their frame, and a hostile repository runs and plant
   assert.equal(await exists(outside), false, "a record was written through a link");
   assert.equal(await exists(ran), false, "a program of the repository was run");
   const files = await readdir(join(machine.state, "hooks"));
-  assert.ok(files.every((name) => /^([0-9a-f]{24}\.json|lock)$/.test(name)), files.join());
+  assert.ok(files.every((name) => /^[0-9a-f]{24}\.(json|lock|due)$/.test(name)), files.join());
+  for (const name of files) assert.doesNotMatch(await read(machine.state, "hooks", name), /somebody/);
   await rm(join(machine.project, RECORDS));
   await machine.git("config", "--unset", "core.fsmonitor");
   await machine.hook("SessionEnd", { session_id });

@@ -67,7 +67,7 @@ test("events of any shape are answered or ignored", async (t) => {
     }
   }
   const files = await readdir(join(machine.state, "hooks"));
-  assert.ok(files.every((name) => /^([0-9a-f]{24}\.json|lock)$/.test(name)), files.join());
+  assert.ok(files.every((name) => /^[0-9a-f]{24}\.(json|lock|due)$/.test(name)), files.join());
 });
 
 test("an event of a hundred megabytes is not read to its end and costs little memory", async (t) => {

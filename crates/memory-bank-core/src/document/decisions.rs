@@ -10,12 +10,13 @@ use crate::document::progress::{TrackProgress, track_progress};
 use crate::document::section::{LineEnding, Outline, Section};
 use crate::document::splice::{Gap, append_block, insert_visible};
 use crate::document::templates::is_template_decision;
-use crate::document::{CoreDocument, DocumentPath, archive, argument};
+use crate::document::{CoreDocument, DocumentPath, archive, argument, decision_marks};
 use crate::error::EditError;
+use crate::graph::timestamp;
 use crate::store::Drafts;
 
 /// A decision: arguments of `log_decision`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogDecision {
     /// Its name.
@@ -30,6 +31,15 @@ pub struct LogDecision {
     /// Consequences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consequences: Vec<String>,
+    /// The last day or time at which it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<String>,
+    /// The last day or time at which it can be relied on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// The decisions of the log that it replaces, by title, or date and title.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supersedes: Vec<String>,
 }
 
 impl LogDecision {
@@ -53,7 +63,8 @@ pub struct DecisionLogged {
 /// Appends a decision, and a line of progress that names it. Missing documents start from their template.
 ///
 /// # Errors
-/// The title or the decision is blank, an argument is too long, or a document would become too large.
+/// The title or the decision is blank, an argument is too long, a time has another form, a decision that it should replace is not
+/// found, or a document would become too large.
 pub fn log_decision(
     drafts: &mut Drafts,
     request: &LogDecision,
@@ -68,17 +79,40 @@ pub fn log_decision(
     }
     let alternatives = argument::lines("alternatives", &request.alternatives)?;
     let consequences = argument::lines("consequences", &request.consequences)?;
-    let record = [
-        format!("## {title}"),
-        field("Date", &clock::date_time(at)),
-        field("Author", author),
-        field("Context", &context),
-        field("Decision", &decision),
-        list("Alternatives Considered", &alternatives),
-        list("Consequences", &consequences),
-    ]
-    .join("\n");
-    CoreDocument::DecisionLog.rewrite(drafts, |text| insert_record(&without_template(text), &record))?;
+    let end = |name: &str, given: &Option<String>| match given.as_deref().map(str::trim) {
+        None | Some("") => Ok(None),
+        Some(given) => timestamp::parse_argument(name, given)
+            .map(Some)
+            .map_err(|error| EditError::Refused(error.to_string())),
+    };
+    let ends = [
+        (decision_marks::VALID_UNTIL, end("validUntil", &request.valid_until)?),
+        (decision_marks::EXPIRES, end("expiresAt", &request.expires_at)?),
+    ];
+    let replaced = argument::lines("supersedes", &request.supersedes)?;
+    let date = clock::date_time(at);
+    let by = format!("{title} ({date})");
+    CoreDocument::DecisionLog.rewrite(drafts, |text| {
+        let mut text = without_template(text).into_owned();
+        let mut marked = Vec::new();
+        for named in &replaced {
+            let (changed, shown) = decision_marks::mark_superseded(&text, named, &by)?;
+            text = changed;
+            marked.push(shown);
+        }
+        let mut record = vec![
+            format!("## {title}"),
+            field("Date", &date),
+            field("Author", author),
+            field("Context", &context),
+        ];
+        record.push(field("Decision", &decision));
+        record.push(list("Alternatives Considered", &alternatives));
+        record.push(list("Consequences", &consequences));
+        record.extend(ends.iter().filter_map(|(label, end)| Some(field(label, end.as_ref()?))));
+        record.extend(marked.iter().map(|shown| field(decision_marks::SUPERSEDES, shown)));
+        insert_record(&text, &record.join("\n"))
+    })?;
     let progress = TrackProgress {
         action: "Decision Made".to_owned(),
         description: title.clone(),

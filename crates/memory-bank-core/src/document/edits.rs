@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::document::conflict::Conflict;
 use crate::document::diff::unified_diff;
+use crate::document::entry_archive::{ArchivedEntry, archive};
 use crate::document::line_bounds::{line_end, line_start};
 use crate::document::section::{LineEnding, Outline};
 use crate::document::section_edits::{append, checked_visible, prepend, replace_section, section_of};
@@ -74,6 +75,15 @@ pub enum Edit {
         /// The new lines; an empty text empties the section.
         text: String,
     },
+    /// Moves an entry below the heading `Archive` at the end of the document, with all its lines.
+    Archive {
+        /// A text of the list item that occurs exactly once; this or `heading` is given.
+        #[serde(rename = "match", default, skip_serializing_if = "Option::is_none")]
+        matching: Option<String>,
+        /// The heading of a section below another one; this or `match` is given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        heading: Option<String>,
+    },
 }
 
 impl Edit {
@@ -83,7 +93,9 @@ impl Edit {
     pub fn matches_text(&self) -> bool {
         match self {
             Self::Replace { .. } => true,
-            Self::InsertBefore { matching, .. } | Self::InsertAfter { matching, .. } => matching.is_some(),
+            Self::InsertBefore { matching, .. }
+            | Self::InsertAfter { matching, .. }
+            | Self::Archive { matching, .. } => matching.is_some(),
             Self::Append { .. } | Self::Prepend { .. } | Self::ReplaceSection { .. } => false,
         }
     }
@@ -221,6 +233,16 @@ fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<
             let (new, mut gone) = replace_section(text, heading, lines)?;
             removed_sections.append(&mut gone);
             Ok(new)
+        }
+        Edit::Archive { matching, heading } => {
+            let entry = match Place::of(matching, heading)? {
+                Place::Match(found) => {
+                    let (start, end) = unique_match(text, found)?;
+                    ArchivedEntry::Item(start..end)
+                }
+                Place::Heading(words) => ArchivedEntry::Section(words),
+            };
+            archive(text, &entry)
         }
     }
 }

@@ -10,12 +10,14 @@ mod core_document;
 mod core_draft;
 mod date;
 mod date_names;
+pub(crate) mod decision_marks;
 mod decisions;
 mod dialect;
 mod diff;
 mod digest;
 mod edits;
 mod entry;
+mod entry_archive;
 mod etag;
 mod finalize;
 mod keep_bytes;
@@ -60,10 +62,11 @@ pub use core_document::{CORE_DOCUMENTS, CoreDocument, OLD_NAMES, core_rank};
 pub use decisions::{DecisionLogged, LogDecision, log_decision};
 pub(crate) use dialect::front_matter;
 pub use diff::{unified_diff, unified_diff_within};
+pub(crate) use digest::is_decision_log;
 pub use digest::{
     CurrentContext, DIGEST_TOKENS, DecisionSummary, Digest, DigestBounds, DigestContent, DigestExtras,
     DigestSource, DocumentFacts, Excerpt, MAX_SOURCE_BYTES, digest, digest_documents, estimated_tokens,
-    plain_digest,
+    plain_digest, without_ended_decisions,
 };
 pub use edits::{DocumentEdited, Edit, apply_edits, edit_document};
 pub use etag::Etag;

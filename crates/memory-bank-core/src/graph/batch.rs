@@ -54,12 +54,14 @@ impl BatchPlan {
             .enumerate()
             .map(|(index, draft)| EntityPlan::new(draft).map_err(|error| at("entities", index, error)))
             .collect::<Result<_, _>>()?;
+        let compared =
+            (limits::BATCH_COMPARED_FACTS / observations.len().max(1)).clamp(8, limits::COMPARED_FACTS);
         let observations = observations
             .into_iter()
             .enumerate()
             .map(|(index, BatchObservation { entity, draft })| {
                 let plan = ObservationPlan::new(draft).map_err(|error| at("observations", index, error))?;
-                Ok((entity, plan))
+                Ok((entity, plan.compared_with(compared)))
             })
             .collect::<Result<_, GraphError>>()?;
         for (index, relation) in relations.iter().enumerate() {
@@ -139,27 +141,14 @@ impl BatchState<'_> {
         plan: &ObservationPlan,
     ) -> Result<ObservationAdded, GraphError> {
         let id = self.resolve(entity)?;
-        let mut now = self.now.to_owned();
-        loop {
-            let observed = plan.apply(&id, self.known, &now);
-            if observed.existed {
-                return Ok(observed);
-            }
-            let again = plan.apply(&id, &self.state, &observed.observation.timestamp);
-            if again.existed {
-                return Ok(again);
-            }
-            if again.observation.timestamp != observed.observation.timestamp {
-                // The batch has the same text from another source at that time; a later time may exist already.
-                now = again.observation.timestamp;
-                continue;
-            }
-            let observation = again.observation.clone();
+        let observed = plan.apply(&id, &[self.known, &self.state], self.now)?;
+        if !observed.existed {
+            let observation = observed.observation.clone();
             let event = Event::ObservationAdd { ts: observation.timestamp.clone(), observation };
             self.state.apply(event.clone());
             self.events.push(event);
-            return Ok(again);
         }
+        Ok(observed)
     }
 
     fn relation(&mut self, draft: &RelationDraft) -> Result<(Relation, bool), GraphError> {
@@ -215,7 +204,7 @@ mod tests {
     }
 
     fn fact(entity: &str, text: &str) -> BatchObservation {
-        let draft = ObservationDraft { text: text.to_owned(), source: None, timestamp: None };
+        let draft = ObservationDraft { text: text.to_owned(), ..ObservationDraft::default() };
         BatchObservation { entity: EntityRef(entity.to_owned()), draft }
     }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::graph::ids::{self, ENTITY_PREFIX, OBSERVATION_PREFIX, RELATION_PREFIX};
 use crate::graph::timestamp::instant;
-use crate::graph::{Entity, Observation, ObservationSource, Relation};
+use crate::graph::{Entity, Observation, ObservationSource, Relation, Validity};
 
 /// The first line of every log, without its line feed.
 pub const MARKER: &str = r#"{"type":"memory_bank_graph","source":"memory-bank-mcp","version":"1"}"#;
@@ -375,9 +375,17 @@ struct StoredObservation {
     #[serde(default, deserialize_with = "present")]
     source: Option<ObservationSource>,
     timestamp: String,
-    /// Another program may give this member another meaning.
+    /// Another program may give this member another meaning, and those after it.
     #[serde(default)]
     author: Option<Value>,
+    #[serde(default)]
+    valid_from: Option<Value>,
+    #[serde(default)]
+    valid_until: Option<Value>,
+    #[serde(default)]
+    expires_at: Option<Value>,
+    #[serde(default)]
+    supersedes: Option<Value>,
 }
 
 impl StoredEntity {
@@ -399,9 +407,24 @@ impl From<StoredEntity> for Entity {
 
 impl From<StoredObservation> for Observation {
     fn from(stored: StoredObservation) -> Self {
-        let StoredObservation { id, entity_id, text, source, timestamp, author } = stored;
+        // A value that is no time, and an id that is no text, are ignored.
+        let time = |value: Option<Value>| match value {
+            Some(Value::String(text)) if instant(&text).is_some() => Some(text),
+            _ => None,
+        };
+        let ids = match stored.supersedes {
+            Some(Value::Array(ids)) => ids,
+            _ => Vec::new(),
+        };
+        let validity = Validity {
+            valid_from: time(stored.valid_from),
+            valid_until: time(stored.valid_until),
+            expires_at: time(stored.expires_at),
+            supersedes: ids.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        };
+        let StoredObservation { id, entity_id, text, source, timestamp, author, .. } = stored;
         let author = author.as_ref().and_then(Value::as_str).map(str::to_owned);
-        Self { id, entity_id, text, source, timestamp, author }
+        Self { id, entity_id, text, source, timestamp, author, validity: validity.stored() }
     }
 }
 

@@ -7,19 +7,24 @@ pub mod batch;
 pub(crate) mod bounded;
 pub mod compact;
 pub mod event;
+pub(crate) mod facts;
 pub mod history;
 pub mod ids;
 pub mod naming;
 pub mod pointers;
 pub mod query;
 pub mod rules;
+pub mod similar;
 pub mod state;
 pub mod timestamp;
+pub mod validity;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::words::word_enum;
+
+pub use validity::{Ending, Endings, FactView, Validity};
 
 /// A node, identified by its normalised name and type (docs/file-format.md).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,7 +46,7 @@ pub struct Entity {
 }
 
 /// One fact about an entity.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Observation {
     /// `obs_…`
@@ -51,13 +56,25 @@ pub struct Observation {
     /// The fact.
     pub text: String,
     /// Where it comes from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<ObservationSource>,
     /// When it was made, exactly as stored.
     pub timestamp: String,
     /// Its author; `None` for observations of earlier versions and other programs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
+    /// From when until when it holds, and what it replaces; `None` for most facts.
+    #[serde(flatten)]
+    pub validity: Option<Box<Validity>>,
+}
+
+impl Observation {
+    /// From when until when it holds, and what it replaces.
+    #[must_use]
+    pub fn validity(&self) -> &Validity {
+        static NONE: Validity = Validity::NONE;
+        self.validity.as_deref().unwrap_or(&NONE)
+    }
 }
 
 /// Where an observation comes from.

@@ -52,8 +52,11 @@ impl PointerPlan {
         let source =
             ObservationSource { kind: SourceKind::Tool, reference: Some(SOURCE_REFERENCE.to_owned()) };
         let text = pointer.to_text();
-        let observation =
-            ObservationPlan::new(ObservationDraft { text, source: Some(source), timestamp: None })?;
+        let observation = ObservationPlan::new(ObservationDraft {
+            text,
+            source: Some(source),
+            ..ObservationDraft::default()
+        })?;
         Ok(Self { pointer, observation })
     }
 
@@ -70,7 +73,8 @@ impl PointerPlan {
     /// The merged attributes exceed a bound.
     pub fn apply(&self, entity: &Entity, known: &GraphState, now: &str) -> Result<PointerAdded, GraphError> {
         let attrs = with_pointer(entity, &self.pointer)?;
-        let ObservationAdded { observation, existed } = self.observation.apply(&entity.id, known, now);
+        let ObservationAdded { observation, existed, .. } =
+            self.observation.apply(&entity.id, &[known], now)?;
         let entity = if entity.attrs.as_ref() == Some(&attrs) {
             entity.clone()
         } else {
@@ -312,8 +316,12 @@ mod tests {
     fn pointers_come_from_attributes_first_and_each_once() {
         let subject = entity(&json!({"path": "a.md", "section": "S"}));
         let observe = |text: &str| {
-            let draft = ObservationDraft { text: text.into(), source: None, timestamp: None };
-            ObservationPlan::new(draft).unwrap().apply("ent_x", &GraphState::default(), NOW).observation
+            let draft = ObservationDraft { text: text.into(), ..ObservationDraft::default() };
+            ObservationPlan::new(draft)
+                .unwrap()
+                .apply("ent_x", &[&GraphState::default()], NOW)
+                .unwrap()
+                .observation
         };
         let observations =
             [observe("DOC: a.md # s"), observe("DOC: a.md"), observe("DOC: b.md"), observe("no")];

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashSet};
 use crate::compact_sort::CompactSort as _;
 use crate::error::GraphError;
 use crate::graph::bounded::{BitSet, BoundedItems, entity_bytes, observation_bytes, relation_bytes};
+use crate::graph::facts::ShownFacts;
 use crate::graph::ids::normalise;
 use crate::graph::naming::MAX_SUGGESTIONS;
 use crate::graph::state::GraphState;
 use crate::graph::timestamp::instant;
-use crate::graph::{Entity, Relation};
+use crate::graph::{Entity, FactView, Observation, Relation};
 use crate::store::{EntityRef, GraphSummary, Subgraph};
 
 /// How many types and entities a summary names.
@@ -20,9 +21,15 @@ impl GraphState {
     ///
     /// # Errors
     /// Unknown names and ids, all listed, with suggestions; or an ambiguous name.
-    pub fn open(&self, nodes: &[EntityRef], depth: u32, bytes: usize) -> Result<Subgraph, GraphError> {
+    pub fn open(
+        &self,
+        nodes: &[EntityRef],
+        depth: u32,
+        bytes: usize,
+        view: FactView,
+    ) -> Result<Subgraph, GraphError> {
         let start = self.resolve_all(nodes)?;
-        Ok(self.neighbourhood(start.into_iter().map(|entity| entity.id.as_str()), depth, bytes))
+        Ok(self.neighbourhood(start.into_iter().map(|entity| entity.id.as_str()), depth, bytes, view))
     }
 
     /// The entities that the caller names.
@@ -54,15 +61,18 @@ impl GraphState {
 
     /// The entities with these ids and `depth` rounds of neighbours over relations in both directions, their
     /// observations, and the relations among them. Unknown ids are ignored. The nearest come first: entities and
-    /// relations take at most half of `bytes` each, observations at most `bytes`.
+    /// relations take at most half of `bytes` each, observations at most `bytes`. `view` selects the facts.
     #[must_use]
     pub fn neighbourhood<'a>(
         &'a self,
         ids: impl IntoIterator<Item = &'a str>,
         depth: u32,
         bytes: usize,
+        view: FactView,
     ) -> Subgraph {
-        let rounds = self.rounds(ids, depth);
+        let rounds = self.rounds(ids, depth, view);
+        let facts = ShownFacts::new(self, view);
+        let mut ended_left = 0;
         // An end without an entity (which old logs may have) is shown with the other end.
         let inside =
             |id: &str| self.entity_order(id).is_none_or(|order| rounds.iter().any(|round| round.has(order)));
@@ -72,11 +82,12 @@ impl GraphState {
         for order in rounds.iter().flat_map(BitSet::iter) {
             let Some(entity) = self.entity_at(order) else { continue };
             entities.offer(order, entity, entity_bytes(entity));
-            let count = self.observation_count_of(&entity.id);
+            let count = facts.count_of(&entity.id);
+            ended_left += facts.left_out_of(&entity.id).len();
             let newest = if observations.is_full() {
                 Vec::new()
             } else {
-                self.newest_observations_of(&entity.id, observations.most())
+                facts.newest_of(&entity.id, observations.most())
             };
             let unread = count.saturating_sub(newest.len());
             for observation in newest {
@@ -84,13 +95,17 @@ impl GraphState {
             }
             observations.leave(unread);
             for (order, relation) in self.relations_with_order(&entity.id) {
-                if inside(&relation.from_id) && inside(&relation.to_id) && seen.insert(order) {
+                let is_shown =
+                    view.knows(&relation.created_at) && inside(&relation.from_id) && inside(&relation.to_id);
+                if is_shown && seen.insert(order) {
                     relations.offer(order, relation, relation_bytes(relation));
                 }
             }
         }
         let (entities, entities_left) = entities.sorted();
         let (observations, observations_left) = observations.sorted();
+        let observations: Vec<&Observation> = observations.collect();
+        let endings = observations.iter().filter_map(|fact| Some((fact.id.clone(), facts.ending(fact)?)));
         let (relations, relations_left) = relations.sorted();
         let relations: Vec<Relation> = relations.cloned().collect();
         let ends = relations.iter().flat_map(|relation| [&relation.from_id, &relation.to_id]);
@@ -98,19 +113,23 @@ impl GraphState {
         Subgraph {
             names: names.collect(),
             entities: entities.cloned().collect(),
-            observations: observations.cloned().collect(),
+            endings: endings.collect(),
+            observations: observations.into_iter().cloned().collect(),
             relations,
             entities_left,
             observations_left,
             relations_left,
+            ended_left,
         }
     }
 
     /// The positions of these entities, then those of each round of neighbours.
-    fn rounds<'a>(&self, ids: impl IntoIterator<Item = &'a str>, depth: u32) -> Vec<BitSet> {
+    fn rounds<'a>(&self, ids: impl IntoIterator<Item = &'a str>, depth: u32, view: FactView) -> Vec<BitSet> {
+        let is_known = |order: u64| self.entity_at(order).is_none_or(|entity| view.knows(&entity.created_at));
         let mut reached = BitSet::new(self.orders());
         let mut first = BitSet::new(self.orders());
-        for order in ids.into_iter().filter_map(|id| self.entity_order(id)) {
+        let start = ids.into_iter().filter_map(|id| self.entity_order(id));
+        for order in start.filter(|order| is_known(*order)) {
             reached.insert(order);
             first.insert(order);
         }
@@ -120,10 +139,10 @@ impl GraphState {
             let mut is_over = true;
             let edge = rounds.last().into_iter().flat_map(BitSet::iter);
             for entity in edge.filter_map(|order| self.entity_at(order)) {
-                for relation in self.relations_of(&entity.id) {
+                for relation in self.relations_of(&entity.id).filter(|one| view.knows(&one.created_at)) {
                     for end in [&relation.from_id, &relation.to_id] {
                         let Some(order) = self.entity_order(end) else { continue };
-                        if reached.insert(order) {
+                        if is_known(order) && reached.insert(order) {
                             next.insert(order);
                             is_over = false;
                         }
@@ -219,11 +238,11 @@ fn keep_highest<'s, R: Ord>(list: &mut Vec<(R, &'s Entity)>, rank: R, entity: &'
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Observation;
     use crate::graph::event::Event;
     use crate::graph::ids::{entity_id, observation_id, relation_id};
 
     const ALL: usize = usize::MAX;
+    const NOW: FactView = FactView { at: i64::MAX, is_past: false, with_ended: false };
     const TS: &str = "2026-01-01T00:00:00.000Z";
 
     fn chain() -> GraphState {
@@ -270,13 +289,14 @@ mod tests {
             source: None,
             timestamp: timestamp.to_owned(),
             author: None,
+            validity: None,
         };
         state.apply(Event::ObservationAdd { observation, ts: timestamp.to_owned() });
     }
 
     fn opened(state: &GraphState, nodes: &[&str], depth: u32) -> (Vec<String>, usize) {
         let nodes: Vec<EntityRef> = nodes.iter().map(|node| EntityRef((*node).to_owned())).collect();
-        let graph = state.open(&nodes, depth, ALL).unwrap();
+        let graph = state.open(&nodes, depth, ALL, NOW).unwrap();
         (graph.entities.into_iter().map(|entity| entity.name).collect(), graph.relations.len())
     }
 
@@ -294,7 +314,7 @@ mod tests {
     fn every_unknown_name_and_id_is_listed() {
         let state = chain();
         let nodes = ["A", "nobody", "ent_missing00000", ""].map(|node| EntityRef(node.to_owned()));
-        match state.open(&nodes, 1, ALL) {
+        match state.open(&nodes, 1, ALL, NOW) {
             Err(GraphError::EntitiesNotFound { missing, .. }) => {
                 assert_eq!(missing, ["nobody", "ent_missing00000", ""]);
             }
@@ -310,7 +330,7 @@ mod tests {
         }
         let nodes =
             ["payment", "service", "ledgr", "entirely different"].map(|node| EntityRef(node.to_owned()));
-        match state.open(&nodes, 1, ALL) {
+        match state.open(&nodes, 1, ALL, NOW) {
             Err(GraphError::EntitiesNotFound { suggestions, .. }) => {
                 assert_eq!(suggestions, ["Payment service", "Ledger"]);
             }
@@ -325,7 +345,7 @@ mod tests {
         observe(&mut state, "A", "oldest", "March 7, 2021");
         observe(&mut state, "A", "newest", "2026-03-01T00:00:00Z");
         observe(&mut state, "A", "newest too", "2026-03-01");
-        let graph = state.open(&[EntityRef("A".to_owned())], 0, ALL).unwrap();
+        let graph = state.open(&[EntityRef("A".to_owned())], 0, ALL, NOW).unwrap();
         let texts: Vec<&str> = graph.observations.iter().map(|one| one.text.as_str()).collect();
         assert_eq!(texts, ["newest too", "newest", "middle", "oldest"]);
     }
@@ -352,7 +372,7 @@ mod tests {
             observe(&mut state, "hub", &format!("fact {number}"), &minute);
         }
         let hub = [EntityRef("hub".to_owned())];
-        let part = state.open(&hub, 1, 4096).unwrap();
+        let part = state.open(&hub, 1, 4096, NOW).unwrap();
         let names: Vec<&str> = part.entities.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names.last(), Some(&"hub"));
         assert!(names.len() > 2 && names.first() == Some(&"spoke 0"), "{names:?}");
@@ -363,7 +383,7 @@ mod tests {
         assert_eq!(texts.len() + part.observations_left, 80);
         assert_eq!(part.relations.len() + part.relations_left, 40);
         assert!(part.relations.iter().all(|one| part.names.contains_key(&one.from_id)));
-        let whole = state.open(&hub, 1, ALL).unwrap();
+        let whole = state.open(&hub, 1, ALL, NOW).unwrap();
         assert_eq!((whole.entities.len(), whole.observations.len(), whole.relations.len()), (41, 80, 40));
         assert_eq!((whole.entities_left, whole.observations_left, whole.relations_left), (0, 0, 0));
     }

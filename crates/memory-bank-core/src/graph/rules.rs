@@ -4,11 +4,10 @@
 use serde_json::{Map, Value};
 
 use crate::error::GraphError;
-use crate::graph::ids::{entity_id, observation_id, relation_id, trim};
-use crate::graph::state::GraphState;
-use crate::graph::{Entity, Observation, ObservationSource, Relation, SourceKind, timestamp};
+use crate::graph::ids::{entity_id, relation_id, trim};
+use crate::graph::{Entity, Observation, ObservationSource, Relation, SourceKind, Validity, timestamp};
 use crate::limits;
-use crate::store::{EntityDraft, ObservationAdded, ObservationDraft};
+use crate::store::{EntityDraft, ObservationDraft};
 
 /// A checked entity: its labels are trimmed and within bounds, its id is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,8 +69,12 @@ pub struct ObservationPlan {
     pub text: String,
     /// Where it comes from.
     pub source: Option<ObservationSource>,
+    /// From when until when it holds, and what it replaces, by ids or texts.
+    pub validity: Validity,
     timestamp: Option<String>,
     author: Option<String>,
+    /// With how many of the newest facts it is compared.
+    compared: usize,
 }
 
 impl ObservationPlan {
@@ -94,7 +97,14 @@ impl ObservationPlan {
             None | Some("") => None,
             Some(given) => Some(timestamp::parse_new(given)?),
         };
-        Ok(Self { text, source: draft.source, timestamp, author: None })
+        Ok(Self {
+            text,
+            source: draft.source,
+            validity: draft.validity.checked()?,
+            timestamp,
+            author: None,
+            compared: limits::COMPARED_FACTS,
+        })
     }
 
     /// The observation with an author. The author does not distinguish observations: an existing one keeps its own.
@@ -104,45 +114,22 @@ impl ObservationPlan {
         self
     }
 
+    /// The observation, compared with at most so many facts.
+    #[must_use]
+    pub fn compared_with(self, compared: usize) -> Self {
+        Self { compared, ..self }
+    }
+
+    /// With how many of the newest facts of its entity it is compared.
+    #[must_use]
+    pub fn compared(&self) -> usize {
+        self.compared
+    }
+
     /// The given time in its stored form.
     #[must_use]
     pub fn timestamp(&self) -> Option<&str> {
         self.timestamp.as_deref()
-    }
-
-    /// The observation of this entity: the existing one, or the one to add. Without a given time, an observation with
-    /// the same text and source exists already; the first stored one is returned. With a given time, only one with
-    /// the same text and time is the same.
-    #[must_use]
-    pub fn apply(&self, entity_id: &str, known: &GraphState, now: &str) -> ObservationAdded {
-        if self.timestamp.is_none()
-            && let Some(observation) = known.same_fact(entity_id, &self.text, self.source.as_ref())
-        {
-            return ObservationAdded { observation: observation.clone(), existed: true };
-        }
-        let mut at = self.timestamp.clone().unwrap_or_else(|| now.to_owned());
-        loop {
-            let id = observation_id(entity_id, &self.text, &at);
-            let taken = known.observation(&id);
-            if let (Some(observation), Some(_)) = (taken, &self.timestamp) {
-                return ObservationAdded { observation: observation.clone(), existed: true };
-            }
-            // The same text from another source in the same millisecond is another observation, so it gets the next
-            // millisecond.
-            if let (Some(_), Some(later)) = (taken, timestamp::next_millisecond(&at)) {
-                at = later;
-                continue;
-            }
-            let observation = Observation {
-                id,
-                entity_id: entity_id.to_owned(),
-                text: self.text.clone(),
-                source: self.source.clone(),
-                timestamp: at,
-                author: self.author.clone(),
-            };
-            return ObservationAdded { existed: taken.is_some(), observation };
-        }
     }
 }
 
@@ -327,5 +314,6 @@ fn within(argument: &str, got: usize, limit: usize) -> Result<(), GraphError> {
     Ok(())
 }
 
+mod observation;
 #[cfg(test)]
 mod tests;

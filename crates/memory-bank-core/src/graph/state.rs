@@ -19,7 +19,7 @@ use self::table::{Table, index_add, index_remove};
 use crate::graph::event::{Event, TypeStats, removed_relation_id};
 use crate::graph::ids::normalise;
 use crate::graph::timestamp::instant;
-use crate::graph::{Entity, Observation, ObservationSource, Relation};
+use crate::graph::{Endings, Entity, Observation, ObservationSource, Relation};
 use crate::store::GraphStats;
 
 /// The most changes that [`GraphState::changes_since`] remembers.
@@ -37,6 +37,8 @@ pub struct GraphState {
     by_entity: HashMap<String, Vec<u64>>,
     /// Observations by a hash of entity, text and source.
     by_fact: HashMap<u64, Vec<u64>>,
+    /// Observations with bounds or that replace others, by entity id.
+    by_bounds: HashMap<String, Vec<u64>>,
     hasher: RandomState,
     /// Relations by either end, whether it exists or not; a self-link is listed once.
     by_end: HashMap<String, Vec<u64>>,
@@ -97,7 +99,8 @@ impl GraphState {
         let entities = self
             .entities()
             .map(|one| ENTITY_ROW_BYTES + 2 * one.name.len() + one.attrs.as_ref().map_or(0, members_bytes));
-        let observations = self.observations().map(|one| OBSERVATION_ROW_BYTES + one.text.len());
+        let observations =
+            self.observations().map(|one| OBSERVATION_ROW_BYTES + one.text.len() + one.validity().bytes());
         (entities.sum::<usize>()
             + observations.sum::<usize>()
             + self.relations().count() * RELATION_ROW_BYTES) as u64
@@ -176,18 +179,39 @@ impl GraphState {
         newest.iter().filter_map(|Reverse((_, place))| self.observations.rows.get(place)).collect()
     }
 
-    /// The first stored observation of an entity with this text and source (or none).
-    #[must_use]
-    pub fn same_fact(
+    /// The observations of an entity with this text and source (or none), in storage order.
+    pub fn same_facts(
         &self,
         entity_id: &str,
         text: &str,
         source: Option<&ObservationSource>,
-    ) -> Option<&Observation> {
-        let seqs = self.by_fact.get(&self.fact_hash(entity_id, text, source))?;
-        seqs.iter().filter_map(|at| self.observations.rows.get(at)).find(|known| {
+    ) -> impl DoubleEndedIterator<Item = &Observation> {
+        let seqs = self.by_fact.get(&self.fact_hash(entity_id, text, source)).into_iter().flatten();
+        seqs.filter_map(|at| self.observations.rows.get(at)).filter(move |known| {
             known.entity_id == entity_id && known.text == text && known.source.as_ref() == source
         })
+    }
+
+    /// The facts of an entity with bounds or that replace others.
+    pub fn bounded_of(&self, entity_id: &str) -> impl Iterator<Item = &Observation> {
+        let bounded = self.by_bounds.get(entity_id).into_iter().flatten();
+        bounded.filter_map(|at| self.observations.rows.get(at))
+    }
+
+    /// The facts of an entity that have ended at this moment. The cost depends on [`Self::bounded_of`].
+    #[must_use]
+    pub fn endings_of(&self, entity_id: &str, at: i64) -> Endings<'_> {
+        Endings::of(self.bounded_of(entity_id), at)
+    }
+
+    /// How many facts of an entity have ended by these ends.
+    #[must_use]
+    pub fn ended_count_of(&self, entity_id: &str, endings: &Endings<'_>) -> usize {
+        endings
+            .ids()
+            .filter_map(|id| self.observation(id))
+            .filter(|fact| fact.entity_id == entity_id && endings.get(fact).is_some())
+            .count()
     }
 
     fn fact_hash(&self, entity_id: &str, text: &str, source: Option<&ObservationSource>) -> u64 {
@@ -301,13 +325,18 @@ impl GraphState {
         let at = self.observations.seq(&id).unwrap_or_else(|| self.next_position());
         let owner = observation.entity_id.clone();
         let same = self.fact_hash(&owner, &observation.text, observation.source.as_ref());
+        let is_bounded = observation.validity.is_some();
         if let Some(old) = self.observations.put(at, &id, observation) {
             index_remove(&mut self.by_entity, &old.entity_id, at);
+            index_remove(&mut self.by_bounds, &old.entity_id, at);
             let old = self.fact_hash(&old.entity_id, &old.text, old.source.as_ref());
             index_remove(&mut self.by_fact, &old, at);
         }
         index_add(&mut self.by_entity, &owner, at);
         index_add(&mut self.by_fact, &same, at);
+        if is_bounded {
+            index_add(&mut self.by_bounds, &owner, at);
+        }
         self.record_change(ChangedObject::Observation(id));
     }
 
@@ -340,6 +369,7 @@ impl GraphState {
     fn remove_observation(&mut self, at: u64) {
         if let Some(observation) = self.observations.remove(at) {
             index_remove(&mut self.by_entity, &observation.entity_id, at);
+            index_remove(&mut self.by_bounds, &observation.entity_id, at);
             let same = self.fact_hash(&observation.entity_id, &observation.text, observation.source.as_ref());
             index_remove(&mut self.by_fact, &same, at);
             self.record_change(ChangedObject::Observation(observation.id));

@@ -17,6 +17,14 @@ use crate::graph::ids::trim;
 /// # Errors
 /// It has neither form.
 pub fn parse_new(text: &str) -> Result<String, GraphError> {
+    parse_argument("timestamp", text)
+}
+
+/// The same for an argument of another name.
+///
+/// # Errors
+/// It has neither form.
+pub fn parse_argument(argument: &str, text: &str) -> Result<String, GraphError> {
     let text = trim(text);
     let normal = if is_plain_date(text) {
         text.parse::<Date>().ok().map(|_| text.to_owned())
@@ -25,7 +33,7 @@ pub fn parse_new(text: &str) -> Result<String, GraphError> {
     };
     normal.filter(|stamp| instant(stamp).is_some()).ok_or_else(|| {
         GraphError::Invalid(format!(
-            "timestamp `{text}` is neither RFC 3339 (`2026-11-22T09:30:07Z`) nor a plain date (`2026-11-22`)"
+            "{argument} `{text}` is neither RFC 3339 (`2026-11-22T09:30:07Z`) nor a plain date (`2026-11-22`)"
         ))
     })
 }
@@ -42,7 +50,8 @@ pub(super) fn next_millisecond(stamp: &str) -> Option<String> {
     at.checked_add(jiff::SignedDuration::from_millis(1)).ok().map(iso_millis)
 }
 
-fn is_plain_date(text: &str) -> bool {
+/// Whether it has the form of a date without a time.
+pub(super) fn is_plain_date(text: &str) -> bool {
     text.len() == 10
         && text.char_indices().all(|(at, character)| match at {
             4 | 7 => character == '-',

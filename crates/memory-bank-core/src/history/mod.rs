@@ -11,6 +11,7 @@ mod merge;
 mod query;
 mod rebuild;
 mod take_back;
+mod thinning;
 mod version;
 
 pub use blame::{Blamed, blame};
@@ -23,4 +24,5 @@ pub use merge::{LineRange, take_back_lines};
 pub use query::{Subject, VersionPage, VersionPlace, VersionQuery, moment};
 pub use rebuild::{Damage, Step, rebuild};
 pub use take_back::{Obstacle, TakenBack, changed_again, take_back};
+pub use thinning::{DatedChange, superseded};
 pub use version::{Version, VersionKind, VersionText};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::compact_sort::CompactSort as _;
 use crate::secrets::masked;
@@ -21,7 +22,7 @@ const TOOL_CHARS: usize = 60;
 const PROMPT_CHARS: usize = 120;
 
 /// A commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedCommit {
     /// The short id.
     pub id: String,
@@ -30,7 +31,7 @@ pub struct RecordedCommit {
 }
 
 /// The record of a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentSessionRecord {
     /// An id that is the same for all events of the session, of hexadecimal digits.
     pub id: String,

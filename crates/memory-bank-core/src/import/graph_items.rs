@@ -197,7 +197,11 @@ impl OpenBatch {
             GraphItem::Observation { entity, text } => {
                 let source =
                     ObservationSource { kind: SourceKind::Import, reference: Some(origin.to_owned()) };
-                let draft = ObservationDraft { text: text.clone(), source: Some(source), timestamp: None };
+                let draft = ObservationDraft {
+                    text: text.clone(),
+                    source: Some(source),
+                    ..ObservationDraft::default()
+                };
                 self.bytes += origin.len();
                 self.batch.observations.push(BatchObservation { entity: EntityRef(id(entity)), draft });
             }

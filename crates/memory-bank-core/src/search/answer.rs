@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::index::{EntityHit, GraphHits, Index, MatchedIn, ObservationHit};
 use crate::graph::bounded::{BoundedItems, entity_bytes, observation_bytes, relation_bytes};
+use crate::graph::facts::ShownFacts;
 use crate::graph::ids::normalise;
 use crate::graph::state::GraphState;
-use crate::graph::{Entity, Observation};
+use crate::graph::{Entity, FactView, Observation};
 use crate::limits;
 use crate::store::{EntityFound, GraphFound, GraphSearch, ObservationFound, RelationFound};
 
@@ -25,10 +26,21 @@ pub fn search_graph(graph: &GraphState, index: &Index, request: &GraphSearch) ->
     let skip = request.skip;
     // Both lists are ranked up to the end of the later page.
     let limit = request.limit.saturating_add(skip.entities.max(skip.observations));
+    let facts = ShownFacts::new(graph, request.view);
+    let mut ended: HashSet<&str> = HashSet::new();
     let mut hits = match &request.query {
-        Some(query) => index.search_graph(query, limit),
-        None => everything(graph, limit),
+        Some(query) => index.search_graph(query, limit, |id| {
+            let Some(fact) = graph.observation(id) else {
+                return graph.entity(id).is_none_or(|entity| facts.knows(entity));
+            };
+            if facts.leaves_out(fact) {
+                ended.insert(&fact.id);
+            }
+            facts.shows(fact)
+        }),
+        None => everything(graph, &facts, limit),
     };
+
     let more_hits = hits.more
         || hits.entities.len() > request.limit.saturating_add(skip.entities)
         || hits.observations.len() > request.limit.saturating_add(skip.observations);
@@ -45,9 +57,9 @@ pub fn search_graph(graph: &GraphState, index: &Index, request: &GraphSearch) ->
             observations.offer(order, (observation, hit.score), observation_bytes(observation));
         }
     }
-    let shown = Shown { graph, index, request, matching };
+    let shown = Shown { graph, index, request, matching, facts: &facts };
     let found: Vec<&str> = hits.entities.iter().map(|hit| hit.id.as_str()).collect();
-    let (near, more_near) = neighbours(graph, &found, request.depth);
+    let (near, more_near) = neighbours(graph, &found, request.depth, request.view);
     let entities = hits.entities.iter().filter_map(|hit| Some((hit, graph.entity(&hit.id)?)));
     let (entities, entities_left) = shown.with_facts(entities, request.bytes / 2);
     let taken: usize = entities.iter().map(|(_, facts, entity)| weight(entity, facts)).sum();
@@ -55,13 +67,18 @@ pub fn search_graph(graph: &GraphState, index: &Index, request: &GraphSearch) ->
     let neighbours = near.iter().filter_map(|id| Some(((), graph.entity(id)?)));
     let (neighbours, neighbours_left) = shown.with_facts(neighbours, room);
     let (observations, observations_left) = observations.offered();
-    let (relations, relations_left, more_relations) = relations(graph, &found, &near, request.bytes / 2);
+    let (relations, relations_left, more_relations) =
+        relations(graph, &found, &near, request.bytes / 2, request.view);
+    ended.extend(found.iter().chain(&near).flat_map(|id| facts.left_out_of(id)).map(|fact| fact.id.as_str()));
+    let all = entities.iter().flat_map(|(_, shown, _)| shown);
+    let all = all.chain(neighbours.iter().flat_map(|(_, shown, _)| shown));
+    let all = all.copied().chain(observations.iter().map(|(observation, _)| *observation));
+    let endings = all.filter_map(|fact| Some((fact.id.clone(), facts.ending(fact)?))).collect();
     let entities = entities
         .into_iter()
-        .map(|(hit, facts, entity)| entity_found(graph, entity, hit.score, hit.matched_in.clone(), &facts));
-    let neighbours = neighbours
-        .into_iter()
-        .map(|((), facts, entity)| entity_found(graph, entity, 0.0, Vec::new(), &facts));
+        .map(|(hit, own, entity)| entity_found(&facts, entity, hit.score, hit.matched_in.clone(), &own));
+    let neighbours =
+        neighbours.into_iter().map(|((), own, entity)| entity_found(&facts, entity, 0.0, Vec::new(), &own));
     let observations =
         observations.into_iter().map(|(observation, score)| observation_found(graph, observation, score));
     GraphFound {
@@ -74,12 +91,14 @@ pub fn search_graph(graph: &GraphState, index: &Index, request: &GraphSearch) ->
         entities_left: entities_left + neighbours_left,
         observations_left,
         relations_left,
+        endings,
+        ended_left: ended.len(),
     }
 }
 
-fn entity_found(
-    graph: &GraphState,
-    entity: &Entity,
+fn entity_found<'g>(
+    facts: &ShownFacts<'g>,
+    entity: &'g Entity,
     score: f64,
     matched_in: Vec<MatchedIn>,
     observations: &[&Observation],
@@ -89,8 +108,8 @@ fn entity_found(
         score,
         matched_in,
         observations: observations.iter().copied().cloned().collect(),
-        observation_count: graph.observation_count_of(&entity.id),
-        relation_count: graph.relation_count_of(&entity.id),
+        observation_count: facts.count_of(&entity.id),
+        relation_count: facts.relation_count_of(&entity.id),
     }
 }
 
@@ -113,6 +132,7 @@ struct Shown<'a> {
     request: &'a GraphSearch,
     /// The matching observations, by entity, best first.
     matching: HashMap<&'a str, Vec<&'a Observation>>,
+    facts: &'a ShownFacts<'a>,
 }
 
 /// A hit, the observations that are shown with it, and its entity.
@@ -149,11 +169,13 @@ impl<'a> Shown<'a> {
             .as_ref()
             .is_some_and(|query| normalise(query.text()) == normalise(&entity.name));
         let shown = if self.request.limit == 1 && is_name {
-            self.graph.newest_observations_of(&entity.id, facts.most())
+            self.facts.newest_of(&entity.id, facts.most())
         } else if let Some(matching) = self.matching.get(entity.id.as_str()) {
             matching.iter().copied().take(facts.most()).collect()
-        } else {
+        } else if self.facts.shows_all_of(&entity.id) {
             newest(self.graph, self.index, &entity.id)
+        } else {
+            self.facts.newest_of(&entity.id, NEWEST_OBSERVATIONS)
         };
         for observation in shown {
             facts.offer(0, observation, observation_bytes(observation));
@@ -173,31 +195,40 @@ fn newest<'a>(graph: &'a GraphState, index: &Index, id: &str) -> Vec<&'a Observa
 }
 
 /// The first of everything, in storage order.
-fn everything(graph: &GraphState, limit: usize) -> GraphHits {
-    let entities: Vec<EntityHit> = graph
-        .entities()
+fn everything<'g>(graph: &'g GraphState, facts: &ShownFacts<'g>, limit: usize) -> GraphHits {
+    let mut known = graph.entities().filter(|entity| facts.knows(entity));
+    let entities: Vec<EntityHit> = known
+        .by_ref()
         .take(limit)
         .map(|entity| EntityHit { id: entity.id.clone(), score: FULL_SCORE, matched_in: Vec::new() })
         .collect();
-    let observations = graph
-        .observations()
+    let mut shown = graph.observations().filter(|one| facts.shows(one));
+    let observations: Vec<ObservationHit> = shown
+        .by_ref()
         .take(limit)
         .map(|one| ObservationHit { id: one.id.clone(), entity_id: one.entity_id.clone(), score: FULL_SCORE })
         .collect();
-    let stats = graph.stats();
-    GraphHits { entities, observations, more: stats.entity_count > limit || stats.observation_count > limit }
+    let more = known.next().is_some() || shown.next().is_some();
+    GraphHits { entities, observations, more }
 }
 
 /// The entities at most `depth` relations away, nearest first; and whether there are more than the bound.
-fn neighbours<'a>(graph: &'a GraphState, found: &[&'a str], depth: u32) -> (Vec<&'a str>, bool) {
+fn neighbours<'a>(
+    graph: &'a GraphState,
+    found: &[&'a str],
+    depth: u32,
+    view: FactView,
+) -> (Vec<&'a str>, bool) {
+    let is_known = |id: &str| graph.entity(id).is_some_and(|entity| view.knows(&entity.created_at));
     let mut reached: HashSet<&str> = found.iter().copied().collect();
     let mut edge: Vec<&str> = found.to_vec();
     let mut near = Vec::new();
     for _ in 0..depth {
         let mut next = Vec::new();
-        for relation in edge.iter().flat_map(|id| graph.relations_of(id)) {
+        let relations = edge.iter().flat_map(|id| graph.relations_of(id));
+        for relation in relations.filter(|relation| view.knows(&relation.created_at)) {
             for end in [relation.from_id.as_str(), relation.to_id.as_str()] {
-                if graph.entity(end).is_none() || !reached.insert(end) {
+                if !is_known(end) || !reached.insert(end) {
                     continue;
                 }
                 if near.len() == limits::NEIGHBOURS {
@@ -219,7 +250,9 @@ fn relations(
     found: &[&str],
     near: &[&str],
     bytes: usize,
+    view: FactView,
 ) -> (Vec<RelationFound>, usize, bool) {
+    let is_known = |id: &str| graph.entity(id).is_none_or(|entity| view.knows(&entity.created_at));
     let inside: HashSet<&str> = found.iter().chain(near).copied().collect();
     let touching = found.iter().flat_map(|id| graph.relations_of(id));
     let among = near.iter().flat_map(|id| graph.relations_of(id)).filter(|relation| {
@@ -229,7 +262,9 @@ fn relations(
     let mut shown = BoundedItems::new(bytes);
     let mut more = false;
     for relation in touching.chain(among) {
-        if !seen.insert(relation.id.as_str()) {
+        let is_shown =
+            view.knows(&relation.created_at) && is_known(&relation.from_id) && is_known(&relation.to_id);
+        if !is_shown || !seen.insert(relation.id.as_str()) {
             continue;
         }
         if seen.len() > limits::RELATIONS_FOUND {
@@ -256,6 +291,7 @@ mod tests {
     use crate::search::Query;
     use crate::store::Skip;
 
+    const NOW: FactView = FactView { at: i64::MAX, is_past: false, with_ended: false };
     const TS: &str = "2026-01-01T00:00:00.000Z";
 
     fn add(state: &mut GraphState, name: &str, facts: &[&str]) {
@@ -277,6 +313,7 @@ mod tests {
                 source: None,
                 timestamp: TS.to_owned(),
                 author: None,
+                validity: None,
             };
             state.apply(Event::ObservationAdd { observation, ts: TS.to_owned() });
         }
@@ -301,7 +338,14 @@ mod tests {
         search_graph(
             state,
             &index,
-            &GraphSearch { query, limit, depth, bytes: limits::REPLY_BYTES, skip: Skip::default() },
+            &GraphSearch {
+                query,
+                limit,
+                depth,
+                bytes: limits::REPLY_BYTES,
+                skip: Skip::default(),
+                view: NOW,
+            },
         )
     }
 
@@ -333,7 +377,7 @@ mod tests {
             let search = |limit, skip| {
                 let query = query.map(|query| Query::parse(query).unwrap());
                 let bytes = limits::REPLY_BYTES;
-                search_graph(&state, &index, &GraphSearch { query, limit, depth: 0, bytes, skip })
+                search_graph(&state, &index, &GraphSearch { query, limit, depth: 0, bytes, skip, view: NOW })
             };
             let whole = search(1000, Skip::default());
             assert!(!whole.more_hits);
@@ -388,6 +432,7 @@ mod tests {
             depth: 1,
             bytes: 16 * 1024,
             skip: Skip::default(),
+            view: NOW,
         };
         for query in [Some("word"), Some("hub"), None] {
             let found = search_graph(&state, &index, &request(query));

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::caller::Caller;
 use crate::error::GraphError;
-use crate::graph::{Entity, Observation, ObservationSource, Relation};
+use crate::graph::similar::SimilarFact;
+use crate::graph::{Ending, Endings, Entity, FactView, Observation, ObservationSource, Relation, Validity};
 
 /// How a caller names an entity: an id, an exact name (after normalisation), or `name [type]`. Never a part of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub struct EntityDraft {
 }
 
 /// An observation to add.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ObservationDraft {
     /// The fact; trimmed when stored.
     pub text: String,
@@ -34,6 +36,8 @@ pub struct ObservationDraft {
     pub source: Option<ObservationSource>,
     /// RFC 3339 or a plain date; the current time if absent.
     pub timestamp: Option<String>,
+    /// From when until when it holds, and what it replaces, by ids or exact texts.
+    pub validity: Validity,
 }
 
 /// An observation to add in a batch.
@@ -81,7 +85,10 @@ impl GraphBatch {
         });
         let observations = self.observations.iter().map(|one| {
             let source = one.draft.source.as_ref().and_then(|source| source.reference.as_ref());
-            one.entity.0.len() + one.draft.text.len() + source.map_or(0, String::len)
+            one.entity.0.len()
+                + one.draft.text.len()
+                + source.map_or(0, String::len)
+                + one.draft.validity.bytes()
         });
         let relations = self.relations.iter();
         let relations = relations.map(|one| one.from.0.len() + one.relation_type.len() + one.to.0.len());
@@ -129,6 +136,10 @@ pub struct ObservationAdded {
     pub observation: Observation,
     /// Whether it existed already.
     pub existed: bool,
+    /// The facts that it replaces.
+    pub superseded: Vec<Observation>,
+    /// Facts that say nearly the same or the contrary, and hold.
+    pub similar: Vec<SimilarFact>,
 }
 
 /// The result of adding a pointer.
@@ -185,6 +196,24 @@ pub struct Subgraph {
     /// How many relations.
     #[serde(skip)]
     pub relations_left: usize,
+    /// The ends of observations that are shown although they have ended, by id. Empty in an export.
+    #[serde(skip)]
+    pub endings: HashMap<String, Ending>,
+    /// How many ended observations of these entities are not shown.
+    #[serde(skip)]
+    pub ended_left: usize,
+}
+
+impl Subgraph {
+    /// The part without the observations that have ended at this time.
+    #[must_use]
+    pub fn without_ended(mut self, now: Timestamp) -> Self {
+        let endings = Endings::of(&self.observations, now.as_millisecond());
+        let holds: Vec<bool> = self.observations.iter().map(|fact| endings.get(fact).is_none()).collect();
+        let mut holds = holds.into_iter();
+        self.observations.retain(|_| holds.next().unwrap_or(true));
+        self
+    }
 }
 
 /// Counts.
@@ -228,9 +257,9 @@ pub trait GraphStore: Send + Sync {
     /// Creates or updates an entity; its identity is the normalised name with the type.
     async fn upsert_entity(&self, caller: &Caller, draft: EntityDraft) -> Result<Entity, GraphError>;
 
-    /// Adds an observation. Without a timestamp, a text that the entity has from the same source is not added again;
-    /// with one, the same entity, text and timestamp is stored once. Concurrent calls with the same observation add
-    /// it once.
+    /// Adds an observation. Without a timestamp, a text that the entity has from the same source and that holds is not added
+    /// again; with one, the same entity, text and timestamp is stored once. Concurrent calls with the same observation add
+    /// it once. A text that exists with other bounds is added with the new ones and replaces the existing one.
     async fn add_observation(
         &self,
         caller: &Caller,
@@ -282,13 +311,14 @@ pub trait GraphStore: Send + Sync {
     /// The given entities with `depth` rounds of neighbours over relations in both directions (0 = none), with their
     /// observations and the relations among them. Unknown names and ids are an error that lists all of them. Entities
     /// and relations take at most half of `bytes` each, observations at most `bytes`, the nearest and newest first;
-    /// omitted ones are counted.
+    /// omitted ones are counted. `view` selects the facts.
     async fn open(
         &self,
         caller: &Caller,
         nodes: &[EntityRef],
         depth: u32,
         bytes: usize,
+        view: FactView,
     ) -> Result<Subgraph, GraphError>;
 
     /// The whole graph in storage order, with observations and relations whose entities are not there.

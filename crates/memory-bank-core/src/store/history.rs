@@ -45,15 +45,15 @@ pub trait HistoryStore: Send + Sync {
     async fn erase(&self, caller: &Caller, path: &DocumentPath) -> Result<u64, HistoryError>;
 }
 
-/// Deletes old versions.
+/// Removes old versions of documents and old changes of the graph.
 #[async_trait]
 pub trait HistoryRetention: Send + Sync {
-    /// Deletes at most `limit` versions of any project that are older than a time, the oldest first, and returns their
-    /// number. Newer versions stay readable.
+    /// Removes about `limit` versions and changes of any project that are [superseded](crate::history::superseded) at a time, and
+    /// returns their number. The texts beside a gap are rebuilt and checked first; what cannot be rebuilt stays.
     ///
     /// # Errors
     /// The store failed.
-    async fn purge_versions(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
+    async fn thin_versions(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError>;
 
     /// Deletes at most `limit` versions of projects whose history has more bytes than the project's quota, the oldest first,
     /// and returns their number.

@@ -1,5 +1,7 @@
 //! Search within one project. The ranking is [`crate::search`]'s; a store keeps its index and returns the results.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -7,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::caller::Caller;
 use crate::document::{DocumentPath, core_rank, is_leftover};
 use crate::error::{GraphError, StoreError};
-use crate::graph::{Entity, Observation, Relation};
+use crate::graph::{Ending, Entity, FactView, Observation, Relation};
 use crate::limits;
 use crate::search::{DenseCount, DocumentHits, DocumentQuery, Index, LineHit, MatchedIn, Query};
 
@@ -25,6 +27,8 @@ pub struct DocumentSearch {
     /// The first and the last day of hits, in UTC, by the date of the entry or section, else by the last change of
     /// the document.
     pub days: (Option<Date>, Option<Date>),
+    /// The moment at which decisions must hold, in milliseconds since 1970; `None` finds ended ones, too.
+    pub holding_at: Option<i64>,
 }
 
 /// The documents of a store, for a search.
@@ -67,6 +71,7 @@ impl DocumentSearch {
             limit: self.limit,
             case_sensitive: self.case_sensitive,
             days: self.days,
+            holding_at: self.holding_at,
         });
         let unreadable = documents.unreadable().filter(|_| self.files.is_empty());
         let skipped = skipped.iter().map(|(name, reason)| (*name, reason.as_str()));
@@ -174,6 +179,8 @@ pub struct GraphSearch {
     pub bytes: usize,
     /// How many results are skipped.
     pub skip: Skip,
+    /// Which facts are found and shown.
+    pub view: FactView,
 }
 
 /// How many results of a search of the graph were in earlier replies.
@@ -207,6 +214,10 @@ pub struct GraphFound {
     pub observations_left: usize,
     /// How many of the relations.
     pub relations_left: usize,
+    /// The ends of observations that are shown although they have ended, by id.
+    pub endings: HashMap<String, Ending>,
+    /// How many observations are not shown since they have ended: those that match, and others of these entities.
+    pub ended_left: usize,
 }
 
 /// An entity that was found.
@@ -221,7 +232,7 @@ pub struct EntityFound {
     /// Its matching observations, best first; without matches, the newest. All, newest first, if an entity was
     /// requested by its exact name. At most a quarter of the loaded bytes.
     pub observations: Vec<Observation>,
-    /// How many observations it has.
+    /// How many observations it has that the view shows.
     pub observation_count: usize,
     /// How many relations it has.
     pub relation_count: usize,

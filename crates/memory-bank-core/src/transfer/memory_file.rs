@@ -133,6 +133,7 @@ impl MemoryFile {
             {
                 let observation = Observation {
                     author: None,
+                    validity: None,
                     id: observation_id(&id, text, &ts),
                     entity_id: id.clone(),
                     text: text.to_owned(),

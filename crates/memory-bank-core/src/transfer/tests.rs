@@ -73,6 +73,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         2 => Event::ObservationAdd {
             observation: Observation {
                 author: None,
+                validity: None,
                 id: format!("obs_{a}{b:03}"),
                 entity_id: format!("ent_{a:04}"),
                 text: format!("fact {b}\r\n"),

@@ -135,6 +135,7 @@ pub fn graph() -> GraphState {
                 source: None,
                 timestamp: ts(),
                 author: None,
+                validity: None,
             };
             graph.apply(Event::ObservationAdd { observation, ts: ts() });
         }

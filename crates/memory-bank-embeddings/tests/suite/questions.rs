@@ -34,7 +34,14 @@ pub fn ask(index: &Index, question: &Question, model: Option<&LocalModel>, limit
     if let Some(model) = model {
         query = query.with_meaning(model.query(&question.ask).unwrap());
     }
-    let wanted = DocumentQuery { query, files: None, limit, case_sensitive: false, days: (None, None) };
+    let wanted = DocumentQuery {
+        query,
+        files: None,
+        limit,
+        case_sensitive: false,
+        days: (None, None),
+        holding_at: None,
+    };
     let hits = index.search_documents(&wanted).hits;
     let is_found = |(file, line): &(String, usize)| {
         hits.iter().any(|hit| {

@@ -132,13 +132,14 @@ fn a_failed_replacement_leaves_no_temporary_file() {
 fn a_write_beside_removes_what_killed_programs_left() {
     let (temp, dir) = bank();
     let path = temp.path().join("memory-bank");
-    let long_ago = std::time::SystemTime::now() - 2 * DRAFT_LIFETIME;
+    let now = std::fs::metadata(&path).unwrap().modified().unwrap();
+    let long_ago = now - 2 * DRAFT_LIFETIME;
     let make = |name: &str, at| {
         std::fs::File::create(path.join(name)).unwrap().set_modified(at).unwrap();
     };
     make(".keys.json.77-1.tmp", long_ago);
     let kept = [".keys.json.77-2.tmp", ".keys.json.77.tmp", ".keys.json.77-x.tmp", ".other.json.77-1.tmp"];
-    make(kept[0], std::time::SystemTime::now());
+    make(kept[0], now);
     kept[1..].iter().for_each(|name| make(name, long_ago));
     dir.replace_beside("keys.json", b"{}").unwrap();
     let mut names: Vec<_> = dir.names().unwrap().filter(|name| name.contains(".json")).collect();

@@ -129,10 +129,11 @@ impl FolderGraph {
             )
             .into());
         }
-        if keep_from.is_some() {
-            history::keep_log(dir, &log::bytes(dir)?)?;
-        }
+        let last = if keep_from.is_some() { history::keep_log(dir, &log::bytes(dir)?)? } else { None };
         dir.replace(LOG, &content).map_err(StoreError::io(format!("cannot replace `{LOG}`")))?;
+        if let Some(last) = last {
+            history::note_compaction(dir, last, &content);
+        }
         view.follow(dir)?;
         self.write_derived(dir, Rendered::of(&view, bank)?)?;
         drop(view);

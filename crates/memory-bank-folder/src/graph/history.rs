@@ -1,5 +1,6 @@
 //! The history of the graph of a folder: lists of changes, an entity as it was, its restore and its erasure.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use async_trait::async_trait;
@@ -23,7 +24,8 @@ use memory_bank_core::store::{
 };
 
 use super::folder_graph::FolderGraph;
-use super::replay::{MAX_SEGMENT_BYTES, replay, segment_name, segment_text, segments};
+use super::pieces::{MAX_SEGMENT_BYTES, record, segment_name, segment_text, segments};
+use super::replay::{Replayed, replay, replay_back};
 use crate::bank::FolderBank;
 use crate::dir::BankDir;
 use crate::lock::blocking;
@@ -187,8 +189,9 @@ fn list(
         _ => None,
     };
     let limit = query.limit.clamp(1, limits::VERSIONS_LISTED);
-    let mut newest: VecDeque<GraphChange> = VecDeque::new();
-    replay(dir, &mut |change| {
+    // The newest of the piece that is read, and of those before it. Both closures use it.
+    let found: RefCell<Found> = RefCell::default();
+    let mut visit = |change: GraphChange| {
         let is_meant = query.after.is_none_or(|after| change.number < after)
             && entity.as_ref().is_none_or(|id| is_of(&change, id))
             && session.is_none_or(|session| change.session.as_ref() == Some(session))
@@ -196,14 +199,30 @@ fn list(
             && query.until.is_none_or(|until| change.at < until)
             && query.by.as_ref().is_none_or(|by| change.author.as_ref() == Some(by));
         if is_meant {
-            newest.push_front(change);
-            newest.truncate(limit + 1);
+            let mut found = found.borrow_mut();
+            let room = limit + 1 - found.changes.len();
+            found.of_piece.push_front(change);
+            found.of_piece.truncate(room);
         }
+    };
+    replay_back(dir, query.after, &mut visit, &mut || {
+        let mut found = found.borrow_mut();
+        let of_piece = std::mem::take(&mut found.of_piece);
+        found.changes.extend(of_piece);
+        found.changes.len() > limit
     })?;
-    let is_cut = newest.len() > limit;
-    newest.truncate(limit);
-    let next = newest.back().map(|change| change.number).filter(|_| is_cut);
-    Ok(GraphChangePage { changes: newest.into(), next })
+    let mut changes = found.into_inner().changes;
+    let is_cut = changes.len() > limit;
+    changes.truncate(limit);
+    let next = changes.last().map(|change| change.number).filter(|_| is_cut);
+    Ok(GraphChangePage { changes, next })
+}
+
+/// What a list has found, newest first: in the pieces that were read, and in the one that is being read.
+#[derive(Default)]
+struct Found {
+    changes: Vec<GraphChange>,
+    of_piece: VecDeque<GraphChange>,
 }
 
 fn chain(
@@ -247,18 +266,26 @@ fn entity_named(dir: &BankDir, graph: &FolderGraph, entity: &EntityRef) -> Resul
     }
 }
 
-/// Stores the log as a segment before a compaction replaces it. Blocks.
-pub(super) fn keep_log(dir: &BankDir, log: &[u8]) -> Result<(), StoreError> {
+/// Stores the log as a segment before a compaction replaces it, and returns the number of its last change. Blocks.
+pub(super) fn keep_log(dir: &BankDir, log: &[u8]) -> Result<Option<i64>, StoreError> {
     if log.len() as u64 > MAX_SEGMENT_BYTES {
         tracing::warn!(bytes = log.len(), "the graph log is too long to be kept; its history ends here");
-        return Ok(());
+        return Ok(None);
     }
-    let number = replay(dir, &mut |_| ())?.before_log;
-    let name = segment_name(number);
+    let Replayed { before_log, last, .. } = replay(dir, &mut |_| ())?;
+    let name = segment_name(before_log);
     dir.open_history(&name, true)
         .and_then(|_| dir.replace_history(&name, log))
         .and_then(|()| dir.sync_history())
-        .map_err(StoreError::io("cannot write the history"))
+        .map_err(StoreError::io("cannot write the history"))?;
+    Ok(Some(last))
+}
+
+/// Notes where a compaction left the log, so that lists of the newest changes read no segment. Without the note they read all.
+pub(super) fn note_compaction(dir: &BankDir, last: i64, content: &[u8]) {
+    if let Err(error) = record(dir, last, content) {
+        tracing::warn!(%error, "lists of changes of the graph read all of its history until the next compaction");
+    }
 }
 
 /// Removes the segments whose last change is older, and the oldest beyond the bound. Blocks.

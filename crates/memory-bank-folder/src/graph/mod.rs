@@ -16,6 +16,7 @@ mod folder_graph;
 mod history;
 mod log;
 mod memory_file;
+mod pieces;
 mod replay;
 #[cfg(test)]
 mod tests;
@@ -31,7 +32,7 @@ use memory_bank_core::graph::event::{Event, Signature};
 use memory_bank_core::graph::pointers::PointerPlan;
 use memory_bank_core::graph::rules::{EntityPlan, ObservationPlan, check_owner, plan_relation};
 use memory_bank_core::graph::state::GraphState;
-use memory_bank_core::graph::{Entity, Observation, Relation};
+use memory_bank_core::graph::{Entity, FactView, Observation, Relation};
 use memory_bank_core::history::{ChangeContext, stored_tool};
 use memory_bank_core::store::{
     BatchApplied, Compacted, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats, GraphStore,
@@ -157,7 +158,7 @@ impl GraphStore for FolderBank {
         let (entity, author) = (entity.clone(), caller.author());
         self.write_graph(caller, move |state, now| {
             let owner = state.resolve(&entity)?;
-            let observed = ObservationPlan::new(draft)?.signed(&author).apply(&owner.id, state, now);
+            let observed = ObservationPlan::new(draft)?.signed(&author).apply(&owner.id, &[state], now)?;
             let events = if observed.existed { Vec::new() } else { vec![add(&observed.observation)] };
             Ok((events, observed))
         })
@@ -275,9 +276,10 @@ impl GraphStore for FolderBank {
         nodes: &[EntityRef],
         depth: u32,
         bytes: usize,
+        view: FactView,
     ) -> Result<Subgraph, GraphError> {
         let nodes = nodes.to_vec();
-        self.read_graph(move |view| view.state().open(&nodes, depth, bytes)).await
+        self.read_graph(move |graph| graph.state().open(&nodes, depth, bytes, view)).await
     }
 
     async fn export(&self, _caller: &Caller) -> Result<Subgraph, GraphError> {

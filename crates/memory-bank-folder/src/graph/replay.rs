@@ -4,9 +4,8 @@
 //! A log that begins with the state of a compaction continues the segments before it. If another program made that state, its
 //! differences are changes that nobody is known to have made.
 
-use std::io::{self, BufRead, BufReader, Cursor, Read as _};
+use std::io::{self, BufRead};
 
-use cap_std::fs::OpenOptions;
 use jiff::Timestamp;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::graph::event::{Event, Line, Signature, read_line, removed_relation_id};
@@ -14,46 +13,10 @@ use memory_bank_core::graph::history::{GraphChange, GraphItem, ItemChange};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::timestamp::instant;
 use memory_bank_core::history::tool_and_mark;
-use memory_bank_core::limits;
 
 use super::log::{LOG, next_line};
+use super::pieces::{Piece, pieces};
 use crate::dir::BankDir;
-
-/// The end of the names of segments.
-const SEGMENT: &str = ".jsonl";
-/// The most files of the history that are looked at.
-const MAX_FILES: usize = 100_000;
-/// The longest log that a compaction keeps as a segment, and the most bytes of all segments.
-pub(super) const MAX_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
-
-/// The name of a segment by the number of the last change before it.
-pub(super) fn segment_name(number: i64) -> String {
-    format!("graph-{number:015}{SEGMENT}")
-}
-
-/// The segments of a bank, oldest first: the number of the last change before each, its name, its bytes.
-pub(super) fn segments(dir: &BankDir) -> Result<Vec<(i64, String, u64)>, StoreError> {
-    let files = dir.history_files(MAX_FILES, SEGMENT).map_err(StoreError::io("cannot read the history"))?;
-    let mut segments: Vec<(i64, String, u64)> = files
-        .into_iter()
-        .filter_map(|(name, bytes)| {
-            let number = name.strip_prefix("graph-")?.strip_suffix(SEGMENT)?.parse().ok()?;
-            Some((number, name, bytes))
-        })
-        .collect();
-    segments.sort_unstable();
-    Ok(segments)
-}
-
-/// The text of a segment.
-pub(super) fn segment_text(dir: &BankDir, name: &str) -> Result<Vec<u8>, StoreError> {
-    let read = || {
-        let mut bytes = Vec::new();
-        dir.open_history(name, false)?.take(MAX_SEGMENT_BYTES).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    read().map_err(StoreError::io("cannot read the history"))
-}
 
 /// What a replay led to.
 #[derive(Debug, Default)]
@@ -62,47 +25,55 @@ pub(super) struct Replayed {
     pub(super) state: GraphState,
     /// The number of the last change before the log's own events.
     pub(super) before_log: i64,
+    /// The number of the last change.
+    pub(super) last: i64,
 }
 
 /// Visits all changes, oldest first. The caller holds the bank's lock. Blocks.
 pub(super) fn replay(dir: &BankDir, visit: &mut dyn FnMut(GraphChange)) -> Result<Replayed, StoreError> {
     let cannot = || StoreError::io(format!("cannot read `{LOG}`"));
     let mut replay = Replay { state: GraphState::default(), number: 0, is_begun: false, visit };
-    for (number, name, _) in segments(dir)? {
-        let text = segment_text(dir, &name)?;
-        // A compaction that was killed left the segment and the log.
-        if log_begins_with(dir, &text).map_err(cannot())? {
+    let mut before_log = 0;
+    for piece in pieces(dir)? {
+        before_log = replay.piece(dir, &piece, false).map_err(cannot())?;
+    }
+    Ok(Replayed { last: replay.number, state: replay.state, before_log })
+}
+
+/// Visits the changes by pieces of the history, the newest piece first, and of each piece the oldest change first, until
+/// `is_enough` after a piece. Pieces that have no change before the number `after` are left out. A piece begins with the state
+/// at its time, so none before it is read; where that is not known, all pieces are one. The caller holds the bank's lock. Blocks.
+pub(super) fn replay_back(
+    dir: &BankDir,
+    after: Option<i64>,
+    visit: &mut dyn FnMut(GraphChange),
+    is_enough: &mut dyn FnMut() -> bool,
+) -> Result<(), StoreError> {
+    let cannot = || StoreError::io(format!("cannot read `{LOG}`"));
+    let pieces = pieces(dir)?;
+    let are_known = pieces.iter().all(|piece| piece.number.is_some());
+    if !are_known {
+        replay(dir, visit)?;
+        is_enough();
+        return Ok(());
+    }
+    for (place, piece) in pieces.iter().enumerate().rev() {
+        let begins_after = |piece: &Piece| after.is_some_and(|after| piece.number >= Some(after - 1));
+        if begins_after(piece) {
             continue;
         }
-        replay.piece(&mut || Ok(Box::new(Cursor::new(text.clone()))), Some(number)).map_err(cannot())?;
-    }
-    let before_log = replay.piece(&mut || open_log(dir), None).map_err(cannot())?;
-    Ok(Replayed { state: replay.state, before_log })
-}
-
-type Lines = Box<dyn BufRead>;
-
-fn open_log(dir: &BankDir) -> io::Result<Lines> {
-    match dir.open_file(LOG, OpenOptions::new().read(true)) {
-        Ok(file) => Ok(Box::new(BufReader::new(file.into_std().take(limits::GRAPH_LOG_BYTES)))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Box::new(io::empty())),
-        Err(error) => Err(error),
-    }
-}
-
-fn log_begins_with(dir: &BankDir, text: &[u8]) -> io::Result<bool> {
-    let mut log = open_log(dir)?;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let found = log.fill_buf()?;
-        let length = found.len().min(rest.len());
-        if length == 0 || found.get(..length) != rest.get(..length) {
-            return Ok(false);
+        let mut replay =
+            Replay { state: GraphState::default(), number: 0, is_begun: false, visit: &mut *visit };
+        replay.piece(dir, piece, false).map_err(cannot())?;
+        // What another program changed between them.
+        if let Some(next) = pieces.get(place + 1) {
+            replay.piece(dir, next, true).map_err(cannot())?;
         }
-        rest = rest.get(length..).unwrap_or_default();
-        log.consume(length);
+        if is_enough() {
+            return Ok(());
+        }
     }
-    Ok(true)
+    Ok(())
 }
 
 struct Replay<'v> {
@@ -114,16 +85,18 @@ struct Replay<'v> {
 }
 
 impl Replay<'_> {
-    /// Replays a segment or the log; returns the number of the last change before its own events.
-    fn piece(&mut self, open: &mut dyn FnMut() -> io::Result<Lines>, number: Option<i64>) -> io::Result<i64> {
-        let snapshot = end_of_snapshot(&mut open()?)?;
+    /// Replays a segment or the log, or only the state that it begins with; returns the number of the last change before its own
+    /// events.
+    fn piece(&mut self, dir: &BankDir, piece: &Piece, is_state_only: bool) -> io::Result<i64> {
+        let number = piece.number;
+        let snapshot = end_of_snapshot(&mut piece.open(dir)?)?;
         // A piece without the state of a compaction that follows another one is compared as a whole.
         let base = match snapshot {
             Some(line) => Some(line),
             None if self.is_begun => Some(usize::MAX),
             None => None,
         };
-        let (mut lines, mut line, mut at) = (open()?, Vec::new(), 0);
+        let (mut lines, mut line, mut at) = (piece.open(dir)?, Vec::new(), 0);
         let (mut folded, mut last) = (GraphState::default(), String::new());
         if base.is_none() {
             self.begin(GraphState::default(), &last, number);
@@ -135,6 +108,9 @@ impl Replay<'_> {
             if is_base && base == Some(at) {
                 self.begin(std::mem::take(&mut folded), &last, number);
                 (is_base, before) = (false, self.number);
+                if is_state_only {
+                    return Ok(before);
+                }
             }
             at += 1;
             let Line::Event(event) = read else { continue };

@@ -66,7 +66,7 @@ fn named(name: &str) -> EntityRef {
 }
 
 fn fact(text: &str) -> ObservationDraft {
-    ObservationDraft { text: text.to_owned(), source: None, timestamp: None }
+    ObservationDraft { text: text.to_owned(), ..ObservationDraft::default() }
 }
 
 fn draft(name: &str, attrs: &Value) -> EntityDraft {
@@ -195,9 +195,21 @@ async fn compaction_beside_document_pointers_of_another_instance_loses_none() {
 async fn a_node_whose_name_looks_like_an_id_can_be_opened_and_unknown_ids_are_reported() {
     let (_temp, bank) = bank();
     upsert(&bank, "ent_fake").await;
-    let opened = bank.open(&me(), &[named("ent_fake")], 1, REPLY_BYTES).await.unwrap();
+    let opened = bank
+        .open(&me(), &[named("ent_fake")], 1, REPLY_BYTES, memory_bank_core::graph::FactView::ALL)
+        .await
+        .unwrap();
     assert_eq!(opened.entities[0].name, "ent_fake");
-    match bank.open(&me(), &[named("ent_missing"), named(""), named("ent_fake")], 1, REPLY_BYTES).await {
+    match bank
+        .open(
+            &me(),
+            &[named("ent_missing"), named(""), named("ent_fake")],
+            1,
+            REPLY_BYTES,
+            memory_bank_core::graph::FactView::ALL,
+        )
+        .await
+    {
         Err(GraphError::EntitiesNotFound { missing, .. }) => assert_eq!(missing, ["ent_missing", ""]),
         other => panic!("{other:?}"),
     }
@@ -227,6 +239,7 @@ async fn an_observation_is_stored_once_with_its_source_and_normalised_timestamp(
         text: " fact ".to_owned(),
         source: ObservationSource::from_text("docs page"),
         timestamp: Some("2026-11-22T10:00:00+01:00".to_owned()),
+        ..ObservationDraft::default()
     };
     let first = bank.add_observation(&me(), &named("A"), draft()).await.unwrap().observation;
     let lines = text(&bank).lines().count();

@@ -2,14 +2,12 @@
 //! takes too much room the oldest half of the largest file goes. The texts beside a gap are rebuilt and checked before the file is
 //! replaced. The caller holds the bank's lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
-use memory_bank_core::history::{Damage, Delta};
+use memory_bank_core::history::{Damage, DatedChange, Delta, superseded};
 
 use crate::history::changes::{Writer, cannot};
 use crate::history::file::{HistoryFile, MAX_FILE_BYTES};
@@ -106,7 +104,6 @@ fn gone(records: &[Record], excess: &Excess) -> Vec<i64> {
         _ => false,
     };
     let candidates = records.windows(2).filter(|pair| is_candidate(pair)).filter_map(<[Record]>::first);
-    let day = |record: &Record| -> Date { record.facts.at.to_zoned(TimeZone::UTC).date() };
     match excess {
         Excess::Half => {
             let candidates: Vec<i64> = candidates.map(|record| record.facts.number).collect();
@@ -114,14 +111,17 @@ fn gone(records: &[Record], excess: &Excess) -> Vec<i64> {
             candidates.into_iter().take(half).collect()
         }
         Excess::Before(before) => {
-            let mut last_of_day = BTreeMap::new();
-            for record in records.iter().filter(|record| record.facts.document == last.facts.document) {
-                last_of_day.insert(day(record), record.facts.number);
-            }
-            let is_old = |record: &&Record| {
-                record.facts.at < *before && last_of_day.get(&day(record)) != Some(&record.facts.number)
-            };
-            candidates.filter(is_old).map(|record| record.facts.number).take(*BATCH.end()).collect()
+            let candidates: BTreeSet<i64> = candidates.map(|record| record.facts.number).collect();
+            let own = records.iter().filter(|record| record.facts.document == last.facts.document);
+            let changes: Vec<DatedChange> = own
+                .map(|record| DatedChange {
+                    number: record.facts.number,
+                    at: record.facts.at,
+                    stays: !candidates.contains(&record.facts.number),
+                    deletes: matches!(record.facts.kind, Kind::Deleted),
+                })
+                .collect();
+            superseded(&changes, *before, *BATCH.end())
         }
     }
 }

@@ -33,6 +33,7 @@ fn wanted(query: &str) -> DocumentSearch {
         limit: 20,
         case_sensitive: false,
         days: (None, None),
+        holding_at: None,
     }
 }
 
@@ -52,6 +53,7 @@ async fn entities(bank: &FolderBank, query: &str) -> Vec<String> {
                 depth: 0,
                 bytes: limits::REPLY_BYTES,
                 skip: memory_bank_core::store::Skip::default(),
+                view: memory_bank_core::graph::FactView::ALL,
             },
         )
         .await
@@ -122,7 +124,7 @@ async fn the_index_follows_the_graph() {
         |name: &str| EntityDraft { name: name.to_owned(), entity_type: "service".to_owned(), attrs: None };
     bank.upsert_entity(&me(), draft("Gateway")).await.unwrap();
     assert_eq!(entities(&bank, "gateway").await, ["Gateway"]);
-    let fact = ObservationDraft { text: "routes are cached".to_owned(), source: None, timestamp: None };
+    let fact = ObservationDraft { text: "routes are cached".to_owned(), ..ObservationDraft::default() };
     let gateway = EntityRef("Gateway".to_owned());
     let fact = bank.add_observation(&me(), &gateway, fact).await.unwrap().observation;
     assert_eq!(entities(&bank, "are routes cached").await, ["Gateway"]);

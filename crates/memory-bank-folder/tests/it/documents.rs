@@ -232,6 +232,7 @@ async fn leftovers_of_editors_and_sync_tools_are_listed_and_readable_but_not_doc
         limit: 20,
         case_sensitive: false,
         days: (None, None),
+        holding_at: None,
     };
     let found = f.bank.search_documents(&caller(), &wanted(&[])).await.unwrap();
     let mut files: Vec<&str> = found.hits.iter().map(|hit| hit.file.as_str()).collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::ToSpan;
 use memory_bank_core::clock::{Clock, FixedClock};
+use memory_bank_core::graph::Validity;
 use memory_bank_core::graph::history::{GraphChange, GraphChangeQuery, GraphSubject, summary};
 use memory_bank_core::history::ChangeContext;
 use memory_bank_core::store::{
@@ -40,8 +41,8 @@ impl Kept {
     fn segments(&self) -> Vec<String> {
         let folder = self.root.path().join("memory-bank/.mbmcp/history");
         let Ok(files) = std::fs::read_dir(folder) else { return Vec::new() };
-        let mut names: Vec<String> =
-            files.map(|file| file.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        let names = files.map(|file| file.unwrap().file_name().to_string_lossy().into_owned());
+        let mut names: Vec<String> = names.filter(|name| name.ends_with(".jsonl")).collect();
         names.sort();
         names
     }
@@ -88,8 +89,12 @@ fn upsert_line(id: &str, name: &str, ts: &str) -> String {
 async fn lines_name_user_tool_and_time_and_those_of_other_programs_have_no_author() {
     let kept = kept();
     kept.entity("A").await;
-    let draft =
-        ObservationDraft { text: "old".into(), source: None, timestamp: Some("2020-01-01T00:00:00Z".into()) };
+    let draft = ObservationDraft {
+        text: "old".into(),
+        source: None,
+        timestamp: Some("2020-01-01T00:00:00Z".into()),
+        ..ObservationDraft::default()
+    };
     kept.bank.add_observation(&caller(), &EntityRef("A".into()), draft).await.unwrap();
     let log = text(&kept.log());
     let lines: Vec<&str> = log.lines().collect();
@@ -173,4 +178,177 @@ async fn old_changes_go_with_a_compaction_and_the_others_keep_their_numbers() {
     assert!(!log.lines().last().unwrap().contains(r#""user""#), "{log}");
     kept.bank.compact(&caller()).await.unwrap();
     assert_eq!(kept.segments(), ["graph-000000000000001.jsonl"]);
+}
+
+/// The folder of the child that is killed.
+const KILLED: &str = "MEMORY_BANK_KILLED_IN_COMPACTION";
+
+/// All changes, oldest first, read page by page.
+async fn all(bank: &FolderBank, page: usize) -> Vec<GraphChange> {
+    let mut query = GraphChangeQuery::newest(GraphSubject::Project, page);
+    let mut changes = Vec::new();
+    loop {
+        let found = bank.list_graph_changes(&caller(), &query).await.unwrap();
+        changes.extend(found.changes);
+        if found.next.is_none() {
+            changes.reverse();
+            return changes;
+        }
+        query.after = found.next;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_that_is_killed_loses_no_change_and_shows_none_twice() {
+    let name = |number: i64| format!("E{number}");
+    if let Some(path) = std::env::var_os(KILLED) {
+        let path = std::path::PathBuf::from(path);
+        let bank = FolderBank::new(path.join("memory-bank"), path, deps());
+        let started = std::time::Instant::now();
+        for number in 1.. {
+            let draft = EntityDraft { name: name(number), entity_type: "thing".into(), attrs: None };
+            bank.upsert_entity(&caller(), draft).await.unwrap();
+            if number % 2 == 0 {
+                bank.compact(&caller()).await.unwrap();
+            }
+            assert!(started.elapsed() < std::time::Duration::from_secs(20));
+        }
+        return;
+    }
+    for round in 0..25_u64 {
+        let kept = kept();
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "graph_history::a_compaction_that_is_killed_loses_no_change_and_shows_none_twice",
+            ])
+            .env(KILLED, kept.root.path())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = std::time::Instant::now();
+        while kept.segments().is_empty() {
+            assert!(started.elapsed() < std::time::Duration::from_secs(20), "the child never compacted");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        std::thread::sleep(std::time::Duration::from_micros(round * 1733 % 25_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for then in ["after the kill", "after a compaction", "after a change and a compaction"] {
+            match then {
+                "after the kill" => {}
+                "after a compaction" => {
+                    kept.bank.compact(&caller()).await.unwrap();
+                }
+                _ => {
+                    let count = i64::try_from(all(&kept.bank, 200).await.len()).unwrap();
+                    kept.entity(&name(count + 1)).await;
+                    kept.bank.compact(&caller()).await.unwrap();
+                }
+            }
+            let pages = all(&kept.bank, 3).await;
+            assert_eq!(pages, all(&kept.bank, 200).await, "round {round}, {then}");
+            for (number, change) in (1..).zip(&pages) {
+                let found = (change.number, change.entity.clone(), change.author.clone());
+                assert_eq!(
+                    found,
+                    (number, Some(name(number)), Some("alice".into())),
+                    "round {round}, {then}"
+                );
+            }
+            let stored = kept.bank.stats(&caller()).await.unwrap().entity_count;
+            assert_eq!(pages.len(), stored, "round {round}, {then}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_the_newest_changes_reads_no_segment_and_older_pages_only_theirs() {
+    let kept = kept();
+    for number in 1..=12 {
+        kept.entity(&format!("E{number}")).await;
+        if number % 4 == 0 {
+            kept.bank.compact(&caller()).await.unwrap();
+        }
+    }
+    kept.entity("E13").await;
+    kept.entity("E14").await;
+    let numbers = |changes: &[GraphChange]| changes.iter().map(|change| change.number).collect::<Vec<i64>>();
+    let expected = all(&kept.bank, 200).await;
+    assert_eq!(numbers(&expected), (1..=14).collect::<Vec<i64>>());
+    for page in 1..=15 {
+        assert_eq!(all(&kept.bank, page).await, expected, "{page} a page");
+    }
+    // Without the oldest segment, everything else is listed as before.
+    let folder = kept.root.path().join("memory-bank/.mbmcp/history");
+    let names = kept.segments();
+    let oldest = names.iter().find(|name| name.ends_with("0.jsonl")).unwrap();
+    std::fs::write(folder.join(oldest), "not a log").unwrap();
+    let query = GraphChangeQuery::newest(GraphSubject::Project, 9);
+    let newest = kept.bank.list_graph_changes(&caller(), &query).await.unwrap();
+    assert_eq!(numbers(&newest.changes), (6..=14).rev().collect::<Vec<i64>>());
+    // A log that another program compacted continues the numbers of all pieces.
+    let log = text(&kept.log());
+    std::fs::write(kept.log(), log.replace("\"name\":\"E1\"", "\"name\":\"e1\"")).unwrap();
+    let first = kept.changes().await;
+    assert!(first.iter().any(|change| change.author.is_none()), "{first:?}");
+}
+
+/// The names of all files of the bank that contain a text.
+fn containing(folder: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(containing(&path, text));
+        } else if String::from_utf8_lossy(&std::fs::read(&path).unwrap()).contains(text) {
+            found.push(path.file_name().unwrap().to_string_lossy().into_owned());
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn an_erased_entity_is_in_no_file_and_an_erasure_that_was_killed_can_be_made_again() {
+    let kept = kept();
+    let folder = kept.root.path().join("memory-bank");
+    let fact = async |name: &str, text: &str| {
+        let draft = ObservationDraft {
+            text: text.into(),
+            source: None,
+            timestamp: None,
+            validity: Validity::default(),
+        };
+        kept.bank.add_observation(&caller(), &EntityRef(name.into()), draft).await.unwrap().observation.id
+    };
+    for name in ["A", "B"] {
+        kept.entity(name).await;
+    }
+    let secret = fact("A", "hunter2").await;
+    fact("B", "stays").await;
+    kept.bank.compact(&caller()).await.unwrap();
+    kept.bank.delete_observation(&caller(), &secret, None).await.unwrap();
+    kept.bank.link(&caller(), &EntityRef("B".into()), "uses", &EntityRef("A".into())).await.unwrap();
+    kept.bank.delete_entity(&caller(), &EntityRef("A".into())).await.unwrap();
+    assert!(containing(&folder, "hunter2").len() > 1);
+    // Killed between its compaction and the rest: the log is shorter already, and everything is in the history.
+    kept.bank.compact(&caller()).await.unwrap();
+    assert_eq!(containing(&folder.join("graph"), "hunter2"), [""; 0]);
+    let before = kept.words().await;
+    assert_eq!(kept.bank.erase_entity(&caller(), &EntityRef("A".into())).await.unwrap(), 6);
+    assert_eq!(containing(&folder, "hunter2"), [""; 0]);
+    let of_b: Vec<&str> = before.iter().map(String::as_str).filter(|words| words.contains(" B by")).collect();
+    assert_eq!(of_b.len(), 4, "{before:?}");
+    let after = kept.words().await;
+    assert_eq!(after.len(), 2, "the relation is of both: {after:?}");
+    assert!(
+        kept.bank.erase_entity(&caller(), &EntityRef("A".into())).await.is_err(),
+        "nothing has this name"
+    );
+    // The history goes on.
+    kept.entity("C").await;
+    assert_eq!(kept.words().await[1..], after);
+    let all_in_pages = all(&kept.bank, 1).await;
+    assert_eq!(all_in_pages.len(), 3);
 }

@@ -5,7 +5,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use memory_bank_core::history::{ChangeContext, VersionKind};
-use memory_bank_core::store::{DocumentStore, Drafts, ReadOutcome, UndoReport, UndoRequest, undo};
+use memory_bank_core::store::{
+    Bank, DocumentStore, Drafts, EntityDraft, EntityRef, GraphHistoryStore, ReadOutcome, UndoReport,
+    UndoRequest, undo,
+};
 use memory_bank_folder::FolderBank;
 
 use crate::history::{kept, open, versions, write_with};
@@ -108,5 +111,61 @@ async fn a_killed_undo_is_made_as_a_whole_or_not_at_all() {
         let turns = sessions.filter_map(|session| session.strip_prefix("session ")?.parse().ok());
         undo_turn(&bank, turns.max().unwrap_or(1)).await;
         assert_eq!(state(&bank).await, possible[0], "round {round}");
+    }
+}
+
+/// The folder of the child that is killed in an undo of documents and graph.
+const KILLED_WITH_GRAPH: &str = "MEMORY_BANK_KILLED_IN_UNDO_OF_GRAPH";
+
+async fn both(bank: &FolderBank) -> (bool, bool) {
+    let text = state(bank).await.swap_remove(0);
+    let chain = bank.entity_chain(&caller(), &EntityRef("A".into()), 0).await;
+    let has_entity = chain.is_ok_and(|chain| chain.now.entity().is_some());
+    (text.as_deref() == Some("changed\n"), has_entity)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_undo_of_documents_and_graph_takes_back_both_or_none() {
+    if let Some(path) = std::env::var_os(KILLED_WITH_GRAPH) {
+        let bank = open(&PathBuf::from(path), "state");
+        let started = Instant::now();
+        write_with(&bank, "a.md", Some("first\n"), &ChangeContext::default()).await;
+        for number in 1_u64.. {
+            // The document changes first, so only an undo leads from both to none.
+            write_with(&bank, "a.md", Some("changed\n"), &context(number)).await;
+            let draft = EntityDraft { name: "A".into(), entity_type: "thing".into(), attrs: None };
+            bank.in_context(&context(number)).upsert_entity(&caller(), draft).await.unwrap();
+            let report = undo_turn(&bank, number).await;
+            assert_eq!((report.undone.len(), report.undone_items.len()), (1, 1), "{report:?}");
+            assert!(started.elapsed() < Duration::from_secs(20));
+        }
+        return;
+    }
+    for round in 0..20_u64 {
+        let kept = kept();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "undo_killed::a_killed_undo_of_documents_and_graph_takes_back_both_or_none"])
+            .env(KILLED_WITH_GRAPH, kept.root.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = Instant::now();
+        while !kept.root.path().join("memory-bank/graph/graph.jsonl").exists() {
+            assert!(started.elapsed() < Duration::from_secs(20), "the child never wrote");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_micros(round * 977 % 9000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let bank = open(kept.root.path(), "state");
+        let now = both(&bank).await;
+        assert!(matches!(now, (false, false) | (true, false) | (true, true)), "round {round}: {now:?}");
+        // The same undo can be made again.
+        let newest = versions(&bank, "a.md").await;
+        let sessions = newest.iter().filter_map(|(version, _)| version.session.clone());
+        let turns = sessions.filter_map(|session| session.strip_prefix("session ")?.parse().ok());
+        undo_turn(&bank, turns.max().unwrap_or(1)).await;
+        assert_eq!(both(&bank).await, (false, false), "round {round}");
     }
 }

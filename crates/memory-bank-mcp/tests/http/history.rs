@@ -410,3 +410,97 @@ fn without_a_retention_no_version_is_added() {
     let show = json!({"action": "show", "filename": "plan.md", "version": versions[1]["version"]});
     assert_eq!(on.call("history", &show)["text"], "two");
 }
+
+#[test]
+fn the_graph_of_a_session_is_undone_and_programs_see_the_history_of_an_entity() {
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let alice = Member::new(&database, &made["key"]);
+    let bob = Member::new(&database, &member(&database, "bob", "editor"));
+    let vera = Member::new(&database, &member(&database, "vera", "viewer"));
+    alice.call("initialize_memory_bank", &json!({"path": "."}));
+    let upsert = |who: &Member, name: &str, port: u32| {
+        let attrs = json!({"port": port});
+        who.call("graph_upsert_entity", &json!({"name": name, "entityType": "service", "attrs": attrs}));
+    };
+    upsert(&alice, "Api", 80);
+    let first = vera.versions(&json!({"entity": "Api"}))[0]["version"].clone();
+    upsert(&bob, "Api", 81);
+    upsert(&bob, "Own", 1);
+    bob.call("graph_add_observation", &json!({"entity": "Own", "text": "is new"}));
+    upsert(&bob, "Store", 1);
+    alice.call("graph_add_observation", &json!({"entity": "Store", "text": "is mine"}));
+    bob.write("# Plan\n");
+
+    let get = |who: &Member, path: &str| {
+        let reply = who.server.send_bare("GET", path, &[("X-API-Key", &who.server.key)], "");
+        (reply.status, serde_json::from_str::<Value>(&reply.body).unwrap())
+    };
+    let (_, list) = get(&vera, "/api/history?entity=api&limit=1");
+    let newest = &list["versions"][0];
+    assert_eq!(
+        (&newest["entity"], &newest["kind"], &newest["by"]),
+        (&json!("Api"), &json!("changed"), &json!("bob"))
+    );
+    assert!(newest["type"].as_str().unwrap().contains("81"), "{newest}");
+    let next = list["nextCursor"].as_str().unwrap();
+    let (_, rest) = get(&vera, &format!("/api/history?entity=api&limit=1&cursor={next}"));
+    assert_eq!((&rest["versions"][0]["version"], &rest["nextCursor"]), (&first, &Value::Null));
+    let (_, shown) = get(&vera, &format!("/api/history/show?entity=Api&version={first}"));
+    assert_eq!(shown["text"], "Api [service]\nport = 80\n");
+    let (_, diff) = get(&vera, &format!("/api/history/diff?entity=Api&version={first}"));
+    assert!(diff["diff"].as_str().unwrap().contains("-port = 80\n+port = 81"), "{diff}");
+    for (path, status) in [
+        ("/api/history?entity=nothing", 404),
+        ("/api/history/show?entity=Api&version=99", 404),
+        ("/api/history/show?version=1", 400),
+        ("/api/history/diff?version=1&entity=Api&filename=plan.md", 400),
+        ("/api/history?entity=Api&filename=plan.md", 400),
+        ("/api/history?entity=Api&cursor=zzz", 404),
+    ] {
+        assert_eq!(get(&vera, path).0, status, "{path}");
+    }
+
+    let undo = json!({"action": "undo", "by": bob.session});
+    assert!(vera.refused("history", &undo).contains("read-only here, or"));
+    let one = json!({"action": "undo", "by": bob.session, "entity": "Api", "dryRun": true});
+    let dry = alice.call("history", &one);
+    assert_eq!(dry["undone"].as_array().unwrap().len(), 1, "{dry}");
+    let done = bob.call("history", &undo);
+    let undone = done["undone"].as_array().unwrap();
+    let of = |name: &str, member: &str| {
+        undone
+            .iter()
+            .find(|one| one["entity"] == name && !one[member].is_null())
+            .unwrap_or_else(|| panic!("{name}: {done}"))
+    };
+    assert_eq!(of("Api", "type")["change"], "changed");
+    assert_eq!(of("Own", "type")["change"], "deleted");
+    assert_eq!(
+        (&of("Own", "observation")["observation"], &of("Own", "observation")["change"]),
+        (&json!("is new"), &json!("deleted"))
+    );
+    assert!(undone.iter().any(|one| one["filename"] == "plan.md"), "{done}");
+    let left = &done["left"][0];
+    assert_eq!(left["entity"], "Store");
+    assert!(left["changedBy"][0].as_str().unwrap().starts_with("alice"), "{left}");
+    assert_eq!(get(&vera, &format!("/api/history/diff?entity=Api&version={first}")).1["diff"], "");
+
+    let folder = TempDir::new().unwrap();
+    let url = format!("http://{}/mcp", alice.server.address);
+    let key = key_of(&made["key"]);
+    let run = |words: &[&str]| {
+        let variables = [("MEMORY_BANK_URL", url.as_str()), ("MEMORY_BANK_API_KEY", key.as_str())];
+        let output = command(&folder, &variables).args(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let number = first.to_string();
+    assert_eq!(run(&["history", "--entity", "Api"]).lines().count(), 3);
+    assert_eq!(run(&["history", "Api", "--entity", "--show", &number]), "Api [service]\nport = 80\n");
+    assert!(run(&["diff", "--entity", "Api", &number]).contains("are the same"));
+    let undone = run(&["undo", "--entity", "Api", "--session", &bob.session, "--dry-run"]);
+    assert_eq!(undone, "Nothing of these changes is left to be undone.\n");
+    let shown = run(&["undo", "--session", &bob.session, "--yes"]);
+    assert!(shown.starts_with("left  Store (service"), "{shown}");
+}

@@ -104,7 +104,8 @@ fn a_folder_carries_the_history_into_another_database_unless_it_is_left_out() {
     assert_eq!(shell(&["--show", "1"])["text"], "# Plan\n\none\n");
     for action in ["history", "blame"] {
         let mut shown = command(&empty, &[]);
-        let shown = shown.args([action, "plan", "--path", place.to_str().unwrap(), "--state-dir"]).arg(&state);
+        let shown =
+            shown.args([action, "plan", "--path", place.to_str().unwrap(), "--state-dir"]).arg(&state);
         let shown = String::from_utf8(shown.output().unwrap().stdout).unwrap();
         assert!(shown.contains("alice, write_memory_bank_file, imported"), "{shown}");
     }

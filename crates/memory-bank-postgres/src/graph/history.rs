@@ -48,7 +48,7 @@ const EXTENT: &str = "SELECT count(*) FILTER (WHERE number > $3), coalesce(bool_
     FROM app.graph_history WHERE project_id = $1 AND (entity_id = $2 OR other_id = $2)";
 const ENTITY: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at FROM public.graph_entities \
     WHERE project_id = $1 AND id = $2";
-const OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\" FROM public.graph_observations \
+const OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\", bounds::text FROM public.graph_observations \
     WHERE project_id = $1 AND entity_id = $2";
 const RELATIONS: &str = "SELECT r.id, r.from_entity_id, r.to_entity_id, r.relation_type, r.created_at, \
     app.graph_name($1, r.from_entity_id), app.graph_name($1, r.to_entity_id) \

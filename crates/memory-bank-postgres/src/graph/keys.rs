@@ -14,6 +14,17 @@ pub(super) struct Keys {
     pub(super) whole: Option<String>,
     pub(super) fact: Option<Fact>,
     pub(super) facts: Facts,
+    pub(super) related: Related,
+}
+
+/// Facts that a new one is compared with or may replace: the newest of the entities, and those that are named by id or text.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Related {
+    /// How many of the newest facts of each entity; 0 if none are needed.
+    pub(super) newest: i64,
+    pub(super) ids: Vec<Option<String>>,
+    pub(super) names: Vec<Option<String>>,
+    pub(super) wanted: Vec<String>,
 }
 
 /// Facts that may exist already, as columns: a row for each key of the entity that a fact may belong to.
@@ -74,18 +85,27 @@ impl Keys {
 
     /// The observations of the entities that a word may mean that may equal this fact; one of many.
     pub(super) fn fact_of(mut self, lookup: &Lookup, plan: &ObservationPlan) -> Self {
-        let storable = |text: &&String| !text.is_empty() && !text.contains('\0');
-        let names = [Some(&lookup.name), lookup.typed.as_ref().map(|(name, _)| name)];
-        let names = names.into_iter().flatten().filter(storable).map(|name| (None, Some(name.clone())));
-        let ids = Some(&lookup.id).filter(storable).map(|id| (Some(id.clone()), None));
         let source = plan.source.as_ref();
-        for (id, name) in ids.into_iter().chain(names) {
+        for (id, name) in owners_of(lookup) {
             self.facts.ids.push(id);
             self.facts.names.push(name);
             self.facts.texts.push(plan.text.clone());
             self.facts.kinds.push(source.map(|source| source.kind.as_str()));
             self.facts.references.push(source.and_then(|source| source.reference.clone()));
             self.facts.timestamps.push(plan.timestamp().map(str::to_owned));
+        }
+        self
+    }
+
+    /// The facts of the entities that a word may mean with which this one is compared, and those that it names.
+    pub(super) fn related(mut self, lookup: &Lookup, plan: &ObservationPlan) -> Self {
+        self.related.newest = i64::try_from(plan.compared()).unwrap_or(i64::MAX);
+        for wanted in std::iter::once(&plan.text).chain(&plan.validity.supersedes) {
+            for (id, name) in owners_of(lookup) {
+                self.related.ids.push(id);
+                self.related.names.push(name);
+                self.related.wanted.push(wanted.clone());
+            }
         }
         self
     }
@@ -101,4 +121,13 @@ impl Keys {
         self.relations = true;
         self
     }
+}
+
+/// The ids and names of entities that a word may mean, one of the two each.
+fn owners_of(lookup: &Lookup) -> impl Iterator<Item = (Option<String>, Option<String>)> {
+    let storable = |text: &&String| !text.is_empty() && !text.contains('\0');
+    let names = [Some(&lookup.name), lookup.typed.as_ref().map(|(name, _)| name)];
+    let names = names.into_iter().flatten().filter(storable).map(|name| (None, Some(name.clone())));
+    let ids = Some(&lookup.id).filter(storable).map(|id| (Some(id.clone()), None));
+    ids.into_iter().chain(names)
 }

@@ -19,7 +19,7 @@ use memory_bank_core::graph::naming::Lookup;
 use memory_bank_core::graph::pointers::PointerPlan;
 use memory_bank_core::graph::rules::{EntityPlan, ObservationPlan, check_owner, plan_relation};
 use memory_bank_core::graph::state::GraphState;
-use memory_bank_core::graph::{Entity, Observation, Relation};
+use memory_bank_core::graph::{Entity, FactView, Observation, Relation};
 use memory_bank_core::store::{
     BatchApplied, Compacted, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats, GraphStore,
     GraphSummary, ObservationAdded, ObservationDraft, PointerAdded, PointerDraft, RelationRemoved, Subgraph,
@@ -35,7 +35,7 @@ use crate::tenant::{Query, Value};
 
 const ALL_ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at \
     FROM public.graph_entities WHERE project_id = $1 ORDER BY seq";
-const ALL_OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\" \
+const ALL_OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\", bounds::text \
     FROM public.graph_observations WHERE project_id = $1 ORDER BY seq";
 const ALL_RELATIONS: &str = "SELECT id, from_entity_id, to_entity_id, relation_type, created_at \
     FROM public.graph_relations WHERE project_id = $1 ORDER BY seq";
@@ -91,13 +91,13 @@ impl GraphStore for PostgresBank {
         let plan = ObservationPlan::new(draft).map(|plan| plan.signed(&caller.author()));
         let mut keys = Keys::default().lookup(&Lookup::of(entity));
         if let Ok(plan) = &plan {
-            keys = keys.fact(plan);
+            keys = keys.fact(plan).related(&Lookup::of(entity), plan);
         }
         let added = self
             .write_graph(caller, &keys, |found, now| {
                 let owner = found.state.resolve(entity)?;
                 let plan = plan.as_ref().map_err(invalid)?;
-                let observed = plan.apply(&owner.id, &found.state, now);
+                let observed = plan.apply(&owner.id, &[&found.state], now)?;
                 let events = if observed.existed { Vec::new() } else { vec![add(&observed.observation)] };
                 Ok((events, observed))
             })
@@ -132,7 +132,7 @@ impl GraphStore for PostgresBank {
         }
         for (entity, observation) in &plan.observations {
             let lookup = Lookup::of(entity);
-            keys = keys.fact_of(&lookup, observation).lookup(&lookup);
+            keys = keys.fact_of(&lookup, observation).related(&lookup, observation).lookup(&lookup);
         }
         for relation in &plan.relations {
             keys = keys.lookup(&Lookup::of(&relation.from)).lookup(&Lookup::of(&relation.to));
@@ -215,7 +215,7 @@ impl GraphStore for PostgresBank {
         let plan = PointerPlan::new(&pointer).map(|plan| plan.signed(&caller.author()));
         let mut keys = Keys::default().lookup(&Lookup::of(entity));
         if let Ok(plan) = &plan {
-            keys = keys.fact(&plan.observation);
+            keys = keys.fact(&plan.observation).related(&Lookup::of(entity), &plan.observation);
         }
         let pointed = self
             .write_graph(caller, &keys, |found, now| {
@@ -240,8 +240,9 @@ impl GraphStore for PostgresBank {
         nodes: &[EntityRef],
         depth: u32,
         bytes: usize,
+        view: FactView,
     ) -> Result<Subgraph, GraphError> {
-        self.opened(caller, nodes, depth, bytes).await
+        self.opened(caller, nodes, depth, bytes, view).await
     }
 
     async fn export(&self, caller: &Caller) -> Result<Subgraph, GraphError> {

@@ -4,12 +4,13 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
+use jiff::Timestamp;
 use memory_bank_core::caller::Caller;
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::ids::entity_id;
 use memory_bank_core::graph::naming::Lookup;
 use memory_bank_core::graph::timestamp::instant;
-use memory_bank_core::graph::{Entity, Observation};
+use memory_bank_core::graph::{Ending, Entity, FactView, Observation};
 use memory_bank_core::store::{EntityRef, Subgraph};
 use tokio_postgres::Row;
 
@@ -29,24 +30,28 @@ const CANDIDATES: &str = "SELECT id, name, entity_type, NULL::text, created_at, 
   ) AS e WHERE nth <= 20 OR id = ANY ($2) ORDER BY seq";
 
 /// Reachable rows, over relations in both directions, with the fewest steps. The selection contains the number of
-/// all; the first row is always selected, so that the number is known.
+/// all; the first row is always selected, so that the number is known. Of a moment in the past, `known`, only what was stored
+/// until then counts.
 macro_rules! reach {
     ($select:literal) => {
         concat!(
             "WITH RECURSIVE reach (id, depth) AS (
                SELECT e.id, 0 FROM public.graph_entities e
                WHERE e.project_id = $1 AND (e.id = ANY ($2) OR e.name_key = ANY ($3))
+                 AND ($5::timestamptz IS NULL OR e.created_at <= $5)
              UNION
                SELECT next.id, reach.depth + 1 FROM reach, LATERAL (
                  SELECT r.to_entity_id AS id FROM public.graph_relations r
-                 WHERE r.project_id = $1 AND r.from_entity_id = reach.id
+                 WHERE r.project_id = $1 AND r.from_entity_id = reach.id AND ($5 IS NULL OR r.created_at <= $5)
                  UNION ALL
                  SELECT r.from_entity_id FROM public.graph_relations r
-                 WHERE r.project_id = $1 AND r.to_entity_id = reach.id
+                 WHERE r.project_id = $1 AND r.to_entity_id = reach.id AND ($5 IS NULL OR r.created_at <= $5)
                ) AS next
                WHERE reach.depth < $4
              ), nearest AS (
-               SELECT reach.id, min(reach.depth) AS depth FROM reach GROUP BY reach.id
+               SELECT reach.id, min(reach.depth) AS depth FROM reach
+               JOIN public.graph_entities e ON e.project_id = $1 AND e.id = reach.id
+               WHERE $5 IS NULL OR e.created_at <= $5 GROUP BY reach.id
              ) ",
             $select
         )
@@ -61,19 +66,47 @@ const REACHED_ENTITIES: &str = reach!(
            + coalesce(octet_length(e.attrs::text), 0)) OVER nearness AS length
        FROM public.graph_entities e JOIN nearest USING (id) WHERE e.project_id = $1
        WINDOW nearness AS (ORDER BY nearest.depth, e.seq)
-     ) AS e WHERE length <= $5 OR nth = 1 ORDER BY seq"
+     ) AS e WHERE length <= $6 OR nth = 1 ORDER BY seq"
 );
+/// The reached facts that were known and had begun at the moment `$7`, each with its end if it has ended then: its own, or the
+/// beginning of a fact that replaced it. Without `$8` those that have ended are left out.
 const REACHED_OBSERVATIONS: &str = reach!(
-    "SELECT id, entity_id, content, source, \"timestamp\", found FROM (
-       SELECT o.id, o.entity_id, o.content, o.source::text AS source, o.\"timestamp\", o.seq,
-         count(*) OVER () AS found, row_number() OVER nearness AS nth,
-         sum(256 + octet_length(o.content) + coalesce(octet_length(o.source::text), 0)) OVER nearness AS length
+    ", replaced AS (
+       SELECT DISTINCT ON (s.entity_id, target.id) s.entity_id, target.id, greatest(s.at, s.starts_at) AS at, s.id AS by
+       FROM nearest JOIN public.graph_observations s ON s.entity_id = nearest.id
+       CROSS JOIN LATERAL unnest(s.supersedes) AS target (id)
+       WHERE s.project_id = $1 AND s.supersedes IS NOT NULL AND target.id <> s.id AND greatest(s.at, s.starts_at) <= $7
+       ORDER BY s.entity_id, target.id, greatest(s.at, s.starts_at), s.seq
+     ), fact AS (
+       SELECT o.id, o.entity_id, o.content, o.source::text AS source, o.\"timestamp\", o.bounds::text AS bounds, o.at, o.seq,
+         nearest.depth, e.seq AS entity_seq,
+         CASE WHEN o.ends_at <= $7 AND (replaced.at IS NULL OR o.ends_at <= replaced.at) THEN o.ends_at ELSE replaced.at END AS ended_at,
+         CASE WHEN o.ends_at <= $7 AND (replaced.at IS NULL OR o.ends_at <= replaced.at) THEN NULL ELSE replaced.by END AS ended_by
        FROM public.graph_observations o
        JOIN nearest ON nearest.id = o.entity_id
        JOIN public.graph_entities e ON e.project_id = $1 AND e.id = o.entity_id
-       WHERE o.project_id = $1
-       WINDOW nearness AS (ORDER BY nearest.depth, e.seq, o.at DESC NULLS LAST, o.seq DESC)
-     ) AS o WHERE length <= $5 OR nth = 1 ORDER BY seq"
+       LEFT JOIN replaced ON replaced.entity_id = o.entity_id AND replaced.id = o.id
+       WHERE o.project_id = $1 AND ($5 IS NULL OR greatest(o.at, o.starts_at) <= $7)
+     ) SELECT id, entity_id, content, source, \"timestamp\", bounds, found, ended_at, ended_by FROM (
+       SELECT fact.*, count(*) OVER () AS found, row_number() OVER nearness AS nth,
+         sum(256 + octet_length(content) + coalesce(octet_length(source), 0) + coalesce(octet_length(bounds), 0))
+           OVER nearness AS length
+       FROM fact WHERE $8 OR ended_at IS NULL
+       WINDOW nearness AS (ORDER BY depth, entity_seq, at DESC NULLS LAST, seq DESC)
+     ) AS o WHERE length <= $6 OR nth = 1 ORDER BY seq"
+);
+/// The number of reached facts that were known, had begun, and have ended at the moment `$6`.
+const REACHED_ENDED: &str = reach!(
+    "SELECT count(*) FROM (
+       SELECT o.id FROM nearest JOIN public.graph_observations o ON o.entity_id = nearest.id
+       WHERE o.project_id = $1 AND o.ends_at <= $6 AND ($5 IS NULL OR greatest(o.at, o.starts_at) <= $6)
+     UNION
+       SELECT o.id FROM nearest JOIN public.graph_observations s ON s.entity_id = nearest.id
+       CROSS JOIN LATERAL unnest(s.supersedes) AS target (id)
+       JOIN public.graph_observations o ON o.project_id = $1 AND o.id = target.id AND o.entity_id = s.entity_id
+       WHERE s.project_id = $1 AND s.supersedes IS NOT NULL AND o.id <> s.id AND greatest(s.at, s.starts_at) <= $6
+         AND ($5 IS NULL OR greatest(o.at, o.starts_at) <= $6)
+     ) AS ended"
 );
 const REACHED_RELATIONS: &str = reach!(
     "SELECT r.id, r.from_entity_id, r.to_entity_id, r.relation_type, r.created_at, r.found, f.name, t.name FROM (
@@ -84,12 +117,12 @@ const REACHED_RELATIONS: &str = reach!(
        FROM public.graph_relations r
        JOIN nearest AS f ON f.id = r.from_entity_id
        JOIN nearest AS t ON t.id = r.to_entity_id
-       WHERE r.project_id = $1
+       WHERE r.project_id = $1 AND ($5 IS NULL OR r.created_at <= $5)
        WINDOW nearness AS (ORDER BY least(f.depth, t.depth), r.seq)
      ) AS r
      JOIN public.graph_entities f ON f.project_id = $1 AND f.id = r.from_entity_id
      JOIN public.graph_entities t ON t.project_id = $1 AND t.id = r.to_entity_id
-     WHERE r.length <= $5 OR r.nth = 1 ORDER BY r.seq"
+     WHERE r.length <= $6 OR r.nth = 1 ORDER BY r.seq"
 );
 
 /// Where the neighbourhood starts, and how much of it is loaded.
@@ -98,6 +131,7 @@ struct Reach<'a> {
     names: &'a [String],
     depth: u32,
     bytes: usize,
+    view: FactView,
 }
 
 impl PostgresBank {
@@ -108,6 +142,7 @@ impl PostgresBank {
         nodes: &[EntityRef],
         depth: u32,
         bytes: usize,
+        view: FactView,
     ) -> Result<Subgraph, GraphError> {
         let mut keys = Keys::default();
         for node in nodes {
@@ -118,7 +153,7 @@ impl PostgresBank {
             keys = keys.lookup(&lookup);
         }
         keys.ids.retain(|id| !id.contains('\0'));
-        let around = Reach { ids: &keys.ids, names: &keys.names, depth, bytes };
+        let around = Reach { ids: &keys.ids, names: &keys.names, depth, bytes, view };
         let rows = self.reached(caller, &around).await?;
         let candidates = graph_of(answer(&rows, 0), &[], &[])?;
         let meant = candidates.resolve_all(nodes)?;
@@ -139,14 +174,20 @@ impl PostgresBank {
         let depth = i32::try_from(around.depth.min(100)).unwrap_or(100);
         let start: [Value<'_>; 3] = [&caller.project.0, &around.ids, &around.names];
         let [project, ids, names] = start;
-        let into_half: [Value<'_>; 5] = [project, ids, names, &depth, &half];
-        let into_all: [Value<'_>; 5] = [project, ids, names, &depth, &all];
-        let queries = [
+        let FactView { at, is_past, with_ended } = around.view;
+        let known = is_past.then(|| Timestamp::from_millisecond(at).unwrap_or(Timestamp::MAX));
+        let into_half: [Value<'_>; 6] = [project, ids, names, &depth, &known, &half];
+        let facts: [Value<'_>; 8] = [project, ids, names, &depth, &known, &all, &at, &with_ended];
+        let ended: [Value<'_>; 6] = [project, ids, names, &depth, &known, &at];
+        let mut queries = vec![
             Query::new(CANDIDATES, &start),
             Query::new(REACHED_ENTITIES, &into_half),
-            Query::new(REACHED_OBSERVATIONS, &into_all),
+            Query::new(REACHED_OBSERVATIONS, &facts),
             Query::new(REACHED_RELATIONS, &into_half),
         ];
+        if !with_ended {
+            queries.push(Query::new(REACHED_ENDED, &ended));
+        }
         self.database.read(caller, &queries).await
     }
 }
@@ -159,10 +200,19 @@ fn subgraph(rows: &[Vec<Row>]) -> Result<Subgraph, StoreError> {
         names.insert(column(row, 2)?, column(row, 7)?);
     }
     let loaded: Vec<Entity> = entities.iter().map(entity_of).collect::<Result<_, _>>()?;
+    let mut endings = HashMap::new();
+    for row in observations {
+        if let Some(at) = column::<Option<i64>>(row, 7)? {
+            endings.insert(column(row, 0)?, Ending { at, superseded_by: column(row, 8)? });
+        }
+    }
+    let ended = answer(rows, 4).first().map_or(Ok(0), |row| column::<i64>(row, 0))?;
     Ok(Subgraph {
         names,
+        endings,
+        ended_left: count(ended),
         entities_left: found(entities, 6)?.saturating_sub(entities.len()),
-        observations_left: found(observations, 5)?.saturating_sub(observations.len()),
+        observations_left: found(observations, 6)?.saturating_sub(observations.len()),
         relations_left: found(relations, 5)?.saturating_sub(relations.len()),
         observations: by_entity(&loaded, observations.iter().map(observation_of).collect::<Result<_, _>>()?),
         relations: relations.iter().map(relation_of).collect::<Result<_, _>>()?,

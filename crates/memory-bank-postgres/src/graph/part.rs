@@ -21,12 +21,12 @@ const ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, u
 const LOCKED_ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at FROM public.graph_entities \
     WHERE project_id = $1 AND id = ANY ($2) ORDER BY seq FOR NO KEY UPDATE";
 /// Observations by their ids, and one more of each entity of which it matters.
-const OBSERVATIONS: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"timestamp\" FROM ( \
-    SELECT o.id, o.entity_id, o.content, o.source::text AS source, o.\"timestamp\", o.seq FROM public.graph_observations o \
+const OBSERVATIONS: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"timestamp\", f.bounds FROM ( \
+    SELECT o.id, o.entity_id, o.content, o.source::text AS source, o.\"timestamp\", o.bounds::text AS bounds, o.seq FROM public.graph_observations o \
     WHERE o.project_id = $1 AND o.id = ANY ($2) \
     UNION ALL \
     SELECT m.* FROM unnest($3::text[]) AS e (id) CROSS JOIN LATERAL ( \
-    SELECT o.id, o.entity_id, o.content, o.source::text, o.\"timestamp\", o.seq FROM public.graph_observations o \
+    SELECT o.id, o.entity_id, o.content, o.source::text, o.\"timestamp\", o.bounds::text, o.seq FROM public.graph_observations o \
     WHERE o.project_id = $1 AND o.entity_id = e.id AND o.id <> ALL ($2) ORDER BY o.seq LIMIT 1) AS m \
     ) AS f ORDER BY f.seq";
 /// The same of relations.

@@ -6,7 +6,7 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::history::GraphItem;
 use memory_bank_core::graph::state::GraphState;
-use memory_bank_core::graph::{Entity, Observation, ObservationSource, Relation, SourceKind};
+use memory_bank_core::graph::{Entity, Observation, ObservationSource, Relation, SourceKind, Validity};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -21,9 +21,9 @@ pub(crate) struct Found {
 }
 
 /// The graph that these rows are, in their order.
-pub(crate) fn graph_of(
+pub(crate) fn graph_of<'r>(
     entities: &[Row],
-    observations: &[Row],
+    observations: impl IntoIterator<Item = &'r Row>,
     relations: &[Row],
 ) -> Result<GraphState, StoreError> {
     let mut state = GraphState::default();
@@ -52,7 +52,7 @@ pub(crate) fn entity_of(row: &Row) -> Result<Entity, StoreError> {
     })
 }
 
-/// A row of `id, entity_id, content, source::text, timestamp`.
+/// A row of `id, entity_id, content, source::text, timestamp, bounds::text`.
 pub(crate) fn observation_of(row: &Row) -> Result<Observation, StoreError> {
     let origin: Origin = json(column(row, 3)?, "the source of an observation")?.unwrap_or_default();
     Ok(Observation {
@@ -62,7 +62,21 @@ pub(crate) fn observation_of(row: &Row) -> Result<Observation, StoreError> {
         source: origin.kind.map(|kind| ObservationSource { kind, reference: origin.reference }),
         timestamp: column(row, 4)?,
         author: origin.author,
+        validity: json::<Validity>(column(row, 5)?, "the bounds of an observation")?
+            .and_then(Validity::stored),
     })
+}
+
+/// The column `bounds` of an observation, as JSON text.
+pub(crate) fn bounds_of(observation: &Observation) -> Result<Option<String>, StoreError> {
+    let bounds = observation.validity.as_ref().map(serde_json::to_string).transpose();
+    bounds.map_err(|error| StoreError::Unavailable(error.to_string()))
+}
+
+/// The column `supersedes` of an observation.
+pub(crate) fn replaced_by(observation: &Observation) -> Option<&[String]> {
+    let replaced = observation.validity().supersedes.as_slice();
+    (!replaced.is_empty()).then_some(replaced)
 }
 
 /// The column `source` of an observation: its source and its author. The author does not distinguish two facts.
@@ -134,6 +148,7 @@ struct ObservationRow {
     content: String,
     source: Option<Origin>,
     timestamp: String,
+    bounds: Option<Validity>,
 }
 
 #[derive(Deserialize)]
@@ -155,10 +170,11 @@ impl From<EntityRow> for Entity {
 
 impl From<ObservationRow> for Observation {
     fn from(row: ObservationRow) -> Self {
-        let ObservationRow { id, entity_id, content, source, timestamp } = row;
+        let ObservationRow { id, entity_id, content, source, timestamp, bounds } = row;
         let origin = source.unwrap_or_default();
         let source = origin.kind.map(|kind| ObservationSource { kind, reference: origin.reference });
-        Self { id, entity_id, text: content, source, timestamp, author: origin.author }
+        let validity = bounds.and_then(Validity::stored);
+        Self { id, entity_id, text: content, source, timestamp, author: origin.author, validity }
     }
 }
 

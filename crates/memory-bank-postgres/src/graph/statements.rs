@@ -7,7 +7,7 @@ use memory_bank_core::graph::ids::normalise;
 use memory_bank_core::graph::timestamp::instant;
 use memory_bank_core::graph::{Entity, Observation, Relation};
 
-use super::rows::{Found, source_of};
+use super::rows::{Found, bounds_of, replaced_by, source_of};
 use crate::tenant::Value;
 
 const INSERT_ENTITY: &str = "INSERT INTO public.graph_entities \
@@ -17,7 +17,8 @@ const UPDATE_ENTITY: &str = "WITH changed AS (UPDATE public.graph_entities SET n
     attrs = $6::text::json, created_at = $7, updated_at = $8 WHERE project_id = $1 AND id = $2 RETURNING 1) \
     SELECT app.must_be((SELECT count(*) FROM changed), 1)";
 const INSERT_OBSERVATION: &str = "INSERT INTO public.graph_observations \
-    (project_id, id, entity_id, content, source, \"timestamp\", at) VALUES ($1, $2, $3, $4, $5::text::json, $6, $7) \
+    (project_id, id, entity_id, content, source, \"timestamp\", at, bounds, starts_at, ends_at, supersedes) \
+    VALUES ($1, $2, $3, $4, $5::text::json, $6, $7, $8::text::json, $9, $10, $11) \
     ON CONFLICT (project_id, id) DO NOTHING";
 const INSERT_RELATION: &str = "INSERT INTO public.graph_relations \
     (project_id, id, from_entity_id, to_entity_id, relation_type, created_at) VALUES ($1, $2, $3, $4, $5, $6) \
@@ -43,6 +44,10 @@ pub(super) enum Write {
         observation: Observation,
         source: Option<String>,
         at: i64,
+        bounds: Option<String>,
+        starts_at: Option<i64>,
+        ends_at: Option<i64>,
+        supersedes: Option<Vec<String>>,
     },
     Relation {
         relation: Relation,
@@ -68,6 +73,10 @@ impl Write {
             Event::ObservationAdd { observation, .. } => Self::Observation {
                 source: source_of(observation)?,
                 at: milliseconds(&observation.timestamp),
+                bounds: bounds_of(observation)?,
+                starts_at: observation.validity().starts_at(),
+                ends_at: observation.validity().ends_at(),
+                supersedes: replaced_by(observation).map(<[String]>::to_vec),
                 observation: observation.clone(),
             },
             Event::RelationAdd { relation, .. } => {
@@ -110,8 +119,10 @@ impl Write {
                     updated_at,
                 ]
             }
-            Self::Observation { observation: o, source, at } => {
-                vec![project, &o.id, &o.entity_id, &o.text, source, &o.timestamp, at]
+            Self::Observation { observation: o, source, at, bounds, starts_at, ends_at, supersedes } => {
+                let fact: [Value<'a>; 7] = [project, &o.id, &o.entity_id, &o.text, source, &o.timestamp, at];
+                let limits: [Value<'a>; 4] = [bounds, starts_at, ends_at, supersedes];
+                fact.into_iter().chain(limits).collect()
             }
             Self::Relation { relation: r, created_at } => {
                 vec![project, &r.id, &r.from_id, &r.to_id, &r.relation_type, created_at]

@@ -6,10 +6,11 @@ use memory_bank_core::clock::iso_millis;
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::{Entity, Observation};
+use memory_bank_core::limits;
 use memory_bank_core::store::{EntityDeleted, ObservationAdded};
 use uuid::Uuid;
 
-use super::keys::{Fact, Facts, Keys};
+use super::keys::{Fact, Facts, Keys, Related};
 use super::rows::{Found, graph_of, observation_of, relation_of};
 use super::statements::Write;
 use crate::bank::PostgresBank;
@@ -22,14 +23,14 @@ const LOCK_ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_
     FROM public.graph_entities e WHERE project_id = $1 AND (id = ANY ($2) OR name_key = ANY ($3) OR id IN ( \
     SELECT o.entity_id FROM public.graph_observations o WHERE o.project_id = $1 AND o.id = ANY ($4))) \
     ORDER BY seq FOR NO KEY UPDATE";
-const LOCK_OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\" \
+const LOCK_OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\", bounds::text \
     FROM public.graph_observations WHERE project_id = $1 AND id = ANY ($2) FOR UPDATE";
 const LOCK_RELATIONS: &str = "SELECT r.id, r.from_entity_id, r.to_entity_id, r.relation_type, r.created_at \
     FROM public.graph_relations r WHERE r.project_id = $1 \
     AND r.from_entity_id IN (SELECT id FROM public.graph_entities WHERE project_id = $1 AND (id = ANY ($2) OR name_key = ANY ($3))) \
     AND r.to_entity_id IN (SELECT id FROM public.graph_entities WHERE project_id = $1 AND (id = ANY ($2) OR name_key = ANY ($3))) \
     ORDER BY r.seq FOR UPDATE";
-const LOCK_OWN_OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\" \
+const LOCK_OWN_OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\", bounds::text \
     FROM public.graph_observations WHERE project_id = $1 AND entity_id = $2 ORDER BY seq FOR UPDATE";
 const LOCK_OWN_RELATIONS: &str = "SELECT id, from_entity_id, to_entity_id, relation_type, created_at \
     FROM public.graph_relations WHERE project_id = $1 AND (from_entity_id = $2 OR to_entity_id = $2) \
@@ -38,19 +39,19 @@ const LOCK_OWN_RELATIONS: &str = "SELECT id, from_entity_id, to_entity_id, relat
 /// The entities' observations that may equal a fact: the first with this text and source, and those whose timestamp
 /// it may need, so that two sources of the same text in one millisecond both stay. The entities are locked, so nobody
 /// adds to them meanwhile.
-const SAME_FACTS: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"timestamp\" FROM public.graph_entities e \
+const SAME_FACTS: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"timestamp\", f.bounds FROM public.graph_entities e \
     CROSS JOIN LATERAL ( \
-    (SELECT o.id, o.entity_id, o.content, o.source::text AS source, o.\"timestamp\", o.seq FROM public.graph_observations o \
+    (SELECT o.id, o.entity_id, o.content, o.source::text AS source, o.\"timestamp\", o.bounds::text AS bounds, o.seq FROM public.graph_observations o \
     WHERE o.project_id = $1 AND o.entity_id = e.id AND o.content_hash = hashtextextended($4, 0) AND o.content = $4 \
     AND o.source->>'kind' IS NOT DISTINCT FROM $5 AND o.source->>'ref' IS NOT DISTINCT FROM $6 ORDER BY o.seq LIMIT 1) \
     UNION \
-    (SELECT o.id, o.entity_id, o.content, o.source::text, o.\"timestamp\", o.seq FROM public.graph_observations o \
+    (SELECT o.id, o.entity_id, o.content, o.source::text, o.\"timestamp\", o.bounds::text, o.seq FROM public.graph_observations o \
     WHERE o.project_id = $1 AND o.entity_id = e.id AND o.content_hash = hashtextextended($4, 0) AND o.content = $4 \
     AND (o.at >= $7 OR o.\"timestamp\" = $8) ORDER BY (o.\"timestamp\" = $8) DESC NULLS LAST, o.at, o.seq LIMIT 64) \
     ) AS f WHERE e.project_id = $1 AND (e.id = ANY ($2) OR e.name_key = ANY ($3)) ORDER BY f.seq";
 
 /// The same for many facts at once. Each input row is a fact with one key of the entity that it may belong to.
-const SAME_FACTS_OF_MANY: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"timestamp\" \
+const SAME_FACTS_OF_MANY: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"timestamp\", f.bounds \
     FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) \
     AS wanted (id, name, content, kind, ref, at) \
     CROSS JOIN LATERAL ( \
@@ -58,16 +59,41 @@ const SAME_FACTS_OF_MANY: &str = "SELECT f.id, f.entity_id, f.content, f.source,
     UNION \
     SELECT e.id FROM public.graph_entities e WHERE e.project_id = $1 AND e.name_key = wanted.name \
     ) AS owner CROSS JOIN LATERAL ( \
-    (SELECT o.id, o.entity_id, o.content, o.source::text AS source, o.\"timestamp\", o.seq FROM public.graph_observations o \
+    (SELECT o.id, o.entity_id, o.content, o.source::text AS source, o.\"timestamp\", o.bounds::text AS bounds, o.seq FROM public.graph_observations o \
     WHERE o.project_id = $1 AND o.entity_id = owner.id AND o.content_hash = hashtextextended(wanted.content, 0) \
     AND o.content = wanted.content AND o.source->>'kind' IS NOT DISTINCT FROM wanted.kind \
     AND o.source->>'ref' IS NOT DISTINCT FROM wanted.ref ORDER BY o.seq LIMIT 1) \
     UNION \
-    (SELECT o.id, o.entity_id, o.content, o.source::text, o.\"timestamp\", o.seq FROM public.graph_observations o \
+    (SELECT o.id, o.entity_id, o.content, o.source::text, o.\"timestamp\", o.bounds::text, o.seq FROM public.graph_observations o \
     WHERE o.project_id = $1 AND o.entity_id = owner.id AND o.content_hash = hashtextextended(wanted.content, 0) \
     AND o.content = wanted.content AND (o.at >= $8 OR o.\"timestamp\" = wanted.at) \
     ORDER BY (o.\"timestamp\" = wanted.at) DESC NULLS LAST, o.at, o.seq LIMIT 64) \
     ) AS f ORDER BY f.seq";
+
+/// Facts with which new ones are compared, or that they may replace: the newest of the entities, if they are short enough, and
+/// those that are wanted by id or text; and the facts that replaced one of these.
+const RELATED_FACTS: &str = "WITH owner AS ( \
+    SELECT e.id FROM public.graph_entities e WHERE e.project_id = $1 AND (e.id = ANY ($2) OR e.name_key = ANY ($3)) \
+    ), found AS ( \
+    SELECT n.id FROM owner CROSS JOIN LATERAL ( \
+    SELECT o.id, o.content FROM public.graph_observations o WHERE o.project_id = $1 AND o.entity_id = owner.id \
+    ORDER BY o.at DESC, o.seq DESC LIMIT $4) AS n WHERE octet_length(n.content) <= $5 \
+    UNION \
+    SELECT w.id FROM unnest($6::text[], $7::text[], $8::text[]) AS wanted (id, name, content) \
+    CROSS JOIN LATERAL ( \
+    SELECT e.id FROM public.graph_entities e WHERE e.project_id = $1 AND e.id = wanted.id \
+    UNION \
+    SELECT e.id FROM public.graph_entities e WHERE e.project_id = $1 AND e.name_key = wanted.name \
+    ) AS of CROSS JOIN LATERAL ( \
+    (SELECT o.id FROM public.graph_observations o WHERE o.project_id = $1 AND o.entity_id = of.id \
+    AND o.content_hash = hashtextextended(wanted.content, 0) AND o.content = wanted.content ORDER BY o.seq DESC LIMIT 64) \
+    UNION ALL \
+    (SELECT o.id FROM public.graph_observations o WHERE o.project_id = $1 AND o.id = wanted.content AND o.entity_id = of.id) \
+    ) AS w) \
+    SELECT o.id, o.entity_id, o.content, o.source::text, o.\"timestamp\", o.bounds::text FROM public.graph_observations o \
+    WHERE o.project_id = $1 AND o.id IN (SELECT id FROM found UNION ALL \
+    SELECT s.id FROM owner JOIN public.graph_observations s ON s.project_id = $1 AND s.entity_id = owner.id \
+    WHERE s.supersedes IS NOT NULL AND s.supersedes && (SELECT array_agg(found.id) FROM found)) ORDER BY o.seq";
 
 impl PostgresBank {
     /// Reads and locks the rows of `keys`, lets `decide` compute the change, and writes it. `decide` may run more
@@ -135,16 +161,26 @@ impl PostgresBank {
         } else if keys.relations {
             reads.push(Query::new(LOCK_RELATIONS, &relations));
         }
+        let Related { newest, ids, names, wanted } = &keys.related;
+        let longest = i32::try_from(limits::COMPARED_BYTES).unwrap_or(i32::MAX);
+        let related: [Value<'_>; 8] =
+            [&project, &keys.ids, &keys.names, newest, &longest, ids, names, wanted];
+        let related_at = reads.len();
+        if *newest > 0 {
+            reads.push(Query::new(RELATED_FACTS, &related));
+        }
         let usage: [Value<'_>; 1] = [&project];
         let usage_at = reads.len();
         reads.push(Query::new(USAGE, &usage));
         let (transaction, rows) = self.database.begin(caller, &reads).await?;
         let between = |from: usize, to: usize| if from < to { answer(&rows, from) } else { &[] };
         let (observations, relations) =
-            (between(observations_at, relations_at), between(relations_at, usage_at));
+            (between(observations_at, relations_at), between(relations_at, related_at));
+        let related = between(related_at, usage_at);
         let now = iso_millis(self.database.deps.clock.now());
-        let decided =
-            graph_of(answer(&rows, 0), observations, relations).map_err(GraphError::from).and_then(|state| {
+        let decided = graph_of(answer(&rows, 0), observations.iter().chain(related), relations)
+            .map_err(GraphError::from)
+            .and_then(|state| {
                 let found = Found { state };
                 decide(&found, &now).map(|decision| (found, decision))
             });
@@ -233,7 +269,9 @@ pub(super) fn bytes_added(event: &Event, found: &Found) -> i64 {
         Event::EntityUpsert { entity: new, .. } => {
             (entity(new), found.state.entity(&new.id).map(entity).unwrap_or_default())
         }
-        Event::ObservationAdd { observation, .. } => (ROW_OVERHEAD_BYTES + observation.text.len(), 0),
+        Event::ObservationAdd { observation, .. } => {
+            (ROW_OVERHEAD_BYTES + observation.text.len() + observation.validity().bytes(), 0)
+        }
         Event::RelationAdd { relation, .. } => (ROW_OVERHEAD_BYTES + relation.relation_type.len(), 0),
         _ => (0, 0),
     };
@@ -303,7 +341,7 @@ impl Stored for memory_bank_core::store::PointerAdded {}
 
 impl Stored for ObservationAdded {
     const STORED: Option<&'static str> = Some(
-        "SELECT id, entity_id, content, source::text, \"timestamp\" FROM public.graph_observations \
+        "SELECT id, entity_id, content, source::text, \"timestamp\", bounds::text FROM public.graph_observations \
          WHERE project_id = $1 AND id = $2",
     );
 

@@ -58,7 +58,7 @@ const CHANGED: &str =
     "SELECT DISTINCT kind, id FROM app.graph_changes WHERE project_id = $1 AND version > $2";
 const ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at FROM public.graph_entities \
     WHERE project_id = $1 AND id = ANY ($2) ORDER BY seq";
-const OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\" FROM public.graph_observations \
+const OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\", bounds::text FROM public.graph_observations \
     WHERE project_id = $1 AND id = ANY ($2) ORDER BY seq";
 const RELATIONS: &str = "SELECT id, from_entity_id, to_entity_id, relation_type, created_at FROM public.graph_relations \
     WHERE project_id = $1 AND id = ANY ($2) ORDER BY seq";
@@ -86,8 +86,8 @@ const ENTITY_PAGE: &str = page!(
     "graph_entities"
 );
 const OBSERVATION_PAGE: &str = page!(
-    "id, entity_id, content, source::text, \"timestamp\"",
-    "(octet_length(content) + coalesce(octet_length(source::text), 0))::bigint",
+    "id, entity_id, content, source::text, \"timestamp\", bounds::text",
+    "(octet_length(content) + coalesce(octet_length(source::text), 0) + coalesce(octet_length(bounds::text), 0))::bigint",
     "graph_observations"
 );
 const RELATION_PAGE: &str =
@@ -240,7 +240,7 @@ impl Refresher {
         inventory: &Inventory,
     ) -> Result<(), StoreError> {
         let entities: Vec<(i64, Entity)> = self.pages(ENTITY_PAGE, 6, entity_of).await?;
-        let observations: Vec<(i64, Observation)> = self.pages(OBSERVATION_PAGE, 5, observation_of).await?;
+        let observations: Vec<(i64, Observation)> = self.pages(OBSERVATION_PAGE, 6, observation_of).await?;
         let relations: Vec<(i64, Relation)> = self.pages(RELATION_PAGE, 5, relation_of).await?;
         let ids: Vec<String> = self
             .work(held, 0, move |contents| {

@@ -34,7 +34,7 @@ const DOCUMENTS: &str = "SELECT path, content, updated_at FROM public.documents 
     WHERE project_id = $1 AND path = ANY ($2) ORDER BY path";
 const ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at \
     FROM public.graph_entities WHERE project_id = $1 ORDER BY seq";
-const OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\" \
+const OBSERVATIONS: &str = "SELECT id, entity_id, content, source::text, \"timestamp\", bounds::text \
     FROM public.graph_observations WHERE project_id = $1 ORDER BY seq";
 const RELATIONS: &str = "SELECT id, from_entity_id, to_entity_id, relation_type, created_at \
     FROM public.graph_relations WHERE project_id = $1 ORDER BY seq";
@@ -52,7 +52,7 @@ const BACKUP_DOCUMENTS: &str = "SELECT r.path, r.content, r.updated_at FROM app.
 const BACKUP_ENTITIES: &str = "SELECT r.id, r.name, r.entity_type, r.attrs::text, r.created_at, r.updated_at \
     FROM app.backup_items i, LATERAL json_populate_record(NULL::public.graph_entities, i.item) r \
     WHERE i.project_id = $1 AND i.backup_id = $2 AND i.kind = 'entity' ORDER BY r.seq";
-const BACKUP_OBSERVATIONS: &str = "SELECT r.id, r.entity_id, r.content, r.source::text, r.\"timestamp\" \
+const BACKUP_OBSERVATIONS: &str = "SELECT r.id, r.entity_id, r.content, r.source::text, r.\"timestamp\", r.bounds::text \
     FROM app.backup_items i, LATERAL json_populate_record(NULL::public.graph_observations, i.item) r \
     WHERE i.project_id = $1 AND i.backup_id = $2 AND i.kind = 'observation' ORDER BY r.seq";
 const BACKUP_RELATIONS: &str = "SELECT r.id, r.from_entity_id, r.to_entity_id, r.relation_type, r.created_at \

@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::error::TransferError;
-use crate::graph::rows::source_of;
+use crate::graph::rows::{bounds_of, replaced_by, source_of};
 use crate::tenant::{Query, Transaction, Value};
 
 /// The size of one statement: so many rows, or so many bytes and one row.
@@ -33,12 +33,15 @@ const PUT_ENTITIES: &str = "INSERT INTO public.graph_entities \
     ON CONFLICT (project_id, id) DO UPDATE SET name = excluded.name, name_key = excluded.name_key, \
     entity_type = excluded.entity_type, attrs = excluded.attrs, created_at = excluded.created_at, updated_at = excluded.updated_at";
 const PUT_OBSERVATIONS: &str = "INSERT INTO public.graph_observations \
-    (project_id, id, entity_id, content, source, \"timestamp\", at) \
-    SELECT $1, u.id, u.entity_id, u.content, u.source::json, u.stamp, u.at \
-    FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[]) \
-    WITH ORDINALITY AS u (id, entity_id, content, source, stamp, at, n) ORDER BY u.n \
+    (project_id, id, entity_id, content, source, \"timestamp\", at, bounds, starts_at, ends_at, supersedes) \
+    SELECT $1, u.id, u.entity_id, u.content, u.source::json, u.stamp, u.at, u.bounds::json, u.starts_at, u.ends_at, \
+    CASE WHEN (u.bounds::json)->'supersedes' IS NOT NULL \
+    THEN ARRAY(SELECT json_array_elements_text((u.bounds::json)->'supersedes')) END \
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::bigint[], $10::bigint[]) \
+    WITH ORDINALITY AS u (id, entity_id, content, source, stamp, at, bounds, starts_at, ends_at, n) ORDER BY u.n \
     ON CONFLICT (project_id, id) DO UPDATE SET entity_id = excluded.entity_id, content = excluded.content, \
-    source = excluded.source, \"timestamp\" = excluded.\"timestamp\", at = excluded.at";
+    source = excluded.source, \"timestamp\" = excluded.\"timestamp\", at = excluded.at, bounds = excluded.bounds, \
+    starts_at = excluded.starts_at, ends_at = excluded.ends_at, supersedes = excluded.supersedes";
 const PUT_RELATIONS: &str = "INSERT INTO public.graph_relations \
     (project_id, id, from_entity_id, to_entity_id, relation_type, created_at) \
     SELECT $1, u.id, u.from_id, u.to_id, u.relation_type, u.created_at \
@@ -101,7 +104,8 @@ async fn put_graph(
     }
     for chunk in chunks(&facts(bank), |one| one.text.len()) {
         let sources = chunk.iter().map(|one| source_of(one)).collect::<Result<Vec<_>, _>>()?;
-        let values: [Value<'_>; 7] = [
+        let bounds = chunk.iter().map(|one| bounds_of(one)).collect::<Result<Vec<_>, _>>()?;
+        let values: [Value<'_>; 10] = [
             &project,
             &column(chunk, |one: &&Observation| one.id.as_str()),
             &column(chunk, |one: &&Observation| one.entity_id.as_str()),
@@ -109,6 +113,9 @@ async fn put_graph(
             &sources,
             &column(chunk, |one: &&Observation| one.timestamp.as_str()),
             &column(chunk, |one: &&Observation| milliseconds(one)),
+            &bounds,
+            &column(chunk, |one: &&Observation| one.validity().starts_at()),
+            &column(chunk, |one: &&Observation| one.validity().ends_at()),
         ];
         transaction.run(&[Query::new(PUT_OBSERVATIONS, &values)]).await?;
         wrote(chunk.len());
@@ -201,6 +208,8 @@ fn items(bank: &BankCopy, side: &[SideFile]) -> Result<Vec<Item>, StoreError> {
         let row = json!({
             "id": one.id, "entity_id": one.entity_id, "seq": seq, "content": one.text, "source": source,
             "timestamp": one.timestamp, "at": milliseconds(one), "created_at": at(&one.timestamp),
+            "bounds": one.validity, "starts_at": one.validity().starts_at(), "ends_at": one.validity().ends_at(),
+            "supersedes": replaced_by(one),
         });
         items.push(("observation", one.id.clone(), row.to_string()));
     }

@@ -3,11 +3,12 @@
 use jiff::ToSpan;
 use memory_bank_core::caller::{Caller, Role};
 use memory_bank_core::document::DocumentPath;
+use memory_bank_core::graph::Validity;
 use memory_bank_core::graph::history::{GraphChangeQuery, GraphSubject};
 use memory_bank_core::history::{ChainQuery, Subject, VersionQuery};
 use memory_bank_core::store::{
-    EntityDraft, EntityRef, GraphHistoryStore, GraphStore, HistoryError, HistoryRetention, HistoryStore,
-    ObservationDraft,
+    DocumentStore, EntityDraft, EntityRef, GraphHistoryStore, GraphStore, HistoryError, HistoryRetention,
+    HistoryStore, ObservationDraft,
 };
 use memory_bank_postgres::PostgresBank;
 
@@ -36,6 +37,11 @@ async fn readable(bank: &PostgresBank, caller: &Caller, number: i64) -> bool {
     read.is_ok_and(|version| version.text == Some(format!("{number}").repeat(100_000)))
 }
 
+/// Everything before is thinned.
+fn a_year_ago(bench: &Bench) -> jiff::Timestamp {
+    bench.deps().clock.now() - 8760.hours()
+}
+
 #[tokio::test]
 async fn old_versions_are_deleted_and_newer_ones_stay_readable() {
     let bench = Bench::new().await;
@@ -43,15 +49,140 @@ async fn old_versions_are_deleted_and_newer_ones_stay_readable() {
     let bank = bench.bank();
     fill(&bank, &caller).await;
     let now = bench.deps().clock.now();
-    assert_eq!(bench.database.purge_versions(now, 100).await.unwrap(), 0, "a day stays in any case");
-    bench.test.psql("UPDATE app.document_versions SET at = at - interval '400 days' WHERE version <= 4");
-    assert_eq!(bench.database.purge_versions(now - 8760.hours(), 3).await.unwrap(), 3);
-    assert_eq!(bench.database.purge_versions(now - 8760.hours(), 3).await.unwrap(), 1);
-    // The oldest row leads back to the text before it.
-    assert_eq!(numbers(&bank, &caller).await, (4..=10).collect::<Vec<i64>>());
-    for number in 4..=10 {
+    assert_eq!(bench.database.thin_versions(now, 100).await.unwrap(), 0, "a day stays in any case");
+    bench.test.psql(
+        "UPDATE app.document_versions SET at = '2025-01-01T00:00:00Z'::timestamptz + (version / 4) * interval '1 day' \
+         + version * interval '1 minute' WHERE version <= 7",
+    );
+    assert_eq!(bench.database.thin_versions(a_year_ago(&bench), 3).await.unwrap(), 3);
+    assert_eq!(numbers(&bank, &caller).await, [3, 5, 6, 7, 8, 9, 10]);
+    assert_eq!(bench.database.thin_versions(a_year_ago(&bench), 3).await.unwrap(), 2);
+    assert_eq!(bench.database.thin_versions(a_year_ago(&bench), 3).await.unwrap(), 0);
+    assert_eq!(numbers(&bank, &caller).await, [3, 7, 8, 9, 10]);
+    for number in [3, 7, 8, 9, 10] {
         assert!(readable(&bank, &caller, number).await, "{number}");
     }
+    assert!(!readable(&bank, &caller, 5).await);
+}
+
+/// Texts that grow, shrink and change in the middle, with characters of several bytes.
+fn texts() -> Vec<String> {
+    let mut seed: u64 = 0x7417;
+    let mut draw = move |most: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).unwrap() % most
+    };
+    let mut lines: Vec<String> = Vec::new();
+    (0..300)
+        .map(|number| {
+            let words = ["é", "e\u{301}", "\u{1F600}", "word", ""];
+            let line = format!("- {number} {}{}", words[draw(5)], words[draw(5)]);
+            match draw(6) {
+                0 if !lines.is_empty() => {
+                    let at = draw(lines.len());
+                    lines[at] = line;
+                }
+                1 if lines.len() > 3 => {
+                    let at = draw(lines.len());
+                    lines.remove(at);
+                }
+                2 => lines.insert(draw(lines.len() + 1), line),
+                _ => lines.push(line),
+            }
+            lines.join("\n")
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_version_that_stays_reads_back_byte_for_byte_after_thinning() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "demo").await;
+    let bank = bench.bank();
+    let path = DocumentPath::parse("notes.md").unwrap();
+    for text in texts() {
+        write(&bank, &caller, "notes.md", &text).await.unwrap();
+    }
+    write(&bank, &caller, "other.md", "one").await.unwrap();
+    write(&bank, &caller, "other.md", "two").await.unwrap();
+    let mut before = std::collections::BTreeMap::new();
+    for number in bench.test.psql("SELECT version FROM app.document_versions WHERE path = 'notes.md'").lines()
+    {
+        let number: i64 = number.trim().parse().unwrap();
+        before.insert(number, bank.read_version(&caller, &path, number).await.unwrap().text);
+    }
+    // Seven versions a day; the last of them is not old.
+    bench.test.psql(
+        "UPDATE app.document_versions SET at = '2025-01-01T00:00:00Z'::timestamptz + (version / 7) * interval '1 day' \
+         + version * interval '1 minute' WHERE path = 'notes.md' AND version <= 290",
+    );
+    // One version that links names, and a damaged history of another document.
+    bench.test.psql("UPDATE app.document_versions SET former_path = 'old.md', kind = 'renamed' WHERE path = 'notes.md' AND version = 100");
+    bench.test.psql(
+        "UPDATE app.document_versions SET at = '2025-01-01', former_etag = 'x' WHERE path = 'other.md'",
+    );
+    let mut removed = 0;
+    loop {
+        let some = bench.database.thin_versions(a_year_ago(&bench), 50).await.unwrap();
+        removed += some;
+        if some == 0 {
+            break;
+        }
+    }
+    let left: Vec<i64> = bench
+        .test
+        .psql("SELECT version FROM app.document_versions WHERE path = 'notes.md' ORDER BY version")
+        .lines()
+        .map(|number| number.trim().parse().unwrap())
+        .collect();
+    let stays = |number: i64| number % 7 == 6 || number >= 290 || number == 100;
+    let expected: Vec<i64> = before.keys().copied().filter(|number| stays(*number)).collect();
+    assert_eq!((left.clone(), removed), (expected, before.len() - left.len()));
+    for number in left {
+        assert_eq!(
+            bank.read_version(&caller, &path, number).await.unwrap().text,
+            before[&number],
+            "{number}"
+        );
+    }
+    let query = ChainQuery { document: String::new(), path, from: 0, most: 1000 };
+    let document = bench.test.psql("SELECT id FROM documents WHERE path = 'notes.md'").trim().to_owned();
+    let chain = bank.chain(&caller, &ChainQuery { document, ..query }).await.unwrap();
+    chain.walk(|_, _, _| std::ops::ControlFlow::Continue(())).unwrap();
+    assert_eq!(bench.test.psql("SELECT count(*) FROM app.document_versions WHERE path = 'other.md'"), "2");
+    let bytes =
+        "SELECT sum(octet_length(former)) < 200000 FROM app.document_versions WHERE path = 'notes.md'";
+    assert_eq!(bench.test.psql(bytes), "t", "what is stored is what changed");
+}
+
+#[tokio::test]
+async fn the_text_before_a_deletion_stays_and_a_document_that_came_back_is_thinned_past_it() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "demo").await;
+    let bank = bench.bank();
+    let path = DocumentPath::parse("cycle.md").unwrap();
+    let put = async |text: Option<&str>| {
+        let mut editor = |drafts: &mut memory_bank_core::store::Drafts| match text {
+            Some(text) => drafts.set(&path, text.to_owned()),
+            None => drafts.delete(&path),
+        };
+        bank.edit(&caller, std::slice::from_ref(&path), &mut editor).await.unwrap();
+    };
+    for text in [Some("one"), Some("two"), Some("three"), None, Some("four"), Some("five"), Some("six"), None]
+    {
+        put(text).await;
+    }
+    bench.test.psql("UPDATE app.document_versions SET at = '2025-01-01T00:00:00Z'::timestamptz + version * interval '1 minute'");
+    assert_eq!(bench.database.thin_versions(a_year_ago(&bench), 100).await.unwrap(), 4);
+    assert_eq!(bench.database.thin_versions(a_year_ago(&bench), 100).await.unwrap(), 0);
+    let left = "SELECT string_agg(version::text, ' ' ORDER BY version) FROM app.document_versions";
+    assert_eq!(bench.test.psql(left), "3 4 7 8");
+    for (number, text) in [(3, Some("three")), (4, None), (7, Some("six")), (8, None)] {
+        let read = bank.read_version(&caller, &path, number).await.unwrap();
+        assert_eq!(read.text.as_deref(), text, "{number}");
+    }
+    put(Some("back")).await;
+    assert_eq!(bank.read_version(&caller, &path, 7).await.unwrap().text.as_deref(), Some("six"));
 }
 
 #[tokio::test]
@@ -101,7 +232,10 @@ async fn nobody_adds_changes_or_deletes_versions_by_sql_also_not_in_the_own_proj
         "DELETE FROM app.document_versions",
         "TRUNCATE app.document_versions",
         "INSERT INTO app.document_versions SELECT * FROM app.document_versions",
-        "SELECT app.purge_history(now(), 100)",
+        "SELECT * FROM app.old_versions(now(), NULL, NULL, 100)",
+        "SELECT app.thin_versions(project_id, id, '{1}') FROM public.documents",
+        "SELECT * FROM app.old_graph_changes(now(), NULL, NULL, NULL, 100)",
+        "SELECT app.thin_graph_changes(project_id, '', '', '{1}') FROM public.documents",
         "SELECT app.trim_history(1, 100)",
         "SELECT app.add_version(d, NULL, NULL, 'changed') FROM public.documents d",
     ] {
@@ -260,7 +394,7 @@ async fn fill_graph(bank: &PostgresBank, caller: &Caller) {
     for n in 0..4 {
         bank.upsert_entity(caller, draft(n)).await.unwrap();
     }
-    let fact = ObservationDraft { text: "x".repeat(10_000), source: None, timestamp: None };
+    let fact = ObservationDraft { text: "x".repeat(10_000), ..ObservationDraft::default() };
     bank.add_observation(caller, &EntityRef("A".into()), fact).await.unwrap();
     bank.delete_entity(caller, &EntityRef("A".into())).await.unwrap();
 }
@@ -280,11 +414,19 @@ async fn changes_of_the_graph_are_cleaned_up_by_age_and_by_quota_with_the_versio
     fill_graph(&bank, &bob).await;
     assert_eq!(graph_numbers(&bank, &alice).await, (1..=7).collect::<Vec<i64>>());
     let now = bench.deps().clock.now();
-    assert_eq!(bench.database.purge_versions(now, 100).await.unwrap(), 0, "a day stays in any case");
-    bench.test.psql("UPDATE app.graph_history SET at = at - interval '400 days' WHERE number <= 2");
-    assert_eq!(bench.database.purge_versions(now - 8760.hours(), 3).await.unwrap(), 3);
-    assert_eq!(bench.database.purge_versions(now - 8760.hours(), 3).await.unwrap(), 1);
-    assert_eq!(graph_numbers(&bank, &alice).await, (3..=7).collect::<Vec<i64>>());
+    let entity = EntityRef("A".into());
+    let before = bank.entity_chain(&alice, &entity, 4).await.unwrap().start();
+    assert_eq!(bench.database.thin_versions(now, 100).await.unwrap(), 0, "a day stays in any case");
+    bench.test.psql("UPDATE app.graph_history SET at = '2025-01-01T10:00:00Z' WHERE number <= 4");
+    // The creation, the last of the day and what follows stay.
+    assert_eq!(bench.database.thin_versions(a_year_ago(&bench), 3).await.unwrap(), 3);
+    assert_eq!(bench.database.thin_versions(a_year_ago(&bench), 3).await.unwrap(), 1);
+    assert_eq!(bench.database.thin_versions(a_year_ago(&bench), 3).await.unwrap(), 0);
+    assert_eq!(graph_numbers(&bank, &alice).await, [1, 4, 5, 6, 7]);
+    assert_eq!(bank.entity_chain(&alice, &entity, 4).await.unwrap().start(), before);
+    let created = bank.entity_chain(&alice, &entity, 1).await.unwrap().start();
+    let attrs = created.entity().and_then(|entity| entity.attrs.clone());
+    assert_eq!(attrs, serde_json::json!({"n": 0}).as_object().cloned());
     fill(&bank, &alice).await;
     let limited = bench.database.clone().with_default_quota(0);
     bench.test.psql(&format!(
@@ -295,7 +437,7 @@ async fn changes_of_the_graph_are_cleaned_up_by_age_and_by_quota_with_the_versio
     assert_eq!(limited.trim_versions(100).await.unwrap(), 12);
     assert_eq!(graph_numbers(&bank, &alice).await, Vec::<i64>::new());
     assert_eq!(numbers(&bank, &alice).await, [7, 8, 9, 10]);
-    assert_eq!(graph_numbers(&bank, &bob).await, (3..=7).collect::<Vec<i64>>());
+    assert_eq!(graph_numbers(&bank, &bob).await, [1, 4, 5, 6, 7]);
     bench.test.psql(&format!("DELETE FROM projects WHERE id = '{}'", bob.project.0));
     assert_eq!(bench.test.psql("SELECT count(*) FROM app.graph_history").trim(), "0");
 }
@@ -345,4 +487,81 @@ async fn a_server_without_a_history_adds_no_changes_of_the_graph() {
     let bank = PostgresBank::new(bench.database.clone().with_history(false), "one".to_owned());
     fill_graph(&bank, &caller).await;
     assert_eq!(graph_numbers(&bank, &caller).await, Vec::<i64>::new());
+}
+
+#[tokio::test]
+async fn an_editor_deletes_only_own_items_of_the_graph_that_nobody_else_touched() {
+    let bench = Bench::new().await;
+    let owner = bench.tenant("alice", "demo").await;
+    let editor = bench.member("carol", "demo", Role::Editor).await;
+    let viewer = bench.member("vera", "demo", Role::Viewer).await;
+    let stranger = bench.tenant("bob", "two").await;
+    let bank = bench.bank();
+    let entity = async |caller: &Caller, name: &str, n: u32| {
+        let attrs = serde_json::json!({"n": n}).as_object().cloned();
+        let draft = EntityDraft { name: name.into(), entity_type: "thing".into(), attrs };
+        bank.upsert_entity(caller, draft).await.unwrap();
+    };
+    let fact = async |caller: &Caller, name: &str, text: &str| {
+        let draft = ObservationDraft {
+            text: text.into(),
+            source: None,
+            timestamp: None,
+            validity: Validity::default(),
+        };
+        bank.add_observation(caller, &EntityRef(name.into()), draft).await.unwrap();
+    };
+    for name in ["Own", "Touched", "Touched back", "Noted", "Linked", "Erased"] {
+        entity(&editor, name, 1).await;
+    }
+    entity(&owner, "Owner's", 1).await;
+    entity(&editor, "Own", 2).await;
+    entity(&owner, "Touched", 2).await;
+    for n in [2, 1] {
+        entity(&owner, "Touched back", n).await;
+    }
+    fact(&editor, "Noted", "own fact").await;
+    fact(&owner, "Noted", "the owner's fact").await;
+    bank.link(&owner, &EntityRef("Owner's".into()), "uses", &EntityRef("Linked".into())).await.unwrap();
+    bank.erase_entity(&owner, &EntityRef("Erased".into())).await.unwrap();
+    let delete = async |caller: &Caller, from: &str, tool: &str| {
+        let statement = format!(
+            "{} SET LOCAL app.current_change = '|{tool}|||'; DELETE FROM {from} RETURNING id; COMMIT",
+            context_of(caller)
+        );
+        let rows = query_as_login(&bench, &statement).await.unwrap();
+        rows.iter().filter(|row| matches!(row, tokio_postgres::SimpleQueryMessage::Row(_))).count()
+    };
+    let entities = |name: &str| format!("graph_entities WHERE name = '{}'", name.replace('\'', "''"));
+    let facts = |text: &str| format!("graph_observations WHERE content = '{}'", text.replace('\'', "''"));
+    for name in ["Owner's", "Touched", "Touched back", "Noted", "Linked", "Erased"] {
+        assert_eq!(delete(&editor, &entities(name), "history").await, 0, "{name}");
+    }
+    assert_eq!(delete(&editor, &facts("the owner's fact"), "history").await, 0);
+    for caller in [&viewer, &stranger] {
+        assert_eq!(delete(caller, &entities("Own"), "history").await, 0);
+        assert_eq!(delete(caller, &facts("own fact"), "history").await, 0);
+    }
+    assert_eq!(delete(&editor, &entities("Own"), "graph_delete_entity").await, 0, "only in an undo");
+    assert_eq!(delete(&editor, &facts("own fact"), "history").await, 1);
+    assert_eq!(delete(&editor, &entities("Own"), "history").await, 1);
+    // The entity of its name that somebody creates next is not its own any more.
+    entity(&owner, "Own", 3).await;
+    assert_eq!(delete(&editor, &entities("Own"), "history").await, 0);
+    assert_eq!(delete(&owner, &entities("Own"), "history").await, 1);
+    entity(&editor, "Own", 4).await;
+    assert_eq!(delete(&editor, &entities("Own"), "history").await, 1);
+}
+
+#[tokio::test]
+async fn changes_of_single_items_of_another_project_are_not_read() {
+    let bench = Bench::new().await;
+    let (alice, bob) = (bench.tenant("alice", "one").await, bench.tenant("bob", "two").await);
+    let bank = bench.bank();
+    fill_graph(&bank, &alice).await;
+    let id =
+        bench.test.psql("SELECT DISTINCT id FROM app.graph_history WHERE kind = 'entity'").trim().to_owned();
+    let items = [(id.clone(), id)];
+    assert_eq!(bank.item_changes(&alice, &items, 2).await.unwrap().len(), 4);
+    assert!(bank.item_changes(&bob, &items, 0).await.unwrap().is_empty());
 }

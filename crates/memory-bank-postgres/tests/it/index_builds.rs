@@ -29,6 +29,7 @@ fn wanted(text: &str) -> DocumentSearch {
         limit: 10,
         case_sensitive: false,
         days: (None, None),
+        holding_at: None,
     }
 }
 
@@ -220,7 +221,7 @@ async fn a_project_that_is_too_large_is_refused_with_its_size_and_not_read() {
     let used = database.index_use();
     assert_eq!((used.built, used.refused_too_large, used.building), (1, 2, 0));
     // A name that is almost right is still reported as missing.
-    let fact = ObservationDraft { text: "flies".into(), source: None, timestamp: None };
+    let fact = ObservationDraft { text: "flies".into(), ..ObservationDraft::default() };
     let missing = bank.add_observation(&alice, &EntityRef("Albatros".into()), fact).await;
     assert!(matches!(missing, Err(GraphError::EntityNotFound { .. })), "{missing:?}");
     // Once it is smaller, it is searched.

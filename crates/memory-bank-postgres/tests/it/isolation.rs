@@ -28,7 +28,7 @@ pub(crate) async fn two_tenants() -> (Bench, Caller, Caller) {
                 attrs: None,
             };
             let entity = bank.upsert_entity(caller, draft).await.unwrap();
-            let fact = ObservationDraft { text: "a fact".into(), source: None, timestamp: None };
+            let fact = ObservationDraft { text: "a fact".into(), ..ObservationDraft::default() };
             bank.add_observation(caller, &EntityRef(entity.id), fact).await.unwrap();
         }
         let (a, b) = (format!("a of {}", caller.user_name), format!("b of {}", caller.user_name));
@@ -105,6 +105,7 @@ async fn a_search_with_a_forged_project_id_finds_nothing_also_with_a_warm_index(
         limit: 10,
         case_sensitive: false,
         days: (None, None),
+        holding_at: None,
     };
     assert_eq!(bank.search_documents(&bob, &wanted).await.unwrap().hits.len(), 1);
     let found = bank.search_documents(&thief, &wanted).await;
@@ -115,6 +116,7 @@ async fn a_search_with_a_forged_project_id_finds_nothing_also_with_a_warm_index(
         depth: 1,
         bytes: REPLY_BYTES,
         skip: memory_bank_core::store::Skip::default(),
+        view: memory_bank_core::graph::FactView::ALL,
     };
     assert_eq!(bank.search_graph(&bob, &everything).await.unwrap().entities.len(), 2);
     assert!(bank.search_graph(&thief, &everything).await.is_err());
@@ -127,8 +129,17 @@ async fn missing_and_foreign_items_get_the_same_answer() {
     let bank = bench.bank();
     let nowhere = Caller { project: ProjectId(alice.user.0), ..alice.clone() };
     let answers = async |caller: &Caller| {
-        let open =
-            bank.open(caller, &[EntityRef("a of bob".into())], 0, REPLY_BYTES).await.unwrap_err().to_string();
+        let open = bank
+            .open(
+                caller,
+                &[EntityRef("a of bob".into())],
+                0,
+                REPLY_BYTES,
+                memory_bank_core::graph::FactView::ALL,
+            )
+            .await
+            .unwrap_err()
+            .to_string();
         let restore = bank
             .restore_backup(caller, "memory-bank-backup-2020-01-01T00-00-00-000Z", false)
             .await

@@ -57,6 +57,7 @@ async fn entities(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<Strin
         depth: 0,
         bytes: REPLY_BYTES,
         skip: memory_bank_core::store::Skip::default(),
+        view: memory_bank_core::graph::FactView::ALL,
     };
     let is_building =
         |error: &GraphError| matches!(error, GraphError::Store(error) if asks_to_try_again(error));
@@ -66,8 +67,14 @@ async fn entities(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<Strin
 
 async fn lines(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<String> {
     let query = Query::parse(text).unwrap();
-    let wanted =
-        DocumentSearch { query, files: Vec::new(), limit: 3, case_sensitive: false, days: (None, None) };
+    let wanted = DocumentSearch {
+        query,
+        files: Vec::new(),
+        limit: 3,
+        case_sensitive: false,
+        days: (None, None),
+        holding_at: None,
+    };
     let is_building = asks_to_try_again;
     let found = again(async || bank.search_documents(caller, &wanted).await, is_building).await;
     found.hits.into_iter().map(|hit| hit.content).collect()

@@ -39,6 +39,7 @@ async fn both_stores_rank_every_question_alike() {
             text: observation.text.clone(),
             source: None,
             timestamp: Some(observation.timestamp.clone()),
+            ..ObservationDraft::default()
         };
         bank.add_observation(&caller, &EntityRef(observation.entity_id.clone()), draft).await.unwrap();
     }
@@ -62,6 +63,7 @@ async fn both_stores_rank_every_question_alike() {
                 depth: 1,
                 bytes: REPLY_BYTES,
                 skip: memory_bank_core::store::Skip::default(),
+                view: memory_bank_core::graph::FactView::ALL,
             };
             let listed = |found: memory_bank_core::store::GraphFound| -> Vec<String> {
                 let entities = found.entities.iter().map(|one| shown(&one.entity.name, "entity", one.score));
@@ -83,6 +85,7 @@ async fn both_stores_rank_every_question_alike() {
                 limit: 10,
                 case_sensitive: false,
                 days: (None, None),
+                holding_at: None,
             };
             let request = DocumentSearch {
                 query,
@@ -90,6 +93,7 @@ async fn both_stores_rank_every_question_alike() {
                 limit: 10,
                 case_sensitive: false,
                 days: (None, None),
+                holding_at: None,
             };
             (
                 listed(index.search_documents(&wanted).hits),

@@ -57,13 +57,14 @@ async fn a_read_takes_one_round_trip_and_an_edit_two() {
     let bank = PostgresBank::new(database.clone(), "demo".to_owned());
     let (plain, _) = new_key();
     let draft = || EntityDraft { name: "a".into(), entity_type: "t".into(), attrs: None };
-    let fact = |text: &str| ObservationDraft { text: text.into(), source: None, timestamp: None };
+    let fact = |text: &str| ObservationDraft { text: text.into(), ..ObservationDraft::default() };
     let wanted = DocumentSearch {
         query: Query::parse("one").unwrap(),
         files: Vec::new(),
         limit: 5,
         case_sensitive: false,
         days: (None, None),
+        holding_at: None,
     };
     let mut trips = Trips::default();
     for round in 0..ROUNDS {
@@ -96,7 +97,9 @@ async fn a_read_takes_one_round_trip_and_an_edit_two() {
         count("a batch of sixty", 2);
         bank.apply_batch(&caller, batch()).await.unwrap();
         count("the same batch again", 2);
-        bank.open(&caller, &[EntityRef("a".into())], 2, REPLY_BYTES).await.unwrap();
+        bank.open(&caller, &[EntityRef("a".into())], 2, REPLY_BYTES, memory_bank_core::graph::FactView::ALL)
+            .await
+            .unwrap();
         count("opening nodes", 1);
         bank.summary(&caller).await.unwrap();
         count("a summary", 1);
@@ -175,7 +178,7 @@ async fn a_repeated_fact_takes_no_more_round_trips_and_uses_an_index() {
             break;
         }
         for (what, text) in [("a known fact", "one".to_owned()), ("a new fact", format!("new {round}"))] {
-            let fact = ObservationDraft { text, source: None, timestamp: None };
+            let fact = ObservationDraft { text, ..ObservationDraft::default() };
             proxy.take();
             bank.add_observation(&caller, &EntityRef("a".into()), fact).await.unwrap();
             counted.note(round, what, proxy.take(), 2);

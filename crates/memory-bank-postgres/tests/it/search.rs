@@ -19,6 +19,7 @@ fn wanted(text: &str) -> DocumentSearch {
         limit: 10,
         case_sensitive: false,
         days: (None, None),
+        holding_at: None,
     }
 }
 
@@ -34,6 +35,7 @@ async fn names(bank: &PostgresBank, caller: &Caller, text: &str) -> Vec<String> 
         depth: 0,
         bytes: REPLY_BYTES,
         skip: memory_bank_core::store::Skip::default(),
+        view: memory_bank_core::graph::FactView::ALL,
     };
     let found = bank.search_graph(caller, &wanted).await.unwrap();
     found.entities.into_iter().map(|found| found.entity.name).collect()
@@ -64,7 +66,7 @@ async fn graph_search_follows_changes() {
     put(&here, &caller, "Redis").await;
     assert_eq!(names(&there, &caller, "redis").await, ["Redis"]);
     let second = put(&here, &caller, "Traefik").await;
-    let fact = ObservationDraft { text: "terminates TLS".into(), source: None, timestamp: None };
+    let fact = ObservationDraft { text: "terminates TLS".into(), ..ObservationDraft::default() };
     here.add_observation(&caller, &EntityRef(second.id.clone()), fact).await.unwrap();
     assert_eq!(names(&there, &caller, "TLS").await, ["Traefik"]);
     here.link(&caller, &EntityRef("Traefik".into()), "uses", &EntityRef("Redis".into())).await.unwrap();
@@ -74,6 +76,7 @@ async fn graph_search_follows_changes() {
         depth: 1,
         bytes: REPLY_BYTES,
         skip: memory_bank_core::store::Skip::default(),
+        view: memory_bank_core::graph::FactView::ALL,
     };
     let found = there.search_graph(&caller, &wanted).await.unwrap();
     assert_eq!((found.neighbours.len(), found.relations.len()), (1, 1));

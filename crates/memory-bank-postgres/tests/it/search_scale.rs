@@ -46,6 +46,7 @@ async fn a_hundred_thousand_units_are_searched_in_milliseconds() {
             limit: 20,
             case_sensitive: false,
             days: (None, None),
+            holding_at: None,
         };
         let hits = bank.search_documents(&caller, &wanted).await.unwrap().hits.len();
         assert!(hits > 0, "{text}");

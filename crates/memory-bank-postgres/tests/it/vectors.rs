@@ -73,6 +73,7 @@ async fn search(database: &Database, caller: &Caller) {
         limit: 10,
         case_sensitive: false,
         days: (None, None),
+        holding_at: None,
     };
     PostgresBank::new(database.clone(), "demo".into()).search_documents(caller, &wanted).await.unwrap();
 }

@@ -1,6 +1,7 @@
-//! `/api/history`: the former versions of documents of the key's project, for programs without MCP.
+//! `/api/history`: the former versions of documents and entities of the key's project, for programs without MCP.
 
 mod bodies;
+mod entity;
 
 use std::sync::Arc;
 
@@ -22,11 +23,13 @@ use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, HistoryError, ReadOutcome};
 use memory_bank_core::unicode::has_null;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use self::bodies::{
     DiffVersions, Difference, ListVersions, ShowVersion, VersionList, VersionView, VersionWithText,
 };
+use self::entity::{AnyDifference, ListedVersion, ShownVersion};
 use crate::http::auth::Authenticated;
 use crate::http::keys::Failure;
 use crate::http::metrics::Limit;
@@ -37,60 +40,61 @@ use crate::http::request_id::RequestId;
 use crate::http::shared::Shared;
 use crate::http::{reply, store_fault};
 
-/// The versions of a page, if the request names no number.
-const LISTED: usize = 50;
 /// The bytes of a list.
 const LIST_BYTES: usize = 256 * 1024;
 /// The longest difference, in characters.
 const DIFF_CHARS: usize = limits::REPLY_BYTES;
 
-/// Lists versions, newest first: those of a document, a session, a user, or all.
+/// Lists versions, newest first: of documents those of one, a session, a user, or all; or those of an entity.
 #[utoipa::path(get, path = "/api/history", tag = "history", params(ListVersions), responses(
     (status = 200, body = VersionList),
     (status = 400, body = Failure, description = "the query is malformed"),
     (status = 401, body = Failure), (status = 403, body = Failure),
-    (status = 404, body = Failure, description = "there is no such document or page"),
+    (status = 404, body = Failure, description = "there is no such document, entity or page"),
     (status = 429, body = Failure), (status = 503, body = Failure)))]
 pub(crate) async fn list(
     request: HistoryRequest,
     query: Result<Query<ListVersions>, QueryRejection>,
 ) -> Response {
     match query {
-        Ok(Query(query)) => request.answer(LIST_BYTES, list_of(&request, query)).await,
+        Ok(Query(query)) => {
+            let bytes = if query.entity.is_some() { entity::list_bytes(query.limit()) } else { LIST_BYTES };
+            request.answer(bytes, list_of(&request, query)).await
+        }
         Err(_) => malformed(),
     }
 }
 
 /// Shows a version with its text.
 #[utoipa::path(get, path = "/api/history/show", tag = "history", params(ShowVersion), responses(
-    (status = 200, body = VersionWithText),
+    (status = 200, body = ShownVersion),
     (status = 400, body = Failure, description = "the query is malformed"),
     (status = 401, body = Failure), (status = 403, body = Failure),
-    (status = 404, body = Failure, description = "there is no such document or version"),
+    (status = 404, body = Failure, description = "there is no such document, entity or version"),
     (status = 429, body = Failure), (status = 503, body = Failure)))]
 pub(crate) async fn show(
     request: HistoryRequest,
     query: Result<Query<ShowVersion>, QueryRejection>,
 ) -> Response {
     match query {
-        Ok(Query(query)) => request.answer(4 * limits::DOCUMENT_BYTES, text_of(&request, query)).await,
+        Ok(Query(query)) => request.answer(bytes_for(query.entity.as_ref()), text_of(&request, query)).await,
         Err(_) => malformed(),
     }
 }
 
 /// Compares a version with another one, or with the present text.
 #[utoipa::path(get, path = "/api/history/diff", tag = "history", params(DiffVersions), responses(
-    (status = 200, body = Difference),
+    (status = 200, body = AnyDifference),
     (status = 400, body = Failure, description = "the query is malformed"),
     (status = 401, body = Failure), (status = 403, body = Failure),
-    (status = 404, body = Failure, description = "there is no such document or version"),
+    (status = 404, body = Failure, description = "there is no such document, entity or version"),
     (status = 429, body = Failure), (status = 503, body = Failure)))]
 pub(crate) async fn diff(
     request: HistoryRequest,
     query: Result<Query<DiffVersions>, QueryRejection>,
 ) -> Response {
     match query {
-        Ok(Query(query)) => request.answer(4 * limits::DOCUMENT_BYTES, diff_of(&request, query)).await,
+        Ok(Query(query)) => request.answer(bytes_for(query.entity.as_ref()), diff_of(&request, query)).await,
         Err(_) => malformed(),
     }
 }
@@ -183,8 +187,16 @@ fn sent(body: &impl Serialize, memory: &Arc<Reservation>) -> Response {
     response
 }
 
+/// The bytes of the texts that are compared or shown.
+fn bytes_for(entity: Option<&String>) -> usize {
+    if entity.is_some() { entity::CHAIN_BYTES } else { 4 * limits::DOCUMENT_BYTES }
+}
+
 async fn list_of(request: &HistoryRequest, query: ListVersions) -> Result<VersionList, Refusal> {
     let bank = request.bank().await?;
+    if query.filename.is_some() && query.entity.is_some() {
+        return Err(one_of_both());
+    }
     let (session, by) = match &query.by {
         Some(by) => match by.parse::<Uuid>() {
             Ok(session) => (Some(session), None),
@@ -204,32 +216,67 @@ async fn list_of(request: &HistoryRequest, query: ListVersions) -> Result<Versio
         (time("since", query.since.as_deref(), false)?, time("until", query.until.as_deref(), true)?);
     // No user has such a name, and a database accepts no such text.
     if by.as_deref().is_some_and(has_null) {
-        return Ok(VersionList { versions: Vec::new(), next_cursor: None });
+        return Ok(VersionList::default());
+    }
+    let limit = query.limit();
+    if let Some(entity) = &query.entity {
+        if session.is_some() {
+            return Err(Refusal::Malformed("give `entity` or a session as `by`, not both".to_owned()));
+        }
+        let query = entity::query_of(entity, (since, until), by, query.cursor.as_deref(), limit)?;
+        return entity::list(request, &query).await;
     }
     let query = VersionQuery {
         subject,
         since,
         until,
         by,
-        after: query.cursor.as_deref().map(place).transpose()?,
-        limit: query.limit.map_or(LISTED, |limit| usize::try_from(limit).unwrap_or(LISTED)),
+        after: query.cursor.as_deref().map(decoded::<VersionPlace>).transpose()?,
+        limit,
     };
     let page = bank.list_versions(&request.who.caller, &query).await?;
-    let next_cursor = page.next.as_ref().map(cursor).transpose()?;
-    Ok(VersionList { versions: page.versions.iter().map(VersionView::of).collect(), next_cursor })
+    let next_cursor = page.next.as_ref().map(encoded).transpose()?;
+    let versions = page.versions.iter().map(VersionView::of).map(ListedVersion::Document).collect();
+    Ok(VersionList { versions, next_cursor })
 }
 
-async fn text_of(request: &HistoryRequest, query: ShowVersion) -> Result<VersionWithText, Refusal> {
+/// What is shown or compared.
+enum Shown {
+    Document(DocumentPath),
+    Entity(String),
+}
+
+/// What a request names, which is a document or an entity.
+fn named(filename: Option<&String>, entity: Option<&String>) -> Result<Shown, Refusal> {
+    match (filename, entity) {
+        (Some(name), None) => document(name).map(Shown::Document),
+        (None, Some(name)) => Ok(Shown::Entity(name.clone())),
+        _ => Err(one_of_both()),
+    }
+}
+
+fn one_of_both() -> Refusal {
+    Refusal::Malformed("give `filename` or `entity`".to_owned())
+}
+
+async fn text_of(request: &HistoryRequest, query: ShowVersion) -> Result<ShownVersion, Refusal> {
     let bank = request.bank().await?;
-    let path = document(&query.filename)?;
+    let path = match named(query.filename.as_ref(), query.entity.as_ref())? {
+        Shown::Document(path) => path,
+        Shown::Entity(name) => return entity::show(request, &name, &query).await.map(ShownVersion::Entity),
+    };
     let found = bank.read_version(&request.who.caller, &path, query.version.into()).await?;
     let VersionText { version, text } = found;
-    Ok(VersionWithText { version: VersionView::of(&version), text })
+    Ok(ShownVersion::Document(VersionWithText { version: VersionView::of(&version), text }))
 }
 
-async fn diff_of(request: &HistoryRequest, query: DiffVersions) -> Result<Difference, Refusal> {
+async fn diff_of(request: &HistoryRequest, query: DiffVersions) -> Result<AnyDifference, Refusal> {
     let bank = request.bank().await?;
-    let (caller, path) = (&request.who.caller, document(&query.filename)?);
+    let caller = &request.who.caller;
+    let path = match named(query.filename.as_ref(), query.entity.as_ref())? {
+        Shown::Document(path) => path,
+        Shown::Entity(name) => return entity::diff(request, &name, &query).await.map(AnyDifference::Entity),
+    };
     let old = bank.read_version(caller, &path, query.version.into()).await?.text;
     let new = match query.with {
         Some(with) => bank.read_version(caller, &path, with.into()).await?.text,
@@ -241,7 +288,8 @@ async fn diff_of(request: &HistoryRequest, query: DiffVersions) -> Result<Differ
     };
     let (old, new) = (old.unwrap_or_default(), new.unwrap_or_default());
     let diff = unified_diff_within(path.as_str(), &old, &new, DIFF_CHARS);
-    Ok(Difference { filename: path.as_str().to_owned(), version: query.version, with: query.with, diff })
+    let filename = path.as_str().to_owned();
+    Ok(AnyDifference::Document(Difference { filename, version: query.version, with: query.with, diff }))
 }
 
 /// No document has a name that cannot be one.
@@ -255,14 +303,15 @@ fn time(name: &str, text: Option<&str>, is_end: bool) -> Result<Option<Timestamp
     at.map(Some).ok_or_else(|| Refusal::Malformed(format!("`{name}` takes a day or a time, as in RFC 3339")))
 }
 
-fn cursor(place: &VersionPlace) -> Result<String, Refusal> {
+/// A place in a list as a cursor.
+fn encoded(place: &impl Serialize) -> Result<String, Refusal> {
     let failed = |error: serde_json::Error| Refusal::Store(StoreError::Unavailable(error.to_string()));
     serde_json::to_vec(place).map(|place| URL_SAFE_NO_PAD.encode(place)).map_err(failed)
 }
 
-fn place(cursor: &str) -> Result<VersionPlace, Refusal> {
+fn decoded<P: DeserializeOwned>(cursor: &str) -> Result<P, Refusal> {
     let decoded = URL_SAFE_NO_PAD.decode(cursor).ok();
-    let place = decoded.and_then(|place| serde_json::from_slice::<VersionPlace>(&place).ok());
+    let place = decoded.and_then(|place| serde_json::from_slice::<P>(&place).ok());
     place.ok_or_else(|| {
         Refusal::NotFound("there is no such page; send the `nextCursor` of the last reply".to_owned())
     })

@@ -1,5 +1,5 @@
-//! Deletes old versions of documents in small batches: those that are older than the setting, and the oldest of projects whose
-//! history is larger than their quota.
+//! Removes old versions in small batches: all but one a day of those that are older than the setting, and the oldest of projects
+//! whose history is larger than their quota.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const BATCHES: usize = 20;
 /// Versions of projects over their quota per batch; each measures all histories.
 const TRIMMED: usize = 10_000;
 
-/// Which versions are old, and the store that deletes them.
+/// Which versions are old, and the store that removes them.
 pub struct HistoryCleanUp {
     /// The store.
     pub store: Arc<dyn HistoryRetention>,
@@ -24,23 +24,23 @@ pub struct HistoryCleanUp {
 }
 
 impl HistoryCleanUp {
-    /// Deletes some of the old versions.
+    /// Removes some of the old versions.
     pub(crate) async fn run_round(&self, clock: &dyn Clock) {
-        self.purge(clock).await;
+        self.thin(clock).await;
         if let Err(error) = self.store.trim_versions(TRIMMED).await {
             tracing::warn!(%error, "versions of documents beyond the quota could not be deleted; retrying");
         }
     }
 
-    async fn purge(&self, clock: &dyn Clock) {
+    async fn thin(&self, clock: &dyn Clock) {
         let Ok(keep) = SignedDuration::try_from(self.keep) else { return };
         let Ok(before) = clock.now().checked_sub(keep) else { return };
         for _ in 0..BATCHES {
-            match self.store.purge_versions(before, BATCH).await {
+            match self.store.thin_versions(before, BATCH).await {
                 Ok(deleted) if deleted >= BATCH => {}
                 Ok(_) => return,
                 Err(error) => {
-                    tracing::warn!(%error, "old versions of documents could not be deleted; retrying");
+                    tracing::warn!(%error, "old versions could not be thinned; retrying");
                     return;
                 }
             }

@@ -4,6 +4,7 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::document::roles::{has_content, without_template_rows};
 use memory_bank_core::document::{CoreDocument, DocumentPath, clip};
 use memory_bank_core::error::{GraphError, WorkspaceError};
+use memory_bank_core::graph::FactView;
 use memory_bank_core::limits;
 use memory_bank_core::mode::{Mode, UnknownMode};
 use memory_bank_core::store::{Bank, EntityRef, ReadOutcome};
@@ -238,7 +239,8 @@ async fn present_state(
         texts.push(Framed { attributes, content });
     }
     if let Some(name) = entity {
-        let content = match bank.open(caller, &[EntityRef(name.clone())], 1, GRAPH_BYTES).await {
+        let view = FactView::now(services.clock.now());
+        let content = match bank.open(caller, &[EntityRef(name.clone())], 1, GRAPH_BYTES, view).await {
             Ok(mut part) => {
                 part.entities.truncate(MAX_GRAPH_ITEMS);
                 part.observations.truncate(MAX_GRAPH_ITEMS);

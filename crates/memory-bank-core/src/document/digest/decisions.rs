@@ -5,6 +5,7 @@ use std::ops::Range;
 use jiff::civil::DateTime;
 
 use super::block::{Block, blocks};
+use super::decision_columns::{REASON_HEADS, TITLE_HEADS};
 use super::decision_record::{Record, has_record, is_decision_word};
 use super::display_date::display_date;
 use super::document_kind::DocumentKind;
@@ -46,46 +47,6 @@ impl DecisionEntry {
 fn summary_of(record: Record) -> String {
     if record.is_blank { NO_REASON.to_owned() } else { record.summary }
 }
-
-/// Parts of heads of columns with the title of a decision.
-const TITLE_HEADS: &[&str] = &[
-    "decision",
-    "title",
-    "entscheid",
-    "décision",
-    "decisi",
-    "decis",
-    "решени",
-    "decyzj",
-    "决策",
-    "決策",
-    "決定",
-    "결정",
-    "choice",
-    "what",
-    "topic",
-];
-
-/// Parts of heads of columns with the reasons.
-const REASON_HEADS: &[&str] = &[
-    "rationale",
-    "reason",
-    "why",
-    "begründung",
-    "grund",
-    "raison",
-    "justif",
-    "motiv",
-    "razón",
-    "обоснован",
-    "причин",
-    "uzasadnien",
-    "powód",
-    "理由",
-    "原因",
-    "이유",
-    "근거",
-];
 
 /// The decisions of one document, in its order.
 pub(super) fn decisions(kind: DocumentKind, outline: &Outline<'_>) -> Vec<DecisionEntry> {

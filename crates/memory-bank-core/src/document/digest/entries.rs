@@ -1,22 +1,22 @@
 //! The entries of one document: every line about the work, with the role of its section and its date.
 
-use std::sync::Arc;
+mod prose;
 
 use jiff::civil::DateTime;
 
 use super::block::{Block, ListItem, blocks};
 use super::details::{details_of, is_label, join_in_one_line, with_detail};
 use super::document_kind::DocumentKind;
-use super::entry::{Entry, Words};
+use super::entry::Entry;
 use super::heading_words::{is_current_task, is_metadata, is_session};
 use super::line_context::{LineContext, named_heading};
 use super::line_state::{
-    State, content, ends_finished, is_any_placeholder, is_finished, is_introduction, is_plain, is_resolved,
-    labelled, plain, read, without_ordinal,
+    State, content, is_any_placeholder, is_finished, is_resolved, labelled, plain, read, without_ordinal,
 };
+use super::log_line::{is_open_point, log_line};
 use super::note::{note_role, without_author};
 use super::table_row::Row;
-use crate::document::date::{date_anywhere, dated, dated_log_line};
+use crate::document::date::{date_anywhere, dated};
 use crate::document::dialect::front_matter;
 use crate::document::roles::{Role, is_cjk, is_placeholder, is_structural};
 use crate::document::section::{Heading, Outline};
@@ -142,8 +142,8 @@ impl EntryReader {
                 Block::Item(item) => {
                     labels.retain(|(depth, _)| *depth < item.depth);
                     let here = labels.last().map_or(&within, |(_, place)| place);
-                    if let Some(entry) = self.log_line(item, order, here) {
-                        self.found.push(entry);
+                    if let Some(entry) = log_line(self.kind, item, here) {
+                        self.found.push(Entry { section: self.section, order, ..entry });
                         continue;
                     }
                     let here = here.clone();
@@ -204,30 +204,6 @@ impl EntryReader {
         let text = format!("{title}: {}", parts.join("; "));
         self.found.truncate(before);
         self.push(Entry { text: text.clone(), source: text.into(), ..first });
-    }
-
-    /// A dated line of finished work or of notes, as most lines of a large bank are: what [`Self::item`] makes of it, without a copy of
-    /// its words. `None` if the line is of another form, or no entry of these roles.
-    fn log_line(&self, item: &ListItem, order: usize, place: &LineContext) -> Option<Entry> {
-        let role = place.role.filter(|role| matches!(role, Role::RecentChange | Role::Done | Role::Note))?;
-        if item.has_children || item.depth > 0 || place.is_past || !self.kind.is_current() {
-            return None;
-        }
-        let (date, rest) = dated_log_line(&item.text)?;
-        let is_plain = is_plain(&item.text) && !ends_finished(&item.text);
-        if !is_plain || is_placeholder(&item.text) || is_placeholder(rest) {
-            return None;
-        }
-        let is_entry = match role {
-            Role::Note => !place.is_earlier_session && note_role(&item.text, rest) == Some(Role::Note),
-            _ => !is_open_point(rest),
-        };
-        is_entry.then(|| Entry {
-            date: Some(date),
-            own_date: true,
-            source: Words::Line(Arc::clone(&item.text)),
-            ..self.entry(role, String::new(), String::new(), order, place)
-        })
     }
 
     /// `line` is the part of the item's text that was read.
@@ -451,49 +427,6 @@ impl EntryReader {
         }
     }
 
-    /// The entries. If a document on current work names no focus and no status, its first prose is the focus; if a
-    /// document on progress has no entries, its first prose is the progress.
-    fn finish(mut self) -> Vec<Entry> {
-        const MAX_PARAGRAPHS: usize = 2;
-        let is_current = |entry: &&mut Entry| Some(entry.section) == self.current && entry.role == Role::Task;
-        if self.kind == DocumentKind::Active
-            && !self.found.iter().any(|entry| entry.role == Role::Focus)
-            && let Some(task) = self.found.iter_mut().find(is_current)
-        {
-            task.role = Role::Focus;
-        }
-        let missing = match self.kind {
-            // If nothing is recognised, an excerpt is more informative.
-            DocumentKind::Active => {
-                let is = |roles: &[Role]| self.found.iter().any(|entry| roles.contains(&entry.role));
-                !is(&[Role::Focus, Role::Status])
-                    && is(&[Role::Task, Role::Issue, Role::NextStep, Role::RecentChange, Role::Question])
-            }
-            _ => !self.found.iter().any(|entry| matches!(entry.role, Role::RecentChange | Role::Done)),
-        };
-        if missing {
-            self.found.extend(self.prose.into_iter().take(MAX_PARAGRAPHS));
-        }
-        self.found
-    }
-
-    /// Keeps prose without a role of a document on current work or progress, in case there is nothing else.
-    fn keep_prose(&mut self, source: &str, words: &str, order: usize, place: &LineContext) {
-        const MIN_PROSE_CHARS: usize = 30;
-        let wanted = matches!(self.kind, DocumentKind::Active | DocumentKind::Progress)
-            && (place.role.is_none() || place.by_title)
-            && !place.is_earlier_session;
-        if !wanted
-            || is_metadata(source)
-            || is_introduction(source)
-            || words.chars().count() < MIN_PROSE_CHARS && !words.chars().any(is_cjk)
-        {
-            return;
-        }
-        let role = if self.kind == DocumentKind::Active { Role::Focus } else { Role::RecentChange };
-        self.prose.push(self.entry(role, words.to_owned(), words.to_owned(), order, place));
-    }
-
     /// Whether a line is the status of the project, and none was found before.
     fn is_project_status(&self, text: &str) -> bool {
         let label = labelled(text).map(|(label, _)| Role::of_heading(label));
@@ -524,11 +457,6 @@ impl EntryReader {
     }
 }
 
-/// Whether a line begins with "todo:", in any case.
-fn is_open_point(text: &str) -> bool {
-    text.get(..5).is_some_and(|head| head.eq_ignore_ascii_case("todo:"))
-}
-
 /// The date anywhere in a line about finished work.
 fn date_within(role: Role, words: &str) -> Option<DateTime> {
     if matches!(role, Role::Done | Role::RecentChange) { date_anywhere(words) } else { None }
@@ -537,4 +465,12 @@ fn date_within(role: Role, words: &str) -> Option<DateTime> {
 /// Whether the role counts in documents that describe the project, too.
 fn is_lasting(role: Role) -> bool {
     matches!(role, Role::Task | Role::Issue | Role::NextStep | Role::Question | Role::Decision)
+}
+
+/// The entries of an item by the whole reading, without the short way of a log line.
+#[cfg(test)]
+pub(super) fn entries_of_item(kind: DocumentKind, item: &ListItem, place: &LineContext) -> Vec<Entry> {
+    let mut reader = EntryReader { kind, section: 0, found: Vec::new(), prose: Vec::new(), current: None };
+    reader.item(item, read(&item.text), "", 0, place);
+    reader.found
 }

@@ -6,6 +6,7 @@
 mod block;
 mod budget;
 mod collect;
+mod decision_columns;
 mod decision_record;
 mod decisions;
 mod details;
@@ -18,6 +19,7 @@ mod fit;
 mod heading_words;
 mod line_context;
 mod line_state;
+mod log_line;
 mod note;
 mod order;
 mod plain;
@@ -43,6 +45,7 @@ pub use self::types::{
     DocumentFacts, Excerpt,
 };
 use crate::compact_sort::CompactSort as _;
+use crate::document::decision_marks;
 use crate::document::roles::Role;
 use crate::document::section::Outline;
 
@@ -74,6 +77,21 @@ impl DigestContent {
     pub fn digest(self, extras: &DigestExtras, bounds: DigestBounds) -> Digest {
         fit(self.found, self.excerpt, self.patterns, extras, bounds)
     }
+}
+
+/// The text of a document without decisions that have ended at this moment, in milliseconds since 1970. Only logs of decisions
+/// have such.
+#[must_use]
+pub fn without_ended_decisions<'t>(name: &str, text: &'t str, at: i64) -> Cow<'t, str> {
+    match DocumentKind::of(name) {
+        DocumentKind::Decisions => decision_marks::without_ended(text, at),
+        _ => Cow::Borrowed(text),
+    }
+}
+
+/// Whether a document is a log of decisions.
+pub(crate) fn is_decision_log(name: &str) -> bool {
+    DocumentKind::of(name) == DocumentKind::Decisions
 }
 
 fn read_content(sources: &[DigestSource<'_>], bounds: DigestBounds) -> DigestContent {

@@ -31,6 +31,7 @@ fn a_decision_lists_alternatives_and_keeps_further_lines_inside_its_bullets() {
         decision: "d".into(),
         alternatives: vec!["x".into(), "y\nz".into()],
         consequences: Vec::new(),
+        ..LogDecision::default()
     };
     log_decision(&mut drafts, &request, at(), "a").unwrap();
     let log = text(&drafts, DecisionLog);

@@ -31,6 +31,7 @@ fn decisions_come_newest_first_without_the_title() {
             decision: format!("dec {number}"),
             alternatives: Vec::new(),
             consequences: Vec::new(),
+            ..LogDecision::default()
         };
         log_decision(&mut drafts, &request, at(), "a").unwrap();
     }
@@ -126,6 +127,7 @@ fn the_summary_of_a_decision_is_not_replaced_by_a_line_of_its_text() {
         decision: format!("the real one{injected}"),
         alternatives: Vec::new(),
         consequences: Vec::new(),
+        ..LogDecision::default()
     };
     log_decision(&mut drafts, &request, at(), "a").unwrap();
     let log = text(&drafts, DecisionLog);

@@ -154,3 +154,40 @@ proptest! {
         );
     }
 }
+
+fn archived(text: &str, edit: &serde_json::Value) -> Result<String, String> {
+    apply_edits(text, &edits(json!([edit]))).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_archived_entry_moves_unchanged_below_the_archive() {
+    let text = "# T\n\n## Tasks\n\n- one\n- two\n  more\n  - nested\n- three\n\n## Notes\n\n### Old\ntext\n\n### New\nx\n";
+    let item = json!({"op": "archive", "match": "two"});
+    let once = archived(text, &item).unwrap();
+    assert_eq!(
+        once,
+        "# T\n\n## Tasks\n\n- one\n- three\n\n## Notes\n\n### Old\ntext\n\n### New\nx\n\n## Archive\n\n- two\n  more\n  - nested\n"
+    );
+    assert!(archived(&once, &item).unwrap_err().contains("is in the archive"));
+    let twice = archived(&once, &json!({"op": "archive", "match": "- one"})).unwrap();
+    assert!(twice.ends_with("## Archive\n\n- two\n  more\n  - nested\n- one\n"), "{twice}");
+    let section = archived(&twice, &json!({"op": "archive", "heading": "Old"})).unwrap();
+    assert!(section.contains("## Notes\n\n### New\nx\n\n## Archive\n"), "{section}");
+    assert!(section.ends_with("- one\n\n### Old\ntext\n"), "{section}");
+    let windows = archived(&text.replace('\n', "\r\n"), &json!({"op": "archive", "match": "three"})).unwrap();
+    assert!(windows.ends_with("\r\n\r\n## Archive\r\n\r\n- three\r\n"), "{windows}");
+}
+
+#[test]
+fn what_is_no_entry_is_not_archived() {
+    let text = "# T\n\nprose\n\n## Tasks\n- one\n- one\n";
+    for (edit, reason) in [
+        (json!({"op": "archive", "match": "prose"}), "not a part of one list item"),
+        (json!({"op": "archive", "match": "one"}), "occurs 2 times"),
+        (json!({"op": "archive", "heading": "Tasks"}), "cannot be below"),
+        (json!({"op": "archive"}), "either `match` or `heading`"),
+        (json!({"op": "archive", "match": "prose", "heading": "Tasks"}), "either `match` or `heading`"),
+    ] {
+        assert!(archived(text, &edit).unwrap_err().contains(reason), "{edit}");
+    }
+}

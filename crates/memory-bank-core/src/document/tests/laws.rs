@@ -107,7 +107,7 @@ proptest! {
         title in "[a-z#$&` *\n-]{0,12}x", context in "(?s)[a-z#`<!\n>\\- ]{0,40}", decision in "(?s)[a-z#`<!\n>\\- ]{0,40}y",
     ) {
         let mut drafts = bank(&[(DecisionLog, "# Decision Log\n"), (Progress, "## Update History\n"), (ActiveContext, "")]);
-        let request = LogDecision { title, context, decision, alternatives: list(&["# a", "```"]).unwrap(), consequences: Vec::new() };
+        let request = LogDecision { title, context, decision, alternatives: list(&["# a", "```"]).unwrap(), consequences: Vec::new(), ..LogDecision::default() };
         log_decision(&mut drafts, &request, at(), "a").unwrap();
         log_decision(&mut drafts, &LogDecision { title: "after".into(), ..request }, at(), "a").unwrap();
         let log = text(&drafts, DecisionLog);

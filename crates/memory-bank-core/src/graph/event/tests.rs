@@ -24,6 +24,7 @@ fn events_are_written_with_exactly_the_members_of_the_format_in_their_order() {
     };
     let observation = Observation {
         author: None,
+        validity: None,
         id: "obs_MKAnkrEEYhsZ".into(),
         entity_id: entity.id.clone(),
         text: "a \"fact\"\n<\u{2028}>".into(),

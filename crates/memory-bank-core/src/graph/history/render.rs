@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::graph::history::{EntitySnapshot, GraphChange, GraphItem};
+use crate::graph::{Observation, Validity};
 
 /// The entity as lines of text: its name and type, its attributes, its observations, its relations. Empty if it did not exist.
 #[must_use]
@@ -13,13 +14,15 @@ pub fn render(snapshot: &EntitySnapshot) -> String {
     for (name, value) in entity.attrs.iter().flatten() {
         let _ = writeln!(text, "{name} = {value}");
     }
-    for observation in snapshot.observations() {
+    let observations = snapshot.observations();
+    for observation in &observations {
         let indented = observation.text.replace('\n', "\n  ");
         let _ = write!(text, "- {}: {indented}", observation.timestamp);
         if let Some(source) = &observation.source {
             let reference = source.reference.as_ref().map(|one| format!(", {one}")).unwrap_or_default();
             let _ = write!(text, " ({}{reference})", source.kind.as_str());
         }
+        text.push_str(&bounds(observation.validity(), &observations));
         text.push('\n');
     }
     for relation in snapshot.relations() {
@@ -27,6 +30,29 @@ pub fn render(snapshot: &EntitySnapshot) -> String {
         let _ = writeln!(text, "{from} -> {} -> {to}", relation.relation_type);
     }
     text
+}
+
+/// From when until when a fact holds and which it replaces, by their texts.
+fn bounds(validity: &Validity, known: &[&Observation]) -> String {
+    /// The most characters of a replaced text.
+    const MOST: usize = 60;
+    let Validity { valid_from, valid_until, expires_at, supersedes } = validity;
+    let times = [("from", valid_from), ("until", valid_until), ("expires", expires_at)];
+    let times = times.into_iter().filter_map(|(word, time)| Some(format!("{word} {}", time.as_ref()?)));
+    let replaced = supersedes.iter().map(|id| match known.iter().find(|fact| fact.id == *id) {
+        Some(fact) => format!("replaces \"{}\"", clip(&fact.text, MOST)),
+        None => format!("replaces {id}"),
+    });
+    let bounds: Vec<String> = times.chain(replaced).collect();
+    if bounds.is_empty() { String::new() } else { format!(" [{}]", bounds.join(", ")) }
+}
+
+/// The first characters, with an ellipsis if there are more.
+fn clip(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 /// What a change was about: the text of an observation, the ends of a relation, the type and attributes of an entity; at most so
@@ -50,8 +76,5 @@ pub fn summary_of(item: &GraphItem, other: Option<&str>, most: usize) -> String 
             [Some(entity.entity_type.clone()), attrs].into_iter().flatten().collect::<Vec<_>>().join(" ")
         }
     };
-    match text.char_indices().nth(most) {
-        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
-        None => text,
-    }
+    clip(&text, most)
 }

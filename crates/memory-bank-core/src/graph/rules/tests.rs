@@ -2,6 +2,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
+use crate::graph::state::GraphState;
 
 const T1: &str = "2026-01-01T00:00:00.000Z";
 const T2: &str = "2026-01-02T00:00:00.000Z";
@@ -17,11 +18,11 @@ fn upsert(existing: Option<&Entity>, attrs: Value, now: &str) -> Result<Entity, 
 
 fn observe(draft: ObservationDraft) -> Result<Observation, GraphError> {
     let plan = ObservationPlan::new(draft)?;
-    Ok(plan.apply("ent_uJwUBCqjVyWo", &GraphState::default(), T1).observation)
+    Ok(plan.apply("ent_uJwUBCqjVyWo", &[&GraphState::default()], T1)?.observation)
 }
 
 fn text(text: &str) -> ObservationDraft {
-    ObservationDraft { text: text.to_owned(), source: None, timestamp: None }
+    ObservationDraft { text: text.to_owned(), ..ObservationDraft::default() }
 }
 
 fn refusal<T: std::fmt::Debug>(result: Result<T, GraphError>) -> String {

@@ -26,6 +26,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         2 => Event::ObservationAdd {
             observation: Observation {
                 author: None,
+                validity: None,
                 // The owner is not part of this id, as in logs of other programs.
                 id: observation_id("", &format!("o{b}"), TS),
                 entity_id: id(a),
@@ -173,6 +174,7 @@ fn an_old_or_foreign_generation_requires_reading_the_whole_graph() {
             source: None,
             timestamp: TS.into(),
             author: None,
+            validity: None,
         };
         state.apply(Event::ObservationAdd { observation, ts: TS.into() });
     }

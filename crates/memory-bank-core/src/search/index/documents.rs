@@ -39,6 +39,8 @@ pub struct DocumentQuery {
     pub case_sensitive: bool,
     /// The first and the last day of hits, in UTC.
     pub days: (Option<Date>, Option<Date>),
+    /// The moment at which decisions must hold, in milliseconds since 1970; `None` finds ended ones, too.
+    pub holding_at: Option<i64>,
 }
 
 /// One line that was found.
@@ -91,7 +93,7 @@ impl Index {
         let files: Option<HashSet<&str>> =
             request.files.as_ref().map(|files| files.iter().map(String::as_str).collect());
         let in_files = |name: &str| files.as_ref().is_none_or(|files| files.contains(name));
-        let days = Days::of(request.days);
+        let days = Days::of(request.days, request.holding_at);
         let accepts = |slot: &Slot| {
             days.hold(slot)
                 && (files.is_none()
@@ -201,21 +203,26 @@ impl Index {
     }
 }
 
-/// The range of days of hits, in seconds since 1970.
+/// The range of days of hits, in seconds since 1970, and the moment at which decisions must hold.
 struct Days {
     from: Option<i64>,
     until: Option<i64>,
+    holding_at: Option<i64>,
 }
 
 impl Days {
-    fn of((first, last): (Option<Date>, Option<Date>)) -> Self {
+    fn of((first, last): (Option<Date>, Option<Date>), holding_at: Option<i64>) -> Self {
         let midnight =
             |date: Date| date.to_zoned(TimeZone::UTC).ok().map(|midnight| midnight.timestamp().as_second());
         let after = last.and_then(|last| last.tomorrow().ok());
-        Self { from: first.and_then(midnight), until: after.and_then(midnight) }
+        Self { from: first.and_then(midnight), until: after.and_then(midnight), holding_at }
     }
 
     fn hold(&self, slot: &Slot) -> bool {
+        self.holding_at.is_none_or(|at| slot.ends_at > at) && self.hold_date(slot)
+    }
+
+    fn hold_date(&self, slot: &Slot) -> bool {
         (self.from.is_none() && self.until.is_none()) || {
             let at = slot.moment();
             self.from.is_none_or(|from| at >= from) && self.until.is_none_or(|until| at < until)

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::rank::{Candidate, Prepared};
 use super::vocabulary::{Form, Scope};
-use super::{Body, Index, SourceId, Texts};
+use super::{Body, Index, Slot, SourceId, Texts};
 use crate::search::query::Query;
 
 /// The share of a hit in the type of an entity.
@@ -122,9 +122,14 @@ struct GraphMatches {
 }
 
 impl Index {
-    /// Searches the graph; at most `limit` entities and `limit` observations.
+    /// Searches the graph; at most `limit` entities and `limit` observations. `shows` selects entities and observations by their ids.
     #[must_use]
-    pub fn search_graph(&self, query: &Query, limit: usize) -> GraphHits {
+    pub fn search_graph(
+        &self,
+        query: &Query,
+        limit: usize,
+        mut shows: impl FnMut(&str) -> bool,
+    ) -> GraphHits {
         let mut prepared = self.prepare(query, Scope::Graph);
         let meant = self.replacements(query, &prepared);
         for (place, words) in &meant {
@@ -139,7 +144,7 @@ impl Index {
             let adjacent = scored.adjacent(&candidates, usize::MAX, |_| true);
             candidates.extend(adjacent);
         }
-        let GraphMatches { entities, mut observations } = self.graph_matches(query, &candidates);
+        let GraphMatches { entities, mut observations } = self.graph_matches(query, &candidates, &mut shows);
         let more = entities.len() > limit || observations.len() > limit;
         let mut found: Vec<Scored> = entities
             .iter()
@@ -163,7 +168,12 @@ impl Index {
     }
 
     /// The entities and observations that match, each with its score.
-    fn graph_matches(&self, query: &Query, candidates: &[Candidate]) -> GraphMatches {
+    fn graph_matches(
+        &self,
+        query: &Query,
+        candidates: &[Candidate],
+        shows: &mut dyn FnMut(&str) -> bool,
+    ) -> GraphMatches {
         let top = candidates.iter().map(|candidate| candidate.score).fold(0.0, f64::max);
         let single = query.is_single();
         let score = |plain: f64, ranked: f64| {
@@ -177,11 +187,17 @@ impl Index {
         let mut take = |at: u32, score: f64| {
             let Some(slot) = self.slot(at) else { return };
             let Some(owner) = slot.parent else {
+                if !matches!(slot.source.as_ref(), SourceId::Entity(id) if shows(id)) {
+                    return;
+                }
                 let entity = matches.entities.entry(at).or_default();
                 entity.score = entity.score.max(score);
                 entity.has_own_hit = true;
                 return;
             };
+            if !self.observation_at(slot).is_some_and(|(_, id)| shows(id)) {
+                return;
+            }
             matches.observations.push(Scored { slot: at, score, at: slot.at });
             let entity = matches.entities.entry(owner).or_default();
             entity.score = entity.score.max(score * if single { ENTITY_SHARE_OF_WORD } else { ENTITY_SHARE });
@@ -294,15 +310,23 @@ impl Index {
     }
 
     fn observation_hit(&self, found: &Scored) -> Option<ObservationHit> {
-        let slot = self.slot(found.slot)?;
+        let (entity_id, id) = self.observation_at(self.slot(found.slot)?)?;
+        Some(ObservationHit {
+            id: id.to_owned(),
+            entity_id: entity_id.to_owned(),
+            score: rounded(found.score),
+        })
+    }
+
+    /// The ids of the entity and the observation of a unit.
+    fn observation_at<'a>(&'a self, slot: &'a Slot) -> Option<(&'a str, &'a str)> {
         let source = slot.source.as_ref();
         let (SourceId::Entity(entity_id), Body::Entity { observations, .. }) =
             (source, &self.sources.get(source)?.body)
         else {
             return None;
         };
-        let id = observations.get((slot.ordinal as usize).checked_sub(1)?)?.clone();
-        Some(ObservationHit { id, entity_id: entity_id.clone(), score: rounded(found.score) })
+        Some((entity_id, observations.get((slot.ordinal as usize).checked_sub(1)?)?))
     }
 
     /// The text of a unit of the graph, in lower case.

@@ -33,9 +33,10 @@ use super::language::Language;
 use super::lines::Lines;
 use super::query::fold;
 use super::rank::is_question;
-use super::unit::Unit;
+use super::unit::{Unit, UnitKind};
 use super::words::{TermKind, each_term};
-use crate::document::DocumentPath;
+use crate::document::decision_marks::ending_entries;
+use crate::document::{DocumentPath, is_decision_log};
 use crate::graph::{Entity, Observation};
 
 pub use dense::{DenseCount, VectorGap};
@@ -76,8 +77,11 @@ impl Index {
         let units = document_units(name, text);
         let at = updated_at.as_millisecond();
         let times = vec![at; units.len()];
+        let ends = ends_of(name, text, &units);
         let body = Body::Document(Lines::of(text));
-        self.put(SourceId::Document(name.to_owned()), &units, &times, body);
+        let id = SourceId::Document(name.to_owned());
+        self.put(id.clone(), &units, &times, body);
+        self.set_ends(&id, ends);
     }
 
     /// Removes a document.
@@ -240,6 +244,17 @@ impl Index {
         }
     }
 
+    /// Sets when the units of a source end; an empty list means never.
+    fn set_ends(&mut self, id: &SourceId, ends: Vec<i64>) {
+        let Some(source) = self.sources.get(id) else { return };
+        let ends = ends.into_iter().chain(std::iter::repeat(i64::MAX));
+        for (slot, end) in source.units.iter().zip(ends) {
+            if let Some(slot) = self.slots.get_mut(*slot as usize).and_then(Option::as_mut) {
+                slot.ends_at = end;
+            }
+        }
+    }
+
     fn remove(&mut self, id: &SourceId) {
         self.remove_owner_entries(id);
         let Some(source) = self.sources.remove(id) else { return };
@@ -290,6 +305,7 @@ impl Index {
             at: 0,
             own_date: own_date.unwrap_or(UNDATED),
             date: own_date.unwrap_or(UNDATED),
+            ends_at: i64::MAX,
             length,
             is_question: is_question(&unit.text),
             terms: counts.iter().map(|(term, _)| *term).collect(),
@@ -358,6 +374,26 @@ impl Index {
     fn slot(&self, at: u32) -> Option<&Slot> {
         self.slots.get(at as usize).and_then(Option::as_ref)
     }
+}
+
+/// When the decisions of a log end, for each unit; empty if none ends.
+fn ends_of(name: &str, text: &str, units: &[Unit]) -> Vec<i64> {
+    if !is_decision_log(name) {
+        return Vec::new();
+    }
+    let ending = ending_entries(text);
+    if ending.is_empty() {
+        return Vec::new();
+    }
+    let line_at = |at: usize| text.get(..at).unwrap_or_default().matches('\n').count() + 1;
+    let ending: Vec<(usize, usize, i64)> =
+        ending.into_iter().map(|(range, end)| (line_at(range.start), line_at(range.end), end)).collect();
+    let end_of = |unit: &Unit| {
+        let own = ending.iter().filter(|(first, behind, _)| (*first..*behind).contains(&unit.line));
+        own.map(|(_, _, end)| *end).min().unwrap_or(i64::MAX)
+    };
+    // The document itself does not end with its first entry.
+    units.iter().map(|unit| if unit.kind == UnitKind::Document { i64::MAX } else { end_of(unit) }).collect()
 }
 
 /// Each term once, with its number.

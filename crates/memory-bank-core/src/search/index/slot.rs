@@ -125,6 +125,8 @@ pub(super) struct Slot {
     pub(super) own_date: i64,
     /// Its own date, or that of its entry or section.
     pub(super) date: i64,
+    /// The first moment at which its decision does not hold any more, in milliseconds since 1970; the greatest without one.
+    pub(super) ends_at: i64,
     pub(super) length: u32,
     /// Whether it is a question.
     pub(super) is_question: bool,

@@ -24,6 +24,7 @@ fn wanted(query: &str) -> DocumentQuery {
         limit: 20,
         case_sensitive: false,
         days: (None, None),
+        holding_at: None,
     }
 }
 
@@ -145,6 +146,7 @@ fn observation(id: &str, owner: &str, text: &str) -> Observation {
         source: None,
         timestamp: "2026-01-01T00:00:00.000Z".to_owned(),
         author: None,
+        validity: None,
     }
 }
 
@@ -157,7 +159,7 @@ fn results_for_a_single_word_keep_the_order_that_clients_expect() {
     index.put_entity(&entity("ent_3", "thing", "x", &serde_json::json!({"use": "auth"})), []);
     index.put_entity(&entity("ent_4", "auth service", "x", &none), []);
     index.put_entity(&entity("ent_5", "auth", "x", &none), []);
-    let hits = index.search_graph(&Query::parse("auth").unwrap(), 10);
+    let hits = index.search_graph(&Query::parse("auth").unwrap(), 10, |_| true);
     let scores: Vec<(&str, f64)> = hits.entities.iter().map(|hit| (hit.id.as_str(), hit.score)).collect();
     assert_eq!(
         scores,
@@ -171,7 +173,7 @@ fn the_owner_of_a_matched_observation_is_a_result_too() {
     let mut index = Index::default();
     let login = observation("obs_1", "ent_1", "login is slow because of many queries");
     index.put_entity(&entity("ent_1", "Auth", "service", &serde_json::Value::Null), [&login]);
-    let hits = index.search_graph(&Query::parse("why are queries slow").unwrap(), 10);
+    let hits = index.search_graph(&Query::parse("why are queries slow").unwrap(), 10, |_| true);
     assert_eq!(hits.observations[0].id, "obs_1");
     assert_eq!(hits.entities[0].id, "ent_1");
     assert_eq!(hits.entities[0].matched_in, [MatchedIn::Observations]);

@@ -15,6 +15,7 @@ fn found(id: &str, name: &str, score: f64, facts: &[&str]) -> EntityFound {
         .enumerate()
         .map(|(at, text)| Observation {
             author: None,
+            validity: None,
             id: format!("obs_{id}{at}"),
             entity_id: id.to_owned(),
             text: (*text).to_owned(),

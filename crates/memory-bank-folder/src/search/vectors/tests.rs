@@ -57,6 +57,7 @@ async fn made_by(path: &std::path::Path, model: &'static str, user: &str) -> u64
         limit: 20,
         case_sensitive: false,
         days: (None, None),
+        holding_at: None,
     };
     bank.search_documents(&Caller::local("me"), &wanted).await.unwrap();
     for _ in 0..3000 {
@@ -166,6 +167,7 @@ async fn vectors_count_against_the_memory_for_indexes_and_a_search_reports_missi
             limit: 20,
             case_sensitive: false,
             days: (None, None),
+            holding_at: None,
         };
         let found = bank.search_documents(&Caller::local("me"), &wanted).await.unwrap();
         assert_eq!((found.hits.len(), found.meaning), (10, None), "no model is set");

@@ -72,17 +72,10 @@ pub(crate) enum BrowseCommand {
         #[command(flatten)]
         options: BankOptions,
     },
-    /// Show what changed in a document since a version.
+    /// Show what changed in a document, or an entity of the graph, since a version.
     Diff {
-        /// The document's name, such as `progress.md`; `.md` may be left out.
-        #[arg(value_name = "DOC")]
-        document: String,
-        /// The number of the version, as `history` lists it.
-        #[arg(value_name = "VERSION")]
-        version: u32,
-        /// Another version; the present text when absent.
-        #[arg(value_name = "WITH")]
-        with: Option<u32>,
+        #[command(flatten)]
+        diff: DiffArguments,
         #[command(flatten)]
         options: BankOptions,
     },
@@ -94,7 +87,8 @@ pub(crate) enum BrowseCommand {
         #[command(flatten)]
         options: BankOptions,
     },
-    /// Take back what one session, or one user since a time, changed in documents. Without `--yes` it only shows what would be done.
+    /// Take back what one session, or one user since a time, changed in documents and graph. Without `--yes` it only shows what
+    /// would be done.
     Undo {
         #[command(flatten)]
         undo: UndoArguments,
@@ -130,6 +124,8 @@ pub(crate) enum GraphCommand {
             value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
         #[command(flatten)]
+        facts: FactOptions,
+        #[command(flatten)]
         options: BankOptions,
     },
     /// Show nodes with all their facts and relations.
@@ -141,8 +137,21 @@ pub(crate) enum GraphCommand {
         #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=2))]
         depth: u32,
         #[command(flatten)]
+        facts: FactOptions,
+        #[command(flatten)]
         options: BankOptions,
     },
+}
+
+/// Which facts are shown.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FactOptions {
+    /// Show facts that have ended, too.
+    #[arg(long)]
+    pub(super) include_ended: bool,
+    /// Show what was known at a day or time, such as `2026-11-22`.
+    #[arg(long, value_name = "TIME")]
+    pub(super) as_of: Option<String>,
 }
 
 /// Which bank, and how it is shown.
@@ -199,9 +208,12 @@ impl BrowseCommand {
 /// Which versions are listed.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct HistoryArguments {
-    /// The document; all documents when absent.
+    /// The document; all documents and the graph when absent.
     #[arg(value_name = "DOC")]
     pub(super) document: Option<String>,
+    /// The name is that of an entity of the graph.
+    #[arg(long, requires = "document")]
+    pub(super) entity: bool,
     /// Show the text of this version instead.
     #[arg(long, value_name = "VERSION", requires = "document")]
     pub(super) show: Option<u32>,
@@ -220,12 +232,32 @@ pub(crate) struct HistoryArguments {
     pub(super) limit: u32,
 }
 
+/// Which versions are compared.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct DiffArguments {
+    /// The document's name, such as `progress.md`; `.md` may be left out.
+    #[arg(value_name = "DOC")]
+    pub(super) document: String,
+    /// The number of the version, as `history` lists it.
+    #[arg(value_name = "VERSION")]
+    pub(super) version: u32,
+    /// Another version; the present text when absent.
+    #[arg(value_name = "WITH")]
+    pub(super) with: Option<u32>,
+    /// The name is that of an entity of the graph.
+    #[arg(long)]
+    pub(super) entity: bool,
+}
+
 /// Whose changes are taken back, and how.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct UndoArguments {
     /// Only changes of this document.
     #[arg(value_name = "DOC")]
     pub(super) document: Option<String>,
+    /// The name is that of an entity of the graph.
+    #[arg(long, requires = "document")]
+    pub(super) entity: bool,
     /// The session, as `history` names it.
     #[arg(long, value_name = "ID", required_unless_present = "by", conflicts_with = "by")]
     pub(super) session: Option<uuid::Uuid>,
@@ -241,7 +273,7 @@ pub(crate) struct UndoArguments {
     /// Show what would be done.
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Do nothing if a document must be left as it is.
+    /// Do nothing if something must be left as it is.
     #[arg(long)]
     pub(super) all_or_nothing: bool,
     /// Do it.

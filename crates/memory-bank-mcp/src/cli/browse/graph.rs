@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::arguments::GraphCommand;
+use super::arguments::{FactOptions, GraphCommand};
 use super::bank::CommandBank;
 use super::command_output::CommandOutput;
 use super::screen::{Screen, Style};
@@ -14,18 +14,35 @@ pub(super) async fn run(
     screen: Screen,
 ) -> anyhow::Result<CommandOutput> {
     match command {
-        GraphCommand::Search { query, limit, .. } => search(bank, query, *limit, screen).await,
-        GraphCommand::Open { nodes, depth, .. } => open(bank, nodes, *depth, screen).await,
+        GraphCommand::Search { query, limit, facts, .. } => {
+            let arguments = with_facts(json!({"query": query, "limit": limit}), facts);
+            search(bank, query, arguments, screen).await
+        }
+        GraphCommand::Open { nodes, depth, facts, .. } => {
+            let arguments = json!({"nodes": nodes, "depth": depth, "maxChars": u32::MAX});
+            open(bank, with_facts(arguments, facts), screen).await
+        }
     }
+}
+
+/// The arguments of a tool, with those that select facts.
+fn with_facts(mut arguments: Value, facts: &FactOptions) -> Value {
+    if let Some(arguments) = arguments.as_object_mut() {
+        if facts.include_ended {
+            arguments.insert("includeEnded".to_owned(), json!(true));
+        }
+        arguments.extend(facts.as_of.as_ref().map(|as_of| ("asOf".to_owned(), json!(as_of))));
+    }
+    arguments
 }
 
 async fn search(
     bank: &CommandBank,
     query: &str,
-    limit: u32,
+    arguments: Value,
     mut screen: Screen,
 ) -> anyhow::Result<CommandOutput> {
-    let data = bank.search("graph_search", json!({"query": query, "limit": limit})).await?;
+    let data = bank.search("graph_search", arguments).await?;
     let entities = list(&data, "entities");
     let observations = list(&data, "observations");
     if entities.is_empty() && observations.is_empty() {
@@ -71,13 +88,7 @@ async fn search(
     Ok(CommandOutput::new(data, screen))
 }
 
-async fn open(
-    bank: &CommandBank,
-    nodes: &[String],
-    depth: u32,
-    mut screen: Screen,
-) -> anyhow::Result<CommandOutput> {
-    let arguments = json!({"nodes": nodes, "depth": depth, "maxChars": u32::MAX});
+async fn open(bank: &CommandBank, arguments: Value, mut screen: Screen) -> anyhow::Result<CommandOutput> {
     let lists = ["entities", "observations", "relations"];
     let data = bank.call_all("graph_open_nodes", arguments, &lists).await?;
     let (entities, observations, relations) =
@@ -142,7 +153,9 @@ fn put_fact(screen: &mut Screen, fact: &Value) {
         screen.put(Style::Date, &day).put(Style::Plain, "  ");
     }
     let mut lines = text(fact, "text").lines();
-    screen.line(Style::Plain, lines.next().unwrap_or_default());
+    screen.put(Style::Plain, lines.next().unwrap_or_default());
+    let ended: String = text(fact, "endedAt").chars().take(10).collect();
+    screen.line(Style::Dim, &if ended.is_empty() { ended } else { format!("  ended {ended}") });
     lines.for_each(|line| {
         screen.put(Style::Plain, "    ").line(Style::Plain, line);
     });
@@ -156,6 +169,11 @@ fn put_relation(screen: &mut Screen, relation: &Value) {
 
 /// Notes the number of items that are not shown.
 fn left_out(screen: &mut Screen, data: &Value) {
+    let ended = data.get("ended").map(|ended| number(ended, "leftOut")).unwrap_or_default();
+    if ended > 0 {
+        let facts = if ended == 1 { "1 fact has" } else { &format!("{ended} facts have") };
+        screen.gap().line(Style::Dim, &format!("{facts} ended; `--include-ended` shows them"));
+    }
     let remaining = data.get("remaining").and_then(Value::as_object);
     let left: Vec<String> =
         remaining.into_iter().flatten().map(|(name, count)| format!("{count} {name}")).collect();

@@ -71,9 +71,7 @@ async fn show(
             history::run(&bank, *entries, *decisions, screen).await
         }
         BrowseCommand::History { history, .. } => versions::history(&bank, history, screen).await,
-        BrowseCommand::Diff { document, version, with, .. } => {
-            versions::diff(&bank, document, *version, *with, screen).await
-        }
+        BrowseCommand::Diff { diff, .. } => versions::diff(&bank, diff, screen).await,
         BrowseCommand::Blame { document, .. } => versions::blame(&bank, document, screen).await,
         BrowseCommand::Undo { undo, .. } => undo::run(&bank, undo, screen).await,
         BrowseCommand::Graph(command) => graph::run(&bank, command, screen).await,

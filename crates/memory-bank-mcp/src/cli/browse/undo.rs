@@ -1,4 +1,4 @@
-//! `undo`: takes back what one session, or one user since a time, changed in documents.
+//! `undo`: takes back what one session, or one user since a time, changed in documents and graph.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::arguments::UndoArguments;
 use super::bank::CommandBank;
 use super::command_output::CommandOutput;
 use super::screen::{Screen, Style};
-use super::versions::{TOOL, text, with_extension};
+use super::versions::{ABOUT_CHARS, TOOL, about, text};
 
 /// Undoes, or shows what would be done.
 pub(super) async fn run(
@@ -17,20 +17,19 @@ pub(super) async fn run(
     let by = undo.session.map(|session| session.to_string()).or_else(|| undo.by.clone());
     let arguments = json!({
         "action": "undo",
-        "filename": undo.document.as_deref().map(with_extension),
         "by": by,
         "since": undo.since,
         "until": undo.until,
         "allOrNothing": undo.all_or_nothing,
         "dryRun": !undo.writes(),
     });
+    let arguments = about(arguments, undo.document.as_deref(), undo.entity);
     let data = bank.call(TOOL, arguments).await?;
     let list = |name: &str| data.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let (undone, left) = (list("undone"), list("left"));
     for one in &undone {
-        screen
-            .put(Style::Name, text(one, "filename"))
-            .put(Style::Plain, &format!("  {}", text(one, "change")));
+        put_name(&mut screen, one);
+        screen.put(Style::Plain, &format!("  {}", text(one, "change")));
         let former = text(one, "formerName");
         if !former.is_empty() {
             screen.put(Style::Dim, &format!(" (before: {former})"));
@@ -42,7 +41,8 @@ pub(super) async fn run(
         screen.line(Style::Dim, &format!("  {versions} {noun} taken back{stays}"));
     }
     for one in &left {
-        screen.put(Style::Alert, "left  ").put(Style::Name, text(one, "filename"));
+        screen.put(Style::Alert, "left  ");
+        put_name(&mut screen, one);
         screen.put(Style::Plain, &format!("  {}", text(one, "reason")));
         let by = one.get("changedBy").and_then(Value::as_array).into_iter().flatten();
         let by: Vec<&str> = by.filter_map(Value::as_str).collect();
@@ -50,7 +50,7 @@ pub(super) async fn run(
     }
     let more = data.get("notShown").and_then(Value::as_u64).unwrap_or_default();
     if more > 0 {
-        screen.line(Style::Dim, &format!("and {more} more documents"));
+        screen.line(Style::Dim, &format!("and {more} more"));
     }
     if screen.is_empty() {
         screen.line(Style::Dim, "Nothing of these changes is left to be undone.");
@@ -60,4 +60,14 @@ pub(super) async fn run(
         output.not_found = Some("nothing was undone yet; repeat the command with `--yes`".to_owned());
     }
     Ok(output)
+}
+
+/// The name of a document, or of an entity and what of it is meant.
+fn put_name(screen: &mut Screen, one: &Value) {
+    let member = |name: &str| one.get(name).and_then(Value::as_str);
+    screen.put(Style::Name, member("filename").or_else(|| member("entity")).unwrap_or_default());
+    if let Some(about) = ["observation", "relation", "type"].into_iter().find_map(member) {
+        let about: String = about.chars().take(ABOUT_CHARS).collect();
+        screen.put(Style::Dim, &format!(" ({})", about.replace('\n', " ")));
+    }
 }

@@ -1,8 +1,8 @@
-//! `history`, `diff` and `blame`: former versions of documents, what changed between them, and who wrote each line.
+//! `history`, `diff` and `blame`: former versions of documents and entities, what changed between them, and who wrote each line.
 
 use serde_json::{Value, json};
 
-use super::arguments::HistoryArguments;
+use super::arguments::{DiffArguments, HistoryArguments};
 use super::bank::CommandBank;
 use super::command_output::CommandOutput;
 use super::screen::{Screen, Style};
@@ -11,7 +11,7 @@ use super::screen::{Screen, Style};
 pub(super) const TOOL: &str = "history";
 
 /// The most characters of what a change of the graph was about.
-const ABOUT_CHARS: usize = 60;
+pub(super) const ABOUT_CHARS: usize = 60;
 
 /// Lists versions, or shows the text of one.
 pub(super) async fn history(
@@ -20,15 +20,12 @@ pub(super) async fn history(
     mut screen: Screen,
 ) -> anyhow::Result<CommandOutput> {
     if let (Some(document), Some(version)) = (&history.document, history.show) {
-        return show(bank, &with_extension(document), version, screen).await;
+        let arguments = json!({"action": "show", "version": version});
+        return show(bank, about(arguments, Some(document), history.entity), screen).await;
     }
     let most = usize::try_from(history.limit).unwrap_or(usize::MAX);
-    let mut arguments = json!({
-        "filename": history.document.as_deref().map(with_extension),
-        "since": history.since,
-        "until": history.until,
-        "by": history.by,
-    });
+    let arguments = json!({"since": history.since, "until": history.until, "by": history.by});
+    let mut arguments = about(arguments, history.document.as_deref(), history.entity);
     let mut versions: Vec<Value> = Vec::new();
     while versions.len() < most {
         let mut page = bank.call(TOOL, arguments.clone()).await?;
@@ -65,13 +62,7 @@ pub(super) async fn history(
     Ok(CommandOutput::new(json!({"versions": versions}), screen))
 }
 
-async fn show(
-    bank: &CommandBank,
-    document: &str,
-    version: u32,
-    mut screen: Screen,
-) -> anyhow::Result<CommandOutput> {
-    let mut arguments = json!({"action": "show", "filename": document, "version": version});
+async fn show(bank: &CommandBank, mut arguments: Value, mut screen: Screen) -> anyhow::Result<CommandOutput> {
     let mut all = bank.call(TOOL, arguments.clone()).await?;
     let mut whole = text(&all, "text").to_owned();
     let mut cursor = all.get("nextCursor").cloned();
@@ -95,17 +86,14 @@ async fn show(
     Ok(CommandOutput::new(all, screen))
 }
 
-/// The difference between a version and another, or the present text.
+/// The difference between a version and another, or what is there now.
 pub(super) async fn diff(
     bank: &CommandBank,
-    document: &str,
-    version: u32,
-    with: Option<u32>,
+    diff: &DiffArguments,
     mut screen: Screen,
 ) -> anyhow::Result<CommandOutput> {
-    let arguments = json!({
-        "action": "diff", "filename": with_extension(document), "version": version, "with": with,
-    });
+    let arguments = json!({"action": "diff", "version": diff.version, "with": diff.with});
+    let arguments = about(arguments, Some(&diff.document), diff.entity);
     let data = bank.call(TOOL, arguments).await?;
     // A long reply is text only.
     let lines = data.get("diff").or_else(|| data.get("message")).and_then(Value::as_str).unwrap_or_default();
@@ -162,8 +150,18 @@ pub(super) async fn blame(
     Ok(CommandOutput::new(data, screen))
 }
 
+/// The arguments with the name of a document or an entity.
+pub(super) fn about(mut arguments: Value, name: Option<&str>, is_entity: bool) -> Value {
+    if let (Some(name), Some(members)) = (name, arguments.as_object_mut()) {
+        let (member, name) =
+            if is_entity { ("entity", name.to_owned()) } else { ("filename", with_extension(name)) };
+        members.insert(member.to_owned(), json!(name));
+    }
+    arguments
+}
+
 /// The name of a document; `.md` may be left out.
-pub(super) fn with_extension(name: &str) -> String {
+fn with_extension(name: &str) -> String {
     let has_one = [".md", ".json"].iter().any(|extension| name.to_ascii_lowercase().ends_with(extension));
     if has_one { name.to_owned() } else { format!("{name}.md") }
 }

@@ -32,7 +32,7 @@ const PNPM: PackageRunner =
 /// `bunx`.
 const BUNX: PackageRunner =
     PackageRunner { name: "bunx", start: &["bunx", NPM_PACKAGE], install: NPM_INSTALL };
-/// `yarn dlx`, and `pnpm dlx` before version 9: a folder that is gone when the program ends. Both may write lines of their own
+/// `yarn dlx`, and `pnpm dlx` before version 9: the path does not show which of the two it was, and Yarn writes lines of its own
 /// to standard output, where an agent expects messages.
 const DLX: PackageRunner = PackageRunner { name: "pnpm or Yarn", start: &[], install: NPM_INSTALL };
 /// `uvx`. A wheel from a folder may have a name that nobody has on PyPI yet: an agent must not start what comes to have it.
@@ -129,7 +129,7 @@ mod tests {
         ),
         // Version 8, and Yarn.
         (
-            "`dlx`",
+            "pnpm or Yarn",
             "/home/jo/.local/share/pnpm/store/v3/tmp/dlx-11894/node_modules/.pnpm/x@1/node_modules/x/bin/m",
         ),
         ("pnpm or Yarn", "/tmp/xfs-1a2b/dlx-4711/.yarn/unplugged/x-npm-1/node_modules/x/bin/m"),

@@ -1,6 +1,6 @@
 //! Answers to events, each in the form of its agent. The sources of the forms are in `agent.rs`.
 //!
-//! An agent that has no place for a text gets none: Cursor takes nothing beside a prompt, Gemini CLI
+//! An agent that has no place for a text gets none: Cursor takes nothing beside a prompt, but beside the result of a tool; Gemini CLI
 //! discards the agent's answer if a hook at its end blocks it, and after the end of a session no agent reads.
 
 use memory_bank_core::hooks::reminder_for_people;
@@ -25,6 +25,8 @@ pub(crate) fn takes_context(agent: Agent, event: Event) -> bool {
     match event {
         Event::SessionStart(_) => true,
         Event::Prompt => agent != Agent::Cursor,
+        // The other agents take the same text earlier.
+        Event::Tool => agent == Agent::Cursor,
         _ => false,
     }
 }

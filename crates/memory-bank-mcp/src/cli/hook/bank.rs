@@ -135,7 +135,10 @@ impl HookBank {
                 let mut texts = bank.texts().await?;
                 // A large graph must not cost the lines of the documents.
                 match tokio::time::timeout(graph_time, bank.bank.export(&bank.caller)).await {
-                    Ok(Ok(graph)) => texts.push((GRAPH.to_owned(), lines_of_graph(&graph))),
+                    Ok(Ok(graph)) => {
+                        let graph = graph.without_ended(now());
+                        texts.push((GRAPH.to_owned(), lines_of_graph(&graph)));
+                    }
                     Ok(Err(error)) => log_error(&format!("the graph cannot be read: {error}")),
                     Err(_) => log_error("the graph was not searched within the time of a hook"),
                 }

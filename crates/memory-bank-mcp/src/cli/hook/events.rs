@@ -1,10 +1,11 @@
 //! One event of a session: the answer to the agent, and the state that is stored until the next one.
 
+mod records;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use jiff::Timestamp;
 use memory_bank_core::document::estimated_tokens;
 use memory_bank_core::hooks::{
     CONTEXT_TOKENS, PromptTerms, SessionFacts, brief, fingerprint, framed, passages_text, reminder,
@@ -16,7 +17,7 @@ use super::agent::{Event, HookInput, Source};
 use super::answer::{Answer, reminds_model, takes_context, to_json};
 use super::bank::{HookBank, now};
 use super::error_log::log_error;
-use super::recording::{activity, facts, record};
+use super::recording::{activity, facts};
 use super::session::AgentSession;
 use super::settings::{HookSettings, Prompts, is_ignored};
 use crate::cli::key_source;
@@ -48,8 +49,7 @@ impl Hook<'_> {
         if !settings.hooks {
             return Ok(None);
         }
-        if self.input.event == Event::Tool {
-            count_tool(sessions.as_ref(), &name, &self.input)?;
+        if self.input.event == Event::Tool && !count_tool(sessions.as_ref(), &name, &self.input)? {
             return Ok(None);
         }
         // A subagent works for the session: its tools count, and it gets nothing.
@@ -72,7 +72,7 @@ impl Hook<'_> {
             Event::Prompt => handler.prompt().await?,
             Event::Compaction => handler.compaction().await?,
             Event::Stop | Event::SessionEnd => handler.end().await?,
-            Event::Tool => Answer::Silence,
+            Event::Tool => handler.tool().await,
         };
         Ok(to_json(&self.input, answer))
     }
@@ -134,27 +134,38 @@ impl Hook<'_> {
     }
 }
 
-/// Counts a call of a tool, if the session is known: its start has found a bank.
-fn count_tool(sessions: Option<&HookSessions>, name: &str, input: &HookInput) -> anyhow::Result<()> {
-    let (Some(sessions), Some(tool)) = (sessions, input.tool.as_deref()) else { return Ok(()) };
+/// Counts a call of a tool, if the session is known: its start has found a bank. Whether the result of the call is to have the
+/// context that a compaction took away.
+fn count_tool(sessions: Option<&HookSessions>, name: &str, input: &HookInput) -> anyhow::Result<bool> {
+    let (Some(sessions), Some(tool)) = (sessions, input.tool.as_deref()) else { return Ok(false) };
     if sessions.load(name)?.is_none() {
-        return Ok(());
+        return Ok(false);
     }
+    let may_take = takes_context(input.agent, input.event) && !input.has_failed && !input.is_nested;
+    let mut takes = false;
     sessions.update(name, |before| {
         let mut session = AgentSession::parse(&before?)?;
         if !session.is_new_call(input.call) {
             return None;
         }
         session.count_tool(tool, input.has_failed);
+        // Of calls at the same time, one has it.
+        takes = may_take && session.compacted;
+        session.compacted &= !takes;
         session.bytes()
     })?;
-    Ok(())
+    Ok(takes)
 }
 
 /// How much was done, in commits, files and edits.
 fn work(session: &AgentSession, activity: &GitActivity) -> usize {
     let edits = usize::try_from(session.edits).unwrap_or(usize::MAX);
     edits.saturating_add(activity.commit_count).saturating_add(activity.file_count)
+}
+
+/// The tokens that are left for a context, beside the reminder if there is one.
+fn room_for_context(reminds: bool) -> usize {
+    CONTEXT_TOKENS.saturating_sub(if reminds { estimated_tokens(reminder()) + 2 } else { 0 })
 }
 
 /// Texts for the agent's context, if there are any.
@@ -181,12 +192,10 @@ impl EventHandler<'_> {
             log_error(&format!("old states of sessions cannot be removed: {error:#}"));
         }
         let known = self.load();
+        let mut session = known.clone().unwrap_or_else(|| self.begin());
         let (digest, state) = tokio::join!(self.bank.digest(DIGEST_TOKENS), self.bank.state());
         let digest = digest?;
-        let mut session =
-            known.clone().unwrap_or_else(|| AgentSession::new(now(), Some(self.folder.clone())));
         if known.is_none() {
-            session.head = git_head(&self.folder);
             session.bank = state?;
         }
         let facts = match source {
@@ -200,8 +209,10 @@ impl EventHandler<'_> {
         if reminds {
             texts.push(reminder().to_owned());
         }
+        let bank = known.is_none().then_some(session.bank);
         self.update(|before| {
             let mut session = before.unwrap_or(session);
+            session.bank = bank.unwrap_or(session.bank);
             if matches!(source, Source::Compact | Source::Clear) {
                 session.shown.clear();
             }
@@ -210,7 +221,29 @@ impl EventHandler<'_> {
             session.add_shown(lines.iter().map(|line| fingerprint(line)));
             Some(session)
         });
+        self.write_due_of_others().await;
         Ok(as_context(&texts))
+    }
+
+    /// With the result of a tool: the digest and the work of the session, after a compaction that no other event can follow up.
+    async fn tool(&self) -> Answer {
+        let Some(known) = self.load() else { return Answer::Silence };
+        let reminds = known.reminder_pending;
+        let context = self.after_compaction(&known, room_for_context(reminds)).await;
+        let is_missing = context.is_none();
+        let (mut texts, shown): (Vec<String>, Vec<u64>) =
+            context.map_or_else(Default::default, |(text, shown)| (vec![text], shown));
+        if reminds {
+            texts.push(reminder().to_owned());
+        }
+        self.update(|before| {
+            let mut session = before?;
+            session.compacted |= is_missing;
+            session.add_shown(shown);
+            session.reminder_pending &= !reminds;
+            Some(session)
+        });
+        as_context(&texts)
     }
 
     /// The passages of the bank that match the prompt; after a compaction that no start followed, the digest and the work of the
@@ -226,7 +259,7 @@ impl EventHandler<'_> {
         let known = self.load_or_start().await;
         let takes_context = takes_context(input.agent, input.event);
         let reminds = known.reminder_pending && takes_context;
-        let room = CONTEXT_TOKENS.saturating_sub(if reminds { estimated_tokens(reminder()) + 2 } else { 0 });
+        let room = room_for_context(reminds);
         let context = match (takes_context, known.compacted) {
             (false, _) => None,
             (true, true) => self.after_compaction(&known, room).await,
@@ -317,15 +350,18 @@ impl EventHandler<'_> {
         let input = &self.hook.input;
         let activity = self.activity(&session);
         let work = work(&session, &activity);
-        let known_written = self.was_written(&session).await;
-        let was_written = known_written.unwrap_or(session.wrote);
         // A session without any work is not recorded.
         let was_used =
             session.prompts > 0 || !session.tools.is_empty() || work > 0 || input.event == Event::Stop;
         let is_ignored = is_ignored(&self.folder) || self.bank.folder().is_some_and(is_ignored);
         let records = self.settings.records && was_used && !is_ignored;
-        let (recorded, own_write) =
-            if records { self.record(&session, &activity).await } else { (false, None) };
+        let record = records.then(|| self.kept_record(&session, &activity));
+        let known_written = self.was_written(&session).await;
+        let was_written = known_written.unwrap_or(session.wrote);
+        let (recorded, own_write) = match record {
+            Some(record) => self.record(record).await,
+            None => (false, None),
+        };
         let is_due = work > session.reminded_work
             && known_written == Some(false)
             && !session.reminded
@@ -350,21 +386,6 @@ impl EventHandler<'_> {
             Some(session)
         });
         Ok(if reminds { Answer::Reminder(reminder().to_owned()) } else { Answer::Silence })
-    }
-
-    /// Writes the record; whether it succeeded. Where that looks like any other change of the bank, also returns its time.
-    async fn record(&self, session: &AgentSession, activity: &GitActivity) -> (bool, Option<Timestamp>) {
-        let agent = self.hook.input.agent;
-        let with_prompt = self.records_prompt();
-        let recorded = record(&self.bank, agent, &self.name, session, activity, with_prompt, now()).await;
-        match self.logged("the session was not recorded", recorded) {
-            None => (false, None),
-            Some(true) if self.bank.folder().is_none() => {
-                let state = self.logged("the state of the bank cannot be read", self.bank.state().await);
-                (true, state.and_then(|state| state.written))
-            }
-            Some(_) => (true, None),
-        }
     }
 
     /// The activity in the repository; a large one may take a part of the remaining time.
@@ -415,10 +436,18 @@ impl EventHandler<'_> {
         if let Some(session) = self.load() {
             return session;
         }
-        let mut session = AgentSession::new(now(), Some(self.folder.clone()));
-        session.head = git_head(&self.folder);
+        let mut session = self.begin();
         let state = self.bank.state().await;
         session.bank = self.logged("the state of the bank cannot be read", state).unwrap_or_default();
+        self.update(|before| Some(AgentSession { bank: session.bank, ..before? }));
+        session
+    }
+
+    /// A session that begins now. It is stored at once, so that it is recorded also if this hook's time is up before it ends.
+    fn begin(&self) -> AgentSession {
+        let mut session = AgentSession::new(now(), Some(self.folder.clone()));
+        session.head = git_head(&self.folder);
+        self.update(|before| before.is_none().then(|| session.clone()));
         session
     }
 

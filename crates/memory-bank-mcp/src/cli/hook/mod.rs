@@ -7,6 +7,7 @@
 mod agent;
 mod answer;
 mod bank;
+mod due;
 mod error_log;
 mod event_text;
 mod events;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use memory_bank_core::hooks::{AgentSessionRecord, RecordedCommit, SessionFacts, with_record};
+use memory_bank_core::hooks::{AgentSessionRecord, RecordedCommit, SessionFacts};
 use memory_bank_core::secrets::masked;
 use memory_bank_folder::{GitActivity, git_activity, is_versioned};
 
@@ -51,22 +51,21 @@ pub(super) fn facts(activity: &GitActivity) -> SessionFacts {
     SessionFacts { lines }
 }
 
-/// Writes the record; the record of the same session is replaced. The first prompt is part of it only `with_prompt`.
-pub(super) async fn record(
-    bank: &HookBank,
+/// The record of a session. The first prompt is part of it only `with_prompt`.
+pub(super) fn record_of(
     agent: Agent,
     id: &str,
     session: &AgentSession,
     activity: &GitActivity,
     with_prompt: bool,
     now: Timestamp,
-) -> anyhow::Result<bool> {
+) -> AgentSessionRecord {
     let commits = activity
         .commits
         .iter()
         .map(|commit| RecordedCommit { id: commit.id.clone(), subject: commit.subject.clone() })
         .collect();
-    let record = AgentSessionRecord {
+    AgentSessionRecord {
         id: id.chars().take(12).collect(),
         agent: agent.name().to_owned(),
         started: session.started,
@@ -78,9 +77,17 @@ pub(super) async fn record(
         file_count: activity.file_count,
         tools: session.tools.clone().into_iter().collect::<BTreeMap<_, _>>(),
         prompt: session.first_prompt.clone().filter(|_| with_prompt),
-    };
-    let was_recorded = session.recorded && !may_be_replaced(bank, session, activity, now);
-    bank.edit_records(&|text| with_record(text, &record, was_recorded, now)).await
+    }
+}
+
+/// Whether the record was seen in the bank, so that a person has deleted it if it is missing.
+pub(super) fn was_recorded(
+    bank: &HookBank,
+    session: &AgentSession,
+    activity: &GitActivity,
+    now: Timestamp,
+) -> bool {
+    session.recorded && !may_be_replaced(bank, session, activity, now)
 }
 
 /// Whether git may have replaced the document since the record was seen in it, such as by one of another branch: that the record

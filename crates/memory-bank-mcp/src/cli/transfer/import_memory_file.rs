@@ -84,7 +84,7 @@ async fn add_graph(bank: &dyn Bank, caller: &Caller, file: &MemoryFile) -> anyho
             EntityDraft { name: entity.name.clone(), entity_type: entity.entity_type.clone(), attrs: None };
         let stored = EntityRef(bank.upsert_entity(caller, draft).await?.id);
         for text in entity.observations.iter().filter(|text| !text.trim().is_empty()) {
-            let observation = ObservationDraft { text: text.clone(), source: None, timestamp: None };
+            let observation = ObservationDraft { text: text.clone(), ..ObservationDraft::default() };
             let is_known = bank.add_observation(caller, &stored, observation).await?.existed;
             counts.added += usize::from(!is_known);
             counts.known += usize::from(is_known);

@@ -140,6 +140,9 @@ impl<'a> Person<'a> {
             "/api/history?filename=alone.md",
             "/api/history/show?filename=notes.md&version=1",
             "/api/history/diff?filename=notes.md&version=1",
+            "/api/history?entity=Shared%20Thing",
+            "/api/history/show?entity=Shared%20Thing&version=1",
+            "/api/history/diff?entity=Shared%20Thing&version=1",
         ] {
             seen.insert(path.to_owned(), timeless(&self.send("GET", path, &[], "").body));
         }

@@ -88,8 +88,12 @@ fn only_keys_with_scope_read_see_the_history() {
         let owner = Client::with(&world.server, &["read", "write", "admin"]);
         owner.data("initialize_memory_bank", &json!({"path": "."}));
         owner.data("write_memory_bank_file", &json!({"filename": "notes.md", "content": CANARY}));
+        owner.data("graph_upsert_entity", &json!({"name": "Notes", "entityType": "thing"}));
         for path in [
             "/api/history",
+            "/api/history?entity=Notes",
+            "/api/history/show?entity=Notes&version=1",
+            "/api/history/diff?entity=Notes&version=1",
             "/api/history/show?filename=notes.md&version=1",
             "/api/history/diff?filename=notes.md&version=1",
             "/api/history/show?filename=missing.md&version=1",

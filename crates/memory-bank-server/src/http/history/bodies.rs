@@ -8,6 +8,8 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::entity::ListedVersion;
+
 /// Which versions are listed.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(default, rename_all = "camelCase")]
@@ -17,6 +19,10 @@ pub(crate) struct ListVersions {
     #[serde(deserialize_with = "filled")]
     #[param(min_length = 1)]
     pub(super) filename: Option<String>,
+    /// The changes of this entity of the graph, its observations and its relations instead: its name or id. Not with `filename`.
+    #[serde(deserialize_with = "filled")]
+    #[param(min_length = 1)]
+    pub(super) entity: Option<String>,
     /// Only of this time or later; a day is accepted, too.
     #[serde(deserialize_with = "filled")]
     #[param(format = DateTime)]
@@ -39,15 +45,29 @@ pub(crate) struct ListVersions {
     pub(super) cursor: Option<String>,
 }
 
+/// The versions of a page, if the request names no number.
+const LISTED: usize = 50;
+
+impl ListVersions {
+    /// The most versions of the page.
+    pub(super) fn limit(&self) -> usize {
+        self.limit.map_or(LISTED, |limit| usize::try_from(limit).unwrap_or(LISTED))
+    }
+}
+
 /// Which version is shown.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ShowVersion {
-    /// The document.
-    #[serde(deserialize_with = "filled_text")]
+    /// The document; this or `entity` is needed.
+    #[serde(default, deserialize_with = "filled")]
     #[param(min_length = 1)]
-    pub(super) filename: String,
+    pub(super) filename: Option<String>,
+    /// The entity of the graph: its name or id.
+    #[serde(default, deserialize_with = "filled")]
+    #[param(min_length = 1)]
+    pub(super) entity: Option<String>,
     /// The number of the version.
     #[serde(deserialize_with = "counted")]
     #[param(minimum = 1)]
@@ -59,10 +79,14 @@ pub(crate) struct ShowVersion {
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DiffVersions {
-    /// The document.
-    #[serde(deserialize_with = "filled_text")]
+    /// The document; this or `entity` is needed.
+    #[serde(default, deserialize_with = "filled")]
     #[param(min_length = 1)]
-    pub(super) filename: String,
+    pub(super) filename: Option<String>,
+    /// The entity of the graph: its name or id.
+    #[serde(default, deserialize_with = "filled")]
+    #[param(min_length = 1)]
+    pub(super) entity: Option<String>,
     /// The number of the version.
     #[serde(deserialize_with = "counted")]
     #[param(minimum = 1)]
@@ -160,10 +184,10 @@ impl VersionView {
 }
 
 /// Versions, newest first.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct VersionList {
-    pub(super) versions: Vec<VersionView>,
+    pub(super) versions: Vec<ListedVersion>,
     /// For the next page, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -25,7 +25,7 @@ struct Create {
 pub(crate) const CREATE_BACKUP: ToolSpec = ToolSpec {
     name: "create_backup",
     title: "Back up",
-    description: "Back up documents and graph before large changes, or list backups.",
+    description: "Back up before large changes, or list backups.",
     family: Family::Backups,
     right: Right::Write,
     without_read: WithoutRead::Members(&["backupId", "backupPath", "timestamp"]),

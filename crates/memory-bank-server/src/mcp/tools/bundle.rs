@@ -53,7 +53,7 @@ struct Bundle {
 pub(crate) const GET_CONTEXT_BUNDLE: ToolSpec = ToolSpec {
     name: "get_context_bundle",
     title: "Read all core documents",
-    description: "Digest, then the newest and most telling parts of the core files.",
+    description: "Digest and the newest parts of the core files.",
     family: Family::Context,
     right: Right::Read,
     without_read: WithoutRead::Refused,

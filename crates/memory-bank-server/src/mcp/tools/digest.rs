@@ -1,5 +1,6 @@
 //! The digest of a bank: a summary of its documents, its graph and its list of documents.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -8,13 +9,14 @@ use memory_bank_core::clock::iso_millis;
 use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::{
     DIGEST_TOKENS, DigestBounds, DigestContent, DigestExtras, DigestSource, DocumentEntry, DocumentFacts,
-    DocumentPath, MAX_SOURCE_BYTES, digest_documents, estimated_tokens,
+    DocumentPath, MAX_SOURCE_BYTES, digest_documents, estimated_tokens, without_ended_decisions,
 };
 use memory_bank_core::store::{Bank, GraphSummary, ReadOutcome};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::mcp::tools::blind::WithoutRead;
+use crate::mcp::tools::common_arguments::INCLUDE_ENDED;
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::room::{LISTING_BYTES, reading_bytes};
 use crate::mcp::tools::schema::{Kind, optional};
@@ -33,6 +35,8 @@ struct DigestArguments {
     #[serde(default)]
     include_system_patterns: bool,
     max_tokens: Option<usize>,
+    #[serde(default)]
+    include_ended: bool,
 }
 
 /// The texts that a digest is made of.
@@ -47,6 +51,7 @@ impl Texts {
         call: &Call,
         bank: &dyn Bank,
         present: &[DocumentEntry],
+        holding_at: Option<Timestamp>,
     ) -> Result<Self, Failure> {
         let facts: Vec<DocumentFacts<'_>> = present
             .iter()
@@ -75,7 +80,12 @@ impl Texts {
         for (path, outcome) in paths.iter().zip(outcomes) {
             match outcome {
                 ReadOutcome::Found(document) => {
-                    texts.documents.push((document.path.as_str().to_owned(), document.content));
+                    let name = document.path.as_str().to_owned();
+                    let holding = holding_at
+                        .map(|at| without_ended_decisions(&name, &document.content, at.as_millisecond()))
+                        .filter(|holding| matches!(holding, Cow::Owned(_)))
+                        .map(Cow::into_owned);
+                    texts.documents.push((name, holding.unwrap_or(document.content)));
                 }
                 ReadOutcome::Unreadable(reason) => {
                     texts.warnings.push(format!("{path} cannot be read: {reason}"));
@@ -105,6 +115,7 @@ pub(crate) const GET_CONTEXT_DIGEST: ToolSpec = ToolSpec {
         optional("maxDecisions", Kind::Whole(0, 1000)),
         optional("includeSystemPatterns", Kind::Flag),
         optional("maxTokens", Kind::Whole(200, 20_000)),
+        INCLUDE_ENDED,
     ],
     handler: boxed!(get_context_digest),
 };
@@ -131,7 +142,7 @@ pub(crate) async fn get_context_digest(mut call: Call) -> Result<Reply, Failure>
     let (summary, last, documents) = tokio::join!(
         bank.summary(&call.caller),
         last_session(&call, bank.as_ref(), now),
-        read_documents(&call, bank.as_ref(), bounds)
+        read_documents(&call, bank.as_ref(), bounds, (!arguments.include_ended).then_some(now))
     );
     let Read { present, authors, content, mut warnings } = documents?;
     let graph = match summary {
@@ -175,9 +186,14 @@ struct Read {
     warnings: Vec<String>,
 }
 
-async fn read_documents(call: &Call, bank: &dyn Bank, bounds: DigestBounds) -> Result<Read, Failure> {
+async fn read_documents(
+    call: &Call,
+    bank: &dyn Bank,
+    bounds: DigestBounds,
+    holding_at: Option<Timestamp>,
+) -> Result<Read, Failure> {
     let (present, authors) = bank.list_with_authors(&call.caller, MAX_NAMED_CHANGES).await?;
-    let texts = Texts::read(call, bank, &present).await?;
+    let texts = Texts::read(call, bank, &present, holding_at).await?;
     let content = DigestContent::of(&texts.sources(), bounds);
     Ok(Read { present, authors, content, warnings: texts.warnings })
 }

@@ -1,6 +1,9 @@
 //! Members that tools add to their data: how much was left out, under which name a document is stored.
 
+use jiff::Timestamp;
+use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::DocumentPath;
+use memory_bank_core::graph::Ending;
 use serde_json::{Map, Value, json};
 
 /// Adds a member to an object. Removed text is in its own members, so that a reply can omit it.
@@ -30,6 +33,23 @@ pub(crate) fn note_left(data: &mut Value, left: &[(&str, usize)], next: &str) {
     object.insert("truncated".into(), json!(true));
     object.insert("remaining".into(), Value::Object(left));
     object.insert("next".into(), json!(next));
+}
+
+/// Adds how many ended facts are not shown.
+pub(crate) fn note_ended(data: &mut Value, left_out: usize) {
+    if left_out > 0 {
+        put(data, "ended", json!({"leftOut": left_out, "shownWith": "includeEnded: true"}));
+    }
+}
+
+/// Adds to a fact that it has ended, when, and by which other fact.
+pub(crate) fn note_ending(fact: &mut Value, ending: Option<&Ending>) {
+    let Some(ending) = ending else { return };
+    let at = Timestamp::from_millisecond(ending.at).map(iso_millis).unwrap_or_default();
+    put(fact, "endedAt", json!(at));
+    if let Some(by) = &ending.superseded_by {
+        put(fact, "supersededBy", json!(by));
+    }
 }
 
 /// The hint for a name that does not exist.

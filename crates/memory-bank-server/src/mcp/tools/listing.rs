@@ -42,6 +42,8 @@ pub(crate) fn describe(spec: &ToolSpec) -> Tool {
 const UNLISTED: &[&str] = &[
     // The error that asks for it names it.
     "acceptForeign",
+    // Replies that leave facts out name `includeEnded`.
+    "asOf",
     "backupDir",
     "branchFromThought",
     "branchId",
@@ -49,6 +51,7 @@ const UNLISTED: &[&str] = &[
     "createPreRestoreBackup",
     "graphDepth",
     "graphLimit",
+    "includeEnded",
     "includeEtag",
     "includeEtags",
     "isRevision",

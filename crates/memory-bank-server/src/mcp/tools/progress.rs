@@ -10,7 +10,7 @@ use memory_bank_core::document::{
 use serde_json::json;
 
 use crate::mcp::tools::blind::{WithoutRead, given_text};
-use crate::mcp::tools::common_arguments::ENTRY_TYPE;
+use crate::mcp::tools::common_arguments::{ENTRY_TYPE, EXPIRES_AT, SUPERSEDES, VALID_UNTIL};
 use crate::mcp::tools::editing::{edit_log, note_not_found, note_removed, with_archived};
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::schema::{Kind, optional, required};
@@ -225,6 +225,9 @@ pub(crate) const LOG_DECISION: ToolSpec = ToolSpec {
         required("decision", Kind::Text, ""),
         optional("alternatives", Kind::Texts),
         optional("consequences", Kind::Texts),
+        VALID_UNTIL.unlisted(),
+        EXPIRES_AT,
+        SUPERSEDES,
     ],
     handler: boxed!(log_decision),
 };
@@ -232,6 +235,9 @@ pub(crate) const LOG_DECISION: ToolSpec = ToolSpec {
 /// Appends a decision to the log, and a line of progress.
 async fn log_decision(mut call: Call) -> Result<Reply, Failure> {
     let arguments: LogDecision = call.parse()?;
+    if !arguments.supersedes.is_empty() {
+        call.must_read("replace a decision, since that asks what the log holds")?;
+    }
     let (now, author) = (call.services.clock.now(), call.caller.author());
     let (logged, archived) = edit_log(&call, &LogDecision::paths(), |drafts| {
         document::log_decision(drafts, &arguments, now, &author)

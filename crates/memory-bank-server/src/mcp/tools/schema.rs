@@ -49,6 +49,10 @@ pub(crate) struct Argument {
     pub(crate) other_names: &'static [&'static str],
     /// Shown to the model only if the name is not clear; every word costs tokens.
     pub(crate) description: &'static str,
+    /// Accepted and not shown, because models hardly ever need it.
+    pub(crate) unlisted: bool,
+    /// Whether a list of texts, of which there is mostly one, is shown as a text.
+    pub(crate) shown_as_text: bool,
 }
 
 /// A required argument; `missing` is the error that clients of the TypeScript server know.
@@ -61,6 +65,8 @@ pub(crate) const fn required(name: &'static str, kind: Kind, missing: &'static s
         keeps_empty: true,
         other_names: &[],
         description: "",
+        unlisted: false,
+        shown_as_text: false,
     }
 }
 
@@ -74,6 +80,8 @@ pub(crate) const fn optional(name: &'static str, kind: Kind) -> Argument {
         keeps_empty: false,
         other_names: &[],
         description: "",
+        unlisted: false,
+        shown_as_text: false,
     }
 }
 
@@ -93,6 +101,16 @@ impl Argument {
         Self { other_names, ..self }
     }
 
+    /// Accepts it without showing it.
+    pub(crate) const fn unlisted(self) -> Self {
+        Self { unlisted: true, ..self }
+    }
+
+    /// Shows a list of texts as one text, which is shorter; both are accepted.
+    pub(crate) const fn shown_as_text(self) -> Self {
+        Self { shown_as_text: true, ..self }
+    }
+
     /// Adds a description.
     pub(crate) const fn about(self, description: &'static str) -> Self {
         Self { description, ..self }
@@ -103,8 +121,9 @@ impl Argument {
 pub(crate) fn object_schema(arguments: &[Argument]) -> Map<String, Value> {
     let mut schema = Map::new();
     schema.insert("type".into(), json!("object"));
+    let shown = arguments.iter().filter(|argument| !argument.unlisted);
     let properties: Map<String, Value> =
-        arguments.iter().map(|argument| (argument.name.to_owned(), property_schema(argument))).collect();
+        shown.map(|argument| (argument.name.to_owned(), property_schema(argument))).collect();
     schema.insert("properties".into(), Value::Object(properties));
     let required: Vec<&str> = arguments
         .iter()
@@ -128,6 +147,7 @@ fn property_schema(argument: &Argument) -> Value {
         Kind::Whole(least, most) | Kind::Clamped(least, most) => {
             json!({"type": "integer", "minimum": least, "maximum": most})
         }
+        Kind::Texts if argument.shown_as_text => json!({"type": "string"}),
         Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
         Kind::Object(members) => Value::Object(object_schema(members)),
         Kind::Objects(members) => json!({"type": "array", "items": object_schema(members)}),

@@ -6,6 +6,7 @@ use memory_bank_core::caller::Right;
 use memory_bank_core::document::roles::{has_content, without_template_rows};
 use memory_bank_core::document::{DocumentPath, plain_digest};
 use memory_bank_core::error::GraphError;
+use memory_bank_core::graph::FactView;
 use memory_bank_core::search::{Material, TargetedBounds, TargetedContext, pack, plan_pointers};
 use memory_bank_core::store::{Bank, DocumentSearch, GraphFound, GraphSearch, ReadOutcome, Skip};
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ use crate::mcp::tools::tool::{BANK, Call, Family, READS, ToolSpec, boxed};
 pub(crate) const GET_TARGETED_CONTEXT: ToolSpec = ToolSpec {
     name: "get_targeted_context",
     title: "Context for a question",
-    description: "Before a task: the facts and passages that matter for it, within maxChars.",
+    description: "Before a task: the facts and passages that matter for it.",
     family: Family::Context,
     right: Right::Read,
     without_read: WithoutRead::Refused,
@@ -56,6 +57,7 @@ async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
         depth: arguments.graph_depth,
         bytes: call.services.replies.bytes,
         skip: Skip::default(),
+        view: FactView::now(call.services.clock.now()),
     };
     let graph = match bank.search_graph(&call.caller, &graph_request).await {
         Ok(found) => found,
@@ -73,6 +75,7 @@ async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
         limit: MAX_PLACES,
         case_sensitive: false,
         days: (None, None),
+        holding_at: Some(call.services.clock.now().as_millisecond()),
     };
     let documents =
         bank.search_documents(&call.caller, &request).await.map_err(|error| failed(error.into()))?;
@@ -163,6 +166,6 @@ const DIGEST_SHARE: usize = 5;
 async fn digest(call: &Call, bank: &dyn Bank, max_chars: usize) -> Result<String, Failure> {
     call.services.replies.need(LISTING_BYTES).await?;
     let present = bank.list(&call.caller).await?;
-    let texts = Texts::read(call, bank, &present).await?;
+    let texts = Texts::read(call, bank, &present, Some(call.services.clock.now())).await?;
     Ok(plain_digest(&texts.sources(), MAX_DIGEST_CHARS.min(max_chars / DIGEST_SHARE)))
 }

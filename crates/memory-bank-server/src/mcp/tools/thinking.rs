@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::ENTRY_TYPE;
+use crate::mcp::tools::common_arguments::{ENTRY_TYPE, EXPIRES_AT, SUPERSEDES, VALID_UNTIL};
 use crate::mcp::tools::editing::{edit_log, note_not_found, note_removed, with_archived};
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::schema::{Argument, Kind, optional, required};
@@ -156,7 +156,7 @@ async fn reset(call: &Call, session: Option<&str>) -> Result<Reply, Failure> {
 pub(crate) const FINALIZE_THINKING_SESSION: ToolSpec = ToolSpec {
     name: "finalize_thinking_session",
     title: "Record a session's outcome",
-    description: "At the end of a session, write its outcome to the documents in one step.",
+    description: "At the end of a session, write its outcome in one step.",
     family: Family::Thinking,
     right: Right::Write,
     without_read: WithoutRead::Members(&["timestamp", "sessionId"]),
@@ -203,6 +203,9 @@ pub(crate) const DECISION: &[Argument] = &[
     required("decision", Kind::Text, ""),
     optional("alternatives", Kind::Texts),
     optional("consequences", Kind::Texts),
+    VALID_UNTIL.unlisted(),
+    EXPIRES_AT,
+    SUPERSEDES.unlisted(),
 ];
 
 /// Members of `tasks`.
@@ -219,5 +222,5 @@ pub(crate) const PROGRESS_ENTRY: &[Argument] = &[
     required("summary", Kind::Text, ""),
     optional("details", Kind::Text),
     optional("files", Kind::Texts),
-    optional("tags", Kind::Texts),
+    optional("tags", Kind::Texts).unlisted(),
 ];

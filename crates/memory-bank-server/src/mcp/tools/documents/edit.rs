@@ -17,7 +17,7 @@ pub(crate) const EDIT_MEMORY_BANK_FILE: ToolSpec = ToolSpec {
     name: "edit_memory_bank_file",
     title: "Edit document",
     description: "Change parts of a document instead of rewriting it; all edits or none. replace: old, new, count \
-                  (of old, 1); insert_*: match or heading, text; others: heading, text.",
+                  (of old, 1); insert_*: match or heading, text; archive: match; others: heading, text.",
     family: Family::Documents,
     right: Right::Write,
     without_read: WithoutRead::Members(&["filename"]),
@@ -81,7 +81,15 @@ struct EditFile {
 pub(crate) const EDIT: &[Argument] = &[
     required(
         "op",
-        Kind::Word(&["replace", "insert_before", "insert_after", "append", "prepend", "replace_section"]),
+        Kind::Word(&[
+            "replace",
+            "insert_before",
+            "insert_after",
+            "append",
+            "prepend",
+            "replace_section",
+            "archive",
+        ]),
         "",
     )
     .or_called(&["type", "operation", "action"]),
@@ -95,7 +103,7 @@ pub(crate) const EDIT: &[Argument] = &[
 
 /// The accepted members of an edit, for one with missing or extra members.
 const EDIT_TAKES: &str = "replace takes `old`, `new` and maybe `count`; insert_before and insert_after take `match` or \
-    `heading`, and `text`; the others take `heading` and `text`; for example \
+    `heading`, and `text`; archive takes `match` or `heading`; the others take `heading` and `text`; for example \
     {\"op\":\"append\",\"heading\":\"Next Steps\",\"text\":\"- write the tests\"}";
 
 /// Removes the empty text, and the count of one, that belong to an edit of another kind: some clients send every

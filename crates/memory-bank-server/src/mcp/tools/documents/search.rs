@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::CURSOR;
+use crate::mcp::tools::common_arguments::{CURSOR, INCLUDE_ENDED};
 use crate::mcp::tools::cursor::Listing;
 use crate::mcp::tools::query::{Meaning, parse_query, with_meaning};
 use crate::mcp::tools::reply::{Failure, Reply};
@@ -37,26 +37,36 @@ pub(crate) const SEARCH_MEMORY_BANK: ToolSpec = ToolSpec {
         CURSOR,
         optional("since", Kind::Text),
         optional("until", Kind::Text),
+        INCLUDE_ENDED,
     ],
     handler: boxed!(search_memory_bank),
 };
 
 /// Finds lines in documents.
 async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure> {
-    let SearchDocuments { query: text, files, max_results, case_sensitive, cursor, since, until } =
-        call.parse()?;
+    let SearchDocuments {
+        query: text,
+        files,
+        max_results,
+        case_sensitive,
+        cursor,
+        since,
+        until,
+        include_ended,
+    } = call.parse()?;
     let query = parse_query(&text)?;
     let days = days(since.as_deref(), until.as_deref())?;
     let bank = call.bank()?;
     let listing = Listing::new(
         "search_memory_bank",
         &bank.location(),
-        &json!({"query": text, "files": files, "caseSensitive": case_sensitive, "since": since, "until": until}),
+        &json!({"query": text, "files": files, "caseSensitive": case_sensitive, "since": since, "until": until, "includeEnded": include_ended}),
     );
     let passed: usize = listing.place(cursor.as_deref())?;
     let limit = max_results.unwrap_or(DEFAULT_RESULTS).saturating_add(passed).min(MAX_RESULTS);
     let (query, meaning) = with_meaning(&call, query).await;
-    let request = DocumentSearch { query, files, limit, case_sensitive, days };
+    let holding_at = (!include_ended).then(|| call.services.clock.now().as_millisecond());
+    let request = DocumentSearch { query, files, limit, case_sensitive, days, holding_at };
     let mut found = bank
         .search_documents(&call.caller, &request)
         .await
@@ -109,6 +119,8 @@ struct SearchDocuments {
     since: Option<String>,
     #[serde(default)]
     until: Option<String>,
+    #[serde(default)]
+    include_ended: bool,
 }
 
 /// The default number of lines.

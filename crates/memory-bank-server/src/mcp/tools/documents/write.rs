@@ -19,7 +19,7 @@ use crate::mcp::tools::tool::{ADDS, Call, FILES, Family, REPLACES, ToolSpec, box
 pub(crate) const WRITE_MEMORY_BANK_FILE: ToolSpec = ToolSpec {
     name: "write_memory_bank_file",
     title: "Write document",
-    description: "Create or replace a whole document. To change part of one, use edit_memory_bank_file.",
+    description: "Create or replace a whole document; edit_memory_bank_file changes parts.",
     family: Family::Documents,
     right: Right::Write,
     without_read: WithoutRead::Members(&["filename", "etag"]),

@@ -14,7 +14,7 @@ use crate::mcp::tools::tool::{Call, Family, GRAPH, REPLACES, ToolSpec, boxed};
 pub(crate) const GRAPH_DELETE_ENTITY: ToolSpec = ToolSpec {
     name: "graph_delete_entity",
     title: "Delete from graph",
-    description: "Delete a node with its facts, or one fact by observationId.",
+    description: "Delete a node, or one fact by observationId.",
     family: Family::Graph,
     right: Right::Admin,
     without_read: WithoutRead::Members(&[]),

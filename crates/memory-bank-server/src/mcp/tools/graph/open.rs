@@ -10,9 +10,11 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::{CURSOR, MAX_CHARS, STORE_ID, default_one};
+use crate::mcp::tools::common_arguments::{
+    AS_OF, CURSOR, INCLUDE_ENDED, MAX_CHARS, STORE_ID, WantedFacts, default_one,
+};
 use crate::mcp::tools::cursor::Listing;
-use crate::mcp::tools::extra_members::note_left;
+use crate::mcp::tools::extra_members::{note_ended, note_ending, note_left};
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::room::Room;
 use crate::mcp::tools::schema::{Kind, optional, required};
@@ -32,6 +34,8 @@ pub(crate) const GRAPH_OPEN_NODES: ToolSpec = ToolSpec {
         optional("depth", Kind::Clamped(1, 2)),
         CURSOR,
         MAX_CHARS,
+        AS_OF,
+        INCLUDE_ENDED,
         STORE_ID,
     ],
     handler: boxed!(graph_open_nodes),
@@ -39,17 +43,18 @@ pub(crate) const GRAPH_OPEN_NODES: ToolSpec = ToolSpec {
 
 /// Returns entities with their observations and neighbours.
 async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
-    let OpenNodes { nodes, depth, cursor, max_chars } = call.parse()?;
+    let OpenNodes { nodes, depth, cursor, max_chars, facts } = call.parse()?;
+    let view = facts.view(call.services.clock.now())?;
     let bank = call.bank()?;
-    let listing =
-        Listing::new("graph_open_nodes", &bank.location(), &json!({"nodes": nodes, "depth": depth}));
+    let request = json!({"nodes": nodes, "depth": depth, "facts": facts});
+    let listing = Listing::new("graph_open_nodes", &bank.location(), &request);
     let passed: Passed = listing.place(cursor.as_deref())?;
     let nodes: Vec<EntityRef> = nodes.into_iter().map(EntityRef).collect();
     // The same amount is loaded for every page, so that all pages belong to one list.
     let bytes = call.services.replies.bytes;
     // The loaded graph, and the reply made of it.
     call.services.replies.need(bytes.saturating_mul(2)).await?;
-    let mut part = match bank.open(&call.caller, &nodes, depth, bytes).await {
+    let mut part = match bank.open(&call.caller, &nodes, depth, bytes, view).await {
         Ok(part) => part,
         Err(error) => return Err(with_import_hint(error.into(), bank.importable(&call.caller).await)),
     };
@@ -76,13 +81,19 @@ async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
     }
     let (entities, entities_left) = room.cut(part.entities.iter().skip(passed.0), 2)?;
     let (relations, relations_left) = room.cut(relations.skip(passed.2), 2)?;
-    let (observations, observations_left) = room.cut(part.observations.iter().skip(passed.1), 1)?;
+    let observations = part.observations.iter().map(|fact| {
+        let mut shown = json!(fact);
+        note_ending(&mut shown, part.endings.get(&fact.id));
+        shown
+    });
+    let (observations, observations_left) = room.cut(observations.skip(passed.1), 1)?;
     let after = (passed.0 + entities.len(), passed.1 + observations.len(), passed.2 + relations.len());
     let mut data = json!({"entities": entities, "observations": observations, "relations": relations});
     let more = entities_left + observations_left + relations_left > 0 && after != passed;
     if more && let Some(object) = data.as_object_mut() {
         object.insert("nextCursor".into(), json!(listing.cursor(after)?));
     }
+    note_ended(&mut data, part.ended_left);
     note_left(
         &mut data,
         &[
@@ -130,6 +141,8 @@ struct OpenNodes {
     depth: u32,
     cursor: Option<String>,
     max_chars: Option<usize>,
+    #[serde(flatten)]
+    facts: WantedFacts,
 }
 
 /// The numbers of entities, observations and relations on previous pages.

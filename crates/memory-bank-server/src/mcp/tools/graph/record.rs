@@ -2,7 +2,7 @@
 
 use memory_bank_core::caller::Right;
 use memory_bank_core::error::GraphError;
-use memory_bank_core::graph::{ObservationSource, SourceKind};
+use memory_bank_core::graph::{Observation, ObservationSource, SourceKind, Validity};
 use memory_bank_core::store::{
     BatchObservation, EntityChange, EntityDraft, EntityRef, GraphBatch, ObservationAdded, ObservationDraft,
     RelationDraft,
@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::STORE_ID;
-use crate::mcp::tools::extra_members::did_you_mean;
+use crate::mcp::tools::common_arguments::{EXPIRES_AT, STORE_ID, SUPERSEDES, VALID_FROM, VALID_UNTIL};
+use crate::mcp::tools::extra_members::{did_you_mean, put};
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::schema::{Argument, Kind, optional, required};
 use crate::mcp::tools::tool::{ADDS, Call, Family, GRAPH, SETS, ToolSpec, boxed};
@@ -20,7 +20,7 @@ use crate::mcp::tools::tool::{ADDS, Call, Family, GRAPH, SETS, ToolSpec, boxed};
 pub(crate) const GRAPH_UPSERT_ENTITY: ToolSpec = ToolSpec {
     name: "graph_upsert_entity",
     title: "Create or update entity",
-    description: "Put a named thing (component, person, concept) into the graph, or update it; attrs merge, null deletes a key.",
+    description: "Create or update a thing in the graph; attrs merge, null deletes a key.",
     family: Family::Graph,
     right: Right::Write,
     without_read: WithoutRead::Members(&["entity/id"]),
@@ -57,7 +57,7 @@ struct Upsert {
 pub(crate) const GRAPH_ADD_OBSERVATION: ToolSpec = ToolSpec {
     name: "graph_add_observation",
     title: "Add observation",
-    description: "When a lasting fact about a node turns up: attach it.",
+    description: "Attach a lasting fact to a node; supersedes: id or text of a fact that it replaces.",
     family: Family::Graph,
     right: Right::Write,
     without_read: WithoutRead::Members(&[]),
@@ -67,7 +67,11 @@ pub(crate) const GRAPH_ADD_OBSERVATION: ToolSpec = ToolSpec {
         required("entity", Kind::Text, "").about("id, name or `name [type]`"),
         required("text", Kind::Text, ""),
         optional("source", Kind::TextOrFree),
-        optional("timestamp", Kind::Text),
+        optional("timestamp", Kind::Text).unlisted(),
+        VALID_FROM,
+        VALID_UNTIL,
+        EXPIRES_AT,
+        SUPERSEDES,
         STORE_ID,
     ],
     handler: boxed!(graph_add_observation),
@@ -75,9 +79,13 @@ pub(crate) const GRAPH_ADD_OBSERVATION: ToolSpec = ToolSpec {
 
 /// Attaches a fact to an entity.
 async fn graph_add_observation(mut call: Call) -> Result<Reply, Failure> {
-    let AddObservation { entity, text, source, timestamp } = call.parse()?;
-    let draft = ObservationDraft { text, source: source.map(parse_source).transpose()?.flatten(), timestamp };
-    let ObservationAdded { observation, existed } =
+    let AddObservation { entity, text, source, timestamp, validity } = call.parse()?;
+    let source = source.map(parse_source).transpose()?.flatten();
+    if !validity.supersedes.is_empty() {
+        call.must_read(REPLACING)?;
+    }
+    let draft = ObservationDraft { text, source, timestamp, validity };
+    let ObservationAdded { observation, existed, superseded, similar } =
         call.bank()?.add_observation(&call.caller, &EntityRef(entity), draft).await.map_err(|error| {
             match error {
                 GraphError::EntityNotFound { name: missing, suggestions } => {
@@ -89,10 +97,31 @@ async fn graph_add_observation(mut call: Call) -> Result<Reply, Failure> {
             }
         })?;
     let mut data = json!({"success": true, "observation": observation});
-    if existed && let Some(object) = data.as_object_mut() {
-        object.insert("existed".into(), json!(true));
+    if existed {
+        put(&mut data, "existed", json!(true));
+    }
+    // A key that may only write learns nothing of other facts.
+    if call.caller.may(Right::Read) {
+        if !superseded.is_empty() {
+            put(&mut data, "superseded", json!(superseded.iter().map(replaced).collect::<Vec<_>>()));
+        }
+        if !similar.is_empty() {
+            put(&mut data, "similar", json!(similar));
+            put(&mut data, "hint", json!(SIMILAR_HINT));
+        }
     }
     Reply::json(&data)
+}
+
+/// Naming a fact asks whether it exists.
+const REPLACING: &str = "replace a fact, since that asks what the graph holds";
+
+/// What to do about similar facts.
+const SIMILAR_HINT: &str = "if the new fact replaces one of `similar`, write it again with that id in `supersedes`; otherwise nothing is to be done";
+
+/// A fact that was replaced.
+fn replaced(fact: &Observation) -> Value {
+    json!({"id": fact.id, "text": fact.text})
 }
 
 #[derive(Deserialize)]
@@ -101,6 +130,8 @@ struct AddObservation {
     text: String,
     source: Option<Value>,
     timestamp: Option<String>,
+    #[serde(flatten)]
+    validity: Validity,
 }
 
 /// The four words name the kind, another text is a reference, an object is used as stored; "" means none.
@@ -153,18 +184,21 @@ pub(crate) const GRAPH_BATCH: ToolSpec = ToolSpec {
 /// Carries out many changes as one.
 async fn graph_batch(mut call: Call) -> Result<Reply, Failure> {
     let Batch { entities, observations, relations } = call.parse()?;
+    if observations.iter().any(|one| !one.validity.supersedes.is_empty()) {
+        call.must_read(REPLACING)?;
+    }
     let entities = entities.into_iter().map(|Upsert { name, entity_type, attrs }| EntityDraft {
         name,
         entity_type,
         attrs,
     });
     let observations = observations.into_iter().enumerate().map(|(index, one)| {
-        let AddObservation { entity, text, source, timestamp } = one;
+        let AddObservation { entity, text, source, timestamp, validity } = one;
         let source = source.map(parse_source).transpose().map_err(|failure| match failure {
             Failure::Malformed(text) => Failure::Malformed(format!("`observations[{index}]`: {text}")),
             other => other,
         })?;
-        let draft = ObservationDraft { text, source: source.flatten(), timestamp };
+        let draft = ObservationDraft { text, source: source.flatten(), timestamp, validity };
         Ok(BatchObservation { entity: EntityRef(entity), draft })
     });
     let relations = relations.into_iter().map(|NewRelation { from, relation_type, to }| RelationDraft {
@@ -182,7 +216,7 @@ async fn graph_batch(mut call: Call) -> Result<Reply, Failure> {
     let with = |change: EntityChange| applied.entities.iter().filter(|(_, done)| *done == change).count();
     let facts = |existed: bool| applied.observations.iter().filter(|one| one.existed == existed).count();
     let links = |existed: bool| applied.relations.iter().filter(|(_, known)| *known == existed).count();
-    Reply::json(&json!({
+    let mut data = json!({
         "success": true,
         "created": {
             "entities": with(EntityChange::Created),
@@ -196,7 +230,34 @@ async fn graph_batch(mut call: Call) -> Result<Reply, Failure> {
             "relations": links(true),
         },
         "entityIds": ids,
-    }))
+    });
+    if call.caller.may(Right::Read) {
+        note_other_facts(&mut data, &applied.observations);
+    }
+    Reply::json(&data)
+}
+
+/// Adds the facts that a batch replaced, and those that are similar to its own, each with its place in the batch.
+fn note_other_facts(data: &mut Value, added: &[ObservationAdded]) {
+    /// The most facts that a reply lists.
+    const MOST: usize = 20;
+    let superseded: Vec<Value> =
+        added.iter().flat_map(|one| &one.superseded).map(replaced).take(MOST).collect();
+    let similar: Vec<Value> = (0..)
+        .zip(added)
+        .flat_map(|(index, one)| one.similar.iter().map(move |fact| (index, fact)))
+        .map(|(index, fact): (usize, _)| {
+            json!({"at": format!("observations[{index}]"), "id": fact.id, "text": fact.text, "newFact": fact.likeness})
+        })
+        .take(MOST)
+        .collect();
+    if !superseded.is_empty() {
+        put(data, "superseded", json!(superseded));
+    }
+    if !similar.is_empty() {
+        put(data, "similar", json!(similar));
+        put(data, "hint", json!(SIMILAR_HINT));
+    }
 }
 
 /// Members of an item of `entities`.
@@ -211,7 +272,11 @@ pub(crate) const BATCH_OBSERVATION: &[Argument] = &[
     required("entity", Kind::Text, ""),
     required("text", Kind::Text, ""),
     optional("source", Kind::TextOrFree),
-    optional("timestamp", Kind::Text),
+    optional("timestamp", Kind::Text).unlisted(),
+    VALID_FROM,
+    VALID_UNTIL,
+    EXPIRES_AT,
+    SUPERSEDES,
 ];
 
 /// Members of an item of `relations`.

@@ -46,9 +46,12 @@ fn take_facts(entity: &mut Map<String, Value>, facts: &mut Vec<Value>) {
         Some(kind) => format!("{} [{}]", name.trim(), kind.trim()),
         None => name,
     };
-    let Some(texts) = entity.get("observations").and_then(texts) else { return };
+    let Some(given) = entity.get("observations").and_then(facts_in) else { return };
     entity.shift_remove("observations");
-    facts.extend(texts.into_iter().map(|text| json!({"entity": whole, "text": text})));
+    for mut fact in given {
+        fact.insert("entity".to_owned(), json!(whole));
+        facts.push(Value::Object(fact));
+    }
 }
 
 /// An observation for each of the `contents` of one.
@@ -61,32 +64,36 @@ fn one_each(item: Value) -> Vec<Value> {
             members.insert("entity".to_owned(), entity);
         }
     }
-    let Some(mut texts) = members.get("contents").and_then(texts) else {
+    let Some(mut facts) = members.get("contents").and_then(facts_in) else {
         return vec![Value::Object(members)];
     };
     members.shift_remove("contents");
     if let Some(Value::String(text)) = members.shift_remove("text")
         && !text.is_empty()
     {
-        texts.insert(0, text);
+        facts.insert(0, Map::from_iter([("text".to_owned(), json!(text))]));
     }
-    let with = |text: String| {
+    let with = |fact: Map<String, Value>| {
         let mut one = members.clone();
-        one.insert("text".to_owned(), json!(text));
+        one.extend(fact);
         Value::Object(one)
     };
-    texts.into_iter().map(with).collect()
+    facts.into_iter().map(with).collect()
 }
 
-/// Texts, alone or in a list, plain or as `text` of an object.
-fn texts(value: &Value) -> Option<Vec<String>> {
+/// Facts, alone or in a list, as plain texts or as objects with `text` and bounds.
+fn facts_in(value: &Value) -> Option<Vec<Map<String, Value>>> {
     let mut value = value.clone();
     lenient::coerce(Kind::Texts, &mut value);
-    let text = |item: &Value| {
-        let text = item.get("text").or_else(|| item.get("content")).unwrap_or(item);
-        text.as_str().map(str::to_owned)
+    let fact = |item: &Value| {
+        let text = item.get("text").or_else(|| item.get("content")).unwrap_or(item).as_str()?;
+        let mut fact = Map::from_iter([("text".to_owned(), json!(text))]);
+        for bound in ["validFrom", "validUntil", "expiresAt", "supersedes"] {
+            fact.extend(item.get(bound).map(|value| (bound.to_owned(), value.clone())));
+        }
+        Some(fact)
     };
-    value.as_array()?.iter().map(text).collect()
+    value.as_array()?.iter().map(fact).collect()
 }
 
 #[cfg(test)]
@@ -101,7 +108,7 @@ mod tests {
     #[test]
     fn facts_in_the_shape_of_the_reference_server_are_accepted() {
         let given = json!({
-            "entities": [{"name": "Ada", "entityType": "person", "observations": ["likes tea", "is here"]}],
+            "entities": [{"name": "Ada", "entityType": "person", "observations": ["likes tea", {"text": "is here", "validUntil": "2026-12-01"}]}],
             "observations": [
                 {"entityName": "Bob", "contents": ["a", "b"], "source": "x"},
                 {"entity": "Cy", "text": "c"},
@@ -114,7 +121,7 @@ mod tests {
                 {"entity": "Bob", "source": "x", "text": "b"},
                 {"entity": "Cy", "text": "c"},
                 {"entity": "Ada [person]", "text": "likes tea"},
-                {"entity": "Ada [person]", "text": "is here"},
+                {"entity": "Ada [person]", "text": "is here", "validUntil": "2026-12-01"},
             ],
         });
         assert_eq!(translated(given.clone()), batch);

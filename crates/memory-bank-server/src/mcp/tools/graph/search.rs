@@ -1,15 +1,18 @@
 //! Finds nodes and facts of the graph.
 
+use std::collections::HashMap;
+
 use memory_bank_core::caller::Right;
+use memory_bank_core::graph::{Ending, Observation};
 use memory_bank_core::search::{MatchedIn, whole_if_possible};
 use memory_bank_core::store::{EntityFound, GraphSearch, ObservationFound, RelationFound, Skip};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::{CURSOR, STORE_ID, default_one};
+use crate::mcp::tools::common_arguments::{AS_OF, CURSOR, INCLUDE_ENDED, STORE_ID, WantedFacts, default_one};
 use crate::mcp::tools::cursor::Listing;
-use crate::mcp::tools::extra_members::{note_left, put};
+use crate::mcp::tools::extra_members::{note_ended, note_ending, note_left, put};
 use crate::mcp::tools::query::parse_query;
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::room::Room;
@@ -31,6 +34,8 @@ pub(crate) const GRAPH_SEARCH: ToolSpec = ToolSpec {
         optional("includeNeighborhood", Kind::Flag),
         optional("neighborhoodDepth", Kind::Clamped(1, 2)),
         CURSOR,
+        AS_OF,
+        INCLUDE_ENDED,
         STORE_ID,
     ],
     handler: boxed!(graph_search),
@@ -43,8 +48,9 @@ async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
     let query = if everything { None } else { Some(parse_query(&arguments.query)?) };
     let depth = if arguments.include_neighborhood { arguments.neighborhood_depth } else { 0 };
     let bank = call.bank()?;
-    let listing =
-        Listing::new("graph_search", &bank.location(), &json!({"query": arguments.query, "depth": depth}));
+    let view = arguments.facts.view(call.services.clock.now())?;
+    let request = json!({"query": arguments.query, "depth": depth, "facts": arguments.facts});
+    let listing = Listing::new("graph_search", &bank.location(), &request);
     let skip: Skip = listing.place(arguments.cursor.as_deref())?;
     let frame = json!({"query": arguments.query, "entities": [], "observations": [], "relations": []});
     let mut room = Room::of(&call.services.replies, arguments.limit.map(|_| usize::MAX), &frame);
@@ -54,7 +60,7 @@ async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
     call.services.replies.need(bytes.saturating_mul(2)).await?;
     let limit = arguments.limit.unwrap_or(DEFAULT_NODES);
     let found = bank
-        .search_graph(&call.caller, &GraphSearch { query, limit, depth, bytes, skip })
+        .search_graph(&call.caller, &GraphSearch { query, limit, depth, bytes, skip, view })
         .await
         .map_err(|error| Failure::from(error).while_doing("Failed to search the graph"))?;
     let (found_entities, found_observations) = (found.entities.len(), found.observations.len());
@@ -62,10 +68,12 @@ async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
         0 => bank.importable(&call.caller).await,
         _ => None,
     };
-    let entities = found.entities.into_iter().chain(found.neighbours).map(entity);
+    let endings = &found.endings;
+    let entities = found.entities.into_iter().chain(found.neighbours).map(|found| entity(found, endings));
     let (entities, entities_left) = room.cut(entities, 2)?;
     let (relations, relations_left) = room.cut(found.relations.iter().map(relation), 2)?;
-    let (observations, observations_left) = room.cut(found.observations.iter().map(observation), 1)?;
+    let (observations, observations_left) =
+        room.cut(found.observations.iter().map(|found| observation(found, endings)), 1)?;
     let mut data = json!({
         "query": arguments.query,
         "entities": entities,
@@ -89,6 +97,7 @@ async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
     } else {
         "search for more words, or for a part with a smaller limit"
     };
+    note_ended(&mut data, found.ended_left);
     note_left(&mut data, &left, next);
     if let Some(importable) = importable {
         put(&mut data, "importable", json!(importable));
@@ -106,6 +115,8 @@ struct SearchGraph {
     #[serde(default = "default_one")]
     neighborhood_depth: u32,
     cursor: Option<String>,
+    #[serde(flatten)]
+    facts: WantedFacts,
 }
 
 /// The default number of nodes.
@@ -127,14 +138,26 @@ struct FoundEntity {
     matched_in: Vec<MatchedIn>,
 }
 
-fn observation(found: &ObservationFound) -> Value {
-    json!({
+fn observation(found: &ObservationFound, endings: &HashMap<String, Ending>) -> Value {
+    let mut shown = json!({
         "id": found.observation.id,
         "text": found.observation.text,
         "entityId": found.observation.entity_id,
         "entityName": found.entity_name,
         "timestamp": found.observation.timestamp,
-    })
+    });
+    note_bounds(&mut shown, &found.observation, endings);
+    shown
+}
+
+/// Adds from when until when a fact holds, what it replaces, and its end.
+fn note_bounds(shown: &mut Value, fact: &Observation, endings: &HashMap<String, Ending>) {
+    if let (Some(shown), Ok(Value::Object(bounds))) =
+        (shown.as_object_mut(), serde_json::to_value(fact.validity()))
+    {
+        shown.extend(bounds);
+    }
+    note_ending(shown, endings.get(&fact.id));
 }
 
 fn relation(found: &RelationFound) -> Value {
@@ -147,12 +170,13 @@ fn relation(found: &RelationFound) -> Value {
     })
 }
 
-fn entity(found: EntityFound) -> FoundEntity {
-    let observations = found
-        .observations
-        .iter()
-        .map(|observation| json!({"text": observation.text, "timestamp": observation.timestamp}))
-        .collect();
+fn entity(found: EntityFound, endings: &HashMap<String, Ending>) -> FoundEntity {
+    let fact = |fact: &Observation| {
+        let mut shown = json!({"text": fact.text, "timestamp": fact.timestamp});
+        note_bounds(&mut shown, fact, endings);
+        shown
+    };
+    let observations = found.observations.iter().map(fact).collect();
     FoundEntity {
         id: found.entity.id,
         name: found.entity.name,

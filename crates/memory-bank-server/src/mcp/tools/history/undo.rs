@@ -25,8 +25,8 @@ use crate::mcp::tools::tool::Call;
 pub(super) async fn undo(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result<Reply, Failure> {
     call.must_change("undo changes")?;
     let request = request(call, arguments)?;
-    // The steps back of one document, and the texts to write.
-    call.services.replies.need(limits::CHAIN_BYTES + limits::UNDO_BYTES).await?;
+    // The steps back of one document, the changes of the graph with the items before and after them, and the texts to write.
+    call.services.replies.need(3 * limits::CHAIN_BYTES + limits::UNDO_BYTES).await?;
     let report = undo_changes(bank.as_ref(), &call.caller, &request).await?;
     let is_done = !report.undone.is_empty() || !report.undone_items.is_empty();
     let is_left = !report.left.is_empty() || !report.left_items.is_empty();

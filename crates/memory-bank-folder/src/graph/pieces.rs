@@ -1,0 +1,165 @@
+//! The pieces of the graph's history: segments, oldest first, and the log. What a compaction drops becomes a segment; a record beside
+//! them has the number at which the compacted log begins, so that a list of the newest changes reads the log alone.
+
+use std::io::{self, BufRead, BufReader, Read as _};
+
+use cap_std::fs::OpenOptions;
+use memory_bank_core::error::StoreError;
+use memory_bank_core::limits;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::log::LOG;
+use crate::dir::BankDir;
+
+/// The end of the names of segments.
+const SEGMENT: &str = ".jsonl";
+/// The record of the last compaction.
+const RECORD: &str = "graph-log.json";
+/// The longest record that is read.
+const RECORD_BYTES: u64 = 4096;
+/// The most files of the history that are looked at.
+const MAX_FILES: usize = 100_000;
+/// The longest log that a compaction keeps as a segment, and the most bytes of all segments.
+pub(super) const MAX_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A reader of lines.
+pub(super) type Lines = Box<dyn BufRead>;
+
+/// Where a compaction left the log.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    /// The number of the last change before the log's own events.
+    number: i64,
+    /// The length of the state with which the log begins, and its SHA-256.
+    bytes: u64,
+    hash: String,
+}
+
+/// A segment, or the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// The name of a segment; none of the log.
+    name: Option<String>,
+    /// The number of the last change before its own events, if it is known.
+    pub(super) number: Option<i64>,
+}
+
+impl Piece {
+    /// Its lines.
+    pub(super) fn open(&self, dir: &BankDir) -> io::Result<Lines> {
+        match &self.name {
+            None => open_log(dir),
+            Some(name) => {
+                Ok(Box::new(BufReader::new(dir.open_history(name, false)?.take(MAX_SEGMENT_BYTES))))
+            }
+        }
+    }
+}
+
+/// The pieces, oldest first; the last one is the log.
+pub(super) fn pieces(dir: &BankDir) -> Result<Vec<Piece>, StoreError> {
+    let mut pieces = Vec::new();
+    for (number, name, _) in segments(dir)? {
+        let piece = Piece { name: Some(name), number: Some(number) };
+        // A compaction that was killed left the segment and the log.
+        let is_copy = piece.open(dir).and_then(|segment| log_begins_with(dir, segment));
+        if !is_copy.map_err(StoreError::io("cannot read the history"))? {
+            pieces.push(piece);
+        }
+    }
+    let number = recorded(dir).map_err(StoreError::io(format!("cannot read `{LOG}`")))?;
+    pieces.push(Piece { name: None, number });
+    Ok(pieces)
+}
+
+/// The name of a segment by the number of the last change before it.
+pub(super) fn segment_name(number: i64) -> String {
+    format!("graph-{number:015}{SEGMENT}")
+}
+
+/// The segments of a bank, oldest first: the number of the last change before each, its name, its bytes.
+pub(super) fn segments(dir: &BankDir) -> Result<Vec<(i64, String, u64)>, StoreError> {
+    let files = dir.history_files(MAX_FILES, SEGMENT).map_err(StoreError::io("cannot read the history"))?;
+    let mut segments: Vec<(i64, String, u64)> = files
+        .into_iter()
+        .filter_map(|(name, bytes)| {
+            let number = name.strip_prefix("graph-")?.strip_suffix(SEGMENT)?.parse().ok()?;
+            Some((number, name, bytes))
+        })
+        .collect();
+    segments.sort_unstable();
+    Ok(segments)
+}
+
+/// The text of a segment.
+pub(super) fn segment_text(dir: &BankDir, name: &str) -> Result<Vec<u8>, StoreError> {
+    let read = || {
+        let mut bytes = Vec::new();
+        dir.open_history(name, false)?.take(MAX_SEGMENT_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(StoreError::io("cannot read the history"))
+}
+
+/// Notes that the log begins with this state, after the change with this number.
+pub(super) fn record(dir: &BankDir, number: i64, state: &[u8]) -> io::Result<()> {
+    let record = Record { number, bytes: state.len() as u64, hash: hex(&Sha256::digest(state)) };
+    dir.replace_history(RECORD, &serde_json::to_vec(&record)?)
+}
+
+/// The number at which the log begins; none if the log is not the one that the last compaction made.
+fn recorded(dir: &BankDir) -> io::Result<Option<i64>> {
+    let mut text = Vec::new();
+    match dir.open_history(RECORD, false) {
+        Ok(file) => file.take(RECORD_BYTES).read_to_end(&mut text)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Ok(record) = serde_json::from_slice::<Record>(&text) else { return Ok(None) };
+    let mut state = open_log(dir)?.take(record.bytes);
+    let mut hash = Sha256::new();
+    let mut bytes = 0;
+    loop {
+        let found = state.fill_buf()?;
+        let length = found.len();
+        if length == 0 {
+            break;
+        }
+        hash.update(found);
+        bytes += length as u64;
+        state.consume(length);
+    }
+    let is_same = bytes == record.bytes && hex(&hash.finalize()) == record.hash;
+    Ok(is_same.then_some(record.number))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn open_log(dir: &BankDir) -> io::Result<Lines> {
+    match dir.open_file(LOG, OpenOptions::new().read(true)) {
+        Ok(file) => Ok(Box::new(BufReader::new(file.into_std().take(limits::GRAPH_LOG_BYTES)))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Box::new(io::empty())),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the log begins with all of these bytes.
+fn log_begins_with(dir: &BankDir, mut segment: Lines) -> io::Result<bool> {
+    let mut log = open_log(dir)?;
+    loop {
+        let expected = segment.fill_buf()?;
+        if expected.is_empty() {
+            return Ok(true);
+        }
+        let found = log.fill_buf()?;
+        let length = found.len().min(expected.len());
+        if length == 0 || found.get(..length) != expected.get(..length) {
+            return Ok(false);
+        }
+        segment.consume(length);
+        log.consume(length);
+    }
+}

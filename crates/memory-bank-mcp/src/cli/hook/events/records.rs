@@ -1,0 +1,77 @@
+//! The records of sessions at an event.
+
+use jiff::Timestamp;
+use memory_bank_core::hooks::{AgentSessionRecord, with_record};
+use memory_bank_folder::GitActivity;
+
+use super::super::bank::now;
+use super::super::due::{DueRecord, has_due, write_due};
+use super::super::recording::{record_of, was_recorded};
+use super::super::session::AgentSession;
+use super::super::settings::is_ignored;
+use super::EventHandler;
+
+/// The record of a session.
+pub(super) struct Record {
+    record: AgentSessionRecord,
+    /// Whether it was seen in the bank before.
+    was_recorded: bool,
+    /// Whether a later hook writes it if this one does not.
+    is_kept: bool,
+}
+
+impl EventHandler<'_> {
+    /// The record of the session. That of a bank in a folder is kept until it is written.
+    pub(super) fn kept_record(&self, session: &AgentSession, activity: &GitActivity) -> Record {
+        let (agent, now) = (self.hook.input.agent, now());
+        let record = record_of(agent, &self.name, session, activity, self.records_prompt(), now);
+        let was_recorded = was_recorded(&self.bank, session, activity, now);
+        let is_kept = match (&self.sessions, self.bank.folder()) {
+            (Some(sessions), Some(location)) => {
+                let due = DueRecord::new(location, &self.folder, was_recorded, record.clone());
+                let stored = due.store(sessions, &self.name);
+                self.logged("the record of the session cannot be kept", stored).is_some()
+            }
+            _ => false,
+        };
+        Record { record, was_recorded, is_kept }
+    }
+
+    /// Writes the record, with those of a folder that are due; whether it succeeded. Where that looks like any other change of the bank,
+    /// also returns its time.
+    pub(super) async fn record(&self, one: Record) -> (bool, Option<Timestamp>) {
+        let written = match (&self.sessions, self.bank.folder()) {
+            (Some(sessions), Some(location)) if one.is_kept => {
+                write_due(sessions, &self.bank, location, self.records_prompt(), now()).await.map(|()| false)
+            }
+            _ => {
+                let rule = |text: Option<&str>| with_record(text, &one.record, one.was_recorded, now());
+                self.bank.edit_records(&rule).await
+            }
+        };
+        match self.logged("the session was not recorded", written) {
+            None => (false, None),
+            Some(true) if self.bank.folder().is_none() => {
+                let state = self.logged("the state of the bank cannot be read", self.bank.state().await);
+                (true, state.and_then(|state| state.written))
+            }
+            Some(_) => (true, None),
+        }
+    }
+
+    /// Writes the records of earlier sessions that ended before they were written, if a part of this hook's time is enough.
+    pub(super) async fn write_due_of_others(&self) {
+        let (Some(sessions), Some(location)) = (&self.sessions, self.bank.folder()) else { return };
+        let has_due = self.settings.records
+            && self.logged("the records that are due cannot be read", has_due(sessions, location))
+                == Some(true);
+        if !has_due || is_ignored(location) {
+            return;
+        }
+        let writing = write_due(sessions, &self.bank, location, self.records_prompt(), now());
+        // The next event tries again.
+        if let Ok(written) = tokio::time::timeout(self.hook.deadline / 4, writing).await {
+            self.logged("earlier sessions were not recorded", written);
+        }
+    }
+}

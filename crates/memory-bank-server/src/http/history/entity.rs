@@ -1,0 +1,218 @@
+//! The history of an entity of the graph over REST, and its bodies.
+
+use jiff::Timestamp;
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::document::unified_diff_within;
+use memory_bank_core::error::GraphError;
+use memory_bank_core::graph::history::{
+    EntitySnapshot, GraphChange, GraphChangeQuery, GraphItem, GraphSubject, render, summary,
+};
+use memory_bank_core::limits;
+use memory_bank_core::store::{EntityChain, EntityRef, GraphHistoryError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::bodies::{DiffVersions, Difference, ShowVersion, VersionList, VersionView, VersionWithText};
+use super::{DIFF_CHARS, HistoryRequest, Refusal, decoded, encoded};
+
+/// The most characters of what a change was about.
+const ABOUT_CHARS: usize = 300;
+/// The bytes of the changes of an entity with the items before and after them.
+pub(super) const CHAIN_BYTES: usize = 3 * limits::CHAIN_BYTES;
+
+/// The bytes of a list of so many changes: the items before and after each.
+pub(super) fn list_bytes(limit: usize) -> usize {
+    2 * limit * limits::OBSERVATION_BYTES
+}
+
+/// A version in a list: of a document, or of an entity, an observation or a relation.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ListedVersion {
+    /// Of a document.
+    Document(VersionView),
+    /// Of the graph.
+    Graph(GraphVersionView),
+}
+
+/// A change of an entity, an observation or a relation.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct GraphVersionView {
+    /// The name of the entity, or of the source of a relation.
+    entity: String,
+    version: i64,
+    #[schema(format = DateTime)]
+    at: String,
+    /// `created`, `changed` or `deleted`.
+    kind: String,
+    /// The text of an observation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    observation: Option<String>,
+    /// The type of a relation, and the entity that it leads to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    relation: Option<String>,
+    /// The type of an entity, and its attributes.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    entity_type: Option<String>,
+    /// The name of the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    by: Option<String>,
+    /// The first characters of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    session: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    tool: Option<String>,
+}
+
+impl GraphVersionView {
+    fn of(change: &GraphChange) -> Self {
+        let about = Some(summary(change, ABOUT_CHARS));
+        let (observation, relation, entity_type) = match change.item() {
+            Some(GraphItem::Observation(_)) => (about, None, None),
+            Some(GraphItem::Relation(_)) => (None, about, None),
+            _ => (None, None, about),
+        };
+        let entity = change.entity.as_deref().or_else(|| change.item().map(GraphItem::entity_id));
+        Self {
+            entity: entity.unwrap_or_default().to_owned(),
+            version: change.number,
+            at: iso_millis(change.at),
+            kind: change.change.as_str().to_owned(),
+            observation,
+            relation,
+            entity_type,
+            by: change.author.clone(),
+            key: change.key_prefix.clone(),
+            session: change.session.clone(),
+            tool: change.tool.clone(),
+        }
+    }
+}
+
+/// A version with its text: of a document, or of an entity.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum ShownVersion {
+    /// Of a document.
+    Document(VersionWithText),
+    /// Of an entity.
+    Entity(EntityAtVersion),
+}
+
+/// An entity as it was after a change.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EntityAtVersion {
+    entity: String,
+    id: String,
+    version: u32,
+    /// Lines: name and type, attributes, observations, relations. `null` if the entity did not exist.
+    #[schema(required)]
+    text: Option<String>,
+}
+
+/// The difference of two texts of a document or an entity.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum AnyDifference {
+    /// Of a document.
+    Document(Difference),
+    /// Of an entity.
+    Entity(EntityDifference),
+}
+
+/// The difference of an entity after a change and after another one, or now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EntityDifference {
+    entity: String,
+    version: u32,
+    /// The other version; absent if it is the present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    with: Option<u32>,
+    /// Unified, cut at 262,144 characters; empty if nothing differs.
+    diff: String,
+}
+
+impl From<GraphHistoryError> for Refusal {
+    fn from(error: GraphHistoryError) -> Self {
+        match error {
+            GraphHistoryError::Graph(GraphError::Store(error)) => Self::Store(error),
+            other => Self::NotFound(other.to_string()),
+        }
+    }
+}
+
+/// The query of a list, for one entity.
+pub(super) fn query_of(
+    entity: &str,
+    span: (Option<Timestamp>, Option<Timestamp>),
+    by: Option<String>,
+    cursor: Option<&str>,
+    limit: usize,
+) -> Result<GraphChangeQuery, Refusal> {
+    let subject = GraphSubject::Entity(EntityRef(entity.to_owned()));
+    let after = cursor.map(decoded::<i64>).transpose()?;
+    Ok(GraphChangeQuery {
+        since: span.0,
+        until: span.1,
+        by,
+        after,
+        ..GraphChangeQuery::newest(subject, limit)
+    })
+}
+
+/// Lists the changes of an entity.
+pub(super) async fn list(request: &HistoryRequest, query: &GraphChangeQuery) -> Result<VersionList, Refusal> {
+    let page = request.bank().await?.list_graph_changes(&request.who.caller, query).await?;
+    let versions = page.changes.iter().map(GraphVersionView::of).map(ListedVersion::Graph).collect();
+    Ok(VersionList { versions, next_cursor: page.next.as_ref().map(encoded).transpose()? })
+}
+
+/// Shows an entity as it was.
+pub(super) async fn show(
+    request: &HistoryRequest,
+    entity: &str,
+    query: &ShowVersion,
+) -> Result<EntityAtVersion, Refusal> {
+    let was = chain(request, entity, query.version).await?.start();
+    let text = was.entity().map(|_| render(&was));
+    let name = was.name_of(&was.id).to_owned();
+    Ok(EntityAtVersion { entity: name, id: was.id, version: query.version, text })
+}
+
+/// Compares an entity.
+pub(super) async fn diff(
+    request: &HistoryRequest,
+    entity: &str,
+    query: &DiffVersions,
+) -> Result<EntityDifference, Refusal> {
+    let old = chain(request, entity, query.version).await?;
+    let new = match query.with {
+        Some(with) => chain(request, entity, with).await?.start(),
+        None => old.now.clone(),
+    };
+    let was = old.start();
+    let name = name_of(&was, &new);
+    let diff = unified_diff_within(&name, &render(&was), &render(&new), DIFF_CHARS);
+    Ok(EntityDifference { entity: name, version: query.version, with: query.with, diff })
+}
+
+fn name_of(was: &EntitySnapshot, new: &EntitySnapshot) -> String {
+    let entity = was.entity().or_else(|| new.entity());
+    entity.map_or_else(|| was.id.clone(), |entity| entity.name.clone())
+}
+
+async fn chain(request: &HistoryRequest, entity: &str, number: u32) -> Result<EntityChain, Refusal> {
+    let entity = EntityRef(entity.to_owned());
+    Ok(request.bank().await?.entity_chain(&request.who.caller, &entity, number.into()).await?)
+}
