@@ -506,9 +506,9 @@ CREATE TABLE IF NOT EXISTS app.files (
   PRIMARY KEY (project_id, kind, path)
 );
 
--- The versions of documents, one row for each committed change, added by triggers (003) in the transaction of the change.
--- Rows are never changed; only app.erase_history, app.thin_versions and app.trim_history delete some. Where a row goes, the next one is
--- stored anew.
+-- The versions of documents, one row for each committed change, added by triggers (003) in the transaction of the change, and by
+-- app.import_versions. Rows are never changed; only app.erase_history, app.thin_versions and app.trim_history delete some. Where a
+-- row goes, the next one is stored anew.
 --
 -- A row has what its change replaced: the text before it is the first `kept_start` bytes of the text after it, then `former`,
 -- then its last `kept_end` bytes. If both are 0, `former` is the whole text before. A document that was created has no
@@ -536,6 +536,10 @@ CREATE TABLE IF NOT EXISTS app.document_versions (
   former      bytea,
   PRIMARY KEY (project_id, document_id, version)
 );
+-- A version that an import brought (app.import_versions): who imported it, and its author as the source named it. Such a row has
+-- no user_id, so it counts as nobody's of this database.
+ALTER TABLE app.document_versions ADD COLUMN IF NOT EXISTS imported_by uuid;
+ALTER TABLE app.document_versions ADD COLUMN IF NOT EXISTS claimed_author text;
 -- Finds the document that had a name last. Few rows are in it.
 CREATE INDEX IF NOT EXISTS document_versions_path_idx ON app.document_versions (project_id, path, at) WHERE kind <> 'changed';
 CREATE INDEX IF NOT EXISTS document_versions_at_idx ON app.document_versions USING brin (at);

@@ -2317,13 +2317,26 @@ AS $$
 $$;
 
 -- A page of versions, newest first, with the names of their users and the prefixes of their keys, which members may not read
--- otherwise. Needs the right to read. p_document: of this document only; p_after…: after this place of the list.
+-- otherwise. Needs the right to read. p_document: of this document only; p_after…: after this place of the list. Of an imported
+-- version the author is as the source named it, and no key of the project is its key.
+--
+-- A function that an earlier script of this version made returns one column less.
+DROP FUNCTION IF EXISTS app.document_chain(uuid, bigint, integer, bigint);
+DO $$
+BEGIN
+  IF pg_get_function_result(to_regprocedure(
+    'app.list_versions(uuid,bigint,uuid,timestamptz,timestamptz,text,timestamptz,bigint,uuid,integer)')) NOT LIKE '%imported%' THEN
+    DROP FUNCTION app.list_versions(uuid, bigint, uuid, timestamptz, timestamptz, text, timestamptz, bigint, uuid, integer);
+  END IF;
+END
+$$;
 CREATE OR REPLACE FUNCTION app.list_versions(
   p_document uuid, p_version bigint, p_session uuid, p_since timestamptz, p_until timestamptz, p_by text, p_after timestamptz,
   p_after_version bigint, p_after_document uuid, p_most integer
 ) RETURNS TABLE (
   document_id uuid, version bigint, at timestamptz, author text, key_id uuid, key_prefix text, session_id uuid, bytes integer,
-  kind text, tool text, path text, former_path text, etag text, former_etag text, replaced integer, former_bytes integer
+  kind text, tool text, path text, former_path text, etag text, former_etag text, replaced integer, former_bytes integer,
+  imported boolean
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2333,17 +2346,18 @@ DECLARE
 BEGIN
   RETURN QUERY
   SELECT p.document_id, p.version, p.at, p.author, p.key_id,
-    (SELECT k.key_prefix::text FROM public.api_keys k WHERE k.project_id = project AND k.id = p.key_id AND k.grant_id IS NULL),
+    (SELECT k.key_prefix::text FROM public.api_keys k
+      WHERE k.project_id = project AND k.id = p.key_id AND k.grant_id IS NULL AND p.imported_by IS NULL),
     p.session_id, p.bytes, p.kind, p.tool, p.path, p.former_path, p.etag, p.former_etag, octet_length(p.former),
-    p.kept_start + octet_length(p.former) + p.kept_end
+    p.kept_start + octet_length(p.former) + p.kept_end, p.imported_by IS NOT NULL
   FROM (
-    SELECT v.*, u.name AS author
+    SELECT v.*, coalesce(u.name, v.claimed_author) AS author
     FROM app.document_versions v LEFT JOIN public.users u ON u.id = v.user_id
     WHERE v.project_id = project AND (p_document IS NULL OR v.document_id = p_document)
       AND (p_version IS NULL OR v.version = p_version)
       AND (p_session IS NULL OR v.session_id = p_session)
       AND (p_since IS NULL OR v.at >= p_since) AND (p_until IS NULL OR v.at < p_until)
-      AND (p_by IS NULL OR u.name = p_by)
+      AND (p_by IS NULL OR coalesce(u.name, v.claimed_author) = p_by)
       AND (p_after IS NULL OR (v.at, v.version, v.document_id) < (p_after, p_after_version, p_after_document))
     ORDER BY v.at DESC, v.version DESC, v.document_id DESC LIMIT least(greatest(p_most, 1), 201)
   ) AS p ORDER BY p.at DESC, p.version DESC, p.document_id DESC;
@@ -2351,11 +2365,14 @@ END
 $$;
 
 -- The latest versions of a document, newest first, down to p_from: at most p_most, and at most p_bytes of replaced text beside the
--- first. With what each replaced, and the names as in app.list_versions. Needs the right to read.
-CREATE OR REPLACE FUNCTION app.document_chain(p_document uuid, p_from bigint, p_most integer, p_bytes bigint) RETURNS TABLE (
+-- first. With what each replaced, and the names as in app.list_versions. p_before: only versions before this one, for an export,
+-- which reads pages. Needs the right to read.
+CREATE OR REPLACE FUNCTION app.document_chain(
+  p_document uuid, p_from bigint, p_most integer, p_bytes bigint, p_before bigint DEFAULT NULL
+) RETURNS TABLE (
   document_id uuid, version bigint, at timestamptz, author text, key_id uuid, key_prefix text, session_id uuid, bytes integer,
   kind text, tool text, path text, former_path text, etag text, former_etag text, replaced integer, former_bytes integer,
-  kept_start integer, kept_end integer, former bytea
+  imported boolean, kept_start integer, kept_end integer, former bytea
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2364,18 +2381,77 @@ DECLARE
   project constant uuid := app.readable_project();
 BEGIN
   RETURN QUERY
-  SELECT p.document_id, p.version, p.at, u.name::text, p.key_id,
-    (SELECT k.key_prefix::text FROM public.api_keys k WHERE k.project_id = project AND k.id = p.key_id AND k.grant_id IS NULL),
+  SELECT p.document_id, p.version, p.at, coalesce(u.name::text, p.claimed_author), p.key_id,
+    (SELECT k.key_prefix::text FROM public.api_keys k
+      WHERE k.project_id = project AND k.id = p.key_id AND k.grant_id IS NULL AND p.imported_by IS NULL),
     p.session_id, p.bytes, p.kind, p.tool, p.path, p.former_path, p.etag, p.former_etag, octet_length(p.former),
-    p.kept_start + octet_length(p.former) + p.kept_end, p.kept_start, p.kept_end, p.former
+    p.kept_start + octet_length(p.former) + p.kept_end, p.imported_by IS NOT NULL, p.kept_start, p.kept_end, p.former
   FROM (
-    SELECT v.*, row_number() OVER newest AS place, sum(coalesce(octet_length(v.former), 0)) OVER newest AS so_far
-    FROM app.document_versions v
-    WHERE v.project_id = project AND v.document_id = p_document AND v.version >= p_from
-    WINDOW newest AS (ORDER BY v.version DESC ROWS UNBOUNDED PRECEDING)
+    SELECT c.*, row_number() OVER newest AS place, sum(coalesce(octet_length(c.former), 0)) OVER newest AS so_far
+    FROM (
+      SELECT v.* FROM app.document_versions v
+      WHERE v.project_id = project AND v.document_id = p_document AND v.version >= p_from
+        AND (p_before IS NULL OR v.version < p_before)
+      ORDER BY v.version DESC LIMIT greatest(p_most, 1)
+    ) AS c
+    WINDOW newest AS (ORDER BY c.version DESC ROWS UNBOUNDED PRECEDING)
   ) AS p LEFT JOIN public.users u ON u.id = p.user_id
-  WHERE p.place <= greatest(p_most, 1) AND (p.place = 1 OR p.so_far <= p_bytes)
+  WHERE p.place = 1 OR p.so_far <= p_bytes
   ORDER BY p.version DESC;
+END
+$$;
+
+-- Adds the versions of documents that an import brings, as JSON objects in a list, and returns their number. Only in a
+-- transaction that the audit log shows as an import or a restore, and only of documents that the project does not have and whose
+-- history it does not have. Whatever the source claims, a version is marked with its importer and is of no user of the database.
+-- A time in the future would outlast the retention, so it becomes the present. Needs the right to write.
+CREATE OR REPLACE FUNCTION app.import_versions(p_versions json) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := app.writable_project();
+  usr constant uuid := app.current_user_id();
+  documents uuid[];
+  valid boolean;
+  added bigint;
+BEGIN
+  IF project IS NULL OR usr IS NULL OR NOT app.restores(project) THEN
+    RAISE EXCEPTION 'only an import may add versions' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  SELECT array_agg(DISTINCT r.document), bool_and(coalesce(
+    r.document IS NOT NULL AND r.number BETWEEN 1 AND 1099511627776 AND r.at IS NOT NULL AND r.bytes BETWEEN 0 AND 16777216
+    AND r.kind IN ('created', 'changed', 'renamed', 'deleted', 'restored', 'outside', 'foreign')
+    AND octet_length(r.path) <= 255 AND r.path !~ E'(^|/)[.]{0,2}(/|$)|\\\\'
+    AND (r."formerPath" IS NULL OR octet_length(r."formerPath") <= 255 AND r."formerPath" !~ E'(^|/)[.]{0,2}(/|$)|\\\\')
+    AND (r.author IS NULL OR octet_length(r.author) <= 255) AND (r.tool IS NULL OR r.tool ~ '^[A-Za-z0-9_-]{1,64}$')
+    AND (r.etag IS NULL OR r.etag ~ '^[0-9a-f]{16}$') AND (r."formerEtag" IS NULL OR r."formerEtag" ~ '^[0-9a-f]{16}$')
+    AND (r."formerEtag" IS NULL) = (r.former IS NULL) AND coalesce(octet_length(r.former), 0) <= 16777216
+    AND r.start BETWEEN 0 AND 16777216 AND r."end" BETWEEN 0 AND 16777216,
+    false))
+  INTO documents, valid
+  FROM json_to_recordset(p_versions) AS r (document uuid, number bigint, kind text, path text, "formerPath" text, at timestamptz,
+    author text, tool text, etag text, bytes bigint, "formerEtag" text, start bigint, "end" bigint, former text);
+  IF NOT valid THEN
+    RAISE EXCEPTION 'a version is malformed' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  -- Earlier pages of the same import have added rows of the same documents.
+  IF EXISTS (
+    SELECT FROM app.document_versions v
+    WHERE v.project_id = project AND v.document_id = ANY (documents) AND v.xmin <> pg_current_xact_id()::xid
+  ) OR EXISTS (SELECT FROM public.documents d WHERE d.project_id = project AND d.id = ANY (documents)) THEN
+    RAISE EXCEPTION 'the history of a document of the project is not changed' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  INSERT INTO app.document_versions (project_id, document_id, version, at, key_id, session_id, bytes, kept_start, kept_end, kind,
+    tool, path, former_path, etag, former_etag, former, imported_by, claimed_author)
+  SELECT project, r.document, r.number, least(r.at, now()), r.key,
+    CASE WHEN r.session ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN r.session::uuid END,
+    r.bytes, r.start, r."end", r.kind, r.tool, r.path, r."formerPath", r.etag, r."formerEtag", convert_to(r.former, 'UTF8'), usr,
+    CASE WHEN r.kind <> 'foreign' THEN r.author END
+  FROM json_to_recordset(p_versions) AS r (document uuid, number bigint, kind text, path text, "formerPath" text, at timestamptz,
+    author text, key uuid, session text, tool text, etag text, bytes integer, "formerEtag" text, start integer, "end" integer,
+    former text);
+  GET DIAGNOSTICS added = ROW_COUNT;
+  RETURN added;
 END
 $$;
 
@@ -2716,7 +2792,8 @@ BEGIN
   ) THEN
     RETURN 0;
   END IF;
-  SELECT convert_to(d.content, 'UTF8'), d.etag INTO after, present_etag FROM public.documents d WHERE d.id = p_document;
+  SELECT convert_to(d.content, 'UTF8'), d.etag INTO after, present_etag FROM public.documents d
+  WHERE d.project_id = p_project AND d.id = p_document;
   -- From the first whole text above the version that follows them, or from the present one.
   FOR one IN
     SELECT v.* FROM app.document_versions v
@@ -3348,7 +3425,7 @@ BEGIN
         'add_version', 'begins_character', 'shared_ends', 'text_before', 'joined_version', 'replace_version', 'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
       UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
       UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key', 'document_named', 'list_versions',
-        'document_chain', 'authors_of', 'erase_history', 'list_graph_changes', 'graph_item_changes', 'erase_graph_history',
+        'document_chain', 'authors_of', 'import_versions', 'erase_history', 'list_graph_changes', 'graph_item_changes', 'erase_graph_history',
         'graph_name', 'graph_row']), 'app_user'
       UNION ALL SELECT unnest(ARRAY[
         'bootstrap', 'create_user', 'list_users', 'create_project', 'list_projects', 'put_member', 'remove_member',

@@ -177,7 +177,7 @@ GRANT SELECT, INSERT ON app.backups, app.backup_items TO app_user;
 GRANT SELECT, DELETE ON app.backups TO app_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.files TO app_user;
 GRANT SELECT ON app.graph_versions, app.graph_changes TO app_user;
--- Only triggers add to the history, and nobody changes it.
+-- Only triggers and app.import_versions add to the history, and nobody changes it.
 GRANT SELECT ON app.document_versions, app.graph_history TO app_user;
 GRANT SELECT, INSERT, DELETE ON app.document_versions, app.graph_history TO app_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.graph_versions, app.graph_changes TO app_definer;
@@ -200,11 +200,12 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON app.oauth_grants, app.oauth_codes, app.o
   app.oauth_sign_ins, app.oauth_login_codes, app.oauth_assertions TO app_definer;
 -- The same for outside identities and for what mappings gave.
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.issuers, app.identities, app.barred_identities, app.mapped_members TO app_definer;
--- Only app.fill_fts (003) writes the search vector. It sees only the columns that it needs, not the project of a document.
+-- Only app.fill_fts (003) writes the search vector. Functions see only the columns that they need; app.import_versions needs the
+-- project of a document.
 REVOKE INSERT, UPDATE ON public.documents FROM app_user;
 GRANT INSERT (id, project_id, path, content, etag, version, created_at, updated_at),
   UPDATE (id, project_id, path, content, etag, version, created_at, updated_at) ON public.documents TO app_user;
-GRANT SELECT (ctid, id, content, etag, fts), UPDATE (fts) ON public.documents TO app_definer;
+GRANT SELECT (ctid, project_id, id, content, etag, fts), UPDATE (fts) ON public.documents TO app_definer;
 
 -- The rights of the caller, or NULL. It bypasses the policies of keys and memberships, since these call it.
 --

@@ -142,6 +142,8 @@ pub const SUBSCRIPTIONS: usize = 1000;
 /// The most bytes of one bank, or one backup of it, in a transfer between a folder, a database and a backup file. The
 /// bank is held in memory and written in one transaction.
 pub const TRANSFER_BYTES: u64 = 256 * 1024 * 1024;
+/// The most bytes of the history of one document in a transfer, as a folder stores it. Older versions are left out.
+pub const TRANSFER_HISTORY_BYTES: usize = 32 * 1024 * 1024;
 /// The longest path of a file, id or name of an entity that a database stores, in bytes: these columns are indexed.
 pub const TRANSFER_PATH_BYTES: usize = 1024;
 /// The most unpacked bytes of a backup file, all its backups together.

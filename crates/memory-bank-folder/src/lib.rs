@@ -42,5 +42,7 @@ pub use keys::{FolderKeys, KeysFound};
 pub use search::VectorStatus;
 pub use state_folder::StateFolder;
 pub use state_store::RememberedStateStore;
-pub use transfer::{FolderSource, FolderTarget, Published, Staged, TransferError};
+pub use transfer::{
+    FolderSource, FolderTarget, Published, SourceHistory, Staged, StagedHistory, TransferError,
+};
 pub use workspace::{FolderOptions, FolderWorkspace, check_folder_name, project_of};

@@ -4,12 +4,14 @@
 //! The core's rules decide what a bank's files mean ([`memory_bank_core::transfer`]); this module reads them under
 //! the bank's lock, stages them beside their place, and publishes them by renaming.
 
+mod history;
 mod source;
 mod target;
 
 use memory_bank_core::error::StoreError;
 use memory_bank_core::transfer::NotTransferable;
 
+pub use history::{SourceHistory, StagedHistory};
 pub use source::FolderSource;
 pub use target::{FolderTarget, Published, Staged};
 

@@ -26,10 +26,11 @@ use crate::tenant::{Query, Value};
 
 const NAMED: &str = "SELECT app.document_named($1, $2)";
 const LIST: &str = "SELECT document_id, version, at, author, key_id, key_prefix, session_id, bytes, kind, tool, path, former_path, \
-    etag, former_etag, replaced, former_bytes FROM app.list_versions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    etag, former_etag, replaced, former_bytes, imported FROM app.list_versions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 /// The same columns with the steps back, of the latest versions of a document.
 const CHAIN: &str = "SELECT document_id, version, at, author, key_id, key_prefix, session_id, bytes, kind, tool, path, former_path, \
-    etag, former_etag, replaced, former_bytes, kept_start, kept_end, former FROM app.document_chain($1, $2, $3, $4)";
+    etag, former_etag, replaced, former_bytes, imported, kept_start, kept_end, former \
+    FROM app.document_chain($1, $2, $3, $4)";
 /// How often a chain is read until it fits the document.
 const CHAIN_TRIES: usize = 3;
 /// The document as it is now.
@@ -277,6 +278,7 @@ impl Listed {
             etag: Some(etag),
             bytes: self.former_bytes,
             replaced: 0,
+            imported: self.version.imported,
         })
     }
 }
@@ -316,16 +318,17 @@ fn listed(row: &Row) -> Result<Listed, StoreError> {
         former_path: column::<Option<&str>>(row, 11)?.map(path).transpose()?,
         etag: etag(12)?,
         replaced: bytes(14)?,
+        imported: column(row, 16)?,
     };
     Ok(Listed { document, version, former_etag: etag(13)?, former_bytes: bytes(15)? })
 }
 
 /// A row of [`CHAIN`].
-fn link(row: &Row) -> Result<Link, StoreError> {
+pub(crate) fn link(row: &Row) -> Result<Link, StoreError> {
     let Listed { version, former_etag, .. } = listed(row)?;
     let number = version.number;
     let back = match &former_etag {
-        Some(_) => Some(delta(row, number, 16)?),
+        Some(_) => Some(delta(row, number, 17)?),
         None => None,
     };
     Ok(Link { version, former: former_etag, back })

@@ -110,7 +110,7 @@ const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_cata
 
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant, beside clean-ups, which see numbers and times.
-const SERVING_FUNCTIONS: [&str; 56] = [
+const SERVING_FUNCTIONS: [&str; 57] = [
     "append_events",
     "authenticate",
     "authors_of",
@@ -124,6 +124,7 @@ const SERVING_FUNCTIONS: [&str; 56] = [
     "erase_history",
     "fill_fts",
     "graph_item_changes",
+    "import_versions",
     "kept_for_replay",
     "list_graph_changes",
     "list_versions",

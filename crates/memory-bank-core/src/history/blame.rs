@@ -131,6 +131,7 @@ mod tests {
                     etag: Some(Etag::of(text)),
                     bytes: 0,
                     replaced: 0,
+                    imported: false,
                 },
                 former: former.map(Etag::of),
                 back: former.map(|former| Delta::between(former, text)),

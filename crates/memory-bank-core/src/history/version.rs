@@ -61,9 +61,17 @@ pub struct Version {
     pub bytes: u64,
     /// How many bytes of former text the change replaced.
     pub replaced: u64,
+    /// Whether it came with a transfer: its author is as the source named it, no user of this store.
+    pub imported: bool,
 }
 
 impl Version {
+    /// Whether a user of this store of that name made the change.
+    #[must_use]
+    pub fn is_by(&self, user: &str) -> bool {
+        !self.imported && self.author.as_deref() == Some(user)
+    }
+
     /// What an undo asks of it.
     #[must_use]
     pub fn facts(&self) -> ChangeFacts<'_> {

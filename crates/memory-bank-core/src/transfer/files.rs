@@ -82,7 +82,8 @@ impl BankCopy {
 }
 
 /// The composed spelling of a name, which databases store.
-fn composed(path: DocumentPath) -> DocumentPath {
+#[must_use]
+pub fn composed(path: DocumentPath) -> DocumentPath {
     DocumentPath::parse(&nfc(path.as_str())).unwrap_or(path)
 }
 

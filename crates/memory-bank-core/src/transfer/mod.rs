@@ -5,6 +5,7 @@
 //! SQL.
 
 mod files;
+mod history;
 mod log;
 mod memory_file;
 mod side;
@@ -17,7 +18,8 @@ use crate::document::{DocumentPath, keep_bytes};
 use crate::graph::state::GraphState;
 use crate::store::SessionState;
 
-pub use files::{is_rules_file, safe_path};
+pub use files::{composed, is_rules_file, safe_path};
+pub use history::{DocumentHistory, HistoryCount, read_history_line, write_history_line};
 pub use log::moment;
 pub use memory_file::{MEMORY_FILES, MemoryFile, MemoryFileEntity, MemoryFileRelation};
 pub use side::{SideFile, SideKind};

@@ -93,6 +93,11 @@ impl BankDir {
         Ok(files)
     }
 
+    /// Whether there is a history.
+    pub(crate) fn has_history(&self) -> bool {
+        self.history_files(1, "").is_ok_and(|files| !files.is_empty())
+    }
+
     /// Makes the names of the history durable.
     pub(crate) fn sync_history(&self) -> io::Result<()> {
         self.sync(Path::new(HISTORY))

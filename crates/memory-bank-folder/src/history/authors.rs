@@ -28,7 +28,7 @@ pub(super) fn of(dir: &BankDir, paths: &[DocumentPath], seal: Option<&Seal>) -> 
                 continue;
             }
         };
-        let Some(last) = file.last.filter(|last| last.is_own) else { continue };
+        let Some(last) = file.last.filter(|last| last.is_own && !last.facts.imported) else { continue };
         let now = timeline::current_if_readable(dir, path);
         if last.facts.after.as_deref() == now.as_ref().map(|document| document.etag.as_str())
             && let Some(author) = last.facts.author

@@ -217,6 +217,7 @@ impl Writer<'_> {
             former: 0,
             inserted: 0,
             whole: false,
+            imported: false,
         }
     }
 

@@ -5,6 +5,7 @@
 //! are recognised as foreign.
 
 mod authors;
+mod carried;
 mod changes;
 mod file;
 mod pages;
@@ -37,6 +38,7 @@ use crate::history::timeline::Timeline;
 use crate::journal;
 use crate::lock::blocking;
 use crate::search::{Seal, SealPlace};
+pub(crate) use carried::{NewHistory, documents as documents_with_history, history_of};
 pub(crate) use changes::{By, Changing, Text};
 
 /// How many days all versions are kept, if nothing else is set.

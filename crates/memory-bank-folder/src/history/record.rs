@@ -52,6 +52,8 @@ pub(super) enum Kind {
     Deleted,
     Restored,
     Outside,
+    /// A transfer brought it as foreign.
+    Foreign,
     /// The document has another name from here on, whose file has the version.
     Moved,
     /// The versions before it were erased.
@@ -59,6 +61,19 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// The kind of the record of a version.
+    pub(super) fn of(kind: VersionKind) -> Self {
+        match kind {
+            VersionKind::Created => Self::Created,
+            VersionKind::Changed => Self::Changed,
+            VersionKind::Renamed => Self::Renamed,
+            VersionKind::Deleted => Self::Deleted,
+            VersionKind::Restored => Self::Restored,
+            VersionKind::Outside => Self::Outside,
+            VersionKind::Foreign => Self::Foreign,
+        }
+    }
+
     fn listed(self) -> Option<VersionKind> {
         match self {
             Self::Created => Some(VersionKind::Created),
@@ -67,6 +82,7 @@ impl Kind {
             Self::Deleted => Some(VersionKind::Deleted),
             Self::Restored => Some(VersionKind::Restored),
             Self::Outside => Some(VersionKind::Outside),
+            Self::Foreign => Some(VersionKind::Foreign),
             Self::Moved | Self::Erased => None,
         }
     }
@@ -108,6 +124,14 @@ pub(super) struct Facts {
     pub(super) former: usize,
     pub(super) inserted: usize,
     pub(super) whole: bool,
+    /// Whether a transfer brought it, with the author that its source named.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub(super) imported: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// A record of a file.
@@ -191,6 +215,7 @@ impl Record {
             etag: facts.after.as_deref().map(Etag::claimed),
             bytes: facts.bytes,
             replaced: facts.former as u64,
+            imported: facts.imported && self.is_own,
         })
     }
 

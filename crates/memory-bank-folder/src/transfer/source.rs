@@ -44,7 +44,9 @@ impl FolderSource {
             return Err(TransferError::Refused(leads_out(&place.bank, &to, true)));
         }
         let has_graph = || root.open().is_ok_and(|dir| dir.stamp("graph/graph.jsonl").is_some());
-        if is_bank(&root) || has_graph() {
+        // All its documents may have been deleted.
+        let has_history = || root.open().is_ok_and(|dir| dir.has_history());
+        if is_bank(&root) || has_graph() || has_history() {
             return Ok(Self { place, root });
         }
         Err(TransferError::Refused(format!(
@@ -57,6 +59,15 @@ impl FolderSource {
     #[must_use]
     pub fn bank(&self) -> &Path {
         &self.place.bank
+    }
+
+    pub(super) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The project's folder.
+    pub(super) fn project_folder(&self) -> &Path {
+        &self.place.project
     }
 
     /// Reads the bank under its lock, the rules files, and the mode that an export stored.

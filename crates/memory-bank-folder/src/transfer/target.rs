@@ -252,6 +252,16 @@ impl Staged {
         .await
     }
 
+    /// Where the bank is until it is published.
+    pub(super) fn staged_bank(&self) -> PathBuf {
+        self.folder.path().join(self.bank_name())
+    }
+
+    /// The project's folder.
+    pub(super) fn project_folder(&self) -> &Path {
+        &self.target.place.project
+    }
+
     fn bank_name(&self) -> PathBuf {
         self.target.place.bank.file_name().map_or_else(|| PathBuf::from("memory-bank"), PathBuf::from)
     }

@@ -40,7 +40,7 @@ fn used_by(command: &str) -> Option<Vec<&'static str>> {
         "doctor" => place(&["username", "json"]),
         "index" => place(&["read_only", "json"]),
         "import" => place(&["username", "read_only", "json"]),
-        "export" => Some(vec!["folder", "read_only", "json"]),
+        "export" => Some(vec!["folder", "state_dir", "read_only", "json"]),
         "restore" => Some(vec!["read_only", "json"]),
         "backup" | "migrate" | "bootstrap" | "users" | "projects" | "members" | "keys" | "audit"
         | "grants" | "identities" | "login-code" | "oauth-clients" => Some(DATABASE.to_vec()),

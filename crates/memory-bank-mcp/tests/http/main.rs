@@ -31,6 +31,8 @@ mod doctor;
 #[cfg(test)]
 mod history;
 #[cfg(test)]
+mod history_transfer;
+#[cfg(test)]
 mod hostile_project_files;
 #[cfg(test)]
 mod hosts_and_origins;

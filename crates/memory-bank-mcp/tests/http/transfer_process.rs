@@ -166,17 +166,18 @@ fn a_progress_bar_is_shown_on_terminals_only() {
     let program = env!("CARGO_BIN_EXE_memory-bank-mcp");
     let (from, to) = (text_of(project.path()), place.path().join("back"));
     let commands = [
-        ("importing", format!("import --project atlas --from {from}")),
-        ("exporting", format!("export --project atlas --to {}", text_of(&to))),
+        ("importing", "/301", format!("import --project atlas --from {from}")),
+        // The import was the first version of each document.
+        ("exporting", "/302", format!("export --project atlas --to {}", text_of(&to))),
     ];
-    for (what, arguments) in &commands {
+    for (what, items, arguments) in &commands {
         let (folder, plain) = operator(&database, "", &[]);
         let mut on_terminal = Command::new("script");
         on_terminal.current_dir(folder.path()).env_clear().env("PATH", "/usr/bin:/bin").env("TERM", "xterm");
         let set = plain.get_envs().filter_map(|(name, value)| Some((name, value?)));
         on_terminal.envs(set).args(["-qec", &format!("stty cols 120; {program} {arguments}"), "/dev/null"]);
         let shown = String::from_utf8(done(on_terminal).stdout).unwrap();
-        assert!(shown.contains(what) && shown.contains("/301"), "{shown}");
+        assert!(shown.contains(what) && shown.contains(items), "{shown}");
         assert!(shown.contains("3001 observations"), "{shown}");
     }
     // Elsewhere only the report is printed.

@@ -9,10 +9,11 @@ use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 use memory_bank_core::store::Backup;
 use memory_bank_core::transfer::{
-    BankCopy, FileCopy, NotTransferable, Onto, ProjectCopy, SideFile, SideKind, is_rules_file,
+    BankCopy, FileCopy, HistoryCount, NotTransferable, Onto, ProjectCopy, SideFile, SideKind, is_rules_file,
 };
 
 use super::error::TransferError;
+use super::history::ImportedHistory;
 use super::read::{FILES, side_files};
 use super::timeouts::LONG_TIMEOUTS;
 use super::write::{put_bank, put_files, put_items};
@@ -55,21 +56,25 @@ pub struct Imported {
     pub snapshot: Option<String>,
     /// Imported backups.
     pub backups: usize,
+    /// The versions that were imported, and those that were left out.
+    pub history: HistoryCount,
     /// Ids of backups that existed already, or for which there was no room.
     pub backups_left_out: Vec<String>,
 }
 
 /// An import, in one transaction. Dropping it rolls it back.
 pub struct Import {
-    transaction: Transaction,
-    caller: Caller,
+    pub(super) transaction: Transaction,
+    pub(super) caller: Caller,
     now: Timestamp,
     onto: Onto,
-    present: BTreeMap<String, String>,
+    pub(super) present: BTreeMap<String, String>,
     side: Vec<SideFile>,
     backups: BTreeSet<String>,
-    held_before: StoredBytes,
-    default_quota: u64,
+    pub(super) held_before: StoredBytes,
+    pub(super) default_quota: u64,
+    pub(super) keeps_history: bool,
+    pub(super) history: ImportedHistory,
     done: Imported,
 }
 
@@ -140,6 +145,8 @@ impl PostgresBank {
             backups,
             held_before: StoredBytes::of(answer(&rows, 7))?,
             default_quota: self.database.default_quota,
+            keeps_history: self.database.keeps_history,
+            history: ImportedHistory::default(),
             done: Imported::default(),
         };
         if !is_empty {
@@ -204,7 +211,9 @@ impl Import {
                 limits::DOCUMENTS
             )));
         }
-        put_bank(&self.transaction, &self.caller, &copy.bank, wrote).await?;
+        let others = self.put_documents_with_history(&copy.bank.documents).await?;
+        wrote(copy.bank.documents.len() - others.len());
+        put_bank(&self.transaction, &self.caller, &others, &copy.bank, wrote).await?;
         let mut side = copy.bank.side_files(&self.side, self.now)?;
         for rule in &copy.rules {
             side.push(rules_file(rule)?);
@@ -283,14 +292,18 @@ impl Import {
             self.transaction.roll_back().await;
             return Err(TransferError::Refused(full));
         }
+        if let Err(full) = self.check_history().await? {
+            self.transaction.roll_back().await;
+            return Err(TransferError::Refused(full));
+        }
         self.transaction.commit(&[]).await?;
-        Ok(self.done)
+        Ok(Imported { history: self.history.count, ..self.done })
     }
 
     /// Returns the result without committing.
     pub async fn forget(self) -> Imported {
         self.transaction.roll_back().await;
-        self.done
+        Imported { history: self.history.count, ..self.done }
     }
 }
 

@@ -64,8 +64,8 @@ const BACKUP_FILES: &str = "SELECT r.kind, r.path, r.content, r.modified_at FROM
 
 /// A snapshot of a project that is being read.
 pub struct Export {
-    transaction: Transaction,
-    caller: Caller,
+    pub(super) transaction: Transaction,
+    pub(super) caller: Caller,
     names: Vec<String>,
     size: Size,
 }

@@ -18,7 +18,7 @@ use crate::tenant::{Query, Transaction, Value};
 
 /// The size of one statement: so many rows, or so many bytes and one row.
 const STATEMENT_ROWS: usize = 1000;
-const STATEMENT_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const STATEMENT_BYTES: usize = 4 * 1024 * 1024;
 
 const PUT_DOCUMENTS: &str = "INSERT INTO public.documents AS d (project_id, path, content, etag, created_at, updated_at) \
     SELECT $1, u.path, u.content, u.etag, u.at, u.at \
@@ -56,22 +56,23 @@ const PUT_FILES: &str = "INSERT INTO app.files (project_id, kind, path, content,
 const PUT_ITEMS: &str = "INSERT INTO app.backup_items (project_id, backup_id, kind, key, item) \
     SELECT $1, $2, u.kind, u.key, u.item::json FROM unnest($3::text[], $4::text[], $5::text[]) AS u (kind, key, item)";
 
-/// Writes all rows of a bank. `wrote` gets the number of written items.
+/// Writes these documents and the graph of a bank. `wrote` gets the number of written items.
 pub(super) async fn put_bank(
     transaction: &Transaction,
     caller: &Caller,
+    documents: &[&DocumentCopy],
     bank: &BankCopy,
     wrote: &(dyn Fn(usize) + Send + Sync),
 ) -> Result<(), TransferError> {
     let project = caller.project.0;
-    for chunk in chunks(&bank.documents, |document| document.text.len()) {
+    for chunk in chunks(documents, |document| document.text.len()) {
         let etags: Vec<String> = chunk.iter().map(|one| Etag::of(&one.text).as_str().to_owned()).collect();
         let values: [Value<'_>; 5] = [
             &project,
-            &column(chunk, |one: &DocumentCopy| one.path.as_str()),
-            &column(chunk, |one: &DocumentCopy| one.text.as_str()),
+            &column(chunk, |one: &&DocumentCopy| one.path.as_str()),
+            &column(chunk, |one: &&DocumentCopy| one.text.as_str()),
             &etags,
-            &column(chunk, |one: &DocumentCopy| one.updated_at),
+            &column(chunk, |one: &&DocumentCopy| one.updated_at),
         ];
         transaction.run(&[Query::new(PUT_DOCUMENTS, &values)]).await?;
         wrote(chunk.len());
@@ -263,7 +264,7 @@ fn column<'a, T, C>(rows: &'a [T], of: impl Fn(&'a T) -> C) -> Vec<C> {
 }
 
 /// Splits rows into statements.
-fn chunks<T>(rows: &[T], weight: impl Fn(&T) -> usize) -> Vec<&[T]> {
+pub(super) fn chunks<T>(rows: &[T], weight: impl Fn(&T) -> usize) -> Vec<&[T]> {
     let mut chunks = Vec::new();
     let mut rest = rows;
     while !rest.is_empty() {

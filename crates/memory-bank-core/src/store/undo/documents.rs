@@ -210,7 +210,7 @@ async fn changes_of(
     loop {
         let page = bank.list_versions(caller, &query).await?;
         for version in page.versions.into_iter().filter(is_meant) {
-            if !caller.may(Right::Admin) && version.author.as_ref() != Some(&caller.user_name) {
+            if !caller.may(Right::Admin) && !version.is_by(&caller.user_name) {
                 of_others += 1;
                 continue;
             }
@@ -286,7 +286,7 @@ fn others(chain: &Chain, mine: &dyn Fn(&Version) -> bool) -> Vec<Version> {
 fn is_own_creation(chain: &Chain, caller: &Caller) -> bool {
     let creation = chain.links.iter().position(|link| link.former.is_none());
     let life = creation.and_then(|creation| chain.links.get(..=creation));
-    life.is_some_and(|life| life.iter().all(|link| link.version.author.as_ref() == Some(&caller.user_name)))
+    life.is_some_and(|life| life.iter().all(|link| link.version.is_by(&caller.user_name)))
 }
 
 fn is_allowed(to: &Snapshot, chain: &Chain) -> bool {

@@ -54,9 +54,7 @@ pub(super) async fn history(
             screen.put(Style::Dim, &format!(" (before: {former})"));
         }
         screen.put(Style::Plain, &format!("  {}", text(version, "kind")));
-        let rest: Vec<&str> =
-            ["by", "tool"].iter().map(|name| text(version, name)).filter(|part| !part.is_empty()).collect();
-        screen.line(Style::Dim, &format!("  {}", rest.join(", ")));
+        screen.line(Style::Dim, &format!("  {}", by(version)));
     }
     if screen.is_empty() {
         screen.line(Style::Dim, "No version is recorded.");
@@ -111,6 +109,14 @@ pub(super) async fn diff(
     Ok(CommandOutput::new(data, screen))
 }
 
+/// Who made a version, and with which tool. The author of an imported version is a claim of its source.
+fn by(version: &Value) -> String {
+    let is_imported = version.get("imported").is_some_and(|imported| imported == true);
+    let imported = if is_imported { "imported" } else { "" };
+    let parts = [text(version, "by"), text(version, "tool"), imported];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
+}
+
 /// Each line with the version that wrote it.
 pub(super) async fn blame(
     bank: &CommandBank,
@@ -120,10 +126,6 @@ pub(super) async fn blame(
     let arguments = json!({"action": "blame", "filename": with_extension(document)});
     let data = bank.call_all(TOOL, arguments, &["ranges"]).await?;
     let ranges = data.get("ranges").and_then(Value::as_array).cloned().unwrap_or_default();
-    let by = |range: &Value| {
-        let parts = ["by", "tool"].iter().map(|name| text(range, name)).filter(|part| !part.is_empty());
-        parts.collect::<Vec<_>>().join(", ")
-    };
     let width = ranges.iter().map(|range| by(range).chars().count()).max().unwrap_or_default();
     for range in &ranges {
         let number = range.get("version").and_then(Value::as_i64);

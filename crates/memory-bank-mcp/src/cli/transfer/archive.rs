@@ -13,7 +13,10 @@ use jiff::Timestamp;
 use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::limits;
 use memory_bank_core::store::{BACKUP_PREFIX, backup_time, check_backup_id};
-use memory_bank_core::transfer::{BankCopy, FileCopy, ProjectCopy, is_rules_file, safe_path};
+use memory_bank_core::transfer::{
+    BankCopy, DocumentHistory, FileCopy, HistoryCount, ProjectCopy, is_rules_file, read_history_line,
+    safe_path, write_history_line,
+};
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 use zip::write::SimpleFileOptions;
@@ -28,6 +31,9 @@ const MANIFEST_FILE: &str = "manifest.json";
 const MANIFEST_BYTES: u64 = 128 * 1024 * 1024;
 const BANK_FOLDER: &str = "memory-bank";
 const STATE_FILE: &str = "state.json";
+/// The folder with a file for each document that has a history.
+const HISTORY_FOLDER: &str = "history";
+const HISTORY_ENDING: &str = ".jsonl";
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,6 +66,8 @@ pub(super) struct Writer {
     zip: ZipWriter<BufWriter<NamedTempFile>>,
     to: PathBuf,
     files: Vec<ManifestEntry>,
+    /// The bytes that the history may still take.
+    history_room: u64,
 }
 
 impl Writer {
@@ -73,7 +81,12 @@ impl Writer {
             .prefix(".memory-bank-backup-")
             .tempfile_in(parent)
             .with_context(|| format!("cannot write to `{}`", parent.display()))?;
-        Ok(Self { zip: ZipWriter::new(BufWriter::new(draft)), to: to.to_owned(), files: Vec::new() })
+        Ok(Self {
+            zip: ZipWriter::new(BufWriter::new(draft)),
+            to: to.to_owned(),
+            files: Vec::new(),
+            history_room: limits::TRANSFER_BYTES,
+        })
     }
 
     /// Adds the bank, its rules files and the state.
@@ -91,6 +104,31 @@ impl Writer {
     /// Adds a backup of the bank.
     pub(super) fn backup(&mut self, id: &str, copy: &BankCopy, now: Timestamp) -> anyhow::Result<()> {
         self.bank(id, copy, now)
+    }
+
+    /// Adds the newest versions of a document, as far as there is room, and returns how many.
+    pub(super) fn history(
+        &mut self,
+        history: &DocumentHistory,
+        now: Timestamp,
+    ) -> anyhow::Result<HistoryCount> {
+        let mut bytes: Vec<u8> = Vec::new();
+        let mut count = history.count();
+        for (at, link) in history.links.iter().enumerate() {
+            let line = write_history_line(link)?;
+            if (bytes.len() + line.len() + 1) as u64 > self.history_room {
+                count.left_out += count.versions - at;
+                count.versions = at;
+                break;
+            }
+            bytes.extend(line);
+            bytes.push(b'\n');
+        }
+        if let Some(newest) = history.newest().filter(|_| !bytes.is_empty()) {
+            self.history_room = self.history_room.saturating_sub(bytes.len() as u64);
+            self.add(format!("{HISTORY_FOLDER}/{}{HISTORY_ENDING}", newest.document), &bytes, now)?;
+        }
+        Ok(count)
     }
 
     /// Writes the manifest, and renames the file into place. Returns its length in bytes.
@@ -245,6 +283,21 @@ impl Reader {
         self.bank(id)
     }
 
+    /// The files of the history.
+    pub(super) fn histories(&self) -> Vec<String> {
+        self.files.keys().filter(|path| is_history_file(path)).cloned().collect()
+    }
+
+    /// The history of a document, from its file.
+    pub(super) fn history(&mut self, path: &str) -> anyhow::Result<DocumentHistory> {
+        let bytes = self.file(path)?.bytes;
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let links = lines.map(read_history_line).collect::<Result<Vec<_>, _>>();
+        let links =
+            links.with_context(|| format!("`{path}` in the backup file is damaged; nothing was changed"))?;
+        Ok(DocumentHistory { links, left_out: 0 })
+    }
+
     fn bank(&mut self, folder: &str) -> anyhow::Result<BankCopy> {
         let prefix = format!("{folder}/");
         let paths: Vec<String> =
@@ -291,10 +344,17 @@ impl Reader {
     }
 }
 
-/// Checks the name of a file: it is in the bank or in a backup, is a rules file or the state, and leads nowhere else.
+/// Whether it is the name of a file of the history: the id of a document in its folder.
+fn is_history_file(path: &str) -> bool {
+    let id = path.strip_prefix(HISTORY_FOLDER).and_then(|rest| rest.strip_prefix('/'));
+    id.and_then(|id| id.strip_suffix(HISTORY_ENDING)).is_some_and(|id| id.parse::<uuid::Uuid>().is_ok())
+}
+
+/// Checks the name of a file: it is in the bank or in a backup, is a rules file, the state or a history, and leads nowhere else.
 fn check_name(path: &str) -> anyhow::Result<()> {
     match path.split_once('/') {
         None if is_rules_file(path) || path == STATE_FILE => Ok(()),
+        Some((HISTORY_FOLDER, _)) if is_history_file(path) => Ok(()),
         Some((top, rest)) if top == BANK_FOLDER || check_backup_id(top).is_ok() => Ok(safe_path(rest)?),
         _ => bail!("`{}` is not a name in a backup file", path.escape_debug()),
     }

@@ -51,6 +51,9 @@ pub(crate) enum TransferCommand {
         /// Omit the folder's backups.
         #[arg(long)]
         no_backups: bool,
+        /// Omit the folder's history; by default it is imported, and its versions are marked as imported.
+        #[arg(long)]
+        no_history: bool,
         /// Check everything and print the result, but change nothing.
         #[arg(long)]
         dry_run: bool,
@@ -70,6 +73,9 @@ pub(crate) enum TransferCommand {
         /// Omit the backups.
         #[arg(long)]
         no_backups: bool,
+        /// Omit the history; by default the former versions of documents are exported.
+        #[arg(long)]
+        no_history: bool,
         /// Print the result, but write nothing.
         #[arg(long)]
         dry_run: bool,
@@ -81,6 +87,9 @@ pub(crate) enum TransferCommand {
         /// The file to create, such as `atlas.zip`; it must not exist.
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
+        /// Omit the history; by default the file contains the former versions of documents.
+        #[arg(long)]
+        no_history: bool,
     },
     /// Restore a project of the database from a file of `backup`; its previous content is saved in a snapshot.
     Restore {
@@ -89,6 +98,10 @@ pub(crate) enum TransferCommand {
         /// The file.
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
+        /// Omit the file's history; by default the former versions of documents that the project does not know are restored.
+        /// The project's own history stays in any case.
+        #[arg(long)]
+        no_history: bool,
         /// Check the file and everything else and print the result, but change nothing.
         #[arg(long)]
         dry_run: bool,
@@ -122,11 +135,22 @@ pub(crate) async fn run(
         );
     }
     match command {
-        TransferCommand::Import { from, project, user, merge, replace, no_backups, dry_run, agent_files } => {
+        TransferCommand::Import {
+            from,
+            project,
+            user,
+            merge,
+            replace,
+            no_backups,
+            no_history,
+            dry_run,
+            agent_files,
+        } => {
             let options = import::ImportOptions {
                 merge: *merge,
                 replace: *replace,
                 backups: !no_backups,
+                history: !no_history,
                 dry_run: *dry_run,
             };
             let arguments = project
@@ -143,12 +167,18 @@ pub(crate) async fn run(
                 None => import_memory_file::run(from, global, options, output).await,
             }
         }
-        TransferCommand::Export { of, to, replace, no_backups, dry_run } => {
-            let options =
-                export::ExportOptions { replace: *replace, backups: !no_backups, dry_run: *dry_run };
-            export::run(to, &global.folder, of, options, output).await
+        TransferCommand::Export { of, to, replace, no_backups, no_history, dry_run } => {
+            let options = export::ExportOptions {
+                replace: *replace,
+                backups: !no_backups,
+                history: !no_history,
+                dry_run: *dry_run,
+            };
+            export::run(to, global, of, options, output).await
         }
-        TransferCommand::Backup { of, to } => backup::run(to, of, output).await,
-        TransferCommand::Restore { of, from, dry_run } => restore::run(from, of, *dry_run, output).await,
+        TransferCommand::Backup { of, to, no_history } => backup::run(to, of, !no_history, output).await,
+        TransferCommand::Restore { of, from, no_history, dry_run } => {
+            restore::run(from, of, !no_history, *dry_run, output).await
+        }
     }
 }

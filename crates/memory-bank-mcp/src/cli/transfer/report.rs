@@ -1,6 +1,6 @@
 //! The output of transfers.
 
-use memory_bank_core::transfer::Size;
+use memory_bank_core::transfer::{HistoryCount, Size};
 use memory_bank_postgres::Imported;
 use serde_json::{Value, json};
 
@@ -29,6 +29,7 @@ impl ImportReport<'_> {
         let shown = json!({
             "project": project, "user": user, "dryRun": dry_run, "moved": size_json(size),
             "documents": {"added": imported.added, "changed": imported.changed, "unchanged": imported.unchanged, "removed": imported.removed},
+            "history": history_json(imported.history),
             "backups": imported.backups, "backupsLeftOut": imported.backups_left_out, "leftOut": left_out,
             "snapshot": if dry_run { None } else { imported.snapshot.clone() },
         });
@@ -38,6 +39,7 @@ impl ImportReport<'_> {
                 "Documents: {} added, {} changed, {} unchanged, {} removed. Backups: {}.",
                 imported.added, imported.changed, imported.unchanged, imported.removed, imported.backups
             )),
+            history_text(imported.history),
             (!left_out.is_empty()).then(|| {
                 let listed: Vec<String> =
                     left_out.iter().take(MAX_LISTED).map(|name| name.escape_debug().to_string()).collect();
@@ -62,6 +64,23 @@ impl ImportReport<'_> {
         ]);
         output.show(&shown, &text)
     }
+}
+
+pub(super) fn history_json(history: HistoryCount) -> Value {
+    json!({"versions": history.versions, "leftOut": history.left_out})
+}
+
+/// The line about the history; none without one.
+pub(super) fn history_text(history: HistoryCount) -> Option<String> {
+    let HistoryCount { versions, left_out } = history;
+    let left = (left_out > 0).then(|| {
+        format!(
+            " {left_out} were left out: those of documents that have another history in the project, and the oldest where there is no \
+             room."
+        )
+    });
+    (versions > 0 || left_out > 0)
+        .then(|| format!("History: {versions} versions of documents.{}", left.unwrap_or_default()))
 }
 
 pub(super) fn size_json(size: Size) -> Value {

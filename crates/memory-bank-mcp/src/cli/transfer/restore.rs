@@ -16,6 +16,7 @@ use crate::cli::output::Output;
 pub(super) async fn run(
     from: &Path,
     arguments: &ProjectArguments,
+    with_history: bool,
     dry_run: bool,
     output: Output,
 ) -> anyhow::Result<()> {
@@ -30,7 +31,12 @@ pub(super) async fn run(
     let mut import =
         bank.begin_import(caller, Onto::Replace, OperatorAction::Restored, file.as_deref()).await?;
     let size = copy.bank.size();
-    let progress = Progress::new(size.items() + backups.len(), "restoring");
+    let histories = if with_history { reader.histories() } else { Vec::new() };
+    let progress = Progress::new(size.items() + backups.len() + histories.len(), "restoring");
+    for path in &histories {
+        import.put_history(&reader.history(path)?).await?;
+        progress.add(1);
+    }
     import.put(&copy, &|items| progress.add(items)).await?;
     drop(copy);
     for (id, made_at) in &backups {

@@ -157,6 +157,10 @@ pub(crate) struct VersionView {
     bytes: u64,
     /// How many bytes the change replaced.
     replaced_bytes: u64,
+    /// `true` if the version came with an import or a restore: `by` is then as the source named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    imported: Option<bool>,
 }
 
 impl VersionView {
@@ -174,6 +178,7 @@ impl VersionView {
             etag: version.etag.as_ref().map(Etag::as_str).map(str::to_owned),
             bytes: version.bytes,
             replaced_bytes: version.replaced,
+            imported: version.imported.then_some(true),
         }
     }
 }

@@ -98,6 +98,9 @@ fn range_json(one: &Blamed<'_>, lines: &[&str]) -> Value {
                 put(&mut data, name, json!(value));
             }
         }
+        if version.imported {
+            put(&mut data, "imported", json!(true));
+        }
     }
     put(&mut data, "text", json!(text));
     data

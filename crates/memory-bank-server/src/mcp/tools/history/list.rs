@@ -162,6 +162,9 @@ pub(super) fn version_json(version: &Version, requested: Option<&str>) -> Value 
     if version.replaced > 0 {
         put(&mut data, "replacedBytes", json!(version.replaced));
     }
+    if version.imported {
+        put(&mut data, "imported", json!(true));
+    }
     data
 }
 

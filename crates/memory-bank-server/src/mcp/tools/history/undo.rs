@@ -191,7 +191,8 @@ fn item_json(item: Option<&GraphItem>, entity: Option<&str>, other: Option<&str>
 /// Who made a version, in words.
 pub(super) fn author_and_number(version: &Version) -> String {
     let author = version.author.as_deref().unwrap_or("unknown");
-    format!("{author} (version {})", version.number)
+    let imported = if version.imported { "imported " } else { "" };
+    format!("{author} ({imported}version {})", version.number)
 }
 
 impl From<UndoError> for Failure {

@@ -1,0 +1,240 @@
+//! The history in a transfer: an export reads it in pages, one document at a time; an import adds it through the one function
+//! that may, which marks each version as imported.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use memory_bank_core::document::{DocumentPath, Etag};
+use memory_bank_core::error::StoreError;
+use memory_bank_core::history::Link;
+use memory_bank_core::limits;
+use memory_bank_core::transfer::{DocumentCopy, DocumentHistory, HistoryCount, write_history_line};
+use uuid::Uuid;
+
+use super::error::TransferError;
+use super::import::Import;
+use super::read::Export;
+use super::write::STATEMENT_BYTES;
+use crate::column::{answer, column};
+use crate::documents::versions::{SET_CHANGE, SettingOfChange};
+use crate::history::link;
+use crate::tenant::{Query, Value};
+
+/// The documents of the history, the last changed ones first.
+const DOCUMENTS: &str = "SELECT document_id, count(*) FROM app.document_versions WHERE project_id = $1 \
+    GROUP BY document_id ORDER BY max(at) DESC, document_id";
+/// The columns of [`crate::history`]'s chain, in pages.
+const PAGE: &str = "SELECT document_id, version, at, author, key_id, key_prefix, session_id, bytes, kind, tool, path, former_path, \
+    etag, former_etag, replaced, former_bytes, imported, kept_start, kept_end, former \
+    FROM app.document_chain($1, 0, $2, $3, $4)";
+const PAGE_VERSIONS: i32 = 2000;
+const PAGE_BYTES: i64 = 4 * 1024 * 1024;
+/// What a version takes beside its text.
+const VERSION_BYTES: usize = 500;
+
+/// The documents that the project has or had.
+const KNOWN: &str = "SELECT document_id FROM app.document_versions WHERE project_id = $1 \
+    UNION SELECT id FROM public.documents WHERE project_id = $1";
+const IMPORT: &str = "SELECT app.import_versions($1::text::json)";
+const PUT_DOCUMENTS: &str = "INSERT INTO public.documents (project_id, id, version, path, content, etag, created_at, updated_at) \
+    SELECT $1, u.id, u.version, u.path, u.content, u.etag, u.at, u.at \
+    FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::timestamptz[]) \
+    AS u (id, version, path, content, etag, at)";
+/// The bytes of the project's history, as the clean-up counts them.
+const BYTES: &str = "SELECT (SELECT coalesce(sum(200 + coalesce(octet_length(former), 0)), 0) FROM app.document_versions \
+    WHERE project_id = $1)::bigint + (SELECT coalesce(sum(200 + coalesce(octet_length(former::text), 0)), 0) \
+    FROM app.graph_history WHERE project_id = $1)::bigint";
+
+impl Export {
+    /// The documents that have a history, the last changed ones first.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn history(&mut self) -> Result<Vec<(Uuid, usize)>, TransferError> {
+        let project: [Value<'_>; 1] = [&self.caller.project.0];
+        let rows = self.transaction.run(&[Query::new(DOCUMENTS, &project)]).await?;
+        let documents = answer(&rows, 0).iter().map(|row| {
+            let versions: i64 = column(row, 1)?;
+            Ok((column(row, 0)?, usize::try_from(versions).unwrap_or_default()))
+        });
+        Ok(documents.collect::<Result<_, StoreError>>()?)
+    }
+
+    /// The history of one of them, in the snapshot of the export: so many of its newest versions as there is room for.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn history_of(
+        &mut self,
+        (document, versions): (Uuid, usize),
+    ) -> Result<DocumentHistory, TransferError> {
+        let mut history = DocumentHistory::default();
+        let (mut before, mut bytes) = (None::<i64>, 0);
+        loop {
+            let values: [Value<'_>; 4] = [&document, &PAGE_VERSIONS, &PAGE_BYTES, &before];
+            let rows = self.transaction.run(&[Query::new(PAGE, &values)]).await?;
+            let page = answer(&rows, 0).iter().map(link).collect::<Result<Vec<Link>, StoreError>>()?;
+            let Some(oldest) = page.last() else { break };
+            before = Some(oldest.version.number);
+            for one in page {
+                bytes += weight(&one);
+                if bytes <= limits::TRANSFER_HISTORY_BYTES || history.links.is_empty() {
+                    history.links.push(one);
+                }
+            }
+            if bytes > limits::TRANSFER_HISTORY_BYTES {
+                break;
+            }
+        }
+        history.left_out = versions.saturating_sub(history.links.len());
+        Ok(history)
+    }
+}
+
+fn weight(link: &Link) -> usize {
+    link.back.as_ref().map_or(0, |back| back.bytes()) + VERSION_BYTES
+}
+
+/// The history that an import brought.
+#[derive(Debug, Default)]
+pub(super) struct ImportedHistory {
+    /// The documents that the project has or had; read when the first history comes.
+    known: Option<BTreeSet<Uuid>>,
+    /// The documents that get their row with the history, by name: id, number and etag of the last version.
+    live: BTreeMap<String, (Uuid, i64, Etag)>,
+    pub(super) count: HistoryCount,
+}
+
+impl Import {
+    /// Adds the history of a document, before [`Self::put`] writes the document itself. A server that keeps no history adds none. A document that the project has,
+    /// or whose history it has, keeps its own history, and the versions are left out.
+    ///
+    /// # Errors
+    /// A version is malformed, or the database fails.
+    pub async fn put_history(&mut self, history: &DocumentHistory) -> Result<(), TransferError> {
+        let Some(newest) = history.newest() else { return Ok(()) };
+        let refused = |_| TransferError::Refused(format!("`{}` is no id of a document", newest.document));
+        let document: Uuid = newest.document.parse().map_err(refused)?;
+        self.history.count.left_out += history.left_out;
+        let path = history.live_path();
+        let is_taken = |path: &DocumentPath| {
+            self.present.contains_key(path.as_str()) || self.history.live.contains_key(path.as_str())
+        };
+        let is_taken = path.is_some_and(is_taken);
+        if !self.keeps_history || is_taken || self.known().await?.contains(&document) {
+            self.history.count.left_out += history.links.len();
+            return Ok(());
+        }
+        // The oldest come first, so that rows are added in the order of time.
+        let mut page = Vec::new();
+        for link in history.links.iter().rev() {
+            let line = write_history_line(link)?;
+            if page.len() + line.len() > STATEMENT_BYTES && !page.is_empty() {
+                self.add_versions(std::mem::take(&mut page)).await?;
+            }
+            page.push(if page.is_empty() { b'[' } else { b',' });
+            page.extend(line);
+        }
+        self.add_versions(page).await?;
+        self.history.known.get_or_insert_default().insert(document);
+        self.history.count.versions += history.links.len();
+        if let Some((path, etag)) = path.zip(newest.etag.clone()) {
+            self.history.live.insert(path.as_str().to_owned(), (document, newest.number, etag));
+        }
+        Ok(())
+    }
+
+    async fn known(&mut self) -> Result<&BTreeSet<Uuid>, TransferError> {
+        if self.history.known.is_none() {
+            let project: [Value<'_>; 1] = [&self.caller.project.0];
+            let rows = self.transaction.run(&[Query::new(KNOWN, &project)]).await?;
+            let known = answer(&rows, 0).iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?;
+            self.history.known = Some(known);
+        }
+        Ok(self.history.known.get_or_insert_default())
+    }
+
+    async fn add_versions(&self, mut list: Vec<u8>) -> Result<(), TransferError> {
+        list.push(b']');
+        let text = String::from_utf8(list).map_err(|error| TransferError::Refused(error.to_string()))?;
+        if text.contains("\\u0000") {
+            return Err(TransferError::Refused(
+                "a version of the history contains a null byte, which a database cannot keep, and nothing was moved; leave the \
+                 history out with --no-history"
+                    .to_owned(),
+            ));
+        }
+        let values: [Value<'_>; 1] = [&text];
+        self.transaction.run(&[Query::new(IMPORT, &values)]).await?;
+        Ok(())
+    }
+
+    /// Writes the documents whose history came with them; returns the others. They get no version of the import: the last
+    /// imported one is their text.
+    pub(super) async fn put_documents_with_history<'d>(
+        &self,
+        documents: &'d [DocumentCopy],
+    ) -> Result<Vec<&'d DocumentCopy>, TransferError> {
+        let (mut others, mut whole, mut changed) = (Vec::new(), Vec::new(), Vec::new());
+        for document in documents {
+            match self.history.live.get(document.path.as_str()) {
+                None => others.push(document),
+                Some((id, number, etag)) if Etag::of(&document.text) == *etag => {
+                    whole.push((document, *id, *number));
+                }
+                Some((id, number, _)) => changed.push((document, *id, number.saturating_add(1))),
+            }
+        }
+        if !whole.is_empty() {
+            self.set_change(&SettingOfChange::of_tool(false, None, "import")).await?;
+            self.put_with_ids(&whole).await?;
+            self.set_change(&SettingOfChange::of_tool(self.keeps_history, None, "import")).await?;
+        }
+        self.put_with_ids(&changed).await?;
+        Ok(others)
+    }
+
+    async fn set_change(&self, setting: &SettingOfChange) -> Result<(), TransferError> {
+        let change: [Value<'_>; 2] = [&setting.change, &setting.versions];
+        self.transaction.run(&[Query::new(SET_CHANGE, &change)]).await?;
+        Ok(())
+    }
+
+    async fn put_with_ids(&self, documents: &[(&DocumentCopy, Uuid, i64)]) -> Result<(), TransferError> {
+        for chunk in super::write::chunks(documents, |(document, _, _)| document.text.len()) {
+            let of = |pick: fn(&DocumentCopy) -> &str| -> Vec<&str> {
+                chunk.iter().map(|(document, _, _)| pick(document)).collect()
+            };
+            let etags: Vec<String> =
+                chunk.iter().map(|(document, _, _)| Etag::of(&document.text).as_str().to_owned()).collect();
+            let ids: Vec<Uuid> = chunk.iter().map(|(_, id, _)| *id).collect();
+            let numbers: Vec<i64> = chunk.iter().map(|(_, _, number)| *number).collect();
+            let times: Vec<jiff::Timestamp> =
+                chunk.iter().map(|(document, _, _)| document.updated_at).collect();
+            let (paths, texts) = (of(|one| one.path.as_str()), of(|one| one.text.as_str()));
+            let values: [Value<'_>; 7] =
+                [&self.caller.project.0, &ids, &numbers, &paths, &texts, &etags, &times];
+            self.transaction.run(&[Query::new(PUT_DOCUMENTS, &values)]).await?;
+        }
+        Ok(())
+    }
+
+    /// Checks, if versions were added, that the history is not larger than the quota: the clean-up would delete its oldest
+    /// versions.
+    pub(super) async fn check_history(&self) -> Result<Result<(), String>, TransferError> {
+        let Some(limit) =
+            self.held_before.limit(self.default_quota).filter(|_| self.history.count.versions > 0)
+        else {
+            return Ok(Ok(()));
+        };
+        let project: [Value<'_>; 1] = [&self.caller.project.0];
+        let rows = self.transaction.run(&[Query::new(BYTES, &project)]).await?;
+        let bytes: i64 = answer(&rows, 0).first().map_or(Ok(0), |row| column(row, 0))?;
+        if bytes <= limit {
+            return Ok(Ok(()));
+        }
+        Ok(Err(format!(
+            "the history of the project would have {bytes} bytes, and its quota is {limit}, so nothing was written; leave the \
+             history out with --no-history, or set a higher quota with `memory-bank-mcp projects set-quota`"
+        )))
+    }
+}
