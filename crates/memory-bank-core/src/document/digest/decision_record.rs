@@ -8,6 +8,7 @@ use super::block::{Block, blocks};
 use super::display_date::display_date;
 use super::line_state::{content, labelled, plain};
 use crate::document::date::{date_anywhere, dated};
+use crate::document::entry_archive::ArchivedSections;
 use crate::document::roles::{Role, is_structural};
 use crate::document::section::Outline;
 
@@ -189,7 +190,9 @@ fn parts(outline: &Outline<'_>, body: &Range<usize>) -> Vec<(String, Range<usize
     let below = outline.sections_in(body);
     let own_end = below.first().map_or(body.end, |section| section.heading.range.start);
     let mut parts = vec![(String::new(), body.start..own_end)];
-    parts.extend(below.into_iter().map(|section| (section.heading.title.to_string(), section.own)));
+    let mut archived = ArchivedSections::default();
+    let below = below.into_iter().filter(|section| !archived.contains(section.heading));
+    parts.extend(below.map(|section| (section.heading.title.to_string(), section.own)));
     parts
 }
 

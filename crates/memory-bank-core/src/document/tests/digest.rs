@@ -190,3 +190,44 @@ fn blockers_and_issues_of_any_author_count_until_resolved() {
     );
     assert!(issues(&drafts).is_empty());
 }
+
+#[test]
+fn what_is_in_the_archive_of_a_document_does_not_count() {
+    let tail = "- [ ] write docs\n- ✅ ship it\n\n### Build\n- [ ] a\n\n#### Known Issues\n- it leaks\n\n### Use nom\n- **Date:** 2026-11-22\n- **Decision:** nom.\n";
+    for name in [
+        "plan.md",
+        "active-context.md",
+        "progress.md",
+        "tasks.md",
+        "decision-log.md",
+        "adr/0001.md",
+        "product-context.md",
+        "system-patterns.md",
+    ] {
+        let text =
+            format!("# Plan\n\n## Tasks\n- [ ] stay\n\n## archive\n\n{tail}\n## Known Issues\n- open one\n");
+        let shown = digest(&[DigestSource { name, text: &text }], DigestBounds::default());
+        let all = format!("{shown:?}");
+        for gone in ["write docs", "ship it", "leaks", "nom", "\"a\""] {
+            assert!(!all.contains(gone), "{name}: {gone} in {all}");
+        }
+        if !matches!(name, "decision-log.md" | "adr/0001.md") {
+            assert_eq!(shown.current_context.tasks, ["stay"], "{name}");
+            assert_eq!(shown.current_context.issues, ["open one"], "{name}");
+        }
+    }
+    // Neither does it count in an excerpt, nor in the record of a decision.
+    let text =
+        "# Words\n\n## Colours\nThe sky is blue.\n\n## Archive\n\n### Sea 2026-11-22\nThe sea is green.\n";
+    let shown = digest(&[DigestSource { name: "notes.md", text }], DigestBounds::default());
+    let excerpt = format!("{:?}", shown.excerpt);
+    assert!(
+        excerpt.contains("blue") && !excerpt.contains("ea is") && !excerpt.contains("Archive"),
+        "{excerpt}"
+    );
+    let text = "# Use nom\n\n## Status\naccepted\n\n## Decision\nIt is nom.\n\n## Archive\n\n### Decision\nIt was pest.\n";
+    let shown = digest(&[DigestSource { name: "adr/0001.md", text }], DigestBounds::default());
+    let decided: Vec<_> =
+        shown.recent_decisions.iter().map(|one| (one.title.as_str(), one.summary.as_str())).collect();
+    assert_eq!(decided, [("Use nom", "It is nom.")]);
+}
