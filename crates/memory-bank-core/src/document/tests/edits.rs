@@ -215,3 +215,26 @@ fn what_is_no_entry_is_not_archived() {
         assert!(archived(text, &edit).unwrap_err().contains(reason), "{edit}");
     }
 }
+
+#[test]
+fn advice_on_a_text_that_occurs_often_works() {
+    let text = "# T\n\n## A\n- deploy db\n\n## B\n- deploy db\n- deploy db soon\n";
+    let reason = |edit: serde_json::Value| archived(text, &edit).unwrap_err();
+    let refused = reason(json!({"op": "archive", "match": "deploy db"}));
+    assert!(refused.contains("occurs 3 times") && refused.contains("`replace`"), "{refused}");
+    assert!(!refused.contains("`count`"), "{refused}");
+    let refused = reason(json!({"op": "insert_after", "match": "deploy db", "text": "x"}));
+    assert!(refused.contains("surroundings") && !refused.contains("`count`"), "{refused}");
+    let refused = reason(json!({"op": "replace", "old": "deploy db", "new": "x"}));
+    assert!(refused.contains("or set `count`"), "{refused}");
+    let done = apply_edits(
+        text,
+        &edits(json!([
+            {"op": "replace", "old": "## B\n- deploy db\n", "new": "## B\n- deploy db (b)\n"},
+            {"op": "archive", "match": "- deploy db (b)"},
+            {"op": "archive", "match": "- deploy db\n"},
+        ])),
+    )
+    .unwrap();
+    assert_eq!(done, "# T\n\n## A\n\n## B\n- deploy db soon\n\n## Archive\n\n- deploy db (b)\n- deploy db\n");
+}
