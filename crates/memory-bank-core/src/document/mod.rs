@@ -59,7 +59,7 @@ pub use clip::clip;
 pub use condense::{Condensed, Piece, condense};
 pub use conflict::Conflict;
 pub use core_document::{CORE_DOCUMENTS, CoreDocument, OLD_NAMES, core_rank};
-pub use decisions::{DecisionLogged, LogDecision, log_decision};
+pub use decisions::{DecisionLogged, LogDecision, ReplacedDecision, log_decision};
 pub(crate) use dialect::front_matter;
 pub use diff::{unified_diff, unified_diff_within};
 pub(crate) use digest::is_decision_log;

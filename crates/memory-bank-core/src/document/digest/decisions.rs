@@ -6,7 +6,7 @@ use jiff::civil::DateTime;
 
 use super::block::{Block, blocks};
 use super::decision_columns::{REASON_HEADS, TITLE_HEADS};
-use super::decision_record::{Record, has_record, is_decision_word};
+use super::decision_record::{Record, has_record, is_decision_word, is_single_record};
 use super::display_date::display_date;
 use super::document_kind::DocumentKind;
 use super::line_state::{content, is_resolved, labelled, plain, read, without_ordinal};
@@ -147,26 +147,12 @@ struct DecisionReader<'o, 't> {
 }
 
 impl DecisionReader<'_, '_> {
-    /// Whether the document is a single record with its title as the heading; reads it in that case.
+    /// Reads the document if it is a single record.
     fn single_record(&mut self) -> bool {
-        let headings = self.outline.headings();
-        let Some(first) = headings.first().filter(|first| first.level == 1) else { return false };
-        let rest = headings.get(1..).unwrap_or_default();
-        let names_log = Role::of_heading(&first.title) == Some(Role::Decision) || is_structural(&first.title);
-        let mut archived = ArchivedSections::default();
-        let parts: Vec<&Heading> =
-            rest.iter().filter(|heading| !archived.contains(heading) && heading.level <= 2).collect();
-        if names_log
-            || parts.is_empty()
-            || !parts.iter().all(|heading| is_structural(&heading.title))
-            || rest.iter().any(|heading| heading.level == 1)
-        {
+        let Some(section) = self.outline.section(0).filter(|_| is_single_record(self.outline)) else {
             return false;
-        }
-        if let Some(section) = self.outline.section(0) {
-            let first = first.clone();
-            self.record(&first, &section.body, None);
-        }
+        };
+        self.record(section.heading, &section.body, None);
         true
     }
 

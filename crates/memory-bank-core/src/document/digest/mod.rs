@@ -32,8 +32,9 @@ mod types;
 use std::borrow::Cow;
 
 use self::collect::{Collected, collect};
+pub(in crate::document) use self::decision_record::is_single_record;
 use self::decisions::DecisionEntry;
-use self::document_kind::DocumentKind;
+use self::document_kind::{DocumentKind, names_decisions};
 use self::entry::Entry;
 use self::fit::fit;
 pub use self::plain::plain_digest;
@@ -83,15 +84,12 @@ impl DigestContent {
 /// have such.
 #[must_use]
 pub fn without_ended_decisions<'t>(name: &str, text: &'t str, at: i64) -> Cow<'t, str> {
-    match DocumentKind::of(name) {
-        DocumentKind::Decisions => decision_marks::without_ended(text, at),
-        _ => Cow::Borrowed(text),
-    }
+    if is_decision_log(name) { decision_marks::without_ended(text, at) } else { Cow::Borrowed(text) }
 }
 
-/// Whether a document is a log of decisions.
+/// Whether a document is a log of decisions, so that marks end its entries.
 pub(crate) fn is_decision_log(name: &str) -> bool {
-    DocumentKind::of(name) == DocumentKind::Decisions
+    names_decisions(name)
 }
 
 fn read_content(sources: &[DigestSource<'_>], bounds: DigestBounds) -> DigestContent {
