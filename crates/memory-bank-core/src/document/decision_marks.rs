@@ -70,21 +70,46 @@ fn end_of_entry(own: &str) -> Option<i64> {
     replaced.into_iter().chain(ends).min()
 }
 
+/// A decision log without the entries that have ended.
+#[derive(Debug)]
+pub struct HoldingDecisions<'t> {
+    /// The text of the others.
+    pub text: Cow<'t, str>,
+    /// The headings in those that have ended, except the headings that others have, too.
+    pub ended: Vec<String>,
+}
+
 /// A decision log without the entries that have ended at this moment, in milliseconds since 1970.
-pub(crate) fn without_ended(text: &str, at: i64) -> Cow<'_, str> {
+pub(crate) fn holding(text: &str, at: i64) -> HoldingDecisions<'_> {
+    let mut holding = HoldingDecisions { text: Cow::Borrowed(text), ended: Vec::new() };
+    if !text.lines().any(has_mark) {
+        return holding;
+    }
+    let outline = Outline::of(text);
     let mut kept = String::new();
+    let mut gone: Vec<Range<usize>> = Vec::new();
     let mut from = 0;
-    for EndingEntry { range, end } in ending_entries(text) {
+    for EndingEntry { range, end } in ending_in(&outline) {
         if end <= at && range.start >= from {
             kept.push_str(text.get(from..range.start).unwrap_or_default());
             from = range.end;
+            gone.push(range);
         }
     }
-    if from == 0 {
-        return Cow::Borrowed(text);
+    if gone.is_empty() {
+        return holding;
     }
     kept.push_str(text.get(from..).unwrap_or_default());
-    Cow::Owned(kept)
+    let is_gone = |heading: &&Heading| {
+        let next = gone.partition_point(|range| range.end <= heading.range.start);
+        gone.get(next).is_some_and(|range| range.start <= heading.range.start)
+    };
+    let (ended, others): (Vec<&Heading>, Vec<&Heading>) = outline.headings().iter().partition(is_gone);
+    let others: BTreeSet<&str> = others.into_iter().map(|heading| &*heading.title).collect();
+    let ended = ended.into_iter().map(|heading| &*heading.title).filter(|title| !others.contains(title));
+    holding.ended = ended.map(str::to_owned).collect();
+    holding.text = Cow::Owned(kept);
+    holding
 }
 
 /// A line without its bullet and the emphasis before its first word.
@@ -169,13 +194,16 @@ fn find<'s, 'o>(
     let folded = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     let wanted = folded(named);
     let is_meant = |entry: &&Section<'_>| {
-        let title = folded(&entry.heading.title);
+        let titles = [folded(&entry.heading.title), folded(&entry.heading.source)];
         let date = folded(value_of(outline.slice(&entry.own), DATE).unwrap_or_default());
-        wanted == title
-            || [day_of(&date), time_of(&date), date.as_str()]
-                .iter()
-                .filter(|date| !date.is_empty())
-                .any(|date| wanted == format!("{date} {title}") || wanted == format!("{title} ({date})"))
+        let dates = [day_of(&date), time_of(&date), date.as_str()];
+        titles.iter().any(|title| {
+            wanted == *title
+                || dates
+                    .iter()
+                    .filter(|date| !date.is_empty())
+                    .any(|date| wanted == format!("{date} {title}") || wanted == format!("{title} ({date})"))
+        })
     };
     let meant: Vec<&Section<'_>> = entries.iter().filter(is_meant).collect();
     let holding: Vec<&Section<'_>> =

@@ -28,6 +28,10 @@ fn logged(text: &str, request: &LogDecision) -> Result<String, String> {
     Ok(drafts.text(&log).unwrap().to_owned())
 }
 
+fn without_ended(text: &str, at: i64) -> Cow<'_, str> {
+    holding(text, at).text
+}
+
 fn decision(supersedes: &[&str]) -> LogDecision {
     LogDecision {
         title: "Use PostgreSQL".into(),
