@@ -107,3 +107,44 @@ test("a replaced decision stays in the log with a mark, and digest and search le
   assert.ok(!(await read(bank, "decision-log.md")).includes("## X"));
   assert.ok(!(await read(bank, "progress.md")).includes("Decision Made: X"));
 });
+
+test("ended decisions are in no list of the digest, and replies name what was replaced", async (t) => {
+  const { server } = await freshBank(t);
+  const log = async (title, more = {}) =>
+    (await server.ok("log_decision", { title, context: "c", decision: `${title} it is`, ...more })).text;
+  assert.equal(await log("Use MySQL"), "Decision logged: Use MySQL");
+  assert.match(await log("Use PostgreSQL", { supersedes: "Use MySQL" }), /^Decision logged: Use PostgreSQL; it replaces Use MySQL \(\d{4}-[^)]+\)$/);
+  assert.match(await log("Use Oracle", { supersedes: "Use MySQL" }), /Use MySQL \([^)]+\) was already replaced by Use PostgreSQL \(/);
+  const progress = async (more) =>
+    (await server.ok("get_context_digest", { maxDecisions: 0, ...more })).json.digest.recentProgress.join("\n");
+  assert.doesNotMatch(await progress({}), /MySQL/);
+  const finalized = (await server.ok("finalize_thinking_session", {
+    summary: "s", decision: { title: "Use SQLite", context: "", decision: "d", supersedes: ["Use Oracle"] },
+  })).text;
+  assert.match(finalized, /Decision logged: Use SQLite; it replaces Use Oracle \(/);
+});
+
+test("marks by hand end decisions in logs of any name, for the digest and for searches", async (t) => {
+  const { server } = await freshBank(t);
+  for (const [file, mark] of [["architecture-decisions.md", "**superseded by:** Use Redis"], ["docs-adr-0001.md", "- Valid Until: 2001-01-01"]]) {
+    const content = `# Architecture Decisions\n\n## Use walruses\n${mark}\n- **Decision:** walruses.\n\n## Use giraffes\n- **Decision:** giraffes.\n`;
+    await server.ok("write_memory_bank_file", { filename: file, content });
+    const found = async (query, more) =>
+      (await server.ok("search_memory_bank", { query, files: [file], ...more })).json.results.length;
+    assert.equal(await found("walruses"), 0, file);
+    assert.ok((await found("walruses", { includeEnded: true })) > 0, file);
+    assert.ok((await found("giraffes")) > 0, file);
+  }
+  const digest = JSON.stringify((await server.ok("get_context_digest", {})).json.digest);
+  assert.doesNotMatch(digest, /walruses/);
+});
+
+test("what was archived is not in the digest", async (t) => {
+  const { server } = await freshBank(t);
+  const content = "# Plan\n\n## Tasks\n- [ ] write docs\n- [ ] stay\n\n### Build\n- [ ] a\n";
+  await server.ok("write_memory_bank_file", { filename: "plan.md", content });
+  const edits = [{ op: "archive", heading: "Build" }, { op: "archive", match: "write docs" }];
+  await server.ok("edit_memory_bank_file", { filename: "plan.md", edits });
+  const { digest } = (await server.ok("get_context_digest", {})).json;
+  assert.deepEqual(digest.currentContext.tasks, ["stay"]);
+});

@@ -2,9 +2,12 @@
 //! lines of text, which people may write by hand.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::document::section::{Outline, Section};
+use crate::document::digest::is_single_record;
+use crate::document::roles::{Role, is_placeholder, is_structural};
+use crate::document::section::{Heading, Outline, Section};
 use crate::document::splice::{Gap, insert_visible};
 use crate::error::EditError;
 use crate::graph::validity::end_of;
@@ -22,74 +25,164 @@ const DATE: &str = "Date";
 /// How many titles a refusal lists.
 const LISTED_TITLES: usize = 5;
 
-/// The entries that end, with the first moment at which they have ended, in milliseconds since 1970.
-pub(crate) fn ending_entries(text: &str) -> Vec<(Range<usize>, i64)> {
-    let marks = [SUPERSEDED_BY, VALID_UNTIL, EXPIRES];
-    // Most logs have none, and need no parser.
-    if !marks.iter().any(|label| text.contains(&format!("**{label}:**"))) {
-        return Vec::new();
+/// An entry that ends.
+pub(crate) struct EndingEntry {
+    /// Its bytes.
+    pub(crate) range: Range<usize>,
+    /// The first moment at which it has ended, in milliseconds since 1970.
+    pub(crate) end: i64,
+}
+
+/// The entries that end, top to bottom.
+pub(crate) fn ending_entries(text: &str) -> Vec<EndingEntry> {
+    // Most logs have no marks, and need no parser.
+    if text.lines().any(has_mark) { ending_in(&Outline::of(text)) } else { Vec::new() }
+}
+
+fn ending_in(outline: &Outline<'_>) -> Vec<EndingEntry> {
+    let end_of_own = |section: &Section<'_>| end_of_entry(outline.slice(&section.own));
+    if is_whole_record(outline) {
+        let end = outline.sections().filter_map(|section| end_of_own(&section)).min();
+        let whole =
+            end.zip(outline.section(0)).map(|(end, section)| EndingEntry { range: section.range(), end });
+        return whole.into_iter().collect();
     }
-    let outline = Outline::of(text);
     let entries = outline.sections().filter(|section| section.heading.level >= 2);
     entries
-        .filter_map(|section| {
-            let own = outline.slice(&section.own);
-            let replaced = value_of(own, SUPERSEDED_BY).map(|_| i64::MIN);
-            let ends = [VALID_UNTIL, EXPIRES].into_iter().filter_map(|label| end_of(value_of(own, label)?));
-            Some((section.range(), replaced.into_iter().chain(ends).min()?))
-        })
+        .filter_map(|section| Some(EndingEntry { range: section.range(), end: end_of_own(&section)? }))
         .collect()
 }
 
+/// Whether a document is one decision, whose title is the heading of level 1.
+fn is_whole_record(outline: &Outline<'_>) -> bool {
+    let is_title = |heading: &Heading| {
+        heading.level == 1
+            && Role::of_heading(&heading.title) != Some(Role::Decision)
+            && !is_structural(&heading.title)
+    };
+    is_single_record(outline) || matches!(outline.headings(), [only] if is_title(only))
+}
+
+/// When the entry with these lines ends.
+fn end_of_entry(own: &str) -> Option<i64> {
+    let replaced = replaced_by(own).map(|_| i64::MIN);
+    let ends = [VALID_UNTIL, EXPIRES].into_iter().filter_map(|label| end_of(value_of(own, label)?));
+    replaced.into_iter().chain(ends).min()
+}
+
+/// A decision log without the entries that have ended.
+#[derive(Debug)]
+pub struct HoldingDecisions<'t> {
+    /// The text of the others.
+    pub text: Cow<'t, str>,
+    /// The headings in those that have ended, except the headings that others have, too.
+    pub ended: Vec<String>,
+}
+
 /// A decision log without the entries that have ended at this moment, in milliseconds since 1970.
-pub(crate) fn without_ended(text: &str, at: i64) -> Cow<'_, str> {
+pub(crate) fn holding(text: &str, at: i64) -> HoldingDecisions<'_> {
+    let mut holding = HoldingDecisions { text: Cow::Borrowed(text), ended: Vec::new() };
+    if !text.lines().any(has_mark) {
+        return holding;
+    }
+    let outline = Outline::of(text);
     let mut kept = String::new();
+    let mut gone: Vec<Range<usize>> = Vec::new();
     let mut from = 0;
-    for (range, end) in ending_entries(text) {
+    for EndingEntry { range, end } in ending_in(&outline) {
         if end <= at && range.start >= from {
             kept.push_str(text.get(from..range.start).unwrap_or_default());
             from = range.end;
+            gone.push(range);
         }
     }
-    if from == 0 {
-        return Cow::Borrowed(text);
+    if gone.is_empty() {
+        return holding;
     }
     kept.push_str(text.get(from..).unwrap_or_default());
-    Cow::Owned(kept)
+    let is_gone = |heading: &&Heading| {
+        let next = gone.partition_point(|range| range.end <= heading.range.start);
+        gone.get(next).is_some_and(|range| range.start <= heading.range.start)
+    };
+    let (ended, others): (Vec<&Heading>, Vec<&Heading>) = outline.headings().iter().partition(is_gone);
+    let others: BTreeSet<&str> = others.into_iter().map(|heading| &*heading.title).collect();
+    let ended = ended.into_iter().map(|heading| &*heading.title).filter(|title| !others.contains(title));
+    holding.ended = ended.map(str::to_owned).collect();
+    holding.text = Cow::Owned(kept);
+    holding
 }
 
-/// The value of a labelled line.
+/// A line without its bullet and the emphasis before its first word.
+fn unmarked(line: &str) -> &str {
+    line.trim_start_matches(['-', '*', '+', '_', ' ', '\t'])
+}
+
+/// Whether a line is a mark of the end of a decision.
+fn has_mark(line: &str) -> bool {
+    let words = unmarked(line);
+    let may_be = matches!(words.as_bytes().first(), Some(b'S' | b's' | b'V' | b'v' | b'E' | b'e'));
+    may_be && [SUPERSEDED_BY, VALID_UNTIL, EXPIRES].iter().any(|label| labelled_value(words, label).is_some())
+}
+
+/// The value of a line with this label. People write it in any case, with or without a bullet and emphasis.
+fn labelled_value<'t>(line: &'t str, label: &str) -> Option<&'t str> {
+    let words = unmarked(line);
+    let head = words.get(..label.len())?;
+    let rest = words.get(label.len()..)?.trim_start_matches(['*', '_', ' ']);
+    let value =
+        rest.strip_prefix(':')?.trim_matches(|sign: char| matches!(sign, '*' | '_') || sign.is_whitespace());
+    head.eq_ignore_ascii_case(label).then_some(value)
+}
+
+/// The value of the first line with this label.
 fn value_of<'t>(own: &'t str, label: &str) -> Option<&'t str> {
-    own.lines().find_map(|line| {
-        let line = line.trim().trim_start_matches(['-', '*', ' ']);
-        line.strip_prefix(label)?.strip_prefix(":**").map(str::trim)
-    })
+    own.lines().find_map(|line| labelled_value(line, label))
 }
 
-/// Marks a decision as replaced. Returns the text and the decision as `Title (date)`.
+/// The decision that replaced the entry with these lines.
+fn replaced_by(own: &str) -> Option<&str> {
+    value_of(own, SUPERSEDED_BY).filter(|value| !is_placeholder(value))
+}
+
+/// A decision that another one replaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplacedDecision {
+    /// The decision as `Title (date)`.
+    pub name: String,
+    /// The decision that had replaced it before, as its mark names it.
+    pub already_by: Option<String>,
+}
+
+/// Marks a decision as replaced.
 ///
 /// # Errors
 /// No decision has this title, or several have it.
-pub(super) fn mark_superseded(text: &str, named: &str, by: &str) -> Result<(String, String), EditError> {
+pub(super) fn mark_superseded(
+    text: &str,
+    named: &str,
+    by: &str,
+) -> Result<(String, ReplacedDecision), EditError> {
     let outline = Outline::of(text);
     let entries: Vec<Section<'_>> = outline.sections().filter(|section| section.heading.level >= 2).collect();
     let entry = find(&outline, &entries, named)?;
     let own = outline.slice(&entry.own);
     let date = value_of(own, DATE).unwrap_or_default();
     let title = entry.heading.title.trim();
-    let shown = if date.is_empty() { title.to_owned() } else { format!("{title} ({date})") };
+    let name = if date.is_empty() { title.to_owned() } else { format!("{title} ({date})") };
+    let already_by = replaced_by(own).map(str::to_owned);
     let mark = format!("- **{SUPERSEDED_BY}:** {by}");
     // Behind the date, as its neighbour; else at the beginning of the entry.
     let mut at = entry.own.start;
     let mut place = entry.own.start;
     for line in own.split_inclusive('\n') {
         place += line.len();
-        if line.trim_start().starts_with(&format!("- **{DATE}:**")) {
+        if line.trim_start().starts_with(['-', '*', '+']) && labelled_value(line, DATE).is_some() {
             at = place;
             break;
         }
     }
-    Ok((insert_visible(&outline, at, &mark, Gap::None, Gap::None)?, shown))
+    let changed = insert_visible(&outline, at, &mark, Gap::None, Gap::None)?;
+    Ok((changed, ReplacedDecision { name, already_by }))
 }
 
 /// The entry that is named by its title, with or without its date; of several with one title the only one that is not replaced.
@@ -101,21 +194,22 @@ fn find<'s, 'o>(
     let folded = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     let wanted = folded(named);
     let is_meant = |entry: &&Section<'_>| {
-        let title = folded(&entry.heading.title);
+        let titles = [folded(&entry.heading.title), folded(&entry.heading.source)];
         let date = folded(value_of(outline.slice(&entry.own), DATE).unwrap_or_default());
-        let day = date.split(' ').next().unwrap_or_default();
-        let time = date.strip_suffix(" utc").unwrap_or(&date);
-        wanted == title
-            || [day, time, date.as_str()]
-                .iter()
-                .filter(|date| !date.is_empty())
-                .any(|date| wanted == format!("{date} {title}") || wanted == format!("{title} ({date})"))
+        let dates = [day_of(&date), time_of(&date), date.as_str()];
+        titles.iter().any(|title| {
+            wanted == *title
+                || dates
+                    .iter()
+                    .filter(|date| !date.is_empty())
+                    .any(|date| wanted == format!("{date} {title}") || wanted == format!("{title} ({date})"))
+        })
     };
     let meant: Vec<&Section<'_>> = entries.iter().filter(is_meant).collect();
-    let holding: Vec<&&Section<'_>> =
-        meant.iter().filter(|entry| value_of(outline.slice(&entry.own), SUPERSEDED_BY).is_none()).collect();
+    let holding: Vec<&Section<'_>> =
+        meant.iter().copied().filter(|entry| replaced_by(outline.slice(&entry.own)).is_none()).collect();
     match (holding.as_slice(), meant.as_slice()) {
-        ([entry], _) => Ok(**entry),
+        ([entry], _) => Ok(entry),
         ([], [.., last]) => Ok(last),
         ([], []) => {
             let titles = entries.iter().rev().take(LISTED_TITLES).map(|entry| entry.heading.title.trim());
@@ -127,16 +221,48 @@ fn find<'s, 'o>(
                 named.trim()
             )))
         }
-        (several, _) => {
-            let dates = several.iter().filter_map(|entry| value_of(outline.slice(&entry.own), DATE));
-            let dates = dates.collect::<Vec<_>>().join(", ");
-            Err(EditError::Refused(format!(
-                "`supersedes`: several decisions are called `{0}` ({dates}); give the date before the title, as in `2026-11-22 {0}`; \
-                 nothing was written",
-                named.trim()
-            )))
-        }
+        (several, _) => Err(ambiguous(outline, named, several)),
     }
+}
+
+/// The refusal of a name that several decisions have, with a name that only the last one has.
+fn ambiguous(outline: &Outline<'_>, named: &str, several: &[&Section<'_>]) -> EditError {
+    let date_of = |entry: &&Section<'_>| value_of(outline.slice(&entry.own), DATE).unwrap_or_default();
+    let dates: Vec<&str> = several.iter().map(date_of).filter(|date| !date.is_empty()).collect();
+    let title = several.last().map_or("", |last| last.heading.title.trim());
+    let parts = [("date", day_of as PartOfTime), ("date and time", time_of)];
+    let differ = |part: PartOfTime| {
+        let distinct: BTreeSet<&str> = dates.iter().map(|date| part(date)).collect();
+        dates.len() == several.len() && distinct.len() == several.len()
+    };
+    let advice = match parts.into_iter().find(|(_, part)| differ(*part)) {
+        Some((words, part)) => {
+            let last = dates.last().map_or("", |date| part(date));
+            format!("give the {words} before the title, as in `{last} {title}`")
+        }
+        None => {
+            "change the heading of one of them with edit_memory_bank_file first, as their dates do not differ"
+                .to_owned()
+        }
+    };
+    EditError::Refused(format!(
+        "`supersedes`: several decisions are called `{}` ({}); {advice}; nothing was written",
+        named.trim(),
+        dates.join(", ")
+    ))
+}
+
+/// A part of a time that distinguishes decisions.
+type PartOfTime = fn(&str) -> &str;
+
+/// The day of a time as decisions have it.
+fn day_of(date: &str) -> &str {
+    date.split(' ').next().unwrap_or_default()
+}
+
+/// Such a time without its zone.
+fn time_of(date: &str) -> &str {
+    date.strip_suffix(" utc").or_else(|| date.strip_suffix(" UTC")).unwrap_or(date)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
+pub use crate::document::decision_marks::ReplacedDecision;
 use crate::document::progress::{TrackProgress, track_progress};
 use crate::document::section::{LineEnding, Outline, Section};
 use crate::document::splice::{Gap, append_block, insert_visible};
@@ -58,6 +59,28 @@ impl LogDecision {
 pub struct DecisionLogged {
     /// The title, with line breaks folded.
     pub title: String,
+    /// The decisions that it replaces.
+    pub replaced: Vec<ReplacedDecision>,
+}
+
+impl DecisionLogged {
+    /// What was logged and replaced, in a line. A decision that another one had replaced is named with that one, as both may hold.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let mut text = format!("Decision logged: {}", self.title);
+        let names: Vec<&str> = self.replaced.iter().map(|one| one.name.as_str()).collect();
+        if !names.is_empty() {
+            text.push_str(&format!("; it replaces {}", names.join(", ")));
+        }
+        for one in &self.replaced {
+            let Some(by) = one.already_by.as_deref().filter(|by| !names.contains(by)) else { continue };
+            text.push_str(&format!(
+                ". {} was already replaced by {by}: if that does not hold any more, log a decision that `supersedes` both",
+                one.name
+            ));
+        }
+        text
+    }
 }
 
 /// Appends a decision, and a line of progress that names it. Missing documents start from their template.
@@ -92,13 +115,14 @@ pub fn log_decision(
     let replaced = argument::lines("supersedes", &request.supersedes)?;
     let date = clock::date_time(at);
     let by = format!("{title} ({date})");
+    let mut marked: Vec<ReplacedDecision> = Vec::new();
     CoreDocument::DecisionLog.rewrite(drafts, |text| {
         let mut text = without_template(text).into_owned();
-        let mut marked = Vec::new();
+        marked.clear();
         for named in &replaced {
-            let (changed, shown) = decision_marks::mark_superseded(&text, named, &by)?;
+            let (changed, replaced) = decision_marks::mark_superseded(&text, named, &by)?;
             text = changed;
-            marked.push(shown);
+            marked.push(replaced);
         }
         let mut record = vec![
             format!("## {title}"),
@@ -110,7 +134,7 @@ pub fn log_decision(
         record.push(list("Alternatives Considered", &alternatives));
         record.push(list("Consequences", &consequences));
         record.extend(ends.iter().filter_map(|(label, end)| Some(field(label, end.as_ref()?))));
-        record.extend(marked.iter().map(|shown| field(decision_marks::SUPERSEDES, shown)));
+        record.extend(marked.iter().map(|one| field(decision_marks::SUPERSEDES, &one.name)));
         insert_record(&text, &record.join("\n"))
     })?;
     let progress = TrackProgress {
@@ -119,7 +143,7 @@ pub fn log_decision(
         update_active_context: false,
     };
     track_progress(drafts, &progress, at, author)?;
-    Ok(DecisionLogged { title })
+    Ok(DecisionLogged { title, replaced: marked })
 }
 
 /// Inserts a record beside the newest one of the log: at the end, unless the log is sorted newest first.

@@ -202,7 +202,7 @@ fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<
         Edit::Replace { old, new, count } => replace(text, old, new, *count),
         Edit::InsertBefore { matching, heading, text: lines } => match Place::of(matching, heading)? {
             Place::Match(found) => {
-                let found = unique_match(text, found)?;
+                let found = unique_match(text, found, MORE_TEXT)?;
                 check_place(text, found.0)?;
                 let at = line_start(text, found.0);
                 Ok(insert_lines(text, at, trimmed(lines)?, Gap::None, Gap::None))
@@ -220,7 +220,7 @@ fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<
         },
         Edit::InsertAfter { matching, heading, text: lines } => match Place::of(matching, heading)? {
             Place::Match(found) => {
-                let found = unique_match(text, found)?;
+                let found = unique_match(text, found, MORE_TEXT)?;
                 check_place(text, found.0)?;
                 let at = line_end(text, found.1);
                 Ok(insert_lines(text, at, trimmed(lines)?, Gap::None, Gap::None))
@@ -237,7 +237,7 @@ fn apply(text: &str, edit: &Edit, removed_sections: &mut Vec<String>) -> Result<
         Edit::Archive { matching, heading } => {
             let entry = match Place::of(matching, heading)? {
                 Place::Match(found) => {
-                    let (start, end) = unique_match(text, found)?;
+                    let (start, end) = unique_match(text, found, WHOLE_ITEM)?;
                     ArchivedEntry::Item(start..end)
                 }
                 Place::Heading(words) => ArchivedEntry::Section(words),
@@ -275,7 +275,7 @@ fn replace(text: &str, old: &str, new: &str, count: usize) -> Result<String, Str
     let old = with_line_endings_of(text, old)?;
     let found = text.matches(&old).count();
     if found != count || count == 0 {
-        return Err(wrong_count(text, &old, found, count));
+        return Err(wrong_count(text, &old, (found, count), MORE_TEXT_OR_COUNT));
     }
     check_occurrences(text, &old)?;
     let new = LineEnding::of(text).apply(new);
@@ -323,12 +323,12 @@ fn written_end_of(text: &str, conflict: &Conflict) -> usize {
 }
 
 /// The byte range of a text that must occur exactly once.
-fn unique_match(text: &str, found: &str) -> Result<(usize, usize), String> {
+fn unique_match(text: &str, found: &str, advice: &str) -> Result<(usize, usize), String> {
     let found = with_line_endings_of(text, found)?;
     let count = text.matches(&found).count();
     match text.find(&found) {
         Some(at) if count == 1 => Ok((at, at + found.len())),
-        _ => Err(wrong_count(text, &found, count, 1)),
+        _ => Err(wrong_count(text, &found, (count, 1), advice)),
     }
 }
 
@@ -340,8 +340,16 @@ fn with_line_endings_of(text: &str, old_text: &str) -> Result<String, String> {
     if text.contains(old_text) { Ok(old_text.to_owned()) } else { Ok(LineEnding::of(text).apply(old_text)) }
 }
 
-fn wrong_count(text: &str, old_text: &str, found: usize, expected: usize) -> String {
+/// How to name one place of several for each kind of edit.
+const MORE_TEXT: &str = "give more of its surroundings";
+const MORE_TEXT_OR_COUNT: &str = "give more of its surroundings, or set `count`";
+const WHOLE_ITEM: &str = "give the whole text of the item with its line break; of equal items, change one before with an edit \
+    `replace`, whose `old` contains the line above, too";
+
+/// `counts` are the number of occurrences and the expected one.
+fn wrong_count(text: &str, old_text: &str, counts: (usize, usize), advice: &str) -> String {
     const MAX_SHOWN: usize = 5;
+    let (found, expected) = counts;
     let shown: String = old_text.chars().take(60).collect();
     if found == 0 {
         return format!(
@@ -356,10 +364,7 @@ fn wrong_count(text: &str, old_text: &str, found: usize, expected: usize) -> Str
     if found > MAX_SHOWN {
         lines.push("…".to_owned());
     }
-    format!(
-        "`{shown}` occurs {found} times (lines {}), not {expected}; give more of its surroundings, or set `count`",
-        lines.join(", ")
-    )
+    format!("`{shown}` occurs {found} times (lines {}), not {expected}; {advice}", lines.join(", "))
 }
 
 fn trimmed(lines: &str) -> Result<&str, String> {

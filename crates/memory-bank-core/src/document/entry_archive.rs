@@ -3,12 +3,34 @@
 
 use std::ops::Range;
 
-use crate::document::section::{Outline, same_title};
-use crate::document::section_edits::{append, checked_visible, section_of};
-use crate::document::splice::{Gap, insert_closing};
+use crate::document::section::{Heading, Item, Marker, Outline, Section};
+use crate::document::section_edits::{append_to, checked_visible, section_of};
+use crate::document::splice::{Gap, insert_closing, written_end};
 
 /// The heading of archived entries.
 const ARCHIVE: &str = "Archive";
+
+/// Whether a section with this heading holds archived entries.
+fn is_archive(heading: &Heading) -> bool {
+    heading.title.trim().eq_ignore_ascii_case(ARCHIVE)
+}
+
+/// Finds the archived sections among the headings of a document, which are passed top to bottom.
+#[derive(Default)]
+pub(super) struct ArchivedSections {
+    /// The level of the archive that the last heading belongs to.
+    level: Option<u8>,
+}
+
+impl ArchivedSections {
+    /// Whether the section with this heading is an archive, or in one.
+    pub(super) fn contains(&mut self, heading: &Heading) -> bool {
+        if self.level.is_none_or(|level| heading.level <= level) {
+            self.level = is_archive(heading).then_some(heading.level);
+        }
+        self.level.is_some()
+    }
+}
 
 /// An entry of a document.
 pub(super) enum ArchivedEntry<'a> {
@@ -38,7 +60,7 @@ pub(super) fn archive(text: &str, entry: &ArchivedEntry<'_>) -> Result<String, S
     if let Some(conflict) = outline.conflict_in(&outline.own_section_at(range.start)) {
         return Err(conflict.refusal());
     }
-    let place = outline.sections().filter(|section| same_title(&section.heading.title, ARCHIVE)).last();
+    let place = archive_of(&outline);
     if let Some(archive) = &place
         && archive.range().start <= range.start
         && range.end <= archive.range().end
@@ -58,12 +80,40 @@ pub(super) fn archive(text: &str, entry: &ArchivedEntry<'_>) -> Result<String, S
     if level.is_none() && lost != outline.headings().len() {
         return Err("the document would have other sections without this item".to_owned());
     }
-    if rest_outline.sections().any(|section| same_title(&section.heading.title, ARCHIVE)) {
-        return append(&rest, ARCHIVE, &moved);
+    if let Some(archive) = archive_of(&rest_outline) {
+        return match level {
+            Some(_) => append_to(&rest_outline, &archive.body, &moved),
+            None => append_item(&rest_outline, &archive, &moved),
+        };
     }
     let lines = format!("## {ARCHIVE}\n\n{moved}");
     let at = rest.len();
     checked_visible(&rest_outline, insert_closing(&rest, at, &lines, Gap::Blank, Gap::None), at..at, &lines)
+}
+
+/// The archive of a document: the last one, as archived entries are at its end.
+fn archive_of<'o>(outline: &'o Outline<'_>) -> Option<Section<'o>> {
+    outline.sections().filter(|section| is_archive(section.heading)).last()
+}
+
+/// Adds an item to the archive itself, as an archived section would make it a part of its own.
+fn append_item(outline: &Outline<'_>, archive: &Section<'_>, lines: &str) -> Result<String, String> {
+    let at = written_end(outline.text(), &archive.own);
+    let is_last = |item: &&Item| item.depth == 0 && item.range.end == at;
+    let last = outline.items_in(&archive.own).iter().rfind(is_last);
+    let moved = Outline::of(lines);
+    let continues = last.zip(moved.items().first()).is_some_and(|(last, moved)| is_one_list(last, moved));
+    let before = if continues { Gap::None } else { Gap::Blank };
+    checked_visible(outline, insert_closing(outline.text(), at, lines, before, Gap::Blank), at..at, lines)
+}
+
+/// Whether the second item continues the list of the first.
+fn is_one_list(one: &Item, next: &Item) -> bool {
+    match (one.marker, next.marker) {
+        (Marker::Bullet(one), Marker::Bullet(next)) => one == next,
+        (Marker::Number(_, one), Marker::Number(_, next)) => one == next,
+        _ => false,
+    }
 }
 
 /// The text without these lines, and without one of two blank lines that meet then.

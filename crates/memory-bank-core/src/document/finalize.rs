@@ -95,7 +95,7 @@ pub fn finalize_thinking_session(
     actions.push("Session note added to active-context.md".to_owned());
     if let Some(decision) = &request.decision {
         let logged = log_decision(drafts, decision, at, author)?;
-        actions.push(format!("Decision logged: {}", logged.title));
+        actions.push(logged.sentence());
     }
     if let Some(progress) = &request.progress_entry {
         let added = add_progress_entry(drafts, progress, at, author)?;

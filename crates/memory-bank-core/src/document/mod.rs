@@ -59,14 +59,15 @@ pub use clip::clip;
 pub use condense::{Condensed, Piece, condense};
 pub use conflict::Conflict;
 pub use core_document::{CORE_DOCUMENTS, CoreDocument, OLD_NAMES, core_rank};
-pub use decisions::{DecisionLogged, LogDecision, log_decision};
+pub use decision_marks::HoldingDecisions;
+pub use decisions::{DecisionLogged, LogDecision, ReplacedDecision, log_decision};
 pub(crate) use dialect::front_matter;
 pub use diff::{unified_diff, unified_diff_within};
 pub(crate) use digest::is_decision_log;
 pub use digest::{
     CurrentContext, DIGEST_TOKENS, DecisionSummary, Digest, DigestBounds, DigestContent, DigestExtras,
     DigestSource, DocumentFacts, Excerpt, MAX_SOURCE_BYTES, digest, digest_documents, estimated_tokens,
-    plain_digest, without_ended_decisions,
+    holding_decisions, plain_digest,
 };
 pub use edits::{DocumentEdited, Edit, apply_edits, edit_document};
 pub use etag::Etag;

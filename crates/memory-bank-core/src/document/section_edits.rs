@@ -57,11 +57,17 @@ fn headings_of(outline: &Outline<'_>) -> String {
 pub(super) fn append(text: &str, heading: &str, lines: &str) -> Result<String, String> {
     let outline = Outline::of(text);
     let section = section_of(&outline, heading)?;
-    let at = written_end(text, &section.body);
+    append_to(&outline, &section.body, lines)
+}
+
+/// Inserts lines at the end of the body of a section.
+pub(super) fn append_to(outline: &Outline<'_>, body: &Range<usize>, lines: &str) -> Result<String, String> {
+    let text = outline.text();
+    let at = written_end(text, body);
     let list_continues =
-        begins_with_item(lines) && outline.items_in(&section.body).iter().any(|item| item.range.end == at);
-    let before = if list_continues || at == section.heading.range.end { Gap::None } else { Gap::Blank };
-    checked_visible(&outline, insert_closing(text, at, lines, before, Gap::Blank), at..at, lines)
+        begins_with_item(lines) && outline.items_in(body).iter().any(|item| item.range.end == at);
+    let before = if list_continues || at == body.start { Gap::None } else { Gap::Blank };
+    checked_visible(outline, insert_closing(text, at, lines, before, Gap::Blank), at..at, lines)
 }
 
 pub(super) fn prepend(text: &str, heading: &str, lines: &str) -> Result<String, String> {

@@ -28,6 +28,10 @@ fn logged(text: &str, request: &LogDecision) -> Result<String, String> {
     Ok(drafts.text(&log).unwrap().to_owned())
 }
 
+fn without_ended(text: &str, at: i64) -> Cow<'_, str> {
+    holding(text, at).text
+}
+
 fn decision(supersedes: &[&str]) -> LogDecision {
     LogDecision {
         title: "Use PostgreSQL".into(),
@@ -107,4 +111,97 @@ fn line_endings_of_a_log_are_kept() {
     let text = logged(&windows, &decision(&["Use MySQL"])).unwrap();
     assert!(text.contains("\r\n- **Superseded By:** Use PostgreSQL (2026-02-01 00:00:00 UTC)\r\n"), "{text}");
     assert!(!text.replace("\r\n", "").contains('\n'));
+}
+
+#[rstest]
+#[case("- **Superseded By:** Use X (2026-01-02)")]
+#[case("**superseded by:** [Use X](x.md)")]
+#[case("* __SUPERSEDED BY__: ADR-0005")]
+#[case("- Superseded by: 0005")]
+#[case("superseded by: Use X")]
+#[case("- **Valid Until:** 2026-01-01")]
+#[case("**valid until:** 2026-01-01")]
+#[case("- Valid Until: 2026-01-01\r")]
+#[case("- **valid until**: 2026-01-01")]
+#[case("+ expires: **2026-01-01**")]
+fn a_mark_by_hand_counts_in_any_case_with_or_without_emphasis(#[case] mark: &str) {
+    let text = format!("# Log\n\n## Use A\n- **Date:** 2026-01-01\n{mark}\n\n## Use B\nb\n");
+    assert_eq!(without_ended(&text, at("2026-02-01T00:00:00Z")), "# Log\n\n## Use B\nb\n", "{mark}");
+    // A record with its title as the heading of the document ends as a whole.
+    for record in
+        [format!("# Use A\n{mark}\n"), format!("# Use A\na\n\n## Status\n{mark}\n\n## Decision\nd\n")]
+    {
+        assert_eq!(without_ended(&record, at("2026-02-01T00:00:00Z")), "", "{record}");
+    }
+}
+
+#[rstest]
+#[case("- **Superseded By:** None")]
+#[case("- **Superseded By:**")]
+#[case("- **Superseded By:** [Decision]")]
+#[case("- Valid Until: further notice")]
+#[case("- It expires: 2026-01-01")]
+#[case("- Expires soon")]
+fn other_lines_are_no_marks(#[case] line: &str) {
+    let text = format!("# Log\n\n## Use A\n{line}\n");
+    assert_eq!(without_ended(&text, i64::MAX), text);
+}
+
+#[test]
+fn a_log_with_one_heading_does_not_end_with_an_entry() {
+    let text = "# Decision Log\n- Use A\n- Superseded By: Use B\n";
+    assert_eq!(without_ended(text, i64::MAX), text);
+}
+
+fn reply(text: &str, request: &LogDecision) -> String {
+    let at: Timestamp = "2026-02-01T00:00:00Z".parse().unwrap();
+    let log = CoreDocument::DecisionLog.path();
+    let mut drafts = Drafts::default();
+    for path in LogDecision::paths() {
+        let stored = (path == log).then(|| Document {
+            path: path.clone(),
+            content: text.to_owned(),
+            etag: Etag::of(text),
+            version: 1,
+            updated_at: at,
+        });
+        drafts.load(path, stored);
+    }
+    log_decision(&mut drafts, request, at, "ann").unwrap().sentence()
+}
+
+#[test]
+fn a_reply_names_what_was_replaced_and_by_which_it_was_replaced_before() {
+    assert_eq!(reply(LOG, &decision(&[])), "Decision logged: Use PostgreSQL");
+    assert_eq!(
+        reply(LOG, &decision(&["Use MySQL", "2026-01-02 Use REST"])),
+        "Decision logged: Use PostgreSQL; it replaces Use MySQL (2026-01-01 10:00:00 UTC), Use REST (2026-01-02 10:00:00 UTC)"
+    );
+    let text = logged(LOG, &decision(&["Use MySQL"])).unwrap();
+    let oracle = |supersedes: &[&str]| LogDecision { title: "Use Oracle".into(), ..decision(supersedes) };
+    assert_eq!(
+        reply(&text, &oracle(&["Use MySQL"])),
+        "Decision logged: Use Oracle; it replaces Use MySQL (2026-01-01 10:00:00 UTC). Use MySQL (2026-01-01 10:00:00 UTC) was \
+         already replaced by Use PostgreSQL (2026-02-01 00:00:00 UTC): if that does not hold any more, log a decision that \
+         `supersedes` both"
+    );
+    let both = reply(&text, &oracle(&["Use MySQL", "Use PostgreSQL"]));
+    assert!(both.contains("replaces Use MySQL") && !both.contains("already"), "{both}");
+}
+
+#[test]
+fn the_advice_on_decisions_of_one_title_and_day_works() {
+    let entry = |time: &str| format!("## Dup\n- **Date:** 2026-11-28 {time} UTC\n\n");
+    let text = format!("# Decision Log\n\n{}{}", entry("10:00:00"), entry("11:00:00"));
+    for named in ["Dup", "2026-11-28 Dup"] {
+        let refused = logged(&text, &decision(&[named])).unwrap_err();
+        assert!(refused.contains("as in `2026-11-28 11:00:00 Dup`;"), "{refused}");
+    }
+    let text = logged(&text, &decision(&["2026-11-28 11:00:00 Dup"])).unwrap();
+    assert!(text.contains("11:00:00 UTC\n- **Superseded By:**"), "{text}");
+    let days = logged(LOG, &decision(&["Use REST"])).unwrap_err();
+    assert!(days.contains("give the date before the title, as in `2026-01-03 Use REST`;"), "{days}");
+    let same = format!("# Decision Log\n\n{}{}", entry("10:00:00"), entry("10:00:00"));
+    let refused = logged(&same, &decision(&["Dup"])).unwrap_err();
+    assert!(refused.contains("change the heading") && !refused.contains("as in"), "{refused}");
 }

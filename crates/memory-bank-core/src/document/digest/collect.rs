@@ -30,10 +30,11 @@ pub(super) struct Collected {
     pub(super) decisions: Vec<DecisionSummary>,
 }
 
-/// The entries of all documents by role, the most informative first.
+/// The entries of all documents by role, the most informative first. `ended` are the titles of decisions that have ended.
 pub(super) fn collect(
     all: &[(DocumentKind, usize, Vec<Entry>)],
     decided: &[(DocumentKind, usize, Vec<DecisionEntry>)],
+    ended: &[String],
     documents: &[Cow<'_, str>],
     bounds: DigestBounds,
 ) -> Collected {
@@ -84,7 +85,7 @@ pub(super) fn collect(
         progress: Vec::new(),
         decisions: latest_decisions(decided, documents, bounds.decisions),
     }
-    .with_progress(all, bounds.progress_entries)
+    .with_progress(all, ended, bounds.progress_entries)
 }
 
 impl Collected {
@@ -94,18 +95,24 @@ impl Collected {
         self.focus.is_empty() && self.state.is_empty() && lines <= FEW_ENTRIES
     }
 
-    /// Adds the latest lines of progress, except those that only name one of these decisions: those that are shown, and enough
+    /// Adds the latest lines of progress, except those that only name one of these decisions, or one that has ended: those that are shown, and enough
     /// to know whether there are few.
-    fn with_progress(mut self, all: &[(DocumentKind, usize, Vec<Entry>)], most: usize) -> Self {
+    fn with_progress(
+        mut self,
+        all: &[(DocumentKind, usize, Vec<Entry>)],
+        ended: &[String],
+        most: usize,
+    ) -> Self {
         let titles: BTreeSet<&str> = self.decisions.iter().map(|one| one.title.as_str()).collect();
+        let ended: BTreeSet<String> = ended.iter().map(|title| key(title)).collect();
+        let is_named =
+            |title: &str| titles.contains(title.trim()) || !ended.is_empty() && ended.contains(&key(title));
         let mut seen = BTreeSet::new();
         let lines = progress(all)
             .into_iter()
             .map(progress_line)
             .filter(|line| seen.insert(key(line)))
-            .filter(|line| {
-                !line.split_once("Decision Made: ").is_some_and(|(_, title)| titles.contains(title.trim()))
-            })
+            .filter(|line| !line.split_once("Decision Made: ").is_some_and(|(_, title)| is_named(title)))
             .take(most.max(FEW_ENTRIES + 1))
             .collect();
         self.progress = lines;

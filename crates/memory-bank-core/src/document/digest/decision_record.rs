@@ -8,8 +8,9 @@ use super::block::{Block, blocks};
 use super::display_date::display_date;
 use super::line_state::{content, labelled, plain};
 use crate::document::date::{date_anywhere, dated};
+use crate::document::entry_archive::ArchivedSections;
 use crate::document::roles::{Role, is_structural};
-use crate::document::section::Outline;
+use crate::document::section::{Heading, Outline};
 
 /// The summary of a record's text.
 pub(super) struct Record {
@@ -189,7 +190,9 @@ fn parts(outline: &Outline<'_>, body: &Range<usize>) -> Vec<(String, Range<usize
     let below = outline.sections_in(body);
     let own_end = below.first().map_or(body.end, |section| section.heading.range.start);
     let mut parts = vec![(String::new(), body.start..own_end)];
-    parts.extend(below.into_iter().map(|section| (section.heading.title.to_string(), section.own)));
+    let mut archived = ArchivedSections::default();
+    let below = below.into_iter().filter(|section| !archived.contains(section.heading));
+    parts.extend(below.map(|section| (section.heading.title.to_string(), section.own)));
     parts
 }
 
@@ -221,6 +224,21 @@ fn is_date_label(label: &str) -> bool {
 pub(super) fn has_record(outline: &Outline<'_>, body: &Range<usize>) -> bool {
     let text = outline.readable(body);
     text.lines().any(|line| labelled(line).is_some_and(|(label, _)| is_decision_word(label)))
+}
+
+/// Whether a document is a single record with its title as the heading.
+pub(in crate::document) fn is_single_record(outline: &Outline<'_>) -> bool {
+    let headings = outline.headings();
+    let Some(first) = headings.first().filter(|first| first.level == 1) else { return false };
+    let rest = headings.get(1..).unwrap_or_default();
+    let names_log = Role::of_heading(&first.title) == Some(Role::Decision) || is_structural(&first.title);
+    let mut archived = ArchivedSections::default();
+    let parts: Vec<&Heading> =
+        rest.iter().filter(|heading| !archived.contains(heading) && heading.level <= 2).collect();
+    !names_log
+        && !parts.is_empty()
+        && parts.iter().all(|heading| is_structural(&heading.title))
+        && rest.iter().all(|heading| heading.level > 1)
 }
 
 /// Whether a heading or label is a word for "decision", in any language.

@@ -6,11 +6,12 @@ use jiff::civil::DateTime;
 
 use super::block::{Block, blocks};
 use super::decision_columns::{REASON_HEADS, TITLE_HEADS};
-use super::decision_record::{Record, has_record, is_decision_word};
+use super::decision_record::{Record, has_record, is_decision_word, is_single_record};
 use super::display_date::display_date;
 use super::document_kind::DocumentKind;
 use super::line_state::{content, is_resolved, labelled, plain, read, without_ordinal};
 use crate::document::date::{date_anywhere, dated};
+use crate::document::entry_archive::ArchivedSections;
 use crate::document::roles::{Role, is_placeholder, is_structural};
 use crate::document::section::{Heading, Outline, Section};
 
@@ -66,8 +67,12 @@ pub(super) fn decisions(kind: DocumentKind, outline: &Outline<'_>) -> Vec<Decisi
     if is_log {
         reader.list(&(0..first), None, Lines::Introduction);
     }
+    let mut archived = ArchivedSections::default();
     for (index, heading) in headings.iter().enumerate() {
         let Some(section) = outline.section(index) else { continue };
+        if archived.contains(heading) {
+            continue;
+        }
         lists.retain(|(level, _, _)| *level < heading.level);
         if title.is_some_and(|level| level < heading.level) {
             continue;
@@ -142,24 +147,12 @@ struct DecisionReader<'o, 't> {
 }
 
 impl DecisionReader<'_, '_> {
-    /// Whether the document is a single record with its title as the heading; reads it in that case.
+    /// Reads the document if it is a single record.
     fn single_record(&mut self) -> bool {
-        let headings = self.outline.headings();
-        let Some(first) = headings.first().filter(|first| first.level == 1) else { return false };
-        let rest = headings.get(1..).unwrap_or_default();
-        let names_log = Role::of_heading(&first.title) == Some(Role::Decision) || is_structural(&first.title);
-        let parts: Vec<&Heading> = rest.iter().filter(|heading| heading.level <= 2).collect();
-        if names_log
-            || parts.is_empty()
-            || !parts.iter().all(|heading| is_structural(&heading.title))
-            || rest.iter().any(|heading| heading.level == 1)
-        {
+        let Some(section) = self.outline.section(0).filter(|_| is_single_record(self.outline)) else {
             return false;
-        }
-        if let Some(section) = self.outline.section(0) {
-            let first = first.clone();
-            self.record(&first, &section.body, None);
-        }
+        };
+        self.record(section.heading, &section.body, None);
         true
     }
 

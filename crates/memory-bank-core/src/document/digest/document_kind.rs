@@ -224,6 +224,19 @@ impl DocumentKind {
     }
 }
 
+/// Whether a name has a word for decisions anywhere, as `architecture-decisions.md` and `docs-adr-0001.md` have.
+pub(super) fn names_decisions(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    let is_record = |word: &str| {
+        let word = word.trim_end_matches(|character: char| character.is_ascii_digit());
+        // The letters occur in other words.
+        matches!(word, "adr" | "adrs")
+    };
+    DocumentKind::of(name) == DocumentKind::Decisions
+        || DECISION_PREFIXES.iter().any(|word| *word != "adr" && lower.contains(word))
+        || lower.split(|character: char| !character.is_alphanumeric()).any(is_record)
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -254,5 +267,21 @@ mod tests {
     #[case("session-records.md", DocumentKind::Archive)]
     fn a_name_determines_the_kind_of_a_document(#[case] name: &str, #[case] kind: DocumentKind) {
         assert_eq!(DocumentKind::of(name), kind);
+    }
+
+    #[rstest]
+    #[case("decision-log.md", true)]
+    #[case("decision-log-archive-2026-11.md", true)]
+    #[case("architecture-decisions.md", true)]
+    #[case("architectureDecisions.md", true)]
+    #[case("docs-adr-0001.md", true)]
+    #[case("docs/adr0001-use-nom.md", true)]
+    #[case("架构决策.md", true)]
+    #[case("adr.md", true)]
+    #[case("system-patterns.md", false)]
+    #[case("quadrants.md", false)]
+    #[case("cadre.md", false)]
+    fn a_name_determines_whether_marks_end_entries(#[case] name: &str, #[case] expected: bool) {
+        assert_eq!(names_decisions(name), expected);
     }
 }

@@ -18,6 +18,7 @@ use super::note::{note_role, without_author};
 use super::table_row::Row;
 use crate::document::date::{date_anywhere, dated};
 use crate::document::dialect::front_matter;
+use crate::document::entry_archive::ArchivedSections;
 use crate::document::roles::{Role, is_cjk, is_placeholder, is_structural};
 use crate::document::section::{Heading, Outline};
 
@@ -40,8 +41,12 @@ pub(super) fn entries(kind: DocumentKind, outline: &Outline<'_>) -> Vec<Entry> {
         return reader.finish();
     }
     let mut open: Vec<LineContext> = Vec::new();
+    let mut archived = ArchivedSections::default();
     for index in 0..headings.len() {
         let Some(section) = outline.section(index) else { continue };
+        if archived.contains(section.heading) {
+            continue;
+        }
         open.retain(|place| place.level < section.heading.level);
         let place = LineContext::of_heading(kind, section.heading, index == 0, open.last());
         reader.section += 1;

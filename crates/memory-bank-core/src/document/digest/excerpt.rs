@@ -6,6 +6,7 @@ use super::line_state::{content, is_introduction};
 use super::types::Excerpt;
 use crate::document::date::{date_anywhere, dated};
 use crate::document::dialect::front_matter;
+use crate::document::entry_archive::ArchivedSections;
 use crate::document::section::Outline;
 
 /// The most headings, and the most tokens of each part of an excerpt.
@@ -21,9 +22,11 @@ pub(super) fn excerpt(name: &str, outline: &Outline<'_>) -> Option<Excerpt> {
     let parts: Vec<String> = parts(outline);
     let first = parts.iter().position(|part| !part.is_empty())?;
     let beginning = cut(&join_lines(parts.iter().skip(first).take(MAX_SECTIONS).cloned()), MAX_PART_TOKENS);
+    let mut archived = ArchivedSections::default();
     let headings: Vec<String> = outline
         .headings()
         .iter()
+        .filter(|heading| !archived.contains(heading))
         .filter(|heading| heading.level > 1 || outline.headings().len() == 1)
         .take(MAX_HEADINGS)
         .map(|heading| cut(&heading.title, MAX_HEADING_TOKENS))
@@ -45,8 +48,10 @@ fn parts(outline: &Outline<'_>) -> Vec<String> {
     let text = outline.text();
     let head = outline.headings().first().map_or(text.len(), |heading| heading.range.start);
     let start = front_matter(text).min(head);
+    let mut archived = ArchivedSections::default();
+    let sections = outline.sections().filter(|section| !archived.contains(section.heading));
     std::iter::once(words(outline, &(start..head)))
-        .chain(outline.sections().map(|section| words(outline, &section.own)))
+        .chain(sections.map(|section| words(outline, &section.own)))
         .collect()
 }
 
@@ -80,8 +85,10 @@ pub(super) fn join_lines(lines: impl Iterator<Item = String>) -> String {
 
 /// The section whose heading has the latest date.
 fn latest_part(outline: &Outline<'_>) -> Option<String> {
+    let mut archived = ArchivedSections::default();
     let section = outline
         .sections()
+        .filter(|section| !archived.contains(section.heading))
         .filter_map(|section| {
             let date = dated(&section.heading.source)
                 .map(|(date, _)| date)

@@ -32,8 +32,9 @@ mod types;
 use std::borrow::Cow;
 
 use self::collect::{Collected, collect};
+pub(in crate::document) use self::decision_record::is_single_record;
 use self::decisions::DecisionEntry;
-use self::document_kind::DocumentKind;
+use self::document_kind::{DocumentKind, names_decisions};
 use self::entry::Entry;
 use self::fit::fit;
 pub use self::plain::plain_digest;
@@ -45,7 +46,7 @@ pub use self::types::{
     DocumentFacts, Excerpt,
 };
 use crate::compact_sort::CompactSort as _;
-use crate::document::decision_marks;
+use crate::document::decision_marks::{self, HoldingDecisions};
 use crate::document::roles::Role;
 use crate::document::section::Outline;
 
@@ -54,7 +55,7 @@ const MAX_PATTERN_LINES: usize = 20;
 /// Builds the digest from the documents.
 #[must_use]
 pub fn digest(sources: &[DigestSource<'_>], extras: &DigestExtras, bounds: DigestBounds) -> Digest {
-    DigestContent::of(sources, bounds).digest(extras, bounds)
+    DigestContent::of(sources, &[], bounds).digest(extras, bounds)
 }
 
 /// The content of the documents for a digest, before it is cut to a budget.
@@ -66,10 +67,11 @@ pub struct DigestContent {
 }
 
 impl DigestContent {
-    /// Reads the documents. The bound on tokens does not count here.
+    /// Reads the documents. Lines of progress that only name one of the `ended` decisions are left out. The bound on tokens does not
+    /// count here.
     #[must_use]
-    pub fn of(sources: &[DigestSource<'_>], bounds: DigestBounds) -> Self {
-        read_content(sources, bounds)
+    pub fn of(sources: &[DigestSource<'_>], ended: &[String], bounds: DigestBounds) -> Self {
+        read_content(sources, ended, bounds)
     }
 
     /// The digest with these lines of the store.
@@ -79,22 +81,20 @@ impl DigestContent {
     }
 }
 
-/// The text of a document without decisions that have ended at this moment, in milliseconds since 1970. Only logs of decisions
-/// have such.
+/// The decisions of a document that hold at this moment, in milliseconds since 1970. `None` if all of it counts, as it does in
+/// documents other than logs of decisions.
 #[must_use]
-pub fn without_ended_decisions<'t>(name: &str, text: &'t str, at: i64) -> Cow<'t, str> {
-    match DocumentKind::of(name) {
-        DocumentKind::Decisions => decision_marks::without_ended(text, at),
-        _ => Cow::Borrowed(text),
-    }
+pub fn holding_decisions<'t>(name: &str, text: &'t str, at: i64) -> Option<HoldingDecisions<'t>> {
+    let holding = is_decision_log(name).then(|| decision_marks::holding(text, at))?;
+    matches!(holding.text, Cow::Owned(_)).then_some(holding)
 }
 
-/// Whether a document is a log of decisions.
+/// Whether a document is a log of decisions, so that marks end its entries.
 pub(crate) fn is_decision_log(name: &str) -> bool {
-    DocumentKind::of(name) == DocumentKind::Decisions
+    names_decisions(name)
 }
 
-fn read_content(sources: &[DigestSource<'_>], bounds: DigestBounds) -> DigestContent {
+fn read_content(sources: &[DigestSource<'_>], ended: &[String], bounds: DigestBounds) -> DigestContent {
     let mut read: Vec<(DocumentKind, &DigestSource<'_>)> = sources
         .iter()
         .map(|source| (DocumentKind::of(source.name), source))
@@ -110,7 +110,7 @@ fn read_content(sources: &[DigestSource<'_>], bounds: DigestBounds) -> DigestCon
         decided.push((*kind, index, reading.decisions));
         texts.push(reading.text);
     }
-    let found = collect(&all, &decided, &texts, bounds);
+    let found = collect(&all, &decided, ended, &texts, bounds);
     // Whether nothing was recognised in the document on current work, or the one that replaces it.
     let nothing_recognised = all.first().is_none_or(|(_, _, entries)| {
         !entries.iter().any(|entry| !matches!(entry.role, Role::Note | Role::Done | Role::Decision))

@@ -3,9 +3,9 @@
 use super::{at, bank, text};
 use crate::document::CoreDocument::{ActiveContext, DecisionLog, Progress};
 use crate::document::{
-    AddProgressEntry, AddSessionNote, Digest, DigestBounds, DigestExtras, DigestSource, EntryType,
-    LogDecision, NoteCategory, UpdateTasks, add_progress_entry, add_session_note, clip, log_decision,
-    plain_digest, update_tasks,
+    AddProgressEntry, AddSessionNote, Digest, DigestBounds, DigestContent, DigestExtras, DigestSource,
+    EntryType, LogDecision, NoteCategory, UpdateTasks, add_progress_entry, add_session_note, clip,
+    holding_decisions, log_decision, plain_digest, update_tasks,
 };
 use crate::store::Drafts;
 
@@ -189,4 +189,79 @@ fn blockers_and_issues_of_any_author_count_until_resolved() {
         "## Known Issues\n- ~~Slow checkout~~ [resolved 2026-11-22]\n- ~~ ~5 minutes of outage~~ [resolved 2026-11-22]\n"
     );
     assert!(issues(&drafts).is_empty());
+}
+
+#[test]
+fn what_is_in_the_archive_of_a_document_does_not_count() {
+    let tail = "- [ ] write docs\n- ✅ ship it\n\n### Build\n- [ ] a\n\n#### Known Issues\n- it leaks\n\n### Use nom\n- **Date:** 2026-11-22\n- **Decision:** nom.\n";
+    for name in [
+        "plan.md",
+        "active-context.md",
+        "progress.md",
+        "tasks.md",
+        "decision-log.md",
+        "adr/0001.md",
+        "product-context.md",
+        "system-patterns.md",
+    ] {
+        let text =
+            format!("# Plan\n\n## Tasks\n- [ ] stay\n\n## archive\n\n{tail}\n## Known Issues\n- open one\n");
+        let shown = digest(&[DigestSource { name, text: &text }], DigestBounds::default());
+        let all = format!("{shown:?}");
+        for gone in ["write docs", "ship it", "leaks", "nom", "\"a\""] {
+            assert!(!all.contains(gone), "{name}: {gone} in {all}");
+        }
+        if !matches!(name, "decision-log.md" | "adr/0001.md") {
+            assert_eq!(shown.current_context.tasks, ["stay"], "{name}");
+            assert_eq!(shown.current_context.issues, ["open one"], "{name}");
+        }
+    }
+    // Neither does it count in an excerpt, nor in the record of a decision.
+    let text =
+        "# Words\n\n## Colours\nThe sky is blue.\n\n## Archive\n\n### Sea 2026-11-22\nThe sea is green.\n";
+    let shown = digest(&[DigestSource { name: "notes.md", text }], DigestBounds::default());
+    let excerpt = format!("{:?}", shown.excerpt);
+    assert!(
+        excerpt.contains("blue") && !excerpt.contains("ea is") && !excerpt.contains("Archive"),
+        "{excerpt}"
+    );
+    let text = "# Use nom\n\n## Status\naccepted\n\n## Decision\nIt is nom.\n\n## Archive\n\n### Decision\nIt was pest.\n";
+    let shown = digest(&[DigestSource { name: "adr/0001.md", text }], DigestBounds::default());
+    let decided: Vec<_> =
+        shown.recent_decisions.iter().map(|one| (one.title.as_str(), one.summary.as_str())).collect();
+    assert_eq!(decided, [("Use nom", "It is nom.")]);
+}
+
+#[test]
+fn lines_of_progress_about_ended_decisions_are_hidden() {
+    let mut drafts = bank(&[]);
+    let decision = |title: &str, more: serde_json::Value| {
+        let mut request = serde_json::json!({"title": title, "context": "", "decision": "d"});
+        request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value::<LogDecision>(request).unwrap()
+    };
+    for request in [
+        decision("Use `MySQL`", serde_json::json!({})),
+        decision("Use REST", serde_json::json!({"validUntil": "2026-01-01"})),
+        decision("Use nom", serde_json::json!({"validUntil": "2026-01-01"})),
+        decision("Use nom", serde_json::json!({})),
+        decision("Use PostgreSQL", serde_json::json!({"supersedes": ["Use `MySQL`"]})),
+    ] {
+        log_decision(&mut drafts, &request, at(), "a").unwrap();
+    }
+    let (progress, log) = (text(&drafts, Progress), text(&drafts, DecisionLog));
+    let holding = holding_decisions("decision-log.md", &log, at().as_millisecond()).unwrap();
+    assert_eq!(holding.ended, ["Use MySQL", "Use REST"]);
+    let bounds = DigestBounds { decisions: 0, ..DigestBounds::default() };
+    let lines = |log: &str, ended: &[String]| {
+        let content = DigestContent::of(&sources("", &progress, log), ended, bounds);
+        content.digest(&DigestExtras::default(), bounds).recent_progress
+    };
+    assert_eq!(lines(&holding.text, &holding.ended), Vec::<String>::new());
+    // Without the titles of those that hold, the others are left.
+    let none = lines("", &holding.ended);
+    assert!(none.iter().all(|line| !line.contains("MySQL") && !line.contains("REST")), "{none:?}");
+    assert!(none[0].contains("Use PostgreSQL") && none[1].contains("Use nom"), "{none:?}");
+    assert!(lines("", &[]).iter().any(|line| line.contains("MySQL")));
+    assert!(holding_decisions("notes.md", &log, at().as_millisecond()).is_none());
 }

@@ -179,6 +179,30 @@ fn an_archived_entry_moves_unchanged_below_the_archive() {
 }
 
 #[test]
+fn an_archived_item_is_below_the_archive_itself_and_in_no_archived_section() {
+    let text = "# T\n\n## Steps\n\n1. num1\n2. num2\n\n- dash\n\n### Build\n\n- [ ] a\n\n### Test\n- [ ] b\n";
+    let mut done = text.to_owned();
+    for edit in [
+        json!({"op": "archive", "heading": "Build"}),
+        json!({"op": "archive", "match": "num2"}),
+        json!({"op": "archive", "match": "dash"}),
+        json!({"op": "archive", "heading": "Test"}),
+        json!({"op": "archive", "match": "num1"}),
+    ] {
+        done = archived(&done, &edit).unwrap();
+    }
+    assert_eq!(
+        done,
+        "# T\n\n## Steps\n\n## Archive\n\n2. num2\n\n- dash\n\n1. num1\n\n### Build\n\n- [ ] a\n\n### Test\n- [ ] b\n"
+    );
+    let bare = "## T\n- one\n\n## Archive\n### Build\n- a\n";
+    assert_eq!(
+        archived(bare, &json!({"op": "archive", "match": "one"})).unwrap(),
+        "## T\n\n## Archive\n\n- one\n\n### Build\n- a\n"
+    );
+}
+
+#[test]
 fn what_is_no_entry_is_not_archived() {
     let text = "# T\n\nprose\n\n## Tasks\n- one\n- one\n";
     for (edit, reason) in [
@@ -190,4 +214,27 @@ fn what_is_no_entry_is_not_archived() {
     ] {
         assert!(archived(text, &edit).unwrap_err().contains(reason), "{edit}");
     }
+}
+
+#[test]
+fn advice_on_a_text_that_occurs_often_works() {
+    let text = "# T\n\n## A\n- deploy db\n\n## B\n- deploy db\n- deploy db soon\n";
+    let reason = |edit: serde_json::Value| archived(text, &edit).unwrap_err();
+    let refused = reason(json!({"op": "archive", "match": "deploy db"}));
+    assert!(refused.contains("occurs 3 times") && refused.contains("`replace`"), "{refused}");
+    assert!(!refused.contains("`count`"), "{refused}");
+    let refused = reason(json!({"op": "insert_after", "match": "deploy db", "text": "x"}));
+    assert!(refused.contains("surroundings") && !refused.contains("`count`"), "{refused}");
+    let refused = reason(json!({"op": "replace", "old": "deploy db", "new": "x"}));
+    assert!(refused.contains("or set `count`"), "{refused}");
+    let done = apply_edits(
+        text,
+        &edits(json!([
+            {"op": "replace", "old": "## B\n- deploy db\n", "new": "## B\n- deploy db (b)\n"},
+            {"op": "archive", "match": "- deploy db (b)"},
+            {"op": "archive", "match": "- deploy db\n"},
+        ])),
+    )
+    .unwrap();
+    assert_eq!(done, "# T\n\n## A\n\n## B\n- deploy db soon\n\n## Archive\n\n- deploy db (b)\n- deploy db\n");
 }

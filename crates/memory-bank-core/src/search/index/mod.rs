@@ -387,7 +387,7 @@ fn ends_of(name: &str, text: &str, units: &[Unit]) -> Vec<i64> {
     }
     let line_at = |at: usize| text.get(..at).unwrap_or_default().matches('\n').count() + 1;
     let ending: Vec<(usize, usize, i64)> =
-        ending.into_iter().map(|(range, end)| (line_at(range.start), line_at(range.end), end)).collect();
+        ending.into_iter().map(|one| (line_at(one.range.start), line_at(one.range.end), one.end)).collect();
     let end_of = |unit: &Unit| {
         let own = ending.iter().filter(|(first, behind, _)| (*first..*behind).contains(&unit.line));
         own.map(|(_, _, end)| *end).min().unwrap_or(i64::MAX)

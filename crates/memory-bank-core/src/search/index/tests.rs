@@ -178,3 +178,22 @@ fn the_owner_of_a_matched_observation_is_a_result_too() {
     assert_eq!(hits.entities[0].id, "ent_1");
     assert_eq!(hits.entities[0].matched_in, [MatchedIn::Observations]);
 }
+
+#[test]
+fn marks_end_decisions_in_logs_of_any_name_and_spelling() {
+    for (name, mark) in [
+        ("architecture-decisions.md", "- **Superseded By:** Use PostgreSQL"),
+        ("docs-adr-0001.md", "- **Valid Until:** 2026-01-01"),
+        ("decisions.md", "**valid until:** 2026-01-01"),
+        ("decision-log-archive-2026-11.md", "- superseded by: Use PostgreSQL"),
+    ] {
+        let mut index = Index::default();
+        let text = format!("# Log\n\n## Use MySQL\n{mark}\n- walrus\n\n## Use PostgreSQL\n- giraffe\n");
+        index.put_document(&DocumentPath::parse(name).unwrap(), &text, Timestamp::UNIX_EPOCH);
+        let at = "2026-02-01T00:00:00Z".parse::<Timestamp>().unwrap().as_millisecond();
+        let found =
+            |query: &str, holding_at| lines(&index, &DocumentQuery { holding_at, ..wanted(query) }).len();
+        assert_eq!((found("walrus", Some(at)), found("walrus", None)), (0, 1), "{name}");
+        assert_eq!(found("giraffe", Some(at)), 1, "{name}");
+    }
+}

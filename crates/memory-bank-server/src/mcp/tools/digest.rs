@@ -1,6 +1,5 @@
 //! The digest of a bank: a summary of its documents, its graph and its list of documents.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -9,7 +8,7 @@ use memory_bank_core::clock::iso_millis;
 use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::{
     DIGEST_TOKENS, DigestBounds, DigestContent, DigestExtras, DigestSource, DocumentEntry, DocumentFacts,
-    DocumentPath, MAX_SOURCE_BYTES, digest_documents, estimated_tokens, without_ended_decisions,
+    DocumentPath, MAX_SOURCE_BYTES, digest_documents, estimated_tokens, holding_decisions,
 };
 use memory_bank_core::store::{Bank, GraphSummary, ReadOutcome};
 use serde::Deserialize;
@@ -42,6 +41,8 @@ struct DigestArguments {
 /// The texts that a digest is made of.
 pub(crate) struct Texts {
     documents: Vec<(String, String)>,
+    /// The titles of decisions that have ended, which the texts do not have any more.
+    ended: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -66,7 +67,8 @@ impl Texts {
             digest_documents(&facts).into_iter().filter_map(|name| DocumentPath::parse(name).ok()).collect();
         call.services.replies.need(reading_bytes(paths.len())).await?;
         let outcomes = bank.read(&call.caller, &paths).await?;
-        let mut texts = Self { documents: Vec::with_capacity(paths.len()), warnings: Vec::new() };
+        let mut texts =
+            Self { documents: Vec::with_capacity(paths.len()), ended: Vec::new(), warnings: Vec::new() };
         for long in facts
             .iter()
             .filter(|document| document.bytes > MAX_SOURCE_BYTES && document.name.ends_with(".md"))
@@ -82,10 +84,11 @@ impl Texts {
                 ReadOutcome::Found(document) => {
                     let name = document.path.as_str().to_owned();
                     let holding = holding_at
-                        .map(|at| without_ended_decisions(&name, &document.content, at.as_millisecond()))
-                        .filter(|holding| matches!(holding, Cow::Owned(_)))
-                        .map(Cow::into_owned);
-                    texts.documents.push((name, holding.unwrap_or(document.content)));
+                        .and_then(|at| holding_decisions(&name, &document.content, at.as_millisecond()))
+                        .map(|holding| (holding.text.into_owned(), holding.ended));
+                    let (text, mut ended) = holding.unwrap_or((document.content, Vec::new()));
+                    texts.ended.append(&mut ended);
+                    texts.documents.push((name, text));
                 }
                 ReadOutcome::Unreadable(reason) => {
                     texts.warnings.push(format!("{path} cannot be read: {reason}"));
@@ -194,7 +197,7 @@ async fn read_documents(
 ) -> Result<Read, Failure> {
     let (present, authors) = bank.list_with_authors(&call.caller, MAX_NAMED_CHANGES).await?;
     let texts = Texts::read(call, bank, &present, holding_at).await?;
-    let content = DigestContent::of(&texts.sources(), bounds);
+    let content = DigestContent::of(&texts.sources(), &texts.ended, bounds);
     Ok(Read { present, authors, content, warnings: texts.warnings })
 }
 

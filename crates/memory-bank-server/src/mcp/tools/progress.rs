@@ -247,5 +247,5 @@ async fn log_decision(mut call: Call) -> Result<Reply, Failure> {
     })
     .await
     .map_err(|failure| failure.while_doing("Error logging decision"))?;
-    with_archived(Reply::sentence(format!("Decision logged: {}", logged.title)), &archived)
+    with_archived(Reply::sentence(logged.sentence()), &archived)
 }
