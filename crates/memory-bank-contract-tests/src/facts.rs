@@ -173,6 +173,21 @@ pub async fn a_fact_stays_replaced_if_the_one_between_is_deleted(p: Project) {
     assert_eq!(shown(&p, now()).await, (vec!["fact: version 1".into()], 0));
 }
 
+pub async fn words_of_an_ended_fact_find_nothing(p: Project) {
+    entity(&p, "Api").await;
+    add(&p, draft("fact one")).await;
+    add(&p, until("uses the zork parser", "2026-01-31")).await;
+    add(&p, draft("fact two")).await;
+    for query in ["zork library", "zork", "zork parser"] {
+        let found = search(&p, Some(query), now()).await;
+        let names: Vec<&str> = found.entities.iter().map(|one| one.entity.name.as_str()).collect();
+        assert!(names.is_empty() && found.observations.is_empty(), "{query}: {names:?}");
+        assert_eq!(found.ended_left, 1, "{query}");
+        let all = search(&p, Some(query), now().with_ended(true)).await;
+        assert_eq!(all.entities.len(), 1, "{query}");
+    }
+}
+
 pub async fn other_bounds_replace_the_former_ones_also_if_they_begin_later(p: Project) {
     entity(&p, "Api").await;
     let from = |text: &str, day: &str| ObservationDraft {
