@@ -363,7 +363,8 @@ fn the_commands_show_the_history_of_a_server() {
     };
     let by_session = ["undo", "--session", alice.session.as_str()];
     let (shown, error) = refused(&by_session);
-    assert_eq!(shown, "plan.md  deleted  4 versions taken back\n");
+    let would = "dry run: nothing was changed; it would take back:\nplan.md  would be deleted  4 versions\n";
+    assert_eq!(shown, would);
     assert!(error.contains("repeat the command with `--yes`"), "{error}");
     let since = ["undo", "plan", "--by", "alice", "--since", "2020-01-01", "--all-or-nothing", "--dry-run"];
     assert_eq!(run(&since), shown);
@@ -372,7 +373,7 @@ fn the_commands_show_the_history_of_a_server() {
     assert!(
         refused(&[&by_session[..], &["--yes", "--read-only"][..]].concat()).1.contains("nothing was done")
     );
-    assert_eq!(run(&[&by_session[..], &["--yes"][..]].concat()), shown);
+    assert_eq!(run(&[&by_session[..], &["--yes"][..]].concat()), "plan.md  deleted  4 versions taken back\n");
     assert!(refused(&["show", "plan"]).1.contains("plan"));
     assert_eq!(
         run(&[&by_session[..], &["--yes"][..]].concat()),
