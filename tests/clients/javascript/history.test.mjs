@@ -104,9 +104,12 @@ test("an entity is listed, shown, compared and restored, also after a compaction
 });
 
 test("HISTORY_RETENTION_DAYS=0 keeps no history, and a wrong value stops the start", async (t) => {
-  const { server } = await freshBank(t, [], { env: { HISTORY_RETENTION_DAYS: "0" } });
+  const { server } = await freshBank(t, ["--username", "alice"], { env: { HISTORY_RETENTION_DAYS: "0" } });
   await server.ok("write_memory_bank_file", plan({ content: "one" }));
-  assert.match((await server.tool("history", {})).text, /"versions":\[\]|no history/);
+  const { versions, note } = (await server.ok("history", {})).json;
+  assert.deepEqual(versions, []);
+  assert.match(note, /history is off \(HISTORY_RETENTION_DAYS=0\)/);
+  assert.match(await server.fails("history", { action: "undo", by: "alice", since: "2020-01-01" }), /history is off/);
   await assert.rejects(serverOn(await emptyFolder(t), t, [], { env: { HISTORY_RETENTION_DAYS: "many" } }));
 });
 

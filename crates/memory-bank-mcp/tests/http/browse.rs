@@ -314,6 +314,16 @@ fn the_graph_is_searched_and_opened() {
 }
 
 #[test]
+fn whose_changes_an_undo_takes_back_is_explained() {
+    let folder = bank();
+    let shell = on_folder(&folder);
+    let (code, error) = shell.refused(&["undo"]);
+    assert!(code == 2 && error.contains("--session") && error.contains("--by USER --since"), "{error}");
+    let (code, error) = shell.refused(&["undo", "--session", "alice"]);
+    assert!(code == 2 && error.contains("`history --json` shows"), "{error}");
+}
+
+#[test]
 fn wrong_arguments_are_exit_code_2() {
     let folder = bank();
     let shell = on_folder(&folder);

@@ -341,6 +341,7 @@ fn the_commands_show_the_history_of_a_server() {
     let listed = run(&["history", "plan"]);
     assert_eq!(listed.lines().count(), 2, "{listed}");
     assert!(listed.contains("changed  alice, write_memory_bank_file"), "{listed}");
+    assert!(listed.contains(&format!(", session {}…", alice.session.get(..13).unwrap())), "{listed}");
     assert_eq!(run(&["history", "plan", "--show", "1"]), long);
     let diff = run(&["diff", "plan", "1"]);
     assert!(diff.contains("-line 0 of a long plan") && diff.contains("the diff is cut here"), "{diff}");
@@ -401,6 +402,10 @@ fn without_a_retention_no_version_is_added() {
     off.call("rename_memory_bank_file", &json!({"filename": "b.md", "newFilename": "c.md"}));
     off.call("delete_memory_bank_file", &json!({"filename": "c.md"}));
     assert_eq!(database.psql("SELECT count(*) FROM app.document_versions"), "0");
+    let listed = off.call("history", &json!({}));
+    assert!(listed["note"].as_str().unwrap().contains("HISTORY_RETENTION_DAYS=0"), "{listed}");
+    let refused = off.refused("history", &json!({"action": "undo", "by": off.session}));
+    assert!(refused.contains("the history is off"), "{refused}");
     // The first version of a server with a history has the text before it.
     let on = serve_through(&url, &key_of(&made["key"]));
     let on = Member { session: on.initialize(), server: on };

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::arguments::UndoArguments;
+use super::arguments::{UndoArguments, UsageError};
 use super::bank::CommandBank;
 use super::command_output::CommandOutput;
 use super::screen::{Screen, Style};
@@ -15,6 +15,13 @@ pub(super) async fn run(
     mut screen: Screen,
 ) -> anyhow::Result<CommandOutput> {
     let by = undo.session.map(|session| session.to_string()).or_else(|| undo.by.clone());
+    if by.is_none() {
+        return Err(UsageError(
+            "whose changes? Give `--session ID`, as `history --json` shows it, or `--by USER --since TIME`"
+                .to_owned(),
+        )
+        .into());
+    }
     let arguments = json!({
         "action": "undo",
         "by": by,
