@@ -14,7 +14,8 @@ use crate::limits;
 const MILLISECONDS_OF_A_DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// From when until when a fact holds, and the facts that it replaces. Times are dates or RFC 3339; a date is a whole day in
-/// UTC. The facts that it replaces have ended as soon as it is recorded and holds.
+/// UTC. The facts that it replaces have ended as soon as it is recorded and holds; those with the same text as soon as it is
+/// recorded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Validity {
@@ -27,7 +28,8 @@ pub struct Validity {
     /// Nobody should rely on it after this time, a day included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
-    /// The ids of facts of the same entity that it replaces; in a draft also their texts.
+    /// The ids of facts of the same entity that it replaces, with the newest of those that these replaced; in a draft only the
+    /// former, also by their texts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub supersedes: Vec<String>,
 }
