@@ -154,6 +154,66 @@ pub async fn a_fact_is_replaced_by_id_or_text_and_holds_again_without_its_succes
     assert_eq!(p.bank.stats(&p.caller).await.unwrap().observation_count, 3);
 }
 
+pub async fn a_fact_stays_replaced_if_the_one_between_is_deleted(p: Project) {
+    entity(&p, "Api").await;
+    let first = add(&p, draft("fact: version 1")).await.observation;
+    let second = add(&p, replacing("fact: version 2", &[&first.id])).await.observation;
+    let third = add(&p, replacing("fact: version 3", &[&second.id])).await;
+    assert_eq!(third.observation.validity().supersedes, [second.id.clone(), first.id.clone()]);
+    assert_eq!(third.superseded.iter().map(|one| &one.id).collect::<Vec<_>>(), [&second.id]);
+    p.bank.delete_observation(&p.caller, &second.id, None).await.unwrap();
+    assert_eq!(shown(&p, now()).await, (vec!["fact: version 3".into()], 1));
+    let endings = open(&p, now().with_ended(true)).await.endings;
+    assert_eq!(endings[&first.id].superseded_by.as_ref(), Some(&third.observation.id));
+    // Each holds again without its successors, and the first one without all of them.
+    let fourth = add(&p, replacing("fact: version 4", &[&third.observation.id])).await.observation;
+    p.bank.delete_observation(&p.caller, &fourth.id, None).await.unwrap();
+    assert_eq!(shown(&p, now()).await, (vec!["fact: version 3".into()], 1));
+    p.bank.delete_observation(&p.caller, &third.observation.id, None).await.unwrap();
+    assert_eq!(shown(&p, now()).await, (vec!["fact: version 1".into()], 0));
+}
+
+pub async fn words_of_an_ended_fact_find_nothing(p: Project) {
+    entity(&p, "Api").await;
+    add(&p, draft("fact one")).await;
+    add(&p, until("uses the zork parser", "2026-01-31")).await;
+    add(&p, draft("fact two")).await;
+    for query in ["zork library", "zork", "zork parser"] {
+        let found = search(&p, Some(query), now()).await;
+        let names: Vec<&str> = found.entities.iter().map(|one| one.entity.name.as_str()).collect();
+        assert!(names.is_empty() && found.observations.is_empty(), "{query}: {names:?}");
+        assert_eq!(found.ended_left, 1, "{query}");
+        let all = search(&p, Some(query), now().with_ended(true)).await;
+        assert_eq!(all.entities.len(), 1, "{query}");
+    }
+}
+
+pub async fn other_bounds_replace_the_former_ones_also_if_they_begin_later(p: Project) {
+    entity(&p, "Api").await;
+    let from = |text: &str, day: &str| ObservationDraft {
+        validity: Validity { valid_from: Some(day.into()), ..Validity::default() },
+        ..draft(text)
+    };
+    let first = add(&p, draft("fact one")).await.observation;
+    let mut next = from("fact two", "2150-12-01");
+    next.validity.supersedes = vec![first.id.clone()];
+    let second = add(&p, next).await.observation;
+    let later = add(&p, from("fact two", "2150-12-10")).await.observation;
+    assert_eq!(later.validity().supersedes, [second.id.clone(), first.id.clone()]);
+    assert_eq!(shown(&p, now()).await, (vec!["fact one".into(), "fact two".into()], 1));
+    let opened = open(&p, now()).await.observations;
+    assert!(opened.iter().all(|fact| fact.id != second.id), "{opened:?}");
+    for (day, right, ended) in
+        [("2150-11-30", "fact one", 0), ("2150-12-05", "fact one", 1), ("2150-12-10", "fact two", 2)]
+    {
+        let (texts, left) = shown(&p, FactView::as_of(day).unwrap()).await;
+        assert_eq!((texts.join(", ").as_str(), left), (right, ended), "{day}");
+    }
+    // Without the new bounds those before hold again.
+    p.bank.delete_observation(&p.caller, &later.id, None).await.unwrap();
+    assert_eq!(shown(&p, FactView::as_of("2150-12-05").unwrap()).await, (vec!["fact two".into()], 1));
+}
+
 pub async fn other_bounds_of_a_repeated_fact_replace_it(p: Project) {
     entity(&p, "Api").await;
     let plain = add(&p, draft("fact one")).await.observation;
@@ -351,12 +411,29 @@ fn random_facts() -> impl Strategy<Value = Vec<RandomFact>> {
     })
 }
 
-/// Which of the facts hold at the end of a day of which only what was known counts, and which have ended.
-fn rule(facts: &[RandomFact], day: u32, with_ended: bool) -> (BTreeSet<usize>, usize) {
-    let begins = |(recorded, from, ..): &RandomFact| from.map_or(*recorded, |from| from.max(*recorded));
+/// The facts that each fact replaces: those that it names, and those that these replace.
+fn replaced_by_each(facts: &[RandomFact]) -> Vec<BTreeSet<usize>> {
+    let mut all: Vec<BTreeSet<usize>> = Vec::new();
+    for (.., named) in facts {
+        all.push(named.iter().flat_map(|one| all[*one].iter().copied().chain([*one])).collect());
+    }
+    all
+}
+
+/// Which of the kept facts hold at the end of a day of which only what was known counts, and which have ended.
+fn rule(
+    facts: &[RandomFact],
+    kept: &BTreeSet<usize>,
+    day: u32,
+    with_ended: bool,
+) -> (BTreeSet<usize>, usize) {
+    let begins = |number: usize| facts[number].1.map_or(facts[number].0, |from| from.max(facts[number].0));
+    let replaced_by = replaced_by_each(facts);
     let (mut holding, mut ended) = (BTreeSet::new(), 0);
-    for (number, fact) in facts.iter().enumerate().filter(|(_, fact)| begins(fact) <= day) {
-        let replaced = facts.iter().any(|other| begins(other) <= day && other.3.contains(&number));
+    for number in kept.iter().copied().filter(|number| begins(*number) <= day) {
+        let fact = &facts[number];
+        let replaced =
+            kept.iter().any(|other| begins(*other) <= day && replaced_by[*other].contains(&number));
         if fact.2.is_some_and(|until| until < day) || replaced {
             ended += 1;
             if !with_ended {
@@ -389,19 +466,29 @@ pub async fn views_of_random_facts_follow_the_rule(p: Project) {
             let added = p.bank.add_observation(&p.caller, &named(&name), draft).await.unwrap();
             ids.push(added.observation.id);
         }
-        for (day, with_ended) in (0..16).flat_map(|day| [(day, false), (day, true)]) {
-            let (holding, ended) = rule(&facts, day, with_ended);
-            let view = FactView::as_of(&format!("2100-01-{:02}T12:00:00Z", day.max(1))).unwrap();
-            let view = if day == 0 { FactView::as_of("2099-12-31").unwrap() } else { view };
-            let view = view.with_ended(with_ended);
-            let opened =
-                p.other.open(&p.caller, &[named(&name)], 0, limits::REPLY_BYTES, view).await.unwrap();
-            let right: BTreeSet<String> = holding.iter().map(|number| format!("fact {number}")).collect();
-            assert_eq!(texts(&opened.observations), right, "day {day}, {facts:?}");
-            assert_eq!(opened.ended_left, ended, "day {day}, {facts:?}");
-            let found = search(&p, Some("fact"), view).await;
-            let own = found.observations.iter().filter(|one| one.entity_name == name);
-            assert_eq!(texts(own.map(|one| &one.observation)), right, "day {day}, {facts:?}");
-        }
+        let kept: BTreeSet<usize> = (0..facts.len()).collect();
+        check_views(&p, &name, &facts, &kept).await;
+        // What a deleted fact replaced is still replaced by those that replaced the deleted one.
+        let deleted = case % facts.len();
+        p.bank.delete_observation(&p.caller, &ids[deleted], None).await.unwrap();
+        let kept: BTreeSet<usize> = kept.into_iter().filter(|number| *number != deleted).collect();
+        check_views(&p, &name, &facts, &kept).await;
+    }
+}
+
+/// Checks all views of the facts of an entity of which only `kept` are left.
+async fn check_views(p: &Project, name: &str, facts: &[RandomFact], kept: &BTreeSet<usize>) {
+    for (day, with_ended) in (0..16).flat_map(|day| [(day, false), (day, true)]) {
+        let (holding, ended) = rule(facts, kept, day, with_ended);
+        let view = FactView::as_of(&format!("2100-01-{:02}T12:00:00Z", day.max(1))).unwrap();
+        let view = if day == 0 { FactView::as_of("2099-12-31").unwrap() } else { view };
+        let view = view.with_ended(with_ended);
+        let opened = p.other.open(&p.caller, &[named(name)], 0, limits::REPLY_BYTES, view).await.unwrap();
+        let right: BTreeSet<String> = holding.iter().map(|number| format!("fact {number}")).collect();
+        assert_eq!(texts(&opened.observations), right, "day {day}, {facts:?}");
+        assert_eq!(opened.ended_left, ended, "day {day}, {facts:?}");
+        let found = search(p, Some("fact"), view).await;
+        let own = found.observations.iter().filter(|one| one.entity_name == name);
+        assert_eq!(texts(own.map(|one| &one.observation)), right, "day {day}, {facts:?}");
     }
 }

@@ -128,6 +128,8 @@ macro_rules! contract_tests {
         $crate::contract_tests!(@module $fresh, facts:
             a_fact_that_ends_is_left_out_and_stays_in_the_graph,
             a_fact_is_replaced_by_id_or_text_and_holds_again_without_its_successor,
+            a_fact_stays_replaced_if_the_one_between_is_deleted, words_of_an_ended_fact_find_nothing,
+            other_bounds_replace_the_former_ones_also_if_they_begin_later,
             other_bounds_of_a_repeated_fact_replace_it, a_view_of_the_past_shows_what_was_known_then,
             similar_facts_that_hold_are_named, a_batch_replaces_facts_of_its_own_and_existing_ones,
             of_concurrent_successors_each_is_stored, history_and_restore_keep_bounds, a_backup_keeps_bounds,

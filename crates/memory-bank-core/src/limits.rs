@@ -26,7 +26,7 @@ pub const WALKED_NAMES: usize = 50_000;
 pub const LABEL_BYTES: usize = 512;
 /// The longest text of an observation, in bytes.
 pub const OBSERVATION_BYTES: usize = 64 * 1024;
-/// The most facts that one fact replaces.
+/// The most facts that one fact names as replaced, and the most that are added of those that these replaced.
 pub const SUPERSEDED_FACTS: usize = 20;
 /// The most facts of an entity with which a new one is compared, the newest first.
 pub const COMPARED_FACTS: usize = 64;

@@ -58,6 +58,10 @@ const ERASE: &str = "SELECT app.erase_history($1)";
 
 #[async_trait]
 impl HistoryStore for PostgresBank {
+    fn keeps_history(&self) -> bool {
+        self.database.keeps_history
+    }
+
     async fn list_versions(
         &self,
         caller: &Caller,

@@ -32,6 +32,10 @@ test("a replaced fact is left out, counted, and shown on request with its end", 
   }
   assert.equal((await search("api")).entities[0].observationCount, 1);
   assert.deepEqual((await open({ asOf: "2001-01-01" })).entities, []);
+  for (const reply of [await open({ asOf: "2998-01-01" }), await search("api", { asOf: "2998-01-01" })]) {
+    assert.match(reply.asOfNote, /attributes are those of today/);
+  }
+  assert.equal((await open()).asOfNote, undefined);
 });
 
 test("a similar fact is named with its id, and both are written", async (t) => {

@@ -49,6 +49,9 @@ test("in a folder a user's changes since a time are undone, also by the shell co
   assert.deepEqual(dry.undone.map(({ filename, change }) => [filename, change]).sort(), [["new.md", "deleted"], ["plan.md", "changed"]]);
   assert.match((await server.ok("read_memory_bank_file", plan())).text, /two/);
   const run = (...args) => execFileSync(BINARY, [...args, "--path", project, "--username", "alice"], { encoding: "utf8", env: { ...process.env, ...ENVIRONMENT } });
+  const shown = run("undo", "--by", "alice", "--since", since, "--dry-run");
+  assert.match(shown, /^dry run: nothing was changed; it would take back:\n/);
+  assert.match(shown, /^new\.md  would be deleted  1 version$/m);
   assert.equal(run("undo", "new", "--by", "alice", "--since", since, "--yes"), "new.md  deleted  1 version taken back\n");
   assert.match(run("blame", "plan"), /^ {4}1  \d{4}-\d\d-\d\dT\d\d:\d\d  alice, write_memory_bank_file  # Plan$/m);
   assert.equal((await json("history", undo)).undone.length, 1);
@@ -101,9 +104,12 @@ test("an entity is listed, shown, compared and restored, also after a compaction
 });
 
 test("HISTORY_RETENTION_DAYS=0 keeps no history, and a wrong value stops the start", async (t) => {
-  const { server } = await freshBank(t, [], { env: { HISTORY_RETENTION_DAYS: "0" } });
+  const { server } = await freshBank(t, ["--username", "alice"], { env: { HISTORY_RETENTION_DAYS: "0" } });
   await server.ok("write_memory_bank_file", plan({ content: "one" }));
-  assert.match((await server.tool("history", {})).text, /"versions":\[\]|no history/);
+  const { versions, note } = (await server.ok("history", {})).json;
+  assert.deepEqual(versions, []);
+  assert.match(note, /history is off \(HISTORY_RETENTION_DAYS=0\)/);
+  assert.match(await server.fails("history", { action: "undo", by: "alice", since: "2020-01-01" }), /history is off/);
   await assert.rejects(serverOn(await emptyFolder(t), t, [], { env: { HISTORY_RETENTION_DAYS: "many" } }));
 });
 

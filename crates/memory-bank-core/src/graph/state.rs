@@ -201,7 +201,7 @@ impl GraphState {
     /// The facts of an entity that have ended at this moment. The cost depends on [`Self::bounded_of`].
     #[must_use]
     pub fn endings_of(&self, entity_id: &str, at: i64) -> Endings<'_> {
-        Endings::of(self.bounded_of(entity_id), at)
+        Endings::of(self.bounded_of(entity_id), at, |id| self.observation(id))
     }
 
     /// How many facts of an entity have ended by these ends.

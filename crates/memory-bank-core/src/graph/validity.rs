@@ -14,7 +14,8 @@ use crate::limits;
 const MILLISECONDS_OF_A_DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// From when until when a fact holds, and the facts that it replaces. Times are dates or RFC 3339; a date is a whole day in
-/// UTC. The facts that it replaces have ended as soon as it is recorded and holds.
+/// UTC. The facts that it replaces have ended as soon as it is recorded and holds; those with the same text as soon as it is
+/// recorded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Validity {
@@ -27,7 +28,8 @@ pub struct Validity {
     /// Nobody should rely on it after this time, a day included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
-    /// The ids of facts of the same entity that it replaces; in a draft also their texts.
+    /// The ids of facts of the same entity that it replaces, with the newest of those that these replaced; in a draft only the
+    /// former, also by their texts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub supersedes: Vec<String>,
 }
@@ -204,20 +206,63 @@ pub struct Ending {
 #[derive(Debug, Clone, Default)]
 pub struct Endings<'a>(HashMap<&'a str, (&'a str, Ending)>);
 
+/// A fact that names another one, as something that it replaces.
+struct Replacement<'a> {
+    fact: &'a Observation,
+    target: &'a str,
+    /// When the fact was recorded.
+    recorded: i64,
+    /// When it is recorded and holds.
+    begins: i64,
+    /// Whether it is the same text with other bounds.
+    is_again: bool,
+}
+
+impl Replacement<'_> {
+    /// When the replaced fact ends. A text that is written again with other bounds replaces the former ones at once, also if it
+    /// begins later.
+    fn at(&self) -> i64 {
+        if self.is_again { self.recorded } else { self.begins }
+    }
+
+    /// Whether it has no effect since its fact was written again with other bounds, and either has not begun by these or had not
+    /// begun by the former ones.
+    fn is_void(&self, again: &HashMap<&str, Vec<(i64, i64)>>, at: i64) -> bool {
+        let mut later = again.get(self.fact.id.as_str()).into_iter().flatten();
+        !self.is_again && later.any(|(recorded, begins)| *begins > at || self.begins >= *recorded)
+    }
+}
+
 impl<'a> Endings<'a> {
-    /// What these facts tell about their own ends and those of facts that they replace. A fact ends with the first of its ends.
-    pub fn of(facts: impl IntoIterator<Item = &'a Observation>, at: i64) -> Self {
+    /// The endings that these facts of one graph note about themselves and about facts that they replace; `find` finds a replaced
+    /// fact. A fact ends with the first of its ends.
+    pub fn of(
+        facts: impl IntoIterator<Item = &'a Observation>,
+        at: i64,
+        find: impl Fn(&str) -> Option<&'a Observation>,
+    ) -> Self {
         let mut endings = Self::default();
+        let mut replacements: Vec<Replacement<'a>> = Vec::new();
+        let mut again: HashMap<&str, Vec<(i64, i64)>> = HashMap::new();
         for fact in facts {
             let Some(validity) = &fact.validity else { continue };
             if let Some(end) = validity.ends_at().filter(|end| *end <= at) {
                 endings.note(&fact.id, &fact.entity_id, Ending { at: end, superseded_by: None });
             }
+            let recorded = instant(&fact.timestamp).unwrap_or(i64::MIN);
             let begins = begins_at(fact);
-            for target in validity.supersedes.iter().filter(|id| begins <= at && **id != fact.id) {
-                let ending = Ending { at: begins, superseded_by: Some(fact.id.clone()) };
-                endings.note(target, &fact.entity_id, ending);
+            for target in validity.supersedes.iter().filter(|id| **id != fact.id) {
+                let is_again = find(target)
+                    .is_some_and(|former| former.text == fact.text && former.entity_id == fact.entity_id);
+                if is_again && recorded <= at {
+                    again.entry(target).or_default().push((recorded, begins));
+                }
+                replacements.push(Replacement { fact, target, recorded, begins, is_again });
             }
+        }
+        for one in replacements.iter().filter(|one| one.at() <= at && !one.is_void(&again, at)) {
+            let ending = Ending { at: one.at(), superseded_by: Some(one.fact.id.clone()) };
+            endings.note(one.target, &one.fact.entity_id, ending);
         }
         endings
     }

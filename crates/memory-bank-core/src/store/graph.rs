@@ -208,7 +208,9 @@ impl Subgraph {
     /// The part without the observations that have ended at this time.
     #[must_use]
     pub fn without_ended(mut self, now: Timestamp) -> Self {
-        let endings = Endings::of(&self.observations, now.as_millisecond());
+        let by_id: HashMap<&str, &Observation> =
+            self.observations.iter().map(|fact| (fact.id.as_str(), fact)).collect();
+        let endings = Endings::of(&self.observations, now.as_millisecond(), |id| by_id.get(id).copied());
         let holds: Vec<bool> = self.observations.iter().map(|fact| endings.get(fact).is_none()).collect();
         let mut holds = holds.into_iter();
         self.observations.retain(|_| holds.next().unwrap_or(true));

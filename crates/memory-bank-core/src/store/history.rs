@@ -14,6 +14,9 @@ use crate::history::{Chain, ChainQuery, Damage, VersionPage, VersionQuery, Versi
 /// committed change of a document adds one, in the same transaction.
 #[async_trait]
 pub trait HistoryStore: Send + Sync {
+    /// Whether changes add versions; not if the operator turned the history off. Versions that exist can be read all the same.
+    fn keeps_history(&self) -> bool;
+
     /// A page of versions, newest first. Needs the right to read.
     async fn list_versions(&self, caller: &Caller, query: &VersionQuery)
     -> Result<VersionPage, HistoryError>;

@@ -79,7 +79,11 @@ impl HistorySettings {
     }
 
     fn is_kept(&self) -> bool {
-        self.days.load(Ordering::Relaxed) > 0 && !self.is_read_only.load(Ordering::Relaxed)
+        !self.is_off() && !self.is_read_only.load(Ordering::Relaxed)
+    }
+
+    fn is_off(&self) -> bool {
+        self.days.load(Ordering::Relaxed) == 0
     }
 
     /// Everything before is thinned.
@@ -131,6 +135,11 @@ impl FolderHistory {
     /// Whether versions are added.
     pub(crate) fn is_kept(&self) -> bool {
         self.settings.is_kept()
+    }
+
+    /// Whether the operator turned the history off.
+    fn is_off(&self) -> bool {
+        self.settings.is_off()
     }
 
     /// The time before which the history is thinned; none if no history is kept.
@@ -328,6 +337,10 @@ async fn note_if_different(
 
 #[async_trait]
 impl HistoryStore for FolderBank {
+    fn keeps_history(&self) -> bool {
+        !self.history.is_off()
+    }
+
     async fn list_versions(
         &self,
         _caller: &Caller,

@@ -314,6 +314,46 @@ fn the_graph_is_searched_and_opened() {
 }
 
 #[test]
+fn facts_are_shown_with_their_bounds() {
+    let folder = bank();
+    let server = Server::start_in(folder, &[]);
+    let session = server.initialize();
+    let add = |text: &str, more: Value| {
+        let mut arguments = json!({"entity": "Api", "text": text});
+        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        server.call(&session, "graph_add_observation", &arguments);
+    };
+    server.call(&session, "graph_upsert_entity", &json!({"name": "Api", "entityType": "service"}));
+    add("version is 1", json!({}));
+    add("version is 2", json!({"supersedes": "version is 1"}));
+    add("version is 3", json!({"validFrom": "2999-12-24", "validUntil": "2999-12-31"}));
+    add("version is 0", json!({"validUntil": "2020-11-01"}));
+    add("on call", json!({"expiresAt": "2998-01-01T10:00:00Z"}));
+    let shell = on_folder(&server.folder);
+    for words in [["graph", "open", "Api"], ["graph", "search", "api"], ["graph", "search", "version call"]] {
+        let shown = shell.text(&words);
+        assert!(shown.contains("version is 3  from 2999-12-24, until 2999-12-31\n"), "{shown}");
+        assert!(shown.contains("on call  expires 2998-01-01T10:00Z\n"), "{shown}");
+        assert!(shown.contains("version is 2\n"), "{shown}");
+        let all = shell.text(&[&words[..], &["--include-ended"]].concat());
+        assert!(all.contains("version is 0  ended 2020-11-01\n"), "{all}");
+        let replaced = all.lines().find(|line| line.contains("version is 1")).unwrap();
+        assert!(replaced.contains("  ended 20") && replaced.contains(", replaced by "), "{all}");
+        assert!(words[2] == "api" || replaced.ends_with(", replaced by version is 2"), "{all}");
+    }
+}
+
+#[test]
+fn whose_changes_an_undo_takes_back_is_explained() {
+    let folder = bank();
+    let shell = on_folder(&folder);
+    let (code, error) = shell.refused(&["undo"]);
+    assert!(code == 2 && error.contains("--session") && error.contains("--by USER --since"), "{error}");
+    let (code, error) = shell.refused(&["undo", "--session", "alice"]);
+    assert!(code == 2 && error.contains("`history --json` shows"), "{error}");
+}
+
+#[test]
 fn wrong_arguments_are_exit_code_2() {
     let folder = bank();
     let shell = on_folder(&folder);

@@ -341,6 +341,7 @@ fn the_commands_show_the_history_of_a_server() {
     let listed = run(&["history", "plan"]);
     assert_eq!(listed.lines().count(), 2, "{listed}");
     assert!(listed.contains("changed  alice, write_memory_bank_file"), "{listed}");
+    assert!(listed.contains(&format!(", session {}…", alice.session.get(..13).unwrap())), "{listed}");
     assert_eq!(run(&["history", "plan", "--show", "1"]), long);
     let diff = run(&["diff", "plan", "1"]);
     assert!(diff.contains("-line 0 of a long plan") && diff.contains("the diff is cut here"), "{diff}");
@@ -363,7 +364,8 @@ fn the_commands_show_the_history_of_a_server() {
     };
     let by_session = ["undo", "--session", alice.session.as_str()];
     let (shown, error) = refused(&by_session);
-    assert_eq!(shown, "plan.md  deleted  4 versions taken back\n");
+    let would = "dry run: nothing was changed; it would take back:\nplan.md  would be deleted  4 versions\n";
+    assert_eq!(shown, would);
     assert!(error.contains("repeat the command with `--yes`"), "{error}");
     let since = ["undo", "plan", "--by", "alice", "--since", "2020-01-01", "--all-or-nothing", "--dry-run"];
     assert_eq!(run(&since), shown);
@@ -372,7 +374,7 @@ fn the_commands_show_the_history_of_a_server() {
     assert!(
         refused(&[&by_session[..], &["--yes", "--read-only"][..]].concat()).1.contains("nothing was done")
     );
-    assert_eq!(run(&[&by_session[..], &["--yes"][..]].concat()), shown);
+    assert_eq!(run(&[&by_session[..], &["--yes"][..]].concat()), "plan.md  deleted  4 versions taken back\n");
     assert!(refused(&["show", "plan"]).1.contains("plan"));
     assert_eq!(
         run(&[&by_session[..], &["--yes"][..]].concat()),
@@ -400,6 +402,10 @@ fn without_a_retention_no_version_is_added() {
     off.call("rename_memory_bank_file", &json!({"filename": "b.md", "newFilename": "c.md"}));
     off.call("delete_memory_bank_file", &json!({"filename": "c.md"}));
     assert_eq!(database.psql("SELECT count(*) FROM app.document_versions"), "0");
+    let listed = off.call("history", &json!({}));
+    assert!(listed["note"].as_str().unwrap().contains("HISTORY_RETENTION_DAYS=0"), "{listed}");
+    let refused = off.refused("history", &json!({"action": "undo", "by": off.session}));
+    assert!(refused.contains("the history is off"), "{refused}");
     // The first version of a server with a history has the text before it.
     let on = serve_through(&url, &key_of(&made["key"]));
     let on = Member { session: on.initialize(), server: on };

@@ -68,16 +68,42 @@ const REACHED_ENTITIES: &str = reach!(
        WINDOW nearness AS (ORDER BY nearest.depth, e.seq)
      ) AS e WHERE length <= $6 OR nth = 1 ORDER BY seq"
 );
+/// The replaced facts of the reached entities, each with the first fact that had replaced it at a moment. A text that was written
+/// again with other bounds replaces the former ones when it is recorded. What these replaced is void if the later ones have not
+/// begun, or were recorded before these began. The rule is the one of [`memory_bank_core::graph::Endings`].
+macro_rules! replaced {
+    ($at:literal, $select:literal) => {
+        concat!(
+            reach!(""),
+            ", link AS (
+               SELECT s.entity_id, s.id AS by, s.seq, s.at AS recorded, greatest(s.at, s.starts_at) AS begins,
+                 t.id, greatest(t.at, t.starts_at) AS former_begins, s.content = t.content AS again
+               FROM nearest JOIN public.graph_observations s ON s.entity_id = nearest.id
+               CROSS JOIN LATERAL unnest(s.supersedes) AS named (id)
+               JOIN public.graph_observations t ON t.project_id = $1 AND t.id = named.id AND t.entity_id = s.entity_id
+               WHERE s.project_id = $1 AND s.supersedes IS NOT NULL AND t.id <> s.id
+             ), replaced AS (
+               SELECT DISTINCT ON (link.entity_id, link.id) link.entity_id, link.id, link.former_begins, ending.at, link.by
+               FROM link CROSS JOIN LATERAL (SELECT CASE WHEN link.again THEN link.recorded ELSE link.begins END AS at) AS ending
+               WHERE ending.at <= ",
+            $at,
+            " AND (link.again OR NOT EXISTS (
+                 SELECT FROM link AS later WHERE later.again AND later.id = link.by AND later.recorded <= ",
+            $at,
+            " AND (later.begins > ",
+            $at,
+            " OR link.begins >= later.recorded)))
+               ORDER BY link.entity_id, link.id, ending.at, link.seq
+             ) ",
+            $select
+        )
+    };
+}
 /// The reached facts that were known and had begun at the moment `$7`, each with its end if it has ended then: its own, or the
 /// beginning of a fact that replaced it. Without `$8` those that have ended are left out.
-const REACHED_OBSERVATIONS: &str = reach!(
-    ", replaced AS (
-       SELECT DISTINCT ON (s.entity_id, target.id) s.entity_id, target.id, greatest(s.at, s.starts_at) AS at, s.id AS by
-       FROM nearest JOIN public.graph_observations s ON s.entity_id = nearest.id
-       CROSS JOIN LATERAL unnest(s.supersedes) AS target (id)
-       WHERE s.project_id = $1 AND s.supersedes IS NOT NULL AND target.id <> s.id AND greatest(s.at, s.starts_at) <= $7
-       ORDER BY s.entity_id, target.id, greatest(s.at, s.starts_at), s.seq
-     ), fact AS (
+const REACHED_OBSERVATIONS: &str = replaced!(
+    "$7",
+    ", fact AS (
        SELECT o.id, o.entity_id, o.content, o.source::text AS source, o.\"timestamp\", o.bounds::text AS bounds, o.at, o.seq,
          nearest.depth, e.seq AS entity_seq,
          CASE WHEN o.ends_at <= $7 AND (replaced.at IS NULL OR o.ends_at <= replaced.at) THEN o.ends_at ELSE replaced.at END AS ended_at,
@@ -96,16 +122,13 @@ const REACHED_OBSERVATIONS: &str = reach!(
      ) AS o WHERE length <= $6 OR nth = 1 ORDER BY seq"
 );
 /// The number of reached facts that were known, had begun, and have ended at the moment `$6`.
-const REACHED_ENDED: &str = reach!(
+const REACHED_ENDED: &str = replaced!(
+    "$6",
     "SELECT count(*) FROM (
        SELECT o.id FROM nearest JOIN public.graph_observations o ON o.entity_id = nearest.id
        WHERE o.project_id = $1 AND o.ends_at <= $6 AND ($5 IS NULL OR greatest(o.at, o.starts_at) <= $6)
      UNION
-       SELECT o.id FROM nearest JOIN public.graph_observations s ON s.entity_id = nearest.id
-       CROSS JOIN LATERAL unnest(s.supersedes) AS target (id)
-       JOIN public.graph_observations o ON o.project_id = $1 AND o.id = target.id AND o.entity_id = s.entity_id
-       WHERE s.project_id = $1 AND s.supersedes IS NOT NULL AND o.id <> s.id AND greatest(s.at, s.starts_at) <= $6
-         AND ($5 IS NULL OR greatest(o.at, o.starts_at) <= $6)
+       SELECT replaced.id FROM replaced WHERE $5 IS NULL OR replaced.former_begins <= $6
      ) AS ended"
 );
 const REACHED_RELATIONS: &str = reach!(

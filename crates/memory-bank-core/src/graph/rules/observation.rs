@@ -10,6 +10,19 @@ use crate::graph::{Endings, Observation, Validity};
 use crate::limits;
 use crate::store::ObservationAdded;
 
+/// The ids of these facts and the newest of those that they replaced, which stay replaced if one of these facts is deleted.
+fn with_former(replaced: &[&Observation], own: &str) -> Vec<String> {
+    let mut ids: Vec<String> = Vec::new();
+    let direct = replaced.iter().map(|fact| &fact.id);
+    let most = replaced.len() + limits::SUPERSEDED_FACTS;
+    for id in direct.chain(replaced.iter().flat_map(|fact| &fact.validity().supersedes)) {
+        if ids.len() < most && id != own && !ids.contains(id) {
+            ids.push(id.clone());
+        }
+    }
+    ids
+}
+
 /// What is known of an entity: graphs of which each has a part of it, in the order of storage.
 struct Known<'a> {
     graphs: &'a [&'a GraphState],
@@ -67,7 +80,9 @@ impl ObservationPlan {
         now: &str,
     ) -> Result<ObservationAdded, GraphError> {
         let moment = instant(now).unwrap_or(i64::MAX);
-        let endings = Endings::of(known.iter().flat_map(|graph| graph.bounded_of(entity_id)), moment);
+        let bounded = known.iter().flat_map(|graph| graph.bounded_of(entity_id));
+        let find = |id: &str| known.iter().find_map(|graph| graph.observation(id));
+        let endings = Endings::of(bounded, moment, find);
         let known = Known { graphs: known, entity_id, endings };
         let mut replaced: Vec<&Observation> = Vec::new();
         for given in &self.validity.supersedes {
@@ -122,7 +137,7 @@ impl ObservationPlan {
                 }
                 continue;
             }
-            let ids = replaced.iter().map(|fact| fact.id.clone()).filter(|known| *known != id).collect();
+            let supersedes = with_former(replaced, &id);
             let observation = Observation {
                 id,
                 entity_id: known.entity_id.to_owned(),
@@ -130,7 +145,7 @@ impl ObservationPlan {
                 source: self.source.clone(),
                 timestamp: at,
                 author: self.author.clone(),
-                validity: Validity { supersedes: ids, ..self.validity.clone() }.stored(),
+                validity: Validity { supersedes, ..self.validity.clone() }.stored(),
             };
             let newest = known
                 .graphs

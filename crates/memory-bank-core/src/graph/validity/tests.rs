@@ -103,20 +103,43 @@ fn at(day: i64) -> i64 {
     instant("2026-01-01").unwrap() + day * DAY + DAY / 2
 }
 
+fn endings_of(facts: &[Observation], at: i64) -> Endings<'_> {
+    Endings::of(facts, at, |id| facts.iter().find(|fact| fact.id == id))
+}
+
+#[test]
+fn a_text_with_other_bounds_replaces_the_former_ones_at_once() {
+    let again = Observation { text: "fact 1".to_owned(), ..fact(2, 4, Some(10), None, &[1, 0]) };
+    let begins_later = [fact(0, 0, None, None, &[]), fact(1, 3, Some(5), None, &[0]), again];
+    for (day, ended) in [(3, [false, false]), (4, [false, true]), (6, [false, true]), (10, [true, true])] {
+        let endings = endings_of(&begins_later, at(day));
+        let of = |n: usize| endings.get(&begins_later[n]).is_some();
+        assert_eq!([of(0), of(1)], ended, "{day}");
+        assert!(!of(2), "{day}");
+    }
+    let ending = endings_of(&begins_later, at(12)).get(&begins_later[0]).cloned().unwrap();
+    assert_eq!(ending, Ending { at: instant("2026-01-11").unwrap(), superseded_by: Some(id(2)) });
+    // What had replaced a fact already did so from its own beginning on.
+    let again = Observation { text: "fact 1".to_owned(), ..fact(2, 8, None, Some(20), &[1, 0]) };
+    let begun = [fact(0, 0, None, None, &[]), fact(1, 3, Some(5), None, &[0]), again];
+    let ending = endings_of(&begun, at(9)).get(&begun[0]).cloned().unwrap();
+    assert_eq!(ending, Ending { at: instant("2026-01-06").unwrap(), superseded_by: Some(id(1)) });
+}
+
 #[test]
 fn a_replaced_fact_ends_when_its_successor_is_recorded_and_holds() {
     let facts = [fact(0, 0, None, None, &[]), fact(1, 3, Some(5), None, &[0])];
     for (day, ended) in [(2, false), (4, false), (5, true), (9, true)] {
-        let endings = Endings::of(&facts, at(day));
+        let endings = endings_of(&facts, at(day));
         assert_eq!(endings.get(&facts[0]).is_some(), ended, "{day}");
         assert_eq!(endings.get(&facts[1]), None);
     }
-    let ending = Endings::of(&facts, at(9)).get(&facts[0]).cloned().unwrap();
+    let ending = endings_of(&facts, at(9)).get(&facts[0]).cloned().unwrap();
     assert_eq!(ending, Ending { at: instant("2026-01-06").unwrap(), superseded_by: Some(id(1)) });
     // Without its successor it holds again.
-    assert!(Endings::of(&facts[..1], at(9)).is_empty());
+    assert!(endings_of(&facts[..1], at(9)).is_empty());
     let foreign = Observation { entity_id: "ent_y".to_owned(), ..facts[0].clone() };
-    assert_eq!(Endings::of(&facts, at(9)).get(&foreign), None);
+    assert_eq!(endings_of(&facts, at(9)).get(&foreign), None);
 }
 
 proptest! {
@@ -129,7 +152,7 @@ proptest! {
     ) {
         let built: Vec<Observation> = facts.iter().enumerate()
             .map(|(n, (recorded, from, until, replaced))| fact(n, *recorded, *from, *until, replaced)).collect();
-        let endings = Endings::of(&built, at(day));
+        let endings = endings_of(&built, at(day));
         for (n, (_, _, until, _)) in facts.iter().enumerate() {
             let by_itself = until.is_some_and(|until| until < day);
             let by_another = facts.iter().enumerate().any(|(m, (recorded, from, _, replaced))| {

@@ -141,6 +141,8 @@ impl Index {
         let scored = self.scored(&prepared, Scope::Graph);
         let mut candidates = scored.candidates(query, &prepared, limit, |_| true);
         if !query.is_single() {
+            // What is not shown finds no neighbours either.
+            candidates.retain(|found| self.graph_id(found.slot).is_some_and(&mut shows));
             let adjacent = scored.adjacent(&candidates, usize::MAX, |_| true);
             candidates.extend(adjacent);
         }
@@ -327,6 +329,16 @@ impl Index {
             return None;
         };
         Some((entity_id, observations.get((slot.ordinal as usize).checked_sub(1)?)?))
+    }
+
+    /// The id of the entity or the observation of a unit.
+    fn graph_id(&self, at: u32) -> Option<&str> {
+        let slot = self.slot(at)?;
+        match (slot.parent, slot.source.as_ref()) {
+            (None, SourceId::Entity(id)) => Some(id),
+            (None, SourceId::Document(_)) => None,
+            (Some(_), _) => self.observation_at(slot).map(|(_, id)| id),
+        }
     }
 
     /// The text of a unit of the graph, in lower case.

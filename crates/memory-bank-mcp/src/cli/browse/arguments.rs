@@ -258,8 +258,8 @@ pub(crate) struct UndoArguments {
     /// The name is that of an entity of the graph.
     #[arg(long, requires = "document")]
     pub(super) entity: bool,
-    /// The session, as `history` names it.
-    #[arg(long, value_name = "ID", required_unless_present = "by", conflicts_with = "by")]
+    /// The session, by the id that `history --json` shows.
+    #[arg(long, value_name = "ID", conflicts_with = "by", value_parser = session_id)]
     pub(super) session: Option<uuid::Uuid>,
     /// The user; with `--since`.
     #[arg(long, value_name = "USER", requires = "since")]
@@ -279,6 +279,14 @@ pub(crate) struct UndoArguments {
     /// Do it.
     #[arg(long)]
     pub(super) yes: bool,
+}
+
+/// The id of a session.
+fn session_id(given: &str) -> Result<uuid::Uuid, String> {
+    uuid::Uuid::parse_str(given.trim()).map_err(|_| {
+        "a session is the `session` that `history --json` shows; for a user give `--by USER --since TIME`"
+            .to_owned()
+    })
 }
 
 impl UndoArguments {

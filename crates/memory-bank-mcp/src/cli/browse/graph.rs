@@ -6,6 +6,7 @@ use super::arguments::{FactOptions, GraphCommand};
 use super::bank::CommandBank;
 use super::command_output::CommandOutput;
 use super::screen::{Screen, Style};
+use super::versions::ABOUT_CHARS;
 
 /// Runs one command.
 pub(super) async fn run(
@@ -56,7 +57,7 @@ async fn search(
     for entity in &entities {
         head(&mut screen, entity);
         for fact in list(entity, "observations") {
-            put_fact(&mut screen, fact);
+            put_fact(&mut screen, fact, &observations);
         }
         let shown = list(entity, "observations").len();
         let left =
@@ -66,7 +67,8 @@ async fn search(
         }
     }
     let of_others: Vec<&Value> = observations
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|fact| !entities.iter().any(|entity| text(entity, "id") == text(fact, "entityId")))
         .collect();
     if !of_others.is_empty() {
@@ -76,7 +78,8 @@ async fn search(
                 .put(Style::Mark, "  • ")
                 .put(Style::Name, text(fact, "entityName"))
                 .put(Style::Plain, "  ");
-            screen.line(Style::Plain, text(fact, "text"));
+            screen.put(Style::Plain, text(fact, "text"));
+            screen.line(Style::Dim, &bounds(fact, &observations));
         }
     }
     let relations = list(&data, "relations");
@@ -97,7 +100,7 @@ async fn open(bank: &CommandBank, arguments: Value, mut screen: Screen) -> anyho
         head(&mut screen, entity);
         let id = text(entity, "id");
         for fact in observations.iter().filter(|fact| text(fact, "entityId") == id) {
-            put_fact(&mut screen, fact);
+            put_fact(&mut screen, fact, &observations);
         }
         if let Some(Value::Object(attrs)) = entity.get("attrs") {
             for (name, value) in attrs {
@@ -146,7 +149,7 @@ fn head(screen: &mut Screen, entity: &Value) {
     screen.line(Style::Dim, text(entity, "id"));
 }
 
-fn put_fact(screen: &mut Screen, fact: &Value) {
+fn put_fact(screen: &mut Screen, fact: &Value, all: &[&Value]) {
     let day: String = text(fact, "timestamp").chars().take(10).collect();
     screen.put(Style::Mark, "  • ");
     if !day.is_empty() {
@@ -154,11 +157,45 @@ fn put_fact(screen: &mut Screen, fact: &Value) {
     }
     let mut lines = text(fact, "text").lines();
     screen.put(Style::Plain, lines.next().unwrap_or_default());
-    let ended: String = text(fact, "endedAt").chars().take(10).collect();
-    screen.line(Style::Dim, &if ended.is_empty() { ended } else { format!("  ended {ended}") });
+    screen.line(Style::Dim, &bounds(fact, all));
     lines.for_each(|line| {
         screen.put(Style::Plain, "    ").line(Style::Plain, line);
     });
+}
+
+/// From when until when a fact holds, and what replaced it, which is named by its text if it is among `all`.
+fn bounds(fact: &Value, all: &[&Value]) -> String {
+    let of = |word: &str, name: &str| {
+        let time = text(fact, name);
+        (!time.is_empty()).then(|| format!("{word} {}", day_or_minute(time)))
+    };
+    let mut parts = vec![of("from", "validFrom")];
+    let ended = text(fact, "endedAt");
+    let replaced_by = text(fact, "supersededBy");
+    if ended.is_empty() {
+        parts.extend([of("until", "validUntil"), of("expires", "expiresAt")]);
+    } else if replaced_by.is_empty() {
+        // A day is included, so `endedAt` is the next one; the day that was given is shown.
+        let given = ["validUntil", "expiresAt"].map(|name| text(fact, name)).into_iter();
+        let first = given.filter(|time| !time.is_empty()).min_by_key(|time| time.get(..10).unwrap_or(time));
+        parts.push(Some(format!("ended {}", day_or_minute(first.unwrap_or(ended)))));
+    } else {
+        let successor = all.iter().find(|one| text(one, "id") == replaced_by);
+        let successor = successor.map_or(replaced_by, |one| text(one, "text"));
+        let successor: String = successor.chars().take(ABOUT_CHARS).collect();
+        parts.push(Some(format!("ended {}", ended.get(..10).unwrap_or(ended))));
+        parts.push(Some(format!("replaced by {}", successor.replace('\n', " "))));
+    }
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() { String::new() } else { format!("  {}", parts.join(", ")) }
+}
+
+/// A day as it is, a time up to its minute.
+fn day_or_minute(time: &str) -> String {
+    match time.get(..16) {
+        Some(minute) => format!("{minute}Z"),
+        None => time.to_owned(),
+    }
 }
 
 fn put_relation(screen: &mut Screen, relation: &Value) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::arguments::UndoArguments;
+use super::arguments::{UndoArguments, UsageError};
 use super::bank::CommandBank;
 use super::command_output::CommandOutput;
 use super::screen::{Screen, Style};
@@ -15,6 +15,13 @@ pub(super) async fn run(
     mut screen: Screen,
 ) -> anyhow::Result<CommandOutput> {
     let by = undo.session.map(|session| session.to_string()).or_else(|| undo.by.clone());
+    if by.is_none() {
+        return Err(UsageError(
+            "whose changes? Give `--session ID`, as `history --json` shows it, or `--by USER --since TIME`"
+                .to_owned(),
+        )
+        .into());
+    }
     let arguments = json!({
         "action": "undo",
         "by": by,
@@ -27,27 +34,12 @@ pub(super) async fn run(
     let data = bank.call(TOOL, arguments).await?;
     let list = |name: &str| data.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let (undone, left) = (list("undone"), list("left"));
-    for one in &undone {
-        put_name(&mut screen, one);
-        screen.put(Style::Plain, &format!("  {}", text(one, "change")));
-        let former = text(one, "formerName");
-        if !former.is_empty() {
-            screen.put(Style::Dim, &format!(" (before: {former})"));
-        }
-        let versions = one.get("versions").and_then(Value::as_u64).unwrap_or_default();
-        let noun = if versions == 1 { "version" } else { "versions" };
-        let stays = one.get("laterChangesStay").is_some();
-        let stays = if stays { ", later changes of others stay" } else { "" };
-        screen.line(Style::Dim, &format!("  {versions} {noun} taken back{stays}"));
+    let is_shown_only = !undo.writes();
+    if is_shown_only && !undone.is_empty() {
+        screen.line(Style::Strong, "dry run: nothing was changed; it would take back:");
     }
-    for one in &left {
-        screen.put(Style::Alert, "left  ");
-        put_name(&mut screen, one);
-        screen.put(Style::Plain, &format!("  {}", text(one, "reason")));
-        let by = one.get("changedBy").and_then(Value::as_array).into_iter().flatten();
-        let by: Vec<&str> = by.filter_map(Value::as_str).collect();
-        screen.line(Style::Dim, &if by.is_empty() { String::new() } else { format!("  {}", by.join(", ")) });
-    }
+    undone.iter().for_each(|one| put_undone(&mut screen, one, is_shown_only));
+    left.iter().for_each(|one| put_left(&mut screen, one, is_shown_only));
     let more = data.get("notShown").and_then(Value::as_u64).unwrap_or_default();
     if more > 0 {
         screen.line(Style::Dim, &format!("and {more} more"));
@@ -60,6 +52,37 @@ pub(super) async fn run(
         output.not_found = Some("nothing was undone yet; repeat the command with `--yes`".to_owned());
     }
     Ok(output)
+}
+
+/// A document or an item whose changes are taken back, or would be.
+fn put_undone(screen: &mut Screen, one: &Value, is_shown_only: bool) {
+    put_name(screen, one);
+    let would = if is_shown_only { "would be " } else { "" };
+    screen.put(Style::Plain, &format!("  {would}{}", text(one, "change")));
+    let former = text(one, "formerName");
+    if !former.is_empty() {
+        screen.put(Style::Dim, &format!(" (before: {former})"));
+    }
+    let versions = one.get("versions").and_then(Value::as_u64).unwrap_or_default();
+    let noun = if versions == 1 { "version" } else { "versions" };
+    let stays = one.get("laterChangesStay").is_some();
+    let stays = match (stays, is_shown_only) {
+        (false, _) => "",
+        (true, false) => ", later changes of others stay",
+        (true, true) => ", later changes of others would stay",
+    };
+    let taken_back = if is_shown_only { "" } else { " taken back" };
+    screen.line(Style::Dim, &format!("  {versions} {noun}{taken_back}{stays}"));
+}
+
+/// What is left as it is, or would be, with the reason.
+fn put_left(screen: &mut Screen, one: &Value, is_shown_only: bool) {
+    screen.put(Style::Alert, if is_shown_only { "would be left  " } else { "left  " });
+    put_name(screen, one);
+    screen.put(Style::Plain, &format!("  {}", text(one, "reason")));
+    let by = one.get("changedBy").and_then(Value::as_array).into_iter().flatten();
+    let by: Vec<&str> = by.filter_map(Value::as_str).collect();
+    screen.line(Style::Dim, &if by.is_empty() { String::new() } else { format!("  {}", by.join(", ")) });
 }
 
 /// The name of a document, or of an entity and what of it is meant.

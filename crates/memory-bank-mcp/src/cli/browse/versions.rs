@@ -13,6 +13,9 @@ pub(super) const TOOL: &str = "history";
 /// The most characters of what a change of the graph was about.
 pub(super) const ABOUT_CHARS: usize = 60;
 
+/// The characters of a session's id that a list shows, which tell its sessions apart: an id begins with its time.
+const SESSION_CHARS: usize = 13;
+
 /// Lists versions, or shows the text of one.
 pub(super) async fn history(
     bank: &CommandBank,
@@ -27,8 +30,10 @@ pub(super) async fn history(
     let arguments = json!({"since": history.since, "until": history.until, "by": history.by});
     let mut arguments = about(arguments, history.document.as_deref(), history.entity);
     let mut versions: Vec<Value> = Vec::new();
+    let mut note = None;
     while versions.len() < most {
         let mut page = bank.call(TOOL, arguments.clone()).await?;
+        note = page.get("note").cloned();
         if let Some(Value::Array(more)) = page.get_mut("versions") {
             versions.append(more);
         }
@@ -54,12 +59,18 @@ pub(super) async fn history(
             screen.put(Style::Dim, &format!(" (before: {former})"));
         }
         screen.put(Style::Plain, &format!("  {}", text(version, "kind")));
-        screen.line(Style::Dim, &format!("  {}", by(version)));
+        let session = text(version, "session").get(..SESSION_CHARS).map(|id| format!(", session {id}…"));
+        screen.line(Style::Dim, &format!("  {}{}", by(version), session.unwrap_or_default()));
     }
     if screen.is_empty() {
         screen.line(Style::Dim, "No version is recorded.");
     }
-    Ok(CommandOutput::new(json!({"versions": versions}), screen))
+    let mut data = json!({"versions": versions});
+    if let (Some(note), Some(members)) = (note, data.as_object_mut()) {
+        screen.line(Style::Dim, note.as_str().unwrap_or_default());
+        members.insert("note".to_owned(), note);
+    }
+    Ok(CommandOutput::new(data, screen))
 }
 
 async fn show(bank: &CommandBank, mut arguments: Value, mut screen: Screen) -> anyhow::Result<CommandOutput> {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::DocumentPath;
-use memory_bank_core::graph::Ending;
+use memory_bank_core::graph::{Ending, FactView};
 use serde_json::{Map, Value, json};
 
 /// Adds a member to an object. Removed text is in its own members, so that a reply can omit it.
@@ -39,6 +39,14 @@ pub(crate) fn note_left(data: &mut Value, left: &[(&str, usize)], next: &str) {
 pub(crate) fn note_ended(data: &mut Value, left_out: usize) {
     if left_out > 0 {
         put(data, "ended", json!({"leftOut": left_out, "shownWith": "includeEnded: true"}));
+    }
+}
+
+/// Adds to a reply about a moment of the past, with entities, what of it is of today.
+pub(crate) fn note_past(data: &mut Value, view: FactView) {
+    let has_entities = data.get("entities").and_then(Value::as_array).is_some_and(|all| !all.is_empty());
+    if view.is_past && has_entities {
+        put(data, "asOfNote", json!("attributes are those of today, and what was deleted since is missing"));
     }
 }
 

@@ -32,6 +32,10 @@ use crate::mcp::tools::tool::{BANK, Call, Family, REPLACES, ToolSpec, boxed};
 /// The longest diff, in characters.
 const MAX_DIFF_CHARS: usize = 12_000;
 
+/// The notice of a server whose operator wants no history.
+const HISTORY_IS_OFF: &str =
+    "the history is off (HISTORY_RETENTION_DAYS=0), so changes add no versions and cannot be undone";
+
 pub(crate) const HISTORY: ToolSpec = ToolSpec {
     name: "history",
     title: "History",

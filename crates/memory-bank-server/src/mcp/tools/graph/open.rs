@@ -14,7 +14,7 @@ use crate::mcp::tools::common_arguments::{
     AS_OF, CURSOR, INCLUDE_ENDED, MAX_CHARS, STORE_ID, WantedFacts, default_one,
 };
 use crate::mcp::tools::cursor::Listing;
-use crate::mcp::tools::extra_members::{note_ended, note_ending, note_left};
+use crate::mcp::tools::extra_members::{note_ended, note_ending, note_left, note_past};
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::room::Room;
 use crate::mcp::tools::schema::{Kind, optional, required};
@@ -94,6 +94,7 @@ async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
         object.insert("nextCursor".into(), json!(listing.cursor(after)?));
     }
     note_ended(&mut data, part.ended_left);
+    note_past(&mut data, view);
     note_left(
         &mut data,
         &[

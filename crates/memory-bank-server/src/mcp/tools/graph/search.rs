@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::mcp::tools::blind::WithoutRead;
 use crate::mcp::tools::common_arguments::{AS_OF, CURSOR, INCLUDE_ENDED, STORE_ID, WantedFacts, default_one};
 use crate::mcp::tools::cursor::Listing;
-use crate::mcp::tools::extra_members::{note_ended, note_ending, note_left, put};
+use crate::mcp::tools::extra_members::{note_ended, note_ending, note_left, note_past, put};
 use crate::mcp::tools::query::parse_query;
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::room::Room;
@@ -98,6 +98,7 @@ async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
         "search for more words, or for a part with a smaller limit"
     };
     note_ended(&mut data, found.ended_left);
+    note_past(&mut data, view);
     note_left(&mut data, &left, next);
     if let Some(importable) = importable {
         put(&mut data, "importable", json!(importable));

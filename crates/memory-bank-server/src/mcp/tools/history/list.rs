@@ -13,7 +13,7 @@ use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, EntityRef};
 use serde_json::{Value, json};
 
-use super::{HISTORY, History, time};
+use super::{HISTORY, HISTORY_IS_OFF, History, time};
 use crate::mcp::tools::cursor::Listing;
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::reply::{Failure, Reply};
@@ -77,6 +77,9 @@ pub(super) async fn list(call: &Call, bank: &Arc<dyn Bank>, arguments: History) 
     let mut data = json!({"versions": shown});
     if left > 0 || more {
         put(&mut data, "nextCursor", json!(listing.cursor(Some(next))?));
+    }
+    if !bank.keeps_history() {
+        put(&mut data, "note", json!(HISTORY_IS_OFF));
     }
     Reply::json(&data)
 }

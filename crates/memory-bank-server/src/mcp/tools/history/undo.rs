@@ -14,7 +14,7 @@ use memory_bank_core::store::{
 use serde_json::{Value, json};
 
 use super::list::about;
-use super::{History, time};
+use super::{HISTORY_IS_OFF, History, time};
 use crate::mcp::rights;
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::reply::{Failure, Reply};
@@ -36,6 +36,9 @@ pub(super) async fn undo(call: &Call, bank: &Arc<dyn Bank>, arguments: &History)
             "these changes are not yours, and you may undo only your own: {}",
             rights::lacking(&call.caller, Right::Admin)
         )));
+    }
+    if nothing && !bank.keeps_history() {
+        return Err(Failure::message(HISTORY_IS_OFF));
     }
     if nothing {
         return Err(Failure::message(
