@@ -316,6 +316,7 @@ AS $$
       AND max(v.version) = p_version AND count(*) = p_version - min(v.version) + 1
       AND bool_and(v.user_id IS NOT DISTINCT FROM app.current_user_id())
       AND (array_agg(v.former_etag ORDER BY v.version))[1] IS NULL
+      AND (array_agg(v.kind ORDER BY v.version))[1] <> 'changed'
       AND (array_agg(v.etag ORDER BY v.version DESC))[1] = p_etag,
     false)
   FROM app.document_versions v
@@ -339,7 +340,8 @@ AS $$
         OR EXISTS (SELECT FROM public.graph_relations r WHERE r.project_id = p_project AND r.to_entity_id = p_entity))),
     false)
   FROM app.graph_history h
-  WHERE h.project_id = p_project AND h.entity_id = p_entity AND h.id = p_id AND h.number > coalesce((
+  WHERE h.project_id = p_project AND h.entity_id = p_entity AND h.id = p_id
+    AND h.kind = CASE WHEN p_entity = p_id THEN 'entity' ELSE 'observation' END AND h.number > coalesce((
     SELECT max(d.number) FROM app.graph_history d
     WHERE d.project_id = p_project AND d.entity_id = p_entity AND d.id = p_id AND d.change = 'deleted'), -1)
 $$;

@@ -2625,7 +2625,7 @@ $$;
 -- and no content. The functions remove nothing that is younger than a day.
 
 -- The versions of some documents that have several old ones of a day, by document and number. stays: what a former name is found
--- by. deletes: it deleted the document. p_after_*: only documents after this one, in the order of ids; at most p_most documents, and 2,000 versions of each.
+-- by, a creation, and the last one before a change by another user or session, so that an undo takes nobody else's part with its own. deletes: it deleted the document. p_after_*: only documents after this one, in the order of ids; at most p_most documents, and 2,000 versions of each.
 CREATE OR REPLACE FUNCTION app.old_versions(p_before timestamptz, p_after_project uuid, p_after_document uuid, p_most integer)
 RETURNS TABLE (project_id uuid, document_id uuid, version bigint, at timestamptz, stays boolean, deletes boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -2636,12 +2636,17 @@ AS $$
     WHERE o.at < least(p_before, now() - interval '1 day')
       AND (p_after_project IS NULL OR (o.project_id, o.document_id) > (p_after_project, p_after_document))
     GROUP BY o.project_id, o.document_id, (o.at AT TIME ZONE 'UTC')::date
-    HAVING count(*) > 1 AND bool_or(o.former_path IS NULL AND o.kind IN ('created', 'changed', 'restored', 'outside'))
+    HAVING count(*) > 1 AND bool_or(o.former_path IS NULL AND o.kind IN ('changed', 'restored', 'outside'))
     ORDER BY o.project_id, o.document_id LIMIT least(greatest(p_most, 1), 100)
   ) AS d CROSS JOIN LATERAL (
-    SELECT w.version, w.at, w.former_path IS NOT NULL OR w.kind NOT IN ('created', 'changed', 'restored', 'outside') AS stays, w.kind = 'deleted' AS deletes
+    SELECT w.version, w.at, w.kind = 'deleted' AS deletes,
+      w.former_path IS NOT NULL OR w.kind NOT IN ('changed', 'restored', 'outside')
+        OR (lead(w.version) OVER later IS NOT NULL
+          AND (w.user_id, w.session_id, w.imported_by, w.claimed_author) IS DISTINCT FROM
+            (lead(w.user_id) OVER later, lead(w.session_id) OVER later, lead(w.imported_by) OVER later, lead(w.claimed_author) OVER later)) AS stays
     FROM app.document_versions w WHERE w.project_id = d.project_id AND w.document_id = d.document_id
       AND w.at < ((p_before AT TIME ZONE 'UTC')::date + 1)::timestamp AT TIME ZONE 'UTC'
+    WINDOW later AS (ORDER BY w.version)
     ORDER BY w.version LIMIT 2000
   ) AS v ORDER BY d.project_id, d.document_id, v.version
 $$;
@@ -2659,9 +2664,12 @@ AS $$
     GROUP BY o.project_id, o.entity_id, o.id, (o.at AT TIME ZONE 'UTC')::date HAVING count(*) > 1
     ORDER BY o.project_id, o.entity_id, o.id LIMIT least(greatest(p_most, 1), 100)
   ) AS d CROSS JOIN LATERAL (
-    SELECT w.number, w.at, w.change <> 'changed' AS stays, w.change = 'deleted' AS deletes
+    SELECT w.number, w.at, w.change = 'deleted' AS deletes,
+      w.change <> 'changed' OR (lead(w.number) OVER later IS NOT NULL
+        AND (w.user_id, w.session_id) IS DISTINCT FROM (lead(w.user_id) OVER later, lead(w.session_id) OVER later)) AS stays
     FROM app.graph_history w WHERE w.project_id = d.project_id AND w.entity_id = d.entity_id AND w.id = d.id
       AND w.at < ((p_before AT TIME ZONE 'UTC')::date + 1)::timestamp AT TIME ZONE 'UTC'
+    WINDOW later AS (ORDER BY w.number)
     ORDER BY w.number LIMIT 2000
   ) AS v ORDER BY d.project_id, d.entity_id, d.id, v.number
 $$;
@@ -2788,7 +2796,7 @@ BEGIN
   END IF;
   IF following IS NULL OR EXISTS (
     SELECT FROM app.document_versions v WHERE v.project_id = p_project AND v.document_id = p_document AND v.version = ANY (p_numbers)
-      AND (v.at >= now() - interval '1 day' OR v.former_path IS NOT NULL OR v.kind NOT IN ('created', 'changed', 'restored', 'outside'))
+      AND (v.at >= now() - interval '1 day' OR v.former_path IS NOT NULL OR v.kind NOT IN ('changed', 'restored', 'outside'))
   ) THEN
     RETURN 0;
   END IF;

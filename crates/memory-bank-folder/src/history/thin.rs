@@ -114,10 +114,24 @@ fn gone(records: &[Record], excess: &Excess) -> Vec<i64> {
             let candidates: BTreeSet<i64> = candidates.map(|record| record.facts.number).collect();
             let own = records.iter().filter(|record| record.facts.document == last.facts.document);
             let changes: Vec<DatedChange> = own
-                .map(|record| DatedChange {
+                .zip(
+                    records
+                        .iter()
+                        .filter(|record| record.facts.document == last.facts.document)
+                        .skip(1)
+                        .map(Some)
+                        .chain([None]),
+                )
+                .map(|(record, next)| DatedChange {
                     number: record.facts.number,
                     at: record.facts.at,
-                    stays: !candidates.contains(&record.facts.number),
+                    // An undo must not take the part of another with its own.
+                    stays: !candidates.contains(&record.facts.number)
+                        || record.facts.kind == Kind::Created
+                        || next.is_some_and(|next| {
+                            (&next.facts.author, &next.facts.session)
+                                != (&record.facts.author, &record.facts.session)
+                        }),
                     deletes: matches!(record.facts.kind, Kind::Deleted),
                 })
                 .collect();

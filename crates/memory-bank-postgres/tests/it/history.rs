@@ -135,7 +135,8 @@ async fn every_version_that_stays_reads_back_byte_for_byte_after_thinning() {
         .lines()
         .map(|number| number.trim().parse().unwrap())
         .collect();
-    let stays = |number: i64| number % 7 == 6 || number >= 290 || number == 100;
+    let created = *before.keys().next().unwrap();
+    let stays = |number: i64| number % 7 == 6 || number >= 290 || number == 100 || number == created;
     let expected: Vec<i64> = before.keys().copied().filter(|number| stays(*number)).collect();
     assert_eq!((left.clone(), removed), (expected, before.len() - left.len()));
     for number in left {
@@ -156,6 +157,27 @@ async fn every_version_that_stays_reads_back_byte_for_byte_after_thinning() {
 }
 
 #[tokio::test]
+async fn thinning_joins_no_changes_of_different_users_and_keeps_creations() {
+    let bench = Bench::new().await;
+    let alice = bench.tenant("alice", "demo").await;
+    let bank = bench.bank();
+    for text in ["alice\n", "alice\nmore\n", "alice\nmore\nbob\n", "alice\nmore\nbob\ntwo\n"] {
+        write(&bank, &alice, "notes.md", text).await.unwrap();
+    }
+    // The third and the fourth version are of another user.
+    bench.test.psql(
+        "UPDATE app.document_versions SET at = '2025-01-01T00:00:00Z'::timestamptz + version * interval '1 minute', \
+         user_id = CASE WHEN version IN (3, 4) THEN gen_random_uuid() ELSE user_id END",
+    );
+    bench.test.psql(
+        "UPDATE app.document_versions SET user_id = (SELECT user_id FROM app.document_versions WHERE version = 3) WHERE version = 4",
+    );
+    bench.database.thin_versions(a_year_ago(&bench), 100).await.unwrap();
+    let left = "SELECT string_agg(version::text, ' ' ORDER BY version) FROM app.document_versions";
+    assert_eq!(bench.test.psql(left), "1 2 4");
+}
+
+#[tokio::test]
 async fn the_text_before_a_deletion_stays_and_a_document_that_came_back_is_thinned_past_it() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "demo").await;
@@ -173,10 +195,10 @@ async fn the_text_before_a_deletion_stays_and_a_document_that_came_back_is_thinn
         put(text).await;
     }
     bench.test.psql("UPDATE app.document_versions SET at = '2025-01-01T00:00:00Z'::timestamptz + version * interval '1 minute'");
-    assert_eq!(bench.database.thin_versions(a_year_ago(&bench), 100).await.unwrap(), 4);
+    assert_eq!(bench.database.thin_versions(a_year_ago(&bench), 100).await.unwrap(), 2);
     assert_eq!(bench.database.thin_versions(a_year_ago(&bench), 100).await.unwrap(), 0);
     let left = "SELECT string_agg(version::text, ' ' ORDER BY version) FROM app.document_versions";
-    assert_eq!(bench.test.psql(left), "3 4 7 8");
+    assert_eq!(bench.test.psql(left), "1 3 4 5 7 8");
     for (number, text) in [(3, Some("three")), (4, None), (7, Some("six")), (8, None)] {
         let read = bank.read_version(&caller, &path, number).await.unwrap();
         assert_eq!(read.text.as_deref(), text, "{number}");

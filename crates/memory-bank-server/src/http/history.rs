@@ -255,8 +255,9 @@ fn named(filename: Option<&String>, entity: Option<&String>) -> Result<Shown, Re
     }
 }
 
+/// The description of the routes has no words for "one of both", so such a request is well-formed, and means nothing that exists.
 fn one_of_both() -> Refusal {
-    Refusal::Malformed("give `filename` or `entity`".to_owned())
+    Refusal::NotFound("give either `filename` or `entity`".to_owned())
 }
 
 async fn text_of(request: &HistoryRequest, query: ShowVersion) -> Result<ShownVersion, Refusal> {
