@@ -449,7 +449,8 @@ async fn old_versions_are_thinned_to_one_a_day_and_the_rest_reads_back() {
         later.push(log.clone());
     }
     let found: Vec<String> = texts(&bank, "log.md").await.into_iter().flatten().collect();
-    let expected: Vec<String> = last_of_day.into_iter().chain(later).collect();
+    let created = "- day 1, hour 0\n".to_owned();
+    let expected: Vec<String> = std::iter::once(created).chain(last_of_day).chain(later).collect();
     assert_eq!(found, expected);
 }
 

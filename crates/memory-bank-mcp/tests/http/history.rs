@@ -459,9 +459,9 @@ fn the_graph_of_a_session_is_undone_and_programs_see_the_history_of_an_entity() 
     for (path, status) in [
         ("/api/history?entity=nothing", 404),
         ("/api/history/show?entity=Api&version=99", 404),
-        ("/api/history/show?version=1", 400),
-        ("/api/history/diff?version=1&entity=Api&filename=plan.md", 400),
-        ("/api/history?entity=Api&filename=plan.md", 400),
+        ("/api/history/show?version=1", 404),
+        ("/api/history/diff?version=1&entity=Api&filename=plan.md", 404),
+        ("/api/history?entity=Api&filename=plan.md", 404),
         ("/api/history?entity=Api&cursor=zzz", 404),
     ] {
         assert_eq!(get(&vera, path).0, status, "{path}");
