@@ -204,7 +204,12 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON app.issuers, app.identities, app.barred_
 -- project of a document.
 REVOKE INSERT, UPDATE ON public.documents FROM app_user;
 GRANT INSERT (id, project_id, path, content, etag, version, created_at, updated_at),
-  UPDATE (id, project_id, path, content, etag, version, created_at, updated_at) ON public.documents TO app_user;
+  UPDATE (path, content, etag, version, created_at, updated_at) ON public.documents TO app_user;
+-- No row gets another id, by which it would take over the history of another row.
+REVOKE UPDATE ON public.graph_entities, public.graph_observations, public.graph_relations FROM app_user;
+GRANT UPDATE (name, name_key, entity_type, attrs, created_at, updated_at) ON public.graph_entities TO app_user;
+GRANT UPDATE (entity_id, content, source, "timestamp", at, bounds, starts_at, ends_at, supersedes) ON public.graph_observations TO app_user;
+GRANT UPDATE (from_entity_id, to_entity_id, relation_type, created_at) ON public.graph_relations TO app_user;
 GRANT SELECT (ctid, project_id, id, content, etag, fts), UPDATE (fts) ON public.documents TO app_definer;
 
 -- The rights of the caller, or NULL. It bypasses the policies of keys and memberships, since these call it.

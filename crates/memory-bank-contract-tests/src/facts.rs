@@ -420,7 +420,7 @@ fn replaced_by_each(facts: &[RandomFact]) -> Vec<BTreeSet<usize>> {
     all
 }
 
-/// Which of the kept facts hold at the end of a day of which only what was known counts, and which have ended.
+/// The kept facts that hold at the end of a day, and those that have ended, as the bank knew them on that day.
 fn rule(
     facts: &[RandomFact],
     kept: &BTreeSet<usize>,

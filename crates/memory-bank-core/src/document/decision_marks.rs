@@ -63,6 +63,14 @@ fn is_whole_record(outline: &Outline<'_>) -> bool {
     is_single_record(outline) || matches!(outline.headings(), [only] if is_title(only))
 }
 
+/// Whether a heading groups decisions, such as a year: it has no date of its own, and headings of decisions below it.
+fn is_group(outline: &Outline<'_>, section: &Section<'_>) -> bool {
+    let mut below = outline.sections_in(&section.body).into_iter().map(|one| one.heading).peekable();
+    value_of(outline.slice(&section.own), DATE).is_none()
+        && below.peek().is_some()
+        && below.all(|heading| !is_structural(&heading.title))
+}
+
 /// When the entry with these lines ends.
 fn end_of_entry(own: &str) -> Option<i64> {
     let replaced = replaced_by(own).map(|_| i64::MIN);
@@ -136,7 +144,36 @@ fn labelled_value<'t>(line: &'t str, label: &str) -> Option<&'t str> {
 
 /// The value of the first line with this label.
 fn value_of<'t>(own: &'t str, label: &str) -> Option<&'t str> {
-    own.lines().find_map(|line| labelled_value(line, label))
+    lines_of_entry(own).find_map(|(_, line)| labelled_value(line, label))
+}
+
+/// The lines of an entry that are neither code nor a comment nor a part of an item, each with the offset behind it. The text of an
+/// argument is indented where it is a part of an item, so no such text is a mark.
+fn lines_of_entry(own: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut behind = 0;
+    let mut fence: Option<&str> = None;
+    let mut in_comment = false;
+    own.split_inclusive('\n').filter_map(move |line| {
+        behind += line.len();
+        if line.starts_with("  ") || line.starts_with(" \t") || line.starts_with('\t') {
+            return None;
+        }
+        let words = line.trim();
+        if in_comment {
+            in_comment = !words.contains("-->");
+            return None;
+        }
+        let mark = ["```", "~~~"].into_iter().find(|mark| words.starts_with(mark));
+        if let Some(open) = fence {
+            if mark == Some(open) {
+                fence = None;
+            }
+            return None;
+        }
+        fence = mark;
+        in_comment = words.split_once("<!--").is_some_and(|(_, rest)| !rest.contains("-->"));
+        (fence.is_none() && !in_comment).then_some((behind, line))
+    })
 }
 
 /// The decision that replaced the entry with these lines.
@@ -163,7 +200,10 @@ pub(super) fn mark_superseded(
     by: &str,
 ) -> Result<(String, ReplacedDecision), EditError> {
     let outline = Outline::of(text);
-    let entries: Vec<Section<'_>> = outline.sections().filter(|section| section.heading.level >= 2).collect();
+    let entries: Vec<Section<'_>> = outline
+        .sections()
+        .filter(|section| section.heading.level >= 2 && !is_group(&outline, section))
+        .collect();
     let entry = find(&outline, &entries, named)?;
     let own = outline.slice(&entry.own);
     let date = value_of(own, DATE).unwrap_or_default();
@@ -172,15 +212,10 @@ pub(super) fn mark_superseded(
     let already_by = replaced_by(own).map(str::to_owned);
     let mark = format!("- **{SUPERSEDED_BY}:** {by}");
     // Behind the date, as its neighbour; else at the beginning of the entry.
-    let mut at = entry.own.start;
-    let mut place = entry.own.start;
-    for line in own.split_inclusive('\n') {
-        place += line.len();
-        if line.trim_start().starts_with(['-', '*', '+']) && labelled_value(line, DATE).is_some() {
-            at = place;
-            break;
-        }
-    }
+    let is_date =
+        |line: &str| line.trim_start().starts_with(['-', '*', '+']) && labelled_value(line, DATE).is_some();
+    let date_line = lines_of_entry(own).find(|(_, line)| is_date(line));
+    let at = entry.own.start + date_line.map_or(0, |(behind, _)| behind);
     let changed = insert_visible(&outline, at, &mark, Gap::None, Gap::None)?;
     Ok((changed, ReplacedDecision { name, already_by }))
 }

@@ -64,7 +64,8 @@ pub struct DecisionLogged {
 }
 
 impl DecisionLogged {
-    /// What was logged and replaced, in a line. A decision that another one had replaced is named with that one, as both may hold.
+    /// A line that names the logged decision and those that it replaces. If another decision had replaced one of them before, the line names
+    /// that one, too, since both may hold.
     #[must_use]
     pub fn sentence(&self) -> String {
         let mut text = format!("Decision logged: {}", self.title);

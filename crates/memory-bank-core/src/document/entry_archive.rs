@@ -1,5 +1,5 @@
 //! Archives one entry of a document: its lines move, unchanged, below the heading `Archive` at the end of the document. Tools
-//! do not count what is there as work.
+//! do not count the entries there as work.
 
 use std::ops::Range;
 

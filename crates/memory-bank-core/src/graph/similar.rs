@@ -1,5 +1,5 @@
 //! Facts of an entity that say nearly the same as a new one, or the contrary: the same words but for a number, a name or a
-//! negation. It is a hint for whoever writes, so a wrong warning is worse than a missing one: facts about different subjects,
+//! negation. It is a hint for the caller, so a wrong warning is worse than a missing one: facts about different subjects,
 //! events, and lists of things that are used together do not warn.
 
 mod tokens;

@@ -130,10 +130,13 @@ fn supersedes(given: Vec<String>) -> Result<Vec<String>, GraphError> {
     Ok(named)
 }
 
-/// The first moment after a time that is given as the last one: the next day for a date.
+/// The first moment after a time that is given as the last one: the next day for a date. Only a plain date and RFC 3339 count: other
+/// words that people write beside a label may look like a date, and would hide what holds.
 pub(crate) fn end_of(text: &str) -> Option<i64> {
-    let at = instant(text)?;
-    Some(if is_plain_date(text) { at.saturating_add(MILLISECONDS_OF_A_DAY) } else { at })
+    if !is_plain_date(text) {
+        return text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond);
+    }
+    Some(instant(text)?.saturating_add(MILLISECONDS_OF_A_DAY))
 }
 
 /// Which facts a reply shows.

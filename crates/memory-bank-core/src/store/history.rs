@@ -52,7 +52,7 @@ pub trait HistoryStore: Send + Sync {
 #[async_trait]
 pub trait HistoryRetention: Send + Sync {
     /// Removes about `limit` versions and changes of any project that are [superseded](crate::history::superseded) at a time, and
-    /// returns their number. The texts beside a gap are rebuilt and checked first; what cannot be rebuilt stays.
+    /// returns their number. The texts beside a gap are rebuilt and checked first; a version that cannot be rebuilt stays.
     ///
     /// # Errors
     /// The store failed.

@@ -77,7 +77,7 @@ struct VersionLine {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     etag: Option<String>,
     bytes: u64,
-    /// The etag of the text before, the bytes that stay of it at both ends, and what was between them.
+    /// The etag of the text before, the bytes that stay of it at both ends, and the bytes between them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     former_etag: Option<String>,
     #[serde(default)]

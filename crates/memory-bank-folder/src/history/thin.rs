@@ -90,7 +90,8 @@ impl Writer<'_> {
 }
 
 /// The numbers of the versions that go. A version that links names stays, and so do the last one, those before a foreign
-/// one, and those of other documents that had the name.
+/// one, and those of other documents that had the name. By age, a creation and the last one before a change by another user or session
+/// stay, too; by size they may go.
 fn gone(records: &[Record], excess: &Excess) -> Vec<i64> {
     let Some(last) = records.last() else { return Vec::new() };
     let is_candidate = |pair: &[Record]| match pair {
@@ -112,26 +113,19 @@ fn gone(records: &[Record], excess: &Excess) -> Vec<i64> {
         }
         Excess::Before(before) => {
             let candidates: BTreeSet<i64> = candidates.map(|record| record.facts.number).collect();
-            let own = records.iter().filter(|record| record.facts.document == last.facts.document);
+            let own: Vec<&Record> =
+                records.iter().filter(|record| record.facts.document == last.facts.document).collect();
+            let by = |record: &Record| (record.facts.author.clone(), record.facts.session.clone());
             let changes: Vec<DatedChange> = own
-                .zip(
-                    records
-                        .iter()
-                        .filter(|record| record.facts.document == last.facts.document)
-                        .skip(1)
-                        .map(Some)
-                        .chain([None]),
-                )
-                .map(|(record, next)| DatedChange {
+                .iter()
+                .enumerate()
+                .map(|(place, record)| DatedChange {
                     number: record.facts.number,
                     at: record.facts.at,
                     // An undo must not take the part of another with its own.
                     stays: !candidates.contains(&record.facts.number)
                         || record.facts.kind == Kind::Created
-                        || next.is_some_and(|next| {
-                            (&next.facts.author, &next.facts.session)
-                                != (&record.facts.author, &record.facts.session)
-                        }),
+                        || own.get(place + 1).is_some_and(|next| by(next) != by(record)),
                     deletes: matches!(record.facts.kind, Kind::Deleted),
                 })
                 .collect();

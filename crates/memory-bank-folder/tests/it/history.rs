@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use memory_bank_core::clock::FixedClock;
 use memory_bank_core::document::Etag;
 use memory_bank_core::history::{ChangeContext, Subject, Version, VersionKind, VersionQuery};
 use memory_bank_core::limits;
@@ -19,7 +17,7 @@ use crate::support::{caller, deps, name};
 
 pub(crate) struct Kept {
     pub(crate) root: TempDir,
-    bank: FolderBank,
+    pub(crate) bank: FolderBank,
 }
 
 pub(crate) fn kept() -> Kept {
@@ -34,7 +32,7 @@ pub(crate) fn open(project: &Path, state: &str) -> FolderBank {
     open_at(project, state, deps())
 }
 
-fn open_at(project: &Path, state: &str, deps: Deps) -> FolderBank {
+pub(crate) fn open_at(project: &Path, state: &str, deps: Deps) -> FolderBank {
     let state = StateFolder::new(project.join(state));
     FolderBank::new(project.join("memory-bank"), project.to_owned(), deps).with_state(state)
 }
@@ -56,7 +54,7 @@ pub(crate) async fn write_with(
     bank.edit(&caller(), std::slice::from_ref(&path), &mut editor).await.unwrap();
 }
 
-async fn write(bank: &FolderBank, document: &str, text: &str) {
+pub(crate) async fn write(bank: &FolderBank, document: &str, text: &str) {
     write_with(bank, document, Some(text), &ChangeContext::default()).await;
 }
 
@@ -97,21 +95,21 @@ pub(crate) async fn versions(bank: &FolderBank, document: &str) -> Vec<(Version,
     found
 }
 
-async fn texts(bank: &FolderBank, document: &str) -> Vec<Option<String>> {
+pub(crate) async fn texts(bank: &FolderBank, document: &str) -> Vec<Option<String>> {
     versions(bank, document).await.into_iter().map(|(_, text)| text).collect()
 }
 
-fn some(texts: &[&str]) -> Vec<Option<String>> {
+pub(crate) fn some(texts: &[&str]) -> Vec<Option<String>> {
     texts.iter().map(|text| Some((*text).to_owned())).collect()
 }
 
 /// The only file of the history.
-fn file(kept: &Kept) -> PathBuf {
+pub(crate) fn file(kept: &Kept) -> PathBuf {
     let mut files = std::fs::read_dir(kept.root.path().join("memory-bank/.mbmcp/history")).unwrap();
     files.next().unwrap().unwrap().path()
 }
 
-fn document(kept: &Kept, name: &str) -> PathBuf {
+pub(crate) fn document(kept: &Kept, name: &str) -> PathBuf {
     kept.root.path().join("memory-bank").join(name)
 }
 
@@ -408,50 +406,6 @@ async fn a_link_in_place_of_the_history_is_not_followed() {
     write(&kept.bank, "a.md", "two\n").await;
     assert_eq!(std::fs::read_to_string(document(&kept, "victim.md")).unwrap(), "precious");
     assert_eq!(std::fs::read_to_string(document(&kept, "a.md")).unwrap(), "two\n");
-}
-
-#[tokio::test]
-async fn nothing_is_added_without_a_retention_or_when_only_reading() {
-    for (days, is_read_only) in [(0, false), (365, true)] {
-        let kept = kept();
-        write(&kept.bank, "a.md", "one\n").await;
-        let before = std::fs::read(file(&kept)).unwrap();
-        kept.bank.set_history(days, is_read_only);
-        std::fs::write(document(&kept, "a.md"), "outside\n").unwrap();
-        let read = kept.bank.read(&caller(), &[name("a.md")]).await.unwrap();
-        assert!(matches!(&read[..], [ReadOutcome::Found(_)]));
-        assert_eq!(texts(&kept.bank, "a.md").await, some(&["one\n"]), "those that exist stay");
-        assert_eq!(std::fs::read(file(&kept)).unwrap(), before);
-    }
-}
-
-#[tokio::test]
-async fn old_versions_are_thinned_to_one_a_day_and_the_rest_reads_back() {
-    let root = TempDir::new().unwrap();
-    std::fs::create_dir(root.path().join("memory-bank")).unwrap();
-    let at = |text: &str| Deps { clock: Arc::new(FixedClock::new(text.parse().unwrap())), ..deps() };
-    let mut log = String::new();
-    let mut last_of_day = Vec::new();
-    for day in 1..=3 {
-        for hour in 0..20 {
-            let bank = open_at(root.path(), "state", at(&format!("2026-01-0{day}T{hour:02}:00:00Z")));
-            log.push_str(&format!("- day {day}, hour {hour}\n"));
-            write(&bank, "log.md", &log).await;
-        }
-        last_of_day.push(log.clone());
-    }
-    let bank = open_at(root.path(), "state", at("2026-06-01T00:00:00Z"));
-    bank.set_history(30, false);
-    let mut later = Vec::new();
-    for number in 0..70 {
-        log.push_str(&format!("- later {number}\n"));
-        write(&bank, "log.md", &log).await;
-        later.push(log.clone());
-    }
-    let found: Vec<String> = texts(&bank, "log.md").await.into_iter().flatten().collect();
-    let created = "- day 1, hour 0\n".to_owned();
-    let expected: Vec<String> = std::iter::once(created).chain(last_of_day).chain(later).collect();
-    assert_eq!(found, expected);
 }
 
 #[cfg(unix)]

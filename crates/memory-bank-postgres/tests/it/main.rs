@@ -17,6 +17,7 @@ mod foreign_keys;
 mod fts;
 mod fts_filler;
 mod history;
+mod history_cleanup;
 mod history_transfer;
 mod identities;
 mod index_builds;

@@ -205,3 +205,44 @@ fn the_advice_on_decisions_of_one_title_and_day_works() {
     let refused = logged(&same, &decision(&["Dup"])).unwrap_err();
     assert!(refused.contains("change the heading") && !refused.contains("as in"), "{refused}");
 }
+
+#[rstest]
+#[case("```\n- **Superseded By:** Use B\n```")]
+#[case("~~~\n```\n- **Superseded By:** Use B\n~~~")]
+#[case("<!--\n- **Valid Until:** 2026-01-01\n-->")]
+#[case("- **Context:** as found:\n  - **Expires:** 2025-01-01\n  ```\n  - **Superseded By:** Use B\n  ```")]
+#[case("- **Valid Until:** version 5")]
+#[case("- **Valid Until:** see issue 12")]
+#[case("- **Valid Until:** 2026-11")]
+#[case("- **Valid Until:** 11/28/2026")]
+fn a_mark_in_code_a_comment_or_an_item_does_not_count_nor_does_another_form_of_a_date(#[case] lines: &str) {
+    let text = format!("# Log\n\n## Use A\n- **Date:** 2026-01-01\n{lines}\n\n## Use B\nb\n");
+    assert_eq!(without_ended(&text, i64::MAX), text);
+    // A mark behind it counts.
+    let ended = text.replace("\n\n## Use B", "\n\n- **Superseded By:** Use C\n\n## Use B");
+    assert_eq!(without_ended(&ended, i64::MAX), "# Log\n\n## Use B\nb\n");
+}
+
+#[test]
+fn an_argument_of_a_decision_is_no_mark() {
+    let context =
+        "Found:\n- **Expires:** 2025-01-01\n```\n- **Superseded By:** title\n```\n- **Date:** 2020-01-01";
+    let text = logged(LOG, &LogDecision { context: context.into(), ..decision(&[]) }).unwrap();
+    assert_eq!(without_ended(&text, at("2026-03-01T00:00:00Z")), text);
+    let ended =
+        logged(&text, &LogDecision { title: "Use Oracle".into(), ..decision(&["Use PostgreSQL"]) }).unwrap();
+    assert!(!without_ended(&ended, at("2026-03-01T00:00:00Z")).contains("Found:"), "{ended}");
+}
+
+#[test]
+fn a_heading_that_groups_decisions_is_not_replaced() {
+    let text = "# Decision Log\n\n## 2026\n\n### Use Kafka\n- **Date:** 2026-01-01\n\n### Use Redis\n- **Date:** 2026-01-02\n";
+    let refused = logged(text, &decision(&["2026"])).unwrap_err();
+    assert!(refused.contains("no decision") && refused.contains("`Use Kafka`"), "{refused}");
+    let one = logged(text, &decision(&["Use Kafka"])).unwrap();
+    let rest = without_ended(&one, i64::MAX);
+    assert!(!rest.contains("Use Kafka\n") && rest.contains("### Use Redis"), "{rest}");
+    // A decision with parts of its own is one.
+    let parts = "# Decision Log\n\n## Use Kafka\n\n### Context\nc\n\n### Consequences\nd\n";
+    logged(parts, &decision(&["Use Kafka"])).unwrap();
+}

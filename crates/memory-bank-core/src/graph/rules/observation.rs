@@ -23,7 +23,7 @@ fn with_former(replaced: &[&Observation], own: &str) -> Vec<String> {
     ids
 }
 
-/// What is known of an entity: graphs of which each has a part of it, in the order of storage.
+/// The known facts of an entity: graphs with a part of them each, in the order of storage.
 struct Known<'a> {
     graphs: &'a [&'a GraphState],
     entity_id: &'a str,

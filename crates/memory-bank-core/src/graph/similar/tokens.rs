@@ -367,7 +367,7 @@ fn class_of(word: &Spelt<'_>, is_first: bool, next: &str, language: Language) ->
     if is_first && !is_before_verb { Class::Word } else { Class::Name }
 }
 
-/// Function words that change what is said.
+/// Function words that change the meaning of a sentence.
 fn is_meaningful(lower: &str, is_last: bool) -> bool {
     (is_last && matches!(lower, "on" | "off" | "up" | "down"))
         || matches!(

@@ -141,7 +141,7 @@ impl Index {
         let scored = self.scored(&prepared, Scope::Graph);
         let mut candidates = scored.candidates(query, &prepared, limit, |_| true);
         if !query.is_single() {
-            // What is not shown finds no neighbours either.
+            // A fact that is not shown adds no neighbours.
             candidates.retain(|found| self.graph_id(found.slot).is_some_and(&mut shows));
             let adjacent = scored.adjacent(&candidates, usize::MAX, |_| true);
             candidates.extend(adjacent);
