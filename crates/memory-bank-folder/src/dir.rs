@@ -267,6 +267,27 @@ impl BankDir {
         }
     }
 
+    /// Removes files of this folder as [`Self::remove`] does, and makes all of it durable at once. One that cannot be removed does not
+    /// keep the others.
+    ///
+    /// # Errors
+    /// One cannot be removed.
+    pub fn remove_all<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> io::Result<()> {
+        let mut first_error = None;
+        let mut is_changed = false;
+        for name in names {
+            match system::retry_change(|| self.dir.remove_file(name)) {
+                Ok(()) => is_changed = true,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        if is_changed {
+            self.sync(Path::new(""))?;
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
     /// Removes a file as [`Self::remove`] does, and the folders that are empty then.
     ///
     /// # Errors

@@ -112,7 +112,7 @@ impl HookSessions {
     pub fn due(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
         let Some(dir) = self.folder.open_existing(STATES_FOLDER)? else { return Ok(Vec::new()) };
         let mut found = Vec::new();
-        for file in dir.names()?.filter(|file| file.ends_with(DUE_END)).take(10 * MAX_SESSIONS) {
+        for file in dir.names()?.filter(|file| file.ends_with(DUE_END)).take(MAX_SESSIONS) {
             if let Ok(FileRead::Found(due, _)) = dir.read_up_to(&file, MAX_STATE_BYTES)
                 && let Some(name) = file.strip_suffix(DUE_END)
             {
@@ -209,13 +209,12 @@ impl HookSessions {
         }
         let [(_, mut states), (_, mut due), (_, locks), (_, drafts)] = found;
         let is_left = |at: i64| now_seconds.saturating_sub(at) > DRAFT_LIFETIME.as_secs().cast_signed();
+        let mut removed = Vec::new();
         for files in [&mut states, &mut due] {
             files.sort_unstable_by(|a, b| b.cmp(a));
             let is_idle = |at: i64| now_seconds.saturating_sub(at) > IDLE_SESSION_SECS;
             let kept = files.partition_point(|(at, _)| !is_idle(*at)).min(MAX_SESSIONS);
-            for (_, name) in files.drain(kept..) {
-                dir.remove(&name)?;
-            }
+            removed.extend(files.drain(kept..).map(|(_, name)| name));
         }
         // A lock is used as long as its session has a state.
         let has_state = |lock: &str| {
@@ -223,10 +222,8 @@ impl HookSessions {
             states.iter().any(|(_, kept)| Some(kept) == state.as_ref())
         };
         let unused = locks.into_iter().filter(|(_, lock)| !has_state(lock));
-        for (_, name) in unused.chain(drafts).filter(|(at, _)| is_left(*at)) {
-            dir.remove(&name)?;
-        }
-        Ok(())
+        removed.extend(unused.chain(drafts).filter(|(at, _)| is_left(*at)).map(|(_, name)| name));
+        dir.remove_all(removed.iter().map(String::as_str))
     }
 }
 
@@ -373,6 +370,18 @@ mod tests {
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
         assert_eq!(won, 1);
+    }
+
+    #[test]
+    fn a_folder_in_the_place_of_a_state_keeps_no_other() {
+        let temp = tempfile::tempdir().unwrap();
+        let sessions = HookSessions::new(StateFolder::new(temp.path().to_owned()));
+        sessions.update("quiet", |_| Some(b"{}".to_vec())).unwrap();
+        for end in [STATE_END, DUE_END, LOCK_END] {
+            std::fs::create_dir(temp.path().join(STATES_FOLDER).join(format!("folder{end}"))).unwrap();
+        }
+        sessions.forget_idle(i64::MAX).unwrap_err();
+        assert_eq!(sessions.load("quiet").unwrap(), None);
     }
 
     #[test]

@@ -41,7 +41,32 @@ pub fn parse_argument(argument: &str, text: &str) -> Result<String, GraphError> 
 /// The moment of a stored timestamp, in milliseconds since 1970 UTC; `None` if it cannot be parsed as a date.
 #[must_use]
 pub fn instant(text: &str) -> Option<i64> {
-    text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond).or_else(|| Legacy::default().parse(text))
+    instant_of_millis_form(text)
+        .or_else(|| text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond))
+        .or_else(|| Legacy::default().parse(text))
+}
+
+/// The moment of a timestamp of the form that [`iso_millis`] writes, `2026-11-22T09:30:07.000Z`, which nearly all in a log have.
+/// `None` for any other form, and for a second that needs a calendar.
+fn instant_of_millis_form(text: &str) -> Option<i64> {
+    let bytes: &[u8; 24] = text.as_bytes().try_into().ok()?;
+    let number = |from: usize, to: usize| {
+        bytes.get(from..to)?.iter().try_fold(0_i64, |number, byte| {
+            byte.is_ascii_digit().then(|| number * 10 + i64::from(byte - b'0'))
+        })
+    };
+    let signs = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (23, b'Z')];
+    if signs.iter().any(|(at, sign)| bytes.get(*at) != Some(sign)) {
+        return None;
+    }
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second, millis) = (number(11, 13)?, number(14, 16)?, number(17, 19)?, number(20, 23)?);
+    // All months have 28 days; jiff knows the others.
+    let is_plain =
+        (1..=12).contains(&month) && (1..=28).contains(&day) && hour < 24 && minute < 60 && second < 60;
+    is_plain.then(|| {
+        (((days_since_1970(year, month, day) * 24 + hour) * 60 + minute) * 60 + second) * 1000 + millis
+    })
 }
 
 /// The timestamp one millisecond after one of [`iso_millis`]; `None` after the last representable time.
@@ -248,6 +273,23 @@ mod tests {
 
     fn millis(text: &str) -> i64 {
         text.parse::<Timestamp>().unwrap().as_millisecond()
+    }
+
+    proptest! {
+        #[test]
+        fn the_usual_form_is_read_as_any_other(at in -62_135_596_800_000_i64..253_402_300_800_000) {
+            let text = iso_millis(Timestamp::from_millisecond(at).unwrap());
+            prop_assert_eq!(instant(&text), Some(at));
+            let read = instant_of_millis_form(&text);
+            prop_assert!(read == Some(at) || read.is_none());
+        }
+
+        #[test]
+        fn the_usual_form_reads_what_the_calendar_has(text in "[0-3]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9]\\.[0-9]{3}Z") {
+            if let Some(read) = instant_of_millis_form(&text) {
+                prop_assert_eq!(Some(read), text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond));
+            }
+        }
     }
 
     #[rstest]

@@ -4,11 +4,9 @@
 //! record, a miss is a leak, so gitleaks' exceptions and bounds on entropy do not apply, but for its one general rule.
 
 use std::ops::Range;
-use std::sync::{LazyLock, OnceLock};
+use std::sync::LazyLock;
 
-use regex::bytes::Regex;
-
-use super::rules::{ValueForm, ValueRule, compile, longest_word, value_rules};
+use super::rules::{LazyPattern, ValueForm, ValueRule, longest_word, value_rules};
 use crate::compact_sort::CompactSort as _;
 use crate::unicode::visible;
 
@@ -74,17 +72,11 @@ fn secrets_in(text: &str) -> Vec<Range<usize>> {
     let folded = text.to_ascii_lowercase();
     let longest_word = longest_word(text);
     for rule in VALUE_RULES.iter().filter(|rule| rule.may_be_in(&folded, longest_word)) {
-        if let Some(pattern) = rule.pattern() {
-            collect(pattern, text.as_bytes(), rule.form, &mut ranges);
-        }
+        rule.find(text.as_bytes(), &mut ranges);
     }
-    for rule in GITLEAKS_RULES.iter() {
-        if rule.words.iter().any(|word| folded.contains(word))
-            && let Some(pattern) = rule.pattern()
-        {
-            let form = if rule.name == GENERAL_RULE { ValueForm::Mixed } else { ValueForm::Any };
-            collect(pattern, text.as_bytes(), form, &mut ranges);
-        }
+    for rule in GITLEAKS_RULES.iter().filter(|rule| rule.words.iter().any(|word| folded.contains(word))) {
+        let form = if rule.name == GENERAL_RULE { ValueForm::Mixed } else { ValueForm::Any };
+        rule.pattern.find(text.as_bytes(), form, &mut ranges);
     }
     ranges
 }
@@ -93,21 +85,12 @@ struct GitleaksRule {
     name: &'static str,
     /// The rule is tried only where one of these occurs.
     words: Vec<&'static str>,
-    source: &'static str,
-    compiled: OnceLock<Option<Regex>>,
+    pattern: LazyPattern,
 }
 
-impl GitleaksRule {
-    /// Most rules are never needed, and compiling all takes longer than a hook may.
-    fn pattern(&self) -> Option<&Regex> {
-        self.compiled.get_or_init(|| compile(&self.without_delimiters())).as_ref()
-    }
-
-    /// The pattern without the delimiters that a secret has in source code: in prose a comma or a bracket may surround it.
-    fn without_delimiters(&self) -> String {
-        let source = self.source.replace(DELIMITER, "");
-        source.trim_start_matches(r"\b").trim_end_matches(r"\b").to_owned()
-    }
+/// The pattern without the delimiters that a secret has in source code: in prose a comma or a bracket may surround it.
+fn without_delimiters(source: &str) -> String {
+    source.replace(DELIMITER, "").trim_start_matches(r"\b").trim_end_matches(r"\b").to_owned()
 }
 
 static GITLEAKS_RULES: LazyLock<Vec<GitleaksRule>> = LazyLock::new(|| {
@@ -115,21 +98,13 @@ static GITLEAKS_RULES: LazyLock<Vec<GitleaksRule>> = LazyLock::new(|| {
     let rule = |line: &'static str| {
         let mut parts = line.splitn(3, '\t');
         let (name, words, source) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(GitleaksRule { name, words: words.split(',').collect(), source, compiled: OnceLock::new() })
+        let pattern = LazyPattern::new(without_delimiters(source));
+        Some(GitleaksRule { name, words: words.split(',').collect(), pattern })
     };
     lines.filter_map(rule).collect()
 });
 
 static VALUE_RULES: LazyLock<Vec<ValueRule>> = LazyLock::new(value_rules);
-
-/// Adds where the pattern finds secrets: its first group, or all of it.
-fn collect(pattern: &Regex, text: &[u8], form: ValueForm, ranges: &mut Vec<Range<usize>>) {
-    for found in pattern.captures_iter(text) {
-        let group = found.iter().skip(1).flatten().next().or_else(|| found.get(0));
-        let Some(group) = group.filter(|group| form.fits(group.as_bytes())) else { continue };
-        ranges.push(group.range());
-    }
-}
 
 fn with_masks(text: &str, mut ranges: Vec<Range<usize>>) -> String {
     ranges.compact_sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
@@ -166,7 +141,7 @@ mod tests {
     fn every_rule_of_gitleaks_compiles() {
         assert_eq!(GITLEAKS_RULES.len(), 221);
         for rule in GITLEAKS_RULES.iter() {
-            assert!(rule.pattern().is_some(), "{} does not compile", rule.name);
+            assert!(rule.pattern.get().is_some(), "{} does not compile", rule.name);
         }
     }
 

@@ -1,6 +1,7 @@
 //! What a secret looks like: beginnings of tokens, names of values, and the forms of values. It must not know what happens to
 //! a secret.
 
+use std::ops::Range;
 use std::sync::{LazyLock, OnceLock};
 
 use regex::bytes::{Regex, RegexBuilder};
@@ -22,47 +23,60 @@ const PATTERN_BYTES: usize = 32 * 1024 * 1024;
 pub(super) struct TokenRule {
     /// The pattern of their beginning.
     pub(super) prefix: &'static str,
+    /// One of these is in each such beginning, in small letters.
+    stems: &'static [&'static str],
     /// Their kind, if the beginning is rare enough for a warning, and the fewest characters of such a token.
     pub(super) warning: Option<(&'static str, usize)>,
 }
 
 /// The beginnings of tokens of well-known issuers. The first one that fits counts.
 pub(super) const TOKENS: [TokenRule; 25] = [
-    token(r"gh[pousr]_", "a GitHub token", 36),
-    token(r"github_pat_", "a GitHub token", 40),
-    token(r"glpat-", "a GitLab token", 20),
+    token(r"gh[pousr]_", &["ghp_", "gho_", "ghu_", "ghs_", "ghr_"], "a GitHub token", 36),
+    token(r"github_pat_", &["github_pat_"], "a GitHub token", 40),
+    token(r"glpat-", &["glpat-"], "a GitLab token", 20),
     // Those that GitLab documents: `gl` and any letters is a part of ordinary words, such as `english-`.
-    masked_token(r"gl(?:agent|cbt|dt|ffct|ft|imt|oas|ptt|rtr?|soat|wt)-"),
-    token(r"\bsk-ant-", "an Anthropic key", 30),
-    token(r"[sr]k_live_", "a Stripe key", 20),
-    masked_token(r"[sr]k_(?:test|prod)_"),
-    token(r"\bsk-", "an API key", 30),
-    token(r"\bA[KS]IA", "an AWS key", 20),
-    token(r"AIza", "a Google key", 35),
-    token(r"xox[bp]-", "a Slack token", 20),
-    masked_token(r"xox[aeors]-"),
-    token(r"npm_", "an npm token", 36),
-    token(r"hf_", "a Hugging Face token", 30),
-    token(r"pypi-AgE", "a PyPI token", 40),
-    token(r"mbmcp_(?:live|test)_", "a key of this server", 40),
-    masked_token(r"do[por]_v1_"),
-    masked_token(r"shp(?:at|ca|pa|ss)_"),
-    masked_token(r"SG\."),
-    masked_token(r"ya29\."),
-    masked_token(r"NR(?:AK|JS|II)-"),
-    masked_token(r"tskey-[a-z]{3,9}-"),
-    masked_token(r"\bgsk_"),
-    masked_token(r"sbp_(?:v0_)?"),
+    masked_token(
+        r"gl(?:agent|cbt|dt|ffct|ft|imt|oas|ptt|rtr?|soat|wt)-",
+        &[
+            "glagent-", "glcbt-", "gldt-", "glffct-", "glft-", "glimt-", "gloas-", "glptt-", "glrt-",
+            "glrtr-", "glsoat-", "glwt-",
+        ],
+    ),
+    token(r"\bsk-ant-", &["sk-ant-"], "an Anthropic key", 30),
+    token(r"[sr]k_live_", &["k_live_"], "a Stripe key", 20),
+    masked_token(r"[sr]k_(?:test|prod)_", &["k_test_", "k_prod_"]),
+    token(r"\bsk-", &["sk-"], "an API key", 30),
+    token(r"\bA[KS]IA", &["akia", "asia"], "an AWS key", 20),
+    token(r"AIza", &["aiza"], "a Google key", 35),
+    token(r"xox[bp]-", &["xoxb-", "xoxp-"], "a Slack token", 20),
+    masked_token(r"xox[aeors]-", &["xoxa-", "xoxe-", "xoxo-", "xoxr-", "xoxs-"]),
+    token(r"npm_", &["npm_"], "an npm token", 36),
+    token(r"hf_", &["hf_"], "a Hugging Face token", 30),
+    token(r"pypi-AgE", &["pypi-age"], "a PyPI token", 40),
+    token(r"mbmcp_(?:live|test)_", &["mbmcp_"], "a key of this server", 40),
+    masked_token(r"do[por]_v1_", &["_v1_"]),
+    masked_token(r"shp(?:at|ca|pa|ss)_", &["shpat_", "shpca_", "shppa_", "shpss_"]),
+    masked_token(r"SG\.", &["sg."]),
+    masked_token(r"ya29\.", &["ya29."]),
+    masked_token(r"NR(?:AK|JS|II)-", &["nrak-", "nrjs-", "nrii-"]),
+    masked_token(r"tskey-[a-z]{3,9}-", &["tskey-"]),
+    masked_token(r"\bgsk_", &["gsk_"]),
+    masked_token(r"sbp_(?:v0_)?", &["sbp_"]),
     // JSON web tokens.
-    masked_token(r"eyJ"),
+    masked_token(r"eyJ", &["eyj"]),
 ];
 
-const fn token(prefix: &'static str, kind: &'static str, least_chars: usize) -> TokenRule {
-    TokenRule { prefix, warning: Some((kind, least_chars)) }
+const fn token(
+    prefix: &'static str,
+    stems: &'static [&'static str],
+    kind: &'static str,
+    least_chars: usize,
+) -> TokenRule {
+    TokenRule { prefix, stems, warning: Some((kind, least_chars)) }
 }
 
-const fn masked_token(prefix: &'static str) -> TokenRule {
-    TokenRule { prefix, warning: None }
+const fn masked_token(prefix: &'static str, stems: &'static [&'static str]) -> TokenRule {
+    TokenRule { prefix, stems, warning: None }
 }
 
 /// The form that a value must have.
@@ -107,17 +121,50 @@ impl ValueForm {
     }
 }
 
-/// A rule for secrets without an issuer. A pattern takes about a millisecond to compile, so it is compiled for the first text that
-/// may have such a secret.
+/// A rule for secrets without an issuer.
 pub(super) struct ValueRule {
     /// One of these is in each text with such a secret, in small letters; none if any text may have one.
-    triggers: &'static [&'static str],
+    triggers: Vec<&'static str>,
     /// The fewest characters of a word in such a text.
     least_word: usize,
-    source: String,
+    /// Where such secrets may be.
+    place: Place,
     /// The form that the secret must have.
-    pub(super) form: ValueForm,
+    form: ValueForm,
+}
+
+/// Where a text may have a secret.
+enum Place {
+    /// Where a pattern finds it, in its first group.
+    Pattern(LazyPattern),
+    /// Each longest word of such characters, of at least so many.
+    Word { is_part: fn(u8) -> bool, least: usize },
+}
+
+/// A pattern that is compiled for the first text that may match it, since that takes about a millisecond.
+pub(super) struct LazyPattern {
+    source: String,
     compiled: OnceLock<Option<Regex>>,
+}
+
+impl LazyPattern {
+    pub(super) fn new(source: impl Into<String>) -> Self {
+        Self { source: source.into(), compiled: OnceLock::new() }
+    }
+
+    /// The pattern; none if it does not compile, which a test excludes.
+    pub(super) fn get(&self) -> Option<&Regex> {
+        self.compiled.get_or_init(|| compile(&self.source)).as_ref()
+    }
+
+    /// Adds the places where the pattern finds a value of this form: its first group, or all of it.
+    pub(super) fn find(&self, text: &[u8], form: ValueForm, found: &mut Vec<Range<usize>>) {
+        let Some(pattern) = self.get() else { return };
+        for captures in pattern.captures_iter(text) {
+            let group = captures.iter().skip(1).flatten().next().or_else(|| captures.get(0));
+            found.extend(group.filter(|group| form.fits(group.as_bytes())).map(|group| group.range()));
+        }
+    }
 }
 
 impl ValueRule {
@@ -127,9 +174,21 @@ impl ValueRule {
             && (self.triggers.is_empty() || self.triggers.iter().any(|word| folded.contains(word)))
     }
 
-    /// The pattern, whose first group is the secret; none if it does not compile, which a test excludes.
-    pub(super) fn pattern(&self) -> Option<&Regex> {
-        self.compiled.get_or_init(|| compile(&self.source)).as_ref()
+    /// Adds the places of such secrets in a text.
+    pub(super) fn find(&self, text: &[u8], found: &mut Vec<Range<usize>>) {
+        match &self.place {
+            Place::Pattern(pattern) => pattern.find(text, self.form, found),
+            Place::Word { is_part, least } => {
+                let mut end = 0;
+                for word in text.chunk_by(|one, next| is_part(*one) == is_part(*next)) {
+                    end += word.len();
+                    let is_word = word.first().is_some_and(|byte| is_part(*byte));
+                    if is_word && word.len() >= *least && self.form.fits(word) {
+                        found.push(end - word.len()..end);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -144,12 +203,18 @@ pub(super) const NAME_WORDS: &[&str] =
     &["pass", "pwd", "secret", "token", "key", "signature", "credential", "bearer", "cookie", "session"];
 
 pub(super) fn rule(
-    triggers: &'static [&'static str],
+    triggers: &[&'static str],
     least_word: usize,
     source: impl Into<String>,
     form: ValueForm,
 ) -> ValueRule {
-    ValueRule { triggers, least_word, source: source.into(), form, compiled: OnceLock::new() }
+    let place = Place::Pattern(LazyPattern::new(source));
+    ValueRule { triggers: triggers.to_vec(), least_word, place, form }
+}
+
+/// A rule for long words that nobody writes by hand.
+fn word_rule(is_part: fn(u8) -> bool, least: usize, form: ValueForm) -> ValueRule {
+    ValueRule { triggers: Vec::new(), least_word: least, place: Place::Word { is_part, least }, form }
 }
 
 /// A value in quotation marks, which ends at the second one, or a word of at least so many characters, which ends before one of
@@ -172,10 +237,11 @@ pub(super) fn value_rules() -> Vec<ValueRule> {
 
 fn general_rules() -> Vec<ValueRule> {
     let prefixes: Vec<&str> = TOKENS.iter().map(|rule| rule.prefix).collect();
+    let stems: Vec<&str> = TOKENS.iter().flat_map(|rule| rule.stems).copied().collect();
     vec![
         // A key of this server, at any length.
         rule(&[OWN_KEY_PREFIX], 0, format!("({OWN_KEY_PREFIX}(?:live|test)_[A-Za-z0-9_-]+)"), ValueForm::Any),
-        rule(&[], 16, format!("((?:{})[A-Za-z0-9._-]{{16,}})", prefixes.join("|")), ValueForm::Mixed),
+        rule(&stems, 16, format!("((?:{})[A-Za-z0-9._-]{{16,}})", prefixes.join("|")), ValueForm::Mixed),
         // A token of Docker may have no digit.
         rule(&["dckr_"], 16, r"(dckr_[op]at_[A-Za-z0-9_-]{16,})", ValueForm::Any),
         // A password of Neon has 12 characters.
@@ -220,11 +286,10 @@ fn general_rules() -> Vec<ValueRule> {
         rule(&["age-secret-key-"], 0, r"(?i)(age-secret-key-(?:pq-)?1[a-z0-9]{16,})", ValueForm::Any),
         // A private key, also one that is cut.
         rule(&["-----begin"], 0, format!("(?is)({PRIVATE_KEY_HEAD}.*)"), ValueForm::Any),
-        // Long words that nobody writes by hand: hexadecimal, and random.
-        rule(&[], 32, r"([0-9a-fA-F]{32,})", ValueForm::Hexadecimal),
-        rule(&[], 20, r"([A-Za-z0-9]{20,})", ValueForm::Improbable),
-        rule(&[], 24, r"([A-Za-z0-9+_=-]{24,})", ValueForm::Random),
-        rule(&[], 40, r"([A-Za-z0-9+/_=-]{40,})", ValueForm::Random),
+        word_rule(|byte| byte.is_ascii_hexdigit(), 32, ValueForm::Hexadecimal),
+        word_rule(|byte| byte.is_ascii_alphanumeric(), 20, ValueForm::Improbable),
+        word_rule(|byte| byte.is_ascii_alphanumeric() || b"+_=-".contains(&byte), 24, ValueForm::Random),
+        word_rule(|byte| byte.is_ascii_alphanumeric() || b"+/_=-".contains(&byte), 40, ValueForm::Random),
     ]
 }
 
@@ -318,12 +383,48 @@ pub(super) fn compile(source: &str) -> Option<Regex> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::string::string_regex;
+
     use super::*;
 
     #[test]
     fn every_rule_compiles() {
-        assert!(value_rules().iter().all(|rule| rule.pattern().is_some()));
+        let compiles = |rule: &ValueRule| match &rule.place {
+            Place::Pattern(pattern) => pattern.get().is_some(),
+            Place::Word { .. } => true,
+        };
+        assert!(value_rules().iter().all(compiles));
         assert!(TOKENS.iter().all(|rule| compile(rule.prefix).is_some()));
+    }
+
+    proptest! {
+        #[test]
+        fn each_beginning_of_a_token_has_one_of_its_stems(
+            (at, beginning) in (0..TOKENS.len()).prop_flat_map(|at| {
+                let prefix = TOKENS.get(at).unwrap().prefix.trim_start_matches(r"\b");
+                (Just(at), string_regex(prefix).unwrap())
+            })
+        ) {
+            let beginning = beginning.to_ascii_lowercase();
+            let stems = TOKENS.get(at).unwrap().stems;
+            prop_assert!(stems.iter().any(|stem| beginning.contains(stem)), "{beginning}: {stems:?}");
+        }
+
+        #[test]
+        fn long_words_are_those_of_a_pattern(text in "[a-fxA-F0-9+/_=. -]{0,120}") {
+            let rules = [
+                (word_rule(|byte| byte.is_ascii_hexdigit(), 8, ValueForm::Any), "[0-9a-fA-F]{8,}"),
+                (word_rule(|byte| byte.is_ascii_alphanumeric(), 4, ValueForm::Any), "[A-Za-z0-9]{4,}"),
+            ];
+            for (rule, pattern) in rules {
+                let mut found = Vec::new();
+                rule.find(text.as_bytes(), &mut found);
+                let pattern = Regex::new(pattern).unwrap();
+                let expected: Vec<_> = pattern.find_iter(text.as_bytes()).map(|word| word.range()).collect();
+                prop_assert_eq!(&found, &expected);
+            }
+        }
     }
 
     #[test]

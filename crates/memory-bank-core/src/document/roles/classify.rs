@@ -163,6 +163,10 @@ static VOCABULARY: LazyLock<Vocabulary> = LazyLock::new(|| {
     known
 });
 
+pub(super) fn prepare() {
+    LazyLock::force(&VOCABULARY);
+}
+
 /// The phrases of one row, normalised like headings.
 fn split_phrases(text: &'static str) -> impl Iterator<Item = Cow<'static, str>> {
     text.split(',').map(|phrase| normalised(phrase.trim())).filter(|phrase| !phrase.is_empty())

@@ -21,6 +21,13 @@ pub use self::placeholder::{has_content, is_nothing, is_placeholder, without_tem
 pub use self::role::Role;
 use crate::document::section::{Outline, Section};
 
+/// Builds the tables of known headings, which takes milliseconds. A process that reads a single digest builds them on another thread
+/// while it waits for its files; elsewhere the first heading does.
+pub fn prepare() {
+    classify::prepare();
+    placeholder::prepare();
+}
+
 /// The sections with this role below the title of the document: those with one of `titles` first (in that order, as
 /// in [`Outline::find_all`]), then by level, top to bottom. Sections nested in one of the same role are omitted.
 #[must_use]

@@ -54,6 +54,11 @@ static SECOND_WORDS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
     NOTHING.iter().filter_map(second).chain(denials).collect()
 });
 
+pub(super) fn prepare() {
+    LazyLock::force(&FIRST_WORDS);
+    LazyLock::force(&SECOND_WORDS);
+}
+
 /// Whether the first two words of a text show that it is neither a word for nothing nor a prompt, as they do for most lines. False
 /// means that the whole text decides.
 fn begins_like_content(text: &str) -> bool {

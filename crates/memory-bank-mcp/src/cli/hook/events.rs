@@ -186,6 +186,10 @@ struct EventHandler<'a> {
 impl EventHandler<'_> {
     /// The digest; after a compaction with the work of the session.
     async fn start(&self, source: Source) -> anyhow::Result<Answer> {
+        // Without a thread the digest builds the tables itself.
+        let _ = std::thread::Builder::new()
+            .name("tables".to_owned())
+            .spawn(memory_bank_core::document::roles::prepare);
         // The digest is right also where nothing can be stored or read, such as in a home that is read-only.
         let forgotten = self.sessions.as_ref().map(|sessions| sessions.forget_idle(now().as_second()));
         if let Some(Err(error)) = forgotten {
