@@ -20,11 +20,18 @@ pub struct Client {
 
 impl Client {
     /// Starts the server on a project.
+    #[allow(dead_code, reason = "shared with programs that do not call it")]
     pub fn start(server: &Path, project: &Path) -> anyhow::Result<Self> {
+        Self::start_with(server, project, &[])
+    }
+
+    /// Starts the server on a project, with these variables.
+    pub fn start_with(server: &Path, project: &Path, variables: &[(&str, &str)]) -> anyhow::Result<Self> {
         let began = Instant::now();
         let mut child = Command::new(server)
             .arg("--path")
             .arg(project)
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -47,6 +54,7 @@ impl Client {
     }
 
     /// The server, as the system knows it.
+    #[allow(dead_code, reason = "shared with programs that do not call it")]
     pub fn process(&self) -> u32 {
         self.child.id()
     }
@@ -61,6 +69,7 @@ impl Client {
     }
 
     /// The round trip that does nothing.
+    #[allow(dead_code, reason = "shared with programs that do not call it")]
     pub fn ping(&mut self) -> anyhow::Result<Duration> {
         Ok(self.request("ping", json!({}))?.0)
     }
