@@ -127,6 +127,8 @@ pub(super) struct ValueRule {
     triggers: Vec<&'static str>,
     /// The fewest characters of a word in such a text.
     least_word: usize,
+    /// What else each such text has, in small letters; most texts without a secret are recognised by that.
+    condition: fn(&str) -> bool,
     /// Where such secrets may be.
     place: Place,
     /// The form that the secret must have.
@@ -172,6 +174,12 @@ impl ValueRule {
     pub(super) fn may_be_in(&self, folded: &str, longest_word: usize) -> bool {
         longest_word >= self.least_word
             && (self.triggers.is_empty() || self.triggers.iter().any(|word| folded.contains(word)))
+            && (self.condition)(folded)
+    }
+
+    /// The rule, for texts with this property only.
+    fn where_text(self, condition: fn(&str) -> bool) -> Self {
+        Self { condition, ..self }
     }
 
     /// Adds the places of such secrets in a text.
@@ -209,12 +217,13 @@ pub(super) fn rule(
     form: ValueForm,
 ) -> ValueRule {
     let place = Place::Pattern(LazyPattern::new(source));
-    ValueRule { triggers: triggers.to_vec(), least_word, place, form }
+    ValueRule { triggers: triggers.to_vec(), least_word, condition: |_| true, place, form }
 }
 
 /// A rule for long words that nobody writes by hand.
 fn word_rule(is_part: fn(u8) -> bool, least: usize, form: ValueForm) -> ValueRule {
-    ValueRule { triggers: Vec::new(), least_word: least, place: Place::Word { is_part, least }, form }
+    let place = Place::Word { is_part, least };
+    ValueRule { triggers: Vec::new(), least_word: least, condition: |_| true, place, form }
 }
 
 /// A value in quotation marks, which ends at the second one, or a word of at least so many characters, which ends before one of
@@ -304,13 +313,15 @@ fn assignment_rules() -> Vec<ValueRule> {
                 value(r";&\\", 3, true)
             ),
             ValueForm::Any,
-        ),
+        )
+        .where_text(|text| text.contains('=') || text.contains("%3d")),
         rule(
             NAME_WORDS,
             0,
             format!(r#"(?i)(?:{NAMES})(?:\\?["'\]]){{0,2}}\s{{0,3}}:\s{{0,3}}{}"#, value(r";&,\\", 6, false)),
             ValueForm::Mixed,
-        ),
+        )
+        .where_text(|text| text.contains(':')),
         rule(
             &["auth"],
             0,
@@ -322,7 +333,8 @@ fn assignment_rules() -> Vec<ValueRule> {
             0,
             format!(r#"(?i)(?:^|\s)--?(?:[a-z0-9]+[-_.])*(?:{NAMES})(?:=|\s{{1,3}}){}"#, value("", 4, true)),
             ValueForm::Mixed,
-        ),
+        )
+        .where_text(has_option),
         rule(&["-auth"], 0, r#"(?i)(?:^|\s)--?auth[= ]["'`]?([^\s"'`]{4,})"#, ValueForm::Mixed),
         // The text of an element, and the arguments of `define('NAME', 'value')` and its like.
         rule(
@@ -330,7 +342,8 @@ fn assignment_rules() -> Vec<ValueRule> {
             0,
             format!(r"(?i)<[\w:.-]{{0,40}}(?:{NAMES})(?:\s[^<>]{{0,200}})?>\s{{0,20}}([^<>\s][^<>]{{2,}})</"),
             ValueForm::Any,
-        ),
+        )
+        .where_text(|text| text.contains("</")),
         rule(
             NAME_WORDS,
             0,
@@ -338,7 +351,8 @@ fn assignment_rules() -> Vec<ValueRule> {
                 r#"(?i)\bdefine\s{{0,3}}\(\s{{0,3}}["'][\w.-]{{0,40}}(?:{NAMES})["']\s{{0,3}},\s{{0,3}}(?:"([^"\n]{{3,}})"|'([^'\n]{{3,}})')"#
             ),
             ValueForm::Any,
-        ),
+        )
+        .where_text(|text| text.contains("define")),
         rule(
             NAME_WORDS,
             0,
@@ -346,7 +360,8 @@ fn assignment_rules() -> Vec<ValueRule> {
                 r#"(?i)["'][\w.-]{{0,40}}(?:{NAMES})["'](?:\s{{0,3}},|\s{{1,3}}value\s{{0,3}}=)\s{{0,3}}(?:"([^"\s]{{4,}})"|'([^'\s]{{4,}})')"#
             ),
             ValueForm::Mixed,
-        ),
+        )
+        .where_text(|text| text.contains(['"', '\''])),
         // A file of npm.
         rule(
             &["_auth"],
@@ -355,9 +370,23 @@ fn assignment_rules() -> Vec<ValueRule> {
             ValueForm::Any,
         ),
         // A line of `.pgpass`: host, port, database, user, password.
-        rule(&[":"], 0, format!(r"(?m)^{PGPASS}(\S+)\s*$"), ValueForm::Any),
-        rule(&[":"], 0, format!(r"(?m)(?:^|[\s(]){PGPASS}([^\s,;)]+)"), ValueForm::Mixed),
+        rule(&[":"], 0, format!(r"(?m)^{PGPASS}(\S+)\s*$"), ValueForm::Any).where_text(has_five_parts),
+        rule(&[":"], 0, format!(r"(?m)(?:^|[\s(]){PGPASS}([^\s,;)]+)"), ValueForm::Mixed).where_text(has_five_parts),
     ]
+}
+
+/// Whether a text has a word that begins like an option: `-x` or `--x`.
+fn has_option(text: &str) -> bool {
+    text.split_whitespace().any(|word| {
+        let name = word.trim_start_matches('-');
+        (1..=2).contains(&(word.len() - name.len()))
+            && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+    })
+}
+
+/// Whether a text has a word with the colons of a line of `.pgpass`.
+fn has_five_parts(text: &str) -> bool {
+    text.split_ascii_whitespace().any(|word| word.bytes().filter(|byte| *byte == b':').count() >= 4)
 }
 
 /// The first four parts of a line of `.pgpass`.
@@ -388,6 +417,8 @@ mod tests {
 
     use super::*;
 
+    static RULES: LazyLock<Vec<ValueRule>> = LazyLock::new(value_rules);
+
     #[test]
     fn every_rule_compiles() {
         let compiles = |rule: &ValueRule| match &rule.place {
@@ -409,6 +440,24 @@ mod tests {
             let beginning = beginning.to_ascii_lowercase();
             let stems = TOKENS.get(at).unwrap().stems;
             prop_assert!(stems.iter().any(|stem| beginning.contains(stem)), "{beginning}: {stems:?}");
+        }
+
+        #[test]
+        fn no_text_that_a_pattern_matches_is_left_out(
+            parts in prop::collection::vec(prop_oneof![
+                Just("password"), Just("API_KEY"), Just("token"), Just("auth"), Just("define('"), Just("value"), Just("db:5432:app:bob"),
+                Just("login"), Just("Authorization"), Just("bearer"), Just(" "), Just("\n"), Just("\u{a0}"), Just(":"), Just("="),
+                Just("=>"), Just("%3D"), Just("--"), Just("-"), Just("<"), Just(">"), Just("</"), Just("'"), Just("\""), Just(","),
+                Just("hunter22"), Just("Sw0rdfish!"), Just("."), Just("("),
+            ], 0..12)
+        ) {
+            let text = parts.concat();
+            let (folded, longest) = (text.to_ascii_lowercase(), longest_word(&text));
+            for rule in RULES.iter() {
+                let Place::Pattern(pattern) = &rule.place else { continue };
+                let matches = pattern.get().is_some_and(|pattern| pattern.is_match(text.as_bytes()));
+                prop_assert!(!matches || rule.may_be_in(&folded, longest), "{text:?}: {}", pattern.source);
+            }
         }
 
         #[test]
