@@ -1,0 +1,190 @@
+// The frame around every page: who is signed in, where the pages are, and the commands.
+
+import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
+import * as api from "./api";
+import { type Command, Palette } from "./palette";
+import { Document } from "./pages/document";
+import { Documents } from "./pages/documents";
+import { History } from "./pages/history";
+import { Home } from "./pages/home";
+import { Search } from "./pages/search";
+import { SignIn, type Why } from "./pages/sign_in";
+import { PageHeading } from "./parts";
+import { go, links, type Route, useRoute } from "./router";
+import { texts } from "./texts";
+import { setTheme } from "./theme";
+
+function Page({ route }: { route: Route }) {
+  switch (route.page) {
+    case "home":
+      return <Home />;
+    case "documents":
+      return <Documents />;
+    case "document":
+      return <Document key={route.name} name={route.name} heading={route.heading} />;
+    case "search":
+      return <Search query={route.query} />;
+    case "history":
+      return <History key={route.name ?? ""} name={route.name} version={route.version} />;
+    case "unknown":
+      return (
+        <>
+          <PageHeading text={texts.errors.unknownPage} />
+          <p>
+            <a href={links.home}>{texts.pages.home}</a>
+          </p>
+        </>
+      );
+  }
+}
+
+function titleOf(route: Route): string {
+  switch (route.page) {
+    case "document":
+      return route.name;
+    case "history":
+      return route.name === undefined ? texts.pages.history : `${texts.history.of} ${route.name}`;
+    case "search":
+      return route.query === "" ? texts.pages.search : `${route.query} · ${texts.pages.search}`;
+    case "unknown":
+      return texts.errors.unknownPage;
+    default:
+      return texts.pages[route.page];
+  }
+}
+
+const PAGES = ["home", "documents", "search", "history"] as const;
+
+function address(page: (typeof PAGES)[number]): string {
+  const of = links[page];
+  return typeof of === "string" ? of : of();
+}
+
+function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && target.closest("input, textarea, select, [contenteditable]") !== null;
+}
+
+function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: () => void }) {
+  const route = useRoute();
+  const [isOpen, setOpen] = useState(false);
+  const [role, setRole] = useState<string>();
+  const close = useCallback(() => setOpen(false), []);
+  const title = titleOf(route);
+
+  useEffect(() => {
+    document.title = texts.title(title, session.project);
+  }, [title, session.project]);
+  // Shows that the session is still good, and the present role.
+  useEffect(() => {
+    const control = new AbortController();
+    api.session(control.signal).then(
+      (found) => setRole(found.role),
+      // The page shows why the server does not answer.
+      () => setRole(undefined),
+    );
+    return () => control.abort();
+  }, [session.token]);
+  useEffect(() => {
+    const key = (event: KeyboardEvent) => {
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+        event.preventDefault();
+        setOpen(true);
+      } else if (event.key === "/" && !isTyping(event.target) && !event.ctrlKey && !event.metaKey && !event.altKey) {
+        event.preventDefault();
+        go(links.search());
+      }
+    };
+    window.addEventListener("keydown", key);
+    return () => window.removeEventListener("keydown", key);
+  }, []);
+
+  const commands = useMemo<Command[]>(
+    () => [
+      ...PAGES.map((page) => ({ label: texts.pages[page], run: () => go(address(page)) })),
+      { label: texts.theme.light, run: () => setTheme("light") },
+      { label: texts.theme.dark, run: () => setTheme("dark") },
+      { label: texts.theme.auto, run: () => setTheme("auto") },
+      { label: texts.signOut, run: onSignOut },
+    ],
+    [onSignOut],
+  );
+  const section = route.page === "document" ? "documents" : route.page;
+  return (
+    <>
+      <a class="skip" href="#content">
+        {texts.skip}
+      </a>
+      <header class="top">
+        <a class="brand" href={links.home}>
+          <span class="logo" aria-hidden="true" />
+          <span class="project">{session.project}</span>
+        </a>
+        <nav aria-label={texts.menu}>
+          {PAGES.map((page) => (
+            <a key={page} href={address(page)} {...(section === page ? { "aria-current": "page" as const } : {})}>
+              {texts.pages[page]}
+            </a>
+          ))}
+        </nav>
+        <div class="tools">
+          <button type="button" class="command" onClick={() => setOpen(true)} aria-keyshortcuts="Control+K">
+            {texts.palette.open} <kbd aria-hidden="true">Ctrl K</kbd>
+          </button>
+          <button type="button" onClick={onSignOut} title={texts.signedInAs(session.user, role ?? "…")}>
+            {texts.signOut}
+          </button>
+        </div>
+      </header>
+      <main id="content" tabIndex={-1}>
+        <Page route={route} />
+      </main>
+      <footer>
+        <p class="quiet">{texts.signedInAs(session.user, role ?? "…")}</p>
+      </footer>
+      {isOpen && <Palette commands={commands} onClose={close} />}
+    </>
+  );
+}
+
+export function App() {
+  const [session, setSession] = useState(api.storedSession);
+  const [why, setWhy] = useState<Why>("first");
+  const [error, setError] = useState<string>();
+
+  useEffect(() => {
+    api.onSessionEnd(() => {
+      api.keepSession(undefined);
+      setWhy("ended");
+      setSession(undefined);
+    });
+    // Another tab has signed in or out.
+    const changed = () => setSession(api.storedSession());
+    window.addEventListener("storage", changed);
+    return () => window.removeEventListener("storage", changed);
+  }, []);
+
+  const signOut = useCallback(() => {
+    setError(undefined);
+    api.signOut().then(
+      () => {
+        api.keepSession(undefined);
+        setWhy("out");
+        setSession(undefined);
+        go(links.home, { replace: true });
+      },
+      (failure: unknown) => setError(failure instanceof api.ApiError ? failure.message : texts.errors.server),
+    );
+  }, []);
+
+  if (session === undefined) return <SignIn why={why} onSignedIn={setSession} />;
+  return (
+    <>
+      {error !== undefined && (
+        <p class="trouble" role="alert">
+          {error}
+        </p>
+      )}
+      <Frame session={session} onSignOut={signOut} />
+    </>
+  );
+}
