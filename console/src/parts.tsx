@@ -4,6 +4,7 @@ import type { ComponentChildren } from "preact";
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ApiError } from "./api";
 import { type Heading, rendered, renderedLine } from "./markdown";
+import { hasMoved } from "./router";
 import { texts } from "./texts";
 
 /** Text that was rendered as Markdown. */
@@ -76,7 +77,7 @@ export function Trouble({ error, retry }: { error: ApiError; retry?: (() => void
 export function PageHeading({ text, children }: { text: string; children?: ComponentChildren }) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
-    if (window.location.hash === "") heading.current?.focus({ preventScroll: true });
+    if (hasMoved() && window.location.hash === "") heading.current?.focus({ preventScroll: true });
   }, [text]);
   return (
     <div class="heading">

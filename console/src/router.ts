@@ -54,8 +54,16 @@ export const links = {
 
 const CHANGED = "console:navigated";
 
+let moved = false;
+
+/** Whether the page that is shown was opened from another one of the console, which the focus has to leave. */
+export const hasMoved = () => moved;
+/** Notes that a page was opened from another one. */
+export const move = () => void (moved = true);
+
 /** Opens a page of the console. */
 export function go(address: string, options: { replace?: boolean } = {}): void {
+  if (options.replace !== true) move();
   if (options.replace === true) window.history.replaceState(null, "", address);
   else window.history.pushState(null, "", address);
   window.dispatchEvent(new Event(CHANGED));
@@ -66,6 +74,10 @@ export function useRoute(): Route {
   const [route, setRoute] = useState(() => parse(window.location));
   useEffect(() => {
     const update = () => setRoute(parse(window.location));
+    const back = () => {
+      move();
+      update();
+    };
     const click = (event: MouseEvent) => {
       if (event.defaultPrevented || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
       const link = event.target instanceof Element ? event.target.closest("a") : null;
@@ -78,11 +90,11 @@ export function useRoute(): Route {
       event.preventDefault();
       go(address.pathname + address.search + address.hash);
     };
-    window.addEventListener("popstate", update);
+    window.addEventListener("popstate", back);
     window.addEventListener(CHANGED, update);
     document.addEventListener("click", click);
     return () => {
-      window.removeEventListener("popstate", update);
+      window.removeEventListener("popstate", back);
       window.removeEventListener(CHANGED, update);
       document.removeEventListener("click", click);
     };

@@ -13,7 +13,7 @@ const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
 function relative(at: Date): string | undefined {
   const seconds = (at.getTime() - Date.now()) / 1000;
   if (Math.abs(seconds) >= 7 * 86_400) return undefined;
-  if (Math.abs(seconds) < 60) return RELATIVE.format(0, "minute");
+  if (Math.abs(seconds) < 60) return RELATIVE.format(0, "second");
   const [unit, size] = UNITS.findLast(([, size]) => Math.abs(seconds) >= size) ?? ["minute", 60];
   return RELATIVE.format(Math.round(seconds / size), unit);
 }
@@ -29,6 +29,12 @@ export function Time({ at, near = false }: { at: string; near?: boolean }) {
       {text}
     </time>
   );
+}
+
+/** A time as documents write it, such as `2026-08-30 14:05:00 UTC`; any other text as it is. */
+export function WrittenTime({ text }: { text: string }) {
+  const found = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) UTC$/.exec(text.trim());
+  return found === null ? <span>{text}</span> : <Time at={`${found[1] ?? ""}T${found[2] ?? ""}Z`} near />;
 }
 
 const BYTES = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });

@@ -38,7 +38,7 @@ function download(name: string, text: string): void {
   URL.revokeObjectURL(address);
 }
 
-function Text({ found, heading }: { found: api.DocumentView; heading: string }) {
+function Text({ found, by, heading }: { found: api.DocumentView; by: string | undefined; heading: string }) {
   const isMarkdown = found.name.endsWith(".md");
   const [isSource, setSource] = useState(!isMarkdown);
   const [headings, setHeadings] = useState<Heading[]>([]);
@@ -53,6 +53,7 @@ function Text({ found, heading }: { found: api.DocumentView; heading: string }) 
     <>
       <p class="facts">
         {t.changed} <Time at={found.updatedAt} near />
+        {by !== undefined && ` ${t.by(by)}`}
       </p>
       <div class="actions">
         <a class="button" href={links.history(found.name)}>
@@ -86,7 +87,11 @@ function Text({ found, heading }: { found: api.DocumentView; heading: string }) 
 }
 
 export function Document({ name, heading }: { name: string; heading: string }) {
-  const [loaded, retry] = useLoaded((signal) => api.document(name, signal), [name]);
+  const load = async (signal: AbortSignal) => {
+    const [found, changes] = await Promise.all([api.document(name, signal), api.history(name, undefined, signal)]);
+    return { found, by: changes.versions[0]?.by };
+  };
+  const [loaded, retry] = useLoaded(load, [name]);
   const folders = name.split("/").slice(0, -1);
   return (
     <>
@@ -98,7 +103,7 @@ export function Document({ name, heading }: { name: string; heading: string }) {
       </p>
       <PageHeading text={name.split("/").at(-1) ?? name} />
       <Shown loaded={loaded} retry={retry}>
-        {(found) => <Text key={found.name} found={found} heading={heading} />}
+        {({ found, by }) => <Text key={found.name} found={found} by={by} heading={heading} />}
       </Shown>
     </>
   );

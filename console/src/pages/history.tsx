@@ -30,7 +30,7 @@ export function Difference({ diff }: { diff: string }) {
   );
 }
 
-function Change({ name, version, former }: { name: string; version: api.Version; former: number | undefined }) {
+function Change({ name, version, former, isLast }: { name: string; version: api.Version; former: number | undefined; isLast: boolean }) {
   const [withPresent, setWithPresent] = useState(false);
   const load = async (signal: AbortSignal) => {
     const number = version.version;
@@ -51,9 +51,11 @@ function Change({ name, version, former }: { name: string; version: api.Version;
         <a class="button" href={links.document(name)}>
           {t.open}
         </a>
-        <button type="button" onClick={() => setWithPresent(!withPresent)}>
-          {withPresent ? t.withFormer : t.withPresent}
-        </button>
+        {!isLast && (
+          <button type="button" onClick={() => setWithPresent(!withPresent)}>
+            {withPresent ? t.withFormer : t.withPresent}
+          </button>
+        )}
       </div>
       <Shown loaded={loaded} retry={retry}>
         {(found) =>
@@ -151,7 +153,7 @@ export function History({ name, version }: { name: string | undefined; version: 
                 )}
               </div>
               {chosen !== undefined ? (
-                <Change key={chosen.version} name={name ?? chosen.filename} version={chosen} former={former} />
+                <Change key={chosen.version} name={name ?? chosen.filename} version={chosen} former={former} isLast={at === 0} />
               ) : (
                 name !== undefined && <p class="quiet">{t.pick}</p>
               )}

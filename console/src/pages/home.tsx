@@ -4,7 +4,7 @@ import * as api from "../api";
 import { Line, Markdown, PageHeading, Shown, useLoaded } from "../parts";
 import { links } from "../router";
 import { texts } from "../texts";
-import { Time } from "../time";
+import { Time, WrittenTime } from "../time";
 
 const t = texts.home;
 
@@ -21,6 +21,58 @@ function List({ heading, items, empty, className }: { heading: string; items: st
             <li key={at}>
               <Line text={item} />
             </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+/** An entry of progress begins with its time and its author. */
+const ENTRY = /^\s*(?:[-*+]\s+)?\[(\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)? UTC)\]\s*(?:\[([^\]]{1,100})\])?\s*(?:-\s+)?/;
+
+function Progress({ items }: { items: string[] }) {
+  if (items.length === 0) return null;
+  return (
+    <section class="card">
+      <h2>{t.progress}</h2>
+      <ul>
+        {items.map((item, at) => {
+          const [head, time, author] = ENTRY.exec(item) ?? [""];
+          return (
+            <li key={at}>
+              <Line text={item.slice(head.length)} />
+              {time !== undefined && (
+                <span class="facts">
+                  {" "}
+                  <WrittenTime text={time} />
+                  {author !== undefined && ` ${texts.documents.by(author)}`}
+                </span>
+              )}
+            </li>
+          );
+        })}
+      </ul>
+    </section>
+  );
+}
+
+/** The lines on the graph: a heading, counts, and entities. */
+function Graph({ summary }: { summary: string }) {
+  const lines = summary.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  const entities = lines.filter((line) => line.startsWith("- "));
+  return (
+    <section class="card">
+      <h2>{t.graph}</h2>
+      {lines
+        .filter((line) => !line.startsWith("- "))
+        .map((line) => (
+          <p key={line}>{line}</p>
+        ))}
+      {entities.length > 0 && (
+        <ul>
+          {entities.map((line) => (
+            <li key={line}>{line.slice(2)}</li>
           ))}
         </ul>
       )}
@@ -80,19 +132,20 @@ function Overview({ digest: { digest, metadata }, versions }: { digest: api.Dige
     );
   if (isEmpty) return <p class="quiet">{t.empty}</p>;
   return (
-    <div class="cards">
+    <>
       {digest.focus !== undefined && (
-        <section class="card wide">
+        <section class="card">
           <h2>{t.focus}</h2>
           <Markdown text={digest.focus} />
         </section>
       )}
       {digest.projectState !== undefined && (
-        <section class="card wide">
+        <section class="card">
           <h2>{t.state}</h2>
           <Markdown text={digest.projectState} />
         </section>
       )}
+      <div class="cards">
       <List heading={t.issues} items={open.issues} empty={t.noIssues} className={open.issues.length === 0 ? "" : "alarming"} />
       <List heading={t.tasks} items={open.tasks} />
       <List heading={t.nextSteps} items={open.nextSteps} />
@@ -106,7 +159,9 @@ function Overview({ digest: { digest, metadata }, versions }: { digest: api.Dige
                 <strong>
                   <Line text={decision.title} />
                 </strong>{" "}
-                <span class="quiet">{decision.date}</span>
+                <span class="facts">
+                  <WrittenTime text={decision.date} />
+                </span>
                 <br />
                 <Line text={decision.summary} />
               </li>
@@ -114,7 +169,7 @@ function Overview({ digest: { digest, metadata }, versions }: { digest: api.Dige
           </ul>
         </section>
       )}
-      <List heading={t.progress} items={digest.recentProgress} />
+      <Progress items={digest.recentProgress} />
       <Active versions={versions} />
       {digest.sinceLastSession !== undefined && (
         <section class="card">
@@ -122,14 +177,9 @@ function Overview({ digest: { digest, metadata }, versions }: { digest: api.Dige
           <p>{digest.sinceLastSession.replace(/^since /, "")}</p>
         </section>
       )}
-      {digest.graphSummary !== undefined && (
-        <section class="card">
-          <h2>{t.graph}</h2>
-          <Markdown text={digest.graphSummary.replace(/^## .*\n/, "")} />
-        </section>
-      )}
+      {digest.graphSummary !== undefined && <Graph summary={digest.graphSummary} />}
       {digest.excerpt !== undefined && (
-        <section class="card wide">
+        <section class="card">
           <h2>{t.excerpt}</h2>
           <p>
             <a href={links.document(digest.excerpt.document)}>{digest.excerpt.document}</a>
@@ -138,7 +188,8 @@ function Overview({ digest: { digest, metadata }, versions }: { digest: api.Dige
         </section>
       )}
       <List heading={t.warnings} items={metadata.warnings} />
-    </div>
+      </div>
+    </>
   );
 }
 

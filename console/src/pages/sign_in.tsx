@@ -2,6 +2,7 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { ApiError, keepSession, type Project, signIn, type StoredSession } from "../api";
+import { move } from "../router";
 import { texts } from "../texts";
 
 export type Why = "first" | "ended" | "out";
@@ -25,6 +26,7 @@ export function SignIn({ why, onSignedIn }: { why: Why; onSignedIn: (session: St
         setProjects(signed);
       } else {
         keepSession(signed);
+        move();
         onSignedIn(signed);
       }
     } catch (failure) {
