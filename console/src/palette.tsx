@@ -1,6 +1,6 @@
 // The command palette: every page, document and command, by keyboard.
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import * as api from "./api";
 import { go, links } from "./router";
 import { texts } from "./texts";
@@ -30,8 +30,9 @@ export function Palette({ commands, onClose }: { commands: Command[]; onClose: (
   const [at, setAt] = useState(0);
   const [names, setNames] = useState<string[]>([]);
 
+  // The element is in the page, and no frame is needed for it to open.
+  useLayoutEffect(() => dialog.current?.showModal(), []);
   useEffect(() => {
-    dialog.current?.showModal();
     const control = new AbortController();
     api.documents(control.signal).then(
       (documents) => setNames(documents.map((document) => document.name)),

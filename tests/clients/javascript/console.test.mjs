@@ -126,8 +126,8 @@ test("a reader signs in with a key, reads, searches, follows the history, and si
   await page.waitForURL(/\/app\/search\?q=payment%20provider$/);
   await accessible(page);
   await picture(page, "search");
-  await page.getByLabel("Search the documents").fill("zzzunknown");
-  await page.getByText("Nothing is found for “zzzunknown”").waitFor();
+  await page.getByLabel("Search the documents").fill("qqqqzzzz");
+  await page.getByText("Nothing is found for “qqqqzzzz”").waitFor();
 
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByText("You are signed out.").waitFor();
@@ -153,6 +153,12 @@ test("a session is a cookie that no script reads, and opens nothing without its 
   // It opens what the console shows, and no other route.
   for (const path of ["/api/keys", "/api/history"]) assert.equal((await fetch(server.origin + path, { headers: halves })).status, 401, path);
   assert.equal((await fetch(server.url, { method: "POST", headers: halves, body: "{}" })).status, 401);
+  // Signing out needs both halves, too, and ends the session for whoever kept them.
+  const end = async (headers) => (await fetch(`${server.origin}/app/session`, { method: "DELETE", headers })).status;
+  assert.equal(await end({ Cookie: halves.Cookie }), 401);
+  assert.equal(await status(halves), 200);
+  assert.equal(await end(halves), 204);
+  assert.equal(await status(halves), 401);
 });
 
 test("a session ends with the key that it was opened with, and says so", { skip }, async (t) => {

@@ -70,9 +70,27 @@ fn cookie_names(server: &ServerUrl) -> [&'static str; 2] {
     }
 }
 
-/// The hash by which the database knows a session: of both halves.
-fn hash_of(cookie: &PlainToken, page: &PlainToken) -> KeyHash {
-    KeyHash::of(format!("console\n{}\n{}", cookie.expose(), page.expose()).as_bytes())
+/// Both halves of what opens a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Halves {
+    cookie: PlainToken,
+    page: PlainToken,
+}
+
+impl Halves {
+    /// The hash by which the database knows the session.
+    fn hash(&self) -> KeyHash {
+        self.hash_for("console")
+    }
+
+    /// The hash by which it knows the grant, as that of a refresh token, which ends it. A session is never refreshed.
+    fn grant_hash(&self) -> KeyHash {
+        self.hash_for("grant of the console")
+    }
+
+    fn hash_for(&self, purpose: &str) -> KeyHash {
+        KeyHash::of(format!("{purpose}\n{}\n{}", self.cookie.expose(), self.page.expose()).as_bytes())
+    }
 }
 
 /// The hash by which it knows a user who has yet to choose a project.
@@ -83,16 +101,16 @@ fn choice_hash(cookie: &PlainToken) -> KeyHash {
 /// The session that a request presents; none without one of its halves, or for a page of another site.
 pub(crate) fn presented(shared: &Shared, request: &Request) -> Option<KeyHash> {
     let server = ServerUrl::of(shared, request)?;
-    session_of(request.headers(), &server)
+    session_of(request.headers(), &server).map(|halves| halves.hash())
 }
 
-fn session_of(headers: &HeaderMap, server: &ServerUrl) -> Option<KeyHash> {
+fn session_of(headers: &HeaderMap, server: &ServerUrl) -> Option<Halves> {
     if !is_own_page(headers, server) {
         return None;
     }
     let page = PlainToken::parse(TokenKind::SignIn, headers.get(HEADER)?.to_str().ok()?)?;
     let [name, _] = cookie_names(server);
-    Some(hash_of(&cookie::token(headers, name)?, &page))
+    Some(Halves { cookie: cookie::token(headers, name)?, page })
 }
 
 /// Whether a request comes from a page of this server, as far as the browser reports it.
@@ -125,7 +143,7 @@ pub(crate) async fn close(State(shared): State<Arc<Shared>>, request: Request) -
     let Some(session) = session_of(&page.headers, &page.server) else {
         return reply::error(StatusCode::UNAUTHORIZED, "you are not signed in");
     };
-    match page.store.revoke(&session, CLIENT_ID).await {
+    match page.store.revoke(&session.grant_hash(), CLIENT_ID).await {
         Ok(ended) => {
             if let Some(void) = ended {
                 evict(&page.shared, &void).await;
@@ -263,38 +281,30 @@ impl PageRequest {
                 return Err(reply::error(StatusCode::FORBIDDEN, text));
             }
         }
-        let (cookie, page) = (self.new_cookie(), self.new_cookie());
-        let refresh = PlainToken::generate(TokenKind::Refresh, entropy);
+        let halves = Halves { cookie: self.new_cookie(), page: self.new_cookie() };
         let tokens = NewTokens {
             access_id: entropy.id(),
-            access_hash: hash_of(&cookie, &page),
+            access_hash: halves.hash(),
             // It identifies the session in the history, and is no part of a secret.
             access_prefix: PlainToken::generate(TokenKind::Access, entropy).prefix(),
             access_expires_at: ends,
-            // Nobody knows it: a session is not refreshed.
-            refresh_hash: refresh.hash(),
+            refresh_hash: halves.grant_hash(),
             refresh_expires_at: ends,
         };
         let presentation =
             Presentation { hash: code.hash(), client_id: CLIENT_ID.to_owned(), resource: None };
         let redeemed = self.store.redeem(&presentation, Some(&address), &challenge, &tokens).await;
         match redeemed.map_err(|failure| unavailable(&failure))? {
-            Exchange::Issued(_) => Ok(self.opened(&cookie, &page, user, chosen)),
+            Exchange::Issued(_) => Ok(self.opened(&halves, user, chosen)),
             Exchange::Refused(_) => Err(signed_out()),
         }
     }
 
-    fn opened(
-        &self,
-        cookie: &PlainToken,
-        page: &PlainToken,
-        user: &SignedIn,
-        chosen: &Membership,
-    ) -> Response {
-        let body = json!({"token": page.expose(), "user": user.user_name, "project": chosen.slug});
+    fn opened(&self, halves: &Halves, user: &SignedIn, chosen: &Membership) -> Response {
+        let body = json!({"token": halves.page.expose(), "user": user.user_name, "project": chosen.slug});
         let mut response = reply::json(StatusCode::OK, &body);
         let [name, _] = cookie_names(&self.server);
-        let pair = (name, cookie.expose());
+        let pair = (name, halves.cookie.expose());
         cookie::set(&mut response, &self.server, pair, SESSION_SECONDS, SameSite::Strict);
         response
     }
@@ -332,7 +342,8 @@ mod tests {
             (COOKIE, text(&format!("__Host-mbmcp-console={}", cookie.expose()))),
             (HEADER, text(page.expose())),
         ]);
-        assert_eq!(session_of(&both, &server), Some(hash_of(&cookie, &page)));
+        let halves = Halves { cookie: cookie.clone(), page: page.clone() };
+        assert_eq!(session_of(&both, &server).as_ref(), Some(&halves));
         for missing in [COOKIE, HEADER] {
             let mut half = both.clone();
             half.remove(missing);
@@ -346,7 +357,9 @@ mod tests {
         let mut own = both;
         own.insert(HeaderName::from_static("sec-fetch-site"), text("same-origin"));
         own.insert(ORIGIN, text("https://memory.example"));
-        assert_eq!(session_of(&own, &server), Some(hash_of(&cookie, &page)));
-        assert_ne!(hash_of(&cookie, &page), hash_of(&page, &cookie));
+        assert_eq!(session_of(&own, &server).as_ref(), Some(&halves));
+        let exchanged = Halves { cookie: page, page: cookie };
+        assert_ne!(halves.hash(), exchanged.hash());
+        assert_ne!(halves.hash(), halves.grant_hash());
     }
 }
