@@ -201,11 +201,20 @@ export async function documents(signal?: AbortSignal): Promise<ListedDocument[]>
 export const search = (text: string, options: { ended: boolean; cursor?: string }, signal?: AbortSignal): Promise<Found> =>
   get(query("/api/v1/search", { query: text, limit: 20, ended: options.ended || undefined, cursor: options.cursor }), signal);
 
-export const history = (
-  filename: string | undefined,
-  cursor: string | undefined,
-  signal?: AbortSignal,
-): Promise<{ versions: Version[]; nextCursor?: string }> => get(query("/api/v1/history", { filename, cursor, limit: 50 }), signal);
+export interface Versions {
+  versions: Version[];
+  nextCursor?: string;
+}
+
+/** Versions of a document, or of all; none of a document that the history does not know, such as one that an editor has made. */
+export async function history(filename: string | undefined, cursor: string | undefined, signal?: AbortSignal): Promise<Versions> {
+  try {
+    return await get(query("/api/v1/history", { filename, cursor, limit: 50 }), signal);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404 && cursor === undefined) return { versions: [] };
+    throw error;
+  }
+}
 
 export const versionText = (filename: string, version: number, signal?: AbortSignal): Promise<{ text: string | null }> =>
   get(query("/api/v1/history/show", { filename, version }), signal);

@@ -146,8 +146,16 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
   );
 }
 
+/** The secret of a link that opens the console of a folder. It leaves the address at once. */
+function takeLink(): string | undefined {
+  const secret = /^#open=(\w+)$/.exec(window.location.hash)?.[1];
+  if (secret !== undefined) window.history.replaceState(null, "", window.location.pathname);
+  return secret;
+}
+
 export function App() {
   const [session, setSession] = useState(api.storedSession);
+  const [link, setLink] = useState(takeLink);
   const [why, setWhy] = useState<Why>("first");
   const [error, setError] = useState<string>();
 
@@ -163,6 +171,22 @@ export function App() {
     return () => window.removeEventListener("storage", changed);
   }, []);
 
+  useEffect(() => {
+    if (link === undefined) return;
+    api.signIn({ secret: link }).then(
+      (signed) => {
+        if (Array.isArray(signed)) return;
+        api.keepSession(signed);
+        setSession(signed);
+        setLink(undefined);
+      },
+      (failure: unknown) => {
+        setError(failure instanceof api.ApiError ? failure.message : texts.errors.server);
+        setLink(undefined);
+      },
+    );
+  }, [link]);
+
   const signOut = useCallback(() => {
     setError(undefined);
     api.signOut().then(
@@ -176,7 +200,13 @@ export function App() {
     );
   }, []);
 
-  if (session === undefined) return <SignIn why={why} onSignedIn={setSession} />;
+  if (link !== undefined) {
+    return (
+      <main class="sign-in">
+        <p role="status">{texts.loading}</p>
+      </main>
+    );
+  }
   return (
     <>
       {error !== undefined && (
@@ -184,7 +214,7 @@ export function App() {
           {error}
         </p>
       )}
-      <Frame session={session} onSignOut={signOut} />
+      {session === undefined ? <SignIn why={why} onSignedIn={setSession} /> : <Frame session={session} onSignOut={signOut} />}
     </>
   );
 }

@@ -28,6 +28,7 @@ mod in_flight;
 mod incoming;
 mod invalidation;
 mod keys;
+mod local_console;
 mod mcp;
 mod metrics;
 mod notification_stream;
@@ -61,6 +62,7 @@ mod unavailable;
 pub use auth::{CacheAnswer, CacheTime, CachedKey, KeyCache};
 pub use config::HttpConfig;
 pub use history_retention::HistoryCleanUp;
+pub use local_console::LocalConsole;
 pub use memory_bank_core::identity::DEFAULT_RATE_LIMIT;
 pub use metrics::{PoolState, StorageState, VectorState};
 pub use oauth::{

@@ -7,6 +7,8 @@
 //! the half that the page sends in a header; so the header is also what shows that a request comes from the console's own
 //! page.
 
+mod local_session;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::ORIGIN;
 use http::{HeaderMap, HeaderName, StatusCode};
 use memory_bank_core::caller::{KeyId, Right};
+use memory_bank_core::clock::Entropy;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{
     Consent, DEFAULT_RATE_LIMIT, Exchange, KeyHash, Membership, NewCode, NewGrant, NewTokens, PlainToken,
@@ -78,6 +81,11 @@ struct Halves {
 }
 
 impl Halves {
+    fn generate(entropy: &dyn Entropy) -> Self {
+        let [cookie, page] = [(); 2].map(|()| PlainToken::generate(TokenKind::SignIn, entropy));
+        Self { cookie, page }
+    }
+
     /// The hash by which the database knows the session.
     fn hash(&self) -> KeyHash {
         self.hash_for("console")
@@ -100,7 +108,7 @@ fn choice_hash(cookie: &PlainToken) -> KeyHash {
 
 /// The session that a request presents; none without one of its halves, or for a page of another site.
 pub(crate) fn presented(shared: &Shared, request: &Request) -> Option<KeyHash> {
-    let server = ServerUrl::of(shared, request)?;
+    let server = ServerUrl::of_console(shared, request)?;
     session_of(request.headers(), &server).map(|halves| halves.hash())
 }
 
@@ -122,6 +130,9 @@ fn is_own_page(headers: &HeaderMap, server: &ServerUrl) -> bool {
 
 /// `POST /app/session`: signs a user in.
 pub(crate) async fn open(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if let Some(local) = shared.local_console.clone() {
+        return local_session::open(&shared, &local, request).await;
+    }
     let (page, given) = match request_of(shared, request).await {
         Ok(read) => read,
         Err(response) => return response,
@@ -136,6 +147,9 @@ pub(crate) async fn open(State(shared): State<Arc<Shared>>, request: Request) ->
 
 /// `DELETE /app/session`: signs the user out.
 pub(crate) async fn close(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if let Some(local) = shared.local_console.clone() {
+        return local_session::close(&shared, &local, request).await;
+    }
     let page = match page_of(shared, request) {
         Ok((page, _)) => page,
         Err(response) => return *response,
@@ -148,13 +162,18 @@ pub(crate) async fn close(State(shared): State<Arc<Shared>>, request: Request) -
             if let Some(void) = ended {
                 evict(&page.shared, &void).await;
             }
-            let mut response = StatusCode::NO_CONTENT.into_response();
-            let [name, _] = cookie_names(&page.server);
-            cookie::set(&mut response, &page.server, (name, ""), 0, SameSite::Strict);
-            response
+            closed(&page.server)
         }
         Err(failure) => unavailable(&failure),
     }
+}
+
+/// The reply to a user who has signed out.
+fn closed(server: &ServerUrl) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let [name, _] = cookie_names(server);
+    cookie::set(&mut response, server, (name, ""), 0, SameSite::Strict);
+    response
 }
 
 /// A request of a page of this server, where signing in is possible.
@@ -281,7 +300,7 @@ impl PageRequest {
                 return Err(reply::error(StatusCode::FORBIDDEN, text));
             }
         }
-        let halves = Halves { cookie: self.new_cookie(), page: self.new_cookie() };
+        let halves = Halves::generate(entropy);
         let tokens = NewTokens {
             access_id: entropy.id(),
             access_hash: halves.hash(),
@@ -295,19 +314,20 @@ impl PageRequest {
             Presentation { hash: code.hash(), client_id: CLIENT_ID.to_owned(), resource: None };
         let redeemed = self.store.redeem(&presentation, Some(&address), &challenge, &tokens).await;
         match redeemed.map_err(|failure| unavailable(&failure))? {
-            Exchange::Issued(_) => Ok(self.opened(&halves, user, chosen)),
+            Exchange::Issued(_) => Ok(opened(&self.server, &halves, &user.user_name, &chosen.slug)),
             Exchange::Refused(_) => Err(signed_out()),
         }
     }
+}
 
-    fn opened(&self, halves: &Halves, user: &SignedIn, chosen: &Membership) -> Response {
-        let body = json!({"token": halves.page.expose(), "user": user.user_name, "project": chosen.slug});
-        let mut response = reply::json(StatusCode::OK, &body);
-        let [name, _] = cookie_names(&self.server);
-        let pair = (name, halves.cookie.expose());
-        cookie::set(&mut response, &self.server, pair, SESSION_SECONDS, SameSite::Strict);
-        response
-    }
+/// The reply to a user who has signed in.
+fn opened(server: &ServerUrl, halves: &Halves, user_name: &str, project: &str) -> Response {
+    let body = json!({"token": halves.page.expose(), "user": user_name, "project": project});
+    let mut response = reply::json(StatusCode::OK, &body);
+    let [name, _] = cookie_names(server);
+    let pair = (name, halves.cookie.expose());
+    cookie::set(&mut response, server, pair, SESSION_SECONDS, SameSite::Strict);
+    response
 }
 
 fn project(known: &Membership) -> Value {

@@ -50,8 +50,12 @@ pub(crate) fn on_unknown_host(shared: &Shared, route: &str, method: &Method) -> 
 
 /// The page instead of the console where nobody can sign in to it.
 pub(crate) fn console_page_refusal(shared: &Shared, request: &Request) -> Option<Response> {
+    if shared.local_console.is_some() {
+        let address = ServerUrl::of_console(shared, request);
+        return address.is_none().then(|| without_https(StatusCode::NOT_FOUND, None));
+    }
     if shared.oauth.is_none() {
-        let text = "This server has a folder and no database. The console is for servers of a database.";
+        let text = "This server has a folder and no database. Stop it, and run `memory-bank-mcp open` there.";
         return Some(problem(StatusCode::NOT_FOUND, "There is no console here", text, None));
     }
     offered(shared, request).err().map(|refusal| *refusal)
