@@ -156,6 +156,16 @@ function query(path: string, parameters: Record<string, string | number | boolea
   return text === "" ? path : `${path}?${text}`;
 }
 
+async function failure(response: Response): Promise<ApiError> {
+  const { status } = response;
+  const body = await problem(response);
+  const { retryAfter, detail } = body;
+  if (status === 401) ended();
+  // What is against a text, and why a store is busy, only the server knows.
+  const isOwn = [409, 413, 503].includes(status) && typeof detail === "string";
+  return new ApiError(status, isOwn ? sentence(detail) : advice(status, typeof retryAfter === "number" ? retryAfter : undefined));
+}
+
 // Replies that did not change are not sent again.
 const known = new Map<string, { etag: string; body: unknown }>();
 const MOST_KNOWN = 60;
@@ -165,12 +175,7 @@ async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
   const headers = cached === undefined ? header() : { ...header(), "If-None-Match": cached.etag };
   const response = await send(path, { headers, ...(signal && { signal }) });
   if (response.status === 304 && cached !== undefined) return cached.body as T;
-  if (!response.ok) {
-    const body = await problem(response);
-    const wait = body["retryAfter"];
-    if (response.status === 401) ended();
-    throw new ApiError(response.status, advice(response.status, typeof wait === "number" ? wait : undefined));
-  }
+  if (!response.ok) throw await failure(response);
   const body = (await response.json()) as T;
   const etag = response.headers.get("etag");
   if (etag !== null) {
@@ -225,6 +230,15 @@ export const difference = (
   other: number | undefined,
   signal?: AbortSignal,
 ): Promise<{ diff: string }> => get(query("/api/v1/history/diff", { filename, version, with: other }), signal);
+
+/** Replaces the document of this etag, or creates one without. */
+export async function writeDocument(filename: string, text: string, etag: string | undefined): Promise<{ name: string; etag: string }> {
+  const headers = { ...header(), "Content-Type": "application/json" };
+  const body = JSON.stringify(etag === undefined ? { text } : { text, etag });
+  const response = await send(query("/api/v1/document", { filename }), { method: "PUT", headers, body });
+  if (!response.ok) throw await failure(response);
+  return (await response.json()) as { name: string; etag: string };
+}
 
 /** Signs in; gives the projects to choose from, if there are several. */
 export async function signIn(given: { secret: string } | { project: string }): Promise<StoredSession | Project[]> {

@@ -2,6 +2,7 @@
 
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 import * as api from "./api";
+import { forgetDrafts } from "./drafts";
 import { type Command, Palette } from "./palette";
 import { Document } from "./pages/document";
 import { Documents } from "./pages/documents";
@@ -9,7 +10,7 @@ import { History } from "./pages/history";
 import { Home } from "./pages/home";
 import { Search } from "./pages/search";
 import { SignIn, type Why } from "./pages/sign_in";
-import { PageHeading } from "./parts";
+import { MayWrite, PageHeading, Shown, useLoaded } from "./parts";
 import { go, links, type Route, useRoute } from "./router";
 import { texts } from "./texts";
 import { setTheme } from "./theme";
@@ -22,6 +23,8 @@ function Page({ route }: { route: Route }) {
       return <Documents />;
     case "document":
       return <Document key={route.name} name={route.name} heading={route.heading} />;
+    case "edit":
+      return <EditLater key={`${route.name} ${route.version ?? ""}`} name={route.name} version={route.version} />;
     case "search":
       return <Search query={route.query} />;
     case "history":
@@ -38,10 +41,27 @@ function Page({ route }: { route: Route }) {
   }
 }
 
+interface EditProps {
+  name: string;
+  version: number | undefined;
+}
+
+/** The page for editing, which is loaded when it is opened first. */
+function EditLater(props: EditProps) {
+  const [loaded, retry] = useLoaded(async () => (await import("./pages/edit")).default, []);
+  return (
+    <Shown loaded={loaded} retry={retry}>
+      {(Edit) => <Edit {...props} />}
+    </Shown>
+  );
+}
+
 function titleOf(route: Route): string {
   switch (route.page) {
     case "document":
       return route.name;
+    case "edit":
+      return texts.edit.heading(route.name);
     case "history":
       return route.name === undefined ? texts.pages.history : `${texts.history.of} ${route.name}`;
     case "search":
@@ -67,7 +87,8 @@ function isTyping(target: EventTarget | null): boolean {
 function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: () => void }) {
   const route = useRoute();
   const [isOpen, setOpen] = useState(false);
-  const [role, setRole] = useState<string>();
+  const [found, setFound] = useState<api.Session>();
+  const role = found?.role ?? "…";
   const close = useCallback(() => setOpen(false), []);
   const title = titleOf(route);
 
@@ -78,9 +99,9 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
   useEffect(() => {
     const control = new AbortController();
     api.session(control.signal).then(
-      (found) => setRole(found.role),
+      setFound,
       // The page shows why the server does not answer.
-      () => setRole(undefined),
+      () => setFound(undefined),
     );
     return () => control.abort();
   }, [session.token]);
@@ -108,7 +129,7 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
     ],
     [onSignOut],
   );
-  const section = route.page === "document" ? "documents" : route.page;
+  const section = route.page === "document" || route.page === "edit" ? "documents" : route.page;
   return (
     <>
       <a class="skip" href="#content">
@@ -130,16 +151,18 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
           <button type="button" class="command" onClick={() => setOpen(true)} aria-keyshortcuts="Control+K">
             {texts.palette.open} <kbd aria-hidden="true">Ctrl K</kbd>
           </button>
-          <button type="button" onClick={onSignOut} title={texts.signedInAs(session.user, role ?? "…")}>
+          <button type="button" onClick={onSignOut} title={texts.signedInAs(session.user, role)}>
             {texts.signOut}
           </button>
         </div>
       </header>
       <main id="content" tabIndex={-1}>
-        <Page route={route} />
+        <MayWrite.Provider value={found?.rights.includes("write") === true}>
+          <Page route={route} />
+        </MayWrite.Provider>
       </main>
       <footer>
-        <p class="quiet">{texts.signedInAs(session.user, role ?? "…")}</p>
+        <p class="quiet">{texts.signedInAs(session.user, role)}</p>
       </footer>
       {isOpen && <Palette commands={commands} onClose={close} />}
     </>
@@ -192,6 +215,7 @@ export function App() {
     api.signOut().then(
       () => {
         api.keepSession(undefined);
+        forgetDrafts();
         setWhy("out");
         setSession(undefined);
         go(links.home, { replace: true });

@@ -1,6 +1,6 @@
 // Parts that several pages use.
 
-import type { ComponentChildren } from "preact";
+import { type ComponentChildren, createContext } from "preact";
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ApiError } from "./api";
 import { type Heading, rendered, renderedLine } from "./markdown";
@@ -24,6 +24,9 @@ export function Line({ text }: { text: string }) {
   useLayoutEffect(() => place.current?.replaceChildren(renderedLine(text)), [text]);
   return <span class="line" ref={place} />;
 }
+
+/** Whether the user may write in this project. */
+export const MayWrite = createContext(false);
 
 export type Loaded<T> = { state: "loading"; last: T | undefined } | { state: "failed"; error: ApiError } | { state: "done"; value: T };
 

@@ -8,6 +8,7 @@ export type Route =
   | { page: "home" }
   | { page: "documents" }
   | { page: "document"; name: string; heading: string }
+  | { page: "edit"; name: string; version: number | undefined }
   | { page: "search"; query: string }
   | { page: "history"; name: string | undefined; version: number | undefined }
   | { page: "unknown" };
@@ -22,6 +23,11 @@ function decoded(path: string): string {
 
 const encoded = (name: string) => name.split("/").map(encodeURIComponent).join("/");
 
+function versionOf(parameters: URLSearchParams): number | undefined {
+  const version = Number(parameters.get("version") ?? "");
+  return Number.isInteger(version) && version > 0 ? version : undefined;
+}
+
 export function parse(address: Location | URL): Route {
   const path = address.pathname.replace(/^\/app\/?/, "");
   const [first, ...rest] = path.split("/");
@@ -34,10 +40,10 @@ export function parse(address: Location | URL): Route {
       return name === "" ? { page: "documents" } : { page: "document", name, heading: decoded(address.hash.slice(1)) };
     case "search":
       return { page: "search", query: parameters.get("q") ?? "" };
-    case "history": {
-      const version = Number(parameters.get("version") ?? "");
-      return { page: "history", name: name === "" ? undefined : name, version: Number.isInteger(version) && version > 0 ? version : undefined };
-    }
+    case "edit":
+      return name === "" ? { page: "unknown" } : { page: "edit", name, version: versionOf(parameters) };
+    case "history":
+      return { page: "history", name: name === "" ? undefined : name, version: versionOf(parameters) };
     default:
       return { page: "unknown" };
   }
@@ -47,6 +53,7 @@ export const links = {
   home: `${BASE}/`,
   documents: `${BASE}/documents`,
   document: (name: string, heading = "") => `${BASE}/documents/${encoded(name)}${heading === "" ? "" : `#${encodeURIComponent(heading)}`}`,
+  edit: (name: string, version?: number) => `${BASE}/edit/${encoded(name)}${version === undefined ? "" : `?version=${version}`}`,
   search: (query = "") => `${BASE}/search${query === "" ? "" : `?q=${encodeURIComponent(query)}`}`,
   history: (name?: string, version?: number) =>
     `${BASE}/history${name === undefined ? "" : `/${encoded(name)}`}${version === undefined ? "" : `?version=${version}`}`,

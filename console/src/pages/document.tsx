@@ -1,9 +1,9 @@
 // One document, rendered, with a table of contents.
 
-import { useCallback, useEffect, useState } from "preact/hooks";
+import { useCallback, useContext, useEffect, useState } from "preact/hooks";
 import * as api from "../api";
 import type { Heading } from "../markdown";
-import { Markdown, PageHeading, Shown, useLoaded } from "../parts";
+import { Markdown, MayWrite, PageHeading, Shown, useLoaded } from "../parts";
 import { links } from "../router";
 import { texts } from "../texts";
 import { Time } from "../time";
@@ -39,6 +39,7 @@ function download(name: string, text: string): void {
 }
 
 function Text({ found, by, heading }: { found: api.DocumentView; by: string | undefined; heading: string }) {
+  const mayWrite = useContext(MayWrite);
   const isMarkdown = found.name.endsWith(".md");
   const [isSource, setSource] = useState(!isMarkdown);
   const [headings, setHeadings] = useState<Heading[]>([]);
@@ -56,6 +57,11 @@ function Text({ found, by, heading }: { found: api.DocumentView; by: string | un
         {by !== undefined && ` ${t.by(by)}`}
       </p>
       <div class="actions">
+        {mayWrite && (
+          <a class="button" href={links.edit(found.name)}>
+            {texts.edit.open}
+          </a>
+        )}
         <a class="button" href={links.history(found.name)}>
           {t.history}
         </a>

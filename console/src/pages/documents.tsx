@@ -1,9 +1,9 @@
 // The documents of the project as a tree of folders.
 
-import { useMemo, useState } from "preact/hooks";
+import { useContext, useMemo, useRef, useState } from "preact/hooks";
 import * as api from "../api";
-import { PageHeading, Shown, useLoaded } from "../parts";
-import { links } from "../router";
+import { MayWrite, PageHeading, Shown, useLoaded } from "../parts";
+import { go, links } from "../router";
 import { texts } from "../texts";
 import { size, Time } from "../time";
 
@@ -85,11 +85,33 @@ function Tree({ documents }: { documents: api.ListedDocument[] }) {
   );
 }
 
+/** Starts a document of a name; the server checks the name when it is saved. */
+function Create() {
+  const field = useRef<HTMLInputElement>(null);
+  const create = (event: SubmitEvent) => {
+    event.preventDefault();
+    const name = field.current?.value.trim() ?? "";
+    if (name !== "") go(links.edit(/\.(md|json)$/i.test(name) ? name : `${name}.md`));
+  };
+  return (
+    <details class="create">
+      <summary>{texts.edit.create}</summary>
+      <form onSubmit={create}>
+        <label for="new-name">{texts.edit.createLabel}</label>
+        <input id="new-name" ref={field} type="text" required autocomplete="off" spellcheck={false} />
+        <button type="submit">{texts.edit.createButton}</button>
+      </form>
+    </details>
+  );
+}
+
 export function Documents() {
+  const mayWrite = useContext(MayWrite);
   const [loaded, retry] = useLoaded(api.documents, []);
   return (
     <>
       <PageHeading text={t.heading} />
+      {mayWrite && <Create />}
       <Shown loaded={loaded} retry={retry}>
         {(documents) => <Tree documents={documents} />}
       </Shown>

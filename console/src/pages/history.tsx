@@ -1,8 +1,8 @@
 // The versions of a document, or of all, and what each of them changed.
 
-import { useEffect, useState } from "preact/hooks";
+import { useContext, useEffect, useState } from "preact/hooks";
 import * as api from "../api";
-import { PageHeading, Shown, Trouble, useLoaded } from "../parts";
+import { MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
 import { links } from "../router";
 import { texts } from "../texts";
 import { Time } from "../time";
@@ -32,6 +32,7 @@ export function Difference({ diff }: { diff: string }) {
 
 function Change({ name, version, former, isLast }: { name: string; version: api.Version; former: number | undefined; isLast: boolean }) {
   const [withPresent, setWithPresent] = useState(false);
+  const mayWrite = useContext(MayWrite);
   const load = async (signal: AbortSignal) => {
     const number = version.version;
     if (withPresent) return { diff: (await api.difference(name, number, undefined, signal)).diff };
@@ -55,6 +56,11 @@ function Change({ name, version, former, isLast }: { name: string; version: api.
           <button type="button" onClick={() => setWithPresent(!withPresent)}>
             {withPresent ? t.withFormer : t.withPresent}
           </button>
+        )}
+        {mayWrite && !isLast && version.kind !== "deleted" && (
+          <a class="button" href={links.edit(name, version.version)}>
+            {texts.edit.restore}
+          </a>
         )}
       </div>
       <Shown loaded={loaded} retry={retry}>

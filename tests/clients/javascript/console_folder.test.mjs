@@ -92,7 +92,7 @@ test("nothing but the link opens the console of a folder", async (t) => {
   assert.ok(!project.includes("/"), "no path of the host is shown");
   const headers = { Cookie: cookie, "X-Console-Token": token };
   const session = await (await fetch(`${origin}/api/v1/session`, { headers })).json();
-  assert.deepEqual(session.rights, ["read"]);
+  assert.deepEqual(session.rights, ["read", "write"]);
   assert.equal((await fetch(`${origin}/mcp`, { method: "POST", headers, body: "{}" })).status, 401);
   assert.equal((await post(origin, secret)).status, 401, "the link works once");
 });

@@ -80,7 +80,7 @@ test("a search finds lines, and a blank one nothing", async () => {
   assert.deepEqual((await json("search?query=%20")).results, []);
 });
 
-test("a key sees its own project, and no route changes anything", async () => {
+test("a key sees its own project, and lists change nothing", async () => {
   assert.equal((await json("session", bob.key)).project, bob.slug);
   assert.deepEqual((await json("search?query=quokka", bob.key)).results, []);
   for (const path of ["documents", "history"]) assert.ok(!JSON.stringify(await json(path, bob.key)).includes("plans/"), path);

@@ -24,10 +24,10 @@ pub struct LocalConsole {
 }
 
 impl LocalConsole {
-    /// The console of this user, who may read.
+    /// The console of this user, who may read and write.
     #[must_use]
     pub fn new(user_name: &str, clock: Arc<dyn Clock>) -> Self {
-        let caller = Caller { scopes: vec![Right::Read], ..Caller::local(user_name) };
+        let caller = Caller { scopes: vec![Right::Read, Right::Write], ..Caller::local(user_name) };
         Self { caller, clock, link: Mutex::default(), sessions: Mutex::default() }
     }
 
@@ -124,7 +124,7 @@ mod tests {
         }
         assert_eq!(console.find(&session(0)).await.unwrap(), None);
         let identity = console.find(&session(1)).await.unwrap().unwrap();
-        assert!(identity.caller.may(Right::Read) && !identity.caller.may(Right::Write));
+        assert!(identity.caller.may(Right::Write) && !identity.caller.may(Right::Admin));
         assert!(console.remove(&session(1)) && !console.remove(&session(1)));
         assert_eq!(console.find(&session(1)).await.unwrap(), None);
     }

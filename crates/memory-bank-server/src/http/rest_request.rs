@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use crate::http::auth::Authenticated;
 use crate::http::metrics::Limit;
 use crate::http::reply_budget::{
-    ConnectionId, Holder, Reservation, accounted, bytes_while_sent, plain_refusal,
+    ConnectionId, Holder, Reservation, accounted, bytes_while_sent, plain_refusal, with_retry,
 };
 use crate::http::request_id::RequestId;
 use crate::http::shared::Shared;
@@ -53,6 +53,10 @@ impl FromRequestParts<Arc<Shared>> for RestRequest {
 pub(crate) enum Refusal {
     Malformed(String),
     NotFound(String),
+    /// It cannot be answered now.
+    Busy(String),
+    /// What is stored, or a rule, is against it.
+    Conflict(String),
     Store(StoreError),
     Memory(NoMemory),
 }
@@ -73,6 +77,7 @@ impl From<NotRead> for Refusal {
     fn from(why: NotRead) -> Self {
         match why {
             NotRead::Refused(text) => Self::NotFound(text),
+            NotRead::Busy(text) => Self::Busy(text),
             NotRead::Store(error) => Self::Store(error),
             NotRead::Memory(full) => Self::Memory(full),
         }
@@ -102,9 +107,31 @@ impl RestRequest {
         bytes: usize,
         work: impl FnOnce(Services) -> W,
     ) -> Response {
-        if !self.who.caller.may(Right::Read) {
-            return forbidden();
+        if self.who.caller.may(Right::Read) { self.made(bytes, work, forbidden).await } else { forbidden() }
+    }
+
+    /// The reply to a request that writes.
+    pub(crate) async fn answer_to_write<T: Serialize>(
+        &self,
+        bytes: usize,
+        work: impl Future<Output = Result<T, Refusal>>,
+    ) -> Response {
+        if self.shared.config.tools.read_only {
+            return reply::error(StatusCode::FORBIDDEN, "the memory bank is served read-only here");
         }
+        if self.who.caller.may(Right::Write) {
+            self.made(bytes, |_| work, may_not_write).await
+        } else {
+            may_not_write()
+        }
+    }
+
+    async fn made<T: Serialize, W: Future<Output = Result<T, Refusal>>>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(Services) -> W,
+        forbidden: fn() -> Response,
+    ) -> Response {
         let holder = Holder { key: self.who.caller.key, connection: self.connection };
         let memory = match self.shared.replies.reserve(holder, bytes).await {
             Ok(memory) => memory,
@@ -116,6 +143,8 @@ impl RestRequest {
             Ok(body) => self.sent(&body, &memory),
             Err(Refusal::Malformed(text)) => reply::error(StatusCode::BAD_REQUEST, &text),
             Err(Refusal::NotFound(text)) => reply::error(StatusCode::NOT_FOUND, &text),
+            Err(Refusal::Busy(text)) => with_retry(reply::error(StatusCode::SERVICE_UNAVAILABLE, &text)),
+            Err(Refusal::Conflict(text)) => reply::error(StatusCode::CONFLICT, &text),
             Err(Refusal::Memory(full)) => self.no_memory(full),
             Err(Refusal::Store(error)) => {
                 let what = "a request over REST could not be answered";
@@ -165,6 +194,10 @@ pub(crate) fn decoded<P: DeserializeOwned>(cursor: &str) -> Result<P, Refusal> {
 
 pub(crate) fn malformed() -> Response {
     reply::error(StatusCode::BAD_REQUEST, "the query is malformed; /api/openapi.json describes it")
+}
+
+fn may_not_write() -> Response {
+    reply::error(StatusCode::FORBIDDEN, "You may not do that: it takes the scope `write`")
 }
 
 fn forbidden() -> Response {

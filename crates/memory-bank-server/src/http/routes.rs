@@ -20,7 +20,7 @@ const ROUTES: [Route; 36] = [
     Route { path: "/api/history/diff", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/session", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/documents", keyed: &[Method::GET, Method::HEAD] },
-    Route { path: "/api/v1/document", keyed: &[Method::GET, Method::HEAD] },
+    Route { path: "/api/v1/document", keyed: &[Method::GET, Method::HEAD, Method::PUT] },
     Route { path: "/api/v1/digest", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/search", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/history", keyed: &[Method::GET, Method::HEAD] },
@@ -71,6 +71,7 @@ pub(crate) fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::POST => "POST",
+        Method::PUT => "PUT",
         Method::PATCH => "PATCH",
         Method::DELETE => "DELETE",
         Method::HEAD => "HEAD",

@@ -16,6 +16,8 @@ use crate::services::{NoMemory, Services};
 pub(crate) enum NotRead {
     /// The request means nothing; the text has the reason.
     Refused(String),
+    /// The store cannot answer now; the text has the reason.
+    Busy(String),
     /// The store failed.
     Store(StoreError),
     /// There is no memory for the reply.
@@ -25,9 +27,9 @@ pub(crate) enum NotRead {
 impl From<Failure> for NotRead {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Message(text) | Failure::Unquoted(text) | Failure::Malformed(text) => {
-                Self::Refused(text)
-            }
+            Failure::Unquoted(text) | Failure::Malformed(text) => Self::Refused(text),
+            // Of a call whose arguments are right: a store that is busy, or has no index yet.
+            Failure::Message(text) => Self::Busy(text),
             Failure::Hinted { text, hint } => Self::Refused(text + &hint),
             Failure::Data(data) => Self::Refused(data.to_string()),
             Failure::UnknownTool(text) | Failure::Internal(text) => {

@@ -26,7 +26,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/api/v1/session", get(session::read))
         .route("/api/v1/documents", get(documents::list))
-        .route("/api/v1/document", get(documents::read))
+        .route("/api/v1/document", get(documents::read).put(documents::write))
         .route("/api/v1/digest", get(digest::read))
         .route("/api/v1/search", get(search::documents))
         .route("/api/v1/history", get(history::list))

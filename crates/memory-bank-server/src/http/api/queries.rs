@@ -1,9 +1,9 @@
-//! The queries of `/api/v1`.
+//! The queries and bodies of requests to `/api/v1`.
 
 use memory_bank_core::limits;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::http::history::bodies::{filled, filled_text};
 
@@ -46,6 +46,22 @@ pub(crate) struct ReadDocument {
     #[serde(deserialize_with = "filled_text")]
     #[param(min_length = 1)]
     pub(super) filename: String,
+}
+
+/// A text to store.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WriteDocument {
+    pub(super) text: String,
+    /// Of the document that it replaces; without one, the document must not exist.
+    #[serde(default, deserialize_with = "filled_or_null")]
+    #[schema(min_length = 1)]
+    pub(super) etag: Option<String>,
+}
+
+fn filled_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let etag = Option::<String>::deserialize(deserializer)?;
+    if etag.as_deref() == Some("") { Err(D::Error::custom("`etag` is empty")) } else { Ok(etag) }
 }
 
 /// What is searched for.

@@ -50,8 +50,8 @@ const CHOICE_SECONDS: u32 = 300;
 const CODE_LIFE: Duration = Duration::from_secs(60);
 /// A page makes several requests, and a search makes one at each pause of typing.
 const RATE_LIMIT: u32 = 4 * DEFAULT_RATE_LIMIT;
-/// The rights that the console asks for: it shows, and changes nothing.
-const RIGHTS: [Right; 1] = [Right::Read];
+/// The rights that the console asks for: it deletes nothing.
+const RIGHTS: [Right; 2] = [Right::Read, Right::Write];
 
 /// What the console sends to sign in.
 #[derive(Deserialize)]
@@ -258,7 +258,7 @@ impl PageRequest {
         chosen: &Membership,
     ) -> Result<Response, Response> {
         let rights: Vec<Right> = RIGHTS.into_iter().filter(|right| chosen.rights.contains(right)).collect();
-        if rights.is_empty() {
+        if !rights.contains(&Right::Read) {
             return Err(reply::error(
                 StatusCode::FORBIDDEN,
                 "this key may not read; sign in with one that may",
