@@ -1046,7 +1046,9 @@ BEGIN
   END IF;
   SELECT o.scopes INTO offered FROM app.oauth_signed_in(p_cookie_hash) o WHERE o.project_id = p_project;
   IF NOT FOUND THEN
-    RETURN 'not_a_member';
+    -- Another consent with this cookie may have ended the sign-in since it was read.
+    RETURN CASE WHEN EXISTS (SELECT FROM app.oauth_sign_ins s WHERE s.cookie_hash = p_cookie_hash) THEN 'not_a_member'
+      ELSE 'signed_out' END;
   ELSIF p_scopes = '{}' OR NOT p_scopes <@ offered THEN
     RETURN 'too_much';
   END IF;

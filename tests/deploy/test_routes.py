@@ -1,4 +1,4 @@
-"""Traefik's files and the Ingress route every path of OAuth that the server has. Nothing is started: the paths are those of
+"""Traefik's files and the Ingress route every path of OAuth and of the console that the server has. Nothing is started: the paths are those of
 the server's own router, and the rules are evaluated as the proxies do."""
 
 import re
@@ -7,21 +7,22 @@ import pytest
 import yaml
 from conftest import ROOT
 
-OAUTH = ROOT / "crates" / "memory-bank-server" / "src" / "http" / "oauth"
+HTTP = ROOT / "crates" / "memory-bank-server" / "src" / "http"
+OAUTH = HTTP / "oauth"
 TRAEFIK = [ROOT / "deploy" / "traefik" / name for name in ("routes.yml", "routes-tls.yml")]
 INGRESS = ROOT / "deploy" / "kubernetes" / "ingress.yaml"
 SERVER = "mbmcp-server"
 MATCHER = r"(PathPrefix|Path|Host)\(`([^`]*)`\)"
 
 
-def oauth_paths():
-    """The paths of the router of OAuth."""
-    paths = re.findall(r'\.route\(\s*"([^"]+)"', (OAUTH / "routes.rs").read_text())
-    assert "/oauth/authorize" in paths and "/.well-known/oauth-protected-resource/mcp" in paths
+def router_paths():
+    """The paths of the routers of OAuth and of the console."""
+    paths = [path for file in ("oauth/routes.rs", "console.rs") for path in re.findall(r'\.route\(\s*"([^"]+)"', (HTTP / file).read_text())]
+    assert {"/oauth/authorize", "/.well-known/oauth-protected-resource/mcp", "/app", "/app/session"} <= set(paths)
     return paths
 
 
-PATHS = oauth_paths()
+PATHS = router_paths()
 
 
 def traefik_rules(text):
@@ -61,7 +62,8 @@ def missing_from_ingress(manifest):
 
 def test_the_server_s_list_of_routes_has_the_same_paths():
     listed = re.findall(r'Route \{ path: "([^"]+)"', (OAUTH.parent / "routes.rs").read_text())
-    assert set(PATHS) == {path for path in listed if path.startswith(("/oauth", "/.well-known"))}
+    # A slash at the end makes no other page.
+    assert set(PATHS) - {"/app/"} == {path for path in listed if path.startswith(("/oauth", "/.well-known", "/app"))}
 
 
 def test_the_metadata_name_paths_of_the_router():
@@ -77,7 +79,7 @@ def test_every_router_of_traefik_routes_every_path(file):
     assert len(traefik_rules(text)) == len(services) >= 1
     assert missing_from_traefik(text) == set()
     for rule in traefik_rules(text).values():
-        for path in ["/", "/metrics", "/oauth", "/.well-known/acme-challenge/x", "/.well-known/openid-configuration/x"]:
+        for path in ["/", "/metrics", "/oauth", "/apple", "/.well-known/acme-challenge/x", "/.well-known/openid-configuration/x"]:
             assert not traefik_matches(rule, path), (rule, path)
 
 
@@ -86,7 +88,7 @@ def test_the_ingress_routes_every_path():
 
 
 @pytest.mark.parametrize("file", TRAEFIK, ids=lambda file: file.name)
-@pytest.mark.parametrize("value", ["/oauth/", "/.well-known/oauth-", "/.well-known/openid-configuration"])
+@pytest.mark.parametrize("value", ["/app", "/app/", "/oauth/", "/.well-known/oauth-", "/.well-known/openid-configuration"])
 def test_a_route_that_is_removed_from_traefik_is_noticed(file, value):
     text = file.read_text()
     matchers = [match for match in re.finditer(MATCHER, text) if match[2] == value]
@@ -94,15 +96,16 @@ def test_a_route_that_is_removed_from_traefik_is_noticed(file, value):
     assert len(matchers) == len(routers)
     for name, match in zip(routers, matchers):
         without = text[:match.start()] + "Path(`/gone`)" + text[match.end():]
-        expected = {path for path in PATHS if path.startswith(value)}
+        kind = match[1]
+        expected = {path for path in PATHS if path == value or (kind == "PathPrefix" and path.startswith(value))}
         assert expected and missing_from_traefik(without) == {(name, path) for path in expected}
 
 
 def test_a_route_that_is_removed_from_the_ingress_is_noticed():
     whole = yaml.safe_load(INGRESS.read_text())
     entries = whole["spec"]["rules"][0]["http"]["paths"]
-    removed = [entry for entry in entries if entry["path"].startswith(("/oauth", "/.well-known"))]
-    assert len(removed) == 4
+    removed = [entry for entry in entries if entry["path"].startswith(("/app", "/oauth", "/.well-known"))]
+    assert len(removed) == 5
     noticed = set()
     for entry in removed:
         whole["spec"]["rules"][0]["http"]["paths"] = [other for other in entries if other is not entry]

@@ -1,20 +1,21 @@
 //! Builds the services and the parts of a server from the settings: on a folder, or on a database. This module must not
 //! know a command.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
-use memory_bank_core::caller::KeyId;
+use anyhow::{Context, bail, ensure};
+use memory_bank_core::caller::{Caller, KeyId};
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
-use memory_bank_core::identity::{Environment, NewKey, PlainKey};
+use memory_bank_core::identity::{Environment, KeyDirectory, KeyStore, NewKey, PlainKey};
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use memory_bank_core::store::{ChangeSink, MemoryEventStore, MemorySessionStore, SessionState, SessionStore};
 use memory_bank_folder::{Deps, FolderKeys, FolderOptions, FolderWorkspace, RememberedStateStore};
 use memory_bank_postgres::{Database, PoolUse, PostgresWorkspace};
 use memory_bank_server::http::{
-    Absent, DEFAULT_RATE_LIMIT, HistoryCleanUp, Parts, PinnedWorkspace, PoolState, ReadStorage, Redis,
-    StorageState,
+    Absent, DEFAULT_RATE_LIMIT, HistoryCleanUp, HttpConfig, LocalConsole, Parts, PinnedWorkspace, PoolState,
+    ReadStorage, Redis, StorageState,
 };
 use memory_bank_server::hub::Hub;
 use memory_bank_server::services::{Replies, Services};
@@ -126,6 +127,7 @@ async fn database_parts(
         directory: store.clone(),
         keys: store.clone(),
         oauth: Some(store.clone()),
+        local_console: None,
         key_cache: redis.as_ref().map(Redis::keys),
         sessions: cached_sessions(store.clone(), redis.as_ref()),
         audit: Some(store.clone()),
@@ -169,30 +171,76 @@ async fn folder_parts(global: &GlobalOptions, settings: Settings) -> anyhow::Res
     if keys.is_empty() {
         create_first_key(&keys, &services).await?;
     }
-    let pinned =
-        PinnedWorkspace::new(Arc::clone(&services.workspace), project.to_string_lossy().into_owned());
-    let folder_vectors = vectors.clone();
-    let parts = Parts {
-        services: Services { workspace: Arc::new(pinned), ..services },
-        config: settings.http,
-        directory: keys.clone(),
-        keys,
-        oauth: None,
-        key_cache: redis.as_ref().map(Redis::keys),
-        sessions: cached_sessions(Arc::new(MemorySessionStore::default()), redis.as_ref()),
-        audit: None,
-        text_index: None,
-        history: None,
-        events: Arc::new(MemoryEventStore::default()),
-        limiter: limiter(redis.as_ref()),
-        database: Arc::new(Absent),
-        storage: Some(Box::new(move || StorageState {
-            vectors: folder_vectors.state(),
-            ..StorageState::default()
-        })),
-        redis,
-    };
-    Ok((parts, vectors))
+    let folder = ServedFolder { project: &project, services, vectors, redis };
+    Ok(folder.parts(settings.http, keys.clone(), keys, None))
+}
+
+/// A server of the console alone, for the user of this computer: no API key opens it.
+pub(crate) async fn console_parts(
+    global: &GlobalOptions,
+    settings: Settings,
+) -> anyhow::Result<(Parts, VectorStore, Arc<LocalConsole>)> {
+    let project = global.project()?;
+    let state = global.state_folder()?;
+    let (services, vectors) = folder_services(global, None, true).await?;
+    let console = Arc::new(LocalConsole::new(&global.username, Arc::clone(&services.clock)));
+    if let Err(error) = services.workspace.bank(&Caller::local(global.username.clone()), None).await {
+        bail!(
+            "there is no console to open in `{}`: {error}; `memory-bank-mcp init` creates a bank",
+            project.display()
+        );
+    }
+    let keys = FolderKeys::open(&project, &global.folder, &global.username, &state)
+        .context("the API keys cannot be used")?;
+    let folder = ServedFolder { project: &project, services, vectors, redis: None };
+    let local = Some(Arc::clone(&console));
+    let (parts, vectors) = folder.parts(settings.http, console.clone(), Arc::new(keys), local);
+    Ok((parts, vectors, console))
+}
+
+/// A folder and what serves it.
+struct ServedFolder<'a> {
+    project: &'a Path,
+    services: Services,
+    vectors: VectorStore,
+    redis: Option<Redis>,
+}
+
+impl ServedFolder<'_> {
+    fn parts(
+        self,
+        config: HttpConfig,
+        directory: Arc<dyn KeyDirectory>,
+        keys: Arc<dyn KeyStore>,
+        local_console: Option<Arc<LocalConsole>>,
+    ) -> (Parts, VectorStore) {
+        let Self { project, services, vectors, redis } = self;
+        let pinned =
+            PinnedWorkspace::new(Arc::clone(&services.workspace), project.to_string_lossy().into_owned());
+        let folder_vectors = vectors.clone();
+        let parts = Parts {
+            services: Services { workspace: Arc::new(pinned), ..services },
+            config,
+            directory,
+            keys,
+            oauth: None,
+            local_console,
+            key_cache: redis.as_ref().map(Redis::keys),
+            sessions: cached_sessions(Arc::new(MemorySessionStore::default()), redis.as_ref()),
+            audit: None,
+            text_index: None,
+            history: None,
+            events: Arc::new(MemoryEventStore::default()),
+            limiter: limiter(redis.as_ref()),
+            database: Arc::new(Absent),
+            storage: Some(Box::new(move || StorageState {
+                vectors: folder_vectors.state(),
+                ..StorageState::default()
+            })),
+            redis,
+        };
+        (parts, vectors)
+    }
 }
 
 /// Creates the first key of a folder and prints it once, unless another server has created one.

@@ -47,6 +47,7 @@ async fn run_command(cli: &Cli) -> anyhow::Result<()> {
     };
     match command {
         Command::Serve => cli::serve::run(global, shutdown).await,
+        Command::Open(arguments) => cli::open::run(arguments, global, shutdown).await,
         Command::Browse(command) => Box::pin(cli::browse::run(command, global, output, shutdown)).await,
         Command::Admin(command) => tokio::select! {
             outcome = cli::admin::run(command, output) => outcome,

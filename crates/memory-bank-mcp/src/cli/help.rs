@@ -31,6 +31,7 @@ fn used_by(command: &str) -> Option<Vec<&'static str>> {
         "list" | "show" | "search" | "digest" | "log" | "history" | "diff" | "blame" | "graph" | "status" => {
             place(&["json"])
         }
+        "open" => place(&["username", "read_only", "debug"]),
         "init" => place(&["read_only", "json"]),
         "add-decision" | "undo" => place(&["username", "read_only", "json"]),
         "hook" => place(&["username", "read_only", "debug"]),

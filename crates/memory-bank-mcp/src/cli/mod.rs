@@ -19,6 +19,7 @@ mod identities;
 pub(crate) mod index;
 mod key_source;
 mod keys;
+pub(crate) mod open;
 pub(crate) mod options;
 pub(crate) mod output;
 pub(crate) mod recall;
@@ -62,6 +63,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve MCP over Streamable HTTP: the project folder, or the database of `DATABASE_URL`.
     Serve,
+    /// Show the bank of the project folder in a browser: who wrote what, a search and the history. Only this computer reaches it.
+    Open(open::OpenArguments),
     #[command(flatten)]
     Browse(browse::BrowseCommand),
     /// Show every environment variable with its value, its default and its allowed values. Secrets are not shown.

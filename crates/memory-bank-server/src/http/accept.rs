@@ -1,7 +1,7 @@
 //! Content negotiation: whether the `Accept` of a client takes JSON, an event stream, or both.
 
 use http::HeaderMap;
-use http::header::ACCEPT;
+use http::header::{ACCEPT, ACCEPT_ENCODING};
 
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
@@ -41,6 +41,15 @@ impl Accepted {
     pub(crate) fn wants_events(self, json_by_default: bool) -> bool {
         self.events && (!self.json || self.prefers_events && !json_by_default)
     }
+}
+
+/// Whether a client takes a body that gzip has compressed.
+pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let codings: Vec<(String, f64)> =
+        values.flat_map(|value| split(value, ',')).filter_map(|coding| media_range(&coding)).collect();
+    let of = |name: &str| codings.iter().find(|(coding, _)| coding == name).map(|(_, weight)| *weight);
+    of("gzip").or_else(|| of("*")).unwrap_or_default() > 0.0
 }
 
 /// The weight of a media type: that of the most specific range.

@@ -18,7 +18,7 @@ use crate::http::auth::{AuthError, Authenticated, OutsideToken, Presented, prese
 use crate::http::invalidation::Invalidation;
 use crate::http::oauth::{Challenge, FirstSight, ServerUrl};
 use crate::http::shared::Shared;
-use crate::http::{forwarded, oauth, reply, unavailable};
+use crate::http::{api, forwarded, oauth, reply, unavailable};
 use crate::mcp::errors::UNREACHABLE_RETRY;
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -32,7 +32,8 @@ pub(crate) struct PeerAddress(pub(crate) SocketAddr);
 pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let address = client_address(&request, shared.config.trust_proxy_hops);
     let own_url = ServerUrl::of(&shared, &request);
-    let (verdict, outcome) = admit(&shared, request.headers(), address, own_url.as_ref()).await;
+    let credential = credential(&shared, &request);
+    let (verdict, outcome) = admit(&shared, credential, address, own_url.as_ref()).await;
     let ends_session = request.method() == Method::DELETE && is_mcp(&request);
     let spared = match &outcome {
         Ok(known) if !verdict.admitted && ends_session => may_end_session(&shared, known).await,
@@ -43,7 +44,7 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
         too_many(&verdict)
     } else {
         match outcome {
-            Ok(Authenticated { is_token: true, .. }) if !is_mcp(&request) => {
+            Ok(Authenticated { is_token: true, .. }) if !takes_tokens(&request) => {
                 reply::error(StatusCode::FORBIDDEN, oauth::NOT_FOR_TOKENS)
             }
             Ok(authenticated) => {
@@ -70,6 +71,25 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     response
 }
 
+/// The key or token of a request, or the session of the console, which opens what the console shows.
+fn credential(shared: &Shared, request: &Request) -> Presented {
+    match presented(request.headers()) {
+        Presented::Nothing if is_api(request) => {
+            oauth::console_session::presented(shared, request).map_or(Presented::Nothing, Presented::Token)
+        }
+        found => found,
+    }
+}
+
+/// Routes that change no keys: a key that a token made would outlive the token.
+fn takes_tokens(request: &Request) -> bool {
+    is_mcp(request) || is_api(request)
+}
+
+fn is_api(request: &Request) -> bool {
+    request.uri().path().starts_with(api::ROOT)
+}
+
 fn is_mcp(request: &Request) -> bool {
     matches!(request.uri().path(), "/mcp" | "/mcp/")
 }
@@ -88,12 +108,11 @@ async fn may_end_session(shared: &Shared, known: &Authenticated) -> bool {
 /// have the high bound, so that guessing does not lock out clients with a key.
 async fn admit(
     shared: &Shared,
-    headers: &HeaderMap,
+    presented: Presented,
     address: Option<IpAddr>,
     own_url: Option<&ServerUrl>,
 ) -> (Verdict, Result<Authenticated, AuthError>) {
     let network = address.map(network);
-    let presented = presented(headers);
     let found = match &presented {
         Presented::Nothing => return (unkeyed(shared, network).await, Err(AuthError::Missing)),
         Presented::Malformed => return (unkeyed(shared, network).await, Err(AuthError::Malformed)),

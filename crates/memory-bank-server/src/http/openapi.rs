@@ -3,25 +3,26 @@
 use std::sync::LazyLock;
 
 use axum::body::Body;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::header::{CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode};
-use memory_bank_core::document::Etag;
 use utoipa::openapi::Required;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::http::{history, keys, reply};
+use crate::http::{api, etag, history, keys, reply};
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Memory Bank MCP", 
-        description = "Management of API keys, and the history of documents. MCP itself is at `/mcp`; the endpoints of OAuth are described by \
-            `/.well-known/oauth-authorization-server` (RFC 8414)."
+        description = "The documents of a project, their history, search and digest (`/api/v1`), and management of API keys. MCP itself is at \
+            `/mcp`; the endpoints of OAuth are described by `/.well-known/oauth-authorization-server` (RFC 8414)."
     ),
     paths(
-        keys::list, keys::create, keys::update, keys::revoke, keys::rotate, history::list, history::show, history::diff
+        keys::list, keys::create, keys::update, keys::revoke, keys::rotate, history::list, history::show, history::diff,
+        api::session::read, api::documents::list, api::documents::read, api::documents::write, api::digest::read, api::search::documents,
+        api::history::list, api::history::show, api::history::diff
     ),
     security(("bearer" = []), ("apiKey" = [])),
     modifiers(&Security, &OptionalBody)
@@ -57,7 +58,7 @@ impl Modify for OptionalBody {
 /// The description as it is sent, and its etag. It is the same for all clients, so it is made once.
 static DESCRIPTION: LazyLock<Option<(Bytes, HeaderValue)>> = LazyLock::new(|| {
     let text = serde_json::to_string(&Description::openapi()).ok()?;
-    let etag = HeaderValue::from_str(&format!("\"{}\"", Etag::of(&text))).ok()?;
+    let etag = etag::of(&text)?;
     Some((Bytes::from(text), etag))
 });
 
@@ -66,24 +67,19 @@ pub(crate) async fn describe(headers: HeaderMap) -> Response {
     let Some((text, etag)) = &*DESCRIPTION else {
         return reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed");
     };
-    let known = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    let known = known
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|known| known == "*" || known.strip_prefix("W/").unwrap_or(known).as_bytes() == etag.as_bytes());
-    let mut response = if known {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        let mut response = Response::new(Body::from(text.clone()));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response
-    };
+    if etag::is_known(&headers, etag) {
+        return etag::not_modified(etag);
+    }
+    let mut response = Response::new(Body::from(text.clone()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(ETAG, etag.clone());
     response
 }
 
 #[cfg(test)]
 mod tests {
+    use http::header::IF_NONE_MATCH;
+
     use super::*;
 
     #[test]

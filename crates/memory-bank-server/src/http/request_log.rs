@@ -24,6 +24,10 @@ use crate::http::{admission, oauth, reply};
 use crate::telemetry;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Marks a reply that says itself how long it may be kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OwnCaching;
+
 /// Headers of every reply.
 const FIXED_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -84,7 +88,8 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
             tracing::debug!(http.method = %method, http.path = path, http.status = status, milliseconds, "answered");
         }
     });
-    set_headers(response.headers_mut(), id);
+    let keeps_caching = response.extensions().get::<OwnCaching>().is_some();
+    set_headers(response.headers_mut(), id, keeps_caching);
     // Proxies and clients reuse connections; one to an ending server is useless.
     if has_connections && shared.shutdown.is_cancelled() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -93,13 +98,14 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
 }
 
 /// Sets the headers of every reply.
-fn set_headers(headers: &mut HeaderMap, id: Uuid) {
+fn set_headers(headers: &mut HeaderMap, id: Uuid, keeps_caching: bool) {
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(X_REQUEST_ID, id);
     }
     for (name, value) in FIXED_HEADERS {
-        // A page that leads elsewhere has a stricter policy of its own.
-        if name != REFERRER_POLICY || !headers.contains_key(&name) {
+        // A page that leads elsewhere has a stricter policy of its own, and so have the files of the console.
+        let is_own = name == REFERRER_POLICY || (name == CACHE_CONTROL && keeps_caching);
+        if !is_own || !headers.contains_key(&name) {
             headers.insert(name, value);
         }
     }

@@ -20,7 +20,7 @@ use tower_http::compression::predicate::{DefaultPredicate, Predicate, SizeAbove}
 
 use crate::http::content_type::is_event_stream;
 use crate::http::shared::Shared;
-use crate::http::{admission, health, history, keys, mcp, oauth, openapi, reply, request_log};
+use crate::http::{admission, api, console, health, history, keys, mcp, oauth, openapi, reply, request_log};
 
 /// Smaller replies are not compressed.
 const MIN_COMPRESSED_BYTES: u64 = 2048;
@@ -78,11 +78,14 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/history/show", get(history::show))
         .route("/api/history/diff", get(history::diff))
         .route_layer(from_fn_with_state(Arc::clone(&shared), admission::layer));
+    let api = api::routes().route_layer(from_fn_with_state(Arc::clone(&shared), admission::layer));
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(
         DefaultPredicate::new().and(SizeAbove::new(MIN_COMPRESSED_BYTES)).and(may_be_compressed),
     );
     Router::new()
         .merge(admitted)
+        .merge(api::with_problems(api))
+        .merge(console::routes())
         .merge(oauth::routes())
         .route("/health", get(health::health))
         .route("/health/live", get(health::live))

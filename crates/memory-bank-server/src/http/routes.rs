@@ -10,7 +10,7 @@ struct Route {
     keyed: &'static [Method],
 }
 
-const ROUTES: [Route; 24] = [
+const ROUTES: [Route; 36] = [
     Route { path: "/mcp", keyed: &[Method::POST, Method::GET, Method::HEAD, Method::DELETE] },
     Route { path: "/api/keys", keyed: &[Method::GET, Method::HEAD, Method::POST] },
     Route { path: "/api/keys/{id}", keyed: &[Method::PATCH, Method::DELETE] },
@@ -18,6 +18,18 @@ const ROUTES: [Route; 24] = [
     Route { path: "/api/history", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/history/show", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/history/diff", keyed: &[Method::GET, Method::HEAD] },
+    Route { path: "/api/v1/session", keyed: &[Method::GET, Method::HEAD] },
+    Route { path: "/api/v1/documents", keyed: &[Method::GET, Method::HEAD] },
+    Route { path: "/api/v1/document", keyed: &[Method::GET, Method::HEAD, Method::PUT] },
+    Route { path: "/api/v1/digest", keyed: &[Method::GET, Method::HEAD] },
+    Route { path: "/api/v1/search", keyed: &[Method::GET, Method::HEAD] },
+    Route { path: "/api/v1/history", keyed: &[Method::GET, Method::HEAD] },
+    Route { path: "/api/v1/history/show", keyed: &[Method::GET, Method::HEAD] },
+    Route { path: "/api/v1/history/diff", keyed: &[Method::GET, Method::HEAD] },
+    Route { path: "/app", keyed: &[] },
+    Route { path: "/app/session", keyed: &[] },
+    Route { path: "/app/assets/{file}", keyed: &[] },
+    Route { path: "/app/{*page}", keyed: &[] },
     Route { path: "/health", keyed: &[] },
     Route { path: "/health/live", keyed: &[] },
     Route { path: "/health/ready", keyed: &[] },
@@ -41,7 +53,11 @@ const OTHER: &str = "other";
 
 /// The name of the matched route.
 pub(crate) fn route_name(matched: Option<&str>) -> &'static str {
-    let matched = matched.map(|route| if route == "/mcp/" { "/mcp" } else { route });
+    let matched = matched.map(|route| match route {
+        "/mcp/" => "/mcp",
+        "/app/" => "/app",
+        route => route,
+    });
     ROUTES.iter().map(|route| route.path).find(|path| Some(*path) == matched).unwrap_or(OTHER)
 }
 
@@ -55,6 +71,7 @@ pub(crate) fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::POST => "POST",
+        Method::PUT => "PUT",
         Method::PATCH => "PATCH",
         Method::DELETE => "DELETE",
         Method::HEAD => "HEAD",

@@ -30,6 +30,7 @@ use crate::http::events::EventLog;
 use crate::http::history_retention::HistoryCleanUp;
 use crate::http::in_flight::Calls;
 use crate::http::invalidation::{Invalidation, InvalidationBus};
+use crate::http::local_console::LocalConsole;
 use crate::http::metrics::{self, Limit, Metrics};
 use crate::http::oauth::{self, ClientDocuments, FirstSights, Internet, OpenIdProvider};
 use crate::http::origin::OriginPolicy;
@@ -60,6 +61,8 @@ pub struct Parts {
     pub keys: Arc<dyn KeyStore>,
     /// Stores what OAuth needs; OAuth is not offered when absent.
     pub oauth: Option<Arc<dyn OAuthStore>>,
+    /// The console of a folder's user, which is opened by a link.
+    pub local_console: Option<Arc<LocalConsole>>,
     /// A cache of keys that several servers share.
     pub key_cache: Option<Arc<dyn KeyCache>>,
     /// Stores sessions.
@@ -118,6 +121,7 @@ impl Server {
                 history: parts.history,
                 keys: parts.keys,
                 oauth: parts.oauth,
+                local_console: parts.local_console,
                 client_documents: ClientDocuments::new(Internet::of(parts.config.client_documents)),
                 openid: parts.config.openid.clone().map(|settings| Arc::new(OpenIdProvider::new(settings))),
                 first_sights: parts.config.outside_issuer.clone().map(|settings| {

@@ -17,6 +17,7 @@ use crate::http::events::EventLog;
 use crate::http::history_retention::HistoryCleanUp;
 use crate::http::in_flight::Calls;
 use crate::http::invalidation::InvalidationBus;
+use crate::http::local_console::LocalConsole;
 use crate::http::metrics::{Metrics, StorageState};
 use crate::http::oauth::{ClientDocuments, FirstSights, OpenIdProvider};
 use crate::http::origin::OriginPolicy;
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) keys: Arc<dyn KeyStore>,
     /// What OAuth stores; none where it is not offered.
     pub(crate) oauth: Option<Arc<dyn OAuthStore>>,
+    /// The console of a folder's user; none where users sign in.
+    pub(crate) local_console: Option<Arc<LocalConsole>>,
     /// Counts requests of OAuth that need no key in this process, which applies while Redis is down.
     pub(crate) attempts: MemoryLimiter,
     /// Tokens of the outside issuer; none without one.

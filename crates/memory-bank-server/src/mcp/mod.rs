@@ -11,6 +11,7 @@ pub(crate) mod message;
 mod observed_handler;
 mod panics;
 mod prompts;
+pub(crate) mod reading;
 pub(crate) mod repeated_members;
 pub(crate) mod request_bounds;
 pub(crate) mod resources;

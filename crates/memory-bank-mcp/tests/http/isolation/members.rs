@@ -143,6 +143,16 @@ impl<'a> Person<'a> {
             "/api/history?entity=Shared%20Thing",
             "/api/history/show?entity=Shared%20Thing&version=1",
             "/api/history/diff?entity=Shared%20Thing&version=1",
+            "/api/v1/session",
+            "/api/v1/documents",
+            "/api/v1/document?filename=alone.md",
+            "/api/v1/document?filename=notes.md",
+            "/api/v1/digest",
+            "/api/v1/search?query=quokka",
+            "/api/v1/search?query=shared",
+            "/api/v1/history",
+            "/api/v1/history/show?filename=notes.md&version=1",
+            "/api/v1/history/diff?filename=notes.md&version=1",
         ] {
             seen.insert(path.to_owned(), timeless(&self.send("GET", path, &[], "").body));
         }

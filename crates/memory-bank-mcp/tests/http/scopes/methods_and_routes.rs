@@ -83,7 +83,7 @@ fn only_keys_with_scope_admin_list_keys() {
 }
 
 #[test]
-fn only_keys_with_scope_read_see_the_history() {
+fn only_keys_with_scope_read_see_documents_and_their_history() {
     for world in worlds() {
         let owner = Client::with(&world.server, &["read", "write", "admin"]);
         owner.data("initialize_memory_bank", &json!({"path": "."}));
@@ -97,6 +97,15 @@ fn only_keys_with_scope_read_see_the_history() {
             "/api/history/show?filename=notes.md&version=1",
             "/api/history/diff?filename=notes.md&version=1",
             "/api/history/show?filename=missing.md&version=1",
+            "/api/v1/session",
+            "/api/v1/documents",
+            "/api/v1/document?filename=notes.md",
+            "/api/v1/document?filename=missing.md",
+            "/api/v1/digest",
+            "/api/v1/search?query=notes",
+            "/api/v1/history",
+            "/api/v1/history/show?filename=notes.md&version=1",
+            "/api/v1/history/diff?filename=notes.md&version=1",
         ] {
             for (scopes, sees) in [(&["read"][..], true), (&["write", "admin"], false)] {
                 let key = Client::with(&world.server, scopes).key;

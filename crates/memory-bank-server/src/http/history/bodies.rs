@@ -97,12 +97,12 @@ pub(crate) struct DiffVersions {
     pub(super) with: Option<u32>,
 }
 
-fn filled_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+pub(crate) fn filled_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.is_empty() { Err(D::Error::custom("it is empty")) } else { Ok(text) }
 }
 
-fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+pub(crate) fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     filled_text(deserializer).map(Some)
 }
 

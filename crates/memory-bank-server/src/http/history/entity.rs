@@ -12,8 +12,9 @@ use memory_bank_core::store::{EntityChain, EntityRef, GraphHistoryError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::DIFF_CHARS;
 use super::bodies::{DiffVersions, Difference, ShowVersion, VersionList, VersionView, VersionWithText};
-use super::{DIFF_CHARS, HistoryRequest, Refusal, decoded, encoded};
+use crate::http::rest_request::{Refusal, RestRequest, decoded, encoded};
 
 /// The most characters of what a change was about.
 const ABOUT_CHARS: usize = 300;
@@ -172,7 +173,7 @@ pub(super) fn query_of(
 }
 
 /// Lists the changes of an entity.
-pub(super) async fn list(request: &HistoryRequest, query: &GraphChangeQuery) -> Result<VersionList, Refusal> {
+pub(super) async fn list(request: &RestRequest, query: &GraphChangeQuery) -> Result<VersionList, Refusal> {
     let page = request.bank().await?.list_graph_changes(&request.who.caller, query).await?;
     let versions = page.changes.iter().map(GraphVersionView::of).map(ListedVersion::Graph).collect();
     Ok(VersionList { versions, next_cursor: page.next.as_ref().map(encoded).transpose()? })
@@ -180,7 +181,7 @@ pub(super) async fn list(request: &HistoryRequest, query: &GraphChangeQuery) -> 
 
 /// Shows an entity as it was.
 pub(super) async fn show(
-    request: &HistoryRequest,
+    request: &RestRequest,
     entity: &str,
     query: &ShowVersion,
 ) -> Result<EntityAtVersion, Refusal> {
@@ -192,7 +193,7 @@ pub(super) async fn show(
 
 /// Compares an entity.
 pub(super) async fn diff(
-    request: &HistoryRequest,
+    request: &RestRequest,
     entity: &str,
     query: &DiffVersions,
 ) -> Result<EntityDifference, Refusal> {
@@ -212,7 +213,7 @@ fn name_of(was: &EntitySnapshot, new: &EntitySnapshot) -> String {
     entity.map_or_else(|| was.id.clone(), |entity| entity.name.clone())
 }
 
-async fn chain(request: &HistoryRequest, entity: &str, number: u32) -> Result<EntityChain, Refusal> {
+async fn chain(request: &RestRequest, entity: &str, number: u32) -> Result<EntityChain, Refusal> {
     let entity = EntityRef(entity.to_owned());
     Ok(request.bank().await?.entity_chain(&request.who.caller, &entity, number.into()).await?)
 }

@@ -104,7 +104,7 @@ impl Purpose {
 
     /// The cookie of a request.
     pub(super) fn cookie(&self, headers: &HeaderMap, server: &ServerUrl) -> Option<PlainToken> {
-        PlainToken::parse(TokenKind::SignIn, value(headers, self.cookie_name(server))?)
+        token(headers, self.cookie_name(server))
     }
 
     /// Sets the cookie. `Lax`, so that a browser that returns from another site still sends it.
@@ -159,9 +159,38 @@ pub(super) fn remove_attempt(response: &mut Response, server: &ServerUrl) {
     write(response, server, attempt_name(server), "", 0);
 }
 
+/// Which requests of other sites have a cookie.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum SameSite {
+    /// Those that open a page.
+    Lax,
+    /// None.
+    Strict,
+}
+
+/// The token in the cookie of this name.
+pub(super) fn token(headers: &HeaderMap, name: &str) -> Option<PlainToken> {
+    PlainToken::parse(TokenKind::SignIn, value(headers, name)?)
+}
+
 fn write(response: &mut Response, server: &ServerUrl, name: &str, value: &str, seconds: u32) {
+    set(response, server, (name, value), seconds, SameSite::Lax);
+}
+
+/// Sets a cookie; with no seconds it is removed.
+pub(super) fn set(
+    response: &mut Response,
+    server: &ServerUrl,
+    (name, value): (&str, &str),
+    seconds: u32,
+    same_site: SameSite,
+) {
+    let site = match same_site {
+        SameSite::Lax => "Lax",
+        SameSite::Strict => "Strict",
+    };
     let secure = if server.is_https() { "; Secure" } else { "" };
-    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+    let text = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite={site}{secure}");
     if let Ok(value) = HeaderValue::from_str(&text) {
         response.headers_mut().append(SET_COOKIE, value);
     }

@@ -42,9 +42,35 @@ fn without_https(status: StatusCode, address: Option<&str>) -> Response {
 /// The page for a host that the server does not know, instead of the bare refusal that programs get. It is the same for
 /// every host, so that it shows nothing to a page of a stranger.
 pub(crate) fn on_unknown_host(shared: &Shared, route: &str, method: &Method) -> Option<Response> {
-    let is_page = matches!(route, "/oauth/authorize" | "/oauth/grants") && method == Method::GET;
+    let is_page = matches!(route, "/oauth/authorize" | "/oauth/grants" | "/app" | "/app/{*page}")
+        && method == Method::GET;
     let address = shared.config.public_url.as_deref().filter(|url| url.starts_with("https:"));
     (is_page && shared.oauth.is_some()).then(|| without_https(StatusCode::FORBIDDEN, address))
+}
+
+/// The page instead of the console where nobody can sign in to it.
+pub(crate) fn console_page_refusal(shared: &Shared, request: &Request) -> Option<Response> {
+    if shared.local_console.is_some() {
+        let address = ServerUrl::of_console(shared, request);
+        return address.is_none().then(|| without_https(StatusCode::NOT_FOUND, None));
+    }
+    if shared.oauth.is_none() {
+        let text = "This server has a folder and no database. Stop it, and run `memory-bank-mcp open` there.";
+        return Some(problem(StatusCode::NOT_FOUND, "There is no console here", text, None));
+    }
+    offered(shared, request).err().map(|refusal| *refusal)
+}
+
+/// The server and the store of a request, where a user can sign in; else the page that says why not.
+fn offered(shared: &Shared, request: &Request) -> Result<(ServerUrl, Arc<dyn OAuthStore>), Box<Response>> {
+    let scheme = forwarded::reported_scheme(request.headers(), shared.config.trust_proxy_hops);
+    match ServerUrl::of(shared, request).zip(shared.oauth.clone()) {
+        Some((server, _)) if server.is_https() && scheme == Some(Scheme::Http) => {
+            Err(Box::new(without_https(StatusCode::FORBIDDEN, Some(server.issuer()))))
+        }
+        Some(both) => Ok(both),
+        None => Err(Box::new(without_https(StatusCode::NOT_FOUND, None))),
+    }
 }
 
 /// A request for a page, where OAuth is offered.
@@ -62,17 +88,9 @@ impl PageRequest {
         shared: Arc<Shared>,
         request: Request,
     ) -> Result<(Self, Parts, axum::body::Body), Box<Response>> {
-        let server = ServerUrl::of(&shared, &request);
+        let (server, store) = offered(&shared, &request)?;
         let address = client_address(&request, shared.config.trust_proxy_hops);
         let (parts, body) = request.into_parts();
-        let scheme = forwarded::reported_scheme(&parts.headers, shared.config.trust_proxy_hops);
-        let (server, store) = match server.zip(shared.oauth.clone()) {
-            Some((server, _)) if server.is_https() && scheme == Some(Scheme::Http) => {
-                return Err(Box::new(without_https(StatusCode::FORBIDDEN, Some(server.issuer()))));
-            }
-            Some(both) => both,
-            None => return Err(Box::new(without_https(StatusCode::NOT_FOUND, None))),
-        };
         let headers = parts.headers.clone();
         Ok((Self { shared, server, store, headers, address }, parts, body))
     }
@@ -149,7 +167,7 @@ impl PageRequest {
 }
 
 /// A key, or a login code as people type it.
-fn sign_in_secret(text: &str) -> Option<SignIn> {
+pub(super) fn sign_in_secret(text: &str) -> Option<SignIn> {
     let text = text.trim();
     if let Ok(key) = text.parse::<PlainKey>() {
         return (!key.is_token()).then(|| SignIn::Key(key.hash()));

@@ -23,6 +23,14 @@ impl ServerUrl {
         shared.origins.own_origin(request).as_ref().and_then(Self::at)
     }
 
+    /// The same for the console, which a server of a folder has, too, if its user has opened it.
+    pub(crate) fn of_console(shared: &Shared, request: &Request) -> Option<Self> {
+        if shared.oauth.is_none() && shared.local_console.is_none() {
+            return None;
+        }
+        shared.origins.own_origin(request).as_ref().and_then(Self::at)
+    }
+
     /// The server at a place; none where OAuth is not offered.
     pub(super) fn at(place: &Place) -> Option<Self> {
         place.is_private().then(|| Self { origin: place.to_string() })

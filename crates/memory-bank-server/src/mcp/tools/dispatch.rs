@@ -68,6 +68,20 @@ pub(crate) async fn call(
     Ok(result)
 }
 
+/// The data of a reply, for programs that read the same without MCP. The caller's right was checked.
+pub(crate) async fn data(
+    services: &Services,
+    caller: &Arc<Caller>,
+    name: &str,
+    mut arguments: Map<String, Value>,
+) -> Result<Value, Failure> {
+    let Some(spec) = lookup::find(name) else { return Err(unknown(name)) };
+    let ignored_names = prepared(spec, None, &mut arguments).map_err(Failure::Malformed)?;
+    let reply = run(services, caller, None, spec, arguments, ignored_names).await?;
+    services.replies.need(reply.text.len().saturating_mul(4)).await?;
+    Ok(reply.structured)
+}
+
 /// The reply to a call of a tool that changes something, in read-only mode.
 pub(crate) fn refused_as_read_only(name: &str) -> CallToolResult {
     let name = lookup::find(name).map(|tool| tool.name).unwrap_or_default();

@@ -1,0 +1,244 @@
+// The frame around every page: who is signed in, where the pages are, and the commands.
+
+import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
+import * as api from "./api";
+import { forgetDrafts } from "./drafts";
+import { type Command, Palette } from "./palette";
+import { Document } from "./pages/document";
+import { Documents } from "./pages/documents";
+import { History } from "./pages/history";
+import { Home } from "./pages/home";
+import { Search } from "./pages/search";
+import { SignIn, type Why } from "./pages/sign_in";
+import { MayWrite, PageHeading, Shown, useLoaded } from "./parts";
+import { go, links, type Route, useRoute } from "./router";
+import { texts } from "./texts";
+import { setTheme } from "./theme";
+
+function Page({ route }: { route: Route }) {
+  switch (route.page) {
+    case "home":
+      return <Home />;
+    case "documents":
+      return <Documents />;
+    case "document":
+      return <Document key={route.name} name={route.name} heading={route.heading} />;
+    case "edit":
+      return <EditLater key={`${route.name} ${route.version ?? ""}`} name={route.name} version={route.version} />;
+    case "search":
+      return <Search query={route.query} />;
+    case "history":
+      return <History key={route.name ?? ""} name={route.name} version={route.version} />;
+    case "unknown":
+      return (
+        <>
+          <PageHeading text={texts.errors.unknownPage} />
+          <p>
+            <a href={links.home}>{texts.pages.home}</a>
+          </p>
+        </>
+      );
+  }
+}
+
+interface EditProps {
+  name: string;
+  version: number | undefined;
+}
+
+/** The page for editing, which is loaded when it is opened first. */
+function EditLater(props: EditProps) {
+  const [loaded, retry] = useLoaded(async () => (await import("./pages/edit")).default, []);
+  return (
+    <Shown loaded={loaded} retry={retry}>
+      {(Edit) => <Edit {...props} />}
+    </Shown>
+  );
+}
+
+function titleOf(route: Route): string {
+  switch (route.page) {
+    case "document":
+      return route.name;
+    case "edit":
+      return texts.edit.heading(route.name);
+    case "history":
+      return route.name === undefined ? texts.pages.history : `${texts.history.of} ${route.name}`;
+    case "search":
+      return route.query === "" ? texts.pages.search : `${route.query} · ${texts.pages.search}`;
+    case "unknown":
+      return texts.errors.unknownPage;
+    default:
+      return texts.pages[route.page];
+  }
+}
+
+const PAGES = ["home", "documents", "search", "history"] as const;
+
+function address(page: (typeof PAGES)[number]): string {
+  const of = links[page];
+  return typeof of === "string" ? of : of();
+}
+
+function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && target.closest("input, textarea, select, [contenteditable]") !== null;
+}
+
+function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: () => void }) {
+  const route = useRoute();
+  const [isOpen, setOpen] = useState(false);
+  const [found, setFound] = useState<api.Session>();
+  const role = found?.role ?? "…";
+  const close = useCallback(() => setOpen(false), []);
+  const title = titleOf(route);
+
+  useEffect(() => {
+    document.title = texts.title(title, session.project);
+  }, [title, session.project]);
+  // Shows that the session is still good, and the present role.
+  useEffect(() => {
+    const control = new AbortController();
+    api.session(control.signal).then(
+      setFound,
+      // The page shows why the server does not answer.
+      () => setFound(undefined),
+    );
+    return () => control.abort();
+  }, [session.token]);
+  useEffect(() => {
+    const key = (event: KeyboardEvent) => {
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+        event.preventDefault();
+        setOpen(true);
+      } else if (event.key === "/" && !isTyping(event.target) && !event.ctrlKey && !event.metaKey && !event.altKey) {
+        event.preventDefault();
+        go(links.search());
+      }
+    };
+    window.addEventListener("keydown", key);
+    return () => window.removeEventListener("keydown", key);
+  }, []);
+
+  const commands = useMemo<Command[]>(
+    () => [
+      ...PAGES.map((page) => ({ label: texts.pages[page], run: () => go(address(page)) })),
+      { label: texts.theme.light, run: () => setTheme("light") },
+      { label: texts.theme.dark, run: () => setTheme("dark") },
+      { label: texts.theme.auto, run: () => setTheme("auto") },
+      { label: texts.signOut, run: onSignOut },
+    ],
+    [onSignOut],
+  );
+  const section = route.page === "document" || route.page === "edit" ? "documents" : route.page;
+  return (
+    <>
+      <a class="skip" href="#content">
+        {texts.skip}
+      </a>
+      <header class="top">
+        <a class="brand" href={links.home}>
+          <span class="logo" aria-hidden="true" />
+          <span class="project">{session.project}</span>
+        </a>
+        <nav aria-label={texts.menu}>
+          {PAGES.map((page) => (
+            <a key={page} href={address(page)} {...(section === page ? { "aria-current": "page" as const } : {})}>
+              {texts.pages[page]}
+            </a>
+          ))}
+        </nav>
+        <div class="tools">
+          <button type="button" class="command" onClick={() => setOpen(true)} aria-keyshortcuts="Control+K">
+            {texts.palette.open} <kbd aria-hidden="true">Ctrl K</kbd>
+          </button>
+          <button type="button" onClick={onSignOut} title={texts.signedInAs(session.user, role)}>
+            {texts.signOut}
+          </button>
+        </div>
+      </header>
+      <main id="content" tabIndex={-1}>
+        <MayWrite.Provider value={found?.rights.includes("write") === true}>
+          <Page route={route} />
+        </MayWrite.Provider>
+      </main>
+      <footer>
+        <p class="quiet">{texts.signedInAs(session.user, role)}</p>
+      </footer>
+      {isOpen && <Palette commands={commands} onClose={close} />}
+    </>
+  );
+}
+
+/** The secret of a link that opens the console of a folder. It leaves the address at once. */
+function takeLink(): string | undefined {
+  const secret = /^#open=(\w+)$/.exec(window.location.hash)?.[1];
+  if (secret !== undefined) window.history.replaceState(null, "", window.location.pathname);
+  return secret;
+}
+
+export function App() {
+  const [session, setSession] = useState(api.storedSession);
+  const [link, setLink] = useState(takeLink);
+  const [why, setWhy] = useState<Why>("first");
+  const [error, setError] = useState<string>();
+
+  useEffect(() => {
+    api.onSessionEnd(() => {
+      api.keepSession(undefined);
+      setWhy("ended");
+      setSession(undefined);
+    });
+    // Another tab has signed in or out.
+    const changed = () => setSession(api.storedSession());
+    window.addEventListener("storage", changed);
+    return () => window.removeEventListener("storage", changed);
+  }, []);
+
+  useEffect(() => {
+    if (link === undefined) return;
+    api.signIn({ secret: link }).then(
+      (signed) => {
+        if (Array.isArray(signed)) return;
+        api.keepSession(signed);
+        setSession(signed);
+        setLink(undefined);
+      },
+      (failure: unknown) => {
+        setError(failure instanceof api.ApiError ? failure.message : texts.errors.server);
+        setLink(undefined);
+      },
+    );
+  }, [link]);
+
+  const signOut = useCallback(() => {
+    setError(undefined);
+    api.signOut().then(
+      () => {
+        api.keepSession(undefined);
+        forgetDrafts();
+        setWhy("out");
+        setSession(undefined);
+        go(links.home, { replace: true });
+      },
+      (failure: unknown) => setError(failure instanceof api.ApiError ? failure.message : texts.errors.server),
+    );
+  }, []);
+
+  if (link !== undefined) {
+    return (
+      <main class="sign-in">
+        <p role="status">{texts.loading}</p>
+      </main>
+    );
+  }
+  return (
+    <>
+      {error !== undefined && (
+        <p class="trouble" role="alert">
+          {error}
+        </p>
+      )}
+      {session === undefined ? <SignIn why={why} onSignedIn={setSession} /> : <Frame session={session} onSignOut={signOut} />}
+    </>
+  );
+}

@@ -1,0 +1,48 @@
+// Texts that are not saved yet, in this browser: a closed tab or a lost connection loses nothing.
+
+import { storedSession } from "./api";
+
+const PREFIX = "memory-bank-console-draft ";
+
+export interface Draft {
+  base: { text: string; etag: string | undefined };
+  text: string;
+}
+
+const keyOf = (name: string) => `${PREFIX}${storedSession()?.project ?? ""} ${name}`;
+
+function isDraft(value: unknown): value is Draft {
+  if (typeof value !== "object" || value === null || !("base" in value) || !("text" in value)) return false;
+  const { base, text } = value;
+  return typeof text === "string" && typeof base === "object" && base !== null && "text" in base && typeof base.text === "string";
+}
+
+export function draftOf(name: string): Draft | undefined {
+  try {
+    const stored: unknown = JSON.parse(localStorage.getItem(keyOf(name)) ?? "null");
+    return isDraft(stored) ? stored : undefined;
+  } catch {
+    // A damaged draft is none.
+    return undefined;
+  }
+}
+
+/** Whether the browser has room for it. */
+export function keepDraft(name: string, draft: Draft): boolean {
+  try {
+    localStorage.setItem(keyOf(name), JSON.stringify(draft));
+    return true;
+  } catch {
+    localStorage.removeItem(keyOf(name));
+    return false;
+  }
+}
+
+export function forgetDraft(name: string): void {
+  localStorage.removeItem(keyOf(name));
+}
+
+/** Who signs out leaves nothing of the bank in the browser. */
+export function forgetDrafts(): void {
+  for (const key of Object.keys(localStorage)) if (key.startsWith(PREFIX)) localStorage.removeItem(key);
+}

@@ -1,0 +1,8 @@
+import { render } from "preact";
+import { App } from "./app";
+import "./style.css";
+import { setTheme, storedTheme } from "./theme";
+
+setTheme(storedTheme());
+const place = document.getElementById("app");
+if (place !== null) render(<App />, place);

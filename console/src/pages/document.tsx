@@ -1,0 +1,116 @@
+// One document, rendered, with a table of contents.
+
+import { useCallback, useContext, useEffect, useState } from "preact/hooks";
+import * as api from "../api";
+import type { Heading } from "../markdown";
+import { Markdown, MayWrite, PageHeading, Shown, useLoaded } from "../parts";
+import { links } from "../router";
+import { texts } from "../texts";
+import { Time } from "../time";
+
+const t = texts.documents;
+
+function Contents({ headings }: { headings: Heading[] }) {
+  const top = Math.min(...headings.map((heading) => heading.level));
+  return (
+    <nav class="contents" aria-label={t.contents}>
+      <details open={window.matchMedia("(min-width: 72rem)").matches}>
+        <summary>{t.contents}</summary>
+        <ul>
+          {headings.map((heading) => (
+            <li key={heading.id} class={`level-${Math.min(heading.level - top, 4)}`}>
+              <a href={`#${heading.id}`}>{heading.text}</a>
+            </li>
+          ))}
+        </ul>
+      </details>
+    </nav>
+  );
+}
+
+/** Saves a text as a file. Its type is plain text, so that no browser runs it. */
+function download(name: string, text: string): void {
+  const address = URL.createObjectURL(new Blob([text], { type: "text/plain;charset=utf-8" }));
+  const link = document.createElement("a");
+  link.href = address;
+  link.download = name.split("/").at(-1) ?? name;
+  link.click();
+  URL.revokeObjectURL(address);
+}
+
+function Text({ found, by, heading }: { found: api.DocumentView; by: string | undefined; heading: string }) {
+  const mayWrite = useContext(MayWrite);
+  const isMarkdown = found.name.endsWith(".md");
+  const [isSource, setSource] = useState(!isMarkdown);
+  const [headings, setHeadings] = useState<Heading[]>([]);
+  const take = useCallback((next: Heading[]) => setHeadings(next), []);
+  useEffect(() => {
+    if (heading === "") return;
+    const place = document.getElementById(heading);
+    place?.scrollIntoView();
+    place?.focus({ preventScroll: true });
+  }, [heading, found.name]);
+  return (
+    <>
+      <p class="facts">
+        {t.changed} <Time at={found.updatedAt} near />
+        {by !== undefined && ` ${t.by(by)}`}
+      </p>
+      <div class="actions">
+        {mayWrite && (
+          <a class="button" href={links.edit(found.name)}>
+            {texts.edit.open}
+          </a>
+        )}
+        <a class="button" href={links.history(found.name)}>
+          {t.history}
+        </a>
+        {isMarkdown && (
+          <button type="button" aria-pressed={isSource} onClick={() => setSource(!isSource)}>
+            {t.raw}
+          </button>
+        )}
+        <button type="button" onClick={() => download(found.name, found.text)}>
+          {t.download}
+        </button>
+      </div>
+      <div class={isSource || headings.length < 3 ? "reading" : "reading with-contents"}>
+        {!isSource && headings.length >= 3 && <Contents headings={headings} />}
+        <article class="paper" aria-label={found.name}>
+          {found.text.trim() === "" ? (
+            <p class="quiet">{t.emptyText}</p>
+          ) : isSource ? (
+            <pre class="source" tabIndex={0}>
+              {found.text}
+            </pre>
+          ) : (
+            <Markdown text={found.text} name={found.name} onHeadings={take} />
+          )}
+        </article>
+      </div>
+    </>
+  );
+}
+
+export function Document({ name, heading }: { name: string; heading: string }) {
+  const load = async (signal: AbortSignal) => {
+    const [found, changes] = await Promise.all([api.document(name, signal), api.history(name, undefined, signal)]);
+    return { found, by: changes.versions[0]?.by };
+  };
+  const [loaded, retry] = useLoaded(load, [name]);
+  const folders = name.split("/").slice(0, -1);
+  return (
+    <>
+      <p class="crumbs">
+        <a href={links.documents}>{t.heading}</a>
+        {folders.map((folder, at) => (
+          <span key={at}> / {folder}</span>
+        ))}
+      </p>
+      <PageHeading text={name.split("/").at(-1) ?? name} />
+      <Shown loaded={loaded} retry={retry}>
+        {({ found, by }) => <Text key={found.name} found={found} by={by} heading={heading} />}
+      </Shown>
+    </>
+  );
+}

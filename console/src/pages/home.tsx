@@ -1,0 +1,210 @@
+// The overview: what is being worked on, blockers, latest decisions, who was active.
+
+import * as api from "../api";
+import { Line, Markdown, PageHeading, Shown, useLoaded } from "../parts";
+import { links } from "../router";
+import { texts } from "../texts";
+import { Time, WrittenTime } from "../time";
+
+const t = texts.home;
+
+function List({ heading, items, empty, className }: { heading: string; items: string[]; empty?: string; className?: string }) {
+  if (items.length === 0 && empty === undefined) return null;
+  return (
+    <section class={`card ${className ?? ""}`}>
+      <h2>{heading}</h2>
+      {items.length === 0 ? (
+        <p class="quiet">{empty}</p>
+      ) : (
+        <ul>
+          {items.map((item, at) => (
+            <li key={at}>
+              <Line text={item} />
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+/** An entry of progress begins with its time and its author. */
+const ENTRY = /^\s*(?:[-*+]\s+)?\[(\d{4}-\d\d-\d\d \d\d:\d\d(?::\d\d)? UTC)\]\s*(?:\[([^\]]{1,100})\])?\s*(?:-\s+)?/;
+
+function Progress({ items }: { items: string[] }) {
+  if (items.length === 0) return null;
+  return (
+    <section class="card">
+      <h2>{t.progress}</h2>
+      <ul>
+        {items.map((item, at) => {
+          const [head, time, author] = ENTRY.exec(item) ?? [""];
+          return (
+            <li key={at}>
+              <Line text={item.slice(head.length)} />
+              {time !== undefined && (
+                <span class="facts">
+                  {" "}
+                  <WrittenTime text={time} />
+                  {author !== undefined && ` ${texts.documents.by(author)}`}
+                </span>
+              )}
+            </li>
+          );
+        })}
+      </ul>
+    </section>
+  );
+}
+
+/** The lines on the graph: a heading, counts, and entities. */
+function Graph({ summary }: { summary: string }) {
+  const lines = summary.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  const entities = lines.filter((line) => line.startsWith("- "));
+  return (
+    <section class="card">
+      <h2>{t.graph}</h2>
+      {lines
+        .filter((line) => !line.startsWith("- "))
+        .map((line) => (
+          <p key={line}>{line}</p>
+        ))}
+      {entities.length > 0 && (
+        <ul>
+          {entities.map((line) => (
+            <li key={line}>{line.slice(2)}</li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+interface Activity {
+  by: string;
+  changes: number;
+  last: api.Version;
+}
+
+/** Who made the latest changes, the latest first. */
+function activities(versions: api.Version[]): Activity[] {
+  const found = new Map<string, Activity>();
+  for (const version of versions) {
+    const by = version.by ?? texts.history.unknownAuthor;
+    const known = found.get(by);
+    if (known === undefined) found.set(by, { by, changes: 1, last: version });
+    else known.changes += 1;
+  }
+  return [...found.values()];
+}
+
+function Active({ versions }: { versions: api.Version[] }) {
+  return (
+    <section class="card">
+      <h2>{t.active}</h2>
+      {versions.length === 0 ? (
+        <p class="quiet">{t.noActivity}</p>
+      ) : (
+        <ul class="people">
+          {activities(versions).map(({ by, changes, last }) => (
+            <li key={by}>
+              <strong>{by}</strong> <span class="quiet">{t.changes(changes)}</span>
+              <br />
+              <span class="quiet">
+                {t.lastIn} <a href={links.history(last.filename, last.version)}>{last.filename}</a>, <Time at={last.at} near />
+              </span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+function Overview({ digest: { digest, metadata }, versions }: { digest: api.Digest; versions: api.Version[] }) {
+  const { currentContext: open } = digest;
+  const isEmpty =
+    digest.focus === undefined &&
+    digest.projectState === undefined &&
+    digest.excerpt === undefined &&
+    [open.tasks, open.issues, open.nextSteps, open.questions, digest.recentProgress, digest.recentDecisions, versions].every(
+      (list) => list.length === 0,
+    );
+  if (isEmpty) return <p class="quiet">{t.empty}</p>;
+  return (
+    <>
+      {digest.focus !== undefined && (
+        <section class="card">
+          <h2>{t.focus}</h2>
+          <Markdown text={digest.focus} />
+        </section>
+      )}
+      {digest.projectState !== undefined && (
+        <section class="card">
+          <h2>{t.state}</h2>
+          <Markdown text={digest.projectState} />
+        </section>
+      )}
+      <div class="cards">
+      <List heading={t.issues} items={open.issues} empty={t.noIssues} className={open.issues.length === 0 ? "" : "alarming"} />
+      <List heading={t.tasks} items={open.tasks} />
+      <List heading={t.nextSteps} items={open.nextSteps} />
+      <List heading={t.questions} items={open.questions} />
+      {digest.recentDecisions.length > 0 && (
+        <section class="card">
+          <h2>{t.decisions}</h2>
+          <ul>
+            {digest.recentDecisions.map((decision, at) => (
+              <li key={at}>
+                <strong>
+                  <Line text={decision.title} />
+                </strong>{" "}
+                <span class="facts">
+                  <WrittenTime text={decision.date} />
+                </span>
+                <br />
+                <Line text={decision.summary} />
+              </li>
+            ))}
+          </ul>
+        </section>
+      )}
+      <Progress items={digest.recentProgress} />
+      <Active versions={versions} />
+      {digest.sinceLastSession !== undefined && (
+        <section class="card">
+          <h2>{t.since}</h2>
+          <p>{digest.sinceLastSession.replace(/^since /, "")}</p>
+        </section>
+      )}
+      {digest.graphSummary !== undefined && <Graph summary={digest.graphSummary} />}
+      {digest.excerpt !== undefined && (
+        <section class="card">
+          <h2>{t.excerpt}</h2>
+          <p>
+            <a href={links.document(digest.excerpt.document)}>{digest.excerpt.document}</a>
+          </p>
+          <Markdown text={digest.excerpt.beginning} name={digest.excerpt.document} />
+        </section>
+      )}
+      <List heading={t.warnings} items={metadata.warnings} />
+      </div>
+    </>
+  );
+}
+
+export function Home() {
+  const load = async (signal: AbortSignal) => {
+    const [digest, changes] = await Promise.all([api.digest(signal), api.history(undefined, undefined, signal)]);
+    return { digest, versions: changes.versions };
+  };
+  const [loaded, retry] = useLoaded(load, []);
+  return (
+    <>
+      <PageHeading text={t.heading} />
+      <Shown loaded={loaded} retry={retry}>
+        {({ digest, versions }) => <Overview digest={digest} versions={versions} />}
+      </Shown>
+    </>
+  );
+}

@@ -1,0 +1,143 @@
+// Search as you type, over the lines of documents.
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import * as api from "../api";
+import { Marked, PageHeading, queryWords, Trouble } from "../parts";
+import { go, links } from "../router";
+import { texts } from "../texts";
+
+const t = texts.search;
+/** How long a pause of typing is. */
+const PAUSE = 250;
+
+interface Results {
+  query: string;
+  lines: api.FoundLine[];
+  truncated: boolean;
+  unknown: string[];
+  cursor: string | undefined;
+}
+
+function Result({ line, words }: { line: api.FoundLine; words: string[] }) {
+  return (
+    <li class="result">
+      <a href={links.document(line.file)}>{line.file}</a>
+      <span class="quiet">
+        {line.headingPath.length > 0 && ` › ${line.headingPath.join(" › ")}`} · {t.line(line.line)}
+      </span>
+      <p class="found">
+        <Marked text={line.content} words={words} />
+      </p>
+    </li>
+  );
+}
+
+export function Search({ query }: { query: string }) {
+  const [text, setText] = useState(query);
+  const [ended, setEnded] = useState(false);
+  const [results, setResults] = useState<Results>();
+  const [error, setError] = useState<api.ApiError>();
+  const [attempt, setAttempt] = useState(0);
+  const field = useRef<HTMLInputElement>(null);
+
+  // The address changes by a link or by going back.
+  useEffect(() => {
+    setText((before) => (before.trim() === query ? before : query));
+    field.current?.focus();
+  }, [query]);
+
+  useEffect(() => {
+    const wanted = text.trim();
+    if (wanted === "") {
+      setResults(undefined);
+      setError(undefined);
+      return undefined;
+    }
+    const control = new AbortController();
+    const timer = setTimeout(() => {
+      if (wanted !== query) go(links.search(wanted), { replace: true });
+      api.search(wanted, { ended }, control.signal).then(
+        (found) => {
+          setError(undefined);
+          setResults({
+            query: wanted,
+            lines: found.results,
+            truncated: found.truncated,
+            unknown: found.wordsNotFound,
+            cursor: found.nextCursor,
+          });
+        },
+        (failure: unknown) => {
+          if (!control.signal.aborted) setError(failure instanceof api.ApiError ? failure : new api.ApiError(0, texts.errors.server));
+        },
+      );
+    }, PAUSE);
+    return () => {
+      clearTimeout(timer);
+      control.abort();
+    };
+    // The address follows the text.
+  }, [text, ended, attempt]);
+
+  async function more({ query: asked, cursor }: Results) {
+    if (cursor === undefined) return;
+    try {
+      const found = await api.search(asked, { ended, cursor });
+      setResults((before) =>
+        before?.cursor === cursor
+          ? { ...before, lines: [...before.lines, ...found.results], truncated: found.truncated, cursor: found.nextCursor }
+          : before,
+      );
+    } catch (failure) {
+      setError(failure instanceof api.ApiError ? failure : new api.ApiError(0, texts.errors.server));
+    }
+  }
+
+  const words = queryWords(results?.query ?? "");
+  return (
+    <>
+      <PageHeading text={t.heading} />
+      <search>
+        <label for="query">{t.label}</label>
+        <input
+          id="query"
+          ref={field}
+          type="search"
+          value={text}
+          maxLength={1000}
+          autocomplete="off"
+          aria-describedby="query-hint"
+          onInput={(event) => setText(event.currentTarget.value)}
+        />
+        <p class="hint" id="query-hint">
+          {t.hint}
+        </p>
+        <label class="choice">
+          <input type="checkbox" checked={ended} onChange={(event) => setEnded(event.currentTarget.checked)} />
+          {t.ended}
+        </label>
+      </search>
+      {error !== undefined && <Trouble error={error} retry={() => setAttempt(attempt + 1)} />}
+      <p class="quiet" role="status">
+        {results === undefined
+          ? t.start
+          : results.lines.length === 0
+            ? t.none(results.query)
+            : t.found(results.lines.length, results.truncated)}
+        {results !== undefined && results.unknown.length > 0 && ` · ${t.unknown(results.unknown.join(", "))}`}
+      </p>
+      {results !== undefined && results.lines.length > 0 && (
+        <ol class="results">
+          {results.lines.map((line, at) => (
+            <Result key={at} line={line} words={words} />
+          ))}
+        </ol>
+      )}
+      {results?.cursor !== undefined && (
+        <button type="button" onClick={() => void more(results)}>
+          {t.more}
+        </button>
+      )}
+    </>
+  );
+}

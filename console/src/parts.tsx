@@ -1,0 +1,116 @@
+// Parts that several pages use.
+
+import { type ComponentChildren, createContext } from "preact";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { ApiError } from "./api";
+import { type Heading, rendered, renderedLine } from "./markdown";
+import { hasMoved } from "./router";
+import { texts } from "./texts";
+
+/** Text that was rendered as Markdown. */
+export function Markdown({ text, name = "", onHeadings }: { text: string; name?: string; onHeadings?: (headings: Heading[]) => void }) {
+  const place = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    const { nodes, headings } = rendered(text, name);
+    place.current?.replaceChildren(nodes);
+    onHeadings?.(headings);
+  }, [text, name, onHeadings]);
+  return <div class="prose" ref={place} />;
+}
+
+/** One line of Markdown. */
+export function Line({ text }: { text: string }) {
+  const place = useRef<HTMLSpanElement>(null);
+  useLayoutEffect(() => place.current?.replaceChildren(renderedLine(text)), [text]);
+  return <span class="line" ref={place} />;
+}
+
+/** Whether the user may write in this project. */
+export const MayWrite = createContext(false);
+
+export type Loaded<T> = { state: "loading"; last: T | undefined } | { state: "failed"; error: ApiError } | { state: "done"; value: T };
+
+/** What a request gives; it is made again when one of `of` changes, and by `retry`. */
+export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, of: unknown[]): [Loaded<T>, () => void] {
+  const [loaded, setLoaded] = useState<Loaded<T>>({ state: "loading", last: undefined });
+  const [attempt, setAttempt] = useState(0);
+  useEffect(() => {
+    const control = new AbortController();
+    setLoaded((before) => ({ state: "loading", last: before.state === "done" ? before.value : undefined }));
+    load(control.signal).then(
+      (value) => setLoaded({ state: "done", value }),
+      (error: unknown) => {
+        if (control.signal.aborted) return;
+        setLoaded({ state: "failed", error: error instanceof ApiError ? error : new ApiError(0, texts.errors.server) });
+      },
+    );
+    return () => control.abort();
+    // `load` is made anew by every rendering; `of` has what it depends on.
+  }, [...of, attempt]);
+  return [loaded, useCallback(() => setAttempt((before) => before + 1), [])];
+}
+
+/** Shows what was loaded, that it is being loaded, or why it could not be. */
+export function Shown<T>({ loaded, retry, children }: { loaded: Loaded<T>; retry: () => void; children: (value: T) => ComponentChildren }) {
+  if (loaded.state === "done") return <>{children(loaded.value)}</>;
+  if (loaded.state === "failed") return <Trouble error={loaded.error} retry={retry} />;
+  return (
+    <p class="loading" role="status">
+      {texts.loading}
+    </p>
+  );
+}
+
+export function Trouble({ error, retry }: { error: ApiError; retry?: (() => void) | undefined }) {
+  return (
+    <div class="trouble" role="alert">
+      <p>
+        <strong>{texts.errors.heading}</strong> {error.message}
+      </p>
+      {retry !== undefined && error.status !== 403 && (
+        <button type="button" onClick={retry}>
+          {texts.errors.retry}
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** Sets the title of the window, and moves the focus to the heading of a page that was opened. */
+export function PageHeading({ text, children }: { text: string; children?: ComponentChildren }) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => {
+    if (hasMoved() && window.location.hash === "") heading.current?.focus({ preventScroll: true });
+  }, [text]);
+  return (
+    <div class="heading">
+      <h1 ref={heading} tabIndex={-1}>
+        {text}
+      </h1>
+      {children}
+    </div>
+  );
+}
+
+const letters = (text: string) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+
+/** The words of a query that are marked in results. */
+export function queryWords(query: string): string[] {
+  const words = letters(query).match(/[\p{L}\p{N}]+/gu) ?? [];
+  return [...new Set(words.filter((word) => word.length > 1))];
+}
+
+/** A text in which words that begin like those of a query are marked. */
+export function Marked({ text, words }: { text: string; words: string[] }) {
+  if (words.length === 0) return <>{text}</>;
+  const pieces = text.split(/([\p{L}\p{N}\p{M}]+)/u);
+  return (
+    <>
+      {pieces.map((piece, at) => {
+        const plain = at % 2 === 1 ? letters(piece) : "";
+        const isMarked = plain !== "" && words.some((word) => plain.startsWith(word) || (plain.length > 3 && word.startsWith(plain)));
+        return isMarked ? <mark key={at}>{piece}</mark> : piece;
+      })}
+    </>
+  );
+}

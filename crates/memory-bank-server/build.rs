@@ -1,0 +1,32 @@
+//! Compresses the built files of the console, which are embedded in the program, and makes a list of them.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+const BUILT: &str = "../../console/dist";
+
+fn main() -> io::Result<()> {
+    let folder = std::env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo did not set OUT_DIR"))?;
+    writeln!(io::stdout(), "cargo::rerun-if-changed={BUILT}")?;
+    let mut files: Vec<PathBuf> = vec![Path::new(BUILT).join("index.html")];
+    for entry in fs::read_dir(Path::new(BUILT).join("assets"))? {
+        files.push(entry?.path());
+    }
+    files.sort();
+    let mut list = String::from("[\n");
+    for (number, file) in files.iter().enumerate() {
+        let compressed = Path::new(&folder).join(format!("console-{number}.gz"));
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&fs::read(file)?)?;
+        fs::write(&compressed, encoder.finish()?)?;
+        let name = file.strip_prefix(BUILT).map_err(io::Error::other)?;
+        let name = name.to_string_lossy().replace('\\', "/");
+        list.push_str(&format!("    ({name:?}, include_bytes!({:?})),\n", compressed.to_string_lossy()));
+    }
+    list.push_str("]\n");
+    fs::write(Path::new(&folder).join("console_files.rs"), list)
+}

@@ -1,0 +1,131 @@
+//! The console of the one user of a computer, on a folder: a link that works once opens it, and its sessions live in this
+//! process. To authentication it is a directory whose only keys are those sessions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use memory_bank_core::caller::{Caller, Right};
+use memory_bank_core::clock::{Clock, Entropy};
+use memory_bank_core::error::StoreError;
+use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyIdentity, KeyUse, PlainToken, TokenKind};
+use parking_lot::Mutex;
+
+/// The most sessions at a time; one more ends the one that ends first.
+const MOST_SESSIONS: usize = 8;
+
+/// Who opens the console of a folder, and with which sessions.
+pub struct LocalConsole {
+    caller: Caller,
+    clock: Arc<dyn Clock>,
+    link: Mutex<Option<KeyHash>>,
+    sessions: Mutex<HashMap<KeyHash, Timestamp>>,
+}
+
+impl LocalConsole {
+    /// The console of this user, who may read and write.
+    #[must_use]
+    pub fn new(user_name: &str, clock: Arc<dyn Clock>) -> Self {
+        let caller = Caller { scopes: vec![Right::Read, Right::Write], ..Caller::local(user_name) };
+        Self { caller, clock, link: Mutex::default(), sessions: Mutex::default() }
+    }
+
+    /// The path and fragment of a new link, which works once; an older one does not work any more. Browsers send no
+    /// fragment, so the secret is in no request line and in no log.
+    #[must_use]
+    pub fn link(&self, entropy: &dyn Entropy) -> String {
+        let secret = PlainToken::generate(TokenKind::SignIn, entropy);
+        *self.link.lock() = Some(secret.hash());
+        format!("/app/#open={}", secret.expose())
+    }
+
+    /// Uses the secret of the link up; whether it was the one.
+    pub(crate) fn redeem(&self, secret: &PlainToken) -> bool {
+        self.link.lock().take_if(|link| *link == secret.hash()).is_some()
+    }
+
+    /// Adds a session until this time.
+    pub(crate) fn add(&self, session: KeyHash, until: Timestamp) {
+        let now = self.clock.now();
+        let mut sessions = self.sessions.lock();
+        sessions.retain(|_, ends| *ends > now);
+        if sessions.len() >= MOST_SESSIONS {
+            let first = sessions.iter().min_by_key(|(_, ends)| **ends).map(|(session, _)| *session);
+            first.map(|session| sessions.remove(&session));
+        }
+        sessions.insert(session, until);
+    }
+
+    /// Ends a session; whether there was one.
+    pub(crate) fn remove(&self, session: &KeyHash) -> bool {
+        self.sessions.lock().remove(session).is_some()
+    }
+
+    /// The name of the user.
+    pub(crate) fn user_name(&self) -> &str {
+        &self.caller.user_name
+    }
+
+    /// The user.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+}
+
+#[async_trait]
+impl KeyDirectory for LocalConsole {
+    async fn find(&self, hash: &KeyHash) -> Result<Option<KeyIdentity>, StoreError> {
+        let ends = self.sessions.lock().get(hash).copied();
+        Ok(ends.map(|ends| KeyIdentity {
+            caller: self.caller.clone(),
+            rate_limit: 0,
+            expires_at: Some(ends),
+            revoked_at: None,
+        }))
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+
+    async fn record_uses(&self, _uses: &[KeyUse]) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use memory_bank_core::clock::{SystemClock, SystemEntropy};
+
+    use super::*;
+
+    fn secret_of(link: &str) -> PlainToken {
+        PlainToken::parse(TokenKind::SignIn, link.strip_prefix("/app/#open=").unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_link_works_once_and_a_new_one_replaces_it() {
+        let console = LocalConsole::new("alice", Arc::new(SystemClock));
+        let first = secret_of(&console.link(&SystemEntropy));
+        let second = secret_of(&console.link(&SystemEntropy));
+        assert!(!console.redeem(&first));
+        assert!(console.redeem(&second) && !console.redeem(&second));
+    }
+
+    #[tokio::test]
+    async fn a_session_reads_until_it_ends_and_their_number_is_bounded() {
+        let console = LocalConsole::new("alice", Arc::new(SystemClock));
+        let session = |number: usize| KeyHash::of(&number.to_be_bytes());
+        let far = SystemClock.now() + jiff::SignedDuration::from_hours(1);
+        for number in 0..=MOST_SESSIONS {
+            let later = jiff::SignedDuration::from_secs(i64::try_from(number).unwrap());
+            console.add(session(number), far + later);
+        }
+        assert_eq!(console.find(&session(0)).await.unwrap(), None);
+        let identity = console.find(&session(1)).await.unwrap().unwrap();
+        assert!(identity.caller.may(Right::Write) && !identity.caller.may(Right::Admin));
+        assert!(console.remove(&session(1)) && !console.remove(&session(1)));
+        assert_eq!(console.find(&session(1)).await.unwrap(), None);
+    }
+}

@@ -1,0 +1,385 @@
+//! `/app/session`: signing in to the web console, and out of it.
+//!
+//! A session is a grant to the console as a client, so the database, the caches and everything else treat it as a key:
+//! it has one user and one project, it is listed by `/oauth/grants`, and it ends with the key that made it.
+//!
+//! What opens it has two halves. A script never sees the cookie, and another site or another port of this host never sees
+//! the half that the page sends in a header; so the header is also what shows that a request comes from the console's own
+//! page.
+
+mod local_session;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::ORIGIN;
+use http::{HeaderMap, HeaderName, StatusCode};
+use memory_bank_core::caller::{KeyId, Right};
+use memory_bank_core::clock::Entropy;
+use memory_bank_core::error::StoreError;
+use memory_bank_core::identity::{
+    Consent, DEFAULT_RATE_LIMIT, Exchange, KeyHash, Membership, NewCode, NewGrant, NewTokens, PlainToken,
+    Presentation, SignedIn, TokenKind,
+};
+use memory_bank_core::limiter::AttemptKind;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::http::body::read_object;
+use crate::http::oauth::cookie::{self, SameSite};
+use crate::http::oauth::page_request::{PageRequest, sign_in_secret};
+use crate::http::oauth::token::{after, evict};
+use crate::http::oauth::{ServerUrl, attempts, pkce};
+use crate::http::reply;
+use crate::http::shared::Shared;
+use crate::mcp::errors::UNREACHABLE_RETRY;
+
+/// The header with the half that the page has.
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-console-token");
+/// The console as a client. No application can register under this id, since ids are made by the server.
+const CLIENT_ID: &str = "memory-bank-console";
+const CLIENT_NAME: &str = "Web console";
+/// How long a session lasts, in seconds.
+const SESSION_SECONDS: u32 = 12 * 3600;
+/// How long a user who has several projects may take to choose one, in seconds.
+const CHOICE_SECONDS: u32 = 300;
+/// How long the code lives that is redeemed at once.
+const CODE_LIFE: Duration = Duration::from_secs(60);
+/// A page makes several requests, and a search makes one at each pause of typing.
+const RATE_LIMIT: u32 = 4 * DEFAULT_RATE_LIMIT;
+/// The rights that the console asks for: it deletes nothing.
+const RIGHTS: [Right; 2] = [Right::Read, Right::Write];
+
+/// What the console sends to sign in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Given {
+    /// A key or a login code.
+    secret: Option<String>,
+    /// The project, for a user who has signed in and has several.
+    project: Option<String>,
+}
+
+/// The names of the cookies: of a session, and of a user who has yet to choose a project. With `__Host-` a browser takes
+/// them from this host alone, over https.
+fn cookie_names(server: &ServerUrl) -> [&'static str; 2] {
+    if server.is_https() {
+        ["__Host-mbmcp-console", "__Host-mbmcp-console-choice"]
+    } else {
+        ["mbmcp-console", "mbmcp-console-choice"]
+    }
+}
+
+/// Both halves of what opens a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Halves {
+    cookie: PlainToken,
+    page: PlainToken,
+}
+
+impl Halves {
+    fn generate(entropy: &dyn Entropy) -> Self {
+        let [cookie, page] = [(); 2].map(|()| PlainToken::generate(TokenKind::SignIn, entropy));
+        Self { cookie, page }
+    }
+
+    /// The hash by which the database knows the session.
+    fn hash(&self) -> KeyHash {
+        self.hash_for("console")
+    }
+
+    /// The hash by which it knows the grant, as that of a refresh token, which ends it. A session is never refreshed.
+    fn grant_hash(&self) -> KeyHash {
+        self.hash_for("grant of the console")
+    }
+
+    fn hash_for(&self, purpose: &str) -> KeyHash {
+        KeyHash::of(format!("{purpose}\n{}\n{}", self.cookie.expose(), self.page.expose()).as_bytes())
+    }
+}
+
+/// The hash by which it knows a user who has yet to choose a project.
+fn choice_hash(cookie: &PlainToken) -> KeyHash {
+    KeyHash::of(format!("sign-in\n{}\nconsole", cookie.expose()).as_bytes())
+}
+
+/// The session that a request presents; none without one of its halves, or for a page of another site.
+pub(crate) fn presented(shared: &Shared, request: &Request) -> Option<KeyHash> {
+    let server = ServerUrl::of_console(shared, request)?;
+    session_of(request.headers(), &server).map(|halves| halves.hash())
+}
+
+fn session_of(headers: &HeaderMap, server: &ServerUrl) -> Option<Halves> {
+    if !is_own_page(headers, server) {
+        return None;
+    }
+    let page = PlainToken::parse(TokenKind::SignIn, headers.get(HEADER)?.to_str().ok()?)?;
+    let [name, _] = cookie_names(server);
+    Some(Halves { cookie: cookie::token(headers, name)?, page })
+}
+
+/// Whether a request comes from a page of this server, as far as the browser reports it.
+fn is_own_page(headers: &HeaderMap, server: &ServerUrl) -> bool {
+    let site = headers.get("sec-fetch-site").map(|site| site == "same-origin");
+    let origin = headers.get(ORIGIN).map(|origin| origin == server.issuer());
+    site != Some(false) && origin != Some(false)
+}
+
+/// `POST /app/session`: signs a user in.
+pub(crate) async fn open(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if let Some(local) = shared.local_console.clone() {
+        return local_session::open(&shared, &local, request).await;
+    }
+    let (page, given) = match request_of(shared, request).await {
+        Ok(read) => read,
+        Err(response) => return response,
+    };
+    let signed_in = match given {
+        Given { secret: Some(secret), project: None } => page.sign_in_to_console(&secret).await,
+        Given { secret: None, project: Some(project) } => page.choose(&project).await,
+        _ => Err(reply::error(StatusCode::BAD_REQUEST, "send either `secret` or `project`")),
+    };
+    signed_in.unwrap_or_else(|refusal| refusal)
+}
+
+/// `DELETE /app/session`: signs the user out.
+pub(crate) async fn close(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    if let Some(local) = shared.local_console.clone() {
+        return local_session::close(&shared, &local, request).await;
+    }
+    let page = match page_of(shared, request) {
+        Ok((page, _)) => page,
+        Err(response) => return *response,
+    };
+    let Some(session) = session_of(&page.headers, &page.server) else {
+        return reply::error(StatusCode::UNAUTHORIZED, "you are not signed in");
+    };
+    match page.store.revoke(&session.grant_hash(), CLIENT_ID).await {
+        Ok(ended) => {
+            if let Some(void) = ended {
+                evict(&page.shared, &void).await;
+            }
+            closed(&page.server)
+        }
+        Err(failure) => unavailable(&failure),
+    }
+}
+
+/// The reply to a user who has signed out.
+fn closed(server: &ServerUrl) -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let [name, _] = cookie_names(server);
+    cookie::set(&mut response, server, (name, ""), 0, SameSite::Strict);
+    response
+}
+
+/// A request of a page of this server, where signing in is possible.
+fn page_of(shared: Arc<Shared>, request: Request) -> Result<(PageRequest, Body), Box<Response>> {
+    let (page, _, body) = PageRequest::of(shared, request).map_err(|_| {
+        let text = "signing in is not possible here; open /app, which says why";
+        Box::new(reply::error(StatusCode::NOT_FOUND, text))
+    })?;
+    if !is_own_page(&page.headers, &page.server) {
+        let text = "sign in on a page of this server";
+        return Err(Box::new(reply::error(StatusCode::FORBIDDEN, text)));
+    }
+    Ok((page, body))
+}
+
+async fn request_of(shared: Arc<Shared>, request: Request) -> Result<(PageRequest, Given), Response> {
+    let (page, body) = page_of(shared, request).map_err(|refusal| *refusal)?;
+    let given = read_object(&page.headers, body).await?;
+    let given =
+        given.ok_or_else(|| reply::error(StatusCode::BAD_REQUEST, "send either `secret` or `project`"))?;
+    Ok((page, given))
+}
+
+impl PageRequest {
+    async fn sign_in_to_console(&self, secret: &str) -> Result<Response, Response> {
+        if let Some(refusal) = attempts::refusal(&self.shared, AttemptKind::SignIn, self.address).await {
+            return Err(refusal);
+        }
+        let invalid = |text: &str| reply::error(StatusCode::UNAUTHORIZED, text);
+        let secret =
+            sign_in_secret(secret).ok_or_else(|| invalid("this is neither an API key nor a login code"))?;
+        let cookie = self.new_cookie();
+        let hash = choice_hash(&cookie);
+        let until = after(self.shared.services.clock.now(), Duration::from_secs(u64::from(CHOICE_SECONDS)));
+        let known =
+            self.store.sign_in(secret, &hash, until).await.map_err(|failure| unavailable(&failure))?;
+        if known.is_none() {
+            let text = "this API key or login code is not valid: mistyped, used before, expired or revoked";
+            return Err(invalid(text));
+        }
+        let user = self.user_of(&hash).await?;
+        match user.projects.as_slice() {
+            [] => {
+                let text = "you are a member of no project that you can open with this key or code";
+                Err(reply::error(StatusCode::FORBIDDEN, text))
+            }
+            [only] => self.open_session(&hash, &user, only).await,
+            several => {
+                let projects: Vec<Value> = several.iter().map(project).collect();
+                let mut response = reply::json(StatusCode::OK, &json!({"projects": projects}));
+                let [_, name] = cookie_names(&self.server);
+                let pair = (name, cookie.expose());
+                cookie::set(&mut response, &self.server, pair, CHOICE_SECONDS, SameSite::Strict);
+                Ok(response)
+            }
+        }
+    }
+
+    async fn choose(&self, project: &str) -> Result<Response, Response> {
+        let [_, name] = cookie_names(&self.server);
+        let cookie = cookie::token(&self.headers, name).ok_or_else(signed_out)?;
+        let hash = choice_hash(&cookie);
+        let user = self.user_of(&hash).await?;
+        let chosen = user.projects.iter().find(|known| known.project.0.to_string() == project);
+        let chosen =
+            chosen.ok_or_else(|| reply::error(StatusCode::BAD_REQUEST, "choose one of your projects"))?;
+        let mut response = self.open_session(&hash, &user, chosen).await?;
+        cookie::set(&mut response, &self.server, (name, ""), 0, SameSite::Strict);
+        Ok(response)
+    }
+
+    async fn user_of(&self, sign_in: &KeyHash) -> Result<SignedIn, Response> {
+        let user = self.store.signed_in(sign_in).await.map_err(|failure| unavailable(&failure))?;
+        user.ok_or_else(signed_out)
+    }
+
+    /// Makes the grant of a session, which ends the sign-in, and the session itself.
+    async fn open_session(
+        &self,
+        sign_in: &KeyHash,
+        user: &SignedIn,
+        chosen: &Membership,
+    ) -> Result<Response, Response> {
+        let rights: Vec<Right> = RIGHTS.into_iter().filter(|right| chosen.rights.contains(right)).collect();
+        if !rights.contains(&Right::Read) {
+            return Err(reply::error(
+                StatusCode::FORBIDDEN,
+                "this key may not read; sign in with one that may",
+            ));
+        }
+        let now = self.shared.services.clock.now();
+        let ends = after(now, Duration::from_secs(u64::from(SESSION_SECONDS)));
+        let entropy = &*self.shared.services.entropy;
+        let (code, verifier) =
+            (PlainToken::generate(TokenKind::Code, entropy), PlainToken::generate(TokenKind::Code, entropy));
+        let Some(challenge) = pkce::challenge_of(&verifier.expose().repeat(2)) else {
+            return Err(reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed"));
+        };
+        let address = self.server.path("/app/");
+        let grant = NewGrant {
+            id: KeyId(entropy.id()),
+            project: chosen.project,
+            client_id: CLIENT_ID.to_owned(),
+            client_name: CLIENT_NAME.to_owned(),
+            client_host: self.server.issuer().split("://").nth(1).unwrap_or_default().to_owned(),
+            rights,
+            resource: self.server.resource(),
+            rate_limit: RATE_LIMIT,
+            expires_at: Some(ends),
+            needs_assertion: false,
+        };
+        let stored = NewCode {
+            hash: code.hash(),
+            redirect_uri: address.clone(),
+            challenge,
+            expires_at: after(now, CODE_LIFE),
+        };
+        let consent = self.store.consent(sign_in, &grant, &stored).await;
+        match consent.map_err(|failure| unavailable(&failure))? {
+            Consent::Granted => {}
+            Consent::SignedOut => return Err(signed_out()),
+            Consent::NotAMember | Consent::TooMuch => {
+                let text = "you may not read this project any more";
+                return Err(reply::error(StatusCode::FORBIDDEN, text));
+            }
+        }
+        let halves = Halves::generate(entropy);
+        let tokens = NewTokens {
+            access_id: entropy.id(),
+            access_hash: halves.hash(),
+            // It identifies the session in the history, and is no part of a secret.
+            access_prefix: PlainToken::generate(TokenKind::Access, entropy).prefix(),
+            access_expires_at: ends,
+            refresh_hash: halves.grant_hash(),
+            refresh_expires_at: ends,
+        };
+        let presentation =
+            Presentation { hash: code.hash(), client_id: CLIENT_ID.to_owned(), resource: None };
+        let redeemed = self.store.redeem(&presentation, Some(&address), &challenge, &tokens).await;
+        match redeemed.map_err(|failure| unavailable(&failure))? {
+            Exchange::Issued(_) => Ok(opened(&self.server, &halves, &user.user_name, &chosen.slug)),
+            Exchange::Refused(_) => Err(signed_out()),
+        }
+    }
+}
+
+/// The reply to a user who has signed in.
+fn opened(server: &ServerUrl, halves: &Halves, user_name: &str, project: &str) -> Response {
+    let body = json!({"token": halves.page.expose(), "user": user_name, "project": project});
+    let mut response = reply::json(StatusCode::OK, &body);
+    let [name, _] = cookie_names(server);
+    let pair = (name, halves.cookie.expose());
+    cookie::set(&mut response, server, pair, SESSION_SECONDS, SameSite::Strict);
+    response
+}
+
+fn project(known: &Membership) -> Value {
+    json!({"id": known.project.0.to_string(), "slug": known.slug, "name": known.name, "role": known.role.as_str()})
+}
+
+fn signed_out() -> Response {
+    reply::error(StatusCode::UNAUTHORIZED, "the sign-in has expired; sign in again")
+}
+
+fn unavailable(failure: &StoreError) -> Response {
+    tracing::error!(error = %failure, "the sign-in of the console could not use the store");
+    let text = "the server cannot reach its database at the moment; try again in a few seconds";
+    reply::with_retry_after(reply::error(StatusCode::SERVICE_UNAVAILABLE, text), UNREACHABLE_RETRY)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use http::header::COOKIE;
+    use memory_bank_core::clock::SystemEntropy;
+
+    use super::*;
+    use crate::http::origin::Place;
+
+    #[test]
+    fn a_session_needs_both_halves_and_a_page_of_this_server() {
+        let server = ServerUrl::at(&Place::parse("https://memory.example").unwrap()).unwrap();
+        let [cookie, page] = [(); 2].map(|()| PlainToken::generate(TokenKind::SignIn, &SystemEntropy));
+        let text = |text: &str| HeaderValue::from_str(text).unwrap();
+        let both = HeaderMap::from_iter([
+            (COOKIE, text(&format!("__Host-mbmcp-console={}", cookie.expose()))),
+            (HEADER, text(page.expose())),
+        ]);
+        let halves = Halves { cookie: cookie.clone(), page: page.clone() };
+        assert_eq!(session_of(&both, &server).as_ref(), Some(&halves));
+        for missing in [COOKIE, HEADER] {
+            let mut half = both.clone();
+            half.remove(missing);
+            assert_eq!(session_of(&half, &server), None);
+        }
+        for (name, value) in [("sec-fetch-site", "same-site"), ("origin", "https://memory.example:8443")] {
+            let mut foreign = both.clone();
+            foreign.insert(HeaderName::from_static(name), text(value));
+            assert_eq!(session_of(&foreign, &server), None, "{value}");
+        }
+        let mut own = both;
+        own.insert(HeaderName::from_static("sec-fetch-site"), text("same-origin"));
+        own.insert(ORIGIN, text("https://memory.example"));
+        assert_eq!(session_of(&own, &server).as_ref(), Some(&halves));
+        let exchanged = Halves { cookie: page, page: cookie };
+        assert_ne!(halves.hash(), exchanged.hash());
+        assert_ne!(halves.hash(), halves.grant_hash());
+    }
+}

@@ -1,0 +1,65 @@
+//! The same for the console of a folder, whose user has opened it with a link: the session lives in this process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::response::Response;
+use http::StatusCode;
+use memory_bank_core::identity::{PlainToken, TokenKind};
+use memory_bank_core::limiter::AttemptKind;
+
+use super::{Given, Halves, SESSION_SECONDS, closed, is_own_page, opened, session_of};
+use crate::http::admission::client_address;
+use crate::http::body::read_object;
+use crate::http::local_console::LocalConsole;
+use crate::http::oauth::token::after;
+use crate::http::oauth::{ServerUrl, attempts};
+use crate::http::reply;
+use crate::http::shared::Shared;
+
+/// Opens a session with the secret of the link.
+pub(super) async fn open(shared: &Arc<Shared>, local: &LocalConsole, request: Request) -> Response {
+    let Some(server) = own_server(shared, &request) else { return not_of_this_page() };
+    let address = client_address(&request, shared.config.trust_proxy_hops);
+    if let Some(refusal) = attempts::refusal(shared, AttemptKind::SignIn, address).await {
+        return refusal;
+    }
+    let (parts, body) = request.into_parts();
+    let given: Option<Given> = match read_object(&parts.headers, body).await {
+        Ok(given) => given,
+        Err(response) => return response,
+    };
+    let secret = given.and_then(|given| PlainToken::parse(TokenKind::SignIn, given.secret?.trim()));
+    let text = "this link was used already, or is not the last one; run `memory-bank-mcp open` again";
+    if !secret.is_some_and(|secret| local.redeem(&secret)) {
+        return reply::error(StatusCode::UNAUTHORIZED, text);
+    }
+    let project = match shared.services.workspace.bank(local.caller(), None).await {
+        Ok(bank) => bank.location(),
+        Err(error) => return reply::error(StatusCode::NOT_FOUND, &error.to_string()),
+    };
+    let halves = Halves::generate(&*shared.services.entropy);
+    let ends = after(shared.services.clock.now(), Duration::from_secs(u64::from(SESSION_SECONDS)));
+    local.add(halves.hash(), ends);
+    opened(&server, &halves, local.user_name(), &project)
+}
+
+/// Ends a session.
+pub(super) async fn close(shared: &Arc<Shared>, local: &LocalConsole, request: Request) -> Response {
+    let Some(server) = own_server(shared, &request) else { return not_of_this_page() };
+    let session = session_of(request.headers(), &server).map(|halves| halves.hash());
+    let Some(session) = session.filter(|session| local.remove(session)) else {
+        return reply::error(StatusCode::UNAUTHORIZED, "you are not signed in");
+    };
+    shared.auth.forget_everywhere(&session).await;
+    closed(&server)
+}
+
+fn own_server(shared: &Shared, request: &Request) -> Option<ServerUrl> {
+    ServerUrl::of_console(shared, request).filter(|server| is_own_page(request.headers(), server))
+}
+
+fn not_of_this_page() -> Response {
+    reply::error(StatusCode::FORBIDDEN, "open the link that `memory-bank-mcp open` prints")
+}

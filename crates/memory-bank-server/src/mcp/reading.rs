@@ -1,0 +1,78 @@
+//! What a bank shows in a digest and in a search, for programs without MCP: the data of the tools' replies, so that no rule is
+//! written twice. HTTP uses this module and knows no tool.
+
+use std::sync::Arc;
+
+use memory_bank_core::caller::Caller;
+use memory_bank_core::error::StoreError;
+use serde_json::{Map, Value, json};
+
+pub(crate) use crate::mcp::tools::LISTING_BYTES;
+use crate::mcp::tools::{self, Failure};
+use crate::services::{NoMemory, Services};
+
+/// Why there is no data.
+#[derive(Debug)]
+pub(crate) enum NotRead {
+    /// The request means nothing; the text has the reason.
+    Refused(String),
+    /// The store cannot answer now; the text has the reason.
+    Busy(String),
+    /// The store failed.
+    Store(StoreError),
+    /// There is no memory for the reply.
+    Memory(NoMemory),
+}
+
+impl From<Failure> for NotRead {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Unquoted(text) | Failure::Malformed(text) => Self::Refused(text),
+            // Of a call whose arguments are right: a store that is busy, or has no index yet.
+            Failure::Message(text) => Self::Busy(text),
+            Failure::Hinted { text, hint } => Self::Refused(text + &hint),
+            Failure::Data(data) => Self::Refused(data.to_string()),
+            Failure::UnknownTool(text) | Failure::Internal(text) => {
+                Self::Store(StoreError::Unavailable(text))
+            }
+            Failure::Unreachable(text) => Self::Store(StoreError::Unreachable(text)),
+            Failure::Overloaded => Self::Store(StoreError::Overloaded),
+            Failure::KeyInvalid => Self::Store(StoreError::KeyInvalid),
+            Failure::NoMemory(full) => Self::Memory(full),
+        }
+    }
+}
+
+/// The digest of the caller's bank.
+pub(crate) async fn digest(services: &Services, caller: &Arc<Caller>) -> Result<Value, NotRead> {
+    Ok(tools::data(services, caller, "get_context_digest", Map::new()).await?)
+}
+
+/// What is searched for.
+#[derive(Debug, Default)]
+pub(crate) struct DocumentQuery {
+    /// Words, or phrases in quotation marks.
+    pub(crate) text: String,
+    /// The most results of this page.
+    pub(crate) limit: u32,
+    /// Where the last page ended.
+    pub(crate) cursor: Option<String>,
+    /// Whether entries are found that have ended.
+    pub(crate) with_ended: bool,
+}
+
+/// The lines of documents that a query finds.
+pub(crate) async fn search_documents(
+    services: &Services,
+    caller: &Arc<Caller>,
+    query: DocumentQuery,
+) -> Result<Value, NotRead> {
+    let mut arguments = Map::new();
+    arguments.insert("query".to_owned(), json!(query.text));
+    arguments.insert("maxResults".to_owned(), json!(query.limit));
+    arguments.insert("includeEnded".to_owned(), json!(query.with_ended));
+    if let Some(cursor) = query.cursor {
+        arguments.insert("cursor".to_owned(), json!(cursor));
+    }
+    Ok(tools::data(services, caller, "search_memory_bank", arguments).await?)
+}

@@ -1,0 +1,301 @@
+// The web console in Chromium, on a server with PostgreSQL and Redis: signing in, reading, searching, the history, signing
+// out; by keyboard, on a phone, in light and dark; with axe on every page. With CONSOLE_SCREENSHOTS, a folder, pages are
+// stored there as pictures.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { accessible, fits, launch, open, PHONE, picture, signIn, skip, withTools } from "./lib/console.mjs";
+import { Database } from "./lib/http_server.mjs";
+
+let database, server, browser, alice;
+
+const GUIDE = `# Deployment
+
+How the shop is deployed.
+
+## Steps
+
+1. Build the image.
+2. Push it, see [the decisions](../decision-log.md) and [the checks](#checks).
+
+- [x] staging
+- [ ] production
+
+| Stage | Replicas |
+|---|---:|
+| staging | 1 |
+| production | 3 |
+
+## Checks
+
+The health check answers with \`200\`.
+
+\`\`\`sh
+curl -f https://shop.example.com/health
+\`\`\`
+
+## Rollback
+
+Use the [former image](https://registry.example.com/shop). ![the pipeline](https://pictures.example.com/pipeline.png)
+`;
+
+before(async () => {
+  if (skip) return;
+  database = await Database.lent();
+  server = await database.serve();
+  alice = await database.project();
+  await withTools(server, alice.key, async (call) => {
+    await call("initialize_memory_bank", { path: "." });
+    await call("write_memory_bank_file", {
+      filename: "active-context.md",
+      content:
+        "# Active Context\n\n## Current Focus\n\nMoving the **checkout** to the new payment provider.\n\n## Ongoing Tasks\n\n- Port the refunds\n- Write the runbook\n\n## Known Issues\n\n- Refunds fail for orders before 2024\n\n## Next Steps\n\n- Ask finance about old orders\n",
+    });
+    await call("track_progress", { action: "Checkout", description: "moved the cart to the new provider" });
+    await call("log_decision", {
+      title: "Use the new payment provider",
+      context: "Fees rose",
+      decision: "Move all payments to the new provider",
+    });
+    await call("write_memory_bank_file", { filename: "guides/deployment.md", content: GUIDE });
+    await call("write_memory_bank_file", { filename: "guides/deployment.md", content: GUIDE.replace("| production | 3 |", "| production | 5 |") });
+    await call("graph_upsert_entity", { name: "Checkout", entityType: "service" });
+  });
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await database?.giveBack();
+});
+
+test("a reader signs in with a key, reads, searches, follows the history, and signs out", { skip }, async (t) => {
+  const page = await open(t, browser, server.origin);
+  await page.goto(`${server.origin}/app/`);
+  await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  await accessible(page);
+  await picture(page, "sign-in");
+  await page.getByLabel("API key or login code").fill("mbmcp_live_0000000000000000000000000000wrong");
+  await page.keyboard.press("Enter");
+  assert.match(await page.getByRole("alert").innerText(), /neither an API key nor a login code|not valid/);
+  await accessible(page);
+  await page.getByLabel("API key or login code").fill(alice.key);
+  await page.keyboard.press("Enter");
+
+  await page.getByRole("heading", { name: "Who was active" }).waitFor();
+  const overview = await page.locator("main").innerText();
+  for (const shown of ["Moving the checkout to the new payment provider.", "Refunds fail for orders before 2024", "Port the refunds", "Use the new payment provider", alice.user]) {
+    assert.ok(overview.includes(shown), overview);
+  }
+  await accessible(page);
+  await picture(page, "overview");
+
+  await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Documents" }).click();
+  await page.getByRole("link", { name: "deployment.md" }).waitFor();
+  assert.equal(await page.locator("h1").evaluate((heading) => heading === document.activeElement), true, "the heading of the page has the focus");
+  await accessible(page);
+  await picture(page, "documents");
+  await page.getByLabel("Filter by name").fill("deploy");
+  await page.getByText("1 document", { exact: true }).waitFor();
+  await page.getByRole("link", { name: "deployment.md" }).click();
+
+  await page.getByRole("heading", { name: "Checks" }).waitFor();
+  await page.getByRole("navigation", { name: "On this page" }).getByRole("link", { name: "Rollback" }).waitFor();
+  // A remote image is a link, and another site opens in a tab of its own.
+  const image = page.getByRole("link", { name: "Open the image “the pipeline” at pictures.example.com" });
+  assert.equal(await image.getAttribute("rel"), "noopener noreferrer nofollow");
+  assert.equal(await page.locator("article img").count(), 0);
+  await accessible(page);
+  await picture(page, "document");
+  await page.getByRole("link", { name: "the decisions" }).click();
+  await page.getByRole("heading", { name: "decision-log.md", level: 1 }).waitFor();
+  await page.goBack();
+  await page.getByRole("heading", { name: "deployment.md", level: 1 }).waitFor();
+
+  await page.locator("main").getByRole("link", { name: "History" }).click();
+  await page.getByRole("link", { name: /version 2/ }).click();
+  await page.getByText("| production | 5 |").waitFor();
+  const difference = await page.getByRole("region", { name: "History" }).innerText();
+  assert.match(difference, /removed:\s+-\| production \| 3 \|\s+added:\s+\+\| production \| 5 \|/);
+  await accessible(page);
+  await picture(page, "history");
+
+  await page.keyboard.press("/");
+  await page.getByLabel("Search the documents").fill("payment provider");
+  await page.locator("mark").first().waitFor();
+  assert.equal((await page.locator("mark").first().innerText()).toLowerCase(), "payment");
+  await page.waitForURL(/\/app\/search\?q=payment%20provider$/);
+  await accessible(page);
+  await picture(page, "search");
+  await page.getByLabel("Search the documents").fill("qqqqzzzz");
+  await page.getByText("Nothing is found for “qqqqzzzz”").waitFor();
+
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByText("You are signed out.").waitFor();
+  const { grants } = await database.operate("grants", "list", "--project", alice.slug);
+  assert.deepEqual(grants.filter(({ clientName }) => clientName === "Web console"), []);
+});
+
+test("a session is a cookie that no script reads, and opens nothing without its other half", { skip }, async (t) => {
+  const page = await open(t, browser, server.origin);
+  await signIn(page, server.origin, alice.key);
+  await page.getByRole("heading", { name: "Who was active" }).waitFor();
+  const [cookie] = await page.context().cookies();
+  assert.deepEqual([cookie.name, cookie.httpOnly, cookie.sameSite], ["mbmcp-console", true, "Strict"]);
+  assert.ok(!(await page.evaluate(() => document.cookie)).includes("mbmcp"));
+  const token = await page.evaluate(() => JSON.parse(localStorage.getItem("memory-bank-console")).token);
+  const status = async (headers) => (await fetch(`${server.origin}/api/v1/session`, { headers })).status;
+  const halves = { Cookie: `mbmcp-console=${cookie.value}`, "X-Console-Token": token };
+  assert.equal(await status(halves), 200);
+  assert.equal(await status({ Cookie: halves.Cookie }), 401);
+  assert.equal(await status({ "X-Console-Token": token }), 401);
+  assert.equal(await status({ ...halves, "Sec-Fetch-Site": "same-site" }), 401);
+  assert.equal(await status({ ...halves, Origin: "http://localhost:1" }), 403);
+  // It opens what the console shows, and no other route.
+  for (const path of ["/api/keys", "/api/history"]) assert.equal((await fetch(server.origin + path, { headers: halves })).status, 401, path);
+  assert.equal((await fetch(server.url, { method: "POST", headers: halves, body: "{}" })).status, 401);
+  // Signing out needs both halves, too, and ends the session for whoever kept them.
+  const end = async (headers) => (await fetch(`${server.origin}/app/session`, { method: "DELETE", headers })).status;
+  assert.equal(await end({ Cookie: halves.Cookie }), 401);
+  assert.equal(await status(halves), 200);
+  assert.equal(await end(halves), 204);
+  assert.equal(await status(halves), 401);
+});
+
+test("a session ends with the key that it was opened with, and says so", { skip }, async (t) => {
+  const made = await server.fetch("/api/keys", alice.key, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ scopes: ["read"] }) });
+  const { key, id } = await made.json();
+  const page = await open(t, browser, server.origin);
+  await signIn(page, server.origin, key, "/app/documents/guides/deployment.md");
+  await page.getByRole("heading", { name: "Checks" }).waitFor();
+  assert.equal((await server.fetch(`/api/keys/${id}`, alice.key, { method: "DELETE" })).status, 200);
+  await page.getByRole("link", { name: "Overview" }).click();
+  await page.getByText("Your session has ended.").waitFor();
+  await page.getByLabel("API key or login code").fill(alice.key);
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Who was active" }).waitFor();
+});
+
+test("a key that may not read opens no session, and a revoked one neither", { skip }, async () => {
+  const post = (body, headers = {}) =>
+    fetch(`${server.origin}/app/session`, { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(body) });
+  const made = await server.fetch("/api/keys", alice.key, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ scopes: ["write"] }) });
+  const { key, id } = await made.json();
+  assert.equal((await post({ secret: key })).status, 403);
+  await server.fetch(`/api/keys/${id}`, alice.key, { method: "DELETE" });
+  assert.equal((await post({ secret: key })).status, 401);
+  assert.equal((await post({ secret: alice.key }, { "Sec-Fetch-Site": "cross-site" })).status, 403);
+  assert.equal((await post({ secret: alice.key }, { Origin: "https://evil.example" })).status, 403);
+  for (const body of [{}, { secret: alice.key, project: "x" }, { other: 1 }]) assert.equal((await post(body)).status, 400);
+});
+
+test("a user of several projects chooses one after a login code", { skip }, async (t) => {
+  const second = `${alice.slug}-second`;
+  await database.operate("projects", "create", second, "--owner", alice.user);
+  const { code } = await database.operate("login-code", "--user", alice.user);
+  const page = await open(t, browser, server.origin);
+  await signIn(page, server.origin, code);
+  await page.getByRole("heading", { name: "Choose a project" }).waitFor();
+  await accessible(page);
+  await page.getByRole("button", { name: new RegExp(`${second}.*owner`, "s") }).click();
+  await page.getByText("There is nothing to show yet.").waitFor();
+  assert.match(await page.title(), new RegExp(second));
+  assert.deepEqual((await page.context().cookies()).map(({ name }) => name), ["mbmcp-console"]);
+});
+
+test("everything is reached by keyboard, with a command palette", { skip }, async (t) => {
+  const page = await open(t, browser, server.origin);
+  await signIn(page, server.origin, alice.key);
+  await page.getByRole("heading", { name: "Who was active" }).waitFor();
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox").waitFor();
+  await accessible(page);
+  await page.keyboard.type("deploy");
+  await page.getByRole("option", { name: "guides/deployment.md" }).waitFor();
+  await picture(page, "palette");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Checks" }).waitFor();
+  // The skip link is the first stop of a page, and leads to its content.
+  await page.reload();
+  await page.getByRole("heading", { name: "Checks" }).waitFor();
+  await page.keyboard.press("Tab");
+  const skipLink = page.getByRole("link", { name: "Skip to the content" });
+  assert.equal(await skipLink.evaluate((link) => link === document.activeElement && link.getBoundingClientRect().left >= 0), true);
+  await page.keyboard.press("Enter");
+  assert.equal(await page.evaluate(() => document.activeElement.id), "content");
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("combobox").waitFor({ state: "detached" });
+  await page.keyboard.press("Control+k");
+  await page.getByRole("combobox").waitFor();
+  await page.keyboard.type("sign out");
+  await page.keyboard.press("Enter");
+  await page.getByText("You are signed out.").waitFor();
+});
+
+test("a phone shows every page, in light and dark colours, and nothing is wider than its screen", { skip }, async (t) => {
+  for (const colorScheme of ["light", "dark"]) {
+    const page = await open(t, browser, server.origin, { viewport: PHONE, hasTouch: true, isMobile: true, colorScheme });
+    await signIn(page, server.origin, alice.key);
+    for (const [path, text, name] of [
+      ["/app/", "Who was active", "overview"],
+      ["/app/documents", "deployment.md", "documents"],
+      ["/app/documents/guides/deployment.md", "Rollback", "document"],
+      ["/app/history/guides/deployment.md?version=2", "What version 2 changed", "history"],
+      ["/app/search?q=refunds", "orders before 2024", "search"],
+    ]) {
+      await page.getByRole("navigation", { name: "Pages" }).waitFor();
+      await page.goto(server.origin + path);
+      await page.getByText(text).last().waitFor();
+      await fits(page);
+      await accessible(page);
+      await picture(page, `${name}-phone-${colorScheme}`);
+    }
+  }
+  const dark = await open(t, browser, server.origin, { colorScheme: "dark" });
+  await signIn(dark, server.origin, alice.key);
+  await dark.getByRole("heading", { name: "Who was active" }).waitFor();
+  await accessible(dark);
+  await picture(dark, "overview-dark");
+  await dark.goto(`${server.origin}/app/documents/guides/deployment.md`);
+  await dark.getByRole("heading", { name: "Checks" }).waitFor();
+  await accessible(dark);
+  await picture(dark, "document-dark");
+});
+
+test("errors say what to do, and a page that failed is loaded again", { skip }, async (t) => {
+  const page = await open(t, browser, server.origin);
+  await signIn(page, server.origin, alice.key, "/app/documents/nowhere.md");
+  await page.getByText("This does not exist, or not any more.").waitFor();
+  await accessible(page);
+  await page.goto(`${server.origin}/app/nonsense`);
+  await page.getByRole("heading", { name: "There is no such page." }).waitFor();
+  await page.context().setOffline(true);
+  await page.getByRole("link", { name: "Documents" }).click();
+  await page.getByText("The server cannot be reached.").waitFor();
+  await page.context().setOffline(false);
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByRole("link", { name: "deployment.md" }).waitFor();
+});
+
+test("the files of the console are compressed, kept by their hash, and come from this server alone", { skip }, async () => {
+  const first = await fetch(`${server.origin}/app/`);
+  const policy = first.headers.get("content-security-policy");
+  for (const part of ["default-src 'none'", "script-src 'self';", "style-src 'self';", "frame-ancestors 'none'", "require-trusted-types-for 'script'"]) {
+    assert.ok(policy.includes(part), policy);
+  }
+  assert.equal(first.headers.get("x-content-type-options"), "nosniff");
+  assert.equal(first.headers.get("referrer-policy"), "no-referrer");
+  assert.equal(first.headers.get("cache-control"), "no-cache");
+  const again = await fetch(`${server.origin}/app/`, { headers: { "If-None-Match": first.headers.get("etag") } });
+  assert.equal(again.status, 304);
+  const files = [...(await first.text()).matchAll(/(?:src|href)="([^"]+)"/g)].map(([, path]) => path);
+  assert.ok(files.length >= 3 && files.every((path) => /^\/app\/assets\/[\w.-]+$/.test(path)), files.join(" "));
+  for (const path of files) {
+    const reply = await fetch(server.origin + path);
+    assert.equal(reply.status, 200, path);
+    assert.equal(reply.headers.get("cache-control"), "public, max-age=31536000, immutable");
+    assert.equal(reply.headers.get("content-encoding"), "gzip");
+  }
+  assert.equal((await fetch(`${server.origin}/app/assets/none.js`)).status, 404);
+});

@@ -1,0 +1,111 @@
+// `memory-bank-mcp open`: the console of a folder, for the user of this computer, by a link that works once.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, before, test } from "node:test";
+import { accessible, launch, open, skip } from "./lib/console.mjs";
+import { BINARY } from "./lib/server.mjs";
+
+let browser, folder;
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), "memory-bank-console-"));
+  mkdirSync(join(folder, "project/memory-bank/plans"), { recursive: true });
+  writeFileSync(join(folder, "project/memory-bank/active-context.md"), "# Active Context\n\n## Current Focus\n\nThe quokka census\n");
+  writeFileSync(join(folder, "project/memory-bank/plans/north.md"), "# North\n\nCount the quokkas.\n");
+  if (!skip) browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Starts the command; gives its link. The environment has what must not count for it. */
+async function opened(t, variables = {}, ...args) {
+  const env = { PATH: process.env.PATH, HOME: "/dev/null/home", RUST_LOG: "warn", MEMORY_BANK_STATE_DIR: join(folder, "state"), MCP_HOST: "0.0.0.0", ALLOWED_ORIGINS: "*", ALLOWED_HOSTS: "*", ...variables };
+  const child = spawn(BINARY, ["open", "--path", join(folder, "project"), ...args], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
+  const ended = new Promise((resolve) => child.once("close", (code) => resolve(code)));
+  t.after(() => child.kill("SIGKILL"));
+  let stderr = "";
+  child.stderr.setEncoding("utf8").on("data", (text) => (stderr += text));
+  for await (const line of createInterface({ input: child.stdout })) {
+    const link = line.match(/http:\S+/)?.[0];
+    if (link) return { child, ended, link, origin: new URL(link).origin };
+  }
+  assert.fail(`it ended before it was ready: ${await ended} ${stderr}`);
+}
+
+const post = (origin, secret, headers = {}) =>
+  fetch(`${origin}/app/session`, { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify({ secret }) });
+
+test("the user of a folder opens its console with a link, reads, and stops it", { skip }, async (t) => {
+  const { child, ended, link, origin } = await opened(t, {}, "--no-browser");
+  assert.match(link, /^http:\/\/127\.0\.0\.1:\d+\/app\/#open=mbmcp_si_\w{32}$/);
+  const page = await open(t, browser, origin);
+  await page.goto(link);
+  await page.getByText("The quokka census").waitFor();
+  assert.equal(page.url(), `${origin}/app/`, "the secret has left the address");
+  await accessible(page);
+  await page.reload();
+  await page.getByRole("link", { name: "Documents" }).click();
+  await page.getByRole("link", { name: "north.md" }).click();
+  await page.getByText("Count the quokkas.").waitFor();
+  await page.keyboard.press("/");
+  await page.getByLabel("Search the documents").fill("quokkas");
+  await page.locator("mark").first().waitFor();
+
+  // The link opens no second browser.
+  const other = await open(t, browser, origin);
+  await other.goto(link);
+  await other.getByText("This link was used already").waitFor();
+  await accessible(other);
+
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByText("You are signed out.").waitFor();
+  child.kill("SIGTERM");
+  assert.equal(await ended, 0);
+});
+
+test("nothing but the link opens the console of a folder", async (t) => {
+  const { link, origin } = await opened(t, {}, "--no-browser");
+  const secret = new URL(link).hash.slice("#open=".length);
+  for (const wrong of ["", "mbmcp_live_0123", secret.slice(0, -1), `${secret.slice(0, -1)}${secret.endsWith("A") ? "B" : "A"}`]) {
+    assert.equal((await post(origin, wrong)).status, 401, wrong);
+  }
+  assert.equal((await post(origin, secret, { Origin: "http://127.0.0.1:1" })).status, 403);
+  assert.equal((await post(origin, secret, { "Sec-Fetch-Site": "same-site" })).status, 403);
+  for (const path of ["/api/v1/documents", "/api/keys", "/mcp"]) assert.equal((await fetch(origin + path)).status, 401, path);
+  // A page whose host name was made to resolve to this computer.
+  const { request } = await import("node:http");
+  const rebound = await new Promise((resolve, reject) => {
+    request(`${origin}/app/`, { headers: { Host: "evil.example" } }, (reply) => resolve(reply.resume().statusCode)).once("error", reject).end();
+  });
+  assert.equal(rebound, 403);
+  const signed = await post(origin, secret);
+  assert.equal(signed.status, 200);
+  const cookie = signed.headers.getSetCookie()[0].split(";")[0];
+  const { token, project } = await signed.json();
+  assert.ok(!project.includes("/"), "no path of the host is shown");
+  const headers = { Cookie: cookie, "X-Console-Token": token };
+  const session = await (await fetch(`${origin}/api/v1/session`, { headers })).json();
+  assert.deepEqual(session.rights, ["read", "write"]);
+  assert.equal((await fetch(`${origin}/mcp`, { method: "POST", headers, body: "{}" })).status, 401);
+  assert.equal((await post(origin, secret)).status, 401, "the link works once");
+});
+
+test("a browser is opened with the link, and a folder without a bank has no console", async (t) => {
+  const bin = join(folder, "bin");
+  mkdirSync(bin);
+  writeFileSync(join(bin, "xdg-open"), `#!/bin/sh\nprintf '%s' "$1" > "${join(folder, "browsed")}.tmp" && mv "${join(folder, "browsed")}.tmp" "${join(folder, "browsed")}"\n`, { mode: 0o755 });
+  const { link } = await opened(t, { PATH: `${bin}:${process.env.PATH}` });
+  const { readFileSync, existsSync } = await import("node:fs");
+  const { until } = await import("./lib/http_server.mjs");
+  await until(() => existsSync(join(folder, "browsed")), "the browser");
+  assert.equal(readFileSync(join(folder, "browsed"), "utf8"), link);
+  mkdirSync(join(folder, "empty"));
+  await assert.rejects(opened(t, {}, "--no-browser", "--folder", "no-such-bank"), /1 .*memory-bank-mcp init/s);
+});

@@ -1,0 +1,91 @@
+// The web console in a real browser: a bank with contents, a page that reports what must not happen, and axe.
+
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+
+const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const playwright = await import("playwright-core").catch(() => undefined);
+/** Why no browser can be used; `false` if one can. */
+export const skip = playwright && existsSync(CHROMIUM) ? false : "Chromium or playwright-core is not installed";
+export const DESKTOP = { width: 1280, height: 800 };
+export const PHONE = { width: 390, height: 844 };
+
+export const launch = () => playwright.chromium.launch({ executablePath: CHROMIUM, args: ["--no-sandbox"] });
+
+/** Runs `use` with a function that calls tools of a server; a refusal fails the test. */
+export async function withTools(server, key, use) {
+  const client = new Client({ name: "console-test", version: "1.0.0" });
+  await client.connect(new StreamableHTTPClientTransport(new URL(server.url), { requestInit: { headers: { "X-API-Key": key } } }));
+  try {
+    await use(async (name, args = {}) => {
+      const reply = await client.callTool({ name, arguments: args });
+      assert.ok(!reply.isError, `${name}: ${JSON.stringify(reply.content)}`);
+      return reply;
+    });
+  } finally {
+    await client.close();
+  }
+}
+
+/**
+ * A page of a browser of its own. When the test ends it fails if a script of a document ran, a dialog opened, the policy of
+ * the page was violated, an error was thrown, or a request went to another host.
+ */
+export async function open(t, browser, origin, options = {}) {
+  const context = await browser.newContext({ viewport: DESKTOP, reducedMotion: "reduce", ...options });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  const reports = [];
+  await page.exposeFunction("report", (text) => void reports.push(text));
+  await page.addInitScript(() => {
+    document.addEventListener("securitypolicyviolation", (event) => window.report(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
+  });
+  page.on("dialog", (dialog) => {
+    reports.push(`dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  page.on("pageerror", (error) => reports.push(`error: ${error.message}`));
+  page.on("console", (message) => {
+    // A reply with an error status is reported by the browser, and shown by the page.
+    if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) reports.push(`console: ${message.text()}`);
+  });
+  page.on("request", (request) => {
+    const url = new URL(request.url());
+    if (url.origin !== origin && url.protocol !== "blob:" && url.protocol !== "data:") reports.push(`request: ${request.url()}`);
+  });
+  t.after(() => assert.deepEqual(reports, []));
+  return Object.assign(page, { reports });
+}
+
+/** Signs in with a key or a login code. */
+export async function signIn(page, origin, secret, address = "/app/") {
+  await page.goto(origin + address);
+  await page.getByLabel("API key or login code").fill(secret);
+  await page.getByRole("button", { name: "Sign in" }).click();
+}
+
+const axe = skip ? "" : readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+/** Fails if axe finds something, by the rules of WCAG 2.2 AA and its best practices. */
+export async function accessible(page) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
+  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join("\n")}`);
+  assert.deepEqual(found, []);
+}
+
+/** Nothing is wider than the screen. */
+export async function fits(page) {
+  const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+  assert.ok(content <= screen, `${content} px on a screen of ${screen} px`);
+}
+
+/** With CONSOLE_SCREENSHOTS, a folder, stores a picture there. */
+export async function picture(page, name) {
+  const folder = process.env.CONSOLE_SCREENSHOTS;
+  if (folder) await page.screenshot({ path: join(folder, `${name}.png`) });
+}
