@@ -26,20 +26,18 @@ pub use entries::{fold_document, of_document};
 /// Facts and session records are old after so many days.
 pub const OLD_DAYS: i32 = 30;
 /// The most comparisons of two facts in one call.
-const COMPARISONS: usize = 100_000;
+const COMPARISONS: usize = 40_000;
 /// The most characters of a text that a proposal quotes.
 const QUOTED_CHARS: usize = 90;
 
 word_enum! {
-    /// What a proposal is about.
+    /// What a proposal is about, in the order of a list.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub enum ProposalKind {
         /// Facts of one entity with the same text.
         Duplicate = "duplicate",
         /// Facts of one entity that say nearly the same.
         NearDuplicate = "nearDuplicate",
-        /// Facts of one entity that differ in a number, a name or a negation. It is only shown.
-        Contradiction = "contradiction",
         /// Facts that ended long ago.
         Ended = "ended",
         /// Entities whose names differ by case, accents or plural.
@@ -48,6 +46,8 @@ word_enum! {
         DuplicateEntry = "duplicateEntry",
         /// Records of old sessions.
         OldSessions = "oldSessions",
+        /// Facts of one entity that differ in a number, a name or a negation. It is only shown.
+        Contradiction = "contradiction",
     }
 }
 
@@ -122,7 +122,6 @@ pub fn of_graph(graph: &GraphState, now: Timestamp) -> GraphProposals {
     for entity in graph.entities() {
         facts::of_entity(graph, entity, now, &mut comparisons, &mut proposals);
     }
-    proposals.sort_by_key(|proposal| proposal.kind);
     GraphProposals { proposals, is_partial: comparisons == 0 }
 }
 
@@ -159,6 +158,12 @@ impl GraphFold {
                 facts.chain([from.as_str()]).collect()
             }
         }
+    }
+
+    /// Whether it deletes facts or an entity, which not everybody may.
+    #[must_use]
+    pub fn deletes(&self) -> bool {
+        !matches!(self.step, Step::Replace { .. })
     }
 
     /// What it needs to know of the graph.

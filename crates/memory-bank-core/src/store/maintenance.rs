@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Right};
+use crate::compact_sort::CompactSort as _;
 use crate::document::DocumentPath;
 use crate::error::{EditError, GraphError, StoreError};
 use crate::graph::event::Event;
@@ -21,7 +22,7 @@ const READ_TOGETHER: usize = 8;
 /// What can be folded.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Survey {
-    /// The proposals, those of the graph first.
+    /// The proposals, sorted by their kinds.
     pub proposals: Vec<Proposal>,
     /// What was not examined, in words; empty if everything was.
     pub not_examined: Vec<String>,
@@ -52,6 +53,9 @@ pub enum MaintainError {
         "the history is off (HISTORY_RETENTION_DAYS=0), so a change could not be undone; nothing was changed"
     )]
     NoHistory,
+    /// The caller may not delete.
+    #[error("`{0}` deletes facts or an entity, which takes an owner of the project; nothing was changed")]
+    NotOwner(String),
     /// A document cannot be edited.
     #[error(transparent)]
     Edit(#[from] EditError),
@@ -85,6 +89,7 @@ pub async fn survey(bank: &dyn Bank, caller: &Caller, now: Timestamp) -> Result<
         }
     }
     survey_documents(bank, caller, now, &mut survey).await?;
+    survey.proposals.compact_sort_by_key(|proposal| proposal.kind);
     Ok(survey)
 }
 
@@ -210,7 +215,12 @@ async fn fold_graph(
         events.ok_or_else(stale)
     };
     let edited = bank.edit_with_graph(caller, &[], &mut editor, &fold.part(), &mut rule).await;
-    done(edited.map(|_| ()), is_gone, id)
+    match edited {
+        Err(EditError::Store(StoreError::Denied)) if fold.deletes() && caller.may(Right::Write) => {
+            Err(MaintainError::NotOwner(id.to_owned()))
+        }
+        edited => done(edited.map(|_| ()), is_gone, id),
+    }
 }
 
 fn stale() -> EditError {

@@ -39,7 +39,7 @@ const HISTORY_IS_OFF: &str =
 pub(crate) const HISTORY: ToolSpec = ToolSpec {
     name: "history",
     title: "History",
-    description: "Former versions. `by`: user or session.",
+    description: "Former versions; undo (`by` user or session; dryRun first).",
     family: Family::Documents,
     right: Right::Read,
     without_read: WithoutRead::Refused,
