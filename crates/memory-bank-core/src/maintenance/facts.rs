@@ -202,10 +202,7 @@ fn ended(graph: &GraphState, entity: &Entity, endings: &Endings<'_>, now: Timest
                     counted(removed.len(), "fact"),
                     quoted(&first.text)
                 ),
-                change: format!(
-                    "removes {}; the history keeps them",
-                    if ids.len() == 1 { "it" } else { "them" }
-                ),
+                change: "removes what ended; the history keeps it".to_owned(),
                 fold: Some(remove(Vec::new(), &removed)),
                 ..Proposal::new(ProposalKind::Ended, &entity.name, &ids)
             });

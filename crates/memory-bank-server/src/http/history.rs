@@ -2,6 +2,7 @@
 
 mod bodies;
 mod entity;
+pub(crate) mod proposals;
 
 use std::sync::Arc;
 

@@ -21,7 +21,7 @@ use crate::http::{history, keys, reply};
             `/.well-known/oauth-authorization-server` (RFC 8414)."
     ),
     paths(
-        keys::list, keys::create, keys::update, keys::revoke, keys::rotate, history::list, history::show, history::diff
+        keys::list, keys::create, keys::update, keys::revoke, keys::rotate, history::list, history::show, history::diff, history::proposals::list
     ),
     security(("bearer" = []), ("apiKey" = [])),
     modifiers(&Security, &OptionalBody)

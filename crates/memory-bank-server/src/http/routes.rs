@@ -10,7 +10,7 @@ struct Route {
     keyed: &'static [Method],
 }
 
-const ROUTES: [Route; 24] = [
+const ROUTES: [Route; 25] = [
     Route { path: "/mcp", keyed: &[Method::POST, Method::GET, Method::HEAD, Method::DELETE] },
     Route { path: "/api/keys", keyed: &[Method::GET, Method::HEAD, Method::POST] },
     Route { path: "/api/keys/{id}", keyed: &[Method::PATCH, Method::DELETE] },
@@ -18,6 +18,7 @@ const ROUTES: [Route; 24] = [
     Route { path: "/api/history", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/history/show", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/history/diff", keyed: &[Method::GET, Method::HEAD] },
+    Route { path: "/api/maintain", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/health", keyed: &[] },
     Route { path: "/health/live", keyed: &[] },
     Route { path: "/health/ready", keyed: &[] },

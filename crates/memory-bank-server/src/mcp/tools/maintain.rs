@@ -18,7 +18,7 @@ use crate::mcp::tools::tool::{BANK, Call, Family, REPLACES, ToolSpec, boxed};
 use crate::services::Services;
 
 /// The memory of a survey: the documents, and the graph beside its copy.
-const SURVEY_BYTES: usize = 2 * 16 * 1024 * 1024;
+pub(crate) const SURVEY_BYTES: usize = 2 * 16 * 1024 * 1024;
 
 pub(crate) const MAINTAIN: ToolSpec = ToolSpec {
     name: "maintain",
@@ -91,11 +91,7 @@ async fn apply_all(call: &Call, bank: &Arc<dyn Bank>, chosen: &[Proposal]) -> Re
 }
 
 /// What can be folded.
-pub(crate) async fn proposals(
-    services: &Services,
-    caller: &Caller,
-    bank: &Arc<dyn Bank>,
-) -> Result<Survey, Failure> {
+async fn proposals(services: &Services, caller: &Caller, bank: &Arc<dyn Bank>) -> Result<Survey, Failure> {
     services.replies.need(SURVEY_BYTES).await?;
     Ok(survey(bank.as_ref(), caller, services.clock.now()).await?)
 }
