@@ -133,6 +133,8 @@ pub const UNDO_BYTES: usize = 8 * 1024 * 1024;
 pub const MAINTAINED_ITEMS: usize = 100_000;
 /// The most bytes of documents that are searched for it.
 pub const MAINTAINED_BYTES: u64 = 16 * 1024 * 1024;
+/// The memory of such a search: the documents, and the graph beside its copy.
+pub const MAINTENANCE_BYTES: usize = 32 * 1024 * 1024;
 /// The most proposals in one reply, and the most that one call carries out.
 pub const PROPOSALS: usize = 50;
 /// How long a writer waits for another process that holds the bank's lock, in milliseconds.

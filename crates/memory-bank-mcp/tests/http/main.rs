@@ -40,6 +40,7 @@ mod hosts_and_origins;
 mod isolation;
 #[cfg(test)]
 mod keys;
+#[cfg(test)]
 mod maintenance;
 #[cfg(test)]
 mod memory_file;

@@ -10,7 +10,6 @@ use utoipa::ToSchema;
 
 use super::{HistoryRequest, Refusal};
 use crate::http::keys::Failure;
-use crate::mcp::tools::SURVEY_BYTES;
 
 /// Lists what can be folded: repeated and ended facts, entities of one name, repeated entries, old session records.
 #[utoipa::path(get, path = "/api/maintain", tag = "history", responses(
@@ -19,7 +18,7 @@ use crate::mcp::tools::SURVEY_BYTES;
     (status = 404, body = Failure, description = "there is no memory bank"),
     (status = 429, body = Failure), (status = 503, body = Failure)))]
 pub(crate) async fn list(request: HistoryRequest) -> Response {
-    request.answer(SURVEY_BYTES, found(&request)).await
+    request.answer(limits::MAINTENANCE_BYTES, found(&request)).await
 }
 
 async fn found(request: &HistoryRequest) -> Result<ProposalList, Refusal> {

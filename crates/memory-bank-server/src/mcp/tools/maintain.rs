@@ -17,9 +17,6 @@ use crate::mcp::tools::schema::{Kind, optional};
 use crate::mcp::tools::tool::{BANK, Call, Family, REPLACES, ToolSpec, boxed};
 use crate::services::Services;
 
-/// The memory of a survey: the documents, and the graph beside its copy.
-pub(crate) const SURVEY_BYTES: usize = 2 * 16 * 1024 * 1024;
-
 pub(crate) const MAINTAIN: ToolSpec = ToolSpec {
     name: "maintain",
     title: "Maintain",
@@ -92,7 +89,7 @@ async fn apply_all(call: &Call, bank: &Arc<dyn Bank>, chosen: &[Proposal]) -> Re
 
 /// What can be folded.
 async fn proposals(services: &Services, caller: &Caller, bank: &Arc<dyn Bank>) -> Result<Survey, Failure> {
-    services.replies.need(SURVEY_BYTES).await?;
+    services.replies.need(limits::MAINTENANCE_BYTES).await?;
     Ok(survey(bank.as_ref(), caller, services.clock.now()).await?)
 }
 

@@ -39,7 +39,7 @@ pub(crate) use self::dispatch::{call, refused_as_read_only};
 pub(crate) use self::lenient::unrepeated;
 pub(crate) use self::listing::list;
 pub(crate) use self::lookup::{is_answered_without_store, label, reads_only, right_of};
-pub(crate) use self::maintain::{SURVEY_BYTES, listed_data};
+pub(crate) use self::maintain::listed_data;
 pub(crate) use self::room::{LISTING_BYTES, reading_bytes};
 pub(crate) use self::table::TOOLS;
 pub(crate) use self::tool::{Family, ToolSpec};
