@@ -56,7 +56,7 @@ pub(crate) const HISTORY: ToolSpec = ToolSpec {
         optional("by", Kind::Text).or_called(&["user", "session", "sessionid"]),
         optional("onlyChange", Kind::Flag).or_called(&["change"]),
         optional("acceptForeign", Kind::Flag),
-        optional("allOrNothing", Kind::Flag),
+        optional("allOrNothing", Kind::Flag).unlisted(),
         optional("dryRun", Kind::Flag),
         CURSOR,
         IF_MATCH,
