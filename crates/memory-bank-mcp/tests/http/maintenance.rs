@@ -119,6 +119,28 @@ fn proposals_have_no_word_of_another_project() {
 }
 
 #[test]
+fn a_reply_has_fifty_proposals_and_counts_the_others() {
+    let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "0")]);
+    let session = server.initialize();
+    server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
+    let entries: String = (0..60).map(|n| format!("- remember the number {n}\n").repeat(2)).collect();
+    let content = format!("# Notes\n\n{entries}");
+    server.call(&session, "write_memory_bank_file", &json!({"filename": "notes.md", "content": content}));
+    let list = server.send("GET", "/api/maintain", &[], "").json();
+    let tool: Value = serde_json::from_str(&server.call(&session, "maintain", &json!({}))).unwrap();
+    for data in [&list, &tool] {
+        assert_eq!((data["proposals"].as_array().unwrap().len(), &data["more"]), (50, &json!(10)), "{data}");
+    }
+    let ids: Vec<&Value> = tool["proposals"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
+    server.call(&session, "maintain", &json!({"apply": ids}));
+    let rest: Value = serde_json::from_str(&server.call(&session, "maintain", &json!({}))).unwrap();
+    assert_eq!((rest["proposals"].as_array().unwrap().len(), rest.get("more")), (10, None), "{rest}");
+    let many: Vec<String> = (0..51).map(|n| format!("fold_{n}")).collect();
+    let refused = server.call(&session, "maintain", &json!({"apply": many}));
+    assert!(refused.contains("more than 50 ids"), "{refused}");
+}
+
+#[test]
 fn the_shell_command_lists_and_folds_in_a_folder_and_on_a_server() {
     let server = Server::start(&[("RATE_LIMIT_IP_PER_MINUTE", "0")]);
     let session = server.initialize();
