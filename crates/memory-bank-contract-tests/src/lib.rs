@@ -11,6 +11,7 @@ pub mod facts;
 pub mod graph;
 pub mod graph_history;
 pub mod history;
+pub mod maintenance;
 pub mod state;
 pub mod undo;
 pub mod undo_graph;
@@ -171,6 +172,11 @@ macro_rules! contract_tests {
             nothing_is_written_by_a_dry_run_or_if_an_item_must_be_left, an_editor_takes_back_only_own_items_of_the_graph,
             one_entity_of_a_user_since_a_time_is_taken_back, what_cannot_be_written_leaves_documents_and_graph,
             undo_of_a_replacement_lets_the_former_fact_hold_and_bounds_come_back, undos_and_writes_at_the_same_time_lose_nothing);
+        $crate::contract_tests!(@module $fresh, maintenance:
+            each_kind_is_proposed_and_each_proposal_is_one_change_that_is_taken_back,
+            all_proposals_are_carried_out_and_taken_back_in_any_order,
+            a_proposal_whose_ground_has_changed_is_refused_and_nothing_changes, a_fold_is_listed_with_its_tool_and_session,
+            an_editor_folds_what_deletes_nothing_and_is_told_what_takes_an_owner);
         $crate::contract_tests!(@module $fresh, undo_sequences: any_sequence_of_changes_reads_back_and_is_undone);
     };
     (@module $fresh:path, $module:ident: $($name:ident),+ $(,)?) => {

@@ -354,7 +354,7 @@ pub async fn undos_and_writes_at_the_same_time_lose_nothing(p: Project) {
 }
 
 /// A folder belongs to its user: its files have no policies.
-fn is_folder(p: &Project) -> bool {
+pub(crate) fn is_folder(p: &Project) -> bool {
     p.caller.key.is_none()
 }
 

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod import;
 pub mod limiter;
 pub mod limits;
+pub mod maintenance;
 pub mod mode;
 pub mod search;
 pub mod secrets;

@@ -129,6 +129,14 @@ pub const UNDO_VERSIONS: usize = 2000;
 pub const UNDO_DOCUMENTS: usize = 100;
 /// The most bytes that such a call writes.
 pub const UNDO_BYTES: usize = 8 * 1024 * 1024;
+/// The most entities, facts and relations together of a graph that is searched for what can be folded.
+pub const MAINTAINED_ITEMS: usize = 100_000;
+/// The most bytes of documents that are searched for it.
+pub const MAINTAINED_BYTES: u64 = 16 * 1024 * 1024;
+/// The memory of such a search: the documents, and the graph beside its copy.
+pub const MAINTENANCE_BYTES: usize = 32 * 1024 * 1024;
+/// The most proposals in one reply, and the most that one call carries out.
+pub const PROPOSALS: usize = 50;
 /// How long a writer waits for another process that holds the bank's lock, in milliseconds.
 pub const LOCK_WAIT_MS: u64 = 10_000;
 /// The highest number in the name of an archive of one month.

@@ -40,7 +40,7 @@ async function toolsByFile(project, home) {
 test("the Inspector starts the server from the generated file", async (t) => {
   const project = await copyOf("original-project", t);
   await clientConfig(project, ["--client", "inspector", "--write"]);
-  assert.equal((await toolsByFile(project, await emptyFolder(t))).length, 41);
+  assert.equal((await toolsByFile(project, await emptyFolder(t))).length, 42);
 });
 
 test("the Inspector reaches a remote server with the key in the generated file", async (t) => {

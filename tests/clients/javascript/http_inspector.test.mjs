@@ -35,7 +35,7 @@ for (const [stage, era] of TRIED) {
       }
     };
     const { tools } = await on("--method", "tools/list", "--strict");
-    assert.equal(tools.length, 41);
+    assert.equal(tools.length, 42);
     await on("--method", "tools/call", "--tool-name", "initialize_memory_bank", "--tool-arg", "path=.");
     const json = JSON.stringify({ action: "Did", description: "größer" });
     await on("--method", "tools/call", "--tool-name", "track_progress", "--tool-args-json", json);

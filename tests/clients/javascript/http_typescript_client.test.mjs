@@ -40,7 +40,7 @@ for (const stage of stages) {
       const { client, transport } = await connected(t, url, key, mode);
       assert.equal(client.getNegotiatedProtocolVersion(), version);
       assert.equal(transport.sessionId === undefined, version === "2026-07-28");
-      assert.equal((await client.listTools()).tools.length, 41);
+      assert.equal((await client.listTools()).tools.length, 42);
       assert.match(client.getInstructions(), /memory/i);
     });
   }
@@ -60,7 +60,7 @@ for (const stage of stages) {
     assert.equal((await client.listResources()).resources.length, 5);
     await assert.rejects(client.readResource({ uri: "memory-bank://missing" }), { code: -32602 });
     const { prompts } = await client.listPrompts();
-    assert.equal(prompts.length, 4);
+    assert.equal(prompts.length, 5);
     const asking = prompts.find(({ arguments: declared }) => declared?.some(({ name }) => name === "mode"));
     assert.ok((await client.getPrompt({ name: asking.name, arguments: { mode: "code" } })).messages.length > 0);
     const ref = { type: "ref/prompt", name: asking.name };

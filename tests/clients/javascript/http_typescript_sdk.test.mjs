@@ -58,7 +58,7 @@ for (const stage of stages) {
     const { url, key } = await stage.project(t);
     const { client, call } = await connected(t, url, key);
     const { tools } = await client.listTools();
-    assert.equal(tools.length, 41);
+    assert.equal(tools.length, 42);
     await callEveryTool(call, tools.map(({ name }) => name));
   });
 
@@ -122,7 +122,7 @@ for (const stage of stages) {
     await call("graph_upsert_entity", { name: "Checkout Service", entityType: "service" });
     await call("update_active_context", { nextSteps: ["Write the runbook for outages"] });
     const { prompts } = await client.listPrompts();
-    assert.equal(prompts.length, 4);
+    assert.equal(prompts.length, 5);
     const known = { mode: "code", entity: "Checkout Service" };
     let text = "";
     for (const { name, arguments: declared = [] } of prompts) {

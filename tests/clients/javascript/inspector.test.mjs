@@ -30,7 +30,7 @@ for (const era of ["legacy", "modern"]) {
     const project = await copyOf("original-project", t);
     const home = await emptyFolder(t);
     const { tools } = await inspect(project, home, "--protocol-era", era, "--method", "tools/list", "--strict");
-    assert.equal(tools.length, 41);
+    assert.equal(tools.length, 42);
   });
 
   test(`the Inspector calls tools and reads resources, in the ${era} era`, async (t) => {
@@ -45,6 +45,6 @@ for (const era of ["legacy", "modern"]) {
     const { contents } = await on("--method", "resources/read", "--uri", "memory-bank://progress");
     assert.equal(contents[0].text, await read(join(project, "memory-bank"), "progress.md"));
     const { prompts } = await on("--method", "prompts/list");
-    assert.equal(prompts.length, 4);
+    assert.equal(prompts.length, 5);
   });
 }

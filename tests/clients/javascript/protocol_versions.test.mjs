@@ -27,7 +27,7 @@ for (const version of HANDSHAKE_VERSIONS) {
   test(`a handshake with ${version} is answered in that version, and tools work`, async (t) => {
     const server = await serverOn(await copyOf("original-project", t), t, [], { version });
     assert.equal(server.handshake.protocolVersion, version);
-    assert.equal((await server.request("tools/list")).tools.length, 41);
+    assert.equal((await server.request("tools/list")).tools.length, 42);
     assert.equal((await server.ok("get_memory_bank_status")).json.isComplete, true);
     assert.deepEqual(await server.request("ping"), {});
   });
@@ -67,13 +67,13 @@ test("after a discovery, a client may still choose the handshake", async (t) => 
   const server = await modernServer(t);
   await server.modern("server/discover");
   assert.equal((await server.initialize("2025-06-18")).protocolVersion, "2025-06-18");
-  assert.equal((await server.request("tools/list")).tools.length, 41);
+  assert.equal((await server.request("tools/list")).tools.length, 42);
 });
 
 test("requests of 2026-07-28 work without handshake or discovery, and carry a result type", async (t) => {
   const server = await modernServer(t);
   const { tools, resultType } = await server.modern("tools/list");
-  assert.equal(tools.length, 41);
+  assert.equal(tools.length, 42);
   assert.equal(resultType, "complete");
   const result = await server.modern("tools/call", { name: "get_memory_bank_status", arguments: {} });
   assert.equal(JSON.parse(result.content[0].text).isComplete, true);

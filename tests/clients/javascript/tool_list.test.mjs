@@ -56,7 +56,7 @@ const HINTS = {
   get_targeted_context: "y",
   graph_add_doc_pointer: "nnn",
 };
-const NEW_TOOLS = ["history", "edit_memory_bank_file", "delete_memory_bank_file", "rename_memory_bank_file"];
+const NEW_TOOLS = ["history", "maintain", "edit_memory_bank_file", "delete_memory_bank_file", "rename_memory_bank_file"];
 
 async function listed(t, args = [], options = {}) {
   const server = await serverOn(await emptyFolder(t), t, args, options);
@@ -71,7 +71,7 @@ const spaced = (value) => {
   return `{${Object.entries(value).map(([key, inner]) => `${JSON.stringify(key)}: ${spaced(inner)}`).join(", ")}}`;
 };
 
-test("the 36 tools, the batch and the four newer ones are listed, and no alias is", async (t) => {
+test("the 36 tools, the batch and the five newer ones are listed, and no alias is", async (t) => {
   const { tools } = await listed(t);
   assert.deepEqual(
     tools.map((tool) => tool.name).sort(),

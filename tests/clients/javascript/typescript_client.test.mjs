@@ -26,13 +26,13 @@ for (const [mode, version] of [
     const { client, bank } = await connected(t, mode);
     assert.equal(client.getNegotiatedProtocolVersion(), version);
     const { tools } = await client.listTools();
-    assert.equal(tools.length, 41);
+    assert.equal(tools.length, 42);
     const result = await client.callTool({ name: "log_decision", arguments: { title: "T", context: "c", decision: "d" } });
     assert.notEqual(result.isError, true, result.content[0].text);
     assert.match(await read(bank, "decision-log.md"), /\n## T\n/);
     const { contents } = await client.readResource({ uri: "memory-bank://decision-log" });
     assert.match(contents[0].text, /\n## T\n/);
-    assert.equal((await client.listPrompts()).prompts.length, 4);
+    assert.equal((await client.listPrompts()).prompts.length, 5);
     await assert.rejects(client.readResource({ uri: "memory-bank://no-such-document" }));
   });
 }

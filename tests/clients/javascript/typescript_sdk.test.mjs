@@ -29,7 +29,7 @@ test("the SDK connects, and knows the server, its version and instructions", asy
 test("the SDK lists and calls tools, and accepts every structured reply", async (t) => {
   const { client, bank } = await connected(t);
   const { tools } = await client.listTools();
-  assert.equal(tools.length, 41);
+  assert.equal(tools.length, 42);
   // After listTools, the SDK checks structured replies against the tools' output schemas.
   for (const [name, args] of [
     ["get_memory_bank_status", {}],
@@ -79,7 +79,7 @@ test("the SDK lists and reads resources, and is notified of a change by an edito
 test("the SDK gets every prompt, filled with the state of the bank", async (t) => {
   const { client } = await connected(t);
   const { prompts } = await client.listPrompts();
-  assert.equal(prompts.length, 4);
+  assert.equal(prompts.length, 5);
   let text = "";
   const known = { mode: "code", entity: "Checkout Service" };
   for (const { name, arguments: declared = [] } of prompts) {

@@ -49,7 +49,7 @@ async def call(client, name, **arguments):
 async def test_the_sdk_negotiates_the_newest_version(project, mode):
     async with connected(project, mode) as client:
         assert client.protocol_version == ERAS[mode]
-        assert len((await client.list_tools()).tools) == 41
+        assert len((await client.list_tools()).tools) == 42
 
 
 @pytest.mark.parametrize("mode", ["legacy", "auto"])
@@ -101,7 +101,7 @@ async def test_a_failed_tool_and_wrong_arguments_are_results_and_an_unknown_tool
 async def test_prompts_are_filled_and_document_names_completed(project):
     async with connected(project) as client:
         prompts = (await client.list_prompts()).prompts
-        assert len(prompts) == 4
+        assert len(prompts) == 5
         known = {"mode": "code", "entity": "Checkout Service"}
         for prompt in prompts:
             arguments = {a.name: known.get(a.name, "Use a queue") for a in prompt.arguments or []}

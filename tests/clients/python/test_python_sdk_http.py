@@ -65,7 +65,7 @@ async def call(client, name, /, **arguments):
 
 async def work(client):
     """Typical requests of a client: list, write, read, complete, and a refused call."""
-    assert len((await client.list_tools()).tools) == 41
+    assert len((await client.list_tools()).tools) == 42
     await call(client, "initialize_memory_bank", path=".")
     await call(client, "track_progress", action="Did", description="größer & schöner $& 日本語")
     read = await client.read_resource("memory-bank://progress")

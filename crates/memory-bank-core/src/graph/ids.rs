@@ -79,7 +79,8 @@ pub fn is_whitespace(character: char) -> bool {
     )
 }
 
-fn derive(prefix: &str, parts: &[&str]) -> String {
+/// An id of these parts; twelve characters follow the prefix.
+pub(crate) fn derive(prefix: &str, parts: &[&str]) -> String {
     let mut hasher = Sha256::new();
     for (position, part) in parts.iter().enumerate() {
         if position > 0 {

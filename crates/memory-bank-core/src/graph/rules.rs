@@ -234,7 +234,7 @@ pub(super) fn remark(argument: &str, text: Option<&str>) -> Result<Option<String
 }
 
 /// Checks the size of merged attributes; attributes that were too large before may shrink.
-pub(super) fn check_size(
+pub(crate) fn check_size(
     merged: &Map<String, Value>,
     old: Option<&Map<String, Value>>,
 ) -> Result<(), GraphError> {

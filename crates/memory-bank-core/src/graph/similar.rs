@@ -2,6 +2,7 @@
 //! negation. It is a hint for the caller, so a wrong warning is worse than a missing one: facts about different subjects,
 //! events, and lists of things that are used together do not warn.
 
+pub(crate) mod pairs;
 mod tokens;
 
 use std::ops::Range;

@@ -15,6 +15,8 @@ pub use brief::{CONTEXT_TOKENS, SessionFacts, brief};
 pub use frame::framed;
 pub use recall::{MAX_PASSAGES, PassageText, RecalledPassage, matching_passages, passages_text};
 pub use record::{AgentSessionRecord, RECORDED_COMMITS, RECORDED_FILES, RecordedCommit};
-pub use record_document::{SESSION_RECORDS, is_session_records, with_record};
+pub use record_document::{
+    SESSION_RECORDS, is_session_records, old_records, with_old_records_folded, with_record,
+};
 pub use reminder::{reminder, reminder_for_people};
 pub use terms::{PromptTerms, fingerprint};

@@ -57,8 +57,34 @@ pub fn with_record(
     document.recent.push(item);
     document.recent.compact_sort_by(|a, b| b.at.cmp(&a.at));
     document.fold(&record.id, now);
+    document.fold_weeks();
     let written = document.text();
     (Some(written.as_str()) != text).then_some(written)
+}
+
+/// The records that began more than so many days ago, as they are written.
+#[must_use]
+pub fn old_records(text: &str, days: i32, now: Timestamp) -> Vec<String> {
+    let oldest = oldest_day(days, now);
+    let recent = Records::of(text).recent.into_iter();
+    recent.filter(|item| item.date().is_some_and(|date| date < oldest)).map(|item| item.text).collect()
+}
+
+/// The document with those records folded into a line a week; `None` if it has none.
+#[must_use]
+pub fn with_old_records_folded(text: &str, days: i32, now: Timestamp) -> Option<String> {
+    if old_records(text, days, now).is_empty() {
+        return None;
+    }
+    let mut document = Records::of(text);
+    document.fold_where(|item, _, _| item.date().is_none_or(|date| date >= oldest_day(days, now)));
+    document.fold_weeks();
+    Some(document.text())
+}
+
+fn oldest_day(days: i32, now: Timestamp) -> Date {
+    let today = now.to_zoned(TimeZone::UTC).date();
+    today.checked_sub(days.days()).unwrap_or(today)
 }
 
 /// The document by its parts. Lines of a person have their own line ends.
@@ -143,18 +169,24 @@ impl Records {
         if is_older { &mut self.older_others } else { &mut self.others }
     }
 
-    /// Folds old records, and the oldest ones of too many, but for that of the session that is being recorded. What a person has
-    /// added to one stays in the section of older sessions.
+    /// Folds old records, and the oldest ones of too many, but for that of the session that is being recorded.
     fn fold(&mut self, current: &str, now: Timestamp) {
-        let today = now.to_zoned(TimeZone::UTC).date();
-        let oldest = today.checked_sub(UNFOLDED_DAYS.days()).unwrap_or(today);
+        let oldest = oldest_day(UNFOLDED_DAYS, now);
+        self.fold_where(|item, unfolded, bytes| {
+            let is_recent = item.date().is_some_and(|date| date >= oldest);
+            let is_current = item.session.as_deref() == Some(current);
+            is_current || is_recent && unfolded < MAX_RECORDS && bytes <= MAX_RECORD_BYTES
+        });
+    }
+
+    /// Folds the records that do not stay, by how many stay before a record and the bytes down to it. What a person has added to
+    /// one stays in the section of older sessions.
+    fn fold_where(&mut self, stays: impl Fn(&Item, usize, usize) -> bool) {
         let mut bytes = 0_usize;
         let mut unfolded: Vec<Item> = Vec::new();
         for item in std::mem::take(&mut self.recent) {
             bytes += item.text.len();
-            let is_recent = item.date().is_some_and(|date| date >= oldest);
-            let is_current = item.session.as_deref() == Some(current);
-            if is_current || is_recent && unfolded.len() < MAX_RECORDS && bytes <= MAX_RECORD_BYTES {
+            if stays(&item, unfolded.len(), bytes) {
                 unfolded.push(item);
                 continue;
             }
@@ -163,6 +195,10 @@ impl Records {
             self.older_others.extend(item.notes);
         }
         self.recent = unfolded;
+    }
+
+    /// Folds the oldest of too many weeks into years.
+    fn fold_weeks(&mut self) {
         while self.folded.keys().filter(|label| label.starts_with("Week")).count() > MAX_WEEKS {
             let Some(label) = self.folded.keys().find(|label| label.starts_with("Week")).cloned() else {
                 return;

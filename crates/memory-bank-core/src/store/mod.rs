@@ -12,6 +12,7 @@ mod events;
 mod graph;
 mod graph_history;
 mod history;
+mod maintenance;
 mod new_documents;
 mod recent_contents;
 mod search;
@@ -42,6 +43,7 @@ pub use graph::{
 };
 pub use graph_history::{EntityChain, GraphHistoryError, GraphHistoryStore, GraphPart, GraphRule};
 pub use history::{HistoryError, HistoryRetention, HistoryStore};
+pub use maintenance::{MaintainError, Survey, carry_out, chosen, survey};
 pub use new_documents::{check_document_count, name_clash};
 pub use recent_contents::RecentContents;
 pub use search::{

@@ -33,7 +33,7 @@ fn used_by(command: &str) -> Option<Vec<&'static str>> {
         }
         "open" => place(&["username", "read_only", "debug"]),
         "init" => place(&["read_only", "json"]),
-        "add-decision" | "undo" => place(&["username", "read_only", "json"]),
+        "add-decision" | "undo" | "maintain" => place(&["username", "read_only", "json"]),
         "hook" => place(&["username", "read_only", "debug"]),
         "config" | "bench" => Some(vec!["json"]),
         "health" | "completions" | "man" | "help" => Some(Vec::new()),

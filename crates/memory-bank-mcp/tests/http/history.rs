@@ -406,6 +406,8 @@ fn without_a_retention_no_version_is_added() {
     assert!(listed["note"].as_str().unwrap().contains("HISTORY_RETENTION_DAYS=0"), "{listed}");
     let refused = off.refused("history", &json!({"action": "undo", "by": off.session}));
     assert!(refused.contains("the history is off"), "{refused}");
+    let refused = off.refused("maintain", &json!({"apply": ["fold_any"]}));
+    assert!(refused.contains("the history is off") && refused.contains("nothing was changed"), "{refused}");
     // The first version of a server with a history has the text before it.
     let on = serve_through(&url, &key_of(&made["key"]));
     let on = Member { session: on.initialize(), server: on };

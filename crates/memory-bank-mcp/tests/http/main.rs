@@ -41,6 +41,8 @@ mod isolation;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod maintenance;
+#[cfg(test)]
 mod memory_file;
 #[cfg(test)]
 mod memory_limit;

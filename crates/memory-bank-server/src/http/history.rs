@@ -2,6 +2,7 @@
 
 pub(crate) mod bodies;
 pub(crate) mod entity;
+pub(crate) mod proposals;
 
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;

@@ -77,6 +77,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/history", get(history::list))
         .route("/api/history/show", get(history::show))
         .route("/api/history/diff", get(history::diff))
+        .route("/api/maintain", get(history::proposals::list))
         .route_layer(from_fn_with_state(Arc::clone(&shared), admission::layer));
     let api = api::routes().route_layer(from_fn_with_state(Arc::clone(&shared), admission::layer));
     let compression = CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(

@@ -10,7 +10,7 @@ struct Route {
     keyed: &'static [Method],
 }
 
-const ROUTES: [Route; 36] = [
+const ROUTES: [Route; 37] = [
     Route { path: "/mcp", keyed: &[Method::POST, Method::GET, Method::HEAD, Method::DELETE] },
     Route { path: "/api/keys", keyed: &[Method::GET, Method::HEAD, Method::POST] },
     Route { path: "/api/keys/{id}", keyed: &[Method::PATCH, Method::DELETE] },
@@ -18,6 +18,7 @@ const ROUTES: [Route; 36] = [
     Route { path: "/api/history", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/history/show", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/history/diff", keyed: &[Method::GET, Method::HEAD] },
+    Route { path: "/api/maintain", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/session", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/documents", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/document", keyed: &[Method::GET, Method::HEAD, Method::PUT] },

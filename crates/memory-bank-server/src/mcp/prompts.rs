@@ -3,17 +3,17 @@
 use memory_bank_core::caller::Caller;
 use memory_bank_core::document::roles::{has_content, without_template_rows};
 use memory_bank_core::document::{CoreDocument, DocumentPath, clip};
-use memory_bank_core::error::{GraphError, WorkspaceError};
+use memory_bank_core::error::{EditError, GraphError, WorkspaceError};
 use memory_bank_core::graph::FactView;
 use memory_bank_core::limits;
 use memory_bank_core::mode::{Mode, UnknownMode};
-use memory_bank_core::store::{Bank, EntityRef, ReadOutcome};
+use memory_bank_core::store::{Bank, EntityRef, MaintainError, ReadOutcome, survey};
 use rmcp::model::{ErrorData, GetPromptResult, JsonObject, Prompt, PromptArgument, PromptMessage, Role};
 use serde_json::Value;
 
 use crate::mcp::errors::{internal, no_memory, store_fault, workspace_fault};
 use crate::mcp::frame::{Framed, framed};
-use crate::mcp::tools::reading_bytes;
+use crate::mcp::tools::{listed_data, reading_bytes};
 use crate::services::Services;
 
 /// Characters of one document in a prompt; a model can read the rest.
@@ -40,6 +40,8 @@ struct PromptSpec {
     arguments: &'static [ArgumentSpec],
     /// The documents whose current text is included.
     shows: &'static [CoreDocument],
+    /// Whether the proposals of the tool `maintain` are included.
+    shows_proposals: bool,
     task: &'static str,
 }
 
@@ -54,7 +56,7 @@ const fn about(name: &'static str, description: &'static str, completes: Option<
     ArgumentSpec { name, description, required: false, completes }
 }
 
-const PROMPTS: [PromptSpec; 4] = [
+const PROMPTS: [PromptSpec; 5] = [
     PromptSpec {
         name: "start_session",
         title: "Start a session",
@@ -69,6 +71,7 @@ const PROMPTS: [PromptSpec; 4] = [
             about("document", "A document to read beside the core ones", Some(Completes::Document)),
         ],
         shows: &[CoreDocument::ProductContext, CoreDocument::ActiveContext, CoreDocument::Progress],
+        shows_proposals: false,
         task: "Start a session on this project. Read the state of the memory bank below, then tell me in a few \
                sentences what the project is, where the work stands, what is open and what blocks it, and propose what \
                to do first. If a document holds nothing yet, say so and ask me what to put there. \
@@ -80,6 +83,7 @@ const PROMPTS: [PromptSpec; 4] = [
         description: "Bring every core document up to date with this conversation",
         arguments: &[],
         shows: &CoreDocument::ALL,
+        shows_proposals: false,
         task: "Update the memory bank (UMB). Call switch_mode with umb true. Then go through this conversation and \
                compare it with the documents below: change with edit_memory_bank_file (with ifMatchEtag) what is no \
                longer true; log decisions that were made with log_decision; record finished work with \
@@ -96,6 +100,7 @@ const PROMPTS: [PromptSpec; 4] = [
             about("entity", "The thing it concerns", Some(Completes::Entity)),
         ],
         shows: &[CoreDocument::DecisionLog],
+        shows_proposals: false,
         task: "Record a decision of this conversation. Say in your own words what made it necessary, what was decided, \
                what else was considered and what follows from it; ask me for what you do not know. Check below that it \
                is not recorded already and whether it replaces an earlier one, then call log_decision. If it concerns \
@@ -107,11 +112,27 @@ const PROMPTS: [PromptSpec; 4] = [
         description: "Leave the bank so that someone else can go on",
         arguments: &[about("to", "Who goes on", None)],
         shows: &[CoreDocument::ActiveContext, CoreDocument::Progress],
+        shows_proposals: false,
         task: "Prepare a hand-over. The next assistant knows nothing of this conversation. Compare it with the documents \
                below, then call finalize_thinking_session with a summary, the tasks that changed, the next steps in \
                the order they should be done, and a progress entry for what was finished; log decisions that are \
                missing. Then write me the hand-over: what was done, what is half done and its state, what comes \
                next, what to beware of.",
+    },
+    PromptSpec {
+        name: "consolidate",
+        title: "Consolidate the memory bank",
+        description: "Fold what is repeated or over, and write summaries",
+        arguments: &[],
+        shows: &[],
+        shows_proposals: true,
+        task: "Consolidate the memory bank. Below is what the tool maintain proposes, found without a model. Tell me which \
+               proposals you would apply and why; after I agree, call maintain with `apply` and their ids. Do not apply one that \
+               would lose something: read the entity with graph_open_nodes or the document first. Of a `contradiction`, ask me \
+               which fact is right, then write it again with graph_add_observation and `supersedes`. For an entity with many \
+               facts about one thing, write one fact that summarises them, with their ids in `supersedes`, and keep each number, \
+               name and negation. Summarise old entries of a long document with edit_memory_bank_file. At the end tell me what \
+               changed, and the `undoBy` of each fold, with which history undoes it.",
     },
 ];
 
@@ -254,5 +275,22 @@ async fn present_state(
         };
         texts.push(Framed { attributes: vec![("entity", name)], content });
     }
+    if spec.shows_proposals {
+        texts.push(proposals(services, caller, bank).await?);
+    }
     Ok(framed(&texts))
+}
+
+/// The list of the tool `maintain`.
+async fn proposals(services: &Services, caller: &Caller, bank: &dyn Bank) -> Result<Framed, ErrorData> {
+    services.replies.need(limits::MAINTENANCE_BYTES).await.map_err(no_memory)?;
+    let found = survey(bank, caller, services.clock.now()).await.map_err(|error| match error {
+        MaintainError::Edit(EditError::Store(error)) | MaintainError::Graph(GraphError::Store(error)) => {
+            store_fault(&error, services.entropy.id())
+        }
+        other => internal(&other.to_string(), services.entropy.id()),
+    })?;
+    let listed = listed_data(services, &found)
+        .map_err(|_| internal("the proposals cannot be written as JSON", services.entropy.id()))?;
+    Ok(Framed { attributes: vec![("tool", "maintain".to_owned())], content: format!("{listed:#}") })
 }

@@ -74,6 +74,7 @@ export async function callEveryTool(call, listed) {
   const { versions } = await run("history", { filename: "api.md" }, /"kind":"created"/);
   assert.equal(versions[0].tool, "restore_backup");
   await run("history", { action: "show", filename: "api.md", version: versions[1].version }, /spoiled/);
+  await run("maintain", {}, /"dryRun":true/);
   const { stores } = await run("list_stores", {}, /"stores"/);
   await run("select_store", { storeId: stores[0].id }, /./);
   assert.deepEqual([...called].sort(), [...listed].sort(), "every listed tool is called");

@@ -95,6 +95,15 @@ pub(crate) enum BrowseCommand {
         #[command(flatten)]
         options: BankOptions,
     },
+    /// List what can be folded: repeated and ended facts, entities of one name, repeated entries, old session records. It
+    /// changes nothing without `--apply`.
+    Maintain {
+        /// Fold the proposal of this id, as the list shows it; can be repeated.
+        #[arg(long = "apply", value_name = "ID")]
+        apply: Vec<String>,
+        #[command(flatten)]
+        options: BankOptions,
+    },
     /// Show the knowledge graph.
     #[command(subcommand)]
     Graph(GraphCommand),
@@ -182,6 +191,7 @@ impl BrowseCommand {
             Self::Init { .. } => Some("init"),
             Self::AddDecision { .. } => Some("add-decision"),
             Self::Undo { undo, .. } if undo.writes() => Some("undo"),
+            Self::Maintain { apply, .. } if !apply.is_empty() => Some("maintain"),
             _ => None,
         }
     }
@@ -197,6 +207,7 @@ impl BrowseCommand {
             | Self::Diff { options, .. }
             | Self::Blame { options, .. }
             | Self::Undo { options, .. }
+            | Self::Maintain { options, .. }
             | Self::Graph(GraphCommand::Search { options, .. } | GraphCommand::Open { options, .. })
             | Self::AddDecision { options, .. }
             | Self::Init { options }

@@ -13,6 +13,7 @@ mod folder;
 mod graph;
 mod history;
 mod init;
+mod maintain;
 mod markdown;
 mod pager;
 mod screen;
@@ -74,6 +75,7 @@ async fn show(
         BrowseCommand::Diff { diff, .. } => versions::diff(&bank, diff, screen).await,
         BrowseCommand::Blame { document, .. } => versions::blame(&bank, document, screen).await,
         BrowseCommand::Undo { undo, .. } => undo::run(&bank, undo, screen).await,
+        BrowseCommand::Maintain { apply, .. } => maintain::run(&bank, apply, screen).await,
         BrowseCommand::Graph(command) => graph::run(&bank, command, screen).await,
         BrowseCommand::AddDecision { decision, .. } => decision::run(&bank, decision, screen).await,
         BrowseCommand::Status { .. } => status::run(&bank, screen).await,

@@ -131,6 +131,7 @@ pub(super) fn cases(tool: &str, word: &str, ids: &Ids, own: bool) -> Vec<Value> 
             json!({"action": "undo", "by": "anna", "since": "2020-01-01", "dryRun": own}),
             json!({"action": "erase", "filename": "gone.md"}),
         ],
+        "maintain" => vec![json!({})],
         other => panic!(
             "`{other}` is a new tool: add the calls to `cases` that could show or change another project"
         ),

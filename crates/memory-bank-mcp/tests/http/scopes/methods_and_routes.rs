@@ -91,6 +91,7 @@ fn only_keys_with_scope_read_see_documents_and_their_history() {
         owner.data("graph_upsert_entity", &json!({"name": "Notes", "entityType": "thing"}));
         for path in [
             "/api/history",
+            "/api/maintain",
             "/api/history?entity=Notes",
             "/api/history/show?entity=Notes&version=1",
             "/api/history/diff?entity=Notes&version=1",

@@ -39,7 +39,7 @@ const HISTORY_IS_OFF: &str =
 pub(crate) const HISTORY: ToolSpec = ToolSpec {
     name: "history",
     title: "History",
-    description: "Former versions. `by`: user or session.",
+    description: "Former versions; undo (`by` user or session; dryRun first).",
     family: Family::Documents,
     right: Right::Read,
     without_read: WithoutRead::Refused,
@@ -56,7 +56,7 @@ pub(crate) const HISTORY: ToolSpec = ToolSpec {
         optional("by", Kind::Text).or_called(&["user", "session", "sessionid"]),
         optional("onlyChange", Kind::Flag).or_called(&["change"]),
         optional("acceptForeign", Kind::Flag),
-        optional("allOrNothing", Kind::Flag),
+        optional("allOrNothing", Kind::Flag).unlisted(),
         optional("dryRun", Kind::Flag),
         CURSOR,
         IF_MATCH,

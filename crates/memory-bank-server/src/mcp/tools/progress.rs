@@ -62,7 +62,7 @@ pub(crate) const ADD_PROGRESS_ENTRY: ToolSpec = ToolSpec {
         required("summary", Kind::Text, ""),
         optional("details", Kind::Text),
         optional("files", Kind::Texts),
-        optional("tags", Kind::Texts),
+        optional("tags", Kind::Texts).unlisted(),
     ],
     handler: boxed!(add_progress_entry),
 };

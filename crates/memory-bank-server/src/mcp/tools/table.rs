@@ -6,7 +6,8 @@
 
 use super::tool::ToolSpec;
 use super::{
-    backups, bundle, digest, documents, graph, guide, history, modes, progress, targeted, thinking, workspace,
+    backups, bundle, digest, documents, graph, guide, history, maintain, modes, progress, targeted, thinking,
+    workspace,
 };
 
 /// The table.
@@ -52,4 +53,5 @@ pub(crate) const TOOLS: &[ToolSpec] = &[
     targeted::GET_TARGETED_CONTEXT,
     graph::pointers::GRAPH_ADD_DOC_POINTER,
     history::HISTORY,
+    maintain::MAINTAIN,
 ];

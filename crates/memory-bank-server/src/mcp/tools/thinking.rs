@@ -217,7 +217,8 @@ pub(crate) const TASKS: &[Argument] = &[
     optional("add", Kind::Texts),
     optional("remove", Kind::Texts),
     optional("replace", Kind::Texts),
-    optional("clear", Kind::Clear),
+    // `update_tasks` lists it.
+    optional("clear", Kind::Clear).unlisted(),
 ];
 
 /// Members of `progressEntry`.
@@ -225,6 +226,6 @@ pub(crate) const PROGRESS_ENTRY: &[Argument] = &[
     required("type", ENTRY_TYPE, ""),
     required("summary", Kind::Text, ""),
     optional("details", Kind::Text),
-    optional("files", Kind::Texts),
+    optional("files", Kind::Texts).unlisted(),
     optional("tags", Kind::Texts).unlisted(),
 ];
