@@ -25,7 +25,7 @@ pub use entries::{fold_document, of_document};
 
 /// Facts and session records are old after so many days.
 pub const OLD_DAYS: i32 = 30;
-/// The most comparisons of two facts in one call, which take a fraction of a second.
+/// The most comparisons of two facts in one call.
 const COMPARISONS: usize = 20_000;
 /// The most of them for one entity, so that others get some, too.
 const COMPARISONS_PER_ENTITY: usize = 2000;
