@@ -326,6 +326,7 @@ test("a session with every tool on a folder of the TypeScript server", async (t)
   await step("it has called every tool, and all other text is unchanged", async () => {
     const { tools } = await server.request("tools/list");
     const { versions } = await json("history", {});
+    assert.equal((await json("maintain", {})).dryRun, true);
     assert.ok(Array.isArray(versions), JSON.stringify(versions));
     assert.deepEqual(tools.map(({ name }) => name).filter((name) => !called.has(name)), []);
     for (const [file, text] of Object.entries(before)) assert.equal(await read(bank, file), text, file);

@@ -92,7 +92,7 @@ async def work(client):
     for prompt in prompts:
         arguments = {a.name: known.get(a.name, "Use a queue") for a in prompt.arguments or []}
         assert (await client.get_prompt(prompt.name, arguments)).messages
-    assert len(prompts) == 4
+    assert len(prompts) == 5
 
 
 @pytest.mark.parametrize("mode", ERAS)

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Fold, GraphFold, Ground, OLD_DAYS, Proposal, ProposalKind, Step, quoted};
+use super::{
+    COMPARISONS_PER_ENTITY, Fold, GraphFold, Ground, OLD_DAYS, Proposal, ProposalKind, Step, quoted,
+};
 use crate::compact_sort::CompactSort as _;
 use crate::error::{EditError, StoreError};
 use crate::graph::event::Event;
@@ -21,14 +23,14 @@ const MAX_REMOVED: usize = 200;
 /// How often facts that keep others ended are taken out of a removal, until nothing would hold again.
 const ROUNDS: usize = 20;
 
-/// Adds the proposals for the facts of an entity.
+/// Adds the proposals for the facts of an entity. Returns whether it had more pairs than comparisons were left.
 pub(super) fn of_entity(
     graph: &GraphState,
     entity: &Entity,
     now: Timestamp,
     comparisons: &mut usize,
     proposals: &mut Vec<Proposal>,
-) {
+) -> bool {
     let at = now.as_millisecond();
     let endings = graph.endings_of(&entity.id, at);
     let mut holding: Vec<&Observation> =
@@ -39,9 +41,11 @@ pub(super) fn of_entity(
     let holding = without_duplicates(entity, holding, proposals);
     // A fact with times of its own may say nearly the same of another time.
     let timeless: Vec<&Observation> = holding.into_iter().filter(|fact| has_no_times(fact)).collect();
+    let allowed = COMPARISONS_PER_ENTITY.min(*comparisons);
+    let mut own = allowed;
     if timeless.len() > 1 {
         let mut is_taken = BTreeSet::new();
-        for (one, other, likeness) in similar_pairs(&timeless, comparisons) {
+        for (one, other, likeness) in similar_pairs(&timeless, &mut own) {
             let (Some(older), Some(newer)) = (timeless.get(one), timeless.get(other)) else { continue };
             match likeness {
                 Likeness::Contradicts => proposals.push(contradiction(entity, older, newer)),
@@ -54,7 +58,9 @@ pub(super) fn of_entity(
             }
         }
     }
+    *comparisons -= allowed - own;
     proposals.extend(ended(graph, entity, &endings, now));
+    own == 0 && timeless.len() > 1
 }
 
 fn has_no_times(fact: &Observation) -> bool {

@@ -26,7 +26,9 @@ pub use entries::{fold_document, of_document};
 /// Facts and session records are old after so many days.
 pub const OLD_DAYS: i32 = 30;
 /// The most comparisons of two facts in one call.
-const COMPARISONS: usize = 40_000;
+const COMPARISONS: usize = 20_000;
+/// The most of them for one entity, so that others get some, too.
+const COMPARISONS_PER_ENTITY: usize = 2000;
 /// The most characters of a text that a proposal quotes.
 const QUOTED_CHARS: usize = 90;
 
@@ -119,10 +121,11 @@ pub struct GraphProposals {
 #[must_use]
 pub fn of_graph(graph: &GraphState, now: Timestamp) -> GraphProposals {
     let (mut proposals, mut comparisons) = (names::same_names(graph), COMPARISONS);
+    let mut is_partial = false;
     for entity in graph.entities() {
-        facts::of_entity(graph, entity, now, &mut comparisons, &mut proposals);
+        is_partial |= facts::of_entity(graph, entity, now, &mut comparisons, &mut proposals);
     }
-    GraphProposals { proposals, is_partial: comparisons == 0 }
+    GraphProposals { proposals, is_partial }
 }
 
 impl Proposal {

@@ -223,6 +223,23 @@ fn a_merge_is_refused_once_the_entity_has_something_else() {
     assert_ne!(graph.proposals()[0].id, proposals[0].id, "the id is that of other content");
 }
 
+#[test]
+fn one_entity_does_not_take_the_comparisons_of_others() {
+    let mut graph = Graph::default();
+    let busy = graph.entity("Busy", "service", json!(null));
+    for number in 0..400 {
+        graph.plain(&busy, &format!("the job number {number} runs on the first host"), 1);
+    }
+    let calm = graph.entity("Calm", "service", json!(null));
+    graph.plain(&calm, "uses Postgres 14", 1);
+    graph.plain(&calm, "uses Postgres 15", 2);
+    let found = of_graph(&graph.0, now());
+    assert!(found.is_partial);
+    assert!(found.proposals.iter().any(|proposal| proposal.about == "Calm"));
+    let of_busy = found.proposals.iter().filter(|proposal| proposal.about == "Busy").count();
+    assert!(of_busy <= COMPARISONS_PER_ENTITY, "{of_busy}");
+}
+
 fn path(name: &str) -> DocumentPath {
     DocumentPath::parse(name).unwrap()
 }
