@@ -191,7 +191,9 @@ impl Calls<'_> {
         let mut maker = self.maker();
         let file = encoded(&maker.thing(Kind::File));
         let entity = encoded(&maker.thing(Kind::EntityName));
-        let path = match self.random.below(8) {
+        let path = match self.random.below(10) {
+            8 => "/api/v1/graph/search?query=%2A".to_owned(),
+            9 => format!("/api/v1/graph/entity?name={entity}"),
             0 => "/api/v1/session".to_owned(),
             1 => "/api/v1/documents".to_owned(),
             2 => "/api/v1/digest".to_owned(),
