@@ -231,6 +231,54 @@ export const difference = (
   signal?: AbortSignal,
 ): Promise<{ diff: string }> => get(query("/api/v1/history/diff", { filename, version, with: other }), signal);
 
+export interface FoundEntity {
+  id: string;
+  name: string;
+  entityType: string;
+  observationCount: number;
+  relationCount: number;
+}
+
+export interface FoundEntities {
+  entities: FoundEntity[];
+  nextCursor?: string;
+}
+
+export interface Relation {
+  id: string;
+  fromId: string;
+  from: string;
+  toId: string;
+  to: string;
+  relationType: string;
+}
+
+export interface EntityView {
+  entity: { id: string; name: string; entityType: string; attrs: Record<string, unknown> };
+  observations: { id: string; text: string; timestamp: string; author?: string }[];
+  relations: Relation[];
+  truncated: boolean;
+}
+
+/** A change of an entity, an observation or a relation. */
+export interface GraphVersion {
+  at: string;
+  kind: string;
+  observation?: string;
+  relation?: string;
+  type?: string;
+  by?: string;
+  tool?: string;
+}
+
+export const searchGraph = (text: string, options: { limit: number; cursor?: string }, signal?: AbortSignal): Promise<FoundEntities> =>
+  get(query("/api/v1/graph/search", { query: text, ...options }), signal);
+
+export const entity = (name: string, signal?: AbortSignal): Promise<EntityView> => get(query("/api/v1/graph/entity", { name }), signal);
+
+export const entityHistory = (name: string, signal?: AbortSignal): Promise<{ versions: GraphVersion[] }> =>
+  get(query("/api/v1/history", { entity: name, limit: 50 }), signal);
+
 /** Replaces the document of this etag, or creates one without. */
 export async function writeDocument(filename: string, text: string, etag: string | undefined): Promise<{ name: string; etag: string }> {
   const headers = { ...header(), "Content-Type": "application/json" };

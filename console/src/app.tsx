@@ -6,6 +6,7 @@ import { forgetDrafts } from "./drafts";
 import { type Command, Palette } from "./palette";
 import { Document } from "./pages/document";
 import { Documents } from "./pages/documents";
+import { Entity, Graph } from "./pages/graph";
 import { History } from "./pages/history";
 import { Home } from "./pages/home";
 import { Search } from "./pages/search";
@@ -23,6 +24,10 @@ function Page({ route }: { route: Route }) {
       return <Documents />;
     case "document":
       return <Document key={route.name} name={route.name} heading={route.heading} />;
+    case "graph":
+      return <Graph query={route.query} />;
+    case "entity":
+      return <Entity key={route.name} name={route.name} />;
     case "edit":
       return <EditLater key={`${route.name} ${route.version ?? ""}`} name={route.name} version={route.version} />;
     case "search":
@@ -60,6 +65,9 @@ function titleOf(route: Route): string {
   switch (route.page) {
     case "document":
       return route.name;
+    case "graph":
+    case "entity":
+      return texts.graph.heading;
     case "edit":
       return texts.edit.heading(route.name);
     case "history":
@@ -73,7 +81,7 @@ function titleOf(route: Route): string {
   }
 }
 
-const PAGES = ["home", "documents", "search", "history"] as const;
+const PAGES = ["home", "documents", "search", "graph", "history"] as const;
 
 function address(page: (typeof PAGES)[number]): string {
   const of = links[page];
@@ -129,7 +137,7 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
     ],
     [onSignOut],
   );
-  const section = route.page === "document" || route.page === "edit" ? "documents" : route.page;
+  const section = route.page === "document" || route.page === "edit" ? "documents" : route.page === "entity" ? "graph" : route.page;
   return (
     <>
       <a class="skip" href="#content">

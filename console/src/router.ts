@@ -10,6 +10,8 @@ export type Route =
   | { page: "document"; name: string; heading: string }
   | { page: "edit"; name: string; version: number | undefined }
   | { page: "search"; query: string }
+  | { page: "graph"; query: string }
+  | { page: "entity"; name: string }
   | { page: "history"; name: string | undefined; version: number | undefined }
   | { page: "unknown" };
 
@@ -40,6 +42,8 @@ export function parse(address: Location | URL): Route {
       return name === "" ? { page: "documents" } : { page: "document", name, heading: decoded(address.hash.slice(1)) };
     case "search":
       return { page: "search", query: parameters.get("q") ?? "" };
+    case "graph":
+      return name === "" ? { page: "graph", query: parameters.get("q") ?? "" } : { page: "entity", name };
     case "edit":
       return name === "" ? { page: "unknown" } : { page: "edit", name, version: versionOf(parameters) };
     case "history":
@@ -55,6 +59,8 @@ export const links = {
   document: (name: string, heading = "") => `${BASE}/documents/${encoded(name)}${heading === "" ? "" : `#${encodeURIComponent(heading)}`}`,
   edit: (name: string, version?: number) => `${BASE}/edit/${encoded(name)}${version === undefined ? "" : `?version=${version}`}`,
   search: (query = "") => `${BASE}/search${query === "" ? "" : `?q=${encodeURIComponent(query)}`}`,
+  graph: (query = "") => `${BASE}/graph${query === "" ? "" : `?q=${encodeURIComponent(query)}`}`,
+  entity: (id: string) => `${BASE}/graph/${encodeURIComponent(id)}`,
   history: (name?: string, version?: number) =>
     `${BASE}/history${name === undefined ? "" : `/${encoded(name)}`}${version === undefined ? "" : `?version=${version}`}`,
 };

@@ -8,7 +8,7 @@ export const texts = {
   signOut: "Sign out",
   theme: { auto: "Colours of the system", light: "Light colours", dark: "Dark colours" },
   signedInAs: (user: string, role: string) => `Signed in as ${user} (${role})`,
-  pages: { home: "Overview", documents: "Documents", search: "Search", history: "History" },
+  pages: { home: "Overview", documents: "Documents", search: "Search", graph: "Graph", history: "History" },
   title: (page: string, project: string) => (project === "" ? `${page} · Memory Bank` : `${page} · ${project} · Memory Bank`),
 
   signIn: {
@@ -112,6 +112,20 @@ export const texts = {
     withPresent: "Compare with the present text",
     withFormer: "Compare with the version before",
     cut: "The difference is long; its end is left out.",
+  },
+
+  graph: {
+    heading: "Graph",
+    label: "Search the entities",
+    none: "The graph has no entity yet. Assistants add them as they work.",
+    found: (count: number, more: boolean) => (more ? `The first ${count} entities` : count === 1 ? "1 entity" : `${count} entities`),
+    counts: (facts: number, relations: number) => `${facts === 1 ? "1 fact" : `${facts} facts`} · ${relations === 1 ? "1 relation" : `${relations} relations`}`,
+    observations: "Facts",
+    noObservations: "Nothing is known about it yet.",
+    relations: "Relations",
+    attributes: "Attributes",
+    truncated: "This entity has more facts than are shown here.",
+    entities: "Entities",
   },
 
   edit: {

@@ -12,6 +12,7 @@ const PAUSE = 250;
 
 interface Results {
   query: string;
+  entities: api.FoundEntity[];
   lines: api.FoundLine[];
   truncated: boolean;
   unknown: string[];
@@ -56,11 +57,12 @@ export function Search({ query }: { query: string }) {
     const control = new AbortController();
     const timer = setTimeout(() => {
       if (wanted !== query) go(links.search(wanted), { replace: true });
-      api.search(wanted, { ended }, control.signal).then(
-        (found) => {
+      Promise.all([api.search(wanted, { ended }, control.signal), api.searchGraph(wanted, { limit: 5 }, control.signal)]).then(
+        ([found, { entities }]) => {
           setError(undefined);
           setResults({
             query: wanted,
+            entities,
             lines: found.results,
             truncated: found.truncated,
             unknown: found.wordsNotFound,
@@ -126,6 +128,16 @@ export function Search({ query }: { query: string }) {
             : t.found(results.lines.length, results.truncated)}
         {results !== undefined && results.unknown.length > 0 && ` · ${t.unknown(results.unknown.join(", "))}`}
       </p>
+      {results !== undefined && results.entities.length > 0 && (
+        <p class="entities">
+          <strong>{texts.graph.entities}:</strong>{" "}
+          {results.entities.map((entity) => (
+            <a key={entity.id} class="tag" href={links.entity(entity.id)}>
+              {entity.name}
+            </a>
+          ))}
+        </p>
+      )}
       {results !== undefined && results.lines.length > 0 && (
         <ol class="results">
           {results.lines.map((line, at) => (

@@ -59,7 +59,10 @@ before(async () => {
     });
     await call("write_memory_bank_file", { filename: "guides/deployment.md", content: GUIDE });
     await call("write_memory_bank_file", { filename: "guides/deployment.md", content: GUIDE.replace("| production | 3 |", "| production | 5 |") });
-    await call("graph_upsert_entity", { name: "Checkout", entityType: "service" });
+    await call("graph_upsert_entity", { name: "Checkout", entityType: "service", attrs: { team: "shop", replicas: 3 } });
+    await call("graph_upsert_entity", { name: "Payments", entityType: "service" });
+    await call("graph_add_observation", { entity: "Checkout", text: "uses the **new** provider since November" });
+    await call("graph_link_entities", { from: "Checkout", to: "Payments", relationType: "calls" });
   });
   browser = await launch();
 });
@@ -233,6 +236,29 @@ test("everything is reached by keyboard, with a command palette", { skip }, asyn
   await page.getByText("You are signed out.").waitFor();
 });
 
+test("an entity has a page with its facts, relations, attributes and changes, and a search finds it", { skip }, async (t) => {
+  const page = await open(t, browser, server.origin);
+  await signIn(page, server.origin, alice.key, "/app/search?q=checkout");
+  await page.locator(".entities").getByRole("link", { name: "Checkout" }).waitFor();
+  await accessible(page);
+  await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Graph" }).click();
+  await page.getByText("2 entities").waitFor();
+  await page.getByLabel("Search the entities").fill("provider");
+  await page.getByText("1 entity", { exact: true }).waitFor();
+  await page.getByRole("link", { name: "Checkout" }).click();
+  await page.getByRole("heading", { name: "Checkout", level: 1 }).waitFor();
+  const text = await page.locator("main").innerText();
+  for (const shown of ["service", "uses the new provider since November", "calls", "Payments", "team", "shop", "replicas", "3", `by ${alice.user}`, "with graph_add_observation"]) {
+    assert.ok(text.includes(shown), `${shown}: ${text}`);
+  }
+  await accessible(page);
+  await picture(page, "entity");
+  await page.getByRole("link", { name: "Payments" }).click();
+  await page.getByText("Nothing is known about it yet.").waitFor();
+  await page.goto(`${server.origin}/app/graph/ent_unknown`);
+  await page.getByText("This does not exist, or not any more.").waitFor();
+});
+
 test("a phone shows every page, in light and dark colours, and nothing is wider than its screen", { skip }, async (t) => {
   for (const colorScheme of ["light", "dark"]) {
     const page = await open(t, browser, server.origin, { viewport: PHONE, hasTouch: true, isMobile: true, colorScheme });
@@ -242,6 +268,7 @@ test("a phone shows every page, in light and dark colours, and nothing is wider 
       ["/app/documents", "deployment.md", "documents"],
       ["/app/documents/guides/deployment.md", "Rollback", "document"],
       ["/app/history/guides/deployment.md?version=2", "What version 2 changed", "history"],
+      ["/app/graph", "Payments", "graph"],
       ["/app/search?q=refunds", "orders before 2024", "search"],
     ]) {
       await page.getByRole("navigation", { name: "Pages" }).waitFor();

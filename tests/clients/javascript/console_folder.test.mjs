@@ -97,6 +97,17 @@ test("nothing but the link opens the console of a folder", async (t) => {
   assert.equal((await post(origin, secret)).status, 401, "the link works once");
 });
 
+test("a folder that is opened read-only is not changed", async (t) => {
+  const { link, origin } = await opened(t, {}, "--no-browser", "--read-only");
+  const signed = await post(origin, new URL(link).hash.slice("#open=".length));
+  const headers = { Cookie: signed.headers.getSetCookie()[0].split(";")[0], "X-Console-Token": (await signed.json()).token };
+  assert.deepEqual((await (await fetch(`${origin}/api/v1/session`, { headers })).json()).rights, ["read"]);
+  const put = { method: "PUT", headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify({ text: "x" }) };
+  const refused = await fetch(`${origin}/api/v1/document?filename=new.md`, put);
+  assert.equal(refused.status, 403);
+  assert.match((await refused.json()).detail, /read-only/);
+});
+
 test("a browser is opened with the link, and a folder without a bank has no console", async (t) => {
   const bin = join(folder, "bin");
   mkdirSync(bin);

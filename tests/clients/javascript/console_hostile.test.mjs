@@ -67,7 +67,10 @@ before(async () => {
     });
     await call("track_progress", { action: NAME, description: `${MARKDOWN[0]} ${HTML[0]}` });
     await call("log_decision", { title: NAME, context: HTML[0], decision: `${MARKDOWN[0]} ${NAME}` });
-    await call("graph_upsert_entity", { name: NAME, entityType: `<b onclick=${RUN}>` });
+    await call("graph_upsert_entity", { name: NAME, entityType: `<b onclick=${RUN}>`, attrs: { [NAME]: HTML[0], list: [NAME] } });
+    await call("graph_upsert_entity", { name: `javascript:${RUN}`, entityType: "x" });
+    for (const text of [...HTML, ...MARKDOWN]) await call("graph_add_observation", { entity: NAME, text });
+    await call("graph_link_entities", { from: NAME, to: `javascript:${RUN}`, relationType: NAME });
     for (const name of [`img-src=x-onerror=${RUN}.md`, `${NAME}.md`, `"onmouseover="${RUN}.md`]) {
       // Names that the server refuses cannot be shown.
       await call("write_memory_bank_file", { filename: name, content: TEXT }).catch(() => undefined);
@@ -122,10 +125,25 @@ test("no script that a document, a name, an entry or a difference contains runs 
   await page.goto(`${server.origin}/app/history/hostile.md?version=2`);
   await page.locator(".diff").waitFor();
   await provoked(page);
+  await page.goto(`${server.origin}/app/graph`);
+  await page.getByText("2 entities").waitFor();
+  await provoked(page);
+  const { entities } = await (await server.fetch("/api/v1/graph/search?query=*", owner.key)).json();
+  assert.equal(entities.length, 2);
+  for (const { id } of entities) {
+    await page.goto(`${server.origin}/app/graph/${id}`);
+    await page.getByRole("heading", { name: "Relations" }).waitFor();
+    await provoked(page);
+  }
+  await page.goto(`${server.origin}/app/edit/hostile.md`);
+  await page.getByRole("button", { name: "Preview" }).click();
+  await page.locator("article .prose *").first().waitFor();
+  await provoked(page);
   await page.goto(`${server.origin}/app/documents`);
   await page.getByRole("link", { name: "hostile.md" }).waitFor();
   await provoked(page);
   await page.keyboard.press("Control+k");
+  await page.getByRole("combobox").fill("hostile");
   await page.getByRole("option", { name: "hostile.md" }).waitFor();
   await page.keyboard.press("Escape");
   for (const query of ["onerror", NAME, `"${RUN}"`]) {

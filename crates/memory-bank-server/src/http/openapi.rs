@@ -21,7 +21,7 @@ use crate::http::{api, etag, history, keys, reply};
     ),
     paths(
         keys::list, keys::create, keys::update, keys::revoke, keys::rotate, history::list, history::show, history::diff,
-        history::proposals::list, api::session::read, api::documents::list, api::documents::read, api::documents::write, api::digest::read, api::search::documents,
+        history::proposals::list, api::session::read, api::documents::list, api::documents::read, api::documents::write, api::digest::read, api::search::documents, api::graph::search, api::graph::entity,
         api::history::list, api::history::show, api::history::diff
     ),
     security(("bearer" = []), ("apiKey" = [])),

@@ -85,6 +85,11 @@ impl From<NotRead> for Refusal {
 }
 
 impl RestRequest {
+    /// Whether this server changes no bank.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.shared.config.tools.read_only
+    }
+
     pub(crate) async fn bank(&self) -> Result<Arc<dyn Bank>, Refusal> {
         self.shared.services.workspace.bank(&self.who.caller, None).await.map_err(|error| match error {
             WorkspaceError::Store(error) => Refusal::Store(error),
@@ -116,7 +121,7 @@ impl RestRequest {
         bytes: usize,
         work: impl Future<Output = Result<T, Refusal>>,
     ) -> Response {
-        if self.shared.config.tools.read_only {
+        if self.is_read_only() {
             return reply::error(StatusCode::FORBIDDEN, "the memory bank is served read-only here");
         }
         if self.who.caller.may(Right::Write) {

@@ -10,7 +10,7 @@ struct Route {
     keyed: &'static [Method],
 }
 
-const ROUTES: [Route; 37] = [
+const ROUTES: [Route; 39] = [
     Route { path: "/mcp", keyed: &[Method::POST, Method::GET, Method::HEAD, Method::DELETE] },
     Route { path: "/api/keys", keyed: &[Method::GET, Method::HEAD, Method::POST] },
     Route { path: "/api/keys/{id}", keyed: &[Method::PATCH, Method::DELETE] },
@@ -24,6 +24,8 @@ const ROUTES: [Route; 37] = [
     Route { path: "/api/v1/document", keyed: &[Method::GET, Method::HEAD, Method::PUT] },
     Route { path: "/api/v1/digest", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/search", keyed: &[Method::GET, Method::HEAD] },
+    Route { path: "/api/v1/graph/search", keyed: &[Method::GET, Method::HEAD] },
+    Route { path: "/api/v1/graph/entity", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/history", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/history/show", keyed: &[Method::GET, Method::HEAD] },
     Route { path: "/api/v1/history/diff", keyed: &[Method::GET, Method::HEAD] },

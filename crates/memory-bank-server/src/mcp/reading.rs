@@ -1,4 +1,4 @@
-//! What a bank shows in a digest and in a search, for programs without MCP: the data of the tools' replies, so that no rule is
+//! What a bank shows in a digest, in searches and of an entity, for programs without MCP: the data of the tools' replies, so that no rule is
 //! written twice. HTTP uses this module and knows no tool.
 
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub(crate) async fn digest(services: &Services, caller: &Arc<Caller>) -> Result<
 
 /// What is searched for.
 #[derive(Debug, Default)]
-pub(crate) struct DocumentQuery {
+pub(crate) struct SearchQuery {
     /// Words, or phrases in quotation marks.
     pub(crate) text: String,
     /// The most results of this page.
@@ -65,7 +65,7 @@ pub(crate) struct DocumentQuery {
 pub(crate) async fn search_documents(
     services: &Services,
     caller: &Arc<Caller>,
-    query: DocumentQuery,
+    query: SearchQuery,
 ) -> Result<Value, NotRead> {
     let mut arguments = Map::new();
     arguments.insert("query".to_owned(), json!(query.text));
@@ -75,4 +75,33 @@ pub(crate) async fn search_documents(
         arguments.insert("cursor".to_owned(), json!(cursor));
     }
     Ok(tools::data(services, caller, "search_memory_bank", arguments).await?)
+}
+
+/// The entities that a query finds; `*` finds all. It searches the graph as [`search_documents`] does documents.
+pub(crate) async fn search_graph(
+    services: &Services,
+    caller: &Arc<Caller>,
+    query: SearchQuery,
+) -> Result<Value, NotRead> {
+    let mut arguments = Map::new();
+    arguments.insert("query".to_owned(), json!(query.text));
+    arguments.insert("limit".to_owned(), json!(query.limit));
+    arguments.insert("includeEnded".to_owned(), json!(query.with_ended));
+    if let Some(cursor) = query.cursor {
+        arguments.insert("cursor".to_owned(), json!(cursor));
+    }
+    Ok(tools::data(services, caller, "graph_search", arguments).await?)
+}
+
+/// An entity, by name or id, with its observations, relations and neighbours.
+pub(crate) async fn open_entity(
+    services: &Services,
+    caller: &Arc<Caller>,
+    entity: &str,
+    with_ended: bool,
+) -> Result<Value, NotRead> {
+    let mut arguments = Map::new();
+    arguments.insert("nodes".to_owned(), json!([entity]));
+    arguments.insert("includeEnded".to_owned(), json!(with_ended));
+    Ok(tools::data(services, caller, "graph_open_nodes", arguments).await?)
 }

@@ -58,7 +58,8 @@ impl Calls<'_> {
             83..84 => self.listener(),
             84..87 => self.cancellation(),
             87..89 => self.end(None),
-            89..95 => self.keys(),
+            89..93 => self.keys(),
+            93..95 => self.reads(),
             95..98 => self.open(),
             _ => self.raw(),
         }
@@ -180,6 +181,30 @@ impl Calls<'_> {
         };
         let mut request = Request { method, path, body, ..Request::default() };
         request.headers.push(("Content-Type", "application/json".to_owned()));
+        self.pack(&mut request);
+        Call { what, request, session: Session::Untouched }
+    }
+
+    /// The REST routes that read a bank, with names of either project.
+    fn reads(&mut self) -> Call {
+        let word = *self.random.pick(&COMMON);
+        let mut maker = self.maker();
+        let file = encoded(&maker.thing(Kind::File));
+        let entity = encoded(&maker.thing(Kind::EntityName));
+        let path = match self.random.below(10) {
+            8 => "/api/v1/graph/search?query=%2A".to_owned(),
+            9 => format!("/api/v1/graph/entity?name={entity}"),
+            0 => "/api/v1/session".to_owned(),
+            1 => "/api/v1/documents".to_owned(),
+            2 => "/api/v1/digest".to_owned(),
+            3 => format!("/api/v1/search?query={}", encoded(word)),
+            4 => format!("/api/v1/document?filename={file}"),
+            5 => format!("/api/v1/history?filename={file}"),
+            6 => format!("/api/v1/history/show?entity={entity}&version=1"),
+            _ => format!("/api/v1/history/diff?filename={file}&version=1"),
+        };
+        let what = format!("GET {}", path.split('?').next().unwrap_or_default());
+        let mut request = Request { method: "GET", path, ..Request::default() };
         self.pack(&mut request);
         Call { what, request, session: Session::Untouched }
     }
@@ -308,4 +333,16 @@ fn completion(maker: &mut Maker<'_>) -> Value {
         _ => (json!({"type": "ref/prompt", "name": "start_session"}), "entity"),
     };
     json!({"ref": reference, "argument": {"name": argument, "value": value}})
+}
+
+/// A text in a query.
+fn encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+        encoded
+    })
 }

@@ -150,6 +150,8 @@ impl<'a> Person<'a> {
             "/api/v1/digest",
             "/api/v1/search?query=quokka",
             "/api/v1/search?query=shared",
+            "/api/v1/graph/search?query=*",
+            "/api/v1/graph/entity?name=Shared%20Thing",
             "/api/v1/history",
             "/api/v1/history/show?filename=notes.md&version=1",
             "/api/v1/history/diff?filename=notes.md&version=1",

@@ -104,6 +104,8 @@ fn only_keys_with_scope_read_see_documents_and_their_history() {
             "/api/v1/document?filename=missing.md",
             "/api/v1/digest",
             "/api/v1/search?query=notes",
+            "/api/v1/graph/search?query=notes",
+            "/api/v1/graph/entity?name=Notes",
             "/api/v1/history",
             "/api/v1/history/show?filename=notes.md&version=1",
             "/api/v1/history/diff?filename=notes.md&version=1",

@@ -3,6 +3,7 @@
 
 pub(crate) mod digest;
 pub(crate) mod documents;
+pub(crate) mod graph;
 pub(crate) mod history;
 mod problem;
 mod queries;
@@ -29,6 +30,8 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/api/v1/document", get(documents::read).put(documents::write))
         .route("/api/v1/digest", get(digest::read))
         .route("/api/v1/search", get(search::documents))
+        .route("/api/v1/graph/search", get(graph::search))
+        .route("/api/v1/graph/entity", get(graph::entity))
         .route("/api/v1/history", get(history::list))
         .route("/api/v1/history/show", get(history::show))
         .route("/api/v1/history/diff", get(history::diff))

@@ -48,6 +48,19 @@ pub(crate) struct ReadDocument {
     pub(super) filename: String,
 }
 
+/// Which entity is opened.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OpenEntity {
+    /// Its name or id.
+    #[serde(deserialize_with = "filled_text")]
+    #[param(min_length = 1)]
+    pub(super) name: String,
+    /// Whether facts are shown that have ended.
+    #[serde(default)]
+    pub(super) ended: bool,
+}
+
 /// A text to store.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::http::api::Problem;
 use crate::http::api::queries::SearchDocuments;
 use crate::http::rest_request::{Refusal, RestRequest, malformed};
-use crate::mcp::reading::{self, DocumentQuery};
+use crate::mcp::reading::{self, SearchQuery};
 use crate::services::Services;
 
 /// The results of a page, if the request names no number.
@@ -95,7 +95,7 @@ async fn found_by(
     if query.query.trim().is_empty() {
         return Ok(Found::default());
     }
-    let wanted = DocumentQuery {
+    let wanted = SearchQuery {
         text: query.query,
         limit: query.limit.unwrap_or(FOUND),
         cursor: query.cursor,

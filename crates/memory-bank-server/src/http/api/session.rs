@@ -22,7 +22,7 @@ pub(crate) struct Session {
     project: String,
     /// `viewer`, `editor` or `owner`.
     role: String,
-    /// `read`, `write` and `admin`, as far as the caller has them.
+    /// `read`, `write` and `admin`, as far as the caller has them and the server is not read-only.
     rights: Vec<String>,
     /// When the key, token or session ends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,8 @@ pub(crate) async fn read(request: RestRequest) -> Response {
 async fn session_of(request: &RestRequest) -> Result<Session, Refusal> {
     let caller = &request.who.caller;
     let project = request.bank().await?.location();
-    let rights = caller.rights().iter().map(Right::as_str).map(str::to_owned).collect();
+    let is_usable = |right: &Right| *right == Right::Read || !request.is_read_only();
+    let rights = caller.rights().iter().filter(is_usable).map(Right::as_str).map(str::to_owned).collect();
     Ok(Session {
         user: caller.user_name.clone(),
         project,

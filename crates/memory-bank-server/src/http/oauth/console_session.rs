@@ -17,6 +17,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::header::ORIGIN;
 use http::{HeaderMap, HeaderName, StatusCode};
+use jiff::Timestamp;
 use memory_bank_core::caller::{KeyId, Right};
 use memory_bank_core::clock::Entropy;
 use memory_bank_core::error::StoreError;
@@ -250,6 +251,22 @@ impl PageRequest {
         user.ok_or_else(signed_out)
     }
 
+    /// The grant of a session.
+    fn grant(&self, chosen: &Membership, rights: Vec<Right>, ends: Timestamp) -> NewGrant {
+        NewGrant {
+            id: KeyId(self.shared.services.entropy.id()),
+            project: chosen.project,
+            client_id: CLIENT_ID.to_owned(),
+            client_name: CLIENT_NAME.to_owned(),
+            client_host: self.server.issuer().split("://").nth(1).unwrap_or_default().to_owned(),
+            rights,
+            resource: self.server.resource(),
+            rate_limit: RATE_LIMIT,
+            expires_at: Some(ends),
+            needs_assertion: false,
+        }
+    }
+
     /// Makes the grant of a session, which ends the sign-in, and the session itself.
     async fn open_session(
         &self,
@@ -273,18 +290,7 @@ impl PageRequest {
             return Err(reply::error(StatusCode::INTERNAL_SERVER_ERROR, "the server failed"));
         };
         let address = self.server.path("/app/");
-        let grant = NewGrant {
-            id: KeyId(entropy.id()),
-            project: chosen.project,
-            client_id: CLIENT_ID.to_owned(),
-            client_name: CLIENT_NAME.to_owned(),
-            client_host: self.server.issuer().split("://").nth(1).unwrap_or_default().to_owned(),
-            rights,
-            resource: self.server.resource(),
-            rate_limit: RATE_LIMIT,
-            expires_at: Some(ends),
-            needs_assertion: false,
-        };
+        let grant = self.grant(chosen, rights, ends);
         let stored = NewCode {
             hash: code.hash(),
             redirect_uri: address.clone(),

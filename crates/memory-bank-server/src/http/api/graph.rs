@@ -1,0 +1,195 @@
+//! `/api/v1/graph`: entities of the graph, with their facts.
+
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
+use axum::response::Response;
+use memory_bank_core::error::StoreError;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::http::api::Problem;
+use crate::http::api::queries::{OpenEntity, SearchDocuments};
+use crate::http::rest_request::{Refusal, RestRequest, malformed};
+use crate::mcp::reading::{self, NotRead, SearchQuery};
+use crate::services::Services;
+
+/// The entities of a page, if the request names no number.
+const FOUND: u32 = 20;
+/// The bytes of a reply.
+const BYTES: usize = 512 * 1024;
+
+/// Entities that a query finds, the best first.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FoundEntities {
+    entities: Vec<FoundEntity>,
+    /// For the next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
+}
+
+/// An entity in a list.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct FoundEntity {
+    id: String,
+    name: String,
+    entity_type: String,
+    observation_count: u64,
+    relation_count: u64,
+}
+
+/// An entity with its facts, those that hold.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EntityView {
+    entity: EntityHead,
+    observations: Vec<ObservationView>,
+    relations: Vec<RelationView>,
+    /// Whether there are more facts than the reply has room for.
+    truncated: bool,
+}
+
+/// The entity itself.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EntityHead {
+    id: String,
+    name: String,
+    entity_type: String,
+    /// Its attributes, of any names and types.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    attrs: Map<String, Value>,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+}
+
+impl EntityHead {
+    /// Whether a text is its id, its name, or its name with its type.
+    fn is_called(&self, text: &str) -> bool {
+        let Self { id, name, entity_type, .. } = self;
+        text == id || text == name || text == format!("{name} [{entity_type}]")
+    }
+}
+
+/// A fact about it.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ObservationView {
+    id: String,
+    #[serde(skip_serializing)]
+    entity_id: String,
+    text: String,
+    #[schema(format = DateTime)]
+    timestamp: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    author: Option<String>,
+}
+
+/// A relation from it or to it.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RelationView {
+    id: String,
+    from_id: String,
+    from: String,
+    to_id: String,
+    to: String,
+    relation_type: String,
+}
+
+/// What opening a node of MCP gives: the node, and its neighbours.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Opened {
+    entities: Vec<EntityHead>,
+    observations: Vec<ObservationView>,
+    relations: Vec<RelationView>,
+    next_cursor: Option<String>,
+}
+
+/// Finds entities of the graph, the best first; `*` finds all.
+#[utoipa::path(get, path = "/api/v1/graph/search", tag = "graph", params(SearchDocuments), responses(
+    (status = 200, body = FoundEntities),
+    (status = 304, description = "the client has this reply"),
+    (status = 400, body = Problem, content_type = "application/problem+json", description = "the query is malformed"),
+    (status = 401, body = Problem, content_type = "application/problem+json"),
+    (status = 403, body = Problem, content_type = "application/problem+json"),
+    (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such page"),
+    (status = 429, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn search(
+    request: RestRequest,
+    query: Result<Query<SearchDocuments>, QueryRejection>,
+) -> Response {
+    match query {
+        Ok(Query(query)) => {
+            request.answer_within(BYTES, |services| found_by(&request, query, services)).await
+        }
+        Err(_) => malformed(),
+    }
+}
+
+/// Opens an entity, by its exact name or id.
+#[utoipa::path(get, path = "/api/v1/graph/entity", tag = "graph", params(OpenEntity), responses(
+    (status = 200, body = EntityView),
+    (status = 304, description = "the client has this reply"),
+    (status = 400, body = Problem, content_type = "application/problem+json", description = "the query is malformed"),
+    (status = 401, body = Problem, content_type = "application/problem+json"),
+    (status = 403, body = Problem, content_type = "application/problem+json"),
+    (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such entity"),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "several entities have this name"),
+    (status = 429, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn entity(
+    request: RestRequest,
+    query: Result<Query<OpenEntity>, QueryRejection>,
+) -> Response {
+    match query {
+        Ok(Query(query)) => request.answer_within(BYTES, |services| opened(&request, query, services)).await,
+        Err(_) => malformed(),
+    }
+}
+
+async fn found_by(
+    request: &RestRequest,
+    query: SearchDocuments,
+    services: Services,
+) -> Result<FoundEntities, Refusal> {
+    if query.query.trim().is_empty() {
+        return Ok(FoundEntities { entities: Vec::new(), next_cursor: None });
+    }
+    let wanted = SearchQuery {
+        text: query.query,
+        limit: query.limit.unwrap_or(FOUND),
+        cursor: query.cursor,
+        with_ended: query.ended,
+    };
+    parsed(reading::search_graph(&services, &request.who.caller, wanted).await?)
+}
+
+async fn opened(request: &RestRequest, query: OpenEntity, services: Services) -> Result<EntityView, Refusal> {
+    let data = reading::open_entity(&services, &request.who.caller, &query.name, query.ended).await;
+    let data = data.map_err(|why| match why {
+        // The search has no part in it, so what is refused is the name.
+        NotRead::Busy(text) => Refusal::Conflict(text),
+        why => why.into(),
+    })?;
+    let Opened { entities, mut observations, mut relations, next_cursor } = parsed(data)?;
+    // The others are its neighbours.
+    let missing = || Refusal::NotFound("there is no entity of exactly this name or id".to_owned());
+    let entity = entities.into_iter().find(|entity| entity.is_called(&query.name)).ok_or_else(missing)?;
+    observations.retain(|observation| observation.entity_id == entity.id);
+    relations.retain(|relation| relation.from_id == entity.id || relation.to_id == entity.id);
+    Ok(EntityView { entity, observations, relations, truncated: next_cursor.is_some() })
+}
+
+fn parsed<T: DeserializeOwned>(data: Value) -> Result<T, Refusal> {
+    serde_json::from_value(data).map_err(|error| Refusal::Store(StoreError::Unavailable(error.to_string())))
+}
