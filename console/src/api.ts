@@ -118,9 +118,27 @@ export function storedSession(): StoredSession | undefined {
   return undefined;
 }
 
+/** The session that this tab shows. Another tab may have signed in to another project: its session is not used for what is shown here. */
+let current = storedSession();
+
+export const currentSession = (): StoredSession | undefined => current;
+
+/** Takes the session that another tab has opened or ended. */
+export function adoptSession(): StoredSession | undefined {
+  const stored = storedSession();
+  if (stored?.token !== current?.token) {
+    known.clear();
+    current = stored;
+  }
+  return current;
+}
+
 export function keepSession(session: StoredSession | undefined): void {
-  if (session === undefined) localStorage.removeItem(STORED);
-  else localStorage.setItem(STORED, JSON.stringify(session));
+  const shown = current;
+  current = session;
+  if (session !== undefined) localStorage.setItem(STORED, JSON.stringify(session));
+  // A session that another tab has opened meanwhile stays.
+  else if (storedSession()?.token === shown?.token) localStorage.removeItem(STORED);
 }
 
 let ended: () => void = () => undefined;
@@ -140,8 +158,7 @@ async function send(path: string, init: RequestInit): Promise<Response> {
 }
 
 function header(): Record<string, string> {
-  const session = storedSession();
-  return session === undefined ? {} : { "X-Console-Token": session.token };
+  return current === undefined ? {} : { "X-Console-Token": current.token };
 }
 
 async function problem(response: Response): Promise<Record<string, unknown>> {

@@ -177,15 +177,16 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
   );
 }
 
-/** The secret of a link that opens the console of a folder. It leaves the address at once. */
+/** The secret of a link that opens the console of a folder. It leaves the address at once. A key or a login code is none: a page of
+ * another site could sign the user in to a project of others with it. */
 function takeLink(): string | undefined {
-  const secret = /^#open=(\w+)$/.exec(window.location.hash)?.[1];
+  const secret = /^#open=(mbmcp_si_\w{32})$/.exec(window.location.hash)?.[1];
   if (secret !== undefined) window.history.replaceState(null, "", window.location.pathname);
   return secret;
 }
 
 export function App() {
-  const [session, setSession] = useState(api.storedSession);
+  const [session, setSession] = useState(api.currentSession);
   const [link, setLink] = useState(takeLink);
   const [why, setWhy] = useState<Why>("first");
   const [error, setError] = useState<string>();
@@ -197,7 +198,7 @@ export function App() {
       setSession(undefined);
     });
     // Another tab has signed in or out.
-    const changed = () => setSession(api.storedSession());
+    const changed = () => setSession(api.adoptSession());
     window.addEventListener("storage", changed);
     return () => window.removeEventListener("storage", changed);
   }, []);
@@ -206,10 +207,10 @@ export function App() {
     if (link === undefined) return;
     api.signIn({ secret: link }).then(
       (signed) => {
+        setLink(undefined);
         if (Array.isArray(signed)) return;
         api.keepSession(signed);
         setSession(signed);
-        setLink(undefined);
       },
       (failure: unknown) => {
         setError(failure instanceof api.ApiError ? failure.message : texts.errors.server);
@@ -246,7 +247,7 @@ export function App() {
           {error}
         </p>
       )}
-      {session === undefined ? <SignIn why={why} onSignedIn={setSession} /> : <Frame session={session} onSignOut={signOut} />}
+      {session === undefined ? <SignIn why={why} onSignedIn={setSession} /> : <Frame key={session.token} session={session} onSignOut={signOut} />}
     </>
   );
 }

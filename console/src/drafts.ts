@@ -1,6 +1,6 @@
 // Texts that are not saved yet, in this browser: a closed tab or a lost connection loses nothing.
 
-import { storedSession } from "./api";
+import { currentSession } from "./api";
 
 const PREFIX = "memory-bank-console-draft ";
 
@@ -9,7 +9,11 @@ export interface Draft {
   text: string;
 }
 
-const keyOf = (name: string) => `${PREFIX}${storedSession()?.project ?? ""} ${name}`;
+/** A draft is of one user in one project: nobody who signs in later in the same browser sees it. */
+function keyOf(name: string): string {
+  const session = currentSession();
+  return PREFIX + JSON.stringify([session?.user, session?.project, name]);
+}
 
 function isDraft(value: unknown): value is Draft {
   if (typeof value !== "object" || value === null || !("base" in value) || !("text" in value)) return false;

@@ -64,6 +64,8 @@ function target(href: string, name: string): { outside: string } | { inside: str
   if (url.origin === new URL(BANK).origin) {
     try {
       const file = decodeURIComponent(url.pathname.slice(1));
+      // `..%2f` would lead out of the console.
+      if (file.split("/").some((part) => part === "." || part === "..")) return undefined;
       return { inside: links.document(file, url.hash === "" ? "" : `h-${decodeURIComponent(url.hash.slice(1))}`) };
     } catch {
       return undefined;
@@ -128,9 +130,49 @@ function scrollable(found: Element, label: string): void {
   frame.append(found);
 }
 
+const HEAVY_MARKS = 40_000_000;
+const HEAVY_WORDS = 600_000_000;
+const HEAVY_DEPTH = 100;
+
+/** Whether the parser would take seconds: its time grows with the square of the marks of a paragraph, and of the length of a word. */
+function isHeavy(text: string): boolean {
+  let [marks, words, inBlock] = [0, 0, 0];
+  for (const line of text.split("\n")) {
+    if (/^\s*(?:$|[-*+]\s|#{1,6}\s)/.test(line)) {
+      marks += inBlock ** 2;
+      inBlock = 0;
+    }
+    inBlock += line.match(/[*_~`[\]<!\\]/g)?.length ?? 0;
+    for (const word of line.match(/\S{500,}/g) ?? []) words += word.length ** 2;
+    if ((/^[\s>]*/.exec(line)?.[0].match(/>/g)?.length ?? 0) > HEAVY_DEPTH) return true;
+  }
+  return marks + inBlock ** 2 > HEAVY_MARKS || words > HEAVY_WORDS;
+}
+
+/** The HTML of a text that the parser takes in a moment; none of another, such as one that a model wrote to stop the page. */
+function html(text: string): string | undefined {
+  if (isHeavy(text)) return undefined;
+  try {
+    return marked.parse(text, { async: false });
+  } catch {
+    // Too deep for the parser.
+    return undefined;
+  }
+}
+
+function source(text: string): DocumentFragment {
+  const nodes = new DocumentFragment();
+  const shown = element("pre", "source", text);
+  shown.tabIndex = 0;
+  nodes.append(element("p", "note", texts.documents.heavy), shown);
+  return nodes;
+}
+
 /** A document as nodes, and its headings. `name` is the document's, for relative links. */
 export function rendered(text: string, name: string): { nodes: DocumentFragment; headings: Heading[] } {
-  const nodes = sanitised(marked.parse(text, { async: false }));
+  const parsed = html(text);
+  if (parsed === undefined) return { nodes: source(text), headings: [] };
+  const nodes = sanitised(parsed);
   for (const found of nodes.querySelectorAll("a")) link(found, name);
   for (const found of nodes.querySelectorAll<HTMLElement>("[data-image]")) image(found, name);
   for (const found of nodes.querySelectorAll("input")) {
@@ -161,7 +203,13 @@ export function rendered(text: string, name: string): { nodes: DocumentFragment;
 
 /** One line of Markdown as nodes, without its bullet. */
 export function renderedLine(text: string): DocumentFragment {
-  const nodes = sanitised(marked.parseInline(text.replace(/^\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?/, ""), { async: false }));
+  const line = text.replace(/^\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?/, "");
+  if (isHeavy(line)) {
+    const plain = new DocumentFragment();
+    plain.append(line);
+    return plain;
+  }
+  const nodes = sanitised(marked.parseInline(line, { async: false }));
   for (const found of nodes.querySelectorAll("a")) link(found, "");
   for (const found of nodes.querySelectorAll<HTMLElement>("[data-image]")) image(found, "");
   return nodes;

@@ -62,6 +62,7 @@ export const texts = {
     emptyText: "This document is empty.",
     remoteImage: (alt: string, host: string) => (alt === "" ? `Open the image at ${host}` : `Open the image “${alt}” at ${host}`),
     localImage: (alt: string) => (alt === "" ? "an image that is not in the bank" : `image: ${alt}`),
+    heavy: "This text has more Markdown than a page can show, so here is its source.",
     newTab: "opens in a new tab",
     raw: "Source",
     rendered: "Rendered",

@@ -68,7 +68,7 @@ fn has_no_times(fact: &Observation) -> bool {
     valid_from.is_none() && valid_until.is_none() && expires_at.is_none()
 }
 
-fn remove(kept: Vec<&Observation>, removed: &[&Observation]) -> Fold {
+fn remove(kept: &[&Observation], removed: &[&Observation]) -> Fold {
     let observations = kept.iter().chain(removed).map(|fact| (*fact).clone()).collect();
     let ground = Ground { observations, ..Ground::default() };
     Fold::Graph(GraphFold {
@@ -104,7 +104,7 @@ fn without_duplicates<'g>(
                 kept.timestamp,
                 counted(removed.len(), "fact")
             ),
-            fold: Some(remove(vec![kept], removed)),
+            fold: Some(remove(&[kept], removed)),
             ..Proposal::new(ProposalKind::Duplicate, &entity.name, &ids)
         });
     }
@@ -209,7 +209,7 @@ fn ended(graph: &GraphState, entity: &Entity, endings: &Endings<'_>, now: Timest
                     quoted(&first.text)
                 ),
                 change: "removes what ended; the history keeps it".to_owned(),
-                fold: Some(remove(Vec::new(), &removed)),
+                fold: Some(remove(&[], &removed)),
                 ..Proposal::new(ProposalKind::Ended, &entity.name, &ids)
             });
         }

@@ -17,7 +17,7 @@ fn now() -> Timestamp {
 struct Graph(GraphState);
 
 impl Graph {
-    fn entity(&mut self, name: &str, entity_type: &str, attrs: serde_json::Value) -> String {
+    fn entity(&mut self, name: &str, entity_type: &str, attrs: &serde_json::Value) -> String {
         let id = entity_id(name, entity_type);
         let entity = Entity {
             id: id.clone(),
@@ -87,7 +87,7 @@ impl Graph {
 fn the_oldest_of_equal_facts_is_kept() {
     let mut graph = Graph::default();
     let (api, web) =
-        (graph.entity("Api", "service", json!(null)), graph.entity("Web", "service", json!(null)));
+        (graph.entity("Api", "service", &json!(null)), graph.entity("Web", "service", &json!(null)));
     graph.plain(&api, "speaks HTTP", 3);
     let oldest = graph.plain(&api, "speaks HTTP", 1);
     graph.plain(&api, "speaks HTTP", 2);
@@ -102,7 +102,7 @@ fn the_oldest_of_equal_facts_is_kept() {
 #[test]
 fn equal_facts_with_bounds_are_no_duplicates() {
     let mut graph = Graph::default();
-    let api = graph.entity("Api", "service", json!(null));
+    let api = graph.entity("Api", "service", &json!(null));
     graph.plain(&api, "speaks HTTP", 1);
     let until = Validity { valid_until: Some("2027-01-01".into()), ..Validity::NONE };
     graph.fact(&api, "speaks HTTP", "2026-02-02", until);
@@ -117,7 +117,7 @@ fn what_differs_in_a_number_a_name_or_a_negation_is_only_shown() {
         ("The database is hosted on Hetzner", "The database is hosted on Exoscale"),
     ] {
         let mut graph = Graph::default();
-        let api = graph.entity("Api", "service", json!(null));
+        let api = graph.entity("Api", "service", &json!(null));
         graph.plain(&api, one, 1);
         graph.plain(&api, other, 2);
         let proposals = graph.proposals();
@@ -129,7 +129,7 @@ fn what_differs_in_a_number_a_name_or_a_negation_is_only_shown() {
 #[test]
 fn the_longer_of_two_similar_facts_supersedes_both() {
     let mut graph = Graph::default();
-    let api = graph.entity("Api", "service", json!(null));
+    let api = graph.entity("Api", "service", &json!(null));
     let long = "The service stores all its sessions in the database of the project";
     graph.plain(&api, long, 1);
     graph.plain(&api, "The service stores its sessions in the database of the project", 2);
@@ -143,7 +143,7 @@ fn the_longer_of_two_similar_facts_supersedes_both() {
 #[test]
 fn facts_that_ended_long_ago_go_and_no_other_holds_again() {
     let mut graph = Graph::default();
-    let api = graph.entity("Api", "service", json!(null));
+    let api = graph.entity("Api", "service", &json!(null));
     let first = graph.plain(&api, "The port is 80", 1);
     let replaces = |id: &String| Validity { supersedes: vec![id.clone()], ..Validity::NONE };
     let second = graph.fact(&api, "The gateway listens at 81", "2026-03-01", replaces(&first));
@@ -161,7 +161,7 @@ fn facts_that_ended_long_ago_go_and_no_other_holds_again() {
 #[test]
 fn a_fact_that_keeps_a_lately_ended_one_ended_stays() {
     let mut graph = Graph::default();
-    let api = graph.entity("Api", "service", json!(null));
+    let api = graph.entity("Api", "service", &json!(null));
     let first = graph.plain(&api, "The port is 80", 1);
     // The replacing one ended long ago, and began to hold late.
     let bounds = Validity {
@@ -178,10 +178,10 @@ fn a_fact_that_keeps_a_lately_ended_one_ended_stays() {
 #[test]
 fn entities_of_one_name_and_type_are_merged_with_all_they_have() {
     let mut graph = Graph::default();
-    let bus = graph.entity("Bus", "thing", json!({"wheels": 4, "tags": ["a"]}));
-    let buses = graph.entity("Buses", "Thing", json!({"wheels": 4, "tags": ["b"], "colour": "red"}));
-    graph.entity("Buses", "company", json!(null));
-    let depot = graph.entity("Depot", "place", json!(null));
+    let bus = graph.entity("Bus", "thing", &json!({"wheels": 4, "tags": ["a"]}));
+    let buses = graph.entity("Buses", "Thing", &json!({"wheels": 4, "tags": ["b"], "colour": "red"}));
+    graph.entity("Buses", "company", &json!(null));
+    let depot = graph.entity("Depot", "place", &json!(null));
     graph.plain(&bus, "has a driver", 1);
     graph.plain(&bus, "needs diesel", 1);
     let old = graph.plain(&buses, "run hourly", 2);
@@ -203,9 +203,10 @@ fn entities_of_one_name_and_type_are_merged_with_all_they_have() {
 #[test]
 fn entities_are_not_merged_if_something_would_be_lost() {
     let mut graph = Graph::default();
-    graph.entity("Bus", "thing", json!({"wheels": 4}));
-    graph.entity("Buses", "thing", json!({"wheels": 6}));
-    let (key, keys) = (graph.entity("Key", "thing", json!(null)), graph.entity("Keys", "thing", json!(null)));
+    graph.entity("Bus", "thing", &json!({"wheels": 4}));
+    graph.entity("Buses", "thing", &json!({"wheels": 6}));
+    let (key, keys) =
+        (graph.entity("Key", "thing", &json!(null)), graph.entity("Keys", "thing", &json!(null)));
     graph.link(&key, &keys);
     assert!(graph.kinds().is_empty());
 }
@@ -214,7 +215,7 @@ fn entities_are_not_merged_if_something_would_be_lost() {
 fn a_merge_is_refused_once_the_entity_has_something_else() {
     let mut graph = Graph::default();
     let (bus, buses) =
-        (graph.entity("Bus", "thing", json!(null)), graph.entity("Buses", "thing", json!(null)));
+        (graph.entity("Bus", "thing", &json!(null)), graph.entity("Buses", "thing", &json!(null)));
     graph.plain(&bus, "has a driver", 1);
     let proposals = graph.proposals();
     let Some(Fold::Graph(fold)) = &proposals[0].fold else { panic!("{proposals:?}") };
@@ -226,11 +227,11 @@ fn a_merge_is_refused_once_the_entity_has_something_else() {
 #[test]
 fn one_entity_does_not_take_the_comparisons_of_others() {
     let mut graph = Graph::default();
-    let busy = graph.entity("Busy", "service", json!(null));
+    let busy = graph.entity("Busy", "service", &json!(null));
     for number in 0..400 {
         graph.plain(&busy, &format!("the job number {number} runs on the first host"), 1);
     }
-    let calm = graph.entity("Calm", "service", json!(null));
+    let calm = graph.entity("Calm", "service", &json!(null));
     graph.plain(&calm, "uses Postgres 14", 1);
     graph.plain(&calm, "uses Postgres 15", 2);
     let found = of_graph(&graph.0, now());
@@ -306,7 +307,7 @@ fn records_of_sessions_older_than_a_month_become_a_line_a_week() {
 #[test]
 fn a_proposal_stays_within_a_line() {
     let mut graph = Graph::default();
-    let api = graph.entity("Api", "service", json!(null));
+    let api = graph.entity("Api", "service", &json!(null));
     let long = format!("first\nsecond {}", "word ".repeat(5000));
     graph.plain(&api, &long, 1);
     graph.plain(&api, &long, 2);
