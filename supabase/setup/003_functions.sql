@@ -2906,7 +2906,9 @@ AS $$
 $$;
 
 -- Deletes the oldest versions and changes of projects whose history has more bytes than the project's quota, at most p_most, and
--- returns their number. p_quota: of a project without its own; 0 is unlimited. Texts of documents are not read for it.
+-- returns their number. p_quota: of a project without its own; 0 is unlimited. Texts of documents are not read for it. What is
+-- younger than a day stays, whatever the caller states, as it does in app.thin_versions: statements as the server's role remove
+-- no change that its owner had no time to see.
 CREATE OR REPLACE FUNCTION app.trim_history(p_quota bigint, p_most bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2935,7 +2937,7 @@ BEGIN
         SELECT o.project_id, NULL, o.number, o.at, 200 + coalesce(octet_length(o.former::text), 0)
         FROM app.graph_history o WHERE o.project_id = f.project_id
       ) AS a
-    ) AS r WHERE r.older < f.excess ORDER BY r.older LIMIT p_most
+    ) AS r WHERE r.older < f.excess AND r.at < now() - interval '1 day' ORDER BY r.older LIMIT p_most
   ), versions AS (
     DELETE FROM app.document_versions v USING oldest o
     WHERE v.project_id = o.project_id AND v.document_id = o.document_id AND v.version = o.number RETURNING 1

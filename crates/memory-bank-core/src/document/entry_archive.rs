@@ -1,5 +1,5 @@
-//! Archives one entry of a document: its lines move, unchanged, below the heading `Archive` at the end of the document. Tools
-//! do not count the entries there as work.
+//! Archives one entry of a document: its lines move, unchanged, below the heading `Archive` at the end of the document. Only the
+//! headings of a section that has the level of the archive become one level lower. Tools do not count the entries there as work.
 
 use std::ops::Range;
 
@@ -68,12 +68,17 @@ pub(super) fn archive(text: &str, entry: &ArchivedEntry<'_>) -> Result<String, S
         return Err("the entry is in the archive".to_owned());
     }
     let below = place.as_ref().map_or(2, |archive| archive.heading.level);
-    if let Some(level) = level.filter(|level| *level <= below) {
-        return Err(format!(
-            "a heading of level {level} cannot be below `{ARCHIVE}` of level {below}; archive its items or sub-sections"
-        ));
-    }
-    let moved = outline.slice(&range).trim_end_matches(['\r', '\n']).to_owned();
+    let moved = match level {
+        // Decisions have headings of the archive's level.
+        Some(level) if level == below && level >= 2 => lowered(&outline, &range)?,
+        Some(level) if level <= below => {
+            return Err(format!(
+                "a heading of level {level} cannot be below `{ARCHIVE}` of level {below}; archive its items or sub-sections"
+            ));
+        }
+        _ => outline.slice(&range).to_owned(),
+    };
+    let moved = moved.trim_end_matches(['\r', '\n']).to_owned();
     let rest = without(text, &range);
     let rest_outline = Outline::of(&rest);
     let lost = rest_outline.headings().len() + usize::from(level.is_some());
@@ -89,6 +94,28 @@ pub(super) fn archive(text: &str, entry: &ArchivedEntry<'_>) -> Result<String, S
     let lines = format!("## {ARCHIVE}\n\n{moved}");
     let at = rest.len();
     checked_visible(&rest_outline, insert_closing(&rest, at, &lines, Gap::Blank, Gap::None), at..at, &lines)
+}
+
+/// The lines of a section with each heading one level lower.
+fn lowered(outline: &Outline<'_>, range: &Range<usize>) -> Result<String, String> {
+    let mut moved = String::new();
+    let mut at = range.start;
+    let inner = |heading: &&Heading| range.contains(&heading.range.start);
+    for heading in outline.headings().iter().filter(inner) {
+        let lines = outline.slice(&heading.range);
+        let marker = heading.range.start + (lines.len() - lines.trim_start_matches(' ').len());
+        if heading.level >= 6 || !lines.trim_start_matches(' ').starts_with('#') {
+            return Err(format!(
+                "the heading \"{}\" cannot be one level lower below `{ARCHIVE}`; write it with `#`, at level 5 or above",
+                heading.title
+            ));
+        }
+        moved.push_str(outline.slice(&(at..marker)));
+        moved.push('#');
+        at = marker;
+    }
+    moved.push_str(outline.slice(&(at..range.end)));
+    Ok(moved)
 }
 
 /// The archive of a document: the last one, as archived entries are at its end.

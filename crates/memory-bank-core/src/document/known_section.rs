@@ -8,6 +8,7 @@
 
 use crate::document::CoreDocument;
 use crate::document::date::date_at_start;
+use crate::document::entry_archive::ArchivedSections;
 use crate::document::roles::{Role, same_heading};
 use crate::document::section::{Heading, Outline, Section, same_title};
 use crate::document::section_titles::{HISTORY, ISSUES, NEXT_STEPS, NOTES, TASKS};
@@ -114,12 +115,16 @@ impl KnownSection {
     }
 
     /// The headings of its sections with their rank, the best first: the number of the exact title, then titles in
-    /// another form, then headings by role.
+    /// another form, then headings by role. A section in the archive of the document is none: edits never write there.
     fn ranked(self, outline: &Outline<'_>) -> Vec<(usize, usize)> {
         let titles = self.titles();
         let mut found: Vec<(usize, u8, usize)> = Vec::new();
         let mut end = 0;
-        for (index, section) in outline.sections().enumerate().filter(|(_, one)| one.heading.level >= 2) {
+        let mut archived = ArchivedSections::default();
+        for (index, section) in outline.sections().enumerate() {
+            if archived.contains(section.heading) || section.heading.level < 2 {
+                continue;
+            }
             let title = &section.heading.title;
             let exact = titles.iter().position(|known| same_title(title, known));
             // Headings in the history are entries, not sections of another kind.

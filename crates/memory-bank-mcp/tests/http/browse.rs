@@ -351,6 +351,12 @@ fn whose_changes_an_undo_takes_back_is_explained() {
     assert!(code == 2 && error.contains("--session") && error.contains("--by USER --since"), "{error}");
     let (code, error) = shell.refused(&["undo", "--session", "alice"]);
     assert!(code == 2 && error.contains("`history --json` shows"), "{error}");
+    let (_, error) = shell.refused(&["undo", "--by", "local", "--since", "2999-01-01"]);
+    assert!(!error.contains("the action `list`"), "{error}");
+    for command in [&["history", "--since", "soon"][..], &["undo", "--by", "local", "--since", "soon"]] {
+        let (_, error) = shell.refused(command);
+        assert!(error.contains("`--since` is not a time"), "{error}");
+    }
 }
 
 #[test]

@@ -36,6 +36,13 @@ pub(crate) async fn readable(bank: &PostgresBank, caller: &Caller, number: i64) 
     read.is_ok_and(|version| version.text == Some(format!("{number}").repeat(100_000)))
 }
 
+/// Makes the whole history two days older.
+fn make_older(bench: &Bench) {
+    for table in ["document_versions", "graph_history"] {
+        bench.test.psql(&format!("UPDATE app.{table} SET at = at - interval '2 days'"));
+    }
+}
+
 /// Everything before is thinned.
 fn a_year_ago(bench: &Bench) -> jiff::Timestamp {
     bench.deps().clock.now() - 8760.hours()
@@ -219,6 +226,12 @@ async fn the_history_of_a_project_is_bounded_by_its_quota_and_no_other_project_l
         "INSERT INTO app.stored_bytes (project_id, slot, kind, bytes) VALUES ('{}', -1, 'quota', 350000)",
         alice.project.0
     ));
+    assert_eq!(limited.trim_versions(100).await.unwrap(), 0, "a day stays in any case");
+    let as_server = "SET ROLE app_server; SELECT app.trim_history(1, 1000)";
+    assert!(bench.test.psql(as_server).contains('0'));
+    assert_eq!(numbers(&bank, &alice).await.len(), 10);
+    assert_eq!(numbers(&bank, &bob).await.len(), 10);
+    make_older(&bench);
     assert_eq!(limited.trim_versions(2).await.unwrap(), 2);
     assert_eq!(limited.trim_versions(100).await.unwrap(), 5);
     assert_eq!(limited.trim_versions(100).await.unwrap(), 0);
@@ -278,6 +291,7 @@ async fn changes_of_the_graph_are_cleaned_up_by_age_and_by_quota_with_the_versio
         "INSERT INTO app.stored_bytes (project_id, slot, kind, bytes) VALUES ('{}', -1, 'quota', 350000)",
         alice.project.0
     ));
+    make_older(&bench);
     // The changes of the graph are older than the versions of the document, of which seven are beyond the quota.
     assert_eq!(limited.trim_versions(100).await.unwrap(), 12);
     assert_eq!(graph_numbers(&bank, &alice).await, Vec::<i64>::new());

@@ -233,11 +233,11 @@ pub(in crate::document) fn is_single_record(outline: &Outline<'_>) -> bool {
     let rest = headings.get(1..).unwrap_or_default();
     let names_log = Role::of_heading(&first.title) == Some(Role::Decision) || is_structural(&first.title);
     let mut archived = ArchivedSections::default();
-    let parts: Vec<&Heading> =
-        rest.iter().filter(|heading| !archived.contains(heading) && heading.level <= 2).collect();
+    let rest: Vec<&Heading> = rest.iter().filter(|heading| !archived.contains(heading)).collect();
+    let mut parts = rest.iter().filter(|heading| heading.level <= 2).peekable();
     !names_log
-        && !parts.is_empty()
-        && parts.iter().all(|heading| is_structural(&heading.title))
+        && parts.peek().is_some()
+        && parts.all(|heading| is_structural(&heading.title))
         && rest.iter().all(|heading| heading.level > 1)
 }
 

@@ -208,11 +208,25 @@ fn what_is_no_entry_is_not_archived() {
     for (edit, reason) in [
         (json!({"op": "archive", "match": "prose"}), "not a part of one list item"),
         (json!({"op": "archive", "match": "one"}), "occurs 2 times"),
-        (json!({"op": "archive", "heading": "Tasks"}), "cannot be below"),
+        (json!({"op": "archive", "heading": "T"}), "cannot be below"),
         (json!({"op": "archive"}), "either `match` or `heading`"),
         (json!({"op": "archive", "match": "prose", "heading": "Tasks"}), "either `match` or `heading`"),
     ] {
         assert!(archived(text, &edit).unwrap_err().contains(reason), "{edit}");
+    }
+}
+
+#[test]
+fn a_decision_of_level_two_is_archived_one_level_lower() {
+    let log = "# Decision Log\n\n## Use A\n- **Date:** 2026-01-02\n\n### Why\n\n```\n## code\n```\n\n## Use B\n- **Date:** 2026-01-03\n";
+    let once = archived(log, &json!({"op": "archive", "heading": "Use A"})).unwrap();
+    let first = "## Archive\n\n### Use A\n- **Date:** 2026-01-02\n\n#### Why\n\n```\n## code\n```\n";
+    assert_eq!(once, format!("# Decision Log\n\n## Use B\n- **Date:** 2026-01-03\n\n{first}"));
+    let twice = archived(&once, &json!({"op": "archive", "heading": "Use B"})).unwrap();
+    assert_eq!(twice, format!("# Decision Log\n\n{first}\n### Use B\n- **Date:** 2026-01-03\n"));
+    for fixed in ["Use A\n-----\ntext\n", "## Use A\n\n###### Deep\n"] {
+        let refused = archived(fixed, &json!({"op": "archive", "heading": "Use A"})).unwrap_err();
+        assert!(refused.contains("cannot be one level lower"), "{refused}");
     }
 }
 

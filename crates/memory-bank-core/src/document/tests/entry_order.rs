@@ -4,8 +4,10 @@ use rstest::rstest;
 
 use super::section_selection::{decision, entry, step};
 use super::{at, bank, text};
-use crate::document::CoreDocument::{DecisionLog, Progress};
-use crate::document::{TrackProgress, add_progress_entry, log_decision, track_progress};
+use crate::document::CoreDocument::{ActiveContext, DecisionLog, Progress};
+use crate::document::{
+    TrackProgress, UpdateTasks, add_progress_entry, log_decision, track_progress, update_tasks,
+};
 
 #[rstest]
 #[case::oldest_first(
@@ -102,4 +104,23 @@ fn a_decision_is_inserted_beside_the_newest_one(#[case] log: &str, #[case] on_to
         None => head.strip_suffix('\n').unwrap().to_owned(),
     };
     assert_eq!(without, log, "{now}");
+}
+
+#[test]
+fn edits_write_and_read_no_section_of_the_archive() {
+    let archived = "## Archive\n\n### Current Tasks\n- old task\n\n### Current Session Notes\n- old note\n";
+    let history = "## Archive\n\n### Update History\n- [2026-01-01 10:00:00] - old\n";
+    let mut drafts =
+        bank(&[(ActiveContext, &format!("# A\n\n{archived}")), (Progress, &format!("# P\n\n{history}"))]);
+    let tasks = UpdateTasks { add: Some(vec!["new task".into()]), ..UpdateTasks::default() };
+    let tasks = update_tasks(&mut drafts, &tasks, at()).unwrap();
+    assert_eq!(tasks.tasks, ["new task"]);
+    let request = TrackProgress { update_active_context: true, ..step("new work") };
+    track_progress(&mut drafts, &request, at(), "a").unwrap();
+    for (document, kept) in [(ActiveContext, archived), (Progress, history)] {
+        let now = text(&drafts, document);
+        assert!(now.contains(kept) && now.contains("new "), "{now}");
+        let (_, below) = now.split_once(kept).unwrap();
+        assert!(below.is_empty() || below.trim_start().starts_with("## "), "{now}");
+    }
 }

@@ -12,6 +12,7 @@ mod documents;
 mod folder;
 mod graph;
 mod history;
+mod history_call;
 mod init;
 mod maintain;
 mod markdown;

@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::arguments::{UndoArguments, UsageError};
 use super::bank::CommandBank;
 use super::command_output::CommandOutput;
+use super::history_call;
 use super::screen::{Screen, Style};
-use super::versions::{ABOUT_CHARS, TOOL, about, text};
+use super::versions::{ABOUT_CHARS, about, text};
 
 /// Undoes, or shows what would be done.
 pub(super) async fn run(
@@ -31,7 +32,7 @@ pub(super) async fn run(
         "dryRun": !undo.writes(),
     });
     let arguments = about(arguments, undo.document.as_deref(), undo.entity);
-    let data = bank.call(TOOL, arguments).await?;
+    let data = history_call::call(bank, arguments).await?;
     let list = |name: &str| data.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
     let (undone, left) = (list("undone"), list("left"));
     let is_shown_only = !undo.writes();

@@ -5,10 +5,8 @@ use serde_json::{Value, json};
 use super::arguments::{DiffArguments, HistoryArguments};
 use super::bank::CommandBank;
 use super::command_output::CommandOutput;
+use super::history_call;
 use super::screen::{Screen, Style};
-
-/// The tool of these commands.
-pub(super) const TOOL: &str = "history";
 
 /// The most characters of what a change of the graph was about.
 pub(super) const ABOUT_CHARS: usize = 60;
@@ -32,7 +30,7 @@ pub(super) async fn history(
     let mut versions: Vec<Value> = Vec::new();
     let mut note = None;
     while versions.len() < most {
-        let mut page = bank.call(TOOL, arguments.clone()).await?;
+        let mut page = history_call::call(bank, arguments.clone()).await?;
         note = page.get("note").cloned();
         if let Some(Value::Array(more)) = page.get_mut("versions") {
             versions.append(more);
@@ -74,12 +72,12 @@ pub(super) async fn history(
 }
 
 async fn show(bank: &CommandBank, mut arguments: Value, mut screen: Screen) -> anyhow::Result<CommandOutput> {
-    let mut all = bank.call(TOOL, arguments.clone()).await?;
+    let mut all = history_call::call(bank, arguments.clone()).await?;
     let mut whole = text(&all, "text").to_owned();
     let mut cursor = all.get("nextCursor").cloned();
     while let (Some(next), Some(arguments)) = (cursor.take(), arguments.as_object_mut()) {
         arguments.insert("cursor".to_owned(), next);
-        let page = bank.call(TOOL, Value::Object(arguments.clone())).await?;
+        let page = history_call::call(bank, Value::Object(arguments.clone())).await?;
         whole.push_str(text(&page, "text"));
         cursor = page.get("nextCursor").cloned();
     }
@@ -105,7 +103,7 @@ pub(super) async fn diff(
 ) -> anyhow::Result<CommandOutput> {
     let arguments = json!({"action": "diff", "version": diff.version, "with": diff.with});
     let arguments = about(arguments, Some(&diff.document), diff.entity);
-    let data = bank.call(TOOL, arguments).await?;
+    let data = history_call::call(bank, arguments).await?;
     // A long reply is text only.
     let lines = data.get("diff").or_else(|| data.get("message")).and_then(Value::as_str).unwrap_or_default();
     for line in lines.lines() {
@@ -135,7 +133,7 @@ pub(super) async fn blame(
     mut screen: Screen,
 ) -> anyhow::Result<CommandOutput> {
     let arguments = json!({"action": "blame", "filename": with_extension(document)});
-    let data = bank.call_all(TOOL, arguments, &["ranges"]).await?;
+    let data = history_call::call_all(bank, arguments, &["ranges"]).await?;
     let ranges = data.get("ranges").and_then(Value::as_array).cloned().unwrap_or_default();
     let width = ranges.iter().map(|range| by(range).chars().count()).max().unwrap_or_default();
     for range in &ranges {
