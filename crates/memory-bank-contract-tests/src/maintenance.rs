@@ -173,7 +173,7 @@ pub async fn a_proposal_whose_ground_has_changed_is_refused_and_nothing_changes(
     within(&p, 2)
         .delete_observation(
             &p.caller,
-            &of(ProposalKind::Duplicate).touches().into_iter().next().unwrap(),
+            of(ProposalKind::Duplicate).touches().into_iter().next().unwrap(),
             None,
         )
         .await
