@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { accessible, launch, open, skip } from "./lib/console.mjs";
@@ -97,10 +97,18 @@ test("nothing but the link opens the console of a folder", async (t) => {
   assert.equal((await post(origin, secret)).status, 401, "the link works once");
 });
 
-test("a folder that is opened read-only is not changed", async (t) => {
-  const { link, origin } = await opened(t, {}, "--no-browser", "--read-only");
+/** Signs in with the link; gives the headers of the session. */
+async function session({ link, origin }) {
   const signed = await post(origin, new URL(link).hash.slice("#open=".length));
-  const headers = { Cookie: signed.headers.getSetCookie()[0].split(";")[0], "X-Console-Token": (await signed.json()).token };
+  return { Cookie: signed.headers.getSetCookie()[0].split(";")[0], "X-Console-Token": (await signed.json()).token };
+}
+
+test("a folder that is opened read-only is not changed", async (t) => {
+  const set = await opened(t, { MEMORY_BANK_READ_ONLY: "true" }, "--no-browser");
+  const reply = await fetch(`${set.origin}/api/v1/session`, { headers: await session(set) });
+  assert.deepEqual((await reply.json()).rights, ["read"]);
+  const { link, origin } = await opened(t, {}, "--no-browser", "--read-only");
+  const headers = await session({ link, origin });
   assert.deepEqual((await (await fetch(`${origin}/api/v1/session`, { headers })).json()).rights, ["read"]);
   const put = { method: "PUT", headers: { ...headers, "Content-Type": "application/json" }, body: JSON.stringify({ text: "x" }) };
   const refused = await fetch(`${origin}/api/v1/document?filename=new.md`, put);
@@ -108,15 +116,43 @@ test("a folder that is opened read-only is not changed", async (t) => {
   assert.match((await refused.json()).detail, /read-only/);
 });
 
-test("a browser is opened with the link, and a folder without a bank has no console", async (t) => {
-  const bin = join(folder, "bin");
+test("a browser gets the link in a file of its user alone, and a folder without a bank has no console", async (t) => {
+  const [bin, temporary, browsed] = ["bin", "temporary", "browsed"].map((name) => join(folder, name));
   mkdirSync(bin);
-  writeFileSync(join(bin, "xdg-open"), `#!/bin/sh\nprintf '%s' "$1" > "${join(folder, "browsed")}.tmp" && mv "${join(folder, "browsed")}.tmp" "${join(folder, "browsed")}"\n`, { mode: 0o755 });
-  const { link } = await opened(t, { PATH: `${bin}:${process.env.PATH}` });
-  const { readFileSync, existsSync } = await import("node:fs");
+  mkdirSync(temporary);
+  writeFileSync(join(bin, "xdg-open"), `#!/bin/sh\nprintf '%s\\n' "$@" > "${browsed}.tmp" && mv "${browsed}.tmp" "${browsed}"\n`, { mode: 0o755 });
+  const { child, ended, link, origin } = await opened(t, { PATH: `${bin}:${process.env.PATH}`, TMPDIR: temporary });
+  const { readFileSync, readdirSync, existsSync, statSync } = await import("node:fs");
   const { until } = await import("./lib/http_server.mjs");
-  await until(() => existsSync(join(folder, "browsed")), "the browser");
-  assert.equal(readFileSync(join(folder, "browsed"), "utf8"), link);
+  await until(() => existsSync(browsed), "the browser");
+  const secret = new URL(link).hash.slice("#open=".length);
+  const given = readFileSync(browsed, "utf8");
+  assert.ok(!given.includes(secret), "others can read the arguments of a program");
+  const [file, ...others] = given.trimEnd().split("\n");
+  assert.deepEqual(others, []);
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  assert.equal(statSync(dirname(file)).mode & 0o777, 0o700);
+  assert.match(readFileSync(file, "utf8"), new RegExp(`http-equiv="refresh" content="0; url=${link}"`));
+  if (skip) assert.equal((await post(origin, secret)).status, 200);
+  else {
+    const context = await browser.newContext();
+    t.after(() => context.close());
+    const page = await context.newPage();
+    await page.goto(`file://${file}`);
+    await page.getByText("The quokka census").waitFor();
+  }
+  await until(() => !existsSync(dirname(file)), "the end of the file");
+
+  // It is deleted at the end, too.
+  rmSync(browsed);
+  const unused = await opened(t, { PATH: `${bin}:${process.env.PATH}`, TMPDIR: temporary });
+  await until(() => existsSync(browsed), "the browser");
+  assert.equal(readdirSync(temporary).length, 1);
+  for (const { child: one, ended: end } of [unused, { child, ended }]) {
+    one.kill("SIGTERM");
+    assert.equal(await end, 0);
+  }
+  assert.deepEqual(readdirSync(temporary), []);
   mkdirSync(join(folder, "empty"));
   await assert.rejects(opened(t, {}, "--no-browser", "--folder", "no-such-bank"), /1 .*memory-bank-mcp init/s);
 });

@@ -1,19 +1,28 @@
 //! `open`: shows the bank of a folder in the web console, to the user of this computer.
 
+mod link_file;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use memory_bank_core::clock::SystemEntropy;
-use memory_bank_server::http::{HttpConfig, Server};
+use memory_bank_server::http::{HttpConfig, LocalConsole, Server};
 use tokio_util::sync::CancellationToken;
 
+use self::link_file::LinkFile;
 use crate::assembly;
 use crate::cli::options::GlobalOptions;
 use crate::cli::output::print_line;
 use crate::config::{self, Settings};
+
+/// How long the file with the link is kept for a browser that does not use it.
+const FILE_LIFE: Duration = Duration::from_secs(60);
 
 /// The options of `open`.
 #[derive(Debug, Clone, Args)]
@@ -44,12 +53,14 @@ pub(crate) async fn run(
     let link = format!("http://{address}{}", console.link(&SystemEntropy));
     print_line(&format!("Console, for one use of this link: {link}"))?;
     print_line("Stop it with Ctrl+C.")?;
-    if !arguments.no_browser
-        && let Err(error) = browse(&link)
-    {
-        tracing::warn!(%error, "no browser could be opened; open the link yourself");
+    let browsing = browse(&link, &console, !arguments.no_browser);
+    let serving = server.serve();
+    tokio::pin!(serving);
+    // The end of the server drops the file with the link.
+    tokio::select! {
+        () = &mut serving => {}
+        () = browsing => serving.await,
     }
-    server.serve().await;
     vectors.stop().await;
     Ok(())
 }
@@ -69,8 +80,28 @@ fn local(config: HttpConfig, port: u16) -> HttpConfig {
     }
 }
 
-/// Opens an address in the browser of the user.
-fn browse(address: &str) -> io::Result<()> {
+/// Opens the link in the browser, unless it is not wanted, and keeps its file as long as the browser may need it.
+async fn browse(link: &str, console: &Arc<LocalConsole>, is_wanted: bool) {
+    if !is_wanted {
+        return;
+    }
+    let file = match LinkFile::new(link).and_then(|file| start_browser(file.path()).map(|()| file)) {
+        Ok(file) => file,
+        Err(error) => {
+            tracing::warn!(%error, "no browser could be opened; open the link yourself");
+            return;
+        }
+    };
+    // Without the link being used, the minute is over.
+    drop(tokio::time::timeout(FILE_LIFE, console.redeemed()).await);
+    if let Err(error) = file.remove() {
+        tracing::warn!(%error, "the file with the link could not be deleted");
+    }
+}
+
+/// Opens a file in the browser of the user. Other users of the computer can read the arguments of a program, so the link
+/// itself is none.
+fn start_browser(file: &Path) -> io::Result<()> {
     let (program, arguments): (_, &[&str]) = if cfg!(target_os = "windows") {
         ("rundll32", &["url.dll,FileProtocolHandler"])
     } else if cfg!(target_os = "macos") {
@@ -79,7 +110,7 @@ fn browse(address: &str) -> io::Result<()> {
         ("xdg-open", &[])
     };
     let mut command = Command::new(program);
-    command.args(arguments).arg(address);
+    command.args(arguments).arg(file);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut started = command.spawn()?;
     // It ends at once, or with the browser; nothing waits for it but a thread.

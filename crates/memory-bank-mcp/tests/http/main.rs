@@ -69,6 +69,8 @@ mod replicas;
 #[cfg(test)]
 mod reply_size;
 #[cfg(test)]
+mod request_bodies;
+#[cfg(test)]
 mod revoked_keys;
 #[cfg(test)]
 mod round_trips;

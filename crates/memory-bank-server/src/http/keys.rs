@@ -21,10 +21,12 @@ use uuid::Uuid;
 pub(crate) use self::bodies::Failure;
 use self::bodies::{CreateKey, CreatedKey, KeyList, KeyView, ListKeys, RevokedKey, Scope, UpdateKey};
 use crate::http::auth::Authenticated;
-use crate::http::body::read_object;
+use crate::http::body::read_object_reserved;
+use crate::http::config::BODY_BYTES;
 use crate::http::invalidation::Invalidation;
 use crate::http::oauth;
 use crate::http::reply;
+use crate::http::reply_budget::{ConnectionId, Holder};
 use crate::http::request_id::RequestId;
 use crate::http::shared::Shared;
 use crate::http::store_fault;
@@ -57,6 +59,11 @@ pub(crate) async fn list(
     }
 }
 
+/// Who holds the memory of a body.
+fn holder(who: &Authenticated, connection: Option<Extension<ConnectionId>>) -> Holder {
+    Holder { key: who.caller.key, connection: connection.map(|Extension(id)| id) }
+}
+
 /// Creates a key for the caller in the project.
 #[utoipa::path(post, path = "/api/keys", tag = "keys", request_body = CreateKey, responses(
     (status = 201, body = CreatedKey),
@@ -67,13 +74,15 @@ pub(crate) async fn create(
     State(shared): State<Arc<Shared>>,
     Extension(who): Extension<Authenticated>,
     Extension(request): Extension<RequestId>,
+    connection: Option<Extension<ConnectionId>>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     if !who.caller.may(Right::Admin) {
         return forbidden();
     }
-    let options: CreateKey = match read_object(&headers, body).await {
+    let holder = holder(&who, connection);
+    let options: CreateKey = match read_object_reserved(&shared, holder, &headers, body, BODY_BYTES).await {
         Ok(options) => options.unwrap_or_default(),
         Err(response) => return response,
     };
@@ -115,13 +124,15 @@ pub(crate) async fn update(
     Extension(who): Extension<Authenticated>,
     Extension(request): Extension<RequestId>,
     Path(id): Path<String>,
+    connection: Option<Extension<ConnectionId>>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     if !who.caller.may(Right::Admin) {
         return forbidden();
     }
-    let options: UpdateKey = match read_object(&headers, body).await {
+    let holder = holder(&who, connection);
+    let options: UpdateKey = match read_object_reserved(&shared, holder, &headers, body, BODY_BYTES).await {
         Ok(Some(options)) => options,
         Ok(None) => return reply::error(StatusCode::BAD_REQUEST, "the body must be a JSON object"),
         Err(response) => return response,

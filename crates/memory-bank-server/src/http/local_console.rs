@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -11,15 +12,25 @@ use memory_bank_core::clock::{Clock, Entropy};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyIdentity, KeyUse, PlainToken, TokenKind};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// The most sessions at a time; one more ends the one that ends first.
 const MOST_SESSIONS: usize = 8;
+/// How long a link works.
+const LINK_LIFE: Duration = Duration::from_secs(120);
+
+/// A link that was not used yet.
+struct Link {
+    secret: KeyHash,
+    ends: Timestamp,
+}
 
 /// Who opens the console of a folder, and with which sessions.
 pub struct LocalConsole {
     caller: Caller,
     clock: Arc<dyn Clock>,
-    link: Mutex<Option<KeyHash>>,
+    link: Mutex<Option<Link>>,
+    redeemed: Notify,
     sessions: Mutex<HashMap<KeyHash, Timestamp>>,
 }
 
@@ -28,21 +39,33 @@ impl LocalConsole {
     #[must_use]
     pub fn new(user_name: &str, clock: Arc<dyn Clock>) -> Self {
         let caller = Caller { scopes: vec![Right::Read, Right::Write], ..Caller::local(user_name) };
-        Self { caller, clock, link: Mutex::default(), sessions: Mutex::default() }
+        Self { caller, clock, link: Mutex::default(), redeemed: Notify::new(), sessions: Mutex::default() }
     }
 
-    /// The path and fragment of a new link, which works once; an older one does not work any more. Browsers send no
+    /// The path and fragment of a new link, which works once, for two minutes; an older one does not work any more. Browsers send no
     /// fragment, so the secret is in no request line and in no log.
     #[must_use]
     pub fn link(&self, entropy: &dyn Entropy) -> String {
         let secret = PlainToken::generate(TokenKind::SignIn, entropy);
-        *self.link.lock() = Some(secret.hash());
+        let ends = self.clock.now().checked_add(LINK_LIFE).unwrap_or(Timestamp::MAX);
+        *self.link.lock() = Some(Link { secret: secret.hash(), ends });
         format!("/app/#open={}", secret.expose())
+    }
+
+    /// Waits until the link is used.
+    pub async fn redeemed(&self) {
+        self.redeemed.notified().await;
     }
 
     /// Uses the secret of the link up; whether it was the one.
     pub(crate) fn redeem(&self, secret: &PlainToken) -> bool {
-        self.link.lock().take_if(|link| *link == secret.hash()).is_some()
+        let now = self.clock.now();
+        let used = self.link.lock().take_if(|link| link.secret == secret.hash());
+        let is_good = used.is_some_and(|link| link.ends > now);
+        if is_good {
+            self.redeemed.notify_one();
+        }
+        is_good
     }
 
     /// Adds a session until this time.
@@ -96,6 +119,7 @@ impl KeyDirectory for LocalConsole {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
     use memory_bank_core::clock::{SystemClock, SystemEntropy};
 
     use super::*;
@@ -111,6 +135,26 @@ mod tests {
         let second = secret_of(&console.link(&SystemEntropy));
         assert!(!console.redeem(&first));
         assert!(console.redeem(&second) && !console.redeem(&second));
+    }
+
+    /// A clock that a test sets.
+    struct Set(Mutex<Timestamp>);
+
+    impl Clock for Set {
+        fn now(&self) -> Timestamp {
+            *self.0.lock()
+        }
+    }
+
+    #[test]
+    fn a_link_works_for_two_minutes() {
+        let clock = Arc::new(Set(Mutex::new(Timestamp::UNIX_EPOCH)));
+        let console = LocalConsole::new("alice", Arc::clone(&clock) as Arc<dyn Clock>);
+        for (seconds, works) in [(119, true), (120, false)] {
+            let secret = secret_of(&console.link(&SystemEntropy));
+            *clock.0.lock() += SignedDuration::from_secs(seconds);
+            assert_eq!(console.redeem(&secret), works, "after {seconds} seconds");
+        }
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::RETRY_AFTER;
-use http::{HeaderValue, StatusCode};
+use http::{Extensions, HeaderValue, StatusCode};
 use memory_bank_core::caller::KeyId;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -52,6 +52,13 @@ pub(crate) struct Holder {
     pub(crate) key: Option<KeyId>,
     /// The connection of the reply, if known.
     pub(crate) connection: Option<ConnectionId>,
+}
+
+impl Holder {
+    /// The holder of a request without a key.
+    pub(crate) fn without_key(extensions: &Extensions) -> Self {
+        Self { key: None, connection: extensions.get().copied() }
+    }
 }
 
 /// The reservation of one reply; dropping it releases the memory.

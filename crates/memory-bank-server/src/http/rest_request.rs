@@ -25,7 +25,7 @@ use crate::http::reply_budget::{
 };
 use crate::http::request_id::RequestId;
 use crate::http::shared::Shared;
-use crate::http::{etag, reply, store_fault};
+use crate::http::{admission, etag, reply, store_fault};
 use crate::mcp::reading::NotRead;
 use crate::services::{NoMemory, ReplyMemory, Services};
 
@@ -59,6 +59,14 @@ pub(crate) enum Refusal {
     Conflict(String),
     Store(StoreError),
     Memory(NoMemory),
+    /// Another reply.
+    Reply(Box<Response>),
+}
+
+impl From<Response> for Refusal {
+    fn from(response: Response) -> Self {
+        Self::Reply(Box::new(response))
+    }
 }
 
 impl From<StoreError> for Refusal {
@@ -97,6 +105,12 @@ impl RestRequest {
         })
     }
 
+    /// Verifies the key with the directory, for a request that does not use the store.
+    pub(crate) async fn proven(&self) -> Result<(), Refusal> {
+        let proven = admission::proven(&self.shared, &self.who).await;
+        proven.map_err(|error| admission::unauthorized(&error).into())
+    }
+
     /// The reply, for which so many bytes are reserved while it is made.
     pub(crate) async fn answer<T: Serialize>(
         &self,
@@ -115,17 +129,17 @@ impl RestRequest {
         if self.who.caller.may(Right::Read) { self.made(bytes, work, forbidden).await } else { forbidden() }
     }
 
-    /// The reply to a request that writes.
-    pub(crate) async fn answer_to_write<T: Serialize>(
+    /// The reply to a request that writes; only the work reads its body.
+    pub(crate) async fn answer_to_write<T: Serialize, W: Future<Output = Result<T, Refusal>>>(
         &self,
         bytes: usize,
-        work: impl Future<Output = Result<T, Refusal>>,
+        work: impl FnOnce(Services) -> W,
     ) -> Response {
         if self.is_read_only() {
             return reply::error(StatusCode::FORBIDDEN, "the memory bank is served read-only here");
         }
         if self.who.caller.may(Right::Write) {
-            self.made(bytes, |_| work, may_not_write).await
+            self.made(bytes, work, may_not_write).await
         } else {
             may_not_write()
         }
@@ -151,6 +165,7 @@ impl RestRequest {
             Err(Refusal::Busy(text)) => with_retry(reply::error(StatusCode::SERVICE_UNAVAILABLE, &text)),
             Err(Refusal::Conflict(text)) => reply::error(StatusCode::CONFLICT, &text),
             Err(Refusal::Memory(full)) => self.no_memory(full),
+            Err(Refusal::Reply(response)) => *response,
             Err(Refusal::Store(error)) => {
                 let what = "a request over REST could not be answered";
                 store_fault::of(&self.shared, &self.who, self.id, &error, what, forbidden).await

@@ -27,7 +27,7 @@ pub(crate) fn reply_to(id: Option<&Value>, request: Uuid, error: &StoreError) ->
 pub(crate) async fn without_key(shared: &Shared, request: Request, error: &StoreError) -> Response {
     let RequestId(own) = request.extensions().get().copied().unwrap_or(RequestId(Uuid::nil()));
     tracing::error!(request.id = %own, %error, "keys cannot be looked up");
-    let holder = Holder { key: None, connection: request.extensions().get().copied() };
+    let holder = Holder::without_key(request.extensions());
     let is_post = request.method() == Method::POST;
     let request_body = request.into_body();
     let memory = match shared.replies.reserve(holder, body::memory_for(&request_body)).await {

@@ -214,7 +214,7 @@ fn a_person_gets_a_page_where_a_program_gets_json() {
     let long = "x".repeat(40_000);
     let huge = "x".repeat(20_000_000);
     for path in ["/oauth/sign-in", "/oauth/authorize", "/oauth/grants"] {
-        is_page(&browser.post(path, &[("request", &long)]), 400);
+        is_page(&browser.post(path, &[("request", &long)]), 413);
         is_page(&browser.request("POST", path, &[FORM], "a=1&a=1"), 400);
         is_page(&browser.request("POST", path, &[FORM], &huge), 413);
         is_page(&browser.request("POST", path, &[("Content-Type", "text/plain")], "a=1"), 415);

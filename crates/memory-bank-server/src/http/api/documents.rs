@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{
     Document, DocumentEntry, DocumentPath, NO_DOCUMENT, is_leftover, write_document,
@@ -20,8 +20,8 @@ use utoipa::ToSchema;
 
 use crate::http::api::Problem;
 use crate::http::api::queries::{ListDocuments, ReadDocument, WriteDocument};
-use crate::http::body::read_object;
-use crate::http::reply;
+use crate::http::body::{memory_for, read_object};
+use crate::http::config::CALL_BYTES;
 use crate::http::rest_request::{Refusal, RestRequest, decoded, encoded, malformed};
 use crate::mcp::reading::LISTING_BYTES;
 use crate::services::Services;
@@ -30,7 +30,7 @@ use crate::services::Services;
 const LISTED: u32 = 500;
 /// For how many of the documents that changed last the list names who changed them.
 const AUTHORS: usize = 200;
-/// The bytes of a request that writes: the text, and the present one.
+/// The bytes of a request that writes, beside those of its body: the text, and the present one.
 const WRITE_BYTES: usize = 4 * limits::DOCUMENT_BYTES;
 /// The bytes of a reply before the length of the document is known.
 const READ_BYTES: usize = 64 * 1024;
@@ -160,11 +160,19 @@ pub(crate) async fn write(
     body: Body,
 ) -> Response {
     let Ok(Query(query)) = query else { return malformed() };
-    match read_object::<WriteDocument>(&headers, body).await {
-        Ok(Some(wanted)) => request.answer_to_write(WRITE_BYTES, written(&request, query, wanted)).await,
-        Ok(None) => reply::error(StatusCode::BAD_REQUEST, "the body must be a JSON object with `text`"),
-        Err(response) => response,
-    }
+    let needed = CALL_BYTES.saturating_add(memory_for(&body));
+    let (request, headers) = (&request, &headers);
+    request
+        .answer_to_write(needed, |services| async move {
+            let wanted = read_object::<WriteDocument>(headers, body).await?;
+            let wanted = wanted.ok_or_else(|| {
+                let text = "the body must be a JSON object with `text`";
+                Refusal::Malformed(text.to_owned())
+            })?;
+            services.replies.need(needed.saturating_add(WRITE_BYTES)).await?;
+            written(request, query, wanted).await
+        })
+        .await
 }
 
 async fn written(

@@ -44,6 +44,8 @@ pub(crate) async fn read(request: RestRequest) -> Response {
 }
 
 async fn session_of(request: &RestRequest) -> Result<Session, Refusal> {
+    // No store is asked that would refuse a session that has ended.
+    request.proven().await?;
     let caller = &request.who.caller;
     let project = request.bank().await?.location();
     let is_usable = |right: &Right| *right == Right::Read || !request.is_read_only();

@@ -43,7 +43,10 @@ pub(crate) async fn sign_in(State(shared): State<Arc<Shared>>, request: Request)
         Ok(page) => page,
         Err(response) => return *response,
     };
-    let form = match form::read_for_page(&parts.headers, body).await {
+    if let Some(refusal) = page.too_many_sign_ins().await {
+        return refusal;
+    }
+    let form = match form::read_for_page(&page.shared, &parts, body).await {
         Ok(form) => form,
         Err(response) => return response,
     };
@@ -61,7 +64,7 @@ pub(crate) async fn decide(State(shared): State<Arc<Shared>>, request: Request) 
         Ok(page) => page,
         Err(response) => return *response,
     };
-    let form = match form::read_for_page(&parts.headers, body).await {
+    let form = match form::read_for_page(&page.shared, &parts, body).await {
         Ok(form) => form,
         Err(response) => return response,
     };

@@ -29,12 +29,13 @@ use memory_bank_core::limiter::AttemptKind;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::http::body::read_object;
+use crate::http::body::read_object_reserved;
 use crate::http::oauth::cookie::{self, SameSite};
 use crate::http::oauth::page_request::{PageRequest, sign_in_secret};
 use crate::http::oauth::token::{after, evict};
 use crate::http::oauth::{ServerUrl, attempts, pkce};
 use crate::http::reply;
+use crate::http::reply_budget::Holder;
 use crate::http::shared::Shared;
 use crate::mcp::errors::UNREACHABLE_RETRY;
 
@@ -47,6 +48,8 @@ const CLIENT_NAME: &str = "Web console";
 const SESSION_SECONDS: u32 = 12 * 3600;
 /// How long a user who has several projects may take to choose one, in seconds.
 const CHOICE_SECONDS: u32 = 300;
+/// The longest body of a sign-in, in bytes.
+const BODY_BYTES: usize = 8 * 1024;
 /// How long the code lives that is redeemed at once.
 const CODE_LIFE: Duration = Duration::from_secs(60);
 /// A page makes several requests, and a search makes one at each pause of typing.
@@ -152,7 +155,7 @@ pub(crate) async fn close(State(shared): State<Arc<Shared>>, request: Request) -
         return local_session::close(&shared, &local, request).await;
     }
     let page = match page_of(shared, request) {
-        Ok((page, _)) => page,
+        Ok((page, ..)) => page,
         Err(response) => return *response,
     };
     let Some(session) = session_of(&page.headers, &page.server) else {
@@ -178,8 +181,8 @@ fn closed(server: &ServerUrl) -> Response {
 }
 
 /// A request of a page of this server, where signing in is possible.
-fn page_of(shared: Arc<Shared>, request: Request) -> Result<(PageRequest, Body), Box<Response>> {
-    let (page, _, body) = PageRequest::of(shared, request).map_err(|_| {
+fn page_of(shared: Arc<Shared>, request: Request) -> Result<(PageRequest, Holder, Body), Box<Response>> {
+    let (page, parts, body) = PageRequest::of(shared, request).map_err(|_| {
         let text = "signing in is not possible here; open /app, which says why";
         Box::new(reply::error(StatusCode::NOT_FOUND, text))
     })?;
@@ -187,12 +190,15 @@ fn page_of(shared: Arc<Shared>, request: Request) -> Result<(PageRequest, Body),
         let text = "sign in on a page of this server";
         return Err(Box::new(reply::error(StatusCode::FORBIDDEN, text)));
     }
-    Ok((page, body))
+    Ok((page, Holder::without_key(&parts.extensions), body))
 }
 
 async fn request_of(shared: Arc<Shared>, request: Request) -> Result<(PageRequest, Given), Response> {
-    let (page, body) = page_of(shared, request).map_err(|refusal| *refusal)?;
-    let given = read_object(&page.headers, body).await?;
+    let (page, holder, body) = page_of(shared, request).map_err(|refusal| *refusal)?;
+    if let Some(refusal) = attempts::refusal(&page.shared, AttemptKind::SignIn, page.address).await {
+        return Err(refusal);
+    }
+    let given = read_object_reserved(&page.shared, holder, &page.headers, body, BODY_BYTES).await?;
     let given =
         given.ok_or_else(|| reply::error(StatusCode::BAD_REQUEST, "send either `secret` or `project`"))?;
     Ok((page, given))
@@ -200,9 +206,6 @@ async fn request_of(shared: Arc<Shared>, request: Request) -> Result<(PageReques
 
 impl PageRequest {
     async fn sign_in_to_console(&self, secret: &str) -> Result<Response, Response> {
-        if let Some(refusal) = attempts::refusal(&self.shared, AttemptKind::SignIn, self.address).await {
-            return Err(refusal);
-        }
         let invalid = |text: &str| reply::error(StatusCode::UNAUTHORIZED, text);
         let secret =
             sign_in_secret(secret).ok_or_else(|| invalid("this is neither an API key nor a login code"))?;
@@ -320,8 +323,24 @@ impl PageRequest {
             Presentation { hash: code.hash(), client_id: CLIENT_ID.to_owned(), resource: None };
         let redeemed = self.store.redeem(&presentation, Some(&address), &challenge, &tokens).await;
         match redeemed.map_err(|failure| unavailable(&failure))? {
-            Exchange::Issued(_) => Ok(opened(&self.server, &halves, &user.user_name, &chosen.slug)),
+            Exchange::Issued(_) => {
+                self.end_former_session().await;
+                Ok(opened(&self.server, &halves, &user.user_name, &chosen.slug))
+            }
             Exchange::Refused(_) => Err(signed_out()),
+        }
+    }
+}
+
+impl PageRequest {
+    /// Ends the session that the browser had before this one, whose cookie it loses now.
+    async fn end_former_session(&self) {
+        let Some(former) = session_of(&self.headers, &self.server) else { return };
+        match self.store.revoke(&former.grant_hash(), CLIENT_ID).await {
+            Ok(Some(void)) => evict(&self.shared, &void).await,
+            Ok(None) => {}
+            // The new session is open, and the former one ends by itself.
+            Err(error) => tracing::warn!(%error, "the former session of a browser could not be ended"),
         }
     }
 }

@@ -2,15 +2,20 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, StatusCode};
+use http::request::Parts;
 
 use crate::http::oauth::page::problem;
 use crate::http::oauth::reply::{ErrorCode, error};
+use crate::http::reply_budget::Holder;
+use crate::http::shared::Shared;
 use crate::http::{body, reply as http_reply};
 
 /// The longest parameters, in bytes.
 const LONGEST: usize = 32 * 1024;
+/// The longest body of a form, in bytes: one has an assertion, or the request of an application.
+const BODY_BYTES: usize = 16 * 1024;
 
 /// Parameters. One without a value counts as missing (RFC 6749, 3.1).
 #[derive(Debug, Default)]
@@ -40,23 +45,25 @@ impl Form {
 }
 
 /// Reads the body of a form.
-pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Form, Response> {
-    let of_form = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-        let media = value.split(';').next().unwrap_or_default().trim();
-        media.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-    });
+pub(super) async fn read(shared: &Shared, parts: &Parts, body: Body) -> Result<Form, Response> {
+    let of_form =
+        parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+            let media = value.split(';').next().unwrap_or_default().trim();
+            media.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        });
     if !of_form {
         let text = "send `Content-Type: application/x-www-form-urlencoded`";
         return Err(http_reply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
     }
-    let body = body::read(body).await?;
+    let holder = Holder::without_key(&parts.extensions);
+    let (body, _memory) = body::read_reserved(shared, holder, body, BODY_BYTES).await?;
     let text = "a parameter occurs twice or contains a NUL character, or they are too long";
     Form::parse(&body).ok_or_else(|| error(ErrorCode::InvalidRequest, text))
 }
 
 /// The same for a page, whose refusals a person reads.
-pub(super) async fn read_for_page(headers: &HeaderMap, body: Body) -> Result<Form, Response> {
-    read(headers, body).await.map_err(|refusal| {
+pub(super) async fn read_for_page(shared: &Shared, parts: &Parts, body: Body) -> Result<Form, Response> {
+    read(shared, parts, body).await.map_err(|refusal| {
         let text = match refusal.status() {
             StatusCode::PAYLOAD_TOO_LARGE => "What you have sent is too long.",
             StatusCode::UNSUPPORTED_MEDIA_TYPE => "This address takes the forms of this server only.",

@@ -32,12 +32,15 @@ pub(crate) async fn change(State(shared): State<Arc<Shared>>, request: Request) 
         Ok(page_request) => page_request,
         Err(response) => return *response,
     };
-    let form = match form::read_for_page(&parts.headers, body).await {
+    let form = match form::read_for_page(&page_request.shared, &parts, body).await {
         Ok(form) => form,
         Err(response) => return response,
     };
     let Some(cookie) = page_request.cookie_of_form(&form, &PURPOSE) else { return stale() };
     if form.get("secret").is_some() {
+        if let Some(refusal) = page_request.too_many_sign_ins().await {
+            return refusal;
+        }
         return match page_request.sign_in(&form, &cookie, &PURPOSE).await {
             Ok(response) => response,
             Err(message) => show(&page_request, Some(message)).await,

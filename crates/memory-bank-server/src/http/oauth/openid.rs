@@ -65,16 +65,16 @@ pub(crate) async fn begin(State(shared): State<Arc<Shared>>, request: Request) -
         Ok(page) => page,
         Err(response) => return *response,
     };
-    let form = match form::read_for_page(&parts.headers, body).await {
+    if let Some(refusal) = attempts::refusal_page(&page.shared, AttemptKind::OpenId, page.address).await {
+        return refusal;
+    }
+    let form = match form::read_for_page(&page.shared, &parts, body).await {
         Ok(form) => form,
         Err(response) => return response,
     };
     let next = form.get("request").map_or(Purpose::Grants, |query| Purpose::Authorize(query.to_owned()));
     if page.cookie_of_form(&form, &next).is_none() {
         return stale();
-    }
-    if let Some(refusal) = attempts::refusal_page(&page.shared, AttemptKind::OpenId, page.address).await {
-        return refusal;
     }
     let secret = PlainToken::generate(TokenKind::SignIn, &*page.shared.services.entropy);
     let attempt = Attempt { secret, next };

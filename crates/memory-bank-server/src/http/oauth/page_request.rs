@@ -131,7 +131,12 @@ impl PageRequest {
         after(self.shared.services.clock.now(), lifetime)
     }
 
-    /// Signs the user in with the secret of a form, and sends the browser on with a new cookie.
+    /// The page if the browser's address has tried to sign in too often. It counts an attempt.
+    pub(super) async fn too_many_sign_ins(&self) -> Option<Response> {
+        attempts::refusal_page(&self.shared, AttemptKind::SignIn, self.address).await
+    }
+
+    /// Signs the user in, whose attempt was counted, with the secret of a form, and sends the browser on with a new cookie.
     ///
     /// # Errors
     /// Why the secret is not accepted, for the page that is shown again.
@@ -141,9 +146,6 @@ impl PageRequest {
         former_cookie: &PlainToken,
         purpose: &Purpose,
     ) -> Result<Response, &'static str> {
-        if let Some(refusal) = attempts::refusal_page(&self.shared, AttemptKind::SignIn, self.address).await {
-            return Ok(refusal);
-        }
         let secret = form.get("secret").and_then(sign_in_secret);
         let secret = secret.ok_or("this is neither an API key nor a login code")?;
         let cookie = self.new_cookie();

@@ -13,19 +13,22 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::admission::client_address;
-use crate::http::body::read_object;
+use crate::http::body::read_object_reserved;
 use crate::http::oauth::client_keys::{Authentication, PRIVATE_KEY_JWT};
 use crate::http::oauth::names::clean_name;
 use crate::http::oauth::reply::{ErrorCode, error, not_offered, unavailable};
 use crate::http::oauth::token::after;
 use crate::http::oauth::{ServerUrl, attempts, redirect_uri};
 use crate::http::reply;
+use crate::http::reply_budget::Holder;
 use crate::http::shared::Shared;
 
 /// How long a client is kept that no user lets in.
 const WAITING_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// The most redirect URIs of a client.
 const MAX_URIS: usize = 10;
+/// The longest body, in bytes: a client may send its keys.
+const BODY_BYTES: usize = 64 * 1024;
 
 /// What a client reports of itself, as far as it matters here.
 #[derive(Deserialize)]
@@ -52,14 +55,16 @@ pub(crate) async fn register(State(shared): State<Arc<Shared>>, request: Request
         return refusal;
     }
     let (parts, body) = request.into_parts();
-    let metadata: Metadata = match read_object(&parts.headers, body).await {
-        Ok(Some(metadata)) => metadata,
-        Ok(None) => return error(ErrorCode::InvalidClientMetadata, "the body must be a JSON object"),
-        Err(response) if response.status() == StatusCode::BAD_REQUEST => {
-            return error(ErrorCode::InvalidClientMetadata, "the body is not the metadata of a client");
-        }
-        Err(response) => return response,
-    };
+    let holder = Holder::without_key(&parts.extensions);
+    let metadata: Metadata =
+        match read_object_reserved(&shared, holder, &parts.headers, body, BODY_BYTES).await {
+            Ok(Some(metadata)) => metadata,
+            Ok(None) => return error(ErrorCode::InvalidClientMetadata, "the body must be a JSON object"),
+            Err(response) if response.status() == StatusCode::BAD_REQUEST => {
+                return error(ErrorCode::InvalidClientMetadata, "the body is not the metadata of a client");
+            }
+            Err(response) => return response,
+        };
     if let Some(refusal) = refused(&metadata) {
         return refusal;
     }

@@ -38,7 +38,7 @@ pub(crate) async fn exchange(State(shared): State<Arc<Shared>>, request: Request
         return refusal;
     }
     let (parts, body) = request.into_parts();
-    let form = match form::read(&parts.headers, body).await {
+    let form = match form::read(&shared, &parts, body).await {
         Ok(form) => form,
         Err(response) => return response,
     };
@@ -73,7 +73,7 @@ pub(crate) async fn revoke(State(shared): State<Arc<Shared>>, request: Request) 
         return refusal;
     }
     let (parts, body) = request.into_parts();
-    let form = match form::read(&parts.headers, body).await {
+    let form = match form::read(&shared, &parts, body).await {
         Ok(form) => form,
         Err(response) => return response,
     };

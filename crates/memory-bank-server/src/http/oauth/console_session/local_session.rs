@@ -9,13 +9,14 @@ use http::StatusCode;
 use memory_bank_core::identity::{PlainToken, TokenKind};
 use memory_bank_core::limiter::AttemptKind;
 
-use super::{Given, Halves, SESSION_SECONDS, closed, is_own_page, opened, session_of};
+use super::{BODY_BYTES, Given, Halves, SESSION_SECONDS, closed, is_own_page, opened, session_of};
 use crate::http::admission::client_address;
-use crate::http::body::read_object;
+use crate::http::body::read_object_reserved;
 use crate::http::local_console::LocalConsole;
 use crate::http::oauth::token::after;
 use crate::http::oauth::{ServerUrl, attempts};
 use crate::http::reply;
+use crate::http::reply_budget::Holder;
 use crate::http::shared::Shared;
 
 /// Opens a session with the secret of the link.
@@ -26,12 +27,14 @@ pub(super) async fn open(shared: &Arc<Shared>, local: &LocalConsole, request: Re
         return refusal;
     }
     let (parts, body) = request.into_parts();
-    let given: Option<Given> = match read_object(&parts.headers, body).await {
-        Ok(given) => given,
-        Err(response) => return response,
-    };
+    let holder = Holder::without_key(&parts.extensions);
+    let given: Option<Given> =
+        match read_object_reserved(shared, holder, &parts.headers, body, BODY_BYTES).await {
+            Ok(given) => given,
+            Err(response) => return response,
+        };
     let secret = given.and_then(|given| PlainToken::parse(TokenKind::SignIn, given.secret?.trim()));
-    let text = "this link was used already, or is not the last one; run `memory-bank-mcp open` again";
+    let text = "this link was used already, is older than two minutes, or is not the last one; run `memory-bank-mcp open` again";
     if !secret.is_some_and(|secret| local.redeem(&secret)) {
         return reply::error(StatusCode::UNAUTHORIZED, text);
     }
@@ -39,6 +42,12 @@ pub(super) async fn open(shared: &Arc<Shared>, local: &LocalConsole, request: Re
         Ok(bank) => bank.location(),
         Err(error) => return reply::error(StatusCode::NOT_FOUND, &error.to_string()),
     };
+    // The browser loses the cookie of its former session.
+    if let Some(former) = session_of(&parts.headers, &server).map(|halves| halves.hash())
+        && local.remove(&former)
+    {
+        shared.auth.forget_everywhere(&former).await;
+    }
     let halves = Halves::generate(&*shared.services.entropy);
     let ends = after(shared.services.clock.now(), Duration::from_secs(u64::from(SESSION_SECONDS)));
     local.add(halves.hash(), ends);
