@@ -307,7 +307,8 @@ export async function writeDocument(filename: string, text: string, etag: string
 
 /** Signs in; gives the projects to choose from, if there are several. */
 export async function signIn(given: { secret: string } | { project: string }): Promise<StoredSession | Project[]> {
-  const headers = { "Content-Type": "application/json" };
+  // The session that this tab has ends.
+  const headers = { ...header(), "Content-Type": "application/json" };
   const response = await send("/app/session", { method: "POST", headers, body: JSON.stringify(given) });
   const body = await problem(response);
   if (!response.ok) {
