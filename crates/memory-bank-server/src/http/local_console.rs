@@ -161,9 +161,9 @@ mod tests {
     async fn a_session_reads_until_it_ends_and_their_number_is_bounded() {
         let console = LocalConsole::new("alice", Arc::new(SystemClock));
         let session = |number: usize| KeyHash::of(&number.to_be_bytes());
-        let far = SystemClock.now() + jiff::SignedDuration::from_hours(1);
+        let far = SystemClock.now() + SignedDuration::from_hours(1);
         for number in 0..=MOST_SESSIONS {
-            let later = jiff::SignedDuration::from_secs(i64::try_from(number).unwrap());
+            let later = SignedDuration::from_secs(i64::try_from(number).unwrap());
             console.add(session(number), far + later);
         }
         assert_eq!(console.find(&session(0)).await.unwrap(), None);
