@@ -80,8 +80,8 @@ fn stalled_bodies_take_no_more_memory_than_is_reserved_for_them() {
     let site = Site::new(&[("RATE_LIMIT_IP_PER_MINUTE", "0")]);
     // Twice the longest body for each, and a megabyte for all.
     assert_eq!(site.most("POST", "/app/session", &[JSON, CHUNKED]), (64, 429));
-    assert_eq!(site.most("POST", "/oauth/token", &[FORM, CHUNKED]), (32, 429));
-    assert_eq!(site.most("POST", "/oauth/grants", &[FORM, CHUNKED]), (32, 429));
+    assert_eq!(site.most("POST", "/oauth/token", &[FORM, CHUNKED]), (16, 429));
+    assert_eq!(site.most("POST", "/oauth/grants", &[FORM, CHUNKED]), (16, 429));
     assert_eq!(site.most("POST", "/oauth/register", &[JSON, CHUNKED]), (8, 429));
     let own = [("X-API-Key", site.key.as_str()), JSON, ("Content-Length", "100000")];
     assert_eq!(site.most("PUT", "/api/v1/document?filename=new.md", &own), (3, 429));
@@ -97,8 +97,8 @@ fn a_body_is_not_read_without_the_right_or_after_too_many_attempts_or_if_it_is_t
     assert_eq!(site.stalled("PUT", "/api/v1/document?filename=new.md", &reader).1, 403);
     for (path, kind, most) in [
         ("/app/session", JSON, 8 * 1024),
-        ("/oauth/token", FORM, 16 * 1024),
-        ("/oauth/sign-in", FORM, 16 * 1024),
+        ("/oauth/token", FORM, 32 * 1024),
+        ("/oauth/sign-in", FORM, 32 * 1024),
         ("/oauth/register", JSON, 64 * 1024),
     ] {
         let reply = site.server.send_bare("POST", path, &[kind], &"x".repeat(100_000));

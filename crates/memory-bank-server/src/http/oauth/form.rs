@@ -15,7 +15,7 @@ use crate::http::{body, reply as http_reply};
 /// The longest parameters, in bytes.
 const LONGEST: usize = 32 * 1024;
 /// The longest body of a form, in bytes: one has an assertion, or the request of an application.
-const BODY_BYTES: usize = 16 * 1024;
+const BODY_BYTES: usize = 32 * 1024;
 
 /// Parameters. One without a value counts as missing (RFC 6749, 3.1).
 #[derive(Debug, Default)]
