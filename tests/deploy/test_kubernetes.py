@@ -59,7 +59,7 @@ def test_service_disruption_budget_and_ingress_select_the_servers():
     assert the("PodDisruptionBudget")["spec"]["selector"]["matchLabels"] == labels
     rule = the("Ingress")["spec"]["rules"][0]
     assert {path["path"] for path in rule["http"]["paths"]} == {
-        "/mcp", "/api", "/health", "/oauth", "/.well-known/oauth-protected-resource",
+        "/mcp", "/api", "/app", "/health", "/oauth", "/.well-known/oauth-protected-resource",
         "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration",
     }
     settings = the("ConfigMap")["data"]
