@@ -198,7 +198,7 @@ pub(crate) async fn console_parts(
     Ok((parts, vectors, console))
 }
 
-/// A folder and what serves it.
+/// A folder, and the services that work on it.
 struct ServedFolder<'a> {
     project: &'a Path,
     services: Services,

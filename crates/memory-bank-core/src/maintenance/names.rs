@@ -44,7 +44,9 @@ pub(super) fn same_names(graph: &GraphState) -> Vec<Proposal> {
                 let Some(reason) = difference((&into.name, name), (&from.name, from_name)) else { continue };
                 let Some(proposal) = merger(graph, from, into, reason) else { continue };
                 proposals.push(proposal);
-                is_merged.iter_mut().skip(other).take(1).for_each(|merged| *merged = true);
+                if let Some(merged) = is_merged.get_mut(other) {
+                    *merged = true;
+                }
             }
         }
     }

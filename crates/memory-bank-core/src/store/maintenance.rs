@@ -24,7 +24,7 @@ const READ_TOGETHER: usize = 8;
 pub struct Survey {
     /// The proposals, sorted by their kinds.
     pub proposals: Vec<Proposal>,
-    /// What was not examined, in words; empty if everything was.
+    /// The parts that were not examined, in words; empty if all were.
     pub not_examined: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Rights on the history: nobody forges, changes or sees what is not theirs.
+//! Rights on the history: nobody forges or changes a version, and members see those of their project only.
 
 use memory_bank_core::caller::{Caller, Role};
 use memory_bank_core::document::DocumentPath;

@@ -67,14 +67,7 @@ pub(crate) async fn search_documents(
     caller: &Arc<Caller>,
     query: SearchQuery,
 ) -> Result<Value, NotRead> {
-    let mut arguments = Map::new();
-    arguments.insert("query".to_owned(), json!(query.text));
-    arguments.insert("maxResults".to_owned(), json!(query.limit));
-    arguments.insert("includeEnded".to_owned(), json!(query.with_ended));
-    if let Some(cursor) = query.cursor {
-        arguments.insert("cursor".to_owned(), json!(cursor));
-    }
-    Ok(tools::data(services, caller, "search_memory_bank", arguments).await?)
+    search(services, caller, ("search_memory_bank", "maxResults"), query).await
 }
 
 /// The entities that a query finds; `*` finds all. It searches the graph as [`search_documents`] does documents.
@@ -83,14 +76,24 @@ pub(crate) async fn search_graph(
     caller: &Arc<Caller>,
     query: SearchQuery,
 ) -> Result<Value, NotRead> {
+    search(services, caller, ("graph_search", "limit"), query).await
+}
+
+/// Searches with a tool, which has its own name for the number of results.
+async fn search(
+    services: &Services,
+    caller: &Arc<Caller>,
+    (tool, limit): (&'static str, &str),
+    query: SearchQuery,
+) -> Result<Value, NotRead> {
     let mut arguments = Map::new();
     arguments.insert("query".to_owned(), json!(query.text));
-    arguments.insert("limit".to_owned(), json!(query.limit));
+    arguments.insert(limit.to_owned(), json!(query.limit));
     arguments.insert("includeEnded".to_owned(), json!(query.with_ended));
     if let Some(cursor) = query.cursor {
         arguments.insert("cursor".to_owned(), json!(cursor));
     }
-    Ok(tools::data(services, caller, "graph_search", arguments).await?)
+    Ok(tools::data(services, caller, tool, arguments).await?)
 }
 
 /// An entity, by name or id, with its observations, relations and neighbours.

@@ -42,7 +42,7 @@ fn worded(error: anyhow::Error) -> anyhow::Error {
     if worded == text { error } else { anyhow::anyhow!(worded) }
 }
 
-/// The refusal in the words of the commands. Of one with data, its message and the names of what is left.
+/// The text of a refusal, with the options of the commands in place of arguments; of a refusal with data, its message and the names that it lists.
 fn in_words_of_commands(text: &str) -> String {
     let data = serde_json::from_str::<Value>(text).ok();
     let message = data.as_ref().and_then(|data| data.get("message")).and_then(Value::as_str).unwrap_or(text);

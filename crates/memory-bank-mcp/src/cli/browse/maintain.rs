@@ -1,4 +1,4 @@
-//! `maintain`: lists what can be folded, and folds what is chosen.
+//! `maintain`: lists proposals, and applies those that the user names.
 
 use serde_json::{Value, json};
 

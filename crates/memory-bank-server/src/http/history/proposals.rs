@@ -42,7 +42,7 @@ pub(crate) struct ProposalList {
     proposals: Vec<ProposalView>,
     /// How many proposals there are beside these.
     more: usize,
-    /// What was not examined, in words.
+    /// The parts that were not examined, in words.
     not_examined: Vec<String>,
 }
 
