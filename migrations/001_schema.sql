@@ -566,7 +566,8 @@ CREATE TABLE IF NOT EXISTS app.graph_versions (
 ALTER TABLE app.graph_versions ADD COLUMN IF NOT EXISTS changes bigint NOT NULL DEFAULT 0;
 
 -- The history of the graph, one row for each changed row, added by triggers (003) in the transaction of the change. Rows are
--- never changed; only app.erase_graph_history, app.thin_graph_changes and app.trim_history delete some.
+-- never changed; only app.erase_graph_history, app.thin_graph_changes and app.trim_history delete some. Only app.import_graph_changes
+-- adds others.
 --
 -- `former` is the row before the change, none if it was created; json, as attributes are. The row after it is the `former` of
 -- its next change, or the present row. entity_id: the entity itself, the owner of an observation, the source of a relation;
@@ -588,11 +589,32 @@ CREATE TABLE IF NOT EXISTS app.graph_history (
   former     json,
   PRIMARY KEY (project_id, number)
 );
+-- A change that an import brought (app.import_graph_changes): who imported it, and its author as the source named it. Such a row has
+-- no user_id, so it counts as nobody's of this database.
+ALTER TABLE app.graph_history ADD COLUMN IF NOT EXISTS imported_by uuid;
+ALTER TABLE app.graph_history ADD COLUMN IF NOT EXISTS claimed_author text;
 CREATE INDEX IF NOT EXISTS graph_history_entity_idx ON app.graph_history (project_id, entity_id, id, number);
 CREATE INDEX IF NOT EXISTS graph_history_other_idx ON app.graph_history (project_id, other_id, number) WHERE other_id IS NOT NULL;
 -- Finds a deleted entity by its name. Few rows are in it.
 CREATE INDEX IF NOT EXISTS graph_history_name_idx ON app.graph_history (project_id, name_key, number) WHERE change = 'deleted' AND name_key IS NOT NULL;
 CREATE INDEX IF NOT EXISTS graph_history_at_idx ON app.graph_history USING brin (at);
+
+-- Kind and tool are what a transaction claims in app.current_change (003), so their form is checked where they are stored: nobody fills
+-- the history with long names, or with words that servers cannot read. Rows of before are not checked.
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.conrelid = 'app.document_versions'::regclass AND c.conname = 'document_versions_claims') THEN
+    ALTER TABLE app.document_versions ADD CONSTRAINT document_versions_claims CHECK (
+      kind IN ('created', 'changed', 'renamed', 'deleted', 'restored', 'outside', 'foreign')
+      AND (tool IS NULL OR tool ~ '^[A-Za-z0-9_-]{1,64}$') AND (former IS NULL OR octet_length(former) <= 16777216)) NOT VALID;
+  END IF;
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.conrelid = 'app.graph_history'::regclass AND c.conname = 'graph_history_claims') THEN
+    ALTER TABLE app.graph_history ADD CONSTRAINT graph_history_claims CHECK (
+      kind IN ('entity', 'observation', 'relation') AND change IN ('created', 'changed', 'deleted')
+      AND (tool IS NULL OR tool ~ '^[A-Za-z0-9_-]{1,64}$')) NOT VALID;
+  END IF;
+END
+$$;
 
 -- The last changes of each project: the row, not its contents.
 CREATE TABLE IF NOT EXISTS app.graph_changes (
@@ -613,6 +635,37 @@ CREATE TABLE IF NOT EXISTS app.stored_bytes (
   bytes      bigint NOT NULL,
   PRIMARY KEY (project_id, slot, kind)
 ) WITH (fillfactor = 50);
+
+-- Calls of tools in each hour (UTC), for the charts of owners: numbers only, no name and no content. The columns up_to_ count the calls
+-- that took at most so many milliseconds. app.note_calls adds to them, and deletes what is older than 400 days.
+CREATE TABLE IF NOT EXISTS app.call_hours (
+  project_id uuid NOT NULL REFERENCES public.projects (id) ON DELETE CASCADE,
+  hour       timestamptz NOT NULL,
+  calls      bigint NOT NULL,
+  failures   bigint NOT NULL,
+  -- The estimated tokens of the replies.
+  tokens     bigint NOT NULL,
+  up_to_10   bigint NOT NULL,
+  up_to_30   bigint NOT NULL,
+  up_to_100  bigint NOT NULL,
+  up_to_300  bigint NOT NULL,
+  up_to_1000 bigint NOT NULL,
+  up_to_3000 bigint NOT NULL,
+  PRIMARY KEY (project_id, hour)
+) WITH (fillfactor = 70);
+
+-- For how many days all versions are kept, and the quota of projects without their own, as the servers state them
+-- (app.state_history_bounds): the clean-up of the histories reads them here, so that no statement can name others. A lower bound has
+-- an effect after it has been stated for a day.
+CREATE TABLE IF NOT EXISTS app.history_bounds (
+  only_row    boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  days        integer NOT NULL,
+  quota       bigint NOT NULL,
+  -- Lower ones, and since when they are stated.
+  lower_days  integer,
+  lower_quota bigint,
+  lower_since timestamptz
+);
 
 -- The audit log: which actor created, changed, deleted or used which object. Triggers add its rows in the same transaction;
 -- rows are never changed, and old ones are deleted.
@@ -841,7 +894,7 @@ BEGIN
     'public.api_keys', 'public.documents', 'public.graph_entities', 'public.graph_observations',
     'public.graph_relations', 'public.sessions', 'app.project_state', 'app.backups',
     'app.backup_items', 'app.files', 'app.document_versions', 'app.graph_versions', 'app.graph_changes', 'app.graph_history', 'app.stored_bytes',
-    'app.audit_log', 'app.vector_sets', 'app.vectors', 'app.oauth_grants', 'app.oauth_codes',
+    'app.history_bounds', 'app.audit_log', 'app.vector_sets', 'app.vectors', 'app.oauth_grants', 'app.oauth_codes',
     'app.oauth_refresh_tokens', 'app.oauth_clients', 'app.oauth_sign_ins', 'app.oauth_login_codes', 'app.oauth_assertions',
     'app.issuers', 'app.identities', 'app.barred_identities', 'app.mapped_members'] LOOP
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', name);

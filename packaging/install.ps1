@@ -36,13 +36,22 @@ try {
     Expand-Archive -Path $archive -DestinationPath $temporary
     New-Item -ItemType Directory -Force -Path $To | Out-Null
     $program = Join-Path $To 'memory-bank-mcp.exe'
+    $old = $null
     if (Test-Path $program) {
         # A running program can be renamed, and not replaced.
         $old = Join-Path $To ('memory-bank-mcp.{0}.old' -f [IO.Path]::GetRandomFileName())
         Move-Item -Path $program -Destination $old
-        Get-ChildItem -Path $To -Filter 'memory-bank-mcp.*.old' | Remove-Item -Force -ErrorAction SilentlyContinue
     }
-    Move-Item -Path (Join-Path $temporary "$folder\memory-bank-mcp.exe") -Destination $program
+    try {
+        Move-Item -Path (Join-Path $temporary "$folder\memory-bank-mcp.exe") -Destination $program
+    }
+    catch {
+        if ($old) {
+            Move-Item -Path $old -Destination $program
+        }
+        throw
+    }
+    Get-ChildItem -Path $To -Filter 'memory-bank-mcp.*.old' | Remove-Item -Force -ErrorAction SilentlyContinue
 }
 finally {
     Remove-Item -Recurse -Force -Path $temporary

@@ -1,21 +1,17 @@
-// The REST interface. Knows addresses, the session's header and errors; knows no page.
+// The REST interface. Knows its routes and what they show; knows no page.
 
+import { ApiError, advice, change, failure, forgetReplies, get, header, problem, query, send, sentence, type StoredSession } from "./requests";
 import { texts } from "./texts";
 
-const STORED = "memory-bank-console";
-
-/** What the page keeps of a session. The other half is a cookie that no script can read. */
-export interface StoredSession {
-  token: string;
-  user: string;
-  project: string;
-}
+export { ApiError, adoptSession, currentSession, keepSession, onSessionEnd, storedSession, type StoredSession } from "./requests";
 
 export interface Session {
   user: string;
   project: string;
   role: string;
   rights: string[];
+  /** Whether there are members, keys, grants and an audit log; a folder has one user. */
+  hasMembers: boolean;
   expiresAt?: string;
 }
 
@@ -78,129 +74,9 @@ export interface Version {
   kind: string;
   by?: string;
   key?: string;
+  session?: string;
   tool?: string;
   imported?: boolean;
-}
-
-/** Why there is no answer, as a sentence for the person at the screen. */
-export class ApiError extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
-/** What to do about an error. */
-function advice(status: number, retryAfter: number | undefined): string {
-  const { errors } = texts;
-  if (status === 401) return errors.ended;
-  if (status === 403) return errors.forbidden;
-  if (status === 404) return errors.missing;
-  if (status === 429) return errors.many(retryAfter ?? 60);
-  return status === 503 ? errors.unavailable : errors.server;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null;
-}
-
-export function storedSession(): StoredSession | undefined {
-  try {
-    const stored: unknown = JSON.parse(localStorage.getItem(STORED) ?? "null");
-    if (isRecord(stored) && typeof stored["token"] === "string" && typeof stored["user"] === "string" && typeof stored["project"] === "string") {
-      return { token: stored["token"], user: stored["user"], project: stored["project"] };
-    }
-  } catch {
-    // A damaged entry is no session.
-  }
-  return undefined;
-}
-
-/** The session that this tab shows. Another tab may have signed in to another project: its session is not used for what is shown here. */
-let current = storedSession();
-
-export const currentSession = (): StoredSession | undefined => current;
-
-/** Takes the session that another tab has opened or ended. */
-export function adoptSession(): StoredSession | undefined {
-  const stored = storedSession();
-  if (stored?.token !== current?.token) {
-    known.clear();
-    current = stored;
-  }
-  return current;
-}
-
-export function keepSession(session: StoredSession | undefined): void {
-  const shown = current;
-  current = session;
-  if (session !== undefined) localStorage.setItem(STORED, JSON.stringify(session));
-  // A session that another tab has opened meanwhile stays.
-  else if (storedSession()?.token === shown?.token) localStorage.removeItem(STORED);
-}
-
-let ended: () => void = () => undefined;
-
-/** Calls this when a session has ended. */
-export function onSessionEnd(callback: () => void): void {
-  ended = callback;
-}
-
-async function send(path: string, init: RequestInit): Promise<Response> {
-  try {
-    return await fetch(path, { credentials: "same-origin", redirect: "error", ...init });
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ApiError(0, texts.errors.offline);
-  }
-}
-
-function header(): Record<string, string> {
-  return current === undefined ? {} : { "X-Console-Token": current.token };
-}
-
-async function problem(response: Response): Promise<Record<string, unknown>> {
-  const body: unknown = await response.json().catch(() => undefined);
-  return isRecord(body) ? body : {};
-}
-
-function query(path: string, parameters: Record<string, string | number | boolean | undefined>): string {
-  const given = new URLSearchParams();
-  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) given.set(name, String(value));
-  const text = given.toString();
-  return text === "" ? path : `${path}?${text}`;
-}
-
-async function failure(response: Response): Promise<ApiError> {
-  const { status } = response;
-  const body = await problem(response);
-  const { retryAfter, detail } = body;
-  if (status === 401) ended();
-  // What is against a text, and why a store is busy, only the server knows.
-  const isOwn = [409, 413, 503].includes(status) && typeof detail === "string";
-  return new ApiError(status, isOwn ? sentence(detail) : advice(status, typeof retryAfter === "number" ? retryAfter : undefined));
-}
-
-// Replies that did not change are not sent again.
-const known = new Map<string, { etag: string; body: unknown }>();
-const MOST_KNOWN = 60;
-
-async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  const cached = known.get(path);
-  const headers = cached === undefined ? header() : { ...header(), "If-None-Match": cached.etag };
-  const response = await send(path, { headers, ...(signal && { signal }) });
-  if (response.status === 304 && cached !== undefined) return cached.body as T;
-  if (!response.ok) throw await failure(response);
-  const body = (await response.json()) as T;
-  const etag = response.headers.get("etag");
-  if (etag !== null) {
-    const oldest = known.keys().next().value;
-    if (known.size >= MOST_KNOWN && oldest !== undefined) known.delete(oldest);
-    known.set(path, { etag, body });
-  }
-  return body;
 }
 
 export const session = (signal?: AbortSignal): Promise<Session> => get("/api/v1/session", signal);
@@ -220,8 +96,8 @@ export async function documents(signal?: AbortSignal): Promise<ListedDocument[]>
   return all;
 }
 
-export const search = (text: string, options: { ended: boolean; cursor?: string }, signal?: AbortSignal): Promise<Found> =>
-  get(query("/api/v1/search", { query: text, limit: 20, ended: options.ended || undefined, cursor: options.cursor }), signal);
+export const search = (text: string, options: { includeEnded: boolean; cursor?: string }, signal?: AbortSignal): Promise<Found> =>
+  get(query("/api/v1/search", { query: text, limit: 20, includeEnded: options.includeEnded || undefined, cursor: options.cursor }), signal);
 
 export interface Versions {
   versions: Version[];
@@ -270,18 +146,51 @@ export interface Relation {
   relationType: string;
 }
 
+/** A fact about an entity. */
+export interface Observation {
+  id: string;
+  text: string;
+  timestamp: string;
+  author?: string;
+  validFrom?: string;
+  validUntil?: string;
+  expiresAt?: string;
+  endedAt?: string;
+  supersededBy?: string;
+}
+
 export interface EntityView {
   entity: { id: string; name: string; entityType: string; attrs: Record<string, unknown> };
-  observations: { id: string; text: string; timestamp: string; author?: string }[];
+  observations: Observation[];
   relations: Relation[];
   truncated: boolean;
+  endedLeftOut: number;
 }
+
+/** What a picture of the graph shows, as columns: lists with the same item at the same place. */
+export interface GraphPicture {
+  isClustered: boolean;
+  entities: number;
+  relations: number;
+  entitiesLeft: number;
+  edgesLeft: number;
+  isCut: boolean;
+  first?: string;
+  types: string[];
+  relationTypes: string[];
+  nodes: { ids: string[]; names: string[]; types: number[]; entities?: number[] };
+  edges: { from: number[]; to: number[]; types: number[]; relations: number[] };
+}
+
+export const picture = (asOf: string | undefined, cluster: string | undefined, signal?: AbortSignal): Promise<GraphPicture> =>
+  get(query("/api/v1/graph/picture", { asOf, cluster }), signal);
 
 /** A change of an entity, an observation or a relation. */
 export interface GraphVersion {
   at: string;
   kind: string;
   observation?: string;
+  validUntil?: string;
   relation?: string;
   type?: string;
   by?: string;
@@ -291,22 +200,237 @@ export interface GraphVersion {
 export const searchGraph = (text: string, options: { limit: number; cursor?: string }, signal?: AbortSignal): Promise<FoundEntities> =>
   get(query("/api/v1/graph/search", { query: text, ...options }), signal);
 
-export const entity = (name: string, signal?: AbortSignal): Promise<EntityView> => get(query("/api/v1/graph/entity", { name }), signal);
+export const entity = (name: string, includeEnded: boolean, signal?: AbortSignal): Promise<EntityView> =>
+  get(query("/api/v1/graph/entity", { name, includeEnded: includeEnded || undefined }), signal);
+
+/** An observation that was recorded or ended; an undo of the user's changes of the entity since then takes that back. */
+export interface Recorded {
+  id: string;
+  entityId: string;
+  timestamp: string;
+  existed: boolean;
+}
+
+/** Records another text in place of an observation, with the same bounds. */
+export const correctObservation = (entity: string, { id, validFrom, validUntil, expiresAt }: Observation, text: string): Promise<Recorded> =>
+  change("POST", "/api/v1/graph/observation", {
+    entity,
+    text,
+    supersedes: [id],
+    ...(validFrom !== undefined && { validFrom }),
+    ...(validUntil !== undefined && { validUntil }),
+    ...(expiresAt !== undefined && { expiresAt }),
+  });
+
+/** Ends an observation now. */
+export const endObservation = (entity: string, id: string): Promise<Recorded> => change("DELETE", query("/api/v1/graph/observation", { entity, id }));
 
 export const entityHistory = (name: string, signal?: AbortSignal): Promise<{ versions: GraphVersion[] }> =>
   get(query("/api/v1/history", { entity: name, limit: 50 }), signal);
 
 /** Replaces the document of this etag, or creates one without. */
-export async function writeDocument(filename: string, text: string, etag: string | undefined): Promise<{ name: string; etag: string }> {
-  const headers = { ...header(), "Content-Type": "application/json" };
-  const body = JSON.stringify(etag === undefined ? { text } : { text, etag });
-  const response = await send(query("/api/v1/document", { filename }), { method: "PUT", headers, body });
-  if (!response.ok) throw await failure(response);
-  return (await response.json()) as { name: string; etag: string };
+export function writeDocument(filename: string, text: string, etag: string | undefined): Promise<{ name: string; etag: string }> {
+  return change("PUT", query("/api/v1/document", { filename }), etag === undefined ? { text } : { text, etag });
 }
 
+export const renameDocument = (filename: string, to: string, etag: string): Promise<{ name: string; etag: string }> =>
+  change("POST", "/api/v1/document/rename", { filename, to, etag });
+
+export const deleteDocument = (filename: string, etag: string): Promise<{ name: string }> =>
+  change("DELETE", query("/api/v1/document", { filename, etag }));
+
+/** A version that wrote lines; one that is not kept any more has no number. */
+export interface OriginVersion {
+  version?: number;
+  at?: string;
+  by?: string;
+  tool?: string;
+  imported?: boolean;
+}
+
+/** Lines that one version has brought; with `first` it brought them back, and that one wrote them. */
+export interface OriginRange extends OriginVersion {
+  fromLine: number;
+  text: string;
+  first?: OriginVersion;
+}
+
+export const blame = (filename: string, cursor: string | undefined, signal?: AbortSignal): Promise<{ ranges: OriginRange[]; note?: string; nextCursor?: string }> =>
+  get(query("/api/v1/history/blame", { filename, cursor }), signal);
+
+/** What a change was about: a document, or an item of the graph. */
+export interface Undoable {
+  filename?: string;
+  entity?: string;
+  observation?: string;
+  relation?: string;
+  type?: string;
+}
+
+export interface Undone {
+  dryRun: boolean;
+  undone: (Undoable & { change: string; versions: number; laterChangesStay: boolean })[];
+  left: (Undoable & { reason: string; changedBy: string[] })[];
+  versionsOfOthers: number;
+  notShown: number;
+}
+
+/** Takes back the changes of a session, or of a user since a time; or shows them. */
+export const undo = (wanted: { by: string; since?: string; until?: string; filename?: string; entity?: string; dryRun: boolean }, signal?: AbortSignal): Promise<Undone> =>
+  change("POST", "/api/v1/history/undo", wanted, signal);
+
+export type Role = "viewer" | "editor" | "owner";
+
+/** A page of a list. */
+export interface Page {
+  nextCursor?: string;
+}
+
+export interface Member {
+  name: string;
+  role: Role;
+  createdAt: string;
+}
+
+export interface Key {
+  id: string;
+  user: string;
+  prefix: string;
+  label: string | null;
+  scopes: string[];
+  lastUsedAt: string | null;
+  expiresAt: string | null;
+  rateLimit: number;
+  createdAt: string;
+  status: string;
+}
+
+/** A new key, which is shown once. */
+export interface NewKey {
+  id: string;
+  key: string;
+}
+
+export interface Grant {
+  id: string;
+  user: string;
+  client: string;
+  host: string;
+  scopes: string[];
+  createdAt: string;
+  lastUsedAt?: string;
+  expiresAt?: string;
+  isOwn: boolean;
+}
+
+export interface AuditRow {
+  id: number;
+  at: string;
+  action: string;
+  user?: string;
+  login?: string;
+  subject?: string;
+  address?: string;
+  detail: Record<string, unknown>;
+}
+
+export interface Health {
+  version: string;
+  uptime: number;
+  database: string;
+  redis: string;
+  readOnly: boolean;
+  usage?: { documents: number; backups: number; others: number; total: number; quota?: number };
+  limits: {
+    requestsPerMinute: number;
+    documentBytes: number;
+    sessionsPerProject: number;
+    sessionsPerKey: number;
+    streamsPerKey: number;
+    keysPerProject: number;
+    membersPerProject: number;
+    auditDays: number;
+    historyDays?: number;
+  };
+  findings: string[];
+}
+
+export interface CallStep {
+  at: string;
+  calls: number;
+  failures: number;
+  tokens: number;
+  times: number[];
+}
+
+export interface Calls {
+  stepSeconds: number;
+  timesMs: number[];
+  steps: CallStep[];
+}
+
+export interface WorkingSession {
+  session?: string;
+  by?: string;
+  from: string;
+  to: string;
+  changes: number;
+  documents: string[];
+  entities: string[];
+}
+
+export const members = (cursor: string | undefined, signal?: AbortSignal): Promise<Page & { members: Member[] }> =>
+  get(query("/api/v1/members", { cursor }), signal);
+export const keys = (cursor: string | undefined, signal?: AbortSignal): Promise<Page & { keys: Key[] }> => get(query("/api/v1/keys", { cursor }), signal);
+export const grants = (cursor: string | undefined, signal?: AbortSignal): Promise<Page & { grants: Grant[] }> =>
+  get(query("/api/v1/grants", { cursor }), signal);
+export const audit = (cursor: string | undefined, signal?: AbortSignal): Promise<Page & { rows: AuditRow[] }> =>
+  get(query("/api/v1/audit", { cursor }), signal);
+export const calls = (days: number, signal?: AbortSignal): Promise<Calls> => get(`/api/v1/calls?days=${days}`, signal);
+export const health = (signal?: AbortSignal): Promise<Health> => get("/api/v1/health", signal);
+export const sessions = (cursor: string | undefined, signal?: AbortSignal): Promise<Page & { sessions: WorkingSession[] }> =>
+  get(query("/api/v1/sessions", { cursor }), signal);
+
+export const invite = (name: string, role: Role): Promise<{ name: string; key: NewKey }> => change("POST", "/api/v1/members", { name, role });
+export const changeRole = (name: string, role: Role): Promise<unknown> => change("PATCH", query("/api/v1/member", { name }), { role });
+export const removeMember = (name: string): Promise<unknown> => change("DELETE", query("/api/v1/member", { name }));
+export const createKey = (label: string, scopes: string[], expiresInDays: number | undefined): Promise<NewKey> =>
+  change("POST", "/api/v1/keys", { label, scopes, ...(expiresInDays !== undefined && { expiresInDays }) });
+/** Changes an own key. */
+export const changeKey = (id: string, wanted: { label: string | null; scopes?: string[]; rateLimit?: number }): Promise<unknown> =>
+  change("PATCH", query("/api/v1/key", { id }), wanted);
+export const revokeKey = (id: string): Promise<unknown> => change("DELETE", query("/api/v1/key", { id }));
+export const revokeGrant = (id: string): Promise<unknown> => change("DELETE", query("/api/v1/grant", { id }));
+
+/** The stream of changes; `last` is the id of the last event of a stream that broke off. */
+export async function changes(last: string | undefined, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+  const headers = { ...header(), ...(last !== undefined && { "Last-Event-ID": last }) };
+  const response = await send("/api/v1/events", { headers, signal });
+  if (!response.ok) throw await failure(response);
+  if (response.body === null) throw new ApiError(0, texts.errors.offline);
+  return response.body;
+}
+
+/** The name of the OpenID provider with which users sign in; none without one. */
+export async function provider(signal: AbortSignal): Promise<string | undefined> {
+  const response = await send("/app/openid", { signal });
+  const { name } = await problem(response);
+  return response.ok && typeof name === "string" ? name : undefined;
+}
+
+/** Where the browser goes to sign in with the provider. */
+export async function beginWithProvider(): Promise<string> {
+  const response = await send("/app/openid", { method: "POST" });
+  const { address, error } = await problem(response);
+  if (response.ok && typeof address === "string") return address;
+  throw new ApiError(response.status, response.status === 429 ? texts.errors.many(60) : typeof error === "string" ? sentence(error) : texts.errors.server);
+}
+
+/** How a user signs in: with a secret, by coming back from the provider, or by choosing a project. */
+export type SignInWith = { secret: string } | { project: string } | { signedIn: true };
+
 /** Signs in; gives the projects to choose from, if there are several. */
-export async function signIn(given: { secret: string } | { project: string }): Promise<StoredSession | Project[]> {
+export async function signIn(given: SignInWith): Promise<StoredSession | Project[]> {
   // The session that this tab has ends.
   const headers = { ...header(), "Content-Type": "application/json" };
   const response = await send("/app/session", { method: "POST", headers, body: JSON.stringify(given) });
@@ -317,18 +441,14 @@ export async function signIn(given: { secret: string } | { project: string }): P
     throw new ApiError(response.status, response.status === 429 ? texts.errors.many(Number(wait)) : sentence(text));
   }
   if (Array.isArray(body["projects"])) return body["projects"] as Project[];
-  known.clear();
+  forgetReplies();
   return body as unknown as StoredSession;
 }
 
 export async function signOut(): Promise<void> {
   const headers = header();
-  known.clear();
+  forgetReplies();
   const response = await send("/app/session", { method: "DELETE", headers });
   // A session that has ended already is what was wanted.
   if (!response.ok && response.status !== 401) throw new ApiError(response.status, advice(response.status, undefined));
-}
-
-function sentence(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
 }

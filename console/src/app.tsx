@@ -1,22 +1,26 @@
 // The frame around every page: who is signed in, where the pages are, and the commands.
 
+import type { ComponentChildren } from "preact";
 import { useCallback, useEffect, useMemo, useState } from "preact/hooks";
 import * as api from "./api";
 import { forgetDrafts } from "./drafts";
+import { followChanges } from "./live";
 import { type Command, Palette } from "./palette";
 import { Document } from "./pages/document";
 import { Documents } from "./pages/documents";
-import { Entity, Graph } from "./pages/graph";
+import { Entity } from "./pages/entity";
+import { Graph } from "./pages/graph";
 import { History } from "./pages/history";
 import { Home } from "./pages/home";
 import { Search } from "./pages/search";
 import { SignIn, type Why } from "./pages/sign_in";
-import { MayWrite, PageHeading, Shown, useLoaded } from "./parts";
-import { go, links, type Route, useRoute } from "./router";
+import { OutboxNotes } from "./outbox_notes";
+import { MayAdminister, MayWrite, PageHeading, Shown, useLoaded } from "./parts";
+import { go, links, type PictureView, PROJECT_PARTS, type ProjectPart, type Route, useRoute } from "./router";
 import { texts } from "./texts";
 import { setTheme } from "./theme";
 
-function Page({ route }: { route: Route }) {
+function Page({ route, hasMembers }: { route: Route; hasMembers: boolean }) {
   switch (route.page) {
     case "home":
       return <Home />;
@@ -28,6 +32,16 @@ function Page({ route }: { route: Route }) {
       return <Graph query={route.query} />;
     case "entity":
       return <Entity key={route.name} name={route.name} />;
+    case "picture":
+      return <PictureLater view={route.view} />;
+    case "blame":
+      return <ChangesLater>{({ Blame }) => <Blame key={route.name} name={route.name} />}</ChangesLater>;
+    case "undo":
+      return <ChangesLater>{({ Undo }) => <Undo wanted={route.wanted} />}</ChangesLater>;
+    case "sessions":
+      return <ProjectLater>{({ Sessions }) => <Sessions />}</ProjectLater>;
+    case "project":
+      return <ProjectLater>{({ Project }) => <Project key={route.part} part={route.part} hasMembers={hasMembers} />}</ProjectLater>;
     case "edit":
       return <EditLater key={`${route.name} ${route.version ?? ""}`} name={route.name} version={route.version} />;
     case "search":
@@ -61,15 +75,54 @@ function EditLater(props: EditProps) {
   );
 }
 
+/** The picture of the graph, with what draws it, which is loaded when it is opened first. */
+function PictureLater({ view }: { view: PictureView }) {
+  const [loaded, retry] = useLoaded(async () => (await import("./pages/picture")).default, []);
+  return (
+    <Shown loaded={loaded} retry={retry}>
+      {(Picture) => <Picture view={view} />}
+    </Shown>
+  );
+}
+
+/** Blame and undo, which are loaded when one is opened first. */
+function ChangesLater({ children }: { children: (pages: typeof import("./pages/changes")) => ComponentChildren }) {
+  const [loaded, retry] = useLoaded(() => import("./pages/changes"), []);
+  return (
+    <Shown loaded={loaded} retry={retry}>
+      {children}
+    </Shown>
+  );
+}
+
+/** Working sessions, and what owners administer, which are loaded when one is opened first. */
+function ProjectLater({ children }: { children: (pages: typeof import("./pages/project")) => ComponentChildren }) {
+  const [loaded, retry] = useLoaded(() => import("./pages/project"), []);
+  return (
+    <Shown loaded={loaded} retry={retry}>
+      {children}
+    </Shown>
+  );
+}
+
 function titleOf(route: Route): string {
   switch (route.page) {
     case "document":
       return route.name;
     case "graph":
+    case "picture":
     case "entity":
       return texts.graph.heading;
     case "edit":
       return texts.edit.heading(route.name);
+    case "blame":
+      return texts.blame.heading(route.name);
+    case "undo":
+      return texts.undo.heading;
+    case "sessions":
+      return texts.sessions.heading;
+    case "project":
+      return texts.project.parts[route.part];
     case "history":
       return route.name === undefined ? texts.pages.history : `${texts.history.of} ${route.name}`;
     case "search":
@@ -113,6 +166,7 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
     );
     return () => control.abort();
   }, [session.token]);
+  useEffect(() => followChanges(), [session.token]);
   useEffect(() => {
     const key = (event: KeyboardEvent) => {
       if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
@@ -127,17 +181,23 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
     return () => window.removeEventListener("keydown", key);
   }, []);
 
+  const isOwner = found?.rights.includes("admin") === true;
+  const hasMembers = found?.hasMembers !== false;
+  const parts = useMemo<readonly ProjectPart[]>(() => (!isOwner ? [] : hasMembers ? PROJECT_PARTS : ["health"]), [isOwner, hasMembers]);
   const commands = useMemo<Command[]>(
     () => [
       ...PAGES.map((page) => ({ label: texts.pages[page], run: () => go(address(page)) })),
+      { label: texts.picture.command, run: () => go(links.picture()) },
+      { label: texts.sessions.heading, run: () => go(links.sessions) },
+      ...parts.map((part) => ({ label: `${texts.project.heading}: ${texts.project.parts[part]}`, run: () => go(links.project(part)) })),
       { label: texts.theme.light, run: () => setTheme("light") },
       { label: texts.theme.dark, run: () => setTheme("dark") },
       { label: texts.theme.auto, run: () => setTheme("auto") },
       { label: texts.signOut, run: onSignOut },
     ],
-    [onSignOut],
+    [onSignOut, parts],
   );
-  const section = route.page === "document" || route.page === "edit" ? "documents" : route.page === "entity" ? "graph" : route.page;
+  const section = route.page === "document" || route.page === "edit" || route.page === "blame" ? "documents" : route.page === "undo" || route.page === "sessions" ? "history" : route.page === "entity" || route.page === "picture" ? "graph" : route.page;
   return (
     <>
       <a class="skip" href="#content">
@@ -154,6 +214,11 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
               {texts.pages[page]}
             </a>
           ))}
+          {parts[0] !== undefined && (
+            <a href={links.project(parts[0])} {...(section === "project" ? { "aria-current": "page" as const } : {})}>
+              {texts.project.heading}
+            </a>
+          )}
         </nav>
         <div class="tools">
           <button type="button" class="command" onClick={() => setOpen(true)} aria-keyshortcuts="Control+K">
@@ -165,8 +230,11 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
         </div>
       </header>
       <main id="content" tabIndex={-1}>
+        <OutboxNotes route={route} />
         <MayWrite.Provider value={found?.rights.includes("write") === true}>
-          <Page route={route} />
+          <MayAdminister.Provider value={found?.rights.includes("admin") === true}>
+            <Page route={route} hasMembers={found?.hasMembers !== false} />
+          </MayAdminister.Provider>
         </MayWrite.Provider>
       </main>
       <footer>
@@ -175,6 +243,16 @@ function Frame({ session, onSignOut }: { session: api.StoredSession; onSignOut: 
       {isOpen && <Palette commands={commands} onClose={close} />}
     </>
   );
+}
+
+/** How the user has arrived: with a link, or back from the OpenID provider. */
+function takeArrival(): api.SignInWith | undefined {
+  if (window.location.hash === "#signed-in") {
+    window.history.replaceState(null, "", window.location.pathname);
+    return { signedIn: true };
+  }
+  const secret = takeLink();
+  return secret === undefined ? undefined : { secret };
 }
 
 /** The secret of a link that opens the console of a folder. It leaves the address at once. A key or a login code is none: a page of
@@ -187,7 +265,8 @@ function takeLink(): string | undefined {
 
 export function App() {
   const [session, setSession] = useState(api.currentSession);
-  const [link, setLink] = useState(takeLink);
+  const [arrival, setArrival] = useState(takeArrival);
+  const [offered, setOffered] = useState<api.Project[]>();
   const [why, setWhy] = useState<Why>("first");
   const [error, setError] = useState<string>();
 
@@ -204,20 +283,24 @@ export function App() {
   }, []);
 
   useEffect(() => {
-    if (link === undefined) return;
-    api.signIn({ secret: link }).then(
+    if (arrival === undefined) return;
+    api.signIn(arrival).then(
       (signed) => {
-        setLink(undefined);
-        if (Array.isArray(signed)) return;
+        setArrival(undefined);
+        if (Array.isArray(signed)) {
+          setOffered(signed);
+          setSession(undefined);
+          return;
+        }
         api.keepSession(signed);
         setSession(signed);
       },
       (failure: unknown) => {
         setError(failure instanceof api.ApiError ? failure.message : texts.errors.server);
-        setLink(undefined);
+        setArrival(undefined);
       },
     );
-  }, [link]);
+  }, [arrival]);
 
   const signOut = useCallback(() => {
     setError(undefined);
@@ -233,7 +316,7 @@ export function App() {
     );
   }, []);
 
-  if (link !== undefined) {
+  if (arrival !== undefined) {
     return (
       <main class="sign-in">
         <p role="status">{texts.loading}</p>
@@ -247,7 +330,7 @@ export function App() {
           {error}
         </p>
       )}
-      {session === undefined ? <SignIn why={why} onSignedIn={setSession} /> : <Frame key={session.token} session={session} onSignOut={signOut} />}
+      {session === undefined ? <SignIn why={why} offered={offered} onSignedIn={setSession} /> : <Frame key={session.token} session={session} onSignOut={signOut} />}
     </>
   );
 }

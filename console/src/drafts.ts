@@ -7,6 +7,8 @@ const PREFIX = "memory-bank-console-draft ";
 export interface Draft {
   base: { text: string; etag: string | undefined };
   text: string;
+  /** Whether the user has saved it, and the server could not be reached. */
+  isWaiting?: boolean;
 }
 
 /** A draft is of one user in one project: nobody who signs in later in the same browser sees it. */
@@ -40,6 +42,23 @@ export function keepDraft(name: string, draft: Draft): boolean {
     localStorage.removeItem(keyOf(name));
     return false;
   }
+}
+
+/** The documents whose drafts wait to be saved, of the user and project of this session. */
+export function waitingDrafts(): string[] {
+  const session = currentSession();
+  return Object.keys(localStorage).flatMap((key) => {
+    if (!key.startsWith(PREFIX)) return [];
+    try {
+      const of: unknown = JSON.parse(key.slice(PREFIX.length));
+      if (!Array.isArray(of) || of[0] !== session?.user || of[1] !== session?.project) return [];
+      const name: unknown = of[2];
+      return typeof name === "string" && draftOf(name)?.isWaiting === true ? [name] : [];
+    } catch {
+      // Not a draft of this console.
+      return [];
+    }
+  });
 }
 
 export function forgetDraft(name: string): void {

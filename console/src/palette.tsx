@@ -79,6 +79,11 @@ export function Palette({ commands, onClose }: { commands: Command[]; onClose: (
       class="palette"
       aria-label={texts.palette.open}
       onClose={onClose}
+      // The browser would close it before the page knows, and a key that opens it again at once would do nothing.
+      onCancel={(event) => {
+        event.preventDefault();
+        onClose();
+      }}
       onClick={(event) => {
         if (event.target === dialog.current) onClose();
       }}

@@ -3,19 +3,35 @@
 import { type ComponentChildren, createContext } from "preact";
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { ApiError } from "./api";
-import { type Heading, rendered, renderedLine } from "./markdown";
+import { onChanges } from "./live";
+import { type Heading, renderedLine, show } from "./markdown";
 import { hasMoved } from "./router";
 import { texts } from "./texts";
 
 /** Text that was rendered as Markdown. */
 export function Markdown({ text, name = "", onHeadings }: { text: string; name?: string; onHeadings?: (headings: Heading[]) => void }) {
   const place = useRef<HTMLDivElement>(null);
+  const [isShown, setShown] = useState(false);
   useLayoutEffect(() => {
-    const { nodes, headings } = rendered(text, name);
-    place.current?.replaceChildren(nodes);
-    onHeadings?.(headings);
+    const control = new AbortController();
+    if (place.current !== null) {
+      show(place.current, text, name, control.signal, (headings) => {
+        setShown(true);
+        onHeadings?.(headings);
+      });
+    }
+    return () => control.abort();
   }, [text, name, onHeadings]);
-  return <div class="prose" ref={place} />;
+  return (
+    <>
+      {!isShown && (
+        <p class="loading" role="status">
+          {texts.loading}
+        </p>
+      )}
+      <div class="prose" ref={place} />
+    </>
+  );
 }
 
 /** One line of Markdown. */
@@ -28,10 +44,17 @@ export function Line({ text }: { text: string }) {
 /** Whether the user may write in this project. */
 export const MayWrite = createContext(false);
 
+/** Whether the user may delete and administer in this session. */
+export const MayAdminister = createContext(false);
+
 export type Loaded<T> = { state: "loading"; last: T | undefined } | { state: "failed"; error: ApiError } | { state: "done"; value: T };
 
-/** What a request gives; it is made again when one of `of` changes, and by `retry`. */
-export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, of: unknown[]): [Loaded<T>, () => void] {
+/** For pages that load again when something in the bank has changed. */
+export const LIVE = { live: true };
+
+/** What a request gives; it is made again when one of `of` changes, and by `retry`; with `live` after changes of the bank, too, while what is
+ * there stays on the screen. */
+export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, of: unknown[], { live }: { live: boolean } = { live: false }): [Loaded<T>, () => void] {
   const [loaded, setLoaded] = useState<Loaded<T>>({ state: "loading", last: undefined });
   const [attempt, setAttempt] = useState(0);
   useEffect(() => {
@@ -47,6 +70,29 @@ export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, of: unkn
     return () => control.abort();
     // `load` is made anew by every rendering; `of` has what it depends on.
   }, [...of, attempt]);
+  const latest = useRef(load);
+  latest.current = load;
+  useEffect(() => {
+    if (!live) return;
+    let control = new AbortController();
+    const stop = onChanges(() => {
+      control.abort();
+      control = new AbortController();
+      const { signal } = control;
+      latest.current(signal).then(
+        (value) => {
+          if (signal.aborted) return;
+          setLoaded((before) => (before.state === "done" && before.value === value ? before : { state: "done", value }));
+        },
+        // What is shown stays; the next change, or a page that is opened, shows why.
+        () => undefined,
+      );
+    });
+    return () => {
+      stop();
+      control.abort();
+    };
+  }, [...of, live]);
   return [loaded, useCallback(() => setAttempt((before) => before + 1), [])];
 }
 
@@ -76,11 +122,11 @@ export function Trouble({ error, retry }: { error: ApiError; retry?: (() => void
   );
 }
 
-/** Sets the title of the window, and moves the focus to the heading of a page that was opened. */
-export function PageHeading({ text, children }: { text: string; children?: ComponentChildren }) {
+/** The heading of a page. It takes the focus when the page was opened, unless the page has a field that does. */
+export function PageHeading({ text, takesFocus = true, children }: { text: string; takesFocus?: boolean; children?: ComponentChildren }) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
-    if (hasMoved() && window.location.hash === "") heading.current?.focus({ preventScroll: true });
+    if (takesFocus && hasMoved() && window.location.hash === "") heading.current?.focus({ preventScroll: true });
   }, [text]);
   return (
     <div class="heading">

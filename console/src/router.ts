@@ -4,6 +4,25 @@ import { useEffect, useState } from "preact/hooks";
 
 const BASE = "/app";
 
+/** Which part of the graph is shown, as it was at which time, and which node is looked at. */
+export interface PictureView {
+  focus: string | undefined;
+  cluster: string | undefined;
+  asOf: string | undefined;
+}
+
+/** Whose changes are taken back: those of a session, or of a user since a time, and until one; of all documents or of one. */
+export interface UndoWanted {
+  by: string;
+  since?: string;
+  until?: string;
+  filename?: string;
+}
+
+/** The parts of what owners administer. */
+export const PROJECT_PARTS = ["members", "keys", "grants", "audit", "calls", "health"] as const;
+export type ProjectPart = (typeof PROJECT_PARTS)[number];
+
 export type Route =
   | { page: "home" }
   | { page: "documents" }
@@ -12,7 +31,12 @@ export type Route =
   | { page: "search"; query: string }
   | { page: "graph"; query: string }
   | { page: "entity"; name: string }
+  | { page: "picture"; view: PictureView }
   | { page: "history"; name: string | undefined; version: number | undefined }
+  | { page: "blame"; name: string }
+  | { page: "undo"; wanted: UndoWanted }
+  | { page: "sessions" }
+  | { page: "project"; part: ProjectPart }
   | { page: "unknown" };
 
 function decoded(path: string): string {
@@ -30,6 +54,19 @@ function versionOf(parameters: URLSearchParams): number | undefined {
   return Number.isInteger(version) && version > 0 ? version : undefined;
 }
 
+function pictureOf(parameters: URLSearchParams): PictureView {
+  const given = (name: string) => parameters.get(name) ?? undefined;
+  const asOf = given("asOf");
+  const isTime = asOf !== undefined && !Number.isNaN(new Date(asOf).getTime());
+  return { focus: given("focus"), cluster: given("cluster"), asOf: isTime ? asOf : undefined };
+}
+
+function undoOf(parameters: URLSearchParams): Route {
+  const [by, since, until, filename] = ["by", "since", "until", "filename"].map((name) => parameters.get(name) ?? undefined);
+  if (by === undefined) return { page: "unknown" };
+  return { page: "undo", wanted: { by, ...(since !== undefined && { since }), ...(until !== undefined && { until }), ...(filename !== undefined && { filename }) } };
+}
+
 export function parse(address: Location | URL): Route {
   const path = address.pathname.replace(/^\/app\/?/, "");
   const [first, ...rest] = path.split("/");
@@ -43,9 +80,20 @@ export function parse(address: Location | URL): Route {
     case "search":
       return { page: "search", query: parameters.get("q") ?? "" };
     case "graph":
+      if (name === "" && parameters.get("view") === "picture") return { page: "picture", view: pictureOf(parameters) };
       return name === "" ? { page: "graph", query: parameters.get("q") ?? "" } : { page: "entity", name };
     case "edit":
       return name === "" ? { page: "unknown" } : { page: "edit", name, version: versionOf(parameters) };
+    case "blame":
+      return name === "" ? { page: "unknown" } : { page: "blame", name };
+    case "undo":
+      return undoOf(parameters);
+    case "sessions":
+      return { page: "sessions" };
+    case "project": {
+      const part = PROJECT_PARTS.find((known) => known === (name === "" ? "members" : name));
+      return part === undefined ? { page: "unknown" } : { page: "project", part };
+    }
     case "history":
       return { page: "history", name: name === "" ? undefined : name, version: versionOf(parameters) };
     default:
@@ -60,7 +108,16 @@ export const links = {
   edit: (name: string, version?: number) => `${BASE}/edit/${encoded(name)}${version === undefined ? "" : `?version=${version}`}`,
   search: (query = "") => `${BASE}/search${query === "" ? "" : `?q=${encodeURIComponent(query)}`}`,
   graph: (query = "") => `${BASE}/graph${query === "" ? "" : `?q=${encodeURIComponent(query)}`}`,
+  picture: (view: Partial<PictureView> = {}) => {
+    const parameters = new URLSearchParams({ view: "picture" });
+    for (const [name, value] of Object.entries(view)) if (value !== undefined) parameters.set(name, value);
+    return `${BASE}/graph?${parameters.toString()}`;
+  },
   entity: (id: string) => `${BASE}/graph/${encodeURIComponent(id)}`,
+  blame: (name: string) => `${BASE}/blame/${encoded(name)}`,
+  undo: (wanted: UndoWanted) => `${BASE}/undo?${new URLSearchParams({ ...wanted }).toString()}`,
+  sessions: `${BASE}/sessions`,
+  project: (part: ProjectPart = "members") => `${BASE}/project/${part}`,
   history: (name?: string, version?: number) =>
     `${BASE}/history${name === undefined ? "" : `/${encoded(name)}`}${version === undefined ? "" : `?version=${version}`}`,
 };

@@ -31,6 +31,14 @@ export function Time({ at, near = false }: { at: string; near?: boolean }) {
   );
 }
 
+const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+/** Date and time of day as text. */
+export const exactTime = (at: string, withSeconds: boolean): string => (withSeconds ? EXACT : LONG).format(new Date(at));
+
+/** The same in UTC. */
+export const utcTime = (at: string): string => texts.time.utc(new Date(at).toISOString().slice(0, 19).replace("T", " "));
+
 /** A time as documents write it, such as `2026-08-30 14:05:00 UTC`; any other text as it is. */
 export function WrittenTime({ text }: { text: string }) {
   const found = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d(?::\d\d)?) UTC$/.exec(text.trim());

@@ -177,12 +177,15 @@ GRANT SELECT, INSERT ON app.backups, app.backup_items TO app_user;
 GRANT SELECT, DELETE ON app.backups TO app_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.files TO app_user;
 GRANT SELECT ON app.graph_versions, app.graph_changes TO app_user;
--- Only triggers and app.import_versions add to the history, and nobody changes it.
+-- Only triggers, app.import_versions and app.import_graph_changes add to the history, and nobody changes it.
 GRANT SELECT ON app.document_versions, app.graph_history TO app_user;
 GRANT SELECT, INSERT, DELETE ON app.document_versions, app.graph_history TO app_definer;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.graph_versions, app.graph_changes TO app_definer;
 GRANT SELECT ON app.stored_bytes TO app_user;
 GRANT SELECT, INSERT, UPDATE, DELETE ON app.stored_bytes TO app_definer;
+GRANT SELECT, INSERT, UPDATE ON app.history_bounds TO app_definer;
+GRANT SELECT ON app.call_hours TO app_user;
+GRANT SELECT, INSERT, UPDATE, DELETE ON app.call_hours TO app_definer;
 GRANT SELECT ON app.audit_log TO app_user;
 GRANT SELECT, INSERT, DELETE ON app.audit_log TO app_definer;
 -- On the table of events, not on its partitions: only app_definer can use them by name.
@@ -419,11 +422,14 @@ BEGIN
       ('public.api_keys', 'owner_insert', 'INSERT', NULL,
         'project_id = (SELECT app.owned_project()) AND user_id = (SELECT app.current_user_id()) AND app.may_give(scopes) '
         'AND grant_id IS NULL AND NOT EXISTS (SELECT FROM app.oauth_grants g '
-        'WHERE g.project_id = api_keys.project_id AND g.id = (SELECT app.current_key_id()))'),
-      -- A token makes and changes no keys: a key would outlive it, and what its user can take back.
+        'WHERE g.project_id = api_keys.project_id AND g.id = (SELECT app.current_key_id()) '
+        'AND (g.client_id <> ''memory-bank-console'' OR g.issuer IS NOT NULL))'),
+      -- The token of an application makes and changes no keys: a key would outlive it, and what its user can take back. The web
+      -- console is a client, too, and its session is its user's own.
       ('public.api_keys', 'owner_update', 'UPDATE', 'project_id = (SELECT app.owned_project()) AND grant_id IS NULL '
         'AND NOT EXISTS (SELECT FROM app.oauth_grants g '
-        'WHERE g.project_id = api_keys.project_id AND g.id = (SELECT app.current_key_id()))',
+        'WHERE g.project_id = api_keys.project_id AND g.id = (SELECT app.current_key_id()) '
+        'AND (g.client_id <> ''memory-bank-console'' OR g.issuer IS NOT NULL))',
         'project_id = (SELECT app.owned_project()) AND grant_id IS NULL'),
       ('public.sessions', 'own_select', 'SELECT',
         '(project_id, user_id) = (SELECT app.joined_project(), app.current_user_id())', NULL),
@@ -452,6 +458,7 @@ BEGIN
       ('app.vector_sets', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('app.vectors', 'member_select', 'SELECT', 'project_id = (SELECT app.readable_project())', NULL),
       ('app.audit_log', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL),
+      ('app.call_hours', 'owner_select', 'SELECT', 'project_id = (SELECT app.owned_project())', NULL),
       ('app.oauth_grants', 'own_select', 'SELECT',
         '(project_id, user_id) = (SELECT app.joined_project(), app.current_user_id())', NULL),
       ('app.oauth_codes', 'own_select', 'SELECT', 'project_id = (SELECT app.joined_project()) AND grant_id IN '
@@ -495,7 +502,7 @@ BEGIN
   -- The tables that functions serve: those of 003 that serve many tenants at once; only they act as app_definer.
   FOREACH served IN ARRAY ARRAY[
     'public.users', 'public.projects', 'public.memberships', 'public.api_keys', 'public.sessions', 'public.mcp_events',
-    'app.backups', 'app.document_versions', 'app.graph_versions', 'app.graph_changes', 'app.graph_history', 'app.stored_bytes', 'app.mcp_events_default',
+    'app.backups', 'app.document_versions', 'app.graph_versions', 'app.graph_changes', 'app.graph_history', 'app.stored_bytes', 'app.call_hours', 'app.history_bounds', 'app.mcp_events_default',
     'app.vector_sets', 'app.vectors', 'app.oauth_grants', 'app.oauth_codes', 'app.oauth_refresh_tokens', 'app.oauth_clients',
     'app.oauth_sign_ins', 'app.oauth_login_codes', 'app.oauth_assertions', 'app.issuers', 'app.identities', 'app.barred_identities', 'app.mapped_members'
   ] LOOP

@@ -49,20 +49,30 @@ GRANT EXECUTE ON FUNCTION app.must_be(bigint, bigint) TO app_user;
 SET LOCAL ROLE app_definer;
 
 -- The identity of a key; that of a token is its grant. A key whose user is not a member of its project has none. The caller distinguishes revoked and
--- expired keys from unknown ones.
+-- expired keys from unknown ones. The sessions of the console that a key or a user has opened are counted under that id.
+DO $$
+BEGIN
+  -- A function that an earlier script of this version made returns one column less.
+  IF pg_get_function_result(to_regprocedure('app.authenticate(bytea)')) NOT LIKE '%counted_as%' THEN
+    DROP FUNCTION app.authenticate(bytea);
+  END IF;
+END
+$$;
 CREATE OR REPLACE FUNCTION app.authenticate(p_key_hash bytea)
 RETURNS TABLE (
   key_id uuid, user_id uuid, user_name text, project_id uuid, project_slug text, role text, scopes text[],
-  rate_limit integer, expires_at timestamptz, revoked_at timestamptz
+  rate_limit integer, expires_at timestamptz, revoked_at timestamptz, counted_as uuid
 )
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
   SELECT coalesce(k.grant_id, k.id), k.user_id, u.name, k.project_id, p.slug, m.role::text, k.scopes, k.rate_limit,
-    k.expires_at, k.revoked_at
+    k.expires_at, k.revoked_at,
+    CASE WHEN g.client_id = 'memory-bank-console' AND g.issuer IS NULL THEN coalesce(g.by_key, g.user_id) END
   FROM public.api_keys k
   JOIN public.users u ON u.id = k.user_id
   JOIN public.projects p ON p.id = k.project_id
   JOIN public.memberships m ON m.user_id = k.user_id AND m.project_id = k.project_id
+  LEFT JOIN app.oauth_grants g ON g.project_id = k.project_id AND g.id = k.grant_id
   WHERE k.key_hash = p_key_hash
 $$;
 
@@ -442,6 +452,39 @@ BEGIN
 END
 $$;
 
+-- Two at once that look for a name would both find no user. It is called before a project is locked.
+CREATE OR REPLACE FUNCTION app.lock_names() RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT pg_advisory_xact_lock(hashtextextended('memory-bank-mcp bootstrap', 0)) $$;
+
+-- A form that two names share if they differ in letter case, spaces or compatible characters only. Letter case follows a collation
+-- that knows all letters, if there is one: that of the database may know those of ASCII only.
+DO $$
+BEGIN
+  EXECUTE format($f$
+    CREATE OR REPLACE FUNCTION app.name_form(p_name text) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $body$
+      SELECT lower(upper(regexp_replace(btrim(normalize(p_name, NFKC)), '\s+', ' ', 'g') %1$s) %1$s)
+    $body$ $f$, (
+      SELECT format('COLLATE pg_catalog.%I', c.collname) FROM pg_catalog.pg_collation c
+      WHERE c.collname IN ('und-x-icu', 'pg_c_utf8') AND c.collnamespace = 'pg_catalog'::regnamespace
+      ORDER BY c.collname DESC LIMIT 1));
+END
+$$;
+
+-- Whether a reader may take a name for another one: it has control or invisible characters, or characters that change the
+-- direction of text, or Latin letters beside Greek or Cyrillic ones.
+CREATE OR REPLACE FUNCTION app.is_misleading(p_name text) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT p_name ~ ('[\u0001-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f'
+      '\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a'
+      '\U000e0000-\U000e0fff]')
+    OR (normalize(p_name, NFKC) ~ '[A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff\u2c60-\u2c7f\ua720-\ua7ff]'
+      AND normalize(p_name, NFKC) ~ '[\u0370-\u052f\u1c80-\u1c8f\u1f00-\u1fff\u2de0-\u2dff\ua640-\ua69f]')
+$$;
+
 CREATE OR REPLACE FUNCTION app.create_user(p_id uuid, p_name text, p_email text)
 RETURNS TABLE (id uuid, name text, email text, created_at timestamptz)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -449,6 +492,17 @@ AS $$
 DECLARE
   broken text;
 BEGIN
+  PERFORM app.lock_names();
+  IF app.is_misleading(p_name) THEN
+    RAISE EXCEPTION 'a user''s name has no invisible characters, and does not mix Latin letters with Cyrillic or Greek ones'
+      USING ERRCODE = 'MB400';
+  ELSIF normalize(p_name, NFKC) ~ ' [(][^ ()]+[)]( [0-9a-f-]{36})?$' THEN
+    RAISE EXCEPTION 'a user''s name does not end with a word in parentheses; names of users who sign in with a provider do'
+      USING ERRCODE = 'MB400';
+  ELSIF EXISTS (SELECT FROM public.users u WHERE u.name <> p_name AND app.name_form(u.name) = app.name_form(p_name)) THEN
+    RAISE EXCEPTION 'a user has a name that differs from `%` in letter case, spaces or spelling only; give another one', p_name
+      USING ERRCODE = 'MB400';
+  END IF;
   RETURN QUERY
   INSERT INTO public.users AS u (id, name, email) VALUES (p_id, p_name, p_email)
   RETURNING u.id, u.name, u.email, u.created_at;
@@ -521,13 +575,18 @@ AS $$
   FROM public.projects p LEFT JOIN app.stored_bytes s ON s.project_id = p.id GROUP BY p.id ORDER BY p.slug
 $$;
 
+-- Changes of the members of a project wait for each other. It is called before roles are read, since a role that was read
+-- earlier may have changed when the lock is there. Rows that only refer to the project do not wait.
+CREATE OR REPLACE FUNCTION app.lock_members(p_project uuid) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT FROM public.projects p WHERE p.id = p_project FOR NO KEY UPDATE $$;
+
 -- A project always has an owner: the last one can be neither removed nor demoted. Owners by a mapping do not count, since a
--- mapping takes back what it gave.
+-- mapping takes back what it gave. The caller has locked the members.
 CREATE OR REPLACE FUNCTION app.keeps_an_owner(p_project uuid, p_leaving uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  PERFORM FROM public.projects p WHERE p.id = p_project FOR UPDATE;
   IF NOT EXISTS (
     SELECT FROM public.memberships m WHERE m.project_id = p_project AND m.user_id <> p_leaving AND m.role = 'owner'
       AND NOT app.is_mapped(m.project_id, m.user_id)
@@ -560,6 +619,7 @@ DECLARE
   project constant uuid := app.project_called(p_slug);
   usr constant uuid := app.user_named(p_user);
 BEGIN
+  PERFORM app.lock_members(project);
   IF p_role <> 'owner' AND EXISTS (
     SELECT FROM public.memberships m WHERE m.project_id = project AND m.user_id = usr AND m.role = 'owner'
   ) THEN
@@ -578,9 +638,10 @@ AS $$
 DECLARE
   project constant uuid := app.project_called(p_slug);
   usr constant uuid := app.user_named(p_user);
-  held constant public.project_role :=
-    (SELECT m.role FROM public.memberships m WHERE m.project_id = project AND m.user_id = usr);
+  held public.project_role;
 BEGIN
+  PERFORM app.lock_members(project);
+  SELECT m.role INTO held FROM public.memberships m WHERE m.project_id = project AND m.user_id = usr;
   IF held IS NULL THEN
     RAISE EXCEPTION '%', p_user USING ERRCODE = 'MB404', DETAIL = 'member';
   ELSIF held = 'owner' THEN
@@ -628,8 +689,7 @@ CREATE OR REPLACE FUNCTION app.bootstrap(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  -- Two concurrent calls would both find nothing.
-  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp bootstrap', 0));
+  PERFORM app.lock_names();
   IF NOT EXISTS (SELECT FROM public.users u WHERE u.name = p_user) THEN
     PERFORM app.create_user(p_user_id, p_user, p_email);
   END IF;
@@ -769,8 +829,7 @@ DECLARE
   held public.project_role;
   made boolean := false;
 BEGIN
-  -- Two at once would both find no user.
-  PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp bootstrap', 0));
+  PERFORM app.lock_names();
   IF NOT EXISTS (SELECT FROM public.users u WHERE u.name = p_user) THEN
     PERFORM app.create_user(p_user_id, p_user, p_email);
     made := true;
@@ -815,7 +874,7 @@ BEGIN
   -- A change of an owner of these projects waits; rows are locked in one order, so that two removals do not wait for each other.
   PERFORM FROM public.projects p
   WHERE p.owner_id = usr OR p.id IN (SELECT m.project_id FROM public.memberships m WHERE m.user_id = usr)
-  ORDER BY p.id FOR UPDATE;
+  ORDER BY p.id FOR NO KEY UPDATE;
   SELECT string_agg('`' || p.slug || '`', ', ' ORDER BY p.slug) INTO alone FROM public.projects p
   WHERE (p.owner_id = usr OR EXISTS (
       SELECT FROM public.memberships m WHERE m.project_id = p.id AND m.user_id = usr AND m.role = 'owner'))
@@ -874,6 +933,15 @@ $$;
 
 -- Keys of the caller: called as app_user, in its context -------------------------------------------------------------------
 
+-- Whether the caller is an application with a token. A session of the web console is a grant, too, and its user's own; no
+-- token of an outside issuer is one.
+CREATE OR REPLACE FUNCTION app.is_of_application() RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT EXISTS (SELECT FROM app.oauth_grants g WHERE g.project_id = app.current_project_id() AND g.id = app.current_key_id()
+    AND (g.client_id <> 'memory-bank-console' OR g.issuer IS NOT NULL))
+$$;
+
 -- The hash under which caches store a key of the caller, for administrators.
 CREATE OR REPLACE FUNCTION app.own_key_hash(p_id uuid) RETURNS bytea
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -886,6 +954,33 @@ BEGIN
     SELECT k.key_hash FROM public.api_keys k
     WHERE k.id = p_id AND k.project_id = app.current_project_id() AND k.user_id = app.current_user_id() AND k.grant_id IS NULL
   );
+END
+$$;
+
+-- When a key ends that the caller makes: no later than the caller's key, or the key that opened its session; 90 days after now
+-- in a session that an identity of an outside issuer opened, since an issuer does not report users who have left. A key that is
+-- replaced, p_replaced, does not limit the one that replaces it, nor do void keys; NULL is no limit.
+CREATE OR REPLACE FUNCTION app.key_bound(p_replaced uuid) RETURNS timestamptz
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT CASE WHEN k.grant_id IS NULL THEN k.expires_at
+    ELSE least(o.expires_at, CASE WHEN g.by_identity IS NOT NULL THEN now() + interval '90 days' END) END
+  FROM public.api_keys k
+  LEFT JOIN app.oauth_grants g ON g.project_id = k.project_id AND g.id = k.grant_id
+  LEFT JOIN public.api_keys o ON o.project_id = g.project_id AND o.id = g.by_key AND o.revoked_at IS NULL AND o.id IS DISTINCT FROM p_replaced
+  WHERE k.project_id = app.current_project_id() AND k.key_hash = app.current_key_hash() AND k.revoked_at IS NULL
+    AND k.id IS DISTINCT FROM p_replaced
+$$;
+
+-- The same for whatever way a key is made; operators have no key.
+CREATE OR REPLACE FUNCTION app.bound_key() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF app.current_key_hash() IS NOT NULL THEN
+    NEW.expires_at := least(NEW.expires_at, app.key_bound(NULL));
+  END IF;
+  RETURN NEW;
 END
 $$;
 
@@ -908,9 +1003,7 @@ BEGIN
   FOR UPDATE;
   IF NOT FOUND THEN
     RETURN false;
-  ELSIF EXISTS (
-    SELECT FROM app.oauth_grants g WHERE g.project_id = old.project_id AND g.id = app.current_key_id()
-  ) THEN
+  ELSIF app.is_of_application() THEN
     -- A key would outlive the token, and what its user can take back.
     RAISE EXCEPTION 'a token cannot make keys' USING ERRCODE = 'insufficient_privilege';
   ELSIF NOT app.may_give(old.scopes) THEN
@@ -921,6 +1014,276 @@ BEGIN
   VALUES (p_new_id, old.user_id, old.project_id, p_key_hash, p_key_prefix, old.label, old.scopes, old.rate_limit,
     p_expires_at, p_now);
   RETURN true;
+END
+$$;
+
+-- Owners ---------------------------------------------------------------------------------------------------------------
+--
+-- What an owner sees and changes of the project over HTTP. The functions take user, project, key and the key's hash, enter that
+-- context and check it; then the functions of operators do the work, for this project alone. No application administers: what
+-- it did would outlive its token.
+
+-- Enters the context of an owner; gives the slug of the project.
+CREATE OR REPLACE FUNCTION app.enter_as_owner(p_user text, p_project text, p_key text, p_key_hash text) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM set_config('app.current_user_id', p_user, true), set_config('app.current_project_id', p_project, true),
+    set_config('app.current_key_id', p_key, true), set_config('app.current_key_hash', p_key_hash, true),
+    set_config('app.current_purpose', 'own', true);
+  IF (app.current_access()).administers IS NOT TRUE OR app.is_of_application() THEN
+    RAISE EXCEPTION 'the caller does not administer this project' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  RETURN (SELECT p.slug FROM public.projects p WHERE p.id = app.current_project_id());
+END
+$$;
+
+-- The same to change members: the caller may have lost its role while it waited for another change.
+CREATE OR REPLACE FUNCTION app.enter_to_change_members(p_user text, p_project text, p_key text, p_key_hash text) RETURNS text
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM app.enter_as_owner(p_user, p_project, p_key, p_key_hash);
+  PERFORM app.lock_members(app.current_project_id());
+  RETURN app.enter_as_owner(p_user, p_project, p_key, p_key_hash);
+END
+$$;
+
+-- The lists of owners have pages: the rows after a place in the order of the list, which stays when its row goes.
+CREATE OR REPLACE FUNCTION app.owner_members(
+  p_user text, p_project text, p_key text, p_key_hash text, p_after text, p_most bigint
+) RETURNS TABLE (id uuid, name text, email text, created_at timestamptz, role text)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM app.enter_as_owner(p_user, p_project, p_key, p_key_hash);
+  RETURN QUERY
+  SELECT u.id, u.name, u.email, u.created_at, m.role::text
+  FROM public.memberships m JOIN public.users u ON u.id = m.user_id
+  WHERE m.project_id = app.current_project_id() AND (p_after IS NULL OR u.name > p_after) ORDER BY u.name LIMIT p_most;
+END
+$$;
+
+-- Refuses a role that gives rights which the key of the caller lacks, unless the member has them: p_held is its role.
+CREATE OR REPLACE FUNCTION app.expect_may_give_role(p_role text, p_held text) RETURNS void
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  -- The roles are in the order owner, editor, viewer.
+  IF (p_role::public.project_role >= p_held::public.project_role) IS NOT TRUE AND (app.current_access()).scopes <> '{}'
+    AND NOT (CASE p_role WHEN 'owner' THEN '{read,write,admin}'::text[] WHEN 'editor' THEN '{read,write}' ELSE '{read}' END)
+      <@ (app.current_access()).scopes THEN
+    RAISE EXCEPTION 'a role cannot give more rights than the key has itself; use a key with all rights of %', p_role
+      USING ERRCODE = 'MB403';
+  END IF;
+END
+$$;
+
+-- Changes the role of a member. Gives the valid keys and tokens of the member, for caches.
+CREATE OR REPLACE FUNCTION app.owner_change_member(
+  p_user text, p_project text, p_key text, p_key_hash text, p_member text, p_role text
+) RETURNS SETOF public.api_keys
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  slug constant text := app.enter_to_change_members(p_user, p_project, p_key, p_key_hash);
+  project constant uuid := app.current_project_id();
+  usr uuid;
+  held public.project_role;
+BEGIN
+  -- An owner changes members, and makes no member of a user who did not ask for it, or who was removed.
+  SELECT m.user_id, m.role INTO usr, held FROM public.memberships m JOIN public.users u ON u.id = m.user_id
+  WHERE m.project_id = project AND u.name = p_member;
+  IF held = 'owner' AND p_role <> 'owner' THEN
+    PERFORM app.keeps_an_owner(project, usr);
+  ELSIF held IS NOT NULL THEN
+    PERFORM app.expect_may_give_role(p_role, held::text);
+  END IF;
+  UPDATE public.memberships m SET role = p_role::public.project_role WHERE m.project_id = project AND m.user_id = usr;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION '%', p_member USING ERRCODE = 'MB404', DETAIL = 'member';
+  END IF;
+  RETURN QUERY SELECT k.* FROM public.api_keys k
+  WHERE k.project_id = project AND k.user_id = usr AND k.revoked_at IS NULL AND (k.expires_at > now()) IS NOT FALSE;
+END
+$$;
+
+-- Makes a user and a member of it, with a key that gives no more than the key of the owner. A user who exists is not made a
+-- member: the key would act in the name of somebody else.
+CREATE OR REPLACE FUNCTION app.owner_invite(
+  p_user text, p_project text, p_key text, p_key_hash text, p_most_members bigint, p_most_keys bigint,
+  p_user_id uuid, p_name text, p_email text, p_role text, p_key_id uuid, p_new_hash bytea, p_key_prefix text, p_label text,
+  p_scopes text[], p_rate_limit integer, p_expires_at timestamptz, p_created_at timestamptz
+) RETURNS TABLE (id uuid, name text, email text, created_at timestamptz, key_expires_at timestamptz)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  slug text;
+  project uuid;
+BEGIN
+  PERFORM app.enter_as_owner(p_user, p_project, p_key, p_key_hash);
+  -- The names of users are locked before a project, as operators do; the other way round the two would wait for each other.
+  PERFORM app.lock_names();
+  -- Invitations of a project wait for each other, so that they count each other.
+  slug := app.enter_to_change_members(p_user, p_project, p_key, p_key_hash);
+  project := app.current_project_id();
+  PERFORM app.expect_may_give_role(p_role, NULL);
+  IF NOT app.may_give(p_scopes) THEN
+    RAISE EXCEPTION 'a key cannot give more scopes than it has itself' USING ERRCODE = 'insufficient_privilege';
+  ELSIF EXISTS (SELECT FROM public.users u WHERE u.name = p_name) THEN
+    RAISE EXCEPTION '%', p_name USING ERRCODE = 'MB409', DETAIL = 'user';
+  ELSIF (SELECT count(*) FROM public.memberships m WHERE m.project_id = project) >= p_most_members OR (
+    -- Users stay when their membership ends, so invitations count for a day.
+    SELECT count(*) FROM app.audit_log l
+    WHERE l.project_id = project AND l.action = 'member.added' AND l.at > now() - interval '1 day') >= p_most_members THEN
+    RAISE EXCEPTION 'a project has at most % members, and as many invitations a day; an operator can add more', p_most_members
+      USING ERRCODE = 'MB400';
+  ELSIF (
+    SELECT count(*) FROM public.api_keys k WHERE k.project_id = project AND k.grant_id IS NULL AND k.revoked_at IS NULL
+      AND (k.expires_at > now()) IS NOT FALSE) >= p_most_keys THEN
+    RAISE EXCEPTION 'a project may have % active keys; revoke one first', p_most_keys USING ERRCODE = 'MB400';
+  END IF;
+  RETURN QUERY SELECT i.id, i.name, i.email, i.created_at, least(p_expires_at, app.key_bound(NULL))
+  FROM app.invite_member(p_user_id, p_name, p_email, slug, p_role, p_key_id, p_new_hash, p_key_prefix, p_label, p_scopes,
+    p_rate_limit, p_expires_at, p_created_at) i;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION app.owner_remove_member(p_user text, p_project text, p_key text, p_key_hash text, p_member text)
+RETURNS SETOF public.api_keys
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  slug constant text := app.enter_to_change_members(p_user, p_project, p_key, p_key_hash);
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM public.memberships m JOIN public.users u ON u.id = m.user_id
+    WHERE m.project_id = app.current_project_id() AND u.name = p_member
+  ) THEN
+    -- The same whether there is such a user elsewhere or not.
+    RAISE EXCEPTION '%', p_member USING ERRCODE = 'MB404', DETAIL = 'member';
+  END IF;
+  RETURN QUERY SELECT * FROM app.remove_member(slug, p_member);
+END
+$$;
+
+-- The keys of all members, without their hashes.
+CREATE OR REPLACE FUNCTION app.owner_keys(
+  p_user text, p_project text, p_key text, p_key_hash text, p_all boolean, p_before_at timestamptz, p_before_id uuid, p_most bigint
+) RETURNS TABLE (
+  user_name text, id uuid, key_prefix text, label text, scopes text[], rate_limit integer, last_used_at timestamptz,
+  expires_at timestamptz, created_at timestamptz, revoked_at timestamptz
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM app.enter_as_owner(p_user, p_project, p_key, p_key_hash);
+  RETURN QUERY
+  SELECT u.name, k.id, k.key_prefix::text, k.label, k.scopes, k.rate_limit, k.last_used_at, k.expires_at, k.created_at, k.revoked_at
+  FROM public.api_keys k JOIN public.users u ON u.id = k.user_id
+  WHERE k.project_id = app.current_project_id() AND k.grant_id IS NULL
+    AND (p_all OR (k.revoked_at IS NULL AND (k.expires_at > now()) IS NOT FALSE))
+    AND (p_before_at IS NULL OR (k.created_at, k.id) < (p_before_at, p_before_id))
+  ORDER BY k.created_at DESC, k.id DESC LIMIT p_most;
+END
+$$;
+
+-- Revokes a key of any member.
+CREATE OR REPLACE FUNCTION app.owner_revoke_key(p_user text, p_project text, p_key text, p_key_hash text, p_id uuid, p_now timestamptz)
+RETURNS SETOF public.api_keys
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM app.enter_as_owner(p_user, p_project, p_key, p_key_hash);
+  -- Ids of keys are unique in a project only.
+  RETURN QUERY
+  UPDATE public.api_keys k SET revoked_at = p_now
+  WHERE k.project_id = app.current_project_id() AND k.id = p_id AND k.grant_id IS NULL AND k.revoked_at IS NULL RETURNING k.*;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION '%', p_id USING ERRCODE = 'MB404', DETAIL = 'key';
+  END IF;
+END
+$$;
+
+-- What the members have allowed in the project and has not ended.
+CREATE OR REPLACE FUNCTION app.owner_grants(
+  p_user text, p_project text, p_key text, p_key_hash text, p_before_at timestamptz, p_before_id uuid, p_most bigint
+) RETURNS TABLE (
+  id uuid, user_name text, project_slug text, client_id text, client_name text, client_host text, scopes text[],
+  created_at timestamptz, last_used_at timestamptz, expires_at timestamptz, revoked_at timestamptz, revoked_for text
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  slug constant text := app.enter_as_owner(p_user, p_project, p_key, p_key_hash);
+BEGIN
+  RETURN QUERY SELECT * FROM app.list_grants(slug, NULL, false, p_before_at, p_before_id, p_most);
+END
+$$;
+
+-- Ends a grant of any member, as an operator does: what an outside issuer's client had is not given again by itself.
+CREATE OR REPLACE FUNCTION app.owner_revoke_grant(p_user text, p_project text, p_key text, p_key_hash text, p_id uuid)
+RETURNS bytea[]
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM app.enter_as_owner(p_user, p_project, p_key, p_key_hash);
+  IF NOT EXISTS (
+    SELECT FROM app.oauth_grants g WHERE g.project_id = app.current_project_id() AND g.id = p_id AND g.revoked_at IS NULL
+  ) THEN
+    RAISE EXCEPTION '%', p_id USING ERRCODE = 'MB404', DETAIL = 'grant';
+  END IF;
+  RETURN app.end_grant(app.current_project_id(), p_id, 'operator');
+END
+$$;
+
+-- The calls of the project since a time, in steps of an hour or a day.
+CREATE OR REPLACE FUNCTION app.owner_calls(
+  p_user text, p_project text, p_key text, p_key_hash text, p_step text, p_since timestamptz
+) RETURNS TABLE (
+  at timestamptz, calls bigint, failures bigint, tokens bigint, up_to_10 bigint, up_to_30 bigint, up_to_100 bigint,
+  up_to_300 bigint, up_to_1000 bigint, up_to_3000 bigint
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  most constant bigint := 9223372036854775807;
+BEGIN
+  PERFORM app.enter_as_owner(p_user, p_project, p_key, p_key_hash);
+  RETURN QUERY
+  SELECT date_trunc(p_step, h.hour, 'UTC'),
+    least(sum(h.calls), most)::bigint, least(sum(h.failures), most)::bigint, least(sum(h.tokens), most)::bigint,
+    least(sum(h.up_to_10), most)::bigint, least(sum(h.up_to_30), most)::bigint, least(sum(h.up_to_100), most)::bigint,
+    least(sum(h.up_to_300), most)::bigint, least(sum(h.up_to_1000), most)::bigint, least(sum(h.up_to_3000), most)::bigint
+  FROM app.call_hours h
+  WHERE h.project_id = app.current_project_id() AND h.hour >= date_trunc(p_step, p_since, 'UTC')
+  GROUP BY 1 ORDER BY 1;
+END
+$$;
+
+-- The log of the project before a row, newest first.
+CREATE OR REPLACE FUNCTION app.owner_audit(
+  p_user text, p_project text, p_key text, p_key_hash text, p_before_at timestamptz, p_before_id bigint, p_most bigint
+) RETURNS TABLE (
+  id bigint, at timestamptz, action text, project text, user_name text, user_id uuid, key_id uuid, login text,
+  subject text, address text, detail jsonb
+)
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  slug constant text := app.enter_as_owner(p_user, p_project, p_key, p_key_hash);
+BEGIN
+  RETURN QUERY
+  SELECT l.id, l.at, l.action, slug, u.name, l.user_id, l.key_id, l.login, l.subject, host(l.address),
+    l.detail || CASE WHEN s.name IS NULL THEN '{}'::jsonb ELSE jsonb_build_object('name', s.name) END
+  FROM app.audit_log l LEFT JOIN public.users u ON u.id = l.user_id
+  -- The subject of a membership is the id of its user; a row about a key or grant has the id of its user in its members.
+  LEFT JOIN public.users s ON s.id::text = CASE WHEN l.action ~ '^member[.]' THEN l.subject ELSE l.detail ->> 'user' END
+  WHERE l.project_id = app.current_project_id() AND (p_before_at IS NULL OR (l.at, l.id) < (p_before_at, p_before_id))
+  ORDER BY l.at DESC, l.id DESC LIMIT p_most;
 END
 $$;
 
@@ -1025,6 +1388,7 @@ DECLARE
   signed app.oauth_sign_ins;
   offered text[];
   until timestamptz := p_grant_until;
+  rate integer := p_rate_limit;
 BEGIN
   SELECT * INTO signed FROM app.oauth_sign_ins s WHERE s.cookie_hash = p_cookie_hash AND s.expires_at > now();
   IF NOT FOUND THEN
@@ -1041,7 +1405,9 @@ BEGIN
     until := least(until, now() + interval '90 days');
   END IF;
   IF signed.by_key IS NOT NULL THEN
-    SELECT least(until, k.expires_at) INTO until FROM public.api_keys k
+    -- Of two limits the lower one holds; 0 is none.
+    SELECT least(until, k.expires_at), coalesce(least(nullif(rate, 0), nullif(k.rate_limit, 0)), 0) INTO until, rate
+    FROM public.api_keys k
     WHERE k.id = signed.by_key AND k.project_id = signed.key_project FOR SHARE;
   END IF;
   SELECT o.scopes INTO offered FROM app.oauth_signed_in(p_cookie_hash) o WHERE o.project_id = p_project;
@@ -1065,7 +1431,7 @@ BEGIN
     ORDER BY o.refreshed_at DESC, o.id OFFSET greatest(p_most - 1, 0));
   INSERT INTO app.oauth_grants (project_id, id, user_id, client_id, client_name, client_host, scopes, resource, rate_limit, by_key,
     by_identity, expires_at, needs_assertion)
-  VALUES (p_project, p_grant, signed.user_id, p_client_id, p_client_name, p_client_host, p_scopes, p_resource, p_rate_limit,
+  VALUES (p_project, p_grant, signed.user_id, p_client_id, p_client_name, p_client_host, p_scopes, p_resource, rate,
     signed.by_key, signed.by_identity, until, p_needs_assertion);
   INSERT INTO app.oauth_codes (project_id, code_hash, grant_id, redirect_uri, challenge, expires_at)
   VALUES (p_project, p_code_hash, p_grant, p_redirect_uri, p_challenge, least(p_code_until, now() + interval '10 minutes'));
@@ -1563,8 +1929,11 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION app.list_grants(p_slug text, p_user text, p_all boolean)
-RETURNS TABLE (
+DROP FUNCTION IF EXISTS app.list_grants(text, text, boolean);
+CREATE OR REPLACE FUNCTION app.list_grants(
+  p_slug text, p_user text, p_all boolean, p_before_at timestamptz DEFAULT NULL, p_before_id uuid DEFAULT NULL,
+  p_most bigint DEFAULT 2000
+) RETURNS TABLE (
   id uuid, user_name text, project_slug text, client_id text, client_name text, client_host text, scopes text[],
   created_at timestamptz, last_used_at timestamptz, expires_at timestamptz, revoked_at timestamptz, revoked_for text
 )
@@ -1582,7 +1951,8 @@ BEGIN
   FROM app.oauth_grants g JOIN public.users u ON u.id = g.user_id JOIN public.projects p ON p.id = g.project_id
   WHERE (project IS NULL OR g.project_id = project) AND (usr IS NULL OR g.user_id = usr)
     AND (p_all OR (g.revoked_at IS NULL AND (g.expires_at > now()) IS NOT FALSE AND NOT app.is_unused_grant(g)))
-  ORDER BY g.created_at DESC, g.id LIMIT 2000;
+    AND (p_before_at IS NULL OR (g.created_at, g.id) < (p_before_at, p_before_id))
+  ORDER BY g.created_at DESC, g.id DESC LIMIT p_most;
 END
 $$;
 
@@ -1645,13 +2015,16 @@ $$;
 CREATE OR REPLACE FUNCTION app.note_grant() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  -- An owner, whom app.enter_as_owner has checked, in the place of an operator.
+  by_owner constant boolean := NEW.revoked_for IS NOT DISTINCT FROM 'operator' AND app.current_key_hash() IS NOT NULL;
 BEGIN
   INSERT INTO app.audit_log (project_id, action, user_id, key_id, login, subject, detail)
   VALUES (
     NEW.project_id, CASE WHEN TG_OP = 'INSERT' THEN 'grant.created' ELSE 'grant.revoked' END,
-    CASE WHEN NEW.revoked_for IS NULL OR NEW.revoked_for = 'user' THEN NEW.user_id END,
-    CASE WHEN NEW.revoked_for IS DISTINCT FROM 'operator' THEN NEW.id END,
-    CASE WHEN NEW.revoked_for IS NOT NULL AND NEW.revoked_for <> 'user' THEN session_user::text END, NEW.id::text,
+    CASE WHEN by_owner THEN app.current_user_id() WHEN NEW.revoked_for IS NULL OR NEW.revoked_for = 'user' THEN NEW.user_id END,
+    CASE WHEN by_owner THEN app.current_key_id() WHEN NEW.revoked_for IS DISTINCT FROM 'operator' THEN NEW.id END,
+    CASE WHEN NEW.revoked_for IS NOT NULL AND NEW.revoked_for <> 'user' AND NOT by_owner THEN session_user::text END, NEW.id::text,
     jsonb_strip_nulls(jsonb_build_object('user', NEW.user_id, 'client', left(NEW.client_name, 255), 'host', NEW.client_host,
       'scopes', to_jsonb(NEW.scopes), 'expiresAt', NEW.expires_at, 'reason', NEW.revoked_for)));
   IF TG_OP = 'UPDATE' THEN
@@ -1775,7 +2148,7 @@ BEGIN
     RETURN;
   ELSE
     -- Names of users are unique, and so is the number of identities.
-    PERFORM pg_advisory_xact_lock(hashtextextended('memory-bank-mcp bootstrap', 0));
+    PERFORM app.lock_names();
     IF (SELECT count(*) FROM app.identities) >= p_most THEN
       outcome := 'full';
       RETURN;
@@ -1784,8 +2157,9 @@ BEGIN
     usr := gen_random_uuid();
     own := gen_random_uuid();
     user_name := p_name;
-    IF EXISTS (SELECT FROM public.users u WHERE u.name = p_name) THEN
-      -- Never the other user.
+    IF app.is_misleading(p_name)
+      OR EXISTS (SELECT FROM public.users u WHERE u.name = p_name OR app.name_form(u.name) = app.name_form(p_name)) THEN
+      -- Never the other user, nor one who looks like it.
       user_name := p_name || ' ' || usr;
     END IF;
     PERFORM app.note_mapping(usr, p_issuer, p_mapping);
@@ -2185,8 +2559,33 @@ $$;
 --
 -- Without the setting (an operator's statement, a server of an earlier version) the whole former text is stored.
 
+-- Whether versions as app.current_versions has them lead from the new text of a document back to the former one: by etags and
+-- lengths, without a look at the texts, which would make each write slower. So no text that somebody made up is ever shown as one of
+-- another user: what is read back must have the etag of the former row.
+CREATE OR REPLACE FUNCTION app.leads_back(p_new public.documents, p_former_bytes integer, p_former_etag text, p_versions jsonb)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce(bool_and(coalesce(
+      s.kind IN ('created', 'changed', 'restored') AND (s.tool ~ '^[A-Za-z0-9_-]{1,64}$') IS NOT FALSE
+      AND s.etag = s.needed_etag AND s.bytes = s.needed_bytes
+      AND (s.is_first OR s.former_etag IS NOT NULL)
+      AND (s.former_etag IS NULL OR s.start >= 0 AND s."end" >= 0 AND s.former IS NOT NULL AND s.start + s."end" <= s.bytes)
+      AND (NOT s.is_first OR s.former_etag IS NOT DISTINCT FROM p_former_etag AND s.former_bytes IS NOT DISTINCT FROM p_former_bytes), false)
+    ), false)
+  FROM (
+    SELECT v.*, w.place = 1 AS is_first,
+      coalesce(lead(v."formerEtag") OVER steps, p_new.etag) AS needed_etag, v."formerEtag" AS former_etag,
+      coalesce(lead(v.start + octet_length(v.former) + v."end") OVER steps, octet_length(p_new.content)) AS needed_bytes,
+      CASE WHEN v."formerEtag" IS NOT NULL THEN v.start + octet_length(v.former) + v."end" END AS former_bytes
+    FROM jsonb_array_elements(p_versions) WITH ORDINALITY AS w (version, place), LATERAL jsonb_to_record(w.version) AS v (
+      kind text, tool text, etag text, bytes integer, "formerEtag" text, start integer, "end" integer, former text)
+    WINDOW steps AS (ORDER BY w.place)
+  ) AS s
+$$;
+
 -- Adds the versions of a document that was created, or changed by several edits at once. p_kind: for a document of which
--- app.current_versions has no versions.
+-- app.current_versions has no versions that lead back.
 CREATE OR REPLACE FUNCTION app.add_version(p_new public.documents, p_former text, p_former_etag text, p_kind text) RETURNS void
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2198,13 +2597,19 @@ DECLARE
 BEGIN
   IF starts_with(change, '*') THEN
     listed := nullif(current_setting('app.current_versions', true), '')::jsonb -> p_new.path;
+    IF NOT app.leads_back(p_new, octet_length(p_former), p_former_etag, listed) THEN
+      listed := NULL;
+    END IF;
   END IF;
   IF listed IS NOT NULL THEN
     INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes, kept_start,
       kept_end, kind, tool, path, etag, former_etag, former)
     SELECT p_new.project_id, p_new.id, p_new.version - jsonb_array_length(listed) + one.place, p_new.updated_at, usr, key,
       (v ->> 'session')::uuid, (v ->> 'bytes')::integer, (v ->> 'start')::integer, (v ->> 'end')::integer, v ->> 'kind',
-      v ->> 'tool', p_new.path, v ->> 'etag', v ->> 'formerEtag', convert_to(v ->> 'former', 'UTF8')
+      v ->> 'tool', p_new.path, v ->> 'etag', v ->> 'formerEtag', CASE
+        -- The whole former text is that of the row.
+        WHEN place = 1 AND (v ->> 'start')::integer = 0 AND (v ->> 'end')::integer = 0 THEN convert_to(p_former, 'UTF8')
+        ELSE convert_to(v ->> 'former', 'UTF8') END
     FROM jsonb_array_elements(listed) WITH ORDINALITY AS one (v, place);
   ELSIF (change <> '-' OR change IS NULL) AND p_new.content IS DISTINCT FROM p_former THEN
     INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes, kind, tool, path,
@@ -2252,7 +2657,17 @@ $$;
 CREATE OR REPLACE FUNCTION app.note_created() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  last record;
 BEGIN
+  -- The deletion of a document of this name was not committed when app.continue_history looked for it.
+  SELECT v.document_id, v.kind INTO last FROM app.document_versions v
+  WHERE v.project_id = NEW.project_id AND v.path = NEW.path AND v.kind <> 'changed' ORDER BY v.at DESC, v.version DESC LIMIT 1;
+  IF last.kind = 'deleted' AND last.document_id <> NEW.id AND NOT EXISTS (
+    SELECT FROM app.document_versions v WHERE v.project_id = NEW.project_id AND v.document_id = NEW.id
+  ) THEN
+    RAISE EXCEPTION 'the document of this name was deleted meanwhile' USING ERRCODE = 'serialization_failure';
+  END IF;
   PERFORM app.add_version(NEW, NULL, NULL, 'created');
   RETURN NULL;
 END
@@ -2472,24 +2887,33 @@ BEGIN
 END
 $$;
 
--- Erases the versions of a document, for an owner; notes it in the audit log. The current text stays.
+-- Erases the versions of a document, for an owner; notes it in the audit log. The current text stays. Of a deleted document the
+-- deletion stays, without its text: a new document of the name continues its numbers, so none of them ever means another text.
 CREATE OR REPLACE FUNCTION app.erase_history(p_document uuid) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   project constant uuid := app.owned_project();
-  name text;
+  last app.document_versions;
   removed bigint;
 BEGIN
   IF project IS NULL THEN
     RAISE EXCEPTION 'only an owner may erase history' USING ERRCODE = 'insufficient_privilege';
   END IF;
-  SELECT v.path INTO name FROM app.document_versions v WHERE v.project_id = project AND v.document_id = p_document
+  SELECT v.* INTO last FROM app.document_versions v WHERE v.project_id = project AND v.document_id = p_document
   ORDER BY v.version DESC LIMIT 1;
   DELETE FROM app.document_versions v WHERE v.project_id = project AND v.document_id = p_document;
   GET DIAGNOSTICS removed = ROW_COUNT;
+  IF last.kind = 'deleted' THEN
+    removed := removed - CASE WHEN last.former_etag IS NULL THEN 1 ELSE 0 END;
+    last.former := NULL;
+    last.former_etag := NULL;
+    last.kept_start := 0;
+    last.kept_end := 0;
+    INSERT INTO app.document_versions SELECT last.*;
+  END IF;
   IF removed > 0 THEN
-    PERFORM app.audit('history.erased', project, name, jsonb_build_object('versions', removed));
+    PERFORM app.audit('history.erased', project, last.path, jsonb_build_object('versions', removed));
   END IF;
   RETURN removed;
 END
@@ -2520,15 +2944,29 @@ AS $$
     ELSE (SELECT row_to_json(r) FROM public.graph_relations r WHERE r.project_id = p_project AND r.id = p_id) END
 $$;
 
+-- Functions that an earlier script of this version made return one column less.
+DO $$
+BEGIN
+  IF pg_get_function_result(to_regprocedure(
+    'app.list_graph_changes(text,bigint,uuid,timestamptz,timestamptz,text,bigint,integer,bigint)')) NOT LIKE '%imported%' THEN
+    DROP FUNCTION app.list_graph_changes(text, bigint, uuid, timestamptz, timestamptz, text, bigint, integer, bigint);
+  END IF;
+  IF pg_get_function_result(to_regprocedure('app.graph_item_changes(text[],text[],bigint,integer,bigint)')) NOT LIKE '%imported%' THEN
+    DROP FUNCTION app.graph_item_changes(text[], text[], bigint, integer, bigint);
+  END IF;
+END
+$$;
+
 -- A page of changes of the graph, newest first, with the row before each, the row after it if it changed again, and the names of
--- users and keys, which members may not read otherwise.
+-- users and keys, which members may not read otherwise. Of an imported change the author is as the source named it, and no key of
+-- the project is its key.
 -- p_entity: of this entity, its observations and its relations only; p_number: only later ones; p_after: only older ones than
 -- this number. p_most changes, and at most p_bytes of former rows beside the first. Needs the right to read.
 CREATE OR REPLACE FUNCTION app.list_graph_changes(
   p_entity text, p_number bigint, p_session uuid, p_since timestamptz, p_until timestamptz, p_by text, p_after bigint,
   p_most integer, p_bytes bigint
 ) RETURNS TABLE (
-  number bigint, at timestamptz, kind text, change text, id text, entity_id text, other_id text, author text, key_id uuid, key_prefix text, session_id uuid, tool text, former text, later text
+  number bigint, at timestamptz, kind text, change text, id text, entity_id text, other_id text, author text, key_id uuid, key_prefix text, session_id uuid, tool text, former text, later text, imported boolean
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2539,21 +2977,22 @@ BEGIN
   RETURN QUERY
   SELECT p.number, p.at, p.kind, p.change, p.id, p.entity_id, p.other_id,
     p.author, p.key_id,
-    (SELECT k.key_prefix::text FROM public.api_keys k WHERE k.project_id = project AND k.id = p.key_id AND k.grant_id IS NULL),
+    (SELECT k.key_prefix::text FROM public.api_keys k
+      WHERE k.project_id = project AND k.id = p.key_id AND k.grant_id IS NULL AND p.imported_by IS NULL),
     p.session_id, p.tool, p.former::text,
     (SELECT n.former FROM app.graph_history n
       WHERE n.project_id = project AND n.entity_id = p.entity_id AND n.id = p.id AND n.number > p.number
-      ORDER BY n.number LIMIT 1)::text
+      ORDER BY n.number LIMIT 1)::text, p.imported_by IS NOT NULL
   FROM (
     SELECT f.*, row_number() OVER newest AS place, sum(coalesce(octet_length(f.former::text), 0)) OVER newest AS so_far
     FROM (
-      SELECT h.*, u.name::text AS author
+      SELECT h.*, coalesce(u.name::text, h.claimed_author) AS author
       FROM app.graph_history h LEFT JOIN public.users u ON u.id = h.user_id
       WHERE h.project_id = project AND (p_entity IS NULL OR h.entity_id = p_entity OR h.other_id = p_entity)
         AND (p_number IS NULL OR h.number > p_number)
         AND (p_session IS NULL OR h.session_id = p_session)
         AND (p_since IS NULL OR h.at >= p_since) AND (p_until IS NULL OR h.at < p_until)
-        AND (p_by IS NULL OR u.name = p_by)
+        AND (p_by IS NULL OR coalesce(u.name::text, h.claimed_author) = p_by)
         AND (p_after IS NULL OR h.number < p_after)
       ORDER BY h.number DESC LIMIT least(greatest(p_most, 1), 5001)
     ) AS f
@@ -2567,7 +3006,7 @@ $$;
 -- the right to read.
 CREATE OR REPLACE FUNCTION app.graph_item_changes(p_entities text[], p_ids text[], p_from bigint, p_most integer, p_bytes bigint)
 RETURNS TABLE (
-  number bigint, at timestamptz, kind text, change text, id text, entity_id text, other_id text, author text, key_id uuid, key_prefix text, session_id uuid, tool text, former text, later text
+  number bigint, at timestamptz, kind text, change text, id text, entity_id text, other_id text, author text, key_id uuid, key_prefix text, session_id uuid, tool text, former text, later text, imported boolean
 )
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -2578,21 +3017,90 @@ BEGIN
   RETURN QUERY
   SELECT p.number, p.at, p.kind, p.change, p.id, p.entity_id, p.other_id,
     p.author, p.key_id,
-    (SELECT k.key_prefix::text FROM public.api_keys k WHERE k.project_id = project AND k.id = p.key_id AND k.grant_id IS NULL),
+    (SELECT k.key_prefix::text FROM public.api_keys k
+      WHERE k.project_id = project AND k.id = p.key_id AND k.grant_id IS NULL AND p.imported_by IS NULL),
     p.session_id, p.tool, p.former::text,
     (SELECT n.former FROM app.graph_history n
       WHERE n.project_id = project AND n.entity_id = p.entity_id AND n.id = p.id AND n.number > p.number
-      ORDER BY n.number LIMIT 1)::text
+      ORDER BY n.number LIMIT 1)::text, p.imported_by IS NOT NULL
   FROM (
     SELECT f.*, sum(f.bytes) OVER (ORDER BY f.number DESC ROWS UNBOUNDED PRECEDING) - f.bytes AS so_far
     FROM (
-      SELECT h.*, u.name::text AS author, coalesce(octet_length(h.former::text), 0) AS bytes
+      SELECT h.*, coalesce(u.name::text, h.claimed_author) AS author, coalesce(octet_length(h.former::text), 0) AS bytes
       FROM unnest(p_entities, p_ids) AS w (entity, item)
       JOIN app.graph_history h ON h.project_id = project AND h.entity_id = w.entity AND h.id = w.item AND h.number >= p_from
       LEFT JOIN public.users u ON u.id = h.user_id
       ORDER BY h.number DESC LIMIT least(greatest(p_most, 1), 5001)
     ) AS f
   ) AS p WHERE p.so_far <= p_bytes ORDER BY p.number DESC;
+END
+$$;
+
+-- Adds the changes of the graph that an import brings, as JSON objects in a list, and returns their number. Only in a transaction that
+-- the audit log shows as an import or a restore, and only into a graph that never changed: there is no other history that these would
+-- mix with, and no number of it is used again. `former` has the columns of the row before the change. As in app.import_versions a
+-- change is marked with its importer, is of no user of the database, and is not of the future. Needs the right to write.
+CREATE OR REPLACE FUNCTION app.import_graph_changes(p_changes json) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  project constant uuid := app.writable_project();
+  usr constant uuid := app.current_user_id();
+  newest bigint;
+  valid boolean;
+  added bigint;
+BEGIN
+  IF project IS NULL OR usr IS NULL OR NOT app.restores(project) THEN
+    RAISE EXCEPTION 'only an import may add changes of the graph' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  SELECT max(r.number), bool_and(coalesce(
+    r.number BETWEEN 1 AND 1099511627776 AND r.at IS NOT NULL AND r.change IN ('created', 'changed', 'deleted')
+    AND (r.change = 'created') = (r.former IS NULL)
+    AND r.id ~ CASE r.kind WHEN 'entity' THEN '^ent_' WHEN 'observation' THEN '^obs_' WHEN 'relation' THEN '^rel_' END
+    AND r.entity ~ '^ent_' AND (r.kind <> 'entity' OR r.entity = r.id)
+    AND (r.kind = 'relation') = (r.other IS NOT NULL) AND (r.other IS NULL OR r.other ~ '^ent_')
+    AND octet_length(r.id) <= 1024 AND octet_length(r.entity) <= 1024
+    AND (r.other IS NULL OR octet_length(r.other) <= 1024)
+    AND (r.author IS NULL OR octet_length(r.author) <= 255) AND (r.tool IS NULL OR r.tool ~ '^[A-Za-z0-9_-]{1,64}$')
+    AND coalesce(octet_length(r.former::text), 0) <= 67108864
+    AND (r.former IS NULL OR r.former ->> 'id' = r.id AND CASE r.kind
+      WHEN 'entity' THEN r.former ->> 'name' <> '' AND octet_length(r.former ->> 'name_key') <= 1024
+        AND r.former ->> 'entity_type' <> ''
+        AND r.former ->> 'created_at' IS NOT NULL AND r.former ->> 'updated_at' IS NOT NULL
+        AND coalesce(json_typeof(r.former -> 'attrs'), 'null') IN ('object', 'null')
+      WHEN 'observation' THEN r.former ->> 'entity_id' = r.entity AND r.former ->> 'content' IS NOT NULL
+        AND r.former ->> 'timestamp' IS NOT NULL AND coalesce(json_typeof(r.former -> 'source'), 'null') IN ('object', 'null')
+        AND coalesce(r.former -> 'source' ->> 'kind', 'manual') IN ('manual', 'tool', 'import', 'agent')
+        AND coalesce(json_typeof(r.former -> 'bounds'), 'null') IN ('object', 'null')
+      ELSE r.former ->> 'from_entity_id' = r.entity AND r.former ->> 'to_entity_id' = r.other
+        AND r.former ->> 'relation_type' <> '' AND r.former ->> 'created_at' IS NOT NULL END),
+    false))
+  INTO newest, valid
+  FROM json_to_recordset(p_changes) AS r (number bigint, at timestamptz, kind text, change text, id text, entity text, other text,
+    author text, tool text, former json);
+  IF newest IS NULL OR NOT valid THEN
+    RAISE EXCEPTION 'a change of the graph is malformed' USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  -- The row of another transaction shows that the graph had a change; one of this transaction is of an earlier page.
+  INSERT INTO app.graph_versions AS v (project_id, version, changes) VALUES (project, 0, newest)
+  ON CONFLICT (project_id) DO UPDATE SET changes = greatest(v.changes, excluded.changes)
+  WHERE v.xmin = pg_current_xact_id()::xid;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'the graph of the project has its own history' USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  INSERT INTO app.graph_history (project_id, number, at, kind, change, id, entity_id, other_id, name_key, key_id, session_id, tool,
+    former, imported_by, claimed_author)
+  SELECT project, r.number, least(r.at, now()), r.kind, r.change, r.id, r.entity, r.other, CASE WHEN r.kind = 'entity' THEN r.former ->> 'name_key' END, r.key,
+    CASE WHEN r.session ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN r.session::uuid END, r.tool,
+    CASE WHEN r.former IS NOT NULL THEN CASE r.kind
+      WHEN 'entity' THEN row_to_json(json_populate_record(NULL::public.graph_entities, r.former))
+      WHEN 'observation' THEN row_to_json(json_populate_record(NULL::public.graph_observations, r.former))
+      ELSE row_to_json(json_populate_record(NULL::public.graph_relations, r.former)) END END,
+    usr, r.author
+  FROM json_to_recordset(p_changes) AS r (number bigint, at timestamptz, kind text, change text, id text, entity text, other text,
+    author text, key uuid, session text, tool text, former json);
+  GET DIAGNOSTICS added = ROW_COUNT;
+  RETURN added;
 END
 $$;
 
@@ -2624,7 +3132,38 @@ $$;
 -- The clean-up of both histories ----------------------------------------------------------------------------------------
 
 -- Old versions are thinned to the last of each day. Which ones go is the server's rule; it sees ids, numbers and times of any project,
--- and no content. The functions remove nothing that is younger than a day.
+-- and no content. The functions check each by the same rule and by the bounds that are stored, whatever the caller states.
+
+-- States for how many days all versions are kept, and the quota of projects without their own; 0 is unlimited. A higher bound has an
+-- effect at once. A lower one has it after it was stated for a day, and no server stated a higher one meanwhile: each states its own
+-- before every clean-up, so a statement by somebody else with the server's role is taken back before it has an effect.
+CREATE OR REPLACE FUNCTION app.state_history_bounds(p_days integer, p_quota bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  held app.history_bounds;
+  stated_days constant integer := least(greatest(p_days, 1), 100000);
+  stated_quota constant bigint := CASE WHEN p_quota > 0 THEN p_quota ELSE 9223372036854775807 END;
+BEGIN
+  SELECT b.* INTO held FROM app.history_bounds b FOR UPDATE;
+  IF stated_days >= held.days AND stated_quota >= held.quota THEN
+    UPDATE app.history_bounds b SET days = stated_days, quota = stated_quota, lower_days = NULL, lower_quota = NULL, lower_since = NULL
+    WHERE (b.days, b.quota) <> (stated_days, stated_quota) OR b.lower_since IS NOT NULL;
+  ELSIF (held.lower_days, held.lower_quota) IS DISTINCT FROM (stated_days, stated_quota) THEN
+    UPDATE app.history_bounds b SET days = greatest(b.days, stated_days), quota = greatest(b.quota, stated_quota),
+      lower_days = stated_days, lower_quota = stated_quota, lower_since = now();
+  ELSIF held.lower_since < now() - interval '1 day' THEN
+    UPDATE app.history_bounds b SET days = stated_days, quota = stated_quota, lower_days = NULL, lower_quota = NULL, lower_since = NULL;
+  END IF;
+END
+$$;
+
+INSERT INTO app.history_bounds (days, quota) VALUES (365, 9223372036854775807) ON CONFLICT DO NOTHING;
+
+-- Older versions are thinned.
+CREATE OR REPLACE FUNCTION app.history_start() RETURNS timestamptz
+LANGUAGE sql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT now() - make_interval(days => b.days) FROM app.history_bounds b $$;
 
 -- The versions of some documents that have several old ones of a day, by document and number. stays: what a former name is found
 -- by, a creation, and the last one before a change by another user or session, so that an undo takes nobody else's part with its own. deletes: it deleted the document. p_after_*: only documents after this one, in the order of ids; at most p_most documents, and 2,000 versions of each.
@@ -2635,14 +3174,14 @@ AS $$
   SELECT d.project_id, d.document_id, v.version, v.at, v.stays, v.deletes
   FROM (
     SELECT DISTINCT o.project_id, o.document_id FROM app.document_versions o
-    WHERE o.at < least(p_before, now() - interval '1 day')
+    WHERE o.at < least(p_before, app.history_start())
       AND (p_after_project IS NULL OR (o.project_id, o.document_id) > (p_after_project, p_after_document))
     GROUP BY o.project_id, o.document_id, (o.at AT TIME ZONE 'UTC')::date
     HAVING count(*) > 1 AND bool_or(o.former_path IS NULL AND o.kind IN ('changed', 'restored', 'outside'))
     ORDER BY o.project_id, o.document_id LIMIT least(greatest(p_most, 1), 100)
   ) AS d CROSS JOIN LATERAL (
     SELECT w.version, w.at, w.kind = 'deleted' AS deletes,
-      w.former_path IS NOT NULL OR w.kind NOT IN ('changed', 'restored', 'outside')
+      w.former_path IS NOT NULL OR w.kind NOT IN ('changed', 'restored', 'outside') OR w.at >= app.history_start()
         OR (lead(w.version) OVER later IS NOT NULL
           AND (w.user_id, w.session_id, w.imported_by, w.claimed_author) IS DISTINCT FROM
             (lead(w.user_id) OVER later, lead(w.session_id) OVER later, lead(w.imported_by) OVER later, lead(w.claimed_author) OVER later)) AS stays
@@ -2661,14 +3200,15 @@ AS $$
   SELECT d.project_id, d.entity_id, d.id, v.number, v.at, v.stays, v.deletes
   FROM (
     SELECT DISTINCT o.project_id, o.entity_id, o.id FROM app.graph_history o
-    WHERE o.change = 'changed' AND o.at < least(p_before, now() - interval '1 day')
+    WHERE o.change = 'changed' AND o.at < least(p_before, app.history_start())
       AND (p_after_project IS NULL OR (o.project_id, o.entity_id, o.id) > (p_after_project, p_after_entity, p_after_id))
     GROUP BY o.project_id, o.entity_id, o.id, (o.at AT TIME ZONE 'UTC')::date HAVING count(*) > 1
     ORDER BY o.project_id, o.entity_id, o.id LIMIT least(greatest(p_most, 1), 100)
   ) AS d CROSS JOIN LATERAL (
     SELECT w.number, w.at, w.change = 'deleted' AS deletes,
-      w.change <> 'changed' OR (lead(w.number) OVER later IS NOT NULL
-        AND (w.user_id, w.session_id) IS DISTINCT FROM (lead(w.user_id) OVER later, lead(w.session_id) OVER later)) AS stays
+      w.change <> 'changed' OR w.at >= app.history_start() OR (lead(w.number) OVER later IS NOT NULL
+        AND (w.user_id, w.session_id, w.imported_by, w.claimed_author) IS DISTINCT FROM
+          (lead(w.user_id) OVER later, lead(w.session_id) OVER later, lead(w.imported_by) OVER later, lead(w.claimed_author) OVER later)) AS stays
     FROM app.graph_history w WHERE w.project_id = d.project_id AND w.entity_id = d.entity_id AND w.id = d.id
       AND w.at < ((p_before AT TIME ZONE 'UTC')::date + 1)::timestamp AT TIME ZONE 'UTC'
     WINDOW later AS (ORDER BY w.number)
@@ -2768,12 +3308,15 @@ BEGIN
   IF app.text_before(joined, p_text) IS DISTINCT FROM p_before THEN
     RAISE EXCEPTION 'version % cannot be joined', p_version.version USING ERRCODE = 'data_corrupted';
   END IF;
+  -- A row of before the constraint document_versions_claims.
+  joined.tool := substring(joined.tool FROM '^[A-Za-z0-9_-]{1,64}$');
   RETURN joined;
 END
 $$;
 
 -- Removes versions of a document; the next one leads to the text before them. All texts on the way from a whole one are rebuilt and
--- checked. Returns how many went: none if the newest, a renaming or one that is younger than a day is among them, -1 if the history is damaged.
+-- checked. Returns how many went: none if one is among them that app.old_versions does not show as one that goes, or the last of a day,
+-- -1 if the history is damaged.
 -- Null while another server cleans up.
 CREATE OR REPLACE FUNCTION app.thin_versions(p_project uuid, p_document uuid, p_numbers bigint[]) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -2797,8 +3340,20 @@ BEGIN
     RETURN NULL;
   END IF;
   IF following IS NULL OR EXISTS (
-    SELECT FROM app.document_versions v WHERE v.project_id = p_project AND v.document_id = p_document AND v.version = ANY (p_numbers)
-      AND (v.at >= now() - interval '1 day' OR v.former_path IS NOT NULL OR v.kind NOT IN ('changed', 'restored', 'outside'))
+    SELECT FROM (
+      SELECT w.*, lead(w.kind) OVER later AS next_kind,
+        (w.user_id, w.session_id, w.imported_by, w.claimed_author) IS DISTINCT FROM
+          (lead(w.user_id) OVER later, lead(w.session_id) OVER later, lead(w.imported_by) OVER later,
+            lead(w.claimed_author) OVER later) AS is_of_another
+      FROM app.document_versions w
+      WHERE w.project_id = p_project AND w.document_id = p_document AND w.version BETWEEN oldest AND following
+      WINDOW later AS (ORDER BY w.version)
+    ) AS v
+    WHERE v.version = ANY (p_numbers)
+      AND ((v.at < app.history_start()) IS NOT TRUE OR v.former_path IS NOT NULL OR v.kind NOT IN ('changed', 'restored', 'outside')
+        OR v.next_kind = 'deleted' OR v.is_of_another OR NOT EXISTS (
+          SELECT FROM app.document_versions k WHERE k.project_id = p_project AND k.document_id = p_document AND k.version > v.version
+            AND k.version <> ALL (p_numbers) AND (k.at AT TIME ZONE 'UTC')::date = (v.at AT TIME ZONE 'UTC')::date))
   ) THEN
     RETURN 0;
   END IF;
@@ -2859,7 +3414,8 @@ BEGIN
 END
 $$;
 
--- Removes changes of the graph; the next change of the same item follows the row before them. Returns how many went.
+-- Removes changes of the graph, as app.thin_versions does with versions; those that stay by its rule are left. The next change of the
+-- same item follows the row before them. Returns how many went.
 -- Null while another server cleans up.
 CREATE OR REPLACE FUNCTION app.thin_graph_changes(p_project uuid, p_entity text, p_id text, p_numbers bigint[]) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -2868,18 +3424,29 @@ DECLARE
   one record;
   kept app.graph_history;
   removed bigint;
+  going bigint[];
 BEGIN
   IF NOT pg_try_advisory_xact_lock(hashtextextended('memory-bank-mcp history', 0)) THEN
     RETURN NULL;
   END IF;
+  SELECT array_agg(v.number) INTO going FROM (
+    SELECT w.number, w.at, w.change, lead(w.change) OVER later AS next_change,
+      (w.user_id, w.session_id) IS DISTINCT FROM (lead(w.user_id) OVER later, lead(w.session_id) OVER later) AS is_of_another
+    FROM app.graph_history w WHERE w.project_id = p_project AND w.entity_id = p_entity AND w.id = p_id
+      AND w.number >= (SELECT min(n) FROM unnest(p_numbers) AS n)
+    WINDOW later AS (ORDER BY w.number)
+  ) AS v
+  WHERE v.number = ANY (p_numbers) AND v.change = 'changed' AND v.next_change = 'changed' AND NOT v.is_of_another
+    AND v.at < app.history_start() AND EXISTS (
+      SELECT FROM app.graph_history k WHERE k.project_id = p_project AND k.entity_id = p_entity AND k.id = p_id AND k.number > v.number
+        AND k.number <> ALL (p_numbers) AND (k.at AT TIME ZONE 'UTC')::date = (v.at AT TIME ZONE 'UTC')::date);
   -- Each kept change behind some that go, with the row before the first of these.
   FOR one IN
     SELECT g.kept, (array_agg(g.former ORDER BY g.number))[1] AS former, array_agg(g.number) AS numbers FROM (
       SELECT h.number, h.former, (
         SELECT min(n.number) FROM app.graph_history n WHERE n.project_id = p_project AND n.entity_id = p_entity AND n.id = p_id
-          AND n.number > h.number AND n.number <> ALL (p_numbers)) AS kept
-      FROM app.graph_history h WHERE h.project_id = p_project AND h.entity_id = p_entity AND h.id = p_id
-        AND h.number = ANY (p_numbers) AND h.change = 'changed' AND h.at < now() - interval '1 day'
+          AND n.number > h.number AND n.number <> ALL (going)) AS kept
+      FROM app.graph_history h WHERE h.project_id = p_project AND h.entity_id = p_entity AND h.id = p_id AND h.number = ANY (going)
     ) AS g WHERE g.kept IS NOT NULL GROUP BY g.kept
   LOOP
     SELECT h.* INTO kept FROM app.graph_history h WHERE h.project_id = p_project AND h.number = one.kept;
@@ -2890,6 +3457,7 @@ BEGIN
       RAISE EXCEPTION 'the history was erased meanwhile' USING ERRCODE = 'serialization_failure';
     END IF;
     kept.former := one.former;
+    kept.tool := substring(kept.tool FROM '^[A-Za-z0-9_-]{1,64}$');
     INSERT INTO app.graph_history SELECT kept.*;
   END LOOP;
   SELECT count(*) INTO removed FROM unnest(p_numbers) AS n (number)
@@ -2906,10 +3474,10 @@ AS $$
 $$;
 
 -- Deletes the oldest versions and changes of projects whose history has more bytes than the project's quota, at most p_most, and
--- returns their number. p_quota: of a project without its own; 0 is unlimited. Texts of documents are not read for it. What is
--- younger than a day stays, whatever the caller states, as it does in app.thin_versions: statements as the server's role remove
--- no change that its owner had no time to see.
-CREATE OR REPLACE FUNCTION app.trim_history(p_quota bigint, p_most bigint) RETURNS bigint
+-- returns their number. The quota is the project's own, or the stored one. Texts of documents are not read for it. What is
+-- younger than a day stays, so that nobody loses a change that its owner had no time to see.
+DROP FUNCTION IF EXISTS app.trim_history(bigint, bigint);
+CREATE OR REPLACE FUNCTION app.trim_history(p_most bigint) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -2925,9 +3493,10 @@ BEGIN
       SELECT o.project_id, sum(200 + coalesce(octet_length(o.former::text), 0)) FROM app.graph_history o GROUP BY o.project_id
     ) AS b GROUP BY b.project_id
   ), full_projects AS (
-    SELECT s.project_id, s.bytes - coalesce(q.bytes, p_quota) AS excess
-    FROM sizes s LEFT JOIN app.stored_bytes q ON q.project_id = s.project_id AND q.slot = -1 AND q.kind = 'quota'
-    WHERE coalesce(q.bytes, p_quota) > 0 AND s.bytes > coalesce(q.bytes, p_quota)
+    SELECT s.project_id, s.bytes - coalesce(q.bytes, b.quota) AS excess
+    FROM sizes s CROSS JOIN app.history_bounds b
+    LEFT JOIN app.stored_bytes q ON q.project_id = s.project_id AND q.slot = -1 AND q.kind = 'quota'
+    WHERE coalesce(q.bytes, b.quota) > 0 AND s.bytes > coalesce(q.bytes, b.quota)
   ), oldest AS (
     SELECT r.project_id, r.document_id, r.number FROM full_projects f CROSS JOIN LATERAL (
       SELECT a.*, sum(a.bytes) OVER (ORDER BY a.at, a.number, a.document_id ROWS UNBOUNDED PRECEDING) - a.bytes AS older FROM (
@@ -2962,7 +3531,8 @@ DECLARE
   usr uuid;
 BEGIN
   SELECT coalesce(k.grant_id, k.id), k.user_id INTO shown, usr FROM public.api_keys k
-  WHERE coalesce(k.grant_id, k.id) = app.current_key_id() AND k.key_hash = app.current_key_hash() AND k.project_id = p_project;
+  WHERE coalesce(k.grant_id, k.id) = app.current_key_id() AND k.key_hash = app.current_key_hash()
+    AND k.project_id = coalesce(p_project, app.current_project_id());
   IF shown IS NULL THEN
     usr := app.mapped_user();
     IF usr IS NULL AND NOT app.is_operator() THEN
@@ -3144,6 +3714,53 @@ AS $$
     WHERE l.key_id = used.key AND l.project_id = used.project_id AND l.action = 'key.used_from_new_address'
   ) <= p_most
   ON CONFLICT DO NOTHING
+$$;
+
+-- Adds calls of tools, many at once, to the hours of the projects of their keys. Hours of these projects older than 400 days are deleted, in
+-- small batches. p_counts has nine numbers for each row: the columns of app.call_hours after the hour.
+CREATE OR REPLACE FUNCTION app.note_calls(p_key_hashes bytea[], p_hours timestamptz[], p_counts bigint[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  -- A row that cannot grow must not stop the rows of other projects.
+  most constant bigint := 9223372036854775807;
+BEGIN
+  -- Sorted, so that two servers wait for each other's rows in one order.
+  INSERT INTO app.call_hours AS h (
+    project_id, hour, calls, failures, tokens, up_to_10, up_to_30, up_to_100, up_to_300, up_to_1000, up_to_3000
+  )
+  SELECT k.project_id, date_trunc('hour', u.hour, 'UTC'), sum(app.call_count(p_counts, u.place, 1)), sum(app.call_count(p_counts, u.place, 2)),
+    sum(app.call_count(p_counts, u.place, 3)), sum(app.call_count(p_counts, u.place, 4)), sum(app.call_count(p_counts, u.place, 5)),
+    sum(app.call_count(p_counts, u.place, 6)), sum(app.call_count(p_counts, u.place, 7)), sum(app.call_count(p_counts, u.place, 8)),
+    sum(app.call_count(p_counts, u.place, 9))
+  FROM unnest(p_key_hashes, p_hours) WITH ORDINALITY AS u (hash, hour, place)
+  JOIN public.api_keys k ON k.key_hash = u.hash
+  WHERE u.hour BETWEEN now() - interval '1 day' AND now() + interval '1 hour'
+  GROUP BY 1, 2 ORDER BY 1, 2
+  ON CONFLICT (project_id, hour) DO UPDATE SET
+    calls = h.calls + least(EXCLUDED.calls, most - h.calls),
+    failures = h.failures + least(EXCLUDED.failures, most - h.failures),
+    tokens = h.tokens + least(EXCLUDED.tokens, most - h.tokens),
+    up_to_10 = h.up_to_10 + least(EXCLUDED.up_to_10, most - h.up_to_10),
+    up_to_30 = h.up_to_30 + least(EXCLUDED.up_to_30, most - h.up_to_30),
+    up_to_100 = h.up_to_100 + least(EXCLUDED.up_to_100, most - h.up_to_100),
+    up_to_300 = h.up_to_300 + least(EXCLUDED.up_to_300, most - h.up_to_300),
+    up_to_1000 = h.up_to_1000 + least(EXCLUDED.up_to_1000, most - h.up_to_1000),
+    up_to_3000 = h.up_to_3000 + least(EXCLUDED.up_to_3000, most - h.up_to_3000);
+  DELETE FROM app.call_hours h WHERE (h.project_id, h.hour) IN (
+    SELECT o.project_id, o.hour FROM app.call_hours o
+    WHERE o.project_id IN (SELECT k.project_id FROM public.api_keys k WHERE k.key_hash = ANY (p_key_hashes))
+      AND o.hour < now() - interval '400 days'
+    LIMIT 500
+  );
+END
+$$;
+
+-- A number of app.note_calls, from 0 to a thousand million.
+CREATE OR REPLACE FUNCTION app.call_count(p_counts bigint[], p_row bigint, p_column integer) RETURNS bigint
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT greatest(0, least(1000000000, coalesce(p_counts[((p_row - 1) * 9 + p_column)::integer], 0)))
 $$;
 
 -- The log of one project, or of all projects and rows without a project, newest first.
@@ -3417,10 +4034,12 @@ BEGIN
     FROM (
       SELECT unnest(ARRAY[
         'authenticate', 'touch_keys', 'open_session', 'subscribe_session', 'touch_sessions', 'close_session',
-        'append_events', 'trim_events', 'purge', 'kept_for_replay', 'note_key_addresses', 'purge_audit', 'opens_without_key',
+        'append_events', 'trim_events', 'purge', 'kept_for_replay', 'note_key_addresses', 'note_calls', 'purge_audit', 'opens_without_key',
         'make_event_partition', 'drop_event_partition', 'fill_fts', 'count_stale_fts', 'purge_history', 'old_versions', 'old_graph_changes',
-        'thin_versions', 'thin_graph_changes', 'trim_history']), 'app_server'
+        'thin_versions', 'thin_graph_changes', 'trim_history', 'state_history_bounds']), 'app_server'
       UNION ALL SELECT unnest(ARRAY['claim_vectors', 'put_vectors', 'prune_vectors']), 'app_server'
+      UNION ALL SELECT unnest(ARRAY['owner_members', 'owner_change_member', 'owner_invite', 'owner_remove_member', 'owner_keys',
+        'owner_revoke_key', 'owner_grants', 'owner_revoke_grant', 'owner_audit', 'owner_calls']), 'app_server'
       UNION ALL SELECT 'oauth_admit_outside', 'app_server'
       UNION ALL SELECT unnest(ARRAY['allow_grant', 'end_grants_of_issuer']), owner
       UNION ALL SELECT unnest(ARRAY[
@@ -3434,21 +4053,22 @@ BEGIN
         'allow_identity', 'note_member_by_hand', 'audit_identity']), owner
       UNION ALL SELECT 'tokens_of_key', 'app_server, ' || owner
       UNION ALL SELECT unnest(ARRAY['oauth_keep_newest', 'oauth_is_live', 'oauth_issue', 'oauth_sign_in_of', 'is_unused_grant', 'within_role', 'end_grant', 'find_outside_user',
-        'add_version', 'begins_character', 'shared_ends', 'text_before', 'joined_version', 'replace_version', 'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
+        'add_version', 'begins_character', 'shared_ends', 'text_before', 'joined_version', 'replace_version', 'leads_back', 'history_start', 'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
       UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
-      UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'replace_own_key', 'document_named', 'list_versions',
-        'document_chain', 'authors_of', 'import_versions', 'erase_history', 'list_graph_changes', 'graph_item_changes', 'erase_graph_history',
+      UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'key_bound', 'replace_own_key', 'document_named', 'list_versions',
+        'document_chain', 'authors_of', 'import_versions', 'erase_history', 'list_graph_changes', 'graph_item_changes', 'import_graph_changes', 'erase_graph_history',
         'graph_name', 'graph_row']), 'app_user'
       UNION ALL SELECT unnest(ARRAY[
         'bootstrap', 'create_user', 'list_users', 'create_project', 'list_projects', 'put_member', 'remove_member',
         'list_members', 'create_key', 'find_key', 'list_keys', 'revoke_key', 'rotate_key', 'update_key', 'invite_member',
         'remove_user', 'rename_project', 'remove_project', 'note_operator_audit',
-        'list_audit', 'set_project_quota', 'list_stored_bytes', 'note_graph_change', 'audit_user', 'audit_project', 'audit_membership', 'audit_key',
+        'list_audit', 'set_project_quota', 'list_stored_bytes', 'note_graph_change', 'audit_user', 'audit_project', 'audit_membership', 'audit_key', 'bound_key',
         'audit_deletion', 'continue_history', 'count_version', 'note_created', 'note_renamed', 'note_deleted', 'forget_history']), owner
       UNION ALL SELECT c.proname, owner FROM pg_catalog.pg_proc c
       WHERE c.pronamespace = 'app'::regnamespace AND c.proname ~ '^count_.*_(insert|delete|update)$'
       UNION ALL SELECT unnest(ARRAY[
-        'audit', 'proven', 'expect_reader', 'user_named', 'project_called', 'keeps_an_owner', 'event_partitions', 'end_sessions']), NULL
+        'audit', 'proven', 'enter_as_owner', 'is_of_application', 'expect_reader', 'user_named', 'project_called', 'keeps_an_owner', 'lock_members', 'lock_names', 'name_form', 'expect_may_give_role',
+        'is_misleading', 'call_count', 'enter_to_change_members', 'event_partitions', 'end_sessions']), NULL
     ) AS w (name, grantee)
     JOIN pg_catalog.pg_proc p ON p.proname = w.name AND p.pronamespace = 'app'::regnamespace
   LOOP
@@ -3572,6 +4192,8 @@ CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE ON public.memberships
   FOR EACH ROW WHEN (OLD.role IS DISTINCT FROM NEW.role) EXECUTE FUNCTION app.audit_membership();
 CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON public.memberships
   FOR EACH ROW EXECUTE FUNCTION app.audit_membership();
+CREATE OR REPLACE TRIGGER bound_key BEFORE INSERT ON public.api_keys
+  FOR EACH ROW WHEN (NEW.grant_id IS NULL) EXECUTE FUNCTION app.bound_key();
 -- Of tokens their grants are noted, which change seldom.
 CREATE OR REPLACE TRIGGER audit_insert AFTER INSERT ON public.api_keys
   FOR EACH ROW WHEN (NEW.grant_id IS NULL) EXECUTE FUNCTION app.audit_key();

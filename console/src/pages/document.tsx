@@ -3,10 +3,11 @@
 import { useCallback, useContext, useEffect, useState } from "preact/hooks";
 import * as api from "../api";
 import type { Heading } from "../markdown";
-import { Markdown, MayWrite, PageHeading, Shown, useLoaded } from "../parts";
+import { LIVE, Markdown, MayAdminister, MayWrite, PageHeading, Shown, useLoaded } from "../parts";
 import { links } from "../router";
 import { texts } from "../texts";
 import { Time } from "../time";
+import { DocumentActions, RenameNote } from "./document_actions";
 
 const t = texts.documents;
 
@@ -40,6 +41,7 @@ function download(name: string, text: string): void {
 
 function Text({ found, by, heading }: { found: api.DocumentView; by: string | undefined; heading: string }) {
   const mayWrite = useContext(MayWrite);
+  const mayDelete = useContext(MayAdminister);
   const isMarkdown = found.name.endsWith(".md");
   const [isSource, setSource] = useState(!isMarkdown);
   const [headings, setHeadings] = useState<Heading[]>([]);
@@ -49,9 +51,11 @@ function Text({ found, by, heading }: { found: api.DocumentView; by: string | un
     const place = document.getElementById(heading);
     place?.scrollIntoView();
     place?.focus({ preventScroll: true });
-  }, [heading, found.name]);
+    // A long document has its headings later.
+  }, [heading, found.name, headings]);
   return (
     <>
+      <RenameNote found={found} />
       <p class="facts">
         {t.changed} <Time at={found.updatedAt} near />
         {by !== undefined && ` ${t.by(by)}`}
@@ -70,6 +74,10 @@ function Text({ found, by, heading }: { found: api.DocumentView; by: string | un
             {t.raw}
           </button>
         )}
+        <a class="button" href={links.blame(found.name)}>
+          {texts.blame.open}
+        </a>
+        {mayWrite && <DocumentActions found={found} mayDelete={mayDelete} />}
         <button type="button" onClick={() => download(found.name, found.text)}>
           {t.download}
         </button>
@@ -97,7 +105,7 @@ export function Document({ name, heading }: { name: string; heading: string }) {
     const [found, changes] = await Promise.all([api.document(name, signal), api.history(name, undefined, signal)]);
     return { found, by: changes.versions[0]?.by };
   };
-  const [loaded, retry] = useLoaded(load, [name]);
+  const [loaded, retry] = useLoaded(load, [name], LIVE);
   const folders = name.split("/").slice(0, -1);
   return (
     <>

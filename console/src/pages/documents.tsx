@@ -2,7 +2,7 @@
 
 import { useContext, useMemo, useRef, useState } from "preact/hooks";
 import * as api from "../api";
-import { MayWrite, PageHeading, Shown, useLoaded } from "../parts";
+import { LIVE, MayWrite, PageHeading, Shown, useLoaded } from "../parts";
 import { go, links } from "../router";
 import { texts } from "../texts";
 import { size, Time } from "../time";
@@ -107,7 +107,7 @@ function Create() {
 
 export function Documents() {
   const mayWrite = useContext(MayWrite);
-  const [loaded, retry] = useLoaded(api.documents, []);
+  const [loaded, retry] = useLoaded(api.documents, [], LIVE);
   return (
     <>
       <PageHeading text={t.heading} />

@@ -1,10 +1,12 @@
 // Editing a document: the text with a preview, a draft that survives a closed tab, and both changes side by side when
 // somebody else was faster. Loaded when it is opened.
 
-import { diff3Merge } from "node-diff3";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import * as api from "../api";
 import { draftOf, forgetDraft, keepDraft } from "../drafts";
+import { Conflict } from "../editor/conflict";
+import { Field, usePlain } from "../editor/field";
+import { isUnreachable, onDelivery } from "../outbox";
 import { Markdown, PageHeading, Shown, Trouble, useLoaded } from "../parts";
 import { go, links } from "../router";
 import { texts } from "../texts";
@@ -15,68 +17,6 @@ const t = texts.edit;
 interface Base {
   text: string;
   etag: string | undefined;
-}
-
-type Choice = "mine" | "theirs" | "both";
-
-function Lines({ heading, lines }: { heading: string; lines: string[] }) {
-  return (
-    <div class="side">
-      <h3>{heading}</h3>
-      <pre tabIndex={0}>{lines.length === 0 ? t.nothing : lines.join("\n")}</pre>
-    </div>
-  );
-}
-
-/** Both changes of one text. Where they meet, the user chooses. */
-function Conflict({ mine, base, theirs, onMerged }: { mine: string; base: string; theirs: string; onMerged: (text: string) => void }) {
-  const regions = useMemo(() => diff3Merge(mine.split("\n"), base.split("\n"), theirs.split("\n")), [mine, base, theirs]);
-  const [choices, setChoices] = useState<Partial<Record<number, Choice>>>({});
-  const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => heading.current?.focus(), []);
-  const open = regions.filter((region, at) => region.conflict !== undefined && choices[at] === undefined).length;
-
-  function merged(): string {
-    return regions
-      .flatMap((region, at) => {
-        if (region.conflict === undefined) return region.ok;
-        const { a, b } = region.conflict;
-        return choices[at] === "mine" ? a : choices[at] === "theirs" ? b : [...b, ...a];
-      })
-      .join("\n");
-  }
-
-  return (
-    <section class="conflict" aria-labelledby="conflict">
-      <h2 id="conflict" ref={heading} tabIndex={-1}>
-        {t.conflict}
-      </h2>
-      <p>{regions.some((region) => region.conflict !== undefined) ? t.meet : t.fit}</p>
-      {regions.map((region, at) => {
-        if (region.conflict === undefined) return null;
-        const { a, o, b } = region.conflict;
-        return (
-          <fieldset key={at}>
-            <legend>{t.place(region.conflict.bIndex + 1)}</legend>
-            <div class="sides">
-              <Lines heading={t.before} lines={o} />
-              <Lines heading={t.theirs} lines={b} />
-              <Lines heading={t.mine} lines={a} />
-            </div>
-            {(["theirs", "mine", "both"] as const).map((choice) => (
-              <label key={choice} class="choice">
-                <input type="radio" name={`choice-${at}`} checked={choices[at] === choice} onChange={() => setChoices({ ...choices, [at]: choice })} />
-                {t.choices[choice]}
-              </label>
-            ))}
-          </fieldset>
-        );
-      })}
-      <button class="main" type="button" disabled={open > 0} onClick={() => onMerged(merged())}>
-        {open > 0 ? t.left(open) : t.merge}
-      </button>
-    </section>
-  );
 }
 
 function Editor({ name, read, wanted }: { name: string; read: Base; wanted: string | undefined }) {
@@ -90,11 +30,15 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
   const [error, setError] = useState<api.ApiError>();
   const [busy, setBusy] = useState(false);
   const [note, setNote] = useState<string>();
-  const field = useRef<HTMLTextAreaElement>(null);
+  const [isWaiting, setWaiting] = useState(draft?.isWaiting === true);
+  const [isPlain, setPlain] = usePlain();
+  const [focused, setFocused] = useState(0);
+  const focus = () => setFocused((before) => before + 1);
 
   function change(next: string) {
     setText(next);
     setNote(undefined);
+    setWaiting(false);
     if (next === base.text) forgetDraft(name);
     setKept(next === base.text || keepDraft(name, { base, text: next }));
   }
@@ -108,6 +52,10 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
       go(links.document(written.name));
     } catch (failure) {
       const why = failure instanceof api.ApiError ? failure : new api.ApiError(0, texts.errors.server);
+      if (isUnreachable(why) && keepDraft(name, { base, text, isWaiting: true })) {
+        setWaiting(true);
+        return;
+      }
       setError(why);
       if (why.status === 409) await compare();
     } finally {
@@ -133,7 +81,8 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
     setBase(read);
     setText(read.text);
     setRestored(false);
-    field.current?.focus();
+    setWaiting(false);
+    focus();
   }
 
   function take(merged: string, present: Base) {
@@ -142,7 +91,7 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
     setTheirs(undefined);
     setKept(keepDraft(name, { base: present, text: merged }));
     setNote(t.merged);
-    requestAnimationFrame(() => field.current?.focus());
+    focus();
   }
 
   useEffect(() => {
@@ -154,6 +103,18 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
     window.addEventListener("keydown", key);
     return () => window.removeEventListener("keydown", key);
   }, []);
+
+  // What waits is saved when the connection is back.
+  useEffect(
+    () =>
+      onDelivery((delivery) => {
+        if (delivery.name !== name || delivery.result === "unreachable") return;
+        setWaiting(false);
+        if (delivery.result === "saved") go(links.document(name));
+        else void save();
+      }),
+    [text, base],
+  );
 
   if (theirs !== undefined) {
     return <Conflict mine={text} base={base.text} theirs={theirs.text} onMerged={(merged) => take(merged, theirs)} />;
@@ -178,6 +139,11 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
           {t.notKept}
         </p>
       )}
+      {isWaiting && (
+        <p class="note" role="status">
+          {t.waiting}
+        </p>
+      )}
       {error !== undefined && <Trouble error={error} retry={error.status === 409 ? undefined : () => void save()} />}
       <div class="actions">
         <button class="main" id="save" type="button" disabled={busy || (text === base.text && base.etag !== undefined)} onClick={() => void save()}>
@@ -186,12 +152,15 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
         <button type="button" aria-pressed={isPreview} onClick={() => setPreview(!isPreview)}>
           {t.preview}
         </button>
+        <button type="button" aria-pressed={isPlain} onClick={() => setPlain(!isPlain)}>
+          {t.plain}
+        </button>
         <a class="button" href={base.etag === undefined ? links.documents : links.document(name)}>
           {t.close}
         </a>
       </div>
       <div class={isPreview ? "editing with-preview" : "editing"}>
-        <textarea ref={field} aria-label={t.label(name)} value={text} spellcheck onInput={(event) => change(event.currentTarget.value)} />
+        <Field key={name} name={name} text={text} isPlain={isPlain} focused={focused} onChange={change} onFailed={() => setPlain(true)} />
         {isPreview && (
           <article class="paper" aria-label={t.preview}>
             {name.endsWith(".md") ? <Markdown text={text} name={name} /> : <pre class="source">{text}</pre>}

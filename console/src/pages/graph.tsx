@@ -1,11 +1,10 @@
-// The graph as pages: the entities that a search finds, and one entity with its facts, relations and changes.
+// The graph as a list: the entities that a search finds.
 
 import { useEffect, useState } from "preact/hooks";
 import * as api from "../api";
-import { Line, PageHeading, Shown, Trouble, useLoaded } from "../parts";
+import { PageHeading, Trouble } from "../parts";
 import { go, links } from "../router";
 import { texts } from "../texts";
-import { Time } from "../time";
 
 const t = texts.graph;
 const PAUSE = 250;
@@ -17,6 +16,21 @@ function EntityLink({ entity }: { entity: api.FoundEntity }) {
       <span class="tag">{entity.entityType}</span>
       <span class="facts">{t.counts(entity.observationCount, entity.relationCount)}</span>
     </li>
+  );
+}
+
+/** The two ways to look at the graph. */
+export function ViewTabs({ shown }: { shown: "list" | "picture" }) {
+  const current = (view: "list" | "picture") => (view === shown ? { "aria-current": "page" as const } : {});
+  return (
+    <nav class="views" aria-label={t.views}>
+      <a href={links.graph()} {...current("list")}>
+        {t.list}
+      </a>
+      <a href={links.picture()} {...current("picture")}>
+        {t.picture}
+      </a>
+    </nav>
   );
 }
 
@@ -64,11 +78,13 @@ export function Graph({ query }: { query: string }) {
   const cursor = found?.nextCursor;
   return (
     <>
-      <PageHeading text={t.heading} />
+      <PageHeading text={t.heading}>
+        <ViewTabs shown="list" />
+      </PageHeading>
       <search class="filter">
         <label for="entities">{t.label}</label>
         <input id="entities" type="search" value={text} maxLength={1000} autocomplete="off" onInput={(event) => setText(event.currentTarget.value)} />
-        <span class="quiet" role="status">
+        <span class={found === undefined && error === undefined ? "quiet pending" : "quiet"} role="status">
           {found === undefined ? texts.loading : t.found(found.entities.length, cursor !== undefined)}
         </span>
       </search>
@@ -86,113 +102,6 @@ export function Graph({ query }: { query: string }) {
           {texts.search.more}
         </button>
       )}
-    </>
-  );
-}
-
-function Relations({ entity, relations }: { entity: api.EntityView["entity"]; relations: api.Relation[] }) {
-  if (relations.length === 0) return null;
-  return (
-    <section class="card">
-      <h2>{t.relations}</h2>
-      <ul>
-        {relations.map((relation) => (
-          <li key={relation.id}>
-            {relation.fromId === entity.id ? relation.from : <a href={links.entity(relation.fromId)}>{relation.from}</a>}{" "}
-            <span class="tag">{relation.relationType}</span>{" "}
-            {relation.toId === entity.id ? relation.to : <a href={links.entity(relation.toId)}>{relation.to}</a>}
-          </li>
-        ))}
-      </ul>
-    </section>
-  );
-}
-
-function Changes({ changes }: { changes: api.GraphVersion[] }) {
-  if (changes.length === 0) return null;
-  return (
-    <section class="card">
-      <h2>{texts.history.heading}</h2>
-      <ul>
-        {changes.map((change, at) => (
-          <li key={at}>
-            <span class={`tag ${change.kind}`}>{texts.history.kinds[change.kind] ?? change.kind}</span> {change.observation ?? change.relation ?? change.type ?? ""}
-            <br />
-            <span class="facts">
-              {change.by ?? texts.history.unknownAuthor} · <Time at={change.at} near />
-              {change.tool !== undefined && ` · ${texts.history.tool(change.tool)}`}
-            </span>
-          </li>
-        ))}
-      </ul>
-    </section>
-  );
-}
-
-function Facts({ view, changes }: { view: api.EntityView; changes: api.GraphVersion[] }) {
-  const { entity } = view;
-  const attributes = Object.entries(entity.attrs);
-  return (
-    <>
-      <PageHeading text={entity.name}>
-        <span class="tag">{entity.entityType}</span>
-      </PageHeading>
-      {view.truncated && <p class="note">{t.truncated}</p>}
-      <div class="cards">
-        <section class="card">
-          <h2>{t.observations}</h2>
-          {view.observations.length === 0 ? (
-            <p class="quiet">{t.noObservations}</p>
-          ) : (
-            <ul>
-              {view.observations.map((observation) => (
-                <li key={observation.id}>
-                  <Line text={observation.text} />
-                  <br />
-                  <span class="facts">
-                    <Time at={observation.timestamp} near />
-                    {observation.author !== undefined && ` ${texts.documents.by(observation.author)}`}
-                  </span>
-                </li>
-              ))}
-            </ul>
-          )}
-        </section>
-        <Relations entity={entity} relations={view.relations} />
-        {attributes.length > 0 && (
-          <section class="card">
-            <h2>{t.attributes}</h2>
-            <dl>
-              {attributes.map(([name, value]) => (
-                <div key={name}>
-                  <dt>{name}</dt>
-                  <dd>{typeof value === "string" ? value : JSON.stringify(value)}</dd>
-                </div>
-              ))}
-            </dl>
-          </section>
-        )}
-        <Changes changes={changes} />
-      </div>
-    </>
-  );
-}
-
-export function Entity({ name }: { name: string }) {
-  const load = async (signal: AbortSignal) => {
-    const [view, history] = await Promise.all([api.entity(name, signal), api.entityHistory(name, signal)]);
-    return { view, changes: history.versions };
-  };
-  const [loaded, retry] = useLoaded(load, [name]);
-  return (
-    <>
-      <p class="crumbs">
-        <a href={links.graph()}>{t.heading}</a>
-      </p>
-      {loaded.state === "failed" && <PageHeading text={t.heading} />}
-      <Shown loaded={loaded} retry={retry}>
-        {({ view, changes }) => <Facts view={view} changes={changes} />}
-      </Shown>
     </>
   );
 }

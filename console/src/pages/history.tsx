@@ -1,8 +1,8 @@
 // The versions of a document, or of all, and what each of them changed.
 
-import { useContext, useEffect, useState } from "preact/hooks";
+import { useContext, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
-import { MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
+import { LIVE, MayAdminister, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
 import { links } from "../router";
 import { texts } from "../texts";
 import { Time } from "../time";
@@ -30,6 +30,63 @@ export function Difference({ diff }: { diff: string }) {
   );
 }
 
+/** The way to take back one change: an own one, or as one who administers. */
+function UndoOne({ name, version: { by, at, imported } }: { name: string; version: api.Version }) {
+  const mayAdminister = useContext(MayAdminister);
+  if (by === undefined || imported === true || !(mayAdminister || by === api.currentSession()?.user)) return null;
+  return (
+    <a class="button" href={links.undo({ by, since: at, until: at, filename: name })}>
+      {texts.undo.one}
+    </a>
+  );
+}
+
+/** Ways to take back more than a change. Each first shows what it would do. */
+function UndoMore({ name, version }: { name: string; version: api.Version }) {
+  const { session, by, at } = version;
+  if (session === undefined && by === undefined) return null;
+  return (
+    <details class="create">
+      <summary>{texts.undo.open}</summary>
+      <p class="hint">{texts.undo.first}</p>
+      <ul>
+        {session !== undefined && (
+          <>
+            <li>
+              <a href={links.undo({ by: session, filename: name })}>{texts.undo.sessionHere}</a>
+            </li>
+            <li>
+              <a href={links.undo({ by: session })}>{texts.undo.sessionAll}</a>
+            </li>
+          </>
+        )}
+        {by !== undefined && (
+          <li>
+            <a href={links.undo({ by, since: at, filename: name })}>{texts.undo.userHere(by)}</a>
+          </li>
+        )}
+      </ul>
+    </details>
+  );
+}
+
+/** The way back for a document that does not exist any more. */
+function DeletedNote({ name, versions }: { name: string; versions: api.Version[] }) {
+  const mayWrite = useContext(MayWrite);
+  const [last, former] = versions;
+  if (last?.kind !== "deleted") return null;
+  return (
+    <p class="note" role="status">
+      {t.wasDeleted(last.by)} <Time at={last.at} near />.{" "}
+      {mayWrite && former !== undefined && (
+        <a class="button" href={links.edit(name, former.version)}>
+          {t.bringBack}
+        </a>
+      )}
+    </p>
+  );
+}
+
 function Change({ name, version, former, isLast }: { name: string; version: api.Version; former: number | undefined; isLast: boolean }) {
   const [withPresent, setWithPresent] = useState(false);
   const mayWrite = useContext(MayWrite);
@@ -40,9 +97,19 @@ function Change({ name, version, former, isLast }: { name: string; version: api.
     return { text: (await api.versionText(name, number, signal)).text };
   };
   const [loaded, retry] = useLoaded(load, [name, version.version, former, withPresent]);
+  const heading = useRef<HTMLHeadingElement>(null);
+  // On a narrow screen it is below the list: what was chosen is what is shown.
+  useLayoutEffect(() => {
+    const place = heading.current?.getBoundingClientRect();
+    if (place === undefined || (place.top >= 0 && place.bottom < window.innerHeight)) return;
+    heading.current?.focus({ preventScroll: true });
+    heading.current?.scrollIntoView({ behavior: "instant" });
+  }, []);
   return (
     <section class="change" aria-labelledby="change">
-      <h2 id="change">{t.diffHeading(version.version)}</h2>
+      <h2 id="change" ref={heading} tabIndex={-1}>
+        {t.diffHeading(version.version)}
+      </h2>
       <p class="facts">
         <strong>{version.by ?? t.unknownAuthor}</strong>, <Time at={version.at} />
         {version.tool !== undefined && `, ${t.tool(version.tool)}`}
@@ -62,7 +129,9 @@ function Change({ name, version, former, isLast }: { name: string; version: api.
             {texts.edit.restore}
           </a>
         )}
+        {mayWrite && <UndoOne name={name} version={version} />}
       </div>
+      {mayWrite && <UndoMore name={name} version={version} />}
       <Shown loaded={loaded} retry={retry}>
         {(found) =>
           "diff" in found ? (
@@ -107,7 +176,7 @@ function Versions({ versions, chosen, name }: { versions: api.Version[]; chosen:
 }
 
 export function History({ name, version }: { name: string | undefined; version: number | undefined }) {
-  const [loaded, retry] = useLoaded((signal) => api.history(name, undefined, signal), [name]);
+  const [loaded, retry] = useLoaded((signal) => api.history(name, undefined, signal), [name], LIVE);
   const [older, setOlder] = useState<api.Version[]>([]);
   const [cursor, setCursor] = useState<string>();
   const [error, setError] = useState<api.ApiError>();
@@ -140,6 +209,11 @@ export function History({ name, version }: { name: string | undefined; version: 
         )}
       </p>
       <PageHeading text={name === undefined ? t.heading : `${t.of} ${name.split("/").at(-1) ?? name}`} />
+      {name === undefined && (
+        <p>
+          <a href={links.sessions}>{texts.sessions.heading}</a>
+        </p>
+      )}
       <Shown loaded={loaded} retry={retry}>
         {(page) => {
           const versions = [...page.versions, ...older];
@@ -148,22 +222,25 @@ export function History({ name, version }: { name: string | undefined; version: 
           const former = chosen === undefined || chosen.kind === "created" ? undefined : versions[at + 1]?.version;
           if (versions.length === 0) return <p class="quiet">{t.none}</p>;
           return (
-            <div class={name === undefined ? "" : "beside"}>
-              <div>
-                <Versions versions={versions} chosen={chosen} name={name} />
-                {error !== undefined && <Trouble error={error} retry={() => void more()} />}
-                {cursor !== undefined && (
-                  <button type="button" onClick={() => void more()}>
-                    {t.more}
-                  </button>
+            <>
+              {name !== undefined && <DeletedNote name={name} versions={versions} />}
+              <div class={name === undefined ? "" : "beside"}>
+                <div>
+                  <Versions versions={versions} chosen={chosen} name={name} />
+                  {error !== undefined && <Trouble error={error} retry={() => void more()} />}
+                  {cursor !== undefined && (
+                    <button type="button" onClick={() => void more()}>
+                      {t.more}
+                    </button>
+                  )}
+                </div>
+                {chosen !== undefined ? (
+                  <Change key={chosen.version} name={name ?? chosen.filename} version={chosen} former={former} isLast={at === 0} />
+                ) : (
+                  name !== undefined && <p class="quiet">{t.pick}</p>
                 )}
               </div>
-              {chosen !== undefined ? (
-                <Change key={chosen.version} name={name ?? chosen.filename} version={chosen} former={former} isLast={at === 0} />
-              ) : (
-                name !== undefined && <p class="quiet">{t.pick}</p>
-              )}
-            </div>
+            </>
           );
         }}
       </Shown>

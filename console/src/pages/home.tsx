@@ -1,7 +1,7 @@
 // The overview: what is being worked on, blockers, latest decisions, who was active.
 
 import * as api from "../api";
-import { Line, Markdown, PageHeading, Shown, useLoaded } from "../parts";
+import { Line, LIVE, Markdown, PageHeading, Shown, useLoaded } from "../parts";
 import { links } from "../router";
 import { texts } from "../texts";
 import { Time, WrittenTime } from "../time";
@@ -72,7 +72,7 @@ function Graph({ summary }: { summary: string }) {
       {entities.length > 0 && (
         <ul>
           {entities.map((line) => (
-            <li key={line}>{line.slice(2)}</li>
+            <li key={line}>{line.slice(2).replace(/ \((\d+) obs\)$/, (_all, count: string) => ` (${t.observations(Number(count))})`)}</li>
           ))}
         </ul>
       )}
@@ -198,7 +198,7 @@ export function Home() {
     const [digest, changes] = await Promise.all([api.digest(signal), api.history(undefined, undefined, signal)]);
     return { digest, versions: changes.versions };
   };
-  const [loaded, retry] = useLoaded(load, []);
+  const [loaded, retry] = useLoaded(load, [], LIVE);
   return (
     <>
       <PageHeading text={t.heading} />

@@ -1,6 +1,6 @@
 // Search as you type, over the lines of documents.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
 import { Marked, PageHeading, queryWords, Trouble } from "../parts";
 import { go, links } from "../router";
@@ -42,7 +42,7 @@ export function Search({ query }: { query: string }) {
   const field = useRef<HTMLInputElement>(null);
 
   // The address changes by a link or by going back.
-  useEffect(() => {
+  useLayoutEffect(() => {
     setText((before) => (before.trim() === query ? before : query));
     field.current?.focus();
   }, [query]);
@@ -57,7 +57,7 @@ export function Search({ query }: { query: string }) {
     const control = new AbortController();
     const timer = setTimeout(() => {
       if (wanted !== query) go(links.search(wanted), { replace: true });
-      Promise.all([api.search(wanted, { ended }, control.signal), api.searchGraph(wanted, { limit: 5 }, control.signal)]).then(
+      Promise.all([api.search(wanted, { includeEnded: ended }, control.signal), api.searchGraph(wanted, { limit: 5 }, control.signal)]).then(
         ([found, { entities }]) => {
           setError(undefined);
           setResults({
@@ -84,7 +84,7 @@ export function Search({ query }: { query: string }) {
   async function more({ query: asked, cursor }: Results) {
     if (cursor === undefined) return;
     try {
-      const found = await api.search(asked, { ended, cursor });
+      const found = await api.search(asked, { includeEnded: ended, cursor });
       setResults((before) =>
         before?.cursor === cursor
           ? { ...before, lines: [...before.lines, ...found.results], truncated: found.truncated, cursor: found.nextCursor }
@@ -98,7 +98,7 @@ export function Search({ query }: { query: string }) {
   const words = queryWords(results?.query ?? "");
   return (
     <>
-      <PageHeading text={t.heading} />
+      <PageHeading text={t.heading} takesFocus={false} />
       <search>
         <label for="query">{t.label}</label>
         <input
@@ -120,7 +120,7 @@ export function Search({ query }: { query: string }) {
         </label>
       </search>
       {error !== undefined && <Trouble error={error} retry={() => setAttempt(attempt + 1)} />}
-      <p class="quiet" role="status">
+      <p class={results === undefined && error === undefined && text.trim() !== "" ? "quiet pending" : "quiet"} role="status">
         {results === undefined
           ? t.start
           : results.lines.length === 0

@@ -1,21 +1,50 @@
 // Signing in with a key or a login code, and choosing a project.
 
-import { useEffect, useRef, useState } from "preact/hooks";
-import { ApiError, keepSession, type Project, signIn, type StoredSession } from "../api";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { ApiError, beginWithProvider, keepSession, type Project, provider as nameOfProvider, signIn, type StoredSession } from "../api";
 import { move } from "../router";
 import { texts } from "../texts";
 
 export type Why = "first" | "ended" | "out";
 
-export function SignIn({ why, onSignedIn }: { why: Why; onSignedIn: (session: StoredSession) => void }) {
-  const [projects, setProjects] = useState<Project[]>();
+interface Props {
+  why: Why;
+  /** The projects of a user who has signed in elsewhere. */
+  offered: Project[] | undefined;
+  onSignedIn: (session: StoredSession) => void;
+}
+
+export function SignIn({ why, offered, onSignedIn }: Props) {
+  const [projects, setProjects] = useState<Project[] | undefined>(offered);
+  const [provider, setProvider] = useState<string>();
   const [error, setError] = useState<string>();
   const [busy, setBusy] = useState(false);
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.title = texts.title(texts.signIn.heading, "");
     field.current?.focus();
   }, [projects]);
+
+  useEffect(() => {
+    const control = new AbortController();
+    nameOfProvider(control.signal).then(
+      setProvider,
+      // Keys and codes are offered in any case.
+      () => setProvider(undefined),
+    );
+    return () => control.abort();
+  }, []);
+
+  async function leave() {
+    setBusy(true);
+    setError(undefined);
+    try {
+      window.location.assign(await beginWithProvider());
+    } catch (failure) {
+      setError(failure instanceof ApiError ? failure.message : texts.errors.server);
+      setBusy(false);
+    }
+  }
 
   async function send(given: { secret: string } | { project: string }) {
     setBusy(true);
@@ -69,6 +98,14 @@ export function SignIn({ why, onSignedIn }: { why: Why; onSignedIn: (session: St
       {projects === undefined ? (
         <form onSubmit={submit} noValidate>
           <p>{texts.signIn.intro}</p>
+          {provider !== undefined && (
+            <>
+              <button class="main" type="button" disabled={busy} onClick={() => void leave()}>
+                {texts.signIn.with(provider)}
+              </button>
+              <p class="hint">{texts.signIn.or}</p>
+            </>
+          )}
           <label for="secret">{texts.signIn.label}</label>
           <input
             id="secret"

@@ -15,13 +15,10 @@ use memory_bank_core::store::{
     BatchObservation, EntityDraft, EntityRef, GraphBatch, GraphFound, GraphSearch, ObservationAdded,
     ObservationDraft, PointerDraft, Skip, Subgraph,
 };
-use proptest::prelude::*;
-use proptest::strategy::ValueTree as _;
-use proptest::test_runner::{Config, TestRunner};
 
 use crate::Project;
 
-fn named(name: &str) -> EntityRef {
+pub(crate) fn named(name: &str) -> EntityRef {
     EntityRef(name.into())
 }
 
@@ -39,7 +36,7 @@ fn until(text: &str, valid_until: &str) -> ObservationDraft {
     ObservationDraft { validity, ..draft(text) }
 }
 
-async fn entity(p: &Project, name: &str) {
+pub(crate) async fn entity(p: &Project, name: &str) {
     let draft = EntityDraft { name: name.into(), entity_type: "service".into(), attrs: None };
     p.bank.upsert_entity(&p.caller, draft).await.unwrap();
 }
@@ -61,14 +58,14 @@ async fn open(p: &Project, view: FactView) -> Subgraph {
     p.other.open(&p.caller, &[named("Api")], 1, limits::REPLY_BYTES, view).await.unwrap()
 }
 
-async fn search(p: &Project, query: Option<&str>, view: FactView) -> GraphFound {
+pub(crate) async fn search(p: &Project, query: Option<&str>, view: FactView) -> GraphFound {
     let query = query.map(|query| Query::parse(query).unwrap());
     let (bytes, skip) = (limits::REPLY_BYTES, Skip::default());
     let wanted = GraphSearch { query, limit: 100, depth: 1, bytes, skip, view };
     p.other.search_graph(&p.caller, &wanted).await.unwrap()
 }
 
-fn texts<'a>(facts: impl IntoIterator<Item = &'a Observation>) -> BTreeSet<String> {
+pub(crate) fn texts<'a>(facts: impl IntoIterator<Item = &'a Observation>) -> BTreeSet<String> {
     facts.into_iter().map(|fact| fact.text.clone()).collect()
 }
 
@@ -203,9 +200,11 @@ pub async fn other_bounds_replace_the_former_ones_also_if_they_begin_later(p: Pr
     assert_eq!(shown(&p, now()).await, (vec!["fact one".into(), "fact two".into()], 1));
     let opened = open(&p, now()).await.observations;
     assert!(opened.iter().all(|fact| fact.id != second.id), "{opened:?}");
-    for (day, right, ended) in
-        [("2150-11-30", "fact one", 0), ("2150-12-05", "fact one", 1), ("2150-12-10", "fact two", 2)]
-    {
+    for (day, right, ended) in [
+        ("2150-11-30", "fact one, fact two", 1),
+        ("2150-12-05", "fact one, fact two", 1),
+        ("2150-12-10", "fact two", 2),
+    ] {
         let (texts, left) = shown(&p, FactView::as_of(day).unwrap()).await;
         assert_eq!((texts.join(", ").as_str(), left), (right, ended), "{day}");
     }
@@ -255,10 +254,10 @@ pub async fn a_view_of_the_past_shows_what_was_known_then(p: Project) {
     for (day, right, ended) in [
         ("2099-12-31", "", 0),
         ("2100-01-01", "fact four, fact one", 0),
-        ("2100-01-03T11:59:59Z", "fact four, fact one", 0),
-        ("2100-01-03", "fact four, fact two", 1),
-        ("2100-01-04", "fact four, fact two", 1),
-        ("2100-01-05", "fact two", 2),
+        ("2100-01-03T11:59:59Z", "fact four, fact one, fact three", 0),
+        ("2100-01-03", "fact four, fact three, fact two", 1),
+        ("2100-01-04", "fact four, fact three, fact two", 1),
+        ("2100-01-05", "fact three, fact two", 2),
         ("2100-01-06", "fact three, fact two", 2),
     ] {
         let view = FactView::as_of(day).unwrap();
@@ -266,14 +265,18 @@ pub async fn a_view_of_the_past_shows_what_was_known_then(p: Project) {
         assert_eq!((texts.join(", ").as_str(), left), (right, ended), "{day}");
     }
     let with_ended = FactView::as_of("2100-01-05").unwrap().with_ended(true);
-    assert_eq!(shown(&p, with_ended).await.0, ["fact four", "fact one", "fact two"]);
+    assert_eq!(shown(&p, with_ended).await.0, ["fact four", "fact one", "fact three", "fact two"]);
     // Before the entity was created, there was nothing.
     let before = FactView::as_of("2001-01-01").unwrap();
     assert!(open(&p, before).await.entities.is_empty());
     assert!(search(&p, Some("api"), before).await.entities.is_empty());
-    // A fact that will hold is shown now.
-    let now = FactView::now("2100-01-02T00:00:00Z".parse().unwrap());
-    assert!(shown(&p, now).await.0.contains(&"fact three".to_owned()));
+    // A fact that will hold is shown now, and with the same time as `asOf`.
+    for view in [
+        FactView::now("2100-01-02T00:00:00Z".parse().unwrap()),
+        FactView::as_of("2100-01-02T00:00:00Z").unwrap(),
+    ] {
+        assert!(shown(&p, view).await.0.contains(&"fact three".to_owned()), "{view:?}");
+    }
 }
 
 pub async fn similar_facts_that_hold_are_named(p: Project) {
@@ -341,10 +344,22 @@ pub async fn of_concurrent_successors_each_is_stored(p: Project) {
     let calls = (0..12).map(|number| {
         let (bank, caller) = (if number % 2 == 0 { &p.bank } else { &p.other }, &p.caller);
         let draft = replacing(&format!("fact of writer {}", number / 2), &[&known.id]);
-        async move { bank.add_observation(caller, &named("Api"), draft).await.unwrap().existed }
+        async move { bank.add_observation(caller, &named("Api"), draft).await.unwrap() }
     });
-    let existed = join_all(calls).await.into_iter().filter(|existed| *existed).count();
-    assert_eq!(existed, 6);
+    let (existed, added): (Vec<_>, Vec<_>) = join_all(calls).await.into_iter().partition(|one| one.existed);
+    assert_eq!((existed.len(), added.len()), (6, 6));
+    // One was first. Each other one names the one before it as the fact that had replaced the known one already.
+    let already: Vec<Option<&String>> = added.iter().map(|one| one.already.get(&known.id)).collect();
+    let ids: BTreeSet<&String> = added.iter().map(|one| &one.observation.id).collect();
+    assert_eq!(already.iter().filter(|by| by.is_none()).count(), 1, "{already:?}");
+    assert_eq!(already.iter().flatten().collect::<BTreeSet<_>>().len(), 5, "{already:?}");
+    assert!(already.iter().flatten().all(|by| ids.contains(by)), "{already:?}");
+    // A fact that replaces the former successors, too, has nobody before it.
+    let mut all: Vec<&str> = ids.iter().map(|id| id.as_str()).collect();
+    all.push(&known.id);
+    let last = add(&p, replacing("fact of all", &all)).await;
+    assert!(last.already.is_empty(), "{:?}", last.already);
+    p.bank.delete_observation(&p.caller, &last.observation.id, None).await.unwrap();
     let (texts, left) = shown(&p, now()).await;
     assert_eq!((texts.len(), left), (6, 1));
 }
@@ -385,110 +400,60 @@ pub async fn a_backup_keeps_bounds(p: Project) {
     assert_eq!(shown(&p, now()).await, (vec!["fact two".into()], 2));
 }
 
-/// One random fact: the day on which it is recorded, its bounds in days, and which earlier facts it replaces.
-type RandomFact = (u32, Option<u32>, Option<u32>, Vec<usize>);
-
-fn random_facts() -> impl Strategy<Value = Vec<RandomFact>> {
-    let day = 1..15_u32;
-    let fact = (
-        day.clone(),
-        proptest::option::weighted(0.3, day.clone()),
-        proptest::option::weighted(0.3, day),
-        proptest::collection::vec(any::<prop::sample::Index>(), 0..3),
-    );
-    proptest::collection::vec(fact, 1..10).prop_map(|facts| {
-        let mut built: Vec<RandomFact> = Vec::new();
-        for (recorded, from, until, replaced) in facts {
-            let until = until.map(|until| from.map_or(until, |from| until.max(from)));
-            let replaced = if built.is_empty() {
-                Vec::new()
-            } else {
-                replaced.iter().map(|index| index.index(built.len())).collect()
-            };
-            built.push((recorded, from, until, replaced));
+pub async fn times_of_years_that_cannot_be_kept_are_refused(p: Project) {
+    entity(&p, "Api").await;
+    let times = [
+        "0000-12-31",
+        "0000-01-01T00:00:00Z",
+        "-0001-01-01",
+        "-000001-01-01T00:00:00Z",
+        "-1",
+        "0",
+        "0001-01-01T00:00:00+01:00",
+        "10000-01-01",
+        "+010000-01-01T00:00:00Z",
+        "99999-01-01",
+        "9999-12-31T23:59:59-01:00",
+    ];
+    for time in times {
+        let some = || Some(time.to_owned());
+        let bounds = [
+            ("validFrom", Validity { valid_from: some(), ..Validity::default() }),
+            ("validUntil", Validity { valid_until: some(), ..Validity::default() }),
+            ("expiresAt", Validity { expires_at: some(), ..Validity::default() }),
+        ];
+        for (name, validity) in bounds {
+            let why = refused(&p, ObservationDraft { validity, ..draft("a fact") }).await;
+            assert!(why.contains(&format!("{name} `{time}`")) && why.contains("0001 to 9999"), "{why}");
         }
-        built
-    })
-}
-
-/// The facts that each fact replaces: those that it names, and those that these replace.
-fn replaced_by_each(facts: &[RandomFact]) -> Vec<BTreeSet<usize>> {
-    let mut all: Vec<BTreeSet<usize>> = Vec::new();
-    for (.., named) in facts {
-        all.push(named.iter().flat_map(|one| all[*one].iter().copied().chain([*one])).collect());
+        let why = refused(&p, ObservationDraft { timestamp: some(), ..draft("a fact") }).await;
+        assert!(why.contains("0001 to 9999"), "{why}");
+        let why = FactView::as_of(time).unwrap_err().to_string();
+        assert!(why.contains("asOf") && why.contains("0001 to 9999"), "{why}");
     }
-    all
-}
-
-/// The kept facts that hold at the end of a day, and those that have ended, as the bank knew them on that day.
-fn rule(
-    facts: &[RandomFact],
-    kept: &BTreeSet<usize>,
-    day: u32,
-    with_ended: bool,
-) -> (BTreeSet<usize>, usize) {
-    let begins = |number: usize| facts[number].1.map_or(facts[number].0, |from| from.max(facts[number].0));
-    let replaced_by = replaced_by_each(facts);
-    let (mut holding, mut ended) = (BTreeSet::new(), 0);
-    for number in kept.iter().copied().filter(|number| begins(*number) <= day) {
-        let fact = &facts[number];
-        let replaced =
-            kept.iter().any(|other| begins(*other) <= day && replaced_by[*other].contains(&number));
-        if fact.2.is_some_and(|until| until < day) || replaced {
-            ended += 1;
-            if !with_ended {
-                continue;
-            }
-        }
-        holding.insert(number);
+    assert!(open(&p, FactView::ALL).await.observations.is_empty());
+    // The first and the last day can be kept, and mean what they say.
+    add(&p, until("the first day", "0001-01-01")).await;
+    add(&p, until("the year 49", "0049-05-05")).await;
+    let last = ["9999-12-31", "9999-12-31T23:59:59.999Z", "9999-12-31T11:00:00-12:00"];
+    for time in last {
+        add(&p, until(&format!("until {time}"), time)).await;
+        let from = Validity { valid_from: Some(time.into()), ..Validity::default() };
+        add(&p, ObservationDraft { validity: from, ..draft(&format!("from {time}")) }).await;
     }
-    (holding, if with_ended { 0 } else { ended })
-}
-
-pub async fn views_of_random_facts_follow_the_rule(p: Project) {
-    let mut runner = TestRunner::new(Config { cases: 1, ..Config::default() });
-    for case in 0..12 {
-        let facts = random_facts().new_tree(&mut runner).unwrap().current();
-        let name = format!("entity {case}");
-        entity(&p, &name).await;
-        let mut ids: Vec<String> = Vec::new();
-        for (number, (recorded, from, until, replaced)) in facts.iter().enumerate() {
-            let day = |day: &u32| format!("2100-01-{day:02}");
-            let validity = Validity {
-                valid_from: from.as_ref().map(day),
-                valid_until: until.as_ref().map(day),
-                expires_at: None,
-                supersedes: replaced.iter().map(|one| ids[*one].clone()).collect(),
-            };
-            let timestamp = Some(day(recorded));
-            let draft =
-                ObservationDraft { text: format!("fact {number}"), source: None, timestamp, validity };
-            let added = p.bank.add_observation(&p.caller, &named(&name), draft).await.unwrap();
-            ids.push(added.observation.id);
-        }
-        let kept: BTreeSet<usize> = (0..facts.len()).collect();
-        check_views(&p, &name, &facts, &kept).await;
-        // What a deleted fact replaced is still replaced by those that replaced the deleted one.
-        let deleted = case % facts.len();
-        p.bank.delete_observation(&p.caller, &ids[deleted], None).await.unwrap();
-        let kept: BTreeSet<usize> = kept.into_iter().filter(|number| *number != deleted).collect();
-        check_views(&p, &name, &facts, &kept).await;
+    let all: BTreeSet<String> =
+        last.iter().flat_map(|time| [format!("until {time}"), format!("from {time}")]).collect();
+    assert_eq!(texts(&open(&p, now()).await.observations), all);
+    // Those that end at a time of that day have ended then; those that begin later are known.
+    for (time, shown) in [
+        ("9999-12-30", 6),
+        ("9999-12-31T23:29:59.999+00:30", 6),
+        ("9999-12-31T11:00:00-12:00", 5),
+        ("9999-12-31T23:59:59.999Z", 4),
+        ("9999-12-31", 4),
+    ] {
+        let opened = open(&p, FactView::as_of(time).unwrap()).await;
+        assert_eq!(opened.observations.len(), shown, "{time}: {:?}", texts(&opened.observations));
     }
-}
-
-/// Checks all views of the facts of an entity of which only `kept` are left.
-async fn check_views(p: &Project, name: &str, facts: &[RandomFact], kept: &BTreeSet<usize>) {
-    for (day, with_ended) in (0..16).flat_map(|day| [(day, false), (day, true)]) {
-        let (holding, ended) = rule(facts, kept, day, with_ended);
-        let view = FactView::as_of(&format!("2100-01-{:02}T12:00:00Z", day.max(1))).unwrap();
-        let view = if day == 0 { FactView::as_of("2099-12-31").unwrap() } else { view };
-        let view = view.with_ended(with_ended);
-        let opened = p.other.open(&p.caller, &[named(name)], 0, limits::REPLY_BYTES, view).await.unwrap();
-        let right: BTreeSet<String> = holding.iter().map(|number| format!("fact {number}")).collect();
-        assert_eq!(texts(&opened.observations), right, "day {day}, {facts:?}");
-        assert_eq!(opened.ended_left, ended, "day {day}, {facts:?}");
-        let found = search(p, Some("fact"), view).await;
-        let own = found.observations.iter().filter(|one| one.entity_name == name);
-        assert_eq!(texts(own.map(|one| &one.observation)), right, "day {day}, {facts:?}");
-    }
+    assert!(open(&p, FactView::as_of("0001-01-01").unwrap()).await.entities.is_empty());
 }

@@ -8,6 +8,7 @@ use memory_bank_core::error::GraphError;
 use memory_bank_core::graph::history::{
     EntitySnapshot, GraphChange, GraphChangeQuery, GraphItem, GraphSubject, ItemChange, render, summary,
 };
+use memory_bank_core::graph::outline::{OutlineEntity, OutlineRelation};
 use memory_bank_core::history::ChangeContext;
 use memory_bank_core::store::{EntityDraft, EntityRef, GraphHistoryError, ObservationDraft};
 use serde_json::{Value, json};
@@ -198,6 +199,50 @@ pub async fn an_erased_history_of_an_entity_is_gone_and_the_entity_stays(p: Proj
     }
 }
 
+pub async fn numbers_of_erased_changes_name_no_others(p: Project) {
+    let shown = |all: &[GraphChange]| -> Vec<(i64, String)> {
+        all.iter().map(|change| (change.number, format!("{:?}", change.item()))).collect()
+    };
+    for name in ["A", "B", "C", "D"] {
+        entity(&p, &p.caller, name, json!({"n": 0})).await;
+    }
+    for n in 1..4 {
+        for name in ["A", "B", "C"] {
+            entity(&p, &p.caller, name, json!({"n": n})).await;
+            fact(&p, &p.caller, name, &format!("{name} {n}")).await;
+        }
+        // The deletion of another entity deletes a relation of the erased one, too.
+        for other in ["B", "D"] {
+            p.bank.link(&p.caller, &named(other), "uses", &named("A")).await.unwrap();
+        }
+        if n == 2 {
+            p.bank.delete_entity(&p.caller, &named("D")).await.unwrap();
+            entity(&p, &p.caller, "D", json!({"n": 9})).await;
+            p.bank.compact(&p.caller).await.unwrap();
+        }
+    }
+    for erased in ["A", "C"] {
+        let gone: Vec<i64> = of(&p, erased).await.iter().map(|change| change.number).collect();
+        let before = shown(&changes(&p, GraphSubject::Project).await);
+        let kept: Vec<_> = before.iter().filter(|(number, _)| !gone.contains(number)).cloned().collect();
+        p.bank.erase_entity(&p.caller, &named(erased)).await.unwrap();
+        assert_eq!(shown(&changes(&p, GraphSubject::Project).await), kept, "{erased}");
+        entity(&p, &p.caller, erased, json!({"n": 10})).await;
+        let newest = of(&p, erased).await;
+        let last = before.iter().map(|(number, _)| *number).max().unwrap();
+        assert!(newest.iter().all(|change| change.number > last), "{newest:?}");
+        for number in gone {
+            let missing = p.other.entity_chain(&p.caller, &named(erased), number).await;
+            assert!(matches!(missing, Err(GraphHistoryError::NoChange { .. })), "{number}: {missing:?}");
+        }
+    }
+    // What stays is followed back by its numbers.
+    let numbers: Vec<i64> = of(&p, "B").await.iter().map(|change| change.number).collect();
+    for number in numbers {
+        assert!(p.other.entity_chain(&p.caller, &named("B"), number).await.is_ok(), "{number}");
+    }
+}
+
 pub async fn an_unknown_entity_or_change_is_named(p: Project) {
     entity(&p, &p.caller, "A", json!({})).await;
     entity(&p, &p.caller, "B", json!({})).await;
@@ -266,4 +311,134 @@ pub async fn an_entity_as_it_was_after_each_change_equals_a_model(p: Project) {
             assert_eq!(render(&at(&p, name, *number).await), *expected, "{name} after {number}");
         }
     }
+}
+
+async fn outlined(p: &Project, at: Option<jiff::Timestamp>) -> (Vec<String>, Vec<String>) {
+    let outline = p.other.outline(&p.caller, at).await.unwrap();
+    let name = |at: usize| outline.entities[at].name.clone();
+    let entity = |entity: &OutlineEntity| format!("{} [{}]", entity.name, outline.types[entity.entity_type]);
+    let relation = |one: &OutlineRelation| {
+        format!("{} {} {}", name(one.from), outline.relation_types[one.relation_type], name(one.to))
+    };
+    let mut entities: Vec<String> = outline.entities.iter().map(entity).collect();
+    let mut relations: Vec<String> = outline.relations.iter().map(relation).collect();
+    entities.sort();
+    relations.sort();
+    (entities, relations)
+}
+
+pub async fn the_outline_shows_the_graph_as_it_is_and_as_it_was(p: Project) {
+    let ms = jiff::SignedDuration::from_millis;
+    // A moment after the last change, and before the next one.
+    let now = async || {
+        let last = changes(&p, GraphSubject::Project).await[0].at;
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        last.checked_add(ms(2)).unwrap()
+    };
+    entity(&p, &p.caller, "A", json!({"a": 1})).await;
+    entity(&p, &p.caller, "B", json!({})).await;
+    fact(&p, &p.caller, "A", "one").await;
+    p.bank.link(&p.caller, &named("A"), "uses", &named("B")).await.unwrap();
+    let both = now().await;
+    let first = p.other.outline(&p.caller, None).await.unwrap().first.unwrap();
+    let before = jiff::Timestamp::from_millisecond(first - 1).unwrap();
+    p.bank.unlink(&p.caller, &named("A"), "uses", &named("B")).await.unwrap();
+    let unlinked = now().await;
+    let chain = p.bank.entity_chain(&p.caller, &named("B"), 0).await.unwrap();
+    p.bank.delete_entity(&p.caller, &named("B")).await.unwrap();
+    let alone = now().await;
+    p.bank.restore_entity(&p.caller, &chain.now).await.unwrap();
+    entity(&p, &p.caller, "C", json!({})).await;
+    p.bank.link(&p.caller, &named("C"), "uses", &named("A")).await.unwrap();
+    let shown = |entities: &[&str], relations: &[&str]| {
+        let entities = entities.iter().map(|name| format!("{name} [thing]")).collect::<Vec<_>>();
+        (entities, relations.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(outlined(&p, None).await, shown(&["A", "B", "C"], &["C uses A"]));
+    assert_eq!(outlined(&p, Some(before)).await, shown(&[], &[]));
+    assert_eq!(outlined(&p, Some(both)).await, shown(&["A", "B"], &["A uses B"]));
+    assert_eq!(outlined(&p, Some(unlinked)).await, shown(&["A", "B"], &[]));
+    assert_eq!(outlined(&p, Some(alone)).await, shown(&["A"], &[]));
+    let of_all = p.other.outline(&p.caller, Some(before)).await.unwrap().first;
+    assert_eq!(of_all, Some(first), "the first entity counts whichever time is asked for");
+}
+
+/// The graph just before a time, as lines.
+async fn before(p: &Project, until: jiff::Timestamp) -> Vec<String> {
+    let then = p.other.graph_before(&p.caller, until).await.unwrap().unwrap();
+    assert!(then.is_whole);
+    let state = then.state;
+    let mut lines: Vec<String> =
+        state.entities().map(|one| render(&EntitySnapshot::of(&state, &one.id))).collect();
+    lines.sort();
+    lines
+}
+
+pub async fn the_graph_before_a_time_has_what_was_deleted_since_and_nothing_later(p: Project) {
+    let ms = jiff::SignedDuration::from_millis;
+    let now = async || {
+        let last = changes(&p, GraphSubject::Project).await[0].at;
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        last.checked_add(ms(2)).unwrap()
+    };
+    let shown = async || {
+        let state = p.other.graph_before(&p.caller, jiff::Timestamp::MAX).await.unwrap().unwrap().state;
+        let mut lines: Vec<String> =
+            state.entities().map(|one| render(&EntitySnapshot::of(&state, &one.id))).collect();
+        lines.sort();
+        lines
+    };
+    entity(&p, &p.caller, "A", json!({"a": 1})).await;
+    let first = changes(&p, GraphSubject::Project).await[0].at.checked_sub(ms(2)).unwrap();
+    assert!(before(&p, first).await.is_empty());
+    let mut known = vec![(first, Vec::new())];
+    let mut note = async || {
+        let at = now().await;
+        let size = p.other.graph_size(&p.caller, at).await.unwrap();
+        assert!(size.bytes > 500, "{size:?}");
+        known.push((at, shown().await));
+    };
+    entity(&p, &p.caller, "B", json!({})).await;
+    let one = fact(&p, &p.caller, "A", "one").await;
+    fact(&p, &p.caller, "B", "two").await;
+    p.bank.link(&p.caller, &named("A"), "uses", &named("B")).await.unwrap();
+    note().await;
+    entity(&p, &p.caller, "A", json!({"a": 2, "b": [true]})).await;
+    p.bank.delete_observation(&p.caller, &one, None).await.unwrap();
+    note().await;
+    let chain = p.bank.entity_chain(&p.caller, &named("B"), 0).await.unwrap();
+    p.bank.delete_entity(&p.caller, &named("B")).await.unwrap();
+    note().await;
+    p.bank.restore_entity(&p.caller, &chain.now).await.unwrap();
+    note().await;
+    let backup = p.bank.create_backup(&p.caller, None).await.unwrap();
+    p.bank.delete_entity(&p.caller, &named("A")).await.unwrap();
+    entity(&p, &p.caller, "C", json!({})).await;
+    note().await;
+    p.bank.restore_backup(&p.caller, &backup.id, false).await.unwrap();
+    note().await;
+    p.bank.compact(&p.caller).await.unwrap();
+    fact(&p, &p.caller, "A", "last").await;
+    for (at, right) in &known {
+        assert_eq!(before(&p, *at).await, *right, "{at}");
+    }
+    assert!(known[1].1.join("\n").contains("two") && known[3].1.len() == 1, "{known:?}");
+}
+
+pub async fn an_erased_history_of_the_graph_does_not_reach_back(p: Project) {
+    entity(&p, &p.caller, "A", json!({})).await;
+    fact(&p, &p.caller, "A", "one").await;
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let then = changes(&p, GraphSubject::Project).await[0]
+        .at
+        .checked_add(jiff::SignedDuration::from_millis(2))
+        .unwrap();
+    entity(&p, &p.caller, "B", json!({})).await;
+    fact(&p, &p.caller, "A", "two").await;
+    let whole = p.other.graph_before(&p.caller, then).await.unwrap().unwrap();
+    assert!(whole.is_whole && whole.state.observations().count() == 1);
+    p.bank.erase_entity(&p.caller, &named("A")).await.unwrap();
+    let partial = p.other.graph_before(&p.caller, then).await.unwrap().unwrap();
+    assert!(!partial.is_whole);
+    assert_eq!(partial.state.entities().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["A"]);
 }

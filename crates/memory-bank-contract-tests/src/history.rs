@@ -245,6 +245,54 @@ pub async fn an_erased_history_is_gone_and_the_text_stays(p: Project) {
     assert_eq!(text(&p, "a.md", after.last().unwrap().number).await.as_deref(), Some("more"));
 }
 
+/// Writes a document after its history was erased: none of the numbers from before means another text.
+async fn expect_new_numbers(p: &Project, name: &str, former: &[i64]) {
+    p.write(name, "written after the erasure").await;
+    let after: Vec<i64> = versions(p, name).await.iter().map(|version| version.number).collect();
+    let last = former.iter().max().unwrap();
+    let written = *after.last().unwrap();
+    assert!(written > *last, "{name}: {former:?}, then {after:?}");
+    assert_eq!(text(p, name, written).await.as_deref(), Some("written after the erasure"), "{name}");
+    for number in former {
+        let read = p.other.read_version(&p.caller, &path(name), *number).await;
+        let shown = read.ok().and_then(|version| version.text);
+        // The text before the first version that follows is the one that the last number had.
+        assert!(number == last || shown.is_none(), "{name} {number}: {shown:?}");
+        assert!(!shown.is_some_and(|text| text.contains("erasure")), "{name} {number}");
+    }
+}
+
+pub async fn numbers_of_an_erased_history_name_no_other_text(p: Project) {
+    let erased = async |name: &str| {
+        let numbers: Vec<i64> = versions(&p, name).await.iter().map(|version| version.number).collect();
+        p.bank.erase(&p.caller, &path(name)).await.unwrap();
+        numbers
+    };
+    for name in ["kept.md", "twice.md", "gone.md", "gone-twice.md", "former.md"] {
+        for content in ["one", "two", "three"] {
+            p.write(name, content).await;
+        }
+    }
+    let numbers = erased("kept.md").await;
+    expect_new_numbers(&p, "kept.md", &numbers).await;
+    let mut numbers = erased("twice.md").await;
+    p.write("twice.md", "four").await;
+    numbers.extend(erased("twice.md").await);
+    expect_new_numbers(&p, "twice.md", &numbers).await;
+    delete(&p, "gone.md").await;
+    let numbers = erased("gone.md").await;
+    expect_new_numbers(&p, "gone.md", &numbers).await;
+    delete(&p, "gone-twice.md").await;
+    let mut numbers = erased("gone-twice.md").await;
+    p.write("gone-twice.md", "five").await;
+    delete(&p, "gone-twice.md").await;
+    numbers.extend(erased("gone-twice.md").await);
+    expect_new_numbers(&p, "gone-twice.md", &numbers).await;
+    rename(&p, "former.md", "latter.md").await;
+    let numbers = erased("latter.md").await;
+    expect_new_numbers(&p, "latter.md", &numbers).await;
+}
+
 pub async fn an_unknown_document_or_version_is_named(p: Project) {
     p.write("a.md", "x").await;
     let error = p.bank.read_version(&p.caller, &path("a.md"), 99).await.unwrap_err();

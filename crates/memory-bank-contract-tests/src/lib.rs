@@ -8,13 +8,16 @@ pub mod backups;
 pub mod digests;
 pub mod documents;
 pub mod facts;
+pub mod facts_random;
 pub mod graph;
 pub mod graph_history;
 pub mod history;
 pub mod maintenance;
+pub mod past;
 pub mod state;
 pub mod undo;
 pub mod undo_graph;
+pub mod undo_restores;
 pub mod undo_sequences;
 
 use parking_lot::Mutex;
@@ -134,7 +137,11 @@ macro_rules! contract_tests {
             other_bounds_of_a_repeated_fact_replace_it, a_view_of_the_past_shows_what_was_known_then,
             similar_facts_that_hold_are_named, a_batch_replaces_facts_of_its_own_and_existing_ones,
             of_concurrent_successors_each_is_stored, history_and_restore_keep_bounds, a_backup_keeps_bounds,
-            views_of_random_facts_follow_the_rule);
+            times_of_years_that_cannot_be_kept_are_refused);
+        $crate::contract_tests!(@module $fresh, facts_random: views_of_random_facts_follow_the_rule);
+        $crate::contract_tests!(@module $fresh, past:
+            documents_read_back_as_they_were_after_each_change, a_renamed_document_is_found_by_both_names,
+            an_erased_history_does_not_reach_back);
         $crate::contract_tests!(@module $fresh, archives:
             a_full_log_is_archived_and_loses_nothing, a_full_log_without_entries_is_refused_and_nothing_changes,
             archives_of_many_months_contain_each_entry_once, the_last_archive_is_found_at_any_number,
@@ -152,31 +159,45 @@ macro_rules! contract_tests {
             every_change_is_a_version_that_reads_back, a_version_records_author_key_tool_and_session, a_rename_is_followed,
             a_deleted_document_keeps_its_history_and_comes_back, a_long_history_is_rebuilt_and_paged,
             concurrent_edits_are_a_version_each, one_edit_of_several_documents_is_a_version_of_each,
-            an_erased_history_is_gone_and_the_text_stays, an_unknown_document_or_version_is_named,
+            an_erased_history_is_gone_and_the_text_stays, numbers_of_an_erased_history_name_no_other_text,
+            an_unknown_document_or_version_is_named,
             a_restored_backup_adds_versions);
         $crate::contract_tests!(@module $fresh, graph_history:
             every_change_of_an_entity_is_listed_with_what_it_was_about,
             a_change_records_tool_and_session_and_lists_are_filtered_and_paged,
             a_deleted_entity_is_found_by_its_name_and_comes_back_as_it_was,
             an_editor_restores_but_deletes_no_facts_and_an_owner_does,
-            an_erased_history_of_an_entity_is_gone_and_the_entity_stays, an_unknown_entity_or_change_is_named,
-            an_entity_as_it_was_after_each_change_equals_a_model);
+            an_erased_history_of_an_entity_is_gone_and_the_entity_stays, numbers_of_erased_changes_name_no_others,
+            an_unknown_entity_or_change_is_named,
+            an_entity_as_it_was_after_each_change_equals_a_model,
+            the_outline_shows_the_graph_as_it_is_and_as_it_was,
+            the_graph_before_a_time_has_what_was_deleted_since_and_nothing_later,
+            an_erased_history_of_the_graph_does_not_reach_back);
         $crate::contract_tests!(@module $fresh, undo:
             all_that_one_session_changed_is_taken_back, a_renamed_and_changed_document_returns_to_its_former_name_and_text,
             changes_of_others_in_other_lines_stay_and_touched_lines_are_left, nothing_is_written_by_a_dry_run_or_if_one_must_be_left,
             a_second_undo_changes_nothing_and_an_undo_can_be_undone, equal_lines_of_two_sessions_are_told_apart, what_a_session_writes_again_after_its_own_undo_can_be_undone, an_editor_takes_back_only_own_changes,
-            changes_of_a_user_since_a_time_are_taken_back, a_taken_name_is_left, a_large_set_is_refused);
+            changes_of_a_user_since_a_time_are_taken_back, a_taken_name_is_left,
+            a_name_that_differs_only_by_case_from_a_new_one_is_left,
+            a_document_comes_back_under_a_name_that_the_undo_frees, swapped_names_are_swapped_back,
+            a_new_document_under_a_name_that_was_left_goes_in_the_same_undo, a_large_set_is_refused);
         $crate::contract_tests!(@module $fresh, undo_graph:
             all_that_a_session_changed_in_the_graph_is_taken_back_with_its_documents,
             what_others_changed_in_the_graph_stays_and_is_named, an_entity_that_others_use_stays_and_they_are_named,
             nothing_is_written_by_a_dry_run_or_if_an_item_must_be_left, an_editor_takes_back_only_own_items_of_the_graph,
             one_entity_of_a_user_since_a_time_is_taken_back, what_cannot_be_written_leaves_documents_and_graph,
             undo_of_a_replacement_lets_the_former_fact_hold_and_bounds_come_back, undos_and_writes_at_the_same_time_lose_nothing);
+        $crate::contract_tests!(@module $fresh, undo_restores:
+            a_restored_backup_is_taken_back_by_its_session, what_others_changed_after_a_restore_stays_and_is_named,
+            a_restored_backup_is_taken_back_by_its_user_and_time_and_by_restores_of_single_versions);
         $crate::contract_tests!(@module $fresh, maintenance:
             each_kind_is_proposed_and_each_proposal_is_one_change_that_is_taken_back,
             all_proposals_are_carried_out_and_taken_back_in_any_order,
             a_proposal_whose_ground_has_changed_is_refused_and_nothing_changes, a_fold_is_listed_with_its_tool_and_session,
-            an_editor_folds_what_deletes_nothing_and_is_told_what_takes_an_owner);
+            an_editor_folds_what_deletes_nothing_and_is_told_what_takes_an_owner,
+            of_concurrent_applications_of_a_proposal_one_is_written_and_the_other_is_refused,
+            a_fact_that_was_replaced_meanwhile_is_no_ground_to_fold_others,
+            of_several_chosen_proposals_those_that_hold_are_applied_and_an_overlap_is_refused);
         $crate::contract_tests!(@module $fresh, undo_sequences: any_sequence_of_changes_reads_back_and_is_undone);
     };
     (@module $fresh:path, $module:ident: $($name:ident),+ $(,)?) => {

@@ -1,11 +1,12 @@
 //! What can be folded is listed, folded one by one, and taken back exactly.
 #![expect(missing_docs, reason = "the name of each function is its rule")]
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use memory_bank_core::graph::Validity;
 use memory_bank_core::graph::history::{GraphChangeQuery, GraphSubject};
 use memory_bank_core::maintenance::{Proposal, ProposalKind};
-use memory_bank_core::store::{MaintainError, ObservationDraft, Survey, carry_out, chosen, survey};
+use memory_bank_core::store::{MaintainError, ObservationDraft, Survey, carry_out, chosen, surveyed};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
@@ -31,7 +32,7 @@ async fn fact_at(p: &Project, name: &str, text: &str, day: &str, validity: Valid
 }
 
 async fn listed(p: &Project) -> Survey {
-    survey(p.other.as_ref(), &p.caller, later()).await.unwrap()
+    surveyed(p.other.as_ref(), &p.caller).await.unwrap().examine(later())
 }
 
 /// Everything, sorted: an item that comes back is stored after the others. The time of an entity's last change is that of the undo.
@@ -109,10 +110,8 @@ pub async fn each_kind_is_proposed_and_each_proposal_is_one_change_that_is_taken
         assert_ne!(changed, first, "{proposal:?}");
         assert!(!listed(&p).await.proposals.iter().any(|one| one.id == proposal.id), "{proposal:?}");
         let again = carry_out(p.other.as_ref(), &p.caller, proposal, session_id(number), later()).await;
-        if proposal.kind != ProposalKind::NearDuplicate {
-            assert!(matches!(again, Err(MaintainError::Gone(_))), "{again:?}");
-            assert_eq!(state(&p, &DOCUMENTS).await, changed);
-        }
+        assert!(matches!(again, Err(MaintainError::Gone(_))), "{proposal:?}: {again:?}");
+        assert_eq!(state(&p, &DOCUMENTS).await, changed);
         let report = undo_session(&p, number, number + 1).await;
         assert!(report.is_written && report.left.is_empty() && report.left_items.is_empty(), "{report:?}");
         assert_eq!(state(&p, &DOCUMENTS).await, first, "{proposal:?}");
@@ -238,4 +237,86 @@ pub async fn an_editor_folds_what_deletes_nothing_and_is_told_what_takes_an_owne
         }
         assert_eq!(state(&p, &DOCUMENTS).await, before, "{proposal:?}");
     }
+}
+
+pub async fn of_concurrent_applications_of_a_proposal_one_is_written_and_the_other_is_refused(p: Project) {
+    filled(&p).await;
+    let survey = listed(&p).await;
+    for (number, proposal) in (100..).step_by(4).zip(survey.proposals.iter().filter(|one| one.fold.is_some()))
+    {
+        let before = state(&p, &DOCUMENTS).await;
+        let calls =
+            (0..4).map(|offset| {
+                let (bank, caller) = (if offset % 2 == 0 { &p.bank } else { &p.other }, &p.caller);
+                async move {
+                    carry_out(bank.as_ref(), caller, proposal, session_id(number + offset), later()).await
+                }
+            });
+        let done: Vec<Result<(), MaintainError>> = join_all(calls).await;
+        let refused = |one: &&Result<(), MaintainError>| matches!(one, Err(MaintainError::Gone(ids)) if *ids == [proposal.id.clone()]);
+        assert_eq!(done.iter().filter(refused).count(), 3, "{proposal:?}: {done:?}");
+        let winner = (number..).zip(&done).find(|(_, one)| one.is_ok()).map(|(number, _)| number).unwrap();
+        // It was written once: an undo of the one that was written is an undo of all.
+        assert!(run(&p, &p.caller, &request(winner, number + 900)).await.is_written, "{proposal:?}");
+        assert_eq!(state(&p, &DOCUMENTS).await, before, "{proposal:?}");
+    }
+}
+
+pub async fn a_fact_that_was_replaced_meanwhile_is_no_ground_to_fold_others(p: Project) {
+    filled(&p).await;
+    let survey = listed(&p).await;
+    for kind in [ProposalKind::Duplicate, ProposalKind::NearDuplicate] {
+        let proposal = survey.proposals.iter().find(|one| one.kind == kind).unwrap();
+        // Each fact of the proposal in turn; without the new fact the proposal holds again.
+        let graph = p.other.export(&p.caller).await.unwrap();
+        let text = |id: &str| graph.observations.iter().find(|one| one.id == id).unwrap().text.clone();
+        let texts: std::collections::BTreeSet<String> = proposal.touches().into_iter().map(text).collect();
+        let concerned: Vec<String> = graph
+            .observations
+            .iter()
+            .filter(|one| texts.contains(&one.text))
+            .map(|one| one.id.clone())
+            .collect();
+        assert_eq!(concerned.len(), 2, "{proposal:?}");
+        for id in concerned {
+            let supersedes = Validity { supersedes: vec![id], ..Validity::NONE };
+            let successor =
+                fact_at(&p, "Api", "says something else", "2026-02-01T00:00:00Z", supersedes).await;
+            let before = state(&p, &DOCUMENTS).await;
+            let error =
+                carry_out(p.other.as_ref(), &p.caller, proposal, session_id(5), later()).await.unwrap_err();
+            assert!(matches!(error, MaintainError::Gone(_)), "{error}");
+            assert_eq!(state(&p, &DOCUMENTS).await, before);
+            within(&p, 1).delete_observation(&p.caller, &successor, None).await.unwrap();
+        }
+        carry_out(p.other.as_ref(), &p.caller, proposal, session_id(6), later()).await.unwrap();
+        undo_session(&p, 6, 7).await;
+    }
+}
+
+pub async fn of_several_chosen_proposals_those_that_hold_are_applied_and_an_overlap_is_refused(p: Project) {
+    filled(&p).await;
+    let survey = listed(&p).await;
+    let chosen_by = |ids: &[&str]| {
+        let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+        chosen(&survey, &ids)
+    };
+    let of = |kind| survey.proposals.iter().find(|one| one.kind == kind).unwrap();
+    let (near, entry) = (of(ProposalKind::NearDuplicate), of(ProposalKind::DuplicateEntry));
+    // Two processes have chosen the same list; the second meets what the first one applied.
+    let list = chosen_by(&[&near.id, &entry.id, &near.id]).unwrap();
+    assert_eq!(list.len(), 2);
+    carry_out(p.bank.as_ref(), &p.caller, &list[0], session_id(5), later()).await.unwrap();
+    let applied = state(&p, &DOCUMENTS).await;
+    let gone = carry_out(p.other.as_ref(), &p.caller, &list[0], session_id(6), later()).await;
+    assert!(matches!(gone, Err(MaintainError::Gone(_))), "{gone:?}");
+    assert_eq!(state(&p, &DOCUMENTS).await, applied);
+    carry_out(p.other.as_ref(), &p.caller, &list[1], session_id(7), later()).await.unwrap();
+    let missing = chosen(&listed(&p).await, &[near.id.clone(), of(ProposalKind::Duplicate).id.clone()]);
+    assert!(matches!(missing, Err(MaintainError::Gone(ids)) if ids == [near.id.clone()]));
+    let merged = survey.proposals.iter().find(|one| one.kind == ProposalKind::SameName).unwrap();
+    let mut twice = survey.clone();
+    twice.proposals.push(Proposal { id: "fold_other".into(), ..merged.clone() });
+    let overlap = chosen(&twice, &[merged.id.clone(), "fold_other".into()]);
+    assert!(matches!(overlap, Err(MaintainError::Overlap(..))), "{overlap:?}");
 }

@@ -286,19 +286,137 @@ pub async fn changes_of_a_user_since_a_time_are_taken_back(p: Project) {
 pub async fn a_taken_name_is_left(p: Project) {
     write(&p, &p.caller, 1, "plan.md", "old\n").await;
     write(&p, &p.caller, 1, "draft.md", "new\n").await;
+    rename(&p, &p.caller, 2, "draft.md", "final.md").await;
     delete(&p, &p.caller, 2, "plan.md").await;
-    rename(&p, &p.caller, 2, "draft.md", "plan.md").await;
+    write(&p, &p.colleague, 5, "draft.md", "theirs\n").await;
     let whole = UndoRequest { all_or_nothing: true, ..request(2, 3) };
     assert!(!run(&p, &p.caller, &whole).await.is_written);
     let report = undo_session(&p, 2, 3).await;
-    assert_eq!(report.left[0].reason, Reason::NameTaken(path("plan.md")));
-    assert_eq!(p.text("draft.md").await.as_deref(), Some("new\n"));
-    // Now the name is free.
-    assert!(undo_session(&p, 2, 3).await.left.is_empty());
+    assert_eq!(report.left[0].reason, Reason::NameTaken(path("draft.md")));
+    assert_eq!((report.left.len(), report.undone.len()), (1, 1), "{report:?}");
+    assert_eq!(p.text("draft.md").await.as_deref(), Some("theirs\n"));
+    assert_eq!(p.text("final.md").await.as_deref(), Some("new\n"));
     assert_eq!(p.text("plan.md").await.as_deref(), Some("old\n"));
-    assert_eq!(versions(&p, "plan.md").await.last().unwrap().kind, VersionKind::Created);
+    // Now the name is free.
+    delete(&p, &p.caller, 6, "draft.md").await;
+    assert!(undo_session(&p, 2, 3).await.left.is_empty());
+    assert_eq!((p.text("draft.md").await.as_deref(), p.text("final.md").await), (Some("new\n"), None));
     undo_session(&p, 1, 4).await;
     assert_eq!((p.text("plan.md").await, p.text("draft.md").await), (None, None));
+}
+
+pub async fn a_name_that_differs_only_by_case_from_a_new_one_is_left(p: Project) {
+    write(&p, &p.caller, 1, "sub/plan.md", "old\n").await;
+    write(&p, &p.caller, 1, "log.md", "old\n").await;
+    write(&p, &p.caller, 2, "log.md", "new\n").await;
+    delete(&p, &p.caller, 2, "sub/plan.md").await;
+    write(&p, &p.colleague, 5, "Sub/new.md", "theirs\n").await;
+    let dry = run(&p, &p.caller, &UndoRequest { dry_run: true, ..request(2, 3) }).await;
+    let report = undo_session(&p, 2, 3).await;
+    assert_eq!(report, UndoReport { is_written: true, ..dry });
+    let clash = Box::new((path("sub/plan.md"), "Sub/new.md".to_owned()));
+    assert_eq!(report.left[0].reason, Reason::NameClashes(clash));
+    assert_eq!((report.left.len(), report.undone.len()), (1, 1), "{report:?}");
+    let names = ["sub/plan.md", "Sub/new.md", "log.md"];
+    assert_eq!(texts(&p, names).await, [None, Some("theirs\n".to_owned()), Some("old\n".to_owned())]);
+    delete(&p, &p.caller, 6, "Sub/new.md").await;
+    assert!(undo_session(&p, 2, 3).await.left.is_empty());
+    assert_eq!(p.text("sub/plan.md").await.as_deref(), Some("old\n"));
+}
+
+pub async fn a_document_comes_back_under_a_name_that_the_undo_frees(p: Project) {
+    for same in ["first\n", "new\n"] {
+        write(&p, &p.caller, 1, "a.md", same).await;
+        write(&p, &p.caller, 1, "b.md", "b\n").await;
+        let names = ["a.md", "b.md", "c.md"];
+        let before = texts(&p, names).await;
+        let document = versions(&p, "a.md").await[0].document.clone();
+        delete(&p, &p.caller, 2, "a.md").await;
+        rename(&p, &p.caller, 2, "b.md", "a.md").await;
+        rename(&p, &p.caller, 2, "a.md", "c.md").await;
+        write(&p, &p.caller, 2, "a.md", "new\n").await;
+        let after = texts(&p, names).await;
+        let new = versions(&p, "a.md").await[0].document.clone();
+        assert_ne!(new, document);
+        let dry = run(&p, &p.caller, &UndoRequest { dry_run: true, ..request(2, 3) }).await;
+        let report = undo_session(&p, 2, 3).await;
+        assert_eq!(report, UndoReport { is_written: true, ..dry });
+        assert!(report.left.is_empty(), "{report:?}");
+        assert_eq!(texts(&p, names).await, before);
+        let history = versions(&p, "a.md").await;
+        assert!(history.iter().all(|version| version.document == document), "{history:?}");
+        assert_eq!(history[0].kind, VersionKind::Restored);
+        // The new document is deleted, and comes back when the undo is undone.
+        assert!(undo_session(&p, 3, 4).await.left.is_empty());
+        assert_eq!(texts(&p, names).await, after);
+        assert_eq!(versions(&p, "a.md").await[0].document, new);
+        for session in [2, 1] {
+            assert!(undo_session(&p, session, 4).await.left.is_empty());
+        }
+        assert_eq!(texts(&p, names).await, [None, None, None]);
+    }
+}
+
+/// The texts of these documents.
+async fn texts<const N: usize>(p: &Project, names: [&str; N]) -> [Option<String>; N] {
+    let mut texts = [const { None }; N];
+    for (text, name) in texts.iter_mut().zip(names) {
+        *text = p.text(name).await;
+    }
+    texts
+}
+
+pub async fn swapped_names_are_swapped_back(p: Project) {
+    let names = ["a.md", "b.md", "tmp.md"];
+    let some = |texts: [Option<&str>; 3]| texts.map(|text| text.map(str::to_owned));
+    let (first, swapped) = (some([Some("a\n"), Some("b\n"), None]), some([Some("b\n"), Some("a\n"), None]));
+    write(&p, &p.caller, 1, "a.md", "a\n").await;
+    write(&p, &p.caller, 1, "b.md", "b\n").await;
+    for (from, to) in [("a.md", "tmp.md"), ("b.md", "a.md"), ("tmp.md", "b.md")] {
+        rename(&p, &p.colleague, 2, from, to).await;
+    }
+    let document = versions(&p, "a.md").await[0].document.clone();
+    assert_eq!(texts(&p, names).await, swapped);
+    let report = run(&p, &p.colleague, &request(2, 3)).await;
+    assert!(report.is_written && report.left.is_empty() && report.undone.len() == 2, "{report:?}");
+    assert_eq!(texts(&p, names).await, first);
+    assert_eq!(versions(&p, "b.md").await[0].document, document, "each document has its name again");
+    // And back; then with a change of one of them that stays.
+    assert!(undo_session(&p, 3, 4).await.left.is_empty());
+    assert_eq!(texts(&p, names).await, swapped);
+    write(&p, &p.caller, 5, "a.md", "b\nmore\n").await;
+    let report = undo_session(&p, 2, 6).await;
+    assert!(report.left.is_empty(), "{report:?}");
+    assert_eq!(texts(&p, names).await, some([Some("a\n"), Some("b\nmore\n"), None]));
+    undo_session(&p, 5, 7).await;
+    // All versions read back.
+    for name in ["a.md", "b.md"] {
+        for version in versions(&p, name).await {
+            let read = p.other.read_version(&p.caller, &path(name), version.number).await.unwrap();
+            assert_eq!(read.text.is_some(), version.etag.is_some(), "{name} {version:?}");
+        }
+    }
+    undo_session(&p, 1, 8).await;
+    assert_eq!(texts(&p, names).await, some([None; 3]));
+}
+
+pub async fn a_new_document_under_a_name_that_was_left_goes_in_the_same_undo(p: Project) {
+    let some = |texts: [Option<&str>; 2]| texts.map(|text| text.map(str::to_owned));
+    write(&p, &p.caller, 1, "a.md", "old\n").await;
+    rename(&p, &p.colleague, 2, "a.md", "b.md").await;
+    write(&p, &p.colleague, 2, "a.md", "new\n").await;
+    let report = run(&p, &p.colleague, &request(2, 3)).await;
+    assert!(report.left.is_empty() && report.undone.len() == 2, "{report:?}");
+    assert_eq!(texts(&p, ["a.md", "b.md"]).await, some([Some("old\n"), None]));
+    assert_eq!(versions(&p, "a.md").await.last().unwrap().kind, VersionKind::Created);
+    // And back: the name is left for the document that comes back.
+    let report = undo_session(&p, 3, 4).await;
+    assert!(report.left.is_empty() && report.undone.len() == 2, "{report:?}");
+    assert_eq!(texts(&p, ["a.md", "b.md"]).await, some([Some("new\n"), Some("old\n")]));
+    assert!(undo_session(&p, 2, 5).await.left.is_empty());
+    assert_eq!(texts(&p, ["a.md", "b.md"]).await, some([Some("old\n"), None]));
+    undo_session(&p, 1, 6).await;
+    assert_eq!(texts(&p, ["a.md", "b.md"]).await, some([None, None]));
 }
 
 pub async fn a_large_set_is_refused(p: Project) {

@@ -17,7 +17,7 @@ use memory_bank_core::store::{
 };
 use serde_json::{Value, json};
 
-use crate::undo::{context, request, run, undo_session, write};
+use crate::undo::{context, request, run, session, undo_session, write};
 use crate::{Project, path};
 
 pub(crate) fn named(name: &str) -> EntityRef {
@@ -164,7 +164,17 @@ pub async fn what_others_changed_in_the_graph_stays_and_is_named(p: Project) {
     assert_eq!(b.reason, ItemReason::Obstacle(ItemObstacle::ChangedSince));
     assert_eq!(b.others[0].author.as_ref(), Some(&p.colleague.user_name));
     assert!(shown(&p, "B").await.unwrap().contains("port = 82"));
-    assert_eq!(left(&report, "uses -> Gone").reason, ItemReason::NoEntity);
+    let link = left(&report, "uses -> Gone");
+    assert_eq!(link.reason, ItemReason::NoEntity);
+    // The deletion of the entity that it needs, and the version before it.
+    let [deletion] = &link.others[..] else { panic!("{link:?}") };
+    assert_eq!((deletion.change, deletion.session.as_ref()), (ItemChange::Deleted, Some(&session(6))));
+    let number = link.former.as_ref().filter(|former| former.name == "Gone").unwrap().number;
+    let was = p.bank.entity_chain(&p.caller, &named("Gone"), number).await.unwrap().start();
+    assert!(was.entity().is_some(), "{was:?}");
+    let number = b.former.as_ref().filter(|former| former.name == "B").unwrap().number;
+    let was = p.bank.entity_chain(&p.caller, &named("B"), number).await.unwrap().start();
+    assert!(render(&was).contains("port = 80"), "{was:?}");
     assert_eq!(
         (report.undone_items.len(), report.left_items.len(), report.unchanged),
         (1, 2, 1),

@@ -4,19 +4,23 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::error::GraphError;
 use memory_bank_core::history::{ChainQuery, Subject, VersionQuery};
 use memory_bank_core::limits;
-use memory_bank_core::store::{ObservationDraft, Reason};
+use memory_bank_core::store::{ObservationDraft, UndoReport, UndoRequest};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
-use crate::undo::{delete, rename, request, run, undo_session, versions, write};
+use crate::undo::{delete, rename, request, run, versions, write};
 use crate::undo_graph::{entity, named, shown, sorted, within};
 use crate::{Project, path};
+
+/// How many names documents have. The folders of the first and the last one differ only by case.
+const NAMES: u8 = 5;
 
 /// One change of a random sequence; numbers choose names, lines and sessions.
 #[derive(Debug, Clone)]
@@ -24,6 +28,10 @@ enum Step {
     Write(u8, Vec<u8>),
     Append(u8, u8),
     Rename(u8, u8),
+    Swap(u8, u8),
+    Replace(u8, u8),
+    /// Deletes a document, gives its name to others and writes a new one under it.
+    Reuse(u8, u8, u8),
     Delete(u8),
     Restore(u8, u8),
     Undo(u8),
@@ -57,12 +65,16 @@ fn graph_step() -> impl Strategy<Value = GraphStep> {
 
 /// What one session does; every second session is one of the colleague, who neither deletes nor takes back what others did.
 fn steps() -> impl Strategy<Value = Vec<Vec<Step>>> {
+    let name = || 0..NAMES;
     let step = prop_oneof![
-        4 => (0..4_u8, proptest::collection::vec(0..4_u8, 0..6)).prop_map(|(name, lines)| Step::Write(name, lines)),
-        4 => (0..4_u8, any::<u8>()).prop_map(|(name, line)| Step::Append(name, line)),
-        2 => (0..4_u8, 0..4_u8).prop_map(|(from, to)| Step::Rename(from, to)),
-        2 => (0..4_u8).prop_map(Step::Delete),
-        2 => (0..4_u8, any::<u8>()).prop_map(|(name, version)| Step::Restore(name, version)),
+        4 => (name(), proptest::collection::vec(0..4_u8, 0..6)).prop_map(|(name, lines)| Step::Write(name, lines)),
+        4 => (name(), any::<u8>()).prop_map(|(name, line)| Step::Append(name, line)),
+        2 => (name(), name()).prop_map(|(from, to)| Step::Rename(from, to)),
+        2 => (name(), name()).prop_map(|(one, other)| Step::Swap(one, other)),
+        2 => (name(), name()).prop_map(|(from, to)| Step::Replace(from, to)),
+        2 => (name(), name(), name()).prop_map(|(name, other, to)| Step::Reuse(name, other, to)),
+        2 => name().prop_map(Step::Delete),
+        2 => (name(), any::<u8>()).prop_map(|(name, version)| Step::Restore(name, version)),
         2 => any::<u8>().prop_map(Step::Undo),
         8 => graph_step().prop_map(Step::Graph),
     ];
@@ -80,7 +92,28 @@ struct Sequence<'p> {
 
 impl Sequence<'_> {
     fn name(&self, number: u8) -> String {
-        format!("{}/{}.md", self.folder, char::from(b'a' + number))
+        let name = match number {
+            0 => "sub/a".to_owned(),
+            1..4 => char::from(b'a' + number).to_string(),
+            _ => "Sub/b".to_owned(),
+        };
+        format!("{}/{name}.md", self.folder)
+    }
+
+    /// Whether there is a document of this name, or could be one.
+    async fn is_possible(&self, name: &str) -> bool {
+        for other in [0, NAMES - 1].map(|number| self.name(number)) {
+            if path(name).clashes_with(&other) && self.p.text(&other).await.is_some() {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn write(&self, caller: &Caller, number: u128, name: &str, text: &str) {
+        if self.is_possible(name).await {
+            write(self.p, caller, number, name, text).await;
+        }
     }
 
     fn entity(&self, number: u8) -> String {
@@ -90,13 +123,18 @@ impl Sequence<'_> {
     /// The texts of the documents, then the entities as sorted lines.
     async fn state(&self) -> Vec<Option<String>> {
         let mut state = Vec::new();
-        for number in 0..4 {
+        for number in 0..NAMES {
             state.push(self.p.text(&self.name(number)).await);
         }
         for number in 0..3 {
             state.push(sorted(shown(self.p, &self.entity(number)).await).map(|lines| lines.join("\n")));
         }
         state
+    }
+
+    /// The state of a bank without any of them.
+    fn nothing(&self) -> Vec<Option<String>> {
+        vec![None; usize::from(NAMES) + 3]
     }
 
     async fn step(&mut self, session: usize, step: &Step) {
@@ -107,17 +145,39 @@ impl Sequence<'_> {
         match step {
             Step::Write(name, lines) => {
                 let text: String = lines.iter().map(|line| format!("line {line} é\n")).collect();
-                write(p, caller, number, &self.name(*name), &text).await;
+                self.write(caller, number, &self.name(*name), &text).await;
             }
             Step::Append(name, line) => {
                 let name = self.name(*name);
                 let text = p.text(&name).await.unwrap_or_default();
-                write(p, caller, number, &name, &format!("{text}entry {line}\n")).await;
+                self.write(caller, number, &name, &format!("{text}entry {line}\n")).await;
             }
             Step::Rename(from, to) => {
+                self.rename(caller, number, &self.name(*from), &self.name(*to)).await;
+            }
+            Step::Swap(one, other) => {
+                let (one, other) = (self.name(*one), self.name(*other));
+                let between = format!("{}/between.md", self.folder);
+                if one != other && p.text(&one).await.is_some() && p.text(&other).await.is_some() {
+                    rename(p, caller, number, &one, &between).await;
+                    rename(p, caller, number, &other, &one).await;
+                    rename(p, caller, number, &between, &other).await;
+                }
+            }
+            Step::Replace(from, to) => {
                 let (from, to) = (self.name(*from), self.name(*to));
-                if p.text(&from).await.is_some() && p.text(&to).await.is_none() {
-                    rename(p, caller, number, &from, &to).await;
+                if self.rename(caller, number, &from, &to).await {
+                    self.write(caller, number, &from, "instead\n").await;
+                }
+            }
+            Step::Reuse(name, other, to) if !is_colleague => {
+                let [name, other, to] = [name, other, to].map(|number| self.name(*number));
+                if p.text(&name).await.is_some() {
+                    delete(p, caller, number, &name).await;
+                    if self.rename(caller, number, &other, &name).await {
+                        self.rename(caller, number, &name, &to).await;
+                    }
+                    self.write(caller, number, &name, "reused\n").await;
                 }
             }
             Step::Delete(name) if !is_colleague => {
@@ -129,12 +189,22 @@ impl Sequence<'_> {
             Step::Restore(name, version) => self.restore(caller, number, *name, *version).await,
             Step::Undo(of) => {
                 let of = self.first + u128::from(*of) % (session as u128 + 1);
-                run(p, caller, &request(of, number)).await;
+                self.undo(caller, &request(of, number)).await;
             }
-            Step::Delete(_) => {}
+            Step::Delete(_) | Step::Reuse(..) => {}
             Step::Graph(step) => self.graph_step(caller, number, step).await,
         }
         self.record().await;
+    }
+
+    /// Whether it was renamed: to a free name. A store in a folder refuses to move the last document of `sub` into `Sub`.
+    async fn rename(&self, caller: &Caller, number: u128, from: &str, to: &str) -> bool {
+        let is_free = self.p.text(to).await.is_none() && self.is_possible(to).await;
+        let is_possible = from != to && is_free && self.p.text(from).await.is_some();
+        if is_possible {
+            rename(self.p, caller, number, from, to).await;
+        }
+        is_possible
     }
 
     /// A change of something that is not there is none.
@@ -208,13 +278,21 @@ impl Sequence<'_> {
         let version = &page.versions[usize::from(version) % page.versions.len()];
         let read = self.p.bank.read_version(caller, &name, version.number).await.unwrap();
         if let Some(text) = read.text {
-            write(self.p, caller, number, name.as_str(), &text).await;
+            self.write(caller, number, name.as_str(), &text).await;
         }
+    }
+
+    /// Takes changes back: as a dry run says.
+    async fn undo(&self, caller: &Caller, request: &UndoRequest) -> UndoReport {
+        let dry = run(self.p, caller, &UndoRequest { dry_run: true, ..request.clone() }).await;
+        let report = run(self.p, caller, request).await;
+        assert_eq!(UndoReport { is_written: false, ..report.clone() }, dry);
+        report
     }
 
     /// Notes the texts of the newest versions.
     async fn record(&mut self) {
-        for number in 0..4 {
+        for number in 0..NAMES {
             let name = self.name(number);
             if let Some(text) = self.p.text(&name).await {
                 let newest = versions(self.p, &name).await.swap_remove(0);
@@ -229,7 +307,7 @@ impl Sequence<'_> {
         for ((document, number), text) in &self.texts {
             documents.entry(document).or_default().insert(*number, text);
         }
-        let names: Vec<_> = (0..4).map(|number| path(&self.name(number))).collect();
+        let names: Vec<_> = (0..NAMES).map(|number| path(&self.name(number))).collect();
         for (document, mut wanted) in documents {
             for path in &names {
                 let query =
@@ -252,6 +330,11 @@ impl Sequence<'_> {
 async fn run_sequence(p: &Project, case: u128, sessions: &[Vec<Step>]) {
     let first = (case + 1) * 1000;
     let mut sequence = Sequence { p, folder: format!("case-{case}"), first, texts: BTreeMap::new() };
+    write(p, &p.caller, first + 999, &format!("begin-{case}.md"), "").await;
+    // Changes of a graph have milliseconds in a folder.
+    tokio::time::sleep(Duration::from_millis(3)).await;
+    let begin = versions(p, &format!("begin-{case}.md")).await[0].at;
+    let start = begin.checked_add(jiff::SignedDuration::from_millis(2)).unwrap();
     let mut before = Vec::new();
     for (session, steps) in sessions.iter().enumerate() {
         before.push(sequence.state().await);
@@ -260,26 +343,21 @@ async fn run_sequence(p: &Project, case: u128, sessions: &[Vec<Step>]) {
         }
     }
     sequence.check().await;
-    for (session, expected) in before.iter().enumerate().rev() {
-        let (of, by) = (first + session as u128, first + 500 + session as u128);
-        // A name may be free only after another document left it.
-        let mut left = Vec::new();
-        for _ in 0..4 {
-            let report = undo_session(p, of, by).await;
-            assert!(report.left_items.is_empty(), "session {session}: {report:?}");
-            left = report.left;
-            sequence.record().await;
-            if left.is_empty() {
-                break;
-            }
-        }
-        // Documents that have swapped their names stay as they are, and are named.
-        if left.iter().any(|left| matches!(left.reason, Reason::NameTaken(_))) {
-            return sequence.check().await;
-        }
-        assert_eq!(&sequence.state().await, expected, "before session {session}: {left:?}");
+    let by_session = before.iter().enumerate().rev().map(|(session, expected)| {
+        (request(first + session as u128, first + 500 + session as u128), expected.clone())
+    });
+    let nothing = sequence.nothing();
+    let all = UndoRequest { session: None, since: Some(start), ..request(0, first + 500) };
+    // Either one session after the other, or all at once.
+    let undos: Vec<_> =
+        if case.is_multiple_of(2) { by_session.collect() } else { vec![(all, nothing.clone())] };
+    for (request, expected) in undos {
+        let report = sequence.undo(&p.caller, &request).await;
+        assert!(report.left.is_empty() && report.left_items.is_empty(), "{request:?}: {report:?}");
+        sequence.record().await;
+        assert_eq!(sequence.state().await, expected, "{request:?}: {report:?}");
     }
-    assert_eq!(sequence.state().await, vec![None; 7]);
+    assert_eq!(sequence.state().await, nothing);
     sequence.check().await;
 }
 

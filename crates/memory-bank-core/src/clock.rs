@@ -3,6 +3,8 @@
 use parking_lot::Mutex;
 
 use jiff::Timestamp;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 /// The source of the current time, in UTC.
@@ -62,6 +64,23 @@ impl Clock for FixedClock {
     }
 }
 
+/// A time, if it is in the years 1 to 9999: a database stores no others, and nobody means them.
+#[must_use]
+pub fn within_years(at: Timestamp) -> Option<Timestamp> {
+    /// The beginning of the year 1.
+    const FIRST: i64 = -62_135_596_800;
+    (at.as_second() >= FIRST).then_some(at)
+}
+
+/// The same for what a client sends.
+///
+/// # Errors
+/// It is no time, or one of another year.
+pub fn in_years<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    let at = Timestamp::deserialize(deserializer)?;
+    within_years(at).ok_or_else(|| D::Error::custom("a time is in the years 1 to 9999"))
+}
+
 /// `2026-11-22T09:30:07.062Z`: UTC ISO 8601 with exactly three decimals, as every reply and stored event has it.
 #[must_use]
 pub fn iso_millis(at: Timestamp) -> String {
@@ -76,6 +95,8 @@ pub fn date_time(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -84,5 +105,16 @@ mod tests {
         assert_eq!(iso_millis(at), "2026-11-22T09:30:07.062Z");
         assert_eq!(iso_millis("2026-11-22T09:30:07Z".parse().unwrap()), "2026-11-22T09:30:07.000Z");
         assert_eq!(date_time(at), "2026-11-22 09:30:07 UTC");
+    }
+
+    #[test]
+    fn times_are_in_the_years_that_a_database_stores() {
+        let read = |text: &str| serde_json::from_str::<Value>(text).ok().and_then(|at| in_years(at).ok());
+        for good in ["0001-01-01T00:00:00Z", "2026-11-22T09:30:07Z", "9999-12-30T00:00:00Z"] {
+            assert_eq!(read(&format!("\"{good}\"")), good.parse().ok());
+        }
+        for bad in ["0000-12-31T23:59:59Z", "-009000-01-01T00:00:00Z"] {
+            assert!(bad.parse::<Timestamp>().is_ok() && read(&format!("\"{bad}\"")).is_none(), "{bad}");
+        }
     }
 }

@@ -123,6 +123,15 @@ pub const CHAIN_VERSIONS: usize = 1000;
 pub const CHAIN_BYTES: usize = 8 * 1024 * 1024;
 /// The most changes of an entity that are followed back.
 pub const GRAPH_CHAIN_CHANGES: usize = 5000;
+/// The most entities that a picture of the graph is made of.
+pub const OUTLINE_ENTITIES: usize = 50_000;
+/// The most relations.
+pub const OUTLINE_RELATIONS: usize = 150_000;
+/// The most bytes of a graph, and of its items that changed since, of which a call makes the graph as it was at a time: its texts, and
+/// [`GRAPH_ROW_BYTES`] for each item.
+pub const PAST_GRAPH_BYTES: usize = 16 * 1024 * 1024;
+/// The bytes of an entity, an observation or a relation beside its texts.
+pub const GRAPH_ROW_BYTES: usize = 500;
 /// The most versions that one call takes back.
 pub const UNDO_VERSIONS: usize = 2000;
 /// The most documents whose changes one call takes back.
@@ -150,8 +159,12 @@ pub const SUBSCRIPTIONS: usize = 1000;
 /// The most bytes of one bank, or one backup of it, in a transfer between a folder, a database and a backup file. The
 /// bank is held in memory and written in one transaction.
 pub const TRANSFER_BYTES: u64 = 256 * 1024 * 1024;
-/// The most bytes of the history of one document in a transfer, as a folder stores it. Older versions are left out.
+/// The most bytes of the history of one document, or of the graph, in a transfer, as a folder stores it. Older versions are left out.
 pub const TRANSFER_HISTORY_BYTES: usize = 32 * 1024 * 1024;
+/// The longest line of a history in a backup file, in bytes, as of a graph's log.
+pub const TRANSFER_LINE_BYTES: usize = 16 * 1024 * 1024;
+/// The largest number of a version or change in a transfer.
+pub const TRANSFER_NUMBER: i64 = 1 << 40;
 /// The longest path of a file, id or name of an entity that a database stores, in bytes: these columns are indexed.
 pub const TRANSFER_PATH_BYTES: usize = 1024;
 /// The most unpacked bytes of a backup file, all its backups together.
@@ -166,8 +179,12 @@ pub const FILE_LEVELS: usize = 8;
 pub const RULES_BYTES: u64 = 64 * 1024;
 /// The most banks that may be registered.
 pub const REGISTERED_STORES: usize = 1000;
+/// The most keys of a user in one list.
+pub const KEYS_LISTED: usize = 2000;
 /// The most active keys of a project in a database.
 pub const PROJECT_KEYS: usize = 1000;
+/// The most members of a project that an owner adds to; operators may add more. An owner invites as many users a day.
+pub const PROJECT_MEMBERS: usize = 500;
 /// The most grants of a user in a project; past it the one that was refreshed least lately ends.
 pub const GRANTS: usize = 100;
 /// The most tokens of an outside issuer that are stored for a grant; past it the oldest is forgotten, and verified again when it

@@ -1,6 +1,10 @@
 //! Spellings of one text: composed or decomposed, upper or lower case. This module must not know what the text names.
 
+mod letters;
+
 use std::borrow::Cow;
+
+pub(crate) use self::letters::{is_alphabetic, is_alphanumeric};
 
 /// Whether a text contains a null character, which PostgreSQL cannot store. Fast, since every edit checks whole documents.
 #[must_use]
@@ -17,6 +21,15 @@ pub fn nfc(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     ComposingNormalizerBorrowed::new_nfc().normalize(text)
+}
+
+/// The composed form in which compatible characters are one (NFKC), as a letter and the same one of full width.
+#[must_use]
+pub fn nfkc(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    ComposingNormalizerBorrowed::new_nfkc().normalize(text)
 }
 
 /// The decomposed form (NFD), in which some file systems and programs keep names.

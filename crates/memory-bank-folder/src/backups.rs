@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use cap_std::fs::OpenOptions;
 use memory_bank_core::caller::Caller;
+use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::history::ChangeContext;
@@ -23,7 +24,7 @@ use memory_bank_core::store::{
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, reason};
 use crate::documents;
-use crate::graph::DERIVED_FILES;
+use crate::graph::{Addition, DERIVED_FILES, FolderGraph, LOG, Signer};
 use crate::history::{By, Changing, FolderHistory, Text};
 use crate::journal::{self, Step};
 use crate::lock::blocking;
@@ -65,8 +66,18 @@ impl BackupStore for FolderBank {
         check_backup_id(&id)?;
         let now = self.deps().clock.now();
         let guard = self.lock.exclusive().await?;
-        let context = ChangeContext { restores: true, ..ChangeContext::of_tool("restore_backup") };
-        let (history, by) = (self.history.clone(), By::caller(caller, context, now));
+        let context = ChangeContext {
+            restores: true,
+            session: self.context.session.clone(),
+            ..ChangeContext::of_tool("restore_backup")
+        };
+        let signer = self.signer(caller, &context, &iso_millis(now));
+        let writer = Writer {
+            history: self.history.clone(),
+            graph: self.graph.clone(),
+            by: By::caller(caller, context, now),
+            signer,
+        };
         let (notifier, sink, project) = (self.notifier.clone(), self.deps().sink.clone(), caller.project);
         // A safety copy is worth more than a requested one.
         let most = self.most_backups(2 * limits::BACKUPS).filter(|_| safety);
@@ -79,7 +90,7 @@ impl BackupStore for FolderBank {
             })?;
             places.check_number(most)?;
             let safety = if safety { Some(places.create(dir, None, now)?) } else { None };
-            let mut restored = restore(dir, &backup, &history, &by)?;
+            let mut restored = restore(dir, &backup, &writer)?;
             restored.safety = safety;
             for name in &restored.files {
                 let Ok(path) = DocumentPath::parse(name) else { continue };
@@ -89,6 +100,7 @@ impl BackupStore for FolderBank {
                 }
             }
             sink.changed(project, Change::List);
+            sink.changed(project, Change::Graph);
             drop(guard);
             Ok::<_, BackupError>(restored)
         })
@@ -121,13 +133,16 @@ impl FolderBank {
     }
 }
 
+/// What notes a restore in the histories, and whose it is.
+struct Writer {
+    history: FolderHistory,
+    graph: FolderGraph,
+    by: By,
+    signer: Signer,
+}
+
 /// Copies the files of a backup over those of the bank. The caller holds the bank's lock.
-fn restore(
-    bank: &BankDir,
-    backup: &BankDir,
-    history: &FolderHistory,
-    by: &By,
-) -> Result<Restored, BackupError> {
+fn restore(bank: &BankDir, backup: &BankDir, writer: &Writer) -> Result<Restored, BackupError> {
     let read = || StoreError::io("cannot read the backup");
     let names = files_of(backup, limits::FILE_LEVELS).map_err(read())?;
     let files: Vec<String> =
@@ -138,8 +153,10 @@ fn restore(
     check_bounds(backup, &files)?;
     let present =
         files_of(bank, limits::FILE_LEVELS).map_err(StoreError::io("cannot read the memory bank"))?;
+    let addition = writer.addition(bank, backup, &files)?;
     let staged: Result<Vec<Step>, StoreError> = files
         .iter()
+        .filter(|name| addition.is_none() || *name != LOG)
         .map(|name| {
             let target = bank
                 .check_folders(name, false)
@@ -157,8 +174,11 @@ fn restore(
             let derived = DERIVED_FILES.iter().filter(|name| bank.exists(name));
             steps.extend(derived.map(|name| Step::Remove { name: (*name).to_owned() }));
         }
-        let changes = if history.is_kept() { changing(bank, backup, &files)? } else { Vec::new() };
-        history.commit(bank, &steps, changes, by, &|| Ok(()))
+        let changes = if writer.history.is_kept() { changing(bank, backup, &files)? } else { Vec::new() };
+        let added = addition.filter(|addition| !addition.is_empty());
+        let known = added.map(|addition| addition.write(bank, &mut steps)).transpose()?.flatten();
+        let check = || known.iter().try_for_each(|known| known.check(bank));
+        writer.history.commit(bank, &steps, changes, &writer.by, &check)
     });
     if let Err(error) = committed {
         if !journal::is_pending(bank) {
@@ -171,6 +191,22 @@ fn restore(
         .filter(|name| !files.contains(name) && !DERIVED_FILES.contains(&name.as_str()))
         .collect();
     Ok(Restored { files, kept, safety: None })
+}
+
+impl Writer {
+    /// What a backup adds to the graph's log; `None` if its log replaces the bank's, or if it has none.
+    fn addition(
+        &self,
+        bank: &BankDir,
+        backup: &BankDir,
+        files: &[String],
+    ) -> Result<Option<Addition>, StoreError> {
+        if !self.history.is_kept() || !files.iter().any(|name| name == LOG) {
+            return Ok(None);
+        }
+        let now = self.signer.by.at.as_deref().unwrap_or_default();
+        self.graph.plan_restore(bank, backup, &self.signer, now)
+    }
 }
 
 /// The documents that a backup changes.
@@ -198,7 +234,6 @@ fn same_id(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use memory_bank_core::clock::iso_millis;
     use memory_bank_core::store::backup_time;
 
     use super::*;

@@ -267,7 +267,7 @@ impl Plan {
     ) -> Result<Self, EditError> {
         let DraftChanges { changes, writes } = DraftChanges::of(drafts, stored)?;
         let mut plan = Self { changes, context: drafts.context().clone(), ..Self::default() };
-        for DraftWrite { requested, path, before, after, moved_from, revives } in writes {
+        for DraftWrite { requested, path, before, after, moved_from, revives, .. } in writes {
             if before.is_none() {
                 plan.creates.push(path.clone());
             }
@@ -283,7 +283,12 @@ impl Plan {
             let name = path.as_str().to_owned();
             match after {
                 Some((text, etag)) => {
-                    plan.steps.push(Step::Write { name, content: bytes_of(drafts, raw, requested, text) });
+                    let content = match revives {
+                        // The bytes of a deleted document are not those of the one that comes back.
+                        Some(_) => text.as_bytes().to_vec(),
+                        None => bytes_of(drafts, raw, requested, text),
+                    };
+                    plan.steps.push(Step::Write { name, content });
                     plan.texts.push((etag, text.to_owned()));
                 }
                 None => plan.steps.push(Step::Remove { name }),

@@ -57,6 +57,30 @@ pub(crate) fn tracked(file: &Path) -> Tracked {
     Tracked::No
 }
 
+/// The reason why a secret must not be written into this file: a repository tracks it, or may track it. `None` if none does. The
+/// file may be absent; its folder may be, too.
+#[must_use]
+pub fn tracked_by(file: &Path) -> Option<String> {
+    let shown = |repository: &Path| dunce::simplified(repository).display().to_string();
+    match tracked(&canonical(file)) {
+        Tracked::No => None,
+        Tracked::By(repository) => Some(format!("the git repository `{}` tracks it", shown(&repository))),
+        Tracked::Unknown(repository, why) => {
+            Some(format!("whether the repository `{}` tracks it cannot be seen: {why}", shown(&repository)))
+        }
+    }
+}
+
+/// The path with its links followed, as far as it exists.
+fn canonical(file: &Path) -> PathBuf {
+    for (above, rest) in file.ancestors().map(|above| (above, file.strip_prefix(above))) {
+        if let (Ok(real), Ok(rest)) = (fs_err::canonicalize(above), rest) {
+            return if rest.as_os_str().is_empty() { real } else { real.join(rest) };
+        }
+    }
+    file.to_owned()
+}
+
 fn lists(dot_git: &Path, inner: &Path) -> Result<bool, String> {
     let folder = git_folder(dot_git)?;
     // Names that differ in case are one file on some systems.

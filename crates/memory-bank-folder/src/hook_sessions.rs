@@ -79,7 +79,8 @@ impl HookSessions {
     }
 
     /// Replaces the state of a session with the result of `change`; nothing is written if that is none. Concurrent calls
-    /// run one after the other.
+    /// run one after the other. The disk is not waited for, which took a quarter of a hook's time: a session does not survive a crash of
+    /// the system.
     ///
     /// # Errors
     /// The folder cannot be written, or another call has the lock for too long.
@@ -92,7 +93,7 @@ impl HookSessions {
         let before = stored(&dir, name);
         let Some(after) = change(before) else { return Ok(()) };
         check_length(&after)?;
-        dir.replace_beside(&file(name), &after)
+        dir.replace_beside_without_flush(&file(name), &after)
     }
 
     /// Stores what is to be written into a bank at the end of a session, until [`Self::settle`]: a hook may end before it is written.

@@ -194,7 +194,7 @@ impl KeyDirectory for FolderKeys {
                 ..Caller::local(user_name)
             };
             let (rate_limit, expires_at, revoked_at) = (key.rate_limit, key.expires_at, key.revoked_at);
-            Some(KeyIdentity { caller, rate_limit, expires_at, revoked_at })
+            Some(KeyIdentity { caller, rate_limit, expires_at, revoked_at, counted_as: None })
         })
         .await
     }
@@ -232,18 +232,19 @@ impl KeyStore for FolderKeys {
         .await
     }
 
-    async fn create(&self, _caller: &Caller, key: &NewKey) -> Result<KeyRecord, KeyError> {
-        let key = StoredKey::new(key);
-        let record = key.record();
-        self.change(move |keys| {
+    async fn create(&self, caller: &Caller, key: &NewKey) -> Result<KeyRecord, KeyError> {
+        let (mut key, maker) = (StoredKey::new(key), caller.key);
+        let made = self.change(move |keys| {
             if keys.iter().filter(|key| key.revoked_at.is_none()).count() >= limits::FOLDER_KEYS {
                 return Err(KeyError::TooMany(limits::FOLDER_KEYS));
             }
+            key.ends_with(keys, maker);
+            let record = key.record();
             keys.push(key);
-            Ok(Some(()))
-        })
-        .await?;
-        Ok(record)
+            Ok(Some(record))
+        });
+        made.await?
+            .ok_or_else(|| KeyError::Store(StoreError::Unavailable("the key was not stored".to_owned())))
     }
 
     async fn update(
@@ -285,12 +286,13 @@ impl KeyStore for FolderKeys {
 
     async fn rotate(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         id: KeyId,
         key: &NewKey,
     ) -> Result<Option<(KeyRecord, Revoked)>, KeyError> {
-        let mut fresh = StoredKey::new(key);
+        let (mut fresh, maker) = (StoredKey::new(key), caller.key.filter(|maker| *maker != id));
         self.change(move |keys| {
+            fresh.ends_with(keys, maker);
             let Some(old) = active(keys, id) else { return Ok(None) };
             old.revoked_at = Some(fresh.created_at);
             fresh.label.clone_from(&old.label);

@@ -36,7 +36,7 @@ mod watch;
 mod workspace;
 
 pub use bank::{Deps, FolderBank};
-pub use git::{GitActivity, GitCommit, git_activity, git_head, is_versioned};
+pub use git::{GitActivity, GitCommit, git_activity, git_head, is_versioned, tracked_by};
 pub use hook_sessions::HookSessions;
 pub use keys::{FolderKeys, KeysFound};
 pub use search::VectorStatus;

@@ -19,7 +19,7 @@ use memory_bank_core::search::IndexBudget;
 use memory_bank_folder::StateFolder;
 use memory_bank_server::http::HttpConfig;
 use memory_bank_server::mcp::{ToolOptions, Toolset};
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::Targets;
 
 pub(crate) use error::ConfigError;
 pub(crate) use read::{Read, environment};
@@ -156,7 +156,8 @@ pub(crate) fn tool_options(
 ) -> Result<ToolOptions, ConfigError> {
     let default_toolset = value(&TOOLS, read).parse().map_err(|_| invalid(&TOOLS, read))?;
     let read_only = boolean(&READ_ONLY, read)? || read_only;
-    Ok(ToolOptions { toolset: toolset.cloned().unwrap_or(default_toolset), read_only })
+    let toolset = toolset.cloned().unwrap_or(default_toolset);
+    Ok(ToolOptions { toolset, read_only, ..ToolOptions::default() })
 }
 
 /// The endpoint for traces, if any.
@@ -177,9 +178,9 @@ pub(crate) fn traces(read: Read<'_>) -> Result<Option<String>, ConfigError> {
 ///
 /// # Errors
 /// `RUST_LOG` is invalid.
-pub(crate) fn log_filter(read: Read<'_>) -> Result<Option<EnvFilter>, ConfigError> {
+pub(crate) fn log_filter(read: Read<'_>) -> Result<Option<Targets>, ConfigError> {
     let Some(text) = non_blank(&LOG, read) else { return Ok(None) };
-    EnvFilter::try_new(text).map(Some).map_err(|_| invalid(&LOG, read))
+    text.parse().map(Some).map_err(|_| invalid(&LOG, read))
 }
 
 /// The connection string of servers, for the command that creates their role.

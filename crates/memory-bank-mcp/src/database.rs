@@ -34,7 +34,7 @@ pub(crate) fn open(settings: &DatabaseSettings, sink: Arc<dyn ChangeSink>) -> an
     Ok(database
         .with_search(&SearchOptions { memory: settings.index_memory })
         .with_default_quota(settings.default_quota)
-        .with_history(settings.history_days > 0))
+        .with_history_days(settings.history_days))
 }
 
 /// Opens a database, and waits until it answers.

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use tracing::Level;
-use tracing_subscriber::filter::{EnvFilter, FilterExt, FilterFn};
+use tracing_subscriber::filter::{FilterExt, FilterFn, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
@@ -11,10 +11,14 @@ use tracing_subscriber::{Layer, fmt};
 use crate::config::{self, ConfigError};
 use crate::telemetry::Traces;
 
-/// The default log filter.
-const DEFAULT_FILTER: &str = "warn,memory_bank_mcp=info,memory_bank_server=info,memory_bank_folder=info";
-/// The log filter of `--debug`.
-const DEBUG_FILTER: &str = "info,memory_bank_mcp=debug,memory_bank_server=debug,memory_bank_folder=debug";
+/// The parts of the program of which more is logged by default than warnings.
+const OWN_TARGETS: [&str; 3] = ["memory_bank_mcp", "memory_bank_server", "memory_bank_folder"];
+
+/// The filter without `RUST_LOG`; `debug` is that of `--debug`.
+fn default_filter(debug: bool) -> Targets {
+    let (others, own) = if debug { (Level::INFO, Level::DEBUG) } else { (Level::WARN, Level::INFO) };
+    Targets::new().with_default(others).with_targets(OWN_TARGETS.map(|target| (target, own)))
+}
 
 /// Starts logging, and tracing if there are traces. `RUST_LOG` takes precedence over `debug`, and does not affect
 /// traces.
@@ -22,10 +26,9 @@ const DEBUG_FILTER: &str = "info,memory_bank_mcp=debug,memory_bank_server=debug,
 /// # Errors
 /// `RUST_LOG` is invalid; the default is used.
 pub(crate) fn start(debug: bool, traces: Option<&Traces>) -> Result<(), ConfigError> {
-    let default = || EnvFilter::new(if debug { DEBUG_FILTER } else { DEFAULT_FILTER });
     let (filter, outcome) = match config::log_filter(&config::environment) {
-        Ok(filter) => (filter.unwrap_or_else(default), Ok(())),
-        Err(error) => (default(), Err(error)),
+        Ok(filter) => (filter.unwrap_or_else(|| default_filter(debug)), Ok(())),
+        Err(error) => (default_filter(debug), Err(error)),
     };
     // The SDK logs whole requests at its finer levels, and a warning with the request's data for each error reply;
     // users' documents must never be logged.

@@ -158,7 +158,7 @@ impl Administration for Database {
     }
 }
 
-/// The functions report three codes for errors that the operator can fix.
+/// The functions report four codes for errors that the operator can fix.
 pub(crate) fn admin_error(error: CallError) -> AdminError {
     let CallError::Database(database) = &error else { return AdminError::Store(error.into()) };
     let Some(message) = database.as_db_error() else { return AdminError::Store(error.into()) };
@@ -176,6 +176,7 @@ pub(crate) fn admin_error(error: CallError) -> AdminError {
     let name = message.message().to_owned();
     match message.code().code() {
         "MB400" => AdminError::Refused(name),
+        "MB403" => AdminError::NotAllowed(name),
         "MB404" => AdminError::NotFound { kind, name },
         "MB409" => AdminError::Exists { kind, name },
         _ => AdminError::Store(error.into()),
@@ -208,6 +209,6 @@ pub(crate) fn project_record(row: &Row, from: usize) -> Result<ProjectRecord, St
     })
 }
 
-fn member_record(row: &Row) -> Result<MemberRecord, StoreError> {
+pub(crate) fn member_record(row: &Row) -> Result<MemberRecord, StoreError> {
     Ok(MemberRecord { user: user_record(row, 0)?, role: role(column(row, 4)?)? })
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use memory_bank_core::caller::{KeyId, UserId};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::AdminError;
-use memory_bank_core::store::{AddressUse, AuditLog};
+use memory_bank_core::store::{AddressUse, AuditEntry, AuditLog};
 use serde_json::Value as Json;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -51,33 +51,16 @@ impl OperatorAction {
             Self::Restored => "project.restored",
         }
     }
-}
 
-/// One row of the log.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AuditEntry {
-    /// A serial number; rows of the same time are in its order.
-    pub id: i64,
-    /// The time.
-    pub at: Timestamp,
-    /// The action, such as `key.revoked`.
-    pub action: String,
-    /// The project's slug, if it still exists.
-    pub project: Option<String>,
-    /// The user in whose name it was done, if there was one who still exists.
-    pub user_name: Option<String>,
-    /// The id of the user in whose name it was done, if there was one.
-    pub user: Option<UserId>,
-    /// The key that was used.
-    pub key: Option<KeyId>,
-    /// The login role, if it was done on the database itself.
-    pub login: Option<String>,
-    /// The object: an id or a name.
-    pub subject: Option<String>,
-    /// The address, if the row is about one.
-    pub address: Option<String>,
-    /// Further details.
-    pub detail: Json,
+    /// The command that versions name as their tool.
+    pub(crate) fn tool(self) -> &'static str {
+        match self {
+            Self::Imported => "import",
+            Self::Exported => "export",
+            Self::BackedUp => "backup",
+            Self::Restored => "restore",
+        }
+    }
 }
 
 impl Database {
@@ -135,7 +118,7 @@ impl AuditLog for Database {
     }
 }
 
-fn entry(row: &Row) -> Result<AuditEntry, StoreError> {
+pub(crate) fn entry(row: &Row) -> Result<AuditEntry, StoreError> {
     Ok(AuditEntry {
         id: column(row, 0)?,
         at: column(row, 1)?,

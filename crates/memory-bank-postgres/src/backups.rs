@@ -1,5 +1,7 @@
 //! Backups as rows: statements under row-level security copy the rows inside the database.
 
+mod graph;
+
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
@@ -8,13 +10,14 @@ use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::StoreError;
-use memory_bank_core::history::VersionKind;
+use memory_bank_core::history::{ChangeContext, VersionKind};
 use memory_bank_core::limits;
 use memory_bank_core::store::{
     BACKUP_PREFIX, Backup, BackupError, BackupStore, Change, Restored, check_backup_id,
 };
 use tokio_postgres::Row;
 
+use crate::backups::graph::put_graph;
 use crate::bank::PostgresBank;
 use crate::column::{answer, column};
 use crate::documents::versions::{SET_CHANGE, SettingOfChange};
@@ -50,22 +53,6 @@ const PUT_DOCUMENTS: &str = "INSERT INTO public.documents AS d (project_id, path
 pub(crate) const CLEAR_GRAPH: &str = "WITH present AS (SELECT count(*) AS n FROM public.graph_entities WHERE project_id = $1), \
     gone AS (DELETE FROM public.graph_entities WHERE project_id = $1 RETURNING 1) \
     SELECT app.must_be((SELECT count(*) FROM gone), (SELECT n FROM present))";
-const PUT_ENTITIES: &str = "INSERT INTO public.graph_entities \
-    (project_id, id, seq, name, name_key, entity_type, attrs, created_at, updated_at) \
-    SELECT $1, r.id, r.seq, r.name, r.name_key, r.entity_type, r.attrs, r.created_at, r.updated_at \
-    FROM app.backup_items i, LATERAL json_populate_record(NULL::public.graph_entities, i.item) r \
-    WHERE i.project_id = $1 AND i.backup_id = $2 AND i.kind = 'entity'";
-const PUT_OBSERVATIONS: &str = "INSERT INTO public.graph_observations \
-    (project_id, id, entity_id, seq, content, source, \"timestamp\", at, created_at, bounds, starts_at, ends_at, supersedes) \
-    SELECT $1, r.id, r.entity_id, r.seq, r.content, r.source, r.\"timestamp\", r.at, r.created_at, \
-    r.bounds, r.starts_at, r.ends_at, r.supersedes \
-    FROM app.backup_items i, LATERAL json_populate_record(NULL::public.graph_observations, i.item) r \
-    WHERE i.project_id = $1 AND i.backup_id = $2 AND i.kind = 'observation'";
-const PUT_RELATIONS: &str = "INSERT INTO public.graph_relations \
-    (project_id, id, from_entity_id, to_entity_id, seq, relation_type, created_at) \
-    SELECT $1, r.id, r.from_entity_id, r.to_entity_id, r.seq, r.relation_type, r.created_at \
-    FROM app.backup_items i, LATERAL json_populate_record(NULL::public.graph_relations, i.item) r \
-    WHERE i.project_id = $1 AND i.backup_id = $2 AND i.kind = 'relation'";
 const CLEAR_FILES: &str = "DELETE FROM app.files WHERE project_id = $1 AND kind = 'graph'";
 const PUT_FILES: &str = "INSERT INTO app.files (project_id, kind, path, content, modified_at) \
     SELECT $1, r.kind, r.path, r.content, r.modified_at \
@@ -213,9 +200,8 @@ impl PostgresBank {
         let detail = serde_json::json!({"safety": safety.as_ref().map(|backup| &backup.id)});
         let note: [Value<'_>; 3] = [&"backup.restored", &stored, &detail];
         // First: this sets the kind of transaction for the policies and the audit log, which needs the right to
-        // administer alone, and removes the graph to restore it.
-        let kind = Some(VersionKind::Restored);
-        let change = SettingOfChange::of_tool(self.database.keeps_history, kind, "restore_backup");
+        // administer alone.
+        let change = self.change_of_restore();
         let change: [Value<'_>; 2] = [&change.change, &change.versions];
         let mut writes =
             vec![Query::new(crate::audit::RECORD_ACTION, &note), Query::new(SET_CHANGE, &change)];
@@ -223,11 +209,8 @@ impl PostgresBank {
             writes.extend([Query::new(CREATE, create), Query::new(COPY, copy)]);
         }
         writes.push(Query::new(PUT_DOCUMENTS, &put_documents));
-        writes.push(Query::new(CLEAR_GRAPH, &clear));
-        writes.push(Query::new(CLEAR_FILES, &clear));
-        writes.extend(
-            [PUT_ENTITIES, PUT_OBSERVATIONS, PUT_RELATIONS, PUT_FILES].map(|sql| Query::new(sql, &put)),
-        );
+        writes.extend(put_graph(&put));
+        writes.extend([Query::new(CLEAR_FILES, &clear), Query::new(PUT_FILES, &put)]);
         let before = StoredBytes::of(answer(&rows, 4)).map_err(Failure::from)?;
         if let Some(full) = self.commit_within_quota(transaction, before, &clear, writes).await? {
             return Err(Refusal::Backup(BackupError::Refused(full)));
@@ -237,6 +220,13 @@ impl PostgresBank {
         let kept = present.into_iter().filter(|name| !names.contains(name)).collect();
         let restored = Restored { files: contents.clone(), kept, safety };
         Ok((restored, Changed { names: contents, list }))
+    }
+
+    /// What the history notes of a restore: tool and session, so that an undo of the session finds it.
+    fn change_of_restore(&self) -> SettingOfChange {
+        let session = self.context.session.clone();
+        let context = ChangeContext { session, ..ChangeContext::of_tool("restore_backup") };
+        SettingOfChange::of_kind(self.database.keeps_history, Some(VersionKind::Restored), &context)
     }
 
     /// Writes, and commits unless the project would exceed its quota; returns why.
@@ -269,6 +259,7 @@ impl PostgresBank {
         if changed.list {
             sink.changed(caller.project, Change::List);
         }
+        sink.changed(caller.project, Change::Graph);
     }
 }
 

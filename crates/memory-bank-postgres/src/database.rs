@@ -22,6 +22,9 @@ use crate::target::Target;
 use crate::tls::{CertificateCheck, TrustOptions};
 use crate::vector_maker::VectorMaker;
 
+/// For how many days all versions are kept, if nothing else is set.
+const DEFAULT_HISTORY_DAYS: u32 = 365;
+
 /// The address of the database, and the size of the pool.
 #[derive(Clone)]
 pub struct DatabaseOptions {
@@ -63,6 +66,8 @@ pub struct Database {
     pub(crate) default_quota: u64,
     /// Whether changes of documents add versions.
     pub(crate) keeps_history: bool,
+    /// For how many days all versions are kept.
+    pub(crate) history_days: u32,
     /// How many changes were refused for a quota.
     pub(crate) quota_refusals: Arc<AtomicU64>,
     pub(crate) recent_contents: Arc<RecentContents<(ProjectId, Etag)>>,
@@ -108,6 +113,7 @@ impl Database {
             deps,
             default_quota: 0,
             keeps_history: true,
+            history_days: DEFAULT_HISTORY_DAYS,
             quota_refusals: Arc::default(),
             recent_contents: Arc::default(),
             indexes: Arc::new(Indexes::new(&SearchOptions::default())),
@@ -123,10 +129,10 @@ impl Database {
         Self { default_quota: bytes, ..self }
     }
 
-    /// Sets whether changes of documents add versions.
+    /// Sets for how many days all versions are kept; with 0, changes add none.
     #[must_use]
-    pub fn with_history(self, keeps: bool) -> Self {
-        Self { keeps_history: keeps, ..self }
+    pub fn with_history_days(self, days: u32) -> Self {
+        Self { keeps_history: days > 0, history_days: days, ..self }
     }
 
     /// Which checks the database's certificate must pass on every connection.

@@ -13,9 +13,7 @@ pub(crate) fn store_error(error: &tokio_postgres::Error) -> StoreError {
             StoreError::Denied
         }
         Some(code) if code.code() == KEY_VOID => StoreError::KeyInvalid,
-        Some(code) if *code == SqlState::LOCK_NOT_AVAILABLE || *code == SqlState::QUERY_CANCELED => {
-            StoreError::Busy
-        }
+        Some(code) if is_passing(code) => StoreError::Busy,
         _ if is_unreachable(error) => StoreError::Unreachable(describe(error)),
         _ => StoreError::Unavailable(describe(error)),
     }
@@ -57,9 +55,18 @@ pub(crate) fn is_conflict(error: &tokio_postgres::Error) -> bool {
 
 /// Whether an error concerns the request only, and not the connection: a void key, or a cancelled wait.
 pub(crate) fn is_caller_error(error: &tokio_postgres::Error) -> bool {
-    error.code().is_some_and(|code| {
-        code.code() == KEY_VOID || [SqlState::LOCK_NOT_AVAILABLE, SqlState::QUERY_CANCELED].contains(code)
-    })
+    error.code().is_some_and(|code| code.code() == KEY_VOID || is_passing(code))
+}
+
+/// Whether a statement failed since others held what it needed: the same request may succeed later.
+fn is_passing(code: &SqlState) -> bool {
+    [
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::QUERY_CANCELED,
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+    ]
+    .contains(code)
 }
 
 /// Whether the connection is unusable after this error: it is closed, or its prepared statements are invalid

@@ -10,11 +10,11 @@ use memory_bank_core::caller::{Caller, KeyId, Right};
 use memory_bank_core::document::{DocumentEntry, DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::history::{
-    Chain, ChainQuery, Damage, Delta, Link, Step, Subject, Version, VersionKind, VersionPage, VersionQuery,
-    VersionText, rebuild, tool_and_mark,
+    Chain, ChainQuery, Damage, Delta, Link, PastVersion, Step, Subject, Version, VersionKind, VersionPage,
+    VersionQuery, VersionText, rebuild, tool_and_mark,
 };
 use memory_bank_core::limits;
-use memory_bank_core::store::{HistoryError, HistoryRetention, HistoryStore};
+use memory_bank_core::store::{DocumentAt, HistoryError, HistoryRetention, HistoryStore};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -51,9 +51,20 @@ const STEPS: &str = "SELECT version, kept_start, kept_end, former, former_etag, 
     WHERE project_id = $1 AND document_id = $2 AND version > $3 AND version <= coalesce((\
       SELECT min(version) FROM app.document_versions WHERE project_id = $1 AND document_id = $2 AND version > $3 \
       AND kept_start = 0 AND kept_end = 0), 9223372036854775807) ORDER BY version DESC";
+/// For each document with versions, the last one before a time, the first one from then on, and its name now.
+const AT: &str = "WITH former AS (\
+      SELECT DISTINCT ON (document_id) document_id, version, path, at, kind, etag, bytes FROM app.document_versions \
+      WHERE project_id = $1 AND at < $2 ORDER BY document_id, version DESC), \
+    later AS (\
+      SELECT DISTINCT ON (document_id) document_id, version, path, at, kind, etag, bytes FROM app.document_versions \
+      WHERE project_id = $1 AND at >= $2 ORDER BY document_id, version) \
+    SELECT document_id, f.version, f.path, f.at, f.kind, f.etag, f.bytes, l.version, l.path, l.at, l.kind, l.etag, l.bytes, d.path \
+    FROM former f FULL JOIN later l USING (document_id) \
+    LEFT JOIN public.documents d ON d.project_id = $1 AND d.id = document_id";
 /// The current text.
 const CURRENT: &str = "SELECT content, version FROM public.documents WHERE project_id = $1 AND id = $2";
-const TRIM: &str = "SELECT app.trim_history($1, $2)";
+const TRIM: &str = "SELECT app.trim_history($1)";
+const STATE_BOUNDS: &str = "SELECT app.state_history_bounds($1, $2)";
 const ERASE: &str = "SELECT app.erase_history($1)";
 
 #[async_trait]
@@ -121,38 +132,24 @@ impl HistoryStore for PostgresBank {
         number: i64,
     ) -> Result<VersionText, HistoryError> {
         let document = self.document_named(caller, path).await?;
-        let project = caller.project.0;
-        let next = number.saturating_add(1);
-        let none = (None::<Uuid>, None::<Timestamp>, None::<String>, None::<i64>);
-        let own = one(&document, &number, &none);
-        let after = one(&document, &next, &none);
-        let steps: [Value<'_>; 3] = [&project, &document, &number];
-        let range: [Value<'_>; 2] = [&project, &document];
-        let queries = [
-            Query::new(LIST, &own),
-            Query::new(LIST, &after),
-            Query::new(STEPS, &steps),
-            Query::new(CURRENT, &range),
-            Query::new(RANGE, &range),
-        ];
-        let rows = self.database.read(caller, &queries).await?;
-        let version = match answer(&rows, 0).first() {
-            Some(row) => Some(listed(row)?.version),
-            None => match answer(&rows, 1).first() {
-                Some(row) => listed(row)?.before_history(),
-                None => None,
-            },
-        };
-        let Some(version) = version else { return Err(no_version(path, number, answer(&rows, 4))?) };
-        let Some(etag) = version.etag.clone() else { return Ok(VersionText { version, text: None }) };
-        let current = answer(&rows, 3).first().map(|row| column::<String>(row, 0)).transpose()?;
-        let damaged = |damage| HistoryError::Damaged { path: path.clone(), number, damage };
-        let steps = answer(&rows, 2).iter().map(step).collect::<Result<Vec<_>, HistoryError>>()?;
-        let text = rebuild(current.as_deref(), &steps).map_err(damaged)?;
-        if Etag::of(&text) != etag {
-            return Err(damaged(Damage::Text { number: next, expected: etag }));
-        }
-        Ok(VersionText { version, text: Some(text) })
+        self.version_of(caller, document, path, number).await
+    }
+
+    async fn read_version_of(
+        &self,
+        caller: &Caller,
+        document: &str,
+        path: &DocumentPath,
+        number: i64,
+    ) -> Result<VersionText, HistoryError> {
+        let document = document.parse().map_err(|_| HistoryError::NoDocument(path.clone()))?;
+        self.version_of(caller, document, path, number).await
+    }
+
+    async fn versions_at(&self, caller: &Caller, until: Timestamp) -> Result<Vec<DocumentAt>, HistoryError> {
+        let values: [Value<'_>; 2] = [&caller.project.0, &until];
+        let rows = self.database.read(caller, &[Query::new(AT, &values)]).await?;
+        answer(&rows, 0).iter().map(|row| Ok(document_at(row)?)).collect()
     }
 
     async fn list_with_authors(
@@ -220,14 +217,25 @@ impl HistoryStore for PostgresBank {
 #[async_trait]
 impl HistoryRetention for Database {
     async fn thin_versions(&self, before: Timestamp, limit: usize) -> Result<usize, StoreError> {
+        self.state_bounds().await?;
         let versions = self.thin_documents(before, limit).await?;
         Ok(versions + self.thin_graph(before, limit.saturating_sub(versions)).await?)
     }
 
     async fn trim_versions(&self, limit: usize) -> Result<usize, StoreError> {
-        let quota = i64::try_from(self.default_quota).unwrap_or(i64::MAX);
+        self.state_bounds().await?;
         let most = i64::try_from(limit).unwrap_or(i64::MAX);
-        deleted(&self.call(Query::new(TRIM, &[&quota, &most])).await?)
+        deleted(&self.call(Query::new(TRIM, &[&most])).await?)
+    }
+}
+
+impl Database {
+    /// States the settings by which the functions of the clean-up decide.
+    async fn state_bounds(&self) -> Result<(), StoreError> {
+        let days = i32::try_from(self.history_days).unwrap_or(i32::MAX);
+        let quota = i64::try_from(self.default_quota).unwrap_or(i64::MAX);
+        self.call(Query::new(STATE_BOUNDS, &[&days, &quota])).await?;
+        Ok(())
     }
 }
 
@@ -244,6 +252,47 @@ impl PostgresBank {
         let rows = self.database.read(caller, &[Query::new(NAMED, &named)]).await?;
         let document = answer(&rows, 0).first().map(|row| column::<Option<Uuid>>(row, 0)).transpose()?;
         document.flatten().ok_or_else(|| HistoryError::NoDocument(path.clone()))
+    }
+
+    async fn version_of(
+        &self,
+        caller: &Caller,
+        document: Uuid,
+        path: &DocumentPath,
+        number: i64,
+    ) -> Result<VersionText, HistoryError> {
+        let project = caller.project.0;
+        let next = number.saturating_add(1);
+        let none = (None::<Uuid>, None::<Timestamp>, None::<String>, None::<i64>);
+        let own = one(&document, &number, &none);
+        let after = one(&document, &next, &none);
+        let steps: [Value<'_>; 3] = [&project, &document, &number];
+        let range: [Value<'_>; 2] = [&project, &document];
+        let queries = [
+            Query::new(LIST, &own),
+            Query::new(LIST, &after),
+            Query::new(STEPS, &steps),
+            Query::new(CURRENT, &range),
+            Query::new(RANGE, &range),
+        ];
+        let rows = self.database.read(caller, &queries).await?;
+        let version = match answer(&rows, 0).first() {
+            Some(row) => Some(listed(row)?.version),
+            None => match answer(&rows, 1).first() {
+                Some(row) => listed(row)?.before_history(),
+                None => None,
+            },
+        };
+        let Some(version) = version else { return Err(no_version(path, number, answer(&rows, 4))?) };
+        let Some(etag) = version.etag.clone() else { return Ok(VersionText { version, text: None }) };
+        let current = answer(&rows, 3).first().map(|row| column::<String>(row, 0)).transpose()?;
+        let damaged = |damage| HistoryError::Damaged { path: path.clone(), number, damage };
+        let steps = answer(&rows, 2).iter().map(step).collect::<Result<Vec<_>, HistoryError>>()?;
+        let text = rebuild(current.as_deref(), &steps).map_err(damaged)?;
+        if Etag::of(&text) != etag {
+            return Err(damaged(Damage::Text { number: next, expected: etag }));
+        }
+        Ok(VersionText { version, text: Some(text) })
     }
 }
 
@@ -287,23 +336,49 @@ impl Listed {
     }
 }
 
-fn listed(row: &Row) -> Result<Listed, StoreError> {
-    let path = |name: &str| {
-        DocumentPath::parse(name).map_err(|error| StoreError::Damaged {
-            what: "the name of a version".to_owned(),
-            detail: error.to_string(),
-        })
-    };
-    let etag = |at: usize| Ok::<_, StoreError>(column::<Option<&str>>(row, at)?.map(Etag::claimed));
-    let bytes = |at: usize| {
-        let bytes: Option<i32> = column(row, at)?;
-        Ok::<_, StoreError>(u64::try_from(bytes.unwrap_or_default()).unwrap_or_default())
-    };
-    let kind: &str = column(row, 8)?;
-    let kind = VersionKind::from_word(kind).ok_or_else(|| StoreError::Damaged {
+fn name_of(name: &str) -> Result<DocumentPath, StoreError> {
+    DocumentPath::parse(name).map_err(|error| StoreError::Damaged {
+        what: "the name of a version".to_owned(),
+        detail: error.to_string(),
+    })
+}
+
+fn kind_of(kind: &str) -> Result<VersionKind, StoreError> {
+    VersionKind::from_word(kind).ok_or_else(|| StoreError::Damaged {
         what: "a version".to_owned(),
         detail: format!("its kind is `{kind}`"),
-    })?;
+    })
+}
+
+fn bytes_at(row: &Row, at: usize) -> Result<u64, StoreError> {
+    let bytes: Option<i32> = column(row, at)?;
+    Ok(u64::try_from(bytes.unwrap_or_default()).unwrap_or_default())
+}
+
+/// A row of [`AT`].
+fn document_at(row: &Row) -> Result<DocumentAt, StoreError> {
+    let document: Uuid = column(row, 0)?;
+    let version = |from: usize| -> Result<Option<PastVersion>, StoreError> {
+        let Some(number) = column::<Option<i64>>(row, from)? else { return Ok(None) };
+        Ok(Some(PastVersion {
+            document: document.to_string(),
+            number,
+            path: name_of(column(row, from + 1)?)?,
+            at: column(row, from + 2)?,
+            kind: kind_of(column(row, from + 3)?)?,
+            etag: column::<Option<&str>>(row, from + 4)?.map(Etag::claimed),
+            bytes: bytes_at(row, from + 5)?,
+        }))
+    };
+    let now = column::<Option<&str>>(row, 13)?.map(name_of).transpose()?;
+    Ok(DocumentAt { then: version(1)?, next: version(7)?, now })
+}
+
+fn listed(row: &Row) -> Result<Listed, StoreError> {
+    let path = name_of;
+    let etag = |at: usize| Ok::<_, StoreError>(column::<Option<&str>>(row, at)?.map(Etag::claimed));
+    let bytes = |at: usize| bytes_at(row, at);
+    let kind = kind_of(column(row, 8)?)?;
     let document: Uuid = column(row, 0)?;
     let (tool, undoes) = column::<Option<&str>>(row, 9)?.map(tool_and_mark).unzip();
     let version = Version {

@@ -30,7 +30,7 @@ const TABLES: &str = "SELECT t.name, c.oid IS NOT NULL AS there, coalesce(c.relr
 
 /// Every table with data of tenants. The only list of them: the check and the tests are made from it, and a test compares it
 /// with the catalog.
-pub const TENANT_TABLES: [&str; 25] = [
+pub const TENANT_TABLES: [&str; 26] = [
     "public.users",
     "public.projects",
     "public.memberships",
@@ -49,6 +49,7 @@ pub const TENANT_TABLES: [&str; 25] = [
     "app.graph_changes",
     "app.graph_history",
     "app.stored_bytes",
+    "app.call_hours",
     "app.audit_log",
     "app.files",
     "app.vector_sets",
@@ -60,7 +61,8 @@ pub const TENANT_TABLES: [&str; 25] = [
 
 /// Tables that belong to no project, beside users and projects, and what mappings gave. Only functions reach them: no role that serves has a right
 /// on them.
-pub const SERVER_TABLES: [&str; 8] = [
+pub const SERVER_TABLES: [&str; 9] = [
+    "app.history_bounds",
     "app.oauth_clients",
     "app.oauth_sign_ins",
     "app.oauth_login_codes",
@@ -110,7 +112,7 @@ const BYPASSING_FUNCTIONS: &str = "SELECT p.oid::regprocedure::text FROM pg_cata
 
 /// The functions that the server needs: each takes the hash of a presented secret, or reads and changes nothing of a
 /// tenant, beside clean-ups, which see numbers and times.
-const SERVING_FUNCTIONS: [&str; 57] = [
+const SERVING_FUNCTIONS: [&str; 71] = [
     "append_events",
     "authenticate",
     "authors_of",
@@ -124,12 +126,15 @@ const SERVING_FUNCTIONS: [&str; 57] = [
     "erase_history",
     "fill_fts",
     "graph_item_changes",
+    "import_graph_changes",
     "import_versions",
     "kept_for_replay",
+    "key_bound",
     "list_graph_changes",
     "list_versions",
     "make_event_partition",
     "note_audit",
+    "note_calls",
     "note_key_addresses",
     "old_graph_changes",
     "old_versions",
@@ -152,6 +157,16 @@ const SERVING_FUNCTIONS: [&str; 57] = [
     "open_session",
     "opens_without_key",
     "own_key_hash",
+    "owner_audit",
+    "owner_calls",
+    "owner_change_member",
+    "owner_grants",
+    "owner_invite",
+    "owner_keys",
+    "owner_members",
+    "owner_remove_member",
+    "owner_revoke_grant",
+    "owner_revoke_key",
     "prune_backups",
     "prune_vectors",
     "purge",
@@ -161,6 +176,7 @@ const SERVING_FUNCTIONS: [&str; 57] = [
     "put_vectors",
     "replace_own_key",
     "restored_project",
+    "state_history_bounds",
     "subscribe_session",
     "thin_graph_changes",
     "thin_versions",

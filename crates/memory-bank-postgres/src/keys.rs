@@ -9,19 +9,20 @@ use memory_bank_core::identity::{
 };
 use memory_bank_core::limits;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use crate::column::{answer, column};
 use crate::database::Database;
 use crate::tenant::{Failure, Query, Value};
 
 const AUTHENTICATE: &str = "SELECT key_id, user_id, user_name, project_id, project_slug, role, scopes, rate_limit, \
-    expires_at, revoked_at, expires_at <= now() FROM app.authenticate($1)";
+    expires_at, revoked_at, expires_at <= now(), counted_as FROM app.authenticate($1)";
 const TOUCH: &str = "SELECT app.touch_keys($1, $2)";
 /// Revoked keys are never deleted, so there may be many: the newest of them follow the valid ones.
 const LIST: &str = "SELECT * FROM ( \
     SELECT id, key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, revoked_at \
     FROM public.api_keys WHERE project_id = $1 AND user_id = $2 AND grant_id IS NULL AND ($3 OR revoked_at IS NULL) \
-    ORDER BY (revoked_at IS NULL AND (expires_at > now()) IS NOT FALSE) DESC, created_at DESC, id LIMIT 2000 \
+    ORDER BY (revoked_at IS NULL AND (expires_at > now()) IS NOT FALSE) DESC, created_at DESC, id LIMIT $4 \
     ) AS listed ORDER BY created_at DESC, id";
 const LOCK: &str = "SELECT id, app.own_key_hash(id), key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at, \
     revoked_at FROM public.api_keys WHERE project_id = $1 AND user_id = $2 AND id = $3 AND grant_id IS NULL AND revoked_at IS NULL \
@@ -30,6 +31,8 @@ const COUNT: &str = "SELECT count(*) FROM public.api_keys WHERE project_id = $1 
     AND (expires_at > $2) IS NOT FALSE";
 const INSERT: &str = "INSERT INTO public.api_keys (id, user_id, project_id, key_hash, key_prefix, label, scopes, rate_limit, \
     expires_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+/// When a key ends that the caller makes, at the latest.
+const BOUND: &str = "SELECT app.key_bound($1)";
 const CHANGE: &str = "WITH changed AS (UPDATE public.api_keys SET label = $3, scopes = $4, rate_limit = $5 \
     WHERE project_id = $1 AND id = $2 RETURNING 1) SELECT app.must_be((SELECT count(*) FROM changed), 1)";
 const REVOKE: &str = "WITH changed AS (UPDATE public.api_keys SET revoked_at = $3 WHERE project_id = $1 AND id = $2 RETURNING 1) \
@@ -61,6 +64,7 @@ impl KeyDirectory for Database {
             rate_limit: u32::try_from(column::<i32>(row, 7)?).unwrap_or_default(),
             expires_at: expires_at.map(|at| latest.map_or(at, |latest| at.min(latest))),
             revoked_at: column(row, 9)?,
+            counted_as: column::<Option<Uuid>>(row, 11)?.map(KeyId),
         }))
     }
 
@@ -78,7 +82,8 @@ impl KeyDirectory for Database {
 #[async_trait]
 impl KeyStore for Database {
     async fn list(&self, caller: &Caller, include_revoked: bool) -> Result<Vec<KeyRecord>, StoreError> {
-        let values: [Value<'_>; 3] = [&caller.project.0, &caller.user.0, &include_revoked];
+        let most = i64::try_from(limits::KEYS_LISTED + 1).unwrap_or(i64::MAX);
+        let values: [Value<'_>; 4] = [&caller.project.0, &caller.user.0, &include_revoked, &most];
         let query = Query::new(LIST, &values);
         let rows = self.read_own(caller, &[query]).await?;
         answer(&rows, 0).iter().map(|row| record(row, 0, 1)).collect()
@@ -86,8 +91,9 @@ impl KeyStore for Database {
 
     async fn create(&self, caller: &Caller, key: &NewKey) -> Result<KeyRecord, KeyError> {
         let values: [Value<'_>; 2] = [&caller.project.0, &key.created_at];
-        let count = Query::new(COUNT, &values);
-        let (transaction, rows) = self.begin(caller, &[count]).await.map_err(StoreError::from)?;
+        let nothing: [Value<'_>; 1] = [&None::<Uuid>];
+        let queries = [Query::new(COUNT, &values), Query::new(BOUND, &nothing)];
+        let (transaction, rows) = self.begin(caller, &queries).await.map_err(StoreError::from)?;
         let active: i64 = match answer(&rows, 0).first() {
             Some(row) => column(row, 0)?,
             None => 0,
@@ -96,9 +102,10 @@ impl KeyStore for Database {
             transaction.roll_back().await;
             return Err(KeyError::TooMany(limits::PROJECT_KEYS));
         }
-        let row = NewRow::of(key)?;
+        let key = within(key, &rows)?;
+        let row = NewRow::of(&key)?;
         transaction.commit(&[Query::new(INSERT, &row.values(caller))]).await.map_err(StoreError::from)?;
-        Ok(record_of(key))
+        Ok(record_of(&key))
     }
 
     async fn update(
@@ -156,8 +163,9 @@ impl KeyStore for Database {
         new: &NewKey,
     ) -> Result<Option<(KeyRecord, Revoked)>, KeyError> {
         let values: [Value<'_>; 3] = [&caller.project.0, &caller.user.0, &id.0];
-        let lock = Query::new(LOCK, &values);
-        let (transaction, rows) = self.begin(caller, &[lock]).await.map_err(StoreError::from)?;
+        let replaced: [Value<'_>; 1] = [&id.0];
+        let queries = [Query::new(LOCK, &values), Query::new(BOUND, &replaced)];
+        let (transaction, rows) = self.begin(caller, &queries).await.map_err(StoreError::from)?;
         let Some(row) = answer(&rows, 0).first() else {
             transaction.roll_back().await;
             return Ok(None);
@@ -168,13 +176,19 @@ impl KeyStore for Database {
             label: old.record.label.clone(),
             scopes: old.record.scopes.clone(),
             rate_limit: old.record.rate_limit,
-            ..new.clone()
+            ..within(new, &rows)?
         };
         let hash: &[u8] = new.hash.as_bytes();
         let values: [Value<'_>; 6] = [&id.0, &new.id.0, &hash, &new.prefix, &new.expires_at, &new.created_at];
         transaction.commit(&[Query::new(REPLACE, &values)]).await.map_err(StoreError::from)?;
         Ok(Some((record_of(&new), old)))
     }
+}
+
+/// A new key that ends no later than the second answer says.
+fn within(key: &NewKey, rows: &[Vec<Row>]) -> Result<NewKey, StoreError> {
+    let latest: Option<Timestamp> = answer(rows, 1).first().map_or(Ok(None), |row| column(row, 0))?;
+    Ok(NewKey { expires_at: key.expires_at.into_iter().chain(latest).min(), ..key.clone() })
 }
 
 /// A new key as a row.
@@ -244,7 +258,7 @@ pub(crate) fn hash_of(stored: &[u8]) -> Result<KeyHash, StoreError> {
 
 /// A key from its id in the column `id` and `key_prefix, label, scopes, rate_limit, last_used_at, expires_at, created_at,
 /// revoked_at`, which begin at the column `rest`.
-fn record(row: &Row, id: usize, rest: usize) -> Result<KeyRecord, StoreError> {
+pub(crate) fn record(row: &Row, id: usize, rest: usize) -> Result<KeyRecord, StoreError> {
     Ok(KeyRecord {
         id: KeyId(column(row, id)?),
         prefix: column(row, rest)?,

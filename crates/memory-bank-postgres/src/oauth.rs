@@ -46,6 +46,8 @@ const PURGE: &str = "SELECT app.purge_oauth($1)";
 
 /// The most rows of each kind that one call removes.
 const PURGED: i64 = 2000;
+/// The rows of one page of a list of grants, which has all of them.
+const GRANTS_OF_A_PAGE: i64 = 2000;
 
 #[async_trait]
 impl OAuthStore for Database {
@@ -259,18 +261,18 @@ impl OAuthAdministration for Database {
         all: bool,
     ) -> Result<Vec<GrantRecord>, AdminError> {
         const SQL: &str = "SELECT id, project_slug, client_name, client_host, scopes, created_at, last_used_at, expires_at, \
-            user_name, client_id, revoked_at, revoked_for FROM app.list_grants($1, $2, $3)";
-        let rows = self.call(Query::new(SQL, &[&project, &user, &all])).await.map_err(admin_error)?;
-        let record = |row: &Row| {
-            Ok::<_, StoreError>(GrantRecord {
-                grant: grant_view(row)?,
-                user_name: column(row, 8)?,
-                client_id: column(row, 9)?,
-                revoked_at: column(row, 10)?,
-                revoked_for: column(row, 11)?,
-            })
-        };
-        Ok(rows.iter().map(record).collect::<Result<_, _>>()?)
+            user_name, client_id, revoked_at, revoked_for FROM app.list_grants($1, $2, $3, $4, $5, $6)";
+        let mut grants: Vec<GrantRecord> = Vec::new();
+        loop {
+            let last = grants.last().map(|last| &last.grant);
+            let (at, id) = (last.map(|last| last.created_at), last.map(|last| last.id.0));
+            let values: [Value<'_>; 6] = [&project, &user, &all, &at, &id, &GRANTS_OF_A_PAGE];
+            let rows = self.call(Query::new(SQL, &values)).await.map_err(admin_error)?;
+            grants.extend(rows.iter().map(grant_record).collect::<Result<Vec<_>, _>>()?);
+            if i64::try_from(rows.len()).unwrap_or(i64::MAX) < GRANTS_OF_A_PAGE {
+                return Ok(grants);
+            }
+        }
     }
 
     async fn revoke_grant(&self, id: KeyId) -> Result<Void, AdminError> {
@@ -367,7 +369,7 @@ fn exchange(function: &str, rows: &[Row]) -> Result<Exchange, StoreError> {
     Ok(Exchange::Refused(refusal))
 }
 
-fn void(grant: KeyId, row: &Row, at: usize) -> Result<Void, StoreError> {
+pub(crate) fn void(grant: KeyId, row: &Row, at: usize) -> Result<Void, StoreError> {
     let hashes: Option<Vec<&[u8]>> = column(row, at)?;
     let hashes = hashes.unwrap_or_default().into_iter().map(hash_of).collect::<Result<_, _>>()?;
     Ok(Void { grant, hashes })
@@ -390,6 +392,17 @@ pub(crate) fn voids(rows: &[Row]) -> Result<Vec<Void>, StoreError> {
 fn stored_client(row: &Row) -> Result<Client, StoreError> {
     let (name, redirect_uris, by_operator) = (column(row, 0)?, column(row, 1)?, column(row, 2)?);
     Ok(Client { name, redirect_uris, by_operator, keys: None })
+}
+
+/// A grant from the columns of [`grant_view`] and `user_name, client_id, revoked_at, revoked_for`.
+pub(crate) fn grant_record(row: &Row) -> Result<GrantRecord, StoreError> {
+    Ok(GrantRecord {
+        grant: grant_view(row)?,
+        user_name: column(row, 8)?,
+        client_id: column(row, 9)?,
+        revoked_at: column(row, 10)?,
+        revoked_for: column(row, 11)?,
+    })
 }
 
 fn grant_view(row: &Row) -> Result<GrantView, StoreError> {

@@ -386,7 +386,7 @@ impl Transaction {
 }
 
 /// The caller as values of the context. The database trusts only what the hash of the presented key proves.
-fn context_of(caller: &Caller) -> [String; 4] {
+pub(crate) fn context_of(caller: &Caller) -> [String; 4] {
     let key = caller.key.map(|key| key.0.to_string()).unwrap_or_default();
     let proof = caller.proof.map(|proof| proof.to_hex()).unwrap_or_default();
     [caller.user.0.to_string(), caller.project.0.to_string(), key, proof]

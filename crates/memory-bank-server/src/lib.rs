@@ -7,5 +7,6 @@ pub mod http;
 pub mod hub;
 pub mod mcp;
 mod outcome;
+mod past_turns;
 pub mod services;
 pub mod telemetry;

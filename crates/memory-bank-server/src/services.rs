@@ -9,6 +9,7 @@ use memory_bank_core::search::Embedder;
 use memory_bank_core::store::{StateStore, Workspace};
 
 use crate::hub::Hub;
+use crate::past_turns::PastTurns;
 
 /// Shared by all connections of a process.
 #[derive(Clone)]
@@ -37,15 +38,23 @@ pub struct Replies {
     pub bytes: usize,
     /// Reserves memory for the reply of the current call; `None` with a single client.
     pub memory: Option<Arc<dyn ReplyMemory>>,
+    /// Turns of the calls that rebuild a former state.
+    pub(crate) past_turns: Arc<PastTurns>,
 }
 
 impl Default for Replies {
     fn default() -> Self {
-        Self { bytes: limits::REPLY_BYTES, memory: None }
+        Self::of_bytes(limits::REPLY_BYTES)
     }
 }
 
 impl Replies {
+    /// Replies of at most so many bytes, for a single client.
+    #[must_use]
+    pub fn of_bytes(bytes: usize) -> Self {
+        Self { bytes, memory: None, past_turns: Arc::default() }
+    }
+
     /// Reserves at least so many bytes for the reply of the current call.
     ///
     /// # Errors
@@ -77,6 +86,10 @@ pub enum NoMemory {
     Connection,
     /// All replies together use the budget.
     Server,
+    /// The key's own calls about former states take their turns.
+    PastOfKey,
+    /// Those of others take them.
+    Past,
 }
 
 impl NoMemory {
@@ -92,6 +105,10 @@ impl NoMemory {
                  them, and try again in 2 s"
             }
             Self::Server => "replies take all the memory that the server has for them; try again in 2 s",
+            Self::PastOfKey => {
+                "this key or token has too many calls with `asOf` at once, each of which waits for the one before; try again in 2 s"
+            }
+            Self::Past => "the server answers other calls with `asOf` first; try again in 2 s",
         }
     }
 }

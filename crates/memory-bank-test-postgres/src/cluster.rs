@@ -17,8 +17,8 @@ use crate::{MIGRATOR, SERVER, TLS_ONLY, sql};
 /// The least free memory for the data of the servers, in bytes. All tests together take less than half of it.
 const MIN_FREE_BYTES: u64 = 6 * 1024 * 1024 * 1024;
 
-/// How the server runs: fast, since its data need not survive.
-const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=128MB \
+/// How the server runs: fast, since its data need not survive. Tests run statements once, so compiling them costs more than it saves.
+const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c jit=off -c max_connections=300 -c shared_buffers=128MB \
     -c listen_addresses=127.0.0.1 -c log_min_messages=fatal";
 
 /// The running server.

@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { accessible, fits, launch, open, PHONE, picture, signIn, skip, withTools } from "./lib/console.mjs";
+import { accessible, fits, launch, open, PHONE, picture, settled, signIn, skip, withTools } from "./lib/console.mjs";
 import { Database } from "./lib/http_server.mjs";
 
 let database, server, browser, alice;
@@ -203,6 +203,26 @@ test("a user of several projects chooses one after a login code", { skip }, asyn
   await page.getByText("There is nothing to show yet.").waitFor();
   assert.match(await page.title(), new RegExp(second));
   assert.deepEqual((await page.context().cookies()).map(({ name }) => name), ["mbmcp-console"]);
+});
+
+test("the search has its field in focus however it is opened", { skip }, async (t) => {
+  const page = await open(t, browser, server.origin);
+  await signIn(page, server.origin, alice.key);
+  await page.getByRole("heading", { name: "Who was active" }).waitFor();
+  await settled(page);
+  const isFocused = () => page.waitForFunction(() => document.activeElement?.id === "query", undefined, { timeout: 3000 });
+  await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Search" }).click();
+  await page.getByLabel("Search the documents").waitFor();
+  await page.waitForTimeout(200);
+  await isFocused();
+  await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Overview" }).click();
+  await page.getByRole("heading", { name: "Who was active" }).waitFor();
+  await page.keyboard.press("/");
+  await page.waitForTimeout(200);
+  await isFocused();
+  await page.goto(`${server.origin}/app/search`);
+  await isFocused();
+  await page.getByLabel("Show ended facts").waitFor();
 });
 
 test("everything is reached by keyboard, with a command palette", { skip }, async (t) => {

@@ -64,6 +64,10 @@ test("the user of a folder opens its console with a link, reads, and stops it", 
   await other.getByText("This link was used already").waitFor();
   await accessible(other);
 
+  // The one user sees the limits; a folder has no members, and no audit log.
+  await page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: "Project" }).click();
+  await page.getByText("All is well.").waitFor();
+  assert.equal(await page.getByRole("link", { name: "Members" }).count(), 0);
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByText("You are signed out.").waitFor();
   child.kill("SIGTERM");
@@ -92,7 +96,7 @@ test("nothing but the link opens the console of a folder", async (t) => {
   assert.ok(!project.includes("/"), "no path of the host is shown");
   const headers = { Cookie: cookie, "X-Console-Token": token };
   const session = await (await fetch(`${origin}/api/v1/session`, { headers })).json();
-  assert.deepEqual(session.rights, ["read", "write"]);
+  assert.deepEqual(session.rights, ["read", "write", "admin"]);
   assert.equal((await fetch(`${origin}/mcp`, { method: "POST", headers, body: "{}" })).status, 401);
   assert.equal((await post(origin, secret)).status, 401, "the link works once");
 });

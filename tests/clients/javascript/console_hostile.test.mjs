@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, open, signIn, skip, withTools } from "./lib/console.mjs";
+import { launch, open, settled, signIn, skip, withTools } from "./lib/console.mjs";
 import { Database } from "./lib/http_server.mjs";
 
 /** Where a script that ran would send a request. */
@@ -92,8 +92,8 @@ async function provoked(page) {
   });
   const foreign = await page.evaluate(() =>
     [...document.querySelectorAll("main *")]
-      // The console's own form.
-      .filter((element) => !element.matches(".create form"))
+      // The console's own form, and what the library draws the picture on.
+      .filter((element) => !element.matches(".create form") && element.closest(".canvas") === null)
       .filter(
         (element) =>
           ["SCRIPT", "IFRAME", "OBJECT", "EMBED", "IMG", "STYLE", "LINK", "META", "BASE", "FORM", "TEMPLATE", "VIDEO", "SVG", "MATH"].includes(element.tagName.toUpperCase()) ||
@@ -135,6 +135,15 @@ test("no script that a document, a name, an entry or a difference contains runs 
     await page.getByRole("heading", { name: "Relations" }).waitFor();
     await provoked(page);
   }
+  for (const focus of [undefined, ...entities.map(({ id }) => id)]) {
+    await page.goto(`${server.origin}/app/graph?view=picture${focus === undefined ? "" : `&focus=${focus}`}`);
+    await page.locator(".canvas[data-state=done]").waitFor();
+    assert.ok((await page.locator("main").innerText()).includes(NAME), "texts are shown as texts");
+    await provoked(page);
+  }
+  await page.goto(`${server.origin}/app/blame/hostile.md`);
+  await page.locator(".origin").first().waitFor();
+  await provoked(page);
   await page.goto(`${server.origin}/app/edit/hostile.md`);
   await page.getByRole("button", { name: "Preview" }).click();
   await page.locator("article .prose *").first().waitFor();
@@ -163,11 +172,14 @@ test("no script in an address, an error or a stored session runs in the console"
     "documents/%E0%A4%A",
     `history/${encodeURIComponent(NAME)}?version=${encodeURIComponent(NAME)}`,
     `search?q=${encodeURIComponent(`javascript:${RUN}`)}`,
+    `blame/${encodeURIComponent(NAME)}`,
+    `undo?by=${encodeURIComponent(NAME)}&since=${encodeURIComponent(NAME)}&filename=${encodeURIComponent(NAME)}`,
+    `graph?view=picture&focus=${encodeURIComponent(NAME)}&cluster=${encodeURIComponent(NAME)}&asOf=${encodeURIComponent(NAME)}`,
     `${encodeURIComponent(NAME)}`,
   ]) {
     await page.goto(`${server.origin}/app/${path}`);
     await page.getByRole("heading", { level: 1 }).waitFor();
-    await page.waitForLoadState("networkidle");
+    await settled(page);
     await provoked(page);
   }
   await page.evaluate((name) => {

@@ -1,7 +1,7 @@
 // The digest of banks made by other tools and people: its contents, its omissions and its size.
 
 import assert from "node:assert/strict";
-import { mkdir, readdir, utimes } from "node:fs/promises";
+import { mkdir, readdir, rename, rm, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import test from "node:test";
 import { countTokens } from "gpt-tokenizer/encoding/o200k_base";
@@ -128,4 +128,57 @@ test("the next process reports the changes since the last one", async (t) => {
   const next = await serverOn(project, t, [], options);
   const { sinceLastSession } = await digestOf(next);
   assert.match(sinceLastSession, /^since \d{4}-\d\d-\d\d \d\d:\d\d UTC: progress\.md$/);
+});
+
+test("the next process reports deleted and renamed documents and the changes of the graph", async (t) => {
+  const options = { env: { MEMORY_BANK_STATE_DIR: await emptyFolder(t) } };
+  const { server, project } = await freshBank(t, [], options);
+  for (const filename of ["old.md", "plan.md"]) await server.ok("write_memory_bank_file", { filename, content: "# A\n" });
+  await digestOf(server);
+  const pause = () => new Promise((done) => setTimeout(done, 20));
+  await pause();
+  const before = new Date().toISOString();
+  await pause();
+  await server.ok("write_memory_bank_file", { filename: "short-lived.md", content: "x" });
+  await server.ok("delete_memory_bank_file", { filename: "short-lived.md" });
+  await server.ok("delete_memory_bank_file", { filename: "old.md" });
+  await server.ok("rename_memory_bank_file", { filename: "plan.md", newFilename: "roadmap.md" });
+  await server.ok("graph_upsert_entity", { name: "Api", entityType: "service" });
+  const visits = join(options.env.MEMORY_BANK_STATE_DIR, "sessions", "visits.json");
+  await write(visits, (await read(visits)).replace(/"seen":"([^"]*)"/, `"seen":"$1","before":"${before}"`));
+  const { sinceLastSession } = await digestOf(await serverOn(project, t, [], options));
+  assert.match(sinceLastSession, /deleted: old\.md; renamed: plan\.md to roadmap\.md; graph: 1 change of Api$/);
+  assert.doesNotMatch(sinceLastSession, /short-lived/);
+});
+
+test("the next process reports what something outside deleted, renamed and edited, each once", async (t) => {
+  const options = { env: { MEMORY_BANK_STATE_DIR: await emptyFolder(t) } };
+  const { server, project, bank } = await freshBank(t, [], options);
+  const text = "# Plan\n\nA text by which it is known.\n";
+  for (const filename of ["old.md", "plan.md"]) await server.ok("write_memory_bank_file", { filename, content: text + filename });
+  // Documents that the server never wrote.
+  for (const name of ["stock-old.md", "stock-plan.md"]) await write(join(bank, name), text + name);
+  assert.equal((await digestOf(server)).sinceLastSession, undefined);
+  await new Promise((done) => setTimeout(done, 20));
+  const before = new Date().toISOString();
+  const past = new Date(Date.now() - 7_200_000);
+  for (const name of await readdir(bank)) if (name.endsWith(".md")) await utimes(join(bank, name), past, past);
+  for (const name of ["old.md", "stock-old.md"]) await rm(join(bank, name));
+  for (const name of ["plan.md", "stock-plan.md"]) await rename(join(bank, name), join(bank, `new-${name}`));
+  await write(join(bank, "progress.md"), "# Progress\n\n- [2026-11-26] done\n");
+  await utimes(join(bank, "progress.md"), past, past);
+  // In the same session these are news, too, since the caller did not do it through the server.
+  const seen = /: progress\.md; deleted: (old\.md, stock-old\.md|stock-old\.md, old\.md); renamed: /;
+  const { sinceLastSession: news } = await digestOf(server);
+  assert.match(news, seen);
+  const visits = join(options.env.MEMORY_BANK_STATE_DIR, "sessions", "visits.json");
+  await write(visits, (await read(visits)).replace(/"seen":"([^"]*)"/, `"seen":"$1","before":"${before}"`));
+  const { sinceLastSession } = await digestOf(await serverOn(project, t, [], options));
+  assert.match(sinceLastSession, seen);
+  for (const pair of ["plan.md to new-plan.md", "stock-plan.md to new-stock-plan.md"]) {
+    assert.equal(sinceLastSession.split(` ${pair}`).length, 2, sinceLastSession);
+  }
+  assert.equal(sinceLastSession.split("new-plan.md").length, 2, sinceLastSession);
+  await server.ok("edit_memory_bank_file", { filename: "new-plan.md", edits: [{ op: "replace", old: "known", new: "found" }] });
+  assert.match((await digestOf(await serverOn(project, t, [], options))).sinceLastSession, /plan\.md to new-plan\.md and edited/);
 });

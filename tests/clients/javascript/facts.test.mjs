@@ -32,10 +32,26 @@ test("a replaced fact is left out, counted, and shown on request with its end", 
   }
   assert.equal((await search("api")).entities[0].observationCount, 1);
   assert.deepEqual((await open({ asOf: "2001-01-01" })).entities, []);
-  for (const reply of [await open({ asOf: "2998-01-01" }), await search("api", { asOf: "2998-01-01" })]) {
-    assert.match(reply.asOfNote, /attributes are those of today/);
+  assert.deepEqual((await open({ asOf: "2001-01-01" })).missing, ["Api"]);
+  for (const reply of [await open({ asOf: "2998-01-01" }), await search("api", { asOf: "2998-01-01" }), await open()]) {
+    assert.equal(reply.asOfNote, undefined);
   }
-  assert.equal((await open()).asOfNote, undefined);
+});
+
+test("a fact that was replaced before is named with the fact that replaced it", async (t) => {
+  const { server, add } = await withApi(t);
+  const old = (await add("port is 80")).observation;
+  const first = (await add("speaks TLS", { supersedes: old.id })).observation;
+  const second = await add("listens on 8443", { supersedes: old.id });
+  assert.deepEqual(second.superseded, [{ id: old.id, text: "port is 80", alreadyBy: first.id }]);
+  assert.match(second.note, /`alreadyBy` had replaced the fact before/);
+  const both = await add("listens on 443", { supersedes: [first.id, second.observation.id, old.id] });
+  assert.equal(both.note, undefined);
+  const { json } = await server.ok("graph_batch", {
+    observations: [{ entity: "Api", text: "listens nowhere", supersedes: old.id }],
+  });
+  assert.equal(json.superseded[0].alreadyBy, both.observation.id);
+  assert.match(json.note, /alreadyBy/);
 });
 
 test("a similar fact is named with its id, and both are written", async (t) => {
@@ -101,6 +117,15 @@ test("a replaced decision stays in the log with a mark, and digest and search le
   const digest = async (more) =>
     (await server.ok("get_context_digest", more)).json.digest.recentDecisions.map(({ title }) => title);
   assert.deepEqual(await digest({}), ["Use PostgreSQL"]);
+  const ended = async (tool, more) => (await server.ok(tool, more)).json.metadata.ended;
+  const shownWith = "includeEnded: true";
+  assert.deepEqual(await ended("get_context_digest", {}), { leftOut: 2, shownWith });
+  assert.equal(await ended("get_context_digest", { includeEnded: true }), undefined);
+  const zebra = { query: "zebra", files: ["decision-log.md"] };
+  assert.equal((await ended("search_memory_bank", zebra)).shownWith, shownWith);
+  assert.ok((await ended("search_memory_bank", zebra)).leftOut > 0);
+  assert.equal(await ended("search_memory_bank", { ...zebra, includeEnded: true }), undefined);
+  assert.equal(await ended("search_memory_bank", { ...zebra, query: "giraffe" }), undefined);
   assert.equal((await digest({ includeEnded: true })).length, 3);
   const found = async (query, more) =>
     (await server.ok("search_memory_bank", { query, files: ["decision-log.md"], ...more })).json.results.map(({ content }) => content);
@@ -110,6 +135,47 @@ test("a replaced decision stays in the log with a mark, and digest and search le
   assert.match(await server.fails("log_decision", { title: "X", context: "", decision: "x", supersedes: "Use Oracle" }), /no decision.*Use PostgreSQL/);
   assert.ok(!(await read(bank, "decision-log.md")).includes("## X"));
   assert.ok(!(await read(bank, "progress.md")).includes("Decision Made: X"));
+});
+
+test("a decision that begins later is not current yet, and what it replaces holds until then", async (t) => {
+  const { server, bank } = await freshBank(t);
+  const log = async (title, more = {}) =>
+    (await server.ok("log_decision", { title, context: "c", decision: `${title} it is`, ...more })).text;
+  await log("Use MySQL");
+  assert.match(
+    await log("Use PostgreSQL", { validFrom: "2999-01-01", supersedes: "Use MySQL" }),
+    /^Decision logged: Use PostgreSQL; it holds from 2999-01-01 on; it then replaces Use MySQL \(/,
+  );
+  const text = await read(bank, "decision-log.md");
+  assert.match(text, /\*\*Valid From:\*\* 2999-01-01\n/);
+  assert.match(text, /\*\*Superseded By:\*\* Use PostgreSQL \([^)]+\), from 2999-01-01\n/);
+  const { digest, metadata } = (await server.ok("get_context_digest", {})).json;
+  assert.deepEqual(digest.recentDecisions.map(({ title }) => title), ["Use MySQL"]);
+  assert.doesNotMatch(JSON.stringify(digest), /PostgreSQL/);
+  assert.deepEqual(metadata.upcoming, ["Use PostgreSQL (from 2999-01-01)"]);
+  assert.equal(metadata.ended.leftOut, 1);
+  const found = async (more) =>
+    (await server.ok("search_memory_bank", { query: "PostgreSQL it is", files: ["decision-log.md"], ...more })).json;
+  const lines = ({ results }) => results.filter(({ content }) => content.includes("PostgreSQL it is"));
+  assert.deepEqual(lines(await found({})), []);
+  assert.equal(lines(await found({ includeEnded: true })).length, 1);
+  // Since then already: it replaces at once.
+  await log("Use SQLite", { validFrom: "2001-01-01", supersedes: "Use MySQL" });
+  const titles = async (more) =>
+    (await server.ok("get_context_digest", more)).json.digest.recentDecisions.map(({ title }) => title);
+  assert.deepEqual(await titles({}), ["Use SQLite"]);
+  assert.equal((await titles({ includeEnded: true })).length, 3);
+  const before = await read(bank, "decision-log.md");
+  for (const [wrong, why] of [
+    [{ validFrom: "soon" }, /validFrom `soon` is neither/],
+    [{ validFrom: "2027-01-02", validUntil: "2027-01-01" }, /validFrom `2027-01-02` is not before validUntil/],
+    [{ expiresAt: "0000-01-01" }, /expiresAt `0000-01-01`/],
+  ]) {
+    assert.match(await server.fails("log_decision", { title: "Use CSV", context: "", decision: "d", ...wrong }), why);
+    const decision = { title: "Use CSV", context: "", decision: "d", ...wrong };
+    assert.match(await server.fails("finalize_thinking_session", { summary: "s", decision }), why);
+  }
+  assert.equal(await read(bank, "decision-log.md"), before);
 });
 
 test("ended decisions are in no list of the digest, and replies name what was replaced", async (t) => {

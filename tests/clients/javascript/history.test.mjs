@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { cp, rm } from "node:fs/promises";
 import test from "node:test";
 import { emptyFolder, freshBank, serverOn } from "./lib/project.mjs";
 import { BINARY, ENVIRONMENT } from "./lib/server.mjs";
@@ -30,6 +31,23 @@ test("a folder keeps versions, shows and compares them, and brings one back, als
   const { contents } = await server.request("resources/read", { uri });
   assert.equal(contents[0].text, "# Plan\n\ntwo\n");
   assert.equal(JSON.parse((await server.ok("history", plan({ action: "erase" }))).text).erasedVersions, 5);
+});
+
+test("an action that changes something refuses arguments that it would ignore", async (t) => {
+  const { server } = await freshBank(t);
+  for (const content of ["one\n", "two\n"]) await server.ok("write_memory_bank_file", plan({ content }));
+  await server.ok("graph_upsert_entity", { name: "Api", entityType: "service" });
+  const { at } = JSON.parse((await server.ok("history", plan())).text).versions[0];
+  const ignored = [
+    plan({ action: "erase", dryRun: true }), plan({ action: "erase", version: 1 }), plan({ action: "erase", until: at }),
+    plan({ action: "restore", version: 1, dryRun: true }), { entity: "Api", action: "erase", dryRun: true },
+    { action: "undo", by: "alice", since: at, version: 1 },
+  ];
+  for (const given of ignored) assert.match(await server.fails("history", given), /does not take `(dryRun|version|until)`, so nothing was changed/);
+  const { versions } = JSON.parse((await server.ok("history", plan())).text);
+  assert.deepEqual(versions.map(({ version }) => version), [2, 1]);
+  // A time of a list, as the end of a span, includes the version that has it.
+  assert.equal(JSON.parse((await server.ok("history", plan({ until: at }))).text).versions.length, 2);
 });
 
 test("in a folder a user's changes since a time are undone, also by the shell command, and lines have their authors", async (t) => {
@@ -103,12 +121,76 @@ test("an entity is listed, shown, compared and restored, also after a compaction
   assert.match(await server.fails("history", { entity: "Nobody" }), /not found/i);
 });
 
+test("the graph of a copied bank is marked as foreign, and restored only on request", async (t) => {
+  const { server, project } = await freshBank(t, ["--username", "alice"]);
+  await server.ok("graph_upsert_entity", { name: "Api", entityType: "service", attrs: { port: 80 } });
+  await server.ok("graph_upsert_entity", { name: "Api", entityType: "service", attrs: { port: 81 } });
+  const json = async (client, args) => JSON.parse((await client.ok("history", args)).text);
+  const own = (await json(server, { entity: "Api" })).versions;
+  assert.deepEqual(own.map(({ by, origin }) => [by, origin]), [["alice", undefined], ["alice", undefined]]);
+  await server.close();
+  const copy = await emptyFolder(t);
+  await cp(`${project}/memory-bank`, `${copy}/memory-bank`, { recursive: true });
+  await rm(`${copy}/memory-bank/.mbmcp`, { recursive: true, force: true });
+  const other = await serverOn(copy, t, ["--username", "alice"]);
+  const { versions } = await json(other, { entity: "Api" });
+  assert.deepEqual(versions.map(({ version, by, origin }) => [version, by, origin]), [[2, undefined, "foreign"], [1, undefined, "foreign"]]);
+  const first = { entity: "Api", version: 1 };
+  assert.equal((await json(other, { action: "show", ...first })).origin, "foreign");
+  assert.match((await other.ok("history", { action: "diff", ...first })).text, /^foreign, nobody here wrote it: version 1\n/);
+  assert.match(await other.fails("history", { action: "restore", ...first }), /came with the repository.*acceptForeign/);
+  assert.match(await other.fails("history", { action: "undo", by: "alice", since: "2020-01-01" }), /no such changes/);
+  await other.ok("history", { action: "restore", ...first, acceptForeign: true });
+  const [restored] = (await json(other, { entity: "Api" })).versions;
+  assert.deepEqual([restored.by, restored.origin, restored.version], ["alice", undefined, 3]);
+});
+
+test("a list has a limit, and what only reads takes a name without its extension", async (t) => {
+  const { server } = await freshBank(t);
+  for (const content of ["one\n", "two\n", "three\n"]) await server.ok("write_memory_bank_file", plan({ content }));
+  const json = async (args) => JSON.parse((await server.ok("history", args)).text);
+  const page = await json({ filename: "plan", limit: 2 });
+  assert.deepEqual(page.versions.map(({ version }) => version), [3, 2]);
+  const rest = await json({ filename: "plan", limit: 2, cursor: page.nextCursor });
+  assert.deepEqual([rest.versions.map(({ version }) => version), rest.nextCursor], [[1], undefined]);
+  assert.equal((await json({ limit: 1 })).versions.length, 1);
+  assert.match(await server.fails("history", { limit: 201 }), /limit/);
+  assert.equal((await json({ filename: "plan", action: "show", version: 1 })).text, "one\n");
+  assert.equal((await json({ filename: "plan", action: "blame" })).ranges.length, 1);
+  assert.match((await server.ok("history", { filename: "plan", action: "diff", version: 1 })).text, /-one/);
+  assert.match(await server.fails("history", { filename: "plan", action: "restore", version: 1 }), /\.md/);
+  assert.match(await server.fails("history", { ...plan(), action: "restore", version: 1, limit: 1 }), /does not take `limit`/);
+});
+
+test("where two users overwrite one line in turn, undo names the versions that bring a former text back", async (t) => {
+  const { server: first, project } = await freshBank(t, ["--username", "alice"]);
+  const second = await serverOn(project, t, ["--username", "bob"]);
+  const since = new Date(Date.now() - 1000).toISOString();
+  for (const [client, content] of [[first, "a1\n"], [second, "b1\n"], [first, "a2\n"], [second, "b2\n"]]) {
+    await client.ok("write_memory_bank_file", plan({ content }));
+  }
+  const { left, undone } = JSON.parse((await second.ok("history", { action: "undo", by: "bob", since })).text);
+  assert.deepEqual(undone, []);
+  assert.deepEqual(left[0].restorable, [3, 1]);
+  assert.match(left[0].advice, /`restore` brings a former text of `plan\.md` back: version 3 is .*; version 1 is /);
+  // Also where others had the last word.
+  const ofAlice = JSON.parse((await first.ok("history", { action: "undo", by: "alice", since, dryRun: true })).text);
+  assert.deepEqual(ofAlice.left.find(({ filename }) => filename === "plan.md").restorable, [2]);
+  await second.ok("history", plan({ action: "restore", version: left[0].restorable[0] }));
+  assert.match((await second.ok("read_memory_bank_file", plan())).text, /a2/);
+});
+
 test("HISTORY_RETENTION_DAYS=0 keeps no history, and a wrong value stops the start", async (t) => {
   const { server } = await freshBank(t, ["--username", "alice"], { env: { HISTORY_RETENTION_DAYS: "0" } });
   await server.ok("write_memory_bank_file", plan({ content: "one" }));
   const { versions, note } = (await server.ok("history", {})).json;
   assert.deepEqual(versions, []);
   assert.match(note, /history is off \(HISTORY_RETENTION_DAYS=0\)/);
+  const off = /history is off \(HISTORY_RETENTION_DAYS=0\)/;
+  for (const args of [plan(), plan({ action: "show", version: 1 }), plan({ action: "diff", version: 1 }), plan({ action: "blame" }), plan({ action: "restore", version: 1 })]) {
+    assert.match(await server.fails("history", args), off);
+  }
+  await assert.rejects(server.request("resources/read", { uri: "memory-bank://plan?version=1" }), off);
   assert.match(await server.fails("history", { action: "undo", by: "alice", since: "2020-01-01" }), /history is off/);
   await assert.rejects(serverOn(await emptyFolder(t), t, [], { env: { HISTORY_RETENTION_DAYS: "many" } }));
 });

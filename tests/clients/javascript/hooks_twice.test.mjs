@@ -48,11 +48,12 @@ test("of two hooks for the same event one answers, and a call with an id counts 
   assert.match(text, /`Edit` 2$/m);
 });
 
-test("one piece of work is reminded once: before the compaction, and not at the end of the turn", async (t) => {
+test("one piece of work is reminded once: the person before the compaction, the model after it, nobody at the end of the turn", async (t) => {
   const machine = await withBank(t);
   await machine.hook("SessionStart", { source: "startup" });
   await commit(machine, "a.txt", "add a");
   assert.ok((await machine.hook("PreCompact", { trigger: "auto" })).answer.systemMessage);
+  assert.match((await machine.hook("SessionStart", { source: "compact" })).context, /record/);
   assert.equal((await machine.hook("Stop", { stop_hook_active: false })).answer, undefined);
   await commit(machine, "b.txt", "add b");
   assert.equal((await machine.hook("Stop", { stop_hook_active: false, turn: 2 })).answer.decision, "block");

@@ -89,3 +89,177 @@ test("a key sees its own project, and lists change nothing", async () => {
     assert.equal((await server.fetch("/api/v1/documents", alice.key, { method })).status, 405, method);
   }
 });
+
+const send = (method, path, body, key = alice.key) =>
+  server.fetch(`/api/v1/${path}`, key, { method, ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }) });
+const name = (filename) => `document?filename=${encodeURIComponent(filename)}`;
+async function written(filename, text, key = alice.key) {
+  const reply = await send("PUT", name(filename), { text }, key);
+  assert.equal(reply.status, 200);
+  return (await reply.json()).etag;
+}
+async function refused(reply, status, words) {
+  assert.equal(reply.status, status);
+  assert.equal(reply.headers.get("content-type"), "application/problem+json");
+  const { detail } = await reply.json();
+  assert.match(detail, words);
+}
+/** A key of the same project with these scopes. */
+async function limited(scopes) {
+  const reply = await server.fetch("/api/keys", alice.key, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ scopes }) });
+  return (await reply.json()).key;
+}
+
+test("a document gets another name with its etag, and keeps its history", async () => {
+  const etag = await written("moves/old.md", "# Old\n");
+  await refused(await send("POST", "document/rename", { filename: "moves/old.md", to: "moves/new.md", etag: "0000000000000000" }), 409, /read it again/);
+  const reply = await send("POST", "document/rename", { filename: "moves/old.md", to: "moves/new.md", etag });
+  assert.deepEqual(await reply.json(), { name: "moves/new.md", etag });
+  assert.equal((await get(name("moves/old.md"))).status, 404);
+  assert.equal((await json(name("moves/new.md"))).text, "# Old\n");
+  const [newest] = (await json(`history?filename=${encodeURIComponent("moves/new.md")}`)).versions;
+  assert.equal(newest.kind, "renamed");
+  assert.equal(newest.formerName, "moves/old.md");
+  assert.equal(newest.tool, undefined);
+  await refused(await send("POST", "document/rename", { filename: "moves/old.md", to: "x.md", etag }), 404, /does not exist/);
+  await refused(await send("POST", "document/rename", { filename: "moves/new.md", to: NAMES[0], etag }), 409, /exists/);
+  await refused(await send("POST", "document/rename", { filename: "progress.md", to: "x.md", etag: (await json(name("progress.md"))).etag }), 409, /core document/);
+  await refused(await send("POST", "document/rename", { filename: "moves/new.md", to: "x.md" }), 400, /etag/);
+  await refused(await send("POST", "document/rename", { filename: "moves/new.md", to: "x.md", etag }, await limited(["read"])), 403, /scope `write`/);
+});
+
+test("a document is deleted with its etag and the scope admin, and its text stays in the history", async () => {
+  const etag = await written("moves/gone.md", "# Gone\n");
+  const path = name("moves/gone.md");
+  await refused(await send("DELETE", path), 400, /malformed/);
+  await refused(await send("DELETE", `${path}&etag=0000000000000000`), 409, /read it again/);
+  await refused(await send("DELETE", `${path}&etag=${etag}`, undefined, await limited(["read", "write"])), 403, /scope `admin`/);
+  assert.equal((await get(path)).status, 200);
+  assert.deepEqual(await (await send("DELETE", `${path}&etag=${etag}`)).json(), { name: "moves/gone.md" });
+  assert.equal((await get(path)).status, 404);
+  assert.equal((await json(`history/show?filename=${encodeURIComponent("moves/gone.md")}&version=1`)).text, "# Gone\n");
+  await refused(await send("DELETE", `${name("progress.md")}&etag=${(await json(name("progress.md"))).etag}`), 409, /core document/);
+  const foreign = await send("DELETE", `${name(NAMES[0])}&etag=${(await json(name(NAMES[0]))).etag}`, undefined, bob.key);
+  assert.equal(foreign.status, 404);
+  assert.equal((await get(name(NAMES[0]))).status, 200);
+});
+
+test("each line of a document has the version that wrote it, page by page", async () => {
+  await written("lines.md", "one\ntwo\n");
+  const { etag } = await json(name("lines.md"));
+  await send("PUT", name("lines.md"), { text: "one\n2\n3\n", etag });
+  const { ranges, filename, nextCursor } = await json(`history/blame?filename=lines.md`);
+  assert.equal(filename, "lines.md");
+  assert.equal(nextCursor, undefined);
+  assert.deepEqual(ranges.map(({ fromLine, text, version, by }) => ({ fromLine, text, version, by })), [
+    { fromLine: 1, text: "one\n", version: 1, by: alice.user },
+    { fromLine: 2, text: "2\n3\n", version: 2, by: alice.user },
+  ]);
+  await refused(await get("history/blame?filename=none.md"), 404, /no history/);
+  await refused(await get("history/blame?filename=lines.md&cursor=x"), 404, /nextCursor/);
+  await refused(await get("history/blame?filename=lines.md", bob.key), 404, /no history/);
+});
+
+test("the changes of a session are undone after a dry run, and not those of others without the scope admin", async () => {
+  let session;
+  await withTools(server, alice.key, async (call) => {
+    await call("write_memory_bank_file", { filename: "undo/a.md", content: "# A\n" });
+    await call("graph_upsert_entity", { name: "Undo", entityType: "service" });
+  });
+  [{ session }] = (await json("history?filename=undo%2Fa.md")).versions;
+  const dry = await (await send("POST", "history/undo", { by: session, dryRun: true })).json();
+  assert.equal(dry.dryRun, true);
+  assert.deepEqual(dry.undone.map(({ filename, entity, change }) => filename ?? `${entity} ${change}`).sort(), ["Undo deleted", "undo/a.md"]);
+  assert.deepEqual(dry.left, []);
+  assert.equal((await get(name("undo/a.md"))).status, 200, "a dry run changes nothing");
+  await refused(await send("POST", "history/undo", { by: session }, await limited(["read"])), 403, /scope `write`/);
+  await refused(await send("POST", "history/undo", { by: session }, await limited(["write", "admin"])), 403, /scope `read`/);
+  await refused(await send("POST", "history/undo", { by: "somebody", since: "2026-01-01" }, await limited(["read", "write"])), 403, /may not undo changes of `somebody`.*scope `admin`/);
+  await refused(await send("POST", "history/undo", { by: alice.user }), 404, /whose changes/);
+  await refused(await send("POST", "history/undo", { by: "00000000-0000-4000-8000-000000000000" }), 409, /no such changes/);
+  await refused(await send("POST", "history/undo", { by: session }, bob.key), 409, /no such changes/);
+  await refused(await send("POST", "history/undo", {}), 400, /by/);
+  const done = await (await send("POST", "history/undo", { by: session })).json();
+  assert.equal(done.dryRun, false);
+  assert.equal(done.undone.length, 2);
+  assert.equal((await get(name("undo/a.md"))).status, 404);
+  assert.equal((await json("graph/search?query=Undo")).entities.some((entity) => entity.name === "Undo"), false);
+});
+
+test("a read-only server changes nothing over REST", async () => {
+  const readOnly = await database.serve({ MEMORY_BANK_READ_ONLY: "true" });
+  const change = (method, path, body) =>
+    readOnly.fetch(`/api/v1/${path}`, alice.key, { method, ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }) });
+  const { etag } = await json(name(NAMES[0]));
+  await refused(await change("PUT", name("new.md"), { text: "x" }), 403, /read-only/);
+  await refused(await change("DELETE", `${name(NAMES[0])}&etag=${etag}`), 403, /read-only/);
+  await refused(await change("POST", "document/rename", { filename: NAMES[0], to: "x.md", etag }), 403, /read-only/);
+  await refused(await change("POST", "history/undo", { by: alice.user, since: "2026-01-01" }), 403, /read-only/);
+});
+
+/** The stream of changes: `next` gives its events, one after the other; `undefined` when it has ended. */
+async function watch(t, key, headers = {}, of = server) {
+  const control = new AbortController();
+  t.after(() => control.abort());
+  const reply = await of.fetch("/api/v1/events", key, { headers, signal: control.signal });
+  if (!reply.ok) return { reply };
+  assert.equal(reply.headers.get("content-type"), "text/event-stream");
+  const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  const next = async () => {
+    for (;;) {
+      const end = rest.indexOf("\n\n");
+      if (end === -1) {
+        const { done, value } = await reader.read();
+        if (done) return undefined;
+        rest += value;
+        continue;
+      }
+      const data = rest.slice(0, end).match(/^data: (.*)$/m)?.[1];
+      rest = rest.slice(end + 2);
+      if (data !== undefined) return JSON.parse(data);
+    }
+  };
+  return { reply, next, close: () => control.abort() };
+}
+
+test("changes are sent as they happen, of the own project alone, also from another server", async (t) => {
+  const replica = await database.serve();
+  const [own, others, there] = [await watch(t, alice.key), await watch(t, bob.key), await watch(t, alice.key, {}, replica)];
+  await written("watched.md", "# One\n");
+  for (const { next } of [own, there]) {
+    assert.deepEqual(await next(), { change: "document", name: "watched.md" });
+    assert.deepEqual(await next(), { change: "list" });
+  }
+  await withTools(server, alice.key, (call) => call("graph_upsert_entity", { name: "Watched", entityType: "service" }));
+  for (const { next } of [own, there]) assert.deepEqual(await next(), { change: "graph" });
+  // The first event of the other project is its own.
+  await withTools(server, bob.key, async (call) => {
+    await call("initialize_memory_bank", { path: "." });
+    await call("write_memory_bank_file", { filename: "of-bob.md", content: "# Bob\n" });
+  });
+  for (let event = await others.next(); event.name !== "of-bob.md"; event = await others.next()) {
+    assert.ok(!JSON.stringify(event).includes("watched"), JSON.stringify(event));
+  }
+  const again = await watch(t, alice.key, { "Last-Event-ID": "7" });
+  assert.deepEqual(await again.next(), { change: "all" });
+});
+
+test("a stream of changes ends with its key, needs the scope read, and their number is bounded", async (t) => {
+  await refused((await watch(t, await limited(["write", "admin"]))).reply, 403, /scope `read`/);
+  const made = await (await server.fetch("/api/keys", alice.key, { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" })).json();
+  const stream = await watch(t, made.key);
+  assert.equal((await server.fetch(`/api/keys/${made.id}`, alice.key, { method: "DELETE" })).status, 200);
+  assert.equal(await stream.next(), undefined);
+  assert.equal((await watch(t, made.key)).reply.status, 401);
+  const few = await database.serve({ MAX_STREAMS_PER_KEY: "2" });
+  const open = [await watch(t, alice.key, {}, few), await watch(t, alice.key, {}, few)];
+  await refused((await watch(t, alice.key, {}, few)).reply, 429, /open streams/);
+  open[0].close();
+  for (let tries = 0; ; tries += 1) {
+    const { reply } = await watch(t, alice.key, {}, few);
+    if (reply.ok) break;
+    assert.ok(tries < 100, "a closed stream is free again");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+});

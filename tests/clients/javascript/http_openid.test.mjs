@@ -144,6 +144,40 @@ test("the SDK's client is let in by a user of the provider, with the role of its
   await assert.rejects(client.callTool({ name: "list_memory_bank_files", arguments: {} }));
 });
 
+test("a user of the provider signs in to the console, and the answer opens nothing in another browser", { skip }, async (t) => {
+  const context = await browser.newContext();
+  t.after(() => context.close());
+  const page = await context.newPage();
+  await page.goto(`${server.origin}/app/`);
+  await page.getByRole("button", { name: "Sign in with Example Login" }).waitFor();
+  await picture(page, "openid-console");
+  await signIn(page, "dora");
+  await page.getByRole("heading", { name: "Choose a project" }).waitFor();
+  assert.equal(new URL(page.url()).hash, "", "the address shows nothing of the sign-in");
+  await page.getByRole("button", { name: "project-1" }).click();
+  await page.getByText("Signed in as dora@example.com (127.0.0.1) (editor)").waitFor();
+  const { grants } = await database.operate("grants", "list", "--project", "project-1");
+  assert.deepEqual(grants.filter(({ clientName }) => clientName === "Web console").map(({ user, userName }) => userName ?? user?.name ?? user), ["dora@example.com (127.0.0.1)"]);
+  const cookies = await context.cookies();
+  const session = cookies.find(({ name }) => name === "mbmcp-console");
+  assert.equal(session.sameSite, "Strict");
+  assert.equal(session.httpOnly, true);
+  assert.equal(cookies.some(({ name, value }) => /openid|choice/.test(name) && value !== ""), false, JSON.stringify(cookies));
+
+  // Another browser that opens the last address has no sign-in, and one that gets the provider's answer has not begun it.
+  const other = await browser.newContext();
+  t.after(() => other.close());
+  const stranger = await other.newPage();
+  await stranger.goto(`${server.origin}/app/#signed-in`);
+  await stranger.getByText(/sign-in has expired/).waitFor();
+  const reply = await stranger.request.get(`${server.origin}/oauth/openid/callback?state=x&code=y`);
+  assert.equal(reply.status(), 403);
+  // A page of another site cannot begin one.
+  for (const headers of [{ Origin: "https://elsewhere.example" }, { "Sec-Fetch-Site": "cross-site" }]) {
+    assert.equal((await fetch(`${server.origin}/app/openid`, { method: "POST", headers })).status, 403);
+  }
+});
+
 test("a second sign-in finds the same user, and another user gets another role", { skip }, async (t) => {
   for (const [login, role] of [["dora", "an editor"], ["otto", "an owner"], ["dora", "an editor"]]) {
     const page = await open(t);

@@ -142,7 +142,8 @@ test("extra arguments of a host are ignored and listed in text and structured co
 
 test("an unknown argument stops every call that may destroy data", async (t) => {
   const { server, bank } = await freshBank(t);
-  await write(join(bank, "note.md"), "# Note\n\nkept\n");
+  // By the tool: a document from outside is noted in the history in the background, which changes files of the bank.
+  await server.ok("write_memory_bank_file", { filename: "note.md", content: "# Note\n\nkept\n" });
   await server.ok("graph_upsert_entity", { name: "Alpha", entityType: "t" });
   const { observation } = (await server.ok("graph_add_observation", { entity: "Alpha", text: "a fact" })).json;
   await server.ok("graph_upsert_entity", { name: "Beta", entityType: "t" });

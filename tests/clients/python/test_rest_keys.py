@@ -21,9 +21,11 @@ def test_the_routes_match_their_openapi_description(tmp_path):
         (tmp_path / "schemathesis.toml").write_text(f'[auth.openapi.apiKey]\napi_key = "{key}"\n')
         program = Path(sys.executable).with_name("schemathesis")
         arguments = ["run", f"{server.origin}/api/openapi.json", "--exclude-checks", ",".join(LEFT_OUT)]
+        # The stream of changes has no end; http_administration.test.mjs reads it.
+        arguments += ["--exclude-path", "/api/v1/events"]
         arguments += ["--seed", "1", "--max-examples", "10", "--continue-on-failure", "--warnings", "off"]
         done = subprocess.run([program, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "20 selected / 20 total" in done.stdout, done.stdout
+        assert "41 selected / 42 total" in done.stdout, done.stdout
         for phase in ("Coverage", "Fuzzing", "Stateful"):
             assert f"✅  {phase}" in done.stdout, done.stdout

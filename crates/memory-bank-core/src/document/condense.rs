@@ -10,6 +10,7 @@ use crate::compact_sort::CompactSort as _;
 use crate::document::date::{date_anywhere, date_at_start};
 use crate::document::parts::{Lines, PartBounds, first_that_fit, json_chars};
 use crate::document::section::Outline;
+use crate::unicode::is_alphanumeric;
 
 /// The most pieces of one document, since each has an overhead.
 const MAX_PIECES: usize = 12;
@@ -168,7 +169,7 @@ fn block_starts(text: &str, outline: &Outline<'_>, lines: &Lines) -> Vec<usize> 
 fn date_below(text: &str) -> Option<DateTime> {
     let line = text.lines().find(|line| !line.trim().is_empty())?;
     let (label, value) = line.split_once(':')?;
-    let is_label = label.chars().filter(|character| character.is_alphanumeric()).count() <= 12
+    let is_label = label.chars().filter(|character| is_alphanumeric(*character)).count() <= 12
         && !label.chars().any(|character| character.is_ascii_digit());
     is_label.then(|| date_at_start(value)).flatten()
 }

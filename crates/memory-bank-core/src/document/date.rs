@@ -7,6 +7,7 @@ use jiff::ToSpan;
 use jiff::civil::{Date, DateTime};
 
 use super::date_names::{month_of, weekday};
+use crate::unicode::is_alphanumeric;
 
 /// How many characters of a text are scanned.
 const MAX_SCANNED_CHARS: usize = 160;
@@ -50,14 +51,13 @@ fn after_date(rest: &str) -> &str {
 fn head(text: &str, most: usize) -> Option<(DateTime, usize)> {
     let marks = |character: char| {
         character.is_whitespace()
-            || "[(*_`#~【（>".contains(character)
+            || matches!(character, '[' | '(' | '*' | '_' | '`' | '#' | '~' | '【' | '（' | '>')
             || !(character.is_alphanumeric() || character.is_ascii())
     };
     let bare = text.trim_start_matches(marks);
-    let bare = ["x] ", "X] ", "] "]
-        .iter()
-        .find_map(|ticked| bare.strip_prefix(ticked))
-        .map_or(bare, |rest| rest.trim_start_matches(marks));
+    // The rest of a check box.
+    let unticked = bare.strip_prefix(['x', 'X']).unwrap_or(bare);
+    let bare = unticked.strip_prefix("] ").map_or(bare, |rest| rest.trim_start_matches(marks));
     if let Some((date, end)) = of_log_line(bare) {
         return Some((date, text.len() - bare.len() + end));
     }
@@ -125,7 +125,7 @@ fn of_log_line(bare: &str) -> Option<(DateTime, usize)> {
 /// Whether the first word behind the bracket of a log line may be "AM" or "PM".
 fn may_be_half_of_day(line: &str) -> bool {
     let behind = line.split_once(']').map_or("", |(_, behind)| behind);
-    let word = behind.trim_start_matches(|character: char| !character.is_alphanumeric());
+    let word = behind.trim_start_matches(|character: char| !is_alphanumeric(character));
     matches!(word.as_bytes(), [b'a' | b'A' | b'p' | b'P', b'm' | b'M', ..])
 }
 
@@ -197,11 +197,11 @@ fn words_of(text: &str, most: usize) -> Vec<Word<'_>> {
     let mut words = Vec::new();
     let mut at = 0;
     loop {
-        let gap = rest.find(char::is_alphanumeric).unwrap_or(rest.len());
+        let gap = rest.find(is_alphanumeric).unwrap_or(rest.len());
         let (before, after) = rest.split_at(gap);
         let Some(first) = after.chars().next() else { return words };
         let digits = first.is_ascii_digit();
-        let same = |character: char| character.is_ascii_digit() == digits && character.is_alphanumeric();
+        let same = |character: char| character.is_ascii_digit() == digits && is_alphanumeric(character);
         let length = after.find(|character| !same(character)).unwrap_or(after.len());
         let (word, left) = after.split_at(length);
         at += gap + length;

@@ -124,16 +124,22 @@ const MONTHS: [&[&str]; 12] = [
 /// The month of a name or an abbreviation, in the languages whose dates have month names.
 pub(super) fn month_of(word: &str) -> Option<i16> {
     let word = word.to_lowercase();
-    let begins_alike = |name: &&&str| name.as_bytes().first() == word.as_bytes().first();
-    let is_name = |names: &[&str]| names.iter().filter(begins_alike).any(|name| *name == word);
-    if let Some((_, number)) = MONTHS.iter().zip(1..).find(|(names, _)| is_name(names)) {
-        return Some(number);
+    let first = word.as_bytes().first();
+    // Of an abbreviation: the months that begin with it.
+    let mut begun: Option<i16> = None;
+    let mut is_ambiguous = false;
+    for (names, month) in MONTHS.iter().zip(1..) {
+        for name in names.iter().filter(|name| name.as_bytes().first() == first) {
+            match name.strip_prefix(word.as_str()) {
+                Some("") => return Some(month),
+                Some(_) => {
+                    is_ambiguous |= begun.is_some_and(|other| other != month);
+                    begun = Some(month);
+                }
+                None => {}
+            }
+        }
     }
-    if word.chars().count() < 3 {
-        return None;
-    }
-    // Abbreviations of three letters or more that are the beginning of one month only.
-    let begins = |names: &[&str]| names.iter().filter(begins_alike).any(|name| name.starts_with(&word));
-    let mut short = MONTHS.iter().zip(1..).filter(|(names, _)| begins(names));
-    short.next().filter(|_| short.next().is_none()).map(|(_, number)| number)
+    // An abbreviation has three letters or more.
+    begun.filter(|_| !is_ambiguous && word.chars().nth(2).is_some())
 }

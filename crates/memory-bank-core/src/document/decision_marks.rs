@@ -1,4 +1,4 @@
-//! Marks in the entries of a decision log: until when a decision holds, which one it replaces, which one replaced it. They are
+//! Marks in the entries of a decision log: from when until when a decision holds, which one it replaces, which one replaced it. They are
 //! lines of text, which people may write by hand.
 
 use std::borrow::Cow;
@@ -10,8 +10,10 @@ use crate::document::roles::{Role, is_placeholder, is_structural};
 use crate::document::section::{Heading, Outline, Section};
 use crate::document::splice::{Gap, insert_visible};
 use crate::error::EditError;
-use crate::graph::validity::end_of;
+use crate::graph::validity::{end_of, start_of};
 
+/// The label of the first day or time of a decision.
+pub(super) const VALID_FROM: &str = "Valid From";
 /// The label of the last day or time of a decision.
 pub(super) const VALID_UNTIL: &str = "Valid Until";
 /// The label of the last day or time at which it can be relied on.
@@ -25,31 +27,55 @@ const DATE: &str = "Date";
 /// How many titles a refusal lists.
 const LISTED_TITLES: usize = 5;
 
-/// An entry that ends.
-pub(crate) struct EndingEntry {
+/// An entry that begins or ends.
+pub(crate) struct BoundedEntry {
     /// Its bytes.
     pub(crate) range: Range<usize>,
-    /// The first moment at which it has ended, in milliseconds since 1970.
+    /// When it holds.
+    pub(crate) bounds: Bounds,
+}
+
+/// When an entry holds, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// The first moment.
+    pub(crate) begin: i64,
+    /// The first moment at which it has ended.
     pub(crate) end: i64,
 }
 
-/// The entries that end, top to bottom.
-pub(crate) fn ending_entries(text: &str) -> Vec<EndingEntry> {
-    // Most logs have no marks, and need no parser.
-    if text.lines().any(has_mark) { ending_in(&Outline::of(text)) } else { Vec::new() }
+impl Bounds {
+    /// Those of an entry without marks.
+    pub(crate) const NONE: Self = Self { begin: i64::MIN, end: i64::MAX };
+
+    /// Those that hold if both do.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { begin: self.begin.max(other.begin), end: self.end.min(other.end) }
+    }
+
+    /// Whether the entry holds at a moment.
+    pub(crate) fn hold(self, at: i64) -> bool {
+        self.begin <= at && at < self.end
+    }
 }
 
-fn ending_in(outline: &Outline<'_>) -> Vec<EndingEntry> {
-    let end_of_own = |section: &Section<'_>| end_of_entry(outline.slice(&section.own));
+/// The entries that begin or end, top to bottom.
+pub(crate) fn bounded_entries(text: &str) -> Vec<BoundedEntry> {
+    // Most logs have no marks, and need no parser.
+    if text.lines().any(has_mark) { bounded_in(&Outline::of(text)) } else { Vec::new() }
+}
+
+fn bounded_in(outline: &Outline<'_>) -> Vec<BoundedEntry> {
+    let bounds = |section: &Section<'_>| bounds_of_entry(outline.slice(&section.own));
     if is_whole_record(outline) {
-        let end = outline.sections().filter_map(|section| end_of_own(&section)).min();
-        let whole =
-            end.zip(outline.section(0)).map(|(end, section)| EndingEntry { range: section.range(), end });
-        return whole.into_iter().collect();
+        let bounds = outline.sections().map(|section| bounds(&section)).fold(Bounds::NONE, Bounds::and);
+        let whole = outline.section(0).filter(|_| bounds != Bounds::NONE);
+        return whole.map(|section| BoundedEntry { range: section.range(), bounds }).into_iter().collect();
     }
     let entries = outline.sections().filter(|section| section.heading.level >= 2);
     entries
-        .filter_map(|section| Some(EndingEntry { range: section.range(), end: end_of_own(&section)? }))
+        .map(|section| BoundedEntry { range: section.range(), bounds: bounds(&section) })
+        .filter(|entry| entry.bounds != Bounds::NONE)
         .collect()
 }
 
@@ -71,25 +97,48 @@ fn is_group(outline: &Outline<'_>, section: &Section<'_>) -> bool {
         && below.all(|heading| !is_structural(&heading.title))
 }
 
-/// When the entry with these lines ends.
-fn end_of_entry(own: &str) -> Option<i64> {
-    let replaced = replaced_by(own).map(|_| i64::MIN);
+/// When the entry with these lines holds.
+fn bounds_of_entry(own: &str) -> Bounds {
+    let begin = value_of(own, VALID_FROM).and_then(start_of).unwrap_or(i64::MIN);
+    let replaced = lines_of_entry(own)
+        .filter_map(|(_, line)| labelled_value(line, SUPERSEDED_BY))
+        .filter(|value| !is_placeholder(value))
+        .map(|value| effect_of(value).unwrap_or(i64::MIN));
     let ends = [VALID_UNTIL, EXPIRES].into_iter().filter_map(|label| end_of(value_of(own, label)?));
-    replaced.into_iter().chain(ends).min()
+    Bounds { begin, end: replaced.chain(ends).min().unwrap_or(i64::MAX) }
 }
 
-/// A decision log without the entries that have ended.
+/// The words before the time from which a replacement counts.
+const FROM: &str = ", from ";
+
+/// The moment from which a mark of replacement counts, if it has one.
+fn effect_of(replaced_by: &str) -> Option<i64> {
+    start_of(replaced_by.rsplit_once(FROM)?.1)
+}
+
+/// The decision that a mark of replacement names, without the time from which it counts.
+fn without_effect(replaced_by: &str) -> &str {
+    let named = replaced_by.rsplit_once(FROM).filter(|(_, from)| start_of(from).is_some());
+    named.map_or(replaced_by, |(name, _)| name)
+}
+
+/// A decision log without the entries that have ended or have not begun.
 #[derive(Debug)]
 pub struct HoldingDecisions<'t> {
     /// The text of the others.
     pub text: Cow<'t, str>,
-    /// The headings in those that have ended, except the headings that others have, too.
+    /// The headings in those that are left out, except the headings that others have, too.
     pub ended: Vec<String>,
+    /// How many entries are left out.
+    pub left_out: usize,
+    /// Those that will hold, as `Title (from time)`.
+    pub upcoming: Vec<String>,
 }
 
-/// A decision log without the entries that have ended at this moment, in milliseconds since 1970.
+/// A decision log without the entries that do not hold at this moment, in milliseconds since 1970.
 pub(crate) fn holding(text: &str, at: i64) -> HoldingDecisions<'_> {
-    let mut holding = HoldingDecisions { text: Cow::Borrowed(text), ended: Vec::new() };
+    let mut holding =
+        HoldingDecisions { text: Cow::Borrowed(text), ended: Vec::new(), left_out: 0, upcoming: Vec::new() };
     if !text.lines().any(has_mark) {
         return holding;
     }
@@ -97,8 +146,11 @@ pub(crate) fn holding(text: &str, at: i64) -> HoldingDecisions<'_> {
     let mut kept = String::new();
     let mut gone: Vec<Range<usize>> = Vec::new();
     let mut from = 0;
-    for EndingEntry { range, end } in ending_in(&outline) {
-        if end <= at && range.start >= from {
+    for BoundedEntry { range, bounds } in bounded_in(&outline) {
+        if !bounds.hold(at) && range.start >= from {
+            if bounds.end > at {
+                holding.upcoming.extend(upcoming_name(&outline, &range));
+            }
             kept.push_str(text.get(from..range.start).unwrap_or_default());
             from = range.end;
             gone.push(range);
@@ -117,7 +169,15 @@ pub(crate) fn holding(text: &str, at: i64) -> HoldingDecisions<'_> {
     let ended = ended.into_iter().map(|heading| &*heading.title).filter(|title| !others.contains(title));
     holding.ended = ended.map(str::to_owned).collect();
     holding.text = Cow::Owned(kept);
+    holding.left_out = gone.len();
     holding
+}
+
+/// A decision that will hold, as `Title (from time)`.
+fn upcoming_name(outline: &Outline<'_>, range: &Range<usize>) -> Option<String> {
+    let heading = outline.headings().iter().find(|heading| range.contains(&heading.range.start))?;
+    let from = value_of(outline.slice(range), VALID_FROM)?;
+    Some(format!("{} (from {from})", heading.title.trim()))
 }
 
 /// A line without its bullet and the emphasis before its first word.
@@ -125,11 +185,14 @@ fn unmarked(line: &str) -> &str {
     line.trim_start_matches(['-', '*', '+', '_', ' ', '\t'])
 }
 
-/// Whether a line is a mark of the end of a decision.
+/// Whether a line is a mark of the begin or end of a decision.
 fn has_mark(line: &str) -> bool {
     let words = unmarked(line);
     let may_be = matches!(words.as_bytes().first(), Some(b'S' | b's' | b'V' | b'v' | b'E' | b'e'));
-    may_be && [SUPERSEDED_BY, VALID_UNTIL, EXPIRES].iter().any(|label| labelled_value(words, label).is_some())
+    may_be
+        && [SUPERSEDED_BY, VALID_FROM, VALID_UNTIL, EXPIRES]
+            .iter()
+            .any(|label| labelled_value(words, label).is_some())
 }
 
 /// The value of a line with this label. People write it in any case, with or without a bullet and emphasis.
@@ -190,7 +253,7 @@ pub struct ReplacedDecision {
     pub already_by: Option<String>,
 }
 
-/// Marks a decision as replaced.
+/// Marks a decision as replaced by another one, at once or from a time on.
 ///
 /// # Errors
 /// No decision has this title, or several have it.
@@ -198,6 +261,7 @@ pub(super) fn mark_superseded(
     text: &str,
     named: &str,
     by: &str,
+    from: Option<&str>,
 ) -> Result<(String, ReplacedDecision), EditError> {
     let outline = Outline::of(text);
     let entries: Vec<Section<'_>> = outline
@@ -209,8 +273,9 @@ pub(super) fn mark_superseded(
     let date = value_of(own, DATE).unwrap_or_default();
     let title = entry.heading.title.trim();
     let name = if date.is_empty() { title.to_owned() } else { format!("{title} ({date})") };
-    let already_by = replaced_by(own).map(str::to_owned);
-    let mark = format!("- **{SUPERSEDED_BY}:** {by}");
+    let already_by = replaced_by(own).map(|by| without_effect(by).to_owned());
+    let from = from.map(|from| format!("{FROM}{from}")).unwrap_or_default();
+    let mark = format!("- **{SUPERSEDED_BY}:** {by}{from}");
     // Behind the date, as its neighbour; else at the beginning of the entry.
     let is_date =
         |line: &str| line.trim_start().starts_with(['-', '*', '+']) && labelled_value(line, DATE).is_some();

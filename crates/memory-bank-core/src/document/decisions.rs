@@ -13,7 +13,7 @@ use crate::document::splice::{Gap, append_block, insert_visible};
 use crate::document::templates::is_template_decision;
 use crate::document::{CoreDocument, DocumentPath, archive, argument, decision_marks};
 use crate::error::EditError;
-use crate::graph::timestamp;
+use crate::graph::Validity;
 use crate::store::Drafts;
 
 /// A decision: arguments of `log_decision`.
@@ -32,6 +32,9 @@ pub struct LogDecision {
     /// Consequences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consequences: Vec<String>,
+    /// The first day or time at which it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_from: Option<String>,
     /// The last day or time at which it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until: Option<String>,
@@ -61,6 +64,8 @@ pub struct DecisionLogged {
     pub title: String,
     /// The decisions that it replaces.
     pub replaced: Vec<ReplacedDecision>,
+    /// When it begins, if it does not hold yet.
+    pub from: Option<String>,
 }
 
 impl DecisionLogged {
@@ -70,8 +75,12 @@ impl DecisionLogged {
     pub fn sentence(&self) -> String {
         let mut text = format!("Decision logged: {}", self.title);
         let names: Vec<&str> = self.replaced.iter().map(|one| one.name.as_str()).collect();
+        if let Some(from) = &self.from {
+            text.push_str(&format!("; it holds from {from} on"));
+        }
         if !names.is_empty() {
-            text.push_str(&format!("; it replaces {}", names.join(", ")));
+            let then = if self.from.is_some() { " then" } else { "" };
+            text.push_str(&format!("; it{then} replaces {}", names.join(", ")));
         }
         for one in &self.replaced {
             let Some(by) = one.already_by.as_deref().filter(|by| !names.contains(by)) else { continue };
@@ -87,8 +96,8 @@ impl DecisionLogged {
 /// Appends a decision, and a line of progress that names it. Missing documents start from their template.
 ///
 /// # Errors
-/// The title or the decision is blank, an argument is too long, a time has another form, a decision that it should replace is not
-/// found, or a document would become too large.
+/// The title or the decision is blank, an argument is too long, a time has another form or the end is before the begin, a decision that
+/// it should replace is not found, or a document would become too large.
 pub fn log_decision(
     drafts: &mut Drafts,
     request: &LogDecision,
@@ -103,15 +112,13 @@ pub fn log_decision(
     }
     let alternatives = argument::lines("alternatives", &request.alternatives)?;
     let consequences = argument::lines("consequences", &request.consequences)?;
-    let end = |name: &str, given: &Option<String>| match given.as_deref().map(str::trim) {
-        None | Some("") => Ok(None),
-        Some(given) => timestamp::parse_argument(name, given)
-            .map(Some)
-            .map_err(|error| EditError::Refused(error.to_string())),
-    };
-    let ends = [
-        (decision_marks::VALID_UNTIL, end("validUntil", &request.valid_until)?),
-        (decision_marks::EXPIRES, end("expiresAt", &request.expires_at)?),
+    let bounds = bounds_of(request)?;
+    // A decision that holds already replaces others at once.
+    let from = bounds.valid_from.clone().filter(|_| bounds.starts_at() > Some(at.as_millisecond()));
+    let bounds = [
+        (decision_marks::VALID_FROM, bounds.valid_from),
+        (decision_marks::VALID_UNTIL, bounds.valid_until),
+        (decision_marks::EXPIRES, bounds.expires_at),
     ];
     let replaced = argument::lines("supersedes", &request.supersedes)?;
     let date = clock::date_time(at);
@@ -121,7 +128,7 @@ pub fn log_decision(
         let mut text = without_template(text).into_owned();
         marked.clear();
         for named in &replaced {
-            let (changed, replaced) = decision_marks::mark_superseded(&text, named, &by)?;
+            let (changed, replaced) = decision_marks::mark_superseded(&text, named, &by, from.as_deref())?;
             text = changed;
             marked.push(replaced);
         }
@@ -134,7 +141,7 @@ pub fn log_decision(
         record.push(field("Decision", &decision));
         record.push(list("Alternatives Considered", &alternatives));
         record.push(list("Consequences", &consequences));
-        record.extend(ends.iter().filter_map(|(label, end)| Some(field(label, end.as_ref()?))));
+        record.extend(bounds.iter().filter_map(|(label, time)| Some(field(label, time.as_ref()?))));
         record.extend(marked.iter().map(|one| field(decision_marks::SUPERSEDES, &one.name)));
         insert_record(&text, &record.join("\n"))
     })?;
@@ -144,7 +151,18 @@ pub fn log_decision(
         update_active_context: false,
     };
     track_progress(drafts, &progress, at, author)?;
-    Ok(DecisionLogged { title, replaced: marked })
+    Ok(DecisionLogged { title, replaced: marked, from })
+}
+
+/// The times of a decision as they are stored.
+fn bounds_of(request: &LogDecision) -> Result<Validity, EditError> {
+    let given = Validity {
+        valid_from: request.valid_from.clone(),
+        valid_until: request.valid_until.clone(),
+        expires_at: request.expires_at.clone(),
+        supersedes: Vec::new(),
+    };
+    given.checked().map_err(|error| EditError::Refused(error.to_string()))
 }
 
 /// Inserts a record beside the newest one of the log: at the end, unless the log is sorted newest first.

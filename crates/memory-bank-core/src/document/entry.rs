@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 
 use crate::clock::date_time;
+use crate::unicode::is_alphanumeric;
 
 /// An entry without its bullet or heading signs. The text must be a single line.
 pub(super) fn entry(at: Timestamp, author: &str, kind: &str, text: &str) -> String {
@@ -31,7 +32,7 @@ pub(super) fn text_of<'t>(line: &'t str, kinds: &[&str]) -> &'t str {
         match after.strip_prefix(':') {
             Some(text) => return text.trim(),
             // The sign alone: in earlier versions, kinds had no word.
-            None if !kind.ends_with(char::is_alphanumeric) => return after.trim(),
+            None if !kind.ends_with(is_alphanumeric) => return after.trim(),
             None => {}
         }
     }

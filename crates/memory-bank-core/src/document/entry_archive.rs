@@ -123,6 +123,15 @@ fn archive_of<'o>(outline: &'o Outline<'_>) -> Option<Section<'o>> {
     outline.sections().filter(|section| is_archive(section.heading)).last()
 }
 
+/// Where an archive of level 1 begins with which the document ends. A section behind it would be one of its own, so that no tool
+/// would find the section any more.
+pub(super) fn archive_at_end(outline: &Outline<'_>) -> Option<usize> {
+    let tops = outline.sections().filter(|section| section.heading.level == 1);
+    let tops: Vec<Section<'_>> = tops.collect();
+    let archives = tops.iter().rev().take_while(|section| is_archive(section.heading));
+    archives.last().map(|section| section.heading.range.start)
+}
+
 /// Adds an item to the archive itself, as an archived section would make it a part of its own.
 fn append_item(outline: &Outline<'_>, archive: &Section<'_>, lines: &str) -> Result<String, String> {
     let at = written_end(outline.text(), &archive.own);

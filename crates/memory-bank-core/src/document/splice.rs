@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use crate::document::entry_archive::archive_at_end;
 use crate::document::open_block::closing_line;
 use crate::document::section::{Heading, Item, LineEnding, Marker, Outline, Section};
 use crate::error::EditError;
@@ -95,12 +96,15 @@ pub(super) fn append_section(outline: &Outline<'_>, title: &str, body: &str) -> 
     append_block(outline, &format!("## {title}\n{body}"))
 }
 
-/// Appends lines to the text, after one blank line.
+/// Appends lines to the text, after one blank line; before an archive that would contain them.
 ///
 /// # Errors
 /// They would not be visible.
 pub(super) fn append_block(outline: &Outline<'_>, lines: &str) -> Result<String, EditError> {
-    insert_visible(outline, outline.text().len(), lines, Gap::Blank, Gap::None)
+    match archive_at_end(outline) {
+        Some(at) => insert_visible(outline, at, lines, Gap::Blank, Gap::Blank),
+        None => insert_visible(outline, outline.text().len(), lines, Gap::Blank, Gap::None),
+    }
 }
 
 /// [`insert_lines`] for lines that must be visible. A block that is open at the end of the text is closed first,

@@ -303,13 +303,21 @@ fn fold(words: &str) -> Arc<str> {
 
 /// Whether a line has no blanks but single ones of ASCII.
 fn has_single_blanks(line: &str) -> bool {
-    let mut before = 0;
-    !line.bytes().any(|byte| {
-        let is_second = byte == b' ' && before == b' ';
-        before = byte;
+    let mut follows_blank = false;
+    for byte in line.bytes() {
+        // Nearly every byte is one of these.
+        if byte.is_ascii_graphic() {
+            follows_blank = false;
+            continue;
+        }
+        let is_blank = byte == b' ';
         // Other blanks are control characters, or begin with one of these bytes, as do dashes and quotes of prose.
-        is_second || byte < b' ' || matches!(byte, 0xc2 | 0xe1..=0xe3)
-    })
+        if is_blank && follows_blank || byte < b' ' || matches!(byte, 0xc2 | 0xe1..=0xe3) {
+            return false;
+        }
+        follows_blank = is_blank;
+    }
+    true
 }
 
 #[cfg(test)]

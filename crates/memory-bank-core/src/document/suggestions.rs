@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::compact_sort::CompactSort as _;
 use crate::document::clip;
+use crate::unicode::is_alphanumeric;
 
 /// A text without a match.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,7 +59,7 @@ fn pairs(text: &str) -> HashSet<(char, char)> {
         .chars()
         .take(MAX_SUGGESTION_CHARS)
         .flat_map(char::to_lowercase)
-        .map(|character| if character.is_alphanumeric() { character } else { ' ' })
+        .map(|character| if is_alphanumeric(character) { character } else { ' ' })
         .collect();
     letters.iter().copied().zip(letters.iter().copied().skip(1)).filter(|pair| *pair != (' ', ' ')).collect()
 }

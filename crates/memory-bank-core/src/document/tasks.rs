@@ -16,6 +16,7 @@ use crate::document::suggestions::NotFound;
 use crate::document::{CoreDocument, DocumentPath, Removed, argument, notes};
 use crate::error::EditError;
 use crate::store::Drafts;
+use crate::unicode::{is_alphabetic, is_alphanumeric};
 
 /// Changes of the task list: arguments of `update_tasks`. An empty list changes nothing. The order is `clear` or
 /// `replace`, then `remove`, then `add`.
@@ -330,7 +331,7 @@ fn names_clearly(part: &str, task: &str) -> bool {
         let after = task.get(at + part.len()..).and_then(|text| text.chars().next());
         let cuts = |left: Option<char>, right: Option<char>| {
             let (Some(left), Some(right)) = (left, right) else { return false };
-            let goes_on = |character: char| character.is_alphanumeric() || character == '_';
+            let goes_on = |character: char| is_alphanumeric(character) || character == '_';
             goes_on(left) && goes_on(right) && !is_cjk(left) && !is_cjk(right)
         };
         !cuts(before, part.chars().next()) && !cuts(part.chars().next_back(), after)
@@ -339,11 +340,11 @@ fn names_clearly(part: &str, task: &str) -> bool {
         return false;
     }
     let given = words(part);
-    let is_number = |word: &&str| !word.chars().any(char::is_alphabetic);
-    let is_long = |word: &&str| word.chars().filter(|character| character.is_alphabetic()).count() >= 4;
+    let is_number = |word: &&str| !word.chars().any(is_alphabetic);
+    let is_long = |word: &&str| word.chars().filter(|character| is_alphabetic(*character)).count() >= 4;
     let is_name = (given.len() >= 2 && !given.iter().all(is_number)) || given.iter().any(is_long);
     let is_much = given.len() * 3 >= words(task).len()
-        || part.chars().filter(|character| character.is_alphanumeric()).count() >= LONG;
+        || part.chars().filter(|character| is_alphanumeric(*character)).count() >= LONG;
     is_name && is_much
 }
 
@@ -351,7 +352,7 @@ fn names_clearly(part: &str, task: &str) -> bool {
 fn words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     for run in text
-        .split(|character: char| !character.is_alphanumeric() && character != '_')
+        .split(|character: char| !is_alphanumeric(character) && character != '_')
         .filter(|run| !run.is_empty())
     {
         let mut start = 0;

@@ -121,8 +121,10 @@ fn is_row_below(item: &str, title: Option<&str>) -> bool {
         let number = item.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
         number.is_some_and(|number| numbers.any(|one| one.to_string() == number)) && is_below(word)
     };
-    OLD_ROWS.into_iter().any(is_row)
-        || (item == "[Date] - [Update]" && ["history", "update"].into_iter().any(is_below))
+    // Each row begins with a bracket; nearly no item does.
+    item.starts_with('[')
+        && (OLD_ROWS.into_iter().any(is_row)
+            || (item == "[Date] - [Update]" && ["history", "update"].into_iter().any(is_below)))
 }
 
 /// Whether a section of the decision log (heading and body) is one of an earlier version's template.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use crate::graph::ids::{self, ENTITY_PREFIX, OBSERVATION_PREFIX, RELATION_PREFIX};
 use crate::graph::timestamp::instant;
@@ -144,6 +145,12 @@ pub struct Signature {
     /// When, if it is not the event's `ts`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
+    /// The key with which it was made. Only lines that a transfer wrote have this member and the next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<Uuid>,
+    /// The number of the change; 0 if it was made while no history was kept, so that it does not count as one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub number: Option<i64>,
 }
 
 impl Signature {
@@ -153,7 +160,10 @@ impl Signature {
         let members: Members = serde_json::from_slice(line).unwrap_or_default();
         let text = |value: Option<Value>| value.as_ref().and_then(Value::as_str).map(str::to_owned);
         let at = text(members.at).filter(|at| instant(at).is_some());
-        Self { user: text(members.user), tool: text(members.tool), session: text(members.session), at }
+        let key = text(members.key).and_then(|key| key.parse().ok());
+        let number = members.number.as_ref().and_then(Value::as_i64);
+        let (user, tool, session) = (text(members.user), text(members.tool), text(members.session));
+        Self { user, tool, session, at, key, number }
     }
 }
 
@@ -171,6 +181,8 @@ struct Members {
     tool: Option<Value>,
     session: Option<Value>,
     at: Option<Value>,
+    key: Option<Value>,
+    number: Option<Value>,
 }
 
 /// The content of a log's line.

@@ -39,13 +39,13 @@ impl<'g> ShownFacts<'g> {
     /// Whether a fact is shown.
     pub(crate) fn shows(&self, fact: &'g Observation) -> bool {
         self.shows_all_of(&fact.entity_id)
-            || (self.has_begun(fact) && (self.view.with_ended || !self.has_ended(fact)))
+            || (self.was_known(fact) && (self.view.with_ended || !self.has_ended(fact)))
     }
 
-    /// Whether a fact and its entity were known, and it had begun.
-    fn has_begun(&self, fact: &Observation) -> bool {
+    /// Whether a fact and its entity were known. A fact that begins later is shown as one that will hold.
+    fn was_known(&self, fact: &Observation) -> bool {
         let owner = self.graph.entity(&fact.entity_id);
-        self.view.has_begun(fact) && owner.is_none_or(|owner| self.knows(owner))
+        self.view.knows(&fact.timestamp) && owner.is_none_or(|owner| self.knows(owner))
     }
 
     fn has_ended(&self, fact: &'g Observation) -> bool {
@@ -56,7 +56,7 @@ impl<'g> ShownFacts<'g> {
     pub(crate) fn leaves_out(&self, fact: &'g Observation) -> bool {
         !self.view.with_ended
             && self.graph.bounded_of(&fact.entity_id).next().is_some()
-            && self.has_begun(fact)
+            && self.was_known(fact)
             && self.has_ended(fact)
     }
 
@@ -73,7 +73,7 @@ impl<'g> ShownFacts<'g> {
         }
         self.with_endings(entity_id, |endings| {
             let facts = endings.ids().filter_map(|id| self.graph.observation(id));
-            let ended = facts.filter(|fact| endings.get(fact).is_some() && self.has_begun(fact));
+            let ended = facts.filter(|fact| endings.get(fact).is_some() && self.was_known(fact));
             ended.filter(|fact| fact.entity_id == entity_id).collect()
         })
     }

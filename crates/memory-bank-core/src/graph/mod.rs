@@ -11,6 +11,8 @@ pub(crate) mod facts;
 pub mod history;
 pub mod ids;
 pub mod naming;
+pub mod outline;
+pub mod picture;
 pub mod pointers;
 pub mod query;
 pub mod rules;

@@ -6,10 +6,12 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::fmt::temporal::{Pieces, PiecesOffset};
 
-use crate::clock::iso_millis;
+use crate::clock::{iso_millis, within_years};
 use crate::error::GraphError;
 use crate::graph::ids::trim;
+use crate::unicode::is_alphabetic;
 
 /// Normalises the timestamp of a new observation: RFC 3339 becomes UTC with milliseconds; a plain date does not
 /// change, so that ids equal those in existing logs.
@@ -27,23 +29,65 @@ pub fn parse_new(text: &str) -> Result<String, GraphError> {
 pub fn parse_argument(argument: &str, text: &str) -> Result<String, GraphError> {
     let text = trim(text);
     let normal = if is_plain_date(text) {
-        text.parse::<Date>().ok().map(|_| text.to_owned())
+        text.parse::<Date>().ok().filter(|day| day.year() >= 1).map(|_| text.to_owned())
     } else {
-        text.parse::<Timestamp>().ok().map(iso_millis)
+        rfc_3339(text).and_then(spelling)
     };
     normal.filter(|stamp| instant(stamp).is_some()).ok_or_else(|| {
         GraphError::Invalid(format!(
-            "{argument} `{text}` is neither RFC 3339 (`2026-11-22T09:30:07Z`) nor a plain date (`2026-11-22`)"
+            "{argument} `{text}` is neither RFC 3339 (`2026-11-22T09:30:07Z`) nor a plain date (`2026-11-22`), of the years 0001 to 9999 in UTC"
         ))
     })
+}
+
+/// The last millisecond of the year 9999. It is later than [`Timestamp::MAX`], which leaves room for a time zone.
+const LAST_MILLIS: i64 = 253_402_300_799_999;
+
+/// The moment of a text in the form of RFC 3339, in milliseconds since 1970, also within the last day of the year 9999.
+pub(crate) fn rfc_3339(text: &str) -> Option<i64> {
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Some(at.as_millisecond());
+    }
+    let pieces = Pieces::parse(text).ok()?;
+    let zone = match pieces.offset()? {
+        PiecesOffset::Numeric(offset) => offset.offset().seconds(),
+        PiecesOffset::Zulu => 0,
+        _ => return None,
+    };
+    let (day, time) = (pieces.date(), pieces.time()?);
+    let days = days_since_1970(day.year().into(), day.month().into(), day.day().into());
+    let seconds = ((days * 24 + i64::from(time.hour())) * 60 + i64::from(time.minute())) * 60;
+    let millis =
+        (seconds + i64::from(time.second()) - i64::from(zone)) * 1000 + i64::from(time.millisecond());
+    (millis > Timestamp::MAX.as_millisecond()).then_some(millis)
+}
+
+/// A moment in milliseconds since 1970 in the form of [`iso_millis`], if it is in the years 1 to 9999 in UTC.
+#[must_use]
+pub fn spelling(at: i64) -> Option<String> {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    if let Ok(at) = Timestamp::from_millisecond(at) {
+        return within_years(at).map(iso_millis);
+    }
+    // A day less has the same time of day, and a representable date.
+    let earlier = Timestamp::from_millisecond(at.checked_sub(2 * DAY)?).ok().filter(|_| at <= LAST_MILLIS)?;
+    let date = format!("9999-12-{}", if at > LAST_MILLIS - DAY { 31 } else { 30 });
+    Some(format!("{date}{}", earlier.strftime("T%H:%M:%S%.3fZ")))
 }
 
 /// The moment of a stored timestamp, in milliseconds since 1970 UTC; `None` if it cannot be parsed as a date.
 #[must_use]
 pub fn instant(text: &str) -> Option<i64> {
     instant_of_millis_form(text)
-        .or_else(|| text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond))
+        .or_else(|| rfc_3339(text))
+        .or_else(|| midnight(text))
         .or_else(|| Legacy::default().parse(text))
+}
+
+/// The beginning of a plain date. Its year is as written, also if it is one that other forms take for one of the last century.
+fn midnight(text: &str) -> Option<i64> {
+    let day = is_plain_date(text).then(|| text.parse::<Date>().ok())??;
+    Some(days_since_1970(day.year().into(), day.month().into(), day.day().into()) * 24 * 60 * 60 * 1000)
 }
 
 /// The moment of a timestamp of the form that [`iso_millis`] writes, `2026-11-22T09:30:07.000Z`, which nearly all in a log have.
@@ -129,9 +173,9 @@ impl Legacy {
                 if self.time.is_empty() {
                     rest.next_if_eq(&'-');
                 }
-            } else if character.is_alphabetic() {
+            } else if is_alphabetic(character) {
                 let mut word = String::from(character);
-                while let Some(more) = rest.next_if(|c| c.is_alphabetic()) {
+                while let Some(more) = rest.next_if(|c| is_alphabetic(*c)) {
                     word.push(more);
                 }
                 self.word(&word.to_lowercase())?;
@@ -278,7 +322,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_usual_form_is_read_as_any_other(at in -62_135_596_800_000_i64..253_402_300_800_000) {
-            let text = iso_millis(Timestamp::from_millisecond(at).unwrap());
+            let text = spelling(at).unwrap();
             prop_assert_eq!(instant(&text), Some(at));
             let read = instant_of_millis_form(&text);
             prop_assert!(read == Some(at) || read.is_none());
@@ -296,6 +340,8 @@ mod tests {
     #[case("2020", "2020-01-01T00:00:00Z")]
     #[case("2020-03", "2020-03-01T00:00:00Z")]
     #[case("2020-01-01", "2020-01-01T00:00:00Z")]
+    #[case("0049-05-05", "0049-05-05T00:00:00Z")]
+    #[case("0001-02-03", "0001-02-03T00:00:00Z")]
     #[case("March 7, 2021", "2021-03-07T00:00:00Z")]
     #[case("1", "2001-01-01T00:00:00Z")]
     #[case("2026-11-22T09:30:07.062Z", "2026-11-22T09:30:07.062Z")]
@@ -331,11 +377,37 @@ mod tests {
     }
 
     #[rstest]
+    #[case("0001-01-01T00:00:00Z", "0001-01-01T00:00:00.000Z")]
+    #[case("0000-12-31T23:00:00-01:00", "0001-01-01T00:00:00.000Z")]
+    #[case("9999-12-30T23:59:59+00:00", "9999-12-30T23:59:59.000Z")]
+    #[case("9999-12-31T00:00:00Z", "9999-12-31T00:00:00.000Z")]
+    #[case("9999-12-31T23:59:59.9999Z", "9999-12-31T23:59:59.999Z")]
+    #[case("9999-12-31T10:30:00.5-12:00", "9999-12-31T22:30:00.500Z")]
+    #[case("9999-12-31t23:59:59+05:30", "9999-12-31T18:29:59.000Z")]
+    fn times_at_the_ends_of_the_years_are_kept(#[case] given: &str, #[case] stored: &str) {
+        assert_eq!(parse_new(given).unwrap(), stored);
+        assert_eq!(instant(stored).and_then(spelling).as_deref(), Some(stored));
+        assert_eq!(rfc_3339(given), instant(stored));
+    }
+
+    #[rstest]
+    #[case("9999-12-31T23:59:59-00:01")]
+    #[case("9999-12-31T12:00:00-12:00")]
+    #[case("0001-01-01T00:59:59+01:00")]
+    #[case("9999-12-31T23:59:59")]
+    #[case("10000-01-01T00:30:00+01:00")]
+    fn times_beyond_the_ends_of_the_years_are_refused(#[case] given: &str) {
+        assert!(matches!(parse_new(given), Err(GraphError::Invalid(text)) if text.contains("0001 to 9999")));
+    }
+
+    #[rstest]
     #[case("1")]
     #[case("2020")]
     #[case("March 7, 2021")]
     #[case("2020-02-30")]
     #[case("20200101")]
+    #[case("0000-12-31")]
+    #[case("-000100-01-01T00:00:00Z")]
     #[case("")]
     fn new_timestamps_must_be_rfc_3339_or_a_plain_date(#[case] given: &str) {
         assert!(matches!(parse_new(given), Err(GraphError::Invalid(text)) if text.contains("timestamp")));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::GraphError;
 use crate::graph::Observation;
-use crate::graph::timestamp::{self, instant, is_plain_date};
+use crate::graph::timestamp::{self, instant, is_plain_date, rfc_3339};
 use crate::limits;
 
 const MILLISECONDS_OF_A_DAY: i64 = 24 * 60 * 60 * 1000;
@@ -130,11 +130,16 @@ fn supersedes(given: Vec<String>) -> Result<Vec<String>, GraphError> {
     Ok(named)
 }
 
+/// The moment of a time that is given as the first one, in the forms of [`end_of`].
+pub(crate) fn start_of(text: &str) -> Option<i64> {
+    if is_plain_date(text) { instant(text) } else { rfc_3339(text) }
+}
+
 /// The first moment after a time that is given as the last one: the next day for a date. Only a plain date and RFC 3339 count: other
 /// words that people write beside a label may look like a date, and would hide what holds.
 pub(crate) fn end_of(text: &str) -> Option<i64> {
     if !is_plain_date(text) {
-        return text.parse::<Timestamp>().ok().map(Timestamp::as_millisecond);
+        return rfc_3339(text);
     }
     Some(instant(text)?.saturating_add(MILLISECONDS_OF_A_DAY))
 }
@@ -160,7 +165,7 @@ impl FactView {
         Self { at: now.as_millisecond(), is_past: false, with_ended: false }
     }
 
-    /// The facts that were known and held at a time; a day means its end.
+    /// The facts that were known at a time and had not ended, also those that begin later; a day means its end.
     ///
     /// # Errors
     /// It is neither a date nor RFC 3339.
@@ -181,12 +186,6 @@ impl FactView {
     #[must_use]
     pub fn knows(&self, stored_at: &str) -> bool {
         !self.is_past || instant(stored_at).is_none_or(|at| at <= self.at)
-    }
-
-    /// Whether the fact was known and had begun; ends do not count.
-    #[must_use]
-    pub fn has_begun(&self, fact: &Observation) -> bool {
-        !self.is_past || begins_at(fact) <= self.at
     }
 }
 

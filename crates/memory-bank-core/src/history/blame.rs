@@ -1,5 +1,6 @@
 //! The version that wrote each line of a document.
 
+use std::collections::BTreeMap;
 use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
@@ -17,6 +18,21 @@ pub struct Blamed<'c> {
     pub lines: Range<usize>,
     /// The version; `None` if they are older than the versions that were examined.
     pub link: Option<&'c Link>,
+    /// The version that wrote them first, if `link` brought back a whole text that the document had before.
+    pub first: Option<&'c Link>,
+}
+
+/// The versions that wrote a line.
+#[derive(Clone, Copy, Default)]
+struct Origin<'c> {
+    link: Option<&'c Link>,
+    first: Option<&'c Link>,
+}
+
+impl Origin<'_> {
+    fn numbers(&self) -> [Option<i64>; 2] {
+        [self.link, self.first].map(|link| link.map(number))
+    }
 }
 
 /// The origin of each line of the present text, in order. Without a document the list is empty.
@@ -26,29 +42,52 @@ pub struct Blamed<'c> {
 pub fn blame(chain: &Chain) -> Result<Vec<Blamed<'_>>, Damage> {
     let Some(current) = &chain.current else { return Ok(Vec::new()) };
     let count = lines_of(&current.content).len();
-    let mut origins: Vec<Option<&Link>> = vec![None; count];
+    let mut origins: Vec<Origin<'_>> = vec![Origin::default(); count];
     // The lines of the text on the way back: which line of the present text each became.
     let mut lines: Vec<Option<usize>> = (0..count).map(Some).collect();
-    let mut left = count;
+    // Lines of texts that were brought back, in the text that has them first on the way back: their places there and now.
+    let mut again: BTreeMap<i64, Vec<(usize, usize)>> = BTreeMap::new();
     chain.walk(|link, after, before| {
-        let (origin, kept) = stepped_back(&lines, after, before);
-        for line in origin {
-            if let Some(origin) = origins.get_mut(line) {
-                *origin = Some(link);
-                left = left.saturating_sub(1);
+        for (at, line) in again.remove(&number(link)).unwrap_or_default() {
+            if let Some(place @ None) = lines.get_mut(at) {
+                *place = Some(line);
+            }
+        }
+        let (written, kept) = stepped_back(&lines, after, before);
+        let former = former_with_the_text_of(chain, link);
+        for (at, line) in written {
+            let Some(origin) = origins.get_mut(line) else { continue };
+            match (origin.link, former) {
+                (None, _) => origin.link = Some(link),
+                (Some(_), None) => origin.first = Some(link),
+                (Some(_), Some(_)) => {}
+            }
+            if let Some(former) = former {
+                again.entry(number(former)).or_default().push((at, line));
             }
         }
         lines = kept;
-        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let is_done = again.is_empty() && lines.iter().all(Option::is_none);
+        if is_done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     let mut blamed: Vec<Blamed<'_>> = Vec::new();
-    for (line, link) in origins.into_iter().enumerate() {
+    for (line, origin) in origins.into_iter().enumerate() {
+        let is_same =
+            |last: &Blamed<'_>| Origin { link: last.link, first: last.first }.numbers() == origin.numbers();
         match blamed.last_mut() {
-            Some(last) if last.link.map(number) == link.map(number) => last.lines.end = line + 1,
-            _ => blamed.push(Blamed { lines: line..line + 1, link }),
+            Some(last) if is_same(last) => last.lines.end = line + 1,
+            _ => blamed.push(Blamed { lines: line..line + 1, link: origin.link, first: origin.first }),
         }
     }
     Ok(blamed)
+}
+
+/// The newest version before this one after which the document had the same text.
+fn former_with_the_text_of<'c>(chain: &'c Chain, link: &Link) -> Option<&'c Link> {
+    let etag = link.version.etag.as_ref()?;
+    let older = chain.links.iter().skip_while(|other| number(other) >= number(link));
+    let mut same = older.filter(|other| other.version.etag.as_ref() == Some(etag));
+    same.next()
 }
 
 fn number(link: &Link) -> i64 {
@@ -59,12 +98,12 @@ fn lines_of(text: &str) -> Vec<&str> {
     text.split_inclusive('\n').collect()
 }
 
-/// The lines of the present text that this version wrote, and the lines of the text before it.
+/// The lines of the present text that this version wrote, with their places in its text, and the lines of the text before it.
 fn stepped_back(
     lines: &[Option<usize>],
     after: Option<&Snapshot>,
     before: Option<&Snapshot>,
-) -> (Vec<usize>, Vec<Option<usize>>) {
+) -> (Vec<(usize, usize)>, Vec<Option<usize>>) {
     let text =
         |snapshot: Option<&Snapshot>| snapshot.map_or_else(String::new, |snapshot| snapshot.text.clone());
     let (before, after) = (text(before), text(after));
@@ -95,7 +134,8 @@ fn stepped_back(
         if op.tag() == DiffTag::Equal {
             old.zip(new).for_each(|(old, new)| keep(old_mid.start + old, new_mid.start + new));
         } else {
-            written.extend(new.filter_map(|new| line(new_mid.start + new)));
+            let places = new.map(|new| new_mid.start + new);
+            written.extend(places.filter_map(|place| Some((place, line(place)?))));
         }
     }
     (written, kept)
@@ -167,6 +207,25 @@ mod tests {
         assert_eq!(numbers(&chain), [Some(2), Some(1), Some(3), Some(1), Some(5), Some(5)]);
         let blamed = blame(&chain).unwrap();
         assert_eq!(blamed[4].lines, 4..6);
+    }
+
+    #[test]
+    fn a_text_that_was_brought_back_names_who_wrote_it_first_and_who_brought_it_back() {
+        let chain = chain(&["a\nb\n", "a\nb\nc\n", "a\n", "x\n", "a\nb\nc\n", "a\nb\nc\nd\n"]);
+        let first = |chain: &Chain| -> Vec<(Option<i64>, Option<i64>)> {
+            let blamed = blame(chain).unwrap();
+            blamed
+                .iter()
+                .flat_map(|one| one.lines.clone().map(|_| (one.link.map(number), one.first.map(number))))
+                .collect()
+        };
+        assert_eq!(
+            first(&chain),
+            [(Some(5), Some(1)), (Some(5), Some(1)), (Some(5), Some(2)), (Some(6), None)]
+        );
+        // Brought back twice: the first of all is named.
+        let twice = self::chain(&["a\n", "b\n", "a\n", "b\n", "a\n"]);
+        assert_eq!(first(&twice), [(Some(5), Some(1))]);
     }
 
     proptest::proptest! {

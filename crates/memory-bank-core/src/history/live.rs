@@ -14,7 +14,7 @@ pub(crate) fn live<'c, C>(
     let mut undone = vec![false; changes.len()];
     let mut live: Vec<bool> = changes.iter().map(&mine).collect();
     for (place, change) in changes.iter().enumerate() {
-        let Some(mark) = facts(change).undoes else { continue };
+        let ChangeFacts { undoes: Some(mark), imported, .. } = facts(change) else { continue };
         if undone.get(place).is_none_or(|undone| *undone) || is_restored_over(place) {
             continue;
         }
@@ -22,7 +22,7 @@ pub(crate) fn live<'c, C>(
         for (older, other) in changes.iter().enumerate().skip(place + 1) {
             let known = facts(other);
             // An undo may have several changes of a document or item.
-            if known.undoes == Some(mark) || !mark.matches(&known) {
+            if known.undoes == Some(mark) || !mark.matches(&known, imported) {
                 continue;
             }
             took_mine |= mine(other);

@@ -19,6 +19,8 @@ pub struct ChangeFacts<'c> {
     pub author: Option<&'c str>,
     /// What it took back, if it is of an undo.
     pub undoes: Option<&'c UndoMark>,
+    /// Whether a transfer brought it, so that its user is as the source named it.
+    pub imported: bool,
 }
 
 /// Whose changes an undo took back.
@@ -42,21 +44,38 @@ impl UndoMark {
         Self { whose: whose(session, by), since, until }
     }
 
-    /// Whether a change that existed at the undo was to be taken back by it.
+    /// The same of this user's own changes. What a transfer brought under the same name is another user's.
     #[must_use]
-    pub fn matches(&self, change: &ChangeFacts<'_>) -> bool {
+    pub fn of_own(
+        session: Option<&str>,
+        user: &str,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+    ) -> Self {
+        Self { whose: whose_own(session, user), since, until }
+    }
+
+    /// Whether a change that existed at the undo was to be taken back by it. `imported`: whether a transfer brought the undo.
+    #[must_use]
+    pub fn matches(&self, change: &ChangeFacts<'_>, imported: bool) -> bool {
         let is_in_span = self.since.is_none_or(|since| change.at >= since)
             && self.until.is_none_or(|until| change.at < until);
         let (session, by) = (change.session, change.author);
         let is_whose = |session: Option<&str>, by: Option<&str>| {
             (session.is_some() || by.is_some()) && whose(session, by) == self.whose
         };
-        is_in_span && (is_whose(session, None) || is_whose(None, by) || is_whose(session, by))
+        let is_own = |session: Option<&str>| by.is_some_and(|by| whose_own(session, by) == self.whose);
+        let is_own = change.imported == imported && (is_own(None) || is_own(session));
+        is_in_span && (is_own || is_whose(session, None) || is_whose(None, by) || is_whose(session, by))
     }
 }
 
 fn whose(session: Option<&str>, by: Option<&str>) -> String {
     Etag::of(&format!("{}\n{}", session.unwrap_or_default(), by.unwrap_or_default())).as_str().to_owned()
+}
+
+fn whose_own(session: Option<&str>, user: &str) -> String {
+    Etag::of(&format!("{}\n{user}\nown", session.unwrap_or_default())).as_str().to_owned()
 }
 
 /// The name of the tool as a store keeps it: letters, digits, `_` and `-`. For stores.
@@ -95,6 +114,32 @@ fn timestamp(bits: u64) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_mark_of_an_undo_of_own_changes_matches_no_imported_ones() {
+        let facts = |session: Option<&'static str>, author: &'static str, imported: bool| ChangeFacts {
+            at: Timestamp::UNIX_EPOCH,
+            session,
+            author: Some(author),
+            undoes: None,
+            imported,
+        };
+        for session in [None, Some("a session")] {
+            let own = UndoMark::of_own(session, "bob", None, None);
+            let anybody_s = UndoMark::of(session, Some("bob"), None, None);
+            for (change, is_own, is_any) in [
+                (facts(session, "bob", false), true, true),
+                (facts(session, "bob", true), false, true),
+                (facts(session, "alice", false), false, false),
+                (facts(Some("other"), "bob", false), session.is_none(), session.is_none()),
+            ] {
+                assert_eq!(own.matches(&change, false), is_own, "{change:?}");
+                assert_eq!(anybody_s.matches(&change, false), is_any, "{change:?}");
+            }
+            // A transfer brings the undo with what it took back.
+            assert!(own.matches(&facts(session, "bob", true), true));
+        }
+    }
 
     #[test]
     fn a_mark_reads_back_from_the_name_of_the_tool() {

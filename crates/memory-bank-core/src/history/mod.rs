@@ -25,4 +25,4 @@ pub use query::{Subject, VersionPage, VersionPlace, VersionQuery, moment};
 pub use rebuild::{Damage, Step, rebuild};
 pub use take_back::{Obstacle, TakenBack, changed_again, take_back};
 pub use thinning::{DatedChange, superseded};
-pub use version::{Version, VersionKind, VersionText};
+pub use version::{PastVersion, Version, VersionKind, VersionText};

@@ -80,6 +80,7 @@ impl Version {
             session: self.session.as_deref(),
             author: self.author.as_deref(),
             undoes: self.undoes.as_ref(),
+            imported: self.imported,
         }
     }
 
@@ -87,6 +88,39 @@ impl Version {
     #[must_use]
     pub fn place(&self) -> VersionPlace {
         VersionPlace { at: self.at, number: self.number, document: self.document.clone() }
+    }
+}
+
+/// The facts about a version that give the state of a document at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastVersion {
+    /// The store's own name of the document, which outlives renames.
+    pub document: String,
+    /// Its number.
+    pub number: i64,
+    /// The name of the document after the change; of a deletion, the deleted name.
+    pub path: DocumentPath,
+    /// When.
+    pub at: Timestamp,
+    /// The kind of change that made it.
+    pub kind: VersionKind,
+    /// The etag of the text after the change; `None` after a deletion.
+    pub etag: Option<Etag>,
+    /// The bytes of the text after the change.
+    pub bytes: u64,
+}
+
+impl From<&Version> for PastVersion {
+    fn from(version: &Version) -> Self {
+        Self {
+            document: version.document.clone(),
+            number: version.number,
+            path: version.path.clone(),
+            at: version.at,
+            kind: version.kind,
+            etag: version.etag.clone(),
+            bytes: version.bytes,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::terms::{PromptTerms, fingerprint};
 use crate::compact_sort::CompactSort as _;
 use crate::document::roles::is_placeholder;
 use crate::search::clip;
+use crate::unicode::is_alphanumeric;
 
 /// The most passages of one prompt.
 pub const MAX_PASSAGES: usize = 3;
@@ -203,7 +204,7 @@ fn begins_a_word(text: &str, word: &str) -> bool {
     while let Some(at) = text.get(from..).and_then(|rest| rest.find(word)) {
         let start = from + at;
         let before = text.get(..start).and_then(|before| before.chars().next_back());
-        if !has_blanks || before.is_none_or(|character| !character.is_alphanumeric()) {
+        if !has_blanks || before.is_none_or(|character| !is_alphanumeric(character)) {
             return true;
         }
         from = start + word.len();

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::search::{Language, Query, TermKind, is_function_word};
 use crate::secrets::{MASK, masked};
+use crate::unicode::is_alphabetic;
 
 /// How much of a prompt is read, in bytes. The question is at the beginning; the rest is often pasted.
 const PROMPT_BYTES: usize = 2000;
@@ -176,7 +177,7 @@ pub fn fingerprint(text: &str) -> u64 {
     let mut words: BTreeSet<String> = BTreeSet::new();
     let mut count = 0;
     crate::search::each_word(text, |word| {
-        if word != "utc" && word.chars().any(char::is_alphabetic) && count < COMPARED_WORDS {
+        if word != "utc" && word.chars().any(is_alphabetic) && count < COMPARED_WORDS {
             count += 1;
             words.insert(word.to_owned());
         }

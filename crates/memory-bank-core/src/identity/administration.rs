@@ -31,6 +31,9 @@ pub enum AdminError {
     /// A rule forbids it; the text has the remedy.
     #[error("{0}")]
     Refused(String),
+    /// The caller lacks a right; the text names it.
+    #[error("{0}")]
+    NotAllowed(String),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

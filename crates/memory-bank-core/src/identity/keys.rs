@@ -19,6 +19,9 @@ pub struct KeyIdentity {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// For a session of the console: the id of the key that opened it, or of the user. Its requests and streams are counted under
+    /// this id, so that further sessions give no more of them.
+    pub counted_as: Option<KeyId>,
 }
 
 /// One use of a key, for its `last_used_at`.
@@ -174,7 +177,8 @@ pub enum KeyError {
 /// PostgreSQL, by the policies, too. Keys of other users and projects are treated like missing ones.
 #[async_trait]
 pub trait KeyStore: Send + Sync {
-    /// The caller's keys, newest first: all active ones, and the newest others, at most 2,000 together.
+    /// The caller's keys, newest first: all active ones, and the newest others, at most [`KEYS_LISTED`](crate::limits::KEYS_LISTED) together, and one
+    /// more if there are more.
     async fn list(&self, caller: &Caller, include_revoked: bool) -> Result<Vec<KeyRecord>, StoreError>;
 
     /// Stores a key.

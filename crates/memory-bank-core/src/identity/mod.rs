@@ -8,8 +8,10 @@ mod new_key;
 mod oauth;
 mod outside;
 mod outside_token;
+mod project_administration;
 mod secret;
 mod token;
+mod user_name;
 
 pub use administration::{
     AdminError, Administration, Bootstrapped, MemberRecord, NewProject, NewUser, ProjectRecord, UserRecord,
@@ -29,5 +31,7 @@ pub use outside::{
     OutsideUser, OutsideUsers,
 };
 pub use outside_token::{NewOutsideToken, OutsideAdmission};
+pub use project_administration::{AuditPlace, ListPlace, ProjectAdministration, ProjectUsage};
 pub use secret::{Environment, KeyHash, MalformedKey, PlainKey};
 pub use token::{LoginCode, PlainToken, TokenKind};
+pub use user_name::{MalformedUserName, parse_user_name};

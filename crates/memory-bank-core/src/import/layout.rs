@@ -1,6 +1,7 @@
 //! The layouts that are recognised, by the names of files and folders.
 
 use crate::transfer::is_rules_file;
+use crate::unicode::is_alphanumeric;
 
 /// A layout of files that an agent or a program keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -255,7 +256,7 @@ pub fn bank_layout<'a>(folder: &str, files: impl Iterator<Item = &'a str>) -> Op
 /// one.
 pub(super) fn bare_stem(name: &str) -> String {
     let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-    stem.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    stem.chars().filter(|character| is_alphanumeric(*character)).flat_map(char::to_lowercase).collect()
 }
 
 fn is_markdown(name: &str) -> bool {

@@ -10,7 +10,7 @@ use super::layout::below;
 use crate::document::front_matter;
 use crate::graph::ids::normalise;
 use crate::limits;
-use crate::unicode::folded;
+use crate::unicode::{folded, is_alphanumeric};
 
 /// The types of entities and relations that notes become.
 const NOTE_TYPE: &str = "note";
@@ -164,7 +164,7 @@ impl Note {
     }
 
     fn tag(&mut self, text: &str) {
-        let is_part = |character: char| character.is_alphanumeric() || matches!(character, '_' | '-' | '/');
+        let is_part = |character: char| is_alphanumeric(character) || matches!(character, '_' | '-' | '/');
         let end = text.find(|character: char| !is_part(character)).unwrap_or(text.len());
         let tag = text.get(..end).unwrap_or_default().trim_matches('/');
         if tag.chars().any(|character| !character.is_numeric())

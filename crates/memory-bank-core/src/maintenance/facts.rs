@@ -68,9 +68,10 @@ fn has_no_times(fact: &Observation) -> bool {
     valid_from.is_none() && valid_until.is_none() && expires_at.is_none()
 }
 
+/// Removes facts. Those that stay instead, and then all of them, must hold.
 fn remove(kept: &[&Observation], removed: &[&Observation]) -> Fold {
     let observations = kept.iter().chain(removed).map(|fact| (*fact).clone()).collect();
-    let ground = Ground { observations, ..Ground::default() };
+    let ground = Ground { observations, holds: !kept.is_empty(), ..Ground::default() };
     Fold::Graph(GraphFold {
         ground,
         step: Step::Remove(removed.iter().map(|fact| fact.id.clone()).collect()),
@@ -124,7 +125,7 @@ fn near_duplicate(entity: &Entity, older: &Observation, newer: &Observation) -> 
     // The one with more words says more; of equal ones, the newer one was written by somebody who knew more.
     let words = |fact: &Observation| fact.text.split_whitespace().count();
     let (stays, goes) = if words(older) > words(newer) { (older, newer) } else { (newer, older) };
-    let ground = Ground { observations: vec![stays.clone(), goes.clone()], ..Ground::default() };
+    let ground = Ground { observations: vec![stays.clone(), goes.clone()], holds: true, ..Ground::default() };
     let step = Step::Replace { stays: stays.id.clone(), goes: goes.id.clone() };
     Proposal {
         why: format!("{} says nearly the same as {}", quoted(&goes.text), quoted(&stays.text)),

@@ -96,6 +96,8 @@ struct Ground {
     whole: Option<String>,
     /// An entity that must exist.
     present: Option<String>,
+    /// Whether none of the observations may have ended.
+    holds: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -172,7 +174,7 @@ impl GraphFold {
     /// What it needs to know of the graph.
     #[must_use]
     pub fn part(&self) -> GraphPart {
-        let Ground { entities, observations, relations, whole, present } = &self.ground;
+        let Ground { entities, observations, relations, whole, present, .. } = &self.ground;
         let mut part = GraphPart::default();
         part.entities.extend(entities.iter().map(|entity| entity.id.clone()));
         part.entities.extend(observations.iter().map(|fact| fact.entity_id.clone()));
@@ -189,6 +191,9 @@ impl GraphFold {
             part.relations.extend(moved.relations);
         }
         part.emptied.extend(whole.clone());
+        if self.ground.holds {
+            part.holding.extend(observations.iter().map(|fact| fact.id.clone()));
+        }
         part
     }
 
@@ -202,13 +207,12 @@ impl GraphFold {
         author: &str,
         now: &str,
     ) -> Result<Option<Vec<Event>>, EditError> {
-        if !self.ground.is_in(graph) {
+        // A fact that was replaced meanwhile is not replaced again, and no reason to remove another one.
+        if !self.ground.is_in(graph) || self.ground.holds && !self.ground.holds_in(graph, now) {
             return Ok(None);
         }
         match &self.step {
             Step::Remove(ids) => Ok(Some(self.removals(ids, now))),
-            // A fact that was replaced meanwhile is not replaced again.
-            Step::Replace { .. } if !self.ground.holds_in(graph, now) => Ok(None),
             Step::Replace { stays, goes } => facts::replacement(graph, stays, goes, author, now).map(Some),
             Step::Merge { from, into } => merge::events(&self.ground, graph, from, into, now),
         }

@@ -149,6 +149,7 @@ fn merger(graph: &GraphState, from: &Entity, into: &Entity, differs: &str) -> Op
                 relations,
                 whole: Some(from.id.clone()),
                 present: Some(into.id.clone()),
+                holds: false,
             },
         })),
         ..Proposal::new(ProposalKind::SameName, &into.name, &ids)

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use crate::unicode::is_alphabetic;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
@@ -184,8 +185,8 @@ fn tokens(text: &str) -> Vec<Token> {
                 '일' => '日',
                 other => other,
             })
-        } else if c.is_alphabetic() {
-            run(|c| c.is_alphabetic() && !matches!(c, '年' | '月' | '日'));
+        } else if is_alphabetic(c) {
+            run(|c| is_alphabetic(c) && !matches!(c, '年' | '月' | '日'));
             let word = text.get(start..end).unwrap_or_default().to_lowercase();
             match word.as_str() {
                 "st" | "nd" | "rd" | "th" | "of" | "de" | "del" | "er" => Kind::Filler,

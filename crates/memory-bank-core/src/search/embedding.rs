@@ -12,6 +12,7 @@ use thiserror::Error;
 use super::dates::dates_in;
 use super::unit::{Unit, UnitKind};
 use crate::limits;
+use crate::unicode::{is_alphabetic, is_alphanumeric};
 
 /// The most values of a vector.
 pub const DIMENSIONS: usize = 4096;
@@ -67,7 +68,7 @@ impl Passage {
     /// own.
     #[must_use]
     pub fn of(unit: &Unit) -> Option<Self> {
-        if unit.kind == UnitKind::Document || !unit.text.chars().any(char::is_alphanumeric) {
+        if unit.kind == UnitKind::Document || !unit.text.chars().any(is_alphanumeric) {
             return None;
         }
         let mut text = String::new();
@@ -112,7 +113,7 @@ fn subject_of(heading: &str) -> Cow<'_, str> {
     rest.push_str(heading.get(from..).unwrap_or_default());
     let has_digit = |word: &&str| word.bytes().any(|byte| byte.is_ascii_digit());
     let words: Vec<&str> = rest.split_whitespace().filter(|word| !has_digit(word)).collect();
-    let is_word = |word: &&&str| word.chars().filter(|c| c.is_alphabetic()).nth(2).is_some();
+    let is_word = |word: &&&str| word.chars().filter(|c| is_alphabetic(*c)).nth(2).is_some();
     let is_wide = |word: &&str| word.chars().any(|c| c.is_alphabetic() && !c.is_ascii() && c > '\u{2E7F}');
     if words.iter().filter(is_word).nth(1).is_some() || words.iter().any(is_wide) {
         Cow::Owned(words.join(" "))

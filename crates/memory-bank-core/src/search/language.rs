@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use rust_stemmers::{Algorithm, Stemmer};
 
 use super::irregular;
+use crate::unicode::is_alphabetic;
 
 /// A supported language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -86,7 +87,7 @@ impl Language {
     /// The stem of a word in lower case, if it differs from the word.
     #[must_use]
     pub fn stem(self, word: &str) -> Option<String> {
-        if !word.chars().all(char::is_alphabetic) {
+        if !word.chars().all(is_alphabetic) {
             return None;
         }
         let stem = match self {

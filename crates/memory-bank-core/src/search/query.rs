@@ -8,6 +8,7 @@ use super::embedding::Vector;
 use super::language::{Language, LanguageCounts, is_function_word};
 use super::words::{TermKind, each_term, normal};
 use crate::limits;
+use crate::unicode::{is_alphabetic, is_alphanumeric};
 
 /// The shortest word, in letters, that a minus before it can exclude.
 const MIN_EXCLUDED_CHARS: usize = 3;
@@ -163,9 +164,7 @@ fn split_excluded(text: &str) -> (String, Vec<String>) {
     let mut in_quotes = false;
     for piece in text.split(' ') {
         let word = piece.strip_prefix('-').filter(|word| {
-            !in_quotes
-                && word.chars().count() >= MIN_EXCLUDED_CHARS
-                && word.chars().all(char::is_alphanumeric)
+            !in_quotes && word.chars().count() >= MIN_EXCLUDED_CHARS && word.chars().all(is_alphanumeric)
         });
         match word {
             Some(word) => {
@@ -180,11 +179,7 @@ fn split_excluded(text: &str) -> (String, Vec<String>) {
         }
     }
     let included = included.join(" ");
-    if included.chars().any(char::is_alphanumeric) {
-        (included, excluded)
-    } else {
-        (text.to_owned(), Vec::new())
-    }
+    if included.chars().any(is_alphanumeric) { (included, excluded) } else { (text.to_owned(), Vec::new()) }
 }
 
 fn words_of(text: &str, phrases: &[String]) -> Vec<QueryWord> {
@@ -237,7 +232,7 @@ fn words_of(text: &str, phrases: &[String]) -> Vec<QueryWord> {
 
 /// Names of months in a date.
 fn each_name(date: &str, mut name: impl FnMut(&str)) {
-    let names = date.split(|c: char| !c.is_alphabetic()).filter(|name| name.chars().count() > 2);
+    let names = date.split(|c: char| !is_alphabetic(c)).filter(|name| name.chars().count() > 2);
     names.for_each(|one| name(&one.to_lowercase()));
 }
 

@@ -6,6 +6,7 @@ use unicode_normalization::{UnicodeNormalization, is_nfkc_quick};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::dates::dates_in;
+use crate::unicode::{is_alphabetic, is_alphanumeric};
 
 /// Compound names longer than this, in bytes, are counted by their parts only.
 const MAX_COMPOUND_BYTES: usize = 64;
@@ -62,9 +63,9 @@ pub fn each_term(text: &str, mut term: impl FnMut(Term<'_>)) -> Option<i64> {
             term(Term { text: &day, spelt: &day, kind: TermKind::Date });
         }
         let written = text.get(date.start..date.end).unwrap_or_default();
-        for word in written.split(|c: char| !c.is_alphanumeric()) {
+        for word in written.split(|c: char| !is_alphanumeric(c)) {
             let is_year = word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit());
-            if is_year || (word.chars().count() > 2 && word.chars().all(char::is_alphabetic)) {
+            if is_year || (word.chars().count() > 2 && word.chars().all(is_alphabetic)) {
                 let word = word.to_lowercase();
                 term(Term { text: &word, spelt: &word, kind: TermKind::Word });
             }
@@ -220,7 +221,7 @@ fn dotted(run: &str, term: &mut impl FnMut(Term<'_>)) {
 
 /// Versions within a longer name: `v1.2.3` is found as `1.2.3`, too.
 fn versions(run: &str, term: &mut impl FnMut(Term<'_>)) {
-    for piece in run.split(|c: char| c != '.' && !c.is_alphanumeric()) {
+    for piece in run.split(|c: char| c != '.' && !is_alphanumeric(c)) {
         let Some(start) = piece.find(|c: char| c.is_ascii_digit()) else { continue };
         let number = piece.get(start..).unwrap_or_default();
         let is_version =

@@ -59,6 +59,33 @@ pub(super) fn is_improbable(word: &[u8]) -> bool {
         && word.iter().zip(word.iter().skip(1)).map(|(first, second)| score(*first, *second)).sum::<i32>() < bound
 }
 
+/// The fewest characters of a random word with `/` and `+`, and of one of its parts on average: those of paths are shorter.
+const BASE64_CHARACTERS: usize = 20;
+const BASE64_PART: usize = 6;
+/// The length of a secret access key of AWS. A path has it seldom, so its score may be nearer to that of names.
+const ACCESS_KEY_CHARACTERS: usize = 40;
+
+/// Whether nobody would write this word of letters, digits, `/`, `+` and `=` as a path: a number in base 64, such as a key of a cloud.
+pub(super) fn is_improbable_base64(word: &[u8]) -> bool {
+    let parts: Vec<&[u8]> =
+        word.split(|byte| !byte.is_ascii_alphanumeric()).filter(|part| !part.is_empty()).collect();
+    let characters: usize = parts.iter().map(|part| part.len()).sum();
+    let has = |is: fn(&u8) -> bool| word.iter().any(is);
+    let sum: i32 = parts
+        .iter()
+        .flat_map(|part| part.iter().zip(part.iter().skip(1)))
+        .map(|(one, next)| score(*one, *next))
+        .sum();
+    let share = if word.len() == ACCESS_KEY_CHARACTERS { 8 } else { 3 };
+    let bound = i32::try_from(characters / share).unwrap_or(i32::MAX);
+    parts.len() > 1
+        && characters >= BASE64_CHARACTERS.max(parts.len() * BASE64_PART)
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_uppercase)
+        && sum < -bound
+}
+
 /// A hexadecimal number, also as a program writes it: `0x…u64`.
 fn is_number(word: &[u8]) -> bool {
     let digits = word.strip_prefix(b"0x").unwrap_or(word);
@@ -121,6 +148,20 @@ mod tests {
         let words: Vec<String> = (0..1000).map(|_| numbers.word(alphabet, length)).collect();
         let shown = words.iter().filter(|word| masked(&format!("use {word} now")).contains(*word)).count();
         assert!(shown <= 10, "{shown} of 1000");
+    }
+
+    #[rstest]
+    #[case(24, 100)]
+    #[case(32, 40)]
+    #[case(40, 10)]
+    #[case(64, 10)]
+    fn nearly_all_random_words_in_base64_are_masked(#[case] length: usize, #[case] most_shown: usize) {
+        let alphabet = [ALL, b"+/".as_slice()].concat();
+        let mut numbers = Numbers(7);
+        let words: Vec<String> = (0..1000).map(|_| numbers.word(&alphabet, length)).collect();
+        let with_slash = words.iter().filter(|word| word.contains('/'));
+        let shown = with_slash.filter(|word| masked(&format!("use {word} now")).contains(*word)).count();
+        assert!(shown <= most_shown, "{shown} of 1000");
     }
 
     #[rstest]

@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use super::rules::{LazyPattern, ValueForm, ValueRule, longest_word, value_rules};
+use super::seed_phrase::seed_phrases;
 use crate::compact_sort::CompactSort as _;
 use crate::unicode::visible;
 
@@ -28,6 +29,12 @@ pub fn masked(text: &str) -> String {
         }
     };
     with_masks(&text, ranges)
+}
+
+/// Compiles the patterns that [`masked`] needs for prose about programs, so that another thread can do it in time. The others are
+/// compiled when a text needs them.
+pub fn prepare() {
+    let _ = masked("The key and the token of the login are kept, and `name: value` is a word of the survey.");
 }
 
 /// A text with its letters of full width, as East Asian keyboards write them, in ASCII.
@@ -78,6 +85,7 @@ fn secrets_in(text: &str) -> Vec<Range<usize>> {
         let form = if rule.name == GENERAL_RULE { ValueForm::Mixed } else { ValueForm::Any };
         rule.pattern.find(text.as_bytes(), form, &mut ranges);
     }
+    seed_phrases(&folded, &mut ranges);
     ranges
 }
 
@@ -225,6 +233,19 @@ mod tests {
     #[case("//registry.example.org/:_auth = \"dXNlcjpwYXNz\"", "dXNlcjpwYXNz")]
     #[case("neon npg_AbCdEf012345", "AbCdEf01")]
     #[case("jdbc:oracle:thin:scott/tiger@db:1521", "tiger")]
+    #[case("set AWS_SECRET_ACCESS_KEY to wJalrXUtnFEMI/K7MDENG/bPxRfiCY9kQz83Lm", "K7MDENG")]
+    #[case("aws secret access key wJalrXUtnFEMI/K7MDENG/bPxRfiCYXXXXXXXXXXX", "K7MDENG")]
+    #[case("tok Zk9/aB3dE7hJ2+LmN5pQ8rS/uV4wX6yZ1cF0gHQ", "LmN5pQ8rS")]
+    #[case("the secret is wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "K7MDENG")]
+    #[case("rotate wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY soon", "K7MDENG")]
+    #[case("put vK9/dQ2xTf7+Zr4bWn8LpXc3/Hs into it", "Zr4bWn8")]
+    #[case("password is: hunter2", "hunter2")]
+    #[case("password is : hunter2", "hunter2")]
+    #[case("my db pw is 'hunter2'", "hunter2")]
+    #[case("my db pw is 'two swordfish'", "swordfish")]
+    #[case("the pw is swordfish", "swordfish")]
+    #[case("the password for the shop is hunter2", "hunter2")]
+    #[case("password was \"two swordfish\"", "swordfish")]
     #[case("sqlplus -S scott/tiger@orcl", "tiger")]
     fn secrets_without_an_issuer_are_masked_too(#[case] text: &str, #[case] hidden: &str) {
         let shown = masked(text);
@@ -258,6 +279,17 @@ mod tests {
     #[case("basic_auth=enabled")]
     #[case("[\"password\", \"user\"]")]
     #[case("npg_config and npg_dump_restore_all")]
+    #[case("see src/main/java/com/Example/FooBar2Baz.java")]
+    #[case("app/Http/Controllers/Api/V2/OAuth2CallbackController.php")]
+    #[case("lib/x86/ARM64/SSE42/AVX512/NVMe/K8s")]
+    #[case("https://example.org/Shop/Orders2026/RefundsOfNovember/Page12")]
+    #[case("/usr/lib/x86_64-linux-gnu/libQt5Core.so.5.15.8")]
+    #[case("github.com/Example/Repo2/compare/v1.2.3...v1.3.0")]
+    #[case("Library/Developer/CoreSimulator/Devices/iPhone15Pro/data")]
+    #[case("commit da39a3ee5e6b4b0d3255bfef95601890afd80709 of shop/api")]
+    #[case("Read/Write/Execute/Delete1/List2/Grant3/Revoke4")]
+    #[case("the passwords are hashed with argon2id")]
+    #[case("the password policy of the shop is documented")]
     fn ordinary_subjects_branches_and_paths_stay(#[case] text: &str) {
         assert_eq!(masked(text), text);
     }

@@ -12,8 +12,9 @@ mod known_forms;
 mod language_rules;
 mod mask;
 mod rules;
+mod seed_phrase;
 mod warning;
 
-pub use mask::{MASK, masked};
+pub use mask::{MASK, masked, prepare};
 pub use rules::{OWN_KEY_PREFIX, has_secret_name};
 pub use warning::{SecretWarning, secret_warnings};

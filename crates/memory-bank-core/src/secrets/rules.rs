@@ -7,8 +7,8 @@ use std::sync::{LazyLock, OnceLock};
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::command_rules::command_rules;
-use super::improbable::is_improbable;
-use super::language_rules::language_rules;
+use super::improbable::{is_improbable, is_improbable_base64};
+use super::language_rules::{is_password, language_rules};
 
 /// The beginning of every API key of this server.
 pub const OWN_KEY_PREFIX: &str = "mbmcp_";
@@ -90,6 +90,10 @@ pub(super) enum ValueForm {
     Random,
     /// Letters and digits that nobody writes as a name.
     Improbable,
+    /// A number in base 64 that nobody writes as a path.
+    Base64,
+    /// A password: letters with digits or with signs between them, or many digits.
+    Password,
     /// A hexadecimal number with letters and digits, of another length than the id of a commit.
     Hexadecimal,
 }
@@ -108,6 +112,8 @@ impl ValueForm {
                 letters > 0 && digits + punctuation > 0
             }
             Self::Improbable => is_improbable(value),
+            Self::Base64 => is_improbable_base64(value),
+            Self::Password => is_password(value),
             Self::Hexadecimal => letters > 0 && digits > 0 && value.len() != COMMIT_DIGITS,
             Self::Random => {
                 let class = |byte: &u8| (byte.is_ascii_digit(), byte.is_ascii_uppercase());
@@ -273,9 +279,9 @@ fn general_rules() -> Vec<ValueRule> {
             ValueForm::Mixed,
         ),
         rule(
-            &["pass"],
+            &["pass", "pw"],
             0,
-            r"(?i)(?:password|passwd|passphrase|passcode)\s+(?:is|was|to|=|:)\s+([^\s]{4,})",
+            r#"(?i)(?:password|passwd|passphrase|passcode|pwd|(?:\b|_)pw)\s+(?:is|was|to|=|:)(?:\s{0,3}[:=]\s{0,3}|\s+)(?:"([^"\n]{4,})"|'([^'\n]{4,})'|`([^`\n]{4,})`|([^\s]{4,}))"#,
             ValueForm::Any,
         ),
         // A password of letters only, as the one word of its line or in quotation marks.
@@ -297,6 +303,7 @@ fn general_rules() -> Vec<ValueRule> {
         rule(&["-----begin"], 0, format!("(?is)({PRIVATE_KEY_HEAD}.*)"), ValueForm::Any),
         word_rule(|byte| byte.is_ascii_hexdigit(), 32, ValueForm::Hexadecimal),
         word_rule(|byte| byte.is_ascii_alphanumeric(), 20, ValueForm::Improbable),
+        word_rule(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte), 24, ValueForm::Base64),
         word_rule(|byte| byte.is_ascii_alphanumeric() || b"+_=-".contains(&byte), 24, ValueForm::Random),
         word_rule(|byte| byte.is_ascii_alphanumeric() || b"+/_=-".contains(&byte), 40, ValueForm::Random),
     ]

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde_json::Value;
 
-use crate::caller::KeyId;
+use crate::caller::{KeyId, UserId};
 use crate::error::StoreError;
 use crate::identity::KeyHash;
 
@@ -20,6 +21,33 @@ pub struct AddressUse {
     pub address: IpAddr,
     /// When.
     pub at: Timestamp,
+}
+
+/// One row of the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditEntry {
+    /// A serial number; rows of the same time are in its order.
+    pub id: i64,
+    /// The time.
+    pub at: Timestamp,
+    /// The action, such as `key.revoked`.
+    pub action: String,
+    /// The project's slug, if it still exists.
+    pub project: Option<String>,
+    /// The user in whose name it was done, if there was one who still exists.
+    pub user_name: Option<String>,
+    /// The id of the user in whose name it was done, if there was one.
+    pub user: Option<UserId>,
+    /// The key that was used.
+    pub key: Option<KeyId>,
+    /// The login role, if it was done on the database itself.
+    pub login: Option<String>,
+    /// The object: an id or a name.
+    pub subject: Option<String>,
+    /// The address, if the row is about one.
+    pub address: Option<String>,
+    /// Further details.
+    pub detail: Value,
 }
 
 /// The audit log. The store itself records its changes, in their transactions.

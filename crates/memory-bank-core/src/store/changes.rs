@@ -11,6 +11,8 @@ pub enum Change {
     Updated(DocumentPath),
     /// Documents were created or deleted, or another bank was selected.
     List,
+    /// The graph changed.
+    Graph,
     /// The whole project was replaced: the content of any document may have changed.
     Whole,
     /// Changes of any project may have been missed: everything may have changed.

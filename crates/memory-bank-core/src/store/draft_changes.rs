@@ -28,7 +28,10 @@ pub struct DraftWrite<'a> {
     pub after: Option<(&'a str, Etag)>,
     /// The document that continues here under a new name, if the edit renamed one. Its former name is among the deletions.
     pub moved_from: Option<&'a Document>,
-    /// The deleted document that comes back here, and the number of its last version, if the edit brings one back.
+    /// Whether the stored document continues under another name. If it does not, and another one continues here, it is deleted.
+    pub leaves: bool,
+    /// The deleted document that comes back here, and the number of its last version, if the edit brings one back. A stored document
+    /// that does not leave is deleted.
     pub revives: Option<(&'a str, i64)>,
 }
 
@@ -59,7 +62,10 @@ impl<'a> DraftChanges<'a> {
             };
             let change = DocumentChange { path: path.clone(), kind, etag: etag.clone() };
             detected.changes.insert(requested.clone(), change);
-            if kind == ChangeKind::Unchanged {
+            // Documents with the same text may have swapped their names.
+            let (moved_from, leaves) = (drafts.moved_to(requested), drafts.leaves(requested));
+            let revives = drafts.revived(requested);
+            if kind == ChangeKind::Unchanged && moved_from.is_none() && !leaves && revives.is_none() {
                 continue;
             }
             // `myNotes.md` and `my-notes.md` may be one document.
@@ -76,8 +82,9 @@ impl<'a> DraftChanges<'a> {
                 path,
                 before,
                 after: after.zip(etag),
-                moved_from: drafts.moved_to(requested),
-                revives: drafts.revived(requested),
+                moved_from,
+                leaves,
+                revives,
             });
         }
         Ok(detected)

@@ -25,6 +25,17 @@ pub struct Drafts {
     revived: BTreeMap<DocumentPath, (String, i64)>,
 }
 
+/// A new name for a document, with its new text.
+#[derive(Debug, Clone, Copy)]
+pub struct Renaming<'r> {
+    /// The name that it has.
+    pub from: &'r DocumentPath,
+    /// The name that it gets.
+    pub to: &'r DocumentPath,
+    /// Its text.
+    pub text: &'r str,
+}
+
 #[derive(Debug, Clone)]
 struct Draft {
     before: Option<Document>,
@@ -141,17 +152,36 @@ impl Drafts {
     /// disappears is one, too.
     ///
     /// # Errors
-    /// As [`Self::set`]; or there is no document `from`, or there is one `to`.
-    pub fn rename(&mut self, from: &DocumentPath, to: &DocumentPath, text: String) -> Result<(), EditError> {
-        if self.stored(from).is_none() {
-            return Err(EditError::NotFound(from.clone()));
+    /// As [`Self::rename_all`].
+    pub fn rename(&mut self, from: &DocumentPath, to: &DocumentPath, text: &str) -> Result<(), EditError> {
+        self.rename_all(&[Renaming { from, to, text }])
+    }
+
+    /// The same for several documents at once: a name may be that of one which gets another name, or which the edit deleted before.
+    ///
+    /// # Errors
+    /// As [`Self::set`]; or there is no document `from`, or there is one `to`. Nothing was renamed then.
+    pub fn rename_all(&mut self, renamings: &[Renaming<'_>]) -> Result<(), EditError> {
+        for (place, Renaming { from, to, .. }) in renamings.iter().enumerate() {
+            if self.stored(from).is_none() || self.text(from).is_none() {
+                return Err(EditError::NotFound((*from).clone()));
+            }
+            let is_left = renamings.iter().any(|other| other.from == *to);
+            let is_given = renamings.iter().skip(place + 1).any(|other| other.to == *to);
+            if from == to || is_given || (self.text(to).is_some() && !is_left) {
+                return Err(EditError::Exists((*to).clone()));
+            }
         }
-        if from == to || self.stored(to).is_some() || self.text(to).is_some() {
-            return Err(EditError::Exists(to.clone()));
+        for Renaming { to, text, .. } in renamings {
+            self.set(to, (*text).to_owned())?;
         }
-        self.set(to, text)?;
-        self.delete(from)?;
-        self.moved.insert(to.clone(), from.clone());
+        for Renaming { from, .. } in renamings {
+            if renamings.iter().all(|other| other.to != *from) {
+                self.delete(from)?;
+            }
+        }
+        let moved = renamings.iter().map(|renaming| (renaming.to.clone(), renaming.from.clone()));
+        self.moved.extend(moved);
         Ok(())
     }
 
@@ -161,8 +191,15 @@ impl Drafts {
         self.stored(self.moved.get(path)?)
     }
 
+    /// Whether the stored document of this name gets another one. For stores.
+    #[must_use]
+    pub fn leaves(&self, path: &DocumentPath) -> bool {
+        self.moved.values().any(|from| from == path)
+    }
+
     /// Brings a deleted document back under this name, so that its history continues: `document` is the store's own name of it,
-    /// `last` the number of its last version.
+    /// `last` the number of its last version. The name may be that of a document which gets another name, or which the edit deleted
+    /// before: that one stays deleted.
     ///
     /// # Errors
     /// As [`Self::set`]; or there is a document of this name.
@@ -173,7 +210,7 @@ impl Drafts {
         document: &str,
         last: i64,
     ) -> Result<(), EditError> {
-        if self.stored(path).is_some() || self.text(path).is_some() {
+        if self.text(path).is_some() {
             return Err(EditError::Exists(path.clone()));
         }
         self.set(path, text)?;
@@ -284,12 +321,40 @@ mod tests {
         drafts.load(free.clone(), None);
         let stored = drafts.stored(&path).cloned();
         drafts.load(taken.clone(), stored);
-        assert!(drafts.rename(&path, &taken, "y".into()).is_err());
-        assert!(drafts.rename(&free, &path, "y".into()).is_err());
-        drafts.rename(&path, &free, "y".into()).unwrap();
+        assert!(drafts.rename(&path, &taken, "y").is_err());
+        assert!(drafts.rename(&free, &path, "y").is_err());
+        drafts.rename(&path, &free, "y").unwrap();
         assert_eq!((drafts.text(&path), drafts.text(&free)), (None, Some("y")));
         assert_eq!(drafts.moved_to(&free), drafts.stored(&path));
-        assert!(drafts.rename(&taken, &free, "z".into()).is_err());
+        assert!(drafts.rename(&taken, &free, "z").is_err());
+    }
+
+    #[test]
+    fn documents_swap_names_and_take_one_that_is_left_or_deleted() {
+        let (a, mut drafts) = drafts(Some("x"));
+        let [b, c] = ["b.md", "c.md"].map(|name| DocumentPath::parse(name).unwrap());
+        for path in [&b, &c] {
+            let stored = Document {
+                content: path.to_string(),
+                path: path.clone(),
+                ..drafts.stored(&a).unwrap().clone()
+            };
+            drafts.load(path.clone(), Some(stored));
+        }
+        let swap = [Renaming { from: &a, to: &b, text: "x" }, Renaming { from: &b, to: &a, text: "y" }];
+        assert!(drafts.clone().rename_all(&swap[..1]).is_err(), "its document stays");
+        assert!(drafts.clone().revive(&a, "z".into(), "id", 1).is_err(), "its document stays");
+        let mut swapped = drafts.clone();
+        swapped.rename_all(&swap).unwrap();
+        assert_eq!((swapped.text(&a), swapped.text(&b)), (Some("y"), Some("x")));
+        assert_eq!(swapped.moved_to(&a), drafts.stored(&b));
+        assert!(swapped.leaves(&a) && swapped.leaves(&b) && !swapped.leaves(&c));
+        drafts.delete(&c).unwrap();
+        drafts.rename(&b, &c, "y").unwrap();
+        assert_eq!((drafts.text(&b), drafts.text(&c)), (None, Some("y")));
+        drafts.revive(&b, "z".into(), "id", 1).unwrap();
+        let twice = [Renaming { from: &a, to: &b, text: "" }, Renaming { from: &c, to: &b, text: "" }];
+        assert!(drafts.rename_all(&twice).is_err());
     }
 
     #[test]

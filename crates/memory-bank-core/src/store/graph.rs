@@ -1,6 +1,6 @@
 //! The knowledge graph of one project.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -138,6 +138,8 @@ pub struct ObservationAdded {
     pub existed: bool,
     /// The facts that it replaces.
     pub superseded: Vec<Observation>,
+    /// Of those that another fact replaced before: their ids, each with the id of that fact. Both may hold.
+    pub already: BTreeMap<String, String>,
     /// Facts that say nearly the same or the contrary, and hold.
     pub similar: Vec<SimilarFact>,
 }

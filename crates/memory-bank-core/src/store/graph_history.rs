@@ -4,12 +4,16 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::caller::Caller;
 use crate::document::DocumentPath;
 use crate::error::{EditError, GraphError, StoreError};
 use crate::graph::event::Event;
-use crate::graph::history::{EntityRestored, EntitySnapshot, GraphChange, GraphChangePage, GraphChangeQuery};
+use crate::graph::history::{
+    EntityRestored, EntitySnapshot, GraphChange, GraphChangePage, GraphChangeQuery, Origin,
+};
+use crate::graph::outline::Outline;
 use crate::graph::state::GraphState;
 use crate::limits;
 use crate::store::{DocumentChange, Editor, EntityRef};
@@ -21,6 +25,8 @@ pub struct EntityChain {
     pub now: EntitySnapshot,
     /// The changes of the entity, its observations and its relations, newest first.
     pub changes: Vec<GraphChange>,
+    /// Who is known to have made the change that they follow.
+    pub origin: Origin,
 }
 
 impl EntityChain {
@@ -29,6 +35,24 @@ impl EntityChain {
     pub fn start(&self) -> EntitySnapshot {
         self.now.clone().before(&self.changes)
     }
+}
+
+/// How much the graph has, and whether it is as it was at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GraphSize {
+    /// The bytes of which the former graph is made, see [`limits::PAST_GRAPH_BYTES`].
+    pub bytes: usize,
+    /// Whether nothing is known to have changed since, and nothing can have changed unnoticed.
+    pub is_unchanged: bool,
+}
+
+/// The graph as it was at a time.
+#[derive(Debug)]
+pub struct GraphThen {
+    /// The graph.
+    pub state: GraphState,
+    /// Whether the history has all changes since. Otherwise items may be missing that were deleted since, and others are as they are now.
+    pub is_whole: bool,
 }
 
 /// The items that a change of the graph may concern.
@@ -43,6 +67,8 @@ pub struct GraphPart {
     /// Entities of which it matters whether they have other observations or relations than these: a part has at least one of
     /// each.
     pub emptied: BTreeSet<String>,
+    /// Observations of which it matters whether they hold: a part has the observations that replace them, too.
+    pub holding: BTreeSet<String>,
 }
 
 /// Computes the events of a change from a part of the graph and the time, as a store writes it. It may be called more than once,
@@ -86,6 +112,16 @@ pub trait GraphHistoryStore: Send + Sync {
 
     /// A part of the graph as it is now; a store may return more. Needs the right to read.
     async fn graph_part(&self, caller: &Caller, part: &GraphPart) -> Result<GraphState, GraphError>;
+
+    /// The entities and relations of the graph, as they are now or as they were at a time, with the present names. Needs the
+    /// right to read. At most [`limits::OUTLINE_ENTITIES`] and [`limits::OUTLINE_RELATIONS`] are returned.
+    async fn outline(&self, caller: &Caller, at: Option<Timestamp>) -> Result<Outline, StoreError>;
+
+    /// How much the graph has, and whether it is as it was before this time. Needs the right to read.
+    async fn graph_size(&self, caller: &Caller, until: Timestamp) -> Result<GraphSize, StoreError>;
+
+    /// The graph as it was just before a time; `None` if more changed since than [`limits::PAST_GRAPH_BYTES`]. Needs the right to read.
+    async fn graph_before(&self, caller: &Caller, until: Timestamp) -> Result<Option<GraphThen>, StoreError>;
 
     /// Edits documents as [`DocumentStore::edit`](crate::store::DocumentStore::edit) does, and changes the graph by a rule, which is
     /// given at least this part: both or neither. The change of the graph records the context of the edit in the history.

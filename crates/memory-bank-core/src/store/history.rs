@@ -9,6 +9,7 @@ use crate::caller::Caller;
 use crate::document::{DocumentEntry, DocumentPath};
 use crate::error::StoreError;
 use crate::history::{Chain, ChainQuery, Damage, VersionPage, VersionQuery, VersionText};
+use crate::store::DocumentAt;
 
 /// Versions of the documents of one project. [`DocumentStore::edit`](crate::store::DocumentStore::edit) and every other
 /// committed change of a document adds one, in the same transaction.
@@ -29,6 +30,19 @@ pub trait HistoryStore: Send + Sync {
         path: &DocumentPath,
         number: i64,
     ) -> Result<VersionText, HistoryError>;
+
+    /// The same for the document that the store calls so, which has or had this name, also if another one has it now.
+    async fn read_version_of(
+        &self,
+        caller: &Caller,
+        document: &str,
+        path: &DocumentPath,
+        number: i64,
+    ) -> Result<VersionText, HistoryError>;
+
+    /// For each document that has versions, also deleted ones, the last version before a time and the first one from then on.
+    /// Needs the right to read.
+    async fn versions_at(&self, caller: &Caller, until: Timestamp) -> Result<Vec<DocumentAt>, HistoryError>;
 
     /// All documents, as [`DocumentStore::list`](crate::store::DocumentStore::list) has them, and who last changed each of the
     /// `most` that changed last, as far as the history knows: names of users by the names of documents. Needs the right to
@@ -65,6 +79,10 @@ pub trait HistoryRetention: Send + Sync {
     /// The store failed.
     async fn trim_versions(&self, limit: usize) -> Result<usize, StoreError>;
 }
+
+/// The notice of a store whose operator wants no history.
+pub const HISTORY_IS_OFF: &str =
+    "the history is off (HISTORY_RETENTION_DAYS=0), so changes add no versions and cannot be undone";
 
 /// Why a call on the history was not carried out.
 #[derive(Debug, thiserror::Error)]

@@ -70,34 +70,56 @@ impl From<StoreError> for MaintainError {
     }
 }
 
-/// Lists what can be folded. Needs the right to read.
+/// What a survey looks at.
+#[derive(Debug, Default)]
+pub struct Surveyed {
+    graph: Option<Subgraph>,
+    documents: Vec<(DocumentPath, String)>,
+    not_examined: Vec<String>,
+}
+
+impl Surveyed {
+    /// Finds what can be folded in it. Takes the processor for a moment, so it is work for a thread of its own.
+    #[must_use]
+    pub fn examine(self, now: Timestamp) -> Survey {
+        let mut survey = Survey { proposals: Vec::new(), not_examined: self.not_examined };
+        if let Some(graph) = self.graph {
+            let found = of_graph(&state_of(graph), now);
+            survey.proposals = found.proposals;
+            if found.is_partial {
+                survey.not_examined.push("some pairs of facts, since there are too many".to_owned());
+            }
+        }
+        for (path, text) in &self.documents {
+            survey.proposals.extend(of_document(path, text, now));
+        }
+        survey.proposals.compact_sort_by_key(|proposal| proposal.kind);
+        survey
+    }
+}
+
+/// Reads what a survey looks at, within its bounds. Needs the right to read.
 ///
 /// # Errors
 /// The store failed.
-pub async fn survey(bank: &dyn Bank, caller: &Caller, now: Timestamp) -> Result<Survey, MaintainError> {
-    let mut survey = Survey::default();
+pub async fn surveyed(bank: &dyn Bank, caller: &Caller) -> Result<Surveyed, MaintainError> {
+    let mut surveyed = Surveyed::default();
     let stats = bank.stats(caller).await?;
     if stats.entity_count + stats.observation_count + stats.relation_count > limits::MAINTAINED_ITEMS {
-        survey
+        surveyed
             .not_examined
             .push(format!("the graph, which has more than {} items", limits::MAINTAINED_ITEMS));
     } else if stats.entity_count > 0 {
-        let found = of_graph(&state_of(bank.export(caller).await?), now);
-        survey.proposals = found.proposals;
-        if found.is_partial {
-            survey.not_examined.push("some pairs of facts, since there are too many".to_owned());
-        }
+        surveyed.graph = Some(bank.export(caller).await?);
     }
-    survey_documents(bank, caller, now, &mut survey).await?;
-    survey.proposals.compact_sort_by_key(|proposal| proposal.kind);
-    Ok(survey)
+    read_documents(bank, caller, &mut surveyed).await?;
+    Ok(surveyed)
 }
 
-async fn survey_documents(
+async fn read_documents(
     bank: &dyn Bank,
     caller: &Caller,
-    now: Timestamp,
-    survey: &mut Survey,
+    surveyed: &mut Surveyed,
 ) -> Result<(), MaintainError> {
     let (mut paths, mut bytes, mut left): (Vec<DocumentPath>, u64, usize) = (Vec::new(), 0, 0);
     for entry in bank.list(caller).await? {
@@ -111,12 +133,12 @@ async fn survey_documents(
     }
     if left > 0 {
         let mib = limits::MAINTAINED_BYTES >> 20;
-        survey.not_examined.push(format!("{left} documents, since all have more than {mib} MiB"));
+        surveyed.not_examined.push(format!("{left} documents, since all have more than {mib} MiB"));
     }
     for some in paths.chunks(READ_TOGETHER) {
         for (path, outcome) in some.iter().zip(bank.read(caller, some).await?) {
             if let ReadOutcome::Found(document) = outcome {
-                survey.proposals.extend(of_document(path, &document.content, now));
+                surveyed.documents.push((path.clone(), document.content));
             }
         }
     }

@@ -4,6 +4,7 @@
 
 mod audit;
 mod backup;
+mod call_counts;
 mod changes;
 mod documents;
 mod draft_changes;
@@ -14,6 +15,7 @@ mod graph_history;
 mod history;
 mod maintenance;
 mod new_documents;
+mod past;
 mod recent_contents;
 mod search;
 mod series;
@@ -29,22 +31,26 @@ use std::sync::Arc;
 use crate::history::ChangeContext;
 
 pub use crate::document::BACKUP_PREFIX;
-pub use audit::{AddressUse, AuditLog};
+pub use audit::{AddressUse, AuditEntry, AuditLog};
 pub use backup::{Backup, BackupError, BackupStore, Restored, backup_time, check_backup_id};
+pub use call_counts::{CALL_TIMES_MS, CallCounts, CallLog, CallStep, KeyCalls, StepLength};
 pub use changes::{Change, ChangeSink, NoSink};
 pub use documents::{ChangeKind, DocumentChange, DocumentStore, Editor, ReadOutcome};
 pub use draft_changes::{DraftChanges, DraftWrite};
-pub use drafts::Drafts;
+pub use drafts::{Drafts, Renaming};
 pub use events::{Event, EventId, EventOwner, EventStore, MemoryEventStore, NotAnEvent};
 pub use graph::{
     BatchApplied, BatchObservation, Compacted, EntityChange, EntityDeleted, EntityDraft, EntityRef,
     GraphBatch, GraphStats, GraphStore, GraphSummary, ObservationAdded, ObservationDraft, PointerAdded,
     PointerDraft, RelationDraft, RelationRemoved, Subgraph,
 };
-pub use graph_history::{EntityChain, GraphHistoryError, GraphHistoryStore, GraphPart, GraphRule};
-pub use history::{HistoryError, HistoryRetention, HistoryStore};
-pub use maintenance::{MaintainError, Survey, carry_out, chosen, survey};
+pub use graph_history::{
+    EntityChain, GraphHistoryError, GraphHistoryStore, GraphPart, GraphRule, GraphSize, GraphThen,
+};
+pub use history::{HISTORY_IS_OFF, HistoryError, HistoryRetention, HistoryStore};
+pub use maintenance::{MaintainError, Survey, Surveyed, carry_out, chosen, surveyed};
 pub use new_documents::{check_document_count, name_clash};
+pub use past::{DocumentAt, Past, PastDocument};
 pub use recent_contents::RecentContents;
 pub use search::{
     DocumentSearch, DocumentsFound, EntityFound, GraphFound, GraphSearch, ObservationFound, RelationFound,
@@ -57,8 +63,8 @@ pub use sessions::{
 pub use state::{MemoryStateStore, SessionState, StateChange, StateStore};
 pub use text_index::TextIndex;
 pub use undo::{
-    ItemReason, LeftDocument, LeftItem, Reason, UndoError, UndoReport, UndoRequest, UndoneDocument,
-    UndoneItem, lines_named, undo,
+    FormerEntity, FormerVersions, ItemReason, LeftDocument, LeftItem, Reason, UndoError, UndoReport,
+    UndoRequest, UndoneDocument, UndoneItem, lines_named, undo,
 };
 pub use visits::DigestVisits;
 pub use workspace::{

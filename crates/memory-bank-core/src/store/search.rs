@@ -114,6 +114,8 @@ pub struct DocumentsFound {
     pub missing_phrases: Vec<String>,
     /// Words that occur nowhere, so similar ones were searched.
     pub unknown_words: Vec<String>,
+    /// How many passages with words of the query are left out, since their decisions have ended.
+    pub ended: usize,
     /// How many vectors exist; `None` for a query without a vector, or while no model is set.
     pub meaning: Option<DenseCount>,
 }
@@ -125,8 +127,9 @@ impl DocumentsFound {
         searched: impl IntoIterator<Item = &'a str>,
         skipped: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
-        let DocumentHits { hits, more, missing_phrases, unknown_words, meaning } = found;
-        let mut found = Self { hits, more, missing_phrases, unknown_words, meaning, ..Self::default() };
+        let DocumentHits { hits, more, missing_phrases, unknown_words, ended, meaning } = found;
+        let mut found =
+            Self { hits, more, missing_phrases, unknown_words, ended, meaning, ..Self::default() };
         let mut room = limits::NAMES_BYTES;
         for name in searched {
             if takes(&mut room, name.len()) {

@@ -47,6 +47,12 @@ impl DigestVisits {
         if is_past(visit.seen, session_gap(), now) { Some(visit.seen) } else { visit.before }
     }
 
+    /// The last read that is recorded.
+    #[must_use]
+    pub fn last_read(&self, bank: &str) -> Option<Timestamp> {
+        self.0.get(bank).map(|visit| visit.seen)
+    }
+
     /// Whether a read at `now` must be recorded. Most need not, so that repeated reads write nothing.
     #[must_use]
     pub fn needs_recording(&self, bank: &str, now: Timestamp) -> bool {

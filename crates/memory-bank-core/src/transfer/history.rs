@@ -18,20 +18,29 @@ pub struct DocumentHistory {
     pub left_out: usize,
 }
 
-/// How many versions a transfer carries.
+/// How many versions and changes of the graph a transfer carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HistoryCount {
     /// Versions that it carries.
     pub versions: usize,
     /// Versions that it leaves out.
     pub left_out: usize,
+    /// Changes of the graph that it carries.
+    pub changes: usize,
+    /// Changes of the graph that it leaves out.
+    pub changes_left_out: usize,
 }
 
 impl HistoryCount {
     /// With those of another document.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        Self { versions: self.versions + other.versions, left_out: self.left_out + other.left_out }
+        Self {
+            versions: self.versions + other.versions,
+            left_out: self.left_out + other.left_out,
+            changes: self.changes + other.changes,
+            changes_left_out: self.changes_left_out + other.changes_left_out,
+        }
     }
 }
 
@@ -51,7 +60,7 @@ impl DocumentHistory {
     /// The number of versions.
     #[must_use]
     pub fn count(&self) -> HistoryCount {
-        HistoryCount { versions: self.links.len(), left_out: self.left_out }
+        HistoryCount { versions: self.links.len(), left_out: self.left_out, ..HistoryCount::default() }
     }
 }
 

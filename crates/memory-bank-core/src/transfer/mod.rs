@@ -5,6 +5,8 @@
 //! SQL.
 
 mod files;
+mod graph_history;
+mod graph_lines;
 mod history;
 mod log;
 mod memory_file;
@@ -19,6 +21,8 @@ use crate::graph::state::GraphState;
 use crate::store::SessionState;
 
 pub use files::{composed, is_rules_file, safe_path};
+pub use graph_history::{GraphChangeCopy, GraphHistory, ItemKind, read_graph_line, write_graph_line};
+pub use graph_lines::GraphLines;
 pub use history::{DocumentHistory, HistoryCount, read_history_line, write_history_line};
 pub use log::moment;
 pub use memory_file::{MEMORY_FILES, MemoryFile, MemoryFileEntity, MemoryFileRelation};

@@ -12,9 +12,10 @@ use super::{BankCopy, FileCopy, NotTransferable};
 use crate::compact_sort::CompactSort as _;
 use crate::document::Etag;
 use crate::graph::event::{Event, Line, read_line};
+use crate::graph::history::GraphItem;
 use crate::graph::ids::normalise;
 use crate::graph::state::GraphState;
-use crate::graph::{Entity, Relation};
+use crate::graph::{Entity, Observation, Relation};
 use crate::limits;
 use crate::words::word_enum;
 
@@ -219,21 +220,10 @@ impl BankCopy {
             graph("entity", &entity.id, entity_problem(entity));
         }
         for one in self.graph.observations() {
-            let reference =
-                one.source.as_ref().and_then(|source| source.reference.as_deref()).unwrap_or_default();
-            graph(
-                "observation",
-                &one.id,
-                labels([&one.id, &one.entity_id, &one.timestamp], [&one.text, reference])
-                    .or_else(|| labels(["", "", ""], [one.author.as_deref().unwrap_or_default(), ""])),
-            );
+            graph("observation", &one.id, observation_problem(one));
         }
         for one in self.graph.relations() {
-            graph(
-                "relation",
-                &one.id,
-                labels([&one.id, &one.from_id, &one.to_id], [&one.relation_type, &one.created_at]),
-            );
+            graph("relation", &one.id, relation_problem(one));
         }
         problems
     }
@@ -321,6 +311,28 @@ fn entity_problem(entity: &Entity) -> Option<&'static str> {
         return Some("has an attribute with a null character");
     }
     labels([&entity.id, &normalise(&entity.name), &entity.entity_type], [&entity.name, &entity.created_at])
+}
+
+fn observation_problem(one: &Observation) -> Option<&'static str> {
+    let reference = one.source.as_ref().and_then(|source| source.reference.as_deref()).unwrap_or_default();
+    if one.validity().supersedes.iter().any(|id| id.contains('\0')) {
+        return Some("replaces an id with a null character");
+    }
+    labels([&one.id, &one.entity_id, &one.timestamp], [&one.text, reference])
+        .or_else(|| labels(["", "", ""], [one.author.as_deref().unwrap_or_default(), ""]))
+}
+
+fn relation_problem(one: &Relation) -> Option<&'static str> {
+    labels([&one.id, &one.from_id, &one.to_id], [&one.relation_type, &one.created_at])
+}
+
+/// The reason why an item cannot be a row.
+pub(super) fn item_problem(item: &GraphItem) -> Option<&'static str> {
+    match item {
+        GraphItem::Entity(entity) => entity_problem(entity),
+        GraphItem::Observation(observation) => observation_problem(observation),
+        GraphItem::Relation(relation) => relation_problem(relation),
+    }
 }
 
 /// Checks indexed texts and others.

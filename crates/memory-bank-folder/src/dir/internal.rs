@@ -4,9 +4,10 @@ use std::io;
 use std::path::Path;
 
 use cap_std::fs::{File, OpenOptions};
+use jiff::Timestamp;
 
-use crate::dir::BankDir;
 use crate::dir::names::{HISTORY, INTERNAL, STAGE};
+use crate::dir::{BankDir, FileStamp};
 use crate::system;
 
 impl BankDir {
@@ -91,6 +92,12 @@ impl BankDir {
             }
         }
         Ok(files)
+    }
+
+    /// When a file of the history last changed.
+    pub(crate) fn history_changed_at(&self, name: &str) -> Option<Timestamp> {
+        let metadata = self.dir.symlink_metadata(Path::new(HISTORY).join(name)).ok()?;
+        Some(FileStamp::of(&metadata).updated_at())
     }
 
     /// Whether there is a history.

@@ -14,6 +14,15 @@ use crate::system;
 /// A draft beside its file that is older belongs to a program that was killed: no write takes so long.
 pub(crate) const DRAFT_LIFETIME: Duration = Duration::from_secs(60);
 
+/// When new content is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flush {
+    /// Before it has its name.
+    ToDisk,
+    /// When the system writes it.
+    Later,
+}
+
 /// New content that is on disk but not yet under its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staged {
@@ -72,6 +81,19 @@ impl BankDir {
     /// # Errors
     /// As [`Self::replace`].
     pub fn replace_beside(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.put_beside(name, content, Flush::ToDisk)
+    }
+
+    /// [`Self::replace_beside`] without waiting for the disk: after a crash of the program a reader sees the old content or the new one,
+    /// after a crash of the system it may see none.
+    ///
+    /// # Errors
+    /// As [`Self::replace`].
+    pub fn replace_beside_without_flush(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.put_beside(name, content, Flush::Later)
+    }
+
+    fn put_beside(&self, name: &str, content: &[u8], flush: Flush) -> io::Result<()> {
         let target = self.target(name)?;
         let folder = target.parent().unwrap_or(Path::new(""));
         let plain = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -86,10 +108,17 @@ impl BankDir {
             {
                 file.set_permissions(metadata.permissions())?;
             }
-            file.sync_all()
+            match flush {
+                Flush::ToDisk => file.sync_all(),
+                Flush::Later => Ok(()),
+            }
         })();
         drop(file);
-        written.and_then(|()| self.publish(&draft, &target)).inspect_err(|_| self.discard(&draft))?;
+        let published = written.and_then(|()| match flush {
+            Flush::ToDisk => self.publish(&draft, &target),
+            Flush::Later => self.rename_staged(&draft, &target),
+        });
+        published.inspect_err(|_| self.discard(&draft))?;
         if let Err(error) = self.discard_old_drafts(folder, plain) {
             tracing::warn!(%error, "the drafts of programs that were killed were not removed");
         }
@@ -146,9 +175,13 @@ impl BankDir {
     /// # Errors
     /// The rename failed; the target is as before.
     pub fn publish(&self, staged: &Staged, target: &Path) -> io::Result<()> {
-        system::check_name(target)?;
-        system::retry_change(|| self.dir.rename(&staged.path, &self.dir, target))?;
+        self.rename_staged(staged, target)?;
         self.sync(target.parent().unwrap_or(Path::new("")))
+    }
+
+    fn rename_staged(&self, staged: &Staged, target: &Path) -> io::Result<()> {
+        system::check_name(target)?;
+        system::retry_change(|| self.dir.rename(&staged.path, &self.dir, target))
     }
 
     /// Whether this staged content still waits to be published.

@@ -74,9 +74,9 @@ pub(super) struct Line<'t> {
 }
 
 impl<'t> Line<'t> {
-    /// `<old> <new> <name> <<address>> <seconds> <zone>\t<message>`.
+    /// `<old> <new> <name> <<address>> <seconds> <zone>\t<message>`; commands such as `git symbolic-ref` write no message, and no tab.
     pub(super) fn parse(line: &'t str) -> Option<Self> {
-        let (before, message) = line.split_once('\t')?;
+        let (before, message) = line.split_once('\t').unwrap_or((line, ""));
         let (ids, times) = before.rsplit_once("> ")?;
         let mut ids = ids.split(' ');
         let (old, new) = (ids.next()?, ids.next()?);
@@ -92,6 +92,17 @@ mod tests {
 
     use super::*;
     use crate::git_for_tests::git;
+
+    #[test]
+    fn a_line_without_a_message_is_a_change_and_no_commit() {
+        let (old, new) = ("1".repeat(40), "2".repeat(40));
+        let text = format!("{old} {new} a <a@b> 100 +0000\n");
+        assert_eq!(Line::parse(text.trim_end()).map(|line| line.new), Some(new.as_str()));
+        let log = Log::since(&text, Timestamp::UNIX_EPOCH, Some(&old));
+        assert!(log.commits.is_empty());
+        assert_eq!(log.checkouts, [100]);
+        assert!(Log::since(&text, Timestamp::UNIX_EPOCH, Some(&new)).checkouts.is_empty());
+    }
 
     #[test]
     fn a_merge_right_behind_a_checkout_is_a_commit_and_a_fast_forward_is_none() {

@@ -1,14 +1,18 @@
-//! What an edit of documents adds to the graph's log: as one change with them, which the journal completes if the process is
+//! What an edit of documents, or a restored backup, adds to the graph's log: as one change with them, which the journal completes if the process is
 //! killed. A log cannot be appended to by the journal, so it is replaced by itself and the new lines.
+
+use std::collections::HashSet;
 
 use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::error::{EditError, StoreError};
+use memory_bank_core::graph::history::events_between;
 use memory_bank_core::history::ChangeContext;
 use memory_bank_core::store::GraphRule;
 
 use super::folder_graph::FolderGraph;
-use super::log::{self, GRAPH_FOLDER, LOG};
+use super::log::{self, GRAPH_FOLDER, LOG, View};
+use super::signer::{BankSigner, Signer};
 use crate::bank::FolderBank;
 use crate::dir::{BankDir, FileStamp};
 use crate::journal::Step;
@@ -36,26 +40,69 @@ impl FolderBank {
         rule: &mut GraphRule<'_>,
     ) -> Result<(WriteGuard, Option<Addition>), EditError> {
         let graph: FolderGraph = self.graph.clone();
-        let guard = blocking(move || {
+        let now = iso_millis(self.deps().clock.now());
+        let signer = self.signer(caller, context, &now);
+        let (guard, signer, seal) = blocking(move || {
             graph.follow(guard.dir())?;
-            Ok::<_, StoreError>(guard)
+            let seal = signer.for_bank(guard.dir()).seal;
+            Ok::<_, StoreError>((guard, signer, seal))
         })
         .await?;
-        let now = iso_millis(self.deps().clock.now());
-        let by = self.signature(caller, context, &now);
         let view = self.graph.read();
         let events = rule(view.state(), &now)?;
         if events.is_empty() {
             return Ok((guard, None));
         }
-        let lines = log::lines_of(log::repair_of(&view), &events, &by)?;
+        let lines = log::lines_of(log::repair_of(&view), &events, &mut BankSigner { by: &signer.by, seal })?;
         let stamp = view.stamp();
         drop(view);
         Ok((guard, Some(Addition { lines, stamp })))
     }
 }
 
+impl FolderGraph {
+    /// What makes the graph that of a backup, as lines that follow the log: so the log keeps its history, and whose change this
+    /// is. `None` if the backup's log has to replace this one: if there is none, if one of them cannot be read, or if the backup has lines that
+    /// are not understood and that this log lacks. The caller holds the bank's lock. Blocks.
+    pub(crate) fn plan_restore(
+        &self,
+        dir: &BankDir,
+        backup: &BankDir,
+        by: &Signer,
+        now: &str,
+    ) -> Result<Option<Addition>, StoreError> {
+        let mut restored = View::default();
+        if self.follow(dir).is_err() || restored.follow(backup).is_err() {
+            return Ok(None);
+        }
+        let view = self.read();
+        let is_short = view.stamp().is_some_and(|stamp| stamp.bytes <= MAX_LOG_BYTES);
+        if !is_short || !restored.has_log() || !has_unknown_lines_of(dir, backup)? {
+            return Ok(None);
+        }
+        let Some(events) = events_between(view.state(), restored.state(), now) else { return Ok(None) };
+        let lines = if events.is_empty() {
+            Vec::new()
+        } else {
+            log::lines_of(log::repair_of(&view), &events, &mut by.for_bank(dir))?
+        };
+        Ok(Some(Addition { lines, stamp: view.stamp() }))
+    }
+}
+
+/// Whether this log has all lines of a backup's that are not understood.
+fn has_unknown_lines_of(dir: &BankDir, backup: &BankDir) -> Result<bool, StoreError> {
+    let (own, _) = log::unknown_lines(dir)?;
+    let own: HashSet<Vec<u8>> = own.into_iter().collect();
+    Ok(log::unknown_lines(backup)?.0.iter().all(|line| own.contains(line)))
+}
+
 impl Addition {
+    /// Whether nothing is added.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// Appends the lines, or, if there are other steps, adds the step that does so, and returns the file that it replaces. The
     /// caller holds the bank's lock. Blocks.
     pub(crate) fn write(self, dir: &BankDir, steps: &mut Vec<Step>) -> Result<Option<KnownFile>, StoreError> {

@@ -12,13 +12,15 @@ use jiff::Timestamp;
 use memory_bank_core::clock::{Clock, iso_millis};
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::compact::write_compacted;
-use memory_bank_core::graph::event::{Event, Line, Signature, read_line};
+use memory_bank_core::graph::event::{Event, Line, read_line};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::store::{Compacted, GraphStats};
 
 use super::derived::{self, About, DERIVED_FILES};
 use super::history;
+use super::line_seal::LineSeal;
 use super::log::{self, LOG, View};
+use super::signer::Signer;
 use crate::dir::BankDir;
 use crate::lock::{BankLock, blocking};
 
@@ -73,7 +75,7 @@ impl FolderGraph {
     pub(super) fn change<T>(
         &self,
         dir: &BankDir,
-        by: &Signature,
+        by: &Signer,
         plan: impl FnOnce(&GraphState) -> Result<(Vec<Event>, T), GraphError>,
     ) -> Result<(bool, T), GraphError> {
         let (repair, events, answer) = {
@@ -86,7 +88,7 @@ impl FolderGraph {
             return Ok((false, answer));
         }
         // Readers continue while the disk is busy.
-        log::append(dir, repair, &events, by)?;
+        log::append(dir, repair, &events, &mut by.for_bank(dir))?;
         // Read our own events from the file like those of others, so that memory cannot differ from the log.
         if let Err(error) = self.locked().follow(dir) {
             tracing::warn!(%error, "the graph log was written, but cannot be read back");
@@ -105,12 +107,12 @@ impl FolderGraph {
     }
 
     /// Replaces the log by the shortest one with the same state. What it drops becomes a segment of the history; segments that
-    /// ended before `keep_from` are removed. Without that time no history is kept. The caller holds the bank's lock.
+    /// ended before that time are removed. Without `keep` no history is kept. The caller holds the bank's lock.
     pub(super) fn compact_keeping(
         &self,
         dir: &BankDir,
         bank: &BankInfo,
-        keep_from: Option<Timestamp>,
+        keep: Option<&Keep>,
     ) -> Result<Compacted, GraphError> {
         let mut view = self.locked();
         view.reload(dir)?;
@@ -129,7 +131,13 @@ impl FolderGraph {
             )
             .into());
         }
-        let last = if keep_from.is_some() { history::keep_log(dir, &log::bytes(dir)?)? } else { None };
+        // The seal shows that what another program changes follows a state that this one made.
+        if let Some(seal) = keep.and_then(|keep| keep.seal.as_ref()) {
+            let line =
+                content.strip_suffix(b"\n").and_then(|lines| lines.iter().rposition(|byte| *byte == b'\n'));
+            seal.seal(&mut None, line.map_or(0, |end| end + 1), &mut content);
+        }
+        let last = if keep.is_some() { history::keep_log(dir, &log::bytes(dir)?)? } else { None };
         dir.replace(LOG, &content).map_err(StoreError::io(format!("cannot replace `{LOG}`")))?;
         if let Some(last) = last {
             history::note_compaction(dir, last, &content);
@@ -137,8 +145,8 @@ impl FolderGraph {
         view.follow(dir)?;
         self.write_derived(dir, Rendered::of(&view, bank)?)?;
         drop(view);
-        if let Some(before) = keep_from
-            && let Err(error) = history::thin(dir, before)
+        if let Some(keep) = keep
+            && let Err(error) = history::thin(dir, keep.from)
         {
             tracing::warn!(%error, "old changes of the graph could not be removed");
         }
@@ -245,6 +253,14 @@ impl Rendered {
         let contents = derived::render(view.state(), &about).map_err(unwritable)?;
         Ok(Self { contents, generation: view.state().generation(), took: begun.elapsed() })
     }
+}
+
+/// Which history a compaction keeps.
+pub(super) struct Keep {
+    /// Older segments are removed.
+    pub(super) from: Timestamp,
+    /// The seal on the compacted log.
+    pub(super) seal: Option<LineSeal>,
 }
 
 /// The data of the bank that the derived files need.

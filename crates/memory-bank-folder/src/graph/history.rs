@@ -4,45 +4,68 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::{EditError, GraphError, StoreError};
 use memory_bank_core::graph::Entity;
+use memory_bank_core::graph::compact::write_compacted;
 use memory_bank_core::graph::event::{Event, Line, read_line};
 use memory_bank_core::graph::history::{
-    EntityRestored, EntitySnapshot, GraphChange, GraphChangePage, GraphChangeQuery, GraphItem, GraphSubject,
-    ItemChange, plan_restore,
+    EntityRestored, EntitySnapshot, FormerItems, GraphChange, GraphChangePage, GraphChangeQuery, GraphItem,
+    GraphSubject, ItemChange, Origin, plan_restore,
 };
 use memory_bank_core::graph::naming::Lookup;
+use memory_bank_core::graph::outline::{Outline, OutlineBuilder};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::timestamp::instant;
 use memory_bank_core::limits;
 use memory_bank_core::store::{
-    DocumentChange, Editor, EntityChain, EntityRef, GraphHistoryError, GraphHistoryStore, GraphPart,
-    GraphRule,
+    Change, DocumentChange, Editor, EntityChain, EntityRef, GraphHistoryError, GraphHistoryStore, GraphPart,
+    GraphRule, GraphSize, GraphThen,
 };
+use memory_bank_core::transfer::{GraphChangeCopy, GraphHistory, GraphLines, HistoryCount};
 
-use super::folder_graph::FolderGraph;
-use super::pieces::{MAX_SEGMENT_BYTES, record, segment_name, segment_text, segments};
+use super::folder_graph::{FolderGraph, Keep};
+use super::line_seal::{LineSeal, SEAL_BYTES};
+use super::log::{LOG, View, bytes as log_bytes, write_durably};
+use super::marks::without_lines;
+use super::pieces::{MAX_SEGMENT_BYTES, imported_name, record, segment_name, segment_text, segments};
 use super::replay::{Replayed, replay, replay_back};
 use crate::bank::FolderBank;
 use crate::dir::BankDir;
 use crate::lock::blocking;
 
+/// A file may get its time before the clock that a change got its time from.
+const CLOCK_TICK: SignedDuration = SignedDuration::from_secs(2);
+
 impl FolderBank {
     async fn read_graph_history<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&BankDir, &FolderGraph) -> Result<T, GraphHistoryError> + Send + 'static,
+        read: impl FnOnce(&Source<'_>) -> Result<T, GraphHistoryError> + Send + 'static,
     ) -> Result<T, GraphHistoryError> {
         let guard = self.lock.shared().await?;
         // A log that is damaged is reported as such.
-        let graph = self.graph.clone();
+        let (graph, history) = (self.graph.clone(), self.history.clone());
         blocking(move || {
             graph.with_view(guard.dir(), |_| Ok::<_, StoreError>(()))?;
-            read(guard.dir(), &graph)
+            let seal = history.line_seal_to_read(guard.dir());
+            read(&Source { dir: guard.dir(), graph: &graph, seal })
         })
         .await
+    }
+}
+
+/// Where the history is read.
+struct Source<'s> {
+    dir: &'s BankDir,
+    graph: &'s FolderGraph,
+    seal: Option<LineSeal>,
+}
+
+impl Source<'_> {
+    fn replay(&self, visit: &mut dyn FnMut(GraphChange)) -> Result<Replayed, StoreError> {
+        replay(self.dir, self.seal.as_ref(), visit)
     }
 }
 
@@ -54,7 +77,14 @@ impl GraphHistoryStore for FolderBank {
         query: &GraphChangeQuery,
     ) -> Result<GraphChangePage, GraphHistoryError> {
         let query = query.clone();
-        self.read_graph_history(move |dir, graph| list(dir, graph, &query)).await
+        self.read_graph_history(move |source| {
+            // A log that did not change since has no later change, and need not be read.
+            let is_older =
+                |since: Timestamp| source.dir.stamp(LOG).is_some_and(|log| log.updated_at() < since);
+            let since = query.since.and_then(|since| since.checked_sub(CLOCK_TICK).ok());
+            if since.is_some_and(is_older) { Ok(GraphChangePage::default()) } else { list(source, &query) }
+        })
+        .await
     }
 
     async fn entity_chain(
@@ -64,7 +94,7 @@ impl GraphHistoryStore for FolderBank {
         number: i64,
     ) -> Result<EntityChain, GraphHistoryError> {
         let entity = entity.clone();
-        self.read_graph_history(move |dir, graph| chain(dir, graph, &entity, number)).await
+        self.read_graph_history(move |source| chain(source, &entity, number)).await
     }
 
     async fn restore_entity(
@@ -88,9 +118,9 @@ impl GraphHistoryStore for FolderBank {
         from: i64,
     ) -> Result<Vec<GraphChange>, GraphHistoryError> {
         let ids: HashSet<String> = items.iter().map(|(_, id)| id.clone()).collect();
-        self.read_graph_history(move |dir, _| {
+        self.read_graph_history(move |source| {
             let (mut changes, mut bytes) = (VecDeque::new(), 0);
-            replay(dir, &mut |change| {
+            source.replay(&mut |change| {
                 let is_meant = change.number >= from && ids.contains(&change.id);
                 if is_meant && changes.len() <= limits::GRAPH_CHAIN_CHANGES && bytes <= limits::CHAIN_BYTES {
                     bytes += change.before.as_ref().map_or(0, GraphItem::bytes);
@@ -110,6 +140,29 @@ impl GraphHistoryStore for FolderBank {
         self.read_graph(move |view| Ok(view.state().part(&part))).await
     }
 
+    async fn outline(&self, _caller: &Caller, at: Option<Timestamp>) -> Result<Outline, StoreError> {
+        self.read_graph_history(move |source| outline(source, at)).await.map_err(store_error)
+    }
+
+    async fn graph_size(&self, _caller: &Caller, until: Timestamp) -> Result<GraphSize, StoreError> {
+        let read = self.read_graph_history(move |source| {
+            let is_older = |log: Timestamp| until.checked_sub(CLOCK_TICK).is_ok_and(|until| log < until);
+            let is_unchanged = source.dir.stamp(LOG).is_none_or(|log| is_older(log.updated_at()));
+            let bytes_of = |view: &View| Ok::<_, StoreError>(view.state().bytes());
+            let bytes = usize::try_from(source.graph.with_view(source.dir, bytes_of)?).unwrap_or(usize::MAX);
+            Ok(GraphSize { bytes, is_unchanged })
+        });
+        read.await.map_err(store_error)
+    }
+
+    async fn graph_before(
+        &self,
+        _caller: &Caller,
+        until: Timestamp,
+    ) -> Result<Option<GraphThen>, StoreError> {
+        self.read_graph_history(move |source| Ok(graph_before(source, until)?)).await.map_err(store_error)
+    }
+
     async fn edit_with_graph(
         &self,
         caller: &Caller,
@@ -120,6 +173,7 @@ impl GraphHistoryStore for FolderBank {
     ) -> Result<Vec<DocumentChange>, EditError> {
         let changes = self.edit_and(caller, paths, editor, Some(rule)).await?;
         self.graph.refresh_when_idle(&self.lock, self.info());
+        self.deps().sink.changed(caller.project, Change::Graph);
         Ok(changes)
     }
 
@@ -128,15 +182,17 @@ impl GraphHistoryStore for FolderBank {
             return Err(StoreError::Denied.into());
         }
         let entity = entity.clone();
-        let id = self.read_graph_history(move |dir, graph| Ok(entity_named(dir, graph, &entity)?.id)).await?;
+        let id = self.read_graph_history(move |source| Ok(entity_named(source, &entity)?.id)).await?;
+        let history = self.history.clone();
         let erased = self
             .maintain(move |graph, dir, info| {
                 let mut erased = 0;
-                replay(dir, &mut |change| erased += u64::from(is_of(&change, &id)))?;
-                let keep_from = Some(Timestamp::MIN);
-                graph.compact_keeping(dir, info, keep_from)?;
-                for (_, name, _) in segments(dir)? {
-                    erase_from(dir, &name, &id)?;
+                replay(dir, None, &mut |change| erased += u64::from(is_of(&change, &id)))?;
+                let keep = Keep { from: Timestamp::MIN, seal: history.line_seal(dir) };
+                graph.compact_keeping(dir, info, Some(&keep))?;
+                let seal = keep.seal.as_ref();
+                for (place, (start, name, _)) in segments(dir)?.into_iter().enumerate() {
+                    erase_from(dir, (&name, seal), &id, (start, place == 0))?;
                 }
                 Ok(erased)
             })
@@ -145,18 +201,17 @@ impl GraphHistoryStore for FolderBank {
     }
 }
 
-/// Removes the lines about an entity from a segment.
-fn erase_from(dir: &BankDir, name: &str, id: &str) -> Result<(), StoreError> {
+/// Removes the lines about an entity from a segment. `place`: the number of the change before it, and whether no segment is before it.
+fn erase_from(
+    dir: &BankDir,
+    (name, seal): (&str, Option<&LineSeal>),
+    id: &str,
+    place: (i64, bool),
+) -> Result<(), StoreError> {
     let text = segment_text(dir, name)?;
-    let lines = text.split_inclusive(|byte| *byte == b'\n');
-    let kept: Vec<u8> = lines
-        .filter(|line| !matches!(read_line(line), Line::Event(event) if mentions(&event, id)))
-        .flatten()
-        .copied()
-        .collect();
-    if kept.len() == text.len() {
+    let Some(kept) = without_lines((&text, seal), place, id, &|event| mentions(event, id))? else {
         return Ok(());
-    }
+    };
     dir.replace_history(name, &kept).map_err(StoreError::io("cannot erase a part of the history"))
 }
 
@@ -175,13 +230,9 @@ fn is_of(change: &GraphChange, id: &str) -> bool {
     change.item().is_some_and(|item| item.is_of(id))
 }
 
-fn list(
-    dir: &BankDir,
-    graph: &FolderGraph,
-    query: &GraphChangeQuery,
-) -> Result<GraphChangePage, GraphHistoryError> {
+fn list(source: &Source<'_>, query: &GraphChangeQuery) -> Result<GraphChangePage, GraphHistoryError> {
     let entity = match &query.subject {
-        GraphSubject::Entity(entity) => Some(entity_named(dir, graph, entity)?.id),
+        GraphSubject::Entity(entity) => Some(entity_named(source, entity)?.id),
         _ => None,
     };
     let session = match &query.subject {
@@ -205,7 +256,7 @@ fn list(
             found.of_piece.truncate(room);
         }
     };
-    replay_back(dir, query.after, &mut visit, &mut || {
+    replay_back(source.dir, source.seal.as_ref(), query.after, &mut visit, &mut || {
         let mut found = found.borrow_mut();
         let of_piece = std::mem::take(&mut found.of_piece);
         found.changes.extend(of_piece);
@@ -225,17 +276,14 @@ struct Found {
     of_piece: VecDeque<GraphChange>,
 }
 
-fn chain(
-    dir: &BankDir,
-    graph: &FolderGraph,
-    entity: &EntityRef,
-    number: i64,
-) -> Result<EntityChain, GraphHistoryError> {
-    let Entity { id, name, .. } = entity_named(dir, graph, entity)?;
-    let (mut changes, mut exists) = (VecDeque::new(), number <= 0);
-    let replayed = replay(dir, &mut |change| {
+fn chain(source: &Source<'_>, entity: &EntityRef, number: i64) -> Result<EntityChain, GraphHistoryError> {
+    let Entity { id, name, .. } = entity_named(source, entity)?;
+    let (mut changes, mut exists, mut origin) = (VecDeque::new(), number <= 0, Origin::Own);
+    let replayed = source.replay(&mut |change| {
         if is_of(&change, &id) {
-            exists |= change.number == number;
+            if change.number == number {
+                (exists, origin) = (true, change.origin);
+            }
             if change.number > number && changes.len() <= limits::GRAPH_CHAIN_CHANGES {
                 changes.push_front(change);
             }
@@ -247,15 +295,71 @@ fn chain(
     if changes.len() > limits::GRAPH_CHAIN_CHANGES {
         return Err(GraphHistoryError::TooMany { entity: name });
     }
-    Ok(EntityChain { now: EntitySnapshot::of(&replayed.state, &id), changes: changes.into() })
+    Ok(EntityChain { now: EntitySnapshot::of(&replayed.state, &id), changes: changes.into(), origin })
+}
+
+/// The graph now, or at a time: present items that existed then, and items that were deleted since.
+fn outline(source: &Source<'_>, at: Option<Timestamp>) -> Result<Outline, GraphHistoryError> {
+    let mut builder = OutlineBuilder::at(at.map(Timestamp::as_millisecond));
+    let mut deleted = Vec::new();
+    if let Some(at) = at {
+        source.replay(&mut |change| match (change.change, change.before) {
+            (ItemChange::Deleted, _) if change.at <= at => builder.leave_out(&change.id),
+            (ItemChange::Created, _) if change.at <= at => builder.let_in(&change.id),
+            (ItemChange::Deleted, Some(item)) if deleted.len() < limits::OUTLINE_RELATIONS => {
+                deleted.push(item);
+            }
+            _ => (),
+        })?;
+    }
+    source.graph.with_view(source.dir, |view| {
+        view.state().entities().for_each(|entity| builder.entity(entity));
+        view.state().relations().for_each(|relation| builder.relation(relation));
+        Ok::<_, StoreError>(())
+    })?;
+    for item in &deleted {
+        match item {
+            GraphItem::Entity(entity) => builder.entity(entity),
+            GraphItem::Relation(relation) => builder.relation(relation),
+            GraphItem::Observation(_) => (),
+        }
+    }
+    Ok(builder.finish())
+}
+
+/// The graph before all changes since a time. Numbers without changes are of some that were erased, or dropped without a history.
+fn graph_before(source: &Source<'_>, until: Timestamp) -> Result<Option<GraphThen>, StoreError> {
+    let (mut former, mut last_before, mut since) = (FormerItems::before(until), 0, 0);
+    let replayed = source.replay(&mut |GraphChange { number, at, id, before, .. }| {
+        if at < until {
+            last_before = number;
+        } else {
+            since += 1;
+        }
+        former.note(at, &id, before);
+    })?;
+    if former.are_too_many() {
+        return Ok(None);
+    }
+    let begins_with_state = last_before + since == 0 && replayed.state.entities().next().is_some();
+    let is_whole = replayed.last - last_before == since && !begins_with_state;
+    Ok(Some(GraphThen { state: former.graph(&replayed.state), is_whole }))
+}
+
+fn store_error(error: GraphHistoryError) -> StoreError {
+    match error {
+        GraphHistoryError::Graph(GraphError::Store(error)) => error,
+        other => StoreError::Unavailable(other.to_string()),
+    }
 }
 
 /// The entity that a word means, or a deleted one that had this name.
-fn entity_named(dir: &BankDir, graph: &FolderGraph, entity: &EntityRef) -> Result<Entity, GraphHistoryError> {
-    let chosen = graph.with_view(dir, |view| Ok::<_, StoreError>(view.state().resolve(entity).cloned()))?;
+fn entity_named(source: &Source<'_>, entity: &EntityRef) -> Result<Entity, GraphHistoryError> {
+    let view_of = |view: &View| Ok::<_, StoreError>(view.state().resolve(entity).cloned());
+    let chosen = source.graph.with_view(source.dir, view_of)?;
     let Err(GraphError::EntityNotFound { .. }) = &chosen else { return Ok(chosen?) };
     let mut deleted: BTreeMap<String, Entity> = BTreeMap::new();
-    replay(dir, &mut |change| {
+    source.replay(&mut |change| {
         if let (ItemChange::Deleted, Some(GraphItem::Entity(entity))) = (change.change, change.before) {
             deleted.insert(entity.id.clone(), entity);
         }
@@ -266,13 +370,73 @@ fn entity_named(dir: &BankDir, graph: &FolderGraph, entity: &EntityRef) -> Resul
     }
 }
 
+/// The newest changes of the graph up to `now`, the graph as it was read at `read_at`, as far as a transfer carries them. Blocks.
+pub(crate) fn carried(
+    dir: &BankDir,
+    seal: Option<&LineSeal>,
+    now: &GraphState,
+    read_at: Timestamp,
+) -> Result<GraphHistory, StoreError> {
+    let (mut kept, mut bytes, mut left_out) = (VecDeque::new(), 0, 0);
+    replay(dir, seal, &mut |change| {
+        let Some(copy) = GraphChangeCopy::of(&change) else { return };
+        bytes += copy.weight();
+        kept.push_front((copy, change.after));
+        while bytes > limits::TRANSFER_HISTORY_BYTES && kept.len() > 1 {
+            bytes -= kept.pop_back().map_or(0, |(oldest, _)| oldest.weight());
+            left_out += 1;
+        }
+    })?;
+    // Changes since then are not in the graph as it was read. A clock that was wrong is no reason to leave a change out.
+    while kept.front().is_some_and(|(last, after)| last.at > read_at && now.item(&last.id) != *after) {
+        kept.pop_front();
+    }
+    Ok(GraphHistory { changes: kept.into_iter().map(|(copy, _)| copy).collect(), left_out })
+}
+
+/// Writes the history of the graph into a new bank, beside its log, and returns how many changes. `now` is the graph of the log.
+/// Blocks.
+pub(crate) fn put_carried(
+    dir: &BankDir,
+    seal: &LineSeal,
+    history: &GraphHistory,
+    now: &GraphState,
+    ts: &str,
+) -> Result<HistoryCount, StoreError> {
+    let cannot = || StoreError::io("cannot write the history");
+    let unwritable = |error: String| StoreError::Unavailable(error);
+    // A line has at least as many bytes as its seal. There are at most two lines of a change, and one of an item.
+    let (stats, bound) = (now.stats(), usize::try_from(MAX_SEGMENT_BYTES).unwrap_or(usize::MAX));
+    let items = stats.entity_count + stats.observation_count + stats.relation_count;
+    let seals = SEAL_BYTES.saturating_mul(2 * history.changes.len() + items + 1);
+    let most = bound.saturating_sub(seals).max(bound / 2);
+    let all = history.changes.len() + history.left_out;
+    let lines = GraphLines::of(history, now, most).map_err(|error| unwritable(error.to_string()))?;
+    let Some(GraphLines { bytes, before, last, changes }) = lines else {
+        return Ok(HistoryCount { changes_left_out: all, ..HistoryCount::default() });
+    };
+    // Without a state at its beginning the log would be compared as a whole.
+    if dir.is_missing(LOG) {
+        let mut empty = Vec::new();
+        write_compacted(now, [], ts, &mut empty).map_err(|error| unwritable(error.to_string()))?;
+        write_durably(dir, &empty).map_err(StoreError::io(format!("cannot write to `{LOG}`")))?;
+    }
+    let name = imported_name(before);
+    dir.open_history(&name, true)
+        .and_then(|_| dir.replace_history(&name, &seal.seal_all(&bytes)))
+        .and_then(|()| dir.sync_history())
+        .map_err(cannot())?;
+    record(dir, last, &log_bytes(dir)?).map_err(cannot())?;
+    Ok(HistoryCount { changes, changes_left_out: all - changes, ..HistoryCount::default() })
+}
+
 /// Stores the log as a segment before a compaction replaces it, and returns the number of its last change. Blocks.
 pub(super) fn keep_log(dir: &BankDir, log: &[u8]) -> Result<Option<i64>, StoreError> {
     if log.len() as u64 > MAX_SEGMENT_BYTES {
         tracing::warn!(bytes = log.len(), "the graph log is too long to be kept; its history ends here");
         return Ok(None);
     }
-    let Replayed { before_log, last, .. } = replay(dir, &mut |_| ())?;
+    let Replayed { before_log, last, .. } = replay(dir, None, &mut |_| ())?;
     let name = segment_name(before_log);
     dir.open_history(&name, true)
         .and_then(|_| dir.replace_history(&name, log))

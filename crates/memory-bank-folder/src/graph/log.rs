@@ -13,11 +13,13 @@ use std::path::Path;
 
 use cap_std::fs::OpenOptions;
 use memory_bank_core::error::StoreError;
-use memory_bank_core::graph::event::{Event, Line, MARKER, Signature, read_line};
+use memory_bank_core::graph::event::{Event, Line, MARKER, read_line};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::limits;
 use memory_bank_core::transfer::MemoryFile;
 
+use super::line_seal::{LineSeal, Mark};
+use super::signer::BankSigner;
 use crate::dir::{BankDir, FileStamp};
 
 /// The folder of the graph in the bank.
@@ -300,10 +302,14 @@ impl Reached {
 ///
 /// # Errors
 /// An event cannot be written as JSON.
-pub(crate) fn lines_of(repair: Vec<u8>, events: &[Event], by: &Signature) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn lines_of(
+    repair: Vec<u8>,
+    events: &[Event],
+    by: &mut BankSigner<'_>,
+) -> Result<Vec<u8>, StoreError> {
     let mut bytes = repair;
     for event in events {
-        event.write_signed(by, &mut bytes).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        by.write(event, &mut bytes).map_err(|error| StoreError::Unavailable(error.to_string()))?;
     }
     Ok(bytes)
 }
@@ -316,10 +322,22 @@ pub(crate) fn append(
     dir: &BankDir,
     repair: Vec<u8>,
     events: &[Event],
-    by: &Signature,
+    by: &mut BankSigner<'_>,
 ) -> Result<(), StoreError> {
     let bytes = lines_of(repair, events, by)?;
     write_durably(dir, &bytes).map_err(StoreError::io(format!("cannot write to `{LOG}`")))
+}
+
+/// The last line of the log with this seal.
+///
+/// # Errors
+/// The log cannot be read.
+pub(super) fn last_sealed(dir: &BankDir, seal: &LineSeal) -> io::Result<Option<Mark>> {
+    match dir.open_file(LOG, OpenOptions::new().read(true)) {
+        Ok(file) => seal.last_of(&mut file.into_std()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The log as it is.

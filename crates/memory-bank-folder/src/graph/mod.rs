@@ -14,10 +14,13 @@ mod addition;
 mod derived;
 mod folder_graph;
 mod history;
+mod line_seal;
 mod log;
+mod marks;
 mod memory_file;
 mod pieces;
 mod replay;
+mod signer;
 #[cfg(test)]
 mod tests;
 
@@ -35,8 +38,9 @@ use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, FactView, Observation, Relation};
 use memory_bank_core::history::{ChangeContext, stored_tool};
 use memory_bank_core::store::{
-    BatchApplied, Compacted, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats, GraphStore,
-    GraphSummary, ObservationAdded, ObservationDraft, PointerAdded, PointerDraft, RelationRemoved, Subgraph,
+    BatchApplied, Change, Compacted, EntityDeleted, EntityDraft, EntityRef, GraphBatch, GraphStats,
+    GraphStore, GraphSummary, ObservationAdded, ObservationDraft, PointerAdded, PointerDraft,
+    RelationRemoved, Subgraph,
 };
 
 use crate::bank::FolderBank;
@@ -47,8 +51,13 @@ pub(crate) use addition::Addition;
 pub(crate) use derived::DERIVED_FILES;
 use folder_graph::BankInfo;
 pub(crate) use folder_graph::FolderGraph;
+use folder_graph::Keep;
+pub(crate) use history::{carried, put_carried};
+pub(crate) use line_seal::LineSeal;
+pub(crate) use log::LOG;
 use log::View;
 use memory_file::memory_file;
+pub(crate) use signer::Signer;
 
 impl FolderBank {
     /// Reads the graph as it is now, for those who follow it (see [`GraphState::changes_since`]). Blocks on the disk.
@@ -96,7 +105,7 @@ impl FolderBank {
         let guard = self.lock.exclusive().await?;
         let graph = self.graph.clone();
         let now = iso_millis(self.deps().clock.now());
-        let by = self.signature(caller, &self.context, &now);
+        let by = self.signer(caller, &self.context, &now);
         let (changed, answer) = blocking(move || {
             let result = graph.change(guard.dir(), &by, |state| plan(state, &now));
             drop(guard);
@@ -105,21 +114,26 @@ impl FolderBank {
         .await?;
         if changed {
             self.graph.refresh_when_idle(&self.lock, self.info());
+            self.deps().sink.changed(caller.project, Change::Graph);
         }
         Ok(answer)
     }
 
     /// What the log's lines record of a change; nothing if no history is kept.
-    fn signature(&self, caller: &Caller, context: &ChangeContext, now: &str) -> Signature {
+    pub(crate) fn signer(&self, caller: &Caller, context: &ChangeContext, now: &str) -> Signer {
+        let history = Some(self.history.clone());
         if !self.history.is_kept() {
-            return Signature::default();
+            // The seal alone shows that the change did not come with the folder.
+            return Signer { history, ..Signer::default() };
         }
-        Signature {
+        let by = Signature {
             user: Some(caller.user_name.clone()),
             tool: stored_tool(context),
             session: context.session.clone(),
             at: Some(now.to_owned()),
-        }
+            ..Signature::default()
+        };
+        Signer { by, history }
     }
 
     async fn maintain<T: Send + 'static>(
@@ -312,8 +326,13 @@ impl GraphStore for FolderBank {
     }
 
     async fn compact(&self, _caller: &Caller) -> Result<Compacted, GraphError> {
-        let keep_from = self.history.keep_from(self.deps().clock.now());
-        self.maintain(move |graph, dir, info| graph.compact_keeping(dir, info, keep_from)).await
+        let history = self.history.clone();
+        let from = history.keep_from(self.deps().clock.now());
+        self.maintain(move |graph, dir, info| {
+            let keep = from.map(|from| Keep { from, seal: history.line_seal(dir) });
+            graph.compact_keeping(dir, info, keep.as_ref())
+        })
+        .await
     }
 }
 

@@ -12,8 +12,9 @@ use sha2::{Digest, Sha256};
 use super::log::LOG;
 use crate::dir::BankDir;
 
-/// The end of the names of segments.
+/// The end of the names of segments, and of those that a transfer wrote.
 const SEGMENT: &str = ".jsonl";
+const IMPORTED: &str = ".imported";
 /// The record of the last compaction.
 const RECORD: &str = "graph-log.json";
 /// The longest record that is read.
@@ -43,6 +44,9 @@ pub(super) struct Piece {
     name: Option<String>,
     /// The number of the last change before its own events, if it is known.
     pub(super) number: Option<i64>,
+    /// Whether a transfer wrote it: its lines have numbers, and its authors are as the source named them. No line of a log, which
+    /// anybody can write, is read so.
+    pub(super) is_imported: bool,
 }
 
 impl Piece {
@@ -61,7 +65,8 @@ impl Piece {
 pub(super) fn pieces(dir: &BankDir) -> Result<Vec<Piece>, StoreError> {
     let mut pieces = Vec::new();
     for (number, name, _) in segments(dir)? {
-        let piece = Piece { name: Some(name), number: Some(number) };
+        let is_imported = name.strip_suffix(SEGMENT).is_some_and(|stem| stem.ends_with(IMPORTED));
+        let piece = Piece { name: Some(name), number: Some(number), is_imported };
         // A compaction that was killed left the segment and the log.
         let is_copy = piece.open(dir).and_then(|segment| log_begins_with(dir, segment));
         if !is_copy.map_err(StoreError::io("cannot read the history"))? {
@@ -69,7 +74,7 @@ pub(super) fn pieces(dir: &BankDir) -> Result<Vec<Piece>, StoreError> {
         }
     }
     let number = recorded(dir).map_err(StoreError::io(format!("cannot read `{LOG}`")))?;
-    pieces.push(Piece { name: None, number });
+    pieces.push(Piece { name: None, number, is_imported: false });
     Ok(pieces)
 }
 
@@ -78,13 +83,19 @@ pub(super) fn segment_name(number: i64) -> String {
     format!("graph-{number:015}{SEGMENT}")
 }
 
+/// The same of a segment that a transfer writes.
+pub(super) fn imported_name(number: i64) -> String {
+    format!("graph-{number:015}{IMPORTED}{SEGMENT}")
+}
+
 /// The segments of a bank, oldest first: the number of the last change before each, its name, its bytes.
 pub(super) fn segments(dir: &BankDir) -> Result<Vec<(i64, String, u64)>, StoreError> {
     let files = dir.history_files(MAX_FILES, SEGMENT).map_err(StoreError::io("cannot read the history"))?;
     let mut segments: Vec<(i64, String, u64)> = files
         .into_iter()
         .filter_map(|(name, bytes)| {
-            let number = name.strip_prefix("graph-")?.strip_suffix(SEGMENT)?.parse().ok()?;
+            let stem = name.strip_prefix("graph-")?.strip_suffix(SEGMENT)?;
+            let number = stem.strip_suffix(IMPORTED).unwrap_or(stem).parse().ok()?;
             Some((number, name, bytes))
         })
         .collect();
@@ -134,7 +145,8 @@ fn recorded(dir: &BankDir) -> io::Result<Option<i64>> {
     Ok(is_same.then_some(record.number))
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// As hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -4,17 +4,22 @@
 //! A log that begins with the state of a compaction continues the segments before it. If another program made that state, its
 //! differences are changes that nobody is known to have made.
 
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::io::{self, BufRead};
 
 use jiff::Timestamp;
+use memory_bank_core::caller::KeyId;
 use memory_bank_core::error::StoreError;
 use memory_bank_core::graph::event::{Event, Line, Signature, read_line, removed_relation_id};
-use memory_bank_core::graph::history::{GraphChange, GraphItem, ItemChange};
+use memory_bank_core::graph::history::{GraphChange, GraphItem, ItemChange, Origin};
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::timestamp::instant;
 use memory_bank_core::history::tool_and_mark;
+use memory_bank_core::limits;
 
+use super::line_seal::{LineSeal, Order};
 use super::log::{LOG, next_line};
+use super::marks::Mark;
 use super::pieces::{Piece, pieces};
 use crate::dir::BankDir;
 
@@ -30,9 +35,13 @@ pub(super) struct Replayed {
 }
 
 /// Visits all changes, oldest first. The caller holds the bank's lock. Blocks.
-pub(super) fn replay(dir: &BankDir, visit: &mut dyn FnMut(GraphChange)) -> Result<Replayed, StoreError> {
+pub(super) fn replay(
+    dir: &BankDir,
+    seal: Option<&LineSeal>,
+    visit: &mut dyn FnMut(GraphChange),
+) -> Result<Replayed, StoreError> {
     let cannot = || StoreError::io(format!("cannot read `{LOG}`"));
-    let mut replay = Replay { state: GraphState::default(), number: 0, is_begun: false, visit };
+    let mut replay = Replay::new(seal, visit);
     let mut before_log = 0;
     for piece in pieces(dir)? {
         before_log = replay.piece(dir, &piece, false).map_err(cannot())?;
@@ -45,6 +54,7 @@ pub(super) fn replay(dir: &BankDir, visit: &mut dyn FnMut(GraphChange)) -> Resul
 /// at its time, so none before it is read; where that is not known, all pieces are one. The caller holds the bank's lock. Blocks.
 pub(super) fn replay_back(
     dir: &BankDir,
+    seal: Option<&LineSeal>,
     after: Option<i64>,
     visit: &mut dyn FnMut(GraphChange),
     is_enough: &mut dyn FnMut() -> bool,
@@ -53,7 +63,7 @@ pub(super) fn replay_back(
     let pieces = pieces(dir)?;
     let are_known = pieces.iter().all(|piece| piece.number.is_some());
     if !are_known {
-        replay(dir, visit)?;
+        replay(dir, seal, visit)?;
         is_enough();
         return Ok(());
     }
@@ -62,8 +72,7 @@ pub(super) fn replay_back(
         if begins_after(piece) {
             continue;
         }
-        let mut replay =
-            Replay { state: GraphState::default(), number: 0, is_begun: false, visit: &mut *visit };
+        let mut replay = Replay::new(seal, &mut *visit);
         replay.piece(dir, piece, false).map_err(cannot())?;
         // What another program changed between them.
         if let Some(next) = pieces.get(place + 1) {
@@ -76,15 +85,47 @@ pub(super) fn replay_back(
     Ok(())
 }
 
-struct Replay<'v> {
-    state: GraphState,
-    number: i64,
+/// Who made a change, as far as it is known.
+#[derive(Debug, Default)]
+pub(super) struct By {
+    facts: Signature,
+    origin: Origin,
+}
+
+/// The state of a replay.
+pub(super) struct Replay<'v> {
+    pub(super) state: GraphState,
+    pub(super) number: i64,
+    /// The numbers of the changes of the next line, where others were erased.
+    pub(super) given: VecDeque<i64>,
+    /// Entities whose changes were erased in the piece that is read.
+    erased: HashSet<String>,
     /// Whether a segment was read, so that the next one continues it.
     is_begun: bool,
+    /// The seal of this user's lines, and whether the piece has shown it so far: then what lacks it came from outside.
+    seal: Option<&'v LineSeal>,
+    has_own: bool,
+    /// The names of entities that a line of a transfer deleted. Lines about what belonged to them may follow.
+    gone: BTreeMap<String, String>,
     visit: &'v mut dyn FnMut(GraphChange),
 }
 
-impl Replay<'_> {
+impl<'v> Replay<'v> {
+    /// Of nothing.
+    pub(super) fn new(seal: Option<&'v LineSeal>, visit: &'v mut dyn FnMut(GraphChange)) -> Self {
+        Self {
+            state: GraphState::default(),
+            number: 0,
+            given: VecDeque::new(),
+            erased: HashSet::new(),
+            is_begun: false,
+            seal,
+            has_own: false,
+            gone: BTreeMap::new(),
+            visit,
+        }
+    }
+
     /// Replays a segment or the log, or only the state that it begins with; returns the number of the last change before its own
     /// events.
     fn piece(&mut self, dir: &BankDir, piece: &Piece, is_state_only: bool) -> io::Result<i64> {
@@ -97,54 +138,106 @@ impl Replay<'_> {
             None => None,
         };
         let (mut lines, mut line, mut at) = (piece.open(dir)?, Vec::new(), 0);
-        let (mut folded, mut last) = (GraphState::default(), String::new());
+        let (mut folded, mut last, mut order) = (GraphState::default(), String::new(), Order::default());
+        let erased = std::mem::take(&mut self.erased);
         if base.is_none() {
-            self.begin(GraphState::default(), &last, number);
+            self.begin(GraphState::default(), &last, number, &erased);
         }
         let mut before = self.number;
         let mut is_base = base.is_some();
         while next_line(&mut lines, &mut line)?.is_some() {
             let read = read_line(&line);
+            let is_own = self.seal.is_some_and(|seal| order.has(seal, &line));
+            let is_sealed = is_own || self.seal.is_some_and(|seal| seal.of_line(&line).is_some());
             if is_base && base == Some(at) {
-                self.begin(std::mem::take(&mut folded), &last, number);
+                self.begin(std::mem::take(&mut folded), &last, number, &erased);
                 (is_base, before) = (false, self.number);
                 if is_state_only {
                     return Ok(before);
                 }
+                self.has_own = is_sealed;
             }
             at += 1;
-            let Line::Event(event) = read else { continue };
+            let Line::Event(event) = read else {
+                if let Some(mark) = Mark::read(&line) {
+                    self.mark(mark, is_base);
+                }
+                continue;
+            };
             if is_base {
                 last = event.time().to_owned();
                 folded.apply(event);
+                continue;
+            }
+            self.has_own |= is_sealed;
+            let by = self.author_of(&line, is_own);
+            if piece.is_imported {
+                self.apply_imported(event, &by);
             } else {
-                self.apply(event, &Signature::of_line(&line));
+                // A transfer alone numbers its lines.
+                let facts = Signature { key: None, number: None, ..by.facts };
+                self.apply(event, &By { facts, ..by });
             }
         }
         if is_base {
-            self.begin(folded, &last, number);
+            self.begin(folded, &last, number, &erased);
             before = self.number;
         }
         self.is_begun = true;
         Ok(before)
     }
 
-    /// Continues with this state: differences are changes of nobody.
-    fn begin(&mut self, state: GraphState, ts: &str, number: Option<i64>) {
+    /// What a line has of who wrote it. The author of a line without the seal is a claim.
+    fn author_of(&self, line: &[u8], is_own: bool) -> By {
+        let facts = Signature::of_line(line);
+        if is_own {
+            if facts.number.is_none() {
+                return By { facts, origin: Origin::Own };
+            }
+            let origin = Origin::of_imported(facts.user.as_deref(), facts.tool.as_deref());
+            let tool = facts.tool.filter(|_| origin != Origin::Outside);
+            return By { facts: Signature { tool, ..facts }, origin };
+        }
+        let Signature { at, number, .. } = facts;
+        By { facts: Signature { at, number, ..Signature::default() }, origin: self.origin_of_others() }
+    }
+
+    fn origin_of_others(&self) -> Origin {
+        if self.has_own { Origin::Outside } else { Origin::Foreign }
+    }
+
+    fn mark(&mut self, mark: Mark, is_base: bool) {
+        let follows = mark.follows(self.number);
+        self.erased.extend(mark.entities);
+        if !is_base && follows {
+            (self.number, self.given) = (mark.number, mark.numbers.into());
+        }
+    }
+
+    /// Continues with this state: differences are changes of nobody, but for those of entities whose changes were erased.
+    fn begin(&mut self, state: GraphState, ts: &str, number: Option<i64>, erased: &HashSet<String>) {
         if self.is_begun && self.state != state {
             let mut ids: Vec<(Option<GraphItem>, Option<GraphItem>)> = Vec::new();
             for item in items(&self.state) {
-                let now = find(&state, &item);
+                let now = state.item(item.id());
                 if now.as_ref() != Some(&item) {
                     ids.push((Some(item), now));
                 }
             }
             ids.extend(
-                items(&state).filter(|item| find(&self.state, item).is_none()).map(|item| (None, Some(item))),
+                items(&state)
+                    .filter(|item| self.state.item(item.id()).is_none())
+                    .map(|item| (None, Some(item))),
             );
             let before = std::mem::replace(&mut self.state, state);
+            let is_erased = |item: &GraphItem| {
+                let has = |id: &str| erased.contains(id) || self.erased.contains(id);
+                has(item.entity_id()) || item.other_id().is_some_and(has)
+            };
+            ids.retain(|(was, is)| !was.as_ref().or(is.as_ref()).is_some_and(is_erased));
+            let by = By { facts: Signature::default(), origin: self.origin_of_others() };
             for (was, is) in ids {
-                self.note(&before, was, is, ts, &Signature::default());
+                self.note(&before, was, is, ts, &by);
             }
         } else {
             self.state = state;
@@ -154,18 +247,46 @@ impl Replay<'_> {
         }
     }
 
-    fn apply(&mut self, event: Event, by: &Signature) {
+    /// Applies an event, and visits its changes.
+    pub(super) fn apply(&mut self, event: Event, by: &By) {
         let touched = touched(&self.state, &event);
         let ts = event.time().to_owned();
         let names: Vec<(Option<String>, Option<String>)> =
             touched.iter().map(|(_, item)| names_of(&self.state, item.as_ref())).collect();
         self.state.apply(event);
+        let mut given = std::mem::take(&mut self.given);
         for ((id, was), names) in touched.into_iter().zip(names) {
-            let is = find_id(&self.state, &id);
+            let is = self.state.item(&id);
             if was != is {
+                // The change gets the next number.
+                self.number = given.pop_front().map_or(self.number, |number| number - 1);
                 self.note_named(was, is, names, &ts, by);
             }
         }
+    }
+
+    /// A line that a transfer wrote is the change of one item, with its own number.
+    fn apply_imported(&mut self, event: Event, by: &By) {
+        if let Event::EntityDelete { entity_id, .. } = &event
+            && let Some(entity) = self.state.entity(entity_id)
+        {
+            self.gone.insert(entity_id.clone(), entity.name.clone());
+        }
+        let number = match by.facts.number {
+            None => return self.apply(event, by),
+            Some(0) => return self.state.apply(event),
+            Some(number) => number,
+        };
+        let Some(id) = item_id(&event) else { return };
+        let was = self.state.item(&id);
+        let names = names_of(&self.state, was.as_ref());
+        let ts = event.time().to_owned();
+        self.state.apply(event);
+        let is = self.state.item(&id);
+        if number > self.number && number <= limits::TRANSFER_NUMBER {
+            self.number = number - 1;
+        }
+        self.note_named(was, is, names, &ts, by);
     }
 
     fn note(
@@ -174,7 +295,7 @@ impl Replay<'_> {
         was: Option<GraphItem>,
         is: Option<GraphItem>,
         ts: &str,
-        by: &Signature,
+        by: &By,
     ) {
         let names = names_of(before, was.as_ref());
         self.note_named(was, is, names, ts, by);
@@ -186,11 +307,13 @@ impl Replay<'_> {
         is: Option<GraphItem>,
         (mut entity, mut other): (Option<String>, Option<String>),
         ts: &str,
-        by: &Signature,
+        By { facts: by, origin }: &By,
     ) {
         let now = names_of(&self.state, is.as_ref().or(was.as_ref()));
-        entity = now.0.or(entity);
-        other = now.1.or(other);
+        let item = is.as_ref().or(was.as_ref());
+        let gone = |id: Option<&str>| id.and_then(|id| self.gone.get(id)).cloned();
+        entity = now.0.or(entity).or_else(|| gone(item.map(GraphItem::entity_id)));
+        other = now.1.or(other).or_else(|| gone(item.and_then(GraphItem::other_id)));
         let Some(id) = was.as_ref().or(is.as_ref()).map(|item| item.id().to_owned()) else { return };
         self.number += 1;
         let change = match (&was, &is) {
@@ -198,8 +321,9 @@ impl Replay<'_> {
             (_, None) => ItemChange::Deleted,
             _ => ItemChange::Changed,
         };
-        let at = instant(by.at.as_deref().unwrap_or(ts));
-        let at = at.and_then(|at| Timestamp::from_millisecond(at).ok()).unwrap_or_default();
+        let exact = by.at.as_deref().and_then(|at| at.parse::<Timestamp>().ok());
+        let millis = || instant(by.at.as_deref().unwrap_or(ts));
+        let at = exact.or_else(|| Timestamp::from_millisecond(millis()?).ok()).unwrap_or_default();
         let (tool, undoes) = by.tool.as_deref().map(tool_and_mark).unzip();
         (self.visit)(GraphChange {
             number: self.number,
@@ -211,17 +335,19 @@ impl Replay<'_> {
             entity,
             other,
             author: by.user.clone(),
-            key: None,
+            key: by.key.map(KeyId),
             key_prefix: None,
             session: by.session.clone(),
             tool,
             undoes: undoes.flatten(),
+            imported: by.number.is_some(),
+            origin: *origin,
         });
     }
 }
 
 /// The line that ends the state of a compaction, counted from 0.
-fn end_of_snapshot(lines: &mut dyn BufRead) -> io::Result<Option<usize>> {
+pub(super) fn end_of_snapshot(lines: &mut dyn BufRead) -> io::Result<Option<usize>> {
     let (mut line, mut at) = (Vec::new(), 0);
     while next_line(&mut &mut *lines, &mut line)?.is_some() {
         if line.starts_with(br#"{"type":"snapshot_written""#) && read_line(&line) == Line::SnapshotWritten {
@@ -232,20 +358,25 @@ fn end_of_snapshot(lines: &mut dyn BufRead) -> io::Result<Option<usize>> {
     Ok(None)
 }
 
+/// The id of the item that an event names.
+fn item_id(event: &Event) -> Option<String> {
+    match event {
+        Event::EntityUpsert { entity, .. } => Some(entity.id.clone()),
+        Event::ObservationAdd { observation, .. } => Some(observation.id.clone()),
+        Event::RelationAdd { relation, .. } => Some(relation.id.clone()),
+        Event::RelationRemove { from_id, to_id, relation_type, .. } => {
+            Some(removed_relation_id(from_id, relation_type, to_id))
+        }
+        Event::EntityDelete { entity_id: id, .. } | Event::ObservationDelete { observation_id: id, .. } => {
+            Some(id.clone())
+        }
+        _ => None,
+    }
+}
+
 /// The items that an event may change, as they are.
 fn touched(state: &GraphState, event: &Event) -> Vec<(String, Option<GraphItem>)> {
-    let one = |id: String| {
-        let item = find_id(state, &id);
-        vec![(id, item)]
-    };
     match event {
-        Event::EntityUpsert { entity, .. } => one(entity.id.clone()),
-        Event::ObservationAdd { observation, .. } => one(observation.id.clone()),
-        Event::RelationAdd { relation, .. } => one(relation.id.clone()),
-        Event::RelationRemove { from_id, to_id, relation_type, .. } => {
-            one(removed_relation_id(from_id, relation_type, to_id))
-        }
-        Event::ObservationDelete { observation_id, .. } => one(observation_id.clone()),
         Event::EntityDelete { entity_id, .. } => {
             let observations = state.observations_of(entity_id).cloned().map(GraphItem::Observation);
             let relations = state.relations_of(entity_id).cloned().map(GraphItem::Relation);
@@ -253,19 +384,8 @@ fn touched(state: &GraphState, event: &Event) -> Vec<(String, Option<GraphItem>)
             let all = observations.chain(relations).chain(entity);
             all.map(|item| (item.id().to_owned(), Some(item))).collect()
         }
-        _ => Vec::new(),
+        _ => item_id(event).map(|id| (id.clone(), state.item(&id))).into_iter().collect(),
     }
-}
-
-fn find_id(state: &GraphState, id: &str) -> Option<GraphItem> {
-    let entity = || state.entity(id).cloned().map(GraphItem::Entity);
-    let observation = || state.observation(id).cloned().map(GraphItem::Observation);
-    let relation = || state.relation(id).cloned().map(GraphItem::Relation);
-    entity().or_else(observation).or_else(relation)
-}
-
-fn find(state: &GraphState, item: &GraphItem) -> Option<GraphItem> {
-    find_id(state, item.id())
 }
 
 fn items(state: &GraphState) -> impl Iterator<Item = GraphItem> {

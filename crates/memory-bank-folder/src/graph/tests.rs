@@ -11,7 +11,7 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{SystemClock, SystemEntropy};
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::ObservationSource;
-use memory_bank_core::graph::event::{MARKER, Signature};
+use memory_bank_core::graph::event::MARKER;
 use memory_bank_core::limits::REPLY_BYTES;
 use memory_bank_core::store::{
     EntityDraft, EntityRef, GraphStats, GraphStore, NoSink, ObservationDraft, PointerDraft, Subgraph,
@@ -448,7 +448,7 @@ fn a_sparse_log_is_refused_without_reading_it() {
     // Written lines are shorter than the longest readable line.
     file.set_len(memory_bank_core::limits::GRAPH_LOG_BYTES).unwrap();
     let dir = crate::dir::BankDir::open(bank.path()).unwrap();
-    super::log::append(&dir, b"\n".to_vec(), &[], &Signature::default()).unwrap_err();
+    super::log::append(&dir, b"\n".to_vec(), &[], &mut super::Signer::default().for_bank(&dir)).unwrap_err();
     assert_eq!(file.metadata().unwrap().len(), memory_bank_core::limits::GRAPH_LOG_BYTES);
 }
 

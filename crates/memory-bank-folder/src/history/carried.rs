@@ -2,8 +2,10 @@
 //! Versions that are written get the seal of the user who transfers them, and are marked as imported.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use memory_bank_core::clock::Entropy;
 use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::history::{ChangeContext, Delta, Link, Version, VersionKind, stored_tool};
@@ -12,9 +14,10 @@ use memory_bank_core::transfer::{DocumentCopy, DocumentHistory, HistoryCount, co
 use uuid::Uuid;
 
 use crate::dir::BankDir;
+use crate::graph::LineSeal;
 use crate::history::changes::cannot;
 use crate::history::file::{HistoryFile, MAX_FILE_BYTES};
-use crate::history::record::{ENDING, Facts, Kind, Record};
+use crate::history::record::{ENDING, Facts, Kind, Record, put};
 use crate::history::thin::MAX_FILES;
 use crate::history::timeline::{MAX_BYTES, Timeline};
 use crate::search::Seal;
@@ -170,6 +173,7 @@ fn cannot_read() -> impl Fn(std::io::Error) -> StoreError {
 pub(crate) struct NewHistory {
     dir: BankDir,
     seal: Seal,
+    entropy: Arc<dyn Entropy>,
     room: usize,
     /// The documents with records under each name, and the one that has the name now.
     names: BTreeMap<DocumentPath, (BTreeSet<Uuid>, Option<Uuid>)>,
@@ -182,9 +186,19 @@ impl std::fmt::Debug for NewHistory {
 }
 
 impl NewHistory {
-    pub(crate) fn new(dir: BankDir, seal: Seal) -> Self {
+    pub(crate) fn new(dir: BankDir, seal: Seal, entropy: Arc<dyn Entropy>) -> Self {
         let room = usize::try_from(MAX_BYTES).unwrap_or(usize::MAX);
-        Self { dir, seal, room, names: BTreeMap::new() }
+        Self { dir, seal, entropy, room, names: BTreeMap::new() }
+    }
+
+    /// The seal for lines of the graph's history.
+    pub(crate) fn line_seal(&self) -> Result<LineSeal, StoreError> {
+        LineSeal::for_writing(&self.dir, &self.seal, &*self.entropy).map_err(cannot())
+    }
+
+    /// The bank.
+    pub(crate) fn dir(&self) -> &BankDir {
+        &self.dir
     }
 
     /// Writes the newest versions of a document, as far as there is room, and returns how many. `now` is its text.
@@ -193,7 +207,8 @@ impl NewHistory {
         history: &DocumentHistory,
         now: Option<&str>,
     ) -> Result<HistoryCount, StoreError> {
-        let none = HistoryCount { versions: 0, left_out: history.links.len() + history.left_out };
+        let none =
+            HistoryCount { left_out: history.links.len() + history.left_out, ..HistoryCount::default() };
         let Some(document) = history.newest().and_then(|newest| newest.document.parse::<Uuid>().ok()) else {
             return Ok(none);
         };
@@ -225,7 +240,7 @@ impl NewHistory {
             file.flush().map_err(cannot())?;
         }
         let left_out = (history.links.len() + history.left_out).saturating_sub(versions);
-        Ok(HistoryCount { versions, left_out })
+        Ok(HistoryCount { versions, left_out, ..HistoryCount::default() })
     }
 
     /// Brings the records of names that several documents had into the order of time, and makes all durable.
@@ -257,9 +272,9 @@ impl NewHistory {
             heads.min_by_key(|(order, _)| *order).map(|(_, document)| document)
         };
         while let Some(document) = next(&waiting) {
-            let record = waiting.get_mut(&document).and_then(std::collections::VecDeque::pop_front);
-            let bytes = record.and_then(|record| old.get(record.range));
-            new.extend_from_slice(bytes.unwrap_or_default());
+            if let Some(record) = waiting.get_mut(&document).and_then(std::collections::VecDeque::pop_front) {
+                put(&record, &old, &file.name, &self.seal, &mut new)?;
+            }
         }
         let name = file.into_name();
         self.dir.replace_history(&name, &new).map_err(cannot())
@@ -289,7 +304,7 @@ fn records(
             after = text;
             break;
         }
-        if let Some(from) = link.version.former_path.as_ref().filter(|_| record.facts.kind == Kind::Renamed) {
+        if let Some(from) = link.version.former_path.as_ref() {
             let moved = moved(&record.facts, from);
             bytes += weight(&moved);
             records.push((link.version.path.clone(), record));
@@ -380,6 +395,8 @@ fn record(
         inserted: 0,
         whole: false,
         imported: true,
+        place: None,
+        over: None,
     };
     let is_whole = before.is_none() || version.number % limits::VERSIONS_TO_WHOLE == 0;
     let whole = text.filter(|_| is_whole).map(|(text, _)| text.as_str());

@@ -14,6 +14,7 @@ use memory_bank_core::limits;
 
 use crate::dir::BankDir;
 use crate::history::file::HistoryFile;
+use crate::history::outside_renames::is_live;
 use crate::history::record::{Facts, Kind, Record};
 use crate::history::timeline::{self, Timeline};
 use crate::search::Seal;
@@ -50,11 +51,19 @@ pub(crate) struct By {
     key: Option<uuid::Uuid>,
     context: ChangeContext,
     at: Timestamp,
+    /// Whether it is something outside of the server.
+    is_outside: bool,
 }
 
 impl By {
     pub(crate) fn caller(caller: &Caller, context: ChangeContext, at: Timestamp) -> Self {
-        Self { author: Some(caller.user_name.clone()), key: caller.key.map(|key| key.0), context, at }
+        Self {
+            author: Some(caller.user_name.clone()),
+            key: caller.key.map(|key| key.0),
+            context,
+            at,
+            is_outside: false,
+        }
     }
 
     /// When.
@@ -64,7 +73,7 @@ impl By {
 
     /// Somebody that the server does not know.
     pub(super) fn outside(at: Timestamp) -> Self {
-        Self { author: None, key: None, context: ChangeContext::default(), at }
+        Self { author: None, key: None, context: ChangeContext::default(), at, is_outside: true }
     }
 }
 
@@ -84,8 +93,10 @@ pub(crate) struct Pending {
 
 #[derive(Debug)]
 struct PendingFile {
+    path: DocumentPath,
     file: HistoryFile,
-    start: u64,
+    /// Where its new records are.
+    starts: Vec<u64>,
 }
 
 impl Pending {
@@ -97,8 +108,8 @@ impl Pending {
 
     /// Notes that the documents were changed. A record that cannot be marked is compared with its document later.
     pub(crate) fn confirm(&mut self) {
-        for pending in &mut self.files {
-            if let Err(error) = pending.file.confirm(pending.start) {
+        for PendingFile { file, starts, .. } in &mut self.files {
+            if let Err(error) = starts.iter().try_for_each(|start| file.confirm(*start)) {
                 tracing::debug!(%error, "a version could not be marked as made");
             }
         }
@@ -106,8 +117,9 @@ impl Pending {
 
     /// Removes the records of a change that was not made.
     pub(crate) fn withdraw(&mut self) {
-        for pending in &mut self.files {
-            if let Err(error) = pending.file.cut(pending.start, None) {
+        for PendingFile { file, starts, .. } in &mut self.files {
+            let cut = starts.first().map_or(Ok(()), |start| file.cut(*start, None));
+            if let Err(error) = cut {
                 tracing::warn!(%error, "a version of a change that failed could not be removed");
             }
         }
@@ -124,58 +136,87 @@ impl Writer<'_> {
     /// Appends the records of these changes.
     pub(super) fn prepare(&self, changes: &[Changing], by: &By) -> Result<Pending, StoreError> {
         let mut pending = Pending::default();
+        self.open_all(changes, &mut pending)?;
+        let is_unexpected = |change: &Changing| {
+            let last = pending.files.iter().find(|pending| pending.path == change.path);
+            let is_known = is_live(last.and_then(|pending| pending.file.last.as_ref()));
+            is_known != change.before.is_some()
+        };
+        // Something outside may have renamed a document, if it made or removed one.
+        if !by.is_outside && changes.iter().any(is_unexpected) {
+            pending = Pending::default();
+            self.follow_outside(by.at)?;
+            self.open_all(changes, &mut pending)?;
+        }
         let appended = self.append_all(changes, by, &mut pending);
         appended.inspect_err(|_| pending.withdraw())?;
         Ok(pending)
     }
 
-    fn append_all(&self, changes: &[Changing], by: &By, pending: &mut Pending) -> Result<(), StoreError> {
-        let renamed = renames(changes, by.context.restores);
-        for (new, old) in &renamed {
-            let (Some(new), Some(old)) = (changes.get(*new), changes.get(*old)) else { continue };
-            self.append_rename(old, new, by, pending)?;
-        }
-        let is_renamed = |at: &usize| renamed.iter().any(|(new, old)| new == at || old == at);
-        for (_, change) in changes.iter().enumerate().filter(|(at, _)| !is_renamed(at)) {
-            let mut file = self.open(&change.path, pending)?;
-            self.note_outside(&mut file, &change.path, change.before.as_ref(), by.at)?;
-            let record = self.next(&file, change, by);
-            self.append(file, record, pending)?;
+    fn open_all(&self, changes: &[Changing], pending: &mut Pending) -> Result<(), StoreError> {
+        for Changing { path, .. } in changes {
+            let file = HistoryFile::open(self.dir, path, Some(self.seal), true).map_err(cannot())?;
+            pending.is_new |= file.end == 0;
+            pending.files.push(PendingFile { path: path.clone(), file, starts: Vec::new() });
         }
         Ok(())
     }
 
-    fn open(&self, path: &DocumentPath, pending: &mut Pending) -> Result<HistoryFile, StoreError> {
-        let file = HistoryFile::open(self.dir, path, Some(self.seal), true).map_err(cannot())?;
-        pending.is_new |= file.end == 0;
-        Ok(file)
+    fn append_all(&self, changes: &[Changing], by: &By, pending: &mut Pending) -> Result<(), StoreError> {
+        for (change, PendingFile { path, file, .. }) in changes.iter().zip(&mut pending.files) {
+            self.note_outside(file, path, change.before.as_ref(), by.at)?;
+        }
+        let renamed = renames(changes, by.context.restores);
+        // A file may get records of several documents, so all are made before the first is appended.
+        let mut records = Vec::new();
+        for (old, new) in
+            renamed.iter().filter_map(|(new, old)| Some((changes.get(*old)?, changes.get(*new)?)))
+        {
+            records.push(self.renaming(old, new, by, pending)?);
+        }
+        let (moved, arrived): (Vec<Record>, Vec<Record>) = records.into_iter().unzip();
+        moved.into_iter().try_for_each(|record| self.append(record, pending))?;
+        for (at, change) in changes.iter().enumerate() {
+            let is_old = renamed.iter().any(|(_, old)| *old == at);
+            let is_new = renamed.iter().any(|(new, _)| *new == at);
+            let mut before = change.before.as_ref().filter(|_| !is_old);
+            let after = change.after.as_ref().filter(|_| !is_new);
+            let is_replaced = change.revives.is_some() && before.is_some();
+            if is_replaced {
+                // Another document has the name until this one comes back.
+                let deleted = self.deletion(file_of(pending, &change.path)?, &change.path, before.take(), by);
+                self.append(deleted, pending)?;
+            }
+            if before.is_some() || after.is_some() {
+                let mut record = self.next(file_of(pending, &change.path)?, change, (before, after), by);
+                record.facts.over = over(change).filter(|_| is_old || is_replaced);
+                self.append(record, pending)?;
+            }
+        }
+        arrived.into_iter().try_for_each(|record| self.append(record, pending))
     }
 
-    fn append(
-        &self,
-        mut file: HistoryFile,
-        mut record: Record,
-        pending: &mut Pending,
-    ) -> Result<(), StoreError> {
+    /// Appends a record to the file of its name.
+    fn append(&self, mut record: Record, pending: &mut Pending) -> Result<(), StoreError> {
         record.is_pending = true;
-        let start = file.append(record, self.seal).map_err(cannot())?;
-        pending.files.push(PendingFile { file, start });
+        let found = pending.files.iter_mut().find(|pending| pending.path.as_str() == record.facts.path);
+        let found = found.ok_or_else(|| no_file(&record.facts.path))?;
+        let start = found.file.append(record, self.seal).map_err(cannot())?;
+        found.starts.push(start);
         Ok(())
     }
 
     /// A renaming ends the versions in the file of the former name and continues them in that of the new one.
-    fn append_rename(
+    fn renaming(
         &self,
         old: &Changing,
         new: &Changing,
         by: &By,
-        pending: &mut Pending,
-    ) -> Result<(), StoreError> {
-        let mut from = self.open(&old.path, pending)?;
-        self.note_outside(&mut from, &old.path, old.before.as_ref(), by.at)?;
-        let mut to = self.open(&new.path, pending)?;
-        self.note_outside(&mut to, &new.path, None, by.at)?;
-        let mut facts = self.facts(&from, &new.path, Kind::Renamed, by);
+        pending: &Pending,
+    ) -> Result<(Record, Record), StoreError> {
+        let from = file_of(pending, &old.path)?;
+        let kind = if by.is_outside { Kind::Outside } else { Kind::Renamed };
+        let mut facts = self.facts(from, &new.path, kind, by);
         let etag = |text: Option<&Text>| text.map(|text| text.etag.as_str().to_owned());
         let content = |text: Option<&Text>| text.map_or_else(String::new, |text| text.content.clone());
         let (before, after) = (content(old.before.as_ref()), content(new.after.as_ref()));
@@ -186,17 +227,16 @@ impl Writer<'_> {
         let inserted = after.get(delta.start()..after.len() - delta.end()).unwrap_or_default();
         let mut moved = Facts { kind: Kind::Moved, path: old.path.as_str().to_owned(), ..facts.clone() };
         (moved.after, moved.other) = (None, Some(new.path.as_str().to_owned()));
-        let whole = must_be_whole(&from, facts.number).then_some(after.as_str());
-        let renamed = Record::new(facts, Some((&delta, inserted)), whole);
-        self.append(from, Record::new(moved, None, None), pending)?;
-        self.append(to, renamed, pending)
+        facts.over = over(new);
+        let whole = must_be_whole(from, facts.number).then_some(after.as_str());
+        Ok((Record::new(moved, None, None), Record::new(facts, Some((&delta, inserted)), whole)))
     }
 
     /// The facts of the next version.
     fn facts(&self, file: &HistoryFile, path: &DocumentPath, kind: Kind, by: &By) -> Facts {
         // A document that moved away is another one than a new one of its name.
         let last = file.last.as_ref().filter(|last| last.facts.kind != Kind::Moved);
-        let last = last.map(|last| (last.facts.document, last.facts.number));
+        let last = last.map(|last| (last.facts.document, last.facts.number.max(file.highest)));
         let (document, number) = last.unwrap_or_else(|| (self.entropy.id(), 0));
         Facts {
             document,
@@ -218,22 +258,38 @@ impl Writer<'_> {
             inserted: 0,
             whole: false,
             imported: false,
+            place: None,
+            over: None,
         }
     }
 
-    fn next(&self, file: &HistoryFile, change: &Changing, by: &By) -> Record {
-        let kind = match (&change.before, &change.after) {
+    fn next(
+        &self,
+        file: &HistoryFile,
+        change: &Changing,
+        (before, after): (Option<&Text>, Option<&Text>),
+        by: &By,
+    ) -> Record {
+        let kind = match (before, after) {
             (_, Some(_)) if by.context.restores => Kind::Restored,
             (None, _) => Kind::Created,
             (Some(_), Some(_)) => Kind::Changed,
             (Some(_), None) => Kind::Deleted,
         };
-        let mut record =
-            self.record(file, &change.path, kind, (change.before.as_ref(), change.after.as_ref()), by);
+        let mut record = self.record(file, &change.path, kind, (before, after), by);
         if let Some((document, number)) = change.revives {
             (record.facts.document, record.facts.number) = (document, number.saturating_add(1));
         }
         record
+    }
+
+    fn deletion(&self, file: &HistoryFile, path: &DocumentPath, before: Option<&Text>, by: &By) -> Record {
+        self.record(file, path, Kind::Deleted, (before, None), by)
+    }
+
+    /// Something outside removed a document that had no history. Its text is not known.
+    pub(super) fn removal(&self, file: &HistoryFile, path: &DocumentPath, at: Timestamp) -> Record {
+        self.record(file, path, Kind::Outside, (None, None), &By::outside(at))
     }
 
     fn record(
@@ -306,6 +362,20 @@ impl Writer<'_> {
             _ => None,
         })
     }
+}
+
+fn file_of<'p>(pending: &'p Pending, path: &DocumentPath) -> Result<&'p HistoryFile, StoreError> {
+    let found = pending.files.iter().find(|pending| pending.path == *path);
+    found.map(|pending| &pending.file).ok_or_else(|| no_file(path.as_str()))
+}
+
+fn no_file(path: &str) -> StoreError {
+    StoreError::Unavailable(format!("the history of `{path}` is not open"))
+}
+
+/// The etag of another document that has the name until the change.
+fn over(change: &Changing) -> Option<String> {
+    change.before.as_ref().map(|text| text.etag.as_str().to_owned())
 }
 
 /// Whether the text of the next version is stored as a whole: every so often, and where no own one is before it.

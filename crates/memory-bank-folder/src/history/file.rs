@@ -21,6 +21,9 @@ pub(super) struct HistoryFile {
     /// Where the next record goes.
     pub(super) end: u64,
     pub(super) last: Option<Record>,
+    /// The highest number of that document in the file, as far as all of it was read: records that are not in their place may have
+    /// higher ones than the last.
+    pub(super) highest: i64,
     /// The length of the file, with a torn end.
     length: u64,
 }
@@ -53,13 +56,22 @@ impl HistoryFile {
             Some(file) => last_record(file, length, &name, seal)?,
             None => None,
         };
-        let mut found = Self { name, file, end: length, last, length };
+        // One of an earlier program does not show where it was written.
+        let last = last.filter(|last| !last.is_misplaced && (!last.is_own || last.facts.place.is_some()));
+        let mut found = Self { name, file, end: length, last, highest: 0, length };
         if found.last.is_none() && length > 0 {
             let contents = found.contents(seal)?;
             found.end = contents.end as u64;
-            found.last = contents.records.last().cloned();
+            found.take_last(&contents);
         }
         Ok(found)
+    }
+
+    fn take_last(&mut self, contents: &Contents) {
+        self.last = contents.last().cloned();
+        let document = self.last.as_ref().map(|last| last.facts.document);
+        let numbers = contents.records.iter().filter(|record| Some(record.facts.document) == document);
+        self.highest = numbers.map(|record| record.facts.number).max().unwrap_or_default();
     }
 
     /// All that it contains.
@@ -80,8 +92,9 @@ impl HistoryFile {
 
     /// Appends a record, without a flush, and returns where it is.
     pub(super) fn append(&mut self, mut record: Record, seal: &Seal) -> io::Result<u64> {
-        let bytes = record.to_bytes(&self.name, seal).map_err(io::Error::other)?;
         let start = self.end;
+        let bytes = record.to_bytes(&self.name, start, seal).map_err(io::Error::other)?;
+        record.facts.place = Some(start);
         check_length(&self.name, start + bytes.len() as u64)?;
         if self.length > start {
             tracing::warn!(bytes = self.length - start, "the torn end of a file of the history was cut");
@@ -92,6 +105,7 @@ impl HistoryFile {
         file.write_all(&bytes)?;
         self.end = start + bytes.len() as u64;
         self.length = self.end;
+        self.highest = 0;
         record.range =
             usize::try_from(start).unwrap_or_default()..usize::try_from(self.end).unwrap_or_default();
         self.last = Some(record);
@@ -109,7 +123,8 @@ impl HistoryFile {
     pub(super) fn cut(&mut self, end: u64, seal: Option<&Seal>) -> io::Result<()> {
         self.file()?.set_len(end)?;
         (self.end, self.length) = (end, end);
-        self.last = self.contents(seal)?.records.pop();
+        let contents = self.contents(seal)?;
+        self.take_last(&contents);
         Ok(())
     }
 

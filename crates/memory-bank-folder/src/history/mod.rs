@@ -4,12 +4,16 @@
 //! whole text before it or back from a later one. Records are sealed with the user's key, so versions that came with a repository
 //! are recognised as foreign.
 
+mod at;
 mod authors;
 mod carried;
 mod changes;
 mod file;
+mod outside_renames;
 mod pages;
 mod record;
+mod seen_names;
+mod settle;
 mod thin;
 mod timeline;
 
@@ -24,16 +28,20 @@ use memory_bank_core::clock::Entropy;
 use memory_bank_core::document::{DocumentEntry, DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::history::{Chain, ChainQuery, Subject, VersionPage, VersionQuery, VersionText};
-use memory_bank_core::store::{DocumentStore as _, HistoryError, HistoryStore};
+use memory_bank_core::store::{DocumentAt, DocumentStore as _, HistoryError, HistoryStore};
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use crate::bank::FolderBank;
 use crate::dir::BankDir;
 use crate::documents::name_on_disk;
+use crate::graph::LineSeal;
+use crate::history::at::documents_at;
 use crate::history::changes::Writer;
 use crate::history::file::HistoryFile;
 use crate::history::pages::{all_versions, page_of};
-use crate::history::record::{Kind, Record};
+use crate::history::record::{Kind, Record, put};
+use crate::history::seen_names::SeenNames;
 use crate::history::timeline::Timeline;
 use crate::journal;
 use crate::lock::blocking;
@@ -218,15 +226,26 @@ impl FolderHistory {
     /// Whether one of these documents differs from its last version. Only a history of this user is continued. Blocks.
     fn differs(&self, dir: &BankDir, paths: &[DocumentPath]) -> Result<bool, StoreError> {
         let Some(seal) = self.seal_to_read() else { return Ok(false) };
+        let mut is_new = false;
+        let seen = SeenNames::read(dir, &seal)?;
         for path in paths {
             let file = HistoryFile::open(dir, path, Some(&seal), false).map_err(changes::cannot())?;
-            let Some(last) = file.last.filter(|last| last.is_own) else { continue };
             let now = timeline::current(dir, path)?.map(|document| document.etag);
+            is_new |= match &now {
+                Some(etag) => !outside_renames::is_live(file.last.as_ref()) && !seen.has_with(path, etag),
+                None => seen.has(path) && outside_renames::is_removed(dir, path, &seal)?,
+            };
+            let Some(last) = file.last.filter(|last| last.is_own) else { continue };
             if last.is_pending || last.facts.after.as_deref() != now.as_ref().map(Etag::as_str) {
                 return Ok(true);
             }
         }
-        Ok(false)
+        if !is_new {
+            return Ok(false);
+        }
+        // A new document may be one that something outside renamed. One that is none is noted as seen.
+        let compared = outside_renames::compare(dir, &seal)?;
+        Ok(paths.iter().any(|path| compared.concerns(path)))
     }
 
     /// Adds the versions of these documents that something outside made. The caller holds the bank's lock. Blocks.
@@ -237,6 +256,8 @@ impl FolderHistory {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.with_writer(dir, |writer| {
+            let followed = writer.follow_outside(now)?;
+            self.compared.lock().extend(followed);
             for path in paths {
                 let mut file =
                     HistoryFile::open(dir, path, Some(writer.seal), false).map_err(changes::cannot())?;
@@ -265,41 +286,27 @@ impl FolderHistory {
         work(&Writer { dir, seal: &seal, entropy: &*self.entropy })
     }
 
+    /// The seal for lines of the graph's log. Without one the lines count as another program's, which is logged. The caller holds the
+    /// bank's lock. Blocks.
+    pub(crate) fn line_seal(&self, dir: &BankDir) -> Option<LineSeal> {
+        let key = self.settings.seal(&*self.entropy, true)?;
+        let seal = LineSeal::for_writing(dir, &key, &*self.entropy);
+        seal.inspect_err(|error| tracing::warn!(%error, "changes of the graph cannot be sealed")).ok()
+    }
+
+    /// The same to recognise such lines; none if no line was sealed. Blocks.
+    pub(crate) fn line_seal_to_read(&self, dir: &BankDir) -> Option<LineSeal> {
+        let seal = LineSeal::of_bank(dir, &self.seal_to_read()?);
+        seal.inspect_err(|error| tracing::warn!(%error, "seals of changes of the graph cannot be read"))
+            .ok()?
+    }
+
     fn seal_to_read(&self) -> Option<Seal> {
         self.settings.seal(&*self.entropy, false)
     }
 }
 
 impl FolderBank {
-    /// Compares contents that were read with the history in the background, so that changes from outside become versions.
-    pub(crate) fn compare_with_history(&self, contents: Vec<(DocumentPath, Option<Etag>)>) {
-        if !self.history.is_kept() {
-            return;
-        }
-        let paths = self.history.not_compared(contents);
-        if paths.is_empty() {
-            return;
-        }
-        let (history, lock, clock) =
-            (self.history.clone(), self.lock.clone(), Arc::clone(&self.deps().clock));
-        tokio::spawn(async move {
-            if let Err(error) = note_if_different(&history, &lock, paths, clock.now()).await {
-                tracing::warn!(%error, "a change from outside could not be noted in the history");
-            }
-        });
-    }
-
-    /// Notes changes of a document from outside now, where versions are added.
-    async fn settle_history(&self, paths: Vec<DocumentPath>) {
-        if !self.history.is_kept() {
-            return;
-        }
-        let now = self.deps().clock.now();
-        if let Err(error) = note_if_different(&self.history, &self.lock, paths, now).await {
-            tracing::warn!(%error, "a change from outside could not be noted in the history");
-        }
-    }
-
     async fn read_history<T: Send + 'static>(
         &self,
         read: impl FnOnce(&BankDir, Option<&Seal>) -> Result<T, HistoryError> + Send + 'static,
@@ -314,27 +321,6 @@ impl FolderBank {
     }
 }
 
-async fn note_if_different(
-    history: &FolderHistory,
-    lock: &crate::lock::BankLock,
-    paths: Vec<DocumentPath>,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let (root, own) = (lock.root().clone(), history.clone());
-    let (paths, differs) = blocking(move || {
-        let dir = root.open().map_err(StoreError::io("cannot open the memory bank"))?;
-        let paths: Vec<DocumentPath> = paths.iter().map(|path| name_on_disk(&dir, path)).collect();
-        let differs = own.differs(&dir, &paths)?;
-        Ok::<_, StoreError>((paths, differs))
-    })
-    .await?;
-    if !differs {
-        return Ok(());
-    }
-    let (guard, history) = (lock.exclusive().await?, history.clone());
-    blocking(move || history.note_outside(guard.dir(), &paths, now)).await
-}
-
 #[async_trait]
 impl HistoryStore for FolderBank {
     fn keeps_history(&self) -> bool {
@@ -346,9 +332,12 @@ impl HistoryStore for FolderBank {
         _caller: &Caller,
         query: &VersionQuery,
     ) -> Result<VersionPage, HistoryError> {
-        let subject = query.subject.clone();
-        if let Subject::Document(path) = &subject {
-            self.settle_history(vec![path.clone()]).await;
+        let (subject, since) = (query.subject.clone(), query.since);
+        match &subject {
+            Subject::Document(path) => self.settle_history(vec![path.clone()]).await,
+            // Once for all pages of a list.
+            Subject::Project if query.after.is_none() => self.settle_all().await,
+            Subject::Project | Subject::Session(_) => {}
         }
         let versions = self
             .read_history(move |dir, seal| match &subject {
@@ -356,9 +345,9 @@ impl HistoryStore for FolderBank {
                     let timeline = timeline_of(dir, path, seal)?;
                     Ok(timeline.versions().collect())
                 }
-                Subject::Project => all_versions(dir, seal),
+                Subject::Project => all_versions(dir, seal, since),
                 Subject::Session(session) => {
-                    let mut versions = all_versions(dir, seal)?;
+                    let mut versions = all_versions(dir, seal, since)?;
                     versions.retain(|version| version.session.as_ref() == Some(session));
                     Ok(versions)
                 }
@@ -373,23 +362,22 @@ impl HistoryStore for FolderBank {
         path: &DocumentPath,
         number: i64,
     ) -> Result<VersionText, HistoryError> {
-        self.settle_history(vec![path.clone()]).await;
-        let path = path.clone();
-        self.read_history(move |dir, seal| {
-            let timeline = timeline_of(dir, &path, seal)?;
-            let Some(place) = timeline.place(number) else {
-                let number_at = |record: Option<&Record>| record.map_or(0, |record| record.facts.number);
-                let (oldest, newest) =
-                    (number_at(timeline.records.first()), number_at(timeline.records.last()));
-                return Err(HistoryError::NoVersion { path, number, oldest, newest });
-            };
-            let text = timeline.text(place);
-            let text = text.map_err(|damage| HistoryError::Damaged { path: path.clone(), number, damage })?;
-            let version = timeline.records.get(place).and_then(Record::version);
-            let version = version.ok_or(HistoryError::NoDocument(path))?;
-            Ok(VersionText { version, text })
-        })
-        .await
+        self.version_of(None, path, number).await
+    }
+
+    async fn read_version_of(
+        &self,
+        _caller: &Caller,
+        document: &str,
+        path: &DocumentPath,
+        number: i64,
+    ) -> Result<VersionText, HistoryError> {
+        let document = document.parse().map_err(|_| HistoryError::NoDocument(path.clone()))?;
+        self.version_of(Some(document), path, number).await
+    }
+
+    async fn versions_at(&self, _caller: &Caller, until: Timestamp) -> Result<Vec<DocumentAt>, HistoryError> {
+        self.read_history(move |dir, seal| Ok(documents_at(all_versions(dir, seal, None)?, until))).await
     }
 
     async fn list_with_authors(
@@ -443,7 +431,17 @@ impl HistoryStore for FolderBank {
 
 /// The versions of the document that has this name, or that had it last.
 fn timeline_of(dir: &BankDir, path: &DocumentPath, seal: Option<&Seal>) -> Result<Timeline, HistoryError> {
-    let found = Timeline::of(dir, &name_on_disk(dir, path), seal)?;
+    timeline_of_document(dir, path, None, seal)
+}
+
+/// The same, or the versions of this document.
+fn timeline_of_document(
+    dir: &BankDir,
+    path: &DocumentPath,
+    document: Option<Uuid>,
+    seal: Option<&Seal>,
+) -> Result<Timeline, HistoryError> {
+    let found = Timeline::of_document(dir, &name_on_disk(dir, path), document, seal)?;
     let timeline = found.filter(|timeline| !timeline.records.is_empty());
     let timeline = timeline.ok_or_else(|| HistoryError::NoDocument(path.clone()))?;
     if timeline.damaged > 0 {
@@ -461,13 +459,15 @@ fn erase(writer: &Writer<'_>, timeline: &Timeline) -> Result<u64, StoreError> {
         let contents = file.contents(Some(writer.seal)).map_err(changes::cannot())?;
         let old = file.bytes().map_err(changes::cannot())?;
         let others = contents.records.iter().filter(|record| record.facts.document != timeline.document);
-        let mut new: Vec<u8> =
-            others.filter_map(|record| old.get(record.range.clone())).flatten().copied().collect();
+        let mut new = Vec::new();
+        for record in others {
+            put(record, &old, &file.name, writer.seal, &mut new)?;
+        }
         if let Some(last) = last.filter(|last| last.facts.path == name.as_str()) {
             let mut facts = last.facts.clone();
             (facts.kind, facts.before, facts.other, facts.former, facts.inserted) =
                 (Kind::Erased, None, None, 0, 0);
-            new.extend(writer.bytes_of(&Record::new(facts, None, None), &file.name)?);
+            put(&Record::new(facts, None, None), &old, &file.name, writer.seal, &mut new)?;
         }
         if !old.is_empty() {
             let name = file.into_name();

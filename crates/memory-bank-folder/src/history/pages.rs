@@ -1,5 +1,6 @@
 //! Lists of versions of several documents.
 
+use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::StoreError;
@@ -12,11 +13,22 @@ use crate::history::file::HistoryFile;
 use crate::history::{record, thin, timeline};
 use crate::search::Seal;
 
-/// The versions of all documents, in no order.
-pub(super) fn all_versions(dir: &BankDir, seal: Option<&Seal>) -> Result<Vec<Version>, HistoryError> {
+/// A file may get its time before the clock that a version got its time from.
+const CLOCK_TICK: SignedDuration = SignedDuration::from_secs(2);
+
+/// The versions of all documents, in no order; those of files that did not change since a time may be missing.
+pub(super) fn all_versions(
+    dir: &BankDir,
+    seal: Option<&Seal>,
+    since: Option<Timestamp>,
+) -> Result<Vec<Version>, HistoryError> {
+    let since = since.and_then(|since| since.checked_sub(CLOCK_TICK).ok());
     let read = |error| StoreError::io("cannot read the history")(error);
     let (mut versions, mut bytes) = (Vec::new(), 0);
     for (name, length) in dir.history_files(thin::MAX_FILES, record::ENDING).map_err(read)? {
+        if since.is_some_and(|since| dir.history_changed_at(&name).is_some_and(|at| at < since)) {
+            continue;
+        }
         bytes += length;
         if bytes > 2 * timeline::MAX_BYTES {
             tracing::warn!("the history is too large; a part of it is not listed");

@@ -1,11 +1,13 @@
 //! One record of a history file: its facts as JSON, the texts that it changed, a checksum, and a seal with the user's key.
 //! This module must not know files or documents.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use jiff::Timestamp;
 use memory_bank_core::caller::KeyId;
 use memory_bank_core::document::{DocumentPath, Etag};
+use memory_bank_core::error::StoreError;
 use memory_bank_core::history::{Delta, Version, VersionKind, tool_and_mark};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -43,7 +45,7 @@ const PENDING: u8 = b'P';
 pub(super) const COMMITTED: u8 = b'C';
 
 /// The kind of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Kind {
     Created,
@@ -97,7 +99,7 @@ pub(super) struct Facts {
     pub(super) kind: Kind,
     /// The name after the change.
     pub(super) path: String,
-    /// The former name of a renamed document, or the name that it moved to.
+    /// The former name of a document that was renamed, also from outside, or the name that it moved to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) other: Option<String>,
     pub(super) at: Timestamp,
@@ -127,6 +129,13 @@ pub(super) struct Facts {
     /// Whether a transfer brought it, with the author that its source named.
     #[serde(skip_serializing_if = "is_false", default)]
     pub(super) imported: bool,
+    /// Where the record is in its file. One that is elsewhere was repeated or moved, or one before it is missing. Records of an earlier
+    /// program have none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) place: Option<u64>,
+    /// The etag of another document that had the name until the change.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) over: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -140,8 +149,10 @@ pub(super) struct Record {
     pub(super) facts: Facts,
     pub(super) texts: Vec<u8>,
     pub(super) is_pending: bool,
-    /// Whether it has the seal of this user.
+    /// Whether it has the seal of this user, and is where it was written.
     pub(super) is_own: bool,
+    /// Whether it has that seal, and is elsewhere.
+    pub(super) is_misplaced: bool,
     /// Where it is in its file.
     pub(super) range: Range<usize>,
 }
@@ -149,7 +160,14 @@ pub(super) struct Record {
 impl Record {
     /// A new record. `change` has the step back and the inserted text; `whole` is stored if it is given.
     pub(super) fn new(facts: Facts, change: Option<(&Delta, &str)>, whole: Option<&str>) -> Self {
-        let mut record = Self { facts, texts: Vec::new(), is_pending: false, is_own: true, range: 0..0 };
+        let mut record = Self {
+            facts,
+            texts: Vec::new(),
+            is_pending: false,
+            is_own: true,
+            is_misplaced: false,
+            range: 0..0,
+        };
         if let Some((delta, inserted)) = change {
             (record.facts.start, record.facts.end) = (delta.start(), delta.end());
             (record.facts.former, record.facts.inserted) = (delta.bytes(), inserted.len());
@@ -159,6 +177,17 @@ impl Record {
         record.facts.whole = whole.is_some();
         record.texts.extend_from_slice(whole.unwrap_or_default().as_bytes());
         record
+    }
+
+    /// Takes a record of this user that is not where it was written for a foreign one. `has_places`: whether a record before it has a
+    /// place.
+    fn check_place(&mut self, has_places: bool) {
+        let is_there = match self.facts.place {
+            Some(place) => place == self.range.start as u64,
+            None => !has_places,
+        };
+        self.is_misplaced = self.is_own && !is_there;
+        self.is_own &= is_there;
     }
 
     /// The former name of a renamed document, or the name that it moved to.
@@ -196,13 +225,12 @@ impl Record {
     pub(super) fn version(&self) -> Option<Version> {
         let facts = &self.facts;
         let kind = facts.kind.listed()?;
-        let is_rename = facts.kind == Kind::Renamed;
         let (tool, undoes) = facts.tool.as_deref().map(tool_and_mark).unzip();
         Some(Version {
             document: facts.document.to_string(),
             number: facts.number,
             path: DocumentPath::parse(&facts.path).ok()?,
-            former_path: self.other().filter(|_| is_rename),
+            former_path: self.other(),
             at: facts.at,
             // A name that came with a repository is a claim.
             author: facts.author.clone().filter(|_| self.is_own),
@@ -219,9 +247,13 @@ impl Record {
         })
     }
 
-    /// The stored form in the file of this name.
-    pub(super) fn to_bytes(&self, name: &str, seal: &Seal) -> Result<Vec<u8>, serde_json::Error> {
-        let facts = serde_json::to_vec(&self.facts)?;
+    /// The stored form at this place of the file of this name.
+    pub(super) fn to_bytes(&self, name: &str, place: u64, seal: &Seal) -> Result<Vec<u8>, serde_json::Error> {
+        self.encoded(&Facts { place: Some(place), ..self.facts.clone() }, name, seal)
+    }
+
+    fn encoded(&self, facts: &Facts, name: &str, seal: &Seal) -> Result<Vec<u8>, serde_json::Error> {
+        let facts = serde_json::to_vec(facts)?;
         let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
         let mut bytes = Vec::with_capacity(HEAD + facts.len() + self.texts.len() + TAIL);
         bytes.extend_from_slice(MAGIC);
@@ -236,6 +268,23 @@ impl Record {
         bytes.extend_from_slice(&length(bytes.len() + 4));
         Ok(bytes)
     }
+}
+
+/// Appends a record to a new form of its file: one of this user with its new place, another one as it is in the old form.
+pub(super) fn put(
+    record: &Record,
+    old: &[u8],
+    name: &str,
+    seal: &Seal,
+    new: &mut Vec<u8>,
+) -> Result<(), StoreError> {
+    if !record.is_own {
+        new.extend_from_slice(old.get(record.range.clone()).unwrap_or_default());
+        return Ok(());
+    }
+    let bytes = record.to_bytes(name, new.len() as u64, seal);
+    new.extend(bytes.map_err(|error| StoreError::Unavailable(error.to_string()))?);
+    Ok(())
 }
 
 /// Of everything but the state, which changes later.
@@ -294,7 +343,8 @@ fn found(bytes: &[u8], at: usize, name: &str, seal: Option<&Seal>) -> Option<Fou
     let is_own = seal.is_some_and(|seal| seal_of(seal, name, &digest) == sealed);
     let texts = unsealed.get(facts_end..)?.to_vec();
     let is_pending = *unsealed.get(HEAD - 1)? == PENDING;
-    Some(Found::Record(Box::new(Record { facts, texts, is_pending, is_own, range })))
+    let record = Record { facts, texts, is_pending, is_own, is_misplaced: false, range };
+    Some(Found::Record(Box::new(record)))
 }
 
 /// The content of a file.
@@ -310,10 +360,12 @@ pub(super) struct Contents {
 /// Reads a file of this name.
 pub(super) fn read_all(bytes: &[u8], name: &str, seal: Option<&Seal>) -> Contents {
     let mut contents = Contents::default();
-    let (mut at, mut searches) = (0, 0);
+    let (mut at, mut searches, mut has_places) = (0, 0, false);
     while at < bytes.len() && contents.records.len() < MAX_RECORDS {
         match find(bytes, at, name, seal) {
-            Found::Record(record) => {
+            Found::Record(mut record) => {
+                record.check_place(has_places);
+                has_places |= record.is_own && record.facts.place.is_some();
                 // Unreadable bytes between records are one damage.
                 contents.damaged += usize::from(contents.end < at);
                 (at, contents.end) = (record.range.end, record.range.end);
@@ -334,7 +386,32 @@ pub(super) fn read_all(bytes: &[u8], name: &str, seal: Option<&Seal>) -> Content
             }
         }
     }
+    contents.forget_copies();
     contents
+}
+
+impl Contents {
+    /// Leaves out repetitions of records that are in their place.
+    fn forget_copies(&mut self) {
+        if self.records.iter().all(|record| !record.is_misplaced) {
+            return;
+        }
+        let placed: HashSet<(Uuid, i64, Kind)> = self
+            .records
+            .iter()
+            .filter(|record| record.is_own)
+            .map(|record| (record.facts.document, record.facts.number, record.facts.kind))
+            .collect();
+        self.records.retain(|record| {
+            let facts = &record.facts;
+            !record.is_misplaced || !placed.contains(&(facts.document, facts.number, facts.kind))
+        });
+    }
+
+    /// The last record that is in its place, or not of this user.
+    pub(super) fn last(&self) -> Option<&Record> {
+        self.records.iter().rfind(|record| !record.is_misplaced).or(self.records.last())
+    }
 }
 
 /// The length of the record that ends with these four bytes, if it can be one.
@@ -347,8 +424,9 @@ pub(super) fn length_before(end: [u8; 4]) -> Option<usize> {
 pub(super) fn read_one(bytes: &[u8], at: usize, name: &str, seal: Option<&Seal>) -> Option<Record> {
     match find(bytes, 0, name, seal) {
         Found::Record(record) if record.range.end == bytes.len() => {
-            let range = at..at + bytes.len();
-            Some(Record { range, ..*record })
+            let mut record = Record { range: at..at + bytes.len(), ..*record };
+            record.check_place(false);
+            Some(record)
         }
         _ => None,
     }
@@ -360,3 +438,6 @@ pub(super) fn file_name(path: &DocumentPath) -> String {
     let name: String = digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
     format!("{name}{ENDING}")
 }
+
+#[cfg(test)]
+mod tests;

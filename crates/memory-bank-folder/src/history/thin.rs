@@ -11,7 +11,7 @@ use memory_bank_core::history::{Damage, DatedChange, Delta, superseded};
 
 use crate::history::changes::{Writer, cannot};
 use crate::history::file::{HistoryFile, MAX_FILE_BYTES};
-use crate::history::record::{ENDING, Kind, Record};
+use crate::history::record::{ENDING, Kind, Record, put};
 use crate::history::timeline::{MAX_BYTES, Timeline};
 
 /// The most files of the history that are examined.
@@ -72,20 +72,13 @@ impl Writer<'_> {
             if is_of_document && gone.contains(&number) {
                 continue;
             }
-            match changed.records.get(&number).filter(|_| is_of_document) {
-                Some(record) => new.extend(self.bytes_of(record, &file.name)?),
-                None => new.extend_from_slice(old.get(record.range.clone()).unwrap_or_default()),
-            }
+            let record = changed.records.get(&number).filter(|_| is_of_document).unwrap_or(record);
+            put(record, &old, &file.name, self.seal, &mut new)?;
         }
         tracing::debug!(document = %path, versions = gone.len(), "old versions are removed");
         // A file that is open cannot be replaced on every system.
         let name = file.into_name();
         self.dir.replace_history(&name, &new).map_err(cannot())
-    }
-
-    /// The stored form of a record in the file of this name.
-    pub(super) fn bytes_of(&self, record: &Record, name: &str) -> Result<Vec<u8>, StoreError> {
-        record.to_bytes(name, self.seal).map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 }
 
@@ -100,6 +93,7 @@ fn gone(records: &[Record], excess: &Excess) -> Vec<i64> {
                 && next.facts.document == one.facts.document
                 && one.is_own
                 && next.is_own
+                && one.facts.other.is_none()
                 && !matches!(one.facts.kind, Kind::Renamed | Kind::Moved | Kind::Erased)
         }
         _ => false,

@@ -63,6 +63,7 @@ pub(super) fn is_made(record: &Record, current: Option<&Etag>) -> bool {
     let facts = &record.facts;
     let current = current.map(Etag::as_str);
     let before = if facts.kind == Kind::Renamed { None } else { facts.before.as_deref() };
+    let before = facts.over.as_deref().or(before);
     current == facts.after.as_deref() || current != before
 }
 
@@ -76,10 +77,11 @@ fn made(
     let mut file = HistoryFile::open(dir, path, seal, false).map_err(read)?;
     let contents = file.contents(seal).map_err(read)?;
     let mut records = contents.records;
-    if let Some(last) = records.last().filter(|last| last.is_pending)
-        && !is_made(last, current_if_readable(dir, path).as_ref().map(|document| &document.etag))
-    {
-        records.pop();
+    if records.last().is_some_and(|last| last.is_pending) {
+        let now = current_if_readable(dir, path).map(|document| document.etag);
+        while records.last().is_some_and(|last| !is_made(last, now.as_ref())) {
+            records.pop();
+        }
     }
     Ok((records, contents.damaged, file.end))
 }

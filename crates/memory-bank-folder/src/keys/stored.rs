@@ -56,6 +56,13 @@ impl StoredKey {
         Ok(Revoked { record: self.record(), hash })
     }
 
+    /// Lets it end no later than the key that makes it, which is one of `keys` unless a session of the console makes it.
+    pub(super) fn ends_with(&mut self, keys: &[Self], maker: Option<KeyId>) {
+        let maker = keys.iter().find(|key| Some(KeyId(key.id)) == maker);
+        let latest = maker.and_then(|maker| maker.expires_at);
+        self.expires_at = self.expires_at.into_iter().chain(latest).min();
+    }
+
     pub(super) fn new(key: &NewKey) -> Self {
         Self {
             id: key.id.0,

@@ -292,3 +292,24 @@ fn a_link_in_a_state_folder_creates_nothing_at_its_target() {
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
     assert_eq!(std::fs::metadata(&outside).unwrap().permissions().mode() & 0o777, 0o755);
 }
+
+#[tokio::test]
+async fn a_key_ends_no_later_than_the_key_that_made_it() {
+    let scene = Scene::new();
+    let keys = scene.open().unwrap();
+    let [soon, late] = ["2026-12-01T00:00:00Z", "2026-12-24T00:00:00Z"].map(|at| Some(at.parse().unwrap()));
+    let ending_at = |expires_at| NewKey { expires_at, ..made().1 };
+    let maker = ending_at(soon);
+    assert!(keys.create_first(&maker).await.unwrap());
+    let caller = Caller { key: Some(maker.id), ..Caller::local("alice".to_owned()) };
+    for wished in [None, late] {
+        assert_eq!(keys.create(&caller, &ending_at(wished)).await.unwrap().expires_at, soon);
+    }
+    let local = Caller::local("alice".to_owned());
+    let free = keys.create(&local, &ending_at(late)).await.unwrap();
+    assert_eq!(free.expires_at, late);
+    let (rotated, _) = keys.rotate(&caller, free.id, &ending_at(late)).await.unwrap().unwrap();
+    assert_eq!(rotated.expires_at, soon);
+    let (renewed, _) = keys.rotate(&caller, maker.id, &ending_at(late)).await.unwrap().unwrap();
+    assert_eq!(renewed.expires_at, late);
+}

@@ -1,5 +1,6 @@
 //! The seal on stored vectors and versions: a checksum with a key of the user's, so that a file which came with a repository
-//! counts for nothing. The key is in the user's state folder; without one it is valid for this process only.
+//! counts for nothing. The key is in the user's state folder; without one it is valid for this process only. A state folder in the project
+//! may have come with it, so a key there is bound to its file: another file with the same bytes is another key.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::state_folder::{self, StateFolder};
 const FOLDER: &str = "vectors";
 const FILE: &str = "seal.key";
 const KEY_BYTES: usize = 32;
+const BOUND: &[u8; 8] = b"mbbound\x01";
 
 /// A key that only this user knows.
 #[derive(Clone)]
@@ -32,7 +34,7 @@ impl std::fmt::Debug for Seal {
 pub(crate) struct SealPlace {
     /// The user's state folder, if there is one.
     pub(crate) state: Option<StateFolder>,
-    /// The project: where the state folder lies in it, it may have come with it.
+    /// The project. A state folder in it may have come with it.
     pub(crate) project: PathBuf,
 }
 
@@ -85,15 +87,26 @@ impl SealPlace {
 
     fn read(&self, state: &StateFolder, dir: &BankDir) -> io::Result<Option<Seal>> {
         let found = dir.read_up_to(FILE, 1024).map_err(|error| io::Error::other(error.to_string()))?;
-        let bytes = match found {
+        let (bytes, inode) = match found {
             FileRead::Missing => return Ok(None),
             FileRead::Unreadable(why) => return Err(io::Error::other(why)),
-            FileRead::Found(bytes, _) => bytes,
+            FileRead::Found(bytes, stamp) => (bytes, stamp.inode),
         };
         let path = state.path().join(FOLDER).join(FILE);
         state_folder::check_file(dir, FILE, &path, &self.project).map_err(io::Error::other)?;
         let key = <[u8; KEY_BYTES]>::try_from(bytes.as_slice());
-        key.map(|key| Some(Seal(key))).map_err(|_| io::Error::other(format!("`{FILE}` is not a key")))
+        let key = Seal(key.map_err(|_| io::Error::other(format!("`{FILE}` is not a key")))?);
+        let project = fs_err::canonicalize(&self.project).unwrap_or_else(|_| self.project.clone());
+        if !fs_err::canonicalize(&path)?.starts_with(project) {
+            return Ok(Some(key));
+        }
+        tracing::warn!(
+            path = %path.display(),
+            "the state folder is in the project, and may have come with it: its key counts for this very file only, so in a \
+             copied or unpacked folder all versions are foreign; name a folder elsewhere with `--state-dir` or \
+             `MEMORY_BANK_STATE_DIR`"
+        );
+        bound(&key, dir, inode).map(Some)
     }
 
     /// Stores this key, unless another process was faster: then that one is it.
@@ -107,8 +120,17 @@ impl SealPlace {
             return Ok(Some(stored));
         }
         dir.replace_beside(FILE, &seal.0)?;
-        Ok(Some(seal.clone()))
+        self.read(state, &dir)
     }
+}
+
+/// A key that only this file has: with its number in the file system and the time at which it was made there, which no archive sets. A
+/// file system without such times has no such key.
+fn bound(key: &Seal, dir: &BankDir, inode: u64) -> io::Result<Seal> {
+    let file = dir.open_file(FILE, cap_std::fs::OpenOptions::new().read(true))?.into_std();
+    let created = file.metadata()?.created()?;
+    let since = created.duration_since(std::time::UNIX_EPOCH).map_err(io::Error::other)?;
+    Ok(Seal(key.digest(&[BOUND, &inode.to_le_bytes(), &since.as_nanos().to_le_bytes()])))
 }
 
 #[cfg(test)]
@@ -146,5 +168,30 @@ mod tests {
         let nowhere = SealPlace::default();
         let new = || Seal::of_user(&nowhere, &SystemEntropy, true).unwrap();
         assert_ne!(digest(&new()), digest(&new()));
+    }
+
+    #[test]
+    fn a_key_that_came_with_the_project_is_not_the_one_of_who_sent_it() {
+        let temp = TempDir::new().unwrap();
+        let of = |name: &str| {
+            let project = fs_err::canonicalize(temp.path()).unwrap().join(name);
+            SealPlace { state: Some(StateFolder::new(project.join("state"))), project }
+        };
+        let (sent, received) = (of("sent"), of("received"));
+        let first = Seal::of_user(&sent, &SystemEntropy, true).unwrap();
+        assert_eq!(digest(&Seal::of_user(&sent, &SystemEntropy, true).unwrap()), digest(&first));
+        // The bytes of the key, and the key that was used: the receiver has neither.
+        let file = temp.path().join("sent/state/vectors/seal.key");
+        let raw = Seal(std::fs::read(&file).unwrap().try_into().unwrap());
+        let target = temp.path().join("received/state/vectors");
+        std::fs::create_dir_all(&target).unwrap();
+        std::fs::copy(&file, target.join("seal.key")).unwrap();
+        let used = Seal::of_user(&received, &SystemEntropy, true).unwrap();
+        for other in [&first, &raw] {
+            assert_ne!(digest(&used), digest(other));
+        }
+        // Outside of the project it is the user's key, wherever it was moved.
+        let elsewhere = SealPlace { project: temp.path().join("other"), ..received };
+        assert_eq!(digest(&Seal::of_user(&elsewhere, &SystemEntropy, false).unwrap()), digest(&raw));
     }
 }

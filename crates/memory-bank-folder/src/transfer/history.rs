@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use memory_bank_core::clock::Entropy;
+use memory_bank_core::clock::{Entropy, iso_millis};
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::StoreError;
-use memory_bank_core::transfer::{BankCopy, DocumentHistory, HistoryCount, ProjectCopy};
+use memory_bank_core::transfer::{BankCopy, DocumentHistory, GraphHistory, HistoryCount, ProjectCopy};
 use uuid::Uuid;
 
 use super::target::Staged;
 use super::{FolderSource, TransferError};
 use crate::dir::BankDir;
+use crate::graph::{LineSeal, carried, put_carried};
 use crate::history::{NewHistory, documents_with_history, history_of};
 use crate::lock::{BankLock, blocking};
 use crate::search::{Seal, SealPlace};
@@ -76,6 +77,23 @@ impl SourceHistory {
     }
 }
 
+impl SourceHistory {
+    /// The history of the graph.
+    ///
+    /// # Errors
+    /// The log of the graph or its history cannot be read.
+    pub async fn of_graph(&self) -> Result<GraphHistory, TransferError> {
+        let guard = BankLock::new(self.source.root().clone()).shared().await?;
+        let (key, copy, read_at) = (self.seal.clone(), Arc::clone(&self.copy), self.read_at);
+        blocking(move || {
+            let cannot = StoreError::io("cannot read the history");
+            let seal = key.map(|key| LineSeal::of_bank(guard.dir(), &key)).transpose().map_err(cannot)?;
+            Ok(carried(guard.dir(), seal.flatten().as_ref(), &copy.bank.graph, read_at)?)
+        })
+        .await
+    }
+}
+
 impl Staged {
     /// Begins to write the history, after the bank was written. It gets the seal of the user with this state folder, so that the versions
     /// are this user's own.
@@ -96,7 +114,7 @@ impl Staged {
                     "there is no key for the history; leave it out with --no-history".to_owned(),
                 )
             })?;
-            Ok(StagedHistory(NewHistory::new(dir, seal)))
+            Ok(StagedHistory(NewHistory::new(dir, seal, entropy)))
         })
         .await
     }
@@ -122,6 +140,25 @@ impl StagedHistory {
         let Self(mut new) = self;
         blocking(move || {
             let count = new.add(&history, now.as_deref())?;
+            Ok((Self(new), count))
+        })
+        .await
+    }
+
+    /// Writes the newest changes of the graph, as far as there is room, and returns how many. `bank` is the bank that was written, at
+    /// `now`.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub async fn put_graph(
+        self,
+        history: GraphHistory,
+        bank: &BankCopy,
+        now: Timestamp,
+    ) -> Result<(Self, HistoryCount), TransferError> {
+        let (Self(new), graph) = (self, bank.graph.clone());
+        blocking(move || {
+            let count = put_carried(new.dir(), &new.line_seal()?, &history, &graph, &iso_millis(now))?;
             Ok((Self(new), count))
         })
         .await

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use jiff::ToSpan;
 use memory_bank_core::clock::{Clock, FixedClock};
 use memory_bank_core::graph::Validity;
-use memory_bank_core::graph::history::{GraphChange, GraphChangeQuery, GraphSubject, summary};
+use memory_bank_core::graph::history::{GraphChange, GraphChangeQuery, GraphSubject, Origin, summary};
 use memory_bank_core::history::ChangeContext;
 use memory_bank_core::store::{
-    Bank, EntityDraft, EntityRef, GraphHistoryStore, GraphStore, ObservationDraft,
+    Bank, EntityDraft, EntityRef, GraphHistoryStore, GraphStore, ObservationDraft, UndoRequest, undo,
 };
 use memory_bank_folder::{Deps, FolderBank};
 use tempfile::TempDir;
 
+use crate::history::open_at;
 use crate::support::{caller, deps};
 
 const MARKER: &str = r#"{"type":"memory_bank_graph","source":"memory-bank-mcp","version":"1"}"#;
@@ -25,11 +26,16 @@ struct Kept {
 }
 
 fn kept() -> Kept {
+    kept_by("state")
+}
+
+/// The same with this state folder, from the project on.
+fn kept_by(state: &str) -> Kept {
     let root = TempDir::new().unwrap();
     std::fs::create_dir(root.path().join("memory-bank")).unwrap();
     let clock = Arc::new(FixedClock::new("2026-11-22T09:30:07.045Z".parse().unwrap()));
     let deps = Deps { clock: Arc::<FixedClock>::clone(&clock), ..deps() };
-    let bank = FolderBank::new(root.path().join("memory-bank"), root.path().to_owned(), deps);
+    let bank = open_at(root.path(), state, deps);
     Kept { root, bank, clock }
 }
 
@@ -98,7 +104,11 @@ async fn lines_name_user_tool_and_time_and_those_of_other_programs_have_no_autho
     kept.bank.add_observation(&caller(), &EntityRef("A".into()), draft).await.unwrap();
     let log = text(&kept.log());
     let lines: Vec<&str> = log.lines().collect();
-    assert!(lines[1].ends_with(r#","user":"alice","tool":"graph_upsert_entity"}"#), "{}", lines[1]);
+    assert!(
+        lines[1].contains(r#","user":"alice","tool":"graph_upsert_entity","after":"","seal":""#),
+        "{}",
+        lines[1]
+    );
     assert!(lines[2].contains(r#""user":"alice","at":"2026-11-22T09:30:08.045Z""#), "{}", lines[2]);
     let foreign = upsert_line("ent_foreign00000", "Foreign", "2026-11-22T10:00:00.000Z");
     std::fs::write(kept.log(), format!("{log}{foreign}\n")).unwrap();
@@ -110,6 +120,132 @@ async fn lines_name_user_tool_and_time_and_those_of_other_programs_have_no_autho
     let changes = kept.changes().await;
     assert_eq!(changes[1].at, kept.clock.now());
     assert_eq!(summary(&changes[1], 10), "old");
+}
+
+/// Word, author and origin of each change, newest first.
+async fn origins(bank: &FolderBank) -> Vec<String> {
+    let mut changes = all(bank, 200).await;
+    changes.reverse();
+    let word = |change: &GraphChange| {
+        let (author, origin) = (change.author.as_deref().unwrap_or("nobody"), change.origin.as_str());
+        format!("{} by {author}, {origin}", change.entity.as_deref().unwrap_or("?"))
+    };
+    changes.iter().map(word).collect()
+}
+
+/// A folder with the same files.
+pub(crate) fn copy_of(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if path.is_dir() {
+            copy_of(&path, &to);
+        } else {
+            std::fs::copy(path, to).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_graph_that_came_with_a_repository_is_foreign_and_nobodys_own() {
+    let same = TempDir::new().unwrap();
+    let same = same.path().to_str().unwrap();
+    for (state, with_history) in
+        [("other-state", false), ("other-state", true), (same, false), ("state", true)]
+    {
+        // The user's own key in a folder elsewhere, or one that came with the clone.
+        let kept = kept_by(if state == same { same } else { "state" });
+        for name in ["A", "B"] {
+            kept.entity(name).await;
+        }
+        kept.bank.compact(&caller()).await.unwrap();
+        kept.entity("C").await;
+        let clone = TempDir::new().unwrap();
+        let bank = clone.path().join("memory-bank");
+        copy_of(&kept.root.path().join("memory-bank"), &bank);
+        if state == "state" {
+            copy_of(&kept.root.path().join("state"), &clone.path().join("state"));
+        }
+        if !with_history {
+            std::fs::remove_dir_all(bank.join(".mbmcp")).unwrap();
+        }
+        let bank = open_at(clone.path(), state, deps());
+        let expected = if with_history {
+            vec!["C by nobody, foreign", "B by nobody, foreign", "A by nobody, foreign"]
+        } else {
+            vec!["C by nobody, foreign"]
+        };
+        assert_eq!(origins(&bank).await, expected, "{state}");
+        let last = all(&bank, 9).await.last().unwrap().number;
+        let chain = bank.entity_chain(&caller(), &EntityRef("C".into()), last).await.unwrap();
+        assert_eq!(chain.origin, Origin::Foreign);
+        // A user of the same name takes back nothing of it.
+        let request = UndoRequest { by: Some("alice".into()), ..UndoRequest::default() };
+        let report = undo(&bank, &caller(), &request).await.unwrap();
+        assert_eq!((report.undone_items.len(), report.is_written), (0, false), "{report:?}");
+        // What this user adds is its own, and what follows it came from outside.
+        let draft = EntityDraft { name: "D".into(), entity_type: "thing".into(), attrs: None };
+        bank.upsert_entity(&caller(), draft).await.unwrap();
+        let log = clone.path().join("memory-bank/graph/graph.jsonl");
+        let line = upsert_line("ent_foreign00000", "E", "2026-11-22T10:00:00.000Z")
+            .replace("\"ts\"", "\"user\":\"alice\",\"ts\"");
+        std::fs::write(&log, format!("{}{line}\n", text(&log))).unwrap();
+        let own = ["E by nobody, outside", "D by alice, own"];
+        assert_eq!(origins(&bank).await, [&own[..], &expected].concat());
+        bank.compact(&caller()).await.unwrap();
+        assert_eq!(origins(&bank).await, [&own[..], &expected].concat(), "also after a compaction");
+        let report = undo(&bank, &caller(), &request).await.unwrap();
+        assert_eq!((report.undone_items.len(), report.is_written), (1, true), "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_two_repositories_brought_lets_no_line_of_one_count_in_the_other() {
+    let root = TempDir::new().unwrap();
+    let banks: Vec<_> = ["a", "b"].map(|name| root.path().join(name).join("memory-bank")).into();
+    for bank in &banks {
+        std::fs::create_dir_all(bank.join(".mbmcp/history")).unwrap();
+        std::fs::write(bank.join(".mbmcp/history/graph-seal.id"), [7; 16]).unwrap();
+    }
+    let open = |name: &str| open_at(&root.path().join(name), "../state", deps());
+    let first = open("a");
+    let draft = EntityDraft { name: "A".into(), entity_type: "thing".into(), attrs: None };
+    first.upsert_entity(&caller(), draft).await.unwrap();
+    assert_eq!(origins(&first).await, ["A by alice, own"]);
+    copy_of(&banks[0].join("graph"), &banks[1].join("graph"));
+    let second = open("b");
+    assert_eq!(origins(&second).await, ["A by nobody, foreign"]);
+    let draft = EntityDraft { name: "B".into(), entity_type: "thing".into(), attrs: None };
+    second.upsert_entity(&caller(), draft).await.unwrap();
+    assert_eq!(origins(&second).await, ["B by alice, own", "A by nobody, foreign"]);
+}
+
+#[tokio::test]
+async fn a_line_about_erased_changes_gives_no_number_twice_and_stops_nothing() {
+    let marks = [
+        r#"{"type":"changes_erased","number":0}"#,
+        r#"{"type":"changes_erased","number":-50}"#,
+        r#"{"type":"changes_erased","number":9223372036854775807}"#,
+        r#"{"type":"changes_erased","number":1,"numbers":[-9223372036854775808]}"#,
+        r#"{"type":"changes_erased","number":1,"numbers":[9,9]}"#,
+    ];
+    for mark in marks {
+        let kept = kept();
+        kept.entity("A").await;
+        let attrs = r#""attrs":{"by":"a colleague"}"#;
+        let id = all(&kept.bank, 9).await[0].id.clone();
+        let line = upsert_line(&id, "A", "2026-11-22T10:00:00.000Z")
+            .replace("\"entityType\"", &format!("{attrs},\"entityType\""));
+        assert!(line.contains("colleague"), "{line}");
+        std::fs::write(kept.log(), format!("{}{mark}\n{line}\n", text(&kept.log()))).unwrap();
+        kept.entity("B").await;
+        let numbers: Vec<i64> = all(&kept.bank, 9).await.iter().map(|change| change.number).collect();
+        assert_eq!(numbers, [1, 2, 3], "{mark}");
+        let request = UndoRequest { by: Some("alice".into()), ..UndoRequest::default() };
+        let report = undo(&kept.bank, &caller(), &request).await.unwrap();
+        assert_eq!((report.undone_items.len(), report.left_items.len()), (1, 1), "{mark}: {report:?}");
+        kept.bank.compact(&caller()).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -203,7 +339,7 @@ async fn a_compaction_that_is_killed_loses_no_change_and_shows_none_twice() {
     let name = |number: i64| format!("E{number}");
     if let Some(path) = std::env::var_os(KILLED) {
         let path = std::path::PathBuf::from(path);
-        let bank = FolderBank::new(path.join("memory-bank"), path, deps());
+        let bank = open_at(&path, "state", deps());
         let started = std::time::Instant::now();
         for number in 1.. {
             let draft = EntityDraft { name: name(number), entity_type: "thing".into(), attrs: None };

@@ -11,10 +11,12 @@ mod documents;
 mod file_watching;
 mod graph_history;
 mod history;
+mod history_outside;
 mod history_retention;
 #[cfg(unix)]
 mod links;
 mod rules_files;
+mod seals;
 mod stores;
 mod support;
 mod undo_killed;

@@ -114,6 +114,83 @@ async fn a_killed_undo_is_made_as_a_whole_or_not_at_all() {
     }
 }
 
+/// The folder of the child that is killed in an undo of swapped names.
+const KILLED_IN_SWAP: &str = "MEMORY_BANK_KILLED_IN_SWAP";
+
+/// A session that swaps the names of two documents, which is undone.
+async fn swap_turn(bank: &FolderBank, number: u64) {
+    let context = context(number);
+    for (from, to) in [("a.md", "c.md"), ("b.md", "a.md"), ("c.md", "b.md")] {
+        let (from, to) = (name(from), name(to));
+        let mut rename = |drafts: &mut Drafts| {
+            drafts.set_context(&context);
+            let text = drafts.text(&from).unwrap().to_owned();
+            drafts.delete(&from)?;
+            drafts.set(&to, text)
+        };
+        bank.edit(&caller(), &[from.clone(), to.clone()], &mut rename).await.unwrap();
+    }
+    let report = undo_turn(bank, number).await;
+    assert_eq!((report.undone.len(), report.left.len()), (2, 0), "{report:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_undo_of_swapped_names_is_made_as_a_whole_or_not_at_all() {
+    if let Some(path) = std::env::var_os(KILLED_IN_SWAP) {
+        let bank = open(&PathBuf::from(path), "state");
+        let started = Instant::now();
+        write_with(&bank, "a.md", Some("first\n"), &ChangeContext::default()).await;
+        write_with(&bank, "b.md", Some("second\n"), &ChangeContext::default()).await;
+        for number in 1_u64.. {
+            swap_turn(&bank, number).await;
+            assert!(started.elapsed() < Duration::from_secs(20));
+        }
+        return;
+    }
+    for round in 0..20_u64 {
+        let kept = kept();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "undo_killed::a_killed_undo_of_swapped_names_is_made_as_a_whole_or_not_at_all"])
+            .env(KILLED_IN_SWAP, kept.root.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let started = Instant::now();
+        while !kept.root.path().join("memory-bank/c.md").exists() {
+            assert!(started.elapsed() < Duration::from_secs(20), "the child never wrote");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_micros(round * 1979 % 23_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let bank = open(kept.root.path(), "state");
+        let (first, second) = (Some("first\n".to_owned()), Some("second\n".to_owned()));
+        let now = state(&bank).await;
+        let possible = [
+            vec![first.clone(), second.clone(), None],
+            vec![None, second.clone(), first.clone()],
+            vec![second.clone(), None, first.clone()],
+            vec![second, first, None],
+        ];
+        assert!(possible.contains(&now), "round {round}: {now:?}");
+        let mut last = 0;
+        for (document, text) in NAMES.iter().zip(&now).filter(|(_, text)| text.is_some()) {
+            let found = versions(&bank, document).await;
+            assert_eq!(found.last().map(|(_, text)| text), Some(text), "round {round}: {document}");
+            for (version, read) in &found {
+                assert!(read == text && version.kind != VersionKind::Outside, "round {round}: {version:?}");
+                let session = version.session.as_deref().and_then(|session| session.strip_prefix("session "));
+                last = last.max(session.map_or(0, |number| number.parse().unwrap()));
+            }
+        }
+        undo_turn(&bank, last).await;
+        assert_eq!(state(&bank).await, possible[0], "round {round}");
+        swap_turn(&bank, last + 1).await;
+        assert_eq!(state(&bank).await, possible[0], "round {round}");
+    }
+}
+
 /// The folder of the child that is killed in an undo of documents and graph.
 const KILLED_WITH_GRAPH: &str = "MEMORY_BANK_KILLED_IN_UNDO_OF_GRAPH";
 

@@ -1,11 +1,10 @@
 //! Names of users, projects and roles on the command line.
 
-use anyhow::Context;
 use clap::ValueEnum;
 use memory_bank_core::caller::Role;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::identity::UserRecord;
-use memory_bank_core::limits::{PROJECT_SLUG_CHARS, USER_NAME_BYTES};
+use memory_bank_core::limits::PROJECT_SLUG_CHARS;
 use serde_json::{Value, json};
 
 /// A role on the command line.
@@ -30,11 +29,7 @@ impl From<RoleName> for Role {
 }
 
 pub(crate) fn parse_user_name(name: &str) -> anyhow::Result<String> {
-    let name = name.trim();
-    let is_valid = (1..=USER_NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control);
-    is_valid
-        .then(|| name.to_owned())
-        .with_context(|| format!("a user's name has 1 to {USER_NAME_BYTES} bytes, on one line"))
+    Ok(memory_bank_core::identity::parse_user_name(name)?)
 }
 
 /// Lower-case letters, digits and hyphens.
@@ -54,6 +49,8 @@ pub(crate) fn user_json(user: &UserRecord) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use memory_bank_core::limits::USER_NAME_BYTES;
+
     use super::*;
 
     #[test]

@@ -3,8 +3,9 @@
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use jiff::{SignedDuration, Timestamp};
-use memory_bank_core::clock::{Clock, SystemClock, iso_millis};
-use memory_bank_postgres::{AuditEntry, Database};
+use memory_bank_core::clock::{Clock, SystemClock, iso_millis, within_years};
+use memory_bank_core::store::AuditEntry;
+use memory_bank_postgres::Database;
 use serde_json::{Value, json};
 
 use crate::cli::output::{Output, Table};
@@ -82,10 +83,10 @@ fn one_line(text: &str) -> String {
 
 /// A time, or a period until now.
 fn parse_since(text: &str) -> anyhow::Result<Timestamp> {
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(at);
-    }
     let advice = "use a time such as 2026-11-22T09:30:00Z, or a period such as 90m, 24h or 7d";
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return within_years(at).context(advice);
+    }
     let number = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
     let count: u32 = number.parse().context(advice)?;
     let seconds = match text.trim_start_matches(number) {
@@ -95,7 +96,7 @@ fn parse_since(text: &str) -> anyhow::Result<Timestamp> {
         _ => bail!(advice),
     };
     let period = SignedDuration::from_secs(i64::from(count) * seconds);
-    SystemClock.now().checked_sub(period).context(advice)
+    SystemClock.now().checked_sub(period).ok().and_then(within_years).context(advice)
 }
 
 #[cfg(test)]
@@ -107,7 +108,7 @@ mod tests {
         assert_eq!(parse_since("2026-11-22T09:30:00Z").unwrap().to_string(), "2026-11-22T09:30:00Z");
         let day = SystemClock.now().duration_since(parse_since("1d").unwrap());
         assert!((86_390..86_410).contains(&day.as_secs()), "{day:?}");
-        for text in ["", "d", "yesterday", "-1d", "7w", "4294967295d"] {
+        for text in ["", "d", "yesterday", "-1d", "7w", "4294967295d", "2000000d", "0000-12-31T00:00:00Z"] {
             assert!(parse_since(text).is_err(), "{text}");
         }
     }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::clients::{
-    Client, DEFAULT_NAME, Place, Scope, Server, is_same_server, server_on_this_machine,
+    Client, DEFAULT_NAME, Place, Scope, Server, check_may_hold_key, is_same_server, server_on_this_machine,
 };
 use crate::cli::config_file::{self, ReplaceOutcome};
 use crate::cli::config_text::{self, Format};
@@ -155,6 +155,7 @@ fn write(
         Some(project) => config_file::target_within(file, project)?,
         None => config_file::target(file)?,
     };
+    check_may_hold_key(server, client, &target, &Place::of_this_machine())?;
     let before = config_file::read(&target)?;
     let merged = merge(before.as_deref().unwrap_or_default(), options, server)
         .with_context(|| format!("`{}` is not changed", target.display()))?;

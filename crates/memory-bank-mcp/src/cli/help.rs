@@ -1,9 +1,12 @@
 //! The help of each command: its own options, and of the options that commands share those that it uses. The others are
 //! accepted and not shown.
 
-use clap::{Arg, Command, CommandFactory, FromArgMatches};
+use std::ffi::OsString;
 
-use super::Cli;
+use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use super::hook::HookArguments;
+use super::{Cli, GlobalOptions};
 
 /// The options that locate a bank.
 const PLACE: [&str; 4] = ["path", "folder", "follow_links", "state_dir"];
@@ -67,8 +70,37 @@ pub(crate) fn command() -> Command {
     root
 }
 
+/// The command line of a hook. The options of all commands take a tenth of a hook's time to build.
+#[derive(Parser)]
+#[command(name = "memory-bank-mcp")]
+struct HookLine {
+    #[command(subcommand)]
+    command: OnlyHook,
+    #[command(flatten)]
+    global: GlobalOptions,
+}
+
+#[derive(Subcommand)]
+enum OnlyHook {
+    Hook(HookArguments),
+}
+
+impl HookLine {
+    /// The line, if it is one of a hook and has no fault and no question for help.
+    fn of(arguments: impl Iterator<Item = OsString> + Clone) -> Option<Cli> {
+        let is_hook = arguments.clone().nth(1).is_some_and(|command| command == "hook");
+        let Self { command: OnlyHook::Hook(hook), global } =
+            if is_hook { Self::try_parse_from(arguments).ok()? } else { return None };
+        Some(Cli { command: Some(super::Command::Hook(hook)), global })
+    }
+}
+
 /// Parses the command line of this process. The error has the help or the message to print, and the exit code.
 pub(crate) fn try_parse() -> Result<Cli, clap::Error> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(cli) = HookLine::of(arguments.iter().cloned()) {
+        return Ok(cli);
+    }
     let matches = command().try_get_matches()?;
     Cli::from_arg_matches(&matches)
 }
@@ -90,6 +122,24 @@ mod tests {
         let options = help.lines().filter(is_option).filter_map(|line| line.split("--").nth(1));
         let ends = |character: char| !character.is_ascii_alphanumeric() && character != '-';
         options.map(|option| option.split(ends).next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_line_of_a_hook_means_the_same_as_among_all_commands() {
+        for words in [
+            &["m", "hook", "Stop"][..],
+            &["m", "hook", "SessionStart", "--agent", "codex", "--no-records", "-p", "/a", "--folder", "b"],
+            &["m", "hook", "Stop", "--url", "https://example.com/mcp", "--key-file", "k", "--mode", "ask"],
+        ] {
+            let short = HookLine::of(words.iter().map(OsString::from)).unwrap();
+            let whole = Cli::from_arg_matches(&command().try_get_matches_from(words).unwrap()).unwrap();
+            assert_eq!(format!("{short:?}"), format!("{whole:?}"));
+        }
+        for words in
+            [&["m", "hook"][..], &["m", "hook", "--help"], &["m", "hook", "Stop", "--nope"], &["m", "list"]]
+        {
+            assert!(HookLine::of(words.iter().map(OsString::from)).is_none(), "{words:?}");
+        }
     }
 
     #[test]

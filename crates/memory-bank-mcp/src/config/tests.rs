@@ -155,7 +155,7 @@ fn the_command_line_selects_the_tools_and_read_only_stays() {
     let all: Toolset = "all".parse().unwrap();
     assert_eq!(
         tool_options(Some(&all), false, &read).unwrap(),
-        ToolOptions { toolset: all, read_only: true }
+        ToolOptions { toolset: all, read_only: true, ..ToolOptions::default() }
     );
     assert!(tool_options(None, true, &|_| None).unwrap().read_only);
     assert_eq!(tool_options(None, false, &|_| None).unwrap(), ToolOptions::default());

@@ -32,39 +32,39 @@ pub(crate) fn write(bank: &Path, name: &str, text: &str) {
 }
 
 /// The commands on one bank, wherever it is.
-struct Shell<'a> {
-    folder: &'a TempDir,
-    variables: Vec<(&'a str, &'a str)>,
+pub(crate) struct Shell<'a> {
+    pub(crate) folder: &'a TempDir,
+    pub(crate) variables: Vec<(&'a str, &'a str)>,
 }
 
 impl Shell<'_> {
-    fn run(&self, words: &[&str]) -> Output {
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
         command(self.folder, &self.variables).args(words).stdin(Stdio::null()).output().unwrap()
     }
 
-    fn text(&self, words: &[&str]) -> String {
+    pub(crate) fn text(&self, words: &[&str]) -> String {
         let output = self.run(words);
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn json(&self, words: &[&str]) -> Value {
+    pub(crate) fn json(&self, words: &[&str]) -> Value {
         serde_json::from_str(&self.text(&[words, &["--json"]].concat())).unwrap()
     }
 
     /// The exit code and the error.
-    fn refused(&self, words: &[&str]) -> (i32, String) {
+    pub(crate) fn refused(&self, words: &[&str]) -> (i32, String) {
         let output = self.run(words);
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     }
 }
 
-fn on_folder(folder: &TempDir) -> Shell<'_> {
+pub(crate) fn on_folder(folder: &TempDir) -> Shell<'_> {
     Shell { folder, variables: vec![("HOME", folder.path().to_str().unwrap())] }
 }
 
 /// The same commands on the folder and on a server that serves a copy of it.
-fn everywhere(check: impl Fn(&Shell<'_>, &str)) {
+pub(crate) fn everywhere(check: impl Fn(&Shell<'_>, &str)) {
     let folder = bank();
     check(&on_folder(&folder), "folder");
     for json_replies in ["true", "false"] {
@@ -190,6 +190,9 @@ fn a_search_prints_one_line_per_hit_and_finds_nothing_with_exit_code_1() {
         assert_eq!(output.status.code(), Some(1), "{place}");
         let data: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(data["results"], json!([]), "{place}");
+        let output = shell.run(&["search", "xylophone", "sessions"]);
+        let note = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && note.contains("found nowhere: xylophone"), "{place}: {note}");
         let (code, error) = shell.refused(&["search", "redis", "--since", "yesterday"]);
         assert!(code == 1 && error.contains("`yesterday` is not a day"), "{place}: {error}");
         let text = shell.text(&["search", "words"]);
@@ -207,6 +210,17 @@ fn digest_log_and_status_show_the_work() {
         assert!(shell.json(&["digest", "--tokens", "300"])["digest"]["recentProgress"].is_array(), "{place}");
         let log = shell.text(&["log", "-n", "1"]);
         assert!(log.contains("2026-11-21") && !log.contains("2026-11-20"), "{place}: {log}");
+        shell.text(&["add-decision", "Measure twice", "--decision", "Then cut"]);
+        let log = shell.text(&["log", "-n", "1"]);
+        assert!(log.contains("Decision Made: Measure twice"), "{place}: {log}");
+        let entries = shell.json(&["log", "-n", "1"]);
+        assert_eq!(
+            entries["entries"][0]["text"].as_str().map(|text| text.contains("Measure twice")),
+            Some(true),
+            "{entries}"
+        );
+        assert!(entries["entries"][0]["date"].is_string() && entries.get("digest").is_none(), "{entries}");
+        assert!(shell.json(&["log", "--decisions"])["decisions"][0]["title"].is_string(), "{place}");
         let decisions = shell.text(&["log", "--decisions"]);
         assert!(
             decisions.contains("Sessions live in Redis") && !decisions.contains("importer"),
@@ -267,80 +281,6 @@ fn a_decision_is_read_from_standard_input_and_signed() {
     assert!(process.wait().unwrap().success());
     let log = shell.text(&["show", "decision-log"]);
     assert!(log.contains("what the pipe said") && log.contains("Jo"), "{log}");
-}
-
-#[test]
-fn the_graph_is_searched_and_opened() {
-    let server = Server::start_in(bank(), &[]);
-    let session = server.initialize();
-    server.call(
-        &session,
-        "graph_upsert_entity",
-        &json!({"name": "Redis", "entityType": "technology", "attrs": {"port": 6379}}),
-    );
-    server.call(&session, "graph_upsert_entity", &json!({"name": "API", "entityType": "service"}));
-    server.call(
-        &session,
-        "graph_add_observation",
-        &json!({"entity": "Redis", "text": format!("holds sessions {ATTACK}")}),
-    );
-    server.call(
-        &session,
-        "graph_link_entities",
-        &json!({"from": "API", "to": "Redis", "relationType": "uses"}),
-    );
-    let url = format!("http://{}/mcp", server.address);
-    let elsewhere = TempDir::new().unwrap();
-    let of_server = Shell {
-        folder: &elsewhere,
-        variables: vec![("MEMORY_BANK_URL", url.as_str()), ("MEMORY_BANK_API_KEY", server.key.as_str())],
-    };
-    // The server has the folder open at the same time.
-    for shell in [&of_server, &on_folder(&server.folder)] {
-        let found = shell.text(&["graph", "search", "sessions"]);
-        assert!(found.contains("Redis  technology") && found.contains("holds sessions"), "{found}");
-        let opened = shell.text(&["graph", "open", "redis"]);
-        for part in ["Redis  technology", "• ", "port: 6379", "← uses API"] {
-            assert!(opened.contains(part), "{part} in {opened}");
-        }
-        assert!(!found.contains('\u{1b}') && !opened.contains('\u{1b}'), "{opened:?}");
-        let data = shell.json(&["graph", "open", "Redis"]);
-        assert_eq!(data["relations"][0]["relationType"], json!("uses"));
-        let (code, error) = shell.refused(&["graph", "search", "xylophone"]);
-        assert!(code == 1 && error.contains("xylophone"), "{error}");
-        assert_eq!(shell.refused(&["graph", "open", "nobody"]).0, 1);
-        assert!(shell.text(&["graph", "search", "*"]).contains("API  service"));
-    }
-}
-
-#[test]
-fn facts_are_shown_with_their_bounds() {
-    let folder = bank();
-    let server = Server::start_in(folder, &[]);
-    let session = server.initialize();
-    let add = |text: &str, more: Value| {
-        let mut arguments = json!({"entity": "Api", "text": text});
-        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        server.call(&session, "graph_add_observation", &arguments);
-    };
-    server.call(&session, "graph_upsert_entity", &json!({"name": "Api", "entityType": "service"}));
-    add("version is 1", json!({}));
-    add("version is 2", json!({"supersedes": "version is 1"}));
-    add("version is 3", json!({"validFrom": "2999-12-24", "validUntil": "2999-12-31"}));
-    add("version is 0", json!({"validUntil": "2020-11-01"}));
-    add("on call", json!({"expiresAt": "2998-01-01T10:00:00Z"}));
-    let shell = on_folder(&server.folder);
-    for words in [["graph", "open", "Api"], ["graph", "search", "api"], ["graph", "search", "version call"]] {
-        let shown = shell.text(&words);
-        assert!(shown.contains("version is 3  from 2999-12-24, until 2999-12-31\n"), "{shown}");
-        assert!(shown.contains("on call  expires 2998-01-01T10:00Z\n"), "{shown}");
-        assert!(shown.contains("version is 2\n"), "{shown}");
-        let all = shell.text(&[&words[..], &["--include-ended"]].concat());
-        assert!(all.contains("version is 0  ended 2020-11-01\n"), "{all}");
-        let replaced = all.lines().find(|line| line.contains("version is 1")).unwrap();
-        assert!(replaced.contains("  ended 20") && replaced.contains(", replaced by "), "{all}");
-        assert!(words[2] == "api" || replaced.ends_with(", replaced by version is 2"), "{all}");
-    }
 }
 
 #[test]

@@ -8,19 +8,19 @@ use crate::client::{Server, call, command, structured};
 use crate::database::{key_of, operate, serve, serve_through};
 
 /// A member of a project, with a session.
-struct Member {
+pub(crate) struct Member {
     server: Server,
     session: String,
 }
 
 impl Member {
-    fn new(database: &TestDatabase, key: &Value) -> Self {
+    pub(crate) fn new(database: &TestDatabase, key: &Value) -> Self {
         let server = serve(database, &key_of(key));
         let session = server.initialize();
         Self { server, session }
     }
 
-    fn call(&self, tool: &str, arguments: &Value) -> Value {
+    pub(crate) fn call(&self, tool: &str, arguments: &Value) -> Value {
         let reply = self.server.post(Some(&self.session), &call(7, tool, arguments)).message();
         assert_ne!(reply["result"]["isError"], true, "{tool} {arguments}: {reply}");
         structured(&reply)
@@ -32,7 +32,7 @@ impl Member {
         reply["result"]["content"][0]["text"].as_str().unwrap().to_owned()
     }
 
-    fn write(&self, content: &str) {
+    pub(crate) fn write(&self, content: &str) {
         self.call("write_memory_bank_file", &json!({"filename": "plan.md", "content": content}));
     }
 
@@ -41,7 +41,7 @@ impl Member {
     }
 }
 
-fn member(database: &TestDatabase, name: &str, role: &str) -> Value {
+pub(crate) fn member(database: &TestDatabase, name: &str, role: &str) -> Value {
     operate(database, &["users", "create", name]).unwrap();
     operate(database, &["members", "add", "--project", "atlas", "--user", name, "--role", role]).unwrap();
     operate(database, &["keys", "create", "--project", "atlas", "--user", name]).unwrap()
@@ -297,28 +297,6 @@ fn the_rest_routes_list_show_and_compare_versions() {
         assert!(reply.json()["error"].is_string());
     }
     assert_eq!(bob.server.send("POST", "/api/history", &[], "").status, 405);
-}
-
-#[test]
-fn the_digest_names_who_changed_a_document_since_the_last_session() {
-    let database = TestDatabase::migrated();
-    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
-    let alice = Member::new(&database, &made["key"]);
-    let bob = Member::new(&database, &member(&database, "bob", "editor"));
-    alice.call("initialize_memory_bank", &json!({"path": "."}));
-    alice.call("get_context_digest", &json!({}));
-    // Alice comes back a day later.
-    database.psql(
-        "UPDATE app.project_state SET state = regexp_replace(state::text, '\"seen\": *\"[^\"]*\"', '\"seen\":\"2026-01-01T00:00:00Z\"')::json",
-    );
-    database.psql("UPDATE documents SET updated_at = '2025-12-01'");
-    bob.write("# Plan\n");
-    alice.call("write_memory_bank_file", &json!({"filename": "own.md", "content": "own"}));
-    let digest = alice.call("get_context_digest", &json!({}));
-    assert_eq!(
-        digest["digest"]["sinceLastSession"], "since 2026-01-01 00:00 UTC: own.md, plan.md (bob)",
-        "{digest}"
-    );
 }
 
 #[test]

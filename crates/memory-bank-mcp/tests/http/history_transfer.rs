@@ -125,12 +125,18 @@ fn a_folder_carries_the_history_into_another_database_unless_it_is_left_out() {
     // Without it, the import is the first version.
     let (third, carol) = atlas("carol");
     let none = run(&third, "import", &place, &state, &["--no-history"]).unwrap();
-    assert_eq!(none["history"], json!({"versions": 0, "leftOut": 0}));
+    assert_eq!(
+        none["history"],
+        json!({"versions": 0, "leftOut": 0, "graphChanges": 0, "graphChangesLeftOut": 0})
+    );
     let found = carol.versions("plan.md");
     assert_eq!((found.as_array().unwrap().len(), &found[0]["by"]), (1, &json!("carol")));
     let bare = folder.path().join("bare");
     let exported = run(&database, "export", &bare, &state, &["--no-history"]).unwrap();
-    assert_eq!(exported["history"], json!({"versions": 0, "leftOut": 0}));
+    assert_eq!(
+        exported["history"],
+        json!({"versions": 0, "leftOut": 0, "graphChanges": 0, "graphChangesLeftOut": 0})
+    );
     assert!(!bare.join("memory-bank/.mbmcp/history").exists());
 }
 
@@ -218,4 +224,145 @@ fn a_backup_file_with_a_planted_version_changes_nothing() {
     }
     assert_eq!(other.psql("SELECT count(*) FROM app.document_versions"), "0");
     assert_eq!(other.psql("SELECT count(*) FROM documents"), "0");
+}
+
+/// A database whose graph was changed five times and in which an entity was deleted, without documents beside those of a new bank.
+fn with_graph() -> (TestDatabase, Member) {
+    let (database, alice) = atlas("alice");
+    alice.call("initialize_memory_bank", &json!({"path": "."}));
+    for port in [80, 81] {
+        let entity = json!({"name": "Api", "entityType": "service", "attrs": {"port": port}});
+        alice.call("graph_upsert_entity", &entity);
+    }
+    alice.call("graph_add_observation", &json!({"entity": "Api", "text": "answers fast"}));
+    alice.call("graph_upsert_entity", &json!({"name": "Gone", "entityType": "service"}));
+    alice.call("graph_delete_entity", &json!({"entity": "Gone"}));
+    (database, alice)
+}
+
+impl Member {
+    fn changes(&self, entity: &str) -> Value {
+        self.call("history", &json!({"entity": entity}))["versions"].take()
+    }
+}
+
+#[test]
+fn folders_and_backup_files_carry_the_history_of_the_graph_unless_it_is_left_out() {
+    let (database, alice) = with_graph();
+    let (api, gone) = (alice.changes("Api"), alice.changes("Gone"));
+    assert_eq!((api.as_array().unwrap().len(), gone.as_array().unwrap().len()), (3, 2));
+    let folder = TempDir::new().unwrap();
+    let (place, state) = (folder.path().join("p"), folder.path().join("state"));
+    let file = folder.path().join("atlas.zip");
+    let tried = run(&database, "export", &place, &state, &["--dry-run"]).unwrap();
+    let exported = run(&database, "export", &place, &state, &[]).unwrap();
+    assert_eq!(tried["history"], exported["history"]);
+    assert_eq!(
+        (&exported["history"]["graphChanges"], &exported["history"]["graphChangesLeftOut"]),
+        (&json!(5), &json!(0))
+    );
+    let made = run(&database, "backup", &file, &state, &[]).unwrap();
+    assert_eq!(made["history"]["graphChanges"], 5);
+    let empty = TempDir::new().unwrap();
+    let mut shown = command(&empty, &[]);
+    let shown = shown
+        .args(["history", "Api", "--entity", "--path", place.to_str().unwrap(), "--state-dir"])
+        .arg(&state);
+    let shown = String::from_utf8(shown.output().unwrap().stdout).unwrap();
+    assert!(shown.contains("alice, graph_upsert_entity, imported"), "{shown}");
+
+    for (name, from) in [("import", &place), ("restore", &file)] {
+        let (other, bob) = atlas("bob");
+        let tried = run(&other, name, from, &state, &["--dry-run"]).unwrap();
+        let done = run(&other, name, from, &state, &[]).unwrap();
+        assert_eq!(tried["history"], done["history"]);
+        assert_eq!(
+            (&done["history"]["graphChanges"], &done["history"]["graphChangesLeftOut"]),
+            (&json!(5), &json!(0)),
+            "{name}"
+        );
+        for (entity, before) in [("Api", &api), ("Gone", &gone)] {
+            let found = bob.changes(entity);
+            assert_eq!(kept(&found), kept(before), "{name}");
+            assert!(are_imported(&found), "{found}");
+        }
+        let show = json!({"action": "show", "entity": "Api", "version": 1});
+        assert!(bob.call("history", &show)["text"].as_str().unwrap().contains("port = 80"));
+        bob.call("history", &json!({"action": "restore", "entity": "Gone", "version": 4}));
+        let found = bob.changes("Gone");
+        assert_eq!((&found[0]["by"], &found[0]["imported"]), (&json!("bob"), &Value::Null), "{found}");
+
+        let (third, carol) = atlas("carol");
+        let none = run(&third, name, from, &state, &["--no-history"]).unwrap();
+        assert_eq!(none["history"]["graphChanges"], 0);
+        let found = carol.changes("Api");
+        assert_eq!((found.as_array().unwrap().len(), &found[0]["by"]), (2, &json!("carol")), "{found}");
+    }
+    // To a user with another key the changes are of nobody, in the folder and in the database.
+    let (other, bob) = atlas("bob");
+    run(&other, "import", &place, &folder.path().join("other-state"), &[]).unwrap();
+    let found = bob.changes("Api");
+    let are_foreign = |change: &Value| change["origin"] == "foreign" && change["by"].is_null();
+    assert!(found.as_array().unwrap().iter().all(are_foreign), "{found}");
+    let restore = |more: Value| {
+        let mut arguments = json!({"action": "restore", "entity": "Api", "version": 1});
+        arguments.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        bob.server.post(Some(&bob.session), &call(8, "history", &arguments)).message()
+    };
+    assert!(restore(json!({})).to_string().contains("acceptForeign"));
+    assert_ne!(restore(json!({"acceptForeign": true}))["result"]["isError"], true);
+    // Into its own project a restore adds no change of the file.
+    let restored = run(&database, "restore", &file, &state, &[]).unwrap();
+    assert_eq!(restored["history"]["graphChangesLeftOut"], 5, "{restored}");
+}
+
+#[test]
+fn a_backup_file_with_a_planted_change_of_the_graph_changes_nothing() {
+    let (database, _alice) = with_graph();
+    let folder = TempDir::new().unwrap();
+    let (file, state) = (folder.path().join("atlas.zip"), folder.path().join("state"));
+    run(&database, "backup", &file, &state, &[]).unwrap();
+    let (other, _bob) = atlas("bob");
+    let cases = [
+        ("{\"number\":5,", "{\"number\":1,", "order"),
+        ("{\"number\":5,", "{\"number\":0,", "number"),
+        ("\"kind\":\"observation\"", "\"kind\":\"relation\"", "id"),
+        ("\"change\":\"deleted\"", "\"change\":\"created\"", "lacks"),
+        ("\"before\":{\"id\":\"ent_", "\"before\":{\"id\":\"ent_x", "another item"),
+        ("\"before\":{", "\"before\":[", "damaged"),
+    ];
+    for (number, (from, to, why)) in cases.into_iter().enumerate() {
+        let changed = folder.path().join(format!("{number}.zip"));
+        rewrite_history(&file, &changed, from, to);
+        let refused = run(&other, "restore", &changed, &state, &[]).unwrap_err();
+        assert!(refused.contains(why), "{from} -> {to}: {refused}");
+    }
+    for table in ["app.graph_history", "graph_entities", "app.document_versions", "documents"] {
+        assert_eq!(other.psql(&format!("SELECT count(*) FROM {table}")), "0", "{table}");
+    }
+}
+
+#[test]
+fn an_export_without_the_history_of_the_graph_is_imported_as_before() {
+    let (database, alice) = with_graph();
+    let folder = TempDir::new().unwrap();
+    let (place, state) = (folder.path().join("p"), folder.path().join("state"));
+    run(&database, "export", &place, &state, &[]).unwrap();
+    let history = place.join("memory-bank/.mbmcp/history");
+    for name in ["graph-000000000000000.imported.jsonl", "graph-log.json"] {
+        std::fs::remove_file(history.join(name)).unwrap();
+    }
+    let (other, bob) = atlas("bob");
+    let imported = run(&other, "import", &place, &state, &[]).unwrap();
+    assert_eq!(
+        (&imported["history"]["graphChanges"], &imported["history"]["graphChangesLeftOut"]),
+        (&json!(0), &json!(0))
+    );
+    assert!(imported["history"]["versions"].as_i64().unwrap() > 0, "{imported}");
+    let found = bob.changes("Api");
+    assert_eq!(
+        (found.as_array().unwrap().len(), &found[0]["by"], &found[0]["imported"]),
+        (2, &json!("bob"), &Value::Null)
+    );
+    assert_eq!(alice.changes("Api").as_array().unwrap().len(), 3);
 }

@@ -1,8 +1,12 @@
 //! The REST routes of API keys.
 
+use std::collections::BTreeSet;
+
+use memory_bank_test_postgres::TestDatabase;
 use serde_json::{Value, json};
 
 use crate::client::{JSON, Server};
+use crate::database::{key_of, operate, serve};
 
 fn create(server: &Server, body: &Value) -> Value {
     let reply = server.send("POST", "/api/keys", &[JSON], &body.to_string());
@@ -128,4 +132,30 @@ fn integers_are_accepted_in_every_json_form_and_a_key_needs_no_body() {
     assert_eq!(bare.status, 201);
     let path = format!("/api/keys/{}", bare.json()["id"].as_str().unwrap());
     assert_eq!(server.send("PATCH", &path, &[], "").status, 400);
+}
+
+#[test]
+fn a_list_of_more_keys_than_a_reply_has_says_so_and_grants_are_listed_completely() {
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let server = serve(&database, &key_of(&made["key"]));
+    let listed = |query: &str| server.send("GET", &format!("/api/keys{query}"), &[], "").json();
+    assert_eq!((&listed("")["total"], &listed("")["truncated"]), (&json!(1), &json!(false)));
+    let many = "FROM users u, projects p, generate_series(1, 2005) AS n";
+    database.psql(&format!(
+        "INSERT INTO api_keys (user_id, project_id, key_hash, key_prefix, revoked_at) \
+         SELECT u.id, p.id, sha256(n::text::bytea), 'mbmcp_live_x', now() {many}"
+    ));
+    let all = listed("?includeRevoked=true");
+    assert_eq!((&all["total"], &all["truncated"]), (&json!(2000), &json!(true)));
+    assert!(all["keys"].as_array().unwrap().iter().any(|key| key["status"] == "active"));
+    database.psql(&format!(
+        "INSERT INTO app.oauth_grants (project_id, id, user_id, client_id, client_name, client_host, scopes, resource, created_at) \
+         SELECT p.id, gen_random_uuid(), u.id, 'app', 'App', 'localhost', '{{read}}', 'r', now() - n / 3 * interval '1 second' {many}"
+    ));
+    let grants = operate(&database, &["grants", "list", "--all"]).unwrap();
+    assert_eq!(grants["total"], json!(2005));
+    let ids: BTreeSet<&str> =
+        grants["grants"].as_array().unwrap().iter().map(|grant| grant["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 2005);
 }

@@ -5,11 +5,18 @@ mod accounts;
 #[cfg(test)]
 mod agent_files;
 #[cfg(test)]
+mod as_of;
+mod as_of_together;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod browse;
 #[cfg(test)]
+mod browse_facts;
+#[cfg(test)]
 mod browse_terminal;
+#[cfg(test)]
+mod busy;
 #[cfg(test)]
 mod caller_identity;
 #[cfg(test)]
@@ -26,6 +33,8 @@ mod database_outage;
 mod dense_search;
 #[cfg(test)]
 mod dependency_failures;
+#[cfg(test)]
+mod digest_news;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]

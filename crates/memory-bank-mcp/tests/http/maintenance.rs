@@ -175,3 +175,85 @@ fn the_shell_command_lists_and_folds_in_a_folder_and_on_a_server() {
         assert!(code == Some(0) && undone.contains("notes.md"), "{undone}{error}");
     }
 }
+
+/// Applies two proposals, of which the second one is refused: the reply names the first one, which can be undone, and nothing else changed.
+fn applies_a_part(owner: (&Server, &str), caller: (&Server, &str), ids: [&Value; 2], why: &str) {
+    let before = listed(owner.0, owner.1);
+    let refused = reply(caller.0, caller.1, &json!({"apply": ids}));
+    assert_eq!(refused["result"]["isError"], true, "{refused}");
+    let data: Value =
+        serde_json::from_str(refused["result"]["content"][0]["text"].as_str().unwrap()).unwrap();
+    assert_eq!(data["error"], "NOT_ALL", "{data}");
+    let message = data["message"].as_str().unwrap();
+    assert!(message.contains("the first 1 were applied, then: ") && message.contains(why), "{message}");
+    let applied = data["applied"].as_array().unwrap();
+    assert_eq!((applied.len(), &applied[0]["id"]), (1, ids[0]), "{data}");
+    let left = listed(owner.0, owner.1);
+    assert_eq!(left.len(), before.len() - 1, "{left:?}");
+    assert!(left.iter().all(|one| one["id"] != *ids[0]), "{left:?}");
+    let undone = caller.0.call(caller.1, "history", &json!({"action": "undo", "by": applied[0]["undoBy"]}));
+    assert!(!undone.contains("NOT_ALL"), "{undone}");
+    assert_eq!(listed(owner.0, owner.1), before);
+}
+
+#[test]
+fn a_part_of_the_chosen_proposals_is_applied_and_taken_back_on_a_database() {
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    let alice = serve(&database, &key_of(&made["key"]));
+    let session = alice.initialize();
+    fill(&alice, &session, "atlas");
+    operate(&database, &["users", "create", "edith"]).unwrap();
+    operate(&database, &["members", "add", "--project", "atlas", "--user", "edith", "--role", "editor"])
+        .unwrap();
+    let edith = operate(&database, &["keys", "create", "--project", "atlas", "--user", "edith"]).unwrap();
+    let edith = serve(&database, &key_of(&edith));
+    let editing = edith.initialize();
+    let proposals = listed(&alice, &session);
+    assert_eq!(kinds(&proposals), ["duplicate", "duplicateEntry", "contradiction"]);
+    let ids = [&proposals[1]["id"], &proposals[0]["id"]];
+    applies_a_part((&alice, &session), (&edith, &editing), ids, "takes an owner");
+    // Each alone is what the reply of both would have been.
+    for id in ids {
+        let done = structured(&reply(&alice, &session, &json!({"apply": [id]})));
+        assert_eq!(done["applied"].as_array().unwrap().len(), 1, "{done}");
+        alice.call(&session, "history", &json!({"action": "undo", "by": done["applied"][0]["undoBy"]}));
+        assert_eq!(listed(&alice, &session), proposals);
+    }
+}
+
+#[test]
+fn chosen_proposals_are_applied_together_or_singly_and_each_is_taken_back() {
+    let database = TestDatabase::migrated();
+    let made = operate(&database, &["bootstrap", "--user", "alice", "--project", "atlas"]).unwrap();
+    for server in [Server::start(&[]), serve(&database, &key_of(&made["key"]))] {
+        let session = server.initialize();
+        server.call(&session, "initialize_memory_bank", &json!({"path": "."}));
+        for name in ["Cache", "Caches", "Queue", "Queues"] {
+            let entity = json!({"name": name, "entityType": "service"});
+            server.call(&session, "graph_upsert_entity", &entity);
+            let fact = json!({"entity": name, "text": format!("{name} is fast")});
+            server.call(&session, "graph_add_observation", &fact);
+        }
+        // Either of the merges gives this relation another end.
+        let relation = json!({"from": "Caches", "to": "Queues", "relationType": "fills"});
+        server.call(&session, "graph_link_entities", &relation);
+        let proposals = listed(&server, &session);
+        assert_eq!(kinds(&proposals), ["sameName", "sameName"]);
+        let ids = [&proposals[0]["id"], &proposals[1]["id"]];
+        let both = structured(&reply(&server, &session, &json!({"apply": ids})));
+        let applied = both["applied"].as_array().unwrap();
+        assert_eq!(applied.iter().map(|one| &one["id"]).collect::<Vec<_>>(), ids, "{both}");
+        assert!(listed(&server, &session).is_empty());
+        for one in applied.iter().rev() {
+            server.call(&session, "history", &json!({"action": "undo", "by": one["undoBy"]}));
+        }
+        assert_eq!(listed(&server, &session), proposals);
+        for id in ids {
+            let done = structured(&reply(&server, &session, &json!({"apply": [id]})));
+            assert_eq!(done["applied"].as_array().unwrap().len(), 1, "{done}");
+            server.call(&session, "history", &json!({"action": "undo", "by": done["applied"][0]["undoBy"]}));
+            assert_eq!(listed(&server, &session), proposals);
+        }
+    }
+}

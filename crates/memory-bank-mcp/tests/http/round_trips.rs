@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use memory_bank_test_postgres::proxy::CountingProxy;
 use memory_bank_test_postgres::{SERVER, TestDatabase};
@@ -115,7 +116,19 @@ impl Watched {
         let mut server = Server::start(&variables);
         key.clone_into(&mut server.key);
         let monitor = Monitor::of(&redis);
-        Self { server, proxy, monitor, redis, database }
+        let watched = Self { server, proxy, monitor, redis, database };
+        watched.wait_for_clean_ups();
+        watched
+    }
+
+    /// A server begins with clean-ups, whose statements would count.
+    fn wait_for_clean_ups(&self) {
+        let quiet = (0..100).any(|_| {
+            self.proxy.take();
+            std::thread::sleep(Duration::from_millis(500));
+            self.proxy.take() == 0
+        });
+        assert!(quiet, "the clean-ups do not end");
     }
 
     /// Calls a tool without a session.

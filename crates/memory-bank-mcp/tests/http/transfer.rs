@@ -247,7 +247,9 @@ fn an_import_into_a_project_with_data_is_refused_merged_or_replaces_with_a_snaps
     export(&database, &back.path().join("p"), &[]).unwrap();
     let now = files(&back.path().join("p"));
     assert_eq!(now.get("memory-bank/progress.md").unwrap(), b"new");
-    assert!(!back.path().join("p/memory-bank/graph").exists());
+    // Nothing is left of the graph but its history, which is beside the log.
+    let log = fs::read_to_string(back.path().join("p/memory-bank/graph/graph.jsonl")).unwrap();
+    assert_eq!(log.lines().count(), 2, "{log}");
     // The first snapshot is the first project, bytes and graph.
     let before = files(first.path());
     for (name, bytes) in

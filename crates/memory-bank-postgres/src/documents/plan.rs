@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use memory_bank_core::caller::Caller;
+use memory_bank_core::clock::Entropy;
 use memory_bank_core::document::{Document, DocumentPath, Etag};
 use memory_bank_core::error::EditError;
 use memory_bank_core::history::ChangeContext;
@@ -49,6 +50,7 @@ pub(super) struct Plan {
     pub(super) updates: Texts,
     pub(super) inserts: Texts,
     pub(super) deletes: Vec<String>,
+    /// Former and new names.
     pub(super) renamed_from: Vec<String>,
     pub(super) renamed_to: Vec<String>,
     /// How many bytes of text it adds; negative if it removes text.
@@ -105,14 +107,18 @@ impl Plan {
         let DraftChanges { changes, writes } = DraftChanges::of(drafts, stored)?;
         let mut plan = Self { changes, context: Box::new(drafts.context().clone()), ..Self::default() };
         let mut deleted: Vec<&Document> = Vec::new();
-        for DraftWrite { path, before, after, moved_from, revives, .. } in writes {
+        for DraftWrite { path, before, after, moved_from, leaves, revives, .. } in writes {
             let bytes = |text: Option<usize>| i64::try_from(text.unwrap_or_default()).unwrap_or(i64::MAX);
             let new = after.as_ref().map(|(content, _)| content.len());
             plan.added += bytes(new) - bytes(before.map(|before| before.content.len()));
-            let Some((content, etag)) = after else {
+            // Another document may continue under its name.
+            let before = before.filter(|_| !leaves);
+            let is_replaced = moved_from.is_some() || revives.is_some();
+            if after.is_none() || is_replaced {
                 deleted.extend(before);
-                continue;
-            };
+            }
+            let before = before.filter(|_| !is_replaced);
+            let Some((content, etag)) = after else { continue };
             if has_null(content) {
                 return Err(EditError::Refused(format!(
                     "`{path}` would contain a null character, which cannot be kept; leave it out"
@@ -149,9 +155,6 @@ impl Plan {
     fn find_renames(&mut self, deleted: &[&Document]) {
         for document in deleted {
             let from = document.path.as_str().to_owned();
-            if self.renamed_from.contains(&from) {
-                continue;
-            }
             let renamed = self.inserts.0.iter().position(|text| text.content == document.content);
             let renamed = renamed.filter(|_| !self.context.restores);
             match renamed {
@@ -236,7 +239,9 @@ pub(super) async fn write(
         return Ok(());
     }
     let set: [Value<'_>; 2] = [&change.change, &change.versions];
-    let renames: [Value<'_>; 4] = [&project, &plan.renamed_from, &plan.renamed_to, &now];
+    let rename_steps = rename_steps(plan, &*database.deps.entropy);
+    let renames: Vec<[Value<'_>; 4]> =
+        rename_steps.iter().map(|(from, to)| -> [Value<'_>; 4] { [&project, from, to, &now] }).collect();
     let ([updated, updates, update_etags], update_edits) = plan.updates.columns();
     let update: [Value<'_>; 6] = [&project, &updated, &updates, &update_etags, &update_edits, &now];
     let ([inserted, inserts, insert_etags], insert_edits) = plan.inserts.columns();
@@ -249,9 +254,7 @@ pub(super) async fn write(
     if !plan.deletes.is_empty() {
         writes.push(Query::new(DELETE, &delete));
     }
-    if !plan.renamed_from.is_empty() {
-        writes.push(Query::new(RENAME, &renames));
-    }
+    writes.extend(renames.iter().map(|renames| Query::new(RENAME, renames)));
     if !updated.is_empty() {
         writes.push(Query::new(UPDATE, &update));
     }
@@ -264,6 +267,28 @@ pub(super) async fn write(
     writes.extend(graph_queries);
     transaction.commit(&writes).await?;
     Ok(())
+}
+
+/// The renamings in the order in which each name is free when a document gets it. Where names are swapped, one document gets a
+/// name in between, which its history shows.
+fn rename_steps(plan: &Plan, entropy: &dyn Entropy) -> Vec<(Vec<String>, Vec<String>)> {
+    let mut waiting: Vec<(String, String)> =
+        plan.renamed_from.iter().cloned().zip(plan.renamed_to.iter().cloned()).collect();
+    let mut steps = Vec::new();
+    while !waiting.is_empty() {
+        let held: BTreeSet<String> = waiting.iter().map(|(from, _)| from.clone()).collect();
+        let (blocked, free): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, to)| held.contains(to));
+        waiting = blocked;
+        if free.is_empty()
+            && let Some((from, _)) = waiting.first_mut()
+        {
+            let between = format!("renaming-{}.md", entropy.id());
+            steps.push((vec![std::mem::replace(from, between.clone())], vec![between]));
+        } else {
+            steps.push(free.into_iter().unzip());
+        }
+    }
+    steps
 }
 
 /// Notifies subscribers of the committed changes.

@@ -69,8 +69,12 @@ pub(crate) struct SettingOfChange {
 impl SettingOfChange {
     /// Of a change by a command or tool that is no edit.
     pub(crate) fn of_tool(keeps_history: bool, kind: Option<VersionKind>, tool: &str) -> Self {
-        let context = ChangeContext::of_tool(tool);
-        let change = change_of(keeps_history, kind.map_or("", VersionKind::as_str), &context, "|");
+        Self::of_kind(keeps_history, kind, &ChangeContext::of_tool(tool))
+    }
+
+    /// The same in a session.
+    pub(crate) fn of_kind(keeps_history: bool, kind: Option<VersionKind>, context: &ChangeContext) -> Self {
+        let change = change_of(keeps_history, kind.map_or("", VersionKind::as_str), context, "|");
         Self { change, versions: String::new() }
     }
 

@@ -4,7 +4,7 @@ use memory_bank_core::caller::{Caller, Right};
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::{EditError, StoreError};
-use memory_bank_core::store::{DocumentChange, Editor, GraphRule};
+use memory_bank_core::store::{Change, DocumentChange, Editor, GraphRule};
 
 use super::{Refusal, names_of};
 use crate::bank::PostgresBank;
@@ -30,6 +30,7 @@ impl PostgresBank {
             match self.try_edit_and(caller, paths, editor, keys, rule).await {
                 Ok(plan) => {
                     notify(&self.database, caller, &plan);
+                    self.database.deps.sink.changed(caller.project, Change::Graph);
                     self.request_vectors(caller);
                     return Ok(plan.changes_of(paths));
                 }

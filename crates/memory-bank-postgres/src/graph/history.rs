@@ -6,16 +6,17 @@ use memory_bank_core::document::DocumentPath;
 use memory_bank_core::error::{EditError, GraphError, StoreError};
 use memory_bank_core::graph::history::{
     EntityRestored, EntitySnapshot, GraphChange, GraphChangePage, GraphChangeQuery, GraphItem, GraphSubject,
-    ItemChange, plan_restore,
+    ItemChange, Origin, plan_restore,
 };
 use memory_bank_core::graph::naming::Lookup;
+use memory_bank_core::graph::outline::Outline;
 use memory_bank_core::graph::state::GraphState;
 use memory_bank_core::graph::{Entity, Relation};
 use memory_bank_core::history::tool_and_mark;
 use memory_bank_core::limits;
 use memory_bank_core::store::{
     DocumentChange, Editor, EntityChain, EntityRef, GraphHistoryError, GraphHistoryStore, GraphPart,
-    GraphRule,
+    GraphRule, GraphSize, GraphThen,
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -36,15 +37,18 @@ const DELETED: &str = "SELECT DISTINCT ON (h.id) h.former::text FROM app.graph_h
     AND (h.name_key = ANY ($3) OR (h.entity_id = ANY ($2) AND h.id = h.entity_id)) ORDER BY h.id, h.number DESC";
 const LIST: &str = "SELECT f.number, f.at, f.kind, f.change, f.id, app.graph_name($1, f.entity_id), \
     app.graph_name($1, f.other_id), f.author, f.key_id, f.key_prefix, f.session_id, f.tool, f.former, \
-    CASE WHEN f.change <> 'deleted' THEN coalesce(f.later, app.graph_row($1, f.kind, f.id)::text) END \
+    CASE WHEN f.change <> 'deleted' THEN coalesce(f.later, app.graph_row($1, f.kind, f.id)::text) END, f.imported \
     FROM app.list_graph_changes($2, $3, $4, $5, $6, $7, $8, $9, $10) AS f ORDER BY f.number DESC";
 /// The same columns, of single items.
 const OF_ITEMS: &str = "SELECT f.number, f.at, f.kind, f.change, f.id, app.graph_name($1, f.entity_id), \
     app.graph_name($1, f.other_id), f.author, f.key_id, f.key_prefix, f.session_id, f.tool, f.former, \
-    CASE WHEN f.change <> 'deleted' THEN coalesce(f.later, app.graph_row($1, f.kind, f.id)::text) END \
+    CASE WHEN f.change <> 'deleted' THEN coalesce(f.later, app.graph_row($1, f.kind, f.id)::text) END, f.imported \
     FROM app.graph_item_changes($2, $3, $4, $5, $6) AS f ORDER BY f.number DESC";
-/// How many changes follow a number, and whether the entity has the change with this number.
-const EXTENT: &str = "SELECT count(*) FILTER (WHERE number > $3), coalesce(bool_or(number = $3), false) \
+/// How many changes follow a number, whether the entity has the change with this number, and whether that is one that a transfer
+/// brought, with its author and tool.
+const EXTENT: &str = "SELECT count(*) FILTER (WHERE number > $3), coalesce(bool_or(number = $3), false), \
+    coalesce(bool_or(number = $3 AND imported_by IS NOT NULL), false), \
+    min(claimed_author) FILTER (WHERE number = $3), min(tool) FILTER (WHERE number = $3) \
     FROM app.graph_history WHERE project_id = $1 AND (entity_id = $2 OR other_id = $2)";
 const ENTITY: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at FROM public.graph_entities \
     WHERE project_id = $1 AND id = $2";
@@ -124,10 +128,11 @@ impl GraphHistoryStore for PostgresBank {
         ];
         let rows = self.database.read(caller, &queries).await?;
         let changes: Vec<GraphChange> = answer(&rows, 0).iter().map(change_of).collect::<Result<_, _>>()?;
-        let (later, is_own): (i64, bool) = match answer(&rows, 1).first() {
-            Some(row) => (column(row, 0)?, column(row, 1)?),
-            None => (0, false),
+        let (later, is_own, origin) = match answer(&rows, 1).first() {
+            Some(row) => (column(row, 0)?, column(row, 1)?, origin_at(row)?),
+            None => (0, false, Origin::Own),
         };
+        let later: i64 = later;
         if number > 0 && !is_own {
             return Err(GraphHistoryError::NoChange { entity: name, number });
         }
@@ -151,7 +156,8 @@ impl GraphHistoryStore for PostgresBank {
             }
             items.push(GraphItem::Relation(relation));
         }
-        Ok(EntityChain { now: EntitySnapshot::new(&id, items).with_names(names), changes })
+        let now = EntitySnapshot::new(&id, items).with_names(names);
+        Ok(EntityChain { now, changes, origin })
     }
 
     async fn restore_entity(
@@ -193,6 +199,22 @@ impl GraphHistoryStore for PostgresBank {
 
     async fn graph_part(&self, caller: &Caller, part: &GraphPart) -> Result<GraphState, GraphError> {
         Ok(self.read_part(caller, part).await?)
+    }
+
+    async fn outline(&self, caller: &Caller, at: Option<jiff::Timestamp>) -> Result<Outline, StoreError> {
+        self.read_outline(caller, at).await
+    }
+
+    async fn graph_size(&self, caller: &Caller, until: jiff::Timestamp) -> Result<GraphSize, StoreError> {
+        self.read_size(caller, until).await
+    }
+
+    async fn graph_before(
+        &self,
+        caller: &Caller,
+        until: jiff::Timestamp,
+    ) -> Result<Option<GraphThen>, StoreError> {
+        self.read_before(caller, until).await
     }
 
     async fn edit_with_graph(
@@ -245,6 +267,15 @@ impl PostgresBank {
     }
 }
 
+/// The origin of a change, from a row of [`EXTENT`].
+fn origin_at(row: &Row) -> Result<Origin, StoreError> {
+    if !column::<bool>(row, 2)? {
+        return Ok(Origin::Own);
+    }
+    let (author, tool): (Option<&str>, Option<&str>) = (column(row, 3)?, column(row, 4)?);
+    Ok(Origin::of_imported(author, tool))
+}
+
 /// A row of [`LIST`].
 fn change_of(row: &Row) -> Result<GraphChange, StoreError> {
     let kind: &str = column(row, 2)?;
@@ -253,7 +284,10 @@ fn change_of(row: &Row) -> Result<GraphChange, StoreError> {
         what: "a change of the graph".to_owned(),
         detail: format!("it is `{word}`"),
     })?;
-    let (tool, undoes) = column::<Option<&str>>(row, 11)?.map(tool_and_mark).unzip();
+    let stored: Option<&str> = column(row, 11)?;
+    let (author, imported): (Option<String>, bool) = (column(row, 7)?, column(row, 14)?);
+    let origin = if imported { Origin::of_imported(author.as_deref(), stored) } else { Origin::Own };
+    let (tool, undoes) = stored.filter(|_| origin != Origin::Outside).map(tool_and_mark).unzip();
     Ok(GraphChange {
         number: column(row, 0)?,
         at: column(row, 1)?,
@@ -261,12 +295,14 @@ fn change_of(row: &Row) -> Result<GraphChange, StoreError> {
         id: column(row, 4)?,
         entity: column(row, 5)?,
         other: column(row, 6)?,
-        author: column(row, 7)?,
+        origin,
+        author,
         key: column::<Option<Uuid>>(row, 8)?.map(KeyId),
         key_prefix: column(row, 9)?,
         session: column::<Option<Uuid>>(row, 10)?.map(|session| session.to_string()),
         tool,
         undoes: undoes.flatten(),
+        imported,
         before: item_of(kind, column(row, 12)?)?,
         after: item_of(kind, column(row, 13)?)?,
     })

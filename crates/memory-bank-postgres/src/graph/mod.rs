@@ -1,9 +1,11 @@
 //! The graph as rows. Rows are folded into the core's own graph, so that names, plans and sub-graphs follow the same
 //! rules as in the folder store; this module decides only which rows a query needs, and how a change is written.
 
+mod former;
 mod history;
 mod keys;
 mod open;
+mod outline;
 mod part;
 pub(crate) mod rows;
 mod statements;

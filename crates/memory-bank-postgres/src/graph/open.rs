@@ -77,13 +77,13 @@ macro_rules! replaced {
             reach!(""),
             ", link AS (
                SELECT s.entity_id, s.id AS by, s.seq, s.at AS recorded, greatest(s.at, s.starts_at) AS begins,
-                 t.id, greatest(t.at, t.starts_at) AS former_begins, s.content = t.content AS again
+                 t.id, t.at AS former_at, s.content = t.content AS again
                FROM nearest JOIN public.graph_observations s ON s.entity_id = nearest.id
                CROSS JOIN LATERAL unnest(s.supersedes) AS named (id)
                JOIN public.graph_observations t ON t.project_id = $1 AND t.id = named.id AND t.entity_id = s.entity_id
                WHERE s.project_id = $1 AND s.supersedes IS NOT NULL AND t.id <> s.id
              ), replaced AS (
-               SELECT DISTINCT ON (link.entity_id, link.id) link.entity_id, link.id, link.former_begins, ending.at, link.by
+               SELECT DISTINCT ON (link.entity_id, link.id) link.entity_id, link.id, link.former_at, ending.at, link.by
                FROM link CROSS JOIN LATERAL (SELECT CASE WHEN link.again THEN link.recorded ELSE link.begins END AS at) AS ending
                WHERE ending.at <= ",
             $at,
@@ -99,7 +99,7 @@ macro_rules! replaced {
         )
     };
 }
-/// The reached facts that were known and had begun at the moment `$7`, each with its end if it has ended then: its own, or the
+/// The reached facts that were known at the moment `$7`, each with its end if it has ended then: its own, or the
 /// beginning of a fact that replaced it. Without `$8` those that have ended are left out.
 const REACHED_OBSERVATIONS: &str = replaced!(
     "$7",
@@ -112,7 +112,7 @@ const REACHED_OBSERVATIONS: &str = replaced!(
        JOIN nearest ON nearest.id = o.entity_id
        JOIN public.graph_entities e ON e.project_id = $1 AND e.id = o.entity_id
        LEFT JOIN replaced ON replaced.entity_id = o.entity_id AND replaced.id = o.id
-       WHERE o.project_id = $1 AND ($5 IS NULL OR greatest(o.at, o.starts_at) <= $7)
+       WHERE o.project_id = $1 AND ($5 IS NULL OR o.at IS NULL OR o.at <= $7)
      ) SELECT id, entity_id, content, source, \"timestamp\", bounds, found, ended_at, ended_by FROM (
        SELECT fact.*, count(*) OVER () AS found, row_number() OVER nearness AS nth,
          sum(256 + octet_length(content) + coalesce(octet_length(source), 0) + coalesce(octet_length(bounds), 0))
@@ -121,14 +121,14 @@ const REACHED_OBSERVATIONS: &str = replaced!(
        WINDOW nearness AS (ORDER BY depth, entity_seq, at DESC NULLS LAST, seq DESC)
      ) AS o WHERE length <= $6 OR nth = 1 ORDER BY seq"
 );
-/// The number of reached facts that were known, had begun, and have ended at the moment `$6`.
+/// The number of reached facts that were known and had ended at the moment `$6`.
 const REACHED_ENDED: &str = replaced!(
     "$6",
     "SELECT count(*) FROM (
        SELECT o.id FROM nearest JOIN public.graph_observations o ON o.entity_id = nearest.id
-       WHERE o.project_id = $1 AND o.ends_at <= $6 AND ($5 IS NULL OR greatest(o.at, o.starts_at) <= $6)
+       WHERE o.project_id = $1 AND o.ends_at <= $6 AND ($5 IS NULL OR o.at IS NULL OR o.at <= $6)
      UNION
-       SELECT replaced.id FROM replaced WHERE $5 IS NULL OR replaced.former_begins <= $6
+       SELECT replaced.id FROM replaced WHERE $5 IS NULL OR replaced.former_at IS NULL OR replaced.former_at <= $6
      ) AS ended"
 );
 const REACHED_RELATIONS: &str = reach!(

@@ -20,7 +20,7 @@ const ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, u
 /// The same, locked: every change of an entity, of its observations and of its relations locks it first.
 const LOCKED_ENTITIES: &str = "SELECT id, name, entity_type, attrs::text, created_at, updated_at FROM public.graph_entities \
     WHERE project_id = $1 AND id = ANY ($2) ORDER BY seq FOR NO KEY UPDATE";
-/// Observations by their ids, and one more of each entity of which it matters.
+/// Observations by their ids, one more of each entity of which it matters, and those that replace some of which it matters.
 const OBSERVATIONS: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"timestamp\", f.bounds FROM ( \
     SELECT o.id, o.entity_id, o.content, o.source::text AS source, o.\"timestamp\", o.bounds::text AS bounds, o.seq FROM public.graph_observations o \
     WHERE o.project_id = $1 AND o.id = ANY ($2) \
@@ -28,6 +28,10 @@ const OBSERVATIONS: &str = "SELECT f.id, f.entity_id, f.content, f.source, f.\"t
     SELECT m.* FROM unnest($3::text[]) AS e (id) CROSS JOIN LATERAL ( \
     SELECT o.id, o.entity_id, o.content, o.source::text, o.\"timestamp\", o.bounds::text, o.seq FROM public.graph_observations o \
     WHERE o.project_id = $1 AND o.entity_id = e.id AND o.id <> ALL ($2) ORDER BY o.seq LIMIT 1) AS m \
+    UNION ALL \
+    SELECT s.id, s.entity_id, s.content, s.source::text, s.\"timestamp\", s.bounds::text, s.seq FROM public.graph_observations s \
+    WHERE s.project_id = $1 AND s.supersedes IS NOT NULL AND s.supersedes && $4 AND s.id <> ALL ($2) AND s.entity_id IN ( \
+    SELECT h.entity_id FROM public.graph_observations h WHERE h.project_id = $1 AND h.id = ANY ($4)) \
     ) AS f ORDER BY f.seq";
 /// The same of relations.
 const RELATIONS: &str = "SELECT f.id, f.from_entity_id, f.to_entity_id, f.relation_type, f.created_at FROM ( \
@@ -45,6 +49,7 @@ pub(crate) struct PartKeys {
     observations: Vec<String>,
     relations: Vec<String>,
     emptied: Vec<String>,
+    holding: Vec<String>,
 }
 
 impl PartKeys {
@@ -55,14 +60,15 @@ impl PartKeys {
             observations: list(&part.observations),
             relations: list(&part.relations),
             emptied: list(&part.emptied),
+            holding: list(&part.holding),
         }
     }
 
     /// The values of the three statements.
-    fn values<'a>(&'a self, project: &'a Uuid) -> ([Value<'a>; 2], [Value<'a>; 3], [Value<'a>; 3]) {
+    fn values<'a>(&'a self, project: &'a Uuid) -> ([Value<'a>; 2], [Value<'a>; 4], [Value<'a>; 3]) {
         (
             [project, &self.entities],
-            [project, &self.observations, &self.emptied],
+            [project, &self.observations, &self.emptied, &self.holding],
             [project, &self.relations, &self.emptied],
         )
     }

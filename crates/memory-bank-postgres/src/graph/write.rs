@@ -1,13 +1,13 @@
 //! A change of the graph: the rows that it may concern are read and locked in one round trip, the core decides, and a
 //! second round trip writes and commits.
 
-use memory_bank_core::caller::{Caller, Right};
+use memory_bank_core::caller::{Caller, ProjectId, Right};
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::error::{GraphError, StoreError};
 use memory_bank_core::graph::event::Event;
 use memory_bank_core::graph::{Entity, Observation};
 use memory_bank_core::limits;
-use memory_bank_core::store::{EntityDeleted, ObservationAdded};
+use memory_bank_core::store::{Change, EntityDeleted, ObservationAdded};
 use uuid::Uuid;
 
 use super::keys::{Fact, Facts, Keys, Related};
@@ -215,7 +215,9 @@ impl PostgresBank {
             return Err(Refusal::Graph(GraphError::Invalid(full)));
         }
         let change = SettingOfChange::in_context(self.database.keeps_history, &self.context);
-        commit_events(transaction, project, found, events, decided, &change).await
+        let decided = commit_events(transaction, project, found, events, decided, &change).await?;
+        self.database.deps.sink.changed(ProjectId(project), Change::Graph);
+        Ok(decided)
     }
 }
 

@@ -90,6 +90,15 @@ impl Export {
     }
 }
 
+/// Whether a text in JSON has a null character. Its escape is none after a backslash that is escaped itself.
+fn has_null_escape(json: &str) -> bool {
+    json.match_indices("\\u0000").any(|(at, _)| {
+        let before = json.get(..at).unwrap_or_default();
+        let backslashes = before.len() - before.trim_end_matches('\\').len();
+        backslashes % 2 == 0
+    })
+}
+
 fn weight(link: &Link) -> usize {
     link.back.as_ref().map_or(0, |back| back.bytes()) + VERSION_BYTES
 }
@@ -156,7 +165,7 @@ impl Import {
     async fn add_versions(&self, mut list: Vec<u8>) -> Result<(), TransferError> {
         list.push(b']');
         let text = String::from_utf8(list).map_err(|error| TransferError::Refused(error.to_string()))?;
-        if text.contains("\\u0000") {
+        if has_null_escape(&text) {
             return Err(TransferError::Refused(
                 "a version of the history contains a null byte, which a database cannot keep, and nothing was moved; leave the \
                  history out with --no-history"
@@ -185,15 +194,15 @@ impl Import {
             }
         }
         if !whole.is_empty() {
-            self.set_change(&SettingOfChange::of_tool(false, None, "import")).await?;
+            self.set_change(&SettingOfChange::of_tool(false, None, self.tool)).await?;
             self.put_with_ids(&whole).await?;
-            self.set_change(&SettingOfChange::of_tool(self.keeps_history, None, "import")).await?;
+            self.set_change(&SettingOfChange::of_tool(self.keeps_history, None, self.tool)).await?;
         }
         self.put_with_ids(&changed).await?;
         Ok(others)
     }
 
-    async fn set_change(&self, setting: &SettingOfChange) -> Result<(), TransferError> {
+    pub(super) async fn set_change(&self, setting: &SettingOfChange) -> Result<(), TransferError> {
         let change: [Value<'_>; 2] = [&setting.change, &setting.versions];
         self.transaction.run(&[Query::new(SET_CHANGE, &change)]).await?;
         Ok(())
@@ -221,8 +230,10 @@ impl Import {
     /// Checks, if versions were added, that the history is not larger than the quota: the clean-up would delete its oldest
     /// versions.
     pub(super) async fn check_history(&self) -> Result<Result<(), String>, TransferError> {
-        let Some(limit) =
-            self.held_before.limit(self.default_quota).filter(|_| self.history.count.versions > 0)
+        let Some(limit) = self
+            .held_before
+            .limit(self.default_quota)
+            .filter(|_| self.history.count.versions + self.history.count.changes > 0)
         else {
             return Ok(Ok(()));
         };
@@ -236,5 +247,20 @@ impl Import {
             "the history of the project would have {bytes} bytes, and its quota is {limit}, so nothing was written; leave the \
              history out with --no-history, or set a higher quota with `memory-bank-mcp projects set-quota`"
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_null_escape;
+
+    #[test]
+    fn only_a_null_character_is_found_and_no_text_about_one() {
+        for (text, has_one) in
+            [("a\0", true), ("\\\0", true), ("\\u0000", false), ("\\\\u0000 \\u000", false)]
+        {
+            let json = serde_json::to_string(text).unwrap();
+            assert_eq!(has_null_escape(&json), has_one, "{json}");
+        }
     }
 }

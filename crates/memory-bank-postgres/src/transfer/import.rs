@@ -16,7 +16,7 @@ use super::error::TransferError;
 use super::history::ImportedHistory;
 use super::read::{FILES, side_files};
 use super::timeouts::LONG_TIMEOUTS;
-use super::write::{put_bank, put_files, put_items};
+use super::write::{put_documents, put_files, put_items};
 use crate::audit::{OperatorAction, RECORD_ACTION};
 use crate::backups::{CLEAR_GRAPH, COPY, CREATE, copying, creating};
 use crate::bank::PostgresBank;
@@ -56,7 +56,7 @@ pub struct Imported {
     pub snapshot: Option<String>,
     /// Imported backups.
     pub backups: usize,
-    /// The versions that were imported, and those that were left out.
+    /// The versions and changes of the graph that were imported, and those that were left out.
     pub history: HistoryCount,
     /// Ids of backups that existed already, or for which there was no room.
     pub backups_left_out: Vec<String>,
@@ -74,6 +74,8 @@ pub struct Import {
     pub(super) held_before: StoredBytes,
     pub(super) default_quota: u64,
     pub(super) keeps_history: bool,
+    /// The command, which versions name as their tool.
+    pub(super) tool: &'static str,
     pub(super) history: ImportedHistory,
     done: Imported,
 }
@@ -104,7 +106,7 @@ impl PostgresBank {
         let project: [Value<'_>; 1] = [&caller.project.0];
         let detail = serde_json::json!({ "onto": format!("{onto:?}").to_lowercase() });
         let values: [Value<'_>; 3] = [&action.name(), &subject, &detail];
-        let change = SettingOfChange::of_tool(self.database.keeps_history, None, "import");
+        let change = SettingOfChange::of_tool(self.database.keeps_history, None, action.tool());
         let change: [Value<'_>; 2] = [&change.change, &change.versions];
         let first = [
             Query::new(LONG_TIMEOUTS, &[]),
@@ -146,6 +148,7 @@ impl PostgresBank {
             held_before: StoredBytes::of(answer(&rows, 7))?,
             default_quota: self.database.default_quota,
             keeps_history: self.database.keeps_history,
+            tool: action.tool(),
             history: ImportedHistory::default(),
             done: Imported::default(),
         };
@@ -213,7 +216,8 @@ impl Import {
         }
         let others = self.put_documents_with_history(&copy.bank.documents).await?;
         wrote(copy.bank.documents.len() - others.len());
-        put_bank(&self.transaction, &self.caller, &others, &copy.bank, wrote).await?;
+        put_documents(&self.transaction, &self.caller, &others, wrote).await?;
+        self.put_graph(&copy.bank, wrote).await?;
         let mut side = copy.bank.side_files(&self.side, self.now)?;
         for rule in &copy.rules {
             side.push(rules_file(rule)?);

@@ -4,6 +4,7 @@
 //! an export sees one snapshot. Data that rows cannot express goes to `app.files`; the core decides which.
 
 mod error;
+mod graph_history;
 mod history;
 mod import;
 mod read;

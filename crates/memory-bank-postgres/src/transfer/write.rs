@@ -5,6 +5,7 @@ use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::Etag;
 use memory_bank_core::error::StoreError;
+use memory_bank_core::graph::history::GraphItem;
 use memory_bank_core::graph::ids::normalise;
 use memory_bank_core::graph::timestamp::instant;
 use memory_bank_core::graph::{Entity, Observation, Relation};
@@ -56,12 +57,11 @@ const PUT_FILES: &str = "INSERT INTO app.files (project_id, kind, path, content,
 const PUT_ITEMS: &str = "INSERT INTO app.backup_items (project_id, backup_id, kind, key, item) \
     SELECT $1, $2, u.kind, u.key, u.item::json FROM unnest($3::text[], $4::text[], $5::text[]) AS u (kind, key, item)";
 
-/// Writes these documents and the graph of a bank. `wrote` gets the number of written items.
-pub(super) async fn put_bank(
+/// Writes these documents. `wrote` gets the number of written items.
+pub(super) async fn put_documents(
     transaction: &Transaction,
     caller: &Caller,
     documents: &[&DocumentCopy],
-    bank: &BankCopy,
     wrote: &(dyn Fn(usize) + Send + Sync),
 ) -> Result<(), TransferError> {
     let project = caller.project.0;
@@ -77,10 +77,11 @@ pub(super) async fn put_bank(
         transaction.run(&[Query::new(PUT_DOCUMENTS, &values)]).await?;
         wrote(chunk.len());
     }
-    put_graph(transaction, project, bank, wrote).await
+    Ok(())
 }
 
-async fn put_graph(
+/// Writes the graph of a bank. `wrote` gets the number of written items.
+pub(super) async fn put_graph(
     transaction: &Transaction,
     project: Uuid,
     bank: &BankCopy,
@@ -180,7 +181,6 @@ type Item = (&'static str, String, String);
 
 fn items(bank: &BankCopy, side: &[SideFile]) -> Result<Vec<Item>, StoreError> {
     let time = |at: Timestamp| Json::String(at.to_string());
-    let at = |text: &str| Json::String(iso_millis(moment(text)));
     let mut items: Vec<Item> = Vec::new();
     for one in &bank.documents {
         let row = json!({
@@ -190,35 +190,13 @@ fn items(bank: &BankCopy, side: &[SideFile]) -> Result<Vec<Item>, StoreError> {
         items.push(("document", one.path.as_str().to_owned(), row.to_string()));
     }
     for (seq, one) in bank.graph.entities().enumerate() {
-        let row = json!({
-            "id": one.id, "seq": seq, "name": one.name, "name_key": normalise(&one.name),
-            "entity_type": one.entity_type, "attrs": one.attrs,
-            "created_at": at(&one.created_at), "updated_at": at(&one.updated_at),
-        });
-        items.push(("entity", one.id.clone(), row.to_string()));
+        items.push(("entity", one.id.clone(), at_place(entity_row(one), seq).to_string()));
     }
     for (seq, one) in facts(bank).into_iter().enumerate() {
-        // In the form of the column, which is JSON.
-        let source: Json = match source_of(one)? {
-            Some(source) => {
-                serde_json::from_str(&source).map_err(|error| StoreError::Unavailable(error.to_string()))?
-            }
-            None => Json::Null,
-        };
-        let row = json!({
-            "id": one.id, "entity_id": one.entity_id, "seq": seq, "content": one.text, "source": source,
-            "timestamp": one.timestamp, "at": milliseconds(one), "created_at": at(&one.timestamp),
-            "bounds": one.validity, "starts_at": one.validity().starts_at(), "ends_at": one.validity().ends_at(),
-            "supersedes": replaced_by(one),
-        });
-        items.push(("observation", one.id.clone(), row.to_string()));
+        items.push(("observation", one.id.clone(), at_place(observation_row(one)?, seq).to_string()));
     }
     for (seq, one) in edges(bank).into_iter().enumerate() {
-        let row = json!({
-            "id": one.id, "from_entity_id": one.from_id, "to_entity_id": one.to_id, "seq": seq,
-            "relation_type": one.relation_type, "created_at": at(&one.created_at),
-        });
-        items.push(("relation", one.id.clone(), row.to_string()));
+        items.push(("relation", one.id.clone(), at_place(relation_row(one), seq).to_string()));
     }
     for one in side {
         let row = json!({
@@ -227,6 +205,57 @@ fn items(bank: &BankCopy, side: &[SideFile]) -> Result<Vec<Item>, StoreError> {
         items.push(("file", format!("{}/{}", one.kind.as_str(), one.path), row.to_string()));
     }
     Ok(items)
+}
+
+/// A row with its place in the storage order.
+fn at_place(mut row: Json, seq: usize) -> Json {
+    if let Some(row) = row.as_object_mut() {
+        row.insert("seq".to_owned(), json!(seq));
+    }
+    row
+}
+
+fn time_of(text: &str) -> Json {
+    Json::String(iso_millis(moment(text)))
+}
+
+fn entity_row(one: &Entity) -> Json {
+    json!({
+        "id": one.id, "name": one.name, "name_key": normalise(&one.name), "entity_type": one.entity_type, "attrs": one.attrs,
+        "created_at": time_of(&one.created_at), "updated_at": time_of(&one.updated_at),
+    })
+}
+
+fn observation_row(one: &Observation) -> Result<Json, StoreError> {
+    // In the form of the column, which is JSON.
+    let source: Json = match source_of(one)? {
+        Some(source) => {
+            serde_json::from_str(&source).map_err(|error| StoreError::Unavailable(error.to_string()))?
+        }
+        None => Json::Null,
+    };
+    Ok(json!({
+        "id": one.id, "entity_id": one.entity_id, "content": one.text, "source": source,
+        "timestamp": one.timestamp, "at": milliseconds(one), "created_at": time_of(&one.timestamp),
+        "bounds": one.validity, "starts_at": one.validity().starts_at(), "ends_at": one.validity().ends_at(),
+        "supersedes": replaced_by(one),
+    }))
+}
+
+fn relation_row(one: &Relation) -> Json {
+    json!({
+        "id": one.id, "from_entity_id": one.from_id, "to_entity_id": one.to_id, "relation_type": one.relation_type,
+        "created_at": time_of(&one.created_at),
+    })
+}
+
+/// An item with the columns of its row.
+pub(super) fn item_row(item: &GraphItem) -> Result<Json, StoreError> {
+    match item {
+        GraphItem::Entity(entity) => Ok(entity_row(entity)),
+        GraphItem::Observation(observation) => observation_row(observation),
+        GraphItem::Relation(relation) => Ok(relation_row(relation)),
+    }
 }
 
 /// Bytes in the database's JSON form.

@@ -4,10 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use memory_bank_core::caller::{Caller, Role};
 use memory_bank_core::clock::{Clock, SystemClock};
 use memory_bank_core::identity::{Administration, KeyDirectory, KeyStore, KeyUse};
+use memory_bank_core::store::AuditEntry;
 use memory_bank_core::store::{
     AddressUse, AuditLog, BackupStore, DocumentStore, Drafts, EntityDraft, EntityRef, GraphStore,
 };
-use memory_bank_postgres::{AuditEntry, OperatorAction};
+use memory_bank_postgres::OperatorAction;
 use serde_json::json;
 
 use crate::support::{Bench, new_key, path, write};

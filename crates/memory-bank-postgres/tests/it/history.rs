@@ -41,7 +41,10 @@ async fn nobody_adds_changes_or_deletes_versions_by_sql_also_not_in_the_own_proj
         "SELECT app.thin_versions(project_id, id, '{1}') FROM public.documents",
         "SELECT * FROM app.old_graph_changes(now(), NULL, NULL, NULL, 100)",
         "SELECT app.thin_graph_changes(project_id, '', '', '{1}') FROM public.documents",
-        "SELECT app.trim_history(1, 100)",
+        "SELECT app.trim_history(100)",
+        "SELECT app.state_history_bounds(1, 1)",
+        "SELECT * FROM app.history_bounds",
+        "UPDATE app.history_bounds SET days = 1",
         "SELECT app.add_version(d, NULL, NULL, 'changed') FROM public.documents d",
     ] {
         let refused = query_as_login(&bench, &format!("{context} {statement}")).await.unwrap_err();
@@ -60,6 +63,108 @@ fn context_of(caller: &Caller) -> String {
         caller.key.unwrap().0,
         caller.proof.unwrap().to_hex()
     )
+}
+
+/// A statement that changes `log.md` to a text, with what the caller claims of the change.
+fn forged_update(caller: &Caller, change: &str, versions: &str, text: &str) -> String {
+    format!(
+        "{} SET LOCAL app.current_change = '{change}'; SET LOCAL app.current_versions = '{versions}'; \
+         UPDATE documents SET content = '{text}', etag = left(encode(sha256('{text}'), 'hex'), 16), version = version + 1 \
+         WHERE path = 'log.md'; COMMIT",
+        context_of(caller)
+    )
+}
+
+#[tokio::test]
+async fn a_list_of_versions_that_a_caller_made_up_replaces_no_former_text() {
+    let bench = Bench::new().await;
+    let owner = bench.tenant("alice", "demo").await;
+    let editor = bench.member("mallory", "demo", Role::Editor).await;
+    let bank = bench.bank();
+    let name = DocumentPath::parse("log.md").unwrap();
+    let mut texts: Vec<String> = Vec::new();
+    for number in 0..6 {
+        let text = format!("{}- entry {number}\n", texts.last().cloned().unwrap_or_default());
+        write(&bank, &owner, "log.md", &text).await.unwrap();
+        texts.push(text);
+    }
+    let etag = |text: &str| memory_bank_core::document::Etag::of(text).as_str().to_owned();
+    let step = |text: &str, before: &str, former: &str, start: usize, end: usize| {
+        serde_json::json!({"kind": "changed", "tool": "write", "session": null, "bytes": text.len(), "start": start, "end": end,
+            "former": former, "etag": etag(text), "formerEtag": etag(before)})
+    };
+    let forge = async |change: &str, versions: &[serde_json::Value], text: &str| {
+        let versions = serde_json::json!({"log.md": versions}).to_string();
+        query_as_login(&bench, &forged_update(&editor, change, &versions, text)).await.unwrap();
+    };
+    let readable = async |texts: &[String]| {
+        for (number, text) in (1..).zip(texts) {
+            let read = bank.read_version(&owner, &name, number).await.unwrap();
+            assert_eq!(read.text.as_ref(), Some(text), "{number}");
+        }
+    };
+    // A former text of the caller's choice, and steps between that lead elsewhere.
+    let last = texts.last().unwrap().clone();
+    for (text, steps) in [
+        ("one", vec![step("one", &last, &"x".repeat(last.len()), 0, 0)]),
+        ("once", vec![step("once", "one", "a lie", 0, 0)]),
+        ("two", vec![step("between", "a lie", "a lie", 0, 0), step("two", "between", "between", 0, 0)]),
+        ("three", vec![step("other", "two", "two", 0, 0)]),
+        ("four", vec![step("four", "three", "three", 0, 4)]),
+    ] {
+        forge("*|write|||", &steps, text).await;
+        texts.push(text.to_owned());
+        readable(&texts).await;
+    }
+    // A correct list is stored as the caller gives it.
+    forge("*|write|||", &[step("fours", "four", "", 4, 0)], "fours").await;
+    texts.push("fours".to_owned());
+    readable(&texts).await;
+    let newest = bench.test.psql(
+        "SELECT kept_start, octet_length(former) FROM app.document_versions ORDER BY version DESC LIMIT 1",
+    );
+    assert_eq!(newest.trim(), "4|0");
+}
+
+#[tokio::test]
+async fn a_document_that_is_written_while_its_deletion_commits_continues_its_numbers_or_is_refused() {
+    let bench = Bench::new().await;
+    let owner = bench.tenant("alice", "demo").await;
+    let bank = bench.bank();
+    for text in ["one", "two", "three"] {
+        write(&bank, &owner, "a.md", text).await.unwrap();
+    }
+    // The deletion commits as soon as the insertion waits for it.
+    let deletion = format!(
+        "{} DELETE FROM documents WHERE path = 'a.md'; RESET ROLE; DO $$ BEGIN FOR n IN 1 .. 1000 LOOP PERFORM pg_stat_clear_snapshot(); \
+         EXIT WHEN EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'); \
+         PERFORM pg_sleep(0.01); END LOOP; END $$; COMMIT",
+        context_of(&owner)
+    );
+    let insertion = format!(
+        "{} INSERT INTO documents (project_id, path, content, etag) VALUES (app.current_project_id(), 'a.md', 'four', \
+         left(encode(sha256('four'), 'hex'), 16)); COMMIT",
+        context_of(&owner)
+    );
+    let (deleted, inserted) = futures::join!(query_as_login(&bench, &deletion), async {
+        for _ in 0..1000 {
+            let has_deleted = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+            if bench.test.psql(has_deleted).trim() != "0" {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        query_as_login(&bench, &insertion).await
+    });
+    deleted.unwrap();
+    let refused = inserted.unwrap_err();
+    assert!(refused.starts_with("40001"), "{refused}");
+    write(&bank, &owner, "a.md", "four").await.unwrap();
+    let path = DocumentPath::parse("a.md").unwrap();
+    for (number, text) in [(1, Some("one")), (3, Some("three")), (4, None), (5, Some("four"))] {
+        let read = bank.read_version(&owner, &path, number).await.unwrap();
+        assert_eq!(read.text.as_deref(), text, "{number}");
+    }
 }
 
 #[tokio::test]
@@ -231,7 +336,7 @@ async fn nobody_adds_changes_or_deletes_changes_of_the_graph_by_sql_and_no_other
 async fn a_server_without_a_history_adds_no_changes_of_the_graph() {
     let bench = Bench::new().await;
     let caller = bench.tenant("alice", "one").await;
-    let bank = PostgresBank::new(bench.database.clone().with_history(false), "one".to_owned());
+    let bank = PostgresBank::new(bench.database.clone().with_history_days(0), "one".to_owned());
     fill_graph(&bank, &caller).await;
     assert_eq!(graph_numbers(&bank, &caller).await, Vec::<i64>::new());
 }

@@ -227,8 +227,6 @@ async fn the_history_of_a_project_is_bounded_by_its_quota_and_no_other_project_l
         alice.project.0
     ));
     assert_eq!(limited.trim_versions(100).await.unwrap(), 0, "a day stays in any case");
-    let as_server = "SET ROLE app_server; SELECT app.trim_history(1, 1000)";
-    assert!(bench.test.psql(as_server).contains('0'));
     assert_eq!(numbers(&bank, &alice).await.len(), 10);
     assert_eq!(numbers(&bank, &bob).await.len(), 10);
     make_older(&bench);
@@ -240,6 +238,88 @@ async fn the_history_of_a_project_is_bounded_by_its_quota_and_no_other_project_l
         assert!(readable(&bank, &alice, number).await, "{number}");
     }
     assert_eq!(numbers(&bank, &bob).await.len(), 10);
+}
+
+/// What the server's role can call: bounds of its choice, and numbers of its choice.
+fn thin_everything(bench: &Bench) -> String {
+    let calls = "SET ROLE app_server; SELECT app.state_history_bounds(1, 1); \
+         SELECT 'trimmed ' || app.trim_history(1000);";
+    let ids = "SELECT string_agg(DISTINCT format('SELECT ''thinned '' || app.thin_versions(%L, %L, ARRAY[%s]);', \
+         project_id, document_id, version), ' ') FROM app.document_versions";
+    let of_graph = "SELECT string_agg(format('SELECT ''thinned '' || app.thin_graph_changes(%L, %L, %L, ARRAY[%s]);', \
+         project_id, entity_id, id, number), ' ') FROM app.graph_history";
+    let thinned: String = [ids, of_graph].iter().map(|sql| bench.test.psql(sql)).collect();
+    bench.test.psql(&format!("{calls} {thinned}"))
+}
+
+#[tokio::test]
+async fn nobody_with_the_servers_role_chooses_the_bounds_of_the_clean_up_or_what_goes() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "one").await;
+    let bank = bench.bank();
+    fill(&bank, &caller).await;
+    fill_graph(&bank, &caller).await;
+    make_older(&bench);
+    let total = || {
+        bench.test.psql(
+            "SELECT (SELECT count(*) FROM app.document_versions), (SELECT count(*) FROM app.graph_history)",
+        )
+    };
+    let bounds = || bench.test.psql("SELECT days, quota, lower_days, lower_quota FROM app.history_bounds");
+    let (before, unlimited) = (total(), i64::MAX);
+    // Two days old, and not as old as the server keeps all versions.
+    let said = thin_everything(&bench);
+    assert!(
+        said.contains("trimmed 0") && said.contains("thinned 0") && !said.contains("thinned 1"),
+        "{said}"
+    );
+    assert_eq!(total(), before);
+    assert_eq!(bounds(), format!("365|{unlimited}|1|1"));
+    // The next clean-up of a server states its own again.
+    bench.database.trim_versions(1).await.unwrap();
+    assert_eq!(bounds().trim(), format!("365|{unlimited}||"));
+    // A server whose settings are lower has its way after a day.
+    let lower = bench.database.clone().with_history_days(30).with_default_quota(350_000);
+    assert_eq!(lower.trim_versions(100).await.unwrap(), 0);
+    assert_eq!(lower.trim_versions(100).await.unwrap(), 0);
+    bench.test.psql("UPDATE app.history_bounds SET lower_since = lower_since - interval '2 days'");
+    assert!(lower.trim_versions(100).await.unwrap() > 0);
+    assert_eq!(bounds().trim(), "30|350000||");
+    assert!(readable(&bank, &caller, 10).await);
+    // A higher one has it at once, and two with different settings keep the more.
+    bench.database.trim_versions(1).await.unwrap();
+    assert_eq!(bounds().trim(), format!("365|{unlimited}||"));
+    lower.trim_versions(1).await.unwrap();
+    assert_eq!(bounds(), format!("365|{unlimited}|30|350000"));
+}
+
+#[tokio::test]
+async fn the_last_version_of_an_old_day_and_others_that_stay_cannot_be_thinned_by_naming_them() {
+    let bench = Bench::new().await;
+    let caller = bench.tenant("alice", "one").await;
+    let other = bench.member("bob", "one", memory_bank_core::caller::Role::Owner).await;
+    let bank = bench.bank();
+    fill(&bank, &caller).await;
+    write(&bank, &other, "notes.md", "by bob").await.unwrap();
+    write(&bank, &other, "notes.md", "by bob again").await.unwrap();
+    fill_graph(&bank, &caller).await;
+    // Days of two versions each; the last one before a change by another user stays, too.
+    bench.test.psql("UPDATE app.document_versions SET at = '2025-01-01T10:00:00Z'::timestamptz + ((version - 1) / 2) * interval '1 day'");
+    bench.test.psql("UPDATE app.graph_history SET at = '2025-01-01T10:00:00Z'::timestamptz + ((number - 1) / 2) * interval '1 day'");
+    let left = || {
+        bench.test.psql("SELECT string_agg(version::text, ' ' ORDER BY version) FROM app.document_versions")
+    };
+    let of_graph =
+        || bench.test.psql("SELECT string_agg(number::text, ' ' ORDER BY number) FROM app.graph_history");
+    thin_everything(&bench);
+    // The creation is the first version.
+    assert_eq!(left().trim(), "1 2 4 6 8 10 12");
+    assert_eq!(of_graph().trim(), "1 2 4 5 6 7");
+    thin_everything(&bench);
+    assert_eq!(left().trim(), "1 2 4 6 8 10 12");
+    for number in [2, 4, 6, 8, 10] {
+        assert!(readable(&bank, &caller, number).await, "{number}");
+    }
 }
 
 /// The entity `A` with a fact, both changed, and the deletion of both.

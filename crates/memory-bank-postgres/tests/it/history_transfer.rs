@@ -1,5 +1,7 @@
 //! The history in transfers: from a database into a folder and back, every version stays as it was.
 
+mod random;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -14,38 +16,35 @@ use memory_bank_core::store::{Bank, DocumentStore, Drafts, NoSink, ReadOutcome, 
 use memory_bank_core::transfer::{HistoryCount, Onto};
 use memory_bank_folder::{Deps, FolderBank, FolderSource, FolderTarget, StateFolder};
 use memory_bank_postgres::{Imported, OperatorAction, PostgresBank, TransferError};
-use proptest::prelude::*;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::{Config, TestRunner};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::support::{Bench, path};
 
 /// Folders for one test, and the state of the user who transfers.
-struct Place {
+pub(crate) struct Place {
     folder: TempDir,
     state: StateFolder,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let state = StateFolder::new(folder.path().join("state"));
         Self { folder, state }
     }
 
-    fn project(&self, name: &str) -> PathBuf {
+    pub(crate) fn project(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// The bank of this project, as this user opens it.
-    fn bank(&self, name: &str) -> FolderBank {
+    pub(crate) fn bank(&self, name: &str) -> FolderBank {
         let project = self.project(name);
         FolderBank::new(project.join("memory-bank"), project, folder_deps()).with_state(self.state.clone())
     }
 
-    async fn export(&self, bank: &PostgresBank, caller: &Caller, name: &str) -> HistoryCount {
+    pub(crate) async fn export(&self, bank: &PostgresBank, caller: &Caller, name: &str) -> HistoryCount {
         let target = FolderTarget::choose(&self.project(name), "memory-bank", false).unwrap();
         let mut export = bank.begin_export(caller).await.unwrap();
         let copy = export.project(&|_| {}).await.unwrap();
@@ -53,7 +52,10 @@ impl Place {
         staged.write(&copy, folder_deps()).await.unwrap();
         let mut history =
             staged.begin_history(Some(self.state.clone()), Arc::new(SystemEntropy)).await.unwrap();
-        let mut total = HistoryCount::default();
+        let changes = export.graph_changes().await.unwrap();
+        let graph = export.graph_history(changes).await.unwrap();
+        let mut total;
+        (history, total) = history.put_graph(graph, &copy.bank, SystemClock.now()).await.unwrap();
         for document in export.history().await.unwrap() {
             let of_document = export.history_of(document).await.unwrap();
             let (rest, count) = history.put(of_document, &copy.bank).await.unwrap();
@@ -65,7 +67,7 @@ impl Place {
         total
     }
 
-    async fn import(
+    pub(crate) async fn import(
         &self,
         name: &str,
         bank: &PostgresBank,
@@ -79,6 +81,7 @@ impl Place {
         let history =
             source.history(Some(self.state.clone()), entropy, Arc::clone(&copy), read_at).await.unwrap();
         let mut import = bank.begin_import(caller, onto, OperatorAction::Imported, None).await?;
+        import.put_graph_history(&history.of_graph().await.unwrap()).await?;
         for number in 0..history.documents() {
             import.put_history(&history.of_document(number).await.unwrap()).await?;
         }
@@ -190,164 +193,18 @@ async fn delete(bank: &dyn Bank, caller: &Caller, name: &str) {
     edit(bank, caller, &[name], false, |drafts| drafts.delete(&path(name)).unwrap()).await;
 }
 
-/// One change of a random history; numbers choose names, lines and callers.
-#[derive(Debug, Clone)]
-enum Step {
-    Write(u8, Vec<u8>),
-    Append(u8, u8),
-    Rewrite(u8, u8),
-    Rename(u8, u8),
-    Delete(u8),
-    Restore(u8, u8),
-}
-
-fn steps() -> impl Strategy<Value = Vec<(bool, Step)>> {
-    let step = prop_oneof![
-        4 => (0..5_u8, proptest::collection::vec(0..4_u8, 0..6)).prop_map(|(name, lines)| Step::Write(name, lines)),
-        4 => (0..5_u8, any::<u8>()).prop_map(|(name, line)| Step::Append(name, line)),
-        1 => (0..5_u8, any::<u8>()).prop_map(|(name, line)| Step::Rewrite(name, line)),
-        3 => (0..5_u8, 0..5_u8).prop_map(|(from, to)| Step::Rename(from, to)),
-        2 => (0..5_u8).prop_map(Step::Delete),
-        2 => (0..5_u8, any::<u8>()).prop_map(|(name, version)| Step::Restore(name, version)),
-    ];
-    proptest::collection::vec((any::<bool>(), step), 1..60)
-}
-
-/// Makes one random change.
-async fn take(bank: &dyn Bank, owner: &Caller, editor: &Caller, is_owner: bool, step: &Step) {
-    let name = |number: u8| format!("sub/{}.md", char::from(b'a' + number));
-    let caller = if is_owner { owner } else { editor };
-    let now = documents(bank, owner).await;
-    match step {
-        Step::Write(one, lines) => {
-            let text: String = lines.iter().map(|line| format!("line {line} é\r\n")).collect();
-            set(bank, caller, &name(*one), &text).await;
-        }
-        Step::Append(one, line) => {
-            let text = now.get(&name(*one)).cloned().unwrap_or_default();
-            set(bank, caller, &name(*one), &format!("{text}- entry {line} \u{1F600}\n")).await;
-        }
-        Step::Rewrite(one, line) => set(bank, caller, &name(*one), &format!("{line} ").repeat(3000)).await,
-        Step::Rename(from, to) => {
-            if now.contains_key(&name(*from)) && !now.contains_key(&name(*to)) {
-                rename(bank, caller, &name(*from), &name(*to)).await;
-            }
-        }
-        Step::Delete(one) => {
-            if now.contains_key(&name(*one)) {
-                delete(bank, owner, &name(*one)).await;
-            }
-        }
-        Step::Restore(one, which) => {
-            let subject = Subject::Document(path(&name(*one)));
-            let query = VersionQuery { subject, since: None, until: None, by: None, after: None, limit: 200 };
-            let Ok(page) = bank.list_versions(caller, &query).await else { return };
-            let version = &page.versions[usize::from(*which) % page.versions.len()];
-            let read = bank.read_version(caller, &path(&name(*one)), version.number).await.unwrap();
-            if let Some(text) = read.text {
-                let set = |drafts: &mut Drafts| drafts.set(&path(&name(*one)), text.clone()).unwrap();
-                edit(bank, caller, &[&name(*one)], true, set).await;
-            }
-        }
-    }
-}
-
-/// Takes back what a user changed; the versions of the undo record that.
 async fn undo_of(bank: &dyn Bank, caller: &Caller, user: &str) {
     let context = ChangeContext { restores: true, ..ChangeContext::of_tool("history") };
     let request = UndoRequest { by: Some(user.to_owned()), context, ..UndoRequest::default() };
     undo(bank, caller, &request).await.unwrap();
 }
 
-/// How many random histories are tried.
-fn cases() -> u32 {
-    std::env::var("TRANSFER_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(12)
-}
-
-/// Random histories, the same ones in each run.
-fn histories() -> Vec<Vec<(bool, Step)>> {
-    let mut runner = TestRunner::new_with_rng(
-        Config::default(),
-        proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
-    );
-    let mut history = || {
-        // Without a version there is no bank.
-        let mut all = vec![(true, Step::Write(0, vec![1]))];
-        all.extend(steps().new_tree(&mut runner).unwrap().current());
-        all
-    };
-    let mut histories: Vec<Vec<(bool, Step)>> = (0..cases()).map(|_| history()).collect();
-    // In one of them nothing is left but the history.
-    if let Some(first) = histories.first_mut() {
-        first.extend((0..5).map(|name| (true, Step::Delete(name))));
-    }
-    histories
-}
-
-/// Both banks have the same documents and versions; what the second one has is marked as imported.
 async fn assert_same(one: (&dyn Bank, &Caller), other: (&dyn Bank, &Caller), what: &str) {
     let (mine, theirs) = (versions(one.0, one.1).await, versions(other.0, other.1).await);
     assert_eq!(kept(&mine), kept(&theirs), "{what}");
     assert!(theirs.iter().all(|version| version.imported), "{what}");
     assert_eq!(texts(one.0, one.1).await, texts(other.0, other.1).await, "{what}");
     assert_eq!(documents(one.0, one.1).await, documents(other.0, other.1).await, "{what}");
-}
-
-#[tokio::test]
-async fn random_histories_of_a_database_return_from_a_folder_as_they_were() {
-    let (bench, place) = (Bench::new().await, Place::new());
-    let bank = bench.bank();
-    for (case, steps) in histories().into_iter().enumerate() {
-        let name = |letter: char| format!("{letter}{case}");
-        let alice = bench.tenant("alice", &name('a')).await;
-        let bob = bench.member("bob", &name('a'), Role::Editor).await;
-        for (is_alice, step) in &steps {
-            take(&bank, &alice, &bob, *is_alice, step).await;
-        }
-        undo_of(&bank, &alice, "bob").await;
-        let what = format!("history {case}: {steps:?}");
-        let before = versions(&bank, &alice).await;
-        let count = place.export(&bank, &alice, &name('f')).await;
-        assert_eq!(count, HistoryCount { versions: before.len(), left_out: 0 }, "{what}");
-        assert_same((&bank, &alice), (&place.bank(&name('f')), &alice), &what).await;
-
-        let carol = bench.tenant("carol", &name('b')).await;
-        let imported = place.import(&name('f'), &bank, &carol, Onto::Empty).await.unwrap();
-        assert_eq!(imported.history, count, "{what}");
-        assert_same((&bank, &alice), (&bank, &carol), &what).await;
-        let replaced = |versions: &[Version]| versions.iter().map(|one| one.replaced).collect::<Vec<_>>();
-        assert_eq!(replaced(&before), replaced(&versions(&bank, &carol).await), "{what}");
-
-        place.export(&bank, &carol, &name('g')).await;
-        assert_same((&bank, &alice), (&place.bank(&name('g')), &alice), &what).await;
-        // A second import changes nothing.
-        let again = place.import(&name('g'), &bank, &carol, Onto::Merge).await.unwrap();
-        assert_eq!((again.added, again.changed, again.history.versions), (0, 0, 0), "{what}");
-        assert_same((&bank, &alice), (&bank, &carol), &what).await;
-    }
-}
-
-#[tokio::test]
-async fn random_histories_of_a_folder_come_into_a_database_as_they_were() {
-    let (bench, place) = (Bench::new().await, Place::new());
-    let bank = bench.bank();
-    for (case, steps) in histories().into_iter().enumerate() {
-        let name = |letter: char| format!("{letter}{case}");
-        std::fs::create_dir_all(place.project(&name('f')).join("memory-bank")).unwrap();
-        let folder = place.bank(&name('f'));
-        let owner = Caller::local("alice");
-        let editor = Caller { user_name: "bob".to_owned(), role: Role::Editor, ..owner.clone() };
-        for (is_owner, step) in &steps {
-            take(&folder, &owner, &editor, *is_owner, step).await;
-        }
-        undo_of(&folder, &owner, "bob").await;
-        let what = format!("history {case}: {steps:?}");
-        let carol = bench.tenant("carol", &name('b')).await;
-        place.import(&name('f'), &bank, &carol, Onto::Empty).await.unwrap();
-        assert_same((&folder, &owner), (&bank, &carol), &what).await;
-        place.export(&bank, &carol, &name('g')).await;
-        assert_same((&folder, &owner), (&place.bank(&name('g')), &owner), &what).await;
-    }
 }
 
 /// Numbers, kinds, etags and what can be read of the versions of a document, newest first.
@@ -431,6 +288,24 @@ async fn a_document_goes_on_after_an_import_and_a_namesake_owns_none_of_its_vers
 }
 
 #[tokio::test]
+async fn what_a_namesake_took_back_is_none_of_what_an_import_brought() {
+    let (bench, place) = (Bench::new().await, Place::new());
+    let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
+    let editor = bench.member("bob", "a", Role::Editor).await;
+    set(&bank, &editor, "notes.md", "one\n").await;
+    place.export(&bank, &alice, "f").await;
+    let carol = bench.tenant("carol", "b").await;
+    place.import("f", &bank, &carol, Onto::Empty).await.unwrap();
+    let bob = bench.member("bob", "b", Role::Editor).await;
+    set(&bank, &bob, "notes.md", "one\ntwo\n").await;
+    undo_of(&bank, &bob, "bob").await;
+    assert_eq!(documents(&bank, &carol).await["notes.md"], "one\n");
+    // So an owner can still take back the imported creation.
+    undo_of(&bank, &carol, "bob").await;
+    assert!(documents(&bank, &carol).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_document_of_the_project_keeps_its_own_history() {
     let (bench, place) = (Bench::new().await, Place::new());
     let (bank, alice) = (bench.bank(), bench.tenant("alice", "a").await);
@@ -441,7 +316,7 @@ async fn a_document_of_the_project_keeps_its_own_history() {
     let carol = bench.tenant("carol", "b").await;
     set(&bank, &carol, "notes.md", "hers\n").await;
     let imported = place.import("f", &bank, &carol, Onto::Merge).await.unwrap();
-    assert_eq!(imported.history, HistoryCount { versions: 1, left_out: 2 });
+    assert_eq!(imported.history, HistoryCount { versions: 1, left_out: 2, ..HistoryCount::default() });
     let kinds: Vec<(i64, VersionKind, bool)> = versions(&bank, &carol)
         .await
         .iter()

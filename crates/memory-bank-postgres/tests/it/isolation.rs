@@ -46,6 +46,9 @@ pub(crate) async fn two_tenants() -> (Bench, Caller, Caller) {
         "INSERT INTO app.files (project_id, kind, path, content) SELECT id, 'file', 'sub/x.png', '\\x00ff' FROM projects",
     );
     bench.test.psql(
+        "INSERT INTO app.call_hours SELECT id, date_trunc('hour', now()), 1, 0, 5, 1, 0, 0, 0, 0, 0 FROM projects",
+    );
+    bench.test.psql(
         "INSERT INTO app.vector_sets (project_id, model, name, width, vectors) \
          SELECT id, '\\x0011223344556677', 'a model', 6, 1 FROM projects; \
          INSERT INTO app.vectors (project_id, model, unit, vector) \

@@ -9,6 +9,7 @@
 
 mod account_changes;
 mod audit;
+mod call_log;
 mod connection_loss;
 mod contract;
 mod earlier_schema;
@@ -16,6 +17,7 @@ mod edit_groups;
 mod foreign_keys;
 mod fts;
 mod fts_filler;
+mod graph_history_transfer;
 mod history;
 mod history_cleanup;
 mod history_transfer;
@@ -29,7 +31,9 @@ mod large_restore;
 mod libpq;
 mod migration_scripts;
 mod migrations;
+mod outside_transfer;
 mod partitions;
+mod project_administration;
 mod quota;
 mod ranking;
 mod read_pool;

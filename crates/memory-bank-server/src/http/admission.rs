@@ -32,8 +32,9 @@ pub(crate) struct PeerAddress(pub(crate) SocketAddr);
 pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let address = client_address(&request, shared.config.trust_proxy_hops);
     let own_url = ServerUrl::of(&shared, &request);
-    let credential = credential(&shared, &request);
+    let (credential, is_console) = credential(&shared, &request);
     let (verdict, outcome) = admit(&shared, credential, address, own_url.as_ref()).await;
+    let outcome = outcome.map(|known| Authenticated { is_console, ..known });
     let ends_session = request.method() == Method::DELETE && is_mcp(&request);
     let spared = match &outcome {
         Ok(known) if !verdict.admitted && ends_session => may_end_session(&shared, known).await,
@@ -71,13 +72,14 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     response
 }
 
-/// The key or token of a request, or the session of the console, which opens what the console shows.
-fn credential(shared: &Shared, request: &Request) -> Presented {
+/// The key or token of a request, or the session of the console, which opens what the console shows; and whether it is that.
+fn credential(shared: &Shared, request: &Request) -> (Presented, bool) {
     match presented(request.headers()) {
-        Presented::Nothing if is_api(request) => {
-            oauth::console_session::presented(shared, request).map_or(Presented::Nothing, Presented::Token)
-        }
-        found => found,
+        Presented::Nothing if is_api(request) => match oauth::console_session::presented(shared, request) {
+            Some(session) => (Presented::Token(session), true),
+            None => (Presented::Nothing, false),
+        },
+        found => (found, false),
     }
 }
 
@@ -259,7 +261,7 @@ fn limit(limit: u32) -> Option<u32> {
 }
 
 fn key_limit(authenticated: &Authenticated) -> Option<(KeyId, u32)> {
-    authenticated.caller.key.zip(limit(authenticated.rate_limit))
+    authenticated.counted_as.zip(limit(authenticated.rate_limit))
 }
 
 /// The store found an admitted key void: evict it here, in the shared cache and on other replicas. Returns why it is

@@ -38,9 +38,13 @@ pub(crate) struct Authenticated {
     pub(crate) caller: Arc<Caller>,
     pub(crate) hash: KeyHash,
     pub(crate) rate_limit: u32,
+    /// The id under which requests and streams are counted: that of the key, or what all sessions of a key or user have in common.
+    pub(crate) counted_as: Option<KeyId>,
     pub(crate) expires_at: Option<Timestamp>,
     /// Whether the key is an access token of OAuth; its caller has the id of the grant.
     pub(crate) is_token: bool,
+    /// Whether it is a session of the console, which is a token, too.
+    pub(crate) is_console: bool,
 }
 
 pub(crate) struct Authenticator {
@@ -359,8 +363,9 @@ fn check_validity(
     }
     let caller = Arc::clone(caller);
     // Only the presented text shows whether it is a token.
-    let KeyIdentity { rate_limit, expires_at, .. } = *identity;
-    Ok(Authenticated { caller, hash, rate_limit, expires_at, is_token: false })
+    let KeyIdentity { rate_limit, expires_at, counted_as, .. } = *identity;
+    let counted_as = counted_as.or(caller.key);
+    Ok(Authenticated { caller, hash, rate_limit, counted_as, expires_at, is_token: false, is_console: false })
 }
 
 /// The same error, for another request that waited for it.

@@ -31,10 +31,10 @@ const PAGE: &str = "index.html";
 /// The folder of the files whose names contain a hash of their contents.
 const HASHED: &str = "assets/";
 /// No script or style but those of the console, no other host, no frame around it, and no text becomes HTML without the one
-/// policy that sanitises it. A document can load nothing.
+/// policy that sanitises it. A document can load nothing. Workers are started by a policy that knows their files.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
-                      trusted-types dompurify";
+                      trusted-types dompurify memory-bank-workers";
 /// Further headers of every file.
 const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
@@ -64,6 +64,10 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/app", get(page))
         .route("/app/", get(page))
         .route("/app/session", post(console_session::open).delete(console_session::close))
+        .route(
+            "/app/openid",
+            get(console_session::offered_provider).post(console_session::begin_with_provider),
+        )
         .route("/app/assets/{file}", get(asset))
         .route("/app/{*page}", get(page))
 }

@@ -12,7 +12,7 @@ use crate::http::reply;
 use crate::http::shared::Shared;
 
 /// Added to `/health` when the database lost its schema. The log names the missing table.
-const SCHEMA_MISSING: &str =
+pub(crate) const SCHEMA_MISSING: &str =
     "the database has no usable schema of this server; run `memory-bank-mcp migrate`";
 
 /// `GET /health`: 503 without the database, `degraded` without Redis.
@@ -47,7 +47,7 @@ pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     }
 }
 
-fn text(health: Health) -> &'static str {
+pub(crate) fn text(health: Health) -> &'static str {
     match health {
         Health::Ok => "ok",
         Health::Error | Health::SchemaMissing => "error",

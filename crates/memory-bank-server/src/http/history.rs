@@ -4,14 +4,14 @@ pub(crate) mod bodies;
 pub(crate) mod entity;
 pub(crate) mod proposals;
 
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
+use std::sync::Arc;
+
 use axum::response::Response;
 use jiff::Timestamp;
 use memory_bank_core::document::{DocumentPath, unified_diff_within};
 use memory_bank_core::history::{Subject, VersionPlace, VersionQuery, VersionText, moment};
 use memory_bank_core::limits;
-use memory_bank_core::store::{HistoryError, ReadOutcome};
+use memory_bank_core::store::{Bank, HISTORY_IS_OFF, HistoryError, ReadOutcome};
 use memory_bank_core::unicode::has_null;
 use uuid::Uuid;
 
@@ -19,8 +19,8 @@ use self::bodies::{
     DiffVersions, Difference, ListVersions, ShowVersion, VersionList, VersionView, VersionWithText,
 };
 use self::entity::{AnyDifference, ListedVersion, ShownVersion};
-use crate::http::keys::Failure;
-use crate::http::rest_request::{Refusal, RestRequest, decoded, encoded, malformed};
+use crate::http::reply::Failure;
+use crate::http::rest_request::{Asked, Refusal, RestRequest, decoded, encoded};
 
 /// The bytes of a list.
 const LIST_BYTES: usize = 256 * 1024;
@@ -34,17 +34,9 @@ const DIFF_CHARS: usize = limits::REPLY_BYTES;
     (status = 401, body = Failure), (status = 403, body = Failure),
     (status = 404, body = Failure, description = "there is no such document, entity or page"),
     (status = 429, body = Failure), (status = 503, body = Failure)))]
-pub(crate) async fn list(
-    request: RestRequest,
-    query: Result<Query<ListVersions>, QueryRejection>,
-) -> Response {
-    match query {
-        Ok(Query(query)) => {
-            let bytes = if query.entity.is_some() { entity::list_bytes(query.limit()) } else { LIST_BYTES };
-            request.answer(bytes, list_of(&request, query)).await
-        }
-        Err(_) => malformed(),
-    }
+pub(crate) async fn list(request: RestRequest, Asked(query): Asked<ListVersions>) -> Response {
+    let bytes = if query.entity.is_some() { entity::list_bytes(query.limit()) } else { LIST_BYTES };
+    request.answer(bytes, list_of(&request, query)).await
 }
 
 /// Shows a version with its text.
@@ -54,14 +46,8 @@ pub(crate) async fn list(
     (status = 401, body = Failure), (status = 403, body = Failure),
     (status = 404, body = Failure, description = "there is no such document, entity or version"),
     (status = 429, body = Failure), (status = 503, body = Failure)))]
-pub(crate) async fn show(
-    request: RestRequest,
-    query: Result<Query<ShowVersion>, QueryRejection>,
-) -> Response {
-    match query {
-        Ok(Query(query)) => request.answer(bytes_for(query.entity.as_ref()), text_of(&request, query)).await,
-        Err(_) => malformed(),
-    }
+pub(crate) async fn show(request: RestRequest, Asked(query): Asked<ShowVersion>) -> Response {
+    request.answer(bytes_for(query.entity.as_ref()), text_of(&request, query)).await
 }
 
 /// Compares a version with another one, or with the present text.
@@ -71,13 +57,17 @@ pub(crate) async fn show(
     (status = 401, body = Failure), (status = 403, body = Failure),
     (status = 404, body = Failure, description = "there is no such document, entity or version"),
     (status = 429, body = Failure), (status = 503, body = Failure)))]
-pub(crate) async fn diff(
-    request: RestRequest,
-    query: Result<Query<DiffVersions>, QueryRejection>,
-) -> Response {
-    match query {
-        Ok(Query(query)) => request.answer(bytes_for(query.entity.as_ref()), diff_of(&request, query)).await,
-        Err(_) => malformed(),
+pub(crate) async fn diff(request: RestRequest, Asked(query): Asked<DiffVersions>) -> Response {
+    request.answer(bytes_for(query.entity.as_ref()), diff_of(&request, query)).await
+}
+
+/// Why a version is not there; without a history, that is the reason.
+fn missing(bank: &Arc<dyn Bank>, error: impl Into<Refusal>) -> Refusal {
+    match error.into() {
+        Refusal::NotFound(text) if !bank.keeps_history() => {
+            Refusal::NotFound(format!("{text}; {HISTORY_IS_OFF}"))
+        }
+        other => other,
     }
 }
 
@@ -137,7 +127,8 @@ async fn list_of(request: &RestRequest, query: ListVersions) -> Result<VersionLi
         after: query.cursor.as_deref().map(decoded::<VersionPlace>).transpose()?,
         limit,
     };
-    let page = bank.list_versions(&request.who.caller, &query).await?;
+    let page =
+        bank.list_versions(&request.who.caller, &query).await.map_err(|error| missing(&bank, error))?;
     let next_cursor = page.next.as_ref().map(encoded).transpose()?;
     let versions = page.versions.iter().map(VersionView::of).map(ListedVersion::Document).collect();
     Ok(VersionList { versions, next_cursor })
@@ -169,7 +160,8 @@ async fn text_of(request: &RestRequest, query: ShowVersion) -> Result<ShownVersi
         Shown::Document(path) => path,
         Shown::Entity(name) => return entity::show(request, &name, &query).await.map(ShownVersion::Entity),
     };
-    let found = bank.read_version(&request.who.caller, &path, query.version.into()).await?;
+    let found = bank.read_version(&request.who.caller, &path, query.version.into()).await;
+    let found = found.map_err(|error| missing(&bank, error))?;
     let VersionText { version, text } = found;
     Ok(ShownVersion::Document(VersionWithText { version: VersionView::of(&version), text }))
 }
@@ -181,9 +173,13 @@ async fn diff_of(request: &RestRequest, query: DiffVersions) -> Result<AnyDiffer
         Shown::Document(path) => path,
         Shown::Entity(name) => return entity::diff(request, &name, &query).await.map(AnyDifference::Entity),
     };
-    let old = bank.read_version(caller, &path, query.version.into()).await?.text;
+    let text = async |number: u32| {
+        let found = bank.read_version(caller, &path, number.into()).await;
+        found.map(|found| found.text).map_err(|error| missing(&bank, error))
+    };
+    let old = text(query.version).await?;
     let new = match query.with {
-        Some(with) => bank.read_version(caller, &path, with.into()).await?.text,
+        Some(with) => text(with).await?,
         None => match bank.read(caller, std::slice::from_ref(&path)).await?.pop() {
             Some(ReadOutcome::Found(document)) => Some(document.content),
             Some(ReadOutcome::Unreadable(reason)) => return Err(Refusal::NotFound(reason)),
@@ -196,12 +192,14 @@ async fn diff_of(request: &RestRequest, query: DiffVersions) -> Result<AnyDiffer
     Ok(AnyDifference::Document(Difference { filename, version: query.version, with: query.with, diff }))
 }
 
-/// No document has a name that cannot be one.
+/// A document by its name, also without `.md`, as the tool takes it. No document has a name that cannot be one.
 fn document(name: &str) -> Result<DocumentPath, Refusal> {
-    DocumentPath::parse(name).map_err(|error| Refusal::NotFound(error.to_string()))
+    DocumentPath::parse(name)
+        .or_else(|error| DocumentPath::parse(&format!("{name}.md")).map_err(|_| error))
+        .map_err(|error| Refusal::NotFound(error.to_string()))
 }
 
-fn time(name: &str, text: Option<&str>, is_end: bool) -> Result<Option<Timestamp>, Refusal> {
+pub(crate) fn time(name: &str, text: Option<&str>, is_end: bool) -> Result<Option<Timestamp>, Refusal> {
     let Some(text) = text else { return Ok(None) };
     let at = moment(text, is_end);
     at.map(Some).ok_or_else(|| Refusal::Malformed(format!("`{name}` takes a day or a time, as in RFC 3339")))

@@ -1,6 +1,6 @@
 //! `/api/keys`: owners manage their keys of the key's project.
 
-mod bodies;
+pub(crate) mod bodies;
 
 use std::sync::Arc;
 
@@ -15,17 +15,17 @@ use memory_bank_core::identity::{
     KeyChange, KeyError, KeyOptions, KeyRecord, NewKey, PlainKey, Revoked, sorted_rights,
 };
 use memory_bank_core::limits;
+use memory_bank_core::unicode::has_null;
 use serde::Serialize;
 use uuid::Uuid;
 
-pub(crate) use self::bodies::Failure;
 use self::bodies::{CreateKey, CreatedKey, KeyList, KeyView, ListKeys, RevokedKey, Scope, UpdateKey};
 use crate::http::auth::Authenticated;
 use crate::http::body::read_object_reserved;
 use crate::http::config::BODY_BYTES;
 use crate::http::invalidation::Invalidation;
 use crate::http::oauth;
-use crate::http::reply;
+use crate::http::reply::{self, Failure};
 use crate::http::reply_budget::{ConnectionId, Holder};
 use crate::http::request_id::RequestId;
 use crate::http::shared::Shared;
@@ -50,10 +50,17 @@ pub(crate) async fn list(
         return forbidden();
     }
     match shared.keys.list(&who.caller, options.include_revoked).await {
-        Ok(keys) => {
+        Ok(mut keys) => {
             let now = shared.services.clock.now();
+            let truncated = keys.len() > limits::KEYS_LISTED;
+            // The active ones are always listed, however old they are.
+            let has_ended =
+                |key: &KeyRecord| key.revoked_at.is_some() || key.expires_at.is_some_and(|end| end <= now);
+            if let Some(last) = keys.iter().rposition(has_ended).filter(|_| truncated) {
+                keys.remove(last);
+            }
             let keys: Vec<KeyView> = keys.into_iter().map(|key| KeyView::new(key, now)).collect();
-            answer(StatusCode::OK, &KeyList { total: keys.len(), keys })
+            answer(StatusCode::OK, &KeyList { total: keys.len(), truncated, keys })
         }
         Err(error) => fault(&shared, &who, request, &error).await,
     }
@@ -86,17 +93,29 @@ pub(crate) async fn create(
         Ok(options) => options.unwrap_or_default(),
         Err(response) => return response,
     };
-    if let Some(response) = refused(
-        &who.caller,
-        options.label.as_deref(),
-        Some(options.scopes.as_deref().unwrap_or_default()),
-        options.rate_limit,
-    ) {
-        return response;
+    let (plain, key) = match key_of(&shared, &who.caller, options) {
+        Ok(made) => made,
+        Err(response) => return *response,
+    };
+    match shared.keys.create(&who.caller, &key).await {
+        Ok(record) => created(&plain, record),
+        Err(error) => refused_key(&shared, &who, request, &error).await,
+    }
+}
+
+/// A key for these wishes of the caller, if they are allowed.
+pub(crate) fn key_of(
+    shared: &Shared,
+    caller: &Caller,
+    options: CreateKey,
+) -> Result<(PlainKey, NewKey), Box<Response>> {
+    let scopes = Some(options.scopes.as_deref().unwrap_or_default());
+    if let Some(response) = refused(caller, options.label.as_deref(), scopes, options.rate_limit) {
+        return Err(Box::new(response));
     }
     if options.expires_in_days.is_some_and(|days| days == 0 || days > limits::KEY_LIFETIME_DAYS_MAX) {
         let text = format!("`expiresInDays` takes 1 to {}", limits::KEY_LIFETIME_DAYS_MAX);
-        return reply::error(StatusCode::BAD_REQUEST, &text);
+        return Err(Box::new(reply::error(StatusCode::BAD_REQUEST, &text)));
     }
     let key_options = KeyOptions {
         environment: options.environment.unwrap_or_default().into(),
@@ -105,11 +124,7 @@ pub(crate) async fn create(
         rate_limit: options.rate_limit,
         expires_in_days: options.expires_in_days,
     };
-    let (plain, key) = new_key(&shared, key_options);
-    match shared.keys.create(&who.caller, &key).await {
-        Ok(record) => created(&plain, record),
-        Err(error) => refused_key(&shared, &who, request, &error).await,
-    }
+    Ok(new_key(shared, key_options))
 }
 
 /// Changes label, scopes or limit of a key.
@@ -137,22 +152,15 @@ pub(crate) async fn update(
         Ok(None) => return reply::error(StatusCode::BAD_REQUEST, "the body must be a JSON object"),
         Err(response) => return response,
     };
-    let label = options.label.as_ref().and_then(Option::as_deref);
-    if let Some(response) = refused(&who.caller, label, options.scopes.as_deref(), options.rate_limit) {
-        return response;
-    }
-    let Some(id) = key_id(&id) else { return no_such_key() };
-    let change = KeyChange {
-        label: options.label,
-        scopes: options.scopes.map(rights),
-        rate_limit: options.rate_limit,
+    let change = match change_of(&who.caller, options) {
+        Ok(change) => change,
+        Err(response) => return *response,
     };
+    let Some(id) = key_id(&id) else { return no_such_key() };
     match shared.keys.update(&who.caller, id, &change).await {
-        Ok(Some(Revoked { record, hash })) => {
-            shared.auth.forget_everywhere(&hash).await;
-            shared.invalidations.send(Invalidation::key_changed(&hash, None)).await;
-            oauth::evict_tokens_of(&shared, &hash).await;
-            answer(StatusCode::OK, &KeyView::new(record, shared.services.clock.now()))
+        Ok(Some(changed)) => {
+            forget(&shared, &changed).await;
+            answer(StatusCode::OK, &KeyView::new(changed.record, shared.services.clock.now()))
         }
         Ok(None) => no_such_key(),
         Err(error) => fault(&shared, &who, request, &error).await,
@@ -220,8 +228,28 @@ pub(crate) async fn rotate(
     }
 }
 
+/// The change of a key for these wishes of the caller, if they are allowed.
+pub(crate) fn change_of(caller: &Caller, options: UpdateKey) -> Result<KeyChange, Box<Response>> {
+    let label = options.label.as_ref().and_then(Option::as_deref);
+    match refused(caller, label, options.scopes.as_deref(), options.rate_limit) {
+        Some(response) => Err(Box::new(response)),
+        None => Ok(KeyChange {
+            label: options.label,
+            scopes: options.scopes.map(rights),
+            rate_limit: options.rate_limit,
+        }),
+    }
+}
+
+/// Applies the change of a key at once, here and on other replicas.
+pub(crate) async fn forget(shared: &Shared, changed: &Revoked) {
+    shared.auth.forget_everywhere(&changed.hash).await;
+    shared.invalidations.send(Invalidation::key_changed(&changed.hash, None)).await;
+    oauth::evict_tokens_of(shared, &changed.hash).await;
+}
+
 /// Applies a revocation at once, here and on other replicas.
-async fn void(shared: &Shared, revoked: &Revoked) {
+pub(crate) async fn void(shared: &Shared, revoked: &Revoked) {
     shared.auth.forget_everywhere(&revoked.hash).await;
     shared.invalidations.send(Invalidation::key_changed(&revoked.hash, Some(revoked.record.id.0))).await;
     oauth::evict_tokens_of(shared, &revoked.hash).await;
@@ -241,6 +269,9 @@ fn refused(
     if label.is_some_and(|label| label.chars().count() > limits::KEY_LABEL_CHARS) {
         let text = format!("`label` takes at most {} characters", limits::KEY_LABEL_CHARS);
         return Some(reply::error(StatusCode::BAD_REQUEST, &text));
+    }
+    if label.is_some_and(has_null) {
+        return Some(reply::error(StatusCode::BAD_REQUEST, "`label` takes no null characters"));
     }
     if limit.is_some_and(|limit| limit > limits::KEY_RATE_LIMIT_MAX) {
         let text = format!("`rateLimit` takes 0 to {}", limits::KEY_RATE_LIMIT_MAX);

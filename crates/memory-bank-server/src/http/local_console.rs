@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use memory_bank_core::caller::{Caller, Right};
+use memory_bank_core::caller::Caller;
 use memory_bank_core::clock::{Clock, Entropy};
 use memory_bank_core::error::StoreError;
 use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyIdentity, KeyUse, PlainToken, TokenKind};
@@ -35,10 +35,10 @@ pub struct LocalConsole {
 }
 
 impl LocalConsole {
-    /// The console of this user, who may read and write.
+    /// The console of this user, who has every right.
     #[must_use]
     pub fn new(user_name: &str, clock: Arc<dyn Clock>) -> Self {
-        let caller = Caller { scopes: vec![Right::Read, Right::Write], ..Caller::local(user_name) };
+        let caller = Caller::local(user_name);
         Self { caller, clock, link: Mutex::default(), redeemed: Notify::new(), sessions: Mutex::default() }
     }
 
@@ -105,6 +105,7 @@ impl KeyDirectory for LocalConsole {
             rate_limit: 0,
             expires_at: Some(ends),
             revoked_at: None,
+            counted_as: self.caller.key,
         }))
     }
 
@@ -120,6 +121,7 @@ impl KeyDirectory for LocalConsole {
 #[cfg(test)]
 mod tests {
     use jiff::SignedDuration;
+    use memory_bank_core::caller::Right;
     use memory_bank_core::clock::{SystemClock, SystemEntropy};
 
     use super::*;
@@ -168,7 +170,7 @@ mod tests {
         }
         assert_eq!(console.find(&session(0)).await.unwrap(), None);
         let identity = console.find(&session(1)).await.unwrap().unwrap();
-        assert!(identity.caller.may(Right::Write) && !identity.caller.may(Right::Admin));
+        assert!(Right::ALL.into_iter().all(|right| identity.caller.may(right)));
         assert!(console.remove(&session(1)) && !console.remove(&session(1)));
         assert_eq!(console.find(&session(1)).await.unwrap(), None);
     }

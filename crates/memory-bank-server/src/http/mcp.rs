@@ -30,8 +30,8 @@ use crate::http::request_id::RequestId;
 use crate::http::session_requests::no_such_session;
 use crate::http::shared::Shared;
 use crate::http::{admission, body, notification_stream, oauth, requested_tools, sessions, sse_reply};
-use crate::mcp::ToolOptions;
 use crate::mcp::message::{method, needs_health_check, reads_from_bank};
+use crate::mcp::{ToolOptions, apps};
 use crate::services::ReplyMemory;
 
 const EVENTS: &str = "text/event-stream";
@@ -89,6 +89,7 @@ pub(crate) async fn post(
         Err(response) => return response,
     };
     context.tools.read_only |= sessions::is_read_only(&session);
+    context.tools.apps = apps::are_shown_by_stored(&session.metadata);
     context.in_session(parts, body, message, session, as_events).await
 }
 
@@ -203,7 +204,7 @@ impl RequestContext {
         }
         // It counts as one of the key's streams and ends with the key; a stream without end ends with the server,
         // too.
-        let Some(slot) = self.shared.slots.take(self.who.caller.key) else {
+        let Some(slot) = self.shared.slots.take(self.who.counted_as) else {
             return self.too_many_streams(message.get("id"));
         };
         let is_subscription = method(message) == Some("subscriptions/listen");

@@ -10,6 +10,7 @@ mod admission;
 mod api;
 mod auth;
 mod body;
+mod call_counters;
 mod call_outcome;
 mod config;
 mod connection;

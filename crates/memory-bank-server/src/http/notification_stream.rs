@@ -50,7 +50,7 @@ pub(crate) fn open(
     last: Option<EventId>,
     connection: Option<ConnectionId>,
 ) -> Response {
-    let Some(slot) = context.shared.slots.take(context.who.caller.key) else {
+    let Some(slot) = context.shared.slots.take(context.who.counted_as) else {
         return context.too_many_streams(None);
     };
     let (out, receiver) = mpsc::channel(16);
@@ -258,6 +258,8 @@ impl NotificationStream {
                 Ok(())
             }
             Ok((_, Change::List)) => self.list_changed().await,
+            // No resource shows the graph.
+            Ok((_, Change::Graph)) => Ok(()),
             Ok(_) => self.all_may_have_changed().await,
             Err(RecvError::Closed) => Err(Ended),
         }

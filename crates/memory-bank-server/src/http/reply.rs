@@ -4,7 +4,9 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
+use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::mcp::errors::{self, UNREACHABLE, UNREACHABLE_RETRY};
@@ -35,9 +37,15 @@ pub(crate) fn json(status: StatusCode, body: &Value) -> Response {
     response
 }
 
-/// `{"error": "…"}`
+/// Why a request failed.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Failure {
+    error: String,
+}
+
+/// A reply with a [`Failure`].
 pub(crate) fn error(status: StatusCode, text: &str) -> Response {
-    json(status, &json!({"error": text}))
+    json(status, &json!(Failure { error: text.to_owned() }))
 }
 
 /// A JSON-RPC error; `id` is that of the request, if it is known.

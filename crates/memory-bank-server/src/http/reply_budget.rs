@@ -208,8 +208,8 @@ pub(crate) fn bytes_while_sent(bytes: usize) -> usize {
 /// The reply to a request that gets no memory.
 pub(crate) fn refusal(full: NoMemory, id: Option<&Value>) -> Response {
     let status = match full {
-        NoMemory::Key | NoMemory::Connection => StatusCode::TOO_MANY_REQUESTS,
-        NoMemory::Server => StatusCode::SERVICE_UNAVAILABLE,
+        NoMemory::Key | NoMemory::Connection | NoMemory::PastOfKey => StatusCode::TOO_MANY_REQUESTS,
+        NoMemory::Server | NoMemory::Past => StatusCode::SERVICE_UNAVAILABLE,
     };
     with_retry(reply::rpc_error(status, id, SERVER_BUSY, full.text()))
 }

@@ -13,7 +13,10 @@ use http::StatusCode;
 use http::request::Parts;
 use http_body_util::{BodyExt, Full, Limited};
 use memory_bank_core::caller::Caller;
+use memory_bank_core::document::estimated_tokens;
 use memory_bank_core::error::StoreError;
+use memory_bank_core::identity::KeyHash;
+use rmcp::model::CallToolResult;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::Value;
@@ -31,11 +34,43 @@ use crate::http::reply_budget::{self, Reservation, accounted};
 use crate::http::shared::Shared;
 use crate::http::{admission, unavailable};
 use crate::mcp::message;
-use crate::mcp::{MemoryBankHandler, ObservedHandler, ToolOptions};
+use crate::mcp::{MemoryBankHandler, ObservedHandler, Observer, ToolOptions};
+use crate::outcome::Outcome;
 use crate::services::ReplyMemory;
 
 /// After how long a call checks whether the store still answers, and how often it checks again.
 const LOSS_CHECK: Duration = Duration::from_secs(3);
+
+/// Counts the calls of a caller for operators, and for the owners of its project.
+struct CallObserver {
+    shared: Arc<Shared>,
+    /// The hash of the caller's key.
+    proof: KeyHash,
+}
+
+impl Observer for CallObserver {
+    fn request_answered(&self, method: &'static str, outcome: Outcome) {
+        self.shared.metrics.request_answered(method, outcome);
+    }
+
+    fn tool_answered(
+        &self,
+        tool: &'static str,
+        outcome: Outcome,
+        took: Duration,
+        reply: Option<&CallToolResult>,
+    ) {
+        self.shared.metrics.tool_answered(tool, outcome, took);
+        if outcome == Outcome::Cancelled || !self.shared.call_counters.counts() {
+            return;
+        }
+        let texts = reply.iter().flat_map(|reply| &reply.content).filter_map(|content| content.as_text());
+        let tokens: usize = texts.map(|text| estimated_tokens(&text.text)).sum();
+        let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let tokens = u64::try_from(tokens).unwrap_or(u64::MAX);
+        self.shared.call_counters.add(&self.proof, outcome != Outcome::Ok, took, tokens);
+    }
+}
 
 /// The context of an admitted request.
 #[derive(Clone)]
@@ -58,11 +93,12 @@ impl RequestContext {
         let caller = Arc::clone(&self.who.caller);
         let tools = self.tools.clone();
         let session = parts.headers.get(SESSION).and_then(|id| id.to_str().ok()).map(str::to_owned);
-        let (metrics, span) = (Arc::clone(&self.shared.metrics), tracing::Span::current());
+        let observer = Arc::new(CallObserver { shared: Arc::clone(&self.shared), proof: self.who.hash });
+        let span = tracing::Span::current();
         let handler = move || {
             let handler = MemoryBankHandler::new(services.clone(), Caller::clone(&caller));
             let handler = handler.with_tools(tools.clone()).with_session(session.clone());
-            Ok(ObservedHandler::new(handler, metrics.clone(), span.clone()))
+            Ok(ObservedHandler::new(handler, observer.clone(), span.clone()))
         };
         let config = StreamableHttpServerConfig::default()
             .disable_allowed_hosts()

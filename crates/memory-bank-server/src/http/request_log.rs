@@ -20,7 +20,7 @@ use crate::http::origin::{Admitted, Refused};
 use crate::http::request_id::RequestId;
 use crate::http::routes::{method_name, needs_key, route_name};
 use crate::http::shared::Shared;
-use crate::http::{admission, oauth, reply};
+use crate::http::{admission, api, oauth, reply};
 use crate::telemetry;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -62,10 +62,11 @@ pub(crate) async fn layer(State(shared): State<Arc<Shared>>, mut request: Reques
     let mut response = match refused {
         Some(refused) => {
             shared.metrics.refused(refused);
-            match admission::guest_refusal(&shared, address).await {
+            let refusal = match admission::guest_refusal(&shared, address).await {
                 Some(refusal) => refusal,
                 None => page.unwrap_or_else(|| reply::error(StatusCode::FORBIDDEN, refused.text())),
-            }
+            };
+            if path.starts_with(api::ROOT) { api::problem_of(refusal).await } else { refusal }
         }
         // Routes that need a key count by themselves, and monitoring is always answered.
         None if path.starts_with("/health") || needs_key(route, &method) => {

@@ -35,7 +35,7 @@ pub(crate) fn of(server: &ToolOptions, uri: &Uri, headers: &HeaderMap) -> Result
         Some(named) => named.parse().map_err(|error| format!("{error}"))?,
         None => server.toolset.clone(),
     };
-    Ok(ToolOptions { toolset, read_only })
+    Ok(ToolOptions { toolset, read_only, ..server.clone() })
 }
 
 /// The name of a parameter without case, `-`, `_` and surrounding blanks.
@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_read_only_server_stays_read_only_for_every_request() {
-        let server = ToolOptions { toolset: "core".parse().unwrap(), read_only: true };
+        let server =
+            ToolOptions { toolset: "core".parse().unwrap(), read_only: true, ..ToolOptions::default() };
         for query in ["?readonly=false", "?tools=all&readonly=0", ""] {
             assert!(options(&server, query, &[("x-mcp-readonly", "false")]).unwrap().1, "{query}");
         }

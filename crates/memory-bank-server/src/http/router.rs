@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, patch, post};
 use http::header::ACCEPT_ENCODING;
@@ -85,7 +85,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     );
     Router::new()
         .merge(admitted)
-        .merge(api::with_problems(api))
+        .merge(api)
         .merge(console::routes())
         .merge(oauth::routes())
         .route("/health", get(health::health))
@@ -94,6 +94,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/api/openapi.json", get(openapi::describe))
         .method_not_allowed_fallback(reply::wrong_method)
         .fallback(reply::not_found)
+        .layer(from_fn(api::problems))
         .layer(from_fn_with_state(Arc::clone(&shared), one_encoder))
         .layer(compression)
         .layer(CatchPanicLayer::custom(panicked))

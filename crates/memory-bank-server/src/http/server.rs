@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use memory_bank_core::caller::KeyId;
-use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyStore, OAuthStore};
+use memory_bank_core::identity::{KeyDirectory, KeyHash, KeyStore, OAuthStore, ProjectAdministration};
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
-use memory_bank_core::store::{AuditLog, EventStore, SessionStore, TextIndex};
+use memory_bank_core::store::{AuditLog, CallLog, EventStore, SessionStore, TextIndex};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, oneshot};
@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::http::addresses::{Addresses, network};
 use crate::http::auth::{Authenticator, KeyCache};
+use crate::http::call_counters::CallCounters;
 use crate::http::config::{
     DRAIN_TIMEOUT, FINAL_WRITE_TIMEOUT, HttpConfig, MAX_CONNECTIONS, MAX_ENCODERS, SEND_BUFFER_BYTES,
 };
@@ -59,6 +60,8 @@ pub struct Parts {
     pub directory: Arc<dyn KeyDirectory>,
     /// Manages keys.
     pub keys: Arc<dyn KeyStore>,
+    /// What owners administer; absent where there is one user.
+    pub administration: Option<Arc<dyn ProjectAdministration>>,
     /// Stores what OAuth needs; OAuth is not offered when absent.
     pub oauth: Option<Arc<dyn OAuthStore>>,
     /// The console of a folder's user, which is opened by a link.
@@ -71,6 +74,8 @@ pub struct Parts {
     pub events: Arc<dyn EventStore>,
     /// The audit log, if there is one.
     pub audit: Option<Arc<dyn AuditLog>>,
+    /// Keeps counted calls, if the store does.
+    pub call_log: Option<Arc<dyn CallLog>>,
     /// Fills the text index after the writes, if the store has one.
     pub text_index: Option<Arc<dyn TextIndex>>,
     /// Deletes old versions of documents, if the store has a history that ends.
@@ -117,9 +122,11 @@ impl Server {
             Arc::new(Shared {
                 auth: Authenticator::new(parts.directory, parts.key_cache, Arc::clone(&clock)),
                 addresses: Addresses::new(parts.audit, Arc::clone(&clock)),
+                call_counters: CallCounters::new(parts.call_log, Arc::clone(&clock)),
                 text_index: TextIndexing::new(parts.text_index),
                 history: parts.history,
                 keys: parts.keys,
+                administration: parts.administration,
                 oauth: parts.oauth,
                 local_console: parts.local_console,
                 client_documents: ClientDocuments::new(Internet::of(parts.config.client_documents)),
@@ -226,7 +233,8 @@ impl Server {
             tokio::join!(
                 self.shared.auth.write_uses(),
                 self.shared.sessions.write_uses(),
-                self.shared.addresses.write_to_audit()
+                self.shared.addresses.write_to_audit(),
+                self.shared.call_counters.write()
             )
         };
         if tokio::time::timeout(FINAL_WRITE_TIMEOUT, notes).await.is_err() {
@@ -307,6 +315,7 @@ async fn run_periodic_tasks(shared: Arc<Shared>) {
                 shared.auth.write_uses().await;
                 shared.sessions.write_uses().await;
                 shared.addresses.write_to_audit().await;
+                shared.call_counters.write().await;
                 // Also without requests to `/health`: the log then shows when the schema disappeared and returned.
                 let _health = shared.database.health().await;
             }

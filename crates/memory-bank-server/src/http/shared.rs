@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use memory_bank_core::identity::{KeyStore, OAuthStore};
+use memory_bank_core::identity::{KeyStore, OAuthStore, ProjectAdministration};
 use memory_bank_core::limiter::{Limiter, MemoryLimiter};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::http::addresses::Addresses;
 use crate::http::auth::Authenticator;
+use crate::http::call_counters::CallCounters;
 use crate::http::config::HttpConfig;
 use crate::http::connection_registry::ConnectionRegistry;
 use crate::http::events::EventLog;
@@ -40,9 +41,12 @@ pub(crate) struct Shared {
     pub(crate) config: HttpConfig,
     pub(crate) auth: Authenticator,
     pub(crate) addresses: Addresses,
+    pub(crate) call_counters: CallCounters,
     pub(crate) text_index: TextIndexing,
     pub(crate) history: Option<HistoryCleanUp>,
     pub(crate) keys: Arc<dyn KeyStore>,
+    /// What owners administer; none where there is one user.
+    pub(crate) administration: Option<Arc<dyn ProjectAdministration>>,
     /// What OAuth stores; none where it is not offered.
     pub(crate) oauth: Option<Arc<dyn OAuthStore>>,
     /// The console of a folder's user; none where users sign in.

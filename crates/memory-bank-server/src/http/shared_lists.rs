@@ -18,6 +18,9 @@ use crate::mcp::{ToolOptions, Toolset};
 
 /// The lists that do not depend on a project.
 const LISTS: [&str; 3] = ["tools/list", "prompts/list", "resources/templates/list"];
+/// The members of a reference for options of the request.
+const READ_ONLY: &str = "readOnly";
+const APPS: &str = "apps";
 /// A shorter reply is stored as it is.
 const MIN_STORED_BYTES: usize = 512;
 /// A longer text is not a reference.
@@ -44,8 +47,10 @@ pub(crate) fn reference(request: &Value, reply: &str, tools: &ToolOptions) -> Op
         if !tools.toolset.is_all() {
             stored.insert("tools".into(), json!(tools.toolset.to_string()));
         }
-        if tools.read_only {
-            stored.insert("readOnly".into(), json!(true));
+        for (name, is_set) in [(READ_ONLY, tools.read_only), (APPS, tools.apps)] {
+            if is_set {
+                stored.insert(name.into(), json!(true));
+            }
         }
     }
     Some(stored.to_string())
@@ -63,8 +68,8 @@ pub(crate) fn parse(stored: &str) -> Option<Reference> {
         Some(named) => named.as_str()?.parse().ok()?,
         None => Toolset::default(),
     };
-    let read_only = stored.get("readOnly") == Some(&json!(true));
-    let tools = ToolOptions { toolset, read_only };
+    let is_set = |name: &str| stored.get(name) == Some(&json!(true));
+    let tools = ToolOptions { toolset, read_only: is_set(READ_ONLY), apps: is_set(APPS) };
     stored.get("jsonrpc").is_none().then_some(Reference { list, id, tools })
 }
 
@@ -119,7 +124,7 @@ mod tests {
     use super::*;
 
     fn core_read_only() -> ToolOptions {
-        ToolOptions { toolset: "core,backups".parse().unwrap(), read_only: true }
+        ToolOptions { toolset: "core,backups".parse().unwrap(), read_only: true, apps: true }
     }
 
     #[test]

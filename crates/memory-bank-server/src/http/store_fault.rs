@@ -6,6 +6,7 @@ use memory_bank_core::error::StoreError;
 use serde_json::json;
 
 use crate::http::auth::Authenticated;
+use crate::http::reply_budget::with_retry;
 use crate::http::request_id::RequestId;
 use crate::http::shared::Shared;
 use crate::http::{admission, reply};
@@ -18,7 +19,7 @@ pub(crate) async fn of(
     RequestId(request): RequestId,
     error: &StoreError,
     what: &str,
-    forbidden: fn() -> Response,
+    forbidden: impl FnOnce() -> Response,
 ) -> Response {
     if matches!(error, StoreError::KeyInvalid) {
         return admission::unauthorized(&admission::void(shared, who).await);
@@ -29,6 +30,10 @@ pub(crate) async fn of(
         return forbidden();
     }
     tracing::error!(request.id = %request, %error, "{what}");
+    if matches!(error, StoreError::Busy) {
+        let text = "Others change the same at the moment; try again";
+        return with_retry(reply::error(StatusCode::SERVICE_UNAVAILABLE, text));
+    }
     if matches!(error, StoreError::Unreachable(_) | StoreError::Overloaded) {
         let text = "The server cannot reach its database at the moment; try again";
         let response = reply::error(StatusCode::SERVICE_UNAVAILABLE, text);

@@ -43,9 +43,9 @@ pub(crate) fn key_void() -> ErrorData {
 /// There is no memory for a reply; over HTTP the status shows it, too.
 pub(crate) fn no_memory(full: NoMemory) -> ErrorData {
     let of = match full {
-        NoMemory::Key => "key",
+        NoMemory::Key | NoMemory::PastOfKey => "key",
         NoMemory::Connection => "connection",
-        NoMemory::Server => "server",
+        NoMemory::Server | NoMemory::Past => "server",
     };
     ErrorData::new(SERVER_BUSY, full.text(), Some(json!({"retryAfter": 2, "of": of})))
 }

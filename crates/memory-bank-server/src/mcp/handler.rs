@@ -18,7 +18,7 @@ use tracing::Instrument;
 
 use crate::mcp::subscriptions::{self, Subscriptions};
 use crate::mcp::tool_options::ToolOptions;
-use crate::mcp::{call_params, completions, instructions, panics, prompts, resources, rights, tools};
+use crate::mcp::{apps, call_params, completions, instructions, panics, prompts, resources, rights, tools};
 use crate::outcome::Outcome;
 use crate::services::Services;
 use crate::telemetry;
@@ -103,6 +103,11 @@ impl MemoryBankHandler {
     fn may_read(&self) -> bool {
         self.caller.may(Right::Read)
     }
+
+    /// Whether this client shows apps: as it declared when its session began, or with this request.
+    fn shows_apps(&self, context: &RequestContext<RoleServer>) -> bool {
+        self.options.apps || apps::are_shown(context.client_capabilities())
+    }
 }
 
 impl ServerHandler for MemoryBankHandler {
@@ -131,7 +136,8 @@ impl ServerHandler for MemoryBankHandler {
         _request: Option<PaginatedRequestParams>,
         context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let mut result = ListToolsResult::with_all_items(tools::list(&self.caller, &self.options.toolset));
+        let listed = tools::list(&self.caller, &self.options.toolset, self.shows_apps(&context));
+        let mut result = ListToolsResult::with_all_items(listed);
         result.ttl_ms = freshness(&context);
         Ok(result)
     }
@@ -152,13 +158,14 @@ impl ServerHandler for MemoryBankHandler {
     async fn list_resources(
         &self,
         request: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         if !self.may_read() {
             return Ok(ListResourcesResult::with_all_items(Vec::new()));
         }
         let cursor = request.and_then(|request| request.cursor);
-        let listed = resources::list(&self.services, &self.caller, cursor.as_deref());
+        let with_apps = self.shows_apps(&context);
+        let listed = resources::list(&self.services, &self.caller, cursor.as_deref(), with_apps);
         self.caught("resources/list", listed).await
     }
 

@@ -115,8 +115,8 @@ items of those lists. An empty list changes nothing; `clear` empties.
 - Facts about components, people, services or concepts: `graph_batch` records entities, observations and relations in \
 one call; what is there already stays. A fact may have `validFrom`, `validUntil` and `expiresAt` (days or times) and `supersedes`, \
 the ids or exact texts of facts that it replaces: write the new fact with it instead of deleting the old one. Facts that have \
-ended are left out; `includeEnded: true` shows them, and `asOf` with a day what was known then. `log_decision` takes the \
-titles of earlier decisions as `supersedes`. `graph_add_doc_pointer` ties a thing to the document that explains it.
+ended are left out; `includeEnded: true` shows them, and `asOf` with a day what was known then, also in documents and the digest. \
+`log_decision` takes these, with titles of earlier decisions as `supersedes`. `graph_add_doc_pointer` ties a thing to the document that explains it.
 - Part of a document is wrong: `edit_memory_bank_file`. Send the `etag` of your last read as `ifMatchEtag`; on a \
 conflict the error shows what changed meanwhile.
 

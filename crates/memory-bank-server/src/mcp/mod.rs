@@ -1,5 +1,6 @@
 //! The Model Context Protocol: one handler for every transport.
 
+pub(crate) mod apps;
 pub(crate) mod call_params;
 mod completions;
 mod direct;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CompleteRequestParams, CompleteResult, CustomRequest,
-    CustomResult, ErrorData, GetPromptRequestParams, GetPromptResponse, ListPromptsResult,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
+    CustomRequest, CustomResult, ErrorData, GetPromptRequestParams, GetPromptResponse, ListPromptsResult,
     ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
     ProtocolVersion, ReadResourceRequestParams, ReadResourceResponse, ServerConfig, SubscriptionFilter, Tool,
 };
@@ -26,8 +26,14 @@ pub(crate) trait Observer: Send + Sync + 'static {
     /// A request of a method was answered.
     fn request_answered(&self, method: &'static str, outcome: Outcome);
 
-    /// A call of a tool was answered.
-    fn tool_answered(&self, tool: &'static str, outcome: Outcome, took: Duration);
+    /// A call of a tool was answered; `reply` is absent without a result.
+    fn tool_answered(
+        &self,
+        tool: &'static str,
+        outcome: Outcome,
+        took: Duration,
+        reply: Option<&CallToolResult>,
+    );
 }
 
 /// A handler that is observed, and stops when nobody waits for it.
@@ -105,7 +111,11 @@ impl<H: ServerHandler> ServerHandler for ObservedHandler<H> {
             self.unless_cancelled(context.ct.clone(), self.handler.call_tool(request, context)).await;
         let outcome = Outcome::of_call(&result);
         self.observer.request_answered("tools/call", outcome);
-        self.observer.tool_answered(tool, outcome, began.elapsed());
+        let reply = match &result {
+            Ok(CallToolResponse::Complete(reply)) => Some(reply),
+            _ => None,
+        };
+        self.observer.tool_answered(tool, outcome, began.elapsed(), reply);
         result
     }
 
@@ -194,7 +204,7 @@ mod tests {
     impl Observer for Unobserved {
         fn request_answered(&self, _: &'static str, _: Outcome) {}
 
-        fn tool_answered(&self, _: &'static str, _: Outcome, _: Duration) {}
+        fn tool_answered(&self, _: &'static str, _: Outcome, _: Duration, _: Option<&CallToolResult>) {}
     }
 
     #[tokio::test]

@@ -7,13 +7,13 @@ use memory_bank_core::error::{EditError, GraphError, WorkspaceError};
 use memory_bank_core::graph::FactView;
 use memory_bank_core::limits;
 use memory_bank_core::mode::{Mode, UnknownMode};
-use memory_bank_core::store::{Bank, EntityRef, MaintainError, ReadOutcome, survey};
+use memory_bank_core::store::{Bank, EntityRef, MaintainError, ReadOutcome};
 use rmcp::model::{ErrorData, GetPromptResult, JsonObject, Prompt, PromptArgument, PromptMessage, Role};
 use serde_json::Value;
 
 use crate::mcp::errors::{internal, no_memory, store_fault, workspace_fault};
 use crate::mcp::frame::{Framed, framed};
-use crate::mcp::tools::{listed_data, reading_bytes};
+use crate::mcp::tools::{listed_data, reading_bytes, survey};
 use crate::services::Services;
 
 /// Characters of one document in a prompt; a model can read the rest.
@@ -284,7 +284,7 @@ async fn present_state(
 /// The list of the tool `maintain`.
 async fn proposals(services: &Services, caller: &Caller, bank: &dyn Bank) -> Result<Framed, ErrorData> {
     services.replies.need(limits::MAINTENANCE_BYTES).await.map_err(no_memory)?;
-    let found = survey(bank, caller, services.clock.now()).await.map_err(|error| match error {
+    let found = survey(services, caller, bank).await.map_err(|error| match error {
         MaintainError::Edit(EditError::Store(error)) | MaintainError::Graph(GraphError::Store(error)) => {
             store_fault(&error, services.entropy.id())
         }

@@ -1,4 +1,4 @@
-//! Documents as resources: five that are always listed, and all others through a template.
+//! Documents as resources: five that are always listed, and all others through a template. The pages of [`apps`] are resources, too.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use memory_bank_core::document::{CORE_DOCUMENTS, DocumentPath};
 use memory_bank_core::error::WorkspaceError;
 use memory_bank_core::history::VersionText;
 use memory_bank_core::limits;
-use memory_bank_core::store::{Bank, HistoryError, ReadOutcome};
+use memory_bank_core::store::{Bank, HISTORY_IS_OFF, HistoryError, ReadOutcome};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use rmcp::model::{
     ErrorCode, ErrorData, ListResourcesResult, ReadResourceResult, Resource, ResourceContents,
@@ -16,12 +16,17 @@ use rmcp::model::{
 };
 use serde_json::{Value, json};
 
-use crate::mcp::errors::{no_memory, store_fault, workspace_fault};
+use crate::mcp::apps::{self, App};
+use crate::mcp::errors::{internal, no_memory, store_fault, workspace_fault};
+use crate::mcp::reading::{self, NotRead};
 use crate::mcp::tools::{LISTING_BYTES, reading_bytes};
 use crate::services::Services;
 
-/// The scheme of every resource.
+/// The scheme of every document.
 const SCHEME: &str = "memory-bank://";
+
+/// The memory for the reply with an app, which quotes the text of a page.
+const APP_BYTES: usize = 1 << 20;
 
 /// Everything but the unreserved characters of RFC 3986.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -34,11 +39,13 @@ const CORE: [(&str, &str); 5] = [
     ("System Patterns", "Architecture, code and documentation patterns"),
 ];
 
-/// The five core documents first, then all others by name, in pages. The cursor is the last name of the page before.
+/// The five core documents first, for a client that shows them the apps, then all other documents by name, in pages. The cursor is
+/// the last name of the page before.
 pub(crate) async fn list(
     services: &Services,
     caller: &Caller,
     cursor: Option<&str>,
+    with_apps: bool,
 ) -> Result<ListResourcesResult, ErrorData> {
     let mut names: Vec<(String, u64)> = match services.workspace.bank(caller, None).await {
         Ok(bank) => {
@@ -59,7 +66,10 @@ pub(crate) async fn list(
     names.sort();
     let mut resources = Vec::new();
     match cursor {
-        None => resources.extend(core_resources()),
+        None => {
+            resources.extend(core_resources());
+            resources.extend(apps::resources().filter(|_| with_apps));
+        }
         Some(cursor) => {
             let after = cursor.strip_prefix("after:").ok_or_else(|| {
                 ErrorData::invalid_params(
@@ -98,13 +108,16 @@ pub(crate) fn templates() -> Vec<ResourceTemplate> {
     ]
 }
 
-/// Reads the document that a URI names.
+/// Reads the document or the app that a URI names.
 pub(crate) async fn read(
     services: &Services,
     caller: &Caller,
     uri: &str,
 ) -> Result<ReadResourceResult, ErrorData> {
-    let (document, version) = versioned(uri);
+    if let Some(app) = App::of(uri) {
+        return read_app(services, app).await;
+    }
+    let (document, former) = of_version_or_time(uri);
     let paths = parse(document)?;
     let bank: Arc<dyn Bank> = services.workspace.bank(caller, None).await.map_err(|error| match error {
         WorkspaceError::NoBank => {
@@ -113,8 +126,12 @@ pub(crate) async fn read(
         other => workspace_fault(&other, services.entropy.id()),
     })?;
     services.replies.need(reading_bytes(paths.len())).await.map_err(no_memory)?;
-    if let Some(number) = version {
-        return read_version(services, caller, &bank, uri, &paths, number).await;
+    match former {
+        Some(Former::Version(number)) => {
+            return read_version(services, caller, &bank, uri, &paths, number).await;
+        }
+        Some(Former::Time(time)) => return read_as_of(services, caller, &bank, uri, &paths, time).await,
+        None => {}
     }
     let outcomes =
         bank.read(caller, &paths).await.map_err(|error| store_fault(&error, services.entropy.id()))?;
@@ -137,11 +154,62 @@ pub(crate) async fn read(
     }
 }
 
-/// A URI without its version, and the version: `memory-bank://progress?version=12`.
-fn versioned(uri: &str) -> (&str, Option<i64>) {
-    let split = uri.rsplit_once("?version=");
-    let found = split.and_then(|(document, number)| Some((document, number.parse().ok()?)));
-    found.map_or((uri, None), |(document, number)| (document, Some(number)))
+async fn read_app(services: &Services, app: &App) -> Result<ReadResourceResult, ErrorData> {
+    services.replies.need(APP_BYTES).await.map_err(no_memory)?;
+    let content = app
+        .content()
+        .map_err(|error| internal(&format!("an app is damaged: {error}"), services.entropy.id()))?;
+    Ok(ReadResourceResult::new(vec![content]))
+}
+
+/// Which former state of a document a URI names.
+enum Former<'u> {
+    /// `memory-bank://progress?version=12`
+    Version(i64),
+    /// `memory-bank://progress?asOf=2026-11-22`
+    Time(&'u str),
+}
+
+/// A URI without its version or time, and that.
+fn of_version_or_time(uri: &str) -> (&str, Option<Former<'_>>) {
+    let version = uri.rsplit_once("?version=");
+    if let Some((document, number)) = version.and_then(|(uri, number)| Some((uri, number.parse().ok()?))) {
+        return (document, Some(Former::Version(number)));
+    }
+    match uri.rsplit_once("?asOf=") {
+        Some((document, time)) => (document, Some(Former::Time(time))),
+        None => (uri, None),
+    }
+}
+
+/// Reads the first of these documents that existed at a time, as it was.
+async fn read_as_of(
+    services: &Services,
+    caller: &Caller,
+    bank: &Arc<dyn Bank>,
+    uri: &str,
+    paths: &[DocumentPath],
+    time: &str,
+) -> Result<ReadResourceResult, ErrorData> {
+    let time = percent_decoded(time).unwrap_or_else(|| time.to_owned());
+    let mut refused: Option<String> = None;
+    for path in paths {
+        match reading::document_at(services, caller, bank.as_ref(), path, &time).await {
+            Ok((document, _)) => {
+                services.replies.need(document.content.len().saturating_mul(4)).await.map_err(no_memory)?;
+                let mime_type = mime_type(document.path.as_str());
+                let contents = ResourceContents::text(document.content, uri).with_mime_type(mime_type);
+                return Ok(ReadResourceResult::new(vec![contents]));
+            }
+            Err(NotRead::Store(error)) => return Err(store_fault(&error, services.entropy.id())),
+            Err(NotRead::Memory(full)) => return Err(no_memory(full)),
+            Err(NotRead::Busy(why)) => return Err(ErrorData::internal_error(why, None)),
+            Err(NotRead::Refused(why) | NotRead::NotAllowed(why) | NotRead::Conflict(why)) => {
+                refused.get_or_insert(why);
+            }
+        }
+    }
+    Err(not_found(uri, &refused.unwrap_or_else(|| format!("`{uri}` does not exist"))))
 }
 
 /// Reads a former version of the first of these documents that has a history.
@@ -166,6 +234,9 @@ async fn read_version(
             Err(HistoryError::NoDocument(_)) => {}
             Err(error) => refused = error.to_string(),
         }
+    }
+    if !bank.keeps_history() {
+        refused = format!("{refused}; {HISTORY_IS_OFF}");
     }
     Err(not_found(uri, &refused))
 }

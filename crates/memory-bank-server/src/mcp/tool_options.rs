@@ -1,4 +1,4 @@
-//! The listed tools, and read-only mode. A toolset shortens `tools/list` and nothing else: a tool that is not listed
+//! The listed tools, read-only mode, and whether apps are linked. A toolset shortens `tools/list` and nothing else: a tool that is not listed
 //! can be called. Read-only mode refuses. This module must not know where a setting comes from (flag, variable,
 //! address, header).
 
@@ -48,6 +48,8 @@ pub struct ToolOptions {
     pub toolset: Toolset,
     /// Whether every tool that changes the memory bank is refused.
     pub read_only: bool,
+    /// Whether lists link MCP Apps, for a client that declared in its session that it shows them.
+    pub apps: bool,
 }
 
 impl ToolOptions {

@@ -1,11 +1,14 @@
 // The web console in a real browser: a bank with contents, a page that reports what must not happen, and axe.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
+import { BINARY } from "./server.mjs";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const playwright = await import("playwright-core").catch(() => undefined);
@@ -33,9 +36,9 @@ export async function withTools(server, key, use) {
 
 /**
  * A page of a browser of its own. When the test ends it fails if a script of a document ran, a dialog opened, the policy of
- * the page was violated, an error was thrown, or a request went to another host.
+ * the page was violated, an error was thrown, or a request went to another host than its own and the `allowed` ones.
  */
-export async function open(t, browser, origin, options = {}) {
+export async function open(t, browser, origin, { allowed = [], ...options } = {}) {
   const context = await browser.newContext({ viewport: DESKTOP, reducedMotion: "reduce", ...options });
   t.after(() => context.close());
   const page = await context.newPage();
@@ -55,17 +58,38 @@ export async function open(t, browser, origin, options = {}) {
   });
   page.on("request", (request) => {
     const url = new URL(request.url());
-    if (url.origin !== origin && url.protocol !== "blob:" && url.protocol !== "data:") reports.push(`request: ${request.url()}`);
+    if (![origin, ...allowed].includes(url.origin) && url.protocol !== "blob:" && url.protocol !== "data:") reports.push(`request: ${request.url()}`);
   });
   t.after(() => assert.deepEqual(reports, []));
   return Object.assign(page, { reports });
 }
+
+/** Chooses the plain field for editing, as a user does once. */
+export const plainField = (page) => page.addInitScript(() => localStorage.setItem("memory-bank-console-editor", "plain"));
 
 /** Signs in with a key or a login code. */
 export async function signIn(page, origin, secret, address = "/app/") {
   await page.goto(origin + address);
   await page.getByLabel("API key or login code").fill(secret);
   await page.getByRole("button", { name: "Sign in" }).click();
+}
+
+/** Starts the console of a project's folder; gives the link that signs in. The state is kept in a folder of the test. */
+export async function openedFolder(t, project, folder) {
+  const env = { PATH: process.env.PATH, HOME: "/dev/null/home", RUST_LOG: "warn", MEMORY_BANK_STATE_DIR: join(folder, "state") };
+  const child = spawn(BINARY, ["open", "--path", project, "--no-browser"], { cwd: folder, env, stdio: ["ignore", "pipe", "inherit"] });
+  t.after(() => child.kill("SIGKILL"));
+  for await (const line of createInterface({ input: child.stdout })) {
+    const link = line.match(/http:\S+/)?.[0];
+    if (link) return { link, origin: new URL(link).origin };
+  }
+  assert.fail("it ended before it was ready");
+}
+
+/** Waits until the page has loaded what it shows. The stream of changes stays open, so the network is never idle. */
+export async function settled(page) {
+  await page.locator("footer", { hasText: "(…)" }).waitFor({ state: "detached" });
+  await page.locator(":root:has(.loading)").waitFor({ state: "detached" });
 }
 
 const axe = skip ? "" : readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");

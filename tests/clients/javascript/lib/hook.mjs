@@ -1,11 +1,11 @@
 // The binary as an agent's hook: it reads the event from standard input and writes the answer to standard output.
 
 import { spawn } from "node:child_process";
-import { mkdir } from "node:fs/promises";
+import { access, mkdir, readdir, utimes } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { execFile } from "node:child_process";
-import { emptyFolder } from "./project.mjs";
+import { emptyFolder, serverOn, write } from "./project.mjs";
 import { BINARY } from "./server.mjs";
 
 const run = promisify(execFile);
@@ -59,3 +59,42 @@ export class Machine {
     return got;
   }
 }
+
+/** Where the records of sessions are in a project. */
+export const RECORDS = "memory-bank/session-records.md";
+
+/** A text that looks like a secret. */
+export const KEY = ["AKIA", "IOSFODNN7EXAMPLE"].join("");
+
+export const exists = (path) =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
+
+/** A machine whose project has a bank with some content. */
+export async function withBank(t, options) {
+  const machine = await Machine.start(t, options);
+  const server = await serverOn(machine.project, t, [], { env: { MEMORY_BANK_STATE_DIR: machine.state } });
+  await server.ok("initialize_memory_bank", { path: machine.project });
+  await server.ok("update_active_context", { tasks: ["finish the refunds"], nextSteps: ["deploy to staging"] });
+  await server.ok("log_decision", {
+    title: "Round invoices half-even",
+    context: "The ledger of the bank rounds so.",
+    decision: "Invoices are rounded half-even in the ledger module.",
+  });
+  await server.ok("track_progress", { action: "Webhooks", description: "webhook retries use exponential backoff" });
+  machine.server = server;
+  // Existing files are older than the session, at any resolution of the disk's clock.
+  const bank = join(machine.project, "memory-bank");
+  const old = new Date(Date.now() - 60_000);
+  for (const name of await readdir(bank)) await utimes(join(bank, name), old, old);
+  return machine;
+}
+
+/** A commit of one file. */
+export const work = async (machine, name = "src.rs", subject = "add refunds") => {
+  await write(join(machine.project, name), "x");
+  await machine.git("add", name);
+  await machine.git("commit", "-q", "-m", subject);
+};

@@ -105,6 +105,84 @@ fn a_decision_with_an_end_is_left_out_after_it() {
     );
 }
 
+fn from(valid_from: &str, more: LogDecision) -> LogDecision {
+    LogDecision { valid_from: Some(valid_from.into()), ..more }
+}
+
+#[test]
+fn a_decision_that_begins_later_is_left_out_before_and_what_it_replaces_holds_until_then() {
+    let request = from("2026-03-01", decision(&["Use MySQL"]));
+    let text = logged(LOG, &request).unwrap();
+    assert!(text.contains("- **Valid From:** 2026-03-01\n"), "{text}");
+    assert!(
+        text.contains("- **Superseded By:** Use PostgreSQL (2026-02-01 00:00:00 UTC), from 2026-03-01\n"),
+        "{text}"
+    );
+    let before = holding(&text, at("2026-02-28T23:59:59Z"));
+    assert!(before.text.contains("MySQL it is") && !before.text.contains("PostgreSQL.\n"), "{}", before.text);
+    assert_eq!(before.upcoming, ["Use PostgreSQL (from 2026-03-01)"]);
+    assert_eq!((before.left_out, before.ended.as_slice()), (1, ["Use PostgreSQL".to_owned()].as_slice()));
+    let then = holding(&text, at("2026-03-01T00:00:00Z"));
+    assert!(!then.text.contains("MySQL it is") && then.text.contains("PostgreSQL.\n"), "{}", then.text);
+    assert!(then.upcoming.is_empty());
+    assert_eq!(
+        reply(LOG, &request),
+        "Decision logged: Use PostgreSQL; it holds from 2026-03-01 on; it then replaces Use MySQL (2026-01-01 10:00:00 UTC)"
+    );
+    // Replaced before it begins, it never holds; a replacement without a time counts at once.
+    let oracle = LogDecision {
+        title: "Use Oracle".into(),
+        decision: "Oracle.".into(),
+        ..decision(&["Use PostgreSQL", "Use MySQL"])
+    };
+    let text = logged(&text, &oracle).unwrap();
+    for moment in ["2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"] {
+        let now = holding(&text, at(moment));
+        assert!(!now.text.contains("MySQL it is") && !now.text.contains("PostgreSQL.\n"), "{}", now.text);
+        assert!(now.text.contains("Oracle.") && now.upcoming.is_empty(), "{}", now.text);
+    }
+    // Neither does a later replacement postpone an earlier one.
+    let late = from("2026-05-01", LogDecision { title: "Use CSV".into(), ..decision(&["Use MySQL"]) });
+    let text = logged(&text, &late).unwrap();
+    assert!(!without_ended(&text, at("2026-02-02T00:00:00Z")).contains("MySQL it is"));
+}
+
+#[test]
+fn a_decision_that_began_already_replaces_at_once() {
+    let text = logged(LOG, &from("2026-01-05", decision(&["Use MySQL"]))).unwrap();
+    assert!(text.contains("Use PostgreSQL (2026-02-01 00:00:00 UTC)\n"), "{text}");
+    assert!(!without_ended(&text, at("2026-01-02T00:00:00Z")).contains("MySQL it is"));
+    assert_eq!(reply(LOG, &from("2026-01-05", decision(&[]))), "Decision logged: Use PostgreSQL");
+}
+
+#[rstest]
+#[case("0000-01-01")]
+#[case("-000001-01-01T00:00:00Z")]
+#[case("-1")]
+#[case("10000-01-01")]
+#[case("+010000-01-01T00:00:00Z")]
+#[case("99999-01-01")]
+#[case("9999-12-31T23:59:59-01:00")]
+#[case("soon")]
+fn a_time_that_cannot_be_obeyed_is_refused(#[case] time: &str) {
+    let some = || Some(time.to_owned());
+    for (name, request) in [
+        ("validFrom", LogDecision { valid_from: some(), ..decision(&[]) }),
+        ("validUntil", LogDecision { valid_until: some(), ..decision(&[]) }),
+        ("expiresAt", LogDecision { expires_at: some(), ..decision(&[]) }),
+    ] {
+        let refused = logged(LOG, &request).unwrap_err();
+        assert!(refused.contains(&format!("{name} `{time}`")), "{refused}");
+    }
+}
+
+#[test]
+fn an_end_before_the_begin_is_refused() {
+    let until = LogDecision { valid_until: Some("2026-02-28".into()), ..decision(&[]) };
+    let refused = logged(LOG, &from("2026-03-01", until)).unwrap_err();
+    assert!(refused.contains("validFrom `2026-03-01` is not before validUntil `2026-02-28`"), "{refused}");
+}
+
 #[test]
 fn line_endings_of_a_log_are_kept() {
     let windows = LOG.replace('\n', "\r\n");
@@ -118,6 +196,9 @@ fn line_endings_of_a_log_are_kept() {
 #[case("**superseded by:** [Use X](x.md)")]
 #[case("* __SUPERSEDED BY__: ADR-0005")]
 #[case("- Superseded by: 0005")]
+#[case("- Superseded by: Use X, from 2026-01-31")]
+#[case("- Superseded by: Use X, from scratch")]
+#[case("- valid from: 2026-02-02")]
 #[case("superseded by: Use X")]
 #[case("- **Valid Until:** 2026-01-01")]
 #[case("**valid until:** 2026-01-01")]

@@ -13,6 +13,7 @@ use super::types::{DecisionSummary, DigestBounds};
 use crate::compact_sort::CompactSort as _;
 use crate::document::roles::Role;
 use crate::document::section::Outline;
+use crate::unicode::is_alphanumeric;
 
 /// So few entries are little.
 const FEW_ENTRIES: usize = 4;
@@ -85,7 +86,7 @@ pub(super) fn collect(
         progress: Vec::new(),
         decisions: latest_decisions(decided, documents, bounds.decisions),
     }
-    .with_progress(all, ended, bounds.progress_entries)
+    .with_progress(all, ended, bounds)
 }
 
 impl Collected {
@@ -95,15 +96,16 @@ impl Collected {
         self.focus.is_empty() && self.state.is_empty() && lines <= FEW_ENTRIES
     }
 
-    /// Adds the latest lines of progress, except those that only name one of these decisions, or one that has ended: those that are shown, and enough
-    /// to know whether there are few.
+    /// Adds the latest lines of progress: those that are shown, and enough to know whether there are few. A line that only names one of these
+    /// decisions says nothing more where decisions are shown, and one that has ended is left out.
     fn with_progress(
         mut self,
         all: &[(DocumentKind, usize, Vec<Entry>)],
         ended: &[String],
-        most: usize,
+        bounds: DigestBounds,
     ) -> Self {
-        let titles: BTreeSet<&str> = self.decisions.iter().map(|one| one.title.as_str()).collect();
+        let shown = if bounds.decisions == 0 { &[] } else { self.decisions.as_slice() };
+        let titles: BTreeSet<&str> = shown.iter().map(|one| one.title.as_str()).collect();
         let ended: BTreeSet<String> = ended.iter().map(|title| key(title)).collect();
         let is_named =
             |title: &str| titles.contains(title.trim()) || !ended.is_empty() && ended.contains(&key(title));
@@ -113,7 +115,7 @@ impl Collected {
             .map(progress_line)
             .filter(|line| seen.insert(key(line)))
             .filter(|line| !line.split_once("Decision Made: ").is_some_and(|(_, title)| is_named(title)))
-            .take(most.max(FEW_ENTRIES + 1))
+            .take(bounds.progress_entries.max(FEW_ENTRIES + 1))
             .collect();
         self.progress = lines;
         self
@@ -196,5 +198,5 @@ fn unique(texts: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 pub(super) fn key(text: &str) -> String {
-    text.chars().filter(|character| character.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    text.chars().filter(|character| is_alphanumeric(*character)).flat_map(char::to_lowercase).collect()
 }

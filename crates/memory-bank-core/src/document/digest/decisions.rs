@@ -14,6 +14,7 @@ use crate::document::date::{date_anywhere, dated};
 use crate::document::entry_archive::ArchivedSections;
 use crate::document::roles::{Role, is_placeholder, is_structural};
 use crate::document::section::{Heading, Outline, Section};
+use crate::unicode::is_alphabetic;
 
 const NO_REASON: &str = "not stated in short; see decision-log.md";
 
@@ -358,7 +359,7 @@ impl DecisionReader<'_, '_> {
             cells
                 .iter()
                 .map(|(_, cell)| plain(cell))
-                .find(|cell| cell.chars().any(char::is_alphabetic) && dated(cell).is_none())
+                .find(|cell| cell.chars().any(is_alphabetic) && dated(cell).is_none())
         });
         let Some(title) = title.filter(|title| content(title).is_some()) else { return };
         let date = cells.iter().find_map(|(_, cell)| dated(cell)).map(|(date, _)| date).or(above);

@@ -2,6 +2,7 @@
 
 use crate::hooks::is_session_records;
 use crate::import::IMPORT_FOLDER;
+use crate::unicode::is_alphanumeric;
 
 /// The purpose of a document, in the order in which documents are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -191,7 +192,7 @@ impl DocumentKind {
         let mut folders: Vec<&str> = lower.split('/').collect();
         let file = folders.pop().unwrap_or_default();
         let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
-        let bare: String = stem.chars().filter(|character| character.is_alphanumeric()).collect();
+        let bare: String = stem.chars().filter(|character| is_alphanumeric(*character)).collect();
         let within = |names: &[&str]| folders.iter().any(|folder| names.contains(folder));
         let is = |names: &[&str]| names.contains(&bare.as_str());
         let begins = |names: &[&str]| names.iter().any(|name| bare.starts_with(name));
@@ -234,7 +235,7 @@ pub(super) fn names_decisions(name: &str) -> bool {
     };
     DocumentKind::of(name) == DocumentKind::Decisions
         || DECISION_PREFIXES.iter().any(|word| *word != "adr" && lower.contains(word))
-        || lower.split(|character: char| !character.is_alphanumeric()).any(is_record)
+        || lower.split(|character: char| !is_alphanumeric(character)).any(is_record)
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub(super) fn fit(
     let room = bounds.tokens.saturating_sub(budget::MEMBERS_OVERHEAD_TOKENS).saturating_sub(fixed);
     let longest = budget::longest_item(bounds.tokens);
     let (lists, decisions) = lists(found, extras, bounds);
-    let mut shown = fill_preferring_whole_items(lists, Shares { room, longest }).into_iter();
+    let mut shown = fill_preferring_whole_items(&lists, Shares { room, longest }).into_iter();
     let mut next = || shown.next().unwrap_or_default();
     let mut left_out = BTreeMap::new();
     let mut note = |name: &'static str, left: usize| {

@@ -2,10 +2,11 @@
 
 use super::line_state::{labelled, plain};
 use crate::document::roles::is_one_of;
+use crate::unicode::{is_alphabetic, is_alphanumeric};
 
 /// Whether a heading is a numbered session: "Session 3".
 pub(super) fn is_session(title: &str) -> bool {
-    let bare = title.trim_start_matches(|character: char| !character.is_alphanumeric());
+    let bare = title.trim_start_matches(|character: char| !is_alphanumeric(character));
     // The headings of a log begin with a date.
     if bare.starts_with(|first: char| first.is_ascii_digit()) {
         return false;
@@ -34,7 +35,7 @@ pub(super) fn is_session(title: &str) -> bool {
 
 /// Whether a heading is only the number of a session, without a topic: "Session 3 (2026-11-22)".
 pub(super) fn is_number_only(title: &str) -> bool {
-    let words = |character: &char| character.is_alphabetic();
+    let words = |character: &char| is_alphabetic(*character);
     is_session(title) && title.chars().filter(words).count() <= "session".len() + 2
 }
 
@@ -96,7 +97,7 @@ pub(super) fn is_past(title: &str) -> bool {
 
 /// Whether a heading is about an earlier session than the last one.
 pub(super) fn is_earlier_session(title: &str) -> bool {
-    let bare = title.trim_start_matches(|character: char| !character.is_alphanumeric());
+    let bare = title.trim_start_matches(|character: char| !is_alphanumeric(character));
     if bare.starts_with(|first: char| first.is_ascii_digit()) {
         return false;
     }
@@ -133,12 +134,12 @@ pub(super) fn is_earlier_session(title: &str) -> bool {
 /// Whether the words beside a date are a version number.
 pub(super) fn is_version(words: &str) -> bool {
     let bare = words.replace("Unreleased", "");
-    bare.chars().filter(|character| character.is_alphabetic()).count() <= 1
+    bare.chars().filter(|character| is_alphabetic(*character)).count() <= 1
         || bare
             .to_lowercase()
             .trim_start_matches(['[', ' '])
             .strip_prefix("version")
-            .is_some_and(|rest| !rest.chars().any(char::is_alphabetic))
+            .is_some_and(|rest| !rest.chars().any(is_alphabetic))
 }
 
 /// The number of a numbered heading: of a session, phase, sprint, day or version.
@@ -185,7 +186,7 @@ pub(super) fn number_in(title: &str) -> Option<u64> {
     }
     let lower = title.to_lowercase();
     let mut before = "";
-    for word in lower.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty()) {
+    for word in lower.split(|character: char| !is_alphanumeric(character)).filter(|word| !word.is_empty()) {
         let is_digits = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
         if is_digits(word)
             && !is_digits(before)

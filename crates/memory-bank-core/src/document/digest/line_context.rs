@@ -11,6 +11,7 @@ use crate::document::date::{date_anywhere, dated};
 use crate::document::roles::{Role, is_one_of, is_placeholder};
 use crate::document::section::Heading;
 use crate::document::section_titles::{HISTORY, NOTES, TASKS};
+use crate::unicode::is_alphabetic;
 
 /// The context of the current position.
 #[derive(Clone, Default)]
@@ -132,6 +133,6 @@ pub(super) fn named_heading(heading: &Heading) -> Option<(Role, String)> {
     // "Phase 2: Next steps" and "To do: backlog" have no name.
     let is_name = !is_placeholder(rest) && Role::of_heading(rest).is_none() && dated(rest).is_none();
     // "Overall progress: 65%" needs its label.
-    let has_own_words = rest.chars().filter(|character| character.is_alphabetic()).count() > 2;
+    let has_own_words = rest.chars().filter(|character| is_alphabetic(*character)).count() > 2;
     (counts && is_name).then(|| (role, plain(if has_own_words { rest } else { &heading.title })))
 }

@@ -1,6 +1,7 @@
 //! One line of a bank: its check box, whether it is finished, and its words without punctuation.
 
 use crate::document::roles::{Role, is_placeholder};
+use crate::unicode::{is_alphabetic, is_alphanumeric};
 
 /// The state that a line declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,8 +77,8 @@ fn is_struck(text: &str) -> bool {
     }
     let Some((before, rest)) = text.split_once("~~") else { return false };
     let Some((struck, behind)) = rest.rsplit_once("~~") else { return false };
-    let aside = before.chars().chain(behind.chars()).filter(|character| character.is_alphabetic()).count();
-    struck.chars().any(char::is_alphanumeric) && aside <= struck.chars().count().max(40)
+    let aside = before.chars().chain(behind.chars()).filter(|character| is_alphabetic(*character)).count();
+    struck.chars().any(is_alphanumeric) && aside <= struck.chars().count().max(40)
 }
 
 pub(super) fn ends_finished(text: &str) -> bool {
@@ -223,7 +224,7 @@ pub(super) fn is_finished(status: &str) -> bool {
         return true;
     }
     let words: String =
-        lower.chars().filter(|character| character.is_alphanumeric() || character.is_whitespace()).collect();
+        lower.chars().filter(|character| is_alphanumeric(*character) || character.is_whitespace()).collect();
     Role::of_heading(&words) == Some(Role::Done)
 }
 
@@ -276,7 +277,7 @@ pub(super) fn is_introduction(line: &str) -> bool {
         "이 문서",
     ];
     let bare = plain(line).to_lowercase();
-    let bare = bare.trim_start_matches(|character: char| !character.is_alphanumeric());
+    let bare = bare.trim_start_matches(|character: char| !is_alphanumeric(character));
     INTRODUCTIONS.iter().any(|beginning| bare.starts_with(beginning))
 }
 

@@ -5,6 +5,7 @@ use jiff::civil::DateTime;
 use super::line_state::{content, plain};
 use crate::document::date::dated;
 use crate::document::roles::{Role, is_placeholder, is_structural};
+use crate::unicode::is_alphabetic;
 
 /// Heads of columns with a status.
 const STATUS_HEADS: &[&str] = &[
@@ -109,7 +110,7 @@ impl Row {
         };
         let status = cells.iter().find(|(head, _)| is(head, STATUS_HEADS));
         let date = cells.iter().find_map(|(head, cell)| is(head, DATE_HEADS).then(|| dated(cell)).flatten());
-        let skip = |head: &str, cell: &str| is(head, OTHER_HEADS) || !cell.chars().any(char::is_alphabetic);
+        let skip = |head: &str, cell: &str| is(head, OTHER_HEADS) || !cell.chars().any(is_alphabetic);
         let words = cells
             .iter()
             .filter(|cell| Some(*cell) != status)

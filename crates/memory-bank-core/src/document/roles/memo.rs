@@ -1,7 +1,8 @@
 //! Remembers the results of a function on texts that logs repeat.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+
+use foldhash::HashMap;
 
 /// The results of a pure function on short texts, within a bound.
 pub(super) struct Memo<T>(RefCell<HashMap<Box<str>, T>>);

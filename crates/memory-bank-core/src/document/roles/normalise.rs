@@ -1,8 +1,11 @@
 //! Normalises headings: lower case, without accents, emphasis, numbers, emoji and punctuation.
 
+use std::borrow::Cow;
+
 use super::role::Role;
 use super::title_words::AND;
 use crate::document::date::date_at_start;
+use crate::unicode::is_alphanumeric;
 
 /// A heading, split into its parts.
 pub(super) struct Title {
@@ -20,9 +23,9 @@ impl Title {
     pub(super) fn of(raw: &str) -> Self {
         /// Longer headings are sentences.
         const MAX_HEADING_CHARS: usize = 200;
-        let plain: String = raw.chars().take(MAX_HEADING_CHARS).map(half_width).collect();
+        let plain = beginning(raw, MAX_HEADING_CHARS);
         let (mut outer, inner) = without_brackets(&plain);
-        if !outer.chars().any(char::is_alphanumeric) {
+        if !outer.chars().any(is_alphanumeric) {
             outer = inner.join(" ");
         }
         let outer = without_ordinal(&outer);
@@ -33,6 +36,14 @@ impl Title {
             sign: plain.chars().find_map(sign_role).filter(|_| date_at_start(raw).is_none()),
         }
     }
+}
+
+/// The first characters of a text, as [`half_width`].
+fn beginning(text: &str, chars: usize) -> Cow<'_, str> {
+    if text.is_ascii() && text.len() <= chars && memchr::memchr2(b'`', b'_', text.as_bytes()).is_none() {
+        return Cow::Borrowed(text);
+    }
+    text.chars().take(chars).map(half_width).collect()
 }
 
 /// The words of a text in lower case and without accents, separated by one blank; without blanks in languages that do
@@ -48,7 +59,7 @@ fn words_in_any_script(text: &str) -> String {
             '&' | '+' => spaced.push_str(" and "),
             '\'' => spaced.push('\''),
             _ if is_mark(character) => {}
-            _ if character.is_alphanumeric() => {
+            _ if is_alphanumeric(character) => {
                 character.to_lowercase().for_each(|lower| fold(lower, &mut spaced));
             }
             _ => spaced.push(' '),
@@ -131,6 +142,9 @@ fn parts(outer: &str) -> Vec<String> {
 
 /// The text outside of brackets, and the text in each pair of brackets. A link is replaced by its text.
 fn without_brackets(text: &str) -> (String, Vec<String>) {
+    if text.is_ascii() && memchr::memchr3(b'(', b'[', b'{', text.as_bytes()).is_none() {
+        return (text.to_owned(), Vec::new());
+    }
     let mut outer = String::new();
     let mut inner = Vec::new();
     let mut open: Option<(char, String)> = None;
@@ -160,8 +174,8 @@ fn without_brackets(text: &str) -> (String, Vec<String>) {
 
 /// The text without the number of a list or section before it: `1.`, `2.3`, `a)`, `IV.`, `一、`.
 fn without_ordinal(text: &str) -> &str {
-    let bare = text.trim_start_matches(|character: char| !character.is_alphanumeric());
-    let length = bare.find(|character: char| !character.is_alphanumeric()).unwrap_or(bare.len());
+    let bare = text.trim_start_matches(|character: char| !is_alphanumeric(character));
+    let length = bare.find(|character: char| !is_alphanumeric(character)).unwrap_or(bare.len());
     let (first, rest) = bare.split_at(length);
     let is_number = |word: &str| {
         word.chars().all(|character| "ivxIVX".contains(character))

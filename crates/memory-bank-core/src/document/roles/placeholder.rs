@@ -4,8 +4,9 @@ mod nothing_words;
 mod template_words;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::sync::LazyLock;
+
+use foldhash::HashSet;
 
 use self::nothing_words::{BESIDE_CJK_DENIALS, BESIDE_DENIALS, CJK_DENIALS, DENIALS, NOTHING};
 use self::template_words::{
@@ -14,6 +15,7 @@ use self::template_words::{
 use super::memo::Memo;
 use super::normalise::{half_width, is_cjk, words};
 use crate::document::date::{begins_with_day, date_anywhere};
+use crate::unicode::{is_alphabetic, is_alphanumeric};
 
 /// Whether a line of a document has no content of its own: a row of a template (`[Task 1]`, `Decision 1 [Date]`,
 /// `- **Date:** [Date]`), a lone bullet, a comment, or a word for nothing (`TBD`, `N/A`, `none yet`).
@@ -21,7 +23,7 @@ use crate::document::date::{begins_with_day, date_anywhere};
 pub fn is_placeholder(line: &str) -> bool {
     let text = without_comments(line);
     let text = bare(&text);
-    if !text.chars().any(char::is_alphanumeric) {
+    if !text.chars().any(is_alphanumeric) {
         return true;
     }
     if is_form(text) || is_introduction(text) {
@@ -88,7 +90,7 @@ fn without_number_before(text: &str) -> Option<&str> {
     if !text.is_ascii() && text.chars().any(is_cjk) {
         return None;
     }
-    let start = text.find(|character: char| character.is_alphanumeric())?;
+    let start = text.find(is_alphanumeric)?;
     let (before, rest) = text.split_at(start);
     if before.chars().any(|character| matches!(half_width(character), '&' | '+' | '\'')) {
         return None;
@@ -215,11 +217,11 @@ fn bare(line: &str) -> &str {
         text = rest;
     }
     let text = text.trim_start();
-    let text = ["[ ]", "[x]", "[X]", "[]", "[-]", "[~]"]
-        .iter()
-        .find_map(|mark| text.strip_prefix(mark))
+    let text = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_prefix([' ', 'x', 'X', '-', '~']).unwrap_or(rest).strip_prefix(']'))
         .unwrap_or(text);
-    text.trim_matches(|character: char| character.is_whitespace() || "*_|".contains(character))
+    text.trim_matches(|character: char| character.is_whitespace() || matches!(character, '*' | '_' | '|'))
 }
 
 /// Whether the text is an unfilled form: template words in brackets, and beside them only a label, a number or
@@ -295,7 +297,7 @@ fn is_field(inner: &str, bracket: char) -> bool {
     // `{{task}}`
     let is_variable = inner.starts_with('{');
     let inner = inner.trim().trim_matches(['[', ']', '{', '}']);
-    let shout = inner.chars().filter(|character| character.is_alphabetic()).all(char::is_uppercase);
+    let shout = inner.chars().filter(|character| is_alphabetic(*character)).all(char::is_uppercase);
     let is_key = shout && inner.chars().any(|character| character.is_ascii_digit());
     let is_word = shout && inner.chars().all(|character| character.is_ascii_alphabetic()) && inner.len() <= 8;
     let fields =
@@ -303,7 +305,7 @@ fn is_field(inner: &str, bracket: char) -> bool {
     if is_date_form(inner) {
         return true;
     }
-    if !inner.chars().any(char::is_alphabetic)
+    if !inner.chars().any(is_alphabetic)
         || is_key
         || (is_word && !fields.contains(&inner))
         || date_anywhere(inner).is_some()
@@ -320,7 +322,7 @@ fn is_field(inner: &str, bracket: char) -> bool {
 
 /// Whether the words are a question to the reader: "What are you working on right now?"
 fn is_question_to_the_reader(inner: &str) -> bool {
-    let mut words = inner.split(|character: char| !character.is_alphabetic());
+    let mut words = inner.split(|character: char| !is_alphabetic(character));
     inner.ends_with('?')
         && words.any(|word| word.eq_ignore_ascii_case("you") || word.eq_ignore_ascii_case("your"))
 }
@@ -334,7 +336,7 @@ fn is_template_wording(inner: &str) -> bool {
     }
     // Exactly a word and a digit: an issue with a longer number, or with a sign before it, is content.
     if let Some(bare) = inner.trim().strip_suffix(|character: char| ('1'..='9').contains(&character))
-        && bare.chars().all(|character| character.is_alphabetic() || character == ' ')
+        && bare.chars().all(|character| is_alphabetic(character) || character == ' ')
         && NUMBERED.contains(&words(bare).as_str())
     {
         return true;
@@ -372,7 +374,7 @@ fn is_date_form(text: &str) -> bool {
 fn is_label(rest: &str) -> bool {
     let text =
         rest.trim_matches(|character: char| character.is_whitespace() || "*_-–—,;.|/()~".contains(character));
-    if !text.chars().any(char::is_alphanumeric) {
+    if !text.chars().any(is_alphanumeric) {
         return true;
     }
     let plain = words(text);

@@ -7,8 +7,8 @@ use rstest::rstest;
 
 use super::{at, bank, path, stored, text};
 use crate::document::{
-    AddProgressEntry, Archived, CoreDocument, EntryType, TrackProgress, add_progress_entry, track_progress,
-    with_archiving,
+    AddProgressEntry, Archived, CoreDocument, EntryType, LogDecision, TrackProgress, UpdateTasks,
+    add_progress_entry, log_decision, track_progress, update_tasks, with_archiving,
 };
 use crate::error::EditError;
 use crate::limits;
@@ -76,6 +76,46 @@ fn a_missing_archive_is_requested_only_above_the_bound() {
     );
     let mut small = bank(&[(CoreDocument::Progress, "# P\n")]);
     assert_eq!(grow(&mut small, CoreDocument::Progress).unwrap(), []);
+}
+
+#[rstest]
+#[case::at_the_end("# P\n\n## Notes\nstays\n\n# Archive\n\n## Old\n- [ ] gone\n")]
+#[case::windows("# P\r\n\r\n# archive\r\n\r\n## Old\r\n- [ ] gone\r\n")]
+#[case::underlined("P\n=\n\nArchive\n=======\n\n## Old\n- [ ] gone\n")]
+#[case::twice("# P\n\n# Archive\n- [ ] gone\n\n# Archive\n\n## Old\n")]
+#[case::without_a_line_end("# P\n\n# Archive\n- [ ] gone")]
+#[case::title("# Archive\n\n## Old\n- [ ] gone\n")]
+fn an_archive_of_level_1_at_the_end_contains_no_section_that_is_added_later(#[case] content: &str) {
+    let all = [CoreDocument::Progress, CoreDocument::DecisionLog, CoreDocument::ActiveContext];
+    let mut drafts = bank(&all.map(|document| (document, content)));
+    let start = |text: &str| text.to_lowercase().find("archive").unwrap();
+    for round in ["first", "second"] {
+        let progress = TrackProgress {
+            action: "Did".into(),
+            description: format!("{round} <step>"),
+            update_active_context: true,
+        };
+        track_progress(&mut drafts, &progress, at(), "a").unwrap();
+        let decision = LogDecision {
+            title: format!("{round} <choice>"),
+            context: "c".into(),
+            decision: "d".into(),
+            ..LogDecision::default()
+        };
+        log_decision(&mut drafts, &decision, at(), "a").unwrap();
+        let tasks = UpdateTasks { add: Some(vec![format!("{round} <task>")]), ..UpdateTasks::default() };
+        update_tasks(&mut drafts, &tasks, at()).unwrap();
+    }
+    for document in all {
+        let text = text(&drafts, document);
+        let archive = text.get(start(&text)..).unwrap();
+        assert!(!archive.contains('<') && archive.contains("gone"), "{document:?}: {text}");
+        assert!(text.ends_with(content.get(content.len() - 7..).unwrap()), "{document:?}: {text:?}");
+        // The second call found the section of the first one.
+        let headings: Vec<&str> = text.lines().filter(|line| line.starts_with("## ")).collect();
+        let unique: std::collections::BTreeSet<&str> = headings.iter().copied().collect();
+        assert_eq!(headings.len(), unique.len(), "{document:?}: {text}");
+    }
 }
 
 #[test]

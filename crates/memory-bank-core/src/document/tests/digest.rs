@@ -246,21 +246,26 @@ fn lines_of_progress_about_ended_decisions_are_hidden() {
         decision("Use nom", serde_json::json!({"validUntil": "2026-01-01"})),
         decision("Use nom", serde_json::json!({})),
         decision("Use PostgreSQL", serde_json::json!({"supersedes": ["Use `MySQL`"]})),
+        decision("Use gRPC", serde_json::json!({"validFrom": "2999-01-01"})),
     ] {
         log_decision(&mut drafts, &request, at(), "a").unwrap();
     }
     let (progress, log) = (text(&drafts, Progress), text(&drafts, DecisionLog));
     let holding = holding_decisions("decision-log.md", &log, at().as_millisecond()).unwrap();
-    assert_eq!(holding.ended, ["Use MySQL", "Use REST"]);
-    let bounds = DigestBounds { decisions: 0, ..DigestBounds::default() };
-    let lines = |log: &str, ended: &[String]| {
+    assert_eq!(holding.ended, ["Use MySQL", "Use REST", "Use gRPC"]);
+    let read = |log: &str, ended: &[String], bounds: DigestBounds| {
         let content = DigestContent::of(&sources("", &progress, log), ended, bounds);
         content.digest(&DigestExtras::default(), bounds).recent_progress
     };
+    let lines = |log: &str, ended: &[String]| read(log, ended, DigestBounds::default());
     assert_eq!(lines(&holding.text, &holding.ended), Vec::<String>::new());
+    // Where no decision is shown, the lines about those that hold are.
+    let without = DigestBounds { decisions: 0, ..DigestBounds::default() };
+    assert_eq!(read(&holding.text, &holding.ended, without), lines("", &holding.ended));
     // Without the titles of those that hold, the others are left.
     let none = lines("", &holding.ended);
-    assert!(none.iter().all(|line| !line.contains("MySQL") && !line.contains("REST")), "{none:?}");
+    let left_out = ["MySQL", "REST", "gRPC"];
+    assert!(none.iter().all(|line| left_out.iter().all(|title| !line.contains(title))), "{none:?}");
     assert!(none[0].contains("Use PostgreSQL") && none[1].contains("Use nom"), "{none:?}");
     assert!(lines("", &[]).iter().any(|line| line.contains("MySQL")));
     assert!(holding_decisions("notes.md", &log, at().as_millisecond()).is_none());

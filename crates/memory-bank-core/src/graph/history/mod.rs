@@ -1,6 +1,8 @@
 //! The history of the graph: changes of single entities, observations and relations, an entity as it was, and the events
 //! that bring it back.
 
+mod difference;
+mod former;
 mod part;
 mod render;
 mod restore;
@@ -10,11 +12,14 @@ mod take_back;
 use jiff::Timestamp;
 
 use crate::caller::KeyId;
+use crate::graph::state::GraphState;
 use crate::graph::{Entity, Observation, Relation};
 use crate::history::{ChangeFacts, UndoMark};
 use crate::store::EntityRef;
 use crate::words::word_enum;
 
+pub use difference::events_between;
+pub use former::FormerItems;
 pub use render::{render, summary, summary_of};
 pub use restore::{EntityRestored, plan_restore};
 pub use snapshot::EntitySnapshot;
@@ -30,6 +35,33 @@ word_enum! {
         Changed = "changed",
         /// It was removed, also with its entity.
         Deleted = "deleted",
+    }
+}
+
+word_enum! {
+    /// Who is known to have made a change.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+    pub enum Origin {
+        /// This installation, for its author.
+        #[default]
+        Own = "own",
+        /// Something outside of the server, after this installation had changed the graph. It has no author.
+        Outside = "outside",
+        /// It came with the folder, and this installation did not write it. It has no author.
+        Foreign = "foreign",
+    }
+}
+
+impl Origin {
+    /// Of a change that a transfer brought, by its author and its tool: the source names an author of what it has not got from elsewhere, and
+    /// in the place of a tool that something outside changed its graph.
+    #[must_use]
+    pub fn of_imported(author: Option<&str>, tool: Option<&str>) -> Self {
+        match (author, tool) {
+            (Some(_), _) => Self::Own,
+            (None, Some(tool)) if tool == Self::Outside.as_str() => Self::Outside,
+            (None, _) => Self::Foreign,
+        }
     }
 }
 
@@ -94,6 +126,17 @@ impl GraphItem {
     }
 }
 
+impl GraphState {
+    /// The entity, observation or relation with this id.
+    #[must_use]
+    pub fn item(&self, id: &str) -> Option<GraphItem> {
+        let entity = || self.entity(id).cloned().map(GraphItem::Entity);
+        let observation = || self.observation(id).cloned().map(GraphItem::Observation);
+        let relation = || self.relation(id).cloned().map(GraphItem::Relation);
+        entity().or_else(observation).or_else(relation)
+    }
+}
+
 /// One change of an entity, an observation or a relation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GraphChange {
@@ -125,9 +168,19 @@ pub struct GraphChange {
     pub tool: Option<String>,
     /// What it took back, if it is of an undo.
     pub undoes: Option<UndoMark>,
+    /// Whether it came with a transfer: its author is as the source named it, no user of this store.
+    pub imported: bool,
+    /// Who is known to have made it.
+    pub origin: Origin,
 }
 
 impl GraphChange {
+    /// Whether a user of this store of that name made the change.
+    #[must_use]
+    pub fn is_by(&self, user: &str) -> bool {
+        !self.imported && self.author.as_deref() == Some(user)
+    }
+
     /// What an undo asks of it.
     #[must_use]
     pub fn facts(&self) -> ChangeFacts<'_> {
@@ -136,6 +189,7 @@ impl GraphChange {
             session: self.session.as_deref(),
             author: self.author.as_deref(),
             undoes: self.undoes.as_ref(),
+            imported: self.imported,
         }
     }
 

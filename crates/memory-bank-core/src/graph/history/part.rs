@@ -16,7 +16,11 @@ impl GraphState {
         let others = |id| self.observations_of(id).find(|one| !part.observations.contains(&one.id));
         let others = part.emptied.iter().filter_map(|id| others(id));
         let named = part.observations.iter().filter_map(|id| self.observation(id));
-        for observation in named.chain(others).cloned() {
+        let held = part.holding.iter().filter_map(|id| self.observation(id));
+        let successors = held.flat_map(|held| {
+            self.bounded_of(&held.entity_id).filter(|one| one.validity().supersedes.contains(&held.id))
+        });
+        for observation in named.chain(others).chain(successors).cloned() {
             found.apply(Event::ObservationAdd { observation, ts: ts() });
         }
         let others = |id| self.relations_of(id).find(|one| !part.relations.contains(&one.id));

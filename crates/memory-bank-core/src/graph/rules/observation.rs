@@ -1,5 +1,7 @@
 //! Plans an observation beside those that an entity has: it exists already, or is added and may replace others.
 
+use std::collections::BTreeMap;
+
 use crate::error::GraphError;
 use crate::graph::ids::observation_id;
 use crate::graph::rules::ObservationPlan;
@@ -33,6 +35,18 @@ struct Known<'a> {
 impl<'a> Known<'a> {
     fn observation(&self, id: &str) -> Option<&'a Observation> {
         self.graphs.iter().find_map(|graph| graph.observation(id))
+    }
+
+    /// The newest fact that replaced these before, by the id of the replaced one, unless it is replaced now, too.
+    fn replaced_before(&self, replaced: &[&Observation]) -> BTreeMap<String, String> {
+        let is_replaced = |id: &str| replaced.iter().any(|fact| fact.id == id);
+        let mut already = BTreeMap::new();
+        for by in self.graphs.iter().flat_map(|graph| graph.bounded_of(self.entity_id)) {
+            for id in by.validity().supersedes.iter().filter(|id| is_replaced(id) && !is_replaced(&by.id)) {
+                already.insert(id.clone(), by.id.clone());
+            }
+        }
+        already
     }
 
     fn holds(&self, fact: &Observation) -> bool {
@@ -158,6 +172,7 @@ impl ObservationPlan {
             return Ok(ObservationAdded {
                 similar: similar_facts(&self.text, others),
                 superseded: replaced.iter().copied().cloned().collect(),
+                already: known.replaced_before(replaced),
                 observation,
                 existed: false,
             });
@@ -181,6 +196,12 @@ impl ObservationPlan {
 impl ObservationAdded {
     /// An observation that existed already.
     fn existing(observation: &Observation) -> Self {
-        Self { observation: observation.clone(), existed: true, superseded: Vec::new(), similar: Vec::new() }
+        Self {
+            observation: observation.clone(),
+            existed: true,
+            superseded: Vec::new(),
+            already: BTreeMap::new(),
+            similar: Vec::new(),
+        }
     }
 }

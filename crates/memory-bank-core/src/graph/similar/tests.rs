@@ -23,6 +23,8 @@ use super::*;
 #[case("The API runs on Kubernetes in production", "The API runs on Nomad in production")]
 #[case("Config is read from config/app.yml at start", "Config is read from config/app.toml at start")]
 #[case("Retries are enabled", "Retries are disabled")]
+#[case("Retries are limited to three", "Retries are limited to five")]
+#[case("The timeout is thirty seconds", "The timeout is 40 seconds")]
 #[case("Authentication is required", "Authentication is optional")]
 #[case("The service is stateless", "The service is not stateless")]
 #[case("Uses an ORM", "Does not use an ORM")]
@@ -38,6 +40,8 @@ fn contraries_are_found_in_both_directions(#[case] one: &str, #[case] other: &st
 
 #[rstest]
 #[case("The API uses JWT tokens", "API uses JWT token")]
+#[case("The limit is 1,000 requests", "The limit is 1000 requests")]
+#[case("The timeout is thirty seconds", "The timeout is 30 seconds")]
 #[case("the api uses jwt tokens.", "The API uses JWT tokens")]
 #[case("Uses PostgreSQL for storage", "uses postgresql for storage!")]
 #[case("Handles authentication of users", "Handles authentification of users")]

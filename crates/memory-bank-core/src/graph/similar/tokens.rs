@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::search::{Language, dates_in, is_function_word};
+use crate::unicode::is_alphanumeric;
 
 /// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +98,30 @@ const NEGATIONS: &[&str] = &[
 const COPULAS: &[&str] = &[
     "is", "are", "was", "were", "be", "equals", "=", "ist", "sind", "est", "sont", "es", "son", "é", "são",
     "è", "sono", "jest",
+];
+/// Numbers as words.
+const NUMBER_WORDS: &[(&str, &str)] = &[
+    ("zero", "0"),
+    ("two", "2"),
+    ("three", "3"),
+    ("four", "4"),
+    ("five", "5"),
+    ("six", "6"),
+    ("seven", "7"),
+    ("eight", "8"),
+    ("nine", "9"),
+    ("ten", "10"),
+    ("eleven", "11"),
+    ("twelve", "12"),
+    ("fifteen", "15"),
+    ("twenty", "20"),
+    ("thirty", "30"),
+    ("forty", "40"),
+    ("fifty", "50"),
+    ("sixty", "60"),
+    ("ninety", "90"),
+    ("hundred", "100"),
+    ("thousand", "1000"),
 ];
 /// Words after a subject.
 const AUXILIARIES: &[&str] = &[
@@ -307,7 +332,7 @@ fn spelt(text: &str) -> Vec<Spelt<'_>> {
     for piece in
         text.split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '"' | '`' | '„' | '“' | '”'))
     {
-        let is_in_word = |c: char| c.is_alphanumeric() || matches!(c, '#' | '%' | '/' | '_' | '@' | '+');
+        let is_in_word = |c: char| is_alphanumeric(c) || matches!(c, '#' | '%' | '/' | '_' | '@' | '+');
         let word = piece
             .trim_start_matches(|c: char| !is_in_word(c) && c != '-')
             .trim_end_matches(|c: char| !is_in_word(c));
@@ -317,7 +342,7 @@ fn spelt(text: &str) -> Vec<Spelt<'_>> {
             Some((particle, word)) if particle.chars().count() <= 2 && word.chars().count() > 1 => word,
             _ => word,
         };
-        if word.chars().any(char::is_alphanumeric) {
+        if word.chars().any(is_alphanumeric) {
             let lower = word.to_lowercase().replace('’', "'");
             words.push(Spelt { text: word, lower, after_colon });
             after_colon = false;
@@ -343,6 +368,9 @@ fn class_of(word: &Spelt<'_>, is_first: bool, next: &str, language: Language) ->
     let lower = word.lower.as_str();
     if NEGATIONS.contains(&lower) || (lower == "n't") {
         return Class::Negation;
+    }
+    if number_of(lower).is_some() {
+        return Class::Number;
     }
     let digits = lower.bytes().any(|byte| byte.is_ascii_digit());
     let begins = lower.trim_start_matches(['#', '-', '+', '~', '<', '>', 'v']);
@@ -376,11 +404,31 @@ fn is_meaningful(lower: &str, is_last: bool) -> bool {
         )
 }
 
+/// The digits of a number that is written as a word. "One" is no number in most texts.
+fn number_of(lower: &str) -> Option<&'static str> {
+    NUMBER_WORDS.iter().find(|(word, _)| *word == lower).map(|(_, number)| *number)
+}
+
+/// A number without the signs that separate its thousands: `1,000,000`, `10_000`.
+fn without_separators(number: &str) -> String {
+    let groups: Vec<&str> = number.split([',', '_', '\'']).collect();
+    let is_group = |group: &&str| group.len() == 3 && group.bytes().all(|byte| byte.is_ascii_digit());
+    let is_head =
+        |group: &&&str| (1..=3).contains(&group.len()) && group.bytes().all(|byte| byte.is_ascii_digit());
+    match groups.split_first() {
+        Some((head, rest)) if is_head(&head) && rest.iter().all(is_group) => groups.concat(),
+        _ => number.to_owned(),
+    }
+}
+
 fn key_of(lower: &str, class: Class, language: Language) -> String {
     match class {
         Class::Negation => "\u{ac}".to_owned(),
         Class::Word => language.stem(lower).unwrap_or_else(|| lower.to_owned()),
-        Class::Number => lower.trim_start_matches(['v', '+', '~']).to_owned(),
+        Class::Number => match number_of(lower) {
+            Some(number) => number.to_owned(),
+            None => without_separators(lower.trim_start_matches(['v', '+', '~'])),
+        },
         Class::Name => lower.to_owned(),
     }
 }

@@ -1,5 +1,6 @@
 //! Finds lines in documents: ranked units first, then every other line that contains the query as plain text.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 
 use jiff::civil::Date;
@@ -82,6 +83,8 @@ pub struct DocumentHits {
     pub missing_phrases: Vec<String>,
     /// Words without an occurrence, so that similar words were searched.
     pub unknown_words: Vec<String>,
+    /// How many units with words of the query are left out, since their decisions have ended or have not begun.
+    pub ended: usize,
     /// How many vectors exist; `None` for a query without a vector, or while no model is set.
     pub meaning: Option<DenseCount>,
 }
@@ -94,14 +97,21 @@ impl Index {
             request.files.as_ref().map(|files| files.iter().map(String::as_str).collect());
         let in_files = |name: &str| files.as_ref().is_none_or(|files| files.contains(name));
         let days = Days::of(request.days, request.holding_at);
-        let accepts = |slot: &Slot| {
-            days.hold(slot)
-                && (files.is_none()
-                    || matches!(slot.source.as_ref(), SourceId::Document(name) if in_files(name)))
+        let is_searched = |slot: &Slot| {
+            files.is_none() || matches!(slot.source.as_ref(), SourceId::Document(name) if in_files(name))
+        };
+        let accepts = |slot: &Slot| days.hold(slot) && is_searched(slot);
+        let ended = Cell::new(0);
+        let counted = |slot: &Slot| {
+            // The unit of a whole document is none of an entry.
+            let is_entry = slot.kind != UnitKind::Document;
+            let is_ended = is_entry && days.is_ended(slot) && days.hold_date(slot) && is_searched(slot);
+            ended.set(ended.get() + usize::from(is_ended));
+            accepts(slot)
         };
         let prepared = self.prepare(&request.query, Scope::Documents);
         let scored = self.scored(&prepared, Scope::Documents);
-        let mut candidates = scored.candidates(&request.query, &prepared, request.limit, accepts);
+        let mut candidates = scored.candidates(&request.query, &prepared, request.limit, counted);
         let sorted = (request.limit.saturating_mul(2) + 20).max(MAX_RESCORED).min(candidates.len());
         self.best_first(&mut candidates, sorted);
         let missing = self.missing_phrases(&request.query, &candidates, &in_files);
@@ -136,6 +146,7 @@ impl Index {
         }
         answer.count_similar(&candidates);
         answer.hits.unknown_words = prepared.unknown_words(&request.query);
+        answer.hits.ended = ended.get();
         answer.hits
     }
 
@@ -219,7 +230,11 @@ impl Days {
     }
 
     fn hold(&self, slot: &Slot) -> bool {
-        self.holding_at.is_none_or(|at| slot.ends_at > at) && self.hold_date(slot)
+        !self.is_ended(slot) && self.hold_date(slot)
+    }
+
+    fn is_ended(&self, slot: &Slot) -> bool {
+        self.holding_at.is_some_and(|at| !slot.bounds.hold(at))
     }
 
     fn hold_date(&self, slot: &Slot) -> bool {

@@ -3,6 +3,7 @@
 use crate::search::language::{Language, LanguageCounts};
 use crate::search::unit::Unit;
 use crate::search::words::TermKind;
+use crate::unicode::is_alphanumeric;
 
 /// Two hashes of a unit's text: without dates and ids, and without any numbers.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,7 +41,7 @@ pub(super) fn languages_of(units: &[Unit]) -> Vec<Language> {
         .map(|unit| {
             let mut counts = LanguageCounts::default();
             for word in
-                unit.text.split(|c: char| !(c.is_alphanumeric() || c == '\'')).filter(|word| !word.is_empty())
+                unit.text.split(|c: char| !(is_alphanumeric(c) || c == '\'')).filter(|word| !word.is_empty())
             {
                 if word.is_ascii() && word.bytes().all(|byte| byte.is_ascii_lowercase()) {
                     counts.count(word);

@@ -8,6 +8,7 @@ use super::rank::Candidate;
 use crate::search::lines::Lines;
 use crate::search::query::{Query, fold, phrase_text};
 use crate::search::words::{TermKind, each_term};
+use crate::unicode::is_alphanumeric;
 
 /// The bonus of a text with the literal query, and the same for equal letter case.
 const LITERAL_BONUS: f64 = 0.3;
@@ -145,7 +146,7 @@ impl LineMatcher {
 /// Whether a text contains this, and not as a part of a longer word, name or path.
 fn contains_whole(text: &str, phrase: &str) -> bool {
     let is_word =
-        |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '/' | '\\' | '-'));
+        |c: Option<char>| c.is_some_and(|c| is_alphanumeric(c) || matches!(c, '_' | '/' | '\\' | '-'));
     !phrase.is_empty()
         && text.match_indices(phrase).any(|(at, _)| {
             let before = text.get(..at).and_then(|before| before.chars().next_back());

@@ -35,7 +35,7 @@ use super::query::fold;
 use super::rank::is_question;
 use super::unit::{Unit, UnitKind};
 use super::words::{TermKind, each_term};
-use crate::document::decision_marks::ending_entries;
+use crate::document::decision_marks::{Bounds, bounded_entries};
 use crate::document::{DocumentPath, is_decision_log};
 use crate::graph::{Entity, Observation};
 
@@ -77,11 +77,11 @@ impl Index {
         let units = document_units(name, text);
         let at = updated_at.as_millisecond();
         let times = vec![at; units.len()];
-        let ends = ends_of(name, text, &units);
+        let bounds = bounds_of(name, text, &units);
         let body = Body::Document(Lines::of(text));
         let id = SourceId::Document(name.to_owned());
         self.put(id.clone(), &units, &times, body);
-        self.set_ends(&id, ends);
+        self.set_bounds(&id, bounds);
     }
 
     /// Removes a document.
@@ -244,13 +244,13 @@ impl Index {
         }
     }
 
-    /// Sets when the units of a source end; an empty list means never.
-    fn set_ends(&mut self, id: &SourceId, ends: Vec<i64>) {
+    /// Sets when the units of a source hold; an empty list means always.
+    fn set_bounds(&mut self, id: &SourceId, bounds: Vec<Bounds>) {
         let Some(source) = self.sources.get(id) else { return };
-        let ends = ends.into_iter().chain(std::iter::repeat(i64::MAX));
-        for (slot, end) in source.units.iter().zip(ends) {
+        let bounds = bounds.into_iter().chain(std::iter::repeat(Bounds::NONE));
+        for (slot, bounds) in source.units.iter().zip(bounds) {
             if let Some(slot) = self.slots.get_mut(*slot as usize).and_then(Option::as_mut) {
-                slot.ends_at = end;
+                slot.bounds = bounds;
             }
         }
     }
@@ -305,7 +305,7 @@ impl Index {
             at: 0,
             own_date: own_date.unwrap_or(UNDATED),
             date: own_date.unwrap_or(UNDATED),
-            ends_at: i64::MAX,
+            bounds: Bounds::NONE,
             length,
             is_question: is_question(&unit.text),
             terms: counts.iter().map(|(term, _)| *term).collect(),
@@ -376,24 +376,27 @@ impl Index {
     }
 }
 
-/// When the decisions of a log end, for each unit; empty if none ends.
-fn ends_of(name: &str, text: &str, units: &[Unit]) -> Vec<i64> {
+/// When the decisions of a log hold, for each unit; empty if they always do.
+fn bounds_of(name: &str, text: &str, units: &[Unit]) -> Vec<Bounds> {
     if !is_decision_log(name) {
         return Vec::new();
     }
-    let ending = ending_entries(text);
-    if ending.is_empty() {
+    let entries = bounded_entries(text);
+    if entries.is_empty() {
         return Vec::new();
     }
     let line_at = |at: usize| text.get(..at).unwrap_or_default().matches('\n').count() + 1;
-    let ending: Vec<(usize, usize, i64)> =
-        ending.into_iter().map(|one| (line_at(one.range.start), line_at(one.range.end), one.end)).collect();
-    let end_of = |unit: &Unit| {
-        let own = ending.iter().filter(|(first, behind, _)| (*first..*behind).contains(&unit.line));
-        own.map(|(_, _, end)| *end).min().unwrap_or(i64::MAX)
+    let entries: Vec<(usize, usize, Bounds)> = entries
+        .into_iter()
+        .map(|one| (line_at(one.range.start), line_at(one.range.end), one.bounds))
+        .collect();
+    let bounds = |unit: &Unit| {
+        let own = entries.iter().filter(|(first, behind, _)| (*first..*behind).contains(&unit.line));
+        own.fold(Bounds::NONE, |all, (_, _, bounds)| all.and(*bounds))
     };
     // The document itself does not end with its first entry.
-    units.iter().map(|unit| if unit.kind == UnitKind::Document { i64::MAX } else { end_of(unit) }).collect()
+    let is_entry = |unit: &Unit| unit.kind != UnitKind::Document;
+    units.iter().map(|unit| if is_entry(unit) { bounds(unit) } else { Bounds::NONE }).collect()
 }
 
 /// Each term once, with its number.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::vocabulary::{Scope, Vocabulary};
 use crate::document::DocumentPath;
+use crate::document::decision_marks::Bounds;
 use crate::search::language::Language;
 use crate::search::lines::Lines;
 use crate::search::query::fold;
@@ -125,8 +126,8 @@ pub(super) struct Slot {
     pub(super) own_date: i64,
     /// Its own date, or that of its entry or section.
     pub(super) date: i64,
-    /// The first moment at which its decision does not hold any more, in milliseconds since 1970; the greatest without one.
-    pub(super) ends_at: i64,
+    /// When its decision holds.
+    pub(super) bounds: Bounds,
     pub(super) length: u32,
     /// Whether it is a question.
     pub(super) is_question: bool,

@@ -180,10 +180,11 @@ fn the_owner_of_a_matched_observation_is_a_result_too() {
 }
 
 #[test]
-fn marks_end_decisions_in_logs_of_any_name_and_spelling() {
+fn marks_bound_decisions_in_logs_of_any_name_and_spelling() {
     for (name, mark) in [
         ("architecture-decisions.md", "- **Superseded By:** Use PostgreSQL"),
         ("docs-adr-0001.md", "- **Valid Until:** 2026-01-01"),
+        ("docs-adr-0002.md", "- **Valid From:** 2026-02-02"),
         ("decisions.md", "**valid until:** 2026-01-01"),
         ("decision-log-archive-2026-11.md", "- superseded by: Use PostgreSQL"),
     ] {
@@ -195,5 +196,10 @@ fn marks_end_decisions_in_logs_of_any_name_and_spelling() {
             |query: &str, holding_at| lines(&index, &DocumentQuery { holding_at, ..wanted(query) }).len();
         assert_eq!((found("walrus", Some(at)), found("walrus", None)), (0, 1), "{name}");
         assert_eq!(found("giraffe", Some(at)), 1, "{name}");
+        let ended = |query: &str, holding_at| {
+            index.search_documents(&DocumentQuery { holding_at, ..wanted(query) }).ended
+        };
+        assert_eq!((ended("walrus", Some(at)), ended("walrus", None)), (1, 0), "{name}");
+        assert_eq!((ended("giraffe", Some(at)), ended("absent", Some(at))), (0, 0), "{name}");
     }
 }

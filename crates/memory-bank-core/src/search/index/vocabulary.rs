@@ -10,6 +10,7 @@ use crate::search::aliases::aliases_of;
 use crate::search::language::Language;
 use crate::search::query::QueryWord;
 use crate::search::words::{TermKind, with_umlauts_spelt, without_accents};
+use crate::unicode::is_alphabetic;
 
 /// The bytes of a posting, in its unit and in its term, with the slack of the term's list.
 const POSTING_BYTES: usize = 20;
@@ -492,5 +493,5 @@ fn stem_key(language: Language, term: &str) -> Option<u64> {
 
 /// Whether a term is a word that may have other forms.
 fn is_inflected(term: &str) -> bool {
-    term.chars().count() > 1 && term.chars().all(char::is_alphabetic)
+    term.chars().count() > 1 && term.chars().all(is_alphabetic)
 }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{LeftDocument, MAX_NAMED, Reason, UndoError, UndoReport, UndoRequest, UndoneDocument};
+use super::{
+    FormerVersions, LeftDocument, MAX_NAMED, Reason, UndoError, UndoReport, UndoRequest, UndoneDocument,
+};
 use crate::caller::{Caller, Right};
 use crate::document::{DocumentPath, Etag};
 use crate::error::EditError;
@@ -10,7 +12,7 @@ use crate::history::{
     Chain, ChainQuery, Link, Snapshot, Subject, TakenBack, Version, VersionQuery, take_back,
 };
 use crate::limits;
-use crate::store::{Bank, Drafts, HistoryError, ReadOutcome};
+use crate::store::{Bank, Drafts, HistoryError, ReadOutcome, Renaming};
 
 /// What an undo does with documents.
 #[derive(Default)]
@@ -56,7 +58,12 @@ impl DocumentPlan {
         for (document, (path, numbers)) in set {
             let from = numbers.first().copied().unwrap_or_default();
             let query = ChainQuery { document, path: path.clone(), from, most: limits::CHAIN_VERSIONS };
-            let left = |reason| LeftDocument { path: path.clone(), reason, others: Vec::new() };
+            let left = |reason| LeftDocument {
+                path: path.clone(),
+                reason,
+                others: Vec::new(),
+                former: FormerVersions::default(),
+            };
             let chain = match bank.chain(caller, &query).await {
                 Ok(chain) => chain,
                 Err(HistoryError::NoDocument(_)) => {
@@ -74,7 +81,12 @@ impl DocumentPlan {
                     }
                     planned.push(one);
                 }
-                Err(left) => plan.left.push(left),
+                Err(mut left) => {
+                    if matches!(left.reason, Reason::Obstacle(_)) {
+                        left.former = former_versions(bank, caller, &chain, &left.path, &numbers).await?;
+                    }
+                    plan.left.push(left);
+                }
             }
         }
         plan.take_names(bank, caller, planned).await?;
@@ -88,28 +100,26 @@ impl DocumentPlan {
         caller: &Caller,
         planned: Vec<Planned>,
     ) -> Result<(), UndoError> {
-        let mut free = BTreeSet::new();
+        let mut names = Names::default();
+        if planned.iter().any(|one| one.new_name().is_some()) {
+            names.stored = bank.list(caller).await?.into_iter().map(|entry| entry.name).collect();
+        }
         for name in planned.iter().filter_map(Planned::new_name) {
             // One at a time, since a document of this name may be large.
             let found = bank.read(caller, std::slice::from_ref(name)).await?;
-            if matches!(found.as_slice(), [ReadOutcome::Missing]) {
-                free.insert(name.clone());
+            if !matches!(found.as_slice(), [ReadOutcome::Missing]) {
+                names.taken.insert(name.clone());
             }
         }
-        for Planned { change, undone, others } in planned {
-            let new = change.new_name().cloned();
-            match new.filter(|name| !free.remove(name)) {
-                None => {
-                    self.changes.push(change);
-                    self.undone.push(undone);
-                }
-                Some(name) => {
-                    let path =
-                        undone.from.clone().or_else(|| undone.to.clone()).unwrap_or_else(|| name.clone());
-                    let reason = Reason::NameTaken(name);
-                    self.left.push(LeftDocument { path, reason, others });
-                }
-            }
+        let mut planned = planned;
+        while let Some((place, reason)) = names.refuse_one(&planned) {
+            let Planned { undone, others, .. } = planned.remove(place);
+            let Some(path) = undone.from.or(undone.to) else { continue };
+            self.left.push(LeftDocument { path, reason, others, former: FormerVersions::default() });
+        }
+        for Planned { change, undone, .. } in planned {
+            self.changes.push(change);
+            self.undone.push(undone);
         }
         Ok(())
     }
@@ -138,11 +148,63 @@ impl DocumentPlan {
 
     /// Whether a document changed since the plan was made.
     pub(super) fn is_stale(&self, drafts: &Drafts) -> bool {
-        self.changes.iter().any(|change| change.is_stale(drafts))
+        let left: BTreeSet<&DocumentPath> = self.changes.iter().filter_map(Change::left_name).collect();
+        self.changes.iter().any(|change| change.is_stale(drafts, &left))
     }
 
+    /// Deletions and renamings come first: they free names.
     pub(super) fn apply(&self, drafts: &mut Drafts) -> Result<(), EditError> {
-        self.changes.iter().try_for_each(|change| change.apply(drafts))
+        let mut renamings = Vec::new();
+        for Change { from, to, .. } in &self.changes {
+            match (from, to) {
+                (Some((from, _)), None) => drafts.delete(from)?,
+                (Some((from, _)), Some(to)) if *from != to.path => {
+                    renamings.push(Renaming { from, to: &to.path, text: &to.text });
+                }
+                _ => {}
+            }
+        }
+        drafts.rename_all(&renamings)?;
+        for Change { document: (document, last), from, to } in &self.changes {
+            match (from, to) {
+                (Some((from, _)), Some(to)) if *from == to.path => drafts.set(&to.path, to.text.clone())?,
+                (None, Some(to)) => drafts.revive(&to.path, to.text.clone(), document, *last)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The names that a bank has.
+#[derive(Default)]
+struct Names {
+    /// Those new names that documents have.
+    taken: BTreeSet<DocumentPath>,
+    /// All names.
+    stored: Vec<String>,
+}
+
+impl Names {
+    /// The place of a document that cannot get its new name, and why: the name is taken, or a file system could not keep it beside
+    /// another name, and the document with that name keeps it, or another document gets it.
+    fn refuse_one(&self, planned: &[Planned]) -> Option<(usize, Reason)> {
+        let left: BTreeSet<&str> =
+            planned.iter().filter_map(|one| one.change.left_name()).map(DocumentPath::as_str).collect();
+        let mut given: Vec<&str> = Vec::new();
+        planned.iter().enumerate().find_map(|(place, one)| {
+            let name = one.new_name()?;
+            let is_taken = self.taken.contains(name) && !left.contains(name.as_str());
+            if is_taken || given.contains(&name.as_str()) {
+                return Some((place, Reason::NameTaken(name.clone())));
+            }
+            let kept = self.stored.iter().map(String::as_str).filter(|stored| !left.contains(stored));
+            if let Some(other) = kept.chain(given.iter().copied()).find(|other| name.clashes_with(other)) {
+                return Some((place, Reason::NameClashes(Box::new((name.clone(), other.to_owned())))));
+            }
+            given.push(name.as_str());
+            None
+        })
     }
 }
 
@@ -159,25 +221,19 @@ impl Change {
         (self.from.as_ref().map(|(path, _)| path) != Some(to)).then_some(to)
     }
 
-    fn is_stale(&self, drafts: &Drafts) -> bool {
+    /// The name that the document has and does not keep.
+    fn left_name(&self) -> Option<&DocumentPath> {
+        let (from, _) = self.from.as_ref()?;
+        (self.to.as_ref().map(|to| &to.path) != Some(from)).then_some(from)
+    }
+
+    /// `left`: the names that other documents of the undo leave.
+    fn is_stale(&self, drafts: &Drafts, left: &BTreeSet<&DocumentPath>) -> bool {
         let from = self
             .from
             .as_ref()
             .is_some_and(|(path, etag)| drafts.stored(path).is_none_or(|stored| stored.etag != *etag));
-        from || self.new_name().is_some_and(|name| drafts.stored(name).is_some())
-    }
-
-    fn apply(&self, drafts: &mut Drafts) -> Result<(), EditError> {
-        match (&self.from, &self.to) {
-            (Some((from, _)), Some(to)) if *from != to.path => drafts.rename(from, &to.path, to.text.clone()),
-            (Some(_), Some(to)) => drafts.set(&to.path, to.text.clone()),
-            (None, Some(to)) => {
-                let (document, last) = &self.document;
-                drafts.revive(&to.path, to.text.clone(), document, *last)
-            }
-            (Some((from, _)), None) => drafts.delete(from),
-            (None, None) => Ok(()),
-        }
+        from || self.new_name().is_some_and(|name| drafts.stored(name).is_some() && !left.contains(name))
     }
 }
 
@@ -239,7 +295,12 @@ fn plan_document(
     let now = chain.current.as_ref();
     let named = now.map_or(path, |document| &document.path);
     let others = others(chain, &mine);
-    let left = |reason| LeftDocument { path: named.clone(), reason, others: others.clone() };
+    let left = |reason| LeftDocument {
+        path: named.clone(),
+        reason,
+        others: others.clone(),
+        former: FormerVersions::default(),
+    };
     let oldest = chain.links.last().map(|link| link.version.number);
     if numbers.first().copied() < oldest {
         return Err(left(Reason::TooManyVersions));
@@ -268,6 +329,32 @@ fn plan_document(
     let document = chain.links.first().map(|link| (link.version.document.clone(), link.version.number));
     let change = Change { document: document.unwrap_or_default(), from, to };
     Ok(Some(Planned { change, undone, others }))
+}
+
+/// The versions that bring a former text of this document back. Its chain begins with the first of the numbers.
+async fn former_versions(
+    bank: &dyn Bank,
+    caller: &Caller,
+    chain: &Chain,
+    path: &DocumentPath,
+    numbers: &BTreeSet<i64>,
+) -> Result<FormerVersions, UndoError> {
+    let is_mine = |link: &&Link| numbers.contains(&link.version.number);
+    let number = |version: &Version| version.etag.as_ref().map(|_| version.number);
+    let mut older = chain.links.iter().skip_while(|link| !is_mine(link));
+    let before_newest = older.find(|link| !is_mine(link)).and_then(|link| number(&link.version));
+    let first = chain.links.iter().rfind(is_mine).filter(|link| link.former.is_some());
+    let Some(first) = first else { return Ok(FormerVersions { before_newest, before_first: None }) };
+    let query = VersionQuery {
+        subject: Subject::Document(path.clone()),
+        since: None,
+        until: None,
+        by: None,
+        after: Some(first.version.place()),
+        limit: 1,
+    };
+    let page = bank.list_versions(caller, &query).await?;
+    Ok(FormerVersions { before_newest, before_first: page.versions.first().and_then(number) })
 }
 
 /// The first few versions of others, newest first, one for each author.

@@ -3,8 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ItemReason, LeftItem, MAX_NAMED, UndoError, UndoReport, UndoRequest, UndoneItem};
+use jiff::SignedDuration;
+
+use super::{FormerEntity, ItemReason, LeftItem, MAX_NAMED, UndoError, UndoReport, UndoRequest, UndoneItem};
 use crate::caller::{Caller, Right};
+use crate::error::GraphError;
 use crate::graph::event::Event;
 use crate::graph::history::{
     GraphChange, GraphChangeQuery, GraphItem, GraphSubject, ItemChange, ItemObstacle, ItemTakenBack,
@@ -13,10 +16,12 @@ use crate::graph::history::{
 use crate::graph::state::GraphState;
 use crate::graph::{Entity, Relation};
 use crate::limits;
-use crate::store::{Bank, EntityRef, GraphPart};
+use crate::store::{Bank, EntityRef, GraphHistoryError, GraphPart};
 
 /// For how many entities that others use these others are looked up.
 const MAX_LOOKED_UP: usize = 20;
+/// How long a database may take to delete what belongs to an entity: each of its changes has its own time.
+const DELETED_WITHIN: SignedDuration = SignedDuration::from_secs(1);
 /// How many of the newest changes of such an entity are searched for others.
 const LOOKED_AT: usize = 50;
 
@@ -26,6 +31,8 @@ pub(super) struct GraphPlan {
     items: Vec<Item>,
     resolved: Resolved,
     of_others: usize,
+    /// For items that are left, by their place.
+    former: BTreeMap<usize, FormerEntity>,
     /// What its rule needs to know of the graph.
     pub(super) part: GraphPart,
 }
@@ -86,7 +93,53 @@ impl GraphPlan {
         // If it changed since the chains were read, the edit finds that, too, and everything is read anew.
         plan.resolved = resolve(&plan.items, &state).unwrap_or_default();
         plan.name_users(bank, caller).await?;
+        plan.name_former(bank, caller, &state).await?;
         Ok(plan)
+    }
+
+    /// Looks up which versions bring the entities of items that are left back, and who deleted an entity that such an item needs.
+    async fn name_former(
+        &mut self,
+        bank: &dyn Bank,
+        caller: &Caller,
+        state: &GraphState,
+    ) -> Result<(), UndoError> {
+        let reasons: Vec<(usize, ItemReason)> = self
+            .resolved
+            .reasons
+            .iter()
+            .take(MAX_LOOKED_UP)
+            .map(|(place, reason)| (*place, *reason))
+            .collect();
+        for (place, reason) in reasons {
+            let Some(item) = self.items.get(place) else { continue };
+            let Some(shown) = item.chain.iter().find_map(GraphChange::item) else { continue };
+            let ends = [Some(shown.entity_id()), shown.other_id()];
+            let missing = ends.into_iter().flatten().find(|id| state.entity(id).is_none());
+            let missing = missing.filter(|_| reason == ItemReason::NoEntity);
+            let entity = missing.unwrap_or_else(|| shown.entity_id());
+            let subject = GraphSubject::Entity(EntityRef(entity.to_owned()));
+            let after = missing.map_or_else(|| item.numbers.first().copied(), |_| None);
+            let query = GraphChangeQuery { after, ..GraphChangeQuery::newest(subject, LOOKED_AT) };
+            let changes = match bank.list_graph_changes(caller, &query).await {
+                Ok(page) => page.changes,
+                // An erased history names nobody.
+                Err(GraphHistoryError::Graph(GraphError::EntityNotFound { .. })) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let deletes = |change: &&GraphChange| change.id == entity && change.change == ItemChange::Deleted;
+            let deletion = changes.iter().find(deletes).filter(|_| missing.is_some());
+            let before = match deletion {
+                Some(deletion) => changes.iter().find(|change| !is_of_deletion(change, deletion)),
+                None => changes.first().filter(|change| !deletes(change)),
+            };
+            let name = before.and_then(|change| name_in(change, entity)).unwrap_or(entity).to_owned();
+            let former = before.map(|change| FormerEntity { name, number: change.number });
+            let deletion = deletion.cloned();
+            self.former.extend(former.map(|former| (place, former)));
+            self.resolved.users.extend(deletion.map(|deletion| (place, vec![deletion])));
+        }
+        Ok(())
     }
 
     /// Looks up who added what keeps entities from being deleted.
@@ -137,10 +190,15 @@ impl GraphPlan {
                     });
                 }
             } else if let Some(reason) = self.resolved.reasons.get(&place) {
-                let others = self.resolved.users.get(&place).cloned().unwrap_or_else(|| item.others());
+                let mut others = self.resolved.users.get(&place).cloned().unwrap_or_else(|| item.others());
+                if others.is_empty() {
+                    others.extend(item.chain.first().cloned());
+                }
+                let former = self.former.get(&place).cloned();
                 let shown = item.chain.iter().find_map(GraphChange::item).cloned();
                 let id = item.id.clone();
-                report.left_items.push(LeftItem { item: shown, id, entity, other, reason: *reason, others });
+                let reason = *reason;
+                report.left_items.push(LeftItem { item: shown, id, entity, other, reason, others, former });
             }
         }
     }
@@ -199,8 +257,7 @@ impl Item {
         let taken = take_back_item(&chain, &|change| numbers.contains(&change.number));
         let creation = chain.iter().position(|change| change.before.is_none());
         let life = creation.and_then(|creation| chain.get(..=creation));
-        let is_own = life
-            .is_some_and(|life| life.iter().all(|change| change.author.as_ref() == Some(&caller.user_name)));
+        let is_own = life.is_some_and(|life| life.iter().all(|change| change.is_by(&caller.user_name)));
         let is_relation = matches!(chain.first().and_then(GraphChange::item), Some(GraphItem::Relation(_)));
         // The policies of a database have the same rule.
         let may_delete = caller.may(Right::Admin) || is_relation || is_own;
@@ -229,6 +286,21 @@ impl Item {
             (None, None) => true,
         }
     }
+}
+
+/// Whether a change is the deletion of an entity, or of something that was deleted with it, shortly before or after it.
+fn is_of_deletion(change: &GraphChange, deletion: &GraphChange) -> bool {
+    let apart = deletion.at.duration_since(change.at).abs();
+    change.number >= deletion.number
+        || (change.change == ItemChange::Deleted
+            && apart <= DELETED_WITHIN
+            && change.session == deletion.session)
+}
+
+/// The name of an entity, as a change has it.
+fn name_in<'c>(change: &'c GraphChange, entity: &str) -> Option<&'c str> {
+    let is_own = change.item()?.entity_id() == entity;
+    if is_own { change.entity.as_deref() } else { change.other.as_deref() }
 }
 
 fn one_for_each_author<'c>(changes: impl Iterator<Item = &'c GraphChange>) -> Vec<GraphChange> {
@@ -370,7 +442,7 @@ async fn changes_of(
     loop {
         let page = bank.list_graph_changes(caller, &query).await?;
         for change in page.changes.iter().filter(|change| is_meant(change)) {
-            if !caller.may(Right::Admin) && change.author.as_ref() != Some(&caller.user_name) {
+            if !caller.may(Right::Admin) && !change.is_by(&caller.user_name) {
                 of_others += 1;
                 continue;
             }

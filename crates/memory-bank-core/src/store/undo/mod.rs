@@ -89,6 +89,17 @@ pub struct LeftDocument {
     pub reason: Reason,
     /// The versions of others since the first change of the set, newest first.
     pub others: Vec<Version>,
+    /// The versions that bring a former text back as a whole.
+    pub former: FormerVersions,
+}
+
+/// Versions of a document that a restore can bring back where its changes cannot be taken back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FormerVersions {
+    /// The version before the newest changes of the set: it keeps what others did before those.
+    pub before_newest: Option<i64>,
+    /// The version before the first change of the set, without all changes that others made since.
+    pub before_first: Option<i64>,
 }
 
 /// An item of the graph whose changes are taken back.
@@ -121,8 +132,20 @@ pub struct LeftItem {
     pub other: Option<String>,
     /// Why.
     pub reason: ItemReason,
-    /// Changes of others since the first one of the set, newest first, one for each author.
+    /// Changes of others since the first one of the set, newest first, one for each author; the last change, if there is none of others,
+    /// and of an item whose entity is gone the deletion of that.
     pub others: Vec<GraphChange>,
+    /// The version of its entity that a restore can bring back.
+    pub former: Option<FormerEntity>,
+}
+
+/// A version of an entity that a restore can bring back where changes cannot be taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerEntity {
+    /// The name of the entity.
+    pub name: String,
+    /// The version before the first change of the set, or before the deletion of the entity.
+    pub number: i64,
 }
 
 /// Why an item of the graph is left.
@@ -163,6 +186,8 @@ pub enum Reason {
     Obstacle(Obstacle),
     /// Another document has the name that it would get.
     NameTaken(DocumentPath),
+    /// It would get the first name, which some systems cannot keep beside the second one.
+    NameClashes(Box<(DocumentPath, String)>),
     /// It would be deleted, and others had changed it, so only an owner may do that.
     NotOwn,
     /// It is a core document, which stays.
@@ -187,6 +212,10 @@ impl Reason {
             Self::Obstacle(Obstacle::Lines(lines)) => format!("{} changed since", lines_named(lines)),
             Self::Obstacle(Obstacle::Damaged(damage)) => format!("cannot be followed back: {damage}"),
             Self::NameTaken(path) => format!("cannot become `{path}`: another document has this name"),
+            Self::NameClashes(names) => {
+                let (path, other) = names.as_ref();
+                format!("cannot become `{path}`: `{}` differs only by letter case", other.escape_debug())
+            }
             Self::NotOwn => "would be deleted, and others changed it; only an owner may do that".to_owned(),
             Self::Core => "is a core document, which stays".to_owned(),
             Self::TooManyVersions => {
@@ -253,9 +282,12 @@ impl From<StoreError> for UndoError {
 /// # Errors
 /// The set is too large, or the store failed. Nothing was written.
 pub async fn undo(bank: &dyn Bank, caller: &Caller, request: &UndoRequest) -> Result<UndoReport, UndoError> {
-    let own = (!caller.may(Right::Admin)).then_some(caller.user_name.as_str());
-    let mark =
-        UndoMark::of(request.session.as_deref(), request.by.as_deref().or(own), request.since, request.until);
+    let UndoRequest { session, by, since, until, .. } = request;
+    let mark = if caller.may(Right::Admin) {
+        UndoMark::of(session.as_deref(), by.as_deref(), *since, *until)
+    } else {
+        UndoMark::of_own(session.as_deref(), &caller.user_name, *since, *until)
+    };
     let context = ChangeContext { restores: true, undoes: Some(mark), ..request.context.clone() };
     for _ in 0..TRIES {
         let documents = DocumentPlan::of(bank, caller, request).await?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
 use super::screen::View;
 use crate::cli::server_address;
@@ -35,6 +36,9 @@ pub(crate) enum BrowseCommand {
         document: String,
         #[command(flatten)]
         part: PartArguments,
+        /// Show the document as it was at the end of a day, or at a time.
+        #[arg(long, value_name = "TIME")]
+        as_of: Option<String>,
         #[command(flatten)]
         options: BankOptions,
     },
@@ -50,6 +54,8 @@ pub(crate) enum BrowseCommand {
         /// The length of the digest in tokens, from 200 to 20000; 1500 when absent.
         #[arg(long, default_value_t = 1500, hide_default_value = true, value_parser = clap::value_parser!(u32).range(200..=20_000))]
         tokens: u32,
+        #[command(flatten)]
+        facts: FactOptions,
         #[command(flatten)]
         options: BankOptions,
     },
@@ -152,10 +158,10 @@ pub(crate) enum GraphCommand {
     },
 }
 
-/// Which facts are shown.
-#[derive(Debug, Clone, Args)]
+/// Which facts and decisions are shown.
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct FactOptions {
-    /// Show facts that have ended, too.
+    /// Show those that have ended, too.
     #[arg(long)]
     pub(super) include_ended: bool,
     /// Show what was known at a day or time, such as `2026-11-22`.
@@ -184,7 +190,36 @@ impl BankOptions {
     }
 }
 
+impl FactOptions {
+    /// The arguments of a tool, with those that select facts.
+    pub(super) fn add_to(&self, mut arguments: Value) -> Value {
+        if let Some(arguments) = arguments.as_object_mut() {
+            if self.include_ended {
+                arguments.insert("includeEnded".to_owned(), json!(true));
+            }
+            arguments.extend(self.as_of.as_ref().map(|as_of| ("asOf".to_owned(), json!(as_of))));
+        }
+        arguments
+    }
+}
+
+/// A line that counts the ended entries that were left out, if there are any.
+pub(super) fn ended_note(data: &Value, one: &str, many: &str) -> Option<String> {
+    let ended = data.pointer("/ended/leftOut").and_then(Value::as_u64).unwrap_or_default();
+    let counted = match ended {
+        0 => return None,
+        1 => format!("1 {one}"),
+        _ => format!("{ended} {many}"),
+    };
+    Some(format!("{counted} ended; `--include-ended` shows them"))
+}
+
 impl BrowseCommand {
+    /// Whether it shows what changed since the user was last here.
+    pub(super) fn shows_news(&self) -> bool {
+        matches!(self, Self::Digest { .. })
+    }
+
     /// The word of the command, if it changes a bank.
     pub(super) fn changes(&self) -> Option<&'static str> {
         match self {
@@ -346,6 +381,8 @@ pub(crate) struct SearchArguments {
     /// Distinguish upper and lower case.
     #[arg(long)]
     pub(super) case_sensitive: bool,
+    #[command(flatten)]
+    pub(super) facts: FactOptions,
 }
 
 /// A decision to record.
@@ -365,4 +402,16 @@ pub(crate) struct DecisionArguments {
     /// What follows from it; can be repeated.
     #[arg(long = "consequence", value_name = "TEXT")]
     pub(super) consequences: Vec<String>,
+    /// The first day or time at which it holds.
+    #[arg(long, value_name = "TIME")]
+    pub(super) valid_from: Option<String>,
+    /// The last day or time at which it holds.
+    #[arg(long, value_name = "TIME")]
+    pub(super) valid_until: Option<String>,
+    /// The last day or time at which it can be relied on.
+    #[arg(long, value_name = "TIME")]
+    pub(super) expires_at: Option<String>,
+    /// The title of a decision that it replaces; can be repeated.
+    #[arg(long, value_name = "TITLE")]
+    pub(super) supersedes: Vec<String>,
 }

@@ -47,11 +47,7 @@ impl CommandBank {
                 };
                 Ok(Self::Server(Box::new(ToolClient::new(url, key)?)))
             }
-            None => {
-                let is_search = matches!(command, BrowseCommand::Search { .. });
-                let creates = matches!(command, BrowseCommand::Init { .. });
-                Ok(Self::Folder(FolderBank::open(global, is_search, creates).await?))
-            }
+            None => Ok(Self::Folder(FolderBank::open(global, command).await?)),
         }
     }
 

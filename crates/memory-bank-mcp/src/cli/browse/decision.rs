@@ -30,6 +30,10 @@ pub(super) async fn run(
         "decision": text,
         "alternatives": some(&decision.alternatives),
         "consequences": some(&decision.consequences),
+        "validFrom": decision.valid_from,
+        "validUntil": decision.valid_until,
+        "expiresAt": decision.expires_at,
+        "supersedes": some(&decision.supersedes),
     });
     let data = bank.call("log_decision", arguments).await?;
     let message = data.get("message").and_then(Value::as_str).unwrap_or("Decision logged.");

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::arguments::{FactOptions, ended_note};
 use super::bank::CommandBank;
 use super::command_output::CommandOutput;
 use super::markdown;
@@ -15,9 +16,10 @@ const OPEN_ITEM_LISTS: [(&str, &str); 4] =
 pub(super) async fn run(
     bank: &CommandBank,
     tokens: u32,
+    facts: &FactOptions,
     mut screen: Screen,
 ) -> anyhow::Result<CommandOutput> {
-    let data = bank.call("get_context_digest", json!({ "maxTokens": tokens })).await?;
+    let data = bank.call("get_context_digest", facts.add_to(json!({ "maxTokens": tokens }))).await?;
     let empty = Value::Null;
     let digest = data.get("digest").unwrap_or(&empty);
     let metadata = data.get("metadata").unwrap_or(&empty);
@@ -76,6 +78,14 @@ pub(super) fn decisions(screen: &mut Screen, digest: &Value) {
 
 /// Errors and notes of the digest.
 pub(super) fn notes(screen: &mut Screen, metadata: &Value) {
+    for decision in texts(metadata, "upcoming") {
+        screen.gap().line(Style::Dim, &format!("will hold: {decision}"));
+    }
+    if let Some(ended) =
+        ended_note(metadata, "decision has not begun or has", "decisions have not begun or have")
+    {
+        screen.gap().line(Style::Dim, &ended);
+    }
     let warnings = texts(metadata, "warnings");
     if !warnings.is_empty() {
         screen.gap();
@@ -83,8 +93,10 @@ pub(super) fn notes(screen: &mut Screen, metadata: &Value) {
     for warning in warnings {
         screen.line(Style::Alert, warning);
     }
-    if let Some(notice) = metadata.get("notice").and_then(Value::as_str) {
-        screen.gap().line(Style::Alert, notice);
+    for name in ["asOfNote", "notice"] {
+        if let Some(notice) = metadata.get(name).and_then(Value::as_str) {
+            screen.gap().line(Style::Alert, notice);
+        }
     }
 }
 
@@ -107,7 +119,7 @@ pub(super) fn entry(screen: &mut Screen, line: &str) {
 }
 
 /// The date in front of an entry, without its brackets and seconds.
-fn split_date(text: &str) -> (&str, &str) {
+pub(super) fn split_date(text: &str) -> (&str, &str) {
     let (bracketed, inner) = match text.strip_prefix('[') {
         Some(inner) => (true, inner),
         None => (false, text),

@@ -74,11 +74,14 @@ fn parse_documents(data: &Value) -> Vec<ListedDocument> {
         .collect()
 }
 
+/// The part of a document that is shown, and the day or time of which.
+type Selected<'a> = (&'a PartArguments, Option<&'a str>);
+
 /// A document, or a part of it. Piped text is unchanged; text on a terminal is neutralised.
 pub(super) async fn show(
     bank: &CommandBank,
     name: &str,
-    part: &PartArguments,
+    part: Selected<'_>,
     mut screen: Screen,
 ) -> anyhow::Result<CommandOutput> {
     let data = match read_document(bank, name, part).await {
@@ -100,7 +103,7 @@ pub(super) async fn show(
 }
 
 /// The selected text with all of its parts. A document that changed between two parts is read anew.
-async fn read_document(bank: &CommandBank, name: &str, part: &PartArguments) -> anyhow::Result<Value> {
+async fn read_document(bank: &CommandBank, name: &str, part: Selected<'_>) -> anyhow::Result<Value> {
     for _ in 0..READ_ATTEMPTS {
         if let Some(data) = read_parts(bank, name, part).await? {
             return Ok(data);
@@ -110,7 +113,11 @@ async fn read_document(bank: &CommandBank, name: &str, part: &PartArguments) -> 
 }
 
 /// The same, or none if the document changed meanwhile.
-async fn read_parts(bank: &CommandBank, name: &str, part: &PartArguments) -> anyhow::Result<Option<Value>> {
+async fn read_parts(
+    bank: &CommandBank,
+    name: &str,
+    (part, as_of): Selected<'_>,
+) -> anyhow::Result<Option<Value>> {
     let read = async |arguments: Value| bank.call("read_memory_bank_file", arguments).await;
     let arguments = json!({
         "filename": name,
@@ -119,6 +126,7 @@ async fn read_parts(bank: &CommandBank, name: &str, part: &PartArguments) -> any
         "lines": part.lines,
         "tail": part.tail,
         "maxChars": u32::MAX,
+        "asOf": as_of,
     });
     let mut data = read(arguments).await?;
     let extent = |data: &Value| (data.get("totalLines").cloned(), data.get("totalChars").cloned());
@@ -127,7 +135,8 @@ async fn read_parts(bank: &CommandBank, name: &str, part: &PartArguments) -> any
         // A part of a tail is its end; read it from its first line on instead.
         let total = data.get("totalLines").and_then(Value::as_u64).unwrap_or_default();
         let from_line = total.saturating_sub(u64::from(tail)).saturating_add(1);
-        data = read(json!({"filename": name, "fromLine": from_line, "maxChars": u32::MAX})).await?;
+        data = read(json!({"filename": name, "fromLine": from_line, "maxChars": u32::MAX, "asOf": as_of}))
+            .await?;
     }
     for _ in 0..MAX_PARTS {
         if extent(&data) != before {

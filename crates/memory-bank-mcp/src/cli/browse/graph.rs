@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::arguments::{FactOptions, GraphCommand};
+use super::arguments::{GraphCommand, ended_note};
 use super::bank::CommandBank;
 use super::command_output::CommandOutput;
 use super::screen::{Screen, Style};
@@ -16,25 +16,14 @@ pub(super) async fn run(
 ) -> anyhow::Result<CommandOutput> {
     match command {
         GraphCommand::Search { query, limit, facts, .. } => {
-            let arguments = with_facts(json!({"query": query, "limit": limit}), facts);
+            let arguments = facts.add_to(json!({"query": query, "limit": limit}));
             search(bank, query, arguments, screen).await
         }
         GraphCommand::Open { nodes, depth, facts, .. } => {
             let arguments = json!({"nodes": nodes, "depth": depth, "maxChars": u32::MAX});
-            open(bank, with_facts(arguments, facts), screen).await
+            open(bank, facts.add_to(arguments), screen).await
         }
     }
-}
-
-/// The arguments of a tool, with those that select facts.
-fn with_facts(mut arguments: Value, facts: &FactOptions) -> Value {
-    if let Some(arguments) = arguments.as_object_mut() {
-        if facts.include_ended {
-            arguments.insert("includeEnded".to_owned(), json!(true));
-        }
-        arguments.extend(facts.as_of.as_ref().map(|as_of| ("asOf".to_owned(), json!(as_of))));
-    }
-    arguments
 }
 
 async fn search(
@@ -49,9 +38,12 @@ async fn search(
     if entities.is_empty() && observations.is_empty() {
         let hint = text(&data, "importable");
         let hint = if hint.is_empty() { String::new() } else { format!("; {hint}") };
+        let ended = ended_note(&data, "fact has", "facts have");
+        let ended = ended.map(|ended| format!("; {ended}")).unwrap_or_default();
+        let past = past_notes(&data).map(|note| format!("; {note}")).collect::<String>();
         return Ok(CommandOutput::not_found(
             data.clone(),
-            format!("nothing in the graph is found for `{query}`{hint}"),
+            format!("nothing in the graph is found for `{query}`{hint}{ended}{past}"),
         ));
     }
     for entity in &entities {
@@ -96,6 +88,10 @@ async fn open(bank: &CommandBank, arguments: Value, mut screen: Screen) -> anyho
     let data = bank.call_all("graph_open_nodes", arguments, &lists).await?;
     let (entities, observations, relations) =
         (list(&data, "entities"), list(&data, "observations"), list(&data, "relations"));
+    if entities.is_empty() && !list(&data, "missing").is_empty() {
+        let notes: Vec<String> = past_notes(&data).collect();
+        return Ok(CommandOutput::not_found(data.clone(), notes.join("; ")));
+    }
     for entity in &entities {
         head(&mut screen, entity);
         let id = text(entity, "id");
@@ -204,12 +200,22 @@ fn put_relation(screen: &mut Screen, relation: &Value) {
     screen.line(Style::Name, text(relation, "to"));
 }
 
-/// Notes the number of items that are not shown.
+/// Notes the nodes that did not exist at a time, and the parts whose former state is not known.
+fn past_notes(data: &Value) -> impl Iterator<Item = String> {
+    let missing: Vec<&str> = list(data, "missing").into_iter().filter_map(Value::as_str).collect();
+    let missing =
+        (!missing.is_empty()).then(|| format!("not in the graph at that time: {}", missing.join(", ")));
+    let note = Some(text(data, "asOfNote").to_owned()).filter(|note| !note.is_empty());
+    missing.into_iter().chain(note)
+}
+
+/// Notes the number of items that are not shown, and the parts whose former state is not known.
 fn left_out(screen: &mut Screen, data: &Value) {
-    let ended = data.get("ended").map(|ended| number(ended, "leftOut")).unwrap_or_default();
-    if ended > 0 {
-        let facts = if ended == 1 { "1 fact has" } else { &format!("{ended} facts have") };
-        screen.gap().line(Style::Dim, &format!("{facts} ended; `--include-ended` shows them"));
+    for note in past_notes(data) {
+        screen.gap().line(Style::Alert, &note);
+    }
+    if let Some(ended) = ended_note(data, "fact has", "facts have") {
+        screen.gap().line(Style::Dim, &ended);
     }
     let remaining = data.get("remaining").and_then(Value::as_object);
     let left: Vec<String> =

@@ -18,6 +18,7 @@ const WORDS: &[(&str, &str)] = &[
     ("`since` is not a time", "`--since` is not a time"),
     ("`until` is not a time", "`--until` is not a time"),
     ("what `left` names", "the following"),
+    ("the action `restore` brings", "the action `restore` of the tool `history` brings"),
 ];
 
 /// The data of the tool's reply.

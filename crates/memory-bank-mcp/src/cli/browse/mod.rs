@@ -11,9 +11,9 @@ mod digest;
 mod documents;
 mod folder;
 mod graph;
-mod history;
 mod history_call;
 mod init;
+mod log;
 mod maintain;
 mod markdown;
 mod pager;
@@ -30,7 +30,7 @@ use self::bank::CommandBank;
 use self::command_output::CommandOutput;
 use self::screen::{Screen, json_line};
 use crate::cli::options::GlobalOptions;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, print_stderr};
 
 /// Runs one command. A signal ends it, unless a pager shows its output already.
 pub(crate) async fn run(
@@ -51,6 +51,9 @@ pub(crate) async fn run(
         let text = shown.text;
         tokio::task::spawn_blocking(move || pager::show(&text, view)).await??;
     }
+    if let Some(note) = shown.note.filter(|_| !output.json) {
+        print_stderr(&note)?;
+    }
     match shown.not_found {
         Some(text) => Err(anyhow::anyhow!(text)),
         None => Ok(()),
@@ -66,12 +69,12 @@ async fn show(
     match command {
         BrowseCommand::Init { .. } => init::run(&bank, global, screen).await,
         BrowseCommand::List { names, .. } => documents::list(&bank, *names, screen).await,
-        BrowseCommand::Show { document, part, .. } => documents::show(&bank, document, part, screen).await,
-        BrowseCommand::Search { search, .. } => search::run(&bank, search, screen).await,
-        BrowseCommand::Digest { tokens, .. } => digest::run(&bank, *tokens, screen).await,
-        BrowseCommand::Log { entries, decisions, .. } => {
-            history::run(&bank, *entries, *decisions, screen).await
+        BrowseCommand::Show { document, part, as_of, .. } => {
+            documents::show(&bank, document, (part, as_of.as_deref()), screen).await
         }
+        BrowseCommand::Search { search, .. } => search::run(&bank, search, screen).await,
+        BrowseCommand::Digest { tokens, facts, .. } => digest::run(&bank, *tokens, facts, screen).await,
+        BrowseCommand::Log { entries, decisions, .. } => log::run(&bank, *entries, *decisions, screen).await,
         BrowseCommand::History { history, .. } => versions::history(&bank, history, screen).await,
         BrowseCommand::Diff { diff, .. } => versions::diff(&bank, diff, screen).await,
         BrowseCommand::Blame { document, .. } => versions::blame(&bank, document, screen).await,

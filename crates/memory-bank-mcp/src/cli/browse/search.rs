@@ -4,7 +4,7 @@
 use memory_bank_core::compact_sort::CompactSort as _;
 use serde_json::{Value, json};
 
-use super::arguments::SearchArguments;
+use super::arguments::{SearchArguments, ended_note};
 use super::bank::CommandBank;
 use super::command_output::CommandOutput;
 use super::screen::{Screen, Style};
@@ -27,17 +27,26 @@ pub(super) async fn run(
         "since": search.since,
         "until": search.until,
     });
-    let data = bank.search("search_memory_bank", arguments).await?;
+    let data = bank.search("search_memory_bank", search.facts.add_to(arguments)).await?;
+    let metadata = data.get("metadata").unwrap_or(&Value::Null);
+    let ended = ended_note(metadata, "line is of a decision that has", "lines are of decisions that have");
+    let skipped = metadata.get("skipped").and_then(Value::as_array).map_or(0, Vec::len);
+    let skipped =
+        (skipped > 0).then(|| format!("{skipped} documents could not be searched; `--json` names them"));
+    let notes_beside: Vec<String> = [ended, skipped].into_iter().flatten().collect();
     let results: Vec<&Value> = data.get("results").and_then(Value::as_array).into_iter().flatten().collect();
     if results.is_empty() {
-        return Ok(CommandOutput::not_found(data, format!("nothing is found for `{query}`")));
+        let beside = notes_beside.iter().map(|note| format!("; {note}")).collect::<String>();
+        return Ok(CommandOutput::not_found(data, format!("nothing is found for `{query}`{beside}")));
     }
     if !screen.view().is_terminal {
         for hit in &results {
             let place = format!("{}:{}:", text(hit, "file"), line_number(hit));
             screen.put(Style::Plain, &place).line(Style::Plain, text(hit, "content"));
         }
-        return Ok(CommandOutput::new(data, screen));
+        let notes: Vec<String> = words_missing(metadata).into_iter().chain(notes_beside).collect();
+        let note = (!notes.is_empty()).then(|| notes.join("\n"));
+        return Ok(CommandOutput { note, ..CommandOutput::new(data, screen) });
     }
     let words = words_to_highlight(&query);
     let (mut file, mut path) = ("", String::new());
@@ -58,30 +67,15 @@ pub(super) async fn run(
         }
         screen.end();
     }
-    notes(&mut screen, &data, search.limit);
+    notes(&mut screen, &data, notes_beside, search.limit);
     Ok(CommandOutput::new(data, screen))
 }
 
 /// The reply's notes beside its hits.
-fn notes(screen: &mut Screen, data: &Value, limit: u32) {
+fn notes(screen: &mut Screen, data: &Value, beside: Vec<String>, limit: u32) {
     let Some(metadata) = data.get("metadata") else { return };
-    let list = |name: &str| {
-        let words = metadata.get(name).and_then(Value::as_array);
-        words.into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
-    };
-    let mut noted = Vec::new();
-    for (name, sentence) in
-        [("wordsNotFound", "found nowhere"), ("phrasesNotFound", "found as words, not as a phrase")]
-    {
-        let words = list(name);
-        if !words.is_empty() {
-            noted.push((Style::Dim, format!("{sentence}: {words}")));
-        }
-    }
-    let skipped = metadata.get("skipped").and_then(Value::as_array).map_or(0, Vec::len);
-    if skipped > 0 {
-        noted.push((Style::Alert, format!("{skipped} documents could not be searched; `--json` names them")));
-    }
+    let mut noted: Vec<_> = words_missing(metadata).into_iter().map(|note| (Style::Dim, note)).collect();
+    noted.extend(beside.into_iter().map(|note| (Style::Alert, note)));
     if metadata.get("truncated").and_then(Value::as_bool) == Some(true) {
         noted.push((Style::Dim, format!("there is more: `-n {}`", limit.saturating_mul(2).min(1000))));
     }
@@ -91,6 +85,17 @@ fn notes(screen: &mut Screen, data: &Value, limit: u32) {
     for (style, note) in noted {
         screen.line(style, &note);
     }
+}
+
+/// The notes on words and phrases of the query that are in no document.
+fn words_missing(metadata: &Value) -> Vec<String> {
+    let named = [("wordsNotFound", "found nowhere"), ("phrasesNotFound", "found as words, not as a phrase")];
+    let note = |(name, sentence): (&str, &str)| {
+        let words = metadata.get(name).and_then(Value::as_array);
+        let words: Vec<&str> = words.into_iter().flatten().filter_map(Value::as_str).collect();
+        (!words.is_empty()).then(|| format!("{sentence}: {}", words.join(", ")))
+    };
+    named.into_iter().filter_map(note).collect()
 }
 
 fn text<'v>(hit: &'v Value, name: &str) -> &'v str {

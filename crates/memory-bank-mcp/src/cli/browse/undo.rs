@@ -84,6 +84,10 @@ fn put_left(screen: &mut Screen, one: &Value, is_shown_only: bool) {
     let by = one.get("changedBy").and_then(Value::as_array).into_iter().flatten();
     let by: Vec<&str> = by.filter_map(Value::as_str).collect();
     screen.line(Style::Dim, &if by.is_empty() { String::new() } else { format!("  {}", by.join(", ")) });
+    let advice = text(one, "advice");
+    if !advice.is_empty() {
+        screen.line(Style::Dim, &format!("  {advice}"));
+    }
 }
 
 /// The name of a document, or of an entity and what of it is meant.

@@ -122,7 +122,7 @@ pub(super) async fn diff(
 fn by(version: &Value) -> String {
     let is_imported = version.get("imported").is_some_and(|imported| imported == true);
     let imported = if is_imported { "imported" } else { "" };
-    let parts = [text(version, "by"), text(version, "tool"), imported];
+    let parts = [text(version, "by"), text(version, "tool"), imported, text(version, "origin")];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
 }
 

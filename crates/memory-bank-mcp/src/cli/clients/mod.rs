@@ -8,6 +8,7 @@ mod command_shell;
 mod entry;
 mod hook_files;
 mod hooks;
+mod key_file;
 mod notes;
 mod package_runner;
 mod place;
@@ -20,6 +21,7 @@ pub(crate) use self::entry::{
     DEFAULT_NAME, Server, added_environment, is_same_server, key_variable, launch, with_present_settings,
 };
 pub(crate) use self::hooks::{HookContent, HookServer};
+pub(crate) use self::key_file::check_may_hold_key;
 pub(crate) use self::place::Place;
 pub(crate) use self::program::{installed_program, server_on_this_machine};
 

@@ -73,7 +73,7 @@ impl Place {
         Self::new(std::env::home_dir(), &variable, path.unwrap_or_default())
     }
 
-    fn new(
+    pub(super) fn new(
         home: Option<PathBuf>,
         variable: &dyn Fn(&str) -> Option<OsString>,
         programs: Vec<PathBuf>,

@@ -83,10 +83,19 @@ fn command(program: &Path, is_committed: bool) -> anyhow::Result<Vec<String>> {
     if is_committed && on_path.is_some() {
         return Ok(vec![name]);
     }
-    let link = on_path.filter(|found| is_below(program, CELLAR) && !is_below(found, CELLAR));
+    // The folder below `Cellar` has the version in its name, and goes at an upgrade; the link to it stays.
+    let link = on_path
+        .or_else(|| started_by(program))
+        .filter(|found| is_below(program, CELLAR) && !is_below(found, CELLAR));
     let path =
         link.as_deref().unwrap_or(program).to_str().context("the path of this program is not UTF-8")?;
     Ok(vec![path.to_owned()])
+}
+
+/// The path by which this program was started, if it is a full one.
+fn started_by(program: &Path) -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::args_os().next()?);
+    (path.is_absolute() && path.canonicalize().ok()? == program.canonicalize().ok()?).then_some(path)
 }
 
 /// Whether the program is below a folder of this name.

@@ -39,10 +39,17 @@ const WRITE_ATTEMPTS: u32 = 8;
 const RECORDS_READ_CHARS: usize = 1_000_000;
 /// The words of a server that has no such document.
 const NOT_FOUND: &str = "there is no such document";
+/// The codes of a write that another one came before.
+const CONFLICTS: [&str; 2] = ["ETAG_MISMATCH", "FILE_NOT_FOUND"];
 /// Tools that record something.
 const WRITING_TOOLS: [&str; 4] = ["track_progress", "log_decision", "update_tasks", "write_memory_bank_file"];
 /// How many lines of a server's search are considered.
 const SERVER_SEARCH_RESULTS: usize = 12;
+
+/// A server does not take the record, and will not.
+#[derive(Debug, thiserror::Error)]
+#[error("the server refuses the session record: {0}")]
+pub(super) struct WriteRefused(String);
 
 /// A bank.
 pub(super) enum HookBank {
@@ -337,7 +344,10 @@ async fn edit_on_server(
         let arguments = json!({"filename": SESSION_RECORDS, "content": after, "ifMatchEtag": etag});
         match text(&server.call("write_memory_bank_file", members(arguments)).await?) {
             Ok(_) => return Ok(true),
-            Err(refusal) => refusal.clone_into(&mut refused),
+            Err(refusal) if CONFLICTS.iter().any(|code| refusal.contains(code)) => {
+                refusal.clone_into(&mut refused);
+            }
+            Err(refusal) => return Err(WriteRefused(refusal.to_owned()).into()),
         }
     }
     Err(anyhow!("the session record was not written: {refused}"))

@@ -1,5 +1,6 @@
 //! One event of a session: the answer to the agent, and the state that is stored until the next one.
 
+mod ending;
 mod records;
 
 use std::path::{Path, PathBuf};
@@ -14,12 +15,12 @@ use memory_bank_folder::{GitActivity, HookSessions, StateFolder, git_head};
 use serde_json::Value;
 
 use super::agent::{Event, HookInput, Source};
-use super::answer::{Answer, reminds_model, takes_context, to_json};
+use super::answer::{Answer, takes_context, to_json};
 use super::bank::{HookBank, now};
 use super::error_log::log_error;
 use super::recording::{activity, facts};
 use super::session::AgentSession;
-use super::settings::{HookSettings, Prompts, is_ignored};
+use super::settings::{HookSettings, Prompts};
 use crate::cli::key_source;
 use crate::cli::options::GlobalOptions;
 use crate::cli::tool_client::ToolClient;
@@ -56,8 +57,12 @@ impl Hook<'_> {
         if self.input.is_nested {
             return Ok(None);
         }
-        let folder = self.folder(sessions.as_ref(), &name)?;
+        let known = self.known(sessions.as_ref(), &name);
+        let elsewhere = self.elsewhere(known.as_ref());
+        let folder = self.folder(elsewhere.or_else(|| known.as_ref()?.folder.as_deref()))?;
         let Some(bank) = self.bank(&folder, state).await? else { return Ok(None) };
+        // Below the same bank the session goes on.
+        let starts_anew = elsewhere.is_some() && known.is_some_and(|known| !known.is_of(bank.folder()));
         let is_answered = matches!(self.input.event, Event::SessionStart(_) | Event::Prompt);
         // Without a bank nothing is stored.
         if is_answered
@@ -66,7 +71,7 @@ impl Hook<'_> {
         {
             return Ok(None);
         }
-        let handler = EventHandler { hook: &self, sessions, name, settings, folder, bank };
+        let handler = EventHandler { hook: &self, sessions, name, settings, folder, bank, starts_anew };
         let answer = match self.input.event {
             Event::SessionStart(source) => handler.start(source).await?,
             Event::Prompt => handler.prompt().await?,
@@ -104,17 +109,27 @@ impl Hook<'_> {
         })
     }
 
-    /// The folder of the session: that of its first event, the agent's, or the current one.
-    fn folder(&self, sessions: Option<&HookSessions>, name: &str) -> anyhow::Result<PathBuf> {
+    /// The session as the last event left it.
+    fn known(&self, sessions: Option<&HookSessions>, name: &str) -> Option<AgentSession> {
         let known = sessions.map(|sessions| sessions.load(name)).transpose().unwrap_or_else(|error| {
             log_error(&format!("the state of the session cannot be read: {error:#}"));
             None
         });
-        let known = known.flatten().as_deref().and_then(AgentSession::parse);
-        if let Some(folder) = known.and_then(|session| session.folder).filter(|folder| folder.is_dir()) {
-            return Ok(folder);
-        }
-        match self.input.folder.as_deref().filter(|folder| folder.is_dir()) {
+        known.flatten().as_deref().and_then(AgentSession::parse)
+    }
+
+    /// The folder in which a known session starts again, if it is another one: agents keep the id of a session that is resumed or
+    /// cleared. After a compaction the agent is where it went to by itself.
+    fn elsewhere(&self, known: Option<&AgentSession>) -> Option<&Path> {
+        let folder = self.input.folder.as_deref().filter(|folder| folder.is_dir())?;
+        let starts = matches!(self.input.event, Event::SessionStart(source) if source != Source::Compact);
+        (starts && known?.folder.as_deref()? != folder).then_some(folder)
+    }
+
+    /// The folder of the session: `first`, that of its first event or of a start elsewhere, the agent's, or the current one.
+    fn folder(&self, first: Option<&Path>) -> anyhow::Result<PathBuf> {
+        let folders = [first, self.input.folder.as_deref()];
+        match folders.into_iter().flatten().find(|folder| folder.is_dir()) {
             Some(folder) => Ok(folder.to_owned()),
             None => std::env::current_dir().context("the current folder cannot be used"),
         }
@@ -157,12 +172,6 @@ fn count_tool(sessions: Option<&HookSessions>, name: &str, input: &HookInput) ->
     Ok(takes)
 }
 
-/// How much was done, in commits, files and edits.
-fn work(session: &AgentSession, activity: &GitActivity) -> usize {
-    let edits = usize::try_from(session.edits).unwrap_or(usize::MAX);
-    edits.saturating_add(activity.commit_count).saturating_add(activity.file_count)
-}
-
 /// The tokens that are left for a context, beside the reminder if there is one.
 fn room_for_context(reminds: bool) -> usize {
     CONTEXT_TOKENS.saturating_sub(if reminds { estimated_tokens(reminder()) + 2 } else { 0 })
@@ -181,21 +190,24 @@ struct EventHandler<'a> {
     settings: HookSettings,
     folder: PathBuf,
     bank: HookBank,
+    /// Whether the session starts again with another bank.
+    starts_anew: bool,
 }
 
 impl EventHandler<'_> {
     /// The digest; after a compaction with the work of the session.
     async fn start(&self, source: Source) -> anyhow::Result<Answer> {
-        // Without a thread the digest builds the tables itself.
-        let _ = std::thread::Builder::new()
-            .name("tables".to_owned())
-            .spawn(memory_bank_core::document::roles::prepare);
+        // Without a thread the digest and the masks build them themselves.
+        let _ = std::thread::Builder::new().name("tables".to_owned()).spawn(|| {
+            memory_bank_core::document::roles::prepare();
+            memory_bank_core::secrets::prepare();
+        });
         // The digest is right also where nothing can be stored or read, such as in a home that is read-only.
         let forgotten = self.sessions.as_ref().map(|sessions| sessions.forget_idle(now().as_second()));
         if let Some(Err(error)) = forgotten {
             log_error(&format!("old states of sessions cannot be removed: {error:#}"));
         }
-        let known = self.load();
+        let known = self.load().filter(|_| !self.starts_anew);
         let mut session = known.clone().unwrap_or_else(|| self.begin());
         let (digest, state) = tokio::join!(self.bank.digest(DIGEST_TOKENS), self.bank.state());
         let digest = digest?;
@@ -327,101 +339,9 @@ impl EventHandler<'_> {
         }
     }
 
-    /// A reminder if something was done and nothing was written.
-    async fn compaction(&self) -> anyhow::Result<Answer> {
-        let Some(session) = self.load() else { return Ok(Answer::Silence) };
-        let work = work(&session, &self.activity(&session));
-        let is_due = work > session.reminded_work && self.was_written(&session).await == Some(false);
-        let mut reminds = is_due && self.may_write().await;
-        let reaches = reminds_model(self.hook.input.agent, self.hook.input.event);
-        self.forget_claims();
-        self.update(|before| {
-            let mut session = before?;
-            // The compacted conversation no longer contains the shown lines.
-            session.shown.clear();
-            session.compacted = true;
-            reminds &= session.remind(reminds, work);
-            session.reminder_pending |= reminds && !reaches;
-            Some(session)
-        });
-        Ok(if reminds { Answer::Reminder(reminder().to_owned()) } else { Answer::Silence })
-    }
-
-    /// The record, and a reminder once.
-    async fn end(&self) -> anyhow::Result<Answer> {
-        let Some(session) = self.load() else { return Ok(Answer::Silence) };
-        self.forget_claims();
-        let input = &self.hook.input;
-        let activity = self.activity(&session);
-        let work = work(&session, &activity);
-        // A session without any work is not recorded.
-        let was_used =
-            session.prompts > 0 || !session.tools.is_empty() || work > 0 || input.event == Event::Stop;
-        let is_ignored = is_ignored(&self.folder) || self.bank.folder().is_some_and(is_ignored);
-        let records = self.settings.records && was_used && !is_ignored;
-        let record = records.then(|| self.kept_record(&session, &activity));
-        let known_written = self.was_written(&session).await;
-        let was_written = known_written.unwrap_or(session.wrote);
-        let (recorded, own_write) = match record {
-            Some(record) => self.record(record).await,
-            None => (false, None),
-        };
-        let is_due = work > session.reminded_work
-            && known_written == Some(false)
-            && !session.reminded
-            && !input.is_forced
-            && input.event == Event::Stop;
-        let reminds = is_due && self.may_write().await;
-        if !reminds && was_written == session.wrote && !recorded {
-            return Ok(Answer::Silence);
-        }
-        let reaches = reminds_model(input.agent, input.event);
-        // Of events at the same time, one reminds.
-        let mut reminds = reminds;
-        self.update(|before| {
-            let mut session = before?;
-            reminds &= !session.reminded;
-            session.wrote |= was_written;
-            session.own_write = own_write.or(session.own_write);
-            session.recorded |= recorded;
-            session.recorded_at = if recorded { Some(now()) } else { session.recorded_at };
-            session.reminded |= reminds;
-            session.reminder_pending |= reminds && !reaches;
-            Some(session)
-        });
-        Ok(if reminds { Answer::Reminder(reminder().to_owned()) } else { Answer::Silence })
-    }
-
     /// The activity in the repository; a large one may take a part of the remaining time.
     fn activity(&self, session: &AgentSession) -> GitActivity {
         activity(&self.folder, session, &self.bank, self.hook.deadline / 3)
-    }
-
-    /// Whether the agent may write the bank: nobody is reminded to record where that is forbidden.
-    async fn may_write(&self) -> bool {
-        let options = self.hook.global.tool_options();
-        if options.is_ok_and(|options| options.read_only) {
-            return false;
-        }
-        self.logged("the rights of the key cannot be read", self.bank.may_write().await).unwrap_or(false)
-    }
-
-    /// Whether the bank was written since the start of the session, by anybody; `None` if it cannot be read, which is logged: the rest
-    /// of the event does not depend on it.
-    async fn was_written(&self, session: &AgentSession) -> Option<bool> {
-        if session.wrote {
-            return Some(true);
-        }
-        let state = self.logged("the state of the bank cannot be read", self.bank.state().await)?;
-        Some(session.bank.differs(state, session.own_write))
-    }
-
-    /// After a turn or a compaction the same prompt is another event.
-    fn forget_claims(&self) {
-        let forgotten = self.sessions.as_ref().map(|sessions| sessions.forget_claims(&self.name));
-        if let Some(Err(error)) = forgotten {
-            log_error(&format!("the claims of events cannot be removed: {error}"));
-        }
     }
 
     /// The session, if its start was seen. A state that cannot be read is logged.
@@ -451,7 +371,8 @@ impl EventHandler<'_> {
     fn begin(&self) -> AgentSession {
         let mut session = AgentSession::new(now(), Some(self.folder.clone()));
         session.head = git_head(&self.folder);
-        self.update(|before| before.is_none().then(|| session.clone()));
+        session.bank_folder = self.bank.folder().map(Path::to_owned);
+        self.update(|before| (self.starts_anew || before.is_none()).then(|| session.clone()));
         session
     }
 

@@ -15,18 +15,27 @@ use super::session::AgentSession;
 
 /// For so long a record is not folded into the line of its week, in seconds.
 const RECORDED_WHOLE_SECS: i64 = 13 * 24 * 60 * 60;
+/// The most files in a record; more are counted.
+const RECORDED_FILES: usize = 50;
 /// How many commits and files are shown after a compaction.
 const MAX_COMMITS: usize = 4;
 const MAX_FILES: usize = 8;
 
-/// The activity in the repository of the session's folder since its start.
+/// The activity in the repository of the session's folder since its start, with the files that earlier events of the session saw.
 pub(super) fn activity(
     folder: &Path,
     session: &AgentSession,
     bank: &HookBank,
     wait: Duration,
 ) -> GitActivity {
-    git_activity(folder, session.started, session.head.as_deref(), bank.folder(), wait).unwrap_or_default()
+    let seen = git_activity(folder, session.started, session.head.as_deref(), bank.folder(), wait);
+    let mut activity = seen.unwrap_or_default();
+    let earlier: Vec<String> =
+        session.files.iter().filter(|file| !activity.files.contains(file)).cloned().collect();
+    activity.file_count = activity.file_count.max(activity.files.len().saturating_add(earlier.len()));
+    activity.files.extend(earlier);
+    activity.files.truncate(RECORDED_FILES);
+    activity
 }
 
 /// The facts of a session that are shown after a compaction.

@@ -1,7 +1,7 @@
 //! The state of a session between its events. It must not know where the state is stored.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use memory_bank_core::secrets::masked;
@@ -14,6 +14,9 @@ const MAX_TOOLS: usize = 60;
 const TOOL_CHARS: usize = 80;
 /// How many calls of tools are remembered: hooks that are installed twice report each one twice, at nearly the same time.
 const MAX_CALLS: usize = 32;
+/// The most touched files that are remembered, and bytes of their names.
+const MAX_FILES: usize = 50;
+const FILE_BYTES: usize = 200;
 /// Characters of the first prompt that are stored.
 const PROMPT_CHARS: usize = 200;
 
@@ -44,6 +47,12 @@ pub(super) struct AgentSession {
     /// The folder of the first event: the work of the session is recorded there, wherever the agent goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) folder: Option<PathBuf>,
+    /// The folder of the bank, if it is one: an agent that starts again under the same id may be in another project.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) bank_folder: Option<PathBuf>,
+    /// Files that were touched. Git does not show those any more after a checkout of another branch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) files: Vec<String>,
     /// The commit that was checked out then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) head: Option<String>,
@@ -89,6 +98,9 @@ pub(super) struct AgentSession {
     /// The agent was reminded at the end of a turn.
     #[serde(default)]
     pub(super) reminded: bool,
+    /// A server has refused the record, such as for a key that may not write: it is not sent again.
+    #[serde(default)]
+    pub(super) record_refused: bool,
     /// A reminder waits for the next event that reaches the model.
     #[serde(default)]
     pub(super) reminder_pending: bool,
@@ -107,6 +119,11 @@ pub(super) struct BankState {
 }
 
 impl BankState {
+    /// Whether there is nothing: a server has a project for each key, and a memory bank once something is written.
+    pub(super) fn is_empty(self) -> bool {
+        self.written.is_none() && self.graph.unwrap_or(0) == 0
+    }
+
     /// Whether the bank was written between this state and a later one, by others than the hook itself.
     pub(super) fn differs(self, later: Self, own_write: Option<Timestamp>) -> bool {
         later.written > self.written && later.written != own_write
@@ -119,6 +136,8 @@ impl AgentSession {
         Self {
             started: now,
             folder,
+            bank_folder: None,
+            files: Vec::new(),
             head: None,
             bank: BankState::default(),
             prompts: 0,
@@ -134,8 +153,14 @@ impl AgentSession {
             reminded_work: 0,
             calls: Vec::new(),
             reminded: false,
+            record_refused: false,
             reminder_pending: false,
         }
+    }
+
+    /// Whether its bank is in this folder, or on a server in both cases.
+    pub(super) fn is_of(&self, bank_folder: Option<&Path>) -> bool {
+        self.bank_folder.as_deref() == bank_folder
     }
 
     /// Reads a stored state; none if it is not understood.
@@ -156,6 +181,15 @@ impl AgentSession {
         }
         let surplus = self.shown.len().saturating_sub(MAX_SHOWN_TEXTS);
         self.shown.drain(..surplus);
+    }
+
+    /// Remembers files as touched, the first ones of too many.
+    pub(super) fn add_files(&mut self, files: &[String]) {
+        for file in files {
+            if self.files.len() < MAX_FILES && file.len() <= FILE_BYTES && !self.files.contains(file) {
+                self.files.push(file.clone());
+            }
+        }
     }
 
     /// Whether the agent is reminded of so much work for the first time, if it is to be; it counts as reminded then.
@@ -218,6 +252,9 @@ mod tests {
         session.add_shown(0..10_000);
         (0..10_000).for_each(|number| session.count_tool(&format!("{number}{}", "x".repeat(1000)), false));
         session.count_prompt(&"y".repeat(1_000_000), true);
+        session
+            .add_files(&(0..1_000).map(|number| format!("{number}{}", "z".repeat(190))).collect::<Vec<_>>());
+        session.add_files(&["z".repeat(10_000)]);
         assert!(session.bytes().unwrap().len() < 32 * 1024);
         assert_eq!(AgentSession::parse(&session.bytes().unwrap()), Some(session));
         assert_eq!(AgentSession::parse(b"{"), None);

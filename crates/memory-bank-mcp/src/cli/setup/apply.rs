@@ -165,10 +165,15 @@ fn new_item(run: &Run<'_>, target: &Target, plan: &Plan) -> Item {
             ));
         }
         if target.scope == Scope::User && run.options.url.is_some() {
-            item.notes.push(
-                "A key acts in one project: this agent has that project's memory in every folder. For one folder only, use `--scope project`."
-                    .to_owned(),
-            );
+            let row = target.client.row();
+            let for_one_folder = if row.project_file.is_some() && target.client.can_reference_key() {
+                " For one folder only, use `--scope project`."
+            } else {
+                ""
+            };
+            item.notes.push(format!(
+                "A key acts in one project: this agent has that project's memory in every folder.{for_one_folder}"
+            ));
         }
     }
     item

@@ -19,7 +19,7 @@ const ANY_SECRET_LENGTH: usize = 40;
 /// Parts of names whose values may be secrets, in lower case. Arguments are hidden sooner than texts are.
 const MORE_SECRET_NAMES: [&str; 3] = ["key", "auth", "header"];
 
-/// The lines of the text, with all but names and `known` strings hidden. Their number is that of the text.
+/// The lines of the text, with all but names and `known` strings and numbers hidden. Their number is that of the text.
 pub(super) fn masked_lines(text: &str, format: Format, known: &HashSet<String>) -> Vec<String> {
     let mut masked =
         Masked { text, format, known, at: 0, depth: 0, shown: String::with_capacity(text.len()) };
@@ -120,7 +120,7 @@ impl<'a> Masked<'a> {
             .unwrap_or_else(|| rest.chars().next().map_or(1, char::len_utf8));
         let word = rest.get(..length).unwrap_or_default();
         let is_name = self.format == Format::Toml && self.is_name(rest.get(length..).unwrap_or_default());
-        if is_name || matches!(word, "true" | "false" | "null") {
+        if is_name || self.known.contains(word) || matches!(word, "true" | "false" | "null") {
             self.shown += &without_keys(word);
             self.at += length;
         } else {

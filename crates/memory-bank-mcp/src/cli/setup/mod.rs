@@ -170,6 +170,11 @@ fn targets(run: &Run<'_>) -> anyhow::Result<Vec<Target>> {
             clients.retain(|client| *client == Client::ClaudeCode);
         }
     }
+    if clients.contains(&Client::Inspector) {
+        bail!(
+            "the MCP Inspector is started by hand, with a file of its own; use `client-config --client inspector --write`"
+        );
+    }
     for client in clients {
         let scope = run.options.scope.unwrap_or_else(|| client.setup_scope());
         let files = client

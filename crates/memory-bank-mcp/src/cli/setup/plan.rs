@@ -11,8 +11,8 @@ use super::notice;
 use super::records::{Part, Record, Records};
 use super::run::{Run, TOOLS};
 use crate::cli::clients::{
-    Client, Scope, Server, StartsIn, added_environment, is_same_server, launch, server_on_this_machine,
-    with_present_settings,
+    Client, Scope, Server, StartsIn, added_environment, check_may_hold_key, is_same_server, launch,
+    server_on_this_machine, with_present_settings,
 };
 use crate::cli::config_file::{self, FileAccess};
 use crate::cli::config_text;
@@ -100,6 +100,7 @@ pub(super) fn plan(
     let entry = target.client.entry(&server);
     let location = target.client.location(name, target.project.as_deref());
     let file = resolve(target.scope, &target.file, &run.project)?;
+    check_may_hold_key(&server, target.client, &file, &run.place)?;
     let before = config_file::read(&file)?;
     let text = before.as_deref().unwrap_or_default();
     let present = config_text::find(text, location)?;

@@ -4,20 +4,22 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
-use similar::TextDiff;
+use similar::{ChangeTag, TextDiff};
 
 use super::masks;
 use crate::cli::config_text::Format;
 
 /// Unchanged lines around a change.
 const CONTEXT_LINES: usize = 2;
-/// The longest line in characters; longer ones are cut.
+/// The longest unchanged line in characters; longer ones are cut.
 const LINE_CHARS: usize = 160;
+/// The longest changed line in characters: long enough for all that is written into a file of one line.
+const CHANGED_LINE_CHARS: usize = 8_000;
 
-/// The change from `before` to `after`. Only names, and the strings in `ours`, are shown.
+/// The change from `before` to `after`. Only names, and the strings and numbers in `ours`, are shown.
 pub(super) fn diff(before: &str, after: &str, format: Format, ours: &Value) -> String {
     let mut known = HashSet::new();
-    collect_strings(ours, &mut known);
+    collect_texts(ours, &mut known);
     let (old, new) =
         (masks::masked_lines(before, format, &known), masks::masked_lines(after, format, &known));
     let (before, after): (Vec<_>, Vec<_>) =
@@ -31,18 +33,24 @@ pub(super) fn diff(before: &str, after: &str, format: Format, ours: &Value) -> S
                 (Some(at), _) => new.get(at),
                 (None, at) => at.and_then(|at| old.get(at)),
             };
-            let mut letters = line.map_or("", String::as_str).chars();
-            let cut: String = letters.by_ref().take(LINE_CHARS).collect();
-            let rest = if letters.next().is_some() { " …" } else { "" };
-            shown += &format!("{}{cut}{rest}\n", change.tag());
+            let length = if change.tag() == ChangeTag::Equal { LINE_CHARS } else { CHANGED_LINE_CHARS };
+            shown += &format!("{}{}\n", change.tag(), cut(line.map_or("", String::as_str), length));
         }
     }
     shown
 }
 
+/// A line of at most this length, with blanks for tabs, which a terminal shows at another width.
+fn cut(line: &str, length: usize) -> String {
+    let mut letters = line.chars();
+    let cut: String = letters.by_ref().take(length).collect();
+    let rest = if letters.next().is_some() { " …" } else { "" };
+    format!("{}{rest}", cut.replace('\t', "    "))
+}
+
 /// A file that has nothing but text of this program.
 pub(super) fn own_file(text: &str) -> String {
-    text.lines().map(|line| format!("+{}\n", line.chars().take(LINE_CHARS).collect::<String>())).collect()
+    text.lines().map(|line| format!("+{}\n", cut(line, CHANGED_LINE_CHARS))).collect()
 }
 
 /// The command line or the address of an entry, for a prompt.
@@ -53,13 +61,17 @@ pub(super) fn launch(entry: &Value) -> String {
     }
 }
 
-fn collect_strings(value: &Value, known: &mut HashSet<String>) {
+/// All strings and numbers in a value.
+fn collect_texts(value: &Value, known: &mut HashSet<String>) {
     match value {
+        Value::Number(number) => {
+            known.insert(number.to_string());
+        }
         Value::String(text) => {
             known.insert(text.clone());
         }
-        Value::Array(items) => items.iter().for_each(|item| collect_strings(item, known)),
-        Value::Object(members) => members.values().for_each(|value| collect_strings(value, known)),
+        Value::Array(items) => items.iter().for_each(|item| collect_texts(item, known)),
+        Value::Object(members) => members.values().for_each(|value| collect_texts(value, known)),
         _ => {}
     }
 }
@@ -81,6 +93,17 @@ mod tests {
         assert!(shown.contains("+  \"memory-bank\": {\"command\":\"memory-bank-mcp\""), "{shown}");
         assert!(shown.contains("\"TOKEN\": \"…\"") && shown.contains("mbmcp_live_…"), "{shown}");
         assert!(!shown.contains("secret") && !shown.contains("kkkk"), "{shown}");
+    }
+
+    #[test]
+    fn numbers_of_ours_and_whole_lines_are_shown_and_those_of_others_are_not() {
+        let others = format!("{{\"n\": 77, \"a\": [{}]}}", vec!["\"x\""; 60].join(", "));
+        let ours = json!({ "timeout": 12, "command": "memory-bank-mcp" });
+        let after = others.replace("]}", &format!(", {ours}]}}"));
+        let shown = diff(&others, &after, Format::Json, &ours);
+        assert!(shown.contains("\"timeout\":12"), "{shown}");
+        assert!(!shown.contains("77"), "{shown}");
+        assert!(diff("", "\t1\n", Format::Json, &json!(1)).contains("+    1\n"));
     }
 
     #[test]

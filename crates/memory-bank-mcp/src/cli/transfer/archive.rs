@@ -14,8 +14,8 @@ use memory_bank_core::compact_sort::CompactSort as _;
 use memory_bank_core::limits;
 use memory_bank_core::store::{BACKUP_PREFIX, backup_time, check_backup_id};
 use memory_bank_core::transfer::{
-    BankCopy, DocumentHistory, FileCopy, HistoryCount, ProjectCopy, is_rules_file, read_history_line,
-    safe_path, write_history_line,
+    BankCopy, DocumentHistory, FileCopy, GraphHistory, HistoryCount, ProjectCopy, is_rules_file,
+    read_graph_line, read_history_line, safe_path, write_graph_line, write_history_line,
 };
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
@@ -34,6 +34,10 @@ const STATE_FILE: &str = "state.json";
 /// The folder with a file for each document that has a history.
 const HISTORY_FOLDER: &str = "history";
 const HISTORY_ENDING: &str = ".jsonl";
+/// How the name of a file begins until it is complete.
+const DRAFT: &str = ".memory-bank-backup-";
+/// The file with the history of the graph.
+const GRAPH_HISTORY_FILE: &str = "history/graph.jsonl";
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,6 +65,18 @@ struct ManifestEntry {
     modified: Timestamp,
 }
 
+/// Removes what backups that were killed left in a folder. One that still runs holds a lock on its file.
+fn remove_stale_drafts(folder: &Path) -> std::io::Result<()> {
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        let is_draft = entry.file_name().to_string_lossy().starts_with(DRAFT);
+        if is_draft && entry.file_type()?.is_file() && fs_err::File::open(entry.path())?.try_lock().is_ok() {
+            fs_err::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// A backup file that is being written. If it is dropped unfinished, the file is removed.
 pub(super) struct Writer {
     zip: ZipWriter<BufWriter<NamedTempFile>>,
@@ -77,10 +93,10 @@ impl Writer {
             bail!("`{}` exists already; name another file", to.display());
         }
         let parent = to.parent().unwrap_or(Path::new("."));
-        let draft = tempfile::Builder::new()
-            .prefix(".memory-bank-backup-")
-            .tempfile_in(parent)
-            .with_context(|| format!("cannot write to `{}`", parent.display()))?;
+        let cannot = || format!("cannot write to `{}`", parent.display());
+        remove_stale_drafts(parent).with_context(cannot)?;
+        let draft = tempfile::Builder::new().prefix(DRAFT).tempfile_in(parent).with_context(cannot)?;
+        draft.as_file().lock().with_context(cannot)?;
         Ok(Self {
             zip: ZipWriter::new(BufWriter::new(draft)),
             to: to.to_owned(),
@@ -127,6 +143,31 @@ impl Writer {
         if let Some(newest) = history.newest().filter(|_| !bytes.is_empty()) {
             self.history_room = self.history_room.saturating_sub(bytes.len() as u64);
             self.add(format!("{HISTORY_FOLDER}/{}{HISTORY_ENDING}", newest.document), &bytes, now)?;
+        }
+        Ok(count)
+    }
+
+    /// Adds the newest changes of the graph, as far as there is room, and returns how many.
+    pub(super) fn graph_history(
+        &mut self,
+        history: &GraphHistory,
+        now: Timestamp,
+    ) -> anyhow::Result<HistoryCount> {
+        let mut bytes: Vec<u8> = Vec::new();
+        let mut count = history.count();
+        for (at, change) in history.changes.iter().enumerate() {
+            let line = write_graph_line(change)?;
+            if (bytes.len() + line.len() + 1) as u64 > self.history_room {
+                count.changes_left_out += count.changes - at;
+                count.changes = at;
+                break;
+            }
+            bytes.extend(line);
+            bytes.push(b'\n');
+        }
+        if !bytes.is_empty() {
+            self.history_room = self.history_room.saturating_sub(bytes.len() as u64);
+            self.add(GRAPH_HISTORY_FILE.to_owned(), &bytes, now)?;
         }
         Ok(count)
     }
@@ -298,6 +339,19 @@ impl Reader {
         Ok(DocumentHistory { links, left_out: 0 })
     }
 
+    /// The history of the graph; empty if the file has none.
+    pub(super) fn graph_history(&mut self) -> anyhow::Result<GraphHistory> {
+        if !self.files.contains_key(GRAPH_HISTORY_FILE) {
+            return Ok(GraphHistory::default());
+        }
+        let bytes = self.file(GRAPH_HISTORY_FILE)?.bytes;
+        let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let changes = lines.map(read_graph_line).collect::<Result<Vec<_>, _>>().with_context(|| {
+            format!("`{GRAPH_HISTORY_FILE}` in the backup file is damaged; nothing was changed")
+        })?;
+        Ok(GraphHistory { changes, left_out: 0 })
+    }
+
     fn bank(&mut self, folder: &str) -> anyhow::Result<BankCopy> {
         let prefix = format!("{folder}/");
         let paths: Vec<String> =
@@ -354,7 +408,7 @@ fn is_history_file(path: &str) -> bool {
 fn check_name(path: &str) -> anyhow::Result<()> {
     match path.split_once('/') {
         None if is_rules_file(path) || path == STATE_FILE => Ok(()),
-        Some((HISTORY_FOLDER, _)) if is_history_file(path) => Ok(()),
+        Some((HISTORY_FOLDER, _)) if path == GRAPH_HISTORY_FILE || is_history_file(path) => Ok(()),
         Some((top, rest)) if top == BANK_FOLDER || check_backup_id(top).is_ok() => Ok(safe_path(rest)?),
         _ => bail!("`{}` is not a name in a backup file", path.escape_debug()),
     }

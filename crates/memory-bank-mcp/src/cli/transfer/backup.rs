@@ -37,6 +37,10 @@ pub(super) async fn run(
         progress.add(1);
     }
     let mut history = HistoryCount::default();
+    if with_history {
+        let changes = export.graph_changes().await?;
+        history = writer.graph_history(&export.graph_history(changes).await?, now)?;
+    }
     for document in documents {
         history = history.and(writer.history(&export.history_of(document).await?, now)?);
         progress.add(1);

@@ -44,6 +44,7 @@ pub(super) async fn run(
     let size = export.size();
     let backups = if options.backups { export.backups().await? } else { Vec::new() };
     let documents = if options.history { export.history().await? } else { Vec::new() };
+    let changes = if options.history { export.graph_changes().await? } else { 0 };
     let progress = Progress::new(size.items() + backups.len() + documents.len(), "exporting");
     let copy = export.project(&|items| progress.add(items)).await?;
     let now = SystemClock.now();
@@ -51,13 +52,18 @@ pub(super) async fn run(
     let published = if options.dry_run {
         copy.bank.to_files(now)?;
         history.versions = documents.iter().map(|(_, versions)| versions).sum();
+        history.changes = changes;
         None
     } else {
         let mut staged = target.stage().await?;
         staged.write(&copy, folder_deps()).await?;
-        if !documents.is_empty() {
+        if !documents.is_empty() || changes > 0 {
             let state = config::state_folder(global.state_dir.as_deref(), &config::environment)?;
             let mut written = staged.begin_history(state, Arc::new(SystemEntropy)).await?;
+            if changes > 0 {
+                let of_graph = export.graph_history(changes).await?;
+                (written, history) = written.put_graph(of_graph, &copy.bank, now).await?;
+            }
             for document in documents {
                 let (rest, count) = written.put(export.history_of(document).await?, &copy.bank).await?;
                 (written, history) = (rest, history.and(count));

@@ -67,6 +67,7 @@ pub(super) async fn run(
     let documents = history.as_ref().map_or(0, SourceHistory::documents);
     let progress = Progress::new(size.items() + backups.len() + documents, "importing");
     if let Some(history) = history {
+        import.put_graph_history(&history.of_graph().await?).await?;
         for number in 0..documents {
             import.put_history(&history.of_document(number).await?).await?;
             progress.add(1);

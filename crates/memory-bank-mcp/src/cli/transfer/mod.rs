@@ -73,7 +73,7 @@ pub(crate) enum TransferCommand {
         /// Omit the backups.
         #[arg(long)]
         no_backups: bool,
-        /// Omit the history; by default the former versions of documents are exported.
+        /// Omit the history; by default the former versions of documents and the changes of the graph are exported.
         #[arg(long)]
         no_history: bool,
         /// Print the result, but write nothing.
@@ -87,7 +87,7 @@ pub(crate) enum TransferCommand {
         /// The file to create, such as `atlas.zip`; it must not exist.
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
-        /// Omit the history; by default the file contains the former versions of documents.
+        /// Omit the history; by default the file contains the former versions of documents and the changes of the graph.
         #[arg(long)]
         no_history: bool,
     },
@@ -98,7 +98,8 @@ pub(crate) enum TransferCommand {
         /// The file.
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
-        /// Omit the file's history; by default the former versions of documents that the project does not know are restored.
+        /// Omit the file's history; by default the former versions of documents that the project does not know are restored, and
+        /// the changes of its graph, if it never had one.
         /// The project's own history stays in any case.
         #[arg(long)]
         no_history: bool,

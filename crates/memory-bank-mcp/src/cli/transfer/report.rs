@@ -67,20 +67,33 @@ impl ImportReport<'_> {
 }
 
 pub(super) fn history_json(history: HistoryCount) -> Value {
-    json!({"versions": history.versions, "leftOut": history.left_out})
+    json!({
+        "versions": history.versions, "leftOut": history.left_out,
+        "graphChanges": history.changes, "graphChangesLeftOut": history.changes_left_out,
+    })
 }
 
 /// The line about the history; none without one.
 pub(super) fn history_text(history: HistoryCount) -> Option<String> {
-    let HistoryCount { versions, left_out } = history;
+    let HistoryCount { versions, left_out, changes, changes_left_out } = history;
     let left = (left_out > 0).then(|| {
         format!(
             " {left_out} were left out: those of documents that have another history in the project, and the oldest where there is no \
              room."
         )
     });
-    (versions > 0 || left_out > 0)
-        .then(|| format!("History: {versions} versions of documents.{}", left.unwrap_or_default()))
+    let documents = (versions > 0 || left_out > 0)
+        .then(|| format!("{versions} versions of documents.{}", left.unwrap_or_default()));
+    let left = (changes_left_out > 0).then(|| {
+        format!(
+            " {changes_left_out} were left out: all, if the graph of the project has its own history, else the oldest, for which there \
+             is no room."
+        )
+    });
+    let graph = (changes > 0 || changes_left_out > 0)
+        .then(|| format!("{changes} changes of the graph.{}", left.unwrap_or_default()));
+    let both: Vec<String> = documents.into_iter().chain(graph).collect();
+    (!both.is_empty()).then(|| format!("History: {}", both.join(" ")))
 }
 
 pub(super) fn size_json(size: Size) -> Value {

@@ -33,6 +33,9 @@ pub(super) async fn run(
     let size = copy.bank.size();
     let histories = if with_history { reader.histories() } else { Vec::new() };
     let progress = Progress::new(size.items() + backups.len() + histories.len(), "restoring");
+    if with_history {
+        import.put_graph_history(&reader.graph_history()?).await?;
+    }
     for path in &histories {
         import.put_history(&reader.history(path)?).await?;
         progress.add(1);

@@ -191,7 +191,14 @@ impl Calls<'_> {
         let mut maker = self.maker();
         let file = encoded(&maker.thing(Kind::File));
         let entity = encoded(&maker.thing(Kind::EntityName));
-        let path = match self.random.below(10) {
+        let path = match self.random.below(17) {
+            11 => "/api/v1/sessions".to_owned(),
+            12 => "/api/v1/members".to_owned(),
+            13 => "/api/v1/keys?includeRevoked=true".to_owned(),
+            14 => "/api/v1/grants".to_owned(),
+            15 => "/api/v1/audit".to_owned(),
+            16 => "/api/v1/graph/picture".to_owned(),
+            10 => format!("/api/v1/history/blame?filename={file}"),
             8 => "/api/v1/graph/search?query=%2A".to_owned(),
             9 => format!("/api/v1/graph/entity?name={entity}"),
             0 => "/api/v1/session".to_owned(),

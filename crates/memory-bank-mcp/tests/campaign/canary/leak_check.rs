@@ -58,12 +58,17 @@ fn encodings(mark: &str) -> [String; 4] {
     [mark.to_owned(), shifted(0), shifted(1), shifted(2)]
 }
 
+/// Whether a request is about keys, in either of the REST interfaces.
+fn of_keys(request: &Request) -> bool {
+    ["/api/keys", "/api/v1/keys"].iter().any(|path| request.path.starts_with(path))
+}
+
 fn check_without_read(request: &Request, seen: &[u8], rules: &Rules<'_>) -> Result<(), String> {
     let sent = request.text().to_ascii_lowercase();
     for (at, canary) in canaries(seen, &rules.own.mark) {
         let is_label = canary.as_bytes().get(rules.own.mark.len()) == Some(&(Place::Label.character() as u8));
         let allowed = sent.contains(&canary)
-            || (is_label && rules.persona.administers && request.path.starts_with("/api/keys"))
+            || (is_label && rules.persona.administers && of_keys(request))
             || (request.stream && rules.persona.has_sent(&canary));
         if !allowed {
             return Err(format!("a canary of its own project, without `read`: {}", excerpt(seen, at)));
@@ -82,7 +87,7 @@ fn check_void(request: &Request, answer: &Answer, seen: &[u8], rules: &Rules<'_>
     }
     let names = ["\"filename\"", "\"entity\"", "\"note\"", "\"backupid\""];
     let wants_data = sent.contains("tools/call") && names.iter().any(|word| sent.contains(word));
-    let made_key = request.path.starts_with("/api/keys") && (200..300).contains(&answer.status);
+    let made_key = of_keys(request) && (200..300).contains(&answer.status);
     let done = answer
         .message()
         .is_some_and(|message| message["result"].is_object() && message["result"]["isError"] != true);

@@ -163,16 +163,20 @@ impl Environment {
 
     /// The contents of the project in the database.
     fn contents(&self, slug: &str) -> Contents {
-        let rows = self.database.query(&format!(
-            "SELECT jsonb_object_agg(place, text) FROM (
-               SELECT d.path AS place, d.content AS text FROM documents d JOIN projects p ON p.id = d.project_id
-               WHERE p.slug = '{slug}'
-               UNION ALL
-               SELECT 'graph', string_agg(o.content, ' ') FROM graph_observations o JOIN projects p ON p.id = o.project_id
-               WHERE p.slug = '{slug}'
-             ) AS contents WHERE text IS NOT NULL"
+        let documents = self.database.query(&format!(
+            "SELECT jsonb_object_agg(d.path, d.content) FROM documents d JOIN projects p ON p.id = d.project_id WHERE p.slug = '{slug}'"
         ));
-        serde_json::from_str(&rows).unwrap_or_else(|error| panic!("{error}: {rows}"))
+        let facts = self.database.query(&format!(
+            "SELECT jsonb_agg(coalesce(o.bounds::jsonb, '{{}}') || jsonb_build_object('id', o.id, 'text', o.content, 'entity', e.name,
+               'entityType', e.entity_type))
+             FROM graph_observations o JOIN projects p ON p.id = o.project_id
+             JOIN graph_entities e ON e.project_id = o.project_id AND e.id = o.entity_id WHERE p.slug = '{slug}'"
+        ));
+        Contents {
+            documents: serde_json::from_str(&documents)
+                .unwrap_or_else(|error| panic!("{error}: {documents}")),
+            facts: serde_json::from_str(&facts).unwrap_or_else(|error| panic!("{error}: {facts}")),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Several stdio servers on one folder; each round one is killed.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -77,17 +78,28 @@ fn bank(kills: usize, random: &mut Random) -> Counts {
 
 /// The contents of the folder.
 fn contents(bank: &Path) -> Contents {
-    let mut contents = Contents::new();
+    let mut contents = Contents::default();
     for entry in std::fs::read_dir(bank).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "md") {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            contents.insert(name, std::fs::read_to_string(&path).unwrap());
+            contents.documents.insert(name, std::fs::read_to_string(&path).unwrap());
         }
     }
     let log = std::fs::read_to_string(bank.join("graph/graph.jsonl")).unwrap();
+    let mut entities: BTreeMap<String, (Value, Value)> = BTreeMap::new();
     // A torn line is not an event.
-    let lines = log.lines().filter(|line| serde_json::from_str::<Value>(line).is_ok());
-    contents.insert("graph".to_owned(), lines.collect::<Vec<_>>().join("\n"));
+    for event in log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let entity = &event["entity"];
+        if let Some(id) = entity["id"].as_str() {
+            entities.insert(id.to_owned(), (entity["name"].clone(), entity["entityType"].clone()));
+        }
+        let mut fact = event["observation"].clone();
+        if fact.is_object() {
+            let (name, kind) = entities[fact["entityId"].as_str().unwrap()].clone();
+            (fact["entity"], fact["entityType"]) = (name, kind);
+            contents.facts.push(serde_json::from_value(fact).unwrap());
+        }
+    }
     contents
 }

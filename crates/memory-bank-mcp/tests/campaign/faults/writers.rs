@@ -39,7 +39,7 @@ impl Writers {
                 }
                 Status::Conflict => {}
                 // A server that is down is not called all the time.
-                Status::Unknown => std::thread::sleep(Duration::from_millis(5)),
+                Status::Written | Status::Unknown => std::thread::sleep(Duration::from_millis(5)),
             }
         }
     }

@@ -134,6 +134,16 @@ fn links_embeds_and_tags_of_a_vault_become_relations() {
         let document = graph.entities[&note("work/Beta plan")]["docPath"].as_str().unwrap().to_owned();
         assert!(bank.document(&document).contains("![[Alpha#Goals]]"));
         assert!(bank.documents().keys().all(|name| !name.contains("trash") && !name.contains("picture")));
+        // A note is its own origin, also where another note that links to it comes first; a missing one has that of the link.
+        for (name, file) in [
+            ("Index", "Index.md"),
+            ("work/Alpha", "work/Alpha.md"),
+            ("work/Beta plan", "work/Beta plan.md"),
+            ("Nowhere", "Index.md"),
+        ] {
+            let origin = graph.entities[&note(name)]["importedFrom"].as_str().unwrap();
+            assert!(origin.ends_with(&format!("shop/{file}")), "{name}: {origin}");
+        }
         bank.expect_complete(&sources.path());
         assert_eq!(bank.graph(), graph);
     }

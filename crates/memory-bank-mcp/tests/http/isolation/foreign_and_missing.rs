@@ -78,6 +78,12 @@ fn probes(world: &World, anna: &Person<'_>, ids: &Ids) -> Vec<Probe> {
             person.send(method, &format!("/api/keys/{id}{tail}"), &[JSON], body)
         }
     };
+    let administered = |method: &'static str, route: &'static str| {
+        move |person: &Person<'_>, id: &str| {
+            let body = if method == "PATCH" { "{\"role\":\"viewer\"}" } else { "" };
+            person.send(method, &format!("/api/v1/{route}={id}"), &[JSON], body)
+        }
+    };
     let read = |person: &Person<'_>, id: &str| {
         let params = json!({"uri": format!("memory-bank://{id}")});
         person.post(&json!({"jsonrpc": "2.0", "id": 7, "method": "resources/read", "params": params}))
@@ -94,6 +100,22 @@ fn probes(world: &World, anna: &Person<'_>, ids: &Ids) -> Vec<Probe> {
         probe("the change of a key", &key, NOBODY, rest("PATCH", "")),
         probe("the revocation of a key", &key, NOBODY, rest("DELETE", "")),
         probe("the rotation of a key", &key, NOBODY, rest("POST", "/rotate")),
+        probe("the revocation of a member's key", &key, NOBODY, administered("DELETE", "key?id")),
+        probe("the role of a member", "anna", "arno", administered("PATCH", "member?name")),
+        probe("the end of a membership", "anna", "arno", administered("DELETE", "member?name")),
+        probe("a document of REST", "alone.md", "nosuc.md", administered("GET", "document?filename")),
+        probe(
+            "the lines of a document",
+            "alone.md",
+            "nosuc.md",
+            administered("GET", "history/blame?filename"),
+        ),
+        probe(
+            "the deletion by REST",
+            "alone.md",
+            "nosuc.md",
+            administered("DELETE", "document?etag=0123456789abcdef&filename"),
+        ),
         probe("a document", "alone.md", "nosuc.md", call_with("read_memory_bank_file", file)),
         probe(
             "the deletion of a document",

@@ -106,9 +106,14 @@ fn only_keys_with_scope_read_see_documents_and_their_history() {
             "/api/v1/search?query=notes",
             "/api/v1/graph/search?query=notes",
             "/api/v1/graph/entity?name=Notes",
+            "/api/v1/graph/picture",
+            "/api/v1/graph/picture?asOf=2100-01-01&cluster=missing",
             "/api/v1/history",
             "/api/v1/history/show?filename=notes.md&version=1",
             "/api/v1/history/diff?filename=notes.md&version=1",
+            "/api/v1/history/blame?filename=notes.md",
+            "/api/v1/history/blame?filename=missing.md",
+            "/api/v1/sessions",
         ] {
             for (scopes, sees) in [(&["read"][..], true), (&["write", "admin"], false)] {
                 let key = Client::with(&world.server, scopes).key;

@@ -1,12 +1,12 @@
 //! `GET /api/v1/digest`: the short view of a bank.
 
 use axum::response::Response;
-use memory_bank_core::error::StoreError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::api::Problem;
-use crate::http::rest_request::{Refusal, RestRequest};
+use crate::http::api::queries::ReadDigest;
+use crate::http::rest_request::{Asked, Refusal, RestRequest, parsed};
 use crate::mcp::reading::{self, LISTING_BYTES};
 use crate::services::Services;
 
@@ -81,28 +81,53 @@ pub(crate) struct ExcerptView {
 
 /// Notes about a digest.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct DigestNotes {
     #[schema(format = DateTime)]
     timestamp: String,
     /// What the digest leaves out.
     #[serde(default)]
     warnings: Vec<String>,
+    /// The decisions that are left out, since they have ended or have not begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    ended: Option<EndedDecisions>,
+    /// Some of those that will hold.
+    #[serde(default)]
+    upcoming: Vec<String>,
+    /// The time of which the digest is, if one was requested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    as_of: Option<String>,
+}
+
+/// How many decisions a digest leaves out.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct EndedDecisions {
+    left_out: u64,
 }
 
 /// Shows what is worked on, open items, and the latest progress and decisions.
-#[utoipa::path(get, path = "/api/v1/digest", tag = "digest", responses(
+#[utoipa::path(get, path = "/api/v1/digest", tag = "digest", params(ReadDigest), responses(
     (status = 200, body = DigestReply),
     (status = 304, description = "the client has this reply"),
+    (status = 400, body = Problem, content_type = "application/problem+json", description = "the query is malformed"),
     (status = 401, body = Problem, content_type = "application/problem+json"),
     (status = 403, body = Problem, content_type = "application/problem+json"),
     (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such bank"),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "the stored contents cannot be used"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn read(request: RestRequest) -> Response {
-    request.answer_within(LISTING_BYTES, |services| digest_of(&request, services)).await
+pub(crate) async fn read(request: RestRequest, Asked(query): Asked<ReadDigest>) -> Response {
+    request.answer_within(LISTING_BYTES, |services| digest_of(&request, query, services)).await
 }
 
-async fn digest_of(request: &RestRequest, services: Services) -> Result<DigestReply, Refusal> {
-    let data = reading::digest(&services, &request.who.caller).await?;
-    serde_json::from_value(data).map_err(|error| Refusal::Store(StoreError::Unavailable(error.to_string())))
+async fn digest_of(
+    request: &RestRequest,
+    query: ReadDigest,
+    services: Services,
+) -> Result<DigestReply, Refusal> {
+    let facts = reading::facts(query.include_ended, query.as_of).map_err(Refusal::Malformed)?;
+    parsed(reading::digest(&services, &request.who.caller, &facts).await?)
 }

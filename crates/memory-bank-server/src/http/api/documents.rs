@@ -1,37 +1,25 @@
-//! `/api/v1/documents` and `/api/v1/document`: the documents of a bank.
+//! `GET /api/v1/documents` and `GET /api/v1/document`: the documents of a bank.
 
 use std::collections::BTreeMap;
 
-use axum::body::Body;
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
 use axum::response::Response;
-use http::HeaderMap;
 use memory_bank_core::clock::iso_millis;
-use memory_bank_core::document::{
-    Document, DocumentEntry, DocumentPath, NO_DOCUMENT, is_leftover, write_document,
-};
-use memory_bank_core::error::{EditError, StoreError};
-use memory_bank_core::history::ChangeContext;
-use memory_bank_core::limits;
-use memory_bank_core::store::{Drafts, ReadOutcome};
+use memory_bank_core::document::{Document, DocumentEntry, DocumentPath, is_leftover};
+use memory_bank_core::store::ReadOutcome;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::http::api::Problem;
-use crate::http::api::queries::{ListDocuments, ReadDocument, WriteDocument};
-use crate::http::body::{memory_for, read_object};
-use crate::http::config::CALL_BYTES;
-use crate::http::rest_request::{Refusal, RestRequest, decoded, encoded, malformed};
-use crate::mcp::reading::LISTING_BYTES;
+use crate::http::api::queries::{ListDocuments, ReadDocument};
+use crate::http::rest_request::{Asked, Refusal, RestRequest, decoded, encoded};
+use crate::mcp::reading::{self, LISTING_BYTES};
 use crate::services::Services;
 
 /// The documents of a page, if the request names no number.
 const LISTED: u32 = 500;
 /// For how many of the documents that changed last the list names who changed them.
 const AUTHORS: usize = 200;
-/// The bytes of a request that writes, beside those of its body: the text, and the present one.
-const WRITE_BYTES: usize = 4 * limits::DOCUMENT_BYTES;
 /// The bytes of a reply before the length of the document is known.
 const READ_BYTES: usize = 64 * 1024;
 
@@ -65,15 +53,6 @@ pub(crate) struct DocumentList {
     next_cursor: Option<String>,
 }
 
-/// A document that was written.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct DocumentWritten {
-    /// The name under which it is stored.
-    name: String,
-    /// Of the new text.
-    etag: String,
-}
-
 /// A document with its text.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -85,11 +64,21 @@ pub(crate) struct DocumentView {
     etag: String,
     #[schema(format = DateTime)]
     updated_at: String,
+    /// The number of the version that was current at the requested time, unless the document has not changed since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    version: Option<i64>,
+    /// A note on an uncertain former state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    note: Option<String>,
 }
 
 impl DocumentView {
-    fn of(document: Document) -> Self {
+    fn of(document: Document, notes: &Map<String, Value>) -> Self {
         Self {
+            version: notes.get("version").and_then(Value::as_i64),
+            note: notes.get("note").and_then(Value::as_str).map(str::to_owned),
             name: document.path.as_str().to_owned(),
             etag: document.etag.as_str().to_owned(),
             updated_at: iso_millis(document.updated_at),
@@ -108,14 +97,8 @@ impl DocumentView {
     (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such page"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn list(
-    request: RestRequest,
-    query: Result<Query<ListDocuments>, QueryRejection>,
-) -> Response {
-    match query {
-        Ok(Query(query)) => request.answer(LISTING_BYTES, list_of(&request, query)).await,
-        Err(_) => malformed(),
-    }
+pub(crate) async fn list(request: RestRequest, Asked(query): Asked<ListDocuments>) -> Response {
+    request.answer(LISTING_BYTES, list_of(&request, query)).await
 }
 
 /// Reads a document.
@@ -126,91 +109,11 @@ pub(crate) async fn list(
     (status = 401, body = Problem, content_type = "application/problem+json"),
     (status = 403, body = Problem, content_type = "application/problem+json"),
     (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such document"),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "the stored contents cannot be used"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn read(
-    request: RestRequest,
-    query: Result<Query<ReadDocument>, QueryRejection>,
-) -> Response {
-    match query {
-        Ok(Query(query)) => {
-            request.answer_within(READ_BYTES, |services| document_of(&request, query, services)).await
-        }
-        Err(_) => malformed(),
-    }
-}
-
-/// Replaces a document, if it still is the one of the etag; or creates one, without an etag.
-#[utoipa::path(put, path = "/api/v1/document", tag = "documents", params(ReadDocument), request_body = WriteDocument, responses(
-    (status = 200, body = DocumentWritten),
-    (status = 400, body = Problem, content_type = "application/problem+json", description = "the query or the body is malformed"),
-    (status = 401, body = Problem, content_type = "application/problem+json"),
-    (status = 403, body = Problem, content_type = "application/problem+json"),
-    (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such document"),
-    (status = 409, body = Problem, content_type = "application/problem+json",
-        description = "the document has another etag, exists already, or a rule is against its name or text"),
-    (status = 413, body = Problem, content_type = "application/problem+json"),
-    (status = 415, body = Problem, content_type = "application/problem+json"),
-    (status = 429, body = Problem, content_type = "application/problem+json"),
-    (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn write(
-    request: RestRequest,
-    query: Result<Query<ReadDocument>, QueryRejection>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let Ok(Query(query)) = query else { return malformed() };
-    let needed = CALL_BYTES.saturating_add(memory_for(&body));
-    let (request, headers) = (&request, &headers);
-    request
-        .answer_to_write(needed, |services| async move {
-            let wanted = read_object::<WriteDocument>(headers, body).await?;
-            let wanted = wanted.ok_or_else(|| {
-                let text = "the body must be a JSON object with `text`";
-                Refusal::Malformed(text.to_owned())
-            })?;
-            services.replies.need(needed.saturating_add(WRITE_BYTES)).await?;
-            written(request, query, wanted).await
-        })
-        .await
-}
-
-async fn written(
-    request: &RestRequest,
-    query: ReadDocument,
-    WriteDocument { text, etag }: WriteDocument,
-) -> Result<DocumentWritten, Refusal> {
-    let path = DocumentPath::parse(&query.filename).map_err(|error| Refusal::Conflict(error.to_string()))?;
-    let expected = etag.as_deref().unwrap_or(NO_DOCUMENT);
-    let mut etag = None;
-    let mut edit = |drafts: &mut Drafts| {
-        drafts.set_context(&ChangeContext::default());
-        etag = Some(write_document(drafts, &path, &text, Some(expected))?.etag);
-        Ok(())
-    };
-    let bank = request.bank().await?;
-    let changes = bank.edit(&request.who.caller, std::slice::from_ref(&path), &mut edit).await?;
-    let name = changes.first().map_or(path.as_str(), |change| change.path.as_str()).to_owned();
-    let etag = etag.ok_or_else(|| StoreError::Unavailable("the store did not run the edit".to_owned()))?;
-    Ok(DocumentWritten { name, etag: etag.as_str().to_owned() })
-}
-
-impl From<EditError> for Refusal {
-    fn from(error: EditError) -> Self {
-        match error {
-            EditError::Store(error @ StoreError::TooLarge { .. }) => Self::Conflict(error.to_string()),
-            EditError::Store(error @ (StoreError::Busy | StoreError::ChangedMeanwhile)) => {
-                Self::Busy(error.to_string())
-            }
-            EditError::Store(error) => Self::Store(error),
-            EditError::NotFound(_) => Self::NotFound(error.to_string()),
-            EditError::EtagMismatch { .. } => {
-                let text = "the document has changed since it was read, or exists already; read it again";
-                Self::Conflict(text.to_owned())
-            }
-            other => Self::Conflict(other.to_string()),
-        }
-    }
+pub(crate) async fn read(request: RestRequest, Asked(query): Asked<ReadDocument>) -> Response {
+    request.answer_within(READ_BYTES, |services| document_of(&request, query, services)).await
 }
 
 async fn list_of(request: &RestRequest, query: ListDocuments) -> Result<DocumentList, Refusal> {
@@ -248,11 +151,17 @@ async fn document_of(
     services: Services,
 ) -> Result<DocumentView, Refusal> {
     let path = DocumentPath::parse(&query.filename).map_err(|error| Refusal::NotFound(error.to_string()))?;
-    match request.bank().await?.read(&request.who.caller, &[path]).await?.pop() {
+    let bank = request.bank().await?;
+    if let Some(as_of) = reading::facts(false, query.as_of).map_err(Refusal::Malformed)?.as_of {
+        let found = reading::document_at(&services, &request.who.caller, bank.as_ref(), &path, &as_of).await;
+        let (document, notes) = found?;
+        return Ok(DocumentView::of(document, &notes));
+    }
+    match bank.read(&request.who.caller, &[path]).await?.pop() {
         Some(ReadOutcome::Found(document)) => {
             // The text, the reply, and the reply as it is sent.
             services.replies.need(document.content.len().saturating_mul(4)).await?;
-            Ok(DocumentView::of(document))
+            Ok(DocumentView::of(document, &Map::new()))
         }
         Some(ReadOutcome::Unreadable(reason)) => Err(Refusal::NotFound(reason)),
         _ => Err(Refusal::NotFound("there is no such document; /api/v1/documents lists them".to_owned())),

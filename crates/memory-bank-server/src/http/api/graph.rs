@@ -1,18 +1,15 @@
 //! `/api/v1/graph`: entities of the graph, with their facts.
 
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
 use axum::response::Response;
-use memory_bank_core::error::StoreError;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::http::api::Problem;
 use crate::http::api::queries::{OpenEntity, SearchDocuments};
-use crate::http::rest_request::{Refusal, RestRequest, malformed};
-use crate::mcp::reading::{self, NotRead, SearchQuery};
+use crate::http::api::search::Ended;
+use crate::http::rest_request::{Asked, Refusal, RestRequest, parsed};
+use crate::mcp::reading::{self, SearchQuery};
 use crate::services::Services;
 
 /// The entities of a page, if the request names no number.
@@ -25,6 +22,12 @@ const BYTES: usize = 512 * 1024;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct FoundEntities {
     entities: Vec<FoundEntity>,
+    /// How many facts are left out, since they have ended.
+    ended_left_out: u64,
+    /// What is not as it was at the requested time, if the history does not have all changes since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    as_of_note: Option<String>,
     /// For the next page, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -44,12 +47,19 @@ pub(crate) struct FoundEntity {
 
 /// An entity with its facts, those that hold.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct EntityView {
     entity: EntityHead,
     observations: Vec<ObservationView>,
     relations: Vec<RelationView>,
     /// Whether there are more facts than the reply has room for.
     truncated: bool,
+    /// How many facts, also of its neighbours, are left out, since they have ended.
+    ended_left_out: u64,
+    /// What is not as it was at the requested time, if the history does not have all changes since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    as_of_note: Option<String>,
 }
 
 /// The entity itself.
@@ -90,6 +100,23 @@ pub(crate) struct ObservationView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     author: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    valid_from: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    valid_until: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    expires_at: Option<String>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    ended_at: Option<String>,
+    /// The id of the fact that replaced it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    superseded_by: Option<String>,
 }
 
 /// A relation from it or to it.
@@ -111,6 +138,20 @@ struct Opened {
     entities: Vec<EntityHead>,
     observations: Vec<ObservationView>,
     relations: Vec<RelationView>,
+    #[serde(default)]
+    ended: Ended,
+    as_of_note: Option<String>,
+    next_cursor: Option<String>,
+}
+
+/// What the search of MCP gives.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FoundData {
+    entities: Vec<FoundEntity>,
+    #[serde(default)]
+    ended: Ended,
+    as_of_note: Option<String>,
     next_cursor: Option<String>,
 }
 
@@ -122,18 +163,11 @@ struct Opened {
     (status = 401, body = Problem, content_type = "application/problem+json"),
     (status = 403, body = Problem, content_type = "application/problem+json"),
     (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such page"),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "the stored contents cannot be used"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn search(
-    request: RestRequest,
-    query: Result<Query<SearchDocuments>, QueryRejection>,
-) -> Response {
-    match query {
-        Ok(Query(query)) => {
-            request.answer_within(BYTES, |services| found_by(&request, query, services)).await
-        }
-        Err(_) => malformed(),
-    }
+pub(crate) async fn search(request: RestRequest, Asked(query): Asked<SearchDocuments>) -> Response {
+    request.answer_within(BYTES, |services| found_by(&request, query, services)).await
 }
 
 /// Opens an entity, by its exact name or id.
@@ -147,14 +181,8 @@ pub(crate) async fn search(
     (status = 409, body = Problem, content_type = "application/problem+json", description = "several entities have this name"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn entity(
-    request: RestRequest,
-    query: Result<Query<OpenEntity>, QueryRejection>,
-) -> Response {
-    match query {
-        Ok(Query(query)) => request.answer_within(BYTES, |services| opened(&request, query, services)).await,
-        Err(_) => malformed(),
-    }
+pub(crate) async fn entity(request: RestRequest, Asked(query): Asked<OpenEntity>) -> Response {
+    request.answer_within(BYTES, |services| opened(&request, query, services)).await
 }
 
 async fn found_by(
@@ -163,33 +191,39 @@ async fn found_by(
     services: Services,
 ) -> Result<FoundEntities, Refusal> {
     if query.query.trim().is_empty() {
-        return Ok(FoundEntities { entities: Vec::new(), next_cursor: None });
+        return Ok(FoundEntities {
+            entities: Vec::new(),
+            ended_left_out: 0,
+            as_of_note: None,
+            next_cursor: None,
+        });
     }
     let wanted = SearchQuery {
         text: query.query,
         limit: query.limit.unwrap_or(FOUND),
         cursor: query.cursor,
-        with_ended: query.ended,
+        facts: reading::facts(query.include_ended, query.as_of).map_err(Refusal::Malformed)?,
     };
-    parsed(reading::search_graph(&services, &request.who.caller, wanted).await?)
+    let data = reading::search_graph(&services, &request.who.caller, wanted).await?;
+    let FoundData { entities, ended, as_of_note, next_cursor } = parsed(data)?;
+    Ok(FoundEntities { entities, ended_left_out: ended.left_out, as_of_note, next_cursor })
 }
 
 async fn opened(request: &RestRequest, query: OpenEntity, services: Services) -> Result<EntityView, Refusal> {
-    let data = reading::open_entity(&services, &request.who.caller, &query.name, query.ended).await;
-    let data = data.map_err(|why| match why {
-        // The search has no part in it, so what is refused is the name.
-        NotRead::Busy(text) => Refusal::Conflict(text),
-        why => why.into(),
-    })?;
-    let Opened { entities, mut observations, mut relations, next_cursor } = parsed(data)?;
+    let facts = reading::facts(query.include_ended, query.as_of).map_err(Refusal::Malformed)?;
+    let data = reading::open_entity(&services, &request.who.caller, &query.name, &facts).await?;
+    let Opened { entities, mut observations, mut relations, ended, as_of_note, next_cursor } = parsed(data)?;
     // The others are its neighbours.
     let missing = || Refusal::NotFound("there is no entity of exactly this name or id".to_owned());
     let entity = entities.into_iter().find(|entity| entity.is_called(&query.name)).ok_or_else(missing)?;
     observations.retain(|observation| observation.entity_id == entity.id);
     relations.retain(|relation| relation.from_id == entity.id || relation.to_id == entity.id);
-    Ok(EntityView { entity, observations, relations, truncated: next_cursor.is_some() })
-}
-
-fn parsed<T: DeserializeOwned>(data: Value) -> Result<T, Refusal> {
-    serde_json::from_value(data).map_err(|error| Refusal::Store(StoreError::Unavailable(error.to_string())))
+    Ok(EntityView {
+        entity,
+        observations,
+        relations,
+        truncated: next_cursor.is_some(),
+        ended_left_out: ended.left_out,
+        as_of_note,
+    })
 }

@@ -1,14 +1,12 @@
 //! `/api/v1/history`: the same as `/api/history`, with problems as errors.
 
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
 use axum::response::Response;
 
 use crate::http::api::Problem;
 use crate::http::history;
 use crate::http::history::bodies::{DiffVersions, ListVersions, ShowVersion, VersionList};
 use crate::http::history::entity::{AnyDifference, ShownVersion};
-use crate::http::rest_request::RestRequest;
+use crate::http::rest_request::{Asked, RestRequest};
 
 /// Lists versions, newest first: of documents those of one, a session, a user, or all; or those of an entity.
 #[utoipa::path(get, path = "/api/v1/history", tag = "history", operation_id = "list_history", params(ListVersions), responses(
@@ -20,11 +18,8 @@ use crate::http::rest_request::RestRequest;
     (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such document, entity or page"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn list(
-    request: RestRequest,
-    query: Result<Query<ListVersions>, QueryRejection>,
-) -> Response {
-    history::list(request, query).await
+pub(crate) async fn list(request: RestRequest, asked: Asked<ListVersions>) -> Response {
+    history::list(request, asked).await
 }
 
 /// Shows a version with its text.
@@ -37,11 +32,8 @@ pub(crate) async fn list(
     (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such document, entity or version"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn show(
-    request: RestRequest,
-    query: Result<Query<ShowVersion>, QueryRejection>,
-) -> Response {
-    history::show(request, query).await
+pub(crate) async fn show(request: RestRequest, asked: Asked<ShowVersion>) -> Response {
+    history::show(request, asked).await
 }
 
 /// Compares a version with another one, or with the present text.
@@ -54,9 +46,6 @@ pub(crate) async fn show(
     (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such document, entity or version"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn diff(
-    request: RestRequest,
-    query: Result<Query<DiffVersions>, QueryRejection>,
-) -> Response {
-    history::diff(request, query).await
+pub(crate) async fn diff(request: RestRequest, asked: Asked<DiffVersions>) -> Response {
+    history::diff(request, asked).await
 }

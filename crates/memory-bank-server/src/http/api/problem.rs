@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use crate::http::api::ROOT;
 use crate::http::content_type::is_json;
 
 /// The longest refusal, in bytes.
@@ -33,8 +34,15 @@ pub(crate) struct Problem {
     retry_after: Option<u64>,
 }
 
-pub(super) async fn layer(request: Request, next: Next) -> Response {
+/// The layer that makes problems of errors, also where there is no route.
+pub(crate) async fn layer(request: Request, next: Next) -> Response {
+    let is_ours = request.uri().path().starts_with(ROOT);
     let response = next.run(request).await;
+    if is_ours { problem_of(response).await } else { response }
+}
+
+/// The reply, as a problem if it is an error.
+pub(crate) async fn problem_of(response: Response) -> Response {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) || !is_json(response.headers()) {
         return response;

@@ -1,15 +1,12 @@
 //! `GET /api/v1/search`: lines of documents.
 
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
 use axum::response::Response;
-use memory_bank_core::error::StoreError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::api::Problem;
 use crate::http::api::queries::SearchDocuments;
-use crate::http::rest_request::{Refusal, RestRequest, malformed};
+use crate::http::rest_request::{Asked, Refusal, RestRequest, parsed};
 use crate::mcp::reading::{self, SearchQuery};
 use crate::services::Services;
 
@@ -27,6 +24,14 @@ pub(crate) struct Found {
     truncated: bool,
     /// Words of the query that no document has.
     words_not_found: Vec<String>,
+    /// How many lines are left out, since their decisions have ended or have not begun.
+    ended_left_out: u64,
+    /// The time of which the documents are, if one was requested.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    as_of: Option<String>,
+    /// Documents that were not searched, with the reasons.
+    skipped: Vec<SkippedDocument>,
     /// For the next page, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -49,6 +54,20 @@ pub(crate) struct FoundLine {
     heading_path: Vec<String>,
 }
 
+/// A document that was not searched.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct SkippedDocument {
+    name: String,
+    reason: String,
+}
+
+/// How many entries a reply leaves out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Ended {
+    pub(super) left_out: u64,
+}
+
 /// What the search of MCP gives.
 #[derive(Debug, Deserialize)]
 struct Data {
@@ -62,6 +81,11 @@ struct Notes {
     truncated: bool,
     #[serde(default)]
     words_not_found: Vec<String>,
+    #[serde(default)]
+    ended: Ended,
+    as_of: Option<String>,
+    #[serde(default)]
+    skipped: Vec<SkippedDocument>,
     next_cursor: Option<String>,
 }
 
@@ -73,18 +97,11 @@ struct Notes {
     (status = 401, body = Problem, content_type = "application/problem+json"),
     (status = 403, body = Problem, content_type = "application/problem+json"),
     (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such page"),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "the stored contents cannot be used"),
     (status = 429, body = Problem, content_type = "application/problem+json"),
     (status = 503, body = Problem, content_type = "application/problem+json")))]
-pub(crate) async fn documents(
-    request: RestRequest,
-    query: Result<Query<SearchDocuments>, QueryRejection>,
-) -> Response {
-    match query {
-        Ok(Query(query)) => {
-            request.answer_within(BYTES, |services| found_by(&request, query, services)).await
-        }
-        Err(_) => malformed(),
-    }
+pub(crate) async fn documents(request: RestRequest, Asked(query): Asked<SearchDocuments>) -> Response {
+    request.answer_within(BYTES, |services| found_by(&request, query, services)).await
 }
 
 async fn found_by(
@@ -99,11 +116,11 @@ async fn found_by(
         text: query.query,
         limit: query.limit.unwrap_or(FOUND),
         cursor: query.cursor,
-        with_ended: query.ended,
+        facts: reading::facts(query.include_ended, query.as_of).map_err(Refusal::Malformed)?,
     };
     let data = reading::search_documents(&services, &request.who.caller, wanted).await?;
-    let Data { results, metadata } = serde_json::from_value(data)
-        .map_err(|error| Refusal::Store(StoreError::Unavailable(error.to_string())))?;
-    let Notes { truncated, words_not_found, next_cursor } = metadata;
-    Ok(Found { results, truncated, words_not_found, next_cursor })
+    let Data { results, metadata } = parsed(data)?;
+    let Notes { truncated, words_not_found, ended, as_of, skipped, next_cursor } = metadata;
+    let ended_left_out = ended.left_out;
+    Ok(Found { results, truncated, words_not_found, ended_left_out, as_of, skipped, next_cursor })
 }

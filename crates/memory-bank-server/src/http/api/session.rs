@@ -24,6 +24,8 @@ pub(crate) struct Session {
     role: String,
     /// `read`, `write` and `admin`, as far as the caller has them and the server is not read-only.
     rights: Vec<String>,
+    /// Whether the project has members, keys, grants and an audit log, as `/api/v1/members` and others list them.
+    has_members: bool,
     /// When the key, token or session ends by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
@@ -45,7 +47,7 @@ pub(crate) async fn read(request: RestRequest) -> Response {
 
 async fn session_of(request: &RestRequest) -> Result<Session, Refusal> {
     // No store is asked that would refuse a session that has ended.
-    request.proven().await?;
+    request.proven().await.map_err(Refusal::Reply)?;
     let caller = &request.who.caller;
     let project = request.bank().await?.location();
     let is_usable = |right: &Right| *right == Right::Read || !request.is_read_only();
@@ -55,6 +57,7 @@ async fn session_of(request: &RestRequest) -> Result<Session, Refusal> {
         project,
         role: caller.role.as_str().to_owned(),
         rights,
+        has_members: request.shared.administration.is_some(),
         expires_at: request.who.expires_at.map(iso_millis),
     })
 }

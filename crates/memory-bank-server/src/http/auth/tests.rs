@@ -64,7 +64,7 @@ fn bench(expires_at: Option<Timestamp>) -> (Authenticator, Arc<Counting>, KeyHas
         proof: Some(hash),
         user_name: "alice".to_owned(),
     };
-    let identity = KeyIdentity { caller, rate_limit: 60, expires_at, revoked_at: None };
+    let identity = KeyIdentity { caller, rate_limit: 60, expires_at, revoked_at: None, counted_as: None };
     let directory = Arc::new(Counting { known: Mutex::new(Some((hash, identity))), ..Counting::default() });
     let clock = Arc::new(FixedClock::new(now()));
     let authenticator = Authenticator::new(directory.clone(), None, clock.clone());

@@ -5,15 +5,15 @@ use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::unified_diff_within;
 use memory_bank_core::error::GraphError;
 use memory_bank_core::graph::history::{
-    EntitySnapshot, GraphChange, GraphChangeQuery, GraphItem, GraphSubject, render, summary,
+    EntitySnapshot, GraphChange, GraphChangeQuery, GraphItem, GraphSubject, Origin, render, summary,
 };
 use memory_bank_core::limits;
 use memory_bank_core::store::{EntityChain, EntityRef, GraphHistoryError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::DIFF_CHARS;
 use super::bodies::{DiffVersions, Difference, ShowVersion, VersionList, VersionView, VersionWithText};
+use super::{DIFF_CHARS, missing};
 use crate::http::rest_request::{Refusal, RestRequest, decoded, encoded};
 
 /// The most characters of what a change was about.
@@ -59,6 +59,10 @@ pub(crate) struct GraphVersionView {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     entity_type: Option<String>,
+    /// Until when an observation holds. One that ends with its own record is how a fact is ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    valid_until: Option<String>,
     /// The name of the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -73,6 +77,19 @@ pub(crate) struct GraphVersionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     tool: Option<String>,
+    /// `true` if the change came with an import or a restore: `by` is then as the source named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    imported: Option<bool>,
+    /// `foreign` if the change came with the folder and nobody here wrote it, `outside` if something outside of the server made it later;
+    /// absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    origin: Option<String>,
+}
+
+fn marked(origin: Origin) -> Option<String> {
+    (origin != Origin::Own).then(|| origin.as_str().to_owned())
 }
 
 impl GraphVersionView {
@@ -92,10 +109,16 @@ impl GraphVersionView {
             observation,
             relation,
             entity_type,
+            valid_until: match change.item() {
+                Some(GraphItem::Observation(fact)) => fact.validity().valid_until.clone(),
+                _ => None,
+            },
             by: change.author.clone(),
             key: change.key_prefix.clone(),
             session: change.session.clone(),
             tool: change.tool.clone(),
+            imported: change.imported.then_some(true),
+            origin: marked(change.origin),
         }
     }
 }
@@ -119,6 +142,10 @@ pub(crate) struct EntityAtVersion {
     /// Lines: name and type, attributes, observations, relations. `null` if the entity did not exist.
     #[schema(required)]
     text: Option<String>,
+    /// As in a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    origin: Option<String>,
 }
 
 /// The difference of two texts of a document or an entity.
@@ -142,6 +169,10 @@ pub(crate) struct EntityDifference {
     with: Option<u32>,
     /// Unified, cut at 262,144 characters; empty if nothing differs.
     diff: String,
+    /// Of the change `version`, as in a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    origin: Option<String>,
 }
 
 impl From<GraphHistoryError> for Refusal {
@@ -174,7 +205,9 @@ pub(super) fn query_of(
 
 /// Lists the changes of an entity.
 pub(super) async fn list(request: &RestRequest, query: &GraphChangeQuery) -> Result<VersionList, Refusal> {
-    let page = request.bank().await?.list_graph_changes(&request.who.caller, query).await?;
+    let bank = request.bank().await?;
+    let page =
+        bank.list_graph_changes(&request.who.caller, query).await.map_err(|error| missing(&bank, error))?;
     let versions = page.changes.iter().map(GraphVersionView::of).map(ListedVersion::Graph).collect();
     Ok(VersionList { versions, next_cursor: page.next.as_ref().map(encoded).transpose()? })
 }
@@ -185,10 +218,17 @@ pub(super) async fn show(
     entity: &str,
     query: &ShowVersion,
 ) -> Result<EntityAtVersion, Refusal> {
-    let was = chain(request, entity, query.version).await?.start();
+    let chain = chain(request, entity, query.version).await?;
+    let was = chain.start();
     let text = was.entity().map(|_| render(&was));
     let name = was.name_of(&was.id).to_owned();
-    Ok(EntityAtVersion { entity: name, id: was.id, version: query.version, text })
+    Ok(EntityAtVersion {
+        entity: name,
+        id: was.id,
+        version: query.version,
+        text,
+        origin: marked(chain.origin),
+    })
 }
 
 /// Compares an entity.
@@ -205,7 +245,13 @@ pub(super) async fn diff(
     let was = old.start();
     let name = name_of(&was, &new);
     let diff = unified_diff_within(&name, &render(&was), &render(&new), DIFF_CHARS);
-    Ok(EntityDifference { entity: name, version: query.version, with: query.with, diff })
+    Ok(EntityDifference {
+        entity: name,
+        version: query.version,
+        with: query.with,
+        diff,
+        origin: marked(old.origin),
+    })
 }
 
 fn name_of(was: &EntitySnapshot, new: &EntitySnapshot) -> String {
@@ -215,5 +261,7 @@ fn name_of(was: &EntitySnapshot, new: &EntitySnapshot) -> String {
 
 async fn chain(request: &RestRequest, entity: &str, number: u32) -> Result<EntityChain, Refusal> {
     let entity = EntityRef(entity.to_owned());
-    Ok(request.bank().await?.entity_chain(&request.who.caller, &entity, number.into()).await?)
+    let bank = request.bank().await?;
+    let chain = bank.entity_chain(&request.who.caller, &entity, number.into()).await;
+    chain.map_err(|error| missing(&bank, error))
 }

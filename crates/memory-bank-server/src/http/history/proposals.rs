@@ -4,12 +4,13 @@ use axum::response::Response;
 use memory_bank_core::error::{EditError, GraphError};
 use memory_bank_core::limits;
 use memory_bank_core::maintenance::Proposal;
-use memory_bank_core::store::{MaintainError, Survey, survey};
+use memory_bank_core::store::{MaintainError, Survey};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::keys::Failure;
+use crate::http::reply::Failure;
 use crate::http::rest_request::{Refusal, RestRequest};
+use crate::mcp::reading;
 use crate::services::Services;
 
 /// Lists what can be folded: repeated and ended facts, entities of one name, repeated entries, old session records.
@@ -25,13 +26,14 @@ pub(crate) async fn list(request: RestRequest) -> Response {
 
 async fn found(request: &RestRequest, services: Services) -> Result<ProposalList, Refusal> {
     let bank = request.bank().await?;
-    let now = services.clock.now();
-    let found = survey(bank.as_ref(), &request.who.caller, now).await.map_err(|error| match error {
-        MaintainError::Edit(EditError::Store(error)) | MaintainError::Graph(GraphError::Store(error)) => {
-            Refusal::Store(error)
-        }
-        other => Refusal::NotFound(other.to_string()),
-    })?;
+    let found =
+        reading::survey(&services, &request.who.caller, bank.as_ref()).await.map_err(
+            |error| match error {
+                MaintainError::Edit(EditError::Store(error))
+                | MaintainError::Graph(GraphError::Store(error)) => Refusal::Store(error),
+                other => Refusal::NotFound(other.to_string()),
+            },
+        )?;
     Ok(ProposalList::of(&found))
 }
 

@@ -65,19 +65,19 @@ impl From<KeyEnvironment> for Environment {
 pub(crate) struct CreateKey {
     /// A name for it.
     #[schema(max_length = 200)]
-    pub(super) label: Option<String>,
+    pub(crate) label: Option<String>,
     /// Its purpose; `live` when absent.
-    pub(super) environment: Option<KeyEnvironment>,
+    pub(crate) environment: Option<KeyEnvironment>,
     /// After how many days it expires; never when absent.
     #[serde(deserialize_with = "whole_number")]
     #[schema(minimum = 1, maximum = 3650)]
-    pub(super) expires_in_days: Option<u32>,
+    pub(crate) expires_in_days: Option<u32>,
     /// Its rights; everything that the role grants when absent or empty.
-    pub(super) scopes: Option<Vec<Scope>>,
+    pub(crate) scopes: Option<Vec<Scope>>,
     /// Requests per minute; 60 when absent, 0 = unlimited.
     #[serde(deserialize_with = "whole_number")]
     #[schema(minimum = 0, maximum = 1_000_000)]
-    pub(super) rate_limit: Option<u32>,
+    pub(crate) rate_limit: Option<u32>,
 }
 
 /// Changes of a key; absent members do not change.
@@ -87,13 +87,13 @@ pub(crate) struct UpdateKey {
     /// Another name; `null` removes it.
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<String>, max_length = 200)]
-    pub(super) label: Option<Option<String>>,
+    pub(crate) label: Option<Option<String>>,
     /// Its rights.
-    pub(super) scopes: Option<Vec<Scope>>,
+    pub(crate) scopes: Option<Vec<Scope>>,
     /// Requests per minute; 0 = unlimited.
     #[serde(deserialize_with = "whole_number")]
     #[schema(minimum = 0, maximum = 1_000_000)]
-    pub(super) rate_limit: Option<u32>,
+    pub(crate) rate_limit: Option<u32>,
 }
 
 fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
@@ -101,7 +101,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<S
 }
 
 /// A whole number in any notation: in JSON and its schemas `3.0` is the integer 3.
-fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
     let written = number.as_f64().map_or_else(|| number.to_string(), |number| number.to_string());
     let parsed =
@@ -114,74 +114,71 @@ fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct ListKeys {
     /// Whether revoked keys are listed too.
-    pub(super) include_revoked: bool,
+    pub(crate) include_revoked: bool,
 }
 
 /// A key, without the key itself.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct KeyView {
-    pub(super) id: Uuid,
+    pub(crate) id: Uuid,
     /// The first 12 characters.
-    pub(super) prefix: String,
+    pub(crate) prefix: String,
     #[schema(required)]
-    pub(super) label: Option<String>,
-    pub(super) scopes: Vec<Scope>,
+    pub(crate) label: Option<String>,
+    pub(crate) scopes: Vec<Scope>,
     /// Requests per minute; 0 = unlimited.
-    pub(super) rate_limit: u32,
+    pub(crate) rate_limit: u32,
     #[schema(required)]
-    pub(super) last_used_at: Option<String>,
+    pub(crate) last_used_at: Option<String>,
     #[schema(required)]
-    pub(super) expires_at: Option<String>,
-    pub(super) created_at: String,
+    pub(crate) expires_at: Option<String>,
+    pub(crate) created_at: String,
     #[schema(required)]
-    pub(super) revoked_at: Option<String>,
+    pub(crate) revoked_at: Option<String>,
     /// `active`, `revoked` or `expired`.
     #[schema(value_type = String)]
-    pub(super) status: KeyStatus,
+    pub(crate) status: KeyStatus,
 }
 
 /// Keys, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct KeyList {
-    pub(super) keys: Vec<KeyView>,
-    pub(super) total: usize,
+    pub(crate) keys: Vec<KeyView>,
+    /// How many are listed: all that are active, and the newest others.
+    pub(crate) total: usize,
+    /// Whether there are more, which have ended.
+    pub(crate) truncated: bool,
 }
 
 /// A new key. It is shown only once.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CreatedKey {
-    pub(super) id: Uuid,
+    pub(crate) id: Uuid,
     /// The key itself.
-    pub(super) key: String,
-    pub(super) prefix: String,
+    pub(crate) key: String,
+    pub(crate) prefix: String,
     #[schema(required)]
-    pub(super) label: Option<String>,
-    pub(super) scopes: Vec<Scope>,
-    pub(super) rate_limit: u32,
+    pub(crate) label: Option<String>,
+    pub(crate) scopes: Vec<Scope>,
+    pub(crate) rate_limit: u32,
     #[schema(required)]
-    pub(super) expires_at: Option<String>,
-    pub(super) created_at: String,
+    pub(crate) expires_at: Option<String>,
+    pub(crate) created_at: String,
     /// A notice that the key is shown only once.
-    pub(super) warning: String,
+    pub(crate) warning: String,
 }
 
 /// A key was revoked.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RevokedKey {
-    pub(super) message: String,
-    pub(super) id: Uuid,
-}
-
-/// Why a request failed.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Failure {
-    pub(super) error: String,
+    pub(crate) message: String,
+    pub(crate) id: Uuid,
 }
 
 impl KeyView {
-    pub(super) fn new(key: KeyRecord, now: Timestamp) -> Self {
+    pub(crate) fn new(key: KeyRecord, now: Timestamp) -> Self {
         Self {
             id: key.id.0,
             status: key.status(now),
@@ -198,7 +195,7 @@ impl KeyView {
 }
 
 impl CreatedKey {
-    pub(super) fn new(plain: &PlainKey, record: KeyRecord) -> Self {
+    pub(crate) fn new(plain: &PlainKey, record: KeyRecord) -> Self {
         Self {
             id: record.id.0,
             key: plain.expose().to_owned(),

@@ -20,7 +20,6 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::http::auth::AuthError;
 use crate::http::oauth::openid::OUTCOMES;
 use crate::http::origin::Refused;
-use crate::mcp::Observer;
 use crate::outcome::Outcome;
 pub(crate) use gauges::Reading;
 use gauges::{Gauges, register};
@@ -292,14 +291,14 @@ impl Metrics {
     pub(crate) fn event_replayed(&self) {
         self.events_replayed.inc();
     }
-}
 
-impl Observer for Metrics {
-    fn request_answered(&self, method: &'static str, outcome: Outcome) {
+    /// Counts a request of MCP.
+    pub(crate) fn request_answered(&self, method: &'static str, outcome: Outcome) {
         self.messages.get_or_create(&Message { method, outcome: outcome.name() }).inc();
     }
 
-    fn tool_answered(&self, tool: &'static str, outcome: Outcome, took: Duration) {
+    /// Counts a call of a tool.
+    pub(crate) fn tool_answered(&self, tool: &'static str, outcome: Outcome, took: Duration) {
         self.calls.get_or_create(&Call { tool, outcome: outcome.name() }).inc();
         self.call_durations.get_or_create(&Tool { tool }).observe(took.as_secs_f64());
     }

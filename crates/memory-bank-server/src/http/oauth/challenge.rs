@@ -96,8 +96,10 @@ mod tests {
             caller: Arc::new(caller),
             hash: KeyHash::of(b"x"),
             rate_limit: 60,
+            counted_as: None,
             expires_at: None,
             is_token,
+            is_console: false,
         }
     }
 

@@ -8,6 +8,7 @@
 //! page.
 
 mod local_session;
+mod provider_sign_in;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::body::read_object_reserved;
-use crate::http::oauth::cookie::{self, SameSite};
+use crate::http::oauth::cookie::{self, Purpose, SameSite};
 use crate::http::oauth::page_request::{PageRequest, sign_in_secret};
 use crate::http::oauth::token::{after, evict};
 use crate::http::oauth::{ServerUrl, attempts, pkce};
@@ -46,35 +47,31 @@ const CLIENT_ID: &str = "memory-bank-console";
 const CLIENT_NAME: &str = "Web console";
 /// How long a session lasts, in seconds.
 const SESSION_SECONDS: u32 = 12 * 3600;
-/// How long a user who has several projects may take to choose one, in seconds.
-const CHOICE_SECONDS: u32 = 300;
 /// The longest body of a sign-in, in bytes.
 const BODY_BYTES: usize = 8 * 1024;
 /// How long the code lives that is redeemed at once.
 const CODE_LIFE: Duration = Duration::from_secs(60);
 /// A page makes several requests, and a search makes one at each pause of typing.
 const RATE_LIMIT: u32 = 4 * DEFAULT_RATE_LIMIT;
-/// The rights that the console asks for: it deletes nothing.
-const RIGHTS: [Right; 2] = [Right::Read, Right::Write];
+
+pub(crate) use self::provider_sign_in::{begin as begin_with_provider, offer as offered_provider};
 
 /// What the console sends to sign in.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Given {
     /// A key or a login code.
     secret: Option<String>,
     /// The project, for a user who has signed in and has several.
     project: Option<String>,
+    /// `true` for a user who has just signed in with an OpenID provider.
+    #[serde(default)]
+    signed_in: bool,
 }
 
-/// The names of the cookies: of a session, and of a user who has yet to choose a project. With `__Host-` a browser takes
-/// them from this host alone, over https.
-fn cookie_names(server: &ServerUrl) -> [&'static str; 2] {
-    if server.is_https() {
-        ["__Host-mbmcp-console", "__Host-mbmcp-console-choice"]
-    } else {
-        ["mbmcp-console", "mbmcp-console-choice"]
-    }
+/// The name of the cookie of a session. With `__Host-` a browser takes it from this host alone, over https.
+fn cookie_name(server: &ServerUrl) -> &'static str {
+    if server.is_https() { "__Host-mbmcp-console" } else { "mbmcp-console" }
 }
 
 /// Both halves of what opens a session.
@@ -107,7 +104,7 @@ impl Halves {
 
 /// The hash by which it knows a user who has yet to choose a project.
 fn choice_hash(cookie: &PlainToken) -> KeyHash {
-    KeyHash::of(format!("sign-in\n{}\nconsole", cookie.expose()).as_bytes())
+    Purpose::Console.sign_in_hash(cookie)
 }
 
 /// The session that a request presents; none without one of its halves, or for a page of another site.
@@ -121,8 +118,7 @@ fn session_of(headers: &HeaderMap, server: &ServerUrl) -> Option<Halves> {
         return None;
     }
     let page = PlainToken::parse(TokenKind::SignIn, headers.get(HEADER)?.to_str().ok()?)?;
-    let [name, _] = cookie_names(server);
-    Some(Halves { cookie: cookie::token(headers, name)?, page })
+    Some(Halves { cookie: cookie::token(headers, cookie_name(server))?, page })
 }
 
 /// Whether a request comes from a page of this server, as far as the browser reports it.
@@ -142,8 +138,11 @@ pub(crate) async fn open(State(shared): State<Arc<Shared>>, request: Request) ->
         Err(response) => return response,
     };
     let signed_in = match given {
-        Given { secret: Some(secret), project: None } => page.sign_in_to_console(&secret).await,
-        Given { secret: None, project: Some(project) } => page.choose(&project).await,
+        Given { secret: Some(secret), project: None, signed_in: false } => {
+            page.sign_in_to_console(&secret).await
+        }
+        Given { secret: None, project: Some(project), signed_in: false } => page.choose(&project).await,
+        Given { secret: None, project: None, signed_in: true } => page.continue_sign_in().await,
         _ => Err(reply::error(StatusCode::BAD_REQUEST, "send either `secret` or `project`")),
     };
     signed_in.unwrap_or_else(|refusal| refusal)
@@ -175,8 +174,7 @@ pub(crate) async fn close(State(shared): State<Arc<Shared>>, request: Request) -
 /// The reply to a user who has signed out.
 fn closed(server: &ServerUrl) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
-    let [name, _] = cookie_names(server);
-    cookie::set(&mut response, server, (name, ""), 0, SameSite::Strict);
+    cookie::set(&mut response, server, (cookie_name(server), ""), 0, SameSite::Strict);
     response
 }
 
@@ -211,41 +209,44 @@ impl PageRequest {
             sign_in_secret(secret).ok_or_else(|| invalid("this is neither an API key nor a login code"))?;
         let cookie = self.new_cookie();
         let hash = choice_hash(&cookie);
-        let until = after(self.shared.services.clock.now(), Duration::from_secs(u64::from(CHOICE_SECONDS)));
+        let until = self.signed_in_until(&Purpose::Console);
         let known =
             self.store.sign_in(secret, &hash, until).await.map_err(|failure| unavailable(&failure))?;
         if known.is_none() {
             let text = "this API key or login code is not valid: mistyped, used before, expired or revoked";
             return Err(invalid(text));
         }
+        self.entered(&cookie).await
+    }
+
+    /// The session of a user who has signed in, or the projects to choose from.
+    async fn entered(&self, cookie: &PlainToken) -> Result<Response, Response> {
+        let hash = choice_hash(cookie);
         let user = self.user_of(&hash).await?;
         match user.projects.as_slice() {
             [] => {
-                let text = "you are a member of no project that you can open with this key or code";
+                let text = "you are a member of no project that you can open like this";
                 Err(reply::error(StatusCode::FORBIDDEN, text))
             }
             [only] => self.open_session(&hash, &user, only).await,
             several => {
                 let projects: Vec<Value> = several.iter().map(project).collect();
                 let mut response = reply::json(StatusCode::OK, &json!({"projects": projects}));
-                let [_, name] = cookie_names(&self.server);
-                let pair = (name, cookie.expose());
-                cookie::set(&mut response, &self.server, pair, CHOICE_SECONDS, SameSite::Strict);
+                Purpose::Console.set_cookie(&mut response, &self.server, cookie);
                 Ok(response)
             }
         }
     }
 
     async fn choose(&self, project: &str) -> Result<Response, Response> {
-        let [_, name] = cookie_names(&self.server);
-        let cookie = cookie::token(&self.headers, name).ok_or_else(signed_out)?;
+        let cookie = Purpose::Console.cookie(&self.headers, &self.server).ok_or_else(signed_out)?;
         let hash = choice_hash(&cookie);
         let user = self.user_of(&hash).await?;
         let chosen = user.projects.iter().find(|known| known.project.0.to_string() == project);
         let chosen =
             chosen.ok_or_else(|| reply::error(StatusCode::BAD_REQUEST, "choose one of your projects"))?;
         let mut response = self.open_session(&hash, &user, chosen).await?;
-        cookie::set(&mut response, &self.server, (name, ""), 0, SameSite::Strict);
+        Purpose::Console.remove_cookie(&mut response, &self.server);
         Ok(response)
     }
 
@@ -277,7 +278,8 @@ impl PageRequest {
         user: &SignedIn,
         chosen: &Membership,
     ) -> Result<Response, Response> {
-        let rights: Vec<Right> = RIGHTS.into_iter().filter(|right| chosen.rights.contains(right)).collect();
+        // All that the user's role gives, as far as the key has it that the user signed in with.
+        let rights = chosen.rights.clone();
         if !rights.contains(&Right::Read) {
             return Err(reply::error(
                 StatusCode::FORBIDDEN,
@@ -325,6 +327,8 @@ impl PageRequest {
         match redeemed.map_err(|failure| unavailable(&failure))? {
             Exchange::Issued(_) => {
                 self.end_former_session().await;
+                // The audit log has the address of each sign-in, also of one that is not used.
+                self.shared.addresses.used(Some(grant.id), &halves.hash(), self.address);
                 Ok(opened(&self.server, &halves, &user.user_name, &chosen.slug))
             }
             Exchange::Refused(_) => Err(signed_out()),
@@ -349,8 +353,7 @@ impl PageRequest {
 fn opened(server: &ServerUrl, halves: &Halves, user_name: &str, project: &str) -> Response {
     let body = json!({"token": halves.page.expose(), "user": user_name, "project": project});
     let mut response = reply::json(StatusCode::OK, &body);
-    let [name, _] = cookie_names(server);
-    let pair = (name, halves.cookie.expose());
+    let pair = (cookie_name(server), halves.cookie.expose());
     cookie::set(&mut response, server, pair, SESSION_SECONDS, SameSite::Strict);
     response
 }

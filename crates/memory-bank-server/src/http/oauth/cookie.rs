@@ -18,6 +18,8 @@ use crate::http::oauth::form::Form;
 
 /// How long a sign-in at an OpenID provider may take, in seconds.
 const ATTEMPT_SECONDS: u32 = 900;
+/// The console as what a sign-in at an OpenID provider is for; no query is encoded like this.
+const CONSOLE: &str = "~console";
 /// The longest cookie that browsers keep, with its name and attributes, less some room.
 const LONGEST: usize = 3800;
 
@@ -47,6 +49,8 @@ pub(super) enum Purpose {
     Authorize(String),
     /// To see what the user has allowed.
     Grants,
+    /// To use the web console.
+    Console,
 }
 
 impl Purpose {
@@ -55,6 +59,15 @@ impl Purpose {
         match self {
             Self::Authorize(query) => format!("/oauth/authorize?{query}"),
             Self::Grants => "/oauth/grants".to_owned(),
+            Self::Console => "/app/".to_owned(),
+        }
+    }
+
+    /// The address for a user who has just signed in elsewhere. The console's page finishes the sign-in.
+    pub(super) fn address_when_signed_in(&self) -> String {
+        match self {
+            Self::Console => "/app/#signed-in".to_owned(),
+            other => other.address(),
         }
     }
 
@@ -63,6 +76,7 @@ impl Purpose {
         match self {
             Self::Authorize(query) => query,
             Self::Grants => "grants",
+            Self::Console => "console",
         }
     }
 
@@ -71,7 +85,7 @@ impl Purpose {
         match self {
             Self::Authorize(_) => 900,
             // No decision ends it.
-            Self::Grants => 300,
+            Self::Grants | Self::Console => 300,
         }
     }
 
@@ -82,6 +96,8 @@ impl Purpose {
             (Self::Authorize(_), false) => "mbmcp",
             (Self::Grants, true) => "__Host-mbmcp-grants",
             (Self::Grants, false) => "mbmcp-grants",
+            (Self::Console, true) => "__Host-mbmcp-console-choice",
+            (Self::Console, false) => "mbmcp-console-choice",
         }
     }
 
@@ -89,7 +105,7 @@ impl Purpose {
     pub(super) fn sign_in_hash(&self, cookie: &PlainToken) -> KeyHash {
         let mut text = format!("sign-in\n{}\n", cookie.expose());
         match self {
-            Self::Grants => text.push_str("grants"),
+            Self::Grants | Self::Console => text.push_str(self.of_forms()),
             Self::Authorize(query) => {
                 let parameters = Form::parse(query.as_bytes()).unwrap_or_default();
                 for name in OF_REQUEST {
@@ -107,9 +123,11 @@ impl Purpose {
         token(headers, self.cookie_name(server))
     }
 
-    /// Sets the cookie. `Lax`, so that a browser that returns from another site still sends it.
+    /// Sets the cookie. `Lax`, so that a browser that returns from another site still sends it; that of the console is sent by
+    /// its page alone.
     pub(super) fn set_cookie(&self, response: &mut Response, server: &ServerUrl, cookie: &PlainToken) {
-        write(response, server, self.cookie_name(server), cookie.expose(), self.seconds());
+        let site = if matches!(self, Self::Console) { SameSite::Strict } else { SameSite::Lax };
+        set(response, server, (self.cookie_name(server), cookie.expose()), self.seconds(), site);
     }
 
     /// Removes the cookie.
@@ -135,6 +153,7 @@ impl Attempt {
         let next = match &self.next {
             Purpose::Authorize(query) => URL_SAFE_NO_PAD.encode(query),
             Purpose::Grants => String::new(),
+            Purpose::Console => CONSOLE.to_owned(),
         };
         format!("{}.{next}", self.secret.expose())
     }
@@ -144,6 +163,9 @@ impl Attempt {
 pub(super) fn attempt(headers: &HeaderMap, server: &ServerUrl) -> Option<Attempt> {
     let (secret, next) = value(headers, attempt_name(server))?.split_once('.')?;
     let secret = PlainToken::parse(TokenKind::SignIn, secret)?;
+    if next == CONSOLE {
+        return Some(Attempt { secret, next: Purpose::Console });
+    }
     let query = String::from_utf8(URL_SAFE_NO_PAD.decode(next).ok()?).ok()?;
     let next = if query.is_empty() { Purpose::Grants } else { Purpose::Authorize(query) };
     Some(Attempt { secret, next })
@@ -236,12 +258,29 @@ mod tests {
         assert_eq!(this, hash(&format!("{REQUEST}&mbmcp_switch=1")));
         let others = OF_REQUEST.map(|name| REQUEST.replace(&format!("{name}="), &format!("{name}=other")));
         let moved = "client_id=c&redirect_uri=u&state=s%0Acode_challenge%201%20x&scope=read&resource=r";
-        let mut seen = vec![this, Purpose::Grants.sign_in_hash(&cookie), cookie.hash(), hash(moved)];
+        let fixed = [Purpose::Grants, Purpose::Console].map(|purpose| purpose.sign_in_hash(&cookie));
+        let mut seen = [vec![this, cookie.hash(), hash(moved)], fixed.to_vec()].concat();
         seen.extend(others.iter().map(|other| hash(other)));
         for (index, one) in seen.iter().enumerate() {
             assert!(!seen[..index].contains(one), "{index}");
         }
         let other = PlainToken::generate(TokenKind::SignIn, &SystemEntropy);
         assert_ne!(this, Purpose::Authorize(REQUEST.to_owned()).sign_in_hash(&other));
+    }
+
+    #[test]
+    fn a_sign_in_at_a_provider_comes_back_to_where_it_began() {
+        let server =
+            ServerUrl::at(&crate::http::origin::Place::parse("https://memory.example").unwrap()).unwrap();
+        for next in [Purpose::Console, Purpose::Grants, Purpose::Authorize("client_id=c~console".to_owned())]
+        {
+            let secret = PlainToken::generate(TokenKind::SignIn, &SystemEntropy);
+            let begun = Attempt { secret, next };
+            let mut response = Response::default();
+            set_attempt(&mut response, &server, &begun);
+            let set = response.headers()[SET_COOKIE].to_str().unwrap();
+            let cookie = HeaderValue::from_str(set.split(';').next().unwrap()).unwrap();
+            assert_eq!(attempt(&HeaderMap::from_iter([(COOKIE, cookie)]), &server), Some(begun));
+        }
     }
 }

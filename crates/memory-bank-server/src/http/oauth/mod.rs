@@ -47,7 +47,7 @@ pub use self::own_address::{OwnAddressFault, inspect_public_url};
 pub(crate) use self::page_request::{console_page_refusal, on_unknown_host};
 pub(crate) use self::routes::routes;
 pub(crate) use self::server_url::ServerUrl;
-pub(crate) use self::token::evict_tokens_of;
+pub(crate) use self::token::{evict, evict_tokens_of};
 
 use crate::http::shared::Shared;
 

@@ -22,7 +22,7 @@ use crate::http::oauth::token::evict;
 use crate::http::shared::Shared;
 
 /// Where the provider sends the browser.
-pub(super) const CALLBACK: &str = "/oauth/openid/callback";
+pub(in crate::http) const CALLBACK: &str = "/oauth/openid/callback";
 /// The parameter of a request whose user wants to be somebody else.
 const SWITCH: &str = "mbmcp_switch";
 /// How a sign-in ended, in the metrics.
@@ -36,7 +36,7 @@ pub(super) fn offer(shared: &Shared, cookie: &PlainToken, purpose: &Purpose) -> 
         Purpose::Authorize(query) => {
             format!("<input type=\"hidden\" name=\"request\" value=\"{}\">\n", escape(query))
         }
-        Purpose::Grants => String::new(),
+        Purpose::Grants | Purpose::Console => String::new(),
     };
     format!(
         "<form method=\"post\" action=\"/oauth/openid\">\n{request}\
@@ -176,7 +176,7 @@ impl PageRequest {
         {
             return (failed(&failure), "unavailable");
         }
-        let mut response = see_other(&next.address());
+        let mut response = see_other(&next.address_when_signed_in());
         next.set_cookie(&mut response, &self.server, &cookie);
         (response, "signed_in")
     }

@@ -102,7 +102,7 @@ fn offered(shared: &Shared, request: &Request) -> Option<(ServerUrl, Arc<dyn OAu
 }
 
 /// Evicts the tokens of a grant here and on other replicas, and ends their streams.
-pub(super) async fn evict(shared: &Shared, void: &Void) {
+pub(crate) async fn evict(shared: &Shared, void: &Void) {
     for hash in &void.hashes {
         shared.auth.forget_everywhere(hash).await;
         shared.invalidations.send(Invalidation::key_changed(hash, Some(void.grant.0))).await;

@@ -51,6 +51,7 @@ struct Message {
 enum BusMessage {
     Updated(String),
     List,
+    Graph,
     Whole,
     Invalidation(Invalidation),
     /// The sender could not publish a message.
@@ -181,6 +182,7 @@ impl ChangeSink for PublishingSink {
         let content = match &change {
             Change::Updated(path) => BusMessage::Updated(path.to_string()),
             Change::Whole => BusMessage::Whole,
+            Change::Graph => BusMessage::Graph,
             _ => BusMessage::List,
         };
         self.hub.changed(project, change);
@@ -271,6 +273,7 @@ impl Bus {
                 hub.missed();
             }
             (BusMessage::Whole, Some(project)) => hub.changed(project, Change::Whole),
+            (BusMessage::Graph, Some(project)) => hub.changed(project, Change::Graph),
             (BusMessage::List, Some(project)) => hub.changed(project, Change::List),
             (BusMessage::Updated(path), Some(project)) => match DocumentPath::parse(&path) {
                 Ok(path) => hub.changed(project, Change::Updated(path)),

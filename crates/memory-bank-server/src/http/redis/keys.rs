@@ -46,6 +46,8 @@ struct CachedIdentity {
     rate_limit: u32,
     expires_at: Option<Timestamp>,
     revoked_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    counted_as: Option<KeyId>,
 }
 
 impl RedisKeys {
@@ -132,11 +134,22 @@ impl TryFrom<KeyIdentity> for CachedIdentity {
     type Error = NoKey;
 
     fn try_from(identity: KeyIdentity) -> Result<Self, NoKey> {
-        let KeyIdentity { caller, rate_limit, expires_at, revoked_at } = identity;
+        let KeyIdentity { caller, rate_limit, expires_at, revoked_at, counted_as } = identity;
         // The hash is computed from each request, and never read from here.
         let Caller { user, project, role, scopes, key, user_name, proof: _ } = caller;
         let key = key.ok_or(NoKey)?;
-        Ok(Self { user, project, role, scopes, key, user_name, rate_limit, expires_at, revoked_at })
+        Ok(Self {
+            user,
+            project,
+            role,
+            scopes,
+            key,
+            user_name,
+            rate_limit,
+            expires_at,
+            revoked_at,
+            counted_as,
+        })
     }
 }
 
@@ -152,12 +165,14 @@ impl From<CachedIdentity> for KeyIdentity {
             rate_limit,
             expires_at,
             revoked_at,
+            counted_as,
         } = cached;
         Self {
             caller: Caller { user, project, role, scopes, key: Some(key), user_name, proof: None },
             rate_limit,
             expires_at,
             revoked_at,
+            counted_as,
         }
     }
 }

@@ -102,6 +102,8 @@ fn hidden(caller: &Caller, tool: &str, failure: Failure) -> Failure {
             Failure::Data(json!({"error": code, "message": message, "note": WITHOUT_READ_NOTE}))
         }
         own @ (Failure::Unquoted(_)
+        | Failure::Busy(_)
+        | Failure::NotAllowed(_)
         | Failure::Malformed(_)
         | Failure::UnknownTool(_)
         | Failure::NoMemory(_)

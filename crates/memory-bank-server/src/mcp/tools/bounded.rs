@@ -47,6 +47,8 @@ pub(super) fn bounded(outcome: Result<Reply, Failure>) -> Result<Reply, Failure>
         }
         Err(Failure::Message(text)) if is_long(&text) => Err(Failure::Message(cut(&text))),
         Err(Failure::Unquoted(text)) if is_long(&text) => Err(Failure::Unquoted(cut(&text))),
+        Err(Failure::Busy(text)) if is_long(&text) => Err(Failure::Busy(cut(&text))),
+        Err(Failure::NotAllowed(text)) if is_long(&text) => Err(Failure::NotAllowed(cut(&text))),
         Err(Failure::Malformed(text)) if is_long(&text) => Err(Failure::Malformed(cut(&text))),
         Err(Failure::Hinted { text, hint }) if is_long(&text) => {
             Err(Failure::Hinted { text: cut(&text), hint })

@@ -15,11 +15,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::{MAX_CHARS, default_true};
+use crate::mcp::tools::common_arguments::{AS_OF, INCLUDE_ENDED, MAX_CHARS, WantedFacts, default_true};
 use crate::mcp::tools::digest::get_context_digest;
 use crate::mcp::tools::extra_members::put;
+use crate::mcp::tools::past::{PastBank, read_documents};
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::{LISTING_BYTES, reading_bytes};
+use crate::mcp::tools::room::LISTING_BYTES;
 use crate::mcp::tools::schema::{Kind, optional};
 use crate::mcp::tools::tool::{BANK, Call, Family, READS, ToolSpec, boxed};
 
@@ -48,6 +49,8 @@ struct Bundle {
     #[serde(default = "default_true")]
     include_etags: bool,
     max_chars: Option<usize>,
+    #[serde(flatten)]
+    facts: WantedFacts,
 }
 
 pub(crate) const GET_CONTEXT_BUNDLE: ToolSpec = ToolSpec {
@@ -59,17 +62,29 @@ pub(crate) const GET_CONTEXT_BUNDLE: ToolSpec = ToolSpec {
     without_read: WithoutRead::Refused,
     hints: READS,
     bank: BANK,
-    arguments: &[MAX_CHARS, optional("includeEtags", Kind::Flag)],
+    arguments: &[MAX_CHARS, optional("includeEtags", Kind::Flag), AS_OF, INCLUDE_ENDED],
     handler: boxed!(get_context_bundle),
 };
 
 /// The digest and the core documents.
 async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure> {
-    let Bundle { include_etags, max_chars } = call.parse()?;
+    let Bundle { include_etags, max_chars, facts } = call.parse()?;
+    let view = facts.view(call.services.clock.now())?;
     let bank = call.bank()?;
     let replies = call.services.replies.clone();
     let budget = max_chars.unwrap_or(DEFAULT_CHARS).min(replies.bytes);
-    let Found { documents, warnings } = documents(&call, bank.as_ref()).await?;
+    // A digest of a time has a turn of its own.
+    let former_digest = match view.is_past {
+        true => Some(digest(&call, &bank, &facts).await),
+        false => None,
+    };
+    let past = PastBank::of(&call.services, &call.caller, bank.as_ref(), view).await?;
+    let Found { documents, mut warnings } = documents(&call, bank.as_ref(), past.as_ref()).await?;
+    if documents.is_empty() && past.is_some() {
+        return Err(Failure::message(
+            "no document of that time is known; `history` lists the versions that are kept",
+        ));
+    }
     if documents.is_empty() {
         return Err(Failure::message(
             "No Memory Bank files found. Use initialize_memory_bank to create the core documents.",
@@ -81,10 +96,17 @@ async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure> {
         "totalFiles": documents.len().max(CORE_DOCUMENTS.len()),
         "memoryBankDir": bank.location(),
     });
+    if let Some(past) = &past {
+        past.note(&mut metadata);
+        warnings.extend(past.warnings());
+    }
     if !warnings.is_empty() {
         put(&mut metadata, "warnings", json!(warnings));
     }
-    let digest = digest(&call, &bank).await;
+    let digest = match former_digest {
+        Some(digest) => digest,
+        None => digest(&call, &bank, &facts).await,
+    };
     let digest_chars = digest.to_string().chars().count();
     let mut data = Map::new();
     let mut room = budget.saturating_sub(metadata.to_string().chars().count() + METADATA_CHARS);
@@ -94,7 +116,10 @@ async fn get_context_bundle(mut call: Call) -> Result<Reply, Failure> {
     } else {
         data.insert("digest".into(), json!("it is long: get_context_digest gives it"));
     }
-    let Filled { bundle, calls } = fill(&documents, room, include_etags);
+    let Filled { bundle, mut calls } = fill(&documents, room, include_etags && past.is_none());
+    if let Some(as_of) = facts.as_of.as_ref().filter(|_| past.is_some()) {
+        calls.iter_mut().for_each(|call| put(call, "asOf", json!(as_of)));
+    }
     data.insert("bundle".into(), Value::Object(bundle));
     if !calls.is_empty() {
         data.insert("leftOut".into(), json!({"tool": "read_memory_bank_file", "calls": calls}));
@@ -177,11 +202,14 @@ fn in_part(document: &Document, room: usize) -> (Option<Value>, Vec<Value>) {
 }
 
 /// The result of `get_context_digest`.
-async fn digest(call: &Call, bank: &Arc<dyn Bank>) -> Value {
+async fn digest(call: &Call, bank: &Arc<dyn Bank>, facts: &WantedFacts) -> Value {
     let own = Call {
         caller: Arc::clone(&call.caller),
         services: call.services.clone(),
-        arguments: Map::new(),
+        arguments: match json!(facts) {
+            Value::Object(arguments) => arguments,
+            _ => Map::new(),
+        },
         ignored_names: Vec::new(),
         tools: call.tools,
         bank: Some(Arc::clone(bank)),
@@ -202,11 +230,10 @@ struct Found {
 }
 
 /// The core documents; if some are missing, also others, since the bank may have another layout.
-async fn documents(call: &Call, bank: &dyn Bank) -> Result<Found, Failure> {
+async fn documents(call: &Call, bank: &dyn Bank, past: Option<&PastBank<'_>>) -> Result<Found, Failure> {
     let paths = CoreDocument::ALL.map(CoreDocument::path);
-    call.services.replies.need(reading_bytes(paths.len())).await?;
     let mut found = Found { documents: Vec::new(), warnings: Vec::new() };
-    let outcomes = bank.read(&call.caller, &paths).await?;
+    let outcomes = read_documents(call, bank, past, &paths).await?;
     for (core, outcome) in CoreDocument::ALL.iter().zip(outcomes) {
         match outcome {
             ReadOutcome::Found(document) => found.documents.push(document),
@@ -219,9 +246,14 @@ async fn documents(call: &Call, bank: &dyn Bank) -> Result<Found, Failure> {
     if found.warnings.is_empty() {
         return Ok(found);
     }
-    call.services.replies.need(LISTING_BYTES).await?;
     let known: Vec<DocumentPath> = found.documents.iter().map(|document| document.path.clone()).collect();
-    let mut entries = bank.list(&call.caller).await?;
+    let mut entries = match past {
+        Some(past) => past.entries(),
+        None => {
+            call.services.replies.need(LISTING_BYTES).await?;
+            bank.list(&call.caller).await?
+        }
+    };
     entries.retain(|entry| entry.path.as_ref().is_some_and(|path| !known.contains(path)));
     // A shorter document is more likely to fit; archives are long.
     entries.compact_sort_by_key(|entry| entry.bytes);
@@ -229,7 +261,7 @@ async fn documents(call: &Call, bank: &dyn Bank) -> Result<Found, Failure> {
         entries.into_iter().filter_map(|entry| entry.path).take(MAX_OTHER_DOCUMENTS).collect();
     let mut room = limits::DOCUMENT_BYTES * paths.len();
     for path in others {
-        let outcome = bank.read(&call.caller, std::slice::from_ref(&path)).await?.pop();
+        let outcome = read_documents(call, bank, past, std::slice::from_ref(&path)).await?.pop();
         let Some(ReadOutcome::Found(document)) = outcome else { continue };
         let Some(left) = room.checked_sub(document.content.len()) else { break };
         room = left;

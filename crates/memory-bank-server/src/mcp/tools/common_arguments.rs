@@ -51,6 +51,7 @@ pub(crate) const AS_OF: Argument = optional("asOf", Kind::Text);
 pub(crate) struct WantedFacts {
     #[serde(default)]
     pub(crate) include_ended: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) as_of: Option<String>,
 }
 

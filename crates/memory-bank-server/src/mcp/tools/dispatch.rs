@@ -38,7 +38,7 @@ pub(crate) async fn call(
     let only_lists = caller.may(Right::Read) && lists_backups(name, Some(&arguments));
     if !caller.may(spec.right) && !only_lists {
         let text = format!("you may not call {name}: {}", rights::lacking(caller, spec.right));
-        return into_result(Err(Failure::Unquoted(text)), fault);
+        return into_result(Err(Failure::NotAllowed(text)), fault);
     }
     let ignored_names = match prepared(spec, alias, &mut arguments) {
         Ok(ignored_names) => ignored_names,

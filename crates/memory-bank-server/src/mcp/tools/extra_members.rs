@@ -1,9 +1,8 @@
 //! Members that tools add to their data: how much was left out, under which name a document is stored.
 
-use jiff::Timestamp;
-use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::DocumentPath;
-use memory_bank_core::graph::{Ending, FactView};
+use memory_bank_core::graph::Ending;
+use memory_bank_core::graph::timestamp::spelling;
 use serde_json::{Map, Value, json};
 
 /// Adds a member to an object. Removed text is in its own members, so that a reply can omit it.
@@ -42,19 +41,10 @@ pub(crate) fn note_ended(data: &mut Value, left_out: usize) {
     }
 }
 
-/// Adds to a reply about a moment of the past, with entities, what of it is of today.
-pub(crate) fn note_past(data: &mut Value, view: FactView) {
-    let has_entities = data.get("entities").and_then(Value::as_array).is_some_and(|all| !all.is_empty());
-    if view.is_past && has_entities {
-        put(data, "asOfNote", json!("attributes are those of today, and what was deleted since is missing"));
-    }
-}
-
 /// Adds to a fact that it has ended, when, and by which other fact.
 pub(crate) fn note_ending(fact: &mut Value, ending: Option<&Ending>) {
     let Some(ending) = ending else { return };
-    let at = Timestamp::from_millisecond(ending.at).map(iso_millis).unwrap_or_default();
-    put(fact, "endedAt", json!(at));
+    put(fact, "endedAt", json!(spelling(ending.at)));
     if let Some(by) = &ending.superseded_by {
         put(fact, "supersededBy", json!(by));
     }

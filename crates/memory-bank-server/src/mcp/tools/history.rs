@@ -12,9 +12,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use memory_bank_core::caller::Right;
 use memory_bank_core::document::{DocumentPath, Part, Selection, part, unified_diff_within};
-use memory_bank_core::history::{Version, moment};
+use memory_bank_core::history::{Version, VersionKind, moment};
 use memory_bank_core::limits;
-use memory_bank_core::store::{Bank, EntityRef, HistoryError, ReadOutcome};
+use memory_bank_core::store::{Bank, EntityRef, HISTORY_IS_OFF, HistoryError, ReadOutcome};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -29,12 +29,11 @@ use crate::mcp::tools::room::Room;
 use crate::mcp::tools::schema::{Kind, optional};
 use crate::mcp::tools::tool::{BANK, Call, Family, REPLACES, ToolSpec, boxed};
 
+/// The most versions of a list.
+#[expect(clippy::cast_possible_truncation, reason = "it is a small constant")]
+const MAX_LISTED: u32 = limits::VERSIONS_LISTED as u32;
 /// The longest diff, in characters.
 const MAX_DIFF_CHARS: usize = 12_000;
-
-/// The notice of a server whose operator wants no history.
-const HISTORY_IS_OFF: &str =
-    "the history is off (HISTORY_RETENTION_DAYS=0), so changes add no versions and cannot be undone";
 
 pub(crate) const HISTORY: ToolSpec = ToolSpec {
     name: "history",
@@ -58,6 +57,7 @@ pub(crate) const HISTORY: ToolSpec = ToolSpec {
         optional("acceptForeign", Kind::Flag),
         optional("allOrNothing", Kind::Flag).unlisted(),
         optional("dryRun", Kind::Flag),
+        optional("limit", Kind::Whole(1, MAX_LISTED)).unlisted(),
         CURSOR,
         IF_MATCH,
     ],
@@ -84,6 +84,7 @@ struct History {
     all_or_nothing: bool,
     #[serde(default)]
     dry_run: bool,
+    limit: Option<usize>,
     cursor: Option<String>,
     if_match_etag: Option<String>,
 }
@@ -104,6 +105,7 @@ enum Action {
 /// Runs one of the actions.
 async fn history(mut call: Call) -> Result<Reply, Failure> {
     let arguments: History = call.parse()?;
+    arguments.expect_own_arguments()?;
     let bank = call.bank()?;
     if let Some(entity) = arguments.entity.clone() {
         if arguments.filename.is_some() {
@@ -133,11 +135,46 @@ async fn history(mut call: Call) -> Result<Reply, Failure> {
 }
 
 impl History {
+    /// Refuses arguments that an action which changes something would ignore, such as `dryRun` of an erasure.
+    fn expect_own_arguments(&self) -> Result<(), Failure> {
+        let (action, of_action): (&str, &[&str]) = match self.action {
+            Action::Restore => ("restore", &["version", "onlyChange", "acceptForeign", "ifMatchEtag"]),
+            Action::Undo => ("undo", &["by", "since", "until", "allOrNothing", "dryRun"]),
+            Action::Erase => ("erase", &[]),
+            Action::List | Action::Show | Action::Diff | Action::Blame => return Ok(()),
+        };
+        let given = [
+            ("version", self.version.is_some()),
+            ("with", self.with.is_some()),
+            ("since", self.since.is_some()),
+            ("until", self.until.is_some()),
+            ("by", self.by.is_some()),
+            ("onlyChange", self.only_change),
+            ("acceptForeign", self.accept_foreign),
+            ("allOrNothing", self.all_or_nothing),
+            ("dryRun", self.dry_run),
+            ("limit", self.limit.is_some()),
+            ("ifMatchEtag", self.if_match_etag.is_some()),
+        ];
+        match given.into_iter().find(|(name, is_given)| *is_given && !of_action.contains(name)) {
+            Some((name, _)) => Err(Failure::Malformed(format!(
+                "`{action}` does not take `{name}`, so nothing was changed; `list`, `show` and `diff` show what it would change"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     fn document(&self) -> Result<DocumentPath, Failure> {
         let Some(name) = self.filename.as_deref().filter(|name| !name.trim().is_empty()) else {
             return Err(Failure::Malformed("`filename` is missing: which document?".to_owned()));
         };
-        DocumentPath::parse(name).map_err(|error| Failure::Malformed(error.to_string()))
+        // What changes something takes exact names only, as all tools.
+        let reads = matches!(self.action, Action::List | Action::Show | Action::Diff | Action::Blame);
+        let found = match DocumentPath::parse(name) {
+            Err(error) if reads => DocumentPath::parse(&format!("{name}.md")).map_err(|_| error),
+            found => found,
+        };
+        found.map_err(|error| Failure::Malformed(error.to_string()))
     }
 
     fn number(&self) -> Result<i64, Failure> {
@@ -167,7 +204,7 @@ async fn text_of(
 ) -> Result<(Version, Option<String>), Failure> {
     // The texts on the way, and the reply.
     call.services.replies.need(4 * limits::DOCUMENT_BYTES).await?;
-    let found = bank.read_version(&call.caller, path, number).await?;
+    let found = bank.read_version(&call.caller, path, number).await.map_err(|error| missing(bank, error))?;
     Ok((found.version, found.text))
 }
 
@@ -207,9 +244,14 @@ fn text_page(
 
 async fn diff(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result<Reply, Failure> {
     let (path, number) = (arguments.document()?, arguments.number()?);
-    let (_, old) = text_of(call, bank, &path, number).await?;
+    let (version, old) = text_of(call, bank, &path, number).await?;
+    let mut versions = vec![version];
     let new = match arguments.with {
-        Some(with) => text_of(call, bank, &path, with).await?.1,
+        Some(with) => {
+            let (version, text) = text_of(call, bank, &path, with).await?;
+            versions.push(version);
+            text
+        }
         None => match bank.read(&call.caller, std::slice::from_ref(&path)).await?.pop() {
             Some(ReadOutcome::Found(document)) => Some(document.content),
             Some(ReadOutcome::Unreadable(reason)) => return Err(Failure::message(reason)),
@@ -222,13 +264,25 @@ async fn diff(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result<
     let other = arguments.with.map_or_else(|| "now".to_owned(), |with| format!("version {with}"));
     let text =
         if text.is_empty() { format!("version {number} and {other} have the same text") } else { text };
+    let is_foreign = |version: &Version| (version.number, version.kind == VersionKind::Foreign);
+    let text = with_foreign(text, versions.iter().map(is_foreign));
     Ok(Reply::text(text.clone(), json!({"filename": path.as_str(), "version": number, "diff": text})))
+}
+
+/// A difference after a note that names its versions which nobody here wrote.
+fn with_foreign(diff: String, versions: impl Iterator<Item = (i64, bool)>) -> String {
+    let foreign: Vec<String> =
+        versions.filter(|(_, is_foreign)| *is_foreign).map(|(number, _)| number.to_string()).collect();
+    if foreign.is_empty() {
+        return diff;
+    }
+    format!("foreign, nobody here wrote it: version {}\n{diff}", foreign.join(" and "))
 }
 
 async fn erase(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result<Reply, Failure> {
     if !call.caller.may(Right::Admin) {
         let lacking = rights::lacking(&call.caller, Right::Admin);
-        return Err(Failure::Unquoted(format!("you may not erase history: {lacking}")));
+        return Err(Failure::NotAllowed(format!("you may not erase history: {lacking}")));
     }
     let note = "what is there now stays, and so do backups and exports";
     if let Some(entity) = &arguments.entity {
@@ -240,6 +294,16 @@ async fn erase(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result
     let path = arguments.document()?;
     let erased = bank.erase(&call.caller, &path).await?;
     Reply::json(&json!({"success": true, "filename": path.as_str(), "erasedVersions": erased, "note": note}))
+}
+
+/// Why a version is not there; without a history, that is the reason.
+fn missing(bank: &Arc<dyn Bank>, error: impl Into<Failure>) -> Failure {
+    match error.into() {
+        Failure::Message(text) if !bank.keeps_history() => {
+            Failure::Message(format!("{text}; {HISTORY_IS_OFF}"))
+        }
+        other => other,
+    }
 }
 
 impl From<HistoryError> for Failure {

@@ -29,6 +29,8 @@ pub(super) fn noted(outcome: Result<Reply, Failure>, names: &[String]) -> Result
         }
         Err(Failure::Message(text)) => Err(Failure::Message(format!("{text}\n{line}"))),
         Err(Failure::Unquoted(text)) => Err(Failure::Unquoted(format!("{text}\n{line}"))),
+        Err(Failure::Busy(text)) => Err(Failure::Busy(format!("{text}\n{line}"))),
+        Err(Failure::NotAllowed(text)) => Err(Failure::NotAllowed(format!("{text}\n{line}"))),
         Err(Failure::Malformed(text)) => Err(Failure::Malformed(format!("{text}\n{line}"))),
         Err(Failure::Hinted { text, hint }) => Err(Failure::Hinted { text, hint: format!("{hint}\n{line}") }),
         Err(Failure::Data(mut data)) => {

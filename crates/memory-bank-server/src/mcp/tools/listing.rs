@@ -4,15 +4,23 @@ use memory_bank_core::caller::Caller;
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde_json::Value;
 
+use crate::mcp::apps;
 use crate::mcp::tool_options::Toolset;
 use crate::mcp::tools::schema::{Argument, object_schema};
 use crate::mcp::tools::table::TOOLS;
 use crate::mcp::tools::tool::ToolSpec;
 
-/// The tools of the toolset that this caller may call, for `tools/list`.
-pub(crate) fn list(caller: &Caller, toolset: &Toolset) -> Vec<Tool> {
+/// The tools of the toolset that this caller may call, for `tools/list`; with links to apps for a client that shows them.
+pub(crate) fn list(caller: &Caller, toolset: &Toolset, with_apps: bool) -> Vec<Tool> {
     let listed = |tool: &&ToolSpec| caller.may(tool.right) && toolset.shows(tool.name, tool.family);
-    TOOLS.iter().filter(listed).map(describe).collect()
+    let shown = |spec: &ToolSpec| {
+        let tool = describe(spec);
+        match apps::link(spec.name).filter(|_| with_apps) {
+            Some(link) => tool.with_meta(link),
+            None => tool,
+        }
+    };
+    TOOLS.iter().filter(listed).map(shown).collect()
 }
 
 /// A tool as listed for clients. Every conversation pays for every word, so defaults are omitted: default hints,

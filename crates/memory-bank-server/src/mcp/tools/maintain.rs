@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use memory_bank_core::caller::{Caller, Right};
+use memory_bank_core::error::StoreError;
 use memory_bank_core::limits;
 use memory_bank_core::maintenance::Proposal;
-use memory_bank_core::store::{Bank, MaintainError, Survey, carry_out, chosen, survey};
+use memory_bank_core::store::{Bank, MaintainError, Survey, carry_out, chosen, surveyed};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -90,7 +91,19 @@ async fn apply_all(call: &Call, bank: &Arc<dyn Bank>, chosen: &[Proposal]) -> Re
 /// What can be folded.
 async fn proposals(services: &Services, caller: &Caller, bank: &Arc<dyn Bank>) -> Result<Survey, Failure> {
     services.replies.need(limits::MAINTENANCE_BYTES).await?;
-    Ok(survey(bank.as_ref(), caller, services.clock.now()).await?)
+    Ok(survey(services, caller, bank.as_ref()).await?)
+}
+
+/// Lists what can be folded, on a thread for work that takes the processor. The caller has the memory for it.
+pub(crate) async fn survey(
+    services: &Services,
+    caller: &Caller,
+    bank: &dyn Bank,
+) -> Result<Survey, MaintainError> {
+    let now = services.clock.now();
+    let surveyed = surveyed(bank, caller).await?;
+    let examined = tokio::task::spawn_blocking(move || surveyed.examine(now)).await;
+    examined.map_err(|error| StoreError::Unavailable(error.to_string()).into())
 }
 
 /// The list of a survey, within the bounds of a reply.

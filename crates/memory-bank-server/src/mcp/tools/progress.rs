@@ -10,7 +10,7 @@ use memory_bank_core::document::{
 use serde_json::json;
 
 use crate::mcp::tools::blind::{WithoutRead, given_text};
-use crate::mcp::tools::common_arguments::{ENTRY_TYPE, EXPIRES_AT, SUPERSEDES, VALID_UNTIL};
+use crate::mcp::tools::common_arguments::{ENTRY_TYPE, EXPIRES_AT, SUPERSEDES, VALID_FROM, VALID_UNTIL};
 use crate::mcp::tools::editing::{edit_log, note_not_found, note_removed, with_archived};
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::schema::{Kind, optional, required};
@@ -225,6 +225,7 @@ pub(crate) const LOG_DECISION: ToolSpec = ToolSpec {
         required("decision", Kind::Text, ""),
         optional("alternatives", Kind::Texts),
         optional("consequences", Kind::Texts),
+        VALID_FROM,
         VALID_UNTIL.unlisted(),
         EXPIRES_AT,
         SUPERSEDES,

@@ -53,6 +53,10 @@ pub(crate) enum Failure {
     Message(String),
     /// Like `Message`, quoting nothing but the call itself: also for callers who may not read.
     Unquoted(String),
+    /// Like `Unquoted`: the store cannot do it now, and the same call succeeds later.
+    Busy(String),
+    /// Like `Unquoted`, for a caller who lacks a right.
+    NotAllowed(String),
     /// Like `Unquoted`, with a hint from the bank appended.
     Hinted { text: String, hint: String },
     /// The tool refused: an `isError` reply in JSON.
@@ -90,6 +94,8 @@ impl Failure {
         match self {
             Self::Message(reason) => Self::Message(format!("{what}: {reason}")),
             Self::Unquoted(reason) => Self::Unquoted(format!("{what}: {reason}")),
+            Self::Busy(reason) => Self::Busy(format!("{what}: {reason}")),
+            Self::NotAllowed(reason) => Self::NotAllowed(format!("{what}: {reason}")),
             Self::Hinted { text, hint } => Self::Hinted { text: format!("{what}: {text}"), hint },
             other => other,
         }
@@ -109,7 +115,9 @@ impl From<StoreError> for Failure {
             StoreError::Unreachable(detail) => Self::Unreachable(detail),
             StoreError::Overloaded => Self::Overloaded,
             StoreError::KeyInvalid => Self::KeyInvalid,
-            StoreError::Busy | StoreError::Denied => Self::Unquoted(error.to_string()),
+            StoreError::Busy | StoreError::ChangedMeanwhile => Self::Busy(error.to_string()),
+            error if error.is_about_the_index() => Self::Busy(error.to_string()),
+            StoreError::Denied => Self::NotAllowed(error.to_string()),
             other => Self::Message(other.to_string()),
         }
     }
@@ -177,9 +185,13 @@ pub(crate) fn into_result(outcome: Result<Reply, Failure>, fault: Uuid) -> Resul
             attach(&mut result, reply.structured);
             Ok(result)
         }
-        Err(Failure::Message(text) | Failure::Unquoted(text) | Failure::Malformed(text)) => {
-            Ok(CallToolResult::error(vec![ContentBlock::text(text)]))
-        }
+        Err(
+            Failure::Message(text)
+            | Failure::Unquoted(text)
+            | Failure::Busy(text)
+            | Failure::NotAllowed(text)
+            | Failure::Malformed(text),
+        ) => Ok(CallToolResult::error(vec![ContentBlock::text(text)])),
         Err(Failure::Hinted { text, hint }) => {
             Ok(CallToolResult::error(vec![ContentBlock::text(text + &hint)]))
         }

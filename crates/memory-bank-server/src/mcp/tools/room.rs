@@ -210,7 +210,8 @@ fn least_chars(length: u64) -> usize {
     to_usize(length) / 4
 }
 
-fn fitting(outcome: ReadOutcome, room: &mut Room) -> Bounded {
+/// A document that was read, if it fits.
+pub(super) fn fitting(outcome: ReadOutcome, room: &mut Room) -> Bounded {
     /// Brackets, an etag and the words between.
     const OVERHEAD_CHARS: usize = 120;
     let take_document = |room: &mut Room, document: &Document| {
@@ -250,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_call_may_request_more_characters_within_the_bytes_of_a_reply() {
-        let replies = Replies { bytes: 100_000, memory: None };
+        let replies = Replies::of_bytes(100_000);
         let chars = |given| Room::of(&replies, given, &Value::Null).bounds().chars;
         assert!((limits::REPLY_CHARS - 1000..limits::REPLY_CHARS).contains(&chars(None)));
         assert!((49_000..50_000).contains(&chars(Some(50_000))));

@@ -10,13 +10,17 @@ use memory_bank_core::graph::FactView;
 use memory_bank_core::search::{Material, TargetedBounds, TargetedContext, pack, plan_pointers};
 use memory_bank_core::store::{Bank, DocumentSearch, GraphFound, GraphSearch, ReadOutcome, Skip};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::{default_one, default_true};
+use crate::mcp::tools::common_arguments::{AS_OF, INCLUDE_ENDED, WantedFacts, default_one, default_true};
 use crate::mcp::tools::digest::Texts;
-use crate::mcp::tools::query::{parse_query, with_meaning};
+use crate::mcp::tools::extra_members::put;
+use crate::mcp::tools::past::{PastBank, read_documents, search_documents};
+use crate::mcp::tools::past_graph::ViewedGraph;
+use crate::mcp::tools::query::parse_query;
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::{LISTING_BYTES, reading_bytes};
+use crate::mcp::tools::room::LISTING_BYTES;
 use crate::mcp::tools::schema::{Kind, optional, required};
 use crate::mcp::tools::tool::{BANK, Call, Family, READS, ToolSpec, boxed};
 
@@ -36,6 +40,8 @@ pub(crate) const GET_TARGETED_CONTEXT: ToolSpec = ToolSpec {
         optional("graphLimit", Kind::Whole(1, 20)),
         optional("graphDepth", Kind::Whole(1, 2)),
         optional("preferActiveContext", Kind::Flag),
+        AS_OF,
+        INCLUDE_ENDED,
     ],
     handler: boxed!(get_targeted_context),
 };
@@ -51,41 +57,34 @@ async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
     };
     let bank = call.bank()?;
     let failed = |failure: Failure| failure.while_doing("Error getting targeted context");
+    let view = arguments.facts.view(call.services.clock.now())?;
+    let past = PastBank::of(&call.services, &call.caller, bank.as_ref(), view).await.map_err(failed)?;
     let graph_request = GraphSearch {
         query: Some(query.clone()),
         limit: arguments.graph_limit,
         depth: arguments.graph_depth,
         bytes: call.services.replies.bytes,
         skip: Skip::default(),
-        view: FactView::now(call.services.clock.now()),
+        view,
     };
-    let graph = match bank.search_graph(&call.caller, &graph_request).await {
-        Ok(found) => found,
-        // A pack without the graph is better than none. Without an index there is no pack.
-        Err(GraphError::Store(error)) if !error.is_about_the_index() => {
-            tracing::warn!(%error, "the context omits the graph");
-            GraphFound::default()
-        }
-        Err(error) => return Err(failed(error.into())),
-    };
-    let (query, meaning) = with_meaning(&call, query).await;
+    let (graph, graph_note) = found_in_graph(&call, bank.as_ref(), &graph_request).await.map_err(failed)?;
     let request = DocumentSearch {
         query,
         files: Vec::new(),
         limit: MAX_PLACES,
         case_sensitive: false,
         days: (None, None),
-        holding_at: Some(call.services.clock.now().as_millisecond()),
+        holding_at: (!view.with_ended).then_some(view.at),
     };
-    let documents =
-        bank.search_documents(&call.caller, &request).await.map_err(|error| failed(error.into()))?;
+    let found = search_documents(&call, bank.as_ref(), past.as_ref(), request).await;
+    let (documents, meaning) = found.map_err(failed)?;
     let planned = plan_pointers(&graph, &documents, &bounds);
     let paths: Vec<DocumentPath> =
         planned.iter().filter_map(|pointer| DocumentPath::parse(&pointer.path).ok()).collect();
-    call.services.replies.need(reading_bytes(paths.len())).await?;
-    let outcomes = bank.read(&call.caller, &paths).await.map_err(|error| failed(error.into()))?;
-    let texts = texts_of(&paths, outcomes);
-    let digest = digest(&call, bank.as_ref(), arguments.max_chars).await.map_err(failed)?;
+    let outcomes = read_documents(&call, bank.as_ref(), past.as_ref(), &paths).await;
+    let texts = texts_of(&paths, outcomes.map_err(failed)?);
+    let digest = digest(&call, bank.as_ref(), view, past.as_ref(), arguments.max_chars).await;
+    let digest = digest.map_err(failed)?;
     let material = Material {
         query: &arguments.query,
         digest: &digest,
@@ -93,13 +92,53 @@ async fn get_targeted_context(mut call: Call) -> Result<Reply, Failure> {
         documents: &documents,
         texts: &texts,
     };
-    let Some(meaning) = meaning.map(|meaning| meaning.text(documents.meaning)) else {
+    let mut notes = notes(meaning.map(|meaning| meaning.text(documents.meaning)), past.as_ref());
+    if let Some(note) = graph_note {
+        put(&mut notes, "asOfNote", json!(note));
+    }
+    if notes.as_object().is_none_or(Map::is_empty) {
         return Reply::json(&pack(&material, planned, &bounds));
-    };
-    // The field counts as well.
-    let room = bounds.max_chars.saturating_sub(meaning.chars().count() + MEANING_FIELD_CHARS);
+    }
+    // The fields count as well.
+    let room = bounds.max_chars.saturating_sub(notes.to_string().chars().count() + NOTES_CHARS);
     let packed = pack(&material, planned, &TargetedBounds { max_chars: room, ..bounds });
-    Reply::json(&WithMeaning { packed, meaning })
+    Reply::json(&WithNotes { packed, notes })
+}
+
+/// Whether the meaning counted, and which time the pack is about.
+fn notes(meaning: Option<String>, past: Option<&PastBank<'_>>) -> Value {
+    let mut notes = Value::Object(Map::new());
+    if let Some(meaning) = meaning {
+        put(&mut notes, "meaning", json!(meaning));
+    }
+    if let Some(past) = past {
+        past.note(&mut notes);
+        let warnings = past.warnings();
+        if !warnings.is_empty() {
+            put(&mut notes, "warnings", json!(warnings));
+        }
+    }
+    notes
+}
+
+/// The graph's part of a pack. A pack without the graph is better than none; without an index there is no pack.
+/// With it comes what of a former graph is not as it was.
+async fn found_in_graph(
+    call: &Call,
+    bank: &dyn Bank,
+    request: &GraphSearch,
+) -> Result<(GraphFound, Option<&'static str>), Failure> {
+    let found = async {
+        let graph = ViewedGraph::of(bank, &call.caller, request.view).await?;
+        Ok::<_, GraphError>((graph.search(request).await?, graph.note()))
+    };
+    match found.await {
+        Err(GraphError::Store(error)) if !error.is_about_the_index() => {
+            tracing::warn!(%error, "the context omits the graph");
+            Ok((GraphFound::default(), None))
+        }
+        found => Ok(found?),
+    }
 }
 
 /// The texts of the documents that have content of their own, by name. A document with only a template's rows has none.
@@ -117,12 +156,13 @@ fn texts_of(paths: &[DocumentPath], outcomes: Vec<ReadOutcome>) -> HashMap<Strin
         .collect()
 }
 
-/// A pack that names whether the meaning counted.
+/// A pack with notes: whether the meaning counted, and which time it is about.
 #[derive(Serialize)]
-struct WithMeaning {
+struct WithNotes {
     #[serde(flatten)]
     packed: TargetedContext,
-    meaning: String,
+    #[serde(flatten)]
+    notes: Value,
 }
 
 #[derive(Deserialize)]
@@ -139,6 +179,8 @@ struct Targeted {
     graph_depth: u32,
     #[serde(default = "default_true")]
     prefer_active_context: bool,
+    #[serde(flatten)]
+    facts: WantedFacts,
 }
 
 fn default_max_chars() -> usize {
@@ -156,16 +198,28 @@ fn default_graph_limit() -> usize {
 /// How many places in documents are considered for a pack of context.
 const MAX_PLACES: usize = 40;
 
-/// The name of the field that names whether the meaning counted, with its marks and line.
-const MEANING_FIELD_CHARS: usize = 32;
+/// The marks and lines of the notes.
+const NOTES_CHARS: usize = 16;
 /// The most characters of a digest inside a pack of context, and its largest share, as a divisor.
 const MAX_DIGEST_CHARS: usize = 1500;
 
 const DIGEST_SHARE: usize = 5;
 
-async fn digest(call: &Call, bank: &dyn Bank, max_chars: usize) -> Result<String, Failure> {
-    call.services.replies.need(LISTING_BYTES).await?;
-    let present = bank.list(&call.caller).await?;
-    let texts = Texts::read(call, bank, &present, Some(call.services.clock.now())).await?;
+async fn digest(
+    call: &Call,
+    bank: &dyn Bank,
+    view: FactView,
+    past: Option<&PastBank<'_>>,
+    max_chars: usize,
+) -> Result<String, Failure> {
+    let present = match past {
+        Some(past) => past.entries(),
+        None => {
+            call.services.replies.need(LISTING_BYTES).await?;
+            bank.list(&call.caller).await?
+        }
+    };
+    let holding_at = (!view.with_ended).then_some(view.at);
+    let texts = Texts::read(call, bank, &present, holding_at, past).await?;
     Ok(plain_digest(&texts.sources(), MAX_DIGEST_CHARS.min(max_chars / DIGEST_SHARE)))
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::{ENTRY_TYPE, EXPIRES_AT, SUPERSEDES, VALID_UNTIL};
+use crate::mcp::tools::common_arguments::{ENTRY_TYPE, EXPIRES_AT, SUPERSEDES, VALID_FROM, VALID_UNTIL};
 use crate::mcp::tools::editing::{edit_log, note_not_found, note_removed, with_archived};
 use crate::mcp::tools::progress::REPLACING_DECISION;
 use crate::mcp::tools::reply::{Failure, Reply};
@@ -207,6 +207,7 @@ pub(crate) const DECISION: &[Argument] = &[
     required("decision", Kind::Text, ""),
     optional("alternatives", Kind::Texts),
     optional("consequences", Kind::Texts),
+    VALID_FROM,
     VALID_UNTIL.unlisted(),
     EXPIRES_AT,
     SUPERSEDES.unlisted(),

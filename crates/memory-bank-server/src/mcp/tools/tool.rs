@@ -139,7 +139,10 @@ impl Call {
         if self.caller.may(Right::Read) {
             return Ok(());
         }
-        Err(Failure::Unquoted(format!("you may not {what}: {}", rights::lacking(&self.caller, Right::Read))))
+        Err(Failure::NotAllowed(format!(
+            "you may not {what}: {}",
+            rights::lacking(&self.caller, Right::Read)
+        )))
     }
 
     /// Requires the right to write, for a tool with another right that may change content.
@@ -147,7 +150,7 @@ impl Call {
         if self.caller.may(Right::Write) {
             return Ok(());
         }
-        Err(Failure::Unquoted(format!(
+        Err(Failure::NotAllowed(format!(
             "you may not {what}: the memory bank is served read-only here, or {}",
             rights::lacking(&self.caller, Right::Write)
         )))

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use memory_bank_core::hooks::{AgentSessionRecord, with_record};
 use memory_bank_folder::GitActivity;
 
-use super::super::bank::now;
+use super::super::bank::{WriteRefused, now};
 use super::super::due::{DueRecord, has_due, write_due};
 use super::super::recording::{record_of, was_recorded};
 use super::super::session::AgentSession;
@@ -18,6 +18,17 @@ pub(super) struct Record {
     was_recorded: bool,
     /// Whether a later hook writes it if this one does not.
     is_kept: bool,
+}
+
+/// What became of a record.
+#[derive(Default)]
+pub(super) struct Recorded {
+    /// It is in the bank.
+    pub(super) is_written: bool,
+    /// The server refuses it.
+    pub(super) is_refused: bool,
+    /// When it was written, where that looks like any other change of the bank.
+    pub(super) own_write: Option<Timestamp>,
 }
 
 impl EventHandler<'_> {
@@ -37,9 +48,8 @@ impl EventHandler<'_> {
         Record { record, was_recorded, is_kept }
     }
 
-    /// Writes the record, with those of a folder that are due; whether it succeeded. Where that looks like any other change of the bank,
-    /// also returns its time.
-    pub(super) async fn record(&self, one: Record) -> (bool, Option<Timestamp>) {
+    /// Writes the record, with those of a folder that are due.
+    pub(super) async fn record(&self, one: Record) -> Recorded {
         let written = match (&self.sessions, self.bank.folder()) {
             (Some(sessions), Some(location)) if one.is_kept => {
                 write_due(sessions, &self.bank, location, self.records_prompt(), now()).await.map(|()| false)
@@ -49,14 +59,14 @@ impl EventHandler<'_> {
                 self.bank.edit_records(&rule).await
             }
         };
-        match self.logged("the session was not recorded", written) {
-            None => (false, None),
-            Some(true) if self.bank.folder().is_none() => {
-                let state = self.logged("the state of the bank cannot be read", self.bank.state().await);
-                (true, state.and_then(|state| state.written))
-            }
-            Some(_) => (true, None),
+        let is_refused = written.as_ref().is_err_and(|error| error.is::<WriteRefused>());
+        let written = self.logged("the session was not recorded", written);
+        let mut recorded = Recorded { is_written: written.is_some(), is_refused, own_write: None };
+        if written == Some(true) && self.bank.folder().is_none() {
+            let state = self.logged("the state of the bank cannot be read", self.bank.state().await);
+            recorded.own_write = state.and_then(|state| state.written);
         }
+        recorded
     }
 
     /// Writes the records of earlier sessions that ended before they were written, if a part of this hook's time is enough.

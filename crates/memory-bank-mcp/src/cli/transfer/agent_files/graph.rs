@@ -1,6 +1,6 @@
 //! Notes with links as a graph: an entity for each note, which points to its document, with its links and tags.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Context;
 use memory_bank_core::error::{EditError, GraphError, StoreError};
@@ -137,6 +137,7 @@ pub(super) async fn import_notes(
     }
     for (base, notes) in vaults {
         let vault = Vault::new(base, notes.iter().map(|file| file.path.as_str()));
+        let origins = origins(&notes, graph.target.start.label.as_deref());
         let mut counts = GraphCounts::default();
         let mut changes = Vec::new();
         for file in &notes {
@@ -149,7 +150,7 @@ pub(super) async fn import_notes(
         if !report.is_dry_run() {
             let mut written = GraphCounts::default();
             for step in changes.chunks(NOTE_BATCH) {
-                if let Err(error) = write(graph, record, step, &mut written).await {
+                if let Err(error) = write(graph, record, step, &origins, &mut written).await {
                     report.graph(base, notes.len(), &written);
                     return Err(error);
                 }
@@ -159,6 +160,11 @@ pub(super) async fn import_notes(
         report.graph(base, notes.len(), &counts);
     }
     Ok(())
+}
+
+/// The file of each note, by the id of the note's entity: a link may make the entity before its own note does.
+fn origins<'a>(notes: &[&'a SourceFile], label: Option<&str>) -> HashMap<String, &'a str> {
+    notes.iter().map(|file| (entity_ref(&Vault::entity(&file.path, label)).0, file.from.as_str())).collect()
 }
 
 /// The difference between the items of a note now and at its last import; none if nothing changed.
@@ -226,9 +232,16 @@ async fn write(
     graph: &GraphWriter<'_>,
     record: &mut ImportRecord,
     step: &[NoteChange<'_>],
+    origins: &HashMap<String, &str>,
     written: &mut GraphCounts,
 ) -> anyhow::Result<()> {
-    let items = step.iter().flat_map(|note| note.added.iter().map(|item| (item, note.file.from.as_str())));
+    let origin = |item: &GraphItem| match item {
+        GraphItem::Entity(entity) => origins.get(&entity_ref(entity).0).copied(),
+        _ => None,
+    };
+    let items = step.iter().flat_map(|note| {
+        note.added.iter().map(|item| (item, origin(item).unwrap_or(note.file.from.as_str())))
+    });
     for batch in batches(items) {
         graph.batch(batch.batch).await?;
     }

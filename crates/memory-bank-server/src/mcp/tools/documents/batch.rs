@@ -11,11 +11,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::{FILE_NAMES, MAX_CHARS, default_true};
+use crate::mcp::tools::common_arguments::{AS_OF, FILE_NAMES, MAX_CHARS, WantedFacts, default_true};
 use crate::mcp::tools::editing::edit;
 use crate::mcp::tools::extra_members::{note_stored_name, put};
+use crate::mcp::tools::past::PastBank;
 use crate::mcp::tools::reply::{Failure, Reply};
-use crate::mcp::tools::room::{Bounded, Room, read_within, reading_bytes};
+use crate::mcp::tools::room::{self, Bounded, Room, read_within, reading_bytes};
 use crate::mcp::tools::schema::{Argument, Kind, optional, required};
 use crate::mcp::tools::tool::{BANK, Call, Family, READS, REPLACES, ToolSpec, boxed};
 
@@ -32,13 +33,15 @@ pub(crate) const BATCH_READ_FILES: ToolSpec = ToolSpec {
         required("files", Kind::Texts, "Files array is required").or_called(&["filenames", "paths"]),
         MAX_CHARS,
         optional("includeEtags", Kind::Flag),
+        AS_OF,
     ],
     handler: boxed!(batch_read_files),
 };
 
 /// Reads several documents; one that cannot be read does not fail the others.
 async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
-    let BatchRead { files, include_etags, max_chars } = call.parse()?;
+    let BatchRead { files, include_etags, max_chars, facts } = call.parse()?;
+    let view = facts.view(call.services.clock.now())?;
     if files.len() > limits::BATCH_DOCUMENTS {
         return Err(Failure::Malformed(format!(
             "`files` has {} items, at most {} are allowed",
@@ -50,10 +53,19 @@ async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
     let mut paths: Vec<DocumentPath> = parsed.iter().filter_map(|path| path.clone().ok()).collect();
     let mut seen = HashSet::new();
     paths.retain(|path| seen.insert(path.clone()));
-    call.services.replies.need(reading_bytes(paths.len())).await?;
     // The names are repeated, for readable and unreadable documents.
-    let mut room = Room::of(&call.services.replies, max_chars, &json!(files));
-    let outcomes = read_within(call.bank()?.as_ref(), &call.caller, &paths, &mut room).await?;
+    let mut left = Room::of(&call.services.replies, max_chars, &json!(files));
+    let bank = call.bank()?;
+    let past = PastBank::of(&call.services, &call.caller, bank.as_ref(), view).await?;
+    let outcomes = match &past {
+        Some(past) => {
+            past.read(&paths).await?.into_iter().map(|read| room::fitting(read, &mut left)).collect()
+        }
+        None => {
+            call.services.replies.need(reading_bytes(paths.len())).await?;
+            read_within(bank.as_ref(), &call.caller, &paths, &mut left).await?
+        }
+    };
     let mut by_path: HashMap<DocumentPath, Bounded> = paths.into_iter().zip(outcomes).collect();
     let mut results = Map::new();
     let mut remaining = Remaining::default();
@@ -76,7 +88,8 @@ async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
             Err(error) => Err(error.to_string()),
         };
         successful += usize::from(outcome.is_ok());
-        results.insert(name.clone(), read_result(name, outcome, include_etags));
+        // A former text is none to edit.
+        results.insert(name.clone(), read_result(name, outcome, include_etags && past.is_none()));
     }
     let read = results.len();
     let mut metadata = json!({
@@ -85,6 +98,9 @@ async fn batch_read_files(mut call: Call) -> Result<Reply, Failure> {
         "failed": read - successful,
         "timestamp": iso_millis(call.services.clock.now()),
     });
+    if let Some(past) = &past {
+        past.note(&mut metadata);
+    }
     remaining.note(&mut metadata, "batch_read_files");
     if max_chars.is_none() {
         // Documents that were read fit already; errors are included only as far as there is room.
@@ -115,6 +131,8 @@ struct BatchRead {
     #[serde(default = "default_true")]
     include_etags: bool,
     max_chars: Option<usize>,
+    #[serde(flatten)]
+    facts: WantedFacts,
 }
 
 pub(crate) const BATCH_WRITE_FILES: ToolSpec = ToolSpec {

@@ -3,6 +3,7 @@
 
 use memory_bank_core::document::section::Outline;
 use memory_bank_core::document::{Document, Extent, LeftOut, Part, Selection, json_chars, part};
+use memory_bank_core::graph::FactView;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -30,6 +31,7 @@ pub(crate) struct ReadOne {
     lines: Option<usize>,
     tail: Option<usize>,
     max_chars: Option<usize>,
+    as_of: Option<String>,
 }
 
 impl ReadOne {
@@ -62,16 +64,28 @@ impl ReadOne {
         })
     }
 
-    /// The document, or the part of it, as a reply.
-    pub(crate) fn reply(&self, document: Document, replies: &Replies) -> Result<Reply, Failure> {
+    /// The view of the past that is requested, if one is.
+    pub(crate) fn past_view(&self) -> Result<Option<FactView>, Failure> {
+        let as_of = self.as_of.as_deref().map(str::trim).filter(|as_of| !as_of.is_empty());
+        as_of.map(FactView::as_of).transpose().map_err(Failure::from)
+    }
+
+    /// The document, or the part of it, as a reply. A former state has notes about it, and no etag, since it is no text to edit.
+    pub(crate) fn reply(
+        &self,
+        document: Document,
+        notes: &Map<String, Value>,
+        replies: &Replies,
+    ) -> Result<Reply, Failure> {
         let selection = self.selection()?;
         let mut frame = json!({"filename": self.filename});
+        add(&mut frame, notes);
         note_stored_name(&mut frame, &self.filename, &document.path);
         let room = Room::of(replies, self.max_chars, &frame);
         if selection.is_none()
             && json_chars(&document.content) <= room.bounds().chars.saturating_add(OMISSIONS_CHARS)
         {
-            return self.whole_document(document);
+            return self.whole_document(document, notes);
         }
         let extent = Extent::of(&document.content);
         let start = Selection::Lines { from: 1, from_char: 1, count: None };
@@ -92,6 +106,7 @@ impl ReadOne {
         if from_char > 1 {
             put(&mut data, "fromChar", json!(from_char));
         }
+        add(&mut data, notes);
         note_stored_name(&mut data, &self.filename, &document.path);
         if !headings.is_empty() {
             put(&mut data, "headings", json!(headings));
@@ -102,7 +117,13 @@ impl ReadOne {
         Reply::json(&data)
     }
 
-    fn whole_document(&self, document: Document) -> Result<Reply, Failure> {
+    fn whole_document(&self, document: Document, notes: &Map<String, Value>) -> Result<Reply, Failure> {
+        if !notes.is_empty() {
+            let mut data = json!({"content": document.content, "filename": self.filename});
+            add(&mut data, notes);
+            note_stored_name(&mut data, &self.filename, &document.path);
+            return Reply::json(&data);
+        }
         if !self.include_etag {
             let data = json!({"content": document.content, "filename": self.filename});
             return Ok(Reply::text(document.content, data));
@@ -127,7 +148,17 @@ impl ReadOne {
         if let Some(max_chars) = self.max_chars {
             arguments.insert("maxChars".into(), json!(max_chars));
         }
+        if let Some(as_of) = &self.as_of {
+            arguments.insert("asOf".into(), json!(as_of));
+        }
         json!({"tool": "read_memory_bank_file", "arguments": arguments})
+    }
+}
+
+/// Adds members to an object.
+fn add(data: &mut Value, members: &Map<String, Value>) {
+    for (name, value) in members {
+        put(data, name, value.clone());
     }
 }
 

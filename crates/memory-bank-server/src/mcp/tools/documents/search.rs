@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::mcp::tools::blind::WithoutRead;
-use crate::mcp::tools::common_arguments::{CURSOR, INCLUDE_ENDED};
+use crate::mcp::tools::common_arguments::{AS_OF, CURSOR, INCLUDE_ENDED, WantedFacts};
 use crate::mcp::tools::cursor::Listing;
-use crate::mcp::tools::query::{Meaning, parse_query, with_meaning};
+use crate::mcp::tools::extra_members::note_ended;
+use crate::mcp::tools::past::{PastBank, search_documents};
+use crate::mcp::tools::query::{Meaning, parse_query};
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::room::Room;
 use crate::mcp::tools::schema::{Kind, optional, required};
@@ -37,6 +39,7 @@ pub(crate) const SEARCH_MEMORY_BANK: ToolSpec = ToolSpec {
         CURSOR,
         optional("since", Kind::Text),
         optional("until", Kind::Text),
+        AS_OF,
         INCLUDE_ENDED,
     ],
     handler: boxed!(search_memory_bank),
@@ -44,33 +47,24 @@ pub(crate) const SEARCH_MEMORY_BANK: ToolSpec = ToolSpec {
 
 /// Finds lines in documents.
 async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure> {
-    let SearchDocuments {
-        query: text,
-        files,
-        max_results,
-        case_sensitive,
-        cursor,
-        since,
-        until,
-        include_ended,
-    } = call.parse()?;
+    let SearchDocuments { query: text, files, max_results, case_sensitive, cursor, since, until, facts } =
+        call.parse()?;
     let query = parse_query(&text)?;
     let days = days(since.as_deref(), until.as_deref())?;
+    let view = facts.view(call.services.clock.now())?;
     let bank = call.bank()?;
     let listing = Listing::new(
         "search_memory_bank",
         &bank.location(),
-        &json!({"query": text, "files": files, "caseSensitive": case_sensitive, "since": since, "until": until, "includeEnded": include_ended}),
+        &json!({"query": text, "files": files, "caseSensitive": case_sensitive, "since": since, "until": until, "facts": facts}),
     );
     let passed: usize = listing.place(cursor.as_deref())?;
     let limit = max_results.unwrap_or(DEFAULT_RESULTS).saturating_add(passed).min(MAX_RESULTS);
-    let (query, meaning) = with_meaning(&call, query).await;
-    let holding_at = (!include_ended).then(|| call.services.clock.now().as_millisecond());
+    let past = PastBank::of(&call.services, &call.caller, bank.as_ref(), view).await?;
+    let holding_at = (!view.with_ended).then_some(view.at);
     let request = DocumentSearch { query, files, limit, case_sensitive, days, holding_at };
-    let mut found = bank
-        .search_documents(&call.caller, &request)
-        .await
-        .map_err(|error| Failure::from(error).while_doing("Error searching memory bank"))?;
+    let found = search_documents(&call, bank.as_ref(), past.as_ref(), request).await;
+    let (mut found, meaning) = found.map_err(|failure| failure.while_doing("Error searching memory bank"))?;
     let results: Vec<FoundLine> = std::mem::take(&mut found.hits)
         .into_iter()
         .skip(passed)
@@ -86,6 +80,9 @@ async fn search_memory_bank(mut call: Call) -> Result<Reply, Failure> {
         .collect();
     let now = iso_millis(call.services.clock.now());
     let mut metadata = metadata_of(&found, meaning, results.len(), &now);
+    if let Some(past) = &past {
+        past.note(&mut metadata);
+    }
     // Names of documents are added to the results, and never replace them.
     let explicit = max_results.map(|_| usize::MAX);
     let mut frame = json!({"query": text, "results": [], "metadata": metadata});
@@ -119,8 +116,8 @@ struct SearchDocuments {
     since: Option<String>,
     #[serde(default)]
     until: Option<String>,
-    #[serde(default)]
-    include_ended: bool,
+    #[serde(flatten)]
+    facts: WantedFacts,
 }
 
 /// The default number of lines.
@@ -180,7 +177,9 @@ fn metadata_of(found: &DocumentsFound, meaning: Option<Meaning>, total: usize, n
             .collect();
         metadata.insert("skipped".into(), json!(skipped));
     }
-    Value::Object(metadata)
+    let mut metadata = Value::Object(metadata);
+    note_ended(&mut metadata, found.ended);
+    metadata
 }
 
 /// Keeps the first names of searched or skipped documents, and counts the others.

@@ -14,7 +14,8 @@ use crate::mcp::tools::common_arguments::{
     AS_OF, CURSOR, INCLUDE_ENDED, MAX_CHARS, STORE_ID, WantedFacts, default_one,
 };
 use crate::mcp::tools::cursor::Listing;
-use crate::mcp::tools::extra_members::{note_ended, note_ending, note_left, note_past};
+use crate::mcp::tools::extra_members::{note_ended, note_ending, note_left, put};
+use crate::mcp::tools::past_graph::ViewedGraph;
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::room::Room;
 use crate::mcp::tools::schema::{Kind, optional, required};
@@ -52,10 +53,15 @@ async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
     let nodes: Vec<EntityRef> = nodes.into_iter().map(EntityRef).collect();
     // The same amount is loaded for every page, so that all pages belong to one list.
     let bytes = call.services.replies.bytes;
+    let _turn = match view.is_past {
+        true => Some(call.services.replies.past_turns.turn(call.caller.key).await?),
+        false => None,
+    };
     // The loaded graph, and the reply made of it.
     call.services.replies.need(bytes.saturating_mul(2)).await?;
-    let mut part = match bank.open(&call.caller, &nodes, depth, bytes, view).await {
-        Ok(part) => part,
+    let graph = ViewedGraph::of(bank.as_ref(), &call.caller, view).await?;
+    let (mut part, missing) = match graph.open(&nodes, depth, bytes).await {
+        Ok(opened) => opened,
         Err(error) => return Err(with_import_hint(error.into(), bank.importable(&call.caller).await)),
     };
     let name_of = |id: &str| part.names.get(id).cloned().unwrap_or_else(|| id.to_owned());
@@ -94,7 +100,10 @@ async fn graph_open_nodes(mut call: Call) -> Result<Reply, Failure> {
         object.insert("nextCursor".into(), json!(listing.cursor(after)?));
     }
     note_ended(&mut data, part.ended_left);
-    note_past(&mut data, view);
+    if !missing.is_empty() {
+        put(&mut data, "missing", json!(missing));
+    }
+    graph.put_note(&mut data);
     note_left(
         &mut data,
         &[

@@ -1,5 +1,7 @@
 //! Records entities, observations and relations, one by one or in a batch.
 
+use std::collections::BTreeMap;
+
 use memory_bank_core::caller::Right;
 use memory_bank_core::error::GraphError;
 use memory_bank_core::graph::{Observation, ObservationSource, SourceKind, Validity};
@@ -85,7 +87,7 @@ async fn graph_add_observation(mut call: Call) -> Result<Reply, Failure> {
         call.must_read(REPLACING)?;
     }
     let draft = ObservationDraft { text, source, timestamp, validity };
-    let ObservationAdded { observation, existed, superseded, similar } =
+    let ObservationAdded { observation, existed, superseded, already, similar } =
         call.bank()?.add_observation(&call.caller, &EntityRef(entity), draft).await.map_err(|error| {
             match error {
                 GraphError::EntityNotFound { name: missing, suggestions } => {
@@ -103,11 +105,15 @@ async fn graph_add_observation(mut call: Call) -> Result<Reply, Failure> {
     // A key that may only write learns nothing of other facts.
     if call.caller.may(Right::Read) {
         if !superseded.is_empty() {
-            put(&mut data, "superseded", json!(superseded.iter().map(replaced).collect::<Vec<_>>()));
+            let facts = superseded.iter().map(|fact| replaced(fact, &already));
+            put(&mut data, "superseded", json!(facts.collect::<Vec<_>>()));
         }
         if !similar.is_empty() {
             put(&mut data, "similar", json!(similar));
             put(&mut data, "hint", json!(SIMILAR_HINT));
+        }
+        if !already.is_empty() {
+            put(&mut data, "note", json!(ALREADY_NOTE));
         }
     }
     Reply::json(&data)
@@ -119,9 +125,16 @@ const REPLACING: &str = "replace a fact, since that asks what the graph holds";
 /// What to do about similar facts.
 const SIMILAR_HINT: &str = "if the new fact replaces one of `similar`, write it again with that id in `supersedes`; otherwise nothing is to be done";
 
-/// A fact that was replaced.
-fn replaced(fact: &Observation) -> Value {
-    json!({"id": fact.id, "text": fact.text})
+/// What to do about a fact that another one had replaced before.
+const ALREADY_NOTE: &str = "`alreadyBy` had replaced the fact before, and both new facts hold; if that one does not, write this one again with that id in `supersedes`";
+
+/// A fact that was replaced, with the fact that had replaced it before.
+fn replaced(fact: &Observation, already: &BTreeMap<String, String>) -> Value {
+    let mut data = json!({"id": fact.id, "text": fact.text});
+    if let Some(by) = already.get(&fact.id) {
+        put(&mut data, "alreadyBy", json!(by));
+    }
+    data
 }
 
 #[derive(Deserialize)]
@@ -241,8 +254,11 @@ async fn graph_batch(mut call: Call) -> Result<Reply, Failure> {
 fn note_other_facts(data: &mut Value, added: &[ObservationAdded]) {
     /// The most facts that a reply lists.
     const MOST: usize = 20;
-    let superseded: Vec<Value> =
-        added.iter().flat_map(|one| &one.superseded).map(replaced).take(MOST).collect();
+    let superseded: Vec<Value> = added
+        .iter()
+        .flat_map(|one| one.superseded.iter().map(|fact| replaced(fact, &one.already)))
+        .take(MOST)
+        .collect();
     let similar: Vec<Value> = (0..)
         .zip(added)
         .flat_map(|(index, one)| one.similar.iter().map(move |fact| (index, fact)))
@@ -253,6 +269,9 @@ fn note_other_facts(data: &mut Value, added: &[ObservationAdded]) {
         .collect();
     if !superseded.is_empty() {
         put(data, "superseded", json!(superseded));
+    }
+    if added.iter().any(|one| !one.already.is_empty()) {
+        put(data, "note", json!(ALREADY_NOTE));
     }
     if !similar.is_empty() {
         put(data, "similar", json!(similar));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use memory_bank_core::caller::Right;
+use memory_bank_core::error::GraphError;
 use memory_bank_core::graph::{Ending, Observation};
 use memory_bank_core::search::{MatchedIn, whole_if_possible};
 use memory_bank_core::store::{EntityFound, GraphSearch, ObservationFound, RelationFound, Skip};
@@ -12,7 +13,8 @@ use serde_json::{Map, Value, json};
 use crate::mcp::tools::blind::WithoutRead;
 use crate::mcp::tools::common_arguments::{AS_OF, CURSOR, INCLUDE_ENDED, STORE_ID, WantedFacts, default_one};
 use crate::mcp::tools::cursor::Listing;
-use crate::mcp::tools::extra_members::{note_ended, note_ending, note_left, note_past, put};
+use crate::mcp::tools::extra_members::{note_ended, note_ending, note_left, put};
+use crate::mcp::tools::past_graph::ViewedGraph;
 use crate::mcp::tools::query::parse_query;
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::room::Room;
@@ -56,13 +58,18 @@ async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
     let mut room = Room::of(&call.services.replies, arguments.limit.map(|_| usize::MAX), &frame);
     // A store estimates the size in memory, which is larger than that in a reply.
     let bytes = room.bytes().saturating_mul(2);
+    let _turn = match view.is_past {
+        true => Some(call.services.replies.past_turns.turn(call.caller.key).await?),
+        false => None,
+    };
     // The loaded graph, and the reply made of it.
     call.services.replies.need(bytes.saturating_mul(2)).await?;
     let limit = arguments.limit.unwrap_or(DEFAULT_NODES);
-    let found = bank
-        .search_graph(&call.caller, &GraphSearch { query, limit, depth, bytes, skip, view })
-        .await
-        .map_err(|error| Failure::from(error).while_doing("Failed to search the graph"))?;
+    let failed = |error: GraphError| Failure::from(error).while_doing("Failed to search the graph");
+    let graph =
+        ViewedGraph::of(bank.as_ref(), &call.caller, view).await.map_err(|error| failed(error.into()))?;
+    let request = GraphSearch { query, limit, depth, bytes, skip, view };
+    let found = graph.search(&request).await.map_err(failed)?;
     let (found_entities, found_observations) = (found.entities.len(), found.observations.len());
     let importable = match found_entities {
         0 => bank.importable(&call.caller).await,
@@ -98,7 +105,7 @@ async fn graph_search(mut call: Call) -> Result<Reply, Failure> {
         "search for more words, or for a part with a smaller limit"
     };
     note_ended(&mut data, found.ended_left);
-    note_past(&mut data, view);
+    graph.put_note(&mut data);
     note_left(&mut data, &left, next);
     if let Some(importable) = importable {
         put(&mut data, "importable", json!(importable));

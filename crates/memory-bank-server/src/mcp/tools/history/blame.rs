@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::DocumentPath;
-use memory_bank_core::history::{Blamed, ChainQuery, Subject, VersionQuery, blame as origins};
+use memory_bank_core::history::{Blamed, ChainQuery, Link, Subject, VersionQuery, blame as origins};
 use memory_bank_core::limits;
-use memory_bank_core::store::{Bank, HistoryError};
+use memory_bank_core::store::{Bank, HISTORY_IS_OFF, HistoryError};
 use serde_json::{Value, json};
 
-use super::{HISTORY, History};
+use super::{HISTORY, History, missing};
 use crate::mcp::tools::cursor::Listing;
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::reply::{Failure, Reply};
@@ -30,13 +30,20 @@ pub(super) async fn blame(call: &Call, bank: &Arc<dyn Bank>, arguments: &History
         return Err(Failure::message(format!("`{path}` was deleted, so it has no lines")));
     };
     let damaged = |damage: memory_bank_core::history::Damage| {
-        Failure::message(format!("the lines of `{path}` cannot be followed back: {damage}"))
+        missing(bank, Failure::message(format!("the lines of `{path}` cannot be followed back: {damage}")))
     };
     let blamed = origins(&chain).map_err(damaged)?;
     let lines: Vec<&str> = current.content.split_inclusive('\n').collect();
     let mut data = json!({"filename": path.as_str(), "etag": current.etag.as_str()});
     if blamed.iter().any(|one| one.link.is_none()) {
-        let note = format!("lines without a version are older than the last {} versions", chain.links.len());
+        let note = if bank.keeps_history() {
+            format!("lines without a version are older than the last {} versions", chain.links.len())
+        } else {
+            format!(
+                "lines without a version are not of the {} versions that there are; {HISTORY_IS_OFF}",
+                chain.links.len()
+            )
+        };
         put(&mut data, "note", json!(note));
     }
     // A page continues with the text that it began with.
@@ -64,9 +71,9 @@ async fn document_of(call: &Call, bank: &Arc<dyn Bank>, path: &DocumentPath) -> 
         after: None,
         limit: 1,
     };
-    let page = bank.list_versions(&call.caller, &query).await?;
+    let page = bank.list_versions(&call.caller, &query).await.map_err(|error| missing(bank, error))?;
     let newest = page.versions.into_iter().next();
-    Ok(newest.ok_or_else(|| HistoryError::NoDocument(path.clone()))?.document)
+    Ok(newest.ok_or_else(|| missing(bank, HistoryError::NoDocument(path.clone())))?.document)
 }
 
 /// The lines in parts that a page has room for.
@@ -79,7 +86,7 @@ fn parts<'c>(one: &Blamed<'c>, lines: &[&str]) -> Vec<Blamed<'c>> {
             Some(last) if chars <= PART_CHARS => last.lines.end = at + 1,
             _ => {
                 chars = lines.get(at).map_or(0, |line| line.chars().count());
-                parts.push(Blamed { lines: at..at + 1, link: one.link });
+                parts.push(Blamed { lines: at..at + 1, ..one.clone() });
             }
         }
     }
@@ -90,18 +97,28 @@ fn range_json(one: &Blamed<'_>, lines: &[&str]) -> Value {
     let text = lines.get(one.lines.clone()).unwrap_or_default().concat();
     let mut data = json!({"fromLine": one.lines.start + 1});
     if let Some(link) = one.link {
-        let version = &link.version;
-        put(&mut data, "version", json!(version.number));
-        put(&mut data, "at", json!(iso_millis(version.at)));
-        for (name, value) in [("by", &version.author), ("tool", &version.tool)] {
-            if let Some(value) = value {
-                put(&mut data, name, json!(value));
-            }
-        }
-        if version.imported {
-            put(&mut data, "imported", json!(true));
-        }
+        put_version(&mut data, link);
+    }
+    if let Some(first) = one.first {
+        let mut version = json!({});
+        put_version(&mut version, first);
+        put(&mut data, "first", version);
     }
     put(&mut data, "text", json!(text));
     data
+}
+
+/// Adds the version that wrote lines.
+fn put_version(data: &mut Value, link: &Link) {
+    let version = &link.version;
+    put(data, "version", json!(version.number));
+    put(data, "at", json!(iso_millis(version.at)));
+    for (name, value) in [("by", &version.author), ("tool", &version.tool)] {
+        if let Some(value) = value {
+            put(data, name, json!(value));
+        }
+    }
+    if version.imported {
+        put(data, "imported", json!(true));
+    }
 }

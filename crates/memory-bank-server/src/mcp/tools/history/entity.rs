@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use memory_bank_core::document::unified_diff_within;
-use memory_bank_core::graph::history::{EntitySnapshot, render};
+use memory_bank_core::graph::history::{EntitySnapshot, Origin, render};
 use memory_bank_core::limits;
 use memory_bank_core::store::{Bank, EntityChain, EntityRef, GraphHistoryError};
 use serde_json::json;
 
-use super::{History, MAX_DIFF_CHARS, text_page};
+use super::list::put_origin;
+use super::restore::foreign;
+use super::{History, MAX_DIFF_CHARS, missing, text_page, with_foreign};
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::tool::Call;
@@ -16,7 +18,8 @@ use crate::mcp::tools::tool::Call;
 async fn chain(call: &Call, bank: &Arc<dyn Bank>, entity: &str, number: i64) -> Result<EntityChain, Failure> {
     // The changes with the items before and after them.
     call.services.replies.need(3 * limits::CHAIN_BYTES).await?;
-    Ok(bank.entity_chain(&call.caller, &EntityRef(entity.to_owned()), number).await?)
+    let chain = bank.entity_chain(&call.caller, &EntityRef(entity.to_owned()), number).await;
+    chain.map_err(|error| missing(bank, error))
 }
 
 /// Shows the entity as it was after a change.
@@ -27,8 +30,10 @@ pub(super) async fn show(
     entity: &str,
 ) -> Result<Reply, Failure> {
     let number = arguments.number()?;
-    let was = chain(call, bank, entity, number).await?.start();
+    let chain = chain(call, bank, entity, number).await?;
+    let was = chain.start();
     let mut data = json!({"entity": was.name_of(&was.id), "id": was.id, "version": number});
+    put_origin(&mut data, chain.origin);
     if was.entity().is_none() {
         put(&mut data, "kind", json!("deleted"));
         return Reply::json(&data);
@@ -45,8 +50,13 @@ pub(super) async fn diff(
 ) -> Result<Reply, Failure> {
     let number = arguments.number()?;
     let old = chain(call, bank, entity, number).await?;
+    let mut origins = vec![(number, old.origin)];
     let new = match arguments.with {
-        Some(with) => chain(call, bank, entity, with).await?.start(),
+        Some(with) => {
+            let new = chain(call, bank, entity, with).await?;
+            origins.push((with, new.origin));
+            new.start()
+        }
         None => old.now.clone(),
     };
     let was = old.start();
@@ -55,7 +65,11 @@ pub(super) async fn diff(
     let text = unified_diff_within(&name, &render(&was), &render(&new), most);
     let other = arguments.with.map_or_else(|| "now".to_owned(), |with| format!("version {with}"));
     let text = if text.is_empty() { format!("version {number} and {other} are the same") } else { text };
-    Ok(Reply::text(text.clone(), json!({"entity": name, "version": number, "diff": text})))
+    let text =
+        with_foreign(text, origins.iter().map(|(number, origin)| (*number, *origin == Origin::Foreign)));
+    let mut data = json!({"entity": name, "version": number, "diff": text});
+    put_origin(&mut data, old.origin);
+    Ok(Reply::text(text, data))
 }
 
 fn name_of(was: &EntitySnapshot, new: &EntitySnapshot) -> String {
@@ -75,7 +89,11 @@ pub(super) async fn restore(
         return Err(Failure::Malformed("`onlyChange` and `ifMatchEtag` are for documents".to_owned()));
     }
     let number = arguments.number()?;
-    let was = chain(call, bank, entity, number).await?.start();
+    let chain = chain(call, bank, entity, number).await?;
+    if chain.origin == Origin::Foreign && !arguments.accept_foreign {
+        return Err(foreign(number, entity));
+    }
+    let was = chain.start();
     if was.entity().is_none() {
         return Err(Failure::message(format!(
             "after version {number} the entity did not exist; restore an earlier version"

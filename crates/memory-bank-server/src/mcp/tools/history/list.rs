@@ -6,21 +6,21 @@ use jiff::Timestamp;
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{DocumentPath, Etag};
 use memory_bank_core::graph::history::{
-    GraphChange, GraphChangePage, GraphChangeQuery, GraphItem, GraphSubject, summary_of,
+    GraphChange, GraphChangePage, GraphChangeQuery, GraphItem, GraphSubject, Origin, summary_of,
 };
 use memory_bank_core::history::{Subject, Version, VersionPage, VersionPlace, VersionQuery};
 use memory_bank_core::limits;
-use memory_bank_core::store::{Bank, EntityRef};
+use memory_bank_core::store::{Bank, EntityRef, HISTORY_IS_OFF};
 use serde_json::{Value, json};
 
-use super::{HISTORY, HISTORY_IS_OFF, History, time};
+use super::{HISTORY, History, missing, time};
 use crate::mcp::tools::cursor::Listing;
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::room::Room;
 use crate::mcp::tools::tool::Call;
 
-/// The most items of a page.
+/// The most items of a page, if the call names no number.
 const LISTED: usize = 50;
 /// The most characters of what a change of the graph was about.
 const SUMMARY_CHARS: usize = 300;
@@ -43,6 +43,13 @@ impl Item<'_> {
     }
 }
 
+impl History {
+    /// The most items of a page.
+    fn limit(&self) -> usize {
+        self.limit.unwrap_or(LISTED).clamp(1, limits::VERSIONS_LISTED)
+    }
+}
+
 /// Lists.
 pub(super) async fn list(call: &Call, bank: &Arc<dyn Bank>, arguments: History) -> Result<Reply, Failure> {
     let own = json!({
@@ -56,8 +63,8 @@ pub(super) async fn list(call: &Call, bank: &Arc<dyn Bank>, arguments: History) 
     let mut items: Vec<Item<'_>> = versions.versions.iter().map(Item::Document).collect();
     items.extend(changes.changes.iter().map(Item::Graph));
     items.sort_by_key(|item| std::cmp::Reverse(item.at()));
-    let more = versions.next.is_some() || changes.next.is_some() || items.len() > LISTED;
-    items.truncate(LISTED);
+    let more = versions.next.is_some() || changes.next.is_some() || items.len() > arguments.limit();
+    items.truncate(arguments.limit());
     let requested = arguments.filename.as_deref();
     let mut room = Room::of(&call.services.replies, None, &Value::Null);
     let (shown, left) = room.cut(
@@ -105,9 +112,9 @@ async fn documents(
         until: time("until", arguments.until.as_deref(), true)?,
         by: arguments.by.clone().filter(|_| arguments.session().is_none()),
         after,
-        limit: LISTED,
+        limit: arguments.limit(),
     };
-    Ok(bank.list_versions(&call.caller, &query).await?)
+    bank.list_versions(&call.caller, &query).await.map_err(|error| missing(bank, error))
 }
 
 async fn graph(
@@ -131,11 +138,11 @@ async fn graph(
         until: time("until", arguments.until.as_deref(), true)?,
         by: arguments.by.clone().filter(|_| arguments.session().is_none()),
         after,
-        limit: LISTED,
+        limit: arguments.limit(),
     };
     // The items before and after each change.
-    call.services.replies.need(2 * LISTED * limits::OBSERVATION_BYTES).await?;
-    Ok(bank.list_graph_changes(&call.caller, &query).await?)
+    call.services.replies.need(2 * arguments.limit() * limits::OBSERVATION_BYTES).await?;
+    bank.list_graph_changes(&call.caller, &query).await.map_err(|error| missing(bank, error))
 }
 
 fn session_beside(name: &str) -> Failure {
@@ -181,6 +188,13 @@ pub(super) fn about(item: &GraphItem, other: Option<&str>) -> (&'static str, Str
     (member, summary_of(item, other, SUMMARY_CHARS))
 }
 
+/// Marks a change that this installation did not make.
+pub(super) fn put_origin(data: &mut Value, origin: Origin) {
+    if origin != Origin::Own {
+        put(data, "origin", json!(origin.as_str()));
+    }
+}
+
 /// A change of the graph in a reply.
 fn change_json(change: &GraphChange) -> Value {
     let mut data = json!({
@@ -204,5 +218,9 @@ fn change_json(change: &GraphChange) -> Value {
             put(&mut data, name, json!(value));
         }
     }
+    if change.imported {
+        put(&mut data, "imported", json!(true));
+    }
+    put_origin(&mut data, change.origin);
     data
 }

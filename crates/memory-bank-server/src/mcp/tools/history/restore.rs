@@ -12,7 +12,7 @@ use memory_bank_core::store::{Bank, Drafts, lines_named};
 use serde_json::json;
 
 use super::undo::author_and_number;
-use super::{History, text_of};
+use super::{History, missing, text_of};
 use crate::mcp::tools::documents::write::change;
 use crate::mcp::tools::reply::{Failure, Reply};
 use crate::mcp::tools::tool::Call;
@@ -30,10 +30,7 @@ pub(super) async fn restore(
     let (path, number) = (arguments.document()?, arguments.number()?);
     let (version, text) = text_of(call, bank, &path, number).await?;
     if version.kind == VersionKind::Foreign && !arguments.accept_foreign {
-        return Err(Failure::message(format!(
-            "version {number} of `{path}` came with the repository, and nobody here wrote it; read it with `show`, then \
-             restore it with `acceptForeign`"
-        )));
+        return Err(foreign(number, path.as_str()));
     }
     if arguments.only_change {
         return restore_change(call, bank, arguments, &version).await;
@@ -58,6 +55,14 @@ pub(super) async fn restore(
     Reply::json(
         &json!({"success": true, "filename": path.as_str(), "restored": version.number, "etag": etag}),
     )
+}
+
+/// The refusal of a version that nobody here wrote.
+pub(super) fn foreign(number: i64, name: &str) -> Failure {
+    Failure::message(format!(
+        "version {number} of `{name}` came with the repository, and nobody here wrote it; read it with `show`, then \
+         restore it with `acceptForeign`"
+    ))
 }
 
 /// Takes back what this version changed in the text; later changes stay.
@@ -119,7 +124,7 @@ async fn chain_to(
     call.services.replies.need(limits::CHAIN_BYTES + 4 * limits::DOCUMENT_BYTES).await?;
     let (document, from) = (version.document.clone(), version.number);
     let query = ChainQuery { document, path: path.clone(), from, most: limits::CHAIN_VERSIONS };
-    let chain = bank.chain(&call.caller, &query).await?;
+    let chain = bank.chain(&call.caller, &query).await.map_err(|error| missing(bank, error))?;
     if chain.links.last().is_some_and(|oldest| oldest.version.number == from) {
         return Ok(chain);
     }

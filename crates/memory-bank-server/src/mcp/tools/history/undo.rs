@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use memory_bank_core::caller::Right;
 use memory_bank_core::document::DocumentPath;
 use memory_bank_core::graph::history::{GraphChange, GraphItem, ItemChange};
 use memory_bank_core::history::Version;
 use memory_bank_core::limits;
 use memory_bank_core::store::{
-    Bank, EntityRef, LeftDocument, LeftItem, UndoError, UndoReport, UndoRequest, UndoneDocument, UndoneItem,
-    undo as undo_changes,
+    Bank, EntityRef, FormerEntity, FormerVersions, HISTORY_IS_OFF, LeftDocument, LeftItem, UndoError,
+    UndoReport, UndoRequest, UndoneDocument, UndoneItem, undo as undo_changes,
 };
+use memory_bank_core::unicode::has_null;
 use serde_json::{Value, json};
 
 use super::list::about;
-use super::{HISTORY_IS_OFF, History, time};
+use super::{History, time};
 use crate::mcp::rights;
 use crate::mcp::tools::extra_members::put;
 use crate::mcp::tools::reply::{Failure, Reply};
@@ -32,7 +34,7 @@ pub(super) async fn undo(call: &Call, bank: &Arc<dyn Bank>, arguments: &History)
     let is_left = !report.left.is_empty() || !report.left_items.is_empty();
     let nothing = !is_done && !is_left && report.unchanged == 0;
     if nothing && report.of_others > 0 {
-        return Err(Failure::Unquoted(format!(
+        return Err(Failure::NotAllowed(format!(
             "these changes are not yours, and you may undo only your own: {}",
             rights::lacking(&call.caller, Right::Admin)
         )));
@@ -65,10 +67,16 @@ fn request(call: &Call, arguments: &History) -> Result<UndoRequest, Failure> {
             "whose changes? Give `by` with the id of a session, or with a user and `since`".to_owned(),
         ));
     }
+    if by.is_some_and(|by| by.len() > limits::USER_NAME_BYTES || has_null(by)) {
+        return Err(Failure::Malformed(format!(
+            "`by` takes the id of a session or the name of a user, of at most {} bytes",
+            limits::USER_NAME_BYTES
+        )));
+    }
     if let Some(by) = by.filter(|by| *by != call.caller.user_name)
         && !call.caller.may(Right::Admin)
     {
-        return Err(Failure::Unquoted(format!(
+        return Err(Failure::NotAllowed(format!(
             "you may not undo changes of `{by}`: {}",
             rights::lacking(&call.caller, Right::Admin)
         )));
@@ -143,11 +151,34 @@ fn undone_json(one: &UndoneDocument) -> Value {
 
 fn left_json(one: &LeftDocument) -> Value {
     let mut data = json!({"filename": one.path.as_str(), "reason": one.reason.describe()});
-    let others: Vec<String> = one.others.iter().map(author_and_number).collect();
+    let author = |version: &Version| {
+        author_and_time(version.author.as_deref(), version.imported, version.number, version.at)
+    };
+    let others: Vec<String> = one.others.iter().map(author).collect();
     if !others.is_empty() {
         put(&mut data, "changedBy", json!(others));
     }
+    let FormerVersions { before_newest, before_first } = one.former;
+    let versions: Vec<i64> = [before_newest, before_first].into_iter().flatten().collect();
+    if let Some(advice) = restorable(one.path.as_str(), before_newest, before_first) {
+        put(&mut data, "restorable", json!(versions));
+        put(&mut data, "advice", json!(advice));
+    }
     data
+}
+
+/// Which versions bring a former text back where an undo cannot.
+fn restorable(name: &str, before_newest: Option<i64>, before_first: Option<i64>) -> Option<String> {
+    let newest = before_newest
+        .map(|number| format!("version {number} is the text before the newest of these changes"));
+    let first = before_first.filter(|number| before_newest != Some(*number)).map(|number| {
+        format!(
+            "version {number} is the text before the first of them, also without the later changes of others"
+        )
+    });
+    let parts: Vec<String> = [newest, first].into_iter().flatten().collect();
+    (!parts.is_empty())
+        .then(|| format!("the action `restore` brings a former text of `{name}` back: {}", parts.join("; ")))
 }
 
 fn undone_item_json(one: &UndoneItem) -> Value {
@@ -172,11 +203,18 @@ fn left_item_json(one: &LeftItem) -> Value {
     }
     put(&mut data, "reason", json!(one.reason.describe()));
     let author = |change: &GraphChange| {
-        format!("{} (version {})", change.author.as_deref().unwrap_or("unknown"), change.number)
+        author_and_time(change.author.as_deref(), change.imported, change.number, change.at)
     };
     let others: Vec<String> = one.others.iter().map(author).collect();
     if !others.is_empty() {
         put(&mut data, "changedBy", json!(others));
+    }
+    if let Some(FormerEntity { name, number }) = &one.former {
+        let advice = format!(
+            "the action `restore` brings the whole entity `{name}` back as it was: version {number} is the one before this"
+        );
+        put(&mut data, "restorable", json!([number]));
+        put(&mut data, "advice", json!(advice));
     }
     data
 }
@@ -196,6 +234,14 @@ pub(super) fn author_and_number(version: &Version) -> String {
     let author = version.author.as_deref().unwrap_or("unknown");
     let imported = if version.imported { "imported " } else { "" };
     format!("{author} ({imported}version {})", version.number)
+}
+
+/// Who made a change, and when, in words.
+fn author_and_time(author: Option<&str>, is_imported: bool, number: i64, at: Timestamp) -> String {
+    let at = at.strftime("%Y-%m-%d %H:%M UTC");
+    let author = author.unwrap_or("unknown");
+    let imported = if is_imported { "imported " } else { "" };
+    format!("{author} ({imported}version {number}, {at})")
 }
 
 impl From<UndoError> for Failure {

@@ -40,5 +40,18 @@ pub(super) async fn run(
         );
     }
     digest::notes(&mut screen, data.get("metadata").unwrap_or(&Value::Null));
-    Ok(CommandOutput::new(data, screen))
+    Ok(CommandOutput::new(entries_of(&found, decisions), screen))
+}
+
+/// The entries for programs: `{"entries": [{"date", "text"}]}`, or those of decisions as the digest has them.
+fn entries_of(found: &Value, decisions: bool) -> Value {
+    if decisions {
+        return json!({ "decisions": found.get("recentDecisions").cloned().unwrap_or_else(|| json!([])) });
+    }
+    let lines = found.get("recentProgress").and_then(Value::as_array);
+    let entries = lines.into_iter().flatten().filter_map(Value::as_str).map(|line| {
+        let (date, text) = digest::split_date(line.trim_start_matches("- "));
+        json!({ "date": Some(date).filter(|date| !date.is_empty()), "text": text })
+    });
+    json!({ "entries": entries.collect::<Vec<_>>() })
 }

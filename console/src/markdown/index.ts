@@ -1,10 +1,12 @@
 // Markdown as safe nodes. Every document was written by a model: raw HTML stays text, what is rendered goes through DOMPurify,
-// and nothing is loaded from elsewhere. This is the only place where a text becomes HTML.
+// and nothing is loaded from elsewhere. This is the only place where HTML becomes nodes.
 
 import DOMPurify from "dompurify";
-import { Marked } from "marked";
-import { links } from "./router";
-import { texts } from "./texts";
+import { links } from "../router";
+import { texts } from "../texts";
+import { startWorker } from "../workers";
+import { inline, pieces } from "./parse";
+import type { Parsed } from "./worker";
 
 export interface Heading {
   id: string;
@@ -16,20 +18,6 @@ const TAGS = [
   ..."a p br hr h1 h2 h3 h4 h5 h6 ul ol li blockquote pre code em strong del table thead tbody tr th td input span".split(" "),
 ];
 const ATTRIBUTES = ["href", "align", "start", "checked", "data-image", "data-alt"];
-
-const escape = (text: string) =>
-  text.replace(/[&<>"']/g, (char) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" })[char] ?? char);
-
-const marked = new Marked({
-  gfm: true,
-  renderer: {
-    html({ text, block }) {
-      if (/^<br\s*\/?>$/i.test(text.trim())) return "<br>";
-      return block ? `<pre>${escape(text)}</pre>` : escape(text);
-    },
-    image: ({ href, text }) => `<span data-image="${escape(href)}" data-alt="${escape(text)}"></span>`,
-  },
-});
 
 function sanitised(html: string): DocumentFragment {
   return DOMPurify.sanitize(html, {
@@ -130,12 +118,17 @@ function scrollable(found: Element, label: string): void {
   frame.append(found);
 }
 
-const HEAVY_MARKS = 40_000_000;
-const HEAVY_WORDS = 600_000_000;
-const HEAVY_DEPTH = 100;
+/** Up to so many characters a text is parsed at once, if it is not made to take long. */
+const SHORT = 8000;
+const SLOW_MARKS = 2_000_000;
+const SLOW_WORDS = 10_000_000;
+const SLOW_DEPTH = 30;
+/** How long a worker may parse, in milliseconds. */
+const LONGEST = 5000;
 
-/** Whether the parser would take seconds: its time grows with the square of the marks of a paragraph, and of the length of a word. */
-function isHeavy(text: string): boolean {
+/** Whether the parser takes a moment only: its time grows with the square of the marks of a paragraph, and of the length of a word. */
+function isShort(text: string): boolean {
+  if (text.length > SHORT) return false;
   let [marks, words, inBlock] = [0, 0, 0];
   for (const line of text.split("\n")) {
     if (/^\s*(?:$|[-*+]\s|#{1,6}\s)/.test(line)) {
@@ -144,20 +137,9 @@ function isHeavy(text: string): boolean {
     }
     inBlock += line.match(/[*_~`[\]<!\\]/g)?.length ?? 0;
     for (const word of line.match(/\S{500,}/g) ?? []) words += word.length ** 2;
-    if ((/^[\s>]*/.exec(line)?.[0].match(/>/g)?.length ?? 0) > HEAVY_DEPTH) return true;
+    if ((/^[\s>]*/.exec(line)?.[0].match(/>/g)?.length ?? 0) > SLOW_DEPTH) return false;
   }
-  return marks + inBlock ** 2 > HEAVY_MARKS || words > HEAVY_WORDS;
-}
-
-/** The HTML of a text that the parser takes in a moment; none of another, such as one that a model wrote to stop the page. */
-function html(text: string): string | undefined {
-  if (isHeavy(text)) return undefined;
-  try {
-    return marked.parse(text, { async: false });
-  } catch {
-    // Too deep for the parser.
-    return undefined;
-  }
+  return marks + inBlock ** 2 <= SLOW_MARKS && words <= SLOW_WORDS;
 }
 
 function source(text: string): DocumentFragment {
@@ -168,48 +150,101 @@ function source(text: string): DocumentFragment {
   return nodes;
 }
 
-/** A document as nodes, and its headings. `name` is the document's, for relative links. */
-export function rendered(text: string, name: string): { nodes: DocumentFragment; headings: Heading[] } {
-  const parsed = html(text);
-  if (parsed === undefined) return { nodes: source(text), headings: [] };
-  const nodes = sanitised(parsed);
-  for (const found of nodes.querySelectorAll("a")) link(found, name);
-  for (const found of nodes.querySelectorAll<HTMLElement>("[data-image]")) image(found, name);
-  for (const found of nodes.querySelectorAll("input")) {
-    const box = element("span", "box", found.hasAttribute("checked") ? "☑" : "☐");
-    found.replaceWith(box);
-    box.closest("li")?.classList.add("task");
+/** What is carried from one piece of a document to the next. */
+class Building {
+  readonly headings: Heading[] = [];
+  readonly #taken = new Set<string>();
+  readonly #name: string;
+  #tables = 0;
+
+  constructor(name: string) {
+    this.#name = name;
   }
-  const headings: Heading[] = [];
-  const taken = new Set<string>();
-  for (const found of nodes.querySelectorAll("h1, h2, h3, h4, h5, h6")) {
-    const content = found.textContent.trim();
-    found.id = slug(content, taken);
-    found.setAttribute("tabindex", "-1");
-    headings.push({ id: found.id, text: content, level: Number(found.tagName.slice(1)) });
-    // The page has a title above the document.
-    if (found.tagName === "H1") {
-      const lower = element("h2", "first");
-      lower.id = found.id;
-      lower.tabIndex = -1;
-      lower.append(...found.childNodes);
-      found.replaceWith(lower);
+
+  /** A piece as safe nodes. */
+  nodes(piece: string): DocumentFragment {
+    const nodes = sanitised(piece);
+    for (const found of nodes.querySelectorAll("a")) link(found, this.#name);
+    for (const found of nodes.querySelectorAll<HTMLElement>("[data-image]")) image(found, this.#name);
+    for (const found of nodes.querySelectorAll("input")) {
+      const box = element("span", "box", found.hasAttribute("checked") ? "☑" : "☐");
+      found.replaceWith(box);
+      box.closest("li")?.classList.add("task");
     }
+    for (const found of nodes.querySelectorAll("h1, h2, h3, h4, h5, h6")) this.#heading(found);
+    for (const found of nodes.querySelectorAll("table")) scrollable(found, `Table ${(this.#tables += 1)}`);
+    for (const found of nodes.querySelectorAll("pre")) found.tabIndex = 0;
+    return nodes;
   }
-  for (const [number, found] of [...nodes.querySelectorAll("table")].entries()) scrollable(found, `Table ${number + 1}`);
-  for (const found of nodes.querySelectorAll("pre")) found.tabIndex = 0;
-  return { nodes, headings };
+
+  #heading(found: Element): void {
+    const content = found.textContent.trim();
+    found.id = slug(content, this.#taken);
+    found.setAttribute("tabindex", "-1");
+    this.headings.push({ id: found.id, text: content, level: Number(found.tagName.slice(1)) });
+    if (found.tagName !== "H1") return;
+    // The page has a title above the document.
+    const lower = element("h2", "first");
+    lower.id = found.id;
+    lower.tabIndex = -1;
+    lower.append(...found.childNodes);
+    found.replaceWith(lower);
+  }
+}
+
+/** Parses a text in a worker; gives nothing for a text that a model wrote to keep a parser busy. */
+function parsedBeside(text: string, signal: AbortSignal): Promise<Parsed> {
+  return new Promise((resolve) => {
+    const worker = startWorker("markdown");
+    const end = (found: Parsed) => {
+      clearTimeout(timer);
+      worker.terminate();
+      resolve(found);
+    };
+    const timer = setTimeout(() => end(undefined), LONGEST);
+    signal.addEventListener("abort", () => end(undefined));
+    worker.onmessage = ({ data }: MessageEvent<Parsed>) => end(data);
+    worker.onerror = () => end(undefined);
+    worker.postMessage(text);
+  });
+}
+
+const pause = () => new Promise((resolve) => setTimeout(resolve));
+
+/**
+ * Shows a document at a place: a short one at once, a long one piece by piece, so that the page answers meanwhile. Calls `done`
+ * with the headings. `name` is the document's, for relative links.
+ */
+export function show(place: HTMLElement, text: string, name: string, signal: AbortSignal, done: (headings: Heading[]) => void): void {
+  const building = new Building(name);
+  if (isShort(text)) {
+    place.replaceChildren(...pieces(text).map((piece) => building.nodes(piece)));
+    done(building.headings);
+    return;
+  }
+  const isLeft = () => signal.aborted;
+  void (async () => {
+    const found = await parsedBeside(text, signal);
+    if (isLeft()) return;
+    place.replaceChildren(...(found === undefined ? [source(text)] : []));
+    for (const piece of found ?? []) {
+      place.append(building.nodes(piece));
+      await pause();
+      if (isLeft()) return;
+    }
+    done(building.headings);
+  })();
 }
 
 /** One line of Markdown as nodes, without its bullet. */
 export function renderedLine(text: string): DocumentFragment {
   const line = text.replace(/^\s*(?:[-*+]|\d+[.)])\s+(?:\[[ xX]\]\s+)?/, "");
-  if (isHeavy(line)) {
+  if (!isShort(line)) {
     const plain = new DocumentFragment();
     plain.append(line);
     return plain;
   }
-  const nodes = sanitised(marked.parseInline(line, { async: false }));
+  const nodes = sanitised(inline(line));
   for (const found of nodes.querySelectorAll("a")) link(found, "");
   for (const found of nodes.querySelectorAll<HTMLElement>("[data-image]")) image(found, "");
   return nodes;

@@ -1,0 +1,99 @@
+// Changes as they happen: reads the stream of the server while the tab is visible, and notifies the pages. Knows no page.
+
+import { ApiError, changes } from "./api";
+
+const CHANGED = "console:changed";
+/** How long changes are collected before pages load again, in milliseconds. */
+const COLLECT = 300;
+const FIRST_WAIT = 3000;
+const LONGEST_WAIT = 60_000;
+
+const pause = (milliseconds: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+
+/** Calls `take` with the id of each event, until the stream ends. */
+async function read(stream: ReadableStream<Uint8Array>, take: (id: string | undefined) => void): Promise<void> {
+  const reader = stream.getReader();
+  const decoder = new TextDecoder();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const blocks = (rest + decoder.decode(value, { stream: true })).split("\n\n");
+    rest = blocks.pop() ?? "";
+    for (const block of blocks) {
+      const lines = block.split("\n");
+      if (lines.some((line) => line.startsWith("data:"))) take(lines.find((line) => line.startsWith("id: "))?.slice(4));
+    }
+  }
+}
+
+/** Follows the stream until the signal; a stream that broke off is opened again, after longer and longer waits. */
+async function follow(signal: AbortSignal): Promise<void> {
+  let last: string | undefined;
+  let wait = FIRST_WAIT;
+  while (!signal.aborted) {
+    try {
+      const stream = await changes(last, signal);
+      // After this, a stream that is opened again may have missed something.
+      last ??= "0";
+      wait = FIRST_WAIT;
+      await read(stream, (id) => {
+        last = id ?? last;
+        window.dispatchEvent(new Event(CHANGED));
+      });
+    } catch (error) {
+      // The session has ended, or this server has no such stream.
+      if (error instanceof ApiError && [401, 403, 404].includes(error.status)) return;
+    }
+    await pause(wait, signal);
+    wait = Math.min(2 * wait, LONGEST_WAIT);
+  }
+}
+
+/** Follows the changes while the tab is visible. Gives what ends it. */
+export function followChanges(): () => void {
+  let control: AbortController | undefined;
+  let wasHidden = false;
+  const update = () => {
+    const isVisible = document.visibilityState === "visible";
+    if (isVisible && control === undefined) {
+      control = new AbortController();
+      void follow(control.signal);
+      // While it was hidden, anything may have changed.
+      if (wasHidden) window.dispatchEvent(new Event(CHANGED));
+    } else if (!isVisible) {
+      control?.abort();
+      control = undefined;
+      wasHidden = true;
+    }
+  };
+  update();
+  document.addEventListener("visibilitychange", update);
+  return () => {
+    document.removeEventListener("visibilitychange", update);
+    control?.abort();
+  };
+}
+
+/** Calls this after changes. Gives what ends it. */
+export function onChanges(callback: () => void): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const collect = () => {
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      callback();
+    }, COLLECT);
+  };
+  window.addEventListener(CHANGED, collect);
+  return () => {
+    window.removeEventListener(CHANGED, collect);
+    clearTimeout(timer);
+  };
+}

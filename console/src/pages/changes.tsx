@@ -1,0 +1,220 @@
+// Who wrote each line of a document, and taking changes back. Loaded when it is opened.
+
+import { useContext, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import * as api from "../api";
+import { MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
+import { links, type UndoWanted } from "../router";
+import { texts } from "../texts";
+import { Time } from "../time";
+
+const b = texts.blame;
+const u = texts.undo;
+
+function Crumbs({ name }: { name: string | undefined }) {
+  return (
+    <p class="crumbs">
+      <a href={links.documents}>{texts.documents.heading}</a>
+      {name !== undefined && (
+        <>
+          {" / "}
+          <a href={links.document(name)}>{name}</a>
+        </>
+      )}
+    </p>
+  );
+}
+
+/** Who wrote lines, when, and in which version. */
+function Writer({ origin, name }: { origin: api.OriginVersion; name: string }) {
+  return (
+    <>
+      <strong>{origin.by ?? texts.history.unknownAuthor}</strong>, {origin.at !== undefined && <Time at={origin.at} near />}{" "}
+      {origin.version !== undefined && <a href={links.history(name, origin.version)}>{texts.history.version(origin.version)}</a>}
+      {origin.tool !== undefined && ` · ${texts.history.tool(origin.tool)}`}
+      {origin.imported === true && ` · ${texts.history.imported}`}
+    </>
+  );
+}
+
+function Origin({ range, name }: { range: api.OriginRange; name: string }) {
+  const lines = range.text.replace(/\n$/, "").split("\n");
+  return (
+    <li class="origin">
+      <div>
+        <p class="facts">{range.version === undefined ? b.older : <Writer origin={range.first ?? range} name={name} />}</p>
+        {range.first !== undefined && (
+          <p class="facts">
+            {b.broughtBack} <Writer origin={range} name={name} />
+          </p>
+        )}
+      </div>
+      <pre tabIndex={0} aria-label={b.lines(range.fromLine, range.fromLine + lines.length - 1)}>
+        {lines.map((line, at) => (
+          <span key={at} class="numbered" data-number={range.fromLine + at}>
+            {line}
+            {"\n"}
+          </span>
+        ))}
+      </pre>
+    </li>
+  );
+}
+
+export function Blame({ name }: { name: string }) {
+  const [loaded, retry] = useLoaded((signal) => api.blame(name, undefined, signal), [name]);
+  const [more, setMore] = useState<api.OriginRange[]>([]);
+  const [cursor, setCursor] = useState<string>();
+  const [error, setError] = useState<api.ApiError>();
+  useEffect(() => {
+    setMore([]);
+    setCursor(loaded.state === "done" ? loaded.value.nextCursor : undefined);
+  }, [loaded]);
+
+  async function next() {
+    try {
+      const page = await api.blame(name, cursor);
+      setMore([...more, ...page.ranges]);
+      setCursor(page.nextCursor);
+      setError(undefined);
+    } catch (failure) {
+      setError(failure instanceof api.ApiError ? failure : new api.ApiError(0, texts.errors.server));
+    }
+  }
+
+  return (
+    <>
+      <Crumbs name={name} />
+      <PageHeading text={b.heading(name.split("/").at(-1) ?? name)} />
+      <p class="hint">{b.hint}</p>
+      <Shown loaded={loaded} retry={retry}>
+        {(page) => (
+          <>
+            {page.note !== undefined && <p class="note">{page.note}</p>}
+            <ol class="origins">
+              {[...page.ranges, ...more].map((range) => (
+                <Origin key={range.fromLine} range={range} name={name} />
+              ))}
+            </ol>
+            {error !== undefined && <Trouble error={error} retry={() => void next()} />}
+            {cursor !== undefined && (
+              <button type="button" onClick={() => void next()}>
+                {b.more}
+              </button>
+            )}
+          </>
+        )}
+      </Shown>
+    </>
+  );
+}
+
+/** What a change was about, in words. */
+function subject(change: api.Undoable): string {
+  if (change.filename !== undefined) return change.filename;
+  const { entity, observation, relation, type } = change;
+  if (observation !== undefined) return u.observation(entity ?? "", observation);
+  if (relation !== undefined) return u.relation(entity ?? "", relation);
+  return u.entity(entity ?? "", type);
+}
+
+function Changes({ heading, children, isEmpty }: { heading: string; children: preact.ComponentChildren; isEmpty: boolean }) {
+  if (isEmpty) return null;
+  return (
+    <section class="card">
+      <h2>{heading}</h2>
+      <ul>{children}</ul>
+    </section>
+  );
+}
+
+function Outcome({ found }: { found: api.Undone }) {
+  return (
+    <>
+      <Changes heading={found.dryRun ? u.would : u.done} isEmpty={found.undone.length === 0}>
+        {found.undone.map((change, at) => (
+          <li key={at}>
+            <span class="tag">{u.changes[change.change] ?? change.change}</span>{" "}
+            {change.filename === undefined || change.change === "deleted" ? subject(change) : <a href={links.document(change.filename)}>{change.filename}</a>}{" "}
+            <span class="facts">
+              {u.versions(change.versions)}
+              {change.laterChangesStay && ` · ${u.laterStay}`}
+            </span>
+          </li>
+        ))}
+      </Changes>
+      <Changes heading={u.left} isEmpty={found.left.length === 0}>
+        {found.left.map((change, at) => (
+          <li key={at}>
+            {subject(change)} <span class="facts">{change.reason}</span>
+            {change.changedBy.length > 0 && <span class="facts"> · {change.changedBy.join(", ")}</span>}
+          </li>
+        ))}
+      </Changes>
+      {found.versionsOfOthers > 0 && <p class="note">{u.ofOthers(found.versionsOfOthers)}</p>}
+      {found.notShown > 0 && <p class="note">{u.notShown(found.notShown)}</p>}
+    </>
+  );
+}
+
+/** Shows what would be taken back, and takes it back after that. */
+export function Undo({ wanted }: { wanted: UndoWanted }) {
+  const mayWrite = useContext(MayWrite);
+  const [loaded, retry] = useLoaded((signal) => api.undo({ ...wanted, dryRun: true }, signal), [wanted.by, wanted.since, wanted.until, wanted.filename]);
+  const [done, setDone] = useState<api.Undone>();
+  const [error, setError] = useState<api.ApiError>();
+  const [isBusy, setBusy] = useState(false);
+  const result = useRef<HTMLParagraphElement>(null);
+  useLayoutEffect(() => result.current?.focus(), [done]);
+
+  async function carryOut() {
+    setBusy(true);
+    setError(undefined);
+    try {
+      setDone(await api.undo({ ...wanted, dryRun: false }));
+    } catch (failure) {
+      setError(failure instanceof api.ApiError ? failure : new api.ApiError(0, texts.errors.server));
+    } finally {
+      setBusy(false);
+    }
+  }
+
+  return (
+    <>
+      <Crumbs name={wanted.filename} />
+      <PageHeading text={u.heading} />
+      <p>
+        {wanted.since === undefined ? u.ofSession : wanted.since === wanted.until ? u.ofOne(wanted.by) : u.ofUser(wanted.by)} {wanted.since !== undefined && <Time at={wanted.since} />}
+        {wanted.filename !== undefined && ` ${u.onlyOf(wanted.filename)}`}
+      </p>
+      {done !== undefined ? (
+        <>
+          <p class="note" role="status" tabIndex={-1} ref={result}>
+            {u.isDone} <a href={links.history(wanted.filename)}>{texts.history.heading}</a>
+          </p>
+          <Outcome found={done} />
+        </>
+      ) : (
+        <Shown loaded={loaded} retry={retry}>
+          {(found) => (
+            <>
+              <p class="hint">{u.hint}</p>
+              <Outcome found={found} />
+              {found.undone.length === 0 && <p class="quiet">{u.nothing}</p>}
+              {error !== undefined && <Trouble error={error} />}
+              <div class="actions">
+                {mayWrite && found.undone.length > 0 && (
+                  <button type="button" class="main" disabled={isBusy} onClick={() => void carryOut()}>
+                    {u.carryOut}
+                  </button>
+                )}
+                <a class="button" href={links.history(wanted.filename)}>
+                  {u.cancel}
+                </a>
+              </div>
+            </>
+          )}
+        </Shown>
+      )}
+    </>
+  );
+}

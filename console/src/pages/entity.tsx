@@ -1,0 +1,326 @@
+// One entity of the graph with its observations, relations, attributes and changes. An observation is corrected and taken back here.
+
+import { useContext, useLayoutEffect, useRef, useState } from "preact/hooks";
+import * as api from "../api";
+import { Line, LIVE, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
+import { links } from "../router";
+import { texts } from "../texts";
+import { Time } from "../time";
+
+const t = texts.graph;
+
+const asApiError = (failure: unknown): api.ApiError => (failure instanceof api.ApiError ? failure : new api.ApiError(0, texts.errors.server));
+
+function Relations({ entity, relations }: { entity: api.EntityView["entity"]; relations: api.Relation[] }) {
+  if (relations.length === 0) return null;
+  return (
+    <section class="card">
+      <h2>{t.relations}</h2>
+      <ul>
+        {relations.map((relation) => (
+          <li key={relation.id}>
+            {relation.fromId === entity.id ? relation.from : <a href={links.entity(relation.fromId)}>{relation.from}</a>}{" "}
+            <span class="tag">{relation.relationType}</span>{" "}
+            {relation.toId === entity.id ? relation.to : <a href={links.entity(relation.toId)}>{relation.to}</a>}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+/** What happened. A fact is ended by a record of it that holds no longer than until then. */
+function kindOf({ kind, at, validUntil }: api.GraphVersion): string {
+  return kind === "created" && validUntil !== undefined && Date.parse(validUntil) <= Date.parse(at) ? "ended" : kind;
+}
+
+function Changes({ changes }: { changes: api.GraphVersion[] }) {
+  if (changes.length === 0) return null;
+  return (
+    <section class="card">
+      <h2>{texts.history.heading}</h2>
+      <ul>
+        {changes.map((change, at) => (
+          <li key={at}>
+            <span class={`tag ${kindOf(change)}`}>{texts.history.kinds[kindOf(change)] ?? change.kind}</span> {change.observation ?? change.relation ?? change.type ?? ""}
+            <br />
+            <span class="facts">
+              {change.by ?? texts.history.unknownAuthor} · <Time at={change.at} near />
+              {change.tool !== undefined && ` · ${texts.history.tool(change.tool)}`}
+            </span>
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+interface CorrectionProps {
+  entity: string;
+  observation: api.Observation;
+  onDone: (recorded: api.Recorded) => void;
+  onClose: () => void;
+}
+
+/** The field in which an observation gets another text. Escape leaves it, Control and Enter save. */
+function Correction({ entity, observation, onDone, onClose }: CorrectionProps) {
+  const [text, setText] = useState(observation.text);
+  const [error, setError] = useState<api.ApiError>();
+  const [busy, setBusy] = useState(false);
+  const field = useRef<HTMLTextAreaElement>(null);
+  const id = `correct-${observation.id}`;
+  useLayoutEffect(() => field.current?.focus(), []);
+  const save = async () => {
+    if (text.trim() === "") return;
+    if (text.trim() === observation.text.trim()) {
+      setError(new api.ApiError(409, t.same));
+      return;
+    }
+    setBusy(true);
+    setError(undefined);
+    try {
+      onDone(await api.correctObservation(entity, observation, text.trim()));
+    } catch (failure) {
+      setBusy(false);
+      setError(asApiError(failure));
+    }
+  };
+  const key = (event: KeyboardEvent) => {
+    if (event.key === "Escape") onClose();
+    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void save();
+    else return;
+    event.preventDefault();
+  };
+  return (
+    <form
+      class="correction"
+      onKeyDown={key}
+      onSubmit={(event) => {
+        event.preventDefault();
+        void save();
+      }}
+    >
+      <label for={id}>{t.corrected}</label>
+      <textarea id={id} ref={field} rows={4} value={text} aria-describedby={`${id}-hint`} onInput={(event) => setText(event.currentTarget.value)} />
+      <p class="hint" id={`${id}-hint`}>
+        {t.correctHint}
+      </p>
+      {error !== undefined && <Trouble error={error} />}
+      <div class="actions">
+        <button type="submit" class="main" disabled={busy || text.trim() === ""}>
+          {t.save}
+        </button>
+        <button type="button" onClick={onClose}>
+          {t.cancel}
+        </button>
+      </div>
+    </form>
+  );
+}
+
+interface ObservationProps {
+  entity: string;
+  observation: api.Observation;
+  /** The text that has replaced it. */
+  by: string | undefined;
+  onChanged: (recorded: api.Recorded, note: string) => void;
+  onFailed: (error: api.ApiError) => void;
+}
+
+function Observation({ entity, observation, by, onChanged, onFailed }: ObservationProps) {
+  const mayWrite = useContext(MayWrite);
+  const [isOpen, setOpen] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const button = useRef<HTMLButtonElement>(null);
+  const wasOpen = useRef(false);
+  useLayoutEffect(() => {
+    if (wasOpen.current && !isOpen) button.current?.focus();
+    wasOpen.current = isOpen;
+  }, [isOpen]);
+  const takeBack = async () => {
+    setBusy(true);
+    try {
+      onChanged(await api.endObservation(entity, observation.id), t.isTakenBack);
+    } catch (failure) {
+      setBusy(false);
+      onFailed(asApiError(failure));
+    }
+  };
+  const { text, author, timestamp, endedAt } = observation;
+  return (
+    <li class={endedAt === undefined ? "" : "ended"}>
+      <Line text={text} />
+      <br />
+      <span class="facts">
+        <Time at={timestamp} near />
+        {author !== undefined && ` ${texts.documents.by(author)}`}
+        {endedAt !== undefined && (
+          <>
+            {" · "}
+            {t.endedAt} <Time at={endedAt} near />
+          </>
+        )}
+        {by !== undefined && ` · ${t.replacedBy(by)}`}
+      </span>
+      {mayWrite && endedAt === undefined && !isOpen && (
+        <span class="own-actions">
+          <button ref={button} type="button" class="plain" aria-label={t.correctOf(text)} onClick={() => setOpen(true)}>
+            {t.correct}
+          </button>
+          <button type="button" class="plain" aria-label={t.takeBackOf(text)} disabled={busy} onClick={() => void takeBack()}>
+            {t.takeBack}
+          </button>
+        </span>
+      )}
+      {isOpen && <Correction entity={entity} observation={observation} onDone={(recorded) => onChanged(recorded, t.isCorrected)} onClose={() => setOpen(false)} />}
+    </li>
+  );
+}
+
+interface Changed {
+  recorded: api.Recorded;
+  note: string;
+}
+
+/** What was just changed, with a way back, which has the focus. */
+function ChangedNote({ changed, entity, onUndone, onFailed }: { changed: Changed; entity: string; onUndone: () => void; onFailed: (error: api.ApiError) => void }) {
+  const undo = useRef<HTMLButtonElement>(null);
+  const [busy, setBusy] = useState(false);
+  useLayoutEffect(() => undo.current?.focus(), [changed]);
+  const takeBack = async () => {
+    setBusy(true);
+    try {
+      const by = api.currentSession()?.user ?? "";
+      const { undone } = await api.undo({ by, since: changed.recorded.timestamp, entity, dryRun: false });
+      if (undone.length > 0) onUndone();
+      else onFailed(new api.ApiError(409, t.notUndone));
+    } catch (failure) {
+      onFailed(asApiError(failure));
+    }
+  };
+  return (
+    <p class="note" role="status">
+      {changed.note}{" "}
+      {!changed.recorded.existed && (
+        <button ref={undo} type="button" disabled={busy} onClick={() => void takeBack()}>
+          {t.undo}
+        </button>
+      )}
+    </p>
+  );
+}
+
+interface FactsProps {
+  view: api.EntityView;
+  changes: api.GraphVersion[];
+  withEnded: boolean;
+  onEnded: (withEnded: boolean) => void;
+  again: () => void;
+}
+
+function Facts({ view, changes, withEnded, onEnded, again }: FactsProps) {
+  const { entity } = view;
+  const attributes = Object.entries(entity.attrs);
+  const [changed, setChanged] = useState<Changed>();
+  const [isUndone, setUndone] = useState(false);
+  const [error, setError] = useState<api.ApiError>();
+  const undone = useRef<HTMLParagraphElement>(null);
+  useLayoutEffect(() => {
+    if (isUndone) undone.current?.focus();
+  }, [isUndone]);
+  const show = (next: { changed?: Changed; isUndone?: boolean; error?: api.ApiError }) => {
+    setChanged(next.changed);
+    setUndone(next.isUndone === true);
+    setError(next.error);
+    if (next.error === undefined) again();
+  };
+  const textOf = new Map(view.observations.map(({ id, text }) => [id, text]));
+  return (
+    <>
+      {changed !== undefined && <ChangedNote changed={changed} entity={entity.id} onUndone={() => show({ isUndone: true })} onFailed={(failure) => show({ error: failure })} />}
+      {isUndone && (
+        <p class="note" role="status" tabIndex={-1} ref={undone}>
+          {t.isUndone}
+        </p>
+      )}
+      {error !== undefined && <Trouble error={error} />}
+      {view.truncated && <p class="note">{t.truncated}</p>}
+      <div class="cards">
+        <section class="card" aria-labelledby="observations">
+          <h2 id="observations">{t.observations}</h2>
+          {view.observations.length === 0 ? (
+            <p class="quiet">{t.noObservations}</p>
+          ) : (
+            <ul class="observations">
+              {view.observations.map((observation) => (
+                <Observation
+                  key={observation.id}
+                  entity={entity.id}
+                  observation={observation}
+                  by={observation.supersededBy === undefined ? undefined : textOf.get(observation.supersededBy)}
+                  onChanged={(recorded, note) => show({ changed: { recorded, note } })}
+                  onFailed={(failure) => show({ error: failure })}
+                />
+              ))}
+            </ul>
+          )}
+          <label class="choice">
+            <input type="checkbox" checked={withEnded} onChange={(event) => onEnded(event.currentTarget.checked)} />
+            {t.ended}
+          </label>
+        </section>
+        <Relations entity={entity} relations={view.relations} />
+        {attributes.length > 0 && (
+          <section class="card">
+            <h2>{t.attributes}</h2>
+            <dl>
+              {attributes.map(([name, value]) => (
+                <div key={name}>
+                  <dt>{name}</dt>
+                  <dd>{typeof value === "string" ? value : JSON.stringify(value)}</dd>
+                </div>
+              ))}
+            </dl>
+          </section>
+        )}
+        <Changes changes={changes} />
+      </div>
+    </>
+  );
+}
+
+export function Entity({ name }: { name: string }) {
+  const [withEnded, setWithEnded] = useState(false);
+  const load = async (signal: AbortSignal) => {
+    const [view, history] = await Promise.all([api.entity(name, withEnded, signal), api.entityHistory(name, signal)]);
+    return { view, changes: history.versions };
+  };
+  const [loaded, again] = useLoaded(load, [name, withEnded], LIVE);
+  // What is shown stays while it is loaded again.
+  const found = loaded.state === "done" ? loaded.value : loaded.state === "loading" ? loaded.last : undefined;
+  return (
+    <>
+      <p class="crumbs">
+        <a href={links.graph()}>{t.heading}</a>
+      </p>
+      {loaded.state === "failed" && <PageHeading text={t.heading} />}
+      {found === undefined ? (
+        <Shown loaded={loaded} retry={again}>
+          {() => null}
+        </Shown>
+      ) : (
+        <>
+          <PageHeading text={found.view.entity.name}>
+            <span class="tag">{found.view.entity.entityType}</span>
+          </PageHeading>
+          <div class="actions">
+            <a class="button" href={links.picture({ focus: found.view.entity.id })}>
+              {t.inPicture}
+            </a>
+          </div>
+          <Facts {...found} withEnded={withEnded} onEnded={setWithEnded} again={again} />
+        </>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,288 @@
+// Members of the project, and their keys.
+
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import * as api from "../api";
+import { Trouble } from "../parts";
+import { texts } from "../texts";
+import { Time } from "../time";
+import { asApiError, Paged, ShownOnce, Sure } from "./project_parts";
+
+const t = texts.project;
+const ROLES = ["viewer", "editor", "owner"] as const;
+
+function roleOf(text: string): api.Role {
+  return ROLES.find((role) => role === text) ?? "viewer";
+}
+
+function RoleChoice({ id, value, onChange, label }: { id: string; value: api.Role; onChange: (role: api.Role) => void; label?: string }) {
+  return (
+    <select id={id} value={value} onChange={(event) => onChange(roleOf(event.currentTarget.value))} {...(label !== undefined && { "aria-label": label })}>
+      {ROLES.map((role) => (
+        <option key={role} value={role}>
+          {t.roles[role]}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+function Invite({ onInvited }: { onInvited: () => void }) {
+  const [name, setName] = useState("");
+  const [role, setRole] = useState<api.Role>("editor");
+  const [made, setMade] = useState<{ name: string; key: api.NewKey }>();
+  const [error, setError] = useState<api.ApiError>();
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault();
+    if (name.trim() === "") return;
+    api.invite(name.trim(), role).then(
+      (invited) => {
+        setMade(invited);
+        setName("");
+        setError(undefined);
+        onInvited();
+      },
+      (failure: unknown) => setError(asApiError(failure)),
+    );
+  };
+  return (
+    <>
+      {made !== undefined && <ShownOnce text={t.keyOnce(made.name)} secret={made.key.key} onKept={() => setMade(undefined)} />}
+      <details class="create">
+        <summary>{t.invite}</summary>
+        <p class="hint">{t.inviteHint}</p>
+        <form class="fields" onSubmit={submit}>
+          <label for="invite-name">{t.name}</label>
+          <input id="invite-name" type="text" required maxLength={255} autocomplete="off" spellcheck={false} value={name} onInput={(event) => setName(event.currentTarget.value)} />
+          <label for="invite-role">{t.role}</label>
+          <RoleChoice id="invite-role" value={role} onChange={setRole} />
+          <button type="submit" class="main">
+            {t.inviteButton}
+          </button>
+        </form>
+        {error !== undefined && <Trouble error={error} />}
+      </details>
+    </>
+  );
+}
+
+export function Members() {
+  const [note, setNote] = useState<string>();
+  const [error, setError] = useState<api.ApiError>();
+  const [changed, setChanged] = useState(0);
+  const again = () => setChanged((before) => before + 1);
+  return (
+    <>
+      <Invite onInvited={again} />
+      <p role="status">{note}</p>
+      {error !== undefined && <Trouble error={error} />}
+      <Paged key={changed} load={api.members} items={(page) => page.members}>
+        {(members) => (
+          <ul class="rows">
+            {members.map((member, at) => (
+              <li key={member.name}>
+                <h2>
+                  {member.name} {member.name === api.currentSession()?.user && <span class="tag">{t.you}</span>}
+                </h2>
+                <p class="facts">
+                  {t.joined} <Time at={member.createdAt} />
+                </p>
+                <div class="actions">
+                  <RoleChoice
+                    id={`role-${at}`}
+                    label={t.roleOf(member.name)}
+                    value={member.role}
+                    onChange={(role) => {
+                      api.changeRole(member.name, role).then(
+                        () => {
+                          setNote(t.changed(member.name, role));
+                          setError(undefined);
+                          again();
+                        },
+                        (failure: unknown) => {
+                          setNote(undefined);
+                          setError(asApiError(failure));
+                          again();
+                        },
+                      );
+                    }}
+                  />
+                  <Sure
+                    label={t.remove}
+                    of={t.removeOf(member.name)}
+                    question={t.removeSure(member.name)}
+                    yes={t.removeYes}
+                    run={async () => {
+                      await api.removeMember(member.name);
+                      setNote(t.removed(member.name));
+                      again();
+                    }}
+                  />
+                </div>
+              </li>
+            ))}
+          </ul>
+        )}
+      </Paged>
+    </>
+  );
+}
+
+function CreateKey({ onCreated }: { onCreated: () => void }) {
+  const [label, setLabel] = useState("");
+  const [days, setDays] = useState("");
+  const [scopes, setScopes] = useState<string[]>(["read", "write"]);
+  const [made, setMade] = useState<api.NewKey>();
+  const [error, setError] = useState<api.ApiError>();
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault();
+    const until = days.trim() === "" ? undefined : Number(days);
+    api.createKey(label.trim(), scopes, until).then(
+      (key) => {
+        setMade(key);
+        setLabel("");
+        setError(undefined);
+        onCreated();
+      },
+      (failure: unknown) => setError(asApiError(failure)),
+    );
+  };
+  const choose = (scope: string, isChosen: boolean) => setScopes(isChosen ? [...scopes, scope] : scopes.filter((one) => one !== scope));
+  return (
+    <>
+      {made !== undefined && <ShownOnce text={t.keyOwn} secret={made.key} onKept={() => setMade(undefined)} />}
+      <details class="create">
+        <summary>{t.createKey}</summary>
+        <p class="hint">{t.createHint}</p>
+        <form class="fields" onSubmit={submit}>
+          <label for="key-label">{t.label}</label>
+          <input id="key-label" type="text" maxLength={200} autocomplete="off" value={label} onInput={(event) => setLabel(event.currentTarget.value)} />
+          <fieldset>
+            <legend>{t.scopes}</legend>
+            {["read", "write", "admin"].map((scope) => (
+              <label key={scope} class="choice">
+                <input type="checkbox" checked={scopes.includes(scope)} onChange={(event) => choose(scope, event.currentTarget.checked)} />
+                {t.scope[scope]}
+              </label>
+            ))}
+          </fieldset>
+          <label for="key-days">{t.days}</label>
+          <input id="key-days" type="number" min={1} max={3650} value={days} onInput={(event) => setDays(event.currentTarget.value)} />
+          <button type="submit" class="main" disabled={scopes.length === 0}>
+            {t.createButton}
+          </button>
+        </form>
+        {error !== undefined && <Trouble error={error} />}
+      </details>
+    </>
+  );
+}
+
+/** Label, rights and limit of an own key. */
+function ChangeKey({ apiKey, name, onChanged }: { apiKey: api.Key; name: string; onChanged: () => void }) {
+  const [isOpen, setOpen] = useState(false);
+  const [label, setLabel] = useState(apiKey.label ?? "");
+  const [limit, setLimit] = useState(String(apiKey.rateLimit));
+  const [error, setError] = useState<api.ApiError>();
+  const field = useRef<HTMLInputElement>(null);
+  const button = useRef<HTMLButtonElement>(null);
+  const wasOpen = useRef(false);
+  useLayoutEffect(() => {
+    if (isOpen) field.current?.focus();
+    else if (wasOpen.current) button.current?.focus();
+    wasOpen.current = isOpen;
+  }, [isOpen]);
+  if (!isOpen) {
+    return (
+      <button ref={button} type="button" aria-label={t.changeOf(name)} onClick={() => setOpen(true)}>
+        {t.change}
+      </button>
+    );
+  }
+  const submit = (event: SubmitEvent) => {
+    event.preventDefault();
+    api.changeKey(apiKey.id, { label: label.trim() === "" ? null : label.trim(), rateLimit: Number(limit) }).then(onChanged, (failure: unknown) => setError(asApiError(failure)));
+  };
+  return (
+    <form
+      class="fields"
+      aria-label={t.changeOf(name)}
+      onSubmit={submit}
+      onKeyDown={(event) => {
+        if (event.key === "Escape") setOpen(false);
+      }}
+    >
+      <label for={`label-${apiKey.id}`}>{t.label}</label>
+      <input id={`label-${apiKey.id}`} ref={field} type="text" maxLength={200} autocomplete="off" value={label} onInput={(event) => setLabel(event.currentTarget.value)} />
+      <label for={`limit-${apiKey.id}`}>{t.limitOfKey}</label>
+      <input id={`limit-${apiKey.id}`} type="number" required min={0} max={1_000_000} value={limit} onInput={(event) => setLimit(event.currentTarget.value)} />
+      <p class="hint">{t.expiryHint}</p>
+      {error !== undefined && <Trouble error={error} />}
+      <div class="actions">
+        <button type="submit" class="main">
+          {t.saveKey}
+        </button>
+        <button type="button" onClick={() => setOpen(false)}>
+          {t.cancel}
+        </button>
+      </div>
+    </form>
+  );
+}
+
+export function Keys() {
+  const [note, setNote] = useState<string>();
+  const [changed, setChanged] = useState(0);
+  const again = () => setChanged((before) => before + 1);
+  return (
+    <>
+      <CreateKey onCreated={again} />
+      <p role="status">{note}</p>
+      <Paged key={changed} load={api.keys} items={(page) => page.keys}>
+        {(keys) => (
+          <>
+            {keys.length === 0 && <p class="quiet">{t.noKeys}</p>}
+            <ul class="rows">
+              {keys.map((key) => {
+                const name = key.label === null || key.label === "" ? t.noLabel : key.label;
+                return (
+                  <li key={key.id}>
+                    <h2>
+                      {key.user}: {name} <code>{key.prefix}…</code>
+                    </h2>
+                    <p class="facts">
+                      {t.scopes} {key.scopes.length === 0 ? t.everything : key.scopes.map((scope) => t.scope[scope] ?? scope).join(", ")} · {t.used}{" "}
+                      {key.lastUsedAt === null ? t.never : <Time at={key.lastUsedAt} near />} · {t.expires} {key.expiresAt === null ? t.never : <Time at={key.expiresAt} />} · {t.perMinute(key.rateLimit)}
+                    </p>
+                    <div class="actions">
+                    {key.user === api.currentSession()?.user && (
+                      <ChangeKey
+                        apiKey={key}
+                        name={`${name} ${key.prefix}`}
+                        onChanged={() => {
+                          setNote(t.keyChanged);
+                          again();
+                        }}
+                      />
+                    )}
+                    <Sure
+                      label={t.revoke}
+                      of={t.revokeOf(`${key.user}: ${name} ${key.prefix}`)}
+                      question={t.revokeSure}
+                      yes={t.revokeYes}
+                      run={async () => {
+                        await api.revokeKey(key.id);
+                        setNote(t.revoked);
+                        again();
+                      }}
+                    />
+                    </div>
+                  </li>
+                );
+              })}
+            </ul>
+          </>
+        )}
+      </Paged>
+    </>
+  );
+}

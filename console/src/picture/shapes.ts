@@ -1,0 +1,79 @@
+// A program that draws nodes as points with a shape: one vertex each, which is little work also for a computer without a
+// graphics card. The four shapes are distance functions.
+
+import { NodePointProgram } from "sigma/rendering";
+import type { NodeDisplayData } from "sigma/types";
+import { floatColor } from "sigma/utils";
+import { SHAPES } from "./look";
+import type { EdgeLook, NodeLook } from "./model";
+
+const VERTEX = `
+attribute vec4 a_id;
+attribute vec4 a_color;
+attribute vec2 a_position;
+attribute float a_size;
+attribute float a_shape;
+uniform float u_sizeRatio;
+uniform float u_pixelRatio;
+uniform mat3 u_matrix;
+varying vec4 v_color;
+varying float v_shape;
+varying float v_soft;
+const float bias = 255.0 / 254.0;
+
+void main() {
+  gl_Position = vec4((u_matrix * vec3(a_position, 1.0)).xy, 0.0, 1.0);
+  gl_PointSize = max(a_size / u_sizeRatio * u_pixelRatio * 2.0, 2.0);
+  v_soft = 3.0 / gl_PointSize;
+  v_shape = a_shape;
+  #ifdef PICKING_MODE
+  v_color = a_id;
+  #else
+  v_color = a_color;
+  #endif
+  v_color.a *= bias;
+}
+`;
+
+const FRAGMENT = `
+precision mediump float;
+varying vec4 v_color;
+varying float v_shape;
+varying float v_soft;
+
+// How far a place is outside of a shape; y points down.
+float outside(vec2 place) {
+  if (v_shape < 0.5) return length(place) - 1.0;
+  if (v_shape < 1.5) return max(abs(place.x), abs(place.y)) - 0.85;
+  if (v_shape < 2.5) return abs(place.x) + abs(place.y) - 1.0;
+  return max(0.866 * abs(place.x) - 0.5 * place.y, place.y) - 0.5;
+}
+
+void main() {
+  float distance = outside(gl_PointCoord * 2.0 - 1.0);
+  #ifdef PICKING_MODE
+  if (distance > 0.0) discard;
+  gl_FragColor = v_color;
+  #else
+  gl_FragColor = v_color * (1.0 - smoothstep(-v_soft, 0.0, distance));
+  #endif
+}
+`;
+
+export class ShapeProgram extends NodePointProgram<NodeLook, EdgeLook> {
+  override getDefinition() {
+    const { FLOAT } = WebGLRenderingContext;
+    const { ATTRIBUTES, ...others } = super.getDefinition();
+    return {
+      ...others,
+      VERTEX_SHADER_SOURCE: VERTEX,
+      FRAGMENT_SHADER_SOURCE: FRAGMENT,
+      ATTRIBUTES: [...ATTRIBUTES, { name: "a_shape", size: 1, type: FLOAT as 5126 }],
+    };
+  }
+
+  override processVisibleItem(nodeIndex: number, startIndex: number, data: NodeDisplayData): void {
+    const { shape } = data as NodeDisplayData & Pick<NodeLook, "shape">;
+    this.array.set([data.x, data.y, data.size, floatColor(data.color), nodeIndex, SHAPES.indexOf(shape)], startIndex);
+  }
+}

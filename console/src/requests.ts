@@ -1,0 +1,150 @@
+// Requests to the server. Knows the session's header, errors, and which replies did not change; knows no route.
+
+import { texts } from "./texts";
+
+const STORED = "memory-bank-console";
+
+/** What the page keeps of a session. The other half is a cookie that no script can read. */
+export interface StoredSession {
+  token: string;
+  user: string;
+  project: string;
+}
+
+/** Why there is no answer, as a sentence for the person at the screen. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** What to do about an error. */
+export function advice(status: number, retryAfter: number | undefined): string {
+  const { errors } = texts;
+  if (status === 401) return errors.ended;
+  if (status === 403) return errors.forbidden;
+  if (status === 404) return errors.missing;
+  if (status === 429) return errors.many(retryAfter ?? 60);
+  return status === 503 ? errors.unavailable : errors.server;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}
+
+export function storedSession(): StoredSession | undefined {
+  try {
+    const stored: unknown = JSON.parse(localStorage.getItem(STORED) ?? "null");
+    if (isRecord(stored) && typeof stored["token"] === "string" && typeof stored["user"] === "string" && typeof stored["project"] === "string") {
+      return { token: stored["token"], user: stored["user"], project: stored["project"] };
+    }
+  } catch {
+    // A damaged entry is no session.
+  }
+  return undefined;
+}
+
+/** The session that this tab shows. Another tab may have signed in to another project: its session is not used for what is shown here. */
+let current = storedSession();
+
+export const currentSession = (): StoredSession | undefined => current;
+
+/** Takes the session that another tab has opened or ended. */
+export function adoptSession(): StoredSession | undefined {
+  const stored = storedSession();
+  if (stored?.token !== current?.token) {
+    known.clear();
+    current = stored;
+  }
+  return current;
+}
+
+export function keepSession(session: StoredSession | undefined): void {
+  const shown = current;
+  current = session;
+  if (session !== undefined) localStorage.setItem(STORED, JSON.stringify(session));
+  // A session that another tab has opened meanwhile stays.
+  else if (storedSession()?.token === shown?.token) localStorage.removeItem(STORED);
+}
+
+let ended: () => void = () => undefined;
+
+/** Calls this when a session has ended. */
+export function onSessionEnd(callback: () => void): void {
+  ended = callback;
+}
+
+export async function send(path: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(path, { credentials: "same-origin", redirect: "error", ...init });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new ApiError(0, texts.errors.offline);
+  }
+}
+
+export function header(): Record<string, string> {
+  return current === undefined ? {} : { "X-Console-Token": current.token };
+}
+
+export async function problem(response: Response): Promise<Record<string, unknown>> {
+  const body: unknown = await response.json().catch(() => undefined);
+  return isRecord(body) ? body : {};
+}
+
+export function query(path: string, parameters: Record<string, string | number | boolean | undefined>): string {
+  const given = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) given.set(name, String(value));
+  const text = given.toString();
+  return text === "" ? path : `${path}?${text}`;
+}
+
+export async function failure(response: Response): Promise<ApiError> {
+  const { status } = response;
+  const body = await problem(response);
+  const { retryAfter, detail } = body;
+  if (status === 401) ended();
+  // What is against a text, and why a store is busy, only the server knows.
+  const isOwn = [400, 409, 413, 503].includes(status) && typeof detail === "string";
+  return new ApiError(status, isOwn ? sentence(detail) : advice(status, typeof retryAfter === "number" ? retryAfter : undefined));
+}
+
+// Replies that did not change are not sent again.
+const known = new Map<string, { etag: string; body: unknown }>();
+const MOST_KNOWN = 60;
+
+export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
+  const cached = known.get(path);
+  const headers = cached === undefined ? header() : { ...header(), "If-None-Match": cached.etag };
+  const response = await send(path, { headers, ...(signal && { signal }) });
+  if (response.status === 304 && cached !== undefined) return cached.body as T;
+  if (!response.ok) throw await failure(response);
+  const body = (await response.json()) as T;
+  const etag = response.headers.get("etag");
+  if (etag !== null) {
+    const oldest = known.keys().next().value;
+    if (known.size >= MOST_KNOWN && oldest !== undefined) known.delete(oldest);
+    known.set(path, { etag, body });
+  }
+  return body;
+}
+
+export async function change<T>(method: string, path: string, body?: Record<string, unknown>, signal?: AbortSignal): Promise<T> {
+  const headers = body === undefined ? header() : { ...header(), "Content-Type": "application/json" };
+  const init = { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }), ...(signal && { signal }) };
+  const response = await send(path, init);
+  if (!response.ok) throw await failure(response);
+  return (await response.json()) as T;
+}
+
+/** Forgets the replies of a session that has ended. */
+export function forgetReplies(): void {
+  known.clear();
+}
+
+export function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
+}

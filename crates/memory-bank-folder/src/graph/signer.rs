@@ -1,0 +1,56 @@
+//! Who signs the lines that a change adds to the log: the facts of the history, and the seal.
+
+use memory_bank_core::graph::event::{Event, Signature};
+
+use super::line_seal::{LineSeal, Mark};
+use super::log;
+use crate::dir::BankDir;
+use crate::history::FolderHistory;
+
+/// Who makes a change.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Signer {
+    /// What the lines record; nothing if no history is kept.
+    pub(crate) by: Signature,
+    /// The history, which has the key of the seal.
+    pub(super) history: Option<FolderHistory>,
+}
+
+/// The same in one bank.
+pub(super) struct BankSigner<'s> {
+    pub(super) by: &'s Signature,
+    pub(super) seal: Option<ChainSeal>,
+}
+
+/// The seal of a bank, and the last line of its log that has one.
+#[derive(Debug, Clone)]
+pub(super) struct ChainSeal {
+    seal: LineSeal,
+    last: Option<Mark>,
+}
+
+impl Signer {
+    /// With the seal of a bank. The caller holds the bank's lock. Blocks.
+    pub(super) fn for_bank(&self, dir: &BankDir) -> BankSigner<'_> {
+        let seal = self.history.as_ref().and_then(|history| history.line_seal(dir));
+        let chain = seal.and_then(|seal| {
+            let last = log::last_sealed(dir, &seal);
+            let last =
+                last.inspect_err(|error| tracing::warn!(%error, "changes of the graph cannot be sealed"));
+            last.ok().map(|last| ChainSeal { seal, last })
+        });
+        BankSigner { by: &self.by, seal: chain }
+    }
+}
+
+impl BankSigner<'_> {
+    /// Writes an event as a line.
+    pub(super) fn write(&mut self, event: &Event, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        let start = out.len();
+        event.write_signed(self.by, out)?;
+        if let Some(ChainSeal { seal, last }) = &mut self.seal {
+            seal.seal(last, start, out);
+        }
+        Ok(())
+    }
+}

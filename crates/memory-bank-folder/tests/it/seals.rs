@@ -1,0 +1,147 @@
+//! Seals on the history: what somebody who edits the files can make of sealed lines and records.
+
+use memory_bank_core::graph::history::{GraphChangeQuery, GraphSubject, Origin};
+use memory_bank_core::history::VersionKind;
+use memory_bank_core::store::{
+    EntityDraft, EntityRef, GraphHistoryStore as _, GraphStore as _, UndoRequest, undo,
+};
+use memory_bank_folder::FolderBank;
+use tempfile::TempDir;
+
+use crate::graph_history::copy_of;
+use crate::history::{file, kept, open, some, texts, versions, write};
+use crate::support::caller;
+
+async fn entity(bank: &FolderBank, name: &str, value: &str) {
+    let attrs = serde_json::json!({"value": value}).as_object().cloned();
+    let draft = EntityDraft { name: name.into(), entity_type: "thing".into(), attrs };
+    bank.upsert_entity(&caller(), draft).await.unwrap();
+}
+
+/// Entity, origin and author of each change of the graph, oldest first.
+async fn origins(bank: &FolderBank) -> Vec<String> {
+    let query = GraphChangeQuery::newest(GraphSubject::Project, 200);
+    let mut changes = bank.list_graph_changes(&caller(), &query).await.unwrap().changes;
+    changes.reverse();
+    let word = |change: &memory_bank_core::graph::history::GraphChange| {
+        let entity = change.entity.as_deref().unwrap_or("?");
+        format!("{entity} {} {}", change.origin.as_str(), change.author.as_deref().unwrap_or("nobody"))
+    };
+    changes.iter().map(word).collect()
+}
+
+#[tokio::test]
+async fn a_sealed_line_that_is_repeated_or_moved_is_nobodys() {
+    let own = "A own alice";
+    let nobodys = "A outside nobody";
+    for (order, expected) in [
+        (&[0, 1, 2, 3][..], vec![own; 3]),
+        (&[0, 1, 2, 3, 1], vec![own, own, own, nobodys]),
+        (&[0, 1, 3, 2], vec![own, nobodys, nobodys]),
+        (&[0, 1, 3], vec![own, nobodys]),
+    ] {
+        let kept = kept();
+        for value in ["one", "two", "three"] {
+            entity(&kept.bank, "A", value).await;
+        }
+        let log = kept.root.path().join("memory-bank/graph/graph.jsonl");
+        let text = std::fs::read_to_string(&log).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let changed: String = order.iter().map(|line| format!("{}\n", lines[*line])).collect();
+        std::fs::write(&log, changed).unwrap();
+        let bank = open(kept.root.path(), "state");
+        let mut expected = expected;
+        assert_eq!(origins(&bank).await, expected, "{order:?}");
+        // What this user changes next is its own again, also after a compaction, which begins a new order.
+        for name in ["B", "C"] {
+            entity(&bank, name, "new").await;
+            expected.push(if name == "B" { "B own alice" } else { "C own alice" });
+            assert_eq!(origins(&bank).await, expected, "{order:?}");
+            bank.compact(&caller()).await.unwrap();
+            assert_eq!(origins(&bank).await, expected, "{order:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_bank_that_its_user_moved_with_its_history_is_still_its_own() {
+    let elsewhere = TempDir::new().unwrap();
+    // A key in the project counts for its own folder only.
+    for (state, expected) in
+        [(elsewhere.path().to_str().unwrap(), "A own alice"), ("state", "A foreign nobody")]
+    {
+        let root = kept().root;
+        entity(&open(root.path(), state), "A", "one").await;
+        let moved = TempDir::new().unwrap();
+        copy_of(root.path(), moved.path());
+        assert_eq!(origins(&open(moved.path(), state)).await, [expected]);
+    }
+}
+
+#[tokio::test]
+async fn an_erased_entity_leaves_the_changes_beside_it_to_their_author() {
+    let kept = kept();
+    for (name, value) in [("A", "one"), ("B", "one"), ("A", "two"), ("B", "two"), ("C", "one")] {
+        entity(&kept.bank, name, value).await;
+    }
+    assert!(kept.bank.erase_entity(&caller(), &EntityRef("A".into())).await.unwrap() > 0);
+    assert_eq!(origins(&kept.bank).await, ["B own alice", "B own alice", "C own alice"]);
+    // Once more, with what the first erasure left in place of lines.
+    kept.bank.erase_entity(&caller(), &EntityRef("B".into())).await.unwrap();
+    entity(&kept.bank, "C", "two").await;
+    assert_eq!(origins(&kept.bank).await, ["C own alice", "C own alice"]);
+}
+
+#[tokio::test]
+async fn what_a_server_without_a_history_writes_is_not_foreign() {
+    let kept = kept();
+    kept.bank.set_history(0, false);
+    entity(&kept.bank, "A", "one").await;
+    assert_eq!(origins(&kept.bank).await, ["A own nobody"]);
+    let last = 1;
+    let chain = kept.bank.entity_chain(&caller(), &EntityRef("A".into()), last).await.unwrap();
+    assert_eq!(chain.origin, Origin::Own);
+    // It is of no user, so nobody takes it back as its own.
+    let request = UndoRequest { by: Some("alice".into()), ..UndoRequest::default() };
+    assert!(!undo(&kept.bank, &caller(), &request).await.unwrap().is_written);
+    kept.bank.set_history(365, false);
+    entity(&kept.bank, "A", "two").await;
+    assert_eq!(origins(&kept.bank).await, ["A own nobody", "A own alice"]);
+}
+
+#[tokio::test]
+async fn a_sealed_record_that_is_repeated_hides_no_later_version() {
+    let kept = kept();
+    for text in ["one\n", "two\n", "three\n"] {
+        write(&kept.bank, "a.md", text).await;
+    }
+    let path = file(&kept);
+    let whole = std::fs::read(&path).unwrap();
+    let starts: Vec<usize> =
+        whole.windows(4).enumerate().filter(|(_, four)| *four == b"mbh1").map(|(at, _)| at).collect();
+    let (first, second) = (&whole[..starts[1]], &whole[starts[1]..starts[2]]);
+    for copies in [first.to_vec(), [first, second].concat()] {
+        std::fs::write(&path, [&whole[..], &copies].concat()).unwrap();
+        let bank = open(kept.root.path(), "state");
+        assert_eq!(texts(&bank, "a.md").await, some(&["one\n", "two\n", "three\n"]));
+        write(&bank, "a.md", "four\n").await;
+        assert_eq!(texts(&bank, "a.md").await, some(&["one\n", "two\n", "three\n", "four\n"]));
+        let found = versions(&bank, "a.md").await;
+        assert!(found.iter().all(|(version, _)| version.author.as_deref() == Some("alice")), "{found:?}");
+        std::fs::write(document(&kept), "three\n").unwrap();
+    }
+    // Without one in the middle, those after it are nobody's, and what comes next is the user's.
+    std::fs::write(&path, [first, &whole[starts[2]..]].concat()).unwrap();
+    let bank = open(kept.root.path(), "state");
+    write(&bank, "a.md", "four\n").await;
+    let found = versions(&bank, "a.md").await;
+    let last = &found.last().unwrap().0;
+    assert_eq!((last.author.as_deref(), last.kind), (Some("alice"), VersionKind::Changed));
+    assert!(found.iter().any(|(version, _)| version.kind == VersionKind::Foreign), "{found:?}");
+    let numbers: Vec<i64> = found.iter().map(|(version, _)| version.number).collect();
+    assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
+}
+
+fn document(kept: &crate::history::Kept) -> std::path::PathBuf {
+    crate::history::document(kept, "a.md")
+}

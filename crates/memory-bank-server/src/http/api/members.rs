@@ -1,0 +1,261 @@
+//! `/api/v1/members` and `/api/v1/member`: owners see, invite, change and remove the members of the project.
+
+use axum::body::Body;
+use axum::response::Response;
+use memory_bank_core::caller::{Caller, Role as ProjectRole, UserId};
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::identity::{MemberRecord, NewUser, parse_user_name};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::http::api::Problem;
+use crate::http::api::queries::{ListPage, NamedMember};
+use crate::http::invalidation::Invalidation;
+use crate::http::keys::bodies::{CreateKey, CreatedKey, Scope, whole_number};
+use crate::http::keys::key_of;
+use crate::http::rest_request::{Asked, Refusal, RestRequest, page};
+
+/// The role of a member.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MemberRole {
+    Viewer,
+    Editor,
+    Owner,
+}
+
+impl From<MemberRole> for ProjectRole {
+    fn from(role: MemberRole) -> Self {
+        match role {
+            MemberRole::Viewer => Self::Viewer,
+            MemberRole::Editor => Self::Editor,
+            MemberRole::Owner => Self::Owner,
+        }
+    }
+}
+
+impl From<ProjectRole> for MemberRole {
+    fn from(role: ProjectRole) -> Self {
+        match role {
+            ProjectRole::Viewer => Self::Viewer,
+            ProjectRole::Editor => Self::Editor,
+            ProjectRole::Owner => Self::Owner,
+        }
+    }
+}
+
+/// A member.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MemberView {
+    /// The name of the user.
+    name: String,
+    role: MemberRole,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    email: Option<String>,
+    /// When the user was created.
+    #[schema(format = DateTime)]
+    created_at: String,
+}
+
+impl MemberView {
+    fn of(member: MemberRecord) -> Self {
+        Self {
+            name: member.user.name,
+            role: member.role.into(),
+            email: member.user.email,
+            created_at: iso_millis(member.user.created_at),
+        }
+    }
+}
+
+/// Members, by name.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct MemberList {
+    members: Vec<MemberView>,
+    /// For the next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
+}
+
+/// A new user, who becomes a member.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct InviteMember {
+    /// A name that no user of the server has.
+    #[schema(min_length = 1, max_length = 255)]
+    name: String,
+    role: MemberRole,
+    /// A name for the key.
+    #[schema(max_length = 200)]
+    label: Option<String>,
+    /// After how many days the key expires; never when absent.
+    #[serde(default, deserialize_with = "whole_number")]
+    #[schema(minimum = 1, maximum = 3650)]
+    expires_in_days: Option<u32>,
+}
+
+/// A member who was invited, with the key.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct InvitedMember {
+    name: String,
+    role: MemberRole,
+    /// The member's key. It is shown only once.
+    key: CreatedKey,
+}
+
+/// Another role.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChangeMember {
+    role: MemberRole,
+}
+
+/// A member with another role.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChangedMember {
+    name: String,
+    role: MemberRole,
+}
+
+/// A membership that has ended.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RemovedMember {
+    name: String,
+    /// How many keys and tokens became void.
+    revoked_keys: usize,
+}
+
+/// Lists the members of the project.
+#[utoipa::path(get, path = "/api/v1/members", tag = "administration", operation_id = "list_members", params(ListPage), responses(
+    (status = 200, body = MemberList),
+    (status = 304, description = "the client has this reply"),
+    (status = 400, body = Problem, content_type = "application/problem+json", description = "the query is malformed"),
+    (status = 401, body = Problem, content_type = "application/problem+json"),
+    (status = 403, body = Problem, content_type = "application/problem+json", description = "the caller is no owner, or administers nothing with this key or token"),
+    (status = 404, body = Problem, content_type = "application/problem+json", description = "a folder has one user, or there is no such page"),
+    (status = 429, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn list(request: RestRequest, Asked(query): Asked<ListPage>) -> Response {
+    let caller = &request.who.caller;
+    request
+        .answer_to_owner(|administration| async move {
+            let place = |member: &MemberRecord| member.user.name.clone();
+            let members = async |after: Option<String>, most| {
+                let after = after.as_deref().map(stored_name).transpose()?;
+                Ok::<_, Refusal>(administration.members_of(caller, after.as_deref(), most).await?)
+            };
+            let (members, next_cursor) = page((query.cursor.as_deref(), query.limit), place, members).await?;
+            Ok(MemberList { members: members.into_iter().map(MemberView::of).collect(), next_cursor })
+        })
+        .await
+}
+
+/// Makes a new user a member, with a key.
+#[utoipa::path(post, path = "/api/v1/members", tag = "administration", operation_id = "invite_member", request_body = InviteMember, responses(
+    (status = 200, body = InvitedMember),
+    (status = 400, body = Problem, content_type = "application/problem+json", description = "the body is malformed"),
+    (status = 401, body = Problem, content_type = "application/problem+json"),
+    (status = 403, body = Problem, content_type = "application/problem+json", description = "the caller is no owner, or administers nothing with this key or token"),
+    (status = 404, body = Problem, content_type = "application/problem+json", description = "a folder has one user, or there is no such page"),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "a user has this name, there are too many members or keys, or a rule is against the name"),
+    (status = 413, body = Problem, content_type = "application/problem+json"),
+    (status = 415, body = Problem, content_type = "application/problem+json"),
+    (status = 429, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn invite(request: RestRequest, body: Body) -> Response {
+    let (request, caller) = (&request, &request.who.caller);
+    request
+        .answer_to_owner_with(body, |wanted: InviteMember, administration| async move {
+            let name = parse_user_name(&wanted.name).map_err(|why| Refusal::Conflict(why.to_string()))?;
+            let role = wanted.role;
+            let services = &request.shared.services;
+            let user = NewUser { id: UserId(services.entropy.id()), name, email: None };
+            let options = CreateKey {
+                label: wanted.label,
+                scopes: scopes_of(caller),
+                expires_in_days: wanted.expires_in_days,
+                ..CreateKey::default()
+            };
+            let (plain, key) = key_of(&request.shared, caller, options).map_err(Refusal::Reply)?;
+            let (made, key) = administration.invite(caller, &user, role.into(), &key).await?;
+            Ok(InvitedMember { name: made.name, role, key: CreatedKey::new(&plain, key) })
+        })
+        .await
+}
+
+/// Gives a member another role.
+#[utoipa::path(patch, path = "/api/v1/member", tag = "administration", operation_id = "change_member", params(NamedMember), request_body = ChangeMember, responses(
+    (status = 200, body = ChangedMember),
+    (status = 400, body = Problem, content_type = "application/problem+json", description = "the query or the body is malformed"),
+    (status = 401, body = Problem, content_type = "application/problem+json"),
+    (status = 403, body = Problem, content_type = "application/problem+json", description = "the caller is no owner, or administers nothing with this key or token"),
+    (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such member"),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "the project would have no owner"),
+    (status = 413, body = Problem, content_type = "application/problem+json"),
+    (status = 415, body = Problem, content_type = "application/problem+json"),
+    (status = 429, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn change(
+    request: RestRequest,
+    Asked(NamedMember { name }): Asked<NamedMember>,
+    body: Body,
+) -> Response {
+    let (request, caller) = (&request, &request.who.caller);
+    request
+        .answer_to_owner_with(body, |ChangeMember { role }, administration| async move {
+            for key in administration.change_member(caller, &stored_name(&name)?, role.into()).await? {
+                request.shared.auth.forget_everywhere(&key.hash).await;
+                request.shared.invalidations.send(Invalidation::key_changed(&key.hash, None)).await;
+            }
+            Ok(ChangedMember { name, role })
+        })
+        .await
+}
+
+/// Ends a membership; the member's keys and grants in the project become void.
+#[utoipa::path(delete, path = "/api/v1/member", tag = "administration", operation_id = "remove_member", params(NamedMember), responses(
+    (status = 200, body = RemovedMember),
+    (status = 400, body = Problem, content_type = "application/problem+json", description = "the query is malformed"),
+    (status = 401, body = Problem, content_type = "application/problem+json"),
+    (status = 403, body = Problem, content_type = "application/problem+json", description = "the caller is no owner, or administers nothing with this key or token"),
+    (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such member"),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "the project would have no owner"),
+    (status = 429, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn remove(
+    request: RestRequest,
+    Asked(NamedMember { name }): Asked<NamedMember>,
+) -> Response {
+    let (request, caller) = (&request, &request.who.caller);
+    request
+        .answer_to_owner(|administration| async move {
+            let void = administration.end_membership(caller, &stored_name(&name)?).await?;
+            for key in &void {
+                request.shared.auth.forget_everywhere(&key.hash).await;
+                let revoked = Invalidation::key_changed(&key.hash, Some(key.record.id.0));
+                request.shared.invalidations.send(revoked).await;
+            }
+            Ok(RemovedMember { name, revoked_keys: void.len() })
+        })
+        .await
+}
+
+/// The scopes of the key of a new member: those of the caller. None where the caller has none, so that the key follows the
+/// role; it does so, too, with every scope.
+pub(super) fn scopes_of(caller: &Caller) -> Option<Vec<Scope>> {
+    let scopes: Vec<Scope> = caller.scopes.iter().copied().map(Scope::from).collect();
+    (!scopes.is_empty()).then_some(scopes)
+}
+
+/// The name of a member; a database accepts no null characters.
+fn stored_name(name: &str) -> Result<String, Refusal> {
+    if name.contains('\0') {
+        return Err(Refusal::NotFound("there is no such member".to_owned()));
+    }
+    Ok(name.to_owned())
+}

@@ -1,0 +1,180 @@
+//! `GET /api/v1/sessions`: the working sessions, the latest first, as the history shows them: who changed what, from when to when.
+
+use std::collections::BTreeMap;
+
+use axum::response::Response;
+use jiff::Timestamp;
+use memory_bank_core::clock::iso_millis;
+use memory_bank_core::graph::history::{
+    GraphChange, GraphChangePage, GraphChangeQuery, GraphItem, GraphSubject,
+};
+use memory_bank_core::history::{Subject, Version, VersionPage, VersionPlace, VersionQuery};
+use memory_bank_core::limits;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::http::api::Problem;
+use crate::http::api::queries::ListSessions;
+use crate::http::rest_request::{Asked, Refusal, RestRequest, decoded, encoded};
+use crate::services::Services;
+
+/// The latest changes of documents, and as many of the graph, that are read.
+const CHANGES: usize = limits::VERSIONS_LISTED;
+/// The bytes of both.
+const BYTES: usize = 2 * CHANGES * limits::OBSERVATION_BYTES;
+/// The most names of documents and entities of a session.
+const NAMES: usize = 10;
+
+/// A session of work: changes of one client, or of a user without one.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WorkingSession {
+    /// The id of the client's session; absent for changes without one, as those of the console.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    session: Option<String>,
+    /// The name of the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    by: Option<String>,
+    /// The first and the last of its changes that are listed.
+    #[schema(format = DateTime)]
+    from: String,
+    #[schema(format = DateTime)]
+    to: String,
+    /// How many changes of documents and of the graph.
+    changes: usize,
+    /// The names of documents that it changed, the latest first, at most ten.
+    documents: Vec<String>,
+    /// The names of entities that it changed, the latest first, at most ten.
+    entities: Vec<String>,
+}
+
+/// Sessions, the latest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WorkingSessions {
+    sessions: Vec<WorkingSession>,
+    /// Whether there are older changes than those that were read.
+    truncated: bool,
+    /// For the next page, if there is one. A session with older changes is in that page, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
+}
+
+/// Where a page ended: in the list of changes of documents, and in that of the graph.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Ends {
+    documents: Option<VersionPlace>,
+    graph: Option<i64>,
+}
+
+/// Shows the working sessions of 200 changes at most of documents, and as many of the graph, the latest first.
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "history", operation_id = "list_sessions", params(ListSessions), responses(
+    (status = 200, body = WorkingSessions),
+    (status = 304, description = "the client has this reply"),
+    (status = 400, body = Problem, content_type = "application/problem+json", description = "the query is malformed"),
+    (status = 401, body = Problem, content_type = "application/problem+json"),
+    (status = 403, body = Problem, content_type = "application/problem+json"),
+    (status = 404, body = Problem, content_type = "application/problem+json", description = "there is no such bank or page"),
+    (status = 429, body = Problem, content_type = "application/problem+json"),
+    (status = 503, body = Problem, content_type = "application/problem+json")))]
+pub(crate) async fn list(request: RestRequest, Asked(query): Asked<ListSessions>) -> Response {
+    request.answer_within(BYTES, |_: Services| sessions_of(&request, query)).await
+}
+
+async fn sessions_of(request: &RestRequest, query: ListSessions) -> Result<WorkingSessions, Refusal> {
+    let (bank, caller) = (request.bank().await?, &request.who.caller);
+    let begin = query.cursor.as_deref().map(decoded::<Ends>).transpose()?.unwrap_or_default();
+    let query = VersionQuery {
+        subject: Subject::Project,
+        since: None,
+        until: None,
+        by: None,
+        after: begin.documents.clone(),
+        limit: CHANGES,
+    };
+    let mut documents = bank.list_versions(caller, &query).await?;
+    let query =
+        GraphChangeQuery { after: begin.graph, ..GraphChangeQuery::newest(GraphSubject::Project, CHANGES) };
+    let mut graph = bank.list_graph_changes(caller, &query).await?;
+    let next = cut(&begin, &mut documents, &mut graph);
+    Ok(WorkingSessions {
+        sessions: grouped(&documents.versions, &graph.changes),
+        truncated: next.is_some(),
+        next_cursor: next.as_ref().map(encoded).transpose()?,
+    })
+}
+
+/// Leaves the changes of both lists that are not older than what either of them shows, and gives where the next page begins, if there is
+/// one. A list that goes on is shown whole, or up to the end of the other one, so that each page has changes.
+fn cut(begin: &Ends, documents: &mut VersionPage, graph: &mut GraphChangePage) -> Option<Ends> {
+    let end_of_documents = documents.next.as_ref().and(documents.versions.last()).map(|last| last.at);
+    let end_of_graph = graph.next.and(graph.changes.last()).map(|last| last.at);
+    let end = end_of_documents.max(end_of_graph)?;
+    if end_of_documents != Some(end) {
+        let shown = documents.versions.iter().take_while(|version| version.at >= end).count();
+        documents.versions.truncate(shown);
+        documents.next = documents.versions.last().map(Version::place).or_else(|| begin.documents.clone());
+    }
+    if end_of_graph != Some(end) {
+        let shown = graph.changes.iter().take_while(|change| change.at >= end).count();
+        graph.changes.truncate(shown);
+        graph.next = graph.changes.last().map(|change| change.number).or(begin.graph);
+    }
+    Some(Ends { documents: documents.next.take(), graph: graph.next })
+}
+
+/// What identifies a session: its id, or the user of changes without one.
+type Key = (Option<String>, Option<String>);
+
+struct Group {
+    from: Timestamp,
+    to: Timestamp,
+    changes: usize,
+    documents: Vec<String>,
+    entities: Vec<String>,
+}
+
+/// Both lists have their newest change first.
+fn grouped(versions: &[Version], changes: &[GraphChange]) -> Vec<WorkingSession> {
+    let mut groups: BTreeMap<Key, Group> = BTreeMap::new();
+    for version in versions {
+        let key = (version.session.clone(), version.author.clone());
+        let group = group(&mut groups, key, version.at);
+        add_name(&mut group.documents, version.path.as_str());
+    }
+    for change in changes {
+        let group = group(&mut groups, (change.session.clone(), change.author.clone()), change.at);
+        let entity = change.entity.as_deref().or_else(|| change.item().map(GraphItem::entity_id));
+        add_name(&mut group.entities, entity.unwrap_or_default());
+    }
+    let mut all: Vec<(Key, Group)> = groups.into_iter().collect();
+    all.sort_by_key(|(_, group)| std::cmp::Reverse(group.to));
+    let view = |((session, by), group): (Key, Group)| WorkingSession {
+        session,
+        by,
+        from: iso_millis(group.from),
+        to: iso_millis(group.to),
+        changes: group.changes,
+        documents: group.documents,
+        entities: group.entities,
+    };
+    all.into_iter().map(view).collect()
+}
+
+fn group(groups: &mut BTreeMap<Key, Group>, key: Key, at: Timestamp) -> &mut Group {
+    let new = Group { from: at, to: at, changes: 0, documents: Vec::new(), entities: Vec::new() };
+    let group = groups.entry(key).or_insert(new);
+    group.from = group.from.min(at);
+    group.to = group.to.max(at);
+    group.changes += 1;
+    group
+}
+
+fn add_name(names: &mut Vec<String>, name: &str) {
+    if names.len() < NAMES && !name.is_empty() && !names.iter().any(|known| known == name) {
+        names.push(name.to_owned());
+    }
+}

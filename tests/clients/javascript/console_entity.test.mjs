@@ -1,0 +1,197 @@
+// Correcting and taking back what the graph says of an entity, in the web console of a server and of a folder, by pointer and by
+// keyboard; what follows from it over REST; and who may not.
+
+import assert from "node:assert/strict";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { accessible, fits, launch, open, openedFolder, PHONE, picture, settled, signIn, skip, withTools } from "./lib/console.mjs";
+import { Database } from "./lib/http_server.mjs";
+import { writeLargeGraph } from "./lib/large_graph.mjs";
+
+const RUN = "window.report('run')";
+const HOSTILE = `<img src=x onerror=${RUN}> <script>${RUN}</script>`;
+
+let database, server, browser, alice;
+
+before(async () => {
+  if (skip) return;
+  database = await Database.lent();
+  server = await database.serve();
+  alice = await database.project();
+  await withTools(server, alice.key, (call) => call("initialize_memory_bank", { path: "." }));
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await database?.giveBack();
+});
+
+const send = (method, path, body, key = alice.key) =>
+  server.fetch(`/api/v1/${path}`, key, { method, ...(body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }) });
+const entity = async (name, query = "") => (await send("GET", `graph/entity?name=${encodeURIComponent(name)}${query}`)).json();
+const textsOf = async (name, query) => (await entity(name, query)).observations.map(({ text }) => text).sort();
+
+/** An entity with observations; gives a session of its page. */
+async function shown(t, name, texts, options) {
+  await withTools(server, alice.key, async (call) => {
+    await call("graph_upsert_entity", { name, entityType: "service" });
+    for (const text of texts) await call("graph_add_observation", { entity: name, text });
+  });
+  const page = await open(t, browser, server.origin, options);
+  await signIn(page, server.origin, alice.key, `/app/graph/${encodeURIComponent(name)}`);
+  await page.getByRole("heading", { name, level: 1 }).waitFor();
+  await settled(page);
+  return page;
+}
+
+const observations = (page) => page.getByRole("region", { name: "Observations" });
+const focused = (page) => page.evaluate(() => document.activeElement.textContent);
+
+test("an observation is corrected by pointer, its former text is shown as ended, and the correction is undone", { skip }, async (t) => {
+  const page = await shown(t, "Corrected", ["listens on port 9090", HOSTILE]);
+  await page.getByRole("button", { name: "Correct: listens on port 9090" }).click();
+  await accessible(page);
+  await picture(page, "entity-correct");
+  await page.getByLabel("Corrected text").fill("listens on port 8080");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Corrected. The former text has ended.").waitFor();
+  await observations(page).getByText("listens on port 8080").waitFor();
+  assert.deepEqual(await textsOf("Corrected"), [HOSTILE, "listens on port 8080"]);
+  assert.match(await observations(page).innerText(), new RegExp(`by ${alice.user}`));
+  await accessible(page);
+  await page.getByLabel("Show ended facts").check();
+  const ended = observations(page).locator("li.ended");
+  await ended.waitFor();
+  assert.match(await ended.innerText(), /listens on port 9090[^]*ended[^]*replaced by: listens on port 8080/);
+  await accessible(page);
+  await picture(page, "entity-corrected");
+  await page.getByRole("button", { name: "Undo", exact: true }).click();
+  await page.getByText("Undone. It is as it was before.").waitFor();
+  await ended.waitFor({ state: "detached" });
+  assert.deepEqual(await textsOf("Corrected"), [HOSTILE, "listens on port 9090"]);
+});
+
+test("an observation is taken back and brought back by keyboard, on a phone, too", { skip }, async (t) => {
+  for (const [name, options] of [["Keyboard", {}], ["Phone", { viewport: PHONE, isMobile: true, hasTouch: true, colorScheme: "dark" }]]) {
+    const page = await shown(t, name, ["holds", "is wrong"], options);
+    const correct = page.getByRole("button", { name: "Correct: is wrong" });
+    await correct.focus();
+    await page.keyboard.press("Enter");
+    await page.keyboard.press("Escape");
+    assert.equal(await focused(page), "Correct", "the focus comes back");
+    await page.keyboard.press("Enter");
+    await page.keyboard.type(" no more");
+    await page.keyboard.press("Control+Enter");
+    await page.getByText("Corrected. The former text has ended.").waitFor();
+    assert.equal(await focused(page), "Undo");
+    await fits(page);
+    const corrected = (await textsOf(name)).filter((text) => text !== "holds");
+    assert.equal(corrected.length, 1);
+    assert.notEqual(corrected[0], "is wrong");
+    await page.keyboard.press("Enter");
+    await page.getByText("Undone. It is as it was before.").waitFor();
+    await page.getByRole("button", { name: "Take back: is wrong" }).focus();
+    await page.keyboard.press("Enter");
+    await page.getByText("Taken back.").waitFor();
+    assert.deepEqual(await textsOf(name), ["holds"]);
+    assert.equal(await focused(page), "Undo");
+    await accessible(page);
+    assert.match(await page.locator("main .card").last().innerText(), /ended\s+is wrong/);
+    await picture(page, `entity-taken-back-${name.toLowerCase()}`);
+    await page.keyboard.press("Enter");
+    await page.getByText("Undone. It is as it was before.").waitFor();
+    assert.deepEqual(await textsOf(name), ["holds", "is wrong"]);
+    await page.close();
+  }
+});
+
+test("a text that stays the same is refused, and one that somebody else has changed meanwhile is not lost", { skip }, async (t) => {
+  const page = await shown(t, "Busy", ["first"]);
+  await page.getByRole("button", { name: "Correct: first" }).click();
+  await page.getByRole("button", { name: "Save" }).click();
+  assert.match(await page.getByRole("alert").innerText(), /says this already/);
+  await page.getByLabel("Corrected text").fill("x".repeat(70_000));
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByRole("alert").getByText(/longer|bytes|characters|at most/).waitFor();
+  assert.equal((await page.getByLabel("Corrected text").inputValue()).length, 70_000, "what was written stays");
+  assert.deepEqual(await textsOf("Busy"), ["first"]);
+});
+
+test("over REST facts are recorded, replaced and ended by who may read and write", { skip }, async () => {
+  await withTools(server, alice.key, (call) => call("graph_upsert_entity", { name: "Rest", entityType: "service" }));
+  const added = await send("POST", "graph/observation", { entity: "Rest", text: "one" });
+  assert.equal(added.status, 200);
+  const one = await added.json();
+  assert.deepEqual(Object.keys(one), ["id", "entityId", "text", "timestamp", "existed", "superseded"]);
+  assert.equal((await (await send("POST", "graph/observation", { entity: "Rest", text: "one" })).json()).existed, true);
+  const two = await (await send("POST", "graph/observation", { entity: "Rest", text: "two", supersedes: [one.id] })).json();
+  assert.deepEqual(two.superseded, [one.id]);
+  assert.deepEqual(await textsOf("Rest"), ["two"]);
+  const { versions } = await (await send("GET", "history?entity=Rest")).json();
+  assert.deepEqual([versions[0].observation, versions[0].by, versions[0].tool], ["two", alice.user, undefined]);
+  const ended = await send("DELETE", `graph/observation?entity=Rest&id=${two.id}`);
+  assert.equal(ended.status, 200);
+  assert.deepEqual(await textsOf("Rest"), []);
+  assert.ok((await textsOf("Rest", "&includeEnded=true")).includes("two"));
+  for (const [method, path, body, status] of [
+    ["DELETE", `graph/observation?entity=Rest&id=${two.id}`, undefined, 404],
+    ["DELETE", "graph/observation?entity=Nowhere&id=obs_1", undefined, 404],
+    ["DELETE", "graph/observation?entity=Rest", undefined, 400],
+    ["POST", "graph/observation", { entity: "Nowhere", text: "x" }, 404],
+    ["POST", "graph/observation", { entity: "Rest", text: "x", supersedes: ["never said"] }, 409],
+    ["POST", "graph/observation", { entity: "Rest", text: "x", validUntil: "tomorrow" }, 409],
+    ["POST", "graph/observation", { entity: "Rest", text: "x", other: 1 }, 400],
+    ["POST", "graph/observation", { entity: "Rest", text: "" }, 400],
+  ]) {
+    const reply = await send(method, path, body);
+    assert.equal(reply.status, status, `${method} ${path} ${JSON.stringify(body)}`);
+    assert.match(reply.headers.get("content-type"), /problem\+json/);
+  }
+  await send("POST", "graph/observation", { entity: "Rest", text: "stays" });
+  const [stays] = (await entity("Rest")).observations;
+  for (const scopes of [["read"], ["write"]]) {
+    const { key } = await (await server.fetch("/api/keys", alice.key, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ scopes }) })).json();
+    assert.equal((await send("POST", "graph/observation", { entity: "Rest", text: "no" }, key)).status, 403, `${scopes}`);
+    assert.equal((await send("DELETE", `graph/observation?entity=Rest&id=${stays.id}`, undefined, key)).status, 403, `${scopes}`);
+  }
+  assert.equal((await server.fetch(`/api/v1/graph/observation?entity=Rest&id=${stays.id}`, undefined, { method: "DELETE" })).status, 401);
+  assert.deepEqual(await textsOf("Rest"), ["stays"]);
+});
+
+test("a session without the right to write is offered no correction", { skip }, async (t) => {
+  await withTools(server, alice.key, async (call) => {
+    await call("graph_upsert_entity", { name: "Read", entityType: "service" });
+    await call("graph_add_observation", { entity: "Read", text: "is read" });
+  });
+  const { key } = await (await server.fetch("/api/keys", alice.key, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ scopes: ["read"] }) })).json();
+  const page = await open(t, browser, server.origin);
+  await signIn(page, server.origin, key, "/app/graph/Read");
+  await page.getByText("is read").first().waitFor();
+  await settled(page);
+  assert.equal(await page.getByRole("button", { name: /^(Correct|Take back)/ }).count(), 0);
+});
+
+test("the console of a folder corrects an observation and undoes that", { skip }, async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "memory-bank-entity-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const project = join(folder, "project");
+  writeLargeGraph(project, 20, 20);
+  const [{ entity }] = readFileSync(join(project, "memory-bank/graph/graph.jsonl"), "utf8").split("\n").slice(1, 2).map((line) => JSON.parse(line));
+  const observation = { id: "obs_00000000000000aa", entityId: entity.id, text: "wrong in a folder", timestamp: entity.createdAt };
+  appendFileSync(join(project, "memory-bank/graph/graph.jsonl"), `${JSON.stringify({ type: "observation_add", observation, ts: entity.createdAt })}\n`);
+  const { link, origin } = await openedFolder(t, project, folder);
+  const page = await open(t, browser, origin);
+  await page.goto(link);
+  await page.getByText("A large graph").waitFor();
+  await page.goto(`${origin}/app/graph/${entity.id}`);
+  await page.getByRole("button", { name: "Correct: wrong in a folder" }).click();
+  await page.getByLabel("Corrected text").fill("corrected in a folder");
+  await page.getByRole("button", { name: "Save" }).click();
+  await observations(page).getByText("corrected in a folder").waitFor();
+  await page.getByRole("button", { name: "Undo", exact: true }).click();
+  await page.getByText("Undone. It is as it was before.").waitFor();
+  await observations(page).getByText("corrected in a folder").waitFor({ state: "detached" });
+  await observations(page).getByText("wrong in a folder").waitFor();
+});

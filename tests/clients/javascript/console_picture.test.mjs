@@ -1,0 +1,286 @@
+// The picture of the graph in the web console: by keyboard and by pointer, as of a time, with clusters of a large graph, without
+// WebGL, on a phone, and with scripts in names, types and relations.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { accessible, fits, launch, open, openedFolder, PHONE, picture, signIn, skip, withTools } from "./lib/console.mjs";
+import { Database } from "./lib/http_server.mjs";
+import { writeLargeGraph } from "./lib/large_graph.mjs";
+
+const RUN = "window.report('run')";
+const NAME = `<img src=x onerror=${RUN}>`;
+
+let database, server, browser, alice, folder, then;
+
+const CHAIN = ["Browser", "Gateway", "Checkout", "Payments", "Ledger"];
+
+before(async () => {
+  folder = mkdtempSync(join(tmpdir(), "memory-bank-picture-"));
+  if (skip) return;
+  database = await Database.lent();
+  server = await database.serve();
+  alice = await database.project();
+  await withTools(server, alice.key, async (call) => {
+    await call("initialize_memory_bank", { path: "." });
+    for (const [at, name] of CHAIN.entries()) await call("graph_upsert_entity", { name, entityType: ["client", "service"][Math.min(at, 1)] });
+    for (const [at, name] of CHAIN.slice(1).entries()) await call("graph_link_entities", { from: CHAIN[at], to: name, relationType: "calls" });
+    await call("graph_add_observation", { entity: "Checkout", text: "sells" });
+    await call("graph_upsert_entity", { name: "Alone", entityType: "person" });
+    // The server's clock has more than a second between what was and what is.
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    then = new Date().toISOString();
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    await call("graph_unlink_entities", { from: "Payments", to: "Ledger", relationType: "calls" });
+    await call("graph_upsert_entity", { name: NAME, entityType: `<b onclick=${RUN}>` });
+    await call("graph_link_entities", { from: NAME, to: "Checkout", relationType: `<script>${RUN}</script>` });
+  });
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await database?.giveBack();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Signs in and opens a picture, whose nodes have places. */
+async function drawn(t, options = {}, query = "") {
+  const page = await open(t, browser, server.origin, options);
+  await signIn(page, server.origin, alice.key, `/app/graph?view=picture${query}`);
+  await page.locator(".canvas[data-state=done]").waitFor();
+  return page;
+}
+
+const idOf = async (name) => (await (await server.fetch(`/api/v1/graph/entity?name=${encodeURIComponent(name)}`, alice.key)).json()).entity.id;
+
+test("an entity and its neighbours are found in the picture by keyboard, and a path to another one", { skip }, async (t) => {
+  const page = await drawn(t);
+  await page.getByText("7 entities and 4 relations").waitFor();
+  await accessible(page);
+  await picture(page, "picture");
+  await page.getByLabel("Find in the picture").fill("check");
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  const chosen = page.getByRole("region", { name: "Checkout" });
+  await chosen.waitFor();
+  await page.waitForURL(/focus=ent_/);
+  assert.match(await chosen.innerText(), /← calls\s+Gateway/);
+  assert.match(await chosen.innerText(), /calls →\s+Payments/);
+  assert.ok((await chosen.innerText()).includes(NAME), "texts are shown as texts");
+  assert.match(await chosen.innerText(), /3 neighbours/);
+  await accessible(page);
+  await picture(page, "picture-focus");
+  await page.getByLabel("Also show neighbours of neighbours").check();
+  await page.getByRole("button", { name: "Path to…" }).click();
+  await page.getByLabel("Where does the path lead?").fill("brow");
+  await chosen.getByRole("button", { name: "Browser" }).press("Enter");
+  const path = page.getByRole("region", { name: "A path of 2 steps" });
+  await path.waitFor();
+  assert.deepEqual((await path.getByRole("listitem").allInnerTexts()).map((text) => text.trim()), ["Checkout", "← calls Gateway", "← calls Browser"]);
+  await accessible(page);
+  await picture(page, "picture-path");
+  await page.getByRole("button", { name: "Close the path" }).click();
+  await page.getByRole("button", { name: "Path to…" }).click();
+  await page.getByLabel("Where does the path lead?").fill("alone");
+  await chosen.getByRole("button", { name: "Alone" }).click();
+  await page.getByRole("heading", { name: "No path connects them" }).waitFor();
+  await page.getByRole("link", { name: "Open the entity" }).click();
+  await page.getByRole("heading", { name: "Checkout", level: 1 }).waitFor();
+  await page.getByRole("link", { name: "Show in the picture" }).click();
+  await page.getByRole("region", { name: "Checkout" }).waitFor();
+});
+
+test("a click on a node chooses it, keys and buttons move the picture, and types are hidden", { skip }, async (t) => {
+  const page = await drawn(t);
+  const canvas = page.locator(".canvas");
+  const chosen = page.locator("#chosen");
+  // What is chosen in the list is in the middle of the picture.
+  await page.getByLabel("Find in the picture").fill("alone");
+  await page.getByRole("button", { name: "Alone" }).click();
+  await page.getByRole("button", { name: "Show everything" }).click();
+  await chosen.waitFor({ state: "detached" });
+  await canvas.click();
+  await page.getByRole("heading", { name: "Alone", level: 2 }).waitFor();
+  await canvas.focus();
+  await page.keyboard.press("Escape");
+  await chosen.waitFor({ state: "detached" });
+  const seen = () => canvas.screenshot().then((bytes) => bytes.toString("base64"));
+  for (const key of ["ArrowLeft", "+", "-", "ArrowDown"]) {
+    const before = await seen();
+    await page.keyboard.press(key);
+    await page.waitForTimeout(200);
+    assert.notEqual(await seen(), before, key);
+  }
+  await page.getByRole("button", { name: "Show all" }).click();
+  await page.waitForTimeout(200);
+  const all = await seen();
+  await page.getByLabel("service").uncheck();
+  await page.waitForTimeout(200);
+  assert.notEqual(await seen(), all, "a type is hidden");
+});
+
+test("the slider shows the graph as it was", { skip }, async (t) => {
+  const page = await drawn(t, {}, `&asOf=${encodeURIComponent(then)}`);
+  await page.getByText("6 entities and 4 relations").waitFor();
+  await page.getByLabel("Find in the picture").fill("ledger");
+  await page.getByRole("button", { name: "Ledger" }).click();
+  assert.match(await page.getByRole("region", { name: "Ledger" }).innerText(), /← calls\s+Payments/);
+  await page.getByRole("button", { name: "Now" }).click();
+  await page.getByText("7 entities and 4 relations").waitFor();
+  await page.getByText("It has no relations here.").waitFor();
+  await page.waitForURL((url) => !url.searchParams.has("asOf"));
+  const slider = page.getByLabel("At this time");
+  await slider.focus();
+  await page.keyboard.press("Home");
+  await page.waitForURL(/asOf=/);
+  assert.notEqual(await slider.getAttribute("aria-valuetext"), "Now");
+  await accessible(page);
+});
+
+test("another time and hidden types leave the view, the colours and the shapes as they are", { skip }, async (t) => {
+  const page = await drawn(t);
+  const looks = () =>
+    page.locator(".legend li").evaluateAll((all) => Object.fromEntries(all.map((item) => [item.textContent.trim(), item.querySelector("[aria-hidden]").className])));
+  const now = await looks();
+  assert.equal(new Set(Object.values(now)).size, Object.keys(now).length, "no type looks like another");
+  // What is chosen in the list is in the middle of the picture, and stays there.
+  await page.getByLabel("Find in the picture").fill("alone");
+  await page.getByRole("button", { name: "Alone" }).click();
+  await page.getByRole("button", { name: "Show everything" }).click();
+  const canvas = page.locator(".canvas");
+  await canvas.focus();
+  await page.keyboard.press("+");
+  const chosen = page.getByRole("heading", { name: "Alone", level: 2 });
+  const inTheMiddle = async (why) => {
+    await page.waitForTimeout(300);
+    await canvas.click();
+    await chosen.waitFor({ timeout: 5000 }).catch(() => assert.fail(why));
+    await page.getByRole("button", { name: "Show everything" }).click();
+    await chosen.waitFor({ state: "detached" });
+  };
+  // A choice of the picture itself moves it: only what is between two clicks is looked at.
+  await inTheMiddle("before");
+  const slider = page.getByLabel("At this time");
+  const last = Number(await slider.getAttribute("max"));
+  await slider.focus();
+  await page.keyboard.press("ArrowLeft");
+  await page.waitForURL(/asOf=/);
+  await page.locator(".canvas[data-state=done]").waitFor();
+  assert.equal(Number(await slider.inputValue()), last - 1);
+  await inTheMiddle("another time");
+  await page.goto(`${server.origin}/app/graph?view=picture&asOf=${encodeURIComponent(then)}`);
+  await page.locator(".canvas[data-state=done]").waitFor();
+  const before = await looks();
+  assert.deepEqual(before, Object.fromEntries(Object.entries(now).filter(([type]) => type in before)));
+  await page.getByLabel("Find in the picture").fill("alone");
+  await page.getByRole("button", { name: "Alone" }).click();
+  await page.getByRole("button", { name: "Show everything" }).click();
+  await page.getByLabel("service").uncheck();
+  await inTheMiddle("a hidden type");
+  await page.getByRole("button", { name: "Now" }).click();
+  await page.getByText("7 entities and 4 relations").waitFor();
+  await page.locator(".canvas[data-state=done]").waitFor();
+  assert.equal(await page.getByLabel("service").isChecked(), false, "what was hidden stays hidden");
+  await inTheMiddle("new nodes");
+});
+
+test("the slider has steps that fit the span, and names date and time", { skip }, async (t) => {
+  const page = await open(t, browser, server.origin, { timezoneId: "Europe/Berlin", locale: "en-GB" });
+  const reply = { isClustered: false, entities: 1, relations: 0, entitiesLeft: 0, edgesLeft: 0, isCut: false, types: ["service"], relationTypes: [], nodes: { ids: ["ent_1"], names: ["One"], types: [0] }, edges: { from: [], to: [], types: [], relations: [] } };
+  let days = 300;
+  await page.route(/\/api\/v1\/graph\/picture/, (route) => route.fulfill({ json: { ...reply, first: new Date(Date.now() - days * 86_400_000).toISOString() } }));
+  await signIn(page, server.origin, alice.key, "/app/graph?view=picture");
+  await page.getByLabel("At this time").waitFor();
+  for (const [span, unit] of [[300, "1 day"], [2000, "7 days"], [10, "1 hour"], [0.1, "1 minute"]]) {
+    days = span;
+    await page.goto(`${server.origin}/app/graph?view=picture`);
+    const slider = page.getByLabel("At this time");
+    await slider.waitFor();
+    await page.getByText(`in steps of ${unit}`).waitFor();
+    assert.ok(Number(await slider.getAttribute("max")) <= 401);
+    await slider.focus();
+    await page.keyboard.press("ArrowLeft");
+    const text = await slider.getAttribute("aria-valuetext");
+    assert.match(text, /\d{1,2} \w+ \d{4},? (?:at )?\d\d:\d\d/, text);
+    if (span > 100) assert.match(text, /00:00/, "days begin at midnight");
+    assert.match(await page.locator("output").getAttribute("title"), /UTC$/);
+  }
+});
+
+test("the server draws a graph within its bounds, with etags, and refuses what is malformed", { skip }, async () => {
+  const reply = await server.fetch("/api/v1/graph/picture", alice.key);
+  const { nodes, edges, types, relationTypes, ...facts } = await reply.json();
+  assert.deepEqual(facts, { isClustered: false, entities: 7, relations: 4, entitiesLeft: 0, edgesLeft: 0, isCut: false, first: facts.first });
+  assert.deepEqual([nodes.ids.length, nodes.names.length, nodes.types.length, "entities" in nodes], [7, 7, 7, false]);
+  assert.equal(types[0], "service");
+  const relations = edges.from.map((from, at) => `${nodes.names[from]} ${relationTypes[edges.types[at]]} ${nodes.names[edges.to[at]]}`);
+  assert.ok(relations.includes("Browser calls Gateway") && !relations.includes("Payments calls Ledger"), relations.join(", "));
+  const again = await server.fetch("/api/v1/graph/picture", alice.key, { headers: { "If-None-Match": reply.headers.get("etag") } });
+  assert.equal(again.status, 304);
+  const was = await (await server.fetch(`/api/v1/graph/picture?asOf=${encodeURIComponent(then)}`, alice.key)).json();
+  assert.deepEqual([was.entities, was.relations], [6, 4]);
+  const id = await idOf("Checkout");
+  assert.equal((await (await server.fetch(`/api/v1/graph/picture?cluster=${id}`, alice.key)).json()).entities, 7);
+  for (const [query, status] of [["asOf=yesterday", 400], ["asOf=", 400], ["cluster=", 400], ["cluster=ent_none", 404], ["asOf=1999-01-01", 200]]) {
+    const { status: found, headers } = await server.fetch(`/api/v1/graph/picture?${query}`, alice.key);
+    assert.equal(found, status, query);
+    if (status >= 400) assert.match(headers.get("content-type"), /problem\+json/);
+  }
+});
+
+test("a phone and dark colours show the picture, and a browser without WebGL its lists", { skip }, async (t) => {
+  const phone = await drawn(t, { viewport: PHONE, isMobile: true, hasTouch: true });
+  await fits(phone);
+  await accessible(phone);
+  await picture(phone, "picture-phone");
+  const dark = await drawn(t, { colorScheme: "dark" }, `&focus=${await idOf("Checkout")}`);
+  await dark.getByRole("region", { name: "Checkout" }).waitFor();
+  await accessible(dark);
+  await picture(dark, "picture-dark");
+  const without = await open(t, browser, server.origin);
+  await without.addInitScript(() => {
+    HTMLCanvasElement.prototype.getContext = () => null;
+  });
+  await signIn(without, server.origin, alice.key, "/app/graph?view=picture");
+  await without.getByText("This browser cannot draw the picture.").waitFor();
+  await accessible(without);
+  await without.getByRole("button", { name: "Checkout" }).click();
+  await without.getByRole("region", { name: "Checkout" }).waitFor();
+});
+
+test("a graph of 12,000 entities is shown as clusters, of which one opens and one is found by an entity", { skip }, async (t) => {
+  const project = join(folder, "project");
+  writeLargeGraph(project, 12_000, 30_000);
+  const { link, origin } = await openedFolder(t, project, folder);
+  const page = await open(t, browser, origin);
+  await page.goto(link);
+  await page.getByText("A large graph").waitFor();
+  await page.goto(`${origin}/app/graph?view=picture`);
+  await page.getByText("12000 entities and 30000 relations").waitFor();
+  await page.getByText("The graph is too large for one picture").waitFor();
+  await page.locator(".canvas[data-state=done]").waitFor();
+  await accessible(page);
+  await picture(page, "picture-clusters");
+  await page.locator(".picture-side").getByRole("button").first().click();
+  await page.getByRole("button", { name: "Open the cluster" }).click();
+  await page.waitForURL(/cluster=ent_/);
+  await page.locator(".canvas[data-state=done]").waitFor();
+  await page.getByRole("link", { name: "All clusters" }).click();
+  await page.getByLabel("Find a cluster or an entity").fill("Ledger 5432");
+  await page.getByRole("button", { name: "Ledger 5432", exact: true }).click();
+  await page.getByRole("region", { name: "Ledger 5432" }).waitFor();
+});
+
+test("the picture is loaded when it is opened, and its worker from a file of the server", { skip }, async (t) => {
+  const page = await open(t, browser, server.origin);
+  const scripts = [];
+  page.on("request", (request) => request.url().endsWith(".js") && scripts.push(request.url().split("/").at(-1)));
+  await signIn(page, server.origin, alice.key);
+  await page.getByRole("heading", { name: "Who was active" }).waitFor();
+  assert.equal(scripts.filter((name) => /picture|layout|code/.test(name)).length, 0, scripts.join(" "));
+  await page.goto(`${server.origin}/app/graph?view=picture`);
+  await page.locator(".canvas[data-state=done]").waitFor();
+  assert.ok(scripts.some((name) => name.startsWith("picture-")) && scripts.some((name) => name.startsWith("layout_worker-")), scripts.join(" "));
+});
