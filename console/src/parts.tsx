@@ -52,47 +52,48 @@ export type Loaded<T> = { state: "loading"; last: T | undefined } | { state: "fa
 /** For pages that load again when something in the bank has changed. */
 export const LIVE = { live: true };
 
-/** What a request gives; it is made again when one of `of` changes, and by `retry`; with `live` after changes of the bank, too, while what is
- * there stays on the screen. */
+/** The reply to a request, which is made again when one of `of` changes, and by `retry`; with `live` after changes of the bank, too, while the
+ * former reply stays on the screen. A reply never replaces one that was requested later. */
 export function useLoaded<T>(load: (signal: AbortSignal) => Promise<T>, of: unknown[], { live }: { live: boolean } = { live: false }): [Loaded<T>, () => void] {
   const [loaded, setLoaded] = useState<Loaded<T>>({ state: "loading", last: undefined });
   const [attempt, setAttempt] = useState(0);
-  useEffect(() => {
-    const control = new AbortController();
-    setLoaded((before) => ({ state: "loading", last: before.state === "done" ? before.value : undefined }));
-    load(control.signal).then(
-      (value) => setLoaded({ state: "done", value }),
-      (error: unknown) => {
-        if (control.signal.aborted) return;
-        setLoaded({ state: "failed", error: error instanceof ApiError ? error : new ApiError(0, texts.errors.server) });
-      },
-    );
-    return () => control.abort();
-    // `load` is made anew by every rendering; `of` has what it depends on.
-  }, [...of, attempt]);
   const latest = useRef(load);
   latest.current = load;
+  const running = useRef<AbortController | undefined>(undefined);
+  const changedMeanwhile = useRef(false);
+  const request = useCallback(() => {
+    running.current?.abort();
+    const control = (running.current = new AbortController());
+    changedMeanwhile.current = false;
+    const end = (next: (before: Loaded<T>) => Loaded<T>) => {
+      if (control.signal.aborted) return;
+      running.current = undefined;
+      setLoaded(next);
+      if (changedMeanwhile.current) request();
+    };
+    latest.current(control.signal).then(
+      (value) => end((before) => (before.state === "done" && before.value === value ? before : { state: "done", value })),
+      (error: unknown) => {
+        const shown = error instanceof ApiError ? error : new ApiError(0, texts.errors.server);
+        // A reply that is there stays; the next change, or a page that is opened, shows why.
+        end((before) => (before.state === "done" ? before : { state: "failed", error: shown }));
+      },
+    );
+  }, []);
+  useEffect(() => {
+    setLoaded((before) => (before.state === "loading" ? before : { state: "loading", last: before.state === "done" ? before.value : undefined }));
+    request();
+    return () => running.current?.abort();
+    // `load` is made anew by every rendering; `of` has what it depends on.
+  }, [...of, attempt]);
   useEffect(() => {
     if (!live) return;
-    let control = new AbortController();
-    const stop = onChanges(() => {
-      control.abort();
-      control = new AbortController();
-      const { signal } = control;
-      latest.current(signal).then(
-        (value) => {
-          if (signal.aborted) return;
-          setLoaded((before) => (before.state === "done" && before.value === value ? before : { state: "done", value }));
-        },
-        // What is shown stays; the next change, or a page that is opened, shows why.
-        () => undefined,
-      );
+    // Where changes come faster than replies, each reply is shown all the same.
+    return onChanges(() => {
+      if (running.current === undefined) request();
+      else changedMeanwhile.current = true;
     });
-    return () => {
-      stop();
-      control.abort();
-    };
-  }, [...of, live]);
+  }, [live]);
   return [loaded, useCallback(() => setAttempt((before) => before + 1), [])];
 }
 

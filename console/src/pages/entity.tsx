@@ -142,8 +142,9 @@ function Observation({ entity, observation, by, onChanged, onFailed }: Observati
     try {
       onChanged(await api.endObservation(entity, observation.id), t.isTakenBack);
     } catch (failure) {
-      setBusy(false);
       onFailed(asApiError(failure));
+    } finally {
+      setBusy(false);
     }
   };
   const { text, author, timestamp, endedAt } = observation;

@@ -107,6 +107,69 @@ test("an observation is taken back and brought back by keyboard, on a phone, too
   }
 });
 
+/** Holds the replies to the page's requests for an entity, each when the function is called, until it is released; gives the list of releases. */
+async function held(page, name) {
+  const releases = [];
+  await page.route(
+    (url) => url.pathname === "/api/v1/graph/entity" && url.searchParams.get("name") === name,
+    async (route) => {
+      if (route.request().method() !== "GET") return route.continue();
+      const response = await route.fetch();
+      await new Promise((release) => releases.push(release));
+      await route.fulfill({ response }).catch(() => undefined);
+    },
+  );
+  return releases;
+}
+
+const until = async (condition) => {
+  for (let tries = 0; !condition(); tries += 1) {
+    assert.ok(tries < 600, "it did not happen");
+    await new Promise((done) => setTimeout(done, 50));
+  }
+};
+
+test("a reply that comes late does not replace a later one", { skip }, async (t) => {
+  const page = await shown(t, "Late", ["stays", "is wrong"]);
+  const releases = await held(page, "Late");
+  await withTools(server, alice.key, (call) => call("graph_add_observation", { entity: "Late", text: "from an assistant" }));
+  await until(() => releases.length === 1);
+  await page.getByRole("button", { name: "Take back: is wrong" }).click();
+  await until(() => releases.length === 2);
+  releases[1]();
+  await observations(page).getByText("is wrong").waitFor({ state: "detached" });
+  releases[0]();
+  await new Promise((done) => setTimeout(done, 500));
+  assert.equal(await observations(page).getByText("is wrong").count(), 0);
+});
+
+test("a second change while the first one's result is loaded leaves its note and the list", { skip }, async (t) => {
+  const page = await shown(t, "Quick", ["is wrong", "stays"]);
+  const releases = await held(page, "Quick");
+  await page.getByRole("button", { name: "Take back: is wrong" }).click();
+  await page.getByText("Taken back.").waitFor();
+  await page.keyboard.press("Enter");
+  await page.getByText("Undone. It is as it was before.").waitFor();
+  assert.equal(await observations(page).getByText("stays").count(), 1);
+  await page.unrouteAll({ behavior: "ignoreErrors" });
+  for (const release of releases) release();
+});
+
+test("what was taken back while ended facts are shown, and undone, can be taken back again", { skip }, async (t) => {
+  const page = await shown(t, "Again", ["is wrong"]);
+  await page.getByLabel("Show ended facts").check();
+  await settled(page);
+  const takeBack = page.getByRole("button", { name: "Take back: is wrong" });
+  for (const _ of [1, 2]) {
+    await takeBack.click();
+    await takeBack.waitFor({ state: "detached" });
+    await page.getByRole("button", { name: "Undo", exact: true }).click();
+    await page.getByText("Undone. It is as it was before.").waitFor();
+    await takeBack.waitFor();
+  }
+  assert.deepEqual(await textsOf("Again"), ["is wrong"]);
+});
+
 test("a text that stays the same is refused, and one that somebody else has changed meanwhile is not lost", { skip }, async (t) => {
   const page = await shown(t, "Busy", ["first"]);
   await page.getByRole("button", { name: "Correct: first" }).click();
