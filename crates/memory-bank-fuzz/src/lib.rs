@@ -1,0 +1,43 @@
+//! The fuzz targets: each is a function of the bytes of one input, which panics where a rule does not hold.
+//!
+//! `fuzz/` has a program of libFuzzer for each of them. The workspace's tests run them on the seeds and on every input that once
+//! failed (`tests/corpus.rs`).
+
+mod documents;
+mod graph;
+mod history;
+mod input;
+mod messages;
+mod names;
+mod search;
+
+/// A target: its name, which is that of its folder of inputs, and the function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    ("section_edits", documents::section_edits),
+    ("core_documents", documents::core_documents),
+    ("rules_files", documents::rules_files),
+    ("history_patches", history::patches),
+    ("history_lines", history::lines),
+    ("graph_log", graph::log),
+    ("entity_names", graph::entity_names),
+    ("names", names::names),
+    ("search_units", search::units),
+    ("imports", names::imports),
+    ("messages", messages::messages),
+    ("arguments", messages::arguments),
+];
+
+/// The target with this name.
+///
+/// # Panics
+/// There is none.
+#[must_use]
+pub fn target(name: &str) -> fn(&[u8]) {
+    TARGETS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map_or_else(|| panic!("there is no target `{name}`"), |(_, run)| *run)
+}
