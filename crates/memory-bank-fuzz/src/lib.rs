@@ -3,6 +3,7 @@
 //! `fuzz/` has a program of libFuzzer for each of them. The workspace's tests run them on the seeds and on every input that once
 //! failed (`tests/corpus.rs`).
 
+mod archives;
 mod documents;
 mod graph;
 mod history;
@@ -26,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     ("names", names::names),
     ("search_units", search::units),
     ("imports", names::imports),
+    ("archives", archives::archives),
     ("messages", messages::messages),
     ("arguments", messages::arguments),
 ];

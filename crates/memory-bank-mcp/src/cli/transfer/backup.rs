@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
+use memory_bank_archive::Writer;
 use memory_bank_core::caller::Right;
 use memory_bank_core::clock::{Clock, SystemClock};
 use memory_bank_core::transfer::HistoryCount;
 use memory_bank_postgres::OperatorAction;
 use serde_json::json;
 
-use super::archive::Writer;
 use super::progress::Progress;
 use super::project::{OpenedProject, ProjectArguments, open, record_audit};
 use super::report::{history_json, history_text, lines, size_json, size_text};

@@ -3,7 +3,6 @@
 //! The commands use the operator's connection, but act for a member of the project, under row-level security.
 
 mod agent_files;
-mod archive;
 mod backup;
 mod export;
 mod import;

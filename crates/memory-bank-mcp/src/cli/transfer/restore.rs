@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use memory_bank_archive::Reader;
 use memory_bank_core::caller::Right;
 use memory_bank_core::transfer::Onto;
 use memory_bank_postgres::OperatorAction;
 
-use super::archive::Reader;
 use super::progress::Progress;
 use super::project::{OpenedProject, ProjectArguments, notify_servers, open, subject};
 use super::report::ImportReport;

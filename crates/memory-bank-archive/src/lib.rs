@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use memory_bank_core::compact_sort::CompactSort as _;
+use memory_bank_core::identity::KeyHash;
 use memory_bank_core::limits;
 use memory_bank_core::store::{BACKUP_PREFIX, backup_time, check_backup_id};
 use memory_bank_core::transfer::{
@@ -21,8 +22,6 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
-
-use crate::sha256::sha256_hex;
 
 const FORMAT: &str = "memory-bank-mcp backup";
 const VERSION: u32 = 1;
@@ -78,7 +77,7 @@ fn remove_stale_drafts(folder: &Path) -> std::io::Result<()> {
 }
 
 /// A backup file that is being written. If it is dropped unfinished, the file is removed.
-pub(super) struct Writer {
+pub struct Writer {
     zip: ZipWriter<BufWriter<NamedTempFile>>,
     to: PathBuf,
     files: Vec<ManifestEntry>,
@@ -88,7 +87,10 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Creates a file that must not exist; only its owner may read it.
-    pub(super) fn create(to: &Path) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// It exists, or its folder cannot be written to.
+    pub fn create(to: &Path) -> anyhow::Result<Self> {
         if to.symlink_metadata().is_ok() {
             bail!("`{}` exists already; name another file", to.display());
         }
@@ -106,7 +108,10 @@ impl Writer {
     }
 
     /// Adds the bank, its rules files and the state.
-    pub(super) fn project(&mut self, copy: &ProjectCopy, now: Timestamp) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn project(&mut self, copy: &ProjectCopy, now: Timestamp) -> anyhow::Result<()> {
         self.bank(BANK_FOLDER, &copy.bank, now)?;
         for rule in &copy.rules {
             self.add(rule.path.clone(), &rule.bytes, rule.modified)?;
@@ -118,16 +123,18 @@ impl Writer {
     }
 
     /// Adds a backup of the bank.
-    pub(super) fn backup(&mut self, id: &str, copy: &BankCopy, now: Timestamp) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn backup(&mut self, id: &str, copy: &BankCopy, now: Timestamp) -> anyhow::Result<()> {
         self.bank(id, copy, now)
     }
 
     /// Adds the newest versions of a document, as far as there is room, and returns how many.
-    pub(super) fn history(
-        &mut self,
-        history: &DocumentHistory,
-        now: Timestamp,
-    ) -> anyhow::Result<HistoryCount> {
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn history(&mut self, history: &DocumentHistory, now: Timestamp) -> anyhow::Result<HistoryCount> {
         let mut bytes: Vec<u8> = Vec::new();
         let mut count = history.count();
         for (at, link) in history.links.iter().enumerate() {
@@ -148,11 +155,10 @@ impl Writer {
     }
 
     /// Adds the newest changes of the graph, as far as there is room, and returns how many.
-    pub(super) fn graph_history(
-        &mut self,
-        history: &GraphHistory,
-        now: Timestamp,
-    ) -> anyhow::Result<HistoryCount> {
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn graph_history(&mut self, history: &GraphHistory, now: Timestamp) -> anyhow::Result<HistoryCount> {
         let mut bytes: Vec<u8> = Vec::new();
         let mut count = history.count();
         for (at, change) in history.changes.iter().enumerate() {
@@ -173,7 +179,10 @@ impl Writer {
     }
 
     /// Writes the manifest, and renames the file into place. Returns its length in bytes.
-    pub(super) fn finish(mut self, project: &str, now: Timestamp) -> anyhow::Result<u64> {
+    ///
+    /// # Errors
+    /// The file cannot be written, or another one has its name by now.
+    pub fn finish(mut self, project: &str, now: Timestamp) -> anyhow::Result<u64> {
         let manifest = Manifest {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -191,7 +200,10 @@ impl Writer {
             .persist_noclobber(&self.to)
             .with_context(|| format!("`{}` cannot be created", self.to.display()))?;
         if let Some(parent) = self.to.parent() {
-            crate::file_system::sync_folder(parent)?;
+            // Windows does not flush folders; the journal of its file system protects names.
+            if cfg!(unix) {
+                fs_err::File::open(parent)?.sync_all()?;
+            }
         }
         Ok(bytes)
     }
@@ -209,7 +221,7 @@ impl Writer {
         self.files.push(ManifestEntry {
             path,
             bytes: bytes.len() as u64,
-            sha256: sha256_hex(bytes),
+            sha256: KeyHash::of(bytes).to_hex(),
             modified,
         });
         Ok(())
@@ -221,7 +233,7 @@ fn options() -> SimpleFileOptions {
 }
 
 /// A backup file that is being read.
-pub(super) struct Reader {
+pub struct Reader {
     zip: ZipArchive<BufReader<fs_err::File>>,
     project: String,
     created_at: Timestamp,
@@ -230,7 +242,10 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Reads the manifest.
-    pub(super) fn open(from: &Path) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// It is no backup file, damaged, made by a newer version, or larger than the limits.
+    pub fn open(from: &Path) -> anyhow::Result<Self> {
         // Check the type first: opening a pipe waits for a writer.
         let metadata = fs_err::metadata(from)?;
         if !metadata.is_file() || metadata.len() > limits::ARCHIVE_BYTES {
@@ -270,12 +285,16 @@ impl Reader {
     }
 
     /// The project of the backup.
-    pub(super) fn of_project(&self) -> &str {
+    #[must_use]
+    pub fn of_project(&self) -> &str {
         &self.project
     }
 
     /// Reads everything once and compares it with the manifest; returns the backups in the file, newest first.
-    pub(super) fn check(&mut self) -> anyhow::Result<Vec<(String, Timestamp)>> {
+    ///
+    /// # Errors
+    /// A file differs from the manifest, or is not in it.
+    pub fn check(&mut self) -> anyhow::Result<Vec<(String, Timestamp)>> {
         let names: BTreeSet<String> =
             self.zip.file_names().map(|name| name.map(|name| name.into_owned())).collect::<Result<_, _>>()?;
         let unlisted = names.iter().find(|name| *name != MANIFEST_FILE && !self.files.contains_key(*name));
@@ -304,7 +323,10 @@ impl Reader {
     }
 
     /// The bank with its rules files and the state.
-    pub(super) fn project(&mut self) -> anyhow::Result<ProjectCopy> {
+    ///
+    /// # Errors
+    /// A file is damaged, or cannot be in a bank.
+    pub fn project(&mut self) -> anyhow::Result<ProjectCopy> {
         let bank = self.bank(BANK_FOLDER)?;
         let names: Vec<String> = self.files.keys().filter(|path| is_rules_file(path)).cloned().collect();
         let rules = names.iter().map(|name| self.file(name)).collect::<Result<_, _>>()?;
@@ -320,17 +342,24 @@ impl Reader {
     }
 
     /// A backup of the bank.
-    pub(super) fn backup(&mut self, id: &str) -> anyhow::Result<BankCopy> {
+    ///
+    /// # Errors
+    /// A file is damaged, or cannot be in a bank.
+    pub fn backup(&mut self, id: &str) -> anyhow::Result<BankCopy> {
         self.bank(id)
     }
 
     /// The files of the history.
-    pub(super) fn histories(&self) -> Vec<String> {
+    #[must_use]
+    pub fn histories(&self) -> Vec<String> {
         self.files.keys().filter(|path| is_history_file(path)).cloned().collect()
     }
 
     /// The history of a document, from its file.
-    pub(super) fn history(&mut self, path: &str) -> anyhow::Result<DocumentHistory> {
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn history(&mut self, path: &str) -> anyhow::Result<DocumentHistory> {
         let bytes = self.file(path)?.bytes;
         let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let links = lines.map(read_history_line).collect::<Result<Vec<_>, _>>();
@@ -340,7 +369,10 @@ impl Reader {
     }
 
     /// The history of the graph; empty if the file has none.
-    pub(super) fn graph_history(&mut self) -> anyhow::Result<GraphHistory> {
+    ///
+    /// # Errors
+    /// It is damaged.
+    pub fn graph_history(&mut self) -> anyhow::Result<GraphHistory> {
         if !self.files.contains_key(GRAPH_HISTORY_FILE) {
             return Ok(GraphHistory::default());
         }
@@ -371,7 +403,7 @@ impl Reader {
             || format!("`{}` in the backup file is damaged; nothing was changed", path.escape_debug());
         let entry = self.files.get(path).with_context(damaged)?.clone();
         let bytes = read_entry(&mut self.zip, path, entry.bytes).with_context(damaged)?;
-        if bytes.len() as u64 != entry.bytes || sha256_hex(&bytes) != entry.sha256 {
+        if bytes.len() as u64 != entry.bytes || KeyHash::of(&bytes).to_hex() != entry.sha256 {
             bail!("{}: it differs from the manifest", damaged());
         }
         Ok(FileCopy { path: entry.path, bytes, modified: entry.modified })
