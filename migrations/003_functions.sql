@@ -2512,7 +2512,9 @@ BEGIN
     kept_start := split_part(change, '|', 4);
     IF kept_start < 0 OR kept_end < 0 OR kept_start + kept_end > least(added, gone)
       OR gone - kept_start - kept_end > greatest(1024, gone / 8)
-      OR NOT app.keeps_ends(OLD.content, NEW.content, kept_start, kept_end) THEN
+      -- An append, which is most changes of long texts, without copies of them.
+      OR NOT (CASE WHEN kept_start = gone THEN starts_with(NEW.content, OLD.content)
+        ELSE app.keeps_ends(OLD.content, NEW.content, kept_start, kept_end) END) THEN
       PERFORM app.add_version(NEW, OLD.content, OLD.etag, 'changed');
     ELSE
       INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes,

@@ -2512,7 +2512,9 @@ BEGIN
     kept_start := split_part(change, '|', 4);
     IF kept_start < 0 OR kept_end < 0 OR kept_start + kept_end > least(added, gone)
       OR gone - kept_start - kept_end > greatest(1024, gone / 8)
-      OR NOT app.keeps_ends(OLD.content, NEW.content, kept_start, kept_end) THEN
+      -- An append, which is most changes of long texts, without copies of them.
+      OR NOT (CASE WHEN kept_start = gone THEN starts_with(NEW.content, OLD.content)
+        ELSE app.keeps_ends(OLD.content, NEW.content, kept_start, kept_end) END) THEN
       PERFORM app.add_version(NEW, OLD.content, OLD.etag, 'changed');
     ELSE
       INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes,
@@ -2572,7 +2574,8 @@ DECLARE
   former_end constant integer := octet_length(former) - p_end;
   new_end constant integer := octet_length(new) - p_end;
 BEGIN
-  RETURN app.begins_character(former, p_start) AND app.begins_character(new, p_start)
+  RETURN p_start BETWEEN 0 AND least(former_end, new_end) AND p_end >= 0
+    AND app.begins_character(former, p_start) AND app.begins_character(new, p_start)
     AND app.begins_character(former, former_end) AND app.begins_character(new, new_end)
     AND substr(former, 1, p_start) = substr(new, 1, p_start) AND substr(former, former_end + 1) = substr(new, new_end + 1);
 END
@@ -2599,7 +2602,7 @@ BEGIN
       text := convert_to(one.former, 'UTF8');
     ELSE
       rest := octet_length(text) - one."end";
-      IF NOT (app.begins_character(text, one.start) AND app.begins_character(text, rest)) THEN
+      IF one.start < 0 OR rest < one.start OR NOT (app.begins_character(text, one.start) AND app.begins_character(text, rest)) THEN
         RETURN false;
       END IF;
       text := substr(text, 1, one.start) || convert_to(one.former, 'UTF8') || substr(text, rest + 1);

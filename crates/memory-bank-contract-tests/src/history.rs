@@ -298,6 +298,29 @@ pub async fn a_former_name_does_not_erase_the_document_that_has_another_one_now(
     assert_eq!(versions(&p, "b.md").await.len(), 2);
 }
 
+/// Where a system does not tell letter case apart, the two are one folder.
+pub async fn the_last_document_of_a_folder_moves_into_one_that_differs_only_by_case(p: Project) {
+    if cfg!(any(windows, target_os = "macos")) {
+        return;
+    }
+    p.write("sub/deep/a.md", "one").await;
+    rename(&p, "sub/deep/a.md", "Sub/b.md").await;
+    assert_eq!(p.text("Sub/b.md").await.as_deref(), Some("one"));
+    assert_eq!(versions(&p, "Sub/b.md").await.len(), 2);
+    p.write("Sub/c.md", "stays").await;
+    let (from, to) = (path("Sub/b.md"), path("sub/a.md"));
+    let mut back = |drafts: &mut Drafts| {
+        drafts.delete(&from)?;
+        drafts.set(&to, "one".to_owned())
+    };
+    let refused =
+        p.bank.edit(&p.caller, &[from.clone(), to.clone()], &mut back).await.unwrap_err().to_string();
+    assert!(refused.contains("only by letter case"), "{refused}");
+    delete(&p, "Sub/c.md").await;
+    rename(&p, "Sub/b.md", "sub/a.md").await;
+    assert_eq!(p.text("sub/a.md").await.as_deref(), Some("one"));
+}
+
 /// Writes a document after its history was erased: none of the numbers from before means another text.
 async fn expect_new_numbers(p: &Project, name: &str, former: &[i64]) {
     p.write(name, "written after the erasure").await;

@@ -13,9 +13,6 @@ const NAME: &str = "log.md";
 /// A project with an owner, whose document has six versions, and an editor.
 async fn with_versions() -> (Bench, Caller, Caller, Vec<String>) {
     let bench = Bench::new().await;
-    if let Ok(sql) = std::fs::read_to_string("/tmp/hist15-old.sql") {
-        bench.test.psql(&sql);
-    }
     let owner = bench.tenant("alice", "demo").await;
     let editor = bench.member("mallory", "demo", Role::Editor).await;
     let mut texts: Vec<String> = Vec::new();
