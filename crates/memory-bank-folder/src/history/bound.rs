@@ -63,3 +63,51 @@ fn bind(dir: &BankDir, name: String, key: &Seal, seal: &Seal) -> io::Result<()> 
     let name = file.into_name();
     dir.replace_history(&name, &new)
 }
+
+#[cfg(test)]
+mod tests {
+    use memory_bank_core::clock::SystemEntropy;
+    use memory_bank_core::document::DocumentPath;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::history::record::tests::{NAME, record};
+
+    fn append(dir: &BankDir, number: i64, seal: &Seal) {
+        let path = DocumentPath::parse(NAME).unwrap();
+        let mut file = HistoryFile::open(dir, &path, Some(seal), true).unwrap();
+        file.append(record(number), seal).unwrap();
+    }
+
+    fn owned(dir: &BankDir, seal: &Seal) -> Vec<bool> {
+        let path = DocumentPath::parse(NAME).unwrap();
+        let mut file = HistoryFile::open(dir, &path, Some(seal), false).unwrap();
+        file.contents(Some(seal)).unwrap().records.iter().map(|record| record.is_own).collect()
+    }
+
+    #[test]
+    fn records_of_an_earlier_program_get_the_seal_of_their_bank_once() {
+        let key = Seal::new(&SystemEntropy);
+        let banks = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+        let [one, other] = banks.each_ref().map(|bank| BankDir::open(bank.path()).unwrap());
+        append(&one, 1, &key);
+        append(&one, 2, &key);
+        assert!(seal_to_read(&one, &key).unwrap().is_none());
+        let seal = seal_for_writing(&one, &key, &SystemEntropy).unwrap();
+        assert_eq!(owned(&one, &seal), [true, true]);
+        append(&one, 3, &seal);
+        assert_eq!(owned(&one, &seal_to_read(&one, &key).unwrap().unwrap()), [true, true, true]);
+        // What comes later from elsewhere stays foreign, in the old form and in the new one.
+        let (others, file) = (seal_for_writing(&other, &key, &SystemEntropy).unwrap(), file_of(&one));
+        for sealed in [&key, &others] {
+            one.replace_history(&file, b"").unwrap();
+            append(&one, 1, sealed);
+            seal_for_writing(&one, &key, &SystemEntropy).unwrap();
+            assert_eq!(owned(&one, &seal), [false]);
+        }
+    }
+
+    fn file_of(dir: &BankDir) -> String {
+        dir.history_files(MAX_FILES, ENDING).unwrap().pop().unwrap().0
+    }
+}

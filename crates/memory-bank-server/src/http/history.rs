@@ -102,7 +102,8 @@ async fn list_of(request: &RestRequest, query: ListVersions) -> Result<VersionLi
         (Some(_), Some(_)) => {
             return Err(Refusal::Malformed("give `filename` or a session as `by`, not both".to_owned()));
         }
-        (Some(name), None) => Subject::Name(document(name)?),
+        (Some(name), None) if query.include_former => Subject::Name(document(name)?),
+        (Some(name), None) => Subject::Document(document(name)?),
         (None, Some(session)) => Subject::Session(session.to_string()),
         (None, None) => Subject::Project,
     };

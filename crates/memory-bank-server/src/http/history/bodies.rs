@@ -19,6 +19,8 @@ pub(crate) struct ListVersions {
     #[serde(deserialize_with = "filled")]
     #[param(min_length = 1)]
     pub(super) filename: Option<String>,
+    /// With `filename`: whether versions of deleted documents that had the name before are listed, too, with their `documentId`.
+    pub(super) include_former: bool,
     /// The changes of this entity of the graph, its observations and its relations instead: its name or id. Not with `filename`.
     #[serde(deserialize_with = "filled")]
     #[param(min_length = 1)]
