@@ -2512,8 +2512,8 @@ BEGIN
     kept_start := split_part(change, '|', 4);
     IF kept_start < 0 OR kept_end < 0 OR kept_start + kept_end > least(added, gone)
       OR gone - kept_start - kept_end > greatest(1024, gone / 8)
-      -- An append, which is most changes of long texts, without copies of them.
-      OR NOT (CASE WHEN kept_start = gone THEN starts_with(NEW.content, OLD.content)
+      -- Most changes of long texts are appends: this compares without copies, and counts no characters as starts_with does.
+      OR NOT (CASE WHEN kept_start = gone THEN strpos(NEW.content, OLD.content) = 1
         ELSE app.keeps_ends(OLD.content, NEW.content, kept_start, kept_end) END) THEN
       PERFORM app.add_version(NEW, OLD.content, OLD.etag, 'changed');
     ELSE
