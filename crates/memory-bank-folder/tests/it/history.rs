@@ -106,8 +106,7 @@ pub(crate) fn some(texts: &[&str]) -> Vec<Option<String>> {
 /// The only file of the history.
 pub(crate) fn file(kept: &Kept) -> PathBuf {
     let files = std::fs::read_dir(kept.root.path().join("memory-bank/.mbmcp/history")).unwrap();
-    let paths = files.map(|file| file.unwrap().path());
-    paths.filter(|path| path.extension().is_some_and(|end| end == "log")).min().unwrap()
+    files.map(|one| one.unwrap().path()).find(|one| one.extension().is_some_and(|end| end == "log")).unwrap()
 }
 
 pub(crate) fn document(kept: &Kept, name: &str) -> PathBuf {
