@@ -2511,7 +2511,10 @@ BEGIN
   ELSE
     kept_start := split_part(change, '|', 4);
     IF kept_start < 0 OR kept_end < 0 OR kept_start + kept_end > least(added, gone)
-      OR gone - kept_start - kept_end > greatest(1024, gone / 8) THEN
+      OR gone - kept_start - kept_end > greatest(1024, gone / 8)
+      -- Most changes of long texts are appends: this compares without copies, and counts no characters as starts_with does.
+      OR NOT (CASE WHEN kept_start = gone THEN strpos(NEW.content, OLD.content) = 1
+        ELSE app.keeps_ends(OLD.content, NEW.content, kept_start, kept_end) END) THEN
       PERFORM app.add_version(NEW, OLD.content, OLD.etag, 'changed');
     ELSE
       INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes,
@@ -2553,15 +2556,75 @@ $$;
 --   kind|tool|session|kept_start|kept_end   the numbers, as in app.document_versions, if one document is changed. `kind` replaces
 --                                           the kind that the trigger would note. Each part may be empty
 --   *|tool|session||                        app.current_versions has the versions of changed documents, by their names, as JSON
---   -                                       no history is kept
+--   -                                       no history is kept. A document that has versions gets one more all the same, with the
+--                                           tool -, so that those before it can be read
 --
 -- The tool of an undo has what it took back after its name, as the server reads it back: history-….
 --
 -- Without the setting (an operator's statement, a server of an earlier version) the whole former text is stored.
 
+-- Whether a text has so many bytes at its beginning and at its end from the former one, and no character is cut. What a server claims
+-- of a change is checked so, since the versions before it are read back through it.
+CREATE OR REPLACE FUNCTION app.keeps_ends(p_former text, p_new text, p_start integer, p_end integer) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  former constant bytea := convert_to(p_former, 'UTF8');
+  new constant bytea := convert_to(p_new, 'UTF8');
+  former_end constant integer := octet_length(former) - p_end;
+  new_end constant integer := octet_length(new) - p_end;
+BEGIN
+  RETURN p_start BETWEEN 0 AND least(former_end, new_end) AND p_end >= 0
+    AND app.begins_character(former, p_start) AND app.begins_character(new, p_start)
+    AND app.begins_character(former, former_end) AND app.begins_character(new, new_end)
+    AND substr(former, 1, p_start) = substr(new, 1, p_start) AND substr(former, former_end + 1) = substr(new, new_end + 1);
+END
+$$;
+
+-- Whether the steps back of versions as app.current_versions has them make the former text of the new one.
+CREATE OR REPLACE FUNCTION app.leads_to(p_former text, p_new text, p_versions jsonb) RETURNS boolean
+LANGUAGE plpgsql IMMUTABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  text bytea := convert_to(p_new, 'UTF8');
+  rest integer;
+  one record;
+BEGIN
+  FOR one IN
+    SELECT v.start, v."end", v.former, v."formerEtag" IS NULL AS is_creation
+    FROM jsonb_array_elements(p_versions) WITH ORDINALITY AS w (version, place), LATERAL jsonb_to_record(w.version) AS v (
+      "formerEtag" text, start integer, "end" integer, former text)
+    ORDER BY w.place DESC
+  LOOP
+    IF one.is_creation THEN
+      RETURN p_former IS NULL;
+    ELSIF one.start = 0 AND one."end" = 0 THEN
+      text := convert_to(one.former, 'UTF8');
+    ELSE
+      rest := octet_length(text) - one."end";
+      IF one.start < 0 OR rest < one.start OR NOT (app.begins_character(text, one.start) AND app.begins_character(text, rest)) THEN
+        RETURN false;
+      END IF;
+      text := substr(text, 1, one.start) || convert_to(one.former, 'UTF8') || substr(text, rest + 1);
+    END IF;
+  END LOOP;
+  RETURN coalesce(text = convert_to(p_former, 'UTF8'), false);
+END
+$$;
+
+-- Whether versions of a document would be lost with its present text: it has some, and the newest is no deletion and was not made to
+-- keep them.
+CREATE OR REPLACE FUNCTION app.is_followed(p_project uuid, p_document uuid) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT coalesce((
+    SELECT NOT (v.kind = 'deleted' OR v.tool IS NOT DISTINCT FROM '-' AND v.kept_start = 0 AND v.kept_end = 0 AND v.former IS NOT NULL)
+    FROM app.document_versions v WHERE v.project_id = p_project AND v.document_id = p_document ORDER BY v.version DESC LIMIT 1), false)
+$$;
+
 -- Whether versions as app.current_versions has them lead from the new text of a document back to the former one: by etags and
--- lengths, without a look at the texts, which would make each write slower. So no text that somebody made up is ever shown as one of
--- another user: what is read back must have the etag of the former row.
+-- lengths first. So no text that somebody made up is ever shown as one of another user: what is read back must have the etag of the
+-- former row.
 CREATE OR REPLACE FUNCTION app.leads_back(p_new public.documents, p_former_bytes integer, p_former_etag text, p_versions jsonb)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
@@ -2597,7 +2660,7 @@ DECLARE
 BEGIN
   IF starts_with(change, '*') THEN
     listed := nullif(current_setting('app.current_versions', true), '')::jsonb -> p_new.path;
-    IF NOT app.leads_back(p_new, octet_length(p_former), p_former_etag, listed) THEN
+    IF NOT (app.leads_back(p_new, octet_length(p_former), p_former_etag, listed) AND app.leads_to(p_former, p_new.content, listed)) THEN
       listed := NULL;
     END IF;
   END IF;
@@ -2611,13 +2674,14 @@ BEGIN
         WHEN place = 1 AND (v ->> 'start')::integer = 0 AND (v ->> 'end')::integer = 0 THEN convert_to(p_former, 'UTF8')
         ELSE convert_to(v ->> 'former', 'UTF8') END
     FROM jsonb_array_elements(listed) WITH ORDINALITY AS one (v, place);
-  ELSIF (change <> '-' OR change IS NULL) AND p_new.content IS DISTINCT FROM p_former THEN
+  ELSIF p_new.content IS DISTINCT FROM p_former
+    AND (change IS DISTINCT FROM '-' OR p_former IS NOT NULL AND app.is_followed(p_new.project_id, p_new.id)) THEN
     INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes, kind, tool, path,
       etag, former_etag, former)
     VALUES (p_new.project_id, p_new.id, p_new.version, greatest(now(), p_new.updated_at), usr, key,
       nullif(split_part(change, '|', 3), '')::uuid,
-      octet_length(p_new.content), coalesce(nullif(nullif(split_part(change, '|', 1), '*'), ''), p_kind),
-      nullif(split_part(change, '|', 2), ''), p_new.path, p_new.etag, p_former_etag, convert_to(p_former, 'UTF8'));
+      octet_length(p_new.content), coalesce(nullif(split_part(translate(change, '*-', ''), '|', 1), ''), p_kind),
+      CASE WHEN change = '-' THEN '-' ELSE nullif(split_part(change, '|', 2), '') END, p_new.path, p_new.etag, p_former_etag, convert_to(p_former, 'UTF8'));
   END IF;
 END
 $$;
@@ -2699,7 +2763,7 @@ AS $$
 DECLARE
   change constant text := current_setting('app.current_change', true);
 BEGIN
-  IF change <> '-' OR change IS NULL THEN
+  IF EXISTS (SELECT FROM gone) THEN
     INSERT INTO app.document_versions (project_id, document_id, version, at, user_id, key_id, session_id, bytes, kind, tool, path,
       former_etag, former)
     SELECT g.project_id, g.id, g.version + 1, greatest(now(), g.updated_at),
@@ -2707,7 +2771,8 @@ BEGIN
       nullif(current_setting('app.current_key_id', true), '')::uuid,
       nullif(split_part(change, '|', 3), '')::uuid, 0, 'deleted', nullif(split_part(change, '|', 2), ''), g.path, g.etag,
       convert_to(g.content, 'UTF8')
-    FROM gone g WHERE EXISTS (SELECT FROM public.projects p WHERE p.id = g.project_id);
+    FROM gone g WHERE EXISTS (SELECT FROM public.projects p WHERE p.id = g.project_id)
+      AND (change IS DISTINCT FROM '-' OR app.is_followed(g.project_id, g.id));
   END IF;
   RETURN NULL;
 END
@@ -2733,22 +2798,34 @@ AS $$
       WHERE v.project_id = p_project AND v.path = ANY (p_paths) AND v.kind <> 'changed' ORDER BY v.at DESC, v.version DESC LIMIT 1))
 $$;
 
+-- The same, and after it the deleted documents that had one of these names before, the last one first: at most p_most of all, or
+-- all if it is NULL.
+CREATE OR REPLACE FUNCTION app.documents_named(p_project uuid, p_paths text[], p_most integer) RETURNS uuid[]
+LANGUAGE sql STABLE SECURITY INVOKER SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT array_agg(f.document_id ORDER BY f.place) FROM (
+    SELECT n.document_id, row_number() OVER (ORDER BY n.is_first DESC, n.at DESC, n.document_id) AS place
+    FROM (
+      SELECT app.document_named(p_project, p_paths) AS document_id, true AS is_first, NULL::timestamptz AS at
+      UNION ALL
+      SELECT v.document_id, false, max(v.at) FROM app.document_versions v
+      WHERE v.project_id = p_project AND v.path = ANY (p_paths) AND v.kind <> 'changed'
+        AND v.document_id <> app.document_named(p_project, p_paths)
+        AND NOT EXISTS (SELECT FROM public.documents d WHERE d.project_id = p_project AND d.id = v.document_id)
+      GROUP BY v.document_id
+    ) AS n WHERE n.document_id IS NOT NULL
+  ) AS f WHERE p_most IS NULL OR f.place <= p_most
+$$;
+
 -- A page of versions, newest first, with the names of their users and the prefixes of their keys, which members may not read
--- otherwise. Needs the right to read. p_document: of this document only; p_after…: after this place of the list. Of an imported
+-- otherwise. Needs the right to read. p_documents: of these documents only; p_after…: after this place of the list. Of an imported
 -- version the author is as the source named it, and no key of the project is its key.
 --
--- A function that an earlier script of this version made returns one column less.
+-- Functions that an earlier script of this version made have other columns or arguments.
 DROP FUNCTION IF EXISTS app.document_chain(uuid, bigint, integer, bigint);
-DO $$
-BEGIN
-  IF pg_get_function_result(to_regprocedure(
-    'app.list_versions(uuid,bigint,uuid,timestamptz,timestamptz,text,timestamptz,bigint,uuid,integer)')) NOT LIKE '%imported%' THEN
-    DROP FUNCTION app.list_versions(uuid, bigint, uuid, timestamptz, timestamptz, text, timestamptz, bigint, uuid, integer);
-  END IF;
-END
-$$;
+DROP FUNCTION IF EXISTS app.list_versions(uuid, bigint, uuid, timestamptz, timestamptz, text, timestamptz, bigint, uuid, integer);
 CREATE OR REPLACE FUNCTION app.list_versions(
-  p_document uuid, p_version bigint, p_session uuid, p_since timestamptz, p_until timestamptz, p_by text, p_after timestamptz,
+  p_documents uuid[], p_version bigint, p_session uuid, p_since timestamptz, p_until timestamptz, p_by text, p_after timestamptz,
   p_after_version bigint, p_after_document uuid, p_most integer
 ) RETURNS TABLE (
   document_id uuid, version bigint, at timestamptz, author text, key_id uuid, key_prefix text, session_id uuid, bytes integer,
@@ -2770,7 +2847,7 @@ BEGIN
   FROM (
     SELECT v.*, coalesce(u.name, v.claimed_author) AS author
     FROM app.document_versions v LEFT JOIN public.users u ON u.id = v.user_id
-    WHERE v.project_id = project AND (p_document IS NULL OR v.document_id = p_document)
+    WHERE v.project_id = project AND (p_documents IS NULL OR v.document_id = ANY (p_documents))
       AND (p_version IS NULL OR v.version = p_version)
       AND (p_session IS NULL OR v.session_id = p_session)
       AND (p_since IS NULL OR v.at >= p_since) AND (p_until IS NULL OR v.at < p_until)
@@ -2887,7 +2964,14 @@ BEGIN
 END
 $$;
 
--- Erases the versions of a document, for an owner; notes it in the audit log. The current text stays. Of a deleted document the
+-- Forgets the replies that are stored for clients that reconnect: they may show what an owner erases.
+CREATE OR REPLACE FUNCTION app.forget_replies(p_project uuid) RETURNS void
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+  DELETE FROM public.mcp_events e WHERE e.project_id = p_project
+$$;
+
+-- Erases the versions of a document, for an owner, and the stored replies of the project; notes it in the audit log. The current text stays. Of a deleted document the
 -- deletion stays, without its text: a new document of the name continues its numbers, so none of them ever means another text.
 CREATE OR REPLACE FUNCTION app.erase_history(p_document uuid) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -2912,6 +2996,7 @@ BEGIN
     last.kept_end := 0;
     INSERT INTO app.document_versions SELECT last.*;
   END IF;
+  PERFORM app.forget_replies(project);
   IF removed > 0 THEN
     PERFORM app.audit('history.erased', project, last.path, jsonb_build_object('versions', removed));
   END IF;
@@ -3122,6 +3207,7 @@ BEGIN
   ORDER BY h.number DESC LIMIT 1;
   DELETE FROM app.graph_history h WHERE h.project_id = project AND (h.entity_id = p_entity OR h.other_id = p_entity);
   GET DIAGNOSTICS removed = ROW_COUNT;
+  PERFORM app.forget_replies(project);
   IF removed > 0 THEN
     PERFORM app.audit('history.erased', project, coalesce(name, p_entity), jsonb_build_object('changes', removed));
   END IF;
@@ -4053,9 +4139,9 @@ BEGIN
         'allow_identity', 'note_member_by_hand', 'audit_identity']), owner
       UNION ALL SELECT 'tokens_of_key', 'app_server, ' || owner
       UNION ALL SELECT unnest(ARRAY['oauth_keep_newest', 'oauth_is_live', 'oauth_issue', 'oauth_sign_in_of', 'is_unused_grant', 'within_role', 'end_grant', 'find_outside_user',
-        'add_version', 'begins_character', 'shared_ends', 'text_before', 'joined_version', 'replace_version', 'leads_back', 'history_start', 'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
+        'add_version', 'keeps_ends', 'leads_to', 'is_followed', 'forget_replies', 'begins_character', 'shared_ends', 'text_before', 'joined_version', 'replace_version', 'leads_back', 'history_start', 'note_mapping', 'mapped_user', 'is_mapped', 'identity_hash']), NULL
       UNION ALL SELECT unnest(ARRAY['list_vectors', 'forget_vectors']), owner
-      UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'key_bound', 'replace_own_key', 'document_named', 'list_versions',
+      UNION ALL SELECT unnest(ARRAY['prune_backups', 'note_audit', 'own_key_hash', 'key_bound', 'replace_own_key', 'document_named', 'documents_named', 'list_versions',
         'document_chain', 'authors_of', 'import_versions', 'erase_history', 'list_graph_changes', 'graph_item_changes', 'import_graph_changes', 'erase_graph_history',
         'graph_name', 'graph_row']), 'app_user'
       UNION ALL SELECT unnest(ARRAY[

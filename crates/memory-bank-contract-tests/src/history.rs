@@ -245,6 +245,82 @@ pub async fn an_erased_history_is_gone_and_the_text_stays(p: Project) {
     assert_eq!(text(&p, "a.md", after.last().unwrap().number).await.as_deref(), Some("more"));
 }
 
+pub async fn a_name_that_another_document_got_shows_and_erases_the_deleted_ones_that_had_it(p: Project) {
+    p.write("plan.md", "A").await;
+    rename(&p, "plan.md", "old.md").await;
+    p.write("plan.md", "SECRET").await;
+    p.write("other.md", "x").await;
+    delete(&p, "plan.md").await;
+    rename(&p, "old.md", "plan.md").await;
+    let named = page(&p, &query(Subject::Name(path("plan.md")))).await;
+    let own = named.document.clone().unwrap();
+    let (mine, others): (Vec<Version>, Vec<Version>) =
+        named.versions.into_iter().partition(|version| version.document == own);
+    let mut expected = versions(&p, "plan.md").await;
+    expected.reverse();
+    assert_eq!(mine, expected);
+    let kinds: Vec<VersionKind> = others.iter().map(|version| version.kind).collect();
+    assert_eq!(kinds, [VersionKind::Deleted, VersionKind::Created]);
+    let secret = &others[1];
+    let read =
+        async || p.other.read_version_of(&p.caller, &secret.document, &path("plan.md"), secret.number).await;
+    assert_eq!(read().await.unwrap().text.as_deref(), Some("SECRET"));
+    // Pages of a name go through all of its documents.
+    let mut paged = VersionQuery { limit: 2, ..query(Subject::Name(path("plan.md"))) };
+    let mut listed = 0;
+    loop {
+        let page = page(&p, &paged).await;
+        assert_eq!(page.document.as_ref(), Some(&own));
+        listed += page.versions.len();
+        paged.after = page.next;
+        if paged.after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, mine.len() + others.len());
+    assert_eq!(p.bank.erase(&p.caller, &path("plan.md")).await.unwrap(), listed as u64);
+    assert_eq!(p.text("plan.md").await.as_deref(), Some("A"));
+    assert!(read().await.ok().and_then(|found| found.text).is_none());
+    let left = page(&p, &query(Subject::Project)).await.versions;
+    assert!(left.iter().all(|version| version.etag != Some(Etag::of("SECRET"))), "{left:?}");
+    assert_eq!(versions(&p, "other.md").await.len(), 1);
+    // Numbers of the deleted document name no other text.
+    delete(&p, "plan.md").await;
+    p.write("plan.md", "new").await;
+    assert!(read().await.ok().and_then(|found| found.text).is_none());
+}
+
+pub async fn a_former_name_does_not_erase_the_document_that_has_another_one_now(p: Project) {
+    p.write("a.md", "one").await;
+    rename(&p, "a.md", "b.md").await;
+    p.write("a.md", "two").await;
+    assert_eq!(p.bank.erase(&p.caller, &path("a.md")).await.unwrap(), 1);
+    assert_eq!(versions(&p, "b.md").await.len(), 2);
+}
+
+/// Where a system does not tell letter case apart, the two are one folder.
+pub async fn the_last_document_of_a_folder_moves_into_one_that_differs_only_by_case(p: Project) {
+    if cfg!(any(windows, target_os = "macos")) {
+        return;
+    }
+    p.write("sub/deep/a.md", "one").await;
+    rename(&p, "sub/deep/a.md", "Sub/b.md").await;
+    assert_eq!(p.text("Sub/b.md").await.as_deref(), Some("one"));
+    assert_eq!(versions(&p, "Sub/b.md").await.len(), 2);
+    p.write("Sub/c.md", "stays").await;
+    let (from, to) = (path("Sub/b.md"), path("sub/a.md"));
+    let mut back = |drafts: &mut Drafts| {
+        drafts.delete(&from)?;
+        drafts.set(&to, "one".to_owned())
+    };
+    let refused =
+        p.bank.edit(&p.caller, &[from.clone(), to.clone()], &mut back).await.unwrap_err().to_string();
+    assert!(refused.contains("only by letter case"), "{refused}");
+    delete(&p, "Sub/c.md").await;
+    rename(&p, "Sub/b.md", "sub/a.md").await;
+    assert_eq!(p.text("sub/a.md").await.as_deref(), Some("one"));
+}
+
 /// Writes a document after its history was erased: none of the numbers from before means another text.
 async fn expect_new_numbers(p: &Project, name: &str, former: &[i64]) {
     p.write(name, "written after the erasure").await;

@@ -160,6 +160,9 @@ macro_rules! contract_tests {
             a_deleted_document_keeps_its_history_and_comes_back, a_long_history_is_rebuilt_and_paged,
             concurrent_edits_are_a_version_each, one_edit_of_several_documents_is_a_version_of_each,
             an_erased_history_is_gone_and_the_text_stays, numbers_of_an_erased_history_name_no_other_text,
+            a_name_that_another_document_got_shows_and_erases_the_deleted_ones_that_had_it,
+            a_former_name_does_not_erase_the_document_that_has_another_one_now,
+            the_last_document_of_a_folder_moves_into_one_that_differs_only_by_case,
             an_unknown_document_or_version_is_named,
             a_restored_backup_adds_versions);
         $crate::contract_tests!(@module $fresh, graph_history:

@@ -100,10 +100,13 @@ impl Sequence<'_> {
         format!("{}/{name}.md", self.folder)
     }
 
-    /// Whether there is a document of this name, or could be one.
-    async fn is_possible(&self, name: &str) -> bool {
+    /// Whether there is a document of this name, or could be one, also while a document leaves its name.
+    async fn is_possible(&self, name: &str, left: Option<&str>) -> bool {
         for other in [0, NAMES - 1].map(|number| self.name(number)) {
-            if path(name).clashes_with(&other) && self.p.text(&other).await.is_some() {
+            if left != Some(other.as_str())
+                && path(name).clashes_with(&other)
+                && self.p.text(&other).await.is_some()
+            {
                 return false;
             }
         }
@@ -111,7 +114,7 @@ impl Sequence<'_> {
     }
 
     async fn write(&self, caller: &Caller, number: u128, name: &str, text: &str) {
-        if self.is_possible(name).await {
+        if self.is_possible(name, None).await {
             write(self.p, caller, number, name, text).await;
         }
     }
@@ -197,9 +200,9 @@ impl Sequence<'_> {
         self.record().await;
     }
 
-    /// Whether it was renamed: to a free name. A store in a folder refuses to move the last document of `sub` into `Sub`.
+    /// Whether it was renamed: to a free name. The last document of `sub` may move into `Sub`.
     async fn rename(&self, caller: &Caller, number: u128, from: &str, to: &str) -> bool {
-        let is_free = self.p.text(to).await.is_none() && self.is_possible(to).await;
+        let is_free = self.p.text(to).await.is_none() && self.is_possible(to, Some(from)).await;
         let is_possible = from != to && is_free && self.p.text(from).await.is_some();
         if is_possible {
             rename(self.p, caller, number, from, to).await;

@@ -89,6 +89,7 @@ impl ApprovedFolders {
         let name = state_folder::name_for(&self.project);
         let lock = dir.open_lock(&format!("{name}.lock")).map_err(cannot())?;
         wait_for(deadline, || lock.try_lock())?;
+        state_folder::mark_new(&dir, &state.path().join(FOLDER), &self.project).map_err(cannot())?;
         let mut paths = self.read(&dir)?;
         if !change(&mut paths) {
             return Ok(());
@@ -109,7 +110,9 @@ impl ApprovedFolders {
             && let Some(state) = &self.state
         {
             let path = state.path().join(FOLDER).join(&name);
-            state_folder::check_file(dir, &name, &path, &self.project).map_err(damaged)?;
+            state_folder::check_file(dir, &name, &path, &self.project)
+                .and_then(|()| state_folder::check_made_here(dir, &state.path().join(FOLDER), &self.project))
+                .map_err(damaged)?;
         }
         match dir.read_up_to(&name, FILE_BYTES)? {
             FileRead::Missing => Ok(BTreeSet::new()),
@@ -126,5 +129,28 @@ impl ApprovedFolders {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn an_approval_that_came_with_an_unversioned_project_opens_nothing() {
+        let temp = TempDir::new().unwrap();
+        let folders =
+            || ApprovedFolders::new(temp.path(), Some(StateFolder::new(temp.path().join(".state"))));
+        folders().add("/elsewhere");
+        assert!(folders().holds("/elsewhere"), "made here, so it is trusted");
+        let (packed, stores) = (temp.path().join("packed"), temp.path().join(".state/stores"));
+        std::fs::rename(&stores, &packed).unwrap();
+        std::fs::create_dir(&stores).unwrap();
+        for file in std::fs::read_dir(&packed).unwrap().map(Result::unwrap) {
+            std::fs::copy(file.path(), stores.join(file.file_name())).unwrap();
+        }
+        assert!(!folders().holds("/elsewhere"));
     }
 }

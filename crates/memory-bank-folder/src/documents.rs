@@ -41,12 +41,16 @@ impl DocumentStore for FolderBank {
             if journal::is_pending(&dir) { Ok(None) } else { entries(&dir).map(Some) }
         })
         .await?;
-        if let Some(listed) = listed {
-            return Ok(listed);
-        }
-        // A change is running, or was interrupted: read its documents together.
-        let guard = self.lock.shared().await?;
-        blocking(move || entries(guard.dir())).await
+        let listed = match listed {
+            Some(listed) => listed,
+            None => {
+                // A change is running, or was interrupted: read its documents together.
+                let guard = self.lock.shared().await?;
+                blocking(move || entries(guard.dir())).await?
+            }
+        };
+        self.compare_names_with_history(&listed);
+        Ok(listed)
     }
 
     async fn read(&self, _caller: &Caller, paths: &[DocumentPath]) -> Result<Vec<ReadOutcome>, StoreError> {

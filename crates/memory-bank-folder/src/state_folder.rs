@@ -66,6 +66,66 @@ impl StateFolder {
     }
 }
 
+/// Shows that a folder was made on this machine.
+const MADE_HERE: &str = "made-here";
+
+/// Makes such a mark where a folder of a state folder in the project is new, with nothing but locks in it. What a project brings along
+/// has none: an archive sets neither the number of a file nor the time at which it was made.
+pub(crate) fn mark_new(dir: &BankDir, path: &Path, project: &Path) -> io::Result<()> {
+    if !is_in(path, project)? || dir.names_in("").iter().any(|name| !name.ends_with(".lock")) {
+        return Ok(());
+    }
+    let mut options = cap_std::fs::OpenOptions::new();
+    let mut file = dir.open_file(MADE_HERE, options.write(true).create_new(true))?.into_std();
+    let own = identity(dir, &file)?;
+    io::Write::write_all(&mut file, own.as_bytes())?;
+    file.sync_all()
+}
+
+/// Whether data in a folder of the state folder can be of this machine: the state folder is not in the project, or the folder was made
+/// here.
+///
+/// # Errors
+/// It cannot; the message has the reason and the remedy.
+pub(crate) fn check_made_here(dir: &BankDir, path: &Path, project: &Path) -> Result<(), String> {
+    let is_made_here = || -> io::Result<bool> {
+        if !is_in(path, project)? {
+            return Ok(true);
+        }
+        let mut options = cap_std::fs::OpenOptions::new();
+        let file = match dir.open_file(MADE_HERE, options.read(true)) {
+            Ok(file) => file.into_std(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let own = identity(dir, &file)?;
+        let mut found = String::new();
+        io::Read::read_to_string(&mut io::Read::take(file, 256), &mut found)?;
+        Ok(found == own)
+    };
+    match is_made_here() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(
+            "the state folder is in the project and was not made on this machine, so it may be another person's; remove it, or name a \
+             folder elsewhere with `--state-dir`"
+                .to_owned(),
+        ),
+        Err(error) => Err(reason(&error)),
+    }
+}
+
+fn is_in(path: &Path, project: &Path) -> io::Result<bool> {
+    let project = fs_err::canonicalize(project).unwrap_or_else(|_| project.to_owned());
+    Ok(fs_err::canonicalize(path)?.starts_with(project))
+}
+
+/// The number of the mark in the file system, and the time at which it was made there.
+fn identity(dir: &BankDir, file: &std::fs::File) -> io::Result<String> {
+    let inode = dir.stamp_own(MADE_HERE).map(|stamp| stamp.inode).ok_or(io::ErrorKind::NotFound)?;
+    let made = file.metadata()?.created()?.duration_since(std::time::UNIX_EPOCH).map_err(io::Error::other)?;
+    Ok(format!("{inode} {}\n", made.as_nanos()))
+}
+
 /// A file name for data of the folder at this canonical path.
 pub(crate) fn name_for(path: &Path) -> String {
     KeyHash::of(path.as_os_str().as_encoded_bytes()).to_hex().chars().take(32).collect()

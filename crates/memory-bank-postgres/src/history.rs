@@ -24,7 +24,11 @@ use crate::database::Database;
 use crate::documents::{document_of, entry_of, names_of};
 use crate::tenant::{Query, Value};
 
+/// The document of a name; and with it the deleted ones that had the name before, at most so many.
 const NAMED: &str = "SELECT app.document_named($1, $2)";
+const ALL_NAMED: &str = "SELECT app.documents_named($1, $2, $3)";
+/// The most documents of one name in a list.
+const MAX_DOCUMENTS: i32 = 200;
 const LIST: &str = "SELECT document_id, version, at, author, key_id, key_prefix, session_id, bytes, kind, tool, path, former_path, \
     etag, former_etag, replaced, former_bytes, imported FROM app.list_versions($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 /// The same columns with the steps back, of the latest versions of a document.
@@ -65,7 +69,8 @@ const AT: &str = "WITH former AS (\
 const CURRENT: &str = "SELECT content, version FROM public.documents WHERE project_id = $1 AND id = $2";
 const TRIM: &str = "SELECT app.trim_history($1)";
 const STATE_BOUNDS: &str = "SELECT app.state_history_bounds($1, $2)";
-const ERASE: &str = "SELECT app.erase_history($1)";
+const ERASE: &str =
+    "SELECT coalesce(sum(app.erase_history(d)), 0)::bigint FROM unnest($1::uuid[]) AS named (d)";
 
 #[async_trait]
 impl HistoryStore for PostgresBank {
@@ -78,9 +83,10 @@ impl HistoryStore for PostgresBank {
         caller: &Caller,
         query: &VersionQuery,
     ) -> Result<VersionPage, HistoryError> {
-        let document = match &query.subject {
-            Subject::Document(path) => Some(self.document_named(caller, path).await?),
-            _ => None,
+        let documents = match &query.subject {
+            Subject::Document(path) => Some(vec![self.document_named(caller, path).await?]),
+            Subject::Name(path) => Some(self.documents_named(caller, path).await?),
+            Subject::Project | Subject::Session(_) => None,
         };
         let session = match &query.subject {
             // No session has another form of id.
@@ -97,7 +103,7 @@ impl HistoryStore for PostgresBank {
             None => (None, None, None),
         };
         let values: [Value<'_>; 10] = [
-            &document,
+            &documents,
             &None::<i64>,
             &session,
             &query.since,
@@ -111,16 +117,19 @@ impl HistoryStore for PostgresBank {
         let rows = self.database.read(caller, &[Query::new(LIST, &values)]).await?;
         let listed: Vec<Listed> = answer(&rows, 0).iter().map(listed).collect::<Result<_, _>>()?;
         let more = listed.len() > limit;
-        let mut page = VersionPage::default();
+        let document = documents.as_ref().and_then(|documents| documents.first());
+        let mut page = VersionPage { document: document.map(Uuid::to_string), ..VersionPage::default() };
         for one in listed.iter().take(limit) {
             page.versions.push(one.version.clone());
         }
         if more {
             page.next = listed.get(limit - 1).map(|last| last.version.place());
-        } else if let (Some(_), Some(first), None, None) =
-            (document, listed.last(), query.since, query.by.as_ref())
-        {
-            page.versions.extend(first.before_history());
+        } else if query.since.is_none() && query.by.is_none() {
+            // The oldest version of each.
+            for document in documents.iter().flatten() {
+                let first = listed.iter().rfind(|one| one.document == *document);
+                page.versions.extend(first.and_then(Listed::before_history));
+            }
         }
         Ok(page)
     }
@@ -199,16 +208,15 @@ impl HistoryStore for PostgresBank {
             return Err(StoreError::Denied.into());
         }
         let names = names_of(std::slice::from_ref(path));
-        let named: [Value<'_>; 2] = [&caller.project.0, &names];
+        let named: [Value<'_>; 3] = [&caller.project.0, &names, &None::<i32>];
         let (transaction, rows) =
-            self.database.begin(caller, &[Query::new(NAMED, &named)]).await.map_err(StoreError::from)?;
-        let document =
-            answer(&rows, 0).first().map(|row| column::<Option<Uuid>>(row, 0)).transpose()?.flatten();
-        let Some(document) = document else {
+            self.database.begin(caller, &[Query::new(ALL_NAMED, &named)]).await.map_err(StoreError::from)?;
+        let documents = named_in(answer(&rows, 0))?;
+        if documents.is_empty() {
             transaction.roll_back().await;
             return Err(HistoryError::NoDocument(path.clone()));
-        };
-        let rows = transaction.commit(&[Query::new(ERASE, &[&document])]).await.map_err(StoreError::from)?;
+        }
+        let rows = transaction.commit(&[Query::new(ERASE, &[&documents])]).await.map_err(StoreError::from)?;
         let erased: i64 = answer(&rows, 0).first().map_or(Ok(0), |row| column(row, 0))?;
         Ok(u64::try_from(erased).unwrap_or_default())
     }
@@ -254,6 +262,15 @@ impl PostgresBank {
         document.flatten().ok_or_else(|| HistoryError::NoDocument(path.clone()))
     }
 
+    /// The same, and after it the deleted documents that had the name before.
+    async fn documents_named(&self, caller: &Caller, path: &DocumentPath) -> Result<Vec<Uuid>, HistoryError> {
+        let names = names_of(std::slice::from_ref(path));
+        let named: [Value<'_>; 3] = [&caller.project.0, &names, &Some(MAX_DOCUMENTS)];
+        let rows = self.database.read(caller, &[Query::new(ALL_NAMED, &named)]).await?;
+        let documents = named_in(answer(&rows, 0))?;
+        if documents.is_empty() { Err(HistoryError::NoDocument(path.clone())) } else { Ok(documents) }
+    }
+
     async fn version_of(
         &self,
         caller: &Caller,
@@ -264,8 +281,10 @@ impl PostgresBank {
         let project = caller.project.0;
         let next = number.saturating_add(1);
         let none = (None::<Uuid>, None::<Timestamp>, None::<String>, None::<i64>);
-        let own = one(&document, &number, &none);
-        let after = one(&document, &next, &none);
+        let documents = [document];
+        let documents = &documents[..];
+        let own = one(&documents, &number, &none);
+        let after = one(&documents, &next, &none);
         let steps: [Value<'_>; 3] = [&project, &document, &number];
         let range: [Value<'_>; 2] = [&project, &document];
         let queries = [
@@ -296,10 +315,15 @@ impl PostgresBank {
     }
 }
 
+/// The documents of [`ALL_NAMED`].
+fn named_in(rows: &[Row]) -> Result<Vec<Uuid>, StoreError> {
+    Ok(rows.first().map(|row| column::<Option<Vec<Uuid>>>(row, 0)).transpose()?.flatten().unwrap_or_default())
+}
+
 type Nothing = (Option<Uuid>, Option<Timestamp>, Option<String>, Option<i64>);
 
 /// The values of [`LIST`] for one version.
-fn one<'a>(document: &'a Uuid, number: &'a i64, none: &'a Nothing) -> [Value<'a>; 10] {
+fn one<'a>(document: &'a &'a [Uuid], number: &'a i64, none: &'a Nothing) -> [Value<'a>; 10] {
     [document, number, &none.0, &none.1, &none.1, &none.2, &none.1, &none.3, &none.0, &1i32]
 }
 
@@ -380,7 +404,9 @@ fn listed(row: &Row) -> Result<Listed, StoreError> {
     let bytes = |at: usize| bytes_at(row, at);
     let kind = kind_of(column(row, 8)?)?;
     let document: Uuid = column(row, 0)?;
-    let (tool, undoes) = column::<Option<&str>>(row, 9)?.map(tool_and_mark).unzip();
+    // A version that only keeps those before it has no tool.
+    let tool = column::<Option<&str>>(row, 9)?.filter(|tool| *tool != "-");
+    let (tool, undoes) = tool.map(tool_and_mark).unzip();
     let version = Version {
         document: document.to_string(),
         number: column(row, 1)?,

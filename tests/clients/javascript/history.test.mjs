@@ -33,6 +33,38 @@ test("a folder keeps versions, shows and compares them, and brings one back, als
   assert.equal(JSON.parse((await server.ok("history", plan({ action: "erase" }))).text).erasedVersions, 5);
 });
 
+test("a deleted document whose name another one got is listed, shown, brought back beside it and erased by its name", async (t) => {
+  const { server } = await freshBank(t);
+  const json = async (tool, args) => JSON.parse((await server.ok(tool, args)).text);
+  const rename = (filename, newFilename) => server.ok("rename_memory_bank_file", { filename, newFilename });
+  await server.ok("write_memory_bank_file", plan({ content: "the first\n" }));
+  await rename("plan.md", "old.md");
+  await server.ok("write_memory_bank_file", plan({ content: "a secret\n" }));
+  await server.ok("delete_memory_bank_file", plan());
+  await rename("old.md", "plan.md");
+  const { versions } = await json("history", plan());
+  const other = versions.filter(({ documentId }) => documentId);
+  assert.deepEqual(other.map(({ kind }) => kind), ["deleted", "created"]);
+  assert.equal(versions.length, 5);
+  const { documentId, version } = other[1];
+  assert.equal((await json("history", plan({ action: "show", documentId, version }))).text, "a secret\n");
+  assert.match((await server.ok("history", plan({ action: "diff", documentId, version }))).text, /-a secret\n\+the first/);
+  const restore = plan({ action: "restore", documentId, version });
+  assert.match(await server.fails("history", restore), /is another document now/);
+  assert.match(await server.fails("history", plan({ documentId })), /`documentId` is for/);
+  assert.match(await server.fails("history", plan({ action: "erase", documentId })), /does not take `documentId`/);
+  await rename("plan.md", "kept.md");
+  await server.ok("history", restore);
+  assert.match((await server.ok("read_memory_bank_file", plan())).text, /a secret/);
+  await server.ok("delete_memory_bank_file", plan());
+  await rename("kept.md", "plan.md");
+  const { erasedVersions, note } = await json("history", plan({ action: "erase" }));
+  assert.ok(erasedVersions >= 7, String(erasedVersions));
+  assert.match(note, /copies in other documents/);
+  assert.match(await server.fails("history", plan({ action: "show", documentId, version })), /no version|no history/);
+  assert.match((await server.ok("read_memory_bank_file", plan())).text, /the first/);
+});
+
 test("an action that changes something refuses arguments that it would ignore", async (t) => {
   const { server } = await freshBank(t);
   for (const content of ["one\n", "two\n"]) await server.ok("write_memory_bank_file", plan({ content }));

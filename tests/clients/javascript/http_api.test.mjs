@@ -63,6 +63,13 @@ test("errors are problems that say what to do", async () => {
     [`search?query=${"x".repeat(1025)}`, 400],
     ["search?query=quokka&cursor=x", 404],
     ["history?filename=none.md", 404],
+    // An argument that nobody reads is a mistake.
+    ["history?sinse=2026-11-27", 400],
+    ["history/show?filename=none.md&version=1&until=2026-11-27", 400],
+    ["history/diff?filename=none.md&version=1&wiht=2", 400],
+    ["documents?most=3", 400],
+    ["search?query=quokka&most=3", 400],
+    ["digest?day=2026-11-27", 400],
     ["session", 401, null],
   ]) {
     const reply = key === null ? await server.fetch(`/api/v1/${path}`) : await get(path);

@@ -16,6 +16,8 @@ pub enum Subject {
     Project,
     /// The document that has this name, or that had it last; with its versions under former names.
     Document(DocumentPath),
+    /// The same, and the deleted documents that had this name before.
+    Name(DocumentPath),
     /// The changes of one session of a client.
     Session(String),
 }
@@ -73,6 +75,8 @@ pub struct VersionPlace {
 pub struct VersionPage {
     /// The versions, newest first.
     pub versions: Vec<Version>,
+    /// Of a list of a name: the store's own name of the document that has it, or that had it last.
+    pub document: Option<String>,
     /// Where the list continues; `None` at its end.
     pub next: Option<VersionPlace>,
 }

@@ -37,28 +37,35 @@ pub enum Damage {
 }
 
 /// Takes back the changes of these versions, newest first, beginning with `newest`, the text after the first of them.
-/// A step with a whole text starts anew. Without steps the newest text itself is returned.
+/// A step with a whole text starts anew. Without steps the newest text itself is returned. The etags on the way name the damage; only
+/// that of the requested text decides, so that a wrong etag of one version hides no other.
 ///
 /// # Errors
-/// A text has another etag than its version: the history is damaged or incomplete. A text with a wrong etag is never
+/// The text has another etag than its version: the history is damaged or incomplete. A text with a wrong etag is never
 /// returned.
 pub fn rebuild(newest: Option<&str>, steps: &[Step]) -> Result<String, Damage> {
     // Steps before the last whole text are not needed.
     let first = steps.iter().rposition(|step| step.delta.is_whole()).unwrap_or(0);
     let mut text = newest.map(str::to_owned);
+    let mut found = None;
     for step in steps.get(first..).unwrap_or_default() {
         let damage = || Damage::Text { number: step.number, expected: step.before.clone() };
         let former = match &text {
             _ if step.delta.is_whole() => step.delta.undo("").map_err(|_| damage())?,
-            Some(after) => step.delta.undo(after).map_err(|_| damage())?,
+            Some(after) => step.delta.undo(after).map_err(|_| found.clone().unwrap_or_else(damage))?,
             None => return Err(Damage::NoText),
         };
         if Etag::of(&former) != step.before {
-            return Err(damage());
+            found.get_or_insert_with(damage);
+        } else {
+            found = None;
         }
         text = Some(former);
     }
-    text.ok_or(Damage::NoText)
+    match found {
+        Some(damage) => Err(damage),
+        None => text.ok_or(Damage::NoText),
+    }
 }
 
 #[cfg(test)]
@@ -117,6 +124,17 @@ mod tests {
         assert_eq!(damage, Damage::Text { number: 3, expected: Etag::of("one\n2\n") });
         steps[0].delta = Delta::whole("planted");
         assert!(rebuild(Some(&texts[2]), &steps).is_err());
+    }
+
+    #[test]
+    fn a_wrong_etag_of_one_version_hides_no_other() {
+        let texts =
+            ["one\n", "one\ntwo\n", "one\ntwo\nthree\n", "one\ntwo\nthree\nfour\n"].map(str::to_owned);
+        let mut steps = steps(&texts);
+        steps[1].before = Etag::of("another");
+        assert_eq!(rebuild(Some(&texts[3]), &steps[..1]).unwrap(), texts[2]);
+        assert!(rebuild(Some(&texts[3]), &steps[..2]).is_err());
+        assert_eq!(rebuild(Some(&texts[3]), &steps).unwrap(), texts[0]);
     }
 
     #[test]

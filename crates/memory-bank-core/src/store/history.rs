@@ -57,8 +57,8 @@ pub trait HistoryStore: Send + Sync {
     /// the right to read.
     async fn chain(&self, caller: &Caller, query: &ChainQuery) -> Result<Chain, HistoryError>;
 
-    /// Erases all versions of the document that has this name, or that had it last; its current text stays. The audit
-    /// log records it. Returns the number of erased versions. Needs the right to administer.
+    /// Erases all versions of the document that has this name, or that had it last, and of the deleted documents that had it before;
+    /// the current text stays. The audit log records it. Returns the number of erased versions. Needs the right to administer.
     async fn erase(&self, caller: &Caller, path: &DocumentPath) -> Result<u64, HistoryError>;
 }
 

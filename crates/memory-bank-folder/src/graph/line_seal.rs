@@ -22,6 +22,8 @@ const ID_BYTES: usize = 16;
 const SEALED: &[u8; 8] = b"mbgraph\x01";
 /// The same for the id; its seal has as many bytes as the id.
 const SEALED_ID: &[u8; 8] = b"mbbank.\x01";
+/// The same for the key of the records of documents.
+const SEALED_RECORDS: &[u8; 8] = b"mbrecs.\x01";
 /// How the member begins and ends.
 const MEMBER: &[u8] = br#","seal":""#;
 const END: &[u8] = br#""}"#;
@@ -88,6 +90,11 @@ impl LineSeal {
         dir.replace_history(ID_FILE, &[bank, Self::seal_of_id(key, &bank)].concat())?;
         dir.sync_history()?;
         Ok(Self { key: key.clone(), bank })
+    }
+
+    /// The key that seals records of the history of documents in this bank: a file of another bank has another one.
+    pub(crate) fn for_records(&self) -> Seal {
+        self.key.derived(&[SEALED_RECORDS, &self.bank])
     }
 
     fn seal_of_id(key: &Seal, id: &[u8; ID_BYTES]) -> [u8; ID_BYTES] {

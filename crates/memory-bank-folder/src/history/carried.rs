@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::dir::BankDir;
 use crate::graph::LineSeal;
+use crate::history::bound::seal_for_writing;
 use crate::history::changes::cannot;
 use crate::history::file::{HistoryFile, MAX_FILE_BYTES};
 use crate::history::record::{ENDING, Facts, Kind, Record, put};
@@ -172,6 +173,8 @@ fn cannot_read() -> impl Fn(std::io::Error) -> StoreError {
 /// Writes the history of a new bank. Nobody else may use the bank.
 pub(crate) struct NewHistory {
     dir: BankDir,
+    /// The user's key, and that of the records of the bank.
+    key: Seal,
     seal: Seal,
     entropy: Arc<dyn Entropy>,
     room: usize,
@@ -186,14 +189,15 @@ impl std::fmt::Debug for NewHistory {
 }
 
 impl NewHistory {
-    pub(crate) fn new(dir: BankDir, seal: Seal, entropy: Arc<dyn Entropy>) -> Self {
+    pub(crate) fn new(dir: BankDir, key: Seal, entropy: Arc<dyn Entropy>) -> Result<Self, StoreError> {
+        let seal = seal_for_writing(&dir, &key, &*entropy).map_err(cannot())?;
         let room = usize::try_from(MAX_BYTES).unwrap_or(usize::MAX);
-        Self { dir, seal, entropy, room, names: BTreeMap::new() }
+        Ok(Self { dir, key, seal, entropy, room, names: BTreeMap::new() })
     }
 
     /// The seal for lines of the graph's history.
     pub(crate) fn line_seal(&self) -> Result<LineSeal, StoreError> {
-        LineSeal::for_writing(&self.dir, &self.seal, &*self.entropy).map_err(cannot())
+        LineSeal::for_writing(&self.dir, &self.key, &*self.entropy).map_err(cannot())
     }
 
     /// The bank.

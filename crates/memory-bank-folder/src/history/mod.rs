@@ -1,13 +1,15 @@
 //! The history of documents in the server's own folder: a file for each name, to which each change appends a record.
 //!
 //! A record has what a change replaced and by what, and every so often the whole text, so each version is rebuilt forward from a
-//! whole text before it or back from a later one. Records are sealed with the user's key, so versions that came with a repository
-//! are recognised as foreign.
+//! whole text before it or back from a later one. Records are sealed with the user's key for the bank, so versions that came with a
+//! repository, or from another bank, are recognised as foreign.
 
 mod at;
 mod authors;
+mod bound;
 mod carried;
 mod changes;
+mod erase;
 mod file;
 mod outside_renames;
 mod pages;
@@ -17,7 +19,7 @@ mod settle;
 mod thin;
 mod timeline;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -38,14 +40,15 @@ use crate::documents::name_on_disk;
 use crate::graph::LineSeal;
 use crate::history::at::documents_at;
 use crate::history::changes::Writer;
+use crate::history::erase::{erase, timelines_of};
 use crate::history::file::HistoryFile;
 use crate::history::pages::{all_versions, page_of};
-use crate::history::record::{Kind, Record, put};
 use crate::history::seen_names::SeenNames;
 use crate::history::timeline::Timeline;
 use crate::journal;
 use crate::lock::blocking;
 use crate::search::{Seal, SealPlace};
+pub(crate) use bound::seal_to_read;
 pub(crate) use carried::{NewHistory, documents as documents_with_history, history_of};
 pub(crate) use changes::{By, Changing, Text};
 
@@ -118,6 +121,8 @@ pub(crate) struct FolderHistory {
     entropy: Arc<dyn Entropy>,
     /// The contents that were compared with the history.
     compared: Arc<Mutex<HashMap<DocumentPath, Option<Etag>>>>,
+    /// The names of the last list of documents.
+    listed: Arc<Mutex<Option<BTreeSet<DocumentPath>>>>,
 }
 
 impl std::fmt::Debug for FolderHistory {
@@ -128,7 +133,7 @@ impl std::fmt::Debug for FolderHistory {
 
 impl FolderHistory {
     pub(crate) fn new(entropy: Arc<dyn Entropy>) -> Self {
-        Self { settings: Arc::default(), entropy, compared: Arc::default() }
+        Self { settings: Arc::default(), entropy, compared: Arc::default(), listed: Arc::default() }
     }
 
     pub(crate) fn with_settings(self, settings: Arc<HistorySettings>) -> Self {
@@ -225,7 +230,7 @@ impl FolderHistory {
 
     /// Whether one of these documents differs from its last version. Only a history of this user is continued. Blocks.
     fn differs(&self, dir: &BankDir, paths: &[DocumentPath]) -> Result<bool, StoreError> {
-        let Some(seal) = self.seal_to_read() else { return Ok(false) };
+        let Some(seal) = self.seal_to_read(dir) else { return Ok(false) };
         let mut is_new = false;
         let seen = SeenNames::read(dir, &seal)?;
         for path in paths {
@@ -280,9 +285,9 @@ impl FolderHistory {
         dir: &BankDir,
         work: impl FnOnce(&Writer<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let seal = self.settings.seal(&*self.entropy, true);
-        let seal =
-            seal.ok_or_else(|| StoreError::Unavailable("there is no key for the history".to_owned()))?;
+        let key = self.settings.seal(&*self.entropy, true);
+        let key = key.ok_or_else(|| StoreError::Unavailable("there is no key for the history".to_owned()))?;
+        let seal = bound::seal_for_writing(dir, &key, &*self.entropy).map_err(changes::cannot())?;
         work(&Writer { dir, seal: &seal, entropy: &*self.entropy })
     }
 
@@ -296,13 +301,14 @@ impl FolderHistory {
 
     /// The same to recognise such lines; none if no line was sealed. Blocks.
     pub(crate) fn line_seal_to_read(&self, dir: &BankDir) -> Option<LineSeal> {
-        let seal = LineSeal::of_bank(dir, &self.seal_to_read()?);
+        let seal = LineSeal::of_bank(dir, &self.settings.seal(&*self.entropy, false)?);
         seal.inspect_err(|error| tracing::warn!(%error, "seals of changes of the graph cannot be read"))
             .ok()?
     }
 
-    fn seal_to_read(&self) -> Option<Seal> {
-        self.settings.seal(&*self.entropy, false)
+    /// The key of the records of a bank; none if none was sealed. Blocks.
+    fn seal_to_read(&self, dir: &BankDir) -> Option<Seal> {
+        self.line_seal_to_read(dir).map(|seal| seal.for_records())
     }
 }
 
@@ -314,7 +320,7 @@ impl FolderBank {
         let guard = self.lock.shared().await?;
         let history = self.history.clone();
         blocking(move || {
-            let seal = history.seal_to_read();
+            let seal = history.seal_to_read(guard.dir());
             read(guard.dir(), seal.as_ref())
         })
         .await
@@ -334,26 +340,31 @@ impl HistoryStore for FolderBank {
     ) -> Result<VersionPage, HistoryError> {
         let (subject, since) = (query.subject.clone(), query.since);
         match &subject {
-            Subject::Document(path) => self.settle_history(vec![path.clone()]).await,
+            Subject::Document(path) | Subject::Name(path) => self.settle_history(vec![path.clone()]).await,
             // Once for all pages of a list.
             Subject::Project if query.after.is_none() => self.settle_all().await,
             Subject::Project | Subject::Session(_) => {}
         }
-        let versions = self
+        let (document, versions) = self
             .read_history(move |dir, seal| match &subject {
                 Subject::Document(path) => {
                     let timeline = timeline_of(dir, path, seal)?;
-                    Ok(timeline.versions().collect())
+                    Ok((None, timeline.versions().collect()))
                 }
-                Subject::Project => all_versions(dir, seal, since),
+                Subject::Name(path) => {
+                    let timelines = timelines_of(dir, path, seal)?;
+                    let document = timelines.first().map(|timeline| timeline.document.to_string());
+                    Ok((document, timelines.iter().flat_map(Timeline::versions).collect()))
+                }
+                Subject::Project => Ok((None, all_versions(dir, seal, since)?)),
                 Subject::Session(session) => {
                     let mut versions = all_versions(dir, seal, since)?;
                     versions.retain(|version| version.session.as_ref() == Some(session));
-                    Ok(versions)
+                    Ok((None, versions))
                 }
             })
             .await?;
-        Ok(page_of(versions, query))
+        Ok(VersionPage { document, ..page_of(versions, query) })
     }
 
     async fn read_version(
@@ -415,13 +426,13 @@ impl HistoryStore for FolderBank {
         let (guard, history, path) = (self.lock.exclusive().await?, self.history.clone(), path.clone());
         blocking(move || {
             let erased = history.with_writer(guard.dir(), |writer| {
-                let timeline = match timeline_of(writer.dir, &path, Some(writer.seal)) {
-                    Ok(timeline) => timeline,
+                let timelines = match timelines_of(writer.dir, &path, Some(writer.seal)) {
+                    Ok(timelines) => timelines,
                     Err(HistoryError::NoDocument(_)) => return Ok(None),
                     Err(HistoryError::Store(error)) => return Err(error),
                     Err(error) => return Err(StoreError::Unavailable(error.to_string())),
                 };
-                erase(writer, &timeline).map(Some)
+                erase(writer, &timelines).map(Some)
             })?;
             erased.ok_or(HistoryError::NoDocument(path))
         })
@@ -448,31 +459,4 @@ fn timeline_of_document(
         tracing::warn!(document = %path, records = timeline.damaged, "a part of the history cannot be read");
     }
     Ok(timeline)
-}
-
-/// Removes the records of a document from all files that have some, each atomically. What follows continues its numbers.
-fn erase(writer: &Writer<'_>, timeline: &Timeline) -> Result<u64, StoreError> {
-    let last = timeline.records.last();
-    for name in &timeline.names {
-        let mut file =
-            HistoryFile::open(writer.dir, name, Some(writer.seal), false).map_err(changes::cannot())?;
-        let contents = file.contents(Some(writer.seal)).map_err(changes::cannot())?;
-        let old = file.bytes().map_err(changes::cannot())?;
-        let others = contents.records.iter().filter(|record| record.facts.document != timeline.document);
-        let mut new = Vec::new();
-        for record in others {
-            put(record, &old, &file.name, writer.seal, &mut new)?;
-        }
-        if let Some(last) = last.filter(|last| last.facts.path == name.as_str()) {
-            let mut facts = last.facts.clone();
-            (facts.kind, facts.before, facts.other, facts.former, facts.inserted) =
-                (Kind::Erased, None, None, 0, 0);
-            put(&Record::new(facts, None, None), &old, &file.name, writer.seal, &mut new)?;
-        }
-        if !old.is_empty() {
-            let name = file.into_name();
-            writer.dir.replace_history(&name, &new).map_err(changes::cannot())?;
-        }
-    }
-    Ok(timeline.records.len() as u64)
 }

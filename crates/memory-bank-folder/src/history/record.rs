@@ -440,4 +440,4 @@ pub(super) fn file_name(path: &DocumentPath) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,6 +1,6 @@
 //! The versions of one document, from the files of all names that it had, and their texts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use memory_bank_core::document::{Document, DocumentPath, Etag};
 use memory_bank_core::error::StoreError;
@@ -17,6 +17,8 @@ use crate::search::Seal;
 
 /// The most names of one document that are followed.
 const MAX_NAMES: usize = 200;
+/// The most documents of one name that are followed.
+const MAX_DOCUMENTS: usize = 200;
 /// The most bytes of files that are read.
 pub(super) const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -103,10 +105,50 @@ impl Timeline {
         document: Option<Uuid>,
         seal: Option<&Seal>,
     ) -> Result<Option<Self>, StoreError> {
-        let (records, damaged, mut bytes) = made(dir, path, seal)?;
+        let found = made(dir, path, seal)?;
         let is_wanted = |record: &&Record| document.is_none_or(|document| record.facts.document == document);
-        let Some(last) = records.iter().rfind(is_wanted) else { return Ok(None) };
+        let Some(last) = found.0.iter().rfind(is_wanted) else { return Ok(None) };
         let document = last.facts.document;
+        Self::follow(dir, path, document, found, seal).map(Some)
+    }
+
+    /// The versions of the document that has this name, or that had it last, and after them those of the deleted documents that had it
+    /// before, the last one first.
+    pub(super) fn of_name(
+        dir: &BankDir,
+        path: &DocumentPath,
+        seal: Option<&Seal>,
+    ) -> Result<Vec<Self>, StoreError> {
+        let (records, damaged, bytes) = made(dir, path, seal)?;
+        let mut documents: HashMap<Uuid, (usize, Vec<Record>)> = HashMap::new();
+        for (at, record) in records.into_iter().enumerate() {
+            let (last, own) = documents.entry(record.facts.document).or_default();
+            *last = at;
+            own.push(record);
+        }
+        let mut documents: Vec<(Uuid, (usize, Vec<Record>))> = documents.into_iter().collect();
+        documents.sort_unstable_by_key(|(_, (last, _))| std::cmp::Reverse(*last));
+        if documents.len() > MAX_DOCUMENTS {
+            tracing::warn!(document = %path, "more than {MAX_DOCUMENTS} documents had this name; older ones are left out");
+        }
+        let mut timelines: Vec<Self> = Vec::new();
+        for (document, (_, own)) in documents.into_iter().take(MAX_DOCUMENTS) {
+            let timeline = Self::follow(dir, path, document, (own, damaged, bytes), seal)?;
+            if timelines.is_empty() || timeline.is_of_deleted() {
+                timelines.push(timeline);
+            }
+        }
+        Ok(timelines)
+    }
+
+    /// Follows a document from its records in the file of this name.
+    fn follow(
+        dir: &BankDir,
+        path: &DocumentPath,
+        document: Uuid,
+        (records, damaged, mut bytes): (Vec<Record>, usize, u64),
+        seal: Option<&Seal>,
+    ) -> Result<Self, StoreError> {
         let mut timeline = Self { document, damaged, ..Self::default() };
         let mut waiting = timeline.take(path, records);
         while let Some(name) = waiting.pop() {
@@ -127,7 +169,12 @@ impl Timeline {
         timeline.records.dedup_by_key(|record| record.facts.number);
         let path = timeline.records.last().and_then(|last| DocumentPath::parse(&last.facts.path).ok());
         timeline.current = path.and_then(|path| current_if_readable(dir, &path));
-        Ok(Some(timeline))
+        Ok(timeline)
+    }
+
+    /// Whether the last version of the document is its deletion.
+    fn is_of_deleted(&self) -> bool {
+        self.records.last().is_some_and(|last| last.facts.after.is_none())
     }
 
     /// Takes the records of the document, and returns the names that they lead to.

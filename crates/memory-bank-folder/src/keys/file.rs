@@ -82,6 +82,7 @@ impl KeyFile {
         let dir = self.state.open(FOLDER).map_err(self.cannot("keep"))?;
         let lock = dir.open_lock(&format!("{}.lock", self.name)).map_err(self.cannot("keep"))?;
         wait_for(deadline, || lock.try_lock())?;
+        state_folder::mark_new(&dir, &self.folder(), &self.project).map_err(self.cannot("keep"))?;
         Ok(LockedKeyFile { file: self, dir, _lock: lock })
     }
 
@@ -96,6 +97,7 @@ impl KeyFile {
             return Err(damaged(format!("`{shown}` is not a regular file; remove it")));
         }
         state_folder::check_file(dir, &name, &self.path, &self.project)
+            .and_then(|()| state_folder::check_made_here(dir, &self.folder(), &self.project))
             .map_err(|why| damaged(format!("`{shown}`: {why}")))?;
         match dir.read_up_to(&name, FILE_BYTES)? {
             FileRead::Missing => Ok(None),
@@ -120,6 +122,10 @@ impl KeyFile {
                 Ok(Some(CachedKeys { stamp: Some(stamp), keys: contents.keys }))
             }
         }
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.state.path().join(FOLDER)
     }
 
     fn file_name(&self) -> String {

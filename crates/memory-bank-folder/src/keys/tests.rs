@@ -272,6 +272,29 @@ async fn a_state_folder_in_the_repository_grants_no_access() {
 }
 
 #[cfg(unix)]
+#[tokio::test]
+async fn a_state_folder_that_came_with_an_unversioned_project_grants_no_access() {
+    let temp = TempDir::new().unwrap();
+    let state = StateFolder::new(temp.path().join(".state"));
+    let open = || FolderKeys::open(temp.path(), "memory-bank", "alice", &state);
+    assert!(open().unwrap().create_first(&made().1).await.unwrap());
+    assert!(!open().unwrap().is_empty(), "made here, so it is trusted");
+    // The same files, unpacked: others by number and time.
+    let (packed, keys) = (temp.path().join("packed"), temp.path().join(".state/keys"));
+    std::fs::rename(&keys, &packed).unwrap();
+    std::fs::create_dir(&keys).unwrap();
+    for file in std::fs::read_dir(&packed).unwrap().map(Result::unwrap) {
+        std::fs::copy(file.path(), keys.join(file.file_name())).unwrap();
+    }
+    let refused = open().unwrap_err().to_string();
+    assert!(refused.contains("not made on this machine"), "{refused}");
+    std::fs::remove_file(keys.join("made-here")).unwrap();
+    assert!(open().unwrap_err().to_string().contains("not made on this machine"));
+    std::fs::remove_dir_all(&keys).unwrap();
+    assert!(open().unwrap().create_first(&made().1).await.unwrap(), "a new one begins anew");
+}
+
+#[cfg(unix)]
 #[test]
 fn a_link_in_a_state_folder_creates_nothing_at_its_target() {
     use std::os::unix::fs::{PermissionsExt, symlink};

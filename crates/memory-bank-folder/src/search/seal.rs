@@ -64,6 +64,11 @@ impl Seal {
         }
     }
 
+    /// A key for these parts alone.
+    pub(crate) fn derived(&self, parts: &[&[u8]]) -> Self {
+        Self(self.digest(parts))
+    }
+
     /// The checksum of parts that are always as long as now.
     pub(crate) fn digest<const N: usize>(&self, parts: &[&[u8]]) -> [u8; N] {
         let mut hasher = Sha256::new_with_prefix(self.0);

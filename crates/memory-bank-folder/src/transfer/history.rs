@@ -13,7 +13,7 @@ use super::target::Staged;
 use super::{FolderSource, TransferError};
 use crate::dir::BankDir;
 use crate::graph::{LineSeal, carried, put_carried};
-use crate::history::{NewHistory, documents_with_history, history_of};
+use crate::history::{NewHistory, documents_with_history, history_of, seal_to_read};
 use crate::lock::{BankLock, blocking};
 use crate::search::{Seal, SealPlace};
 use crate::state_folder::StateFolder;
@@ -22,7 +22,7 @@ use crate::state_folder::StateFolder;
 #[derive(Debug)]
 pub struct SourceHistory {
     source: FolderSource,
-    seal: Option<Seal>,
+    key: Option<Seal>,
     copy: Arc<ProjectCopy>,
     read_at: Timestamp,
     documents: Vec<(Uuid, DocumentPath)>,
@@ -44,12 +44,19 @@ impl FolderSource {
         let (source, guard) = (self.clone(), BankLock::new(self.root().clone()).shared().await?);
         blocking(move || {
             let place = SealPlace { state, project: source.project_folder().to_owned() };
-            let seal = Seal::of_user(&place, &*entropy, false);
+            let key = Seal::of_user(&place, &*entropy, false);
+            let seal = records_seal(guard.dir(), key.as_ref())?;
             let documents = documents_with_history(guard.dir(), seal.as_ref())?.into_iter().collect();
-            Ok(SourceHistory { source, seal, copy, read_at, documents })
+            Ok(SourceHistory { source, key, copy, read_at, documents })
         })
         .await
     }
+}
+
+/// The key of the records of a bank, with the user's.
+fn records_seal(dir: &BankDir, key: Option<&Seal>) -> Result<Option<Seal>, StoreError> {
+    let seal = key.map(|key| seal_to_read(dir, key)).transpose();
+    seal.map(Option::flatten).map_err(StoreError::io("cannot read the history"))
 }
 
 impl SourceHistory {
@@ -68,8 +75,9 @@ impl SourceHistory {
             return Ok(DocumentHistory::default());
         };
         let guard = BankLock::new(self.source.root().clone()).shared().await?;
-        let (seal, copy, read_at) = (self.seal.clone(), Arc::clone(&self.copy), self.read_at);
+        let (key, copy, read_at) = (self.key.clone(), Arc::clone(&self.copy), self.read_at);
         blocking(move || {
+            let seal = records_seal(guard.dir(), key.as_ref())?;
             let now = &copy.bank.documents;
             Ok(history_of(guard.dir(), seal.as_ref(), (document, &path), now, read_at)?)
         })
@@ -84,7 +92,7 @@ impl SourceHistory {
     /// The log of the graph or its history cannot be read.
     pub async fn of_graph(&self) -> Result<GraphHistory, TransferError> {
         let guard = BankLock::new(self.source.root().clone()).shared().await?;
-        let (key, copy, read_at) = (self.seal.clone(), Arc::clone(&self.copy), self.read_at);
+        let (key, copy, read_at) = (self.key.clone(), Arc::clone(&self.copy), self.read_at);
         blocking(move || {
             let cannot = StoreError::io("cannot read the history");
             let seal = key.map(|key| LineSeal::of_bank(guard.dir(), &key)).transpose().map_err(cannot)?;
@@ -114,7 +122,7 @@ impl Staged {
                     "there is no key for the history; leave it out with --no-history".to_owned(),
                 )
             })?;
-            Ok(StagedHistory(NewHistory::new(dir, seal, entropy)))
+            Ok(StagedHistory(NewHistory::new(dir, seal, entropy)?))
         })
         .await
     }

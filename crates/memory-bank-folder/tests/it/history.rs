@@ -105,8 +105,8 @@ pub(crate) fn some(texts: &[&str]) -> Vec<Option<String>> {
 
 /// The only file of the history.
 pub(crate) fn file(kept: &Kept) -> PathBuf {
-    let mut files = std::fs::read_dir(kept.root.path().join("memory-bank/.mbmcp/history")).unwrap();
-    files.next().unwrap().unwrap().path()
+    let files = std::fs::read_dir(kept.root.path().join("memory-bank/.mbmcp/history")).unwrap();
+    files.map(|one| one.unwrap().path()).find(|one| one.extension().is_some_and(|end| end == "log")).unwrap()
 }
 
 pub(crate) fn document(kept: &Kept, name: &str) -> PathBuf {

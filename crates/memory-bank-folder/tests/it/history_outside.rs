@@ -1,7 +1,7 @@
 //! Changes of documents by something outside.
 
 use memory_bank_core::history::{ChangeContext, Subject, Version, VersionKind, VersionQuery};
-use memory_bank_core::store::HistoryStore as _;
+use memory_bank_core::store::{DocumentStore as _, HistoryStore as _};
 use memory_bank_folder::FolderBank;
 use tempfile::TempDir;
 
@@ -84,6 +84,44 @@ async fn edits_from_outside_while_no_process_ran_are_in_both_lists_and_a_renamin
     let bank = open(kept.root.path(), state);
     write(&bank, "new.md", "b and more\n").await;
     assert_eq!(texts(&bank, "new.md").await, some(&[LONG, LONG, "b and more\n"]));
+}
+
+#[tokio::test]
+async fn a_renaming_from_outside_that_a_list_saw_is_followed_when_the_text_changes_afterwards() {
+    // By the process that wrote the document, after an earlier list and without one, and by another process.
+    for (has_listed, is_other) in [(true, false), (false, false), (false, true)] {
+        let mut kept = kept();
+        write(&kept.bank, "a.md", LONG).await;
+        if is_other {
+            kept.bank = open(kept.root.path(), "state");
+        }
+        let names = async || {
+            let listed = kept.bank.list(&caller()).await.unwrap();
+            listed.into_iter().map(|entry| entry.name).collect::<Vec<_>>()
+        };
+        if has_listed {
+            assert_eq!(names().await, ["a.md"]);
+        }
+        std::fs::rename(document(&kept, "a.md"), document(&kept, "new.md")).unwrap();
+        assert_eq!(names().await, ["new.md"]);
+        let history = kept.root.path().join("memory-bank/.mbmcp/history");
+        let files = || {
+            let found = std::fs::read_dir(&history).unwrap().map(|entry| entry.unwrap().path());
+            found.filter(|path| path.extension().is_some_and(|ending| ending == "log")).count()
+        };
+        for _ in 0..500 {
+            if files() > 1 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        std::fs::write(document(&kept, "new.md"), "another text by something outside\n").unwrap();
+        assert_eq!(
+            project_list(&kept.bank).await,
+            ["a.md 1 created", "new.md 2 outside from a.md", "new.md 3 outside"],
+            "{has_listed} {is_other}"
+        );
+    }
 }
 
 #[tokio::test]

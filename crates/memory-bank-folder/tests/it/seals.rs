@@ -64,6 +64,36 @@ async fn a_sealed_line_that_is_repeated_or_moved_is_nobodys() {
 }
 
 #[tokio::test]
+async fn a_file_of_the_history_of_another_bank_of_the_same_user_is_foreign() {
+    let state = TempDir::new().unwrap();
+    let banks = [kept().root, kept().root];
+    for (root, text) in banks.iter().zip(["one\n", "another\n"]) {
+        write(&open(root.path(), state.path().to_str().unwrap()), "a.md", text).await;
+    }
+    let files = banks.each_ref().map(|root| {
+        let history = root.path().join("memory-bank/.mbmcp/history");
+        let logs = std::fs::read_dir(&history).unwrap().map(|entry| entry.unwrap().path());
+        logs.filter(|path| path.extension().is_some_and(|ending| ending == "log")).collect::<Vec<_>>()
+    });
+    assert_eq!((files[0].len(), files[1].len()), (1, 1));
+    std::fs::copy(&files[1][0], &files[0][0]).unwrap();
+    std::fs::write(banks[0].path().join("memory-bank/a.md"), "another\n").unwrap();
+    let bank = open(banks[0].path(), state.path().to_str().unwrap());
+    let found = versions(&bank, "a.md").await;
+    let seen: Vec<_> = found.iter().map(|(version, _)| (version.kind, version.author.clone())).collect();
+    assert_eq!(seen, [(VersionKind::Foreign, None)]);
+    // What this user writes next is its own.
+    write(&bank, "a.md", "three\n").await;
+    let found = versions(&bank, "a.md").await;
+    assert_eq!(found.last().unwrap().0.author.as_deref(), Some("alice"));
+    // Where a bank was moved, its versions stay the user's.
+    let moved = TempDir::new().unwrap();
+    copy_of(banks[1].path(), moved.path());
+    let found = versions(&open(moved.path(), state.path().to_str().unwrap()), "a.md").await;
+    assert_eq!(found[0].0.author.as_deref(), Some("alice"));
+}
+
+#[tokio::test]
 async fn a_bank_that_its_user_moved_with_its_history_is_still_its_own() {
     let elsewhere = TempDir::new().unwrap();
     // A key in the project counts for its own folder only.

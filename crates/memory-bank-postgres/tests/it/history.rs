@@ -54,7 +54,7 @@ async fn nobody_adds_changes_or_deletes_versions_by_sql_also_not_in_the_own_proj
 }
 
 /// The statements that enter the context of a caller, for an edit.
-fn context_of(caller: &Caller) -> String {
+pub(crate) fn context_of(caller: &Caller) -> String {
     format!(
         "BEGIN; SET LOCAL app.current_user_id = '{}'; SET LOCAL app.current_project_id = '{}'; SET LOCAL app.current_key_id = '{}'; \
          SET LOCAL app.current_key_hash = '{}'; SET LOCAL app.current_purpose = 'edit'; SET LOCAL ROLE app_user;",
@@ -66,7 +66,7 @@ fn context_of(caller: &Caller) -> String {
 }
 
 /// A statement that changes `log.md` to a text, with what the caller claims of the change.
-fn forged_update(caller: &Caller, change: &str, versions: &str, text: &str) -> String {
+pub(crate) fn forged_update(caller: &Caller, change: &str, versions: &str, text: &str) -> String {
     format!(
         "{} SET LOCAL app.current_change = '{change}'; SET LOCAL app.current_versions = '{versions}'; \
          UPDATE documents SET content = '{text}', etag = left(encode(sha256('{text}'), 'hex'), 16), version = version + 1 \

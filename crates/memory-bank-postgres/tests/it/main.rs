@@ -19,6 +19,7 @@ mod fts;
 mod fts_filler;
 mod graph_history_transfer;
 mod history;
+mod history_claims;
 mod history_cleanup;
 mod history_transfer;
 mod identities;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use jiff::Timestamp;
+use memory_bank_core::caller::Caller;
 use memory_bank_core::document::{DocumentPath, unified_diff_within};
 use memory_bank_core::history::{Subject, VersionPlace, VersionQuery, VersionText, moment};
 use memory_bank_core::limits;
@@ -101,6 +102,7 @@ async fn list_of(request: &RestRequest, query: ListVersions) -> Result<VersionLi
         (Some(_), Some(_)) => {
             return Err(Refusal::Malformed("give `filename` or a session as `by`, not both".to_owned()));
         }
+        (Some(name), None) if query.include_former => Subject::Name(document(name)?),
         (Some(name), None) => Subject::Document(document(name)?),
         (None, Some(session)) => Subject::Session(session.to_string()),
         (None, None) => Subject::Project,
@@ -130,7 +132,8 @@ async fn list_of(request: &RestRequest, query: ListVersions) -> Result<VersionLi
     let page =
         bank.list_versions(&request.who.caller, &query).await.map_err(|error| missing(&bank, error))?;
     let next_cursor = page.next.as_ref().map(encoded).transpose()?;
-    let versions = page.versions.iter().map(VersionView::of).map(ListedVersion::Document).collect();
+    let versions = page.versions.iter().map(|version| VersionView::in_page(version, &page));
+    let versions = versions.map(ListedVersion::Document).collect();
     Ok(VersionList { versions, next_cursor })
 }
 
@@ -160,9 +163,9 @@ async fn text_of(request: &RestRequest, query: ShowVersion) -> Result<ShownVersi
         Shown::Document(path) => path,
         Shown::Entity(name) => return entity::show(request, &name, &query).await.map(ShownVersion::Entity),
     };
-    let found = bank.read_version(&request.who.caller, &path, query.version.into()).await;
-    let found = found.map_err(|error| missing(&bank, error))?;
-    let VersionText { version, text } = found;
+    let found =
+        version_of(&bank, &request.who.caller, (&path, query.document_id.as_ref()), query.version).await;
+    let VersionText { version, text } = found?;
     Ok(ShownVersion::Document(VersionWithText { version: VersionView::of(&version), text }))
 }
 
@@ -174,8 +177,7 @@ async fn diff_of(request: &RestRequest, query: DiffVersions) -> Result<AnyDiffer
         Shown::Entity(name) => return entity::diff(request, &name, &query).await.map(AnyDifference::Entity),
     };
     let text = async |number: u32| {
-        let found = bank.read_version(caller, &path, number.into()).await;
-        found.map(|found| found.text).map_err(|error| missing(&bank, error))
+        version_of(&bank, caller, (&path, query.document_id.as_ref()), number).await.map(|found| found.text)
     };
     let old = text(query.version).await?;
     let new = match query.with {
@@ -190,6 +192,20 @@ async fn diff_of(request: &RestRequest, query: DiffVersions) -> Result<AnyDiffer
     let diff = unified_diff_within(path.as_str(), &old, &new, DIFF_CHARS);
     let filename = path.as_str().to_owned();
     Ok(AnyDifference::Document(Difference { filename, version: query.version, with: query.with, diff }))
+}
+
+/// A version of the document that has this name or had it last, or of the one with this id.
+async fn version_of(
+    bank: &Arc<dyn Bank>,
+    caller: &Caller,
+    (path, document): (&DocumentPath, Option<&String>),
+    number: u32,
+) -> Result<VersionText, Refusal> {
+    let found = match document {
+        Some(document) => bank.read_version_of(caller, document, path, number.into()).await,
+        None => bank.read_version(caller, path, number.into()).await,
+    };
+    found.map_err(|error| missing(bank, error))
 }
 
 /// A document by its name, also without `.md`, as the tool takes it. No document has a name that cannot be one.

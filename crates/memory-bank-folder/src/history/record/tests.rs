@@ -2,9 +2,9 @@ use memory_bank_core::clock::SystemEntropy;
 
 use super::*;
 
-const NAME: &str = "a.md";
+pub(in crate::history) const NAME: &str = "a.md";
 
-fn record(number: i64) -> Record {
+pub(in crate::history) fn record(number: i64) -> Record {
     let facts = Facts {
         document: Uuid::from_u128(7),
         number,

@@ -263,6 +263,9 @@ pub(crate) struct HistoryArguments {
     /// Show the text of this version instead.
     #[arg(long, value_name = "VERSION", requires = "document")]
     pub(super) show: Option<u32>,
+    /// The document with this id, of those that had the name; a list shows the ids of former ones.
+    #[arg(long, value_name = "ID", requires = "show", conflicts_with = "entity")]
+    pub(super) document_id: Option<String>,
     /// Only versions of this day or time, or later.
     #[arg(long, value_name = "DAY")]
     pub(super) since: Option<String>,

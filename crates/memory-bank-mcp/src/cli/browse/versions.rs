@@ -21,7 +21,10 @@ pub(super) async fn history(
     mut screen: Screen,
 ) -> anyhow::Result<CommandOutput> {
     if let (Some(document), Some(version)) = (&history.document, history.show) {
-        let arguments = json!({"action": "show", "version": version});
+        let mut arguments = json!({"action": "show", "version": version});
+        if let (Some(id), Some(members)) = (&history.document_id, arguments.as_object_mut()) {
+            members.insert("documentId".to_owned(), json!(id));
+        }
         return show(bank, about(arguments, Some(document), history.entity), screen).await;
     }
     let most = usize::try_from(history.limit).unwrap_or(usize::MAX);
@@ -55,6 +58,10 @@ pub(super) async fn history(
         let former = text(version, "formerName");
         if !former.is_empty() {
             screen.put(Style::Dim, &format!(" (before: {former})"));
+        }
+        let id = text(version, "documentId");
+        if !id.is_empty() {
+            screen.put(Style::Dim, &format!(" (a former document, {id})"));
         }
         screen.put(Style::Plain, &format!("  {}", text(version, "kind")));
         let session = text(version, "session").get(..SESSION_CHARS).map(|id| format!(", session {id}…"));

@@ -18,7 +18,7 @@ const LONGEST: usize = limits::QUERY_BYTES / 4;
 
 /// Which documents are listed.
 #[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListDocuments {
     /// The largest number of documents; 500 when absent.
@@ -42,7 +42,7 @@ fn listed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::
 
 /// Of which days calls are shown.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListCalls {
     /// How many days, up to now; 7 when absent.
@@ -64,7 +64,7 @@ fn days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
 
 /// Which document is read.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ReadDocument {
     /// Its name, with its folders.
@@ -79,6 +79,7 @@ pub(crate) struct ReadDocument {
 
 /// Which document is deleted.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DeleteDocument {
     /// Its name, with its folders.
@@ -111,6 +112,7 @@ pub(crate) struct RenameDocument {
 
 /// The origins of which document are shown.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct BlameDocument {
     /// Its name, with its folders.
@@ -165,7 +167,7 @@ fn name_of_user<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D:
 
 /// Which entity is opened.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct OpenEntity {
     /// Its name or id.
@@ -209,6 +211,7 @@ pub(crate) struct RecordObservation {
 
 /// Which fact is ended.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct EndObservation {
     /// The entity that it is about: its name or id.
@@ -223,7 +226,7 @@ pub(crate) struct EndObservation {
 
 /// Which digest is shown.
 #[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ReadDigest {
     /// Whether decisions are shown that have ended.
@@ -236,7 +239,7 @@ pub(crate) struct ReadDigest {
 
 /// Which picture of the graph is drawn.
 #[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DrawGraph {
     /// The graph as it was at this time; a day is accepted, too.
@@ -267,7 +270,7 @@ fn filled_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
 
 /// What is searched for.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SearchDocuments {
     /// Words in any order; phrases in quotation marks.
@@ -307,7 +310,7 @@ fn found<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::E
 
 /// A page of the working sessions.
 #[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListSessions {
     /// The `nextCursor` of the page before.
@@ -318,7 +321,7 @@ pub(crate) struct ListSessions {
 
 /// A page of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListPage {
     /// The largest number of items; 100 when absent.
@@ -333,7 +336,7 @@ pub(crate) struct ListPage {
 
 /// Which keys are listed.
 #[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListMemberKeys {
     /// Whether revoked and expired keys are listed, too.
@@ -350,6 +353,7 @@ pub(crate) struct ListMemberKeys {
 
 /// Which member is meant.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct NamedMember {
     /// The name of the user.
@@ -360,6 +364,7 @@ pub(crate) struct NamedMember {
 
 /// Which key or grant is meant.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct WithId {
     /// Its id.

@@ -2,7 +2,7 @@
 
 use memory_bank_core::clock::iso_millis;
 use memory_bank_core::document::{DocumentPath, Etag};
-use memory_bank_core::history::Version;
+use memory_bank_core::history::{Version, VersionPage};
 use memory_bank_core::limits;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -12,13 +12,15 @@ use super::entity::ListedVersion;
 
 /// Which versions are listed.
 #[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListVersions {
     /// Only of this document.
     #[serde(deserialize_with = "filled")]
     #[param(min_length = 1)]
     pub(super) filename: Option<String>,
+    /// With `filename`: whether versions of deleted documents that had the name before are listed, too, with their `documentId`.
+    pub(super) include_former: bool,
     /// The changes of this entity of the graph, its observations and its relations instead: its name or id. Not with `filename`.
     #[serde(deserialize_with = "filled")]
     #[param(min_length = 1)]
@@ -57,7 +59,7 @@ impl ListVersions {
 
 /// Which version is shown.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ShowVersion {
     /// The document; this or `entity` is needed.
@@ -68,6 +70,10 @@ pub(crate) struct ShowVersion {
     #[serde(default, deserialize_with = "filled")]
     #[param(min_length = 1)]
     pub(super) entity: Option<String>,
+    /// The document of this name that the `documentId` of a listed version means; the one that has the name, or had it last, when absent.
+    #[serde(default, deserialize_with = "filled")]
+    #[param(min_length = 1)]
+    pub(super) document_id: Option<String>,
     /// The number of the version.
     #[serde(deserialize_with = "counted")]
     #[param(minimum = 1)]
@@ -76,7 +82,7 @@ pub(crate) struct ShowVersion {
 
 /// Which versions are compared.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub(crate) struct DiffVersions {
     /// The document; this or `entity` is needed.
@@ -87,6 +93,10 @@ pub(crate) struct DiffVersions {
     #[serde(default, deserialize_with = "filled")]
     #[param(min_length = 1)]
     pub(super) entity: Option<String>,
+    /// The document of this name that the `documentId` of a listed version means; the one that has the name, or had it last, when absent.
+    #[serde(default, deserialize_with = "filled")]
+    #[param(min_length = 1)]
+    pub(super) document_id: Option<String>,
     /// The number of the version.
     #[serde(deserialize_with = "counted")]
     #[param(minimum = 1)]
@@ -126,6 +136,10 @@ fn listed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::
 #[serde(rename_all = "camelCase")]
 pub(crate) struct VersionView {
     filename: String,
+    /// The document, if the list is of a name and another document has the name now, or had it later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) document_id: Option<String>,
     /// The name before, of a renaming.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -164,9 +178,16 @@ pub(crate) struct VersionView {
 }
 
 impl VersionView {
+    /// As a version of this page.
+    pub(super) fn in_page(version: &Version, page: &VersionPage) -> Self {
+        let is_of_other = page.document.as_ref().is_some_and(|document| *document != version.document);
+        Self { document_id: is_of_other.then(|| version.document.clone()), ..Self::of(version) }
+    }
+
     pub(super) fn of(version: &Version) -> Self {
         Self {
             filename: version.path.as_str().to_owned(),
+            document_id: None,
             former_name: version.former_path.as_ref().map(DocumentPath::as_str).map(str::to_owned),
             version: version.number,
             at: iso_millis(version.at),

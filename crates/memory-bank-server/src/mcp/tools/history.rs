@@ -48,6 +48,7 @@ pub(crate) const HISTORY: ToolSpec = ToolSpec {
         optional("action", Kind::Word(&["list", "show", "diff", "blame", "restore", "undo", "erase"])),
         optional("filename", Kind::Text).or_called(FILE_NAMES),
         optional("entity", Kind::Text),
+        optional("documentId", Kind::Text).unlisted(),
         optional("version", Kind::Whole(1, u32::MAX)),
         optional("with", Kind::Whole(1, u32::MAX)),
         optional("since", Kind::Text),
@@ -71,6 +72,7 @@ struct History {
     action: Action,
     filename: Option<String>,
     entity: Option<String>,
+    document_id: Option<String>,
     version: Option<i64>,
     with: Option<i64>,
     since: Option<String>,
@@ -138,12 +140,20 @@ impl History {
     /// Refuses arguments that an action which changes something would ignore, such as `dryRun` of an erasure.
     fn expect_own_arguments(&self) -> Result<(), Failure> {
         let (action, of_action): (&str, &[&str]) = match self.action {
-            Action::Restore => ("restore", &["version", "onlyChange", "acceptForeign", "ifMatchEtag"]),
+            Action::Restore => {
+                ("restore", &["documentId", "version", "onlyChange", "acceptForeign", "ifMatchEtag"])
+            }
             Action::Undo => ("undo", &["by", "since", "until", "allOrNothing", "dryRun"]),
             Action::Erase => ("erase", &[]),
+            Action::List | Action::Blame if self.document_id.is_some() => {
+                return Err(Failure::Malformed(
+                    "`documentId` is for `show`, `diff` and `restore`, which take one version".to_owned(),
+                ));
+            }
             Action::List | Action::Show | Action::Diff | Action::Blame => return Ok(()),
         };
         let given = [
+            ("documentId", self.document_id.is_some()),
             ("version", self.version.is_some()),
             ("with", self.with.is_some()),
             ("since", self.since.is_some()),
@@ -188,6 +198,23 @@ impl History {
     }
 }
 
+/// A version of the document that has this name or had it last, or of the one with this id.
+async fn text_of(
+    call: &Call,
+    bank: &Arc<dyn Bank>,
+    (path, document): (&DocumentPath, Option<&String>),
+    number: i64,
+) -> Result<(Version, Option<String>), Failure> {
+    // The texts on the way, and the reply.
+    call.services.replies.need(4 * limits::DOCUMENT_BYTES).await?;
+    let found = match document {
+        Some(document) => bank.read_version_of(&call.caller, document, path, number).await,
+        None => bank.read_version(&call.caller, path, number).await,
+    };
+    let found = found.map_err(|error| missing(bank, error))?;
+    Ok((found.version, found.text))
+}
+
 /// A time, or a day; `until` a day includes it.
 fn time(name: &str, text: Option<&str>, is_end: bool) -> Result<Option<Timestamp>, Failure> {
     let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
@@ -196,24 +223,13 @@ fn time(name: &str, text: Option<&str>, is_end: bool) -> Result<Option<Timestamp
     })
 }
 
-async fn text_of(
-    call: &Call,
-    bank: &Arc<dyn Bank>,
-    path: &DocumentPath,
-    number: i64,
-) -> Result<(Version, Option<String>), Failure> {
-    // The texts on the way, and the reply.
-    call.services.replies.need(4 * limits::DOCUMENT_BYTES).await?;
-    let found = bank.read_version(&call.caller, path, number).await.map_err(|error| missing(bank, error))?;
-    Ok((found.version, found.text))
-}
-
 async fn show(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result<Reply, Failure> {
     let (path, number) = (arguments.document()?, arguments.number()?);
-    let (version, text) = text_of(call, bank, &path, number).await?;
+    let document = arguments.document_id.as_ref();
+    let (version, text) = text_of(call, bank, (&path, document), number).await?;
     let data = list::version_json(&version, arguments.filename.as_deref());
     let Some(text) = text else { return Reply::json(&data) };
-    text_page(call, bank, &json!([path.as_str(), number]), &text, data, arguments.cursor.as_deref())
+    text_page(call, bank, &json!([path.as_str(), document, number]), &text, data, arguments.cursor.as_deref())
 }
 
 /// A page of a text, beside what else the reply has.
@@ -244,11 +260,12 @@ fn text_page(
 
 async fn diff(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result<Reply, Failure> {
     let (path, number) = (arguments.document()?, arguments.number()?);
-    let (version, old) = text_of(call, bank, &path, number).await?;
+    let named = (&path, arguments.document_id.as_ref());
+    let (version, old) = text_of(call, bank, named, number).await?;
     let mut versions = vec![version];
     let new = match arguments.with {
         Some(with) => {
-            let (version, text) = text_of(call, bank, &path, with).await?;
+            let (version, text) = text_of(call, bank, named, with).await?;
             versions.push(version);
             text
         }
@@ -284,7 +301,7 @@ async fn erase(call: &Call, bank: &Arc<dyn Bank>, arguments: &History) -> Result
         let lacking = rights::lacking(&call.caller, Right::Admin);
         return Err(Failure::NotAllowed(format!("you may not erase history: {lacking}")));
     }
-    let note = "what is there now stays, and so do backups and exports";
+    let note = "what is there now stays, and so do copies in other documents (archives, what `maintain` folded), backups and exports";
     if let Some(entity) = &arguments.entity {
         let erased = bank.erase_entity(&call.caller, &EntityRef(entity.clone())).await?;
         return Reply::json(

@@ -69,7 +69,7 @@ pub(super) async fn list(call: &Call, bank: &Arc<dyn Bank>, arguments: History) 
     let mut room = Room::of(&call.services.replies, None, &Value::Null);
     let (shown, left) = room.cut(
         items.iter().map(|item| match item {
-            Item::Document(version) => version_json(version, requested),
+            Item::Document(version) => of_name(version_json(version, requested), version, &versions),
             Item::Graph(change) => change_json(change),
         }),
         1,
@@ -102,7 +102,7 @@ async fn documents(
     }
     let subject = match (&arguments.filename, arguments.session()) {
         (Some(_), Some(_)) => return Err(session_beside("filename")),
-        (Some(_), None) => Subject::Document(arguments.document()?),
+        (Some(_), None) => Subject::Name(arguments.document()?),
         (None, Some(session)) => Subject::Session(session.to_string()),
         (None, None) => Subject::Project,
     };
@@ -174,6 +174,14 @@ pub(super) fn version_json(version: &Version, requested: Option<&str>) -> Value 
     }
     if version.imported {
         put(&mut data, "imported", json!(true));
+    }
+    data
+}
+
+/// Adds the id of the document to a version of another one than that which has the name, with which the other actions find it.
+fn of_name(mut data: Value, version: &Version, page: &VersionPage) -> Value {
+    if page.document.as_ref().is_some_and(|document| *document != version.document) {
+        put(&mut data, "documentId", json!(version.document));
     }
     data
 }

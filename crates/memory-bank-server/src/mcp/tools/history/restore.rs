@@ -5,10 +5,11 @@ use std::sync::Arc;
 use memory_bank_core::document::{DocumentPath, Etag, check_etag, write_document};
 use memory_bank_core::error::EditError;
 use memory_bank_core::history::{
-    Chain, ChainQuery, Obstacle, Snapshot, Version, VersionKind, changed_again, take_back,
+    Chain, ChainQuery, Obstacle, Snapshot, Subject, Version, VersionKind, VersionQuery, changed_again,
+    take_back,
 };
 use memory_bank_core::limits;
-use memory_bank_core::store::{Bank, Drafts, lines_named};
+use memory_bank_core::store::{Bank, Drafts, ReadOutcome, lines_named};
 use serde_json::json;
 
 use super::undo::author_and_number;
@@ -28,7 +29,10 @@ pub(super) async fn restore(
 ) -> Result<Reply, Failure> {
     call.must_change("restore a version")?;
     let (path, number) = (arguments.document()?, arguments.number()?);
-    let (version, text) = text_of(call, bank, &path, number).await?;
+    let (version, text) = text_of(call, bank, (&path, arguments.document_id.as_ref()), number).await?;
+    if arguments.document_id.is_some() {
+        expect_free_name(call, bank, &path, &version).await?;
+    }
     if version.kind == VersionKind::Foreign && !arguments.accept_foreign {
         return Err(foreign(number, path.as_str()));
     }
@@ -55,6 +59,35 @@ pub(super) async fn restore(
     Reply::json(
         &json!({"success": true, "filename": path.as_str(), "restored": version.number, "etag": etag}),
     )
+}
+
+/// Refuses a version of a deleted document whose name another one has now, whose text it would replace.
+async fn expect_free_name(
+    call: &Call,
+    bank: &Arc<dyn Bank>,
+    path: &DocumentPath,
+    version: &Version,
+) -> Result<(), Failure> {
+    let read = bank.read(&call.caller, std::slice::from_ref(path)).await?.pop();
+    if matches!(read, None | Some(ReadOutcome::Missing)) {
+        return Ok(());
+    }
+    let query = VersionQuery {
+        subject: Subject::Name(path.clone()),
+        since: None,
+        until: None,
+        by: None,
+        after: None,
+        limit: 1,
+    };
+    let named = bank.list_versions(&call.caller, &query).await?.document;
+    if named.as_ref() == Some(&version.document) {
+        return Ok(());
+    }
+    Err(Failure::message(format!(
+        "`{path}` is another document now, whose text this version would replace; rename `{path}` first, or read the version with \
+         `show` and write it under another name"
+    )))
 }
 
 /// The refusal of a version that nobody here wrote.

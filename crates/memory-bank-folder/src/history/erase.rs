@@ -1,0 +1,63 @@
+//! The documents of one name, and the erasure of their versions.
+
+use std::collections::BTreeSet;
+
+use memory_bank_core::document::DocumentPath;
+use memory_bank_core::error::StoreError;
+use memory_bank_core::store::HistoryError;
+use uuid::Uuid;
+
+use crate::dir::BankDir;
+use crate::documents::name_on_disk;
+use crate::history::changes::{self, Writer};
+use crate::history::file::HistoryFile;
+use crate::history::record::{Kind, Record, put};
+use crate::history::timeline::Timeline;
+use crate::search::Seal;
+
+/// The versions of the document that has this name, or that had it last, then those of deleted documents that had it before.
+pub(super) fn timelines_of(
+    dir: &BankDir,
+    path: &DocumentPath,
+    seal: Option<&Seal>,
+) -> Result<Vec<Timeline>, HistoryError> {
+    let timelines = Timeline::of_name(dir, &name_on_disk(dir, path), seal)?;
+    if timelines.iter().all(|timeline| timeline.records.is_empty()) {
+        return Err(HistoryError::NoDocument(path.clone()));
+    }
+    let damaged: usize = timelines.iter().map(|timeline| timeline.damaged).max().unwrap_or_default();
+    if damaged > 0 {
+        tracing::warn!(document = %path, records = damaged, "a part of the history cannot be read");
+    }
+    Ok(timelines)
+}
+
+/// Removes the records of these documents from all files that have some, each atomically. What follows continues the numbers of the
+/// first one, which has the name or had it last.
+pub(super) fn erase(writer: &Writer<'_>, timelines: &[Timeline]) -> Result<u64, StoreError> {
+    let last = timelines.first().and_then(|timeline| timeline.records.last());
+    let documents: BTreeSet<Uuid> = timelines.iter().map(|timeline| timeline.document).collect();
+    let names: BTreeSet<&DocumentPath> = timelines.iter().flat_map(|timeline| &timeline.names).collect();
+    for name in names {
+        let mut file =
+            HistoryFile::open(writer.dir, name, Some(writer.seal), false).map_err(changes::cannot())?;
+        let contents = file.contents(Some(writer.seal)).map_err(changes::cannot())?;
+        let old = file.bytes().map_err(changes::cannot())?;
+        let others = contents.records.iter().filter(|record| !documents.contains(&record.facts.document));
+        let mut new = Vec::new();
+        for record in others {
+            put(record, &old, &file.name, writer.seal, &mut new)?;
+        }
+        if let Some(last) = last.filter(|last| last.facts.path == name.as_str()) {
+            let mut facts = last.facts.clone();
+            (facts.kind, facts.before, facts.other, facts.former, facts.inserted) =
+                (Kind::Erased, None, None, 0, 0);
+            put(&Record::new(facts, None, None), &old, &file.name, writer.seal, &mut new)?;
+        }
+        if !old.is_empty() {
+            let name = file.into_name();
+            writer.dir.replace_history(&name, &new).map_err(changes::cannot())?;
+        }
+    }
+    Ok(timelines.iter().map(|timeline| timeline.records.len() as u64).sum())
+}
