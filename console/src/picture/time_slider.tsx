@@ -72,11 +72,10 @@ export function TimeSlider({ first, asOf, onChange }: { first: string; asOf: str
       <output for="as-of" title={chosen === undefined ? undefined : utcTime(chosen)}>
         {text}
       </output>
-      {chosen !== undefined && (
-        <button type="button" onClick={() => setChosen(undefined)}>
-          {t.now}
-        </button>
-      )}
+      {/* It is always there, so that nothing moves when another time is chosen. */}
+      <button type="button" aria-disabled={chosen === undefined} onClick={() => setChosen(undefined)}>
+        {t.now}
+      </button>
       <span class="facts" id="as-of-steps">
         {t.steps(exactTime(first, false), unit / SECOND)}
       </span>
