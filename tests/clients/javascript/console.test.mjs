@@ -308,7 +308,7 @@ test("an entity has a page with its facts, relations, attributes and changes, an
   }
   await accessible(page);
   await picture(page, "entity");
-  await page.getByRole("link", { name: "Payments" }).click();
+  await page.getByRole("link", { name: "Payments", exact: true }).click();
   await page.getByText("Nothing is known about it yet.").waitFor();
   await page.goto(`${server.origin}/app/graph/ent_unknown`);
   await page.getByText("This does not exist, or not any more.").waitFor();

@@ -199,7 +199,7 @@ test("the history of documents and graph is one list by time, page by page, each
   const [documents, whole] = [(await json("history?limit=200", carol.key)).versions, (await json("history?includeGraph=true&limit=200", carol.key)).versions];
   assert.deepEqual(whole.filter(({ filename }) => filename !== undefined), documents);
   assert.deepEqual(whole.filter(({ entity }) => entity !== undefined).map(({ entity }) => entity), ["Three", "Two", "One"]);
-  assert.deepEqual(whole.slice(0, 6).map(({ filename, entity }) => filename ?? entity), ["Three.md", "Three", "Two.md", "Two", "One.md", "One"]);
+  assert.deepEqual(whole.slice(0, 6).map(({ filename, entity }) => filename ?? entity), ["three.md", "Three", "two.md", "Two", "one.md", "One"]);
   const seen = [];
   let cursor;
   do {
@@ -228,8 +228,8 @@ test("a session names ten documents and ten entities, and counts the others", as
     for (let number = 0; number < 14; number += 1) await call("graph_upsert_entity", { name: `Entity ${number}`, entityType: "service" });
     for (let number = 0; number < 12; number += 1) await call("write_memory_bank_file", { filename: `many/${number}.md`, content: "# Many\n" });
   });
-  const [{ changes, documents, documentsNotNamed, entities, entitiesNotNamed }] = (await json("sessions", dora.key)).sessions;
-  const { versions } = await json("history?includeGraph=true&limit=200", dora.key);
+  const [{ session, changes, documents, documentsNotNamed, entities, entitiesNotNamed }] = (await json("sessions", dora.key)).sessions;
+  const { versions } = await json(`history?includeGraph=true&limit=200&by=${session}`, dora.key);
   assert.equal(changes, versions.length);
   assert.deepEqual([documents.length, entities.length, entitiesNotNamed], [10, 10, 4]);
   assert.equal(documentsNotNamed, new Set(versions.map(({ filename }) => filename).filter(Boolean)).size - 10);
