@@ -76,7 +76,10 @@ export interface Version {
   key?: string;
   session?: string;
   tool?: string;
+  etag?: string;
   imported?: boolean;
+  /** Whether an undo made the change. */
+  undo?: boolean;
 }
 
 export const session = (signal?: AbortSignal): Promise<Session> => get("/api/v1/session", signal);
@@ -113,6 +116,13 @@ export async function history(filename: string | undefined, cursor: string | und
     throw error;
   }
 }
+
+/** A change of a document or of the graph, in the history of both. */
+export type ProjectChange = Version | GraphVersion;
+
+/** The changes of all documents and of the graph, the latest first. */
+export const projectHistory = (cursor: string | undefined, signal?: AbortSignal): Promise<Page & { versions: ProjectChange[] }> =>
+  get(query("/api/v1/history", { includeGraph: true, cursor, limit: 50 }), signal);
 
 export const versionText = (filename: string, version: number, signal?: AbortSignal): Promise<{ text: string | null }> =>
   get(query("/api/v1/history/show", { filename, version }), signal);
@@ -187,6 +197,10 @@ export const picture = (asOf: string | undefined, cluster: string | undefined, s
 
 /** A change of an entity, an observation or a relation. */
 export interface GraphVersion {
+  /** The name of the entity, or of the source of a relation, and its id. */
+  entity: string;
+  entityId: string;
+  version: number;
   at: string;
   kind: string;
   observation?: string;
@@ -195,6 +209,9 @@ export interface GraphVersion {
   type?: string;
   by?: string;
   tool?: string;
+  imported?: boolean;
+  /** Whether an undo made the change. */
+  undo?: boolean;
 }
 
 export const searchGraph = (text: string, options: { limit: number; cursor?: string }, signal?: AbortSignal): Promise<FoundEntities> =>
@@ -203,7 +220,7 @@ export const searchGraph = (text: string, options: { limit: number; cursor?: str
 export const entity = (name: string, includeEnded: boolean, signal?: AbortSignal): Promise<EntityView> =>
   get(query("/api/v1/graph/entity", { name, includeEnded: includeEnded || undefined }), signal);
 
-/** An observation that was recorded or ended; an undo of the user's changes of the entity since then takes that back. */
+/** An observation that was recorded or ended; an undo of the user's changes of the entity since then undoes that. */
 export interface Recorded {
   id: string;
   entityId: string;
@@ -275,7 +292,7 @@ export interface Undone {
   notShown: number;
 }
 
-/** Takes back the changes of a session, or of a user since a time; or shows them. */
+/** Undoes the changes of a session, or of a user since a time; or shows them. */
 export const undo = (wanted: { by: string; since?: string; until?: string; filename?: string; entity?: string; dryRun: boolean }, signal?: AbortSignal): Promise<Undone> =>
   change("POST", "/api/v1/history/undo", wanted, signal);
 
@@ -376,7 +393,10 @@ export interface WorkingSession {
   to: string;
   changes: number;
   documents: string[];
+  /** How many more there are than are named. */
+  documentsNotNamed: number;
   entities: string[];
+  entitiesNotNamed: number;
 }
 
 export const members = (cursor: string | undefined, signal?: AbortSignal): Promise<Page & { members: Member[] }> =>

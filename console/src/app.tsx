@@ -10,7 +10,7 @@ import { Document } from "./pages/document";
 import { Documents } from "./pages/documents";
 import { Entity } from "./pages/entity";
 import { Graph } from "./pages/graph";
-import { History } from "./pages/history";
+import { History, ProjectHistory } from "./pages/history";
 import { Home } from "./pages/home";
 import { Search } from "./pages/search";
 import { SignIn, type Why } from "./pages/sign_in";
@@ -47,7 +47,7 @@ function Page({ route, hasMembers }: { route: Route; hasMembers: boolean }) {
     case "search":
       return <Search query={route.query} />;
     case "history":
-      return <History key={route.name ?? ""} name={route.name} version={route.version} />;
+      return route.name === undefined ? <ProjectHistory /> : <History key={route.name} name={route.name} version={route.version} />;
     case "unknown":
       return (
         <>

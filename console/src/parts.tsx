@@ -147,17 +147,20 @@ export function queryWords(query: string): string[] {
   return [...new Set(words.filter((word) => word.length > 1))];
 }
 
+/** The words of a text, with what is between them; words are at the odd places. */
+const piecesOf = (text: string): string[] => text.split(/([\p{L}\p{N}\p{M}]+)/u);
+
+/** Whether a word begins like one of a query. */
+function isHit(piece: string, words: string[]): boolean {
+  const plain = letters(piece);
+  return plain !== "" && words.some((word) => plain.startsWith(word) || (plain.length > 3 && word.startsWith(plain)));
+}
+
+/** Whether a text has a word that is marked. */
+export const hasHit = (text: string, words: string[]): boolean => piecesOf(text).some((piece, at) => at % 2 === 1 && isHit(piece, words));
+
 /** A text in which words that begin like those of a query are marked. */
 export function Marked({ text, words }: { text: string; words: string[] }) {
   if (words.length === 0) return <>{text}</>;
-  const pieces = text.split(/([\p{L}\p{N}\p{M}]+)/u);
-  return (
-    <>
-      {pieces.map((piece, at) => {
-        const plain = at % 2 === 1 ? letters(piece) : "";
-        const isMarked = plain !== "" && words.some((word) => plain.startsWith(word) || (plain.length > 3 && word.startsWith(plain)));
-        return isMarked ? <mark key={at}>{piece}</mark> : piece;
-      })}
-    </>
-  );
+  return <>{piecesOf(text).map((piece, at) => (at % 2 === 1 && isHit(piece, words) ? <mark key={at}>{piece}</mark> : piece))}</>;
 }

@@ -11,12 +11,14 @@ export interface PictureView {
   asOf: string | undefined;
 }
 
-/** Whose changes are taken back: those of a session, or of a user since a time, and until one; of all documents or of one. */
+/** Whose changes are undone: those of a session, or of a user since a time, and until one; all of them, or those of a document or an entity. */
 export interface UndoWanted {
   by: string;
   since?: string;
   until?: string;
   filename?: string;
+  /** The id of the entity. */
+  entity?: string;
 }
 
 /** The parts of what owners administer. */
@@ -62,9 +64,13 @@ function pictureOf(parameters: URLSearchParams): PictureView {
 }
 
 function undoOf(parameters: URLSearchParams): Route {
-  const [by, since, until, filename] = ["by", "since", "until", "filename"].map((name) => parameters.get(name) ?? undefined);
-  if (by === undefined) return { page: "unknown" };
-  return { page: "undo", wanted: { by, ...(since !== undefined && { since }), ...(until !== undefined && { until }), ...(filename !== undefined && { filename }) } };
+  const by = parameters.get("by");
+  if (by === null) return { page: "unknown" };
+  const given = (["since", "until", "filename", "entity"] as const).flatMap((name) => {
+    const value = parameters.get(name);
+    return value === null ? [] : [[name, value] as const];
+  });
+  return { page: "undo", wanted: { by, ...Object.fromEntries(given) } };
 }
 
 export function parse(address: Location | URL): Route {

@@ -49,7 +49,7 @@ function Side({ heading, before, lines, after, mark: Mark }: SideProps) {
 }
 
 /** A place of the three texts, with a few lines around it. */
-function Sides({ place, texts: { base, mine, theirs }, since, until }: { place: Place; texts: Texts; since: Place | undefined; until: Place | undefined }) {
+function Sides({ place, texts: { base, mine, theirs }, by, since, until }: { place: Place; texts: Texts; by: string | undefined; since: Place | undefined; until: Place | undefined }) {
   const [first, end] = place.base;
   const before = base.slice(Math.max(first - AROUND, since?.base[1] ?? 0), first);
   const after = base.slice(end, Math.min(end + AROUND, until?.base[0] ?? base.length));
@@ -60,7 +60,7 @@ function Sides({ place, texts: { base, mine, theirs }, since, until }: { place: 
   return (
     <div class="sides">
       <Side heading={t.before} before={before} lines={lines} after={after} mark="del" />
-      <Side heading={t.theirs} before={before} lines={marked(now, was)} after={after} mark="ins" />
+      <Side heading={t.theirs(by)} before={before} lines={marked(now, was)} after={after} mark="ins" />
       <Side heading={t.mine} before={before} lines={marked(own, was)} after={after} mark="ins" />
     </div>
   );
@@ -82,8 +82,19 @@ function mergedOf({ base, mine, theirs }: Texts, places: Place[], choices: Parti
   return parts.flat().join("\n");
 }
 
+interface ConflictProps {
+  mine: string;
+  base: string;
+  theirs: string;
+  /** Who wrote it, if that is known, and whether that is the user. */
+  by: string | undefined;
+  isOwn: boolean;
+  onMerged: (text: string) => void;
+  onBack: () => void;
+}
+
 /** The three texts at each place where they differ, and what becomes of it. */
-export function Conflict({ mine, base, theirs, onMerged }: { mine: string; base: string; theirs: string; onMerged: (text: string) => void }) {
+export function Conflict({ mine, base, theirs, by, isOwn, onMerged, onBack }: ConflictProps) {
   const lines = useMemo<Texts>(() => ({ base: base.split("\n"), mine: mine.split("\n"), theirs: theirs.split("\n") }), [mine, base, theirs]);
   const places = useMemo(() => placesOf(lines.base, lines.mine, lines.theirs), [lines]);
   const [choices, setChoices] = useState<Partial<Record<number, Choice>>>({});
@@ -93,14 +104,14 @@ export function Conflict({ mine, base, theirs, onMerged }: { mine: string; base:
   return (
     <section class="conflict" aria-labelledby="conflict">
       <h2 id="conflict" ref={heading} tabIndex={-1}>
-        {t.conflict}
+        {t.conflict(by, isOwn)}
       </h2>
       <p>{places.some((place) => place.kind === "conflict") ? t.meet : t.fit}</p>
       {places.map((place, at) => (
         <fieldset key={at} class={place.kind}>
           <legend>{t.place(place.theirs[0] + 1)}</legend>
           <p class="facts">{t.kinds[place.kind]}</p>
-          <Sides place={place} texts={lines} since={places[at - 1]} until={places[at + 1]} />
+          <Sides place={place} texts={lines} by={isOwn ? undefined : by} since={places[at - 1]} until={places[at + 1]} />
           {place.kind === "conflict" &&
             (["theirs", "mine", "both"] as const).map((choice) => (
               <label key={choice} class="choice">
@@ -110,9 +121,17 @@ export function Conflict({ mine, base, theirs, onMerged }: { mine: string; base:
             ))}
         </fieldset>
       ))}
-      <button class="main" type="button" disabled={open > 0} onClick={() => onMerged(mergedOf(lines, places, choices))}>
-        {open > 0 ? t.left(open) : t.merge}
-      </button>
+      <p class="hint" id="back-hint">
+        {t.backHint}
+      </p>
+      <div class="actions">
+        <button class="main" type="button" disabled={open > 0} onClick={() => onMerged(mergedOf(lines, places, choices))}>
+          {open > 0 ? t.left(open) : t.merge}
+        </button>
+        <button type="button" aria-describedby="back-hint" onClick={onBack}>
+          {t.backToMine}
+        </button>
+      </div>
     </section>
   );
 }

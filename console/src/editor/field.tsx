@@ -35,10 +35,16 @@ interface FieldProps {
   onFailed: () => void;
 }
 
+/** Gives the field the focus, and shows the page from its title on: the field would move to the top, below the header. */
+function takeFocus(focus: () => void): void {
+  focus();
+  window.scrollTo({ top: 0, behavior: "instant" });
+}
+
 function PlainField({ name, text, focused, onChange }: FieldProps) {
   const field = useRef<HTMLTextAreaElement>(null);
   useLayoutEffect(() => {
-    if (focused > 0) field.current?.focus();
+    if (focused > 0) takeFocus(() => field.current?.focus());
   }, [focused]);
   return <textarea ref={field} aria-label={t.label(name)} value={text} spellcheck onInput={(event) => onChange(event.currentTarget.value)} />;
 }
@@ -59,7 +65,7 @@ function ColourField({ name, text, focused, onChange, onFailed }: FieldProps) {
           isMarkdown: name.endsWith(".md"),
           onChange: (next) => calls.current.onChange(next),
         });
-        if (focused > 0) code.current.focus();
+        if (focused > 0) takeFocus(() => code.current?.focus());
       },
       () => calls.current.onFailed(),
     );
@@ -73,7 +79,7 @@ function ColourField({ name, text, focused, onChange, onFailed }: FieldProps) {
   useEffect(() => {
     if (focused === 0) return;
     code.current?.set(calls.current.text);
-    code.current?.focus();
+    takeFocus(() => code.current?.focus());
   }, [focused]);
   return <div class="code" ref={place} />;
 }

@@ -97,6 +97,9 @@ function image(found: HTMLElement, name: string): void {
   }
 }
 
+/** The id of the first heading of this text. */
+export const headingId = (text: string): string => slug(text, new Set());
+
 function slug(text: string, taken: Set<string>): string {
   const words = text
     .toLowerCase()
@@ -234,6 +237,13 @@ export function show(place: HTMLElement, text: string, name: string, signal: Abo
     }
     done(building.headings);
   })();
+}
+
+/** One line of Markdown as plain text: without the marks of a heading, a quotation, a row of a table or an item. */
+export function plainLine(text: string): string {
+  const line = text.replace(/^[\s>]*(?:#{1,6}\s+)?/, "");
+  const row = /^\|.*\|\s*$/.test(line) ? line.replace(/^\|\s*|\s*\|\s*$/g, "").replace(/\s*(?<!\\)\|\s*/g, " · ") : line;
+  return renderedLine(row).textContent.trim();
 }
 
 /** One line of Markdown as nodes, without its bullet. */

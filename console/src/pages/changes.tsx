@@ -1,4 +1,4 @@
-// Who wrote each line of a document, and taking changes back. Loaded when it is opened.
+// Who wrote each line of a document, and undoing changes. Loaded when it is opened.
 
 import { useContext, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
@@ -10,10 +10,10 @@ import { Time } from "../time";
 const b = texts.blame;
 const u = texts.undo;
 
-function Crumbs({ name }: { name: string | undefined }) {
+function Crumbs({ name, entity }: { name: string | undefined; entity?: string | undefined }) {
   return (
     <p class="crumbs">
-      <a href={links.documents}>{texts.documents.heading}</a>
+      {entity === undefined ? <a href={links.documents}>{texts.documents.heading}</a> : <a href={links.entity(entity)}>{texts.undo.theEntity}</a>}
       {name !== undefined && (
         <>
           {" / "}
@@ -128,8 +128,10 @@ function Changes({ heading, children, isEmpty }: { heading: string; children: pr
 }
 
 function Outcome({ found }: { found: api.Undone }) {
+  const changes = found.undone.reduce((sum, { versions }) => sum + versions, 0);
   return (
     <>
+      {found.notShown === 0 && found.undone.length > 1 && <p class="facts">{u.sum(changes, found.undone.length)}</p>}
       <Changes heading={found.dryRun ? u.would : u.done} isEmpty={found.undone.length === 0}>
         {found.undone.map((change, at) => (
           <li key={at}>
@@ -156,14 +158,15 @@ function Outcome({ found }: { found: api.Undone }) {
   );
 }
 
-/** Shows what would be taken back, and takes it back after that. */
+/** Shows what would be undone, and undoes it after that. */
 export function Undo({ wanted }: { wanted: UndoWanted }) {
   const mayWrite = useContext(MayWrite);
-  const [loaded, retry] = useLoaded((signal) => api.undo({ ...wanted, dryRun: true }, signal), [wanted.by, wanted.since, wanted.until, wanted.filename]);
+  const [loaded, retry] = useLoaded((signal) => api.undo({ ...wanted, dryRun: true }, signal), [wanted.by, wanted.since, wanted.until, wanted.filename, wanted.entity]);
   const [done, setDone] = useState<api.Undone>();
   const [error, setError] = useState<api.ApiError>();
   const [isBusy, setBusy] = useState(false);
   const result = useRef<HTMLParagraphElement>(null);
+  const back = wanted.entity === undefined ? links.history(wanted.filename) : links.entity(wanted.entity);
   useLayoutEffect(() => result.current?.focus(), [done]);
 
   async function carryOut() {
@@ -180,7 +183,7 @@ export function Undo({ wanted }: { wanted: UndoWanted }) {
 
   return (
     <>
-      <Crumbs name={wanted.filename} />
+      <Crumbs name={wanted.filename} entity={wanted.entity} />
       <PageHeading text={u.heading} />
       <p>
         {wanted.since === undefined ? u.ofSession : wanted.since === wanted.until ? u.ofOne(wanted.by) : u.ofUser(wanted.by)} {wanted.since !== undefined && <Time at={wanted.since} />}
@@ -189,7 +192,7 @@ export function Undo({ wanted }: { wanted: UndoWanted }) {
       {done !== undefined ? (
         <>
           <p class="note" role="status" tabIndex={-1} ref={result}>
-            {u.isDone} <a href={links.history(wanted.filename)}>{texts.history.heading}</a>
+            {u.isDone} <a href={back}>{wanted.entity === undefined ? texts.history.heading : u.theEntity}</a>
           </p>
           <Outcome found={done} />
         </>
@@ -207,7 +210,7 @@ export function Undo({ wanted }: { wanted: UndoWanted }) {
                     {u.carryOut}
                   </button>
                 )}
-                <a class="button" href={links.history(wanted.filename)}>
+                <a class="button" href={back}>
                   {u.cancel}
                 </a>
               </div>

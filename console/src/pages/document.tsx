@@ -2,6 +2,7 @@
 
 import { useCallback, useContext, useEffect, useState } from "preact/hooks";
 import * as api from "../api";
+import { draftOf, forgetDraft } from "../drafts";
 import type { Heading } from "../markdown";
 import { LIVE, Markdown, MayAdminister, MayWrite, PageHeading, Shown, useLoaded } from "../parts";
 import { links } from "../router";
@@ -39,6 +40,27 @@ function download(name: string, text: string): void {
   URL.revokeObjectURL(address);
 }
 
+/** That this browser has a text of the document which is not saved, and the ways on. */
+function DraftNote({ found }: { found: api.DocumentView }) {
+  const [draft, setDraft] = useState(() => draftOf(found.name));
+  if (draft === undefined || draft.text === found.text) return null;
+  const discard = () => {
+    forgetDraft(found.name);
+    setDraft(undefined);
+  };
+  return (
+    <p class="note" role="status">
+      {texts.edit.hasDraft}{" "}
+      <a class="button" href={links.edit(found.name)}>
+        {texts.edit.toDraft}
+      </a>{" "}
+      <button type="button" onClick={discard}>
+        {texts.edit.discard}
+      </button>
+    </p>
+  );
+}
+
 function Text({ found, by, heading }: { found: api.DocumentView; by: string | undefined; heading: string }) {
   const mayWrite = useContext(MayWrite);
   const mayDelete = useContext(MayAdminister);
@@ -56,6 +78,7 @@ function Text({ found, by, heading }: { found: api.DocumentView; by: string | un
   return (
     <>
       <RenameNote found={found} />
+      {mayWrite && <DraftNote found={found} />}
       <p class="facts">
         {t.changed} <Time at={found.updatedAt} near />
         {by !== undefined && ` ${t.by(by)}`}

@@ -9,7 +9,7 @@ import { texts } from "../texts";
 
 const t = texts.documents;
 
-/** The last renaming of this tab, which can be taken back. */
+/** The last renaming of this tab, which can be undone. */
 let lastRename: { from: string; to: string } | undefined;
 
 interface DialogProps {

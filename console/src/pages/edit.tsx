@@ -19,6 +19,17 @@ interface Base {
   etag: string | undefined;
 }
 
+/** Who wrote the text of this etag, if the history says so. */
+async function writerOf(name: string, etag: string): Promise<string | undefined> {
+  try {
+    const { versions } = await api.history(name, undefined);
+    return versions.find((version) => version.etag === etag)?.by;
+  } catch {
+    // The texts are compared also when nobody knows whose they are.
+    return undefined;
+  }
+}
+
 function Editor({ name, read, wanted }: { name: string; read: Base; wanted: string | undefined }) {
   const [draft] = useState(() => (wanted === undefined ? draftOf(name) : undefined));
   const [base, setBase] = useState<Base>(draft?.base ?? read);
@@ -26,10 +37,10 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
   const [isRestored, setRestored] = useState(draft !== undefined && draft.text !== read.text);
   const [isPreview, setPreview] = useState(false);
   const [isKept, setKept] = useState(true);
-  const [theirs, setTheirs] = useState<Base>();
+  const [theirs, setTheirs] = useState<Base & { by: string | undefined }>();
   const [error, setError] = useState<api.ApiError>();
   const [busy, setBusy] = useState(false);
-  const [note, setNote] = useState<string>();
+  const [note, setNote] = useState<"merged" | "nothing">();
   const [isWaiting, setWaiting] = useState(draft?.isWaiting === true);
   const [isPlain, setPlain] = usePlain();
   const [focused, setFocused] = useState(0);
@@ -68,7 +79,7 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
     try {
       const present = await api.document(name);
       if (present.etag === base.etag) return;
-      setTheirs({ text: present.text, etag: present.etag });
+      setTheirs({ text: present.text, etag: present.etag, by: await writerOf(name, present.etag) });
       setError(undefined);
     } catch (failure) {
       // Without a document nobody was faster: the refusal is shown.
@@ -89,8 +100,11 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
     setBase(present);
     setText(merged);
     setTheirs(undefined);
-    setKept(keepDraft(name, { base: present, text: merged }));
-    setNote(t.merged);
+    setRestored(false);
+    const isNew = merged !== present.text;
+    if (!isNew) forgetDraft(name);
+    setKept(!isNew || keepDraft(name, { base: present, text: merged }));
+    setNote(isNew ? "merged" : "nothing");
     focus();
   }
 
@@ -117,7 +131,22 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
   );
 
   if (theirs !== undefined) {
-    return <Conflict mine={text} base={base.text} theirs={theirs.text} onMerged={(merged) => take(merged, theirs)} />;
+    const { by, ...present } = theirs;
+    const back = () => {
+      setTheirs(undefined);
+      focus();
+    };
+    return (
+      <Conflict
+        mine={text}
+        base={base.text}
+        theirs={present.text}
+        by={by}
+        isOwn={by !== undefined && by === api.currentSession()?.user}
+        onMerged={(merged) => take(merged, present)}
+        onBack={back}
+      />
+    );
   }
   return (
     <>
@@ -131,7 +160,12 @@ function Editor({ name, read, wanted }: { name: string; read: Base; wanted: stri
       )}
       {note !== undefined && (
         <p class="note" role="status">
-          {note}
+          {note === "merged" ? t.merged : t.nothingToSave}{" "}
+          {note === "nothing" && (
+            <a class="button" href={links.document(name)}>
+              {t.close}
+            </a>
+          )}
         </p>
       )}
       {!isKept && (

@@ -1,9 +1,10 @@
-// One entity of the graph with its observations, relations, attributes and changes. An observation is corrected and taken back here.
+// One entity of the graph with its observations, relations, attributes and changes. An observation is corrected and ended here.
 
 import { useContext, useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
 import { Line, LIVE, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
 import { links } from "../router";
+import { graphKind, UndoOne } from "./undo_one";
 import { texts } from "../texts";
 import { Time } from "../time";
 
@@ -29,12 +30,8 @@ function Relations({ entity, relations }: { entity: api.EntityView["entity"]; re
   );
 }
 
-/** What happened. A fact is ended by a record of it that holds no longer than until then. */
-function kindOf({ kind, at, validUntil }: api.GraphVersion): string {
-  return kind === "created" && validUntil !== undefined && Date.parse(validUntil) <= Date.parse(at) ? "ended" : kind;
-}
-
 function Changes({ changes }: { changes: api.GraphVersion[] }) {
+  const mayWrite = useContext(MayWrite);
   if (changes.length === 0) return null;
   return (
     <section class="card">
@@ -42,12 +39,13 @@ function Changes({ changes }: { changes: api.GraphVersion[] }) {
       <ul>
         {changes.map((change, at) => (
           <li key={at}>
-            <span class={`tag ${kindOf(change)}`}>{texts.history.kinds[kindOf(change)] ?? change.kind}</span> {change.observation ?? change.relation ?? change.type ?? ""}
+            <span class={`tag ${graphKind(change)}`}>{texts.history.kinds[graphKind(change)] ?? change.kind}</span> {change.observation ?? change.relation ?? change.type ?? ""}
             <br />
             <span class="facts">
               {change.by ?? texts.history.unknownAuthor} · <Time at={change.at} near />
               {change.tool !== undefined && ` · ${texts.history.tool(change.tool)}`}
             </span>
+            {mayWrite && <UndoOne change={change} of={{ entity: change.entityId }} about={change.observation ?? change.relation ?? change.entity} />}
           </li>
         ))}
       </ul>
@@ -123,11 +121,13 @@ interface ObservationProps {
   observation: api.Observation;
   /** The text that has replaced it. */
   by: string | undefined;
+  /** The one that it has replaced last, with another text. */
+  former: api.Observation | undefined;
   onChanged: (recorded: api.Recorded, note: string) => void;
   onFailed: (error: api.ApiError) => void;
 }
 
-function Observation({ entity, observation, by, onChanged, onFailed }: ObservationProps) {
+function Observation({ entity, observation, by, former, onChanged, onFailed }: ObservationProps) {
   const mayWrite = useContext(MayWrite);
   const [isOpen, setOpen] = useState(false);
   const [busy, setBusy] = useState(false);
@@ -137,10 +137,10 @@ function Observation({ entity, observation, by, onChanged, onFailed }: Observati
     if (wasOpen.current && !isOpen) button.current?.focus();
     wasOpen.current = isOpen;
   }, [isOpen]);
-  const takeBack = async () => {
+  const run = async (change: () => Promise<api.Recorded>, note: string) => {
     setBusy(true);
     try {
-      onChanged(await api.endObservation(entity, observation.id), t.isTakenBack);
+      onChanged(await change(), note);
     } catch (failure) {
       onFailed(asApiError(failure));
     } finally {
@@ -168,8 +168,20 @@ function Observation({ entity, observation, by, onChanged, onFailed }: Observati
           <button ref={button} type="button" class="plain" aria-label={t.correctOf(text)} onClick={() => setOpen(true)}>
             {t.correct}
           </button>
-          <button type="button" class="plain" aria-label={t.takeBackOf(text)} disabled={busy} onClick={() => void takeBack()}>
-            {t.takeBack}
+          {former !== undefined && (
+            <button
+              type="button"
+              class="plain"
+              aria-label={t.formerOf(text, former.text)}
+              title={former.text}
+              disabled={busy}
+              onClick={() => void run(() => api.correctObservation(entity, { ...former, id: observation.id }, former.text), t.isFormer)}
+            >
+              {t.former}
+            </button>
+          )}
+          <button type="button" class="plain" aria-label={t.endOf(text)} disabled={busy} onClick={() => void run(() => api.endObservation(entity, observation.id), t.isEnded)}>
+            {t.end}
           </button>
         </span>
       )}
@@ -188,7 +200,7 @@ function ChangedNote({ changed, entity, onUndone, onFailed }: { changed: Changed
   const undo = useRef<HTMLButtonElement>(null);
   const [busy, setBusy] = useState(false);
   useLayoutEffect(() => undo.current?.focus(), [changed]);
-  const takeBack = async () => {
+  const undoIt = async () => {
     setBusy(true);
     try {
       const by = api.currentSession()?.user ?? "";
@@ -203,7 +215,7 @@ function ChangedNote({ changed, entity, onUndone, onFailed }: { changed: Changed
     <p class="note" role="status">
       {changed.note}{" "}
       {!changed.recorded.existed && (
-        <button ref={undo} type="button" disabled={busy} onClick={() => void takeBack()}>
+        <button ref={undo} type="button" disabled={busy} onClick={() => void undoIt()}>
           {t.undo}
         </button>
       )}
@@ -219,8 +231,24 @@ interface FactsProps {
   again: () => void;
 }
 
+/** The facts that others have replaced, by the id of the replacing one: the newest with another text of each. */
+function formersOf(observations: api.Observation[]): Map<string, api.Observation> {
+  const textOf = new Map(observations.map(({ id, text }) => [id, text]));
+  const found = new Map<string, api.Observation>();
+  for (const one of observations) {
+    const by = one.supersededBy;
+    if (by === undefined || textOf.get(by) === one.text) continue;
+    const known = found.get(by);
+    if (known === undefined || Date.parse(known.timestamp) <= Date.parse(one.timestamp)) found.set(by, one);
+  }
+  return found;
+}
+
 function Facts({ view, changes, withEnded, onEnded, again }: FactsProps) {
+  const mayWrite = useContext(MayWrite);
   const { entity } = view;
+  const formers = formersOf(view.observations);
+  const observations = withEnded ? view.observations : view.observations.filter(({ endedAt }) => endedAt === undefined);
   const attributes = Object.entries(entity.attrs);
   const [changed, setChanged] = useState<Changed>();
   const [isUndone, setUndone] = useState(false);
@@ -249,16 +277,18 @@ function Facts({ view, changes, withEnded, onEnded, again }: FactsProps) {
       <div class="cards">
         <section class="card" aria-labelledby="observations">
           <h2 id="observations">{t.observations}</h2>
-          {view.observations.length === 0 ? (
+          {mayWrite && observations.length > 0 && <p class="hint">{t.hint}</p>}
+          {observations.length === 0 ? (
             <p class="quiet">{t.noObservations}</p>
           ) : (
             <ul class="observations">
-              {view.observations.map((observation) => (
+              {observations.map((observation) => (
                 <Observation
                   key={observation.id}
                   entity={entity.id}
                   observation={observation}
                   by={observation.supersededBy === undefined ? undefined : textOf.get(observation.supersededBy)}
+                  former={formers.get(observation.id)}
                   onChanged={(recorded, note) => show({ changed: { recorded, note } })}
                   onFailed={(failure) => show({ error: failure })}
                 />
@@ -293,7 +323,9 @@ function Facts({ view, changes, withEnded, onEnded, again }: FactsProps) {
 export function Entity({ name }: { name: string }) {
   const [withEnded, setWithEnded] = useState(false);
   const load = async (signal: AbortSignal) => {
-    const [view, history] = await Promise.all([api.entity(name, withEnded, signal), api.entityHistory(name, signal)]);
+    // Also the ended facts: a fact that replaced another one leads back to it.
+    const [all, history] = await Promise.all([api.entity(name, true, signal), api.entityHistory(name, signal)]);
+    const view = all.truncated && !withEnded ? await api.entity(name, false, signal) : all;
     return { view, changes: history.versions };
   };
   const [loaded, again] = useLoaded(load, [name, withEnded], LIVE);

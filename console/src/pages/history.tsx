@@ -2,10 +2,12 @@
 
 import { useContext, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
-import { LIVE, MayAdminister, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
+import { LIVE, MayWrite, PageHeading, Shown, Trouble, useLoaded } from "../parts";
 import { links } from "../router";
+import { Paged } from "./project_parts";
 import { texts } from "../texts";
 import { Time } from "../time";
+import { graphKind, UndoOne } from "./undo_one";
 
 const t = texts.history;
 
@@ -30,18 +32,7 @@ export function Difference({ diff }: { diff: string }) {
   );
 }
 
-/** The way to take back one change: an own one, or as one who administers. */
-function UndoOne({ name, version: { by, at, imported } }: { name: string; version: api.Version }) {
-  const mayAdminister = useContext(MayAdminister);
-  if (by === undefined || imported === true || !(mayAdminister || by === api.currentSession()?.user)) return null;
-  return (
-    <a class="button" href={links.undo({ by, since: at, until: at, filename: name })}>
-      {texts.undo.one}
-    </a>
-  );
-}
-
-/** Ways to take back more than a change. Each first shows what it would do. */
+/** Ways to undo more than a change. Each first shows what it would do. */
 function UndoMore({ name, version }: { name: string; version: api.Version }) {
   const { session, by, at } = version;
   if (session === undefined && by === undefined) return null;
@@ -129,7 +120,7 @@ function Change({ name, version, former, isLast }: { name: string; version: api.
             {texts.edit.restore}
           </a>
         )}
-        {mayWrite && <UndoOne name={name} version={version} />}
+        {mayWrite && <UndoOne change={version} of={{ filename: name }} />}
       </div>
       {mayWrite && <UndoMore name={name} version={version} />}
       <Shown loaded={loaded} retry={retry}>
@@ -152,16 +143,73 @@ function Change({ name, version, former, isLast }: { name: string; version: api.
   );
 }
 
-function Versions({ versions, chosen, name }: { versions: api.Version[]; chosen: api.Version | undefined; name: string | undefined }) {
+/** What a change of the graph was about: what is shown before its kind, and after it. */
+function aboutOf({ entity, observation, relation, type }: api.GraphVersion): [string, string] {
+  const text = observation ?? relation;
+  return text === undefined ? [t.entity(entity), type ?? ""] : [text, t.ofEntity(entity)];
+}
+
+/** A change of a document or of the graph, in the history of the project. */
+function ProjectRow({ change }: { change: api.ProjectChange }) {
+  const mayWrite = useContext(MayWrite);
+  const isDocument = "filename" in change;
+  const kind = isDocument ? (change.undo === true ? "undone" : change.kind) : graphKind(change);
+  const [what, more] = isDocument ? [change.filename, change.formerName === undefined ? "" : t.formerName(change.formerName)] : aboutOf(change);
+  return (
+    <li class="row">
+      <a href={isDocument ? links.history(change.filename, change.version) : links.entity(change.entityId)}>
+        <span class="what">
+          {what} <span class={`tag ${kind}`}>{t.kinds[kind] ?? change.kind}</span>
+        </span>
+        <span class="facts">
+          {more !== "" && `${more} · `}
+          {change.by ?? t.unknownAuthor} · <Time at={change.at} near />
+        </span>
+      </a>
+      {mayWrite && <UndoOne change={change} of={isDocument ? { filename: change.filename } : { entity: change.entityId }} about={what} />}
+    </li>
+  );
+}
+
+/** The changes of all documents and of the graph. */
+export function ProjectHistory() {
+  return (
+    <>
+      <p class="crumbs">
+        <a href={links.documents}>{texts.documents.heading}</a>
+      </p>
+      <PageHeading text={t.heading} />
+      <p>
+        <a href={links.sessions}>{texts.sessions.heading}</a>
+      </p>
+      <Paged load={api.projectHistory} items={(page) => page.versions} more={t.more} live>
+        {(changes) =>
+          changes.length === 0 ? (
+            <p class="quiet">{t.none}</p>
+          ) : (
+            <ol class="versions">
+              {changes.map((change) => (
+                <ProjectRow key={"filename" in change ? `${change.filename} ${change.version}` : change.version} change={change} />
+              ))}
+            </ol>
+          )
+        }
+      </Paged>
+    </>
+  );
+}
+
+function Versions({ versions, chosen, name }: { versions: api.Version[]; chosen: api.Version | undefined; name: string }) {
   return (
     <ol class="versions">
       {versions.map((version) => {
-        const isChosen = version.filename === chosen?.filename && version.version === chosen.version;
+        const isChosen = version.version === chosen?.version;
         return (
-          <li key={`${version.filename} ${version.version}`}>
-            <a href={links.history(version.filename, version.version)} {...(isChosen ? { "aria-current": "true" as const } : {})}>
+          <li key={version.version}>
+            <a href={links.history(name, version.version)} {...(isChosen ? { "aria-current": "true" as const } : {})}>
               <span class="what">
-                {name === undefined ? version.filename : t.version(version.version)} <span class={`tag ${version.kind}`}>{t.kinds[version.kind] ?? version.kind}</span>
+                {t.version(version.version)} <span class={`tag ${version.kind}`}>{t.kinds[version.kind] ?? version.kind}</span>
+                {version.undo === true && <span class="tag undone">{t.kinds["undone"]}</span>}
               </span>
               <span class="facts">
                 {version.by ?? t.unknownAuthor} · <Time at={version.at} near />
@@ -175,7 +223,7 @@ function Versions({ versions, chosen, name }: { versions: api.Version[]; chosen:
   );
 }
 
-export function History({ name, version }: { name: string | undefined; version: number | undefined }) {
+export function History({ name, version }: { name: string; version: number | undefined }) {
   const [loaded, retry] = useLoaded((signal) => api.history(name, undefined, signal), [name], LIVE);
   const [older, setOlder] = useState<api.Version[]>([]);
   const [cursor, setCursor] = useState<string>();
@@ -200,31 +248,20 @@ export function History({ name, version }: { name: string | undefined; version: 
   return (
     <>
       <p class="crumbs">
-        <a href={links.documents}>{texts.documents.heading}</a>
-        {name !== undefined && (
-          <>
-            {" / "}
-            <a href={links.document(name)}>{name}</a>
-          </>
-        )}
+        <a href={links.documents}>{texts.documents.heading}</a> / <a href={links.document(name)}>{name}</a>
       </p>
-      <PageHeading text={name === undefined ? t.heading : `${t.of} ${name.split("/").at(-1) ?? name}`} />
-      {name === undefined && (
-        <p>
-          <a href={links.sessions}>{texts.sessions.heading}</a>
-        </p>
-      )}
+      <PageHeading text={`${t.of} ${name.split("/").at(-1) ?? name}`} />
       <Shown loaded={loaded} retry={retry}>
         {(page) => {
           const versions = [...page.versions, ...older];
-          const at = name === undefined ? -1 : versions.findIndex((known) => known.version === version);
+          const at = versions.findIndex((known) => known.version === version);
           const chosen = versions[at];
           const former = chosen === undefined || chosen.kind === "created" ? undefined : versions[at + 1]?.version;
           if (versions.length === 0) return <p class="quiet">{t.none}</p>;
           return (
             <>
-              {name !== undefined && <DeletedNote name={name} versions={versions} />}
-              <div class={name === undefined ? "" : "beside"}>
+              <DeletedNote name={name} versions={versions} />
+              <div class="beside">
                 <div>
                   <Versions versions={versions} chosen={chosen} name={name} />
                   {error !== undefined && <Trouble error={error} retry={() => void more()} />}
@@ -235,9 +272,9 @@ export function History({ name, version }: { name: string | undefined; version: 
                   )}
                 </div>
                 {chosen !== undefined ? (
-                  <Change key={chosen.version} name={name ?? chosen.filename} version={chosen} former={former} isLast={at === 0} />
+                  <Change key={chosen.version} name={name} version={chosen} former={former} isLast={at === 0} />
                 ) : (
-                  name !== undefined && <p class="quiet">{t.pick}</p>
+                  <p class="quiet">{t.pick}</p>
                 )}
               </div>
             </>

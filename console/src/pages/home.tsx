@@ -1,6 +1,7 @@
 // The overview: what is being worked on, blockers, latest decisions, who was active.
 
 import * as api from "../api";
+import { plainLine } from "../markdown";
 import { Line, LIVE, Markdown, PageHeading, Shown, useLoaded } from "../parts";
 import { links } from "../router";
 import { texts } from "../texts";
@@ -57,6 +58,22 @@ function Progress({ items }: { items: string[] }) {
   );
 }
 
+/** An entity as the digest shows it: name, type and number of observations. A long name or type is cut. */
+const ENTITY = /^- (.+) \[([^\]]*)\] \((\d+) obs\)$/;
+const CUT = "…";
+
+function EntityLine({ line }: { line: string }) {
+  const [, name, type, count] = ENTITY.exec(line) ?? [];
+  if (name === undefined || type === undefined) return <li>{line.slice(2)}</li>;
+  const isCut = name.endsWith(CUT) || type.endsWith(CUT);
+  return (
+    <li>
+      <a href={isCut ? links.graph(name.replace(CUT, "")) : links.entity(`${name} [${type}]`)}>{name}</a> <span class="tag">{type}</span>{" "}
+      <span class="facts">{t.observations(Number(count))}</span>
+    </li>
+  );
+}
+
 /** The lines on the graph: a heading, counts, and entities. */
 function Graph({ summary }: { summary: string }) {
   const lines = summary.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
@@ -72,7 +89,7 @@ function Graph({ summary }: { summary: string }) {
       {entities.length > 0 && (
         <ul>
           {entities.map((line) => (
-            <li key={line}>{line.slice(2).replace(/ \((\d+) obs\)$/, (_all, count: string) => ` (${t.observations(Number(count))})`)}</li>
+            <EntityLine key={line} line={line} />
           ))}
         </ul>
       )}
@@ -156,9 +173,7 @@ function Overview({ digest: { digest, metadata }, versions }: { digest: api.Dige
           <ul>
             {digest.recentDecisions.map((decision, at) => (
               <li key={at}>
-                <strong>
-                  <Line text={decision.title} />
-                </strong>{" "}
+                <a href={links.search(`"${plainLine(decision.title).replaceAll('"', " ")}"`)}>{plainLine(decision.title)}</a>{" "}
                 <span class="facts">
                   <WrittenTime text={decision.date} />
                 </span>

@@ -23,9 +23,6 @@ function CallsLater() {
   );
 }
 
-/** As many names as the server gives of a session. */
-const MOST_NAMES = 10;
-
 const PAGES = { members: Members, keys: Keys, grants: Grants, audit: Audit, calls: CallsLater, health: Limits };
 
 export function Project({ part, hasMembers }: { part: ProjectPart; hasMembers: boolean }) {
@@ -55,7 +52,7 @@ export function Project({ part, hasMembers }: { part: ProjectPart; hasMembers: b
   );
 }
 
-function Names({ heading, names, address }: { heading: string; names: string[]; address: (name: string) => string }) {
+function Names({ heading, names, notNamed, address }: { heading: string; names: string[]; notNamed: number | undefined; address: (name: string) => string }) {
   if (names.length === 0) return null;
   return (
     <p class="facts">
@@ -66,22 +63,35 @@ function Names({ heading, names, address }: { heading: string; names: string[]; 
           <a href={address(name)}>{name}</a>
         </span>
       ))}
+      {notNamed !== 0 && ` ${texts.sessions.notNamed(notNamed)}`}
     </p>
   );
 }
 
+/** A session of one page or of several. Of several nobody knows how many names are not given, unless none is left out. */
+type Joined = Omit<api.WorkingSession, "documentsNotNamed" | "entitiesNotNamed"> & { documentsNotNamed: number | undefined; entitiesNotNamed: number | undefined };
+
 /** Sessions of several pages, the latest first: one with changes in more than one of them is one session. */
-function joined(sessions: api.WorkingSession[]): api.WorkingSession[] {
-  const found = new Map<string, api.WorkingSession>();
+function joined(sessions: api.WorkingSession[]): Joined[] {
+  const found = new Map<string, Joined>();
+  const names = (newer: string[], older: string[]) => [...new Set([...newer, ...older])];
+  const left = (newer: number | undefined, older: number) => (newer === 0 && older === 0 ? 0 : undefined);
   for (const one of sessions) {
     const key = JSON.stringify([one.session, one.by]);
     const known = found.get(key);
-    const names = (newer: string[], older: string[]) => [...new Set([...newer, ...older])].slice(0, MOST_NAMES);
     found.set(
       key,
       known === undefined
         ? one
-        : { ...known, from: one.from, changes: known.changes + one.changes, documents: names(known.documents, one.documents), entities: names(known.entities, one.entities) },
+        : {
+            ...known,
+            from: one.from,
+            changes: known.changes + one.changes,
+            documents: names(known.documents, one.documents),
+            documentsNotNamed: left(known.documentsNotNamed, one.documentsNotNamed),
+            entities: names(known.entities, one.entities),
+            entitiesNotNamed: left(known.entitiesNotNamed, one.entitiesNotNamed),
+          },
     );
   }
   return [...found.values()];
@@ -112,8 +122,8 @@ export function Sessions() {
                     <p class="facts">
                       {s.changes(one.changes)}, <Time at={one.from} /> – <Time at={one.to} near />
                     </p>
-                    <Names heading={s.documents} names={one.documents} address={(name) => links.history(name)} />
-                    <Names heading={s.entities} names={one.entities} address={links.entity} />
+                    <Names heading={s.documents} names={one.documents} notNamed={one.documentsNotNamed} address={(name) => links.history(name)} />
+                    <Names heading={s.entities} names={one.entities} notNamed={one.entitiesNotNamed} address={links.entity} />
                     {mayWrite && one.session !== undefined && (
                       <a class="button" href={links.undo({ by: one.session })} aria-label={s.undoOf(one.by ?? s.unknown)}>
                         {s.undo}

@@ -75,12 +75,13 @@ function Chart({ id, heading, at, lines, unit, byDay }: { id: string; heading: s
         axes: [axis, { ...axis, size: 64, values: (_, values) => values.map(shown) }],
         series: [
           { label: t.time, value: (_, seconds) => (!Number.isFinite(seconds) ? "–" : byDay ? DAY.format(seconds * 1000) : exactTime(new Date(seconds * 1000).toISOString(), false)) },
-          ...lines.map(({ label, colour: name }) => ({
+          ...lines.map(({ label, colour: name, values }) => ({
             label,
             stroke: colour(name),
-            width: 2,
+            // A line at the bottom all along would hide another one there.
+            width: values.some((value) => value !== null && value > 0) ? 2 : 0,
             spanGaps: true,
-            points: { show: true, size: 3 },
+            points: { show: values.some((value) => value !== null && value > 0), size: 3 },
             value: (_: uPlot, value: number | null) => shown(value),
           })),
         ],
@@ -123,8 +124,9 @@ function Charts({ calls, days }: { calls: api.Calls; days: number }) {
         byDay={byDay}
         unit=""
         lines={[
-          { label: t.all, colour: "accent", values: steps.map((step) => step.calls) },
+          // The last one is drawn over the others.
           { label: t.failures, colour: "alarm", values: steps.map((step) => step.failures) },
+          { label: t.all, colour: "accent", values: steps.map((step) => step.calls) },
         ]}
       />
       <Chart
@@ -134,8 +136,8 @@ function Charts({ calls, days }: { calls: api.Calls; days: number }) {
         byDay={byDay}
         unit=" ms"
         lines={[
-          { label: t.half, colour: "accent", values: half },
           { label: t.most, colour: "alarm", values: most },
+          { label: t.half, colour: "accent", values: half },
         ]}
       />
       <Chart id="tokens" heading={t.tokens} at={at} byDay={byDay} unit="" lines={[{ label: t.served, colour: "accent", values: steps.map((step) => step.tokens) }]} />

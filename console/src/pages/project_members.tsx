@@ -127,6 +127,22 @@ export function Members() {
   );
 }
 
+/** What a key may do. */
+function Scopes({ chosen, onChange }: { chosen: string[]; onChange: (scopes: string[]) => void }) {
+  const choose = (scope: string, isChosen: boolean) => onChange(isChosen ? [...chosen, scope] : chosen.filter((one) => one !== scope));
+  return (
+    <fieldset>
+      <legend>{t.scopes}</legend>
+      {["read", "write", "admin"].map((scope) => (
+        <label key={scope} class="choice">
+          <input type="checkbox" checked={chosen.includes(scope)} onChange={(event) => choose(scope, event.currentTarget.checked)} />
+          {t.scope[scope]}
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
 function CreateKey({ onCreated }: { onCreated: () => void }) {
   const [label, setLabel] = useState("");
   const [days, setDays] = useState("");
@@ -146,7 +162,6 @@ function CreateKey({ onCreated }: { onCreated: () => void }) {
       (failure: unknown) => setError(asApiError(failure)),
     );
   };
-  const choose = (scope: string, isChosen: boolean) => setScopes(isChosen ? [...scopes, scope] : scopes.filter((one) => one !== scope));
   return (
     <>
       {made !== undefined && <ShownOnce text={t.keyOwn} secret={made.key} onKept={() => setMade(undefined)} />}
@@ -156,15 +171,7 @@ function CreateKey({ onCreated }: { onCreated: () => void }) {
         <form class="fields" onSubmit={submit}>
           <label for="key-label">{t.label}</label>
           <input id="key-label" type="text" maxLength={200} autocomplete="off" value={label} onInput={(event) => setLabel(event.currentTarget.value)} />
-          <fieldset>
-            <legend>{t.scopes}</legend>
-            {["read", "write", "admin"].map((scope) => (
-              <label key={scope} class="choice">
-                <input type="checkbox" checked={scopes.includes(scope)} onChange={(event) => choose(scope, event.currentTarget.checked)} />
-                {t.scope[scope]}
-              </label>
-            ))}
-          </fieldset>
+          <Scopes chosen={scopes} onChange={setScopes} />
           <label for="key-days">{t.days}</label>
           <input id="key-days" type="number" min={1} max={3650} value={days} onInput={(event) => setDays(event.currentTarget.value)} />
           <button type="submit" class="main" disabled={scopes.length === 0}>
@@ -182,6 +189,7 @@ function ChangeKey({ apiKey, name, onChanged }: { apiKey: api.Key; name: string;
   const [isOpen, setOpen] = useState(false);
   const [label, setLabel] = useState(apiKey.label ?? "");
   const [limit, setLimit] = useState(String(apiKey.rateLimit));
+  const [scopes, setScopes] = useState(apiKey.scopes);
   const [error, setError] = useState<api.ApiError>();
   const field = useRef<HTMLInputElement>(null);
   const button = useRef<HTMLButtonElement>(null);
@@ -200,7 +208,9 @@ function ChangeKey({ apiKey, name, onChanged }: { apiKey: api.Key; name: string;
   }
   const submit = (event: SubmitEvent) => {
     event.preventDefault();
-    api.changeKey(apiKey.id, { label: label.trim() === "" ? null : label.trim(), rateLimit: Number(limit) }).then(onChanged, (failure: unknown) => setError(asApiError(failure)));
+    const isSame = scopes.length === apiKey.scopes.length && scopes.every((scope) => apiKey.scopes.includes(scope));
+    const wanted = { label: label.trim() === "" ? null : label.trim(), rateLimit: Number(limit), ...(!isSame && { scopes }) };
+    api.changeKey(apiKey.id, wanted).then(onChanged, (failure: unknown) => setError(asApiError(failure)));
   };
   return (
     <form
@@ -213,12 +223,14 @@ function ChangeKey({ apiKey, name, onChanged }: { apiKey: api.Key; name: string;
     >
       <label for={`label-${apiKey.id}`}>{t.label}</label>
       <input id={`label-${apiKey.id}`} ref={field} type="text" maxLength={200} autocomplete="off" value={label} onInput={(event) => setLabel(event.currentTarget.value)} />
+      <Scopes chosen={scopes} onChange={setScopes} />
+      {apiKey.scopes.length === 0 && <p class="hint">{t.scopesHint}</p>}
       <label for={`limit-${apiKey.id}`}>{t.limitOfKey}</label>
       <input id={`limit-${apiKey.id}`} type="number" required min={0} max={1_000_000} value={limit} onInput={(event) => setLimit(event.currentTarget.value)} />
       <p class="hint">{t.expiryHint}</p>
       {error !== undefined && <Trouble error={error} />}
       <div class="actions">
-        <button type="submit" class="main">
+        <button type="submit" class="main" disabled={scopes.length === 0 && apiKey.scopes.length > 0}>
           {t.saveKey}
         </button>
         <button type="button" onClick={() => setOpen(false)}>

@@ -2,7 +2,8 @@
 
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
-import { Marked, PageHeading, queryWords, Trouble } from "../parts";
+import { headingId, plainLine } from "../markdown";
+import { hasHit, Marked, PageHeading, queryWords, Trouble } from "../parts";
 import { go, links } from "../router";
 import { texts } from "../texts";
 
@@ -19,16 +20,38 @@ interface Results {
   cursor: string | undefined;
 }
 
+/** What a row shows: the line as plain text, and where the words are if it has none of them. */
 function Result({ line, words }: { line: api.FoundLine; words: string[] }) {
+  const headings = line.headingPath.map(plainLine);
+  const content = plainLine(line.content);
+  const inLine = words.length === 0 || hasHit(content, words);
+  const beside = inLine ? undefined : line.context.split("\n").map(plainLine).find((other) => other !== content && hasHit(other, words));
+  const inTitle = !inLine && (hasHit(line.file, words) || headings.some((heading) => hasHit(heading, words)));
+  const last = headings.at(-1);
   return (
     <li class="result">
-      <a href={links.document(line.file)}>{line.file}</a>
+      <a href={links.document(line.file, last === undefined ? "" : headingId(last))}>
+        <Marked text={line.file} words={inTitle ? words : []} />
+      </a>
       <span class="quiet">
-        {line.headingPath.length > 0 && ` › ${line.headingPath.join(" › ")}`} · {t.line(line.line)}
+        {headings.map((heading, at) => (
+          <span key={at}>
+            {" › "}
+            <Marked text={heading} words={inTitle ? words : []} />
+          </span>
+        ))}{" "}
+        · {t.line(line.line)}
       </span>
       <p class="found">
-        <Marked text={line.content} words={words} />
+        <Marked text={content} words={words} />
       </p>
+      {beside !== undefined ? (
+        <p class="found facts">
+          {t.around} <Marked text={beside} words={words} />
+        </p>
+      ) : (
+        !inLine && <p class="found facts">{inTitle ? t.inTitle : t.related}</p>
+      )}
     </li>
   );
 }

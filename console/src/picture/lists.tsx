@@ -174,10 +174,25 @@ function PathEnd({ found, graph, node, onChoose }: Pick<NeighbourProps, "found" 
   useLayoutEffect(() => field.current?.focus(), []);
   const wanted = text.trim().toLowerCase();
   const fitting = found.nodes.ids.filter((id, at) => id !== node && (found.nodes.names[at] ?? "").toLowerCase().includes(wanted));
+  const exact = fitting.filter((id) => nameOf(graph, id).toLowerCase() === wanted);
+  /** The node that Enter chooses: the only one that fits, or that has exactly this name. */
+  const only = fitting.length === 1 ? fitting[0] : exact.length === 1 ? exact[0] : undefined;
   return (
     <>
       <label for="path-end">{t.pathTo}</label>
-      <input id="path-end" ref={field} type="search" value={text} autocomplete="off" onInput={(event) => setText(event.currentTarget.value)} />
+      <input
+        id="path-end"
+        ref={field}
+        type="search"
+        value={text}
+        autocomplete="off"
+        onInput={(event) => setText(event.currentTarget.value)}
+        onKeyDown={(event) => {
+          if (event.key !== "Enter" || only === undefined) return;
+          event.preventDefault();
+          onChoose(only);
+        }}
+      />
       <ul class="nodes">
         {fitting.slice(0, 10).map((id) => (
           <li key={id}>

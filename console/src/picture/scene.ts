@@ -5,7 +5,7 @@ import { EdgeArrowProgram, EdgeLineProgram } from "sigma/rendering";
 import type { Settings } from "sigma/settings";
 import type { NodeDisplayData, PartialButFor } from "sigma/types";
 import type { EdgeLook, NodeLook, Paper, Picture, Places, View } from "./model";
-import { ShapeProgram } from "./shapes";
+import { MANY_NODES, ShapeProgram } from "./shapes";
 
 export interface SceneOptions {
   paper: Paper;
@@ -15,9 +15,8 @@ export interface SceneOptions {
   onOpen: (node: string) => void;
 }
 
-/** Above these numbers, edges and names are left out while the picture moves. */
+/** Above this number, edges are left out while the picture moves. */
 const MANY_EDGES = 2000;
-const MANY_NODES = 2000;
 /** The points of the screen that a view is measured by. */
 const HUNDRED = 100;
 const FONT = "system-ui, sans-serif";

@@ -2,7 +2,8 @@
 // graphics card. The four shapes are distance functions.
 
 import { NodePointProgram } from "sigma/rendering";
-import type { NodeDisplayData } from "sigma/types";
+import type { ProgramInfo } from "sigma/rendering";
+import type { NodeDisplayData, RenderParams } from "sigma/types";
 import { floatColor } from "sigma/utils";
 import { SHAPES } from "./look";
 import type { EdgeLook, NodeLook } from "./model";
@@ -60,6 +61,12 @@ void main() {
 }
 `;
 
+/** Above this number of nodes, names are left out while the picture moves, and so is what finds the node under the pointer. */
+export const MANY_NODES = 2000;
+/** So many nodes are drawn while the picture moves: the first ones, which have the most relations, and the last ones, which are looked at. */
+const FIRST_NODES = 3000;
+const LAST_NODES = 500;
+
 export class ShapeProgram extends NodePointProgram<NodeLook, EdgeLook> {
   override getDefinition() {
     const { FLOAT } = WebGLRenderingContext;
@@ -70,6 +77,30 @@ export class ShapeProgram extends NodePointProgram<NodeLook, EdgeLook> {
       FRAGMENT_SHADER_SOURCE: FRAGMENT,
       ATTRIBUTES: [...ATTRIBUTES, { name: "a_shape", size: 1, type: FLOAT as 5126 }],
     };
+  }
+
+  /** Each node is drawn a second time, where nobody sees it, to find the one under the pointer: half of the work while the picture moves. */
+  protected override renderProgram(params: RenderParams, info: ProgramInfo): void {
+    if (info.isPicking && this.verticesCount > MANY_NODES && this.#isMoving()) return;
+    super.renderProgram(params, info);
+  }
+
+  override drawWebGL(method: number, info: ProgramInfo): void {
+    const rest = this.verticesCount - LAST_NODES;
+    if (rest <= FIRST_NODES || !this.#isMoving()) {
+      super.drawWebGL(method, info);
+      return;
+    }
+    const { gl, frameBuffer } = info;
+    gl.bindFramebuffer(gl.FRAMEBUFFER, frameBuffer);
+    gl.drawArrays(method, 0, FIRST_NODES);
+    gl.drawArrays(method, rest, LAST_NODES);
+  }
+
+  /** As sigma decides what it leaves out. */
+  #isMoving(): boolean {
+    const captor = this.renderer.getMouseCaptor();
+    return this.renderer.getCamera().isAnimated() || captor.isMoving || captor.draggedEvents > 0 || captor.currentWheelDirection !== 0;
   }
 
   override processVisibleItem(nodeIndex: number, startIndex: number, data: NodeDisplayData): void {

@@ -1,6 +1,6 @@
 // The time whose graph is shown: a slider from its first entity until now, in steps of a length that fits the span.
 
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { texts } from "../texts";
 import { exactTime, utcTime } from "../time";
 
@@ -43,6 +43,7 @@ export function TimeSlider({ first, asOf, onChange }: { first: string; asOf: str
   const begin = new Date(first).getTime();
   const { stops, unit } = useMemo(() => stopsOf(Math.min(begin, now), now), [begin, now]);
   const last = stops.length - 1;
+  const slider = useRef<HTMLInputElement>(null);
   const [chosen, setChosen] = useState(asOf);
   useEffect(() => setChosen(asOf), [asOf]);
   useEffect(() => {
@@ -61,6 +62,7 @@ export function TimeSlider({ first, asOf, onChange }: { first: string; asOf: str
       <label for="as-of">{t.asOf}</label>
       <input
         id="as-of"
+        ref={slider}
         type="range"
         min={0}
         max={last}
@@ -72,11 +74,17 @@ export function TimeSlider({ first, asOf, onChange }: { first: string; asOf: str
       <output for="as-of" title={chosen === undefined ? undefined : utcTime(chosen)}>
         {text}
       </output>
-      {chosen !== undefined && (
-        <button type="button" onClick={() => setChosen(undefined)}>
-          {t.now}
-        </button>
-      )}
+      {/* It has its place also when it is not shown, so that nothing moves when another time is chosen. */}
+      <button
+        type="button"
+        class={chosen === undefined ? "absent" : ""}
+        onClick={() => {
+          setChosen(undefined);
+          slider.current?.focus();
+        }}
+      >
+        {t.now}
+      </button>
       <span class="facts" id="as-of-steps">
         {t.steps(exactTime(first, false), unit / SECOND)}
       </span>

@@ -81,6 +81,17 @@ async fn shown(p: &Project, view: FactView) -> (Vec<String>, usize) {
         assert_eq!(entity.observation_count, here.len(), "{view:?}");
         assert!(texts(&entity.observations).is_subset(&here), "{view:?}");
     }
+    if !view.is_past {
+        let holding_at = (!view.with_ended).then_some(view.at);
+        let summary = p.other.summary(&p.caller, holding_at).await.unwrap().unwrap();
+        let facts = |list: &[(String, String, usize)]| {
+            list.iter().find(|(name, ..)| name == "Api").map(|(.., facts)| *facts)
+        };
+        assert_eq!(facts(&summary.busiest), Some(here.len()), "{view:?}");
+        assert_eq!(facts(&summary.recent), Some(here.len()), "{view:?}");
+        let of_all: usize = found.entities.iter().map(|one| one.observation_count).sum();
+        assert_eq!(summary.stats.observation_count, of_all, "{view:?}");
+    }
     assert_eq!(
         [opened.ended_left, found.ended_left, by_words.ended_left],
         [opened.ended_left; 3],

@@ -321,9 +321,9 @@ pub async fn opened_nodes_are_loaded_within_the_byte_limit_nearest_and_newest_fi
 }
 
 pub async fn an_empty_graph_has_no_summary(p: Project) {
-    assert_eq!(p.bank.summary(&p.caller).await.unwrap(), None);
+    assert_eq!(p.bank.summary(&p.caller, None).await.unwrap(), None);
     entity(&p, "A", "t").await;
-    assert_eq!(p.bank.summary(&p.caller).await.unwrap().unwrap().stats.entity_count, 1);
+    assert_eq!(p.bank.summary(&p.caller, None).await.unwrap().unwrap().stats.entity_count, 1);
 }
 
 pub async fn a_summary_lists_the_most_connected_and_the_latest_entities(p: Project) {
@@ -338,7 +338,7 @@ pub async fn a_summary_lists_the_most_connected_and_the_latest_entities(p: Proje
     let later = Some("2031-06-01T00:00:00Z");
     p.bank.add_observation(&p.caller, &named("E1"), fact("newer still", later)).await.unwrap();
     for bank in [&p.bank, &p.other] {
-        let summary = bank.summary(&p.caller).await.unwrap().unwrap();
+        let summary = bank.summary(&p.caller, None).await.unwrap().unwrap();
         let first = |list: &[(String, String, usize)]| -> Vec<(String, usize)> {
             list.iter().take(2).map(|(name, _, facts)| (name.clone(), *facts)).collect()
         };

@@ -225,6 +225,41 @@ test("the search has its field in focus however it is opened", { skip }, async (
   await page.getByLabel("Show ended facts").waitFor();
 });
 
+test("results of a search are plain text with the words found, and say where the words are if they are not in the line", { skip }, async (t) => {
+  const text = "# The **zebra** rules\n\n- **Wombats** eat [`hay`](https://example.com) ~~often~~\n- [ ] ask the *wombat* keeper\n\n| animal | food |\n|---|---|\n| wombat | **grass** |\n\n## Wombat `house`\n\nIt has one door.\n";
+  await withTools(server, alice.key, (call) => call("write_memory_bank_file", { filename: "animals/marsupials.md", content: text }));
+  const page = await open(t, browser, server.origin);
+  await signIn(page, server.origin, alice.key, "/app/search?q=wombat");
+  const results = page.locator(".result");
+  await results.first().waitFor();
+  const shown = await results.allInnerTexts();
+  assert.ok(shown.some((row) => row.includes("Wombats eat hay often")), shown.join("\n---\n"));
+  assert.ok(shown.some((row) => row.includes("ask the wombat keeper")), shown.join("\n---\n"));
+  assert.ok(shown.some((row) => row.includes("wombat · grass")), shown.join("\n---\n"));
+  for (const row of shown) assert.doesNotMatch(row, /\*\*|`|\]\(|^#|\[ \]|~~/m);
+  for (const result of await results.all()) assert.ok((await result.locator("mark").count()) > 0, await result.innerText());
+  await accessible(page);
+  await picture(page, "search-plain");
+  // By two words: each row shows one of them, or says where it is.
+  await page.getByLabel("Search the documents").fill("marsupials door");
+  await page.getByText("It has one door.").first().waitFor();
+  await settled(page);
+  for (const result of await results.all()) {
+    const found = await result.locator("mark").count();
+    assert.ok(found > 0 || /similar in meaning/.test(await result.innerText()), await result.innerText());
+  }
+  await results.filter({ hasText: "It has one door." }).getByRole("link").first().click();
+  await page.waitForURL(/\/app\/documents\/animals\/marsupials\.md#h-wombat-house$/);
+  await page.getByRole("heading", { name: "Wombat house" }).waitFor();
+});
+
+test("a decision of the overview leads to the documents that have it", { skip }, async (t) => {
+  const page = await open(t, browser, server.origin);
+  await signIn(page, server.origin, alice.key);
+  await page.getByRole("link", { name: "Use the new payment provider" }).click();
+  await page.locator(".result", { hasText: "decision-log.md" }).first().waitFor();
+});
+
 test("everything is reached by keyboard, with a command palette", { skip }, async (t) => {
   const page = await open(t, browser, server.origin);
   await signIn(page, server.origin, alice.key);
@@ -273,7 +308,7 @@ test("an entity has a page with its facts, relations, attributes and changes, an
   }
   await accessible(page);
   await picture(page, "entity");
-  await page.getByRole("link", { name: "Payments" }).click();
+  await page.getByRole("link", { name: "Payments", exact: true }).click();
   await page.getByText("Nothing is known about it yet.").waitFor();
   await page.goto(`${server.origin}/app/graph/ent_unknown`);
   await page.getByText("This does not exist, or not any more.").waitFor();

@@ -1,4 +1,4 @@
-// Who wrote which line, taking changes back, renaming and deleting in the web console: each shows what it would do, and the way
+// Who wrote which line, undoing, renaming and deleting in the web console: each shows what it would do, and the way
 // back from it.
 
 import assert from "node:assert/strict";
@@ -60,7 +60,7 @@ test("a reader sees who wrote each line, and goes to the change that brought it"
   }
 });
 
-test("the changes of a session are taken back after they were shown, and that is taken back, too", { skip }, async (t) => {
+test("the changes of a session are undone after they were shown, and that is undone, too", { skip }, async (t) => {
   await write("undone.md", "# Right\n");
   await withTools(server, alice.key, async (call) => {
     await call("write_memory_bank_file", { filename: "undone.md", content: "# Wrong\n" });
@@ -71,14 +71,14 @@ test("the changes of a session are taken back after they were shown, and that is
   await page.getByText("Undo more than this change").click();
   await accessible(page);
   await page.getByRole("link", { name: "All changes of this session, in all documents and the graph" }).click();
-  await page.getByRole("heading", { name: "Would be taken back" }).waitFor();
+  await page.getByRole("heading", { name: "Would be undone" }).waitFor();
   const shown = await page.locator("main").innerText();
   assert.ok(shown.includes("undone.md") && shown.includes(`Wrong ${HOSTILE}`), shown);
   await accessible(page);
   await picture(page, "undo");
   assert.equal(await read("undone.md"), "# Wrong\n", "nothing is changed before it is confirmed");
-  await page.getByRole("button", { name: "Take back" }).click();
-  await page.getByRole("heading", { name: "Was taken back" }).waitFor();
+  await page.getByRole("button", { name: "Undo", exact: true }).click();
+  await page.getByRole("heading", { name: "Was undone" }).waitFor();
   await accessible(page);
   assert.equal(await read("undone.md"), "# Right\n");
   assert.equal((await server.fetch(`/api/v1/graph/entity?name=${encodeURIComponent(`Wrong ${HOSTILE}`)}`, alice.key)).status, 404);
@@ -92,7 +92,7 @@ test("the changes of a session are taken back after they were shown, and that is
   assert.equal(await read("undone.md"), "# Wrong\n");
 });
 
-test("what a user changed in one document since a time is taken back, or nothing", { skip }, async (t) => {
+test("what a user changed in one document since a time is undone, or nothing", { skip }, async (t) => {
   await write("mine.md", "# One\n");
   await write("mine.md", "# Two\n");
   await write("mine.md", "# Three\n");
@@ -104,8 +104,8 @@ test("what a user changed in one document since a time is taken back, or nothing
   await page.getByRole("heading", { name: "History of mine.md" }).waitFor();
   assert.equal(await read("mine.md"), "# Three\n");
   await page.goBack();
-  await page.getByRole("button", { name: "Take back" }).click();
-  await page.getByRole("heading", { name: "Was taken back" }).waitFor();
+  await page.getByRole("button", { name: "Undo", exact: true }).click();
+  await page.getByRole("heading", { name: "Was undone" }).waitFor();
   assert.equal(await read("mine.md"), "# One\n");
 });
 
@@ -119,9 +119,49 @@ test("one own change is undone alone, from the version that it made", { skip }, 
   await page.getByText(/^1 change/).waitFor();
   await accessible(page);
   assert.match(await read("one.md"), /wrong/, "nothing is changed before it is confirmed");
-  await page.getByRole("button", { name: "Take back" }).click();
-  await page.getByRole("heading", { name: "Was taken back" }).waitFor();
+  await page.getByRole("button", { name: "Undo", exact: true }).click();
+  await page.getByRole("heading", { name: "Was undone" }).waitFor();
   assert.equal(await read("one.md"), "# One\n\nfirst\n\nlast, and more\n");
+});
+
+test("the history of the project has changes of documents and graph in the order of time, page by page, and undoes one", { skip }, async (t) => {
+  await withTools(server, alice.key, async (call) => {
+    await call("write_memory_bank_file", { filename: "mixed.md", content: "# Mixed\n" });
+    await call("graph_upsert_entity", { name: "Mixed", entityType: "service" });
+    for (let number = 0; number < 60; number += 1) await call("graph_add_observation", { entity: "Mixed", text: `fact ${number} ${HOSTILE}` });
+    await call("write_memory_bank_file", { filename: "mixed-2.md", content: "# Mixed\n" });
+    await call("graph_add_observation", { entity: "Mixed", text: "the last fact" });
+  });
+  for (const options of [{}, { viewport: PHONE, isMobile: true, hasTouch: true, colorScheme: "dark" }]) {
+    const page = await signedIn(t, "/app/history", options);
+    const rows = page.locator(".versions .row");
+    await rows.first().waitFor();
+    const first = await rows.allInnerTexts();
+    assert.match(first[0], /^the last fact created/);
+    assert.match(first[1], /^mixed-2\.md created/);
+    assert.match(first[2], /^fact 59/);
+    assert.equal(first.length, 50);
+    await accessible(page);
+    await fits(page);
+    await picture(page, options.viewport ? "history-project-phone" : "history-project");
+    await page.getByRole("button", { name: "Show older changes" }).click();
+    await page.getByText("mixed.md", { exact: false }).last().waitFor();
+    const all = await rows.allInnerTexts();
+    assert.equal(all.filter((text) => /^fact \d+ /.test(text)).length, 60);
+    assert.equal(new Set(all.map((text) => text.split("\n")[0])).size >= 63, true, "no change is in two pages");
+    assert.ok(all.some((text) => text.startsWith("entity “Mixed” created")));
+    await page.close();
+  }
+  const page = await signedIn(t, "/app/history");
+  await page.getByRole("link", { name: "Undo: the last fact" }).click();
+  await page.getByText(/^1 change/).waitFor();
+  await page.getByRole("button", { name: "Undo", exact: true }).click();
+  await page.getByRole("heading", { name: "Was undone" }).waitFor();
+  await page.goto(`${server.origin}/app/history`);
+  await page.locator(".versions .row").first().waitFor();
+  assert.match(await page.locator(".versions .row").first().innerText(), /^the last fact undone/);
+  const { observations } = await (await server.fetch("/api/v1/graph/entity?name=Mixed", alice.key)).json();
+  assert.ok(!observations.some(({ text }) => text === "the last fact"));
 });
 
 test("a change of somebody else is not offered to an editor, and is to an owner", { skip }, async (t) => {

@@ -119,6 +119,52 @@ test("where two editors have changed the same lines, the user sees all three tex
   }
 });
 
+test("a conflict names who wrote the other text, is left again, and keeping all of theirs leaves nothing to save", { skip }, async (t) => {
+  await write("kept.md", PLAN);
+  const invited = await server.fetch("/api/v1/members", alice.key, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ name: "Edda", role: "editor" }) });
+  const { key } = (await invited.json()).key;
+  const { page, field } = await editor(t, "kept.md");
+  await field.fill(PLAN.replace("three", "mine"));
+  await withTools(server, key, (call) => call("write_memory_bank_file", { filename: "kept.md", content: PLAN.replace("three", "Edda's") }));
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByRole("heading", { name: "Edda has changed this document meanwhile" }).waitFor();
+  await page.getByRole("heading", { name: "As Edda wrote it" }).waitFor();
+  await page.getByRole("button", { name: "Back to your text" }).click();
+  assert.equal(await field.inputValue(), PLAN.replace("three", "mine"));
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByLabel("Keep theirs").check();
+  await page.getByRole("button", { name: "Continue with the merged text" }).click();
+  await page.getByText("nothing of yours is left to save").waitFor();
+  await accessible(page);
+  await picture(page, "conflict-nothing-left");
+  const [title, header] = [await page.getByRole("heading", { level: 1 }).boundingBox(), await page.locator("header.top").boundingBox()];
+  assert.ok(title.y >= header.y + header.height, `the title is at ${title.y}, below the header of ${header.height}`);
+  await page.getByRole("status").getByRole("link", { name: "Close" }).click();
+  await page.getByRole("heading", { name: "kept.md", exact: true }).waitFor();
+  assert.equal(await page.getByText("You have a draft of this document").count(), 0);
+  assert.equal(await stored("kept.md"), PLAN.replace("three", "Edda's"));
+});
+
+test("the page of a document says that there is a draft, which is continued or discarded there", { skip }, async (t) => {
+  const long = `${PLAN}${"more\n".repeat(200)}`;
+  await write("hinted.md", long);
+  const { page, field } = await editor(t, "hinted.md");
+  await field.fill(`${long}a draft\n`);
+  await page.getByRole("link", { name: "Close" }).click();
+  const note = page.getByRole("status").filter({ hasText: "You have a draft of this document" });
+  await note.waitFor();
+  await accessible(page);
+  await picture(page, "document-draft");
+  await note.getByRole("link", { name: "Continue with the draft" }).click();
+  await field.waitFor();
+  assert.match(await field.inputValue(), /a draft/);
+  await page.getByRole("link", { name: "Close" }).click();
+  await note.getByRole("button", { name: "Discard the draft" }).click();
+  await note.waitFor({ state: "detached" });
+  await page.getByRole("link", { name: "Edit", exact: true }).click();
+  assert.equal(await field.inputValue(), long);
+});
+
 test("a save without a connection waits, and is made when the connection is back", { skip }, async (t) => {
   await write("offline.md", PLAN);
   const { page, field } = await editor(t, "offline.md");

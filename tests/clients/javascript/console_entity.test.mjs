@@ -1,4 +1,4 @@
-// Correcting and taking back what the graph says of an entity, in the web console of a server and of a folder, by pointer and by
+// Correcting and ending what the graph says of an entity, in the web console of a server and of a folder, by pointer and by
 // keyboard; what follows from it over REST; and who may not.
 
 import assert from "node:assert/strict";
@@ -73,7 +73,7 @@ test("an observation is corrected by pointer, its former text is shown as ended,
   assert.deepEqual(await textsOf("Corrected"), [HOSTILE, "listens on port 9090"]);
 });
 
-test("an observation is taken back and brought back by keyboard, on a phone, too", { skip }, async (t) => {
+test("an observation is ended and brought back by keyboard, on a phone, too", { skip }, async (t) => {
   for (const [name, options] of [["Keyboard", {}], ["Phone", { viewport: PHONE, isMobile: true, hasTouch: true, colorScheme: "dark" }]]) {
     const page = await shown(t, name, ["holds", "is wrong"], options);
     const correct = page.getByRole("button", { name: "Correct: is wrong" });
@@ -92,14 +92,14 @@ test("an observation is taken back and brought back by keyboard, on a phone, too
     assert.notEqual(corrected[0], "is wrong");
     await page.keyboard.press("Enter");
     await page.getByText("Undone. It is as it was before.").waitFor();
-    await page.getByRole("button", { name: "Take back: is wrong" }).focus();
+    await page.getByRole("button", { name: "End: is wrong" }).focus();
     await page.keyboard.press("Enter");
-    await page.getByText("Taken back.").waitFor();
+    await page.getByText("Ended. Assistants are not told it any more.").waitFor();
     assert.deepEqual(await textsOf(name), ["holds"]);
     assert.equal(await focused(page), "Undo");
     await accessible(page);
     assert.match(await page.locator("main .card").last().innerText(), /ended\s+is wrong/);
-    await picture(page, `entity-taken-back-${name.toLowerCase()}`);
+    await picture(page, `entity-ended-${name.toLowerCase()}`);
     await page.keyboard.press("Enter");
     await page.getByText("Undone. It is as it was before.").waitFor();
     assert.deepEqual(await textsOf(name), ["holds", "is wrong"]);
@@ -134,7 +134,7 @@ test("a reply that comes late does not replace a later one", { skip }, async (t)
   const releases = await held(page, "Late");
   await withTools(server, alice.key, (call) => call("graph_add_observation", { entity: "Late", text: "from an assistant" }));
   await until(() => releases.length === 1);
-  await page.getByRole("button", { name: "Take back: is wrong" }).click();
+  await page.getByRole("button", { name: "End: is wrong" }).click();
   await until(() => releases.length === 2);
   releases[1]();
   await observations(page).getByText("is wrong").waitFor({ state: "detached" });
@@ -146,8 +146,8 @@ test("a reply that comes late does not replace a later one", { skip }, async (t)
 test("a second change while the first one's result is loaded leaves its note and the list", { skip }, async (t) => {
   const page = await shown(t, "Quick", ["is wrong", "stays"]);
   const releases = await held(page, "Quick");
-  await page.getByRole("button", { name: "Take back: is wrong" }).click();
-  await page.getByText("Taken back.").waitFor();
+  await page.getByRole("button", { name: "End: is wrong" }).click();
+  await page.getByText("Ended. Assistants are not told it any more.").waitFor();
   await page.keyboard.press("Enter");
   await page.getByText("Undone. It is as it was before.").waitFor();
   assert.equal(await observations(page).getByText("stays").count(), 1);
@@ -155,19 +155,74 @@ test("a second change while the first one's result is loaded leaves its note and
   for (const release of releases) release();
 });
 
-test("what was taken back while ended facts are shown, and undone, can be taken back again", { skip }, async (t) => {
+test("what was ended while ended facts are shown, and undone, can be ended again", { skip }, async (t) => {
   const page = await shown(t, "Again", ["is wrong"]);
   await page.getByLabel("Show ended facts").check();
   await settled(page);
-  const takeBack = page.getByRole("button", { name: "Take back: is wrong" });
+  const endIt = page.getByRole("button", { name: "End: is wrong" });
   for (const _ of [1, 2]) {
-    await takeBack.click();
-    await takeBack.waitFor({ state: "detached" });
+    await endIt.click();
+    await endIt.waitFor({ state: "detached" });
     await page.getByRole("button", { name: "Undo", exact: true }).click();
     await page.getByText("Undone. It is as it was before.").waitFor();
-    await takeBack.waitFor();
+    await endIt.waitFor();
   }
   assert.deepEqual(await textsOf("Again"), ["is wrong"]);
+});
+
+test("a correction leads back to the former text after a reload, also that of somebody else, and its undo is no deletion", { skip }, async (t) => {
+  const page = await shown(t, "Reloaded", ["is blue"]);
+  const changes = page.locator("main .card").last();
+  await page.getByRole("button", { name: "Correct: is blue" }).click();
+  await page.getByLabel("Corrected text").fill("is red");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByText("Corrected. The former text has ended.").waitFor();
+  await page.reload();
+  const back = page.getByRole("button", { name: "Back to the former text: is blue, in place of: is red" });
+  await back.waitFor();
+  await accessible(page);
+  await picture(page, "entity-former");
+  await back.click();
+  await page.getByText("The former text holds again. The correction has ended.").waitFor();
+  assert.deepEqual(await textsOf("Reloaded"), ["is blue"]);
+  assert.equal(await focused(page), "Undo");
+  await page.keyboard.press("Enter");
+  await page.getByText("Undone. It is as it was before.").waitFor();
+  assert.deepEqual(await textsOf("Reloaded"), ["is red"]);
+  assert.match(await changes.innerText(), /undone\s+is blue/);
+  assert.doesNotMatch(await changes.innerText(), /deleted/);
+  // Each change has its own undo, which first shows what it does.
+  await page.getByRole("link", { name: "Undo: is red" }).click();
+  await page.getByRole("heading", { name: "Would be undone" }).waitFor();
+  await accessible(page);
+  await page.getByRole("button", { name: "Undo", exact: true }).click();
+  await page.getByRole("heading", { name: "Was undone" }).waitFor();
+  assert.deepEqual(await textsOf("Reloaded"), ["is blue"]);
+  await page.getByRole("link", { name: "Page of the entity" }).first().click();
+  await page.getByRole("heading", { name: "Reloaded", level: 1 }).waitFor();
+  const invited = await send("POST", "members", { name: "Edda", role: "editor" });
+  const { key } = (await invited.json()).key;
+  await send("POST", "graph/observation", { entity: "Reloaded", text: "is green", supersedes: ["is blue"] });
+  const other = await open(t, browser, server.origin);
+  await signIn(other, server.origin, key, "/app/graph/Reloaded");
+  await other.getByRole("button", { name: "Back to the former text: is blue, in place of: is green" }).click();
+  await other.getByText("The former text holds again.").waitFor();
+  assert.deepEqual(await textsOf("Reloaded"), ["is blue"]);
+  assert.equal(await other.getByRole("link", { name: "Undo: is green" }).count(), 0, "a change of somebody else is not the editor's to undo");
+});
+
+test("the overview counts the observations that hold, and leads to the entity", { skip }, async (t) => {
+  const page = await shown(t, "Counted", ["one", "two", "three"]);
+  const { observations: facts } = await entity("Counted");
+  await send("DELETE", `graph/observation?entity=Counted&id=${facts[0].id}`);
+  await send("POST", "graph/observation", { entity: "Counted", text: "four", supersedes: [facts[1].id] });
+  await page.goto(`${server.origin}/app/`);
+  const row = page.getByRole("listitem").filter({ has: page.getByRole("link", { name: "Counted", exact: true }) });
+  await row.waitFor();
+  assert.match(await row.innerText(), /2 observations/);
+  await accessible(page);
+  await row.getByRole("link").click();
+  await page.getByRole("heading", { name: "Counted", level: 1 }).waitFor();
 });
 
 test("a text that stays the same is refused, and one that somebody else has changed meanwhile is not lost", { skip }, async (t) => {
@@ -233,7 +288,7 @@ test("a session without the right to write is offered no correction", { skip }, 
   await signIn(page, server.origin, key, "/app/graph/Read");
   await page.getByText("is read").first().waitFor();
   await settled(page);
-  assert.equal(await page.getByRole("button", { name: /^(Correct|Take back)/ }).count(), 0);
+  assert.equal(await page.getByRole("button", { name: /^(Correct|End|Undo)/ }).count(), 0);
 });
 
 test("the console of a folder corrects an observation and undoes that", { skip }, async (t) => {

@@ -75,9 +75,11 @@ test("an entity and its neighbours are found in the picture by keyboard, and a p
   await page.getByLabel("Also show neighbours of neighbours").check();
   await page.getByRole("button", { name: "Path to…" }).click();
   await page.getByLabel("Where does the path lead?").fill("brow");
-  await chosen.getByRole("button", { name: "Browser" }).press("Enter");
+  await chosen.getByRole("button", { name: "Browser" }).waitFor();
+  await page.keyboard.press("Enter");
   const path = page.getByRole("region", { name: "A path of 2 steps" });
   await path.waitFor();
+  assert.equal(await path.getByRole("list").evaluate((list) => getComputedStyle(list).listStyleType), "none", "a path of two steps has no third number");
   assert.deepEqual((await path.getByRole("listitem").allInnerTexts()).map((text) => text.trim()), ["Checkout", "← calls Gateway", "← calls Browser"]);
   await accessible(page);
   await picture(page, "picture-path");
@@ -201,7 +203,9 @@ test("the slider has steps that fit the span, and names date and time", { skip }
     await page.getByText(`in steps of ${unit}`).waitFor();
     assert.ok(Number(await slider.getAttribute("max")) <= 401);
     await slider.focus();
+    const [before, below] = [await slider.boundingBox(), await page.locator(".picture").boundingBox()];
     await page.keyboard.press("ArrowLeft");
+    assert.deepEqual([await slider.boundingBox(), await page.locator(".picture").boundingBox()], [before, below], "nothing moves when another time is chosen");
     const text = await slider.getAttribute("aria-valuetext");
     assert.match(text, /\d{1,2} \w+ \d{4},? (?:at )?\d\d:\d\d/, text);
     if (span > 100) assert.match(text, /00:00/, "days begin at midnight");

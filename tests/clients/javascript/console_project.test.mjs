@@ -108,12 +108,16 @@ test("an owner makes and revokes keys, ends an application's access, and reads t
   await page.keyboard.press("Enter");
   const form = page.getByRole("form", { name: `Change ${LABEL}` });
   await form.getByLabel("Requests per minute (0: no limit)").fill("7");
+  await form.getByLabel("read", { exact: true }).uncheck();
+  assert.ok(await form.getByRole("button", { name: "Save" }).isDisabled(), "no choice would mean all that the role gives");
+  await form.getByLabel("read", { exact: true }).check();
+  await form.getByLabel("write", { exact: true }).check();
   await form.getByLabel("Label", { exact: true }).fill(`${LABEL} renamed`);
   await page.keyboard.press("Enter");
   await page.getByText("The key is changed.").waitFor();
   await page.getByRole("heading", { name: `${LABEL} renamed` }).waitFor();
   const { keys } = await (await send("GET", "keys")).json();
-  assert.deepEqual(keys.filter(({ label }) => label === `${LABEL} renamed`).map(({ rateLimit, scopes }) => [rateLimit, scopes]), [[7, ["read"]]]);
+  assert.deepEqual(keys.filter(({ label }) => label === `${LABEL} renamed`).map(({ rateLimit, scopes }) => [rateLimit, scopes]), [[7, ["read", "write"]]]);
   await page.getByRole("button", { name: new RegExp(`^Revoke ${alice.user}: ">`) }).click();
   await page.getByRole("button", { name: "Revoke it" }).click();
   await page.getByText("Revoked.").waitFor();

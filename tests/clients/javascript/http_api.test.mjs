@@ -193,6 +193,55 @@ test("the changes of a session are undone after a dry run, and not those of othe
   assert.equal((await json("graph/search?query=Undo")).entities.some((entity) => entity.name === "Undo"), false);
 });
 
+test("the history of documents and graph is one list by time, page by page, each change once", async () => {
+  const { project: _, ...carol } = await database.project();
+  await withTools(server, carol.key, async (call) => {
+    await call("initialize_memory_bank", { path: "." });
+    for (const name of ["One", "Two", "Three"]) {
+      await call("graph_upsert_entity", { name, entityType: "service" });
+      await call("write_memory_bank_file", { filename: `${name}.md`, content: `# ${name}\n` });
+    }
+  });
+  const keyOf = ({ filename, entityId, version }) => (filename === undefined ? `${entityId} ${version}` : `${filename} ${version}`);
+  const [documents, whole] = [(await json("history?limit=200", carol.key)).versions, (await json("history?includeGraph=true&limit=200", carol.key)).versions];
+  assert.deepEqual(whole.filter(({ filename }) => filename !== undefined), documents);
+  assert.deepEqual(whole.filter(({ entity }) => entity !== undefined).map(({ entity }) => entity), ["Three", "Two", "One"]);
+  assert.deepEqual(whole.slice(0, 6).map(({ filename, entity }) => filename ?? entity), ["three.md", "Three", "two.md", "Two", "one.md", "One"]);
+  const seen = [];
+  let cursor;
+  do {
+    const page = await json(`history?includeGraph=true&limit=4${cursor ? `&cursor=${cursor}` : ""}`, carol.key);
+    assert.ok(page.versions.length <= 4);
+    seen.push(...page.versions.map(keyOf));
+    cursor = page.nextCursor;
+  } while (cursor);
+  assert.deepEqual(seen, whole.map(keyOf));
+  const { nextCursor } = await json("history?limit=1", carol.key);
+  await refused(await get(`history?includeGraph=true&cursor=${nextCursor}`, carol.key), 404, /nextCursor/);
+  const [{ session }] = whole;
+  const ofSession = (await json(`history?includeGraph=true&limit=200&by=${session}`, carol.key)).versions;
+  assert.deepEqual(ofSession.map(keyOf), whole.filter((change) => change.session === session).map(keyOf));
+  assert.deepEqual((await json(`history?includeGraph=true&by=${alice.user}`, carol.key)).versions, []);
+  assert.ok(!JSON.stringify((await json("history?includeGraph=true", bob.key)).versions).includes("Three"), "each project has its own");
+  await send("POST", "history/undo", { by: session, entity: "Three" }, carol.key);
+  const [undone] = (await json("history?includeGraph=true", carol.key)).versions;
+  assert.deepEqual([undone.entity, undone.kind, undone.undo], ["Three", "deleted", true]);
+});
+
+test("a session names ten documents and ten entities, and counts the others", async () => {
+  const dora = await database.project();
+  await withTools(server, dora.key, async (call) => {
+    await call("initialize_memory_bank", { path: "." });
+    for (let number = 0; number < 14; number += 1) await call("graph_upsert_entity", { name: `Entity ${number}`, entityType: "service" });
+    for (let number = 0; number < 12; number += 1) await call("write_memory_bank_file", { filename: `many/${number}.md`, content: "# Many\n" });
+  });
+  const [{ session, changes, documents, documentsNotNamed, entities, entitiesNotNamed }] = (await json("sessions", dora.key)).sessions;
+  const { versions } = await json(`history?includeGraph=true&limit=200&by=${session}`, dora.key);
+  assert.equal(changes, versions.length);
+  assert.deepEqual([documents.length, entities.length, entitiesNotNamed], [10, 10, 4]);
+  assert.equal(documentsNotNamed, new Set(versions.map(({ filename }) => filename).filter(Boolean)).size - 10);
+});
+
 test("a read-only server changes nothing over REST", async () => {
   const readOnly = await database.serve({ MEMORY_BANK_READ_ONLY: "true" });
   const change = (method, path, body) =>

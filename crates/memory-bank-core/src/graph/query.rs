@@ -1,6 +1,6 @@
 //! Queries of a whole graph or around a node: sub-graphs, the digest's summary, names for completion.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::compact_sort::CompactSort as _;
 use crate::error::GraphError;
@@ -168,26 +168,37 @@ impl GraphState {
         }
     }
 
-    /// The digest's part. Visits every entity.
+    /// The digest's part, without the observations that have ended at a moment, if one is given. Visits every entity.
     #[must_use]
-    pub fn summary(&self) -> GraphSummary {
+    pub fn summary(&self, holding_at: Option<i64>) -> GraphSummary {
+        let mut ended: HashMap<&str, usize> = HashMap::new();
         let mut types: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
         let mut busiest: Vec<((usize, i64, usize), &Entity)> = Vec::new();
         let mut recent: Vec<((i64, usize), &Entity)> = Vec::new();
         for (order, entity) in self.entities().enumerate() {
             types.entry(&entity.entity_type).or_insert((0, order)).0 += 1;
-            let links = self.observation_count_of(&entity.id) + self.relation_count_of(&entity.id);
+            let mut count = self.observation_count_of(&entity.id);
+            if let Some(at) = holding_at.filter(|_| self.bounded_of(&entity.id).next().is_some()) {
+                let left_out = self.ended_count_of(&entity.id, &self.endings_of(&entity.id, at));
+                ended.insert(&entity.id, left_out);
+                count = count.saturating_sub(left_out);
+            }
+            let links = count + self.relation_count_of(&entity.id);
             let touched = self.touched(entity);
             keep_highest(&mut busiest, (links, touched, order), entity);
             keep_highest(&mut recent, (touched, order), entity);
         }
         let named = |entity: &Entity| {
-            (entity.name.clone(), entity.entity_type.clone(), self.observation_count_of(&entity.id))
+            let left_out = ended.get(entity.id.as_str()).copied().unwrap_or_default();
+            let count = self.observation_count_of(&entity.id).saturating_sub(left_out);
+            (entity.name.clone(), entity.entity_type.clone(), count)
         };
+        let mut stats = self.stats();
+        stats.observation_count = stats.observation_count.saturating_sub(ended.values().sum());
         let mut types: Vec<(&str, (usize, usize))> = types.into_iter().collect();
         types.compact_sort_by_key(|(_, (count, first))| (std::cmp::Reverse(*count), *first));
         GraphSummary {
-            stats: self.stats(),
+            stats,
             types: types
                 .into_iter()
                 .take(SUMMARY_ITEMS)
@@ -394,7 +405,7 @@ mod tests {
         observe(&mut state, "C", "one", TS);
         observe(&mut state, "C", "two", TS);
         observe(&mut state, "B", "three", TS);
-        let summary = state.summary();
+        let summary = state.summary(None);
         assert_eq!(summary.types, [("x".to_owned(), 3), ("y".to_owned(), 1)]);
         let busiest: Vec<(&str, usize)> =
             summary.busiest.iter().map(|(name, _, count)| (name.as_str(), *count)).collect();
@@ -412,7 +423,7 @@ mod tests {
         let names = |list: &[(String, String, usize)]| -> Vec<String> {
             list.iter().map(|(name, _, _)| name.clone()).collect()
         };
-        let summary = state.summary();
+        let summary = state.summary(None);
         assert_eq!(names(&summary.busiest), ["E3", "E19", "E18", "E17", "E16"]);
         assert_eq!(names(&summary.recent), ["E3", "E19", "E18", "E17", "E16"]);
         assert_eq!(summary.recent[0].2, 1);

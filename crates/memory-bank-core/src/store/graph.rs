@@ -336,8 +336,13 @@ pub trait GraphStore: Send + Sync {
         None
     }
 
-    /// The digest's part; `None` if the graph was never used.
-    async fn summary(&self, caller: &Caller) -> Result<Option<GraphSummary>, GraphError>;
+    /// The digest's part; `None` if the graph was never used. Observations that have ended at the moment `holding_at`, in milliseconds
+    /// since 1970, are not counted; without one all are.
+    async fn summary(
+        &self,
+        caller: &Caller,
+        holding_at: Option<i64>,
+    ) -> Result<Option<GraphSummary>, GraphError>;
 
     /// Entity names for completion: those that begin with `prefix` (ignoring case), sorted, at most `limit`.
     async fn names(&self, caller: &Caller, prefix: &str, limit: usize) -> Result<Vec<String>, GraphError>;

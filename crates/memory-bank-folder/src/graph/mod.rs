@@ -312,8 +312,12 @@ impl GraphStore for FolderBank {
         blocking(move || Ok::<_, StoreError>(memory_file(&root, &project))).await.ok()?
     }
 
-    async fn summary(&self, _caller: &Caller) -> Result<Option<GraphSummary>, GraphError> {
-        self.read_graph(|view| Ok(view.has_log().then(|| view.state().summary()))).await
+    async fn summary(
+        &self,
+        _caller: &Caller,
+        holding_at: Option<i64>,
+    ) -> Result<Option<GraphSummary>, GraphError> {
+        self.read_graph(move |view| Ok(view.has_log().then(|| view.state().summary(holding_at)))).await
     }
 
     async fn names(&self, _caller: &Caller, prefix: &str, limit: usize) -> Result<Vec<String>, GraphError> {

@@ -93,7 +93,7 @@ async fn afresh(bank: &FolderBank) -> Subgraph {
 #[tokio::test]
 async fn the_first_write_creates_the_log_with_its_marker_and_one_line_per_event() {
     let (_temp, bank) = bank();
-    assert_eq!(bank.summary(&me()).await.unwrap(), None);
+    assert_eq!(bank.summary(&me(), None).await.unwrap(), None);
     assert!(!log_of(&bank).exists());
     let id = upsert(&bank, "Rust").await;
     let text = text(&bank);
@@ -103,7 +103,7 @@ async fn the_first_write_creates_the_log_with_its_marker_and_one_line_per_event(
         lines[1].starts_with(&format!(r#"{{"type":"entity_upsert","entity":{{"id":"{id}","name":"Rust","#))
     );
     assert_eq!((lines.len(), text.ends_with('\n')), (2, true));
-    assert_eq!(bank.summary(&me()).await.unwrap().unwrap().stats.entity_count, 1);
+    assert_eq!(bank.summary(&me(), None).await.unwrap().unwrap().stats.entity_count, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -417,7 +417,7 @@ async fn figures() {
         }
         println!("{size}: stats {:?}", begun.elapsed() / 1000);
         let begun = Instant::now();
-        fresh.summary(&me()).await.unwrap();
+        fresh.summary(&me(), None).await.unwrap();
         println!("{size}: summary {:?}", begun.elapsed());
         let begun = Instant::now();
         fresh.rebuild(&me()).await.unwrap();

@@ -4,6 +4,7 @@
 mod former;
 mod history;
 mod keys;
+#[macro_use]
 mod open;
 mod outline;
 mod part;
@@ -48,20 +49,28 @@ const COUNTS: &str = "SELECT (SELECT count(*) FROM public.graph_entities WHERE p
 const TYPES: &str = "SELECT entity_type, count(*) FROM public.graph_entities WHERE project_id = $1 \
     GROUP BY entity_type ORDER BY count(*) DESC, min(seq) LIMIT 5";
 /// The entities with the most relations and observations, and the most recently changed ones, with their ranks in
-/// both.
-const BUSIEST: &str = "WITH o AS (SELECT entity_id, count(*) AS count, max(at) AS last FROM public.graph_observations \
+/// both. Observations that have ended at the moment `$2` are not counted; the last column is how many of the project have.
+const BUSIEST: &str = concat!(
+    "WITH nearest AS (SELECT id FROM public.graph_entities WHERE project_id = $1)",
+    replaced_facts!("$2"),
+    ", ended AS (SELECT entity_id, count(*) AS count FROM (SELECT entity_id, id FROM public.graph_observations \
+    WHERE project_id = $1 AND ends_at <= $2 UNION SELECT entity_id, id FROM replaced) AS one GROUP BY entity_id), \
+    o AS (SELECT entity_id, count(*) AS count, max(at) AS last FROM public.graph_observations \
     WHERE project_id = $1 GROUP BY entity_id), \
     ends AS (SELECT from_entity_id AS id, created_at FROM public.graph_relations WHERE project_id = $1 \
     UNION ALL SELECT to_entity_id, created_at FROM public.graph_relations \
     WHERE project_id = $1 AND to_entity_id <> from_entity_id), \
     r AS (SELECT id, count(*) AS count, max(created_at) AS last FROM ends GROUP BY id), \
-    e AS (SELECT e.name, e.entity_type, e.seq, coalesce(o.count, 0) AS facts, \
-    coalesce(o.count, 0) + coalesce(r.count, 0) AS links, \
+    e AS (SELECT e.name, e.entity_type, e.seq, coalesce(o.count, 0) - coalesce(ended.count, 0) AS facts, \
+    coalesce(o.count, 0) - coalesce(ended.count, 0) + coalesce(r.count, 0) AS links, \
     greatest((extract(epoch FROM greatest(e.updated_at, r.last)) * 1000)::bigint, o.last) AS touched \
-    FROM public.graph_entities e LEFT JOIN o ON o.entity_id = e.id LEFT JOIN r ON r.id = e.id WHERE e.project_id = $1), \
+    FROM public.graph_entities e LEFT JOIN o ON o.entity_id = e.id LEFT JOIN r ON r.id = e.id \
+    LEFT JOIN ended ON ended.entity_id = e.id WHERE e.project_id = $1), \
     ranked AS (SELECT name, entity_type, facts, row_number() OVER (ORDER BY links DESC, touched DESC, seq DESC) AS busy, \
     row_number() OVER (ORDER BY touched DESC, seq DESC) AS late FROM e) \
-    SELECT name, entity_type, facts, busy, late FROM ranked WHERE busy <= 5 OR late <= 5";
+    SELECT name, entity_type, facts, busy, late, (SELECT coalesce(sum(count), 0) FROM ended)::bigint \
+    FROM ranked WHERE busy <= 5 OR late <= 5"
+);
 const PREFIXED: &str = "SELECT name FROM public.graph_entities WHERE project_id = $1 AND name_key >= $2 \
     AND starts_with(name_key, $2) GROUP BY name_key, name ORDER BY name_key, min(seq) LIMIT $3";
 
@@ -256,11 +265,15 @@ impl GraphStore for PostgresBank {
         Ok(counts(&rows)?)
     }
 
-    async fn summary(&self, caller: &Caller) -> Result<Option<GraphSummary>, GraphError> {
-        let values: [Value<'_>; 1] = [&caller.project.0];
-        let queries = [COUNTS, TYPES, BUSIEST].map(|sql| Query::new(sql, &values));
-        let rows = self.database.read(caller, &queries).await?;
-        let stats = counts(&rows)?;
+    async fn summary(
+        &self,
+        caller: &Caller,
+        holding_at: Option<i64>,
+    ) -> Result<Option<GraphSummary>, GraphError> {
+        let values: [Value<'_>; 2] = [&caller.project.0, &holding_at];
+        let [counted, types] = [COUNTS, TYPES].map(|sql| Query::new(sql, &values[..1]));
+        let rows = self.database.read(caller, &[counted, types, Query::new(BUSIEST, &values)]).await?;
+        let mut stats = counts(&rows)?;
         if stats.entity_count == 0 {
             return Ok(None);
         }
@@ -269,6 +282,9 @@ impl GraphStore for PostgresBank {
             .map(|row| Ok((column(row, 0)?, count(column(row, 1)?))))
             .collect::<Result<_, StoreError>>()?;
         let (mut busiest, mut recent) = (Vec::new(), Vec::new());
+        if let Some(row) = answer(&rows, 2).first() {
+            stats.observation_count = stats.observation_count.saturating_sub(count(column(row, 5)?));
+        }
         for row in answer(&rows, 2) {
             let entity: (String, String, usize) = (column(row, 0)?, column(row, 1)?, count(column(row, 2)?));
             let (busy, late): (i64, i64) = (column(row, 3)?, column(row, 4)?);

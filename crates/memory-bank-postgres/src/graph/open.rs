@@ -68,13 +68,12 @@ const REACHED_ENTITIES: &str = reach!(
        WINDOW nearness AS (ORDER BY nearest.depth, e.seq)
      ) AS e WHERE length <= $6 OR nth = 1 ORDER BY seq"
 );
-/// The replaced facts of the reached entities, each with the first fact that had replaced it at a moment. A text that was written
+/// The replaced facts of the entities `nearest`, each with the first fact that had replaced it at a moment. A text that was written
 /// again with other bounds replaces the former ones when it is recorded. What these replaced is void if the later ones have not
 /// begun, or were recorded before these began. The rule is the one of [`memory_bank_core::graph::Endings`].
-macro_rules! replaced {
-    ($at:literal, $select:literal) => {
+macro_rules! replaced_facts {
+    ($at:literal) => {
         concat!(
-            reach!(""),
             ", link AS (
                SELECT s.entity_id, s.id AS by, s.seq, s.at AS recorded, greatest(s.at, s.starts_at) AS begins,
                  t.id, t.at AS former_at, s.content = t.content AS again
@@ -94,9 +93,14 @@ macro_rules! replaced {
             $at,
             " OR link.begins >= later.recorded)))
                ORDER BY link.entity_id, link.id, ending.at, link.seq
-             ) ",
-            $select
+             ) "
         )
+    };
+}
+
+macro_rules! replaced {
+    ($at:literal, $select:literal) => {
+        concat!(reach!(""), replaced_facts!($at), $select)
     };
 }
 /// The reached facts that were known at the moment `$7`, each with its end if it has ended then: its own, or the

@@ -84,7 +84,7 @@ async fn a_forged_project_id_reads_and_writes_nothing() {
     assert!(bank.list_backups(&thief, None).await.is_err());
     assert!(bench.database.load(&thief).await.is_err());
     assert!(bank.names(&thief, "a", 10).await.is_err());
-    assert!(bank.summary(&thief).await.is_err());
+    assert!(bank.summary(&thief, None).await.is_err());
     let refused = write(&bank, &thief, "mine.md", "x").await;
     assert!(matches!(refused, Err(EditError::Store(StoreError::KeyInvalid))), "{refused:?}");
     let draft = EntityDraft { name: "x".into(), entity_type: "t".into(), attrs: None };

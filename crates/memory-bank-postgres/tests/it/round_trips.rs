@@ -101,7 +101,7 @@ async fn a_read_takes_one_round_trip_and_an_edit_two() {
             .await
             .unwrap();
         count("opening nodes", 1);
-        bank.summary(&caller).await.unwrap();
+        bank.summary(&caller, Some(0)).await.unwrap();
         count("a summary", 1);
         database.load(&caller).await.unwrap();
         count("the state", 1);

@@ -2,6 +2,7 @@
 
 pub(crate) mod bodies;
 pub(crate) mod entity;
+pub(crate) mod merged;
 pub(crate) mod proposals;
 
 use std::sync::Arc;
@@ -28,7 +29,7 @@ const LIST_BYTES: usize = 256 * 1024;
 /// The longest difference, in characters.
 const DIFF_CHARS: usize = limits::REPLY_BYTES;
 
-/// Lists versions, newest first: of documents those of one, a session, a user, or all; or those of an entity.
+/// Lists versions, newest first: of documents those of one, a session, a user, or all, also with those of the graph; or those of an entity.
 #[utoipa::path(get, path = "/api/history", tag = "history", params(ListVersions), responses(
     (status = 200, body = VersionList),
     (status = 400, body = Failure, description = "the query is malformed"),
@@ -36,7 +37,11 @@ const DIFF_CHARS: usize = limits::REPLY_BYTES;
     (status = 404, body = Failure, description = "there is no such document, entity or page"),
     (status = 429, body = Failure), (status = 503, body = Failure)))]
 pub(crate) async fn list(request: RestRequest, Asked(query): Asked<ListVersions>) -> Response {
-    let bytes = if query.entity.is_some() { entity::list_bytes(query.limit()) } else { LIST_BYTES };
+    let bytes = match (&query.entity, query.include_graph) {
+        (Some(_), _) => entity::list_bytes(query.limit()),
+        (None, true) => LIST_BYTES + entity::list_bytes(query.limit()),
+        (None, false) => LIST_BYTES,
+    };
     request.answer(bytes, list_of(&request, query)).await
 }
 
@@ -120,6 +125,10 @@ async fn list_of(request: &RestRequest, query: ListVersions) -> Result<VersionLi
         }
         let query = entity::query_of(entity, (since, until), by, query.cursor.as_deref(), limit)?;
         return entity::list(request, &query).await;
+    }
+    if query.include_graph && query.filename.is_none() {
+        let versions = VersionQuery { subject, since, until, by, after: None, limit };
+        return merged::list(request, versions, query.cursor.as_deref()).await;
     }
     let query = VersionQuery {
         subject,

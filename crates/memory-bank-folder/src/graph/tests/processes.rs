@@ -18,7 +18,7 @@ async fn writes_of_another_instance_are_visible_and_extended() {
     assert_eq!(bank.stats(&me()).await.unwrap().relation_count, 1);
     std::fs::remove_dir_all(bank.path().join("graph")).unwrap();
     assert_eq!(other.stats(&me()).await.unwrap(), GraphStats::default());
-    assert_eq!(bank.summary(&me()).await.unwrap(), None);
+    assert_eq!(bank.summary(&me(), None).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -283,7 +283,9 @@ impl FolderHookBank {
     }
 
     async fn state(&self) -> anyhow::Result<BankState> {
-        let (entries, summary) = tokio::join!(self.bank.list(&self.caller), self.bank.summary(&self.caller));
+        // An observation that ends by itself is no change of the graph, so ended ones count.
+        let summary = self.bank.summary(&self.caller, None);
+        let (entries, summary) = tokio::join!(self.bank.list(&self.caller), summary);
         let written = entries?
             .iter()
             .filter(|entry| entry.path.is_some() && !is_session_records(&entry.name))

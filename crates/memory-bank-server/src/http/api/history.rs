@@ -8,7 +8,7 @@ use crate::http::history::bodies::{DiffVersions, ListVersions, ShowVersion, Vers
 use crate::http::history::entity::{AnyDifference, ShownVersion};
 use crate::http::rest_request::{Asked, RestRequest};
 
-/// Lists versions, newest first: of documents those of one, a session, a user, or all; or those of an entity.
+/// Lists versions, newest first: of documents those of one, a session, a user, or all, also with those of the graph; or those of an entity.
 #[utoipa::path(get, path = "/api/v1/history", tag = "history", operation_id = "list_history", params(ListVersions), responses(
     (status = 200, body = VersionList),
     (status = 304, description = "the client has this reply"),

@@ -1,6 +1,6 @@
 //! `GET /api/v1/sessions`: the working sessions, the latest first, as the history shows them: who changed what, from when to when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use axum::response::Response;
 use jiff::Timestamp;
@@ -8,13 +8,14 @@ use memory_bank_core::clock::iso_millis;
 use memory_bank_core::graph::history::{
     GraphChange, GraphChangePage, GraphChangeQuery, GraphItem, GraphSubject,
 };
-use memory_bank_core::history::{Subject, Version, VersionPage, VersionPlace, VersionQuery};
+use memory_bank_core::history::{Subject, Version, VersionPage, VersionQuery};
 use memory_bank_core::limits;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::api::Problem;
 use crate::http::api::queries::ListSessions;
+use crate::http::history::merged::Ends;
 use crate::http::rest_request::{Asked, Refusal, RestRequest, decoded, encoded};
 use crate::services::Services;
 
@@ -46,8 +47,12 @@ pub(crate) struct WorkingSession {
     changes: usize,
     /// The names of documents that it changed, the latest first, at most ten.
     documents: Vec<String>,
+    /// How many more documents it changed than are named.
+    documents_not_named: usize,
     /// The names of entities that it changed, the latest first, at most ten.
     entities: Vec<String>,
+    /// How many more entities it changed than are named.
+    entities_not_named: usize,
 }
 
 /// Sessions, the latest first.
@@ -61,13 +66,6 @@ pub(crate) struct WorkingSessions {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_cursor: Option<String>,
-}
-
-/// Where a page ended: in the list of changes of documents, and in that of the graph.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Ends {
-    documents: Option<VersionPlace>,
-    graph: Option<i64>,
 }
 
 /// Shows the working sessions of 200 changes at most of documents, and as many of the graph, the latest first.
@@ -133,8 +131,27 @@ struct Group {
     from: Timestamp,
     to: Timestamp,
     changes: usize,
-    documents: Vec<String>,
-    entities: Vec<String>,
+    documents: Names,
+    entities: Names,
+}
+
+/// The names of what a session changed, each once, in the order of their latest changes.
+#[derive(Default)]
+struct Names {
+    listed: Vec<String>,
+    all: HashSet<String>,
+}
+
+impl Names {
+    fn add(&mut self, name: &str) {
+        if !name.is_empty() && self.all.insert(name.to_owned()) && self.listed.len() < NAMES {
+            self.listed.push(name.to_owned());
+        }
+    }
+
+    fn not_listed(&self) -> usize {
+        self.all.len() - self.listed.len()
+    }
 }
 
 /// Both lists have their newest change first.
@@ -143,12 +160,12 @@ fn grouped(versions: &[Version], changes: &[GraphChange]) -> Vec<WorkingSession>
     for version in versions {
         let key = (version.session.clone(), version.author.clone());
         let group = group(&mut groups, key, version.at);
-        add_name(&mut group.documents, version.path.as_str());
+        group.documents.add(version.path.as_str());
     }
     for change in changes {
         let group = group(&mut groups, (change.session.clone(), change.author.clone()), change.at);
         let entity = change.entity.as_deref().or_else(|| change.item().map(GraphItem::entity_id));
-        add_name(&mut group.entities, entity.unwrap_or_default());
+        group.entities.add(entity.unwrap_or_default());
     }
     let mut all: Vec<(Key, Group)> = groups.into_iter().collect();
     all.sort_by_key(|(_, group)| std::cmp::Reverse(group.to));
@@ -158,23 +175,19 @@ fn grouped(versions: &[Version], changes: &[GraphChange]) -> Vec<WorkingSession>
         from: iso_millis(group.from),
         to: iso_millis(group.to),
         changes: group.changes,
-        documents: group.documents,
-        entities: group.entities,
+        documents_not_named: group.documents.not_listed(),
+        documents: group.documents.listed,
+        entities_not_named: group.entities.not_listed(),
+        entities: group.entities.listed,
     };
     all.into_iter().map(view).collect()
 }
 
 fn group(groups: &mut BTreeMap<Key, Group>, key: Key, at: Timestamp) -> &mut Group {
-    let new = Group { from: at, to: at, changes: 0, documents: Vec::new(), entities: Vec::new() };
+    let new = Group { from: at, to: at, changes: 0, documents: Names::default(), entities: Names::default() };
     let group = groups.entry(key).or_insert(new);
     group.from = group.from.min(at);
     group.to = group.to.max(at);
     group.changes += 1;
     group
-}
-
-fn add_name(names: &mut Vec<String>, name: &str) {
-    if names.len() < NAMES && !name.is_empty() && !names.iter().any(|known| known == name) {
-        names.push(name.to_owned());
-    }
 }

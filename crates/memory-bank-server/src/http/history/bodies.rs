@@ -25,6 +25,8 @@ pub(crate) struct ListVersions {
     #[serde(deserialize_with = "filled")]
     #[param(min_length = 1)]
     pub(super) entity: Option<String>,
+    /// The changes of the graph, too, in the order of time. With `filename` or `entity` it has no effect.
+    pub(super) include_graph: bool,
     /// Only of this time or later; a day is accepted, too.
     #[serde(deserialize_with = "filled")]
     #[param(format = DateTime)]
@@ -175,6 +177,10 @@ pub(crate) struct VersionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     imported: Option<bool>,
+    /// `true` if an undo made the change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    undo: Option<bool>,
 }
 
 impl VersionView {
@@ -200,6 +206,7 @@ impl VersionView {
             bytes: version.bytes,
             replaced_bytes: version.replaced,
             imported: version.imported.then_some(true),
+            undo: version.undoes.is_some().then_some(true),
         }
     }
 }

@@ -42,6 +42,8 @@ pub(crate) enum ListedVersion {
 pub(crate) struct GraphVersionView {
     /// The name of the entity, or of the source of a relation.
     entity: String,
+    /// Its id; an undo takes it as `entity`.
+    entity_id: String,
     version: i64,
     #[schema(format = DateTime)]
     at: String,
@@ -81,6 +83,10 @@ pub(crate) struct GraphVersionView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     imported: Option<bool>,
+    /// `true` if an undo made the change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    undo: Option<bool>,
     /// `foreign` if the change came with the folder and nobody here wrote it, `outside` if something outside of the server made it later;
     /// absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,7 +99,7 @@ fn marked(origin: Origin) -> Option<String> {
 }
 
 impl GraphVersionView {
-    fn of(change: &GraphChange) -> Self {
+    pub(super) fn of(change: &GraphChange) -> Self {
         let about = Some(summary(change, ABOUT_CHARS));
         let (observation, relation, entity_type) = match change.item() {
             Some(GraphItem::Observation(_)) => (about, None, None),
@@ -103,6 +109,7 @@ impl GraphVersionView {
         let entity = change.entity.as_deref().or_else(|| change.item().map(GraphItem::entity_id));
         Self {
             entity: entity.unwrap_or_default().to_owned(),
+            entity_id: change.item().map(GraphItem::entity_id).unwrap_or_default().to_owned(),
             version: change.number,
             at: iso_millis(change.at),
             kind: change.change.as_str().to_owned(),
@@ -118,6 +125,7 @@ impl GraphVersionView {
             session: change.session.clone(),
             tool: change.tool.clone(),
             imported: change.imported.then_some(true),
+            undo: change.undoes.is_some().then_some(true),
             origin: marked(change.origin),
         }
     }

@@ -165,7 +165,7 @@ async fn read_present(call: &Call, bank: &dyn Bank, view: FactView) -> Result<Re
         }
     };
     // The store reads the graph while the documents are read.
-    let (summary, changes, documents) = tokio::join!(bank.summary(&call.caller), news, documents);
+    let (summary, changes, documents) = tokio::join!(bank.summary(&call.caller, holding_at), news, documents);
     let (present, authors, texts) = documents?;
     let graph = summary
         .map(|summary| summary.as_ref().map(graph_lines).unwrap_or_default())
