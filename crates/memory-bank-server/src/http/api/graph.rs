@@ -24,7 +24,7 @@ pub(crate) struct FoundEntities {
     entities: Vec<FoundEntity>,
     /// How many facts are left out, since they have ended.
     ended_left_out: u64,
-    /// What is not as it was at the requested time, if the history does not have all changes since.
+    /// Names the parts of the reply that may differ from the requested time, since the history lacks some changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     as_of_note: Option<String>,
@@ -56,7 +56,7 @@ pub(crate) struct EntityView {
     truncated: bool,
     /// How many facts, also of its neighbours, are left out, since they have ended.
     ended_left_out: u64,
-    /// What is not as it was at the requested time, if the history does not have all changes since.
+    /// Names the parts of the reply that may differ from the requested time, since the history lacks some changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     as_of_note: Option<String>,
